@@ -1,0 +1,185 @@
+//! What crosses the line between Rust and C++? Only the plain data on this screen.
+//!
+//! Both sides see the same structs; buffers are flat; ids are chosen by Rust; there are no callbacks.
+//! All `*_ns` are nanoseconds of `CLOCK_MONOTONIC` (what `std::chrono::steady_clock` reads on Linux).
+
+#[cxx::bridge(namespace = "bareflight")]
+pub mod wire {
+    /// Which requests may run when KV-cache memory is short.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum CapacityPolicy {
+        MaxUtilization = 0,
+        GuaranteedNoEvict = 1,
+    }
+
+    /// How several prompts share the context budget of one iteration.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum ChunkingPolicy {
+        FirstComeFirstServed = 0,
+        EqualProgress = 1,
+    }
+
+    /// Executor settings. `0` or an empty list or string leaves a setting to the engine.
+    #[derive(Debug, Clone)]
+    struct EngineConfig {
+        /// Engine directory, or the profile of the simulated executor.
+        model: String,
+        max_batch_size: i32,
+        max_num_tokens: i32,
+        max_queue_size: i32,
+        max_beam_width: i32,
+        capacity_policy: CapacityPolicy,
+        chunking_policy: ChunkingPolicy,
+        enable_chunked_context: bool,
+        kv_block_reuse: bool,
+        kv_partial_reuse: bool,
+        kv_max_tokens: i32,
+        kv_free_gpu_fraction: f32,
+        kv_host_cache_bytes: u64,
+        /// How many iterations the statistics ring holds; 0 switches statistics off.
+        iteration_stats_ring: i32,
+        cuda_graphs: bool,
+        cuda_graph_cache_size: i32,
+        multi_block_mode: bool,
+        gpu_weights_fraction: f32,
+        device_ids: Vec<i32>,
+    }
+
+    /// One request; its prompt is `prompt_tokens[prompt_start..prompt_start + prompt_len]` of the call.
+    #[derive(Debug, Clone, Copy)]
+    struct RequestHead {
+        /// Set as the executor's client id, so that an early response still finds its request.
+        id: u64,
+        prompt_start: u32,
+        prompt_len: u32,
+        max_tokens: i32,
+        /// 0 = no minimum.
+        min_tokens: i32,
+        /// -1 = never stop on an end token (`ignore_eos`).
+        end_id: i32,
+        /// -1 = unset.
+        pad_id: i32,
+        streaming: bool,
+        /// Ask the engine for its own stamps (`RequestPerfMetrics`).
+        perf_metrics: bool,
+        /// Higher first; the executor's default is 0.5.
+        priority: f32,
+        /// 0 = unset (greedy).
+        top_k: i32,
+        /// 0 = unset.
+        top_p: f32,
+        /// Negative = unset.
+        temperature: f32,
+        seed: u64,
+        /// 0 = unset; the executor itself ends the request as `TimedOut` after this time.
+        allotted_ms: i64,
+    }
+
+    /// Why one request of a batch never entered the executor.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum RejectionKind {
+        QueueFull = 0,
+        ShutDown = 1,
+        Invalid = 2,
+        Other = 3,
+    }
+
+    #[derive(Debug, Clone)]
+    struct Rejection {
+        id: u64,
+        kind: RejectionKind,
+        message: String,
+    }
+
+    /// One arrival of output: `tokens[token_start..token_start + token_count]` of the pump.
+    #[derive(Debug, Clone, Copy)]
+    struct Delivery {
+        id: u64,
+        /// Taken right after `awaitResponses` returned; shared by all it returned.
+        received_ns: i64,
+        token_start: u32,
+        token_count: u32,
+        is_final: bool,
+        /// `executor::FinishReason` of the sequence as a number; 0 = not finished. New values pass through.
+        finish_reason: i32,
+        /// Index into `Pump::errors`, or -1. An error is always final.
+        error: i32,
+        /// Index into `Pump::endings`, or -1. Set on final deliveries when perf metrics were asked for.
+        ending: i32,
+    }
+
+    /// What the engine itself says of a finished request (`RequestPerfMetrics`); a stamp of 0 was not set.
+    #[derive(Debug, Clone, Copy, Default)]
+    struct Ending {
+        arrival_ns: i64,
+        first_scheduled_ns: i64,
+        first_token_ns: i64,
+        last_token_ns: i64,
+        kv_total_blocks: i32,
+        kv_new_blocks: i32,
+        kv_reused_blocks: i32,
+        kv_missed_blocks: i32,
+        draft_tokens: i32,
+        accepted_draft_tokens: i32,
+        first_iteration: u64,
+        last_iteration: u64,
+    }
+
+    /// What the raw C++ loop counted.
+    #[derive(Debug, Clone, Copy)]
+    struct RawLoop {
+        deliveries: u64,
+        tokens: u64,
+        wall_ns: i64,
+        /// CPU time of the whole process during the loop, the executor's own threads included.
+        process_cpu_ns: i64,
+    }
+
+    unsafe extern "C++" {
+        include!("bareflight/cpp/bridge.h");
+
+        /// The executor: every method may be called from any thread and may throw.
+        type EngineHandle;
+        /// One consumer's buffers; used by the poller thread only.
+        type Pump;
+
+        /// Opens the simulated executor; `config.model` is a profile such as `null` or `h200-llama3-8b-fp8`.
+        fn open_simulated(config: &EngineConfig) -> Result<SharedPtr<EngineHandle>>;
+        /// What a profile of the simulated executor means, as JSON: limits, costs, where its figures come from.
+        fn describe_simulated(profile: &str) -> Result<String>;
+
+        /// Version string of the library behind the engine.
+        fn version(self: &EngineHandle) -> String;
+        /// Hands over a batch in one call; returns only the requests that were refused.
+        fn submit(
+            self: &EngineHandle,
+            heads: &[RequestHead],
+            prompt_tokens: &[i32],
+        ) -> Result<Vec<Rejection>>;
+        /// Ignored for an unknown or finished id; the final delivery still comes.
+        fn cancel(self: &EngineHandle, id: u64) -> Result<()>;
+        /// Drains the iteration statistics, one JSON object each, as the library serialises them.
+        fn iteration_stats(self: &EngineHandle) -> Result<Vec<String>>;
+        /// Waits for calls in flight, then shuts the executor down. Idempotent.
+        fn shutdown(self: &EngineHandle) -> Result<()>;
+
+        fn new_pump(engine: &SharedPtr<EngineHandle>) -> UniquePtr<Pump>;
+        /// Blocks up to `timeout_us` for output and replaces the pump's buffers with all that is ready.
+        /// Returns how many deliveries there are; 0 after a timeout.
+        fn poll(self: Pin<&mut Pump>, timeout_us: u32) -> Result<usize>;
+        /// Views of the buffers, valid until the next `poll`.
+        fn deliveries(self: &Pump) -> &[Delivery];
+        fn tokens(self: &Pump) -> &[i32];
+        fn endings(self: &Pump) -> &[Ending];
+        fn error(self: &Pump, index: i32) -> Result<&str>;
+
+        /// The floor that the bridge is measured against: a closed loop over the same executor in C++ alone.
+        fn raw_loop_simulated(
+            config: &EngineConfig,
+            requests: u64,
+            concurrency: u32,
+            prompt_len: u32,
+            max_tokens: i32,
+        ) -> Result<RawLoop>;
+    }
+}
