@@ -1,0 +1,5 @@
+//! WHAT happened: events from the threads that see them, and the record of every request.
+
+pub mod event;
+pub mod request_record;
+pub mod sink;

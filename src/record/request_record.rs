@@ -1,0 +1,219 @@
+//! What is known of one request when it is over? The raw material of every number.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::MonoNs;
+use crate::load::plan::RequestId;
+use crate::record::event::TokenHash;
+use crate::target::Failure;
+
+/// Everything that was seen of one request. Instants are `None` where they were never reached.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RequestRecord {
+    /// Which shot of the plan.
+    pub id: RequestId,
+    /// Prompt length in tokens, as planned.
+    pub prompt_tokens: u32,
+    /// Output tokens asked for.
+    pub requested_tokens: u32,
+    /// When it should have arrived; `None` only if a closed loop never reached it.
+    pub intended: Option<MonoNs>,
+    /// The earliest instant at which the harness may send it: `intended`, or later under a cap on requests in flight.
+    pub ready: Option<MonoNs>,
+    /// Right before the call that handed it over.
+    pub submit: Option<MonoNs>,
+    /// First delivery that carried a token.
+    pub first_token: Option<MonoNs>,
+    /// Tokens in that delivery.
+    pub first_tokens: u32,
+    /// Last delivery that carried a token.
+    pub last_token: Option<MonoNs>,
+    /// The final event.
+    pub end: Option<MonoNs>,
+    /// Output tokens that arrived.
+    pub output_tokens: u32,
+    /// Where `output_tokens` comes from.
+    pub token_source: TokenSource,
+    /// Hash over the output's token ids, where ids arrived.
+    pub token_hash: TokenHash,
+    /// Who took the delivery stamps.
+    pub stamp_source: StampSource,
+    /// Largest distance between a delivery's stamp and our own thread's look at it, in nanoseconds; 0 where
+    /// the stamp is our own.
+    pub max_pull_lag_ns: u32,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The engine's own stamps.
+    pub engine_times: Option<EngineTimes>,
+    /// The engine's own counts.
+    pub engine_use: Option<EngineUse>,
+}
+
+/// How a request ended; every request has exactly one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// All output arrived.
+    Completed(FinishReason),
+    /// It failed.
+    Failed(Failure),
+    /// It was cancelled at the end of the drain or by the user.
+    Cancelled,
+    /// It exceeded the time a request may take.
+    TimedOut,
+    /// It was planned and never submitted.
+    NotSent(NotSentReason),
+}
+
+impl Outcome {
+    /// The word in files: `completed`, `failed`, `cancelled`, `timed_out`, `not_sent`.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Completed(_) => "completed",
+            Self::Failed(_) => "failed",
+            Self::Cancelled => "cancelled",
+            Self::TimedOut => "timed_out",
+            Self::NotSent(_) => "not_sent",
+        }
+    }
+
+    /// Whether all output arrived.
+    pub const fn is_completed(&self) -> bool {
+        matches!(self, Self::Completed(_))
+    }
+}
+
+/// Why the output stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    /// As many tokens as were asked for, or as fit.
+    Length,
+    /// The end token.
+    EndToken,
+    /// A stop word.
+    StopWords,
+    /// The target did not say.
+    Unknown,
+    /// A value that this version does not know.
+    Other(i32),
+}
+
+/// Why a planned request was never submitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotSentReason {
+    /// The run's time was over before its turn in a closed loop. Not a fault: nothing was intended for an instant.
+    NotReached,
+    /// The schedule had an instant for it inside the window, and the harness or its cap did not send it.
+    Missed,
+    /// The run was interrupted.
+    Interrupted,
+}
+
+/// Where the number of output tokens comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenSource {
+    /// Token ids arrived and were counted.
+    Ids,
+    /// The server's own count.
+    Usage,
+    /// Our tokenizer over the whole text.
+    Retokenized,
+    /// One per chunk that carried text: nothing better was at hand.
+    Chunks,
+}
+
+/// Who took the stamps of a request's deliveries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StampSource {
+    /// C++ right after `awaitResponses` returned, or the embedded engine's loop.
+    Engine,
+    /// The kernel, when the bytes arrived.
+    Kernel,
+    /// Our own thread, right after the read.
+    User,
+}
+
+/// The engine's own stamps, on the same clock as ours unless a server sent them from another host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineTimes {
+    /// The engine took the request up. In TensorRT-LLM: fetched by the executor's loop, not enqueued.
+    pub arrival: Option<MonoNs>,
+    /// A slot in the batch was assigned.
+    pub first_scheduled: Option<MonoNs>,
+    /// The first token existed.
+    pub first_token: Option<MonoNs>,
+    /// The last token existed.
+    pub last_token: Option<MonoNs>,
+}
+
+/// What the engine says of its caches and drafts for one request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EngineUse {
+    /// KV-cache blocks in total.
+    pub kv_total_blocks: u32,
+    /// Newly allocated.
+    pub kv_new_blocks: u32,
+    /// Found in the cache.
+    pub kv_reused_blocks: u32,
+    /// Draft tokens proposed.
+    pub draft_tokens: u32,
+    /// Draft tokens accepted.
+    pub accepted_draft_tokens: u32,
+}
+
+/// One arrival of output, as it is kept for inter-token latency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    /// When it became visible.
+    pub at: MonoNs,
+    /// Tokens it carried, possibly none.
+    pub tokens: u32,
+}
+
+/// All records of one run, with the arrivals of each request in order.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Records {
+    requests: Vec<RequestRecord>,
+    arrivals: Vec<Arrival>,
+    /// `starts[i]..starts[i + 1]` are the arrivals of request `i`.
+    starts: Vec<usize>,
+}
+
+impl Records {
+    /// Puts records and their arrivals together, one list of arrivals per record and in the same order.
+    pub fn new(rows: impl IntoIterator<Item = (RequestRecord, Vec<Arrival>)>) -> Self {
+        let mut records = Self { starts: vec![0], ..Self::default() };
+        for (request, arrivals) in rows {
+            records.requests.push(request);
+            records.arrivals.extend(arrivals);
+            records.starts.push(records.arrivals.len());
+        }
+        records
+    }
+
+    /// All requests, in the order of the plan.
+    pub fn requests(&self) -> &[RequestRecord] {
+        &self.requests
+    }
+
+    /// Each request with its arrivals.
+    pub fn iter(&self) -> impl Iterator<Item = (&RequestRecord, &[Arrival])> {
+        self.requests
+            .iter()
+            .enumerate()
+            .map(|(i, request)| (request, &self.arrivals[self.starts[i]..self.starts[i + 1]]))
+    }
+
+    /// Number of requests.
+    pub fn len(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// Whether there is no request at all.
+    pub fn is_empty(&self) -> bool {
+        self.requests.is_empty()
+    }
+}

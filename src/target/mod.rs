@@ -1,0 +1,91 @@
+//! WHO answers: one seam for everything that can be measured, and one file per target.
+//!
+//! The seam is synchronous on purpose. A target that needs an async runtime or a poller thread owns it inside
+//! its own file, and no async colour reaches the measuring code.
+
+pub mod failure;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::MonoNs;
+use crate::load::plan::{RequestId, Shot};
+use crate::record::sink::Sink;
+
+pub use failure::{Failure, FailureKind, TargetError};
+
+/// Something that can answer, not yet opened.
+pub trait Target {
+    /// What it is and what it allows, read cheaply: no weights are loaded, no load is sent.
+    fn describe(&self) -> &TargetInfo;
+
+    /// Loads or connects. Everything that comes back from then on goes into `sink`.
+    ///
+    /// # Errors
+    /// When the target cannot be made ready; nothing was sent.
+    fn open(self: Box<Self>, sink: Sink) -> Result<Box<dyn Session>, TargetError>;
+}
+
+/// An opened target. Each submitted shot ends exactly once in the sink, by completion, failure or cancel.
+pub trait Session {
+    /// Hands over one shot and returns without waiting for the answer.
+    ///
+    /// # Errors
+    /// When the shot was refused on the spot; it then has no other ending in the sink.
+    fn submit(&mut self, shot: &Shot) -> Result<(), Failure>;
+
+    /// Asks for an early end of a request. Unknown and finished ids are ignored.
+    fn cancel(&mut self, id: RequestId);
+
+    /// Takes what the target says of itself since the last call: one JSON object per engine iteration.
+    fn drain_iterations(&mut self) -> Vec<serde_json::Value> {
+        Vec::new()
+    }
+
+    /// Ends the session: nothing reaches the sink after it returns.
+    fn finish(self: Box<Self>, by: MonoNs) -> Drain;
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Drain {
+    /// Everything that was submitted had ended.
+    Clean,
+    /// Requests were still open when time ran out, or the target failed while closing; the text says which.
+    Forced(String),
+}
+
+/// What a target is, for the manifest, the preflight and every heading.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetInfo {
+    /// What was asked for, e.g. `local:dummy-nano`, with secrets left out.
+    pub name: String,
+    /// The family: `local`, `sim`, `null`, `trtllm`, `openai`, `triton`, …
+    pub kind: String,
+    /// Human words for headings, e.g. `embedded engine, Llama 5.0 M parameters, Q8_0, 1 thread`.
+    pub title: String,
+    /// Latencies come from a model of an engine and not from an engine. Every artefact says so.
+    pub simulated: bool,
+    /// Weights are random: timings are real, text is meaningless.
+    pub dummy_weights: bool,
+    /// GPUs in use; 0 on a CPU. Rates per GPU exist only where this is not 0.
+    pub gpus: u32,
+    /// What it allows.
+    pub limits: Limits,
+    /// Everything else it says of itself: versions, costs, settings.
+    pub details: serde_json::Value,
+}
+
+/// What a target allows; `None` where it does not say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Longest prompt in tokens.
+    pub max_prompt_tokens: Option<u32>,
+    /// Longest prompt and output together.
+    pub max_sequence_tokens: Option<u32>,
+    /// Token ids are below this.
+    pub vocab_size: Option<u32>,
+    /// Requests in one batch.
+    pub max_batch_size: Option<u32>,
+    /// Requests that may wait.
+    pub max_queue_size: Option<u32>,
+}

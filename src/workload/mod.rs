@@ -1,0 +1,3 @@
+//! WHAT is asked: lengths, prompts, datasets, tokenizer.
+
+pub mod request;
