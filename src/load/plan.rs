@@ -6,9 +6,7 @@ use crate::clock::Nanos;
 use crate::workload::request::RequestSpec;
 
 /// Identifies a request within one session of a target; unique over warm-up and all points of an experiment.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RequestId(pub u32);
 

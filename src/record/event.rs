@@ -2,7 +2,7 @@
 
 use crate::clock::MonoNs;
 use crate::load::plan::RequestId;
-use crate::record::request_record::{EngineTimes, EngineUse, FinishReason, NotSentReason};
+use crate::record::request_record::{EngineUse, FinishReason, NotSentReason, PackedTimes};
 use crate::target::FailureKind;
 
 /// A polynomial hash over token ids that does not depend on how tokens were split into deliveries.
@@ -18,9 +18,11 @@ impl TokenHash {
     /// Of these tokens, in order.
     #[inline]
     pub fn of(tokens: impl Iterator<Item = u32>) -> Self {
-        Self(tokens.fold(0_u64, |hash, token| {
-            hash.wrapping_mul(BASE).wrapping_add(u64::from(token) + 1)
-        }))
+        Self(
+            tokens.fold(0_u64, |hash, token| {
+                hash.wrapping_mul(BASE).wrapping_add(u64::from(token) + 1)
+            }),
+        )
     }
 
     /// The hash of everything so far followed by `next`, which held `count` tokens.
@@ -77,7 +79,7 @@ pub enum Event {
         pull_lag: u32,
     },
     /// The engine's own stamps of a request.
-    Times(RequestId, EngineTimes),
+    Times(RequestId, PackedTimes),
     /// What the engine says of its caches and drafts.
     Use(RequestId, EngineUse),
     /// The last thing that happens to a request.

@@ -149,6 +149,35 @@ pub struct EngineTimes {
     pub last_token: Option<MonoNs>,
 }
 
+/// [`EngineTimes`] in half the room, for the ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PackedTimes([i64; 4]);
+
+impl EngineTimes {
+    const NEVER: i64 = i64::MIN;
+
+    /// For the ring.
+    #[inline]
+    pub fn pack(self) -> PackedTimes {
+        let pack = |stamp: Option<MonoNs>| stamp.map_or(Self::NEVER, |at| at.0);
+        PackedTimes([
+            pack(self.arrival),
+            pack(self.first_scheduled),
+            pack(self.first_token),
+            pack(self.last_token),
+        ])
+    }
+}
+
+impl PackedTimes {
+    /// As it was before [`EngineTimes::pack`].
+    pub fn unpack(self) -> EngineTimes {
+        let [arrival, first_scheduled, first_token, last_token] =
+            self.0.map(|ns| (ns != EngineTimes::NEVER).then_some(MonoNs(ns)));
+        EngineTimes { arrival, first_scheduled, first_token, last_token }
+    }
+}
+
 /// What the engine says of its caches and drafts for one request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EngineUse {
@@ -215,5 +244,21 @@ impl Records {
     /// Whether there is no request at all.
     pub fn is_empty(&self) -> bool {
         self.requests.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packing_engine_stamps_loses_nothing() {
+        let times = EngineTimes {
+            arrival: Some(MonoNs(0)),
+            first_scheduled: None,
+            first_token: Some(MonoNs(-3)),
+            last_token: Some(MonoNs(i64::MAX)),
+        };
+        assert_eq!(times.pack().unpack(), times);
     }
 }

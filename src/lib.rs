@@ -1,0 +1,13 @@
+//! bareflight: what a large-language-model engine can do with nothing in the way, and what everything in the way
+//! costs.
+//!
+//! The folders say how a number comes about:
+//! [`workload`] is asked, at the instants of [`load`], of a [`target`]; what happened is in [`record`]; what it
+//! means is in [`metrics`].
+
+pub mod clock;
+pub mod load;
+pub mod observe;
+pub mod record;
+pub mod target;
+pub mod workload;

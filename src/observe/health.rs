@@ -1,0 +1,33 @@
+//! Was the harness itself in the way? The facts from which the validity verdict is made.
+
+use serde::{Deserialize, Serialize};
+
+/// What the harness and the machine were seen doing during one run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Health {
+    /// Events that found the ring full.
+    pub dropped_events: u64,
+    /// Ends that belonged to no open request.
+    pub stray_ends: u64,
+    /// What this machine's harness reaches when nothing answers slowly: from the calibration before the run.
+    pub null_rate: Option<NullRate>,
+    /// CPU time of the harness's own threads ÷ wall time, where it can be told from the target's.
+    pub harness_cpu: Option<f64>,
+    /// CPU time of the whole process ÷ wall time.
+    pub process_cpu: Option<f64>,
+    /// Periods in which the cgroup's CPU quota held the process back.
+    pub cgroup_throttled: Option<u64>,
+    /// Share of CPU time that the hypervisor gave to others, 0 to 1.
+    pub steal: Option<f64>,
+    /// Times that a hot thread lost its core against its will.
+    pub involuntary_switches: Option<u64>,
+}
+
+/// What the harness reaches against a target that replies at once (L0).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct NullRate {
+    /// Requests per second.
+    pub requests_per_s: f64,
+    /// Tokens per second, one per delivery.
+    pub tokens_per_s: f64,
+}

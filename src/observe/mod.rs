@@ -1,0 +1,3 @@
+//! WHAT ELSE was true while requests ran: the harness, the machine, the engine.
+
+pub mod health;

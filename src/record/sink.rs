@@ -1,0 +1,189 @@
+//! HOT PATH. How does what a target sees become an event? One sink per thread, each with a ring of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+
+use rtrb::{Consumer, Producer, RingBuffer};
+
+use crate::clock::MonoNs;
+use crate::load::gate::Gate;
+use crate::load::plan::RequestId;
+use crate::record::event::{Ending, Event, TokenHash};
+use crate::record::request_record::{EngineTimes, EngineUse, StampSource, TokenSource};
+use crate::target::Failure;
+
+/// Events that fit into a ring. The recorder looks every millisecond or so; this is room for tens of millions a second.
+pub const RING_SLOTS: usize = 1 << 16;
+
+/// What has no fixed size or is not hot goes beside the ring.
+#[derive(Debug)]
+pub enum Aside {
+    /// A thread joined: its ring.
+    Ring(Consumer<Event>),
+    /// The words of a failure, sent before its [`Event::End`].
+    Words(RequestId, String),
+    /// The server's or tokenizer's own count of output tokens, sent before the [`Event::End`].
+    TokenCount(RequestId, u32, TokenSource),
+    /// Who takes the stamps of this session; the engine unless a target says otherwise.
+    Stamps(StampSource),
+    /// Where token counts come from by default in this session; ids unless a target says otherwise.
+    Tokens(TokenSource),
+}
+
+/// Where a target puts what it sees. Owned by one thread; [`Sink::for_another_thread`] makes a second one.
+#[derive(Debug)]
+pub struct Sink {
+    ring: Producer<Event>,
+    aside: Sender<Aside>,
+    gate: Arc<Gate>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Sink {
+    /// A sink whose ring is announced over `aside`; `dropped` counts what did not fit.
+    pub fn new(gate: Arc<Gate>, aside: Sender<Aside>, dropped: Arc<AtomicU64>) -> Self {
+        let (ring, consumer) = RingBuffer::new(RING_SLOTS);
+        // Without a recorder at the other end nobody reads the ring either; `put` then counts drops.
+        let _recorder_is_gone = aside.send(Aside::Ring(consumer));
+        Self { ring, aside, gate, dropped }
+    }
+
+    /// A sink for one more thread of the same target.
+    #[must_use]
+    pub fn for_another_thread(&self) -> Self {
+        Self::new(Arc::clone(&self.gate), self.aside.clone(), Arc::clone(&self.dropped))
+    }
+
+    /// Says who takes the stamps, where it is not the engine.
+    pub fn stamps_come_from(&self, source: StampSource) {
+        let _recorder_is_gone = self.aside.send(Aside::Stamps(source));
+    }
+
+    /// Says where token counts come from, where they are not counted ids.
+    pub fn tokens_come_from(&self, source: TokenSource) {
+        let _recorder_is_gone = self.aside.send(Aside::Tokens(source));
+    }
+
+    /// Whether output of this request is still expected; what comes later is dropped.
+    #[inline]
+    pub fn is_open(&self, id: RequestId) -> bool {
+        self.gate.is_open(id)
+    }
+
+    /// Output arrived at `at`: `tokens` tokens with this hash.
+    #[inline]
+    pub fn delivery(&mut self, id: RequestId, at: MonoNs, tokens: u32, hash: TokenHash) {
+        self.put(Event::Delivery { id, at, tokens, hash, pull_lag: 0 });
+    }
+
+    /// As [`Self::delivery`], where our own thread looked `pull_lag_ns` after the stamp `at`.
+    #[inline]
+    pub fn delivery_seen_late(
+        &mut self,
+        id: RequestId,
+        at: MonoNs,
+        tokens: u32,
+        hash: TokenHash,
+        pull_lag: u32,
+    ) {
+        self.put(Event::Delivery { id, at, tokens, hash, pull_lag });
+    }
+
+    /// The engine's own stamps; before the end of the request.
+    #[inline]
+    pub fn engine_times(&mut self, id: RequestId, times: EngineTimes) {
+        self.put(Event::Times(id, times.pack()));
+    }
+
+    /// The engine's own counts; before the end of the request.
+    #[inline]
+    pub fn engine_use(&mut self, id: RequestId, counts: EngineUse) {
+        self.put(Event::Use(id, counts));
+    }
+
+    /// A count of output tokens better than the sum over deliveries; before the end of the request.
+    pub fn token_count(&mut self, id: RequestId, tokens: u32, source: TokenSource) {
+        let _recorder_is_gone = self.aside.send(Aside::TokenCount(id, tokens, source));
+    }
+
+    /// The request is over. A second end of the same request is counted and dropped.
+    #[inline]
+    pub fn end(&mut self, id: RequestId, at: MonoNs, ending: Ending) {
+        // The event goes first: who sees the gate closed must find the end in the ring.
+        if !self.gate.is_open(id) {
+            self.gate.close(id, at);
+            return;
+        }
+        self.put_surely(Event::End { id, at, ending });
+        self.gate.close(id, at);
+    }
+
+    /// The request failed; its words go beside the ring.
+    pub fn fail(&mut self, id: RequestId, at: MonoNs, failure: Failure) {
+        let kind = failure.kind;
+        let _recorder_is_gone = self.aside.send(Aside::Words(id, failure.words));
+        self.end(id, at, Ending::Failed(kind));
+    }
+
+    /// Puts an event of the issuer.
+    #[inline]
+    pub(crate) fn put(&mut self, event: Event) {
+        if self.ring.push(event).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Puts an event that must not be lost: waits for the recorder where the ring is full. The wait is counted as
+    /// a drop, since it delays the thread that measures.
+    #[inline]
+    pub(crate) fn put_surely(&mut self, event: Event) {
+        if self.ring.push(event).is_ok() {
+            return;
+        }
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+        while self.ring.push(event).is_err() {
+            if self.ring.is_abandoned() {
+                return;
+            }
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::now;
+    use crate::record::request_record::FinishReason;
+    use std::sync::mpsc::channel;
+
+    fn sink_and_ring() -> (Sink, Consumer<Event>, Arc<Gate>, Arc<AtomicU64>) {
+        let gate = Arc::new(Gate::new(4, 4));
+        let dropped = Arc::new(AtomicU64::new(0));
+        let (aside, asides) = channel();
+        let sink = Sink::new(Arc::clone(&gate), aside, Arc::clone(&dropped));
+        let Ok(Aside::Ring(ring)) = asides.recv() else { panic!("the ring is announced first") };
+        (sink, ring, gate, dropped)
+    }
+
+    #[test]
+    fn a_second_end_never_reaches_the_ring() {
+        let (mut sink, mut ring, gate, _) = sink_and_ring();
+        gate.open(RequestId(0));
+        sink.end(RequestId(0), now(), Ending::Completed(FinishReason::Length));
+        sink.end(RequestId(0), now(), Ending::Cancelled);
+        assert!(matches!(ring.pop(), Ok(Event::End { ending: Ending::Completed(_), .. })));
+        assert!(ring.pop().is_err());
+        assert_eq!(gate.stray_ends(), 1);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted() {
+        let (mut sink, _ring, _, dropped) = sink_and_ring();
+        for _ in 0..RING_SLOTS + 3 {
+            sink.delivery(RequestId(0), now(), 1, TokenHash::EMPTY);
+        }
+        assert_eq!(dropped.load(Ordering::Relaxed), 3);
+    }
+}
