@@ -1,0 +1,95 @@
+//! How is an engine used? Open it on a model, submit, cancel, shut down; deliveries arrive at the caller's sink.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crate::config::EngineConfig;
+use crate::delivery::Sink;
+use crate::error::{OpenError, SubmitError};
+use crate::inbox::{Arrival, Inbox};
+use crate::info::ModelInfo;
+use crate::model::forward::Model;
+use crate::model::{self, threads};
+use crate::request::Request;
+use crate::schedule::Loop;
+use crate::source::ModelSource;
+use crate::stats::{IterationStats, StatsRing};
+
+/// A running engine. Dropping it is [`Engine::shutdown`].
+pub struct Engine {
+    info: ModelInfo,
+    now_ns: fn() -> i64,
+    inbox: Arc<Inbox>,
+    stats: Arc<StatsRing>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What [`Engine::open`] would run, from the configuration alone: no weights are read or made.
+pub fn inspect(source: &ModelSource, config: &EngineConfig) -> Result<ModelInfo, OpenError> {
+    config.check()?;
+    model::describe(source, config).map(|(_, info)| info)
+}
+
+impl Engine {
+    /// Makes or loads the weights on the calling thread, then starts the engine's own thread, which calls `sink`.
+    pub fn open(
+        source: &ModelSource,
+        config: EngineConfig,
+        sink: Box<dyn Sink>,
+    ) -> Result<Engine, OpenError> {
+        config.check()?;
+        let (shape, mut info) = model::describe(source, &config)?;
+        info.threads = threads::settle(config.threads)?;
+        let weights = model::load(source, &shape, &config)?;
+        let inbox = Arc::new(Inbox::new(config.max_queue_size));
+        let stats = Arc::new(StatsRing::new(config.iteration_stats));
+        let engine_loop = Loop::new(
+            info.clone(),
+            Model::new(shape, weights),
+            Arc::clone(&inbox),
+            Arc::clone(&stats),
+            sink,
+            config.now_ns,
+        );
+        let thread = std::thread::Builder::new()
+            .name("bareflight-cpu".to_string())
+            .spawn(move || engine_loop.run())
+            .map_err(OpenError::Thread)?;
+        Ok(Engine { info, now_ns: config.now_ns, inbox, stats, thread: Some(thread) })
+    }
+
+    pub fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    /// Accepts a request or says why not; never waits for the model. An accepted request gets its deliveries and exactly
+    /// one end. May be called from the sink.
+    pub fn submit(&self, request: Request) -> Result<(), SubmitError> {
+        let arrival_ns = (self.now_ns)();
+        request.check(self.info.vocab_size, self.info.max_total_tokens())?;
+        self.inbox.submit(Arrival { request, arrival_ns })
+    }
+
+    /// Ends a queued or running request before the next iteration. An id that has ended or never was is ignored.
+    pub fn cancel(&self, id: u64) {
+        self.inbox.cancel(id);
+    }
+
+    /// Moves the records since the last call into `into`, oldest first.
+    pub fn drain_iteration_stats(&self, into: &mut Vec<IterationStats>) {
+        self.stats.drain(into);
+    }
+
+    /// Cancels what runs and waits, delivers every end, and joins the thread. Must not be called from the sink.
+    pub fn shutdown(self) {}
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.inbox.shut_down();
+        if let Some(thread) = self.thread.take() {
+            // The thread only dies of a sink that panics while it is told of a failure; submit has been answering Failed.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! How do callers reach the loop? A bounded inbox behind one lock, and a condition to wake the loop when it is idle.
+
+use std::collections::HashSet;
+use std::sync::{Condvar, Mutex, MutexGuard};
+
+use crate::error::SubmitError;
+use crate::request::Request;
+
+/// A request and when it was submitted.
+pub(crate) struct Arrival {
+    pub request: Request,
+    pub arrival_ns: i64,
+}
+
+pub(crate) struct Inbox {
+    limit: usize,
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    arrivals: Vec<Arrival>,
+    cancels: Vec<u64>,
+    /// Accepted and not ended.
+    live: HashSet<u64>,
+    /// Accepted and not admitted: in `arrivals`, or waiting inside the loop.
+    queued: usize,
+    open: Open,
+}
+
+#[derive(Default)]
+enum Open {
+    #[default]
+    Yes,
+    ShutDown,
+    Failed(String),
+}
+
+impl Inbox {
+    pub(crate) fn new(limit: usize) -> Inbox {
+        Inbox { limit, state: Mutex::default(), wake: Condvar::new() }
+    }
+
+    pub(crate) fn submit(&self, arrival: Arrival) -> Result<(), SubmitError> {
+        let mut state = self.lock();
+        match &state.open {
+            Open::Yes => {}
+            Open::ShutDown => return Err(SubmitError::ShutDown),
+            Open::Failed(message) => {
+                return Err(SubmitError::Failed { message: message.clone() });
+            }
+        }
+        if state.queued >= self.limit {
+            return Err(SubmitError::QueueFull { limit: self.limit });
+        }
+        let id = arrival.request.id;
+        if !state.live.insert(id) {
+            return Err(SubmitError::IdInUse { id });
+        }
+        state.queued += 1;
+        state.arrivals.push(arrival);
+        drop(state);
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    pub(crate) fn cancel(&self, id: u64) {
+        let mut state = self.lock();
+        if state.live.contains(&id) {
+            state.cancels.push(id);
+            drop(state);
+            self.wake.notify_one();
+        }
+    }
+
+    pub(crate) fn shut_down(&self) {
+        let mut state = self.lock();
+        if matches!(state.open, Open::Yes) {
+            state.open = Open::ShutDown;
+        }
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// From now on `submit` answers `Failed`.
+    pub(crate) fn fail(&self, message: &str) {
+        self.lock().open = Open::Failed(message.to_string());
+    }
+
+    /// Hands over what came in since the last call; false where the engine is to end. Waits for something if `idle`.
+    pub(crate) fn take(
+        &self,
+        idle: bool,
+        arrivals: &mut Vec<Arrival>,
+        cancels: &mut Vec<u64>,
+    ) -> bool {
+        let mut state = self.lock();
+        while idle
+            && matches!(state.open, Open::Yes)
+            && state.arrivals.is_empty()
+            && state.cancels.is_empty()
+        {
+            state = self.wake.wait(state).expect("no code panics while it holds the inbox");
+        }
+        arrivals.append(&mut state.arrivals);
+        cancels.append(&mut state.cancels);
+        matches!(state.open, Open::Yes)
+    }
+
+    /// A waiting request was admitted.
+    pub(crate) fn admitted(&self) {
+        self.lock().queued -= 1;
+    }
+
+    /// A request has ended: its id is free again. `queued`: it ended before it was admitted.
+    pub(crate) fn ended(&self, id: u64, queued: bool) {
+        let mut state = self.lock();
+        state.live.remove(&id);
+        state.queued -= usize::from(queued);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no code panics while it holds the inbox")
+    }
+}

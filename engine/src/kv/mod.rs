@@ -1,0 +1,7 @@
+//! Where are keys and values kept? In blocks of tokens: [`BlockPool`] accounts for them, [`KvStore`] holds the numbers.
+
+mod pool;
+mod store;
+
+pub(crate) use pool::{BlockPool, BlockTable};
+pub(crate) use store::KvStore;
