@@ -7,6 +7,7 @@
 
 pub mod clock;
 pub mod load;
+pub mod metrics;
 pub mod observe;
 pub mod record;
 pub mod target;
