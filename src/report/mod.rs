@@ -2,6 +2,7 @@
 
 pub mod figures;
 pub mod know;
+pub mod requests_csv;
 pub mod summary_csv;
 pub mod summary_json;
 pub mod table;
