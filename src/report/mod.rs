@@ -3,6 +3,7 @@
 pub mod figures;
 pub mod html;
 pub mod know;
+pub mod progress;
 pub mod requests_csv;
 pub mod summary_csv;
 pub mod summary_json;
