@@ -39,8 +39,8 @@ pub(crate) struct Loop {
     /// Tokens that each of `active` gets in this iteration.
     chunks: Vec<usize>,
     logits: Vec<f32>,
-    /// The token chosen for each of `active`.
-    chosen: Vec<Option<u32>>,
+    /// The token chosen for each of `active`, and the reason to end if it is the last.
+    chosen: Vec<Option<(u32, Option<FinishReason>)>>,
 }
 
 impl Loop {
@@ -147,10 +147,11 @@ impl Loop {
             .map_err(|error| format!("the forward pass failed: {error}"))?;
         self.choose()?;
         let ended_ns = (self.now_ns)();
-        record.completed = self.deliver(ended_ns);
-        record.latency_ns = (self.now_ns)() - started_ns;
+        record.latency_ns = ended_ns - started_ns;
+        record.completed = self.append(ended_ns);
         self.stats.push(record);
         self.iteration += 1;
+        self.deliver(ended_ns);
         Ok(())
     }
 
@@ -211,35 +212,40 @@ impl Loop {
             let token = self.sampler.choose(row, masked, sequence.sampling, &mut sequence.draws);
             let token = token
                 .ok_or("the logits are not finite numbers; the weights are broken or overflow")?;
-            self.chosen.push(Some(token));
+            self.chosen.push(Some((token, None)));
         }
         Ok(())
     }
 
-    /// Delivers the chosen tokens; requests that end leave the batch. Returns how many did.
-    fn deliver(&mut self, at_ns: i64) -> usize {
-        let (mut completed, mut index) = (0, 0);
+    /// Appends the chosen tokens; returns how many requests end with theirs.
+    fn append(&mut self, at_ns: i64) -> usize {
+        let mut completed = 0;
+        for (sequence, chosen) in self.active.iter_mut().zip(&mut self.chosen) {
+            if let Some((token, reason)) = chosen {
+                *reason = sequence.append(*token, at_ns, &self.info.eos_token_ids);
+                completed += usize::from(reason.is_some());
+            }
+        }
+        completed
+    }
+
+    /// Delivers the chosen tokens; requests that end leave the batch.
+    fn deliver(&mut self, at_ns: i64) {
+        let mut index = 0;
         for chosen in 0..self.chosen.len() {
-            let Some(token) = self.chosen[chosen] else {
-                index += 1;
-                continue;
-            };
-            let sequence = &mut self.active[index];
-            match sequence.append(token, at_ns, &self.info.eos_token_ids) {
-                None => {
-                    let id = sequence.id;
-                    let delivery = Delivery { id, at_ns, tokens: &[token], end: None };
+            match self.chosen[chosen] {
+                None => index += 1,
+                Some((token, None)) => {
+                    let id = self.active[index].id;
                     index += 1;
-                    self.sink.deliver(delivery);
+                    self.sink.deliver(Delivery { id, at_ns, tokens: &[token], end: None });
                 }
-                Some(reason) => {
-                    completed += 1;
+                Some((token, Some(reason))) => {
                     let sequence = self.active.remove(index);
                     self.end_active(sequence, at_ns, &[token], reason, None);
                 }
             }
         }
-        completed
     }
 
     fn end_all(&mut self, reason: FinishReason, error: Option<&str>) {
