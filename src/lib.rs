@@ -6,6 +6,8 @@
 //! means is in [`metrics`].
 
 pub mod clock;
+#[path = "../ffi/mod.rs"]
+pub mod ffi;
 pub mod load;
 pub mod observe;
 pub mod record;

@@ -1,5 +1,8 @@
 //! WHAT happened: events from the threads that see them, and the record of every request.
 
+pub(crate) mod book;
 pub mod event;
+pub mod live;
+pub mod recorder;
 pub mod request_record;
 pub mod sink;

@@ -1,0 +1,6 @@
+//! What was typed, and what does it mean? Typed values on one side, resolved ones with their origin on the other.
+
+pub mod origin;
+pub mod resolve;
+pub mod span;
+pub mod typed;
