@@ -1,7 +1,9 @@
 //! WHEN it is asked: arrival processes, the plan, the issuer, and the gate that closes the loop.
 
+pub mod arrivals;
 pub mod gate;
 pub mod plan;
+pub mod plan_file;
 
 use std::fmt;
 
