@@ -117,6 +117,8 @@ impl Inbox {
     pub(crate) fn ended(&self, id: u64, queued: bool) {
         let mut state = self.lock();
         state.live.remove(&id);
+        // A cancel that came too late must not hit the next request with this id.
+        state.cancels.retain(|&cancelled| cancelled != id);
         state.queued -= usize::from(queued);
     }
 

@@ -1,6 +1,7 @@
-//! HOT PATH: what does the engine thread do? Iterate: one forward pass over everything that runs, one token each.
+//! What does the engine thread do? Iterate: one forward pass over everything that runs, one token each.
 //!
-//! Requests join and leave between iterations. The inbox is locked once per iteration and once per admission or end.
+//! Requests join and leave between iterations. Per iteration the inbox and the statistics are locked once, both for a few
+//! moves; the buffers live as long as the loop, and what is allocated is what candle takes and returns as owned.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -248,7 +249,12 @@ impl Loop {
         }
     }
 
+    /// Ends every request once. A sink that panics does not keep the others from their end: each has left before it is told.
     fn end_all(&mut self, reason: FinishReason, error: Option<&str>) {
+        while catch_unwind(AssertUnwindSafe(|| self.end_each(reason, error))).is_err() {}
+    }
+
+    fn end_each(&mut self, reason: FinishReason, error: Option<&str>) {
         let at_ns = (self.now_ns)();
         while !self.active.is_empty() {
             let sequence = self.active.remove(0);

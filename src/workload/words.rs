@@ -1,0 +1,121 @@
+//! Which words is text made of, and how many tokens does each cost?
+
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use super::prompts::PromptError;
+use super::seeds::below;
+use super::tokenize::{Tokenize, TokenizeError};
+use super::vocabulary::Vocabulary;
+
+/// Words taken from a vocabulary; more would not make the text more varied to an engine.
+const ENOUGH: usize = 4096;
+
+/// Below this many words of one token each, the built-in list is used.
+const FEW: usize = 64;
+
+/// For tokenizers that hold few whole words, such as byte-level and character-level ones.
+const BUILT_IN: [&str; 72] = [
+    "after", "again", "air", "any", "ask", "back", "bare", "big", "blue", "book", "both", "bread",
+    "bring", "calm", "cat", "city", "clear", "cold", "dark", "day", "door", "down", "draw", "dry",
+    "early", "earth", "even", "far", "few", "field", "fire", "five", "flight", "food", "gate",
+    "good", "green", "hand", "high", "home", "ice", "jump", "keep", "kind", "large", "late",
+    "light", "long", "map", "milk", "moon", "name", "near", "night", "old", "open", "paper",
+    "quick", "rain", "red", "river", "road", "salt", "sea", "seven", "slow", "stone", "sun",
+    "tall", "tree", "under", "wind",
+];
+
+/// A word, and the tokens it adds to a text when a space and the word are appended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word {
+    /// Small ASCII letters only.
+    pub text: String,
+    /// At least 1.
+    pub cost: u32,
+}
+
+/// The words that text is drawn from, cheapest first.
+#[derive(Debug, Clone)]
+pub struct Words {
+    words: Vec<Word>,
+}
+
+impl Words {
+    /// Words of one token each from the tokenizer's own vocabulary, in the order of their ids; where it has few, a
+    /// built-in list.
+    ///
+    /// # Errors
+    /// When the tokenizer fails, or turns no word into ordinary tokens.
+    pub fn of(tokenizer: &dyn Tokenize, vocabulary: &Vocabulary) -> Result<Self, PromptError> {
+        let probe = Probe { tokenizer, vocabulary };
+        let mut words = probe.single_token_words()?;
+        if words.len() < FEW {
+            words = probe.built_in_words()?;
+        }
+        if words.is_empty() {
+            return Err(PromptError::NoWords);
+        }
+        words.sort_by_key(|word| word.cost);
+        Ok(Self { words })
+    }
+
+    /// A random word that adds at most `budget` tokens, if there is one.
+    pub fn draw(&self, rng: &mut Xoshiro256PlusPlus, budget: u32) -> Option<&Word> {
+        let affordable = self.words.partition_point(|word| word.cost <= budget);
+        (affordable > 0).then(|| &self.words[below(rng, affordable as u64) as usize])
+    }
+}
+
+/// A small letter, for what no word can fill.
+pub fn letter(rng: &mut Xoshiro256PlusPlus) -> char {
+    char::from(b'a' + below(rng, 26) as u8)
+}
+
+struct Probe<'a> {
+    tokenizer: &'a dyn Tokenize,
+    vocabulary: &'a Vocabulary,
+}
+
+impl Probe<'_> {
+    fn single_token_words(&self) -> Result<Vec<Word>, TokenizeError> {
+        let mut seen = std::collections::HashSet::new();
+        let mut words = Vec::new();
+        for id in (0..self.vocabulary.size()).filter(|id| self.vocabulary.allows(*id)) {
+            // Some vocabularies have holes: an id that decodes to nothing is simply no word.
+            let Ok(decoded) = self.tokenizer.decode(&[id]) else { continue };
+            let text = decoded.trim();
+            if !is_word(text) || !seen.insert(text.to_owned()) {
+                continue;
+            }
+            if self.cost(text)? == Some(1) {
+                words.push(Word { text: text.to_owned(), cost: 1 });
+            }
+            if words.len() == ENOUGH {
+                break;
+            }
+        }
+        Ok(words)
+    }
+
+    fn built_in_words(&self) -> Result<Vec<Word>, TokenizeError> {
+        let mut words = Vec::new();
+        for text in BUILT_IN {
+            if let Some(cost) = self.cost(text)? {
+                words.push(Word { text: text.to_owned(), cost });
+            }
+        }
+        Ok(words)
+    }
+
+    /// Tokens that a second occurrence adds; `None` where it adds none or contains special ids.
+    fn cost(&self, word: &str) -> Result<Option<u32>, TokenizeError> {
+        let once = self.tokenizer.encode(word)?;
+        let twice = self.tokenizer.encode(&format!("{word} {word}"))?;
+        let ordinary = twice.iter().all(|id| self.vocabulary.allows(*id));
+        let cost = twice.len().saturating_sub(once.len()) as u32;
+        Ok((ordinary && cost > 0).then_some(cost))
+    }
+}
+
+fn is_word(text: &str) -> bool {
+    (2..=12).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase())
+}
