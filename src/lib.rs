@@ -9,6 +9,7 @@ pub mod clock;
 #[path = "../ffi/mod.rs"]
 pub mod ffi;
 pub mod load;
+pub mod metrics;
 pub mod observe;
 pub mod record;
 pub mod target;

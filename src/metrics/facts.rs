@@ -1,0 +1,96 @@
+//! What must be known of a run besides its records? Everything that a summary depends on and records do not hold.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::{MonoNs, Nanos};
+use crate::load::Load;
+use crate::metrics::slo::Slos;
+
+/// What the harness knew of one run; saved with it, so that a summary can be made again from files alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunFacts {
+    /// Which point of the experiment, from 0.
+    pub point: u32,
+    /// What answered.
+    pub target: TargetFacts,
+    /// How requests arrived.
+    pub load: Load,
+    /// What rates are taken over: from the end of the warm-up to the start of the drain.
+    pub window: Window,
+    /// Requests in the plan of this run.
+    pub planned: u64,
+    /// GPUs in use; rates per GPU exist only where this is not 0.
+    pub gpus: u32,
+    /// Tokens were delivered as they came. Otherwise nothing that needs a first token is reported.
+    pub streaming: bool,
+    /// What a request must meet to be good.
+    pub slos: Slos,
+    /// `false` where the run was interrupted.
+    pub complete: bool,
+    /// Windows of a stable run agree within this many percent.
+    pub stability_percent: f64,
+}
+
+impl RunFacts {
+    /// The default of [`Self::stability_percent`].
+    pub const STABILITY_PERCENT: f64 = 10.0;
+}
+
+/// What answered, as far as it decides which checks apply and how results are marked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetFacts {
+    /// As it was asked for, e.g. `local:dummy-nano`.
+    pub name: String,
+    /// The family, e.g. `local`; `null` is the harness's own floor.
+    pub kind: String,
+    /// Latencies come from a model of an engine.
+    pub simulated: bool,
+    /// Weights are random.
+    pub dummy_weights: bool,
+}
+
+impl TargetFacts {
+    /// Whether the target replies at once, so that the harness itself is what is measured.
+    pub fn is_null(&self) -> bool {
+        self.kind == "null"
+    }
+}
+
+impl From<&crate::target::TargetInfo> for TargetFacts {
+    fn from(info: &crate::target::TargetInfo) -> Self {
+        Self {
+            name: info.name.clone(),
+            kind: info.kind.clone(),
+            simulated: info.simulated,
+            dummy_weights: info.dummy_weights,
+        }
+    }
+}
+
+/// The measurement window: from `start`, which belongs to it, to `end`, which does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// First instant.
+    #[serde(rename = "start_ns")]
+    pub start: MonoNs,
+    /// First instant that is no longer part of it.
+    #[serde(rename = "end_ns")]
+    pub end: MonoNs,
+}
+
+impl Window {
+    /// Whether an instant lies in it.
+    pub fn holds(&self, at: MonoNs) -> bool {
+        self.start <= at && at < self.end
+    }
+
+    /// Its length.
+    pub fn span(&self) -> Nanos {
+        self.end - self.start
+    }
+
+    /// Its length in seconds, where it has one.
+    pub fn seconds(&self) -> Option<f64> {
+        (self.end > self.start).then(|| self.span().as_secs_f64())
+    }
+}

@@ -1,0 +1,378 @@
+//! What does one run come to? The shape of `summary.json`, which every report is made from.
+//!
+//! Absent is `None` (`null`), never 0; every `f64` is finite.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::load::Load;
+use crate::metrics::definition::{Quantity, Rate};
+use crate::metrics::facts::{TargetFacts, Window};
+use crate::metrics::percentile::Percentile;
+use crate::metrics::slo::Slo;
+use crate::target::FailureKind;
+
+/// Version of every definition and of the shape of the files; a change of meaning changes it.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Everything that is reported of one run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// [`SCHEMA_VERSION`] of the program that made it.
+    pub schema_version: u32,
+    /// Which point of the experiment, from 0.
+    pub point: u32,
+    /// What answered.
+    pub target: TargetFacts,
+    /// How requests arrived.
+    pub load: Load,
+    /// Whether output was delivered token by token.
+    pub streaming: bool,
+    /// GPUs in use; 0 on a CPU.
+    pub gpus: u32,
+    /// What rates are taken over.
+    pub window: Window,
+    /// Length of the window; `None` where it has no length.
+    pub window_s: Option<f64>,
+    /// Whether the numbers can be trusted: the worst of `checks`.
+    pub verdict: Verdict,
+    /// What every artefact must say of this run.
+    pub marks: Vec<Mark>,
+    /// The proofs behind the verdict, in a fixed order.
+    pub checks: Vec<Check>,
+    /// How requests ended.
+    pub counts: Counts,
+    /// One value for each rate; every [`Rate`] is a key.
+    pub rates: BTreeMap<Rate, Option<f64>>,
+    /// One distribution for each quantity; every [`Quantity`] is a key. Values are in the unit of the key.
+    pub distributions: BTreeMap<Quantity, Option<Distribution>>,
+    /// Each bound that a good request meets.
+    pub slos: Vec<SloResult>,
+    /// How far successive requests depend on each other.
+    pub dependence: Option<Dependence>,
+    /// The course of the run.
+    pub over_time: OverTime,
+}
+
+impl Summary {
+    /// A rate, where it is defined for this run.
+    pub fn rate(&self, rate: Rate) -> Option<f64> {
+        self.rates.get(&rate).copied().flatten()
+    }
+
+    /// A distribution, where there is one.
+    pub fn distribution(&self, quantity: Quantity) -> Option<&Distribution> {
+        self.distributions.get(&quantity).and_then(Option::as_ref)
+    }
+
+    /// A percentile of a quantity, where there is one.
+    pub fn percentile(&self, quantity: Quantity, which: Percentile) -> Option<&PercentileValue> {
+        self.distribution(quantity).and_then(|all| all.percentiles.get(&which))
+    }
+
+    /// The latency that speaks for the run: from the intended arrival in an open loop, from the submission else.
+    pub fn headline_latency(&self) -> Quantity {
+        match self.load {
+            Load::Open { .. } => Quantity::E2eIntended,
+            Load::Closed { .. } | Load::Batch => Quantity::E2e,
+        }
+    }
+}
+
+/// Whether the numbers can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Every check passed.
+    Valid,
+    /// Nothing speaks against the numbers, and something should be known about them.
+    ValidWithWarnings,
+    /// The harness, not the target, may have been measured.
+    Invalid,
+}
+
+impl Verdict {
+    /// As printed.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::ValidWithWarnings => "valid with warnings",
+            Self::Invalid => "invalid",
+        }
+    }
+}
+
+/// What every artefact of a run must say. A mark is no fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mark {
+    /// The run was interrupted.
+    Incomplete,
+    /// Latencies come from a model of an engine.
+    Simulated,
+    /// Weights are random.
+    DummyWeights,
+    /// The target replies at once.
+    NullTarget,
+}
+
+impl Mark {
+    /// As printed beside a heading.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Incomplete => "incomplete",
+            Self::Simulated => "simulated",
+            Self::DummyWeights => "dummy weights",
+            Self::NullTarget => "null target",
+        }
+    }
+
+    /// What it means, in one sentence.
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Incomplete => "the run was interrupted: these are the requests until then",
+            Self::Simulated => "latencies come from a declared cost model, not from an engine",
+            Self::DummyWeights => "weights are random: timings are real, text is meaningless",
+            Self::NullTarget => {
+                "the target replies at once: this is the floor of the harness itself"
+            }
+        }
+    }
+}
+
+/// One proof that the harness was not the bottleneck, or the lack of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// Which check.
+    pub id: CheckId,
+    /// What came of it.
+    pub status: Status,
+    /// What was measured, in `unit`.
+    pub measured: Option<f64>,
+    /// Where the status changes, in `unit`.
+    pub limit: Option<f64>,
+    /// Unit of `measured` and `limit`; empty for a plain number.
+    pub unit: String,
+    /// What was seen, in plain words.
+    pub sentence: String,
+    /// What to do; only where the status is `warn` or `fail`.
+    pub remedy: Option<String>,
+}
+
+/// Which check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckId {
+    /// Requests were sent when they were due.
+    ScheduleLag,
+    /// Everything that was due was sent.
+    NotSent,
+    /// Output was seen soon after it existed.
+    PullLag,
+    /// The machine could have done more.
+    Headroom,
+    /// No event was lost.
+    Recorder,
+    /// Every request ended exactly once.
+    Accounting,
+    /// The engine's clock and ours agree.
+    Clocks,
+    /// The run was steady.
+    Stability,
+    /// The cgroup did not hold the process back.
+    HostThrottling,
+    /// The hypervisor did not take the CPU away.
+    HostSteal,
+    /// Hot threads kept their cores.
+    HostSwitches,
+    /// The harness had CPU time to spare.
+    HostCpu,
+}
+
+impl CheckId {
+    /// Every check, in the order of reports.
+    pub const ALL: [Self; 12] = [
+        Self::ScheduleLag,
+        Self::NotSent,
+        Self::PullLag,
+        Self::Headroom,
+        Self::Recorder,
+        Self::Accounting,
+        Self::Clocks,
+        Self::Stability,
+        Self::HostThrottling,
+        Self::HostSteal,
+        Self::HostSwitches,
+        Self::HostCpu,
+    ];
+
+    /// As printed.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::ScheduleLag => "schedule lag",
+            Self::NotSent => "not sent",
+            Self::PullLag => "pull lag",
+            Self::Headroom => "headroom",
+            Self::Recorder => "recorder",
+            Self::Accounting => "accounting",
+            Self::Clocks => "clocks",
+            Self::Stability => "stability",
+            Self::HostThrottling => "cgroup throttling",
+            Self::HostSteal => "steal",
+            Self::HostSwitches => "involuntary switches",
+            Self::HostCpu => "harness CPU",
+        }
+    }
+}
+
+/// What came of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// As it should be.
+    Pass,
+    /// To be known.
+    Warn,
+    /// The measurement is invalid.
+    Fail,
+    /// The check does not apply, or there was nothing to judge by; the sentence says which.
+    NotApplicable,
+}
+
+/// How requests ended. `planned` is the sum of completed, failed, cancelled, timed out and not sent in a sound run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Shots in the plan.
+    pub planned: u64,
+    /// Requests that count as asked: all but those never reached in a closed loop and those cut off by an interrupt.
+    pub attempted: u64,
+    /// Handed over to the target.
+    pub submitted: u64,
+    /// All output arrived.
+    pub completed: u64,
+    /// Failed, all kinds together.
+    pub failed: u64,
+    /// Failed, by kind; kinds that did not occur are left out.
+    pub failed_by_kind: BTreeMap<FailureKind, u64>,
+    /// Cancelled at the end of the drain or by the user.
+    pub cancelled: u64,
+    /// Took longer than a request may.
+    pub timed_out: u64,
+    /// Never submitted, all reasons together.
+    pub not_sent: u64,
+    /// Not sent: its turn never came in a closed loop.
+    pub not_reached: u64,
+    /// Not sent: it was due and the harness did not send it.
+    pub missed: u64,
+    /// Not sent: the run was interrupted before.
+    pub interrupted: u64,
+    /// Completed requests with a single delivery of tokens, for which TPOT is undefined.
+    pub without_tpot: u64,
+    /// Completed requests whose end lies in the window.
+    pub completed_in_window: u64,
+    /// Output tokens whose delivery lies in the window, of all requests; rounded.
+    pub output_tokens_in_window: u64,
+    /// Those of them that belong to requests which did not complete; rounded.
+    pub unsuccessful_tokens_in_window: u64,
+    /// Requests whose deliveries add up to another number of tokens than the target counted.
+    pub token_count_differs: u64,
+    /// Requests with output of which the deliveries were not kept; ITL, ICL, stall and throughput are then absent.
+    pub deliveries_missing: u64,
+}
+
+/// The distribution of one quantity.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Distribution {
+    /// Number of samples: requests or deliveries.
+    pub count: u64,
+    /// Independent samples of equal weight that carry as much; equals `count` but for weighted pools (Kish).
+    pub effective_count: f64,
+    /// Weighted mean.
+    pub mean: f64,
+    /// Standard deviation (n − 1); `None` for a single sample.
+    pub std: Option<f64>,
+    /// Smallest.
+    pub min: f64,
+    /// Largest.
+    pub max: f64,
+    /// Every [`Percentile`] is a key.
+    pub percentiles: BTreeMap<Percentile, PercentileValue>,
+    /// Samples that lie far out: labelled, never dropped.
+    pub outliers: Outliers,
+}
+
+/// One percentile.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PercentileValue {
+    /// Nearest rank, exact.
+    pub value: f64,
+    /// Lower end of the 95 % order-statistic interval; `None` where the sample is too small to have one.
+    pub low: Option<f64>,
+    /// Upper end of the 95 % order-statistic interval; `None` where the sample is too small to have one.
+    pub high: Option<f64>,
+    /// Whether the sample is large enough for this percentile (99 % one-sided binomial rule). Shown with `~` if not.
+    pub certified: bool,
+    /// With 99 % confidence the percentile is at most this; `None` where it is not certified.
+    pub certified_bound: Option<f64>,
+}
+
+/// Samples beyond Tukey's outer fences (three interquartile ranges from the quartiles).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Outliers {
+    /// Below this lies an outlier.
+    pub low_fence: f64,
+    /// Above this lies an outlier.
+    pub high_fence: f64,
+    /// Samples below.
+    pub below: u64,
+    /// Samples above.
+    pub above: u64,
+}
+
+/// How one bound was met.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SloResult {
+    /// The bound.
+    #[serde(flatten)]
+    pub slo: Slo,
+    /// Completed requests that met it; `None` where the latency does not exist for this run.
+    pub met: Option<u64>,
+    /// The same ÷ attempted requests.
+    pub met_fraction: Option<f64>,
+}
+
+/// How far successive requests depend on each other: request latency in order of arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Dependence {
+    /// Lag-1 autocorrelation, −1 to 1.
+    pub lag1_autocorrelation: f64,
+    /// Independent requests that would tell as much: n (1 − ρ) / (1 + ρ), between 1 and n.
+    pub effective_requests: f64,
+}
+
+/// The course of the run over its window.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct OverTime {
+    /// Length of a slice; the last one may be shorter.
+    pub slice_s: f64,
+    /// From the start of the window to its end, without gaps.
+    pub slices: Vec<Slice>,
+}
+
+/// What happened in one slice of the window.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Slice {
+    /// Its start, from the start of the window.
+    pub t_s: f64,
+    /// Its length.
+    pub length_s: f64,
+    /// Output tokens delivered in it ÷ its length; `None` where deliveries were not kept.
+    pub output_tokens_per_s: Option<f64>,
+    /// Requests that completed in it ÷ its length.
+    pub requests_per_s: f64,
+    /// Requests in flight, averaged over time.
+    pub in_flight: f64,
+    /// Median time to first token of the completed requests whose first token lies in it.
+    pub ttft_p50_ms: Option<f64>,
+}
