@@ -5,4 +5,5 @@ pub mod event;
 pub mod live;
 pub mod recorder;
 pub mod request_record;
+pub mod run_directory;
 pub mod sink;

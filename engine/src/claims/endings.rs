@@ -1,12 +1,11 @@
 //! How does a request end? Once, with the right reason, and its blocks come back.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 
 use super::directory::{llama_with, write};
-use super::harness::{PICO, alone, config, now_ns, open, prompt};
+use super::harness::{PICO, alone, config, open, prompt};
 use crate::{Delivery, Engine, FinishReason, Request, SubmitError};
 
 #[test]
@@ -187,24 +186,36 @@ fn broken_weights_end_every_request_with_an_error_and_the_engine_refuses_more() 
 }
 
 #[test]
-fn a_panic_on_the_engine_thread_is_an_error_for_all_and_never_a_hang() {
+fn a_sink_that_panics_is_an_error_for_all_and_never_a_hang() {
     let ends = Arc::new(Mutex::new(Vec::new()));
-    let (seen, tripped) = (Arc::clone(&ends), AtomicBool::new(false));
+    let seen = Arc::clone(&ends);
     let sink = move |delivery: Delivery<'_>| {
         if let Some(end) = delivery.end {
-            seen.lock().unwrap().push((delivery.id, end.reason, end.error.map(str::to_string)));
-        } else if !tripped.swap(true, Ordering::Relaxed) {
-            panic!("the sink gave up");
+            let error = end.error.unwrap_or_default().to_string();
+            seen.lock().unwrap().push((delivery.id, end.reason, error));
         }
+        panic!("the sink gave up");
     };
-    let engine = Engine::open(&PICO, crate::EngineConfig::new(now_ns), Box::new(sink)).unwrap();
-    engine.submit(Request::greedy(1, [1], 50)).unwrap();
-    while !matches!(engine.submit(Request::greedy(2, [1], 50)), Err(SubmitError::Failed { .. })) {
-        std::thread::yield_now();
-    }
+    let mut config = config();
+    config.max_queue_size = 8;
+    let engine = Engine::open(&PICO, config, Box::new(sink)).unwrap();
+    let mut accepted = Vec::new();
+    let refusal = (0..).find_map(|id| match engine.submit(Request::greedy(id, [1], 50)) {
+        Ok(()) => {
+            accepted.push(id);
+            std::thread::yield_now();
+            None
+        }
+        Err(SubmitError::QueueFull { .. }) => None,
+        Err(refusal) => Some(refusal),
+    });
+    assert!(matches!(refusal, Some(SubmitError::Failed { .. })), "{refusal:?}");
     engine.shutdown();
-    let ends = ends.lock().unwrap();
-    let first = ends.iter().find(|(id, ..)| *id == 1).expect("request 1 was accepted, so it ends");
-    assert_eq!(first.1, FinishReason::Error);
-    assert!(first.2.as_ref().unwrap().contains("the sink gave up"));
+
+    let mut ends = ends.lock().unwrap().clone();
+    ends.sort_unstable_by_key(|(id, ..)| *id);
+    assert_eq!(ends.iter().map(|(id, ..)| *id).collect::<Vec<_>>(), accepted);
+    for (_, reason, error) in ends.iter() {
+        assert!(*reason == FinishReason::Error && error.contains("the sink gave up"), "{error}");
+    }
 }
