@@ -14,5 +14,6 @@ pub mod load;
 pub mod metrics;
 pub mod observe;
 pub mod record;
+pub mod report;
 pub mod target;
 pub mod workload;

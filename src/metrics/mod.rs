@@ -1,13 +1,26 @@
 //! WHAT it means: pure functions of records, and one definition for each number.
 
+pub mod binomial;
+pub mod compare;
+pub mod counts;
 pub mod definition;
+pub mod dependence;
+pub mod distribution;
 pub mod facts;
+pub mod over_time;
+pub mod per_request;
 pub mod percentile;
+pub mod pooled;
+pub mod rates;
 pub mod slo;
+pub mod summarise;
 pub mod summary;
+pub mod validity;
 
 pub use definition::{Definition, Quantity, Rate};
 pub use facts::{RunFacts, TargetFacts, Window};
+pub use per_request::Derived;
 pub use percentile::Percentile;
 pub use slo::{Slo, SloMetric, Slos};
+pub use summarise::summarise;
 pub use summary::Summary;

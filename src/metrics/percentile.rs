@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::metrics::binomial::largest_within_tail;
+
 /// A percentile that is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -47,5 +49,117 @@ impl Percentile {
             Self::P99 => "p99",
             Self::P999 => "p99.9",
         }
+    }
+}
+
+/// Probability that an interval misses, half of it on each side.
+const INTERVAL_MISS: f64 = 0.05;
+/// Probability that a certified bound is too low.
+const CERTIFIED_MISS: f64 = 0.01;
+
+/// Ranks (from 1) in a sorted sample that say where a percentile lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ranks {
+    /// Of the value itself: nearest rank, ⌈p n⌉.
+    pub value: u64,
+    /// Lower end of the 95 % order-statistic interval.
+    pub low: Option<u64>,
+    /// Upper end of the 95 % order-statistic interval.
+    pub high: Option<u64>,
+    /// The smallest rank that lies above the percentile with 99 % confidence by the rule of `MLPerf` `LoadGen`'s
+    /// early stopping; it exists from a certain sample size on.
+    pub certified: Option<u64>,
+}
+
+impl Ranks {
+    /// For a sample of `n` ≥ 1 independent values from a continuous distribution.
+    ///
+    /// The number of samples below the true percentile is binomial, so both interval ends are exact: each side misses
+    /// with a probability of at most 2.5 %.
+    pub fn of(which: Percentile, n: u64) -> Self {
+        let below = f64::from(which.permille()) / 1_000.0;
+        let above = f64::from(1_000 - which.permille()) / 1_000.0;
+        Self {
+            value: nearest_rank(which, n),
+            low: largest_within_tail(n, below, INTERVAL_MISS / 2.0).map(|k| k + 1),
+            high: largest_within_tail(n, above, INTERVAL_MISS / 2.0).map(|k| n - k),
+            // One sample more than the tail allows is kept back, as LoadGen does: hence `k >= 1`.
+            certified: largest_within_tail(n, above, CERTIFIED_MISS)
+                .filter(|k| *k >= 1)
+                .map(|k| n - k + 1),
+        }
+    }
+}
+
+/// ⌈p n⌉, computed in integers; `n` ≥ 1.
+pub fn nearest_rank(which: Percentile, n: u64) -> u64 {
+    let thousandfold = u128::from(n) * u128::from(which.permille());
+    (thousandfold.div_ceil(1_000) as u64).max(1)
+}
+
+/// The smallest sample that can certify a percentile.
+pub fn certification_floor(which: Percentile) -> u64 {
+    let certifies = |n: u64| Ranks::of(which, n).certified.is_some();
+    let mut high = 1;
+    while !certifies(high) {
+        high *= 2;
+    }
+    let mut low = high / 2;
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        if certifies(middle) { high = middle } else { low = middle }
+    }
+    high
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_floors_are_those_of_the_published_table() {
+        let floors: Vec<u64> = Percentile::ALL.into_iter().map(certification_floor).collect();
+        assert_eq!(floors, [11, 24, 64, 130, 662, 6_636]);
+    }
+
+    #[test]
+    fn of_ten_thousand_samples_the_certified_p99_is_the_77th_highest() {
+        let ranks = Ranks::of(Percentile::P99, 10_000);
+        assert_eq!(ranks.certified, Some(10_000 - 77 + 1));
+    }
+
+    #[test]
+    fn the_interval_of_p99_over_a_thousand_samples_is_ranks_983_to_997() {
+        let ranks = Ranks::of(Percentile::P99, 1_000);
+        assert_eq!((ranks.value, ranks.low, ranks.high), (990, Some(983), Some(997)));
+    }
+
+    #[test]
+    fn a_sample_too_small_has_no_upper_end_rather_than_a_made_up_one() {
+        let ranks = Ranks::of(Percentile::P99, 50);
+        assert_eq!((ranks.value, ranks.high, ranks.certified), (50, None, None));
+        let one = Ranks::of(Percentile::P50, 1);
+        assert_eq!((one.value, one.low, one.high), (1, None, None));
+    }
+
+    #[test]
+    fn ranks_stay_in_order_and_inside_the_sample() {
+        for n in (1..700).chain([10_000, 1_000_000]) {
+            for which in Percentile::ALL {
+                let ranks = Ranks::of(which, n);
+                assert!((1..=n).contains(&ranks.value));
+                assert!(ranks.low.is_none_or(|low| (1..=ranks.value).contains(&low)), "{n}");
+                assert!(ranks.high.is_none_or(|high| (ranks.value..=n).contains(&high)), "{n}");
+                assert!(ranks.certified.is_none_or(|rank| (ranks.value..=n).contains(&rank)));
+            }
+        }
+    }
+
+    #[test]
+    fn nearest_rank_is_exact_where_floating_point_is_not() {
+        assert_eq!(nearest_rank(Percentile::P95, 20), 19);
+        assert_eq!(nearest_rank(Percentile::P90, 10), 9);
+        assert_eq!(nearest_rank(Percentile::P99, 100), 99);
+        assert_eq!(nearest_rank(Percentile::P999, 1), 1);
     }
 }

@@ -267,7 +267,7 @@ pub struct Counts {
     pub missed: u64,
     /// Not sent: the run was interrupted before.
     pub interrupted: u64,
-    /// Completed requests with a single delivery of tokens, for which TPOT is undefined.
+    /// Completed requests for which TPOT is undefined: all tokens came at one instant, or none came.
     pub without_tpot: u64,
     /// Completed requests whose end lies in the window.
     pub completed_in_window: u64,

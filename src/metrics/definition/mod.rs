@@ -21,6 +21,8 @@ pub struct Definition {
     pub origin: Origin,
     /// What one sample is.
     pub per: Per,
+    /// Which requests it is taken over.
+    pub over: Over,
     /// Which direction a user wants.
     pub better: Better,
     /// Absent where output is not streamed.
@@ -116,6 +118,26 @@ impl Per {
             Self::Token => "token, pooled",
             Self::Delivery => "delivery, pooled",
             Self::Run => "run",
+        }
+    }
+}
+
+/// Which requests a number is taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Over {
+    /// Requests of which all output arrived, wherever they ended.
+    Completed,
+    /// All requests that have the stamps, whatever became of them.
+    All,
+}
+
+impl Over {
+    /// As printed in documents.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::All => "all",
         }
     }
 }

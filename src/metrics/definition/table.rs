@@ -1,6 +1,6 @@
 //! How is each number defined? The text that users read, one constant per number.
 
-use super::{Better, Definition, Origin, Per, Unit};
+use super::{Better, Definition, Origin, Over, Per, Unit};
 
 pub(super) const TTFT: Definition = Definition {
     id: "ttft",
@@ -10,6 +10,7 @@ pub(super) const TTFT: Definition = Definition {
     formula: "t_first − t_submit",
     origin: Origin::Submit,
     per: Per::Request,
+    over: Over::Completed,
     better: Better::Lower,
     needs_streaming: true,
 };
@@ -22,6 +23,7 @@ pub(super) const TTFT_INTENDED: Definition = Definition {
     formula: "t_first − t_intended",
     origin: Origin::Intended,
     per: Per::Request,
+    over: Over::Completed,
     better: Better::Lower,
     needs_streaming: true,
 };
@@ -34,6 +36,7 @@ pub(super) const E2E: Definition = Definition {
     formula: "t_end − t_submit",
     origin: Origin::Submit,
     per: Per::Request,
+    over: Over::Completed,
     better: Better::Lower,
     needs_streaming: false,
 };
@@ -46,6 +49,7 @@ pub(super) const E2E_INTENDED: Definition = Definition {
     formula: "t_end − t_intended",
     origin: Origin::Intended,
     per: Per::Request,
+    over: Over::Completed,
     better: Better::Lower,
     needs_streaming: false,
 };
@@ -58,6 +62,7 @@ pub(super) const TPOT: Definition = Definition {
     formula: "(t_last − t_first) / (n − n_first)",
     origin: Origin::FirstToken,
     per: Per::Request,
+    over: Over::Completed,
     better: Better::Lower,
     needs_streaming: true,
 };
@@ -70,6 +75,7 @@ pub(super) const ITL: Definition = Definition {
     formula: "(t_k − t_prev) / n_k, weighted by n_k",
     origin: Origin::PreviousDelivery,
     per: Per::Token,
+    over: Over::Completed,
     better: Better::Lower,
     needs_streaming: true,
 };
@@ -82,6 +88,7 @@ pub(super) const ICL: Definition = Definition {
     formula: "t_k − t_prev",
     origin: Origin::PreviousDelivery,
     per: Per::Delivery,
+    over: Over::Completed,
     better: Better::Lower,
     needs_streaming: true,
 };
@@ -94,6 +101,7 @@ pub(super) const STALL: Definition = Definition {
     formula: "max over k of (t_k − t_prev)",
     origin: Origin::PreviousDelivery,
     per: Per::Request,
+    over: Over::Completed,
     better: Better::Lower,
     needs_streaming: true,
 };
@@ -106,6 +114,7 @@ pub(super) const NORM_LATENCY: Definition = Definition {
     formula: "(t_end − t_intended) / n",
     origin: Origin::Intended,
     per: Per::Request,
+    over: Over::Completed,
     better: Better::Lower,
     needs_streaming: false,
 };
@@ -118,6 +127,7 @@ pub(super) const QUEUE: Definition = Definition {
     formula: "first_scheduled − arrival",
     origin: Origin::Engine,
     per: Per::Request,
+    over: Over::Completed,
     better: Better::Lower,
     needs_streaming: false,
 };
@@ -130,6 +140,7 @@ pub(super) const PREFILL: Definition = Definition {
     formula: "first_token − first_scheduled",
     origin: Origin::Engine,
     per: Per::Request,
+    over: Over::Completed,
     better: Better::Lower,
     needs_streaming: false,
 };
@@ -142,6 +153,7 @@ pub(super) const DECODE: Definition = Definition {
     formula: "last_token − first_token",
     origin: Origin::Engine,
     per: Per::Request,
+    over: Over::Completed,
     better: Better::Lower,
     needs_streaming: false,
 };
@@ -154,6 +166,7 @@ pub(super) const OVERHEAD_TTFT: Definition = Definition {
     formula: "(t_first − t_submit) − (first_token − arrival)",
     origin: Origin::Submit,
     per: Per::Request,
+    over: Over::Completed,
     better: Better::Lower,
     needs_streaming: true,
 };
@@ -166,6 +179,7 @@ pub(super) const PER_USER: Definition = Definition {
     formula: "1 / tpot",
     origin: Origin::FirstToken,
     per: Per::Request,
+    over: Over::Completed,
     better: Better::Higher,
     needs_streaming: true,
 };
@@ -178,6 +192,7 @@ pub(super) const OUTPUT_TOKENS: Definition = Definition {
     formula: "n",
     origin: Origin::Count,
     per: Per::Request,
+    over: Over::Completed,
     better: Better::Neither,
     needs_streaming: false,
 };
@@ -190,6 +205,7 @@ pub(super) const PROMPT_TOKENS: Definition = Definition {
     formula: "tokens of the prompt",
     origin: Origin::Count,
     per: Per::Request,
+    over: Over::Completed,
     better: Better::Neither,
     needs_streaming: false,
 };
@@ -202,6 +218,7 @@ pub(super) const SCHEDULE_LAG: Definition = Definition {
     formula: "t_submit − t_ready",
     origin: Origin::Ready,
     per: Per::Request,
+    over: Over::All,
     better: Better::Lower,
     needs_streaming: false,
 };
@@ -214,6 +231,7 @@ pub(super) const PULL_LAG: Definition = Definition {
     formula: "engine: largest of t_first − first_token and t_last − last_token; kernel: largest of read − t_k",
     origin: Origin::Engine,
     per: Per::Request,
+    over: Over::All,
     better: Better::Lower,
     needs_streaming: false,
 };
@@ -226,6 +244,7 @@ pub(super) const OUTPUT_THROUGHPUT: Definition = Definition {
     formula: "Σ n_k with t_k in the window ÷ window",
     origin: Origin::Window,
     per: Per::Run,
+    over: Over::All,
     better: Better::Higher,
     needs_streaming: false,
 };
@@ -238,6 +257,7 @@ pub(super) const TOTAL_THROUGHPUT: Definition = Definition {
     formula: "(Σ n_k with t_k in the window + prompt tokens of requests with t_first in the window) ÷ window",
     origin: Origin::Window,
     per: Per::Run,
+    over: Over::All,
     better: Better::Higher,
     needs_streaming: false,
 };
@@ -250,6 +270,7 @@ pub(super) const REQUEST_THROUGHPUT: Definition = Definition {
     formula: "completed requests with t_end in the window ÷ window",
     origin: Origin::Window,
     per: Per::Run,
+    over: Over::Completed,
     better: Better::Higher,
     needs_streaming: false,
 };
@@ -262,6 +283,7 @@ pub(super) const PER_GPU_OUTPUT: Definition = Definition {
     formula: "output_throughput ÷ GPUs",
     origin: Origin::Window,
     per: Per::Run,
+    over: Over::All,
     better: Better::Higher,
     needs_streaming: false,
 };
@@ -274,6 +296,7 @@ pub(super) const PER_GPU_TOTAL: Definition = Definition {
     formula: "total_throughput ÷ GPUs",
     origin: Origin::Window,
     per: Per::Run,
+    over: Over::All,
     better: Better::Higher,
     needs_streaming: false,
 };
@@ -286,6 +309,7 @@ pub(super) const GOODPUT: Definition = Definition {
     formula: "requests that meet every SLO with t_end in the window ÷ window",
     origin: Origin::Window,
     per: Per::Run,
+    over: Over::Completed,
     better: Better::Higher,
     needs_streaming: false,
 };
@@ -298,6 +322,7 @@ pub(super) const GOOD_FRACTION: Definition = Definition {
     formula: "requests that meet every SLO ÷ attempted requests",
     origin: Origin::Count,
     per: Per::Run,
+    over: Over::All,
     better: Better::Higher,
     needs_streaming: false,
 };

@@ -1,0 +1,207 @@
+//! How are the samples of one quantity distributed? Sorted once, then read off.
+
+use crate::metrics::percentile::{Percentile, Ranks};
+use crate::metrics::summary::{Distribution, Outliers, PercentileValue};
+
+/// Interquartile ranges between a quartile and Tukey's outer fence.
+const FENCE: f64 = 3.0;
+
+/// A sample that stands for `weight` tokens.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Weighted {
+    /// The value.
+    pub value: f64,
+    /// How much it counts; above 0.
+    pub weight: f64,
+}
+
+/// The distribution of samples that count alike; `None` of no samples. All values must be finite.
+pub fn of(mut values: Vec<f64>) -> Option<Distribution> {
+    values.sort_unstable_by(f64::total_cmp);
+    let (&min, &max) = values.first().zip(values.last())?;
+    let n = values.len();
+    let mean = values.iter().sum::<f64>() / n as f64;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    let at_rank = |rank: u64| values[rank as usize - 1];
+    let quartile = |quarter: u64| at_rank((n as u64 * quarter).div_ceil(4));
+    let (low_fence, high_fence) = fences(quartile(1), quartile(3));
+    let not_below = values.partition_point(|value| *value < low_fence);
+    let not_above = values.partition_point(|value| *value <= high_fence);
+    Some(Distribution {
+        count: n as u64,
+        effective_count: n as f64,
+        mean: mean.clamp(min, max),
+        std: (n > 1).then(|| (squares / (n - 1) as f64).sqrt()),
+        min,
+        max,
+        percentiles: Percentile::ALL
+            .into_iter()
+            .map(|which| {
+                let ranks = Ranks::of(which, n as u64);
+                (which, read_off(&ranks, at_rank(ranks.value), at_rank))
+            })
+            .collect(),
+        outliers: Outliers {
+            low_fence,
+            high_fence,
+            below: not_below as u64,
+            above: (n - not_above) as u64,
+        },
+    })
+}
+
+/// The distribution of samples that stand for several tokens each; `None` of no samples. All values must be finite.
+///
+/// A percentile is the nearest rank over tokens: the smallest value up to which that share of the weight lies.
+/// Intervals use the effective count (Σw)² / Σw² of Kish, rounded down, as if there were so many samples alike.
+pub fn of_weighted(mut samples: Vec<Weighted>) -> Option<Distribution> {
+    samples.sort_unstable_by(|a, b| a.value.total_cmp(&b.value));
+    let (min, max) = samples.first().zip(samples.last()).map(|(a, b)| (a.value, b.value))?;
+    let mut total = 0.0;
+    let up_to: Vec<f64> = samples
+        .iter()
+        .map(|sample| {
+            total += sample.weight;
+            total
+        })
+        .collect();
+    let of_squares: f64 = samples.iter().map(|sample| sample.weight * sample.weight).sum();
+    let effective = total * total / of_squares;
+    let mean = samples.iter().map(|sample| sample.value * sample.weight).sum::<f64>() / total;
+    let squares: f64 =
+        samples.iter().map(|sample| (sample.value - mean).powi(2) * sample.weight).sum();
+    // Weights that are no integers add up with rounding; whole numbers are exact and unaffected.
+    let at_weight = |weight: f64| {
+        let index = up_to.partition_point(|sum| *sum < weight * (1.0 - 1e-12));
+        samples[index.min(samples.len() - 1)].value
+    };
+    let (low_fence, high_fence) = fences(at_weight(total * 0.25), at_weight(total * 0.75));
+    let not_below = samples.partition_point(|sample| sample.value < low_fence);
+    let not_above = samples.partition_point(|sample| sample.value <= high_fence);
+    // The sum of squares is rounded too: 3 samples alike must not become 2.999…
+    let alike = ((effective * (1.0 + 1e-12)) as u64).clamp(1, samples.len() as u64);
+    Some(Distribution {
+        count: samples.len() as u64,
+        effective_count: effective,
+        mean: mean.clamp(min, max),
+        std: (samples.len() > 1).then(|| (squares / (total - of_squares / total)).sqrt()),
+        min,
+        max,
+        percentiles: Percentile::ALL
+            .into_iter()
+            .map(|which| {
+                let value = at_weight(total * f64::from(which.permille()) / 1_000.0);
+                let at_rank = |rank: u64| at_weight(total * rank as f64 / alike as f64);
+                (which, read_off(&Ranks::of(which, alike), value, at_rank))
+            })
+            .collect(),
+        outliers: Outliers {
+            low_fence,
+            high_fence,
+            below: not_below as u64,
+            above: (samples.len() - not_above) as u64,
+        },
+    })
+}
+
+fn fences(first_quartile: f64, third_quartile: f64) -> (f64, f64) {
+    let reach = FENCE * (third_quartile - first_quartile);
+    (first_quartile - reach, third_quartile + reach)
+}
+
+fn read_off(ranks: &Ranks, value: f64, at_rank: impl Fn(u64) -> f64) -> PercentileValue {
+    // Over weighted samples, ranks of the effective count are coarser than the value: hence `min` and `max`.
+    PercentileValue {
+        value,
+        low: ranks.low.map(|rank| at_rank(rank).min(value)),
+        high: ranks.high.map(|rank| at_rank(rank).max(value)),
+        certified: ranks.certified.is_some(),
+        certified_bound: ranks.certified.map(|rank| at_rank(rank).max(value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::float_cmp, reason = "these values are exact")]
+
+    use super::*;
+
+    fn value(of: &Distribution, which: Percentile) -> f64 {
+        of.percentiles[&which].value
+    }
+
+    #[test]
+    fn of_no_samples_there_is_no_distribution() {
+        assert_eq!(of(Vec::new()), None);
+        assert_eq!(of_weighted(Vec::new()), None);
+    }
+
+    #[test]
+    fn a_single_sample_has_no_deviation_and_certifies_nothing() {
+        let one = of(vec![4.0]).unwrap();
+        assert_eq!((one.mean, one.std, one.min, one.max), (4.0, None, 4.0, 4.0));
+        assert!(one.percentiles.values().all(|p| p.value == 4.0 && !p.certified));
+        // One sample bounds no percentile from above; with 99 % it does lie below the p99.
+        assert!(one.percentiles.values().all(|p| p.high.is_none()));
+        assert_eq!(one.percentiles[&Percentile::P50].low, None);
+        assert_eq!(one.percentiles[&Percentile::P99].low, Some(4.0));
+    }
+
+    #[test]
+    fn percentiles_are_nearest_ranks_worked_by_hand() {
+        let ten = of((1..=10).rev().map(f64::from).collect()).unwrap();
+        assert_eq!(value(&ten, Percentile::P50), 5.0);
+        assert_eq!(value(&ten, Percentile::P75), 8.0);
+        assert_eq!(value(&ten, Percentile::P90), 9.0);
+        assert_eq!(value(&ten, Percentile::P95), 10.0);
+        assert_eq!((ten.mean, ten.min, ten.max), (5.5, 1.0, 10.0));
+        assert!((ten.std.unwrap() - 3.027_650_354_097_491_7).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_median_of_a_hundred_lies_between_ranks_40_and_61() {
+        let hundred = of((1..=100).map(f64::from).collect()).unwrap();
+        let median = hundred.percentiles[&Percentile::P50];
+        assert_eq!((median.value, median.low, median.high), (50.0, Some(40.0), Some(61.0)));
+        assert!(median.certified);
+        assert!(!hundred.percentiles[&Percentile::P99].certified);
+    }
+
+    #[test]
+    fn an_outlier_is_counted_and_still_moves_the_mean() {
+        let mut values = vec![10.0, 11.0, 12.0, 13.0, 14.0, 15.0, 16.0];
+        values.push(1_000.0);
+        let all = of(values).unwrap();
+        assert_eq!((all.outliers.below, all.outliers.above, all.count), (0, 1, 8));
+        assert_eq!((all.outliers.low_fence, all.outliers.high_fence), (-1.0, 27.0));
+        assert_eq!((all.mean, all.max), (136.375, 1_000.0));
+    }
+
+    #[test]
+    fn a_weight_counts_as_so_many_equal_tokens() {
+        let weighted = |pairs: &[(f64, f64)]| {
+            of_weighted(pairs.iter().map(|&(value, weight)| Weighted { value, weight }).collect())
+                .unwrap()
+        };
+        // Tokens: 2 2 2 2 2 2 5 5 5 30 (six, three and one).
+        let pooled = weighted(&[(5.0, 3.0), (30.0, 1.0), (2.0, 6.0)]);
+        let spread = of(vec![2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 5.0, 5.0, 5.0, 30.0]).unwrap();
+        for which in Percentile::ALL {
+            assert_eq!(value(&pooled, which), value(&spread, which), "{which:?}");
+        }
+        assert_eq!(pooled.mean, spread.mean);
+        assert_eq!(pooled.count, 3);
+        assert!((pooled.effective_count - 100.0 / 46.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn equal_weights_change_nothing_but_the_name() {
+        let values: Vec<f64> = (0..500).map(|i| f64::from((i * 7_919) % 1_009)).collect();
+        let weighted = values.iter().map(|&value| Weighted { value, weight: 3.0 }).collect();
+        let (plain, pooled) = (of(values).unwrap(), of_weighted(weighted).unwrap());
+        assert_eq!(plain.percentiles, pooled.percentiles);
+        assert_eq!(plain.outliers, pooled.outliers);
+        assert!((plain.mean - pooled.mean).abs() < 1e-9);
+        assert!((plain.effective_count - pooled.effective_count).abs() < 1e-6);
+    }
+}

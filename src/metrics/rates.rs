@@ -1,0 +1,117 @@
+//! How much came out per second of the measurement window?
+
+use std::collections::BTreeMap;
+
+use crate::metrics::counts::is_attempted;
+use crate::metrics::definition::{Quantity, Rate};
+use crate::metrics::facts::RunFacts;
+use crate::metrics::per_request::{Derived, Output};
+use crate::metrics::slo::{Slo, SloMetric};
+use crate::metrics::summary::{Counts, SloResult};
+use crate::record::request_record::{Records, RequestRecord};
+
+/// Requests that meet every bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Good {
+    /// Wherever they ended.
+    pub all: u64,
+    /// Those that ended in the window.
+    pub in_window: u64,
+}
+
+/// Every rate of a run; `good` is `None` where no bound was given or one cannot be judged.
+pub fn of(
+    records: &Records,
+    facts: &RunFacts,
+    counts: &Counts,
+    good: Option<Good>,
+) -> BTreeMap<Rate, Option<f64>> {
+    let seconds = facts.window.seconds();
+    let per_second = |amount: f64| seconds.map(|seconds| amount / seconds);
+    let per_gpu = |rate: Option<f64>| {
+        rate.filter(|_| facts.gpus > 0).map(|rate| rate / f64::from(facts.gpus))
+    };
+    let output = output_tokens(records, facts, counts);
+    let prompts = prompt_tokens(records, facts);
+    let output_rate = output.and_then(per_second);
+    let total_rate = output.and_then(|output| per_second(output + prompts as f64));
+    let rate = |rate: Rate| match rate {
+        Rate::OutputThroughput => output_rate,
+        Rate::TotalThroughput => total_rate,
+        Rate::RequestThroughput => per_second(counts.completed_in_window as f64),
+        Rate::PerGpuOutput => per_gpu(output_rate),
+        Rate::PerGpuTotal => per_gpu(total_rate),
+        Rate::Goodput => good.and_then(|good| per_second(good.in_window as f64)),
+        Rate::GoodFraction => good
+            .filter(|_| counts.attempted > 0)
+            .map(|good| good.all as f64 / counts.attempted as f64),
+    };
+    Rate::ALL.into_iter().map(|which| (which, rate(which))).collect()
+}
+
+/// Tokens delivered in the window, of all requests: what was delivered was produced, whatever became of the request.
+fn output_tokens(records: &Records, facts: &RunFacts, counts: &Counts) -> Option<f64> {
+    if counts.deliveries_missing > 0 {
+        return None;
+    }
+    let of_request = |(record, arrivals)| {
+        let tokens = Output::of(record, arrivals).tokens();
+        tokens.filter(|(at, _)| facts.window.holds(*at)).map(|(_, tokens)| tokens).sum::<f64>()
+    };
+    Some(records.iter().map(of_request).sum())
+}
+
+fn prompt_tokens(records: &Records, facts: &RunFacts) -> u64 {
+    let began_inside =
+        |record: &&RequestRecord| record.first_token.is_some_and(|at| facts.window.holds(at));
+    records
+        .requests()
+        .iter()
+        .filter(began_inside)
+        .map(|record| u64::from(record.prompt_tokens))
+        .sum()
+}
+
+/// Holds every request against every bound.
+pub fn judge(
+    records: &Records,
+    derived: &[Derived],
+    facts: &RunFacts,
+    counts: &Counts,
+) -> (Vec<SloResult>, Option<Good>) {
+    let slos = &facts.slos.0;
+    let completed = || {
+        records.requests().iter().zip(derived).filter(|(record, _)| record.outcome.is_completed())
+    };
+    let results: Vec<SloResult> = slos
+        .iter()
+        .map(|slo| {
+            let met = can_be_judged(slo, facts, counts)
+                .then(|| completed().filter(|(_, request)| slo.is_met(request)).count() as u64);
+            let met_fraction = met
+                .filter(|_| counts.attempted > 0)
+                .map(|met| met as f64 / counts.attempted as f64);
+            SloResult { slo: *slo, met, met_fraction }
+        })
+        .collect();
+    if results.is_empty() || results.iter().any(|result| result.met.is_none()) {
+        return (results, None);
+    }
+    let mut good = Good { all: 0, in_window: 0 };
+    for (record, request) in completed() {
+        debug_assert!(is_attempted(record));
+        if slos.iter().all(|slo| slo.is_met(request)) {
+            good.all += 1;
+            good.in_window += u64::from(record.end.is_some_and(|end| facts.window.holds(end)));
+        }
+    }
+    (results, Some(good))
+}
+
+/// Whether the run has the latency that a bound is about.
+fn can_be_judged(slo: &Slo, facts: &RunFacts, counts: &Counts) -> bool {
+    let quantity: Quantity = slo.metric.quantity();
+    let streamed = facts.streaming || !quantity.definition().needs_streaming;
+    let kept = slo.metric != SloMetric::Stall || counts.deliveries_missing == 0;
+    streamed && kept
+}

@@ -1,0 +1,336 @@
+//! Can the numbers be trusted? One check per way in which the harness could have been the bottleneck.
+
+mod host;
+mod stability;
+
+use std::collections::BTreeMap;
+
+use crate::load::Load;
+use crate::metrics::counts;
+use crate::metrics::definition::{Quantity, Rate};
+use crate::metrics::facts::RunFacts;
+use crate::metrics::per_request::Derived;
+use crate::metrics::percentile::Percentile;
+use crate::metrics::summary::{Check, CheckId, Counts, Distribution, Status, Verdict};
+use crate::observe::health::Health;
+use crate::record::request_record::Records;
+
+/// A schedule lag of this much is always forgiven.
+const LAG_FLOOR_MS: f64 = 1.0;
+/// Beyond the floor, a lag of this share of the median TTFT is forgiven.
+const LAG_SHARE: f64 = 0.01;
+/// Pull lag above which a warning is due.
+const PULL_LAG_MS: f64 = 0.2;
+/// Null rate ÷ offered rate under which a warning is due.
+const HEADROOM_WARN: f64 = 5.0;
+/// Null rate ÷ offered rate under which the harness was the bottleneck.
+const HEADROOM_FAIL: f64 = 2.0;
+/// Clocks are read within a microsecond of each other at best.
+const CLOCK_RESOLUTION_MS: f64 = 0.001;
+
+/// What the checks look at.
+#[derive(Debug, Clone, Copy)]
+pub struct Evidence<'a> {
+    /// What happened.
+    pub records: &'a Records,
+    /// Per-request values, one for each record.
+    pub derived: &'a [Derived],
+    /// What was known of the run.
+    pub facts: &'a RunFacts,
+    /// What was seen of harness and machine.
+    pub health: &'a Health,
+    /// How requests ended.
+    pub counts: &'a Counts,
+    /// The rates.
+    pub rates: &'a BTreeMap<Rate, Option<f64>>,
+    /// The distributions.
+    pub distributions: &'a BTreeMap<Quantity, Option<Distribution>>,
+}
+
+impl Evidence<'_> {
+    fn percentile(&self, quantity: Quantity, which: Percentile) -> Option<f64> {
+        let distribution = self.distributions.get(&quantity)?.as_ref()?;
+        Some(distribution.percentiles[&which].value)
+    }
+}
+
+/// Every check, in the order of [`CheckId::ALL`].
+pub fn checks(evidence: &Evidence<'_>) -> Vec<Check> {
+    let check = |id: CheckId| match id {
+        CheckId::ScheduleLag => schedule_lag(evidence),
+        CheckId::NotSent => not_sent(evidence),
+        CheckId::PullLag => pull_lag(evidence),
+        CheckId::Headroom => headroom(evidence),
+        CheckId::Recorder => recorder(evidence),
+        CheckId::Accounting => accounting(evidence),
+        CheckId::Clocks => clocks(evidence),
+        CheckId::Stability => stability::check(evidence),
+        CheckId::HostThrottling => host::throttling(evidence.health),
+        CheckId::HostSteal => host::steal(evidence.health),
+        CheckId::HostSwitches => host::switches(evidence.health, evidence.facts),
+        CheckId::HostCpu => host::cpu(evidence.health),
+    };
+    CheckId::ALL.into_iter().map(check).collect()
+}
+
+/// The worst of the checks.
+pub fn verdict(checks: &[Check]) -> Verdict {
+    let of_one = |check: &Check| match check.status {
+        Status::Pass | Status::NotApplicable => Verdict::Valid,
+        Status::Warn => Verdict::ValidWithWarnings,
+        Status::Fail => Verdict::Invalid,
+    };
+    checks.iter().map(of_one).max().unwrap_or(Verdict::Valid)
+}
+
+/// What a check found, before it has a name.
+struct Finding {
+    status: Status,
+    measured: Option<f64>,
+    limit: Option<f64>,
+    unit: &'static str,
+    sentence: String,
+    remedy: &'static str,
+}
+
+impl Finding {
+    fn named(self, id: CheckId) -> Check {
+        let Self { status, measured, limit, unit, sentence, remedy } = self;
+        let needs_remedy = matches!(status, Status::Warn | Status::Fail);
+        Check {
+            id,
+            status,
+            measured,
+            limit,
+            unit: unit.to_owned(),
+            sentence,
+            remedy: needs_remedy.then(|| remedy.to_owned()),
+        }
+    }
+}
+
+fn not_applicable(id: CheckId, sentence: &str) -> Check {
+    Finding {
+        status: Status::NotApplicable,
+        measured: None,
+        limit: None,
+        unit: "",
+        sentence: sentence.to_owned(),
+        remedy: "",
+    }
+    .named(id)
+}
+
+/// A number with three significant digits, as sentences want it.
+fn short(value: f64) -> String {
+    let digits = if value == 0.0 { 0 } else { 2 - value.abs().log10().floor() as i32 };
+    format!("{value:.*}", digits.clamp(0, 6) as usize)
+}
+
+fn schedule_lag(evidence: &Evidence<'_>) -> Check {
+    let id = CheckId::ScheduleLag;
+    let Load::Open { max_in_flight, .. } = evidence.facts.load else {
+        return not_applicable(
+            id,
+            "no instant is scheduled outside an open loop: the lag is shown and not judged",
+        );
+    };
+    let Some(p99) = evidence.percentile(Quantity::ScheduleLag, Percentile::P99) else {
+        return not_applicable(id, "no request was sent");
+    };
+    let ttft = evidence.percentile(Quantity::Ttft, Percentile::P50);
+    let limit = LAG_FLOOR_MS.max(ttft.unwrap_or(0.0) * LAG_SHARE);
+    let capped = if max_in_flight.is_some() {
+        ", counted from the instant at which the cap on requests in flight let each one go"
+    } else {
+        ""
+    };
+    Finding {
+        status: if p99 > limit { Status::Fail } else { Status::Pass },
+        measured: Some(p99),
+        limit: Some(limit),
+        unit: "ms",
+        sentence: format!(
+            "requests were sent {} ms late at p99, where {} ms are allowed{capped}",
+            short(p99),
+            short(limit)
+        ),
+        remedy: "lower the rate, or give the harness a core of its own",
+    }
+    .named(id)
+}
+
+fn not_sent(evidence: &Evidence<'_>) -> Check {
+    let missed = evidence.counts.missed;
+    Finding {
+        status: if missed > 0 { Status::Fail } else { Status::Pass },
+        measured: Some(missed as f64),
+        limit: Some(0.0),
+        unit: "requests",
+        sentence: match missed {
+            0 => "every request that was due was sent".to_owned(),
+            _ => format!(
+                "{missed} of {} requests were due and never sent",
+                evidence.counts.attempted
+            ),
+        },
+        remedy: "lower the rate, or raise or drop the cap on requests in flight",
+    }
+    .named(CheckId::NotSent)
+}
+
+fn pull_lag(evidence: &Evidence<'_>) -> Check {
+    let id = CheckId::PullLag;
+    let Some(p99) = evidence.percentile(Quantity::PullLag, Percentile::P99) else {
+        return not_applicable(
+            id,
+            "neither the engine nor the kernel gave a stamp to compare ours with",
+        );
+    };
+    Finding {
+        status: if p99 > PULL_LAG_MS { Status::Warn } else { Status::Pass },
+        measured: Some(p99),
+        limit: Some(PULL_LAG_MS),
+        unit: "ms",
+        sentence: format!(
+            "output was seen {} ms after it existed, at p99 over requests",
+            short(p99)
+        ),
+        remedy: "give the harness a core of its own; what a request waits here is not the engine's",
+    }
+    .named(id)
+}
+
+fn headroom(evidence: &Evidence<'_>) -> Check {
+    let id = CheckId::Headroom;
+    if evidence.facts.target.is_null() {
+        return not_applicable(id, "the target is the floor of the harness itself");
+    }
+    let Some(null) = evidence.health.null_rate else {
+        return Finding {
+            status: Status::Warn,
+            measured: None,
+            limit: Some(HEADROOM_WARN),
+            unit: "times",
+            sentence: "what this machine could have sent is not known: there was no calibration"
+                .to_owned(),
+            remedy: "run with calibration",
+        }
+        .named(id);
+    };
+    let (requests, tokens) = offered(evidence);
+    let times = |could: f64, did: Option<f64>| did.filter(|did| *did > 0.0).map(|did| could / did);
+    let ratios = [times(null.requests_per_s, requests), times(null.tokens_per_s, tokens)];
+    let Some(least) = ratios.into_iter().flatten().reduce(f64::min).filter(|r| r.is_finite())
+    else {
+        return not_applicable(id, "nothing was sent in the window");
+    };
+    let (status, limit) = match least {
+        r if r < HEADROOM_FAIL => (Status::Fail, HEADROOM_FAIL),
+        r if r < HEADROOM_WARN => (Status::Warn, HEADROOM_WARN),
+        _ => (Status::Pass, HEADROOM_WARN),
+    };
+    Finding {
+        status,
+        measured: Some(least),
+        limit: Some(limit),
+        unit: "times",
+        sentence: format!(
+            "against a target that replies at once this machine reaches {} times the load",
+            short(least)
+        ),
+        remedy: "lower the load, or use a faster machine or several load generators",
+    }
+    .named(id)
+}
+
+/// Requests and output tokens per second that the harness had to keep up with: what the schedule asks for or what came
+/// about, whichever is more. Without streaming a request is one delivery, and tokens cost nothing of their own.
+fn offered(evidence: &Evidence<'_>) -> (Option<f64>, Option<f64>) {
+    let scheduled = match evidence.facts.load {
+        Load::Open { rate, .. } => Some(rate),
+        Load::Closed { .. } | Load::Batch => None,
+    };
+    let window = evidence.facts.window;
+    let requests = evidence.records.requests();
+    let sent = requests.iter().filter(|r| r.submit.is_some_and(|at| window.holds(at))).count();
+    let sent = window.seconds().map(|seconds| sent as f64 / seconds);
+    let asked: u64 = requests.iter().map(|r| u64::from(r.requested_tokens)).sum();
+    let asked_each = asked as f64 / requests.len().max(1) as f64;
+    let delivered = evidence.rates.get(&Rate::OutputThroughput).copied().flatten();
+    let tokens = greater(delivered, scheduled.map(|rate| rate * asked_each));
+    (greater(sent, scheduled), tokens.filter(|_| evidence.facts.streaming))
+}
+
+fn greater(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+    a.into_iter().chain(b).reduce(f64::max)
+}
+
+fn recorder(evidence: &Evidence<'_>) -> Check {
+    let dropped = evidence.health.dropped_events;
+    Finding {
+        status: if dropped > 0 { Status::Fail } else { Status::Pass },
+        measured: Some(dropped as f64),
+        limit: Some(0.0),
+        unit: "events",
+        sentence: match dropped {
+            0 => "no event was lost".to_owned(),
+            _ => format!("{dropped} events found the recorder's ring full"),
+        },
+        remedy: "lower the load, or leave the recorder a core that nothing else uses",
+    }
+    .named(CheckId::Recorder)
+}
+
+fn accounting(evidence: &Evidence<'_>) -> Check {
+    let counts = evidence.counts;
+    let ended =
+        counts.completed + counts.failed + counts.cancelled + counts.timed_out + counts.not_sent;
+    let faults = [
+        (ended.abs_diff(counts.planned), "requests more or less than planned"),
+        (counts::duplicates(evidence.records), "requests recorded twice"),
+        (
+            counts::contradictions(evidence.records),
+            "requests whose stamps contradict how they ended",
+        ),
+        (evidence.health.stray_ends, "ends of requests that were not open"),
+    ];
+    let found: Vec<String> = faults
+        .iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, what)| format!("{number} {what}"))
+        .collect();
+    Finding {
+        status: if found.is_empty() { Status::Pass } else { Status::Fail },
+        measured: Some(faults.iter().map(|(number, _)| *number as f64).sum()),
+        limit: Some(0.0),
+        unit: "faults",
+        sentence: if found.is_empty() {
+            format!("each of {} planned requests ended exactly once", counts.planned)
+        } else {
+            format!("not every request ended exactly once: {}", found.join(", "))
+        },
+        remedy: "do not use these numbers; report the run directory as a fault of this program or of the target",
+    }
+    .named(CheckId::Accounting)
+}
+
+fn clocks(evidence: &Evidence<'_>) -> Check {
+    let id = CheckId::Clocks;
+    let overheads = evidence.derived.iter().filter_map(|r| r.get(Quantity::OverheadTtft));
+    let Some(least) = overheads.reduce(f64::min) else {
+        return not_applicable(id, "the engine gave no stamps of its own for a streamed request");
+    };
+    Finding {
+        status: if least < -CLOCK_RESOLUTION_MS { Status::Fail } else { Status::Pass },
+        measured: Some(least),
+        limit: Some(-CLOCK_RESOLUTION_MS),
+        unit: "ms",
+        sentence: format!(
+            "the least overhead between caller and engine was {} ms, and less than none is impossible",
+            short(least)
+        ),
+        remedy: "check that engine and harness read the same clock; do not use the engine-side times",
+    }
+    .named(id)
+}

@@ -1,0 +1,132 @@
+//! Does every request survive being written and read?
+
+use rand::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use super::*;
+
+fn written(rows: &[(u32, RequestRecord)]) -> String {
+    let mut bytes = Vec::new();
+    let mut writer = RowWriter::new(&mut bytes).unwrap();
+    for (point, record) in rows {
+        writer.write(*point, record).unwrap();
+    }
+    writer.flush().unwrap();
+    drop(writer);
+    String::from_utf8(bytes).unwrap()
+}
+
+fn read(text: &str) -> Result<Vec<(u32, RequestRecord)>, RowError> {
+    RowReader::new(text.as_bytes())?.collect()
+}
+
+/// A request drawn from everything that a record can hold.
+fn any_record(id: u32, rng: &mut Xoshiro256PlusPlus) -> RequestRecord {
+    fn maybe<T>(rng: &mut Xoshiro256PlusPlus, value: T) -> Option<T> {
+        rng.random_bool(0.6).then_some(value)
+    }
+    let instant = |rng: &mut Xoshiro256PlusPlus| {
+        let at = MonoNs(rng.random());
+        maybe(rng, at)
+    };
+    let alphabet: Vec<char> = "ab,\"'\n\r\t ;é…\\0".chars().collect();
+    let words = (0..rng.random_range(0..12))
+        .map(|_| alphabet[rng.random_range(0..alphabet.len())])
+        .collect();
+    let kinds = FailureKind::ALL;
+    let outcome = match rng.random_range(0..9) {
+        0 => Outcome::Completed(FinishReason::Length),
+        1 => Outcome::Completed(FinishReason::EndToken),
+        2 => Outcome::Completed(FinishReason::Other(rng.random())),
+        3 => Outcome::Cancelled,
+        4 => Outcome::TimedOut,
+        5 => Outcome::NotSent(NotSentReason::NotReached),
+        6 => Outcome::NotSent(NotSentReason::Missed),
+        _ => {
+            let kind = kinds[rng.random_range(0..kinds.len())];
+            Outcome::Failed(Failure { kind, words })
+        }
+    };
+    let times = EngineTimes {
+        arrival: Some(MonoNs(rng.random())),
+        first_scheduled: instant(rng),
+        first_token: instant(rng),
+        last_token: instant(rng),
+    };
+    let counts = EngineUse {
+        kv_total_blocks: rng.random(),
+        kv_new_blocks: 0,
+        kv_reused_blocks: rng.random(),
+        draft_tokens: rng.random(),
+        accepted_draft_tokens: rng.random(),
+    };
+    let sources =
+        [TokenSource::Ids, TokenSource::Usage, TokenSource::Retokenized, TokenSource::Chunks];
+    let stamps = [StampSource::Engine, StampSource::Kernel, StampSource::User];
+    RequestRecord {
+        id: RequestId(id),
+        prompt_tokens: rng.random(),
+        requested_tokens: rng.random(),
+        intended: instant(rng),
+        ready: instant(rng),
+        submit: instant(rng),
+        first_token: instant(rng),
+        first_tokens: rng.random(),
+        last_token: instant(rng),
+        end: instant(rng),
+        output_tokens: rng.random(),
+        token_source: sources[rng.random_range(0..sources.len())],
+        token_hash: TokenHash(rng.random()),
+        stamp_source: stamps[rng.random_range(0..stamps.len())],
+        max_pull_lag_ns: rng.random(),
+        outcome,
+        engine_times: maybe(rng, times),
+        engine_use: maybe(rng, counts),
+    }
+}
+
+#[test]
+fn any_request_that_is_written_is_read_back_equal() {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(7);
+    let rows: Vec<_> = (0..2_000).map(|id| (id % 3, any_record(id, &mut rng))).collect();
+    assert_eq!(read(&written(&rows)).unwrap(), rows);
+}
+
+#[test]
+fn a_file_without_a_column_is_named_as_no_file_of_requests() {
+    let error = read("point,request_id\n0,1\n").unwrap_err().to_string();
+    assert_eq!(error, "this is no file of requests: the column `prompt_tokens` is missing");
+}
+
+#[test]
+fn a_field_that_makes_no_sense_is_named_with_its_line() {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(8);
+    let rows = [(0, any_record(0, &mut rng)), (31_337, any_record(1, &mut rng))];
+    let text = written(&rows).replace("31337,1,", "31337,one,");
+    let error = read(&text).unwrap_err();
+    let RowError::Field { column, value, expected, .. } = error else { panic!("{error}") };
+    assert_eq!((column, value.as_str(), expected), ("request_id", "one", "a whole number"));
+}
+
+#[test]
+fn a_row_cut_short_by_a_crash_is_an_error_and_not_a_request() {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(9);
+    let text = written(&[(0, any_record(0, &mut rng)), (0, any_record(1, &mut rng))]);
+    let cut = text.rfind(',').unwrap() - 12;
+    assert!(matches!(read(&text[..cut]), Err(RowError::Csv(_))));
+}
+
+#[test]
+fn columns_may_come_in_any_order_and_unknown_ones_are_skipped() {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(10);
+    let record = any_record(3, &mut rng);
+    let mut bytes = Vec::new();
+    let mut out = csv::Writer::from_writer(&mut bytes);
+    let row = fields(2, &record);
+    out.write_record(COLUMNS.iter().rev().copied().chain(["ttft_ms"])).unwrap();
+    let reversed: Vec<&str> = row.iter().collect();
+    out.write_record(reversed.into_iter().rev().chain(["12.5"])).unwrap();
+    out.flush().unwrap();
+    drop(out);
+    assert_eq!(read(std::str::from_utf8(&bytes).unwrap()).unwrap(), [(2, record)]);
+}

@@ -1,0 +1,3 @@
+//! HOW it is shown: one exporter per file.
+
+pub mod requests_csv;
