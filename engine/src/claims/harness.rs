@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A claim that waits longer than this has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 pub(crate) const PICO: ModelSource = ModelSource::Dummy(DummySize::Pico);
 
