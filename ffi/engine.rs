@@ -5,11 +5,11 @@ use std::marker::PhantomData;
 
 use cxx::{SharedPtr, UniquePtr};
 
+use super::bridge::wire::{self, EngineHandle, Pump};
 pub use super::bridge::wire::{
     CapacityPolicy, ChunkingPolicy, Delivery, Ending, EngineConfig, RawLoop, Rejection,
     RejectionKind, RequestHead,
 };
-use super::bridge::wire::{self, EngineHandle, Pump};
 
 /// What the C++ side threw, in its own words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

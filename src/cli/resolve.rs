@@ -60,13 +60,17 @@ pub struct Resolved {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SettingsError {
     /// Two kinds of load at once.
-    #[error("{0} and {1} are two kinds of load: give one of `--concurrency`, `--rate` and `--batch`")]
+    #[error(
+        "{0} and {1} are two kinds of load: give one of `--concurrency`, `--rate` and `--batch`"
+    )]
     TwoLoads(&'static str, &'static str),
     /// A setting of the open loop without one.
     #[error("`{0}` belongs to an open loop: give `--rate` too, or leave it out")]
     NeedsRate(&'static str),
     /// A shape without gamma arrivals.
-    #[error("`--burstiness` is the shape of gamma arrivals: add `--arrivals gamma`, or leave it out")]
+    #[error(
+        "`--burstiness` is the shape of gamma arrivals: add `--arrivals gamma`, or leave it out"
+    )]
     BurstinessWithoutGamma,
     /// Gamma arrivals without a shape.
     #[error("`--arrivals gamma` needs a shape: add for example `--burstiness 0.5`")]
@@ -139,7 +143,9 @@ fn refuse_zeros(typed: &Settings) -> Result<(), SettingsError> {
 fn loads(typed: &Settings) -> Result<Vec<Load>, SettingsError> {
     let batch = typed.batch.unwrap_or(false);
     match (&typed.concurrency, &typed.rate, batch) {
-        (Some(_), Some(_), _) => return Err(SettingsError::TwoLoads("`--concurrency`", "`--rate`")),
+        (Some(_), Some(_), _) => {
+            return Err(SettingsError::TwoLoads("`--concurrency`", "`--rate`"));
+        }
         (Some(_), _, true) => return Err(SettingsError::TwoLoads("`--concurrency`", "`--batch`")),
         (_, Some(_), true) => return Err(SettingsError::TwoLoads("`--rate`", "`--batch`")),
         _ => {}

@@ -82,11 +82,23 @@ pub struct Settings {
     pub target: Option<String>,
 
     /// Closed loop: requests in flight, one run for each number
-    #[arg(long, value_name = "N,N,…", value_delimiter = ',', help_heading = "Load", env = "BAREFLIGHT_CONCURRENCY")]
+    #[arg(
+        long,
+        value_name = "N,N,…",
+        value_delimiter = ',',
+        help_heading = "Load",
+        env = "BAREFLIGHT_CONCURRENCY"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<Vec<u32>>,
     /// Open loop: arrivals per second, one run for each number
-    #[arg(long, value_name = "R,R,…", value_delimiter = ',', help_heading = "Load", env = "BAREFLIGHT_RATE")]
+    #[arg(
+        long,
+        value_name = "R,R,…",
+        value_delimiter = ',',
+        help_heading = "Load",
+        env = "BAREFLIGHT_RATE"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<Vec<f64>>,
     /// All requests at once
@@ -110,7 +122,13 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<u32>,
     /// How long each run sends requests, e.g. `60s`
-    #[arg(long, short = 'd', value_name = "SPAN", help_heading = "Load", env = "BAREFLIGHT_DURATION")]
+    #[arg(
+        long,
+        short = 'd',
+        value_name = "SPAN",
+        help_heading = "Load",
+        env = "BAREFLIGHT_DURATION"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration: Option<Span>,
     /// Requests sent before each run and not counted
@@ -127,7 +145,13 @@ pub struct Settings {
     pub drain: Option<Span>,
 
     /// Lengths in tokens: `D(in,out)` fixed, `N(mean,std)/(mean,std)` normal, `U(min,max)/(min,max)` uniform
-    #[arg(long, short = 's', value_name = "SCENARIO", help_heading = "Workload", env = "BAREFLIGHT_SCENARIO")]
+    #[arg(
+        long,
+        short = 's',
+        value_name = "SCENARIO",
+        help_heading = "Workload",
+        env = "BAREFLIGHT_SCENARIO"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scenario: Option<Scenario>,
     /// Draw prompts as random token ids, or as text that re-tokenises to the same count
@@ -192,11 +216,21 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chunking_policy: Option<ChunkingPolicy>,
     /// Never split a prompt over several iterations
-    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Engine in this process")]
+    #[arg(
+        long,
+        num_args = 0,
+        default_missing_value = "true",
+        help_heading = "Engine in this process"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_chunked_context: Option<bool>,
     /// Reuse KV-cache blocks of equal prefixes (off, so that runs start cold)
-    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Engine in this process")]
+    #[arg(
+        long,
+        num_args = 0,
+        default_missing_value = "true",
+        help_heading = "Engine in this process"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kv_reuse: Option<bool>,
     /// KV-cache capacity in tokens
@@ -204,7 +238,12 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kv_tokens: Option<u32>,
     /// Do not ask the engine for its own stamps
-    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Engine in this process")]
+    #[arg(
+        long,
+        num_args = 0,
+        default_missing_value = "true",
+        help_heading = "Engine in this process"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_engine_stamps: Option<bool>,
     /// Threads of the embedded engine (default: all cores but one)
@@ -225,7 +264,13 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_deliveries: Option<bool>,
     /// Print results only, no progress
-    #[arg(long, short = 'q', num_args = 0, default_missing_value = "true", help_heading = "Output")]
+    #[arg(
+        long,
+        short = 'q',
+        num_args = 0,
+        default_missing_value = "true",
+        help_heading = "Output"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quiet: Option<bool>,
 }

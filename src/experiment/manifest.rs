@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::{RunFacts, SCHEMA_VERSION};
+use crate::metrics::RunFacts;
+use crate::metrics::summary::SCHEMA_VERSION;
 use crate::observe::health::{Health, NullRate};
 use crate::observe::host::{Build, Host};
 use crate::target::TargetInfo;

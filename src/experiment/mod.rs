@@ -1,5 +1,6 @@
 //! SEVERAL runs: what is asked at each point of load, one after another, on one opened target.
 
+pub mod artefacts;
 pub mod calibrate;
 pub mod manifest;
 pub mod phase;

@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 
-use crate::clock::{Nanos, utc_now};
 use crate::cli::resolve::Resolved;
+use crate::clock::{Nanos, utc_now};
 use crate::experiment::calibrate;
 use crate::experiment::manifest::{Manifest, PointEntry, State};
 use crate::experiment::phase::{Stage, StageError};
@@ -196,11 +196,7 @@ impl Experiment<'_> {
         Ok(points)
     }
 
-    fn play_point(
-        &mut self,
-        plan: &Plan,
-        watch: &mut dyn Watch,
-    ) -> Result<Point, ExperimentError> {
+    fn play_point(&mut self, plan: &Plan, watch: &mut dyn Watch) -> Result<Point, ExperimentError> {
         let label = plan.load().to_string();
         let warmup_completed = self.warm_up(plan, &label, watch);
         // What the engine did while it was warmed up is not part of the point.
@@ -233,8 +229,7 @@ impl Experiment<'_> {
             Load::Closed { concurrency } => concurrency,
             Load::Open { .. } | Load::Batch => WARM_UP_CONCURRENCY,
         };
-        let pace =
-            Pace { load: Load::Closed { concurrency }, duration: None, ..self.pace(plan) };
+        let pace = Pace { load: Load::Closed { concurrency }, duration: None, ..self.pace(plan) };
         watch.phase(&format!("{label}, warm-up"), shots.len() as u64, None, &self.stage);
         let (_, sealed) = self.stage.run(shots, &pace, None);
         watch.phase_over();

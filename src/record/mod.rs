@@ -6,6 +6,6 @@ pub mod event;
 pub mod live;
 pub mod recorder;
 pub mod request_record;
-pub mod run_directory;
 pub mod rows;
+pub mod run_directory;
 pub mod sink;

@@ -50,7 +50,12 @@ impl RunDirectory {
     ///
     /// # Errors
     /// When the folder cannot be made, or is there already.
-    pub fn create(base: &Path, target: &str, load: &str, hash: &str) -> Result<Self, DirectoryError> {
+    pub fn create(
+        base: &Path,
+        target: &str,
+        load: &str,
+        hash: &str,
+    ) -> Result<Self, DirectoryError> {
         let utc = clock::utc_now().strftime("%Y-%m-%dT%H-%M-%SZ");
         let short = &hash[..hash.len().min(8)];
         let stem = format!("{utc}_{}_{}_{short}", word(target), word(load));
@@ -134,10 +139,8 @@ impl Journal for RowJournal {
 
 /// As part of a file name: letters, digits, dots and dashes.
 fn word(text: &str) -> String {
-    let mut word: String = text
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
-        .collect();
+    let mut word: String =
+        text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect();
     while word.contains("--") {
         word = word.replace("--", "-");
     }
@@ -152,7 +155,8 @@ mod tests {
     #[test]
     fn two_runs_of_one_second_do_not_share_a_folder() {
         let base = tempfile::tempdir().expect("a temporary folder");
-        let make = || RunDirectory::create(base.path(), "null:", "batch", "abcdef0123").expect("new");
+        let make =
+            || RunDirectory::create(base.path(), "null:", "batch", "abcdef0123").expect("new");
         assert_ne!(make().path(), make().path());
     }
 

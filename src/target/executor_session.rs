@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use crate::clock::{self, MonoNs};
+use crate::clock::MonoNs;
 use crate::ffi::engine::{Batch, Delivery, Engine, Poller, Rejection, RejectionKind, RequestHead};
 use crate::load::plan::{RequestId, Shot};
 use crate::record::event::{Ending, TokenHash};

@@ -30,8 +30,10 @@ impl LocalTarget {
     /// When the model cannot be loaded by this engine; the text says why.
     pub fn new(model: &str, settings: &EngineSettings) -> Result<Self, TargetError> {
         let name = format!("local:{model}");
-        let unusable =
-            |error: engine::OpenError| TargetError::Unusable { name: name.clone(), reason: error.to_string() };
+        let unusable = |error: engine::OpenError| TargetError::Unusable {
+            name: name.clone(),
+            reason: error.to_string(),
+        };
         let source = engine::ModelSource::from_str(model).map_err(unusable)?;
         let config = config_of(settings);
         let model = engine::inspect(&source, &config).map_err(unusable)?;
@@ -115,9 +117,10 @@ impl Target for LocalTarget {
 
     fn open(self: Box<Self>, sink: Sink) -> Result<Box<dyn Session>, TargetError> {
         let Self { source, config, info, .. } = *self;
-        let engine = engine::Engine::open(&source, config, Box::new(EngineSink(sink))).map_err(
-            |error| TargetError::Unusable { name: info.name.clone(), reason: error.to_string() },
-        )?;
+        let engine =
+            engine::Engine::open(&source, config, Box::new(EngineSink(sink))).map_err(|error| {
+                TargetError::Unusable { name: info.name.clone(), reason: error.to_string() }
+            })?;
         Ok(Box::new(LocalSession { engine }))
     }
 }
@@ -138,7 +141,9 @@ impl engine::Sink for EngineSink {
         sink.engine_times(id, times_of(&end.stamps));
         sink.engine_use(id, use_of(&end.kv));
         match end.reason {
-            engine::FinishReason::Length => sink.end(id, at, Ending::Completed(FinishReason::Length)),
+            engine::FinishReason::Length => {
+                sink.end(id, at, Ending::Completed(FinishReason::Length))
+            }
             engine::FinishReason::EndToken => {
                 sink.end(id, at, Ending::Completed(FinishReason::EndToken));
             }

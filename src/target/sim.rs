@@ -50,15 +50,16 @@ impl SimTarget {
         let json = describe_simulated(profile).map_err(|error| unusable(error.to_string()))?;
         let details: serde_json::Value =
             serde_json::from_str(&json).map_err(|error| unusable(error.to_string()))?;
-        let said = Description::deserialize(&details).map_err(|error| unusable(error.to_string()))?;
+        let said =
+            Description::deserialize(&details).map_err(|error| unusable(error.to_string()))?;
         let limits = Limits {
             max_prompt_tokens: Some(said.limits.max_input_len),
             max_sequence_tokens: Some(said.limits.max_seq_len),
             vocab_size: Some(said.limits.vocab_size),
             max_batch_size: Some(
-                settings
-                    .max_batch_size
-                    .map_or(said.limits.max_batch_size, |asked| asked.min(said.limits.max_batch_size)),
+                settings.max_batch_size.map_or(said.limits.max_batch_size, |asked| {
+                    asked.min(said.limits.max_batch_size)
+                }),
             ),
             max_queue_size: settings.max_queue_size,
         };

@@ -4,8 +4,8 @@
 #include "bench.h"
 
 using namespace bench;
-using claims::same;
 using claims::holds;
+using claims::same;
 
 namespace {
 
@@ -39,8 +39,7 @@ CLAIM("the prompt is left out when the output configuration excludes it") {
     auto executor = open("null");
     tle::OutputConfig output;
     output.excludeInputFromOutput = true;
-    auto const answer =
-        answer_of(executor, tle::Request(prompt(8), 5, false, tle::SamplingConfig(), output));
+    auto const answer = answer_of(executor, tle::Request(prompt(8), 5, false, tle::SamplingConfig(), output));
     same(answer.tokens.size(), 5U, "number of tokens");
 }
 

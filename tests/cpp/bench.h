@@ -1,4 +1,5 @@
-// How does a claim speak to the simulated executor? Requests made short, responses gathered until all are final.
+// How does a claim speak to the simulated executor? Requests made short, responses gathered until all are
+// final.
 #pragma once
 
 #include <chrono>
@@ -32,7 +33,8 @@ inline tle::Request with_metrics(tle::Request request) {
     return request;
 }
 
-inline tle::Executor open(std::string const& profile, tle::ExecutorConfig const& config = tle::ExecutorConfig()) {
+inline tle::Executor open(std::string const& profile,
+                          tle::ExecutorConfig const& config = tle::ExecutorConfig()) {
     return tle::Executor(profile, tle::ModelType::kDECODER_ONLY, config);
 }
 

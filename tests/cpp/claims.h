@@ -1,4 +1,5 @@
-// How does the driver state a claim? A sentence, a body that throws when it does not hold, a line when it has run.
+// How does the driver state a claim? A sentence, a body that throws when it does not hold, a line when it has
+// run.
 #pragma once
 
 #include <sstream>
@@ -65,8 +66,8 @@ inline void contains(std::string const& text, std::string const& part) {
 
 #define CLAIM_JOIN(a, b) a##b
 #define CLAIM_NAME(a, b) CLAIM_JOIN(a, b)
-#define CLAIM(sentence)                                                                              \
-    static void CLAIM_NAME(claim_, __LINE__)();                                                      \
-    static claims::Registration const CLAIM_NAME(registered_, __LINE__)(sentence,                    \
+#define CLAIM(sentence)                                                                                \
+    static void CLAIM_NAME(claim_, __LINE__)();                                                        \
+    static claims::Registration const CLAIM_NAME(registered_, __LINE__)(sentence,                      \
                                                                         CLAIM_NAME(claim_, __LINE__)); \
     static void CLAIM_NAME(claim_, __LINE__)()

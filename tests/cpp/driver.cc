@@ -1,4 +1,5 @@
-// Do all claims hold? Prints a line per claim; exits non-zero when one does not. An argument selects by substring.
+// Do all claims hold? Prints a line per claim; exits non-zero when one does not. An argument selects by
+// substring.
 #include <chrono>
 #include <cstdio>
 #include <cstring>

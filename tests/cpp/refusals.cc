@@ -5,8 +5,8 @@
 
 using namespace bench;
 using claims::contains;
-using claims::same;
 using claims::holds;
+using claims::same;
 using claims::thrown_by;
 
 namespace {

@@ -39,8 +39,12 @@ objects=
 for source in cpp/simulated/*.cc cpp/convert.cc cpp/executor_engine.cc cpp/raw_loop.cc tests/cpp/*.cc; do
     object=$build/$(echo "$source" | tr / _).o
     objects="$objects $object"
+    # Kept when neither the source nor any header is newer.
+    if [ -e "$object" ] && [ -z "$(find "$source" cpp tests/cpp ffi -newer "$object" \( -name '*.h' -o -name '*.rs' -o -path "$source" \))" ]; then
+        continue
+    fi
     # shellcheck disable=SC2086  # the flags are words on purpose
-    ${CXX:-g++} $flags -MMD -c "$source" -o "$object"
+    ${CXX:-g++} $flags -c "$source" -o "$object"
 done
 # shellcheck disable=SC2086
 ${CXX:-g++} $flags $objects -o "$build/driver"
