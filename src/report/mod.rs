@@ -1,3 +1,89 @@
-//! HOW it is shown: one exporter per file.
+//! HOW it is shown: one renderer per file, each a pure function from an [`Experiment`] to text. Nothing is measured here.
 
+pub mod figures;
+pub mod know;
 pub mod requests_csv;
+pub mod summary_csv;
+pub mod summary_json;
+pub mod table;
+pub mod write;
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::metrics::Summary;
+use crate::metrics::summary::{Mark, Verdict};
+use crate::target::TargetInfo;
+
+/// Several runs that are shown together, e.g. one for each concurrency. What every renderer takes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Experiment {
+    /// What was asked for, in a few words, e.g. `local:dummy-nano, D(128,64), closed loop`.
+    pub title: String,
+    /// What answered.
+    pub target: TargetInfo,
+    /// The runs, in the order in which they were made; may be empty where the experiment was interrupted at once.
+    pub points: Vec<PointReport>,
+    /// It was interrupted: points or requests that were planned are missing.
+    pub incomplete: bool,
+    /// The manifest, for the facts that the HTML report repeats: an object of any depth.
+    pub manifest: serde_json::Value,
+    /// What was written, in the order in which it is listed.
+    pub files: Vec<FileNote>,
+}
+
+/// One run of an experiment.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PointReport {
+    /// What tells it from the other points, e.g. `concurrency 8`.
+    pub label: String,
+    /// What it came to; its `load` says how requests arrived.
+    #[serde(flatten)]
+    pub summary: Summary,
+}
+
+/// A file that an experiment left behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileNote {
+    /// As a user can open it.
+    pub path: String,
+    /// What it holds, in a few words.
+    pub holds: String,
+}
+
+impl Experiment {
+    /// The worst verdict of all points; `None` where there is no point.
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.points.iter().map(|point| point.summary.verdict).max()
+    }
+
+    /// What every artefact must say: the marks of all points, and those of the experiment.
+    pub fn marks(&self) -> BTreeSet<Mark> {
+        let of_points = self.points.iter().flat_map(|point| point.summary.marks.iter().copied());
+        let of_target = [
+            (self.incomplete, Mark::Incomplete),
+            (self.target.simulated, Mark::Simulated),
+            (self.target.dummy_weights, Mark::DummyWeights),
+            (self.target.kind == "null", Mark::NullTarget),
+        ];
+        of_points.chain(of_target.into_iter().filter(|(is, _)| *is).map(|(_, mark)| mark)).collect()
+    }
+
+    /// The point with the highest output throughput among those that are not invalid.
+    pub fn best_point(&self) -> Option<&PointReport> {
+        let rate = |point: &PointReport| point.summary.rate(crate::metrics::Rate::OutputThroughput);
+        self.points
+            .iter()
+            .filter(|point| point.summary.verdict != Verdict::Invalid && rate(point).is_some())
+            .max_by(|a, b| rate(a).partial_cmp(&rate(b)).unwrap_or(std::cmp::Ordering::Equal))
+    }
+}
+
+/// The word that a variant without data has in JSON, so that every artefact calls it the same.
+fn json_word(variant: &impl Serialize) -> String {
+    match serde_json::to_value(variant) {
+        Ok(serde_json::Value::String(word)) => word,
+        other => unreachable!("a variant without data is a string in JSON, not {other:?}"),
+    }
+}

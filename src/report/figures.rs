@@ -1,0 +1,111 @@
+//! How is a number printed for a person? With three to four digits, since no interval here supports more.
+
+use crate::metrics::Quantity;
+use crate::metrics::definition::Unit;
+use crate::metrics::summary::PercentileValue;
+
+/// What stands where there is no number.
+pub const ABSENT: &str = "–";
+
+/// Digits behind the point that a value of this size deserves.
+pub fn decimals(size: f64) -> usize {
+    match size.abs() {
+        size if size >= 1_000.0 || size == 0.0 => 0,
+        size if size >= 100.0 => 1,
+        size if size >= 1.0 => 2,
+        size if size >= 0.1 => 3,
+        _ => 4,
+    }
+}
+
+/// A number on its own, e.g. `1234`, `123.4`, `12.34`, `0.123`.
+pub fn figure(value: f64) -> String {
+    format!("{value:.*}", decimals(value))
+}
+
+/// A number that may be absent.
+pub fn maybe(value: Option<f64>) -> String {
+    value.map_or_else(|| ABSENT.to_owned(), figure)
+}
+
+/// A number with its unit, e.g. `12.34 ms`; a share is printed in percent.
+pub fn with_unit(value: f64, unit: Unit) -> String {
+    match unit {
+        Unit::Fraction => format!("{:.1} %", value * 100.0),
+        Unit::Tokens => format!("{value:.0} tokens"),
+        Unit::Ms | Unit::TokensPerS | Unit::RequestsPerS => {
+            format!("{} {}", figure(value), unit.symbol())
+        }
+    }
+}
+
+/// A percentile; `~` before it where the sample is too small to certify it.
+pub fn percentile(value: &PercentileValue, decimals: usize) -> String {
+    let mark = if value.certified { "" } else { "~" };
+    format!("{mark}{:.decimals$}", value.value)
+}
+
+/// The 95 % interval of a percentile, e.g. `12.1…13.4`; a side that the sample cannot bound is left open.
+pub fn interval(value: &PercentileValue, decimals: usize) -> String {
+    match (value.low, value.high) {
+        (Some(low), Some(high)) => format!("{low:.decimals$}…{high:.decimals$}"),
+        (Some(low), None) => format!("≥ {low:.decimals$}"),
+        (None, Some(high)) => format!("≤ {high:.decimals$}"),
+        (None, None) => String::new(),
+    }
+}
+
+/// The short name that tables have room for.
+pub fn short_name(quantity: Quantity) -> &'static str {
+    match quantity {
+        Quantity::Ttft => "TTFT",
+        Quantity::TtftIntended => "TTFT, intended",
+        Quantity::E2e => "Request latency",
+        Quantity::E2eIntended => "  from intended",
+        Quantity::Tpot => "TPOT",
+        Quantity::Itl => "ITL",
+        Quantity::Icl => "ICL",
+        Quantity::OutputTokens => "Output tokens",
+        other => other.definition().label,
+    }
+}
+
+/// `1 request`, `2 requests`.
+pub fn counted(count: u64, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn value(low: Option<f64>, high: Option<f64>, certified: bool) -> PercentileValue {
+        PercentileValue { value: 12.345, low, high, certified, certified_bound: None }
+    }
+
+    #[test]
+    fn a_percentile_that_is_not_certified_is_marked() {
+        assert_eq!(percentile(&value(None, None, false), 2), "~12.35");
+        assert_eq!(percentile(&value(None, None, true), 1), "12.3");
+    }
+
+    #[test]
+    fn an_interval_leaves_a_side_open_that_the_sample_cannot_bound() {
+        assert_eq!(interval(&value(Some(12.0), None, false), 1), "≥ 12.0");
+        assert_eq!(interval(&value(None, Some(13.0), false), 1), "≤ 13.0");
+        assert_eq!(interval(&value(Some(12.0), Some(13.0), true), 0), "12…13");
+        assert_eq!(interval(&value(None, None, false), 0), "");
+    }
+
+    #[test]
+    fn a_number_has_as_many_digits_as_its_size_deserves() {
+        let printed = [0.0, 0.012_345, 0.123_456, 1.234_56, 123.456, 12_345.6, -2.5].map(figure);
+        assert_eq!(printed, ["0", "0.0123", "0.123", "1.23", "123.5", "12346", "-2.50"]);
+    }
+
+    #[test]
+    fn a_share_is_printed_in_percent() {
+        assert_eq!(with_unit(0.985, Unit::Fraction), "98.5 %");
+        assert_eq!(with_unit(12.345, Unit::Ms), "12.35 ms");
+    }
+}

@@ -1,0 +1,242 @@
+//! How is a chart drawn? Lines and points as SVG, inline, without a script.
+
+pub mod scale;
+
+use std::fmt::Write as _;
+
+use crate::report::html::text::escape;
+use scale::{Scale, Spread, from_zero, tick_label};
+
+const WIDTH: f64 = 520.0;
+const LEFT: f64 = 58.0;
+const RIGHT: f64 = WIDTH - 20.0;
+const TOP: f64 = 28.0;
+const TICKS: usize = 5;
+/// Beyond this ratio of largest to smallest value, small ones would vanish on a linear axis.
+const LOG_BEYOND: f64 = 20.0;
+
+/// A chart with its title and legend.
+pub struct Chart {
+    /// What it shows.
+    pub title: String,
+    /// From left to right.
+    pub x: Axis,
+    /// From bottom to top; starts at 0 unless values differ so much that only ratios can be read.
+    pub y_label: String,
+    /// What is drawn, in the order of the legend.
+    pub series: Vec<Series>,
+    /// Height of the picture where its width is 520.
+    pub height: f64,
+    /// A dot for each point; without, only the line.
+    pub dots: bool,
+    /// Writes each point's name beside it.
+    pub named_points: bool,
+}
+
+/// The horizontal axis.
+pub struct Axis {
+    /// What it shows, with its unit.
+    pub label: String,
+    /// How values are spread.
+    pub spread: Spread,
+    /// Ticks where they are not round numbers: value and text.
+    pub ticks: Option<Vec<(f64, String)>>,
+}
+
+/// One line.
+pub struct Series {
+    /// In the legend.
+    pub name: String,
+    /// A CSS colour.
+    pub colour: String,
+    /// From left to right.
+    pub points: Vec<Point>,
+}
+
+/// One value.
+#[derive(Clone, Default)]
+pub struct Point {
+    /// Horizontally.
+    pub x: f64,
+    /// Vertically.
+    pub y: f64,
+    /// Ends of its interval, where it has one.
+    pub interval: Option<(f64, f64)>,
+    /// Too few samples stand behind it: drawn hollow.
+    pub hollow: bool,
+    /// Shown when pointed at, or beside it.
+    pub name: String,
+}
+
+/// Shades from blue over violet to orange, for series that are ordered.
+pub fn shade(index: usize, of: usize) -> String {
+    let share = if of > 1 { index as f64 / (of - 1) as f64 } else { 0.0 };
+    format!("hsl({:.0} 68% 52%)", 208.0 + share * 182.0)
+}
+
+struct Frame {
+    x: Scale,
+    y: Scale,
+    bottom: f64,
+    y_ticks: Vec<f64>,
+}
+
+impl Chart {
+    /// A `<figure>`, or nothing where no point can be drawn.
+    pub fn figure(&self) -> String {
+        let Some(frame) = self.frame() else { return String::new() };
+        let mut svg = String::new();
+        // Writing to a string cannot fail, here and below.
+        let _infallible = write!(
+            svg,
+            r#"<svg viewBox="0 0 {WIDTH} {}" role="img" aria-label="{}">"#,
+            self.height,
+            escape(&self.title)
+        );
+        self.draw_axes(&frame, &mut svg);
+        for series in &self.series {
+            self.draw(series, &frame, &mut svg);
+        }
+        if self.named_points {
+            self.draw_names(&frame, &mut svg);
+        }
+        svg.push_str("</svg>");
+        format!("<figure><figcaption>{}{}</figcaption>{svg}</figure>\n", escape(&self.title), self.legend())
+    }
+
+    fn legend(&self) -> String {
+        if self.series.len() < 2 {
+            return String::new();
+        }
+        let entries = self.series.iter().map(|series| {
+            let (colour, name) = (&series.colour, escape(&series.name));
+            format!(r#"<span><i style="background:{colour}"></i>{name}</span>"#)
+        });
+        format!(r#"<span class="legend">{}</span>"#, entries.collect::<String>())
+    }
+
+    fn frame(&self) -> Option<Frame> {
+        let points = || self.series.iter().flat_map(|series| &series.points);
+        let span = |values: &mut dyn Iterator<Item = f64>| {
+            values.fold(None, |span: Option<(f64, f64)>, value| {
+                Some(span.map_or((value, value), |(low, high)| (low.min(value), high.max(value))))
+            })
+        };
+        let (x_low, x_high) = span(&mut points().map(|point| point.x))?;
+        let (y_low, y_high) = span(&mut points().flat_map(|point| {
+            let (low, high) = point.interval.unwrap_or((point.y, point.y));
+            [low, point.y, high]
+        }))?;
+        let bottom = self.height - 42.0;
+        let logarithmic = y_low > 0.0 && y_high / y_low > LOG_BEYOND;
+        let y = if logarithmic {
+            Scale::new(Spread::Log, (y_low / 1.15, y_high * 1.15), (bottom, TOP))
+        } else {
+            Scale::new(Spread::Linear, from_zero(y_high, TICKS), (bottom, TOP))
+        };
+        let y_ticks = y.ticks(TICKS);
+        // Room at both sides, so that dots and names do not sit on the frame.
+        let margin = if self.dots { 16.0 } else { 0.0 };
+        let x = Scale::new(self.x.spread, (x_low, x_high), (LEFT + margin, RIGHT - margin));
+        Some(Frame { x, y, bottom, y_ticks })
+    }
+
+    fn draw_axes(&self, frame: &Frame, svg: &mut String) {
+        for tick in &frame.y_ticks {
+            let y = frame.y.at(*tick);
+            let _infallible = write!(
+                svg,
+                r#"<path class="grid" d="M{LEFT} {y:.1}H{RIGHT}"/><text class="tick" x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"#,
+                LEFT - 7.0,
+                y + 4.0,
+                tick_label(*tick)
+            );
+        }
+        let mut free_from = f64::NEG_INFINITY;
+        for (value, label) in self.x_ticks(frame) {
+            let x = frame.x.at(value);
+            let half = label.chars().count() as f64 * 3.4 + 3.0;
+            let _infallible = write!(
+                svg,
+                r#"<path class="axis" d="M{x:.1} {:.1}v4"/>"#,
+                frame.bottom
+            );
+            if x - half >= free_from {
+                free_from = x + half;
+                let _infallible = write!(
+                    svg,
+                    r#"<text class="tick" x="{x:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
+                    frame.bottom + 17.0,
+                    escape(&label)
+                );
+            }
+        }
+        let _infallible = write!(
+            svg,
+            r#"<path class="axis" d="M{LEFT} {:.1}H{RIGHT}"/><text class="label" x="4" y="13">{}</text><text class="label" x="{:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
+            frame.bottom,
+            escape(&self.y_label),
+            f64::midpoint(LEFT, RIGHT),
+            self.height - 5.0,
+            escape(&self.x.label)
+        );
+    }
+
+    fn x_ticks(&self, frame: &Frame) -> Vec<(f64, String)> {
+        self.x.ticks.clone().unwrap_or_else(|| {
+            frame.x.ticks(2 * TICKS).into_iter().map(|tick| (tick, tick_label(tick))).collect()
+        })
+    }
+
+    fn draw(&self, series: &Series, frame: &Frame, svg: &mut String) {
+        let at = |point: &Point| (frame.x.at(point.x), frame.y.at(point.y));
+        let mut path = String::new();
+        for (index, point) in series.points.iter().enumerate() {
+            let (x, y) = at(point);
+            let _infallible = write!(path, "{}{x:.1} {y:.1}", if index == 0 { 'M' } else { 'L' });
+        }
+        let _infallible = write!(
+            svg,
+            r#"<g style="color:{}"><path class="line" d="{path}"/>"#,
+            series.colour
+        );
+        for point in series.points.iter().filter(|_| self.dots) {
+            let (x, y) = at(point);
+            if let Some((low, high)) = point.interval {
+                let (low, high) = (frame.y.at(low), frame.y.at(high));
+                let _infallible =
+                    write!(svg, r#"<path class="whisker" d="M{x:.1} {low:.1}V{high:.1}"/>"#);
+            }
+            let class = if point.hollow { "hollow" } else { "dot" };
+            let _infallible = write!(
+                svg,
+                r#"<circle class="{class}" cx="{x:.1}" cy="{y:.1}" r="3.5"><title>{}</title></circle>"#,
+                escape(&point.name)
+            );
+        }
+        svg.push_str("</g>");
+    }
+
+    /// Names beside points; one that would cover a name already written is left to the pointer.
+    fn draw_names(&self, frame: &Frame, svg: &mut String) {
+        let mut taken: Vec<(f64, f64, f64)> = Vec::new();
+        for point in self.series.iter().flat_map(|series| &series.points) {
+            let width = point.name.chars().count() as f64 * 6.4;
+            let (x, y) = (frame.x.at(point.x), frame.y.at(point.y) - 9.0);
+            let middle = x.clamp(LEFT + width / 2.0, RIGHT - width / 2.0);
+            let covers = |(other, other_y, other_width): &(f64, f64, f64)| {
+                (middle - other).abs() < f64::midpoint(width, *other_width) + 4.0
+                    && (y - other_y).abs() < 13.0
+            };
+            if taken.iter().any(covers) {
+                continue;
+            }
+            taken.push((middle, y, width));
+            let _infallible = write!(
+                svg,
+                r#"<text class="name" x="{middle:.1}" y="{y:.1}" text-anchor="middle">{}</text>"#,
+                escape(&point.name)
+            );
+        }
+    }
+}

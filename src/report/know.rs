@@ -1,0 +1,106 @@
+//! What must be known before a number is quoted? Checks that did not pass with their remedies, and what the marks mean.
+
+use crate::metrics::percentile::{Percentile, certification_floor};
+use crate::metrics::summary::{Check, CheckId, Counts, Status};
+use crate::report::figures::counted;
+use crate::report::{Experiment, PointReport, json_word};
+
+/// A check that did not pass at one or more points.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Concern<'a> {
+    /// How it stands at the worst point.
+    pub worst: &'a Check,
+    /// The points, by their labels.
+    pub labels: Vec<&'a str>,
+    /// Points of the experiment.
+    points: usize,
+}
+
+/// Every check that did not pass somewhere, in the order of reports.
+pub fn concerns(experiment: &Experiment) -> Vec<Concern<'_>> {
+    CheckId::ALL.into_iter().filter_map(|id| Concern::of(experiment, id)).collect()
+}
+
+impl<'a> Concern<'a> {
+    fn of(experiment: &'a Experiment, id: CheckId) -> Option<Self> {
+        let concerns: Vec<(&str, &Check)> = experiment
+            .points
+            .iter()
+            .flat_map(|point| point.summary.checks.iter().map(|check| (&*point.label, check)))
+            .filter(|(_, check)| check.id == id)
+            .filter(|(_, check)| matches!(check.status, Status::Warn | Status::Fail))
+            .collect();
+        let failed = concerns.iter().find(|(_, check)| check.status == Status::Fail);
+        let (_, worst) = *failed.or(concerns.first())?;
+        let labels = concerns.iter().map(|(label, _)| *label).collect();
+        Some(Self { worst, labels, points: experiment.points.len() })
+    }
+
+    /// `warning[headroom]` or `invalid[headroom]`: a word that scripts can look for.
+    pub fn code(&self) -> String {
+        let word = if self.worst.status == Status::Fail { "invalid" } else { "warning" };
+        format!("{word}[{}]", json_word(&self.worst.id))
+    }
+
+    /// Where it was seen, in brackets; empty where there is only one point.
+    pub fn place(&self) -> String {
+        match self.labels.as_slice() {
+            _ if self.points == 1 => String::new(),
+            labels if labels.len() == self.points => " (at every point)".to_owned(),
+            [first, rest @ ..] if !rest.is_empty() => {
+                format!(" ({first} and {} more)", counted(rest.len() as u64, "point"))
+            }
+            labels => format!(" ({})", labels.concat()),
+        }
+    }
+}
+
+/// Everything else that a reader should not have to find out.
+pub fn notes(experiment: &Experiment) -> Vec<String> {
+    let mut notes: Vec<String> = experiment
+        .marks()
+        .into_iter()
+        .map(|mark| format!("{}: {}", mark.words().to_uppercase(), mark.sentence()))
+        .collect();
+    let points = &experiment.points;
+    if points.iter().any(has_uncertified) {
+        notes.push(format!(
+            "`~` marks a percentile that so few samples cannot certify ({})",
+            floors()
+        ));
+    }
+    if points.iter().any(|point| !point.summary.streaming) {
+        notes.push("output was not streamed: no TTFT, ITL or TPOT exists".to_owned());
+    }
+    let sum = |of: fn(&Counts) -> u64| points.iter().map(|point| of(&point.summary.counts)).sum();
+    let differs: u64 = sum(|counts| counts.token_count_differs);
+    if differs > 0 {
+        notes.push(format!(
+            "in {} the deliveries add up to another number of tokens than the target counted",
+            counted(differs, "request")
+        ));
+    }
+    let missing: u64 = sum(|counts| counts.deliveries_missing);
+    if missing > 0 {
+        notes.push(format!(
+            "the deliveries of {} were not kept: ITL, ICL, stall and token throughput are left out",
+            counted(missing, "request")
+        ));
+    }
+    notes
+}
+
+/// The percentiles that people look at, in the order of tables.
+pub(super) const SHOWN: [Percentile; 4] =
+    [Percentile::P99, Percentile::P90, Percentile::P75, Percentile::P50];
+
+fn has_uncertified(report: &PointReport) -> bool {
+    report.summary.distributions.values().flatten().any(|values| {
+        SHOWN.iter().any(|it| values.percentiles.get(it).is_some_and(|v| !v.certified))
+    })
+}
+
+/// `p99 needs 662, …`: the smallest samples that certify.
+fn floors() -> String {
+    SHOWN.map(|which| format!("{} needs {}", which.label(), certification_floor(which))).join(", ")
+}

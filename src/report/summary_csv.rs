@@ -1,0 +1,184 @@
+//! What does each point come to, one row per point? `summary.csv`, whose first twelve columns other tools know.
+//!
+//! A value that does not exist is an empty field. Numbers are not rounded: they are those of `summary.json`.
+
+use crate::load::{Arrivals, Load};
+use crate::metrics::definition::{Quantity, Rate};
+use crate::metrics::percentile::Percentile;
+use crate::metrics::summary::{Distribution, Mark, Summary};
+use crate::report::{Experiment, PointReport, json_word};
+
+/// The columns that come first, in this order and with these names, in every version.
+pub const FIRST_COLUMNS: [&str; 12] = [
+    "concurrency",
+    "total_requests",
+    "successful_requests",
+    "failed_requests",
+    "total_time_s",
+    "requests_per_sec",
+    "throughput_tokens_per_sec",
+    "avg_latency_ms",
+    "p50_latency_ms",
+    "p90_latency_ms",
+    "p99_latency_ms",
+    "avg_ttft_ms",
+];
+
+/// A column and its field; header and row are made from the same list, so that they cannot come apart.
+type Cell = (String, String);
+
+/// The whole file.
+pub fn render(experiment: &Experiment) -> Vec<u8> {
+    let rows: Vec<Vec<Cell>> = experiment.points.iter().map(row).collect();
+    let header: Vec<String> = match rows.first() {
+        Some(first) => first.iter().map(|(name, _)| name.clone()).collect(),
+        None => FIRST_COLUMNS.map(str::to_owned).to_vec(),
+    };
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let in_memory = "rows of equal length in memory are always accepted";
+    writer.write_record(&header).expect(in_memory);
+    for row in &rows {
+        writer.write_record(row.iter().map(|(_, field)| field)).expect(in_memory);
+    }
+    writer.into_inner().expect(in_memory)
+}
+
+fn row(point: &PointReport) -> Vec<Cell> {
+    let summary = &point.summary;
+    let mut cells: Vec<Cell> =
+        FIRST_COLUMNS.map(str::to_owned).into_iter().zip(first(summary)).collect();
+    cells.extend(identity(point));
+    cells.extend(counts(summary));
+    cells.extend(
+        Rate::ALL.map(|rate| (rate.definition().key.to_owned(), maybe(summary.rate(rate)))),
+    );
+    for quantity in Quantity::ALL {
+        cells.extend(statistics(quantity, summary.distribution(quantity)));
+    }
+    cells
+}
+
+/// The fields of [`FIRST_COLUMNS`]. Every attempted request either succeeded or failed, in whatever way.
+fn first(summary: &Summary) -> [String; 12] {
+    let counts = &summary.counts;
+    let latency = |which| maybe(summary.percentile(Quantity::E2e, which).map(|it| it.value));
+    let mean = |quantity| maybe(summary.distribution(quantity).map(|it| it.mean));
+    [
+        concurrency(summary.load).map_or_else(String::new, |in_flight| in_flight.to_string()),
+        counts.attempted.to_string(),
+        counts.completed.to_string(),
+        counts.attempted.saturating_sub(counts.completed).to_string(),
+        maybe(summary.window_s),
+        maybe(summary.rate(Rate::RequestThroughput)),
+        maybe(summary.rate(Rate::OutputThroughput)),
+        mean(Quantity::E2e),
+        latency(Percentile::P50),
+        latency(Percentile::P90),
+        latency(Percentile::P99),
+        mean(Quantity::Ttft),
+    ]
+}
+
+/// Requests in flight that the load allows, where it bounds them.
+const fn concurrency(load: Load) -> Option<u32> {
+    match load {
+        Load::Closed { concurrency } => Some(concurrency),
+        Load::Open { max_in_flight, .. } => max_in_flight,
+        Load::Batch => None,
+    }
+}
+
+fn identity(point: &PointReport) -> [Cell; 15] {
+    let summary = &point.summary;
+    let marked = |mark| summary.marks.contains(&mark).to_string();
+    let (load, arrivals, rate) = match summary.load {
+        Load::Closed { .. } => ("closed", None, None),
+        Load::Open { arrivals, rate, .. } => ("open", Some(arrivals), Some(rate)),
+        Load::Batch => ("batch", None, None),
+    };
+    let burstiness = match arrivals {
+        Some(Arrivals::Gamma { burstiness }) => Some(burstiness),
+        Some(Arrivals::Constant | Arrivals::Poisson | Arrivals::Uniform) | None => None,
+    };
+    [
+        cell("schema_version", summary.schema_version),
+        cell("point", summary.point),
+        cell("label", &point.label),
+        cell("verdict", json_word(&summary.verdict)),
+        cell("incomplete", marked(Mark::Incomplete)),
+        cell("simulated", marked(Mark::Simulated)),
+        cell("dummy_weights", marked(Mark::DummyWeights)),
+        cell("target", &summary.target.name),
+        cell("target_kind", &summary.target.kind),
+        cell("streaming", summary.streaming),
+        cell("gpus", summary.gpus),
+        cell("load", load),
+        cell("arrivals", arrivals.map_or_else(String::new, arrivals_word)),
+        cell("burstiness", maybe(burstiness)),
+        cell("offered_requests_per_s", maybe(rate)),
+    ]
+}
+
+fn arrivals_word(arrivals: Arrivals) -> String {
+    match arrivals {
+        Arrivals::Constant => "constant",
+        Arrivals::Poisson => "poisson",
+        Arrivals::Uniform => "uniform",
+        Arrivals::Gamma { .. } => "gamma",
+    }
+    .to_owned()
+}
+
+fn counts(summary: &Summary) -> [Cell; 15] {
+    let counts = &summary.counts;
+    let by_kind = counts.failed_by_kind.iter().map(|(kind, count)| format!("{kind}:{count}"));
+    [
+        cell("planned", counts.planned),
+        cell("submitted", counts.submitted),
+        cell("failed", counts.failed),
+        cell("failed_by_kind", by_kind.collect::<Vec<_>>().join(";")),
+        cell("cancelled", counts.cancelled),
+        cell("timed_out", counts.timed_out),
+        cell("not_sent", counts.not_sent),
+        cell("not_reached", counts.not_reached),
+        cell("missed", counts.missed),
+        cell("interrupted", counts.interrupted),
+        cell("completed_in_window", counts.completed_in_window),
+        cell("output_tokens_in_window", counts.output_tokens_in_window),
+        cell("unsuccessful_tokens_in_window", counts.unsuccessful_tokens_in_window),
+        cell("token_count_differs", counts.token_count_differs),
+        cell("deliveries_missing", counts.deliveries_missing),
+    ]
+}
+
+/// `<key>_count`, `_avg`, `_std`, `_min`, `_max`, each percentile, and the highest percentile that is certified.
+fn statistics(quantity: Quantity, values: Option<&Distribution>) -> Vec<Cell> {
+    let key = quantity.definition().key;
+    let named = |name: &str, value: Option<f64>| (format!("{key}_{name}"), maybe(value));
+    let mut cells = vec![
+        (format!("{key}_count"), values.map_or_else(String::new, |it| it.count.to_string())),
+        named("avg", values.map(|it| it.mean)),
+        named("std", values.and_then(|it| it.std)),
+        named("min", values.map(|it| it.min)),
+        named("max", values.map(|it| it.max)),
+    ];
+    let percentile = |which| values.and_then(|it| it.percentiles.get(which));
+    for which in &Percentile::ALL {
+        cells.push(named(&json_word(which), percentile(which).map(|it| it.value)));
+    }
+    let certified = Percentile::ALL
+        .iter()
+        .rfind(|which| percentile(which).is_some_and(|it| it.certified))
+        .map_or_else(String::new, json_word);
+    cells.push((format!("{key}_certified_to"), certified));
+    cells
+}
+
+fn cell(name: &str, field: impl ToString) -> Cell {
+    (name.to_owned(), field.to_string())
+}
+
+/// The shortest text that reads back as the same number.
+fn maybe(value: Option<f64>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
+}

@@ -1,0 +1,138 @@
+//! What does a person see on the console? Verdict, headline, latencies, throughput, what to know, files: in this order.
+
+mod lines;
+mod point;
+mod sweep;
+
+use std::fmt::Write as _;
+
+use crate::metrics::definition::{Quantity, Rate};
+use crate::metrics::percentile::Percentile;
+use crate::metrics::summary::{Mark, Summary, Verdict};
+use crate::report::figures::{self, figure};
+use crate::report::{Experiment, know};
+
+use lines::sentence;
+pub use point::render as point;
+
+/// The whole report, for one point or several.
+pub fn render(experiment: &Experiment) -> String {
+    let mut text = opening(experiment);
+    for report in &experiment.points {
+        text.push('\n');
+        text.push_str(&point(report));
+    }
+    text.push_str(&closing(experiment));
+    text
+}
+
+/// For a program that has printed each [`point`] as it ended: everything else, in the same order.
+pub fn conclusion(experiment: &Experiment) -> String {
+    format!("{}{}", opening(experiment), closing(experiment))
+}
+
+fn opening(experiment: &Experiment) -> String {
+    let mut text = format!("{}{}\n", experiment.title, marks(experiment.marks()));
+    text.push_str(&line("target", &experiment.target.title));
+    text.push_str(&line("verdict", &verdict(experiment)));
+    text.push_str(&line("headline", &headline(experiment)));
+    text
+}
+
+fn closing(experiment: &Experiment) -> String {
+    let mut text = String::new();
+    if experiment.points.len() > 1 {
+        text.push('\n');
+        text.push_str(&sweep::render(&experiment.points));
+    }
+    text.push_str(&what_to_know(experiment));
+    if !experiment.files.is_empty() {
+        text.push_str("\nfiles\n");
+        let widths = experiment.files.iter().map(|file| file.path.chars().count());
+        let width = widths.max().unwrap_or(0);
+        for file in &experiment.files {
+            let _infallible = writeln!(text, "  {:width$}  {}", file.path, file.holds);
+        }
+    }
+    text
+}
+
+fn line(name: &str, value: &str) -> String {
+    format!("  {name:9} {value}\n")
+}
+
+/// `  [SIMULATED, DUMMY WEIGHTS]`, or nothing.
+fn marks(marks: impl IntoIterator<Item = Mark>) -> String {
+    let words: Vec<String> = marks.into_iter().map(|mark| mark.words().to_uppercase()).collect();
+    if words.is_empty() { String::new() } else { format!("  [{}]", words.join(", ")) }
+}
+
+fn verdict(experiment: &Experiment) -> String {
+    let Some(worst) = experiment.verdict() else {
+        return "none: no run was finished".to_owned();
+    };
+    let alike = experiment.points.iter().filter(|point| point.summary.verdict == worst).count();
+    match (worst, experiment.points.len()) {
+        (Verdict::Valid, 1) => "VALID".to_owned(),
+        (Verdict::Valid, all) => format!("VALID at all {all} points"),
+        (_, 1) => format!("{}; see `what to know`", worst.words().to_uppercase()),
+        (_, all) => {
+            format!(
+                "{} at {alike} of {all} points; see `what to know`",
+                worst.words().to_uppercase()
+            )
+        }
+    }
+}
+
+/// The sentence that a user quotes: of the best point that can be trusted.
+pub fn headline(experiment: &Experiment) -> String {
+    let Some(best) = experiment.best_point() else {
+        return match experiment.points.len() {
+            0 => "nothing was measured".to_owned(),
+            _ if experiment.points.iter().all(|point| point.summary.counts.completed == 0) => {
+                "no request completed".to_owned()
+            }
+            _ => "no number here can be trusted: no point is valid".to_owned(),
+        };
+    };
+    let superlative = if experiment.points.len() > 1 { "up to " } else { "" };
+    let output = best.summary.rate(Rate::OutputThroughput).unwrap_or_default();
+    let mut text = format!("{superlative}{} output tokens/s at {}", figure(output), best.label);
+    for quantity in [Quantity::Ttft, Quantity::Itl, best.summary.headline_latency()] {
+        if let Some(pair) = p50_and_p99(&best.summary, quantity) {
+            let name = match quantity {
+                Quantity::E2eIntended => "request latency from intended arrival",
+                other => figures::short_name(other),
+            };
+            let _infallible = write!(text, "\n            {name} {pair}");
+        }
+    }
+    text
+}
+
+/// `p50 12.3 ms, p99 ~45.6 ms`.
+fn p50_and_p99(summary: &Summary, quantity: Quantity) -> Option<String> {
+    let unit = quantity.definition().unit.symbol();
+    let printed = |which| {
+        let value = summary.percentile(quantity, which)?;
+        Some(figures::percentile(value, figures::decimals(value.value)))
+    };
+    let (p50, p99) = (printed(Percentile::P50)?, printed(Percentile::P99)?);
+    Some(format!("p50 {p50} {unit}, p99 {p99} {unit}"))
+}
+
+fn what_to_know(experiment: &Experiment) -> String {
+    let mut text = String::new();
+    for concern in know::concerns(experiment) {
+        let words = format!("{}{}", concern.worst.sentence, concern.place());
+        text.push_str(&sentence(&format!("  {}: ", concern.code()), &words));
+        if let Some(remedy) = &concern.worst.remedy {
+            text.push_str(&sentence("    remedy: ", remedy));
+        }
+    }
+    for note in know::notes(experiment) {
+        text.push_str(&sentence("  note: ", &note));
+    }
+    if text.is_empty() { text } else { format!("\nwhat to know\n{text}") }
+}

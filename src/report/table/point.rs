@@ -1,0 +1,134 @@
+//! What came of one run? Its verdict, a table of latencies with their intervals, and its throughput.
+
+use crate::load::Load;
+use crate::metrics::definition::{Quantity, Rate};
+use crate::metrics::percentile::Percentile;
+use crate::metrics::summary::{Counts, Distribution, Summary};
+use crate::report::PointReport;
+use crate::report::figures::{self, ABSENT, counted, figure, short_name, with_unit};
+use crate::report::know::SHOWN;
+use crate::report::table::lines::{flowed, plain_table, printed};
+use crate::report::table::marks;
+
+/// One run: heading with marks, verdict, counts, latencies, throughput.
+pub fn render(point: &PointReport) -> String {
+    let summary = &point.summary;
+    let heading = format!("{}{}\n", point.label, marks(summary.marks.iter().copied()));
+    let verdict = format!("  {}: ", summary.verdict.words());
+    let ended = flowed(&verdict, ", ", &ended(summary));
+    format!("{heading}{ended}{}{}", latencies(summary), throughput(summary))
+}
+
+/// How requests ended, part by part.
+fn ended(summary: &Summary) -> Vec<String> {
+    let counts = &summary.counts;
+    let mut parts = vec![
+        format!("{} attempted", counted(counts.attempted, "request")),
+        format!("{} completed", counts.completed),
+    ];
+    parts.extend(unsuccessful(counts).into_iter().map(|(count, word)| format!("{count} {word}")));
+    parts.extend(summary.window_s.map(|seconds| format!("in {} s", figure(seconds))));
+    parts
+}
+
+/// Every way in which requests did not complete, where it occurred.
+pub(in crate::report) fn unsuccessful(counts: &Counts) -> Vec<(u64, String)> {
+    let kinds: Vec<String> =
+        counts.failed_by_kind.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+    let failed =
+        if kinds.is_empty() { "failed".into() } else { format!("failed ({})", kinds.join(", ")) };
+    [
+        (counts.failed, failed),
+        (counts.timed_out, "timed out".to_owned()),
+        (counts.cancelled, "cancelled".to_owned()),
+        (counts.missed, "due and not sent".to_owned()),
+        (counts.not_reached, "not reached in time".to_owned()),
+        (counts.interrupted, "not sent before the interrupt".to_owned()),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .collect()
+}
+
+fn rows(load: Load) -> Vec<Quantity> {
+    let mut rows = vec![Quantity::Ttft, Quantity::Itl, Quantity::Tpot, Quantity::E2e];
+    if matches!(load, Load::Open { .. }) {
+        rows.push(Quantity::E2eIntended);
+    }
+    rows.push(Quantity::OutputTokens);
+    rows
+}
+
+fn latencies(summary: &Summary) -> String {
+    let mut table = plain_table(&["", "avg", "min", "max", "p99", "p90", "p75", "p50"]);
+    for quantity in rows(summary.load) {
+        if !summary.streaming && quantity.definition().needs_streaming {
+            continue;
+        }
+        let unit = quantity.definition().unit.symbol();
+        let name = match quantity {
+            Quantity::OutputTokens => short_name(quantity).to_owned(),
+            other => format!("{} ({unit})\n  95 % interval", short_name(other)),
+        };
+        let mut row = vec![name];
+        match summary.distribution(quantity) {
+            Some(values) => row.extend(statistics(quantity, values)),
+            None => row.extend(std::iter::repeat_n(ABSENT.to_owned(), 3 + SHOWN.len())),
+        }
+        table.add_row(row);
+    }
+    printed(&table)
+}
+
+/// Average, smallest, largest, and each percentile with its interval below.
+fn statistics(quantity: Quantity, values: &Distribution) -> Vec<String> {
+    let whole = quantity == Quantity::OutputTokens;
+    // One number of digits for a whole row, so that its figures can be compared at a glance.
+    let digits = if whole { 0 } else { figures::decimals(values.mean) };
+    let mut cells = vec![
+        format!("{:.*}", digits.max(usize::from(whole)), values.mean),
+        format!("{:.digits$}", values.min),
+        format!("{:.digits$}", values.max),
+    ];
+    for which in &SHOWN {
+        cells.push(match values.percentiles.get(which) {
+            // The spread of lengths is the workload's own, not an estimate.
+            Some(value) if whole => format!("{:.0}", value.value),
+            Some(value) => {
+                let interval = figures::interval(value, digits);
+                format!("{}\n{interval}", figures::percentile(value, digits))
+            }
+            None => ABSENT.to_owned(),
+        });
+    }
+    cells
+}
+
+fn throughput(summary: &Summary) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for (rate, name) in [
+        (Rate::OutputThroughput, "output"),
+        (Rate::TotalThroughput, "prompt + output"),
+        (Rate::PerGpuOutput, "output per GPU"),
+    ] {
+        if let Some(value) = summary.rate(rate) {
+            parts.push(format!("{name} {}", with_unit(value, rate.definition().unit)));
+        }
+    }
+    if let Some(value) = summary.rate(Rate::RequestThroughput) {
+        parts.push(with_unit(value, Rate::RequestThroughput.definition().unit));
+    }
+    if let Some(speed) = summary.percentile(Quantity::PerUser, Percentile::P50) {
+        parts.push(format!("per user {} tokens/s (p50)", figure(speed.value)));
+    }
+    if let Some(good) = summary.rate(Rate::Goodput) {
+        let share = summary.rate(Rate::GoodFraction).map_or_else(String::new, |fraction| {
+            format!(" ({} of attempted)", with_unit(fraction, Rate::GoodFraction.definition().unit))
+        });
+        parts.push(format!("goodput {}{share}", with_unit(good, Rate::Goodput.definition().unit)));
+    }
+    if parts.is_empty() {
+        return "  throughput: none was measured\n".to_owned();
+    }
+    flowed("  throughput: ", " · ", &parts)
+}
