@@ -74,15 +74,19 @@ fn an_end_token_ends_a_request_unless_ignored_and_never_before_min_tokens() {
     engine.submit(request(1, false, 0)).unwrap();
     engine.submit(request(2, true, 0)).unwrap();
     engine.submit(request(3, false, 20)).unwrap();
+    engine.submit(request(4, false, at)).unwrap();
+    engine.submit(request(5, false, at + 1)).unwrap();
     let (ended, ignored, late) = (recorder.outcome(1), recorder.outcome(2), recorder.outcome(3));
     assert_eq!((ended.ends[0].reason, &ended.tokens[..]), (FinishReason::EndToken, &free[..=at]));
-    assert_eq!((ignored.ends[0].reason, ignored.tokens), (FinishReason::Length, free));
+    assert_eq!((ignored.ends[0].reason, &ignored.tokens), (FinishReason::Length, &free));
     assert!(late.tokens.len() > 20);
     assert!(
         !late.tokens[..20].contains(&end_token) && !late.tokens[..20].contains(&0),
         "{:?}",
         late.tokens
     );
+    assert_eq!(recorder.outcome(4).tokens, free[..=at], "after exactly min_tokens it may end");
+    assert!(!recorder.outcome(5).tokens[..=at].contains(&end_token), "one earlier it may not");
 }
 
 #[test]
