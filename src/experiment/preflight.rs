@@ -48,7 +48,7 @@ const FALLBACK_VOCABULARY: u32 = 32_000;
 /// # Errors
 /// The first thing that is in the way, with its remedy.
 pub fn prepare(resolved: &Resolved) -> Result<Ready, PreflightError> {
-    let named = by_name::resolve(&resolved.target, &resolved.engine)?;
+    let mut named = by_name::resolve(&resolved.target, &resolved.engine)?;
     let limits = named.target.describe().limits;
     let source = match resolved.workload.prompts {
         PromptKind::Ids => {

@@ -301,3 +301,7 @@ impl Leave {
 fn intended(shot: &Shot, start: MonoNs) -> MonoNs {
     start + shot.intended.unwrap_or(Nanos::ZERO)
 }
+
+#[cfg(test)]
+#[path = "issuer_tests.rs"]
+mod tests;

@@ -314,13 +314,19 @@ const fn not_sent_reason_word(reason: NotSentReason) -> &'static str {
         NotSentReason::NotReached => "not_reached",
         NotSentReason::Missed => "missed",
         NotSentReason::Interrupted => "interrupted",
+        NotSentReason::TargetFailed => "target_failed",
     }
 }
 
 fn not_sent_reason_of(word: &str) -> Option<NotSentReason> {
-    [NotSentReason::NotReached, NotSentReason::Missed, NotSentReason::Interrupted]
-        .into_iter()
-        .find(|reason| not_sent_reason_word(*reason) == word)
+    [
+        NotSentReason::NotReached,
+        NotSentReason::Missed,
+        NotSentReason::Interrupted,
+        NotSentReason::TargetFailed,
+    ]
+    .into_iter()
+    .find(|reason| not_sent_reason_word(*reason) == word)
 }
 
 const fn token_source_word(source: TokenSource) -> &'static str {
