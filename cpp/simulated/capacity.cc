@@ -47,9 +47,13 @@ std::int32_t blocks_next_step(Sequence const& sequence, Limits const& limits) {
 
 void admit_greedily(ActiveSet const& active, Limits const& limits, BlockPool& pool, Admission& admission) {
     std::int32_t promised = 0;
+    bool room = true;
     auto tail = active.size();
     for (std::size_t i = 0; i < tail; ++i) {
         auto& sequence = *active[i];
+        if (!sequence.started && !room) {
+            continue;
+        }
         auto const needed = blocks_missing(sequence, blocks_next_step(sequence, limits), pool);
         while (sequence.started && promised + needed > pool.available() && tail > i + 1) {
             auto& victim = *active[--tail];
@@ -61,6 +65,7 @@ void admit_greedily(ActiveSet const& active, Limits const& limits, BlockPool& po
         }
         if (promised + needed > pool.available()) {
             if (!sequence.started) {
+                room = false;
                 continue;
             }
             evict(sequence, limits, pool);

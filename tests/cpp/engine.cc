@@ -6,6 +6,7 @@
 #include <set>
 #include <thread>
 
+#include "bareflight/cpp/bridge.h"
 #include "bareflight/cpp/raw_loop.h"
 #include "bench.h"
 
@@ -420,4 +421,19 @@ CLAIM("engine: the raw loop counts every token of every request") {
     same(counted.deliveries, 1200U, "deliveries");
     holds(counted.wall_ns > 0 && counted.process_cpu_ns > 0, "no time passed");
     contains(thrown_by([&] { bareflight::simulated::run_raw_loop(settings, 1, 0, 16, 12); }), "concurrency");
+}
+
+CLAIM("bridge: an exception becomes its text, and one of another type names that type") {
+    struct Oddity {};
+    std::string said;
+    auto const fail = [&](std::string const& text) { said = text; };
+    rust::behavior::trycatch([] {}, fail);
+    same(said, std::string(), "text without an exception");
+    rust::behavior::trycatch([] { throw std::runtime_error("no room"); }, fail);
+    same(said, std::string("no room"), "text of a std::exception");
+    rust::behavior::trycatch([] { throw Oddity(); }, fail);
+    contains(said, "not a std::exception, of type ");
+    contains(said, "Oddity");
+    rust::behavior::trycatch([] { throw 5; }, fail);
+    contains(said, "of type int");
 }

@@ -16,11 +16,7 @@ case $mode in
         ;;
 esac
 
-generated=${CXX_INCLUDE:-}
-if [ -z "$generated" ]; then
-    header=$(ls -t target/*/build/*/out/cxxbridge/include/bareflight/ffi/bridge.rs.h 2>/dev/null | head -n 1)
-    generated=${header%/bareflight/ffi/bridge.rs.h}
-fi
+generated=${CXX_INCLUDE:-target/cxxbridge}
 if [ ! -e "$generated/bareflight/ffi/bridge.rs.h" ]; then
     echo "run.sh: no generated bridge header: run 'cargo build' first, or set CXX_INCLUDE" >&2
     exit 2

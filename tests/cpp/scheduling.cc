@@ -134,6 +134,14 @@ CLAIM("MAX_UTILIZATION admits more, pauses and recomputes, and the tokens are th
     }
 }
 
+CLAIM("MAX_UTILIZATION lets no small newcomer overtake a large one that waits for memory") {
+    auto executor = open("explicit,base_us=200,kv_tokens=256,tokens_per_block=4", with_policy(kGreedy));
+    auto outcome = run(executor, {with_metrics(streaming(150, 20)), with_metrics(streaming(150, 20, 1)),
+                                  with_metrics(streaming(8, 2, 2))});
+    holds(outcome.first_iteration(1) <= outcome.first_iteration(2), "the small one overtook");
+    holds(outcome.first_iteration(1) > outcome.first_iteration(0), "the large one did not have to wait");
+}
+
 CLAIM("a paused request that does not stream is answered whole") {
     tle::ExecutorConfig config = with_policy(kGreedy);
     config.setEnableChunkedContext(false);
