@@ -15,7 +15,7 @@ fn mixed() -> Records {
             let first = from + 5.0 + f64::from((id * 37) % 101) / 3.0;
             let gap = 1.0 + f64::from((id * 13) % 7) / 7.0;
             let deliveries: Vec<(f64, u32)> =
-                (0..id % 9 + 1).map(|k| (first + gap * f64::from(k), (id + k) % 3)).collect();
+                (0..=id % 9).map(|k| (first + gap * f64::from(k), (id + k) % 3)).collect();
             let mut request = played(id, from, &deliveries);
             if request.0.output_tokens == 0 {
                 request = failed(request);

@@ -39,7 +39,7 @@ fn played(id: u32, submit_ms: f64, deliveries: &[(f64, u32)]) -> Played {
         submit: Some(at(submit_ms)),
         first_token: with_tokens().next().map(|arrival| arrival.at),
         first_tokens: with_tokens().next().map_or(0, |arrival| arrival.tokens),
-        last_token: with_tokens().last().map(|arrival| arrival.at),
+        last_token: with_tokens().next_back().map(|arrival| arrival.at),
         end: arrivals.last().map(|arrival| arrival.at),
         output_tokens: arrivals.iter().map(|arrival| arrival.tokens).sum(),
         token_source: TokenSource::Ids,

@@ -20,7 +20,7 @@ fn rates_count_what_lies_in_the_window_and_latencies_take_every_request() {
     facts.gpus = 2;
     let summary = summary_of(around_the_window(), &facts);
     assert_eq!(summary.rate(Rate::OutputThroughput), Some(7.0 / 2.0));
-    assert_eq!(summary.rate(Rate::TotalThroughput), Some((7.0 + 200.0) / 2.0));
+    assert_eq!(summary.rate(Rate::TotalThroughput), Some(207.0 / 2.0));
     assert_eq!(summary.rate(Rate::RequestThroughput), Some(2.0 / 2.0));
     assert_eq!(summary.rate(Rate::PerGpuOutput), Some(7.0 / 4.0));
     assert_eq!(summary.rate(Rate::PerGpuTotal), Some(207.0 / 4.0));

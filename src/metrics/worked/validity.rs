@@ -64,7 +64,9 @@ fn a_lag_of_one_percent_of_the_median_ttft_is_forgiven() {
         for stamp in [&mut record.first_token, &mut record.last_token, &mut record.end] {
             *stamp = stamp.map(|at| at + later);
         }
-        arrivals.iter_mut().for_each(|arrival| arrival.at = arrival.at + later);
+        for arrival in arrivals {
+            arrival.at = arrival.at + later;
+        }
     }
     let summary = checked(rows, &healthy(), |_| ());
     let check = check_of(&summary, CheckId::ScheduleLag);
@@ -215,7 +217,8 @@ fn too_few_requests_say_nothing_of_steadiness() {
 
 #[test]
 fn a_machine_in_the_way_is_a_warning_and_one_that_does_not_tell_is_none() {
-    let cases: [(CheckId, fn(&mut Health)); 4] = [
+    type Worsen = fn(&mut Health);
+    let cases: [(CheckId, Worsen); 4] = [
         (CheckId::HostThrottling, |health| health.cgroup_throttled = Some(1)),
         (CheckId::HostSteal, |health| health.steal = Some(0.02)),
         (CheckId::HostSwitches, |health| health.involuntary_switches = Some(61)),
