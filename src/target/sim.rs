@@ -78,7 +78,8 @@ impl SimTarget {
 }
 
 /// Settings as the bridge wants them: 0 leaves a value to the engine.
-pub(crate) fn wire_config(model: &str, settings: &EngineSettings) -> EngineConfig {
+#[doc(hidden)] // The benchmark opens the executor by hand with the same settings.
+pub fn wire_config(model: &str, settings: &EngineSettings) -> EngineConfig {
     let count = |value: Option<u32>| value.map_or(0, |n| n as i32);
     EngineConfig {
         model: model.to_owned(),
