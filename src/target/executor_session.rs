@@ -226,3 +226,62 @@ fn use_of(ending: &crate::ffi::engine::Ending) -> EngineUse {
         accepted_draft_tokens: ending.accepted_draft_tokens.max(0) as u32,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::gate::Gate;
+    use crate::record::recorder::Recorder;
+    use crate::target::settings::EngineSettings;
+    use crate::target::sim::wire_config;
+
+    const REQUESTS: u64 = 64;
+    const TOKENS: i32 = 200;
+
+    fn submit_all(engine: &Engine, gate: &Gate) {
+        for id in 0..REQUESTS {
+            gate.open(RequestId(id as u32));
+            let head = RequestHead {
+                id,
+                prompt_start: 0,
+                prompt_len: 4,
+                max_tokens: TOKENS,
+                min_tokens: 0,
+                end_id: -1,
+                pad_id: -1,
+                streaming: true,
+                perf_metrics: true,
+                priority: 0.5,
+                top_k: 0,
+                top_p: 0.0,
+                temperature: -1.0,
+                seed: id,
+                allotted_ms: 0,
+            };
+            let refused = engine.submit_batch(&[head], &[5, 6, 7, 8]).expect("the executor is open");
+            assert!(refused.is_empty());
+        }
+    }
+
+    #[test]
+    fn polling_and_passing_on_allocates_nothing_per_delivery() {
+        let config = wire_config("null", &EngineSettings::default());
+        let engine = Engine::open_simulated(&config).expect("a profile");
+        let recorder = Recorder::start().expect("a thread");
+        let gate = std::sync::Arc::new(Gate::new(REQUESTS as usize, 1));
+        let mut sink = recorder.sink(&gate);
+        let mut poller = engine.poller();
+        submit_all(&engine, &gate);
+        let mut deliveries = 0;
+        let counted = allocation_counter::measure(|| {
+            while gate.in_flight() > 0 {
+                let batch = poller.poll(POLL_US).expect("the executor is open");
+                deliveries += batch.deliveries.len();
+                assert_eq!(pump(&batch, &mut sink), 0);
+            }
+        });
+        assert!(deliveries as u64 >= REQUESTS, "{deliveries}");
+        assert_eq!(counted.count_total, 0, "over {deliveries} deliveries");
+        engine.close().expect("closes");
+    }
+}
