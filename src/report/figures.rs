@@ -20,7 +20,14 @@ pub fn decimals(size: f64) -> usize {
 
 /// A number on its own, e.g. `1234`, `123.4`, `12.34`, `0.123`.
 pub fn figure(value: f64) -> String {
-    format!("{value:.*}", decimals(value))
+    fixed(value, decimals(value))
+}
+
+/// With so many digits behind the point; never `-0`.
+pub fn fixed(value: f64, decimals: usize) -> String {
+    let text = format!("{value:.decimals$}");
+    let is_zero = text.bytes().all(|c| matches!(c, b'-' | b'0' | b'.'));
+    if is_zero { text.trim_start_matches('-').to_owned() } else { text }
 }
 
 /// A number that may be absent.
@@ -42,15 +49,16 @@ pub fn with_unit(value: f64, unit: Unit) -> String {
 /// A percentile; `~` before it where the sample is too small to certify it.
 pub fn percentile(value: &PercentileValue, decimals: usize) -> String {
     let mark = if value.certified { "" } else { "~" };
-    format!("{mark}{:.decimals$}", value.value)
+    format!("{mark}{}", fixed(value.value, decimals))
 }
 
 /// The 95 % interval of a percentile, e.g. `12.1…13.4`; a side that the sample cannot bound is left open.
 pub fn interval(value: &PercentileValue, decimals: usize) -> String {
+    let end = |value| fixed(value, decimals);
     match (value.low, value.high) {
-        (Some(low), Some(high)) => format!("{low:.decimals$}…{high:.decimals$}"),
-        (Some(low), None) => format!("≥ {low:.decimals$}"),
-        (None, Some(high)) => format!("≤ {high:.decimals$}"),
+        (Some(low), Some(high)) => format!("{}…{}", end(low), end(high)),
+        (Some(low), None) => format!("≥ {}", end(low)),
+        (None, Some(high)) => format!("≤ {}", end(high)),
         (None, None) => String::new(),
     }
 }
@@ -101,6 +109,12 @@ mod tests {
     fn a_number_has_as_many_digits_as_its_size_deserves() {
         let printed = [0.0, 0.012_345, 0.123_456, 1.234_56, 123.456, 12_345.6, -2.5].map(figure);
         assert_eq!(printed, ["0", "0.0123", "0.123", "1.23", "123.5", "12346", "-2.50"]);
+    }
+
+    #[test]
+    fn what_rounds_to_zero_has_no_sign() {
+        assert_eq!([-0.0, -0.000_001].map(figure), ["0", "0.0000"]);
+        assert_eq!(fixed(-0.5, 1), "-0.5");
     }
 
     #[test]

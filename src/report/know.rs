@@ -1,5 +1,6 @@
 //! What must be known before a number is quoted? Checks that did not pass with their remedies, and what the marks mean.
 
+use crate::metrics::definition::Quantity;
 use crate::metrics::percentile::{Percentile, certification_floor};
 use crate::metrics::summary::{Check, CheckId, Counts, Status};
 use crate::report::figures::counted;
@@ -90,14 +91,37 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
     notes
 }
 
+/// Every way in which requests did not complete, where it occurred.
+pub fn unsuccessful(counts: &Counts) -> Vec<(u64, String)> {
+    let kinds: Vec<String> =
+        counts.failed_by_kind.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+    let failed =
+        if kinds.is_empty() { "failed".into() } else { format!("failed ({})", kinds.join(", ")) };
+    [
+        (counts.failed, failed),
+        (counts.timed_out, "timed out".to_owned()),
+        (counts.cancelled, "cancelled".to_owned()),
+        (counts.missed, "due and not sent".to_owned()),
+        (counts.not_reached, "not reached in time".to_owned()),
+        (counts.interrupted, "not sent before the interrupt".to_owned()),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .collect()
+}
+
 /// The percentiles that people look at, in the order of tables.
 pub(super) const SHOWN: [Percentile; 4] =
     [Percentile::P99, Percentile::P90, Percentile::P75, Percentile::P50];
 
+/// Whether a latency that every report shows is marked.
 fn has_uncertified(report: &PointReport) -> bool {
-    report.summary.distributions.values().flatten().any(|values| {
-        SHOWN.iter().any(|it| values.percentiles.get(it).is_some_and(|v| !v.certified))
-    })
+    [Quantity::Ttft, Quantity::Itl, Quantity::Tpot, Quantity::E2e, Quantity::E2eIntended]
+        .into_iter()
+        .filter_map(|quantity| report.summary.distribution(quantity))
+        .any(|values| {
+            SHOWN.iter().any(|it| values.percentiles.get(it).is_some_and(|v| !v.certified))
+        })
 }
 
 /// `p99 needs 662, …`: the smallest samples that certify.

@@ -1,12 +1,16 @@
 //! What came of one run? Its verdict, a table of latencies with their intervals, and its throughput.
 
+use std::iter;
+
 use crate::load::Load;
 use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::percentile::Percentile;
-use crate::metrics::summary::{Counts, Distribution, Summary};
+use crate::metrics::summary::{Distribution, Summary};
 use crate::report::PointReport;
-use crate::report::figures::{self, ABSENT, counted, figure, short_name, with_unit};
-use crate::report::know::SHOWN;
+use crate::report::figures::{
+    self, ABSENT, counted, figure, fixed, interval, percentile, short_name, with_unit,
+};
+use crate::report::know::{self, SHOWN};
 use crate::report::table::lines::{flowed, plain_table, printed};
 use crate::report::table::marks;
 
@@ -26,28 +30,11 @@ fn ended(summary: &Summary) -> Vec<String> {
         format!("{} attempted", counted(counts.attempted, "request")),
         format!("{} completed", counts.completed),
     ];
-    parts.extend(unsuccessful(counts).into_iter().map(|(count, word)| format!("{count} {word}")));
+    parts.extend(
+        know::unsuccessful(counts).into_iter().map(|(count, word)| format!("{count} {word}")),
+    );
     parts.extend(summary.window_s.map(|seconds| format!("in {} s", figure(seconds))));
     parts
-}
-
-/// Every way in which requests did not complete, where it occurred.
-pub(in crate::report) fn unsuccessful(counts: &Counts) -> Vec<(u64, String)> {
-    let kinds: Vec<String> =
-        counts.failed_by_kind.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
-    let failed =
-        if kinds.is_empty() { "failed".into() } else { format!("failed ({})", kinds.join(", ")) };
-    [
-        (counts.failed, failed),
-        (counts.timed_out, "timed out".to_owned()),
-        (counts.cancelled, "cancelled".to_owned()),
-        (counts.missed, "due and not sent".to_owned()),
-        (counts.not_reached, "not reached in time".to_owned()),
-        (counts.interrupted, "not sent before the interrupt".to_owned()),
-    ]
-    .into_iter()
-    .filter(|(count, _)| *count > 0)
-    .collect()
 }
 
 fn rows(load: Load) -> Vec<Quantity> {
@@ -65,42 +52,43 @@ fn latencies(summary: &Summary) -> String {
         if !summary.streaming && quantity.definition().needs_streaming {
             continue;
         }
-        let unit = quantity.definition().unit.symbol();
-        let name = match quantity {
-            Quantity::OutputTokens => short_name(quantity).to_owned(),
-            other => format!("{} ({unit})\n  95 % interval", short_name(other)),
-        };
-        let mut row = vec![name];
-        match summary.distribution(quantity) {
-            Some(values) => row.extend(statistics(quantity, values)),
-            None => row.extend(std::iter::repeat_n(ABSENT.to_owned(), 3 + SHOWN.len())),
-        }
-        table.add_row(row);
+        table.add_row(match summary.distribution(quantity) {
+            Some(values) => row(quantity, values),
+            None => iter::once(name(quantity))
+                .chain(iter::repeat_n(ABSENT.to_owned(), 3 + SHOWN.len()))
+                .collect(),
+        });
     }
     printed(&table)
 }
 
-/// Average, smallest, largest, and each percentile with its interval below.
-fn statistics(quantity: Quantity, values: &Distribution) -> Vec<String> {
-    let whole = quantity == Quantity::OutputTokens;
-    // One number of digits for a whole row, so that its figures can be compared at a glance.
-    let digits = if whole { 0 } else { figures::decimals(values.mean) };
-    let mut cells = vec![
-        format!("{:.*}", digits.max(usize::from(whole)), values.mean),
-        format!("{:.digits$}", values.min),
-        format!("{:.digits$}", values.max),
-    ];
-    for which in &SHOWN {
-        cells.push(match values.percentiles.get(which) {
-            // The spread of lengths is the workload's own, not an estimate.
-            Some(value) if whole => format!("{:.0}", value.value),
-            Some(value) => {
-                let interval = figures::interval(value, digits);
-                format!("{}\n{interval}", figures::percentile(value, digits))
-            }
-            None => ABSENT.to_owned(),
-        });
+fn name(quantity: Quantity) -> String {
+    match quantity {
+        Quantity::OutputTokens => short_name(quantity).to_owned(),
+        other => format!("{} ({})", short_name(other), other.definition().unit.symbol()),
     }
+}
+
+/// Average, smallest, largest, and each percentile with its interval below.
+fn row(quantity: Quantity, values: &Distribution) -> Vec<String> {
+    // The spread of lengths is the workload's own, not an estimate: whole numbers, no interval, no mark.
+    let estimated = quantity != Quantity::OutputTokens;
+    // One number of digits for a whole row, so that its figures can be compared at a glance.
+    let digits = if estimated { figures::decimals(values.mean) } else { 0 };
+    let below = if estimated { "\n  95 % interval" } else { "" };
+    let mut cells = vec![
+        format!("{}{below}", name(quantity)),
+        fixed(values.mean, digits.max(usize::from(!estimated))),
+        fixed(values.min, digits),
+        fixed(values.max, digits),
+    ];
+    cells.extend(SHOWN.iter().map(|which| match values.percentiles.get(which) {
+        Some(value) if estimated => {
+            format!("{}\n{}", percentile(value, digits), interval(value, digits))
+        }
+        Some(value) => fixed(value.value, digits),
+        None => ABSENT.to_owned(),
+    }));
     cells
 }
 

@@ -101,7 +101,11 @@ impl Chart {
             self.draw_names(&frame, &mut svg);
         }
         svg.push_str("</svg>");
-        format!("<figure><figcaption>{}{}</figcaption>{svg}</figure>\n", escape(&self.title), self.legend())
+        format!(
+            "<figure><figcaption>{}{}</figcaption>{svg}</figure>\n",
+            escape(&self.title),
+            self.legend()
+        )
     }
 
     fn legend(&self) -> String {
@@ -156,11 +160,8 @@ impl Chart {
         for (value, label) in self.x_ticks(frame) {
             let x = frame.x.at(value);
             let half = label.chars().count() as f64 * 3.4 + 3.0;
-            let _infallible = write!(
-                svg,
-                r#"<path class="axis" d="M{x:.1} {:.1}v4"/>"#,
-                frame.bottom
-            );
+            let _infallible =
+                write!(svg, r#"<path class="axis" d="M{x:.1} {:.1}v4"/>"#, frame.bottom);
             if x - half >= free_from {
                 free_from = x + half;
                 let _infallible = write!(
@@ -195,11 +196,8 @@ impl Chart {
             let (x, y) = at(point);
             let _infallible = write!(path, "{}{x:.1} {y:.1}", if index == 0 { 'M' } else { 'L' });
         }
-        let _infallible = write!(
-            svg,
-            r#"<g style="color:{}"><path class="line" d="{path}"/>"#,
-            series.colour
-        );
+        let _infallible =
+            write!(svg, r#"<g style="color:{}"><path class="line" d="{path}"/>"#, series.colour);
         for point in series.points.iter().filter(|_| self.dots) {
             let (x, y) = at(point);
             if let Some((low, high)) = point.interval {

@@ -1,0 +1,92 @@
+//! Why may the numbers be believed? Every check, what it proves, and how it came out at each point.
+
+use crate::metrics::summary::{Check, CheckId, Status};
+use crate::report::figures::{ABSENT, figure};
+use crate::report::html::tables::table;
+use crate::report::html::text::escape;
+use crate::report::{PointReport, json_word};
+
+/// What a passed check proves, in words for a reader who has not read the definitions.
+const fn proves(id: CheckId) -> &'static str {
+    match id {
+        CheckId::ScheduleLag => {
+            "requests went out when they were due, so no queue hid inside the harness"
+        }
+        CheckId::NotSent => "everything that was due was sent",
+        CheckId::PullLag => "output was seen soon after it existed",
+        CheckId::Headroom => {
+            "against a target that replies at once, this machine can do far more than was asked"
+        }
+        CheckId::Recorder => "no event was lost on its way to the records",
+        CheckId::Accounting => "every request ended exactly once",
+        CheckId::Clocks => "the engine's stamps and ours are on one clock",
+        CheckId::Stability => "the run was steady: its parts agree, and no queue was growing",
+        CheckId::HostThrottling => "no CPU quota held the process back",
+        CheckId::HostSteal => "the hypervisor did not take the CPU away",
+        CheckId::HostSwitches => "the threads that keep time kept their cores",
+        CheckId::HostCpu => "the harness had CPU time to spare",
+    }
+}
+
+const fn word(status: Status) -> &'static str {
+    match status {
+        Status::Pass => "pass",
+        Status::Warn => "warning",
+        Status::Fail => "FAIL",
+        Status::NotApplicable => "n/a",
+    }
+}
+
+/// One row for each check, one column for each point.
+pub(super) fn section(points: &[PointReport]) -> String {
+    if points.is_empty() {
+        return String::new();
+    }
+    let labels: Vec<String> = points.iter().map(|point| escape(&point.label)).collect();
+    let mut header = vec!["Check"];
+    header.extend(labels.iter().map(String::as_str));
+    let rows: Vec<Vec<String>> = CheckId::ALL
+        .into_iter()
+        .filter(|id| points.iter().any(|point| of(point, *id).is_some()))
+        .map(|id| {
+            let mut row = vec![format!("{}<small>{}</small>", id.label(), proves(id))];
+            row.extend(points.iter().map(|point| cell(of(point, id))));
+            row
+        })
+        .collect();
+    format!("<h2>Was the harness the bottleneck?</h2>\n{}", table("", &header, &rows))
+}
+
+fn of(point: &PointReport, id: CheckId) -> Option<&Check> {
+    point.summary.checks.iter().find(|check| check.id == id)
+}
+
+fn cell(check: Option<&Check>) -> String {
+    let Some(check) = check else { return ABSENT.to_owned() };
+    let measured = check.measured.map_or_else(String::new, |value| {
+        format!("<small>{} {}</small>", figure(value), escape(&check.unit))
+    });
+    format!(
+        "<span class=\"{}\" title=\"{}\">{}</span>{measured}",
+        json_word(&check.status),
+        escape(&check.sentence),
+        word(check.status)
+    )
+}
+
+/// The sentences of one point.
+pub(super) fn sentences(point: &PointReport) -> String {
+    let rows: Vec<Vec<String>> = point
+        .summary
+        .checks
+        .iter()
+        .map(|check| {
+            let limit = check.limit.map_or_else(
+                || ABSENT.to_owned(),
+                |limit| format!("{} {}", figure(limit), escape(&check.unit)),
+            );
+            vec![check.id.label().to_owned(), cell(Some(check)), limit, escape(&check.sentence)]
+        })
+        .collect();
+    table("text-table", &["Check", "Result", "Limit", "What was seen"], &rows)
+}

@@ -1,0 +1,225 @@
+//! Which curves are worth drawing? Throughput and latency over load, the frontier, and latency over percentile.
+
+use crate::load::Load;
+use crate::metrics::definition::{Quantity, Rate};
+use crate::metrics::percentile::Percentile;
+use crate::metrics::summary::{PercentileValue, Summary};
+use crate::report::PointReport;
+use crate::report::figures::{self, figure};
+use crate::report::html::plot::scale::{Spread, tick_label};
+use crate::report::html::plot::{Axis, Chart, Point, Series, shade};
+
+const HEIGHT: f64 = 290.0;
+/// The percentiles of curves over load, each with its colour.
+const LEVELS: [(Percentile, &str); 3] = [
+    (Percentile::P50, "var(--s0)"),
+    (Percentile::P90, "var(--s1)"),
+    (Percentile::P99, "var(--s2)"),
+];
+
+/// What all points of an experiment have in common along the horizontal axis.
+struct LoadAxis {
+    label: &'static str,
+    values: Vec<f64>,
+}
+
+impl LoadAxis {
+    /// `None` where loads of different kinds have no axis in common, or where there is only one.
+    fn of(points: &[PointReport]) -> Option<Self> {
+        let closed = points.iter().map(|point| match point.summary.load {
+            Load::Closed { concurrency } => Some(f64::from(concurrency)),
+            Load::Open { .. } | Load::Batch => None,
+        });
+        let open = points.iter().map(|point| match point.summary.load {
+            Load::Open { rate, .. } => Some(rate),
+            Load::Closed { .. } | Load::Batch => None,
+        });
+        let of = |label, values: Option<Vec<f64>>| values.map(|values| Self { label, values });
+        of("concurrency (requests in flight)", closed.collect())
+            .or_else(|| of("offered load (requests/s)", open.collect()))
+            .filter(|axis| axis.values.len() > 1)
+    }
+
+    fn axis(&self) -> Axis {
+        let low = self.values.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = self.values.iter().copied().fold(0.0, f64::max);
+        // Loads are usually doubled from point to point.
+        let spread = if low > 0.0 && high / low >= 4.0 { Spread::Log } else { Spread::Linear };
+        let mut ticks: Vec<_> = self.values.iter().map(|it| (*it, tick_label(*it))).collect();
+        ticks.sort_by(|a, b| a.0.total_cmp(&b.0));
+        Axis { label: self.label.to_owned(), spread, ticks: Some(ticks) }
+    }
+}
+
+/// The curves of a sweep; nothing where there is only one point.
+pub(super) fn over_load(points: &[PointReport]) -> String {
+    let Some(load) = LoadAxis::of(points) else { return String::new() };
+    let mut plots = throughput(points, &load).figure();
+    plots.push_str(&frontier(points).figure());
+    let headline = points.first().map_or(Quantity::E2e, |point| point.summary.headline_latency());
+    for quantity in [Quantity::Ttft, Quantity::Itl, headline] {
+        plots.push_str(&latency(points, &load, quantity).figure());
+    }
+    if points.iter().any(|point| point.summary.rate(Rate::GoodFraction).is_some()) {
+        plots.push_str(&good(points, &load).figure());
+    }
+    format!("<h2>Under load</h2>\n<div class=\"plots\">\n{plots}</div>\n")
+}
+
+/// The points in the order of their load.
+fn in_order<'a>(points: &'a [PointReport], load: &LoadAxis) -> Vec<(f64, &'a PointReport)> {
+    let mut sorted: Vec<_> = load.values.iter().copied().zip(points).collect();
+    sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
+    sorted
+}
+
+fn chart(title: &str, x: Axis, y_label: &str, series: Vec<Series>) -> Chart {
+    Chart {
+        title: title.to_owned(),
+        x,
+        y_label: y_label.to_owned(),
+        series,
+        height: HEIGHT,
+        dots: true,
+        named_points: false,
+    }
+}
+
+/// One value per point, where it exists.
+fn rate_series(
+    points: &[PointReport],
+    load: &LoadAxis,
+    (rate, scale, unit): (Rate, f64, &str),
+    colour: &str,
+) -> Series {
+    let points = in_order(points, load)
+        .into_iter()
+        .filter_map(|(x, point)| {
+            let y = point.summary.rate(rate)? * scale;
+            Some(Point {
+                x,
+                y,
+                name: format!("{}: {} {unit}", point.label, figure(y)),
+                ..Point::default()
+            })
+        })
+        .collect();
+    Series { name: rate.definition().label.to_owned(), colour: colour.to_owned(), points }
+}
+
+fn throughput(points: &[PointReport], load: &LoadAxis) -> Chart {
+    let series = |rate, colour| rate_series(points, load, (rate, 1.0, "tokens/s"), colour);
+    let both = vec![
+        series(Rate::OutputThroughput, "var(--s0)"),
+        series(Rate::TotalThroughput, "var(--s1)"),
+    ];
+    chart("Throughput", load.axis(), "tokens/s", both)
+}
+
+fn good(points: &[PointReport], load: &LoadAxis) -> Chart {
+    let share = rate_series(points, load, (Rate::GoodFraction, 100.0, "%"), "var(--s0)");
+    chart("Requests that meet every SLO", load.axis(), "% of attempted", vec![share])
+}
+
+/// What all users get together against what each of them gets.
+fn frontier(points: &[PointReport]) -> Chart {
+    let on_gpus = points.iter().all(|point| point.summary.gpus > 0);
+    let (rate, unit) = if on_gpus {
+        (Rate::PerGpuOutput, "output tokens/s per GPU")
+    } else {
+        (Rate::OutputThroughput, "output tokens/s")
+    };
+    let drawn = points
+        .iter()
+        .filter_map(|point| {
+            let x = point.summary.percentile(Quantity::PerUser, Percentile::P50)?.value;
+            let y = point.summary.rate(rate)?;
+            Some(Point { x, y, name: short_label(point), ..Point::default() })
+        })
+        .collect();
+    let series = Series { name: String::new(), colour: "var(--s0)".to_owned(), points: drawn };
+    let x = Axis {
+        label: "tokens/s per user (median)".to_owned(),
+        spread: Spread::Linear,
+        ticks: None,
+    };
+    let mut chart = chart("Throughput against interactivity", x, unit, vec![series]);
+    chart.named_points = true;
+    chart
+}
+
+fn short_label(point: &PointReport) -> String {
+    match point.summary.load {
+        Load::Closed { concurrency } => concurrency.to_string(),
+        Load::Open { rate, .. } => format!("{rate}/s"),
+        Load::Batch => point.label.clone(),
+    }
+}
+
+fn latency(points: &[PointReport], load: &LoadAxis, quantity: Quantity) -> Chart {
+    let series = LEVELS.map(|(which, colour)| Series {
+        name: which.label().to_owned(),
+        colour: colour.to_owned(),
+        points: in_order(points, load)
+            .into_iter()
+            .filter_map(|(x, point)| {
+                let value = point.summary.percentile(quantity, which)?;
+                let name = format!("{}, {}: {}", point.label, which.label(), told(value));
+                Some(at_percentile(x, value, name))
+            })
+            .collect(),
+    });
+    chart(quantity.definition().label, load.axis(), "ms", series.into())
+}
+
+fn at_percentile(x: f64, value: &PercentileValue, name: String) -> Point {
+    Point { x, y: value.value, interval: value.low.zip(value.high), hollow: !value.certified, name }
+}
+
+/// `~12.3 ms (11.0…14.1)`.
+fn told(value: &PercentileValue) -> String {
+    let digits = figures::decimals(value.value);
+    let interval = figures::interval(value, digits);
+    let number = figures::percentile(value, digits);
+    if interval.is_empty() { format!("{number} ms") } else { format!("{number} ms ({interval})") }
+}
+
+/// Latency over percentile, a line for each point: where a tail begins, and how long it is.
+pub(super) fn by_percentile(points: &[PointReport]) -> String {
+    let headline = points.first().map_or(Quantity::E2e, |point| point.summary.headline_latency());
+    let plots: String = [Quantity::Ttft, Quantity::Itl, Quantity::Tpot, headline]
+        .map(|quantity| tail(points, quantity).figure())
+        .concat();
+    if plots.is_empty() {
+        return plots;
+    }
+    format!("<h2>From the median into the tail</h2>\n<div class=\"plots\">\n{plots}</div>\n")
+}
+
+fn tail(points: &[PointReport], quantity: Quantity) -> Chart {
+    let series = points.iter().enumerate().filter_map(|(index, point)| {
+        let percentiles = percentiles(&point.summary, quantity)?;
+        let name = if points.len() > 1 { short_label(point) } else { point.label.clone() };
+        Some(Series { name, colour: shade(index, points.len()), points: percentiles })
+    });
+    let ticks = Percentile::ALL.map(|which| (nines(which), which.label().to_owned()));
+    let x =
+        Axis { label: "percentile".to_owned(), spread: Spread::Linear, ticks: Some(ticks.into()) };
+    let title = quantity.definition().label;
+    chart(title, x, "ms", series.collect())
+}
+
+fn percentiles(summary: &Summary, quantity: Quantity) -> Option<Vec<Point>> {
+    let values = summary.distribution(quantity)?;
+    let point = |(which, value): (&Percentile, &PercentileValue)| {
+        let name = format!("{}: {}", which.label(), told(value));
+        // Whiskers of several points would cover each other here.
+        Point { interval: None, ..at_percentile(nines(*which), value, name) }
+    };
+    Some(values.percentiles.iter().map(point).collect())
+}
+
+/// How many nines a percentile has: every further nine takes as much room as the one before.
+fn nines(which: Percentile) -> f64 {
+    -(f64::from(1_000 - which.permille()) / 1_000.0).log10()
+}

@@ -1,0 +1,176 @@
+//! What does a person open in a browser, mail or print? One file that needs nothing else: no script, font or network.
+
+mod checks;
+mod curves;
+mod facts;
+pub mod plot;
+mod point;
+mod tables;
+pub mod text;
+
+use std::collections::BTreeSet;
+
+use crate::metrics::definition::{Quantity, Rate};
+use crate::metrics::percentile::Percentile;
+use crate::metrics::summary::{Mark, Summary};
+use crate::report::figures::{self, counted, figure};
+use crate::report::{Experiment, PointReport, json_word, know};
+use text::escape;
+
+const STYLE: &str = include_str!("style.css");
+
+/// The whole page.
+pub fn render(experiment: &Experiment) -> String {
+    let sections = [
+        heading(experiment),
+        verdict(experiment),
+        headline(experiment),
+        know_before_quoting(experiment),
+        tables::sweep(&experiment.points),
+        curves::over_load(&experiment.points),
+        curves::by_percentile(&experiment.points),
+        checks::section(&experiment.points),
+        point::sections(&experiment.points),
+        facts::definitions(),
+        facts::manifest(experiment),
+        footer(),
+    ];
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{}</main>\n</body>\n</html>\n",
+        escape(&experiment.title),
+        sections.concat()
+    )
+}
+
+fn heading(experiment: &Experiment) -> String {
+    format!(
+        "<h1>{}{}</h1>\n<p class=\"soft\">{} · <code>{}</code></p>\n",
+        escape(&experiment.title),
+        badges(&experiment.marks()),
+        escape(&experiment.target.title),
+        escape(&experiment.target.name)
+    )
+}
+
+fn badges<'a>(marks: impl IntoIterator<Item = &'a Mark>) -> String {
+    let badge = |mark: &Mark| {
+        format!(
+            r#"<span class="badge {}" title="{}">{}</span>"#,
+            json_word(mark),
+            mark.sentence(),
+            mark.words()
+        )
+    };
+    marks.into_iter().map(badge).collect()
+}
+
+fn verdict(experiment: &Experiment) -> String {
+    let Some(worst) = experiment.verdict() else {
+        return "<div class=\"verdict none\"><b>No verdict</b>: no run was finished.</div>\n"
+            .into();
+    };
+    let alike = experiment.points.iter().filter(|point| point.summary.verdict == worst).count();
+    let place = match experiment.points.len() {
+        1 => String::new(),
+        all => format!(" at {alike} of {all} points"),
+    };
+    let concerns: BTreeSet<&str> =
+        know::concerns(experiment).iter().map(|concern| concern.worst.id.label()).collect();
+    let reasons = match concerns.len() {
+        0 => "every check passed, so the harness was not what limited these numbers".to_owned(),
+        _ => format!("see {}", concerns.into_iter().collect::<Vec<_>>().join(", ")),
+    };
+    format!(
+        "<div class=\"verdict {}\"><b>{}</b>{place}: {reasons}.</div>\n",
+        json_word(&worst),
+        worst.words()
+    )
+}
+
+/// Four numbers of the best point that can be trusted.
+fn headline(experiment: &Experiment) -> String {
+    let Some(best) = experiment.best_point() else {
+        return format!("<p>{}.</p>\n", escape(&crate::report::table::headline(experiment)));
+    };
+    let label = escape(&best.label);
+    let mut tiles = String::new();
+    if let Some(output) = best.summary.rate(Rate::OutputThroughput) {
+        let name = if experiment.points.len() > 1 {
+            "Highest output throughput"
+        } else {
+            "Output throughput"
+        };
+        tiles.push_str(&tile(name, &figure(output), "tokens/s", &format!("at {label}")));
+    }
+    for quantity in [Quantity::Ttft, Quantity::Itl, best.summary.headline_latency()] {
+        tiles.push_str(&latency_tile(best, quantity));
+    }
+    format!("<div class=\"tiles\">\n{tiles}</div>\n")
+}
+
+fn latency_tile(best: &PointReport, quantity: Quantity) -> String {
+    let printed = |which| {
+        let value = best.summary.percentile(quantity, which)?;
+        Some(figures::percentile(value, figures::decimals(value.value)))
+    };
+    let (Some(p50), Some(p99)) = (printed(Percentile::P50), printed(Percentile::P99)) else {
+        return String::new();
+    };
+    let definition = quantity.definition();
+    let unit = definition.unit.symbol();
+    let more = format!("median; p99 {p99} {unit}");
+    tile(definition.label, &p50, unit, &more)
+}
+
+fn tile(name: &str, value: &str, unit: &str, more: &str) -> String {
+    format!(
+        "<div class=\"tile\"><div class=\"name\">{name}</div><div class=\"value\">{value} <small>{unit}</small></div><div class=\"more\">{more}</div></div>\n"
+    )
+}
+
+fn know_before_quoting(experiment: &Experiment) -> String {
+    let mut items: Vec<String> = know::concerns(experiment)
+        .iter()
+        .map(|concern| {
+            let remedy = concern.worst.remedy.as_ref().map_or_else(String::new, |remedy| {
+                format!("<br><span class=\"soft\">Remedy: {}</span>", escape(remedy))
+            });
+            format!(
+                "<li><code class=\"{}\">{}</code> {}{}{remedy}</li>\n",
+                json_word(&concern.worst.status),
+                concern.code(),
+                escape(&concern.worst.sentence),
+                escape(&concern.place())
+            )
+        })
+        .collect();
+    items.extend(know::notes(experiment).iter().map(|note| format!("<li>{}</li>\n", escape(note))));
+    if items.is_empty() {
+        return String::new();
+    }
+    format!("<h2>What to know before quoting a number</h2>\n<ul>\n{}</ul>\n", items.concat())
+}
+
+/// How requests ended, in one line of text.
+fn ended(summary: &Summary) -> String {
+    let counts = &summary.counts;
+    let mut parts = vec![
+        format!("{} attempted", counted(counts.attempted, "request")),
+        format!("{} completed", counts.completed),
+    ];
+    let others = crate::report::know::unsuccessful(counts);
+    parts.extend(others.into_iter().map(|(count, words)| format!("{count} {words}")));
+    parts.extend(summary.window_s.map(|seconds| format!("in {} s", figure(seconds))));
+    parts.join(", ")
+}
+
+fn footer() -> String {
+    format!(
+        "<footer>Made by {} {}. <code>~</code> or a hollow dot: too few samples to certify the percentile. \
+         Small print below a percentile, and whiskers: its 95 % order-statistic interval.</footer>\n",
+        env!("CARGO_PKG_NAME"),
+        env!("CARGO_PKG_VERSION")
+    )
+}

@@ -1,0 +1,87 @@
+//! What came of each point, in full? Every distribution, the course over time, and the words of every check.
+
+use crate::metrics::summary::{Slice, Summary};
+use crate::report::figures::{figure, with_unit};
+use crate::report::html::plot::scale::Spread;
+use crate::report::html::plot::{Axis, Chart, Point, Series, shade};
+use crate::report::html::text::escape;
+use crate::report::html::{badges, checks, ended, tables};
+use crate::report::{PointReport, json_word};
+
+/// A section for each point.
+pub(super) fn sections(points: &[PointReport]) -> String {
+    let of = points.len();
+    points.iter().enumerate().map(|(index, point)| section(point, &shade(index, of))).collect()
+}
+
+fn section(point: &PointReport, colour: &str) -> String {
+    let summary = &point.summary;
+    format!(
+        "<h2>{}{}</h2>\n<p>{}: {}</p>\n{}{}{}{}<details><summary>Checks in words</summary>\n{}</details>\n",
+        escape(&point.label),
+        badges(&summary.marks),
+        summary.verdict.words(),
+        escape(&ended(summary)),
+        tables::rates(summary),
+        bounds(summary),
+        tables::quantities(summary),
+        over_time(summary, colour),
+        checks::sentences(point),
+    )
+}
+
+/// How each SLO was met.
+fn bounds(summary: &Summary) -> String {
+    let bounds: Vec<String> = summary
+        .slos
+        .iter()
+        .map(|result| {
+            let met = result.met_fraction.map_or_else(
+                || "cannot be judged in this run".to_owned(),
+                |share| {
+                    let share = with_unit(share, crate::metrics::definition::Unit::Fraction);
+                    format!("met by {share} of attempted requests")
+                },
+            );
+            let bound = figure(result.slo.bound.as_millis_f64());
+            format!("<code>{} &lt; {bound} ms</code> {met}", json_word(&result.slo.metric))
+        })
+        .collect();
+    if bounds.is_empty() { String::new() } else { format!("<p>{}</p>\n", bounds.join(" · ")) }
+}
+
+fn over_time(summary: &Summary, colour: &str) -> String {
+    let slices = &summary.over_time.slices;
+    if slices.len() < 2 {
+        return String::new();
+    }
+    let chart = |title: &str, y_label: &str, value: &dyn Fn(&Slice) -> Option<f64>| {
+        let points = slices
+            .iter()
+            .filter_map(|slice| {
+                let y = value(slice)?;
+                Some(Point { x: slice.t_s + slice.length_s / 2.0, y, ..Point::default() })
+            })
+            .collect();
+        Chart {
+            title: title.to_owned(),
+            x: Axis {
+                label: "s since start of window".into(),
+                spread: Spread::Linear,
+                ticks: None,
+            },
+            y_label: y_label.to_owned(),
+            series: vec![Series { name: String::new(), colour: colour.to_owned(), points }],
+            height: 230.0,
+            dots: false,
+            named_points: false,
+        }
+        .figure()
+    };
+    let plots = [
+        chart("Output throughput", "tokens/s", &|slice| slice.output_tokens_per_s),
+        chart("In flight", "requests", &|slice| Some(slice.in_flight)),
+        chart("Median time to first token", "ms", &|slice| slice.ttft_p50_ms),
+    ];
+    format!("<div class=\"plots three\">\n{}</div>\n", plots.concat())
+}

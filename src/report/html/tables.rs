@@ -1,0 +1,154 @@
+//! Which figures stand in tables? One row per point, and one row per quantity.
+
+use crate::load::Load;
+use crate::metrics::definition::{Quantity, Rate};
+use crate::metrics::percentile::Percentile;
+use crate::metrics::summary::{Distribution, Summary};
+use crate::report::figures::{self, ABSENT, figure, fixed, with_unit};
+use crate::report::html::badges;
+use crate::report::html::text::escape;
+use crate::report::know::SHOWN;
+use crate::report::{PointReport, json_word};
+
+/// A table of ready cells: the header, then rows whose first cell is their name.
+pub(super) fn table(class: &str, header: &[&str], rows: &[Vec<String>]) -> String {
+    let heads: String = header.iter().map(|cell| format!("<th>{cell}</th>")).collect();
+    let row = |cells: &Vec<String>| match cells.split_first() {
+        Some((name, rest)) => {
+            let rest: String = rest.iter().map(|cell| format!("<td>{cell}</td>")).collect();
+            format!("<tr><th>{name}</th>{rest}</tr>\n")
+        }
+        None => String::new(),
+    };
+    let body: String = rows.iter().map(row).collect();
+    format!(
+        "<div class=\"scroll\"><table class=\"{class}\"><thead><tr>{heads}</tr></thead>\n<tbody>\n{body}</tbody></table></div>\n"
+    )
+}
+
+/// One row for each point; nothing where there is only one.
+pub(super) fn sweep(points: &[PointReport]) -> String {
+    if points.len() < 2 {
+        return String::new();
+    }
+    let open = points.iter().any(|point| matches!(point.summary.load, Load::Open { .. }));
+    let goodput = points.iter().any(|point| point.summary.rate(Rate::Goodput).is_some());
+    let latency = if open { "Latency, intended" } else { "Request latency" };
+    let latency = format!("{latency}<small>p50 / p99, ms</small>");
+    let mut header = vec![
+        "Load",
+        "Requests<small>ok / failed</small>",
+        "Requests<small>per s</small>",
+        "Output<small>tokens/s</small>",
+        "Per user<small>p50, tokens/s</small>",
+        "TTFT<small>p50 / p99, ms</small>",
+        "ITL<small>p50 / p99, ms</small>",
+        &latency,
+    ];
+    if goodput {
+        header.push("Good<small>of attempted</small>");
+    }
+    header.push("Verdict");
+    let rows: Vec<Vec<String>> = points.iter().map(|point| sweep_row(point, goodput)).collect();
+    format!("<h2>All points</h2>\n{}", table("", &header, &rows))
+}
+
+fn sweep_row(point: &PointReport, goodput: bool) -> Vec<String> {
+    let summary = &point.summary;
+    let counts = &summary.counts;
+    let per_user = summary.percentile(Quantity::PerUser, Percentile::P50).map(|it| it.value);
+    let mut row = vec![
+        escape(&point.label),
+        format!("{} / {}", counts.completed, counts.attempted.saturating_sub(counts.completed)),
+        figures::maybe(summary.rate(Rate::RequestThroughput)),
+        figures::maybe(summary.rate(Rate::OutputThroughput)),
+        figures::maybe(per_user),
+        pair(summary, Quantity::Ttft),
+        pair(summary, Quantity::Itl),
+        pair(summary, summary.headline_latency()),
+    ];
+    if goodput {
+        let share = summary.rate(Rate::GoodFraction);
+        row.push(share.map_or_else(
+            || ABSENT.to_owned(),
+            |share| with_unit(share, Rate::GoodFraction.definition().unit),
+        ));
+    }
+    let class = match json_word(&summary.verdict).as_str() {
+        "valid" => "pass",
+        "invalid" => "fail",
+        _ => "warn",
+    };
+    let marks =
+        summary.marks.iter().filter(|mark| **mark == crate::metrics::summary::Mark::Incomplete);
+    row.push(format!(
+        "<span class=\"{class}\">{}</span>{}",
+        summary.verdict.words(),
+        badges(marks)
+    ));
+    row
+}
+
+fn pair(summary: &Summary, quantity: Quantity) -> String {
+    let printed = |which| {
+        summary.percentile(quantity, which).map_or_else(
+            || ABSENT.to_owned(),
+            |value| figures::percentile(value, figures::decimals(value.value)),
+        )
+    };
+    format!("{} / {}", printed(Percentile::P50), printed(Percentile::P99))
+}
+
+/// One row for each quantity that exists.
+pub(super) fn quantities(summary: &Summary) -> String {
+    let rows: Vec<Vec<String>> = Quantity::ALL
+        .into_iter()
+        .filter_map(|quantity| Some((quantity, summary.distribution(quantity)?)))
+        .map(|(quantity, values)| quantity_row(quantity, values))
+        .collect();
+    if rows.is_empty() {
+        return "<p>No request completed, so there is no distribution to show.</p>\n".to_owned();
+    }
+    let header = ["", "samples", "avg", "min", "max", "p99", "p90", "p75", "p50"];
+    table("", &header, &rows)
+}
+
+fn quantity_row(quantity: Quantity, values: &Distribution) -> Vec<String> {
+    let definition = quantity.definition();
+    let whole = matches!(quantity, Quantity::OutputTokens | Quantity::PromptTokens);
+    let digits = if whole { 0 } else { figures::decimals(values.mean) };
+    let mut row = vec![
+        format!("{}<small>{}</small>", definition.label, definition.unit.symbol()),
+        values.count.to_string(),
+        fixed(values.mean, digits.max(usize::from(whole))),
+        fixed(values.min, digits),
+        fixed(values.max, digits),
+    ];
+    row.extend(SHOWN.iter().map(|which| match values.percentiles.get(which) {
+        Some(value) if whole => fixed(value.value, digits),
+        Some(value) => format!(
+            "{}<small>{}</small>",
+            figures::percentile(value, digits),
+            figures::interval(value, digits)
+        ),
+        None => ABSENT.to_owned(),
+    }));
+    row
+}
+
+/// One row for each rate that exists, in one line.
+pub(super) fn rates(summary: &Summary) -> String {
+    let parts: Vec<String> = Rate::ALL
+        .into_iter()
+        .filter_map(|rate| Some((rate, summary.rate(rate)?)))
+        .map(|(rate, value)| {
+            let definition = rate.definition();
+            let printed = match definition.unit.symbol() {
+                "" => with_unit(value, definition.unit),
+                unit => format!("{} {unit}", figure(value)),
+            };
+            format!("{} <b>{printed}</b>", definition.label)
+        })
+        .collect();
+    format!("<p>{}</p>\n", parts.join(" · "))
+}
