@@ -3,9 +3,13 @@
 //!
 //! The folders say how a number comes about:
 //! [`workload`] is asked, at the instants of [`load`], of a [`target`]; what happened is in [`record`]; what it
-//! means is in [`metrics`].
+//! means is in [`metrics`]; how it is shown is in [`report`].
 
+pub mod cli;
 pub mod clock;
+pub mod experiment;
+#[path = "../ffi/mod.rs"]
+pub mod ffi;
 pub mod load;
 pub mod metrics;
 pub mod observe;

@@ -80,16 +80,20 @@ impl Engine {
         self.stats.drain(into);
     }
 
-    /// Cancels what runs and waits, delivers every end, and joins the thread. Must not be called from the sink.
+    /// Cancels what runs and waits, and refuses what comes; returns at once, while the ends are still being delivered.
+    pub fn stop(&self) {
+        self.inbox.shut_down();
+    }
+
+    /// [`Engine::stop`], then waits until every end was delivered and the thread is gone. Must not be called from the sink.
     pub fn shutdown(self) {}
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.inbox.shut_down();
+        self.stop();
         if let Some(thread) = self.thread.take() {
-            // The thread only dies of a sink that panics while it is told of a failure; submit has been answering Failed.
-            let _ = thread.join();
+            thread.join().expect("the engine thread catches every panic");
         }
     }
 }

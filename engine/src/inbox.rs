@@ -117,10 +117,33 @@ impl Inbox {
     pub(crate) fn ended(&self, id: u64, queued: bool) {
         let mut state = self.lock();
         state.live.remove(&id);
+        // A cancel that came too late must not hit the next request with this id.
+        state.cancels.retain(|&cancelled| cancelled != id);
         state.queued -= usize::from(queued);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no code panics while it holds the inbox")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cancel_that_came_too_late_does_not_hit_the_next_request_with_its_id() {
+        let inbox = Inbox::new(4);
+        let submit =
+            || inbox.submit(Arrival { request: Request::greedy(7, [1], 1), arrival_ns: 0 });
+        let (mut arrivals, mut cancels) = (Vec::new(), Vec::new());
+        submit().unwrap();
+        inbox.take(false, &mut arrivals, &mut cancels);
+        inbox.admitted();
+        inbox.cancel(7);
+        inbox.ended(7, false);
+        submit().unwrap();
+        inbox.take(false, &mut arrivals, &mut cancels);
+        assert_eq!((arrivals.len(), cancels), (2, vec![]));
     }
 }

@@ -98,9 +98,12 @@ impl ModelInfo {
     }
 }
 
-/// One full context at least, a full context for each of the batch at most, 1 GiB in between.
+/// As many tokens as 1 GiB holds: room for one context (of 4096 tokens, if it is longer) at least, and for a full context
+/// of each request of the batch at most.
 fn default_kv_tokens(shape: &ModelShape, config: &EngineConfig) -> usize {
-    let full = shape.max_seq_len.next_multiple_of(config.tokens_per_block);
+    let context = |tokens: usize| tokens.next_multiple_of(config.tokens_per_block);
     let bytes_per_token = 2 * shape.layers * shape.kv_heads * shape.head_dim * size_of::<f32>();
-    (DEFAULT_KV_BYTES / bytes_per_token).clamp(full, full * config.max_batch_size)
+    let (least, most) =
+        (context(shape.max_seq_len.min(4096)), context(shape.max_seq_len) * config.max_batch_size);
+    (DEFAULT_KV_BYTES / bytes_per_token).clamp(least, most)
 }

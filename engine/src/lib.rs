@@ -10,6 +10,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod claims;
 mod config;
 mod delivery;
 mod engine;

@@ -12,7 +12,7 @@ pub struct IterationStats {
     pub iteration: u64,
     /// Start of the iteration; ns of the caller's clock.
     pub at_ns: i64,
-    /// From the start until all tokens were delivered, ns.
+    /// From the start until every token was chosen, ns. The record is there before the deliveries are.
     pub latency_ns: i64,
     /// Requests accepted and waiting for admission.
     pub queued: usize,

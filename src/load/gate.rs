@@ -17,6 +17,8 @@ use crate::load::plan::RequestId;
 const PLANNED: u8 = 0;
 const OPEN: u8 = 1;
 const ENDED: u8 = 2;
+/// The issuer gave up on it; an end that still comes is late, not stray.
+const ABANDONED: u8 = 3;
 
 /// Shared by the issuer and every thread that sees answers.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub struct Gate {
     stray_ends: AtomicU64,
     freed: ArrayQueue<MonoNs>,
     issuer: OnceLock<Thread>,
+    /// Why the target as a whole answers no more.
+    broken: OnceLock<String>,
 }
 
 impl Gate {
@@ -40,6 +44,7 @@ impl Gate {
             stray_ends: AtomicU64::new(0),
             freed: ArrayQueue::new(slots.max(1)),
             issuer: OnceLock::new(),
+            broken: OnceLock::new(),
         }
     }
 
@@ -59,27 +64,57 @@ impl Gate {
     /// Ends a request. `false` if it was not open: the caller then drops the event, and it is counted.
     #[inline]
     pub fn close(&self, id: RequestId, at: MonoNs) -> bool {
-        let closed = self.states.get(id.0 as usize).is_some_and(|state| {
-            state.compare_exchange(OPEN, ENDED, Ordering::AcqRel, Ordering::Acquire).is_ok()
-        });
-        if !closed {
-            self.stray_ends.fetch_add(1, Ordering::Relaxed);
-            return false;
-        }
-        // Outside a closed loop nobody takes stamps out, so the queue simply stays full.
-        let _unread_in_open_loop = self.freed.push(at);
-        self.ended.fetch_add(1, Ordering::AcqRel);
-        self.in_flight.fetch_sub(1, Ordering::AcqRel);
-        if let Some(issuer) = self.issuer.get() {
-            issuer.unpark();
+        match self.leave_open(id, ENDED) {
+            Ok(()) => self.free_slot(at),
+            Err(ABANDONED) => return false,
+            Err(_) => {
+                self.stray_ends.fetch_add(1, Ordering::Relaxed);
+                return false;
+            }
         }
         true
     }
 
-    /// Whether a request has ended.
+    /// Gives up on a request that did not even end after a cancel. `false` if it had ended meanwhile.
+    pub fn abandon(&self, id: RequestId, at: MonoNs) -> bool {
+        let abandoned = self.leave_open(id, ABANDONED).is_ok();
+        if abandoned {
+            self.free_slot(at);
+        }
+        abandoned
+    }
+
     #[inline]
-    pub fn has_ended(&self, id: RequestId) -> bool {
-        self.states[id.0 as usize].load(Ordering::Acquire) == ENDED
+    fn leave_open(&self, id: RequestId, state: u8) -> Result<(), u8> {
+        let slot = self.states.get(id.0 as usize).ok_or(PLANNED)?;
+        slot.compare_exchange(OPEN, state, Ordering::AcqRel, Ordering::Acquire).map(drop)
+    }
+
+    /// Says that the target as a whole answers no more; the first reason stands.
+    pub fn break_off(&self, words: String) {
+        let _an_earlier_reason_stands = self.broken.set(words);
+        self.wake_issuer();
+    }
+
+    /// Why the target as a whole answers no more, if so.
+    #[inline]
+    pub fn broken(&self) -> Option<&str> {
+        self.broken.get().map(String::as_str)
+    }
+
+    fn wake_issuer(&self) {
+        if let Some(issuer) = self.issuer.get() {
+            issuer.unpark();
+        }
+    }
+
+    #[inline]
+    fn free_slot(&self, at: MonoNs) {
+        // Outside a closed loop nobody takes stamps out, so the queue simply stays full.
+        let _unread_in_open_loop = self.freed.push(at);
+        self.ended.fetch_add(1, Ordering::AcqRel);
+        self.in_flight.fetch_sub(1, Ordering::AcqRel);
+        self.wake_issuer();
     }
 
     /// Whether output of this request is still expected.
@@ -137,6 +172,15 @@ mod tests {
         assert!(!gate.close(RequestId(0), now()));
         assert!(!gate.close(RequestId(7), now()));
         assert_eq!(gate.stray_ends(), 2);
+    }
+
+    #[test]
+    fn the_late_end_of_an_abandoned_request_is_not_a_stray() {
+        let gate = Gate::new(1, 1);
+        gate.open(RequestId(0));
+        assert!(gate.abandon(RequestId(0), now()));
+        assert!(!gate.close(RequestId(0), now()));
+        assert_eq!((gate.in_flight(), gate.stray_ends()), (0, 0));
     }
 
     #[test]

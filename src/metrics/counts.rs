@@ -57,7 +57,9 @@ fn count_outcome(counts: &mut Counts, record: &RequestRecord) {
             match reason {
                 NotSentReason::NotReached => counts.not_reached += 1,
                 NotSentReason::Missed => counts.missed += 1,
-                NotSentReason::Interrupted => counts.interrupted += 1,
+                NotSentReason::Interrupted | NotSentReason::TargetFailed => {
+                    counts.interrupted += 1;
+                }
             }
         }
     }

@@ -24,3 +24,6 @@ pub use percentile::Percentile;
 pub use slo::{Slo, SloMetric, Slos};
 pub use summarise::summarise;
 pub use summary::Summary;
+
+#[cfg(test)]
+mod worked;

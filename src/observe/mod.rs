@@ -1,3 +1,5 @@
 //! WHAT ELSE was true while requests ran: the harness, the machine, the engine.
 
 pub mod health;
+pub mod host;
+pub mod probe;

@@ -49,6 +49,32 @@ pub struct RequestRecord {
     pub engine_use: Option<EngineUse>,
 }
 
+impl RequestRecord {
+    /// Of a shot that nothing has happened to yet.
+    pub const fn planned(id: RequestId, prompt_tokens: u32, requested_tokens: u32) -> Self {
+        Self {
+            id,
+            prompt_tokens,
+            requested_tokens,
+            intended: None,
+            ready: None,
+            submit: None,
+            first_token: None,
+            first_tokens: 0,
+            last_token: None,
+            end: None,
+            output_tokens: 0,
+            token_source: TokenSource::Ids,
+            token_hash: TokenHash::EMPTY,
+            stamp_source: StampSource::Engine,
+            max_pull_lag_ns: 0,
+            outcome: Outcome::NotSent(NotSentReason::NotReached),
+            engine_times: None,
+            engine_use: None,
+        }
+    }
+}
+
 /// How a request ended; every request has exactly one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -108,6 +134,8 @@ pub enum NotSentReason {
     Missed,
     /// The run was interrupted.
     Interrupted,
+    /// The target as a whole had failed by then.
+    TargetFailed,
 }
 
 /// Where the number of output tokens comes from.
@@ -223,6 +251,31 @@ impl Records {
         records
     }
 
+    /// Puts records together with all arrivals in the order in which they came, each with the index of its record.
+    ///
+    /// A counting sort: linear, and arrivals of one request keep their order.
+    pub fn from_arrival_order<'a>(
+        requests: Vec<RequestRecord>,
+        arrivals: impl Iterator<Item = &'a (u32, Arrival)> + Clone,
+    ) -> Self {
+        let mut starts = vec![0_usize; requests.len() + 1];
+        for (index, _) in arrivals.clone() {
+            starts[*index as usize + 1] += 1;
+        }
+        for i in 0..requests.len() {
+            starts[i + 1] += starts[i];
+        }
+        let mut next = starts.clone();
+        let nothing = Arrival { at: MonoNs(0), tokens: 0 };
+        let mut sorted = vec![nothing; starts[requests.len()]];
+        for (index, arrival) in arrivals {
+            let place = &mut next[*index as usize];
+            sorted[*place] = *arrival;
+            *place += 1;
+        }
+        Self { requests, arrivals: sorted, starts }
+    }
+
     /// All requests, in the order of the plan.
     pub fn requests(&self) -> &[RequestRecord] {
         &self.requests
@@ -250,6 +303,24 @@ impl Records {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn record(id: u32) -> RequestRecord {
+        RequestRecord::planned(RequestId(id), 1, 1)
+    }
+
+    #[test]
+    fn arrivals_find_their_request_and_keep_their_order() {
+        let at = |ns| Arrival { at: MonoNs(ns), tokens: 1 };
+        let interleaved = [(1, at(1)), (0, at(2)), (1, at(3)), (1, at(4))];
+        let sorted =
+            Records::from_arrival_order(vec![record(0), record(1), record(2)], interleaved.iter());
+        let by_request = Records::new([
+            (record(0), vec![at(2)]),
+            (record(1), vec![at(1), at(3), at(4)]),
+            (record(2), vec![]),
+        ]);
+        assert_eq!(sorted, by_request);
+    }
 
     #[test]
     fn packing_engine_stamps_loses_nothing() {

@@ -126,6 +126,11 @@ impl<W: Write> RowWriter<W> {
         Ok(Self { out })
     }
 
+    /// Goes on where a header stands already.
+    pub fn after_header(out: W) -> Self {
+        Self { out: csv::WriterBuilder::new().has_headers(false).from_writer(out) }
+    }
+
     /// Writes one request of a point.
     pub fn write(&mut self, point: u32, record: &RequestRecord) -> Result<(), RowError> {
         Ok(self.out.write_record(&fields(point, record))?)
@@ -309,13 +314,19 @@ const fn not_sent_reason_word(reason: NotSentReason) -> &'static str {
         NotSentReason::NotReached => "not_reached",
         NotSentReason::Missed => "missed",
         NotSentReason::Interrupted => "interrupted",
+        NotSentReason::TargetFailed => "target_failed",
     }
 }
 
 fn not_sent_reason_of(word: &str) -> Option<NotSentReason> {
-    [NotSentReason::NotReached, NotSentReason::Missed, NotSentReason::Interrupted]
-        .into_iter()
-        .find(|reason| not_sent_reason_word(*reason) == word)
+    [
+        NotSentReason::NotReached,
+        NotSentReason::Missed,
+        NotSentReason::Interrupted,
+        NotSentReason::TargetFailed,
+    ]
+    .into_iter()
+    .find(|reason| not_sent_reason_word(*reason) == word)
 }
 
 const fn token_source_word(source: TokenSource) -> &'static str {

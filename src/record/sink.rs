@@ -126,9 +126,14 @@ impl Sink {
         self.end(id, at, Ending::Failed(kind));
     }
 
-    /// Puts an event of the issuer.
+    /// The target as a whole answers no more: the issuer stops, and fails what is open with these words.
+    pub fn break_off(&self, words: impl Into<String>) {
+        self.gate.break_off(words.into());
+    }
+
+    /// Puts an event that may be lost where the ring is full.
     #[inline]
-    pub(crate) fn put(&mut self, event: Event) {
+    fn put(&mut self, event: Event) {
         if self.ring.push(event).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }

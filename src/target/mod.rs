@@ -3,7 +3,13 @@
 //! The seam is synchronous on purpose. A target that needs an async runtime or a poller thread owns it inside
 //! its own file, and no async colour reaches the measuring code.
 
+pub mod by_name;
+mod executor_session;
 pub mod failure;
+pub mod local;
+pub mod null;
+pub mod settings;
+pub mod sim;
 
 use serde::{Deserialize, Serialize};
 

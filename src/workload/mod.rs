@@ -1,3 +1,162 @@
-//! WHAT is asked: lengths, prompts, datasets, tokenizer.
+//! WHAT is asked: lengths, prompts, how much output, and the one seed it is all drawn from.
 
+pub mod prompts;
 pub mod request;
+pub mod scenario;
+pub mod seeds;
+pub mod text;
+pub mod tokenize;
+pub mod vocabulary;
+pub mod words;
+
+use serde::{Deserialize, Serialize};
+
+use request::{OutputSpec, Sampling};
+use scenario::{Lengths, Scenario};
+use seeds::{Phase, Seeds, Stream};
+
+/// The priority that an executor gives a request by default.
+pub const DEFAULT_PRIORITY: f32 = 0.5;
+
+/// What is asked, before it is drawn: everything but the instants.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workload {
+    /// How long prompts and outputs are.
+    pub scenario: Scenario,
+    /// What prompts are made of.
+    pub prompts: PromptKind,
+    /// So many first tokens are the same in every prompt of one point; part of the prompt's length, not on top.
+    pub prefix_tokens: u32,
+    /// What may end an output.
+    pub output: OutputPolicy,
+    /// How tokens are chosen.
+    pub sampling: SamplingPolicy,
+    /// Deliver tokens as they come (`true`), or all at the end.
+    pub streaming: bool,
+    /// The one seed; [`Seeds`] says how all others follow from it.
+    pub seed: u64,
+}
+
+/// What prompts are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PromptKind {
+    /// Token ids, uniform over the vocabulary except special ids; no text goes with them.
+    Ids,
+    /// Words that re-tokenise to exactly the wanted number of ids.
+    Text,
+}
+
+/// What may end an output before the drawn length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputPolicy {
+    /// Never stop on an end token: every output has exactly the drawn length.
+    pub ignore_eos: bool,
+    /// No end token before this many; 0 for no minimum.
+    pub min_tokens: u32,
+}
+
+/// How tokens are chosen; the seed of each request is drawn.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SamplingPolicy {
+    /// `None` is greedy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f32>,
+    /// Cumulative probability to sample from, in (0, 1].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f32>,
+    /// Number of candidates to sample from, at least 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_k: Option<u32>,
+}
+
+impl Workload {
+    /// Random ids of these lengths, streamed, greedy, each output exactly as long as drawn.
+    pub fn synthetic(scenario: Scenario, seed: u64) -> Self {
+        Self {
+            scenario,
+            prompts: PromptKind::Ids,
+            prefix_tokens: 0,
+            output: OutputPolicy { ignore_eos: true, min_tokens: 0 },
+            sampling: SamplingPolicy::default(),
+            streaming: true,
+            seed,
+        }
+    }
+
+    /// The seeds that follow from [`Workload::seed`].
+    pub fn seeds(&self) -> Seeds {
+        Seeds::from_root(self.seed)
+    }
+
+    /// Lengths of request `index`. The same at every point of a sweep, so that points differ by load alone.
+    /// `seeds` are [`Workload::seeds`], derived once for all requests.
+    pub fn lengths(&self, seeds: &Seeds, phase: Phase, index: u32) -> Lengths {
+        self.scenario.draw(&mut seeds.rng(Stream::Lengths, &[phase.code(), index.into()]))
+    }
+
+    /// What request `index` asks back, given its drawn length.
+    pub fn output(&self, lengths: Lengths) -> OutputSpec {
+        OutputSpec {
+            max_tokens: lengths.output,
+            min_tokens: self.output.min_tokens,
+            ignore_eos: self.output.ignore_eos,
+        }
+    }
+
+    /// How tokens of request `index` are chosen; `seeds` as for [`Workload::lengths`].
+    pub fn sampling(&self, seeds: &Seeds, phase: Phase, index: u32) -> Sampling {
+        let SamplingPolicy { temperature, top_p, top_k } = self.sampling;
+        let seed = seeds.seed(Stream::Sampling, &[phase.code(), index.into()]);
+        Sampling { temperature, top_p, top_k, seed }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn workload(seed: u64) -> Workload {
+        Workload::synthetic("U(1,1000)/(1,1000)".parse().expect("a scenario"), seed)
+    }
+
+    #[test]
+    fn a_workload_survives_being_written_and_read_again() {
+        let mut written = workload(7);
+        written.sampling.temperature = Some(0.5);
+        let text = toml::to_string(&written).expect("a workload is plain data");
+        assert_eq!(toml::from_str::<Workload>(&text).expect("what was written reads"), written);
+        assert!(text.contains(r#"scenario = "U(1,1000)/(1,1000)""#), "{text}");
+    }
+
+    #[test]
+    fn an_unknown_setting_is_refused_and_not_ignored() {
+        let text = toml::to_string(&workload(7)).expect("a workload is plain data");
+        assert!(toml::from_str::<Workload>(&format!("prefix = 3\n{text}")).is_err());
+    }
+
+    #[test]
+    fn requests_and_phases_and_seeds_each_have_lengths_and_sampling_of_their_own() {
+        let drawn = |root, phase, index| {
+            let workload = workload(root);
+            let seeds = workload.seeds();
+            let sampling = workload.sampling(&seeds, phase, index);
+            (workload.lengths(&seeds, phase, index), sampling.seed)
+        };
+        let all = [
+            drawn(7, Phase::Measure, 0),
+            drawn(7, Phase::Measure, 1),
+            drawn(7, Phase::Warmup, 0),
+            drawn(8, Phase::Measure, 0),
+        ];
+        for (i, one) in all.iter().enumerate() {
+            for other in &all[i + 1..] {
+                assert!(one.0 != other.0 && one.1 != other.1, "{one:?} {other:?}");
+            }
+        }
+        assert_eq!(drawn(7, Phase::Measure, 5), drawn(7, Phase::Measure, 5));
+    }
+}

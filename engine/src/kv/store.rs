@@ -1,4 +1,4 @@
-//! HOT PATH: where is the key of one token? Block storage, allocated when a block is first used and then kept.
+//! Where is the key of one token? Block storage, allocated when a block is first used and then kept.
 
 use crate::model::shape::ModelShape;
 

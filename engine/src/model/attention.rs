@@ -1,4 +1,4 @@
-//! HOT PATH: what does a token look back at? Causal attention of a ragged batch over the paged KV cache.
+//! What does a token look back at? Causal attention of a ragged batch over the paged KV cache.
 
 use std::cell::RefCell;
 

@@ -1,4 +1,4 @@
-//! HOT PATH: what is done to each row besides multiplying? Norm, activation, exponential, dot products, shared over threads.
+//! What is done to each row besides multiplying? Norm, activation, exponential, dot products, shared over threads.
 //!
 //! The inner loops are plain Rust written so that the compiler vectorises them; [`pulp`] compiles them for AVX2 as well and
 //! picks at run time, without unsafe code here.

@@ -1,4 +1,4 @@
-//! HOT PATH: how does one iteration compute? All rows of the batch through one multiplication per weight, logits at the end.
+//! How does one iteration compute? All rows of the batch through one multiplication per weight, logits at the end.
 
 use candle_core::quantized::QMatMul;
 use candle_core::{DType, Device, Module, Result, Storage, Tensor};

@@ -30,7 +30,7 @@ pub(crate) fn read_shape(directory: &Path) -> Result<ModelShape, OpenError> {
         tied: config.flag("tie_word_embeddings"),
         eos: config.end_tokens(directory)?,
     };
-    if shape.heads % shape.kv_heads != 0 || shape.head_dim % 2 != 0 {
+    if !shape.heads.is_multiple_of(shape.kv_heads) || !shape.head_dim.is_multiple_of(2) {
         return Err(config.unsupported(format!(
             "{} heads of {} elements over {} key/value heads do not divide evenly",
             shape.heads, shape.head_dim, shape.kv_heads

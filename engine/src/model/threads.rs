@@ -16,10 +16,14 @@ pub fn thread_environment(threads: usize) -> [(&'static str, String); 2] {
     [(CANDLE, threads.to_string()), (RAYON, threads.to_string())]
 }
 
-/// The number to choose where nobody chose: all cores but one, which is left to the load generator, and at least 1.
+/// The number to choose where nobody chose: what the environment says, else all physical cores but one, which is left to
+/// the load generator, and at least 1.
 pub fn default_threads() -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    cores.saturating_sub(1).max(1)
+    if std::env::var_os(CANDLE).is_some() || std::env::var_os(RAYON).is_some() {
+        return expected();
+    }
+    let allowed = std::thread::available_parallelism().map_or(1, usize::from);
+    allowed.min(get_num_threads()).saturating_sub(1).max(1)
 }
 
 /// What candle will use, without starting its pool.

@@ -1,6 +1,7 @@
-//! HOT PATH: what does the engine thread do? Iterate: one forward pass over everything that runs, one token each.
+//! What does the engine thread do? Iterate: one forward pass over everything that runs, one token each.
 //!
-//! Requests join and leave between iterations. The inbox is locked once per iteration and once per admission or end.
+//! Requests join and leave between iterations. Per iteration the inbox and the statistics are locked once, both for a few
+//! moves; the buffers live as long as the loop, and what is allocated is what candle takes and returns as owned.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -39,8 +40,8 @@ pub(crate) struct Loop {
     /// Tokens that each of `active` gets in this iteration.
     chunks: Vec<usize>,
     logits: Vec<f32>,
-    /// The token chosen for each of `active`.
-    chosen: Vec<Option<u32>>,
+    /// The token chosen for each of `active`, and the reason to end if it is the last.
+    chosen: Vec<Option<(u32, Option<FinishReason>)>>,
 }
 
 impl Loop {
@@ -147,10 +148,11 @@ impl Loop {
             .map_err(|error| format!("the forward pass failed: {error}"))?;
         self.choose()?;
         let ended_ns = (self.now_ns)();
-        record.completed = self.deliver(ended_ns);
-        record.latency_ns = (self.now_ns)() - started_ns;
+        record.latency_ns = ended_ns - started_ns;
+        record.completed = self.append(ended_ns);
         self.stats.push(record);
         self.iteration += 1;
+        self.deliver(ended_ns);
         Ok(())
     }
 
@@ -211,38 +213,48 @@ impl Loop {
             let token = self.sampler.choose(row, masked, sequence.sampling, &mut sequence.draws);
             let token = token
                 .ok_or("the logits are not finite numbers; the weights are broken or overflow")?;
-            self.chosen.push(Some(token));
+            self.chosen.push(Some((token, None)));
         }
         Ok(())
     }
 
-    /// Delivers the chosen tokens; requests that end leave the batch. Returns how many did.
-    fn deliver(&mut self, at_ns: i64) -> usize {
-        let (mut completed, mut index) = (0, 0);
-        for chosen in 0..self.chosen.len() {
-            let Some(token) = self.chosen[chosen] else {
-                index += 1;
-                continue;
-            };
-            let sequence = &mut self.active[index];
-            match sequence.append(token, at_ns, &self.info.eos_token_ids) {
-                None => {
-                    let id = sequence.id;
-                    let delivery = Delivery { id, at_ns, tokens: &[token], end: None };
-                    index += 1;
-                    self.sink.deliver(delivery);
-                }
-                Some(reason) => {
-                    completed += 1;
-                    let sequence = self.active.remove(index);
-                    self.end_active(sequence, at_ns, &[token], reason, None);
-                }
+    /// Appends the chosen tokens; returns how many requests end with theirs.
+    fn append(&mut self, at_ns: i64) -> usize {
+        let mut completed = 0;
+        for (sequence, chosen) in self.active.iter_mut().zip(&mut self.chosen) {
+            if let Some((token, reason)) = chosen {
+                *reason = sequence.append(*token, at_ns, &self.info.eos_token_ids);
+                completed += usize::from(reason.is_some());
             }
         }
         completed
     }
 
+    /// Delivers the chosen tokens; requests that end leave the batch.
+    fn deliver(&mut self, at_ns: i64) {
+        let mut index = 0;
+        for chosen in 0..self.chosen.len() {
+            match self.chosen[chosen] {
+                None => index += 1,
+                Some((token, None)) => {
+                    let id = self.active[index].id;
+                    index += 1;
+                    self.sink.deliver(Delivery { id, at_ns, tokens: &[token], end: None });
+                }
+                Some((token, Some(reason))) => {
+                    let sequence = self.active.remove(index);
+                    self.end_active(sequence, at_ns, &[token], reason, None);
+                }
+            }
+        }
+    }
+
+    /// Ends every request once. A sink that panics does not keep the others from their end: each has left before it is told.
     fn end_all(&mut self, reason: FinishReason, error: Option<&str>) {
+        while catch_unwind(AssertUnwindSafe(|| self.end_each(reason, error))).is_err() {}
+    }
+
+    fn end_each(&mut self, reason: FinishReason, error: Option<&str>) {
         let at_ns = (self.now_ns)();
         while !self.active.is_empty() {
             let sequence = self.active.remove(0);

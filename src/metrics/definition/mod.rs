@@ -1,5 +1,7 @@
 //! Which numbers exist, and how is each one defined? The registry that documents, schemas and tables are checked against.
 
+#[cfg(test)]
+mod documented;
 mod table;
 
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,117 @@
+// How do Rust's strings and slices reach an engine? Adaptors only; nothing is decided here.
+#include "bareflight/cpp/bridge.h"
+
+#include <chrono>
+#include <stdexcept>
+
+#include "bareflight/cpp/engine.h"
+#include "bareflight/cpp/raw_loop.h"
+#include "bareflight/cpp/simulated/describe.h"
+#include "bareflight/ffi/bridge.rs.h"
+
+namespace bareflight {
+
+namespace {
+
+/// The text of a library, which need not be valid UTF-8.
+rust::String lossy(std::string const& text) { return rust::String::lossy(text); }
+
+Settings settings_of(EngineConfig const& config) {
+    Settings settings;
+    settings.model = std::string(config.model);
+    settings.max_batch_size = config.max_batch_size;
+    settings.max_num_tokens = config.max_num_tokens;
+    settings.max_queue_size = config.max_queue_size;
+    settings.max_beam_width = config.max_beam_width;
+    settings.capacity_policy = config.capacity_policy;
+    settings.chunking_policy = config.chunking_policy;
+    settings.enable_chunked_context = config.enable_chunked_context;
+    settings.kv_block_reuse = config.kv_block_reuse;
+    settings.kv_partial_reuse = config.kv_partial_reuse;
+    settings.kv_max_tokens = config.kv_max_tokens;
+    settings.kv_free_gpu_fraction = config.kv_free_gpu_fraction;
+    settings.kv_host_cache_bytes = config.kv_host_cache_bytes;
+    settings.iteration_stats_ring = config.iteration_stats_ring;
+    settings.cuda_graphs = config.cuda_graphs;
+    settings.cuda_graph_cache_size = config.cuda_graph_cache_size;
+    settings.multi_block_mode = config.multi_block_mode;
+    settings.gpu_weights_fraction = config.gpu_weights_fraction;
+    settings.device_ids.assign(config.device_ids.begin(), config.device_ids.end());
+    return settings;
+}
+
+}  // namespace
+
+EngineHandle::EngineHandle(std::unique_ptr<Engine> engine) : mEngine(std::move(engine)) {}
+EngineHandle::~EngineHandle() = default;
+
+rust::String EngineHandle::version() const { return lossy(mEngine->version()); }
+
+rust::Vec<Rejection> EngineHandle::submit(rust::Slice<RequestHead const> heads,
+                                          rust::Slice<std::int32_t const> prompt_tokens) const {
+    std::vector<Refusal> refusals;
+    mEngine->submit(heads.data(), heads.size(), prompt_tokens.data(), prompt_tokens.size(), refusals);
+    rust::Vec<Rejection> rejections;
+    for (auto const& refusal : refusals) {
+        rejections.push_back(Rejection{refusal.id, refusal.kind, lossy(refusal.message)});
+    }
+    return rejections;
+}
+
+void EngineHandle::cancel(std::uint64_t id) const { mEngine->cancel(id); }
+
+rust::Vec<rust::String> EngineHandle::iteration_stats() const {
+    rust::Vec<rust::String> lines;
+    for (auto const& line : mEngine->iteration_stats()) {
+        lines.push_back(lossy(line));
+    }
+    return lines;
+}
+
+void EngineHandle::shutdown() const { mEngine->shutdown(); }
+
+Pump::Pump(std::shared_ptr<EngineHandle> engine)
+    : mEngine(std::move(engine)), mBatch(std::make_unique<Batch>()) {}
+Pump::~Pump() = default;
+
+std::size_t Pump::poll(std::uint32_t timeout_us) {
+    mEngine->engine().poll(std::chrono::microseconds(timeout_us), *mBatch);
+    return mBatch->deliveries.size();
+}
+
+rust::Slice<Delivery const> Pump::deliveries() const {
+    return {mBatch->deliveries.data(), mBatch->deliveries.size()};
+}
+
+rust::Slice<std::int32_t const> Pump::tokens() const {
+    return {mBatch->tokens.data(), mBatch->tokens.size()};
+}
+
+rust::Slice<Ending const> Pump::endings() const { return {mBatch->endings.data(), mBatch->endings.size()}; }
+
+rust::Str Pump::error(std::int32_t index) const {
+    if (index < 0 || static_cast<std::size_t>(index) >= mBatch->errors.size()) {
+        throw std::out_of_range("there is no error " + std::to_string(index) + " in this poll's " +
+                                std::to_string(mBatch->errors.size()));
+    }
+    return mBatch->errors[static_cast<std::size_t>(index)];
+}
+
+std::shared_ptr<EngineHandle> open_simulated(EngineConfig const& config) {
+    return std::make_shared<EngineHandle>(simulated::open_engine(settings_of(config)));
+}
+
+rust::String describe_simulated(rust::Str profile) {
+    return lossy(tensorrt_llm::simulation::describe(std::string(profile)));
+}
+
+std::unique_ptr<Pump> new_pump(std::shared_ptr<EngineHandle> const& engine) {
+    return std::make_unique<Pump>(engine);
+}
+
+RawLoop raw_loop_simulated(EngineConfig const& config, std::uint64_t requests, std::uint32_t concurrency,
+                           std::uint32_t prompt_len, std::int32_t max_tokens) {
+    return simulated::run_raw_loop(settings_of(config), requests, concurrency, prompt_len, max_tokens);
+}
+
+}  // namespace bareflight

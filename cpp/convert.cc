@@ -1,0 +1,256 @@
+// How do our plain values become the executor's, and its responses ours?
+//
+// Default constructors and setters only: parameter lists drift between releases. Members that come and go are
+// probed.
+#include "bareflight/cpp/convert.h"
+
+#include <chrono>
+#include <type_traits>
+#include <utility>
+
+namespace bareflight::BAREFLIGHT_ENGINE_NAMESPACE {
+
+namespace tle = tensorrt_llm::executor;
+
+namespace {
+
+/// `Has##Name<T>` is true where `expression`, in terms of a `T& t`, compiles.
+#define BAREFLIGHT_PROBE(Name, expression) \
+    template <typename T, typename = void> \
+    struct Has##Name : std::false_type {}; \
+    template <typename T>                  \
+    struct Has##Name<T, std::void_t<decltype(std::declval<T&>().expression)>> : std::true_type {}
+
+BAREFLIGHT_PROBE(Seed, setSeed(std::uint64_t{}));
+BAREFLIGHT_PROBE(RandomSeed, setRandomSeed(std::uint64_t{}));
+BAREFLIGHT_PROBE(MinTokens, setMinTokens(std::int32_t{}));
+BAREFLIGHT_PROBE(MinLength, setMinLength(std::int32_t{}));
+BAREFLIGHT_PROBE(AllottedTime, setAllottedTimeMs(std::chrono::milliseconds{}));
+BAREFLIGHT_PROBE(ReturnPerfMetrics, returnPerfMetrics);
+BAREFLIGHT_PROBE(PerfMetrics, requestPerfMetrics);
+BAREFLIGHT_PROBE(Speculation, speculativeDecoding);
+BAREFLIGHT_PROBE(MissedBlocks, kvCacheMetrics.numMissedBlocks);
+BAREFLIGHT_PROBE(Iterations, firstIter);
+BAREFLIGHT_PROBE(PartialReuse, setEnablePartialReuse(true));
+BAREFLIGHT_PROBE(CudaGraphs, setCudaGraphMode(true));
+
+#undef BAREFLIGHT_PROBE
+
+template <typename Sampling>
+void set_sampling(RequestHead const& head, Sampling& sampling) {
+    if (head.top_k != 0) {
+        sampling.setTopK(head.top_k);
+    }
+    if (head.top_p != 0) {
+        sampling.setTopP(head.top_p);
+    }
+    if (head.temperature >= 0) {
+        sampling.setTemperature(head.temperature);
+    }
+    if constexpr (HasSeed<Sampling>::value) {
+        sampling.setSeed(head.seed);
+    } else if constexpr (HasRandomSeed<Sampling>::value) {
+        sampling.setRandomSeed(head.seed);
+    }
+    if (head.min_tokens > 0) {
+        if constexpr (HasMinTokens<Sampling>::value) {
+            sampling.setMinTokens(head.min_tokens);
+        } else if constexpr (HasMinLength<Sampling>::value) {
+            sampling.setMinLength(head.min_tokens);
+        }
+    }
+}
+
+template <typename Output>
+void set_output(RequestHead const& head, Output& output) {
+    output.excludeInputFromOutput = true;
+    if constexpr (HasReturnPerfMetrics<Output>::value) {
+        output.returnPerfMetrics = head.perf_metrics;
+    }
+}
+
+template <typename Request>
+void set_allotted_time(RequestHead const& head, Request& request) {
+    if constexpr (HasAllottedTime<Request>::value) {
+        if (head.allotted_ms > 0) {
+            request.setAllottedTimeMs(std::chrono::milliseconds(head.allotted_ms));
+        }
+    }
+}
+
+template <typename Cache>
+void set_kv_cache(Settings const& settings, Cache& cache) {
+    cache.setEnableBlockReuse(settings.kv_block_reuse);
+    if constexpr (HasPartialReuse<Cache>::value) {
+        cache.setEnablePartialReuse(settings.kv_partial_reuse);
+    }
+    if (settings.kv_max_tokens > 0) {
+        cache.setMaxTokens(settings.kv_max_tokens);
+    }
+    if (settings.kv_free_gpu_fraction > 0) {
+        cache.setFreeGpuMemoryFraction(settings.kv_free_gpu_fraction);
+    }
+    if (settings.kv_host_cache_bytes > 0) {
+        cache.setHostCacheSize(settings.kv_host_cache_bytes);
+    }
+}
+
+template <typename Knobs>
+void set_knobs(Settings const& settings, Knobs& knobs) {
+    knobs.setMultiBlockMode(settings.multi_block_mode);
+    if constexpr (HasCudaGraphs<Knobs>::value) {
+        knobs.setCudaGraphMode(settings.cuda_graphs);
+        if (settings.cuda_graph_cache_size > 0) {
+            knobs.setCudaGraphCacheSize(settings.cuda_graph_cache_size);
+        }
+    }
+}
+
+tle::SchedulerConfig make_scheduler(Settings const& settings) {
+    auto const capacity = settings.capacity_policy == CapacityPolicy::MaxUtilization
+                              ? tle::CapacitySchedulerPolicy::kMAX_UTILIZATION
+                              : tle::CapacitySchedulerPolicy::kGUARANTEED_NO_EVICT;
+    auto const chunking = settings.chunking_policy == ChunkingPolicy::EqualProgress
+                              ? tle::ContextChunkingPolicy::kEQUAL_PROGRESS
+                              : tle::ContextChunkingPolicy::kFIRST_COME_FIRST_SERVED;
+    return tle::SchedulerConfig(capacity, chunking);
+}
+
+void set_parallel(Settings const& settings, tle::ExecutorConfig& config) {
+    if (settings.device_ids.empty() && settings.orchestrator_worker.empty()) {
+        return;
+    }
+    tle::ParallelConfig parallel;
+    if (!settings.device_ids.empty()) {
+        parallel.setDeviceIds(settings.device_ids);
+    }
+    if (!settings.orchestrator_worker.empty()) {
+        parallel.setCommunicationMode(tle::CommunicationMode::kORCHESTRATOR);
+        parallel.setOrchestratorConfig(tle::OrchestratorConfig(true, settings.orchestrator_worker));
+    }
+    config.setParallelConfig(parallel);
+}
+
+template <typename TimePoint>
+std::int64_t nanoseconds(TimePoint point) {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(point.time_since_epoch()).count();
+}
+
+template <typename Metrics>
+Ending make_ending(Metrics const& metrics) {
+    auto const& timing = metrics.timingMetrics;
+    auto const& kv = metrics.kvCacheMetrics;
+    Ending ending{};
+    ending.arrival_ns = nanoseconds(timing.arrivalTime);
+    ending.first_scheduled_ns = nanoseconds(timing.firstScheduledTime);
+    ending.first_token_ns = nanoseconds(timing.firstTokenTime);
+    ending.last_token_ns = nanoseconds(timing.lastTokenTime);
+    ending.kv_total_blocks = kv.numTotalAllocatedBlocks;
+    ending.kv_new_blocks = kv.numNewAllocatedBlocks;
+    ending.kv_reused_blocks = kv.numReusedBlocks;
+    if constexpr (HasMissedBlocks<Metrics const>::value) {
+        ending.kv_missed_blocks = kv.numMissedBlocks;
+    }
+    if constexpr (HasSpeculation<Metrics const>::value) {
+        ending.draft_tokens = metrics.speculativeDecoding.totalDraftTokens;
+        ending.accepted_draft_tokens = metrics.speculativeDecoding.totalAcceptedDraftTokens;
+    }
+    if constexpr (HasIterations<Metrics const>::value) {
+        ending.first_iteration = metrics.firstIter.value_or(0);
+        ending.last_iteration = metrics.lastIter.value_or(0);
+    }
+    return ending;
+}
+
+/// Index of the ending appended, or -1.
+template <typename Result>
+std::int32_t append_ending(Result const& result, Batch& batch) {
+    if constexpr (HasPerfMetrics<Result const>::value) {
+        if (result.isFinal && result.requestPerfMetrics) {
+            batch.endings.push_back(make_ending(*result.requestPerfMetrics));
+            return static_cast<std::int32_t>(batch.endings.size() - 1);
+        }
+    }
+    return -1;
+}
+
+}  // namespace
+
+tle::ExecutorConfig make_config(Settings const& settings) {
+    tle::ExecutorConfig config(settings.max_beam_width > 0 ? settings.max_beam_width : 1);
+    config.setSchedulerConfig(make_scheduler(settings));
+    tle::KvCacheConfig cache;
+    set_kv_cache(settings, cache);
+    config.setKvCacheConfig(cache);
+    config.setEnableChunkedContext(settings.enable_chunked_context);
+    config.setIterStatsMaxIterations(settings.iteration_stats_ring);
+    if (settings.max_batch_size > 0) {
+        config.setMaxBatchSize(settings.max_batch_size);
+    }
+    if (settings.max_num_tokens > 0) {
+        config.setMaxNumTokens(settings.max_num_tokens);
+    }
+    if (settings.max_queue_size > 0) {
+        config.setMaxQueueSize(settings.max_queue_size);
+    }
+    if (settings.gpu_weights_fraction > 0) {
+        config.setGpuWeightsPercent(settings.gpu_weights_fraction);
+    }
+    tle::ExtendedRuntimePerfKnobConfig knobs;
+    set_knobs(settings, knobs);
+    config.setExtendedRuntimePerfKnobConfig(knobs);
+    set_parallel(settings, config);
+    return config;
+}
+
+tle::Request make_request(RequestHead const& head, std::int32_t const* prompt) {
+    tle::SamplingConfig sampling;
+    set_sampling(head, sampling);
+    tle::OutputConfig output;
+    set_output(head, output);
+    tle::Request request(tle::VecTokens(prompt, prompt + head.prompt_len), head.max_tokens, head.streaming,
+                         sampling);
+    request.setOutputConfig(output);
+    request.setClientId(head.id);
+    request.setPriority(head.priority);
+    if (head.end_id >= 0) {
+        request.setEndId(head.end_id);
+    }
+    if (head.pad_id >= 0) {
+        request.setPadId(head.pad_id);
+    }
+    set_allotted_time(head, request);
+    return request;
+}
+
+void append_result(std::uint64_t id, std::int64_t received_ns, tle::Result const& result, Batch& batch) {
+    Delivery delivery{};
+    delivery.id = id;
+    delivery.received_ns = received_ns;
+    delivery.token_start = static_cast<std::uint32_t>(batch.tokens.size());
+    if (!result.outputTokenIds.empty()) {
+        auto const& row = result.outputTokenIds.front();
+        batch.tokens.insert(batch.tokens.end(), row.begin(), row.end());
+        delivery.token_count = static_cast<std::uint32_t>(row.size());
+    }
+    delivery.is_final = result.isFinal;
+    delivery.finish_reason =
+        result.finishReasons.empty() ? 0 : static_cast<std::int32_t>(result.finishReasons.front());
+    delivery.error = -1;
+    delivery.ending = append_ending(result, batch);
+    batch.deliveries.push_back(delivery);
+}
+
+void append_error(std::uint64_t id, std::int64_t received_ns, std::string const& message, Batch& batch) {
+    batch.errors.push_back(message);
+    Delivery delivery{};
+    delivery.id = id;
+    delivery.received_ns = received_ns;
+    delivery.token_start = static_cast<std::uint32_t>(batch.tokens.size());
+    delivery.is_final = true;
+    delivery.error = static_cast<std::int32_t>(batch.errors.size() - 1);
+    delivery.ending = -1;
+    batch.deliveries.push_back(delivery);
+}
+
+}  // namespace bareflight::BAREFLIGHT_ENGINE_NAMESPACE

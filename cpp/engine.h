@@ -1,0 +1,91 @@
+// What is an engine to the rest of the program? A queue in, deliveries out; no type of an executor library
+// leaks.
+//
+// Threads: every method may be called from any thread, but only one thread polls at a time.
+// Errors: methods throw; a refused request is a value, and a request that fails later ends by a delivery.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bareflight/ffi/bridge.rs.h"
+
+namespace bareflight {
+
+/// Executor settings in plain C++; 0, empty or unset leaves a setting to the engine (see `EngineConfig`).
+struct Settings {
+    std::string model;
+    std::int32_t max_batch_size = 0;
+    std::int32_t max_num_tokens = 0;
+    std::int32_t max_queue_size = 0;
+    std::int32_t max_beam_width = 0;
+    CapacityPolicy capacity_policy = CapacityPolicy::GuaranteedNoEvict;
+    ChunkingPolicy chunking_policy = ChunkingPolicy::FirstComeFirstServed;
+    bool enable_chunked_context = true;
+    bool kv_block_reuse = false;
+    bool kv_partial_reuse = false;
+    std::int32_t kv_max_tokens = 0;
+    float kv_free_gpu_fraction = 0;
+    std::uint64_t kv_host_cache_bytes = 0;
+    std::int32_t iteration_stats_ring = 0;
+    bool cuda_graphs = false;
+    std::int32_t cuda_graph_cache_size = 0;
+    bool multi_block_mode = true;
+    float gpu_weights_fraction = 0;
+    std::vector<std::int32_t> device_ids;
+    /// Path of the worker program: orchestrator mode. Empty: leader mode.
+    std::string orchestrator_worker;
+};
+
+/// Why one request of a batch never entered the executor.
+struct Refusal {
+    std::uint64_t id;
+    RejectionKind kind;
+    std::string message;
+};
+
+/// What one poll gathered; `clear` keeps the memory.
+struct Batch {
+    std::vector<Delivery> deliveries;
+    std::vector<std::int32_t> tokens;
+    std::vector<Ending> endings;
+    std::vector<std::string> errors;
+
+    void clear() {
+        deliveries.clear();
+        tokens.clear();
+        endings.clear();
+        errors.clear();
+    }
+};
+
+class Engine {
+  public:
+    virtual ~Engine() = default;
+
+    /// The version string of the library behind it.
+    virtual std::string version() const = 0;
+    /// Hands over `count` requests whose prompts lie in `tokens[0..token_count]`; appends the refused ones.
+    /// Throws std::out_of_range when a prompt lies outside `tokens`; nothing was handed over then.
+    virtual void submit(RequestHead const* heads, std::size_t count, std::int32_t const* tokens,
+                        std::size_t token_count, std::vector<Refusal>& refusals) = 0;
+    /// Waits up to `timeout` (rounded up to a millisecond) and replaces `batch` with all that is ready.
+    virtual void poll(std::chrono::microseconds timeout, Batch& batch) = 0;
+    /// Ignored for an unknown or finished id.
+    virtual void cancel(std::uint64_t id) = 0;
+    /// Drains the iteration statistics, one JSON object each.
+    virtual std::vector<std::string> iteration_stats() = 0;
+    /// Waits for calls in flight, then shuts the executor down. Afterwards `poll` gives nothing, `submit`
+    /// refuses.
+    virtual void shutdown() = 0;
+};
+
+namespace simulated {
+/// Opens the simulated executor. Throws what its constructor throws.
+std::unique_ptr<Engine> open_engine(Settings const& settings);
+}  // namespace simulated
+
+}  // namespace bareflight

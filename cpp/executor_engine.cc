@@ -1,0 +1,219 @@
+// How is an engine made of an executor? The one implementation of Engine over tensorrt_llm::executor.
+//
+// HOT PATH: poll. In steady state it allocates nothing of its own; what awaitResponses allocates is the
+// library's.
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <stdexcept>
+
+#include "bareflight/cpp/convert.h"
+#include "bareflight/cpp/engine.h"
+#include "bareflight/cpp/live_requests.h"
+#include "bareflight/cpp/shutdown_gate.h"
+#include "tensorrt_llm/executor/executor.h"
+
+namespace bareflight::BAREFLIGHT_ENGINE_NAMESPACE {
+
+namespace tle = tensorrt_llm::executor;
+
+namespace {
+
+RejectionKind kind_of(std::string const& message) {
+    if (message.find("queue size") != std::string::npos) {
+        return RejectionKind::QueueFull;
+    }
+    return message.find("Shutdown called") != std::string::npos ? RejectionKind::ShutDown
+                                                                : RejectionKind::Other;
+}
+
+std::int64_t now_ns() {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(
+               std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+}
+
+void require_prompts_within(RequestHead const* heads, std::size_t count, std::size_t token_count) {
+    for (std::size_t i = 0; i < count; ++i) {
+        auto const end = std::uint64_t{heads[i].prompt_start} + heads[i].prompt_len;
+        if (end > token_count) {
+            throw std::out_of_range("the prompt of request " + std::to_string(heads[i].id) +
+                                    " ends at token " + std::to_string(end) + " of a buffer of " +
+                                    std::to_string(token_count));
+        }
+    }
+}
+
+class ExecutorEngine final : public Engine {
+  public:
+    explicit ExecutorEngine(Settings const& settings)
+        : mExecutor(settings.model, tle::ModelType::kDECODER_ONLY, make_config(settings)) {}
+
+    ~ExecutorEngine() override { shutdown(); }
+
+    std::string version() const override { return tle::version(); }
+
+    void submit(RequestHead const* heads, std::size_t count, std::int32_t const* tokens,
+                std::size_t token_count, std::vector<Refusal>& refusals) override {
+        require_prompts_within(heads, count, token_count);
+        ShutdownGate::Pass const pass(mGate);
+        std::vector<RequestHead> accepted;
+        std::vector<tle::Request> requests;
+        accepted.reserve(count);
+        requests.reserve(count);
+        for (std::size_t i = 0; i < count; ++i) {
+            if (!pass) {
+                refusals.push_back({heads[i].id, RejectionKind::ShutDown, "Shutdown called"});
+                continue;
+            }
+            try {
+                requests.push_back(make_request(heads[i], tokens + heads[i].prompt_start));
+                accepted.push_back(heads[i]);
+            } catch (std::exception const& error) {
+                refusals.push_back({heads[i].id, RejectionKind::Invalid, error.what()});
+            }
+        }
+        if (!requests.empty()) {
+            mLive.add(accepted);
+            enqueue(accepted, requests, refusals);
+        }
+    }
+
+    void poll(std::chrono::microseconds timeout, Batch& batch) override {
+        batch.clear();
+        ShutdownGate::Pass const pass(mGate);
+        if (!pass) {
+            return;
+        }
+        // Rounded up, and never 0 milliseconds: an empty poll asks instead of waiting.
+        if (timeout.count() <= 0 && mExecutor.getNumResponsesReady() == 0) {
+            return;
+        }
+        std::chrono::milliseconds const wait =
+            std::max(std::chrono::ceil<std::chrono::milliseconds>(timeout), std::chrono::milliseconds(1));
+        auto const responses = mExecutor.awaitResponses(wait);
+        auto const received_ns = now_ns();
+        for (auto const& response : responses) {
+            append(response, received_ns, batch);
+        }
+        if (mHasOrphans.load()) {
+            adopt_orphans(received_ns, batch);
+        }
+        if (!batch.deliveries.empty()) {
+            mLive.remove_finished(batch.deliveries);
+        }
+    }
+
+    void cancel(std::uint64_t id) override {
+        ShutdownGate::Pass const pass(mGate);
+        auto const executor_id = mLive.cancel(id);
+        if (pass && executor_id) {
+            mExecutor.cancelRequest(*executor_id);
+        }
+    }
+
+    std::vector<std::string> iteration_stats() override {
+        std::vector<std::string> lines;
+        ShutdownGate::Pass const pass(mGate);
+        if (pass) {
+            for (auto const& stats : mExecutor.getLatestIterationStats()) {
+                lines.push_back(tle::JsonSerialization::toJsonStr(stats));
+            }
+        }
+        return lines;
+    }
+
+    void shutdown() override {
+        mGate.close([this] { mExecutor.shutdown(); });
+    }
+
+  private:
+    /// An error that came without a client id before its request's executor id was known.
+    struct Orphan {
+        std::uint64_t executor_id;
+        std::string message;
+    };
+
+    /// All at once; if the executor refuses that, one by one, so that each refusal is exact.
+    void enqueue(std::vector<RequestHead> const& heads, std::vector<tle::Request> const& requests,
+                 std::vector<Refusal>& refusals) {
+        std::vector<tle::IdType> executor_ids;
+        try {
+            executor_ids = mExecutor.enqueueRequests(requests);
+        } catch (std::exception const& error) {
+            if (requests.size() == 1) {
+                refuse(heads.front().id, error.what(), refusals);
+                return;
+            }
+        }
+        for (std::size_t i = 0; i < requests.size(); ++i) {
+            if (!executor_ids.empty()) {
+                learn(heads[i].id, executor_ids[i]);
+                continue;
+            }
+            try {
+                learn(heads[i].id, mExecutor.enqueueRequest(requests[i]));
+            } catch (std::exception const& error) {
+                refuse(heads[i].id, error.what(), refusals);
+            }
+        }
+    }
+
+    void refuse(std::uint64_t id, std::string const& message, std::vector<Refusal>& refusals) {
+        mLive.remove(id);
+        refusals.push_back({id, kind_of(message), message});
+    }
+
+    void learn(std::uint64_t id, tle::IdType executor_id) {
+        if (mLive.learn(id, executor_id)) {
+            mExecutor.cancelRequest(executor_id);
+        }
+    }
+
+    void append(tle::Response const& response, std::int64_t received_ns, Batch& batch) {
+        auto id = response.getClientId();
+        if (!id) {
+            id = mLive.find_by_executor_id(response.getRequestId());
+        }
+        if (!id) {
+            std::lock_guard const lock(mOrphansMutex);
+            mOrphans.push_back({response.getRequestId(), response.hasError()
+                                                             ? response.getErrorMsg()
+                                                             : "the executor answered without a client id"});
+            mHasOrphans.store(true);
+        } else if (response.hasError()) {
+            append_error(*id, received_ns, response.getErrorMsg(), batch);
+        } else {
+            append_result(*id, received_ns, response.getResult(), batch);
+        }
+    }
+
+    void adopt_orphans(std::int64_t received_ns, Batch& batch) {
+        std::lock_guard const lock(mOrphansMutex);
+        auto const adopted = [&](Orphan const& orphan) {
+            auto const id = mLive.find_by_executor_id(orphan.executor_id);
+            if (id) {
+                append_error(*id, received_ns, orphan.message, batch);
+            }
+            return id.has_value();
+        };
+        mOrphans.erase(std::remove_if(mOrphans.begin(), mOrphans.end(), adopted), mOrphans.end());
+        mHasOrphans.store(!mOrphans.empty());
+    }
+
+    ShutdownGate mGate;
+    LiveRequests mLive;
+    std::mutex mOrphansMutex;
+    std::vector<Orphan> mOrphans;
+    std::atomic<bool> mHasOrphans{false};
+    // Last, so that it is gone before anything its callers use.
+    tle::Executor mExecutor;
+};
+
+}  // namespace
+
+std::unique_ptr<Engine> open_engine(Settings const& settings) {
+    return std::make_unique<ExecutorEngine>(settings);
+}
+
+}  // namespace bareflight::BAREFLIGHT_ENGINE_NAMESPACE

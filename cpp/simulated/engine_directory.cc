@@ -1,0 +1,59 @@
+// Which profile does a model path name? The path itself, or the config.json of the directory it leads to.
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+
+#include "bareflight/cpp/simulated/json_reader.h"
+#include "bareflight/cpp/simulated/profile.h"
+
+namespace tensorrt_llm::simulation {
+
+namespace {
+
+std::map<std::string, std::string> read_config(std::filesystem::path const& file) {
+    std::ifstream in(file);
+    if (!in) {
+        throw std::runtime_error("the engine directory has no readable " + file.string());
+    }
+    std::ostringstream text;
+    text << in.rdbuf();
+    try {
+        return read_json_scalars(text.str());
+    } catch (std::runtime_error const& error) {
+        throw std::runtime_error(file.string() + ": " + error.what());
+    }
+}
+
+/// A build limit of the directory counts unless the profile's own text sets it.
+void append_limit(std::map<std::string, std::string> const& config, char const* key, std::string& spec) {
+    auto const limit = config.find(std::string("build_config.") + key);
+    bool const given = spec.find(std::string(",") + key + "=") != std::string::npos;
+    if (limit != config.end() && limit->second != "null" && !given) {
+        spec += std::string(",") + key + "=" + limit->second;
+    }
+}
+
+}  // namespace
+
+Profile load_profile(std::string const& path) {
+    if (!std::filesystem::is_directory(path)) {
+        return parse_profile(path);
+    }
+    auto const file = std::filesystem::path(path) / "config.json";
+    auto const config = read_config(file);
+    auto const named = config.find("simulated_profile");
+    if (named == config.end()) {
+        throw std::runtime_error(file.string() +
+                                 " has no key \"simulated_profile\": it is not an engine of the simulated "
+                                 "executor");
+    }
+    auto spec = named->second;
+    for (auto const* key :
+         {"max_batch_size", "max_num_tokens", "max_input_len", "max_seq_len", "max_beam_width"}) {
+        append_limit(config, key, spec);
+    }
+    return parse_profile(spec);
+}
+
+}  // namespace tensorrt_llm::simulation

@@ -1,0 +1,162 @@
+// How do callers reach the execution loop? The executor's public calls over intake, mailbox and rings.
+#include "tensorrt_llm/executor/executor.h"
+
+#include <atomic>
+#include <stdexcept>
+#include <thread>
+
+#include "bareflight/cpp/simulated/loop.h"
+
+namespace tensorrt_llm::executor {
+
+namespace {
+
+simulation::Limits checked_limits(simulation::Profile const& profile, ModelType model_type,
+                                  ExecutorConfig const& config) {
+    if (model_type != ModelType::kDECODER_ONLY) {
+        throw std::runtime_error("the simulated executor has decoder-only models");
+    }
+    return simulation::resolve_limits(profile, config);
+}
+
+}  // namespace
+
+char const* version() noexcept { return "1.2.1+simulated"; }
+
+class Executor::Impl {
+  public:
+    Impl(std::string const& model_path, ModelType model_type, ExecutorConfig const& config)
+        : mProfile(simulation::load_profile(model_path)),
+          mLimits(checked_limits(mProfile, model_type, config)),
+          // In orchestrator mode the queue's limit is found out on the other side, thus asynchronously.
+          mIntake(mLimits.orchestrator ? std::nullopt : mLimits.max_queue_size),
+          mRings{simulation::StatisticsRing<IterationStats>(config.getIterStatsMaxIterations()),
+                 simulation::StatisticsRing<RequestStatsPerIteration>(config.getRequestStatsMaxIterations())},
+          mLoop(mProfile, mLimits, mIntake, mMailbox, mRings) {
+        std::this_thread::sleep_for(std::chrono::duration<double, std::milli>(mProfile.behaviour.load_ms));
+        mThread = std::thread([this] { mLoop.run(); });
+    }
+
+    ~Impl() { shutdown(); }
+
+    std::vector<IdType> enqueue(std::vector<Request const*> const& requests) {
+        require_open();
+        if (mLimits.orchestrator && mLimits.max_queue_size) {
+            return enqueue_by_orchestrator(requests);
+        }
+        return mIntake.push(requests, [this](auto const& ids) { mMailbox.announce(ids); });
+    }
+
+    simulation::Mailbox& mailbox() {
+        require_open();
+        return mMailbox;
+    }
+    simulation::Intake& intake() {
+        require_open();
+        return mIntake;
+    }
+    simulation::StatisticsRings& rings() {
+        require_open();
+        return mRings;
+    }
+
+    void shutdown() {
+        if (!mShutdown.exchange(true)) {
+            mIntake.close();
+            mThread.join();
+            mMailbox.close();
+        }
+    }
+
+  private:
+    void require_open() const {
+        if (mShutdown.load()) {
+            throw std::runtime_error("Shutdown called");
+        }
+    }
+
+    /// A full queue is answered by a response, and that response has no client id.
+    std::vector<IdType> enqueue_by_orchestrator(std::vector<Request const*> const& requests) {
+        std::vector<IdType> ids;
+        for (auto const* request : requests) {
+            if (mIntake.queued() < static_cast<std::size_t>(*mLimits.max_queue_size)) {
+                ids.push_back(
+                    mIntake.push({request}, [this](auto const& fresh) { mMailbox.announce(fresh); }).front());
+                continue;
+            }
+            ids.push_back(mIntake.reserve_id());
+            mMailbox.announce({ids.back()});
+            std::vector<Response> refusal;
+            refusal.emplace_back(ids.back(), "Maximum queue size of " +
+                                                 std::to_string(*mLimits.max_queue_size) +
+                                                 " has been reached, please try again later");
+            mMailbox.deliver(refusal);
+        }
+        return ids;
+    }
+
+    simulation::Profile mProfile;
+    simulation::Limits mLimits;
+    simulation::Intake mIntake;
+    simulation::Mailbox mMailbox;
+    simulation::StatisticsRings mRings;
+    simulation::ExecutionLoop mLoop;
+    std::atomic<bool> mShutdown{false};
+    std::thread mThread;
+};
+
+Executor::Executor(std::filesystem::path const& modelPath, ModelType modelType,
+                   ExecutorConfig const& executorConfig)
+    : mImpl(std::make_unique<Impl>(modelPath.string(), modelType, executorConfig)) {}
+Executor::Executor(Executor&&) noexcept = default;
+Executor& Executor::operator=(Executor&&) noexcept = default;
+Executor::~Executor() = default;
+
+IdType Executor::enqueueRequest(Request const& request) { return mImpl->enqueue({&request}).front(); }
+
+std::vector<IdType> Executor::enqueueRequests(std::vector<Request> const& requests) {
+    std::vector<Request const*> pointers;
+    pointers.reserve(requests.size());
+    for (auto const& request : requests) {
+        pointers.push_back(&request);
+    }
+    return mImpl->enqueue(pointers);
+}
+
+std::vector<Response> Executor::awaitResponses(std::optional<std::chrono::milliseconds> const& timeout) {
+    return mImpl->mailbox().await(timeout);
+}
+
+std::vector<Response> Executor::awaitResponses(IdType const& requestId,
+                                               std::optional<std::chrono::milliseconds> const& timeout) {
+    return mImpl->mailbox().await(requestId, timeout);
+}
+
+std::vector<std::vector<Response>> Executor::awaitResponses(
+    std::vector<IdType> const& requestIds, std::optional<std::chrono::milliseconds> const& timeout) {
+    std::vector<std::vector<Response>> responses;
+    for (auto const id : requestIds) {
+        responses.push_back(awaitResponses(id, timeout));
+    }
+    return responses;
+}
+
+SizeType32 Executor::getNumResponsesReady(std::optional<IdType> const& requestId) const {
+    return mImpl->mailbox().ready(requestId);
+}
+
+void Executor::cancelRequest(IdType requestId) { mImpl->intake().cancel(requestId); }
+
+void Executor::shutdown() { mImpl->shutdown(); }
+
+std::deque<IterationStats> Executor::getLatestIterationStats() { return mImpl->rings().iterations.drain(); }
+
+std::deque<RequestStatsPerIteration> Executor::getLatestRequestStats() {
+    return mImpl->rings().requests.drain();
+}
+
+bool Executor::canEnqueueRequests() const { return true; }
+
+bool Executor::isParticipant() const { return true; }
+
+}  // namespace tensorrt_llm::executor

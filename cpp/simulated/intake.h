@@ -1,0 +1,75 @@
+// Which requests wait to be fetched, which were cancelled, and is the executor closing? The producers' side
+// of the loop.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <unordered_set>
+#include <vector>
+
+#include "bareflight/cpp/simulated/sequence.h"
+#include "tensorrt_llm/executor/request.h"
+#include "tensorrt_llm/executor/types.h"
+
+namespace tensorrt_llm::simulation {
+
+struct Queued {
+    executor::IdType id;
+    executor::Request::Fields request;
+    Clock::time_point queued_at;
+};
+
+class Intake {
+  public:
+    explicit Intake(std::optional<std::int32_t> max_queue_size) : mMaxQueueSize(max_queue_size) {}
+
+    /// Queues all requests or none and returns their ids; `announce` learns them before the loop can fetch
+    /// any. Throws std::runtime_error when the queue has no room.
+    std::vector<executor::IdType> push(
+        std::vector<executor::Request const*> const& requests,
+        std::function<void(std::vector<executor::IdType> const&)> const& announce);
+    /// An id for a request that is refused by a response instead of an exception.
+    executor::IdType reserve_id();
+
+    void cancel(executor::IdType id);
+    void close();
+
+    /// Parks until there is something to fetch, or the executor closes; false on the latter.
+    bool wait();
+    std::size_t queued() const;
+
+    /// The next request, if `fits` agrees to it: higher priority first, then the order of arrival.
+    template <typename Fits>
+    std::optional<Queued> take(Fits fits) {
+        std::lock_guard const lock(mMutex);
+        if (mQueue.empty() || mClosed || !fits(mQueue.begin()->second)) {
+            return std::nullopt;
+        }
+        auto node = mQueue.extract(mQueue.begin());
+        mWaiting.erase(node.mapped().id);
+        return std::move(node.mapped());
+    }
+    /// The ids to cancel that do not wait in the queue; waiting ones are kept until they are fetched.
+    void take_cancelled(std::vector<executor::IdType>& cancelled);
+    /// Whether a fetched request was cancelled while it waited.
+    bool was_cancelled(executor::IdType id);
+
+  private:
+    executor::IdType next_id(std::int32_t sequences);
+
+    std::optional<std::int32_t> mMaxQueueSize;
+    mutable std::mutex mMutex;
+    std::condition_variable mChanged;
+    std::multimap<executor::PriorityType, Queued, std::greater<>> mQueue;
+    std::unordered_set<executor::IdType> mWaiting;
+    std::unordered_set<executor::IdType> mCancelled;
+    // 0 and 1 are markers of the original's own queue.
+    executor::IdType mNextId = 2;
+    bool mClosed = false;
+};
+
+}  // namespace tensorrt_llm::simulation

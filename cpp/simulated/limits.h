@@ -1,0 +1,33 @@
+// What may one executor run at once? The build's limits met with the caller's settings.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "bareflight/cpp/simulated/profile.h"
+#include "tensorrt_llm/executor/config.h"
+
+namespace tensorrt_llm::simulation {
+
+struct Limits {
+    std::int32_t max_batch_size;
+    std::int32_t max_num_tokens;
+    std::int32_t max_input_len;
+    std::int32_t max_seq_len;
+    std::int32_t max_beam_width;
+    std::int32_t vocab_size;
+    std::int32_t draft_len;
+    std::int32_t kv_blocks;
+    std::int32_t tokens_per_block;
+    bool chunked_context;
+    bool block_reuse;
+    bool equal_progress;
+    bool max_utilization;
+    bool orchestrator;
+    std::optional<std::int32_t> max_queue_size;
+};
+
+/// Throws std::runtime_error when a setting exceeds what the engine was built for.
+Limits resolve_limits(Profile const& profile, executor::ExecutorConfig const& config);
+
+}  // namespace tensorrt_llm::simulation

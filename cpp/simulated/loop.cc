@@ -1,0 +1,266 @@
+// What does the execution thread do? Fetch, end early, admit, run, answer: one iteration after the other.
+#include "bareflight/cpp/simulated/loop.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "bareflight/cpp/simulated/fetch.h"
+
+namespace tensorrt_llm::simulation {
+
+using executor::FinishReason;
+
+ExecutionLoop::ExecutionLoop(Profile const& profile, Limits const& limits, Intake& intake, Mailbox& mailbox,
+                             StatisticsRings& rings)
+    : mProfile(profile),
+      mLimits(limits),
+      mIntake(intake),
+      mMailbox(mailbox),
+      mRings(rings),
+      mPacer(profile.behaviour),
+      mPool(limits.kv_blocks, limits.tokens_per_block, limits.block_reuse) {}
+
+void ExecutionLoop::run() {
+    Pacer::sharpen_this_thread();
+    for (;;) {
+        if (mActive.empty()) {
+            mPacer.rest();
+            if (!mIntake.wait()) {
+                return;
+            }
+        }
+        mPacer.wait_out_stall();
+        mTally = {};
+        mTally.began = Clock::now();
+        try {
+            fetch();
+            end_cancelled_and_late();
+            if (!mActive.empty()) {
+                iterate();
+            }
+        } catch (std::exception const& error) {
+            fail_active(error.what());
+        }
+        mMailbox.deliver(mOutbox);
+    }
+}
+
+void ExecutionLoop::fetch() {
+    auto const fits = [this](Queued const& queued) {
+        return mActive.empty() ||
+               queued.request.samplingConfig.getBeamWidth() == mActive.front()->job->beam_width;
+    };
+    while (mActive.size() < static_cast<std::size_t>(mLimits.max_batch_size)) {
+        auto queued = mIntake.take(fits);
+        if (!queued) {
+            return;
+        }
+        auto const now = Clock::now();
+        mPacer.first_arrival(now);
+        mTally.queue_latency_ms += std::chrono::duration<double, std::milli>(now - queued->queued_at).count();
+        ++mTally.fetched;
+        auto const reason = reason_to_refuse(queued->request, mLimits, mLoraCache);
+        if (reason) {
+            refuse(*queued, *reason);
+        } else {
+            activate(std::move(*queued), now);
+        }
+    }
+}
+
+void ExecutionLoop::refuse(Queued const& queued, std::string const& reason) {
+    mOutbox.emplace_back(queued.id, "Encountered an error when fetching new request: " + reason,
+                         queued.request.clientId);
+}
+
+void ExecutionLoop::activate(Queued&& queued, Clock::time_point now) {
+    bool const cancelled = mIntake.was_cancelled(queued.id);
+    auto const priority = queued.request.priority;
+    // From the back: with equal priorities the newest goes last.
+    auto at = mActive.end();
+    while (at != mActive.begin() && (*std::prev(at))->job->request.priority < priority) {
+        --at;
+    }
+    for (auto& sequence : make_sequences(std::move(queued), mLimits, mProfile.behaviour.seed, now)) {
+        if (cancelled) {
+            sequence->finished = FinishReason::kCANCELLED;
+            finish(*sequence);
+            continue;
+        }
+        at = std::next(mActive.insert(at, std::move(sequence)));
+    }
+}
+
+void ExecutionLoop::end_cancelled_and_late() {
+    mIntake.take_cancelled(mCancelled);
+    auto const now = mTally.began;
+    for (auto& sequence : mActive) {
+        auto const& job = *sequence->job;
+        auto const allotted = job.request.allottedTimeMs;
+        if (allotted && now - job.arrived > *allotted) {
+            sequence->finished = FinishReason::kTIMED_OUT;
+        } else if (std::find(mCancelled.begin(), mCancelled.end(), job.id) != mCancelled.end()) {
+            sequence->finished = FinishReason::kCANCELLED;
+        }
+        if (sequence->finished) {
+            finish(*sequence);
+        }
+    }
+    remove_finished();
+}
+
+void ExecutionLoop::iterate() {
+    auto const iteration = static_cast<std::int64_t>(mIteration);
+    if (mProfile.behaviour.fail_at_iteration == iteration) {
+        ++mIteration;
+        fail_active(
+            "Encountered an error in forwardAsync function: simulated failure of the forward pass at "
+            "iteration " +
+            std::to_string(iteration));
+        return;
+    }
+    admit(mActive, mLimits, mPool, mAdmission);
+    hold_memory();
+    fill(mAdmission.runnable, mLimits, mBatch);
+    if (mBatch.empty() && mAdmission.paused == 0) {
+        throw std::logic_error("no active request can be scheduled");
+    }
+    mark_scheduled(Clock::now());
+    mTally.load = mBatch.load();
+    mPacer.spend(std::chrono::nanoseconds(mProfile.cost.iteration_cost_ns(mTally.load)));
+    auto const now = Clock::now();
+    advance(now);
+    report(now);
+    remove_finished();
+    ++mIteration;
+}
+
+void ExecutionLoop::hold_memory() {
+    for (auto* sequence : mAdmission.runnable) {
+        if (!sequence->started) {
+            start(*sequence);
+        } else if (!sequence->in_context()) {
+            hold(*sequence,
+                 sequence->blocks_for(sequence->length() + mLimits.draft_len, mLimits.tokens_per_block));
+        }
+    }
+}
+
+void ExecutionLoop::start(Sequence& sequence) {
+    auto const reused = reusable_blocks(sequence, mPool);
+    auto const wanted = sequence.blocks_for(sequence.context_len, mLimits.tokens_per_block);
+    mPool.share(sequence.job->prompt_chain, reused, sequence.blocks);
+    sequence.started = true;
+    sequence.paused = false;
+    sequence.prefilled = reused * mLimits.tokens_per_block;
+
+    auto& metrics = sequence.perf.kvCacheMetrics;
+    metrics.numReusedBlocks += reused;
+    metrics.numTotalAllocatedBlocks += reused;
+    if (mPool.reuses()) {
+        metrics.numMissedBlocks += wanted - reused;
+        mPool.count_missed(wanted - reused);
+        auto const asked = metrics.numReusedBlocks + metrics.numMissedBlocks;
+        metrics.kvCacheHitRate = static_cast<float>(metrics.numReusedBlocks) / static_cast<float>(asked);
+    }
+    hold(sequence, wanted);
+}
+
+void ExecutionLoop::hold(Sequence& sequence, std::int32_t blocks) {
+    auto const more = blocks - static_cast<std::int32_t>(sequence.blocks.size());
+    if (more <= 0) {
+        return;
+    }
+    mPool.take(more, sequence.blocks);
+    sequence.perf.kvCacheMetrics.numNewAllocatedBlocks += more;
+    sequence.perf.kvCacheMetrics.numTotalAllocatedBlocks += more;
+}
+
+void ExecutionLoop::mark_scheduled(Clock::time_point now) {
+    for (auto const& chunk : mBatch.context) {
+        auto& stamp = chunk.sequence->perf.timingMetrics.firstScheduledTime;
+        stamp = stamp == Clock::time_point{} ? now : stamp;
+    }
+}
+
+void ExecutionLoop::advance(Clock::time_point now) {
+    for (auto const& chunk : mBatch.context) {
+        chunk.sequence->prefilled += chunk.tokens;
+        if (!chunk.sequence->in_context()) {
+            step(*chunk.sequence, false, now);
+        }
+    }
+    for (auto* sequence : mBatch.generation) {
+        step(*sequence, true, now);
+    }
+}
+
+void ExecutionLoop::step(Sequence& sequence, bool decoding, Clock::time_point now) {
+    auto const made = generate(sequence, mProfile.behaviour, decoding);
+    auto& perf = sequence.perf;
+    perf.iter = mIteration;
+    if (!perf.firstIter) {
+        perf.firstIter = mIteration;
+        perf.timingMetrics.firstTokenTime = now;
+    }
+    auto& speculation = perf.speculativeDecoding;
+    speculation.totalDraftTokens += made.drafted;
+    speculation.totalAcceptedDraftTokens += made.accepted;
+    if (speculation.totalDraftTokens > 0) {
+        speculation.acceptanceRate = static_cast<float>(speculation.totalAcceptedDraftTokens) /
+                                     static_cast<float>(speculation.totalDraftTokens);
+    }
+    mTally.drafted += made.drafted;
+    mTally.accepted += made.accepted;
+    mTally.drafting_requests += made.drafted > 0 ? 1 : 0;
+    mTally.decoded += decoding ? made.count : 0;
+    if (!decoding) {
+        name_blocks(sequence, mPool);
+    }
+    if (sequence.finished) {
+        perf.lastIter = mIteration;
+        perf.timingMetrics.lastTokenTime = now;
+        --sequence.job->open_sequences;
+        ++mTally.completed;
+    }
+    auto response = respond(sequence, made, mLimits.vocab_size);
+    if (response) {
+        mOutbox.push_back(std::move(*response));
+    }
+}
+
+void ExecutionLoop::finish(Sequence& sequence) {
+    --sequence.job->open_sequences;
+    ++mTally.completed;
+    sequence.perf.lastIter = mIteration;
+    sequence.perf.timingMetrics.lastTokenTime = Clock::now();
+    Step nothing;
+    nothing.first = sequence.generated;
+    mOutbox.push_back(*respond(sequence, nothing, mLimits.vocab_size));
+}
+
+void ExecutionLoop::remove_finished() {
+    auto const gone = [this](std::unique_ptr<Sequence> const& sequence) {
+        if (!sequence->finished) {
+            return false;
+        }
+        name_blocks(*sequence, mPool);
+        mPool.release(sequence->blocks);
+        return true;
+    };
+    mActive.erase(std::remove_if(mActive.begin(), mActive.end(), gone), mActive.end());
+}
+
+void ExecutionLoop::fail_active(std::string const& reason) {
+    for (auto& sequence : mActive) {
+        mPool.release(sequence->blocks);
+        // One terminal response per request, however many sequences it has.
+        if (sequence->job->open_sequences > 0) {
+            sequence->job->open_sequences = 0;
+            mOutbox.emplace_back(sequence->job->id, reason, sequence->job->request.clientId);
+        }
+    }
+    mActive.clear();
+}
+
+}  // namespace tensorrt_llm::simulation

@@ -1,0 +1,82 @@
+// What does the execution thread do? Fetch, end early, admit, run, answer: one iteration after the other.
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <vector>
+
+#include "bareflight/cpp/simulated/block_pool.h"
+#include "bareflight/cpp/simulated/capacity.h"
+#include "bareflight/cpp/simulated/generation.h"
+#include "bareflight/cpp/simulated/intake.h"
+#include "bareflight/cpp/simulated/limits.h"
+#include "bareflight/cpp/simulated/mailbox.h"
+#include "bareflight/cpp/simulated/microbatch.h"
+#include "bareflight/cpp/simulated/pacer.h"
+#include "bareflight/cpp/simulated/profile.h"
+#include "bareflight/cpp/simulated/statistics.h"
+
+namespace tensorrt_llm::simulation {
+
+struct StatisticsRings {
+    StatisticsRing<executor::IterationStats> iterations;
+    StatisticsRing<executor::RequestStatsPerIteration> requests;
+};
+
+class ExecutionLoop {
+  public:
+    ExecutionLoop(Profile const& profile, Limits const& limits, Intake& intake, Mailbox& mailbox,
+                  StatisticsRings& rings);
+
+    /// Returns when the intake has closed and no request is active.
+    void run();
+
+  private:
+    /// What one pass counted for its statistics.
+    struct Tally {
+        Clock::time_point began;
+        double queue_latency_ms = 0;
+        std::int32_t fetched = 0;
+        std::int32_t completed = 0;
+        IterationLoad load;
+        std::int64_t drafted = 0;
+        std::int64_t accepted = 0;
+        std::int32_t drafting_requests = 0;
+        std::int64_t decoded = 0;
+    };
+
+    void fetch();
+    void activate(Queued&& queued, Clock::time_point now);
+    void end_cancelled_and_late();
+    void iterate();
+    void hold_memory();
+    void start(Sequence& sequence);
+    void hold(Sequence& sequence, std::int32_t blocks);
+    void mark_scheduled(Clock::time_point now);
+    void advance(Clock::time_point now);
+    void step(Sequence& sequence, bool decoding, Clock::time_point now);
+    void finish(Sequence& sequence);
+    void remove_finished();
+    void fail_active(std::string const& reason);
+    void refuse(Queued const& queued, std::string const& reason);
+    void report(Clock::time_point now);
+    void report_requests();
+
+    Profile const mProfile;
+    Limits const mLimits;
+    Intake& mIntake;
+    Mailbox& mMailbox;
+    StatisticsRings& mRings;
+    Pacer mPacer;
+    BlockPool mPool;
+    ActiveSet mActive;
+    Admission mAdmission;
+    Microbatch mBatch;
+    std::vector<executor::Response> mOutbox;
+    std::vector<executor::IdType> mCancelled;
+    std::set<executor::IdType> mLoraCache;
+    executor::IterationType mIteration = 0;
+    Tally mTally;
+};
+
+}  // namespace tensorrt_llm::simulation

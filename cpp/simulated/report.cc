@@ -1,0 +1,109 @@
+// What does an iteration say of itself? Statistics in the shape of the executor API.
+#include <algorithm>
+
+#include "bareflight/cpp/simulated/loop.h"
+
+namespace tensorrt_llm::simulation {
+
+namespace {
+
+executor::RequestStats stats_of(Sequence const& sequence, bool scheduled) {
+    auto const& kv = sequence.perf.kvCacheMetrics;
+    executor::RequestStats stats;
+    stats.id = sequence.job->id;
+    stats.stage = sequence.finished       ? executor::RequestStage::kGENERATION_COMPLETE
+                  : sequence.in_context() ? executor::RequestStage::kCONTEXT_IN_PROGRESS
+                                          : executor::RequestStage::kGENERATION_IN_PROGRESS;
+    stats.contextPrefillPosition = sequence.prefilled;
+    stats.numGeneratedTokens = sequence.generated;
+    stats.avgNumDecodedTokensPerIter = static_cast<float>(sequence.generated) /
+                                       static_cast<float>(std::max(1, sequence.decoding_iterations));
+    stats.scheduled = scheduled;
+    stats.paused = sequence.paused;
+    stats.allocTotalBlocksPerRequest = kv.numTotalAllocatedBlocks;
+    stats.allocNewBlocksPerRequest = kv.numNewAllocatedBlocks;
+    stats.reusedBlocksPerRequest = kv.numReusedBlocks;
+    stats.missedBlocksPerRequest = kv.numMissedBlocks;
+    stats.kvCacheHitRatePerRequest = kv.kvCacheHitRate;
+    return stats;
+}
+
+double milliseconds(Clock::duration duration) {
+    return std::chrono::duration<double, std::milli>(duration).count();
+}
+
+executor::InflightBatchingStats inflight_of(Microbatch const& batch, Admission const& admission,
+                                            IterationLoad const& load, std::int64_t decoded) {
+    executor::InflightBatchingStats stats;
+    stats.numContextRequests = static_cast<std::int32_t>(batch.context.size());
+    stats.numGenRequests = static_cast<std::int32_t>(batch.generation.size());
+    stats.numScheduledRequests = stats.numContextRequests + stats.numGenRequests;
+    stats.numPausedRequests = admission.paused;
+    stats.numCtxTokens = static_cast<std::int32_t>(load.context_tokens);
+    stats.avgNumDecodedTokensPerIter =
+        batch.generation.empty() ? 0.0F
+                                 : static_cast<float>(decoded) / static_cast<float>(stats.numGenRequests);
+    return stats;
+}
+
+}  // namespace
+
+void ExecutionLoop::report(Clock::time_point now) {
+    report_requests();
+    if (!mRings.iterations.enabled()) {
+        return;
+    }
+    executor::IterationStats stats;
+    stats.timestamp = timestamp_now();
+    stats.iter = mIteration;
+    stats.iterLatencyMS = milliseconds(now - mTally.began);
+    stats.newActiveRequestsQueueLatencyMS = mTally.queue_latency_ms;
+    stats.numNewActiveRequests = mTally.fetched;
+    stats.numActiveRequests = static_cast<std::int32_t>(mActive.size());
+    stats.numQueuedRequests = static_cast<std::int32_t>(mIntake.queued());
+    stats.numCompletedRequests = mTally.completed;
+    stats.maxNumActiveRequests = mLimits.max_batch_size;
+    stats.maxBatchSizeStatic = mProfile.limits.max_batch_size;
+    stats.maxBatchSizeRuntime = mLimits.max_batch_size;
+    stats.maxNumTokensStatic = mProfile.limits.max_num_tokens;
+    stats.maxNumTokensRuntime = mLimits.max_num_tokens;
+    auto const kv_tokens = static_cast<double>(mLimits.kv_blocks) * mLimits.tokens_per_block;
+    if (mProfile.kind == ProfileKind::kRoofline) {
+        stats.gpuMemUsage =
+            static_cast<std::size_t>(mProfile.weights_bytes + kv_tokens * mProfile.kv.bytes_per_token);
+    }
+    stats.kvCacheStats = mPool.stats();
+    stats.inflightBatchingStats = inflight_of(mBatch, mAdmission, mTally.load, mTally.decoded);
+    if (mProfile.behaviour.draft_len > 0) {
+        executor::SpecDecodingStats speculation;
+        speculation.numDraftTokens = mTally.drafted;
+        speculation.numAcceptedTokens = mTally.accepted;
+        speculation.numRequestsWithDraftTokens = mTally.drafting_requests;
+        speculation.acceptanceLength =
+            mTally.drafting_requests == 0
+                ? 0.0
+                : 1.0 + static_cast<double>(mTally.accepted) / mTally.drafting_requests;
+        speculation.iterLatencyMS = stats.iterLatencyMS;
+        stats.specDecodingStats = speculation;
+    }
+    mRings.iterations.push(std::move(stats));
+}
+
+void ExecutionLoop::report_requests() {
+    if (!mRings.requests.enabled()) {
+        return;
+    }
+    executor::RequestStatsPerIteration stats;
+    stats.iter = mIteration;
+    for (auto const& sequence : mActive) {
+        auto const is_chunk = [&](ContextChunk const& chunk) { return chunk.sequence == sequence.get(); };
+        auto const& generation = mBatch.generation;
+        bool const scheduled =
+            std::any_of(mBatch.context.begin(), mBatch.context.end(), is_chunk) ||
+            std::find(generation.begin(), generation.end(), sequence.get()) != generation.end();
+        stats.requestStats.push_back(stats_of(*sequence, scheduled));
+    }
+    mRings.requests.push(std::move(stats));
+}
+
+}  // namespace tensorrt_llm::simulation

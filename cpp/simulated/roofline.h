@@ -1,0 +1,53 @@
+// What do public figures say of a GPU and a model, and what follows from them for one iteration?
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bareflight/cpp/simulated/cost_model.h"
+
+namespace tensorrt_llm::simulation {
+
+/// One number the simulation rests on, and where it comes from.
+struct Figure {
+    std::string name;
+    double value;
+    std::string unit;
+    std::string source;
+};
+
+/// Assumptions of ours: no public figure fixes them; all can be set in the profile.
+struct Efficiency {
+    double bandwidth = 0.80;
+    double compute = 0.60;
+};
+
+/// A GPU type, a model, a precision and a tensor-parallel size, parsed from a profile's name.
+struct Deployment {
+    struct Gpu const* gpu;
+    struct Model const* model;
+    bool fp8;
+    int tensor_parallel;
+};
+
+/// What a deployment gives an executor to work with.
+struct Hardware {
+    CostModel::Roofline roofline;
+    double base_us;
+    int vocab_size;
+    int max_seq_len;
+    double weights_bytes_per_gpu;
+    double free_bytes_per_gpu;
+    double kv_bytes_per_token_per_gpu;
+    std::vector<Figure> figures;
+};
+
+/// `h200-llama3-8b`, `h100-llama3-70b-fp8-tp2`, …; empty when the name is of another kind.
+std::optional<Deployment> parse_deployment(std::string const& name);
+/// Throws std::runtime_error when the weights do not fit the memory.
+Hardware resolve(Deployment const& deployment, Efficiency const& efficiency);
+/// The names `parse_deployment` knows, as one readable pattern.
+std::string deployment_names();
+
+}  // namespace tensorrt_llm::simulation

@@ -1,0 +1,88 @@
+// How far is one sequence? The state that the scheduler reads and an iteration advances.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "bareflight/cpp/simulated/token_source.h"
+#include "tensorrt_llm/executor/request.h"
+#include "tensorrt_llm/executor/types.h"
+
+namespace tensorrt_llm::simulation {
+
+using Clock = std::chrono::steady_clock;
+
+/// A request as the execution loop fetched it; `numReturnSequences` sequences share one.
+struct Job {
+    executor::IdType id;
+    executor::Request::Fields request;
+    Clock::time_point arrived;
+    std::int32_t prompt_len;
+    /// Clamped to what the sequence length leaves.
+    std::int32_t max_tokens;
+    std::int32_t min_tokens;
+    /// -1 = none.
+    std::int32_t end_id;
+    std::int32_t beam_width;
+    std::int32_t return_beams;
+    /// Each response carries all tokens so far.
+    bool cumulative;
+    std::int32_t open_sequences;
+    /// Hash chain of the prompt's full blocks.
+    std::vector<std::uint64_t> prompt_chain;
+    std::uint64_t chain_root;
+};
+
+struct Sequence {
+    std::shared_ptr<Job> job;
+    std::int32_t index = 0;
+    TokenSource tokens;
+
+    /// Tokens the context phase must compute: the prompt, and after a pause also what was generated.
+    std::int32_t context_len = 0;
+    /// How many of those are in the cache.
+    std::int32_t prefilled = 0;
+    std::int32_t generated = 0;
+    /// Held KV blocks; empty while the sequence waits to be admitted.
+    std::vector<std::int32_t> blocks;
+    bool started = false;
+    std::optional<executor::FinishReason> finished;
+
+    executor::RequestPerfMetrics perf;
+    std::int32_t decoding_iterations = 0;
+    bool paused = false;
+
+    bool in_context() const { return prefilled < context_len; }
+    /// Tokens of prompt and output so far.
+    std::int32_t length() const { return job->prompt_len + generated; }
+    /// Blocks that hold `length` tokens; beams share the prompt only.
+    std::int32_t blocks_for(std::int32_t length, std::int32_t tokens_per_block) const;
+    /// Blocks at the largest extent this sequence can reach.
+    std::int32_t blocks_to_completion(std::int32_t tokens_per_block, std::int32_t draft_len) const;
+};
+
+inline std::int32_t blocks_of(std::int32_t tokens, std::int32_t tokens_per_block) {
+    return (tokens + tokens_per_block - 1) / tokens_per_block;
+}
+
+inline std::int32_t Sequence::blocks_for(std::int32_t length, std::int32_t tokens_per_block) const {
+    if (job->beam_width == 1 || length <= job->prompt_len) {
+        return blocks_of(length, tokens_per_block);
+    }
+    return blocks_of(job->prompt_len, tokens_per_block) +
+           job->beam_width * blocks_of(length - job->prompt_len, tokens_per_block);
+}
+
+inline std::int32_t Sequence::blocks_to_completion(std::int32_t tokens_per_block,
+                                                   std::int32_t draft_len) const {
+    return blocks_for(job->prompt_len + job->max_tokens + draft_len, tokens_per_block);
+}
+
+/// Ordered by priority, then by arrival; the loop owns them.
+using ActiveSet = std::vector<std::unique_ptr<Sequence>>;
+
+}  // namespace tensorrt_llm::simulation

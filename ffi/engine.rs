@@ -1,0 +1,188 @@
+//! How is an executor used from Rust, safely? One handle for submitting, one for polling; each `Send` and not `Sync`.
+
+use std::cell::Cell;
+use std::marker::PhantomData;
+
+use cxx::{SharedPtr, UniquePtr};
+
+use super::bridge::wire::{self, EngineHandle, Pump};
+pub use super::bridge::wire::{
+    CapacityPolicy, ChunkingPolicy, Delivery, Ending, EngineConfig, RawLoop, Rejection,
+    RejectionKind, RequestHead,
+};
+
+/// What the C++ side threw, in its own words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct EngineError(String);
+
+impl From<cxx::Exception> for EngineError {
+    fn from(exception: cxx::Exception) -> Self {
+        Self(exception.what().to_owned())
+    }
+}
+
+/// A handle is used by one thread at a time and may move between threads.
+type OneThreadAtATime = PhantomData<Cell<()>>;
+
+/// Submits, cancels and reads statistics. Clones talk to the same executor.
+pub struct Engine {
+    handle: SharedPtr<EngineHandle>,
+    _not_sync: OneThreadAtATime,
+}
+
+// SAFETY: every method of the C++ `EngineHandle` may be called from any thread: the executor locks internally, our
+// id map has a mutex, and `shutdown` waits behind a gate for calls in flight (cpp/executor_engine.cc). The pointer
+// itself is a `std::shared_ptr`, whose count is atomic.
+unsafe impl Send for Engine {}
+
+impl Engine {
+    /// Opens the simulated executor on the profile in `config.model`.
+    ///
+    /// # Errors
+    /// When the profile or a setting makes no sense; the text names it.
+    pub fn open_simulated(config: &EngineConfig) -> Result<Self, EngineError> {
+        Ok(Self::from_handle(wire::open_simulated(config)?))
+    }
+
+    fn from_handle(handle: SharedPtr<EngineHandle>) -> Self {
+        Self { handle, _not_sync: PhantomData }
+    }
+
+    /// A second handle on the same executor, for another thread.
+    #[must_use]
+    pub fn for_another_thread(&self) -> Self {
+        Self::from_handle(self.handle.clone())
+    }
+
+    /// The consumer of what this executor delivers. One per engine: deliveries go to whoever asks first.
+    pub fn poller(&self) -> Poller {
+        Poller { pump: wire::new_pump(&self.handle), _not_sync: PhantomData }
+    }
+
+    /// Version string of the library behind the engine.
+    pub fn version(&self) -> String {
+        self.handle.version()
+    }
+
+    /// Hands over a batch in one call; the prompts lie in `prompt_tokens`, where each head says. Returns only what
+    /// was refused.
+    ///
+    /// # Errors
+    /// When the whole call failed.
+    pub fn submit_batch(
+        &self,
+        heads: &[RequestHead],
+        prompt_tokens: &[i32],
+    ) -> Result<Vec<Rejection>, EngineError> {
+        Ok(self.handle.submit(heads, prompt_tokens)?)
+    }
+
+    /// Asks for an early end; the final delivery still comes. Unknown ids are ignored.
+    ///
+    /// # Errors
+    /// When the executor threw.
+    pub fn cancel(&self, id: u64) -> Result<(), EngineError> {
+        Ok(self.handle.cancel(id)?)
+    }
+
+    /// Drains the statistics of the iterations since the last call, one JSON object each.
+    ///
+    /// # Errors
+    /// When the executor threw.
+    pub fn iteration_stats(&self) -> Result<Vec<String>, EngineError> {
+        Ok(self.handle.iteration_stats()?)
+    }
+
+    /// Shuts the executor down; calls in flight on other threads end first.
+    ///
+    /// # Errors
+    /// When the executor threw.
+    pub fn close(&self) -> Result<(), EngineError> {
+        Ok(self.handle.shutdown()?)
+    }
+}
+
+/// Takes deliveries out of an executor; owned by the poller thread.
+pub struct Poller {
+    pump: UniquePtr<Pump>,
+    _not_sync: OneThreadAtATime,
+}
+
+// SAFETY: a `Pump` holds buffers of its own and a `std::shared_ptr` to the engine; it has no thread affinity, and
+// `&mut self` (poll) and `!Sync` (views) keep it to one thread at a time.
+unsafe impl Send for Poller {}
+
+/// What one poll brought; valid until the next.
+#[derive(Debug, Clone, Copy)]
+pub struct Batch<'a> {
+    /// In the order in which the executor handed them over.
+    pub deliveries: &'a [Delivery],
+    tokens: &'a [i32],
+    endings: &'a [Ending],
+}
+
+impl<'a> Batch<'a> {
+    /// The output tokens of a delivery.
+    #[inline]
+    pub fn tokens(&self, delivery: &Delivery) -> &'a [i32] {
+        let start = delivery.token_start as usize;
+        &self.tokens[start..start + delivery.token_count as usize]
+    }
+
+    /// What the engine says of itself at the end of a request, where it was asked.
+    #[inline]
+    pub fn ending(&self, delivery: &Delivery) -> Option<&'a Ending> {
+        usize::try_from(delivery.ending).ok().map(|index| &self.endings[index])
+    }
+}
+
+impl Poller {
+    /// Waits up to `timeout_us` microseconds for output; an empty batch after a timeout or a shutdown.
+    ///
+    /// # Errors
+    /// When the executor threw.
+    pub fn poll(&mut self, timeout_us: u32) -> Result<Batch<'_>, EngineError> {
+        self.pump.pin_mut().poll(timeout_us)?;
+        Ok(self.last())
+    }
+
+    /// What the last poll brought, once more.
+    pub fn last(&self) -> Batch<'_> {
+        Batch {
+            deliveries: self.pump.deliveries(),
+            tokens: self.pump.tokens(),
+            endings: self.pump.endings(),
+        }
+    }
+
+    /// The words of a failed delivery.
+    ///
+    /// # Errors
+    /// When the delivery carries no error.
+    pub fn error(&self, delivery: &Delivery) -> Result<&str, EngineError> {
+        Ok(self.pump.error(delivery.error)?)
+    }
+}
+
+/// What a profile of the simulated executor means, as JSON.
+///
+/// # Errors
+/// When there is no such profile; the text lists those there are.
+pub fn describe_simulated(profile: &str) -> Result<String, EngineError> {
+    Ok(wire::describe_simulated(profile)?)
+}
+
+/// The closed loop in C++ alone, over the same executor: the floor that the bridge is measured against.
+///
+/// # Errors
+/// When the profile makes no sense or the executor threw.
+pub fn raw_loop_simulated(
+    config: &EngineConfig,
+    requests: u64,
+    concurrency: u32,
+    prompt_len: u32,
+    max_tokens: i32,
+) -> Result<RawLoop, EngineError> {
+    Ok(wire::raw_loop_simulated(config, requests, concurrency, prompt_len, max_tokens)?)
+}

@@ -1,0 +1,24 @@
+# What can be done here? `just` lists it.
+default:
+    @just --list
+
+# everything that CI checks
+verify:
+    bash tests/all.sh
+
+# writes what `verify` would complain about
+fix:
+    cargo fmt --all
+    find cpp tests/cpp -name '*.cc' -o -name '*.h' | xargs clang-format -i
+
+# the main job on the embedded engine
+first-run *arguments:
+    bash examples/first-run.sh {{arguments}}
+
+# the C++ side under one sanitizer: plain, address, undefined or thread
+sanitize which:
+    bash tests/cpp/run.sh {{which}}
+
+# what the bridge costs, side by side with the same loop in C++ alone
+bench-bridge:
+    cargo bench --bench ffi

@@ -1,0 +1,58 @@
+//! `bareflight plan`: what would be measured, and where does each value come from?
+
+use std::fmt::Write;
+
+use crate::cli::origin::{Origin, Origins, as_map};
+use crate::cli::resolve::Resolved;
+use crate::experiment::preflight::Ready;
+use crate::workload::seeds::Phase;
+
+/// Every setting with its origin, and every point with its plan.
+///
+/// # Errors
+/// When settings cannot be shown as text, which plain data always can.
+pub fn render(
+    resolved: &Resolved,
+    origins: &Origins,
+    ready: &Ready,
+) -> Result<String, serde_json::Error> {
+    let mut text = String::from("settings\n");
+    for (key, value) in as_map(&resolved.to_settings())? {
+        let origin = origins.get(&key).copied().unwrap_or(Origin::Default);
+        // Writing to a string cannot fail, here and below.
+        let _infallible = writeln!(text, "  {key:18} {value:<34} {origin}");
+    }
+    let target = ready.target.describe();
+    let _infallible = writeln!(text, "\ntarget\n  {}\n  {}", target.name, target.title);
+    let limits = target.limits;
+    for (name, limit) in [
+        ("longest prompt", limits.max_prompt_tokens),
+        ("longest sequence", limits.max_sequence_tokens),
+        ("vocabulary", limits.vocab_size),
+        ("batch", limits.max_batch_size),
+        ("queue", limits.max_queue_size),
+    ] {
+        let limit = limit.map_or_else(|| "not said".into(), |limit| limit.to_string());
+        let _infallible = writeln!(text, "  {name:18} {limit}");
+    }
+    text.push_str("\nplan\n");
+    for plan in &ready.plans {
+        let (mut prompt, mut output) = (0_u64, 0_u64);
+        let measured = plan.all_shots().filter(|(phase, _, _)| *phase == Phase::Measure);
+        for (_, shot, _) in measured {
+            prompt += u64::from(shot.request.prompt.tokens());
+            output += u64::from(shot.request.output.max_tokens);
+        }
+        let _infallible = writeln!(
+            text,
+            "  {:28} {} requests after {} warm-up, {prompt} prompt and {output} output tokens, \
+             sha-256 {}",
+            plan.load().to_string(),
+            plan.shots().len(),
+            plan.warmup().len(),
+            &plan.hash()[..16],
+        );
+    }
+    text.push_str("\nnothing was run\n");
+    Ok(text)
+}

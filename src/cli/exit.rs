@@ -1,0 +1,58 @@
+//! With which code does the program end, so that a script knows what came of it?
+
+use crate::experiment::manifest::State;
+use crate::experiment::sweep::Outcome;
+use crate::load::stop::Stop;
+use crate::metrics::Rate;
+use crate::metrics::summary::Verdict;
+
+/// What a program says with its last breath. The numbers are documented and stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Completed and valid.
+    Ok = 0,
+    /// The run failed; all requests failed counts here.
+    Failure = 1,
+    /// What was typed cannot be meant.
+    Usage = 2,
+    /// Something was in the way before any load was sent.
+    Preflight = 3,
+    /// Completed, and the measurement is invalid.
+    Invalid = 4,
+    /// Completed and valid, and too few requests met the SLOs.
+    SloMissed = 5,
+    /// Interrupted; artefacts are marked incomplete.
+    Interrupted = Stop::EXIT_CODE as u8,
+}
+
+/// The share of attempted requests that must meet every SLO for a run to pass.
+pub const GOOD_FRACTION: f64 = 0.99;
+
+impl Exit {
+    /// What came of an experiment; the first that applies, from the gravest.
+    pub fn of(outcome: &Outcome) -> Self {
+        let summaries = || outcome.points.iter().map(|point| &point.summary);
+        if outcome.manifest.state == State::Interrupted {
+            return Self::Interrupted;
+        }
+        let nothing_worked =
+            summaries().any(|summary| summary.counts.completed == 0 && summary.counts.planned > 0);
+        if outcome.manifest.state == State::Failed || outcome.points.is_empty() || nothing_worked {
+            return Self::Failure;
+        }
+        if summaries().any(|summary| summary.verdict == Verdict::Invalid) {
+            return Self::Invalid;
+        }
+        let missed = summaries().filter(|summary| !summary.slos.is_empty()).any(|summary| {
+            summary.rate(Rate::GoodFraction).is_none_or(|good| good < GOOD_FRACTION)
+        });
+        if missed { Self::SloMissed } else { Self::Ok }
+    }
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}

@@ -1,0 +1,67 @@
+//! Where does each value come from? Flag before environment before file before default.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+use serde_json::{Map, Value};
+
+use crate::cli::typed::Settings;
+
+/// Who said so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// Nobody: the default.
+    Default,
+    /// The configuration file.
+    File,
+    /// An environment variable.
+    Environment,
+    /// The command line.
+    Flag,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Default => "default",
+            Self::File => "file",
+            Self::Environment => "environment",
+            Self::Flag => "flag",
+        })
+    }
+}
+
+/// The origin of every setting that somebody made.
+pub type Origins = BTreeMap<String, Origin>;
+
+/// Adds to the typed settings what only the file says, and notes who said what.
+///
+/// # Errors
+/// Never in practice: settings are plain data; the error of the serialisation is handed on.
+pub fn merge(
+    typed: &Settings,
+    file: &Settings,
+    matches: &ArgMatches,
+) -> Result<(Settings, Origins), serde_json::Error> {
+    let mut merged = as_map(file)?;
+    let mut origins: Origins = merged.keys().map(|key| (key.clone(), Origin::File)).collect();
+    for (key, value) in as_map(typed)? {
+        let origin = match matches.value_source(&key) {
+            Some(ValueSource::EnvVariable) => Origin::Environment,
+            _ => Origin::Flag,
+        };
+        origins.insert(key.clone(), origin);
+        merged.insert(key, value);
+    }
+    Ok((serde_json::from_value(Value::Object(merged))?, origins))
+}
+
+/// Only what was said is in the map, since absent fields are not written.
+pub(crate) fn as_map(settings: &Settings) -> Result<Map<String, Value>, serde_json::Error> {
+    match serde_json::to_value(settings)? {
+        Value::Object(map) => Ok(map),
+        _ => Ok(Map::new()),
+    }
+}

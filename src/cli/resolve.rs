@@ -1,0 +1,393 @@
+//! What does it mean, what was typed? Defaults filled in, contradictions refused, before anything is opened.
+
+use std::path::PathBuf;
+
+use crate::cli::span::Span;
+use crate::cli::typed::{ArrivalKind, PromptsAs, Settings};
+use crate::clock::Nanos;
+use crate::load::plan::PlanSize;
+use crate::load::{Arrivals, Load};
+use crate::metrics::slo::{SloError, Slos};
+use crate::target::settings::EngineSettings;
+use crate::workload::scenario::{Scenario, ScenarioError};
+use crate::workload::{OutputPolicy, PromptKind, SamplingPolicy, Workload};
+
+/// Concurrencies of a closed loop where none is given.
+pub const DEFAULT_CONCURRENCIES: [u32; 6] = [1, 2, 4, 8, 16, 32];
+/// The target of a first run: no file, no GPU, no download.
+pub const DEFAULT_TARGET: &str = "local:dummy-nano";
+/// Lengths where none are given.
+pub const DEFAULT_SCENARIO: &str = "D(128,64)";
+const DEFAULT_SEED: u64 = 42;
+const DEFAULT_TIMEOUT: Nanos = Nanos::from_millis(600_000);
+const DEFAULT_DRAIN: Nanos = Nanos::from_millis(30_000);
+const DEFAULT_OPEN_LOOP_DURATION: Nanos = Nanos::from_millis(30_000);
+const DEFAULT_BATCH_REQUESTS: u32 = 100;
+
+/// Everything that a run needs to know, with no value left open but those that are the engine's own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resolved {
+    /// What answers.
+    pub target: String,
+    /// How it is set up.
+    pub engine: EngineSettings,
+    /// What is asked.
+    pub workload: Workload,
+    /// When it is asked: one run for each.
+    pub loads: Vec<Load>,
+    /// Measured requests of each run; `None` has a default that depends on the load.
+    pub requests: Option<u32>,
+    /// How long each run sends requests.
+    pub duration: Option<Nanos>,
+    /// Requests before each run; `None` has a default that depends on the load.
+    pub warmup: Option<u32>,
+    /// Longest time of one request.
+    pub timeout: Nanos,
+    /// How long answers are awaited at the end.
+    pub drain: Nanos,
+    /// What a good request meets.
+    pub slos: Slos,
+    /// Where run directories are made.
+    pub out: PathBuf,
+    /// Keep the stamp of each delivery.
+    pub keep_deliveries: bool,
+    /// No progress.
+    pub quiet: bool,
+    slo_text: Option<String>,
+}
+
+/// Settings that cannot be meant.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum SettingsError {
+    /// Two kinds of load at once.
+    #[error(
+        "{0} and {1} are two kinds of load: give one of `--concurrency`, `--rate` and `--batch`"
+    )]
+    TwoLoads(&'static str, &'static str),
+    /// A setting of the open loop without one.
+    #[error("`{0}` belongs to an open loop: give `--rate` too, or leave it out")]
+    NeedsRate(&'static str),
+    /// A shape without gamma arrivals.
+    #[error(
+        "`--burstiness` is the shape of gamma arrivals: add `--arrivals gamma`, or leave it out"
+    )]
+    BurstinessWithoutGamma,
+    /// Gamma arrivals without a shape.
+    #[error("`--arrivals gamma` needs a shape: add for example `--burstiness 0.5`")]
+    GammaWithoutBurstiness,
+    /// An empty list.
+    #[error("`{0}` is an empty list: give at least one number")]
+    EmptyList(&'static str),
+    /// A number that must not be 0.
+    #[error("`{0}` is 0: {1}")]
+    Zero(&'static str, &'static str),
+    /// The default scenario, should it ever be wrong.
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    /// Bounds that are none.
+    #[error(transparent)]
+    Slo(#[from] SloError),
+}
+
+/// Fills in defaults and refuses contradictions.
+///
+/// # Errors
+/// One sentence that names the setting and the remedy.
+pub fn resolve(typed: &Settings) -> Result<Resolved, SettingsError> {
+    refuse_zeros(typed)?;
+    let slos: Slos = typed.slo.as_deref().unwrap_or_default().parse()?;
+    Ok(Resolved {
+        target: typed.target.clone().unwrap_or_else(|| DEFAULT_TARGET.into()),
+        engine: engine_settings(typed),
+        workload: workload(typed)?,
+        loads: loads(typed)?,
+        requests: typed.requests,
+        duration: typed.duration.map(|span| span.0),
+        warmup: typed.warmup,
+        timeout: typed.timeout.map_or(DEFAULT_TIMEOUT, |span| span.0),
+        drain: typed.drain.map_or(DEFAULT_DRAIN, |span| span.0),
+        slos,
+        out: typed.out.clone().unwrap_or_else(|| PathBuf::from("runs")),
+        keep_deliveries: !typed.no_deliveries.unwrap_or(false),
+        quiet: typed.quiet.unwrap_or(false),
+        slo_text: typed.slo.clone(),
+    })
+}
+
+fn refuse_zeros(typed: &Settings) -> Result<(), SettingsError> {
+    let zero = |value: Option<u32>| value == Some(0);
+    if zero(typed.requests) {
+        return Err(SettingsError::Zero("--requests", "a run of no request measures nothing"));
+    }
+    if typed.duration.is_some_and(|span| span.0 == Nanos::ZERO) {
+        return Err(SettingsError::Zero("--duration", "give for example `60s`"));
+    }
+    if typed.timeout.is_some_and(|span| span.0 == Nanos::ZERO) {
+        return Err(SettingsError::Zero("--timeout", "every request would time out at once"));
+    }
+    for (name, value) in [
+        ("--max-in-flight", typed.max_in_flight),
+        ("--max-batch-size", typed.max_batch_size),
+        ("--max-num-tokens", typed.max_num_tokens),
+        ("--max-queue-size", typed.max_queue_size),
+        ("--kv-tokens", typed.kv_tokens),
+        ("--threads", typed.threads),
+    ] {
+        if zero(value) {
+            return Err(SettingsError::Zero(name, "give at least 1, or leave it out"));
+        }
+    }
+    Ok(())
+}
+
+fn loads(typed: &Settings) -> Result<Vec<Load>, SettingsError> {
+    let batch = typed.batch.unwrap_or(false);
+    match (&typed.concurrency, &typed.rate, batch) {
+        (Some(_), Some(_), _) => {
+            return Err(SettingsError::TwoLoads("`--concurrency`", "`--rate`"));
+        }
+        (Some(_), _, true) => return Err(SettingsError::TwoLoads("`--concurrency`", "`--batch`")),
+        (_, Some(_), true) => return Err(SettingsError::TwoLoads("`--rate`", "`--batch`")),
+        _ => {}
+    }
+    if let Some(rates) = &typed.rate {
+        return open_loads(typed, rates);
+    }
+    for (name, given) in [
+        ("--arrivals", typed.arrivals.is_some()),
+        ("--burstiness", typed.burstiness.is_some()),
+        ("--max-in-flight", typed.max_in_flight.is_some()),
+    ] {
+        if given {
+            return Err(SettingsError::NeedsRate(name));
+        }
+    }
+    if batch {
+        return Ok(vec![Load::Batch]);
+    }
+    let concurrencies = typed.concurrency.as_deref().unwrap_or(&DEFAULT_CONCURRENCIES);
+    if concurrencies.is_empty() {
+        return Err(SettingsError::EmptyList("--concurrency"));
+    }
+    if concurrencies.contains(&0) {
+        return Err(SettingsError::Zero("--concurrency", "nothing would ever be sent"));
+    }
+    Ok(concurrencies.iter().map(|concurrency| Load::Closed { concurrency: *concurrency }).collect())
+}
+
+fn open_loads(typed: &Settings, rates: &[f64]) -> Result<Vec<Load>, SettingsError> {
+    if rates.is_empty() {
+        return Err(SettingsError::EmptyList("--rate"));
+    }
+    let arrivals = match (typed.arrivals.unwrap_or(ArrivalKind::Poisson), typed.burstiness) {
+        (ArrivalKind::Gamma, Some(burstiness)) => Arrivals::Gamma { burstiness },
+        (ArrivalKind::Gamma, None) => return Err(SettingsError::GammaWithoutBurstiness),
+        (_, Some(_)) => return Err(SettingsError::BurstinessWithoutGamma),
+        (ArrivalKind::Constant, None) => Arrivals::Constant,
+        (ArrivalKind::Poisson, None) => Arrivals::Poisson,
+        (ArrivalKind::Uniform, None) => Arrivals::Uniform,
+    };
+    let max_in_flight = typed.max_in_flight;
+    Ok(rates.iter().map(|rate| Load::Open { arrivals, rate: *rate, max_in_flight }).collect())
+}
+
+fn workload(typed: &Settings) -> Result<Workload, SettingsError> {
+    let scenario: Scenario = match &typed.scenario {
+        Some(scenario) => scenario.clone(),
+        None => DEFAULT_SCENARIO.parse()?,
+    };
+    Ok(Workload {
+        scenario,
+        prompts: match typed.prompts.unwrap_or(PromptsAs::Ids) {
+            PromptsAs::Ids => PromptKind::Ids,
+            PromptsAs::Text => PromptKind::Text,
+        },
+        prefix_tokens: typed.prefix_tokens.unwrap_or(0),
+        output: OutputPolicy {
+            ignore_eos: !typed.stop_at_eos.unwrap_or(false),
+            min_tokens: typed.min_tokens.unwrap_or(0),
+        },
+        sampling: SamplingPolicy {
+            temperature: typed.temperature,
+            top_p: typed.top_p,
+            top_k: typed.top_k,
+        },
+        streaming: !typed.no_streaming.unwrap_or(false),
+        seed: typed.seed.unwrap_or(DEFAULT_SEED),
+    })
+}
+
+fn engine_settings(typed: &Settings) -> EngineSettings {
+    let default = EngineSettings::default();
+    EngineSettings {
+        max_batch_size: typed.max_batch_size,
+        max_num_tokens: typed.max_num_tokens,
+        max_queue_size: typed.max_queue_size,
+        capacity_policy: typed.capacity_policy.unwrap_or(default.capacity_policy),
+        chunking_policy: typed.chunking_policy.unwrap_or(default.chunking_policy),
+        chunked_context: !typed.no_chunked_context.unwrap_or(false),
+        kv_reuse: typed.kv_reuse.unwrap_or(default.kv_reuse),
+        kv_tokens: typed.kv_tokens,
+        perf_metrics: !typed.no_engine_stamps.unwrap_or(false),
+        threads: typed.threads,
+        quantization: typed.quantization.unwrap_or(default.quantization),
+        ..default
+    }
+}
+
+impl Resolved {
+    /// How much is asked at one load, defaults included.
+    ///
+    /// Where neither requests nor a duration are given: a closed loop gets four rounds and at least 40 requests, an
+    /// open loop 30 seconds, a batch 100 requests. That is a first look; published figures want more (see the marks
+    /// on percentiles).
+    pub fn size(&self, load: &Load) -> PlanSize {
+        let (requests, duration) = match (self.requests, self.duration, load) {
+            (None, None, Load::Closed { concurrency }) => {
+                (Some(concurrency.saturating_mul(4).max(40)), None)
+            }
+            (None, None, Load::Open { .. }) => (None, Some(DEFAULT_OPEN_LOOP_DURATION)),
+            (None, None, Load::Batch) => (Some(DEFAULT_BATCH_REQUESTS), None),
+            (requests, duration, _) => (requests, duration),
+        };
+        let warmup = self.warmup.unwrap_or(match load {
+            Load::Closed { concurrency } => (*concurrency).clamp(2, 32),
+            Load::Open { .. } | Load::Batch => 8,
+        });
+        PlanSize { requests, duration, warmup }
+    }
+
+    /// As it would have to be typed: every value that has one, so that the file runs again as it ran.
+    pub fn to_settings(&self) -> Settings {
+        let mut settings = Settings {
+            target: Some(self.target.clone()),
+            requests: self.requests,
+            duration: self.duration.map(Span),
+            warmup: self.warmup,
+            timeout: Some(Span(self.timeout)),
+            drain: Some(Span(self.drain)),
+            slo: self.slo_text.clone(),
+            out: Some(self.out.clone()),
+            no_deliveries: Some(!self.keep_deliveries),
+            quiet: Some(self.quiet),
+            ..Settings::default()
+        };
+        self.write_loads(&mut settings);
+        self.write_workload(&mut settings);
+        self.write_engine(&mut settings);
+        settings
+    }
+
+    fn write_loads(&self, settings: &mut Settings) {
+        for load in &self.loads {
+            match *load {
+                Load::Closed { concurrency } => {
+                    settings.concurrency.get_or_insert_default().push(concurrency);
+                }
+                Load::Batch => settings.batch = Some(true),
+                Load::Open { arrivals, rate, max_in_flight } => {
+                    settings.rate.get_or_insert_default().push(rate);
+                    settings.max_in_flight = max_in_flight;
+                    settings.arrivals = Some(match arrivals {
+                        Arrivals::Constant => ArrivalKind::Constant,
+                        Arrivals::Poisson => ArrivalKind::Poisson,
+                        Arrivals::Uniform => ArrivalKind::Uniform,
+                        Arrivals::Gamma { burstiness } => {
+                            settings.burstiness = Some(burstiness);
+                            ArrivalKind::Gamma
+                        }
+                    });
+                }
+            }
+        }
+    }
+
+    fn write_workload(&self, settings: &mut Settings) {
+        let workload = &self.workload;
+        settings.scenario = Some(workload.scenario.clone());
+        settings.prompts = Some(match workload.prompts {
+            PromptKind::Ids => PromptsAs::Ids,
+            PromptKind::Text => PromptsAs::Text,
+        });
+        settings.prefix_tokens = Some(workload.prefix_tokens);
+        settings.stop_at_eos = Some(!workload.output.ignore_eos);
+        settings.min_tokens = Some(workload.output.min_tokens);
+        settings.temperature = workload.sampling.temperature;
+        settings.top_p = workload.sampling.top_p;
+        settings.top_k = workload.sampling.top_k;
+        settings.no_streaming = Some(!workload.streaming);
+        settings.seed = Some(workload.seed);
+    }
+
+    fn write_engine(&self, settings: &mut Settings) {
+        let engine = &self.engine;
+        settings.max_batch_size = engine.max_batch_size;
+        settings.max_num_tokens = engine.max_num_tokens;
+        settings.max_queue_size = engine.max_queue_size;
+        settings.capacity_policy = Some(engine.capacity_policy);
+        settings.chunking_policy = Some(engine.chunking_policy);
+        settings.no_chunked_context = Some(!engine.chunked_context);
+        settings.kv_reuse = Some(engine.kv_reuse);
+        settings.kv_tokens = engine.kv_tokens;
+        settings.no_engine_stamps = Some(!engine.perf_metrics);
+        settings.threads = engine.threads;
+        settings.quantization = Some(engine.quantization);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(toml: &str) -> Settings {
+        toml::from_str(toml).expect("the test's own settings")
+    }
+
+    #[test]
+    fn contradictions_are_refused_by_name() {
+        for (settings, named) in [
+            ("concurrency = [1]\nrate = [2.0]", "--rate"),
+            ("concurrency = [1]\nbatch = true", "--batch"),
+            ("concurrency = [0]", "--concurrency"),
+            ("concurrency = []", "--concurrency"),
+            ("arrivals = 'poisson'", "--arrivals"),
+            ("max_in_flight = 3", "--max-in-flight"),
+            ("rate = [1.0]\nburstiness = 2.0", "--burstiness"),
+            ("rate = [1.0]\narrivals = 'gamma'", "--burstiness"),
+            ("requests = 0", "--requests"),
+            ("duration = '0s'", "--duration"),
+            ("threads = 0", "--threads"),
+        ] {
+            let error = resolve(&typed(settings)).expect_err(settings).to_string();
+            assert!(error.contains(named), "{settings}: {error}");
+        }
+    }
+
+    #[test]
+    fn nothing_typed_is_a_closed_loop_on_the_embedded_engine() {
+        let resolved = resolve(&Settings::default()).expect("defaults make sense");
+        assert_eq!(resolved.target, "local:dummy-nano");
+        assert_eq!(resolved.loads.len(), DEFAULT_CONCURRENCIES.len());
+        assert_eq!(resolved.size(&Load::Closed { concurrency: 32 }).requests, Some(128));
+    }
+
+    #[test]
+    fn what_is_written_into_a_run_directory_resolves_to_the_same_run() {
+        for settings in [
+            "",
+            "rate = [1.5, 2.0]\narrivals = 'gamma'\nburstiness = 0.5\nduration = '90s'",
+            "batch = true\nrequests = 7\nprompts = 'text'\nslo = 'ttft<2s,itl<40ms'",
+            "concurrency = [3]\nkv_reuse = true\ntemperature = 0.5\nthreads = 1\nno_streaming = true",
+        ] {
+            let resolved = resolve(&typed(settings)).expect(settings);
+            let written = toml::to_string(&resolved.to_settings()).expect("plain data");
+            let again = resolve(&typed(&written)).expect("what was written resolves");
+            assert_eq!(again, resolved, "{written}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_of_a_file_is_refused() {
+        assert!(toml::from_str::<Settings>("concurency = [1]").is_err());
+    }
+}

@@ -1,0 +1,112 @@
+//! `bareflight run`: measure, show, and end with a code that says what came of it.
+
+use std::io::Write;
+
+use anyhow::{Context, Result};
+
+use crate::cli::exit::Exit;
+use crate::cli::resolve::Resolved;
+use crate::clock::Nanos;
+use crate::experiment::artefacts;
+use crate::experiment::manifest::PointEntry;
+use crate::experiment::phase::Stage;
+use crate::experiment::preflight::{self, PreflightError};
+use crate::experiment::sweep::{self, ExperimentError, Watch};
+use crate::load::stop::Stop;
+use crate::metrics::Summary;
+use crate::record::run_directory::RunDirectory;
+use crate::report::progress::{Mode, Progress, Totals};
+use crate::report::{PointReport, table};
+use crate::target::{TargetError, TargetInfo};
+
+/// Runs everything that was resolved.
+///
+/// # Errors
+/// What stood in the way, with the exit code that it deserves.
+pub fn run(resolved: &Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
+    let ready = preflight::prepare(resolved)
+        .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
+    let stop = Stop::on_signals()
+        .context("Ctrl-C cannot be handled")
+        .map_err(|error| (Exit::Failure, error))?;
+    let mut screen = Screen::new(resolved.quiet);
+    let outcome = sweep::run(resolved, ready, &stop, &mut screen).map_err(|error| {
+        let exit = match error {
+            ExperimentError::Stage(_) => Exit::Preflight,
+            _ => Exit::Failure,
+        };
+        (exit, anyhow::Error::new(error))
+    })?;
+    let shown = artefacts::write_records(&outcome, resolved.keep_deliveries)
+        .and_then(|()| artefacts::write_reports(&outcome))
+        .map_err(|error| (Exit::Failure, anyhow::Error::new(error)))?;
+    print(&table::conclusion(&shown)).map_err(|error| (Exit::Failure, error))?;
+    for fault in &outcome.manifest.faults {
+        eprintln!("bareflight: {fault}");
+    }
+    Ok(Exit::of(&outcome))
+}
+
+/// Naming a target that does not exist is a slip of the keyboard, everything else is found on the way.
+fn preflight_exit(error: &PreflightError) -> Exit {
+    match error {
+        PreflightError::Target(TargetError::Unknown { .. }) => Exit::Usage,
+        _ => Exit::Preflight,
+    }
+}
+
+/// Results go to standard output; a reader that has closed it early is no failure of the run.
+///
+/// # Errors
+/// When standard output cannot be written for another reason.
+pub fn print(text: &str) -> Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("results cannot be printed"),
+    }
+}
+
+/// What a person sees while it goes on: progress on standard error, each point's table on standard output.
+struct Screen {
+    mode: Mode,
+    progress: Option<Progress>,
+}
+
+impl Screen {
+    fn new(quiet: bool) -> Self {
+        let mode = if quiet { Mode::Silent } else { Mode::detect() };
+        Self { mode, progress: None }
+    }
+}
+
+impl Watch for Screen {
+    fn begun(&mut self, target: &TargetInfo, directory: &RunDirectory) {
+        if self.mode != Mode::Silent {
+            let simulated = if target.simulated { " [SIMULATED]" } else { "" };
+            eprintln!("bareflight: {} ({}){simulated}", target.name, target.title);
+            eprintln!("bareflight: writing to {}", directory.path().display());
+        }
+    }
+
+    fn phase(&mut self, label: &str, shots: u64, duration: Option<Nanos>, stage: &Stage) {
+        let (live, gate) = stage.live();
+        let totals = Totals { requests: shots, duration };
+        self.progress =
+            Some(Progress::start(self.mode, label, totals, live, move || gate.in_flight()));
+    }
+
+    fn phase_over(&mut self) {
+        if let Some(progress) = self.progress.take() {
+            progress.finish();
+        }
+    }
+
+    fn measured(&mut self, entry: &PointEntry, summary: &Summary) {
+        let report = PointReport { label: entry.label.clone(), summary: summary.clone() };
+        let mut text = table::point(&report);
+        text.push('\n');
+        if let Err(error) = print(&text) {
+            eprintln!("bareflight: {error:#}");
+        }
+    }
+}

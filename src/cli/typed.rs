@@ -1,0 +1,276 @@
+//! What can be typed? Every flag, each also an environment variable and a key of the configuration file.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+use crate::cli::span::Span;
+use crate::target::settings::{CapacityPolicy, ChunkingPolicy, Quantization};
+use crate::workload::scenario::Scenario;
+
+const EXIT_CODES: &str = "Exit codes: 0 completed and valid · 1 runtime failure · 2 usage or configuration · \
+     3 preflight failed · 4 measurement invalid · 5 SLO missed · 6 regression · 130 interrupted";
+
+/// Measures what an LLM engine can do with nothing in the way, and what everything in the way costs.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Measure: play a plan of requests against a target and report
+    Run(RunArgs),
+    /// Resolve everything and run nothing: what would be measured, and where each value comes from
+    Plan(RunArgs),
+    /// Make the reports of a run directory again from its records
+    Report {
+        /// A run directory, as named by `run`
+        directory: PathBuf,
+    },
+    /// Print the JSON schema of `summary.json`
+    Schema,
+}
+
+/// Everything about a run.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Read settings from this TOML file; flags and environment variables win over it
+    #[arg(long, value_name = "FILE", env = "BAREFLIGHT_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// All that a configuration file can say too.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// Distribution of the gaps between arrivals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ArrivalKind {
+    /// Equal gaps.
+    Constant,
+    /// Exponential gaps.
+    Poisson,
+    /// Uniform gaps.
+    Uniform,
+    /// Gamma gaps; see `--burstiness`.
+    Gamma,
+}
+
+/// What prompts are drawn as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PromptsAs {
+    /// Random token ids.
+    Ids,
+    /// Words that re-tokenise to exactly the wanted count.
+    Text,
+}
+
+/// The same list for flags, environment and file; absent means not said.
+#[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub struct Settings {
+    /// What answers: `local:dummy-nano`, `local:MODEL_DIR`, `sim:PROFILE`, `null:`
+    #[arg(long, value_name = "KIND:NAME", env = "BAREFLIGHT_TARGET")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+
+    /// Closed loop: requests in flight, one run for each number
+    #[arg(
+        long,
+        value_name = "N,N,…",
+        value_delimiter = ',',
+        help_heading = "Load",
+        env = "BAREFLIGHT_CONCURRENCY"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Vec<u32>>,
+    /// Open loop: arrivals per second, one run for each number
+    #[arg(
+        long,
+        value_name = "R,R,…",
+        value_delimiter = ',',
+        help_heading = "Load",
+        env = "BAREFLIGHT_RATE"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Vec<f64>>,
+    /// All requests at once
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Load")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<bool>,
+    /// Open loop: how arrivals are spaced
+    #[arg(long, value_enum, help_heading = "Load", env = "BAREFLIGHT_ARRIVALS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arrivals: Option<ArrivalKind>,
+    /// Shape of gamma arrivals: 1 is Poisson, below 1 is burstier
+    #[arg(long, value_name = "SHAPE", help_heading = "Load")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub burstiness: Option<f64>,
+    /// Open loop: hold arrivals back while so many requests are in flight
+    #[arg(long, value_name = "N", help_heading = "Load")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_in_flight: Option<u32>,
+    /// Requests of each run; with `--duration`, whichever ends first
+    #[arg(long, short = 'n', value_name = "N", help_heading = "Load", env = "BAREFLIGHT_REQUESTS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests: Option<u32>,
+    /// How long each run sends requests, e.g. `60s`
+    #[arg(
+        long,
+        short = 'd',
+        value_name = "SPAN",
+        help_heading = "Load",
+        env = "BAREFLIGHT_DURATION"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration: Option<Span>,
+    /// Requests sent before each run and not counted
+    #[arg(long, value_name = "N", help_heading = "Load", env = "BAREFLIGHT_WARMUP")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warmup: Option<u32>,
+    /// Longest time of one request; it is then cancelled and counts as timed out
+    #[arg(long, value_name = "SPAN", help_heading = "Load")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Span>,
+    /// How long answers are awaited after the duration or Ctrl-C before what is open is cancelled
+    #[arg(long, value_name = "SPAN", help_heading = "Load")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain: Option<Span>,
+
+    /// Lengths in tokens: `D(in,out)` fixed, `N(mean,std)/(mean,std)` normal, `U(min,max)/(min,max)` uniform
+    #[arg(
+        long,
+        short = 's',
+        value_name = "SCENARIO",
+        help_heading = "Workload",
+        env = "BAREFLIGHT_SCENARIO"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scenario: Option<Scenario>,
+    /// Draw prompts as random token ids, or as text that re-tokenises to the same count
+    #[arg(long, value_enum, help_heading = "Workload")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompts: Option<PromptsAs>,
+    /// Tokens that every prompt begins with alike
+    #[arg(long, value_name = "N", help_heading = "Workload")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix_tokens: Option<u32>,
+    /// Let an end token end the output (by default every output has the asked length)
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Workload")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_at_eos: Option<bool>,
+    /// No end token before this many
+    #[arg(long, value_name = "N", help_heading = "Workload")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_tokens: Option<u32>,
+    /// Sampling temperature (default: greedy)
+    #[arg(long, value_name = "T", help_heading = "Workload")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f32>,
+    /// Sample from this cumulative probability
+    #[arg(long, value_name = "P", help_heading = "Workload")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f32>,
+    /// Sample from so many candidates
+    #[arg(long, value_name = "K", help_heading = "Workload")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_k: Option<u32>,
+    /// Deliver each output as a whole, at its end
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Workload")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_streaming: Option<bool>,
+    /// The one seed that lengths, prompts, arrivals and sampling follow from
+    #[arg(long, value_name = "N", help_heading = "Workload", env = "BAREFLIGHT_SEED")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Bounds that a good request meets, e.g. `ttft<2s,itl<40ms`
+    #[arg(long, value_name = "BOUNDS", help_heading = "Workload")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slo: Option<String>,
+
+    /// Requests in one batch, at most
+    #[arg(long, value_name = "N", help_heading = "Engine in this process")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_batch_size: Option<u32>,
+    /// Tokens in one iteration, at most
+    #[arg(long, value_name = "N", help_heading = "Engine in this process")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_num_tokens: Option<u32>,
+    /// Requests that may wait; more are refused
+    #[arg(long, value_name = "N", help_heading = "Engine in this process")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_queue_size: Option<u32>,
+    /// Who may run when KV-cache memory is short
+    #[arg(long, value_enum, help_heading = "Engine in this process")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity_policy: Option<CapacityPolicy>,
+    /// How prompts share the budget of one iteration
+    #[arg(long, value_enum, help_heading = "Engine in this process")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chunking_policy: Option<ChunkingPolicy>,
+    /// Never split a prompt over several iterations
+    #[arg(
+        long,
+        num_args = 0,
+        default_missing_value = "true",
+        help_heading = "Engine in this process"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_chunked_context: Option<bool>,
+    /// Reuse KV-cache blocks of equal prefixes (off, so that runs start cold)
+    #[arg(
+        long,
+        num_args = 0,
+        default_missing_value = "true",
+        help_heading = "Engine in this process"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kv_reuse: Option<bool>,
+    /// KV-cache capacity in tokens
+    #[arg(long, value_name = "N", help_heading = "Engine in this process")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kv_tokens: Option<u32>,
+    /// Do not ask the engine for its own stamps
+    #[arg(
+        long,
+        num_args = 0,
+        default_missing_value = "true",
+        help_heading = "Engine in this process"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_engine_stamps: Option<bool>,
+    /// Threads of the embedded engine (default: all cores but one)
+    #[arg(long, value_name = "N", help_heading = "Engine in this process")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<u32>,
+    /// Weights of the embedded engine
+    #[arg(long, value_enum, help_heading = "Engine in this process")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantization: Option<Quantization>,
+
+    /// Where run directories are made
+    #[arg(long, short = 'o', value_name = "DIR", help_heading = "Output", env = "BAREFLIGHT_OUT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub out: Option<PathBuf>,
+    /// Do not keep each delivery's stamp: smaller files, and reports cannot be made again
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Output")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_deliveries: Option<bool>,
+    /// Print results only, no progress
+    #[arg(
+        long,
+        short = 'q',
+        num_args = 0,
+        default_missing_value = "true",
+        help_heading = "Output"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quiet: Option<bool>,
+}

@@ -1,0 +1,80 @@
+//! What does the harness itself reach on this machine? L0: a target that replies at once, for a fraction of a second.
+
+use std::sync::Arc;
+
+use crate::clock::Nanos;
+use crate::experiment::phase::{Stage, StageError};
+use crate::load::Load;
+use crate::load::issuer::Pace;
+use crate::load::plan::{RequestId, Shot};
+use crate::load::stop::Stop;
+use crate::observe::health::NullRate;
+use crate::target::null::NullTarget;
+use crate::workload::DEFAULT_PRIORITY;
+use crate::workload::request::{OutputSpec, Prompt, RequestSpec, Sampling};
+
+/// How long each of the two calibrations may take.
+const SPAN: Nanos = Nanos::from_millis(150);
+const MOST_REQUESTS: u32 = 200_000;
+const CONCURRENCY: u32 = 64;
+/// Output length when tokens are what is counted: short enough that ends count too.
+const TOKENS: u32 = 256;
+
+/// Requests per second at one token each, and tokens per second at many.
+///
+/// # Errors
+/// When a thread cannot be started.
+pub fn null_rate() -> Result<NullRate, StageError> {
+    let (requests_per_s, _) = rates(1)?;
+    let (_, tokens_per_s) = rates(TOKENS)?;
+    Ok(NullRate { requests_per_s, tokens_per_s })
+}
+
+fn rates(tokens: u32) -> Result<(f64, f64), StageError> {
+    let shots = shots(tokens);
+    let target = Box::new(NullTarget::default());
+    let mut stage = Stage::open(target, shots.len(), CONCURRENCY as usize, Stop::never())?;
+    let pace = Pace {
+        load: Load::Closed { concurrency: CONCURRENCY },
+        duration: Some(SPAN),
+        timeout: Nanos::from_millis(10_000),
+        drain: Nanos::from_millis(1_000),
+    };
+    let (played, sealed) = stage.run(&shots, &pace, None);
+    stage.finish();
+    let seconds = (played.end - played.start).as_secs_f64().max(1e-9);
+    let completed = sealed.records.requests().iter().filter(|record| record.outcome.is_completed());
+    let (mut requests, mut output) = (0_u64, 0_u64);
+    for record in completed {
+        requests += 1;
+        output += u64::from(record.output_tokens);
+    }
+    Ok((requests as f64 / seconds, output as f64 / seconds))
+}
+
+fn shots(tokens: u32) -> Vec<Shot> {
+    let prompt = Prompt { ids: Arc::from([1_u32]), text: None };
+    let request = RequestSpec {
+        prompt,
+        output: OutputSpec { max_tokens: tokens, min_tokens: 0, ignore_eos: true },
+        sampling: Sampling::greedy(0),
+        streaming: true,
+        priority: DEFAULT_PRIORITY,
+    };
+    (0..MOST_REQUESTS / tokens.min(16))
+        .map(|id| Shot { id: RequestId(id), intended: None, request: request.clone() })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calibration_tells_rates_and_takes_less_than_a_second() {
+        let started = crate::clock::now();
+        let rate = null_rate().expect("threads start");
+        assert!(rate.requests_per_s > 100.0 && rate.tokens_per_s > rate.requests_per_s, "{rate:?}");
+        assert!(crate::clock::now() - started < Nanos::from_secs_f64(10.0));
+    }
+}

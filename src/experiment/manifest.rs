@@ -1,0 +1,104 @@
+//! What must be known to repeat an experiment, and to judge it? Written at its start and again at its end.
+
+use serde::{Deserialize, Serialize};
+
+use crate::metrics::RunFacts;
+use crate::metrics::summary::SCHEMA_VERSION;
+use crate::observe::health::{Health, NullRate};
+use crate::observe::host::{Build, Host};
+use crate::target::TargetInfo;
+
+/// How far an experiment has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It has begun. Found in a folder whose process is gone, it means that the process was killed.
+    Running,
+    /// Every point was measured.
+    Complete,
+    /// The user ended it early.
+    Interrupted,
+    /// The target failed as a whole.
+    Failed,
+}
+
+/// `manifest.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of the shape of the files.
+    pub schema_version: u32,
+    /// How far it has come.
+    pub state: State,
+    /// This program.
+    pub tool: Build,
+    /// As typed.
+    pub command_line: Vec<String>,
+    /// When it began, wall clock, UTC.
+    pub started: String,
+    /// When it ended.
+    pub ended: Option<String>,
+    /// The machine.
+    pub host: Host,
+    /// What answered.
+    pub target: TargetInfo,
+    /// A title for reports.
+    pub title: String,
+    /// The one seed.
+    pub seed: u64,
+    /// What the harness reaches on this machine (L0).
+    pub null_rate: Option<NullRate>,
+    /// One entry for each point that was begun.
+    pub points: Vec<PointEntry>,
+    /// What went wrong beside requests: a journal that could not be written, a target that did not close.
+    pub faults: Vec<String>,
+}
+
+/// What must be known of one point, beside its records.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PointEntry {
+    /// What tells it from the others.
+    pub label: String,
+    /// SHA-256 of what was asked and when.
+    pub plan_hash: String,
+    /// Requests sent before the measurement.
+    pub warmup_requests: u32,
+    /// Of these, completed.
+    pub warmup_completed: u32,
+    /// The plan was a supply for a given time and ran out before it.
+    pub ran_out: bool,
+    /// Events that came after their point was over.
+    pub late_events: u64,
+    /// What the summary needs beside the records.
+    pub facts: RunFacts,
+    /// What the machine did meanwhile.
+    pub health: Health,
+}
+
+impl Manifest {
+    /// At the start.
+    pub fn begin(target: TargetInfo, title: String, seed: u64) -> Self {
+        Self {
+            schema_version: SCHEMA_VERSION,
+            state: State::Running,
+            tool: Build::this(),
+            command_line: std::env::args().collect(),
+            started: crate::clock::utc_now().to_string(),
+            ended: None,
+            host: Host::read(),
+            target,
+            title,
+            seed,
+            null_rate: None,
+            points: Vec::new(),
+            faults: Vec::new(),
+        }
+    }
+
+    /// As text.
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self)
+            .expect("every key is a string, and a string in memory takes any length");
+        text.push('\n');
+        text
+    }
+}

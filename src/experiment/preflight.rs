@@ -1,0 +1,98 @@
+//! Can this be measured at all? Everything that can be found out before load is sent.
+
+use std::sync::Arc;
+
+use bareflight_engine::tokenizers::Tokenizer;
+
+use crate::cli::resolve::Resolved;
+use crate::load::plan::{Plan, PlanError, PlanStart, RequestId};
+use crate::target::by_name;
+use crate::target::{Target, TargetError};
+use crate::workload::PromptKind;
+use crate::workload::prompts::{PromptError, PromptSource};
+use crate::workload::tokenize::{Tokenize, TokenizeError};
+use crate::workload::vocabulary::Vocabulary;
+
+/// What stands in the way of a run.
+#[derive(Debug, thiserror::Error)]
+pub enum PreflightError {
+    /// The target.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The plan, as such or against the target's limits.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The prompts.
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
+    /// Text without a tokenizer.
+    #[error(
+        "`{0}` has no tokenizer that text prompts could be counted with: leave out `--prompts text`"
+    )]
+    NoTokenizer(String),
+}
+
+/// A described target and the plans of all points, checked against it.
+pub struct Ready {
+    /// What answers, not yet opened.
+    pub target: Box<dyn Target>,
+    /// One plan for each load.
+    pub plans: Vec<Plan>,
+}
+
+/// Ids below this are drawn where a target does not tell its vocabulary.
+const FALLBACK_VOCABULARY: u32 = 32_000;
+
+/// Describes the target, draws every plan, and holds the plans against the target's limits.
+///
+/// # Errors
+/// The first thing that is in the way, with its remedy.
+pub fn prepare(resolved: &Resolved) -> Result<Ready, PreflightError> {
+    let mut named = by_name::resolve(&resolved.target, &resolved.engine)?;
+    let limits = named.target.describe().limits;
+    let source = match resolved.workload.prompts {
+        PromptKind::Ids => {
+            let size = limits.vocab_size.unwrap_or(FALLBACK_VOCABULARY);
+            PromptSource::ids(Vocabulary::new(size, named.special_ids())?)
+        }
+        PromptKind::Text => {
+            let tokenizer = named
+                .tokenizer()?
+                .ok_or_else(|| PreflightError::NoTokenizer(resolved.target.clone()))?;
+            PromptSource::text(Arc::new(HfTokenizer(tokenizer)))?
+        }
+    };
+    let mut plans: Vec<Plan> = Vec::with_capacity(resolved.loads.len());
+    for (point, load) in resolved.loads.iter().enumerate() {
+        let first_id = plans.last().map_or(RequestId(0), Plan::next_id);
+        let start = PlanStart { point: point as u32, first_id };
+        let plan = Plan::draw(&resolved.workload, load, resolved.size(load), start, &source)?;
+        plan.check(&limits)?;
+        plans.push(plan);
+    }
+    Ok(Ready { target: named.target, plans })
+}
+
+/// A tokenizer in Hugging Face's format.
+struct HfTokenizer(Tokenizer);
+
+impl Tokenize for HfTokenizer {
+    fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizeError> {
+        let encoding =
+            self.0.encode(text, false).map_err(|error| TokenizeError(error.to_string()))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    fn decode(&self, ids: &[u32]) -> Result<String, TokenizeError> {
+        self.0.decode(ids, true).map_err(|error| TokenizeError(error.to_string()))
+    }
+
+    fn vocab_size(&self) -> u32 {
+        self.0.get_vocab_size(true) as u32
+    }
+
+    fn special_ids(&self) -> Vec<u32> {
+        let added = self.0.get_added_tokens_decoder();
+        added.into_iter().filter(|(_, token)| token.special).map(|(id, _)| id).collect()
+    }
+}

@@ -1,0 +1,145 @@
+//! Why can a plan not be drawn, or not be played on this target?
+
+use thiserror::Error;
+
+use super::RequestId;
+use super::draw::{MAX_PLAN_SHOTS, MAX_PLAN_TOKENS};
+use crate::workload::PromptKind;
+use crate::workload::prompts::PromptError;
+
+/// Why a plan cannot be drawn or played: found before any load is sent.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum PlanError {
+    /// Neither a number of requests nor a duration.
+    #[error("nothing says when the run ends: give --requests, --duration or both")]
+    NoEnd,
+    /// No measured request.
+    #[error("there is no request to measure: ask for at least 1")]
+    NoRequests,
+    /// A duration of nothing.
+    #[error("a duration of {0} s leaves no time to measure: give more than 0")]
+    NoTime(f64),
+    /// Nothing may be in flight.
+    #[error("a closed loop with concurrency 0 sends nothing: give at least 1")]
+    NoConcurrency,
+    /// Nothing may be in flight in an open loop.
+    #[error("a limit of 0 requests in flight sends nothing: give at least 1, or no limit")]
+    NoneInFlight,
+    /// A rate at which nothing arrives.
+    #[error("{0} arrivals per second is no rate: give a number above 0, up to 1e9")]
+    Rate(f64),
+    /// No gamma distribution has this shape.
+    #[error(
+        "a burstiness of {0} is no gamma shape: give 1 for Poisson, or a number from 0.001 to 1e6"
+    )]
+    Burstiness(f64),
+    /// A sampling temperature that means nothing.
+    #[error("a temperature of {0} means nothing: give a number above 0, or none for greedy")]
+    Temperature(f32),
+    /// A cumulative probability that is none.
+    #[error("a top-p of {0} is no probability: give a number above 0, at most 1")]
+    TopP(f32),
+    /// No candidate to sample from.
+    #[error("a top-k of 0 leaves no token to choose: give at least 1, or none")]
+    TopK,
+    /// The source does not make what the workload asks for.
+    #[error(
+        "the workload asks for {asked:?} prompts and the source makes {made:?}: give both the same kind"
+    )]
+    WrongSource {
+        /// What the workload asks for.
+        asked: PromptKind,
+        /// What the source makes.
+        made: PromptKind,
+    },
+    /// More requests than a plan may hold.
+    #[error(
+        "the plan would hold more than {MAX_PLAN_SHOTS} requests: lower the rate, the duration or the number of requests"
+    )]
+    TooManyShots,
+    /// More prompt tokens than a plan may hold.
+    #[error(
+        "the prompts of the plan would hold more than {MAX_PLAN_TOKENS} tokens: ask for fewer requests or shorter prompts"
+    )]
+    TooManyTokens,
+    /// Ids of requests are 32 bits wide.
+    #[error("the session needs more than 2^32 requests: split the experiment into several runs")]
+    OutOfIds,
+    /// The shared prefix could not be drawn.
+    #[error("no shared prefix: {0}")]
+    Prefix(#[source] PromptError),
+    /// A prompt could not be drawn.
+    #[error("request {}: {why}", request.0)]
+    Prompt {
+        /// Which one.
+        request: RequestId,
+        /// What was wrong.
+        #[source]
+        why: PromptError,
+    },
+    /// The minimum output is above the maximum.
+    #[error(
+        "request {} asks for at least {min} output tokens and at most {max}: lower the minimum, or raise the \
+         shortest output of the scenario", request.0
+    )]
+    MinAboveMax {
+        /// Which one.
+        request: RequestId,
+        /// Tokens asked for at least.
+        min: u32,
+        /// Tokens asked for at most.
+        max: u32,
+    },
+    /// A prompt that the target would refuse or cut.
+    #[error(
+        "request {} has a prompt of {tokens} tokens and the target takes {limit}: shorten the prompts of the \
+         scenario, or raise the target's limit", request.0
+    )]
+    PromptTooLong {
+        /// Which one.
+        request: RequestId,
+        /// Tokens of its prompt.
+        tokens: u32,
+        /// Tokens that the target takes.
+        limit: u32,
+    },
+    /// Prompt and output together do not fit, and the target would cut the output.
+    #[error(
+        "request {} needs {prompt} prompt and {output} output tokens and the target holds {limit} in a sequence: \
+         shorten prompts or outputs, or raise the target's limit", request.0
+    )]
+    SequenceTooLong {
+        /// Which one.
+        request: RequestId,
+        /// Tokens of its prompt.
+        prompt: u32,
+        /// Tokens asked for.
+        output: u32,
+        /// Tokens that the target holds.
+        limit: u32,
+    },
+    /// A token id that the model does not have.
+    #[error(
+        "request {} has token id {id} and the target knows only ids below {size}: draw prompts with the \
+         tokenizer or vocabulary size of this model", request.0
+    )]
+    OutsideVocabulary {
+        /// Which one.
+        request: RequestId,
+        /// The id.
+        id: u32,
+        /// The target's vocabulary size.
+        size: u32,
+    },
+    /// More at once than may wait.
+    #[error(
+        "the batch puts {shots} requests in the queue at once and the target lets {limit} wait: ask for fewer \
+         requests, use a closed loop, or raise the target's queue limit"
+    )]
+    BatchAboveQueue {
+        /// Requests at once.
+        shots: u32,
+        /// Requests that may wait.
+        limit: u32,
+    },
+}

@@ -1,0 +1,179 @@
+//! Latencies, worked by hand.
+
+use super::*;
+use crate::metrics::Percentile;
+use crate::record::request_record::EngineTimes;
+
+/// Due at 0, sent at 2; an empty chunk at 5, one token each at 10 and 20, two at 40, an empty chunk at 42.
+fn typical() -> Played {
+    let mut request = played(0, 2.0, &[(5.0, 0), (10.0, 1), (20.0, 1), (40.0, 2), (42.0, 0)]);
+    request.0.intended = Some(at(0.0));
+    request.0.ready = Some(at(0.5));
+    request
+}
+
+#[test]
+fn every_latency_of_one_request_is_what_its_formula_says() {
+    let summary = summary(vec![typical()]);
+    let mean = |quantity| mean(&summary, quantity);
+    assert_eq!(mean(Quantity::Ttft), Some(8.0));
+    assert_eq!(mean(Quantity::TtftIntended), Some(10.0));
+    assert_eq!(mean(Quantity::E2e), Some(40.0));
+    assert_eq!(mean(Quantity::E2eIntended), Some(42.0));
+    assert_eq!(mean(Quantity::Tpot), Some(10.0));
+    assert_eq!(mean(Quantity::Itl), Some(10.0));
+    assert_eq!(mean(Quantity::Icl), Some(15.0));
+    assert_eq!(mean(Quantity::Stall), Some(20.0));
+    assert_eq!(mean(Quantity::NormLatency), Some(10.5));
+    assert_eq!(mean(Quantity::PerUser), Some(100.0));
+    assert_eq!(mean(Quantity::OutputTokens), Some(4.0));
+    assert_eq!(mean(Quantity::PromptTokens), Some(100.0));
+    assert_eq!(mean(Quantity::ScheduleLag), Some(1.5));
+}
+
+#[test]
+fn engine_stamps_split_a_request_and_leave_the_overhead() {
+    let mut request = typical();
+    request.0.stamp_source = StampSource::Engine;
+    request.0.engine_times = Some(EngineTimes {
+        arrival: Some(at(3.0)),
+        first_scheduled: Some(at(4.0)),
+        first_token: Some(at(9.0)),
+        last_token: Some(at(38.0)),
+    });
+    let summary = summary(vec![request]);
+    let mean = |quantity| mean(&summary, quantity);
+    assert_eq!(mean(Quantity::Queue), Some(1.0));
+    assert_eq!(mean(Quantity::Prefill), Some(5.0));
+    assert_eq!(mean(Quantity::Decode), Some(29.0));
+    assert_eq!(mean(Quantity::OverheadTtft), Some(2.0));
+    assert_eq!(mean(Quantity::PullLag), Some(2.0));
+}
+
+#[test]
+fn a_run_without_engine_stamps_has_no_engine_side_latency_rather_than_zero() {
+    let summary = summary(vec![typical()]);
+    for quantity in [Quantity::Queue, Quantity::Prefill, Quantity::Decode, Quantity::OverheadTtft] {
+        assert_eq!(summary.distribution(quantity), None, "{quantity:?}");
+    }
+    assert_eq!(summary.distribution(Quantity::PullLag), None);
+}
+
+#[test]
+fn speculative_deliveries_count_once_for_each_token_and_show_their_gap_to_the_reader() {
+    // Gaps of 30 ms with three tokens each, then one gap of 50 ms with a single token.
+    let request = played(0, 0.0, &[(10.0, 1), (40.0, 3), (70.0, 3), (100.0, 3), (150.0, 1)]);
+    let summary = summary(vec![request]);
+    let itl = summary.distribution(Quantity::Itl).unwrap();
+    let icl = summary.distribution(Quantity::Icl).unwrap();
+    assert_eq!((itl.count, icl.count), (4, 4));
+    // Nine tokens at 10 ms and one at 50 ms.
+    assert_eq!(itl.mean, 14.0);
+    assert_eq!(itl.percentiles[&Percentile::P90].value, 10.0);
+    assert_eq!(itl.percentiles[&Percentile::P95].value, 50.0);
+    assert_eq!(icl.mean, 35.0);
+    assert_eq!(icl.percentiles[&Percentile::P50].value, 30.0);
+    assert_eq!(mean(&summary, Quantity::Tpot), Some(14.0));
+}
+
+#[test]
+fn tokens_that_arrive_together_in_the_first_delivery_do_not_make_tpot_faster() {
+    let summary = summary(vec![played(0, 0.0, &[(10.0, 3), (20.0, 1), (30.0, 1)])]);
+    assert_eq!(mean(&summary, Quantity::Tpot), Some(10.0));
+}
+
+#[test]
+fn an_output_of_one_token_has_a_ttft_and_no_tpot() {
+    let summary = summary(vec![played(0, 0.0, &[(10.0, 1), (12.0, 0)])]);
+    assert_eq!(mean(&summary, Quantity::Ttft), Some(10.0));
+    assert_eq!(mean(&summary, Quantity::E2e), Some(12.0));
+    for quantity in
+        [Quantity::Tpot, Quantity::Itl, Quantity::Icl, Quantity::Stall, Quantity::PerUser]
+    {
+        assert_eq!(summary.distribution(quantity), None, "{quantity:?}");
+    }
+    assert_eq!(summary.counts.without_tpot, 1);
+}
+
+#[test]
+fn without_streaming_nothing_that_needs_a_first_token_is_reported() {
+    let rows = vec![played(0, 0.0, &[(40.0, 4)])];
+    let mut facts = facts(closed(), 1_000.0, 1);
+    facts.streaming = false;
+    let summary = summary_of(rows, &facts);
+    for quantity in Quantity::ALL {
+        if quantity.definition().needs_streaming {
+            assert_eq!(summary.distribution(quantity), None, "{quantity:?}");
+        }
+    }
+    assert_eq!(mean(&summary, Quantity::E2e), Some(40.0));
+    assert_eq!(mean(&summary, Quantity::NormLatency), Some(10.0));
+}
+
+#[test]
+fn a_request_that_failed_keeps_its_place_in_the_counts_and_out_of_the_latencies() {
+    let slow = failed(played(1, 0.0, &[(900.0, 1)]));
+    let summary = summary(vec![typical(), slow]);
+    assert_eq!(mean(&summary, Quantity::Ttft), Some(8.0));
+    assert_eq!((summary.counts.completed, summary.counts.failed), (1, 1));
+    assert_eq!(summary.counts.failed_by_kind[&FailureKind::HttpServer], 1);
+    // How late it was sent says something of the harness, whatever became of it.
+    assert_eq!(summary.distribution(Quantity::ScheduleLag).unwrap().count, 2);
+}
+
+#[test]
+fn a_count_from_the_server_scales_what_its_chunks_were_taken_to_hold() {
+    // Three chunks counted as one token each; the server says six tokens.
+    let mut request = played(0, 0.0, &[(10.0, 1), (30.0, 1), (50.0, 1)]);
+    request.0.output_tokens = 6;
+    request.0.token_source = TokenSource::Usage;
+    let summary = summary(vec![request]);
+    assert_eq!(mean(&summary, Quantity::Itl), Some(10.0));
+    assert_eq!(mean(&summary, Quantity::Icl), Some(20.0));
+    assert_eq!(summary.counts.output_tokens_in_window, 6);
+    assert_eq!(summary.counts.token_count_differs, 1);
+}
+
+/// A target that answers in 10 ms, save for one stall of two seconds, asked every 100 ms with one request in flight.
+fn run_with_a_stall() -> Vec<Played> {
+    let mut free = 0.0_f64;
+    (0..600_u32)
+        .map(|id| {
+            let intended = f64::from(id) * 100.0;
+            let submit = intended.max(free);
+            let first = submit + if id == 300 { 2_000.0 } else { 8.0 };
+            free = first + 2.0;
+            let mut request = played(id, submit, &[(first, 1), (free, 1)]);
+            request.0.intended = Some(at(intended));
+            request
+        })
+        .collect()
+}
+
+#[test]
+fn intended_latency_sees_a_stall_that_submit_latency_hides() {
+    let load = Load::Open { arrivals: Arrivals::Constant, rate: 10.0, max_in_flight: Some(1) };
+    let summary = summary_of(run_with_a_stall(), &facts(load, 60_000.0, 600));
+    let p99 = |quantity| summary.percentile(quantity, Percentile::P99).unwrap().value;
+    assert_eq!(p99(Quantity::E2e), 10.0);
+    assert_eq!(p99(Quantity::Ttft), 8.0);
+    // The six worst of 600 waited from 2002 ms down; 90 ms less for each that followed.
+    assert_eq!(p99(Quantity::E2eIntended), 2_002.0 - 6.0 * 90.0);
+    assert!(p99(Quantity::TtftIntended) > 1_000.0);
+    assert_eq!(summary.headline_latency(), Quantity::E2eIntended);
+}
+
+#[test]
+fn dependence_is_taken_in_order_of_arrival() {
+    let at_speed = |id: u32, ms: f64| {
+        let from = f64::from(id) * 100.0;
+        played(id, from, &[(from + ms, 1)])
+    };
+    // Slow drift: neighbours are alike. The rows come in another order than they arrived.
+    let mut rows: Vec<_> = (0..100).map(|id| at_speed(id, 10.0 + f64::from(id))).collect();
+    rows.reverse();
+    rows.swap(3, 70);
+    let dependence = summary(rows).dependence.unwrap();
+    assert!(dependence.lag1_autocorrelation > 0.9, "{dependence:?}");
+    assert!(dependence.effective_requests < 10.0, "{dependence:?}");
+}

@@ -1,0 +1,153 @@
+//! Rates and counts, worked by hand.
+
+use super::*;
+use crate::metrics::Rate;
+
+/// Three requests around a window from 0 to 2 s.
+fn around_the_window() -> Vec<Played> {
+    vec![
+        // Began before: one token at −10 ms is outside, two inside.
+        played(0, -50.0, &[(-10.0, 1), (10.0, 1), (30.0, 1)]),
+        played(1, 100.0, &[(200.0, 1), (300.0, 3)]),
+        // Drained: one token inside; the window's end is no longer part of it.
+        played(2, 1_900.0, &[(1_950.0, 1), (2_000.0, 1), (2_100.0, 1)]),
+    ]
+}
+
+#[test]
+fn rates_count_what_lies_in_the_window_and_latencies_take_every_request() {
+    let mut facts = facts(closed(), 2_000.0, 3);
+    facts.gpus = 2;
+    let summary = summary_of(around_the_window(), &facts);
+    assert_eq!(summary.rate(Rate::OutputThroughput), Some(7.0 / 2.0));
+    assert_eq!(summary.rate(Rate::TotalThroughput), Some(207.0 / 2.0));
+    assert_eq!(summary.rate(Rate::RequestThroughput), Some(2.0 / 2.0));
+    assert_eq!(summary.rate(Rate::PerGpuOutput), Some(7.0 / 4.0));
+    assert_eq!(summary.rate(Rate::PerGpuTotal), Some(207.0 / 4.0));
+    assert_eq!(summary.distribution(Quantity::E2e).unwrap().count, 3);
+    assert_eq!((summary.counts.completed, summary.counts.completed_in_window), (3, 2));
+}
+
+#[test]
+fn without_gpus_or_bounds_the_rates_about_them_are_absent() {
+    let summary = summary(around_the_window());
+    for rate in [Rate::PerGpuOutput, Rate::PerGpuTotal, Rate::Goodput, Rate::GoodFraction] {
+        assert_eq!(summary.rate(rate), None, "{rate:?}");
+    }
+}
+
+#[test]
+fn tokens_of_unsuccessful_requests_were_produced_and_are_named() {
+    let summary = summary(vec![
+        played(0, 0.0, &[(10.0, 1), (20.0, 1)]),
+        failed(played(1, 0.0, &[(10.0, 3)])),
+        ended(played(2, 0.0, &[(10.0, 2)]), Outcome::Cancelled),
+    ]);
+    assert_eq!(summary.rate(Rate::OutputThroughput), Some(7.0));
+    assert_eq!(summary.counts.output_tokens_in_window, 7);
+    assert_eq!(summary.counts.unsuccessful_tokens_in_window, 5);
+    assert_eq!(summary.rate(Rate::RequestThroughput), Some(1.0));
+}
+
+#[test]
+fn goodput_needs_every_bound_and_its_share_is_of_all_that_was_attempted() {
+    let rows = vec![
+        played(0, 0.0, &[(10.0, 1), (30.0, 1)]),
+        // First token too late.
+        played(1, 0.0, &[(80.0, 1), (90.0, 1)]),
+        // Too slow after it.
+        played(2, 0.0, &[(10.0, 1), (60.0, 1)]),
+        // Good, and drained after the window.
+        played(3, 980.0, &[(990.0, 1), (1_010.0, 1)]),
+        // One token at the bound itself: met, and no gap that could be too long.
+        played(4, 0.0, &[(50.0, 1)]),
+        failed(played(5, 0.0, &[(10.0, 1), (20.0, 1)])),
+        ended(played(6, 0.0, &[(10.0, 1)]), Outcome::TimedOut),
+        unsent(7, NotSentReason::Missed),
+        unsent(8, NotSentReason::NotReached),
+        unsent(9, NotSentReason::Interrupted),
+    ];
+    let mut facts = facts(closed(), 1_000.0, rows.len());
+    facts.slos = "ttft<50ms,itl<20ms".parse().unwrap();
+    let summary = summary_of(rows, &facts);
+    assert_eq!(summary.counts.attempted, 8);
+    assert_eq!(summary.rate(Rate::Goodput), Some(2.0));
+    assert_eq!(summary.rate(Rate::GoodFraction), Some(3.0 / 8.0));
+    let met: Vec<_> = summary.slos.iter().map(|slo| (slo.met, slo.met_fraction)).collect();
+    assert_eq!(met, [(Some(4), Some(0.5)), (Some(4), Some(0.5))]);
+}
+
+#[test]
+fn a_bound_on_a_latency_that_the_run_does_not_have_gives_no_goodput() {
+    let mut facts = facts(closed(), 1_000.0, 1);
+    facts.streaming = false;
+    facts.slos = "ttft<50ms,e2e<1s".parse().unwrap();
+    let summary = summary_of(vec![played(0, 0.0, &[(10.0, 4)])], &facts);
+    assert_eq!((summary.slos[0].met, summary.slos[1].met), (None, Some(1)));
+    assert_eq!(summary.rate(Rate::Goodput), None);
+    assert_eq!(summary.rate(Rate::GoodFraction), None);
+}
+
+#[test]
+fn where_all_failed_rates_are_truly_zero_and_latencies_absent() {
+    let rows = (0..20).map(|id| failed(played(id, 0.0, &[]))).map(|mut row| {
+        row.0.end = Some(at(5.0));
+        row
+    });
+    let mut facts = facts(closed(), 1_000.0, 20);
+    facts.slos = "e2e<1s".parse().unwrap();
+    let summary = summary_of(rows.collect(), &facts);
+    assert_eq!(summary.rate(Rate::OutputThroughput), Some(0.0));
+    assert_eq!(summary.rate(Rate::GoodFraction), Some(0.0));
+    assert_eq!(summary.distribution(Quantity::E2e), None);
+    assert_eq!(summary.dependence, None);
+}
+
+#[test]
+fn a_run_without_requests_or_without_a_window_has_no_number_that_is_made_up() {
+    let summary = summary_of(Vec::new(), &facts(closed(), 0.0, 0));
+    assert!(summary.rates.values().all(Option::is_none));
+    assert!(summary.distributions.values().all(Option::is_none));
+    assert_eq!((summary.window_s, summary.over_time.slices.len()), (None, 0));
+    let backwards = summary_of(around_the_window(), &facts(closed(), -5.0, 3));
+    assert!(backwards.rates.values().all(Option::is_none));
+}
+
+#[test]
+fn deliveries_that_were_not_kept_leave_gaps_and_throughput_absent() {
+    let mut streamed = played(0, 0.0, &[(10.0, 1), (20.0, 1), (40.0, 1)]);
+    streamed.1.clear();
+    let summary = summary(vec![streamed, played(1, 0.0, &[(10.0, 1), (20.0, 1)])]);
+    assert_eq!(summary.counts.deliveries_missing, 1);
+    for quantity in [Quantity::Itl, Quantity::Icl, Quantity::Stall] {
+        assert_eq!(summary.distribution(quantity), None, "{quantity:?}");
+    }
+    assert_eq!(summary.rate(Rate::OutputThroughput), None);
+    assert!(summary.over_time.slices.iter().all(|slice| slice.output_tokens_per_s.is_none()));
+    // What needs the record alone is still there.
+    assert_eq!(summary.distribution(Quantity::Tpot).unwrap().count, 2);
+}
+
+#[test]
+fn a_single_delivery_is_known_from_the_record_alone() {
+    let mut whole = played(0, 0.0, &[(10.0, 4)]);
+    whole.1.clear();
+    assert_eq!(summary(vec![whole]).rate(Rate::OutputThroughput), Some(4.0));
+}
+
+#[test]
+fn slices_add_up_to_the_run() {
+    // Two slices of 50 ms each way: in flight from 25 ms to 125 ms, one token at 75 and one at 125.
+    let rows = vec![played(0, 25.0, &[(75.0, 1), (125.0, 1)])];
+    let summary = summary_of(rows, &facts(closed(), 1_000.0, 1));
+    let slices = &summary.over_time.slices;
+    assert_eq!((summary.over_time.slice_s, slices.len()), (0.05, 20));
+    let in_flight: Vec<f64> = slices[..4].iter().map(|slice| slice.in_flight).collect();
+    assert_eq!(in_flight, [0.5, 1.0, 0.5, 0.0]);
+    assert_eq!(slices[1].ttft_p50_ms, Some(50.0));
+    assert_eq!(slices[0].ttft_p50_ms, None);
+    let tokens: f64 =
+        slices.iter().map(|slice| slice.output_tokens_per_s.unwrap() * slice.length_s).sum();
+    assert!((tokens - 2.0).abs() < 1e-9);
+    assert_eq!(slices[2].requests_per_s, 20.0);
+}

@@ -1,0 +1,255 @@
+//! Every way in which the harness could have been the bottleneck, and the check that says so.
+
+use super::*;
+use crate::metrics::summary::{Check, CheckId, Mark, Status, Verdict};
+use crate::record::request_record::EngineTimes;
+
+fn check_of(summary: &Summary, id: CheckId) -> &Check {
+    summary.checks.iter().find(|check| check.id == id).unwrap()
+}
+
+/// A steady open-loop run of 60 requests over 6 s, each 20 ms long.
+fn steady() -> Vec<Played> {
+    (0..60)
+        .map(|id| {
+            let from = f64::from(id) * 100.0 + 1.0;
+            played(id, from, &[(from + 10.0, 1), (from + 20.0, 1)])
+        })
+        .collect()
+}
+
+fn checked(rows: Vec<Played>, health: &Health, change: impl Fn(&mut RunFacts)) -> Summary {
+    let mut facts = facts(open(10.0), 6_000.0, rows.len());
+    change(&mut facts);
+    summarise(&Records::new(rows), &facts, health)
+}
+
+fn status(rows: Vec<Played>, health: &Health, id: CheckId) -> Status {
+    check_of(&checked(rows, health, |_| ()), id).status
+}
+
+#[test]
+fn a_sound_run_is_valid_and_every_check_speaks() {
+    let summary = checked(steady(), &healthy(), |_| ());
+    assert_eq!(summary.verdict, Verdict::Valid, "{:#?}", summary.checks);
+    let ids: Vec<CheckId> = summary.checks.iter().map(|check| check.id).collect();
+    assert_eq!(ids, CheckId::ALL);
+    for check in &summary.checks {
+        assert!(!check.sentence.is_empty() && !check.sentence.ends_with('.'), "{check:?}");
+        assert_eq!(check.remedy, None, "{check:?}");
+    }
+}
+
+/// The steady run with one in fifty requests sent so late.
+fn late_by(ms: f64) -> Vec<Played> {
+    let mut rows = steady();
+    for row in rows.iter_mut().step_by(50) {
+        row.0.submit = Some(row.0.submit.unwrap() + Nanos((ms * 1e6) as i64));
+    }
+    rows
+}
+
+#[test]
+fn requests_sent_late_make_an_open_loop_invalid() {
+    let lag = |ms| status(late_by(ms), &healthy(), CheckId::ScheduleLag);
+    assert_eq!(lag(1.1), Status::Fail);
+    assert_eq!(lag(1.0), Status::Pass);
+}
+
+#[test]
+fn a_lag_of_one_percent_of_the_median_ttft_is_forgiven() {
+    let mut rows = late_by(4.0);
+    for (record, arrivals) in &mut rows {
+        let later = Nanos::from_millis(490);
+        for stamp in [&mut record.first_token, &mut record.last_token, &mut record.end] {
+            *stamp = stamp.map(|at| at + later);
+        }
+        for arrival in arrivals {
+            arrival.at = arrival.at + later;
+        }
+    }
+    let summary = checked(rows, &healthy(), |_| ());
+    let check = check_of(&summary, CheckId::ScheduleLag);
+    assert_eq!((check.status, check.limit), (Status::Pass, Some(5.0)));
+}
+
+#[test]
+fn outside_an_open_loop_the_schedule_lag_is_shown_and_not_judged() {
+    let summary = checked(late_by(50.0), &healthy(), |facts| facts.load = closed());
+    assert_eq!(check_of(&summary, CheckId::ScheduleLag).status, Status::NotApplicable);
+    assert_eq!(summary.distribution(Quantity::ScheduleLag).unwrap().max, 50.0);
+}
+
+#[test]
+fn under_a_cap_the_lag_counts_from_when_the_cap_let_a_request_go_and_says_so() {
+    let mut rows = steady();
+    for row in &mut rows {
+        row.0.intended = row.0.intended.map(|at| at - Nanos::from_millis(300));
+    }
+    let capped = |facts: &mut RunFacts| {
+        facts.load = Load::Open { arrivals: Arrivals::Poisson, rate: 10.0, max_in_flight: Some(1) };
+    };
+    let summary = checked(rows, &healthy(), capped);
+    let check = check_of(&summary, CheckId::ScheduleLag);
+    assert_eq!(check.status, Status::Pass);
+    assert!(check.sentence.contains("cap on requests in flight"), "{}", check.sentence);
+}
+
+#[test]
+fn a_request_that_was_due_and_not_sent_makes_a_run_invalid() {
+    let with = |reason| {
+        let mut rows = steady();
+        rows.push(unsent(60, reason));
+        status(rows, &healthy(), CheckId::NotSent)
+    };
+    assert_eq!(with(NotSentReason::Missed), Status::Fail);
+    assert_eq!(with(NotSentReason::NotReached), Status::Pass);
+    assert_eq!(with(NotSentReason::Interrupted), Status::Pass);
+}
+
+#[test]
+fn a_late_look_at_the_kernels_stamp_is_a_warning() {
+    let seen = |lag_ns: u32| {
+        let mut rows = steady();
+        for row in &mut rows {
+            row.0.stamp_source = StampSource::Kernel;
+            row.0.max_pull_lag_ns = lag_ns;
+        }
+        status(rows, &healthy(), CheckId::PullLag)
+    };
+    assert_eq!(seen(200_001), Status::Warn);
+    assert_eq!(seen(200_000), Status::Pass);
+    assert_eq!(status(steady(), &healthy(), CheckId::PullLag), Status::NotApplicable);
+}
+
+#[test]
+fn headroom_is_judged_by_whichever_is_scarcer() {
+    let headroom = |requests_per_s, tokens_per_s| {
+        let null_rate = Some(NullRate { requests_per_s, tokens_per_s });
+        status(steady(), &Health { null_rate, ..Health::default() }, CheckId::Headroom)
+    };
+    // The schedule asks for 10 requests/s of 4 tokens each.
+    assert_eq!(headroom(50.0, 1e9), Status::Pass);
+    assert_eq!(headroom(49.0, 1e9), Status::Warn);
+    assert_eq!(headroom(19.0, 1e9), Status::Fail);
+    assert_eq!(headroom(1e9, 200.0), Status::Pass);
+    assert_eq!(headroom(1e9, 79.0), Status::Fail);
+    assert_eq!(status(steady(), &Health::default(), CheckId::Headroom), Status::Warn);
+}
+
+#[test]
+fn the_null_target_is_marked_and_has_no_headroom_to_prove() {
+    let null = |facts: &mut RunFacts| "null".clone_into(&mut facts.target.kind);
+    let summary = checked(steady(), &Health::default(), null);
+    assert_eq!(check_of(&summary, CheckId::Headroom).status, Status::NotApplicable);
+    assert_eq!((summary.verdict, summary.marks), (Verdict::Valid, vec![Mark::NullTarget]));
+}
+
+#[test]
+fn a_dropped_event_makes_a_run_invalid() {
+    let health = Health { dropped_events: 1, ..healthy() };
+    assert_eq!(status(steady(), &health, CheckId::Recorder), Status::Fail);
+}
+
+#[test]
+fn requests_that_do_not_add_up_make_a_run_invalid() {
+    let accounting = |rows, health: &Health| status(rows, health, CheckId::Accounting);
+    assert_eq!(accounting(steady(), &healthy()), Status::Pass);
+    assert_eq!(accounting(steady(), &Health { stray_ends: 1, ..healthy() }), Status::Fail);
+    let lost = checked(steady(), &healthy(), |facts| facts.planned = 61);
+    assert_eq!(check_of(&lost, CheckId::Accounting).status, Status::Fail);
+    let broken = |break_it: fn(&mut RequestRecord)| {
+        let mut rows = steady();
+        break_it(&mut rows[7].0);
+        accounting(rows, &healthy())
+    };
+    assert_eq!(broken(|record| record.id = RequestId(8)), Status::Fail);
+    assert_eq!(broken(|record| record.end = None), Status::Fail);
+    assert_eq!(broken(|record| record.end = record.submit), Status::Fail);
+    assert_eq!(
+        broken(|record| record.outcome = Outcome::NotSent(NotSentReason::Missed)),
+        Status::Fail
+    );
+    let mut backwards = steady();
+    backwards[7].1.swap(0, 1);
+    assert_eq!(accounting(backwards, &healthy()), Status::Fail);
+}
+
+#[test]
+fn an_overhead_below_nothing_means_broken_clocks() {
+    let with_engine_ttft = |ns: i64| {
+        let mut rows = steady();
+        let record = &mut rows[7].0;
+        let arrival = record.submit.unwrap();
+        record.engine_times = Some(EngineTimes {
+            arrival: Some(arrival),
+            first_scheduled: Some(arrival),
+            first_token: Some(arrival + Nanos(ns)),
+            last_token: None,
+        });
+        status(rows, &healthy(), CheckId::Clocks)
+    };
+    assert_eq!(with_engine_ttft(10_002_000), Status::Fail);
+    assert_eq!(with_engine_ttft(10_000_900), Status::Pass);
+    assert_eq!(with_engine_ttft(9_000_000), Status::Pass);
+}
+
+#[test]
+fn a_target_that_falls_behind_is_not_steady() {
+    // Each answer takes 5 ms longer than the one before, and they pile up.
+    let rows = (0..200).map(|id| {
+        let from = f64::from(id) * 30.0 + 1.0;
+        let first = from + 10.0 + 5.0 * f64::from(id);
+        played(id, from, &[(first, 1), (first + 5.0, 1)])
+    });
+    let summary = checked(rows.collect(), &healthy(), |_| ());
+    let check = check_of(&summary, CheckId::Stability);
+    assert_eq!(check.status, Status::Warn);
+    assert!(check.sentence.contains("TTFT and the number in flight rose"), "{}", check.sentence);
+    assert_eq!(summary.verdict, Verdict::ValidWithWarnings);
+}
+
+#[test]
+fn too_few_requests_say_nothing_of_steadiness() {
+    let few = steady().into_iter().step_by(3).collect();
+    assert_eq!(status(few, &healthy(), CheckId::Stability), Status::NotApplicable);
+}
+
+#[test]
+fn a_machine_in_the_way_is_a_warning_and_one_that_does_not_tell_is_none() {
+    type Worsen = fn(&mut Health);
+    let cases: [(CheckId, Worsen); 4] = [
+        (CheckId::HostThrottling, |health| health.cgroup_throttled = Some(1)),
+        (CheckId::HostSteal, |health| health.steal = Some(0.02)),
+        (CheckId::HostSwitches, |health| health.involuntary_switches = Some(61)),
+        (CheckId::HostCpu, |health| health.harness_cpu = Some(0.6)),
+    ];
+    for (id, worsen) in cases {
+        let mut health = healthy();
+        assert_eq!(status(steady(), &health, id), Status::NotApplicable, "{id:?}");
+        worsen(&mut health);
+        let summary = checked(steady(), &health, |_| ());
+        assert_eq!(check_of(&summary, id).status, Status::Warn, "{id:?}");
+        assert!(check_of(&summary, id).remedy.is_some());
+        assert_eq!(summary.verdict, Verdict::ValidWithWarnings);
+    }
+    let calm = Health {
+        cgroup_throttled: Some(0),
+        steal: Some(0.0),
+        involuntary_switches: Some(60),
+        harness_cpu: Some(0.5),
+        ..healthy()
+    };
+    assert_eq!(checked(steady(), &calm, |_| ()).verdict, Verdict::Valid);
+}
+
+#[test]
+fn marks_say_what_a_run_is_without_calling_it_invalid() {
+    let summary = checked(steady(), &healthy(), |facts| {
+        facts.complete = false;
+        facts.target.simulated = true;
+        facts.target.dummy_weights = true;
+    });
+    assert_eq!(summary.verdict, Verdict::Valid);
+    assert_eq!(summary.marks, [Mark::Incomplete, Mark::Simulated, Mark::DummyWeights]);
+}

@@ -1,0 +1,216 @@
+//! Who turns events into records? One thread, off the path of the requests, that owns them all.
+//!
+//! The recorder looks into the rings about every millisecond. Between phases it is told which shots to expect
+//! (`begin`) and asked for what became of them (`seal`); both are commands over a channel, so that no state is
+//! shared with the threads that measure.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::thread::JoinHandle;
+
+use crate::clock::{self, MonoNs, Nanos};
+use crate::load::gate::Gate;
+use crate::record::book::{Book, Planned};
+use crate::record::event::Event;
+use crate::record::live::Live;
+use crate::record::request_record::{Records, RequestRecord};
+use crate::record::sink::{Aside, Sink};
+
+/// Takes each record as its request ends, so that it is on disk whatever happens next.
+pub trait Journal: Send {
+    /// A request has ended.
+    ///
+    /// # Errors
+    /// When the record cannot be written; the journal is then not asked again.
+    fn row(&mut self, record: &RequestRecord) -> io::Result<()>;
+
+    /// Nothing is going on: what was buffered may go out.
+    ///
+    /// # Errors
+    /// As [`Self::row`].
+    fn settle(&mut self) -> io::Result<()>;
+}
+
+/// How often rings are looked at when nothing comes, and snapshots are published.
+const IDLE: Nanos = Nanos::from_micros(1_000);
+const PUBLISH_EVERY: Nanos = Nanos::from_millis(200);
+
+enum Command {
+    Begin(Vec<Planned>, Option<Box<dyn Journal>>),
+    Seal(Sender<Sealed>),
+}
+
+/// What became of the shots of one phase.
+#[derive(Debug)]
+pub struct Sealed {
+    /// One record per planned shot.
+    pub records: Records,
+    /// Events of requests that belonged to no shot of the phase: late answers of an earlier one.
+    pub late_events: u64,
+    /// The first failure of the journal, if it failed: the records in memory are complete all the same.
+    pub journal_error: Option<io::Error>,
+    /// CPU time that the recorder has used so far.
+    pub recorder_cpu: Nanos,
+}
+
+/// The recorder's handle. Dropping it ends the thread.
+#[derive(Debug)]
+pub struct Recorder {
+    commands: Option<Sender<Command>>,
+    thread: Option<JoinHandle<()>>,
+    aside: Sender<Aside>,
+    dropped: Arc<AtomicU64>,
+    live: Arc<Live>,
+}
+
+impl Recorder {
+    /// Starts the recorder's thread.
+    ///
+    /// # Errors
+    /// When the system cannot start a thread.
+    pub fn start() -> io::Result<Self> {
+        let (commands, inbox) = channel();
+        let (aside, asides) = channel();
+        let live = Arc::new(Live::default());
+        let published = Arc::clone(&live);
+        let thread = std::thread::Builder::new()
+            .name("bf-recorder".into())
+            .spawn(move || Worker::new(asides, published).run(&inbox))?;
+        Ok(Self {
+            commands: Some(commands),
+            thread: Some(thread),
+            aside,
+            dropped: Arc::default(),
+            live,
+        })
+    }
+
+    /// A sink for a thread that sees events. The first one made is the issuer's.
+    pub fn sink(&self, gate: &Arc<Gate>) -> Sink {
+        Sink::new(Arc::clone(gate), self.aside.clone(), Arc::clone(&self.dropped))
+    }
+
+    /// The snapshot of the phase that is running.
+    pub fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.live)
+    }
+
+    /// Events that found a ring full, so far.
+    pub fn dropped_events(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Tells which shots to expect. Call before the first of them is submitted.
+    pub fn begin(&self, shots: Vec<Planned>, journal: Option<Box<dyn Journal>>) {
+        self.command(Command::Begin(shots, journal));
+    }
+
+    /// Takes the records of the phase. Call when every request has ended or been given up.
+    ///
+    /// # Panics
+    /// If the recorder's thread has panicked, which is a bug.
+    pub fn seal(&self) -> Sealed {
+        let (reply, answer) = channel();
+        self.command(Command::Seal(reply));
+        answer.recv().expect("the recorder answers until its handle is dropped")
+    }
+
+    fn command(&self, command: Command) {
+        self.commands
+            .as_ref()
+            .expect("commands are taken only on drop")
+            .send(command)
+            .expect("the recorder listens until its handle is dropped");
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        drop(self.commands.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            // A panic of the recorder has already been printed by its own thread; a drop may not add a second.
+        }
+    }
+}
+
+struct Worker {
+    asides: Receiver<Aside>,
+    rings: Vec<rtrb::Consumer<Event>>,
+    /// How much lies in each ring at the moment of a look.
+    ready: Vec<usize>,
+    book: Book,
+    live: Arc<Live>,
+}
+
+impl Worker {
+    fn new(asides: Receiver<Aside>, live: Arc<Live>) -> Self {
+        Self { asides, rings: Vec::new(), ready: Vec::new(), book: Book::default(), live }
+    }
+
+    fn run(mut self, inbox: &Receiver<Command>) {
+        let mut publish_at = MonoNs(0);
+        loop {
+            let seen = self.drain();
+            match inbox.try_recv() {
+                Ok(Command::Begin(shots, journal)) => self.book = Book::open(shots, journal),
+                Ok(Command::Seal(reply)) => self.seal(&reply),
+                Err(TryRecvError::Disconnected) => return,
+                Err(TryRecvError::Empty) if seen == 0 => {
+                    self.book.settle();
+                    clock::sleep(IDLE);
+                }
+                Err(TryRecvError::Empty) => {}
+            }
+            let now = clock::now();
+            if now >= publish_at {
+                self.live.publish(self.book.snapshot());
+                publish_at = now + PUBLISH_EVERY;
+            }
+        }
+    }
+
+    /// Takes in all that is there; returns how many events that were.
+    ///
+    /// Cause comes before effect: the issuer's ring is the first and is counted last, so every end among the
+    /// counted events finds its submission; asides are read after the count, so it finds its words too.
+    fn drain(&mut self) -> usize {
+        let Self { asides, rings, ready, book, .. } = self;
+        ready.clear();
+        ready.extend(rings.iter().rev().map(rtrb::Consumer::slots));
+        ready.reverse();
+        while let Ok(aside) = asides.try_recv() {
+            match aside {
+                Aside::Ring(ring) => rings.push(ring),
+                Aside::Words(id, words) => book.words(id, words),
+                Aside::TokenCount(id, tokens, source) => book.token_count(id, tokens, source),
+                Aside::Stamps(source) => book.stamps_come_from(source),
+                Aside::Tokens(source) => book.tokens_come_from(source),
+            }
+        }
+        for (ring, ready) in rings.iter_mut().zip(ready.iter()) {
+            let chunk =
+                ring.read_chunk(*ready).expect("the slots were just counted by their only reader");
+            let (front, back) = chunk.as_slices();
+            for event in front.iter().chain(back) {
+                book.note(event);
+            }
+            chunk.commit_all();
+        }
+        ready.iter().sum()
+    }
+
+    fn seal(&mut self, reply: &Sender<Sealed>) {
+        // Twice, since a ring that is announced in one look is read in the next.
+        self.drain();
+        while self.drain() > 0 {}
+        let book = std::mem::take(&mut self.book);
+        self.live.publish(book.snapshot());
+        let sealed = book.close(clock::thread_cpu());
+        // Whoever asked may be gone after an error of its own; the records then have no reader.
+        let _asker_is_gone = reply.send(sealed);
+    }
+}

@@ -1,0 +1,66 @@
+//! Which target does a `--target` name mean?
+
+use bareflight_engine::tokenizers::Tokenizer;
+
+use crate::target::local::LocalTarget;
+use crate::target::null::NullTarget;
+use crate::target::settings::EngineSettings;
+use crate::target::sim::SimTarget;
+use crate::target::{Target, TargetError};
+
+/// What can be typed after `--target`.
+pub const KINDS: &str = "`local:dummy-nano` or `local:MODEL_DIR` (embedded CPU engine), \
+     `sim:PROFILE` (simulated executor, e.g. `sim:h200-llama3-8b-fp8`), or `null:` (the harness's own floor)";
+
+/// A described target, and what it knows of its tokens.
+pub struct Named {
+    /// What answers, not yet opened.
+    pub target: Box<dyn Target>,
+    special_ids: Vec<u32>,
+    tokenizer: Option<Box<dyn FnOnce() -> Result<Tokenizer, TargetError>>>,
+}
+
+impl Named {
+    fn without_tokenizer(target: impl Target + 'static, special_ids: Vec<u32>) -> Self {
+        Self { target: Box::new(target), special_ids, tokenizer: None }
+    }
+
+    /// Ids with a meaning of their own, which random prompts leave out.
+    pub fn special_ids(&self) -> impl Iterator<Item = u32> + use<> {
+        self.special_ids.clone().into_iter()
+    }
+
+    /// Reads the tokenizer; `None` where the target has none.
+    ///
+    /// # Errors
+    /// When there is one that cannot be read.
+    pub fn tokenizer(&mut self) -> Result<Option<Tokenizer>, TargetError> {
+        self.tokenizer.take().map(|read| read()).transpose()
+    }
+}
+
+/// The target of that name, described but not opened.
+///
+/// # Errors
+/// When the name means nothing, or what it names cannot be used.
+pub fn resolve(name: &str, settings: &EngineSettings) -> Result<Named, TargetError> {
+    let unknown =
+        || TargetError::Unknown { given: name.to_owned(), remedy: format!("use {KINDS}") };
+    let (kind, rest) = name.split_once(':').ok_or_else(unknown)?;
+    match kind {
+        "null" if rest.is_empty() => {
+            Ok(Named::without_tokenizer(NullTarget::default(), Vec::new()))
+        }
+        "sim" if !rest.is_empty() => {
+            let target = SimTarget::new(rest, settings.clone())?;
+            Ok(Named::without_tokenizer(target, vec![SimTarget::END_ID]))
+        }
+        "local" if !rest.is_empty() => {
+            let target = LocalTarget::new(rest, settings)?;
+            let special_ids = target.end_ids().to_vec();
+            let tokenizer = target.tokenizer_reader();
+            Ok(Named { target: Box::new(target), special_ids, tokenizer: Some(tokenizer) })
+        }
+        _ => Err(unknown()),
+    }
+}

@@ -1,0 +1,287 @@
+//! HOT PATH. How do an executor's deliveries become events? The poller thread, the same for every executor library.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use crate::clock::MonoNs;
+use crate::ffi::engine::{Batch, Delivery, Engine, Poller, Rejection, RejectionKind, RequestHead};
+use crate::load::plan::{RequestId, Shot};
+use crate::record::event::{Ending, TokenHash};
+use crate::record::request_record::{EngineTimes, EngineUse, FinishReason};
+use crate::record::sink::Sink;
+use crate::target::{Drain, Failure, FailureKind, Session};
+
+/// How long one poll may block; only shutting down has to wait for it.
+const POLL_US: u32 = 50_000;
+
+/// `executor::FinishReason`, as numbered in TensorRT-LLM's types.h.
+mod finish {
+    pub(super) const END_ID: i32 = 1;
+    pub(super) const STOP_WORDS: i32 = 2;
+    pub(super) const LENGTH: i32 = 3;
+    pub(super) const TIMED_OUT: i32 = 4;
+    pub(super) const CANCELLED: i32 = 5;
+}
+
+/// What is asked of the executor beside each request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PerRequest {
+    /// Ask for the engine's own stamps.
+    pub perf_metrics: bool,
+    /// The token that ends an output where end tokens are not ignored; -1 for none.
+    pub end_id: i32,
+}
+
+/// An executor that is being driven.
+pub struct ExecutorSession {
+    engine: Engine,
+    per_request: PerRequest,
+    prompt: Vec<i32>,
+    closing: Arc<AtomicBool>,
+    poller: JoinHandle<Result<(), String>>,
+}
+
+impl ExecutorSession {
+    /// Starts the poller thread of `engine`, which owns `sink` from now on.
+    ///
+    /// # Errors
+    /// When the system cannot start a thread.
+    pub fn start(engine: Engine, per_request: PerRequest, sink: Sink) -> std::io::Result<Self> {
+        let closing = Arc::new(AtomicBool::new(false));
+        let poller = engine.poller();
+        let closed = Arc::clone(&closing);
+        let poller = std::thread::Builder::new()
+            .name("bf-poller".into())
+            .spawn(move || pump_all(poller, sink, &closed))?;
+        Ok(Self { engine, per_request, prompt: Vec::with_capacity(1 << 14), closing, poller })
+    }
+}
+
+impl Session for ExecutorSession {
+    fn submit(&mut self, shot: &Shot) -> Result<(), Failure> {
+        let ids = &shot.request.prompt.ids;
+        self.prompt.clear();
+        self.prompt.extend(ids.iter().map(|id| *id as i32));
+        let head = head_of(shot, self.per_request);
+        match self.engine.submit_batch(std::slice::from_ref(&head), &self.prompt) {
+            Ok(refused) => refused.into_iter().next().map_or(Ok(()), |one| Err(failure_of(one))),
+            Err(error) => Err(Failure::new(FailureKind::Engine, error.to_string())),
+        }
+    }
+
+    fn cancel(&mut self, id: RequestId) {
+        // An executor that cannot even cancel is about to fail its requests, which the poller will see.
+        let _seen_by_the_poller = self.engine.cancel(u64::from(id.0));
+    }
+
+    fn drain_iterations(&mut self) -> Vec<serde_json::Value> {
+        let lines = match self.engine.iteration_stats() {
+            Ok(lines) => lines,
+            Err(error) => return vec![serde_json::json!({ "error": error.to_string() })],
+        };
+        lines
+            .iter()
+            .map(|line| {
+                serde_json::from_str(line)
+                    .unwrap_or_else(|_| serde_json::json!({ "unparsed": line }))
+            })
+            .collect()
+    }
+
+    fn finish(self: Box<Self>, _by: MonoNs) -> Drain {
+        let closed = self.engine.close();
+        self.closing.store(true, Ordering::Release);
+        match (closed, self.poller.join()) {
+            (Ok(()), Ok(Ok(()))) => Drain::Clean,
+            (Err(error), _) => Drain::Forced(error.to_string()),
+            (_, Ok(Err(words))) => Drain::Forced(words),
+            (_, Err(_)) => Drain::Forced("the poller thread panicked".into()),
+        }
+    }
+}
+
+fn head_of(shot: &Shot, per_request: PerRequest) -> RequestHead {
+    let request = &shot.request;
+    RequestHead {
+        id: u64::from(shot.id.0),
+        prompt_start: 0,
+        prompt_len: request.prompt.tokens(),
+        max_tokens: request.output.max_tokens as i32,
+        min_tokens: request.output.min_tokens as i32,
+        end_id: if request.output.ignore_eos { -1 } else { per_request.end_id },
+        pad_id: per_request.end_id,
+        streaming: request.streaming,
+        perf_metrics: per_request.perf_metrics,
+        priority: request.priority,
+        top_k: request.sampling.top_k.map_or(0, |k| k as i32),
+        top_p: request.sampling.top_p.unwrap_or(0.0),
+        temperature: request.sampling.temperature.unwrap_or(-1.0),
+        seed: request.sampling.seed,
+        allotted_ms: 0,
+    }
+}
+
+fn failure_of(rejection: Rejection) -> Failure {
+    let kind = match rejection.kind {
+        RejectionKind::QueueFull => FailureKind::QueueFull,
+        RejectionKind::ShutDown => FailureKind::ShutDown,
+        RejectionKind::Invalid => FailureKind::Refused,
+        _ => FailureKind::Engine,
+    };
+    Failure::new(kind, rejection.message)
+}
+
+/// Polls until the session closes. An executor that throws from `poll` is polled no more, and its words end the run.
+fn pump_all(mut poller: Poller, mut sink: Sink, closing: &AtomicBool) -> Result<(), String> {
+    loop {
+        let failed = match poller.poll(POLL_US) {
+            Ok(batch) => pump(&batch, &mut sink),
+            Err(_) if closing.load(Ordering::Acquire) => return Ok(()),
+            Err(error) => {
+                sink.break_off(error.to_string());
+                return Err(error.to_string());
+            }
+        };
+        if failed > 0 {
+            pump_failures(&mut poller, &mut sink);
+        }
+        if closing.load(Ordering::Acquire) {
+            return Ok(());
+        }
+    }
+}
+
+/// Puts every delivery of a batch into the sink but for failed ones, which it counts.
+#[inline]
+fn pump(batch: &Batch<'_>, sink: &mut Sink) -> usize {
+    let mut failed = 0;
+    for delivery in batch.deliveries {
+        let id = RequestId(delivery.id as u32);
+        let at = MonoNs(delivery.received_ns);
+        if delivery.error >= 0 {
+            failed += 1;
+            continue;
+        }
+        if delivery.token_count > 0 {
+            let tokens = batch.tokens(delivery);
+            let hash = TokenHash::of(tokens.iter().map(|token| *token as u32));
+            sink.delivery(id, at, delivery.token_count, hash);
+        }
+        if delivery.is_final {
+            if let Some(ending) = batch.ending(delivery) {
+                sink.engine_times(id, times_of(ending));
+                sink.engine_use(id, use_of(ending));
+            }
+            sink.end(id, at, ending_of(delivery));
+        }
+    }
+    failed
+}
+
+/// The rare part, apart from the loop: failures carry words.
+fn pump_failures(poller: &mut Poller, sink: &mut Sink) {
+    for delivery in poller.last().deliveries.iter().filter(|delivery| delivery.error >= 0) {
+        let words = match poller.error(delivery) {
+            Ok(words) => words.to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let kind = if words.contains("exceeds maximum input length") {
+            FailureKind::Refused
+        } else {
+            FailureKind::Engine
+        };
+        let at = MonoNs(delivery.received_ns);
+        sink.fail(RequestId(delivery.id as u32), at, Failure::new(kind, words));
+    }
+}
+
+fn ending_of(delivery: &Delivery) -> Ending {
+    match delivery.finish_reason {
+        finish::END_ID => Ending::Completed(FinishReason::EndToken),
+        finish::STOP_WORDS => Ending::Completed(FinishReason::StopWords),
+        finish::LENGTH => Ending::Completed(FinishReason::Length),
+        finish::TIMED_OUT | finish::CANCELLED => Ending::Cancelled,
+        0 => Ending::Completed(FinishReason::Unknown),
+        other => Ending::Completed(FinishReason::Other(other)),
+    }
+}
+
+fn times_of(ending: &crate::ffi::engine::Ending) -> EngineTimes {
+    let stamp = |ns: i64| (ns != 0).then_some(MonoNs(ns));
+    EngineTimes {
+        arrival: stamp(ending.arrival_ns),
+        first_scheduled: stamp(ending.first_scheduled_ns),
+        first_token: stamp(ending.first_token_ns),
+        last_token: stamp(ending.last_token_ns),
+    }
+}
+
+fn use_of(ending: &crate::ffi::engine::Ending) -> EngineUse {
+    EngineUse {
+        kv_total_blocks: ending.kv_total_blocks.max(0) as u32,
+        kv_new_blocks: ending.kv_new_blocks.max(0) as u32,
+        kv_reused_blocks: ending.kv_reused_blocks.max(0) as u32,
+        draft_tokens: ending.draft_tokens.max(0) as u32,
+        accepted_draft_tokens: ending.accepted_draft_tokens.max(0) as u32,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::gate::Gate;
+    use crate::record::recorder::Recorder;
+    use crate::target::settings::EngineSettings;
+    use crate::target::sim::wire_config;
+
+    const REQUESTS: u64 = 64;
+    const TOKENS: i32 = 200;
+
+    fn submit_all(engine: &Engine, gate: &Gate) {
+        for id in 0..REQUESTS {
+            gate.open(RequestId(id as u32));
+            let head = RequestHead {
+                id,
+                prompt_start: 0,
+                prompt_len: 4,
+                max_tokens: TOKENS,
+                min_tokens: 0,
+                end_id: -1,
+                pad_id: -1,
+                streaming: true,
+                perf_metrics: true,
+                priority: 0.5,
+                top_k: 0,
+                top_p: 0.0,
+                temperature: -1.0,
+                seed: id,
+                allotted_ms: 0,
+            };
+            let refused = engine.submit_batch(&[head], &[5, 6, 7, 8]).expect("the executor is open");
+            assert!(refused.is_empty());
+        }
+    }
+
+    #[test]
+    fn polling_and_passing_on_allocates_nothing_per_delivery() {
+        let config = wire_config("null", &EngineSettings::default());
+        let engine = Engine::open_simulated(&config).expect("a profile");
+        let recorder = Recorder::start().expect("a thread");
+        let gate = std::sync::Arc::new(Gate::new(REQUESTS as usize, 1));
+        let mut sink = recorder.sink(&gate);
+        let mut poller = engine.poller();
+        submit_all(&engine, &gate);
+        let mut deliveries = 0;
+        let counted = allocation_counter::measure(|| {
+            while gate.in_flight() > 0 {
+                let batch = poller.poll(POLL_US).expect("the executor is open");
+                deliveries += batch.deliveries.len();
+                assert_eq!(pump(&batch, &mut sink), 0);
+            }
+        });
+        assert!(deliveries as u64 >= REQUESTS, "{deliveries}");
+        assert_eq!(counted.count_total, 0, "over {deliveries} deliveries");
+        engine.close().expect("closes");
+    }
+}

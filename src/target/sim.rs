@@ -1,0 +1,130 @@
+//! `sim:PROFILE`: the simulated executor, through the same bridge as the real one.
+
+use serde::Deserialize;
+
+use crate::ffi::engine::{
+    CapacityPolicy as WireCapacity, ChunkingPolicy as WireChunking, Engine, EngineConfig,
+    describe_simulated,
+};
+use crate::record::sink::Sink;
+use crate::target::executor_session::{ExecutorSession, PerRequest};
+use crate::target::settings::{CapacityPolicy, ChunkingPolicy, EngineSettings};
+use crate::target::{Limits, Session, Target, TargetError, TargetInfo};
+
+/// The simulated executor on one profile.
+#[derive(Debug)]
+pub struct SimTarget {
+    profile: String,
+    settings: EngineSettings,
+    info: TargetInfo,
+}
+
+/// What the C++ side says of a profile.
+#[derive(Debug, Deserialize)]
+struct Description {
+    kind: String,
+    limits: DescribedLimits,
+    #[serde(default)]
+    gpus: u32,
+}
+
+#[derive(Debug, Deserialize)]
+struct DescribedLimits {
+    max_batch_size: u32,
+    max_input_len: u32,
+    max_seq_len: u32,
+    vocab_size: u32,
+}
+
+impl SimTarget {
+    /// The token that ends an output where a profile makes it end (`eos_after`).
+    pub const END_ID: u32 = 2;
+
+    /// Reads what the profile means; nothing is started.
+    ///
+    /// # Errors
+    /// When there is no such profile; the text lists those there are.
+    pub fn new(profile: &str, settings: EngineSettings) -> Result<Self, TargetError> {
+        let name = format!("sim:{profile}");
+        let unusable = |reason: String| TargetError::Unusable { name: name.clone(), reason };
+        let json = describe_simulated(profile).map_err(|error| unusable(error.to_string()))?;
+        let details: serde_json::Value =
+            serde_json::from_str(&json).map_err(|error| unusable(error.to_string()))?;
+        let said =
+            Description::deserialize(&details).map_err(|error| unusable(error.to_string()))?;
+        let limits = Limits {
+            max_prompt_tokens: Some(said.limits.max_input_len),
+            max_sequence_tokens: Some(said.limits.max_seq_len),
+            vocab_size: Some(said.limits.vocab_size),
+            max_batch_size: Some(
+                settings.max_batch_size.map_or(said.limits.max_batch_size, |asked| {
+                    asked.min(said.limits.max_batch_size)
+                }),
+            ),
+            max_queue_size: settings.max_queue_size,
+        };
+        let info = TargetInfo {
+            title: format!("SIMULATED executor, {} cost model `{profile}`", said.kind),
+            name: name.clone(),
+            kind: "sim".into(),
+            simulated: true,
+            dummy_weights: false,
+            gpus: said.gpus,
+            limits,
+            details,
+        };
+        Ok(Self { profile: profile.to_owned(), settings, info })
+    }
+}
+
+/// Settings as the bridge wants them: 0 leaves a value to the engine.
+#[doc(hidden)] // The benchmark opens the executor by hand with the same settings.
+pub fn wire_config(model: &str, settings: &EngineSettings) -> EngineConfig {
+    let count = |value: Option<u32>| value.map_or(0, |n| n as i32);
+    EngineConfig {
+        model: model.to_owned(),
+        max_batch_size: count(settings.max_batch_size),
+        max_num_tokens: count(settings.max_num_tokens),
+        max_queue_size: count(settings.max_queue_size),
+        max_beam_width: 1,
+        capacity_policy: match settings.capacity_policy {
+            CapacityPolicy::GuaranteedNoEvict => WireCapacity::GuaranteedNoEvict,
+            CapacityPolicy::MaxUtilization => WireCapacity::MaxUtilization,
+        },
+        chunking_policy: match settings.chunking_policy {
+            ChunkingPolicy::FirstComeFirstServed => WireChunking::FirstComeFirstServed,
+            ChunkingPolicy::EqualProgress => WireChunking::EqualProgress,
+        },
+        enable_chunked_context: settings.chunked_context,
+        kv_block_reuse: settings.kv_reuse,
+        kv_partial_reuse: settings.kv_reuse,
+        kv_max_tokens: count(settings.kv_tokens),
+        kv_free_gpu_fraction: settings.kv_fraction.unwrap_or(0.0),
+        kv_host_cache_bytes: 0,
+        iteration_stats_ring: settings.iteration_stats as i32,
+        cuda_graphs: false,
+        cuda_graph_cache_size: 0,
+        multi_block_mode: true,
+        gpu_weights_fraction: 1.0,
+        device_ids: Vec::new(),
+    }
+}
+
+impl Target for SimTarget {
+    fn describe(&self) -> &TargetInfo {
+        &self.info
+    }
+
+    fn open(self: Box<Self>, sink: Sink) -> Result<Box<dyn Session>, TargetError> {
+        let unusable =
+            |reason: String| TargetError::Unusable { name: self.info.name.clone(), reason };
+        let config = wire_config(&self.profile, &self.settings);
+        let engine =
+            Engine::open_simulated(&config).map_err(|error| unusable(error.to_string()))?;
+        let per_request =
+            PerRequest { perf_metrics: self.settings.perf_metrics, end_id: Self::END_ID as i32 };
+        let session = ExecutorSession::start(engine, per_request, sink)
+            .map_err(|error| unusable(format!("its poller thread cannot be started: {error}")))?;
+        Ok(Box::new(session))
+    }
+}

@@ -1,0 +1,242 @@
+//! What stands in a prompt of exactly so many tokens?
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::PromptKind;
+use super::request::Prompt;
+use super::seeds::{Phase, Seeds, Stream};
+use super::text::{TextPrefix, TextSource};
+use super::tokenize::{Tokenize, TokenizeError};
+use super::vocabulary::Vocabulary;
+
+/// Draws prompts of exact lengths. Holds no seed and does not change, so it may be shared between threads.
+#[derive(Debug)]
+pub struct PromptSource {
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    Ids(Vocabulary),
+    Text(TextSource),
+}
+
+/// The prompts of one stretch of a session: one phase of one point of load.
+///
+/// Prompt `index` is a pure function of the seeds, the phase, the point and the index. Prompts of other points
+/// and phases differ, and so does the shared prefix: no stretch finds a cache that an earlier one has filled.
+#[derive(Debug)]
+pub struct PromptSeries<'a> {
+    seeds: Seeds,
+    phase: Phase,
+    point: u32,
+    content: SeriesContent<'a>,
+}
+
+#[derive(Debug)]
+enum SeriesContent<'a> {
+    Ids { vocabulary: &'a Vocabulary, prefix: Vec<u32> },
+    Text { source: &'a TextSource, prefix: TextPrefix },
+}
+
+/// Why a prompt could not be drawn.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PromptError {
+    /// Fewer than two ids to draw from.
+    #[error(
+        "a vocabulary of {size} ids has {allowed} left after the special ones, and random prompts need \
+         at least 2: give the vocabulary size of the model"
+    )]
+    VocabularyTooSmall {
+        /// Ids in the vocabulary.
+        size: u32,
+        /// Ids that may be drawn.
+        allowed: u32,
+    },
+    /// The tokenizer splits no word into ordinary tokens.
+    #[error(
+        "the tokenizer turns none of the tried words into ordinary tokens: draw prompts as token ids instead"
+    )]
+    NoWords,
+    /// No text of this length was found.
+    #[error(
+        "no text that re-tokenises to exactly {wanted} tokens was found in {tries} tries (closest: {closest}): \
+         draw prompts as token ids, or ask for another length"
+    )]
+    Unreachable {
+        /// Tokens asked for.
+        wanted: u32,
+        /// Nearest count that was reached with the shared prefix intact.
+        closest: u32,
+        /// Encodings tried.
+        tries: u32,
+    },
+    /// The shared prefix does not fit into the prompt.
+    #[error(
+        "a prompt of {tokens} tokens cannot begin with a shared prefix of {prefix}: shorten the prefix, or \
+         raise the shortest prompt of the scenario to {prefix} tokens"
+    )]
+    PrefixTooLong {
+        /// Tokens of the prompt.
+        tokens: u32,
+        /// Tokens of the prefix.
+        prefix: u32,
+    },
+    /// The tokenizer failed.
+    #[error(transparent)]
+    Tokenize(#[from] TokenizeError),
+}
+
+impl PromptSource {
+    /// Prompts of random ids, uniform over what the vocabulary allows.
+    pub fn ids(vocabulary: Vocabulary) -> Self {
+        Self { content: Content::Ids(vocabulary) }
+    }
+
+    /// Prompts of random words that re-tokenise to exactly the wanted count with this tokenizer.
+    ///
+    /// # Errors
+    /// When the tokenizer fails or knows no words.
+    pub fn text(tokenizer: Arc<dyn Tokenize>) -> Result<Self, PromptError> {
+        Ok(Self { content: Content::Text(TextSource::new(tokenizer)?) })
+    }
+
+    /// What its prompts are made of.
+    pub fn kind(&self) -> PromptKind {
+        match self.content {
+            Content::Ids(_) => PromptKind::Ids,
+            Content::Text(_) => PromptKind::Text,
+        }
+    }
+
+    /// The prompts of one phase of one point, which all begin with the same `prefix_tokens` tokens.
+    ///
+    /// # Errors
+    /// When no prefix of that length can be drawn.
+    pub fn series(
+        &self,
+        seeds: Seeds,
+        prefix_tokens: u32,
+        phase: Phase,
+        point: u32,
+    ) -> Result<PromptSeries<'_>, PromptError> {
+        let mut rng = seeds.rng(Stream::Prefixes, &[phase.code(), point.into()]);
+        let content = match &self.content {
+            Content::Ids(vocabulary) => SeriesContent::Ids {
+                prefix: (0..prefix_tokens).map(|_| vocabulary.draw(&mut rng)).collect(),
+                vocabulary,
+            },
+            Content::Text(source) => {
+                SeriesContent::Text { prefix: source.prefix(&mut rng, prefix_tokens)?, source }
+            }
+        };
+        Ok(PromptSeries { seeds, phase, point, content })
+    }
+}
+
+impl PromptSeries<'_> {
+    /// Prompt `index`, exactly `tokens` long, the shared prefix included.
+    ///
+    /// # Errors
+    /// When the prefix is longer than that, or no such text can be found.
+    pub fn prompt(&self, index: u32, tokens: u32) -> Result<Prompt, PromptError> {
+        let place = [self.phase.code(), self.point.into(), index.into()];
+        let mut rng = self.seeds.rng(Stream::Prompts, &place);
+        match &self.content {
+            SeriesContent::Ids { vocabulary, prefix } => {
+                let own = own_tokens(tokens, prefix.len())?;
+                let drawn = (0..own).map(|_| vocabulary.draw(&mut rng));
+                Ok(Prompt { ids: prefix.iter().copied().chain(drawn).collect(), text: None })
+            }
+            SeriesContent::Text { source, prefix } => {
+                own_tokens(tokens, prefix.tokens())?;
+                source.prompt(&mut rng, prefix, tokens)
+            }
+        }
+    }
+}
+
+fn own_tokens(tokens: u32, prefix: usize) -> Result<usize, PromptError> {
+    (tokens as usize)
+        .checked_sub(prefix)
+        .ok_or(PromptError::PrefixTooLong { tokens, prefix: prefix as u32 })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn source() -> PromptSource {
+        PromptSource::ids(Vocabulary::new(1000, [0, 1, 2, 999]).expect("996 ids are left"))
+    }
+
+    fn series(source: &PromptSource, root: u64, prefix: u32) -> PromptSeries<'_> {
+        source
+            .series(Seeds::from_root(root), prefix, Phase::Measure, 0)
+            .expect("ids can always be drawn")
+    }
+
+    #[test]
+    fn a_prefix_longer_than_the_prompt_is_refused() {
+        let source = source();
+        let refused = series(&source, 1, 9).prompt(0, 8);
+        assert_eq!(refused, Err(PromptError::PrefixTooLong { tokens: 8, prefix: 9 }));
+    }
+
+    #[test]
+    fn a_prompt_is_the_same_whatever_was_drawn_before_it() {
+        let source = source();
+        let forwards: Vec<_> = (0..50).map(|i| series(&source, 7, 4).prompt(i, 16)).collect();
+        let one = series(&source, 7, 4);
+        let backwards: Vec<_> = (0..50).rev().map(|i| one.prompt(i, 16)).collect();
+        assert!(forwards.iter().eq(backwards.iter().rev()));
+    }
+
+    #[test]
+    fn prompts_share_the_prefix_and_nothing_else() {
+        let source = source();
+        let one = series(&source, 7, 4);
+        let (a, b) = (one.prompt(0, 32).expect("drawn"), one.prompt(1, 32).expect("drawn"));
+        assert_eq!(a.ids[..4], b.ids[..4]);
+        assert!(a.ids[4..].iter().zip(&b.ids[4..]).filter(|(x, y)| x == y).count() < 4);
+    }
+
+    #[test]
+    fn phases_points_and_seeds_share_neither_prompts_nor_prefixes() {
+        let source = source();
+        let mut seen = std::collections::HashSet::new();
+        for root in [1, 2] {
+            for phase in [Phase::Warmup, Phase::Measure] {
+                for point in [0, 1] {
+                    let drawn = source
+                        .series(Seeds::from_root(root), 8, phase, point)
+                        .and_then(|series| series.prompt(0, 16))
+                        .expect("drawn");
+                    assert!(seen.insert(drawn.ids[..8].to_vec()));
+                    assert!(seen.insert(drawn.ids[8..].to_vec()));
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_prompt_has_exactly_the_tokens_asked_for_and_no_special_id(
+            root: u64, index: u32, tokens in 1_u32..300, prefix in 0_u32..300,
+        ) {
+            let source = source();
+            let drawn = series(&source, root, prefix).prompt(index, tokens);
+            if prefix > tokens {
+                prop_assert!(drawn.is_err());
+            } else {
+                let prompt = drawn.expect("the prefix fits");
+                prop_assert_eq!(prompt.tokens(), tokens);
+                prop_assert!(prompt.ids.iter().all(|id| (3..999).contains(id)));
+            }
+        }
+    }
+}

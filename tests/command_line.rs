@@ -1,0 +1,288 @@
+//! What does a user see: exit codes, files, one clear error for bad input, and nothing lost on Ctrl-C?
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+fn bareflight(out: &TempDir, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bareflight"));
+    command.args(arguments).current_dir(out.path()).env("CI", "1");
+    command
+}
+
+fn run(out: &TempDir, arguments: &[&str]) -> Output {
+    bareflight(out, arguments).output().expect("the binary runs")
+}
+
+fn words(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The one run directory below `runs/`.
+fn directory(out: &TempDir) -> PathBuf {
+    let mut found: Vec<_> = fs::read_dir(out.path().join("runs"))
+        .expect("`runs` was made")
+        .map(|entry| entry.expect("can be listed").path())
+        .collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.remove(0)
+}
+
+fn read(folder: &Path, name: &str) -> String {
+    fs::read_to_string(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+const QUICK: [&str; 9] = [
+    "run",
+    "--target",
+    "sim:explicit,base_us=200",
+    "--scenario",
+    "D(16,8)",
+    "--warmup",
+    "1",
+    "--requests",
+    "12",
+];
+
+fn quick<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    QUICK.iter().copied().chain(more.iter().copied()).collect()
+}
+
+#[test]
+fn a_run_leaves_every_file_that_it_names() {
+    let out = tempfile::tempdir().expect("a folder");
+    let output = run(&out, &quick(&["--concurrency", "1,2"]));
+    let printed = words(&output.stdout);
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{}", words(&output.stderr));
+    let folder = directory(&out);
+    for name in [
+        "manifest.json",
+        "resolved.toml",
+        "plan.csv",
+        "requests.csv",
+        "deliveries.csv.gz",
+        "iterations.jsonl",
+        "summary.json",
+        "summary.csv",
+        "report.html",
+    ] {
+        assert!(folder.join(name).metadata().expect(name).len() > 0, "{name} is empty");
+    }
+    assert!(!folder.join("requests.partial.csv").exists());
+    assert!(printed.to_uppercase().contains("SIMULATED"), "{printed}");
+    for heading in ["TTFT", "ITL", "TPOT", "p99", "p90", "p75", "p50", "avg", "min", "max"] {
+        assert!(printed.contains(heading), "{heading} is missing: {printed}");
+    }
+}
+
+#[test]
+fn summary_csv_begins_with_the_columns_that_scripts_rely_on() {
+    let out = tempfile::tempdir().expect("a folder");
+    run(&out, &quick(&["--concurrency", "1,2"]));
+    let csv = read(&directory(&out), "summary.csv");
+    let mut lines = csv.lines();
+    let header = lines.next().expect("a header");
+    assert!(header.starts_with(
+        "concurrency,total_requests,successful_requests,failed_requests,total_time_s,requests_per_sec,\
+         throughput_tokens_per_sec,avg_latency_ms,p50_latency_ms,p90_latency_ms,p99_latency_ms,avg_ttft_ms,"
+    ), "{header}");
+    let starts: Vec<&str> = lines.map(|line| line.split(",12,12,0,").next().expect("a row")).collect();
+    assert_eq!(starts, ["1", "2"]);
+}
+
+#[test]
+fn simulated_numbers_are_labelled_in_every_artefact() {
+    let out = tempfile::tempdir().expect("a folder");
+    run(&out, &quick(&["--concurrency", "1"]));
+    let folder = directory(&out);
+    for name in ["manifest.json", "summary.json", "summary.csv", "report.html"] {
+        assert!(read(&folder, name).to_lowercase().contains("simulated"), "{name}");
+    }
+}
+
+#[test]
+fn bad_input_is_one_error_that_names_the_thing_and_nothing_is_run() {
+    let out = tempfile::tempdir().expect("a folder");
+    let missing = out.path().join("no-such-model").display().to_string();
+    let missing = format!("local:{missing}");
+    let cases: [(&[&str], i32, &str); 12] = [
+        (&["run", "--target", "warp:9"], 2, "warp:9"),
+        (&["run", "--target", "sim:no-such-profile"], 3, "no-such-profile"),
+        (&["run", "--target", &missing], 3, "no-such-model"),
+        (&["run", "--scenario", "X(1,2)"], 2, "X(1,2)"),
+        (&["run", "--requests", "0"], 2, "--requests"),
+        (&["run", "--concurrency", "0"], 2, "--concurrency"),
+        (&["run", "--concurrency", "1", "--rate", "2"], 2, "--rate"),
+        (&["run", "--duration", "soon"], 2, "soon"),
+        (&["run", "--no-such-flag"], 2, "--no-such-flag"),
+        (&["run", "--config", "missing.toml"], 2, "missing.toml"),
+        (&["run", "--slo", "ttft<fast"], 2, "fast"),
+        (&["run", "--target", "local:dummy-pico", "--scenario", "D(100000,4)"], 3, "100000"),
+    ];
+    for (arguments, code, named) in cases {
+        let output = run(&out, arguments);
+        let said = words(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(named), "{arguments:?} says: {said}");
+        assert!(!said.contains("panicked"), "{said}");
+    }
+    assert!(!out.path().join("runs").exists(), "no run was begun");
+}
+
+#[test]
+fn an_unknown_key_of_a_configuration_file_is_refused_by_name() {
+    let out = tempfile::tempdir().expect("a folder");
+    fs::write(out.path().join("c.toml"), "concurency = [1]\n").expect("written");
+    let output = run(&out, &["run", "--config", "c.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(words(&output.stderr).contains("concurency"));
+}
+
+#[test]
+fn flags_win_over_the_environment_and_that_over_the_file() {
+    let out = tempfile::tempdir().expect("a folder");
+    fs::write(out.path().join("c.toml"), "seed = 1\nrequests = 1\ntarget = 'null:'\n").expect("written");
+    let mut command = bareflight(&out, &["plan", "--config", "c.toml", "--seed", "3"]);
+    let output = command.env("BAREFLIGHT_SEED", "2").env("BAREFLIGHT_REQUESTS", "2").output();
+    let text = words(&output.expect("runs").stdout);
+    let line = |key: &str| {
+        let found = text.lines().find(|line| line.trim_start().starts_with(key));
+        found.unwrap_or_else(|| panic!("{key} in {text}")).split_whitespace().collect::<Vec<_>>()
+    };
+    assert_eq!(line("seed"), ["seed", "3", "flag"]);
+    assert_eq!(line("requests"), ["requests", "2", "environment"]);
+    assert_eq!(line("target"), ["target", "\"null:\"", "file"]);
+}
+
+#[test]
+fn all_requests_failed_is_a_failure_and_every_one_is_on_record() {
+    let out = tempfile::tempdir().expect("a folder");
+    let target = "sim:explicit,base_us=100,fail_at_iteration=0";
+    let arguments = ["run", "--target", target, "--concurrency", "2", "--requests", "6", "--warmup", "0"];
+    let output = run(&out, &arguments);
+    assert_eq!(output.status.code(), Some(1), "{}", words(&output.stderr));
+    let rows = read(&directory(&out), "requests.csv");
+    assert_eq!(rows.lines().count(), 7, "{rows}");
+}
+
+#[test]
+fn a_missed_slo_has_an_exit_code_of_its_own() {
+    let out = tempfile::tempdir().expect("a folder");
+    let output = run(&out, &quick(&["--concurrency", "1", "--slo", "e2e<1us"]));
+    // On a machine that is too busy the run is invalid, which is graver.
+    assert!(matches!(output.status.code(), Some(4 | 5)), "{}", words(&output.stdout));
+}
+
+#[test]
+fn what_a_run_has_resolved_runs_again_with_the_same_plan() {
+    let out = tempfile::tempdir().expect("a folder");
+    run(&out, &quick(&["--concurrency", "2", "--seed", "9"]));
+    let first = directory(&out);
+    let again = tempfile::tempdir().expect("a folder");
+    let resolved = first.join("resolved.toml").display().to_string();
+    run(&again, &["run", "--config", &resolved, "--out", "runs"]);
+    assert_eq!(read(&first, "plan.csv"), read(&directory(&again), "plan.csv"));
+}
+
+#[test]
+fn reports_made_again_are_equal_byte_for_byte() {
+    let out = tempfile::tempdir().expect("a folder");
+    run(&out, &quick(&["--concurrency", "1"]));
+    let folder = directory(&out);
+    let before = read(&folder, "summary.json");
+    fs::remove_file(folder.join("summary.json")).expect("was there");
+    let name = folder.display().to_string();
+    assert!(!run(&out, &["report", &name]).stdout.is_empty());
+    assert_eq!(read(&folder, "summary.json"), before);
+}
+
+#[test]
+fn a_folder_that_is_no_run_cannot_be_reported() {
+    let out = tempfile::tempdir().expect("a folder");
+    let output = run(&out, &["report", "."]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(words(&output.stderr).contains("manifest.json"));
+}
+
+#[test]
+fn the_schema_is_json() {
+    let out = tempfile::tempdir().expect("a folder");
+    let schema = words(&run(&out, &["schema"]).stdout);
+    let schema: serde_json::Value = serde_json::from_str(&schema).expect("JSON");
+    assert!(schema["$schema"].is_string());
+}
+
+/// A run that would go on for minutes, and is waited for until some requests have ended.
+fn long_run(out: &TempDir) -> Child {
+    let child = bareflight(
+        out,
+        &[
+            "run",
+            "--target",
+            "sim:explicit,base_us=2000",
+            "--concurrency",
+            "2",
+            "--scenario",
+            "D(8,5)",
+            "--warmup",
+            "0",
+            "--duration",
+            "120s",
+        ],
+    )
+    .stdout(Stdio::piped())
+    .stderr(Stdio::piped())
+    .spawn()
+    .expect("the binary runs");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let rows = fs::read_dir(out.path().join("runs")).ok().and_then(|mut runs| {
+            let folder = runs.next()?.ok()?.path();
+            fs::read_to_string(folder.join("requests.partial.csv")).ok()
+        });
+        if rows.is_some_and(|rows| rows.lines().count() > 5) {
+            return child;
+        }
+        assert!(Instant::now() < deadline, "no request has ended in a minute");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([name, &child.id().to_string()]).status();
+    assert!(sent.expect("kill exists").success());
+}
+
+#[test]
+fn ctrl_c_writes_everything_and_marks_it_incomplete() {
+    let out = tempfile::tempdir().expect("a folder");
+    let child = long_run(&out);
+    signal(&child, "-INT");
+    let output = child.wait_with_output().expect("ends");
+    assert_eq!(output.status.code(), Some(130), "{}", words(&output.stderr));
+    let folder = directory(&out);
+    let summary: serde_json::Value =
+        serde_json::from_str(&read(&folder, "summary.json")).expect("JSON");
+    assert_eq!(summary["incomplete"], true);
+    assert!(read(&folder, "manifest.json").contains("interrupted"));
+    assert!(words(&output.stdout).to_uppercase().contains("INCOMPLETE"));
+    assert!(read(&folder, "requests.csv").contains("completed"));
+}
+
+#[test]
+fn a_killed_run_leaves_the_rows_of_every_request_that_had_ended() {
+    let out = tempfile::tempdir().expect("a folder");
+    let mut child = long_run(&out);
+    signal(&child, "-KILL");
+    child.wait().expect("ends");
+    let folder = directory(&out);
+    let rows = read(&folder, "requests.partial.csv");
+    let (header, rest) = rows.split_once('\n').expect("a header");
+    let columns = header.split(',').count();
+    let whole = rest.lines().filter(|row| row.split(',').count() == columns);
+    assert!(whole.count() >= 5);
+    assert!(read(&folder, "manifest.json").contains("running"), "nobody could say that it ended");
+}

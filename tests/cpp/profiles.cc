@@ -1,0 +1,109 @@
+// What is a profile, and what is said of one that is not?
+#include <filesystem>
+#include <fstream>
+
+#include "bareflight/cpp/simulated/describe.h"
+#include "bareflight/cpp/simulated/json_reader.h"
+#include "bareflight/cpp/simulated/profile.h"
+#include "bench.h"
+
+using claims::contains;
+using claims::holds;
+using claims::same;
+using claims::thrown_by;
+namespace sim = tensorrt_llm::simulation;
+
+namespace {
+
+std::string refusal_of(std::string const& spec) {
+    return thrown_by([&] { sim::parse_profile(spec); });
+}
+
+/// A directory that is gone when the claim ends.
+class EngineDirectory {
+  public:
+    explicit EngineDirectory(std::string const& config)
+        : mPath(std::filesystem::temp_directory_path() /
+                ("bareflight-claims-" + std::to_string(bench::Clock::now().time_since_epoch().count()))) {
+        std::filesystem::create_directory(mPath);
+        std::ofstream(mPath / "config.json") << config;
+    }
+    ~EngineDirectory() { std::filesystem::remove_all(mPath); }
+    std::string path() const { return mPath.string(); }
+
+  private:
+    std::filesystem::path mPath;
+};
+
+}  // namespace
+
+CLAIM("an unknown profile, key or value is refused by one sentence that lists what is known") {
+    contains(refusal_of("nil"), "unknown name 'nil'; known names are null, explicit and {h100,h200,b200}");
+    contains(refusal_of(""), "unknown name");
+    contains(refusal_of("h100-llama3-8b-int4"), "unknown name");
+    contains(refusal_of("h100-llama3-8b-tp3"), "unknown name");
+    contains(refusal_of("null,vocabulary=3"), "unknown key 'vocabulary'; known keys are base_us");
+    contains(refusal_of("null,vocab"), "needs a value");
+    contains(refusal_of("null,"), "unknown key ''");
+    contains(refusal_of("null,vocab=many"), "vocab must be a whole number from 2");
+    contains(refusal_of("null,vocab=2.5"), "not '2.5'");
+    contains(refusal_of("explicit,base_us=-1"), "base_us must be a number from 0");
+    contains(refusal_of("null,acceptance=1.5"), "from 0 to 1");
+    contains(refusal_of("null,vocab=3,vocab=4"), "given twice");
+    contains(refusal_of("null,base_us=1"), "use explicit");
+    contains(refusal_of("null,stall_ms=1"), "give both");
+    contains(refusal_of("explicit,compute_efficiency=0.5"), "roofline");
+    contains(refusal_of("null,kv_tokens=8"), "less than one block");
+}
+
+CLAIM("a model that does not fit its memory is refused with what would fit") {
+    contains(refusal_of("h200-llama3-70b"), "do not fit the 141.0 GB of one h200: use -tp2 or -fp8");
+    contains(refusal_of("h100-llama3-70b-fp16"), "use -tp2");
+    sim::parse_profile("h200-llama3-70b-fp8");
+    sim::parse_profile("h200-llama3-70b-tp2");
+    sim::parse_profile("b200-llama3-70b");
+}
+
+CLAIM("precision and parallelism default to fp16 on one GPU") {
+    auto const plain = sim::parse_profile("h100-llama3-8b");
+    auto const named = sim::parse_profile("h100-llama3-8b-fp16-tp1");
+    auto const load = sim::IterationLoad{100, 10, 1000};
+    same(plain.cost.iteration_cost_ns(load), named.cost.iteration_cost_ns(load), "cost");
+    holds(plain.cost.iteration_cost_ns(load) >
+              sim::parse_profile("h100-llama3-8b-fp8").cost.iteration_cost_ns(load),
+          "fp8 is not faster");
+}
+
+CLAIM("a description says that it is simulated and names the source of each figure") {
+    auto const scalars = sim::read_json_scalars(sim::describe("h200-llama3-8b-fp8,max_batch_size=64"));
+    same(scalars.at("profile"), std::string("h200-llama3-8b-fp8,max_batch_size=64"), "profile");
+    same(scalars.at("kind"), std::string("roofline"), "kind");
+    same(scalars.at("simulated"), std::string("true"), "simulated");
+    same(scalars.at("limits.max_batch_size"), std::string("64"), "max_batch_size");
+    same(scalars.at("limits.vocab_size"), std::string("128256"), "vocab_size");
+    holds(scalars.count("limits.kv_blocks") == 1 && scalars.count("costs.base_us") == 1, "a key is missing");
+    holds(scalars.count("figures[].source") == 1, "the figures have no source");
+    auto const text = sim::describe("null");
+    contains(text, "\"kind\":\"null\"");
+    contains(text, "\"figures\":[]");
+    contains(thrown_by([] { sim::describe("nil"); }), "unknown name");
+}
+
+CLAIM("an engine directory names its profile, and its build limits count") {
+    EngineDirectory const engine(
+        R"({"version":"1.2.1","simulated_profile":"null,vocab=500","build_config":{"max_batch_size":7,)"
+        R"("max_input_len":null,"max_seq_len":99,"plugins":[1,{"a":"b"}]}})");
+    auto const profile = sim::load_profile(engine.path());
+    same(profile.limits.max_batch_size, 7, "max_batch_size");
+    same(profile.limits.max_seq_len, 99, "max_seq_len");
+    same(profile.limits.vocab_size, 500, "vocab_size");
+    auto executor = bench::open(engine.path());
+    same(bench::answer_of(executor, bench::streaming(90, 100)).tokens.size(), 9U, "tokens up to the limit");
+}
+
+CLAIM("a directory without a profile, or with a broken config, is refused by name") {
+    EngineDirectory const real(R"({"version":"1.2.1"})");
+    contains(thrown_by([&] { sim::load_profile(real.path()); }), "has no key \"simulated_profile\"");
+    EngineDirectory const broken("{\"version\":");
+    contains(thrown_by([&] { sim::load_profile(broken.path()); }), "malformed JSON at offset 11");
+}

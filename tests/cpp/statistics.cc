@@ -1,0 +1,142 @@
+// What do the executor's own statistics say, and in which words?
+#include "bareflight/cpp/simulated/json_reader.h"
+#include "bench.h"
+
+using namespace bench;
+using claims::holds;
+using claims::same;
+
+namespace {
+
+std::map<std::string, std::string> read(std::string const& json) {
+    return tensorrt_llm::simulation::read_json_scalars(json);
+}
+
+tle::ExecutorConfig with_rings(int iterations, int requests) {
+    tle::ExecutorConfig config;
+    config.setIterStatsMaxIterations(iterations);
+    config.setRequestStatsMaxIterations(requests);
+    return config;
+}
+
+}  // namespace
+
+CLAIM("each iteration leaves one entry, in order, and reading drains them") {
+    auto executor = open("null");
+    answer_of(executor, streaming(8, 5));
+    auto const stats = executor.getLatestIterationStats();
+    same(stats.size(), 5U, "entries");
+    for (std::size_t i = 0; i < stats.size(); ++i) {
+        same(stats[i].iter, i, "iteration");
+        same(stats[i].inflightBatchingStats->numContextRequests, i == 0 ? 1 : 0, "context requests");
+        same(stats[i].inflightBatchingStats->numGenRequests, i == 0 ? 0 : 1, "generation requests");
+        same(stats[i].numCompletedRequests, i == 4 ? 1 : 0, "completed requests");
+    }
+    same(stats[0].inflightBatchingStats->numCtxTokens, 8, "context tokens");
+    holds(executor.getLatestIterationStats().empty(), "the ring was not drained");
+}
+
+CLAIM("the ring keeps the newest entries, and 0 keeps none") {
+    auto small = open("null", with_rings(3, 0));
+    answer_of(small, streaming(8, 10));
+    auto const stats = small.getLatestIterationStats();
+    same(stats.size(), 3U, "entries");
+    same(stats.back().iter, 9U, "newest iteration");
+    auto none = open("null", with_rings(0, 0));
+    answer_of(none, streaming(8, 10));
+    holds(none.getLatestIterationStats().empty(), "entries were kept");
+}
+
+CLAIM("iteration statistics serialise with the member names as keys") {
+    auto executor = open("null,draft_len=2");
+    answer_of(executor, streaming(40, 5));
+    auto const scalars = read(tle::JsonSerialization::toJsonStr(executor.getLatestIterationStats().front()));
+    for (auto const* key : {"cpuMemUsage",
+                            "gpuMemUsage",
+                            "iter",
+                            "iterLatencyMS",
+                            "maxBatchSizeRuntime",
+                            "maxBatchSizeStatic",
+                            "maxBatchSizeTunerRecommended",
+                            "maxNumActiveRequests",
+                            "maxNumTokensRuntime",
+                            "maxNumTokensStatic",
+                            "maxNumTokensTunerRecommended",
+                            "newActiveRequestsQueueLatencyMS",
+                            "numActiveRequests",
+                            "numCompletedRequests",
+                            "numNewActiveRequests",
+                            "numQueuedRequests",
+                            "pinnedMemUsage",
+                            "timestamp",
+                            "staticBatchingStats",
+                            "kvCacheStats.allocNewBlocks",
+                            "kvCacheStats.allocTotalBlocks",
+                            "kvCacheStats.cacheHitRate",
+                            "kvCacheStats.freeNumBlocks",
+                            "kvCacheStats.maxNumBlocks",
+                            "kvCacheStats.missedBlocks",
+                            "kvCacheStats.reusedBlocks",
+                            "kvCacheStats.tokensPerBlock",
+                            "kvCacheStats.usedNumBlocks",
+                            "inflightBatchingStats.avgNumDecodedTokensPerIter",
+                            "inflightBatchingStats.microBatchId",
+                            "inflightBatchingStats.numContextRequests",
+                            "inflightBatchingStats.numCtxTokens",
+                            "inflightBatchingStats.numGenRequests",
+                            "inflightBatchingStats.numPausedRequests",
+                            "inflightBatchingStats.numScheduledRequests",
+                            "specDecodingStats.numDraftTokens",
+                            "specDecodingStats.acceptanceLength"}) {
+        holds(scalars.count(key) == 1, std::string("the key ") + key + " is missing");
+    }
+    same(scalars.at("inflightBatchingStats.numCtxTokens"), std::string("40"), "context tokens");
+    same(scalars.at("staticBatchingStats"), std::string("null"), "staticBatchingStats");
+    same(scalars.at("timestamp").size(), 26U, "length of the timestamp");
+}
+
+CLAIM("request statistics are off by default and follow each active request when on") {
+    auto silent = open("null");
+    answer_of(silent, streaming(8, 3));
+    holds(silent.getLatestRequestStats().empty(), "request statistics came unasked");
+    auto executor = open("null", with_rings(0, 100));
+    auto const id = executor.enqueueRequest(streaming(8, 3));
+    answers_of(executor, {id});
+    auto const stats = executor.getLatestRequestStats();
+    same(stats.size(), 3U, "entries");
+    same(stats[1].requestStats.at(0).id, id, "request");
+    same(stats[1].requestStats.at(0).numGeneratedTokens, 2, "generated tokens");
+    holds(stats[2].requestStats.at(0).stage == tle::RequestStage::kGENERATION_COMPLETE,
+          "the stage is not complete");
+    auto const scalars = read(tle::JsonSerialization::toJsonStr(stats[2]));
+    same(scalars.at("iter"), std::string("2"), "iteration");
+    same(scalars.at("requestStats[].stage"), std::string("GENERATION_COMPLETE"), "stage");
+}
+
+CLAIM("performance metrics come on every response, only when asked for, and in order") {
+    auto executor = open("explicit,base_us=200");
+    for (auto const& response : answer_of(executor, streaming(8, 3)).responses) {
+        holds(!response.getResult().requestPerfMetrics, "metrics came unasked");
+    }
+    auto const answer = answer_of(executor, with_metrics(streaming(8, 3)));
+    for (auto const& response : answer.responses) {
+        holds(response.getResult().requestPerfMetrics.has_value(), "a response has no metrics");
+    }
+    auto const& metrics = answer.metrics();
+    auto const& timing = metrics.timingMetrics;
+    holds(timing.arrivalTime <= timing.firstScheduledTime &&
+              timing.firstScheduledTime < timing.firstTokenTime &&
+              timing.firstTokenTime < timing.lastTokenTime && timing.lastTokenTime <= answer.received.back(),
+          "the stamps are not in order");
+    same(*metrics.lastIter - *metrics.firstIter, 2U, "iterations between first and last token");
+    auto const& early = *answer.responses[0].getResult().requestPerfMetrics;
+    holds(!early.lastIter && early.timingMetrics.lastTokenTime == Clock::time_point{},
+          "the end was stamped before it came");
+}
+
+CLAIM("a roofline profile's memory use covers its weights and its cache") {
+    auto executor = open("h100-llama3-8b-fp8,bandwidth_efficiency=1");
+    answer_of(executor, streaming(8, 1));
+    auto const stats = executor.getLatestIterationStats();
+    claims::within(static_cast<double>(stats.front().gpuMemUsage), 8.03e9, 80e9, "bytes in use");
+}
