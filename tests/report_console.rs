@@ -111,7 +111,9 @@ fn goodput_is_printed_only_where_bounds_were_given() {
 fn nothing_is_wider_than_a_hundred_columns() {
     let open =
         Paper { slos: "ttft<400ms,itl<40ms", fails_every: 9, complete: false, ..open_loop() };
-    for experiment in [sweep(), experiment(&[open])] {
+    // Seconds of prefill under a batch of a thousand: latencies with many digits.
+    let slow = Paper::closed(1_024, 2_048);
+    for experiment in [sweep(), experiment(&[open]), experiment(&[slow])] {
         for line in table::render(&experiment).lines() {
             assert!(line.chars().count() <= 100, "{line}");
         }

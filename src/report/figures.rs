@@ -1,8 +1,8 @@
 //! How is a number printed for a person? With three to four digits, since no interval here supports more.
 
-use crate::metrics::Quantity;
 use crate::metrics::definition::Unit;
-use crate::metrics::summary::PercentileValue;
+use crate::metrics::summary::{Distribution, PercentileValue};
+use crate::metrics::{Percentile, Quantity};
 
 /// What stands where there is no number.
 pub const ABSENT: &str = "–";
@@ -16,6 +16,14 @@ pub fn decimals(size: f64) -> usize {
         size if size >= 0.1 => 3,
         _ => 4,
     }
+}
+
+/// Digits behind the point for a whole row of statistics, so that its figures can be compared at a glance: those of the
+/// mean, fewer where the tail is so far out that they would only widen it.
+pub fn decimals_of_row(values: &Distribution) -> usize {
+    let tail = values.percentiles.get(&Percentile::P99).map_or(values.max, |it| it.value);
+    let tail_digits = decimals(tail);
+    decimals(values.mean).min(if tail_digits == 0 { 0 } else { tail_digits + 1 })
 }
 
 /// A number on its own, e.g. `1234`, `123.4`, `12.34`, `0.123`.

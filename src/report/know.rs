@@ -48,9 +48,7 @@ impl<'a> Concern<'a> {
         match self.labels.as_slice() {
             _ if self.points == 1 => String::new(),
             labels if labels.len() == self.points => " (at every point)".to_owned(),
-            [first, rest @ ..] if !rest.is_empty() => {
-                format!(" ({first} and {} more)", counted(rest.len() as u64, "point"))
-            }
+            [first, rest @ ..] if !rest.is_empty() => format!(" ({first} and {} more)", rest.len()),
             labels => format!(" ({})", labels.concat()),
         }
     }

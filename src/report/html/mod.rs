@@ -55,7 +55,7 @@ fn heading(experiment: &Experiment) -> String {
         "<h1>{}{}</h1>\n<p class=\"soft\">{} · <code>{}</code></p>\n",
         escape(&experiment.title),
         badges(&experiment.marks()),
-        escape(&experiment.target.title),
+        prose(&experiment.target.title),
         escape(&experiment.target.name)
     )
 }

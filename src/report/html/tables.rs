@@ -120,7 +120,7 @@ pub(super) fn quantities(summary: &Summary) -> String {
 fn quantity_row(quantity: Quantity, values: &Distribution) -> Vec<String> {
     let definition = quantity.definition();
     let whole = matches!(quantity, Quantity::OutputTokens | Quantity::PromptTokens);
-    let digits = if whole { 0 } else { figures::decimals(values.mean) };
+    let digits = if whole { 0 } else { figures::decimals_of_row(values) };
     let mut row = vec![
         format!("{}<small>{}</small>", definition.label, definition.unit.symbol()),
         values.count.to_string(),

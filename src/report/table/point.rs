@@ -73,8 +73,7 @@ fn name(quantity: Quantity) -> String {
 fn row(quantity: Quantity, values: &Distribution) -> Vec<String> {
     // The spread of lengths is the workload's own, not an estimate: whole numbers, no interval, no mark.
     let estimated = quantity != Quantity::OutputTokens;
-    // One number of digits for a whole row, so that its figures can be compared at a glance.
-    let digits = if estimated { figures::decimals(values.mean) } else { 0 };
+    let digits = if estimated { figures::decimals_of_row(values) } else { 0 };
     let below = if estimated { "\n  95 % interval" } else { "" };
     let mut cells = vec![
         format!("{}{below}", name(quantity)),

@@ -226,27 +226,30 @@ impl Chart {
         svg.push_str("</g>");
     }
 
-    /// Names to the right of points, to the left where the picture ends; one that would cover a name already written is
-    /// left to the pointer.
+    /// Names beside points: right, left or below, wherever there is room in the picture and no other name; one that
+    /// finds none is left to the pointer.
     fn draw_names(&self, frame: &Frame, svg: &mut String) {
-        let mut taken: Vec<(f64, f64)> = Vec::new();
+        let mut taken: Vec<(f64, f64, f64)> = Vec::new();
         for point in self.series.iter().flat_map(|series| &series.points) {
             let (x, y) = (frame.x.at(point.x), frame.y.at(point.y));
-            let room = point.name.chars().count() as f64 * 6.6;
-            let fits = x + 8.0 + room < self.size.0;
-            let (start, anchor) = if fits { (x + 8.0, "start") } else { (x - 8.0, "end") };
-            if taken.iter().any(|(other, other_y)| {
-                (start - other).abs() < room + 4.0 && (y - other_y).abs() < 12.0
-            }) {
-                continue;
-            }
-            taken.push((start, y));
-            let _infallible = write!(
-                svg,
-                r#"<text class="name" x="{start:.1}" y="{:.1}" text-anchor="{anchor}">{}</text>"#,
-                y - 4.0,
-                escape(&point.name)
-            );
+            let width = point.name.chars().count() as f64 * 6.6;
+            // Left edge and base line.
+            let places =
+                [(x + 8.0, y - 4.0), (x - 8.0 - width, y - 5.0), (x - width / 2.0, y + 17.0)];
+            let is_free = |(left, base): &(f64, f64)| {
+                let inside = *left > LEFT && left + width < self.size.0 && *base < frame.bottom;
+                inside
+                    && taken.iter().all(|(other, other_width, other_base)| {
+                        left + width < *other
+                            || other + other_width < *left
+                            || (base - other_base).abs() > 11.0
+                    })
+            };
+            let Some((left, base)) = places.into_iter().find(is_free) else { continue };
+            taken.push((left, width, base));
+            let name = escape(&point.name);
+            let _infallible =
+                write!(svg, r#"<text class="name" x="{left:.1}" y="{base:.1}">{name}</text>"#);
         }
     }
 }
