@@ -3,6 +3,7 @@
 pub mod figures;
 pub mod html;
 pub mod know;
+pub mod progress;
 pub mod requests_csv;
 pub mod summary_csv;
 pub mod summary_json;
@@ -13,6 +14,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use crate::load::Load;
 use crate::metrics::Summary;
 use crate::metrics::summary::{Mark, Verdict};
 use crate::target::TargetInfo;
@@ -42,6 +44,17 @@ pub struct PointReport {
     /// What it came to; its `load` says how requests arrived.
     #[serde(flatten)]
     pub summary: Summary,
+}
+
+impl PointReport {
+    /// The label where it is known what kind of load it is: `8` for concurrency 8, `20/s` for a rate.
+    fn short_label(&self) -> String {
+        match self.summary.load {
+            Load::Closed { concurrency } => concurrency.to_string(),
+            Load::Open { rate, .. } => format!("{rate}/s"),
+            Load::Batch => self.label.clone(),
+        }
+    }
 }
 
 /// A file that an experiment left behind.

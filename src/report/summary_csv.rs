@@ -28,6 +28,9 @@ pub const FIRST_COLUMNS: [&str; 12] = [
 type Cell = (String, String);
 
 /// The whole file.
+///
+/// # Panics
+/// Never: rows of equal length in memory are always accepted.
 pub fn render(experiment: &Experiment) -> Vec<u8> {
     let rows: Vec<Vec<Cell>> = experiment.points.iter().map(row).collect();
     let header: Vec<String> = match rows.first() {
@@ -101,21 +104,21 @@ fn identity(point: &PointReport) -> [Cell; 15] {
         Some(Arrivals::Constant | Arrivals::Poisson | Arrivals::Uniform) | None => None,
     };
     [
-        cell("schema_version", summary.schema_version),
-        cell("point", summary.point),
+        cell("schema_version", &summary.schema_version),
+        cell("point", &summary.point),
         cell("label", &point.label),
-        cell("verdict", json_word(&summary.verdict)),
-        cell("incomplete", marked(Mark::Incomplete)),
-        cell("simulated", marked(Mark::Simulated)),
-        cell("dummy_weights", marked(Mark::DummyWeights)),
+        cell("verdict", &json_word(&summary.verdict)),
+        cell("incomplete", &marked(Mark::Incomplete)),
+        cell("simulated", &marked(Mark::Simulated)),
+        cell("dummy_weights", &marked(Mark::DummyWeights)),
         cell("target", &summary.target.name),
         cell("target_kind", &summary.target.kind),
-        cell("streaming", summary.streaming),
-        cell("gpus", summary.gpus),
-        cell("load", load),
-        cell("arrivals", arrivals.map_or_else(String::new, arrivals_word)),
-        cell("burstiness", maybe(burstiness)),
-        cell("offered_requests_per_s", maybe(rate)),
+        cell("streaming", &summary.streaming),
+        cell("gpus", &summary.gpus),
+        cell("load", &load),
+        cell("arrivals", &arrivals.map_or_else(String::new, arrivals_word)),
+        cell("burstiness", &maybe(burstiness)),
+        cell("offered_requests_per_s", &maybe(rate)),
     ]
 }
 
@@ -133,21 +136,21 @@ fn counts(summary: &Summary) -> [Cell; 15] {
     let counts = &summary.counts;
     let by_kind = counts.failed_by_kind.iter().map(|(kind, count)| format!("{kind}:{count}"));
     [
-        cell("planned", counts.planned),
-        cell("submitted", counts.submitted),
-        cell("failed", counts.failed),
-        cell("failed_by_kind", by_kind.collect::<Vec<_>>().join(";")),
-        cell("cancelled", counts.cancelled),
-        cell("timed_out", counts.timed_out),
-        cell("not_sent", counts.not_sent),
-        cell("not_reached", counts.not_reached),
-        cell("missed", counts.missed),
-        cell("interrupted", counts.interrupted),
-        cell("completed_in_window", counts.completed_in_window),
-        cell("output_tokens_in_window", counts.output_tokens_in_window),
-        cell("unsuccessful_tokens_in_window", counts.unsuccessful_tokens_in_window),
-        cell("token_count_differs", counts.token_count_differs),
-        cell("deliveries_missing", counts.deliveries_missing),
+        cell("planned", &counts.planned),
+        cell("submitted", &counts.submitted),
+        cell("failed", &counts.failed),
+        cell("failed_by_kind", &by_kind.collect::<Vec<_>>().join(";")),
+        cell("cancelled", &counts.cancelled),
+        cell("timed_out", &counts.timed_out),
+        cell("not_sent", &counts.not_sent),
+        cell("not_reached", &counts.not_reached),
+        cell("missed", &counts.missed),
+        cell("interrupted", &counts.interrupted),
+        cell("completed_in_window", &counts.completed_in_window),
+        cell("output_tokens_in_window", &counts.output_tokens_in_window),
+        cell("unsuccessful_tokens_in_window", &counts.unsuccessful_tokens_in_window),
+        cell("token_count_differs", &counts.token_count_differs),
+        cell("deliveries_missing", &counts.deliveries_missing),
     ]
 }
 
@@ -174,7 +177,7 @@ fn statistics(quantity: Quantity, values: Option<&Distribution>) -> Vec<Cell> {
     cells
 }
 
-fn cell(name: &str, field: impl ToString) -> Cell {
+fn cell(name: &str, field: &impl ToString) -> Cell {
     (name.to_owned(), field.to_string())
 }
 

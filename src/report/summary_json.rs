@@ -71,6 +71,9 @@ impl DefinitionEntry {
 }
 
 /// The whole file.
+///
+/// # Panics
+/// Never: every key is a string, and a string in memory takes any length.
 pub fn render(experiment: &Experiment) -> String {
     let quantities =
         Quantity::ALL.map(|it| DefinitionEntry::new(Place::Distributions, it.definition()));

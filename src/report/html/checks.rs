@@ -42,7 +42,10 @@ pub(super) fn section(points: &[PointReport]) -> String {
     if points.is_empty() {
         return String::new();
     }
-    let labels: Vec<String> = points.iter().map(|point| escape(&point.label)).collect();
+    let labels: Vec<String> = match points {
+        [one] => vec![escape(&one.label)],
+        several => several.iter().map(|point| escape(&point.short_label())).collect(),
+    };
     let mut header = vec!["Check"];
     header.extend(labels.iter().map(String::as_str));
     let rows: Vec<Vec<String>> = CheckId::ALL
@@ -54,7 +57,7 @@ pub(super) fn section(points: &[PointReport]) -> String {
             row
         })
         .collect();
-    format!("<h2>Was the harness the bottleneck?</h2>\n{}", table("", &header, &rows))
+    format!("<h2>Was the harness the bottleneck?</h2>\n{}", table("checks", &header, &rows))
 }
 
 fn of(point: &PointReport, id: CheckId) -> Option<&Check> {

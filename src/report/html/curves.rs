@@ -5,11 +5,11 @@ use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::percentile::Percentile;
 use crate::metrics::summary::{PercentileValue, Summary};
 use crate::report::PointReport;
-use crate::report::figures::{self, figure};
+use crate::report::figures::{self, with_unit};
 use crate::report::html::plot::scale::{Spread, tick_label};
 use crate::report::html::plot::{Axis, Chart, Point, Series, shade};
 
-const HEIGHT: f64 = 290.0;
+const SIZE: (f64, f64) = (520.0, 290.0);
 /// The percentiles of curves over load, each with its colour.
 const LEVELS: [(Percentile, &str); 3] = [
     (Percentile::P50, "var(--s0)"),
@@ -47,7 +47,7 @@ impl LoadAxis {
         let spread = if low > 0.0 && high / low >= 4.0 { Spread::Log } else { Spread::Linear };
         let mut ticks: Vec<_> = self.values.iter().map(|it| (*it, tick_label(*it))).collect();
         ticks.sort_by(|a, b| a.0.total_cmp(&b.0));
-        Axis { label: self.label.to_owned(), spread, ticks: Some(ticks) }
+        Axis { label: self.label.to_owned(), spread, from_zero: false, ticks: Some(ticks) }
     }
 }
 
@@ -60,9 +60,7 @@ pub(super) fn over_load(points: &[PointReport]) -> String {
     for quantity in [Quantity::Ttft, Quantity::Itl, headline] {
         plots.push_str(&latency(points, &load, quantity).figure());
     }
-    if points.iter().any(|point| point.summary.rate(Rate::GoodFraction).is_some()) {
-        plots.push_str(&good(points, &load).figure());
-    }
+    plots.push_str(&requests(points, &load).figure());
     format!("<h2>Under load</h2>\n<div class=\"plots\">\n{plots}</div>\n")
 }
 
@@ -79,46 +77,41 @@ fn chart(title: &str, x: Axis, y_label: &str, series: Vec<Series>) -> Chart {
         x,
         y_label: y_label.to_owned(),
         series,
-        height: HEIGHT,
+        y_may_be_log: true,
+        size: SIZE,
         dots: true,
         named_points: false,
     }
 }
 
 /// One value per point, where it exists.
-fn rate_series(
-    points: &[PointReport],
-    load: &LoadAxis,
-    (rate, scale, unit): (Rate, f64, &str),
-    colour: &str,
-) -> Series {
-    let points = in_order(points, load)
-        .into_iter()
-        .filter_map(|(x, point)| {
-            let y = point.summary.rate(rate)? * scale;
-            Some(Point {
-                x,
-                y,
-                name: format!("{}: {} {unit}", point.label, figure(y)),
-                ..Point::default()
-            })
-        })
-        .collect();
-    Series { name: rate.definition().label.to_owned(), colour: colour.to_owned(), points }
+fn rate_series(points: &[PointReport], load: &LoadAxis, rate: Rate, colour: &str) -> Series {
+    let definition = rate.definition();
+    let drawn = in_order(points, load).into_iter().filter_map(|(x, point)| {
+        let y = point.summary.rate(rate)?;
+        let name = format!("{}: {}", point.label, with_unit(y, definition.unit));
+        Some(Point { x, y, name, ..Point::default() })
+    });
+    Series { name: definition.label.to_owned(), colour: colour.to_owned(), points: drawn.collect() }
 }
 
 fn throughput(points: &[PointReport], load: &LoadAxis) -> Chart {
-    let series = |rate, colour| rate_series(points, load, (rate, 1.0, "tokens/s"), colour);
+    let series = |rate, colour| rate_series(points, load, rate, colour);
     let both = vec![
         series(Rate::OutputThroughput, "var(--s0)"),
         series(Rate::TotalThroughput, "var(--s1)"),
     ];
-    chart("Throughput", load.axis(), "tokens/s", both)
+    Chart { y_may_be_log: false, ..chart("Throughput", load.axis(), "tokens/s", both) }
 }
 
-fn good(points: &[PointReport], load: &LoadAxis) -> Chart {
-    let share = rate_series(points, load, (Rate::GoodFraction, 100.0, "%"), "var(--s0)");
-    chart("Requests that meet every SLO", load.axis(), "% of attempted", vec![share])
+fn requests(points: &[PointReport], load: &LoadAxis) -> Chart {
+    let rates = [(Rate::RequestThroughput, "var(--s0)"), (Rate::Goodput, "var(--s1)")];
+    let series = rates
+        .into_iter()
+        .filter(|(rate, _)| points.iter().any(|point| point.summary.rate(*rate).is_some()))
+        .map(|(rate, colour)| rate_series(points, load, rate, colour));
+    let title = "Completed requests";
+    Chart { y_may_be_log: false, ..chart(title, load.axis(), "requests/s", series.collect()) }
 }
 
 /// What all users get together against what each of them gets.
@@ -134,26 +127,18 @@ fn frontier(points: &[PointReport]) -> Chart {
         .filter_map(|point| {
             let x = point.summary.percentile(Quantity::PerUser, Percentile::P50)?.value;
             let y = point.summary.rate(rate)?;
-            Some(Point { x, y, name: short_label(point), ..Point::default() })
+            Some(Point { x, y, name: point.short_label(), ..Point::default() })
         })
         .collect();
     let series = Series { name: String::new(), colour: "var(--s0)".to_owned(), points: drawn };
     let x = Axis {
         label: "tokens/s per user (median)".to_owned(),
         spread: Spread::Linear,
+        from_zero: true,
         ticks: None,
     };
-    let mut chart = chart("Throughput against interactivity", x, unit, vec![series]);
-    chart.named_points = true;
-    chart
-}
-
-fn short_label(point: &PointReport) -> String {
-    match point.summary.load {
-        Load::Closed { concurrency } => concurrency.to_string(),
-        Load::Open { rate, .. } => format!("{rate}/s"),
-        Load::Batch => point.label.clone(),
-    }
+    let chart = chart("Throughput against interactivity", x, unit, vec![series]);
+    Chart { y_may_be_log: false, named_points: true, ..chart }
 }
 
 fn latency(points: &[PointReport], load: &LoadAxis, quantity: Quantity) -> Chart {
@@ -199,12 +184,16 @@ pub(super) fn by_percentile(points: &[PointReport]) -> String {
 fn tail(points: &[PointReport], quantity: Quantity) -> Chart {
     let series = points.iter().enumerate().filter_map(|(index, point)| {
         let percentiles = percentiles(&point.summary, quantity)?;
-        let name = if points.len() > 1 { short_label(point) } else { point.label.clone() };
+        let name = if points.len() > 1 { point.short_label() } else { point.label.clone() };
         Some(Series { name, colour: shade(index, points.len()), points: percentiles })
     });
     let ticks = Percentile::ALL.map(|which| (nines(which), which.label().to_owned()));
-    let x =
-        Axis { label: "percentile".to_owned(), spread: Spread::Linear, ticks: Some(ticks.into()) };
+    let x = Axis {
+        label: "percentile".to_owned(),
+        spread: Spread::Linear,
+        from_zero: false,
+        ticks: Some(ticks.into()),
+    };
     let title = quantity.definition().label;
     chart(title, x, "ms", series.collect())
 }

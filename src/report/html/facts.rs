@@ -1,11 +1,13 @@
 //! What does each number mean, and under which circumstances was it taken?
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 use crate::metrics::definition::{Definition, Quantity, Rate};
-use crate::report::Experiment;
 use crate::report::html::tables::table;
 use crate::report::html::text::escape;
+use crate::report::{Experiment, FileNote};
 
 /// Every number of the page with its formula.
 pub(super) fn definitions() -> String {
@@ -38,19 +40,21 @@ pub(super) fn manifest(experiment: &Experiment) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let files: String = experiment
-        .files
-        .iter()
-        .map(|file| {
-            format!("<li><code>{}</code> {}</li>\n", escape(&file.path), escape(&file.holds))
-        })
-        .collect();
-    let files =
-        if files.is_empty() { files } else { format!("<h2>Files</h2>\n<ul>\n{files}</ul>\n") };
     format!(
-        "<h2>Under which circumstances</h2>\n{}{files}",
+        "<h2>Under which circumstances</h2>\n{}",
         table("text-table", &["Fact", "Value"], &rows)
     )
+}
+
+/// What else was written.
+pub(super) fn files(files: &[FileNote]) -> String {
+    let mut items = String::new();
+    for file in files {
+        let (path, holds) = (escape(&file.path), escape(&file.holds));
+        // Writing to a string cannot fail.
+        let _infallible = writeln!(items, "<li><code>{path}</code> {holds}</li>");
+    }
+    if items.is_empty() { items } else { format!("<h2>Files</h2>\n<ul>\n{items}</ul>\n") }
 }
 
 /// Walks an object; lists of objects are counted, since `manifest.json` holds them in full.

@@ -15,24 +15,30 @@ use crate::metrics::percentile::Percentile;
 use crate::metrics::summary::{Mark, Summary};
 use crate::report::figures::{self, counted, figure};
 use crate::report::{Experiment, PointReport, json_word, know};
-use text::escape;
+use text::{escape, prose};
 
 const STYLE: &str = include_str!("style.css");
 
 /// The whole page.
 pub fn render(experiment: &Experiment) -> String {
+    // A single point is its own result; of several, each is a detail of the sweep.
+    let (results, details) = match experiment.points.as_slice() {
+        points @ ([] | [_]) => (point::sections(points), String::new()),
+        points => (tables::sweep(points), point::sections(points)),
+    };
     let sections = [
         heading(experiment),
         verdict(experiment),
         headline(experiment),
         know_before_quoting(experiment),
-        tables::sweep(&experiment.points),
+        results,
         curves::over_load(&experiment.points),
         curves::by_percentile(&experiment.points),
         checks::section(&experiment.points),
-        point::sections(&experiment.points),
+        details,
         facts::definitions(),
         facts::manifest(experiment),
+        facts::files(&experiment.files),
         footer(),
     ];
     format!(
@@ -120,8 +126,11 @@ fn latency_tile(best: &PointReport, quantity: Quantity) -> String {
     };
     let definition = quantity.definition();
     let unit = definition.unit.symbol();
-    let more = format!("median; p99 {p99} {unit}");
-    tile(definition.label, &p50, unit, &more)
+    let (name, origin) = match quantity {
+        Quantity::E2eIntended => (Quantity::E2e.definition().label, ", from intended arrival"),
+        _ => (definition.label, ""),
+    };
+    tile(name, &p50, unit, &format!("median; p99 {p99} {unit}{origin}"))
 }
 
 fn tile(name: &str, value: &str, unit: &str, more: &str) -> String {
@@ -135,18 +144,18 @@ fn know_before_quoting(experiment: &Experiment) -> String {
         .iter()
         .map(|concern| {
             let remedy = concern.worst.remedy.as_ref().map_or_else(String::new, |remedy| {
-                format!("<br><span class=\"soft\">Remedy: {}</span>", escape(remedy))
+                format!("<br><span class=\"soft\">Remedy: {}</span>", prose(remedy))
             });
             format!(
                 "<li><code class=\"{}\">{}</code> {}{}{remedy}</li>\n",
                 json_word(&concern.worst.status),
                 concern.code(),
-                escape(&concern.worst.sentence),
+                prose(&concern.worst.sentence),
                 escape(&concern.place())
             )
         })
         .collect();
-    items.extend(know::notes(experiment).iter().map(|note| format!("<li>{}</li>\n", escape(note))));
+    items.extend(know::notes(experiment).iter().map(|note| format!("<li>{}</li>\n", prose(note))));
     if items.is_empty() {
         return String::new();
     }

@@ -68,11 +68,13 @@ fn over_time(summary: &Summary, colour: &str) -> String {
             x: Axis {
                 label: "s since start of window".into(),
                 spread: Spread::Linear,
+                from_zero: false,
                 ticks: None,
             },
             y_label: y_label.to_owned(),
             series: vec![Series { name: String::new(), colour: colour.to_owned(), points }],
-            height: 230.0,
+            y_may_be_log: false,
+            size: (360.0, 220.0),
             dots: false,
             named_points: false,
         }

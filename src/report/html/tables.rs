@@ -1,5 +1,7 @@
 //! Which figures stand in tables? One row per point, and one row per quantity.
 
+use std::fmt::Write as _;
+
 use crate::load::Load;
 use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::percentile::Percentile;
@@ -12,25 +14,27 @@ use crate::report::{PointReport, json_word};
 
 /// A table of ready cells: the header, then rows whose first cell is their name.
 pub(super) fn table(class: &str, header: &[&str], rows: &[Vec<String>]) -> String {
-    let heads: String = header.iter().map(|cell| format!("<th>{cell}</th>")).collect();
-    let row = |cells: &Vec<String>| match cells.split_first() {
-        Some((name, rest)) => {
-            let rest: String = rest.iter().map(|cell| format!("<td>{cell}</td>")).collect();
-            format!("<tr><th>{name}</th>{rest}</tr>\n")
-        }
-        None => String::new(),
-    };
-    let body: String = rows.iter().map(row).collect();
+    let heads = cells("th", header);
+    let mut body = String::new();
+    for (name, rest) in rows.iter().filter_map(|row| row.split_first()) {
+        // Writing to a string cannot fail.
+        let _infallible = writeln!(body, "<tr><th>{name}</th>{}</tr>", cells("td", rest));
+    }
     format!(
         "<div class=\"scroll\"><table class=\"{class}\"><thead><tr>{heads}</tr></thead>\n<tbody>\n{body}</tbody></table></div>\n"
     )
 }
 
-/// One row for each point; nothing where there is only one.
-pub(super) fn sweep(points: &[PointReport]) -> String {
-    if points.len() < 2 {
-        return String::new();
+fn cells(element: &str, texts: &[impl AsRef<str>]) -> String {
+    let mut row = String::new();
+    for text in texts {
+        let _infallible = write!(row, "<{element}>{}</{element}>", text.as_ref());
     }
+    row
+}
+
+/// One row for each point.
+pub(super) fn sweep(points: &[PointReport]) -> String {
     let open = points.iter().any(|point| matches!(point.summary.load, Load::Open { .. }));
     let goodput = points.iter().any(|point| point.summary.rate(Rate::Goodput).is_some());
     let latency = if open { "Latency, intended" } else { "Request latency" };

@@ -16,6 +16,15 @@ pub fn escape(text: &str) -> String {
     safe
 }
 
+/// The same for a sentence in which literals stand between backticks.
+pub fn prose(sentence: &str) -> String {
+    let parts = sentence.split('`').enumerate().map(|(index, part)| match index % 2 {
+        0 => escape(part),
+        _ => format!("<code>{}</code>", escape(part)),
+    });
+    parts.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -23,5 +32,10 @@ mod tests {
     #[test]
     fn markup_in_text_stays_text() {
         assert_eq!(escape(r#"<a b="c" d='e'>&"#), "&lt;a b=&quot;c&quot; d=&#39;e&#39;&gt;&amp;");
+    }
+
+    #[test]
+    fn literals_in_a_sentence_are_set_as_code_and_stay_harmless() {
+        assert_eq!(prose("set `--rate <r>` & go"), "set <code>--rate &lt;r&gt;</code> &amp; go");
     }
 }

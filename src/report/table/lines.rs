@@ -24,7 +24,12 @@ pub(super) fn plain_table(header: &[&str]) -> Table {
 
 /// What `comfy_table` printed, without blanks at the ends of lines.
 pub(super) fn printed(table: &Table) -> String {
-    table.to_string().lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    let mut text = String::new();
+    for line in table.to_string().lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
 }
 
 /// A sentence behind its `name`, broken between words; further lines start below its first word.

@@ -7,9 +7,7 @@ use std::fmt::Write as _;
 use crate::report::html::text::escape;
 use scale::{Scale, Spread, from_zero, tick_label};
 
-const WIDTH: f64 = 520.0;
 const LEFT: f64 = 58.0;
-const RIGHT: f64 = WIDTH - 20.0;
 const TOP: f64 = 28.0;
 const TICKS: usize = 5;
 /// Beyond this ratio of largest to smallest value, small ones would vanish on a linear axis.
@@ -21,12 +19,15 @@ pub struct Chart {
     pub title: String,
     /// From left to right.
     pub x: Axis,
-    /// From bottom to top; starts at 0 unless values differ so much that only ratios can be read.
+    /// What it shows from bottom to top, with its unit.
     pub y_label: String,
+    /// Where small values would vanish beside large ones, equal ratios take equal room from bottom to top. Otherwise,
+    /// and always where this is `false`, the axis starts at 0.
+    pub y_may_be_log: bool,
     /// What is drawn, in the order of the legend.
     pub series: Vec<Series>,
-    /// Height of the picture where its width is 520.
-    pub height: f64,
+    /// Width and height of the picture, in the pixels that its text is made for.
+    pub size: (f64, f64),
     /// A dot for each point; without, only the line.
     pub dots: bool,
     /// Writes each point's name beside it.
@@ -39,6 +40,8 @@ pub struct Axis {
     pub label: String,
     /// How values are spread.
     pub spread: Spread,
+    /// It starts at 0, wherever the values do.
+    pub from_zero: bool,
     /// Ticks where they are not round numbers: value and text.
     pub ticks: Option<Vec<(f64, String)>>,
 }
@@ -77,6 +80,7 @@ pub fn shade(index: usize, of: usize) -> String {
 struct Frame {
     x: Scale,
     y: Scale,
+    right: f64,
     bottom: f64,
     y_ticks: Vec<f64>,
 }
@@ -89,8 +93,9 @@ impl Chart {
         // Writing to a string cannot fail, here and below.
         let _infallible = write!(
             svg,
-            r#"<svg viewBox="0 0 {WIDTH} {}" role="img" aria-label="{}">"#,
-            self.height,
+            r#"<svg viewBox="0 0 {} {}" role="img" aria-label="{}">"#,
+            self.size.0,
+            self.size.1,
             escape(&self.title)
         );
         self.draw_axes(&frame, &mut svg);
@@ -131,8 +136,8 @@ impl Chart {
             let (low, high) = point.interval.unwrap_or((point.y, point.y));
             [low, point.y, high]
         }))?;
-        let bottom = self.height - 42.0;
-        let logarithmic = y_low > 0.0 && y_high / y_low > LOG_BEYOND;
+        let (right, bottom) = (self.size.0 - 20.0, self.size.1 - 42.0);
+        let logarithmic = self.y_may_be_log && y_low > 0.0 && y_high / y_low > LOG_BEYOND;
         let y = if logarithmic {
             Scale::new(Spread::Log, (y_low / 1.15, y_high * 1.15), (bottom, TOP))
         } else {
@@ -141,8 +146,12 @@ impl Chart {
         let y_ticks = y.ticks(TICKS);
         // Room at both sides, so that dots and names do not sit on the frame.
         let margin = if self.dots { 16.0 } else { 0.0 };
-        let x = Scale::new(self.x.spread, (x_low, x_high), (LEFT + margin, RIGHT - margin));
-        Some(Frame { x, y, bottom, y_ticks })
+        let x = if self.x.from_zero {
+            Scale::new(Spread::Linear, from_zero(x_high, TICKS), (LEFT, right))
+        } else {
+            Scale::new(self.x.spread, (x_low, x_high), (LEFT + margin, right - margin))
+        };
+        Some(Frame { x, y, right, bottom, y_ticks })
     }
 
     fn draw_axes(&self, frame: &Frame, svg: &mut String) {
@@ -150,7 +159,8 @@ impl Chart {
             let y = frame.y.at(*tick);
             let _infallible = write!(
                 svg,
-                r#"<path class="grid" d="M{LEFT} {y:.1}H{RIGHT}"/><text class="tick" x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"#,
+                r#"<path class="grid" d="M{LEFT} {y:.1}H{}"/><text class="tick" x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"#,
+                frame.right,
                 LEFT - 7.0,
                 y + 4.0,
                 tick_label(*tick)
@@ -174,11 +184,12 @@ impl Chart {
         }
         let _infallible = write!(
             svg,
-            r#"<path class="axis" d="M{LEFT} {:.1}H{RIGHT}"/><text class="label" x="4" y="13">{}</text><text class="label" x="{:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
+            r#"<path class="axis" d="M{LEFT} {:.1}H{}"/><text class="label" x="4" y="13">{}</text><text class="label" x="{:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
             frame.bottom,
+            frame.right,
             escape(&self.y_label),
-            f64::midpoint(LEFT, RIGHT),
-            self.height - 5.0,
+            f64::midpoint(LEFT, frame.right),
+            self.size.1 - 5.0,
             escape(&self.x.label)
         );
     }
@@ -215,24 +226,25 @@ impl Chart {
         svg.push_str("</g>");
     }
 
-    /// Names beside points; one that would cover a name already written is left to the pointer.
+    /// Names to the right of points, to the left where the picture ends; one that would cover a name already written is
+    /// left to the pointer.
     fn draw_names(&self, frame: &Frame, svg: &mut String) {
-        let mut taken: Vec<(f64, f64, f64)> = Vec::new();
+        let mut taken: Vec<(f64, f64)> = Vec::new();
         for point in self.series.iter().flat_map(|series| &series.points) {
-            let width = point.name.chars().count() as f64 * 6.4;
-            let (x, y) = (frame.x.at(point.x), frame.y.at(point.y) - 9.0);
-            let middle = x.clamp(LEFT + width / 2.0, RIGHT - width / 2.0);
-            let covers = |(other, other_y, other_width): &(f64, f64, f64)| {
-                (middle - other).abs() < f64::midpoint(width, *other_width) + 4.0
-                    && (y - other_y).abs() < 13.0
-            };
-            if taken.iter().any(covers) {
+            let (x, y) = (frame.x.at(point.x), frame.y.at(point.y));
+            let room = point.name.chars().count() as f64 * 6.6;
+            let fits = x + 8.0 + room < self.size.0;
+            let (start, anchor) = if fits { (x + 8.0, "start") } else { (x - 8.0, "end") };
+            if taken.iter().any(|(other, other_y)| {
+                (start - other).abs() < room + 4.0 && (y - other_y).abs() < 12.0
+            }) {
                 continue;
             }
-            taken.push((middle, y, width));
+            taken.push((start, y));
             let _infallible = write!(
                 svg,
-                r#"<text class="name" x="{middle:.1}" y="{y:.1}" text-anchor="middle">{}</text>"#,
+                r#"<text class="name" x="{start:.1}" y="{:.1}" text-anchor="{anchor}">{}</text>"#,
+                y - 4.0,
                 escape(&point.name)
             );
         }
