@@ -95,3 +95,60 @@ pub fn rows(plan: &Plan) -> impl Iterator<Item = PlanRow> {
         seed: shot.request.sampling.seed,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::plan::{PlanSize, PlanStart};
+    use crate::load::{Arrivals, Load};
+    use crate::workload::Workload;
+    use crate::workload::prompts::PromptSource;
+    use crate::workload::vocabulary::Vocabulary;
+
+    fn plan(load: Load, point: u32, first_id: RequestId) -> Plan {
+        let workload = Workload::synthetic("U(5,9)/(2,3)".parse().expect("a scenario"), 1);
+        let source = PromptSource::ids(Vocabulary::new(100, []).expect("100 ids"));
+        let size = PlanSize { requests: Some(3), duration: None, warmup: 1 };
+        let start = PlanStart { point, first_id };
+        Plan::draw(&workload, &load, size, start, &source).expect("it makes sense")
+    }
+
+    #[test]
+    fn a_table_that_is_not_ours_is_refused_with_its_line() {
+        let heading = "point,request_id,phase,intended_ns,prompt_tokens,max_tokens,min_tokens,prompt_sha,seed";
+        let strange = format!("{heading}\n0,0,measure,,5,2,0,ab,1\n0,1,cooldown,,5,2,0,ab,1\n");
+        let said = read(strange.as_bytes()).expect_err("there is no cooldown").to_string();
+        assert!(said.contains("plan.csv") && said.contains("line: 3"), "{said}");
+        assert!(read("a,b\n1,2\n".as_bytes()).is_err());
+        assert_eq!(read(heading.as_bytes()).expect("no row is no fault"), []);
+    }
+
+    #[test]
+    fn plans_of_several_points_read_back_from_one_file() {
+        let open = Load::Open { arrivals: Arrivals::Poisson, rate: 3.0, max_in_flight: None };
+        let one = plan(open, 0, RequestId(0));
+        let two = plan(Load::Closed { concurrency: 2 }, 1, one.next_id());
+        let mut writer = PlanWriter::new(Vec::new());
+        writer.append(&one).and_then(|()| writer.append(&two)).expect("memory takes everything");
+        let bytes = writer.finish().expect("memory takes everything");
+
+        let read_back = read(bytes.as_slice()).expect("what was written reads");
+        assert_eq!(read_back, rows(&one).chain(rows(&two)).collect::<Vec<_>>());
+        let ids: Vec<u32> = read_back.iter().map(|row| row.request_id.0).collect();
+        assert_eq!(ids, (0..8).collect::<Vec<_>>());
+        assert_eq!((read_back[0].phase, read_back[1].phase), (Phase::Warmup, Phase::Measure));
+        assert!(read_back[4..].iter().all(|row| row.point == 1 && row.intended_ns.is_none()));
+    }
+
+    #[test]
+    fn the_columns_are_the_documented_ones() {
+        let mut writer = PlanWriter::new(Vec::new());
+        writer.append(&plan(Load::Batch, 0, RequestId(0))).expect("memory takes everything");
+        let text = String::from_utf8(writer.finish().expect("memory takes everything"));
+        let text = text.expect("CSV is UTF-8");
+        assert!(text.starts_with(
+            "point,request_id,phase,intended_ns,prompt_tokens,max_tokens,min_tokens,prompt_sha,seed\n\
+             0,0,warmup,0,"
+        ));
+    }
+}

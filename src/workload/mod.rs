@@ -93,8 +93,9 @@ impl Workload {
     }
 
     /// Lengths of request `index`. The same at every point of a sweep, so that points differ by load alone.
-    pub fn lengths(&self, phase: Phase, index: u32) -> Lengths {
-        self.scenario.draw(&mut self.seeds().rng(Stream::Lengths, &[phase.code(), index.into()]))
+    /// `seeds` are [`Workload::seeds`], derived once for all requests.
+    pub fn lengths(&self, seeds: &Seeds, phase: Phase, index: u32) -> Lengths {
+        self.scenario.draw(&mut seeds.rng(Stream::Lengths, &[phase.code(), index.into()]))
     }
 
     /// What request `index` asks back, given its drawn length.
@@ -106,10 +107,10 @@ impl Workload {
         }
     }
 
-    /// How tokens of request `index` are chosen.
-    pub fn sampling(&self, phase: Phase, index: u32) -> Sampling {
+    /// How tokens of request `index` are chosen; `seeds` as for [`Workload::lengths`].
+    pub fn sampling(&self, seeds: &Seeds, phase: Phase, index: u32) -> Sampling {
         let SamplingPolicy { temperature, top_p, top_k } = self.sampling;
-        let seed = self.seeds().seed(Stream::Sampling, &[phase.code(), index.into()]);
+        let seed = seeds.seed(Stream::Sampling, &[phase.code(), index.into()]);
         Sampling { temperature, top_p, top_k, seed }
     }
 }
@@ -139,18 +140,23 @@ mod tests {
 
     #[test]
     fn requests_and_phases_and_seeds_each_have_lengths_and_sampling_of_their_own() {
-        let (a, b) = (workload(7), workload(8));
+        let drawn = |root, phase, index| {
+            let workload = workload(root);
+            let seeds = workload.seeds();
+            let sampling = workload.sampling(&seeds, phase, index);
+            (workload.lengths(&seeds, phase, index), sampling.seed)
+        };
         let all = [
-            (a.lengths(Phase::Measure, 0), a.sampling(Phase::Measure, 0).seed),
-            (a.lengths(Phase::Measure, 1), a.sampling(Phase::Measure, 1).seed),
-            (a.lengths(Phase::Warmup, 0), a.sampling(Phase::Warmup, 0).seed),
-            (b.lengths(Phase::Measure, 0), b.sampling(Phase::Measure, 0).seed),
+            drawn(7, Phase::Measure, 0),
+            drawn(7, Phase::Measure, 1),
+            drawn(7, Phase::Warmup, 0),
+            drawn(8, Phase::Measure, 0),
         ];
         for (i, one) in all.iter().enumerate() {
             for other in &all[i + 1..] {
                 assert!(one.0 != other.0 && one.1 != other.1, "{one:?} {other:?}");
             }
         }
-        assert_eq!(a.lengths(Phase::Measure, 5), workload(7).lengths(Phase::Measure, 5));
+        assert_eq!(drawn(7, Phase::Measure, 5), drawn(7, Phase::Measure, 5));
     }
 }

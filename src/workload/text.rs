@@ -12,7 +12,7 @@ use super::prompts::PromptError;
 use super::request::Prompt;
 use super::tokenize::Tokenize;
 use super::vocabulary::Vocabulary;
-use super::words::{Words, letter};
+use super::words::{Words, filler};
 
 /// Texts begun anew before a length is given up.
 const STARTS: u32 = 32;
@@ -126,6 +126,8 @@ impl TextSource {
 struct Draft {
     text: String,
     pieces: Vec<Piece>,
+    /// Words cost more here than they should: from now on only fillers are appended.
+    was_over: bool,
 }
 
 struct Piece {
@@ -135,30 +137,34 @@ struct Piece {
 
 impl Draft {
     fn after(prefix: &TextPrefix) -> Self {
-        Self { text: prefix.text.clone(), pieces: Vec::new() }
+        Self { text: prefix.text.clone(), pieces: Vec::new(), was_over: false }
     }
 
-    /// Appends what should cost `missing` tokens: words, then letters for what is less than any word costs.
-    fn grow(&mut self, rng: &mut Xoshiro256PlusPlus, words: &Words, mut missing: u32) {
-        while missing > 0 {
+    /// Appends words that should cost `missing` tokens, or one filler where no word fits.
+    fn grow(&mut self, rng: &mut Xoshiro256PlusPlus, words: &Words, missing: u32) {
+        let mut left = missing;
+        while !self.was_over && left > 0 {
+            let Some(word) = words.draw(rng, left) else { break };
             let start = self.text.len();
-            let cost = if let Some(word) = words.draw(rng, missing) {
-                if start > 0 {
-                    self.text.push(' ');
-                }
-                self.text.push_str(&word.text);
-                word.cost
-            } else {
-                self.text.push(letter(rng));
-                1
-            };
+            let cost = if start > 0 { word.cost } else { word.first_cost };
+            if start > 0 {
+                self.text.push(' ');
+            }
+            self.text.push_str(&word.text);
             self.pieces.push(Piece { start, cost });
-            missing -= cost;
+            left = left.saturating_sub(cost);
+        }
+        if left == missing {
+            // What a filler costs depends on what it merges with: one at a time, and the encoding decides.
+            self.pieces.push(Piece { start: self.text.len(), cost: 1 });
+            let filler = filler(rng);
+            self.text.push_str(if self.text.is_empty() { filler.trim_start() } else { filler });
         }
     }
 
     /// Takes off pieces from the end until about `surplus` tokens are gone.
     fn shrink(&mut self, surplus: u32) {
+        self.was_over = true;
         let mut gone = 0;
         while gone < surplus {
             let Some(piece) = self.pieces.pop() else { return };
@@ -167,3 +173,6 @@ impl Draft {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,13 +24,15 @@ const BUILT_IN: [&str; 72] = [
     "tall", "tree", "under", "wind",
 ];
 
-/// A word, and the tokens it adds to a text when a space and the word are appended.
+/// A word, and how many tokens it adds to a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Word {
     /// Small ASCII letters only.
     pub text: String,
-    /// At least 1.
+    /// Tokens that it adds after a space, at least 1.
     pub cost: u32,
+    /// Tokens that it adds as the first word of a text, at least 1.
+    pub first_cost: u32,
 }
 
 /// The words that text is drawn from, cheapest first.
@@ -65,9 +67,12 @@ impl Words {
     }
 }
 
-/// A small letter, for what no word can fill.
-pub fn letter(rng: &mut Xoshiro256PlusPlus) -> char {
-    char::from(b'a' + below(rng, 26) as u8)
+/// What is appended where no word fits. They merge with their neighbours in different ways, so one of them will do.
+const FILLERS: [&str; 12] = ["a", "e", "o", "s", "t", " a", " o", " x", ".", ",", "!", "?"];
+
+/// A few characters that add about one token.
+pub fn filler(rng: &mut Xoshiro256PlusPlus) -> &'static str {
+    FILLERS[below(rng, FILLERS.len() as u64) as usize]
 }
 
 struct Probe<'a> {
@@ -86,9 +91,7 @@ impl Probe<'_> {
             if !is_word(text) || !seen.insert(text.to_owned()) {
                 continue;
             }
-            if self.cost(text)? == Some(1) {
-                words.push(Word { text: text.to_owned(), cost: 1 });
-            }
+            words.extend(self.word(text)?.filter(|word| word.cost == 1));
             if words.len() == ENOUGH {
                 break;
             }
@@ -99,20 +102,19 @@ impl Probe<'_> {
     fn built_in_words(&self) -> Result<Vec<Word>, TokenizeError> {
         let mut words = Vec::new();
         for text in BUILT_IN {
-            if let Some(cost) = self.cost(text)? {
-                words.push(Word { text: text.to_owned(), cost });
-            }
+            words.extend(self.word(text)?);
         }
         Ok(words)
     }
 
-    /// Tokens that a second occurrence adds; `None` where it adds none or contains special ids.
-    fn cost(&self, word: &str) -> Result<Option<u32>, TokenizeError> {
-        let once = self.tokenizer.encode(word)?;
-        let twice = self.tokenizer.encode(&format!("{word} {word}"))?;
+    /// What a word costs; `None` where a second one adds no token, or any of its tokens is special.
+    fn word(&self, text: &str) -> Result<Option<Word>, TokenizeError> {
+        let once = self.tokenizer.encode(text)?;
+        let twice = self.tokenizer.encode(&format!("{text} {text}"))?;
         let ordinary = twice.iter().all(|id| self.vocabulary.allows(*id));
-        let cost = twice.len().saturating_sub(once.len()) as u32;
-        Ok((ordinary && cost > 0).then_some(cost))
+        let (first_cost, cost) = (once.len() as u32, twice.len().saturating_sub(once.len()) as u32);
+        let usable = ordinary && cost > 0 && first_cost > 0;
+        Ok(usable.then(|| Word { text: text.to_owned(), cost, first_cost }))
     }
 }
 

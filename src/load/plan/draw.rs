@@ -7,7 +7,7 @@ use crate::load::Load;
 use crate::workload::prompts::PromptSource;
 use crate::workload::request::RequestSpec;
 use crate::workload::scenario::Lengths;
-use crate::workload::seeds::{Phase, Stream};
+use crate::workload::seeds::{Phase, Seeds, Stream};
 use crate::workload::{DEFAULT_PRIORITY, PromptKind, Workload};
 
 /// Most requests that one plan holds, in either phase.
@@ -32,7 +32,7 @@ impl Pool {
     pub const fn of(kind: PromptKind) -> Self {
         match kind {
             PromptKind::Ids => Self { shots: 100_000, tokens: 64 << 20 },
-            PromptKind::Text => Self { shots: 100_000, tokens: 2 << 20 },
+            PromptKind::Text => Self { shots: 100_000, tokens: 1 << 20 },
         }
     }
 }
@@ -62,7 +62,7 @@ impl Plan {
             let (asked, made) = (workload.prompts, source.kind());
             return Err(PlanError::WrongSource { asked, made });
         }
-        let draw = Draw { workload, load: *load, start, source };
+        let draw = Draw { workload, seeds: workload.seeds(), load: *load, start, source };
         let warmup = draw.warmup(size.warmup)?;
         let (shots, is_pool) = draw.measured(size, warmup.len() as u32)?;
         Self::seal(*load, size, start, warmup, shots, is_pool)
@@ -71,6 +71,7 @@ impl Plan {
 
 struct Draw<'a> {
     workload: &'a Workload,
+    seeds: Seeds,
     load: Load,
     start: PlanStart,
     source: &'a PromptSource,
@@ -108,7 +109,7 @@ impl Draw<'_> {
             Load::Closed { .. } => vec![None; at_most],
             Load::Batch => vec![Some(Nanos::ZERO); at_most],
             Load::Open { arrivals, rate, .. } => {
-                let seed = self.workload.seeds().seed(Stream::Schedule, &[phase.code()]);
+                let seed = self.seeds.seed(Stream::Schedule, &[phase.code()]);
                 let drawn = arrivals
                     .instants(rate, at_most, before, seed)
                     .expect("the burstiness was found positive and finite");
@@ -131,7 +132,7 @@ impl Draw<'_> {
         let mut tokens = 0;
         let mut drawn = Vec::with_capacity(requests);
         for index in 0..requests as u32 {
-            let lengths = self.workload.lengths(phase, index);
+            let lengths = self.workload.lengths(&self.seeds, phase, index);
             tokens += u64::from(lengths.input);
             if tokens > supply.tokens && index > 0 {
                 break;
@@ -154,7 +155,7 @@ impl Draw<'_> {
         let workload = self.workload;
         let series = self
             .source
-            .series(workload.seeds(), workload.prefix_tokens, phase, self.start.point)
+            .series(self.seeds, workload.prefix_tokens, phase, self.start.point)
             .map_err(PlanError::Prefix)?;
         let mut shots = Vec::with_capacity(lengths.len());
         for (index, (intended, lengths)) in (0_u32..).zip(instants.iter().zip(lengths)) {
@@ -167,7 +168,7 @@ impl Draw<'_> {
             let prompt = series
                 .prompt(index, lengths.input)
                 .map_err(|why| PlanError::Prompt { request: id, why })?;
-            let sampling = workload.sampling(phase, index);
+            let sampling = workload.sampling(&self.seeds, phase, index);
             let streaming = workload.streaming;
             let request =
                 RequestSpec { prompt, output, sampling, streaming, priority: DEFAULT_PRIORITY };

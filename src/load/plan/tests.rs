@@ -1,1 +1,326 @@
 //! Does a plan say what was asked for, and is what makes no sense refused before it is drawn?
+
+use super::*;
+use crate::load::Arrivals;
+use crate::target::Limits;
+use crate::workload::prompts::{PromptError, PromptSource};
+use crate::workload::vocabulary::Vocabulary;
+use crate::workload::{PromptKind, Workload};
+
+const CLOSED: Load = Load::Closed { concurrency: 4 };
+const POISSON: Load = Load::Open { arrivals: Arrivals::Poisson, rate: 10.0, max_in_flight: None };
+const FIRST: PlanStart = PlanStart { point: 0, first_id: RequestId(0) };
+
+fn workload(scenario: &str) -> Workload {
+    Workload::synthetic(scenario.parse().expect("a scenario"), 42)
+}
+
+fn requests(requests: u32) -> PlanSize {
+    PlanSize { requests: Some(requests), duration: None, warmup: 0 }
+}
+
+fn source() -> PromptSource {
+    PromptSource::ids(Vocabulary::new(1000, [0, 1, 2]).expect("997 ids are left"))
+}
+
+fn draw(workload: &Workload, load: Load, size: PlanSize) -> Result<Plan, PlanError> {
+    Plan::draw(workload, &load, size, FIRST, &source())
+}
+
+fn drawn(workload: &Workload, load: Load, size: PlanSize) -> Plan {
+    draw(workload, load, size).expect("it makes sense")
+}
+
+#[test]
+fn a_size_that_measures_nothing_is_refused() {
+    let asked = |size| draw(&workload("D(8,8)"), CLOSED, size).err();
+    assert_eq!(asked(PlanSize::default()), Some(PlanError::NoEnd));
+    assert_eq!(asked(requests(0)), Some(PlanError::NoRequests));
+    for time in [Nanos::ZERO, Nanos(-1)] {
+        let size = PlanSize { duration: Some(time), ..requests(1) };
+        assert_eq!(asked(size), Some(PlanError::NoTime(time.as_secs_f64())));
+    }
+}
+
+#[test]
+fn a_load_that_sends_nothing_is_refused() {
+    let asked = |load| draw(&workload("D(8,8)"), load, requests(1)).err();
+    let open = |arrivals, rate, max_in_flight| Load::Open { arrivals, rate, max_in_flight };
+    assert_eq!(asked(Load::Closed { concurrency: 0 }), Some(PlanError::NoConcurrency));
+    assert_eq!(asked(open(Arrivals::Poisson, 1.0, Some(0))), Some(PlanError::NoneInFlight));
+    for rate in [0.0, -1.0, f64::INFINITY, f64::NAN] {
+        let refused = asked(open(Arrivals::Constant, rate, None));
+        assert!(matches!(refused, Some(PlanError::Rate(_))), "{rate}");
+    }
+    for burstiness in [0.0, -1.0, 1e-9, f64::INFINITY, f64::NAN] {
+        let refused = asked(open(Arrivals::Gamma { burstiness }, 1.0, None));
+        assert!(matches!(refused, Some(PlanError::Burstiness(_))), "{burstiness}");
+    }
+}
+
+#[test]
+fn sampling_that_chooses_nothing_is_refused() {
+    let asked = |change: fn(&mut Workload)| {
+        let mut workload = workload("D(8,8)");
+        change(&mut workload);
+        draw(&workload, CLOSED, requests(1)).err()
+    };
+    assert_eq!(asked(|w| w.sampling.top_k = Some(0)), Some(PlanError::TopK));
+    assert_eq!(asked(|w| w.sampling.top_p = Some(1.5)), Some(PlanError::TopP(1.5)));
+    assert_eq!(asked(|w| w.sampling.temperature = Some(0.0)), Some(PlanError::Temperature(0.0)));
+    let mismatch = Some(PlanError::WrongSource { asked: PromptKind::Text, made: PromptKind::Ids });
+    assert_eq!(asked(|w| w.prompts = PromptKind::Text), mismatch);
+}
+
+#[test]
+fn a_prefix_or_a_minimum_that_does_not_fit_names_the_request() {
+    let mut long_prefix = workload("D(8,8)");
+    long_prefix.prefix_tokens = 9;
+    let refused = draw(&long_prefix, CLOSED, requests(2)).expect_err("9 is above 8");
+    let why = PromptError::PrefixTooLong { tokens: 8, prefix: 9 };
+    assert_eq!(refused, PlanError::Prompt { request: RequestId(0), why });
+    assert!(refused.to_string().contains("shorten the prefix"), "{refused}");
+
+    let mut high_minimum = workload("D(8,8)");
+    high_minimum.output.min_tokens = 9;
+    let refused = draw(&high_minimum, CLOSED, requests(2)).expect_err("9 is above 8");
+    assert_eq!(refused, PlanError::MinAboveMax { request: RequestId(0), min: 9, max: 8 });
+}
+
+#[test]
+fn a_plan_that_no_memory_holds_is_refused_and_not_begun() {
+    let hour = PlanSize { duration: Some(Nanos::from_secs_f64(3600.0)), ..PlanSize::default() };
+    let fast = Load::Open { arrivals: Arrivals::Constant, rate: 1e6, max_in_flight: None };
+    assert_eq!(draw(&workload("D(8,8)"), fast, hour).err(), Some(PlanError::TooManyShots));
+    let heavy = draw(&workload("D(1000000,1)"), CLOSED, requests(1000));
+    assert_eq!(heavy.err(), Some(PlanError::TooManyTokens));
+}
+
+#[test]
+fn a_session_out_of_ids_is_refused() {
+    let start = PlanStart { point: 0, first_id: RequestId(u32::MAX - 1) };
+    let asked = |n| Plan::draw(&workload("D(8,8)"), &CLOSED, requests(n), start, &source());
+    assert_eq!(asked(1).expect("one id is left").next_id(), RequestId(u32::MAX));
+    assert_eq!(asked(2).err(), Some(PlanError::OutOfIds));
+}
+
+#[test]
+fn a_target_that_would_refuse_or_cut_a_request_is_found_before_load() {
+    let plan = drawn(&workload("D(100,28)"), Load::Batch, requests(5));
+    let limits = Limits::default();
+    let request = RequestId(0);
+    assert_eq!(plan.check(&limits), Ok(()));
+    for (limits, refusal) in [
+        (
+            Limits { max_prompt_tokens: Some(99), ..limits },
+            PlanError::PromptTooLong { request, tokens: 100, limit: 99 },
+        ),
+        (
+            Limits { max_sequence_tokens: Some(127), ..limits },
+            PlanError::SequenceTooLong { request, prompt: 100, output: 28, limit: 127 },
+        ),
+        (
+            Limits { max_queue_size: Some(4), ..limits },
+            PlanError::BatchAboveQueue { shots: 5, limit: 4 },
+        ),
+    ] {
+        assert_eq!(plan.check(&limits), Err(refusal));
+    }
+    let small = plan.check(&Limits { vocab_size: Some(10), ..limits });
+    assert!(matches!(small, Err(PlanError::OutsideVocabulary { size: 10, .. })), "{small:?}");
+    let exact = Limits {
+        max_prompt_tokens: Some(100),
+        max_sequence_tokens: Some(128),
+        vocab_size: Some(1000),
+        max_queue_size: Some(5),
+        max_batch_size: Some(1),
+    };
+    assert_eq!(plan.check(&exact), Ok(()));
+}
+
+#[test]
+fn a_queue_limit_does_not_stop_a_closed_loop() {
+    let plan = drawn(&workload("D(8,8)"), CLOSED, requests(5));
+    assert_eq!(plan.check(&Limits { max_queue_size: Some(4), ..Limits::default() }), Ok(()));
+}
+
+#[test]
+fn ids_run_on_from_the_first_with_warm_up_before_the_rest() {
+    let size = PlanSize { warmup: 2, ..requests(3) };
+    let start = PlanStart { point: 1, first_id: RequestId(10) };
+    let plan = Plan::draw(&workload("D(8,8)"), &CLOSED, size, start, &source()).expect("drawn");
+    let ids = |shots: &[Shot]| shots.iter().map(|shot| shot.id.0).collect::<Vec<_>>();
+    assert_eq!((ids(plan.warmup()), ids(plan.shots())), (vec![10, 11], vec![12, 13, 14]));
+    assert_eq!(plan.next_id(), RequestId(15));
+}
+
+#[test]
+fn only_an_open_loop_and_a_batch_have_instants() {
+    let size = PlanSize { warmup: 3, ..requests(20) };
+    let instants = |load| {
+        let plan = drawn(&workload("D(8,8)"), load, size);
+        let all = plan.warmup().iter().chain(plan.shots());
+        all.map(|shot| shot.intended).collect::<Vec<_>>()
+    };
+    assert!(instants(CLOSED).iter().all(Option::is_none));
+    assert!(instants(Load::Batch).iter().all(|at| *at == Some(Nanos::ZERO)));
+    let open = instants(POISSON);
+    assert!(open[..3].is_sorted() && open[3..].is_sorted());
+    assert_eq!((open[0], open[3]), (Some(Nanos::ZERO), Some(Nanos::ZERO)));
+    assert_ne!(open[1], open[4], "warm-up arrivals follow a schedule of their own");
+}
+
+#[test]
+fn warm_up_shares_no_prompt_and_no_prefix_with_what_is_measured() {
+    let mut workload = workload("D(16,8)");
+    workload.prefix_tokens = 8;
+    let plan = drawn(&workload, CLOSED, PlanSize { warmup: 20, ..requests(20) });
+    let heads = |shots: &[Shot]| {
+        shots.iter().map(|shot| shot.request.prompt.ids[..8].to_vec()).collect::<Vec<_>>()
+    };
+    let (warm, measured) = (heads(plan.warmup()), heads(plan.shots()));
+    assert!(warm.iter().all(|head| *head == warm[0]));
+    assert!(measured.iter().all(|head| *head == measured[0]));
+    assert_ne!(warm[0], measured[0]);
+    let unique: std::collections::HashSet<_> =
+        plan.all_shots().map(|(_, shot, _)| shot.request.prompt.ids.clone()).collect();
+    assert_eq!(unique.len(), 40);
+}
+
+#[test]
+fn a_duration_alone_gives_an_open_loop_its_arrivals_and_a_closed_loop_a_supply() {
+    let second = |n| PlanSize { duration: Some(Nanos::from_secs_f64(n)), ..PlanSize::default() };
+    let constant = Load::Open { arrivals: Arrivals::Constant, rate: 10.0, max_in_flight: None };
+    let open = drawn(&workload("D(8,8)"), constant, second(3.0));
+    assert_eq!((open.shots().len(), open.is_pool()), (30, false));
+
+    let long = drawn(&workload("D(1048576,8)"), CLOSED, second(3.0));
+    assert_eq!((long.shots().len(), long.is_pool()), (64, true), "64 Mi tokens");
+
+    let ended_by_count = PlanSize { requests: Some(5), ..second(3.0) };
+    let both = drawn(&workload("D(8,8)"), CLOSED, ended_by_count);
+    assert_eq!((both.shots().len(), both.is_pool()), (5, false));
+    let both = drawn(&workload("D(8,8)"), constant, ended_by_count);
+    assert_eq!((both.shots().len(), both.is_pool()), (5, false));
+}
+
+#[test]
+fn a_closed_loop_that_ends_by_time_has_at_most_a_hundred_thousand_requests() {
+    let size = PlanSize { duration: Some(Nanos::from_secs_f64(1.0)), ..PlanSize::default() };
+    let plan = drawn(&workload("D(1,1)"), CLOSED, size);
+    assert_eq!((plan.shots().len(), plan.is_pool()), (100_000, true));
+}
+
+#[test]
+fn points_share_lengths_and_pattern_and_no_prompt() {
+    let workload = workload("U(10,200)/(1,100)");
+    let at = |point| {
+        let start = PlanStart { point, first_id: RequestId(0) };
+        Plan::draw(&workload, &POISSON, requests(50), start, &source()).expect("drawn")
+    };
+    let (one, two) = (at(0), at(1));
+    for (a, b) in one.shots().iter().zip(two.shots()) {
+        assert_eq!((a.intended, a.request.output), (b.intended, b.request.output));
+        assert_eq!(a.request.prompt.tokens(), b.request.prompt.tokens());
+        assert_ne!(a.request.prompt.ids, b.request.prompt.ids);
+    }
+}
+
+#[test]
+fn the_hash_of_this_plan_never_changes() {
+    let mut workload = workload("N(480,240)/(300,150)");
+    workload.sampling.temperature = Some(0.7);
+    workload.prefix_tokens = 1;
+    let gamma = Load::Open {
+        arrivals: Arrivals::Gamma { burstiness: 0.5 },
+        rate: 7.5,
+        max_in_flight: Some(64),
+    };
+    let plan = drawn(&workload, gamma, PlanSize { warmup: 5, ..requests(200) });
+    assert_eq!(plan.hash(), "8172fd8317cc7dc1479f180140870e3df74de3abb0411140751b055e8f15c4e8");
+}
+
+#[test]
+fn the_hash_is_the_one_that_a_second_implementation_of_its_documentation_gives() {
+    let mut workload = workload("D(16,8)");
+    workload.prefix_tokens = 4;
+    let load = Load::Open { arrivals: Arrivals::Constant, rate: 10.0, max_in_flight: None };
+    let plan = drawn(&workload, load, PlanSize { warmup: 1, ..requests(3) });
+    // From a Python script that follows the module documentation of `seeds` and `hash`, and shares no code.
+    assert_eq!(plan.hash(), "860dee5f003d3801541018333e08c79e41a265858207fd43e3d6e023877e5510");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_plan_and_another_seed_another() {
+    let (one, same) = (workload("D(32,8)"), workload("D(32,8)"));
+    let mut other = one.clone();
+    other.seed = 43;
+    let plan = |workload| drawn(workload, POISSON, requests(10));
+    assert_eq!(plan(&one).hash(), plan(&same).hash());
+    assert_eq!(plan(&one).shots(), plan(&same).shots());
+    assert_ne!(plan(&one).hash(), plan(&other).hash());
+    assert_ne!(plan(&one).shots(), plan(&other).shots());
+}
+
+#[test]
+fn the_hash_does_not_depend_on_where_in_a_session_a_plan_is_played() {
+    let at = |first_id| {
+        let start = PlanStart { point: 0, first_id };
+        Plan::draw(&workload("D(8,8)"), &POISSON, requests(9), start, &source()).expect("drawn")
+    };
+    assert_eq!(at(RequestId(0)).hash(), at(RequestId(500)).hash());
+}
+
+#[test]
+fn whatever_changes_in_a_shot_changes_the_hash() {
+    let plan = drawn(&workload("D(8,8)"), POISSON, PlanSize { warmup: 1, ..requests(3) });
+    let changes: [fn(&mut Shot); 11] = [
+        |shot| shot.intended = Some(Nanos(1)),
+        |shot| shot.intended = None,
+        |shot| shot.request.prompt.ids = [5; 8].into(),
+        |shot| shot.request.prompt.text = Some("".into()),
+        |shot| shot.request.output.max_tokens += 1,
+        |shot| shot.request.output.min_tokens += 1,
+        |shot| shot.request.output.ignore_eos ^= true,
+        |shot| shot.request.sampling.top_k = Some(1),
+        |shot| shot.request.sampling.seed ^= 1,
+        |shot| shot.request.streaming ^= true,
+        |shot| shot.request.priority = 0.6,
+    ];
+    let sealed = |warmup: &[Shot], shots: &[Shot]| {
+        Plan::seal(plan.load(), plan.size(), FIRST, warmup.to_vec(), shots.to_vec(), false)
+            .map(|plan| plan.hash().to_owned())
+            .expect("there are shots")
+    };
+    let mut hashes = std::collections::HashSet::from([plan.hash().to_owned()]);
+    for change in changes {
+        let (mut warmup, mut shots) = (plan.warmup().to_vec(), plan.shots().to_vec());
+        change(&mut shots[1]);
+        assert!(hashes.insert(sealed(plan.warmup(), &shots)));
+        change(&mut warmup[0]);
+        assert!(hashes.insert(sealed(&warmup, plan.shots())) || warmup == plan.warmup());
+    }
+    assert!(!hashes.insert(sealed(plan.warmup(), plan.shots())), "sealed as it was drawn");
+    assert!(hashes.insert(sealed(&[], plan.shots())));
+}
+
+#[test]
+fn loads_that_differ_have_hashes_that_differ() {
+    let gamma = |burstiness| Arrivals::Gamma { burstiness };
+    let open = |arrivals, rate, max_in_flight| Load::Open { arrivals, rate, max_in_flight };
+    let loads = [
+        CLOSED,
+        Load::Closed { concurrency: 5 },
+        Load::Batch,
+        POISSON,
+        open(Arrivals::Poisson, 10.0, Some(3)),
+        open(Arrivals::Poisson, 11.0, None),
+        open(gamma(1.0), 10.0, None),
+        open(gamma(2.0), 10.0, None),
+    ];
+    let hashes: std::collections::HashSet<_> = loads
+        .iter()
+        .map(|load| drawn(&workload("D(8,8)"), *load, requests(1)).hash().to_owned())
+        .collect();
+    assert_eq!(hashes.len(), loads.len());
+}
