@@ -304,7 +304,10 @@ mod tests {
             // Ten requests a second for ten seconds, then twenty.
             let ended = if second <= 10 { 10 * second } else { 100 + 20 * (second - 10) };
             let at = MonoNs(second as i64 * 1_000_000_000);
-            recent.push(at, &Snapshot { since, ended, output_tokens: 3 * ended, ..Snapshot::default() });
+            recent.push(
+                at,
+                &Snapshot { since, ended, output_tokens: 3 * ended, ..Snapshot::default() },
+            );
         }
         let speed = recent.speed().unwrap();
         assert!((speed.requests_per_s - 20.0).abs() < 1e-9);

@@ -42,13 +42,11 @@ impl Look {
             let (p50, p99) = (p50?.as_millis_f64(), p99?.as_millis_f64());
             Some(format!("{name} p50 {} p99 {} ms", figure(p50), figure(p99)))
         };
-        let pairs: Vec<String> = [
-            pair("TTFT", seen.ttft_p50, seen.ttft_p99),
-            pair("ITL", seen.itl_p50, seen.itl_p99),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
+        let pairs: Vec<String> =
+            [pair("TTFT", seen.ttft_p50, seen.ttft_p99), pair("ITL", seen.itl_p50, seen.itl_p99)]
+                .into_iter()
+                .flatten()
+                .collect();
         if pairs.is_empty() {
             "live: no token yet".to_owned()
         } else {
