@@ -70,8 +70,8 @@ fn through_the_bridge(shots: &[Shot]) -> Cost {
 
 fn in_cpp_alone() -> Cost {
     let config = wire_config("null", &settings());
-    let raw =
-        raw_loop_simulated(&config, REQUESTS.into(), CONCURRENCY, PROMPT, TOKENS as i32).expect("runs");
+    let raw = raw_loop_simulated(&config, REQUESTS.into(), CONCURRENCY, PROMPT, TOKENS as i32)
+        .expect("runs");
     Cost { deliveries: raw.deliveries, wall: Nanos(raw.wall_ns), cpu: Nanos(raw.process_cpu_ns) }
 }
 
@@ -87,9 +87,20 @@ fn side_by_side(shots: &[Shot]) {
     let cpu_ns = |cost: &Cost| cost.cpu.0 as f64 / cost.deliveries as f64;
     let rate = |cost: &Cost| cost.deliveries as f64 / cost.wall.as_secs_f64();
     let of = |figure: &dyn Fn(&(Cost, Cost)) -> f64| median(pairs.iter().map(figure).collect());
-    println!("\nbridge, ring, recorder and records, beside the raw C++ loop (medians of {} pairs)", pairs.len());
-    println!("  deliveries/s          {:>12.0}   raw {:>12.0}", of(&|p| rate(&p.0)), of(&|p| rate(&p.1)));
-    println!("  CPU ns per delivery   {:>12.0}   raw {:>12.0}", of(&|p| cpu_ns(&p.0)), of(&|p| cpu_ns(&p.1)));
+    println!(
+        "\nbridge, ring, recorder and records, beside the raw C++ loop (medians of {} pairs)",
+        pairs.len()
+    );
+    println!(
+        "  deliveries/s          {:>12.0}   raw {:>12.0}",
+        of(&|p| rate(&p.0)),
+        of(&|p| rate(&p.1))
+    );
+    println!(
+        "  CPU ns per delivery   {:>12.0}   raw {:>12.0}",
+        of(&|p| cpu_ns(&p.0)),
+        of(&|p| cpu_ns(&p.1))
+    );
     println!("  CPU ratio             {:>12.3}\n", of(&|p| cpu_ns(&p.0) / cpu_ns(&p.1)));
 }
 

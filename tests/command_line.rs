@@ -89,7 +89,8 @@ fn summary_csv_begins_with_the_columns_that_scripts_rely_on() {
         "concurrency,total_requests,successful_requests,failed_requests,total_time_s,requests_per_sec,\
          throughput_tokens_per_sec,avg_latency_ms,p50_latency_ms,p90_latency_ms,p99_latency_ms,avg_ttft_ms,"
     ), "{header}");
-    let starts: Vec<&str> = lines.map(|line| line.split(",12,12,0,").next().expect("a row")).collect();
+    let starts: Vec<&str> =
+        lines.map(|line| line.split(",12,12,0,").next().expect("a row")).collect();
     assert_eq!(starts, ["1", "2"]);
 }
 
@@ -144,7 +145,8 @@ fn an_unknown_key_of_a_configuration_file_is_refused_by_name() {
 #[test]
 fn flags_win_over_the_environment_and_that_over_the_file() {
     let out = tempfile::tempdir().expect("a folder");
-    fs::write(out.path().join("c.toml"), "seed = 1\nrequests = 1\ntarget = 'null:'\n").expect("written");
+    fs::write(out.path().join("c.toml"), "seed = 1\nrequests = 1\ntarget = 'null:'\n")
+        .expect("written");
     let mut command = bareflight(&out, &["plan", "--config", "c.toml", "--seed", "3"]);
     let output = command.env("BAREFLIGHT_SEED", "2").env("BAREFLIGHT_REQUESTS", "2").output();
     let text = words(&output.expect("runs").stdout);
@@ -161,7 +163,8 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
 fn all_requests_failed_is_a_failure_and_every_one_is_on_record() {
     let out = tempfile::tempdir().expect("a folder");
     let target = "sim:explicit,base_us=100,fail_at_iteration=0";
-    let arguments = ["run", "--target", target, "--concurrency", "2", "--requests", "6", "--warmup", "0"];
+    let arguments =
+        ["run", "--target", target, "--concurrency", "2", "--requests", "6", "--warmup", "0"];
     let output = run(&out, &arguments);
     assert_eq!(output.status.code(), Some(1), "{}", words(&output.stderr));
     let rows = read(&directory(&out), "requests.csv");

@@ -89,8 +89,10 @@ fn stamps_are_monotone_from_the_intended_instant_to_the_end() {
                 vec![Some(started), record.intended, record.ready, record.submit];
             stamps.extend(arrivals.iter().map(|arrival| Some(arrival.at)));
             stamps.extend([record.end, Some(played.end)]);
-            let stamps: Vec<MonoNs> =
-                stamps.into_iter().map(|stamp| stamp.expect("a completed request has all")).collect();
+            let stamps: Vec<MonoNs> = stamps
+                .into_iter()
+                .map(|stamp| stamp.expect("a completed request has all"))
+                .collect();
             assert!(stamps.is_sorted(), "{name}: {stamps:?}");
         }
     }
@@ -187,9 +189,10 @@ fn two_phases_on_one_session_do_not_see_each_other_s_requests() {
 
 #[test]
 fn an_engine_that_breaks_fails_its_requests_and_the_run_still_ends() {
-    let (_, sealed) = play("sim:explicit,base_us=100,fail_at_iteration=20", &shots(6, 8, 50), &pace(3));
-    let failed = sealed.records.requests().iter().filter(|record| {
-        matches!(&record.outcome, Outcome::Failed(failure) if !failure.words.is_empty())
-    });
+    let (_, sealed) =
+        play("sim:explicit,base_us=100,fail_at_iteration=20", &shots(6, 8, 50), &pace(3));
+    let failed = sealed.records.requests().iter().filter(
+        |record| matches!(&record.outcome, Outcome::Failed(failure) if !failure.words.is_empty()),
+    );
     assert!(failed.count() >= 3);
 }

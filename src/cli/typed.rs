@@ -187,7 +187,9 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_streaming: Option<bool>,
     /// The one seed that lengths, prompts, arrivals and sampling follow from
-    #[arg(long, value_name = "N", help_heading = "Workload", env = "BAREFLIGHT_SEED")]
+    // TOML has no larger whole numbers, and the seed must be written back exactly.
+    #[arg(long, value_name = "N", help_heading = "Workload", env = "BAREFLIGHT_SEED",
+          value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
     /// Bounds that a good request meets, e.g. `ttft<2s,itl<40ms`

@@ -65,9 +65,8 @@ pub fn write_records(outcome: &Outcome, keep_deliveries: bool) -> Result<(), Art
 /// # Errors
 /// When a file cannot be written.
 pub fn write_reports(outcome: &Outcome) -> Result<Experiment, ArtefactError> {
-    let mut experiment = as_experiment(outcome);
+    let experiment = as_experiment(outcome);
     let directory = &outcome.directory;
-    experiment.files = notes(directory);
     write_whole(&directory.file(file::SUMMARY_JSON), summary_json::render(&experiment).as_bytes())?;
     write_whole(&directory.file(file::SUMMARY_CSV), &summary_csv::render(&experiment))?;
     write_whole(&directory.file(file::REPORT), html::render(&experiment).as_bytes())?;
@@ -89,7 +88,8 @@ fn as_experiment(outcome: &Outcome) -> Experiment {
         incomplete: manifest.state != State::Complete,
         manifest: serde_json::to_value(manifest)
             .expect("every key is a string, and a value in memory takes any size"),
-        files: Vec::new(),
+        folder: outcome.directory.path().display().to_string(),
+        files: notes(&outcome.directory),
     }
 }
 
@@ -109,10 +109,7 @@ fn notes(directory: &RunDirectory) -> Vec<FileNote> {
         let written_after_this_list = [file::REPORT, file::SUMMARY_CSV, file::SUMMARY_JSON];
         written_after_this_list.contains(name) || directory.file(name).exists()
     })
-    .map(|(name, holds)| FileNote {
-        path: directory.file(name).display().to_string(),
-        holds: holds.into(),
-    })
+    .map(|(name, holds)| FileNote { name: name.into(), holds: holds.into() })
     .collect()
 }
 

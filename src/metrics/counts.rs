@@ -57,16 +57,16 @@ fn count_outcome(counts: &mut Counts, record: &RequestRecord) {
             match reason {
                 NotSentReason::NotReached => counts.not_reached += 1,
                 NotSentReason::Missed => counts.missed += 1,
-                NotSentReason::Interrupted | NotSentReason::TargetFailed => {
-                    counts.interrupted += 1;
-                }
+                NotSentReason::Interrupted => counts.interrupted += 1,
+                NotSentReason::TargetFailed => counts.target_failed += 1,
             }
         }
     }
 }
 
 /// Whether a request belongs into the denominator of the good fraction. A shot that a closed loop never reached was
-/// never asked for, and one behind an interrupt neither; one that was due and not sent was.
+/// never asked for, and one behind an interrupt neither; one that was due and not sent was, and so was one that a target
+/// never got because it had failed as a whole.
 pub fn is_attempted(record: &RequestRecord) -> bool {
     !matches!(
         record.outcome,

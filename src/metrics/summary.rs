@@ -265,8 +265,10 @@ pub struct Counts {
     pub not_reached: u64,
     /// Not sent: it was due and the harness did not send it.
     pub missed: u64,
-    /// Not sent: the run was interrupted, or the target as a whole had failed before.
+    /// Not sent: the run was interrupted before.
     pub interrupted: u64,
+    /// Not sent: the target as a whole had failed before.
+    pub target_failed: u64,
     /// Completed requests for which TPOT is undefined: all tokens came at one instant, or none came.
     pub without_tpot: u64,
     /// Completed requests whose end lies in the window.

@@ -38,7 +38,7 @@ const IDLE: Nanos = Nanos::from_micros(1_000);
 const PUBLISH_EVERY: Nanos = Nanos::from_millis(200);
 
 enum Command {
-    Begin(Vec<Planned>, Option<Box<dyn Journal>>),
+    Begin(Vec<Planned>, Option<Box<dyn Journal>>, Sender<()>),
     Seal(Sender<Sealed>),
 }
 
@@ -102,9 +102,15 @@ impl Recorder {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Tells which shots to expect. Call before the first of them is submitted.
+    /// Tells which shots to expect, and returns when the recorder does: an event that came earlier would belong to
+    /// no shot.
+    ///
+    /// # Panics
+    /// If the recorder's thread has panicked, which is a bug.
     pub fn begin(&self, shots: Vec<Planned>, journal: Option<Box<dyn Journal>>) {
-        self.command(Command::Begin(shots, journal));
+        let (ready, is_ready) = channel();
+        self.command(Command::Begin(shots, journal, ready));
+        is_ready.recv().expect("the recorder answers until its handle is dropped");
     }
 
     /// Takes the records of the phase. Call when every request has ended or been given up.
@@ -156,7 +162,11 @@ impl Worker {
         loop {
             let seen = self.drain();
             match inbox.try_recv() {
-                Ok(Command::Begin(shots, journal)) => self.book = Book::open(shots, journal),
+                Ok(Command::Begin(shots, journal, ready)) => {
+                    self.book = Book::open(shots, journal);
+                    // Whoever asked may be gone after an error of its own.
+                    let _asker_is_gone = ready.send(());
+                }
                 Ok(Command::Seal(reply)) => self.seal(&reply),
                 Err(TryRecvError::Disconnected) => return,
                 Err(TryRecvError::Empty) if seen == 0 => {
@@ -212,5 +222,62 @@ impl Worker {
         let sealed = book.close(clock::thread_cpu());
         // Whoever asked may be gone after an error of its own; the records then have no reader.
         let _asker_is_gone = reply.send(sealed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::now;
+    use crate::load::plan::RequestId;
+    use crate::record::event::{Ending, TokenHash};
+    use crate::record::request_record::{FinishReason, Outcome};
+
+    #[test]
+    fn an_event_right_after_the_beginning_of_a_phase_belongs_to_it() {
+        let recorder = Recorder::start().expect("a thread");
+        let gate = Arc::new(Gate::new(200, 1));
+        let mut sink = recorder.sink(&gate);
+        for id in (0..200).map(RequestId) {
+            recorder.begin(vec![Planned { id, prompt_tokens: 1, requested_tokens: 1 }], None);
+            gate.open(id);
+            let at = now();
+            sink.put_surely(Event::Submitted { id, intended: at, ready: at, at });
+            sink.delivery(id, now(), 1, TokenHash::EMPTY);
+            sink.end(id, now(), Ending::Completed(FinishReason::Length));
+            let sealed = recorder.seal();
+            let record = &sealed.records.requests()[0];
+            assert_eq!(sealed.late_events, 0);
+            assert_eq!((record.submit, record.output_tokens), (Some(at), 1));
+        }
+    }
+
+    struct FullDisk;
+
+    impl Journal for FullDisk {
+        fn row(&mut self, _: &RequestRecord) -> io::Result<()> {
+            Err(io::Error::from(io::ErrorKind::StorageFull))
+        }
+        fn settle(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_told_and_loses_no_record_in_memory() {
+        let recorder = Recorder::start().expect("a thread");
+        let gate = Arc::new(Gate::new(2, 1));
+        let mut sink = recorder.sink(&gate);
+        let planned = |id| Planned { id: RequestId(id), prompt_tokens: 1, requested_tokens: 1 };
+        recorder.begin(vec![planned(0), planned(1)], Some(Box::new(FullDisk)));
+        for id in [RequestId(0), RequestId(1)] {
+            gate.open(id);
+            sink.end(id, now(), Ending::Cancelled);
+        }
+        let sealed = recorder.seal();
+        let kind = sealed.journal_error.map(|error| error.kind());
+        assert_eq!(kind, Some(io::ErrorKind::StorageFull));
+        let requests = sealed.records.requests();
+        assert!(requests.iter().all(|record| record.outcome == Outcome::Cancelled));
     }
 }

@@ -34,7 +34,7 @@ fn any_record(id: u32, rng: &mut Xoshiro256PlusPlus) -> RequestRecord {
         .map(|_| alphabet[rng.random_range(0..alphabet.len())])
         .collect();
     let kinds = FailureKind::ALL;
-    let outcome = match rng.random_range(0..9) {
+    let outcome = match rng.random_range(0..11) {
         0 => Outcome::Completed(FinishReason::Length),
         1 => Outcome::Completed(FinishReason::EndToken),
         2 => Outcome::Completed(FinishReason::Other(rng.random())),
@@ -42,6 +42,8 @@ fn any_record(id: u32, rng: &mut Xoshiro256PlusPlus) -> RequestRecord {
         4 => Outcome::TimedOut,
         5 => Outcome::NotSent(NotSentReason::NotReached),
         6 => Outcome::NotSent(NotSentReason::Missed),
+        7 => Outcome::NotSent(NotSentReason::TargetFailed),
+        8 => Outcome::NotSent(NotSentReason::Interrupted),
         _ => {
             let kind = kinds[rng.random_range(0..kinds.len())];
             Outcome::Failed(Failure { kind, words })

@@ -32,7 +32,9 @@ pub struct Experiment {
     pub incomplete: bool,
     /// The manifest, for the facts that the HTML report repeats: an object of any depth.
     pub manifest: serde_json::Value,
-    /// What was written, in the order in which it is listed.
+    /// The folder that was written, as a user can open it.
+    pub folder: String,
+    /// What was written into it, in the order in which it is listed.
     pub files: Vec<FileNote>,
 }
 
@@ -60,8 +62,8 @@ impl PointReport {
 /// A file that an experiment left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileNote {
-    /// As a user can open it.
-    pub path: String,
+    /// Its name in the folder.
+    pub name: String,
     /// What it holds, in a few words.
     pub holds: String,
 }

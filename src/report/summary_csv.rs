@@ -132,7 +132,7 @@ fn arrivals_word(arrivals: Arrivals) -> String {
     .to_owned()
 }
 
-fn counts(summary: &Summary) -> [Cell; 15] {
+fn counts(summary: &Summary) -> [Cell; 16] {
     let counts = &summary.counts;
     let by_kind = counts.failed_by_kind.iter().map(|(kind, count)| format!("{kind}:{count}"));
     [
@@ -146,6 +146,7 @@ fn counts(summary: &Summary) -> [Cell; 15] {
         cell("not_reached", &counts.not_reached),
         cell("missed", &counts.missed),
         cell("interrupted", &counts.interrupted),
+        cell("target_failed", &counts.target_failed),
         cell("completed_in_window", &counts.completed_in_window),
         cell("output_tokens_in_window", &counts.output_tokens_in_window),
         cell("unsuccessful_tokens_in_window", &counts.unsuccessful_tokens_in_window),

@@ -258,7 +258,8 @@ mod tests {
                 seed: id,
                 allotted_ms: 0,
             };
-            let refused = engine.submit_batch(&[head], &[5, 6, 7, 8]).expect("the executor is open");
+            let refused =
+                engine.submit_batch(&[head], &[5, 6, 7, 8]).expect("the executor is open");
             assert!(refused.is_empty());
         }
     }

@@ -190,9 +190,10 @@ pub fn experiment(runs: &[Paper]) -> Experiment {
             "seed": 42,
             "plan_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         }),
+        folder: "runs/x".into(),
         files: vec![
-            FileNote { path: "runs/x/requests.csv".into(), holds: "one row per request".into() },
-            FileNote { path: "runs/x/report.html".into(), holds: "this report with plots".into() },
+            FileNote { name: "requests.csv".into(), holds: "one row per request".into() },
+            FileNote { name: "report.html".into(), holds: "this report with plots".into() },
         ],
     }
 }

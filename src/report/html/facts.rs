@@ -50,9 +50,9 @@ pub(super) fn manifest(experiment: &Experiment) -> String {
 pub(super) fn files(files: &[FileNote]) -> String {
     let mut items = String::new();
     for file in files {
-        let (path, holds) = (escape(&file.path), escape(&file.holds));
+        let (name, holds) = (escape(&file.name), escape(&file.holds));
         // Writing to a string cannot fail.
-        let _infallible = writeln!(items, "<li><code>{path}</code> {holds}</li>");
+        let _infallible = writeln!(items, "<li><code>{name}</code> {holds}</li>");
     }
     if items.is_empty() { items } else { format!("<h2>Files</h2>\n<ul>\n{items}</ul>\n") }
 }

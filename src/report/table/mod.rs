@@ -47,11 +47,11 @@ fn closing(experiment: &Experiment) -> String {
     }
     text.push_str(&what_to_know(experiment));
     if !experiment.files.is_empty() {
-        text.push_str("\nfiles\n");
-        let widths = experiment.files.iter().map(|file| file.path.chars().count());
+        let _infallible = writeln!(text, "\nfiles in {}", experiment.folder);
+        let widths = experiment.files.iter().map(|file| file.name.chars().count());
         let width = widths.max().unwrap_or(0);
         for file in &experiment.files {
-            let _infallible = writeln!(text, "  {:width$}  {}", file.path, file.holds);
+            let _infallible = writeln!(text, "  {:width$}  {}", file.name, file.holds);
         }
     }
     text
