@@ -1,7 +1,7 @@
 //! How is a number printed for a person? With three to four digits, since no interval here supports more.
 
 use crate::metrics::definition::Unit;
-use crate::metrics::summary::{Distribution, PercentileValue};
+use crate::metrics::summary::{Distribution, PercentileValue, Verdict};
 use crate::metrics::{Percentile, Quantity};
 
 /// What stands where there is no number.
@@ -83,6 +83,15 @@ pub fn short_name(quantity: Quantity) -> &'static str {
         Quantity::Icl => "ICL",
         Quantity::OutputTokens => "Output tokens",
         other => other.definition().label,
+    }
+}
+
+/// The verdict in the room of a column.
+pub const fn short_verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Valid => "valid",
+        Verdict::ValidWithWarnings => "warnings",
+        Verdict::Invalid => "INVALID",
     }
 }
 

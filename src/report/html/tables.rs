@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use crate::load::Load;
 use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::percentile::Percentile;
-use crate::metrics::summary::{Distribution, Summary};
+use crate::metrics::summary::{Distribution, Mark, Summary, Verdict};
+use crate::report::PointReport;
 use crate::report::figures::{self, ABSENT, figure, fixed, with_unit};
 use crate::report::html::badges;
 use crate::report::html::text::escape;
 use crate::report::know::SHOWN;
-use crate::report::{PointReport, json_word};
 
 /// A table of ready cells: the header, then rows whose first cell is their name.
 pub(super) fn table(class: &str, header: &[&str], rows: &[Vec<String>]) -> String {
@@ -78,18 +78,14 @@ fn sweep_row(point: &PointReport, goodput: bool) -> Vec<String> {
             |share| with_unit(share, Rate::GoodFraction.definition().unit),
         ));
     }
-    let class = match json_word(&summary.verdict).as_str() {
-        "valid" => "pass",
-        "invalid" => "fail",
-        _ => "warn",
+    let class = match summary.verdict {
+        Verdict::Valid => "pass",
+        Verdict::ValidWithWarnings => "warn",
+        Verdict::Invalid => "fail",
     };
-    let marks =
-        summary.marks.iter().filter(|mark| **mark == crate::metrics::summary::Mark::Incomplete);
-    row.push(format!(
-        "<span class=\"{class}\">{}</span>{}",
-        summary.verdict.words(),
-        badges(marks)
-    ));
+    let word = figures::short_verdict(summary.verdict);
+    let cut = summary.marks.iter().filter(|mark| **mark == Mark::Incomplete);
+    row.push(format!("<span class=\"{class}\">{word}</span>{}", badges(cut)));
     row
 }
 

@@ -3,7 +3,7 @@
 use crate::load::Load;
 use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::percentile::Percentile;
-use crate::metrics::summary::{Mark, Summary, Verdict};
+use crate::metrics::summary::{Mark, Summary};
 use crate::report::PointReport;
 use crate::report::figures::{self, ABSENT};
 use crate::report::table::lines::{plain_table, printed};
@@ -66,11 +66,6 @@ fn pair(summary: &Summary, quantity: Quantity) -> String {
 }
 
 fn verdict(summary: &Summary) -> String {
-    let word = match summary.verdict {
-        Verdict::Valid => "valid",
-        Verdict::ValidWithWarnings => "warnings",
-        Verdict::Invalid => "INVALID",
-    };
     let cut = if summary.marks.contains(&Mark::Incomplete) { ", INCOMPLETE" } else { "" };
-    format!("{word}{cut}")
+    format!("{}{cut}", figures::short_verdict(summary.verdict))
 }
