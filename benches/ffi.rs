@@ -1,6 +1,8 @@
 //! What does the bridge cost? The simulated `null` executor driven from Rust, through bridge, ring and recorder to
 //! records, beside the same closed loop in C++ alone; both in one run, in turns, reported as a ratio.
 
+#![allow(missing_docs)] // The macros of criterion make functions without any.
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -192,8 +192,8 @@ fn open_loads(typed: &Settings, rates: &[f64]) -> Result<Vec<Load>, SettingsErro
 }
 
 fn workload(typed: &Settings) -> Result<Workload, SettingsError> {
-    let scenario: Scenario = match &typed.scenario {
-        Some(scenario) => scenario.clone(),
+    let scenario: Scenario = match typed.scenario {
+        Some(scenario) => scenario,
         None => DEFAULT_SCENARIO.parse()?,
     };
     Ok(Workload {
@@ -304,7 +304,7 @@ impl Resolved {
 
     fn write_workload(&self, settings: &mut Settings) {
         let workload = &self.workload;
-        settings.scenario = Some(workload.scenario.clone());
+        settings.scenario = Some(workload.scenario);
         settings.prompts = Some(match workload.prompts {
             PromptKind::Ids => PromptsAs::Ids,
             PromptKind::Text => PromptsAs::Text,

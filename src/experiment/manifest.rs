@@ -95,6 +95,9 @@ impl Manifest {
     }
 
     /// As text.
+    ///
+    /// # Panics
+    /// Never: every key is a string.
     pub fn to_json(&self) -> String {
         let mut text = serde_json::to_string_pretty(self)
             .expect("every key is a string, and a string in memory takes any length");

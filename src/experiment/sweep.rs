@@ -104,7 +104,7 @@ pub fn run(
     let stage = Stage::open(target, requests, slots, stop.clone())?;
     let mut experiment = Experiment { resolved, info, stage, directory, manifest, stop };
     let points = experiment.play_all(&plans, watch)?;
-    experiment.close(points)
+    Ok(experiment.close(points))
 }
 
 fn create_directory(
@@ -293,7 +293,7 @@ impl Experiment<'_> {
     }
 
     /// Closes the target and settles the manifest; the reports are made from what is returned.
-    fn close(mut self, points: Vec<Point>) -> Result<Outcome, ExperimentError> {
+    fn close(mut self, points: Vec<Point>) -> Outcome {
         let broken = self.stage.broken().map(str::to_owned);
         if let Drain::Forced(words) = self.stage.finish() {
             self.manifest.faults.push(format!("closing the target: {words}"));
@@ -307,7 +307,7 @@ impl Experiment<'_> {
             None => State::Complete,
         };
         self.manifest.ended = Some(utc_now().to_string());
-        Ok(Outcome { directory: self.directory, manifest: self.manifest, points })
+        Outcome { directory: self.directory, manifest: self.manifest, points }
     }
 }
 

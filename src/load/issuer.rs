@@ -287,6 +287,7 @@ impl Issuer<'_> {
 }
 
 /// When a shot should leave, and the earliest instant at which it may.
+#[derive(Clone, Copy)]
 struct Leave {
     intended: MonoNs,
     ready: MonoNs,

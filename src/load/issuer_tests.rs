@@ -46,10 +46,9 @@ impl Session for Scripted {
     fn submit(&mut self, shot: &Shot) -> Result<(), Failure> {
         match self.answers {
             Answers::AtOnce => self.answer(shot.id),
-            Answers::WhenCancelled | Answers::Never => {}
             Answers::Refuses => return Err(Failure::new(FailureKind::QueueFull, "full")),
             Answers::DiesAt(id) if shot.id.0 == id => self.sink.break_off("out of memory"),
-            Answers::DiesAt(_) => {}
+            Answers::WhenCancelled | Answers::Never | Answers::DiesAt(_) => {}
             Answers::UserStopsAt(id) => {
                 if shot.id.0 == id {
                     self.stop.ask();

@@ -76,7 +76,7 @@ impl Default for Book {
 }
 
 impl Book {
-    pub(crate) fn open(shots: Vec<Planned>, journal: Option<Box<dyn Journal>>) -> Self {
+    pub(crate) fn open(shots: &[Planned], journal: Option<Box<dyn Journal>>) -> Self {
         let records: Vec<_> = shots
             .iter()
             .map(|shot| RequestRecord::planned(shot.id, shot.prompt_tokens, shot.requested_tokens))

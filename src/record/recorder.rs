@@ -163,7 +163,7 @@ impl Worker {
             let seen = self.drain();
             match inbox.try_recv() {
                 Ok(Command::Begin(shots, journal, ready)) => {
-                    self.book = Book::open(shots, journal);
+                    self.book = Book::open(&shots, journal);
                     // Whoever asked may be gone after an error of its own.
                     let _asker_is_gone = ready.send(());
                 }

@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn a_phase_without_any_answer_is_shown_without_made_up_numbers() {
         let (live, paper) = (Arc::new(Live::default()), Paper::default());
-        watch(&live, &paper, Duration::from_secs(3_600)).finish();
+        watch(&live, &paper, Duration::from_hours(1)).finish();
         let [line] = &paper.lines()[..] else { panic!("one last line: {:?}", paper.lines()) };
         assert_eq!(line, "concurrency 8: 0/200 requests · 8 in flight · live: no token yet");
     }
@@ -267,7 +267,7 @@ mod tests {
     fn the_end_of_a_phase_is_not_waited_for_and_is_the_last_that_is_printed() {
         let (live, paper) = (Arc::new(Live::default()), Paper::default());
         let started = now();
-        let progress = watch(&live, &paper, Duration::from_secs(3_600));
+        let progress = watch(&live, &paper, Duration::from_hours(1));
         live.publish(Snapshot { since: Some(started), ended: 200, ..Snapshot::default() });
         progress.finish();
         let lines = paper.lines();
@@ -280,7 +280,7 @@ mod tests {
     #[test]
     fn a_view_that_is_dropped_ends_like_one_that_is_finished() {
         let (live, paper) = (Arc::new(Live::default()), Paper::default());
-        drop(watch(&live, &paper, Duration::from_secs(3_600)));
+        drop(watch(&live, &paper, Duration::from_hours(1)));
         assert_eq!(paper.lines().len(), 1);
     }
 

@@ -142,7 +142,7 @@ impl engine::Sink for EngineSink {
         sink.engine_use(id, use_of(&end.kv));
         match end.reason {
             engine::FinishReason::Length => {
-                sink.end(id, at, Ending::Completed(FinishReason::Length))
+                sink.end(id, at, Ending::Completed(FinishReason::Length));
             }
             engine::FinishReason::EndToken => {
                 sink.end(id, at, Ending::Completed(FinishReason::EndToken));
