@@ -58,7 +58,8 @@ fn output_tokens(records: &Records, facts: &RunFacts, counts: &Counts) -> Option
         let tokens = Output::of(record, arrivals).tokens();
         tokens.filter(|(at, _)| facts.window.holds(*at)).map(|(_, tokens)| tokens).sum::<f64>()
     };
-    Some(records.iter().map(of_request).sum())
+    // An empty sum of floats is -0.0, which would be printed as such.
+    Some(records.iter().map(of_request).sum::<f64>() + 0.0)
 }
 
 fn prompt_tokens(records: &Records, facts: &RunFacts) -> u64 {

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Do the C++ claims hold? Usage: tests/cpp/run.sh [plain|address|undefined|thread] [part of a claim's sentence]
+# Do the C++ claims hold? Usage: tests/cpp/run.sh [plain|address|undefined|address,undefined|thread] [part of a claim's sentence]
 # CXX_INCLUDE is the folder with rust/cxx.h and bareflight/ffi/bridge.rs.h that cxx_build generated.
 set -eu
 
@@ -9,9 +9,9 @@ cd "$(dirname "$0")/../.."
 
 case $mode in
     plain) sanitize= ;;
-    address | undefined | thread) sanitize="-fsanitize=$mode -fno-sanitize-recover=all" ;;
+    address | undefined | thread | address,undefined) sanitize="-fsanitize=$mode -fno-sanitize-recover=all" ;;
     *)
-        echo "run.sh: unknown mode '$mode': use plain, address, undefined or thread" >&2
+        echo "run.sh: unknown mode '$mode': use plain, address, undefined, address,undefined or thread" >&2
         exit 2
         ;;
 esac
