@@ -8,6 +8,8 @@ mod executor_session;
 pub mod failure;
 pub mod local;
 pub mod null;
+pub mod net;
+pub mod openai;
 pub mod settings;
 pub mod sim;
 
