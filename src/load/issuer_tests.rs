@@ -95,7 +95,10 @@ fn closed(concurrency: u32) -> Pace {
 }
 
 fn open(max_in_flight: Option<u32>) -> Pace {
-    Pace { load: Load::Open { arrivals: Arrivals::Constant, rate: 1.0, max_in_flight }, ..closed(1) }
+    Pace {
+        load: Load::Open { arrivals: Arrivals::Constant, rate: 1.0, max_in_flight },
+        ..closed(1)
+    }
 }
 
 fn played(answers: Answers, shots: &[Shot], pace: &Pace) -> (Played, Sealed) {
@@ -104,11 +107,8 @@ fn played(answers: Answers, shots: &[Shot], pace: &Pace) -> (Played, Sealed) {
     let mut sink = recorder.sink(&gate);
     let stop = Stop::never();
     let mut session = Scripted { answers, sink: recorder.sink(&gate), stop: stop.clone() };
-    let planned = shots.iter().map(|shot| Planned {
-        id: shot.id,
-        prompt_tokens: 1,
-        requested_tokens: 1,
-    });
+    let planned =
+        shots.iter().map(|shot| Planned { id: shot.id, prompt_tokens: 1, requested_tokens: 1 });
     recorder.begin(planned.collect(), None);
     let played = play(shots, pace, &mut session, &mut sink, &gate, &stop);
     (played, recorder.seal())
