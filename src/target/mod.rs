@@ -12,6 +12,7 @@ pub mod null;
 pub mod openai;
 pub mod settings;
 pub mod sim;
+pub mod triton;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,0 +1,303 @@
+//! HOT PATH. Which requests are open on this thread, and what has each given? Each leaves exactly once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+
+use crate::clock::{MonoNs, Nanos};
+use crate::load::plan::RequestId;
+use crate::record::event::Ending;
+use crate::record::request_record::{EngineUse, FinishReason, StampSource, TokenSource};
+use crate::record::sink::Sink;
+use crate::target::net::stamp::ReadStamp;
+use crate::target::triton::answer::{Answer, Total};
+use crate::target::triton::options::{CountTokens, Timeouts};
+use crate::target::triton::response::{Reading, plausible_times};
+use crate::target::{Failure, FailureKind};
+use crate::workload::request::Prompt;
+
+/// What is the same for all requests of a session.
+#[derive(Clone)]
+pub struct Rules {
+    /// How long what may take.
+    pub timeouts: Timeouts,
+    /// Counts tokens of text.
+    pub count_tokens: Option<CountTokens>,
+    /// Server and harness run on one machine, so that the engine's stamps can be on our clock.
+    pub same_host: bool,
+    /// Who takes stamps, unless a request says otherwise.
+    pub stamps: StampSource,
+    /// Where token counts come from, unless a request says otherwise.
+    pub tokens: TokenSource,
+}
+
+/// A request that has not ended.
+pub struct Flight {
+    prompt: Prompt,
+    max_tokens: u32,
+    answer: Answer,
+    handed_over: MonoNs,
+    /// When something was last sent or received for it.
+    moved: MonoNs,
+    begun: bool,
+    by_user: bool,
+    times: Option<[i64; 4]>,
+    used: Option<EngineUse>,
+    finish: Option<Finish>,
+    carrier: Carrier,
+}
+
+/// What the server said of the end of an output.
+enum Finish {
+    Reason(FinishReason),
+    Failure(String),
+}
+
+/// What carries a request, so that it can be given up.
+pub enum Carrier {
+    /// A task of its own.
+    Task(Option<AbortHandle>),
+    /// A stream that others share.
+    Shared(usize),
+}
+
+impl Flight {
+    /// Handed over at `handed_over`.
+    pub fn new(prompt: Prompt, max_tokens: u32, answer: Answer, handed_over: MonoNs) -> Self {
+        Self {
+            prompt,
+            max_tokens,
+            answer,
+            handed_over,
+            moved: handed_over,
+            begun: false,
+            by_user: false,
+            times: None,
+            used: None,
+            finish: None,
+            carrier: Carrier::Task(None),
+        }
+    }
+
+    fn give_up_carrier(&self) {
+        if let Carrier::Task(Some(task)) = &self.carrier {
+            task.abort();
+        }
+    }
+}
+
+/// The open requests of one thread, and the sink they end in.
+pub struct InFlight {
+    sink: Sink,
+    rules: Arc<Rules>,
+    flights: HashMap<RequestId, Flight>,
+}
+
+impl InFlight {
+    /// None yet.
+    pub fn new(sink: Sink, rules: Arc<Rules>) -> Self {
+        Self { sink, rules, flights: HashMap::new() }
+    }
+
+    /// Whether none is open.
+    pub fn is_empty(&self) -> bool {
+        self.flights.is_empty()
+    }
+
+    /// A request was handed over.
+    pub fn begin(&mut self, id: RequestId, flight: Flight) {
+        self.flights.insert(id, flight);
+    }
+
+    /// Says what carries a request.
+    pub fn carried_by(&mut self, id: RequestId, carrier: Carrier) {
+        if let Some(flight) = self.flights.get_mut(&id) {
+            flight.carrier = carrier;
+        }
+    }
+
+    /// The request is about to be written. `false` if it is not open any more.
+    pub fn sent(&mut self, id: RequestId, at: MonoNs) -> bool {
+        let Some(flight) = self.flights.get_mut(&id) else { return false };
+        flight.moved = at;
+        self.sink.sent(id, at);
+        true
+    }
+
+    /// A response came. What comes for a request that has ended is left alone.
+    #[inline]
+    pub fn response(&mut self, id: RequestId, stamp: ReadStamp, reading: &Reading<'_>) {
+        let Some(flight) = self.flights.get_mut(&id) else { return };
+        flight.moved = stamp.at;
+        flight.begun = true;
+        flight.by_user |= stamp.source == StampSource::User;
+        let added = flight.answer.take(reading, &flight.prompt);
+        if added.tokens > 0 {
+            self.sink.delivery_seen_late(id, stamp.at, added.tokens, added.hash, stamp.lag_ns);
+        }
+        flight.times = reading.times.or(flight.times);
+        flight.used = reading.used.or(flight.used);
+        if let Some(finish) = reading.finish.and_then(finish_of) {
+            flight.finish = Some(finish);
+        }
+        if reading.is_final {
+            self.complete(id, stamp.at);
+        }
+    }
+
+    /// All of the answer has come.
+    pub fn complete(&mut self, id: RequestId, at: MonoNs) {
+        let Some(flight) = self.flights.remove(&id) else { return };
+        let total = flight.answer.total(self.rules.count_tokens.as_ref());
+        if total.tokens == 0 && flight.answer.delivered() == 0 {
+            let words = "the answer ended properly and held no token";
+            self.sink.fail(id, at, Failure::new(FailureKind::Empty, words));
+            return;
+        }
+        self.report(id, at, &flight, total);
+        let reason = match flight.finish {
+            Some(Finish::Reason(reason)) => reason,
+            Some(Finish::Failure(words)) => {
+                self.sink.fail(id, at, Failure::new(FailureKind::Engine, words));
+                return;
+            }
+            None if total.tokens >= flight.max_tokens => FinishReason::Length,
+            None => FinishReason::Unknown,
+        };
+        self.sink.end(id, at, Ending::Completed(reason));
+    }
+
+    /// What is known beside the deliveries; before the end.
+    fn report(&mut self, id: RequestId, at: MonoNs, flight: &Flight, total: Total) {
+        if total.corrects || total.source != self.rules.tokens {
+            self.sink.token_count(id, total.tokens, total.source);
+        }
+        if let Some(retokenized) = total.retokenized {
+            self.sink.token_mismatch(id, total.tokens, retokenized);
+        }
+        if flight.by_user && self.rules.stamps == StampSource::Kernel {
+            self.sink.stamps_of(id, StampSource::User);
+        }
+        let times = flight.times.filter(|_| self.rules.same_host);
+        if let Some(times) = times.and_then(|ns| plausible_times(ns, flight.handed_over, at)) {
+            self.sink.engine_times(id, times);
+        }
+        if let Some(used) = flight.used {
+            self.sink.engine_use(id, used);
+        }
+    }
+
+    /// The server, or the way there, failed the request.
+    pub fn fail(&mut self, id: RequestId, at: MonoNs, failure: Failure) {
+        if self.flights.remove(&id).is_some() {
+            self.sink.fail(id, at, failure);
+        }
+    }
+
+    /// An error message in a stream. Without a final marker and before any response, Triton itself refused the
+    /// request; else the model failed it.
+    pub fn error_message(&mut self, id: RequestId, at: MonoNs, words: &str, is_final: bool) {
+        let begun = self.flights.get(&id).is_some_and(|flight| flight.begun);
+        let kind =
+            if begun || is_final { FailureKind::ErrorInStream } else { FailureKind::Refused };
+        self.fail(id, at, Failure::new(kind, words));
+    }
+
+    /// The stream that carried the request is over. Complete only if all tokens that were asked for are there.
+    pub fn stream_over(&mut self, id: RequestId, at: MonoNs) {
+        let Some(flight) = self.flights.get(&id) else { return };
+        let tokens = flight.answer.total(self.rules.count_tokens.as_ref()).tokens;
+        if tokens >= flight.max_tokens {
+            self.complete(id, at);
+            return;
+        }
+        let words = format!(
+            "the stream ended without triton_final_response, after {tokens} of {} tokens",
+            flight.max_tokens
+        );
+        self.fail(id, at, Failure::new(FailureKind::Truncated, words));
+    }
+
+    /// Ends a request early; returns what carried it, if it was open.
+    pub fn cancel(&mut self, id: RequestId, at: MonoNs) -> Option<Carrier> {
+        let flight = self.flights.remove(&id)?;
+        flight.give_up_carrier();
+        self.sink.end(id, at, Ending::Cancelled);
+        Some(flight.carrier)
+    }
+
+    /// Ends all requests early; returns how many there were.
+    pub fn cancel_all(&mut self, at: MonoNs) -> usize {
+        let ids: Vec<_> = self.flights.keys().copied().collect();
+        for id in &ids {
+            self.cancel(*id, at);
+        }
+        ids.len()
+    }
+
+    /// The open requests that a shared stream carries, oldest first.
+    pub fn on_stream(&self, stream: usize) -> Vec<RequestId> {
+        let mut ids: Vec<_> = self
+            .flights
+            .iter()
+            .filter(|(_, flight)| matches!(flight.carrier, Carrier::Shared(on) if on == stream))
+            .map(|(id, flight)| (flight.handed_over, *id))
+            .collect();
+        ids.sort_unstable();
+        ids.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// The oldest request on a shared stream that has had no response: errors without an id are about requests that
+    /// were refused on arrival.
+    pub fn oldest_unanswered(&self, stream: usize) -> Option<RequestId> {
+        self.on_stream(stream).into_iter().find(|id| !self.flights[id].begun)
+    }
+
+    /// Fails requests for which nothing has come for too long; they are looked at a few times per timeout, so that
+    /// nothing is armed per token.
+    pub fn fail_idle(&mut self, at: MonoNs) {
+        let Timeouts { first_response, idle, .. } = self.rules.timeouts;
+        let late: Vec<_> = self
+            .flights
+            .iter()
+            .filter(|(_, flight)| {
+                let limit = if flight.begun { idle } else { first_response };
+                at - flight.moved > nanos(limit)
+            })
+            .map(|(id, flight)| (*id, flight.begun))
+            .collect();
+        for (id, begun) in late {
+            if let Some(flight) = self.flights.get(&id) {
+                flight.give_up_carrier();
+            }
+            let failure = if begun {
+                let tokens = self.flights[&id].answer.delivered();
+                let words = format!("nothing more came for {idle:?}, after {tokens} tokens");
+                Failure::new(FailureKind::Idle, words)
+            } else {
+                let words = format!("no response within {first_response:?}");
+                Failure::new(FailureKind::Silent, words)
+            };
+            self.fail(id, at, failure);
+        }
+    }
+}
+
+fn nanos(span: Duration) -> Nanos {
+    Nanos(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX))
+}
+
+/// Words of the LLM API and vLLM; `None` (as a word) while the output goes on.
+fn finish_of(words: &[u8]) -> Option<Finish> {
+    Some(match words {
+        b"length" => Finish::Reason(FinishReason::Length),
+        b"stop" => Finish::Reason(FinishReason::EndToken),
+        b"abort" | b"error" | b"cancelled" | b"timeout" => Finish::Failure(format!(
+            "the server ended the request with finish_reason `{}`",
+            String::from_utf8_lossy(words)
+        )),
+        _ => return None,
+    })
+}
