@@ -46,8 +46,11 @@ fn expected_hash(prompt: &[u32], tokens: u32) -> TokenHash {
     TokenHash::of((0..tokens).map(|k| (sum + k) % 1000 + 3))
 }
 
-fn words() -> Option<Arc<dyn Fn(&str) -> u32 + Send + Sync>> {
-    Some(Arc::new(|text: &str| text.split_whitespace().count() as u32))
+/// With a tokenizer: the model's tokens are words.
+fn counting(mut options: TritonOptions) -> TritonOptions {
+    options.asking.count_tokens =
+        Some(Arc::new(|text: &str| text.split_whitespace().count() as u32));
+    options
 }
 
 /// Fires `requests` shots of different lengths and checks every count, and every time from below.
@@ -87,7 +90,7 @@ fn every_token_of_every_kind_of_model_is_counted_over_grpc() {
     all_tokens_come(grpc(server, "vllm_model"), 16, TokenSource::Usage);
     for model in ["ensemble", "tensorrt_llm_bls", "bls_accumulating", "llm_api", "llm_api_echo"] {
         all_tokens_come(grpc(server, model), 12, TokenSource::Chunks);
-        let retokenized = TritonOptions { count_tokens: words(), ..grpc(server, model) };
+        let retokenized = counting(grpc(server, model));
         all_tokens_come(retokenized, 12, TokenSource::Retokenized);
     }
 }
@@ -139,7 +142,7 @@ fn a_model_that_is_not_decoupled_gives_all_tokens_at_once_without_the_echoed_pro
 fn several_tokens_in_one_response_are_several_tokens() {
     let Some(server) = server() else { return };
     let mut options = grpc(server, "tensorrt_llm");
-    options.extra_parameters.insert("tokens_per_response".into(), json!(4));
+    options.asking.extra_parameters.insert("tokens_per_response".into(), json!(4));
     let mut watch = open(options);
     watch.fire(&shot(0, 10));
     watch.wait(60.0);
@@ -155,7 +158,8 @@ fn the_engines_stamps_arrive_and_lie_within_the_request() {
     watch.fire(&shot(0, 3));
     watch.wait(60.0);
     assert!(watch.seen()[&0].has_times);
-    let without = TritonOptions { engine_stamps: false, ..grpc(server, "tensorrt_llm") };
+    let mut without = grpc(server, "tensorrt_llm");
+    without.asking.engine_stamps = false;
     let mut watch = open(without);
     watch.fire(&shot(0, 3));
     watch.wait(60.0);
@@ -166,7 +170,7 @@ fn the_engines_stamps_arrive_and_lie_within_the_request() {
 fn an_output_that_ends_early_is_not_called_full_length() {
     let Some(server) = server() else { return };
     let mut options = grpc(server, "tensorrt_llm");
-    options.extra_parameters.insert("stop_after".into(), json!(2));
+    options.asking.extra_parameters.insert("stop_after".into(), json!(2));
     let mut watch = open(options);
     watch.fire(&shot(0, 10));
     watch.wait(60.0);
@@ -185,7 +189,7 @@ fn a_model_that_fails_midway_fails_the_request_with_its_own_words() {
         },
         http(server, "tensorrt_llm"),
     ] {
-        options.extra_parameters.insert("fail_after".into(), json!(2));
+        options.asking.extra_parameters.insert("fail_after".into(), json!(2));
         let mut watch = open(options);
         watch.fire(&shot(0, 10));
         watch.wait(60.0);
@@ -202,13 +206,15 @@ fn a_model_that_fails_midway_fails_the_request_with_its_own_words() {
 fn a_request_that_triton_itself_refuses_is_refused() {
     let Some(server) = server() else { return };
     for streams in [StreamUse::PerRequest, StreamUse::Shared(NonZeroU16::MIN)] {
-        // The engine wants at least one prompt token.
-        let mut watch = open(TritonOptions { streams, ..grpc(server, "tensorrt_llm") });
-        let mut wrong = shot(0, 4);
-        wrong.request.prompt.ids = [].into();
-        watch.fire(&wrong);
+        let mut options = TritonOptions { streams, ..grpc(server, "tensorrt_llm") };
+        // A parameter of Triton's own, with a value it cannot take.
+        options.asking.extra_parameters.insert("priority".into(), json!("high"));
+        let mut watch = open(options);
+        watch.fire(&shot(0, 4));
         watch.wait(60.0);
-        println!("{:?}", watch.seen()[&0]);
+        let seen = &watch.seen()[&0];
+        assert_eq!(seen.failure(), FailureKind::Refused, "{seen:?}");
+        assert!(seen.words.as_ref().unwrap().contains("priority"), "{seen:?}");
     }
 }
 
@@ -276,8 +282,8 @@ fn a_model_that_falls_silent_is_idle_and_one_that_never_speaks_is_silent() {
     let Some(server) = server() else { return };
     let slow = |ttft: u32, itl: u32| {
         let mut options = grpc(server, "tensorrt_llm");
-        options.extra_parameters.insert("ttft_ms".into(), json!(ttft));
-        options.extra_parameters.insert("itl_ms".into(), json!(itl));
+        options.asking.extra_parameters.insert("ttft_ms".into(), json!(ttft));
+        options.asking.extra_parameters.insert("itl_ms".into(), json!(itl));
         options.timeouts.idle = Duration::from_millis(300);
         options.timeouts.first_response = Duration::from_millis(600);
         let mut watch = open(options);

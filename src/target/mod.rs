@@ -13,6 +13,7 @@ pub mod openai;
 pub mod settings;
 pub mod sim;
 pub mod triton;
+pub mod triton_c;
 
 use serde::{Deserialize, Serialize};
 

@@ -106,7 +106,7 @@ async fn over_grpc(options: &TritonOptions) -> Result<Said, Failure> {
     Ok(Said { server, model: facts_of(metadata, config.as_ref()) })
 }
 
-pub(super) fn require(condition: bool, words: &str) -> Result<(), Failure> {
+fn require(condition: bool, words: &str) -> Result<(), Failure> {
     if condition { Ok(()) } else { Err(Failure::new(FailureKind::Refused, words)) }
 }
 

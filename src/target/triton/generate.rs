@@ -11,19 +11,16 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
-use serde::Deserialize;
 
 use crate::clock::now;
 use crate::load::plan::RequestId;
 use crate::target::net::connect::Connector;
 use crate::target::net::stamp::LastRead;
-use crate::target::triton::ask::{Said, facts_of, require};
+use crate::target::triton::ask::Said;
 use crate::target::triton::connect::connector;
 use crate::target::triton::in_flight::Carrier;
-use crate::target::triton::kserve::{
-    ModelConfig, ModelConfigInput, ModelMetadata, ModelParameter, ModelParameterEntry,
-    ModelStatisticsResponse, ServerMetadata, TransactionPolicy,
-};
+use crate::target::triton::described::{json, said_in_json};
+use crate::target::triton::kserve::ModelStatisticsResponse;
 use crate::target::triton::options::TritonOptions;
 use crate::target::triton::request::Form;
 use crate::target::triton::response::JsonResponse;
@@ -274,17 +271,11 @@ pub async fn about_model(options: &TritonOptions) -> Result<Said, Failure> {
         let client = Client::new(options)?;
         let model = model_path(options);
         client.get("/v2/health/ready").await?;
-        let server: JsonServer = json(&client.get("/v2").await?)?;
-        let metadata: ModelMetadata = json(&client.get(&model).await?)?;
-        client.get(&format!("{model}/ready")).await.or_else(|failure| {
-            require(false, &format!("model `{}` is not ready: {}", metadata.name, failure.words))
-                .map(|()| Bytes::new())
-        })?;
-        let config: JsonConfig = json(&client.get(&format!("{model}/config")).await?)?;
-        Ok(Said {
-            server: ServerMetadata { name: server.name, version: server.version },
-            model: facts_of(metadata, Some(&config.into())),
-        })
+        let server = client.get("/v2").await?;
+        let metadata = client.get(&model).await?;
+        client.get(&format!("{model}/ready")).await?;
+        let config = client.get(&format!("{model}/config")).await?;
+        said_in_json(&server, &metadata, &config)
     })
     .await
 }
@@ -294,7 +285,9 @@ pub async fn about_model(options: &TritonOptions) -> Result<Said, Failure> {
 /// # Errors
 /// With the server's own words.
 pub async fn statistics(options: &TritonOptions) -> Result<ModelStatisticsResponse, Failure> {
-    within(options, async { json(&Client::new(options)?.get("/v2/models/stats").await?) }).await
+    within(options, async {
+        json(&Client::new(options)?.get("/v2/models/stats").await?)
+    }).await
 }
 
 async fn within<T>(
@@ -306,76 +299,6 @@ async fn within<T>(
         let words = format!("the server did not answer within {limit:?}");
         Err(Failure::new(FailureKind::Silent, words))
     })
-}
-
-fn json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
-    serde_json::from_slice(body).map_err(|error| {
-        Failure::new(FailureKind::Malformed, format!("the server's answer: {error}"))
-    })
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct JsonServer {
-    name: String,
-    version: String,
-}
-
-/// `config.pbtxt` as JSON, as far as it is read.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct JsonConfig {
-    platform: String,
-    backend: String,
-    max_batch_size: i32,
-    input: Vec<JsonInput>,
-    parameters: std::collections::BTreeMap<String, JsonParameter>,
-    model_transaction_policy: JsonPolicy,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct JsonInput {
-    name: String,
-    optional: bool,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct JsonParameter {
-    string_value: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct JsonPolicy {
-    decoupled: bool,
-}
-
-impl From<JsonConfig> for ModelConfig {
-    fn from(json: JsonConfig) -> Self {
-        Self {
-            platform: json.platform,
-            max_batch_size: json.max_batch_size,
-            input: json
-                .input
-                .into_iter()
-                .map(|input| ModelConfigInput { name: input.name, optional: input.optional })
-                .collect(),
-            parameters: json
-                .parameters
-                .into_iter()
-                .map(|(key, value)| ModelParameterEntry {
-                    key,
-                    value: Some(ModelParameter { string_value: value.string_value }),
-                })
-                .collect(),
-            backend: json.backend,
-            model_transaction_policy: Some(TransactionPolicy {
-                decoupled: json.model_transaction_policy.decoupled,
-            }),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,18 +1,19 @@
 //! `triton:HOST:PORT/MODEL`: a Triton server, over gRPC (KServe v2) or its HTTP generate endpoint.
 
 pub mod address;
-mod answer;
+pub(crate) mod answer;
 mod ask;
 mod call;
 mod connect;
 pub mod contract;
 mod datatype;
+pub(crate) mod described;
 mod generate;
-mod in_flight;
+pub(crate) mod in_flight;
 pub mod kserve;
 pub mod options;
-mod request;
-mod response;
+pub(crate) mod request;
+pub(crate) mod response;
 mod session;
 pub mod statistics;
 mod streams;
@@ -27,7 +28,7 @@ use crate::target::triton::ask::Said;
 use crate::target::triton::connect::connector;
 use crate::target::triton::contract::{Contract, OutputAs, Role};
 use crate::target::triton::in_flight::Rules;
-use crate::target::triton::options::{StreamUse, TritonOptions};
+use crate::target::triton::options::{AskOptions, StreamUse, TritonOptions};
 use crate::target::triton::request::Form;
 use crate::target::triton::session::TritonSession;
 use crate::target::triton::statistics::StatisticsReader;
@@ -50,11 +51,11 @@ impl TritonTarget {
     pub fn new(options: TritonOptions) -> Result<Self, TargetError> {
         let said = ask::about_model(&options).map_err(|failure| unusable(&options, &failure))?;
         let explain = |reason: String| TargetError::Unusable { name: name_of(&options), reason };
-        let filled = options.extra_inputs.keys().map(String::as_str);
+        let filled = options.asking.extra_inputs.keys().map(String::as_str);
         let contract =
-            Contract::choose(&said.model, filled, options.engine_stamps).map_err(explain)?;
+            Contract::choose(&said.model, filled, options.asking.engine_stamps).map_err(explain)?;
         let info = info_of(&options, &said, &contract);
-        let form = Form::new(contract, &said.model, &options).map_err(explain)?;
+        let form = Form::new(contract, &said.model, &options.address.version, &options.asking).map_err(explain)?;
         Ok(Self { options, form, info })
     }
 
@@ -66,10 +67,10 @@ impl TritonTarget {
     fn rules(&self, stamps: StampSource) -> Result<Rules, Failure> {
         Ok(Rules {
             timeouts: self.options.timeouts,
-            count_tokens: self.options.count_tokens.clone(),
+            count_tokens: self.options.asking.count_tokens.clone(),
             same_host: connector(&self.options, b"h2")?.is_loopback(),
             stamps,
-            tokens: token_source(&self.options, self.form.contract()),
+            tokens: token_source(&self.options.asking, self.form.contract()),
         })
     }
 }
@@ -95,12 +96,12 @@ fn unusable(options: &TritonOptions, failure: &Failure) -> TargetError {
 }
 
 /// Where counts come from if nothing goes wrong.
-fn token_source(options: &TritonOptions, contract: &Contract) -> TokenSource {
+pub(crate) fn token_source(asking: &AskOptions, contract: &Contract) -> TokenSource {
     if contract.output == OutputAs::Ids {
         TokenSource::Ids
     } else if contract.has(Role::CountTokens) {
         TokenSource::Usage
-    } else if options.count_tokens.is_some() {
+    } else if asking.count_tokens.is_some() {
         TokenSource::Retokenized
     } else {
         TokenSource::Chunks
@@ -142,7 +143,7 @@ fn info_of(options: &TritonOptions, said: &Said, contract: &Contract) -> TargetI
             "decoupled": model.decoupled,
             "inputs": contract.inputs.iter().map(|input| &input.name).collect::<Vec<_>>(),
             "outputs": contract.requested,
-            "token_source": token_source(options, contract),
+            "token_source": token_source(&options.asking, contract),
             "accumulates_text": contract.accumulates,
             "can_ignore_eos": contract.can_ignore_eos(),
             "streams": streams,

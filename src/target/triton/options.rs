@@ -44,22 +44,9 @@ impl Default for Timeouts {
 /// Counts the tokens of a whole output text.
 pub type CountTokens = Arc<dyn Fn(&str) -> u32 + Send + Sync>;
 
-/// Everything that can be chosen.
+/// What is asked of a model with every request, whatever carries it.
 #[derive(Clone)]
-pub struct TritonOptions {
-    /// Which server, which model.
-    pub address: Address,
-    /// Whom to trust where the address asks for TLS.
-    pub tls: TlsOptions,
-    /// Which stream carries a request.
-    pub streams: StreamUse,
-    /// gRPC connections, over which streams are spread. A connection carries many streams, but not gladly more than
-    /// about 64: one receive window and one writer serve them all.
-    pub channels: NonZeroU16,
-    /// Threads that send and receive.
-    pub io_threads: NonZeroU16,
-    /// How long what may take.
-    pub timeouts: Timeouts,
+pub struct AskOptions {
     /// Ask for the engine's own stamps and cache counts (`return_perf_metrics`), where the model knows them.
     pub engine_stamps: bool,
     /// The token that ends an output, for models that want to be told. Requests that ignore end tokens send −1.
@@ -74,16 +61,9 @@ pub struct TritonOptions {
     pub count_tokens: Option<CountTokens>,
 }
 
-impl TritonOptions {
-    /// Defaults for a server and a model.
-    pub fn new(address: Address) -> Self {
+impl Default for AskOptions {
+    fn default() -> Self {
         Self {
-            address,
-            tls: TlsOptions::default(),
-            streams: StreamUse::default(),
-            channels: NonZeroU16::MIN.saturating_add(7),
-            io_threads: NonZeroU16::MIN,
-            timeouts: Timeouts::default(),
             engine_stamps: true,
             end_id: None,
             pad_id: None,
@@ -94,16 +74,50 @@ impl TritonOptions {
     }
 }
 
-impl fmt::Debug for TritonOptions {
+impl fmt::Debug for AskOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TritonOptions")
-            .field("address", &self.address.to_string())
-            .field("streams", &self.streams)
-            .field("channels", &self.channels)
-            .field("io_threads", &self.io_threads)
-            .field("timeouts", &self.timeouts)
+        f.debug_struct("AskOptions")
             .field("engine_stamps", &self.engine_stamps)
+            .field("end_id", &self.end_id)
+            .field("pad_id", &self.pad_id)
+            .field("extra_inputs", &self.extra_inputs)
+            .field("extra_parameters", &self.extra_parameters)
             .field("counts_tokens", &self.count_tokens.is_some())
-            .finish_non_exhaustive()
+            .finish()
+    }
+}
+
+/// Everything that can be chosen.
+#[derive(Debug, Clone)]
+pub struct TritonOptions {
+    /// Which server, which model.
+    pub address: Address,
+    /// Whom to trust where the address asks for TLS.
+    pub tls: TlsOptions,
+    /// Which stream carries a request.
+    pub streams: StreamUse,
+    /// gRPC connections, over which streams are spread. A connection carries many streams, but not gladly more than
+    /// about 64: one receive window and one writer serve them all.
+    pub channels: NonZeroU16,
+    /// Threads that send and receive.
+    pub io_threads: NonZeroU16,
+    /// How long what may take.
+    pub timeouts: Timeouts,
+    /// What is asked of the model with every request.
+    pub asking: AskOptions,
+}
+
+impl TritonOptions {
+    /// Defaults for a server and a model.
+    pub fn new(address: Address) -> Self {
+        Self {
+            address,
+            tls: TlsOptions::default(),
+            streams: StreamUse::default(),
+            channels: NonZeroU16::MIN.saturating_add(7),
+            io_threads: NonZeroU16::MIN,
+            timeouts: Timeouts::default(),
+            asking: AskOptions::default(),
+        }
     }
 }

@@ -9,7 +9,7 @@ use crate::target::triton::datatype::{Datatype, Value};
 use crate::target::triton::kserve::{
     Choice, ENABLE_EMPTY_FINAL, InputTensor, ModelInferRequest, ParameterEntry, RequestedOutput,
 };
-use crate::target::triton::options::TritonOptions;
+use crate::target::triton::options::AskOptions;
 use crate::target::{Failure, FailureKind};
 use crate::workload::request::RequestSpec;
 
@@ -35,7 +35,8 @@ impl Form {
     pub fn new(
         contract: Contract,
         facts: &ModelFacts,
-        options: &TritonOptions,
+        version: &str,
+        options: &AskOptions,
     ) -> Result<Self, String> {
         let mut extra_tensors = Vec::new();
         for (name, value) in &options.extra_inputs {
@@ -49,7 +50,7 @@ impl Form {
             contract.requested.iter().map(|name| RequestedOutput { name: name.clone() }).collect();
         Ok(Self {
             contract,
-            version: options.address.version.clone(),
+            version: version.to_owned(),
             end_id: options.end_id,
             pad_id: options.pad_id,
             extra_tensors,
@@ -304,12 +305,12 @@ mod tests {
         }
     }
 
-    fn form(facts: &ModelFacts, change: impl FnOnce(&mut TritonOptions)) -> Result<Form, String> {
-        let mut options = TritonOptions::new("h:1/m".parse().unwrap());
+    fn form(facts: &ModelFacts, change: impl FnOnce(&mut AskOptions)) -> Result<Form, String> {
+        let mut options = AskOptions::default();
         change(&mut options);
         let names = options.extra_inputs.keys().map(String::as_str);
         let contract = Contract::choose(facts, names, options.engine_stamps)?;
-        Form::new(contract, facts, &options)
+        Form::new(contract, facts, "", &options)
     }
 
     fn engine(rank: usize) -> ModelFacts {

@@ -162,11 +162,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ttft-ms", default="50")
     parser.add_argument("--itl-ms", default="10")
-    parser.add_argument("--lay-out", type=pathlib.Path, help="only write repository and backends there, for a server in another process")
+    parser.add_argument("--lay-out", type=pathlib.Path, help="only write repository and backends there, for a core in another process, and print what that process needs in its environment")
     options = parser.parse_args()
     timing = {"ttft_ms": options.ttft_ms, "itl_ms": options.itl_ms}
     if options.lay_out:
         lay_out(options.lay_out, timing)
+        made = environment(options.lay_out)
+        for name in ("LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "BAREFLIGHT_CANCELLED"):
+            print("%s=%s" % (name, made[name]))
+        print("TRITON_LIBRARY=%s" % find_triton()[1])
         return
     work = pathlib.Path(tempfile.mkdtemp(prefix="bareflight-triton-"))
     lay_out(work, timing)
