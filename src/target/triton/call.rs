@@ -85,6 +85,10 @@ pub fn failure_of(status: &Status) -> Failure {
         return failure;
     }
     let kind = match status.code() {
+        // tonic reports bytes that are no message as a status of its own.
+        Code::Internal if status.message().starts_with("failed to decode Protobuf") => {
+            FailureKind::Malformed
+        }
         Code::Unauthenticated | Code::PermissionDenied => FailureKind::Unauthorized,
         Code::NotFound => FailureKind::NotFound,
         Code::ResourceExhausted => FailureKind::RateLimited,

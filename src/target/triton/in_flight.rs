@@ -311,3 +311,169 @@ fn finish_of(words: &[u8]) -> Option<Finish> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicU64;
+    use std::sync::mpsc::channel;
+
+    use crate::clock::now;
+    use crate::load::gate::Gate;
+    use crate::record::event::Event;
+    use crate::record::sink::Aside;
+    use crate::target::triton::contract::{Contract, OutputAs};
+
+    const ID: RequestId = RequestId(0);
+    const THREE: &[u8] = &[1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0];
+
+    /// A book with one open request for three tokens, and what it puts into its sink.
+    struct Scene {
+        book: InFlight,
+        gate: Arc<Gate>,
+        ring: rtrb::Consumer<Event>,
+        asides: std::sync::mpsc::Receiver<Aside>,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let (aside, asides) = channel();
+            let gate = Arc::new(Gate::new(2, 2));
+            let sink = Sink::new(Arc::clone(&gate), aside, Arc::new(AtomicU64::new(0)));
+            let Ok(Aside::Ring(ring)) = asides.recv() else { panic!("the ring is announced first") };
+            let rules = Rules {
+                timeouts: Timeouts::default(),
+                count_tokens: None,
+                same_host: true,
+                stamps: StampSource::Kernel,
+                tokens: TokenSource::Ids,
+            };
+            let mut book = InFlight::new(sink, Arc::new(rules));
+            gate.open(ID);
+            let prompt = Prompt { ids: [9].into(), text: None };
+            book.begin(ID, Flight::new(prompt, 3, Answer::new(&contract(), false), now()));
+            Self { book, gate, ring, asides }
+        }
+
+        fn respond(&mut self, reading: &Reading<'_>) {
+            let stamp = ReadStamp { at: now(), lag_ns: 7, source: StampSource::Kernel };
+            self.book.response(ID, stamp, reading);
+        }
+
+        /// The only end, and the words beside it.
+        fn end(mut self) -> (Ending, String) {
+            let mut ends = Vec::new();
+            while let Ok(event) = self.ring.pop() {
+                if let Event::End { ending, .. } = event {
+                    ends.push(ending);
+                }
+            }
+            assert_eq!((ends.len(), self.gate.stray_ends()), (1, 0), "{ends:?}");
+            assert!(self.book.is_empty());
+            let words = self.asides.try_iter().find_map(|aside| match aside {
+                Aside::Words(_, words) => Some(words),
+                _ => None,
+            });
+            (ends[0], words.unwrap_or_default())
+        }
+    }
+
+    fn contract() -> Contract {
+        Contract {
+            model: "m".into(),
+            inputs: Vec::new(),
+            output: OutputAs::Ids,
+            requested: Vec::new(),
+            decoupled: true,
+            accumulates: None,
+        }
+    }
+
+    fn ids(ids: &[u8], is_final: bool) -> Reading<'_> {
+        Reading { ids: Some(ids), is_final, ..Reading::default() }
+    }
+
+    #[test]
+    fn an_error_before_any_response_and_without_a_final_marker_is_a_refusal() {
+        let mut scene = Scene::new();
+        scene.book.error_message(ID, now(), "unexpected input", false);
+        let refused = (Ending::Failed(FailureKind::Refused), "unexpected input".to_owned());
+        assert_eq!(scene.end(), refused);
+    }
+
+    #[test]
+    fn an_error_of_the_model_is_an_error_in_the_stream() {
+        for (begun, is_final) in [(true, false), (false, true), (true, true)] {
+            let mut scene = Scene::new();
+            if begun {
+                scene.respond(&ids(&THREE[..4], false));
+            }
+            scene.book.error_message(ID, now(), "out of blocks", is_final);
+            assert_eq!(scene.end().0, Ending::Failed(FailureKind::ErrorInStream));
+        }
+    }
+
+    #[test]
+    fn what_comes_after_the_end_is_left_alone() {
+        let mut scene = Scene::new();
+        scene.respond(&ids(THREE, true));
+        scene.respond(&ids(THREE, true));
+        scene.book.error_message(ID, now(), "late", true);
+        scene.book.stream_over(ID, now());
+        assert!(scene.book.cancel(ID, now()).is_none());
+        assert_eq!(scene.end().0, Ending::Completed(FinishReason::Length));
+    }
+
+    #[test]
+    fn a_stream_that_ends_without_a_marker_is_complete_only_with_all_tokens() {
+        let mut short = Scene::new();
+        short.respond(&ids(&THREE[..8], false));
+        short.book.stream_over(ID, now());
+        let (ending, words) = short.end();
+        assert_eq!(ending, Ending::Failed(FailureKind::Truncated));
+        assert!(words.contains("after 2 of 3 tokens"), "{words}");
+        let mut whole = Scene::new();
+        whole.respond(&ids(THREE, false));
+        whole.book.stream_over(ID, now());
+        assert_eq!(whole.end().0, Ending::Completed(FinishReason::Length));
+    }
+
+    #[test]
+    fn an_answer_without_a_token_is_empty() {
+        let mut scene = Scene::new();
+        scene.respond(&Reading { is_final: true, ..Reading::default() });
+        assert_eq!(scene.end().0, Ending::Failed(FailureKind::Empty));
+    }
+
+    #[test]
+    fn a_finish_reason_that_means_failure_is_one() {
+        let mut scene = Scene::new();
+        scene.respond(&Reading { finish: Some(b"abort"), ..ids(THREE, true) });
+        let (ending, words) = scene.end();
+        assert_eq!(ending, Ending::Failed(FailureKind::Engine));
+        assert!(words.contains("`abort`"), "{words}");
+    }
+
+    #[test]
+    fn silence_is_told_from_stalling() {
+        let later = || now() + Nanos::from_secs_f64(1_000.0);
+        let mut silent = Scene::new();
+        silent.book.fail_idle(now());
+        assert!(!silent.book.is_empty(), "not yet");
+        silent.book.fail_idle(later());
+        assert_eq!(silent.end().0, Ending::Failed(FailureKind::Silent));
+        let mut stalled = Scene::new();
+        stalled.respond(&ids(&THREE[..4], false));
+        stalled.book.fail_idle(later());
+        assert_eq!(stalled.end().0, Ending::Failed(FailureKind::Idle));
+    }
+
+    #[test]
+    fn a_stamp_of_our_own_among_the_kernels_is_said() {
+        let mut scene = Scene::new();
+        let own = ReadStamp { at: now(), lag_ns: 0, source: StampSource::User };
+        scene.book.response(ID, own, &ids(THREE, true));
+        let says = |aside| matches!(aside, Aside::StampsOf(ID, StampSource::User));
+        assert!(scene.asides.try_iter().any(says));
+    }
+}
