@@ -29,8 +29,11 @@ type Frames = UnboundedSender<Result<Frame<Bytes>, std::io::Error>>;
 pub fn start() -> SocketAddr {
     let (bound, address) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()
+            .unwrap();
         runtime.block_on(async {
             let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
             bound.send(listener.local_addr().unwrap()).unwrap();
@@ -52,7 +55,8 @@ async fn serve(socket: tokio::net::TcpStream) {
             async move { Ok::<_, Infallible>(answer(request, &cut).await) }
         })
     };
-    let connection = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service);
+    let connection =
+        http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service);
     let mut connection = std::pin::pin!(connection);
     let mut cut = std::pin::pin!(cut.notified());
     std::future::poll_fn(|cx| {
@@ -125,7 +129,10 @@ fn metadata(model: &str) -> ModelMetadata {
     ModelMetadata {
         name: model.into(),
         inputs: inputs.iter().map(tensor).collect(),
-        outputs: [("output_ids", "INT32"), ("sequence_length", "INT32")].iter().map(tensor).collect(),
+        outputs: [("output_ids", "INT32"), ("sequence_length", "INT32")]
+            .iter()
+            .map(tensor)
+            .collect(),
         ..ModelMetadata::default()
     }
 }
@@ -186,11 +193,17 @@ fn play(request: &ModelInferRequest, frames: &Frames, cut: &Notify) -> bool {
         "error_midway" => {
             say(tokens(id, &[1], false));
             let response = Some(only_final(id));
-            send(frames, &StreamResponse { error_message: "out of blocks".into(), infer_response: response });
+            send(
+                frames,
+                &StreamResponse { error_message: "out of blocks".into(), infer_response: response },
+            );
             return false;
         }
         "refused_without_id" => {
-            send(frames, &StreamResponse { error_message: "unexpected input".into(), infer_response: None });
+            send(
+                frames,
+                &StreamResponse { error_message: "unexpected input".into(), infer_response: None },
+            );
             return false;
         }
         "cut_short_tensor" => {
@@ -232,14 +245,21 @@ fn tokens(id: &str, ids: &[u32], is_final: bool) -> ModelInferResponse {
     ModelInferResponse {
         id: id.into(),
         parameters: vec![ParameterEntry::new(FINAL_RESPONSE, Choice::Bool(is_final))],
-        outputs: vec![head("output_ids", vec![1, 1, ids.len() as i64]), head("sequence_length", vec![1, 1])],
+        outputs: vec![
+            head("output_ids", vec![1, 1, ids.len() as i64]),
+            head("sequence_length", vec![1, 1]),
+        ],
         raw_output_contents: vec![raw.into(), length.into()],
         ..ModelInferResponse::default()
     }
 }
 
 fn only_final(id: &str) -> ModelInferResponse {
-    ModelInferResponse { outputs: Vec::new(), raw_output_contents: Vec::new(), ..tokens(id, &[], true) }
+    ModelInferResponse {
+        outputs: Vec::new(),
+        raw_output_contents: Vec::new(),
+        ..tokens(id, &[], true)
+    }
 }
 
 fn send(frames: &Frames, message: &impl Message) {

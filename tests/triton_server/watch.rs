@@ -156,18 +156,17 @@ impl Watch {
     }
 }
 
-fn note(seen: &mut BTreeMap<u32, Seen>, event: Event) {
-    let mut of = |id: RequestId| seen.entry(id.0).or_default();
+fn note(all: &mut BTreeMap<u32, Seen>, event: Event) {
     match event {
-        Event::Sent { id, at } => of(id).sent = Some(at),
+        Event::Sent { id, at } => all.entry(id.0).or_default().sent = Some(at),
         Event::Delivery { id, at, tokens, hash, .. } => {
-            let seen = of(id);
+            let seen = all.entry(id.0).or_default();
             assert!(seen.ends.is_empty(), "a delivery after the end");
             seen.hash = Some(seen.hash.unwrap_or(TokenHash::EMPTY).then(hash, tokens));
             seen.deliveries.push((at, tokens));
         }
-        Event::Times(id, _) => of(id).has_times = true,
-        Event::End { id, at, ending } => of(id).ends.push((at, ending)),
+        Event::Times(id, _) => all.entry(id.0).or_default().has_times = true,
+        Event::End { id, at, ending } => all.entry(id.0).or_default().ends.push((at, ending)),
         _ => {}
     }
 }

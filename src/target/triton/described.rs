@@ -115,7 +115,10 @@ mod tests {
                 "model_transaction_policy":{"decoupled":true},"parameters":{"accumulate_tokens":{"string_value":"${accumulate_tokens}"}}}"#,
         )
         .unwrap();
-        assert_eq!((said.server.version.as_str(), said.model.runs_on.as_str()), ("2.51.0", "python"));
+        assert_eq!(
+            (said.server.version.as_str(), said.model.runs_on.as_str()),
+            ("2.51.0", "python")
+        );
         assert_eq!((said.model.decoupled, said.model.max_batch_size), (true, 8));
         assert_eq!(said.model.accumulates, None, "nobody filled the placeholder in");
         let optional: Vec<_> = said.model.inputs.iter().map(|input| input.optional).collect();

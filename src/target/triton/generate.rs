@@ -18,8 +18,8 @@ use crate::target::net::connect::Connector;
 use crate::target::net::stamp::LastRead;
 use crate::target::triton::ask::Said;
 use crate::target::triton::connect::connector;
-use crate::target::triton::in_flight::Carrier;
 use crate::target::triton::described::{json, said_in_json};
+use crate::target::triton::in_flight::Carrier;
 use crate::target::triton::kserve::ModelStatisticsResponse;
 use crate::target::triton::options::TritonOptions;
 use crate::target::triton::request::Form;
@@ -285,9 +285,7 @@ pub async fn about_model(options: &TritonOptions) -> Result<Said, Failure> {
 /// # Errors
 /// With the server's own words.
 pub async fn statistics(options: &TritonOptions) -> Result<ModelStatisticsResponse, Failure> {
-    within(options, async {
-        json(&Client::new(options)?.get("/v2/models/stats").await?)
-    }).await
+    within(options, async { json(&Client::new(options)?.get("/v2/models/stats").await?) }).await
 }
 
 async fn within<T>(

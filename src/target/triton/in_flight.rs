@@ -340,7 +340,9 @@ mod tests {
             let (aside, asides) = channel();
             let gate = Arc::new(Gate::new(2, 2));
             let sink = Sink::new(Arc::clone(&gate), aside, Arc::new(AtomicU64::new(0)));
-            let Ok(Aside::Ring(ring)) = asides.recv() else { panic!("the ring is announced first") };
+            let Ok(Aside::Ring(ring)) = asides.recv() else {
+                panic!("the ring is announced first")
+            };
             let rules = Rules {
                 timeouts: Timeouts::default(),
                 count_tokens: None,

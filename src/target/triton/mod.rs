@@ -55,7 +55,8 @@ impl TritonTarget {
         let contract =
             Contract::choose(&said.model, filled, options.asking.engine_stamps).map_err(explain)?;
         let info = info_of(&options, &said, &contract);
-        let form = Form::new(contract, &said.model, &options.address.version, &options.asking).map_err(explain)?;
+        let form = Form::new(contract, &said.model, &options.address.version, &options.asking)
+            .map_err(explain)?;
         Ok(Self { options, form, info })
     }
 

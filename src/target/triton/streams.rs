@@ -27,7 +27,7 @@ const CLOSING: Duration = Duration::from_secs(2);
 /// The connections and streams of one thread.
 pub struct Streams {
     links: Vec<Rc<Lane>>,
-    shared: Option<RefCell<Vec<SharedStream>>>,
+    shared: Option<Rc<RefCell<Vec<SharedStream>>>>,
     turn: Cell<usize>,
     form: Arc<Form>,
     book: Book,
@@ -81,7 +81,7 @@ impl Streams {
         let shared = match options.streams {
             StreamUse::Shared(count) if form.contract().decoupled => {
                 let streams = (0..count.get()).map(|_| SharedStream { number: 0, requests: None });
-                Some(RefCell::new(streams.collect()))
+                Some(Rc::new(RefCell::new(streams.collect())))
             }
             StreamUse::Shared(_) | StreamUse::PerRequest => None,
         };
@@ -91,7 +91,7 @@ impl Streams {
     /// Sends a request on its way.
     pub fn send(&self, id: RequestId, message: ModelInferRequest) {
         if let Some(shared) = &self.shared {
-            self.send_shared(&mut shared.borrow_mut(), id, message);
+            self.send_shared(shared, id, message);
             return;
         }
         let lane = self.quietest_lane();
@@ -124,23 +124,25 @@ impl Streams {
             .expect("at least one channel is opened")
     }
 
-    fn send_shared(&self, streams: &mut [SharedStream], id: RequestId, message: ModelInferRequest) {
+    fn send_shared(
+        &self,
+        shared: &Rc<RefCell<Vec<SharedStream>>>,
+        id: RequestId,
+        message: ModelInferRequest,
+    ) {
+        let mut streams = shared.borrow_mut();
         let turn = self.turn.get();
         self.turn.set(turn + 1);
         let place = turn % streams.len();
         let stream = &mut streams[place];
-        let open = stream.requests.as_ref().filter(|requests| !requests.is_closed());
-        let requests = match open {
-            Some(requests) => requests.clone(),
-            None => {
-                let (requests, queue) = unbounded_channel();
-                let call = OnLane::enter(self.quietest_lane());
-                stream.number = turn;
-                stream.requests = Some(requests.clone());
-                tokio::task::spawn_local(stream_many(call, Rc::clone(&self.book), turn, queue));
-                requests
-            }
-        };
+        let requests = stream.requests.get_or_insert_with(|| {
+            let (requests, queue) = unbounded_channel();
+            let call = OnLane::enter(self.quietest_lane());
+            stream.number = turn;
+            let (book, shared) = (Rc::clone(&self.book), Rc::clone(shared));
+            tokio::task::spawn_local(stream_many(call, book, shared, turn, queue));
+            requests
+        });
         let mut book = self.book.borrow_mut();
         book.carried_by(id, Carrier::Shared(stream.number));
         book.sent(id, now());
@@ -240,6 +242,7 @@ fn take(book: &Book, id: RequestId, reads: &LastRead, response: &StreamResponse)
 async fn stream_many(
     call: OnLane,
     book: Book,
+    shared: Rc<RefCell<Vec<SharedStream>>>,
     number: usize,
     queue: UnboundedReceiver<ModelInferRequest>,
 ) {
@@ -249,6 +252,10 @@ async fn stream_many(
         Ok(responses) => read_many(&book, number, &link.reads.current(), responses).await,
         Err(status) => Some(failure_of(&status)),
     };
+    // The request half may still look open; what is sent into it would never be answered.
+    for stream in shared.borrow_mut().iter_mut().filter(|stream| stream.number == number) {
+        stream.requests = None;
+    }
     let at = now();
     let orphans = book.borrow().on_stream(number);
     let mut book = book.borrow_mut();
