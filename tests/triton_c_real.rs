@@ -11,6 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use bareflight::clock::Nanos;
+use bareflight::ffi::triton::Library;
 use bareflight::load::plan::RequestId;
 use bareflight::record::event::{Ending, TokenHash};
 use bareflight::record::request_record::FinishReason;
@@ -22,8 +23,8 @@ use watch::{Watch, shot};
 /// Where the child process finds what the parent laid out.
 const PLACE: &str = "BAREFLIGHT_TEST_TRITON_C";
 
-/// Runs one claim in a child process that has a repository, backends and the loader's path set up.
-fn in_a_process_of_its_own(claim: &str) {
+/// Runs one claim in a child process that has a repository, backends and the environment for both, `without` some of it.
+fn in_a_process_of_its_own(claim: &str, without: &[&str]) {
     let Some(python) = real::python_with_triton() else { return };
     let folder = tempfile::tempdir().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/triton_server/python/serve.py");
@@ -35,9 +36,10 @@ fn in_a_process_of_its_own(claim: &str) {
         .unwrap();
     assert!(laid.status.success(), "{}", String::from_utf8_lossy(&laid.stderr));
     let environment = String::from_utf8(laid.stdout).unwrap();
+    let variables = environment.lines().filter_map(|line| line.split_once('='));
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", claim, "--ignored", "--nocapture"])
-        .envs(environment.lines().filter_map(|line| line.split_once('=')))
+        .envs(variables.filter(|(name, _)| !without.contains(name)))
         .env(PLACE, folder.path())
         .output()
         .unwrap();
@@ -59,8 +61,20 @@ fn open(options: TritonCOptions) -> Watch {
 }
 
 #[test]
+fn the_library_of_a_wheel_loads_without_a_loaders_path() {
+    in_a_process_of_its_own("child_loads_library", &["LD_LIBRARY_PATH"]);
+}
+
+#[test]
+#[ignore = "run by `the_library_of_a_wheel_loads_without_a_loaders_path` in a process of its own"]
+fn child_loads_library() {
+    let path = Library::find(None).expect("TRITON_LIBRARY names it");
+    assert!(Library::load(&path).is_ok());
+}
+
+#[test]
 fn every_token_comes_through_the_c_api() {
-    in_a_process_of_its_own("child_counts_tokens");
+    in_a_process_of_its_own("child_counts_tokens", &[]);
 }
 
 #[test]
@@ -86,7 +100,7 @@ fn child_counts_tokens() {
 
 #[test]
 fn faults_and_cancels_end_each_request_once_through_the_c_api() {
-    in_a_process_of_its_own("child_breaks_requests");
+    in_a_process_of_its_own("child_breaks_requests", &[]);
 }
 
 #[test]

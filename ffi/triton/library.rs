@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::bindings::TritonApi;
+use super::server::CoreError;
 
 /// `libtritonserver`, loaded, with the libraries beside it.
 pub struct Library {
@@ -68,13 +69,31 @@ impl Library {
             reason: error.to_string(),
         };
         // SAFETY: loading runs the library's initialisers, which is what the user asked for by naming it.
-        if let Ok(api) = unsafe { TritonApi::new(path) } {
-            return Ok(Self { api, _beside: Vec::new() });
+        let first_try = unsafe { TritonApi::new(path) };
+        let library = match first_try {
+            Ok(api) => Self { api, _beside: Vec::new() },
+            Err(_something_beside_it_is_needed) => {
+                let beside = load_beside(path);
+                // SAFETY: as above; what it needs is loaded now, or the loader says what is missing.
+                let api = unsafe { TritonApi::new(path) }.map_err(unloadable)?;
+                Self { api, _beside: beside }
+            }
+        };
+        match library.api_version() {
+            Ok((1, _)) => Ok(library),
+            version => Err(LoadError::Unloadable {
+                path: path.display().to_string(),
+                reason: format!("it speaks {version:?} of Triton's C API, and only 1.x is known"),
+            }),
         }
-        let beside = load_beside(path);
-        // SAFETY: as above; what it needs is loaded now, or the loader says what is missing.
-        let api = unsafe { TritonApi::new(path) }.map_err(unloadable)?;
-        Ok(Self { api, _beside: beside })
+    }
+
+    /// Major and minor version of the C API.
+    fn api_version(&self) -> Result<(u32, u32), CoreError> {
+        let (mut major, mut minor) = (0, 0);
+        // SAFETY: both are places to write to.
+        self.check(unsafe { self.api.TRITONSERVER_ApiVersion(&raw mut major, &raw mut minor) })?;
+        Ok((major, minor))
     }
 }
 

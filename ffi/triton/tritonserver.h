@@ -1,8 +1,8 @@
 // The part of Triton core's C API that one benchmark needs: start a server in this process, ask about a model, infer.
 //
 // Names and signatures are those of libtritonserver (API version 1.x); the rest is left out. `bindings.rs` is made
-// from this file, see the recipe `bindings` in the justfile. Every call that returns an Error returns null for success,
-// and the caller deletes what it gets.
+// from this file by `bindings.sh`. Every call that returns an Error returns null for success,
+// and the caller deletes what it gets (but for ResponseError, whose error belongs to the response).
 #pragma once
 
 #include <stdbool.h>
