@@ -3,4 +3,3 @@
 
 mod bridge;
 pub mod engine;
-pub mod triton;

@@ -334,7 +334,7 @@ mod tests {
 
     fn submitted_at(at: i64) -> Book {
         let shot = Planned { id: ID, prompt_tokens: 1, requested_tokens: 1 };
-        let mut book = Book::open(vec![shot], None);
+        let mut book = Book::open(&[shot], None);
         book.stamps_come_from(StampSource::Kernel);
         let at = MonoNs(at);
         book.note(&Event::Submitted { id: ID, intended: at, ready: at, at });

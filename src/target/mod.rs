@@ -10,10 +10,10 @@ pub mod local;
 pub mod net;
 pub mod null;
 pub mod openai;
+pub mod served;
 pub mod settings;
 pub mod sim;
 pub mod triton;
-pub mod triton_c;
 
 use serde::{Deserialize, Serialize};
 

@@ -106,16 +106,6 @@ impl InFlight {
         self.flights.is_empty()
     }
 
-    /// Whether that request is open.
-    pub fn is_open(&self, id: RequestId) -> bool {
-        self.flights.contains_key(&id)
-    }
-
-    /// A request was refused on the spot; whoever handed it over says how it ended.
-    pub fn forget(&mut self, id: RequestId) {
-        self.flights.remove(&id);
-    }
-
     /// A request was handed over.
     pub fn begin(&mut self, id: RequestId, flight: Flight) {
         self.flights.insert(id, flight);
