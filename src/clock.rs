@@ -114,6 +114,40 @@ pub fn utc_now() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }
 
+/// How far the wall clock is ahead of the clock of every stamp, for stamps that the kernel takes on the wall clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WallOffset {
+    /// `CLOCK_REALTIME` − `CLOCK_MONOTONIC`.
+    pub ahead: Nanos,
+    /// The true offset at `at` lies within this much of `ahead`.
+    pub error: Nanos,
+    /// When it was measured.
+    pub at: MonoNs,
+}
+
+/// Measures the wall clock's offset between two reads of the monotonic clock; a preempted attempt is repeated.
+pub fn wall_offset() -> WallOffset {
+    const GOOD: Nanos = Nanos(1_000);
+    let attempt = || {
+        let before = now();
+        let wall = nanos_of(clock_gettime(ClockId::Realtime));
+        let after = now();
+        let half = Nanos((after - before).0 / 2);
+        WallOffset { ahead: Nanos(wall - before.0 - half.0), error: half, at: after }
+    };
+    let mut best = attempt();
+    for _ in 0..4 {
+        if best.error <= GOOD {
+            break;
+        }
+        let next = attempt();
+        if next.error < best.error {
+            best = next;
+        }
+    }
+    best
+}
+
 /// How long before a deadline a precise wait stops sleeping and starts to spin.
 ///
 /// A virtual machine wakes a sleeper some tens of microseconds late; the spin hides that.
@@ -163,6 +197,15 @@ mod tests {
         let deadline = now() + Nanos::from_micros(300);
         wait_precisely_until(deadline);
         assert!(now() >= deadline);
+    }
+
+    #[test]
+    fn the_wall_offset_is_known_to_within_its_own_error() {
+        let first = wall_offset();
+        let second = wall_offset();
+        let drift = (second.ahead.0 - first.ahead.0).abs();
+        let slew = (second.at - first.at).0 / 1_000;
+        assert!(drift <= first.error.0 + second.error.0 + slew + 1_000, "{first:?} {second:?}");
     }
 
     #[test]

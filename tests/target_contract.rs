@@ -12,6 +12,7 @@ use bareflight::load::stop::Stop;
 use bareflight::record::recorder::Sealed;
 use bareflight::record::request_record::Outcome;
 use bareflight::target::by_name;
+use bareflight::target::served::ServedSettings;
 use bareflight::target::settings::EngineSettings;
 use bareflight::target::{Drain, FailureKind};
 use bareflight::workload::DEFAULT_PRIORITY;
@@ -43,7 +44,7 @@ fn shots(count: u32, prompt: usize, max_tokens: u32) -> Vec<Shot> {
 }
 
 fn stage(name: &str, requests: usize, settings: &EngineSettings) -> Stage {
-    let named = by_name::resolve(name, settings).expect(name);
+    let named = by_name::resolve(name, settings, &ServedSettings::default()).expect(name);
     Stage::open(named.target, requests, 64, Stop::never()).expect(name)
 }
 

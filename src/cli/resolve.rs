@@ -8,6 +8,7 @@ use crate::clock::Nanos;
 use crate::load::plan::PlanSize;
 use crate::load::{Arrivals, Load};
 use crate::metrics::slo::{SloError, Slos};
+use crate::target::served::{ServedEndpoint, ServedSettings};
 use crate::target::settings::EngineSettings;
 use crate::workload::scenario::{Scenario, ScenarioError};
 use crate::workload::{OutputPolicy, PromptKind, SamplingPolicy, Workload};
@@ -31,6 +32,8 @@ pub struct Resolved {
     pub target: String,
     /// How it is set up.
     pub engine: EngineSettings,
+    /// How a server is asked.
+    pub served: ServedSettings,
     /// What is asked.
     pub workload: Workload,
     /// When it is asked: one run for each.
@@ -99,6 +102,7 @@ pub fn resolve(typed: &Settings) -> Result<Resolved, SettingsError> {
     Ok(Resolved {
         target: typed.target.clone().unwrap_or_else(|| DEFAULT_TARGET.into()),
         engine: engine_settings(typed),
+        served: served_settings(typed),
         workload: workload(typed)?,
         loads: loads(typed)?,
         requests: typed.requests,
@@ -198,10 +202,7 @@ fn workload(typed: &Settings) -> Result<Workload, SettingsError> {
     };
     Ok(Workload {
         scenario,
-        prompts: match typed.prompts.unwrap_or(PromptsAs::Ids) {
-            PromptsAs::Ids => PromptKind::Ids,
-            PromptsAs::Text => PromptKind::Text,
-        },
+        prompts: prompt_kind(typed),
         prefix_tokens: typed.prefix_tokens.unwrap_or(0),
         output: OutputPolicy {
             ignore_eos: !typed.stop_at_eos.unwrap_or(false),
@@ -232,6 +233,36 @@ fn engine_settings(typed: &Settings) -> EngineSettings {
         threads: typed.threads,
         quantization: typed.quantization.unwrap_or(default.quantization),
         ..default
+    }
+}
+
+fn served_settings(typed: &Settings) -> ServedSettings {
+    ServedSettings {
+        model: typed.model.clone(),
+        endpoint: typed.endpoint.unwrap_or_default(),
+        api_key_env: typed.api_key_env.clone(),
+        api_key_file: typed.api_key_file.clone(),
+        headers: typed.header.clone().unwrap_or_default(),
+        extra_inputs: typed.extra_inputs.clone(),
+        tokenizer: typed.tokenizer.clone(),
+        fresh_connections: typed.fresh_connections.unwrap_or(false),
+        http2: typed.http2.unwrap_or(false),
+        ca_file: typed.ca_file.clone(),
+        insecure: typed.insecure.unwrap_or(false),
+        prompts: Some(prompt_kind(typed)),
+        ignore_eos: !typed.stop_at_eos.unwrap_or(false),
+    }
+}
+
+/// A chat server takes text and nothing else; everything else takes ids.
+fn prompt_kind(typed: &Settings) -> PromptKind {
+    let is_openai = typed.target.as_deref().is_some_and(|name| name.starts_with("openai:"));
+    let takes_text = is_openai && typed.endpoint.unwrap_or_default() != ServedEndpoint::Completions;
+    match typed.prompts {
+        Some(PromptsAs::Text) => PromptKind::Text,
+        Some(PromptsAs::Ids) => PromptKind::Ids,
+        None if takes_text => PromptKind::Text,
+        None => PromptKind::Ids,
     }
 }
 
@@ -275,6 +306,7 @@ impl Resolved {
         self.write_loads(&mut settings);
         self.write_workload(&mut settings);
         self.write_engine(&mut settings);
+        self.write_served(&mut settings);
         settings
     }
 
@@ -317,6 +349,21 @@ impl Resolved {
         settings.top_k = workload.sampling.top_k;
         settings.no_streaming = Some(!workload.streaming);
         settings.seed = Some(workload.seed);
+    }
+
+    /// Headers stay out of files: their values may be secrets.
+    fn write_served(&self, settings: &mut Settings) {
+        let served = &self.served;
+        settings.model.clone_from(&served.model);
+        settings.endpoint = Some(served.endpoint);
+        settings.api_key_env.clone_from(&served.api_key_env);
+        settings.api_key_file.clone_from(&served.api_key_file);
+        settings.extra_inputs.clone_from(&served.extra_inputs);
+        settings.tokenizer.clone_from(&served.tokenizer);
+        settings.fresh_connections = Some(served.fresh_connections);
+        settings.http2 = Some(served.http2);
+        settings.ca_file.clone_from(&served.ca_file);
+        settings.insecure = Some(served.insecure);
     }
 
     fn write_engine(&self, settings: &mut Settings) {
@@ -377,6 +424,7 @@ mod tests {
             "",
             "rate = [1.5, 2.0]\narrivals = 'gamma'\nburstiness = 0.5\nduration = '90s'",
             "batch = true\nrequests = 7\nprompts = 'text'\nslo = 'ttft<2s,itl<40ms'",
+            "target = 'openai:http://h'\nmodel = 'm'\nendpoint = 'completions'\nextra_inputs = '{}'",
             "concurrency = [3]\nkv_reuse = true\ntemperature = 0.5\nthreads = 1\nno_streaming = true",
         ] {
             let resolved = resolve(&typed(settings)).expect(settings);

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::span::Span;
+use crate::target::served::ServedEndpoint;
 use crate::target::settings::{CapacityPolicy, ChunkingPolicy, Quantization};
 use crate::workload::scenario::Scenario;
 
@@ -256,6 +257,51 @@ pub struct Settings {
     #[arg(long, value_enum, help_heading = "Engine in this process")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quantization: Option<Quantization>,
+
+    /// Name of the model, where a server has several
+    #[arg(long, value_name = "NAME", help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Which endpoint of an OpenAI-compatible server
+    #[arg(long, value_enum, help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<ServedEndpoint>,
+    /// Environment variable that holds the API key
+    #[arg(long, value_name = "VARIABLE", help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_key_env: Option<String>,
+    /// File that holds the API key
+    #[arg(long, value_name = "FILE", help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_key_file: Option<PathBuf>,
+    /// Further header of every request, `Name: value`; never written to a file
+    #[arg(long, value_name = "HEADER", help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header: Option<Vec<String>>,
+    /// Further parameters of every request, a JSON object
+    #[arg(long, value_name = "JSON", help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extra_inputs: Option<String>,
+    /// `tokenizer.json` of the served model, or its folder: draws text prompts, checks the server's counts
+    #[arg(long, value_name = "PATH", help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<PathBuf>,
+    /// A new connection for each request
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fresh_connections: Option<bool>,
+    /// HTTP/2, without TLS by prior knowledge
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http2: Option<bool>,
+    /// Certificates to trust (PEM), beside the system's
+    #[arg(long, value_name = "FILE", help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// Trust any certificate
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub insecure: Option<bool>,
 
     /// Where run directories are made
     #[arg(long, short = 'o', value_name = "DIR", help_heading = "Output", env = "BAREFLIGHT_OUT")]

@@ -81,7 +81,7 @@ impl Manifest {
             schema_version: SCHEMA_VERSION,
             state: State::Running,
             tool: Build::this(),
-            command_line: std::env::args().collect(),
+            command_line: without_header_values(std::env::args()),
             started: crate::clock::utc_now().to_string(),
             ended: None,
             host: Host::read(),
@@ -103,5 +103,40 @@ impl Manifest {
             .expect("every key is a string, and a string in memory takes any length");
         text.push('\n');
         text
+    }
+}
+
+/// What was typed, but for the values of headers, which may be secrets.
+fn without_header_values(arguments: impl Iterator<Item = String>) -> Vec<String> {
+    const FLAG: &str = "--header";
+    let name = |header: &str| match header.split_once(':') {
+        Some((name, _)) => format!("{name}: (hidden)"),
+        None => "(hidden)".to_owned(),
+    };
+    let mut is_header = false;
+    arguments
+        .map(|argument| {
+            if std::mem::replace(&mut is_header, argument == FLAG) {
+                return name(&argument);
+            }
+            match argument.split_once('=') {
+                Some((FLAG, header)) => format!("{FLAG}={}", name(header)),
+                _ => argument,
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_value_of_a_header_is_kept_out_of_the_manifest() {
+        let typed = ["run", "--header", "x-key: sk-secret", "--header=y: sk-secret", "--seed", "1"];
+        let kept = without_header_values(typed.iter().map(ToString::to_string));
+        let expected =
+            ["run", "--header", "x-key: (hidden)", "--header=y: (hidden)", "--seed", "1"];
+        assert_eq!(kept, expected);
     }
 }

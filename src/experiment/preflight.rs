@@ -27,7 +27,8 @@ pub enum PreflightError {
     Prompt(#[from] PromptError),
     /// Text without a tokenizer.
     #[error(
-        "`{0}` has no tokenizer that text prompts could be counted with: leave out `--prompts text`"
+        "`{0}` has no tokenizer that text prompts could be counted with: name one with `--tokenizer FILE`, or draw \
+         `--prompts ids`"
     )]
     NoTokenizer(String),
 }
@@ -48,7 +49,7 @@ const FALLBACK_VOCABULARY: u32 = 32_000;
 /// # Errors
 /// The first thing that is in the way, with its remedy.
 pub fn prepare(resolved: &Resolved) -> Result<Ready, PreflightError> {
-    let mut named = by_name::resolve(&resolved.target, &resolved.engine)?;
+    let mut named = by_name::resolve(&resolved.target, &resolved.engine, &resolved.served)?;
     let limits = named.target.describe().limits;
     let source = match resolved.workload.prompts {
         PromptKind::Ids => {

@@ -47,6 +47,9 @@ pub(crate) struct Book {
     journal: Option<Box<dyn Journal>>,
     journal_error: Option<io::Error>,
     late_events: u64,
+    token_mismatches: u64,
+    /// Who took the stamps of a request, where it was not the session's default; applies when the request ends.
+    odd_stamps: HashMap<RequestId, StampSource>,
     stamps: StampSource,
     tokens: TokenSource,
     live: Snapshot,
@@ -66,6 +69,8 @@ impl Default for Book {
             journal: None,
             journal_error: None,
             late_events: 0,
+            token_mismatches: 0,
+            odd_stamps: HashMap::new(),
             stamps: StampSource::Engine,
             tokens: TokenSource::Ids,
             live: Snapshot::default(),
@@ -99,6 +104,14 @@ impl Book {
         self.counts.insert(id, (tokens, source));
     }
 
+    pub(crate) fn token_mismatch(&mut self) {
+        self.token_mismatches += 1;
+    }
+
+    pub(crate) fn stamps_of(&mut self, id: RequestId, source: StampSource) {
+        self.odd_stamps.insert(id, source);
+    }
+
     pub(crate) fn stamps_come_from(&mut self, source: StampSource) {
         self.stamps = source;
     }
@@ -128,6 +141,11 @@ impl Book {
             Event::Submitted { id, intended, ready, at } => {
                 if let Some(i) = self.index(id) {
                     self.submitted(i, intended, ready, at);
+                }
+            }
+            Event::Sent { id, at } => {
+                if let Some(i) = self.index(id) {
+                    self.records[i].submit = Some(at);
                 }
             }
             Event::End { id, at, ending } => {
@@ -244,6 +262,9 @@ impl Book {
             record.output_tokens = tokens;
             record.token_source = source;
         }
+        if let Some(source) = self.odd_stamps.remove(&record.id) {
+            record.stamp_source = source;
+        }
         self.write(i);
     }
 
@@ -297,8 +318,47 @@ impl Book {
         Sealed {
             records: Records::from_arrival_order(self.records, arrivals),
             late_events: self.late_events,
+            token_mismatches: self.token_mismatches,
             journal_error: self.journal_error,
             recorder_cpu,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::request_record::FinishReason;
+
+    const ID: RequestId = RequestId(7);
+
+    fn submitted_at(at: i64) -> Book {
+        let shot = Planned { id: ID, prompt_tokens: 1, requested_tokens: 1 };
+        let mut book = Book::open(&[shot], None);
+        book.stamps_come_from(StampSource::Kernel);
+        let at = MonoNs(at);
+        book.note(&Event::Submitted { id: ID, intended: at, ready: at, at });
+        book
+    }
+
+    #[test]
+    fn a_request_that_left_later_than_it_was_handed_over_counts_from_there() {
+        let mut book = submitted_at(100);
+        book.note(&Event::Sent { id: ID, at: MonoNs(140) });
+        let sealed = book.close(Nanos::ZERO);
+        let record = &sealed.records.requests()[0];
+        assert_eq!((record.intended, record.submit), (Some(MonoNs(100)), Some(MonoNs(140))));
+    }
+
+    #[test]
+    fn stamps_and_counts_that_differ_from_the_default_are_kept_with_their_request() {
+        let mut book = submitted_at(100);
+        book.stamps_of(ID, StampSource::User);
+        book.token_mismatch();
+        let ending = Ending::Completed(FinishReason::Length);
+        book.note(&Event::End { id: ID, at: MonoNs(200), ending });
+        let sealed = book.close(Nanos::ZERO);
+        assert_eq!(sealed.records.requests()[0].stamp_source, StampSource::User);
+        assert_eq!(sealed.token_mismatches, 1);
     }
 }

@@ -49,6 +49,15 @@ pub enum Event {
         /// Taken right before the call.
         at: MonoNs,
     },
+    /// The request really left, later than the hand-over that [`Event::Submitted`] stamps: a network target hands
+    /// over to a thread of its own and stamps right before the first byte is written. It replaces `t_submit`, so
+    /// that our own hand-over is schedule lag and never part of TTFT.
+    Sent {
+        /// Which request.
+        id: RequestId,
+        /// Right before the first byte.
+        at: MonoNs,
+    },
     /// The issuer will never send it.
     NotSent {
         /// Which request.

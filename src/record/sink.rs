@@ -25,6 +25,17 @@ pub enum Aside {
     Words(RequestId, String),
     /// The server's or tokenizer's own count of output tokens, sent before the [`Event::End`].
     TokenCount(RequestId, u32, TokenSource),
+    /// The server's own count and our tokenizer's count of the same output differ. Both are kept.
+    TokenMismatch {
+        /// Which request.
+        id: RequestId,
+        /// The server's `usage`.
+        usage: u32,
+        /// Our tokenizer over the whole text.
+        retokenized: u32,
+    },
+    /// Who took the stamps of one request, where it differs from the session's default.
+    StampsOf(RequestId, StampSource),
     /// Who takes the stamps of this session; the engine unless a target says otherwise.
     Stamps(StampSource),
     /// Where token counts come from by default in this session; ids unless a target says otherwise.
@@ -90,6 +101,17 @@ impl Sink {
         self.put(Event::Delivery { id, at, tokens, hash, pull_lag });
     }
 
+    /// The request really left at `at`, later than it was handed over; replaces `t_submit`.
+    #[inline]
+    pub fn sent(&mut self, id: RequestId, at: MonoNs) {
+        self.put(Event::Sent { id, at });
+    }
+
+    /// The request took longer than it may; its end follows.
+    pub fn timed_out(&mut self, id: RequestId, at: MonoNs) {
+        self.put_surely(Event::TimedOut { id, at });
+    }
+
     /// The engine's own stamps; before the end of the request.
     #[inline]
     pub fn engine_times(&mut self, id: RequestId, times: EngineTimes) {
@@ -105,6 +127,16 @@ impl Sink {
     /// A count of output tokens better than the sum over deliveries; before the end of the request.
     pub fn token_count(&mut self, id: RequestId, tokens: u32, source: TokenSource) {
         let _recorder_is_gone = self.aside.send(Aside::TokenCount(id, tokens, source));
+    }
+
+    /// The server's count and ours differ; before the end of the request.
+    pub fn token_mismatch(&mut self, id: RequestId, usage: u32, retokenized: u32) {
+        let _recorder_is_gone = self.aside.send(Aside::TokenMismatch { id, usage, retokenized });
+    }
+
+    /// This request's stamps were not all taken by the session's default; before the end of the request.
+    pub fn stamps_of(&mut self, id: RequestId, source: StampSource) {
+        let _recorder_is_gone = self.aside.send(Aside::StampsOf(id, source));
     }
 
     /// The request is over. A second end of the same request is counted and dropped.

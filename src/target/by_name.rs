@@ -4,13 +4,17 @@ use bareflight_engine::tokenizers::Tokenizer;
 
 use crate::target::local::LocalTarget;
 use crate::target::null::NullTarget;
+use crate::target::openai::OpenAiTarget;
+use crate::target::served::ServedSettings;
 use crate::target::settings::EngineSettings;
 use crate::target::sim::SimTarget;
+use crate::target::triton::TritonTarget;
 use crate::target::{Target, TargetError};
 
 /// What can be typed after `--target`.
 pub const KINDS: &str = "`local:dummy-nano` or `local:MODEL_DIR` (embedded CPU engine), \
-     `sim:PROFILE` (simulated executor, e.g. `sim:h200-llama3-8b-fp8`), or `null:` (the harness's own floor)";
+     `sim:PROFILE` (simulated executor, e.g. `sim:h200-llama3-8b-fp8`), `openai:URL`, `triton:HOST:PORT/MODEL`, \
+     or `null:` (the harness's own floor)";
 
 /// A described target, and what it knows of its tokens.
 pub struct Named {
@@ -23,6 +27,20 @@ pub struct Named {
 impl Named {
     fn without_tokenizer(target: impl Target + 'static, special_ids: Vec<u32>) -> Self {
         Self { target: Box::new(target), special_ids, tokenizer: None }
+    }
+
+    /// A target on a network, whose tokens are known only through the tokenizer that was named.
+    fn served(target: impl Target + 'static, served: &ServedSettings) -> Self {
+        let name = target.describe().name.clone();
+        let served = served.clone();
+        let tokenizer = served.tokenizer.is_some().then(|| {
+            let read = move || {
+                let tokenizer = served.read_tokenizer(&name)?;
+                Ok(tokenizer.expect("a tokenizer was named"))
+            };
+            Box::new(read) as Box<dyn FnOnce() -> Result<Tokenizer, TargetError>>
+        });
+        Self { target: Box::new(target), special_ids: Vec::new(), tokenizer }
     }
 
     /// Ids with a meaning of their own, which random prompts leave out.
@@ -43,7 +61,11 @@ impl Named {
 ///
 /// # Errors
 /// When the name means nothing, or what it names cannot be used.
-pub fn resolve(name: &str, settings: &EngineSettings) -> Result<Named, TargetError> {
+pub fn resolve(
+    name: &str,
+    settings: &EngineSettings,
+    served: &ServedSettings,
+) -> Result<Named, TargetError> {
     let unknown =
         || TargetError::Unknown { given: name.to_owned(), remedy: format!("use {KINDS}") };
     let (kind, rest) = name.split_once(':').ok_or_else(unknown)?;
@@ -60,6 +82,12 @@ pub fn resolve(name: &str, settings: &EngineSettings) -> Result<Named, TargetErr
             let special_ids = target.end_ids().to_vec();
             let tokenizer = target.tokenizer_reader();
             Ok(Named { target: Box::new(target), special_ids, tokenizer: Some(tokenizer) })
+        }
+        "openai" if !rest.is_empty() => {
+            Ok(Named::served(OpenAiTarget::new(served.openai(rest)?)?, served))
+        }
+        "triton" if !rest.is_empty() => {
+            Ok(Named::served(TritonTarget::new(served.triton(rest)?)?, served))
         }
         _ => Err(unknown()),
     }

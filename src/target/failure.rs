@@ -16,9 +16,9 @@ pub enum FailureKind {
     Engine,
     /// The target had been shut down.
     ShutDown,
-    /// No connection could be made.
+    /// No connection could be made: the name is unknown, the port refused, or nobody answered in time.
     Connect,
-    /// The name could not be resolved or the certificate not be trusted.
+    /// The certificate could not be trusted, or the TLS handshake failed.
     Tls,
     /// The connection broke before the answer was complete.
     Disconnected,
@@ -42,7 +42,9 @@ pub enum FailureKind {
     Truncated,
     /// The answer ended properly and held no token.
     Empty,
-    /// Nothing came for longer than the idle timeout.
+    /// Not even the head of an answer came within the first-byte timeout.
+    Silent,
+    /// An answer had begun, and no further output came for longer than the idle timeout.
     Idle,
     /// The target never said how the request ended, not even after a cancel.
     Unanswered,
@@ -69,13 +71,14 @@ impl FailureKind {
             Self::Malformed => "malformed",
             Self::Truncated => "truncated",
             Self::Empty => "empty",
+            Self::Silent => "silent",
             Self::Idle => "idle",
             Self::Unanswered => "unanswered",
         }
     }
 
     /// Every kind, so that words can be read back.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::QueueFull,
         Self::Refused,
         Self::Engine,
@@ -93,6 +96,7 @@ impl FailureKind {
         Self::Malformed,
         Self::Truncated,
         Self::Empty,
+        Self::Silent,
         Self::Idle,
         Self::Unanswered,
     ];

@@ -7,9 +7,13 @@ pub mod by_name;
 mod executor_session;
 pub mod failure;
 pub mod local;
+pub mod net;
 pub mod null;
+pub mod openai;
+pub mod served;
 pub mod settings;
 pub mod sim;
+pub mod triton;
 
 use serde::{Deserialize, Serialize};
 

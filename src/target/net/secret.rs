@@ -1,0 +1,103 @@
+//! How is an API key held so that it can be sent and never be shown?
+
+use std::fmt;
+use std::path::Path;
+
+/// An API key. It has no `Display`, and its `Debug` is always the same word.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey(String);
+
+/// Why there is no API key. The text names the place and the remedy, never the content.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiKeyError {
+    /// The environment variable is missing or empty.
+    #[error("the environment variable `{0}` is not set or empty: export the API key in it")]
+    NoVariable(String),
+    /// The file cannot be read.
+    #[error("the API key file `{path}` cannot be read: {reason}")]
+    NoFile {
+        /// Which file.
+        path: String,
+        /// What the system says.
+        reason: std::io::Error,
+    },
+    /// There is something, and it cannot be sent in a header.
+    #[error("the API key from {0} is empty or holds characters that no HTTP header may carry")]
+    Unusable(String),
+}
+
+impl ApiKey {
+    /// Reads the key from an environment variable.
+    ///
+    /// # Errors
+    /// When the variable is missing, or its value cannot be a header's.
+    pub fn from_variable(name: &str) -> Result<Self, ApiKeyError> {
+        let value = std::env::var(name).map_err(|_| ApiKeyError::NoVariable(name.to_owned()))?;
+        if value.trim().is_empty() {
+            return Err(ApiKeyError::NoVariable(name.to_owned()));
+        }
+        Self::checked(&value, || format!("`{name}`"))
+    }
+
+    /// Reads the key from the first line of a file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or its first line cannot be a header's value.
+    pub fn from_file(path: &Path) -> Result<Self, ApiKeyError> {
+        let shown = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|reason| ApiKeyError::NoFile { path: shown.clone(), reason })?;
+        Self::checked(text.lines().next().unwrap_or_default(), || format!("the file `{shown}`"))
+    }
+
+    fn checked(value: &str, place: impl Fn() -> String) -> Result<Self, ApiKeyError> {
+        let key = value.trim();
+        if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(ApiKeyError::Unusable(place()));
+        }
+        Ok(Self(key.to_owned()))
+    }
+
+    /// The value of an `Authorization` header.
+    pub(crate) fn bearer(&self) -> String {
+        format!("Bearer {}", self.0)
+    }
+
+    /// `words` with every occurrence of the key blotted out: servers like to repeat what they refuse.
+    pub(crate) fn blot_out_of(&self, words: &str) -> String {
+        words.replace(&self.0, "[key]")
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey(not shown)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_never_shows_itself() {
+        let key = ApiKey::checked("sk-very-secret", String::new).unwrap();
+        assert!(!format!("{key:?}").contains("secret"));
+        assert_eq!(key.blot_out_of("bad key sk-very-secret!"), "bad key [key]!");
+    }
+
+    #[test]
+    fn a_key_file_may_end_in_a_newline_and_an_empty_one_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        std::fs::write(&path, "sk-1\n").unwrap();
+        assert_eq!(ApiKey::from_file(&path).unwrap().bearer(), "Bearer sk-1");
+        std::fs::write(&path, "\n").unwrap();
+        assert!(matches!(ApiKey::from_file(&path), Err(ApiKeyError::Unusable(_))));
+        assert!(ApiKey::from_file(&folder.path().join("none")).is_err());
+        assert!(matches!(
+            ApiKey::from_variable("BAREFLIGHT_NO_SUCH_VARIABLE"),
+            Err(ApiKeyError::NoVariable(_))
+        ));
+    }
+}

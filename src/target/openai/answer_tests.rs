@@ -1,0 +1,173 @@
+//! What is claimed of an answer, event by event?
+
+use std::sync::Arc;
+
+use super::*;
+
+const ROLE: &str =
+    r#"{"choices":[{"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#;
+const LENGTH: &str = r#"{"choices":[{"delta":{},"finish_reason":"length"}]}"#;
+
+fn token(text: &str) -> String {
+    format!(r#"{{"choices":[{{"delta":{{"content":"{text}"}},"finish_reason":null}}]}}"#)
+}
+
+fn usage(tokens: u32) -> String {
+    format!(r#"{{"choices":[],"usage":{{"prompt_tokens":1,"completion_tokens":{tokens}}}}}"#)
+}
+
+/// Plays events and closes the stream; the tokens of each event, and the ending.
+fn play<S: AsRef<str>>(events: &[S], end: StreamEnd) -> (Vec<u32>, Result<Closing, Failure>) {
+    let mut answer = Answer::default();
+    let mut tokens = Vec::new();
+    for event in events {
+        if let Err(failure) = answer.feed(format!("data: {}\n\n", event.as_ref()).as_bytes()) {
+            return (tokens, Err(failure));
+        }
+        tokens.extend(answer.take_output().map(|output| output.tokens));
+    }
+    (tokens, answer.close(end, 3, None))
+}
+
+fn kind_of(ending: Result<Closing, Failure>) -> FailureKind {
+    ending.unwrap_err().kind
+}
+
+#[test]
+fn role_and_usage_chunks_are_no_deliveries() {
+    let events = [ROLE, &token("a"), &token(""), &token("b"), LENGTH, &usage(2), "[DONE]"]
+        .map(str::to_owned);
+    let (tokens, closing) = play(&events, StreamEnd::Clean);
+    assert_eq!(tokens, [1, 1]);
+    let closing = closing.unwrap();
+    assert_eq!(closing.tokens, (2, TokenSource::Usage));
+    assert_eq!(closing.finish, FinishReason::Length);
+}
+
+#[test]
+fn without_a_count_each_chunk_with_text_is_one_token() {
+    let (_, closing) = play(&[token("a"), token("b"), LENGTH.to_owned()], StreamEnd::Clean);
+    assert_eq!(closing.unwrap().tokens, (2, TokenSource::Chunks));
+}
+
+#[test]
+fn usage_that_runs_along_says_how_many_tokens_a_chunk_carried() {
+    let with_usage = |text: &str, tokens: u32| {
+        token(text).replace("}]}", &format!("}}],\"usage\":{{\"completion_tokens\":{tokens}}}}}"))
+    };
+    let events = [with_usage("a", 1), with_usage("bcd", 4), LENGTH.to_owned()];
+    let (tokens, closing) = play(&events, StreamEnd::Clean);
+    assert_eq!(tokens, [1, 3]);
+    assert_eq!(closing.unwrap().tokens, (4, TokenSource::Usage));
+}
+
+#[test]
+fn usage_in_the_last_chunk_only_does_not_pour_all_missing_tokens_into_it() {
+    let last = r#"{"choices":[{"delta":{"content":"c"},"finish_reason":"stop"}],"usage":{"completion_tokens":9}}"#;
+    let (tokens, closing) = play(&[token("a"), token("b"), last.to_owned()], StreamEnd::Clean);
+    assert_eq!(tokens, [1, 1, 1]);
+    assert_eq!(closing.unwrap().tokens.0, 9);
+}
+
+#[test]
+fn ids_are_counted_and_hashed_however_they_were_cut() {
+    let chunk = |ids: &str| format!(r#"{{"choices":[{{"text":"x","token_ids":[{ids}]}}]}}"#);
+    let mut answer = Answer::default();
+    let stream = format!("data: {}\n\ndata: {}\n\n", chunk("5"), chunk("0,7"));
+    answer.feed(stream.as_bytes()).unwrap();
+    let output = answer.take_output().unwrap();
+    assert_eq!(output, Output { tokens: 3, hash: TokenHash::of([5, 0, 7].into_iter()) });
+    answer.feed(b"data: [DONE]\n\n").unwrap();
+    let closing = answer.close(StreamEnd::Clean, 3, None).unwrap();
+    assert_eq!((closing.tokens, closing.finish), ((3, TokenSource::Ids), FinishReason::Length));
+}
+
+#[test]
+fn a_count_of_ours_that_differs_is_noted_beside_the_servers() {
+    let words: CountTokens = Arc::new(|text: &str| text.split_whitespace().count());
+    let close = |events: &[&str]| {
+        let mut answer = Answer::default();
+        for event in events {
+            answer.feed(format!("data: {event}\n\n").as_bytes()).unwrap();
+        }
+        answer.close(StreamEnd::Clean, 9, Some(&words)).unwrap()
+    };
+    let (a, b) = (token("one two"), token(" three"));
+    let closing = close(&[&a, &b, LENGTH, &usage(4)]);
+    assert_eq!((closing.tokens, closing.mismatch), ((4, TokenSource::Usage), Some((4, 3))));
+    assert_eq!(close(&[&a, &b, LENGTH]).tokens, (3, TokenSource::Retokenized));
+    assert_eq!(close(&[&a, &b, LENGTH, &usage(3)]).mismatch, None);
+}
+
+#[test]
+fn a_missing_done_is_fine_after_a_finish_reason_even_on_a_broken_connection() {
+    let events = [token("a"), LENGTH.to_owned()];
+    assert!(play(&events, StreamEnd::Clean).1.is_ok());
+    assert!(play(&events, StreamEnd::Broken("reset".to_owned())).1.is_ok());
+}
+
+#[test]
+fn an_answer_that_stops_early_is_truncated_or_disconnected() {
+    let cut = [token("a")];
+    assert_eq!(kind_of(play(&cut, StreamEnd::Clean).1), FailureKind::Truncated);
+    let broken = StreamEnd::Broken("reset by peer".to_owned());
+    assert_eq!(kind_of(play(&cut, broken).1), FailureKind::Disconnected);
+    let done = [token("a"), "[DONE]".to_owned()];
+    assert_eq!(kind_of(play(&done, StreamEnd::Clean).1), FailureKind::Truncated);
+}
+
+#[test]
+fn done_alone_ends_the_answer_of_a_server_that_knows_no_finish_reason() {
+    let events = [r#"{"choices":[{"text":"a"}]}"#, "[DONE]"];
+    assert_eq!(play(&events, StreamEnd::Clean).1.unwrap().finish, FinishReason::Unknown);
+}
+
+#[test]
+fn an_answer_without_a_token_is_empty_unless_the_server_counted_one() {
+    let (empty, end_at_once) =
+        ([ROLE, LENGTH, "[DONE]"], [ROLE.to_owned(), LENGTH.to_owned(), usage(1)]);
+    assert_eq!(kind_of(play(&empty, StreamEnd::Clean).1), FailureKind::Empty);
+    assert_eq!(kind_of(play(&[] as &[&str], StreamEnd::Clean).1), FailureKind::Empty);
+    assert_eq!(play(&end_at_once, StreamEnd::Clean).1.unwrap().tokens.0, 1);
+}
+
+#[test]
+fn an_error_inside_a_stream_is_a_failure_with_the_servers_words() {
+    let error = r#"{"error":{"message":"out of blocks","code":500}}"#;
+    let failure = play(&[&token("a"), error, "[DONE]"], StreamEnd::Clean).1.unwrap_err();
+    assert_eq!(failure, Failure::new(FailureKind::ErrorInStream, "out of blocks (500)"));
+    let mut answer = Answer::default();
+    let named = answer.feed(b"event: error\ndata: gone\n\n").unwrap_err();
+    assert_eq!((named.kind, named.words.as_str()), (FailureKind::ErrorInStream, "gone"));
+    let aborted = r#"{"choices":[{"delta":{},"finish_reason":"abort"}]}"#;
+    assert_eq!(kind_of(play(&[aborted], StreamEnd::Clean).1), FailureKind::Engine);
+}
+
+#[test]
+fn what_is_no_json_is_malformed_and_comments_in_data_are_not() {
+    assert_eq!(kind_of(play(&["{\"choices\":["], StreamEnd::Clean).1), FailureKind::Malformed);
+    let events = [": keep-alive".to_owned(), token("a"), LENGTH.to_owned()];
+    assert!(play(&events, StreamEnd::Clean).1.is_ok());
+}
+
+#[test]
+fn a_whole_answer_is_one_delivery_of_all_its_tokens() {
+    let body = r#"{"choices":[{"message":{"content":"a b c"},"finish_reason":"stop"}],"usage":{"completion_tokens":3}}"#;
+    let (output, closing) = Answer::default().whole(body.as_bytes(), None).unwrap();
+    assert_eq!((output.tokens, closing.finish), (3, FinishReason::EndToken));
+    let embedding = r#"{"data":[{"embedding":[0.5]}],"usage":{"prompt_tokens":3}}"#;
+    assert_eq!(Answer::default().whole(embedding.as_bytes(), None).unwrap().0.tokens, 0);
+    let nothing = Answer::default().whole(br#"{"choices":[]}"#, None).unwrap_err();
+    assert_eq!(nothing.kind, FailureKind::Empty);
+}
+
+#[test]
+fn an_answer_used_again_remembers_nothing() {
+    let mut answer = Answer::default();
+    answer.feed(format!("data: {LENGTH}\n\ndata: [DONE]\n\ndata: half").as_bytes()).unwrap();
+    answer.restart();
+    answer.feed(format!("data: {}\n\n", token("a")).as_bytes()).unwrap();
+    assert_eq!(answer.take_output().unwrap().tokens, 1);
+    assert!(!answer.is_done());
+    assert_eq!(answer.close(StreamEnd::Clean, 3, None).unwrap_err().kind, FailureKind::Truncated);
+}

@@ -1,0 +1,91 @@
+//! Which model does the server serve, when nobody named one?
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::target::net::thread;
+use crate::target::openai::refusal::failure_of;
+use crate::target::openai::request_body::Message;
+use crate::target::openai::transport::{Route, Transport};
+use crate::target::{Failure, FailureKind};
+
+/// An entry of `/v1/models`; some servers add the length of the longest sequence.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Model {
+    /// The name that requests give.
+    pub id: String,
+    /// Longest prompt and output together.
+    #[serde(default)]
+    pub max_model_len: Option<u32>,
+}
+
+#[derive(Deserialize)]
+struct Models {
+    data: Vec<Model>,
+}
+
+/// Longest list that is read.
+const MAX_LIST: usize = 4 << 20;
+
+/// Asks for the list of models, and takes the only one.
+///
+/// # Errors
+/// When the server cannot be asked, or serves none or several.
+pub fn only_model(route: Arc<Route>, question: Message) -> Result<Model, Failure> {
+    let limit = route.connector.timeout();
+    let asked = thread::wait_for("bareflight-models", move || async move {
+        let asking = list(&route, &question);
+        tokio::time::timeout(2 * limit, asking).await.unwrap_or_else(|_| {
+            let words = format!("no list of models within {:?}", 2 * limit);
+            Err(Failure::new(FailureKind::Silent, words))
+        })
+    });
+    let body = asked.unwrap_or_else(|error| {
+        Err(Failure::new(FailureKind::Connect, format!("no thread to ask on: {error}")))
+    })?;
+    choose(&body)
+}
+
+async fn list(route: &Arc<Route>, question: &Message) -> Result<Vec<u8>, Failure> {
+    let mut response = Transport::new(Arc::clone(route)).ask(question, || ()).await?;
+    let body = response.body.read_whole(MAX_LIST).await?;
+    if !response.status.is_success() {
+        return Err(failure_of(response.status, &response.headers, &body));
+    }
+    Ok(body)
+}
+
+fn choose(body: &[u8]) -> Result<Model, Failure> {
+    let models: Models = serde_json::from_slice(body).map_err(|error| {
+        Failure::new(FailureKind::Malformed, format!("list of models: {error}"))
+    })?;
+    match models.data.as_slice() {
+        [only] => Ok(only.clone()),
+        [] => Err(Failure::new(FailureKind::Empty, "the server serves no model")),
+        several => {
+            let names: Vec<_> = several.iter().map(|model| model.id.as_str()).collect();
+            let words = format!("the server serves several models: {}", names.join(", "));
+            Err(Failure::new(FailureKind::Refused, words))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_only_model_is_taken_with_its_limit() {
+        let model = choose(br#"{"object":"list","data":[{"id":"m","max_model_len":2048}]}"#);
+        assert_eq!(model.unwrap(), Model { id: "m".to_owned(), max_model_len: Some(2048) });
+    }
+
+    #[test]
+    fn several_models_are_named_and_none_is_guessed() {
+        let several = choose(br#"{"data":[{"id":"a"},{"id":"b"}]}"#).unwrap_err();
+        assert!(several.words.contains("a, b"), "{}", several.words);
+        assert!(choose(br#"{"data":[]}"#).is_err());
+        assert_eq!(choose(b"<html>").unwrap_err().kind, FailureKind::Malformed);
+    }
+}

@@ -1,0 +1,224 @@
+//! HOT PATH. Which bytes on an HTTP/1.1 connection are the body, and where does it end?
+
+use http::{HeaderMap, StatusCode, header};
+
+/// Longest line of a chunk's size or of a trailer.
+const MAX_LINE: usize = 8 << 10;
+
+/// Where the body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// In chunks, each after its size.
+    Chunked(ChunkState),
+    /// After so many more bytes.
+    Length(u64),
+    /// With the connection.
+    UntilClose,
+    /// It has ended.
+    Done,
+}
+
+/// Where in the chunked coding the next byte stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChunkState {
+    /// In the hexadecimal size: its value so far, its digits, and all characters of the line.
+    Size(u64, u8, usize),
+    /// After the size, before the end of its line.
+    Extension(u64, usize),
+    /// In the data, so many bytes before its end.
+    Data(u64),
+    /// In the end of the line after the data.
+    DataEnd,
+    /// In a trailer line of so many characters.
+    Trailer(usize),
+}
+
+/// The bytes follow no framing; the text says what is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadFraming(pub &'static str);
+
+impl Framing {
+    /// As the head of an answer says.
+    ///
+    /// # Errors
+    /// When the head contradicts itself.
+    pub fn of(status: StatusCode, headers: &HeaderMap) -> Result<Self, BadFraming> {
+        if status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
+            return Ok(Self::Done);
+        }
+        if let Some(coding) = headers.get(header::TRANSFER_ENCODING) {
+            if !coding.as_bytes().to_ascii_lowercase().ends_with(b"chunked") {
+                return Err(BadFraming("a transfer-encoding other than chunked"));
+            }
+            return Ok(Self::Chunked(ChunkState::Size(0, 0, 0)));
+        }
+        let Some(length) = headers.get(header::CONTENT_LENGTH) else { return Ok(Self::UntilClose) };
+        let length = length.to_str().ok().and_then(|text| text.trim().parse().ok());
+        match length.ok_or(BadFraming("a content-length that is no number"))? {
+            0 => Ok(Self::Done),
+            length => Ok(Self::Length(length)),
+        }
+    }
+
+    /// Whether the body has ended.
+    #[inline]
+    pub fn is_done(self) -> bool {
+        self == Self::Done
+    }
+
+    /// The next part of the body in `bytes` from `at` on, which it moves past what it took; `None` where more bytes
+    /// are needed, or the body has ended.
+    ///
+    /// # Errors
+    /// When the bytes follow no framing.
+    #[inline]
+    pub fn next<'b>(
+        &mut self,
+        bytes: &'b [u8],
+        at: &mut usize,
+    ) -> Result<Option<&'b [u8]>, BadFraming> {
+        while let Some(&byte) = bytes.get(*at) {
+            let rest = &bytes[*at..];
+            match self {
+                Self::Done => return Ok(None),
+                Self::UntilClose => {
+                    *at = bytes.len();
+                    return Ok(Some(rest));
+                }
+                Self::Length(left) => {
+                    let part = up_to(rest, *left);
+                    *at += part.len();
+                    *left -= part.len() as u64;
+                    if *left == 0 {
+                        *self = Self::Done;
+                    }
+                    return Ok(Some(part));
+                }
+                Self::Chunked(ChunkState::Data(left)) => {
+                    let part = up_to(rest, *left);
+                    *at += part.len();
+                    *left -= part.len() as u64;
+                    if *left == 0 {
+                        *self = Self::Chunked(ChunkState::DataEnd);
+                    }
+                    return Ok(Some(part));
+                }
+                Self::Chunked(state) => {
+                    *at += 1;
+                    *self = state.after(byte)?;
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+#[inline]
+fn up_to(bytes: &[u8], most: u64) -> &[u8] {
+    let take = usize::try_from(most).unwrap_or(usize::MAX).min(bytes.len());
+    &bytes[..take]
+}
+
+impl ChunkState {
+    /// The state after a byte that is not data.
+    #[inline]
+    fn after(self, byte: u8) -> Result<Framing, BadFraming> {
+        let next = match (self, byte) {
+            (Self::Size(_, 0, _) | Self::DataEnd, b'\n') if self != Self::DataEnd => {
+                return Err(BadFraming("a chunk without a size"));
+            }
+            (Self::Size(size, _, _) | Self::Extension(size, _), b'\n') => match size {
+                0 => Self::Trailer(0),
+                size => Self::Data(size),
+            },
+            (Self::Size(size, digits, line), byte) => match char::from(byte).to_digit(16) {
+                Some(_) if digits == 15 => return Err(BadFraming("a chunk of absurd size")),
+                Some(digit) => Self::Size(size << 4 | u64::from(digit), digits + 1, line + 1),
+                None if digits == 0 => return Err(BadFraming("a chunk without a size")),
+                None if matches!(byte, b'\r' | b';' | b' ' | b'\t') => Self::Extension(size, line),
+                None => return Err(BadFraming("a chunk size that is no number")),
+            },
+            (Self::Extension(size, line), _) if line < MAX_LINE => Self::Extension(size, line + 1),
+            (Self::DataEnd, b'\r') => Self::DataEnd,
+            (Self::DataEnd, b'\n') => Self::Size(0, 0, 0),
+            (Self::DataEnd, _) => return Err(BadFraming("a chunk longer than its size")),
+            (Self::Trailer(0), b'\n') => return Ok(Framing::Done),
+            (Self::Trailer(_), b'\n') => Self::Trailer(0),
+            (Self::Trailer(length), b'\r') => Self::Trailer(length),
+            (Self::Trailer(length), _) if length < MAX_LINE => Self::Trailer(length + 1),
+            _ => return Err(BadFraming("an endless line between chunks")),
+        };
+        Ok(Framing::Chunked(next))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{Rng, SeedableRng};
+
+    const START: Framing = Framing::Chunked(ChunkState::Size(0, 0, 0));
+
+    fn decode<'a>(
+        mut framing: Framing,
+        pieces: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<(String, bool), BadFraming> {
+        let mut body = Vec::new();
+        for piece in pieces {
+            let mut at = 0;
+            while let Some(part) = framing.next(piece, &mut at)? {
+                body.extend_from_slice(part);
+            }
+        }
+        Ok((String::from_utf8(body).unwrap(), framing.is_done()))
+    }
+
+    #[test]
+    fn chunks_extensions_and_trailers_are_told_from_the_body() {
+        let wire = "5;x=y\r\nhello\r\n1\r\n \r\n00A\r\n0123456789\r\n0\r\nx-t: 1\r\n\r\n";
+        assert_eq!(decode(START, [wire.as_bytes()]), Ok(("hello 0123456789".to_owned(), true)));
+        assert_eq!(decode(START, [b"2\nab\n0\n\n".as_slice()]), Ok(("ab".to_owned(), true)));
+    }
+
+    #[test]
+    fn any_cut_of_the_wire_gives_the_same_body() {
+        let wire =
+            "5;x=y\r\nhello\r\n1\r\n \r\n00A\r\n0123456789\r\n0\r\nx-t: 1\r\n\r\n".as_bytes();
+        let mut random = rand_xoshiro::Xoshiro256PlusPlus::seed_from_u64(1);
+        for _ in 0..300 {
+            let mut pieces = Vec::new();
+            let mut rest = wire;
+            while !rest.is_empty() {
+                let (piece, after) = rest.split_at(random.random_range(1..=rest.len().min(6)));
+                pieces.push(piece);
+                rest = after;
+            }
+            assert_eq!(decode(START, pieces), Ok(("hello 0123456789".to_owned(), true)));
+        }
+    }
+
+    #[test]
+    fn a_body_that_was_cut_is_not_done() {
+        assert_eq!(decode(START, [b"5\r\nhel".as_slice()]), Ok(("hel".to_owned(), false)));
+        assert_eq!(
+            decode(START, [b"5\r\nhello\r\n0\r\n".as_slice()]),
+            Ok(("hello".to_owned(), false))
+        );
+        assert_eq!(decode(Framing::Length(9), [b"abc".as_slice()]), Ok(("abc".to_owned(), false)));
+    }
+
+    #[test]
+    fn bytes_after_the_body_are_left_alone() {
+        let mut framing = Framing::Length(3);
+        let mut at = 0;
+        assert_eq!(framing.next(b"abcdef", &mut at), Ok(Some(b"abc".as_slice())));
+        assert_eq!((framing.next(b"abcdef", &mut at), at), (Ok(None), 3));
+    }
+
+    #[test]
+    fn what_follows_no_framing_is_refused() {
+        for wire in ["x\r\n", "\r\n", "5\r\nhello!", "fffffffffffffffff\r\n", "5x\r\n"] {
+            assert!(decode(START, [wire.as_bytes()]).is_err(), "{wire:?}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! HOT PATH. Which part of a chunk's text is new? Some servers send the difference, some all text so far, each time.
+
+/// Growing chunks before a stream counts as cumulative. A stream of differences looks like one only while each of
+/// its first chunks happens to begin with the one before.
+const CERTAIN: u32 = 3;
+/// Chunks before a chunk that repeats everything so far counts as a re-send, and not as a token said twice.
+const ENOUGH: u32 = 3;
+
+/// The text of one answer as it comes in.
+#[derive(Debug, Default)]
+pub struct OutputText {
+    all: Vec<u8>,
+    /// Where the latest chunk begins in `all`.
+    latest: usize,
+    chunks: u32,
+    /// Some chunk did not begin with the chunk before it: these are differences.
+    differs: bool,
+    growths: u32,
+}
+
+impl OutputText {
+    /// Forgets everything and keeps its room.
+    pub fn restart(&mut self) {
+        let mut all = std::mem::take(&mut self.all);
+        all.clear();
+        *self = Self { all, ..Self::default() };
+    }
+
+    /// Takes the text of a chunk, which is not empty; whether it brought anything new.
+    #[inline]
+    pub fn take(&mut self, piece: &[u8]) -> bool {
+        self.chunks += 1;
+        if self.differs || self.chunks == 1 {
+            return self.take_difference(piece);
+        }
+        let before = &self.all[self.latest..];
+        if !piece.starts_with(before) {
+            self.differs = true;
+            return self.take_difference(piece);
+        }
+        let has_grown = piece.len() > before.len();
+        self.growths += u32::from(has_grown);
+        if self.is_cumulative() {
+            self.all.clear();
+        }
+        self.latest = self.all.len();
+        self.all.extend_from_slice(piece);
+        has_grown || !self.is_cumulative()
+    }
+
+    fn take_difference(&mut self, piece: &[u8]) -> bool {
+        let repeats = self.chunks > ENOUGH && piece.starts_with(&self.all);
+        let new = if repeats { &piece[self.all.len()..] } else { piece };
+        self.latest = self.all.len();
+        self.all.extend_from_slice(new);
+        !new.is_empty()
+    }
+
+    fn is_cumulative(&self) -> bool {
+        !self.differs && self.growths >= CERTAIN
+    }
+
+    /// All text so far.
+    pub fn all(&self) -> &[u8] {
+        &self.all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(pieces: &[&str]) -> (String, usize) {
+        let mut text = OutputText::default();
+        let new = pieces.iter().filter(|piece| text.take(piece.as_bytes())).count();
+        (String::from_utf8(text.all().to_vec()).unwrap(), new)
+    }
+
+    #[test]
+    fn differences_are_put_together() {
+        assert_eq!(take(&[" a", " b", " c", " d"]), (" a b c d".to_owned(), 4));
+    }
+
+    #[test]
+    fn cumulative_text_is_not_counted_twice() {
+        assert_eq!(take(&["a", "ab", "abc", "abcd", "abcd", "abcde"]), ("abcde".to_owned(), 5));
+    }
+
+    #[test]
+    fn the_whole_text_sent_again_at_the_end_brings_nothing() {
+        assert_eq!(take(&[" a", " b", " c", " a b c"]), (" a b c".to_owned(), 3));
+    }
+
+    #[test]
+    fn a_token_said_again_and_again_is_counted_each_time() {
+        assert_eq!(take(&[" a", " a", " a", " a", " a"]), (" a a a a a".to_owned(), 5));
+    }
+
+    #[test]
+    fn a_chunk_that_happens_to_begin_like_the_one_before_does_not_mislead() {
+        assert_eq!(take(&["a", "ab", "c", "d"]), ("aabcd".to_owned(), 4));
+    }
+}

@@ -1,0 +1,191 @@
+//! How should a server be asked? What can be said on the command line about any target on a network.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bareflight_engine::tokenizers::Tokenizer;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::target::TargetError;
+use crate::target::net::secret::ApiKey;
+use crate::target::net::tls::TlsOptions;
+use crate::target::openai::options::{
+    ConnectionPolicy, Endpoint, HttpVersion, OpenAiOptions, PromptAs,
+};
+use crate::target::triton::address::Address;
+use crate::target::triton::options::TritonOptions;
+use crate::workload::PromptKind;
+
+/// What is said of a server; secrets are named and never held.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServedSettings {
+    /// The model's name, where the server has several.
+    pub model: Option<String>,
+    /// Which endpoint of an OpenAI-compatible server.
+    pub endpoint: ServedEndpoint,
+    /// The environment variable that holds the key.
+    pub api_key_env: Option<String>,
+    /// The file that holds the key.
+    pub api_key_file: Option<PathBuf>,
+    /// Further headers, `Name: value`.
+    pub headers: Vec<String>,
+    /// Further parameters of every request, a JSON object.
+    pub extra_inputs: Option<String>,
+    /// `tokenizer.json`, or a folder that holds it.
+    pub tokenizer: Option<PathBuf>,
+    /// A new connection for each request.
+    pub fresh_connections: bool,
+    /// HTTP/2, without TLS by prior knowledge.
+    pub http2: bool,
+    /// Certificates to trust.
+    pub ca_file: Option<PathBuf>,
+    /// Trust any certificate.
+    pub insecure: bool,
+    /// Prompts are drawn as this.
+    pub prompts: Option<PromptKind>,
+    /// Outputs run to their asked length.
+    pub ignore_eos: bool,
+}
+
+/// Which endpoint of an OpenAI-compatible server is asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum ServedEndpoint {
+    /// `/v1/chat/completions`.
+    #[default]
+    Chat,
+    /// `/v1/completions`.
+    Completions,
+    /// `/v1/embeddings`.
+    Embeddings,
+}
+
+impl ServedSettings {
+    fn unusable(name: &str, reason: impl ToString) -> TargetError {
+        TargetError::Unusable { name: name.to_owned(), reason: reason.to_string() }
+    }
+
+    /// Further parameters as an object.
+    fn extra(&self, name: &str) -> Result<Map<String, Value>, TargetError> {
+        let Some(text) = &self.extra_inputs else { return Ok(Map::new()) };
+        serde_json::from_str(text).map_err(|error| {
+            let reason = format!("`--extra-inputs` is no JSON object ({error}): {text}");
+            Self::unusable(name, reason)
+        })
+    }
+
+    fn tls(&self) -> TlsOptions {
+        TlsOptions { ca_file: self.ca_file.clone(), insecure: self.insecure }
+    }
+
+    /// Options of an OpenAI-compatible server at `url`.
+    ///
+    /// # Errors
+    /// When a key, a header or the extra inputs cannot be read.
+    pub fn openai(&self, url: &str) -> Result<OpenAiOptions, TargetError> {
+        let name = format!("openai:{url}");
+        let api_key = match (&self.api_key_env, &self.api_key_file) {
+            (Some(variable), _) => Some(ApiKey::from_variable(variable)),
+            (None, Some(path)) => Some(ApiKey::from_file(path)),
+            (None, None) => None,
+        };
+        let tokenizer = self.read_tokenizer(&name)?;
+        Ok(OpenAiOptions {
+            endpoint: match self.endpoint {
+                ServedEndpoint::Chat => Endpoint::Chat,
+                ServedEndpoint::Completions => Endpoint::Completions,
+                ServedEndpoint::Embeddings => Endpoint::Embeddings,
+            },
+            model: self.model.clone(),
+            api_key: api_key.transpose().map_err(|error| Self::unusable(&name, error))?,
+            headers: self.split_headers(&name)?,
+            extra_inputs: self.extra(&name)?,
+            ignore_eos: self.ignore_eos,
+            prompt_as: match self.prompts {
+                Some(PromptKind::Text) => PromptAs::Text,
+                Some(PromptKind::Ids) | None => PromptAs::Ids,
+            },
+            connection: if self.fresh_connections {
+                ConnectionPolicy::Fresh
+            } else {
+                ConnectionPolicy::Pool
+            },
+            http: if self.http2 { HttpVersion::Http2 } else { HttpVersion::Auto },
+            tls: self.tls(),
+            tokenizer: tokenizer.map(|tokenizer| {
+                let count = move |text: &str| count_tokens(&tokenizer, text);
+                Arc::new(count) as Arc<dyn Fn(&str) -> usize + Send + Sync>
+            }),
+            ..OpenAiOptions::new(url)
+        })
+    }
+
+    fn split_headers(&self, name: &str) -> Result<Vec<(String, String)>, TargetError> {
+        let split = |header: &String| {
+            let (field, value) = header.split_once(':').ok_or_else(|| {
+                Self::unusable(name, "`--header` wants `Name: value`, with a colon")
+            })?;
+            Ok((field.trim().to_owned(), value.trim().to_owned()))
+        };
+        self.headers.iter().map(split).collect()
+    }
+
+    /// Options of a Triton server at `HOST:PORT/MODEL`.
+    ///
+    /// # Errors
+    /// When the address names no model, or the extra inputs cannot be read.
+    pub fn triton(&self, place: &str) -> Result<TritonOptions, TargetError> {
+        let name = format!("triton:{place}");
+        let address: Address = place.parse().map_err(|error| Self::unusable(&name, error))?;
+        let mut options = TritonOptions::new(address);
+        options.tls = self.tls();
+        options.asking.extra_inputs = self.extra(&name)?;
+        options.asking.count_tokens = self.read_tokenizer(&name)?.map(|tokenizer| {
+            let count = move |text: &str| count_tokens(&tokenizer, text) as u32;
+            Arc::new(count) as Arc<dyn Fn(&str) -> u32 + Send + Sync>
+        });
+        Ok(options)
+    }
+
+    /// The tokenizer that was named; `None` where none was.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read_tokenizer(&self, name: &str) -> Result<Option<Tokenizer>, TargetError> {
+        let Some(path) = &self.tokenizer else { return Ok(None) };
+        let file = if path.is_dir() { path.join("tokenizer.json") } else { path.clone() };
+        Tokenizer::from_file(&file).map(Some).map_err(|error| {
+            let reason = format!("`--tokenizer {}` cannot be read: {error}", shown(&file));
+            Self::unusable(name, reason)
+        })
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// A text that the tokenizer cannot encode counts as none, which shows as a mismatch with the server's count.
+fn count_tokens(tokenizer: &Tokenizer, text: &str) -> usize {
+    tokenizer.encode_fast(text, false).map_or(0, |encoding| encoding.get_ids().len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_json_object_or_no_header_is_refused_by_name() {
+        let extra = ServedSettings { extra_inputs: Some("[1]".into()), ..Default::default() };
+        let error = extra.openai("http://h").expect_err("a list").to_string();
+        assert!(error.contains("--extra-inputs"), "{error}");
+        let header = ServedSettings { headers: vec!["no colon".into()], ..Default::default() };
+        let error = header.openai("http://h").expect_err("no colon").to_string();
+        assert!(error.contains("--header"), "{error}");
+        let tokenizer =
+            ServedSettings { tokenizer: Some("none.json".into()), ..Default::default() };
+        let error = tokenizer.openai("http://h").expect_err("no file").to_string();
+        assert!(error.contains("none.json"), "{error}");
+    }
+}

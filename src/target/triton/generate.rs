@@ -1,0 +1,346 @@
+//! How do tokens come in over HTTP? Triton's `generate_stream`: one JSON object per event, the end of the body is the
+//! end.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+
+use crate::clock::now;
+use crate::load::plan::RequestId;
+use crate::target::net::connect::Connector;
+use crate::target::net::stamp::LastRead;
+use crate::target::triton::ask::Said;
+use crate::target::triton::connect::connector;
+use crate::target::triton::described::{json, said_in_json};
+use crate::target::triton::in_flight::Carrier;
+use crate::target::triton::kserve::ModelStatisticsResponse;
+use crate::target::triton::options::TritonOptions;
+use crate::target::triton::request::Form;
+use crate::target::triton::response::JsonResponse;
+use crate::target::triton::session::Book;
+use crate::target::{Failure, FailureKind};
+
+/// The HTTP connections of one thread.
+pub struct Generate {
+    client: Rc<Client>,
+    path: String,
+    book: Book,
+}
+
+/// Connections to one server; those that are idle are used again.
+struct Client {
+    connector: Connector,
+    authority: String,
+    idle: RefCell<Vec<Connection>>,
+}
+
+struct Connection {
+    requests: SendRequest<Full<Bytes>>,
+    reads: Arc<LastRead>,
+}
+
+impl Generate {
+    /// Makes ready to connect; each request that finds no idle connection opens one.
+    ///
+    /// # Errors
+    /// When the name does not resolve.
+    pub fn open(options: &TritonOptions, form: &Form, book: Book) -> Result<Self, Failure> {
+        let call = if form.contract().decoupled { "generate_stream" } else { "generate" };
+        let path = format!("{}/{call}", model_path(options));
+        Ok(Self { client: Rc::new(Client::new(options)?), path, book })
+    }
+
+    /// Sends a request on its way.
+    pub fn send(&self, id: RequestId, body: Bytes) {
+        let (client, path, book) =
+            (Rc::clone(&self.client), self.path.clone(), Rc::clone(&self.book));
+        let task = tokio::task::spawn_local(async move {
+            if let Err(failure) = generate_one(&client, &path, &book, id, body).await {
+                book.borrow_mut().fail(id, now(), failure);
+            }
+        });
+        self.book.borrow_mut().carried_by(id, Carrier::Task(Some(task.abort_handle())));
+    }
+}
+
+fn model_path(options: &TritonOptions) -> String {
+    let address = &options.address;
+    if address.version.is_empty() {
+        format!("/v2/models/{}", address.model)
+    } else {
+        format!("/v2/models/{}/versions/{}", address.model, address.version)
+    }
+}
+
+impl Client {
+    fn new(options: &TritonOptions) -> Result<Self, Failure> {
+        Ok(Self {
+            connector: connector(options, b"http/1.1")?,
+            authority: format!("{}:{}", options.address.host, options.address.port),
+            idle: RefCell::default(),
+        })
+    }
+
+    async fn connection(&self) -> Result<Connection, Failure> {
+        loop {
+            let Some(idle) = self.idle.borrow_mut().pop() else { break };
+            if idle.requests.is_ready() {
+                return Ok(idle);
+            }
+        }
+        let mut stream = self.connector.connect().await?;
+        stream.read_once_per_poll();
+        let reads = Arc::clone(stream.last_read());
+        let (requests, driver) = handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        // How it ends is seen by whoever waits for its answer.
+        tokio::task::spawn_local(async move { drop(driver.await) });
+        Ok(Connection { requests, reads })
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Request<Full<Bytes>>, Failure> {
+        Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, &self.authority)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::ACCEPT_ENCODING, "identity")
+            .body(Full::new(body))
+            .map_err(|error| Failure::new(FailureKind::Refused, error.to_string()))
+    }
+
+    /// One short question.
+    async fn get(&self, path: &str) -> Result<Bytes, Failure> {
+        let request = self.request(Method::GET, path, Bytes::new())?;
+        let mut connection = self.connection().await?;
+        let response = connection.requests.send_request(request).await.map_err(broken)?;
+        let status = response.status();
+        let body = response.into_body().collect().await.map_err(broken)?.to_bytes();
+        self.idle.borrow_mut().push(connection);
+        if status.is_success() { Ok(body) } else { Err(refusal(status, &body)) }
+    }
+}
+
+fn broken(error: hyper::Error) -> Failure {
+    let kind = if error.is_incomplete_message() || error.is_body_write_aborted() {
+        FailureKind::Truncated
+    } else if error.is_parse() {
+        FailureKind::Malformed
+    } else {
+        FailureKind::Disconnected
+    };
+    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+    Failure::new(kind, format!("{error}{}", cause.unwrap_or_default()))
+}
+
+fn refusal(status: StatusCode, body: &[u8]) -> Failure {
+    let kind = match status.as_u16() {
+        401 | 403 => FailureKind::Unauthorized,
+        404 => FailureKind::NotFound,
+        429 => FailureKind::RateLimited,
+        500.. => FailureKind::HttpServer,
+        _ => FailureKind::HttpClient,
+    };
+    let words = match JsonResponse::parse(body) {
+        Err(Some(words)) => words,
+        Ok(_) | Err(None) => String::from_utf8_lossy(body).into_owned(),
+    };
+    Failure::new(kind, format!("{status}: {words}"))
+}
+
+async fn generate_one(
+    client: &Client,
+    path: &str,
+    book: &Book,
+    id: RequestId,
+    body: Bytes,
+) -> Result<(), Failure> {
+    let mut connection = client.connection().await?;
+    let request = client.request(Method::POST, path, body)?;
+    if !book.borrow_mut().sent(id, now()) {
+        return Ok(());
+    }
+    let response = connection.requests.send_request(request).await.map_err(broken)?;
+    if !response.status().is_success() {
+        let status = response.status();
+        let body = response.into_body().collect().await.map_err(broken)?.to_bytes();
+        return Err(refusal(status, &body));
+    }
+    let is_stream = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+    if is_stream {
+        read_events(response, &connection.reads, book, id).await?;
+    } else {
+        let body = response.into_body().collect().await.map_err(broken)?.to_bytes();
+        take(&body, &connection.reads, book, id)?;
+    }
+    book.borrow_mut().complete(id, connection.reads.get().at);
+    client.idle.borrow_mut().push(connection);
+    Ok(())
+}
+
+async fn read_events(
+    response: Response<Incoming>,
+    reads: &LastRead,
+    book: &Book,
+    id: RequestId,
+) -> Result<(), Failure> {
+    let mut body = response.into_body();
+    let mut events = Events::default();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(broken)?;
+        if let Some(bytes) = frame.data_ref() {
+            events.feed(bytes, |data| take(data, reads, book, id))?;
+        }
+    }
+    events.end(|data| take(data, reads, book, id))
+}
+
+/// Takes one JSON object in.
+fn take(data: &[u8], reads: &LastRead, book: &Book, id: RequestId) -> Result<(), Failure> {
+    match JsonResponse::parse(data) {
+        Ok(response) => {
+            book.borrow_mut().response(id, reads.get(), &response.reading());
+            Ok(())
+        }
+        Err(Some(words)) => Err(Failure::new(FailureKind::ErrorInStream, words)),
+        Err(None) => {
+            let words = format!("not a JSON object: {}", String::from_utf8_lossy(data));
+            Err(Failure::new(FailureKind::Malformed, words))
+        }
+    }
+}
+
+/// Cuts a body into events; one `data` line each, which is all that Triton sends.
+#[derive(Debug, Default)]
+struct Events {
+    line: Vec<u8>,
+}
+
+impl Events {
+    fn feed<E>(
+        &mut self,
+        bytes: &[u8],
+        mut event: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut rest = bytes;
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            let line = &rest[..end];
+            rest = &rest[end + 1..];
+            if self.line.is_empty() {
+                data_of(line).map_or(Ok(()), &mut event)?;
+            } else {
+                self.line.extend_from_slice(line);
+                let whole = std::mem::take(&mut self.line);
+                data_of(&whole).map_or(Ok(()), &mut event)?;
+            }
+        }
+        self.line.extend_from_slice(rest);
+        Ok(())
+    }
+
+    fn end<E>(&mut self, event: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        data_of(&std::mem::take(&mut self.line)).map_or(Ok(()), event)
+    }
+}
+
+fn data_of(line: &[u8]) -> Option<&[u8]> {
+    let data = line.strip_prefix(b"data:")?.trim_ascii();
+    (!data.is_empty()).then_some(data)
+}
+
+/// As [`super::ask::about_model`], over HTTP.
+///
+/// # Errors
+/// With the server's own words.
+pub async fn about_model(options: &TritonOptions) -> Result<Said, Failure> {
+    within(options, async {
+        let client = Client::new(options)?;
+        let model = model_path(options);
+        client.get("/v2/health/ready").await?;
+        let server = client.get("/v2").await?;
+        let metadata = client.get(&model).await?;
+        client.get(&format!("{model}/ready")).await?;
+        let config = client.get(&format!("{model}/config")).await?;
+        said_in_json(&server, &metadata, &config)
+    })
+    .await
+}
+
+/// As [`super::ask::statistics`], over HTTP.
+///
+/// # Errors
+/// With the server's own words.
+pub async fn statistics(options: &TritonOptions) -> Result<ModelStatisticsResponse, Failure> {
+    within(options, async { json(&Client::new(options)?.get("/v2/models/stats").await?) }).await
+}
+
+async fn within<T>(
+    options: &TritonOptions,
+    question: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let limit = options.timeouts.connect;
+    tokio::time::timeout(limit, question).await.unwrap_or_else(|_| {
+        let words = format!("the server did not answer within {limit:?}");
+        Err(Failure::new(FailureKind::Silent, words))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(reads: &[&str]) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut events = Events::default();
+        let mut note = |data: &[u8]| {
+            found.push(String::from_utf8_lossy(data).into_owned());
+            Ok::<(), ()>(())
+        };
+        for read in reads {
+            events.feed(read.as_bytes(), &mut note).unwrap();
+        }
+        events.end(&mut note).unwrap();
+        found
+    }
+
+    #[test]
+    fn an_event_may_be_cut_anywhere() {
+        let whole = "data: {\"a\":1}\r\n\r\ndata:{\"b\":2}\n\n";
+        for cut in 0..whole.len() {
+            let (one, two) = whole.split_at(cut);
+            assert_eq!(events(&[one, two]), ["{\"a\":1}", "{\"b\":2}"], "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn comments_and_empty_data_are_no_events() {
+        assert_eq!(events(&[": ping\n\ndata:\n\nevent: x\ndata: 1\n\n"]), ["1"]);
+    }
+
+    #[test]
+    fn an_event_without_its_last_newline_counts() {
+        assert_eq!(events(&["data: 1\n\ndata: 2"]), ["1", "2"]);
+    }
+
+    #[test]
+    fn a_refusal_keeps_the_status_and_the_servers_words() {
+        let failure = refusal(StatusCode::NOT_FOUND, br#"{"error":"no model `x`"}"#);
+        assert_eq!(failure, Failure::new(FailureKind::NotFound, "404 Not Found: no model `x`"));
+        let html = refusal(StatusCode::BAD_GATEWAY, b"<html>\n</html>");
+        assert_eq!(html, Failure::new(FailureKind::HttpServer, "502 Bad Gateway: <html> </html>"));
+    }
+}

@@ -1,0 +1,237 @@
+//! Plays shots against a target as the issuer does, and checks what is claimed of every target.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+
+use bareflight::clock::{MonoNs, Nanos, now, sleep};
+use bareflight::load::gate::Gate;
+use bareflight::load::plan::{RequestId, Shot};
+use bareflight::record::event::{Ending, Event, TokenHash};
+use bareflight::record::request_record::{EngineTimes, FinishReason, StampSource, TokenSource};
+use bareflight::record::sink::{Aside, Sink};
+use bareflight::target::openai::{OpenAiOptions, OpenAiTarget};
+use bareflight::target::{Drain, Failure, FailureKind, Session, Target};
+use bareflight::workload::request::{OutputSpec, Prompt, RequestSpec, Sampling};
+
+/// Everything that was seen of one shot.
+#[derive(Debug, Default)]
+pub struct Story {
+    pub submitted: Option<MonoNs>,
+    pub refused: Option<Failure>,
+    pub sent: Option<MonoNs>,
+    /// Stamp, tokens, hash, pull lag.
+    pub deliveries: Vec<(MonoNs, u32, TokenHash, u32)>,
+    pub endings: Vec<(MonoNs, Ending)>,
+    pub timed_out: bool,
+    pub words: Option<String>,
+    pub count: Option<(u32, TokenSource)>,
+    pub mismatch: Option<(u32, u32)>,
+    pub times: Option<EngineTimes>,
+    pub stamps: Option<StampSource>,
+}
+
+impl Story {
+    pub fn failure(&self) -> FailureKind {
+        match self.endings.as_slice() {
+            [(_, Ending::Failed(kind))] => *kind,
+            _ => panic!("it did not fail: {self:?}"),
+        }
+    }
+
+    pub fn finish(&self) -> FinishReason {
+        match self.endings.as_slice() {
+            [(_, Ending::Completed(finish))] => *finish,
+            _ => panic!("it did not complete: {self:?}"),
+        }
+    }
+
+    pub fn was_cancelled(&self) -> bool {
+        matches!(self.endings.as_slice(), [(_, Ending::Cancelled)])
+    }
+
+    pub fn words(&self) -> &str {
+        self.words.as_deref().unwrap_or_else(|| panic!("a failure has words: {self:?}"))
+    }
+
+    /// Tokens over all deliveries.
+    pub fn tokens(&self) -> u32 {
+        self.deliveries.iter().map(|delivery| delivery.1).sum()
+    }
+
+    pub fn end(&self) -> MonoNs {
+        self.endings[0].0
+    }
+}
+
+/// An opened target with shots to fire at it.
+pub struct Range {
+    pub session: Option<Box<dyn Session>>,
+    gate: Arc<Gate>,
+    dropped: Arc<AtomicU64>,
+    asides: Receiver<Aside>,
+    stories: BTreeMap<u32, Story>,
+    pub session_stamps: Option<StampSource>,
+}
+
+impl Range {
+    pub fn open(target: OpenAiTarget, shots: usize) -> Self {
+        let gate = Arc::new(Gate::new(shots, shots));
+        let (aside, asides) = channel();
+        let dropped = Arc::new(AtomicU64::new(0));
+        let sink = Sink::new(Arc::clone(&gate), aside, Arc::clone(&dropped));
+        let session = Some(Box::new(target).open(sink).expect("threads can be had"));
+        Self { session, gate, dropped, asides, stories: BTreeMap::new(), session_stamps: None }
+    }
+
+    pub fn fire(&mut self, shot: &Shot) {
+        let story = self.stories.entry(shot.id.0).or_default();
+        self.gate.open(shot.id);
+        let at = now();
+        story.submitted = Some(at);
+        if let Err(failure) = self.session.as_mut().expect("not yet finished").submit(shot) {
+            story.refused = Some(failure);
+            self.gate.close(shot.id, at);
+        }
+    }
+
+    pub fn cancel(&mut self, id: u32) {
+        self.session.as_mut().expect("not yet finished").cancel(RequestId(id));
+    }
+
+    pub fn in_flight(&self) -> u32 {
+        self.gate.in_flight()
+    }
+
+    /// Waits until nothing is in flight, at most twenty seconds.
+    pub fn wait(&self) {
+        let by = now() + Nanos::from_secs_f64(20.0);
+        while self.gate.in_flight() > 0 && now() < by {
+            sleep(Nanos::from_millis(2));
+        }
+        assert_eq!(self.gate.in_flight(), 0, "some request never ended");
+    }
+
+    /// Finishes the session, checks the claims, and gives the story of each shot.
+    pub fn finish(&mut self, by: MonoNs) -> (Drain, Vec<Story>) {
+        let drain = self.session.take().expect("finished once").finish(by);
+        let mut rings = Vec::new();
+        let mut stories = std::mem::take(&mut self.stories);
+        while let Ok(aside) = self.asides.try_recv() {
+            self.note_aside(aside, &mut stories, &mut rings);
+        }
+        for ring in &mut rings {
+            while let Ok(event) = ring.pop() {
+                note_event(event, &mut stories);
+            }
+            assert!(ring.is_abandoned(), "nothing can reach the sink after finish");
+        }
+        assert_eq!(self.gate.stray_ends(), 0, "no request ends twice");
+        assert_eq!(self.dropped.load(Ordering::SeqCst), 0, "no event was dropped");
+        stories.values().for_each(check);
+        (drain, stories.into_values().collect())
+    }
+
+    fn note_aside(
+        &mut self,
+        aside: Aside,
+        stories: &mut BTreeMap<u32, Story>,
+        rings: &mut Vec<rtrb::Consumer<Event>>,
+    ) {
+        match aside {
+            Aside::Ring(ring) => rings.push(ring),
+            Aside::Words(id, words) => stories.entry(id.0).or_default().words = Some(words),
+            Aside::TokenCount(id, tokens, source) => {
+                stories.entry(id.0).or_default().count = Some((tokens, source));
+            }
+            Aside::TokenMismatch { id, usage, retokenized } => {
+                stories.entry(id.0).or_default().mismatch = Some((usage, retokenized));
+            }
+            Aside::StampsOf(id, source) => stories.entry(id.0).or_default().stamps = Some(source),
+            Aside::Stamps(source) => self.session_stamps = Some(source),
+            Aside::Tokens(source) => assert_eq!(source, TokenSource::Chunks),
+        }
+    }
+}
+
+fn note_event(event: Event, stories: &mut BTreeMap<u32, Story>) {
+    let (Event::Sent { id, .. }
+    | Event::Delivery { id, .. }
+    | Event::End { id, .. }
+    | Event::TimedOut { id, .. }
+    | Event::Times(id, _)) = event
+    else {
+        panic!("no target says {event:?}")
+    };
+    let story = stories.get_mut(&id.0).expect("only of shots that were fired");
+    match event {
+        Event::Sent { at, .. } => {
+            assert_eq!(story.sent.replace(at), None, "a request leaves once");
+        }
+        Event::Delivery { at, tokens, hash, pull_lag, .. } => {
+            story.deliveries.push((at, tokens, hash, pull_lag));
+        }
+        Event::End { at, ending, .. } => story.endings.push((at, ending)),
+        Event::TimedOut { .. } => story.timed_out = true,
+        Event::Times(_, times) => story.times = Some(times.unpack()),
+        _ => unreachable!("taken apart above"),
+    }
+}
+
+/// What is claimed of every shot, however it went.
+fn check(story: &Story) {
+    if story.refused.is_some() {
+        assert!(story.endings.is_empty(), "what was refused has no other ending: {story:?}");
+        return;
+    }
+    assert_eq!(story.endings.len(), 1, "each shot ends exactly once: {story:?}");
+    let mut before = story.sent.or(story.submitted).expect("every shot was submitted");
+    assert!(story.submitted <= Some(before), "it leaves after it was handed over: {story:?}");
+    for delivery in &story.deliveries {
+        assert!(before <= delivery.0, "stamps are monotone: {story:?}");
+        before = delivery.0;
+    }
+    assert!(before <= story.end(), "the end is last: {story:?}");
+    assert_eq!(story.words.is_some(), matches!(story.endings[0].1, Ending::Failed(_)), "{story:?}");
+}
+
+/// A shot that streams, with both ids and text.
+pub fn shot(id: u32, max_tokens: u32) -> Shot {
+    Shot {
+        id: RequestId(id),
+        intended: None,
+        request: RequestSpec {
+            prompt: Prompt { ids: [1, 2, 3].into(), text: Some("one two three".into()) },
+            output: OutputSpec { max_tokens, min_tokens: 0, ignore_eos: false },
+            sampling: Sampling::greedy(1),
+            streaming: true,
+            priority: 0.5,
+        },
+    }
+}
+
+/// Options for a model that needs no asking for.
+pub fn options(url: &str) -> OpenAiOptions {
+    let mut options = OpenAiOptions::new(url);
+    options.model = Some("m".to_owned());
+    options
+}
+
+/// Fires all shots at once and waits for their ends.
+pub fn play(options: OpenAiOptions, shots: &[Shot]) -> Vec<Story> {
+    let target = OpenAiTarget::new(options).expect("the options make sense");
+    let mut range = Range::open(target, shots.len());
+    for shot in shots {
+        range.fire(shot);
+    }
+    range.wait();
+    let (drain, stories) = range.finish(now() + Nanos::from_secs_f64(5.0));
+    assert_eq!(drain, Drain::Clean);
+    stories
+}
+
+/// One shot of four tokens.
+pub fn play_one(options: OpenAiOptions) -> Story {
+    play(options, &[shot(0, 4)]).remove(0)
+}
