@@ -18,6 +18,14 @@ impl Plan {
                 return Err(PlanError::BatchAboveQueue { shots, limit });
             }
         }
+        if let (Load::Closed { concurrency }, Some(queue), Some(batch)) =
+            (self.load, limits.max_queue_size, limits.max_batch_size)
+        {
+            let limit = queue.saturating_add(batch);
+            if concurrency > limit {
+                return Err(PlanError::ConcurrencyAboveQueue { concurrency, limit });
+            }
+        }
         self.warmup.iter().chain(&self.shots).try_for_each(|shot| shot_fits(shot, limits))
     }
 }

@@ -142,4 +142,15 @@ pub enum PlanError {
         /// Requests that may wait.
         limit: u32,
     },
+    /// More requests in flight than the target runs and lets wait.
+    #[error(
+        "a concurrency of {concurrency} is more than the target takes at once, running and waiting together \
+         ({limit}): lower it, or raise the target's batch or queue limit"
+    )]
+    ConcurrencyAboveQueue {
+        /// Requests in flight.
+        concurrency: u32,
+        /// Batch and queue together.
+        limit: u32,
+    },
 }

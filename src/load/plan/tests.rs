@@ -139,9 +139,17 @@ fn a_target_that_would_refuse_or_cut_a_request_is_found_before_load() {
 }
 
 #[test]
-fn a_queue_limit_does_not_stop_a_closed_loop() {
-    let plan = drawn(&workload("D(8,8)"), CLOSED, requests(5));
-    assert_eq!(plan.check(&Limits { max_queue_size: Some(4), ..Limits::default() }), Ok(()));
+fn a_closed_loop_may_keep_as_many_as_run_and_wait_together_and_no_more() {
+    let plan = drawn(&workload("D(8,8)"), Load::Closed { concurrency: 5 }, requests(5));
+    let limits = |queue, batch| Limits {
+        max_queue_size: Some(queue),
+        max_batch_size: Some(batch),
+        ..Limits::default()
+    };
+    assert_eq!(plan.check(&limits(4, 1)), Ok(()));
+    let refusal = PlanError::ConcurrencyAboveQueue { concurrency: 5, limit: 4 };
+    assert_eq!(plan.check(&limits(3, 1)), Err(refusal));
+    assert_eq!(plan.check(&Limits { max_queue_size: Some(3), ..Limits::default() }), Ok(()));
 }
 
 #[test]
