@@ -139,7 +139,7 @@ impl Watch {
                 match aside {
                     Aside::Ring(ring) => self.rings.push(ring),
                     Aside::Words(id, words) => {
-                        self.seen.entry(id.0).or_default().words = Some(words)
+                        self.seen.entry(id.0).or_default().words = Some(words);
                     }
                     Aside::TokenCount(id, count, source) => {
                         self.seen.entry(id.0).or_default().count = Some((count, source));

@@ -170,13 +170,11 @@ impl Echo {
             return text;
         };
         // Cumulative text repeats the prompt in every response.
-        match text.strip_prefix(prompt.as_bytes()) {
-            Some(rest) => rest,
-            None => {
-                *self = Self::Over;
-                text
-            }
+        if let Some(rest) = text.strip_prefix(prompt.as_bytes()) {
+            return rest;
         }
+        *self = Self::Over;
+        text
     }
 }
 

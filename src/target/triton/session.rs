@@ -202,8 +202,9 @@ async fn obey(mut inbox: UnboundedReceiver<Order>, transport: Transport, book: B
             }
         }
     }
-    let left = book.borrow_mut().cancel_all(now());
-    left
+    // A statement of its own, so that the borrow ends before the book does.
+    let mut open = book.borrow_mut();
+    open.cancel_all(now())
 }
 
 /// Waits for the last answers.
