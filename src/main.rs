@@ -1,20 +1,14 @@
 //! parse → resolve → run → exit code.
 
-use std::fs;
-use std::os::unix::process::CommandExt;
-use std::process::{Command as Process, ExitCode};
+use std::process::ExitCode;
 
-use anyhow::{Context, Result};
-use bareflight::cli::exit::Exit;
-use bareflight::cli::origin::{Origins, merge};
-use bareflight::cli::resolve::{Resolved, resolve};
-use bareflight::cli::typed::{Cli, Command, RunArgs, Settings};
-use bareflight::cli::{dry_run, run};
+use bareflight::cli::exit::{Coded, Exit};
+use bareflight::cli::gather::gather;
+use bareflight::cli::typed::{Cli, Command};
+use bareflight::cli::{dry_run, engine_threads, run};
 use bareflight::experiment::{artefacts, preflight};
 use bareflight::report::{summary_json, table};
-use clap::{ArgMatches, CommandFactory, FromArgMatches};
-
-type Coded<T> = Result<T, (Exit, anyhow::Error)>;
+use clap::{CommandFactory, FromArgMatches};
 
 fn main() -> ExitCode {
     match dispatch() {
@@ -32,12 +26,12 @@ fn dispatch() -> Coded<Exit> {
     let typed = matches.subcommand().map_or(&matches, |(_, typed)| typed);
     match cli.command {
         Command::Run(arguments) => {
-            let (resolved, _) = resolved(&arguments, typed)?;
-            with_engine_threads(&resolved)?;
+            let (resolved, _) = gather(&arguments, typed)?;
+            engine_threads::ensure(&resolved.target, resolved.engine.threads)?;
             run::run(&resolved)
         }
         Command::Plan(arguments) => {
-            let (resolved, origins) = resolved(&arguments, typed)?;
+            let (resolved, origins) = gather(&arguments, typed)?;
             let ready = preflight::prepare(&resolved)
                 .map_err(|error| (Exit::Preflight, anyhow::Error::new(error)))?;
             let text = dry_run::render(&resolved, &origins, &ready).map_err(failure)?;
@@ -60,43 +54,4 @@ fn dispatch() -> Coded<Exit> {
 
 fn failure(error: impl Into<anyhow::Error>) -> (Exit, anyhow::Error) {
     (Exit::Failure, error.into())
-}
-
-fn usage(error: impl Into<anyhow::Error>) -> (Exit, anyhow::Error) {
-    (Exit::Usage, error.into())
-}
-
-/// Flags before environment before file before defaults.
-fn resolved(arguments: &RunArgs, matches: &ArgMatches) -> Coded<(Resolved, Origins)> {
-    let file = match &arguments.config {
-        None => Settings::default(),
-        Some(path) => fs::read_to_string(path)
-            .context("it cannot be read")
-            .and_then(|text| toml::from_str(&text).context("it is not a configuration"))
-            .with_context(|| format!("configuration file `{}`", path.display()))
-            .map_err(usage)?,
-    };
-    let (settings, origins) = merge(&arguments.settings, &file, matches).map_err(usage)?;
-    Ok((resolve(&settings).map_err(usage)?, origins))
-}
-
-/// The embedded engine's arithmetic reads its number of threads from the environment, once, before it starts. A process
-/// cannot safely change its own environment, so it starts itself again with the one it needs.
-fn with_engine_threads(resolved: &Resolved) -> Coded<()> {
-    const DONE: &str = "BAREFLIGHT_THREADS_SET";
-    if !resolved.target.starts_with("local:") || std::env::var_os(DONE).is_some() {
-        return Ok(());
-    }
-    let threads = resolved
-        .engine
-        .threads
-        .map_or_else(bareflight_engine::default_threads, |threads| threads as usize);
-    let program =
-        std::env::current_exe().context("this program cannot find itself").map_err(failure)?;
-    let error = Process::new(program)
-        .args(std::env::args_os().skip(1))
-        .envs(bareflight_engine::thread_environment(threads))
-        .env(DONE, "1")
-        .exec();
-    Err(failure(anyhow::Error::new(error).context("this program cannot start itself again")))
 }

@@ -6,6 +6,9 @@ use crate::load::stop::Stop;
 use crate::metrics::Rate;
 use crate::metrics::summary::Verdict;
 
+/// A result whose error says how the program ends because of it.
+pub type Coded<T> = Result<T, (Exit, anyhow::Error)>;
+
 /// What a program says with its last breath. The numbers are documented and stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]

@@ -1,7 +1,9 @@
 //! What was typed, and what does it mean? Typed values on one side, resolved ones with their origin on the other.
 
 pub mod dry_run;
+pub mod engine_threads;
 pub mod exit;
+pub mod gather;
 pub mod origin;
 pub mod resolve;
 pub mod run;
