@@ -5,4 +5,5 @@ pub mod calibrate;
 pub mod manifest;
 pub mod phase;
 pub mod preflight;
+pub mod rig;
 pub mod sweep;

@@ -1,0 +1,228 @@
+//! What is needed to play points on one target? The opened target with its folder and its manifest.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+
+use crate::cli::resolve::Resolved;
+use crate::clock::{Nanos, utc_now};
+use crate::experiment::manifest::{Manifest, PointEntry, State};
+use crate::experiment::phase::Stage;
+use crate::experiment::sweep::{ExperimentError, Outcome, Point, Watch};
+use crate::load::Load;
+use crate::load::issuer::{Pace, Played};
+use crate::load::plan::Plan;
+use crate::load::stop::Stop;
+use crate::metrics::{RunFacts, TargetFacts, Window, summarise};
+use crate::observe::health::Health;
+use crate::observe::probe::Probe;
+use crate::record::recorder::Sealed;
+use crate::record::request_record::Records;
+use crate::record::run_directory::{RunDirectory, file};
+use crate::target::{Drain, Target, TargetInfo};
+
+/// Requests of the whole session, and the most that a closed or capped loop has in flight.
+fn room_for(plans: &[Plan]) -> (usize, usize) {
+    let requests = plans.last().map_or(0, |plan| plan.next_id().0 as usize);
+    let slots = plans.iter().map(|plan| match plan.load() {
+        Load::Closed { concurrency } => concurrency,
+        Load::Open { max_in_flight, .. } => max_in_flight.unwrap_or(1),
+        Load::Batch => 1,
+    });
+    (requests, slots.max().unwrap_or(1).max(WARM_UP_CONCURRENCY) as usize)
+}
+
+/// Requests in flight while an open loop or a batch is warmed up.
+const WARM_UP_CONCURRENCY: u32 = 4;
+
+/// An opened target, the folder that its records go to, and what is known of it so far.
+pub struct Rig<'a> {
+    resolved: &'a Resolved,
+    info: TargetInfo,
+    stage: Stage,
+    directory: RunDirectory,
+    manifest: Manifest,
+    iterations: BufWriter<File>,
+    stop: &'a Stop,
+}
+
+impl<'a> Rig<'a> {
+    /// Opens the target for all of these plans. `manifest` has been written into `directory` already.
+    ///
+    /// # Errors
+    /// When the target cannot be opened or a file not be made.
+    pub fn open(
+        resolved: &'a Resolved,
+        target: Box<dyn Target>,
+        plans: &[Plan],
+        directory: RunDirectory,
+        manifest: Manifest,
+        stop: &'a Stop,
+    ) -> Result<Self, ExperimentError> {
+        let info = target.describe().clone();
+        let (requests, slots) = room_for(plans);
+        let stage = Stage::open(target, requests, slots, stop.clone())?;
+        let iterations =
+            BufWriter::new(File::create(directory.file(file::ITERATIONS)).map_err(lines)?);
+        Ok(Self { resolved, info, stage, directory, manifest, iterations, stop })
+    }
+
+    /// Whether another point can be played: nobody has asked for the end, and the target still answers.
+    pub fn can_go_on(&self) -> bool {
+        !self.stop.is_asked() && self.stage.broken().is_none()
+    }
+
+    /// Plays one point: warm-up, then the measurement.
+    ///
+    /// # Errors
+    /// When records cannot be written.
+    pub fn play(
+        &mut self,
+        plan: &Plan,
+        label: String,
+        watch: &mut dyn Watch,
+    ) -> Result<Point, ExperimentError> {
+        let point = self.play_point(plan, label, watch)?;
+        for mut iteration in self.stage.drain_iterations() {
+            if let Some(object) = iteration.as_object_mut() {
+                object.insert("point".into(), plan.point().into());
+            }
+            writeln!(self.iterations, "{iteration}").map_err(lines)?;
+        }
+        self.iterations.flush().map_err(lines)?;
+        Ok(point)
+    }
+
+    fn play_point(
+        &mut self,
+        plan: &Plan,
+        label: String,
+        watch: &mut dyn Watch,
+    ) -> Result<Point, ExperimentError> {
+        let warmup_completed = self.warm_up(plan, &label, watch);
+        // What the engine did while it was warmed up is not part of the point.
+        drop(self.stage.drain_iterations());
+        let journal = self.directory.journal(plan.point())?;
+        let (dropped_before, stray_before) = self.stage.faults();
+        let probe = Probe::start();
+        let duration = plan.size().duration;
+        watch.phase(&label, plan.shots().len() as u64, duration, &self.stage);
+        let (played, sealed) = self.stage.run(plan.shots(), &self.pace(plan), Some(journal));
+        let seen = probe.finish();
+        watch.phase_over();
+        let (dropped, stray) = self.stage.faults();
+        let health = Health {
+            dropped_events: dropped - dropped_before,
+            stray_ends: stray - stray_before,
+            null_rate: self.manifest.null_rate,
+            ..seen
+        };
+        let facts = self.facts(plan, &played, &sealed.records);
+        Ok(self.conclude(plan, label, warmup_completed, played, sealed, facts, health, watch))
+    }
+
+    fn warm_up(&mut self, plan: &Plan, label: &str, watch: &mut dyn Watch) -> u32 {
+        let shots = plan.warmup();
+        if shots.is_empty() {
+            return 0;
+        }
+        let concurrency = match plan.load() {
+            Load::Closed { concurrency } => concurrency,
+            Load::Open { .. } | Load::Batch => WARM_UP_CONCURRENCY,
+        };
+        let pace = Pace { load: Load::Closed { concurrency }, duration: None, ..self.pace(plan) };
+        watch.phase(&format!("{label}, warm-up"), shots.len() as u64, None, &self.stage);
+        let (_, sealed) = self.stage.run(shots, &pace, None);
+        watch.phase_over();
+        let requests = sealed.records.requests();
+        requests.iter().filter(|record| record.outcome.is_completed()).count() as u32
+    }
+
+    fn pace(&self, plan: &Plan) -> Pace {
+        Pace {
+            load: plan.load(),
+            duration: plan.size().duration,
+            timeout: self.resolved.timeout,
+            drain: self.resolved.drain,
+        }
+    }
+
+    fn facts(&self, plan: &Plan, played: &Played, records: &Records) -> RunFacts {
+        RunFacts {
+            point: plan.point(),
+            target: TargetFacts::from(&self.info),
+            load: plan.load(),
+            window: window(plan, played, records),
+            planned: plan.shots().len() as u64,
+            gpus: self.info.gpus,
+            streaming: self.resolved.workload.streaming,
+            slos: self.resolved.slos.clone(),
+            complete: !played.interrupted && self.stage.broken().is_none(),
+            stability_percent: RunFacts::STABILITY_PERCENT,
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)] // Everything that one point has come to, each once.
+    fn conclude(
+        &mut self,
+        plan: &Plan,
+        label: String,
+        warmup_completed: u32,
+        played: Played,
+        sealed: Sealed,
+        facts: RunFacts,
+        health: Health,
+        watch: &mut dyn Watch,
+    ) -> Point {
+        if let Some(error) = sealed.journal_error {
+            self.manifest.faults.push(format!("records of point {label}: {error}"));
+        }
+        let summary = summarise(&sealed.records, &facts, &health);
+        let entry = PointEntry {
+            label,
+            plan_hash: plan.hash().to_owned(),
+            warmup_requests: plan.warmup().len() as u32,
+            warmup_completed,
+            ran_out: played.ran_out && plan.is_pool(),
+            late_events: sealed.late_events,
+            facts,
+            health,
+        };
+        watch.measured(&entry, &summary);
+        self.manifest.points.push(entry);
+        Point { records: sealed.records, summary }
+    }
+
+    /// Closes the target and settles the manifest; the reports are made from what is returned.
+    pub fn close(mut self, points: Vec<Point>) -> Outcome {
+        let broken = self.stage.broken().map(str::to_owned);
+        if let Drain::Forced(words) = self.stage.finish() {
+            self.manifest.faults.push(format!("closing the target: {words}"));
+        }
+        self.manifest.state = match broken {
+            Some(words) => {
+                self.manifest.faults.push(format!("the target failed as a whole: {words}"));
+                State::Failed
+            }
+            None if self.stop.is_asked() => State::Interrupted,
+            None => State::Complete,
+        };
+        self.manifest.ended = Some(utc_now().to_string());
+        Outcome { directory: self.directory, manifest: self.manifest, points }
+    }
+}
+
+fn lines(error: std::io::Error) -> ExperimentError {
+    ExperimentError::Lines(file::ITERATIONS.into(), error)
+}
+
+/// From the start to the duration, or to the last end where shots are counted or the run was cut short.
+fn window(plan: &Plan, played: &Played, records: &Records) -> Window {
+    let last_end = records.requests().iter().filter_map(|record| record.end).max();
+    // The window does not hold its own end; the last request does belong to it.
+    let by_requests = last_end.map_or(played.end, |end| end + Nanos(1));
+    let end = match plan.size().duration {
+        Some(span) if !played.interrupted && !played.ran_out => played.start + span,
+        _ => by_requests,
+    };
+    Window { start: played.start, end }
+}
