@@ -148,6 +148,7 @@ Ending make_ending(Metrics const& metrics) {
     ending.kv_total_blocks = kv.numTotalAllocatedBlocks;
     ending.kv_new_blocks = kv.numNewAllocatedBlocks;
     ending.kv_reused_blocks = kv.numReusedBlocks;
+    ending.kv_missed_blocks = -1;
     if constexpr (HasMissedBlocks<Metrics const>::value) {
         ending.kv_missed_blocks = kv.numMissedBlocks;
     }

@@ -118,6 +118,7 @@ pub mod wire {
         kv_total_blocks: i32,
         kv_new_blocks: i32,
         kv_reused_blocks: i32,
+        /// -1 where the library does not count them.
         kv_missed_blocks: i32,
         draft_tokens: i32,
         accepted_draft_tokens: i32,

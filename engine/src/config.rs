@@ -37,7 +37,7 @@ pub struct EngineConfig {
     pub quantization: Quantization,
     /// Seed of dummy weights.
     pub seed: u64,
-    /// How many [`crate::IterationStats`] are kept for `drain_iteration_stats`; the oldest are overwritten. 0 keeps none.
+    /// How many [`crate::IterationStats`] are kept for [`crate::StatsReader`]; the oldest are overwritten. 0 keeps none.
     pub iteration_stats: usize,
     /// The clock, in nanoseconds of CLOCK_MONOTONIC. This crate reads no clock of its own.
     pub now_ns: fn() -> i64,

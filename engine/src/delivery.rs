@@ -62,4 +62,6 @@ pub struct KvUse {
     /// Taken over, computed, from an earlier request with the same prefix.
     pub reused_blocks: usize,
     pub new_blocks: usize,
+    /// Blocks of the prompt that were looked for and not found; 0 without reuse.
+    pub missed_blocks: usize,
 }

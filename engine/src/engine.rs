@@ -13,7 +13,7 @@ use crate::model::{self, threads};
 use crate::request::Request;
 use crate::schedule::Loop;
 use crate::source::ModelSource;
-use crate::stats::{IterationStats, StatsRing};
+use crate::stats::{StatsReader, StatsRing};
 
 /// A running engine. Dropping it is [`Engine::shutdown`].
 pub struct Engine {
@@ -75,9 +75,9 @@ impl Engine {
         self.inbox.cancel(id);
     }
 
-    /// Moves the records since the last call into `into`, oldest first.
-    pub fn drain_iteration_stats(&self, into: &mut Vec<IterationStats>) {
-        self.stats.drain(into);
+    /// What reads the records of its iterations.
+    pub fn statistics(&self) -> StatsReader {
+        StatsReader(Arc::clone(&self.stats))
     }
 
     /// Cancels what runs and waits, and refuses what comes; returns at once, while the ends are still being delivered.

@@ -35,6 +35,6 @@ pub use info::{ModelInfo, Weights};
 pub use model::threads::{default_threads, thread_environment};
 pub use request::{Request, Sampling};
 pub use source::{DummySize, ModelSource};
-pub use stats::IterationStats;
+pub use stats::{IterationStats, StatsReader};
 pub use tokenizer::{dummy_tokenizer, load_tokenizer};
 pub use tokenizers;

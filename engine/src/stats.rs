@@ -1,7 +1,7 @@
 //! What did each iteration do? One record per iteration, kept in a ring.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 
@@ -33,6 +33,17 @@ pub struct IterationStats {
     pub kv_blocks_reserved: usize,
     pub kv_blocks_max: usize,
     pub tokens_per_block: usize,
+}
+
+/// Reads the records of a running engine, from any thread and for as long as it is kept.
+#[derive(Clone)]
+pub struct StatsReader(pub(crate) Arc<StatsRing>);
+
+impl StatsReader {
+    /// Moves the records since the last call into `into`, oldest first.
+    pub fn drain(&self, into: &mut Vec<IterationStats>) {
+        self.0.drain(into);
+    }
 }
 
 /// The last iterations, written by the loop and drained by the caller.

@@ -1,13 +1,14 @@
 //! Which files does an experiment leave, and how is it read back from them?
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, BufReader};
 use std::path::Path;
 
 use crate::experiment::manifest::{Manifest, State};
 use crate::experiment::sweep::{Outcome, Point};
-use crate::metrics::summarise;
+use crate::metrics::{iterations, summarise};
 use crate::record::deliveries_file::{DeliveriesError, DeliveriesReader, DeliveriesWriter, join};
+use crate::record::iterations_file::{Iteration, IterationsError, read_all};
 use crate::record::rows::{RowError, RowReader};
 use crate::record::run_directory::{RunDirectory, file};
 use crate::report::requests_csv::RequestsCsv;
@@ -26,6 +27,9 @@ pub enum ArtefactError {
     /// Deliveries.
     #[error("`deliveries.csv.gz`: {0}")]
     Deliveries(#[from] DeliveriesError),
+    /// Iterations.
+    #[error("`iterations.jsonl`: {0}")]
+    Iterations(#[from] IterationsError),
     /// A file is missing or unreadable.
     #[error("`{0}` cannot be read ({1}): name a run directory that `bareflight run` has made")]
     Read(String, io::Error),
@@ -120,6 +124,7 @@ fn notes(directory: &RunDirectory) -> Vec<FileNote> {
 pub fn read_back(folder: &Path) -> Result<Outcome, ArtefactError> {
     let directory = RunDirectory::existing(folder);
     let manifest = read_manifest(&directory)?;
+    let said = read_iterations(&directory)?;
     let mut points = Vec::with_capacity(manifest.points.len());
     for entry in &manifest.points {
         let point = entry.facts.point;
@@ -138,10 +143,22 @@ pub fn read_back(folder: &Path) -> Result<Outcome, ArtefactError> {
         } else {
             join(point, requests, [])?
         };
-        let summary = summarise(&records, &entry.facts, &entry.health);
+        let of_point: Vec<Iteration> =
+            said.iter().filter(|(of, _)| *of == point).map(|(_, it)| *it).collect();
+        let mut summary = summarise(&records, &entry.facts, &entry.health);
+        summary.iterations = iterations::of(&of_point, entry.facts.window);
         points.push(Point { records, summary });
     }
     Ok(Outcome { directory, manifest, points })
+}
+
+/// An engine that says nothing of its iterations leaves no file of them.
+fn read_iterations(directory: &RunDirectory) -> Result<Vec<(u32, Iteration)>, ArtefactError> {
+    let path = directory.file(file::ITERATIONS);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    Ok(read_all(BufReader::new(open(&path)?))?)
 }
 
 fn read_manifest(directory: &RunDirectory) -> Result<Manifest, ArtefactError> {

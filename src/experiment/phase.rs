@@ -9,7 +9,7 @@ use crate::load::stop::Stop;
 use crate::record::book::Planned;
 use crate::record::recorder::{Journal, Recorder, Sealed};
 use crate::record::sink::Sink;
-use crate::target::{Drain, Session, Target, TargetError};
+use crate::target::{Drain, EngineStatistics, Session, Target, TargetError};
 
 /// An opened target with everything around it that turns shots into records.
 pub struct Stage {
@@ -67,9 +67,9 @@ impl Stage {
         (played, self.recorder.seal())
     }
 
-    /// What the engine says of its iterations since the last call.
-    pub fn drain_iterations(&mut self) -> Vec<serde_json::Value> {
-        self.session.drain_iterations()
+    /// What the engine says of itself, for a thread of its own; `None` where it says nothing.
+    pub fn statistics(&self) -> Option<Box<dyn EngineStatistics>> {
+        self.session.statistics()
     }
 
     /// Events that found a ring full, and ends that belonged to no open request, so far.

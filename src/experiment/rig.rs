@@ -1,8 +1,5 @@
 //! What is needed to play points on one target? The opened target with its folder and its manifest.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-
 use crate::cli::resolve::Resolved;
 use crate::clock::{Nanos, utc_now};
 use crate::experiment::manifest::{Manifest, PointEntry, State};
@@ -12,8 +9,9 @@ use crate::load::Load;
 use crate::load::issuer::{Pace, Played};
 use crate::load::plan::Plan;
 use crate::load::stop::Stop;
-use crate::metrics::{RunFacts, TargetFacts, Window, summarise};
+use crate::metrics::{RunFacts, TargetFacts, Window, iterations, summarise};
 use crate::observe::health::Health;
+use crate::observe::iterations::{IterationWatch, Kept};
 use crate::observe::probe::Probe;
 use crate::record::recorder::Sealed;
 use crate::record::request_record::Records;
@@ -41,7 +39,7 @@ pub struct Rig<'a> {
     stage: Stage,
     directory: RunDirectory,
     manifest: Manifest,
-    iterations: BufWriter<File>,
+    iterations: Option<IterationWatch>,
     stop: &'a Stop,
 }
 
@@ -61,8 +59,9 @@ impl<'a> Rig<'a> {
         let info = target.describe().clone();
         let (requests, slots) = room_for(plans);
         let stage = Stage::open(target, requests, slots, stop.clone())?;
-        let iterations =
-            BufWriter::new(File::create(directory.file(file::ITERATIONS)).map_err(lines)?);
+        let path = directory.file(file::ITERATIONS);
+        let watch = stage.statistics().map(|statistics| IterationWatch::start(statistics, &path));
+        let iterations = watch.transpose().map_err(ExperimentError::Iterations)?;
         Ok(Self { resolved, info, stage, directory, manifest, iterations, stop })
     }
 
@@ -81,33 +80,19 @@ impl<'a> Rig<'a> {
         label: String,
         watch: &mut dyn Watch,
     ) -> Result<Point, ExperimentError> {
-        let point = self.play_point(plan, label, watch)?;
-        for mut iteration in self.stage.drain_iterations() {
-            if let Some(object) = iteration.as_object_mut() {
-                object.insert("point".into(), plan.point().into());
-            }
-            writeln!(self.iterations, "{iteration}").map_err(lines)?;
-        }
-        self.iterations.flush().map_err(lines)?;
-        Ok(point)
-    }
-
-    fn play_point(
-        &mut self,
-        plan: &Plan,
-        label: String,
-        watch: &mut dyn Watch,
-    ) -> Result<Point, ExperimentError> {
         let warmup_completed = self.warm_up(plan, &label, watch);
-        // What the engine did while it was warmed up is not part of the point.
-        drop(self.stage.drain_iterations());
         let journal = self.directory.journal(plan.point())?;
         let (dropped_before, stray_before) = self.stage.faults();
+        // What the engine did while it was warmed up is not part of the point.
+        if let Some(iterations) = &self.iterations {
+            iterations.begin(plan.point());
+        }
         let probe = Probe::start();
         let duration = plan.size().duration;
         watch.phase(&label, plan.shots().len() as u64, duration, &self.stage);
         let (played, sealed) = self.stage.run(plan.shots(), &self.pace(plan), Some(journal));
         let seen = probe.finish();
+        let kept = self.iterations.as_ref().map_or_else(Kept::default, IterationWatch::end);
         watch.phase_over();
         let (dropped, stray) = self.stage.faults();
         let health = Health {
@@ -117,7 +102,7 @@ impl<'a> Rig<'a> {
             ..seen
         };
         let facts = self.facts(plan, &played, &sealed.records);
-        Ok(self.conclude(plan, label, warmup_completed, played, sealed, facts, health, watch))
+        Ok(self.conclude(plan, label, warmup_completed, played, sealed, kept, facts, health, watch))
     }
 
     fn warm_up(&mut self, plan: &Plan, label: &str, watch: &mut dyn Watch) -> u32 {
@@ -169,6 +154,7 @@ impl<'a> Rig<'a> {
         warmup_completed: u32,
         played: Played,
         sealed: Sealed,
+        kept: Kept,
         facts: RunFacts,
         health: Health,
         watch: &mut dyn Watch,
@@ -176,7 +162,11 @@ impl<'a> Rig<'a> {
         if let Some(error) = sealed.journal_error {
             self.manifest.faults.push(format!("records of point {label}: {error}"));
         }
-        let summary = summarise(&sealed.records, &facts, &health);
+        if let Some(words) = kept.fault {
+            self.manifest.faults.push(format!("point {label}: {words}"));
+        }
+        let mut summary = summarise(&sealed.records, &facts, &health);
+        summary.iterations = iterations::of(&kept.iterations, facts.window);
         let entry = PointEntry {
             label,
             plan_hash: plan.hash().to_owned(),
@@ -195,6 +185,9 @@ impl<'a> Rig<'a> {
     /// Closes the target and settles the manifest; the reports are made from what is returned.
     pub fn close(mut self, points: Vec<Point>) -> Outcome {
         let broken = self.stage.broken().map(str::to_owned);
+        if let Some(iterations) = self.iterations.take() {
+            iterations.stop();
+        }
         if let Drain::Forced(words) = self.stage.finish() {
             self.manifest.faults.push(format!("closing the target: {words}"));
         }
@@ -209,10 +202,6 @@ impl<'a> Rig<'a> {
         self.manifest.ended = Some(utc_now().to_string());
         Outcome { directory: self.directory, manifest: self.manifest, points }
     }
-}
-
-fn lines(error: std::io::Error) -> ExperimentError {
-    ExperimentError::Lines(file::ITERATIONS.into(), error)
 }
 
 /// From the start to the duration, or to the last end where shots are counted or the run was cut short.

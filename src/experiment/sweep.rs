@@ -39,9 +39,9 @@ pub enum ExperimentError {
     /// Settings as TOML.
     #[error("settings cannot be written as TOML: {0}")]
     Settings(#[from] toml::ser::Error),
-    /// A file of lines.
-    #[error("`{0}` cannot be written: {1}")]
-    Lines(String, std::io::Error),
+    /// The engine's own statistics could not be followed, so nothing was sent.
+    #[error("`iterations.jsonl` cannot be written, so nothing was sent: {0}")]
+    Iterations(std::io::Error),
 }
 
 /// One measured point.

@@ -7,6 +7,7 @@ pub mod definition;
 pub mod dependence;
 pub mod distribution;
 pub mod facts;
+pub mod iterations;
 pub mod over_time;
 pub mod per_request;
 pub mod percentile;

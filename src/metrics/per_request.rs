@@ -117,7 +117,20 @@ fn value(quantity: Quantity, record: &RequestRecord, output: &Output<'_>) -> Opt
         Quantity::PromptTokens => Some(f64::from(record.prompt_tokens)),
         Quantity::ScheduleLag => ms(record.submit, record.ready),
         Quantity::PullLag => pull_lag_ms(record),
+        Quantity::KvHit => {
+            let counts = record.engine_use?;
+            let missed = counts.kv_missed_blocks?;
+            share(counts.kv_reused_blocks, counts.kv_reused_blocks + missed)
+        }
+        Quantity::DraftAcceptance => {
+            let counts = record.engine_use?;
+            share(counts.accepted_draft_tokens, counts.draft_tokens)
+        }
     }
+}
+
+fn share(part: u32, whole: u32) -> Option<f64> {
+    (whole > 0).then(|| f64::from(part) / f64::from(whole))
 }
 
 /// `(t_last − t_first) / (n − n_first)`. Undefined where all tokens came at one instant: nothing was timed then,

@@ -46,6 +46,7 @@ pub fn summarise(records: &Records, facts: &RunFacts, health: &Health) -> Summar
         marks: marks(facts),
         checks,
         over_time: over_time::of(records, &derived, facts, &counts),
+        iterations: None,
         counts,
         rates,
         distributions,

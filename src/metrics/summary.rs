@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::load::Load;
 use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::facts::{TargetFacts, Window};
+use crate::metrics::iterations::IterationSummary;
 use crate::metrics::percentile::Percentile;
 use crate::metrics::slo::Slo;
 use crate::target::FailureKind;
@@ -53,6 +54,8 @@ pub struct Summary {
     pub dependence: Option<Dependence>,
     /// The course of the run.
     pub over_time: OverTime,
+    /// What the engine said of its iterations in the window; `None` where it says nothing.
+    pub iterations: Option<IterationSummary>,
 }
 
 impl Summary {

@@ -2,4 +2,5 @@
 
 pub mod health;
 pub mod host;
+pub mod iterations;
 pub mod probe;

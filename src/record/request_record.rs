@@ -215,6 +215,8 @@ pub struct EngineUse {
     pub kv_new_blocks: u32,
     /// Found in the cache.
     pub kv_reused_blocks: u32,
+    /// Looked for in the cache and not found; `None` where the target does not say, as without block reuse.
+    pub kv_missed_blocks: Option<u32>,
     /// Draft tokens proposed.
     pub draft_tokens: u32,
     /// Draft tokens accepted.

@@ -16,7 +16,7 @@ use crate::record::request_record::{
 use crate::target::{Failure, FailureKind};
 
 /// The columns of a raw row, in order.
-pub const COLUMNS: [&str; 28] = [
+pub const COLUMNS: [&str; 29] = [
     "point",
     "request_id",
     "prompt_tokens",
@@ -43,6 +43,7 @@ pub const COLUMNS: [&str; 28] = [
     "kv_total_blocks",
     "kv_new_blocks",
     "kv_reused_blocks",
+    "kv_missed_blocks",
     "draft_tokens",
     "accepted_draft_tokens",
 ];
@@ -107,6 +108,8 @@ pub fn fields(point: u32, record: &RequestRecord) -> StringRecord {
     put(&counts(|u| u.kv_total_blocks));
     put(&counts(|u| u.kv_new_blocks));
     put(&counts(|u| u.kv_reused_blocks));
+    let missed = record.engine_use.as_ref().and_then(|counts| counts.kv_missed_blocks);
+    put(&missed.map_or_else(String::new, |blocks| blocks.to_string()));
     put(&counts(|u| u.draft_tokens));
     put(&counts(|u| u.accepted_draft_tokens));
     row
@@ -273,6 +276,7 @@ impl Row<'_> {
             kv_total_blocks: self.number("kv_total_blocks")?,
             kv_new_blocks: self.number("kv_new_blocks")?,
             kv_reused_blocks: self.number("kv_reused_blocks")?,
+            kv_missed_blocks: self.optional("kv_missed_blocks")?,
             draft_tokens: self.number("draft_tokens")?,
             accepted_draft_tokens: self.number("accepted_draft_tokens")?,
         }))

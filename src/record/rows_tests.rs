@@ -59,6 +59,7 @@ fn any_record(id: u32, rng: &mut Xoshiro256PlusPlus) -> RequestRecord {
         kv_total_blocks: rng.random(),
         kv_new_blocks: 0,
         kv_reused_blocks: rng.random(),
+        kv_missed_blocks: maybe(rng, 7),
         draft_tokens: rng.random(),
         accepted_draft_tokens: rng.random(),
     };

@@ -10,7 +10,8 @@ use crate::load::plan::{RequestId, Shot};
 use crate::record::event::{Ending, TokenHash};
 use crate::record::request_record::{EngineTimes, EngineUse, FinishReason};
 use crate::record::sink::Sink;
-use crate::target::{Drain, Failure, FailureKind, Session};
+use crate::target::executor_statistics::ExecutorStatistics;
+use crate::target::{Drain, EngineStatistics, Failure, FailureKind, Session};
 
 /// How long one poll may block; only shutting down has to wait for it.
 const POLL_US: u32 = 50_000;
@@ -75,18 +76,9 @@ impl Session for ExecutorSession {
         let _seen_by_the_poller = self.engine.cancel(u64::from(id.0));
     }
 
-    fn drain_iterations(&mut self) -> Vec<serde_json::Value> {
-        let lines = match self.engine.iteration_stats() {
-            Ok(lines) => lines,
-            Err(error) => return vec![serde_json::json!({ "error": error.to_string() })],
-        };
-        lines
-            .iter()
-            .map(|line| {
-                serde_json::from_str(line)
-                    .unwrap_or_else(|_| serde_json::json!({ "unparsed": line }))
-            })
-            .collect()
+    fn statistics(&self) -> Option<Box<dyn EngineStatistics>> {
+        let engine = self.engine.for_another_thread();
+        Some(Box::new(ExecutorStatistics::new(engine)))
     }
 
     fn finish(self: Box<Self>, _by: MonoNs) -> Drain {
@@ -218,10 +210,14 @@ fn times_of(ending: &crate::ffi::engine::Ending) -> EngineTimes {
 }
 
 fn use_of(ending: &crate::ffi::engine::Ending) -> EngineUse {
+    let reused = ending.kv_reused_blocks.max(0) as u32;
+    // Without block reuse nothing is looked for, and both counts stay at 0.
+    let missed = u32::try_from(ending.kv_missed_blocks).ok();
     EngineUse {
         kv_total_blocks: ending.kv_total_blocks.max(0) as u32,
         kv_new_blocks: ending.kv_new_blocks.max(0) as u32,
-        kv_reused_blocks: ending.kv_reused_blocks.max(0) as u32,
+        kv_reused_blocks: reused,
+        kv_missed_blocks: missed.filter(|missed| reused + missed > 0),
         draft_tokens: ending.draft_tokens.max(0) as u32,
         accepted_draft_tokens: ending.accepted_draft_tokens.max(0) as u32,
     }

@@ -9,9 +9,10 @@ use crate::load::plan::{RequestId, Shot};
 use crate::record::event::{Ending, TokenHash};
 use crate::record::request_record::{EngineTimes, EngineUse, FinishReason};
 use crate::record::sink::Sink;
+use crate::target::local_statistics::LocalStatistics;
 use crate::target::settings::{EngineSettings, Quantization};
 use crate::target::{
-    Drain, Failure, FailureKind, Limits, Session, Target, TargetError, TargetInfo,
+    Drain, EngineStatistics, Failure, FailureKind, Limits, Session, Target, TargetError, TargetInfo,
 };
 
 /// The embedded engine on one model.
@@ -170,6 +171,9 @@ fn use_of(kv: &engine::KvUse) -> EngineUse {
         kv_total_blocks: kv.total_blocks as u32,
         kv_new_blocks: kv.new_blocks as u32,
         kv_reused_blocks: kv.reused_blocks as u32,
+        // Without reuse nothing is looked for, and both counts stay at 0.
+        kv_missed_blocks: (kv.reused_blocks + kv.missed_blocks > 0)
+            .then_some(kv.missed_blocks as u32),
         draft_tokens: 0,
         accepted_draft_tokens: 0,
     }
@@ -196,16 +200,8 @@ impl Session for LocalSession {
         self.engine.cancel(u64::from(id.0));
     }
 
-    fn drain_iterations(&mut self) -> Vec<serde_json::Value> {
-        let mut iterations = Vec::new();
-        self.engine.drain_iteration_stats(&mut iterations);
-        iterations
-            .iter()
-            .map(|iteration| {
-                serde_json::to_value(iteration)
-                    .unwrap_or_else(|error| serde_json::json!({ "error": error.to_string() }))
-            })
-            .collect()
+    fn statistics(&self) -> Option<Box<dyn EngineStatistics>> {
+        Some(Box::new(LocalStatistics::new(self.engine.statistics())))
     }
 
     fn finish(self: Box<Self>, _by: MonoNs) -> Drain {

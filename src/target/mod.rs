@@ -5,8 +5,10 @@
 
 pub mod by_name;
 mod executor_session;
+mod executor_statistics;
 pub mod failure;
 pub mod local;
+mod local_statistics;
 pub mod net;
 pub mod null;
 pub mod openai;
@@ -19,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::MonoNs;
 use crate::load::plan::{RequestId, Shot};
+use crate::record::iterations_file::Iteration;
 use crate::record::sink::Sink;
 
 pub use failure::{Failure, FailureKind, TargetError};
@@ -46,13 +49,31 @@ pub trait Session {
     /// Asks for an early end of a request. Unknown and finished ids are ignored.
     fn cancel(&mut self, id: RequestId);
 
-    /// Takes what the target says of itself since the last call: one JSON object per engine iteration.
-    fn drain_iterations(&mut self) -> Vec<serde_json::Value> {
-        Vec::new()
+    /// What the engine says of itself while it runs, for a thread of its own; `None` where it says nothing.
+    fn statistics(&self) -> Option<Box<dyn EngineStatistics>> {
+        None
     }
 
     /// Ends the session: nothing reaches the sink after it returns.
     fn finish(self: Box<Self>, by: MonoNs) -> Drain;
+}
+
+/// What an engine says of itself, apart from what it answers. Read from a thread of its own.
+pub trait EngineStatistics: Send {
+    /// Appends what was said of each iteration since the last call, in their order.
+    ///
+    /// # Errors
+    /// In the engine's words, when it gives no statistics any more.
+    fn iterations(&mut self, into: &mut Vec<Said>) -> Result<(), String>;
+}
+
+/// What an engine said of one iteration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Said {
+    /// What is known of it, as every engine would say it.
+    pub iteration: Iteration,
+    /// The engine's own words: a JSON object.
+    pub words: String,
 }
 
 /// How a session ended.

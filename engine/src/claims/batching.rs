@@ -19,7 +19,7 @@ fn a_short_request_joins_a_running_long_one_and_ends_first() {
     assert_eq!(between, 15, "one token of the long request with each token of the short one");
 
     let mut stats = Vec::new();
-    engine.drain_iteration_stats(&mut stats);
+    engine.statistics().drain(&mut stats);
     let joint = stats
         .iter()
         .filter(|record| record.context_requests == 1 && record.generation_requests == 1)
@@ -43,7 +43,7 @@ fn a_long_prompt_does_not_stop_the_tokens_of_a_running_request() {
     recorder.outcome(1);
 
     let mut stats = Vec::new();
-    engine.drain_iteration_stats(&mut stats);
+    engine.statistics().drain(&mut stats);
     let chunks: Vec<_> =
         stats.iter().filter(|record| record.context_tokens > 0 && record.active == 2).collect();
     assert_eq!(chunks.len(), 10, "150 tokens in chunks of 15");
@@ -107,7 +107,7 @@ fn statistics_account_for_every_token_and_stamps_are_in_order() {
         );
     }
     let mut stats = Vec::new();
-    engine.drain_iteration_stats(&mut stats);
+    engine.statistics().drain(&mut stats);
     assert_eq!(stats.iter().map(|record| record.context_tokens).sum::<usize>(), 6 * 20);
     // The first output token of each request comes with the end of its prompt, the rest from generation.
     assert_eq!(
@@ -131,6 +131,6 @@ fn an_overwritten_ring_shows_a_gap_and_keeps_the_newest() {
     engine.submit(Request::greedy(1, [1], 20)).unwrap();
     recorder.outcome(1);
     let mut stats = Vec::new();
-    engine.drain_iteration_stats(&mut stats);
+    engine.statistics().drain(&mut stats);
     assert_eq!(stats.iter().map(|record| record.iteration).collect::<Vec<_>>(), [16, 17, 18, 19]);
 }

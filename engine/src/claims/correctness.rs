@@ -99,6 +99,7 @@ fn reused_blocks_give_the_tokens_of_computed_ones() {
     assert_eq!(first.ends[0].kv.reused_blocks, 0);
     // 49 of 50 prompt tokens may be taken over, in blocks of 8: six; five where token 44 differs.
     assert_eq!(second.ends[0].kv.reused_blocks, 6);
+    assert_eq!(first.ends[0].kv.missed_blocks, second.ends[0].kv.missed_blocks + 6);
     assert_eq!(third.ends[0].kv.reused_blocks, 5);
     assert_eq!(second.tokens, first.tokens);
     assert_eq!(third.tokens, alone(&PICO, config(), &other_tail, 12));

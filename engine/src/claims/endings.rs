@@ -143,11 +143,11 @@ fn every_request_ends_once_and_all_blocks_come_back_under_random_submits_and_can
             assert_eq!((outcome.ends.len(), outcome.deliveries_after_end), (1, 0), "request {id}");
         }
         let mut stats = Vec::new();
-        engine.drain_iteration_stats(&mut stats);
+        engine.statistics().drain(&mut stats);
         stats.clear();
         engine.submit(Request::greedy(10_000, [1], 1)).unwrap();
         recorder.outcome(10_000);
-        engine.drain_iteration_stats(&mut stats);
+        engine.statistics().drain(&mut stats);
         let last = stats.last().unwrap();
         assert_eq!(
             (last.kv_blocks_used, last.kv_blocks_reserved, last.queued, last.active),

@@ -14,6 +14,7 @@ pub(crate) struct BlockTable {
     /// Promised and not yet taken.
     reserved: usize,
     reused: usize,
+    missed: usize,
     /// Full blocks that were offered for reuse, and the key of the last of them.
     published: usize,
     chain: u64,
@@ -33,6 +34,7 @@ impl BlockTable {
             total_blocks: self.blocks.len(),
             reused_blocks: self.reused,
             new_blocks: self.blocks.len() - self.reused,
+            missed_blocks: self.missed,
         }
     }
 }
@@ -94,6 +96,7 @@ impl BlockPool {
         let mut table = BlockTable::default();
         if self.reuse {
             self.find_prefix(&prompt[..prompt.len() - 1], &mut table);
+            table.missed = prompt.len().div_ceil(self.tokens_per_block) - table.reused;
         }
         table.reserved = total_tokens.div_ceil(self.tokens_per_block) - table.blocks.len();
         let woken =

@@ -213,6 +213,12 @@ pub enum Quantity {
     /// How late the harness looked.
     #[serde(rename = "pull_lag_ms")]
     PullLag,
+    /// Share of the prompt's blocks that were in the KV cache.
+    #[serde(rename = "kv_hit_fraction")]
+    KvHit,
+    /// Share of draft tokens that were accepted.
+    #[serde(rename = "draft_acceptance_fraction")]
+    DraftAcceptance,
 }
 
 /// A number with one value per run.
@@ -243,7 +249,7 @@ pub enum Rate {
 
 impl Quantity {
     /// Every quantity, in the order of files and tables.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Ttft,
         Self::TtftIntended,
         Self::E2e,
@@ -262,6 +268,8 @@ impl Quantity {
         Self::PromptTokens,
         Self::ScheduleLag,
         Self::PullLag,
+        Self::KvHit,
+        Self::DraftAcceptance,
     ];
 
     /// What it means.
@@ -285,6 +293,8 @@ impl Quantity {
             Self::PromptTokens => &table::PROMPT_TOKENS,
             Self::ScheduleLag => &table::SCHEDULE_LAG,
             Self::PullLag => &table::PULL_LAG,
+            Self::KvHit => &table::KV_HIT,
+            Self::DraftAcceptance => &table::DRAFT_ACCEPTANCE,
         }
     }
 }

@@ -236,6 +236,32 @@ pub(super) const PULL_LAG: Definition = Definition {
     needs_streaming: false,
 };
 
+pub(super) const KV_HIT: Definition = Definition {
+    id: "kv_hit",
+    key: "kv_hit_fraction",
+    label: "Prompt found in the KV cache",
+    unit: Unit::Fraction,
+    formula: "reused ÷ (reused + missed) blocks",
+    origin: Origin::Count,
+    per: Per::Request,
+    over: Over::Completed,
+    better: Better::Higher,
+    needs_streaming: false,
+};
+
+pub(super) const DRAFT_ACCEPTANCE: Definition = Definition {
+    id: "draft_acceptance",
+    key: "draft_acceptance_fraction",
+    label: "Draft tokens accepted",
+    unit: Unit::Fraction,
+    formula: "accepted ÷ proposed draft tokens",
+    origin: Origin::Count,
+    per: Per::Request,
+    over: Over::Completed,
+    better: Better::Higher,
+    needs_streaming: false,
+};
+
 pub(super) const OUTPUT_THROUGHPUT: Definition = Definition {
     id: "output_throughput",
     key: "output_throughput_tokens_per_s",

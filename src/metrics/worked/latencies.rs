@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::metrics::Percentile;
-use crate::record::request_record::EngineTimes;
+use crate::record::request_record::{EngineTimes, EngineUse};
 
 /// Due at 0, sent at 2; an empty chunk at 5, one token each at 10 and 20, two at 40, an empty chunk at 42.
 fn typical() -> Played {
@@ -57,6 +57,28 @@ fn a_run_without_engine_stamps_has_no_engine_side_latency_rather_than_zero() {
         assert_eq!(summary.distribution(quantity), None, "{quantity:?}");
     }
     assert_eq!(summary.distribution(Quantity::PullLag), None);
+}
+
+#[test]
+fn the_engines_own_counts_give_shares_and_nothing_where_it_counted_nothing() {
+    let counted = |id: u32, counts: EngineUse| {
+        let mut request = played(id, 0.0, &[(10.0, 1)]);
+        request.0.engine_use = Some(counts);
+        request
+    };
+    let reusing = EngineUse {
+        kv_reused_blocks: 3,
+        kv_missed_blocks: Some(1),
+        draft_tokens: 8,
+        accepted_draft_tokens: 2,
+        ..EngineUse::default()
+    };
+    let untold = EngineUse { kv_reused_blocks: 3, ..EngineUse::default() };
+    let summary = summary(vec![counted(0, reusing), counted(1, untold), played(2, 0.0, &[])]);
+    for (quantity, share) in [(Quantity::KvHit, 0.75), (Quantity::DraftAcceptance, 0.25)] {
+        let values = summary.distribution(quantity).unwrap();
+        assert_eq!((values.count, values.mean), (1, share), "{quantity:?}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod checks;
 mod curves;
 mod facts;
+mod iterations;
 pub mod plot;
 mod point;
 mod tables;

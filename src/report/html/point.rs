@@ -5,7 +5,7 @@ use crate::report::figures::{figure, with_unit};
 use crate::report::html::plot::scale::Spread;
 use crate::report::html::plot::{Axis, Chart, Point, Series, shade};
 use crate::report::html::text::escape;
-use crate::report::html::{badges, checks, ended, tables};
+use crate::report::html::{badges, checks, ended, iterations, tables};
 use crate::report::{PointReport, json_word};
 
 /// A section for each point.
@@ -17,7 +17,7 @@ pub(super) fn sections(points: &[PointReport]) -> String {
 fn section(point: &PointReport, colour: &str) -> String {
     let summary = &point.summary;
     format!(
-        "<h2>{}{}</h2>\n<p>{}: {}</p>\n{}{}{}{}<details><summary>Checks in words</summary>\n{}</details>\n",
+        "<h2>{}{}</h2>\n<p>{}: {}</p>\n{}{}{}{}{}<details><summary>Checks in words</summary>\n{}</details>\n",
         escape(&point.label),
         badges(&summary.marks),
         summary.verdict.words(),
@@ -26,6 +26,7 @@ fn section(point: &PointReport, colour: &str) -> String {
         bounds(summary),
         tables::quantities(summary),
         over_time(summary, colour),
+        iterations::section(summary, colour),
         checks::sentences(point),
     )
 }
@@ -50,35 +51,45 @@ fn bounds(summary: &Summary) -> String {
     if bounds.is_empty() { String::new() } else { format!("<p>{}</p>\n", bounds.join(" · ")) }
 }
 
+/// A value of each slice over the middle of the slice; slices without one are left out.
+pub(super) fn line(
+    name: &str,
+    colour: &str,
+    values: impl Iterator<Item = (f64, Option<f64>)>,
+) -> Series {
+    let points = values.filter_map(|(x, y)| Some(Point { x, y: y?, ..Point::default() }));
+    Series { name: name.to_owned(), colour: colour.to_owned(), points: points.collect() }
+}
+
+/// What went on over the window.
+pub(super) fn course(title: &str, y_label: &str, series: Vec<Series>) -> String {
+    Chart {
+        title: title.to_owned(),
+        x: Axis {
+            label: "s since start of window".into(),
+            spread: Spread::Linear,
+            from_zero: false,
+            ticks: None,
+        },
+        y_label: y_label.to_owned(),
+        series,
+        y_may_be_log: false,
+        size: (360.0, 220.0),
+        dots: false,
+        named_points: false,
+    }
+    .figure()
+}
+
 fn over_time(summary: &Summary, colour: &str) -> String {
     let slices = &summary.over_time.slices;
     if slices.len() < 2 {
         return String::new();
     }
     let chart = |title: &str, y_label: &str, value: &dyn Fn(&Slice) -> Option<f64>| {
-        let points = slices
-            .iter()
-            .filter_map(|slice| {
-                let y = value(slice)?;
-                Some(Point { x: slice.t_s + slice.length_s / 2.0, y, ..Point::default() })
-            })
-            .collect();
-        Chart {
-            title: title.to_owned(),
-            x: Axis {
-                label: "s since start of window".into(),
-                spread: Spread::Linear,
-                from_zero: false,
-                ticks: None,
-            },
-            y_label: y_label.to_owned(),
-            series: vec![Series { name: String::new(), colour: colour.to_owned(), points }],
-            y_may_be_log: false,
-            size: (360.0, 220.0),
-            dots: false,
-            named_points: false,
-        }
-        .figure()
+        let middle = |slice: &Slice| slice.t_s + slice.length_s / 2.0;
+        let values = slices.iter().map(|slice| (middle(slice), value(slice)));
+        course(title, y_label, vec![line("", colour, values)])
     };
     let plots = [
         chart("Output throughput", "tokens/s", &|slice| slice.output_tokens_per_s),

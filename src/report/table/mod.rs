@@ -1,5 +1,6 @@
 //! What does a person see on the console? Verdict, headline, latencies, throughput, what to know, files: in this order.
 
+pub(super) mod engine;
 mod lines;
 mod point;
 mod sweep;

@@ -12,7 +12,7 @@ use crate::report::figures::{
 };
 use crate::report::know::{self, SHOWN};
 use crate::report::table::lines::{flowed, plain_table, printed};
-use crate::report::table::marks;
+use crate::report::table::{engine, marks};
 
 /// One run: heading with marks, verdict, counts, latencies, throughput.
 pub fn render(point: &PointReport) -> String {
@@ -20,7 +20,12 @@ pub fn render(point: &PointReport) -> String {
     let heading = format!("{}{}\n", point.label, marks(summary.marks.iter().copied()));
     let verdict = format!("  {}: ", summary.verdict.words());
     let ended = flowed(&verdict, ", ", &ended(summary));
-    format!("{heading}{ended}{}{}", latencies(summary), throughput(summary))
+    format!(
+        "{heading}{ended}{}{}{}",
+        latencies(summary),
+        throughput(summary),
+        engine::render(summary)
+    )
 }
 
 /// How requests ended, part by part.

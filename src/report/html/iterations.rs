@@ -1,0 +1,38 @@
+//! What did the engine do meanwhile? Its own words, and the course of its batch over the window.
+
+use crate::metrics::iterations::IterationSlice;
+use crate::metrics::summary::Summary;
+use crate::report::html::point::{course, line};
+use crate::report::html::text::escape;
+use crate::report::table::engine::paragraphs;
+
+/// Nothing where the engine says nothing of itself.
+pub(super) fn section(summary: &Summary, colour: &str) -> String {
+    let mut text = String::new();
+    for (name, parts) in paragraphs(summary) {
+        text.push_str(&format!("<p><b>{name}</b>: {}</p>\n", escape(&parts.join(" · "))));
+    }
+    let slices = summary.iterations.as_ref().map_or([].as_slice(), |said| &said.over_time);
+    if slices.len() > 1 {
+        text.push_str(&format!("<div class=\"plots three\">\n{}</div>\n", plots(slices, colour)));
+    }
+    text
+}
+
+fn plots(slices: &[IterationSlice], colour: &str) -> String {
+    let values = |of: fn(&IterationSlice) -> Option<f64>| {
+        slices.iter().map(move |slice| (slice.t_s + slice.length_s / 2.0, of(slice)))
+    };
+    let batch = vec![
+        line("generation", colour, values(|slice| slice.generation_requests)),
+        line("prompts", "var(--s2)", values(|slice| slice.context_requests)),
+    ];
+    let queued = vec![line("", colour, values(|slice| slice.queued_requests))];
+    let used = values(|slice| slice.kv_used_fraction.map(|share| share * 100.0));
+    [
+        course("In the batch of an iteration", "requests", batch),
+        course("Waiting in the engine", "requests", queued),
+        course("KV cache held", "%", vec![line("", colour, used)]),
+    ]
+    .concat()
+}
