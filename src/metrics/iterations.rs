@@ -198,7 +198,7 @@ mod tests {
                 generation_requests: going,
                 paused: 0,
             }),
-            kv: Some(KvLevel { used_blocks: 10 * (context + going), max_blocks: 100 }),
+            kv: Some(KvLevel { used_blocks: context + going, max_blocks: 8 }),
         }
     }
 
@@ -245,7 +245,7 @@ mod tests {
         assert_eq!(summary.batch_occupancy_fraction, Some(3.0 / 8.0));
         assert_eq!(summary.context_tokens, Some(Level { mean: 75.0, max: 200.0 }));
         assert_eq!(summary.pauses, Some(2));
-        assert_eq!(summary.kv_used_fraction, Some(Level { mean: 0.3, max: 0.6 }));
+        assert_eq!(summary.kv_used_fraction, Some(Level { mean: 3.0 / 8.0, max: 6.0 / 8.0 }));
         assert_eq!(summary.generation_only_ms.unwrap().mean, 20.0);
         assert_eq!(summary.with_context_ms.unwrap().mean, 45.0);
         // A window of one second has slices of 50 ms.
