@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use bareflight::cli::exit::{Coded, Exit};
 use bareflight::cli::gather::gather;
 use bareflight::cli::typed::{Cli, Command};
-use bareflight::cli::{dry_run, engine_threads, run};
+use bareflight::cli::{dry_run, engine_threads, run, serve};
 use bareflight::experiment::{artefacts, preflight};
 use bareflight::report::{summary_json, table};
 use clap::{CommandFactory, FromArgMatches};
@@ -21,7 +21,8 @@ fn main() -> ExitCode {
 }
 
 fn dispatch() -> Coded<Exit> {
-    let matches = Cli::command().get_matches();
+    let mut program = serve::hide_what_is_for_runs(Cli::command());
+    let matches = program.get_matches_mut();
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.exit())?;
     let typed = matches.subcommand().map_or(&matches, |(_, typed)| typed);
     match cli.command {
@@ -45,6 +46,7 @@ fn dispatch() -> Coded<Exit> {
             run::print(&table::render(&shown)).map_err(|error| (Exit::Failure, error))?;
             Ok(Exit::of(&outcome))
         }
+        Command::Serve(arguments) => serve::serve(&arguments, &program, typed),
         Command::Schema => {
             run::print(summary_json::SUMMARY_SCHEMA).map_err(|error| (Exit::Failure, error))?;
             Ok(Exit::Ok)

@@ -7,5 +7,6 @@ pub mod gather;
 pub mod origin;
 pub mod resolve;
 pub mod run;
+pub mod serve;
 pub mod span;
 pub mod typed;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+use crate::cli::serve::ServeArgs;
 use crate::cli::span::Span;
 use crate::target::served::ServedEndpoint;
 use crate::target::settings::{CapacityPolicy, ChunkingPolicy, Quantization};
@@ -34,6 +35,8 @@ pub enum Command {
         /// A run directory, as named by `run`
         directory: PathBuf,
     },
+    /// Serve an engine of this process over OpenAI's and Triton's protocols
+    Serve(Box<ServeArgs>),
     /// Print the JSON schema of `summary.json`
     Schema,
 }
