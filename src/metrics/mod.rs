@@ -13,6 +13,7 @@ pub mod per_request;
 pub mod percentile;
 pub mod pooled;
 pub mod rates;
+pub mod roofline;
 pub mod slo;
 pub mod summarise;
 pub mod summary;
