@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use bareflight::cli::exit::{Coded, Exit};
 use bareflight::cli::gather::gather;
 use bareflight::cli::typed::{Cli, Command};
-use bareflight::cli::{dry_run, engine_threads, run, serve};
+use bareflight::cli::{doctor, dry_run, engine_threads, run, serve};
 use bareflight::experiment::{artefacts, preflight};
 use bareflight::report::{summary_json, table};
 use clap::{CommandFactory, FromArgMatches};
@@ -47,6 +47,7 @@ fn dispatch() -> Coded<Exit> {
             Ok(Exit::of(&outcome))
         }
         Command::Serve(arguments) => serve::serve(&arguments, &program, typed),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Schema => {
             run::print(summary_json::SUMMARY_SCHEMA).map_err(|error| (Exit::Failure, error))?;
             Ok(Exit::Ok)
