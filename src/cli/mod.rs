@@ -6,6 +6,7 @@ pub mod engine_threads;
 pub mod exit;
 pub mod gather;
 pub mod origin;
+pub mod profile_window;
 pub mod resolve;
 pub mod run;
 pub mod serve;

@@ -121,6 +121,8 @@ pub enum Mark {
     DummyWeights,
     /// The target replies at once.
     NullTarget,
+    /// A profiler watched.
+    Profiled,
 }
 
 impl Mark {
@@ -131,6 +133,7 @@ impl Mark {
             Self::Simulated => "simulated",
             Self::DummyWeights => "dummy weights",
             Self::NullTarget => "null target",
+            Self::Profiled => "profiled",
         }
     }
 
@@ -143,6 +146,7 @@ impl Mark {
             Self::NullTarget => {
                 "the target replies at once: this is the floor of the harness itself"
             }
+            Self::Profiled => "a profiler watched: compare these numbers with nothing",
         }
     }
 }
