@@ -13,6 +13,7 @@ use crate::metrics::iterations::IterationSummary;
 use crate::metrics::percentile::Percentile;
 use crate::metrics::roofline::Roofline;
 use crate::metrics::slo::Slo;
+use crate::observe::gpu::over_window::GpuUse;
 use crate::target::FailureKind;
 
 /// Version of every definition and of the shape of the files; a change of meaning changes it.
@@ -60,6 +61,8 @@ pub struct Summary {
     pub over_time: OverTime,
     /// What the engine said of its iterations in the window; `None` where it says nothing.
     pub iterations: Option<IterationSummary>,
+    /// What the watched GPUs did over the window; `None` where none were watched.
+    pub gpu: Option<GpuUse>,
 }
 
 impl Summary {
@@ -122,6 +125,8 @@ pub enum Mark {
     DummyWeights,
     /// The target replies at once.
     NullTarget,
+    /// A profiler watched.
+    Profiled,
 }
 
 impl Mark {
@@ -132,6 +137,7 @@ impl Mark {
             Self::Simulated => "simulated",
             Self::DummyWeights => "dummy weights",
             Self::NullTarget => "null target",
+            Self::Profiled => "profiled",
         }
     }
 
@@ -144,6 +150,7 @@ impl Mark {
             Self::NullTarget => {
                 "the target replies at once: this is the floor of the harness itself"
             }
+            Self::Profiled => "a profiler watched: compare these numbers with nothing",
         }
     }
 }
@@ -195,11 +202,13 @@ pub enum CheckId {
     HostSwitches,
     /// The harness had CPU time to spare.
     HostCpu,
+    /// Clocks of the watched GPUs were not held down.
+    GpuThrottling,
 }
 
 impl CheckId {
     /// Every check, in the order of reports.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ScheduleLag,
         Self::NotSent,
         Self::PullLag,
@@ -212,6 +221,7 @@ impl CheckId {
         Self::HostSteal,
         Self::HostSwitches,
         Self::HostCpu,
+        Self::GpuThrottling,
     ];
 
     /// As printed.
@@ -229,6 +239,7 @@ impl CheckId {
             Self::HostSteal => "steal",
             Self::HostSwitches => "involuntary switches",
             Self::HostCpu => "harness CPU",
+            Self::GpuThrottling => "GPU throttling",
         }
     }
 }
