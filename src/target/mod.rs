@@ -7,6 +7,7 @@ pub mod by_name;
 mod executor_session;
 mod executor_statistics;
 pub mod failure;
+mod http;
 pub mod local;
 mod local_statistics;
 pub mod net;
