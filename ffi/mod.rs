@@ -4,3 +4,4 @@
 mod bridge;
 pub mod cuda;
 pub mod engine;
+pub mod triton;

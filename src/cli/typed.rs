@@ -88,7 +88,7 @@ pub enum PromptsAs {
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 pub struct Settings {
-    /// What answers: `local:dummy-nano`, `local:MODEL_DIR`, `sim:PROFILE`, `null:`
+    /// What answers: `local:dummy-nano`, `local:MODEL_DIR`, `sim:PROFILE`, `openai:URL`, `triton:HOST:PORT/MODEL`, `triton-c:REPOSITORY/MODEL`, `null:`
     #[arg(long, value_name = "KIND:NAME", env = "BAREFLIGHT_TARGET")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
@@ -322,6 +322,24 @@ pub struct Settings {
     #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Served targets")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub insecure: Option<bool>,
+    /// `triton-c`: `libtritonserver.so` or its folder (default: NVIDIA's image, or nvidia-pytriton in the active virtual environment)
+    #[arg(
+        long,
+        value_name = "PATH",
+        help_heading = "Served targets",
+        env = "BAREFLIGHT_TRITON_LIBRARY"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub triton_library: Option<PathBuf>,
+    /// `triton-c`: folder of backends (default: the one that belongs to the library)
+    #[arg(
+        long,
+        value_name = "DIR",
+        help_heading = "Served targets",
+        env = "BAREFLIGHT_TRITON_BACKENDS"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub triton_backends: Option<PathBuf>,
 
     /// Which GPUs are watched (power, clocks, temperature): `auto`, `all`, `none`, or UUIDs with commas
     #[arg(long, value_name = "GPUS", help_heading = "GPUs", env = "BAREFLIGHT_GPU_TELEMETRY")]

@@ -9,6 +9,7 @@ pub mod engine_directory;
 mod executor_session;
 mod executor_statistics;
 pub mod failure;
+mod http;
 pub mod local;
 mod local_statistics;
 pub mod net;
@@ -18,6 +19,7 @@ pub mod served;
 pub mod settings;
 pub mod sim;
 pub mod triton;
+pub mod triton_c;
 
 use serde::{Deserialize, Serialize};
 

@@ -20,10 +20,8 @@ mod json;
 mod lane;
 pub mod options;
 mod output_text;
-mod refusal;
 mod request_body;
 mod session;
-mod sse;
 mod transport;
 
 use std::sync::Arc;
@@ -78,7 +76,7 @@ impl OpenAiTarget {
                     "is the server up and the URL right? Name a model to do without asking";
                 unusable(&name, &format!("{}: {reason}; {remedy}", failure.kind))
             })?;
-            limits.max_sequence_tokens = model.max_model_len;
+            limits.max_sequence_tokens = model.longest_sequence();
             writer.name_model(model.id.clone());
             options.model = Some(model.id);
         }
