@@ -13,7 +13,7 @@ use crate::cli::span::Span;
 use crate::target::served::ServedEndpoint;
 use crate::target::settings::{CapacityPolicy, ChunkingPolicy, Quantization};
 use crate::workload::scenario::Scenario;
-pub use engine::ExecutorFlags;
+pub use engine::{EXECUTOR_HEADING, ExecutorFlags};
 pub use request::RequestFlags;
 
 const EXIT_CODES: &str = "Exit codes: 0 completed and valid · 1 runtime failure · 2 usage or configuration · \

@@ -8,10 +8,13 @@ use serde::{Deserialize, Serialize};
 use crate::target::settings::{Decoding, Lookahead};
 use crate::workload::terms::TokenSequences;
 
+/// Over these flags in the help.
+pub const EXECUTOR_HEADING: &str = "Executor (`sim:` and TensorRT-LLM); table [engine] of a file";
+
 /// Settings of a TensorRT-LLM executor, in the order of its own configuration; absent means not said.
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "snake_case")]
-#[command(next_help_heading = "Executor (`sim:` and TensorRT-LLM); table [engine] of a file")]
+#[command(next_help_heading = EXECUTOR_HEADING)]
 pub struct ExecutorFlags {
     /// Share of the GPU memory left after loading that the KV cache may take, above 0 and below 1
     #[arg(long, value_name = "SHARE")]
