@@ -191,11 +191,13 @@ pub enum CheckId {
     HostSwitches,
     /// The harness had CPU time to spare.
     HostCpu,
+    /// The harness's threads had a core when they needed one.
+    HostCoreWait,
 }
 
 impl CheckId {
     /// Every check, in the order of reports.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ScheduleLag,
         Self::NotSent,
         Self::PullLag,
@@ -208,6 +210,7 @@ impl CheckId {
         Self::HostSteal,
         Self::HostSwitches,
         Self::HostCpu,
+        Self::HostCoreWait,
     ];
 
     /// As printed.
@@ -225,6 +228,7 @@ impl CheckId {
             Self::HostSteal => "steal",
             Self::HostSwitches => "involuntary switches",
             Self::HostCpu => "harness CPU",
+            Self::HostCoreWait => "waiting for a core",
         }
     }
 }

@@ -21,6 +21,8 @@ pub struct Health {
     pub steal: Option<f64>,
     /// Times that a hot thread lost its core against its will.
     pub involuntary_switches: Option<u64>,
+    /// Share of the run, 0 to 1, that the harness's thread which fared worst was ready to run and had no core.
+    pub core_wait: Option<f64>,
 }
 
 /// What the harness reaches against a target that replies at once (L0).
