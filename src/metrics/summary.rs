@@ -204,6 +204,8 @@ pub enum CheckId {
     HostCpu,
     /// Clocks of the watched GPUs were not held down.
     GpuThrottling,
+    /// The harness's threads had a core when they needed one.
+    HostCoreWait,
 }
 
 impl CheckId {
@@ -222,6 +224,7 @@ impl CheckId {
         Self::HostSwitches,
         Self::HostCpu,
         Self::GpuThrottling,
+        Self::HostCoreWait,
     ];
 
     /// As printed.
@@ -240,6 +243,7 @@ impl CheckId {
             Self::HostSwitches => "involuntary switches",
             Self::HostCpu => "harness CPU",
             Self::GpuThrottling => "GPU throttling",
+            Self::HostCoreWait => "waiting for a core",
         }
     }
 }
