@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "bareflight/cpp/engine.h"
+#include "bareflight/cpp/library.h"
 #include "bareflight/cpp/raw_loop.h"
 #include "bareflight/cpp/simulated/describe.h"
 #include "bareflight/ffi/bridge.rs.h"
@@ -66,6 +67,7 @@ Settings settings_of(EngineConfig const& config) {
     settings.lora_device_cache_fraction = config.lora_device_cache_fraction;
     settings.lora_max_rank = config.lora_max_rank;
     settings.lora_prefetch_dir = std::string(config.lora_prefetch_dir);
+    settings.orchestrator_worker = std::string(config.orchestrator_worker);
     return settings;
 }
 
@@ -138,6 +140,22 @@ std::shared_ptr<EngineHandle> open_simulated(EngineConfig const& config) {
 rust::String describe_simulated(rust::Str profile) {
     return lossy(tensorrt_llm::simulation::describe(std::string(profile)));
 }
+
+#ifdef BAREFLIGHT_TRTLLM
+std::shared_ptr<EngineHandle> open_trtllm(EngineConfig const& config) {
+    trtllm::library_version();
+    trtllm::load_plugins();
+    return std::make_shared<EngineHandle>(trtllm::open_engine(settings_of(config)));
+}
+
+void take_part_trtllm(EngineConfig const& config) {
+    trtllm::library_version();
+    trtllm::load_plugins();
+    trtllm::take_part(settings_of(config));
+}
+
+rust::String trtllm_version() { return lossy(trtllm::library_version()); }
+#endif
 
 std::unique_ptr<Pump> new_pump(std::shared_ptr<EngineHandle> const& engine) {
     return std::make_unique<Pump>(engine);

@@ -275,6 +275,7 @@ fn engine_settings(typed: &Settings) -> Result<EngineSettings, SettingsError> {
         kv_reuse: typed.kv_reuse.unwrap_or(default.kv_reuse),
         kv_tokens: typed.kv_tokens,
         perf_metrics: !typed.no_engine_stamps.unwrap_or(false),
+        worker: typed.worker.clone(),
         threads: typed.threads,
         quantization: typed.quantization.unwrap_or(default.quantization),
         ..default
@@ -448,6 +449,7 @@ impl Resolved {
         settings.kv_reuse = Some(engine.kv_reuse);
         settings.kv_tokens = engine.kv_tokens;
         settings.no_engine_stamps = Some(!engine.perf_metrics);
+        settings.worker.clone_from(&engine.worker);
         settings.threads = engine.threads;
         settings.quantization = Some(engine.quantization);
         settings.engine = executor::to_flags(engine);
@@ -497,7 +499,7 @@ mod tests {
             "rate = [1.5, 2.0]\narrivals = 'gamma'\nburstiness = 0.5\nduration = '90s'",
             "batch = true\nrequests = 7\nprompts = 'text'\nslo = 'ttft<2s,itl<40ms'",
             "target = 'openai:http://h'\nmodel = 'm'\nendpoint = 'completions'\nextra_inputs = '{}'",
-            "concurrency = [3]\nkv_reuse = true\ntemperature = 0.5\nthreads = 1\nno_streaming = true",
+            "concurrency = [3]\nworker = 'w'\nkv_reuse = true\ntemperature = 0.5\nthreads = 1\nno_streaming = true",
             "target = 'sim:null'\n[engine]\nkv_fraction = 0.5\nno_kv_partial_reuse = true\ncuda_graphs = true\n\
              weights_percent = 50.0\ndecoding = 'lookahead'\nlookahead = '4,3,4'\nattention_windows = [128, 256]\n\
              device_ids = [1]\nlora_dir = 'adapters'\niteration_stats = 7",

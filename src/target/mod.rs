@@ -13,6 +13,7 @@ pub mod failure;
 mod http;
 pub mod local;
 mod local_statistics;
+pub mod mpi_job;
 pub mod net;
 pub mod null;
 pub mod openai;
@@ -21,6 +22,8 @@ pub mod settings;
 pub mod sim;
 pub mod triton;
 pub mod triton_c;
+#[cfg(feature = "trtllm")]
+pub mod trtllm;
 
 use serde::{Deserialize, Serialize};
 

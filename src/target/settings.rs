@@ -69,6 +69,9 @@ pub struct EngineSettings {
     /// Iterations whose statistics are kept until they are read; 0 switches them off, and `None` leaves the number to
     /// the target: [`DEFAULT_ITERATION_STATS`], but none where iterations take no time.
     pub iteration_stats: Option<u32>,
+    /// Program whose processes hold the engine (orchestrator mode); `None` holds it in this process and the ranks
+    /// that `mpirun` started.
+    pub worker: Option<PathBuf>,
     /// Threads of the embedded engine.
     pub threads: Option<u32>,
     /// Weights of the embedded engine.
@@ -109,6 +112,7 @@ impl Default for EngineSettings {
             lora_host_cache_bytes: None,
             perf_metrics: true,
             iteration_stats: None,
+            worker: None,
             threads: None,
             quantization: Quantization::default(),
         }
