@@ -4,11 +4,12 @@ use std::process::ExitCode;
 
 use bareflight::cli::exit::{Coded, Exit};
 use bareflight::cli::gather::gather;
-use bareflight::cli::typed::{Cli, Command};
-use bareflight::cli::{dry_run, engine_threads, run};
+use bareflight::cli::typed::{Cli, Command, Document};
+use bareflight::cli::{compare, dry_run, engine_threads, run};
 use bareflight::experiment::{artefacts, preflight};
+use bareflight::report::comparison::json;
 use bareflight::report::{summary_json, table};
-use clap::{CommandFactory, FromArgMatches};
+use clap::FromArgMatches;
 
 fn main() -> ExitCode {
     match dispatch() {
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
 }
 
 fn dispatch() -> Coded<Exit> {
-    let matches = Cli::command().get_matches();
+    let matches = Cli::grammar().get_matches();
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.exit())?;
     let typed = matches.subcommand().map_or(&matches, |(_, typed)| typed);
     match cli.command {
@@ -45,8 +46,13 @@ fn dispatch() -> Coded<Exit> {
             run::print(&table::render(&shown)).map_err(|error| (Exit::Failure, error))?;
             Ok(Exit::of(&outcome))
         }
-        Command::Schema => {
-            run::print(summary_json::SUMMARY_SCHEMA).map_err(|error| (Exit::Failure, error))?;
+        Command::Compare(arguments) => compare::run(&arguments, typed),
+        Command::Schema { of } => {
+            let schema = match of {
+                Document::Summary => summary_json::SUMMARY_SCHEMA,
+                Document::Comparison => json::COMPARISON_SCHEMA,
+            };
+            run::print(schema).map_err(|error| (Exit::Failure, error))?;
             Ok(Exit::Ok)
         }
     }

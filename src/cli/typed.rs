@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+use crate::cli::compare::CompareArgs;
 use crate::cli::span::Span;
 use crate::target::served::ServedEndpoint;
 use crate::target::settings::{CapacityPolicy, ChunkingPolicy, Quantization};
@@ -34,8 +35,37 @@ pub enum Command {
         /// A run directory, as named by `run`
         directory: PathBuf,
     },
-    /// Print the JSON schema of `summary.json`
-    Schema,
+    /// Compare targets: blocks of one plan on each in turns, ratios with intervals, a verdict against a margin
+    Compare(CompareArgs),
+    /// Print the JSON schema of `summary.json`, or of another document
+    Schema {
+        /// Which document
+        #[arg(value_enum, default_value_t)]
+        of: Document,
+    },
+}
+
+/// Documents that have a schema.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Document {
+    /// `summary.json` of a run.
+    #[default]
+    Summary,
+    /// `comparison.json` of a comparison.
+    Comparison,
+}
+
+impl Cli {
+    /// What can be typed: as derived, but that a comparison takes a target for each of its sides.
+    pub fn grammar() -> clap::Command {
+        Self::command().mut_subcommand("compare", |compare| {
+            compare.mut_arg("target", |target| {
+                target
+                    .action(ArgAction::Append)
+                    .help("What answers: once for each side, the baseline first")
+            })
+        })
+    }
 }
 
 /// Everything about a run.

@@ -1,7 +1,11 @@
 //! SEVERAL runs: what is asked at each point of load, one after another, on one opened target.
 
 pub mod artefacts;
+pub mod blocks;
 pub mod calibrate;
+pub mod comparison;
+pub mod comparison_files;
+pub mod interleave;
 pub mod manifest;
 pub mod phase;
 pub mod preflight;

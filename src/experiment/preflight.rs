@@ -6,7 +6,7 @@ use bareflight_engine::tokenizers::Tokenizer;
 
 use crate::cli::resolve::Resolved;
 use crate::load::plan::{Plan, PlanError, PlanStart, RequestId};
-use crate::target::by_name;
+use crate::target::by_name::{self, Named};
 use crate::target::{Target, TargetError};
 use crate::workload::PromptKind;
 use crate::workload::prompts::{PromptError, PromptSource};
@@ -49,20 +49,10 @@ const FALLBACK_VOCABULARY: u32 = 32_000;
 /// # Errors
 /// The first thing that is in the way, with its remedy.
 pub fn prepare(resolved: &Resolved) -> Result<Ready, PreflightError> {
-    let mut named = by_name::resolve(&resolved.target, &resolved.engine, &resolved.served)?;
+    let mut named = [by_name::resolve(&resolved.target, &resolved.engine, &resolved.served)?];
+    let source = prompt_source(resolved.workload.prompts, &mut named)?;
+    let [named] = named;
     let limits = named.target.describe().limits;
-    let source = match resolved.workload.prompts {
-        PromptKind::Ids => {
-            let size = limits.vocab_size.unwrap_or(FALLBACK_VOCABULARY);
-            PromptSource::ids(Vocabulary::new(size, named.special_ids())?)
-        }
-        PromptKind::Text => {
-            let tokenizer = named
-                .tokenizer()?
-                .ok_or_else(|| PreflightError::NoTokenizer(resolved.target.clone()))?;
-            PromptSource::text(Arc::new(HfTokenizer(tokenizer)))?
-        }
-    };
     let mut plans: Vec<Plan> = Vec::with_capacity(resolved.loads.len());
     for (point, load) in resolved.loads.iter().enumerate() {
         let first_id = plans.last().map_or(RequestId(0), Plan::next_id);
@@ -72,6 +62,32 @@ pub fn prepare(resolved: &Resolved) -> Result<Ready, PreflightError> {
         plans.push(plan);
     }
     Ok(Ready { target: named.target, plans })
+}
+
+/// Prompts that every one of these targets takes: ids below the smallest vocabulary and special to none of them, or text
+/// of the first tokenizer that there is.
+pub(super) fn prompt_source(
+    kind: PromptKind,
+    targets: &mut [Named],
+) -> Result<PromptSource, PreflightError> {
+    match kind {
+        PromptKind::Ids => {
+            let sizes = targets.iter().filter_map(|it| it.target.describe().limits.vocab_size);
+            let size = sizes.min().unwrap_or(FALLBACK_VOCABULARY);
+            let special: Vec<u32> = targets.iter().flat_map(Named::special_ids).collect();
+            Ok(PromptSource::ids(Vocabulary::new(size, special)?))
+        }
+        PromptKind::Text => {
+            for named in targets.iter_mut() {
+                if let Some(tokenizer) = named.tokenizer()? {
+                    return Ok(PromptSource::text(Arc::new(HfTokenizer(tokenizer)))?);
+                }
+            }
+            let names: Vec<String> =
+                targets.iter().map(|it| it.target.describe().name.clone()).collect();
+            Err(PreflightError::NoTokenizer(names.join("`, `")))
+        }
+    }
 }
 
 /// A tokenizer in Hugging Face's format.

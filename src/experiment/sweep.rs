@@ -128,7 +128,7 @@ fn title(resolved: &Resolved) -> String {
     format!("{}, {}, {how}", resolved.target, resolved.workload.scenario)
 }
 
-fn save_before_the_first_request(
+pub(super) fn save_before_the_first_request(
     directory: &RunDirectory,
     resolved: &Resolved,
     plans: &[Plan],

@@ -1,5 +1,6 @@
 //! HOW it is shown: one renderer per file, each a pure function from an [`Experiment`] to text. Nothing is measured here.
 
+pub mod comparison;
 pub mod figures;
 pub mod html;
 pub mod know;

@@ -6,7 +6,7 @@ mod facts;
 mod iterations;
 pub mod plot;
 mod point;
-mod tables;
+pub(in crate::report) mod tables;
 pub mod text;
 
 use std::collections::BTreeSet;
@@ -40,14 +40,19 @@ pub fn render(experiment: &Experiment) -> String {
         facts::definitions(),
         facts::manifest(experiment),
         facts::files(&experiment.files),
-        footer(),
     ];
+    page(&experiment.title, &sections.concat())
+}
+
+/// A page of ours around its sections.
+pub(in crate::report) fn page(title: &str, body: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{}</main>\n</body>\n</html>\n",
-        escape(&experiment.title),
-        sections.concat()
+         <title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{}{}</main>\n</body>\n</html>\n",
+        escape(title),
+        body,
+        footer()
     )
 }
 
@@ -61,7 +66,7 @@ fn heading(experiment: &Experiment) -> String {
     )
 }
 
-fn badges<'a>(marks: impl IntoIterator<Item = &'a Mark>) -> String {
+pub(in crate::report) fn badges<'a>(marks: impl IntoIterator<Item = &'a Mark>) -> String {
     let badge = |mark: &Mark| {
         format!(
             r#"<span class="badge {}" title="{}">{}</span>"#,
