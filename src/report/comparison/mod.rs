@@ -45,6 +45,7 @@ fn shown<'a>(comparison: &Comparison, rows: &'a [Row]) -> Vec<&'a Row> {
 fn heading(metric: Measure) -> String {
     let unit = metric.definition().unit.symbol();
     let name = match metric {
+        Measure::Rate(Rate::RequestThroughput) => return "Requests/s".to_owned(),
         Measure::Of(quantity, statistic) => {
             let statistic = match statistic {
                 Statistic::Mean => "avg",
@@ -52,7 +53,7 @@ fn heading(metric: Measure) -> String {
             };
             format!("{} {statistic}", short_name(quantity).trim())
         }
-        Measure::Rate(rate) => rate.definition().label.to_owned(),
+        Measure::Rate(rate) => rate.definition().label.replace(" throughput", ""),
     };
     if unit.is_empty() { name } else { format!("{name}, {unit}") }
 }
@@ -106,7 +107,13 @@ fn signed(value: f64, decimals: usize) -> String {
 fn ratio_text(row: &Row) -> String {
     row.ratio.as_ref().map_or_else(
         || figures::ABSENT.to_owned(),
-        |it| with_interval(it.ratio, it.low, it.high, |value| figures::fixed(value, 3)),
+        |it| {
+            // A third digit is worth its room only close to 1.
+            let close =
+                [it.low, it.high].into_iter().flatten().all(|end| (0.9..1.1).contains(&end));
+            let digits = if close { 3 } else { 2 };
+            with_interval(it.ratio, it.low, it.high, |value| figures::fixed(value, digits))
+        },
     )
 }
 
