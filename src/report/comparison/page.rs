@@ -9,7 +9,7 @@ use crate::report::figures::{self, short_verdict};
 use crate::report::html::plot::ratios::{Bar, Tone, figure};
 use crate::report::html::tables::table;
 use crate::report::html::text::{escape, prose};
-use crate::report::html::{badges, page};
+use crate::report::html::{badges, list, page};
 
 /// The whole page.
 pub fn render(comparison: &Comparison) -> String {
@@ -23,9 +23,8 @@ pub fn render(comparison: &Comparison) -> String {
     for pair in &comparison.pairs {
         body.push_str(&of_pair(comparison, pair));
     }
-    let notes: String =
-        comparison.notes.iter().map(|note| format!("<li>{}</li>\n", prose(note))).collect();
-    body.push_str(&format!("<h2>What to know before quoting a number</h2>\n<ul>\n{notes}</ul>\n"));
+    body.push_str("<h2>What to know before quoting a number</h2>\n");
+    body.push_str(&list(comparison.notes.iter().map(|note| prose(note))));
     page(&comparison.title, &body)
 }
 
@@ -91,9 +90,7 @@ fn of_pair(comparison: &Comparison, pair: &Pair) -> String {
         .collect();
     let (difference, ratio) = (format!("{b} − {a}"), format!("{b} ÷ {a}"));
     let header = ["Number", &a, &b, &difference, &ratio, "Answer"];
-    let rulings: String =
-        pair.rulings.iter().map(|it| format!("<li>{}</li>\n", escape(&ruling(it)))).collect();
-    let rulings = if rulings.is_empty() { rulings } else { format!("<ul>\n{rulings}</ul>\n") };
+    let rulings = list(pair.rulings.iter().map(|it| escape(&ruling(it))));
     format!(
         "<h2>{b} against {a}</h2>\n{}{}{rulings}<h3>Was it fair?</h3>\n{}",
         figure(&title, &bars, comparison.terms.margin),

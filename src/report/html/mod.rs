@@ -78,6 +78,12 @@ pub(in crate::report) fn badges<'a>(marks: impl IntoIterator<Item = &'a Mark>) -
     marks.into_iter().map(badge).collect()
 }
 
+/// A list of ready items; nothing where there is none.
+pub(in crate::report) fn list(items: impl Iterator<Item = String>) -> String {
+    let items: Vec<String> = items.map(|item| format!("<li>{item}</li>\n")).collect();
+    if items.is_empty() { String::new() } else { format!("<ul>\n{}</ul>\n", items.concat()) }
+}
+
 fn verdict(experiment: &Experiment) -> String {
     let Some(worst) = experiment.verdict() else {
         return "<div class=\"verdict none\"><b>No verdict</b>: no run was finished.</div>\n"
