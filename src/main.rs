@@ -5,10 +5,9 @@ use std::process::ExitCode;
 use bareflight::cli::exit::{Coded, Exit};
 use bareflight::cli::gather::gather;
 use bareflight::cli::typed::{Cli, Command, Document};
-use bareflight::cli::{compare, dry_run, engine_threads, run};
+use bareflight::cli::{compare, dry_run, engine_threads, ladder, run};
 use bareflight::experiment::{artefacts, preflight};
-use bareflight::report::comparison::json;
-use bareflight::report::{summary_json, table};
+use bareflight::report::{self, comparison, summary_json, table};
 use clap::FromArgMatches;
 
 fn main() -> ExitCode {
@@ -47,10 +46,12 @@ fn dispatch() -> Coded<Exit> {
             Ok(Exit::of(&outcome))
         }
         Command::Compare(arguments) => compare::run(&arguments, typed),
+        Command::Ladder(arguments) => ladder::run(&arguments, typed),
         Command::Schema { of } => {
             let schema = match of {
                 Document::Summary => summary_json::SUMMARY_SCHEMA,
-                Document::Comparison => json::COMPARISON_SCHEMA,
+                Document::Comparison => comparison::json::COMPARISON_SCHEMA,
+                Document::Ladder => report::ladder::json::LADDER_SCHEMA,
             };
             run::print(schema).map_err(|error| (Exit::Failure, error))?;
             Ok(Exit::Ok)

@@ -132,23 +132,28 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
         allowances: &arguments.fail_if,
         pairs: (1..sides.len()).map(|candidate| (0, candidate)).collect(),
     };
-    let comparison = compared(&question, &sides, &outcomes).map_err(failure)?;
+    let letters = (0..sides.len()).map(letter).collect();
+    let comparison = compared(&question, letters, &sides, &outcomes).map_err(failure)?;
     show(&directory, &comparison).map_err(failure)?;
     Ok(Exit::of_sides(&outcomes, found_regression(&comparison)))
 }
 
-fn compared(
+/// What the sides come to, each called by its name.
+///
+/// # Errors
+/// When settings cannot be shown, which plain data always can.
+pub(super) fn compared(
     question: &Question,
+    names: Vec<String>,
     sides: &[Resolved],
     outcomes: &[Outcome],
 ) -> anyhow::Result<Comparison> {
-    let measured: Vec<Measured> = sides
-        .iter()
+    let measured: Vec<Measured> = names
+        .into_iter()
+        .zip(sides)
         .zip(outcomes)
-        .enumerate()
-        .map(|(place, (resolved, outcome))| {
-            let settings = as_map(&resolved.to_settings())?;
-            Ok(Measured { name: letter(place), outcome, settings })
+        .map(|((name, resolved), outcome)| {
+            Ok(Measured { name, outcome, settings: as_map(&resolved.to_settings())? })
         })
         .collect::<Result<_, serde_json::Error>>()
         .context("settings cannot be shown")?;

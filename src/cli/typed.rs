@@ -6,6 +6,7 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::compare::CompareArgs;
+use crate::cli::ladder::LadderArgs;
 use crate::cli::span::Span;
 use crate::target::served::ServedEndpoint;
 use crate::target::settings::{CapacityPolicy, ChunkingPolicy, Quantization};
@@ -37,6 +38,8 @@ pub enum Command {
     },
     /// Compare targets: blocks of one plan on each in turns, ratios with intervals, a verdict against a margin
     Compare(CompareArgs),
+    /// Measure what each layer adds: harness, bridge, engine, text, and a server over HTTP and gRPC, in turns
+    Ladder(LadderArgs),
     /// Print the JSON schema of `summary.json`, or of another document
     Schema {
         /// Which document
@@ -53,6 +56,8 @@ pub enum Document {
     Summary,
     /// `comparison.json` of a comparison.
     Comparison,
+    /// `ladder.json` of a ladder.
+    Ladder,
 }
 
 impl Cli {

@@ -11,7 +11,9 @@ use crate::metrics::summary::SCHEMA_VERSION;
 use crate::observe::host::{Build, Host};
 use crate::record::run_directory::{RunDirectory, file};
 use crate::report::FileNote;
+use crate::experiment::ladder::Ladder;
 use crate::report::comparison::{csv, json, page};
+use crate::report::ladder;
 use crate::report::write::write_whole;
 
 /// `manifest.json` of the whole; each side has one of its own in its folder.
@@ -100,6 +102,27 @@ pub fn write_comparison(
         (file::COMPARISON_CSV, "one row per pair of sides and number"),
         (file::COMPARISON_JSON, "everything (see `bareflight schema comparison`)"),
         (file::MANIFEST, "machine, version, command line; each side has one of its own"),
+    ];
+    Ok(notes.map(|(name, holds)| FileNote { name: name.into(), holds: holds.into() }).into())
+}
+
+/// Writes what the rungs of a ladder come to together.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write_ladder(
+    directory: &RunDirectory,
+    document: &Ladder,
+) -> Result<Vec<FileNote>, ArtefactError> {
+    let json = ladder::json::render(document);
+    write_whole(&directory.file(file::LADDER_JSON), json.as_bytes())?;
+    write_whole(&directory.file(file::LADDER_CSV), &ladder::csv::render(document))?;
+    write_whole(&directory.file(file::LADDER_PAGE), ladder::page::render(document).as_bytes())?;
+    let notes = [
+        (file::LADDER_PAGE, "for people: where the milliseconds go, what each layer adds"),
+        (file::LADDER_CSV, "one row per rung"),
+        (file::LADDER_JSON, "everything (see `bareflight schema ladder`)"),
+        (file::MANIFEST, "machine, version, command line; each rung has one of its own"),
     ];
     Ok(notes.map(|(name, holds)| FileNote { name: name.into(), holds: holds.into() }).into())
 }

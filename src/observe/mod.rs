@@ -4,3 +4,4 @@ pub mod health;
 pub mod host;
 pub mod iterations;
 pub mod probe;
+pub mod process;

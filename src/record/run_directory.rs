@@ -35,6 +35,14 @@ pub mod file {
     pub const COMPARISON_CSV: &str = "comparison.csv";
     /// The same for people.
     pub const COMPARISON_PAGE: &str = "comparison.html";
+    /// What each layer adds.
+    pub const LADDER_JSON: &str = "ladder.json";
+    /// One row per rung.
+    pub const LADDER_CSV: &str = "ladder.csv";
+    /// The same for people.
+    pub const LADDER_PAGE: &str = "ladder.html";
+    /// Settings of the server that a ladder starts.
+    pub const SERVED: &str = "served.toml";
     /// For people.
     pub const REPORT: &str = "report.html";
 }

@@ -4,6 +4,7 @@ pub mod comparison;
 pub mod figures;
 pub mod html;
 pub mod know;
+pub mod ladder;
 pub mod progress;
 pub mod requests_csv;
 pub mod summary_csv;

@@ -86,7 +86,7 @@ fn ruling(ruling: &Ruling) -> String {
 }
 
 /// `1.05 [1.02, 1.08]`, or as much of it as there is.
-fn with_interval(
+pub(super) fn with_interval(
     value: f64,
     low: Option<f64>,
     high: Option<f64>,
@@ -99,7 +99,7 @@ fn with_interval(
 }
 
 /// A difference, with its sign.
-fn signed(value: f64, decimals: usize) -> String {
+pub(super) fn signed(value: f64, decimals: usize) -> String {
     let text = figures::fixed(value, decimals);
     if value > 0.0 { format!("+{text}") } else { text }
 }

@@ -11,6 +11,10 @@ use crate::report::html::tables::table;
 use crate::report::html::text::{escape, prose};
 use crate::report::html::{badges, list, page};
 
+/// What marks and intervals mean on such a page.
+pub(in crate::report) const SMALL_PRINT: &str =
+    "<code>~</code>: the samples of a block are too few to certify the percentile. Intervals: 95 %, bootstrap over blocks.";
+
 /// The whole page.
 pub fn render(comparison: &Comparison) -> String {
     let mut body = format!(
@@ -25,7 +29,7 @@ pub fn render(comparison: &Comparison) -> String {
     }
     body.push_str("<h2>What to know before quoting a number</h2>\n");
     body.push_str(&list(comparison.notes.iter().map(|note| prose(note))));
-    page(&comparison.title, &body)
+    page(&comparison.title, &body, SMALL_PRINT)
 }
 
 fn turns(comparison: &Comparison) -> String {
@@ -54,7 +58,7 @@ fn sides(comparison: &Comparison) -> String {
             ]
         })
         .collect();
-    table("text-table", &["Side", "Target", "What it is", "Completed", "Verdict", "Folder"], &rows)
+    table("wrapped", &["Side", "Target", "What it is", "Completed", "Verdict", "Folder"], &rows)
 }
 
 fn of_pair(comparison: &Comparison, pair: &Pair) -> String {
@@ -117,5 +121,5 @@ fn fairness(pair: &Pair, a: &str, b: &str) -> String {
             ]
         })
         .collect();
-    table("text-table", &["Condition", a, b, ""], &rows)
+    table("wrapped", &["Condition", a, b, ""], &rows)
 }

@@ -38,7 +38,7 @@ fn side_line(side: &SideReport) -> String {
 }
 
 /// How the blocks were played.
-fn how(comparison: &Comparison) -> String {
+pub(in crate::report) fn how(comparison: &Comparison) -> String {
     let blocks = format!("{} of {} blocks", comparison.blocks, comparison.planned_blocks);
     if !comparison.interleaved {
         return format!("NOT INTERLEAVED: stored runs of different times; {blocks}");

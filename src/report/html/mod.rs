@@ -41,18 +41,18 @@ pub fn render(experiment: &Experiment) -> String {
         facts::manifest(experiment),
         facts::files(&experiment.files),
     ];
-    page(&experiment.title, &sections.concat())
+    page(&experiment.title, &sections.concat(), SMALL_PRINT)
 }
 
 /// A page of ours around its sections.
-pub(in crate::report) fn page(title: &str, body: &str) -> String {
+pub(in crate::report) fn page(title: &str, body: &str, small_print: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{}{}</main>\n</body>\n</html>\n",
         escape(title),
         body,
-        footer()
+        footer(small_print)
     )
 }
 
@@ -187,10 +187,13 @@ fn ended(summary: &Summary) -> String {
     parts.join(", ")
 }
 
-fn footer() -> String {
+/// What marks and whiskers mean on the page of a run.
+const SMALL_PRINT: &str = "<code>~</code> or a hollow dot: too few samples to certify the percentile. Small print below a \
+     percentile, and whiskers: its 95 % order-statistic interval.";
+
+fn footer(small_print: &str) -> String {
     format!(
-        "<footer>Made by {} {}. <code>~</code> or a hollow dot: too few samples to certify the percentile. \
-         Small print below a percentile, and whiskers: its 95 % order-statistic interval.</footer>\n",
+        "<footer>Made by {} {}. {small_print}</footer>\n",
         env!("CARGO_PKG_NAME"),
         env!("CARGO_PKG_VERSION")
     )
