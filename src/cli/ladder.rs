@@ -31,7 +31,6 @@ use crate::report::ladder::table;
 use crate::report::{FileNote, table as console};
 use crate::target::served::ServedEndpoint;
 use crate::target::{TargetInfo, by_name};
-use crate::workload::PromptKind;
 
 /// Concurrency where no load is given: one request at a time, so that nothing waits for another.
 const DEFAULT_CONCURRENCY: u32 = 1;

@@ -7,7 +7,7 @@ use crate::report::comparison::page::SMALL_PRINT;
 use crate::report::figures::{ABSENT, figure, short_verdict};
 use crate::report::html::tables::table;
 use crate::report::html::text::{escape, prose};
-use crate::report::html::{badges, page};
+use crate::report::html::{badges, list, page};
 use crate::report::ladder::{LEGEND, SHOWN, added, difference, row, slices, value};
 
 const COLOURS: [(&str, &str); 5] = [
@@ -33,12 +33,12 @@ pub fn render(ladder: &Ladder) -> String {
             Some(format!("{} does not apply: {why}", rung.level))
         })
         .chain(comparison.notes.iter().cloned())
-        .map(|note| format!("<li>{}</li>\n", prose(&note)))
-        .collect::<String>();
+        .map(|note| prose(&note));
+    let notes = list(notes);
     let body = format!(
         "<h1>{}{}</h1>\n<p class=\"soft\">{} of {} blocks; the rungs took turns, with the same requests in each block</p>\n\
          <h2>Where the milliseconds of a request go</h2>\n{}<p class=\"soft\">{}</p>\n\
-         <h2>What each layer adds</h2>\n{}<h2>What to know before quoting a number</h2>\n<ul>\n{notes}</ul>\n",
+         <h2>What each layer adds</h2>\n{}<h2>What to know before quoting a number</h2>\n{notes}",
         escape(&comparison.title),
         badges(&comparison.marks),
         comparison.blocks,
@@ -92,12 +92,13 @@ fn waterfall(ladder: &Ladder) -> String {
             figure(parts.e2e_ms)
         );
     }
-    let legend: String = COLOURS
+    let legend: Vec<String> = COLOURS
         .iter()
         .map(|(name, colour)| format!(r#"<span><i style="background:{colour}"></i>{name}</span>"#))
         .collect();
     format!(
-        "<figure><figcaption>Mean request latency, ms<span class=\"legend\">{legend}</span></figcaption>{svg}</svg></figure>\n"
+        "<figure><figcaption>Mean request latency, ms<span class=\"legend\">{}</span></figcaption>{svg}</svg></figure>\n",
+        legend.concat()
     )
 }
 

@@ -1,8 +1,10 @@
 //! What does a person see of a ladder on the console? One table, one waterfall, what to know.
 
+use std::fmt::Write as _;
+
 use crate::experiment::ladder::{Ladder, Parts, Rung};
 use crate::report::comparison::table::how;
-use crate::report::figures::{self, ABSENT, figure, short_verdict};
+use crate::report::figures::{ABSENT, figure, short_verdict};
 use crate::report::ladder::{LEGEND, SHOWN, added, difference, row, slices, value};
 use crate::report::table::lines::{plain_table, printed, sentence};
 use crate::report::table::marks;
@@ -83,18 +85,19 @@ fn waterfall(ladder: &Ladder) -> String {
     let mut text = String::new();
     for rung in &ladder.rungs {
         let Some(parts) = &rung.parts else { continue };
-        text.push_str(&format!("  {:2} {}\n", rung.level.name(), bar(parts, longest)));
+        // Writing to a string cannot fail, here and below.
+        let _infallible = writeln!(text, "  {:2} {}", rung.level.name(), bar(parts, longest));
         let mut told: Vec<String> =
             slices(parts).iter().map(|(name, ms)| format!("{name} {}", figure(*ms))).collect();
         told.push(format!("pull {}", figure(parts.pull_ms)));
-        text.push_str(&format!("     {} ms = {}\n", figure(parts.e2e_ms), told.join(" · ")));
+        let _infallible = writeln!(text, "     {} ms = {}", figure(parts.e2e_ms), told.join(" · "));
     }
     let legend: Vec<String> = ["queue", "prefill", "decode", "around"]
         .iter()
         .zip(SHADES)
         .map(|(name, shade)| format!("{shade} {name}"))
         .collect();
-    text.push_str(&format!("     {}   · not told apart\n", legend.join("   ")));
+    let _infallible = writeln!(text, "     {}   · not told apart", legend.join("   "));
     text
 }
 
