@@ -129,7 +129,11 @@ fn every_rung_of_an_engine_with_a_tokenizer_is_climbed_and_every_server_ended() 
         let rung = rung(&document, level);
         assert!(rung["not_applicable"].is_null(), "{rung}");
         let side = &document["sides"][rung["side"].as_u64().expect("a side") as usize];
-        assert_eq!((&side["attempted"], &side["completed"]), (&6.into(), &6.into()), "{level}: {said}");
+        assert_eq!(
+            (&side["attempted"], &side["completed"]),
+            (&6.into(), &6.into()),
+            "{level}: {said}"
+        );
         assert!(rung["parts"]["e2e_ms"].as_f64().expect("a latency") > 0.0);
     }
     // The server stamps on this host's clock, so its parts are told apart too.
@@ -137,9 +141,10 @@ fn every_rung_of_an_engine_with_a_tokenizer_is_climbed_and_every_server_ended() 
     assert!(served["around_ms"].as_f64().expect("stamps") > 0.0, "{served}");
     assert!(rung(&document, "L4")["cpu"]["server_ms"].as_f64().expect("CPU time") > 0.0);
     assert!(rung(&document, "L2")["cpu"]["server_ms"].is_null());
-    let same: Vec<(&Value, &Value)> =
-        [("L3", "L2"), ("L4", "L2"), ("L5", "L4"), ("L6", "L2")]
-            .map(|(above, below)| (&rung(&document, above)["stands_on"], &rung(&document, below)["side"]))
-            .into();
+    let same: Vec<(&Value, &Value)> = [("L3", "L2"), ("L4", "L2"), ("L5", "L4"), ("L6", "L2")]
+        .map(|(above, below)| {
+            (&rung(&document, above)["stands_on"], &rung(&document, below)["side"])
+        })
+        .into();
     assert!(same.iter().all(|(on, side)| on == side), "{same:?}");
 }

@@ -75,8 +75,13 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
 
     let hash_of_nothing = "";
     let load = engine.loads[0].to_string();
-    let directory = RunDirectory::create(&engine.out, &format!("ladder {}", engine.target), &load, hash_of_nothing)
-        .map_err(|error| failure(error.into()))?;
+    let directory = RunDirectory::create(
+        &engine.out,
+        &format!("ladder {}", engine.target),
+        &load,
+        hash_of_nothing,
+    )
+    .map_err(|error| failure(error.into()))?;
     let server = if arguments.in_process {
         Err("left out with `--in-process`".to_owned())
     } else {
@@ -95,9 +100,14 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
     let mut manifest = Manifest::begin("ladder", &title, named);
     manifest.write(&directory).map_err(|error| failure(error.into()))?;
     let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
-    let opened = levels.iter().zip(&resolved).zip(blocks.targets).map(|((level, resolved), target)| {
-        interleave::Side { name: format!("{} {}", level.name(), resolved.target), resolved, target }
-    });
+    let opened =
+        levels.iter().zip(&resolved).zip(blocks.targets).map(|((level, resolved), target)| {
+            interleave::Side {
+                name: format!("{} {}", level.name(), resolved.target),
+                resolved,
+                target,
+            }
+        });
     let mut watch = CpuWatch::new(Screen::without_tables(engine.quiet), server.as_ref().ok());
     let outcomes = interleave::play(opened.collect(), &blocks.plans, &directory, &stop, &mut watch)
         .map_err(|error| (experiment_exit(&error), error.into()))?;
@@ -156,7 +166,9 @@ fn start_server(directory: &RunDirectory, engine: &Resolved) -> Coded<Server> {
     let settings = directory.file(file::SERVED);
     let written = toml::to_string(&engine.to_settings())
         .context("settings cannot be written as TOML")
-        .and_then(|text| fs::write(&settings, text).context("settings of the server cannot be written"));
+        .and_then(|text| {
+            fs::write(&settings, text).context("settings of the server cannot be written")
+        });
     written.map_err(|error| (Exit::Failure, error))?;
     Server::start(&settings).map_err(|error| (Exit::Preflight, error.into()))
 }

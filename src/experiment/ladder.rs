@@ -203,8 +203,11 @@ pub fn conclude(
 ) -> Ladder {
     let steps = steps(planned);
     let blocks = comparison.blocks as usize;
-    let per_request: Vec<Vec<(f64, Option<f64>)>> =
-        outcomes.iter().zip(cpu).map(|(outcome, cpu)| cpu_per_request(outcome, cpu, blocks)).collect();
+    let per_request: Vec<Vec<(f64, Option<f64>)>> = outcomes
+        .iter()
+        .zip(cpu)
+        .map(|(outcome, cpu)| cpu_per_request(outcome, cpu, blocks))
+        .collect();
     let rung = |planned: &Planned| {
         let side = planned.side.as_ref().ok().copied();
         let stands_on = side.and_then(|side| {

@@ -59,7 +59,8 @@ impl Server {
             // Ctrl-C is for whoever holds it, who then ends it.
             .process_group(0)
             .spawn()?;
-        let unready = Ready { openai: String::new(), grpc: String::new(), model: String::new(), pid: 0 };
+        let unready =
+            Ready { openai: String::new(), grpc: String::new(), model: String::new(), pid: 0 };
         let mut server = Self { child, ready: unready };
         let mut line = String::new();
         if let Some(out) = server.child.stdout.take() {

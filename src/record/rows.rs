@@ -10,8 +10,8 @@ use crate::clock::MonoNs;
 use crate::load::plan::RequestId;
 use crate::record::event::TokenHash;
 use crate::record::request_record::{
-    EngineTimes, EngineUse, FinishReason, NotSentReason, OtherCounts, Outcome, RequestRecord, StampSource,
-    TokenSource,
+    EngineTimes, EngineUse, FinishReason, NotSentReason, OtherCounts, Outcome, RequestRecord,
+    StampSource, TokenSource,
 };
 use crate::target::{Failure, FailureKind};
 

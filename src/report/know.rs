@@ -95,7 +95,8 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
             counted(prompts, "request")
         ));
     }
-    let without_ids = |source| points.iter().any(|it| it.summary.counts.token_sources.contains_key(&source));
+    let without_ids =
+        |source| points.iter().any(|it| it.summary.counts.token_sources.contains_key(&source));
     if without_ids(TokenSource::Chunks) {
         notes.push(
             "output tokens were counted as chunks with text, for want of ids, usage or a `--tokenizer`: a chunk is not a \

@@ -7,7 +7,8 @@ use bareflight::metrics::{RunFacts, Slos, TargetFacts, Window, summarise};
 use bareflight::observe::health::{Health, NullRate};
 use bareflight::record::event::TokenHash;
 use bareflight::record::request_record::{
-    Arrival, FinishReason, NotSentReason, OtherCounts, Outcome, Records, RequestRecord, StampSource, TokenSource,
+    Arrival, FinishReason, NotSentReason, OtherCounts, Outcome, Records, RequestRecord,
+    StampSource, TokenSource,
 };
 use bareflight::report::{Experiment, FileNote, PointReport};
 use bareflight::target::{Failure, FailureKind, Limits, TargetInfo};

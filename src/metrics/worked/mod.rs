@@ -13,8 +13,8 @@ use crate::metrics::{Quantity, RunFacts, Slos, Summary, TargetFacts, Window, sum
 use crate::observe::health::{Health, NullRate};
 use crate::record::event::TokenHash;
 use crate::record::request_record::{
-    Arrival, FinishReason, NotSentReason, OtherCounts, Outcome, Records, RequestRecord, StampSource,
-    TokenSource,
+    Arrival, FinishReason, NotSentReason, OtherCounts, Outcome, Records, RequestRecord,
+    StampSource, TokenSource,
 };
 use crate::target::{Failure, FailureKind};
 

@@ -38,7 +38,10 @@ fn cells(ladder: &Ladder, rung: &Rung) -> Vec<(String, String)> {
         cells.push((measure.to_string(), maybe(value(ladder, rung, measure))));
         cells.push((format!("{measure}_added"), maybe(row.map(|row| row.difference.mean))));
         cells.push((format!("{measure}_added_low"), maybe(row.and_then(|row| row.difference.low))));
-        cells.push((format!("{measure}_added_high"), maybe(row.and_then(|row| row.difference.high))));
+        cells.push((
+            format!("{measure}_added_high"),
+            maybe(row.and_then(|row| row.difference.high)),
+        ));
     }
     let (cpu, parts) = (rung.cpu.as_ref(), rung.parts.as_ref());
     let engine = parts.and_then(|parts| parts.engine);

@@ -50,7 +50,9 @@ fn added(row: &Row) -> String {
 fn difference(mean: f64, low: Option<f64>, high: Option<f64>) -> String {
     let size = [Some(mean), low, high].into_iter().flatten().map(f64::abs).fold(0.0, f64::max);
     let digits = figures::decimals(size);
-    super::comparison::with_interval(mean, low, high, |value| super::comparison::signed(value, digits))
+    super::comparison::with_interval(mean, low, high, |value| {
+        super::comparison::signed(value, digits)
+    })
 }
 
 /// The parts of a request's latency in the order in which they come, each with its name.

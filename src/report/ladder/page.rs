@@ -119,7 +119,8 @@ fn additions(ladder: &Ladder) -> String {
 
 fn cells(ladder: &Ladder, rung: &Rung) -> Vec<String> {
     let below = ladder.rungs.iter().find(|it| it.side.is_some() && it.side == rung.stands_on);
-    let against = below.map_or_else(String::new, |below| format!("added to {}", below.level.name()));
+    let against =
+        below.map_or_else(String::new, |below| format!("added to {}", below.level.name()));
     let mut cells = vec![format!("{}<small>{against}</small>", escape(&rung.level.to_string()))];
     cells.extend(SHOWN.map(|measure| {
         let value = value(ladder, rung, measure).map_or_else(|| ABSENT.to_owned(), figure);
@@ -130,9 +131,8 @@ fn cells(ladder: &Ladder, rung: &Rung) -> Vec<String> {
         || ABSENT.to_owned(),
         |cpu| {
             let server = cpu.server_ms.map_or_else(String::new, |ms| format!(" + {}", figure(ms)));
-            let added = cpu
-                .adds_ms
-                .map_or_else(String::new, |it| difference(it.mean, it.low, it.high));
+            let added =
+                cpu.adds_ms.map_or_else(String::new, |it| difference(it.mean, it.low, it.high));
             format!("{}{server}<small>{added}</small>", figure(cpu.here_ms))
         },
     ));

@@ -123,10 +123,14 @@ mod tests {
 
     #[test]
     fn a_bar_is_as_long_as_its_latency_and_shows_each_part() {
-        let engine = EngineParts { queue_ms: 10.0, prefill_ms: 20.0, decode_ms: 20.0, around_ms: 10.0 };
+        let engine =
+            EngineParts { queue_ms: 10.0, prefill_ms: 20.0, decode_ms: 20.0, around_ms: 10.0 };
         let parts = Parts { requests: 1, e2e_ms: 60.0, engine: Some(engine), pull_ms: 0.0 };
         let drawn = bar(&parts, 120.0);
-        assert_eq!(drawn, format!("{}{}{}{}", "░".repeat(5), "▒".repeat(10), "█".repeat(10), "▓".repeat(5)));
+        assert_eq!(
+            drawn,
+            format!("{}{}{}{}", "░".repeat(5), "▒".repeat(10), "█".repeat(10), "▓".repeat(5))
+        );
         assert_eq!(bar(&Parts { engine: None, ..parts }, 60.0), "·".repeat(60));
         assert_eq!(bar(&Parts { engine: None, e2e_ms: 0.001, ..parts }, 60.0), "▏");
     }
