@@ -15,5 +15,6 @@ pub mod metrics;
 pub mod observe;
 pub mod record;
 pub mod report;
+pub mod serve;
 pub mod target;
 pub mod workload;

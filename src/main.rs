@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use bareflight::cli::exit::{Coded, Exit};
 use bareflight::cli::gather::gather;
 use bareflight::cli::typed::{Cli, Command, Document};
-use bareflight::cli::{compare, dry_run, engine_threads, ladder, run};
+use bareflight::cli::{compare, dry_run, engine_threads, ladder, run, serve};
 use bareflight::experiment::{artefacts, preflight};
 use bareflight::report::{self, comparison, summary_json, table};
 use clap::FromArgMatches;
@@ -21,7 +21,8 @@ fn main() -> ExitCode {
 }
 
 fn dispatch() -> Coded<Exit> {
-    let matches = Cli::grammar().get_matches();
+    let mut program = serve::hide_what_is_for_runs(Cli::grammar());
+    let matches = program.get_matches_mut();
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.exit())?;
     let typed = matches.subcommand().map_or(&matches, |(_, typed)| typed);
     match cli.command {
@@ -45,6 +46,7 @@ fn dispatch() -> Coded<Exit> {
             run::print(&table::render(&shown)).map_err(|error| (Exit::Failure, error))?;
             Ok(Exit::of(&outcome))
         }
+        Command::Serve(arguments) => serve::serve(&arguments, &program, typed),
         Command::Compare(arguments) => compare::run(&arguments, typed),
         Command::Ladder(arguments) => ladder::run(&arguments, typed),
         Command::Schema { of } => {

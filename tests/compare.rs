@@ -222,3 +222,41 @@ fn more_than_two_sides_are_each_compared_with_the_first() {
         .collect();
     assert_eq!(pairs, [(0, 1), (0, 2)]);
 }
+
+#[test]
+fn stored_runs_are_compared_and_said_not_to_be_interleaved() {
+    let out = tempfile::tempdir().expect("a folder");
+    let mut folders = Vec::new();
+    for (place, target) in
+        ["sim:explicit,base_us=1000", "sim:explicit,base_us=2000"].iter().enumerate()
+    {
+        let place = format!("run-{place}");
+        let status = Command::new(env!("CARGO_BIN_EXE_bareflight"))
+            .args(["run", "--target", target, "--scenario", "D(16,8)", "--concurrency", "2"])
+            .args(["--requests", "40", "--out", &place, "-q"])
+            .current_dir(out.path())
+            .stdout(Stdio::null())
+            .status()
+            .expect("the binary runs");
+        assert!(matches!(status.code(), Some(0 | 4)), "{status}");
+        let run = fs::read_dir(out.path().join(&place)).expect("a run").next();
+        folders.push(run.expect("a run").expect("can be listed").path().display().to_string());
+    }
+    let arguments = [&folders[0], &folders[1], "--fail-if", "e2e_p50>20%"];
+    let output = run(&out, &arguments.map(|it| it as &str));
+    let printed = words(&output.stdout);
+    assert!(matches!(output.status.code(), Some(4 | 6)), "{printed}{}", words(&output.stderr));
+    assert!(printed.contains("NOT INTERLEAVED") && printed.contains("likely worse"), "{printed}");
+    assert!(!printed.contains("WORSE"), "{printed}");
+    let document = document(&directory(&out));
+    assert_eq!((&document["interleaved"], &document["blocks"]), (&false.into(), &8.into()));
+    let alike =
+        document["pairs"][0]["fairness"].as_array().expect("conditions").iter().any(|item| {
+            item["condition"] == "output tokens (40 of 40 pairs alike)" && item["same"] == true
+        });
+    assert!(alike, "the same requests are paired across the stretches");
+
+    let missing = run(&out, &[folders[0].as_str(), "nowhere"]);
+    assert_eq!(missing.status.code(), Some(2), "{}", words(&missing.stderr));
+    assert!(words(&missing.stderr).contains("nowhere"));
+}

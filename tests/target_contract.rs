@@ -19,12 +19,13 @@ use bareflight::workload::DEFAULT_PRIORITY;
 use bareflight::workload::request::{OutputSpec, Prompt, RequestSpec, Sampling};
 
 /// Every target that runs without anything beside this repository.
-const TARGETS: [&str; 5] = [
+const TARGETS: [&str; 6] = [
     "null:",
     "sim:null",
     "sim:explicit,base_us=200,prefill_us_per_token=2,decode_us_per_sequence=20",
     "sim:h200-llama3-8b-fp8,draft_len=3,acceptance=0.7",
     "local:dummy-pico",
+    "text:local:dummy-pico",
 ];
 
 fn shots(count: u32, prompt: usize, max_tokens: u32) -> Vec<Shot> {

@@ -1,10 +1,12 @@
 //! `bareflight compare`: is one target better than another? Blocks of one plan, in turns, and an answer with its interval.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, anyhow};
 use clap::{ArgMatches, Args};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
@@ -16,12 +18,12 @@ use crate::cli::typed::{RunArgs, Settings};
 use crate::experiment::comparison::{Comparison, Measured, Question, conclude};
 use crate::experiment::comparison_files::{Manifest, write_comparison, write_sides};
 use crate::experiment::sweep::Outcome;
-use crate::experiment::{blocks, interleave};
+use crate::experiment::{blocks, interleave, stored};
 use crate::load::stop::Stop;
 use crate::metrics::allowance::{Allowance, Percent};
 use crate::metrics::compare::BLOCKS_FOR_A_VERDICT;
 use crate::metrics::sides::{Finding, Terms};
-use crate::record::run_directory::RunDirectory;
+use crate::record::run_directory::{RunDirectory, file};
 use crate::report::FileNote;
 use crate::report::comparison::table;
 use crate::report::table as console;
@@ -32,6 +34,9 @@ const DEFAULT_CONCURRENCY: u32 = 8;
 /// Everything about a comparison.
 #[derive(Debug, Args)]
 pub struct CompareArgs {
+    /// Two runs that were made before, instead of measuring now: their folders, the baseline first
+    #[arg(value_name = "RUN_DIR", num_args = 2, conflicts_with_all = ["set", "blocks", "target"])]
+    pub stored: Vec<PathBuf>,
     /// Change one setting of one side: `B:max_batch_size=4`, with a key as in a configuration file
     #[arg(long, value_name = "SIDE:KEY=VALUE", help_heading = "Comparison")]
     pub set: Vec<Change>,
@@ -86,8 +91,11 @@ pub fn letter(side: usize) -> String {
 /// # Errors
 /// What stood in the way, with the exit code that it deserves.
 pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
+    if let [baseline, candidate] = &*arguments.stored {
+        return stored(arguments, matches, baseline, candidate);
+    }
     let sides = sides(arguments, matches).map_err(|error| (Exit::Usage, error))?;
-    let embedded = sides.iter().find(|side| side.target.starts_with("local:"));
+    let embedded = sides.iter().find(|side| engine_threads::is_embedded(&side.target));
     if let Some(side) = embedded {
         engine_threads::ensure(&side.target, side.engine.threads)?;
     }
@@ -162,12 +170,46 @@ pub(super) fn compared(
 
 fn show(directory: &RunDirectory, comparison: &Comparison) -> anyhow::Result<()> {
     let mut files = write_comparison(directory, comparison)?;
-    files.extend(comparison.sides.iter().map(|side| FileNote {
+    let own = comparison.sides.iter().filter(|_| comparison.interleaved);
+    files.extend(own.map(|side| FileNote {
         name: format!("{}/", side.folder),
         holds: format!("everything of side {}, as a run of its own; a block is a point", side.name),
     }));
     let folder = directory.path().display().to_string();
     print(&format!("{}{}", table::render(comparison), console::files(&folder, &files)))
+}
+
+/// Compares two runs that were made at different times, and says so.
+fn stored(
+    arguments: &CompareArgs,
+    matches: &ArgMatches,
+    baseline: &Path,
+    candidate: &Path,
+) -> Coded<Exit> {
+    let failure = |error: anyhow::Error| (Exit::Failure, error);
+    let usage = |error: anyhow::Error| (Exit::Usage, error);
+    let (said, _) = said(&arguments.run, matches)?;
+    let resolved = resolve(&said).map_err(|error| usage(error.into()))?;
+    let common = stored::read(baseline, candidate).map_err(|error| usage(error.into()))?;
+    let (a, b) = (settings_of(baseline).map_err(usage)?, settings_of(candidate).map_err(usage)?);
+    let terms = Terms { margin: arguments.margin.share(), seed: resolved.workload.seed };
+    let comparison = stored::conclude(&common, (&a, &b), terms, &arguments.fail_if);
+    let directory = RunDirectory::create(&resolved.out, "compare", "stored", "runs")
+        .map_err(|error| failure(error.into()))?;
+    show(&directory, &comparison).map_err(failure)?;
+    let outcomes: Vec<Outcome> =
+        common.into_iter().flat_map(|both| [both.baseline, both.candidate]).collect();
+    Ok(Exit::of_sides(&outcomes, found_regression(&comparison)))
+}
+
+/// Every setting that a stored run was made with.
+fn settings_of(folder: &Path) -> anyhow::Result<Map<String, Value>> {
+    let path = folder.join(file::RESOLVED);
+    let text = fs::read_to_string(&path)
+        .with_context(|| format!("`{}` cannot be read: name a run directory", path.display()))?;
+    let settings: Settings = toml::from_str(&text)
+        .with_context(|| format!("`{}` is no settings of this version", path.display()))?;
+    Ok(as_map(&settings)?)
 }
 
 fn found_regression(comparison: &Comparison) -> bool {
@@ -245,7 +287,7 @@ fn same_question(sides: &[Resolved]) -> anyhow::Result<()> {
             "`--set` may change how a side is set up, and not what is asked: the same load and requests go to all sides"
         ));
     }
-    let embedded = || sides.iter().filter(|side| side.target.starts_with("local:"));
+    let embedded = || sides.iter().filter(|side| engine_threads::is_embedded(&side.target));
     if embedded()
         .any(|side| Some(side.engine.threads) != embedded().next().map(|it| it.engine.threads))
     {

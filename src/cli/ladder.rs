@@ -18,6 +18,7 @@ use crate::experiment::comparison_files::{Manifest, write_ladder, write_sides};
 use crate::experiment::ladder::{self, BlockCpu, Ladder, Level, Planned};
 use crate::experiment::manifest::PointEntry;
 use crate::experiment::phase::Stage;
+use crate::experiment::preflight::PreflightError;
 use crate::experiment::served_child::{Ready, Server};
 use crate::experiment::sweep::Watch;
 use crate::experiment::{blocks, interleave};
@@ -71,24 +72,22 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
     let (settings, _) = said(&arguments.run, matches)?;
     let engine = engine(&settings).map_err(usage)?;
     engine_threads::ensure(&engine.target, engine.engine.threads)?;
-    let has_tokenizer = has_tokenizer(&engine)?;
 
-    let hash_of_nothing = "";
+    // Named wrongly, nothing is begun.
+    by_name::resolve(&engine.target, &engine.engine, &engine.served)
+        .map_err(PreflightError::from)
+        .map_err(|error| (preflight_exit(&error), error.into()))?;
     let load = engine.loads[0].to_string();
-    let directory = RunDirectory::create(
-        &engine.out,
-        &format!("ladder {}", engine.target),
-        &load,
-        hash_of_nothing,
-    )
-    .map_err(|error| failure(error.into()))?;
+    let directory =
+        RunDirectory::create(&engine.out, "ladder", &format!("{} {load}", engine.target), "rungs")
+            .map_err(|error| failure(error.into()))?;
     let server = if arguments.in_process {
         Err("left out with `--in-process`".to_owned())
     } else {
         Ok(start_server(&directory, &engine)?)
     };
     let ready = server.as_ref().map(|server| server.ready().clone()).map_err(Clone::clone);
-    let (planned, rungs) = plan(&settings, &engine, has_tokenizer, &ready).map_err(failure)?;
+    let (planned, rungs) = plan(&settings, &engine, &ready).map_err(failure)?;
     let (resolved, levels): (Vec<Resolved>, Vec<Level>) =
         rungs.into_iter().map(|rung| (rung.resolved, rung.level)).unzip();
     let blocks = blocks::prepare(&resolved, arguments.blocks)
@@ -155,13 +154,6 @@ fn engine(settings: &Settings) -> anyhow::Result<Resolved> {
     Ok(resolved)
 }
 
-fn has_tokenizer(engine: &Resolved) -> Coded<bool> {
-    let target = |error: crate::target::TargetError| (Exit::Preflight, anyhow::Error::new(error));
-    let mut named =
-        by_name::resolve(&engine.target, &engine.engine, &engine.served).map_err(target)?;
-    Ok(named.tokenizer().map_err(target)?.is_some())
-}
-
 fn start_server(directory: &RunDirectory, engine: &Resolved) -> Coded<Server> {
     let settings = directory.file(file::SERVED);
     let written = toml::to_string(&engine.to_settings())
@@ -177,12 +169,11 @@ fn start_server(directory: &RunDirectory, engine: &Resolved) -> Coded<Server> {
 fn plan(
     settings: &Settings,
     engine: &Resolved,
-    has_tokenizer: bool,
     server: &Result<Ready, String>,
 ) -> anyhow::Result<(Vec<Planned>, Vec<Rung>)> {
     let (mut planned, mut rungs) = (Vec::new(), Vec::new());
     for level in Level::ALL {
-        let side = match rung(level, settings, engine, has_tokenizer, server) {
+        let side = match rung(level, settings, engine, server) {
             Ok(settings) => {
                 rungs.push(Rung { level, resolved: resolve(&settings)? });
                 Ok(rungs.len() - 1)
@@ -199,7 +190,6 @@ fn rung(
     level: Level,
     settings: &Settings,
     engine: &Resolved,
-    has_tokenizer: bool,
     server: &Result<Ready, String>,
 ) -> Result<Settings, String> {
     let is_simulated = engine.target.starts_with("sim:");
@@ -209,10 +199,6 @@ fn rung(
         ..settings.clone()
     };
     let with = |target: String| Settings { target: Some(target), ..own.clone() };
-    let needs_text = matches!(level, Level::Text | Level::ServedText);
-    if needs_text && !has_tokenizer {
-        return Err(format!("`{}` has no tokenizer: name one with `--tokenizer`", engine.target));
-    }
     match level {
         Level::Harness => Ok(with("null:".into())),
         Level::Simulated if is_simulated => Ok(with(engine.target.clone())),

@@ -9,5 +9,6 @@ pub mod ladder;
 pub mod origin;
 pub mod resolve;
 pub mod run;
+pub mod serve;
 pub mod span;
 pub mod typed;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::compare::CompareArgs;
 use crate::cli::ladder::LadderArgs;
+use crate::cli::serve::ServeArgs;
 use crate::cli::span::Span;
 use crate::target::served::ServedEndpoint;
 use crate::target::settings::{CapacityPolicy, ChunkingPolicy, Quantization};
@@ -36,10 +37,12 @@ pub enum Command {
         /// A run directory, as named by `run`
         directory: PathBuf,
     },
+    /// Serve an engine of this process over OpenAI's and Triton's protocols
+    Serve(Box<ServeArgs>),
     /// Compare targets: blocks of one plan on each in turns, ratios with intervals, a verdict against a margin
-    Compare(CompareArgs),
+    Compare(Box<CompareArgs>),
     /// Measure what each layer adds: harness, bridge, engine, text, and a server over HTTP and gRPC, in turns
-    Ladder(LadderArgs),
+    Ladder(Box<LadderArgs>),
     /// Print the JSON schema of `summary.json`, or of another document
     Schema {
         /// Which document

@@ -12,4 +12,5 @@ pub mod phase;
 pub mod preflight;
 pub mod rig;
 pub mod served_child;
+pub mod stored;
 pub mod sweep;

@@ -3,12 +3,17 @@
 use std::ops::Range;
 use std::path::Path;
 
+use serde_json::{Map, Value};
+
 use crate::clock::{MonoNs, Nanos};
 use crate::experiment::artefacts::{ArtefactError, read_back};
+use crate::experiment::comparison::{self, Comparison, Measured, Question};
 use crate::experiment::manifest::PointEntry;
 use crate::experiment::sweep::{Outcome, Point};
 use crate::load::Load;
+use crate::metrics::allowance::Allowance;
 use crate::metrics::fairness::Item;
+use crate::metrics::sides::Terms;
 use crate::metrics::{Window, summarise};
 use crate::record::request_record::Records;
 
@@ -21,7 +26,7 @@ const REQUESTS_OF_A_STRETCH: usize = 5;
 pub struct Common {
     /// The load.
     pub load: Load,
-    /// The older of the two as named: what is compared with.
+    /// The first that was named: what is compared with.
     pub baseline: Outcome,
     /// The other.
     pub candidate: Outcome,
@@ -34,7 +39,9 @@ pub enum StoredError {
     #[error(transparent)]
     Read(#[from] ArtefactError),
     /// They share no load.
-    #[error("`{0}` and `{1}` have no load in common: compare runs with a concurrency or a rate that both have")]
+    #[error(
+        "`{0}` and `{1}` have no load in common: compare runs with a concurrency or a rate that both have"
+    )]
     NothingInCommon(String, String),
 }
 
@@ -81,7 +88,11 @@ fn common(load: Load, a: &Outcome, b: &Outcome) -> Common {
         let of = |(entry, point)| cut_into(stretches, entry, point);
         points.into_iter().take(1).flat_map(of).collect::<Vec<_>>()
     };
-    Common { load, baseline: with_points(a, cut(a_points)), candidate: with_points(b, cut(b_points)) }
+    Common {
+        load,
+        baseline: with_points(a, cut(a_points)),
+        candidate: with_points(b, cut(b_points)),
+    }
 }
 
 fn points_at(outcome: &Outcome, load: Load) -> Vec<(&PointEntry, &Point)> {
@@ -117,7 +128,8 @@ fn stretch(range: Range<usize>, entry: &PointEntry, point: &Point) -> (PointEntr
     let requests = point.records.requests();
     let begins = |index: usize| -> Option<MonoNs> { requests.get(index)?.submit };
     let window = entry.facts.window;
-    let start = if range.start == 0 { window.start } else { begins(range.start).unwrap_or(window.start) };
+    let start =
+        if range.start == 0 { window.start } else { begins(range.start).unwrap_or(window.start) };
     let end = begins(range.end).unwrap_or(window.end).max(start + Nanos(1));
     let mut facts = entry.facts.clone();
     facts.window = Window { start, end };
@@ -145,13 +157,62 @@ impl Common {
             same: Some(same),
         };
         let cpu = |host: &crate::observe::host::Host| host.cpu.clone().unwrap_or_default();
-        let build = |build: &crate::observe::host::Build| format!("{} {}", build.version, build.revision);
+        let build =
+            |build: &crate::observe::host::Build| format!("{} {}", build.version, build.revision);
         vec![
             item("machine", cpu(&a.host), cpu(&b.host), a.host == b.host),
             item("this program", build(&a.tool), build(&b.tool), a.tool == b.tool),
             item("time", a.started.clone(), b.started.clone(), a.started == b.started),
         ]
     }
+}
+
+/// The document of stored runs: for each load that both have, one pair of sides.
+pub fn conclude(
+    common: &[Common],
+    (a, b): (&Map<String, Value>, &Map<String, Value>),
+    terms: Terms,
+    allowances: &[Allowance],
+) -> Comparison {
+    let several = common.len() > 1;
+    let name = |letter: &str, load: Load| {
+        if several { format!("{letter} at {load}") } else { letter.to_owned() }
+    };
+    let measured: Vec<Measured> = common
+        .iter()
+        .flat_map(|both| {
+            let side = |letter, outcome, settings: &Map<String, Value>| Measured {
+                name: name(letter, both.load),
+                outcome,
+                settings: settings.clone(),
+            };
+            [side("A", &both.baseline, a), side("B", &both.candidate, b)]
+        })
+        .collect();
+    let targets = common.first().map_or((String::new(), String::new()), |both| {
+        (both.candidate.manifest.title.clone(), both.baseline.manifest.title.clone())
+    });
+    let fewest = measured.iter().map(|side| side.outcome.points.len()).min().unwrap_or(0);
+    let question = Question {
+        title: format!("{} against {}, stored runs", targets.0, targets.1),
+        planned_blocks: fewest as u64,
+        order: Vec::new(),
+        terms,
+        allowances,
+        pairs: (0..common.len()).map(|place| (2 * place, 2 * place + 1)).collect(),
+    };
+    let mut comparison = comparison::conclude(&question, &measured);
+    comparison.interleaved = false;
+    for (pair, both) in comparison.pairs.iter_mut().zip(common) {
+        pair.fairness.extend(both.circumstances());
+    }
+    comparison.notes.insert(
+        0,
+        "NOT INTERLEAVED: the runs were made at different times, so that a drift of the machine is part of every \
+         difference; intervals tell of the spread within each run alone, and no answer is more than likely"
+            .to_owned(),
+    );
+    comparison
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ pub enum ExperimentError {
 }
 
 /// One measured point.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Point {
     /// Everything that was seen.
     pub records: Records,

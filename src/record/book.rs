@@ -143,6 +143,8 @@ impl Book {
                     self.delivery(i, Arrival { at, tokens }, hash, pull_lag);
                 }
             }
+            // Ids go to servers; a recorder's sinks send counts and hashes.
+            Event::Ids { .. } => {}
             Event::Submitted { id, intended, ready, at } => {
                 if let Some(i) = self.index(id) {
                     self.submitted(i, intended, ready, at);

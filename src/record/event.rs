@@ -87,6 +87,15 @@ pub enum Event {
         /// How much later our own thread saw it, where a better stamp than our own was at hand; 0 else.
         pull_lag: u32,
     },
+    /// Output arrived whose ids someone wants; instead of [`Event::Delivery`] where the sink serves and does not measure.
+    Ids {
+        /// Which request.
+        id: RequestId,
+        /// When it became visible.
+        at: MonoNs,
+        /// The ids, or the next few of them.
+        ids: FewIds,
+    },
     /// The engine's own stamps of a request.
     Times(RequestId, PackedTimes),
     /// What the engine says of its caches and drafts.
@@ -100,6 +109,35 @@ pub enum Event {
         /// How it ended.
         ending: Ending,
     },
+}
+
+/// Up to [`FewIds::MOST`] token ids in a fixed size, for the ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FewIds {
+    count: u8,
+    ids: [u32; Self::MOST],
+}
+
+impl FewIds {
+    /// As many as one event has room for.
+    pub const MOST: usize = 8;
+
+    /// The next ids of an iterator; empty when it has no more.
+    #[inline]
+    pub fn take(from: &mut impl Iterator<Item = u32>) -> Self {
+        let mut few = Self { count: 0, ids: [0; Self::MOST] };
+        for (place, id) in few.ids.iter_mut().zip(from) {
+            *place = id;
+            few.count += 1;
+        }
+        few
+    }
+
+    /// The ids.
+    #[inline]
+    pub fn as_slice(&self) -> &[u32] {
+        &self.ids[..usize::from(self.count)]
+    }
 }
 
 /// How a request ended, as the target saw it.
@@ -132,6 +170,17 @@ mod tests {
         let hash = |tokens: &[u32]| TokenHash::of(tokens.iter().copied());
         assert_ne!(hash(&[1, 2]), hash(&[2, 1]));
         assert_ne!(hash(&[0]), hash(&[0, 0]));
+    }
+
+    #[test]
+    fn ids_are_taken_a_few_at_a_time_and_none_is_lost() {
+        let mut ids = 0..19;
+        let taken: Vec<_> = std::iter::repeat_with(|| FewIds::take(&mut ids))
+            .take_while(|few| !few.as_slice().is_empty())
+            .map(|few| few.as_slice().to_vec())
+            .collect();
+        assert_eq!(taken.iter().map(Vec::len).collect::<Vec<_>>(), [8, 8, 3]);
+        assert_eq!(taken.concat(), (0..19).collect::<Vec<_>>());
     }
 
     #[test]

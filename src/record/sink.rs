@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
+use std::task::Waker;
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::clock::MonoNs;
 use crate::load::gate::Gate;
 use crate::load::plan::RequestId;
-use crate::record::event::{Ending, Event, TokenHash};
+use crate::record::event::{Ending, Event, FewIds, TokenHash};
 use crate::record::request_record::{EngineTimes, EngineUse, StampSource, TokenSource};
 use crate::target::Failure;
 
@@ -51,6 +52,8 @@ pub struct Sink {
     aside: Sender<Aside>,
     gate: Arc<Gate>,
     dropped: Arc<AtomicU64>,
+    /// Whoever serves what comes out wants the ids themselves, all of them, and to be woken.
+    server: Option<Waker>,
 }
 
 impl Sink {
@@ -59,13 +62,24 @@ impl Sink {
         let (ring, consumer) = RingBuffer::new(RING_SLOTS);
         // Without a recorder at the other end nobody reads the ring either; `put` then counts drops.
         let _recorder_is_gone = aside.send(Aside::Ring(consumer));
-        Self { ring, aside, gate, dropped }
+        Self { ring, aside, gate, dropped, server: None }
+    }
+
+    /// A sink whose reader hands output on to people: it gets every id, and `server` wakes it.
+    pub fn to_server(
+        gate: Arc<Gate>,
+        aside: Sender<Aside>,
+        dropped: Arc<AtomicU64>,
+        server: Waker,
+    ) -> Self {
+        Self { server: Some(server), ..Self::new(gate, aside, dropped) }
     }
 
     /// A sink for one more thread of the same target.
     #[must_use]
     pub fn for_another_thread(&self) -> Self {
-        Self::new(Arc::clone(&self.gate), self.aside.clone(), Arc::clone(&self.dropped))
+        let (gate, dropped) = (Arc::clone(&self.gate), Arc::clone(&self.dropped));
+        Self { server: self.server.clone(), ..Self::new(gate, self.aside.clone(), dropped) }
     }
 
     /// Says who takes the stamps, where it is not the engine.
@@ -78,10 +92,47 @@ impl Sink {
         let _recorder_is_gone = self.aside.send(Aside::Tokens(source));
     }
 
+    /// The most requests that a session with this sink is for.
+    pub fn room(&self) -> usize {
+        self.gate.room()
+    }
+
     /// Whether output of this request is still expected; what comes later is dropped.
     #[inline]
     pub fn is_open(&self, id: RequestId) -> bool {
         self.gate.is_open(id)
+    }
+
+    /// Output arrived at `at`: these token ids.
+    #[inline]
+    pub fn output(&mut self, id: RequestId, at: MonoNs, mut ids: impl Iterator<Item = u32>) {
+        if self.server.is_some() {
+            self.serve(id, at, &mut ids);
+            return;
+        }
+        let mut tokens = 0;
+        let hash = TokenHash::of(ids.inspect(|_| tokens += 1));
+        self.delivery(id, at, tokens, hash);
+    }
+
+    /// Output for people must not be lost: where they are slower than the engine, the engine waits.
+    #[inline]
+    fn serve(&mut self, id: RequestId, at: MonoNs, from: &mut impl Iterator<Item = u32>) {
+        loop {
+            let ids = FewIds::take(from);
+            if ids.as_slice().is_empty() {
+                break;
+            }
+            self.put_surely(Event::Ids { id, at, ids });
+        }
+        self.wake_server();
+    }
+
+    #[inline]
+    fn wake_server(&self) {
+        if let Some(server) = &self.server {
+            server.wake_by_ref();
+        }
     }
 
     /// Output arrived at `at`: `tokens` tokens with this hash.
@@ -156,6 +207,7 @@ impl Sink {
         }
         self.put_surely(Event::End { id, at, ending });
         self.gate.close(id, at);
+        self.wake_server();
     }
 
     /// The request failed; its words go beside the ring.
@@ -168,6 +220,7 @@ impl Sink {
     /// The target as a whole answers no more: the issuer stops, and fails what is open with these words.
     pub fn break_off(&self, words: impl Into<String>) {
         self.gate.break_off(words.into());
+        self.wake_server();
     }
 
     /// Puts an event that may be lost where the ring is full.
@@ -220,6 +273,42 @@ mod tests {
         assert!(matches!(ring.pop(), Ok(Event::End { ending: Ending::Completed(_), .. })));
         assert!(ring.pop().is_err());
         assert_eq!(gate.stray_ends(), 1);
+    }
+
+    struct Count(AtomicU64);
+
+    impl std::task::Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_server_gets_every_id_and_is_woken_once_per_delivery_and_end() {
+        let gate = Arc::new(Gate::new(1, 1));
+        let woken = Arc::new(Count(AtomicU64::new(0)));
+        let (aside, asides) = channel();
+        let waker = Arc::clone(&woken).into();
+        let mut sink = Sink::to_server(Arc::clone(&gate), aside, Arc::default(), waker);
+        let Ok(Aside::Ring(mut ring)) = asides.recv() else {
+            panic!("the ring is announced first")
+        };
+        gate.open(RequestId(0));
+        let counted = allocation_counter::measure(|| {
+            sink.output(RequestId(0), now(), 0..11);
+            sink.output(RequestId(0), now(), 11..12);
+            sink.end(RequestId(0), now(), Ending::Completed(FinishReason::Length));
+        });
+        assert_eq!(counted.count_total, 0, "the engine's thread allocates nothing");
+        let mut seen = Vec::new();
+        while let Ok(event) = ring.pop() {
+            match event {
+                Event::Ids { ids, .. } => seen.extend_from_slice(ids.as_slice()),
+                Event::End { .. } => assert_eq!(seen, (0..12).collect::<Vec<_>>()),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(woken.0.load(Ordering::Relaxed), 3);
     }
 
     #[test]

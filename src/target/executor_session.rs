@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use crate::clock::MonoNs;
 use crate::ffi::engine::{Batch, Delivery, Engine, Poller, Rejection, RejectionKind, RequestHead};
 use crate::load::plan::{RequestId, Shot};
-use crate::record::event::{Ending, TokenHash};
+use crate::record::event::Ending;
 use crate::record::request_record::{EngineTimes, EngineUse, FinishReason};
 use crate::record::sink::Sink;
 use crate::target::executor_statistics::ExecutorStatistics;
@@ -156,9 +156,7 @@ fn pump(batch: &Batch<'_>, sink: &mut Sink) -> usize {
             continue;
         }
         if delivery.token_count > 0 {
-            let tokens = batch.tokens(delivery);
-            let hash = TokenHash::of(tokens.iter().map(|token| *token as u32));
-            sink.delivery(id, at, delivery.token_count, hash);
+            sink.output(id, at, batch.tokens(delivery).iter().map(|token| *token as u32));
         }
         if delivery.is_final {
             if let Some(ending) = batch.ending(delivery) {

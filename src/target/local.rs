@@ -6,7 +6,7 @@ use bareflight_engine as engine;
 
 use crate::clock::{MonoNs, now_ns};
 use crate::load::plan::{RequestId, Shot};
-use crate::record::event::{Ending, TokenHash};
+use crate::record::event::Ending;
 use crate::record::request_record::{EngineTimes, EngineUse, FinishReason};
 use crate::record::sink::Sink;
 use crate::target::local_statistics::LocalStatistics;
@@ -135,8 +135,7 @@ impl engine::Sink for EngineSink {
         let id = RequestId(delivery.id as u32);
         let at = MonoNs(delivery.at_ns);
         if !delivery.tokens.is_empty() {
-            let hash = TokenHash::of(delivery.tokens.iter().copied());
-            sink.delivery(id, at, delivery.tokens.len() as u32, hash);
+            sink.output(id, at, delivery.tokens.iter().copied());
         }
         let Some(end) = delivery.end else { return };
         sink.engine_times(id, times_of(&end.stamps));

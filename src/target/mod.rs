@@ -15,6 +15,7 @@ pub mod openai;
 pub mod served;
 pub mod settings;
 pub mod sim;
+pub mod text;
 pub mod triton;
 
 use serde::{Deserialize, Serialize};
@@ -27,7 +28,7 @@ use crate::record::sink::Sink;
 pub use failure::{Failure, FailureKind, TargetError};
 
 /// Something that can answer, not yet opened.
-pub trait Target {
+pub trait Target: Send {
     /// What it is and what it allows, read cheaply: no weights are loaded, no load is sent.
     fn describe(&self) -> &TargetInfo;
 

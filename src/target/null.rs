@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 
 use crate::clock::{MonoNs, now};
 use crate::load::plan::{RequestId, Shot};
-use crate::record::event::{Ending, TokenHash};
+use crate::record::event::Ending;
 use crate::record::request_record::{FinishReason, StampSource};
 use crate::record::sink::Sink;
 use crate::target::{
@@ -66,9 +66,8 @@ struct NullSession {
 
 fn reply_to_all(inbox: &Receiver<Order>, mut sink: Sink) {
     for Order { id, tokens } in inbox {
-        let hash = TokenHash::of(std::iter::once(0));
         for _ in 0..tokens {
-            sink.delivery(id, now(), 1, hash);
+            sink.output(id, now(), std::iter::once(0));
         }
         sink.end(id, now(), Ending::Completed(FinishReason::Length));
     }

@@ -4,6 +4,9 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+#[path = "../python/mod.rs"]
+mod python;
+
 /// A Triton that runs until its standard input is closed, which happens when this process ends.
 pub struct RealTriton {
     pub grpc: String,
@@ -19,37 +22,8 @@ fn python_sources() -> PathBuf {
 
 /// The interpreter of an environment that holds Triton; `None`, after printing why, if the registry cannot be reached.
 pub fn python_with_triton() -> Option<PathBuf> {
-    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("triton-venv");
-    let python = venv.join("bin/python");
-    let complete = venv.join("complete");
-    if complete.exists() {
-        return Some(python);
-    }
-    let made = Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv).output();
-    let made = made.expect("python3 is needed to run a real Triton");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     // Triton's Python backend breaks on text tensors under numpy 2.
-    for packages in [&["--no-deps", "nvidia-pytriton==0.7.0"][..], &["numpy<2"][..]] {
-        let pip = Command::new(&python)
-            .args(["-m", "pip", "install", "-q", "--disable-pip-version-check"])
-            .args(packages)
-            .output()
-            .expect("the new environment has pip");
-        if !pip.status.success() {
-            let words = String::from_utf8_lossy(&pip.stderr).into_owned();
-            let unreachable = ["connection", "retries", "resolve", "timed out", "network"];
-            assert!(
-                unreachable.iter().any(|word| words.to_lowercase().contains(word)),
-                "pip install {packages:?}: {words}"
-            );
-            eprintln!(
-                "SKIPPED: no package registry can be reached, so there is no real Triton: {words}"
-            );
-            return None;
-        }
-    }
-    std::fs::write(&complete, "").expect("the environment is ours to write to");
-    Some(python)
+    python::environment("triton-venv", &[&["--no-deps", "nvidia-pytriton==0.7.0"], &["numpy<2"]])
 }
 
 impl RealTriton {

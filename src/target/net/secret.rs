@@ -63,6 +63,14 @@ impl ApiKey {
         format!("Bearer {}", self.0)
     }
 
+    /// Whether `header` is the value of an `Authorization` header with this key. Every byte is looked at, so that the time
+    /// it takes says nothing about where they differ.
+    pub(crate) fn is_bearer(&self, header: &[u8]) -> bool {
+        let wanted = self.bearer();
+        let differing = wanted.bytes().zip(header).fold(0, |seen, (a, b)| seen | (a ^ b));
+        wanted.len() == header.len() && differing == 0
+    }
+
     /// `words` with every occurrence of the key blotted out: servers like to repeat what they refuse.
     pub(crate) fn blot_out_of(&self, words: &str) -> String {
         words.replace(&self.0, "[key]")
@@ -84,6 +92,15 @@ mod tests {
         let key = ApiKey::checked("sk-very-secret", String::new).unwrap();
         assert!(!format!("{key:?}").contains("secret"));
         assert_eq!(key.blot_out_of("bad key sk-very-secret!"), "bad key [key]!");
+    }
+
+    #[test]
+    fn only_the_whole_key_opens() {
+        let key = ApiKey::checked("sk-1", String::new).unwrap();
+        assert!(key.is_bearer(b"Bearer sk-1"));
+        for other in ["", "sk-1", "Bearer sk-", "Bearer sk-2", "Bearer sk-1 "] {
+            assert!(!key.is_bearer(other.as_bytes()), "{other}");
+        }
     }
 
     #[test]

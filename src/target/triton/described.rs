@@ -44,6 +44,7 @@ struct JsonServer {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct JsonConfig {
+    name: String,
     platform: String,
     backend: String,
     max_batch_size: i32,
@@ -74,6 +75,7 @@ struct JsonPolicy {
 impl From<JsonConfig> for ModelConfig {
     fn from(json: JsonConfig) -> Self {
         Self {
+            name: json.name,
             platform: json.platform,
             max_batch_size: json.max_batch_size,
             input: json

@@ -16,6 +16,7 @@ pub mod path {
             pub const $name: &str = concat!("/inference.GRPCInferenceService/", $call);
         };
     }
+    call!(SERVER_LIVE, "ServerLive");
     call!(SERVER_READY, "ServerReady");
     call!(MODEL_READY, "ModelReady");
     call!(SERVER_METADATA, "ServerMetadata");
@@ -112,6 +113,9 @@ pub struct ModelConfigResponse {
 /// `config.pbtxt`, as far as it is read.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct ModelConfig {
+    /// The model's name.
+    #[prost(string, tag = "1")]
+    pub name: String,
     /// `ensemble`, else empty.
     #[prost(string, tag = "2")]
     pub platform: String,

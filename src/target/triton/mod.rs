@@ -6,7 +6,7 @@ mod ask;
 mod call;
 mod connect;
 pub mod contract;
-mod datatype;
+pub(crate) mod datatype;
 pub(crate) mod described;
 mod generate;
 pub(crate) mod in_flight;

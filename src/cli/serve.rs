@@ -1,0 +1,185 @@
+//! `bareflight serve`: an engine in this process, for others to ask.
+
+use std::io::Write;
+
+use anyhow::{Context, anyhow};
+use clap::{ArgMatches, Args, Command};
+use serde_json::json;
+
+use crate::cli::exit::{Coded, Exit};
+use crate::cli::gather::gather;
+use crate::cli::origin::{Origin, Origins};
+use crate::cli::resolve::Resolved;
+use crate::cli::span::Span;
+use crate::cli::typed::RunArgs;
+use crate::clock::Nanos;
+use crate::load::stop::Stop;
+use crate::serve::dispatch::Served;
+use crate::serve::{Ready, ServeError, ServeOptions, check_kind};
+use crate::target::net::secret::ApiKey;
+use crate::target::{Drain, TargetError, by_name};
+
+/// The subcommand's name.
+pub const NAME: &str = "serve";
+/// Settings of a run that mean something here, beside those of the engine.
+const SHARED: [&str; 5] = ["config", "target", "api_key_env", "api_key_file", "tokenizer"];
+const ENGINE_HEADING: &str = "Engine in this process";
+const DEFAULT_GRACE: Nanos = Nanos::from_millis(10_000);
+
+/// How to serve.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Address to listen on; anything but loopback lets others in
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", help_heading = "Serving")]
+    pub host: String,
+    /// Port for OpenAI's protocol; 0 for any
+    #[arg(long, value_name = "PORT", default_value_t = 8000, help_heading = "Serving")]
+    pub port: u16,
+    /// Port for Triton's protocol (KServe v2 over gRPC); 0 for any
+    #[arg(long, value_name = "PORT", default_value_t = 8001, help_heading = "Serving")]
+    pub grpc_port: u16,
+    /// The model's name over OpenAI's protocol (default: the target's)
+    #[arg(long, value_name = "NAME", help_heading = "Serving")]
+    pub model_name: Option<String>,
+    /// Requests that may wait beside those in the batch; more get 429 (default: the engine's queue, else 1024)
+    #[arg(long, value_name = "N", help_heading = "Serving")]
+    pub max_queue: Option<u32>,
+    /// After SIGTERM or Ctrl-C, how long running requests may go on (default: 10s)
+    #[arg(long, value_name = "SPAN", help_heading = "Serving")]
+    pub grace: Option<Span>,
+    /// Engine settings, as for a run.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// Shows only those flags that mean something to a server.
+#[must_use]
+pub fn hide_what_is_for_runs(program: Command) -> Command {
+    program.mut_subcommand(NAME, |serve| {
+        serve.mut_args(|flag| {
+            let is_foreign = flag.get_help_heading().is_some_and(|heading| {
+                heading != ENGINE_HEADING
+                    && heading != "Serving"
+                    && !SHARED.contains(&flag.get_id().as_str())
+            });
+            flag.hide(is_foreign)
+        })
+    })
+}
+
+/// Flags that were typed and mean nothing to a server.
+fn refuse_what_is_for_runs(program: &Command, origins: &Origins) -> Coded<()> {
+    let serve = program.find_subcommand(NAME);
+    let is_hidden = |name: &str| {
+        serve.is_some_and(|serve| {
+            serve.get_arguments().any(|flag| flag.get_id() == name && flag.is_hide_set())
+        })
+    };
+    let typed = origins.iter().filter(|(_, origin)| **origin == Origin::Flag);
+    match typed.map(|(name, _)| name).find(|name| is_hidden(name)) {
+        None => Ok(()),
+        Some(name) => {
+            let flag = name.replace('_', "-");
+            let error =
+                anyhow!("`--{flag}` is about a run and means nothing to a server: leave it out");
+            Err((Exit::Usage, error))
+        }
+    }
+}
+
+/// Serves until it is told to stop.
+///
+/// # Errors
+/// What stood in the way, with the exit code that it deserves.
+pub fn serve(arguments: &ServeArgs, program: &Command, matches: &ArgMatches) -> Coded<Exit> {
+    let (resolved, origins) = gather(&arguments.run, matches)?;
+    refuse_what_is_for_runs(program, &origins)?;
+    check_kind(&resolved.target).map_err(usage)?;
+    crate::cli::engine_threads::ensure(&resolved.target, resolved.engine.threads)?;
+    let mut engine = resolved.engine.clone();
+    // Nobody reads them here.
+    engine.iteration_stats = 0;
+    let named = by_name::resolve(&resolved.target, &engine, &resolved.served)
+        .map_err(|error| (target_exit(&error), anyhow::Error::new(error)))?;
+    let options = options(arguments, &resolved)?;
+    let stop = Stop::on_signals()
+        .context("Ctrl-C cannot be handled")
+        .map_err(|error| (Exit::Failure, error))?;
+    warn_if_open(&options);
+    let target = named.target.describe();
+    let simulated = if target.simulated { " [SIMULATED]" } else { "" };
+    eprintln!("bareflight: serving {} ({}){simulated}", target.name, target.title);
+    let served = crate::serve::serve(named, options, stop, announce).map_err(|error| {
+        let exit = match &error {
+            ServeError::Target(error) => target_exit(error),
+            ServeError::NotInProcess(_) => Exit::Usage,
+            ServeError::Port { .. } | ServeError::Runtime(_) => Exit::Preflight,
+        };
+        (exit, anyhow::Error::new(error))
+    })?;
+    match served {
+        Served::Stopped(Drain::Clean) => Ok(Exit::Ok),
+        Served::Stopped(Drain::Forced(words)) | Served::EngineBroke(words) => {
+            Err((Exit::Failure, anyhow!("the engine did not end well: {words}")))
+        }
+    }
+}
+
+fn target_exit(error: &TargetError) -> Exit {
+    match error {
+        TargetError::Unknown { .. } => Exit::Usage,
+        TargetError::Unusable { .. } => Exit::Preflight,
+    }
+}
+
+fn usage(error: impl Into<anyhow::Error>) -> (Exit, anyhow::Error) {
+    (Exit::Usage, error.into())
+}
+
+fn options(arguments: &ServeArgs, resolved: &Resolved) -> Coded<ServeOptions> {
+    let served = &resolved.served;
+    let api_key = match (&served.api_key_env, &served.api_key_file) {
+        (Some(variable), _) => Some(ApiKey::from_variable(variable)),
+        (None, Some(path)) => Some(ApiKey::from_file(path)),
+        (None, None) => None,
+    };
+    Ok(ServeOptions {
+        host: arguments.host.clone(),
+        port: arguments.port,
+        grpc_port: arguments.grpc_port,
+        model: arguments.model_name.clone(),
+        api_key: api_key.transpose().map_err(usage)?,
+        max_queue: arguments.max_queue,
+        grace: arguments.grace.map_or(DEFAULT_GRACE, |span| span.0),
+    })
+}
+
+fn warn_if_open(options: &ServeOptions) {
+    let is_loopback = options.host == "localhost"
+        || options.host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
+    if !is_loopback {
+        let key = if options.api_key.is_some() {
+            "the API key goes over the wire unencrypted"
+        } else {
+            "and without an API key (`--api-key-file`) anyone there may ask"
+        };
+        eprintln!(
+            "bareflight: warning: `--host {}` can be reached from other machines, {key}",
+            options.host
+        );
+    }
+}
+
+/// One line of JSON on standard output, for whoever started this.
+fn announce(ready: &Ready) {
+    let line = json!({
+        "ready": true,
+        "openai": format!("http://{}", ready.openai),
+        "grpc": ready.grpc.to_string(),
+        "model": ready.model,
+        "pid": std::process::id(),
+    });
+    let mut out = std::io::stdout().lock();
+    // Whoever does not read it does not need it.
+    let _unread = writeln!(out, "{line}").and_then(|()| out.flush());
+}

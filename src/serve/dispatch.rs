@@ -1,0 +1,297 @@
+//! HOT PATH. Who hands requests to the engine, and its output to those who asked? One task, on the thread that owns both.
+//!
+//! ```text
+//! protocols ── Order ──► dispatcher ── submit, cancel ──► session (any in-process target)
+//!     ▲                     ▲  │                              │
+//!     └────── Piece ────────│──┘        sink: ring of events ◄┘
+//!                           └── woken ─────────┘
+//! ```
+//! The engine's side allocates nothing and takes no lock per token: it puts ids into a ring and wakes this thread.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::task::Wake;
+use std::time::Duration;
+
+use rtrb::Consumer;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+
+use crate::clock::{MonoNs, Nanos, now};
+use crate::load::gate::Gate;
+use crate::load::plan::{RequestId, Shot};
+use crate::load::stop::Stop;
+use crate::record::event::{Ending, Event, FewIds};
+use crate::record::request_record::{EngineTimes, EngineUse};
+use crate::record::sink::{Aside, Sink};
+use crate::serve::admission::{Admission, End, Order, Piece, Ticket};
+use crate::serve::metrics::Metrics;
+use crate::serve::refusal::Refusal;
+use crate::target::{Drain, Failure, Session, Target, TargetError};
+use crate::workload::request::RequestSpec;
+
+/// How often it looks whether the server is to end.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long the engine may take over cancels at the end.
+const CANCEL_TIME: Nanos = Nanos::from_millis(5_000);
+
+struct Woken(Notify);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.notify_one();
+    }
+}
+
+/// A request that the engine has.
+struct Running {
+    ticket: Ticket,
+    pieces: UnboundedSender<Piece>,
+    asked: MonoNs,
+    last: Option<MonoNs>,
+    times: Option<EngineTimes>,
+    used: Option<EngineUse>,
+}
+
+/// The engine, and everyone who waits for it.
+pub struct Dispatcher {
+    session: Box<dyn Session>,
+    gate: Arc<Gate>,
+    asides: Receiver<Aside>,
+    rings: Vec<Consumer<Event>>,
+    words: HashMap<RequestId, String>,
+    running: Vec<Option<Running>>,
+    woken: Arc<Woken>,
+    admission: Arc<Admission>,
+    metrics: Arc<Metrics>,
+}
+
+/// How serving came to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Served {
+    /// It was asked to, and everything had ended; or else what had not.
+    Stopped(Drain),
+    /// The engine as a whole answers no more.
+    EngineBroke(String),
+}
+
+impl Dispatcher {
+    /// Opens the target: weights are loaded, and from then on it can be asked.
+    ///
+    /// # Errors
+    /// When the target cannot be opened.
+    pub fn open(
+        target: Box<dyn Target>,
+        admission: Arc<Admission>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, TargetError> {
+        let room = admission.room();
+        let gate = Arc::new(Gate::new(room, 1));
+        let woken = Arc::new(Woken(Notify::new()));
+        let (aside, asides) = channel();
+        let waker = Arc::clone(&woken).into();
+        let sink = Sink::to_server(Arc::clone(&gate), aside, Arc::default(), waker);
+        let session = target.open(sink)?;
+        Ok(Self {
+            session,
+            gate,
+            asides,
+            rings: Vec::new(),
+            words: HashMap::new(),
+            running: (0..room).map(|_| None).collect(),
+            woken,
+            admission,
+            metrics,
+        })
+    }
+
+    /// Serves until it is asked to stop, then lets what runs go on for `grace`, and cancels the rest.
+    pub async fn run(
+        mut self,
+        mut orders: UnboundedReceiver<Order>,
+        stop: Stop,
+        grace: Nanos,
+    ) -> Served {
+        let woken = Arc::clone(&self.woken);
+        let mut look = tokio::time::interval(LOOK);
+        let mut ending: Option<MonoNs> = None;
+        let mut cancelled = false;
+        loop {
+            tokio::select! {
+                biased;
+                () = woken.0.notified() => self.hand_out(),
+                Some(order) = orders.recv() => self.take(order),
+                _ = look.tick() => {}
+            }
+            if let Some(words) = self.gate.broken() {
+                let words = words.to_owned();
+                self.fail_all(&words);
+                return Served::EngineBroke(words);
+            }
+            if ending.is_none() && stop.is_asked() {
+                self.admission.close();
+                ending = Some(now() + grace);
+            }
+            let Some(until) = ending else { continue };
+            if self.admission.in_house() == 0 {
+                break;
+            }
+            if now() >= until && !cancelled {
+                cancelled = true;
+                self.cancel_all();
+            }
+            if now() >= until + CANCEL_TIME {
+                break;
+            }
+        }
+        let left = self.admission.in_house();
+        let drain = self.session.finish(now());
+        Served::Stopped(match (drain, left) {
+            (Drain::Clean, 1..) => Drain::Forced(format!("{left} requests did not end")),
+            (drain, _) => drain,
+        })
+    }
+
+    fn take(&mut self, order: Order) {
+        match order {
+            Order::Ask { slot, ticket, request, pieces } => {
+                self.submit(slot, ticket, *request, pieces);
+            }
+            Order::Cancel { slot, ticket } => {
+                let runs = self.running[slot.0 as usize].as_ref();
+                if runs.is_some_and(|running| running.ticket == ticket) {
+                    self.metrics.cancelled();
+                    self.session.cancel(slot);
+                }
+            }
+        }
+    }
+
+    fn submit(
+        &mut self,
+        slot: RequestId,
+        ticket: Ticket,
+        request: RequestSpec,
+        pieces: UnboundedSender<Piece>,
+    ) {
+        let asked = now();
+        let prompt = request.prompt.tokens();
+        let shot = Shot { id: slot, intended: None, request };
+        self.gate.open(slot);
+        if let Err(failure) = self.session.submit(&shot) {
+            self.gate.close(slot, now());
+            self.refuse(slot, &pieces, failure);
+            return;
+        }
+        self.metrics.accepted(prompt);
+        // Whoever asked may be gone; the cancel is then on its way.
+        let _gone = pieces.send(Piece::Accepted);
+        let running = Running { ticket, pieces, asked, last: None, times: None, used: None };
+        self.running[slot.0 as usize] = Some(running);
+    }
+
+    fn refuse(&self, slot: RequestId, pieces: &UnboundedSender<Piece>, failure: Failure) {
+        let refusal = Refusal::from(failure);
+        self.metrics.rejected();
+        let _gone = pieces.send(Piece::End(End { how: Err(refusal), times: None, used: None }));
+        self.admission.give_back(slot);
+    }
+
+    /// Hands out everything that the engine has put into its rings.
+    fn hand_out(&mut self) {
+        self.read_asides();
+        for ring in 0..self.rings.len() {
+            while let Ok(event) = self.rings[ring].pop() {
+                match event {
+                    Event::Ids { id, at, ids } => self.output(id, at, ids),
+                    Event::Times(id, times) => {
+                        if let Some(running) = self.running[id.0 as usize].as_mut() {
+                            running.times = Some(times.unpack());
+                        }
+                    }
+                    Event::Use(id, used) => {
+                        if let Some(running) = self.running[id.0 as usize].as_mut() {
+                            running.used = Some(used);
+                        }
+                    }
+                    Event::End { id, at, ending } => self.end(id, at, ending),
+                    // What only a harness says, of its own doing.
+                    Event::Submitted { .. }
+                    | Event::Sent { .. }
+                    | Event::NotSent { .. }
+                    | Event::TimedOut { .. }
+                    | Event::Delivery { .. } => {}
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn output(&mut self, id: RequestId, at: MonoNs, ids: FewIds) {
+        let Some(running) = self.running[id.0 as usize].as_mut() else { return };
+        let tokens = ids.as_slice().len() as u64;
+        match running.last {
+            None => self.metrics.first_output(at - running.asked, tokens),
+            Some(last) => self.metrics.output(at - last, tokens),
+        }
+        running.last = Some(at);
+        // Whoever asked may be gone; the cancel is then on its way.
+        let _gone = running.pieces.send(Piece::Output { at, ids });
+    }
+
+    fn end(&mut self, id: RequestId, at: MonoNs, ending: Ending) {
+        let Some(running) = self.running[id.0 as usize].take() else { return };
+        let how = match ending {
+            Ending::Completed(reason) => Ok(reason),
+            Ending::Cancelled => Err(Refusal::Stopping),
+            Ending::Failed(kind) => {
+                self.read_asides();
+                let words = self.words.remove(&id).unwrap_or_default();
+                Err(Failure::new(kind, words).into())
+            }
+        };
+        self.metrics.ended(running.last.is_some(), &ending, at - running.asked);
+        let (times, used) = (running.times, running.used);
+        // As above.
+        let _gone = running.pieces.send(Piece::End(End { how, times, used }));
+        self.admission.give_back(id);
+    }
+
+    fn read_asides(&mut self) {
+        while let Ok(aside) = self.asides.try_recv() {
+            match aside {
+                Aside::Ring(ring) => self.rings.push(ring),
+                Aside::Words(id, words) => {
+                    self.words.insert(id, words);
+                }
+                // What only a report needs.
+                Aside::TokenCount(..)
+                | Aside::TokenMismatch { .. }
+                | Aside::StampsOf(..)
+                | Aside::Stamps(_)
+                | Aside::Tokens(_) => {}
+            }
+        }
+    }
+
+    fn cancel_all(&mut self) {
+        for slot in 0..self.running.len() {
+            if self.running[slot].is_some() {
+                self.session.cancel(RequestId(slot as u32));
+            }
+        }
+    }
+
+    fn fail_all(&mut self, words: &str) {
+        self.admission.close();
+        for running in self.running.iter_mut().filter_map(Option::take) {
+            let how = Err(Refusal::Engine(words.to_owned()));
+            let _gone = running.pieces.send(Piece::End(End { how, times: None, used: None }));
+        }
+    }
+}

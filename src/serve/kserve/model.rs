@@ -1,0 +1,187 @@
+//! Which models are there, and which tensors do they take and give? Named as in TensorRT-LLM's Triton repository.
+
+use crate::serve::service::Service;
+use crate::target::triton::contract::{PERF_OUTPUTS, Role};
+use crate::target::triton::kserve::{
+    ModelConfig, ModelConfigInput, ModelMetadata, ModelParameter, ModelParameterEntry,
+    TensorMetadata, TransactionPolicy,
+};
+
+/// The version that both models have.
+pub const VERSION: &str = "1";
+
+/// One engine, spoken to in two ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Model {
+    /// `tensorrt_llm`: token ids in and out.
+    Ids,
+    /// `ensemble`: text in and out.
+    Text,
+}
+
+/// One input.
+#[derive(Debug, Clone, Copy)]
+pub struct Input {
+    /// Its name.
+    pub name: &'static str,
+    /// KServe's word for its type.
+    pub datatype: &'static str,
+    /// What it is for; `None` where its value is only checked, or makes no difference here.
+    pub role: Option<Role>,
+    /// It must be there.
+    pub required: bool,
+}
+
+const fn required(name: &'static str, datatype: &'static str, role: Role) -> Input {
+    Input { name, datatype, role: Some(role), required: true }
+}
+
+const fn optional(name: &'static str, datatype: &'static str, role: Role) -> Input {
+    Input { name, datatype, role: Some(role), required: false }
+}
+
+/// Both of TensorRT-LLM's spellings are known: `random_seed` and `min_length` are the older ones.
+const IDS_INPUTS: [Input; 17] = [
+    required("input_ids", "INT32", Role::PromptIds),
+    required("input_lengths", "INT32", Role::PromptLength),
+    required("request_output_len", "INT32", Role::MaxTokens),
+    optional("end_id", "INT32", Role::EndId),
+    optional("pad_id", "INT32", Role::PadId),
+    optional("streaming", "BOOL", Role::Streaming),
+    optional("min_tokens", "INT32", Role::MinTokens),
+    optional("min_length", "INT32", Role::MinTokens),
+    optional("temperature", "FP32", Role::Temperature),
+    optional("runtime_top_k", "INT32", Role::TopK),
+    optional("runtime_top_p", "FP32", Role::TopP),
+    optional("seed", "UINT64", Role::Seed),
+    optional("random_seed", "UINT64", Role::Seed),
+    optional("exclude_input_in_output", "BOOL", Role::ExcludeInput),
+    optional("return_perf_metrics", "BOOL", Role::PerfMetrics),
+    optional("stop", "BOOL", Role::Stop),
+    Input { name: BEAM_WIDTH, datatype: "INT32", role: None, required: false },
+];
+
+/// Only one beam is searched here.
+pub const BEAM_WIDTH: &str = "beam_width";
+
+const TEXT_INPUTS: [Input; 15] = [
+    required("text_input", "BYTES", Role::PromptText),
+    required("max_tokens", "INT32", Role::MaxTokens),
+    optional("end_id", "INT32", Role::EndId),
+    optional("pad_id", "INT32", Role::PadId),
+    optional("stream", "BOOL", Role::Streaming),
+    optional("min_tokens", "INT32", Role::MinTokens),
+    optional("min_length", "INT32", Role::MinTokens),
+    optional("temperature", "FP32", Role::Temperature),
+    optional("top_k", "INT32", Role::TopK),
+    optional("top_p", "FP32", Role::TopP),
+    optional("seed", "UINT64", Role::Seed),
+    optional("random_seed", "UINT64", Role::Seed),
+    optional("exclude_input_in_output", "BOOL", Role::ExcludeInput),
+    optional("return_perf_metrics", "BOOL", Role::PerfMetrics),
+    Input { name: BEAM_WIDTH, datatype: "INT32", role: None, required: false },
+];
+
+impl Model {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Ids, Self::Text];
+
+    /// The model of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|model| model.name() == name)
+    }
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ids => "tensorrt_llm",
+            Self::Text => "ensemble",
+        }
+    }
+
+    /// What it takes.
+    pub const fn inputs(self) -> &'static [Input] {
+        match self {
+            Self::Ids => &IDS_INPUTS,
+            Self::Text => &TEXT_INPUTS,
+        }
+    }
+
+    /// What it gives beside the engine's stamps and counts, with the type and the rank of each.
+    pub const fn outputs(self) -> &'static [(&'static str, &'static str, usize)] {
+        match self {
+            Self::Ids => &[("output_ids", "INT32", 3), ("sequence_length", "INT32", 2)],
+            Self::Text => &[("text_output", "BYTES", 2)],
+        }
+    }
+
+    const fn platform(self) -> &'static str {
+        match self {
+            Self::Ids => "tensorrtllm",
+            Self::Text => "ensemble",
+        }
+    }
+
+    /// What `ModelMetadata` says.
+    pub fn metadata(self) -> ModelMetadata {
+        let tensor = |name: &str, datatype: &str, shape: Vec<i64>| TensorMetadata {
+            name: name.to_owned(),
+            datatype: datatype.to_owned(),
+            shape,
+        };
+        let input = |input: &Input| {
+            let length = if input.role == Some(Role::PromptIds) { -1 } else { 1 };
+            tensor(input.name, input.datatype, vec![-1, length])
+        };
+        let output =
+            |(name, datatype, rank): &(&str, &str, usize)| tensor(name, datatype, vec![-1; *rank]);
+        let perf = |name: &&str| tensor(name, perf_type(name), vec![-1, 1]);
+        ModelMetadata {
+            name: self.name().to_owned(),
+            versions: vec![VERSION.to_owned()],
+            platform: self.platform().to_owned(),
+            inputs: self.inputs().iter().map(input).collect(),
+            outputs: self
+                .outputs()
+                .iter()
+                .map(output)
+                .chain(PERF_OUTPUTS.iter().map(perf))
+                .collect(),
+        }
+    }
+
+    /// What `ModelConfig` says. The batch is the engine's, as in TensorRT-LLM's repository; a request holds one prompt.
+    pub fn config(self, service: &Service) -> ModelConfig {
+        let parameter = |key: &str, value: &str| ModelParameterEntry {
+            key: key.to_owned(),
+            value: Some(ModelParameter { string_value: value.to_owned() }),
+        };
+        let is_text = self == Self::Text;
+        let simulated = if service.info.simulated { "true" } else { "false" };
+        ModelConfig {
+            name: self.name().to_owned(),
+            platform: if is_text { self.platform().to_owned() } else { String::new() },
+            max_batch_size: service.info.limits.max_batch_size.unwrap_or(1) as i32,
+            input: self
+                .inputs()
+                .iter()
+                .map(|input| ModelConfigInput {
+                    name: input.name.to_owned(),
+                    optional: !input.required,
+                })
+                .collect(),
+            parameters: vec![
+                parameter("accumulate_tokens", "false"),
+                parameter("bareflight_target", &service.info.name),
+                parameter("bareflight_simulated", simulated),
+            ],
+            backend: if is_text { String::new() } else { self.platform().to_owned() },
+            model_transaction_policy: Some(TransactionPolicy { decoupled: true }),
+        }
+    }
+}
+
+/// Stamps are wide, counts are not.
+pub fn perf_type(name: &str) -> &'static str {
+    if name.ends_with("_ns") { "INT64" } else { "INT32" }
+}

@@ -1,0 +1,210 @@
+//! How do others reach an engine in this process? Two protocols in front of one in-process target.
+//!
+//! ```text
+//! openai (HTTP) ─┐                                                   ┌─ record::Sink ◄─ engine's thread
+//!                ├─► service ─► admission ─► dispatch ─► target::Session
+//! kserve (gRPC) ─┘                  ▲            │                   └─► ring of ids ─┐
+//!       └──────── events, responses ┴── pieces ──┴────────────────────────────────────┘
+//! ```
+//! One thread does all of it, the network included: a token costs one wake-up, one short text and one write. Whatever
+//! implements the seam of [`crate::target`] with token ids can be served without a line of its own.
+
+pub mod admission;
+pub mod chat;
+pub mod dispatch;
+mod kserve;
+mod listen;
+pub mod metrics;
+mod openai;
+pub mod refusal;
+pub mod service;
+pub mod text;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bareflight_engine::dummy_tokenizer;
+use tokio::runtime::Builder;
+
+use crate::clock::{Nanos, utc_now};
+use crate::load::stop::Stop;
+use crate::serve::admission::Admission;
+use crate::serve::chat::ChatTemplate;
+use crate::serve::dispatch::{Dispatcher, Served};
+use crate::serve::listen::Closing;
+use crate::serve::metrics::Metrics;
+use crate::serve::service::Service;
+use crate::serve::text::Text;
+use crate::target::TargetError;
+use crate::target::by_name::Named;
+use crate::target::net::secret::ApiKey;
+
+/// Kinds of targets whose answers are token ids of an engine in this process.
+const IN_PROCESS: [&str; 4] = ["local", "null", "sim", "trtllm"];
+/// Words of targets that have no tokenizer, where they do not tell their vocabulary.
+const FALLBACK_VOCABULARY: u32 = 32_000;
+/// Requests that may wait where neither the user nor the engine says how many.
+const DEFAULT_QUEUE: u32 = 1024;
+/// How long connections may take over their last bytes, when all requests are over.
+const LAST_BYTES: Duration = Duration::from_secs(2);
+
+/// How to serve.
+#[derive(Debug)]
+pub struct ServeOptions {
+    /// Address to listen on.
+    pub host: String,
+    /// For OpenAI's protocol; 0 for any.
+    pub port: u16,
+    /// For KServe's protocol; 0 for any.
+    pub grpc_port: u16,
+    /// The model's name; the target's own where it is not said.
+    pub model: Option<String>,
+    /// Who knows it may ask.
+    pub api_key: Option<ApiKey>,
+    /// Requests that may wait beside those in the batch.
+    pub max_queue: Option<u32>,
+    /// How long requests may go on when the server is asked to stop.
+    pub grace: Nanos,
+}
+
+/// Where it can be reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ready {
+    /// For OpenAI's protocol.
+    pub openai: SocketAddr,
+    /// For KServe's protocol.
+    pub grpc: SocketAddr,
+    /// The model's name.
+    pub model: String,
+}
+
+/// Why nothing is served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The target.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// A target that is a server already.
+    #[error(
+        "`{0}` is no engine in this process: serve `local:`, `sim:` or `null:`, and measure servers with `run`"
+    )]
+    NotInProcess(String),
+    /// A port that cannot be had.
+    #[error(
+        "`{host}:{port}` cannot be listened on: {reason}; choose another with `{flag}` (0 for any)"
+    )]
+    Port {
+        /// Where.
+        host: String,
+        /// Which port.
+        port: u16,
+        /// What was typed, or could be.
+        flag: &'static str,
+        /// The system's words.
+        reason: std::io::Error,
+    },
+    /// Nothing to run on.
+    #[error("the network cannot be used: {0}")]
+    Runtime(std::io::Error),
+}
+
+/// Whether a target of this name is an engine in this process.
+///
+/// # Errors
+/// [`ServeError::NotInProcess`].
+pub fn check_kind(target: &str) -> Result<(), ServeError> {
+    let kind = target.split(':').next().unwrap_or_default();
+    if IN_PROCESS.contains(&kind) {
+        Ok(())
+    } else {
+        Err(ServeError::NotInProcess(target.to_owned()))
+    }
+}
+
+/// Serves `named` on the calling thread until `stop` is asked. `ready` is called when requests can come.
+///
+/// # Errors
+/// When the target cannot be opened, or a port not be listened on.
+pub fn serve(
+    named: Named,
+    options: ServeOptions,
+    stop: Stop,
+    ready: impl FnOnce(&Ready),
+) -> Result<Served, ServeError> {
+    let runtime = Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(ServeError::Runtime)?;
+    runtime.block_on(serve_here(named, options, stop, ready))
+}
+
+async fn serve_here(
+    mut named: Named,
+    options: ServeOptions,
+    stop: Stop,
+    ready: impl FnOnce(&Ready),
+) -> Result<Served, ServeError> {
+    let info = named.target.describe().clone();
+    check_kind(&info.name)?;
+    let (host, grace) = (options.host, options.grace);
+    let port = |port: u16, flag: &'static str| {
+        let host = host.clone();
+        async move {
+            let bound = listen::bind(&host, port).await;
+            bound.map_err(|reason| ServeError::Port { host, port, flag, reason })
+        }
+    };
+    let (http, openai) = port(options.port, "--port").await?;
+    let (http2, grpc) = port(options.grpc_port, "--grpc-port").await?;
+    let tokenizer = named.tokenizer()?.unwrap_or_else(|| {
+        dummy_tokenizer(info.limits.vocab_size.unwrap_or(FALLBACK_VOCABULARY) as usize)
+    });
+    let waiting = options.max_queue.or(info.limits.max_queue_size).unwrap_or(DEFAULT_QUEUE);
+    let room = info.limits.max_batch_size.unwrap_or(0).saturating_add(waiting).max(1);
+    let metrics = Arc::new(Metrics::default());
+    let (admission, orders) = Admission::new(room as usize, Arc::clone(&metrics));
+    let admission = Arc::new(admission);
+    let end_ids = named.special_ids().collect();
+    let dispatcher = Dispatcher::open(named.target, Arc::clone(&admission), Arc::clone(&metrics))?;
+    let model = options.model.unwrap_or_else(|| name_of(&info.name));
+    let service = Arc::new(Service {
+        model: model.clone(),
+        info,
+        end_ids,
+        text: Arc::new(Text::new(tokenizer)),
+        template: ChatTemplate::Plain,
+        api_key: options.api_key,
+        admission,
+        metrics,
+        created: utc_now().as_second(),
+    });
+    let closing = Closing::default();
+    tokio::spawn(listen::accept(http, openai::router(Arc::clone(&service)), closing.clone()));
+    tokio::spawn(listen::accept(http2, kserve::router(service), closing.clone()));
+    ready(&Ready { openai, grpc, model });
+    let served = dispatcher.run(orders, stop, grace).await;
+    closing.begin();
+    closing.done(LAST_BYTES).await;
+    Ok(served)
+}
+
+/// The target's name without its kind, and of a path only the last part.
+fn name_of(target: &str) -> String {
+    let (kind, rest) = target.split_once(':').unwrap_or(("", target));
+    let last = rest.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    if last.is_empty() { kind.to_owned() } else { last.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_is_named_after_its_target() {
+        assert_eq!(name_of("null:"), "null");
+        assert_eq!(name_of("sim:h200-llama3-8b-fp8"), "h200-llama3-8b-fp8");
+        assert_eq!(name_of("local:/models/tiny-llama/"), "tiny-llama");
+    }
+}

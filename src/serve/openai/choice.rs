@@ -1,0 +1,106 @@
+//! What is the same in everything that is said about one answer? Written once per request, not once per token.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::clock::MonoNs;
+use crate::record::request_record::{EngineTimes, FinishReason};
+use crate::serve::admission::Ticket;
+use crate::serve::openai::question::Wishes;
+use crate::serve::service::Service;
+use crate::serve::text::TextStream;
+
+/// Which endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `/v1/chat/completions`.
+    Chat,
+    /// `/v1/completions`.
+    Completions,
+}
+
+/// One answer, as far as it has come.
+#[derive(Debug)]
+pub struct Choice {
+    /// Which endpoint it is for.
+    pub endpoint: Endpoint,
+    /// How it is to look.
+    pub wishes: Wishes,
+    /// Its text.
+    pub text: TextStream,
+    /// Ids so far.
+    pub tokens: u32,
+    id: String,
+    created: i64,
+    model: String,
+    prompt_tokens: u32,
+    /// The prompt's ids, where ids are wanted.
+    pub prompt_ids: Option<Vec<u32>>,
+}
+
+impl Choice {
+    /// Of an answer that begins.
+    pub fn new(
+        service: &Service,
+        endpoint: Endpoint,
+        wishes: Wishes,
+        ticket: Ticket,
+        prompt_tokens: u32,
+        prompt_ids: Option<Vec<u32>>,
+    ) -> Self {
+        let kind = match endpoint {
+            Endpoint::Chat => "chatcmpl",
+            Endpoint::Completions => "cmpl",
+        };
+        Self {
+            endpoint,
+            wishes,
+            text: TextStream::new(Arc::clone(&service.text)),
+            tokens: 0,
+            id: format!("{kind}-{:x}-{}", service.created, ticket.0),
+            created: crate::clock::utc_now().as_second(),
+            model: service.model.clone(),
+            prompt_tokens,
+            prompt_ids,
+        }
+    }
+
+    /// The head of an object of this answer.
+    pub fn head(&self, stream: bool) -> Value {
+        let object = match (self.endpoint, stream) {
+            (Endpoint::Chat, true) => "chat.completion.chunk",
+            (Endpoint::Chat, false) => "chat.completion",
+            (Endpoint::Completions, _) => "text_completion",
+        };
+        json!({ "id": self.id, "object": object, "created": self.created, "model": self.model })
+    }
+
+    /// What was used.
+    pub fn usage(&self) -> Value {
+        json!({
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.tokens,
+            "total_tokens": u64::from(self.prompt_tokens) + u64::from(self.tokens),
+        })
+    }
+}
+
+/// OpenAI's word for why an output stopped.
+pub fn finish_word(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::EndToken | FinishReason::StopWords => "stop",
+        FinishReason::Length | FinishReason::Unknown | FinishReason::Other(_) => "length",
+    }
+}
+
+/// The engine's stamps, in nanoseconds of this machine's `CLOCK_MONOTONIC`.
+pub fn timing(times: EngineTimes) -> Value {
+    let ns = |at: Option<MonoNs>| at.map(|at| at.0);
+    json!({
+        "arrival": ns(times.arrival),
+        "first_scheduled": ns(times.first_scheduled),
+        "first_token": ns(times.first_token),
+        "last_token": ns(times.last_token),
+    })
+}

@@ -1,0 +1,204 @@
+//! HOT PATH. How does an answer become a stream of events? What does not change from token to token is written once.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use hyper::body::{Body, Frame};
+use serde_json::{Value, json};
+
+use crate::serve::admission::{Answer, End, Piece};
+use crate::serve::openai::choice::{Choice, Endpoint, finish_word, timing};
+use crate::serve::openai::problem;
+use crate::serve::refusal::Refusal;
+
+/// Room for one event; more is made where several come at once.
+const ROOM: usize = 512;
+
+/// A stream of events, written as it is asked for. Dropping it cancels the request.
+#[derive(Debug)]
+pub struct Events {
+    answer: Answer,
+    choice: Choice,
+    form: Form,
+    pieces: Vec<Piece>,
+    text: String,
+    ids: Vec<u32>,
+    has_begun: bool,
+    over: bool,
+}
+
+/// The parts of an event around its text.
+#[derive(Debug)]
+struct Form {
+    /// With the role, in a chat.
+    first: Bytes,
+    before: Bytes,
+    after: &'static [u8],
+}
+
+impl Form {
+    fn new(choice: &Choice) -> Self {
+        let mut head = choice.head(true).to_string();
+        head.truncate(head.len() - 1);
+        let before =
+            |delta: &str| Bytes::from(format!("data: {head},\"choices\":[{{\"index\":0,{delta}"));
+        match choice.endpoint {
+            Endpoint::Chat => Self {
+                first: before("\"delta\":{\"role\":\"assistant\",\"content\":"),
+                before: before("\"delta\":{\"content\":"),
+                after: b"},\"logprobs\":null,\"finish_reason\":null",
+            },
+            Endpoint::Completions => Self {
+                first: before("\"text\":"),
+                before: before("\"text\":"),
+                after: b",\"logprobs\":null,\"finish_reason\":null",
+            },
+        }
+    }
+}
+
+impl Events {
+    /// Of an answer that the engine has begun to work on.
+    pub fn new(answer: Answer, choice: Choice) -> Self {
+        let form = Form::new(&choice);
+        Self {
+            answer,
+            choice,
+            form,
+            pieces: Vec::new(),
+            text: String::new(),
+            ids: Vec::new(),
+            has_begun: false,
+            over: false,
+        }
+    }
+
+    /// Writes all pieces that are there.
+    fn write(&mut self) -> Bytes {
+        let mut out = BytesMut::with_capacity(ROOM);
+        let mut pieces = std::mem::take(&mut self.pieces);
+        for piece in pieces.drain(..) {
+            match piece {
+                Piece::Accepted => {}
+                Piece::Output { ids, .. } => self.output(ids.as_slice(), &mut out),
+                Piece::End(end) => self.end(end, &mut out),
+            }
+        }
+        self.pieces = pieces;
+        out.freeze()
+    }
+
+    #[inline]
+    fn output(&mut self, ids: &[u32], out: &mut BytesMut) {
+        self.choice.tokens += ids.len() as u32;
+        self.choice.text.push(ids, &mut self.text);
+        self.ids.extend_from_slice(ids);
+        // Whoever wants ids gets them at once, text or not.
+        if !self.text.is_empty() || self.choice.wishes.return_token_ids {
+            self.event(out);
+        }
+    }
+
+    /// One event with the text and ids that are due.
+    fn event(&mut self, out: &mut BytesMut) {
+        let before = if self.has_begun { &self.form.before } else { &self.form.first };
+        out.reserve(before.len() + 2 * self.text.len() + ROOM / 2);
+        out.put_slice(before);
+        write_json(out, &self.text);
+        out.put_slice(self.form.after);
+        if self.choice.wishes.return_token_ids {
+            out.put_slice(b",\"token_ids\":");
+            write_json(out, &self.ids);
+            if let Some(prompt) = self.choice.prompt_ids.take() {
+                out.put_slice(b",\"prompt_token_ids\":");
+                write_json(out, &prompt);
+            }
+        }
+        out.put_slice(b"}]}\n\n");
+        self.has_begun = true;
+        self.text.clear();
+        self.ids.clear();
+    }
+
+    fn end(&mut self, end: End, out: &mut BytesMut) {
+        self.over = true;
+        match end.how {
+            Ok(reason) => {
+                self.choice.text.finish(&mut self.text);
+                // A chat's role has to be said even where no token has text.
+                if !self.text.is_empty() || !self.has_begun {
+                    self.event(out);
+                }
+                self.last_words(finish_word(reason), end.times.map(timing), out);
+            }
+            Err(refusal) => put_event(out, &problem::object(&shown(refusal))),
+        }
+        out.put_slice(b"data: [DONE]\n\n");
+    }
+
+    fn last_words(&self, word: &str, timing: Option<Value>, out: &mut BytesMut) {
+        let mut choice = json!({ "index": 0, "logprobs": null, "finish_reason": word });
+        match self.choice.endpoint {
+            Endpoint::Chat => choice["delta"] = json!({}),
+            Endpoint::Completions => choice["text"] = "".into(),
+        }
+        let mut finish = self.choice.head(true);
+        finish["choices"] = json!([choice]);
+        if let Some(timing) = timing {
+            finish["x-bareflight-timing"] = timing;
+        }
+        put_event(out, &finish);
+        if self.choice.wishes.include_usage {
+            let mut usage = self.choice.head(true);
+            usage["choices"] = json!([]);
+            usage["usage"] = self.choice.usage();
+            put_event(out, &usage);
+        }
+    }
+}
+
+/// In a stream that is cancelled from our side, the reason is always the same.
+fn shown(refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::Stopping => {
+            Refusal::Engine("the server was shut down before the output was complete".into())
+        }
+        other => other,
+    }
+}
+
+fn write_json(out: &mut BytesMut, value: &(impl serde::Serialize + ?Sized)) {
+    serde_json::to_writer(out.writer(), value).expect("text and numbers have a JSON form");
+}
+
+fn put_event(out: &mut BytesMut, value: &Value) {
+    out.put_slice(b"data: ");
+    write_json(out, value);
+    out.put_slice(b"\n\n");
+}
+
+impl Body for Events {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let events = self.get_mut();
+        while !events.over {
+            ready!(events.answer.poll_few(context, &mut events.pieces));
+            let bytes = events.write();
+            // A token without text of its own is no event.
+            if !bytes.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.over
+    }
+}

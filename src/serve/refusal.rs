@@ -1,0 +1,64 @@
+//! Why is a request not answered? Each reason in one sentence, whatever protocol it goes out over.
+
+use crate::target::{Failure, FailureKind};
+
+/// Why a request is not answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// As many requests are in the house as it takes.
+    #[error("no more requests may wait: {0}; try again later")]
+    QueueFull(String),
+    /// The server is about to end.
+    #[error("the server is shutting down")]
+    Stopping,
+    /// No key, or another one.
+    #[error(
+        "this server wants its API key as `Authorization: Bearer KEY`, and got none or another"
+    )]
+    Unauthorized,
+    /// Another model's name.
+    #[error("the model `{asked}` does not exist here: this server serves `{served}`")]
+    UnknownModel {
+        /// What was asked for.
+        asked: String,
+        /// What there is.
+        served: String,
+    },
+    /// The request as such cannot be meant, or asks for what this engine cannot do.
+    #[error("{words}")]
+    Invalid {
+        /// The field at fault, where it is one.
+        field: Option<String>,
+        /// What is wrong, and what would be right.
+        words: String,
+    },
+    /// Prompt and output do not fit.
+    #[error("{words}")]
+    TooLong {
+        /// The field at fault.
+        field: &'static str,
+        /// How long it may be, and how long it is.
+        words: String,
+    },
+    /// The engine's own words.
+    #[error("{0}")]
+    Engine(String),
+}
+
+impl Refusal {
+    /// Something is wrong with one field.
+    pub fn field(field: impl Into<String>, words: impl Into<String>) -> Self {
+        Self::Invalid { field: Some(field.into()), words: words.into() }
+    }
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        match failure.kind {
+            FailureKind::QueueFull => Self::QueueFull(failure.words),
+            FailureKind::ShutDown => Self::Stopping,
+            FailureKind::Refused => Self::Invalid { field: None, words: failure.words },
+            _ => Self::Engine(failure.words),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What do all protocols share? The door, the model's name, its text and its limits.
+
+use std::sync::Arc;
+
+use crate::serve::admission::{Admission, Answer};
+use crate::serve::chat::ChatTemplate;
+use crate::serve::metrics::Metrics;
+use crate::serve::refusal::Refusal;
+use crate::serve::text::Text;
+use crate::target::TargetInfo;
+use crate::target::net::secret::ApiKey;
+use crate::workload::DEFAULT_PRIORITY;
+use crate::workload::request::{OutputSpec, Prompt, RequestSpec, Sampling};
+
+/// Output tokens where neither the request nor the target sets an end.
+pub const UNBOUNDED_OUTPUT: u32 = 1024;
+
+/// What is served.
+#[derive(Debug)]
+pub struct Service {
+    /// The model's name over OpenAI's protocol.
+    pub model: String,
+    /// What answers.
+    pub info: TargetInfo,
+    /// Ids that end an output unless they are ignored.
+    pub end_ids: Vec<u32>,
+    /// Text to ids and back.
+    pub text: Arc<Text>,
+    /// Messages to text.
+    pub template: ChatTemplate,
+    /// Whoever knows it may ask; everyone where there is none.
+    pub api_key: Option<ApiKey>,
+    /// Who may come in.
+    pub admission: Arc<Admission>,
+    /// What was done.
+    pub metrics: Arc<Metrics>,
+    /// When it began, in seconds since 1970, for the list of models.
+    pub created: i64,
+}
+
+/// What is asked, whichever protocol it came over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question {
+    /// The prompt.
+    pub prompt: Vec<u32>,
+    /// What the prompt's field is called, for complaints.
+    pub prompt_field: &'static str,
+    /// Output tokens at most; all that fit where it is not said.
+    pub max_tokens: Option<u32>,
+    /// What that field is called.
+    pub max_tokens_field: &'static str,
+    /// No end token before so many.
+    pub min_tokens: u32,
+    /// End tokens do not end the output.
+    pub ignore_eos: bool,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// Output comes as it is made.
+    pub streaming: bool,
+}
+
+impl Service {
+    /// Whether the value of an `authorization` header opens the door.
+    ///
+    /// # Errors
+    /// [`Refusal::Unauthorized`].
+    pub fn check_key(&self, authorization: Option<&[u8]>) -> Result<(), Refusal> {
+        match (&self.api_key, authorization) {
+            (None, _) => Ok(()),
+            (Some(key), Some(given)) if key.is_bearer(given) => Ok(()),
+            (Some(_), _) => Err(Refusal::Unauthorized),
+        }
+    }
+
+    /// Hands a question to the engine, if it fits.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn ask(&self, question: Question) -> Result<Answer, Refusal> {
+        let request = self.request(question)?;
+        self.admission.ask(request).await
+    }
+
+    fn request(&self, question: Question) -> Result<RequestSpec, Refusal> {
+        let max_tokens = self.fitting(&question)?;
+        let Question { prompt, prompt_field, min_tokens, ignore_eos, sampling, streaming, .. } =
+            question;
+        if let Some(size) = self.info.limits.vocab_size
+            && let Some(id) = prompt.iter().find(|id| **id >= size)
+        {
+            let words = format!("token id {id} is not in the vocabulary of {size} ids");
+            return Err(Refusal::field(prompt_field, words));
+        }
+        if min_tokens > max_tokens {
+            let words = format!("{min_tokens} tokens at least and {max_tokens} at most");
+            return Err(Refusal::field("min_tokens", words));
+        }
+        Ok(RequestSpec {
+            prompt: Prompt { ids: prompt.into(), text: None },
+            output: OutputSpec { max_tokens, min_tokens, ignore_eos },
+            sampling,
+            streaming,
+            priority: DEFAULT_PRIORITY,
+        })
+    }
+
+    /// Output tokens that were asked for, or all that fit.
+    fn fitting(&self, question: &Question) -> Result<u32, Refusal> {
+        let limits = self.info.limits;
+        let prompt = question.prompt.len() as u32;
+        if prompt == 0 {
+            return Err(Refusal::field(question.prompt_field, "the prompt is empty"));
+        }
+        if let Some(most) = limits.max_prompt_tokens
+            && prompt > most
+        {
+            let words =
+                format!("this model takes prompts of at most {most} tokens; this one has {prompt}");
+            return Err(Refusal::TooLong { field: question.prompt_field, words });
+        }
+        let left = limits.max_sequence_tokens.map(|most| most.saturating_sub(prompt));
+        match (question.max_tokens, left) {
+            (Some(0), _) => {
+                Err(Refusal::field(question.max_tokens_field, "0 tokens are no output: ask for 1"))
+            }
+            (Some(asked), Some(left)) if asked > left => {
+                let words = format!(
+                    "this model's sequences have at most {} tokens; {prompt} in the prompt and {asked} in the output \
+                     are {}",
+                    left + prompt,
+                    u64::from(prompt) + u64::from(asked),
+                );
+                Err(Refusal::TooLong { field: question.max_tokens_field, words })
+            }
+            (Some(asked), _) => Ok(asked),
+            (None, Some(left)) => Ok(left.max(1)),
+            (None, None) => Ok(UNBOUNDED_OUTPUT),
+        }
+    }
+}
