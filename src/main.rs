@@ -4,11 +4,13 @@ use std::process::ExitCode;
 
 use bareflight::cli::exit::{Coded, Exit};
 use bareflight::cli::gather::gather;
-use bareflight::cli::typed::{Cli, Command};
-use bareflight::cli::{doctor, dry_run, engine_threads, inspect, run, serve, take_part};
+use bareflight::cli::typed::{Cli, Command, Document};
+use bareflight::cli::{
+    compare, doctor, dry_run, engine_threads, inspect, ladder, run, serve, take_part,
+};
 use bareflight::experiment::{artefacts, preflight};
-use bareflight::report::{summary_json, table};
-use clap::{CommandFactory, FromArgMatches};
+use bareflight::report::{self, comparison, summary_json, table};
+use clap::FromArgMatches;
 
 fn main() -> ExitCode {
     match dispatch() {
@@ -21,7 +23,7 @@ fn main() -> ExitCode {
 }
 
 fn dispatch() -> Coded<Exit> {
-    let mut program = serve::hide_what_is_for_runs(Cli::command());
+    let mut program = serve::hide_what_is_for_runs(Cli::grammar());
     let matches = program.get_matches_mut();
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.exit())?;
     let typed = matches.subcommand().map_or(&matches, |(_, typed)| typed);
@@ -52,8 +54,15 @@ fn dispatch() -> Coded<Exit> {
         Command::Serve(arguments) => serve::serve(&arguments, &program, typed),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
-        Command::Schema => {
-            run::print(summary_json::SUMMARY_SCHEMA).map_err(|error| (Exit::Failure, error))?;
+        Command::Compare(arguments) => compare::run(&arguments, typed),
+        Command::Ladder(arguments) => ladder::run(&arguments, typed),
+        Command::Schema { of } => {
+            let schema = match of {
+                Document::Summary => summary_json::SUMMARY_SCHEMA,
+                Document::Comparison => comparison::json::COMPARISON_SCHEMA,
+                Document::Ladder => report::ladder::json::LADDER_SCHEMA,
+            };
+            run::print(schema).map_err(|error| (Exit::Failure, error))?;
             Ok(Exit::Ok)
         }
     }

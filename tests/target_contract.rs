@@ -7,12 +7,13 @@ use bareflight::record::request_record::Outcome;
 use bareflight::target::settings::EngineSettings;
 use contract::{Subject, pace, shots};
 
-const TARGETS: [&str; 5] = [
+const TARGETS: [&str; 6] = [
     "null:",
     "sim:null",
     "sim:explicit,base_us=200,prefill_us_per_token=2,decode_us_per_sequence=20",
     "sim:h200-llama3-8b-fp8,draft_len=3,acceptance=0.7",
     "local:dummy-pico",
+    "text:local:dummy-pico",
 ];
 
 fn each(names: &[&str], claim: impl Fn(&Subject)) {

@@ -14,7 +14,7 @@ use crate::cli::exit::{Coded, Exit};
 /// When this program cannot find or start itself.
 pub fn ensure(target: &str, threads: Option<u32>) -> Coded<()> {
     const DONE: &str = "BAREFLIGHT_THREADS_SET";
-    if !target.starts_with("local:") || std::env::var_os(DONE).is_some() {
+    if !is_embedded(target) || std::env::var_os(DONE).is_some() {
         return Ok(());
     }
     let threads =
@@ -31,4 +31,9 @@ pub fn ensure(target: &str, threads: Option<u32>) -> Coded<()> {
         Exit::Failure,
         anyhow::Error::new(error).context("this program cannot start itself again"),
     ))
+}
+
+/// Whether a target is the embedded engine, behind its tokenizer or not.
+pub fn is_embedded(target: &str) -> bool {
+    target.strip_prefix("text:").unwrap_or(target).starts_with("local:")
 }

@@ -25,6 +25,8 @@ pub enum Exit {
     Invalid = 4,
     /// Completed and valid, and too few requests met the SLOs.
     SloMissed = 5,
+    /// Completed and valid, and a comparison found a regression.
+    Regression = 6,
     /// Interrupted; artefacts are marked incomplete.
     Interrupted = Stop::EXIT_CODE as u8,
 }
@@ -51,6 +53,17 @@ impl Exit {
             summary.rate(Rate::GoodFraction).is_none_or(|good| good < GOOD_FRACTION)
         });
         if missed { Self::SloMissed } else { Self::Ok }
+    }
+
+    /// What came of an experiment with several sides: as bad as its worst side, or a regression between sound ones.
+    pub fn of_sides(outcomes: &[Outcome], regression: bool) -> Self {
+        const FROM_THE_GRAVEST: [Exit; 5] =
+            [Exit::Interrupted, Exit::Failure, Exit::Invalid, Exit::Regression, Exit::SloMissed];
+        let is = |exit| match exit {
+            Self::Regression => regression,
+            other => outcomes.iter().any(|outcome| Self::of(outcome) == other),
+        };
+        FROM_THE_GRAVEST.into_iter().find(|exit| is(*exit)).unwrap_or(Self::Ok)
     }
 }
 

@@ -10,11 +10,11 @@ use crate::cli::origin::{Origins, merge};
 use crate::cli::resolve::{Resolved, resolve};
 use crate::cli::typed::{RunArgs, Settings};
 
-/// Everything resolved, and where each value comes from.
+/// What was said, not yet resolved, and where each value comes from.
 ///
 /// # Errors
-/// With the exit code for usage, when a file or a value cannot be used.
-pub fn gather(arguments: &RunArgs, matches: &ArgMatches) -> Coded<(Resolved, Origins)> {
+/// With the exit code for usage, when the configuration file cannot be used.
+pub fn said(arguments: &RunArgs, matches: &ArgMatches) -> Coded<(Settings, Origins)> {
     let file = match &arguments.config {
         None => Settings::default(),
         Some(path) => fs::read_to_string(path)
@@ -23,7 +23,15 @@ pub fn gather(arguments: &RunArgs, matches: &ArgMatches) -> Coded<(Resolved, Ori
             .with_context(|| format!("configuration file `{}`", path.display()))
             .map_err(usage)?,
     };
-    let (settings, origins) = merge(&arguments.settings, &file, matches).map_err(usage)?;
+    merge(&arguments.settings, &file, matches).map_err(usage)
+}
+
+/// Everything resolved, and where each value comes from.
+///
+/// # Errors
+/// With the exit code for usage, when a file or a value cannot be used.
+pub fn gather(arguments: &RunArgs, matches: &ArgMatches) -> Coded<(Resolved, Origins)> {
+    let (settings, origins) = said(arguments, matches)?;
     Ok((resolve(&settings).map_err(usage)?, origins))
 }
 

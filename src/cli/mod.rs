@@ -1,11 +1,13 @@
 //! What was typed, and what does it mean? Typed values on one side, resolved ones with their origin on the other.
 
+pub mod compare;
 pub mod doctor;
 pub mod dry_run;
 pub mod engine_threads;
 pub mod exit;
 pub mod gather;
 pub mod inspect;
+pub mod ladder;
 pub mod origin;
 pub mod profile_window;
 pub mod resolve;

@@ -317,10 +317,12 @@ fn served_settings(typed: &Settings) -> ServedSettings {
     }
 }
 
-/// A chat server takes text and nothing else; everything else takes ids.
+/// A chat server takes text and nothing else, and so does a target behind its tokenizer; everything else takes ids.
 fn prompt_kind(typed: &Settings) -> PromptKind {
     let is_openai = typed.target.as_deref().is_some_and(|name| name.starts_with("openai:"));
-    let takes_text = is_openai && typed.endpoint.unwrap_or_default() != ServedEndpoint::Completions;
+    let is_text = typed.target.as_deref().is_some_and(|name| name.starts_with("text:"));
+    let takes_text =
+        is_text || is_openai && typed.endpoint.unwrap_or_default() != ServedEndpoint::Completions;
     match typed.prompts {
         Some(PromptsAs::Text) => PromptKind::Text,
         Some(PromptsAs::Ids) => PromptKind::Ids,

@@ -33,15 +33,8 @@ pub fn run(resolved: &Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
         .context("Ctrl-C cannot be handled")
         .map_err(|error| (Exit::Failure, error))?;
     let mut screen = Screen::new(resolved.quiet);
-    let outcome = sweep::run(resolved, ready, &stop, &mut screen).map_err(|error| {
-        let exit = match error {
-            ExperimentError::Stage(_) | ExperimentError::Gpu(_) | ExperimentError::Profiler(_) => {
-                Exit::Preflight
-            }
-            _ => Exit::Failure,
-        };
-        (exit, anyhow::Error::new(error))
-    })?;
+    let outcome = sweep::run(resolved, ready, &stop, &mut screen)
+        .map_err(|error| (experiment_exit(&error), anyhow::Error::new(error)))?;
     let shown = artefacts::write_records(&outcome, resolved.keep_deliveries)
         .and_then(|()| artefacts::write_reports(&outcome))
         .map_err(|error| (Exit::Failure, anyhow::Error::new(error)))?;
@@ -53,10 +46,18 @@ pub fn run(resolved: &Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
 }
 
 /// Naming a target that does not exist is a slip of the keyboard, everything else is found on the way.
-fn preflight_exit(error: &PreflightError) -> Exit {
+pub(super) fn preflight_exit(error: &PreflightError) -> Exit {
     match error {
         PreflightError::Target(TargetError::Unknown { .. }) => Exit::Usage,
         _ => Exit::Preflight,
+    }
+}
+
+/// A target that cannot be opened is found before any load is sent.
+pub(super) fn experiment_exit(error: &ExperimentError) -> Exit {
+    match error {
+        ExperimentError::Stage(_) => Exit::Preflight,
+        _ => Exit::Failure,
     }
 }
 
@@ -72,15 +73,21 @@ pub fn print(text: &str) -> Result<()> {
 }
 
 /// What a person sees while it goes on: progress on standard error, each point's table on standard output.
-struct Screen {
+pub(super) struct Screen {
     mode: Mode,
+    tables: bool,
     progress: Option<Progress>,
 }
 
 impl Screen {
     fn new(quiet: bool) -> Self {
         let mode = if quiet { Mode::Silent } else { Mode::detect() };
-        Self { mode, progress: None }
+        Self { mode, tables: true, progress: None }
+    }
+
+    /// For an experiment whose points are not results of their own.
+    pub(super) fn without_tables(quiet: bool) -> Self {
+        Self { tables: false, ..Self::new(quiet) }
     }
 }
 
@@ -107,6 +114,9 @@ impl Watch for Screen {
     }
 
     fn measured(&mut self, entry: &PointEntry, summary: &Summary) {
+        if !self.tables {
+            return;
+        }
         let report = PointReport { label: entry.label.clone(), summary: summary.clone() };
         let mut text = table::point(&report);
         text.push('\n');

@@ -5,11 +5,13 @@ mod request;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use crate::cli::inspect::InspectArgs;
+use crate::cli::compare::CompareArgs;
 use crate::cli::doctor::DoctorArgs;
+use crate::cli::inspect::InspectArgs;
+use crate::cli::ladder::LadderArgs;
 use crate::cli::profile_window::ProfileWindow;
 use crate::cli::serve::ServeArgs;
 use crate::cli::span::Span;
@@ -50,8 +52,41 @@ pub enum Command {
     Serve(Box<ServeArgs>),
     /// Look whether this machine is fit to measure: what is in the way, why it matters, what mends it
     Doctor(DoctorArgs),
-    /// Print the JSON schema of `summary.json`
-    Schema,
+    /// Compare targets: blocks of one plan on each in turns, ratios with intervals, a verdict against a margin
+    Compare(Box<CompareArgs>),
+    /// Measure what each layer adds: harness, bridge, engine, text, and a server over HTTP and gRPC, in turns
+    Ladder(Box<LadderArgs>),
+    /// Print the JSON schema of `summary.json`, or of another document
+    Schema {
+        /// Which document
+        #[arg(value_enum, default_value_t)]
+        of: Document,
+    },
+}
+
+/// Documents that have a schema.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Document {
+    /// `summary.json` of a run.
+    #[default]
+    Summary,
+    /// `comparison.json` of a comparison.
+    Comparison,
+    /// `ladder.json` of a ladder.
+    Ladder,
+}
+
+impl Cli {
+    /// What can be typed: as derived, but that a comparison takes a target for each of its sides.
+    pub fn grammar() -> clap::Command {
+        Self::command().mut_subcommand("compare", |compare| {
+            compare.mut_arg("target", |target| {
+                target
+                    .action(ArgAction::Append)
+                    .help("What answers: once for each side, the baseline first")
+            })
+        })
+    }
 }
 
 /// Everything about a run.

@@ -89,7 +89,7 @@ impl Manifest {
             schema_version: SCHEMA_VERSION,
             state: State::Running,
             tool: Build::this(),
-            command_line: without_header_values(std::env::args()),
+            command_line: command_line(),
             started: crate::clock::utc_now().to_string(),
             ended: None,
             host: Host::read(),
@@ -117,6 +117,10 @@ impl Manifest {
 }
 
 /// What was typed, but for the values of headers, which may be secrets.
+pub fn command_line() -> Vec<String> {
+    without_header_values(std::env::args())
+}
+
 fn without_header_values(arguments: impl Iterator<Item = String>) -> Vec<String> {
     const FLAG: &str = "--header";
     let name = |header: &str| match header.split_once(':') {

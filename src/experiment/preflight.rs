@@ -64,21 +64,11 @@ const FALLBACK_VOCABULARY: u32 = 32_000;
 /// # Errors
 /// The first thing that is in the way, with its remedy.
 pub fn prepare(resolved: &Resolved) -> Result<Ready, PreflightError> {
-    let mut named = by_name::resolve(&resolved.target, &resolved.engine, &resolved.served)?;
-    abilities::check(named.target.describe(), &resolved.engine, &resolved.workload)?;
+    let mut named = [by_name::resolve(&resolved.target, &resolved.engine, &resolved.served)?];
+    abilities::check(named[0].target.describe(), &resolved.engine, &resolved.workload)?;
+    let source = prompt_source(resolved.workload.prompts, &mut named)?;
+    let [named] = named;
     let limits = named.target.describe().limits;
-    let source = match resolved.workload.prompts {
-        PromptKind::Ids => {
-            let size = limits.vocab_size.unwrap_or(FALLBACK_VOCABULARY);
-            PromptSource::ids(Vocabulary::new(size, named.special_ids())?)
-        }
-        PromptKind::Text => {
-            let tokenizer = named
-                .tokenizer()?
-                .ok_or_else(|| PreflightError::NoTokenizer(resolved.target.clone()))?;
-            PromptSource::text(Arc::new(HfTokenizer(tokenizer)))?
-        }
-    };
     let mut plans: Vec<Plan> = Vec::with_capacity(resolved.loads.len());
     for (point, load) in resolved.loads.iter().enumerate() {
         let first_id = plans.last().map_or(RequestId(0), Plan::next_id);
@@ -134,6 +124,32 @@ fn no_roofline() -> Finding {
                    not known"
             .to_owned(),
         remedy: "`--gpu` goes with an engine directory, `--memory-bandwidth-gbps` with the embedded engine".to_owned(),
+    }
+}
+
+/// Prompts that every one of these targets takes: ids below the smallest vocabulary and special to none of them, or text
+/// of the first tokenizer that there is.
+pub(super) fn prompt_source(
+    kind: PromptKind,
+    targets: &mut [Named],
+) -> Result<PromptSource, PreflightError> {
+    match kind {
+        PromptKind::Ids => {
+            let sizes = targets.iter().filter_map(|it| it.target.describe().limits.vocab_size);
+            let size = sizes.min().unwrap_or(FALLBACK_VOCABULARY);
+            let special: Vec<u32> = targets.iter().flat_map(Named::special_ids).collect();
+            Ok(PromptSource::ids(Vocabulary::new(size, special)?))
+        }
+        PromptKind::Text => {
+            for named in targets.iter_mut() {
+                if let Some(tokenizer) = named.tokenizer()? {
+                    return Ok(PromptSource::text(Arc::new(HfTokenizer(tokenizer)))?);
+                }
+            }
+            let names: Vec<String> =
+                targets.iter().map(|it| it.target.describe().name.clone()).collect();
+            Err(PreflightError::NoTokenizer(names.join("`, `")))
+        }
     }
 }
 

@@ -56,7 +56,7 @@ pub enum ExperimentError {
 }
 
 /// One measured point.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Point {
     /// Everything that was seen.
     pub records: Records,
@@ -141,7 +141,7 @@ fn title(resolved: &Resolved) -> String {
     format!("{}, {}, {how}", resolved.target, resolved.workload.scenario)
 }
 
-fn save_before_the_first_request(
+pub(super) fn save_before_the_first_request(
     directory: &RunDirectory,
     resolved: &Resolved,
     plans: &[Plan],

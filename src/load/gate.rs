@@ -48,6 +48,11 @@ impl Gate {
         }
     }
 
+    /// The most requests that the session is for.
+    pub fn room(&self) -> usize {
+        self.states.len()
+    }
+
     /// Makes the calling thread the one that is woken when a request ends.
     pub fn wake_this_thread(&self) {
         // The issuer lives as long as the session, so the first registration is the only one.

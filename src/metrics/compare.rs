@@ -110,6 +110,32 @@ pub fn compare(
     })
 }
 
+/// By how much the candidate differs, in the unit of the number.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Difference {
+    /// Candidate − baseline: mean over blocks.
+    pub mean: f64,
+    /// Lower end of its 95 % interval; `None` of a single block.
+    pub low: Option<f64>,
+    /// Upper end of its 95 % interval; `None` of a single block.
+    pub high: Option<f64>,
+}
+
+/// The difference over paired blocks, with the interval of [`compare`]; `None` where there is no block.
+pub fn difference(blocks: &[Block], seed: u64) -> Option<Difference> {
+    let differences: Vec<f64> =
+        blocks.iter().map(|block| block.candidate - block.baseline).collect();
+    let mean = mean(&differences)?;
+    let interval = (blocks.len() > 1).then(|| interval(&differences, mean, seed));
+    let (low, high) = interval.unzip();
+    Some(Difference { mean, low, high })
+}
+
+/// `None` of nothing.
+pub fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
 fn log_ratios(blocks: &[Block]) -> Result<Vec<f64>, CompareError> {
     if blocks.is_empty() {
         return Err(CompareError::NoBlocks);
@@ -128,12 +154,12 @@ fn log_ratios(blocks: &[Block]) -> Result<Vec<f64>, CompareError> {
         .collect()
 }
 
-/// The 95 % interval of the mean of two or more logs.
-fn interval(logs: &[f64], mean: f64, seed: u64) -> (f64, f64) {
-    let n = logs.len();
+/// The 95 % interval of the mean of two or more values.
+fn interval(values: &[f64], mean: f64, seed: u64) -> (f64, f64) {
+    let n = values.len();
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let mut means: Vec<f64> = (0..RESAMPLES)
-        .map(|_| (0..n).map(|_| logs[rng.random_range(0..n)]).sum::<f64>() / n as f64)
+        .map(|_| (0..n).map(|_| values[rng.random_range(0..n)]).sum::<f64>() / n as f64)
         .collect();
     means.sort_unstable_by(f64::total_cmp);
     let wider = (n as f64 / (n as f64 - 1.0)).sqrt();
@@ -211,6 +237,18 @@ mod tests {
             answer_of(&[1.012, 1.008, 1.013, 1.009, 1.011], Better::Lower),
             Answer::Undecided
         );
+    }
+
+    #[test]
+    fn a_difference_has_the_unit_of_the_number_and_may_be_nothing() {
+        assert_eq!(difference(&[], 1), None);
+        let one = difference(&blocks(&[1.5]), 1).unwrap();
+        assert_eq!((one.mean, one.low, one.high), (20.0, None, None));
+        let flat = difference(&[Block { baseline: 0.0, candidate: 0.0 }; 5], 1).unwrap();
+        assert_eq!((flat.mean, flat.low, flat.high), (0.0, Some(0.0), Some(0.0)));
+        let five = difference(&blocks(&[1.1, 1.2, 1.15, 1.18, 1.12]), 1).unwrap();
+        assert!((five.mean - 6.0).abs() < 1e-9, "{five:?}");
+        assert!(five.low.unwrap() > 4.0 && five.high.unwrap() < 8.0, "{five:?}");
     }
 
     #[test]

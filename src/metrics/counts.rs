@@ -12,6 +12,7 @@ pub fn of(records: &Records, facts: &RunFacts) -> Counts {
     let (mut tokens, mut unsuccessful) = (0.0, 0.0);
     for (record, arrivals) in records.iter() {
         count_outcome(&mut counts, record);
+        count_tokens(&mut counts, record);
         let output = Output::of(record, arrivals);
         match output {
             Output::Deliveries { .. } if holds_another_count(record, arrivals) => {
@@ -34,6 +35,18 @@ pub fn of(records: &Records, facts: &RunFacts) -> Counts {
     counts.output_tokens_in_window = tokens.round() as u64;
     counts.unsuccessful_tokens_in_window = unsuccessful.round() as u64;
     counts
+}
+
+/// Who counted, and who counted otherwise.
+fn count_tokens(counts: &mut Counts, record: &RequestRecord) {
+    if record.outcome.is_completed() {
+        *counts.token_sources.entry(record.token_source).or_default() += 1;
+    }
+    let others = record.other_counts;
+    counts.token_mismatches +=
+        u64::from(others.recounted.is_some_and(|count| count != record.output_tokens));
+    counts.prompt_token_mismatches +=
+        u64::from(others.prompt.is_some_and(|count| count != record.prompt_tokens));
 }
 
 fn holds_another_count(record: &RequestRecord, arrivals: &[Arrival]) -> bool {

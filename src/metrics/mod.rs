@@ -1,5 +1,6 @@
 //! WHAT it means: pure functions of records, and one definition for each number.
 
+pub mod allowance;
 pub mod binomial;
 pub mod compare;
 pub mod counts;
@@ -7,13 +8,16 @@ pub mod definition;
 pub mod dependence;
 pub mod distribution;
 pub mod facts;
+pub mod fairness;
 pub mod iterations;
+pub mod measure;
 pub mod over_time;
 pub mod per_request;
 pub mod percentile;
 pub mod pooled;
 pub mod rates;
 pub mod roofline;
+pub mod sides;
 pub mod slo;
 pub mod summarise;
 pub mod summary;

@@ -14,6 +14,7 @@ use crate::metrics::percentile::Percentile;
 use crate::metrics::roofline::Roofline;
 use crate::metrics::slo::Slo;
 use crate::observe::gpu::over_window::GpuUse;
+use crate::record::request_record::TokenSource;
 use crate::target::FailureKind;
 
 /// Version of every definition and of the shape of the files; a change of meaning changes it.
@@ -301,6 +302,12 @@ pub struct Counts {
     pub unsuccessful_tokens_in_window: u64,
     /// Requests whose deliveries add up to another number of tokens than the target counted.
     pub token_count_differs: u64,
+    /// Completed requests by where their number of output tokens comes from; sources that did not occur are left out.
+    pub token_sources: BTreeMap<TokenSource, u64>,
+    /// Requests whose output our tokenizer counts otherwise than the server; the server's count stands.
+    pub token_mismatches: u64,
+    /// Requests whose prompt the server counts otherwise than it was planned; the planned count stands.
+    pub prompt_token_mismatches: u64,
     /// Requests with output of which the deliveries were not kept; ITL, ICL, stall and throughput are then absent.
     pub deliveries_missing: u64,
 }

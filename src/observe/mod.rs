@@ -5,4 +5,5 @@ pub mod health;
 pub mod host;
 pub mod iterations;
 pub mod probe;
+pub mod process;
 pub mod profiler;

@@ -9,7 +9,7 @@ use crate::record::event::{Ending, Event, TokenHash};
 use crate::record::live::{LiveLatency, Snapshot};
 use crate::record::recorder::{Journal, Sealed};
 use crate::record::request_record::{
-    Arrival, NotSentReason, Outcome, Records, RequestRecord, StampSource, TokenSource,
+    Arrival, NotSentReason, OtherCounts, Outcome, Records, RequestRecord, StampSource, TokenSource,
 };
 use crate::target::{Failure, FailureKind};
 
@@ -47,7 +47,8 @@ pub(crate) struct Book {
     journal: Option<Box<dyn Journal>>,
     journal_error: Option<io::Error>,
     late_events: u64,
-    token_mismatches: u64,
+    /// Counts by others, which apply when the request ends.
+    other_counts: HashMap<RequestId, OtherCounts>,
     /// Who took the stamps of a request, where it was not the session's default; applies when the request ends.
     odd_stamps: HashMap<RequestId, StampSource>,
     stamps: StampSource,
@@ -69,7 +70,7 @@ impl Default for Book {
             journal: None,
             journal_error: None,
             late_events: 0,
-            token_mismatches: 0,
+            other_counts: HashMap::new(),
             odd_stamps: HashMap::new(),
             stamps: StampSource::Engine,
             tokens: TokenSource::Ids,
@@ -104,8 +105,12 @@ impl Book {
         self.counts.insert(id, (tokens, source));
     }
 
-    pub(crate) fn token_mismatch(&mut self) {
-        self.token_mismatches += 1;
+    pub(crate) fn recounted(&mut self, id: RequestId, tokens: u32) {
+        self.other_counts.entry(id).or_default().recounted = Some(tokens);
+    }
+
+    pub(crate) fn prompt_count(&mut self, id: RequestId, tokens: u32) {
+        self.other_counts.entry(id).or_default().prompt = Some(tokens);
     }
 
     pub(crate) fn stamps_of(&mut self, id: RequestId, source: StampSource) {
@@ -265,6 +270,9 @@ impl Book {
             record.output_tokens = tokens;
             record.token_source = source;
         }
+        if let Some(counts) = self.other_counts.remove(&record.id) {
+            record.other_counts = counts;
+        }
         if let Some(source) = self.odd_stamps.remove(&record.id) {
             record.stamp_source = source;
         }
@@ -321,7 +329,6 @@ impl Book {
         Sealed {
             records: Records::from_arrival_order(self.records, arrivals),
             late_events: self.late_events,
-            token_mismatches: self.token_mismatches,
             journal_error: self.journal_error,
             recorder_cpu,
         }
@@ -357,11 +364,13 @@ mod tests {
     fn stamps_and_counts_that_differ_from_the_default_are_kept_with_their_request() {
         let mut book = submitted_at(100);
         book.stamps_of(ID, StampSource::User);
-        book.token_mismatch();
+        book.recounted(ID, 5);
+        book.prompt_count(ID, 9);
         let ending = Ending::Completed(FinishReason::Length);
         book.note(&Event::End { id: ID, at: MonoNs(200), ending });
         let sealed = book.close(Nanos::ZERO);
-        assert_eq!(sealed.records.requests()[0].stamp_source, StampSource::User);
-        assert_eq!(sealed.token_mismatches, 1);
+        let record = &sealed.records.requests()[0];
+        assert_eq!(record.stamp_source, StampSource::User);
+        assert_eq!(record.other_counts, OtherCounts { recounted: Some(5), prompt: Some(9) });
     }
 }

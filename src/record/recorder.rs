@@ -54,8 +54,6 @@ pub struct Sealed {
     pub records: Records,
     /// Events of requests that belonged to no shot of the phase: late answers of an earlier one.
     pub late_events: u64,
-    /// Requests whose output tokens our tokenizer counts otherwise than the server. The server's count stands.
-    pub token_mismatches: u64,
     /// The first failure of the journal, if it failed: the records in memory are complete all the same.
     pub journal_error: Option<io::Error>,
     /// CPU time that the recorder has used so far.
@@ -207,7 +205,8 @@ impl Worker {
                 Aside::Ring(ring) => rings.push(ring),
                 Aside::Words(id, words) => book.words(id, words),
                 Aside::TokenCount(id, tokens, source) => book.token_count(id, tokens, source),
-                Aside::TokenMismatch { .. } => book.token_mismatch(),
+                Aside::TokenMismatch { id, retokenized, .. } => book.recounted(id, retokenized),
+                Aside::PromptCount(id, tokens) => book.prompt_count(id, tokens),
                 Aside::StampsOf(id, source) => book.stamps_of(id, source),
                 Aside::Stamps(source) => book.stamps_come_from(source),
                 Aside::Tokens(source) => book.tokens_come_from(source),

@@ -34,6 +34,8 @@ pub struct RequestRecord {
     pub output_tokens: u32,
     /// Where `output_tokens` comes from.
     pub token_source: TokenSource,
+    /// Counts by others, to be held against ours.
+    pub other_counts: OtherCounts,
     /// Hash over the output's token ids, where ids arrived.
     pub token_hash: TokenHash,
     /// Who took the delivery stamps.
@@ -65,6 +67,7 @@ impl RequestRecord {
             end: None,
             output_tokens: 0,
             token_source: TokenSource::Ids,
+            other_counts: OtherCounts { recounted: None, prompt: None },
             token_hash: TokenHash::EMPTY,
             stamp_source: StampSource::Engine,
             max_pull_lag_ns: 0,
@@ -139,7 +142,7 @@ pub enum NotSentReason {
 }
 
 /// Where the number of output tokens comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenSource {
     /// Token ids arrived and were counted.
@@ -150,6 +153,15 @@ pub enum TokenSource {
     Retokenized,
     /// One per chunk that carried text: nothing better was at hand.
     Chunks,
+}
+
+/// Counts of tokens by someone else than the source that counts; a mismatch is counted, and corrects nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OtherCounts {
+    /// Output tokens by our tokenizer, where the server counted otherwise; `None` where they agree or only one counted.
+    pub recounted: Option<u32>,
+    /// Prompt tokens by the server's own count, where it gives one.
+    pub prompt: Option<u32>,
 }
 
 /// Who took the stamps of a request's deliveries.

@@ -10,13 +10,13 @@ use crate::clock::MonoNs;
 use crate::load::plan::RequestId;
 use crate::record::event::TokenHash;
 use crate::record::request_record::{
-    EngineTimes, EngineUse, FinishReason, NotSentReason, Outcome, RequestRecord, StampSource,
-    TokenSource,
+    EngineTimes, EngineUse, FinishReason, NotSentReason, OtherCounts, Outcome, RequestRecord,
+    StampSource, TokenSource,
 };
 use crate::target::{Failure, FailureKind};
 
 /// The columns of a raw row, in order.
-pub const COLUMNS: [&str; 29] = [
+pub const COLUMNS: [&str; 31] = [
     "point",
     "request_id",
     "prompt_tokens",
@@ -46,6 +46,8 @@ pub const COLUMNS: [&str; 29] = [
     "kv_missed_blocks",
     "draft_tokens",
     "accepted_draft_tokens",
+    "recounted_tokens",
+    "prompt_tokens_told",
 ];
 
 /// Why rows could not be written or read.
@@ -112,6 +114,9 @@ pub fn fields(point: u32, record: &RequestRecord) -> StringRecord {
     put(&missed.map_or_else(String::new, |blocks| blocks.to_string()));
     put(&counts(|u| u.draft_tokens));
     put(&counts(|u| u.accepted_draft_tokens));
+    let other = |count: Option<u32>| count.map_or_else(String::new, |count| count.to_string());
+    put(&other(record.other_counts.recounted));
+    put(&other(record.other_counts.prompt));
     row
 }
 
@@ -194,6 +199,10 @@ impl Row<'_> {
             end: self.instant("end_ns")?,
             output_tokens: self.number("output_tokens")?,
             token_source: self.word("token_source", token_source_of)?,
+            other_counts: OtherCounts {
+                recounted: self.optional("recounted_tokens")?,
+                prompt: self.optional("prompt_tokens_told")?,
+            },
             token_hash: TokenHash(self.word("token_hash", |w| u64::from_str_radix(w, 16).ok())?),
             stamp_source: self.word("stamp_source", stamp_source_of)?,
             max_pull_lag_ns: self.number("max_pull_lag_ns")?,

@@ -79,6 +79,7 @@ fn any_record(id: u32, rng: &mut Xoshiro256PlusPlus) -> RequestRecord {
         end: instant(rng),
         output_tokens: rng.random(),
         token_source: sources[rng.random_range(0..sources.len())],
+        other_counts: OtherCounts { recounted: maybe(rng, 7), prompt: maybe(rng, 9) },
         token_hash: TokenHash(rng.random()),
         stamp_source: stamps[rng.random_range(0..stamps.len())],
         max_pull_lag_ns: rng.random(),

@@ -31,6 +31,20 @@ pub mod file {
     pub const SUMMARY_JSON: &str = "summary.json";
     /// One row per point of load.
     pub const SUMMARY_CSV: &str = "summary.csv";
+    /// What several sides come to together.
+    pub const COMPARISON_JSON: &str = "comparison.json";
+    /// One row per pair of sides and number.
+    pub const COMPARISON_CSV: &str = "comparison.csv";
+    /// The same for people.
+    pub const COMPARISON_PAGE: &str = "comparison.html";
+    /// What each layer adds.
+    pub const LADDER_JSON: &str = "ladder.json";
+    /// One row per rung.
+    pub const LADDER_CSV: &str = "ladder.csv";
+    /// The same for people.
+    pub const LADDER_PAGE: &str = "ladder.html";
+    /// Settings of the server that a ladder starts.
+    pub const SERVED: &str = "served.toml";
     /// For people.
     pub const REPORT: &str = "report.html";
 }
@@ -77,6 +91,18 @@ impl RunDirectory {
             }
         }
         unreachable!("the loop ends by returning")
+    }
+
+    /// A new folder within this one, for a part of the experiment.
+    ///
+    /// # Errors
+    /// When the folder cannot be made, or is there already.
+    pub fn below(&self, name: &str) -> Result<Self, DirectoryError> {
+        let path = self.0.join(word(name));
+        match fs::create_dir(&path) {
+            Ok(()) => Ok(Self(path)),
+            Err(source) => Err(DirectoryError { path, source }),
+        }
     }
 
     /// An existing one.

@@ -35,6 +35,8 @@ pub enum Aside {
         /// Our tokenizer over the whole text.
         retokenized: u32,
     },
+    /// The server's own count of the prompt's tokens, sent before the [`Event::End`].
+    PromptCount(RequestId, u32),
     /// Who took the stamps of one request, where it differs from the session's default.
     StampsOf(RequestId, StampSource),
     /// Who takes the stamps of this session; the engine unless a target says otherwise.
@@ -88,6 +90,11 @@ impl Sink {
     /// Says where token counts come from, where they are not counted ids.
     pub fn tokens_come_from(&self, source: TokenSource) {
         let _recorder_is_gone = self.aside.send(Aside::Tokens(source));
+    }
+
+    /// The most requests that a session with this sink is for.
+    pub fn room(&self) -> usize {
+        self.gate.room()
     }
 
     /// Whether output of this request is still expected; what comes later is dropped.
@@ -178,6 +185,11 @@ impl Sink {
     /// The server's count and ours differ; before the end of the request.
     pub fn token_mismatch(&mut self, id: RequestId, usage: u32, retokenized: u32) {
         let _recorder_is_gone = self.aside.send(Aside::TokenMismatch { id, usage, retokenized });
+    }
+
+    /// What the server counted of the prompt; before the end of the request.
+    pub fn prompt_count(&mut self, id: RequestId, tokens: u32) {
+        let _recorder_is_gone = self.aside.send(Aside::PromptCount(id, tokens));
     }
 
     /// This request's stamps were not all taken by the session's default; before the end of the request.

@@ -3,6 +3,7 @@
 use crate::metrics::definition::Quantity;
 use crate::metrics::percentile::{Percentile, certification_floor};
 use crate::metrics::summary::{Check, CheckId, Counts, Status};
+use crate::record::request_record::TokenSource;
 use crate::report::figures::counted;
 use crate::report::{Experiment, PointReport, json_word};
 
@@ -80,6 +81,30 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
             "in {} the deliveries add up to another number of tokens than the target counted",
             counted(differs, "request")
         ));
+    }
+    let recounted: u64 = sum(|counts| counts.token_mismatches);
+    if recounted > 0 {
+        notes.push(format!(
+            "in {} our tokenizer counts another number of output tokens than the server; the server's count stands",
+            counted(recounted, "request")
+        ));
+    }
+    let prompts: u64 = sum(|counts| counts.prompt_token_mismatches);
+    if prompts > 0 {
+        notes.push(format!(
+            "in {} the server counts another number of prompt tokens than was planned; the planned count stands (a chat \
+             template adds tokens of its own)",
+            counted(prompts, "request")
+        ));
+    }
+    let without_ids =
+        |source| points.iter().any(|it| it.summary.counts.token_sources.contains_key(&source));
+    if without_ids(TokenSource::Chunks) {
+        notes.push(
+            "output tokens were counted as chunks with text, for want of ids, usage or a `--tokenizer`: a chunk is not a \
+             token"
+                .to_owned(),
+        );
     }
     let missing: u64 = sum(|counts| counts.deliveries_missing);
     if missing > 0 {

@@ -1,8 +1,10 @@
 //! HOW it is shown: one renderer per file, each a pure function from an [`Experiment`] to text. Nothing is measured here.
 
+pub mod comparison;
 pub mod figures;
 pub mod html;
 pub mod know;
+pub mod ladder;
 pub mod progress;
 pub mod requests_csv;
 pub mod roofline;

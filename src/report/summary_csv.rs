@@ -135,9 +135,11 @@ fn arrivals_word(arrivals: Arrivals) -> String {
     .to_owned()
 }
 
-fn counts(summary: &Summary) -> [Cell; 16] {
+fn counts(summary: &Summary) -> [Cell; 19] {
     let counts = &summary.counts;
     let by_kind = counts.failed_by_kind.iter().map(|(kind, count)| format!("{kind}:{count}"));
+    let by_source =
+        counts.token_sources.iter().map(|(source, count)| format!("{}:{count}", json_word(source)));
     [
         cell("planned", &counts.planned),
         cell("submitted", &counts.submitted),
@@ -155,6 +157,9 @@ fn counts(summary: &Summary) -> [Cell; 16] {
         cell("unsuccessful_tokens_in_window", &counts.unsuccessful_tokens_in_window),
         cell("token_count_differs", &counts.token_count_differs),
         cell("deliveries_missing", &counts.deliveries_missing),
+        cell("token_sources", &by_source.collect::<Vec<_>>().join(";")),
+        cell("token_mismatches", &counts.token_mismatches),
+        cell("prompt_token_mismatches", &counts.prompt_token_mismatches),
     ]
 }
 

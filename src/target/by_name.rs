@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use bareflight_engine::dummy_tokenizer;
 use bareflight_engine::tokenizers::Tokenizer;
 
 use crate::target::deployment::{Deployment, Placement};
@@ -12,6 +13,7 @@ use crate::target::openai::OpenAiTarget;
 use crate::target::served::ServedSettings;
 use crate::target::settings::EngineSettings;
 use crate::target::sim::SimTarget;
+use crate::target::text::TextTarget;
 use crate::target::triton::TritonTarget;
 use crate::target::triton_c::TritonCTarget;
 #[cfg(feature = "trtllm")]
@@ -23,6 +25,9 @@ pub const KINDS: &str = "`local:dummy-nano` or `local:MODEL_DIR` (embedded CPU e
      `sim:PROFILE` (simulated executor, e.g. `sim:h200-llama3-8b-fp8`), `trtllm:ENGINE_DIR` (TensorRT-LLM), \
      `openai:URL`, `triton:HOST:PORT/MODEL`, `triton-c:REPOSITORY/MODEL` (Triton's core in this process), \
      or `null:` (the harness's own floor)";
+
+/// Words of targets that have no tokenizer, where they do not tell their vocabulary.
+const FALLBACK_VOCABULARY: u32 = 32_000;
 
 /// A described target, and what it knows of its tokens.
 pub struct Named {
@@ -201,6 +206,7 @@ pub fn resolve(
         "triton-c" if !rest.is_empty() => {
             Ok(Named::served(TritonCTarget::new(served.triton_c(rest)?)?, served))
         }
+        "text" if !rest.is_empty() => in_text(resolve(rest, settings, served)?),
         _ => Err(unknown()),
     }
 }
@@ -213,4 +219,26 @@ fn engine_directory(name: &str, path: &str) -> Result<Option<EngineDirectory>, T
         TargetError::Unusable { name: name.to_owned(), reason: error.to_string() }
     };
     path.is_dir().then(read).transpose().map_err(unusable)
+}
+
+/// The same target behind its tokenizer; one that has none gets the words of [`dummy_tokenizer`], one for each token, as it
+/// does when it is served.
+fn in_text(mut inner: Named) -> Result<Named, TargetError> {
+    let info = inner.target.describe();
+    if ["openai", "triton"].contains(&info.kind.as_str()) || info.name.starts_with("text:") {
+        return Err(TargetError::Unusable {
+            name: info.name.clone(),
+            reason:
+                "`text:` goes before an engine in this process, such as `text:local:dummy-nano`"
+                    .into(),
+        });
+    }
+    let words = info.limits.vocab_size.unwrap_or(FALLBACK_VOCABULARY) as usize;
+    let tokenizer = inner.tokenizer()?.unwrap_or_else(|| dummy_tokenizer(words));
+    let for_prompts = tokenizer.clone();
+    Ok(Named {
+        target: Box::new(TextTarget::new(inner.target, tokenizer)),
+        tokenizer: Some(Box::new(move || Ok(for_prompts))),
+        ..inner
+    })
 }

@@ -20,6 +20,7 @@ pub mod openai;
 pub mod served;
 pub mod settings;
 pub mod sim;
+pub mod text;
 pub mod triton;
 pub mod triton_c;
 #[cfg(feature = "trtllm")]
@@ -35,7 +36,7 @@ use crate::record::sink::Sink;
 pub use failure::{Failure, FailureKind, TargetError};
 
 /// Something that can answer, not yet opened.
-pub trait Target {
+pub trait Target: Send {
     /// What it is and what it allows, read cheaply: no weights are loaded, no load is sent.
     fn describe(&self) -> &TargetInfo;
 

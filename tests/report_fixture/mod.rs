@@ -7,7 +7,8 @@ use bareflight::metrics::{RunFacts, Slos, TargetFacts, Window, summarise};
 use bareflight::observe::health::{Health, NullRate};
 use bareflight::record::event::TokenHash;
 use bareflight::record::request_record::{
-    Arrival, FinishReason, NotSentReason, Outcome, Records, RequestRecord, StampSource, TokenSource,
+    Arrival, FinishReason, NotSentReason, OtherCounts, Outcome, Records, RequestRecord,
+    StampSource, TokenSource,
 };
 use bareflight::report::{Experiment, FileNote, PointReport};
 use bareflight::target::{Failure, FailureKind, Limits, TargetInfo};
@@ -128,6 +129,7 @@ impl Paper {
             end: last.map(|it| it.at),
             output_tokens: self.output_tokens,
             token_source: TokenSource::Ids,
+            other_counts: OtherCounts::default(),
             token_hash: TokenHash::EMPTY,
             stamp_source: StampSource::Engine,
             max_pull_lag_ns: 0,

@@ -14,7 +14,8 @@ use crate::metrics::{Quantity, RunFacts, Slos, Summary, TargetFacts, Window, sum
 use crate::observe::health::{Health, NullRate};
 use crate::record::event::TokenHash;
 use crate::record::request_record::{
-    Arrival, FinishReason, NotSentReason, Outcome, Records, RequestRecord, StampSource, TokenSource,
+    Arrival, FinishReason, NotSentReason, OtherCounts, Outcome, Records, RequestRecord,
+    StampSource, TokenSource,
 };
 use crate::target::{Failure, FailureKind};
 
@@ -44,6 +45,7 @@ fn played(id: u32, submit_ms: f64, deliveries: &[(f64, u32)]) -> Played {
         end: arrivals.last().map(|arrival| arrival.at),
         output_tokens: arrivals.iter().map(|arrival| arrival.tokens).sum(),
         token_source: TokenSource::Ids,
+        other_counts: OtherCounts::default(),
         token_hash: TokenHash::EMPTY,
         stamp_source: StampSource::User,
         max_pull_lag_ns: 0,

@@ -6,7 +6,7 @@ mod facts;
 mod iterations;
 pub mod plot;
 mod point;
-mod tables;
+pub(in crate::report) mod tables;
 pub mod text;
 
 use std::collections::BTreeSet;
@@ -40,14 +40,19 @@ pub fn render(experiment: &Experiment) -> String {
         facts::definitions(),
         facts::manifest(experiment),
         facts::files(&experiment.files),
-        footer(),
     ];
+    page(&experiment.title, &sections.concat(), SMALL_PRINT)
+}
+
+/// A page of ours around its sections.
+pub(in crate::report) fn page(title: &str, body: &str, small_print: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{}</main>\n</body>\n</html>\n",
-        escape(&experiment.title),
-        sections.concat()
+         <title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{}{}</main>\n</body>\n</html>\n",
+        escape(title),
+        body,
+        footer(small_print)
     )
 }
 
@@ -61,7 +66,7 @@ fn heading(experiment: &Experiment) -> String {
     )
 }
 
-fn badges<'a>(marks: impl IntoIterator<Item = &'a Mark>) -> String {
+pub(in crate::report) fn badges<'a>(marks: impl IntoIterator<Item = &'a Mark>) -> String {
     let badge = |mark: &Mark| {
         format!(
             r#"<span class="badge {}" title="{}">{}</span>"#,
@@ -71,6 +76,12 @@ fn badges<'a>(marks: impl IntoIterator<Item = &'a Mark>) -> String {
         )
     };
     marks.into_iter().map(badge).collect()
+}
+
+/// A list of ready items; nothing where there is none.
+pub(in crate::report) fn list(items: impl Iterator<Item = String>) -> String {
+    let items: Vec<String> = items.map(|item| format!("<li>{item}</li>\n")).collect();
+    if items.is_empty() { String::new() } else { format!("<ul>\n{}</ul>\n", items.concat()) }
 }
 
 fn verdict(experiment: &Experiment) -> String {
@@ -176,10 +187,13 @@ fn ended(summary: &Summary) -> String {
     parts.join(", ")
 }
 
-fn footer() -> String {
+/// What marks and whiskers mean on the page of a run.
+const SMALL_PRINT: &str = "<code>~</code> or a hollow dot: too few samples to certify the percentile. Small print below a \
+     percentile, and whiskers: its 95 % order-statistic interval.";
+
+fn footer(small_print: &str) -> String {
     format!(
-        "<footer>Made by {} {}. <code>~</code> or a hollow dot: too few samples to certify the percentile. \
-         Small print below a percentile, and whiskers: its 95 % order-statistic interval.</footer>\n",
+        "<footer>Made by {} {}. {small_print}</footer>\n",
         env!("CARGO_PKG_NAME"),
         env!("CARGO_PKG_VERSION")
     )

@@ -13,7 +13,7 @@ use crate::report::html::text::escape;
 use crate::report::know::SHOWN;
 
 /// A table of ready cells: the header, then rows whose first cell is their name.
-pub(super) fn table(class: &str, header: &[&str], rows: &[Vec<String>]) -> String {
+pub(in crate::report) fn table(class: &str, header: &[&str], rows: &[Vec<String>]) -> String {
     let heads = cells("th", header);
     let mut body = String::new();
     for (name, rest) in rows.iter().filter_map(|row| row.split_first()) {

@@ -3,10 +3,10 @@
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
 
 /// Columns that are always there.
-pub(super) const WIDTH: usize = 100;
+pub(in crate::report) const WIDTH: usize = 100;
 
 /// A table without borders: a column of names, columns of figures, a rule below the header.
-pub(super) fn plain_table(header: &[&str]) -> Table {
+pub(in crate::report) fn plain_table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     table.set_style(TableComponent::HeaderLines, '─');
@@ -23,7 +23,7 @@ pub(super) fn plain_table(header: &[&str]) -> Table {
 }
 
 /// What `comfy_table` printed, without blanks at the ends of lines.
-pub(super) fn printed(table: &Table) -> String {
+pub(in crate::report) fn printed(table: &Table) -> String {
     let mut text = String::new();
     for line in table.to_string().lines() {
         text.push_str(line.trim_end());
@@ -33,12 +33,12 @@ pub(super) fn printed(table: &Table) -> String {
 }
 
 /// A sentence behind its `name`, broken between words; further lines start below its first word.
-pub(super) fn sentence(name: &str, text: &str) -> String {
+pub(in crate::report) fn sentence(name: &str, text: &str) -> String {
     flowed(name, " ", &text.split_whitespace().collect::<Vec<_>>())
 }
 
 /// Parts behind their `name` with `between` between them, broken between parts.
-pub(super) fn flowed(name: &str, between: &str, parts: &[impl AsRef<str>]) -> String {
+pub(in crate::report) fn flowed(name: &str, between: &str, parts: &[impl AsRef<str>]) -> String {
     let width = |text: &str| text.chars().count();
     let indent = " ".repeat(width(name));
     let mut text = String::new();

@@ -2,7 +2,7 @@
 
 pub(super) mod engine;
 mod gpu;
-mod lines;
+pub(in crate::report) mod lines;
 mod point;
 mod sweep;
 
@@ -12,7 +12,7 @@ use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::percentile::Percentile;
 use crate::metrics::summary::{Mark, Summary, Verdict};
 use crate::report::figures::{self, figure};
-use crate::report::{Experiment, know};
+use crate::report::{Experiment, FileNote, know};
 
 use lines::sentence;
 pub use point::render as point;
@@ -48,13 +48,19 @@ fn closing(experiment: &Experiment) -> String {
         text.push_str(&sweep::render(&experiment.points));
     }
     text.push_str(&what_to_know(experiment));
-    if !experiment.files.is_empty() {
-        let _infallible = writeln!(text, "\nfiles in {}", experiment.folder);
-        let widths = experiment.files.iter().map(|file| file.name.chars().count());
-        let width = widths.max().unwrap_or(0);
-        for file in &experiment.files {
-            let _infallible = writeln!(text, "  {:width$}  {}", file.name, file.holds);
-        }
+    text.push_str(&files(&experiment.folder, &experiment.files));
+    text
+}
+
+/// What was written where; nothing where nothing was.
+pub fn files(folder: &str, files: &[FileNote]) -> String {
+    if files.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("\nfiles in {folder}\n");
+    let width = files.iter().map(|file| file.name.chars().count()).max().unwrap_or(0);
+    for file in files {
+        let _infallible = writeln!(text, "  {:width$}  {}", file.name, file.holds);
     }
     text
 }
@@ -64,7 +70,7 @@ fn line(name: &str, value: &str) -> String {
 }
 
 /// `  [SIMULATED, DUMMY WEIGHTS]`, or nothing.
-fn marks(marks: impl IntoIterator<Item = Mark>) -> String {
+pub(in crate::report) fn marks(marks: impl IntoIterator<Item = Mark>) -> String {
     let words: Vec<String> = marks.into_iter().map(|mark| mark.words().to_uppercase()).collect();
     if words.is_empty() { String::new() } else { format!("  [{}]", words.join(", ")) }
 }

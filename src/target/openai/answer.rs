@@ -40,6 +40,8 @@ pub struct Closing {
     pub tokens: (u32, TokenSource),
     /// The server's count and our tokenizer's, where they differ.
     pub mismatch: Option<(u32, u32)>,
+    /// How many prompt tokens the server counted.
+    pub prompt: Option<u32>,
 }
 
 /// One answer. Used again for the next one, since it holds all the room that an answer needs.
@@ -60,6 +62,8 @@ struct Progress {
     usage_runs_along: Option<bool>,
     /// The server's own count; a zero says nothing.
     usage: Option<u32>,
+    /// The server's own count of the prompt; a zero says nothing.
+    prompt: Option<u32>,
     knows_finish: bool,
     finish: Option<Finish>,
     times: Option<EngineTimes>,
@@ -155,7 +159,12 @@ impl Answer {
         let hash = progress.unread.take().map_or(TokenHash::EMPTY, |output| output.hash);
         if progress.chunk.embeddings > 0 {
             let tokens = (0, TokenSource::Usage);
-            let closing = Closing { finish: FinishReason::Unknown, tokens, mismatch: None };
+            let closing = Closing {
+                finish: FinishReason::Unknown,
+                tokens,
+                mismatch: None,
+                prompt: progress.prompt,
+            };
             return Ok((NOTHING, closing));
         }
         let mut closing = progress.tally(count)?;
@@ -200,6 +209,8 @@ impl Progress {
         self.times = self.chunk.times.or(self.times);
         let usage = self.chunk.usage.and_then(|usage| usage.completion).filter(|count| *count > 0);
         self.usage = usage.or(self.usage);
+        let prompt = self.chunk.usage.and_then(|usage| usage.prompt).filter(|count| *count > 0);
+        self.prompt = prompt.or(self.prompt);
         if self.chunk.has_output() {
             self.take_chunk_output(usage);
         }
@@ -242,7 +253,8 @@ impl Progress {
             return Err(Failure::new(FailureKind::Empty, "the answer ended and held no token"));
         }
         let mismatch = self.usage.zip(ours).filter(|(usage, ours)| usage != ours);
-        Ok(Closing { finish: FinishReason::Unknown, tokens, mismatch })
+        let prompt = self.prompt;
+        Ok(Closing { finish: FinishReason::Unknown, tokens, mismatch, prompt })
     }
 }
 

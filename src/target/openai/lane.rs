@@ -193,6 +193,9 @@ impl Lane {
                 if let Some((usage, retokenized)) = closing.mismatch {
                     sink.token_mismatch(id, usage, retokenized);
                 }
+                if let Some(prompt) = closing.prompt {
+                    sink.prompt_count(id, prompt);
+                }
                 if let Some(times) = answer.times().filter(|_| self.settings.same_host) {
                     sink.engine_times(id, times);
                 }

@@ -1,5 +1,6 @@
 //! How is a chart drawn? Lines and points as SVG, inline, without a script.
 
+pub mod ratios;
 pub mod scale;
 
 use std::fmt::Write as _;

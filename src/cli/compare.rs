@@ -1,0 +1,319 @@
+//! `bareflight compare`: is one target better than another? Blocks of one plan, in turns, and an answer with its interval.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context, anyhow};
+use clap::{ArgMatches, Args};
+use serde_json::{Map, Value};
+
+use crate::cli::engine_threads;
+use crate::cli::exit::{Coded, Exit};
+use crate::cli::gather::said;
+use crate::cli::origin::as_map;
+use crate::cli::resolve::{Resolved, resolve};
+use crate::cli::run::{Screen, experiment_exit, preflight_exit, print};
+use crate::cli::typed::{RunArgs, Settings};
+use crate::experiment::comparison::{Comparison, Measured, Question, conclude};
+use crate::experiment::comparison_files::{Manifest, write_comparison, write_sides};
+use crate::experiment::sweep::Outcome;
+use crate::experiment::{blocks, interleave, stored};
+use crate::load::stop::Stop;
+use crate::metrics::allowance::{Allowance, Percent};
+use crate::metrics::compare::BLOCKS_FOR_A_VERDICT;
+use crate::metrics::sides::{Finding, Terms};
+use crate::record::run_directory::{RunDirectory, file};
+use crate::report::FileNote;
+use crate::report::comparison::table;
+use crate::report::table as console;
+
+/// Concurrency where no load is given.
+const DEFAULT_CONCURRENCY: u32 = 8;
+
+/// Everything about a comparison.
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// Two runs that were made before, instead of measuring now: their folders, the baseline first
+    #[arg(value_name = "RUN_DIR", num_args = 2, conflicts_with_all = ["set", "blocks", "target"])]
+    pub stored: Vec<PathBuf>,
+    /// Change one setting of one side: `B:max_batch_size=4`, with a key as in a configuration file
+    #[arg(long, value_name = "SIDE:KEY=VALUE", help_heading = "Comparison")]
+    pub set: Vec<Change>,
+    /// Times that every side plays; at least 5 for a verdict
+    #[arg(long, value_name = "N", default_value_t = 6, help_heading = "Comparison",
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub blocks: u32,
+    /// Differences within this share count as none
+    #[arg(long, value_name = "PERCENT", default_value = "2%", help_heading = "Comparison")]
+    pub margin: Percent,
+    /// End with code 6 if a metric gets worse by more: `ttft_p99>5%,output_throughput>3%`
+    #[arg(long, value_name = "METRIC>PERCENT", value_delimiter = ',', help_heading = "Comparison")]
+    pub fail_if: Vec<Allowance>,
+    /// All that a run takes; `--target` once for each side, the baseline first.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// A setting of one side.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    side: usize,
+    key: String,
+    value: Value,
+}
+
+impl FromStr for Change {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self, anyhow::Error> {
+        let wrong =
+            || anyhow!("`{text}` is no change of a side: write for example `B:max_batch_size=4`");
+        let (side, change) = text.split_once(':').ok_or_else(wrong)?;
+        let (key, value) = change.split_once('=').ok_or_else(wrong)?;
+        let side = match side.trim().as_bytes() {
+            [letter @ b'A'..=b'Z'] => usize::from(letter - b'A'),
+            _ => return Err(wrong()),
+        };
+        // A bare word is text; numbers, booleans and lists are written as in JSON.
+        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+        Ok(Self { side, key: key.trim().to_owned(), value })
+    }
+}
+
+/// `A`, `B`, …
+pub fn letter(side: usize) -> String {
+    char::from(b'A' + (side % 26) as u8).to_string()
+}
+
+/// Compares, shows, and ends with a code that says what came of it.
+///
+/// # Errors
+/// What stood in the way, with the exit code that it deserves.
+pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
+    if let [baseline, candidate] = &*arguments.stored {
+        return stored(arguments, matches, baseline, candidate);
+    }
+    let sides = sides(arguments, matches).map_err(|error| (Exit::Usage, error))?;
+    let embedded = sides.iter().find(|side| engine_threads::is_embedded(&side.target));
+    if let Some(side) = embedded {
+        engine_threads::ensure(&side.target, side.engine.threads)?;
+    }
+    let ready = blocks::prepare(&sides, arguments.blocks)
+        .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
+    let names: Vec<String> = sides.iter().map(|side| side.target.clone()).collect();
+    let load = sides[0].loads[0];
+    let title = format!(
+        "{} against {}, {}, {load}",
+        names[1..].join(" and "),
+        names[0],
+        sides[0].workload.scenario
+    );
+    let hash = ready.plans.first().map_or("", |plan| plan.hash());
+    let failure = |error: anyhow::Error| (Exit::Failure, error);
+    let directory = RunDirectory::create(&sides[0].out, "compare", &load.to_string(), hash)
+        .map_err(|error| failure(error.into()))?;
+    let lettered = names.iter().enumerate().map(|(side, name)| (letter(side), name.clone()));
+    let mut manifest = Manifest::begin("comparison", &title, lettered.collect());
+    manifest.write(&directory).map_err(|error| failure(error.into()))?;
+    let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
+    let opened = sides.iter().zip(ready.targets).enumerate().map(|(place, (resolved, target))| {
+        interleave::Side {
+            name: format!("{} {}", letter(place), resolved.target),
+            resolved,
+            target,
+        }
+    });
+    let mut screen = Screen::without_tables(sides[0].quiet);
+    let outcomes = interleave::play(opened.collect(), &ready.plans, &directory, &stop, &mut screen)
+        .map_err(|error| (experiment_exit(&error), error.into()))?;
+    write_sides(&outcomes, sides[0].keep_deliveries).map_err(|error| failure(error.into()))?;
+    manifest.end(interleave::state(&outcomes));
+    manifest.write(&directory).map_err(|error| failure(error.into()))?;
+    let question = Question {
+        title,
+        planned_blocks: arguments.blocks.into(),
+        order: (0..arguments.blocks as usize)
+            .map(|block| interleave::order(block, sides.len()))
+            .collect(),
+        terms: Terms { margin: arguments.margin.share(), seed: sides[0].workload.seed },
+        allowances: &arguments.fail_if,
+        pairs: (1..sides.len()).map(|candidate| (0, candidate)).collect(),
+    };
+    let letters = (0..sides.len()).map(letter).collect();
+    let comparison = compared(&question, letters, &sides, &outcomes).map_err(failure)?;
+    show(&directory, &comparison).map_err(failure)?;
+    Ok(Exit::of_sides(&outcomes, found_regression(&comparison)))
+}
+
+/// What the sides come to, each called by its name.
+///
+/// # Errors
+/// When settings cannot be shown, which plain data always can.
+pub(super) fn compared(
+    question: &Question,
+    names: Vec<String>,
+    sides: &[Resolved],
+    outcomes: &[Outcome],
+) -> anyhow::Result<Comparison> {
+    let measured: Vec<Measured> = names
+        .into_iter()
+        .zip(sides)
+        .zip(outcomes)
+        .map(|((name, resolved), outcome)| {
+            Ok(Measured { name, outcome, settings: as_map(&resolved.to_settings())? })
+        })
+        .collect::<Result<_, serde_json::Error>>()
+        .context("settings cannot be shown")?;
+    Ok(conclude(question, &measured))
+}
+
+fn show(directory: &RunDirectory, comparison: &Comparison) -> anyhow::Result<()> {
+    let mut files = write_comparison(directory, comparison)?;
+    let own = comparison.sides.iter().filter(|_| comparison.interleaved);
+    files.extend(own.map(|side| FileNote {
+        name: format!("{}/", side.folder),
+        holds: format!("everything of side {}, as a run of its own; a block is a point", side.name),
+    }));
+    let folder = directory.path().display().to_string();
+    print(&format!("{}{}", table::render(comparison), console::files(&folder, &files)))
+}
+
+/// Compares two runs that were made at different times, and says so.
+fn stored(
+    arguments: &CompareArgs,
+    matches: &ArgMatches,
+    baseline: &Path,
+    candidate: &Path,
+) -> Coded<Exit> {
+    let failure = |error: anyhow::Error| (Exit::Failure, error);
+    let usage = |error: anyhow::Error| (Exit::Usage, error);
+    let (said, _) = said(&arguments.run, matches)?;
+    let resolved = resolve(&said).map_err(|error| usage(error.into()))?;
+    let common = stored::read(baseline, candidate).map_err(|error| usage(error.into()))?;
+    let (a, b) = (settings_of(baseline).map_err(usage)?, settings_of(candidate).map_err(usage)?);
+    let terms = Terms { margin: arguments.margin.share(), seed: resolved.workload.seed };
+    let comparison = stored::conclude(&common, (&a, &b), terms, &arguments.fail_if);
+    let directory = RunDirectory::create(&resolved.out, "compare", "stored", "runs")
+        .map_err(|error| failure(error.into()))?;
+    show(&directory, &comparison).map_err(failure)?;
+    let outcomes: Vec<Outcome> =
+        common.into_iter().flat_map(|both| [both.baseline, both.candidate]).collect();
+    Ok(Exit::of_sides(&outcomes, found_regression(&comparison)))
+}
+
+/// Every setting that a stored run was made with.
+fn settings_of(folder: &Path) -> anyhow::Result<Map<String, Value>> {
+    let path = folder.join(file::RESOLVED);
+    let text = fs::read_to_string(&path)
+        .with_context(|| format!("`{}` cannot be read: name a run directory", path.display()))?;
+    let settings: Settings = toml::from_str(&text)
+        .with_context(|| format!("`{}` is no settings of this version", path.display()))?;
+    Ok(as_map(&settings)?)
+}
+
+fn found_regression(comparison: &Comparison) -> bool {
+    let rulings = comparison.pairs.iter().flat_map(|pair| &pair.rulings);
+    rulings.into_iter().any(|ruling| ruling.finding == Finding::Regression)
+}
+
+/// The settings of every side, resolved. They ask the same; only the target and how it is set up may differ.
+fn sides(arguments: &CompareArgs, matches: &ArgMatches) -> anyhow::Result<Vec<Resolved>> {
+    let (said, _) = said(&arguments.run, matches).map_err(|(_, error)| error)?;
+    let typed = matches.get_many::<String>("target");
+    let targets: Vec<&String> = typed.map_or_else(Vec::new, Iterator::collect);
+    if !(2..=26).contains(&targets.len()) {
+        return Err(anyhow!(
+            "a comparison needs two targets or more: give `--target` once for each side, the baseline first"
+        ));
+    }
+    if !arguments.fail_if.is_empty() && (arguments.blocks as usize) < BLOCKS_FOR_A_VERDICT {
+        return Err(anyhow!(
+            "`--fail-if` needs {BLOCKS_FOR_A_VERDICT} blocks or more to decide anything: raise `--blocks`"
+        ));
+    }
+    if let Some(change) = arguments.set.iter().find(|change| change.side >= targets.len()) {
+        let side = letter(change.side);
+        return Err(anyhow!(
+            "there is no side {side}: `--set` names one of the {} targets",
+            targets.len()
+        ));
+    }
+    let sides: Vec<Resolved> = targets
+        .into_iter()
+        .enumerate()
+        .map(|(side, target)| {
+            let changes = arguments.set.iter().filter(|change| change.side == side);
+            one_side(&said, target, changes)
+        })
+        .collect::<Result<_, _>>()?;
+    same_question(&sides)?;
+    Ok(sides)
+}
+
+fn one_side<'a>(
+    said: &Settings,
+    target: &str,
+    changes: impl Iterator<Item = &'a Change>,
+) -> anyhow::Result<Resolved> {
+    let mut settings = Settings { target: Some(target.to_owned()), ..said.clone() };
+    if settings.concurrency.is_none() && settings.rate.is_none() && settings.batch != Some(true) {
+        settings.concurrency = Some(vec![DEFAULT_CONCURRENCY]);
+    }
+    let mut map = as_map(&settings)?;
+    for change in changes {
+        map.insert(change.key.clone(), change.value.clone());
+    }
+    let settings: Settings = serde_json::from_value(Value::Object(map))
+        .with_context(|| format!("a `--set` of `{target}` cannot be used"))?;
+    Ok(resolve(&settings)?)
+}
+
+fn same_question(sides: &[Resolved]) -> anyhow::Result<()> {
+    let first = &sides[0];
+    if first.loads.len() > 1 {
+        return Err(anyhow!(
+            "a comparison plays one load: give one number of {} and not several",
+            first.loads.len()
+        ));
+    }
+    let asked = |side: &Resolved| {
+        let mut workload = side.workload.clone();
+        workload.prompts = first.workload.prompts;
+        (workload, side.loads.clone(), side.requests, side.duration, side.warmup)
+    };
+    if sides.iter().any(|side| asked(side) != asked(first)) {
+        return Err(anyhow!(
+            "`--set` may change how a side is set up, and not what is asked: the same load and requests go to all sides"
+        ));
+    }
+    let embedded = || sides.iter().filter(|side| engine_threads::is_embedded(&side.target));
+    if embedded()
+        .any(|side| Some(side.engine.threads) != embedded().next().map(|it| it.engine.threads))
+    {
+        return Err(anyhow!(
+            "embedded engines of one process share their threads: give `--threads` for all sides"
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_names_its_side_by_letter() {
+        for text in ["max_batch_size=4", "B:max_batch_size", "b:x=1", "AB:x=1", ":x=1"] {
+            let error = text.parse::<Change>().unwrap_err().to_string();
+            assert!(error.contains("B:max_batch_size=4"), "{text}: {error}");
+        }
+        let change: Change = "B:max_batch_size=4".parse().unwrap();
+        assert_eq!(
+            (change.side, change.key.as_str(), change.value),
+            (1, "max_batch_size", 4.into())
+        );
+        let change: Change = "A:quantization=f32".parse().unwrap();
+        assert_eq!(change.value, "f32");
+    }
+}

@@ -1,0 +1,295 @@
+//! `bareflight ladder`: what does every layer between a request and the engine add? The rungs take turns on one plan.
+
+use std::fs;
+
+use anyhow::{Context, anyhow};
+use clap::{ArgMatches, Args};
+
+use crate::cli::compare::compared;
+use crate::cli::engine_threads;
+use crate::cli::exit::{Coded, Exit};
+use crate::cli::gather::said;
+use crate::cli::resolve::{Resolved, resolve};
+use crate::cli::run::{Screen, experiment_exit, preflight_exit, print};
+use crate::cli::typed::{RunArgs, Settings};
+use crate::clock::{self, Nanos};
+use crate::experiment::comparison::Question;
+use crate::experiment::comparison_files::{Manifest, write_ladder, write_sides};
+use crate::experiment::ladder::{self, BlockCpu, Ladder, Level, Planned};
+use crate::experiment::manifest::PointEntry;
+use crate::experiment::phase::Stage;
+use crate::experiment::preflight::PreflightError;
+use crate::experiment::served_child::{Ready, Server};
+use crate::experiment::sweep::Watch;
+use crate::experiment::{blocks, interleave};
+use crate::load::stop::Stop;
+use crate::metrics::Summary;
+use crate::metrics::allowance::Percent;
+use crate::metrics::sides::Terms;
+use crate::observe::process;
+use crate::record::run_directory::{RunDirectory, file};
+use crate::report::ladder::table;
+use crate::report::{FileNote, table as console};
+use crate::target::served::ServedEndpoint;
+use crate::target::{TargetInfo, by_name};
+
+/// Concurrency where no load is given: one request at a time, so that nothing waits for another.
+const DEFAULT_CONCURRENCY: u32 = 1;
+/// The executor bridge with nothing behind it.
+const NO_COST: &str = "sim:null";
+
+/// Everything about a ladder.
+#[derive(Debug, Args)]
+pub struct LadderArgs {
+    /// Times that every rung plays; at least 5 for a verdict
+    #[arg(long, value_name = "N", default_value_t = 6, help_heading = "Ladder",
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub blocks: u32,
+    /// Differences within this share count as none
+    #[arg(long, value_name = "PERCENT", default_value = "2%", help_heading = "Ladder")]
+    pub margin: Percent,
+    /// Leave out the rungs that need a server
+    #[arg(long, help_heading = "Ladder")]
+    pub in_process: bool,
+    /// All that a run takes.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// What a rung that applies is measured with.
+struct Rung {
+    level: Level,
+    resolved: Resolved,
+}
+
+/// Climbs, shows, and ends with a code that says what came of it.
+///
+/// # Errors
+/// What stood in the way, with the exit code that it deserves.
+pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
+    let usage = |error: anyhow::Error| (Exit::Usage, error);
+    let failure = |error: anyhow::Error| (Exit::Failure, error);
+    let (settings, _) = said(&arguments.run, matches)?;
+    let engine = engine(&settings).map_err(usage)?;
+    engine_threads::ensure(&engine.target, engine.engine.threads)?;
+
+    // Named wrongly, nothing is begun.
+    by_name::resolve(&engine.target, &engine.engine, &engine.served)
+        .map_err(PreflightError::from)
+        .map_err(|error| (preflight_exit(&error), error.into()))?;
+    let load = engine.loads[0].to_string();
+    let directory =
+        RunDirectory::create(&engine.out, "ladder", &format!("{} {load}", engine.target), "rungs")
+            .map_err(|error| failure(error.into()))?;
+    let server = if arguments.in_process {
+        Err("left out with `--in-process`".to_owned())
+    } else {
+        Ok(start_server(&directory, &engine)?)
+    };
+    let ready = server.as_ref().map(|server| server.ready().clone()).map_err(Clone::clone);
+    let (planned, rungs) = plan(&settings, &engine, &ready).map_err(failure)?;
+    let (resolved, levels): (Vec<Resolved>, Vec<Level>) =
+        rungs.into_iter().map(|rung| (rung.resolved, rung.level)).unzip();
+    let blocks = blocks::prepare(&resolved, arguments.blocks)
+        .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
+
+    let title = format!("ladder of {}, {}, {load}", engine.target, engine.workload.scenario);
+    let sides = levels.iter().zip(&resolved);
+    let named = sides.map(|(level, it)| (level.name().to_owned(), it.target.clone())).collect();
+    let mut manifest = Manifest::begin("ladder", &title, named);
+    manifest.write(&directory).map_err(|error| failure(error.into()))?;
+    let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
+    let opened =
+        levels.iter().zip(&resolved).zip(blocks.targets).map(|((level, resolved), target)| {
+            interleave::Side {
+                name: format!("{} {}", level.name(), resolved.target),
+                resolved,
+                target,
+            }
+        });
+    let mut watch = CpuWatch::new(Screen::without_tables(engine.quiet), server.as_ref().ok());
+    let outcomes = interleave::play(opened.collect(), &blocks.plans, &directory, &stop, &mut watch)
+        .map_err(|error| (experiment_exit(&error), error.into()))?;
+    let cpu = watch.by_side(&levels, arguments.blocks as usize);
+    drop(server);
+
+    write_sides(&outcomes, engine.keep_deliveries).map_err(|error| failure(error.into()))?;
+    manifest.end(interleave::state(&outcomes));
+    manifest.write(&directory).map_err(|error| failure(error.into()))?;
+    let seed = engine.workload.seed;
+    let question = Question {
+        title,
+        planned_blocks: arguments.blocks.into(),
+        order: (0..arguments.blocks as usize)
+            .map(|block| interleave::order(block, levels.len()))
+            .collect(),
+        terms: Terms { margin: arguments.margin.share(), seed },
+        allowances: &[],
+        pairs: ladder::steps(&planned),
+    };
+    let names = levels.iter().map(|level| level.name().to_owned()).collect();
+    let comparison = compared(&question, names, &resolved, &outcomes).map_err(failure)?;
+    let ladder = ladder::conclude(comparison, &planned, &outcomes, &cpu, seed);
+    show(&directory, &ladder).map_err(failure)?;
+    Ok(Exit::of_sides(&outcomes, false))
+}
+
+/// The rung of the engine itself, which all others are made from.
+fn engine(settings: &Settings) -> anyhow::Result<Resolved> {
+    let mut settings = settings.clone();
+    if settings.concurrency.is_none() && settings.rate.is_none() && settings.batch != Some(true) {
+        settings.concurrency = Some(vec![DEFAULT_CONCURRENCY]);
+    }
+    let resolved = resolve(&settings)?;
+    if resolved.loads.len() > 1 {
+        return Err(anyhow!("a ladder plays one load: give one number and not several"));
+    }
+    let served = ["openai:", "triton:", "text:", "null:"];
+    if served.iter().any(|kind| resolved.target.starts_with(kind)) {
+        return Err(anyhow!(
+            "`{}` is no engine in this process: a ladder starts from one, such as `local:dummy-nano` or `sim:PROFILE`",
+            resolved.target
+        ));
+    }
+    Ok(resolved)
+}
+
+fn start_server(directory: &RunDirectory, engine: &Resolved) -> Coded<Server> {
+    let settings = directory.file(file::SERVED);
+    let written = toml::to_string(&engine.to_settings())
+        .context("settings cannot be written as TOML")
+        .and_then(|text| {
+            fs::write(&settings, text).context("settings of the server cannot be written")
+        });
+    written.map_err(|error| (Exit::Failure, error))?;
+    Server::start(&settings).map_err(|error| (Exit::Preflight, error.into()))
+}
+
+/// Which rungs there are, and why others are not.
+fn plan(
+    settings: &Settings,
+    engine: &Resolved,
+    server: &Result<Ready, String>,
+) -> anyhow::Result<(Vec<Planned>, Vec<Rung>)> {
+    let (mut planned, mut rungs) = (Vec::new(), Vec::new());
+    for level in Level::ALL {
+        let side = match rung(level, settings, engine, server) {
+            Ok(settings) => {
+                rungs.push(Rung { level, resolved: resolve(&settings)? });
+                Ok(rungs.len() - 1)
+            }
+            Err(why) => Err(why),
+        };
+        planned.push(Planned { level, side });
+    }
+    Ok((planned, rungs))
+}
+
+/// The settings of a rung, or why it does not apply.
+fn rung(
+    level: Level,
+    settings: &Settings,
+    engine: &Resolved,
+    server: &Result<Ready, String>,
+) -> Result<Settings, String> {
+    let is_simulated = engine.target.starts_with("sim:");
+    let own = Settings {
+        concurrency: engine.to_settings().concurrency,
+        prompts: None,
+        ..settings.clone()
+    };
+    let with = |target: String| Settings { target: Some(target), ..own.clone() };
+    match level {
+        Level::Harness => Ok(with("null:".into())),
+        Level::Simulated if is_simulated => Ok(with(engine.target.clone())),
+        Level::Simulated => Ok(with(NO_COST.into())),
+        Level::Engine if is_simulated => Err("a simulated executor is no engine; it is L1".into()),
+        Level::Engine => Ok(with(engine.target.clone())),
+        Level::Text => Ok(with(format!("text:{}", engine.target))),
+        Level::ServedIds | Level::ServedText => {
+            let server = server.as_ref().map_err(Clone::clone)?;
+            let endpoint = match level {
+                Level::ServedIds => ServedEndpoint::Completions,
+                _ => ServedEndpoint::Chat,
+            };
+            Ok(Settings {
+                model: Some(server.model.clone()),
+                endpoint: Some(endpoint),
+                ..with(format!("openai:{}", server.openai))
+            })
+        }
+        Level::Grpc => {
+            let server = server.as_ref().map_err(Clone::clone)?;
+            Ok(with(format!("triton:{}/tensorrt_llm", server.grpc)))
+        }
+    }
+}
+
+/// Notes CPU time around each measured phase, and shows the rest to a person.
+struct CpuWatch {
+    screen: Screen,
+    server: Option<u32>,
+    before: (Nanos, Option<Nanos>),
+    last: BlockCpu,
+    /// In the order of play.
+    seen: Vec<BlockCpu>,
+}
+
+impl CpuWatch {
+    fn new(screen: Screen, server: Option<&Server>) -> Self {
+        let server = server.map(|server| server.ready().pid);
+        let before = (Nanos::ZERO, None);
+        Self { screen, server, before, last: BlockCpu::default(), seen: Vec::new() }
+    }
+
+    fn read(&self) -> (Nanos, Option<Nanos>) {
+        (clock::process_cpu(), self.server.and_then(process::cpu_of))
+    }
+
+    /// What was seen, by side and block. The server's time counts for the rungs that ask it.
+    fn by_side(&self, levels: &[Level], blocks: usize) -> Vec<Vec<BlockCpu>> {
+        let mut sides: Vec<Vec<BlockCpu>> = levels.iter().map(|_| Vec::new()).collect();
+        let turns = (0..blocks).flat_map(|block| interleave::order(block, levels.len()));
+        for (side, cpu) in turns.zip(&self.seen) {
+            let server_ns = cpu.server_ns.filter(|_| levels[side].is_served());
+            sides[side].push(BlockCpu { server_ns, ..*cpu });
+        }
+        sides
+    }
+}
+
+impl Watch for CpuWatch {
+    fn begun(&mut self, target: &TargetInfo, directory: &RunDirectory) {
+        self.screen.begun(target, directory);
+    }
+
+    fn phase(&mut self, label: &str, shots: u64, duration: Option<Nanos>, stage: &Stage) {
+        self.screen.phase(label, shots, duration, stage);
+        self.before = self.read();
+    }
+
+    fn phase_over(&mut self) {
+        let (here, server) = self.read();
+        self.last = BlockCpu {
+            here_ns: here.0 - self.before.0.0,
+            server_ns: server.zip(self.before.1).map(|(now, then)| (now.0 - then.0).max(0)),
+        };
+        self.screen.phase_over();
+    }
+
+    fn measured(&mut self, entry: &PointEntry, summary: &Summary) {
+        // The phase before this call was the measured one.
+        self.seen.push(self.last);
+        self.screen.measured(entry, summary);
+    }
+}
+
+fn show(directory: &RunDirectory, ladder: &Ladder) -> anyhow::Result<()> {
+    let mut files = write_ladder(directory, ladder)?;
+    files.extend(ladder.comparison.sides.iter().map(|side| FileNote {
+        name: format!("{}/", side.folder),
+        holds: "everything of this rung, as a run of its own; a block is a point".into(),
+    }));
+    let folder = directory.path().display().to_string();
+    print(&format!("{}{}", table::render(ladder), console::files(&folder, &files)))
+}

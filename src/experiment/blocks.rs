@@ -1,0 +1,48 @@
+//! What is played in each block of an experiment with several targets? The same requests at the same instants on all.
+
+use crate::cli::resolve::Resolved;
+use crate::experiment::preflight::{PreflightError, prompt_source};
+use crate::load::plan::{Plan, PlanStart, RequestId};
+use crate::target::{Target, by_name};
+use crate::workload::{PromptKind, Workload};
+
+/// Described targets, and the plan of each block, checked against all of them.
+pub struct ReadyBlocks {
+    /// What answers, in the order of the sides; not yet opened.
+    pub targets: Vec<Box<dyn Target>>,
+    /// One plan for each block.
+    pub plans: Vec<Plan>,
+}
+
+/// Describes every side and draws so many blocks of the first side's workload at its first load.
+///
+/// Block number b, from 0, is drawn with the seed plus b: lengths, prompts and instants differ from block to block, so
+/// that no block finds a cache that an earlier one has filled, and are the same on every side of a block. Prompts are
+/// text, which has ids too, as soon as one side wants text.
+///
+/// # Errors
+/// The first thing that is in the way, with its remedy.
+pub fn prepare(sides: &[Resolved], blocks: u32) -> Result<ReadyBlocks, PreflightError> {
+    let mut named = Vec::with_capacity(sides.len());
+    for side in sides {
+        named.push(by_name::resolve(&side.target, &side.engine, &side.served)?);
+    }
+    let wants_text = sides.iter().any(|side| side.workload.prompts == PromptKind::Text);
+    let kind = if wants_text { PromptKind::Text } else { PromptKind::Ids };
+    let source = prompt_source(kind, &mut named)?;
+    let targets: Vec<Box<dyn Target>> = named.into_iter().map(|it| it.target).collect();
+    let Some(first) = sides.first() else { return Ok(ReadyBlocks { targets, plans: Vec::new() }) };
+    let mut plans: Vec<Plan> = Vec::with_capacity(blocks as usize);
+    for (block, load) in (0..blocks).zip(first.loads.iter().cycle()) {
+        let seed = first.workload.seed.wrapping_add(block.into());
+        let workload = Workload { seed, prompts: kind, ..first.workload.clone() };
+        let first_id = plans.last().map_or(RequestId(0), Plan::next_id);
+        let start = PlanStart { point: block, first_id };
+        let plan = Plan::draw(&workload, load, first.size(load), start, &source)?;
+        for target in &targets {
+            plan.check(&target.describe().limits)?;
+        }
+        plans.push(plan);
+    }
+    Ok(ReadyBlocks { targets, plans })
+}

@@ -1,0 +1,228 @@
+//! What does an experiment with several sides come to? Its document, a pure function of what each side measured.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::experiment::manifest::State;
+use crate::experiment::sweep::{Outcome, Point};
+use crate::load::Load;
+use crate::metrics::allowance::Allowance;
+use crate::metrics::compare::BLOCKS_FOR_A_VERDICT;
+use crate::metrics::fairness::{self, Conditions, Item};
+use crate::metrics::sides::{self, Row, Ruling, Terms};
+use crate::metrics::summary::{Mark, SCHEMA_VERSION, Summary, Verdict};
+use crate::record::request_record::Records;
+use crate::target::TargetInfo;
+
+/// `comparison.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// Version of every definition and of the shape of the file.
+    pub schema_version: u32,
+    /// What was compared, in a few words.
+    pub title: String,
+    /// Blocks of the sides took turns. Otherwise each side was measured on its own, at another time.
+    pub interleaved: bool,
+    /// Blocks that were planned are missing.
+    pub incomplete: bool,
+    /// What every artefact must say.
+    pub marks: Vec<Mark>,
+    /// Blocks that were planned.
+    pub planned_blocks: u64,
+    /// Blocks that every side played to the end: those that are compared.
+    pub blocks: u64,
+    /// Who played first, second, … in each block, by place in `sides`; empty where they did not take turns.
+    pub order: Vec<Vec<usize>>,
+    /// Requests were sent in a closed loop, where the intended arrival says nothing of its own.
+    pub closed_loop: bool,
+    /// How numbers are compared.
+    pub terms: Terms,
+    /// What was measured; the first one is the baseline.
+    pub sides: Vec<SideReport>,
+    /// Each comparison of two sides.
+    pub pairs: Vec<Pair>,
+    /// What a reader should know.
+    pub notes: Vec<String>,
+}
+
+/// One side.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SideReport {
+    /// `A`, `B`, …
+    pub name: String,
+    /// What answered.
+    pub target: TargetInfo,
+    /// Where its records lie.
+    pub folder: String,
+    /// The worst verdict of its blocks; `None` where there is no block.
+    pub verdict: Option<Verdict>,
+    /// Requests of its blocks that were asked.
+    pub attempted: u64,
+    /// Of these, completed.
+    pub completed: u64,
+}
+
+/// Two sides.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pair {
+    /// The side that is compared with, by place.
+    pub baseline: usize,
+    /// The side in question, by place.
+    pub candidate: usize,
+    /// Every number that both have.
+    pub rows: Vec<Row>,
+    /// Whether both did the same work under the same conditions.
+    pub fairness: Vec<Item>,
+    /// What became of the numbers that may not get worse.
+    pub rulings: Vec<Ruling>,
+}
+
+/// What one side measured.
+pub struct Measured<'a> {
+    /// `A`, `B`, …
+    pub name: String,
+    /// Its manifest and its blocks.
+    pub outcome: &'a Outcome,
+    /// Every setting.
+    pub settings: Map<String, Value>,
+}
+
+/// What was to be compared, and how.
+pub struct Question<'a> {
+    /// In a few words.
+    pub title: String,
+    /// Blocks that were planned.
+    pub planned_blocks: u64,
+    /// Who played when.
+    pub order: Vec<Vec<usize>>,
+    /// How numbers are compared.
+    pub terms: Terms,
+    /// What may not get worse.
+    pub allowances: &'a [Allowance],
+    /// Which sides are compared, baseline first.
+    pub pairs: Vec<(usize, usize)>,
+}
+
+/// The document of an interleaved experiment.
+pub fn conclude(question: &Question, measured: &[Measured]) -> Comparison {
+    let blocks = whole_blocks(measured);
+    let sides: Vec<SideReport> = measured.iter().map(|side| report_of(side, blocks)).collect();
+    let pairs = question
+        .pairs
+        .iter()
+        .map(|(baseline, candidate)| pair(question, measured, (*baseline, *candidate), blocks))
+        .collect();
+    let mut marks: Vec<Mark> = measured
+        .iter()
+        .flat_map(|side| side.outcome.points.iter().flat_map(|point| point.summary.marks.clone()))
+        .collect();
+    marks.sort_unstable();
+    marks.dedup();
+    let incomplete = (blocks as u64) < question.planned_blocks
+        || measured.iter().any(|side| side.outcome.manifest.state != State::Complete);
+    Comparison {
+        schema_version: SCHEMA_VERSION,
+        title: question.title.clone(),
+        interleaved: true,
+        incomplete,
+        marks,
+        planned_blocks: question.planned_blocks,
+        blocks: blocks as u64,
+        order: question.order.clone(),
+        closed_loop: is_closed(measured),
+        terms: question.terms,
+        notes: notes(&sides, blocks, incomplete),
+        sides,
+        pairs,
+    }
+}
+
+/// Blocks that every side played to the end; they are the first ones, since blocks follow each other.
+fn whole_blocks(measured: &[Measured]) -> usize {
+    let whole = |point: &Point| !point.summary.marks.contains(&Mark::Incomplete);
+    let of_side = |side: &Measured| side.outcome.points.iter().take_while(|it| whole(it)).count();
+    measured.iter().map(of_side).min().unwrap_or(0)
+}
+
+fn report_of(side: &Measured, blocks: usize) -> SideReport {
+    let points = &side.outcome.points[..blocks];
+    let total = |of: fn(&Summary) -> u64| points.iter().map(|point| of(&point.summary)).sum();
+    SideReport {
+        name: side.name.clone(),
+        target: side.outcome.manifest.target.clone(),
+        folder: folder_name(side.outcome),
+        verdict: points.iter().map(|point| point.summary.verdict).max(),
+        attempted: total(|summary| summary.counts.attempted),
+        completed: total(|summary| summary.counts.completed),
+    }
+}
+
+fn folder_name(outcome: &Outcome) -> String {
+    let name = outcome.directory.path().file_name();
+    name.map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+fn pair(
+    question: &Question,
+    measured: &[Measured],
+    (baseline, candidate): (usize, usize),
+    blocks: usize,
+) -> Pair {
+    let (a, b) = (&measured[baseline], &measured[candidate]);
+    let rows = sides::rows(&summaries(a, blocks), &summaries(b, blocks), question.terms);
+    Pair {
+        baseline,
+        candidate,
+        fairness: fairness::items(&conditions(a, blocks), &conditions(b, blocks)),
+        rulings: sides::rule(question.allowances, &rows),
+        rows,
+    }
+}
+
+fn summaries<'a>(side: &Measured<'a>, blocks: usize) -> Vec<&'a Summary> {
+    side.outcome.points[..blocks].iter().map(|point| &point.summary).collect()
+}
+
+fn conditions<'a>(side: &'a Measured, blocks: usize) -> Conditions<'a> {
+    let entries = side.outcome.manifest.points.iter().take(blocks);
+    let records: Vec<&Records> =
+        side.outcome.points[..blocks].iter().map(|point| &point.records).collect();
+    Conditions {
+        target: &side.outcome.manifest.target,
+        settings: &side.settings,
+        plan_hashes: entries.map(|entry| entry.plan_hash.as_str()).collect(),
+        blocks: records,
+    }
+}
+
+fn notes(sides: &[SideReport], blocks: usize, incomplete: bool) -> Vec<String> {
+    let mut notes = Vec::new();
+    if incomplete {
+        notes.push(format!(
+            "INCOMPLETE: the comparison was cut short; what is shown are the {blocks} blocks that every side finished"
+        ));
+    }
+    if blocks < BLOCKS_FOR_A_VERDICT {
+        notes.push(format!(
+            "fewer than {BLOCKS_FOR_A_VERDICT} blocks decide nothing: give `--blocks {BLOCKS_FOR_A_VERDICT}` or more"
+        ));
+    }
+    for side in sides.iter().filter(|side| side.completed < side.attempted) {
+        notes.push(format!(
+            "{}: {} of {} requests did not complete; latencies are over those that did",
+            side.name,
+            side.attempted - side.completed,
+            side.attempted
+        ));
+    }
+    notes.push(
+        "each interval holds on its own with 95 %: of many rows that are equal in truth, one in twenty looks different"
+            .to_owned(),
+    );
+    notes
+}
+
+fn is_closed(measured: &[Measured]) -> bool {
+    let entries = measured.iter().flat_map(|side| &side.outcome.manifest.points);
+    entries.into_iter().all(|entry| matches!(entry.facts.load, Load::Closed { .. }))
+}

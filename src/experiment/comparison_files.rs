@@ -1,0 +1,128 @@
+//! Which files does an experiment with several sides leave, beside those in the folder of each side?
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::utc_now;
+use crate::experiment::artefacts::{self, ArtefactError};
+use crate::experiment::comparison::Comparison;
+use crate::experiment::ladder::Ladder;
+use crate::experiment::manifest::{State, command_line};
+use crate::experiment::sweep::Outcome;
+use crate::metrics::summary::SCHEMA_VERSION;
+use crate::observe::host::{Build, Host};
+use crate::record::run_directory::{RunDirectory, file};
+use crate::report::FileNote;
+use crate::report::comparison::{csv, json, page};
+use crate::report::ladder;
+use crate::report::write::write_whole;
+
+/// `manifest.json` of the whole; each side has one of its own in its folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of the shape of the files.
+    pub schema_version: u32,
+    /// `comparison` or `ladder`.
+    pub kind: String,
+    /// How far it has come.
+    pub state: State,
+    /// This program.
+    pub tool: Build,
+    /// As typed.
+    pub command_line: Vec<String>,
+    /// When it began, wall clock, UTC.
+    pub started: String,
+    /// When it ended.
+    pub ended: Option<String>,
+    /// The machine.
+    pub host: Host,
+    /// In a few words.
+    pub title: String,
+    /// What each side is called, and what was asked for.
+    pub sides: Vec<(String, String)>,
+}
+
+impl Manifest {
+    /// At the start.
+    pub fn begin(kind: &str, title: &str, sides: Vec<(String, String)>) -> Self {
+        Self {
+            schema_version: SCHEMA_VERSION,
+            kind: kind.to_owned(),
+            state: State::Running,
+            tool: Build::this(),
+            command_line: command_line(),
+            started: utc_now().to_string(),
+            ended: None,
+            host: Host::read(),
+            title: title.to_owned(),
+            sides,
+        }
+    }
+
+    /// At the end.
+    pub fn end(&mut self, state: State) {
+        self.state = state;
+        self.ended = Some(utc_now().to_string());
+    }
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, directory: &RunDirectory) -> Result<(), ArtefactError> {
+        write_whole(&directory.file(file::MANIFEST), json::pretty(self).as_bytes())?;
+        Ok(())
+    }
+}
+
+/// Writes the records and reports of each side, as a run of its own would leave them.
+///
+/// # Errors
+/// When a file cannot be written; those before it are complete.
+pub fn write_sides(outcomes: &[Outcome], keep_deliveries: bool) -> Result<(), ArtefactError> {
+    for outcome in outcomes {
+        artefacts::write_records(outcome, keep_deliveries)?;
+        artefacts::write_reports(outcome)?;
+    }
+    Ok(())
+}
+
+/// Writes what the sides come to together.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write_comparison(
+    directory: &RunDirectory,
+    comparison: &Comparison,
+) -> Result<Vec<FileNote>, ArtefactError> {
+    write_whole(&directory.file(file::COMPARISON_JSON), json::render(comparison).as_bytes())?;
+    write_whole(&directory.file(file::COMPARISON_CSV), &csv::render(comparison))?;
+    write_whole(&directory.file(file::COMPARISON_PAGE), page::render(comparison).as_bytes())?;
+    let notes = [
+        (file::COMPARISON_PAGE, "for people: the ratios as a picture, every table"),
+        (file::COMPARISON_CSV, "one row per pair of sides and number"),
+        (file::COMPARISON_JSON, "everything (see `bareflight schema comparison`)"),
+        (file::MANIFEST, "machine, version, command line; each side has one of its own"),
+    ];
+    Ok(notes.map(|(name, holds)| FileNote { name: name.into(), holds: holds.into() }).into())
+}
+
+/// Writes what the rungs of a ladder come to together.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write_ladder(
+    directory: &RunDirectory,
+    document: &Ladder,
+) -> Result<Vec<FileNote>, ArtefactError> {
+    let json = ladder::json::render(document);
+    write_whole(&directory.file(file::LADDER_JSON), json.as_bytes())?;
+    write_whole(&directory.file(file::LADDER_CSV), &ladder::csv::render(document))?;
+    write_whole(&directory.file(file::LADDER_PAGE), ladder::page::render(document).as_bytes())?;
+    let notes = [
+        (file::LADDER_PAGE, "for people: where the milliseconds go, what each layer adds"),
+        (file::LADDER_CSV, "one row per rung"),
+        (file::LADDER_JSON, "everything (see `bareflight schema ladder`)"),
+        (file::MANIFEST, "machine, version, command line; each rung has one of its own"),
+    ];
+    Ok(notes.map(|(name, holds)| FileNote { name: name.into(), holds: holds.into() }).into())
+}

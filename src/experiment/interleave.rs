@@ -1,0 +1,113 @@
+//! In which order do several targets take their turns, so that a machine that drifts favours none of them?
+
+use crate::cli::resolve::Resolved;
+use crate::experiment::calibrate;
+use crate::experiment::manifest::{Manifest, State};
+use crate::experiment::rig::Rig;
+use crate::experiment::sweep::{
+    ExperimentError, Outcome, Point, Watch, save_before_the_first_request,
+};
+use crate::load::plan::Plan;
+use crate::load::stop::Stop;
+use crate::record::run_directory::RunDirectory;
+use crate::target::Target;
+
+/// One of the targets that are measured side by side.
+pub struct Side<'a> {
+    /// What it is called in words and folders.
+    pub name: String,
+    /// How it is set up.
+    pub resolved: &'a Resolved,
+    /// What answers, not yet opened.
+    pub target: Box<dyn Target>,
+}
+
+/// Who plays first, second, … in a block: rotated from block to block, and reversed so that two sides come as ABBA BAAB.
+///
+/// Over each cycle of as many blocks as there are sides, each side has each place once; which cycles run backwards
+/// follows the Thue–Morse sequence, so that linear and quadratic drifts cancel as well.
+pub fn order(block: usize, sides: usize) -> Vec<usize> {
+    let (cycle, turn) = (block / sides, block % sides);
+    let mut order: Vec<usize> = (0..sides).map(|place| (place + turn) % sides).collect();
+    if cycle.count_ones() % 2 == 1 {
+        order.reverse();
+    }
+    order
+}
+
+/// Plays every block on every side, in [`order`], with all sides open all the time. Each side keeps its records in a
+/// folder of its own below `directory`, where each block is a point.
+///
+/// Ends early, with what there is by then, when the end is asked for or a side answers no more.
+///
+/// # Errors
+/// When a target cannot be opened or a file not be written.
+pub fn play(
+    sides: Vec<Side<'_>>,
+    plans: &[Plan],
+    directory: &RunDirectory,
+    stop: &Stop,
+    watch: &mut dyn Watch,
+) -> Result<Vec<Outcome>, ExperimentError> {
+    let null_rate = calibrate::null_rate()?;
+    let mut rigs = Vec::with_capacity(sides.len());
+    for Side { name, resolved, target } in sides {
+        let info = target.describe().clone();
+        let folder = directory.below(&name)?;
+        let mut manifest = Manifest::begin(info.clone(), name, resolved.workload.seed);
+        manifest.null_rate = Some(null_rate);
+        save_before_the_first_request(&folder, resolved, plans, &manifest)?;
+        watch.begun(&info, &folder);
+        rigs.push(Rig::open(resolved, target, plans, folder, manifest, stop)?);
+    }
+    let mut points: Vec<Vec<Point>> = rigs.iter().map(|_| Vec::new()).collect();
+    'blocks: for (block, plan) in plans.iter().enumerate() {
+        for side in order(block, rigs.len()) {
+            if !rigs.iter().all(Rig::can_go_on) {
+                break 'blocks;
+            }
+            let label = format!("block {}", block + 1);
+            points[side].push(rigs[side].play(plan, label, watch)?);
+        }
+    }
+    Ok(rigs.into_iter().zip(points).map(|(rig, points)| rig.close(points)).collect())
+}
+
+/// How the whole went: as badly as the side that went worst.
+pub fn state(outcomes: &[Outcome]) -> State {
+    let any = |state| outcomes.iter().any(|outcome| outcome.manifest.state == state);
+    if any(State::Failed) {
+        State::Failed
+    } else if any(State::Interrupted) {
+        State::Interrupted
+    } else {
+        State::Complete
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_sides_come_as_abba_baab() {
+        let orders: Vec<Vec<usize>> = (0..8).map(|block| order(block, 2)).collect();
+        let letters: String =
+            orders.concat().iter().map(|side| if *side == 0 { 'A' } else { 'B' }).collect();
+        assert_eq!(letters, "ABBABAABBAABABBA");
+    }
+
+    #[test]
+    fn over_a_cycle_each_side_has_each_place_once() {
+        for sides in 2..6 {
+            for cycle in 0..4 {
+                for place in 0..sides {
+                    let mut seen: Vec<usize> =
+                        (0..sides).map(|turn| order(cycle * sides + turn, sides)[place]).collect();
+                    seen.sort_unstable();
+                    assert_eq!(seen, (0..sides).collect::<Vec<_>>(), "{sides} {cycle} {place}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! How is the engine served for the rungs of a ladder? `bareflight serve`, a process of its own, for as long as it is held.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
+
+use crate::clock::{Nanos, now};
+
+/// How long it may take to end after it was asked to.
+const PATIENCE: Nanos = Nanos::from_millis(20_000);
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// It could not be started.
+    #[error("`bareflight serve` cannot be started: {0}")]
+    Start(#[from] std::io::Error),
+    /// It said something else than that it is ready.
+    #[error("`bareflight serve` did not become ready; it said: `{0}`")]
+    NotReady(String),
+}
+
+/// What it says of itself when it is ready.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Ready {
+    /// `http://127.0.0.1:PORT`.
+    pub openai: String,
+    /// `127.0.0.1:PORT`.
+    pub grpc: String,
+    /// The model's name.
+    pub model: String,
+    /// Its process.
+    pub pid: u32,
+}
+
+/// A running server; ended when it is let go.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    ready: Ready,
+}
+
+impl Server {
+    /// Starts this very program as a server with these settings, on free ports of loopback, and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it cannot be started or ends before it is ready; what it printed then is on standard error.
+    pub fn start(settings: &Path) -> Result<Self, ServerError> {
+        let child = Command::new(std::env::current_exe()?)
+            .args(["serve", "--host", "127.0.0.1", "--port", "0", "--grpc-port", "0", "--config"])
+            .arg(settings)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            // Ctrl-C is for whoever holds it, who then ends it.
+            .process_group(0)
+            .spawn()?;
+        let unready =
+            Ready { openai: String::new(), grpc: String::new(), model: String::new(), pid: 0 };
+        let mut server = Self { child, ready: unready };
+        let mut line = String::new();
+        if let Some(out) = server.child.stdout.take() {
+            BufReader::new(out).read_line(&mut line)?;
+        }
+        server.ready = serde_json::from_str(&line)
+            .map_err(|_| ServerError::NotReady(line.trim().to_owned()))?;
+        Ok(server)
+    }
+
+    /// Where it can be asked.
+    pub fn ready(&self) -> &Ready {
+        &self.ready
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(pid) = Pid::from_raw(self.child.id() as i32) {
+            // It may have ended by itself.
+            let _gone = kill_process(pid, Signal::TERM);
+        }
+        let until = now() + PATIENCE;
+        while now() < until {
+            match self.child.try_wait() {
+                Ok(None) => std::thread::sleep(Duration::from_millis(20)),
+                Ok(Some(_)) | Err(_) => return,
+            }
+        }
+        eprintln!("bareflight: the server did not end in time and is killed");
+        let _gone = self.child.kill();
+        let _gone = self.child.wait();
+    }
+}

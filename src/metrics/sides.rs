@@ -1,0 +1,195 @@
+//! How do two sides of an experiment differ, number by number? From paired blocks of the same plan.
+
+use serde::{Deserialize, Serialize};
+
+use crate::metrics::allowance::Allowance;
+use crate::metrics::compare::{
+    BLOCKS_FOR_A_VERDICT, Block, Comparison, Difference, compare, difference, mean,
+};
+use crate::metrics::definition::{Better, Unit};
+use crate::metrics::measure::Measure;
+use crate::metrics::summary::Summary;
+
+/// One number on both sides.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// Which number.
+    pub metric: Measure,
+    /// Unit of the values.
+    pub unit: Unit,
+    /// Which direction a user wants.
+    pub better: Better,
+    /// Blocks in which both sides have it.
+    pub blocks: u64,
+    /// Whether every block's sample can carry it; `~` stands beside it if not.
+    pub certified: bool,
+    /// Mean over blocks on the side that is compared with.
+    pub baseline: f64,
+    /// Mean over blocks on the side in question.
+    pub candidate: f64,
+    /// By how much they differ.
+    pub difference: Difference,
+    /// How they relate, and the answer; `None` where a value is not above 0, so that there is no ratio.
+    pub ratio: Option<Comparison>,
+}
+
+/// How numbers are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Terms {
+    /// Ratios within this share of 1 count as the same.
+    pub margin: f64,
+    /// Seed of the bootstrap.
+    pub seed: u64,
+}
+
+/// Every number that both sides have; the summaries of a block stand at the same place on both sides.
+pub fn rows(baseline: &[&Summary], candidate: &[&Summary], terms: Terms) -> Vec<Row> {
+    Measure::all().filter_map(|metric| row(metric, baseline, candidate, terms)).collect()
+}
+
+fn row(
+    metric: Measure,
+    baseline: &[&Summary],
+    candidate: &[&Summary],
+    terms: Terms,
+) -> Option<Row> {
+    let paired: Vec<(Block, bool)> = baseline
+        .iter()
+        .zip(candidate)
+        .filter_map(|(a, b)| {
+            let block = Block { baseline: metric.value(a)?, candidate: metric.value(b)? };
+            Some((block, metric.is_certified(a) && metric.is_certified(b)))
+        })
+        .collect();
+    let blocks: Vec<Block> = paired.iter().map(|(block, _)| *block).collect();
+    let side = |of: fn(&Block) -> f64| mean(&blocks.iter().map(of).collect::<Vec<_>>());
+    let definition = metric.definition();
+    Some(Row {
+        metric,
+        unit: definition.unit,
+        better: definition.better,
+        blocks: blocks.len() as u64,
+        certified: paired.iter().all(|(_, certified)| *certified),
+        baseline: side(|block| block.baseline)?,
+        candidate: side(|block| block.candidate)?,
+        difference: difference(&blocks, terms.seed)?,
+        // A value of 0 (a queue that never waited, say) has a difference and no ratio.
+        ratio: compare(&blocks, definition.better, terms.margin, terms.seed).ok(),
+    })
+}
+
+/// What became of a number that may get worse by so much and no more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ruling {
+    /// What was allowed.
+    #[serde(flatten)]
+    pub allowance: Allowance,
+    /// What came of it.
+    pub finding: Finding,
+}
+
+/// Whether a number got worse by more than is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finding {
+    /// The whole interval lies beyond what is allowed.
+    Regression,
+    /// The whole interval lies within what is allowed.
+    Held,
+    /// The interval reaches across, or there are too few blocks.
+    Undecided,
+    /// The number does not exist in this experiment.
+    NotMeasured,
+}
+
+/// Holds the rows of two sides against what is allowed.
+pub fn rule(allowances: &[Allowance], rows: &[Row]) -> Vec<Ruling> {
+    let of = |allowance: &Allowance| {
+        let row = rows.iter().find(|row| row.metric == allowance.measure);
+        row.map_or(Finding::NotMeasured, |row| finding(allowance, row))
+    };
+    allowances
+        .iter()
+        .map(|allowance| Ruling { allowance: *allowance, finding: of(allowance) })
+        .collect()
+}
+
+fn finding(allowance: &Allowance, row: &Row) -> Finding {
+    let Some(ratio) = &row.ratio else { return Finding::Undecided };
+    let (Some(low), Some(high)) = (ratio.low, ratio.high) else { return Finding::Undecided };
+    if ratio.block_ratios.len() < BLOCKS_FOR_A_VERDICT {
+        return Finding::Undecided;
+    }
+    // How many times worse, at least and at most.
+    let (least, most) = match row.better {
+        Better::Lower => (low, high),
+        Better::Higher => (1.0 / high, 1.0 / low),
+        Better::Neither => return Finding::NotMeasured,
+    };
+    let allowed = 1.0 + allowance.percent.share();
+    if least > allowed {
+        Finding::Regression
+    } else if most <= allowed {
+        Finding::Held
+    } else {
+        Finding::Undecided
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::compare::Answer;
+    use crate::metrics::definition::Rate;
+
+    fn row_of(metric: &str, ratios: &[f64]) -> Row {
+        let metric: Measure = metric.parse().unwrap();
+        let blocks: Vec<Block> =
+            ratios.iter().map(|ratio| Block { baseline: 10.0, candidate: 10.0 * ratio }).collect();
+        let definition = metric.definition();
+        Row {
+            metric,
+            unit: definition.unit,
+            better: definition.better,
+            blocks: blocks.len() as u64,
+            certified: true,
+            baseline: 10.0,
+            candidate: 10.0,
+            difference: difference(&blocks, 1).unwrap(),
+            ratio: compare(&blocks, definition.better, 0.01, 1).ok(),
+        }
+    }
+
+    fn finding_of(allowance: &str, row: Row) -> Finding {
+        rule(&[allowance.parse().unwrap()], &[row])[0].finding
+    }
+
+    #[test]
+    fn a_number_that_was_not_measured_holds_nothing() {
+        let other = row_of("e2e_p50", &[1.0; 6]);
+        assert_eq!(finding_of("ttft_p99>5%", other), Finding::NotMeasured);
+    }
+
+    #[test]
+    fn too_few_blocks_find_no_regression_however_large() {
+        assert_eq!(finding_of("ttft_p99>5%", row_of("ttft_p99", &[2.0; 4])), Finding::Undecided);
+    }
+
+    #[test]
+    fn a_regression_is_a_whole_interval_beyond_what_is_allowed() {
+        let slower = [1.2, 1.21, 1.19, 1.2, 1.22, 1.2];
+        assert_eq!(finding_of("ttft_p99>5%", row_of("ttft_p99", &slower)), Finding::Regression);
+        assert_eq!(finding_of("ttft_p99>50%", row_of("ttft_p99", &slower)), Finding::Held);
+        let noisy = [0.8, 1.4, 0.9, 1.5, 1.0, 1.2];
+        assert_eq!(finding_of("ttft_p99>5%", row_of("ttft_p99", &noisy)), Finding::Undecided);
+    }
+
+    #[test]
+    fn what_is_worse_depends_on_the_number() {
+        let less = [0.8, 0.81, 0.79, 0.8, 0.8, 0.82];
+        let throughput = row_of(Rate::OutputThroughput.definition().id, &less);
+        assert_eq!(throughput.ratio.as_ref().unwrap().answer, Answer::Slower);
+        assert_eq!(finding_of("output_throughput>5%", throughput), Finding::Regression);
+        assert_eq!(finding_of("e2e_p50>5%", row_of("e2e_p50", &less)), Finding::Held);
+    }
+}

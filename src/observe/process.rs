@@ -1,0 +1,36 @@
+//! How much CPU time has another process used? The sum over its threads, in nanoseconds, as the kernel counts it.
+
+use std::fs;
+
+use crate::clock::Nanos;
+
+/// CPU time that the threads of process `pid` that live now have used; `None` where the kernel does not tell.
+pub fn cpu_of(pid: u32) -> Option<Nanos> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let spent = threads.filter_map(|thread| {
+        let schedstat = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        schedstat.split_whitespace().next()?.parse::<i64>().ok()
+    });
+    Some(Nanos(spent.sum()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::process_cpu;
+
+    #[test]
+    fn a_process_that_is_not_there_has_used_nothing_that_is_known() {
+        assert_eq!(cpu_of(u32::MAX), None);
+    }
+
+    #[test]
+    fn work_of_a_process_is_seen() {
+        let own = std::process::id();
+        let before = cpu_of(own).expect("this process is there");
+        let start = process_cpu();
+        while process_cpu().0 - start.0 < 30_000_000 {}
+        let after = cpu_of(own).expect("this process is there");
+        assert!(after > before, "{before} {after}");
+    }
+}

@@ -1,0 +1,130 @@
+//! How is an experiment with several sides shown? One renderer per file, each a pure function of the comparison.
+
+pub mod csv;
+pub mod json;
+pub mod page;
+pub mod table;
+
+use crate::experiment::comparison::Comparison;
+use crate::metrics::compare::Answer;
+use crate::metrics::definition::{Quantity, Rate};
+use crate::metrics::measure::{Measure, Statistic};
+use crate::metrics::percentile::Percentile;
+use crate::metrics::sides::{Finding, Row, Ruling};
+use crate::report::figures::{self, short_name};
+
+/// The numbers that people look at, in the order of tables; the files hold them all.
+const SHOWN: [Measure; 13] = [
+    Measure::Of(Quantity::Ttft, Statistic::At(Percentile::P50)),
+    Measure::Of(Quantity::Ttft, Statistic::At(Percentile::P99)),
+    Measure::Of(Quantity::Itl, Statistic::At(Percentile::P50)),
+    Measure::Of(Quantity::Itl, Statistic::At(Percentile::P99)),
+    Measure::Of(Quantity::Tpot, Statistic::At(Percentile::P50)),
+    Measure::Of(Quantity::E2e, Statistic::At(Percentile::P50)),
+    Measure::Of(Quantity::E2e, Statistic::At(Percentile::P99)),
+    Measure::Of(Quantity::E2eIntended, Statistic::At(Percentile::P99)),
+    Measure::Of(Quantity::Prefill, Statistic::Mean),
+    Measure::Rate(Rate::OutputThroughput),
+    Measure::Rate(Rate::RequestThroughput),
+    Measure::Rate(Rate::PerGpuOutput),
+    Measure::Rate(Rate::Goodput),
+];
+
+/// The rows of a pair that tables show. In a closed loop the intended arrival says nothing of its own.
+fn shown<'a>(comparison: &Comparison, rows: &'a [Row]) -> Vec<&'a Row> {
+    let closed = comparison.closed_loop;
+    let intended = |measure: Measure| matches!(measure, Measure::Of(Quantity::E2eIntended, _));
+    SHOWN
+        .into_iter()
+        .filter(|measure| !(closed && intended(*measure)))
+        .filter_map(|measure| rows.iter().find(|row| row.metric == measure))
+        .collect()
+}
+
+/// `TTFT p99, ms`.
+fn heading(metric: Measure) -> String {
+    let unit = metric.definition().unit.symbol();
+    let name = match metric {
+        Measure::Rate(Rate::RequestThroughput) => return "Requests/s".to_owned(),
+        Measure::Of(quantity, statistic) => {
+            let statistic = match statistic {
+                Statistic::Mean => "avg",
+                Statistic::At(which) => which.label(),
+            };
+            format!("{} {statistic}", short_name(quantity).trim())
+        }
+        Measure::Rate(rate) => rate.definition().label.replace(" throughput", ""),
+    };
+    if unit.is_empty() { name } else { format!("{name}, {unit}") }
+}
+
+/// The answer in words. Of runs that did not take turns it can only be likely.
+fn answer(row: &Row, interleaved: bool) -> &'static str {
+    match (row.ratio.as_ref().map(|ratio| ratio.answer), interleaved) {
+        (Some(Answer::Faster), true) => "better",
+        (Some(Answer::Slower), true) => "WORSE",
+        (Some(Answer::Equivalent), true) => "equal",
+        (Some(Answer::Faster), false) => "likely better",
+        (Some(Answer::Slower), false) => "likely worse",
+        (Some(Answer::Equivalent), false) => "likely equal",
+        (Some(Answer::Undecided), _) => "undecided",
+        (None, _) => figures::ABSENT,
+    }
+}
+
+/// `ttft_p99>5%: regression`.
+fn ruling(ruling: &Ruling) -> String {
+    let finding = match ruling.finding {
+        Finding::Regression => "REGRESSION: the whole interval is worse by more",
+        Finding::Held => "held: the whole interval is within it",
+        Finding::Undecided => {
+            "undecided: the interval reaches across it, or there are too few blocks"
+        }
+        Finding::NotMeasured => "not measured in this experiment",
+    };
+    format!("{}: {finding}", ruling.allowance)
+}
+
+/// `1.05 [1.02, 1.08]`, or as much of it as there is.
+pub(super) fn with_interval(
+    value: f64,
+    low: Option<f64>,
+    high: Option<f64>,
+    shown: impl Fn(f64) -> String,
+) -> String {
+    match (low, high) {
+        (Some(low), Some(high)) => format!("{} [{}, {}]", shown(value), shown(low), shown(high)),
+        _ => shown(value),
+    }
+}
+
+/// A difference, with its sign.
+pub(super) fn signed(value: f64, decimals: usize) -> String {
+    let text = figures::fixed(value, decimals);
+    if value > 0.0 { format!("+{text}") } else { text }
+}
+
+fn ratio_text(row: &Row) -> String {
+    row.ratio.as_ref().map_or_else(
+        || figures::ABSENT.to_owned(),
+        |it| {
+            // A third digit is worth its room only close to 1.
+            let close =
+                [it.low, it.high].into_iter().flatten().all(|end| (0.9..1.1).contains(&end));
+            let digits = if close { 3 } else { 2 };
+            with_interval(it.ratio, it.low, it.high, |value| figures::fixed(value, digits))
+        },
+    )
+}
+
+fn difference_text(row: &Row) -> String {
+    let it = row.difference;
+    let digits =
+        figures::decimals(row.baseline.abs().min(row.candidate.abs()).max(it.mean.abs() / 10.0));
+    with_interval(it.mean, it.low, it.high, |value| signed(value, digits))
+}
+
+/// A value of one side; `~` where a block's sample cannot certify it.
+fn value_text(row: &Row, value: f64) -> String {
+    format!("{}{}", if row.certified { "" } else { "~" }, figures::figure(value))
+}

@@ -1,0 +1,124 @@
+//! What does a person open in a browser of a comparison? The ratios as a picture, then every table.
+
+use crate::experiment::comparison::{Comparison, Pair};
+use crate::metrics::compare::Answer;
+use crate::report::comparison::{
+    answer, difference_text, heading, ratio_text, ruling, shown, value_text,
+};
+use crate::report::figures::{self, short_verdict};
+use crate::report::html::plot::ratios::{Bar, Tone, figure};
+use crate::report::html::tables::table;
+use crate::report::html::text::{escape, prose};
+use crate::report::html::{badges, list, page};
+
+/// What marks and intervals mean on such a page.
+pub(in crate::report) const SMALL_PRINT: &str = "<code>~</code>: the samples of a block are too few to certify the percentile. Intervals: 95 %, bootstrap over blocks.";
+
+/// The whole page.
+pub fn render(comparison: &Comparison) -> String {
+    let mut body = format!(
+        "<h1>{}{}</h1>\n<p class=\"soft\">{}</p>\n",
+        escape(&comparison.title),
+        badges(&comparison.marks),
+        escape(&turns(comparison))
+    );
+    body.push_str(&sides(comparison));
+    for pair in &comparison.pairs {
+        body.push_str(&of_pair(comparison, pair));
+    }
+    body.push_str("<h2>What to know before quoting a number</h2>\n");
+    body.push_str(&list(comparison.notes.iter().map(|note| prose(note))));
+    page(&comparison.title, &body, SMALL_PRINT)
+}
+
+fn turns(comparison: &Comparison) -> String {
+    let blocks = format!("{} of {} blocks", comparison.blocks, comparison.planned_blocks);
+    if comparison.interleaved {
+        format!(
+            "{blocks}; the sides took turns, with the same requests at the same instants in each block"
+        )
+    } else {
+        format!("NOT INTERLEAVED: stored runs of different times; {blocks}")
+    }
+}
+
+fn sides(comparison: &Comparison) -> String {
+    let rows: Vec<Vec<String>> = comparison
+        .sides
+        .iter()
+        .map(|side| {
+            vec![
+                escape(&side.name),
+                format!("<code>{}</code>", escape(&side.target.name)),
+                escape(&side.target.title),
+                format!("{} of {}", side.completed, side.attempted),
+                side.verdict.map_or(figures::ABSENT, short_verdict).to_owned(),
+                format!("<code>{}</code>", escape(&side.folder)),
+            ]
+        })
+        .collect();
+    table("wrapped", &["Side", "Target", "What it is", "Completed", "Verdict", "Folder"], &rows)
+}
+
+fn of_pair(comparison: &Comparison, pair: &Pair) -> String {
+    let name = |side: usize| escape(&comparison.sides[side].name);
+    let (a, b) = (name(pair.baseline), name(pair.candidate));
+    let rows = shown(comparison, &pair.rows);
+    let bars: Vec<Bar> = rows
+        .iter()
+        .filter_map(|row| {
+            let ratio = row.ratio.as_ref()?;
+            let tone = match ratio.answer {
+                Answer::Faster => Tone::Good,
+                Answer::Slower => Tone::Bad,
+                Answer::Equivalent | Answer::Undecided => Tone::Neutral,
+            };
+            let name = heading(row.metric);
+            Some(Bar { name, value: ratio.ratio, interval: ratio.low.zip(ratio.high), tone })
+        })
+        .collect();
+    let title = format!("{b} ÷ {a}, with 95 % intervals; shaded: within the margin");
+    let cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            vec![
+                heading(row.metric),
+                value_text(row, row.baseline),
+                value_text(row, row.candidate),
+                difference_text(row),
+                ratio_text(row),
+                answer(row, comparison.interleaved).to_owned(),
+            ]
+        })
+        .collect();
+    let (difference, ratio) = (format!("{b} − {a}"), format!("{b} ÷ {a}"));
+    let header = ["Number", &a, &b, &difference, &ratio, "Answer"];
+    let rulings = list(pair.rulings.iter().map(|it| escape(&ruling(it))));
+    format!(
+        "<h2>{b} against {a}</h2>\n{}{}{rulings}<h3>Was it fair?</h3>\n{}",
+        figure(&title, &bars, comparison.terms.margin),
+        table("", &header, &cells),
+        fairness(pair, &a, &b)
+    )
+}
+
+fn fairness(pair: &Pair, a: &str, b: &str) -> String {
+    let rows: Vec<Vec<String>> = pair
+        .fairness
+        .iter()
+        .map(|item| {
+            let (class, word) = match item.same {
+                Some(true) => ("pass", "alike"),
+                Some(false) => ("warn", "differs"),
+                None => ("not_applicable", "not told"),
+            };
+            vec![
+                prose(&item.condition),
+                escape(&item.baseline),
+                escape(&item.candidate),
+                format!("<span class=\"{class}\">{word}</span>"),
+            ]
+        })
+        .collect();
+    table("wrapped", &["Condition", a, b, ""], &rows)
+}

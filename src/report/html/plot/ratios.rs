@@ -1,0 +1,151 @@
+//! How are ratios drawn? One row each: a dot with its interval, on an axis where equal ratios take equal room.
+
+use std::fmt::Write as _;
+
+use crate::report::figures::fixed;
+use crate::report::html::plot::scale::{Scale, Spread};
+use crate::report::html::text::escape;
+
+/// One ratio.
+pub struct Bar {
+    /// What it is the ratio of.
+    pub name: String,
+    /// Above 0.
+    pub value: f64,
+    /// Ends of its interval, where it has one.
+    pub interval: Option<(f64, f64)>,
+    /// Whether it is good news.
+    pub tone: Tone,
+}
+
+/// Whether a ratio is good news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// Better beyond the margin.
+    Good,
+    /// Worse beyond the margin.
+    Bad,
+    /// Neither.
+    Neutral,
+}
+
+const WIDTH: f64 = 1060.0;
+const NAMES: f64 = 230.0;
+const ROW: f64 = 26.0;
+const TOP: f64 = 8.0;
+/// The axis never shows less than this on either side of 1.
+const LEAST_REACH: f64 = 1.1;
+/// Beyond this an interval is cut at the edge, so that one noisy row does not flatten all others.
+const MOST_REACH: f64 = 8.0;
+
+/// A `<figure>`, or nothing where there is no ratio.
+pub fn figure(title: &str, bars: &[Bar], margin: f64) -> String {
+    if bars.is_empty() {
+        return String::new();
+    }
+    let reach = bars
+        .iter()
+        .flat_map(|bar| {
+            [
+                bar.value,
+                bar.interval.map_or(bar.value, |it| it.0),
+                bar.interval.map_or(bar.value, |it| it.1),
+            ]
+        })
+        .map(|value| value.max(1.0 / value))
+        .fold(LEAST_REACH, f64::max)
+        .min(MOST_REACH);
+    let scale = Scale::new(Spread::Log, (1.0 / reach, reach), (NAMES, WIDTH - 20.0));
+    let bottom = TOP + ROW * bars.len() as f64;
+    let mut svg = format!(
+        r#"<svg viewBox="0 0 {WIDTH} {}" role="img" aria-label="{}">"#,
+        bottom + 30.0,
+        escape(title)
+    );
+    frame(&scale, reach, margin, bottom, &mut svg);
+    for (index, bar) in bars.iter().enumerate() {
+        draw(bar, &scale, TOP + ROW * (index as f64 + 0.5), &mut svg);
+    }
+    format!("<figure><figcaption>{}</figcaption>{svg}</svg></figure>\n", escape(title))
+}
+
+fn frame(scale: &Scale, reach: f64, margin: f64, bottom: f64, svg: &mut String) {
+    let (left, right) = (scale.at(1.0 / (1.0 + margin)), scale.at(1.0 + margin));
+    // Writing to a string cannot fail, here and below.
+    let _infallible = write!(
+        svg,
+        r#"<rect class="margin" x="{left:.1}" y="{TOP}" width="{:.1}" height="{:.1}"/>"#,
+        right - left,
+        bottom - TOP
+    );
+    let steps = if reach > 3.0 {
+        vec![2.0, 4.0, 8.0]
+    } else if reach > 1.6 {
+        vec![1.5, 2.0, 3.0]
+    } else {
+        vec![1.1, 1.25, 1.5]
+    };
+    let above = steps.into_iter().filter(|step| *step <= reach * 1.001);
+    let ticks = above.flat_map(|step| [step, 1.0 / step]).chain([1.0]);
+    for tick in ticks {
+        let x = scale.at(tick);
+        let _infallible = write!(
+            svg,
+            r#"<path class="grid" d="M{x:.1} {TOP}V{bottom:.1}"/><text class="tick" x="{x:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
+            bottom + 18.0,
+            fixed(tick, 2)
+        );
+    }
+    let one = scale.at(1.0);
+    let _infallible = write!(svg, r#"<path class="axis" d="M{one:.1} {TOP}V{bottom:.1}"/>"#);
+}
+
+fn draw(bar: &Bar, scale: &Scale, y: f64, svg: &mut String) {
+    let colour = match bar.tone {
+        Tone::Good => "var(--good)",
+        Tone::Bad => "var(--bad)",
+        Tone::Neutral => "var(--soft)",
+    };
+    let interval = bar.interval.map_or_else(String::new, |(low, high)| {
+        format!(r#"<path class="line" d="M{:.1} {y:.1}H{:.1}"/>"#, scale.at(low), scale.at(high))
+    });
+    let told = bar.interval.map_or_else(String::new, |(low, high)| {
+        format!(" ({} to {})", fixed(low, 3), fixed(high, 3))
+    });
+    let _infallible = write!(
+        svg,
+        r#"<text class="name" x="{:.1}" y="{:.1}" text-anchor="end">{}</text><g style="color:{colour}">{interval}<circle class="dot" cx="{:.1}" cy="{y:.1}" r="4"><title>{}{told}</title></circle></g>"#,
+        NAMES - 14.0,
+        y + 4.0,
+        escape(&bar.name),
+        scale.at(bar.value),
+        fixed(bar.value, 3)
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bar(value: f64, interval: Option<(f64, f64)>) -> Bar {
+        Bar { name: "TTFT <p50>".into(), value, interval, tone: Tone::Neutral }
+    }
+
+    #[test]
+    fn nothing_to_draw_is_no_figure() {
+        assert_eq!(figure("t", &[], 0.02), "");
+    }
+
+    #[test]
+    fn a_ratio_far_beyond_the_axis_stays_in_the_picture() {
+        let drawn = figure("t", &[bar(1000.0, Some((500.0, 2000.0)))], 0.02);
+        assert!(drawn.contains(&format!("cx=\"{:.1}\"", WIDTH - 20.0)), "{drawn}");
+        assert!(drawn.contains("1000.000 (500.000 to 2000.000)"));
+    }
+
+    #[test]
+    fn names_are_harmless_and_a_dot_without_interval_has_no_line() {
+        let drawn = figure("t", &[bar(1.0, None)], 0.02);
+        assert!(drawn.contains("TTFT &lt;p50&gt;") && !drawn.contains("class=\"line\""));
+    }
+}

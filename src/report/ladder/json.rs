@@ -1,0 +1,12 @@
+//! What does a ladder come to, for programs? `ladder.json`: the comparison of its rungs, and what else a rung has.
+
+use crate::experiment::ladder::Ladder;
+use crate::report::comparison::json::pretty;
+
+/// The JSON Schema (2020-12) of [`render`]'s document, as published in `docs/ladder.schema.json`.
+pub const LADDER_SCHEMA: &str = include_str!("../../../docs/ladder.schema.json");
+
+/// The whole file.
+pub fn render(ladder: &Ladder) -> String {
+    pretty(ladder)
+}

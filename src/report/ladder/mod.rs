@@ -1,0 +1,74 @@
+//! How is a ladder shown? What each layer adds in one table, and where the milliseconds go in one picture.
+
+pub mod csv;
+pub mod json;
+pub mod page;
+pub mod table;
+
+use crate::experiment::ladder::{Ladder, Parts, Rung};
+use crate::metrics::definition::{Quantity, Rate};
+use crate::metrics::measure::{Measure, Statistic};
+use crate::metrics::percentile::Percentile;
+use crate::metrics::sides::Row;
+use crate::report::figures;
+
+/// The numbers whose additions are shown.
+const SHOWN: [Measure; 4] = [
+    Measure::Of(Quantity::Ttft, Statistic::At(Percentile::P50)),
+    Measure::Of(Quantity::Itl, Statistic::Mean),
+    Measure::Of(Quantity::E2e, Statistic::At(Percentile::P50)),
+    Measure::Rate(Rate::OutputThroughput),
+];
+
+/// The row of a number for a rung against the one that it stands on.
+fn row<'a>(ladder: &'a Ladder, rung: &Rung, measure: Measure) -> Option<&'a Row> {
+    let pair = ladder.comparison.pairs.iter().find(|pair| Some(pair.candidate) == rung.side)?;
+    pair.rows.iter().find(|row| row.metric == measure)
+}
+
+/// The value of a number on a rung. The lowest rung is no candidate; it is the baseline of another.
+fn value(ladder: &Ladder, rung: &Rung, measure: Measure) -> Option<f64> {
+    if let Some(row) = row(ladder, rung, measure) {
+        return Some(row.candidate);
+    }
+    let pair = ladder.comparison.pairs.iter().find(|pair| Some(pair.baseline) == rung.side)?;
+    pair.rows.iter().find(|row| row.metric == measure).map(|row| row.baseline)
+}
+
+/// What a rung adds to a number, with its interval; of a rate, its ratio.
+fn added(row: &Row) -> String {
+    match (row.metric, &row.ratio) {
+        (Measure::Rate(_), Some(ratio)) => {
+            let shown = |value| format!("×{}", figures::fixed(value, 3));
+            super::comparison::with_interval(ratio.ratio, ratio.low, ratio.high, shown)
+        }
+        _ => difference(row.difference.mean, row.difference.low, row.difference.high),
+    }
+}
+
+/// `+0.62 [0.58, 0.66]`, with the digits that its size deserves.
+fn difference(mean: f64, low: Option<f64>, high: Option<f64>) -> String {
+    let size = [Some(mean), low, high].into_iter().flatten().map(f64::abs).fold(0.0, f64::max);
+    let digits = figures::decimals(size);
+    super::comparison::with_interval(mean, low, high, |value| {
+        super::comparison::signed(value, digits)
+    })
+}
+
+/// The parts of a request's latency in the order in which they come, each with its name.
+fn slices(parts: &Parts) -> Vec<(&'static str, f64)> {
+    match parts.engine {
+        Some(engine) => vec![
+            ("queue", engine.queue_ms),
+            ("prefill", engine.prefill_ms),
+            ("decode", engine.decode_ms),
+            ("around", engine.around_ms),
+        ],
+        None => vec![("not told apart", parts.e2e_ms)],
+    }
+}
+
+/// What the parts are, for below a picture.
+const LEGEND: &str = "queue: arrival to first scheduled · prefill: to the first token · decode: to the last token · \
+     around: everything between the harness and the engine (hand-over, text, server, transport) · \
+     pull: from the stamp to the harness's look at it, after the latency";

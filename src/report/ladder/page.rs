@@ -1,0 +1,142 @@
+//! What does a person open in a browser of a ladder? The waterfall as a picture, then what each layer adds.
+
+use std::fmt::Write as _;
+
+use crate::experiment::ladder::{Ladder, Rung};
+use crate::report::comparison::page::SMALL_PRINT;
+use crate::report::figures::{ABSENT, figure, short_verdict};
+use crate::report::html::tables::table;
+use crate::report::html::text::{escape, prose};
+use crate::report::html::{badges, list, page};
+use crate::report::ladder::{LEGEND, SHOWN, added, difference, row, slices, value};
+
+const COLOURS: [(&str, &str); 5] = [
+    ("queue", "var(--s1)"),
+    ("prefill", "var(--s0)"),
+    ("decode", "var(--good)"),
+    ("around", "var(--s2)"),
+    ("not told apart", "var(--soft)"),
+];
+const WIDTH: f64 = 1060.0;
+const NAMES: f64 = 250.0;
+const FIGURES: f64 = 90.0;
+const ROW: f64 = 30.0;
+
+/// The whole page.
+pub fn render(ladder: &Ladder) -> String {
+    let comparison = &ladder.comparison;
+    let notes = ladder
+        .rungs
+        .iter()
+        .filter_map(|rung| {
+            let why = rung.not_applicable.as_ref()?;
+            Some(format!("{} does not apply: {why}", rung.level))
+        })
+        .chain(comparison.notes.iter().cloned())
+        .map(|note| prose(&note));
+    let notes = list(notes);
+    let body = format!(
+        "<h1>{}{}</h1>\n<p class=\"soft\">{} of {} blocks; the rungs took turns, with the same requests in each block</p>\n\
+         <h2>Where the milliseconds of a request go</h2>\n{}<p class=\"soft\">{}</p>\n\
+         <h2>What each layer adds</h2>\n{}<h2>What to know before quoting a number</h2>\n{notes}",
+        escape(&comparison.title),
+        badges(&comparison.marks),
+        comparison.blocks,
+        comparison.planned_blocks,
+        waterfall(ladder),
+        escape(LEGEND),
+        additions(ladder),
+    );
+    page(&comparison.title, &body, SMALL_PRINT)
+}
+
+fn colour(part: &str) -> &'static str {
+    COLOURS.iter().find(|(name, _)| *name == part).map_or("var(--soft)", |(_, colour)| colour)
+}
+
+fn waterfall(ladder: &Ladder) -> String {
+    let rungs: Vec<_> =
+        ladder.rungs.iter().filter_map(|rung| Some((rung, rung.parts.as_ref()?))).collect();
+    let longest = rungs.iter().map(|(_, parts)| parts.e2e_ms).fold(1e-9, f64::max);
+    let width = |ms: f64| ms.max(0.0) / longest * (WIDTH - NAMES - FIGURES);
+    let mut svg = format!(
+        r#"<svg viewBox="0 0 {WIDTH} {}" role="img" aria-label="where the milliseconds go">"#,
+        ROW * rungs.len() as f64 + 10.0
+    );
+    for (index, (rung, parts)) in rungs.iter().enumerate() {
+        let y = ROW * index as f64 + 6.0;
+        let mut x = NAMES;
+        // Writing to a string cannot fail, here and below.
+        let _infallible = write!(
+            svg,
+            r#"<text class="name" x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"#,
+            NAMES - 12.0,
+            y + 15.0,
+            escape(&rung.level.to_string())
+        );
+        for (name, ms) in slices(parts) {
+            let _infallible = write!(
+                svg,
+                r#"<rect x="{x:.1}" y="{y:.1}" width="{:.2}" height="20" style="fill:{}"><title>{name} {} ms</title></rect>"#,
+                width(ms),
+                colour(name),
+                figure(ms)
+            );
+            x += width(ms);
+        }
+        let _infallible = write!(
+            svg,
+            r#"<text class="tick" x="{:.1}" y="{:.1}">{} ms</text>"#,
+            x + 8.0,
+            y + 15.0,
+            figure(parts.e2e_ms)
+        );
+    }
+    let legend: Vec<String> = COLOURS
+        .iter()
+        .map(|(name, colour)| format!(r#"<span><i style="background:{colour}"></i>{name}</span>"#))
+        .collect();
+    format!(
+        "<figure><figcaption>Mean request latency, ms<span class=\"legend\">{}</span></figcaption>{svg}</svg></figure>\n",
+        legend.concat()
+    )
+}
+
+fn additions(ladder: &Ladder) -> String {
+    let header = [
+        "Rung",
+        "TTFT<small>p50, ms</small>",
+        "ITL<small>avg, ms</small>",
+        "Request latency<small>p50, ms</small>",
+        "Output<small>tokens/s</small>",
+        "CPU per request<small>here + server, ms</small>",
+        "Verdict",
+    ];
+    let applies = ladder.rungs.iter().filter(|rung| rung.side.is_some());
+    let rows: Vec<Vec<String>> = applies.map(|rung| cells(ladder, rung)).collect();
+    table("", &header, &rows)
+}
+
+fn cells(ladder: &Ladder, rung: &Rung) -> Vec<String> {
+    let below = ladder.rungs.iter().find(|it| it.side.is_some() && it.side == rung.stands_on);
+    let against =
+        below.map_or_else(String::new, |below| format!("added to {}", below.level.name()));
+    let mut cells = vec![format!("{}<small>{against}</small>", escape(&rung.level.to_string()))];
+    cells.extend(SHOWN.map(|measure| {
+        let value = value(ladder, rung, measure).map_or_else(|| ABSENT.to_owned(), figure);
+        let added = row(ladder, rung, measure).map_or_else(String::new, added);
+        format!("{value}<small>{added}</small>")
+    }));
+    cells.push(rung.cpu.as_ref().map_or_else(
+        || ABSENT.to_owned(),
+        |cpu| {
+            let server = cpu.server_ms.map_or_else(String::new, |ms| format!(" + {}", figure(ms)));
+            let added =
+                cpu.adds_ms.map_or_else(String::new, |it| difference(it.mean, it.low, it.high));
+            format!("{}{server}<small>{added}</small>", figure(cpu.here_ms))
+        },
+    ));
+    let side = rung.side.map(|side| &ladder.comparison.sides[side]);
+    cells.push(side.and_then(|side| side.verdict).map_or(ABSENT, short_verdict).to_owned());
+    cells
+}

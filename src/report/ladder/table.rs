@@ -1,0 +1,137 @@
+//! What does a person see of a ladder on the console? One table, one waterfall, what to know.
+
+use std::fmt::Write as _;
+
+use crate::experiment::ladder::{Ladder, Parts, Rung};
+use crate::report::comparison::table::how;
+use crate::report::figures::{ABSENT, figure, short_verdict};
+use crate::report::ladder::{LEGEND, SHOWN, added, difference, row, slices, value};
+use crate::report::table::lines::{plain_table, printed, sentence};
+use crate::report::table::marks;
+
+/// Characters of the longest bar.
+const LONGEST: f64 = 60.0;
+const SHADES: [char; 4] = ['░', '▒', '█', '▓'];
+
+/// The whole text.
+pub fn render(ladder: &Ladder) -> String {
+    let comparison = &ladder.comparison;
+    let mut text = format!("{}{}\n", comparison.title, marks(comparison.marks.iter().copied()));
+    text.push_str(&sentence("  ", &how(comparison)));
+    text.push_str("\nwhat each layer adds, with 95 % intervals over blocks\n");
+    text.push_str(&additions(ladder));
+    text.push_str("\nwhere the milliseconds of a request go, means\n");
+    text.push_str(&waterfall(ladder));
+    text.push_str(&sentence("  ", LEGEND));
+    text.push_str("\nwhat to know\n");
+    for rung in &ladder.rungs {
+        if let Some(why) = &rung.not_applicable {
+            text.push_str(&sentence("  not applicable: ", &format!("{}: {why}", rung.level)));
+        }
+    }
+    for note in &comparison.notes {
+        text.push_str(&sentence("  note: ", note));
+    }
+    text
+}
+
+fn additions(ladder: &Ladder) -> String {
+    let mut table = plain_table(&[
+        "",
+        "TTFT p50\nms",
+        "ITL avg\nms",
+        "latency p50\nms",
+        "output\ntokens/s",
+        "CPU/request\nms, here+server",
+        "verdict",
+    ]);
+    for rung in ladder.rungs.iter().filter(|rung| rung.side.is_some()) {
+        let mut cells = vec![name(ladder, rung)];
+        cells.extend(SHOWN.map(|measure| {
+            let value = value(ladder, rung, measure).map_or_else(|| ABSENT.to_owned(), figure);
+            match row(ladder, rung, measure) {
+                Some(row) => format!("{value}\n{}", added(row)),
+                None => value,
+            }
+        }));
+        cells.push(cpu(rung));
+        let side = rung.side.map(|side| &ladder.comparison.sides[side]);
+        let verdict = side.and_then(|side| side.verdict);
+        cells.push(verdict.map_or(ABSENT, short_verdict).to_owned());
+        table.add_row(cells);
+    }
+    printed(&table)
+}
+
+fn name(ladder: &Ladder, rung: &Rung) -> String {
+    let below = ladder.rungs.iter().find(|it| it.side.is_some() && it.side == rung.stands_on);
+    let against =
+        below.map_or_else(String::new, |below| format!("\n   against {}", below.level.name()));
+    format!("{}{against}", rung.level)
+}
+
+fn cpu(rung: &Rung) -> String {
+    let Some(cpu) = &rung.cpu else { return ABSENT.to_owned() };
+    let server = cpu.server_ms.map_or_else(String::new, |ms| format!(" + {}", figure(ms)));
+    let added = cpu
+        .adds_ms
+        .map_or_else(String::new, |it| format!("\n{}", difference(it.mean, it.low, it.high)));
+    format!("{}{server}{added}", figure(cpu.here_ms))
+}
+
+fn waterfall(ladder: &Ladder) -> String {
+    let longest = ladder.rungs.iter().filter_map(|rung| rung.parts.as_ref()).map(|it| it.e2e_ms);
+    let longest = longest.fold(0.0, f64::max);
+    let mut text = String::new();
+    for rung in &ladder.rungs {
+        let Some(parts) = &rung.parts else { continue };
+        // Writing to a string cannot fail, here and below.
+        let _infallible = writeln!(text, "  {:2} {}", rung.level.name(), bar(parts, longest));
+        let mut told: Vec<String> =
+            slices(parts).iter().map(|(name, ms)| format!("{name} {}", figure(*ms))).collect();
+        told.push(format!("pull {}", figure(parts.pull_ms)));
+        let _infallible = writeln!(text, "     {} ms = {}", figure(parts.e2e_ms), told.join(" · "));
+    }
+    let legend: Vec<String> = ["queue", "prefill", "decode", "around"]
+        .iter()
+        .zip(SHADES)
+        .map(|(name, shade)| format!("{shade} {name}"))
+        .collect();
+    let _infallible = writeln!(text, "     {}   · not told apart", legend.join("   "));
+    text
+}
+
+/// A bar of whole characters; rounding is done on the running sum, so that bars of equal length stay equal.
+fn bar(parts: &Parts, longest: f64) -> String {
+    let place = |ms: f64| (ms.max(0.0) / longest.max(1e-9) * LONGEST).round() as usize;
+    let (mut sum, mut drawn, mut bar) = (0.0, 0, String::new());
+    let told_apart = parts.engine.is_some();
+    for (index, (_, ms)) in slices(parts).into_iter().enumerate() {
+        sum += ms;
+        let until = place(sum);
+        let shade = if told_apart { SHADES[index] } else { '·' };
+        bar.extend(std::iter::repeat_n(shade, until.saturating_sub(drawn)));
+        drawn = drawn.max(until);
+    }
+    if bar.is_empty() { "▏".to_owned() } else { bar }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::ladder::EngineParts;
+
+    #[test]
+    fn a_bar_is_as_long_as_its_latency_and_shows_each_part() {
+        let engine =
+            EngineParts { queue_ms: 10.0, prefill_ms: 20.0, decode_ms: 20.0, around_ms: 10.0 };
+        let parts = Parts { requests: 1, e2e_ms: 60.0, engine: Some(engine), pull_ms: 0.0 };
+        let drawn = bar(&parts, 120.0);
+        assert_eq!(
+            drawn,
+            format!("{}{}{}{}", "░".repeat(5), "▒".repeat(10), "█".repeat(10), "▓".repeat(5))
+        );
+        assert_eq!(bar(&Parts { engine: None, ..parts }, 60.0), "·".repeat(60));
+        assert_eq!(bar(&Parts { engine: None, e2e_ms: 0.001, ..parts }, 60.0), "▏");
+    }
+}
