@@ -211,7 +211,7 @@ pub enum CheckId {
 
 impl CheckId {
     /// Every check, in the order of reports.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::ScheduleLag,
         Self::NotSent,
         Self::PullLag,
