@@ -112,7 +112,7 @@ fn the_roofline_of_a_run_is_reported_and_never_exceeded_by_the_simulation() {
     let output = run(&[&["run", "--target", &target, "--out", &runs][..], &load].concat());
     let printed = words(&output.stdout);
     assert!(matches!(output.status.code(), Some(0 | 4)), "{}", words(&output.stderr));
-    assert!(printed.contains("roofline of simulated GPU"), "{printed}");
+    assert!(printed.contains("roofline of the profile's GPU"), "{printed}");
     let folder =
         fs::read_dir(out.path()).expect("runs").next().expect("a run").expect("listed").path();
     let summary = fs::read_to_string(folder.join("summary.json")).expect("a summary");

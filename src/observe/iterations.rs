@@ -72,7 +72,7 @@ impl IterationWatch {
     /// Ends the thread; the engine is asked no more.
     ///
     /// # Panics
-    /// Never: the thread hands every fault on.
+    /// If the thread has panicked.
     pub fn stop(self) {
         drop(self.orders);
         self.thread.join().expect("the thread does not panic");

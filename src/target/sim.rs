@@ -112,7 +112,7 @@ impl SimTarget {
             arithmetic,
         };
         let machine = MachineFigures {
-            name: "simulated GPU".to_owned(),
+            name: "the profile's GPU".to_owned(),
             bandwidth_bytes_per_s: figure("gpu_bandwidth")?,
             peak: PeakFlops::only(arithmetic, figure("gpu_flops")?),
             source: "figures of the simulated profile".to_owned(),

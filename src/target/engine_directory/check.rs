@@ -102,7 +102,7 @@ impl EngineDirectory {
         }
         let of = self.config.mapping.world_size();
         let sentence = format!(
-            "the engine was built for {of} rank{} and {} is not there",
+            "the engine was built for {of} rank{}, of which there is no {}",
             if of == 1 { "" } else { "s" },
             missing.join(", ")
         );

@@ -136,7 +136,7 @@ fn what_is_above_the_built_limits_is_refused() {
     assert_eq!(refused.len(), 3, "{findings:#?}");
     assert!(refused.iter().any(|it| it.sentence.contains("257") && it.sentence.contains("256")));
     assert!(refused.iter().any(|it| it.remedy.contains("--max-num-tokens 8192")));
-    assert!(refused.iter().any(|it| it.sentence.contains("rank0.engine is not there")));
+    assert!(refused.iter().any(|it| it.sentence.contains("no rank0.engine")));
 }
 
 #[test]
