@@ -34,7 +34,7 @@ struct Cost {
 }
 
 fn settings() -> EngineSettings {
-    EngineSettings { perf_metrics: false, iteration_stats: 0, ..EngineSettings::default() }
+    EngineSettings { perf_metrics: false, iteration_stats: Some(0), ..EngineSettings::default() }
 }
 
 fn shots() -> Vec<Shot> {
@@ -45,6 +45,8 @@ fn shots() -> Vec<Shot> {
         sampling: Sampling::greedy(0),
         streaming: true,
         priority: DEFAULT_PRIORITY,
+        adapter: None,
+        terms: Arc::default(),
     };
     (0..REQUESTS)
         .map(|id| Shot { id: RequestId(id), intended: None, request: request.clone() })

@@ -16,6 +16,23 @@ namespace {
 /// The text of a library, which need not be valid UTF-8.
 rust::String lossy(std::string const& text) { return rust::String::lossy(text); }
 
+/// Throws std::out_of_range when a sequence is empty or ends outside its tokens.
+template <typename List>
+List list_of(Sequences const& sequences) {
+    List list;
+    std::uint32_t from = 0;
+    for (auto const end : sequences.ends) {
+        if (end <= from || end > sequences.tokens.size()) {
+            throw std::out_of_range("a sequence of tokens from " + std::to_string(from) + " to " +
+                                    std::to_string(end) + " is empty or outside a buffer of " +
+                                    std::to_string(sequences.tokens.size()));
+        }
+        list.emplace_back(sequences.tokens.begin() + from, sequences.tokens.begin() + end);
+        from = end;
+    }
+    return list;
+}
+
 Settings settings_of(EngineConfig const& config) {
     Settings settings;
     settings.model = std::string(config.model);
@@ -31,12 +48,24 @@ Settings settings_of(EngineConfig const& config) {
     settings.kv_max_tokens = config.kv_max_tokens;
     settings.kv_free_gpu_fraction = config.kv_free_gpu_fraction;
     settings.kv_host_cache_bytes = config.kv_host_cache_bytes;
+    settings.kv_attention_windows.assign(config.kv_attention_windows.begin(),
+                                         config.kv_attention_windows.end());
+    settings.kv_sink_tokens = config.kv_sink_tokens;
     settings.iteration_stats_ring = config.iteration_stats_ring;
     settings.cuda_graphs = config.cuda_graphs;
     settings.cuda_graph_cache_size = config.cuda_graph_cache_size;
     settings.multi_block_mode = config.multi_block_mode;
     settings.gpu_weights_fraction = config.gpu_weights_fraction;
     settings.device_ids.assign(config.device_ids.begin(), config.device_ids.end());
+    settings.decoding = config.decoding;
+    settings.lookahead_window = config.lookahead_window;
+    settings.lookahead_ngram = config.lookahead_ngram;
+    settings.lookahead_verification = config.lookahead_verification;
+    settings.draft_choices = list_of<std::vector<std::vector<std::int32_t>>>(config.draft_choices);
+    settings.lora_host_cache_bytes = config.lora_host_cache_bytes;
+    settings.lora_device_cache_fraction = config.lora_device_cache_fraction;
+    settings.lora_max_rank = config.lora_max_rank;
+    settings.lora_prefetch_dir = std::string(config.lora_prefetch_dir);
     return settings;
 }
 
@@ -56,6 +85,11 @@ rust::Vec<Rejection> EngineHandle::submit(rust::Slice<RequestHead const> heads,
         rejections.push_back(Rejection{refusal.id, refusal.kind, lossy(refusal.message)});
     }
     return rejections;
+}
+
+void EngineHandle::set_words(Sequences const& stop, Sequences const& bad) const {
+    using List = std::list<std::vector<std::int32_t>>;
+    mEngine->set_words({list_of<List>(stop), list_of<List>(bad)});
 }
 
 void EngineHandle::cancel(std::uint64_t id) const { mEngine->cancel(id); }

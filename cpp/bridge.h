@@ -40,6 +40,7 @@ namespace bareflight {
 class Engine;
 struct Batch;
 struct EngineConfig;
+struct Sequences;
 struct RequestHead;
 struct Rejection;
 struct Delivery;
@@ -54,6 +55,7 @@ class EngineHandle {
     rust::String version() const;
     rust::Vec<Rejection> submit(rust::Slice<RequestHead const> heads,
                                 rust::Slice<std::int32_t const> prompt_tokens) const;
+    void set_words(Sequences const& stop, Sequences const& bad) const;
     void cancel(std::uint64_t id) const;
     rust::Vec<rust::String> iteration_stats() const;
     void shutdown() const;

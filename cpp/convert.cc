@@ -4,7 +4,10 @@
 // probed.
 #include "bareflight/cpp/convert.h"
 
+#include <algorithm>
 #include <chrono>
+#include <stdexcept>
+#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -33,8 +36,40 @@ BAREFLIGHT_PROBE(MissedBlocks, kvCacheMetrics.numMissedBlocks);
 BAREFLIGHT_PROBE(Iterations, firstIter);
 BAREFLIGHT_PROBE(PartialReuse, setEnablePartialReuse(true));
 BAREFLIGHT_PROBE(CudaGraphs, setCudaGraphMode(true));
+BAREFLIGHT_PROBE(MinP, setMinP(std::optional<float>{}));
+BAREFLIGHT_PROBE(AttentionWindows, setMaxAttentionWindowVec(std::vector<std::int32_t>{}));
+BAREFLIGHT_PROBE(SinkTokens, setSinkTokenLength(std::int32_t{}));
 
 #undef BAREFLIGHT_PROBE
+
+/// For a setting that this library's release does not have: better no run than one without it.
+[[noreturn]] void refuse_unknown(char const* name) {
+    throw std::invalid_argument(std::string("this release of the library has no setting for ") + name +
+                                ": leave it out");
+}
+
+template <typename Sampling>
+void set_penalties(RequestHead const& head, Sampling& sampling) {
+    if (head.repetition_penalty != 0) {
+        sampling.setRepetitionPenalty(head.repetition_penalty);
+    }
+    if (head.presence_penalty != 0) {
+        sampling.setPresencePenalty(head.presence_penalty);
+    }
+    if (head.frequency_penalty != 0) {
+        sampling.setFrequencyPenalty(head.frequency_penalty);
+    }
+    if (head.length_penalty != 0) {
+        sampling.setLengthPenalty(head.length_penalty);
+    }
+    if (head.min_p != 0) {
+        if constexpr (HasMinP<Sampling>::value) {
+            sampling.setMinP(head.min_p);
+        } else {
+            refuse_unknown("min-p");
+        }
+    }
+}
 
 template <typename Sampling>
 void set_sampling(RequestHead const& head, Sampling& sampling) {
@@ -93,6 +128,81 @@ void set_kv_cache(Settings const& settings, Cache& cache) {
     if (settings.kv_host_cache_bytes > 0) {
         cache.setHostCacheSize(settings.kv_host_cache_bytes);
     }
+    if (!settings.kv_attention_windows.empty()) {
+        if constexpr (HasAttentionWindows<Cache>::value) {
+            cache.setMaxAttentionWindowVec(settings.kv_attention_windows);
+        } else {
+            refuse_unknown("attention windows");
+        }
+    }
+    if (settings.kv_sink_tokens > 0) {
+        if constexpr (HasSinkTokens<Cache>::value) {
+            cache.setSinkTokenLength(settings.kv_sink_tokens);
+        } else {
+            refuse_unknown("sink tokens");
+        }
+    }
+}
+
+std::optional<tle::DecodingMode> mode_of(DecodingKind kind) {
+    switch (kind) {
+        case DecodingKind::Auto:
+            return tle::DecodingMode::Auto();
+        case DecodingKind::TopK:
+            return tle::DecodingMode::TopK();
+        case DecodingKind::TopP:
+            return tle::DecodingMode::TopP();
+        case DecodingKind::TopKTopP:
+            return tle::DecodingMode::TopKTopP();
+        case DecodingKind::BeamSearch:
+            return tle::DecodingMode::BeamSearch();
+        case DecodingKind::Medusa:
+            return tle::DecodingMode::Medusa();
+        case DecodingKind::Lookahead:
+            return tle::DecodingMode::Lookahead();
+        case DecodingKind::Eagle:
+            return tle::DecodingMode::Eagle();
+        case DecodingKind::Unset:
+            break;
+    }
+    return std::nullopt;
+}
+
+void set_decoding(Settings const& settings, tle::ExecutorConfig& config) {
+    auto const mode = mode_of(settings.decoding);
+    if (!mode) {
+        return;
+    }
+    std::optional<tle::LookaheadDecodingConfig> lookahead;
+    if (settings.lookahead_window > 0) {
+        lookahead.emplace(settings.lookahead_window, settings.lookahead_ngram,
+                          settings.lookahead_verification);
+    }
+    std::optional<tle::MedusaChoices> medusa;
+    std::optional<tle::EagleConfig> eagle;
+    if (!settings.draft_choices.empty() && settings.decoding == DecodingKind::Medusa) {
+        medusa = settings.draft_choices;
+    } else if (!settings.draft_choices.empty() && settings.decoding == DecodingKind::Eagle) {
+        eagle.emplace(settings.draft_choices);
+    }
+    config.setDecodingConfig(tle::DecodingConfig(mode, lookahead, medusa, eagle));
+}
+
+void set_lora_cache(Settings const& settings, tle::ExecutorConfig& config) {
+    bool const asked = settings.lora_host_cache_bytes > 0 || settings.lora_device_cache_fraction > 0 ||
+                       settings.lora_max_rank > 0 || !settings.lora_prefetch_dir.empty();
+    if (!asked) {
+        return;
+    }
+    auto const optional_if = [](bool set, auto value) {
+        return set ? std::make_optional(value) : std::nullopt;
+    };
+    config.setPeftCacheConfig(tle::PeftCacheConfig(
+        0, 0, 8, settings.lora_max_rank > 0 ? settings.lora_max_rank : 64, 1, 1, 1, 24, 8,
+        optional_if(settings.lora_device_cache_fraction > 0, settings.lora_device_cache_fraction),
+        optional_if(settings.lora_host_cache_bytes > 0,
+                    static_cast<std::size_t>(settings.lora_host_cache_bytes)),
+        optional_if(!settings.lora_prefetch_dir.empty(), settings.lora_prefetch_dir)));
 }
 
 template <typename Knobs>
@@ -201,12 +311,15 @@ tle::ExecutorConfig make_config(Settings const& settings) {
     set_knobs(settings, knobs);
     config.setExtendedRuntimePerfKnobConfig(knobs);
     set_parallel(settings, config);
+    set_decoding(settings, config);
+    set_lora_cache(settings, config);
     return config;
 }
 
-tle::Request make_request(RequestHead const& head, std::int32_t const* prompt) {
-    tle::SamplingConfig sampling;
+tle::Request make_request(RequestHead const& head, std::int32_t const* prompt, Words const& words) {
+    tle::SamplingConfig sampling(head.beam_width > 1 ? head.beam_width : 1);
     set_sampling(head, sampling);
+    set_penalties(head, sampling);
     tle::OutputConfig output;
     set_output(head, output);
     tle::Request request(tle::VecTokens(prompt, prompt + head.prompt_len), head.max_tokens, head.streaming,
@@ -220,19 +333,31 @@ tle::Request make_request(RequestHead const& head, std::int32_t const* prompt) {
     if (head.pad_id >= 0) {
         request.setPadId(head.pad_id);
     }
+    if (head.lora_task != 0) {
+        request.setLoraConfig(tle::LoraConfig(head.lora_task));
+    }
+    if (!words.stop.empty()) {
+        request.setStopWords(words.stop);
+    }
+    if (!words.bad.empty()) {
+        request.setBadWords(words.bad);
+    }
     set_allotted_time(head, request);
     return request;
 }
 
-void append_result(std::uint64_t id, std::int64_t received_ns, tle::Result const& result, Batch& batch) {
+void append_result(std::uint64_t id, std::int64_t received_ns, tle::Result const& result,
+                   std::size_t delivered, Batch& batch) {
     Delivery delivery{};
     delivery.id = id;
     delivery.received_ns = received_ns;
     delivery.token_start = static_cast<std::uint32_t>(batch.tokens.size());
     if (!result.outputTokenIds.empty()) {
         auto const& row = result.outputTokenIds.front();
-        batch.tokens.insert(batch.tokens.end(), row.begin(), row.end());
-        delivery.token_count = static_cast<std::uint32_t>(row.size());
+        auto const repeated = std::min(delivered, row.size());
+        batch.tokens.insert(batch.tokens.end(), row.begin() + static_cast<std::ptrdiff_t>(repeated),
+                            row.end());
+        delivery.token_count = static_cast<std::uint32_t>(row.size() - repeated);
     }
     delivery.is_final = result.isFinal;
     delivery.finish_reason =

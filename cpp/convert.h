@@ -17,11 +17,12 @@ tensorrt_llm::executor::ExecutorConfig make_config(Settings const& settings);
 
 /// Throws what the request's constructor throws (empty prompt, `max_tokens` not positive, sampling out of
 /// range).
-tensorrt_llm::executor::Request make_request(RequestHead const& head, std::int32_t const* prompt);
+tensorrt_llm::executor::Request make_request(RequestHead const& head, std::int32_t const* prompt,
+                                             Words const& words);
 
-/// Appends one delivery of request `id`.
+/// Appends one delivery of request `id`, without the first `delivered` tokens of a result that repeats them.
 void append_result(std::uint64_t id, std::int64_t received_ns, tensorrt_llm::executor::Result const& result,
-                   Batch& batch);
+                   std::size_t delivered, Batch& batch);
 void append_error(std::uint64_t id, std::int64_t received_ns, std::string const& message, Batch& batch);
 
 }  // namespace bareflight::BAREFLIGHT_ENGINE_NAMESPACE

@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <list>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,14 +31,31 @@ struct Settings {
     std::int32_t kv_max_tokens = 0;
     float kv_free_gpu_fraction = 0;
     std::uint64_t kv_host_cache_bytes = 0;
+    std::vector<std::int32_t> kv_attention_windows;
+    std::int32_t kv_sink_tokens = 0;
     std::int32_t iteration_stats_ring = 0;
     bool cuda_graphs = false;
     std::int32_t cuda_graph_cache_size = 0;
     bool multi_block_mode = true;
     float gpu_weights_fraction = 0;
     std::vector<std::int32_t> device_ids;
+    DecodingKind decoding = DecodingKind::Unset;
+    std::int32_t lookahead_window = 0;
+    std::int32_t lookahead_ngram = 0;
+    std::int32_t lookahead_verification = 0;
+    std::vector<std::vector<std::int32_t>> draft_choices;
+    std::uint64_t lora_host_cache_bytes = 0;
+    float lora_device_cache_fraction = 0;
+    std::int32_t lora_max_rank = 0;
+    std::string lora_prefetch_dir;
     /// Path of the worker program: orchestrator mode. Empty: leader mode.
     std::string orchestrator_worker;
+};
+
+/// Sequences of tokens that end a request, and that it may not produce.
+struct Words {
+    std::list<std::vector<std::int32_t>> stop;
+    std::list<std::vector<std::int32_t>> bad;
 };
 
 /// Why one request of a batch never entered the executor.
@@ -72,6 +90,8 @@ class Engine {
     /// Throws std::out_of_range when a prompt lies outside `tokens`; nothing was handed over then.
     virtual void submit(RequestHead const* heads, std::size_t count, std::int32_t const* tokens,
                         std::size_t token_count, std::vector<Refusal>& refusals) = 0;
+    /// Of every request submitted from now on.
+    virtual void set_words(Words words) = 0;
     /// Waits up to `timeout` (rounded up to a millisecond) and replaces `batch` with all that is ready.
     virtual void poll(std::chrono::microseconds timeout, Batch& batch) = 0;
     /// Ignored for an unknown or finished id.

@@ -57,6 +57,7 @@ class ExecutorEngine final : public Engine {
                 std::size_t token_count, std::vector<Refusal>& refusals) override {
         require_prompts_within(heads, count, token_count);
         ShutdownGate::Pass const pass(mGate);
+        auto const words = current_words();
         std::vector<RequestHead> accepted;
         std::vector<tle::Request> requests;
         accepted.reserve(count);
@@ -67,7 +68,7 @@ class ExecutorEngine final : public Engine {
                 continue;
             }
             try {
-                requests.push_back(make_request(heads[i], tokens + heads[i].prompt_start));
+                requests.push_back(make_request(heads[i], tokens + heads[i].prompt_start, *words));
                 accepted.push_back(heads[i]);
             } catch (std::exception const& error) {
                 refusals.push_back({heads[i].id, RejectionKind::Invalid, error.what()});
@@ -77,6 +78,12 @@ class ExecutorEngine final : public Engine {
             mLive.add(accepted);
             enqueue(accepted, requests, refusals);
         }
+    }
+
+    void set_words(Words words) override {
+        auto fresh = std::make_shared<Words const>(std::move(words));
+        std::lock_guard const lock(mWordsMutex);
+        mWords = std::move(fresh);
     }
 
     void poll(std::chrono::microseconds timeout, Batch& batch) override {
@@ -159,6 +166,11 @@ class ExecutorEngine final : public Engine {
         }
     }
 
+    std::shared_ptr<Words const> current_words() const {
+        std::lock_guard const lock(mWordsMutex);
+        return mWords;
+    }
+
     void refuse(std::uint64_t id, std::string const& message, std::vector<Refusal>& refusals) {
         mLive.remove(id);
         refusals.push_back({id, kind_of(message), message});
@@ -184,7 +196,9 @@ class ExecutorEngine final : public Engine {
         } else if (response.hasError()) {
             append_error(*id, received_ns, response.getErrorMsg(), batch);
         } else {
-            append_result(*id, received_ns, response.getResult(), batch);
+            auto const& result = response.getResult();
+            auto const tokens = result.outputTokenIds.empty() ? 0 : result.outputTokenIds.front().size();
+            append_result(*id, received_ns, result, mLive.delivered_before(*id, tokens), batch);
         }
     }
 
@@ -203,6 +217,8 @@ class ExecutorEngine final : public Engine {
 
     ShutdownGate mGate;
     LiveRequests mLive;
+    mutable std::mutex mWordsMutex;
+    std::shared_ptr<Words const> mWords = std::make_shared<Words const>();
     std::mutex mOrphansMutex;
     std::vector<Orphan> mOrphans;
     std::atomic<bool> mHasOrphans{false};

@@ -4,6 +4,8 @@
 // response may have come before that.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
@@ -20,13 +22,16 @@ class LiveRequests {
     void add(std::vector<RequestHead> const& heads) {
         std::lock_guard const lock(mMutex);
         for (auto const& head : heads) {
-            mLive.emplace(head.id, Entry{});
+            Entry entry;
+            entry.cumulative = head.beam_width > 1;
+            mCumulative += entry.cumulative ? 1 : 0;
+            mLive.emplace(head.id, entry);
         }
     }
 
     void remove(std::uint64_t id) {
         std::lock_guard const lock(mMutex);
-        mLive.erase(id);
+        erase(id);
     }
 
     /// After the enqueue. True when the request was cancelled meanwhile, and must be cancelled now.
@@ -55,9 +60,25 @@ class LiveRequests {
         std::lock_guard const lock(mMutex);
         for (auto const& delivery : deliveries) {
             if (delivery.is_final) {
-                mLive.erase(delivery.id);
+                erase(delivery.id);
             }
         }
+    }
+
+    /// How many of the `now` tokens that a result of `id` holds were delivered before. Beams may be reordered, so
+    /// that the executor repeats the whole output with each result; everything else brings new tokens alone.
+    std::size_t delivered_before(std::uint64_t id, std::size_t now) {
+        if (mCumulative.load() == 0) {
+            return 0;
+        }
+        std::lock_guard const lock(mMutex);
+        auto const found = mLive.find(id);
+        if (found == mLive.end() || !found->second.cumulative) {
+            return 0;
+        }
+        auto const before = found->second.delivered;
+        found->second.delivered = std::max(before, now);
+        return before;
     }
 
     /// Linear: for the rare response that carries no client id.
@@ -75,9 +96,21 @@ class LiveRequests {
     struct Entry {
         std::optional<std::uint64_t> executor_id;
         bool cancel_wanted = false;
+        bool cumulative = false;
+        std::size_t delivered = 0;
     };
 
+    void erase(std::uint64_t id) {
+        auto const found = mLive.find(id);
+        if (found != mLive.end()) {
+            mCumulative -= found->second.cumulative ? 1 : 0;
+            mLive.erase(found);
+        }
+    }
+
     mutable std::mutex mMutex;
+    /// Open requests with beams: without any, nothing is looked up.
+    std::atomic<std::int64_t> mCumulative{0};
     std::unordered_map<std::uint64_t, Entry> mLive;
 };
 

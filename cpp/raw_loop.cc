@@ -64,7 +64,7 @@ RawLoop run_raw_loop(Settings const& settings, std::uint64_t requests, std::uint
         if (due > 0) {
             next.clear();
             for (; due > 0; --due) {
-                next.push_back(make_request(head_of(sent++, prompt_len, max_tokens), prompt.data()));
+                next.push_back(make_request(head_of(sent++, prompt_len, max_tokens), prompt.data(), Words{}));
             }
             executor.enqueueRequests(next);
         }

@@ -19,6 +19,28 @@ pub mod wire {
         EqualProgress = 1,
     }
 
+    /// How the executor chooses tokens, and by how many at a time (`executor::DecodingMode`).
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum DecodingKind {
+        /// Left to the engine: no decoding configuration is set.
+        Unset = 0,
+        Auto = 1,
+        TopK = 2,
+        TopP = 3,
+        TopKTopP = 4,
+        BeamSearch = 5,
+        Medusa = 6,
+        Lookahead = 7,
+        Eagle = 8,
+    }
+
+    /// Token sequences, one after another: sequence `i` ends before `tokens[ends[i]]` and begins where the last ended.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    struct Sequences {
+        tokens: Vec<i32>,
+        ends: Vec<u32>,
+    }
+
     /// Executor settings. `0` or an empty list or string leaves a setting to the engine.
     #[derive(Debug, Clone)]
     struct EngineConfig {
@@ -36,6 +58,9 @@ pub mod wire {
         kv_max_tokens: i32,
         kv_free_gpu_fraction: f32,
         kv_host_cache_bytes: u64,
+        /// Longest attention window of each layer in tokens, repeated over the layers.
+        kv_attention_windows: Vec<i32>,
+        kv_sink_tokens: i32,
         /// How many iterations the statistics ring holds; 0 switches statistics off.
         iteration_stats_ring: i32,
         cuda_graphs: bool,
@@ -43,6 +68,17 @@ pub mod wire {
         multi_block_mode: bool,
         gpu_weights_fraction: f32,
         device_ids: Vec<i32>,
+        decoding: DecodingKind,
+        /// Lookahead decoding: window, n-gram and verification set; all 0 where unset.
+        lookahead_window: i32,
+        lookahead_ngram: i32,
+        lookahead_verification: i32,
+        /// The tree of drafts that Medusa or Eagle tries: paths of choices.
+        draft_choices: Sequences,
+        lora_host_cache_bytes: u64,
+        lora_device_cache_fraction: f32,
+        lora_max_rank: i32,
+        lora_prefetch_dir: String,
     }
 
     /// One request; its prompt is `prompt_tokens[prompt_start..prompt_start + prompt_len]` of the call.
@@ -71,6 +107,16 @@ pub mod wire {
         /// Negative = unset.
         temperature: f32,
         seed: u64,
+        /// 0 = 1; above 1 is beam search.
+        beam_width: i32,
+        /// 0 = unset, here and below: also the library's own default.
+        min_p: f32,
+        repetition_penalty: f32,
+        presence_penalty: f32,
+        frequency_penalty: f32,
+        length_penalty: f32,
+        /// Task id of a LoRA adapter that the executor knows; 0 = none.
+        lora_task: u64,
         /// 0 = unset; the executor itself ends the request as `TimedOut` after this time.
         allotted_ms: i64,
     }
@@ -157,6 +203,8 @@ pub mod wire {
             heads: &[RequestHead],
             prompt_tokens: &[i32],
         ) -> Result<Vec<Rejection>>;
+        /// Sequences of tokens that end every later request, and that none of them may produce.
+        fn set_words(self: &EngineHandle, stop: &Sequences, bad: &Sequences) -> Result<()>;
         /// Ignored for an unknown or finished id; the final delivery still comes.
         fn cancel(self: &EngineHandle, id: u64) -> Result<()>;
         /// Drains the iteration statistics, one JSON object each, as the library serialises them.

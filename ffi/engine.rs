@@ -7,8 +7,8 @@ use cxx::{SharedPtr, UniquePtr};
 
 use super::bridge::wire::{self, EngineHandle, Pump};
 pub use super::bridge::wire::{
-    CapacityPolicy, ChunkingPolicy, Delivery, Ending, EngineConfig, RawLoop, Rejection,
-    RejectionKind, RequestHead,
+    CapacityPolicy, ChunkingPolicy, DecodingKind, Delivery, Ending, EngineConfig, RawLoop,
+    Rejection, RejectionKind, RequestHead, Sequences,
 };
 
 /// What the C++ side threw, in its own words.
@@ -76,6 +76,14 @@ impl Engine {
         prompt_tokens: &[i32],
     ) -> Result<Vec<Rejection>, EngineError> {
         Ok(self.handle.submit(heads, prompt_tokens)?)
+    }
+
+    /// Sequences of tokens that end every request submitted from now on (`stop`), and that none may produce (`bad`).
+    ///
+    /// # Errors
+    /// When a sequence is empty or lies outside its tokens.
+    pub fn set_words(&self, stop: &Sequences, bad: &Sequences) -> Result<(), EngineError> {
+        Ok(self.handle.set_words(stop, bad)?)
     }
 
     /// Asks for an early end; the final delivery still comes. Unknown ids are ignored.

@@ -1,20 +1,23 @@
 //! Would the engine link against TensorRT-LLM 1.2? The symbols it needs, and those our library has, against a list.
 //!
 //! `needed_symbols.txt` holds the mangled names that a wrapper compiled against TensorRT-LLM's own headers of that
-//! release needed. A mangled name spells out the parameter list, so equal names are equal signatures.
+//! release needed. `documented_symbols.txt` holds those that follow from the documented signatures of the same API and
+//! that no such wrapper has needed yet. A mangled name spells out the parameter list, so equal names are equal
+//! signatures.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 const NEEDED: &str = include_str!("needed_symbols.txt");
+const DOCUMENTED: &str = include_str!("documented_symbols.txt");
 
 /// Listed, but not defined by the simulated library: it has no plugins, and `extern "C"` knows no namespace, so that a
 /// definition would take the real one's place in a program that holds both.
 const NOT_SIMULATED: &[&str] = &["initTrtLlmPlugins"];
 
 fn listed() -> BTreeSet<&'static str> {
-    NEEDED.split_whitespace().collect()
+    NEEDED.split_whitespace().chain(DOCUMENTED.split_whitespace()).collect()
 }
 
 fn scratch(name: &str) -> PathBuf {

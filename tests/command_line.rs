@@ -109,7 +109,7 @@ fn bad_input_is_one_error_that_names_the_thing_and_nothing_is_run() {
     let out = tempfile::tempdir().expect("a folder");
     let missing = out.path().join("no-such-model").display().to_string();
     let missing = format!("local:{missing}");
-    let cases: [(&[&str], i32, &str); 12] = [
+    let cases: [(&[&str], i32, &str); 15] = [
         (&["run", "--target", "warp:9"], 2, "warp:9"),
         (&["run", "--target", "sim:no-such-profile"], 3, "no-such-profile"),
         (&["run", "--target", &missing], 3, "no-such-model"),
@@ -121,6 +121,9 @@ fn bad_input_is_one_error_that_names_the_thing_and_nothing_is_run() {
         (&["run", "--no-such-flag"], 2, "--no-such-flag"),
         (&["run", "--config", "missing.toml"], 2, "missing.toml"),
         (&["run", "--slo", "ttft<fast"], 2, "fast"),
+        (&["run", "--kv-fraction", "2"], 2, "--kv-fraction"),
+        (&["run", "--target", "local:dummy-pico", "--beam-width", "4"], 3, "--beam-width"),
+        (&["run", "--target", "sim:null", "--lora", "7", "--lora-dir", "no-such"], 3, "no-such/7"),
         (&["run", "--target", "local:dummy-pico", "--scenario", "D(100000,4)"], 3, "100000"),
     ];
     for (arguments, code, named) in cases {
@@ -290,4 +293,60 @@ fn a_killed_run_leaves_the_rows_of_every_request_that_had_ended() {
     let whole = rest.lines().filter(|row| row.split(',').count() == columns);
     assert!(whole.count() >= 5);
     assert!(read(&folder, "manifest.json").contains("running"), "nobody could say that it ended");
+}
+
+#[test]
+fn what_the_engine_says_of_itself_is_kept_and_summarised() {
+    for target in ["sim:explicit,base_us=200", "local:dummy-pico"] {
+        let out = tempfile::tempdir().expect("a folder");
+        let load = ["--warmup", "1", "--requests", "12", "--concurrency", "2", "--kv-reuse"];
+        run(&out, &[&["run", "--target", target, "--scenario", "D(16,8)"][..], &load].concat());
+        let folder = directory(&out);
+        let said = read(&folder, "iterations.jsonl");
+        let lines: Vec<serde_json::Value> =
+            said.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        assert!(lines.iter().all(|line| line["engine"].is_object() && line["point"] == 0));
+        let summary: serde_json::Value =
+            serde_json::from_str(&read(&folder, "summary.json")).expect("JSON");
+        let iterations = &summary["points"][0]["iterations"];
+        let count = iterations["iterations"].as_u64().expect("a number");
+        // Each of 12 requests takes 8 iterations, and at most two share one.
+        assert!((48..=lines.len() as u64).contains(&count), "{target}: {iterations}");
+        assert_eq!(iterations["lost"], 0, "{target}");
+        assert_eq!(iterations["batch_requests"]["max"], 2.0, "{target}");
+        assert!(
+            iterations["context_iterations_fraction"].as_f64().is_some_and(|share| share > 0.0)
+        );
+        let hits = &summary["points"][0]["distributions"]["kv_hit_fraction"];
+        assert_eq!(hits["count"], 12, "{target}: {hits}");
+    }
+}
+
+#[test]
+fn settings_of_the_executor_reach_it_and_are_echoed() {
+    let out = tempfile::tempdir().expect("a folder");
+    let adapter = out.path().join("adapters/7");
+    fs::create_dir_all(&adapter).expect("a folder");
+    for file in ["model.lora_weights.npy", "model.lora_config.npy"] {
+        fs::write(adapter.join(file), b"").expect("a file");
+    }
+    let settings = "target = 'sim:explicit,base_us=100,max_beam_width=2'\nconcurrency = [2]\n\
+        [engine]\nkv_fraction = 0.5\nlora_dir = 'adapters'\n\
+        [request]\nbeam_width = 2\nlora = '7:1,0:1'\n";
+    fs::write(out.path().join("labs.toml"), settings).expect("a file");
+    let typed = ["run", "--config", "labs.toml", "--scenario", "D(16,8)", "--requests", "20"];
+    let output = run(&out, &[&typed[..], &["--weights-percent", "50"]].concat());
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{}", words(&output.stderr));
+    let folder = directory(&out);
+    let manifest: serde_json::Value =
+        serde_json::from_str(&read(&folder, "manifest.json")).expect("JSON");
+    let echoed = &manifest["target"]["details"]["settings"];
+    assert_eq!(echoed["weights_percent"], 50.0);
+    assert_eq!((&echoed["max_beam_width"], &echoed["decoding"]), (&2.into(), &"beam".into()));
+    assert_eq!(echoed["kv_partial_reuse"], true, "a default that moved is said explicitly");
+    let plan = read(&folder, "plan.csv");
+    let adapted = plan.lines().filter(|row| row.ends_with(",7")).count();
+    assert!((1..plan.lines().count() - 1).contains(&adapted), "{plan}");
+    let rows = read(&folder, "requests.csv");
+    assert_eq!(rows.matches(",completed,").count(), 20, "{rows}");
 }

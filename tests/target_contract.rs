@@ -37,6 +37,8 @@ fn shots(count: u32, prompt: usize, max_tokens: u32) -> Vec<Shot> {
                 sampling: Sampling::greedy(u64::from(id)),
                 streaming: true,
                 priority: DEFAULT_PRIORITY,
+                adapter: None,
+                terms: Arc::default(),
             };
             Shot { id: RequestId(id), intended: None, request }
         })

@@ -46,7 +46,8 @@ SchedulerConfig::SchedulerConfig(CapacitySchedulerPolicy capacitySchedulerPolicy
       mDynamicBatchConfig(dynamicBatchConfig) {}
 
 KvCacheConfig::KvCacheConfig(bool enableBlockReuse, std::optional<SizeType32> const& maxTokens,
-                             std::optional<std::vector<SizeType32>> const&, std::optional<SizeType32> const&,
+                             std::optional<std::vector<SizeType32>> const& maxAttentionWindowVec,
+                             std::optional<SizeType32> const& sinkTokenLength,
                              std::optional<FloatType> const& freeGpuMemoryFraction,
                              std::optional<std::size_t> const& hostCacheSize, bool,
                              std::optional<FloatType> const&, std::optional<RetentionPriority>,
@@ -55,6 +56,8 @@ KvCacheConfig::KvCacheConfig(bool enableBlockReuse, std::optional<SizeType32> co
     : mEnableBlockReuse(enableBlockReuse),
       mEnablePartialReuse(enablePartialReuse),
       mMaxTokens(positiveIfSet(maxTokens, "maxTokens of the KV cache")),
+      mMaxAttentionWindowVec(maxAttentionWindowVec),
+      mSinkTokenLength(positiveIfSet(sinkTokenLength, "sinkTokenLength")),
       mFreeGpuMemoryFraction(freeGpuMemoryFraction),
       mHostCacheSize(hostCacheSize),
       mEventBufferMaxSize(eventBufferMaxSize) {
@@ -78,6 +81,17 @@ void KvCacheConfig::setFreeGpuMemoryFraction(FloatType freeGpuMemoryFraction) {
 }
 
 void KvCacheConfig::setHostCacheSize(std::size_t hostCacheSize) { mHostCacheSize = hostCacheSize; }
+
+void KvCacheConfig::setMaxAttentionWindowVec(std::vector<SizeType32> maxAttentionWindowVec) {
+    for (auto const window : maxAttentionWindowVec) {
+        positive(window, "each of maxAttentionWindowVec");
+    }
+    mMaxAttentionWindowVec = std::move(maxAttentionWindowVec);
+}
+
+void KvCacheConfig::setSinkTokenLength(SizeType32 sinkTokenLength) {
+    mSinkTokenLength = positive(sinkTokenLength, "sinkTokenLength");
+}
 
 void KvCacheConfig::setEventBufferMaxSize(std::size_t eventBufferMaxSize) {
     mEventBufferMaxSize = eventBufferMaxSize;
@@ -105,6 +119,16 @@ void ExtendedRuntimePerfKnobConfig::setCudaGraphMode(bool cudaGraphMode) { mCuda
 void ExtendedRuntimePerfKnobConfig::setCudaGraphCacheSize(SizeType32 cacheSize) {
     mCudaGraphCacheSize = cacheSize;
 }
+
+PeftCacheConfig::PeftCacheConfig(SizeType32, SizeType32, SizeType32, SizeType32 maxAdapterSize, SizeType32,
+                                 SizeType32, SizeType32, SizeType32, SizeType32,
+                                 std::optional<float> const& deviceCachePercent,
+                                 std::optional<std::size_t> const& hostCacheSize,
+                                 std::optional<std::string> const& loraPrefetchDir)
+    : mMaxAdapterSize(positive(maxAdapterSize, "maxAdapterSize")),
+      mDeviceCachePercent(deviceCachePercent),
+      mHostCacheSize(hostCacheSize),
+      mLoraPrefetchDir(loraPrefetchDir) {}
 
 OrchestratorConfig::OrchestratorConfig(bool isOrchestrator, std::string workerExecutablePath,
                                        std::shared_ptr<mpi::MpiComm> orchLeaderComm, bool spawnProcesses)
@@ -144,7 +168,7 @@ ExecutorConfig::ExecutorConfig(
     bool enableChunkedContext, bool normalizeLogProbs, SizeType32 iterStatsMaxIterations,
     SizeType32 requestStatsMaxIterations, BatchingType batchingType, std::optional<SizeType32> maxBatchSize,
     std::optional<SizeType32> maxNumTokens, std::optional<ParallelConfig> parallelConfig,
-    std::optional<PeftCacheConfig> const&, std::optional<LogitsPostProcessorConfig>,
+    std::optional<PeftCacheConfig> const& peftCacheConfig, std::optional<LogitsPostProcessorConfig>,
     std::optional<DecodingConfig> decodingConfig, bool, float gpuWeightsPercent,
     std::optional<SizeType32> maxQueueSize,
     ExtendedRuntimePerfKnobConfig const& extendedRuntimePerfKnobConfig, std::optional<DebugConfig>,
@@ -162,6 +186,7 @@ ExecutorConfig::ExecutorConfig(
       mMaxBatchSize(positiveIfSet(maxBatchSize, "maxBatchSize")),
       mMaxNumTokens(positiveIfSet(maxNumTokens, "maxNumTokens")),
       mParallelConfig(std::move(parallelConfig)),
+      mPeftCacheConfig(peftCacheConfig),
       mDecodingConfig(std::move(decodingConfig)),
       mGpuWeightsPercent(gpuWeightsPercent),
       mMaxQueueSize(maxQueueSize),
@@ -205,6 +230,10 @@ void ExecutorConfig::setParallelConfig(ParallelConfig const& parallelConfig) {
 
 void ExecutorConfig::setDecodingConfig(DecodingConfig const& decodingConfig) {
     mDecodingConfig = decodingConfig;
+}
+
+void ExecutorConfig::setPeftCacheConfig(PeftCacheConfig const& peftCacheConfig) {
+    mPeftCacheConfig = peftCacheConfig;
 }
 
 void ExecutorConfig::setGpuWeightsPercent(float const& gpuWeightsPercent) {

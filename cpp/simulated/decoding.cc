@@ -138,6 +138,10 @@ LookaheadDecodingConfig::LookaheadDecodingConfig(SizeType32 windowSize, SizeType
     }
 }
 
+EagleConfig::EagleConfig(std::optional<EagleChoices> eagleChoices, bool greedySampling, std::optional<float>,
+                         bool, std::optional<SizeType32>)
+    : mEagleChoices(std::move(eagleChoices)), mGreedySampling(greedySampling) {}
+
 DecodingConfig::DecodingConfig(std::optional<DecodingMode> decodingMode,
                                std::optional<LookaheadDecodingConfig> lookaheadDecodingConfig,
                                std::optional<MedusaChoices> medusaChoices,

@@ -116,8 +116,9 @@ std::string describe(std::string const& model) {
                   pair("figures", figures_of(profile)) +
                   pair("not_simulated",
                        "[\"partial block reuse\",\"KV offload to host memory\",\"KV-cache events\","
-                       "\"bad words\",\"guided decoding\",\"CUDA graphs\",\"attention's quadratic "
-                       "arithmetic\"]"));
+                       "\"bad words\",\"guided decoding\",\"CUDA graphs\",\"attention windows\","
+                       "\"sink tokens\",\"sizes of the LoRA cache\",\"weights left on the host\","
+                       "\"sampling\",\"attention's quadratic arithmetic\"]"));
 }
 
 }  // namespace tensorrt_llm::simulation

@@ -41,9 +41,9 @@ std::optional<std::string> refuse_options(executor::Request::Fields const& reque
     return std::nullopt;
 }
 
-std::optional<std::string> refuse_adapter(executor::Request::Fields const& request,
+std::optional<std::string> refuse_adapter(executor::Request::Fields const& request, Limits const& limits,
                                           std::set<executor::IdType>& lora_cache) {
-    if (!request.loraConfig) {
+    if (!request.loraConfig || limits.lora_prefetched) {
         return std::nullopt;
     }
     auto const task = request.loraConfig->getTaskId();
@@ -102,7 +102,7 @@ std::optional<std::string> reason_to_refuse(executor::Request::Fields const& req
     if (!reason) {
         reason = refuse_options(request, limits);
     }
-    return reason ? reason : refuse_adapter(request, lora_cache);
+    return reason ? reason : refuse_adapter(request, limits, lora_cache);
 }
 
 std::vector<std::unique_ptr<Sequence>> make_sequences(Queued&& queued, Limits const& limits,

@@ -32,6 +32,23 @@ std::int32_t kv_blocks_of(Profile const& profile, executor::KvCacheConfig const&
     return static_cast<std::int32_t>(std::min<std::int64_t>(blocks, 1 << 24));
 }
 
+/// An engine is built for one way of drafting; of a profile, `draft_len` says that it is.
+void require_drafts(Profile const& profile, executor::ExecutorConfig const& config) {
+    using executor::DecodingMode;
+    auto const decoding = config.getDecodingConfig();
+    auto const mode = decoding ? decoding->getDecodingMode() : std::nullopt;
+    if (!mode || profile.behaviour.draft_len > 0) {
+        return;
+    }
+    auto const drafting = {DecodingMode::Medusa(), DecodingMode::Lookahead(), DecodingMode::Eagle(),
+                           DecodingMode::ExplicitDraftTokens(), DecodingMode::ExternalDraftTokens()};
+    if (std::find(drafting.begin(), drafting.end(), *mode) != drafting.end()) {
+        throw std::runtime_error(
+            "the decoding mode proposes draft tokens but the engine was not built for any: give the profile a "
+            "draft_len");
+    }
+}
+
 }  // namespace
 
 Limits resolve_limits(Profile const& profile, executor::ExecutorConfig const& config) {
@@ -41,6 +58,7 @@ Limits resolve_limits(Profile const& profile, executor::ExecutorConfig const& co
         scheduler.getCapacitySchedulerPolicy() == executor::CapacitySchedulerPolicy::kSTATIC_BATCH) {
         throw std::runtime_error("static batching is not supported: use in-flight batching");
     }
+    require_drafts(profile, config);
     Limits limits{};
     limits.max_batch_size = within_build(config.getMaxBatchSize(), built.max_batch_size, "max_batch_size");
     limits.max_num_tokens = within_build(config.getMaxNumTokens(), built.max_num_tokens, "max_num_tokens");
@@ -59,6 +77,8 @@ Limits resolve_limits(Profile const& profile, executor::ExecutorConfig const& co
     limits.orchestrator =
         parallel && parallel->getCommunicationMode() == executor::CommunicationMode::kORCHESTRATOR;
     limits.max_queue_size = config.getMaxQueueSize();
+    auto const peft = config.getPeftCacheConfig();
+    limits.lora_prefetched = peft && peft->getLoraPrefetchDir().has_value();
 
     // A sequence must fit the cache alone, or it could never run.
     auto const kv_tokens = static_cast<std::int64_t>(limits.kv_blocks) * limits.tokens_per_block;

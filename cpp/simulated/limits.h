@@ -24,6 +24,8 @@ struct Limits {
     bool equal_progress;
     bool max_utilization;
     bool orchestrator;
+    /// Adapters lie in a folder that the executor reads by itself: every task id is known.
+    bool lora_prefetched;
     std::optional<std::int32_t> max_queue_size;
 };
 

@@ -48,20 +48,47 @@ pub fn merge(
     let mut merged = as_map(file)?;
     let mut origins: Origins = merged.keys().map(|key| (key.clone(), Origin::File)).collect();
     for (key, value) in as_map(typed)? {
-        let origin = match matches.value_source(&key) {
+        let flag = key.rsplit('.').next().unwrap_or(&key);
+        let origin = match matches.value_source(flag) {
             Some(ValueSource::EnvVariable) => Origin::Environment,
             _ => Origin::Flag,
         };
         origins.insert(key.clone(), origin);
         merged.insert(key, value);
     }
-    Ok((serde_json::from_value(Value::Object(merged))?, origins))
+    Ok((serde_json::from_value(as_tables(merged))?, origins))
 }
 
-/// Only what was said is in the map, since absent fields are not written.
+/// Only what was said is in the map, since absent fields are not written; `engine.kv_fraction` is a key of a table.
 pub(crate) fn as_map(settings: &Settings) -> Result<Map<String, Value>, serde_json::Error> {
-    match serde_json::to_value(settings)? {
-        Value::Object(map) => Ok(map),
-        _ => Ok(Map::new()),
+    let Value::Object(settings) = serde_json::to_value(settings)? else { return Ok(Map::new()) };
+    let mut flat = Map::new();
+    for (key, value) in settings {
+        match value {
+            Value::Object(table) => {
+                flat.extend(
+                    table.into_iter().map(|(name, value)| (format!("{key}.{name}"), value)),
+                );
+            }
+            value => drop(flat.insert(key, value)),
+        }
     }
+    Ok(flat)
+}
+
+/// The opposite of [`as_map`].
+fn as_tables(flat: Map<String, Value>) -> Value {
+    let mut settings = Map::new();
+    for (key, value) in flat {
+        match key.split_once('.') {
+            None => drop(settings.insert(key, value)),
+            Some((table, name)) => {
+                let table = settings.entry(table).or_insert_with(|| Value::Object(Map::new()));
+                if let Some(table) = table.as_object_mut() {
+                    table.insert(name.to_owned(), value);
+                }
+            }
+        }
+    }
+    Value::Object(settings)
 }

@@ -1,5 +1,8 @@
 //! What does it mean, what was typed? Defaults filled in, contradictions refused, before anything is opened.
 
+mod executor;
+mod terms;
+
 use std::path::PathBuf;
 
 use crate::cli::span::Span;
@@ -95,6 +98,19 @@ pub enum SettingsError {
     /// A bandwidth that is none.
     #[error("`--memory-bandwidth-gbps` {0} is no bandwidth: give a number of GB/s above 0")]
     Bandwidth(f64),
+    /// A value outside its range.
+    #[error("`{flag} {given}` is out of range: give {range}")]
+    Range {
+        /// As it is typed.
+        flag: &'static str,
+        /// What was given.
+        given: String,
+        /// What can be given.
+        range: &'static str,
+    },
+    /// A setting that means nothing without another one.
+    #[error("`{0}` means nothing without {1}: give that too, or leave it out")]
+    Needs(&'static str, &'static str),
     /// The default scenario, should it ever be wrong.
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
@@ -112,7 +128,7 @@ pub fn resolve(typed: &Settings) -> Result<Resolved, SettingsError> {
     let slos: Slos = typed.slo.as_deref().unwrap_or_default().parse()?;
     Ok(Resolved {
         target: typed.target.clone().unwrap_or_else(|| DEFAULT_TARGET.into()),
-        engine: engine_settings(typed),
+        engine: engine_settings(typed)?,
         gpu: gpu(typed)?,
         memory_bandwidth_gbps: memory_bandwidth(typed)?,
         served: served_settings(typed),
@@ -227,13 +243,15 @@ fn workload(typed: &Settings) -> Result<Workload, SettingsError> {
             top_k: typed.top_k,
         },
         streaming: !typed.no_streaming.unwrap_or(false),
+        terms: terms::terms(&typed.request)?,
+        adapters: typed.request.lora.clone(),
         seed: typed.seed.unwrap_or(DEFAULT_SEED),
     })
 }
 
-fn engine_settings(typed: &Settings) -> EngineSettings {
-    let default = EngineSettings::default();
-    EngineSettings {
+fn engine_settings(typed: &Settings) -> Result<EngineSettings, SettingsError> {
+    let default = executor::executor_settings(&typed.engine, &typed.request)?;
+    Ok(EngineSettings {
         max_batch_size: typed.max_batch_size,
         max_num_tokens: typed.max_num_tokens,
         max_queue_size: typed.max_queue_size,
@@ -246,7 +264,7 @@ fn engine_settings(typed: &Settings) -> EngineSettings {
         threads: typed.threads,
         quantization: typed.quantization.unwrap_or(default.quantization),
         ..default
-    }
+    })
 }
 
 fn gpu(typed: &Settings) -> Result<Option<MachineFigures>, SettingsError> {
@@ -378,6 +396,7 @@ impl Resolved {
         settings.top_p = workload.sampling.top_p;
         settings.top_k = workload.sampling.top_k;
         settings.no_streaming = Some(!workload.streaming);
+        settings.request = terms::to_flags(workload);
         settings.seed = Some(workload.seed);
     }
 
@@ -409,6 +428,7 @@ impl Resolved {
         settings.no_engine_stamps = Some(!engine.perf_metrics);
         settings.threads = engine.threads;
         settings.quantization = Some(engine.quantization);
+        settings.engine = executor::to_flags(engine);
     }
 }
 
@@ -456,6 +476,11 @@ mod tests {
             "batch = true\nrequests = 7\nprompts = 'text'\nslo = 'ttft<2s,itl<40ms'",
             "target = 'openai:http://h'\nmodel = 'm'\nendpoint = 'completions'\nextra_inputs = '{}'",
             "concurrency = [3]\nkv_reuse = true\ntemperature = 0.5\nthreads = 1\nno_streaming = true",
+            "target = 'sim:null'\n[engine]\nkv_fraction = 0.5\nno_kv_partial_reuse = true\ncuda_graphs = true\n\
+             weights_percent = 50.0\ndecoding = 'lookahead'\nlookahead = '4,3,4'\nattention_windows = [128, 256]\n\
+             device_ids = [1]\nlora_dir = 'adapters'\niteration_stats = 7",
+            "target = 'sim:null'\n[request]\nbeam_width = 4\nstop_words = '1,2;3'\npriority = 0.25\n\
+             allotted_time = '2s'\nrepetition_penalty = 1.5\nlora = '1:0.5,0:0.5'\n[engine]\nlora_dir = 'a'",
         ] {
             let resolved = resolve(&typed(settings)).expect(settings);
             let written = toml::to_string(&resolved.to_settings()).expect("plain data");

@@ -11,13 +11,13 @@ use crate::cli::gather::gather;
 use crate::cli::origin::{Origin, Origins};
 use crate::cli::resolve::Resolved;
 use crate::cli::span::Span;
-use crate::cli::typed::RunArgs;
+use crate::cli::typed::{EXECUTOR_HEADING, RunArgs};
 use crate::clock::Nanos;
 use crate::load::stop::Stop;
 use crate::serve::dispatch::Served;
 use crate::serve::{Ready, ServeError, ServeOptions, check_kind};
 use crate::target::net::secret::ApiKey;
-use crate::target::{Drain, TargetError, by_name};
+use crate::target::{Drain, TargetError, abilities, by_name};
 
 /// The subcommand's name.
 pub const NAME: &str = "serve";
@@ -59,6 +59,7 @@ pub fn hide_what_is_for_runs(program: Command) -> Command {
         serve.mut_args(|flag| {
             let is_foreign = flag.get_help_heading().is_some_and(|heading| {
                 heading != ENGINE_HEADING
+                    && heading != EXECUTOR_HEADING
                     && heading != "Serving"
                     && !SHARED.contains(&flag.get_id().as_str())
             });
@@ -76,7 +77,9 @@ fn refuse_what_is_for_runs(program: &Command, origins: &Origins) -> Coded<()> {
         })
     };
     let typed = origins.iter().filter(|(_, origin)| **origin == Origin::Flag);
-    match typed.map(|(name, _)| name).find(|name| is_hidden(name)) {
+    // A key of a table is `table.flag`.
+    let names = typed.map(|(name, _)| name.rsplit('.').next().unwrap_or(name));
+    match names.into_iter().find(|name| is_hidden(name)) {
         None => Ok(()),
         Some(name) => {
             let flag = name.replace('_', "-");
@@ -98,8 +101,12 @@ pub fn serve(arguments: &ServeArgs, program: &Command, matches: &ArgMatches) -> 
     crate::cli::engine_threads::ensure(&resolved.target, resolved.engine.threads)?;
     let mut engine = resolved.engine.clone();
     // Nobody reads them here.
-    engine.iteration_stats = 0;
+    engine.iteration_stats = Some(0);
     let named = by_name::resolve(&resolved.target, &engine, &resolved.served)
+        .and_then(|named| {
+            abilities::check(named.target.describe(), &engine, &resolved.workload)?;
+            Ok(named)
+        })
         .map_err(|error| (target_exit(&error), anyhow::Error::new(error)))?;
     let options = options(arguments, &resolved)?;
     let stop = Stop::on_signals()
@@ -128,7 +135,9 @@ pub fn serve(arguments: &ServeArgs, program: &Command, matches: &ArgMatches) -> 
 fn target_exit(error: &TargetError) -> Exit {
     match error {
         TargetError::Unknown { .. } => Exit::Usage,
-        TargetError::Unusable { .. } => Exit::Preflight,
+        TargetError::Unusable { .. }
+        | TargetError::Impossible { .. }
+        | TargetError::Adapter { .. } => Exit::Preflight,
     }
 }
 

@@ -1,5 +1,8 @@
 //! What can be typed? Every flag, each also an environment variable and a key of the configuration file.
 
+mod engine;
+mod request;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -11,6 +14,8 @@ use crate::cli::span::Span;
 use crate::target::served::ServedEndpoint;
 use crate::target::settings::{CapacityPolicy, ChunkingPolicy, Quantization};
 use crate::workload::scenario::Scenario;
+pub use engine::{EXECUTOR_HEADING, ExecutorFlags};
+pub use request::RequestFlags;
 
 const EXIT_CODES: &str = "Exit codes: 0 completed and valid · 1 runtime failure · 2 usage or configuration · \
      3 preflight failed · 4 measurement invalid · 5 SLO missed · 6 regression · 130 interrupted";
@@ -81,7 +86,7 @@ pub enum PromptsAs {
 
 /// The same list for flags, environment and file; absent means not said.
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "snake_case")]
+#[serde(deny_unknown_fields, rename_all = "snake_case", default)]
 pub struct Settings {
     /// What answers: `local:dummy-nano`, `local:MODEL_DIR`, `sim:PROFILE`, `null:`
     #[arg(long, value_name = "KIND:NAME", env = "BAREFLIGHT_TARGET")]
@@ -336,4 +341,18 @@ pub struct Settings {
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quiet: Option<bool>,
+
+    // Tables come last in a file, and so do their flags in the help.
+    /// How an executor is set up.
+    #[command(flatten)]
+    #[serde(skip_serializing_if = "is_default")]
+    pub engine: ExecutorFlags,
+    /// What else each request asks for.
+    #[command(flatten)]
+    #[serde(skip_serializing_if = "is_default")]
+    pub request: RequestFlags,
+}
+
+fn is_default<T: Default + PartialEq>(table: &T) -> bool {
+    *table == T::default()
 }

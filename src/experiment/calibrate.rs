@@ -60,6 +60,8 @@ fn shots(tokens: u32) -> Vec<Shot> {
         sampling: Sampling::greedy(0),
         streaming: true,
         priority: DEFAULT_PRIORITY,
+        adapter: None,
+        terms: Arc::default(),
     };
     (0..MOST_REQUESTS / tokens.min(16))
         .map(|id| Shot { id: RequestId(id), intended: None, request: request.clone() })

@@ -7,6 +7,7 @@ use bareflight_engine::tokenizers::Tokenizer;
 use crate::cli::resolve::Resolved;
 use crate::load::plan::{Plan, PlanError, PlanStart, RequestId};
 use crate::metrics::roofline::RooflineFacts;
+use crate::target::abilities;
 use crate::target::by_name::{self, Named};
 use crate::target::engine_directory::{Asked, Finding, Severity};
 use crate::target::{Target, TargetError};
@@ -64,6 +65,7 @@ const FALLBACK_VOCABULARY: u32 = 32_000;
 /// The first thing that is in the way, with its remedy.
 pub fn prepare(resolved: &Resolved) -> Result<Ready, PreflightError> {
     let mut named = by_name::resolve(&resolved.target, &resolved.engine, &resolved.served)?;
+    abilities::check(named.target.describe(), &resolved.engine, &resolved.workload)?;
     let limits = named.target.describe().limits;
     let source = match resolved.workload.prompts {
         PromptKind::Ids => {

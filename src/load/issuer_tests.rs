@@ -77,6 +77,8 @@ fn shots(intended: impl IntoIterator<Item = Option<Nanos>>) -> Vec<Shot> {
         sampling: Sampling::greedy(0),
         streaming: true,
         priority: DEFAULT_PRIORITY,
+        adapter: None,
+        terms: Arc::default(),
     };
     (0..)
         .zip(intended)

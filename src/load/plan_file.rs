@@ -31,6 +31,8 @@ pub struct PlanRow {
     pub prompt_sha: String,
     /// Sampling seed.
     pub seed: u64,
+    /// Task id of the LoRA adapter; empty for the model itself.
+    pub adapter: Option<u64>,
 }
 
 /// A `plan.csv` cannot be written or read.
@@ -93,6 +95,7 @@ pub fn rows(plan: &Plan) -> impl Iterator<Item = PlanRow> {
         min_tokens: shot.request.output.min_tokens,
         prompt_sha: sha.to_string(),
         seed: shot.request.sampling.seed,
+        adapter: shot.request.adapter,
     })
 }
 
@@ -115,8 +118,8 @@ mod tests {
 
     #[test]
     fn a_table_that_is_not_ours_is_refused_with_its_line() {
-        let heading = "point,request_id,phase,intended_ns,prompt_tokens,max_tokens,min_tokens,prompt_sha,seed";
-        let strange = format!("{heading}\n0,0,measure,,5,2,0,ab,1\n0,1,cooldown,,5,2,0,ab,1\n");
+        let heading = "point,request_id,phase,intended_ns,prompt_tokens,max_tokens,min_tokens,prompt_sha,seed,adapter";
+        let strange = format!("{heading}\n0,0,measure,,5,2,0,ab,1,\n0,1,cooldown,,5,2,0,ab,1,\n");
         let said = read(strange.as_bytes()).expect_err("there is no cooldown").to_string();
         assert!(said.contains("plan.csv") && said.contains("line: 3"), "{said}");
         assert!(read("a,b\n1,2\n".as_bytes()).is_err());
@@ -147,7 +150,7 @@ mod tests {
         let text = String::from_utf8(writer.finish().expect("memory takes everything"));
         let text = text.expect("CSV is UTF-8");
         assert!(text.starts_with(
-            "point,request_id,phase,intended_ns,prompt_tokens,max_tokens,min_tokens,prompt_sha,seed\n\
+            "point,request_id,phase,intended_ns,prompt_tokens,max_tokens,min_tokens,prompt_sha,seed,adapter\n\
              0,0,warmup,0,"
         ));
     }

@@ -246,6 +246,7 @@ impl Book {
             _ if self.stages[i] == Stage::OverTime => Outcome::TimedOut,
             Ending::Completed(reason) => Outcome::Completed(reason),
             Ending::Cancelled => Outcome::Cancelled,
+            Ending::TimedOut => Outcome::TimedOut,
             Ending::Failed(kind) => {
                 let words = self.words.remove(&id).unwrap_or_default();
                 Outcome::Failed(Failure { kind, words })

@@ -147,6 +147,8 @@ pub enum Ending {
     Completed(FinishReason),
     /// A cancel took effect.
     Cancelled,
+    /// The target ended it after the time that it was allotted.
+    TimedOut,
     /// It failed; the words travel beside the ring, since they have no fixed size.
     Failed(FailureKind),
 }

@@ -11,7 +11,7 @@ use crate::clock::{MonoNs, Nanos};
 pub struct Iteration {
     /// Its number; engines count without gaps, so a gap is what was lost.
     pub iteration: u64,
-    /// Its end, where the engine stamps it on our clock; else when it was read.
+    /// Its end, where the engine stamps it; else when it was read.
     #[serde(rename = "at_ns")]
     pub at: MonoNs,
     /// How long it took.

@@ -28,7 +28,7 @@ use crate::record::sink::{Aside, Sink};
 use crate::serve::admission::{Admission, End, Order, Piece, Ticket};
 use crate::serve::metrics::Metrics;
 use crate::serve::refusal::Refusal;
-use crate::target::{Drain, Failure, Session, Target, TargetError};
+use crate::target::{Drain, Failure, FailureKind, Session, Target, TargetError};
 use crate::workload::request::RequestSpec;
 
 /// How often it looks whether the server is to end.
@@ -249,6 +249,10 @@ impl Dispatcher {
         let how = match ending {
             Ending::Completed(reason) => Ok(reason),
             Ending::Cancelled => Err(Refusal::Stopping),
+            Ending::TimedOut => {
+                let words = "the engine ended it after the time that it was allotted";
+                Err(Failure::new(FailureKind::Engine, words).into())
+            }
             Ending::Failed(kind) => {
                 self.read_asides();
                 let words = self.words.remove(&id).unwrap_or_default();

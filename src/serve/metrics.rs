@@ -163,7 +163,7 @@ impl Metrics {
                     }
                 }
             }
-            Ending::Cancelled => &self.cancelled,
+            Ending::Cancelled | Ending::TimedOut => &self.cancelled,
             Ending::Failed(_) => &self.failed,
         };
         count.fetch_add(1, Relaxed);

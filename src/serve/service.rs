@@ -101,6 +101,8 @@ impl Service {
             sampling,
             streaming,
             priority: DEFAULT_PRIORITY,
+            adapter: None,
+            terms: Arc::default(),
         })
     }
 

@@ -5,13 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use crate::clock::MonoNs;
-use crate::ffi::engine::{Batch, Delivery, Engine, Poller, Rejection, RejectionKind, RequestHead};
+use crate::ffi::engine::{
+    Batch, Delivery, Engine, Poller, Rejection, RejectionKind, RequestHead, Sequences,
+};
 use crate::load::plan::{RequestId, Shot};
 use crate::record::event::Ending;
 use crate::record::request_record::{EngineTimes, EngineUse, FinishReason};
 use crate::record::sink::Sink;
 use crate::target::executor_statistics::ExecutorStatistics;
 use crate::target::{Drain, EngineStatistics, Failure, FailureKind, Session};
+use crate::workload::terms::{Terms, TokenSequences};
 
 /// How long one poll may block; only shutting down has to wait for it.
 const POLL_US: u32 = 50_000;
@@ -39,6 +42,8 @@ pub struct ExecutorSession {
     engine: Engine,
     per_request: PerRequest,
     prompt: Vec<i32>,
+    /// Those whose words the engine was told last.
+    terms: Option<Arc<Terms>>,
     closing: Arc<AtomicBool>,
     poller: JoinHandle<Result<(), String>>,
 }
@@ -55,12 +60,37 @@ impl ExecutorSession {
         let poller = std::thread::Builder::new()
             .name("bf-poller".into())
             .spawn(move || pump_all(poller, sink, &closed))?;
-        Ok(Self { engine, per_request, prompt: Vec::with_capacity(1 << 14), closing, poller })
+        Ok(Self {
+            engine,
+            per_request,
+            prompt: Vec::with_capacity(1 << 14),
+            terms: None,
+            closing,
+            poller,
+        })
+    }
+}
+
+impl ExecutorSession {
+    /// Words are the same for all requests of a plan, so they cross the line once.
+    fn tell_words(&mut self, terms: &Arc<Terms>) -> Result<(), Failure> {
+        if self.terms.as_ref().is_some_and(|told| Arc::ptr_eq(told, terms)) {
+            return Ok(());
+        }
+        let flat =
+            |words: Option<&TokenSequences>| words.map_or_else(Sequences::default, sequences);
+        let (stop, bad) = (flat(terms.stop_words.as_ref()), flat(terms.bad_words.as_ref()));
+        self.engine
+            .set_words(&stop, &bad)
+            .map_err(|error| Failure::new(FailureKind::Engine, error.to_string()))?;
+        self.terms = Some(Arc::clone(terms));
+        Ok(())
     }
 }
 
 impl Session for ExecutorSession {
     fn submit(&mut self, shot: &Shot) -> Result<(), Failure> {
+        self.tell_words(&shot.request.terms)?;
         let ids = &shot.request.prompt.ids;
         self.prompt.clear();
         self.prompt.extend(ids.iter().map(|id| *id as i32));
@@ -95,6 +125,7 @@ impl Session for ExecutorSession {
 
 fn head_of(shot: &Shot, per_request: PerRequest) -> RequestHead {
     let request = &shot.request;
+    let terms = &request.terms;
     RequestHead {
         id: u64::from(shot.id.0),
         prompt_start: 0,
@@ -106,12 +137,30 @@ fn head_of(shot: &Shot, per_request: PerRequest) -> RequestHead {
         streaming: request.streaming,
         perf_metrics: per_request.perf_metrics,
         priority: request.priority,
+        beam_width: terms.beam_width.map_or(0, |beams| beams as i32),
+        min_p: terms.min_p.unwrap_or(0.0),
+        repetition_penalty: terms.repetition_penalty.unwrap_or(0.0),
+        presence_penalty: terms.presence_penalty.unwrap_or(0.0),
+        frequency_penalty: terms.frequency_penalty.unwrap_or(0.0),
+        length_penalty: terms.length_penalty.unwrap_or(0.0),
+        lora_task: request.adapter.unwrap_or(0),
         top_k: request.sampling.top_k.map_or(0, |k| k as i32),
         top_p: request.sampling.top_p.unwrap_or(0.0),
         temperature: request.sampling.temperature.unwrap_or(-1.0),
         seed: request.sampling.seed,
-        allotted_ms: 0,
+        // A time below a millisecond must not become none at all.
+        allotted_ms: terms.allotted.map_or(0, |time| (time.0 / 1_000_000).max(1)),
     }
+}
+
+/// As the bridge wants them.
+pub(super) fn sequences(words: &TokenSequences) -> Sequences {
+    let mut flat = Sequences::default();
+    for word in words.iter() {
+        flat.tokens.extend(word.iter().map(|id| *id as i32));
+        flat.ends.push(flat.tokens.len() as u32);
+    }
+    flat
 }
 
 fn failure_of(rejection: Rejection) -> Failure {
@@ -191,7 +240,8 @@ fn ending_of(delivery: &Delivery) -> Ending {
         finish::END_ID => Ending::Completed(FinishReason::EndToken),
         finish::STOP_WORDS => Ending::Completed(FinishReason::StopWords),
         finish::LENGTH => Ending::Completed(FinishReason::Length),
-        finish::TIMED_OUT | finish::CANCELLED => Ending::Cancelled,
+        finish::TIMED_OUT => Ending::TimedOut,
+        finish::CANCELLED => Ending::Cancelled,
         0 => Ending::Completed(FinishReason::Unknown),
         other => Ending::Completed(FinishReason::Other(other)),
     }
@@ -246,6 +296,13 @@ mod tests {
                 streaming: true,
                 perf_metrics: true,
                 priority: 0.5,
+                beam_width: 0,
+                min_p: 0.0,
+                repetition_penalty: 0.0,
+                presence_penalty: 0.0,
+                frequency_penalty: 0.0,
+                length_penalty: 0.0,
+                lora_task: 0,
                 top_k: 0,
                 top_p: 0.0,
                 temperature: -1.0,

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::clock::{MonoNs, Nanos, now};
+use crate::clock::{MonoNs, Nanos, now, utc_now};
 use crate::ffi::engine::Engine;
 use crate::record::iterations_file::{BatchMix, Iteration, KvLevel};
 use crate::target::{EngineStatistics, Said};
@@ -22,11 +22,11 @@ impl ExecutorStatistics {
 impl EngineStatistics for ExecutorStatistics {
     fn iterations(&mut self, into: &mut Vec<Said>) -> Result<(), String> {
         let lines = self.engine.iteration_stats().map_err(|error| error.to_string())?;
-        let read_at = now();
+        let (read_at, wall) = (now(), utc_now().as_nanosecond());
         for words in lines {
             let said: Line = serde_json::from_str(&words)
                 .map_err(|error| format!("its statistics cannot be read ({error}): {words}"))?;
-            into.push(Said { iteration: said.iteration(read_at), words });
+            into.push(Said { iteration: said.iteration(read_at, wall), words });
         }
         Ok(())
     }
@@ -37,6 +37,8 @@ impl EngineStatistics for ExecutorStatistics {
 #[serde(rename_all = "camelCase")]
 struct Line {
     iter: u64,
+    #[serde(default)]
+    timestamp: String,
     #[serde(rename = "iterLatencyMS", default)]
     iter_latency_ms: f64,
     #[serde(default)]
@@ -54,12 +56,16 @@ struct Line {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default)]
 struct Inflight {
-    num_context_requests: u32,
-    num_gen_requests: u32,
-    num_paused_requests: u32,
-    num_ctx_tokens: u32,
+    #[serde(rename = "numContextRequests")]
+    context: u32,
+    #[serde(rename = "numGenRequests")]
+    generation: u32,
+    #[serde(rename = "numPausedRequests")]
+    paused: u32,
+    #[serde(rename = "numCtxTokens")]
+    context_tokens: u32,
 }
 
 #[derive(Deserialize, Default)]
@@ -70,21 +76,21 @@ struct KvCache {
 }
 
 impl Line {
-    fn iteration(&self, read_at: MonoNs) -> Iteration {
+    fn iteration(&self, read_at: MonoNs, wall: i128) -> Iteration {
         let limit = [self.max_batch_size_runtime, self.max_num_active_requests];
         Iteration {
             iteration: self.iter,
-            at: read_at,
+            at: MonoNs(read_at.0 - age_ns(&self.timestamp, wall).unwrap_or(0)),
             latency: Nanos::from_secs_f64(self.iter_latency_ms / 1e3),
             active: self.num_active_requests,
             queued: self.num_queued_requests,
             completed: self.num_completed_requests,
             max_batch_size: limit.into_iter().find(|requests| *requests > 0),
             batch: self.inflight_batching_stats.as_ref().map(|batch| BatchMix {
-                context_requests: batch.num_context_requests,
-                context_tokens: batch.num_ctx_tokens,
-                generation_requests: batch.num_gen_requests,
-                paused: batch.num_paused_requests,
+                context_requests: batch.context,
+                context_tokens: batch.context_tokens,
+                generation_requests: batch.generation,
+                paused: batch.paused,
             }),
             kv: self.kv_cache_stats.as_ref().map(|kv| KvLevel {
                 used_blocks: kv.used_num_blocks,
@@ -94,12 +100,48 @@ impl Line {
     }
 }
 
+/// Time zones differ by multiples of this, so what lies below it is the same in all of them.
+const QUARTER_OF_AN_HOUR_NS: i128 = 900_000_000_000;
+/// Statistics are read every 20 ms: what claims to be older than this was not stamped by the same clock.
+const OLDEST_NS: i128 = 60_000_000_000;
+
+/// How long before `wall`, in nanoseconds since 1970, a local time such as `04-07-2025 20:33:17.747028` was.
+fn age_ns(timestamp: &str, wall: i128) -> Option<i64> {
+    let (_, time) = timestamp.split_once(' ')?;
+    let mut parts = time.split(':').skip(1);
+    let minutes: i128 = parts.next()?.parse().ok()?;
+    let (seconds, micros) = parts.next()?.split_once('.')?;
+    let seconds = minutes * 60 + seconds.parse::<i128>().ok()?;
+    let micros: i128 = (micros.len() == 6).then(|| micros.parse().ok())??;
+    let stamped = seconds * 1_000_000_000 + micros * 1_000;
+    let age = (wall - stamped).rem_euclid(QUARTER_OF_AN_HOUR_NS);
+    (age < OLDEST_NS).then_some(age as i64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// 2025-04-07 11:33:17.767028 UTC.
+    const WALL: i128 = 1_744_025_597_767_028_000;
+    const READ_AT: MonoNs = MonoNs(5_000_000_000);
+
     fn read(words: &str) -> Result<Iteration, serde_json::Error> {
-        serde_json::from_str::<Line>(words).map(|line| line.iteration(MonoNs(5)))
+        serde_json::from_str::<Line>(words).map(|line| line.iteration(READ_AT, WALL))
+    }
+
+    #[test]
+    fn a_local_time_of_any_zone_is_placed_on_our_clock() {
+        let at = |time: &str| {
+            let words = format!(r#"{{"iter": 1, "timestamp": "04-07-2025 {time}"}}"#);
+            read(&words).unwrap().at
+        };
+        // 20 ms earlier: in Tokyo, and in Kathmandu, 5 h 45 min ahead.
+        assert_eq!(at("20:33:17.747028"), READ_AT + Nanos(-20_000_000));
+        assert_eq!(at("17:18:17.747028"), READ_AT + Nanos(-20_000_000));
+        // Minutes before: of another clock, so that only the moment of reading is known.
+        assert_eq!(at("20:29:17.747028"), READ_AT);
+        assert_eq!(at("later"), READ_AT);
     }
 
     #[test]
@@ -126,7 +168,7 @@ mod tests {
         .unwrap();
         let expected = Iteration {
             iteration: 7,
-            at: MonoNs(5),
+            at: READ_AT + Nanos(-20_000_000),
             latency: Nanos(1_500_000),
             active: 8,
             queued: 9,

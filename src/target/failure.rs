@@ -152,6 +152,26 @@ pub enum TargetError {
         /// What is wrong, in the target's own words, and what to do.
         reason: String,
     },
+    /// It does not have what was asked for.
+    #[error("target `{name}` has no `{flag}`: {remedy}")]
+    Impossible {
+        /// Which target.
+        name: String,
+        /// What was typed.
+        flag: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// An adapter is not where it should be.
+    #[error(
+        "LoRA task {task} has no `{missing}`: put the converted adapter there, or take the task out of `--lora`"
+    )]
+    Adapter {
+        /// Its id.
+        task: u64,
+        /// The file that was looked for.
+        missing: String,
+    },
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::record::request_record::{EngineTimes, EngineUse, FinishReason};
 use crate::record::sink::Sink;
 use crate::target::deployment::{Deployment, Placement};
 use crate::target::local_statistics::LocalStatistics;
-use crate::target::settings::{EngineSettings, Quantization};
+use crate::target::settings::{DEFAULT_ITERATION_STATS, EngineSettings, Quantization};
 use crate::target::{
     Drain, EngineStatistics, Failure, FailureKind, Limits, Session, Target, TargetError, TargetInfo,
 };
@@ -82,7 +82,7 @@ fn config_of(settings: &EngineSettings) -> engine::EngineConfig {
             Quantization::Q8_0 => engine::Quantization::Q8_0,
             Quantization::F32 => engine::Quantization::F32,
         },
-        iteration_stats: settings.iteration_stats as usize,
+        iteration_stats: settings.iteration_stats.unwrap_or(DEFAULT_ITERATION_STATS) as usize,
         ..default
     }
 }

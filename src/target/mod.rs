@@ -3,6 +3,7 @@
 //! The seam is synchronous on purpose. A target that needs an async runtime or a poller thread owns it inside
 //! its own file, and no async colour reaches the measuring code.
 
+pub mod abilities;
 pub mod by_name;
 pub mod deployment;
 pub mod engine_directory;

@@ -1,8 +1,12 @@
 //! How should an in-process engine be set up? What labs turn, echoed as resolved into every manifest.
 
 use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::workload::terms::TokenSequences;
 
 /// Settings of an engine in this process; `None` leaves a value to the engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,15 +30,53 @@ pub struct EngineSettings {
     pub kv_tokens: Option<u32>,
     /// Share of the GPU memory left after loading that the KV cache may take.
     pub kv_fraction: Option<f32>,
+    /// Host memory in bytes for KV-cache blocks that the GPU has no room for.
+    pub kv_host_cache_bytes: Option<u64>,
+    /// With reuse: take over the equal part of a block too. Said explicitly, since the library's default moved.
+    pub kv_partial_reuse: bool,
+    /// Longest attention window of each layer in tokens, repeated over the layers.
+    pub attention_windows: Vec<u32>,
+    /// First tokens that stay in a bounded attention window.
+    pub sink_tokens: Option<u32>,
+    /// Run the model through CUDA graphs.
+    pub cuda_graphs: bool,
+    /// CUDA graphs that are kept.
+    pub cuda_graph_cache: Option<u32>,
+    /// Multi-block attention. Said explicitly, since the library's default moved.
+    pub multi_block: bool,
+    /// Weights that stay on the GPU, in percent.
+    pub weights_percent: f32,
+    /// Beams that the executor is opened for.
+    pub max_beam_width: u32,
+    /// How tokens are chosen, and whether drafts are tried; `None` leaves it to the engine.
+    pub decoding: Option<Decoding>,
+    /// Sizes of lookahead decoding.
+    pub lookahead: Option<Lookahead>,
+    /// The tree of drafts of Medusa or Eagle, as paths of choices.
+    pub draft_choices: Option<TokenSequences>,
+    /// GPUs to use; empty leaves it to the engine.
+    pub device_ids: Vec<u32>,
+    /// Folder of LoRA adapters, one folder per task id.
+    pub lora_dir: Option<PathBuf>,
+    /// Largest rank of a LoRA adapter.
+    pub lora_max_rank: Option<u32>,
+    /// Share of the GPU memory left after loading that LoRA adapters may take.
+    pub lora_fraction: Option<f32>,
+    /// Host memory in bytes for LoRA adapters.
+    pub lora_host_cache_bytes: Option<u64>,
     /// Ask the engine for its own stamps of each request.
     pub perf_metrics: bool,
-    /// Iterations whose statistics are kept until they are read; 0 switches them off.
-    pub iteration_stats: u32,
+    /// Iterations whose statistics are kept until they are read; 0 switches them off, and `None` leaves the number to
+    /// the target: [`DEFAULT_ITERATION_STATS`], but none where iterations take no time.
+    pub iteration_stats: Option<u32>,
     /// Threads of the embedded engine.
     pub threads: Option<u32>,
     /// Weights of the embedded engine.
     pub quantization: Quantization,
 }
+
+/// As many as the executor keeps by itself. They are read every 20 ms, so that up to 50 000 iterations a second are seen.
+pub const DEFAULT_ITERATION_STATS: u32 = 1_000;
 
 impl Default for EngineSettings {
     fn default() -> Self {
@@ -48,8 +90,25 @@ impl Default for EngineSettings {
             kv_reuse: false,
             kv_tokens: None,
             kv_fraction: None,
+            kv_host_cache_bytes: None,
+            kv_partial_reuse: true,
+            attention_windows: Vec::new(),
+            sink_tokens: None,
+            cuda_graphs: false,
+            cuda_graph_cache: None,
+            multi_block: true,
+            weights_percent: 100.0,
+            max_beam_width: 1,
+            decoding: None,
+            lookahead: None,
+            draft_choices: None,
+            device_ids: Vec::new(),
+            lora_dir: None,
+            lora_max_rank: None,
+            lora_fraction: None,
+            lora_host_cache_bytes: None,
             perf_metrics: true,
-            iteration_stats: 100_000,
+            iteration_stats: None,
             threads: None,
             quantization: Quantization::default(),
         }
@@ -78,6 +137,75 @@ pub enum ChunkingPolicy {
     FirstComeFirstServed,
     /// All prompts advance by the same amount.
     EqualProgress,
+}
+
+/// How an executor chooses tokens, and whether it tries drafts (`DecodingMode`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum Decoding {
+    /// What fits the requests.
+    Auto,
+    /// From the most probable tokens.
+    TopK,
+    /// From the tokens that make up a probability.
+    TopP,
+    /// Both.
+    TopKTopP,
+    /// Beam search.
+    Beam,
+    /// Draft heads that were trained with the model.
+    Medusa,
+    /// Drafts from the output's own n-grams.
+    Lookahead,
+    /// A draft model over the features of the large one.
+    Eagle,
+}
+
+/// Sizes of lookahead decoding: `W,N,V`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Lookahead {
+    /// Positions looked ahead.
+    pub window: u32,
+    /// Length of the n-grams.
+    pub ngram: u32,
+    /// N-grams that are verified at a time.
+    pub verification: u32,
+}
+
+/// Text that names no sizes of lookahead decoding.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` names no window, n-gram and verification set: write for example `4,3,4`")]
+pub struct LookaheadError(String);
+
+impl FromStr for Lookahead {
+    type Err = LookaheadError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let numbers: Option<Vec<u32>> =
+            text.split(',').map(|number| number.trim().parse().ok()).collect();
+        match numbers.as_deref() {
+            Some(&[window, ngram, verification]) if window > 0 && ngram > 0 => {
+                Ok(Self { window, ngram, verification })
+            }
+            _ => Err(LookaheadError(text.to_owned())),
+        }
+    }
+}
+
+impl TryFrom<String> for Lookahead {
+    type Error = LookaheadError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Lookahead> for String {
+    fn from(Lookahead { window, ngram, verification }: Lookahead) -> Self {
+        format!("{window},{ngram},{verification}")
+    }
 }
 
 /// How the embedded engine keeps its weights.

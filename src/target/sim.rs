@@ -3,14 +3,16 @@
 use serde::Deserialize;
 
 use crate::ffi::engine::{
-    CapacityPolicy as WireCapacity, ChunkingPolicy as WireChunking, Engine, EngineConfig,
-    describe_simulated,
+    CapacityPolicy as WireCapacity, ChunkingPolicy as WireChunking, DecodingKind, Engine,
+    EngineConfig, Sequences, describe_simulated,
 };
 use crate::metrics::roofline::{Arithmetic, MachineFigures, ModelFigures, PeakFlops};
 use crate::record::sink::Sink;
 use crate::target::deployment::{Deployment, Placement};
-use crate::target::executor_session::{ExecutorSession, PerRequest};
-use crate::target::settings::{CapacityPolicy, ChunkingPolicy, EngineSettings};
+use crate::target::executor_session::{ExecutorSession, PerRequest, sequences};
+use crate::target::settings::{
+    CapacityPolicy, ChunkingPolicy, DEFAULT_ITERATION_STATS, Decoding, EngineSettings,
+};
 use crate::target::{Limits, Session, Target, TargetError, TargetInfo};
 
 /// The simulated executor on one profile.
@@ -53,14 +55,19 @@ impl SimTarget {
     ///
     /// # Errors
     /// When there is no such profile; the text lists those there are.
-    pub fn new(profile: &str, settings: EngineSettings) -> Result<Self, TargetError> {
+    pub fn new(profile: &str, mut settings: EngineSettings) -> Result<Self, TargetError> {
         let name = format!("sim:{profile}");
         let unusable = |reason: String| TargetError::Unusable { name: name.clone(), reason };
         let json = describe_simulated(profile).map_err(|error| unusable(error.to_string()))?;
-        let details: serde_json::Value =
+        let mut details: serde_json::Value =
             serde_json::from_str(&json).map_err(|error| unusable(error.to_string()))?;
         let said =
             Description::deserialize(&details).map_err(|error| unusable(error.to_string()))?;
+        // Iterations without a cost come by the million, and there is nothing that they explain.
+        let ring = if said.kind == "null" { 0 } else { DEFAULT_ITERATION_STATS };
+        settings.iteration_stats.get_or_insert(ring);
+        details["settings"] =
+            serde_json::to_value(&settings).map_err(|error| unusable(error.to_string()))?;
         let limits = Limits {
             max_prompt_tokens: Some(said.limits.max_input_len),
             max_sequence_tokens: Some(said.limits.max_seq_len),
@@ -127,7 +134,7 @@ pub fn wire_config(model: &str, settings: &EngineSettings) -> EngineConfig {
         max_batch_size: count(settings.max_batch_size),
         max_num_tokens: count(settings.max_num_tokens),
         max_queue_size: count(settings.max_queue_size),
-        max_beam_width: 1,
+        max_beam_width: settings.max_beam_width as i32,
         capacity_policy: match settings.capacity_policy {
             CapacityPolicy::GuaranteedNoEvict => WireCapacity::GuaranteedNoEvict,
             CapacityPolicy::MaxUtilization => WireCapacity::MaxUtilization,
@@ -138,16 +145,43 @@ pub fn wire_config(model: &str, settings: &EngineSettings) -> EngineConfig {
         },
         enable_chunked_context: settings.chunked_context,
         kv_block_reuse: settings.kv_reuse,
-        kv_partial_reuse: settings.kv_reuse,
+        kv_partial_reuse: settings.kv_reuse && settings.kv_partial_reuse,
         kv_max_tokens: count(settings.kv_tokens),
         kv_free_gpu_fraction: settings.kv_fraction.unwrap_or(0.0),
-        kv_host_cache_bytes: 0,
-        iteration_stats_ring: settings.iteration_stats as i32,
-        cuda_graphs: false,
-        cuda_graph_cache_size: 0,
-        multi_block_mode: true,
-        gpu_weights_fraction: 1.0,
-        device_ids: Vec::new(),
+        kv_host_cache_bytes: settings.kv_host_cache_bytes.unwrap_or(0),
+        kv_attention_windows: settings.attention_windows.iter().map(|n| *n as i32).collect(),
+        kv_sink_tokens: count(settings.sink_tokens),
+        iteration_stats_ring: settings.iteration_stats.unwrap_or(DEFAULT_ITERATION_STATS) as i32,
+        cuda_graphs: settings.cuda_graphs,
+        cuda_graph_cache_size: count(settings.cuda_graph_cache),
+        multi_block_mode: settings.multi_block,
+        gpu_weights_fraction: settings.weights_percent / 100.0,
+        device_ids: settings.device_ids.iter().map(|id| *id as i32).collect(),
+        decoding: settings.decoding.map_or(DecodingKind::Unset, decoding_kind),
+        lookahead_window: count(settings.lookahead.map(|sizes| sizes.window)),
+        lookahead_ngram: count(settings.lookahead.map(|sizes| sizes.ngram)),
+        lookahead_verification: count(settings.lookahead.map(|sizes| sizes.verification)),
+        draft_choices: settings.draft_choices.as_ref().map_or_else(Sequences::default, sequences),
+        lora_host_cache_bytes: settings.lora_host_cache_bytes.unwrap_or(0),
+        lora_device_cache_fraction: settings.lora_fraction.unwrap_or(0.0),
+        lora_max_rank: count(settings.lora_max_rank),
+        lora_prefetch_dir: settings
+            .lora_dir
+            .as_ref()
+            .map_or_else(String::new, |folder| folder.display().to_string()),
+    }
+}
+
+fn decoding_kind(decoding: Decoding) -> DecodingKind {
+    match decoding {
+        Decoding::Auto => DecodingKind::Auto,
+        Decoding::TopK => DecodingKind::TopK,
+        Decoding::TopP => DecodingKind::TopP,
+        Decoding::TopKTopP => DecodingKind::TopKTopP,
+        Decoding::Beam => DecodingKind::BeamSearch,
+        Decoding::Medusa => DecodingKind::Medusa,
+        Decoding::Lookahead => DecodingKind::Lookahead,
+        Decoding::Eagle => DecodingKind::Eagle,
     }
 }
 

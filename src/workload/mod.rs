@@ -1,9 +1,11 @@
 //! WHAT is asked: lengths, prompts, how much output, and the one seed it is all drawn from.
 
+pub mod adapters;
 pub mod prompts;
 pub mod request;
 pub mod scenario;
 pub mod seeds;
+pub mod terms;
 pub mod text;
 pub mod tokenize;
 pub mod vocabulary;
@@ -11,9 +13,11 @@ pub mod words;
 
 use serde::{Deserialize, Serialize};
 
+use adapters::AdapterMix;
 use request::{OutputSpec, Sampling};
 use scenario::{Lengths, Scenario};
 use seeds::{Phase, Seeds, Stream};
+use terms::Terms;
 
 /// The priority that an executor gives a request by default.
 pub const DEFAULT_PRIORITY: f32 = 0.5;
@@ -34,6 +38,12 @@ pub struct Workload {
     pub sampling: SamplingPolicy,
     /// Deliver tokens as they come (`true`), or all at the end.
     pub streaming: bool,
+    /// What else every request asks for.
+    #[serde(default)]
+    pub terms: Terms,
+    /// Which LoRA adapters requests ask for; `None` is the model itself, always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapters: Option<AdapterMix>,
     /// The one seed; [`Seeds`] says how all others follow from it.
     pub seed: u64,
 }
@@ -83,6 +93,8 @@ impl Workload {
             output: OutputPolicy { ignore_eos: true, min_tokens: 0 },
             sampling: SamplingPolicy::default(),
             streaming: true,
+            terms: Terms::default(),
+            adapters: None,
             seed,
         }
     }
@@ -112,6 +124,12 @@ impl Workload {
         let SamplingPolicy { temperature, top_p, top_k } = self.sampling;
         let seed = seeds.seed(Stream::Sampling, &[phase.code(), index.into()]);
         Sampling { temperature, top_p, top_k, seed }
+    }
+
+    /// The LoRA adapter that request `index` asks for; `seeds` as for [`Workload::lengths`].
+    pub fn adapter(&self, seeds: &Seeds, phase: Phase, index: u32) -> Option<u64> {
+        let mut rng = seeds.rng(Stream::Adapters, &[phase.code(), index.into()]);
+        self.adapters.as_ref()?.draw(&mut rng)
     }
 }
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::workload::terms::Terms;
+
 /// One request, ready to be sent: the same value goes to an engine and to a server.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RequestSpec {
@@ -17,6 +19,10 @@ pub struct RequestSpec {
     pub streaming: bool,
     /// Higher first, where the target knows priorities; 0.5 is the executor's default.
     pub priority: f32,
+    /// Task id of the LoRA adapter that it asks for.
+    pub adapter: Option<u64>,
+    /// What else it asks for, shared by all requests of a plan.
+    pub terms: Arc<Terms>,
 }
 
 /// A prompt: token ids always; text too where the workload was drawn as text.

@@ -45,6 +45,8 @@ pub enum Stream {
     Schedule,
     /// The seed that goes out with each request.
     Sampling,
+    /// LoRA adapters of requests.
+    Adapters,
 }
 
 impl Stream {
@@ -55,6 +57,7 @@ impl Stream {
             Self::Prefixes => "prefixes",
             Self::Schedule => "schedule",
             Self::Sampling => "sampling",
+            Self::Adapters => "adapters",
         }
     }
 }
@@ -67,6 +70,7 @@ pub struct Seeds {
     prefixes: u64,
     schedule: u64,
     sampling: u64,
+    adapters: u64,
 }
 
 impl Seeds {
@@ -78,6 +82,7 @@ impl Seeds {
             prefixes: derive(Stream::Prefixes, root),
             schedule: derive(Stream::Schedule, root),
             sampling: derive(Stream::Sampling, root),
+            adapters: derive(Stream::Adapters, root),
         }
     }
 
@@ -89,6 +94,7 @@ impl Seeds {
             Stream::Prefixes => self.prefixes,
             Stream::Schedule => self.schedule,
             Stream::Sampling => self.sampling,
+            Stream::Adapters => self.adapters,
         }
     }
 

@@ -9,6 +9,7 @@
 #include "bareflight/cpp/bridge.h"
 #include "bareflight/cpp/raw_loop.h"
 #include "bench.h"
+#include "driven.h"
 
 using claims::contains;
 using claims::holds;
@@ -16,94 +17,9 @@ using claims::same;
 using claims::thrown_by;
 using namespace std::chrono_literals;
 
+using namespace driven;
+
 namespace {
-
-using bareflight::Batch;
-using bareflight::Delivery;
-using bareflight::Engine;
-using bareflight::Refusal;
-using bareflight::RejectionKind;
-using bareflight::RequestHead;
-using bareflight::Settings;
-
-std::unique_ptr<Engine> open(std::string const& profile, int max_queue_size = 0) {
-    Settings settings;
-    settings.model = profile;
-    settings.max_queue_size = max_queue_size;
-    return bareflight::simulated::open_engine(settings);
-}
-
-RequestHead head(std::uint64_t id, int max_tokens) {
-    RequestHead head{};
-    head.id = id;
-    head.prompt_len = 8;
-    head.max_tokens = max_tokens;
-    head.end_id = -1;
-    head.pad_id = -1;
-    head.streaming = true;
-    head.priority = 0.5F;
-    head.temperature = -1;
-    return head;
-}
-
-std::vector<std::int32_t> const kPrompt{1, 2, 3, 4, 5, 6, 7, 8};
-
-std::vector<Refusal> submit(Engine& engine, std::vector<RequestHead> const& heads) {
-    std::vector<Refusal> refusals;
-    engine.submit(heads.data(), heads.size(), kPrompt.data(), kPrompt.size(), refusals);
-    return refusals;
-}
-
-struct Record {
-    std::vector<std::int32_t> tokens;
-    int deliveries = 0;
-    int finals = 0;
-    std::int32_t reason = 0;
-    std::string error;
-    std::int32_t ending = -1;
-    bareflight::Ending stamps{};
-};
-
-using Records = std::map<std::uint64_t, Record>;
-
-/// One poll; returns how many requests ended with it.
-std::size_t pump(Engine& engine, Batch& batch, Records& records, std::chrono::microseconds timeout = 100ms) {
-    engine.poll(timeout, batch);
-    std::size_t ended = 0;
-    for (auto const& delivery : batch.deliveries) {
-        auto& record = records[delivery.id];
-        auto const from = batch.tokens.begin() + delivery.token_start;
-        record.tokens.insert(record.tokens.end(), from, from + delivery.token_count);
-        ++record.deliveries;
-        if (delivery.error >= 0) {
-            record.error = batch.errors.at(static_cast<std::size_t>(delivery.error));
-            holds(delivery.is_final, "an error was not final");
-        }
-        if (delivery.is_final) {
-            ++record.finals;
-            ++ended;
-            record.reason = delivery.finish_reason;
-            record.ending = delivery.ending;
-            if (delivery.ending >= 0) {
-                record.stamps = batch.endings.at(static_cast<std::size_t>(delivery.ending));
-            }
-        }
-    }
-    return ended;
-}
-
-Records run(Engine& engine, std::vector<RequestHead> const& heads) {
-    auto const refusals = submit(engine, heads);
-    holds(refusals.empty(), refusals.empty() ? "" : refusals[0].message);
-    Records records;
-    Batch batch;
-    auto const patience = bench::Clock::now() + 30s;
-    for (std::size_t ended = 0; ended < heads.size();) {
-        holds(bench::Clock::now() < patience, "the deliveries did not come");
-        ended += pump(engine, batch, records);
-    }
-    return records;
-}
 
 constexpr int kLength = 3;
 constexpr int kTimedOut = 4;

@@ -198,6 +198,8 @@ pub fn shot(id: u32, tokens: u32) -> Shot {
             sampling: Sampling::greedy(1),
             streaming: true,
             priority: 0.5,
+            adapter: None,
+            terms: Arc::default(),
         },
     }
 }

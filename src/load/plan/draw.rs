@@ -1,5 +1,7 @@
 //! How do a workload and a load become shots?
 
+use std::sync::Arc;
+
 use super::check::{load_makes_sense, sampling_makes_sense, size_makes_sense};
 use super::{Plan, PlanError, PlanSize, PlanStart, RequestId, Shot};
 use crate::clock::Nanos;
@@ -157,6 +159,8 @@ impl Draw<'_> {
             .source
             .series(self.seeds, workload.prefix_tokens, phase, self.start.point)
             .map_err(PlanError::Prefix)?;
+        let terms = Arc::new(workload.terms.clone());
+        let priority = terms.priority.unwrap_or(DEFAULT_PRIORITY);
         let mut shots = Vec::with_capacity(lengths.len());
         for (index, (intended, lengths)) in (0_u32..).zip(instants.iter().zip(lengths)) {
             let id = RequestId(self.start.first_id.0.saturating_add(before).saturating_add(index));
@@ -170,8 +174,10 @@ impl Draw<'_> {
                 .map_err(|why| PlanError::Prompt { request: id, why })?;
             let sampling = workload.sampling(&self.seeds, phase, index);
             let streaming = workload.streaming;
+            let adapter = workload.adapter(&self.seeds, phase, index);
+            let terms = Arc::clone(&terms);
             let request =
-                RequestSpec { prompt, output, sampling, streaming, priority: DEFAULT_PRIORITY };
+                RequestSpec { prompt, output, sampling, streaming, priority, adapter, terms };
             shots.push(Shot { id, intended: *intended, request });
         }
         Ok(shots)

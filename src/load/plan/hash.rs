@@ -9,8 +9,13 @@ use super::{Plan, PromptSha, Shot};
 use crate::load::{Arrivals, Load};
 use crate::workload::request::{OutputSpec, Prompt, RequestSpec, Sampling};
 use crate::workload::seeds::Phase;
+use crate::workload::terms::Terms;
 
 const VERSION: &[u8] = b"bareflight plan v1\n";
+
+/// Tags of what most requests do not have. A shot begins with 0 or 1, so that they cannot be taken for one.
+const ADAPTER: u8 = 2;
+const TERMS: u8 = 3;
 
 /// Ids turned into bytes at a time.
 const CHUNK: usize = 1024;
@@ -82,7 +87,7 @@ impl Form {
     // Taken apart field by field, so that a new field does not compile until it is hashed.
     fn shot(&mut self, phase: Phase, shot: &Shot, sha: PromptSha, first: u32) {
         let Shot { id, intended, request } = shot;
-        let RequestSpec { prompt, output, sampling, streaming, priority } = request;
+        let RequestSpec { prompt, output, sampling, streaming, priority, adapter, terms } = request;
         let Prompt { ids, text } = prompt;
         let OutputSpec { max_tokens, min_tokens, ignore_eos } = output;
         let Sampling { temperature, top_p, top_k, seed } = sampling;
@@ -102,5 +107,41 @@ impl Form {
         self.0.update(seed.to_le_bytes());
         self.0.update([u8::from(*streaming)]);
         self.0.update(priority.to_bits().to_le_bytes());
+        if let Some(adapter) = adapter {
+            self.0.update([ADAPTER]);
+            self.0.update(adapter.to_le_bytes());
+        }
+        if **terms != Terms::default() {
+            self.0.update([TERMS]);
+            self.terms(terms);
+        }
+    }
+
+    fn terms(&mut self, terms: &Terms) {
+        let Terms {
+            beam_width,
+            min_p,
+            repetition_penalty,
+            presence_penalty,
+            frequency_penalty,
+            length_penalty,
+            stop_words,
+            bad_words,
+            // Hashed with each request.
+            priority: _,
+            allotted,
+        } = terms;
+        self.optional(beam_width.map(u32::to_le_bytes));
+        for number in
+            [min_p, repetition_penalty, presence_penalty, frequency_penalty, length_penalty]
+        {
+            self.optional(number.map(|value| value.to_bits().to_le_bytes()));
+        }
+        for words in [stop_words, bad_words] {
+            let text = words.as_ref().map(ToString::to_string);
+            self.optional(text.as_ref().map(|text| (text.len() as u64).to_le_bytes()));
+            self.0.update(text.unwrap_or_default());
+        }
+        self.optional(allotted.map(|time| time.0.to_le_bytes()));
     }
 }

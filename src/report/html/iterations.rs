@@ -1,5 +1,7 @@
 //! What did the engine do meanwhile? Its own words, and the course of its batch over the window.
 
+use std::fmt::Write as _;
+
 use crate::metrics::iterations::IterationSlice;
 use crate::metrics::summary::Summary;
 use crate::report::html::point::{course, line};
@@ -10,11 +12,13 @@ use crate::report::table::engine::paragraphs;
 pub(super) fn section(summary: &Summary, colour: &str) -> String {
     let mut text = String::new();
     for (name, parts) in paragraphs(summary) {
-        text.push_str(&format!("<p><b>{name}</b>: {}</p>\n", escape(&parts.join(" · "))));
+        // Writing to a string cannot fail, here and below.
+        let _infallible = writeln!(text, "<p><b>{name}</b>: {}</p>", escape(&parts.join(" · ")));
     }
     let slices = summary.iterations.as_ref().map_or([].as_slice(), |said| &said.over_time);
     if slices.len() > 1 {
-        text.push_str(&format!("<div class=\"plots three\">\n{}</div>\n", plots(slices, colour)));
+        let _infallible =
+            writeln!(text, "<div class=\"plots three\">\n{}</div>", plots(slices, colour));
     }
     text
 }

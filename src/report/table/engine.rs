@@ -49,7 +49,7 @@ fn of_requests(summary: &Summary) -> Vec<String> {
 }
 
 fn of_iterations(said: &IterationSummary) -> Vec<String> {
-    let mut parts = vec![counted(said.iterations, "iteration")];
+    let mut parts = vec![said.iterations.to_string()];
     if said.lost > 0 {
         parts.push(format!("{} lost", said.lost));
     }

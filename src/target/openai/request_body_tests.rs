@@ -15,6 +15,8 @@ fn shot(text: Option<&str>) -> Shot {
             sampling: Sampling::greedy(7),
             streaming: true,
             priority: 0.5,
+            adapter: None,
+            terms: Arc::default(),
         },
     }
 }

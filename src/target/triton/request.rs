@@ -301,6 +301,8 @@ mod tests {
                 sampling: Sampling::greedy(3),
                 streaming: true,
                 priority: 0.5,
+                adapter: None,
+                terms: std::sync::Arc::default(),
             },
         }
     }

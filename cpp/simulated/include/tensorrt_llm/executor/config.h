@@ -63,6 +63,10 @@ class KvCacheConfig {
     std::optional<SizeType32> getMaxTokens() const { return mMaxTokens; }
     std::optional<FloatType> getFreeGpuMemoryFraction() const { return mFreeGpuMemoryFraction; }
     std::optional<std::size_t> getHostCacheSize() const { return mHostCacheSize; }
+    std::optional<std::vector<SizeType32>> getMaxAttentionWindowVec() const {
+        return mMaxAttentionWindowVec;
+    }
+    std::optional<SizeType32> getSinkTokenLength() const { return mSinkTokenLength; }
     std::size_t getEventBufferMaxSize() const { return mEventBufferMaxSize; }
 
     void setEnableBlockReuse(bool enableBlockReuse);
@@ -72,12 +76,18 @@ class KvCacheConfig {
     /// Throws unless in (0, 1).
     void setFreeGpuMemoryFraction(FloatType freeGpuMemoryFraction);
     void setHostCacheSize(std::size_t hostCacheSize);
+    /// Throws when a window is not positive.
+    void setMaxAttentionWindowVec(std::vector<SizeType32> maxAttentionWindowVec);
+    /// Throws unless positive.
+    void setSinkTokenLength(SizeType32 sinkTokenLength);
     void setEventBufferMaxSize(std::size_t eventBufferMaxSize);
 
   private:
     bool mEnableBlockReuse;
     bool mEnablePartialReuse;
     std::optional<SizeType32> mMaxTokens;
+    std::optional<std::vector<SizeType32>> mMaxAttentionWindowVec;
+    std::optional<SizeType32> mSinkTokenLength;
     std::optional<FloatType> mFreeGpuMemoryFraction;
     std::optional<std::size_t> mHostCacheSize;
     std::size_t mEventBufferMaxSize;
@@ -151,8 +161,30 @@ class ParallelConfig {
     std::optional<SizeType32> mNumNodes;
 };
 
+/// Sizes of the caches of LoRA adapters. Accepted and without effect here: an adapter costs nothing once it is known.
+class PeftCacheConfig {
+  public:
+    explicit PeftCacheConfig(SizeType32 numHostModuleLayer = 0, SizeType32 numDeviceModuleLayer = 0,
+                             SizeType32 optimalAdapterSize = 8, SizeType32 maxAdapterSize = 64,
+                             SizeType32 numPutWorkers = 1, SizeType32 numEnsureWorkers = 1,
+                             SizeType32 numCopyStreams = 1, SizeType32 maxPagesPerBlockHost = 24,
+                             SizeType32 maxPagesPerBlockDevice = 8,
+                             std::optional<float> const& deviceCachePercent = std::nullopt,
+                             std::optional<std::size_t> const& hostCacheSize = std::nullopt,
+                             std::optional<std::string> const& loraPrefetchDir = std::nullopt);
+    SizeType32 getMaxAdapterSize() const { return mMaxAdapterSize; }
+    std::optional<float> getDeviceCachePercent() const { return mDeviceCachePercent; }
+    std::optional<std::size_t> getHostCacheSize() const { return mHostCacheSize; }
+    std::optional<std::string> getLoraPrefetchDir() const { return mLoraPrefetchDir; }
+
+  private:
+    SizeType32 mMaxAdapterSize;
+    std::optional<float> mDeviceCachePercent;
+    std::optional<std::size_t> mHostCacheSize;
+    std::optional<std::string> mLoraPrefetchDir;
+};
+
 /// Names that a wrapper passes through; the simulated executor has nothing to set up behind them.
-class PeftCacheConfig {};
 class LogitsPostProcessorConfig {};
 class DebugConfig {};
 class SpeculativeDecodingConfig {};
@@ -197,6 +229,7 @@ class ExecutorConfig {
     std::optional<SizeType32> getMaxNumTokens() const { return mMaxNumTokens; }
     std::optional<ParallelConfig> getParallelConfig() const { return mParallelConfig; }
     std::optional<DecodingConfig> getDecodingConfig() const { return mDecodingConfig; }
+    std::optional<PeftCacheConfig> getPeftCacheConfig() const { return mPeftCacheConfig; }
     float getGpuWeightsPercent() const { return mGpuWeightsPercent; }
     std::optional<SizeType32> getMaxQueueSize() const { return mMaxQueueSize; }
     ExtendedRuntimePerfKnobConfig getExtendedRuntimePerfKnobConfig() const { return mPerfKnobConfig; }
@@ -218,6 +251,7 @@ class ExecutorConfig {
     void setMaxNumTokens(SizeType32 maxNumTokens);
     void setParallelConfig(ParallelConfig const& parallelConfig);
     void setDecodingConfig(DecodingConfig const& decodingConfig);
+    void setPeftCacheConfig(PeftCacheConfig const& peftCacheConfig);
     void setGpuWeightsPercent(float const& gpuWeightsPercent);
     void setMaxQueueSize(std::optional<SizeType32> const& maxQueueSize);
     void setExtendedRuntimePerfKnobConfig(ExtendedRuntimePerfKnobConfig const& config);
@@ -236,6 +270,7 @@ class ExecutorConfig {
     std::optional<SizeType32> mMaxBatchSize;
     std::optional<SizeType32> mMaxNumTokens;
     std::optional<ParallelConfig> mParallelConfig;
+    std::optional<PeftCacheConfig> mPeftCacheConfig;
     std::optional<DecodingConfig> mDecodingConfig;
     float mGpuWeightsPercent;
     std::optional<SizeType32> mMaxQueueSize;

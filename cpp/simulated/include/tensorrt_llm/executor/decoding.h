@@ -98,8 +98,9 @@ class LookaheadDecodingConfig {
 
 class EagleConfig {
   public:
-    explicit EagleConfig(std::optional<EagleChoices> eagleChoices = std::nullopt, bool greedySampling = true)
-        : mEagleChoices(std::move(eagleChoices)), mGreedySampling(greedySampling) {}
+    explicit EagleConfig(std::optional<EagleChoices> eagleChoices = std::nullopt, bool greedySampling = true,
+                         std::optional<float> posteriorThreshold = std::nullopt, bool useDynamicTree = false,
+                         std::optional<SizeType32> dynamicTreeMaxTopK = std::nullopt);
     std::optional<EagleChoices> getEagleChoices() const { return mEagleChoices; }
     bool isGreedySampling() const { return mGreedySampling; }
 
@@ -111,11 +112,15 @@ class EagleConfig {
 class DecodingMode {
   public:
     static constexpr DecodingMode Auto() { return DecodingMode(0); }
-    static constexpr DecodingMode TopKTopP() { return DecodingMode(1); }
-    static constexpr DecodingMode Medusa() { return DecodingMode(2); }
-    static constexpr DecodingMode Lookahead() { return DecodingMode(3); }
-    static constexpr DecodingMode ExternalDraftTokens() { return DecodingMode(4); }
-    static constexpr DecodingMode Eagle() { return DecodingMode(5); }
+    static constexpr DecodingMode TopK() { return DecodingMode(1); }
+    static constexpr DecodingMode TopP() { return DecodingMode(2); }
+    static constexpr DecodingMode TopKTopP() { return DecodingMode(3); }
+    static constexpr DecodingMode BeamSearch() { return DecodingMode(4); }
+    static constexpr DecodingMode Medusa() { return DecodingMode(5); }
+    static constexpr DecodingMode Lookahead() { return DecodingMode(6); }
+    static constexpr DecodingMode ExplicitDraftTokens() { return DecodingMode(7); }
+    static constexpr DecodingMode ExternalDraftTokens() { return DecodingMode(8); }
+    static constexpr DecodingMode Eagle() { return DecodingMode(9); }
     constexpr bool operator==(DecodingMode const& other) const { return mState == other.mState; }
 
   private:

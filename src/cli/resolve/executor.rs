@@ -1,0 +1,175 @@
+//! What do the settings of an executor mean? Ranges held, defaults said explicitly, and written back.
+
+use super::SettingsError;
+use crate::cli::typed::{ExecutorFlags, RequestFlags};
+use crate::target::settings::{Decoding, EngineSettings};
+
+/// The settings that an executor alone has; all others have their defaults.
+pub(super) fn executor_settings(
+    typed: &ExecutorFlags,
+    request: &RequestFlags,
+) -> Result<EngineSettings, SettingsError> {
+    hold_ranges(typed)?;
+    hold_together(typed, request)?;
+    let default = EngineSettings::default();
+    let max_beam_width = request.beam_width.unwrap_or(default.max_beam_width);
+    Ok(EngineSettings {
+        kv_fraction: typed.kv_fraction,
+        kv_host_cache_bytes: typed.kv_host_cache_bytes,
+        kv_partial_reuse: !typed.no_kv_partial_reuse.unwrap_or(!default.kv_partial_reuse),
+        attention_windows: typed.attention_windows.clone().unwrap_or_default(),
+        sink_tokens: typed.sink_tokens,
+        cuda_graphs: typed.cuda_graphs.unwrap_or(default.cuda_graphs),
+        cuda_graph_cache: typed.cuda_graph_cache,
+        multi_block: !typed.no_multi_block.unwrap_or(!default.multi_block),
+        weights_percent: typed.weights_percent.unwrap_or(default.weights_percent),
+        max_beam_width,
+        decoding: typed.decoding.or((max_beam_width > 1).then_some(Decoding::Beam)),
+        lookahead: typed.lookahead,
+        draft_choices: typed.draft_choices.clone(),
+        device_ids: typed.device_ids.clone().unwrap_or_default(),
+        lora_dir: typed.lora_dir.clone(),
+        lora_max_rank: typed.lora_max_rank,
+        lora_fraction: typed.lora_fraction,
+        lora_host_cache_bytes: typed.lora_host_cache_bytes,
+        iteration_stats: typed.iteration_stats,
+        ..default
+    })
+}
+
+fn hold_ranges(typed: &ExecutorFlags) -> Result<(), SettingsError> {
+    let shares = [("--kv-fraction", typed.kv_fraction), ("--lora-fraction", typed.lora_fraction)];
+    for (flag, share) in shares {
+        if let Some(given) = share.filter(|share| !(*share > 0.0 && *share < 1.0)) {
+            let range = "a share above 0 and below 1";
+            return Err(SettingsError::Range { flag, given: given.to_string(), range });
+        }
+    }
+    if let Some(given) = typed.weights_percent.filter(|it| !(0.0..=100.0).contains(it)) {
+        let (flag, range) = ("--weights-percent", "a number from 0 to 100");
+        return Err(SettingsError::Range { flag, given: given.to_string(), range });
+    }
+    let counts = [
+        ("--sink-tokens", typed.sink_tokens),
+        ("--cuda-graph-cache", typed.cuda_graph_cache),
+        ("--lora-max-rank", typed.lora_max_rank),
+        ("--attention-windows", typed.attention_windows.iter().flatten().min().copied()),
+    ];
+    for (flag, count) in counts {
+        // The executor counts in 32 bits with a sign.
+        if let Some(given) = count.filter(|count| *count == 0 || i32::try_from(*count).is_err()) {
+            let range = "a whole number from 1 to 2147483647";
+            return Err(SettingsError::Range { flag, given: given.to_string(), range });
+        }
+    }
+    Ok(())
+}
+
+/// What would be ignored without its counterpart is refused.
+fn hold_together(typed: &ExecutorFlags, request: &RequestFlags) -> Result<(), SettingsError> {
+    let decodes = |wanted: &[Decoding]| typed.decoding.is_some_and(|it| wanted.contains(&it));
+    let drafting = decodes(&[Decoding::Medusa, Decoding::Eagle]);
+    let with_lora = typed.lora_dir.is_some();
+    for (flag, given, there, needed) in [
+        (
+            "--lookahead",
+            typed.lookahead.is_some(),
+            decodes(&[Decoding::Lookahead]),
+            "`--decoding lookahead`",
+        ),
+        (
+            "--draft-choices",
+            typed.draft_choices.is_some(),
+            drafting,
+            "`--decoding medusa` or `--decoding eagle`",
+        ),
+        (
+            "--cuda-graph-cache",
+            typed.cuda_graph_cache.is_some(),
+            typed.cuda_graphs == Some(true),
+            "`--cuda-graphs`",
+        ),
+        ("--lora", request.lora.is_some(), with_lora, "`--lora-dir DIR`, where the adapters lie"),
+        ("--lora-max-rank", typed.lora_max_rank.is_some(), with_lora, "`--lora-dir DIR`"),
+        ("--lora-fraction", typed.lora_fraction.is_some(), with_lora, "`--lora-dir DIR`"),
+        (
+            "--lora-host-cache-bytes",
+            typed.lora_host_cache_bytes.is_some(),
+            with_lora,
+            "`--lora-dir DIR`",
+        ),
+        (
+            "--decoding beam",
+            decodes(&[Decoding::Beam]),
+            request.beam_width.is_some_and(|beams| beams > 1),
+            "`--beam-width N`",
+        ),
+    ] {
+        if given && !there {
+            return Err(SettingsError::Needs(flag, needed));
+        }
+    }
+    Ok(())
+}
+
+/// As they would have to be typed, defaults included.
+pub(super) fn to_flags(engine: &EngineSettings) -> ExecutorFlags {
+    let list = |ids: &[u32]| (!ids.is_empty()).then(|| ids.to_vec());
+    ExecutorFlags {
+        kv_fraction: engine.kv_fraction,
+        kv_host_cache_bytes: engine.kv_host_cache_bytes,
+        no_kv_partial_reuse: Some(!engine.kv_partial_reuse),
+        attention_windows: list(&engine.attention_windows),
+        sink_tokens: engine.sink_tokens,
+        cuda_graphs: Some(engine.cuda_graphs),
+        cuda_graph_cache: engine.cuda_graph_cache,
+        no_multi_block: Some(!engine.multi_block),
+        weights_percent: Some(engine.weights_percent),
+        decoding: engine.decoding,
+        lookahead: engine.lookahead,
+        draft_choices: engine.draft_choices.clone(),
+        device_ids: list(&engine.device_ids),
+        lora_dir: engine.lora_dir.clone(),
+        lora_max_rank: engine.lora_max_rank,
+        lora_fraction: engine.lora_fraction,
+        lora_host_cache_bytes: engine.lora_host_cache_bytes,
+        iteration_stats: engine.iteration_stats,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::resolve::resolve;
+    use crate::cli::typed::Settings;
+
+    #[test]
+    fn what_is_out_of_range_or_would_be_ignored_is_refused_by_name() {
+        for (settings, named) in [
+            ("[engine]\nkv_fraction = 1.0", "--kv-fraction"),
+            ("[engine]\nweights_percent = 101.0", "--weights-percent"),
+            ("[engine]\nattention_windows = [128, 0]", "--attention-windows"),
+            ("[engine]\nlookahead = '4,3,4'", "--decoding lookahead"),
+            ("[engine]\ndecoding = 'top_k'\ndraft_choices = '0'", "--decoding medusa"),
+            ("[engine]\ncuda_graph_cache = 4", "--cuda-graphs"),
+            ("[engine]\ndecoding = 'beam'", "--beam-width"),
+            ("[request]\nlora = '1'", "--lora-dir"),
+            ("[request]\nbeam_width = 0", "--beam-width"),
+            ("[request]\nmin_p = 1.5", "--min-p"),
+            ("[request]\nrepetition_penalty = 0.0", "--repetition-penalty"),
+            ("[request]\npriority = 2.0", "--priority"),
+            ("[request]\nallotted_time = '0s'", "--allotted-time"),
+        ] {
+            let typed: Settings = toml::from_str(settings).expect(settings);
+            let error = resolve(&typed).expect_err(settings).to_string();
+            assert!(error.contains(named), "{settings}: {error}");
+        }
+    }
+
+    #[test]
+    fn beams_open_the_executor_for_their_width_and_search_it() {
+        let typed: Settings = toml::from_str("[request]\nbeam_width = 4").expect("settings");
+        let engine = resolve(&typed).expect("they make sense").engine;
+        assert_eq!((engine.max_beam_width, engine.decoding), (4, Some(Decoding::Beam)));
+    }
+}

@@ -1,0 +1,91 @@
+//! Which settings of an executor can be typed? The table `[engine]` of a configuration file.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use crate::target::settings::{Decoding, Lookahead};
+use crate::workload::terms::TokenSequences;
+
+/// Over these flags in the help.
+pub const EXECUTOR_HEADING: &str = "Executor (`sim:` and TensorRT-LLM); table [engine] of a file";
+
+/// Settings of a TensorRT-LLM executor, in the order of its own configuration; absent means not said.
+#[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "snake_case")]
+#[command(next_help_heading = EXECUTOR_HEADING)]
+pub struct ExecutorFlags {
+    /// Share of the GPU memory left after loading that the KV cache may take, above 0 and below 1
+    #[arg(long, value_name = "SHARE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kv_fraction: Option<f32>,
+    /// Host memory for KV-cache blocks that the GPU has no room for
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..=i64::MAX as u64))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kv_host_cache_bytes: Option<u64>,
+    /// With `--kv-reuse`: reuse whole blocks only
+    #[arg(long, num_args = 0, default_missing_value = "true")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_kv_partial_reuse: Option<bool>,
+    /// Longest attention window in tokens, one for each layer, repeated over the layers
+    #[arg(long, value_name = "N,N,…", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attention_windows: Option<Vec<u32>>,
+    /// First tokens that stay in a bounded attention window
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sink_tokens: Option<u32>,
+    /// Run the model through CUDA graphs
+    #[arg(long, num_args = 0, default_missing_value = "true")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cuda_graphs: Option<bool>,
+    /// CUDA graphs that are kept
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cuda_graph_cache: Option<u32>,
+    /// Switch multi-block attention off
+    #[arg(long, num_args = 0, default_missing_value = "true")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_multi_block: Option<bool>,
+    /// Weights that stay on the GPU, from 0 to 100; the rest is streamed from the host
+    #[arg(long, value_name = "PERCENT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weights_percent: Option<f32>,
+    /// How tokens are chosen, and whether drafts are tried
+    #[arg(long, value_enum)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decoding: Option<Decoding>,
+    /// With `--decoding lookahead`: window, n-gram and verification set
+    #[arg(long, value_name = "W,N,V")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lookahead: Option<Lookahead>,
+    /// With `--decoding medusa` or `eagle`: the tree of drafts as paths of choices, e.g. `0;0,0;1`
+    #[arg(long, value_name = "PATHS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub draft_choices: Option<TokenSequences>,
+    /// GPUs to use
+    #[arg(long, value_name = "ID,ID,…", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_ids: Option<Vec<u32>>,
+    /// Folder of LoRA adapters, one folder per task id, that the executor loads by itself
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora_dir: Option<PathBuf>,
+    /// Largest rank of a LoRA adapter
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora_max_rank: Option<u32>,
+    /// Share of the GPU memory left after loading that LoRA adapters may take
+    #[arg(long, value_name = "SHARE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora_fraction: Option<f32>,
+    /// Host memory for LoRA adapters
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..=i64::MAX as u64))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora_host_cache_bytes: Option<u64>,
+    /// Iterations whose statistics the engine keeps until they are read, every 20 ms; 0 switches them off
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iteration_stats: Option<u32>,
+}
