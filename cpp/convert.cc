@@ -162,8 +162,6 @@ std::optional<tle::DecodingMode> mode_of(DecodingKind kind) {
             return tle::DecodingMode::Lookahead();
         case DecodingKind::Eagle:
             return tle::DecodingMode::Eagle();
-        case DecodingKind::ExternalDraftTokens:
-            return tle::DecodingMode::ExternalDraftTokens();
         case DecodingKind::Unset:
             break;
     }

@@ -32,7 +32,6 @@ pub mod wire {
         Medusa = 6,
         Lookahead = 7,
         Eagle = 8,
-        ExternalDraftTokens = 9,
     }
 
     /// Token sequences, one after another: sequence `i` ends before `tokens[ends[i]]` and begins where the last ended.

@@ -1,6 +1,6 @@
 //! What does the engine say of itself while it runs? A thread of its own reads it, keeps it and writes it down.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -38,12 +38,13 @@ pub struct Kept {
 }
 
 impl IterationWatch {
-    /// Starts the thread, which writes to `path`.
+    /// Starts the thread, which appends to `path`.
     ///
     /// # Errors
     /// When the file cannot be made or the system cannot start a thread.
     pub fn start(statistics: Box<dyn EngineStatistics>, path: &Path) -> io::Result<Self> {
-        let out = BufWriter::new(File::create(path)?);
+        // Several targets of one experiment may be played one after another into one file.
+        let out = BufWriter::new(OpenOptions::new().create(true).append(true).open(path)?);
         let (orders, inbox) = sync_channel(1);
         let reader = Reader { statistics, out, said: Vec::new(), open: None };
         let thread = std::thread::Builder::new()

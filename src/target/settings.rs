@@ -164,8 +164,6 @@ pub enum Decoding {
     Lookahead,
     /// A draft model over the features of the large one.
     Eagle,
-    /// Drafts that come with the request.
-    ExternalDraft,
 }
 
 /// Sizes of lookahead decoding: `W,N,V`.

@@ -187,7 +187,6 @@ fn decoding_kind(decoding: Decoding) -> DecodingKind {
         Decoding::Medusa => DecodingKind::Medusa,
         Decoding::Lookahead => DecodingKind::Lookahead,
         Decoding::Eagle => DecodingKind::Eagle,
-        Decoding::ExternalDraft => DecodingKind::ExternalDraftTokens,
     }
 }
 
