@@ -1,6 +1,5 @@
 //! What did the engine do meanwhile? Its own words, and the course of its batch over the window.
 
-
 use crate::metrics::iterations::IterationSlice;
 use crate::metrics::summary::Summary;
 use crate::report::html::point::{course, line};
