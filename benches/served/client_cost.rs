@@ -8,6 +8,8 @@
 //! `cargo bench --bench client_cost [-- ROUNDS [CONCURRENCY…]]`; `paced` as a concurrency is 256 streams at TTFT 50 ms
 //! and ITL 10 ms.
 
+#![allow(dead_code)] // Two benchmarks share these modules; each uses its part.
+
 mod client;
 mod figures;
 mod raw_reader;
@@ -106,7 +108,7 @@ fn side_by_side(rounds: usize, point: &Point) -> Vec<(f64, f64)> {
     let ours = || per_million(&through_openai(server.address(), &asked));
     let raw = || per_million(&through_raw_reader(server.address(), &asked));
     let pair = |round: usize| {
-        if round % 2 == 0 {
+        if round.is_multiple_of(2) {
             let first = ours();
             (first, raw())
         } else {

@@ -15,6 +15,8 @@
 //!
 //! `cargo bench --bench fidelity [-- ROUNDS]`
 
+#![allow(dead_code)] // Two benchmarks share these modules; each uses its part.
+
 mod client;
 mod figures;
 mod raw_reader;
@@ -207,7 +209,7 @@ fn csv_row(point: &Point, client: &str, samples: &Samples) -> String {
         for share in [0.5, 0.99] {
             row.push(',');
             if !values.is_empty() {
-                row += &format!("{:.4}", percentile(values, share));
+                row.push_str(&percentile(values, share).to_string());
             }
         }
     }

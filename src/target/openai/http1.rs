@@ -29,8 +29,6 @@ pub struct Http1 {
     buffer: Vec<u8>,
     /// Bytes of `buffer` that were read and not consumed.
     unread: std::ops::Range<usize>,
-    /// Each read ends where a chunk does.
-    reads_by_chunk: bool,
     framing: Framing,
     keeps_alive: bool,
 }
@@ -64,8 +62,7 @@ impl Http1 {
     pub fn new(stream: Stream) -> Self {
         let last = Arc::clone(stream.last_read());
         let buffer = vec![0; BUFFER];
-        let (unread, framing) = (0..0, Framing::Done);
-        Self { stream, last, buffer, unread, reads_by_chunk: true, framing, keeps_alive: true }
+        Self { stream, last, buffer, unread: 0..0, framing: Framing::Done, keeps_alive: true }
     }
 
     /// Whether another exchange can follow on this connection.
@@ -89,7 +86,6 @@ impl Http1 {
     /// # Errors
     /// When the connection breaks, or what comes is no HTTP.
     pub async fn ask(&mut self, request: &[u8]) -> Result<(StatusCode, HeaderMap), NoHead> {
-        self.reads_by_chunk = true;
         // A server may answer, and close, before it has read everything: its answer tells more than our error.
         let written = self.write_all(request).await;
         match (self.head().await, written) {
@@ -176,16 +172,6 @@ impl Http1 {
         Ok(if self.framing.is_done() { BodyState::Done } else { BodyState::Open })
     }
 
-    /// Reads as much as there is from now on.
-    ///
-    /// The kernel's stamp of a read is that of its last packet. Until the first token has come, each read therefore
-    /// ends where a chunk of the body does: the token's stamp is its own, however much has arrived behind it while
-    /// our thread had no core.
-    #[inline]
-    pub fn read_freely(&mut self) {
-        self.reads_by_chunk = false;
-    }
-
     /// Reads once more for the body.
     ///
     /// # Errors
@@ -210,10 +196,7 @@ impl Http1 {
         } else if self.unread.end == self.buffer.len() {
             self.make_room();
         }
-        let room = self.buffer.len() - self.unread.end;
-        let most = if self.reads_by_chunk { self.framing.bytes_to_boundary() } else { room };
-        let end = self.unread.end + most.min(room);
-        let (stream, buffer) = (&mut self.stream, &mut self.buffer[self.unread.end..end]);
+        let (stream, buffer) = (&mut self.stream, &mut self.buffer[self.unread.end..]);
         let count = poll_fn(|cx| stream.poll_receive(cx, buffer)).await?;
         self.unread.end += count;
         Ok(count)
@@ -247,74 +230,4 @@ fn keeps_alive(version: Option<u8>, headers: &HeaderMap) -> bool {
             .any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(word)))
     };
     if version == Some(0) { says("keep-alive") } else { !says("close") }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::{Read as _, Write as _};
-    use std::time::Duration;
-
-    use super::*;
-    use crate::clock::{MonoNs, now};
-    use crate::record::request_record::StampSource;
-    use crate::target::net::connect::Connector;
-    use crate::target::net::socket::StampKeeper;
-
-    const HEAD: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
-
-    /// Sends a head, a first chunk, and after a pause ten more; says when the pause was over.
-    fn serve_once(listener: &std::net::TcpListener) -> MonoNs {
-        let (mut stream, _) = listener.accept().unwrap();
-        stream.set_nodelay(true).unwrap();
-        let _request = stream.read(&mut [0; 1024]).unwrap();
-        let chunk = format!("c8\r\n{}\r\n", "x".repeat(200));
-        stream.write_all(HEAD.as_bytes()).unwrap();
-        stream.write_all(chunk.as_bytes()).unwrap();
-        std::thread::sleep(Duration::from_millis(20));
-        let pause_over = now();
-        for _ in 0..10 {
-            stream.write_all(chunk.as_bytes()).unwrap();
-        }
-        pause_over
-    }
-
-    async fn first_chunk_read_late(port: u16, all_is_sent: impl FnOnce()) -> (usize, ReadStamp) {
-        let timeout = Duration::from_secs(20);
-        let connector = Connector::new("127.0.0.1", port, None, timeout).unwrap();
-        let mut connection = Http1::new(connector.connect().await.unwrap());
-        let asking = connection.ask(b"GET / HTTP/1.1\r\n\r\n");
-        assert_eq!(asking.await.unwrap().0, StatusCode::OK);
-        all_is_sent();
-        let mut got = 0;
-        while got < 200 {
-            let count = |part: &[u8]| {
-                got += part.len();
-                Ok(())
-            };
-            assert_eq!(connection.drain_body(count).unwrap(), BodyState::Open);
-            if got < 200 {
-                connection.read_body().await.unwrap();
-            }
-        }
-        (got, connection.stamp())
-    }
-
-    #[test]
-    fn a_first_chunk_read_late_keeps_its_own_stamp_whatever_came_behind_it() {
-        let keeper = StampKeeper::start();
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let server = std::thread::spawn(move || serve_once(&listener));
-        let (said, pause_over) = std::sync::mpsc::channel();
-        let read = move || {
-            let all_is_sent = move || said.send(server.join().unwrap()).unwrap();
-            first_chunk_read_late(port, all_is_sent)
-        };
-        let (got, stamp) = crate::target::net::thread::wait_for("late", read).unwrap();
-        assert_eq!(got, 200, "not a byte of the next chunk");
-        if keeper.works() {
-            assert_eq!(stamp.source, StampSource::Kernel);
-            assert!(stamp.at < pause_over.recv().unwrap(), "{stamp:?}");
-        }
-    }
 }

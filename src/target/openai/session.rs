@@ -1,6 +1,7 @@
 //! How does a synchronous session hand its shots to the threads that speak HTTP?
 
 use std::io;
+use std::thread::JoinHandle;
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
@@ -8,7 +9,7 @@ use crate::clock::{MonoNs, now};
 use crate::load::plan::{RequestId, Shot};
 use crate::record::sink::Sink;
 use crate::target::net::socket::StampKeeper;
-use crate::target::net::thread::{self, NetThread};
+use crate::target::net::thread;
 use crate::target::openai::lane::{self, Command, LaneSettings};
 use crate::target::openai::request_body::{Outgoing, RequestWriter};
 use crate::target::{Drain, Failure, FailureKind, Session};
@@ -24,7 +25,7 @@ pub struct OpenAiSession {
 #[derive(Debug)]
 struct LaneThread {
     commands: UnboundedSender<Command>,
-    thread: NetThread<usize>,
+    thread: JoinHandle<usize>,
 }
 
 impl OpenAiSession {
@@ -85,8 +86,8 @@ impl Session for OpenAiSession {
         let (mut open, mut panicked) = (0, 0);
         for lane in self.lanes {
             match lane.thread.join() {
-                Some(forced) => open += forced,
-                None => panicked += 1,
+                Ok(forced) => open += forced,
+                Err(_) => panicked += 1,
             }
         }
         match (open, panicked) {

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use crate::clock::{MonoNs, now};
 use crate::load::plan::{RequestId, Shot};
 use crate::record::sink::Sink;
 use crate::target::net::socket::StampKeeper;
-use crate::target::net::thread::{self, NetThread};
+use crate::target::net::thread;
 use crate::target::triton::address::Protocol;
 use crate::target::triton::answer::Answer;
 use crate::target::triton::generate::Generate;
@@ -98,7 +99,7 @@ pub struct TritonSession {
 
 struct IoThread {
     orders: UnboundedSender<Order>,
-    handle: NetThread<usize>,
+    handle: JoinHandle<usize>,
 }
 
 /// How often open requests are looked at: a few times per timeout.
@@ -244,8 +245,8 @@ impl Session for TritonSession {
         let mut panicked = 0;
         for thread in self.threads {
             match thread.handle.join() {
-                Some(open) => left += open,
-                None => panicked += 1,
+                Ok(open) => left += open,
+                Err(_) => panicked += 1,
             }
         }
         match (left, panicked) {
