@@ -203,22 +203,13 @@ pub enum CheckId {
     HostSwitches,
     /// The harness had CPU time to spare.
     HostCpu,
-<<<<<<< HEAD
     /// Clocks of the watched GPUs were not held down.
     GpuThrottling,
-    /// The harness's threads had a core when they needed one.
-    HostCoreWait,
-=======
->>>>>>> 17d6aa1fb7425ff8d68b4bf117844bbaa631f5e6
 }
 
 impl CheckId {
     /// Every check, in the order of reports.
-<<<<<<< HEAD
-    pub const ALL: [Self; 14] = [
-=======
-    pub const ALL: [Self; 12] = [
->>>>>>> 17d6aa1fb7425ff8d68b4bf117844bbaa631f5e6
+    pub const ALL: [Self; 13] = [
         Self::ScheduleLag,
         Self::NotSent,
         Self::PullLag,
@@ -231,11 +222,7 @@ impl CheckId {
         Self::HostSteal,
         Self::HostSwitches,
         Self::HostCpu,
-<<<<<<< HEAD
         Self::GpuThrottling,
-        Self::HostCoreWait,
-=======
->>>>>>> 17d6aa1fb7425ff8d68b4bf117844bbaa631f5e6
     ];
 
     /// As printed.
@@ -253,11 +240,7 @@ impl CheckId {
             Self::HostSteal => "steal",
             Self::HostSwitches => "involuntary switches",
             Self::HostCpu => "harness CPU",
-<<<<<<< HEAD
             Self::GpuThrottling => "GPU throttling",
-            Self::HostCoreWait => "waiting for a core",
-=======
->>>>>>> 17d6aa1fb7425ff8d68b4bf117844bbaa631f5e6
         }
     }
 }

@@ -23,17 +23,12 @@ pub struct Health {
     pub steal: Option<f64>,
     /// Times that a hot thread lost its core against its will.
     pub involuntary_switches: Option<u64>,
-<<<<<<< HEAD
     /// What the GPUs did over the window, where any were watched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu: Option<GpuUse>,
     /// A profiler watched the process, which slows what it watches.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub profiled: bool,
-    /// Share of the run, 0 to 1, that the harness's thread which fared worst was ready to run and had no core.
-    pub core_wait: Option<f64>,
-=======
->>>>>>> 17d6aa1fb7425ff8d68b4bf117844bbaa631f5e6
 }
 
 /// What the harness reaches against a target that replies at once (L0).

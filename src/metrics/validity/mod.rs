@@ -70,11 +70,7 @@ pub fn checks(evidence: &Evidence<'_>) -> Vec<Check> {
         CheckId::HostSteal => host::steal(evidence.health),
         CheckId::HostSwitches => host::switches(evidence.health, evidence.facts),
         CheckId::HostCpu => host::cpu(evidence.health),
-<<<<<<< HEAD
         CheckId::GpuThrottling => gpu::throttling(evidence.health),
-        CheckId::HostCoreWait => host::core_wait(evidence.health),
-=======
->>>>>>> 17d6aa1fb7425ff8d68b4bf117844bbaa631f5e6
     };
     CheckId::ALL.into_iter().map(check).collect()
 }

@@ -25,11 +25,7 @@ const fn proves(id: CheckId) -> &'static str {
         CheckId::HostSteal => "the hypervisor did not take the CPU away",
         CheckId::HostSwitches => "the threads that keep time kept their cores",
         CheckId::HostCpu => "the harness had CPU time to spare",
-<<<<<<< HEAD
         CheckId::GpuThrottling => "neither power nor heat held the GPUs' clocks down",
-        CheckId::HostCoreWait => "the harness's threads had a core when they needed one",
-=======
->>>>>>> 17d6aa1fb7425ff8d68b4bf117844bbaa631f5e6
     }
 }
 

@@ -1,6 +1,5 @@
 //! Which files lie in an engine directory, and which are missing?
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -38,11 +37,7 @@ impl Files {
         let ranks = names
             .into_iter()
             .map(|name: String| {
-<<<<<<< HEAD
                 let file = std::fs::metadata(directory.join(&name)).ok().filter(std::fs::Metadata::is_file);
-=======
-                let file = fs::metadata(directory.join(&name)).ok().filter(fs::Metadata::is_file);
->>>>>>> 17d6aa1fb7425ff8d68b4bf117844bbaa631f5e6
                 RankFile { name, bytes: file.map(|it| it.len()) }
             })
             .collect();
