@@ -4,15 +4,10 @@ use std::process::ExitCode;
 
 use bareflight::cli::exit::{Coded, Exit};
 use bareflight::cli::gather::gather;
-<<<<<<< HEAD
 use bareflight::cli::typed::{Cli, Command, Document};
 use bareflight::cli::{
     compare, doctor, dry_run, engine_threads, inspect, ladder, run, serve, take_part,
 };
-=======
-use bareflight::cli::typed::{Cli, Command};
-use bareflight::cli::{doctor, dry_run, engine_threads, inspect, run, serve};
->>>>>>> 7b9c9d88f3e14a1d02f0a05d24000afd70c1913a
 use bareflight::experiment::{artefacts, preflight};
 use bareflight::report::{self, comparison, summary_json, table};
 use clap::FromArgMatches;
@@ -59,7 +54,6 @@ fn dispatch() -> Coded<Exit> {
         Command::Serve(arguments) => serve::serve(&arguments, &program, typed),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
-<<<<<<< HEAD
         Command::Compare(arguments) => compare::run(&arguments, typed),
         Command::Ladder(arguments) => ladder::run(&arguments, typed),
         Command::Schema { of } => {
@@ -69,10 +63,6 @@ fn dispatch() -> Coded<Exit> {
                 Document::Ladder => report::ladder::json::LADDER_SCHEMA,
             };
             run::print(schema).map_err(|error| (Exit::Failure, error))?;
-=======
-        Command::Schema => {
-            run::print(summary_json::SUMMARY_SCHEMA).map_err(|error| (Exit::Failure, error))?;
->>>>>>> 7b9c9d88f3e14a1d02f0a05d24000afd70c1913a
             Ok(Exit::Ok)
         }
     }

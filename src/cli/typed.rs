@@ -8,15 +8,10 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-<<<<<<< HEAD
 use crate::cli::compare::CompareArgs;
 use crate::cli::doctor::DoctorArgs;
 use crate::cli::inspect::InspectArgs;
 use crate::cli::ladder::LadderArgs;
-=======
-use crate::cli::doctor::DoctorArgs;
-use crate::cli::inspect::InspectArgs;
->>>>>>> 7b9c9d88f3e14a1d02f0a05d24000afd70c1913a
 use crate::cli::profile_window::ProfileWindow;
 use crate::cli::serve::ServeArgs;
 use crate::cli::span::Span;
