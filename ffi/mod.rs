@@ -3,3 +3,4 @@
 
 mod bridge;
 pub mod engine;
+pub mod triton;

@@ -2,8 +2,6 @@
 
 #[path = "triton_server/fake.rs"]
 mod fake;
-#[path = "triton_server/watch.rs"]
-#[allow(dead_code)] // Each of the two test files looks at its own part.
 mod watch;
 
 use std::net::SocketAddr;

@@ -2,9 +2,8 @@
 
 #[path = "triton_server/real.rs"]
 mod real;
-#[path = "triton_server/watch.rs"]
-#[allow(dead_code)] // Each of the two test files looks at its own part.
 mod watch;
+mod python;
 
 use std::num::NonZeroU16;
 use std::sync::{Arc, OnceLock};

@@ -277,6 +277,8 @@ fn served_settings(typed: &Settings) -> ServedSettings {
         http2: typed.http2.unwrap_or(false),
         ca_file: typed.ca_file.clone(),
         insecure: typed.insecure.unwrap_or(false),
+        triton_library: typed.triton_library.clone(),
+        triton_backends: typed.triton_backends.clone(),
         prompts: Some(prompt_kind(typed)),
         ignore_eos: !typed.stop_at_eos.unwrap_or(false),
     }
@@ -394,6 +396,8 @@ impl Resolved {
         settings.http2 = Some(served.http2);
         settings.ca_file.clone_from(&served.ca_file);
         settings.insecure = Some(served.insecure);
+        settings.triton_library.clone_from(&served.triton_library);
+        settings.triton_backends.clone_from(&served.triton_backends);
     }
 
     fn write_engine(&self, settings: &mut Settings) {

@@ -317,6 +317,24 @@ pub struct Settings {
     #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Served targets")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub insecure: Option<bool>,
+    /// `triton-c`: `libtritonserver.so` or its folder (default: NVIDIA's image, or nvidia-pytriton in the active virtual environment)
+    #[arg(
+        long,
+        value_name = "PATH",
+        help_heading = "Served targets",
+        env = "BAREFLIGHT_TRITON_LIBRARY"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub triton_library: Option<PathBuf>,
+    /// `triton-c`: folder of backends (default: the one that belongs to the library)
+    #[arg(
+        long,
+        value_name = "DIR",
+        help_heading = "Served targets",
+        env = "BAREFLIGHT_TRITON_BACKENDS"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub triton_backends: Option<PathBuf>,
 
     /// Where run directories are made
     #[arg(long, short = 'o', value_name = "DIR", help_heading = "Output", env = "BAREFLIGHT_OUT")]

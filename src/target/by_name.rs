@@ -13,12 +13,13 @@ use crate::target::served::ServedSettings;
 use crate::target::settings::EngineSettings;
 use crate::target::sim::SimTarget;
 use crate::target::triton::TritonTarget;
+use crate::target::triton_c::TritonCTarget;
 use crate::target::{Target, TargetError};
 
 /// What can be typed after `--target`.
 pub const KINDS: &str = "`local:dummy-nano` or `local:MODEL_DIR` (embedded CPU engine), \
      `sim:PROFILE` (simulated executor, e.g. `sim:h200-llama3-8b-fp8`), `openai:URL`, `triton:HOST:PORT/MODEL`, \
-     or `null:` (the harness's own floor)";
+     `triton-c:REPOSITORY/MODEL` (Triton's core in this process), or `null:` (the harness's own floor)";
 
 /// A described target, and what it knows of its tokens.
 pub struct Named {
@@ -154,6 +155,9 @@ pub fn resolve(
         }
         "triton" if !rest.is_empty() => {
             Ok(Named::served(TritonTarget::new(served.triton(rest)?)?, served))
+        }
+        "triton-c" if !rest.is_empty() => {
+            Ok(Named::served(TritonCTarget::new(served.triton_c(rest)?)?, served))
         }
         _ => Err(unknown()),
     }

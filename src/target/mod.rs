@@ -18,6 +18,7 @@ pub mod served;
 pub mod settings;
 pub mod sim;
 pub mod triton;
+pub mod triton_c;
 
 use serde::{Deserialize, Serialize};
 

@@ -14,7 +14,8 @@ use crate::target::openai::options::{
     ConnectionPolicy, Endpoint, HttpVersion, OpenAiOptions, PromptAs,
 };
 use crate::target::triton::address::Address;
-use crate::target::triton::options::TritonOptions;
+use crate::target::triton::options::{AskOptions, CountTokens, TritonOptions};
+use crate::target::triton_c::TritonCOptions;
 use crate::workload::PromptKind;
 
 /// What is said of a server; secrets are named and never held.
@@ -42,6 +43,10 @@ pub struct ServedSettings {
     pub ca_file: Option<PathBuf>,
     /// Trust any certificate.
     pub insecure: bool,
+    /// `libtritonserver.so` or its folder, for a core in this process.
+    pub triton_library: Option<PathBuf>,
+    /// Folder of Triton backends, for a core in this process.
+    pub triton_backends: Option<PathBuf>,
     /// Prompts are drawn as this.
     pub prompts: Option<PromptKind>,
     /// Outputs run to their asked length.
@@ -140,12 +145,29 @@ impl ServedSettings {
         let address: Address = place.parse().map_err(|error| Self::unusable(&name, error))?;
         let mut options = TritonOptions::new(address);
         options.tls = self.tls();
-        options.asking.extra_inputs = self.extra(&name)?;
-        options.asking.count_tokens = self.read_tokenizer(&name)?.map(|tokenizer| {
-            let count = move |text: &str| count_tokens(&tokenizer, text) as u32;
-            Arc::new(count) as Arc<dyn Fn(&str) -> u32 + Send + Sync>
-        });
+        options.asking = self.asking(&name)?;
         Ok(options)
+    }
+
+    /// Options of a Triton core in this process, for `REPOSITORY/MODEL`.
+    ///
+    /// # Errors
+    /// When the repository holds no such model, or the extra inputs cannot be read.
+    pub fn triton_c(&self, place: &str) -> Result<TritonCOptions, TargetError> {
+        let mut options = TritonCOptions::new(place)?;
+        options.library.clone_from(&self.triton_library);
+        options.backends.clone_from(&self.triton_backends);
+        options.asking = self.asking(&format!("triton-c:{place}"))?;
+        Ok(options)
+    }
+
+    /// What is asked of every Triton model, whatever carries the requests.
+    fn asking(&self, name: &str) -> Result<AskOptions, TargetError> {
+        let count_tokens = self.read_tokenizer(name)?.map(|tokenizer| {
+            let count = move |text: &str| count_tokens(&tokenizer, text) as u32;
+            Arc::new(count) as CountTokens
+        });
+        Ok(AskOptions { extra_inputs: self.extra(name)?, count_tokens, ..AskOptions::default() })
     }
 
     /// The tokenizer that was named; `None` where none was.

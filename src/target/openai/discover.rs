@@ -17,7 +17,23 @@ pub struct Model {
     pub id: String,
     /// Longest prompt and output together.
     #[serde(default)]
-    pub max_model_len: Option<u32>,
+    max_model_len: Option<u32>,
+    #[serde(default)]
+    meta: Option<Meta>,
+}
+
+/// What llama.cpp says of a model: the context that each of its slots has.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Meta {
+    #[serde(default)]
+    n_ctx: Option<u32>,
+}
+
+impl Model {
+    /// Longest prompt and output together, where the server says so.
+    pub fn longest_sequence(&self) -> Option<u32> {
+        self.max_model_len.or_else(|| self.meta.as_ref()?.n_ctx)
+    }
 }
 
 #[derive(Deserialize)]
@@ -34,7 +50,7 @@ const MAX_LIST: usize = 4 << 20;
 /// When the server cannot be asked, or serves none or several.
 pub fn only_model(route: Arc<Route>, question: Message) -> Result<Model, Failure> {
     let limit = route.connector.timeout();
-    let asked = thread::wait_for("bareflight-models", move || async move {
+    let asked = thread::wait_for("bf-openai-ask", move || async move {
         let asking = list(&route, &question);
         tokio::time::timeout(2 * limit, asking).await.unwrap_or_else(|_| {
             let words = format!("no list of models within {:?}", 2 * limit);
@@ -78,7 +94,10 @@ mod tests {
     #[test]
     fn the_only_model_is_taken_with_its_limit() {
         let model = choose(br#"{"object":"list","data":[{"id":"m","max_model_len":2048}]}"#);
-        assert_eq!(model.unwrap(), Model { id: "m".to_owned(), max_model_len: Some(2048) });
+        let model = model.unwrap();
+        assert_eq!((model.id.as_str(), model.longest_sequence()), ("m", Some(2048)));
+        let llama_cpp = choose(br#"{"data":[{"id":"m","meta":{"n_ctx":512,"n_ctx_train":8192}}]}"#);
+        assert_eq!(llama_cpp.unwrap().longest_sequence(), Some(512));
     }
 
     #[test]

@@ -78,7 +78,7 @@ impl OpenAiTarget {
                     "is the server up and the URL right? Name a model to do without asking";
                 unusable(&name, &format!("{}: {reason}; {remedy}", failure.kind))
             })?;
-            limits.max_sequence_tokens = model.max_model_len;
+            limits.max_sequence_tokens = model.longest_sequence();
             writer.name_model(model.id.clone());
             options.model = Some(model.id);
         }

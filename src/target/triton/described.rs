@@ -33,6 +33,27 @@ pub fn said_in_json(server: &[u8], metadata: &[u8], config: &[u8]) -> Result<Sai
     })
 }
 
+/// Why a model is not ready, by the core's index of its repository.
+pub fn why_not_ready(index: &str, model: &str) -> String {
+    let entries: Vec<JsonIndexEntry> = serde_json::from_str(index).unwrap_or_default();
+    let reasons: Vec<_> = entries
+        .iter()
+        .filter(|entry| entry.name == model && !entry.reason.is_empty())
+        .map(|entry| entry.reason.as_str())
+        .collect();
+    if reasons.is_empty() {
+        return format!("model `{model}` is not ready, and the core does not say why");
+    }
+    format!("model `{model}` is not ready: {}", reasons.join("; "))
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct JsonIndexEntry {
+    name: String,
+    reason: String,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct JsonServer {
@@ -106,6 +127,14 @@ mod tests {
     #[test]
     fn what_is_no_json_is_malformed() {
         assert_eq!(json::<ModelMetadata>(b"<html>").unwrap_err().kind, FailureKind::Malformed);
+    }
+
+    #[test]
+    fn a_model_that_is_not_ready_is_explained_in_the_cores_words() {
+        let index = r#"[{"name":"other"},{"name":"m","version":"1","state":"UNAVAILABLE","reason":"no file"}]"#;
+        assert_eq!(why_not_ready(index, "m"), "model `m` is not ready: no file");
+        assert!(why_not_ready(index, "other").contains("does not say why"));
+        assert!(why_not_ready("[]", "m").contains("does not say why"));
     }
 
     #[test]

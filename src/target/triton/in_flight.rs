@@ -111,6 +111,16 @@ impl InFlight {
         self.flights.insert(id, flight);
     }
 
+    /// Whether that request is open.
+    pub fn is_open(&self, id: RequestId) -> bool {
+        self.flights.contains_key(&id)
+    }
+
+    /// A request was refused on the spot; whoever handed it over says how it ended.
+    pub fn forget(&mut self, id: RequestId) {
+        self.flights.remove(&id);
+    }
+
     /// Says what carries a request.
     pub fn carried_by(&mut self, id: RequestId, carrier: Carrier) {
         if let Some(flight) = self.flights.get_mut(&id) {

@@ -2,7 +2,7 @@
 
 pub mod address;
 pub(crate) mod answer;
-mod ask;
+pub(crate) mod ask;
 mod call;
 mod connect;
 pub mod contract;

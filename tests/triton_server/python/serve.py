@@ -91,8 +91,10 @@ def models(timing):
     return make
 
 
-def write_repository(root, timing):
+def write_repository(root, timing, only=None):
     for name, (text, has_code) in models(timing).items():
+        if only and name not in only:
+            continue
         version = root / name / "1"
         version.mkdir(parents=True)
         (root / name / "config.pbtxt").write_text(text)
@@ -117,10 +119,10 @@ def free_ports(count):
     return ports
 
 
-def lay_out(work, timing):
+def lay_out(work, timing, only=None):
     """The repository and a backend folder with the stub of this Python."""
     triton, _ = find_triton()
-    write_repository(work / "repository", timing)
+    write_repository(work / "repository", timing, only)
     shutil.copytree(triton / "backends", work / "backends")
     version = "%d.%d" % sys.version_info[:2]
     stub = work / "backends/python/triton_python_backend_stub"
@@ -163,10 +165,11 @@ def main():
     parser.add_argument("--ttft-ms", default="50")
     parser.add_argument("--itl-ms", default="10")
     parser.add_argument("--lay-out", type=pathlib.Path, help="only write repository and backends there, for a core in another process, and print what that process needs in its environment")
+    parser.add_argument("--only", nargs="+", help="lay out these models, not all")
     options = parser.parse_args()
     timing = {"ttft_ms": options.ttft_ms, "itl_ms": options.itl_ms}
     if options.lay_out:
-        lay_out(options.lay_out, timing)
+        lay_out(options.lay_out, timing, options.only)
         made = environment(options.lay_out)
         for name in ("LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "BAREFLIGHT_CANCELLED"):
             print("%s=%s" % (name, made[name]))

@@ -1,5 +1,7 @@
 //! What became of each shot? Opens a target, fires shots at it, and keeps everything the sink was given.
 
+#![allow(dead_code)] // Each test binary uses a part of it.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -9,9 +11,9 @@ use bareflight::clock::{MonoNs, Nanos, now, sleep};
 use bareflight::load::gate::Gate;
 use bareflight::load::plan::{RequestId, Shot};
 use bareflight::record::event::{Ending, Event, TokenHash};
-use bareflight::record::request_record::TokenSource;
+use bareflight::record::request_record::{StampSource, TokenSource};
 use bareflight::record::sink::{Aside, Sink};
-use bareflight::target::{Drain, FailureKind, Session, Target};
+use bareflight::target::{Drain, FailureKind, Session, Target, TargetError};
 use bareflight::workload::request::{OutputSpec, Prompt, RequestSpec, Sampling};
 
 /// Everything that was seen of one request.
@@ -25,6 +27,8 @@ pub struct Seen {
     pub words: Option<String>,
     pub ends: Vec<(MonoNs, Ending)>,
     pub has_times: bool,
+    /// Who took its stamps, where that differs from the session's own.
+    pub stamps: Option<StampSource>,
 }
 
 impl Seen {
@@ -46,6 +50,11 @@ impl Seen {
             Ending::Failed(kind) => kind,
             other => panic!("it did not fail but {other:?}: {self:?}"),
         }
+    }
+
+    /// The words of its failure.
+    pub fn words(&self) -> &str {
+        self.words.as_deref().unwrap_or_else(|| panic!("a failure has words: {self:?}"))
     }
 
     pub fn is_completed(&self) -> bool {
@@ -72,15 +81,30 @@ pub struct Watch {
     asides: Receiver<Aside>,
     rings: Vec<rtrb::Consumer<Event>>,
     seen: BTreeMap<u32, Seen>,
+    /// Who takes the stamps, as the session says.
+    pub session_stamps: Option<StampSource>,
 }
 
 impl Watch {
     pub fn open(target: impl Target + 'static) -> Self {
+        Self::try_open(target).expect("the target opens")
+    }
+
+    /// As [`Self::open`], where the target may refuse to be opened.
+    pub fn try_open(target: impl Target + 'static) -> Result<Self, TargetError> {
         let (aside, asides) = channel();
         let gate = Arc::new(Gate::new(10_000, 10_000));
         let sink = Sink::new(Arc::clone(&gate), aside, Arc::new(AtomicU64::new(0)));
-        let session = Box::new(target).open(sink.for_another_thread()).expect("the target opens");
-        Self { session, gate, sink, asides, rings: Vec::new(), seen: BTreeMap::new() }
+        let session = Box::new(target).open(sink.for_another_thread())?;
+        Ok(Self {
+            session,
+            gate,
+            sink,
+            asides,
+            rings: Vec::new(),
+            seen: BTreeMap::new(),
+            session_stamps: None,
+        })
     }
 
     /// Hands over a shot, as the issuer does.
@@ -123,6 +147,11 @@ impl Watch {
         &self.seen
     }
 
+    /// Lets the session go without finishing it, as a panic would.
+    pub fn drop_session(&mut self) {
+        self.session = Box::new(Gone);
+    }
+
     /// Ends the session; what was seen, and how it drained.
     pub fn finish(mut self, seconds: f64) -> (BTreeMap<u32, Seen>, Drain) {
         let session = std::mem::replace(&mut self.session, Box::new(Gone));
@@ -144,6 +173,10 @@ impl Watch {
                     Aside::TokenCount(id, count, source) => {
                         self.seen.entry(id.0).or_default().count = Some((count, source));
                     }
+                    Aside::StampsOf(id, source) => {
+                        self.seen.entry(id.0).or_default().stamps = Some(source);
+                    }
+                    Aside::Stamps(source) => self.session_stamps = Some(source),
                     _ => {}
                 }
             }

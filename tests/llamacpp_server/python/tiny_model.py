@@ -1,0 +1,108 @@
+"""A tiny Llama with random weights as a GGUF file, written with nothing but Python's own library; always the same file.
+
+Each word of the vocabulary is one token, and the output layer is zero for everything that is no word: every token that
+the model gives is a word, and it ends by itself only where a request makes it (`logit_bias`).
+"""
+import array
+import random
+import struct
+
+WORDS = 512
+CONTROL, NORMAL, BYTE, UNKNOWN = 3, 1, 6, 2
+TOKENS = ([("<unk>", UNKNOWN), ("<s>", CONTROL), ("</s>", CONTROL)]
+          + [("<0x%02X>" % byte, BYTE) for byte in range(256)]
+          + [("\u2581", NORMAL)]
+          + [("\u2581w%d" % number, NORMAL) for number in range(WORDS)])
+FIRST_WORD = len(TOKENS) - WORDS
+WIDTH, HEADS, INNER, LAYERS, CONTEXT = 64, 2, 128, 2, 8192
+TEMPLATE = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}assistant:"
+
+# GGUF's numbers of types.
+U32, F32, TEXT, LIST, I32 = 4, 6, 8, 9, 5
+
+
+def text(words):
+    raw = words.encode()
+    return struct.pack("<Q", len(raw)) + raw
+
+
+def value(kind, it):
+    return text(it) if kind == TEXT else struct.pack({U32: "<I", F32: "<f", I32: "<i"}[kind], it)
+
+
+def entry(key, kind, it):
+    return text(key) + struct.pack("<I", kind) + value(kind, it)
+
+
+def entries(key, kind, items):
+    head = text(key) + struct.pack("<IIQ", LIST, kind, len(items))
+    return head + b"".join(value(kind, it) for it in items)
+
+
+def metadata():
+    return [
+        entry("general.architecture", TEXT, "llama"),
+        entry("general.name", TEXT, "tiny-random-llama"),
+        entry("general.alignment", U32, 32),
+        entry("llama.context_length", U32, CONTEXT),
+        entry("llama.embedding_length", U32, WIDTH),
+        entry("llama.block_count", U32, LAYERS),
+        entry("llama.feed_forward_length", U32, INNER),
+        entry("llama.attention.head_count", U32, HEADS),
+        entry("llama.attention.head_count_kv", U32, HEADS),
+        entry("llama.attention.layer_norm_rms_epsilon", F32, 1e-5),
+        entry("llama.rope.dimension_count", U32, WIDTH // HEADS),
+        entry("llama.vocab_size", U32, len(TOKENS)),
+        entry("tokenizer.ggml.model", TEXT, "llama"),
+        entries("tokenizer.ggml.tokens", TEXT, [word for word, _ in TOKENS]),
+        entries("tokenizer.ggml.scores", F32, [0.0] * len(TOKENS)),
+        entries("tokenizer.ggml.token_type", I32, [kind for _, kind in TOKENS]),
+        entry("tokenizer.ggml.unknown_token_id", U32, 0),
+        entry("tokenizer.ggml.bos_token_id", U32, 1),
+        entry("tokenizer.ggml.eos_token_id", U32, 2),
+        entry("tokenizer.chat_template", TEXT, TEMPLATE),
+    ]
+
+
+def tensors():
+    """name -> (shape as GGUF has it, the fastest dimension first; numbers)."""
+    draw = random.Random(7)
+
+    def normal(inner, outer, scale):
+        return (inner, outer), array.array("f", (draw.gauss(0, scale) for _ in range(inner * outer)))
+
+    def ones():
+        return (WIDTH,), array.array("f", [1.0] * WIDTH)
+
+    made = {"token_embd.weight": normal(WIDTH, len(TOKENS), 1.0), "output_norm.weight": ones()}
+    shape, output = normal(WIDTH, len(TOKENS), 0.5)
+    output[:FIRST_WORD * WIDTH] = array.array("f", bytes(4 * FIRST_WORD * WIDTH))
+    made["output.weight"] = shape, output
+    for layer in range(LAYERS):
+        name = "blk.%d." % layer
+        for norm in ("attn_norm", "ffn_norm"):
+            made[name + norm + ".weight"] = ones()
+        for part in ("attn_q", "attn_k", "attn_v", "attn_output"):
+            made[name + part + ".weight"] = normal(WIDTH, WIDTH, WIDTH ** -0.5)
+        for part in ("ffn_gate", "ffn_up"):
+            made[name + part + ".weight"] = normal(WIDTH, INNER, WIDTH ** -0.5)
+        made[name + "ffn_down.weight"] = normal(INNER, WIDTH, INNER ** -0.5)
+    return made
+
+
+def padded(raw):
+    return raw + bytes(-len(raw) % 32)
+
+
+def write(path):
+    known, weights = metadata(), tensors()
+    heads, offset = [], 0
+    for name, (shape, numbers) in weights.items():
+        full = struct.pack("<I%dQIQ" % len(shape), len(shape), *shape, 0, offset)
+        heads.append(text(name) + full)
+        offset += len(padded(numbers.tobytes()))
+    start = b"GGUF" + struct.pack("<IQQ", 3, len(weights), len(known)) + b"".join(known + heads)
+    with open(path, "wb") as file:
+        file.write(padded(start))
+        for _, numbers in weights.values():
+            file.write(padded(numbers.tobytes()))
