@@ -19,6 +19,10 @@ first-run *arguments:
 sanitize which:
     bash tests/cpp/run.sh {{which}}
 
+# makes the bindings of Triton's C API again from the header (needs bindgen and libclang)
+bindings *arguments:
+    bash ffi/triton/bindings.sh {{arguments}}
+
 # what the bridge costs, side by side with the same loop in C++ alone
 bench-bridge:
     cargo bench --bench ffi

@@ -9,6 +9,7 @@ mod real;
 mod watch;
 mod python;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -77,6 +78,31 @@ fn what_cannot_be_opened_is_explained_in_the_cores_words() {
 #[test]
 fn a_session_ends_what_is_open_however_it_ends() {
     in_a_process_of_its_own("a_session_ends_what_is_open_however_it_ends");
+}
+
+/// Names of functions in a text, each before one of these marks.
+fn functions(text: &str, mark: char) -> BTreeSet<&str> {
+    text.split(|letter: char| !letter.is_alphanumeric() && letter != '_' && letter != mark)
+        .filter_map(|word| word.split_once(mark))
+        .map(|(name, _)| name)
+        .filter(|name| name.starts_with("TRITONSERVER_"))
+        .collect()
+}
+
+#[test]
+fn the_bindings_are_those_of_the_header() {
+    let header = functions(include_str!("../ffi/triton/tritonserver.h"), '(');
+    let bindings = functions(include_str!("../ffi/triton/bindings.rs"), ':');
+    assert_eq!(header, bindings);
+    let version = Command::new("bindgen").arg("--version").output();
+    if !version.is_ok_and(|said| said.stdout.starts_with(b"bindgen 0.72.1")) {
+        eprintln!("SKIPPED: no bindgen 0.72.1 at hand, so that only names were compared");
+        return;
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("ffi/triton/bindings.sh");
+    let check = Command::new("bash").arg(script).arg("--check").output().unwrap();
+    let said = String::from_utf8_lossy(&check.stdout) + String::from_utf8_lossy(&check.stderr);
+    assert!(check.status.success(), "{said}");
 }
 
 #[test]

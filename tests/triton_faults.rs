@@ -2,6 +2,7 @@
 
 #[path = "triton_server/fake.rs"]
 mod fake;
+mod fault_server;
 mod watch;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use bareflight::record::request_record::FinishReason;
 use bareflight::target::triton::TritonTarget;
 use bareflight::target::triton::options::{StreamUse, TritonOptions};
 use bareflight::target::{Drain, FailureKind};
+use fault_server::{FaultServer, Next, Out};
 use watch::{Seen, Watch, shot};
 
 fn server() -> SocketAddr {
@@ -52,8 +54,8 @@ fn fails(options: TritonOptions, kind: FailureKind, words: &str) {
 #[test]
 fn every_fault_of_a_stream_has_a_kind_and_the_servers_words() {
     for (model, kind, words) in [
-        ("unavailable", FailureKind::Grpc, "UNAVAILABLE: the queue is full"),
-        ("deadline", FailureKind::Grpc, "DEADLINE_EXCEEDED: took too long"),
+        ("unavailable", FailureKind::GrpcUnavailable, "UNAVAILABLE: the queue is full"),
+        ("deadline", FailureKind::GrpcDeadline, "DEADLINE_EXCEEDED: took too long"),
         ("error_midway", FailureKind::ErrorInStream, "out of blocks"),
         ("refused_without_id", FailureKind::Refused, "unexpected input"),
         ("no_final", FailureKind::Truncated, "after 1 of 3 tokens"),
@@ -79,10 +81,81 @@ fn every_fault_of_a_stream_has_a_kind_and_the_servers_words() {
 
 #[test]
 fn every_fault_of_a_unary_call_has_a_kind_and_the_servers_words() {
-    fails(options("unary_unavailable"), FailureKind::Grpc, "UNAVAILABLE: no instance is ready");
+    fails(
+        options("unary_unavailable"),
+        FailureKind::GrpcUnavailable,
+        "UNAVAILABLE: no instance is ready",
+    );
     fails(options("unary_unauthorized"), FailureKind::Unauthorized, "who are you");
     fails(options("unary_limited"), FailureKind::RateLimited, "come back later");
     assert_eq!(one(options("unary")).tokens(), 3);
+}
+
+/// A generate endpoint that answers every request like this.
+fn generate(answer: impl Fn(&mut Out<'_>) -> Next + Send + Sync + 'static) -> Seen {
+    let server = FaultServer::start(move |request, out| match request.path.as_str() {
+        "/v2/models/m" => out.json(
+            200,
+            r#"{"name":"m","inputs":[{"name":"input_ids","datatype":"INT32","shape":[-1,-1]},
+               {"name":"max_tokens","datatype":"INT32","shape":[-1,1]}],
+               "outputs":[{"name":"output_ids","datatype":"INT32","shape":[-1,-1]}]}"#,
+        ),
+        "/v2/models/m/config" => {
+            out.json(200, r#"{"model_transaction_policy":{"decoupled":true}}"#)
+        }
+        "/v2/models/m/generate_stream" => answer(out),
+        _ => out.json(200, "{}"),
+    });
+    let mut options = TritonOptions::new(server.url().replace("/v1", "/m").parse().unwrap());
+    options.timeouts.idle = Duration::from_millis(400);
+    options.timeouts.first_response = Duration::from_millis(800);
+    one(options)
+}
+
+#[test]
+fn every_fault_of_a_generate_endpoint_has_a_kind_and_the_servers_words() {
+    const ONE: &str = r#"{"output_ids":[7]}"#;
+    let fails = |kind, words: &str, answer: fn(&mut Out<'_>) -> Next| {
+        let seen = generate(answer);
+        assert_eq!(seen.failure(), kind, "{seen:?}");
+        assert!(seen.words().contains(words), "{seen:?}");
+    };
+    fails(FailureKind::Unauthorized, "who are you", |out| {
+        out.json(401, r#"{"error":"who are you"}"#)
+    });
+    fails(FailureKind::NotFound, "no model", |out| out.json(404, r#"{"error":"no model"}"#));
+    fails(FailureKind::RateLimited, "Retry-After 7", |out| {
+        out.whole(429, "retry-after: 7\r\n", "slow down")
+    });
+    fails(FailureKind::HttpServer, "out of memory", |out| {
+        out.json(500, r#"{"error":"out of memory"}"#)
+    });
+    fails(FailureKind::Malformed, "not a JSON object", |out| {
+        out.stream_head();
+        out.event("half a {");
+        out.end()
+    });
+    fails(FailureKind::ErrorInStream, "out of blocks", |out| {
+        out.stream_head();
+        out.event(ONE);
+        out.event(r#"{"error":"out of blocks"}"#);
+        out.end()
+    });
+    fails(FailureKind::Truncated, "", |out| {
+        out.stream_head();
+        out.event(ONE);
+        Next::Close
+    });
+    fails(FailureKind::Idle, "after 1 tokens", |out| {
+        out.stream_head();
+        out.event(ONE);
+        out.silence()
+    });
+    fails(FailureKind::Silent, "no response within", Out::silence);
+    fails(FailureKind::Empty, "held no token", |out| {
+        out.stream_head();
+        out.end()
+    });
 }
 
 #[test]
@@ -118,7 +191,7 @@ fn a_shared_stream_that_breaks_fails_all_its_requests_and_the_next_one_opens_ano
     let (seen, _) = watch.finish(1.0);
     assert_eq!(seen.len(), 12);
     for seen in seen.values() {
-        assert_eq!(seen.failure(), FailureKind::Grpc, "{seen:?}");
+        assert_eq!(seen.failure(), FailureKind::GrpcUnavailable, "{seen:?}");
     }
 }
 

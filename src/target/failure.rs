@@ -32,8 +32,12 @@ pub enum FailureKind {
     RateLimited,
     /// The server answered with an HTTP status of 500 to 599.
     HttpServer,
-    /// A gRPC status other than OK.
+    /// A gRPC status other than OK that none of the other kinds names.
     Grpc,
+    /// gRPC's UNAVAILABLE, said by the server.
+    GrpcUnavailable,
+    /// gRPC's `DEADLINE_EXCEEDED`, said by the server.
+    GrpcDeadline,
     /// An error object inside a successful answer.
     ErrorInStream,
     /// The answer could not be understood.
@@ -67,6 +71,8 @@ impl FailureKind {
             Self::RateLimited => "rate_limited",
             Self::HttpServer => "http_server",
             Self::Grpc => "grpc",
+            Self::GrpcUnavailable => "grpc_unavailable",
+            Self::GrpcDeadline => "grpc_deadline",
             Self::ErrorInStream => "error_in_stream",
             Self::Malformed => "malformed",
             Self::Truncated => "truncated",
@@ -78,7 +84,7 @@ impl FailureKind {
     }
 
     /// Every kind, so that words can be read back.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::QueueFull,
         Self::Refused,
         Self::Engine,
@@ -92,6 +98,8 @@ impl FailureKind {
         Self::RateLimited,
         Self::HttpServer,
         Self::Grpc,
+        Self::GrpcUnavailable,
+        Self::GrpcDeadline,
         Self::ErrorInStream,
         Self::Malformed,
         Self::Truncated,
@@ -170,5 +178,28 @@ mod tests {
         let words: std::collections::BTreeSet<_> =
             FailureKind::ALL.iter().map(|kind| kind.word()).collect();
         assert_eq!(words.len(), FailureKind::ALL.len());
+    }
+
+    #[test]
+    fn the_published_schema_knows_every_kind() {
+        let schema: serde_json::Value =
+            serde_json::from_str(include_str!("../../docs/summary.schema.json")).unwrap();
+        let words = FailureKind::ALL.map(FailureKind::word);
+        assert!(
+            knows(&schema, &words),
+            "docs/summary.schema.json wants `propertyNames` of failures to be {words:?}"
+        );
+    }
+
+    fn knows(schema: &serde_json::Value, words: &[&str]) -> bool {
+        match schema {
+            serde_json::Value::Object(members) => {
+                let names = members.get("propertyNames").and_then(|names| names["enum"].as_array());
+                names.is_some_and(|names| names.iter().eq(words))
+                    || members.values().any(|member| knows(member, words))
+            }
+            serde_json::Value::Array(items) => items.iter().any(|item| knows(item, words)),
+            _ => false,
+        }
     }
 }

@@ -9,6 +9,7 @@ pub mod engine_directory;
 mod executor_session;
 mod executor_statistics;
 pub mod failure;
+mod http;
 pub mod local;
 mod local_statistics;
 pub mod net;

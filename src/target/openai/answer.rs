@@ -4,18 +4,12 @@ use std::borrow::Cow;
 
 use crate::record::event::TokenHash;
 use crate::record::request_record::{EngineTimes, FinishReason, TokenSource};
+use crate::target::http::refusal::words_of;
+use crate::target::http::sse::{SseEvent, SseReader};
 use crate::target::openai::chunk::{Chunk, Finish};
 use crate::target::openai::options::CountTokens;
 use crate::target::openai::output_text::OutputText;
-use crate::target::openai::refusal::words_of;
-use crate::target::openai::sse::{EventTooLong, MAX_EVENT, SseEvent, SseReader};
 use crate::target::{Failure, FailureKind};
-
-impl From<EventTooLong> for Failure {
-    fn from(_: EventTooLong) -> Self {
-        Self::new(FailureKind::Malformed, format!("an event is longer than {MAX_EVENT} bytes"))
-    }
-}
 
 /// What one read added to the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

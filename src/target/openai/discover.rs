@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use crate::target::http::refusal::failure_of;
 use crate::target::net::thread;
-use crate::target::openai::refusal::failure_of;
 use crate::target::openai::request_body::Message;
 use crate::target::openai::transport::{Route, Transport};
 use crate::target::{Failure, FailureKind};

@@ -8,9 +8,9 @@ use http::{HeaderMap, header};
 
 use crate::clock::{MonoNs, now};
 use crate::record::request_record::StampSource;
+use crate::target::http::refusal::failure_of;
 use crate::target::openai::answer::{Answer, Closing, StreamEnd};
 use crate::target::openai::lane::Lane;
-use crate::target::openai::refusal::failure_of;
 use crate::target::openai::request_body::Outgoing;
 use crate::target::openai::transport::{Response, ResponseBody, Step};
 use crate::target::{Failure, FailureKind};

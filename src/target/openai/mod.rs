@@ -20,10 +20,8 @@ mod json;
 mod lane;
 pub mod options;
 mod output_text;
-mod refusal;
 mod request_body;
 mod session;
-mod sse;
 mod transport;
 
 use std::sync::Arc;

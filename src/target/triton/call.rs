@@ -93,6 +93,8 @@ pub fn failure_of(status: &Status) -> Failure {
         Code::NotFound => FailureKind::NotFound,
         Code::ResourceExhausted => FailureKind::RateLimited,
         Code::InvalidArgument | Code::Unimplemented => FailureKind::Refused,
+        Code::Unavailable => FailureKind::GrpcUnavailable,
+        Code::DeadlineExceeded => FailureKind::GrpcDeadline,
         _ => FailureKind::Grpc,
     };
     Failure::new(kind, format!("{}: {}", code_word(status.code()), status.message()))
@@ -143,13 +145,17 @@ mod tests {
     #[test]
     fn a_status_of_the_server_keeps_its_code_and_words() {
         let failure = failure_of(&Status::unavailable("queue is full"));
-        assert_eq!(failure, Failure::new(FailureKind::Grpc, "UNAVAILABLE: queue is full"));
+        assert_eq!(
+            failure,
+            Failure::new(FailureKind::GrpcUnavailable, "UNAVAILABLE: queue is full")
+        );
         let kinds = [
             (Status::unauthenticated("x"), FailureKind::Unauthorized),
             (Status::not_found("x"), FailureKind::NotFound),
             (Status::resource_exhausted("x"), FailureKind::RateLimited),
             (Status::invalid_argument("x"), FailureKind::Refused),
-            (Status::deadline_exceeded("x"), FailureKind::Grpc),
+            (Status::deadline_exceeded("x"), FailureKind::GrpcDeadline),
+            (Status::aborted("x"), FailureKind::Grpc),
         ];
         for (status, kind) in kinds {
             assert_eq!(failure_of(&status).kind, kind);

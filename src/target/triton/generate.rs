@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -14,6 +14,8 @@ use hyper_util::rt::TokioIo;
 
 use crate::clock::now;
 use crate::load::plan::RequestId;
+use crate::target::http::refusal::failure_of;
+use crate::target::http::sse::SseReader;
 use crate::target::net::connect::Connector;
 use crate::target::net::stamp::LastRead;
 use crate::target::triton::ask::Said;
@@ -125,10 +127,14 @@ impl Client {
         let request = self.request(Method::GET, path, Bytes::new())?;
         let mut connection = self.connection().await?;
         let response = connection.requests.send_request(request).await.map_err(broken)?;
-        let status = response.status();
-        let body = response.into_body().collect().await.map_err(broken)?.to_bytes();
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.map_err(broken)?.to_bytes();
         self.idle.borrow_mut().push(connection);
-        if status.is_success() { Ok(body) } else { Err(refusal(status, &body)) }
+        if head.status.is_success() {
+            Ok(body)
+        } else {
+            Err(failure_of(head.status, &head.headers, &body))
+        }
     }
 }
 
@@ -142,21 +148,6 @@ fn broken(error: hyper::Error) -> Failure {
     };
     let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
     Failure::new(kind, format!("{error}{}", cause.unwrap_or_default()))
-}
-
-fn refusal(status: StatusCode, body: &[u8]) -> Failure {
-    let kind = match status.as_u16() {
-        401 | 403 => FailureKind::Unauthorized,
-        404 => FailureKind::NotFound,
-        429 => FailureKind::RateLimited,
-        500.. => FailureKind::HttpServer,
-        _ => FailureKind::HttpClient,
-    };
-    let words = match JsonResponse::parse(body) {
-        Err(Some(words)) => words,
-        Ok(_) | Err(None) => String::from_utf8_lossy(body).into_owned(),
-    };
-    Failure::new(kind, format!("{status}: {words}"))
 }
 
 async fn generate_one(
@@ -173,9 +164,9 @@ async fn generate_one(
     }
     let response = connection.requests.send_request(request).await.map_err(broken)?;
     if !response.status().is_success() {
-        let status = response.status();
-        let body = response.into_body().collect().await.map_err(broken)?.to_bytes();
-        return Err(refusal(status, &body));
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.map_err(broken)?.to_bytes();
+        return Err(failure_of(head.status, &head.headers, &body));
     }
     let is_stream = response
         .headers()
@@ -199,14 +190,14 @@ async fn read_events(
     id: RequestId,
 ) -> Result<(), Failure> {
     let mut body = response.into_body();
-    let mut events = Events::default();
+    let mut events = SseReader::default();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(broken)?;
         if let Some(bytes) = frame.data_ref() {
-            events.feed(bytes, |data| take(data, reads, book, id))?;
+            events.feed(bytes, |event| take(event.data, reads, book, id))?;
         }
     }
-    events.end(|data| take(data, reads, book, id))
+    events.end(|event| take(event.data, reads, book, id))
 }
 
 /// Takes one JSON object in.
@@ -222,44 +213,6 @@ fn take(data: &[u8], reads: &LastRead, book: &Book, id: RequestId) -> Result<(),
             Err(Failure::new(FailureKind::Malformed, words))
         }
     }
-}
-
-/// Cuts a body into events; one `data` line each, which is all that Triton sends.
-#[derive(Debug, Default)]
-struct Events {
-    line: Vec<u8>,
-}
-
-impl Events {
-    fn feed<E>(
-        &mut self,
-        bytes: &[u8],
-        mut event: impl FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut rest = bytes;
-        while let Some(end) = memchr::memchr(b'\n', rest) {
-            let line = &rest[..end];
-            rest = &rest[end + 1..];
-            if self.line.is_empty() {
-                data_of(line).map_or(Ok(()), &mut event)?;
-            } else {
-                self.line.extend_from_slice(line);
-                let whole = std::mem::take(&mut self.line);
-                data_of(&whole).map_or(Ok(()), &mut event)?;
-            }
-        }
-        self.line.extend_from_slice(rest);
-        Ok(())
-    }
-
-    fn end<E>(&mut self, event: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
-        data_of(&std::mem::take(&mut self.line)).map_or(Ok(()), event)
-    }
-}
-
-fn data_of(line: &[u8]) -> Option<&[u8]> {
-    let data = line.strip_prefix(b"data:")?.trim_ascii();
-    (!data.is_empty()).then_some(data)
 }
 
 /// As [`super::ask::about_model`], over HTTP.
@@ -297,50 +250,4 @@ async fn within<T>(
         let words = format!("the server did not answer within {limit:?}");
         Err(Failure::new(FailureKind::Silent, words))
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn events(reads: &[&str]) -> Vec<String> {
-        let mut found = Vec::new();
-        let mut events = Events::default();
-        let mut note = |data: &[u8]| {
-            found.push(String::from_utf8_lossy(data).into_owned());
-            Ok::<(), ()>(())
-        };
-        for read in reads {
-            events.feed(read.as_bytes(), &mut note).unwrap();
-        }
-        events.end(&mut note).unwrap();
-        found
-    }
-
-    #[test]
-    fn an_event_may_be_cut_anywhere() {
-        let whole = "data: {\"a\":1}\r\n\r\ndata:{\"b\":2}\n\n";
-        for cut in 0..whole.len() {
-            let (one, two) = whole.split_at(cut);
-            assert_eq!(events(&[one, two]), ["{\"a\":1}", "{\"b\":2}"], "cut at {cut}");
-        }
-    }
-
-    #[test]
-    fn comments_and_empty_data_are_no_events() {
-        assert_eq!(events(&[": ping\n\ndata:\n\nevent: x\ndata: 1\n\n"]), ["1"]);
-    }
-
-    #[test]
-    fn an_event_without_its_last_newline_counts() {
-        assert_eq!(events(&["data: 1\n\ndata: 2"]), ["1", "2"]);
-    }
-
-    #[test]
-    fn a_refusal_keeps_the_status_and_the_servers_words() {
-        let failure = refusal(StatusCode::NOT_FOUND, br#"{"error":"no model `x`"}"#);
-        assert_eq!(failure, Failure::new(FailureKind::NotFound, "404 Not Found: no model `x`"));
-        let html = refusal(StatusCode::BAD_GATEWAY, b"<html>\n</html>");
-        assert_eq!(html, Failure::new(FailureKind::HttpServer, "502 Bad Gateway: <html> </html>"));
-    }
 }

@@ -4,6 +4,8 @@
 //! empty line ends the event; lines that begin with a colon are comments. An event whose line came whole in one
 //! read is handed out in place; only what a read cuts is copied.
 
+use crate::target::{Failure, FailureKind};
+
 /// Longest event that is kept while it arrives.
 pub const MAX_EVENT: usize = 16 << 20;
 
@@ -19,6 +21,12 @@ pub struct SseEvent<'a> {
 /// An event grew beyond [`MAX_EVENT`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventTooLong;
+
+impl From<EventTooLong> for Failure {
+    fn from(_: EventTooLong) -> Self {
+        Self::new(FailureKind::Malformed, format!("an event is longer than {MAX_EVENT} bytes"))
+    }
+}
 
 /// Cuts a stream of bytes into events.
 #[derive(Debug, Default)]
