@@ -1,7 +1,6 @@
 //! Against a real Triton core in this process. Each claim runs in a process of its own, since what the backends' libraries
 //! need must be on the loader's path before a process starts.
 
-#[allow(dead_code)] // Not every claim about engines can be made of a core.
 mod contract;
 #[allow(dead_code)] // Its server is for tests over a network.
 #[path = "triton_server/real.rs"]
@@ -211,7 +210,7 @@ mod child {
         let mut options = options("tensorrt_llm");
         options.asking.extra_parameters.insert("fail_after".into(), json!(2));
         options.asking.extra_parameters.insert("itl_ms".into(), json!(1));
-        let mut watch = open(options.clone());
+        let mut watch = open(options);
         watch.fire(&shot(0, 10));
         watch.wait(60.0);
         let seen = &watch.seen()[&0];
@@ -228,16 +227,6 @@ mod child {
         assert_eq!(watch.seen()[&2].ending(), Ending::Cancelled);
         assert!(watch.seen()[&1].is_completed() && watch.seen()[&3].is_completed());
         assert_eq!(watch.finish(5.0).1, Drain::Clean);
-        // A tensor that the model does not take is refused on the spot.
-        options.asking.extra_parameters.clear();
-        options.asking.extra_inputs.insert("input_lengths".into(), json!([1, 2, 3]));
-        let mut watch = open(options);
-        watch.fire(&shot(0, 3));
-        watch.wait(60.0);
-        let (seen, drain) = watch.finish(5.0);
-        assert_eq!(seen[&0].failure(), FailureKind::Refused, "{seen:?}");
-        assert!(seen[&0].words.as_ref().unwrap().contains("input_lengths"), "{seen:?}");
-        assert_eq!(drain, Drain::Clean);
     }
 
     #[test]
@@ -278,6 +267,11 @@ mod child {
             Nanos::from_millis(1_500),
         );
         contract::two_phases_on_one_session_do_not_see_each_other_s_requests(&engine);
+        copy_of("tensorrt_llm", "strict", |config| {
+            let (any, two) = ("\"input_ids\" data_type: TYPE_INT32 dims: [ -1 ]", "dims: [ 2 ]");
+            config.replace(any, &any.replace("dims: [ -1 ]", two))
+        });
+        contract::what_a_target_refuses_has_a_kind_and_the_target_s_words(&subject("strict"));
         copy_of("unary", "narrow", |config| {
             let one = config.replace("max_batch_size: 64", "max_batch_size: 1");
             one + "dynamic_batching { default_queue_policy { max_queue_size: 2 } }\n"

@@ -151,7 +151,7 @@ fn every_fault_of_a_generate_endpoint_has_a_kind_and_the_servers_words() {
         out.event(ONE);
         out.silence()
     });
-    fails(FailureKind::Silent, "no response within", Out::silence);
+    fails(FailureKind::Silent, "no response within", |out| out.silence());
     fails(FailureKind::Empty, "held no token", |out| {
         out.stream_head();
         out.end()

@@ -83,7 +83,7 @@ pub enum PromptsAs {
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 pub struct Settings {
-    /// What answers: `local:dummy-nano`, `local:MODEL_DIR`, `sim:PROFILE`, `null:`
+    /// What answers: `local:dummy-nano`, `local:MODEL_DIR`, `sim:PROFILE`, `openai:URL`, `triton:HOST:PORT/MODEL`, `triton-c:REPOSITORY/MODEL`, `null:`
     #[arg(long, value_name = "KIND:NAME", env = "BAREFLIGHT_TARGET")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,

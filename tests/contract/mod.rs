@@ -122,7 +122,7 @@ pub fn what_is_cancelled_ends_as_cancelled_and_keeps_what_had_arrived(
     cut_after: Nanos,
 ) {
     let name = &subject.name;
-    let cut = Pace { duration: Some(cut_after), drain: Nanos::from_millis(1), ..pace(3) };
+    let cut = Pace { duration: Some(cut_after), drain: cut_after, ..pace(3) };
     let (_, sealed) = subject.play(&shots(3, 16, 1_500), &cut);
     for record in sealed.records.requests() {
         assert_eq!(record.outcome, Outcome::Cancelled, "{name}");
