@@ -28,7 +28,7 @@ fn build_simulated_executor() {
         .warnings(true)
         .extra_warnings(true)
         .compile("bareflight_simulated");
-    for folder in ["ffi", "cpp"] {
+    for folder in ["ffi/bridge.rs", "cpp"] {
         println!("cargo:rerun-if-changed={folder}");
     }
     // Tests that compile the bridge by hand need the header that was just generated.

@@ -1,8 +1,8 @@
 //! Against a real OpenAI-compatible engine: llama.cpp's own server from the wheel `xllamacpp`, on a tiny random model.
 //! Counts are exact; times are asserted from one side only, since the machine is shared.
 
-mod watch;
 mod python;
+mod watch;
 
 use std::sync::OnceLock;
 
@@ -12,9 +12,9 @@ use bareflight::record::event::Ending;
 use bareflight::record::request_record::{FinishReason, StampSource, TokenSource};
 use bareflight::target::openai::{Endpoint, OpenAiOptions, OpenAiTarget, PromptAs};
 use bareflight::target::{Drain, FailureKind, Target};
+use python::{Script, environment};
 use serde_json::json;
 use watch::{Seen, Watch, shot};
-use python::{Script, environment};
 
 /// llama.cpp's own context of one slot, in the script.
 const CONTEXT: u32 = 512;

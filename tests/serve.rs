@@ -1,8 +1,6 @@
 //! What does `bareflight serve` claim, seen from outside: by our own targets, and byte by byte?
 
 mod serve_process;
-#[path = "triton_server/watch.rs"]
-#[allow(dead_code)] // Each test file looks at its own part.
 mod watch;
 
 use std::io::{BufRead, BufReader};

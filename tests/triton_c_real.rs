@@ -2,11 +2,11 @@
 //! need must be on the loader's path before a process starts.
 
 mod contract;
+mod python;
 #[allow(dead_code)] // Its server is for tests over a network.
 #[path = "triton_server/real.rs"]
 mod real;
 mod watch;
-mod python;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

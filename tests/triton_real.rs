@@ -1,9 +1,9 @@
 //! Against a real Triton: counts are exact, and timings are asserted from one side only, since the machine is shared.
 
+mod python;
 #[path = "triton_server/real.rs"]
 mod real;
 mod watch;
-mod python;
 
 use std::num::NonZeroU16;
 use std::sync::{Arc, OnceLock};

@@ -187,12 +187,15 @@ mod tests {
              {{ *major = {major}; *minor = 7; return 0; }}\n"
         );
         for name in declared {
-            source.push_str(&format!("void TRITONSERVER_{name}(void) {{}}\n"));
+            source += "void TRITONSERVER_";
+            source += name;
+            source += "(void) {}\n";
         }
         let (code, made) = (folder.join("made.c"), folder.join("libtritonserver-0.so"));
         std::fs::write(&code, source).unwrap();
-        let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&made).arg(&code);
-        assert!(built.status().unwrap().success());
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-o"]).arg(&made).arg(&code);
+        assert!(compiler.status().unwrap().success());
         made
     }
 

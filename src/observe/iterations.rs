@@ -70,6 +70,9 @@ impl IterationWatch {
     }
 
     /// Ends the thread; the engine is asked no more.
+    ///
+    /// # Panics
+    /// If the thread has panicked.
     pub fn stop(self) {
         drop(self.orders);
         self.thread.join().expect("the thread does not panic");

@@ -55,6 +55,7 @@ struct Line {
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
+#[allow(clippy::struct_field_names)] // TensorRT-LLM's names.
 struct Inflight {
     num_context_requests: u32,
     num_gen_requests: u32,

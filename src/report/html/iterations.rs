@@ -10,11 +10,13 @@ use crate::report::table::engine::paragraphs;
 pub(super) fn section(summary: &Summary, colour: &str) -> String {
     let mut text = String::new();
     for (name, parts) in paragraphs(summary) {
-        text.push_str(&format!("<p><b>{name}</b>: {}</p>\n", escape(&parts.join(" · "))));
+        let paragraph = format!("<p><b>{name}</b>: {}</p>\n", escape(&parts.join(" · ")));
+        text.push_str(&paragraph);
     }
     let slices = summary.iterations.as_ref().map_or([].as_slice(), |said| &said.over_time);
     if slices.len() > 1 {
-        text.push_str(&format!("<div class=\"plots three\">\n{}</div>\n", plots(slices, colour)));
+        let drawn = format!("<div class=\"plots three\">\n{}</div>\n", plots(slices, colour));
+        text.push_str(&drawn);
     }
     text
 }
