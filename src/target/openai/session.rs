@@ -45,11 +45,7 @@ impl OpenAiSession {
         let lanes = sinks.into_iter().enumerate().map(|(number, sink)| {
             let (commands, received) = unbounded_channel();
             let settings = settings.clone();
-<<<<<<< HEAD
-            let name = format!("bf-openai-{number}");
-=======
             let name = format!("bf-net-{number}");
->>>>>>> 800c9b0f3f9239d0a8b790abd5453b5a23c17f8d
             let thread = thread::spawn(&name, move || lane::run(settings, sink, received))?;
             Ok(LaneThread { commands, thread })
         });
