@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "bareflight/cpp/engine.h"
+#include "bareflight/cpp/library.h"
 #include "bareflight/cpp/raw_loop.h"
 #include "bareflight/cpp/simulated/describe.h"
 #include "bareflight/ffi/bridge.rs.h"
@@ -37,6 +38,7 @@ Settings settings_of(EngineConfig const& config) {
     settings.multi_block_mode = config.multi_block_mode;
     settings.gpu_weights_fraction = config.gpu_weights_fraction;
     settings.device_ids.assign(config.device_ids.begin(), config.device_ids.end());
+    settings.orchestrator_worker = std::string(config.orchestrator_worker);
     return settings;
 }
 
@@ -104,6 +106,22 @@ std::shared_ptr<EngineHandle> open_simulated(EngineConfig const& config) {
 rust::String describe_simulated(rust::Str profile) {
     return lossy(tensorrt_llm::simulation::describe(std::string(profile)));
 }
+
+#ifdef BAREFLIGHT_TRTLLM
+std::shared_ptr<EngineHandle> open_trtllm(EngineConfig const& config) {
+    trtllm::library_version();
+    trtllm::load_plugins();
+    return std::make_shared<EngineHandle>(trtllm::open_engine(settings_of(config)));
+}
+
+void take_part_trtllm(EngineConfig const& config) {
+    trtllm::library_version();
+    trtllm::load_plugins();
+    trtllm::take_part(settings_of(config));
+}
+
+rust::String trtllm_version() { return lossy(trtllm::library_version()); }
+#endif
 
 std::unique_ptr<Pump> new_pump(std::shared_ptr<EngineHandle> const& engine) {
     return std::make_unique<Pump>(engine);

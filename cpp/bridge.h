@@ -82,6 +82,11 @@ class Pump {
 
 std::shared_ptr<EngineHandle> open_simulated(EngineConfig const& config);
 rust::String describe_simulated(rust::Str profile);
+#ifdef BAREFLIGHT_TRTLLM
+std::shared_ptr<EngineHandle> open_trtllm(EngineConfig const& config);
+void take_part_trtllm(EngineConfig const& config);
+rust::String trtllm_version();
+#endif
 std::unique_ptr<Pump> new_pump(std::shared_ptr<EngineHandle> const& engine);
 RawLoop raw_loop_simulated(EngineConfig const& config, std::uint64_t requests, std::uint32_t concurrency,
                            std::uint32_t prompt_len, std::int32_t max_tokens);

@@ -88,4 +88,13 @@ namespace simulated {
 std::unique_ptr<Engine> open_engine(Settings const& settings);
 }  // namespace simulated
 
+namespace trtllm {
+/// Opens TensorRT-LLM's executor; defined where the program was built with the feature `trtllm`. Throws what
+/// its constructor throws.
+std::unique_ptr<Engine> open_engine(Settings const& settings);
+/// Loads this rank's part of the engine and returns when the leader has shut down. Throws what the executor's
+/// constructor throws, and std::runtime_error in the leader.
+void take_part(Settings const& settings);
+}  // namespace trtllm
+
 }  // namespace bareflight

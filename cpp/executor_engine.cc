@@ -47,7 +47,12 @@ void require_prompts_within(RequestHead const* heads, std::size_t count, std::si
 class ExecutorEngine final : public Engine {
   public:
     explicit ExecutorEngine(Settings const& settings)
-        : mExecutor(settings.model, tle::ModelType::kDECODER_ONLY, make_config(settings)) {}
+        : mExecutor(settings.model, tle::ModelType::kDECODER_ONLY, make_config(settings)) {
+        if (!mExecutor.canEnqueueRequests()) {
+            throw std::runtime_error(
+                "this process is not the leader of its MPI job: rank 0 drives the engine");
+        }
+    }
 
     ~ExecutorEngine() override { shutdown(); }
 
@@ -214,6 +219,15 @@ class ExecutorEngine final : public Engine {
 
 std::unique_ptr<Engine> open_engine(Settings const& settings) {
     return std::make_unique<ExecutorEngine>(settings);
+}
+
+void take_part(Settings const& settings) {
+    tle::Executor executor(settings.model, tle::ModelType::kDECODER_ONLY, make_config(settings));
+    if (executor.canEnqueueRequests()) {
+        throw std::runtime_error("this process leads its MPI job: another rank was expected to");
+    }
+    // Returns when the leader has shut down.
+    executor.shutdown();
 }
 
 }  // namespace bareflight::BAREFLIGHT_ENGINE_NAMESPACE

@@ -43,6 +43,8 @@ pub mod wire {
         multi_block_mode: bool,
         gpu_weights_fraction: f32,
         device_ids: Vec<i32>,
+        /// Program of an orchestrator's workers; empty in leader mode.
+        orchestrator_worker: String,
     }
 
     /// One request; its prompt is `prompt_tokens[prompt_start..prompt_start + prompt_len]` of the call.
@@ -148,6 +150,16 @@ pub mod wire {
         fn open_simulated(config: &EngineConfig) -> Result<SharedPtr<EngineHandle>>;
         /// What a profile of the simulated executor means, as JSON: limits, costs, where its figures come from.
         fn describe_simulated(profile: &str) -> Result<String>;
+
+        /// Opens TensorRT-LLM's executor on the engine directory `config.model`. Takes as long as loading does.
+        #[cfg(feature = "trtllm")]
+        fn open_trtllm(config: &EngineConfig) -> Result<SharedPtr<EngineHandle>>;
+        /// Holds one rank of the engine that another process leads; returns when that has shut down.
+        #[cfg(feature = "trtllm")]
+        fn take_part_trtllm(config: &EngineConfig) -> Result<()>;
+        /// Version of the linked library; an error where it is not that of the headers, naming both.
+        #[cfg(feature = "trtllm")]
+        fn trtllm_version() -> Result<String>;
 
         /// Version string of the library behind the engine.
         fn version(self: &EngineHandle) -> String;

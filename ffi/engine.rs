@@ -45,6 +45,15 @@ impl Engine {
         Ok(Self::from_handle(wire::open_simulated(config)?))
     }
 
+    /// Loads the engine directory in `config.model` into TensorRT-LLM's executor; this takes minutes for large models.
+    ///
+    /// # Errors
+    /// When the library is not of the headers' version, or cannot load the engine; in its words.
+    #[cfg(feature = "trtllm")]
+    pub fn open_trtllm(config: &EngineConfig) -> Result<Self, EngineError> {
+        Ok(Self::from_handle(wire::open_trtllm(config)?))
+    }
+
     fn from_handle(handle: SharedPtr<EngineHandle>) -> Self {
         Self { handle, _not_sync: PhantomData }
     }
@@ -171,6 +180,24 @@ impl Poller {
 /// When there is no such profile; the text lists those there are.
 pub fn describe_simulated(profile: &str) -> Result<String, EngineError> {
     Ok(wire::describe_simulated(profile)?)
+}
+
+/// Holds one rank of the engine in `config.model`; returns when the leader, another process, has shut down.
+///
+/// # Errors
+/// When the library or the engine cannot be loaded, or this process leads.
+#[cfg(feature = "trtllm")]
+pub fn take_part_trtllm(config: &EngineConfig) -> Result<(), EngineError> {
+    Ok(wire::take_part_trtllm(config)?)
+}
+
+/// Version of the TensorRT-LLM library that this program has loaded.
+///
+/// # Errors
+/// When it is not the version of the headers that were compiled against; the text names both.
+#[cfg(feature = "trtllm")]
+pub fn trtllm_version() -> Result<String, EngineError> {
+    Ok(wire::trtllm_version()?)
 }
 
 /// The closed loop in C++ alone, over the same executor: the floor that the bridge is measured against.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use bareflight::cli::exit::{Coded, Exit};
 use bareflight::cli::gather::gather;
 use bareflight::cli::typed::{Cli, Command};
-use bareflight::cli::{dry_run, engine_threads, inspect, run, serve};
+use bareflight::cli::{dry_run, engine_threads, inspect, run, serve, take_part};
 use bareflight::experiment::{artefacts, preflight};
 use bareflight::report::{summary_json, table};
 use clap::{CommandFactory, FromArgMatches};
@@ -28,6 +28,9 @@ fn dispatch() -> Coded<Exit> {
     match cli.command {
         Command::Run(arguments) => {
             let (resolved, _) = gather(&arguments, typed)?;
+            if let Some(exit) = take_part::unless_driving(&resolved)? {
+                return Ok(exit);
+            }
             engine_threads::ensure(&resolved.target, resolved.engine.threads)?;
             run::run(&resolved)
         }

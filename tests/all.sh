@@ -18,6 +18,9 @@ export CANDLE_NUM_THREADS=1
 step "tests"
 cargo test --workspace --quiet -- --test-threads=2
 
+step "feature trtllm"
+bash tests/trtllm_feature.sh
+
 step "lints"
 cargo clippy --workspace --all-targets --quiet -- -D warnings
 

@@ -133,6 +133,16 @@ fn bad_input_is_one_error_that_names_the_thing_and_nothing_is_run() {
     assert!(!out.path().join("runs").exists(), "no run was begun");
 }
 
+#[cfg(not(feature = "trtllm"))]
+#[test]
+fn a_target_that_was_not_built_says_how_to_build_it() {
+    let out = tempfile::tempdir().expect("a folder");
+    let output = run(&out, &["run", "--target", "trtllm:engine"]);
+    let said = words(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("cargo build --release --features trtllm"), "{said}");
+}
+
 #[test]
 fn an_unknown_key_of_a_configuration_file_is_refused_by_name() {
     let out = tempfile::tempdir().expect("a folder");

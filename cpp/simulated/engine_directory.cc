@@ -34,6 +34,15 @@ void append_limit(std::map<std::string, std::string> const& config, char const* 
     }
 }
 
+std::int32_t world_size_of(std::map<std::string, std::string> const& config) {
+    std::int32_t size = 1;
+    for (auto const* key : {"tp_size", "pp_size", "cp_size"}) {
+        auto const found = config.find(std::string("pretrained_config.mapping.") + key);
+        size *= found == config.end() ? 1 : std::stoi(found->second);
+    }
+    return size;
+}
+
 }  // namespace
 
 Profile load_profile(std::string const& path) {
@@ -53,7 +62,9 @@ Profile load_profile(std::string const& path) {
          {"max_batch_size", "max_num_tokens", "max_input_len", "max_seq_len", "max_beam_width"}) {
         append_limit(config, key, spec);
     }
-    return parse_profile(spec);
+    auto profile = parse_profile(spec);
+    profile.world_size = world_size_of(config);
+    return profile;
 }
 
 }  // namespace tensorrt_llm::simulation

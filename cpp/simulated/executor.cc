@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "bareflight/cpp/simulated/loop.h"
+#include "bareflight/cpp/simulated/ranks.h"
 
 namespace tensorrt_llm::executor {
 
@@ -19,6 +20,13 @@ simulation::Limits checked_limits(simulation::Profile const& profile, ModelType 
     return simulation::resolve_limits(profile, config);
 }
 
+/// The program whose processes hold the engine; empty in leader mode.
+std::string worker_of(ExecutorConfig const& config) {
+    auto const parallel = config.getParallelConfig();
+    auto const orchestrator = parallel ? parallel->getOrchestratorConfig() : std::nullopt;
+    return orchestrator ? orchestrator->getWorkerExecutablePath() : std::string();
+}
+
 }  // namespace
 
 char const* version() noexcept { return "1.2.1+simulated"; }
@@ -28,19 +36,23 @@ class Executor::Impl {
     Impl(std::string const& model_path, ModelType model_type, ExecutorConfig const& config)
         : mProfile(simulation::load_profile(model_path)),
           mLimits(checked_limits(mProfile, model_type, config)),
+          mRanks(simulation::join_ranks(mProfile.world_size, worker_of(config))),
           // In orchestrator mode the queue's limit is found out on the other side, thus asynchronously.
           mIntake(mLimits.orchestrator ? std::nullopt : mLimits.max_queue_size),
           mRings{simulation::StatisticsRing<IterationStats>(config.getIterStatsMaxIterations()),
                  simulation::StatisticsRing<RequestStatsPerIteration>(config.getRequestStatsMaxIterations())},
-          mLoop(mProfile, mLimits, mIntake, mMailbox, mRings) {
+          mLoop(mProfile, mLimits, *mRanks, mIntake, mMailbox, mRings) {
         std::this_thread::sleep_for(std::chrono::duration<double, std::milli>(mProfile.behaviour.load_ms));
-        mThread = std::thread([this] { mLoop.run(); });
+        mThread = std::thread([this] { mRanks->leads() ? mLoop.run() : mRanks->follow(); });
     }
 
     ~Impl() { shutdown(); }
 
     std::vector<IdType> enqueue(std::vector<Request const*> const& requests) {
         require_open();
+        if (!leads()) {
+            throw std::runtime_error("only the leader of the ranks takes requests");
+        }
         if (mLimits.orchestrator && mLimits.max_queue_size) {
             return enqueue_by_orchestrator(requests);
         }
@@ -64,9 +76,12 @@ class Executor::Impl {
         if (!mShutdown.exchange(true)) {
             mIntake.close();
             mThread.join();
+            mRanks->dismiss();
             mMailbox.close();
         }
     }
+
+    bool leads() const { return mRanks->leads(); }
 
   private:
     void require_open() const {
@@ -97,6 +112,7 @@ class Executor::Impl {
 
     simulation::Profile mProfile;
     simulation::Limits mLimits;
+    std::unique_ptr<simulation::Ranks> mRanks;
     simulation::Intake mIntake;
     simulation::Mailbox mMailbox;
     simulation::StatisticsRings mRings;
@@ -155,7 +171,7 @@ std::deque<RequestStatsPerIteration> Executor::getLatestRequestStats() {
     return mImpl->rings().requests.drain();
 }
 
-bool Executor::canEnqueueRequests() const { return true; }
+bool Executor::canEnqueueRequests() const { return mImpl->leads(); }
 
 bool Executor::isParticipant() const { return true; }
 

@@ -10,10 +10,11 @@ namespace tensorrt_llm::simulation {
 
 using executor::FinishReason;
 
-ExecutionLoop::ExecutionLoop(Profile const& profile, Limits const& limits, Intake& intake, Mailbox& mailbox,
-                             StatisticsRings& rings)
+ExecutionLoop::ExecutionLoop(Profile const& profile, Limits const& limits, Ranks& ranks, Intake& intake,
+                             Mailbox& mailbox, StatisticsRings& rings)
     : mProfile(profile),
       mLimits(limits),
+      mRanks(ranks),
       mIntake(intake),
       mMailbox(mailbox),
       mRings(rings),
@@ -126,6 +127,7 @@ void ExecutionLoop::iterate() {
         throw std::logic_error("no active request can be scheduled");
     }
     mark_scheduled(Clock::now());
+    mRanks.iterate();
     mTally.load = mBatch.load();
     mPacer.spend(std::chrono::nanoseconds(mProfile.cost.iteration_cost_ns(mTally.load)));
     auto const now = Clock::now();

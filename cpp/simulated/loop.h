@@ -14,6 +14,7 @@
 #include "bareflight/cpp/simulated/microbatch.h"
 #include "bareflight/cpp/simulated/pacer.h"
 #include "bareflight/cpp/simulated/profile.h"
+#include "bareflight/cpp/simulated/ranks.h"
 #include "bareflight/cpp/simulated/statistics.h"
 
 namespace tensorrt_llm::simulation {
@@ -25,8 +26,8 @@ struct StatisticsRings {
 
 class ExecutionLoop {
   public:
-    ExecutionLoop(Profile const& profile, Limits const& limits, Intake& intake, Mailbox& mailbox,
-                  StatisticsRings& rings);
+    ExecutionLoop(Profile const& profile, Limits const& limits, Ranks& ranks, Intake& intake,
+                  Mailbox& mailbox, StatisticsRings& rings);
 
     /// Returns when the intake has closed and no request is active.
     void run();
@@ -64,6 +65,7 @@ class ExecutionLoop {
 
     Profile const mProfile;
     Limits const mLimits;
+    Ranks& mRanks;
     Intake& mIntake;
     Mailbox& mMailbox;
     StatisticsRings& mRings;

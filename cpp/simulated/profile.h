@@ -58,6 +58,8 @@ struct Profile {
     CostModel cost;
     Behaviour behaviour;
     double weights_bytes = 0;
+    /// Ranks that an engine directory was built for.
+    std::int32_t world_size = 1;
     std::vector<Figure> figures;
 };
 

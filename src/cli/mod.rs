@@ -10,4 +10,5 @@ pub mod resolve;
 pub mod run;
 pub mod serve;
 pub mod span;
+pub mod take_part;
 pub mod typed;

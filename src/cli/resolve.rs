@@ -243,6 +243,7 @@ fn engine_settings(typed: &Settings) -> EngineSettings {
         kv_reuse: typed.kv_reuse.unwrap_or(default.kv_reuse),
         kv_tokens: typed.kv_tokens,
         perf_metrics: !typed.no_engine_stamps.unwrap_or(false),
+        worker: typed.worker.clone(),
         threads: typed.threads,
         quantization: typed.quantization.unwrap_or(default.quantization),
         ..default
@@ -407,6 +408,7 @@ impl Resolved {
         settings.kv_reuse = Some(engine.kv_reuse);
         settings.kv_tokens = engine.kv_tokens;
         settings.no_engine_stamps = Some(!engine.perf_metrics);
+        settings.worker.clone_from(&engine.worker);
         settings.threads = engine.threads;
         settings.quantization = Some(engine.quantization);
     }
@@ -455,7 +457,7 @@ mod tests {
             "rate = [1.5, 2.0]\narrivals = 'gamma'\nburstiness = 0.5\nduration = '90s'",
             "batch = true\nrequests = 7\nprompts = 'text'\nslo = 'ttft<2s,itl<40ms'",
             "target = 'openai:http://h'\nmodel = 'm'\nendpoint = 'completions'\nextra_inputs = '{}'",
-            "concurrency = [3]\nkv_reuse = true\ntemperature = 0.5\nthreads = 1\nno_streaming = true",
+            "concurrency = [3]\nworker = 'w'\nkv_reuse = true\ntemperature = 0.5\nthreads = 1\nno_streaming = true",
         ] {
             let resolved = resolve(&typed(settings)).expect(settings);
             let written = toml::to_string(&resolved.to_settings()).expect("plain data");

@@ -255,6 +255,10 @@ pub struct Settings {
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_engine_stamps: Option<bool>,
+    /// Let processes of this program hold the engine of `trtllm:` (orchestrator mode), e.g. `…/bin/executorWorker`
+    #[arg(long, value_name = "PROGRAM", help_heading = "Engine in this process")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<PathBuf>,
     /// Threads of the embedded engine (default: all cores but one)
     #[arg(long, value_name = "N", help_heading = "Engine in this process")]
     #[serde(skip_serializing_if = "Option::is_none")]

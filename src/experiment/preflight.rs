@@ -109,6 +109,8 @@ fn check_engine(
     let asked = Asked {
         plans,
         streaming: resolved.workload.streaming,
+        ranks: named.loader().ranks,
+        library_version: named.loader().library_version.as_deref(),
         ..Asked::settings(&resolved.engine)
     };
     let (refused, warnings): (Vec<Finding>, Vec<Finding>) = directory

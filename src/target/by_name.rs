@@ -13,11 +13,14 @@ use crate::target::served::ServedSettings;
 use crate::target::settings::EngineSettings;
 use crate::target::sim::SimTarget;
 use crate::target::triton::TritonTarget;
+#[cfg(feature = "trtllm")]
+use crate::target::trtllm::TrtllmTarget;
 use crate::target::{Target, TargetError};
 
 /// What can be typed after `--target`.
 pub const KINDS: &str = "`local:dummy-nano` or `local:MODEL_DIR` (embedded CPU engine), \
-     `sim:PROFILE` (simulated executor, e.g. `sim:h200-llama3-8b-fp8`), `openai:URL`, `triton:HOST:PORT/MODEL`, \
+     `sim:PROFILE` (simulated executor, e.g. `sim:h200-llama3-8b-fp8`), `trtllm:ENGINE_DIR` (TensorRT-LLM), \
+     `openai:URL`, `triton:HOST:PORT/MODEL`, \
      or `null:` (the harness's own floor)";
 
 /// A described target, and what it knows of its tokens.
@@ -27,7 +30,17 @@ pub struct Named {
     special_ids: Vec<u32>,
     tokenizer: Option<Box<dyn FnOnce() -> Result<Tokenizer, TargetError>>>,
     engine_directory: Option<EngineDirectory>,
+    loader: Loader,
     deployment: Option<Deployment>,
+}
+
+/// What loads an engine directory, as far as that must fit the directory.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Loader {
+    /// Processes of this job; `None` where the library starts them, or nothing is loaded.
+    pub ranks: Option<u32>,
+    /// Version of the library; `None` where it loads engines of any.
+    pub library_version: Option<String>,
 }
 
 impl Named {
@@ -37,6 +50,7 @@ impl Named {
             special_ids,
             tokenizer: None,
             engine_directory: None,
+            loader: Loader::default(),
             deployment: None,
         }
     }
@@ -58,6 +72,7 @@ impl Named {
             special_ids: Vec::new(),
             tokenizer,
             engine_directory: None,
+            loader: Loader::default(),
             deployment: None,
         }
     }
@@ -88,6 +103,18 @@ impl Named {
     /// What is known of its model and machine.
     pub fn deployment(&self) -> Option<&Deployment> {
         self.deployment.as_ref()
+    }
+
+    /// The same, with what loads it.
+    #[cfg(feature = "trtllm")]
+    #[must_use]
+    fn loaded_by(self, loader: Loader) -> Self {
+        Self { loader, ..self }
+    }
+
+    /// What loads the engine directory.
+    pub fn loader(&self) -> &Loader {
+        &self.loader
     }
 
     /// The directory that its engine is loaded from, where there is one.
@@ -136,6 +163,20 @@ pub fn resolve(
                 None => named,
             })
         }
+        #[cfg(feature = "trtllm")]
+        "trtllm" if !rest.is_empty() => {
+            let target = TrtllmTarget::new(rest, settings.clone())?;
+            let (directory, loader) = (target.directory().clone(), target.loader());
+            let named = Named::without_tokenizer(target, Vec::new());
+            Ok(named.from_engine_directory(directory).loaded_by(loader))
+        }
+        #[cfg(not(feature = "trtllm"))]
+        "trtllm" if !rest.is_empty() => Err(TargetError::Unusable {
+            name: name.to_owned(),
+            reason: "this program was built without TensorRT-LLM: build it with `cargo build --release --features \
+                     trtllm` where TensorRT-LLM 1.2 or older is installed"
+                .into(),
+        }),
         "local" if !rest.is_empty() => {
             let target = LocalTarget::new(rest, settings)?;
             let special_ids = target.end_ids().to_vec();
@@ -146,6 +187,7 @@ pub fn resolve(
                 special_ids,
                 tokenizer: Some(tokenizer),
                 engine_directory: None,
+                loader: Loader::default(),
                 deployment,
             })
         }

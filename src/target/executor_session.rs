@@ -11,6 +11,7 @@ use crate::record::event::Ending;
 use crate::record::request_record::{EngineTimes, EngineUse, FinishReason};
 use crate::record::sink::Sink;
 use crate::target::executor_statistics::ExecutorStatistics;
+use crate::target::mpi_job::JobEnd;
 use crate::target::{Drain, EngineStatistics, Failure, FailureKind, Session};
 
 /// How long one poll may block; only shutting down has to wait for it.
@@ -40,22 +41,31 @@ pub struct ExecutorSession {
     per_request: PerRequest,
     prompt: Vec<i32>,
     closing: Arc<AtomicBool>,
+    job_end: JobEnd,
     poller: JoinHandle<Result<(), String>>,
 }
 
 impl ExecutorSession {
-    /// Starts the poller thread of `engine`, which owns `sink` from now on.
+    /// Starts the poller thread of `engine`, which owns `sink` from now on. When `job_end` comes, requests have
+    /// failed as a whole.
     ///
     /// # Errors
     /// When the system cannot start a thread.
-    pub fn start(engine: Engine, per_request: PerRequest, sink: Sink) -> std::io::Result<Self> {
+    pub fn start(
+        engine: Engine,
+        per_request: PerRequest,
+        job_end: JobEnd,
+        sink: Sink,
+    ) -> std::io::Result<Self> {
         let closing = Arc::new(AtomicBool::new(false));
         let poller = engine.poller();
         let closed = Arc::clone(&closing);
+        let ended = job_end.clone();
         let poller = std::thread::Builder::new()
             .name("bf-poller".into())
-            .spawn(move || pump_all(poller, sink, &closed))?;
-        Ok(Self { engine, per_request, prompt: Vec::with_capacity(1 << 14), closing, poller })
+            .spawn(move || pump_all(poller, sink, &closed, &ended))?;
+        let prompt = Vec::with_capacity(1 << 14);
+        Ok(Self { engine, per_request, prompt, closing, job_end, poller })
     }
 }
 
@@ -82,6 +92,11 @@ impl Session for ExecutorSession {
     }
 
     fn finish(self: Box<Self>, _by: MonoNs) -> Drain {
+        if self.job_end.has_come() {
+            // The engine waits for a rank that is gone, and closing it would wait, too.
+            std::mem::forget(self);
+            return Drain::Forced(JobEnd::WORDS.into());
+        }
         let closed = self.engine.close();
         self.closing.store(true, Ordering::Release);
         match (closed, self.poller.join()) {
@@ -125,8 +140,17 @@ fn failure_of(rejection: Rejection) -> Failure {
 }
 
 /// Polls until the session closes. An executor that throws from `poll` is polled no more, and its words end the run.
-fn pump_all(mut poller: Poller, mut sink: Sink, closing: &AtomicBool) -> Result<(), String> {
+fn pump_all(
+    mut poller: Poller,
+    mut sink: Sink,
+    closing: &AtomicBool,
+    job_end: &JobEnd,
+) -> Result<(), String> {
     loop {
+        if job_end.has_come() {
+            sink.break_off(JobEnd::WORDS);
+            return Err(JobEnd::WORDS.into());
+        }
         let failed = match poller.poll(POLL_US) {
             Ok(batch) => pump(&batch, &mut sink),
             Err(_) if closing.load(Ordering::Acquire) => return Ok(()),

@@ -11,6 +11,7 @@ mod executor_statistics;
 pub mod failure;
 pub mod local;
 mod local_statistics;
+pub mod mpi_job;
 pub mod net;
 pub mod null;
 pub mod openai;
@@ -18,6 +19,8 @@ pub mod served;
 pub mod settings;
 pub mod sim;
 pub mod triton;
+#[cfg(feature = "trtllm")]
+pub mod trtllm;
 
 use serde::{Deserialize, Serialize};
 

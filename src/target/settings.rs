@@ -1,6 +1,7 @@
 //! How should an in-process engine be set up? What labs turn, echoed as resolved into every manifest.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,9 @@ pub struct EngineSettings {
     pub perf_metrics: bool,
     /// Iterations whose statistics are kept until they are read; 0 switches them off.
     pub iteration_stats: u32,
+    /// Program whose processes hold the engine (orchestrator mode); `None` holds it in this process and the ranks
+    /// that `mpirun` started.
+    pub worker: Option<PathBuf>,
     /// Threads of the embedded engine.
     pub threads: Option<u32>,
     /// Weights of the embedded engine.
@@ -50,6 +54,7 @@ impl Default for EngineSettings {
             kv_fraction: None,
             perf_metrics: true,
             iteration_stats: 100_000,
+            worker: None,
             threads: None,
             quantization: Quantization::default(),
         }

@@ -10,6 +10,7 @@ use crate::metrics::roofline::{Arithmetic, MachineFigures, ModelFigures, PeakFlo
 use crate::record::sink::Sink;
 use crate::target::deployment::{Deployment, Placement};
 use crate::target::executor_session::{ExecutorSession, PerRequest};
+use crate::target::mpi_job::JobEnd;
 use crate::target::settings::{CapacityPolicy, ChunkingPolicy, EngineSettings};
 use crate::target::{Limits, Session, Target, TargetError, TargetInfo};
 
@@ -148,6 +149,10 @@ pub fn wire_config(model: &str, settings: &EngineSettings) -> EngineConfig {
         multi_block_mode: true,
         gpu_weights_fraction: 1.0,
         device_ids: Vec::new(),
+        orchestrator_worker: settings
+            .worker
+            .as_ref()
+            .map_or_else(String::new, |worker| worker.display().to_string()),
     }
 }
 
@@ -164,7 +169,7 @@ impl Target for SimTarget {
             Engine::open_simulated(&config).map_err(|error| unusable(error.to_string()))?;
         let per_request =
             PerRequest { perf_metrics: self.settings.perf_metrics, end_id: Self::END_ID as i32 };
-        let session = ExecutorSession::start(engine, per_request, sink)
+        let session = ExecutorSession::start(engine, per_request, JobEnd::default(), sink)
             .map_err(|error| unusable(format!("its poller thread cannot be started: {error}")))?;
         Ok(Box::new(session))
     }

@@ -1,0 +1,45 @@
+//! Can a library be linked with? Which C++ ABI it has, and whether it still has the executor, from its symbols.
+
+use std::path::Path;
+use std::process::Command;
+
+/// What the symbols of a library say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Executor {
+    /// It has the executor, with the `std::string` of C++11.
+    Cxx11,
+    /// It has the executor, with the `std::string` from before C++11.
+    OldAbi,
+    /// It has no executor.
+    None,
+}
+
+/// Begins the mangled names of the executor's constructors, one of which takes a `std::filesystem::path`.
+const CONSTRUCTOR: &str = "_ZN12tensorrt_llm8executor8ExecutorC1E";
+
+/// Reads the symbols that `library` defines.
+///
+/// # Errors
+/// When `nm`, which comes with the compiler, cannot read it; in its words.
+pub fn executor_of(library: &Path) -> Result<Executor, String> {
+    let output = Command::new("nm")
+        .args(["-D", "--defined-only"])
+        .arg(library)
+        .output()
+        .map_err(|error| format!("`nm` cannot be started: {error}"))?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
+    }
+    Ok(executor_among(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// Judges the lines that `nm` prints.
+pub fn executor_among(symbols: &str) -> Executor {
+    let mut constructors = symbols.lines().filter(|line| line.contains(CONSTRUCTOR));
+    let of_cxx11 = |line: &str| line.contains("7__cxx11");
+    match constructors.next() {
+        None => Executor::None,
+        Some(first) if of_cxx11(first) || constructors.any(of_cxx11) => Executor::Cxx11,
+        Some(_) => Executor::OldAbi,
+    }
+}

@@ -1,0 +1,131 @@
+// Is the library that the loader found the one whose headers were compiled against, and is it ready?
+//
+// A constructor whose parameters changed has another symbol; a struct whose members changed has not, and
+// would be read wrongly without a word. So the version is compared before anything else is called, and then
+// structs that cross the line are sent through the library and read back.
+#include "bareflight/cpp/library.h"
+
+#include <array>
+#include <cstddef>
+#include <new>
+#include <stdexcept>
+#include <type_traits>
+#include <utility>
+
+#include "tensorrt_llm/executor/executor.h"
+
+#ifndef BAREFLIGHT_HEADERS_VERSION
+#error "build/trtllm.rs says the version of the headers"
+#endif
+
+extern "C" bool initTrtLlmPlugins(void* logger, char const* libNamespace);
+
+namespace bareflight::trtllm {
+
+namespace tle = tensorrt_llm::executor;
+
+namespace {
+
+/// A struct that the library may believe to be longer; what it reads there is 0.
+template <typename Struct>
+struct Roomy {
+    Struct value{};
+    std::array<std::byte, 512> more{};
+};
+
+void require(bool same, char const* name, std::size_t size) {
+    if (!same) {
+        throw std::runtime_error(
+            std::string("the TensorRT-LLM library says it is ") + tle::version() + ", as its headers do (" +
+            BAREFLIGHT_HEADERS_VERSION + "), but lays executor::" + name +
+            " out differently; with the headers it has " + std::to_string(size) +
+            " bytes: rebuild with TRTLLM_ROOT set to the installation that the library is from");
+    }
+}
+
+/// Members from the first to the last; whatever is inserted before one of them moves it.
+void check_iteration_stats() {
+    Roomy<tle::IterationStats> roomy;
+    auto& stats = roomy.value;
+    stats.iter = 700001;
+    stats.numActiveRequests = 700002;
+    stats.pinnedMemUsage = 700003;
+    stats.kvCacheStats.emplace();
+    stats.kvCacheStats->usedNumBlocks = 700004;
+    stats.inflightBatchingStats.emplace();
+    stats.inflightBatchingStats->numScheduledRequests = 700005;
+    stats.inflightBatchingStats->numCtxTokens = 700006;
+    auto const json = tle::JsonSerialization::toJsonStr(stats);
+    bool same = true;
+    for (auto const* said :
+         {"\"iter\":700001", "\"numActiveRequests\":700002", "\"pinnedMemUsage\":700003",
+          "\"usedNumBlocks\":700004", "\"numScheduledRequests\":700005", "\"numCtxTokens\":700006"}) {
+        same = same && json.find(said) != std::string::npos;
+    }
+    require(same, "IterationStats", sizeof(tle::IterationStats));
+}
+
+/// Metrics came with 0.16.
+template <typename Result, typename = void>
+struct Metrics {
+    static void mark(Result& /*result*/) {}
+    static bool is_marked(Result const& /*result*/) { return true; }
+};
+template <typename Result>
+struct Metrics<Result, std::void_t<decltype(std::declval<Result&>().requestPerfMetrics->lastIter)>> {
+    static void mark(Result& result) {
+        result.requestPerfMetrics.emplace();
+        result.requestPerfMetrics->firstIter = 700003;
+        result.requestPerfMetrics->lastIter = 700004;
+    }
+    static bool is_marked(Result const& result) {
+        auto const& metrics = result.requestPerfMetrics;
+        return metrics && metrics->firstIter == 700003 && metrics->lastIter == 700004;
+    }
+};
+
+void check_result() {
+    tle::Result result{};
+    result.isFinal = true;
+    result.decodingIter = 700001;
+    result.sequenceIndex = 700002;
+    Metrics<tle::Result>::mark(result);
+    // Never destroyed: what a library with another layout has made of it cannot be.
+    alignas(tle::Response) static std::array<std::byte, sizeof(tle::Response)> place;
+    auto const& response = *new (place.data()) tle::Response(700005, result, 700006);
+    auto const& back = response.getResult();
+    bool const same = response.getRequestId() == 700005 && response.getClientId() == 700006 && back.isFinal &&
+                      back.decodingIter == 700001 && back.sequenceIndex == 700002 &&
+                      Metrics<tle::Result>::is_marked(back);
+    require(same, "Result", sizeof(tle::Result));
+}
+
+}  // namespace
+
+std::string library_version() {
+    static std::string const version = [] {
+        std::string const library = tle::version();
+        if (library != BAREFLIGHT_HEADERS_VERSION) {
+            throw std::runtime_error(
+                "the TensorRT-LLM library that was loaded is version " + library +
+                ", but this program was compiled against the headers of " + BAREFLIGHT_HEADERS_VERSION +
+                ": rebuild it against the installation of that library, or let LD_LIBRARY_PATH "
+                "lead to the library of the headers' version");
+        }
+        check_iteration_stats();
+        check_result();
+        return library;
+    }();
+    return version;
+}
+
+void load_plugins() {
+    static bool const loaded = initTrtLlmPlugins(nullptr, "tensorrt_llm");
+    if (!loaded) {
+        throw std::runtime_error(
+            "the plugins of TensorRT-LLM could not be registered (initTrtLlmPlugins): the installation's "
+            "libnvinfer_plugin_tensorrt_llm.so does not fit its TensorRT");
+    }
+}
+
+}  // namespace bareflight::trtllm

@@ -1,0 +1,16 @@
+// Is the library that the loader found the one whose headers were compiled against, and is it ready?
+#pragma once
+
+#include <string>
+
+namespace bareflight::trtllm {
+
+/// What the library says of its version. Throws std::runtime_error, with both versions in the words, when it
+/// is not that of the headers, or when it lays a struct out differently.
+std::string library_version();
+
+/// Registers the plugins that engines are built with, once. Throws std::runtime_error when the plugin library
+/// refuses.
+void load_plugins();
+
+}  // namespace bareflight::trtllm

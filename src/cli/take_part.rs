@@ -1,0 +1,56 @@
+//! Which part has this process where `mpirun` started several? Rank 0 drives; the others hold their part of the engine
+//! and write nothing.
+
+use anyhow::anyhow;
+
+use crate::cli::exit::{Coded, Exit};
+use crate::cli::resolve::Resolved;
+use crate::target::mpi_job::MpiJob;
+
+/// Ends a process that does not drive; `None` in the one that does.
+///
+/// # Errors
+/// When the target is none that several processes load together, or this rank cannot load its part.
+pub fn unless_driving(resolved: &Resolved) -> Coded<Option<Exit>> {
+    let Some(job) = MpiJob::of_this_process() else { return Ok(None) };
+    let Some(directory) = resolved.target.strip_prefix("trtllm:") else {
+        // One voice is enough.
+        if job.rank > 0 {
+            return Ok(Some(Exit::Usage));
+        }
+        let error = anyhow!(
+            "mpirun started {} processes, and `{}` is a target of one: start it without mpirun",
+            job.size,
+            resolved.target
+        );
+        return Err((Exit::Usage, error));
+    };
+    if job.rank == 0 {
+        return Ok(None);
+    }
+    hold(job, directory, resolved)
+}
+
+#[cfg(feature = "trtllm")]
+fn hold(job: MpiJob, directory: &str, resolved: &Resolved) -> Coded<Option<Exit>> {
+    use crate::ffi::engine::take_part_trtllm;
+    use crate::target::sim::wire_config;
+
+    if !resolved.quiet {
+        eprintln!(
+            "bareflight: rank {} of {} (process {}) holds its part of {directory}",
+            job.rank,
+            job.size,
+            std::process::id()
+        );
+    }
+    take_part_trtllm(&wire_config(directory, &resolved.engine))
+        .map_err(|error| (Exit::Preflight, anyhow!("rank {}: {error}", job.rank)))?;
+    Ok(Some(Exit::Ok))
+}
+
+/// Rank 0 says what is missing.
+#[cfg(not(feature = "trtllm"))]
+fn hold(_job: MpiJob, _directory: &str, _resolved: &Resolved) -> Coded<Option<Exit>> {
+    Ok(Some(Exit::Preflight))
+}

@@ -1,0 +1,110 @@
+//! `trtllm:ENGINE_DIR`: TensorRT-LLM's executor on a built engine, in this process and in the ranks beside it.
+
+use std::path::Path;
+
+use crate::ffi::engine::{Engine, trtllm_version};
+use crate::record::sink::Sink;
+use crate::target::by_name::Loader;
+use crate::target::engine_directory::EngineDirectory;
+use crate::target::executor_session::{ExecutorSession, PerRequest};
+use crate::target::mpi_job::{JobEnd, MpiJob};
+use crate::target::settings::EngineSettings;
+use crate::target::sim::wire_config;
+use crate::target::{Session, Target, TargetError, TargetInfo};
+
+/// What the version of our simulated library ends in.
+const SIMULATED: &str = "+simulated";
+
+/// TensorRT-LLM's executor on one engine.
+#[derive(Debug)]
+pub struct TrtllmTarget {
+    directory: EngineDirectory,
+    settings: EngineSettings,
+    version: String,
+    info: TargetInfo,
+}
+
+impl TrtllmTarget {
+    /// Reads the engine's configuration and the library's version; nothing is loaded.
+    ///
+    /// # Errors
+    /// When the library is not of the headers' version, or the directory holds no engine.
+    pub fn new(directory: &str, settings: EngineSettings) -> Result<Self, TargetError> {
+        let name = format!("trtllm:{directory}");
+        let unusable = |reason: String| TargetError::Unusable { name: name.clone(), reason };
+        let version = trtllm_version().map_err(|error| unusable(error.to_string()))?;
+        if let Some(worker) = settings.worker.as_ref().filter(|worker| !worker.is_file()) {
+            return Err(unusable(format!(
+                "its worker `{}` is not there: name the installation's bin/executorWorker",
+                worker.display()
+            )));
+        }
+        let directory = EngineDirectory::read(Path::new(directory))
+            .map_err(|error| unusable(error.to_string()))?;
+        let info = info_of(name, &version, &directory, &settings);
+        Ok(Self { directory, settings, version, info })
+    }
+
+    /// What loads it: this process and its ranks, or workers.
+    pub fn loader(&self) -> Loader {
+        let started = || MpiJob::of_this_process().map_or(1, |job| job.size);
+        Loader {
+            ranks: self.settings.worker.is_none().then(started),
+            // The simulated library plays engines of any version.
+            library_version: (!self.info.simulated).then(|| self.version.clone()),
+        }
+    }
+
+    /// What lies in the engine's directory.
+    pub fn directory(&self) -> &EngineDirectory {
+        &self.directory
+    }
+}
+
+fn info_of(
+    name: String,
+    version: &str,
+    directory: &EngineDirectory,
+    settings: &EngineSettings,
+) -> TargetInfo {
+    let config = &directory.config;
+    let simulated = version.ends_with(SIMULATED);
+    TargetInfo {
+        title: format!(
+            "{}TensorRT-LLM {version}, {} {}, tensor {} × pipeline {}",
+            if simulated { "SIMULATED " } else { "" },
+            config.model.architecture,
+            config.model.dtype.word(),
+            config.mapping.tensor,
+            config.mapping.pipeline
+        ),
+        name,
+        kind: "trtllm".into(),
+        simulated,
+        dummy_weights: false,
+        gpus: config.mapping.world_size(),
+        limits: directory.limits(settings),
+        details: serde_json::json!({ "library_version": version, "engine": directory }),
+    }
+}
+
+impl Target for TrtllmTarget {
+    fn describe(&self) -> &TargetInfo {
+        &self.info
+    }
+
+    fn open(self: Box<Self>, sink: Sink) -> Result<Box<dyn Session>, TargetError> {
+        let unusable =
+            |reason: String| TargetError::Unusable { name: self.info.name.clone(), reason };
+        let config = wire_config(&self.directory.path.display().to_string(), &self.settings);
+        let engine = Engine::open_trtllm(&config).map_err(|error| unusable(error.to_string()))?;
+        // Only now: the library's MPI installs handlers of its own.
+        let job_end = JobEnd::watch(MpiJob::of_this_process())
+            .map_err(|error| unusable(format!("SIGTERM cannot be watched: {error}")))?;
+        // An engine does not say which token ends an output.
+        let per_request = PerRequest { perf_metrics: self.settings.perf_metrics, end_id: -1 };
+        let session = ExecutorSession::start(engine, per_request, job_end, sink)
+            .map_err(|error| unusable(format!("its poller thread cannot be started: {error}")))?;
+        Ok(Box::new(session))
+    }
+}

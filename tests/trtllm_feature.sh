@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Does the program work with the feature `trtllm`? Against an installation made of our simulated executor: discovered,
+# compiled, linked, loaded, run; with and without mpirun.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+TRTLLM_ROOT=${CARGO_TARGET_DIR:-target}/simulated-trtllm
+bash tests/simulated_installation/make.sh "$TRTLLM_ROOT"
+TRTLLM_ROOT=$(cd "$TRTLLM_ROOT" && pwd)
+export TRTLLM_ROOT CUDA_HOME=$TRTLLM_ROOT/cuda
+
+cargo test --quiet --features trtllm --test trtllm_installation --test trtllm_ranks -- --test-threads=2

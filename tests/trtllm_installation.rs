@@ -1,0 +1,189 @@
+//! Does the whole program run on an installation of TensorRT-LLM? Discovered, compiled against, linked, loaded; on one
+//! that is made of our simulated executor. `tests/trtllm_feature.sh` makes it and starts these claims.
+#![cfg(feature = "trtllm")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// As `tests/simulated_installation/make.sh` has made it.
+fn installation() -> PathBuf {
+    let root = std::env::var_os("TRTLLM_ROOT").expect("tests/trtllm_feature.sh sets TRTLLM_ROOT");
+    PathBuf::from(root)
+}
+
+/// An engine directory whose profile stands in for the engine.
+fn engine(out: &TempDir, profile: &str, tensor_parallel: u32) -> String {
+    let folder = out.path().join("engine");
+    fs::create_dir_all(&folder).expect("made");
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/engine_directories/llama3-8b-fp8-tp1/config.json");
+    let text = fs::read_to_string(fixture).expect("a fixture");
+    let mut config: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    config["simulated_profile"] = profile.into();
+    config["pretrained_config"]["mapping"]["tp_size"] = tensor_parallel.into();
+    config["pretrained_config"]["mapping"]["world_size"] = tensor_parallel.into();
+    fs::write(folder.join("config.json"), config.to_string()).expect("written");
+    folder.display().to_string()
+}
+
+fn program(out: &TempDir, target: &str, more: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bareflight"));
+    command
+        .args(["run", "--target", target, "--scenario", "D(16,8)", "--warmup", "1"])
+        .args(more)
+        .current_dir(out.path())
+        .env("CI", "1");
+    command
+}
+
+fn run(out: &TempDir, profile: &str, more: &[&str]) -> Output {
+    let target = format!("trtllm:{}", engine(out, profile, 1));
+    program(out, &target, more).output().expect("the binary runs")
+}
+
+fn words(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A file of the one run directory below `runs/`.
+fn read(out: &TempDir, name: &str) -> String {
+    let mut runs = fs::read_dir(out.path().join("runs")).expect("`runs` was made");
+    let folder = runs.next().expect("one run").expect("can be listed").path();
+    assert!(runs.next().is_none(), "only one run");
+    fs::read_to_string(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn manifest(out: &TempDir) -> serde_json::Value {
+    serde_json::from_str(&read(out, "manifest.json")).expect("JSON")
+}
+
+/// What a run says that was refused before any load was sent.
+fn refused(out: &TempDir, output: &Output) -> String {
+    let said = words(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(!out.path().join("runs").exists(), "nothing was begun: {said}");
+    said
+}
+
+/// Slow enough that the tokens of one output are seen one after the other.
+const COST: &str = "explicit,base_us=3000";
+
+/// Whether the first and the last token of a row's request came at different instants.
+fn came_in_parts(row: &str) -> bool {
+    const FIRST_TOKEN_NS: usize = 7;
+    const LAST_TOKEN_NS: usize = 9;
+    let columns: Vec<&str> = row.split(',').collect();
+    columns[FIRST_TOKEN_NS] != columns[LAST_TOKEN_NS]
+}
+
+#[test]
+fn a_run_streams_through_the_linked_library_and_every_artefact_says_simulated() {
+    let out = tempfile::tempdir().expect("a folder");
+    let output = run(&out, COST, &["--concurrency", "4", "--requests", "20"]);
+    let said = words(&output.stderr);
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{said}");
+    assert!(said.contains("SIMULATED TensorRT-LLM 1.2.1+simulated"), "{said}");
+    assert!(words(&output.stdout).contains("SIMULATED"));
+    let manifest = manifest(&out);
+    assert_eq!(manifest["target"]["kind"], "trtllm");
+    assert_eq!(manifest["target"]["details"]["library_version"], "1.2.1+simulated");
+    assert_eq!(manifest["target"]["gpus"], 1);
+    assert_eq!(manifest["state"], "complete");
+    for name in ["manifest.json", "summary.json", "summary.csv", "report.html"] {
+        assert!(read(&out, name).to_lowercase().contains("simulated"), "{name}");
+    }
+    let summary: serde_json::Value =
+        serde_json::from_str(&read(&out, "summary.json")).expect("JSON");
+    let counts = &summary["points"][0]["counts"];
+    assert_eq!(counts["completed"], 20, "{counts}");
+    let rows = read(&out, "requests.csv");
+    assert!(rows.lines().skip(1).any(came_in_parts), "no output was streamed: {rows}");
+}
+
+#[test]
+fn a_request_that_takes_too_long_is_cancelled_in_the_library() {
+    let out = tempfile::tempdir().expect("a folder");
+    let more =
+        ["--concurrency", "1", "--requests", "2", "--timeout", "100ms", "--scenario", "D(16,2000)"];
+    let target = format!("trtllm:{}", engine(&out, "explicit,base_us=5000", 1));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bareflight"));
+    command.args(["run", "--target", &target, "--warmup", "0"]).args(more).current_dir(out.path());
+    let output = command.output().expect("runs");
+    assert_eq!(output.status.code(), Some(1), "{}", words(&output.stderr));
+    let requests = read(&out, "requests.csv");
+    assert_eq!(requests.matches("timed_out").count(), 2, "{requests}");
+}
+
+#[test]
+fn a_failure_of_the_forward_pass_is_recorded_in_the_librarys_words() {
+    let out = tempfile::tempdir().expect("a folder");
+    let profile = "explicit,base_us=100,fail_at_iteration=0";
+    let output = run(&out, profile, &["--concurrency", "1", "--requests", "1", "--warmup", "0"]);
+    assert_eq!(output.status.code(), Some(1), "{}", words(&output.stderr));
+    assert!(read(&out, "requests.csv").contains("failed,engine,"), "with the library's own words");
+}
+
+#[test]
+fn a_library_of_another_version_is_refused_with_both_versions_named() {
+    let out = tempfile::tempdir().expect("a folder");
+    let target = format!("trtllm:{}", engine(&out, COST, 1));
+    let other = installation().join("other_version");
+    let output = program(&out, &target, &[]).env("LD_LIBRARY_PATH", other).output().expect("runs");
+    let said = refused(&out, &output);
+    assert!(said.contains("0.0.1+simulated") && said.contains("1.2.1+simulated"), "{said}");
+}
+
+#[test]
+fn a_library_that_lays_a_struct_out_differently_is_refused_even_if_its_version_agrees() {
+    let out = tempfile::tempdir().expect("a folder");
+    let target = format!("trtllm:{}", engine(&out, COST, 1));
+    let other = installation().join("other_layout");
+    let output = program(&out, &target, &[]).env("LD_LIBRARY_PATH", other).output().expect("runs");
+    let said = refused(&out, &output);
+    assert!(said.contains("executor::Result") && said.contains("bytes"), "{said}");
+    assert!(said.contains("1.2.1+simulated"), "{said}");
+}
+
+#[test]
+fn a_library_that_cannot_be_loaded_is_named() {
+    let out = tempfile::tempdir().expect("a folder");
+    let target = format!("trtllm:{}", engine(&out, COST, 1));
+    let other = installation().join("unreadable");
+    let output = program(&out, &target, &[]).env("LD_LIBRARY_PATH", &other).output().expect("runs");
+    let said = words(&output.stderr);
+    assert!(!output.status.success());
+    assert!(said.contains(&other.join("libtensorrt_llm.so").display().to_string()), "{said}");
+}
+
+#[test]
+fn plugins_that_cannot_be_registered_are_refused_before_load() {
+    let out = tempfile::tempdir().expect("a folder");
+    let target = format!("trtllm:{}", engine(&out, COST, 1));
+    let output = program(&out, &target, &["--concurrency", "1"])
+        .env("SIMULATED_PLUGINS_REFUSE", "1")
+        .output()
+        .expect("runs");
+    let said = words(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("initTrtLlmPlugins"), "{said}");
+}
+
+#[test]
+fn a_folder_that_holds_no_engine_is_refused() {
+    let out = tempfile::tempdir().expect("a folder");
+    let target = format!("trtllm:{}", out.path().display());
+    let output = program(&out, &target, &[]).output().expect("runs");
+    assert!(refused(&out, &output).contains("config.json"));
+}
+
+#[test]
+fn the_simulated_executor_lives_in_the_same_program_under_another_namespace() {
+    let out = tempfile::tempdir().expect("a folder");
+    let more = ["--concurrency", "2", "--requests", "8"];
+    let output = program(&out, "sim:explicit,base_us=200", &more).output().expect("runs");
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{}", words(&output.stderr));
+    assert_eq!(manifest(&out)["target"]["kind"], "sim");
+}

@@ -1,0 +1,183 @@
+//! Does an engine over several ranks work, and what is left when one of them dies? `mpirun` and an orchestrator's workers,
+//! with our simulated executor in the linked library.
+#![cfg(feature = "trtllm")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// An engine directory for two ranks, whose profile stands in for the engine.
+fn engine(out: &TempDir, profile: &str) -> String {
+    let folder = out.path().join("engine");
+    fs::create_dir_all(&folder).expect("made");
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/engine_directories/llama3-8b-fp8-tp1/config.json");
+    let text = fs::read_to_string(fixture).expect("a fixture");
+    let mut config: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    config["simulated_profile"] = profile.into();
+    config["pretrained_config"]["mapping"]["tp_size"] = 2.into();
+    config["pretrained_config"]["mapping"]["world_size"] = 2.into();
+    fs::write(folder.join("config.json"), config.to_string()).expect("written");
+    format!("trtllm:{}", folder.display())
+}
+
+/// Open MPI as tests need it: more ranks than cores, as root, and time for the leader to write before it is killed.
+fn with_open_mpi(mut command: Command, out: &TempDir) -> Command {
+    command
+        .env("OMPI_MCA_rmaps_base_oversubscribe", "1")
+        .env("OMPI_ALLOW_RUN_AS_ROOT", "1")
+        .env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
+        .env("OMPI_MCA_odls_base_sigkill_timeout", "120")
+        .env("CI", "1")
+        .current_dir(out.path());
+    command
+}
+
+const WORKLOAD: [&str; 4] = ["--scenario", "D(16,8)", "--warmup", "1"];
+
+/// The program under `mpirun`, or alone with 0 ranks.
+fn program(out: &TempDir, ranks: u32, target: &str, more: &[&str]) -> Command {
+    let binary = env!("CARGO_BIN_EXE_bareflight");
+    let mut command = match ranks {
+        0 => Command::new(binary),
+        ranks => {
+            let mut command = Command::new("mpirun");
+            command.args(["-n", &ranks.to_string(), binary]);
+            command
+        }
+    };
+    command.args(["run", "--target", target]).args(WORKLOAD).args(more);
+    with_open_mpi(command, out)
+}
+
+fn words(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The one run directory.
+fn folder(out: &TempDir) -> PathBuf {
+    let mut runs = fs::read_dir(out.path().join("runs")).expect("`runs` was made");
+    let folder = runs.next().expect("one run").expect("can be listed").path();
+    assert!(runs.next().is_none(), "only the leader makes a run directory");
+    folder
+}
+
+fn manifest(out: &TempDir) -> serde_json::Value {
+    let text = fs::read_to_string(folder(out).join("manifest.json")).expect("a manifest");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+fn finished(output: &Output) -> String {
+    let said = words(&output.stderr);
+    // A machine that tests share may be too busy for a valid measurement.
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{:?}: {said}", output.status);
+    said
+}
+
+#[test]
+fn rank_0_drives_the_others_hold_their_part_and_only_one_writes() {
+    let out = tempfile::tempdir().expect("a folder");
+    let target = engine(&out, "explicit,base_us=300");
+    let more = ["--concurrency", "2", "--requests", "10"];
+    let output = program(&out, 2, &target, &more).output().expect("mpirun is installed");
+    let said = finished(&output);
+    assert!(said.contains("rank 1 of 2"), "{said}");
+    let printed = words(&output.stdout);
+    assert_eq!(printed.matches("headline").count(), 1, "one report: {printed}");
+    let manifest = manifest(&out);
+    assert_eq!(manifest["state"], "complete");
+    assert_eq!(manifest["target"]["gpus"], 2);
+    let rows = fs::read_to_string(folder(&out).join("requests.csv")).expect("rows");
+    assert_eq!(rows.matches(",completed,").count(), 10, "{rows}");
+}
+
+#[test]
+fn another_number_of_ranks_than_the_engine_was_built_for_is_refused() {
+    for ranks in [0, 3] {
+        let out = tempfile::tempdir().expect("a folder");
+        let target = engine(&out, "explicit,base_us=300");
+        let output = program(&out, ranks, &target, &["--concurrency", "1"]).output().expect("runs");
+        let said = words(&output.stderr);
+        assert!(!output.status.success(), "{said}");
+        assert!(said.contains("mpirun -n 2"), "the remedy: {said}");
+        assert!(!out.path().join("runs").exists(), "nothing was begun: {said}");
+    }
+}
+
+#[test]
+fn a_target_of_one_process_is_refused_under_mpirun() {
+    let out = tempfile::tempdir().expect("a folder");
+    let output = program(&out, 2, "null:", &[]).output().expect("runs");
+    let said = words(&output.stderr);
+    assert_eq!(said.matches("start it without mpirun").count(), 1, "{said}");
+    assert!(!output.status.success());
+}
+
+#[test]
+fn an_orchestrators_workers_hold_the_engine() {
+    let out = tempfile::tempdir().expect("a folder");
+    let target = engine(&out, "explicit,base_us=300");
+    let root = std::env::var("TRTLLM_ROOT").expect("tests/trtllm_feature.sh sets TRTLLM_ROOT");
+    let worker = format!("{root}/bin/executorWorker");
+    let more = ["--concurrency", "2", "--requests", "10", "--worker", &worker];
+    finished(&program(&out, 0, &target, &more).output().expect("runs"));
+    assert_eq!(manifest(&out)["state"], "complete");
+}
+
+#[test]
+fn a_worker_that_is_not_there_is_refused_by_name() {
+    let out = tempfile::tempdir().expect("a folder");
+    let target = engine(&out, "explicit,base_us=300");
+    let output = program(&out, 0, &target, &["--worker", "no/such/worker"]).output().expect("runs");
+    let said = words(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("no/such/worker"), "{said}");
+}
+
+/// Kills one rank as soon as it has told its process id and requests are under way.
+fn kill_the_follower(mut job: std::process::Child, out: &TempDir) -> (bool, String) {
+    let mut lines = BufReader::new(job.stderr.take().expect("piped"));
+    let mut said = String::new();
+    let process = loop {
+        let from = said.len();
+        assert!(lines.read_line(&mut said).expect("text") > 0, "rank 1 said nothing: {said}");
+        if let Some((_, rest)) = said[from..].split_once("rank 1 of 2 (process ") {
+            break rest.split(')').next().expect("a number").to_owned();
+        }
+    };
+    // Rows are written as requests end; some must have, so that there is something to keep.
+    let journal = || {
+        let runs = fs::read_dir(out.path().join("runs")).ok()?;
+        let folder = runs.filter_map(Result::ok).next()?.path();
+        let rows = fs::read_to_string(folder.join("requests.partial.csv")).ok()?;
+        (rows.lines().count() > 5).then_some(())
+    };
+    while journal().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let killed = Command::new("kill").args(["-KILL", &process]).status().expect("kill runs");
+    assert!(killed.success());
+    lines.read_to_string(&mut said).expect("text");
+    (job.wait().expect("ends").success(), said)
+}
+
+#[test]
+fn a_rank_that_dies_ends_the_job_and_the_records_so_far_are_kept() {
+    let out = tempfile::tempdir().expect("a folder");
+    let target = engine(&out, "explicit,base_us=1000");
+    let more = ["--concurrency", "2", "--requests", "20000"];
+    let mut command = program(&out, 2, &target, &more);
+    let job = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("mpirun runs");
+    let (succeeded, said) = kill_the_follower(job, &out);
+    assert!(!succeeded, "{said}");
+    assert!(said.contains("another rank has died"), "{said}");
+    assert!(said.contains("rank 1"), "mpirun says which: {said}");
+    let manifest = manifest(&out);
+    assert_eq!(manifest["state"], "failed", "{said}");
+    assert!(manifest["faults"].to_string().contains("another rank has died"), "{manifest}");
+    let rows = fs::read_to_string(folder(&out).join("requests.csv")).expect("rows");
+    assert!(rows.matches(",completed,").count() >= 5, "what had finished is kept");
+}
