@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Does the program work with the feature `trtllm`? Against an installation made of our simulated executor: discovered,
 # compiled, linked, loaded, run; with and without mpirun.
+#   trtllm_feature.sh [lint]     lint: lints and documentation with the feature, instead of claims
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,4 +10,8 @@ bash tests/simulated_installation/make.sh "$TRTLLM_ROOT"
 TRTLLM_ROOT=$(cd "$TRTLLM_ROOT" && pwd)
 export TRTLLM_ROOT CUDA_HOME=$TRTLLM_ROOT/cuda
 
+if [ "${1:-}" = lint ]; then
+    cargo clippy --all-targets --features trtllm --quiet -- -D warnings
+    RUSTDOCFLAGS="-D warnings" exec cargo doc --no-deps --features trtllm --quiet
+fi
 cargo test --quiet --features trtllm --test trtllm_installation --test trtllm_ranks -- --test-threads=2
