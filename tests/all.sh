@@ -23,6 +23,7 @@ bash tests/trtllm_feature.sh
 
 step "lints"
 cargo clippy --workspace --all-targets --quiet -- -D warnings
+bash tests/trtllm_feature.sh lint
 
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
