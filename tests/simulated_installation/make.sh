@@ -46,10 +46,9 @@ echo 'namespace tensorrt_llm::executor { char const* version() noexcept { return
 
 # One that claims to be of the same release, but has one more member in a struct.
 cp -r cpp/simulated/include/. "$into/other_layout/include"
-sed -i 's|^    SizeType32 decodingIter{0};|    std::uint64_t inserted{};\n&|' \
-    "$into/other_layout/include/tensorrt_llm/executor/response.h"
+sed -i 's|^    .*pinnedMemUsage.*|    std::uint64_t inserted{};\n&|' "$into/other_layout/include/tensorrt_llm/executor/types.h"
 {
-    all_of cpp/simulated/{tensor,response,json_serialization}.cc
+    all_of cpp/simulated/json_serialization.cc
     echo "namespace tensorrt_llm::executor { char const* version() noexcept { return \"$version\"; } }"
 } | "${library[@]}" -I"$into/other_layout/include" -x c++ - -o "$into/other_layout/libtensorrt_llm.so"
 
