@@ -20,11 +20,6 @@ mod json;
 mod lane;
 pub mod options;
 mod output_text;
-<<<<<<< HEAD
-mod pattern;
-=======
-mod refusal;
->>>>>>> 17d6aa1fb7425ff8d68b4bf117844bbaa631f5e6
 mod request_body;
 mod session;
 mod transport;
