@@ -70,13 +70,10 @@ fn common(load: Load, a: &Outcome, b: &Outcome) -> Common {
     let (a_points, b_points) = (points_at(a, load), points_at(b, load));
     let blocks = a_points.len().min(b_points.len());
     if blocks > 1 {
-        let whole = |points: Vec<(&PointEntry, &Point)>| {
-            points.into_iter().take(blocks).map(|(entry, point)| (entry.clone(), point.clone()))
-        };
         return Common {
             load,
-            baseline: with_points(a, whole(a_points)),
-            candidate: with_points(b, whole(b_points)),
+            baseline: with_points(a, owned(&a_points[..blocks])),
+            candidate: with_points(b, owned(&b_points[..blocks])),
         };
     }
     let requests = |points: &[(&PointEntry, &Point)]| {
@@ -93,6 +90,10 @@ fn common(load: Load, a: &Outcome, b: &Outcome) -> Common {
         baseline: with_points(a, cut(a_points)),
         candidate: with_points(b, cut(b_points)),
     }
+}
+
+fn owned(points: &[(&PointEntry, &Point)]) -> Vec<(PointEntry, Point)> {
+    points.iter().map(|(entry, point)| ((*entry).clone(), (*point).clone())).collect()
 }
 
 fn points_at(outcome: &Outcome, load: Load) -> Vec<(&PointEntry, &Point)> {

@@ -272,6 +272,7 @@ impl Dispatcher {
                 // What only a report needs.
                 Aside::TokenCount(..)
                 | Aside::TokenMismatch { .. }
+                | Aside::PromptCount(..)
                 | Aside::StampsOf(..)
                 | Aside::Stamps(_)
                 | Aside::Tokens(_) => {}

@@ -148,6 +148,8 @@ impl Range {
             Aside::TokenMismatch { id, usage, retokenized } => {
                 stories.entry(id.0).or_default().mismatch = Some((usage, retokenized));
             }
+            // Counted where whole runs are told of.
+            Aside::PromptCount(..) => {}
             Aside::StampsOf(id, source) => stories.entry(id.0).or_default().stamps = Some(source),
             Aside::Stamps(source) => self.session_stamps = Some(source),
             Aside::Tokens(source) => assert_eq!(source, TokenSource::Chunks),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::metrics::Percentile;
-use crate::record::request_record::{EngineTimes, EngineUse};
+use crate::record::request_record::{EngineTimes, EngineUse, OtherCounts};
 
 /// Due at 0, sent at 2; an empty chunk at 5, one token each at 10 and 20, two at 40, an empty chunk at 42.
 fn typical() -> Played {
@@ -198,4 +198,26 @@ fn dependence_is_taken_in_order_of_arrival() {
     let dependence = summary(rows).dependence.unwrap();
     assert!(dependence.lag1_autocorrelation > 0.9, "{dependence:?}");
     assert!(dependence.effective_requests < 10.0, "{dependence:?}");
+}
+
+#[test]
+fn a_second_count_is_held_against_the_first_and_corrects_nothing() {
+    let told = |id: u32, recounted, prompt| {
+        let mut request = played(id, 0.0, &[(10.0, 1), (20.0, 1)]);
+        request.0.token_source = TokenSource::Usage;
+        request.0.other_counts = OtherCounts { recounted, prompt };
+        request
+    };
+    let rows = vec![
+        told(0, None, None),
+        told(1, Some(3), Some(100)),
+        told(2, None, Some(117)),
+        failed(told(3, Some(9), Some(117))),
+    ];
+    let summary = summary(rows);
+    let counts = &summary.counts;
+    assert_eq!((counts.token_mismatches, counts.prompt_token_mismatches), (2, 2));
+    assert_eq!(counts.token_sources.iter().collect::<Vec<_>>(), [(&TokenSource::Usage, &3)]);
+    assert_eq!(mean(&summary, Quantity::OutputTokens), Some(2.0));
+    assert_eq!(mean(&summary, Quantity::PromptTokens), Some(100.0));
 }

@@ -46,7 +46,10 @@ pub(in crate::report) fn how(comparison: &Comparison) -> String {
     let turns: Vec<String> = comparison
         .order
         .iter()
-        .map(|order| order.iter().map(|side| comparison.sides[*side].name.as_str()).collect())
+        .map(|order| {
+            let places = order.iter().map(|side| comparison.sides[*side].name.trim_start_matches('L'));
+            places.collect()
+        })
         .collect();
     format!("{blocks}, in turns {}", turns.join(" "))
 }

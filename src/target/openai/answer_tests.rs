@@ -97,6 +97,8 @@ fn a_count_of_ours_that_differs_is_noted_beside_the_servers() {
     assert_eq!((closing.tokens, closing.mismatch), ((4, TokenSource::Usage), Some((4, 3))));
     assert_eq!(close(&[&a, &b, LENGTH]).tokens, (3, TokenSource::Retokenized));
     assert_eq!(close(&[&a, &b, LENGTH, &usage(3)]).mismatch, None);
+    assert_eq!(closing.prompt, Some(1), "the server's count of the prompt is kept");
+    assert_eq!(close(&[&a, &b, LENGTH]).prompt, None);
 }
 
 #[test]
