@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use bareflight::cli::exit::{Coded, Exit};
 use bareflight::cli::gather::gather;
 use bareflight::cli::typed::{Cli, Command, Document};
-use bareflight::cli::{compare, dry_run, engine_threads, ladder, run, serve};
+use bareflight::cli::{compare, dry_run, engine_threads, inspect, ladder, run, serve};
 use bareflight::experiment::{artefacts, preflight};
 use bareflight::report::{self, comparison, summary_json, table};
 use clap::FromArgMatches;
@@ -47,6 +47,7 @@ fn dispatch() -> Coded<Exit> {
             Ok(Exit::of(&outcome))
         }
         Command::Serve(arguments) => serve::serve(&arguments, &program, typed),
+        Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments, typed),
         Command::Ladder(arguments) => ladder::run(&arguments, typed),
         Command::Schema { of } => {

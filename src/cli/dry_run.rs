@@ -53,6 +53,9 @@ pub fn render(
             &plan.hash()[..16],
         );
     }
+    for warning in &ready.warnings {
+        let _infallible = writeln!(text, "\nwarning[{}]: {warning}", warning.about);
+    }
     text.push_str("\nnothing was run\n");
     Ok(text)
 }

@@ -5,6 +5,7 @@ pub mod dry_run;
 pub mod engine_threads;
 pub mod exit;
 pub mod gather;
+pub mod inspect;
 pub mod ladder;
 pub mod origin;
 pub mod resolve;

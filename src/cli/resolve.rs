@@ -7,6 +7,7 @@ use crate::cli::typed::{ArrivalKind, PromptsAs, Settings};
 use crate::clock::Nanos;
 use crate::load::plan::PlanSize;
 use crate::load::{Arrivals, Load};
+use crate::metrics::roofline::MachineFigures;
 use crate::metrics::slo::{SloError, Slos};
 use crate::target::served::{ServedEndpoint, ServedSettings};
 use crate::target::settings::EngineSettings;
@@ -32,6 +33,10 @@ pub struct Resolved {
     pub target: String,
     /// How it is set up.
     pub engine: EngineSettings,
+    /// The GPU that the engine runs on, where the user says it.
+    pub gpu: Option<MachineFigures>,
+    /// Memory bandwidth of this host in GB/s, where the user says it.
+    pub memory_bandwidth_gbps: Option<f64>,
     /// How a server is asked.
     pub served: ServedSettings,
     /// What is asked.
@@ -84,6 +89,12 @@ pub enum SettingsError {
     /// A number that must not be 0.
     #[error("`{0}` is 0: {1}")]
     Zero(&'static str, &'static str),
+    /// A GPU without figures.
+    #[error("no figures of a GPU `{0}` are known: give `--gpu` one of {1}, or leave it out")]
+    UnknownGpu(String, String),
+    /// A bandwidth that is none.
+    #[error("`--memory-bandwidth-gbps` {0} is no bandwidth: give a number of GB/s above 0")]
+    Bandwidth(f64),
     /// The default scenario, should it ever be wrong.
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
@@ -102,6 +113,8 @@ pub fn resolve(typed: &Settings) -> Result<Resolved, SettingsError> {
     Ok(Resolved {
         target: typed.target.clone().unwrap_or_else(|| DEFAULT_TARGET.into()),
         engine: engine_settings(typed),
+        gpu: gpu(typed)?,
+        memory_bandwidth_gbps: memory_bandwidth(typed)?,
         served: served_settings(typed),
         workload: workload(typed)?,
         loads: loads(typed)?,
@@ -236,6 +249,21 @@ fn engine_settings(typed: &Settings) -> EngineSettings {
     }
 }
 
+fn gpu(typed: &Settings) -> Result<Option<MachineFigures>, SettingsError> {
+    let known = |name: &String| {
+        MachineFigures::gpu(name)
+            .ok_or_else(|| SettingsError::UnknownGpu(name.clone(), MachineFigures::gpu_names()))
+    };
+    typed.gpu.as_ref().map(known).transpose()
+}
+
+fn memory_bandwidth(typed: &Settings) -> Result<Option<f64>, SettingsError> {
+    match typed.memory_bandwidth_gbps {
+        Some(given) if !(given > 0.0 && given.is_finite()) => Err(SettingsError::Bandwidth(given)),
+        given => Ok(given),
+    }
+}
+
 fn served_settings(typed: &Settings) -> ServedSettings {
     ServedSettings {
         model: typed.model.clone(),
@@ -303,6 +331,8 @@ impl Resolved {
             out: Some(self.out.clone()),
             no_deliveries: Some(!self.keep_deliveries),
             quiet: Some(self.quiet),
+            gpu: self.gpu.as_ref().map(|gpu| gpu.name.clone()),
+            memory_bandwidth_gbps: self.memory_bandwidth_gbps,
             ..Settings::default()
         };
         self.write_loads(&mut settings);

@@ -26,6 +26,9 @@ use crate::target::{TargetError, TargetInfo};
 pub fn run(resolved: &Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
     let ready = preflight::prepare(resolved)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
+    for warning in &ready.warnings {
+        eprintln!("bareflight: warning[{}]: {warning}", warning.about);
+    }
     let stop = Stop::on_signals()
         .context("Ctrl-C cannot be handled")
         .map_err(|error| (Exit::Failure, error))?;

@@ -6,6 +6,7 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::compare::CompareArgs;
+use crate::cli::inspect::InspectArgs;
 use crate::cli::ladder::LadderArgs;
 use crate::cli::serve::ServeArgs;
 use crate::cli::span::Span;
@@ -37,6 +38,8 @@ pub enum Command {
         /// A run directory, as named by `run`
         directory: PathBuf,
     },
+    /// Look at what would be loaded, without loading it
+    Inspect(InspectArgs),
     /// Serve an engine of this process over OpenAI's and Triton's protocols
     Serve(Box<ServeArgs>),
     /// Compare targets: blocks of one plan on each in turns, ratios with intervals, a verdict against a margin
@@ -295,6 +298,15 @@ pub struct Settings {
     #[arg(long, value_enum, help_heading = "Engine in this process")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quantization: Option<Quantization>,
+
+    /// GPU that the engine runs on, e.g. `h200`: its datasheet gives the roofline
+    #[arg(long, value_name = "NAME", help_heading = "Engine in this process")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<String>,
+    /// Memory bandwidth of this host in GB/s: gives the roofline of the embedded engine
+    #[arg(long, value_name = "GB/S", help_heading = "Engine in this process")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_bandwidth_gbps: Option<f64>,
 
     /// Name of the model, where a server has several
     #[arg(long, value_name = "NAME", help_heading = "Served targets")]

@@ -90,6 +90,7 @@ fn as_experiment(outcome: &Outcome) -> Experiment {
             })
             .collect(),
         incomplete: manifest.state != State::Complete,
+        warnings: manifest.warnings.iter().map(ToString::to_string).collect(),
         manifest: serde_json::to_value(manifest)
             .expect("every key is a string, and a value in memory takes any size"),
         folder: outcome.directory.path().display().to_string(),

@@ -7,6 +7,7 @@ use crate::metrics::summary::SCHEMA_VERSION;
 use crate::observe::health::{Health, NullRate};
 use crate::observe::host::{Build, Host};
 use crate::target::TargetInfo;
+use crate::target::engine_directory::Finding;
 
 /// How far an experiment has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +50,9 @@ pub struct Manifest {
     pub null_rate: Option<NullRate>,
     /// One entry for each point that was begun.
     pub points: Vec<PointEntry>,
+    /// What was known of the engine before it was loaded, and should be known of its numbers.
+    #[serde(default)]
+    pub warnings: Vec<Finding>,
     /// What went wrong beside requests: a journal that could not be written, a target that did not close.
     pub faults: Vec<String>,
 }
@@ -90,6 +94,7 @@ impl Manifest {
             seed,
             null_rate: None,
             points: Vec::new(),
+            warnings: Vec::new(),
             faults: Vec::new(),
         }
     }

@@ -6,7 +6,9 @@ use bareflight_engine::tokenizers::Tokenizer;
 
 use crate::cli::resolve::Resolved;
 use crate::load::plan::{Plan, PlanError, PlanStart, RequestId};
+use crate::metrics::roofline::RooflineFacts;
 use crate::target::by_name::{self, Named};
+use crate::target::engine_directory::{Asked, Finding, Severity};
 use crate::target::{Target, TargetError};
 use crate::workload::PromptKind;
 use crate::workload::prompts::{PromptError, PromptSource};
@@ -31,6 +33,14 @@ pub enum PreflightError {
          `--prompts ids`"
     )]
     NoTokenizer(String),
+    /// The engine's configuration does not go with what is asked of it.
+    #[error("target `{target}` does not take this run: {}", refused.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Engine {
+        /// Which target.
+        target: String,
+        /// What it was refused for.
+        refused: Vec<Finding>,
+    },
 }
 
 /// A described target and the plans of all points, checked against it.
@@ -39,6 +49,10 @@ pub struct Ready {
     pub target: Box<dyn Target>,
     /// One plan for each load.
     pub plans: Vec<Plan>,
+    /// What should be known of the engine before its numbers are read.
+    pub warnings: Vec<Finding>,
+    /// The model on its machine, where both are known.
+    pub roofline: Option<RooflineFacts>,
 }
 
 /// Ids below this are drawn where a target does not tell its vocabulary.
@@ -59,9 +73,54 @@ pub fn prepare(resolved: &Resolved) -> Result<Ready, PreflightError> {
         let start = PlanStart { point: point as u32, first_id };
         let plan = Plan::draw(&resolved.workload, load, resolved.size(load), start, &source)?;
         plan.check(&limits)?;
+        if let Some(directory) = named.engine_directory() {
+            plan.check(&directory.limits(&resolved.engine))?;
+        }
         plans.push(plan);
     }
-    Ok(Ready { target: named.target, plans })
+    let mut warnings = check_engine(&named, resolved, &plans)?;
+    let roofline = named.deployment().and_then(|deployment| {
+        deployment.clone().on(resolved.gpu.as_ref(), resolved.memory_bandwidth_gbps)
+    });
+    let named_in_vain = resolved.gpu.is_some() || resolved.memory_bandwidth_gbps.is_some();
+    if named_in_vain && roofline.is_none() {
+        warnings.push(no_roofline());
+    }
+    Ok(Ready { target: named.target, plans, warnings, roofline })
+}
+
+/// Holds an engine directory against settings and plans: what it refuses ends the run here, the rest is handed on.
+fn check_engine(
+    named: &Named,
+    resolved: &Resolved,
+    plans: &[Plan],
+) -> Result<Vec<Finding>, PreflightError> {
+    let Some(directory) = named.engine_directory() else { return Ok(Vec::new()) };
+    let asked = Asked {
+        plans,
+        streaming: resolved.workload.streaming,
+        ..Asked::settings(&resolved.engine)
+    };
+    let (refused, warnings): (Vec<Finding>, Vec<Finding>) = directory
+        .check(&asked)
+        .into_iter()
+        .partition(|finding| finding.severity == Severity::Refuse);
+    if refused.is_empty() {
+        Ok(warnings)
+    } else {
+        Err(PreflightError::Engine { target: resolved.target.clone(), refused })
+    }
+}
+
+fn no_roofline() -> Finding {
+    Finding {
+        severity: Severity::Warn,
+        about: "roofline".to_owned(),
+        sentence: "there is no roofline: the shape of the model behind this target, or the machine that it runs on, is \
+                   not known"
+            .to_owned(),
+        remedy: "`--gpu` goes with an engine directory, `--memory-bandwidth-gbps` with the embedded engine".to_owned(),
+    }
 }
 
 /// Prompts that every one of these targets takes: ids below the smallest vocabulary and special to none of them, or text

@@ -9,6 +9,7 @@ use crate::load::Load;
 use crate::load::issuer::{Pace, Played};
 use crate::load::plan::Plan;
 use crate::load::stop::Stop;
+use crate::metrics::roofline::RooflineFacts;
 use crate::metrics::{RunFacts, TargetFacts, Window, iterations, summarise};
 use crate::observe::health::Health;
 use crate::observe::iterations::{IterationWatch, Kept};
@@ -41,6 +42,7 @@ pub struct Rig<'a> {
     manifest: Manifest,
     iterations: Option<IterationWatch>,
     stop: &'a Stop,
+    roofline: Option<RooflineFacts>,
 }
 
 impl<'a> Rig<'a> {
@@ -62,7 +64,14 @@ impl<'a> Rig<'a> {
         let path = directory.file(file::ITERATIONS);
         let watch = stage.statistics().map(|statistics| IterationWatch::start(statistics, &path));
         let iterations = watch.transpose().map_err(ExperimentError::Iterations)?;
-        Ok(Self { resolved, info, stage, directory, manifest, iterations, stop })
+        let roofline = None;
+        Ok(Self { resolved, info, stage, directory, manifest, iterations, stop, roofline })
+    }
+
+    /// The same, with the model and machine that points are held against.
+    #[must_use]
+    pub fn with_roofline(self, roofline: Option<RooflineFacts>) -> Self {
+        Self { roofline, ..self }
     }
 
     /// Whether another point can be played: nobody has asked for the end, and the target still answers.
@@ -143,6 +152,7 @@ impl<'a> Rig<'a> {
             slos: self.resolved.slos.clone(),
             complete: !played.interrupted && self.stage.broken().is_none(),
             stability_percent: RunFacts::STABILITY_PERCENT,
+            roofline: self.roofline.clone(),
         }
     }
 

@@ -252,6 +252,7 @@ mod tests {
             slos: Slos::default(),
             complete: true,
             stability_percent: RunFacts::STABILITY_PERCENT,
+            roofline: None,
         };
         let health = Health::default();
         let summary = summarise(&records, &facts, &health);

@@ -86,15 +86,17 @@ pub fn run(
     stop: &Stop,
     watch: &mut dyn Watch,
 ) -> Result<Outcome, ExperimentError> {
-    let Ready { target, plans } = ready;
+    let Ready { target, plans, warnings, roofline } = ready;
     let info = target.describe().clone();
     let directory = create_directory(resolved, &info, &plans)?;
     let mut manifest = Manifest::begin(info.clone(), title(resolved), resolved.workload.seed);
+    manifest.warnings = warnings;
     save_before_the_first_request(&directory, resolved, &plans, &manifest)?;
     watch.begun(&info, &directory);
 
     manifest.null_rate = Some(calibrate::null_rate()?);
-    let mut rig = Rig::open(resolved, target, &plans, directory, manifest, stop)?;
+    let mut rig =
+        Rig::open(resolved, target, &plans, directory, manifest, stop)?.with_roofline(roofline);
     let mut points = Vec::with_capacity(plans.len());
     for plan in &plans {
         if !rig.can_go_on() {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{MonoNs, Nanos};
 use crate::load::Load;
+use crate::metrics::roofline::RooflineFacts;
 use crate::metrics::slo::Slos;
 
 /// What the harness knew of one run; saved with it, so that a summary can be made again from files alone.
@@ -29,6 +30,9 @@ pub struct RunFacts {
     pub complete: bool,
     /// Windows of a stable run agree within this many percent.
     pub stability_percent: f64,
+    /// The model and the machine, where both are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roofline: Option<RooflineFacts>,
 }
 
 impl RunFacts {

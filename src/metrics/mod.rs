@@ -16,6 +16,7 @@ pub mod per_request;
 pub mod percentile;
 pub mod pooled;
 pub mod rates;
+pub mod roofline;
 pub mod sides;
 pub mod slo;
 pub mod summarise;

@@ -8,7 +8,7 @@ use crate::metrics::per_request::{Derived, Output};
 use crate::metrics::pooled::{self, Pooled};
 use crate::metrics::summary::{Counts, Dependence, Distribution, Mark, SCHEMA_VERSION, Summary};
 use crate::metrics::validity::{self, Evidence};
-use crate::metrics::{counts, dependence, distribution, over_time, rates};
+use crate::metrics::{counts, dependence, distribution, over_time, rates, roofline};
 use crate::observe::health::Health;
 use crate::record::request_record::Records;
 
@@ -33,6 +33,7 @@ pub fn summarise(records: &Records, facts: &RunFacts, health: &Health) -> Summar
         rates: &rates,
         distributions: &distributions,
     });
+    let icl = distributions.get(&Quantity::Icl).and_then(Option::as_ref);
     Summary {
         schema_version: SCHEMA_VERSION,
         point: facts.point,
@@ -45,6 +46,7 @@ pub fn summarise(records: &Records, facts: &RunFacts, health: &Health) -> Summar
         verdict: validity::verdict(&checks),
         marks: marks(facts),
         checks,
+        roofline: roofline::of(records, facts, &counts, icl),
         over_time: over_time::of(records, &derived, facts, &counts),
         iterations: None,
         counts,

@@ -11,6 +11,7 @@ use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::facts::{TargetFacts, Window};
 use crate::metrics::iterations::IterationSummary;
 use crate::metrics::percentile::Percentile;
+use crate::metrics::roofline::Roofline;
 use crate::metrics::slo::Slo;
 use crate::record::request_record::TokenSource;
 use crate::target::FailureKind;
@@ -53,6 +54,9 @@ pub struct Summary {
     pub slos: Vec<SloResult>,
     /// How far successive requests depend on each other.
     pub dependence: Option<Dependence>,
+    /// The best that is possible, and how much of it was reached; `None` where model or machine is not known.
+    #[serde(default)]
+    pub roofline: Option<Roofline>,
     /// The course of the run.
     pub over_time: OverTime,
     /// What the engine said of its iterations in the window; `None` where it says nothing.

@@ -61,6 +61,7 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
         .marks()
         .into_iter()
         .map(|mark| format!("{}: {}", mark.words().to_uppercase(), mark.sentence()))
+        .chain(experiment.warnings.iter().cloned())
         .collect();
     let points = &experiment.points;
     if points.iter().any(has_uncertified) {

@@ -7,6 +7,7 @@ pub mod know;
 pub mod ladder;
 pub mod progress;
 pub mod requests_csv;
+pub mod roofline;
 pub mod summary_csv;
 pub mod summary_json;
 pub mod table;
@@ -32,6 +33,8 @@ pub struct Experiment {
     pub points: Vec<PointReport>,
     /// It was interrupted: points or requests that were planned are missing.
     pub incomplete: bool,
+    /// What was known of the engine before it was loaded, and should be known of its numbers.
+    pub warnings: Vec<String>,
     /// The manifest, for the facts that the HTML report repeats: an object of any depth.
     pub manifest: serde_json::Value,
     /// The folder that was written, as a user can open it.

@@ -5,6 +5,7 @@
 use crate::load::{Arrivals, Load};
 use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::percentile::Percentile;
+use crate::metrics::roofline::{Bound, Roofline};
 use crate::metrics::summary::{Distribution, Mark, Summary};
 use crate::report::{Experiment, PointReport, json_word};
 
@@ -58,6 +59,7 @@ fn row(point: &PointReport) -> Vec<Cell> {
     for quantity in Quantity::ALL {
         cells.extend(statistics(quantity, summary.distribution(quantity)));
     }
+    cells.extend(roofline(summary.roofline.as_ref()));
     cells
 }
 
@@ -181,6 +183,27 @@ fn statistics(quantity: Quantity, values: Option<&Distribution>) -> Vec<Cell> {
         .map_or_else(String::new, json_word);
     cells.push((format!("{key}_certified_to"), certified));
     cells
+}
+
+fn roofline(found: Option<&Roofline>) -> [Cell; 12] {
+    let decode = found.and_then(|it| it.decode);
+    let prefill = found.and_then(|it| it.prefill);
+    let bound = |bound: Option<Bound>| bound.map_or("", Bound::word);
+    let number = |name: &str, value: Option<f64>| (format!("roofline_{name}"), maybe(value));
+    [
+        cell("roofline_machine", &found.map_or("", |it| &it.machine)),
+        number("decode_batch", decode.map(|it| it.batch)),
+        number("decode_context_tokens", decode.map(|it| it.context_tokens)),
+        number("decode_floor_ms", decode.map(|it| it.floor_ms)),
+        cell("roofline_decode_bound", &bound(decode.map(|it| it.bound))),
+        number("decode_share", decode.and_then(|it| it.share)),
+        number("bandwidth_utilisation", decode.and_then(|it| it.bandwidth_utilisation)),
+        number("prefill_prompt_tokens", prefill.map(|it| it.prompt_tokens)),
+        number("prefill_floor_ms", prefill.map(|it| it.floor_ms)),
+        cell("roofline_prefill_bound", &bound(prefill.map(|it| it.bound))),
+        number("prefill_share", prefill.and_then(|it| it.share)),
+        number("flop_utilisation", found.and_then(|it| it.flop_utilisation)),
+    ]
 }
 
 fn cell(name: &str, field: &impl ToString) -> Cell {

@@ -1,8 +1,12 @@
 //! Which target does a `--target` name mean?
 
+use std::path::Path;
+
 use bareflight_engine::dummy_tokenizer;
 use bareflight_engine::tokenizers::Tokenizer;
 
+use crate::target::deployment::{Deployment, Placement};
+use crate::target::engine_directory::EngineDirectory;
 use crate::target::local::LocalTarget;
 use crate::target::null::NullTarget;
 use crate::target::openai::OpenAiTarget;
@@ -27,11 +31,19 @@ pub struct Named {
     pub target: Box<dyn Target>,
     special_ids: Vec<u32>,
     tokenizer: Option<Box<dyn FnOnce() -> Result<Tokenizer, TargetError>>>,
+    engine_directory: Option<EngineDirectory>,
+    deployment: Option<Deployment>,
 }
 
 impl Named {
     fn without_tokenizer(target: impl Target + 'static, special_ids: Vec<u32>) -> Self {
-        Self { target: Box::new(target), special_ids, tokenizer: None }
+        Self {
+            target: Box::new(target),
+            special_ids,
+            tokenizer: None,
+            engine_directory: None,
+            deployment: None,
+        }
     }
 
     /// A target on a network, whose tokens are known only through the tokenizer that was named.
@@ -45,7 +57,47 @@ impl Named {
             };
             Box::new(read) as Box<dyn FnOnce() -> Result<Tokenizer, TargetError>>
         });
-        Self { target: Box::new(target), special_ids: Vec::new(), tokenizer }
+        let target = Box::new(target);
+        Self {
+            target,
+            special_ids: Vec::new(),
+            tokenizer,
+            engine_directory: None,
+            deployment: None,
+        }
+    }
+
+    /// The same, with the directory that its engine is loaded from. The model is the directory's; what it runs on is
+    /// as known before.
+    #[must_use]
+    pub fn from_engine_directory(self, directory: EngineDirectory) -> Self {
+        let mapping = directory.config.mapping;
+        let deployment = directory.figures().map(|model| match self.deployment {
+            Some(known) => Deployment { model, ..known },
+            None => Deployment {
+                model,
+                placement: Placement::Gpus(None),
+                tensor_parallel: mapping.tensor * mapping.context,
+                pipeline_parallel: mapping.pipeline,
+            },
+        });
+        Self { engine_directory: Some(directory), deployment, ..self }
+    }
+
+    /// The same, with what is known of its model and machine.
+    #[must_use]
+    fn deployed(self, deployment: Option<Deployment>) -> Self {
+        Self { deployment, ..self }
+    }
+
+    /// What is known of its model and machine.
+    pub fn deployment(&self) -> Option<&Deployment> {
+        self.deployment.as_ref()
+    }
+
+    /// The directory that its engine is loaded from, where there is one.
+    pub fn engine_directory(&self) -> Option<&EngineDirectory> {
+        self.engine_directory.as_ref()
     }
 
     /// Ids with a meaning of their own, which random prompts leave out.
@@ -79,14 +131,28 @@ pub fn resolve(
             Ok(Named::without_tokenizer(NullTarget::default(), Vec::new()))
         }
         "sim" if !rest.is_empty() => {
+            let directory = engine_directory(name, rest)?;
             let target = SimTarget::new(rest, settings.clone())?;
-            Ok(Named::without_tokenizer(target, vec![SimTarget::END_ID]))
+            let deployment = target.deployment();
+            let named =
+                Named::without_tokenizer(target, vec![SimTarget::END_ID]).deployed(deployment);
+            Ok(match directory {
+                Some(directory) => named.from_engine_directory(directory),
+                None => named,
+            })
         }
         "local" if !rest.is_empty() => {
             let target = LocalTarget::new(rest, settings)?;
             let special_ids = target.end_ids().to_vec();
             let tokenizer = target.tokenizer_reader();
-            Ok(Named { target: Box::new(target), special_ids, tokenizer: Some(tokenizer) })
+            let deployment = Some(target.deployment());
+            Ok(Named {
+                target: Box::new(target),
+                special_ids,
+                tokenizer: Some(tokenizer),
+                engine_directory: None,
+                deployment,
+            })
         }
         "openai" if !rest.is_empty() => {
             Ok(Named::served(OpenAiTarget::new(served.openai(rest)?)?, served))
@@ -116,7 +182,17 @@ fn in_text(mut inner: Named) -> Result<Named, TargetError> {
     let for_prompts = tokenizer.clone();
     Ok(Named {
         target: Box::new(TextTarget::new(inner.target, tokenizer)),
-        special_ids: inner.special_ids,
         tokenizer: Some(Box::new(move || Ok(for_prompts))),
+        ..inner
     })
+}
+
+/// What lies at a path, where it is a directory and not the name of a profile.
+fn engine_directory(name: &str, path: &str) -> Result<Option<EngineDirectory>, TargetError> {
+    let path = Path::new(path);
+    let read = || EngineDirectory::read(path);
+    let unusable = |error: crate::target::engine_directory::EngineDirectoryError| {
+        TargetError::Unusable { name: name.to_owned(), reason: error.to_string() }
+    };
+    path.is_dir().then(read).transpose().map_err(unusable)
 }

@@ -6,9 +6,11 @@ use bareflight_engine as engine;
 
 use crate::clock::{MonoNs, now_ns};
 use crate::load::plan::{RequestId, Shot};
+use crate::metrics::roofline::{Arithmetic, ModelFigures};
 use crate::record::event::Ending;
 use crate::record::request_record::{EngineTimes, EngineUse, FinishReason};
 use crate::record::sink::Sink;
+use crate::target::deployment::{Deployment, Placement};
 use crate::target::local_statistics::LocalStatistics;
 use crate::target::settings::{EngineSettings, Quantization};
 use crate::target::{
@@ -22,6 +24,7 @@ pub struct LocalTarget {
     config: engine::EngineConfig,
     end_ids: Vec<u32>,
     info: TargetInfo,
+    deployment: Deployment,
 }
 
 impl LocalTarget {
@@ -39,12 +42,18 @@ impl LocalTarget {
         let config = config_of(settings);
         let model = engine::inspect(&source, &config).map_err(unusable)?;
         let info = info_of(name.clone(), &model);
-        Ok(Self { source, config, end_ids: model.eos_token_ids, info })
+        let deployment = deployment_of(&model);
+        Ok(Self { source, config, end_ids: model.eos_token_ids, info, deployment })
     }
 
     /// The tokens that end an output.
     pub fn end_ids(&self) -> &[u32] {
         &self.end_ids
+    }
+
+    /// The model on this host.
+    pub fn deployment(&self) -> Deployment {
+        self.deployment.clone()
     }
 
     /// Reads the model's tokenizer when it is called: ids alone need none.
@@ -75,6 +84,36 @@ fn config_of(settings: &EngineSettings) -> engine::EngineConfig {
         },
         iteration_stats: settings.iteration_stats as usize,
         ..default
+    }
+}
+
+/// The engine keeps every matrix in one type, and keys and values as 32-bit floats.
+fn deployment_of(model: &engine::ModelInfo) -> Deployment {
+    let size = |count: usize| count as f64;
+    let (layers, hidden) = (size(model.layers), size(model.hidden_size));
+    let keys = layers * size(model.kv_heads * model.head_dim);
+    let queries = layers * size(model.heads * model.head_dim);
+    let feed_forward = 3.0 * layers * hidden * size(model.intermediate_size);
+    let multiplied =
+        2.0 * hidden * (queries + keys) + feed_forward + hidden * size(model.vocab_size);
+    // A block of Q8_0: 32 values of a byte and a 16-bit scale.
+    let (bytes, arithmetic) = match model.quantization {
+        engine::Quantization::Q8_0 => (34.0 / 32.0, Arithmetic::Int8),
+        engine::Quantization::F32 => (4.0, Arithmetic::Float32),
+    };
+    Deployment {
+        model: ModelFigures {
+            parameters: model.parameters as f64,
+            active_parameters: multiplied,
+            weight_bytes: multiplied * bytes,
+            experts: None,
+            kv_bytes_per_token: 2.0 * keys * 4.0,
+            attention_width: queries,
+            arithmetic,
+        },
+        placement: Placement::Host,
+        tensor_parallel: 1,
+        pipeline_parallel: 1,
     }
 }
 

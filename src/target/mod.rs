@@ -4,6 +4,8 @@
 //! its own file, and no async colour reaches the measuring code.
 
 pub mod by_name;
+pub mod deployment;
+pub mod engine_directory;
 mod executor_session;
 mod executor_statistics;
 pub mod failure;

@@ -6,7 +6,9 @@ use crate::ffi::engine::{
     CapacityPolicy as WireCapacity, ChunkingPolicy as WireChunking, Engine, EngineConfig,
     describe_simulated,
 };
+use crate::metrics::roofline::{Arithmetic, MachineFigures, ModelFigures, PeakFlops};
 use crate::record::sink::Sink;
+use crate::target::deployment::{Deployment, Placement};
 use crate::target::executor_session::{ExecutorSession, PerRequest};
 use crate::target::settings::{CapacityPolicy, ChunkingPolicy, EngineSettings};
 use crate::target::{Limits, Session, Target, TargetError, TargetInfo};
@@ -34,6 +36,13 @@ struct DescribedLimits {
     max_input_len: u32,
     max_seq_len: u32,
     vocab_size: u32,
+}
+
+/// One of the figures that a profile's cost model rests on.
+#[derive(Debug, Deserialize)]
+struct Figure {
+    name: String,
+    value: f64,
 }
 
 impl SimTarget {
@@ -74,6 +83,38 @@ impl SimTarget {
             details,
         };
         Ok(Self { profile: profile.to_owned(), settings, info })
+    }
+
+    /// The model and the GPUs that the profile stands for, where it stands for some: what its own cost model rests on.
+    pub fn deployment(&self) -> Option<Deployment> {
+        let figures = Vec::<Figure>::deserialize(self.info.details.get("figures")?).ok()?;
+        let figure = |name: &str| figures.iter().find(|it| it.name == name).map(|it| it.value);
+        let parameters = figure("model_parameters")?;
+        let weight_bytes = figure("weight_bytes")?;
+        // The profile names no arithmetic; weights of one byte are multiplied in eight bits.
+        let arithmetic =
+            if weight_bytes > parameters { Arithmetic::Float16 } else { Arithmetic::Float8 };
+        let model = ModelFigures {
+            parameters,
+            active_parameters: parameters,
+            weight_bytes,
+            experts: None,
+            kv_bytes_per_token: figure("kv_bytes_per_token")?,
+            attention_width: figure("model_layers")? * figure("model_hidden_size")?,
+            arithmetic,
+        };
+        let machine = MachineFigures {
+            name: "the profile's GPU".to_owned(),
+            bandwidth_bytes_per_s: figure("gpu_bandwidth")?,
+            peak: PeakFlops::only(arithmetic, figure("gpu_flops")?),
+            source: "figures of the simulated profile".to_owned(),
+        };
+        Some(Deployment {
+            model,
+            placement: Placement::Gpus(Some(machine)),
+            tensor_parallel: figure("tensor_parallel")? as u32,
+            pipeline_parallel: 1,
+        })
     }
 }
 

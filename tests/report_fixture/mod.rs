@@ -91,6 +91,7 @@ impl Paper {
             slos: self.slos.parse::<Slos>().unwrap(),
             complete: self.complete,
             stability_percent: RunFacts::STABILITY_PERCENT,
+            roofline: None,
         }
     }
 
@@ -185,6 +186,7 @@ pub fn experiment(runs: &[Paper]) -> Experiment {
         target: target(simulated),
         points,
         incomplete: runs.iter().any(|run| !run.complete),
+        warnings: Vec::new(),
         manifest: serde_json::json!({
             "schema_version": 1,
             "tool": {"name": "bareflight", "version": "0.1.0", "revision": "0123abcd"},

@@ -4,6 +4,7 @@
 mod files;
 mod latencies;
 mod rates;
+mod roofline;
 mod validity;
 
 use crate::clock::{MonoNs, Nanos};
@@ -102,6 +103,7 @@ fn facts(load: Load, window_ms: f64, planned: usize) -> RunFacts {
         slos: Slos::default(),
         complete: true,
         stability_percent: RunFacts::STABILITY_PERCENT,
+        roofline: None,
     }
 }
 

@@ -46,10 +46,7 @@ pub(in crate::report) fn how(comparison: &Comparison) -> String {
     let turns: Vec<String> = comparison
         .order
         .iter()
-        .map(|order| {
-            let places = order.iter().map(|side| comparison.sides[*side].name.trim_start_matches('L'));
-            places.collect()
-        })
+        .map(|order| order.iter().map(|side| comparison.sides[*side].name.as_str()).collect())
         .collect();
     format!("{blocks}, in turns {}", turns.join(" "))
 }

@@ -1,12 +1,12 @@
 //! What came of each point, in full? Every distribution, the course over time, and the words of every check.
 
-use crate::metrics::summary::{Slice, Summary};
+use crate::metrics::summary::{Mark, Slice, Summary};
 use crate::report::figures::{figure, with_unit};
 use crate::report::html::plot::scale::Spread;
 use crate::report::html::plot::{Axis, Chart, Point, Series, shade};
 use crate::report::html::text::escape;
 use crate::report::html::{badges, checks, ended, iterations, tables};
-use crate::report::{PointReport, json_word};
+use crate::report::{PointReport, json_word, roofline};
 
 /// A section for each point.
 pub(super) fn sections(points: &[PointReport]) -> String {
@@ -17,18 +17,31 @@ pub(super) fn sections(points: &[PointReport]) -> String {
 fn section(point: &PointReport, colour: &str) -> String {
     let summary = &point.summary;
     format!(
-        "<h2>{}{}</h2>\n<p>{}: {}</p>\n{}{}{}{}{}<details><summary>Checks in words</summary>\n{}</details>\n",
+        "<h2>{}{}</h2>\n<p>{}: {}</p>\n{}{}{}{}{}{}<details><summary>Checks in words</summary>\n{}</details>\n",
         escape(&point.label),
         badges(&summary.marks),
         summary.verdict.words(),
         escape(&ended(summary)),
         tables::rates(summary),
+        roofline(summary),
         bounds(summary),
         tables::quantities(summary),
         over_time(summary, colour),
         iterations::section(summary, colour),
         checks::sentences(point),
     )
+}
+
+/// The best that was possible, and how much of it was reached.
+fn roofline(summary: &Summary) -> String {
+    let Some(found) = &summary.roofline else { return String::new() };
+    let parts = roofline::parts(found);
+    if parts.is_empty() {
+        return String::new();
+    }
+    let simulated = if summary.marks.contains(&Mark::Simulated) { ", simulated" } else { "" };
+    let machine = escape(&found.machine);
+    format!("<p>Roofline of {machine}{simulated}: {}</p>\n", escape(&parts.join(" · ")))
 }
 
 /// How each SLO was met.

@@ -11,6 +11,7 @@ use crate::report::figures::{
     self, ABSENT, counted, figure, fixed, interval, percentile, short_name, with_unit,
 };
 use crate::report::know::{self, SHOWN};
+use crate::report::roofline;
 use crate::report::table::lines::{flowed, plain_table, printed};
 use crate::report::table::{engine, marks};
 
@@ -21,9 +22,10 @@ pub fn render(point: &PointReport) -> String {
     let verdict = format!("  {}: ", summary.verdict.words());
     let ended = flowed(&verdict, ", ", &ended(summary));
     format!(
-        "{heading}{ended}{}{}{}",
+        "{heading}{ended}{}{}{}{}",
         latencies(summary),
         throughput(summary),
+        roofline(summary),
         engine::render(summary)
     )
 }
@@ -123,4 +125,11 @@ fn throughput(summary: &Summary) -> String {
         return "  throughput: none was measured\n".to_owned();
     }
     flowed("  throughput: ", " · ", &parts)
+}
+
+fn roofline(summary: &Summary) -> String {
+    let Some(found) = &summary.roofline else { return String::new() };
+    let name = format!("  roofline of {}: ", found.machine);
+    let parts = roofline::parts(found);
+    if parts.is_empty() { String::new() } else { flowed(&name, " · ", &parts) }
 }

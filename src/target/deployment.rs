@@ -1,0 +1,45 @@
+//! What does a target know of the model and the machine behind it? As much as a roofline needs.
+
+use crate::metrics::roofline::{MachineFigures, ModelFigures, RooflineFacts};
+
+/// A model where it runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Deployment {
+    /// The model in figures.
+    pub model: ModelFigures,
+    /// What it runs on.
+    pub placement: Placement,
+    /// How many machines share the work of each layer.
+    pub tensor_parallel: u32,
+    /// Into how many stages the layers are cut.
+    pub pipeline_parallel: u32,
+}
+
+/// What a model runs on.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Placement {
+    /// The CPU of this host; its bandwidth is known to the user at best.
+    Host,
+    /// GPUs; `None` where the target does not say of which type.
+    Gpus(Option<MachineFigures>),
+}
+
+impl Deployment {
+    /// With the figures of the machine: what the user said before what the target knows. `None` where neither does.
+    pub fn on(
+        self,
+        gpu: Option<&MachineFigures>,
+        host_gb_per_s: Option<f64>,
+    ) -> Option<RooflineFacts> {
+        let machine = match self.placement {
+            Placement::Host => MachineFigures::host(host_gb_per_s?),
+            Placement::Gpus(known) => gpu.cloned().or(known)?,
+        };
+        Some(RooflineFacts {
+            model: self.model,
+            machine,
+            tensor_parallel: self.tensor_parallel,
+            pipeline_parallel: self.pipeline_parallel,
+        })
+    }
+}
