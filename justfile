@@ -22,3 +22,11 @@ sanitize which:
 # what the bridge costs, side by side with the same loop in C++ alone
 bench-bridge:
     cargo bench --bench ffi
+
+# what the HTTP client costs per token, beside a reader that throws the bytes away
+bench-client *arguments:
+    cargo bench --bench client_cost -- {{arguments}}
+
+# how far the reported TTFT and ITL are from what a server with a known schedule did
+bench-fidelity *arguments:
+    cargo bench --bench fidelity -- {{arguments}}

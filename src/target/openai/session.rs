@@ -45,7 +45,7 @@ impl OpenAiSession {
         let lanes = sinks.into_iter().enumerate().map(|(number, sink)| {
             let (commands, received) = unbounded_channel();
             let settings = settings.clone();
-            let name = format!("bareflight-net{number}");
+            let name = format!("bf-net-{number}");
             let thread = thread::spawn(&name, move || lane::run(settings, sink, received))?;
             Ok(LaneThread { commands, thread })
         });

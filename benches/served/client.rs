@@ -1,0 +1,128 @@
+//! What did a client see, and what did it cost? The same load, once through `openai:` and once by a raw reader.
+
+use std::sync::Arc;
+
+use bareflight::clock::{MonoNs, Nanos, process_cpu};
+use bareflight::experiment::phase::Stage;
+use bareflight::load::Load;
+use bareflight::load::issuer::Pace;
+use bareflight::load::plan::{RequestId, Shot};
+use bareflight::load::stop::Stop;
+use bareflight::record::request_record::{Arrival, StampSource};
+use bareflight::target::openai::{OpenAiOptions, OpenAiTarget};
+use bareflight::workload::DEFAULT_PRIORITY;
+use bareflight::workload::request::{OutputSpec, Prompt, RequestSpec, Sampling};
+
+const PROMPT_TOKENS: usize = 200;
+const MODEL: &str = "a-model-of-8b";
+
+/// What is asked of the server, in a closed loop.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// The number in the first prompt; the next ones follow.
+    pub first_id: u32,
+    /// In all.
+    pub requests: u32,
+    /// At a time.
+    pub concurrency: u32,
+    /// Of each answer.
+    pub tokens: u32,
+}
+
+/// What a client saw of one request.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// The number in its prompt.
+    pub id: u32,
+    /// Right before its first byte was written.
+    pub sent: MonoNs,
+    /// When the first token came, as the client says.
+    pub first: MonoNs,
+    /// Every arrival of output; the raw reader keeps none.
+    pub arrivals: Vec<Arrival>,
+    /// How long after its stamp an arrival was looked at, at worst; the raw reader has no other stamp than its look.
+    pub pull_lag: Nanos,
+    /// Whether the kernel took the stamps.
+    pub by_kernel: bool,
+}
+
+/// One pass over all requests.
+#[derive(Debug, Clone)]
+pub struct Pass {
+    /// CPU time of the whole client, user and system.
+    pub cpu: Nanos,
+    /// One per request.
+    pub seen: Vec<Seen>,
+}
+
+/// The text of a prompt: its number, and words to make up the length.
+pub fn prompt(id: u32) -> String {
+    format!("{id}{}", " word".repeat(PROMPT_TOKENS - 1))
+}
+
+/// What a request asks for, as JSON; close to what `openai:` writes.
+pub fn body(id: u32, tokens: u32) -> String {
+    let text = prompt(id);
+    format!(
+        r#"{{"model":"{MODEL}","messages":[{{"role":"user","content":"{text}"}}],"max_tokens":{tokens},"temperature":0.0,"stream":true,"stream_options":{{"include_usage":true}}}}"#
+    )
+}
+
+/// Through the whole harness: issuer, `openai:`, ring, recorder, records.
+pub fn through_openai(address: &str, asked: &Asked) -> Pass {
+    let mut options = OpenAiOptions::new(format!("http://{address}"));
+    options.model = Some(MODEL.to_owned());
+    let target = OpenAiTarget::new(options).expect("the options make sense");
+    let slots = asked.concurrency as usize;
+    let mut stage = Stage::open(Box::new(target), asked.requests as usize, slots, Stop::never())
+        .expect("the target opens");
+    let pace = Pace {
+        load: Load::Closed { concurrency: asked.concurrency },
+        duration: None,
+        timeout: Nanos::from_secs_f64(600.0),
+        drain: Nanos::from_secs_f64(1.0),
+    };
+    let shots: Vec<Shot> = (0..asked.requests).map(|number| shot(number, asked)).collect();
+    let before = process_cpu();
+    let (_, sealed) = stage.run(&shots, &pace, None);
+    let cpu = Nanos(process_cpu().0 - before.0);
+    assert_eq!(stage.faults(), (0, 0), "nothing was dropped");
+    stage.finish();
+    let seen = sealed.records.iter().map(|(record, arrivals)| {
+        assert!(record.outcome.is_completed(), "{:?}", record.outcome);
+        assert_eq!(record.output_tokens, asked.tokens, "no token was lost");
+        Seen {
+            id: asked.first_id + record.id.0,
+            sent: record.submit.expect("a completed request was sent"),
+            first: record.first_token.expect("a completed request has tokens"),
+            arrivals: arrivals.to_vec(),
+            pull_lag: Nanos(record.max_pull_lag_ns.into()),
+            by_kernel: record.stamp_source == StampSource::Kernel,
+        }
+    });
+    Pass { cpu, seen: seen.collect() }
+}
+
+fn shot(number: u32, asked: &Asked) -> Shot {
+    let text: Arc<str> = prompt(asked.first_id + number).into();
+    Shot {
+        id: RequestId(number),
+        intended: None,
+        request: RequestSpec {
+            prompt: Prompt { ids: vec![1; PROMPT_TOKENS].into(), text: Some(text) },
+            output: OutputSpec { max_tokens: asked.tokens, min_tokens: 0, ignore_eos: false },
+            sampling: Sampling::greedy(0),
+            streaming: true,
+            priority: DEFAULT_PRIORITY,
+        },
+    }
+}
+
+/// Reads the same answers, stamps each read, and throws the bytes away.
+pub fn through_raw_reader(address: &str, asked: &Asked) -> Pass {
+    let before = process_cpu();
+    let seen = crate::raw_reader::read_all(address, asked).expect("the server stays");
+    let cpu = Nanos(process_cpu().0 - before.0);
+    assert_eq!(seen.len(), asked.requests as usize, "every request was answered");
+    Pass { cpu, seen }
+}
