@@ -1,5 +1,6 @@
 //! Which files lie in an engine directory, and which are missing?
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -37,7 +38,7 @@ impl Files {
         let ranks = names
             .into_iter()
             .map(|name: String| {
-                let file = std::fs::metadata(directory.join(&name)).ok().filter(|it| it.is_file());
+                let file = fs::metadata(directory.join(&name)).ok().filter(fs::Metadata::is_file);
                 RankFile { name, bytes: file.map(|it| it.len()) }
             })
             .collect();
