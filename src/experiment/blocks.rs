@@ -3,7 +3,7 @@
 use crate::cli::resolve::Resolved;
 use crate::experiment::preflight::{PreflightError, prompt_source};
 use crate::load::plan::{Plan, PlanStart, RequestId};
-use crate::target::{Target, by_name};
+use crate::target::{Limits, Target, by_name};
 use crate::workload::{PromptKind, Workload};
 
 /// Described targets, and the plan of each block, checked against all of them.
@@ -30,6 +30,16 @@ pub fn prepare(sides: &[Resolved], blocks: u32) -> Result<ReadyBlocks, Preflight
     let wants_text = sides.iter().any(|side| side.workload.prompts == PromptKind::Text);
     let kind = if wants_text { PromptKind::Text } else { PromptKind::Ids };
     let source = prompt_source(kind, &mut named)?;
+    // What an engine's directory says is narrower than what the target says without reading it.
+    let limits: Vec<Limits> = sides
+        .iter()
+        .zip(&named)
+        .flat_map(|(side, it)| {
+            let built = it.engine_directory().map(|directory| directory.limits(&side.engine));
+            [Some(it.target.describe().limits), built]
+        })
+        .flatten()
+        .collect();
     let targets: Vec<Box<dyn Target>> = named.into_iter().map(|it| it.target).collect();
     let Some(first) = sides.first() else { return Ok(ReadyBlocks { targets, plans: Vec::new() }) };
     let mut plans: Vec<Plan> = Vec::with_capacity(blocks as usize);
@@ -39,8 +49,8 @@ pub fn prepare(sides: &[Resolved], blocks: u32) -> Result<ReadyBlocks, Preflight
         let first_id = plans.last().map_or(RequestId(0), Plan::next_id);
         let start = PlanStart { point: block, first_id };
         let plan = Plan::draw(&workload, load, first.size(load), start, &source)?;
-        for target in &targets {
-            plan.check(&target.describe().limits)?;
+        for limits in &limits {
+            plan.check(limits)?;
         }
         plans.push(plan);
     }

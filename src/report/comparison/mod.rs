@@ -42,7 +42,7 @@ fn shown<'a>(comparison: &Comparison, rows: &'a [Row]) -> Vec<&'a Row> {
 }
 
 /// `TTFT p99, ms`.
-fn heading(metric: Measure) -> String {
+pub(super) fn heading(metric: Measure) -> String {
     let unit = metric.definition().unit.symbol();
     let name = match metric {
         Measure::Rate(Rate::RequestThroughput) => return "Requests/s".to_owned(),

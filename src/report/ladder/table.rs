@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 
-use crate::experiment::ladder::{Ladder, Parts, Rung};
+use crate::experiment::ladder::{Ladder, Parts};
+use crate::report::comparison::heading;
 use crate::report::comparison::table::how;
 use crate::report::figures::{ABSENT, figure, short_verdict};
 use crate::report::ladder::{LEGEND, SHOWN, added, difference, row, slices, value};
-use crate::report::table::lines::{plain_table, printed, sentence};
+use crate::report::table::lines::{flowed, plain_table, printed, sentence};
 use crate::report::table::marks;
 
 /// Characters of the longest bar.
@@ -18,6 +19,8 @@ pub fn render(ladder: &Ladder) -> String {
     let comparison = &ladder.comparison;
     let mut text = format!("{}{}\n", comparison.title, marks(comparison.marks.iter().copied()));
     text.push_str(&sentence("  ", &how(comparison)));
+    text.push('\n');
+    text.push_str(&values(ladder));
     text.push_str("\nwhat each layer adds, with 95 % intervals over blocks\n");
     text.push_str(&additions(ladder));
     text.push_str("\nwhere the milliseconds of a request go, means\n");
@@ -35,26 +38,23 @@ pub fn render(ladder: &Ladder) -> String {
     text
 }
 
-fn additions(ladder: &Ladder) -> String {
+fn values(ladder: &Ladder) -> String {
     let mut table = plain_table(&[
         "",
         "TTFT p50\nms",
         "ITL avg\nms",
-        "latency p50\nms",
+        "latency\np50, ms",
         "output\ntokens/s",
-        "CPU/request\nms, here+server",
+        "CPU, here\nms/req.",
+        "CPU, server\nms/req.",
         "verdict",
     ]);
     for rung in ladder.rungs.iter().filter(|rung| rung.side.is_some()) {
-        let mut cells = vec![name(ladder, rung)];
-        cells.extend(SHOWN.map(|measure| {
-            let value = value(ladder, rung, measure).map_or_else(|| ABSENT.to_owned(), figure);
-            match row(ladder, rung, measure) {
-                Some(row) => format!("{value}\n{}", added(row)),
-                None => value,
-            }
-        }));
-        cells.push(cpu(rung));
+        let shown = |value: Option<f64>| value.map_or_else(|| ABSENT.to_owned(), figure);
+        let mut cells = vec![rung.level.to_string()];
+        cells.extend(SHOWN.map(|measure| shown(value(ladder, rung, measure))));
+        cells.push(shown(rung.cpu.as_ref().map(|cpu| cpu.here_ms)));
+        cells.push(shown(rung.cpu.as_ref().and_then(|cpu| cpu.server_ms)));
         let side = rung.side.map(|side| &ladder.comparison.sides[side]);
         let verdict = side.and_then(|side| side.verdict);
         cells.push(verdict.map_or(ABSENT, short_verdict).to_owned());
@@ -63,20 +63,23 @@ fn additions(ladder: &Ladder) -> String {
     printed(&table)
 }
 
-fn name(ladder: &Ladder, rung: &Rung) -> String {
-    let below = ladder.rungs.iter().find(|it| it.side.is_some() && it.side == rung.stands_on);
-    let against =
-        below.map_or_else(String::new, |below| format!("\n   against {}", below.level.name()));
-    format!("{}{against}", rung.level)
-}
-
-fn cpu(rung: &Rung) -> String {
-    let Some(cpu) = &rung.cpu else { return ABSENT.to_owned() };
-    let server = cpu.server_ms.map_or_else(String::new, |ms| format!(" + {}", figure(ms)));
-    let added = cpu
-        .adds_ms
-        .map_or_else(String::new, |it| format!("\n{}", difference(it.mean, it.low, it.high)));
-    format!("{}{server}{added}", figure(cpu.here_ms))
+/// What each rung adds to the one that it stands on, one after the other.
+fn additions(ladder: &Ladder) -> String {
+    let mut text = String::new();
+    for rung in &ladder.rungs {
+        let below = ladder.rungs.iter().find(|it| it.side.is_some() && it.side == rung.stands_on);
+        let Some(below) = below else { continue };
+        let mut parts: Vec<String> = SHOWN
+            .iter()
+            .filter_map(|measure| row(ladder, rung, *measure))
+            .map(|row| format!("{} {}", heading(row.metric), added(row)))
+            .collect();
+        let cpu = rung.cpu.as_ref().and_then(|cpu| cpu.adds_ms);
+        parts.extend(cpu.map(|it| format!("CPU, ms {}", difference(it.mean, it.low, it.high))));
+        let name = format!("  {} over {}: ", rung.level.name(), below.level.name());
+        text.push_str(&flowed(&name, " · ", &parts));
+    }
+    text
 }
 
 fn waterfall(ladder: &Ladder) -> String {
