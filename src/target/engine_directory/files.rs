@@ -37,7 +37,9 @@ impl Files {
         let ranks = names
             .into_iter()
             .map(|name: String| {
-                let file = std::fs::metadata(directory.join(&name)).ok().filter(std::fs::Metadata::is_file);
+                let file = std::fs::metadata(directory.join(&name))
+                    .ok()
+                    .filter(std::fs::Metadata::is_file);
                 RankFile { name, bytes: file.map(|it| it.len()) }
             })
             .collect();
