@@ -1,7 +1,6 @@
 //! Against a real Triton: counts are exact, and timings are asserted from one side only, since the machine is shared.
 
 mod python;
-mod python;
 #[path = "triton_server/real.rs"]
 mod real;
 mod watch;

@@ -51,6 +51,7 @@ fn hold(job: MpiJob, directory: &str, resolved: &Resolved) -> Coded<Option<Exit>
 
 /// Rank 0 says what is missing.
 #[cfg(not(feature = "trtllm"))]
+#[allow(clippy::unnecessary_wraps)] // As with the feature.
 fn hold(_job: MpiJob, _directory: &str, _resolved: &Resolved) -> Coded<Option<Exit>> {
     Ok(Some(Exit::Preflight))
 }
