@@ -7,6 +7,7 @@
 
 pub mod cli;
 pub mod clock;
+pub mod doctor;
 pub mod experiment;
 #[path = "../ffi/mod.rs"]
 pub mod ffi;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use bareflight::cli::exit::{Coded, Exit};
 use bareflight::cli::gather::gather;
 use bareflight::cli::typed::{Cli, Command};
-use bareflight::cli::{dry_run, engine_threads, inspect, run, serve};
+use bareflight::cli::{doctor, dry_run, engine_threads, inspect, run, serve};
 use bareflight::experiment::{artefacts, preflight};
 use bareflight::report::{summary_json, table};
 use clap::{CommandFactory, FromArgMatches};
@@ -48,6 +48,7 @@ fn dispatch() -> Coded<Exit> {
         }
         Command::Serve(arguments) => serve::serve(&arguments, &program, typed),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Schema => {
             run::print(summary_json::SUMMARY_SCHEMA).map_err(|error| (Exit::Failure, error))?;
             Ok(Exit::Ok)

@@ -1,5 +1,6 @@
 //! What was typed, and what does it mean? Typed values on one side, resolved ones with their origin on the other.
 
+pub mod doctor;
 pub mod dry_run;
 pub mod engine_threads;
 pub mod exit;

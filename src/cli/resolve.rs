@@ -9,6 +9,7 @@ use crate::load::plan::PlanSize;
 use crate::load::{Arrivals, Load};
 use crate::metrics::roofline::MachineFigures;
 use crate::metrics::slo::{SloError, Slos};
+use crate::observe::gpu::chosen::GpuChoice;
 use crate::target::served::{ServedEndpoint, ServedSettings};
 use crate::target::settings::EngineSettings;
 use crate::workload::scenario::{Scenario, ScenarioError};
@@ -55,6 +56,10 @@ pub struct Resolved {
     pub drain: Nanos,
     /// What a good request meets.
     pub slos: Slos,
+    /// Which GPUs are watched.
+    pub gpu_telemetry: GpuChoice,
+    /// NVIDIA's management library, where it is not the system's.
+    pub nvml_library: Option<PathBuf>,
     /// Where run directories are made.
     pub out: PathBuf,
     /// Keep the stamp of each delivery.
@@ -124,6 +129,8 @@ pub fn resolve(typed: &Settings) -> Result<Resolved, SettingsError> {
         timeout: typed.timeout.map_or(DEFAULT_TIMEOUT, |span| span.0),
         drain: typed.drain.map_or(DEFAULT_DRAIN, |span| span.0),
         slos,
+        gpu_telemetry: typed.gpu_telemetry.clone().unwrap_or_default(),
+        nvml_library: typed.nvml_library.clone(),
         out: typed.out.clone().unwrap_or_else(|| PathBuf::from("runs")),
         keep_deliveries: !typed.no_deliveries.unwrap_or(false),
         quiet: typed.quiet.unwrap_or(false),
@@ -326,6 +333,8 @@ impl Resolved {
             timeout: Some(Span(self.timeout)),
             drain: Some(Span(self.drain)),
             slo: self.slo_text.clone(),
+            gpu_telemetry: Some(self.gpu_telemetry.clone()),
+            nvml_library: self.nvml_library.clone(),
             out: Some(self.out.clone()),
             no_deliveries: Some(!self.keep_deliveries),
             quiet: Some(self.quiet),

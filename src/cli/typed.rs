@@ -6,8 +6,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::inspect::InspectArgs;
+use crate::cli::doctor::DoctorArgs;
 use crate::cli::serve::ServeArgs;
 use crate::cli::span::Span;
+use crate::observe::gpu::chosen::GpuChoice;
 use crate::target::served::ServedEndpoint;
 use crate::target::settings::{CapacityPolicy, ChunkingPolicy, Quantization};
 use crate::workload::scenario::Scenario;
@@ -40,6 +42,8 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Serve an engine of this process over OpenAI's and Triton's protocols
     Serve(Box<ServeArgs>),
+    /// Look whether this machine is fit to measure: what is in the way, why it matters, what mends it
+    Doctor(DoctorArgs),
     /// Print the JSON schema of `summary.json`
     Schema,
 }
@@ -317,6 +321,15 @@ pub struct Settings {
     #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Served targets")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub insecure: Option<bool>,
+
+    /// Which GPUs are watched (power, clocks, temperature): `auto`, `all`, `none`, or UUIDs with commas
+    #[arg(long, value_name = "GPUS", help_heading = "GPUs", env = "BAREFLIGHT_GPU_TELEMETRY")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu_telemetry: Option<GpuChoice>,
+    /// NVIDIA's management library, where it is not the system's `libnvidia-ml.so.1`
+    #[arg(long, value_name = "PATH", help_heading = "GPUs", env = "BAREFLIGHT_NVML_LIBRARY")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nvml_library: Option<PathBuf>,
 
     /// Where run directories are made
     #[arg(long, short = 'o', value_name = "DIR", help_heading = "Output", env = "BAREFLIGHT_OUT")]

@@ -106,6 +106,7 @@ fn notes(directory: &RunDirectory) -> Vec<FileNote> {
         (file::REQUESTS, "one row per request, raw stamps and derived values"),
         (file::DELIVERIES, "the stamp of each delivery"),
         (file::ITERATIONS, "what the engine said of its iterations"),
+        (file::GPU, "what the GPUs said, ten times a second"),
         (file::MANIFEST, "machine, versions, seeds, hashes"),
         (file::RESOLVED, "every setting: `bareflight run --config` repeats the run"),
     ]

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::metrics::RunFacts;
 use crate::metrics::summary::SCHEMA_VERSION;
+use crate::observe::gpu::state::Machine;
 use crate::observe::health::{Health, NullRate};
 use crate::observe::host::{Build, Host};
 use crate::target::TargetInfo;
@@ -40,6 +41,9 @@ pub struct Manifest {
     pub ended: Option<String>,
     /// The machine.
     pub host: Host,
+    /// The GPUs as they were before the first request, where any are watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpus: Option<Machine>,
     /// What answered.
     pub target: TargetInfo,
     /// A title for reports.
@@ -89,6 +93,7 @@ impl Manifest {
             started: crate::clock::utc_now().to_string(),
             ended: None,
             host: Host::read(),
+            gpus: None,
             target,
             title,
             seed,

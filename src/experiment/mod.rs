@@ -2,6 +2,7 @@
 
 pub mod artefacts;
 pub mod calibrate;
+mod gpu_watch;
 pub mod manifest;
 pub mod phase;
 pub mod preflight;

@@ -2,6 +2,7 @@
 
 use crate::cli::resolve::Resolved;
 use crate::clock::{Nanos, utc_now};
+use crate::experiment::gpu_watch::GpuWatch;
 use crate::experiment::manifest::{Manifest, PointEntry, State};
 use crate::experiment::phase::Stage;
 use crate::experiment::sweep::{ExperimentError, Outcome, Point, Watch};
@@ -41,6 +42,7 @@ pub struct Rig<'a> {
     directory: RunDirectory,
     manifest: Manifest,
     iterations: Option<IterationWatch>,
+    gpus: Option<GpuWatch>,
     stop: &'a Stop,
     roofline: Option<RooflineFacts>,
 }
@@ -55,17 +57,20 @@ impl<'a> Rig<'a> {
         target: Box<dyn Target>,
         plans: &[Plan],
         directory: RunDirectory,
-        manifest: Manifest,
+        mut manifest: Manifest,
         stop: &'a Stop,
     ) -> Result<Self, ExperimentError> {
         let info = target.describe().clone();
+        // Before the target is opened, which may take minutes: a GPU that is not there is known now.
+        let gpus = GpuWatch::open(resolved, &info.kind, &directory)?;
+        manifest.gpus = gpus.as_ref().map(GpuWatch::machine).transpose()?;
         let (requests, slots) = room_for(plans);
         let stage = Stage::open(target, requests, slots, stop.clone())?;
         let path = directory.file(file::ITERATIONS);
         let watch = stage.statistics().map(|statistics| IterationWatch::start(statistics, &path));
         let iterations = watch.transpose().map_err(ExperimentError::Iterations)?;
         let roofline = None;
-        Ok(Self { resolved, info, stage, directory, manifest, iterations, stop, roofline })
+        Ok(Self { resolved, info, stage, directory, manifest, iterations, gpus, stop, roofline })
     }
 
     /// The same, with the model and machine that points are held against.
@@ -96,6 +101,7 @@ impl<'a> Rig<'a> {
         if let Some(iterations) = &self.iterations {
             iterations.begin(plan.point());
         }
+        let sampling = self.gpus.as_ref().map(GpuWatch::start).transpose()?;
         let probe = Probe::start();
         let duration = plan.size().duration;
         watch.phase(&label, plan.shots().len() as u64, duration, &self.stage);
@@ -104,13 +110,16 @@ impl<'a> Rig<'a> {
         let kept = self.iterations.as_ref().map_or_else(Kept::default, IterationWatch::end);
         watch.phase_over();
         let (dropped, stray) = self.stage.faults();
+        let facts = self.facts(plan, &played, &sealed.records);
+        let watched = self.gpus.as_mut().zip(sampling);
+        let gpu = watched.map(|(gpus, sampling)| gpus.finish(sampling, facts.point, facts.window));
         let health = Health {
             dropped_events: dropped - dropped_before,
             stray_ends: stray - stray_before,
             null_rate: self.manifest.null_rate,
+            gpu: gpu.transpose()?,
             ..seen
         };
-        let facts = self.facts(plan, &played, &sealed.records);
         Ok(self.conclude(plan, label, warmup_completed, played, sealed, kept, facts, health, watch))
     }
 

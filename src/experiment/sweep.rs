@@ -12,6 +12,7 @@ use crate::load::plan::Plan;
 use crate::load::plan_file::{PlanFileError, PlanWriter};
 use crate::load::stop::Stop;
 use crate::metrics::Summary;
+use crate::observe::gpu::library::NoGpu;
 use crate::record::request_record::Records;
 use crate::record::rows::RowError;
 use crate::record::run_directory::{DirectoryError, RunDirectory, file};
@@ -24,6 +25,9 @@ pub enum ExperimentError {
     /// The target could not be opened.
     #[error(transparent)]
     Stage(#[from] StageError),
+    /// GPUs that were named are not there, so nothing was sent.
+    #[error(transparent)]
+    Gpu(#[from] NoGpu),
     /// No folder.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
@@ -42,6 +46,9 @@ pub enum ExperimentError {
     /// The engine's own statistics could not be followed, so nothing was sent.
     #[error("`iterations.jsonl` cannot be written, so nothing was sent: {0}")]
     Iterations(std::io::Error),
+    /// GPUs could not be watched to the end.
+    #[error("`gpu.jsonl` cannot be written: {0}")]
+    GpuSamples(std::io::Error),
 }
 
 /// One measured point.

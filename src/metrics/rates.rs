@@ -19,12 +19,14 @@ pub struct Good {
     pub in_window: u64,
 }
 
-/// Every rate of a run; `good` is `None` where no bound was given or one cannot be judged.
+/// Every rate of a run; `good` is `None` where no bound was given or one cannot be judged, and `energy_j` where it is not
+/// valid.
 pub fn of(
     records: &Records,
     facts: &RunFacts,
     counts: &Counts,
     good: Option<Good>,
+    energy_j: Option<f64>,
 ) -> BTreeMap<Rate, Option<f64>> {
     let seconds = facts.window.seconds();
     let per_second = |amount: f64| seconds.map(|seconds| amount / seconds);
@@ -45,8 +47,15 @@ pub fn of(
         Rate::GoodFraction => good
             .filter(|_| counts.attempted > 0)
             .map(|good| good.all as f64 / counts.attempted as f64),
+        Rate::EnergyPerOutputToken => ratio(energy_j, output),
+        Rate::OutputTokensPerJoule => ratio(output, energy_j),
     };
     Rate::ALL.into_iter().map(|which| (which, rate(which))).collect()
+}
+
+/// Nothing divided by nothing is unknown, and so is something.
+fn ratio(over: Option<f64>, under: Option<f64>) -> Option<f64> {
+    over.zip(under).filter(|(_, under)| *under > 0.0).map(|(over, under)| over / under)
 }
 
 /// Tokens delivered in the window, of all requests: what was delivered was produced, whatever became of the request.

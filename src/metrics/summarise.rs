@@ -22,7 +22,8 @@ pub fn summarise(records: &Records, facts: &RunFacts, health: &Health) -> Summar
         .collect();
     let counts = counts::of(records, facts);
     let (slos, good) = rates::judge(records, &derived, facts, &counts);
-    let rates = rates::of(records, facts, &counts, good);
+    let energy = health.gpu.as_ref().and_then(|gpu| gpu.energy_j);
+    let rates = rates::of(records, facts, &counts, good, energy);
     let distributions = distributions(records, &derived, facts, &counts);
     let checks = validity::checks(&Evidence {
         records,
@@ -54,6 +55,7 @@ pub fn summarise(records: &Records, facts: &RunFacts, health: &Health) -> Summar
         distributions,
         slos,
         dependence: dependence(records, &derived),
+        gpu: health.gpu.clone(),
     }
 }
 

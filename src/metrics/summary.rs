@@ -13,6 +13,7 @@ use crate::metrics::iterations::IterationSummary;
 use crate::metrics::percentile::Percentile;
 use crate::metrics::roofline::Roofline;
 use crate::metrics::slo::Slo;
+use crate::observe::gpu::over_window::GpuUse;
 use crate::target::FailureKind;
 
 /// Version of every definition and of the shape of the files; a change of meaning changes it.
@@ -60,6 +61,8 @@ pub struct Summary {
     pub over_time: OverTime,
     /// What the engine said of its iterations in the window; `None` where it says nothing.
     pub iterations: Option<IterationSummary>,
+    /// What the watched GPUs did over the window; `None` where none were watched.
+    pub gpu: Option<GpuUse>,
 }
 
 impl Summary {
@@ -195,11 +198,13 @@ pub enum CheckId {
     HostSwitches,
     /// The harness had CPU time to spare.
     HostCpu,
+    /// Clocks of the watched GPUs were not held down.
+    GpuThrottling,
 }
 
 impl CheckId {
     /// Every check, in the order of reports.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ScheduleLag,
         Self::NotSent,
         Self::PullLag,
@@ -212,6 +217,7 @@ impl CheckId {
         Self::HostSteal,
         Self::HostSwitches,
         Self::HostCpu,
+        Self::GpuThrottling,
     ];
 
     /// As printed.
@@ -229,6 +235,7 @@ impl CheckId {
             Self::HostSteal => "steal",
             Self::HostSwitches => "involuntary switches",
             Self::HostCpu => "harness CPU",
+            Self::GpuThrottling => "GPU throttling",
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::observe::gpu::over_window::GpuUse;
+
 /// What the harness and the machine were seen doing during one run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Health {
@@ -21,6 +23,9 @@ pub struct Health {
     pub steal: Option<f64>,
     /// Times that a hot thread lost its core against its will.
     pub involuntary_switches: Option<u64>,
+    /// What the GPUs did over the window, where any were watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<GpuUse>,
 }
 
 /// What the harness reaches against a target that replies at once (L0).

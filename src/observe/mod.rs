@@ -1,5 +1,6 @@
 //! WHAT ELSE was true while requests ran: the harness, the machine, the engine.
 
+pub mod gpu;
 pub mod health;
 pub mod host;
 pub mod iterations;

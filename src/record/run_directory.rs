@@ -25,6 +25,8 @@ pub mod file {
     pub const DELIVERIES: &str = "deliveries.csv.gz";
     /// What the engine said of its iterations.
     pub const ITERATIONS: &str = "iterations.jsonl";
+    /// What the GPUs said, ten times a second.
+    pub const GPU: &str = "gpu.jsonl";
     /// All metrics.
     pub const SUMMARY_JSON: &str = "summary.json";
     /// One row per point of load.

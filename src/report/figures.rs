@@ -48,7 +48,7 @@ pub fn with_unit(value: f64, unit: Unit) -> String {
     match unit {
         Unit::Fraction => format!("{:.1} %", value * 100.0),
         Unit::Tokens => format!("{value:.0} tokens"),
-        Unit::Ms | Unit::TokensPerS | Unit::RequestsPerS => {
+        Unit::Ms | Unit::TokensPerS | Unit::RequestsPerS | Unit::Joules | Unit::TokensPerJoule => {
             format!("{} {}", figure(value), unit.symbol())
         }
     }

@@ -73,6 +73,7 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
         notes.push("output was not streamed: no TTFT, ITL or TPOT exists".to_owned());
     }
     let sum = |of: fn(&Counts) -> u64| points.iter().map(|point| of(&point.summary.counts)).sum();
+    notes.extend(about_gpus(points));
     let differs: u64 = sum(|counts| counts.token_count_differs);
     if differs > 0 {
         notes.push(format!(
@@ -86,6 +87,22 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
             "the deliveries of {} were not kept: ITL, ICL, stall and token throughput are left out",
             counted(missing, "request")
         ));
+    }
+    notes
+}
+
+/// Whose word the GPUs' numbers are, and why their energy is not known.
+fn about_gpus(points: &[PointReport]) -> Vec<String> {
+    let mut notes = Vec::new();
+    let watched = || points.iter().filter_map(|point| point.summary.gpu.as_ref());
+    if let Some(named) = watched().map(|gpu| &gpu.driver).find(|driver| driver.named) {
+        notes.push(format!(
+            "power, clocks and energy come from `{}`, which was named with `--nvml-library`: they are as true as it is",
+            named.library
+        ));
+    }
+    if let Some(reason) = watched().flat_map(|gpu| &gpu.energy_reasons).next() {
+        notes.push(format!("energy per token is left out where it is not known: {reason}"));
     }
     notes
 }

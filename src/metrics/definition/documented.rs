@@ -62,6 +62,8 @@ fn each_number_has_one_id_and_one_key_that_names_its_unit() {
             super::Unit::TokensPerS => "_tokens_per_s",
             super::Unit::RequestsPerS => "_per_s",
             super::Unit::Fraction => "_fraction",
+            super::Unit::Joules => "_j",
+            super::Unit::TokensPerJoule => "_tokens_per_joule",
         };
         assert!(definition.key.ends_with(unit), "{}", definition.key);
         assert!(definition.key.starts_with(definition.id), "{}", definition.key);

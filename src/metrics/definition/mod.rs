@@ -45,6 +45,10 @@ pub enum Unit {
     RequestsPerS,
     /// A share from 0 to 1.
     Fraction,
+    /// Joules.
+    Joules,
+    /// Tokens per joule, which is tokens per second and watt.
+    TokensPerJoule,
 }
 
 impl Unit {
@@ -56,6 +60,8 @@ impl Unit {
             Self::TokensPerS => "tokens/s",
             Self::RequestsPerS => "requests/s",
             Self::Fraction => "",
+            Self::Joules => "J",
+            Self::TokensPerJoule => "tokens/J",
         }
     }
 }
@@ -245,6 +251,12 @@ pub enum Rate {
     /// Share of attempted requests that meet every SLO.
     #[serde(rename = "good_fraction")]
     GoodFraction,
+    /// Energy of the watched GPUs per output token.
+    #[serde(rename = "energy_per_output_token_j")]
+    EnergyPerOutputToken,
+    /// Output tokens per joule of the watched GPUs.
+    #[serde(rename = "output_tokens_per_joule")]
+    OutputTokensPerJoule,
 }
 
 impl Quantity {
@@ -301,7 +313,7 @@ impl Quantity {
 
 impl Rate {
     /// Every rate, in the order of files and tables.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::OutputThroughput,
         Self::TotalThroughput,
         Self::RequestThroughput,
@@ -309,6 +321,8 @@ impl Rate {
         Self::PerGpuTotal,
         Self::Goodput,
         Self::GoodFraction,
+        Self::EnergyPerOutputToken,
+        Self::OutputTokensPerJoule,
     ];
 
     /// What it means.
@@ -321,6 +335,8 @@ impl Rate {
             Self::PerGpuTotal => &table::PER_GPU_TOTAL,
             Self::Goodput => &table::GOODPUT,
             Self::GoodFraction => &table::GOOD_FRACTION,
+            Self::EnergyPerOutputToken => &table::ENERGY_PER_OUTPUT_TOKEN,
+            Self::OutputTokensPerJoule => &table::OUTPUT_TOKENS_PER_JOULE,
         }
     }
 }

@@ -352,3 +352,29 @@ pub(super) const GOOD_FRACTION: Definition = Definition {
     better: Better::Higher,
     needs_streaming: false,
 };
+
+pub(super) const ENERGY_PER_OUTPUT_TOKEN: Definition = Definition {
+    id: "energy_per_output_token",
+    key: "energy_per_output_token_j",
+    label: "Energy per output token",
+    unit: Unit::Joules,
+    formula: "energy of the watched GPUs over the window ÷ Σ n_k with t_k in the window",
+    origin: Origin::Window,
+    per: Per::Run,
+    over: Over::All,
+    better: Better::Lower,
+    needs_streaming: false,
+};
+
+pub(super) const OUTPUT_TOKENS_PER_JOULE: Definition = Definition {
+    id: "output_tokens_per_joule",
+    key: "output_tokens_per_joule",
+    label: "Output tokens per joule",
+    unit: Unit::TokensPerJoule,
+    formula: "Σ n_k with t_k in the window ÷ energy of the watched GPUs over the window",
+    origin: Origin::Window,
+    per: Per::Run,
+    over: Over::All,
+    better: Better::Higher,
+    needs_streaming: false,
+};

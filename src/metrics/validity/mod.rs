@@ -1,5 +1,6 @@
 //! Can the numbers be trusted? One check per way in which the harness could have been the bottleneck.
 
+mod gpu;
 mod host;
 mod stability;
 
@@ -69,6 +70,7 @@ pub fn checks(evidence: &Evidence<'_>) -> Vec<Check> {
         CheckId::HostSteal => host::steal(evidence.health),
         CheckId::HostSwitches => host::switches(evidence.health, evidence.facts),
         CheckId::HostCpu => host::cpu(evidence.health),
+        CheckId::GpuThrottling => gpu::throttling(evidence.health),
     };
     CheckId::ALL.into_iter().map(check).collect()
 }

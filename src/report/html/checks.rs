@@ -25,6 +25,7 @@ const fn proves(id: CheckId) -> &'static str {
         CheckId::HostSteal => "the hypervisor did not take the CPU away",
         CheckId::HostSwitches => "the threads that keep time kept their cores",
         CheckId::HostCpu => "the harness had CPU time to spare",
+        CheckId::GpuThrottling => "neither power nor heat held the GPUs' clocks down",
     }
 }
 

@@ -3,7 +3,7 @@
 use std::iter;
 
 use crate::load::Load;
-use crate::metrics::definition::{Quantity, Rate};
+use crate::metrics::definition::{Quantity, Rate, Unit};
 use crate::metrics::percentile::Percentile;
 use crate::metrics::summary::{Distribution, Summary};
 use crate::report::PointReport;
@@ -120,6 +120,9 @@ fn throughput(summary: &Summary) -> String {
             format!(" ({} of attempted)", with_unit(fraction, Rate::GoodFraction.definition().unit))
         });
         parts.push(format!("goodput {}{share}", with_unit(good, Rate::Goodput.definition().unit)));
+    }
+    if let Some(energy) = summary.rate(Rate::EnergyPerOutputToken) {
+        parts.push(format!("{} per output token", with_unit(energy, Unit::Joules)));
     }
     if parts.is_empty() {
         return "  throughput: none was measured\n".to_owned();

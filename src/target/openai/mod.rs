@@ -13,7 +13,7 @@ mod answer;
 mod chunk;
 mod discover;
 mod flight;
-mod framing;
+pub(crate) mod framing;
 mod http1;
 mod http2;
 mod json;

@@ -1,0 +1,116 @@
+//! IS THIS MACHINE FIT to measure? Facts are gathered in one place and judged in another, so that every judgement can be
+//! tested with facts that were made up. Nothing is ever changed: a remedy is a command for the user to run.
+
+mod elf;
+mod exchange;
+pub mod finding;
+mod gpu;
+mod host;
+mod host_facts;
+mod libraries;
+mod loader;
+mod mpi;
+mod network;
+pub mod show;
+
+use std::path::PathBuf;
+
+use crate::doctor::exchange::{NetworkFacts, NoPlace, Place};
+use crate::doctor::finding::{Finding, Status};
+use crate::doctor::gpu::GpuFacts;
+use crate::doctor::host_facts::HostFacts;
+use crate::doctor::libraries::LibraryFacts;
+use crate::doctor::loader::SearchPaths;
+use crate::doctor::mpi::MpiFacts;
+use crate::observe::gpu::library;
+use crate::observe::gpu::state::Machine;
+
+/// For what the machine should be fit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// A target, e.g. `trtllm:ENGINE_DIR` or `openai:URL`.
+    pub target: Option<String>,
+    /// A URL of a server.
+    pub url: Option<String>,
+    /// NVIDIA's management library, where it is not the system's.
+    pub nvml_library: Option<PathBuf>,
+}
+
+/// Everything that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// One line each, in the order of the areas.
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// The worst of all.
+    pub fn status(&self) -> Status {
+        self.findings.iter().map(|finding| finding.status).max().unwrap_or(Status::Pass)
+    }
+}
+
+/// Looks at everything that `asked` needs; takes about a second, and some more where a server does not answer.
+///
+/// # Errors
+/// When a server is named in a way that cannot be meant.
+pub fn examine(asked: &Asked) -> Result<Report, NoPlace> {
+    let place = place(asked)?;
+    let wants_executor = asked.target.as_deref().is_some_and(|name| name.starts_with("trtllm:"));
+    let paths = SearchPaths::of_this_process();
+    let libraries = LibraryFacts::gather(&paths, wants_executor);
+    let host = HostFacts::gather();
+    let gpu = GpuFacts {
+        machine: library::load(asked.nvml_library.as_deref())
+            .and_then(|(nvml, driver)| Machine::read(&nvml, driver)),
+        wanted: wants_executor,
+        runtime_cuda_major: libraries.cuda_major(),
+        own_numa_nodes: host.numa_nodes_spanned.clone(),
+        own_pid: std::process::id(),
+    };
+    let mut findings = host::findings(&host);
+    findings.extend(gpu::findings(&gpu));
+    findings.extend(libraries::findings(&libraries));
+    findings.extend(mpi::findings(&MpiFacts::gather(&paths, wants_executor, None)));
+    if let Some(place) = place {
+        findings.extend(network::findings(&NetworkFacts::gather(&place)));
+    }
+    Ok(Report { findings })
+}
+
+fn place(asked: &Asked) -> Result<Option<Place>, NoPlace> {
+    if let Some(url) = &asked.url {
+        return Place::http(url).map(Some);
+    }
+    match asked.target.as_deref().and_then(|target| target.split_once(':')) {
+        Some(("openai", url)) => Place::http(url).map(Some),
+        Some(("triton", place)) => Place::triton(place).map(Some),
+        _ => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_as_good_as_its_worst_line() {
+        let look = finding::Look { area: finding::Area::Host, id: "x", why: "" };
+        let mut report = Report { findings: vec![look.skip("not here"), look.pass("good")] };
+        assert_eq!(report.status(), Status::Pass);
+        report.findings.push(look.fail("bad", "mend it"));
+        report.findings.push(look.warn("so so", "mend it"));
+        assert_eq!(report.status(), Status::Fail);
+    }
+
+    #[test]
+    fn a_served_target_names_the_server_that_is_asked() {
+        let shown = |target: &str| {
+            let asked = Asked { target: Some(target.into()), ..Asked::default() };
+            place(&asked).expect("it can be meant").map(|place| place.shown)
+        };
+        assert_eq!(shown("openai:http://h:8000").as_deref(), Some("http://h:8000/v1/models"));
+        assert_eq!(shown("triton:h:8001/m").as_deref(), Some("http://h:8001"));
+        assert_eq!(shown("local:dummy-nano"), None);
+    }
+}

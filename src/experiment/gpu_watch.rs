@@ -1,0 +1,93 @@
+//! What did the GPUs do during each point? Samples into `gpu.jsonl`, and what they come to into the point's health.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+
+use serde::Serialize;
+
+use crate::cli::resolve::Resolved;
+use crate::experiment::sweep::ExperimentError;
+use crate::metrics::Window;
+use crate::observe::gpu::over_window::GpuUse;
+use crate::observe::gpu::sample::GpuSample;
+use crate::observe::gpu::sampler::{Sampling, Telemetry};
+use crate::observe::gpu::state::Machine;
+use crate::record::run_directory::{RunDirectory, file};
+
+/// The family of targets whose engine runs on GPUs in this process.
+const IN_PROCESS: &str = "trtllm";
+
+/// The GPUs of an experiment and the file that their samples go to.
+pub struct GpuWatch {
+    telemetry: Telemetry,
+    lines: BufWriter<File>,
+}
+
+/// One line of `gpu.jsonl`.
+#[derive(Serialize)]
+struct Line<'a> {
+    point: u32,
+    uuid: &'a str,
+    #[serde(flatten)]
+    sample: &'a GpuSample,
+}
+
+impl GpuWatch {
+    /// Finds the GPUs to watch; `None` where there are none and none were asked for.
+    ///
+    /// # Errors
+    /// When GPUs that were named are not there, or the file cannot be made.
+    pub fn open(
+        resolved: &Resolved,
+        kind: &str,
+        directory: &RunDirectory,
+    ) -> Result<Option<Self>, ExperimentError> {
+        let library = resolved.nvml_library.as_deref();
+        let found = Telemetry::begin(&resolved.gpu_telemetry, library, kind == IN_PROCESS)?;
+        let Some(telemetry) = found else { return Ok(None) };
+        let lines = File::create(directory.file(file::GPU)).map_err(ExperimentError::GpuSamples)?;
+        Ok(Some(Self { telemetry, lines: BufWriter::new(lines) }))
+    }
+
+    /// In which state the GPUs of this machine are now.
+    ///
+    /// # Errors
+    /// When the driver does not answer.
+    pub fn machine(&self) -> Result<Machine, ExperimentError> {
+        Ok(self.telemetry.machine()?)
+    }
+
+    /// Starts to sample.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn start(&self) -> Result<Sampling, ExperimentError> {
+        self.telemetry.start().map_err(ExperimentError::GpuSamples)
+    }
+
+    /// Ends the sampling of a point behind its window, and writes every sample.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn finish(
+        &mut self,
+        sampling: Sampling,
+        point: u32,
+        window: Window,
+    ) -> Result<GpuUse, ExperimentError> {
+        let samples = sampling.finish(window.end);
+        let Telemetry { driver, watched, .. } = &self.telemetry;
+        for sample in &samples {
+            let uuid = watched.get(sample.gpu as usize).map_or("", |gpu| &gpu.uuid);
+            let line = serde_json::to_string(&Line { point, uuid, sample });
+            writeln!(
+                self.lines,
+                "{}",
+                line.map_err(std::io::Error::from).map_err(ExperimentError::GpuSamples)?
+            )
+            .map_err(ExperimentError::GpuSamples)?;
+        }
+        self.lines.flush().map_err(ExperimentError::GpuSamples)?;
+        Ok(GpuUse::of(driver.clone(), watched, &samples, window))
+    }
+}
