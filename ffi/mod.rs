@@ -2,4 +2,5 @@
 #![allow(unsafe_code, missing_docs)]
 
 mod bridge;
+pub mod cuda;
 pub mod engine;

@@ -7,6 +7,7 @@ pub mod exit;
 pub mod gather;
 pub mod inspect;
 pub mod origin;
+pub mod profile_window;
 pub mod resolve;
 pub mod run;
 pub mod serve;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::cli::profile_window::ProfileWindow;
 use crate::cli::span::Span;
 use crate::cli::typed::{ArrivalKind, PromptsAs, Settings};
 use crate::clock::Nanos;
@@ -60,6 +61,10 @@ pub struct Resolved {
     pub gpu_telemetry: GpuChoice,
     /// NVIDIA's management library, where it is not the system's.
     pub nvml_library: Option<PathBuf>,
+    /// When a profiler looks.
+    pub profile_window: Option<ProfileWindow>,
+    /// NVIDIA's driver library, where it is not the system's.
+    pub cuda_library: Option<PathBuf>,
     /// Where run directories are made.
     pub out: PathBuf,
     /// Keep the stamp of each delivery.
@@ -131,6 +136,8 @@ pub fn resolve(typed: &Settings) -> Result<Resolved, SettingsError> {
         slos,
         gpu_telemetry: typed.gpu_telemetry.clone().unwrap_or_default(),
         nvml_library: typed.nvml_library.clone(),
+        profile_window: typed.profile_window,
+        cuda_library: typed.cuda_library.clone(),
         out: typed.out.clone().unwrap_or_else(|| PathBuf::from("runs")),
         keep_deliveries: !typed.no_deliveries.unwrap_or(false),
         quiet: typed.quiet.unwrap_or(false),
@@ -335,6 +342,8 @@ impl Resolved {
             slo: self.slo_text.clone(),
             gpu_telemetry: Some(self.gpu_telemetry.clone()),
             nvml_library: self.nvml_library.clone(),
+            profile_window: self.profile_window,
+            cuda_library: self.cuda_library.clone(),
             out: Some(self.out.clone()),
             no_deliveries: Some(!self.keep_deliveries),
             quiet: Some(self.quiet),

@@ -35,7 +35,9 @@ pub fn run(resolved: &Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
     let mut screen = Screen::new(resolved.quiet);
     let outcome = sweep::run(resolved, ready, &stop, &mut screen).map_err(|error| {
         let exit = match error {
-            ExperimentError::Stage(_) | ExperimentError::Gpu(_) => Exit::Preflight,
+            ExperimentError::Stage(_) | ExperimentError::Gpu(_) | ExperimentError::Profiler(_) => {
+                Exit::Preflight
+            }
             _ => Exit::Failure,
         };
         (exit, anyhow::Error::new(error))

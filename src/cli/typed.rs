@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::inspect::InspectArgs;
 use crate::cli::doctor::DoctorArgs;
+use crate::cli::profile_window::ProfileWindow;
 use crate::cli::serve::ServeArgs;
 use crate::cli::span::Span;
 use crate::observe::gpu::chosen::GpuChoice;
@@ -330,6 +331,15 @@ pub struct Settings {
     #[arg(long, value_name = "PATH", help_heading = "GPUs", env = "BAREFLIGHT_NVML_LIBRARY")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nvml_library: Option<PathBuf>,
+
+    /// For `nsys profile -c cudaProfilerApi`: when the profiler looks, from the start of each measured point
+    #[arg(long, value_name = "SPAN..SPAN", help_heading = "GPUs")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile_window: Option<ProfileWindow>,
+    /// NVIDIA's driver library, where it is not the system's `libcuda.so.1`
+    #[arg(long, value_name = "PATH", help_heading = "GPUs", env = "BAREFLIGHT_CUDA_LIBRARY")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cuda_library: Option<PathBuf>,
 
     /// Where run directories are made
     #[arg(long, short = 'o', value_name = "DIR", help_heading = "Output", env = "BAREFLIGHT_OUT")]

@@ -38,7 +38,7 @@ fn lines(finding: &Finding) -> String {
     if let Some(remedy) = &finding.remedy {
         text.push_str(&wrapped(&format!("{:26}why: ", ""), finding.why));
         // A command is never broken, so that it can be copied.
-        let _infallible = writeln!(text, "{:26}run: {remedy}", "");
+        let _infallible = writeln!(text, "{:26}do:  {remedy}", "");
     }
     text
 }
@@ -102,7 +102,7 @@ mod tests {
         let shown = text(&report());
         assert!(shown.starts_with("host\n  warn  governor "), "{shown}");
         assert!(shown.contains("why: it costs time\n"), "{shown}");
-        assert!(shown.contains("run: sudo mend --now\n"), "{shown}");
+        assert!(shown.contains("do:  sudo mend --now\n"), "{shown}");
         assert!(shown.contains("0 pass, 1 warn, 0 fail, 1 not checked"), "{shown}");
         assert_eq!(shown.matches("why:").count(), 1, "{shown}");
     }

@@ -15,6 +15,7 @@ use crate::metrics::{RunFacts, TargetFacts, Window, iterations, summarise};
 use crate::observe::health::Health;
 use crate::observe::iterations::{IterationWatch, Kept};
 use crate::observe::probe::Probe;
+use crate::observe::profiler::{self, Profiler, Profiling};
 use crate::record::recorder::Sealed;
 use crate::record::request_record::Records;
 use crate::record::run_directory::{RunDirectory, file};
@@ -43,6 +44,7 @@ pub struct Rig<'a> {
     manifest: Manifest,
     iterations: Option<IterationWatch>,
     gpus: Option<GpuWatch>,
+    profiler: Option<Profiler>,
     stop: &'a Stop,
     roofline: Option<RooflineFacts>,
 }
@@ -64,13 +66,17 @@ impl<'a> Rig<'a> {
         // Before the target is opened, which may take minutes: a GPU that is not there is known now.
         let gpus = GpuWatch::open(resolved, &info.kind, &directory)?;
         manifest.gpus = gpus.as_ref().map(GpuWatch::machine).transpose()?;
+        let profiler = resolved
+            .profile_window
+            .map(|window| Profiler::new(window.from, window.to, resolved.cuda_library.as_deref()))
+            .transpose()?;
         let (requests, slots) = room_for(plans);
         let stage = Stage::open(target, requests, slots, stop.clone())?;
         let path = directory.file(file::ITERATIONS);
         let watch = stage.statistics().map(|statistics| IterationWatch::start(statistics, &path));
         let iterations = watch.transpose().map_err(ExperimentError::Iterations)?;
         let roofline = None;
-        Ok(Self { resolved, info, stage, directory, manifest, iterations, gpus, stop, roofline })
+        Ok(Self { resolved, info, stage, directory, manifest, iterations, gpus, profiler, stop, roofline })
     }
 
     /// The same, with the model and machine that points are held against.
@@ -102,11 +108,13 @@ impl<'a> Rig<'a> {
             iterations.begin(plan.point());
         }
         let sampling = self.gpus.as_ref().map(GpuWatch::start).transpose()?;
+        let profiling = self.profiler.as_ref().map(Profiler::begin);
         let probe = Probe::start();
         let duration = plan.size().duration;
         watch.phase(&label, plan.shots().len() as u64, duration, &self.stage);
         let (played, sealed) = self.stage.run(plan.shots(), &self.pace(plan), Some(journal));
         let seen = probe.finish();
+        let profiled = profiling.is_some_and(|begun| self.end_profiling(begun, &label));
         let kept = self.iterations.as_ref().map_or_else(Kept::default, IterationWatch::end);
         watch.phase_over();
         let (dropped, stray) = self.stage.faults();
@@ -118,9 +126,22 @@ impl<'a> Rig<'a> {
             stray_ends: stray - stray_before,
             null_rate: self.manifest.null_rate,
             gpu: gpu.transpose()?,
+            profiled: profiled || profiler::is_attached(),
             ..seen
         };
         Ok(self.conclude(plan, label, warmup_completed, played, sealed, kept, facts, health, watch))
+    }
+
+    /// Whether a profiler looked at any of the point; a window that could not be kept to is a fault of the experiment.
+    fn end_profiling(&mut self, begun: std::io::Result<Profiling>, label: &str) -> bool {
+        let looked = match begun.map(Profiling::finish) {
+            Ok(Ok(true)) => return true,
+            Ok(Ok(false)) => "it ended before its profile window began".to_owned(),
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        self.manifest.faults.push(format!("profile window of {label}: {looked}"));
+        false
     }
 
     fn warm_up(&mut self, plan: &Plan, label: &str, watch: &mut dyn Watch) -> u32 {

@@ -7,6 +7,7 @@ use crate::experiment::manifest::{Manifest, PointEntry};
 use crate::experiment::phase::{Stage, StageError};
 use crate::experiment::preflight::Ready;
 use crate::experiment::rig::Rig;
+use crate::ffi::cuda::CudaError;
 use crate::load::Load;
 use crate::load::plan::Plan;
 use crate::load::plan_file::{PlanFileError, PlanWriter};
@@ -28,6 +29,9 @@ pub enum ExperimentError {
     /// GPUs that were named are not there, so nothing was sent.
     #[error(transparent)]
     Gpu(#[from] NoGpu),
+    /// A profiler cannot be switched, so nothing was sent.
+    #[error("`--profile-window` cannot be kept to: {0}")]
+    Profiler(#[from] CudaError),
     /// No folder.
     #[error(transparent)]
     Directory(#[from] DirectoryError),

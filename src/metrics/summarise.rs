@@ -45,7 +45,7 @@ pub fn summarise(records: &Records, facts: &RunFacts, health: &Health) -> Summar
         window: facts.window,
         window_s: facts.window.seconds(),
         verdict: validity::verdict(&checks),
-        marks: marks(facts),
+        marks: marks(facts, health),
         checks,
         roofline: roofline::of(records, facts, &counts, icl),
         over_time: over_time::of(records, &derived, facts, &counts),
@@ -109,12 +109,13 @@ fn dependence(records: &Records, derived: &[Derived]) -> Option<Dependence> {
     dependence::of(&latencies)
 }
 
-fn marks(facts: &RunFacts) -> Vec<Mark> {
+fn marks(facts: &RunFacts, health: &Health) -> Vec<Mark> {
     [
         (Mark::Incomplete, !facts.complete),
         (Mark::Simulated, facts.target.simulated),
         (Mark::DummyWeights, facts.target.dummy_weights),
         (Mark::NullTarget, facts.target.is_null()),
+        (Mark::Profiled, health.profiled),
     ]
     .into_iter()
     .filter_map(|(mark, applies)| applies.then_some(mark))

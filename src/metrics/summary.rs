@@ -125,6 +125,8 @@ pub enum Mark {
     DummyWeights,
     /// The target replies at once.
     NullTarget,
+    /// A profiler watched.
+    Profiled,
 }
 
 impl Mark {
@@ -135,6 +137,7 @@ impl Mark {
             Self::Simulated => "simulated",
             Self::DummyWeights => "dummy weights",
             Self::NullTarget => "null target",
+            Self::Profiled => "profiled",
         }
     }
 
@@ -147,6 +150,7 @@ impl Mark {
             Self::NullTarget => {
                 "the target replies at once: this is the floor of the harness itself"
             }
+            Self::Profiled => "a profiler watched: compare these numbers with nothing",
         }
     }
 }

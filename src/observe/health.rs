@@ -26,6 +26,9 @@ pub struct Health {
     /// What the GPUs did over the window, where any were watched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu: Option<GpuUse>,
+    /// A profiler watched the process, which slows what it watches.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub profiled: bool,
 }
 
 /// What the harness reaches against a target that replies at once (L0).

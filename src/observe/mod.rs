@@ -5,3 +5,4 @@ pub mod health;
 pub mod host;
 pub mod iterations;
 pub mod probe;
+pub mod profiler;

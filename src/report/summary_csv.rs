@@ -93,7 +93,7 @@ const fn concurrency(load: Load) -> Option<u32> {
     }
 }
 
-fn identity(point: &PointReport) -> [Cell; 15] {
+fn identity(point: &PointReport) -> [Cell; 16] {
     let summary = &point.summary;
     let marked = |mark| summary.marks.contains(&mark).to_string();
     let (load, arrivals, rate) = match summary.load {
@@ -113,6 +113,7 @@ fn identity(point: &PointReport) -> [Cell; 15] {
         cell("incomplete", &marked(Mark::Incomplete)),
         cell("simulated", &marked(Mark::Simulated)),
         cell("dummy_weights", &marked(Mark::DummyWeights)),
+        cell("profiled", &marked(Mark::Profiled)),
         cell("target", &summary.target.name),
         cell("target_kind", &summary.target.kind),
         cell("streaming", &summary.streaming),

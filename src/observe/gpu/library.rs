@@ -14,7 +14,7 @@ const NAMES: [&str; 2] = ["libnvidia-ml.so.1", "libnvidia-ml.so"];
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoGpu {
     /// There is no library, so there is no driver.
-    #[error("no NVIDIA driver here (`libnvidia-ml.so.1` is not found)")]
+    #[error("`libnvidia-ml.so.1` is not found, so there is no NVIDIA driver")]
     NoLibrary,
     /// A library that was named cannot be loaded.
     #[error(

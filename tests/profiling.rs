@@ -1,0 +1,100 @@
+//! Is an attached profiler switched once in each measured point, within its window, and does every artefact say so? The
+//! driver is a library that notes each switch (`fake_cuda/cuda.c`).
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const MS: i64 = 1_000_000;
+
+/// A folder with the library in it, a run of 400 ms there at two concurrencies, and what came of it.
+fn run(script: &[(&str, &str)], window: &str) -> (TempDir, Output) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let library = folder.path().join("libfake-cuda.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fake_cuda/cuda.c");
+    let built =
+        Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status();
+    assert!(built.expect("a C compiler").success());
+    let output = Command::new(env!("CARGO_BIN_EXE_bareflight"))
+        .args(["run", "--target", "sim:explicit,base_us=2000", "--scenario", "D(16,8)"])
+        .args(["--concurrency", "1,2", "--duration", "400ms", "--warmup", "1"])
+        .args(["--profile-window", window, "--cuda-library"])
+        .arg(&library)
+        .current_dir(folder.path())
+        .env("FAKE_CUDA_LOG", folder.path().join("switches"))
+        .envs(script.iter().copied())
+        .env("CI", "1")
+        .output()
+        .expect("the binary runs");
+    (folder, output)
+}
+
+fn json(folder: &TempDir, name: &str) -> Value {
+    let mut runs = fs::read_dir(folder.path().join("runs")).expect("`runs` was made");
+    let directory = runs.next().expect("a run").expect("listed").path();
+    serde_json::from_str(&fs::read_to_string(directory.join(name)).expect(name)).expect("JSON")
+}
+
+fn words(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn the_profiler_looks_once_in_each_measured_point_and_every_artefact_says_so() {
+    let (folder, output) = run(&[], "100ms..200ms");
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{}", words(&output.stderr));
+    let log = fs::read_to_string(folder.path().join("switches")).expect("it was switched");
+    let switches: Vec<(&str, i64)> = log
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .map(|(word, at)| (word, at.parse().expect("nanoseconds")))
+        .collect();
+    let order: Vec<&str> = switches.iter().map(|(word, _)| *word).collect();
+    assert_eq!(order, ["start", "stop", "start", "stop"]);
+    let summary = json(&folder, "summary.json");
+    for (point, pair) in switches.chunks(2).enumerate() {
+        let window = &summary["points"][point]["window"];
+        let start = window["start_ns"].as_i64().expect("an instant");
+        // The thread counts from just before the point's first instant.
+        assert!(pair[0].1 >= start + 90 * MS, "{point}: {switches:?}");
+        assert!(pair[1].1 >= pair[0].1 + 90 * MS, "{point}: {switches:?}");
+    }
+    assert!(summary["marks"].as_array().is_some_and(|marks| marks.contains(&"profiled".into())));
+    assert!(words(&output.stdout).contains("PROFILED"), "{}", words(&output.stdout));
+}
+
+#[test]
+fn a_window_that_a_point_does_not_reach_is_a_fault_and_no_profile() {
+    let (folder, output) = run(&[], "60s..61s");
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{}", words(&output.stderr));
+    assert!(!folder.path().join("switches").exists());
+    let faults = json(&folder, "manifest.json")["faults"].to_string();
+    assert!(faults.contains("before its profile window began"), "{faults}");
+    assert_eq!(
+        json(&folder, "summary.json")["points"][0]["marks"],
+        serde_json::json!(["simulated"])
+    );
+}
+
+#[test]
+fn a_driver_that_refuses_is_told_with_the_function_that_failed() {
+    let (folder, _) = run(&[("FAKE_CUDA_CONTEXT", "1")], "100ms..200ms");
+    let faults = json(&folder, "manifest.json")["faults"].to_string();
+    assert!(faults.contains("cuDevicePrimaryCtxRetain"), "{faults}");
+}
+
+#[test]
+fn a_window_without_a_driver_is_refused_before_any_load() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = Command::new(env!("CARGO_BIN_EXE_bareflight"))
+        .args(["run", "--target", "null:", "--requests", "1", "--profile-window", "1s..2s"])
+        .args(["--cuda-library", "/nowhere/libcuda.so"])
+        .current_dir(folder.path())
+        .output()
+        .expect("the binary runs");
+    assert_eq!(output.status.code(), Some(3), "{}", words(&output.stderr));
+    assert!(words(&output.stderr).contains("/nowhere/libcuda.so"));
+}
