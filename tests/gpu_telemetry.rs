@@ -75,7 +75,9 @@ fn energy_per_token_is_the_power_of_the_watched_gpus_over_the_window_and_its_tok
         number(&point["rates"]["output_throughput_tokens_per_s"]) * number(&point["window_s"]);
     let per_token = number(&point["rates"]["energy_per_output_token_j"]);
     assert!((per_token - joules / tokens).abs() < per_token * 1e-6, "{per_token}");
-    assert!(words(&output.stdout).contains("J per output"), "{}", words(&output.stdout));
+    let printed = words(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(printed.contains("J per output token"), "{printed}");
+    assert!(printed.contains("(GPU-fake-1): 150.0 W"), "{printed}");
 }
 
 #[test]

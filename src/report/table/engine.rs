@@ -5,6 +5,7 @@ use crate::metrics::iterations::IterationSummary;
 use crate::metrics::percentile::Percentile;
 use crate::metrics::summary::{Distribution, Summary};
 use crate::report::figures::{self, counted, figure, with_unit};
+use crate::report::table::gpu;
 use crate::report::table::lines::flowed;
 
 /// Nothing where the engine says nothing of itself.
@@ -16,13 +17,16 @@ pub(super) fn render(summary: &Summary) -> String {
     text
 }
 
-/// What an engine says of itself, as names and parts of sentences: for every report.
+/// What an engine says of itself, and its GPUs of themselves, as names and parts of sentences: for every report.
 pub fn paragraphs(summary: &Summary) -> Vec<(&'static str, Vec<String>)> {
     let mut paragraphs = vec![("in the engine", of_requests(summary))];
     if let Some(said) = &summary.iterations {
         paragraphs.push(("iterations", of_iterations(said)));
         paragraphs.push(("batch", of_batch(said)));
         paragraphs.push(("KV cache", of_memory(said)));
+    }
+    if let Some(gpus) = &summary.gpu {
+        paragraphs.push(("GPUs", gpu::parts(gpus)));
     }
     paragraphs.retain(|(_, parts)| !parts.is_empty());
     paragraphs

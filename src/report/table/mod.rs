@@ -1,6 +1,7 @@
 //! What does a person see on the console? Verdict, headline, latencies, throughput, what to know, files: in this order.
 
 pub(super) mod engine;
+mod gpu;
 mod lines;
 mod point;
 mod sweep;
