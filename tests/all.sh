@@ -12,6 +12,9 @@ step "format"
 cargo fmt --all --check
 find cpp tests/cpp -name '*.cc' -o -name '*.h' | xargs clang-format --dry-run --Werror
 
+step "scripts for Slurm"
+shellcheck examples/slurm/*.sbatch
+
 # The embedded engine's arithmetic threads wait by spinning; on a machine that tests share, one is fastest.
 export CANDLE_NUM_THREADS=1
 

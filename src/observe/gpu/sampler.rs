@@ -120,7 +120,8 @@ impl Sampling {
     /// # Panics
     /// When the sampling thread has panicked, which would be a fault of this program.
     pub fn finish(self, until: MonoNs) -> Vec<GpuSample> {
-        if clock::now() < until {
+        // A signal ends a sleep early.
+        while clock::now() < until {
             clock::sleep_until(until);
         }
         self.stop.store(true, Ordering::Release);
