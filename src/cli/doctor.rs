@@ -18,6 +18,9 @@ pub struct DoctorArgs {
     /// A target as `run` takes it: what it needs and this machine lacks is then a failure
     #[arg(long, value_name = "KIND:NAME", conflicts_with = "url", env = "BAREFLIGHT_TARGET")]
     pub target: Option<String>,
+    /// An engine directory: its version, ranks and size against what is here
+    #[arg(long, value_name = "DIR")]
+    pub engine: Option<PathBuf>,
     /// NVIDIA's management library, where it is not the system's `libnvidia-ml.so.1`
     #[arg(long, value_name = "PATH", env = "BAREFLIGHT_NVML_LIBRARY")]
     pub nvml_library: Option<PathBuf>,
@@ -33,6 +36,7 @@ pub struct DoctorArgs {
 pub fn run(arguments: &DoctorArgs) -> Coded<Exit> {
     let asked = Asked {
         target: arguments.target.clone(),
+        engine: arguments.engine.clone(),
         url: arguments.url.clone(),
         nvml_library: arguments.nvml_library.clone(),
     };

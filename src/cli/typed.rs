@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use crate::cli::inspect::InspectArgs;
 use crate::cli::doctor::DoctorArgs;
+use crate::cli::inspect::InspectArgs;
 use crate::cli::profile_window::ProfileWindow;
 use crate::cli::serve::ServeArgs;
 use crate::cli::span::Span;

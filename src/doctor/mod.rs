@@ -2,6 +2,7 @@
 //! tested with facts that were made up. Nothing is ever changed: a remedy is a command for the user to run.
 
 mod elf;
+mod engine;
 mod exchange;
 pub mod finding;
 mod gpu;
@@ -15,6 +16,7 @@ pub mod show;
 
 use std::path::PathBuf;
 
+use crate::doctor::engine::EngineFacts;
 use crate::doctor::exchange::{NetworkFacts, NoPlace, Place};
 use crate::doctor::finding::{Finding, Status};
 use crate::doctor::gpu::GpuFacts;
@@ -30,6 +32,8 @@ use crate::observe::gpu::state::Machine;
 pub struct Asked {
     /// A target, e.g. `trtllm:ENGINE_DIR` or `openai:URL`.
     pub target: Option<String>,
+    /// An engine directory; a target `trtllm:DIR` names one too.
+    pub engine: Option<PathBuf>,
     /// A URL of a server.
     pub url: Option<String>,
     /// NVIDIA's management library, where it is not the system's.
@@ -56,7 +60,9 @@ impl Report {
 /// When a server is named in a way that cannot be meant.
 pub fn examine(asked: &Asked) -> Result<Report, NoPlace> {
     let place = place(asked)?;
-    let wants_executor = asked.target.as_deref().is_some_and(|name| name.starts_with("trtllm:"));
+    let of_target = asked.target.as_deref().and_then(|name| name.strip_prefix("trtllm:"));
+    let engine = asked.engine.clone().or_else(|| of_target.map(PathBuf::from));
+    let wants_executor = of_target.is_some();
     let paths = SearchPaths::of_this_process();
     let libraries = LibraryFacts::gather(&paths, wants_executor);
     let host = HostFacts::gather();
@@ -71,7 +77,13 @@ pub fn examine(asked: &Asked) -> Result<Report, NoPlace> {
     let mut findings = host::findings(&host);
     findings.extend(gpu::findings(&gpu));
     findings.extend(libraries::findings(&libraries));
-    findings.extend(mpi::findings(&MpiFacts::gather(&paths, wants_executor, None)));
+    let gpus = gpu.machine.map(|machine| machine.gpus).unwrap_or_default();
+    let version = libraries.installation.and_then(|installation| installation.version);
+    let mut mpi = MpiFacts::gather(&paths, wants_executor);
+    let engine = engine.map(|path| EngineFacts::gather(&path, version, mpi.ranks, gpus));
+    mpi.engine_ranks = engine.as_ref().and_then(EngineFacts::built_ranks);
+    findings.extend(mpi::findings(&mpi));
+    findings.extend(engine.iter().flat_map(engine::findings));
     if let Some(place) = place {
         findings.extend(network::findings(&NetworkFacts::gather(&place)));
     }

@@ -29,7 +29,7 @@ const SHARED_MEMORY_WANTED: u64 = 1 << 30;
 
 impl MpiFacts {
     /// Looks for the library, the launcher and what a launcher has said.
-    pub fn gather(paths: &SearchPaths, wanted: bool, engine_ranks: Option<u32>) -> Self {
+    pub fn gather(paths: &SearchPaths, wanted: bool) -> Self {
         let number = |name: &str| std::env::var(name).ok()?.parse().ok();
         let search = std::env::var_os("PATH").unwrap_or_default();
         let launcher = std::env::split_paths(&search)
@@ -47,7 +47,7 @@ impl MpiFacts {
             root_refused: rustix::process::geteuid().is_root()
                 && may_be_root.iter().any(|name| std::env::var_os(name).is_none()),
             shared_memory: shm.map(|shm| shm.f_frsize * shm.f_blocks),
-            engine_ranks,
+            engine_ranks: None,
             wanted,
         }
     }

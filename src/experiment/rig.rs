@@ -76,7 +76,18 @@ impl<'a> Rig<'a> {
         let watch = stage.statistics().map(|statistics| IterationWatch::start(statistics, &path));
         let iterations = watch.transpose().map_err(ExperimentError::Iterations)?;
         let roofline = None;
-        Ok(Self { resolved, info, stage, directory, manifest, iterations, gpus, profiler, stop, roofline })
+        Ok(Self {
+            resolved,
+            info,
+            stage,
+            directory,
+            manifest,
+            iterations,
+            gpus,
+            profiler,
+            stop,
+            roofline,
+        })
     }
 
     /// The same, with the model and machine that points are held against.
