@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::span::Span;
 use crate::clock::Nanos;
 
-/// From and to, counted from the start of a measured point.
+/// From and to, counted from when a measured point is set up, some milliseconds before its first request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ProfileWindow {
