@@ -2,6 +2,7 @@
 
 #[path = "python/mod.rs"]
 mod python;
+#[allow(dead_code)] // Each test file looks at its own part.
 mod serve_process;
 
 use std::path::{Path, PathBuf};

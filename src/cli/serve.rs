@@ -22,7 +22,7 @@ use crate::target::{Drain, TargetError, abilities, by_name};
 /// The subcommand's name.
 pub const NAME: &str = "serve";
 /// Settings of a run that mean something here, beside those of the engine.
-const SHARED: [&str; 5] = ["config", "target", "api_key_env", "api_key_file", "tokenizer"];
+const SHARED: [&str; 4] = ["config", "target", "api_key_env", "api_key_file"];
 const ENGINE_HEADING: &str = "Engine in this process";
 const DEFAULT_GRACE: Nanos = Nanos::from_millis(10_000);
 
