@@ -78,8 +78,8 @@ fn refuse_what_is_for_runs(program: &Command, origins: &Origins) -> Coded<()> {
     };
     let typed = origins.iter().filter(|(_, origin)| **origin == Origin::Flag);
     // A key of a table is `table.flag`.
-    let names = typed.map(|(name, _)| name.rsplit('.').next().unwrap_or(name));
-    match names.into_iter().find(|name| is_hidden(name)) {
+    let mut names = typed.map(|(name, _)| name.rsplit('.').next().unwrap_or(name));
+    match names.find(|name| is_hidden(name)) {
         None => Ok(()),
         Some(name) => {
             let flag = name.replace('_', "-");
