@@ -205,11 +205,13 @@ pub enum CheckId {
     HostCpu,
     /// Clocks of the watched GPUs were not held down.
     GpuThrottling,
+    /// The harness's threads had a core when they needed one.
+    HostCoreWait,
 }
 
 impl CheckId {
     /// Every check, in the order of reports.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::ScheduleLag,
         Self::NotSent,
         Self::PullLag,
@@ -223,6 +225,7 @@ impl CheckId {
         Self::HostSwitches,
         Self::HostCpu,
         Self::GpuThrottling,
+        Self::HostCoreWait,
     ];
 
     /// As printed.
@@ -241,6 +244,7 @@ impl CheckId {
             Self::HostSwitches => "involuntary switches",
             Self::HostCpu => "harness CPU",
             Self::GpuThrottling => "GPU throttling",
+            Self::HostCoreWait => "waiting for a core",
         }
     }
 }

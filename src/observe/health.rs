@@ -29,6 +29,8 @@ pub struct Health {
     /// A profiler watched the process, which slows what it watches.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub profiled: bool,
+    /// Share of the run, 0 to 1, that the harness's thread which fared worst was ready to run and had no core.
+    pub core_wait: Option<f64>,
 }
 
 /// What the harness reaches against a target that replies at once (L0).

@@ -28,6 +28,8 @@ struct MachineCpu {
 #[derive(Debug, Clone, Copy, Default)]
 struct ThreadCounters {
     cpu_ns: u64,
+    /// Ready to run, and waiting for a core.
+    wait_ns: u64,
     involuntary_switches: u64,
 }
 
@@ -62,6 +64,7 @@ impl Probe {
                 .map(|(before, after)| after.saturating_sub(before)),
             steal,
             involuntary_switches: seen.then(|| sum(|t| t.involuntary_switches)),
+            core_wait: threads.iter().map(|t| t.wait_ns).max().map(|ns| ns as f64 / 1e9 / wall),
             ..Health::default()
         }
     }
@@ -71,6 +74,7 @@ impl Probe {
             let before = self.threads.get(&id).copied().unwrap_or_default();
             ThreadCounters {
                 cpu_ns: now.cpu_ns.saturating_sub(before.cpu_ns),
+                wait_ns: now.wait_ns.saturating_sub(before.wait_ns),
                 involuntary_switches: now
                     .involuntary_switches
                     .saturating_sub(before.involuntary_switches),
@@ -123,8 +127,10 @@ fn is_harness_thread(id: u32) -> bool {
 fn thread_counters(id: u32) -> Option<ThreadCounters> {
     let schedstat = fs::read_to_string(format!("/proc/self/task/{id}/schedstat")).ok()?;
     let status = fs::read_to_string(format!("/proc/self/task/{id}/status")).ok()?;
+    let mut times = schedstat.split_whitespace().map_while(|field| field.parse().ok());
     Some(ThreadCounters {
-        cpu_ns: schedstat.split_whitespace().next()?.parse().ok()?,
+        cpu_ns: times.next()?,
+        wait_ns: times.next()?,
         involuntary_switches: value_after(&status, "nonvoluntary_ctxt_switches:")?,
     })
 }
@@ -145,26 +151,40 @@ mod tests {
         assert!(parse_machine_cpu("cpu  1 2 3 4\n").is_none());
     }
 
-    #[test]
-    fn work_of_a_harness_thread_is_seen_and_other_work_is_not() {
+    fn spin(name: &str) -> std::thread::JoinHandle<()> {
+        std::thread::Builder::new()
+            .name(name.into())
+            .spawn(|| {
+                let start = clock::thread_cpu();
+                while clock::thread_cpu().0 - start.0 < 30_000_000 {}
+                std::thread::park_timeout(std::time::Duration::from_millis(300));
+            })
+            .expect("a thread starts")
+    }
+
+    fn seen_while(names: &[&str]) -> Health {
         let probe = Probe::start();
-        let spin = |name: &str| {
-            std::thread::Builder::new()
-                .name(name.into())
-                .spawn(|| {
-                    let start = clock::thread_cpu();
-                    while clock::thread_cpu().0 - start.0 < 30_000_000 {}
-                    std::thread::park_timeout(std::time::Duration::from_millis(300));
-                })
-                .expect("a thread starts")
-        };
-        let threads = [spin("bf-test-spin"), spin("other")];
+        let threads: Vec<_> = names.iter().map(|name| spin(name)).collect();
         std::thread::sleep(std::time::Duration::from_millis(200));
         let health = probe.finish();
         for thread in threads {
             thread.join().expect("spins and ends");
         }
+        health
+    }
+
+    #[test]
+    fn work_of_a_harness_thread_is_seen_and_other_work_is_not() {
+        let health = seen_while(&["bf-test-spin", "other"]);
         let harness = health.harness_cpu.expect("Linux tells CPU time per thread");
         assert!(harness > 0.0 && harness < health.process_cpu.expect("always known") + 0.05);
+    }
+
+    #[test]
+    fn more_threads_than_cores_are_seen_to_wait_for_one() {
+        let cores = std::thread::available_parallelism().expect("Linux tells").get();
+        let health = seen_while(&vec!["bf-test-share"; 2 * cores]);
+        let wait = health.core_wait.expect("Linux tells how long threads wait");
+        assert!(wait > 0.0, "{wait}");
     }
 }

@@ -1,6 +1,6 @@
 //! Who turns events into records? One thread, off the path of the requests, that owns them all.
 //!
-//! The recorder looks into the rings about every millisecond. Between phases it is told which shots to expect
+//! The recorder looks into the rings every few milliseconds. Between phases it is told which shots to expect
 //! (`begin`) and asked for what became of them (`seal`); both are commands over a channel, so that no state is
 //! shared with the threads that measure.
 
@@ -16,7 +16,7 @@ use crate::record::book::{Book, Planned};
 use crate::record::event::Event;
 use crate::record::live::Live;
 use crate::record::request_record::{Records, RequestRecord};
-use crate::record::sink::{Aside, Sink};
+use crate::record::sink::{Aside, RING_SLOTS, Sink};
 
 /// Takes each record as its request ends, so that it is on disk whatever happens next.
 pub trait Journal: Send {
@@ -33,8 +33,13 @@ pub trait Journal: Send {
     fn settle(&mut self) -> io::Result<()>;
 }
 
-/// How often rings are looked at when nothing comes, and snapshots are published.
-const IDLE: Nanos = Nanos::from_micros(1_000);
+/// Between two looks into the rings: every look wakes a thread, and little would be found.
+const LOOK: Nanos = Nanos::from_millis(4);
+/// The same where the last look found [`MANY`] events.
+const LOOK_SOON: Nanos = Nanos::from_millis(1);
+/// A ring holds 64 times as many.
+const MANY: usize = RING_SLOTS / 64;
+/// How often snapshots are published.
 const PUBLISH_EVERY: Nanos = Nanos::from_millis(200);
 
 enum Command {
@@ -159,8 +164,10 @@ impl Worker {
 
     fn run(mut self, inbox: &Receiver<Command>) {
         let mut publish_at = MonoNs(0);
+        let mut found = 0;
         loop {
             let seen = self.drain();
+            found += seen;
             match inbox.try_recv() {
                 Ok(Command::Begin(shots, journal, ready)) => {
                     self.book = Book::open(&shots, journal);
@@ -171,7 +178,8 @@ impl Worker {
                 Err(TryRecvError::Disconnected) => return,
                 Err(TryRecvError::Empty) if seen == 0 => {
                     self.book.settle();
-                    clock::sleep(IDLE);
+                    clock::sleep(if found < MANY { LOOK } else { LOOK_SOON });
+                    found = 0;
                 }
                 Err(TryRecvError::Empty) => {}
             }

@@ -14,7 +14,7 @@ use crate::record::event::{Ending, Event, FewIds, TokenHash};
 use crate::record::request_record::{EngineTimes, EngineUse, StampSource, TokenSource};
 use crate::target::Failure;
 
-/// Events that fit into a ring. The recorder looks every millisecond or so; this is room for tens of millions a second.
+/// Events that fit into a ring. The recorder looks every few milliseconds; this is room for ten millions a second.
 pub const RING_SLOTS: usize = 1 << 16;
 
 /// What has no fixed size or is not hot goes beside the ring.

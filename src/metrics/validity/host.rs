@@ -9,6 +9,8 @@ use crate::observe::health::Health;
 const STEAL: f64 = 0.01;
 /// Involuntary switches of hot threads per second above which a warning is due.
 const SWITCHES_PER_S: f64 = 10.0;
+/// Share of the run that a thread of the harness may wait for a core.
+const CORE_WAIT: f64 = 0.05;
 /// Cores that the harness's own threads may use.
 const HARNESS_CORES: f64 = 0.5;
 
@@ -87,6 +89,26 @@ pub(super) fn cpu(health: &Health) -> Check {
         unit: "cores",
         sentence: format!("the harness's own threads used {} cores", short(cores)),
         remedy: "lower the load, or use several load generators",
+    }
+    .named(id)
+}
+
+/// Whether the harness's threads had a core when they needed one.
+pub(super) fn core_wait(health: &Health) -> Check {
+    let id = CheckId::HostCoreWait;
+    let Some(share) = health.core_wait else {
+        return not_applicable(id, "this machine does not tell how long threads wait for a core");
+    };
+    Finding {
+        status: warn_above(share, CORE_WAIT),
+        measured: Some(share),
+        limit: Some(CORE_WAIT),
+        unit: "share",
+        sentence: format!(
+            "a thread of the harness was ready to run and had no core in {} % of the time",
+            short(share * 100.0)
+        ),
+        remedy: "this machine is the limit: keep the server and all else off the harness's cores",
     }
     .named(id)
 }

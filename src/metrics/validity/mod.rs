@@ -71,6 +71,7 @@ pub fn checks(evidence: &Evidence<'_>) -> Vec<Check> {
         CheckId::HostSwitches => host::switches(evidence.health, evidence.facts),
         CheckId::HostCpu => host::cpu(evidence.health),
         CheckId::GpuThrottling => gpu::throttling(evidence.health),
+        CheckId::HostCoreWait => host::core_wait(evidence.health),
     };
     CheckId::ALL.into_iter().map(check).collect()
 }

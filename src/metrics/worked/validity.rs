@@ -218,11 +218,12 @@ fn too_few_requests_say_nothing_of_steadiness() {
 #[test]
 fn a_machine_in_the_way_is_a_warning_and_one_that_does_not_tell_is_none() {
     type Worsen = fn(&mut Health);
-    let cases: [(CheckId, Worsen); 4] = [
+    let cases: [(CheckId, Worsen); 5] = [
         (CheckId::HostThrottling, |health| health.cgroup_throttled = Some(1)),
         (CheckId::HostSteal, |health| health.steal = Some(0.02)),
         (CheckId::HostSwitches, |health| health.involuntary_switches = Some(61)),
         (CheckId::HostCpu, |health| health.harness_cpu = Some(0.6)),
+        (CheckId::HostCoreWait, |health| health.core_wait = Some(0.051)),
     ];
     for (id, worsen) in cases {
         let mut health = healthy();
@@ -238,6 +239,7 @@ fn a_machine_in_the_way_is_a_warning_and_one_that_does_not_tell_is_none() {
         steal: Some(0.0),
         involuntary_switches: Some(60),
         harness_cpu: Some(0.5),
+        core_wait: Some(0.05),
         ..healthy()
     };
     assert_eq!(checked(steady(), &calm, |_| ()).verdict, Verdict::Valid);

@@ -2,13 +2,24 @@
 
 use std::future::Future;
 use std::io;
+use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 
-use tokio::runtime::{Builder, Runtime};
-use tokio::task::LocalSet;
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
-fn runtime() -> io::Result<Runtime> {
-    Builder::new_current_thread().enable_io().enable_time().build()
+fn runtime() -> io::Result<LocalRuntime> {
+    Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default())
+}
+
+/// A thread that runs a future.
+#[derive(Debug)]
+pub struct NetThread<T>(JoinHandle<Option<T>>);
+
+impl<T> NetThread<T> {
+    /// Waits for its end; `None` if it panicked.
+    pub fn join(self) -> Option<T> {
+        self.0.join().ok().flatten()
+    }
 }
 
 /// Runs a future, and whatever it spawns locally, on a thread of its own. Tasks that are left when the future is
@@ -16,16 +27,26 @@ fn runtime() -> io::Result<Runtime> {
 ///
 /// # Errors
 /// When the system gives no thread or no event queue.
-pub fn spawn<F, Fut, T>(name: &str, start: F) -> io::Result<JoinHandle<T>>
+pub fn spawn<F, Fut, T>(name: &str, start: F) -> io::Result<NetThread<T>>
 where
     F: FnOnce() -> Fut + Send + 'static,
     Fut: Future<Output = T>,
     T: Send + 'static,
 {
-    let runtime = runtime()?;
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(move || LocalSet::new().block_on(&runtime, start()))
+    let (built, is_built) = channel();
+    // A local runtime can only be made on its own thread, and costs less per wake-up than a set of local tasks.
+    let run = move || {
+        let (runtime, outcome) = match runtime() {
+            Ok(runtime) => (Some(runtime), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        let _asker_is_gone = built.send(outcome);
+        // `start` may already spawn, and so runs inside.
+        runtime.map(|runtime| runtime.block_on(async { start().await }))
+    };
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run)?;
+    is_built.recv().map_err(io::Error::other)??;
+    Ok(NetThread(thread))
 }
 
 /// Runs a future to its end while the caller waits. On a thread of its own, so that it works under any caller.
@@ -38,5 +59,6 @@ where
     Fut: Future<Output = T>,
     T: Send + 'static,
 {
-    spawn(name, start)?.join().map_err(|_| io::Error::other(format!("thread `{name}` panicked")))
+    let panicked = || io::Error::other(format!("thread `{name}` panicked"));
+    spawn(name, start)?.join().ok_or_else(panicked)
 }

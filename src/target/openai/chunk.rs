@@ -3,9 +3,12 @@
 //! Only what is measured is taken, in one pass and into room that is used again. Servers agree on little, so `id`,
 //! `object` and `model` are never looked at, and unknown members are passed over.
 
+use std::ops::Range;
+
 use crate::clock::MonoNs;
 use crate::record::request_record::EngineTimes;
 use crate::target::openai::json::{BadJson, Kind, RawText, Scanner};
+use crate::target::openai::pattern::Pattern;
 
 /// Why a server says that it stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +53,12 @@ pub struct Chunk {
     pub is_error: bool,
     /// `x-bareflight-timing`: the engine's stamps, from our own server.
     pub times: Option<EngineTimes>,
+    /// Strings that went into `text`.
+    texts: u32,
+    /// The last of them, in the JSON; without escapes.
+    text_at: Option<Range<usize>>,
+    /// The chunk that everything but `text` was parsed from.
+    pattern: Pattern,
 }
 
 impl Chunk {
@@ -57,14 +66,38 @@ impl Chunk {
     ///
     /// # Errors
     /// When it is no JSON object.
+    #[inline]
     pub fn read(&mut self, json: &[u8]) -> Result<(), BadJson> {
-        let Self { mut text, mut token_ids, .. } = std::mem::take(self);
+        let Some(text) = self.pattern.text_in(json) else { return self.parse(json) };
+        self.text.clear();
+        self.text.extend_from_slice(text);
+        Ok(())
+    }
+
+    fn parse(&mut self, json: &[u8]) -> Result<(), BadJson> {
+        let Self { mut text, mut token_ids, mut pattern, .. } = std::mem::take(self);
         text.clear();
         token_ids.clear();
-        *self = Self { text, token_ids, ..Self::default() };
+        pattern.forget();
+        *self = Self { text, token_ids, pattern, ..Self::default() };
         let mut scan = Scanner::new(json);
         scan.object(|scan, key| self.top(scan, key))?;
-        scan.end()
+        scan.end()?;
+        if let Some(text) = self.text_at.take().filter(|_| self.says_only_its_text()) {
+            self.pattern.learn(json, text);
+        }
+        Ok(())
+    }
+
+    /// Whether the next chunk of its kind says nothing new but its text.
+    fn says_only_its_text(&self) -> bool {
+        self.texts == 1
+            && self.token_ids.is_empty()
+            && self.embeddings == 0
+            && self.finish.is_none()
+            && self.usage.is_none()
+            && self.times.is_none()
+            && !self.is_error
     }
 
     /// Whether it carries output.
@@ -146,7 +179,10 @@ impl Chunk {
 
     #[inline]
     fn output(&mut self, scan: &mut Scanner<'_>) -> Result<(), BadJson> {
-        scan.text()?.append_to(&mut self.text);
+        let text = scan.text()?;
+        text.append_to(&mut self.text);
+        self.texts += 1;
+        self.text_at = scan.place_of(text);
         Ok(())
     }
 
@@ -340,6 +376,37 @@ mod tests {
         );
         one.read(b"{}").unwrap();
         assert_eq!(one, Chunk::default());
+    }
+
+    #[test]
+    fn a_stream_read_by_pattern_says_what_each_chunk_alone_says() {
+        let choice = |delta: &str| {
+            format!(r#"{{"id":"x","choices":[{{"delta":{{{delta}}},"finish_reason":null}}]}}"#)
+        };
+        let stream = [
+            choice(r#""role":"assistant","content":"""#),
+            choice(r#""content":" a""#),
+            choice(r#""content":" b""#),
+            choice(r#""content":"""#),
+            choice(r#""content":" c\n""#),
+            choice(r#""content":" d""#),
+            choice(r#""content":"","token_ids":[7]"#),
+            choice(r#""content":"","token_ids":[8]"#),
+            choice(r#""content":" e","reasoning":" f""#),
+            choice(r#""content":" g""#),
+            r#"{"choices":[],"usage":{"completion_tokens":9}}"#.to_owned(),
+            r#"{"choices":[],"usage":{"completion_tokens":8}}"#.to_owned(),
+        ];
+        let said = |chunk: &Chunk| {
+            let text = String::from_utf8(chunk.text.clone()).unwrap();
+            let counts = (chunk.choices, chunk.embeddings, chunk.usage);
+            (text, chunk.token_ids.clone(), counts, chunk.knows_finish, chunk.finish)
+        };
+        let mut one_after_the_other = Chunk::default();
+        for json in &stream {
+            one_after_the_other.read(json.as_bytes()).unwrap();
+            assert_eq!(said(&one_after_the_other), said(&chunk(json)), "{json}");
+        }
     }
 
     #[test]

@@ -141,6 +141,7 @@ async fn stream(
             course.enter(Phase::Answering, stamp.at);
             all_by_kernel &= stamp.source == StampSource::Kernel;
             lane.deliver(outgoing.id, output, stamp);
+            body.read_freely();
         }
         match step? {
             Step::Open => {}

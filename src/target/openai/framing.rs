@@ -4,6 +4,10 @@ use http::{HeaderMap, StatusCode, header};
 
 /// Longest line of a chunk's size or of a trailer.
 const MAX_LINE: usize = 8 << 10;
+/// Bytes that hold the size of a chunk, and no more than the beginning of its data.
+const SIZE_LINE: usize = 16;
+/// A part of a body that tells of no boundary.
+const PIECE: usize = 128;
 
 /// Where the body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +68,18 @@ impl Framing {
     #[inline]
     pub fn is_done(self) -> bool {
         self == Self::Done
+    }
+
+    /// How many bytes to read so that none of the next chunk comes along, unless chunks are shorter than their sizes'
+    /// lines may be.
+    #[inline]
+    pub fn bytes_to_boundary(self) -> usize {
+        let bytes = match self {
+            Self::Chunked(ChunkState::Data(left)) => left.saturating_add(2),
+            Self::Chunked(_) => return SIZE_LINE,
+            Self::Length(_) | Self::UntilClose | Self::Done => return PIECE,
+        };
+        usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
     /// The next part of the body in `bytes` from `at` on, which it moves past what it took; `None` where more bytes
@@ -195,6 +211,24 @@ mod tests {
             }
             assert_eq!(decode(START, pieces), Ok(("hello 0123456789".to_owned(), true)));
         }
+    }
+
+    #[test]
+    fn reading_to_the_boundary_never_brings_two_chunks_at_once() {
+        let (first, second) = ("a".repeat(20), "b".repeat(40));
+        let wire = format!("14\r\n{first}\r\n28;x=y\r\n{second}\r\n0\r\n\r\n");
+        let (mut framing, mut from, mut body) = (START, 0, Vec::new());
+        while !framing.is_done() {
+            let read = &wire.as_bytes()[from..wire.len().min(from + framing.bytes_to_boundary())];
+            from += read.len();
+            let (mut at, mut brought) = (0, Vec::new());
+            while let Some(part) = framing.next(read, &mut at).unwrap() {
+                brought.extend_from_slice(part);
+            }
+            assert!(!(brought.contains(&b'a') && brought.contains(&b'b')), "{brought:?}");
+            body.extend(brought);
+        }
+        assert_eq!(body, format!("{first}{second}").as_bytes());
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub struct Http1 {
     buffer: Vec<u8>,
     /// Bytes of `buffer` that were read and not consumed.
     unread: std::ops::Range<usize>,
+    /// Each read ends where a chunk does.
+    reads_by_chunk: bool,
     framing: Framing,
     keeps_alive: bool,
 }
@@ -62,7 +64,8 @@ impl Http1 {
     pub fn new(stream: Stream) -> Self {
         let last = Arc::clone(stream.last_read());
         let buffer = vec![0; BUFFER];
-        Self { stream, last, buffer, unread: 0..0, framing: Framing::Done, keeps_alive: true }
+        let (unread, framing) = (0..0, Framing::Done);
+        Self { stream, last, buffer, unread, reads_by_chunk: true, framing, keeps_alive: true }
     }
 
     /// Whether another exchange can follow on this connection.
@@ -86,6 +89,7 @@ impl Http1 {
     /// # Errors
     /// When the connection breaks, or what comes is no HTTP.
     pub async fn ask(&mut self, request: &[u8]) -> Result<(StatusCode, HeaderMap), NoHead> {
+        self.reads_by_chunk = true;
         // A server may answer, and close, before it has read everything: its answer tells more than our error.
         let written = self.write_all(request).await;
         match (self.head().await, written) {
@@ -172,6 +176,16 @@ impl Http1 {
         Ok(if self.framing.is_done() { BodyState::Done } else { BodyState::Open })
     }
 
+    /// Reads as much as there is from now on.
+    ///
+    /// The kernel's stamp of a read is that of its last packet. Until the first token has come, each read therefore
+    /// ends where a chunk of the body does: what has arrived behind the token while our thread had no core does not
+    /// move the token's stamp, as far as the kernel kept the packets apart.
+    #[inline]
+    pub fn read_freely(&mut self) {
+        self.reads_by_chunk = false;
+    }
+
     /// Reads once more for the body.
     ///
     /// # Errors
@@ -196,7 +210,10 @@ impl Http1 {
         } else if self.unread.end == self.buffer.len() {
             self.make_room();
         }
-        let (stream, buffer) = (&mut self.stream, &mut self.buffer[self.unread.end..]);
+        let room = self.buffer.len() - self.unread.end;
+        let most = if self.reads_by_chunk { self.framing.bytes_to_boundary() } else { room };
+        let end = self.unread.end + most.min(room);
+        let (stream, buffer) = (&mut self.stream, &mut self.buffer[self.unread.end..end]);
         let count = poll_fn(|cx| stream.poll_receive(cx, buffer)).await?;
         self.unread.end += count;
         Ok(count)
@@ -230,4 +247,53 @@ fn keeps_alive(version: Option<u8>, headers: &HeaderMap) -> bool {
             .any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(word)))
     };
     if version == Some(0) { says("keep-alive") } else { !says("close") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::target::net::connect::Connector;
+
+    const HEAD: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+
+    /// Sends a head and three chunks before anything of it is read.
+    fn serve_once(listener: &std::net::TcpListener) {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _request = stream.read(&mut [0; 1024]).unwrap();
+        let chunk = |letter: &str| format!("c8\r\n{}\r\n", letter.repeat(200));
+        let all = [HEAD.to_owned(), chunk("a"), chunk("b"), chunk("c")].concat();
+        stream.write_all(all.as_bytes()).unwrap();
+    }
+
+    async fn read_until_some_of_the_body_came(port: u16) -> Vec<u8> {
+        let timeout = Duration::from_secs(20);
+        let connector = Connector::new("127.0.0.1", port, None, timeout).unwrap();
+        let mut connection = Http1::new(connector.connect().await.unwrap());
+        let asking = connection.ask(b"GET / HTTP/1.1\r\n\r\n");
+        assert_eq!(asking.await.unwrap().0, StatusCode::OK);
+        let mut got = Vec::new();
+        while got.len() < 200 {
+            connection.read_body().await.unwrap();
+            let take = |part: &[u8]| {
+                got.extend_from_slice(part);
+                Ok(())
+            };
+            assert_eq!(connection.drain_body(take).unwrap(), BodyState::Open);
+        }
+        got
+    }
+
+    #[test]
+    fn until_reads_are_free_a_chunk_comes_without_a_byte_of_the_next() {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = std::thread::spawn(move || serve_once(&listener));
+        let read = move || read_until_some_of_the_body_came(port);
+        let got = crate::target::net::thread::wait_for("by-chunk", read).unwrap();
+        server.join().unwrap();
+        assert_eq!(got, "a".repeat(200).as_bytes());
+    }
 }

@@ -175,6 +175,13 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Where the string that was taken last stands, without its quotes; `None` if it has escapes.
+    #[inline]
+    pub fn place_of(&self, text: RawText<'a>) -> Option<std::ops::Range<usize>> {
+        let end = self.at - 1;
+        (!text.has_escapes).then(|| end - text.raw.len()..end)
+    }
+
     /// Passes what follows a backslash.
     fn escape(&mut self) -> Result<(), BadJson> {
         let length = match self.bytes.get(self.at) {

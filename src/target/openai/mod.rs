@@ -20,6 +20,7 @@ mod json;
 mod lane;
 pub mod options;
 mod output_text;
+mod pattern;
 mod request_body;
 mod session;
 mod transport;

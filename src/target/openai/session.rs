@@ -1,7 +1,6 @@
 //! How does a synchronous session hand its shots to the threads that speak HTTP?
 
 use std::io;
-use std::thread::JoinHandle;
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
@@ -9,7 +8,7 @@ use crate::clock::{MonoNs, now};
 use crate::load::plan::{RequestId, Shot};
 use crate::record::sink::Sink;
 use crate::target::net::socket::StampKeeper;
-use crate::target::net::thread;
+use crate::target::net::thread::{self, NetThread};
 use crate::target::openai::lane::{self, Command, LaneSettings};
 use crate::target::openai::request_body::{Outgoing, RequestWriter};
 use crate::target::{Drain, Failure, FailureKind, Session};
@@ -25,7 +24,7 @@ pub struct OpenAiSession {
 #[derive(Debug)]
 struct LaneThread {
     commands: UnboundedSender<Command>,
-    thread: JoinHandle<usize>,
+    thread: NetThread<usize>,
 }
 
 impl OpenAiSession {
@@ -86,8 +85,8 @@ impl Session for OpenAiSession {
         let (mut open, mut panicked) = (0, 0);
         for lane in self.lanes {
             match lane.thread.join() {
-                Ok(forced) => open += forced,
-                Err(_) => panicked += 1,
+                Some(forced) => open += forced,
+                None => panicked += 1,
             }
         }
         match (open, panicked) {

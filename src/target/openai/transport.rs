@@ -236,6 +236,16 @@ impl ResponseBody {
         }
     }
 
+    /// The first token has come, or none is awaited: what arrives need no longer be told apart packet by packet.
+    #[inline]
+    pub fn read_freely(&mut self) {
+        match self {
+            Self::Http1(connection) => connection.read_freely(),
+            // Its frames come from a reader that all streams of a connection share.
+            Self::Http2(_) => {}
+        }
+    }
+
     /// Hands what has arrived to `take`, and waits for it first where nothing has. What came in one read is handed
     /// out in one call, and [`Self::stamp`] is then its stamp.
     ///
@@ -267,6 +277,7 @@ impl ResponseBody {
     /// # Errors
     /// When the connection breaks before, or there is more.
     pub async fn read_whole(&mut self, limit: usize) -> Result<Vec<u8>, Failure> {
+        self.read_freely();
         let mut whole = Vec::new();
         let mut is_first = true;
         loop {

@@ -77,7 +77,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// Connects now, and again later if the connection is lost. Call it within a `LocalSet`.
+    /// Connects now, and again later if the connection is lost. Call it on a thread of [`crate::target::net::thread`].
     ///
     /// # Errors
     /// When there is no connection to be made.

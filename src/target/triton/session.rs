@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +13,7 @@ use crate::clock::{MonoNs, now};
 use crate::load::plan::{RequestId, Shot};
 use crate::record::sink::Sink;
 use crate::target::net::socket::StampKeeper;
-use crate::target::net::thread;
+use crate::target::net::thread::{self, NetThread};
 use crate::target::triton::address::Protocol;
 use crate::target::triton::answer::Answer;
 use crate::target::triton::generate::Generate;
@@ -99,7 +98,7 @@ pub struct TritonSession {
 
 struct IoThread {
     orders: UnboundedSender<Order>,
-    handle: JoinHandle<usize>,
+    handle: NetThread<usize>,
 }
 
 /// How often open requests are looked at: a few times per timeout.
@@ -245,8 +244,8 @@ impl Session for TritonSession {
         let mut panicked = 0;
         for thread in self.threads {
             match thread.handle.join() {
-                Ok(open) => left += open,
-                Err(_) => panicked += 1,
+                Some(open) => left += open,
+                None => panicked += 1,
             }
         }
         match (left, panicked) {
