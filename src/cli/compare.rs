@@ -27,6 +27,7 @@ use crate::record::run_directory::{RunDirectory, file};
 use crate::report::FileNote;
 use crate::report::comparison::table;
 use crate::report::table as console;
+use crate::target::abilities;
 
 /// Concurrency where no load is given.
 const DEFAULT_CONCURRENCY: u32 = 8;
@@ -99,8 +100,19 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
     if let Some(side) = embedded {
         engine_threads::ensure(&side.target, side.engine.threads)?;
     }
+    if sides.iter().any(|side| side.profile_window.is_some()) {
+        let words = "a profiled run is slowed by what watches it: leave out `--profile-window` in a comparison";
+        return Err((Exit::Usage, anyhow!(words)));
+    }
     let ready = blocks::prepare(&sides, arguments.blocks)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
+    for (side, target) in sides.iter().zip(&ready.targets) {
+        abilities::check(target.describe(), &side.engine, &side.workload)
+            .map_err(|error| (Exit::Preflight, error.into()))?;
+    }
+    for finding in &ready.warnings {
+        eprintln!("bareflight: {finding}");
+    }
     let names: Vec<String> = sides.iter().map(|side| side.target.clone()).collect();
     let load = sides[0].loads[0];
     let title = format!(

@@ -31,7 +31,7 @@ use crate::record::run_directory::{RunDirectory, file};
 use crate::report::ladder::table;
 use crate::report::{FileNote, table as console};
 use crate::target::served::ServedEndpoint;
-use crate::target::{TargetInfo, by_name};
+use crate::target::{TargetInfo, abilities, by_name};
 
 /// Concurrency where no load is given: one request at a time, so that nothing waits for another.
 const DEFAULT_CONCURRENCY: u32 = 1;
@@ -75,6 +75,9 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
 
     // Named wrongly, nothing is begun.
     by_name::resolve(&engine.target, &engine.engine, &engine.served)
+        .and_then(|named| {
+            abilities::check(named.target.describe(), &engine.engine, &engine.workload)
+        })
         .map_err(PreflightError::from)
         .map_err(|error| (preflight_exit(&error), error.into()))?;
     let load = engine.loads[0].to_string();

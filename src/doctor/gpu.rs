@@ -346,7 +346,8 @@ mod tests {
 
     #[test]
     fn each_trouble_of_a_gpu_is_told_once() {
-        let troubles: [(&str, Status, fn(&mut GpuState)); 10] = [
+        type Trouble = (&'static str, Status, fn(&mut GpuState));
+        let troubles: [Trouble; 10] = [
             ("memory", Status::Warn, |gpu| gpu.memory_free_bytes = Some(60 << 30)),
             ("other_processes", Status::Warn, |gpu| gpu.processes.push((4_711, None))),
             ("mig", Status::Warn, |gpu| gpu.mig = Some(true)),

@@ -250,7 +250,8 @@ mod tests {
 
     #[test]
     fn each_trouble_is_told_once_and_with_what_mends_it() {
-        let troubles: [(&str, fn(&mut HostFacts)); 11] = [
+        type Trouble = (&'static str, fn(&mut HostFacts));
+        let troubles: [Trouble; 11] = [
             ("cores", |facts| facts.usable_cores = Some(2)),
             ("cgroup_quota", |facts| facts.quota_cores = Some(3.5)),
             ("cgroup_quota", |facts| facts.throttled_periods = Some(9)),

@@ -1,17 +1,21 @@
 //! What is played in each block of an experiment with several targets? The same requests at the same instants on all.
 
 use crate::cli::resolve::Resolved;
-use crate::experiment::preflight::{PreflightError, prompt_source};
+use crate::experiment::preflight::{PreflightError, check_engine, prompt_source};
 use crate::load::plan::{Plan, PlanStart, RequestId};
+use crate::target::engine_directory::Finding;
 use crate::target::{Limits, Target, by_name};
 use crate::workload::{PromptKind, Workload};
 
 /// Described targets, and the plan of each block, checked against all of them.
+#[derive(Default)]
 pub struct ReadyBlocks {
     /// What answers, in the order of the sides; not yet opened.
     pub targets: Vec<Box<dyn Target>>,
     /// One plan for each block.
     pub plans: Vec<Plan>,
+    /// What is odd about engines that come from a directory, and no reason to refuse them.
+    pub warnings: Vec<Finding>,
 }
 
 /// Describes every side and draws so many blocks of the first side's workload at its first load.
@@ -23,6 +27,7 @@ pub struct ReadyBlocks {
 /// # Errors
 /// The first thing that is in the way, with its remedy.
 pub fn prepare(sides: &[Resolved], blocks: u32) -> Result<ReadyBlocks, PreflightError> {
+    let Some(first) = sides.first() else { return Ok(ReadyBlocks::default()) };
     let mut named = Vec::with_capacity(sides.len());
     for side in sides {
         named.push(by_name::resolve(&side.target, &side.engine, &side.served)?);
@@ -40,8 +45,6 @@ pub fn prepare(sides: &[Resolved], blocks: u32) -> Result<ReadyBlocks, Preflight
         })
         .flatten()
         .collect();
-    let targets: Vec<Box<dyn Target>> = named.into_iter().map(|it| it.target).collect();
-    let Some(first) = sides.first() else { return Ok(ReadyBlocks { targets, plans: Vec::new() }) };
     let mut plans: Vec<Plan> = Vec::with_capacity(blocks as usize);
     for (block, load) in (0..blocks).zip(first.loads.iter().cycle()) {
         let seed = first.workload.seed.wrapping_add(block.into());
@@ -54,5 +57,10 @@ pub fn prepare(sides: &[Resolved], blocks: u32) -> Result<ReadyBlocks, Preflight
         }
         plans.push(plan);
     }
-    Ok(ReadyBlocks { targets, plans })
+    let mut warnings = Vec::new();
+    for (side, it) in sides.iter().zip(&named) {
+        warnings.extend(check_engine(it, side, &plans)?);
+    }
+    let targets = named.into_iter().map(|it| it.target).collect();
+    Ok(ReadyBlocks { targets, plans, warnings })
 }

@@ -92,7 +92,7 @@ pub fn prepare(resolved: &Resolved) -> Result<Ready, PreflightError> {
 }
 
 /// Holds an engine directory against settings and plans: what it refuses ends the run here, the rest is handed on.
-fn check_engine(
+pub(super) fn check_engine(
     named: &Named,
     resolved: &Resolved,
     plans: &[Plan],

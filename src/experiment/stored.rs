@@ -14,6 +14,7 @@ use crate::load::Load;
 use crate::metrics::allowance::Allowance;
 use crate::metrics::fairness::Item;
 use crate::metrics::sides::Terms;
+use crate::metrics::summary::Mark;
 use crate::metrics::{Window, summarise};
 use crate::record::request_record::Records;
 
@@ -38,6 +39,11 @@ pub enum StoredError {
     /// A run cannot be read.
     #[error(transparent)]
     Read(#[from] ArtefactError),
+    /// What watched it slowed it down.
+    #[error(
+        "`{0}` was profiled, which slows what is watched: compare runs made without `--profile-window`"
+    )]
+    Profiled(String),
     /// They share no load.
     #[error(
         "`{0}` and `{1}` have no load in common: compare runs with a concurrency or a rate that both have"
@@ -52,6 +58,11 @@ pub enum StoredError {
 /// When a run cannot be read, or they have no load in common.
 pub fn read(baseline: &Path, candidate: &Path) -> Result<Vec<Common>, StoredError> {
     let (a, b) = (read_back(baseline)?, read_back(candidate)?);
+    for (path, outcome) in [(baseline, &a), (candidate, &b)] {
+        if outcome.points.iter().any(|point| point.summary.marks.contains(&Mark::Profiled)) {
+            return Err(StoredError::Profiled(path.display().to_string()));
+        }
+    }
     let mut loads: Vec<Load> = Vec::new();
     for entry in &a.manifest.points {
         let load = entry.facts.load;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use crate::record::request_record::{Records, RequestRecord, StampSource, TokenSource};
 use crate::target::TargetInfo;
@@ -159,8 +160,10 @@ fn output_tokens(baseline: &Conditions, candidate: &Conditions) -> Item {
 }
 
 fn fingerprint<'a>(records: impl Iterator<Item = &'a RequestRecord>) -> String {
-    let mixed = records.fold(0_u64, |all, record| all.rotate_left(1) ^ record.token_hash.0);
-    format!("{:08x}", mixed >> 32)
+    let mut all = Sha256::new();
+    records.for_each(|record| all.update(record.token_hash.0.to_le_bytes()));
+    let digest = all.finalize();
+    format!("{:08x}", u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]))
 }
 
 /// Blocks of the KV cache that were found filled, of all that prompts needed.

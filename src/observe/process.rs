@@ -16,8 +16,10 @@ pub fn cpu_of(pid: u32) -> Option<Nanos> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
-    use crate::clock::process_cpu;
+    use crate::clock::sleep;
 
     #[test]
     fn a_process_that_is_not_there_has_used_nothing_that_is_known() {
@@ -26,11 +28,15 @@ mod tests {
 
     #[test]
     fn work_of_a_process_is_seen() {
-        let own = std::process::id();
-        let before = cpu_of(own).expect("this process is there");
-        let start = process_cpu();
-        while process_cpu().0 - start.0 < 30_000_000 {}
-        let after = cpu_of(own).expect("this process is there");
-        assert!(after > before, "{before} {after}");
+        let mut busy = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        let before = cpu_of(busy.id()).expect("this process is there");
+        let worked = || cpu_of(busy.id()).is_some_and(|now| now.0 > before.0 + 30_000_000);
+        let seen = (0..3000).any(|_| {
+            sleep(Nanos::from_secs_f64(0.01));
+            worked()
+        });
+        busy.kill().unwrap();
+        busy.wait().unwrap();
+        assert!(seen);
     }
 }

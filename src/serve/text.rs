@@ -76,8 +76,11 @@ impl TextStream {
         if incomplete && held < LONGEST_CHARACTER && !everything {
             return;
         }
-        // A decoder may change the end of what came before, such as white space at a seam.
-        out.push_str(whole.get(self.given_bytes..).unwrap_or_default());
+        match whole.get(self.given_bytes..) {
+            Some(new) => out.push_str(new),
+            // The decoder reads what was given otherwise now, such as bytes that turn out to be no character.
+            None => out.push_str(&self.text.decode(&self.window[self.given_ids..])),
+        }
         self.window.drain(..self.given_ids);
         self.given_ids = self.window.len();
         self.given_bytes = self.text.decode(&self.window).len();

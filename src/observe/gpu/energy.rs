@@ -182,7 +182,9 @@ pub(super) mod tests {
         assert_eq!(energy.from, EnergyFrom::Power);
         assert!((energy.joules - 400.0).abs() < 1e-6, "{energy:?}");
         let mut stuck = steady(12_000);
-        stuck.iter_mut().for_each(|sample| sample.energy_j = Some(7.0));
+        for sample in &mut stuck {
+            sample.energy_j = Some(7.0);
+        }
         let energy = over(&stuck, window(0, 11_000)).expect("covered");
         assert_eq!(energy.from, EnergyFrom::Power);
         assert!((energy.joules - 2_200.0).abs() < 1e-6, "{energy:?}");
