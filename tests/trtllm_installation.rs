@@ -121,7 +121,7 @@ fn a_request_that_takes_too_long_is_cancelled_in_the_library() {
 fn a_failure_of_the_forward_pass_is_recorded_in_the_librarys_words() {
     let out = tempfile::tempdir().expect("a folder");
     let profile = "explicit,base_us=100,fail_at_iteration=0";
-    let output = run(&out, profile, &["--concurrency", "1", "--requests", "1", "--warmup", "0"]);
+    let output = run(&out, profile, &["--concurrency", "1", "--requests", "1"]);
     assert_eq!(output.status.code(), Some(1), "{}", words(&output.stderr));
     assert!(read(&out, "requests.csv").contains("failed,engine,"), "with the library's own words");
 }

@@ -139,6 +139,11 @@ pub struct TritonApi {
         seconds: ::std::os::raw::c_uint,
     )
         -> *mut TRITONSERVER_Error,
+    pub TRITONSERVER_ServerOptionsSetModelLoadThreadCount:
+        unsafe extern "C" fn(
+            options: *mut TRITONSERVER_ServerOptions,
+            threads: ::std::os::raw::c_uint,
+        ) -> *mut TRITONSERVER_Error,
     pub TRITONSERVER_ServerOptionsSetStrictModelConfig:
         unsafe extern "C" fn(
             options: *mut TRITONSERVER_ServerOptions,
@@ -344,6 +349,9 @@ impl TritonApi {
             __library.get(b"TRITONSERVER_ServerOptionsSetExitOnError\0").map(|sym| *sym)?;
         let TRITONSERVER_ServerOptionsSetExitTimeout =
             __library.get(b"TRITONSERVER_ServerOptionsSetExitTimeout\0").map(|sym| *sym)?;
+        let TRITONSERVER_ServerOptionsSetModelLoadThreadCount = __library
+            .get(b"TRITONSERVER_ServerOptionsSetModelLoadThreadCount\0")
+            .map(|sym| *sym)?;
         let TRITONSERVER_ServerOptionsSetStrictModelConfig =
             __library.get(b"TRITONSERVER_ServerOptionsSetStrictModelConfig\0").map(|sym| *sym)?;
         let TRITONSERVER_ServerOptionsSetLogInfo =
@@ -422,6 +430,7 @@ impl TritonApi {
             TRITONSERVER_ServerOptionsSetBackendConfig,
             TRITONSERVER_ServerOptionsSetExitOnError,
             TRITONSERVER_ServerOptionsSetExitTimeout,
+            TRITONSERVER_ServerOptionsSetModelLoadThreadCount,
             TRITONSERVER_ServerOptionsSetStrictModelConfig,
             TRITONSERVER_ServerOptionsSetLogInfo,
             TRITONSERVER_ServerOptionsSetMetrics,
@@ -551,6 +560,13 @@ impl TritonApi {
         seconds: ::std::os::raw::c_uint,
     ) -> *mut TRITONSERVER_Error {
         (self.TRITONSERVER_ServerOptionsSetExitTimeout)(options, seconds)
+    }
+    pub unsafe fn TRITONSERVER_ServerOptionsSetModelLoadThreadCount(
+        &self,
+        options: *mut TRITONSERVER_ServerOptions,
+        threads: ::std::os::raw::c_uint,
+    ) -> *mut TRITONSERVER_Error {
+        (self.TRITONSERVER_ServerOptionsSetModelLoadThreadCount)(options, threads)
     }
     pub unsafe fn TRITONSERVER_ServerOptionsSetStrictModelConfig(
         &self,
