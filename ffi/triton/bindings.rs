@@ -139,10 +139,10 @@ pub struct TritonApi {
         seconds: ::std::os::raw::c_uint,
     )
         -> *mut TRITONSERVER_Error,
-    pub TRITONSERVER_ServerOptionsSetModelLoadThreadCount:
+    pub TRITONSERVER_ServerOptionsSetModelLoadRetryCount:
         unsafe extern "C" fn(
             options: *mut TRITONSERVER_ServerOptions,
-            threads: ::std::os::raw::c_uint,
+            retries: ::std::os::raw::c_uint,
         ) -> *mut TRITONSERVER_Error,
     pub TRITONSERVER_ServerOptionsSetStrictModelConfig:
         unsafe extern "C" fn(
@@ -349,9 +349,8 @@ impl TritonApi {
             __library.get(b"TRITONSERVER_ServerOptionsSetExitOnError\0").map(|sym| *sym)?;
         let TRITONSERVER_ServerOptionsSetExitTimeout =
             __library.get(b"TRITONSERVER_ServerOptionsSetExitTimeout\0").map(|sym| *sym)?;
-        let TRITONSERVER_ServerOptionsSetModelLoadThreadCount = __library
-            .get(b"TRITONSERVER_ServerOptionsSetModelLoadThreadCount\0")
-            .map(|sym| *sym)?;
+        let TRITONSERVER_ServerOptionsSetModelLoadRetryCount =
+            __library.get(b"TRITONSERVER_ServerOptionsSetModelLoadRetryCount\0").map(|sym| *sym)?;
         let TRITONSERVER_ServerOptionsSetStrictModelConfig =
             __library.get(b"TRITONSERVER_ServerOptionsSetStrictModelConfig\0").map(|sym| *sym)?;
         let TRITONSERVER_ServerOptionsSetLogInfo =
@@ -430,7 +429,7 @@ impl TritonApi {
             TRITONSERVER_ServerOptionsSetBackendConfig,
             TRITONSERVER_ServerOptionsSetExitOnError,
             TRITONSERVER_ServerOptionsSetExitTimeout,
-            TRITONSERVER_ServerOptionsSetModelLoadThreadCount,
+            TRITONSERVER_ServerOptionsSetModelLoadRetryCount,
             TRITONSERVER_ServerOptionsSetStrictModelConfig,
             TRITONSERVER_ServerOptionsSetLogInfo,
             TRITONSERVER_ServerOptionsSetMetrics,
@@ -561,12 +560,12 @@ impl TritonApi {
     ) -> *mut TRITONSERVER_Error {
         (self.TRITONSERVER_ServerOptionsSetExitTimeout)(options, seconds)
     }
-    pub unsafe fn TRITONSERVER_ServerOptionsSetModelLoadThreadCount(
+    pub unsafe fn TRITONSERVER_ServerOptionsSetModelLoadRetryCount(
         &self,
         options: *mut TRITONSERVER_ServerOptions,
-        threads: ::std::os::raw::c_uint,
+        retries: ::std::os::raw::c_uint,
     ) -> *mut TRITONSERVER_Error {
-        (self.TRITONSERVER_ServerOptionsSetModelLoadThreadCount)(options, threads)
+        (self.TRITONSERVER_ServerOptionsSetModelLoadRetryCount)(options, retries)
     }
     pub unsafe fn TRITONSERVER_ServerOptionsSetStrictModelConfig(
         &self,

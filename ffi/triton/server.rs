@@ -162,8 +162,8 @@ impl Core {
             }
             check(api.TRITONSERVER_ServerOptionsSetExitOnError(made, false))?;
             check(api.TRITONSERVER_ServerOptionsSetExitTimeout(made, options.exit_timeout_s))?;
-            // With several, 2.51 was seen to spin for ever in a copy of a model's configuration.
-            check(api.TRITONSERVER_ServerOptionsSetModelLoadThreadCount(made, 1))?;
+            // 2.51 leaves the number as it finds it in memory, and tried a broken model again for minutes.
+            check(api.TRITONSERVER_ServerOptionsSetModelLoadRetryCount(made, 0))?;
             // As the program `tritonserver` has it: a backend may complete what a configuration leaves out.
             check(api.TRITONSERVER_ServerOptionsSetStrictModelConfig(made, false))?;
             check(api.TRITONSERVER_ServerOptionsSetLogInfo(made, false))?;
