@@ -65,8 +65,9 @@ class LiveRequests {
         }
     }
 
-    /// How many of the `now` tokens that a result of `id` holds were delivered before. Beams may be reordered, so
-    /// that the executor repeats the whole output with each result; everything else brings new tokens alone.
+    /// How many of the `now` tokens that a result of `id` holds were delivered before. Beams may be
+    /// reordered, so that the executor repeats the whole output with each result; everything else brings new
+    /// tokens alone.
     std::size_t delivered_before(std::uint64_t id, std::size_t now) {
         if (mCumulative.load() == 0) {
             return 0;

@@ -44,7 +44,8 @@ void require_drafts(Profile const& profile, executor::ExecutorConfig const& conf
                            DecodingMode::ExplicitDraftTokens(), DecodingMode::ExternalDraftTokens()};
     if (std::find(drafting.begin(), drafting.end(), *mode) != drafting.end()) {
         throw std::runtime_error(
-            "the decoding mode proposes draft tokens but the engine was not built for any: give the profile a "
+            "the decoding mode proposes draft tokens but the engine was not built for any: give the profile "
+            "a "
             "draft_len");
     }
 }

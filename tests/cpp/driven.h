@@ -62,7 +62,8 @@ struct Record {
 using Records = std::map<std::uint64_t, Record>;
 
 /// One poll; returns how many requests ended with it.
-inline std::size_t pump(Engine& engine, Batch& batch, Records& records, std::chrono::microseconds timeout = 100ms) {
+inline std::size_t pump(Engine& engine, Batch& batch, Records& records,
+                        std::chrono::microseconds timeout = 100ms) {
     engine.poll(timeout, batch);
     std::size_t ended = 0;
     for (auto const& delivery : batch.deliveries) {

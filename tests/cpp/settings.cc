@@ -21,7 +21,9 @@ std::unique_ptr<Engine> open_with(std::string const& profile, void (*change)(Set
 }  // namespace
 
 CLAIM("settings: a value outside its range is refused when the engine is opened") {
-    contains(thrown_by([] { open_with("null", [](Settings& s) { s.kv_attention_windows = {128, 0}; }); }),
+    contains(thrown_by([] { open_with("null", [](Settings& s) {
+                                s.kv_attention_windows = {128, 0};
+                            }); }),
              "maxAttentionWindowVec");
     contains(thrown_by([] { open_with("null", [](Settings& s) { s.kv_free_gpu_fraction = 1.5F; }); }),
              "freeGpuMemoryFraction");

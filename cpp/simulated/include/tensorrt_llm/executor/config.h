@@ -63,9 +63,7 @@ class KvCacheConfig {
     std::optional<SizeType32> getMaxTokens() const { return mMaxTokens; }
     std::optional<FloatType> getFreeGpuMemoryFraction() const { return mFreeGpuMemoryFraction; }
     std::optional<std::size_t> getHostCacheSize() const { return mHostCacheSize; }
-    std::optional<std::vector<SizeType32>> getMaxAttentionWindowVec() const {
-        return mMaxAttentionWindowVec;
-    }
+    std::optional<std::vector<SizeType32>> getMaxAttentionWindowVec() const { return mMaxAttentionWindowVec; }
     std::optional<SizeType32> getSinkTokenLength() const { return mSinkTokenLength; }
     std::size_t getEventBufferMaxSize() const { return mEventBufferMaxSize; }
 
@@ -161,7 +159,8 @@ class ParallelConfig {
     std::optional<SizeType32> mNumNodes;
 };
 
-/// Sizes of the caches of LoRA adapters. Accepted and without effect here: an adapter costs nothing once it is known.
+/// Sizes of the caches of LoRA adapters. Accepted and without effect here: an adapter costs nothing once it
+/// is known.
 class PeftCacheConfig {
   public:
     explicit PeftCacheConfig(SizeType32 numHostModuleLayer = 0, SizeType32 numDeviceModuleLayer = 0,
