@@ -323,6 +323,19 @@ fn what_outlasts_the_grace_is_cancelled_and_told_so() {
 }
 
 #[test]
+fn what_is_simulated_stays_labelled_behind_a_server() {
+    for (target, simulated) in [(QUICK, true), ("local:dummy-pico", false)] {
+        let serving = Serving::start(&["--target", target]);
+        let openai = OpenAiTarget::new(completions(&serving)).unwrap();
+        assert_eq!(openai.describe().simulated, simulated, "{target}");
+        for model in ["tensorrt_llm", "ensemble"] {
+            let triton = TritonTarget::new(triton(&serving, model)).unwrap();
+            assert_eq!(triton.describe().simulated, simulated, "{target} {model}");
+        }
+    }
+}
+
+#[test]
 fn the_ready_line_says_where_and_what() {
     let serving = Serving::start(&["--target", "null:"]);
     assert_eq!(serving.ready["ready"], true);

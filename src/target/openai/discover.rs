@@ -20,6 +20,9 @@ pub struct Model {
     max_model_len: Option<u32>,
     #[serde(default)]
     meta: Option<Meta>,
+    /// Our own server says so where no engine but a model of one answers.
+    #[serde(default, rename = "x-bareflight-simulated")]
+    pub simulated: bool,
 }
 
 /// What llama.cpp says of a model: the context that each of its slots has.
@@ -96,6 +99,9 @@ mod tests {
         let model = choose(br#"{"object":"list","data":[{"id":"m","max_model_len":2048}]}"#);
         let model = model.unwrap();
         assert_eq!((model.id.as_str(), model.longest_sequence()), ("m", Some(2048)));
+        assert!(!model.simulated);
+        let ours = choose(br#"{"data":[{"id":"m","x-bareflight-simulated":true}]}"#);
+        assert!(ours.unwrap().simulated, "what is simulated stays so behind a server");
         let llama_cpp = choose(br#"{"data":[{"id":"m","meta":{"n_ctx":512,"n_ctx_train":8192}}]}"#);
         assert_eq!(llama_cpp.unwrap().longest_sequence(), Some(512));
     }

@@ -65,7 +65,7 @@ impl OpenAiTarget {
         let mut writer =
             RequestWriter::new(&options, &address).map_err(|error| unusable(&name, &error))?;
         let route = Arc::new(route_to(&address, &options, &writer, &name)?);
-        let mut limits = Limits::default();
+        let (mut limits, mut simulated) = (Limits::default(), false);
         if options.model.is_none() {
             let question = writer.get(&address.models_path);
             let model = only_model(Arc::clone(&route), question).map_err(|failure| {
@@ -78,10 +78,11 @@ impl OpenAiTarget {
                 unusable(&name, &format!("{}: {reason}; {remedy}", failure.kind))
             })?;
             limits.max_sequence_tokens = model.longest_sequence();
+            simulated = model.simulated;
             writer.name_model(model.id.clone());
             options.model = Some(model.id);
         }
-        let info = describe(name, &address, &options, limits);
+        let info = TargetInfo { simulated, ..describe(name, &address, &options, limits) };
         Ok(Self { options, info, route, writer })
     }
 }

@@ -118,15 +118,15 @@ pub(super) fn facts_of(metadata: ModelMetadata, config: Option<&ModelConfig>) ->
             config.input.iter().any(|input| input.name == name && input.optional)
         })
     };
-    let accumulates = config.and_then(|config| {
-        let entry = config.parameters.iter().find(|entry| entry.key == "accumulate_tokens")?;
-        let value = entry.value.as_ref()?.string_value.to_ascii_lowercase();
-        match value.as_str() {
-            "true" | "1" => Some(true),
-            "false" | "0" => Some(false),
-            // A `${…}` that nobody filled in.
-            _ => None,
-        }
+    let parameter = |key: &str| {
+        let entry = config?.parameters.iter().find(|entry| entry.key == key)?;
+        Some(entry.value.as_ref()?.string_value.to_ascii_lowercase())
+    };
+    let accumulates = parameter("accumulate_tokens").and_then(|value| match value.as_str() {
+        "true" | "1" => Some(true),
+        "false" | "0" => Some(false),
+        // A `${…}` that nobody filled in.
+        _ => None,
     });
     let tensors = |tensors: Vec<TensorMetadata>| {
         tensors
@@ -155,5 +155,6 @@ pub(super) fn facts_of(metadata: ModelMetadata, config: Option<&ModelConfig>) ->
             .filter(|runs_on| !runs_on.is_empty())
             .unwrap_or(&metadata.platform)
             .clone(),
+        simulated: parameter("bareflight_simulated").is_some_and(|value| value == "true"),
     }
 }

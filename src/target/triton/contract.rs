@@ -22,6 +22,8 @@ pub struct ModelFacts {
     pub accumulates: Option<bool>,
     /// `ensemble`, or the backend.
     pub runs_on: String,
+    /// Our own server says so where no engine but a model of one answers.
+    pub simulated: bool,
 }
 
 /// What a model's server says of one tensor.
@@ -344,6 +346,7 @@ pub(super) mod tests {
             decoupled: true,
             accumulates: None,
             runs_on: "python".into(),
+            simulated: false,
         }
     }
 

@@ -128,7 +128,7 @@ fn info_of(options: &TritonOptions, said: &Said, contract: &Contract) -> TargetI
         ),
         name: name_of(options),
         kind: "triton".into(),
-        simulated: false,
+        simulated: model.simulated,
         dummy_weights: false,
         // A server does not say how many GPUs a model uses.
         gpus: 0,

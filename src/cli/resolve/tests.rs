@@ -1,0 +1,61 @@
+//! What is understood, what is refused, and whether what is written back says the same?
+
+use super::*;
+
+fn typed(toml: &str) -> Settings {
+    toml::from_str(toml).expect("the test's own settings")
+}
+
+#[test]
+fn contradictions_are_refused_by_name() {
+    for (settings, named) in [
+        ("concurrency = [1]\nrate = [2.0]", "--rate"),
+        ("concurrency = [1]\nbatch = true", "--batch"),
+        ("concurrency = [0]", "--concurrency"),
+        ("concurrency = []", "--concurrency"),
+        ("arrivals = 'poisson'", "--arrivals"),
+        ("max_in_flight = 3", "--max-in-flight"),
+        ("rate = [1.0]\nburstiness = 2.0", "--burstiness"),
+        ("rate = [1.0]\narrivals = 'gamma'", "--burstiness"),
+        ("requests = 0", "--requests"),
+        ("duration = '0s'", "--duration"),
+        ("threads = 0", "--threads"),
+    ] {
+        let error = resolve(&typed(settings)).expect_err(settings).to_string();
+        assert!(error.contains(named), "{settings}: {error}");
+    }
+}
+
+#[test]
+fn nothing_typed_is_a_closed_loop_on_the_embedded_engine() {
+    let resolved = resolve(&Settings::default()).expect("defaults make sense");
+    assert_eq!(resolved.target, "local:dummy-nano");
+    assert_eq!(resolved.loads.len(), DEFAULT_CONCURRENCIES.len());
+    assert_eq!(resolved.size(&Load::Closed { concurrency: 32 }).requests, Some(128));
+}
+
+#[test]
+fn what_is_written_into_a_run_directory_resolves_to_the_same_run() {
+    for settings in [
+        "",
+        "rate = [1.5, 2.0]\narrivals = 'gamma'\nburstiness = 0.5\nduration = '90s'",
+        "batch = true\nrequests = 7\nprompts = 'text'\nslo = 'ttft<2s,itl<40ms'",
+        "target = 'openai:http://h'\nmodel = 'm'\nendpoint = 'completions'\nextra_inputs = '{}'",
+        "concurrency = [3]\nworker = 'w'\nkv_reuse = true\ntemperature = 0.5\nthreads = 1\nno_streaming = true",
+        "target = 'sim:null'\n[engine]\nkv_fraction = 0.5\nno_kv_partial_reuse = true\ncuda_graphs = true\n\
+         weights_percent = 50.0\ndecoding = 'lookahead'\nlookahead = '4,3,4'\nattention_windows = [128, 256]\n\
+         device_ids = [1]\nlora_dir = 'adapters'\niteration_stats = 7",
+        "target = 'sim:null'\n[request]\nbeam_width = 4\nstop_words = '1,2;3'\npriority = 0.25\n\
+         allotted_time = '2s'\nrepetition_penalty = 1.5\nlora = '1:0.5,0:0.5'\n[engine]\nlora_dir = 'a'",
+    ] {
+        let resolved = resolve(&typed(settings)).expect(settings);
+        let written = toml::to_string(&resolved.to_settings()).expect("plain data");
+        let again = resolve(&typed(&written)).expect("what was written resolves");
+        assert_eq!(again, resolved, "{written}");
+    }
+}
+
+#[test]
+fn an_unknown_key_of_a_file_is_refused() {
+    assert!(toml::from_str::<Settings>("concurency = [1]").is_err());
+}
