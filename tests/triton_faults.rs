@@ -141,7 +141,7 @@ fn every_fault_of_a_generate_endpoint_has_a_kind_and_the_servers_words() {
         out.event(r#"{"error":"out of blocks"}"#);
         out.end()
     });
-    fails(FailureKind::Truncated, "", |out| {
+    fails(FailureKind::Disconnected, "unexpected EOF", |out| {
         out.stream_head();
         out.event(ONE);
         Next::Close

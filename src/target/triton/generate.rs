@@ -139,9 +139,8 @@ impl Client {
 }
 
 fn broken(error: hyper::Error) -> Failure {
-    let kind = if error.is_incomplete_message() || error.is_body_write_aborted() {
-        FailureKind::Truncated
-    } else if error.is_parse() {
+    // A message that breaks off was cut by the connection, as with `openai:`.
+    let kind = if error.is_parse() && !error.is_incomplete_message() {
         FailureKind::Malformed
     } else {
         FailureKind::Disconnected
