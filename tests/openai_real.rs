@@ -57,7 +57,9 @@ fn words(id: u32, prompt: u32, tokens: u32) -> Shot {
 /// Fires all shots at once; what became of each, by its id.
 fn play(options: OpenAiOptions, shots: &[Shot]) -> Vec<Seen> {
     let mut watch = open(options);
-    shots.iter().for_each(|shot| watch.fire(shot));
+    for shot in &shots {
+        watch.fire(shot);
+    }
     watch.wait(120.0);
     let (seen, drain) = watch.finish(5.0);
     assert_eq!(drain, Drain::Clean);

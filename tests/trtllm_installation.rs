@@ -31,11 +31,13 @@ fn engine(out: &TempDir, profile: &str, tensor_parallel: u32) -> String {
 
 fn program(out: &TempDir, target: &str, more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bareflight"));
-    command
-        .args(["run", "--target", target, "--scenario", "D(16,8)", "--warmup", "1"])
-        .args(more)
-        .current_dir(out.path())
-        .env("CI", "1");
+    command.args(["run", "--target", target]).args(more).current_dir(out.path()).env("CI", "1");
+    if !more.contains(&"--scenario") {
+        command.args(["--scenario", "D(16,8)"]);
+    }
+    if !more.contains(&"--warmup") {
+        command.args(["--warmup", "1"]);
+    }
     command
 }
 
@@ -106,12 +108,20 @@ fn a_run_streams_through_the_linked_library_and_every_artefact_says_simulated() 
 #[test]
 fn a_request_that_takes_too_long_is_cancelled_in_the_library() {
     let out = tempfile::tempdir().expect("a folder");
-    let more =
-        ["--concurrency", "1", "--requests", "2", "--timeout", "100ms", "--scenario", "D(16,2000)"];
+    let more = [
+        "--concurrency",
+        "1",
+        "--requests",
+        "2",
+        "--timeout",
+        "100ms",
+        "--scenario",
+        "D(16,2000)",
+        "--warmup",
+        "0",
+    ];
     let target = format!("trtllm:{}", engine(&out, "explicit,base_us=5000", 1));
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bareflight"));
-    command.args(["run", "--target", &target, "--warmup", "0"]).args(more).current_dir(out.path());
-    let output = command.output().expect("runs");
+    let output = program(&out, &target, &more).output().expect("runs");
     assert_eq!(output.status.code(), Some(1), "{}", words(&output.stderr));
     let requests = read(&out, "requests.csv");
     assert_eq!(requests.matches("timed_out").count(), 2, "{requests}");
@@ -121,7 +131,7 @@ fn a_request_that_takes_too_long_is_cancelled_in_the_library() {
 fn a_failure_of_the_forward_pass_is_recorded_in_the_librarys_words() {
     let out = tempfile::tempdir().expect("a folder");
     let profile = "explicit,base_us=100,fail_at_iteration=0";
-    let output = run(&out, profile, &["--concurrency", "1", "--requests", "1"]);
+    let output = run(&out, profile, &["--concurrency", "1", "--requests", "1", "--warmup", "0"]);
     assert_eq!(output.status.code(), Some(1), "{}", words(&output.stderr));
     assert!(read(&out, "requests.csv").contains("failed,engine,"), "with the library's own words");
 }

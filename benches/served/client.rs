@@ -114,6 +114,8 @@ fn shot(number: u32, asked: &Asked) -> Shot {
             sampling: Sampling::greedy(0),
             streaming: true,
             priority: DEFAULT_PRIORITY,
+            adapter: None,
+            terms: Arc::default(),
         },
     }
 }
