@@ -57,7 +57,7 @@ fn words(id: u32, prompt: u32, tokens: u32) -> Shot {
 /// Fires all shots at once; what became of each, by its id.
 fn play(options: OpenAiOptions, shots: &[Shot]) -> Vec<Seen> {
     let mut watch = open(options);
-    for shot in &shots {
+    for shot in shots {
         watch.fire(shot);
     }
     watch.wait(120.0);
