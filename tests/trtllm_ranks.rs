@@ -152,8 +152,8 @@ fn kill_the_follower(mut job: std::process::Child, out: &TempDir) -> (bool, Stri
     };
     // Rows are written as requests end; some must have, so that there is something to keep.
     let journal = || {
-        let runs = fs::read_dir(out.path().join("runs")).ok()?;
-        let folder = runs.filter_map(Result::ok).next()?.path();
+        let mut runs = fs::read_dir(out.path().join("runs")).ok()?;
+        let folder = runs.find_map(Result::ok)?.path();
         let rows = fs::read_to_string(folder.join("requests.partial.csv")).ok()?;
         (rows.lines().count() > 5).then_some(())
     };
