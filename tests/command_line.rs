@@ -1,10 +1,13 @@
 //! What does a user see: exit codes, files, one clear error for bad input, and nothing lost on Ctrl-C?
 
+#[allow(dead_code)] // Each test file looks at its own part.
+mod left_behind;
+
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use left_behind::{directory, read, words};
 use tempfile::TempDir;
 
 fn bareflight(out: &TempDir, arguments: &[&str]) -> Command {
@@ -15,24 +18,6 @@ fn bareflight(out: &TempDir, arguments: &[&str]) -> Command {
 
 fn run(out: &TempDir, arguments: &[&str]) -> Output {
     bareflight(out, arguments).output().expect("the binary runs")
-}
-
-fn words(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// The one run directory below `runs/`.
-fn directory(out: &TempDir) -> PathBuf {
-    let mut found: Vec<_> = fs::read_dir(out.path().join("runs"))
-        .expect("`runs` was made")
-        .map(|entry| entry.expect("can be listed").path())
-        .collect();
-    assert_eq!(found.len(), 1, "{found:?}");
-    found.remove(0)
-}
-
-fn read(folder: &Path, name: &str) -> String {
-    fs::read_to_string(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 const QUICK: [&str; 9] = [

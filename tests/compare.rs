@@ -1,10 +1,13 @@
 //! What does a user of `bareflight compare` see: turns, records of each side, answers with intervals, exit codes?
 
+#[allow(dead_code)] // Each test file looks at its own part.
+mod left_behind;
+
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use left_behind::{directory, document, read, words};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -12,37 +15,6 @@ fn compare(out: &TempDir, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bareflight"));
     command.arg("compare").args(arguments).current_dir(out.path()).env("CI", "1");
     command
-}
-
-fn words(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// The one directory below `runs/`.
-fn directory(out: &TempDir) -> PathBuf {
-    let mut found: Vec<_> = fs::read_dir(out.path().join("runs"))
-        .expect("`runs` was made")
-        .map(|entry| entry.expect("can be listed").path())
-        .collect();
-    assert_eq!(found.len(), 1, "{found:?}");
-    found.remove(0)
-}
-
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-fn document(folder: &Path) -> Value {
-    let document = serde_json::from_str(&read(&folder.join("comparison.json"))).expect("JSON");
-    let schema: Value = serde_json::from_str(&read(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/comparison.schema.json"),
-    ))
-    .expect("JSON");
-    let validator = jsonschema::draft202012::new(&schema).expect("a schema");
-    let errors: Vec<String> =
-        validator.iter_errors(&document).map(|error| format!("{error}")).collect();
-    assert!(errors.is_empty(), "{errors:?}");
-    document
 }
 
 /// Two simulated engines of which the second takes twice as long for each iteration.
@@ -104,7 +76,7 @@ fn a_side_that_takes_twice_as_long_is_a_regression_with_exit_code_6() {
     assert!(printed.contains("WORSE") && printed.contains("REGRESSION"), "{printed}");
     assert!(printed.contains("SIMULATED") && printed.contains("AB BA BA AB BA AB"), "{printed}");
 
-    let document = document(&directory(&out));
+    let document = document(&directory(&out), "comparison");
     assert_eq!((&document["blocks"], &document["interleaved"]), (&6.into(), &true.into()));
     let rows = document["pairs"][0]["rows"].as_array().expect("rows");
     let row = rows.iter().find(|row| row["metric"] == "e2e_p50").expect("a latency");
@@ -122,15 +94,15 @@ fn every_side_keeps_records_of_the_same_requests_in_a_folder_of_its_own() {
     for name in ["manifest.json", "comparison.json", "comparison.csv", "comparison.html"] {
         assert!(folder.join(name).metadata().expect(name).len() > 0, "{name} is empty");
     }
-    let document = document(&folder);
+    let document = document(&folder, "comparison");
     let mut plans = Vec::new();
     for side in document["sides"].as_array().expect("sides") {
         let side = folder.join(side["folder"].as_str().expect("a folder"));
         for name in ["manifest.json", "requests.csv", "summary.json", "resolved.toml"] {
             assert!(side.join(name).metadata().expect(name).len() > 0, "{name} is empty");
         }
-        assert_eq!(read(&side.join("requests.csv")).lines().count(), 1 + 2 * 6);
-        plans.push(read(&side.join("plan.csv")));
+        assert_eq!(read(&side, "requests.csv").lines().count(), 1 + 2 * 6);
+        plans.push(read(&side, "plan.csv"));
     }
     assert_eq!(plans[0], plans[1]);
     let same = |begins: &str| {
@@ -198,11 +170,11 @@ fn an_interrupted_comparison_keeps_the_blocks_that_were_whole_and_says_so() {
     assert!(killed.expect("`kill` runs").success());
     assert_eq!(child.wait().expect("ends").code(), Some(130));
     let folder = directory(&out);
-    let document = document(&folder);
+    let document = document(&folder, "comparison");
     assert_eq!(document["incomplete"], true);
     assert!(document["blocks"].as_u64().is_some_and(|blocks| (1..5000).contains(&blocks)));
-    assert!(read(&folder.join("comparison.html")).contains("INCOMPLETE"));
-    assert!(read(&folder.join("manifest.json")).contains("\"interrupted\""));
+    assert!(read(&folder, "comparison.html").contains("INCOMPLETE"));
+    assert!(read(&folder, "manifest.json").contains("\"interrupted\""));
 }
 
 #[test]
@@ -213,7 +185,7 @@ fn more_than_two_sides_are_each_compared_with_the_first() {
             .concat();
     let output = run(&out, &arguments);
     assert!(words(&output.stdout).contains("ABC BCA CAB"), "{}", words(&output.stdout));
-    let document = document(&directory(&out));
+    let document = document(&directory(&out), "comparison");
     let pairs: Vec<(u64, u64)> = document["pairs"]
         .as_array()
         .expect("pairs")
@@ -248,7 +220,7 @@ fn stored_runs_are_compared_and_said_not_to_be_interleaved() {
     assert!(matches!(output.status.code(), Some(4 | 6)), "{printed}{}", words(&output.stderr));
     assert!(printed.contains("NOT INTERLEAVED") && printed.contains("likely worse"), "{printed}");
     assert!(!printed.contains("WORSE"), "{printed}");
-    let document = document(&directory(&out));
+    let document = document(&directory(&out), "comparison");
     assert_eq!((&document["interleaved"], &document["blocks"]), (&false.into(), &8.into()));
     let alike =
         document["pairs"][0]["fairness"].as_array().expect("conditions").iter().any(|item| {

@@ -1,7 +1,11 @@
 //! What does a user see of the doctor: lines, codes, and nothing that a machine without a GPU is blamed for?
 
+#[allow(dead_code)] // Each test file looks at its own part.
+mod left_behind;
+
 use std::process::{Command, Output};
 
+use left_behind::words;
 use serde_json::Value;
 
 fn doctor(arguments: &[&str]) -> Output {
@@ -11,10 +15,6 @@ fn doctor(arguments: &[&str]) -> Output {
         .env_remove("BAREFLIGHT_TARGET")
         .output()
         .expect("the binary runs")
-}
-
-fn words(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn findings(output: &Output) -> Vec<Value> {

@@ -1,10 +1,14 @@
 //! Does the whole path of GPU telemetry hold, from the library to the report? There is no GPU here: a management library
 //! that plays a script (`fake_nvml/nvml.c`) is built and named, and every artefact says whose word it is.
 
+#[allow(dead_code)] // Each test file looks at its own part.
+mod left_behind;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use left_behind::words;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -50,10 +54,6 @@ fn run(script: &[(&str, &str)], more: &[&str]) -> (TempDir, Output, Option<PathB
 fn json(directory: &Path, name: &str) -> Value {
     let text = fs::read_to_string(directory.join(name)).expect(name);
     serde_json::from_str(&text).expect("JSON")
-}
-
-fn words(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[test]

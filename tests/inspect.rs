@@ -1,5 +1,8 @@
 //! Is an engine directory understood before it is loaded, and is its roofline that of the simulated executor?
 
+#[allow(dead_code)] // Each test file looks at its own part.
+mod left_behind;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -9,6 +12,7 @@ use bareflight::target::Target;
 use bareflight::target::engine_directory::EngineDirectory;
 use bareflight::target::settings::EngineSettings;
 use bareflight::target::sim::SimTarget;
+use left_behind::words;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -21,10 +25,6 @@ fn fixture(name: &str) -> PathBuf {
 fn run(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bareflight"));
     command.args(arguments).env("CI", "1").output().expect("the binary runs")
-}
-
-fn words(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// The 8B engine with a stand-in of the simulated executor behind it.

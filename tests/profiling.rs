@@ -1,10 +1,14 @@
 //! Is an attached profiler switched once in each measured point, within its window, and does every artefact say so? The
 //! driver is a library that notes each switch (`fake_cuda/cuda.c`).
 
+#[allow(dead_code)] // Each test file looks at its own part.
+mod left_behind;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use left_behind::words;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -36,10 +40,6 @@ fn json(folder: &TempDir, name: &str) -> Value {
     let mut runs = fs::read_dir(folder.path().join("runs")).expect("`runs` was made");
     let directory = runs.next().expect("a run").expect("listed").path();
     serde_json::from_str(&fs::read_to_string(directory.join(name)).expect(name)).expect("JSON")
-}
-
-fn words(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[test]

@@ -2,31 +2,20 @@
 //! that is made of our simulated executor. `tests/trtllm_feature.sh` makes it and starts these claims.
 #![cfg(feature = "trtllm")]
 
-use std::fs;
-use std::path::{Path, PathBuf};
+#[allow(dead_code)] // Each test file looks at its own part.
+mod left_behind;
+mod stand_in;
+
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
+use left_behind::{directory, words};
 use tempfile::TempDir;
 
 /// As `tests/simulated_installation/make.sh` has made it.
 fn installation() -> PathBuf {
     let root = std::env::var_os("TRTLLM_ROOT").expect("tests/trtllm_feature.sh sets TRTLLM_ROOT");
     PathBuf::from(root)
-}
-
-/// An engine directory whose profile stands in for the engine.
-fn engine(out: &TempDir, profile: &str, tensor_parallel: u32) -> String {
-    let folder = out.path().join("engine");
-    fs::create_dir_all(&folder).expect("made");
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/engine_directories/llama3-8b-fp8-tp1/config.json");
-    let text = fs::read_to_string(fixture).expect("a fixture");
-    let mut config: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    config["simulated_profile"] = profile.into();
-    config["pretrained_config"]["mapping"]["tp_size"] = tensor_parallel.into();
-    config["pretrained_config"]["mapping"]["world_size"] = tensor_parallel.into();
-    fs::write(folder.join("config.json"), config.to_string()).expect("written");
-    folder.display().to_string()
 }
 
 fn program(out: &TempDir, target: &str, more: &[&str]) -> Command {
@@ -42,20 +31,13 @@ fn program(out: &TempDir, target: &str, more: &[&str]) -> Command {
 }
 
 fn run(out: &TempDir, profile: &str, more: &[&str]) -> Output {
-    let target = format!("trtllm:{}", engine(out, profile, 1));
+    let target = stand_in::target(out, profile, 1);
     program(out, &target, more).output().expect("the binary runs")
 }
 
-fn words(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// A file of the one run directory below `runs/`.
+/// A file of the one run directory.
 fn read(out: &TempDir, name: &str) -> String {
-    let mut runs = fs::read_dir(out.path().join("runs")).expect("`runs` was made");
-    let folder = runs.next().expect("one run").expect("can be listed").path();
-    assert!(runs.next().is_none(), "only one run");
-    fs::read_to_string(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    left_behind::read(&directory(out), name)
 }
 
 fn manifest(out: &TempDir) -> serde_json::Value {
@@ -120,7 +102,7 @@ fn a_request_that_takes_too_long_is_cancelled_in_the_library() {
         "--warmup",
         "0",
     ];
-    let target = format!("trtllm:{}", engine(&out, "explicit,base_us=5000", 1));
+    let target = stand_in::target(&out, "explicit,base_us=5000", 1);
     let output = program(&out, &target, &more).output().expect("runs");
     assert_eq!(output.status.code(), Some(1), "{}", words(&output.stderr));
     let requests = read(&out, "requests.csv");
@@ -139,7 +121,7 @@ fn a_failure_of_the_forward_pass_is_recorded_in_the_librarys_words() {
 #[test]
 fn a_library_of_another_version_is_refused_with_both_versions_named() {
     let out = tempfile::tempdir().expect("a folder");
-    let target = format!("trtllm:{}", engine(&out, COST, 1));
+    let target = stand_in::target(&out, COST, 1);
     let other = installation().join("other_version");
     let output = program(&out, &target, &[]).env("LD_LIBRARY_PATH", other).output().expect("runs");
     let said = refused(&out, &output);
@@ -149,7 +131,7 @@ fn a_library_of_another_version_is_refused_with_both_versions_named() {
 #[test]
 fn a_library_that_lays_a_struct_out_differently_is_refused_even_if_its_version_agrees() {
     let out = tempfile::tempdir().expect("a folder");
-    let target = format!("trtllm:{}", engine(&out, COST, 1));
+    let target = stand_in::target(&out, COST, 1);
     let other = installation().join("other_layout");
     let output = program(&out, &target, &[]).env("LD_LIBRARY_PATH", other).output().expect("runs");
     let said = refused(&out, &output);
@@ -160,7 +142,7 @@ fn a_library_that_lays_a_struct_out_differently_is_refused_even_if_its_version_a
 #[test]
 fn a_library_that_cannot_be_loaded_is_named() {
     let out = tempfile::tempdir().expect("a folder");
-    let target = format!("trtllm:{}", engine(&out, COST, 1));
+    let target = stand_in::target(&out, COST, 1);
     let other = installation().join("unreadable");
     let output = program(&out, &target, &[]).env("LD_LIBRARY_PATH", &other).output().expect("runs");
     let said = words(&output.stderr);
@@ -171,7 +153,7 @@ fn a_library_that_cannot_be_loaded_is_named() {
 #[test]
 fn plugins_that_cannot_be_registered_are_refused_before_load() {
     let out = tempfile::tempdir().expect("a folder");
-    let target = format!("trtllm:{}", engine(&out, COST, 1));
+    let target = stand_in::target(&out, COST, 1);
     let output = program(&out, &target, &["--concurrency", "1"])
         .env("SIMULATED_PLUGINS_REFUSE", "1")
         .output()

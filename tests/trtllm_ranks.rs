@@ -2,27 +2,16 @@
 //! with our simulated executor in the linked library.
 #![cfg(feature = "trtllm")]
 
+#[allow(dead_code)] // Each test file looks at its own part.
+mod left_behind;
+mod stand_in;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use left_behind::{directory, words};
 use tempfile::TempDir;
-
-/// An engine directory for two ranks, whose profile stands in for the engine.
-fn engine(out: &TempDir, profile: &str) -> String {
-    let folder = out.path().join("engine");
-    fs::create_dir_all(&folder).expect("made");
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/engine_directories/llama3-8b-fp8-tp1/config.json");
-    let text = fs::read_to_string(fixture).expect("a fixture");
-    let mut config: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    config["simulated_profile"] = profile.into();
-    config["pretrained_config"]["mapping"]["tp_size"] = 2.into();
-    config["pretrained_config"]["mapping"]["world_size"] = 2.into();
-    fs::write(folder.join("config.json"), config.to_string()).expect("written");
-    format!("trtllm:{}", folder.display())
-}
 
 /// Open MPI as tests need it: more ranks than cores, and as root.
 fn with_open_mpi(mut command: Command, out: &TempDir) -> Command {
@@ -52,20 +41,8 @@ fn program(out: &TempDir, ranks: u32, target: &str, more: &[&str]) -> Command {
     with_open_mpi(command, out)
 }
 
-fn words(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// The one run directory.
-fn folder(out: &TempDir) -> PathBuf {
-    let mut runs = fs::read_dir(out.path().join("runs")).expect("`runs` was made");
-    let folder = runs.next().expect("one run").expect("can be listed").path();
-    assert!(runs.next().is_none(), "only the leader makes a run directory");
-    folder
-}
-
 fn manifest(out: &TempDir) -> serde_json::Value {
-    let text = fs::read_to_string(folder(out).join("manifest.json")).expect("a manifest");
+    let text = fs::read_to_string(directory(out).join("manifest.json")).expect("a manifest");
     serde_json::from_str(&text).expect("JSON")
 }
 
@@ -79,7 +56,7 @@ fn finished(output: &Output) -> String {
 #[test]
 fn rank_0_drives_the_others_hold_their_part_and_only_one_writes() {
     let out = tempfile::tempdir().expect("a folder");
-    let target = engine(&out, "explicit,base_us=300");
+    let target = stand_in::target(&out, "explicit,base_us=300", 2);
     let more = ["--concurrency", "2", "--requests", "10"];
     let output = program(&out, 2, &target, &more).output().expect("mpirun is installed");
     let said = finished(&output);
@@ -89,7 +66,7 @@ fn rank_0_drives_the_others_hold_their_part_and_only_one_writes() {
     let manifest = manifest(&out);
     assert_eq!(manifest["state"], "complete");
     assert_eq!(manifest["target"]["gpus"], 2);
-    let rows = fs::read_to_string(folder(&out).join("requests.csv")).expect("rows");
+    let rows = fs::read_to_string(directory(&out).join("requests.csv")).expect("rows");
     assert_eq!(rows.matches(",completed,").count(), 10, "{rows}");
 }
 
@@ -97,7 +74,7 @@ fn rank_0_drives_the_others_hold_their_part_and_only_one_writes() {
 fn another_number_of_ranks_than_the_engine_was_built_for_is_refused() {
     for ranks in [0, 3] {
         let out = tempfile::tempdir().expect("a folder");
-        let target = engine(&out, "explicit,base_us=300");
+        let target = stand_in::target(&out, "explicit,base_us=300", 2);
         let output = program(&out, ranks, &target, &["--concurrency", "1"]).output().expect("runs");
         let said = words(&output.stderr);
         assert!(!output.status.success(), "{said}");
@@ -118,7 +95,7 @@ fn a_target_of_one_process_is_refused_under_mpirun() {
 #[test]
 fn an_orchestrators_workers_hold_the_engine() {
     let out = tempfile::tempdir().expect("a folder");
-    let target = engine(&out, "explicit,base_us=300");
+    let target = stand_in::target(&out, "explicit,base_us=300", 2);
     let root = std::env::var("TRTLLM_ROOT").expect("tests/trtllm_feature.sh sets TRTLLM_ROOT");
     let worker = format!("{root}/bin/executorWorker");
     let more = ["--concurrency", "2", "--requests", "10", "--worker", &worker];
@@ -129,7 +106,7 @@ fn an_orchestrators_workers_hold_the_engine() {
 #[test]
 fn a_worker_that_is_not_there_is_refused_by_name() {
     let out = tempfile::tempdir().expect("a folder");
-    let target = engine(&out, "explicit,base_us=300");
+    let target = stand_in::target(&out, "explicit,base_us=300", 2);
     let output = program(&out, 0, &target, &["--worker", "no/such/worker"]).output().expect("runs");
     let said = words(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{said}");
@@ -166,7 +143,7 @@ fn kill_the_follower(mut job: std::process::Child, out: &TempDir) -> (bool, Stri
 #[test]
 fn a_rank_that_dies_ends_the_job_and_the_records_so_far_are_kept() {
     let out = tempfile::tempdir().expect("a folder");
-    let target = engine(&out, "explicit,base_us=1000");
+    let target = stand_in::target(&out, "explicit,base_us=1000", 2);
     let more = ["--concurrency", "2", "--requests", "20000"];
     let mut command = program(&out, 2, &target, &more);
     // Seconds for the leader to write in; mpirun waits for all of them, whenever a rank has failed.
@@ -179,6 +156,6 @@ fn a_rank_that_dies_ends_the_job_and_the_records_so_far_are_kept() {
     let manifest = manifest(&out);
     assert_eq!(manifest["state"], "failed", "{said}");
     assert!(manifest["faults"].to_string().contains("another rank has died"), "{manifest}");
-    let rows = fs::read_to_string(folder(&out).join("requests.csv")).expect("rows");
+    let rows = fs::read_to_string(directory(&out).join("requests.csv")).expect("rows");
     assert!(rows.matches(",completed,").count() >= 5, "what had finished is kept");
 }

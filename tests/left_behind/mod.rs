@@ -1,0 +1,40 @@
+//! What did the program say and leave behind? Its words, its one run directory, and documents held to their schema.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub fn words(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The one run directory below `runs/`.
+pub fn directory(out: &TempDir) -> PathBuf {
+    let mut found: Vec<_> = fs::read_dir(out.path().join("runs"))
+        .expect("`runs` was made")
+        .map(|entry| entry.expect("can be listed").path())
+        .collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.remove(0)
+}
+
+pub fn read(folder: &Path, name: &str) -> String {
+    fs::read_to_string(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// `NAME.json` of a folder, which keeps to `docs/NAME.schema.json`.
+pub fn document(folder: &Path, name: &str) -> Value {
+    let json = |folder: &Path, name: &str| -> Value {
+        serde_json::from_str(&read(folder, name)).expect("JSON")
+    };
+    let document = json(folder, &format!("{name}.json"));
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let schema = json(&docs, &format!("{name}.schema.json"));
+    let validator = jsonschema::draft202012::new(&schema).expect("a schema");
+    let errors: Vec<String> =
+        validator.iter_errors(&document).map(|error| format!("{error}")).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+    document
+}

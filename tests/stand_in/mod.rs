@@ -1,0 +1,21 @@
+//! An engine directory whose profile stands in for the engine: what `trtllm:` is given where the library is simulated.
+
+use std::fs;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+/// For so many tensor-parallel ranks; the name of its target.
+pub fn target(out: &TempDir, profile: &str, tensor_parallel: u32) -> String {
+    let folder = out.path().join("engine");
+    fs::create_dir_all(&folder).expect("made");
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/engine_directories/llama3-8b-fp8-tp1/config.json");
+    let text = fs::read_to_string(fixture).expect("a fixture");
+    let mut config: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    config["simulated_profile"] = profile.into();
+    config["pretrained_config"]["mapping"]["tp_size"] = tensor_parallel.into();
+    config["pretrained_config"]["mapping"]["world_size"] = tensor_parallel.into();
+    fs::write(folder.join("config.json"), config.to_string()).expect("written");
+    format!("trtllm:{}", folder.display())
+}
