@@ -268,10 +268,8 @@ fn one_side<'a>(
     target: &str,
     changes: impl Iterator<Item = &'a Change>,
 ) -> anyhow::Result<Resolved> {
-    let mut settings = Settings { target: Some(target.to_owned()), ..said.clone() };
-    if settings.concurrency.is_none() && settings.rate.is_none() && settings.batch != Some(true) {
-        settings.concurrency = Some(vec![DEFAULT_CONCURRENCY]);
-    }
+    let settings = Settings { target: Some(target.to_owned()), ..said.clone() }
+        .or_concurrency(DEFAULT_CONCURRENCY);
     let mut map = as_map(&settings)?;
     for change in changes {
         map.insert(change.key.clone(), change.value.clone());

@@ -64,6 +64,17 @@ pub enum Command {
     },
 }
 
+impl Settings {
+    /// The same; a closed loop at so many where no load was given.
+    #[must_use]
+    pub fn or_concurrency(mut self, concurrency: u32) -> Self {
+        if self.concurrency.is_none() && self.rate.is_none() && self.batch != Some(true) {
+            self.concurrency = Some(vec![concurrency]);
+        }
+        self
+    }
+}
+
 /// Documents that have a schema.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Document {

@@ -58,6 +58,18 @@ pub(super) fn heading(metric: Measure) -> String {
     if unit.is_empty() { name } else { format!("{name}, {unit}") }
 }
 
+/// A row as it is read: what, both values, difference, ratio, answer.
+fn cells(row: &Row, interleaved: bool) -> [String; 6] {
+    [
+        heading(row.metric),
+        value_text(row, row.baseline),
+        value_text(row, row.candidate),
+        difference_text(row),
+        ratio_text(row),
+        answer(row, interleaved).to_owned(),
+    ]
+}
+
 /// The answer in words. Of runs that did not take turns it can only be likely.
 fn answer(row: &Row, interleaved: bool) -> &'static str {
     match (row.ratio.as_ref().map(|ratio| ratio.answer), interleaved) {

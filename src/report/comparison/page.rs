@@ -2,9 +2,7 @@
 
 use crate::experiment::comparison::{Comparison, Pair};
 use crate::metrics::compare::Answer;
-use crate::report::comparison::{
-    answer, difference_text, heading, ratio_text, ruling, shown, value_text,
-};
+use crate::report::comparison::{cells, heading, ruling, shown};
 use crate::report::figures::{self, short_verdict};
 use crate::report::html::plot::ratios::{Bar, Tone, figure};
 use crate::report::html::tables::table;
@@ -78,19 +76,8 @@ fn of_pair(comparison: &Comparison, pair: &Pair) -> String {
         })
         .collect();
     let title = format!("{b} ÷ {a}, with 95 % intervals; shaded: within the margin");
-    let cells: Vec<Vec<String>> = rows
-        .iter()
-        .map(|row| {
-            vec![
-                heading(row.metric),
-                value_text(row, row.baseline),
-                value_text(row, row.candidate),
-                difference_text(row),
-                ratio_text(row),
-                answer(row, comparison.interleaved).to_owned(),
-            ]
-        })
-        .collect();
+    let cells: Vec<Vec<String>> =
+        rows.iter().map(|row| cells(row, comparison.interleaved).to_vec()).collect();
     let (difference, ratio) = (format!("{b} − {a}"), format!("{b} ÷ {a}"));
     let header = ["Number", &a, &b, &difference, &ratio, "Answer"];
     let rulings = list(pair.rulings.iter().map(|it| escape(&ruling(it))));

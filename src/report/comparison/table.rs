@@ -3,9 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::experiment::comparison::{Comparison, Pair, SideReport};
-use crate::report::comparison::{
-    answer, difference_text, heading, ratio_text, ruling, shown, value_text,
-};
+use crate::report::comparison::{cells, ruling, shown};
 use crate::report::figures::{self, short_verdict};
 use crate::report::table::lines::{plain_table, printed, sentence};
 use crate::report::table::marks;
@@ -62,14 +60,7 @@ fn of_pair(comparison: &Comparison, pair: &Pair) -> String {
     let (difference, ratio) = (format!("{b} − {a}"), format!("{b} ÷ {a}"));
     let mut table = plain_table(&["", a, b, &difference, &ratio, b]);
     for row in rows {
-        table.add_row([
-            heading(row.metric),
-            value_text(row, row.baseline),
-            value_text(row, row.candidate),
-            difference_text(row),
-            ratio_text(row),
-            answer(row, comparison.interleaved).to_owned(),
-        ]);
+        table.add_row(cells(row, comparison.interleaved));
     }
     text.push_str(&printed(&table));
     text.push_str(&fairness(pair, a, b));
