@@ -1,9 +1,11 @@
 //! What does a user of `bareflight ladder` see: every rung or why it is not there, what each adds, where the time goes?
 
-use std::fs;
-use std::path::{Path, PathBuf};
+#[allow(dead_code)] // Each test file looks at its own part.
+mod left_behind;
+
 use std::process::{Command, Output};
 
+use left_behind::{directory, document, words};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -11,36 +13,6 @@ fn ladder(out: &TempDir, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bareflight"));
     command.arg("ladder").args(arguments).current_dir(out.path()).env("CI", "1");
     command.env("CANDLE_NUM_THREADS", "1").output().expect("the binary runs")
-}
-
-fn words(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn directory(out: &TempDir) -> PathBuf {
-    let mut found: Vec<_> = fs::read_dir(out.path().join("runs"))
-        .expect("`runs` was made")
-        .map(|entry| entry.expect("can be listed").path())
-        .collect();
-    assert_eq!(found.len(), 1, "{found:?}");
-    found.remove(0)
-}
-
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-fn document(folder: &Path) -> Value {
-    let document = serde_json::from_str(&read(&folder.join("ladder.json"))).expect("JSON");
-    let schema: Value = serde_json::from_str(&read(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ladder.schema.json"),
-    ))
-    .expect("JSON");
-    let validator = jsonschema::draft202012::new(&schema).expect("a schema");
-    let errors: Vec<String> =
-        validator.iter_errors(&document).map(|error| format!("{error}")).collect();
-    assert!(errors.is_empty(), "{errors:?}");
-    document
 }
 
 fn rung<'a>(document: &'a Value, level: &str) -> &'a Value {
@@ -90,7 +62,7 @@ fn a_simulated_ladder_says_which_rungs_do_not_apply_and_why() {
     for name in ["ladder.csv", "ladder.html", "manifest.json"] {
         assert!(folder.join(name).metadata().expect(name).len() > 0, "{name} is empty");
     }
-    let document = document(&folder);
+    let document = document(&folder, "ladder");
     let why = |level| rung(&document, level)["not_applicable"].as_str().unwrap_or_default();
     assert_eq!((why("L0"), why("L1"), why("L3")), ("", "", ""));
     assert!(why("L2").contains("no engine"), "{printed}");
@@ -124,7 +96,7 @@ fn every_rung_of_an_engine_with_a_tokenizer_is_climbed_and_every_server_ended() 
     );
     let (printed, said) = (words(&output.stdout), words(&output.stderr));
     assert!(matches!(output.status.code(), Some(0 | 4)), "{printed}{said}");
-    let document = document(&directory(&out));
+    let document = document(&directory(&out), "ladder");
     for level in ["L0", "L1", "L2", "L3", "L4", "L5", "L6"] {
         let rung = rung(&document, level);
         assert!(rung["not_applicable"].is_null(), "{rung}");
@@ -147,4 +119,22 @@ fn every_rung_of_an_engine_with_a_tokenizer_is_climbed_and_every_server_ended() 
         })
         .into();
     assert!(same.iter().all(|(on, side)| on == side), "{same:?}");
+}
+
+#[test]
+fn a_simulated_engine_stays_labelled_on_every_rung_that_is_served() {
+    let out = tempfile::tempdir().expect("a folder");
+    let plan = ["--scenario", "D(16,8)", "--requests", "2", "--warmup", "1", "--blocks", "1"];
+    let output = ladder(&out, &[&["--target", "sim:explicit,base_us=500"][..], &plan].concat());
+    let said = words(&output.stderr);
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{said}");
+    let folder = directory(&out);
+    let document = document(&folder, "ladder");
+    for level in ["L1", "L3", "L4", "L5", "L6"] {
+        let side = rung(&document, level)["side"].as_u64().expect("a side") as usize;
+        let own = document["sides"][side]["folder"].as_str().expect("a folder");
+        let manifest = left_behind::read(&folder.join(own), "manifest.json");
+        let manifest: Value = serde_json::from_str(&manifest).expect("JSON");
+        assert_eq!(manifest["target"]["simulated"], true, "{level}: {manifest}");
+    }
 }

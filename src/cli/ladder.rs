@@ -139,11 +139,7 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
 
 /// The rung of the engine itself, which all others are made from.
 fn engine(settings: &Settings) -> anyhow::Result<Resolved> {
-    let mut settings = settings.clone();
-    if settings.concurrency.is_none() && settings.rate.is_none() && settings.batch != Some(true) {
-        settings.concurrency = Some(vec![DEFAULT_CONCURRENCY]);
-    }
-    let resolved = resolve(&settings)?;
+    let resolved = resolve(&settings.clone().or_concurrency(DEFAULT_CONCURRENCY))?;
     if resolved.loads.len() > 1 {
         return Err(anyhow!("a ladder plays one load: give one number and not several"));
     }
@@ -216,7 +212,8 @@ fn rung(
                 _ => ServedEndpoint::Chat,
             };
             Ok(Settings {
-                model: Some(server.model.clone()),
+                // Asked for, since the list of models also says whether the engine is simulated.
+                model: None,
                 endpoint: Some(endpoint),
                 ..with(format!("openai:{}", server.openai))
             })

@@ -32,8 +32,6 @@ pub struct Ready {
     pub openai: String,
     /// `127.0.0.1:PORT`.
     pub grpc: String,
-    /// The model's name.
-    pub model: String,
     /// Its process.
     pub pid: u32,
 }
@@ -59,8 +57,7 @@ impl Server {
             // Ctrl-C is for whoever holds it, who then ends it.
             .process_group(0)
             .spawn()?;
-        let unready =
-            Ready { openai: String::new(), grpc: String::new(), model: String::new(), pid: 0 };
+        let unready = Ready { openai: String::new(), grpc: String::new(), pid: 0 };
         let mut server = Self { child, ready: unready };
         let mut line = String::new();
         if let Some(out) = server.child.stdout.take() {
