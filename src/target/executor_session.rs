@@ -79,9 +79,7 @@ impl ExecutorSession {
             poller,
         })
     }
-}
 
-impl ExecutorSession {
     /// Words are the same for all requests of a plan, so they cross the line once.
     fn tell_words(&mut self, terms: &Arc<Terms>) -> Result<(), Failure> {
         if self.terms.as_ref().is_some_and(|told| Arc::ptr_eq(told, terms)) {
