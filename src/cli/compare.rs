@@ -106,8 +106,8 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
     }
     let ready = blocks::prepare(&sides, arguments.blocks)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
-    for (side, target) in sides.iter().zip(&ready.targets) {
-        abilities::check(target.describe(), &side.engine, &side.workload)
+    for (side, opening) in sides.iter().zip(&ready.openings) {
+        abilities::check(opening.target.describe(), &side.engine, &side.workload)
             .map_err(|error| (Exit::Preflight, error.into()))?;
     }
     for finding in &ready.warnings {
@@ -129,13 +129,14 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
     let mut manifest = Manifest::begin("comparison", &title, lettered.collect());
     manifest.write(&directory).map_err(|error| failure(error.into()))?;
     let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
-    let opened = sides.iter().zip(ready.targets).enumerate().map(|(place, (resolved, target))| {
-        interleave::Side {
-            name: format!("{} {}", letter(place), resolved.target),
-            resolved,
-            target,
-        }
-    });
+    let opened =
+        sides.iter().zip(ready.openings).enumerate().map(|(place, (resolved, opening))| {
+            interleave::Side {
+                name: format!("{} {}", letter(place), resolved.target),
+                resolved,
+                opening,
+            }
+        });
     let mut screen = Screen::without_tables(sides[0].quiet);
     let outcomes = interleave::play(opened.collect(), &ready.plans, &directory, &stop, &mut screen)
         .map_err(|error| (experiment_exit(&error), error.into()))?;

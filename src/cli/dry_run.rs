@@ -22,7 +22,7 @@ pub fn render(
         // Writing to a string cannot fail, here and below.
         let _infallible = writeln!(text, "  {key:18} {value:<34} {origin}");
     }
-    let target = ready.target.describe();
+    let target = ready.opening.target.describe();
     let _infallible = writeln!(text, "\ntarget\n  {}\n  {}", target.name, target.title);
     let limits = target.limits;
     for (name, limit) in [

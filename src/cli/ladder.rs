@@ -103,11 +103,11 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
     manifest.write(&directory).map_err(|error| failure(error.into()))?;
     let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
     let opened =
-        levels.iter().zip(&resolved).zip(blocks.targets).map(|((level, resolved), target)| {
+        levels.iter().zip(&resolved).zip(blocks.openings).map(|((level, resolved), opening)| {
             interleave::Side {
                 name: format!("{} {}", level.name(), resolved.target),
                 resolved,
-                target,
+                opening,
             }
         });
     let mut watch = CpuWatch::new(Screen::without_tables(engine.quiet), server.as_ref().ok());

@@ -324,7 +324,7 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quantization: Option<Quantization>,
 
-    /// GPU that the engine runs on, e.g. `h200`: its datasheet gives the roofline
+    /// GPU that the engine runs on, e.g. `h200`: its datasheet gives the roofline (default: as NVML names the watched GPUs)
     #[arg(long, value_name = "NAME", help_heading = "Engine in this process")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gpu: Option<String>,

@@ -5,12 +5,16 @@ use std::sync::Arc;
 use bareflight_engine::tokenizers::Tokenizer;
 
 use crate::cli::resolve::Resolved;
+use crate::experiment::rig::Opening;
+use crate::experiment::{gpu_watch, machine};
+use crate::ffi::cuda::CudaError;
 use crate::load::plan::{Plan, PlanError, PlanStart, RequestId};
 use crate::metrics::roofline::RooflineFacts;
+use crate::observe::gpu::known::KnownGpus;
+use crate::observe::gpu::library::NoGpu;
 use crate::target::by_name::Named;
 use crate::target::engine_directory::{Asked, Finding, Severity};
-use crate::target::{Target, TargetError};
-use crate::target::{abilities, by_name};
+use crate::target::{TargetError, abilities, by_name};
 use crate::workload::PromptKind;
 use crate::workload::prompts::{PromptError, PromptSource};
 use crate::workload::tokenize::{Tokenize, TokenizeError};
@@ -34,6 +38,12 @@ pub enum PreflightError {
          `--prompts ids`"
     )]
     NoTokenizer(String),
+    /// GPUs or a library that were named are not there.
+    #[error(transparent)]
+    Gpu(#[from] NoGpu),
+    /// CUDA's library was named, and does not say which GPUs there are.
+    #[error(transparent)]
+    Cuda(#[from] CudaError),
     /// The engine's configuration does not go with what is asked of it.
     #[error("target `{target}` does not take this run: {}", refused.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Engine {
@@ -47,7 +57,7 @@ pub enum PreflightError {
 /// A described target and the plans of all points, checked against it.
 pub struct Ready {
     /// What answers, not yet opened.
-    pub target: Box<dyn Target>,
+    pub opening: Opening,
     /// One plan for each load.
     pub plans: Vec<Plan>,
     /// What should be known of the engine before its numbers are read.
@@ -80,29 +90,31 @@ pub fn prepare(resolved: &Resolved) -> Result<Ready, PreflightError> {
         }
         plans.push(plan);
     }
-    let mut warnings = check_engine(&named, resolved, &plans)?;
-    let roofline = named.deployment().and_then(|deployment| {
-        deployment.clone().on(resolved.gpu.as_ref(), resolved.memory_bandwidth_gbps)
-    });
-    let named_in_vain = resolved.gpu.is_some() || resolved.memory_bandwidth_gbps.is_some();
-    if named_in_vain && roofline.is_none() {
-        warnings.push(no_roofline());
-    }
-    Ok(Ready { target: named.target, plans, warnings, roofline })
+    let telemetry = gpu_watch::find(resolved, &named.target.describe().kind)?;
+    let gpus = machine::gpus(&named, resolved, telemetry.as_ref())?;
+    let mut warnings = check_engine(&named, resolved, &plans, gpus.as_ref())?;
+    let (roofline, lacking) = machine::roofline(named.deployment(), resolved, gpus.as_ref());
+    warnings.extend(lacking);
+    let opening = Opening { target: named.target, telemetry };
+    Ok(Ready { opening, plans, warnings, roofline })
 }
 
-/// Holds an engine directory against settings and plans: what it refuses ends the run here, the rest is handed on.
+/// Holds an engine directory against settings, plans and GPUs: what it refuses ends the run here, the rest is handed on.
 pub(super) fn check_engine(
     named: &Named,
     resolved: &Resolved,
     plans: &[Plan],
+    gpus: Option<&KnownGpus>,
 ) -> Result<Vec<Finding>, PreflightError> {
     let Some(directory) = named.engine_directory() else { return Ok(Vec::new()) };
+    let ranks = directory.config.mapping.world_size();
     let asked = Asked {
         plans,
         streaming: resolved.workload.streaming,
         ranks: named.loader().ranks,
         library_version: named.loader().library_version.as_deref(),
+        memory: gpus.and_then(|gpus| gpus.memory_for(ranks)),
+        common_prefix: resolved.workload.prefix_tokens,
         ..Asked::settings(&resolved.engine)
     };
     let (refused, warnings): (Vec<Finding>, Vec<Finding>) = directory
@@ -113,17 +125,6 @@ pub(super) fn check_engine(
         Ok(warnings)
     } else {
         Err(PreflightError::Engine { target: resolved.target.clone(), refused })
-    }
-}
-
-fn no_roofline() -> Finding {
-    Finding {
-        severity: Severity::Warn,
-        about: "roofline".to_owned(),
-        sentence: "there is no roofline: the shape of the model behind this target, or the machine that it runs on, is \
-                   not known"
-            .to_owned(),
-        remedy: "`--gpu` goes with an engine directory, `--memory-bandwidth-gbps` with the embedded engine".to_owned(),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::load::plan::Plan;
 use crate::load::stop::Stop;
 use crate::metrics::roofline::RooflineFacts;
 use crate::metrics::{RunFacts, TargetFacts, Window, iterations, summarise};
+use crate::observe::gpu::sampler::Telemetry;
 use crate::observe::health::Health;
 use crate::observe::iterations::{IterationWatch, Kept};
 use crate::observe::probe::Probe;
@@ -35,6 +36,14 @@ fn room_for(plans: &[Plan]) -> (usize, usize) {
 /// Requests in flight while an open loop or a batch is warmed up.
 const WARM_UP_CONCURRENCY: u32 = 4;
 
+/// What is about to be opened.
+pub struct Opening {
+    /// What answers.
+    pub target: Box<dyn Target>,
+    /// The GPUs that are watched meanwhile.
+    pub telemetry: Option<Telemetry>,
+}
+
 /// An opened target, the folder that its records go to, and what is known of it so far.
 pub struct Rig<'a> {
     resolved: &'a Resolved,
@@ -56,15 +65,14 @@ impl<'a> Rig<'a> {
     /// When the target cannot be opened or a file not be made.
     pub fn open(
         resolved: &'a Resolved,
-        target: Box<dyn Target>,
+        Opening { target, telemetry }: Opening,
         plans: &[Plan],
         directory: RunDirectory,
         mut manifest: Manifest,
         stop: &'a Stop,
     ) -> Result<Self, ExperimentError> {
         let info = target.describe().clone();
-        // Before the target is opened, which may take minutes: a GPU that is not there is known now.
-        let gpus = GpuWatch::open(resolved, &info.kind, &directory)?;
+        let gpus = telemetry.map(|telemetry| GpuWatch::open(telemetry, &directory)).transpose()?;
         manifest.gpus = gpus.as_ref().map(GpuWatch::machine).transpose()?;
         let profiler = resolved
             .profile_window

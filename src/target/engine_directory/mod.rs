@@ -6,6 +6,8 @@ pub mod check;
 pub mod config;
 pub mod figures;
 pub mod files;
+pub(crate) mod fit;
+pub mod memory;
 mod section;
 
 use std::fs;
