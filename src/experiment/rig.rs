@@ -17,6 +17,7 @@ use crate::observe::health::Health;
 use crate::observe::iterations::{IterationWatch, Kept};
 use crate::observe::probe::Probe;
 use crate::observe::profiler::{self, Profiler, Profiling};
+use crate::observe::ranges::Listener;
 use crate::record::recorder::Sealed;
 use crate::record::request_record::Records;
 use crate::record::run_directory::{RunDirectory, file};
@@ -54,6 +55,7 @@ pub struct Rig<'a> {
     iterations: Option<IterationWatch>,
     gpus: Option<GpuWatch>,
     profiler: Option<Profiler>,
+    listener: Option<Listener>,
     stop: &'a Stop,
     roofline: Option<RooflineFacts>,
 }
@@ -79,7 +81,8 @@ impl<'a> Rig<'a> {
             .map(|window| Profiler::new(window.from, window.to, resolved.cuda_library.as_deref()))
             .transpose()?;
         let (requests, slots) = room_for(plans);
-        let stage = Stage::open(target, requests, slots, stop.clone())?;
+        let listener = resolved.nvtx.then(Listener::find).transpose()?;
+        let stage = Stage::open_heard(target, requests, slots, stop.clone(), listener)?;
         let path = directory.file(file::ITERATIONS);
         let watch = stage.statistics().map(|statistics| IterationWatch::start(statistics, &path));
         let iterations = watch.transpose().map_err(ExperimentError::Iterations)?;
@@ -93,6 +96,7 @@ impl<'a> Rig<'a> {
             iterations,
             gpus,
             profiler,
+            listener,
             stop,
             roofline,
         })
@@ -131,7 +135,9 @@ impl<'a> Rig<'a> {
         let probe = Probe::start();
         let duration = plan.size().duration;
         watch.phase(&label, plan.shots().len() as u64, duration, &self.stage);
+        let marked = self.listener.map(|listener| listener.phase(&label));
         let (played, sealed) = self.stage.run(plan.shots(), &self.pace(plan), Some(journal));
+        drop(marked);
         let seen = probe.finish();
         let profiled = profiling.is_some_and(|begun| self.end_profiling(begun, &label));
         let kept = self.iterations.as_ref().map_or_else(Kept::default, IterationWatch::end);
@@ -145,7 +151,7 @@ impl<'a> Rig<'a> {
             stray_ends: stray - stray_before,
             null_rate: self.manifest.null_rate,
             gpu: gpu.transpose()?,
-            profiled: profiled || profiler::is_attached(),
+            profiled: profiled || self.resolved.nvtx || profiler::is_attached(),
             ..seen
         };
         Ok(self.conclude(plan, label, warmup_completed, played, sealed, kept, facts, health, watch))
@@ -173,7 +179,9 @@ impl<'a> Rig<'a> {
             Load::Open { .. } | Load::Batch => WARM_UP_CONCURRENCY,
         };
         let pace = Pace { load: Load::Closed { concurrency }, duration: None, ..self.pace(plan) };
-        watch.phase(&format!("{label}, warm-up"), shots.len() as u64, None, &self.stage);
+        let label = format!("{label}, warm-up");
+        watch.phase(&label, shots.len() as u64, None, &self.stage);
+        let _marked = self.listener.map(|listener| listener.phase(&label));
         let (_, sealed) = self.stage.run(shots, &pace, None);
         watch.phase_over();
         let requests = sealed.records.requests();

@@ -14,6 +14,7 @@ use crate::load::plan_file::{PlanFileError, PlanWriter};
 use crate::load::stop::Stop;
 use crate::metrics::Summary;
 use crate::observe::gpu::library::NoGpu;
+use crate::observe::ranges::NvtxError;
 use crate::record::request_record::Records;
 use crate::record::rows::RowError;
 use crate::record::run_directory::{DirectoryError, RunDirectory, file};
@@ -32,6 +33,9 @@ pub enum ExperimentError {
     /// A profiler cannot be switched, so nothing was sent.
     #[error("`--profile-window` cannot be kept to: {0}")]
     Profiler(#[from] CudaError),
+    /// Nobody listens to ranges, so nothing was sent.
+    #[error("`--nvtx` tells nobody anything: {0}")]
+    Ranges(#[from] NvtxError),
     /// No folder.
     #[error(transparent)]
     Directory(#[from] DirectoryError),

@@ -7,3 +7,4 @@ pub mod iterations;
 pub mod probe;
 pub mod process;
 pub mod profiler;
+pub mod ranges;
