@@ -251,7 +251,7 @@ mod tests {
         }));
         let template = ChatTemplate::of_folder(folder.path()).unwrap();
         let (text, special) = template.render(&[message("user", " hi ")]).unwrap();
-        assert_eq!(text, "<|im_start|>user\nhi<|im_end|>\n<s>false<|im_start|>assistant\n");
+        assert_eq!(text, "<|im_start|>user\nhi<|im_end|>\n<s>False<|im_start|>assistant\n");
         assert!(!special, "the template writes special tokens itself");
     }
 
