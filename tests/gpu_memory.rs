@@ -62,7 +62,7 @@ fn weights_that_do_not_fit_refuse_the_run_before_anything_is_written() {
     let said = words(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(said.contains("90.0 GiB") && said.contains("80.0 GiB"), "{said}");
-    assert!(said.contains("--tp_size"), "{said}");
+    assert!(said.contains("--tp_size") && !said.contains("KV cache"), "{said}");
     assert!(!folder.path().join("runs").exists());
 }
 
@@ -92,6 +92,8 @@ fn a_load_that_the_kv_cache_does_not_hold_is_warned_of_with_the_load_that_it_doe
         assert!(said.contains("up to about 12 requests at once"), "{said}");
         let (code, said) = plan(LLAMA_8B_IN_8_BITS_GIB, &[script], teller, &load("4,12"));
         assert!(code == 0 && !said.contains("kv_cache"), "{said}");
+        assert!(said.contains("holds at most       14752 tokens"), "{said}");
+        assert!(said.contains("takes  14592 tokens, for 12 requests in flight"), "{said}");
     }
 }
 

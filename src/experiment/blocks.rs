@@ -64,7 +64,8 @@ pub fn prepare(sides: &[Resolved], blocks: u32) -> Result<ReadyBlocks, Preflight
     for (side, it) in sides.iter().zip(named) {
         let telemetry = gpu_watch::find(side, &it.target.describe().kind)?;
         let gpus = machine::gpus(&it, side, telemetry.as_ref())?;
-        warnings.extend(check_engine(&it, side, &plans, gpus.as_ref())?);
+        let (found, _) = check_engine(&it, side, &plans, gpus.as_ref())?;
+        warnings.extend(found);
         openings.push(Opening { target: it.target, telemetry });
     }
     Ok(ReadyBlocks { openings, plans, warnings })

@@ -13,6 +13,7 @@ use crate::metrics::roofline::RooflineFacts;
 use crate::observe::gpu::known::KnownGpus;
 use crate::observe::gpu::library::NoGpu;
 use crate::target::by_name::Named;
+use crate::target::engine_directory::memory::KvOutlook;
 use crate::target::engine_directory::{Asked, Finding, Severity};
 use crate::target::{TargetError, abilities, by_name};
 use crate::workload::PromptKind;
@@ -64,6 +65,8 @@ pub struct Ready {
     pub warnings: Vec<Finding>,
     /// The model on its machine, where both are known.
     pub roofline: Option<RooflineFacts>,
+    /// What the KV cache of an engine directory holds, and what the largest load takes of it.
+    pub kv: Option<KvOutlook>,
 }
 
 /// Ids below this are drawn where a target does not tell its vocabulary.
@@ -92,21 +95,22 @@ pub fn prepare(resolved: &Resolved) -> Result<Ready, PreflightError> {
     }
     let telemetry = gpu_watch::find(resolved, &named.target.describe().kind)?;
     let gpus = machine::gpus(&named, resolved, telemetry.as_ref())?;
-    let mut warnings = check_engine(&named, resolved, &plans, gpus.as_ref())?;
+    let (mut warnings, kv) = check_engine(&named, resolved, &plans, gpus.as_ref())?;
     let (roofline, lacking) = machine::roofline(named.deployment(), resolved, gpus.as_ref());
     warnings.extend(lacking);
     let opening = Opening { target: named.target, telemetry };
-    Ok(Ready { opening, plans, warnings, roofline })
+    Ok(Ready { opening, plans, warnings, roofline, kv })
 }
 
-/// Holds an engine directory against settings, plans and GPUs: what it refuses ends the run here, the rest is handed on.
+/// Holds an engine directory against settings, plans and GPUs: what it refuses ends the run here, the rest is handed on, with
+/// what is known of its KV cache.
 pub(super) fn check_engine(
     named: &Named,
     resolved: &Resolved,
     plans: &[Plan],
     gpus: Option<&KnownGpus>,
-) -> Result<Vec<Finding>, PreflightError> {
-    let Some(directory) = named.engine_directory() else { return Ok(Vec::new()) };
+) -> Result<(Vec<Finding>, Option<KvOutlook>), PreflightError> {
+    let Some(directory) = named.engine_directory() else { return Ok((Vec::new(), None)) };
     let ranks = directory.config.mapping.world_size();
     let asked = Asked {
         plans,
@@ -122,7 +126,7 @@ pub(super) fn check_engine(
         .into_iter()
         .partition(|finding| finding.severity == Severity::Refuse);
     if refused.is_empty() {
-        Ok(warnings)
+        Ok((warnings, directory.kv_outlook(&asked)))
     } else {
         Err(PreflightError::Engine { target: resolved.target.clone(), refused })
     }

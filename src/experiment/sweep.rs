@@ -101,7 +101,7 @@ pub fn run(
     stop: &Stop,
     watch: &mut dyn Watch,
 ) -> Result<Outcome, ExperimentError> {
-    let Ready { opening, plans, warnings, roofline } = ready;
+    let Ready { opening, plans, warnings, roofline, kv: _ } = ready;
     let info = opening.target.describe().clone();
     let directory = create_directory(resolved, &info, &plans)?;
     let mut manifest = Manifest::begin(info.clone(), title(resolved), resolved.workload.seed);

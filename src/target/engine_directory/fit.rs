@@ -2,7 +2,7 @@
 
 use super::EngineDirectory;
 use super::check::{Asked, Finding, refuse, warn};
-use super::memory::{DEFAULT_KV_FRACTION, KvBound, KvRoom};
+use super::memory::{DEFAULT_KV_FRACTION, KvBound, KvOutlook, KvRoom};
 use crate::load::plan::Plan;
 use crate::target::settings::CapacityPolicy;
 
@@ -37,9 +37,22 @@ impl EngineDirectory {
         })
     }
 
+    /// What the KV cache holds, if the weights fit: without them there is none, and they are told of alone.
+    fn room(&self, asked: &Asked<'_>) -> Option<KvRoom> {
+        let fits = self.weights_fit(asked).is_none();
+        fits.then(|| self.kv_room(asked.settings, asked.memory)).flatten()
+    }
+
+    /// What the KV cache holds at most, and what the largest of the loads takes of it; `None` where either is not known.
+    pub fn kv_outlook(&self, asked: &Asked<'_>) -> Option<KvOutlook> {
+        let need = |plan| self.kv_need(asked.settings, plan, asked.common_prefix);
+        let most = asked.plans.iter().filter_map(need).max_by_key(|need| need.tokens)?;
+        Some(KvOutlook { room: self.room(asked)?, need: most })
+    }
+
     /// A request that the KV cache never holds: the executor would shorten its longest sequence without a word.
     pub(super) fn longest_request_fits(&self, asked: &Asked<'_>) -> Option<Finding> {
-        let room = self.kv_room(asked.settings, asked.memory)?;
+        let room = self.room(asked)?;
         let shots = asked.plans.iter().flat_map(Plan::shots);
         let taken = shots.map(|shot| {
             let (prompt, output) = (shot.request.prompt.tokens(), shot.request.output.max_tokens);
@@ -60,9 +73,7 @@ impl EngineDirectory {
 
     /// All requests that are in flight together.
     pub(super) fn load_fits(&self, asked: &Asked<'_>) -> Option<Finding> {
-        let room = self.kv_room(asked.settings, asked.memory)?;
-        let need = |plan| self.kv_need(asked.settings, plan, asked.common_prefix);
-        let most = asked.plans.iter().filter_map(need).max_by_key(|need| need.tokens)?;
+        let KvOutlook { room, need: most } = self.kv_outlook(asked)?;
         if most.tokens <= room.tokens {
             return None;
         }

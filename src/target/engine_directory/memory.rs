@@ -45,6 +45,15 @@ pub struct KvNeed {
     pub tokens: u64,
 }
 
+/// Both, for the largest of several loads.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct KvOutlook {
+    /// What the KV cache holds at most.
+    pub room: KvRoom,
+    /// What the load takes of it.
+    pub need: KvNeed,
+}
+
 impl EngineDirectory {
     /// Bytes of keys and values of a token on the rank that keeps most of them; `None` where the shape is not known well
     /// enough.
