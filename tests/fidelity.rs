@@ -32,8 +32,8 @@ fn settings(toml: &str, out: &tempfile::TempDir) -> Resolved {
 
 fn measure(toml: &str) -> Outcome {
     let out = tempfile::tempdir().expect("a temporary folder");
-    let resolved = settings(toml, &out);
-    let ready = preflight::prepare(&resolved).expect("can be measured");
+    let mut resolved = settings(toml, &out);
+    let ready = preflight::prepare(&mut resolved).expect("can be measured");
     sweep::run(&resolved, ready, &Stop::never(), &mut Nobody).expect("was measured")
 }
 
@@ -109,12 +109,12 @@ fn the_same_seed_asks_the_same_and_gets_the_same_tokens() {
 fn a_run_read_back_from_its_files_has_the_same_numbers() {
     use bareflight::experiment::artefacts;
     let out = tempfile::tempdir().expect("a temporary folder");
-    let resolved = settings(
+    let mut resolved = settings(
         "target = 'sim:explicit,base_us=100,draft_len=2,acceptance=0.5'\nconcurrency = [1, 4]\n\
          requests = 20\nscenario = 'D(16,8)'\nslo = 'ttft<1s'",
         &out,
     );
-    let ready = preflight::prepare(&resolved).expect("can be measured");
+    let ready = preflight::prepare(&mut resolved).expect("can be measured");
     let outcome = sweep::run(&resolved, ready, &Stop::never(), &mut Nobody).expect("was measured");
     artefacts::write_records(&outcome, true).expect("written");
     artefacts::write_reports(&outcome).expect("written");

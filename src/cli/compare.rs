@@ -95,7 +95,7 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
     if let [baseline, candidate] = &*arguments.stored {
         return stored(arguments, matches, baseline, candidate);
     }
-    let sides = sides(arguments, matches).map_err(|error| (Exit::Usage, error))?;
+    let mut sides = sides(arguments, matches).map_err(|error| (Exit::Usage, error))?;
     let embedded = sides.iter().find(|side| engine_threads::is_embedded(&side.target));
     if let Some(side) = embedded {
         engine_threads::ensure(&side.target, side.engine.threads)?;
@@ -104,7 +104,7 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
         let words = "a profiled run is slowed by what watches it: leave out `--profile-window` in a comparison";
         return Err((Exit::Usage, anyhow!(words)));
     }
-    let ready = blocks::prepare(&sides, arguments.blocks)
+    let ready = blocks::prepare(&mut sides, arguments.blocks)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
     for (side, target) in sides.iter().zip(&ready.targets) {
         abilities::check(target.describe(), &side.engine, &side.workload)

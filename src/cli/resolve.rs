@@ -258,7 +258,9 @@ fn workload(typed: &Settings) -> Result<Workload, SettingsError> {
         },
         streaming: !typed.no_streaming.unwrap_or(false),
         terms: terms::terms(&typed.request)?,
+        word_texts: terms::word_texts(&typed.request)?,
         adapters: typed.request.lora.clone(),
+        priorities: typed.request.priority.clone(),
         seed: typed.seed.unwrap_or(DEFAULT_SEED),
     })
 }

@@ -163,7 +163,9 @@ mod tests {
             let typed: Settings = toml::from_str(settings).expect(settings);
             let error = resolve(&typed).expect_err(settings).to_string();
             assert!(error.contains(named), "{settings}: {error}");
+            ("[request]\npriority = '0.9:0.2,1.5:0.8'", "--priority"),
         }
+            ("[request]\nstop_text = ['END', '']", "--stop-text"),
     }
 
     #[test]
