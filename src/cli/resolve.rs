@@ -267,6 +267,10 @@ fn workload(typed: &Settings) -> Result<Workload, SettingsError> {
 
 fn engine_settings(typed: &Settings) -> Result<EngineSettings, SettingsError> {
     let default = executor::executor_settings(&typed.engine, &typed.request)?;
+    if default.kv_events.is_some() && !typed.kv_reuse.unwrap_or(default.kv_reuse) {
+        let needed = "`--kv-reuse`, without which an executor tells nothing of its blocks";
+        return Err(SettingsError::Needs("--kv-events", needed));
+    }
     Ok(EngineSettings {
         max_batch_size: typed.max_batch_size,
         max_num_tokens: typed.max_num_tokens,

@@ -8,6 +8,7 @@ pub mod comparison_files;
 mod gpu_watch;
 pub mod interleave;
 pub mod ladder;
+pub mod listening;
 pub mod manifest;
 pub mod phase;
 pub mod preflight;

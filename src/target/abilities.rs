@@ -79,7 +79,7 @@ fn asked_of_requests(workload: &Workload) -> [(&'static str, bool); 13] {
     ]
 }
 
-fn set_of_executor(engine: &EngineSettings) -> [(&'static str, bool); 15] {
+fn set_of_executor(engine: &EngineSettings) -> [(&'static str, bool); 16] {
     let default = EngineSettings::default();
     [
         ("--kv-fraction", engine.kv_fraction.is_some()),
@@ -87,6 +87,7 @@ fn set_of_executor(engine: &EngineSettings) -> [(&'static str, bool); 15] {
         ("--no-kv-partial-reuse", engine.kv_partial_reuse != default.kv_partial_reuse),
         ("--attention-windows", !engine.attention_windows.is_empty()),
         ("--sink-tokens", engine.sink_tokens.is_some()),
+        ("--kv-events", engine.kv_events.is_some()),
         ("--cuda-graphs", engine.cuda_graphs != default.cuda_graphs),
         ("--no-multi-block", engine.multi_block != default.multi_block),
         (
@@ -138,9 +139,9 @@ mod tests {
     fn what_a_target_does_not_have_is_refused_by_flag() {
         let mut beams = workload();
         beams.terms.beam_width = Some(4);
-        let windows = EngineSettings { attention_windows: vec![128], ..EngineSettings::default() };
         let mut worded = workload();
         worded.word_texts.stop = vec!["END".into()];
+        let windows = EngineSettings { attention_windows: vec![128], ..EngineSettings::default() };
         let evicting = EngineSettings {
             capacity_policy: CapacityPolicy::MaxUtilization,
             ..EngineSettings::default()
@@ -151,8 +152,8 @@ mod tests {
             ("null", &windows, &workload(), "--attention-windows"),
             ("local", &evicting, &workload(), "--capacity-policy"),
             ("openai", &plain, &beams, "--extra-inputs"),
-        ] {
             ("local", &plain, &worded, "--stop-text"),
+        ] {
             let error = check(&target(kind), engine, asked).expect_err(flag).to_string();
             assert!(error.contains(flag) && error.contains(&format!("{kind}:x")), "{error}");
         }

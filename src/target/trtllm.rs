@@ -133,6 +133,6 @@ impl Target for TrtllmTarget {
         let per_request = PerRequest { perf_metrics: self.settings.perf_metrics, end_id };
         let session = ExecutorSession::start(engine, per_request, job_end, sink)
             .map_err(|error| unusable(format!("its poller thread cannot be started: {error}")))?;
-        Ok(Box::new(session))
+        Ok(Box::new(session.telling_kv_events(self.settings.kv_events.is_some())))
     }
 }
