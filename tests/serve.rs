@@ -110,6 +110,48 @@ fn a_stream_is_role_with_text_then_text_then_finish_with_stamps_then_usage() {
     assert!(ids.windows(2).all(|pair| pair[0] == pair[1]), "{ids:?}");
 }
 
+/// A tokenizer's folder with a chat template that writes three words around what is said.
+fn with_template() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tokenizer = bareflight_engine::dummy_tokenizer(64);
+    tokenizer.save(folder.path().join("tokenizer.json"), false).expect("a file");
+    let template = "{{ bos_token }}{% for message in messages %} w0002 {{ message.content }}{% endfor %} w0003";
+    let config = json!({ "chat_template": template, "bos_token": "w0001" });
+    std::fs::write(folder.path().join("tokenizer_config.json"), config.to_string()).expect("a file");
+    folder
+}
+
+#[test]
+fn a_chat_goes_through_the_models_own_template() {
+    let folder = with_template();
+    let path = folder.path().to_str().expect("a path");
+    let ask = json!({
+        "messages": [{ "role": "user", "content": "w0004 w0005" }], "max_tokens": 1, "return_token_ids": true,
+    });
+    let asked = |more: &[&str]| {
+        let serving = Serving::start(&[&["--target", QUICK, "--tokenizer", path], more].concat());
+        serving.post("/v1/chat/completions", &ask).json()
+    };
+    let answer = asked(&[]);
+    assert_eq!(answer["choices"][0]["prompt_token_ids"], json!([1, 2, 4, 5, 3]), "{answer}");
+    assert_eq!(answer["usage"]["prompt_tokens"], 5);
+    let answer = asked(&["--chat-template", "plain"]);
+    assert_eq!(answer["choices"][0]["prompt_token_ids"], json!([4, 5]), "{answer}");
+    let other = folder.path().join("other.jinja");
+    std::fs::write(&other, "{{ bos_token }} w0009").expect("a file");
+    let answer = asked(&["--chat-template", other.to_str().expect("a path")]);
+    assert_eq!(answer["choices"][0]["prompt_token_ids"], json!([1, 9]), "{answer}");
+}
+
+#[test]
+fn a_template_that_cannot_be_read_is_refused_before_anything_is_served() {
+    let refused = command(&["--target", QUICK, "--chat-template", "/nowhere.jinja"]);
+    let output = { refused }.output().expect("the binary starts");
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{words}");
+    assert!(words.contains("/nowhere.jinja") && words.contains("plain"), "{words}");
+}
+
 #[test]
 fn an_answer_at_once_holds_what_the_stream_holds() {
     let serving = Serving::start(&["--target", QUICK]);

@@ -5,6 +5,8 @@
 //! changes from round to round: what the machine does to one it does to the other. Printed are medians over rounds of
 //! CPU-seconds, user and system, per million tokens, and the median of each round's ratio.
 //!
+//! With `PERF_ANALYZER=/path/to/perf_analyzer` that peer takes its turn too, its whole process counted.
+//!
 //! `cargo bench --bench client_cost [-- ROUNDS [CONCURRENCY…]]`; `paced` as a concurrency is 256 streams at TTFT 50 ms
 //! and ITL 10 ms.
 
@@ -12,12 +14,14 @@
 
 mod client;
 mod figures;
+mod peer;
 mod raw_reader;
 mod server;
 
 use std::time::Duration;
 
-use client::{Asked, Pass, through_openai, through_raw_reader};
+use bareflight::clock::Nanos;
+use client::{Asked, through_openai, through_raw_reader};
 use figures::{conditions, keep, median};
 use server::{Schedule, Server, serve_if_asked};
 
@@ -74,51 +78,71 @@ fn measure(rounds: usize, points: &[Point]) {
     println!("\nCPU-seconds of the client per million streamed tokens; medians of {rounds} rounds");
     println!("{}", conditions());
     println!(
-        "{:>12} {:>10} {:>10} {:>8} {:>14}",
-        "streams", "openai:", "raw", "ratio", "(least, most)"
+        "{:>12} {:>10} {:>10} {:>8} {:>14} {:>16}",
+        "streams", "openai:", "raw", "ratio", "(least, most)", "perf_analyzer"
     );
-    let mut rows = vec!["streams,round,openai_cpu_s_per_mtok,raw_cpu_s_per_mtok,ratio".to_owned()];
+    let mut rows = vec![
+        "streams,round,openai_cpu_s_per_mtok,raw_cpu_s_per_mtok,perf_analyzer_cpu_s_per_mtok"
+            .to_owned(),
+    ];
     for point in points {
         let costs = side_by_side(rounds, point);
-        let of = |figure: fn(&(f64, f64)) -> f64| costs.iter().map(figure).collect::<Vec<f64>>();
-        let ratios = of(|(ours, raw)| ours / raw);
-        println!(
-            "{:>12} {:>10.2} {:>10.2} {:>8.2} {:>7.2} {:>6.2}",
-            point.name(),
-            median(&of(|(ours, _)| *ours)),
-            median(&of(|(_, raw)| *raw)),
-            median(&ratios),
-            ratios.iter().copied().fold(f64::INFINITY, f64::min),
-            ratios.iter().copied().fold(0.0, f64::max),
-        );
-        for (round, ((ours, raw), ratio)) in costs.iter().zip(&ratios).enumerate() {
-            rows.push(format!("{},{round},{ours:.4},{raw:.4},{ratio:.4}", point.name()));
+        show(point, &costs);
+        for (round, Costs { ours, raw, peer }) in costs.iter().enumerate() {
+            let peer = peer.map_or(String::new(), |peer| format!("{peer:.4}"));
+            rows.push(format!("{},{round},{ours:.4},{raw:.4},{peer}", point.name()));
         }
     }
     let path = keep("client_cost.csv", &rows).expect("the build folder can be written");
     println!("every round: {}", path.display());
 }
 
-/// Of every round: CPU-seconds per million tokens through `openai:`, and by the raw reader.
-fn side_by_side(rounds: usize, point: &Point) -> Vec<(f64, f64)> {
+fn show(point: &Point, costs: &[Costs]) {
+    let of = |figure: fn(&Costs) -> Option<f64>| costs.iter().filter_map(figure).collect();
+    let ratios: Vec<f64> = of(|costs| Some(costs.ours / costs.raw));
+    let peers: Vec<f64> = of(|costs| costs.peer);
+    println!(
+        "{:>12} {:>10.2} {:>10.2} {:>8.2} {:>7.2} {:>6.2} {:>16}",
+        point.name(),
+        median(&of(|costs| Some(costs.ours))),
+        median(&of(|costs| Some(costs.raw))),
+        median(&ratios),
+        ratios.iter().copied().fold(f64::INFINITY, f64::min),
+        ratios.iter().copied().fold(0.0, f64::max),
+        if peers.is_empty() { "-".to_owned() } else { format!("{:.2}", median(&peers)) },
+    );
+}
+
+/// CPU-seconds per million tokens, of one round.
+struct Costs {
+    ours: f64,
+    raw: f64,
+    peer: Option<f64>,
+}
+
+fn side_by_side(rounds: usize, point: &Point) -> Vec<Costs> {
     let server = Server::start(point.schedule).expect("the server starts");
     let requests = (point.tokens / TOKENS).max(2 * point.concurrency);
     // Prompts repeat from pass to pass: this benchmark does not look into the server's log.
     let asked = Asked { first_id: 0, requests, concurrency: point.concurrency, tokens: TOKENS };
-    let ours = || per_million(&through_openai(server.address(), &asked));
-    let raw = || per_million(&through_raw_reader(server.address(), &asked));
-    let pair = |round: usize| {
-        if round.is_multiple_of(2) {
-            let first = ours();
-            (first, raw())
+    let per_million =
+        |cpu: Nanos| cpu.as_secs_f64() * 1e6 / f64::from(asked.requests * asked.tokens);
+    let ours = || per_million(through_openai(server.address(), &asked).cpu);
+    let raw = || per_million(through_raw_reader(server.address(), &asked).cpu);
+    let peer = || {
+        peer::program().map(|program| {
+            let cpu = peer::through(&program, server.address(), &asked);
+            per_million(cpu.expect("the peer runs"))
+        })
+    };
+    let round = |number: usize| {
+        if number.is_multiple_of(2) {
+            let (ours, raw) = (ours(), raw());
+            Costs { ours, raw, peer: peer() }
         } else {
-            let first = raw();
-            (ours(), first)
+            let (peer, raw) = (peer(), raw());
+            Costs { ours: ours(), raw, peer }
         }
     };
-    (0..rounds).map(pair).collect()
-}
-
-fn per_million(pass: &Pass) -> f64 {
-    pass.cpu.as_secs_f64() * 1e6 / (pass.seen.len() as f64 * f64::from(TOKENS))
+    (0..rounds).map(round).collect()
 }

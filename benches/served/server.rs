@@ -165,17 +165,23 @@ async fn read_request(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(error),
         }
-        if whole_length(&buffer[..filled]).is_some_and(|whole| filled >= whole) {
+        let Some((whole, waits)) = whole_length(&buffer[..filled]) else { continue };
+        if filled >= whole {
             return Ok(filled);
+        }
+        // libcurl sends the body of a long request only after it was told to, or a second later.
+        if waits && buffer[..filled].ends_with(b"\r\n\r\n") {
+            write_all(stream, b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
     }
 }
 
-fn whole_length(bytes: &[u8]) -> Option<usize> {
+/// Bytes of the whole request, once its head is there, and whether the client waits before it sends the body.
+fn whole_length(bytes: &[u8]) -> Option<(usize, bool)> {
     let end = memchr::memmem::find(bytes, b"\r\n\r\n")?;
-    let head = std::str::from_utf8(&bytes[..end]).ok()?;
+    let head = std::str::from_utf8(&bytes[..end]).ok()?.to_ascii_lowercase();
     let length = head.split("content-length: ").nth(1)?.lines().next()?;
-    Some(end + 4 + length.parse::<usize>().ok()?)
+    Some((end + 4 + length.parse::<usize>().ok()?, head.contains("expect: 100-continue")))
 }
 
 /// Every prompt begins with a number.

@@ -1,6 +1,7 @@
 //! `bareflight serve`: an engine in this process, for others to ask.
 
 use std::io::Write;
+use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
 use clap::{ArgMatches, Args, Command};
@@ -14,6 +15,7 @@ use crate::cli::span::Span;
 use crate::cli::typed::{EXECUTOR_HEADING, RunArgs};
 use crate::clock::Nanos;
 use crate::load::stop::Stop;
+use crate::serve::chat::ChatTemplate;
 use crate::serve::dispatch::Served;
 use crate::serve::{Ready, ServeError, ServeOptions, check_kind};
 use crate::target::net::secret::ApiKey;
@@ -22,7 +24,9 @@ use crate::target::{Drain, TargetError, abilities, by_name};
 /// The subcommand's name.
 pub const NAME: &str = "serve";
 /// Settings of a run that mean something here, beside those of the engine.
-const SHARED: [&str; 4] = ["config", "target", "api_key_env", "api_key_file"];
+const SHARED: [&str; 5] = ["config", "target", "api_key_env", "api_key_file", "tokenizer"];
+/// Instead of a file: messages are put together without a template.
+const PLAIN: &str = "plain";
 const ENGINE_HEADING: &str = "Engine in this process";
 const DEFAULT_GRACE: Nanos = Nanos::from_millis(10_000);
 
@@ -41,6 +45,10 @@ pub struct ServeArgs {
     /// The model's name over OpenAI's protocol (default: the target's)
     #[arg(long, value_name = "NAME", help_heading = "Serving")]
     pub model_name: Option<String>,
+    /// Jinja file that makes a chat's messages one prompt, or `plain` to join them by line breaks (default: the template
+    /// beside the tokenizer, else plain)
+    #[arg(long, value_name = "FILE", help_heading = "Serving")]
+    pub chat_template: Option<PathBuf>,
     /// Requests that may wait beside those in the batch; more get 429 (default: the engine's queue, else 1024)
     #[arg(long, value_name = "N", help_heading = "Serving")]
     pub max_queue: Option<u32>,
@@ -158,10 +166,30 @@ fn options(arguments: &ServeArgs, resolved: &Resolved) -> Coded<ServeOptions> {
         port: arguments.port,
         grpc_port: arguments.grpc_port,
         model: arguments.model_name.clone(),
+        tokenizer: served
+            .read_tokenizer(&resolved.target)
+            .map_err(|error| (target_exit(&error), error.into()))?,
+        template: template(arguments, resolved)?,
         api_key: api_key.transpose().map_err(usage)?,
         max_queue: arguments.max_queue,
         grace: arguments.grace.map_or(DEFAULT_GRACE, |span| span.0),
     })
+}
+
+/// What was said, or else what lies beside the tokenizer.
+fn template(arguments: &ServeArgs, resolved: &Resolved) -> Coded<ChatTemplate> {
+    let beside = || {
+        let local = resolved.target.strip_prefix("local:").map(PathBuf::from);
+        let tokenizer = resolved.served.tokenizer.clone().or(local)?;
+        let folder = if tokenizer.is_file() { tokenizer.parent()?.to_owned() } else { tokenizer };
+        folder.is_dir().then_some(folder)
+    };
+    let read = match &arguments.chat_template {
+        Some(said) if said.as_os_str() == PLAIN => Ok(ChatTemplate::Plain),
+        Some(file) => ChatTemplate::of_file(file, beside().as_deref()),
+        None => beside().map_or(Ok(ChatTemplate::Plain), |folder| ChatTemplate::of_folder(&folder)),
+    };
+    read.map_err(usage)
 }
 
 fn warn_if_open(options: &ServeOptions) {

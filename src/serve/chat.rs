@@ -1,9 +1,15 @@
-//! How does a conversation become one prompt?
+//! How does a conversation become one prompt? By the model's own template, where there is one.
+
+use std::io::ErrorKind::NotFound;
+use std::path::{Path, PathBuf};
+
+use minijinja::{Environment, ErrorKind, context};
+use serde::{Deserialize, Serialize};
 
 use crate::serve::refusal::Refusal;
 
 /// One message of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Message {
     /// Who speaks.
     pub role: String,
@@ -17,9 +23,98 @@ pub enum ChatTemplate {
     /// The contents in their order, one a line, nothing around them: a single message is a prompt of exactly its text.
     /// For models that were never taught roles.
     Plain,
+    /// The model's own, in Jinja as Hugging Face's tokenizers have it. It writes special tokens itself.
+    OfModel(Box<ModelTemplate>),
+}
+
+/// A model's template and the tokens that it may write.
+#[derive(Debug)]
+pub struct ModelTemplate {
+    jinja: Environment<'static>,
+    source: String,
+    bos_token: String,
+    eos_token: String,
+}
+
+/// Why a template cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the chat template in `{}` cannot be used: {reason}; name another with `--chat-template FILE`, or `plain` for none",
+    file.display()
+)]
+pub struct BadTemplate {
+    file: PathBuf,
+    reason: String,
+}
+
+/// The part of `tokenizer_config.json` that is about chats.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct TokenizerConfig {
+    chat_template: Option<Templates>,
+    bos_token: Option<Token>,
+    eos_token: Option<Token>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Templates {
+    One(String),
+    Several(Vec<NamedTemplate>),
+}
+
+#[derive(Debug, Deserialize)]
+struct NamedTemplate {
+    name: String,
+    template: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Token {
+    Plain(String),
+    Added { content: String },
+}
+
+impl Token {
+    fn text(self) -> String {
+        match self {
+            Self::Plain(text) | Self::Added { content: text } => text,
+        }
+    }
 }
 
 impl ChatTemplate {
+    /// The template in a model's folder: `chat_template.jinja`, or else in `tokenizer_config.json`; plain where there is
+    /// neither.
+    ///
+    /// # Errors
+    /// When there is one that cannot be read, or that is no template.
+    pub fn of_folder(folder: &Path) -> Result<Self, BadTemplate> {
+        let apart = folder.join("chat_template.jinja");
+        if apart.exists() {
+            return Self::of_file(&apart, Some(folder));
+        }
+        let (file, mut config) = read_config(folder)?;
+        match config.chat_template.take().and_then(default_of) {
+            None => Ok(Self::Plain),
+            Some(source) => ModelTemplate::new(&file, source, config),
+        }
+    }
+
+    /// The template in a file of its own, with the special tokens of the model in `folder`.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is no template.
+    pub fn of_file(file: &Path, folder: Option<&Path>) -> Result<Self, BadTemplate> {
+        let source = std::fs::read_to_string(file).map_err(|error| bad(file, error))?;
+        let config = match folder {
+            Some(folder) => read_config(folder)?.1,
+            None => TokenizerConfig::default(),
+        };
+        ModelTemplate::new(file, source, config)
+    }
+
     /// The prompt's text, and whether the tokenizer is to put its own tokens around it.
     ///
     /// # Errors
@@ -34,6 +129,150 @@ impl ChatTemplate {
                     messages.iter().map(|message| message.content.as_str()).collect();
                 Ok((contents.join("\n"), true))
             }
+            Self::OfModel(template) => template.render(messages).map(|text| (text, false)),
         }
+    }
+}
+
+impl ModelTemplate {
+    fn new(
+        file: &Path,
+        source: String,
+        config: TokenizerConfig,
+    ) -> Result<ChatTemplate, BadTemplate> {
+        let mut jinja = Environment::new();
+        // As Hugging Face's `apply_chat_template` sets Jinja up.
+        jinja.set_trim_blocks(true);
+        jinja.set_lstrip_blocks(true);
+        // Templates are written for Python, and call methods of its strings and lists.
+        jinja.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        let refuse = |words: String| -> Result<String, minijinja::Error> {
+            Err(minijinja::Error::new(ErrorKind::InvalidOperation, words))
+        };
+        jinja.add_function("raise_exception", refuse);
+        jinja.template_from_str(&source).map_err(|error| bad(file, error))?;
+        let text = |token: Option<Token>| token.map(Token::text).unwrap_or_default();
+        Ok(ChatTemplate::OfModel(Box::new(Self {
+            jinja,
+            source,
+            bos_token: text(config.bos_token),
+            eos_token: text(config.eos_token),
+        })))
+    }
+
+    fn render(&self, messages: &[Message]) -> Result<String, Refusal> {
+        let known = context! {
+            messages => messages,
+            add_generation_prompt => true,
+            bos_token => self.bos_token,
+            eos_token => self.eos_token,
+        };
+        self.jinja.render_str(&self.source, known).map_err(|error| {
+            let words = error.detail().map_or_else(|| error.to_string(), str::to_owned);
+            let words = format!("the model's chat template refuses this conversation: {words}");
+            Refusal::field("messages", words)
+        })
+    }
+}
+
+/// A model without the file has no template and no special tokens to write.
+fn read_config(folder: &Path) -> Result<(PathBuf, TokenizerConfig), BadTemplate> {
+    let file = folder.join("tokenizer_config.json");
+    let config = match std::fs::read(&file) {
+        Err(error) if error.kind() == NotFound => TokenizerConfig::default(),
+        Err(error) => return Err(bad(&file, error)),
+        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| bad(&file, error))?,
+    };
+    Ok((file, config))
+}
+
+fn bad(file: &Path, reason: impl std::fmt::Display) -> BadTemplate {
+    BadTemplate { file: file.to_owned(), reason: reason.to_string() }
+}
+
+fn default_of(templates: Templates) -> Option<String> {
+    match templates {
+        Templates::One(template) => Some(template),
+        Templates::Several(several) => {
+            several.into_iter().find(|one| one.name == "default").map(|one| one.template)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(role: &str, content: &str) -> Message {
+        Message { role: role.into(), content: content.into() }
+    }
+
+    fn folder(config: &serde_json::Value) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("tokenizer_config.json"), config.to_string()).unwrap();
+        folder
+    }
+
+    #[test]
+    fn a_template_that_is_no_template_is_refused_with_its_file() {
+        let broken = folder(&serde_json::json!({ "chat_template": "{% for %}" }));
+        let said = ChatTemplate::of_folder(broken.path()).expect_err("broken").to_string();
+        assert!(said.contains("tokenizer_config.json") && said.contains("plain"), "{said}");
+        let no_json = tempfile::tempdir().unwrap();
+        std::fs::write(no_json.path().join("tokenizer_config.json"), "{").unwrap();
+        assert!(ChatTemplate::of_folder(no_json.path()).is_err());
+        let missing = ChatTemplate::of_file(Path::new("/nowhere.jinja"), None).expect_err("none");
+        assert!(missing.to_string().contains("/nowhere.jinja"), "{missing}");
+    }
+
+    #[test]
+    fn a_template_may_refuse_a_conversation_in_its_own_words() {
+        let strict =
+            "{% if messages[0].role != 'user' %}{{ raise_exception('user first') }}{% endif %}";
+        let folder = folder(&serde_json::json!({ "chat_template": strict }));
+        let template = ChatTemplate::of_folder(folder.path()).unwrap();
+        let refusal = template.render(&[message("system", "s")]).expect_err("no user").to_string();
+        assert!(refusal.contains("user first"), "{refusal}");
+        assert!(template.render(&[]).is_err());
+    }
+
+    #[test]
+    fn a_template_written_for_python_is_rendered_as_there() {
+        // ChatML, with what templates like to use: methods of strings, namespaces, and blocks on lines of their own.
+        let source = "{% set seen = namespace(system=false) %}\n\
+            {% for message in messages %}\n\
+            {% if message['role'] == 'system' %}{% set seen.system = true %}{% endif %}\n\
+            {{ '<|im_start|>' + message.role + '\\n' + message.content.strip() + '<|im_end|>\\n' }}\
+            {% endfor %}\n\
+            {% if add_generation_prompt %}{{ bos_token ~ seen.system }}<|im_start|>assistant\n{% endif %}";
+        let folder = folder(&serde_json::json!({
+            "chat_template": [{ "name": "tool_use", "template": "x" }, { "name": "default", "template": source }],
+            "bos_token": { "content": "<s>" },
+        }));
+        let template = ChatTemplate::of_folder(folder.path()).unwrap();
+        let (text, special) = template.render(&[message("user", " hi ")]).unwrap();
+        assert_eq!(text, "<|im_start|>user\nhi<|im_end|>\n<s>False<|im_start|>assistant\n");
+        assert!(!special, "the template writes special tokens itself");
+    }
+
+    #[test]
+    fn a_template_of_its_own_file_goes_before_the_config_and_takes_its_tokens() {
+        let folder = folder(&serde_json::json!({ "chat_template": "old", "eos_token": "</s>" }));
+        let file = folder.path().join("chat_template.jinja");
+        std::fs::write(&file, "{{ messages[0].content }}{{ eos_token }}").unwrap();
+        let template = ChatTemplate::of_folder(folder.path()).unwrap();
+        assert_eq!(template.render(&[message("user", "hi")]).unwrap().0, "hi</s>");
+        let alone = ChatTemplate::of_file(&file, None).unwrap();
+        assert_eq!(alone.render(&[message("user", "hi")]).unwrap().0, "hi");
+    }
+
+    #[test]
+    fn without_a_template_one_message_is_a_prompt_of_its_text() {
+        let empty = tempfile::tempdir().unwrap();
+        let template = ChatTemplate::of_folder(empty.path()).unwrap();
+        let one = template.render(&[message("user", "a b")]).unwrap();
+        assert_eq!(one, ("a b".to_owned(), true));
+        let two = template.render(&[message("system", "s"), message("user", "u")]).unwrap();
+        assert_eq!(two.0, "s\nu");
     }
 }

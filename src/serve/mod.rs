@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bareflight_engine::dummy_tokenizer;
+use bareflight_engine::tokenizers::Tokenizer;
 use tokio::runtime::Builder;
 
 use crate::clock::{Nanos, utc_now};
@@ -60,6 +61,10 @@ pub struct ServeOptions {
     pub grpc_port: u16,
     /// The model's name; the target's own where it is not said.
     pub model: Option<String>,
+    /// For targets that have none of their own.
+    pub tokenizer: Option<Tokenizer>,
+    /// How messages become a prompt.
+    pub template: ChatTemplate,
     /// Who knows it may ask.
     pub api_key: Option<ApiKey>,
     /// Requests that may wait beside those in the batch.
@@ -158,7 +163,7 @@ async fn serve_here(
     };
     let (http, openai) = port(options.port, "--port").await?;
     let (http2, grpc) = port(options.grpc_port, "--grpc-port").await?;
-    let tokenizer = named.tokenizer()?.unwrap_or_else(|| {
+    let tokenizer = named.tokenizer()?.or(options.tokenizer).unwrap_or_else(|| {
         dummy_tokenizer(info.limits.vocab_size.unwrap_or(FALLBACK_VOCABULARY) as usize)
     });
     let waiting = options.max_queue.or(info.limits.max_queue_size).unwrap_or(DEFAULT_QUEUE);
@@ -174,7 +179,7 @@ async fn serve_here(
         info,
         end_ids,
         text: Arc::new(Text::new(tokenizer)),
-        template: ChatTemplate::Plain,
+        template: options.template,
         api_key: options.api_key,
         admission,
         metrics,
