@@ -98,7 +98,7 @@ impl ChatTemplate {
         let (file, mut config) = read_config(folder)?;
         match config.chat_template.take().and_then(default_of) {
             None => Ok(Self::Plain),
-            Some(source) => ModelTemplate::new(&file, source, config),
+            Some(source) => ModelTemplate::of(&file, source, config),
         }
     }
 
@@ -112,7 +112,7 @@ impl ChatTemplate {
             Some(folder) => read_config(folder)?.1,
             None => TokenizerConfig::default(),
         };
-        ModelTemplate::new(file, source, config)
+        ModelTemplate::of(file, source, config)
     }
 
     /// The prompt's text, and whether the tokenizer is to put its own tokens around it.
@@ -135,7 +135,7 @@ impl ChatTemplate {
 }
 
 impl ModelTemplate {
-    fn new(
+    fn of(
         file: &Path,
         source: String,
         config: TokenizerConfig,
