@@ -52,6 +52,7 @@ Settings settings_of(EngineConfig const& config) {
     settings.kv_attention_windows.assign(config.kv_attention_windows.begin(),
                                          config.kv_attention_windows.end());
     settings.kv_sink_tokens = config.kv_sink_tokens;
+    settings.kv_event_buffer = config.kv_event_buffer;
     settings.iteration_stats_ring = config.iteration_stats_ring;
     settings.cuda_graphs = config.cuda_graphs;
     settings.cuda_graph_cache_size = config.cuda_graph_cache_size;
@@ -102,6 +103,20 @@ rust::Vec<rust::String> EngineHandle::iteration_stats() const {
         lines.push_back(lossy(line));
     }
     return lines;
+}
+
+KvEvents EngineHandle::kv_events() const {
+    auto const batch = mEngine->kv_events();
+    KvEvents events;
+    events.events.reserve(batch.events.size());
+    for (auto const& event : batch.events) {
+        events.events.push_back(event);
+    }
+    events.numbers.reserve(batch.numbers.size());
+    for (auto const number : batch.numbers) {
+        events.numbers.push_back(number);
+    }
+    return events;
 }
 
 void EngineHandle::shutdown() const { mEngine->shutdown(); }

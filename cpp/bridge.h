@@ -45,6 +45,7 @@ struct RequestHead;
 struct Rejection;
 struct Delivery;
 struct Ending;
+struct KvEvents;
 struct RawLoop;
 
 class EngineHandle {
@@ -58,6 +59,7 @@ class EngineHandle {
     void set_words(Sequences const& stop, Sequences const& bad) const;
     void cancel(std::uint64_t id) const;
     rust::Vec<rust::String> iteration_stats() const;
+    KvEvents kv_events() const;
     void shutdown() const;
 
     Engine& engine() const { return *mEngine; }

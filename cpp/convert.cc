@@ -39,6 +39,7 @@ BAREFLIGHT_PROBE(CudaGraphs, setCudaGraphMode(true));
 BAREFLIGHT_PROBE(MinP, setMinP(std::optional<float>{}));
 BAREFLIGHT_PROBE(AttentionWindows, setMaxAttentionWindowVec(std::vector<std::int32_t>{}));
 BAREFLIGHT_PROBE(SinkTokens, setSinkTokenLength(std::int32_t{}));
+BAREFLIGHT_PROBE(EventBuffer, setEventBufferMaxSize(std::size_t{}));
 
 #undef BAREFLIGHT_PROBE
 
@@ -140,6 +141,13 @@ void set_kv_cache(Settings const& settings, Cache& cache) {
             cache.setSinkTokenLength(settings.kv_sink_tokens);
         } else {
             refuse_unknown("sink tokens");
+        }
+    }
+    if (settings.kv_event_buffer > 0) {
+        if constexpr (HasEventBuffer<Cache>::value) {
+            cache.setEventBufferMaxSize(settings.kv_event_buffer);
+        } else {
+            refuse_unknown("events of the KV cache");
         }
     }
 }

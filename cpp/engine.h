@@ -33,6 +33,8 @@ struct Settings {
     std::uint64_t kv_host_cache_bytes = 0;
     std::vector<std::int32_t> kv_attention_windows;
     std::int32_t kv_sink_tokens = 0;
+    /// Events of the KV cache that wait to be read, at most; 0 asks for none.
+    std::uint64_t kv_event_buffer = 0;
     std::int32_t iteration_stats_ring = 0;
     bool cuda_graphs = false;
     std::int32_t cuda_graph_cache_size = 0;
@@ -80,6 +82,12 @@ struct Batch {
     }
 };
 
+/// What happened to blocks of the KV cache, as ffi/bridge.rs says it.
+struct KvEventBatch {
+    std::vector<KvEvent> events;
+    std::vector<std::uint64_t> numbers;
+};
+
 class Engine {
   public:
     virtual ~Engine() = default;
@@ -98,6 +106,8 @@ class Engine {
     virtual void cancel(std::uint64_t id) = 0;
     /// Drains the iteration statistics, one JSON object each.
     virtual std::vector<std::string> iteration_stats() = 0;
+    /// Drains the events of the KV cache; none where none were asked for.
+    virtual KvEventBatch kv_events() = 0;
     /// Waits for calls in flight, then shuts the executor down. Afterwards `poll` gives nothing, `submit`
     /// refuses.
     virtual void shutdown() = 0;

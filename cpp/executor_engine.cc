@@ -9,6 +9,7 @@
 
 #include "bareflight/cpp/convert.h"
 #include "bareflight/cpp/engine.h"
+#include "bareflight/cpp/kv_events.h"
 #include "bareflight/cpp/live_requests.h"
 #include "bareflight/cpp/shutdown_gate.h"
 #include "tensorrt_llm/executor/executor.h"
@@ -51,6 +52,9 @@ class ExecutorEngine final : public Engine {
         if (!mExecutor.canEnqueueRequests()) {
             throw std::runtime_error(
                 "this process is not the leader of its MPI job: rank 0 drives the engine");
+        }
+        if (settings.kv_event_buffer > 0) {
+            bareflight::kv_events::require(mExecutor);
         }
     }
 
@@ -133,6 +137,15 @@ class ExecutorEngine final : public Engine {
             }
         }
         return lines;
+    }
+
+    KvEventBatch kv_events() override {
+        KvEventBatch batch;
+        ShutdownGate::Pass const pass(mGate);
+        if (pass) {
+            bareflight::kv_events::drain(mExecutor, batch);
+        }
+        return batch;
     }
 
     void shutdown() override {

@@ -61,6 +61,8 @@ pub mod wire {
         /// Longest attention window of each layer in tokens, repeated over the layers.
         kv_attention_windows: Vec<i32>,
         kv_sink_tokens: i32,
+        /// Events of the KV cache that wait to be read, at most; 0 asks for none.
+        kv_event_buffer: u64,
         /// How many iterations the statistics ring holds; 0 switches statistics off.
         iteration_stats_ring: i32,
         cuda_graphs: bool,
@@ -174,6 +176,48 @@ pub mod wire {
         last_iteration: u64,
     }
 
+    /// What happened to blocks of the KV cache.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum KvEventKind {
+        /// The cache exists; the numbers are blocks at each level, the GPU's first.
+        Created = 0,
+        /// The numbers are hashes of blocks that can be reused from now on, each the parent of the next.
+        Stored = 1,
+        /// The numbers are hashes of blocks that are there no more.
+        Removed = 2,
+        /// The number is the hash of a block that went to another level, or matters more or less than before.
+        Updated = 3,
+    }
+
+    /// One event of the KV cache; its numbers are `numbers[first..first + count]` of the call.
+    #[derive(Debug, Clone, Copy)]
+    struct KvEvent {
+        /// Counted without gaps, so a gap is what was overwritten before it was read.
+        id: u64,
+        kind: KvEventKind,
+        /// Attention window of the layers that the blocks belong to; -1 where the library does not say.
+        window: i32,
+        first: u32,
+        count: u32,
+        /// Of stored blocks: whether the first one has a parent, and which.
+        has_parent: bool,
+        parent: u64,
+        /// How many stored blocks lie beyond the GPU, in host memory.
+        beyond_gpu: u32,
+        /// -1 where it did not change, here and below.
+        level_before: i32,
+        level_after: i32,
+        priority_before: i32,
+        priority_after: i32,
+    }
+
+    /// Events in the order in which they happened.
+    #[derive(Debug, Clone, Default)]
+    struct KvEvents {
+        events: Vec<KvEvent>,
+        numbers: Vec<u64>,
+    }
+
     /// What the raw C++ loop counted.
     #[derive(Debug, Clone, Copy)]
     struct RawLoop {
@@ -221,6 +265,8 @@ pub mod wire {
         fn cancel(self: &EngineHandle, id: u64) -> Result<()>;
         /// Drains the iteration statistics, one JSON object each, as the library serialises them.
         fn iteration_stats(self: &EngineHandle) -> Result<Vec<String>>;
+        /// Drains the events of the KV cache; none where no buffer for them was asked for.
+        fn kv_events(self: &EngineHandle) -> Result<KvEvents>;
         /// Waits for calls in flight, then shuts the executor down. Idempotent.
         fn shutdown(self: &EngineHandle) -> Result<()>;
 

@@ -7,8 +7,8 @@ use cxx::{SharedPtr, UniquePtr};
 
 use super::bridge::wire::{self, EngineHandle, Pump};
 pub use super::bridge::wire::{
-    CapacityPolicy, ChunkingPolicy, DecodingKind, Delivery, Ending, EngineConfig, RawLoop,
-    Rejection, RejectionKind, RequestHead, Sequences,
+    CapacityPolicy, ChunkingPolicy, DecodingKind, Delivery, Ending, EngineConfig, KvEvent,
+    KvEventKind, KvEvents, RawLoop, Rejection, RejectionKind, RequestHead, Sequences,
 };
 
 /// What the C++ side threw, in its own words.
@@ -109,6 +109,14 @@ impl Engine {
     /// When the executor threw.
     pub fn iteration_stats(&self) -> Result<Vec<String>, EngineError> {
         Ok(self.handle.iteration_stats()?)
+    }
+
+    /// Drains what happened to blocks of the KV cache since the last call.
+    ///
+    /// # Errors
+    /// When the executor threw.
+    pub fn kv_events(&self) -> Result<KvEvents, EngineError> {
+        Ok(self.handle.kv_events()?)
     }
 
     /// Shuts the executor down; calls in flight on other threads end first.

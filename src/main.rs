@@ -34,11 +34,11 @@ fn dispatch() -> Coded<Exit> {
                 return Ok(exit);
             }
             engine_threads::ensure(&resolved.target, resolved.engine.threads)?;
-            run::run(&resolved)
+            run::run(resolved)
         }
         Command::Plan(arguments) => {
-            let (resolved, origins) = gather(&arguments, typed)?;
-            let ready = preflight::prepare(&resolved)
+            let (mut resolved, origins) = gather(&arguments, typed)?;
+            let ready = preflight::prepare(&mut resolved)
                 .map_err(|error| (Exit::Preflight, anyhow::Error::new(error)))?;
             let text = dry_run::render(&resolved, &origins, &ready).map_err(failure)?;
             run::print(&text).map_err(|error| (Exit::Failure, error))?;

@@ -32,8 +32,8 @@ fn settings(toml: &str, out: &tempfile::TempDir) -> Resolved {
 
 fn measure(toml: &str) -> Outcome {
     let out = tempfile::tempdir().expect("a temporary folder");
-    let resolved = settings(toml, &out);
-    let ready = preflight::prepare(&resolved).expect("can be measured");
+    let mut resolved = settings(toml, &out);
+    let ready = preflight::prepare(&mut resolved).expect("can be measured");
     sweep::run(&resolved, ready, &Stop::never(), &mut Nobody).expect("was measured")
 }
 
@@ -106,15 +106,40 @@ fn the_same_seed_asks_the_same_and_gets_the_same_tokens() {
 }
 
 #[test]
+fn blocks_of_the_kv_cache_are_followed_when_asked_and_as_many_as_prompts_fill() {
+    // 64 blocks of 32 tokens; each prompt fills three blocks, of which all prompts of a point share the first.
+    let asked = "target = 'sim:explicit,base_us=500,kv_tokens=2048'\nconcurrency = [1]\nrequests = 40\nwarmup = 0\n\
+                 scenario = 'D(96,1)'\nprefix_tokens = 32\nkv_reuse = true";
+    let out = tempfile::tempdir().expect("a temporary folder");
+    let measured = |toml: &str| {
+        let mut resolved = settings(toml, &out);
+        let ready = preflight::prepare(&mut resolved).expect("can be measured");
+        sweep::run(&resolved, ready, &Stop::never(), &mut Nobody).expect("was measured")
+    };
+    let silent = measured(asked);
+    assert_eq!(silent.points[0].summary.kv_events, None);
+    assert!(!silent.directory.file("kv_events.jsonl").exists());
+    let told = measured(&format!("{asked}\n[engine]\nkv_events = 1000"));
+    assert!(told.directory.file("kv_events.jsonl").exists());
+    let said = told.points[0].summary.kv_events.as_ref().expect("events");
+    assert_eq!((said.blocks_stored, said.lost), (1 + 40 * 2, 0));
+    // What does not fit the cache any more was removed; the last prompts found room by that.
+    assert_eq!(said.blocks_removed, 1 + 40 * 2 - 64);
+    assert_eq!((said.blocks_offloaded, said.blocks_onboarded), (0, 0));
+    let sliced: u64 = said.over_time.iter().map(|slice| slice.stored).sum();
+    assert_eq!(sliced, said.blocks_stored);
+}
+
+#[test]
 fn a_run_read_back_from_its_files_has_the_same_numbers() {
     use bareflight::experiment::artefacts;
     let out = tempfile::tempdir().expect("a temporary folder");
-    let resolved = settings(
+    let mut resolved = settings(
         "target = 'sim:explicit,base_us=100,draft_len=2,acceptance=0.5'\nconcurrency = [1, 4]\n\
-         requests = 20\nscenario = 'D(16,8)'\nslo = 'ttft<1s'",
+         requests = 20\nscenario = 'D(16,8)'\nslo = 'ttft<1s'\nkv_reuse = true\n[engine]\nkv_events = 1000",
         &out,
     );
-    let ready = preflight::prepare(&resolved).expect("can be measured");
+    let ready = preflight::prepare(&mut resolved).expect("can be measured");
     let outcome = sweep::run(&resolved, ready, &Stop::never(), &mut Nobody).expect("was measured");
     artefacts::write_records(&outcome, true).expect("written");
     artefacts::write_reports(&outcome).expect("written");

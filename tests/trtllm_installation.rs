@@ -110,6 +110,26 @@ fn a_request_that_takes_too_long_is_cancelled_in_the_library() {
 }
 
 #[test]
+fn an_end_token_that_no_file_names_is_refused_and_one_that_is_named_ends_outputs() {
+    let out = tempfile::tempdir().expect("a folder");
+    let target = stand_in::target(&out, "explicit,base_us=500,eos_after=3", 1);
+    let more = ["--stop-at-eos", "--concurrency", "1", "--requests", "4"];
+    let output = program(&out, &target, &more).output().expect("runs");
+    let said = refused(&out, &output);
+    assert!(said.contains("--stop-at-eos") && said.contains("--tokenizer"), "{said}");
+
+    let engine = target.strip_prefix("trtllm:").expect("a target of that kind");
+    let config = PathBuf::from(engine).join("generation_config.json");
+    std::fs::write(config, r#"{"eos_token_id": [5, 6]}"#).expect("a file");
+    let output = program(&out, &target, &more).output().expect("runs");
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{}", words(&output.stderr));
+    let requests = read(&out, "requests.csv");
+    assert_eq!(requests.matches(",completed,end_token,").count(), 4, "{requests}");
+    let end = &manifest(&out)["target"]["details"]["end_token"];
+    assert_eq!((&end["id"], &end["others"]), (&5.into(), &serde_json::json!([6])));
+}
+
+#[test]
 fn a_failure_of_the_forward_pass_is_recorded_in_the_librarys_words() {
     let out = tempfile::tempdir().expect("a folder");
     let profile = "explicit,base_us=100,fail_at_iteration=0";

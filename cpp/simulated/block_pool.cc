@@ -7,8 +7,11 @@
 
 namespace tensorrt_llm::simulation {
 
-BlockPool::BlockPool(std::int32_t blocks, std::int32_t tokens_per_block, bool reuse)
-    : mBlocks(static_cast<std::size_t>(blocks)), mTokensPerBlock(tokens_per_block), mReuse(reuse) {
+BlockPool::BlockPool(std::int32_t blocks, std::int32_t tokens_per_block, bool reuse, KvEventBuffer* events)
+    : mBlocks(static_cast<std::size_t>(blocks)),
+      mTokensPerBlock(tokens_per_block),
+      mReuse(reuse),
+      mEvents(events) {
     mBlank.reserve(mBlocks.size());
     for (auto block = blocks; block-- > 0;) {
         mBlank.push_back(block);
@@ -59,7 +62,11 @@ std::int32_t BlockPool::take_one() {
     } else if (mOldest != kNone) {
         index = mOldest;
         unkeep(index);
-        mNamed.erase(mBlocks[static_cast<std::size_t>(index)].hash);
+        auto const hash = mBlocks[static_cast<std::size_t>(index)].hash;
+        mNamed.erase(hash);
+        if (mEvents != nullptr) {
+            mEvents->removed(hash);
+        }
     } else {
         throw std::logic_error("the KV cache has no block left although the scheduler counted one");
     }
@@ -70,12 +77,14 @@ std::int32_t BlockPool::take_one() {
     return index;
 }
 
-void BlockPool::name(std::int32_t index, std::uint64_t hash) {
+bool BlockPool::name(std::int32_t index, std::uint64_t hash) {
     auto& block = mBlocks[static_cast<std::size_t>(index)];
-    if (mReuse && !block.named && mNamed.emplace(hash, index).second) {
-        block.named = true;
-        block.hash = hash;
+    if (!mReuse || block.named || !mNamed.emplace(hash, index).second) {
+        return false;
     }
+    block.named = true;
+    block.hash = hash;
+    return true;
 }
 
 void BlockPool::release(std::vector<std::int32_t>& held) {

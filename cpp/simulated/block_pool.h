@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "bareflight/cpp/simulated/kv_events.h"
 #include "tensorrt_llm/executor/types.h"
 
 namespace tensorrt_llm::simulation {
@@ -14,11 +15,13 @@ namespace tensorrt_llm::simulation {
 /// released goes first.
 class BlockPool {
   public:
-    BlockPool(std::int32_t blocks, std::int32_t tokens_per_block, bool reuse);
+    /// `events` is told what is named and what is lost; null where nobody wants to know.
+    BlockPool(std::int32_t blocks, std::int32_t tokens_per_block, bool reuse, KvEventBuffer* events);
 
     std::int32_t total() const { return static_cast<std::int32_t>(mBlocks.size()); }
     std::int32_t tokens_per_block() const { return mTokensPerBlock; }
     bool reuses() const { return mReuse; }
+    KvEventBuffer* events() const { return mEvents; }
     /// Blocks that can be taken, kept content included.
     std::int32_t available() const { return total() - mHeld; }
 
@@ -31,8 +34,9 @@ class BlockPool {
     void share(std::vector<std::uint64_t> const& chain, std::int32_t count, std::vector<std::int32_t>& held);
     /// Appends `count` fresh blocks to `held`; that many must be available.
     void take(std::int32_t count, std::vector<std::int32_t>& held);
-    /// Names the content of a full block; no effect when another block has the same content already.
-    void name(std::int32_t block, std::uint64_t hash);
+    /// Names the content of a full block; false when it is named already, or another block has the same
+    /// content.
+    bool name(std::int32_t block, std::uint64_t hash);
     /// Gives all of `held` back and clears it.
     void release(std::vector<std::int32_t>& held);
 
@@ -61,6 +65,7 @@ class BlockPool {
     std::int32_t mTokensPerBlock;
     std::int32_t mHeld = 0;
     bool mReuse;
+    KvEventBuffer* mEvents;
     std::int64_t mTaken = 0;
     std::int64_t mReused = 0;
     std::int64_t mMissed = 0;

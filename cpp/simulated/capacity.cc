@@ -2,6 +2,8 @@
 #include "bareflight/cpp/simulated/capacity.h"
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 namespace tensorrt_llm::simulation {
 
@@ -78,6 +80,36 @@ void admit_greedily(ActiveSet const& active, Limits const& limits, BlockPool& po
     }
 }
 
+/// Of prompt and output together.
+std::int32_t token_at(Sequence const& sequence, std::int32_t at) {
+    auto const prompt_len = sequence.job->prompt_len;
+    return at < prompt_len ? sequence.job->request.inputTokenIds[static_cast<std::size_t>(at)]
+                           : sequence.tokens.token(at - prompt_len);
+}
+
+executor::KVCacheStoredBlockData stored_block(Sequence const& sequence, std::int32_t index,
+                                              std::uint64_t hash, std::int32_t tokens_per_block) {
+    runtime::VecUniqueTokens tokens;
+    tokens.reserve(static_cast<std::size_t>(tokens_per_block));
+    for (auto at = index * tokens_per_block; at < (index + 1) * tokens_per_block; ++at) {
+        tokens.push_back({token_at(sequence, at), 0});
+    }
+    auto const& lora = sequence.job->request.loraConfig;
+    std::optional<runtime::LoraTaskIdType> task;
+    if (lora) {
+        task = lora->getTaskId();
+    }
+    return {hash, std::move(tokens), task, 0, kDefaultPriority};
+}
+
+void name_block(Sequence const& sequence, std::int32_t index, std::uint64_t hash,
+                std::optional<std::uint64_t> parent, BlockPool& pool) {
+    bool const is_new = pool.name(sequence.blocks[static_cast<std::size_t>(index)], hash);
+    if (is_new && pool.events() != nullptr) {
+        pool.events()->stored(parent, stored_block(sequence, index, hash, pool.tokens_per_block()));
+    }
+}
+
 }  // namespace
 
 std::int32_t reusable_blocks(Sequence const& sequence, BlockPool const& pool) {
@@ -110,18 +142,19 @@ void name_blocks(Sequence const& sequence, BlockPool& pool) {
                                              static_cast<std::int32_t>(sequence.blocks.size()));
     auto const& chain_of_prompt = sequence.job->prompt_chain;
     auto const from_prompt = std::min<std::int32_t>(full, static_cast<std::int32_t>(chain_of_prompt.size()));
+    std::optional<std::uint64_t> parent;
     for (std::int32_t i = 0; i < from_prompt; ++i) {
-        pool.name(sequence.blocks[static_cast<std::size_t>(i)], chain_of_prompt[static_cast<std::size_t>(i)]);
+        auto const hash = chain_of_prompt[static_cast<std::size_t>(i)];
+        name_block(sequence, i, hash, parent, pool);
+        parent = hash;
     }
     auto hash = chain_of_prompt.empty() ? sequence.job->chain_root : chain_of_prompt.back();
-    auto const prompt_len = sequence.job->prompt_len;
     for (auto i = from_prompt; i < full; ++i) {
         for (auto at = i * pool.tokens_per_block(); at < (i + 1) * pool.tokens_per_block(); ++at) {
-            hash = chain(hash, at < prompt_len
-                                   ? sequence.job->request.inputTokenIds[static_cast<std::size_t>(at)]
-                                   : sequence.tokens.token(at - prompt_len));
+            hash = chain(hash, token_at(sequence, at));
         }
-        pool.name(sequence.blocks[static_cast<std::size_t>(i)], hash);
+        name_block(sequence, i, hash, parent, pool);
+        parent = hash;
     }
 }
 

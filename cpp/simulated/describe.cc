@@ -115,7 +115,7 @@ std::string describe(std::string const& model) {
                   pair("costs", costs_of(profile.cost)) + pair("behaviour", behaviour_of(profile.behaviour)) +
                   pair("figures", figures_of(profile)) +
                   pair("not_simulated",
-                       "[\"partial block reuse\",\"KV offload to host memory\",\"KV-cache events\","
+                       "[\"partial block reuse\",\"KV offload to host memory\","
                        "\"bad words\",\"guided decoding\",\"CUDA graphs\",\"attention windows\","
                        "\"sink tokens\",\"sizes of the LoRA cache\",\"weights left on the host\","
                        "\"sampling\",\"attention's quadratic arithmetic\"]"));

@@ -27,6 +27,17 @@ std::string worker_of(ExecutorConfig const& config) {
     return orchestrator ? orchestrator->getWorkerExecutablePath() : std::string();
 }
 
+/// Null where no events are wanted.
+std::shared_ptr<simulation::KvEventBuffer> event_buffer(simulation::Limits const& limits) {
+    if (limits.kv_event_buffer == 0) {
+        return nullptr;
+    }
+    auto buffer = std::make_shared<simulation::KvEventBuffer>(limits.kv_event_buffer, limits.max_seq_len);
+    buffer->created(limits.kv_blocks);
+    buffer->flush();
+    return buffer;
+}
+
 }  // namespace
 
 char const* version() noexcept { return "1.2.1+simulated"; }
@@ -41,7 +52,8 @@ class Executor::Impl {
           mIntake(mLimits.orchestrator ? std::nullopt : mLimits.max_queue_size),
           mRings{simulation::StatisticsRing<IterationStats>(config.getIterStatsMaxIterations()),
                  simulation::StatisticsRing<RequestStatsPerIteration>(config.getRequestStatsMaxIterations())},
-          mLoop(mProfile, mLimits, *mRanks, mIntake, mMailbox, mRings) {
+          mEvents(event_buffer(mLimits)),
+          mLoop(mProfile, mLimits, *mRanks, mIntake, mMailbox, mRings, mEvents.get()) {
         std::this_thread::sleep_for(std::chrono::duration<double, std::milli>(mProfile.behaviour.load_ms));
         mThread = std::thread([this] { mRanks->leads() ? mLoop.run() : mRanks->follow(); });
     }
@@ -78,7 +90,17 @@ class Executor::Impl {
             mThread.join();
             mRanks->dismiss();
             mMailbox.close();
+            if (mEvents) {
+                mEvents->close();
+            }
         }
+    }
+
+    std::optional<std::shared_ptr<KVCacheEventManager>> event_manager() const {
+        if (!mEvents) {
+            return std::nullopt;
+        }
+        return std::make_shared<KVCacheEventManager>(mEvents);
     }
 
     bool leads() const { return mRanks->leads(); }
@@ -116,6 +138,7 @@ class Executor::Impl {
     simulation::Intake mIntake;
     simulation::Mailbox mMailbox;
     simulation::StatisticsRings mRings;
+    std::shared_ptr<simulation::KvEventBuffer> mEvents;
     simulation::ExecutionLoop mLoop;
     std::atomic<bool> mShutdown{false};
     std::thread mThread;
@@ -174,5 +197,9 @@ std::deque<RequestStatsPerIteration> Executor::getLatestRequestStats() {
 bool Executor::canEnqueueRequests() const { return mImpl->leads(); }
 
 bool Executor::isParticipant() const { return true; }
+
+std::optional<std::shared_ptr<KVCacheEventManager>> Executor::getKVCacheEventManager() const {
+    return mImpl->event_manager();
+}
 
 }  // namespace tensorrt_llm::executor

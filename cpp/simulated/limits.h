@@ -1,6 +1,7 @@
 // What may one executor run at once? The build's limits met with the caller's settings.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 
@@ -21,6 +22,8 @@ struct Limits {
     std::int32_t tokens_per_block;
     bool chunked_context;
     bool block_reuse;
+    /// Events of the KV cache that wait to be read, at most; 0 makes none.
+    std::size_t kv_event_buffer;
     bool equal_progress;
     bool max_utilization;
     bool orchestrator;

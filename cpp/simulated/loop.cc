@@ -11,7 +11,7 @@ namespace tensorrt_llm::simulation {
 using executor::FinishReason;
 
 ExecutionLoop::ExecutionLoop(Profile const& profile, Limits const& limits, Ranks& ranks, Intake& intake,
-                             Mailbox& mailbox, StatisticsRings& rings)
+                             Mailbox& mailbox, StatisticsRings& rings, KvEventBuffer* events)
     : mProfile(profile),
       mLimits(limits),
       mRanks(ranks),
@@ -19,7 +19,7 @@ ExecutionLoop::ExecutionLoop(Profile const& profile, Limits const& limits, Ranks
       mMailbox(mailbox),
       mRings(rings),
       mPacer(profile.behaviour),
-      mPool(limits.kv_blocks, limits.tokens_per_block, limits.block_reuse) {}
+      mPool(limits.kv_blocks, limits.tokens_per_block, limits.block_reuse, events) {}
 
 void ExecutionLoop::run() {
     Pacer::sharpen_this_thread();
@@ -41,6 +41,10 @@ void ExecutionLoop::run() {
             }
         } catch (std::exception const& error) {
             fail_active(error.what());
+        }
+        // Before the answers: whoever has one can read what it did to the cache.
+        if (mPool.events() != nullptr) {
+            mPool.events()->flush();
         }
         mMailbox.deliver(mOutbox);
     }

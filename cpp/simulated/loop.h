@@ -26,8 +26,9 @@ struct StatisticsRings {
 
 class ExecutionLoop {
   public:
+    /// `events` may be null.
     ExecutionLoop(Profile const& profile, Limits const& limits, Ranks& ranks, Intake& intake,
-                  Mailbox& mailbox, StatisticsRings& rings);
+                  Mailbox& mailbox, StatisticsRings& rings, KvEventBuffer* events);
 
     /// Returns when the intake has closed and no request is active.
     void run();

@@ -95,13 +95,13 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
     if let [baseline, candidate] = &*arguments.stored {
         return stored(arguments, matches, baseline, candidate);
     }
-    let sides = sides(arguments, matches).map_err(|error| (Exit::Usage, error))?;
+    let mut sides = sides(arguments, matches).map_err(|error| (Exit::Usage, error))?;
     let embedded = sides.iter().find(|side| engine_threads::is_embedded(&side.target));
     if let Some(side) = embedded {
         engine_threads::ensure(&side.target, side.engine.threads)?;
     }
     refuse_profiled(&sides).map_err(|error| (Exit::Usage, error))?;
-    let ready = blocks::prepare(&sides, arguments.blocks)
+    let ready = blocks::prepare(&mut sides, arguments.blocks)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
     for (side, opening) in sides.iter().zip(&ready.openings) {
         abilities::check(opening.target.describe(), &side.engine, &side.workload)

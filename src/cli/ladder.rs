@@ -92,9 +92,9 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
     };
     let ready = server.as_ref().map(|server| server.ready().clone()).map_err(Clone::clone);
     let (planned, rungs) = plan(&settings, &engine, &ready).map_err(failure)?;
-    let (resolved, levels): (Vec<Resolved>, Vec<Level>) =
+    let (mut resolved, levels): (Vec<Resolved>, Vec<Level>) =
         rungs.into_iter().map(|rung| (rung.resolved, rung.level)).unzip();
-    let blocks = blocks::prepare(&resolved, arguments.blocks)
+    let blocks = blocks::prepare(&mut resolved, arguments.blocks)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
 
     let title = format!("ladder of {}, {}, {load}", engine.target, engine.workload.scenario);

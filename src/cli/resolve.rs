@@ -261,13 +261,19 @@ fn workload(typed: &Settings) -> Result<Workload, SettingsError> {
         },
         streaming: !typed.no_streaming.unwrap_or(false),
         terms: terms::terms(&typed.request)?,
+        word_texts: terms::word_texts(&typed.request)?,
         adapters: typed.request.lora.clone(),
+        priorities: typed.request.priority.clone(),
         seed: typed.seed.unwrap_or(DEFAULT_SEED),
     })
 }
 
 fn engine_settings(typed: &Settings) -> Result<EngineSettings, SettingsError> {
     let default = executor::executor_settings(&typed.engine, &typed.request)?;
+    if default.kv_events.is_some() && !typed.kv_reuse.unwrap_or(default.kv_reuse) {
+        let needed = "`--kv-reuse`, without which an executor tells nothing of its blocks";
+        return Err(SettingsError::Needs("--kv-events", needed));
+    }
     Ok(EngineSettings {
         max_batch_size: typed.max_batch_size,
         max_num_tokens: typed.max_num_tokens,

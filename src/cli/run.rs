@@ -23,8 +23,8 @@ use crate::target::{TargetError, TargetInfo};
 ///
 /// # Errors
 /// What stood in the way, with the exit code that it deserves.
-pub fn run(resolved: &Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
-    let ready = preflight::prepare(resolved)
+pub fn run(mut resolved: Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
+    let ready = preflight::prepare(&mut resolved)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
     for warning in &ready.warnings {
         eprintln!("bareflight: warning[{}]: {warning}", warning.about);
@@ -33,7 +33,7 @@ pub fn run(resolved: &Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
         .context("Ctrl-C cannot be handled")
         .map_err(|error| (Exit::Failure, error))?;
     let mut screen = Screen::new(resolved.quiet);
-    let outcome = sweep::run(resolved, ready, &stop, &mut screen)
+    let outcome = sweep::run(&resolved, ready, &stop, &mut screen)
         .map_err(|error| (experiment_exit(&error), anyhow::Error::new(error)))?;
     let shown = artefacts::write_records(&outcome, resolved.keep_deliveries)
         .and_then(|()| artefacts::write_reports(&outcome))

@@ -110,6 +110,7 @@ pub fn serve(arguments: &ServeArgs, program: &Command, matches: &ArgMatches) -> 
     let mut engine = resolved.engine.clone();
     // Nobody reads them here.
     engine.iteration_stats = Some(0);
+    engine.kv_events = None;
     let named = by_name::resolve(&resolved.target, &engine, &resolved.served)
         .and_then(|named| {
             abilities::check(named.target.describe(), &engine, &resolved.workload)?;

@@ -6,9 +6,10 @@ use std::path::Path;
 
 use crate::experiment::manifest::{Manifest, State};
 use crate::experiment::sweep::{Outcome, Point};
-use crate::metrics::{iterations, summarise};
+use crate::metrics::{iterations, kv_events, summarise};
 use crate::record::deliveries_file::{DeliveriesError, DeliveriesReader, DeliveriesWriter, join};
-use crate::record::iterations_file::{Iteration, IterationsError, read_all};
+use crate::record::iterations_file::{self, Iteration, IterationsError};
+use crate::record::kv_events_file::{self, KvEventsError, KvTally};
 use crate::record::rows::{RowError, RowReader};
 use crate::record::run_directory::{RunDirectory, file};
 use crate::report::requests_csv::RequestsCsv;
@@ -30,6 +31,9 @@ pub enum ArtefactError {
     /// Iterations.
     #[error("`iterations.jsonl`: {0}")]
     Iterations(#[from] IterationsError),
+    /// Events of the KV cache.
+    #[error("`kv_events.jsonl`: {0}")]
+    KvEvents(#[from] KvEventsError),
     /// A file is missing or unreadable.
     #[error("`{0}` cannot be read ({1}): name a run directory that `bareflight run` has made")]
     Read(String, io::Error),
@@ -106,6 +110,7 @@ fn notes(directory: &RunDirectory) -> Vec<FileNote> {
         (file::REQUESTS, "one row per request, raw stamps and derived values"),
         (file::DELIVERIES, "the stamp of each delivery"),
         (file::ITERATIONS, "what the engine said of its iterations"),
+        (file::KV_EVENTS, "what happened to blocks of the engine's KV cache"),
         (file::GPU, "what the GPUs said, ten times a second"),
         (file::MANIFEST, "machine, versions, seeds, hashes"),
         (file::RESOLVED, "every setting: `bareflight run --config` repeats the run"),
@@ -127,6 +132,7 @@ pub fn read_back(folder: &Path) -> Result<Outcome, ArtefactError> {
     let directory = RunDirectory::existing(folder);
     let manifest = read_manifest(&directory)?;
     let said = read_iterations(&directory)?;
+    let tallies = read_kv_events(&directory)?;
     let mut points = Vec::with_capacity(manifest.points.len());
     for entry in &manifest.points {
         let point = entry.facts.point;
@@ -149,6 +155,9 @@ pub fn read_back(folder: &Path) -> Result<Outcome, ArtefactError> {
             said.iter().filter(|(of, _)| *of == point).map(|(_, it)| *it).collect();
         let mut summary = summarise(&records, &entry.facts, &entry.health);
         summary.iterations = iterations::of(&of_point, entry.facts.window);
+        let of_point: Vec<KvTally> =
+            tallies.iter().filter(|(of, _)| *of == point).map(|(_, it)| *it).collect();
+        summary.kv_events = kv_events::of(&of_point, entry.facts.window);
         points.push(Point { records, summary });
     }
     Ok(Outcome { directory, manifest, points })
@@ -160,7 +169,17 @@ fn read_iterations(directory: &RunDirectory) -> Result<Vec<(u32, Iteration)>, Ar
     if !path.exists() {
         return Ok(Vec::new());
     }
-    Ok(read_all(BufReader::new(open(&path)?))?)
+    Ok(iterations_file::read_all(BufReader::new(open(&path)?))?)
+}
+
+/// An engine that was not asked for events leaves no file of them.
+fn read_kv_events(directory: &RunDirectory) -> Result<Vec<(u32, KvTally)>, ArtefactError> {
+    let path = directory.file(file::KV_EVENTS);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let events = kv_events_file::read_all(BufReader::new(open(&path)?))?;
+    Ok(events.into_iter().map(|(point, event)| (point, event.tally())).collect())
 }
 
 fn read_manifest(directory: &RunDirectory) -> Result<Manifest, ArtefactError> {

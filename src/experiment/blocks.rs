@@ -1,7 +1,7 @@
 //! What is played in each block of an experiment with several targets? The same requests at the same instants on all.
 
 use crate::cli::resolve::Resolved;
-use crate::experiment::preflight::{PreflightError, check_engine, prompt_source};
+use crate::experiment::preflight::{PreflightError, check_engine, prompt_source, tokenise_words};
 use crate::experiment::rig::Opening;
 use crate::experiment::{gpu_watch, machine};
 use crate::load::plan::{Plan, PlanStart, RequestId};
@@ -24,19 +24,27 @@ pub struct ReadyBlocks {
 ///
 /// Block number b, from 0, is drawn with the seed plus b: lengths, prompts and instants differ from block to block, so
 /// that no block finds a cache that an earlier one has filled, and are the same on every side of a block. Prompts are
-/// text, which has ids too, as soon as one side wants text.
+/// text, which has ids too, as soon as one side wants text. Words that were given as text get their token ids in `sides`.
 ///
 /// # Errors
 /// The first thing that is in the way, with its remedy.
-pub fn prepare(sides: &[Resolved], blocks: u32) -> Result<ReadyBlocks, PreflightError> {
-    let Some(first) = sides.first() else { return Ok(ReadyBlocks::default()) };
+pub fn prepare(sides: &mut [Resolved], blocks: u32) -> Result<ReadyBlocks, PreflightError> {
     let mut named = Vec::with_capacity(sides.len());
-    for side in sides {
+    for side in sides.iter() {
         named.push(by_name::resolve(&side.target, &side.engine, &side.served)?);
     }
     let wants_text = sides.iter().any(|side| side.workload.prompts == PromptKind::Text);
     let kind = if wants_text { PromptKind::Text } else { PromptKind::Ids };
     let source = prompt_source(kind, &mut named)?;
+    // The same ids for all: the question is one.
+    if let [first, others @ ..] = &mut *sides {
+        tokenise_words(&mut first.workload, &mut named[0])?;
+        for it in others {
+            it.workload.terms.clone_from(&first.workload.terms);
+        }
+    }
+    let sides = &*sides;
+    let Some(first) = sides.first() else { return Ok(ReadyBlocks::default()) };
     // What an engine's directory says is narrower than what the target says without reading it.
     let limits: Vec<Limits> = sides
         .iter()

@@ -8,6 +8,7 @@ pub mod comparison_files;
 mod gpu_watch;
 pub mod interleave;
 pub mod ladder;
+pub mod listening;
 mod machine;
 pub mod manifest;
 pub mod phase;

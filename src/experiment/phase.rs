@@ -10,7 +10,7 @@ use crate::observe::ranges::Listener;
 use crate::record::book::Planned;
 use crate::record::recorder::{Journal, Recorder, Sealed};
 use crate::record::sink::Sink;
-use crate::target::{Drain, EngineStatistics, Session, Target, TargetError};
+use crate::target::{Drain, EngineStatistics, KvEvents, Session, Target, TargetError};
 
 /// An opened target with everything around it that turns shots into records.
 pub struct Stage {
@@ -86,6 +86,11 @@ impl Stage {
     /// What the engine says of itself, for a thread of its own; `None` where it says nothing.
     pub fn statistics(&self) -> Option<Box<dyn EngineStatistics>> {
         self.session.statistics()
+    }
+
+    /// What happens to blocks of the engine's KV cache, for a thread of its own; `None` where it was not asked.
+    pub fn kv_events(&self) -> Option<Box<dyn KvEvents>> {
+        self.session.kv_events()
     }
 
     /// Events that found a ring full, and ends that belonged to no open request, so far.

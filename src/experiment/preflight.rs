@@ -15,11 +15,12 @@ use crate::observe::gpu::library::NoGpu;
 use crate::target::by_name::Named;
 use crate::target::engine_directory::memory::KvOutlook;
 use crate::target::engine_directory::{Asked, Finding, Severity};
-use crate::target::{TargetError, abilities, by_name};
-use crate::workload::PromptKind;
+use crate::target::{TargetError, TargetInfo, abilities, by_name};
 use crate::workload::prompts::{PromptError, PromptSource};
 use crate::workload::tokenize::{Tokenize, TokenizeError};
 use crate::workload::vocabulary::Vocabulary;
+use crate::workload::word_texts::WordError;
+use crate::workload::{PromptKind, Workload};
 
 /// What stands in the way of a run.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +46,20 @@ pub enum PreflightError {
     /// CUDA's library was named, and does not say which GPUs there are.
     #[error(transparent)]
     Cuda(#[from] CudaError),
+    /// Words as text without a tokenizer.
+    #[error(
+        "`{flag}` is text, and `{target}` has no tokenizer that could tell its token ids: name one with `--tokenizer FILE`, \
+         or give the ids with `--stop-words` and `--bad-words`"
+    )]
+    NoTokenizerOfWords {
+        /// What was typed.
+        flag: &'static str,
+        /// Which target.
+        target: String,
+    },
+    /// Words as text that the tokenizer has no ids for.
+    #[error(transparent)]
+    Words(#[from] WordError),
     /// The engine's configuration does not go with what is asked of it.
     #[error("target `{target}` does not take this run: {}", refused.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Engine {
@@ -72,14 +87,17 @@ pub struct Ready {
 /// Ids below this are drawn where a target does not tell its vocabulary.
 const FALLBACK_VOCABULARY: u32 = 32_000;
 
-/// Describes the target, draws every plan, and holds the plans against the target's limits.
+/// Describes the target, draws every plan, and holds the plans against the target's limits. Words that were given as text
+/// get their token ids in `resolved`, which so says what is asked.
 ///
 /// # Errors
 /// The first thing that is in the way, with its remedy.
-pub fn prepare(resolved: &Resolved) -> Result<Ready, PreflightError> {
+pub fn prepare(resolved: &mut Resolved) -> Result<Ready, PreflightError> {
     let mut named = [by_name::resolve(&resolved.target, &resolved.engine, &resolved.served)?];
     abilities::check(named[0].target.describe(), &resolved.engine, &resolved.workload)?;
     let source = prompt_source(resolved.workload.prompts, &mut named)?;
+    tokenise_words(&mut resolved.workload, &mut named[0])?;
+    let resolved = &*resolved;
     let [named] = named;
     let limits = named.target.describe().limits;
     let mut plans: Vec<Plan> = Vec::with_capacity(resolved.loads.len());
@@ -158,6 +176,21 @@ pub(super) fn prompt_source(
     }
 }
 
+/// Adds the token ids of words that were given as text.
+pub(super) fn tokenise_words(
+    workload: &mut Workload,
+    named: &mut Named,
+) -> Result<(), PreflightError> {
+    let Some(flag) = workload.word_texts.flag() else { return Ok(()) };
+    let TargetInfo { name, limits, .. } = named.target.describe();
+    let (target, vocabulary) = (name.clone(), limits.vocab_size);
+    let tokenizer = named
+        .tokenizer()?
+        .map(HfTokenizer)
+        .ok_or(PreflightError::NoTokenizerOfWords { flag, target })?;
+    Ok(workload.word_texts.add_to(&mut workload.terms, &tokenizer, vocabulary)?)
+}
+
 /// A tokenizer in Hugging Face's format.
 struct HfTokenizer(Tokenizer);
 
@@ -179,5 +212,58 @@ impl Tokenize for HfTokenizer {
     fn special_ids(&self) -> Vec<u32> {
         let added = self.0.get_added_tokens_decoder();
         added.into_iter().filter(|(_, token)| token.special).map(|(id, _)| id).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bareflight_engine::dummy_tokenizer;
+
+    use super::*;
+    use crate::cli::resolve::resolve;
+    use crate::cli::typed::Settings;
+
+    fn resolved(settings: &str) -> Resolved {
+        let typed: Settings = toml::from_str(settings).expect(settings);
+        resolve(&typed).expect(settings)
+    }
+
+    const ASKED: &str = "concurrency = [1]\nrequests = 4";
+
+    #[test]
+    fn words_as_text_want_a_tokenizer_and_a_target_that_takes_them() {
+        for (target, named) in
+            [("sim:null", ["--bad-text", "--tokenizer"]), ("null:", ["--bad-text", "trtllm:"])]
+        {
+            let mut asked =
+                resolved(&format!("target = '{target}'\n{ASKED}\n[request]\nbad_text = ['END']"));
+            let error = prepare(&mut asked).err().expect(target).to_string();
+            assert!(named.iter().all(|part| error.contains(part)), "{error}");
+        }
+    }
+
+    #[test]
+    fn words_as_text_ask_for_the_same_as_their_ids_do_and_are_written_down_with_them() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("tokenizer.json");
+        dummy_tokenizer(100).save(&file, false).expect("a file");
+        let asked = |request: &str| {
+            let tokenizer = file.display();
+            let settings = format!(
+                "target = 'sim:null'\ntokenizer = '{tokenizer}'\n{ASKED}\n[request]\n{request}"
+            );
+            let mut resolved = resolved(&settings);
+            let ready = prepare(&mut resolved).expect("it can be asked");
+            (ready.plans[0].hash().to_owned(), resolved.to_settings())
+        };
+        let (as_ids, _) = asked("stop_words = '5,6;7'");
+        let (as_text, written) = asked("stop_text = ['w0005 w0006', 'w0007']");
+        assert_eq!(as_text, as_ids);
+        let words = written.request.stop_words.as_ref().expect("ids").to_string();
+        assert_eq!(words, "5,6;7");
+        // Run again from its own settings, it is the same run.
+        let mut again = resolve(&written).expect("as written");
+        let ready = prepare(&mut again).expect("it can be asked");
+        assert_eq!((ready.plans[0].hash(), again.to_settings()), (as_ids.as_str(), written));
     }
 }

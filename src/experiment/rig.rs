@@ -3,6 +3,7 @@
 use crate::cli::resolve::Resolved;
 use crate::clock::{Nanos, utc_now};
 use crate::experiment::gpu_watch::GpuWatch;
+use crate::experiment::listening::{Heard, Listening};
 use crate::experiment::manifest::{Manifest, PointEntry, State};
 use crate::experiment::phase::Stage;
 use crate::experiment::sweep::{ExperimentError, Outcome, Point, Watch};
@@ -11,16 +12,15 @@ use crate::load::issuer::{Pace, Played};
 use crate::load::plan::Plan;
 use crate::load::stop::Stop;
 use crate::metrics::roofline::RooflineFacts;
-use crate::metrics::{RunFacts, TargetFacts, Window, iterations, summarise};
+use crate::metrics::{RunFacts, TargetFacts, Window, iterations, kv_events, summarise};
 use crate::observe::gpu::sampler::Telemetry;
 use crate::observe::health::Health;
-use crate::observe::iterations::{IterationWatch, Kept};
 use crate::observe::probe::Probe;
 use crate::observe::profiler::{self, Profiler, Profiling};
 use crate::observe::ranges::Listener;
 use crate::record::recorder::Sealed;
 use crate::record::request_record::Records;
-use crate::record::run_directory::{RunDirectory, file};
+use crate::record::run_directory::RunDirectory;
 use crate::target::{Drain, Target, TargetInfo};
 
 /// Requests of the whole session, and the most that a closed or capped loop has in flight.
@@ -52,7 +52,7 @@ pub struct Rig<'a> {
     stage: Stage,
     directory: RunDirectory,
     manifest: Manifest,
-    iterations: Option<IterationWatch>,
+    listening: Listening,
     gpus: Option<GpuWatch>,
     profiler: Option<Profiler>,
     listener: Option<Listener>,
@@ -83,9 +83,7 @@ impl<'a> Rig<'a> {
         let (requests, slots) = room_for(plans);
         let listener = resolved.nvtx.then(Listener::find).transpose()?;
         let stage = Stage::open_heard(target, requests, slots, stop.clone(), listener)?;
-        let path = directory.file(file::ITERATIONS);
-        let watch = stage.statistics().map(|statistics| IterationWatch::start(statistics, &path));
-        let iterations = watch.transpose().map_err(ExperimentError::Iterations)?;
+        let listening = Listening::start(&stage, &directory)?;
         let roofline = None;
         Ok(Self {
             resolved,
@@ -93,7 +91,7 @@ impl<'a> Rig<'a> {
             stage,
             directory,
             manifest,
-            iterations,
+            listening,
             gpus,
             profiler,
             listener,
@@ -127,9 +125,7 @@ impl<'a> Rig<'a> {
         let journal = self.directory.journal(plan.point())?;
         let (dropped_before, stray_before) = self.stage.faults();
         // What the engine did while it was warmed up is not part of the point.
-        if let Some(iterations) = &self.iterations {
-            iterations.begin(plan.point());
-        }
+        self.listening.begin(plan.point());
         let sampling = self.gpus.as_ref().map(GpuWatch::start).transpose()?;
         let profiling = self.profiler.as_ref().map(Profiler::begin);
         let probe = Probe::start();
@@ -140,7 +136,7 @@ impl<'a> Rig<'a> {
         drop(marked);
         let seen = probe.finish();
         let profiled = profiling.is_some_and(|begun| self.end_profiling(begun, &label));
-        let kept = self.iterations.as_ref().map_or_else(Kept::default, IterationWatch::end);
+        let heard = self.listening.end();
         watch.phase_over();
         let (dropped, stray) = self.stage.faults();
         let facts = self.facts(plan, &played, &sealed.records);
@@ -154,7 +150,17 @@ impl<'a> Rig<'a> {
             profiled: profiled || self.resolved.nvtx || profiler::is_attached(),
             ..seen
         };
-        Ok(self.conclude(plan, label, warmup_completed, played, sealed, kept, facts, health, watch))
+        Ok(self.conclude(
+            plan,
+            label,
+            warmup_completed,
+            played,
+            sealed,
+            heard,
+            facts,
+            health,
+            watch,
+        ))
     }
 
     /// Whether a profiler looked at any of the point; a window that could not be kept to is a fault of the experiment.
@@ -221,7 +227,7 @@ impl<'a> Rig<'a> {
         warmup_completed: u32,
         played: Played,
         sealed: Sealed,
-        kept: Kept,
+        heard: Heard,
         facts: RunFacts,
         health: Health,
         watch: &mut dyn Watch,
@@ -229,11 +235,12 @@ impl<'a> Rig<'a> {
         if let Some(error) = sealed.journal_error {
             self.manifest.faults.push(format!("records of point {label}: {error}"));
         }
-        if let Some(words) = kept.fault {
+        for words in [heard.iterations.fault, heard.kv_events.fault].into_iter().flatten() {
             self.manifest.faults.push(format!("point {label}: {words}"));
         }
         let mut summary = summarise(&sealed.records, &facts, &health);
-        summary.iterations = iterations::of(&kept.iterations, facts.window);
+        summary.iterations = iterations::of(&heard.iterations.said, facts.window);
+        summary.kv_events = kv_events::of(&heard.kv_events.said, facts.window);
         let entry = PointEntry {
             label,
             plan_hash: plan.hash().to_owned(),
@@ -252,9 +259,7 @@ impl<'a> Rig<'a> {
     /// Closes the target and settles the manifest; the reports are made from what is returned.
     pub fn close(mut self, points: Vec<Point>) -> Outcome {
         let broken = self.stage.broken().map(str::to_owned);
-        if let Some(iterations) = self.iterations.take() {
-            iterations.stop();
-        }
+        self.listening.stop();
         if let Drain::Forced(words) = self.stage.finish() {
             self.manifest.faults.push(format!("closing the target: {words}"));
         }

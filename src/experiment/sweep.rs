@@ -54,6 +54,9 @@ pub enum ExperimentError {
     /// The engine's own statistics could not be followed, so nothing was sent.
     #[error("`iterations.jsonl` cannot be written, so nothing was sent: {0}")]
     Iterations(std::io::Error),
+    /// The events of the engine's KV cache could not be followed, so nothing was sent.
+    #[error("`kv_events.jsonl` cannot be written, so nothing was sent: {0}")]
+    KvEvents(std::io::Error),
     /// GPUs could not be watched to the end.
     #[error("`gpu.jsonl` cannot be written: {0}")]
     GpuSamples(std::io::Error),

@@ -10,7 +10,7 @@ use crate::clock::Nanos;
 use crate::workload::seeds::Phase;
 
 /// One planned request; the columns of `plan.csv`, in this order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlanRow {
     /// Point of the experiment, from 0.
@@ -33,6 +33,8 @@ pub struct PlanRow {
     pub seed: u64,
     /// Task id of the LoRA adapter; empty for the model itself.
     pub adapter: Option<u64>,
+    /// Higher first; the executor's default is 0.5.
+    pub priority: f32,
 }
 
 /// A `plan.csv` cannot be written or read.
@@ -96,6 +98,7 @@ pub fn rows(plan: &Plan) -> impl Iterator<Item = PlanRow> {
         prompt_sha: sha.to_string(),
         seed: shot.request.sampling.seed,
         adapter: shot.request.adapter,
+        priority: shot.request.priority,
     })
 }
 
@@ -118,8 +121,9 @@ mod tests {
 
     #[test]
     fn a_table_that_is_not_ours_is_refused_with_its_line() {
-        let heading = "point,request_id,phase,intended_ns,prompt_tokens,max_tokens,min_tokens,prompt_sha,seed,adapter";
-        let strange = format!("{heading}\n0,0,measure,,5,2,0,ab,1,\n0,1,cooldown,,5,2,0,ab,1,\n");
+        let heading = "point,request_id,phase,intended_ns,prompt_tokens,max_tokens,min_tokens,prompt_sha,seed,adapter,priority";
+        let strange =
+            format!("{heading}\n0,0,measure,,5,2,0,ab,1,,0.5\n0,1,cooldown,,5,2,0,ab,1,,0.5\n");
         let said = read(strange.as_bytes()).expect_err("there is no cooldown").to_string();
         assert!(said.contains("plan.csv") && said.contains("line: 3"), "{said}");
         assert!(read("a,b\n1,2\n".as_bytes()).is_err());
@@ -150,7 +154,7 @@ mod tests {
         let text = String::from_utf8(writer.finish().expect("memory takes everything"));
         let text = text.expect("CSV is UTF-8");
         assert!(text.starts_with(
-            "point,request_id,phase,intended_ns,prompt_tokens,max_tokens,min_tokens,prompt_sha,seed,adapter\n\
+            "point,request_id,phase,intended_ns,prompt_tokens,max_tokens,min_tokens,prompt_sha,seed,adapter,priority\n\
              0,0,warmup,0,"
         ));
     }

@@ -10,6 +10,7 @@ pub mod distribution;
 pub mod facts;
 pub mod fairness;
 pub mod iterations;
+pub mod kv_events;
 pub mod measure;
 pub mod over_time;
 pub mod per_request;

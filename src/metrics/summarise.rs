@@ -50,6 +50,7 @@ pub fn summarise(records: &Records, facts: &RunFacts, health: &Health) -> Summar
         roofline: roofline::of(records, facts, &counts, icl),
         over_time: over_time::of(records, &derived, facts, &counts),
         iterations: None,
+        kv_events: None,
         counts,
         rates,
         distributions,

@@ -10,6 +10,7 @@ use crate::load::Load;
 use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::facts::{TargetFacts, Window};
 use crate::metrics::iterations::IterationSummary;
+use crate::metrics::kv_events::KvEventSummary;
 use crate::metrics::percentile::Percentile;
 use crate::metrics::roofline::Roofline;
 use crate::metrics::slo::Slo;
@@ -62,6 +63,9 @@ pub struct Summary {
     pub over_time: OverTime,
     /// What the engine said of its iterations in the window; `None` where it says nothing.
     pub iterations: Option<IterationSummary>,
+    /// What happened to the blocks of the engine's KV cache; `None` where it was not asked.
+    #[serde(default)]
+    pub kv_events: Option<KvEventSummary>,
     /// What the watched GPUs did over the window; `None` where none were watched.
     pub gpu: Option<GpuUse>,
 }

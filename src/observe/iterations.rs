@@ -1,149 +1,42 @@
-//! What does the engine say of itself while it runs? A thread of its own reads it, keeps it and writes it down.
+//! What does an engine say of its iterations? Each with its own words.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
-use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::io::{self, Write};
 
+use crate::observe::listener::Speaker;
 use crate::record::iterations_file::{Iteration, write_line};
+use crate::record::run_directory::file;
 use crate::target::{EngineStatistics, Said};
 
-/// How often the engine is asked. An engine keeps its last iterations in a ring, so between two questions fewer must
-/// pass than it holds.
-const PERIOD: Duration = Duration::from_millis(20);
+impl Speaker for Box<dyn EngineStatistics> {
+    type Said = Said;
+    type Gist = Iteration;
+    const WHAT: &'static str = "iteration statistics";
+    const FILE: &'static str = file::ITERATIONS;
+    const THREAD: &'static str = "bf-iterations";
 
-/// Reads an engine's statistics while points are measured.
-#[derive(Debug)]
-pub struct IterationWatch {
-    orders: SyncSender<Order>,
-    thread: JoinHandle<()>,
-}
-
-enum Order {
-    /// Forget what was said so far, and keep what is said from now on.
-    Begin { point: u32, begun: SyncSender<()> },
-    /// Hand over what was said since.
-    End { kept: SyncSender<Kept> },
-}
-
-/// What was said during one point.
-#[derive(Debug, Default)]
-pub struct Kept {
-    /// In the order in which it was said.
-    pub iterations: Vec<Iteration>,
-    /// Why there may be less than was said: the engine gave no more, or the file could not be written.
-    pub fault: Option<String>,
-}
-
-impl IterationWatch {
-    /// Starts the thread, which appends to `path`.
-    ///
-    /// # Errors
-    /// When the file cannot be made or the system cannot start a thread.
-    pub fn start(statistics: Box<dyn EngineStatistics>, path: &Path) -> io::Result<Self> {
-        // Several targets of one experiment may be played one after another into one file.
-        let out = BufWriter::new(OpenOptions::new().create(true).append(true).open(path)?);
-        let (orders, inbox) = sync_channel(1);
-        let reader = Reader { statistics, out, said: Vec::new(), open: None };
-        let thread = std::thread::Builder::new()
-            .name("bf-iterations".into())
-            .spawn(move || reader.serve(&inbox))?;
-        Ok(Self { orders, thread })
+    fn listen(&mut self, into: &mut Vec<Said>) -> Result<(), String> {
+        self.iterations(into)
     }
 
-    /// Everything that is said from now on belongs to `point`; returns when what was said before is out of the way.
-    pub fn begin(&self, point: u32) {
-        let (begun, wait) = sync_channel(1);
-        self.ask(Order::Begin { point, begun }, &wait);
+    fn write(out: &mut impl Write, point: u32, said: &Said) -> io::Result<()> {
+        write_line(out, point, said.iteration, &said.words)
     }
 
-    /// Ends the point and hands over what was said.
-    pub fn end(&self) -> Kept {
-        let (kept, wait) = sync_channel(1);
-        self.ask(Order::End { kept }, &wait)
+    fn gist(said: Said) -> Iteration {
+        said.iteration
     }
-
-    fn ask<Answer>(&self, order: Order, answer: &Receiver<Answer>) -> Answer {
-        self.orders.send(order).expect("the thread lives until `stop`");
-        answer.recv().expect("the thread answers every order")
-    }
-
-    /// Ends the thread; the engine is asked no more.
-    ///
-    /// # Panics
-    /// If the thread has panicked.
-    pub fn stop(self) {
-        drop(self.orders);
-        self.thread.join().expect("the thread does not panic");
-    }
-}
-
-struct Reader {
-    statistics: Box<dyn EngineStatistics>,
-    out: BufWriter<File>,
-    said: Vec<Said>,
-    open: Option<(u32, Kept)>,
-}
-
-impl Reader {
-    fn serve(mut self, inbox: &Receiver<Order>) {
-        loop {
-            match inbox.recv_timeout(PERIOD) {
-                Ok(Order::Begin { point, begun }) => {
-                    self.open = None;
-                    let fault = self.read().err();
-                    self.said.clear();
-                    self.open = Some((point, Kept { fault, ..Kept::default() }));
-                    // Who asked and left is not waited for, here and below.
-                    let _nobody_waits = begun.send(());
-                }
-                Ok(Order::End { kept }) => {
-                    self.keep();
-                    let all = self.open.take().map(|(_, all)| all).unwrap_or_default();
-                    let _nobody_waits = kept.send(all);
-                }
-                Err(RecvTimeoutError::Timeout) => self.keep(),
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-        }
-    }
-
-    fn read(&mut self) -> Result<(), String> {
-        self.statistics
-            .iterations(&mut self.said)
-            .map_err(|error| format!("iteration statistics ended: {error}"))
-    }
-
-    /// One fault is enough to know: from then on the point is left as it is.
-    fn keep(&mut self) {
-        if self.open.as_ref().is_none_or(|(_, kept)| kept.fault.is_some()) {
-            return;
-        }
-        let read = self.read();
-        let Some((point, kept)) = self.open.as_mut() else { return };
-        let written = write(&mut self.out, *point, &self.said)
-            .map_err(|error| format!("`iterations.jsonl` cannot be written: {error}"));
-        kept.iterations.extend(self.said.drain(..).map(|said| said.iteration));
-        kept.fault = read.and(written).err();
-    }
-}
-
-fn write(out: &mut impl Write, point: u32, said: &[Said]) -> io::Result<()> {
-    for one in said {
-        write_line(out, point, one.iteration, &one.words)?;
-    }
-    out.flush()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::BufReader;
+    use std::path::Path;
     use std::sync::{Arc, Mutex};
 
     use super::*;
     use crate::clock::{MonoNs, Nanos};
+    use crate::observe::listener::Listener;
     use crate::record::iterations_file::read_all;
 
     /// An engine that says what the test tells it to.
@@ -165,6 +58,10 @@ mod tests {
         }
     }
 
+    fn listening(told: &Told, path: &Path) -> Listener<Box<dyn EngineStatistics>> {
+        Listener::start(Box::new(told.clone()) as Box<dyn EngineStatistics>, path).unwrap()
+    }
+
     fn some(number: u64) -> Iteration {
         Iteration {
             iteration: number,
@@ -183,8 +80,7 @@ mod tests {
     fn an_engine_that_says_no_more_leaves_what_it_said_and_a_fault() {
         let folder = tempfile::tempdir().unwrap();
         let told = Told::default();
-        let watch =
-            IterationWatch::start(Box::new(told.clone()), &folder.path().join("i")).unwrap();
+        let watch = listening(&told, &folder.path().join("i"));
         watch.begin(0);
         told.0.lock().unwrap().push(u64::MAX);
         let kept = watch.end();
@@ -197,14 +93,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("iterations.jsonl");
         let told = Told::default();
-        let watch = IterationWatch::start(Box::new(told.clone()), &path).unwrap();
+        let watch = listening(&told, &path);
         let say = |numbers: &[u64]| told.0.lock().unwrap().extend_from_slice(numbers);
         for (point, first) in [(0, 10), (1, 20)] {
             say(&[first]);
             watch.begin(point);
             say(&[first + 1, first + 2]);
             let kept = watch.end();
-            assert_eq!(kept.iterations, [some(first + 1), some(first + 2)]);
+            assert_eq!(kept.said, [some(first + 1), some(first + 2)]);
             assert_eq!(kept.fault, None);
         }
         watch.stop();

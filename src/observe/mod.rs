@@ -4,6 +4,8 @@ pub mod gpu;
 pub mod health;
 pub mod host;
 pub mod iterations;
+pub mod kv_events;
+pub mod listener;
 pub mod probe;
 pub mod process;
 pub mod profiler;

@@ -25,6 +25,8 @@ pub mod file {
     pub const DELIVERIES: &str = "deliveries.csv.gz";
     /// What the engine said of its iterations.
     pub const ITERATIONS: &str = "iterations.jsonl";
+    /// What happened to blocks of the KV cache.
+    pub const KV_EVENTS: &str = "kv_events.jsonl";
     /// What the GPUs said, ten times a second.
     pub const GPU: &str = "gpu.jsonl";
     /// All metrics.

@@ -59,7 +59,7 @@ fn find_adapters(engine: &EngineSettings, workload: &Workload) -> Result<(), Tar
     Ok(())
 }
 
-fn asked_of_requests(workload: &Workload) -> [(&'static str, bool); 11] {
+fn asked_of_requests(workload: &Workload) -> [(&'static str, bool); 13] {
     let terms = &workload.terms;
     [
         ("--beam-width", terms.beam_width.is_some()),
@@ -68,15 +68,18 @@ fn asked_of_requests(workload: &Workload) -> [(&'static str, bool); 11] {
         ("--presence-penalty", terms.presence_penalty.is_some()),
         ("--frequency-penalty", terms.frequency_penalty.is_some()),
         ("--length-penalty", terms.length_penalty.is_some()),
+        // Before the ids that they become.
+        ("--stop-text", !workload.word_texts.stop.is_empty()),
+        ("--bad-text", !workload.word_texts.bad.is_empty()),
         ("--stop-words", terms.stop_words.is_some()),
         ("--bad-words", terms.bad_words.is_some()),
-        ("--priority", terms.priority.is_some()),
+        ("--priority", workload.priorities.is_some()),
         ("--allotted-time", terms.allotted.is_some()),
         ("--lora", workload.adapters.is_some()),
     ]
 }
 
-fn set_of_executor(engine: &EngineSettings) -> [(&'static str, bool); 15] {
+fn set_of_executor(engine: &EngineSettings) -> [(&'static str, bool); 16] {
     let default = EngineSettings::default();
     [
         ("--kv-fraction", engine.kv_fraction.is_some()),
@@ -84,6 +87,7 @@ fn set_of_executor(engine: &EngineSettings) -> [(&'static str, bool); 15] {
         ("--no-kv-partial-reuse", engine.kv_partial_reuse != default.kv_partial_reuse),
         ("--attention-windows", !engine.attention_windows.is_empty()),
         ("--sink-tokens", engine.sink_tokens.is_some()),
+        ("--kv-events", engine.kv_events.is_some()),
         ("--cuda-graphs", engine.cuda_graphs != default.cuda_graphs),
         ("--no-multi-block", engine.multi_block != default.multi_block),
         (
@@ -135,6 +139,8 @@ mod tests {
     fn what_a_target_does_not_have_is_refused_by_flag() {
         let mut beams = workload();
         beams.terms.beam_width = Some(4);
+        let mut worded = workload();
+        worded.word_texts.stop = vec!["END".into()];
         let windows = EngineSettings { attention_windows: vec![128], ..EngineSettings::default() };
         let evicting = EngineSettings {
             capacity_policy: CapacityPolicy::MaxUtilization,
@@ -146,6 +152,7 @@ mod tests {
             ("null", &windows, &workload(), "--attention-windows"),
             ("local", &evicting, &workload(), "--capacity-policy"),
             ("openai", &plain, &beams, "--extra-inputs"),
+            ("local", &plain, &worded, "--stop-text"),
         ] {
             let error = check(&target(kind), engine, asked).expect_err(flag).to_string();
             assert!(error.contains(flag) && error.contains(&format!("{kind}:x")), "{error}");
@@ -178,7 +185,7 @@ mod tests {
             check(&target(kind), &EngineSettings::default(), &workload()).expect(kind);
         }
         let mut urgent = workload();
-        urgent.terms.priority = Some(0.9);
+        urgent.priorities = Some(0.9.into());
         check(&target("local"), &EngineSettings::default(), &urgent).expect("it knows priorities");
     }
 }

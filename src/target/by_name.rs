@@ -34,10 +34,33 @@ pub struct Named {
     /// What answers, not yet opened.
     pub target: Box<dyn Target>,
     special_ids: Vec<u32>,
-    tokenizer: Option<Box<dyn FnOnce() -> Result<Tokenizer, TargetError>>>,
+    tokens: Tokens,
     engine_directory: Option<EngineDirectory>,
     loader: Loader,
     deployment: Option<Deployment>,
+}
+
+/// What is known of a target's tokens.
+enum Tokens {
+    /// They are ids and nothing else.
+    Ids,
+    /// It has a tokenizer, which takes time to read.
+    Unread(Box<dyn FnOnce() -> Result<Tokenizer, TargetError>>),
+    /// Its tokenizer.
+    Read(Box<Tokenizer>),
+}
+
+impl Tokens {
+    /// Those of the tokenizer that was named, if one was, or of the one that lies beside the engine.
+    fn named(name: &str, served: &ServedSettings, directory: Option<&EngineDirectory>) -> Self {
+        let beside = directory.and_then(|directory| directory.files.tokenizer.clone());
+        let Some(path) = served.tokenizer.clone().or(beside) else { return Self::Ids };
+        let (name, served) =
+            (name.to_owned(), ServedSettings { tokenizer: Some(path), ..served.clone() });
+        Self::Unread(Box::new(move || {
+            Ok(served.read_tokenizer(&name)?.expect("a tokenizer was named"))
+        }))
+    }
 }
 
 /// What loads an engine directory, as far as that must fit the directory.
@@ -50,37 +73,21 @@ pub struct Loader {
 }
 
 impl Named {
-    fn without_tokenizer(target: impl Target + 'static, special_ids: Vec<u32>) -> Self {
+    fn new(target: impl Target + 'static, special_ids: Vec<u32>, tokens: Tokens) -> Self {
         Self {
             target: Box::new(target),
             special_ids,
-            tokenizer: None,
+            tokens,
             engine_directory: None,
             loader: Loader::default(),
             deployment: None,
         }
     }
 
-    /// A target on a network, whose tokens are known only through the tokenizer that was named.
+    /// A target whose tokens are known only through the tokenizer that was named.
     fn served(target: impl Target + 'static, served: &ServedSettings) -> Self {
-        let name = target.describe().name.clone();
-        let served = served.clone();
-        let tokenizer = served.tokenizer.is_some().then(|| {
-            let read = move || {
-                let tokenizer = served.read_tokenizer(&name)?;
-                Ok(tokenizer.expect("a tokenizer was named"))
-            };
-            Box::new(read) as Box<dyn FnOnce() -> Result<Tokenizer, TargetError>>
-        });
-        let target = Box::new(target);
-        Self {
-            target,
-            special_ids: Vec::new(),
-            tokenizer,
-            engine_directory: None,
-            loader: Loader::default(),
-            deployment: None,
-        }
+        let tokens = Tokens::named(&target.describe().name, served, None);
+        Self::new(target, Vec::new(), tokens)
     }
 
     /// The same, with the directory that its engine is loaded from. The model is the directory's; what it runs on is
@@ -138,7 +145,14 @@ impl Named {
     /// # Errors
     /// When there is one that cannot be read.
     pub fn tokenizer(&mut self) -> Result<Option<Tokenizer>, TargetError> {
-        self.tokenizer.take().map(|read| read()).transpose()
+        let read = match std::mem::replace(&mut self.tokens, Tokens::Ids) {
+            Tokens::Ids => return Ok(None),
+            Tokens::Unread(read) => Box::new(read()?),
+            Tokens::Read(tokenizer) => tokenizer,
+        };
+        let tokenizer = Tokenizer::clone(&read);
+        self.tokens = Tokens::Read(read);
+        Ok(Some(tokenizer))
     }
 }
 
@@ -156,14 +170,14 @@ pub fn resolve(
     let (kind, rest) = name.split_once(':').ok_or_else(unknown)?;
     match kind {
         "null" if rest.is_empty() => {
-            Ok(Named::without_tokenizer(NullTarget::default(), Vec::new()))
+            Ok(Named::new(NullTarget::default(), Vec::new(), Tokens::Ids))
         }
         "sim" if !rest.is_empty() => {
             let directory = engine_directory(name, rest)?;
             let target = SimTarget::new(rest, settings.clone())?;
             let deployment = target.deployment();
-            let named =
-                Named::without_tokenizer(target, vec![SimTarget::END_ID]).deployed(deployment);
+            let tokens = Tokens::named(name, served, directory.as_ref());
+            let named = Named::new(target, vec![SimTarget::END_ID], tokens).deployed(deployment);
             Ok(match directory {
                 Some(directory) => named.from_engine_directory(directory),
                 None => named,
@@ -171,9 +185,11 @@ pub fn resolve(
         }
         #[cfg(feature = "trtllm")]
         "trtllm" if !rest.is_empty() => {
-            let target = TrtllmTarget::new(rest, settings.clone())?;
+            let target = TrtllmTarget::new(rest, settings.clone(), served)?;
             let (directory, loader) = (target.directory().clone(), target.loader());
-            let named = Named::without_tokenizer(target, Vec::new());
+            let tokens = Tokens::named(name, served, Some(&directory));
+            let special_ids = target.end_ids();
+            let named = Named::new(target, special_ids, tokens);
             Ok(named.from_engine_directory(directory).loaded_by(loader))
         }
         #[cfg(not(feature = "trtllm"))]
@@ -186,16 +202,9 @@ pub fn resolve(
         "local" if !rest.is_empty() => {
             let target = LocalTarget::new(rest, settings)?;
             let special_ids = target.end_ids().to_vec();
-            let tokenizer = target.tokenizer_reader();
+            let tokens = Tokens::Unread(target.tokenizer_reader());
             let deployment = Some(target.deployment());
-            Ok(Named {
-                target: Box::new(target),
-                special_ids,
-                tokenizer: Some(tokenizer),
-                engine_directory: None,
-                loader: Loader::default(),
-                deployment,
-            })
+            Ok(Named::new(target, special_ids, tokens).deployed(deployment))
         }
         "openai" if !rest.is_empty() => {
             let target = OpenAiTarget::new(served.openai(rest)?)?;
@@ -238,10 +247,6 @@ fn in_text(mut inner: Named) -> Result<Named, TargetError> {
     }
     let words = info.limits.vocab_size.unwrap_or(FALLBACK_VOCABULARY) as usize;
     let tokenizer = inner.tokenizer()?.unwrap_or_else(|| dummy_tokenizer(words));
-    let for_prompts = tokenizer.clone();
-    Ok(Named {
-        target: Box::new(TextTarget::new(inner.target, tokenizer)),
-        tokenizer: Some(Box::new(move || Ok(for_prompts))),
-        ..inner
-    })
+    let tokens = Tokens::Read(Box::new(tokenizer.clone()));
+    Ok(Named { target: Box::new(TextTarget::new(inner.target, tokenizer)), tokens, ..inner })
 }

@@ -12,9 +12,10 @@ use crate::load::plan::{RequestId, Shot};
 use crate::record::event::Ending;
 use crate::record::request_record::{EngineTimes, EngineUse, FinishReason};
 use crate::record::sink::Sink;
+use crate::target::executor_kv_events::ExecutorKvEvents;
 use crate::target::executor_statistics::ExecutorStatistics;
 use crate::target::mpi_job::JobEnd;
-use crate::target::{Drain, EngineStatistics, Failure, FailureKind, Session};
+use crate::target::{Drain, EngineStatistics, Failure, FailureKind, KvEvents, Session};
 use crate::workload::terms::{Terms, TokenSequences};
 
 /// How long one poll may block; only shutting down has to wait for it.
@@ -47,6 +48,7 @@ pub struct ExecutorSession {
     terms: Option<Arc<Terms>>,
     closing: Arc<AtomicBool>,
     job_end: JobEnd,
+    tells_kv_events: bool,
     poller: JoinHandle<Result<(), String>>,
 }
 
@@ -76,8 +78,15 @@ impl ExecutorSession {
             terms: None,
             closing,
             job_end,
+            tells_kv_events: false,
             poller,
         })
+    }
+
+    /// The same; whether the executor was told to keep events of its KV cache.
+    #[must_use]
+    pub fn telling_kv_events(self, tells_kv_events: bool) -> Self {
+        Self { tells_kv_events, ..self }
     }
 
     /// Words are the same for all requests of a plan, so they cross the line once.
@@ -117,6 +126,11 @@ impl Session for ExecutorSession {
     fn statistics(&self) -> Option<Box<dyn EngineStatistics>> {
         let engine = self.engine.for_another_thread();
         Some(Box::new(ExecutorStatistics::new(engine)))
+    }
+
+    fn kv_events(&self) -> Option<Box<dyn KvEvents>> {
+        let engine = self.tells_kv_events.then(|| self.engine.for_another_thread())?;
+        Some(Box::new(ExecutorKvEvents::new(engine)))
     }
 
     fn finish(self: Box<Self>, _by: MonoNs) -> Drain {

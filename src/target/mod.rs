@@ -7,6 +7,7 @@ pub mod abilities;
 pub mod by_name;
 pub mod deployment;
 pub mod engine_directory;
+mod executor_kv_events;
 mod executor_session;
 mod executor_statistics;
 pub mod failure;
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::MonoNs;
 use crate::load::plan::{RequestId, Shot};
 use crate::record::iterations_file::Iteration;
+use crate::record::kv_events_file::KvEvent;
 use crate::record::sink::Sink;
 
 pub use failure::{Failure, FailureKind, TargetError};
@@ -63,6 +65,11 @@ pub trait Session {
         None
     }
 
+    /// What happens to blocks of its KV cache, for a thread of its own; `None` where it was not asked to say it.
+    fn kv_events(&self) -> Option<Box<dyn KvEvents>> {
+        None
+    }
+
     /// Ends the session: nothing reaches the sink after it returns.
     fn finish(self: Box<Self>, by: MonoNs) -> Drain;
 }
@@ -74,6 +81,15 @@ pub trait EngineStatistics: Send {
     /// # Errors
     /// In the engine's words, when it gives no statistics any more.
     fn iterations(&mut self, into: &mut Vec<Said>) -> Result<(), String>;
+}
+
+/// What happens to the blocks of an engine's KV cache. Read from a thread of its own.
+pub trait KvEvents: Send {
+    /// Appends what happened since the last call, in its order.
+    ///
+    /// # Errors
+    /// In the engine's words, when it gives no events any more.
+    fn events(&mut self, into: &mut Vec<KvEvent>) -> Result<(), String>;
 }
 
 /// What an engine said of one iteration.

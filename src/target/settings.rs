@@ -38,6 +38,8 @@ pub struct EngineSettings {
     pub attention_windows: Vec<u32>,
     /// First tokens that stay in a bounded attention window.
     pub sink_tokens: Option<u32>,
+    /// With reuse: events of the KV cache that wait to be read, at most; `None` asks for none.
+    pub kv_events: Option<u32>,
     /// Run the model through CUDA graphs.
     pub cuda_graphs: bool,
     /// CUDA graphs that are kept.
@@ -81,6 +83,9 @@ pub struct EngineSettings {
 /// As many as the executor keeps by itself. They are read every 20 ms, so that up to 50 000 iterations a second are seen.
 pub const DEFAULT_ITERATION_STATS: u32 = 1_000;
 
+/// Events of the KV cache that wait to be read where no number is given: at most so many between two looks, 20 ms apart.
+pub const DEFAULT_KV_EVENTS: &str = "65536";
+
 impl Default for EngineSettings {
     fn default() -> Self {
         Self {
@@ -97,6 +102,7 @@ impl Default for EngineSettings {
             kv_partial_reuse: true,
             attention_windows: Vec::new(),
             sink_tokens: None,
+            kv_events: None,
             cuda_graphs: false,
             cuda_graph_cache: None,
             multi_block: true,

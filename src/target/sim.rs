@@ -152,6 +152,7 @@ pub fn wire_config(model: &str, settings: &EngineSettings) -> EngineConfig {
         kv_host_cache_bytes: settings.kv_host_cache_bytes.unwrap_or(0),
         kv_attention_windows: settings.attention_windows.iter().map(|n| *n as i32).collect(),
         kv_sink_tokens: count(settings.sink_tokens),
+        kv_event_buffer: u64::from(settings.kv_events.unwrap_or(0)),
         iteration_stats_ring: settings.iteration_stats.unwrap_or(DEFAULT_ITERATION_STATS) as i32,
         cuda_graphs: settings.cuda_graphs,
         cuda_graph_cache_size: count(settings.cuda_graph_cache),
@@ -205,6 +206,6 @@ impl Target for SimTarget {
             PerRequest { perf_metrics: self.settings.perf_metrics, end_id: Self::END_ID as i32 };
         let session = ExecutorSession::start(engine, per_request, JobEnd::default(), sink)
             .map_err(|error| unusable(format!("its poller thread cannot be started: {error}")))?;
-        Ok(Box::new(session))
+        Ok(Box::new(session.telling_kv_events(self.settings.kv_events.is_some())))
     }
 }

@@ -5,9 +5,10 @@ use std::path::Path;
 use crate::ffi::engine::{Engine, trtllm_version};
 use crate::record::sink::Sink;
 use crate::target::by_name::Loader;
-use crate::target::engine_directory::EngineDirectory;
+use crate::target::engine_directory::{EndToken, EngineDirectory};
 use crate::target::executor_session::{ExecutorSession, PerRequest};
 use crate::target::mpi_job::{JobEnd, MpiJob};
+use crate::target::served::ServedSettings;
 use crate::target::settings::EngineSettings;
 use crate::target::sim::wire_config;
 use crate::target::{Session, Target, TargetError, TargetInfo};
@@ -21,15 +22,22 @@ pub struct TrtllmTarget {
     directory: EngineDirectory,
     settings: EngineSettings,
     version: String,
+    end_token: Option<EndToken>,
     info: TargetInfo,
 }
 
 impl TrtllmTarget {
-    /// Reads the engine's configuration and the library's version; nothing is loaded.
+    /// Reads the engine's configuration and the library's version; nothing is loaded. The end token comes from the files
+    /// of the model, of which `served` may name the folder.
     ///
     /// # Errors
-    /// When the library is not of the headers' version, or the directory holds no engine.
-    pub fn new(directory: &str, settings: EngineSettings) -> Result<Self, TargetError> {
+    /// When the library is not of the headers' version, the directory holds no engine, or outputs are to stop at an end
+    /// token that no file names.
+    pub fn new(
+        directory: &str,
+        settings: EngineSettings,
+        served: &ServedSettings,
+    ) -> Result<Self, TargetError> {
         let name = format!("trtllm:{directory}");
         let unusable = |reason: String| TargetError::Unusable { name: name.clone(), reason };
         let version = trtllm_version().map_err(|error| unusable(error.to_string()))?;
@@ -41,8 +49,18 @@ impl TrtllmTarget {
         }
         let directory = EngineDirectory::read(Path::new(directory))
             .map_err(|error| unusable(error.to_string()))?;
-        let info = info_of(name, &version, &directory, &settings);
-        Ok(Self { directory, settings, version, info })
+        let end_token = EndToken::find(&directory, served.tokenizer.as_deref())
+            .map_err(|error| unusable(error.to_string()))?;
+        if end_token.is_none() && !served.ignore_eos {
+            return Err(unusable(
+                "an engine does not say which token ends an output, which `--stop-at-eos` wants to know: name the \
+                 folder of its model with `--tokenizer DIR`, or copy the model's generation_config.json into the \
+                 engine's directory"
+                    .into(),
+            ));
+        }
+        let info = info_of(name, &version, &directory, &settings, end_token.as_ref());
+        Ok(Self { directory, settings, version, end_token, info })
     }
 
     /// What loads it: this process and its ranks, or workers.
@@ -53,6 +71,11 @@ impl TrtllmTarget {
             // The simulated library plays engines of any version.
             library_version: (!self.info.simulated).then(|| self.version.clone()),
         }
+    }
+
+    /// The token that ends an output, where a file names it.
+    pub fn end_ids(&self) -> Vec<u32> {
+        self.end_token.iter().map(|end| end.id).collect()
     }
 
     /// What lies in the engine's directory.
@@ -66,6 +89,7 @@ fn info_of(
     version: &str,
     directory: &EngineDirectory,
     settings: &EngineSettings,
+    end_token: Option<&EndToken>,
 ) -> TargetInfo {
     let config = &directory.config;
     let simulated = version.ends_with(SIMULATED);
@@ -84,7 +108,11 @@ fn info_of(
         dummy_weights: false,
         gpus: config.mapping.world_size(),
         limits: directory.limits(settings),
-        details: serde_json::json!({ "library_version": version, "engine": directory }),
+        details: serde_json::json!({
+            "library_version": version,
+            "engine": directory,
+            "end_token": end_token,
+        }),
     }
 }
 
@@ -101,10 +129,10 @@ impl Target for TrtllmTarget {
         // Only now: the library's MPI installs handlers of its own.
         let job_end = JobEnd::watch(MpiJob::of_this_process())
             .map_err(|error| unusable(format!("SIGTERM cannot be watched: {error}")))?;
-        // An engine does not say which token ends an output.
-        let per_request = PerRequest { perf_metrics: self.settings.perf_metrics, end_id: -1 };
+        let end_id = self.end_token.map_or(-1, |end| end.id as i32);
+        let per_request = PerRequest { perf_metrics: self.settings.perf_metrics, end_id };
         let session = ExecutorSession::start(engine, per_request, job_end, sink)
             .map_err(|error| unusable(format!("its poller thread cannot be started: {error}")))?;
-        Ok(Box::new(session))
+        Ok(Box::new(session.telling_kv_events(self.settings.kv_events.is_some())))
     }
 }

@@ -6,12 +6,12 @@ use std::str::FromStr;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
-use crate::workload::seeds::unit;
+use crate::workload::mix::Mix;
 
 /// Adapters by task id, each with its share of the requests; task 0 is the model itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct AdapterMix(Vec<(u64, f64)>);
+pub struct AdapterMix(Mix<u64>);
 
 /// Text that is no mix of adapters.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,20 +23,12 @@ pub struct MixError(String);
 impl AdapterMix {
     /// Task ids of adapters, the model itself left out.
     pub fn tasks(&self) -> impl Iterator<Item = u64> {
-        self.0.iter().map(|(task, _)| *task).filter(|task| *task > 0)
+        self.0.things().copied().filter(|task| *task > 0)
     }
 
     /// The adapter of one request; `None` is the model itself.
     pub fn draw(&self, rng: &mut Xoshiro256PlusPlus) -> Option<u64> {
-        let total: f64 = self.0.iter().map(|(_, share)| share).sum();
-        let mut left = unit(rng) * total;
-        let chosen = self.0.iter().find(|(_, share)| {
-            left -= share;
-            left < 0.0
-        });
-        // Rounding may leave a rest beyond the last share.
-        let (task, _) = chosen.or(self.0.last())?;
-        (*task > 0).then_some(*task)
+        self.0.draw(rng).copied().filter(|task| *task > 0)
     }
 }
 
@@ -44,27 +36,13 @@ impl FromStr for AdapterMix {
     type Err = MixError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let part = |part: &str| {
-            let (task, share) = part.split_once(':').unwrap_or((part, "1"));
-            let share: f64 = share.trim().parse().ok()?;
-            let usable = share > 0.0 && share.is_finite();
-            Some((task.trim().parse().ok()?, share)).filter(|_| usable)
-        };
-        let parts: Option<Vec<(u64, f64)>> = text.split(',').map(part).collect();
-        let twice = |parts: &Vec<(u64, f64)>| {
-            let named = |task| parts.iter().filter(|(other, _)| *other == task).count();
-            parts.iter().any(|(task, _)| named(*task) > 1)
-        };
-        parts.filter(|parts| !twice(parts)).map(Self).ok_or_else(|| MixError(text.to_owned()))
+        Mix::read(text).map(Self).ok_or_else(|| MixError(text.to_owned()))
     }
 }
 
 impl fmt::Display for AdapterMix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (task, share)) in self.0.iter().enumerate() {
-            write!(f, "{}{task}:{share}", if index == 0 { "" } else { "," })?;
-        }
-        Ok(())
+        self.0.fmt(f)
     }
 }
 

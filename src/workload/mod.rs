@@ -1,6 +1,8 @@
 //! WHAT is asked: lengths, prompts, how much output, and the one seed it is all drawn from.
 
 pub mod adapters;
+pub mod mix;
+pub mod priorities;
 pub mod prompts;
 pub mod request;
 pub mod scenario;
@@ -9,15 +11,18 @@ pub mod terms;
 pub mod text;
 pub mod tokenize;
 pub mod vocabulary;
+pub mod word_texts;
 pub mod words;
 
 use serde::{Deserialize, Serialize};
 
 use adapters::AdapterMix;
+use priorities::PriorityMix;
 use request::{OutputSpec, Sampling};
 use scenario::{Lengths, Scenario};
 use seeds::{Phase, Seeds, Stream};
 use terms::Terms;
+use word_texts::WordTexts;
 
 /// The priority that an executor gives a request by default.
 pub const DEFAULT_PRIORITY: f32 = 0.5;
@@ -41,9 +46,15 @@ pub struct Workload {
     /// What else every request asks for.
     #[serde(default)]
     pub terms: Terms,
+    /// Stop and bad words that were given as text; their ids are among the words of `terms` before anything is drawn.
+    #[serde(default)]
+    pub word_texts: WordTexts,
     /// Which LoRA adapters requests ask for; `None` is the model itself, always.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapters: Option<AdapterMix>,
+    /// How urgent requests are; `None` is the executor's default, always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priorities: Option<PriorityMix>,
     /// The one seed; [`Seeds`] says how all others follow from it.
     pub seed: u64,
 }
@@ -94,7 +105,9 @@ impl Workload {
             sampling: SamplingPolicy::default(),
             streaming: true,
             terms: Terms::default(),
+            word_texts: WordTexts::default(),
             adapters: None,
+            priorities: None,
             seed,
         }
     }
@@ -130,6 +143,12 @@ impl Workload {
     pub fn adapter(&self, seeds: &Seeds, phase: Phase, index: u32) -> Option<u64> {
         let mut rng = seeds.rng(Stream::Adapters, &[phase.code(), index.into()]);
         self.adapters.as_ref()?.draw(&mut rng)
+    }
+
+    /// How urgent request `index` is; `seeds` as for [`Workload::lengths`].
+    pub fn priority(&self, seeds: &Seeds, phase: Phase, index: u32) -> f32 {
+        let mut rng = seeds.rng(Stream::Priorities, &[phase.code(), index.into()]);
+        self.priorities.as_ref().map_or(DEFAULT_PRIORITY, |mix| mix.draw(&mut rng))
     }
 }
 

@@ -47,6 +47,8 @@ pub enum Stream {
     Sampling,
     /// LoRA adapters of requests.
     Adapters,
+    /// Priorities of requests.
+    Priorities,
 }
 
 impl Stream {
@@ -58,6 +60,7 @@ impl Stream {
             Self::Schedule => "schedule",
             Self::Sampling => "sampling",
             Self::Adapters => "adapters",
+            Self::Priorities => "priorities",
         }
     }
 }
@@ -71,6 +74,7 @@ pub struct Seeds {
     schedule: u64,
     sampling: u64,
     adapters: u64,
+    priorities: u64,
 }
 
 impl Seeds {
@@ -83,6 +87,7 @@ impl Seeds {
             schedule: derive(Stream::Schedule, root),
             sampling: derive(Stream::Sampling, root),
             adapters: derive(Stream::Adapters, root),
+            priorities: derive(Stream::Priorities, root),
         }
     }
 
@@ -95,6 +100,7 @@ impl Seeds {
             Stream::Schedule => self.schedule,
             Stream::Sampling => self.sampling,
             Stream::Adapters => self.adapters,
+            Stream::Priorities => self.priorities,
         }
     }
 

@@ -35,9 +35,6 @@ pub struct Terms {
     /// None of these is produced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bad_words: Option<TokenSequences>,
-    /// Higher first; `None` is the executor's default.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub priority: Option<f32>,
     /// The engine itself ends a request after this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allotted: Option<Nanos>,
@@ -56,6 +53,17 @@ pub struct TokenSequences(Vec<Vec<u32>>);
 pub struct SequencesError(String);
 
 impl TokenSequences {
+    /// These sequences, then each of `more` that is not among them yet; `None` where there is none at all.
+    pub fn joined(known: Option<Self>, more: impl IntoIterator<Item = Vec<u32>>) -> Option<Self> {
+        let mut all = known.map_or_else(Vec::new, |known| known.0);
+        for sequence in more {
+            if !sequence.is_empty() && !all.contains(&sequence) {
+                all.push(sequence);
+            }
+        }
+        (!all.is_empty()).then_some(Self(all))
+    }
+
     /// Each sequence.
     pub fn iter(&self) -> impl Iterator<Item = &[u32]> {
         self.0.iter().map(Vec::as_slice)
@@ -111,6 +119,14 @@ mod tests {
             let error = text.parse::<TokenSequences>().expect_err(text).to_string();
             assert!(error.contains("12,13;27"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_sequence_that_is_there_already_is_not_added_again_and_an_empty_one_never() {
+        let known: TokenSequences = "7;8,9".parse().expect("sequences");
+        let joined = TokenSequences::joined(Some(known), [vec![8, 9], vec![], vec![9, 8]]);
+        assert_eq!(joined.expect("there are some").to_string(), "7;8,9;9,8");
+        assert_eq!(TokenSequences::joined(None, [vec![]]), None);
     }
 
     #[test]

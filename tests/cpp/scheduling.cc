@@ -242,7 +242,7 @@ CLAIM("a request of another beam width waits until the active set has drained") 
 
 CLAIM("the block pool counts what is held and never gives a block twice") {
     namespace sim = tensorrt_llm::simulation;
-    sim::BlockPool pool(4, 16, true);
+    sim::BlockPool pool(4, 16, true, nullptr);
     std::vector<std::int32_t> one;
     std::vector<std::int32_t> two;
     pool.take(2, one);

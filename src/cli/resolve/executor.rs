@@ -19,6 +19,7 @@ pub(super) fn executor_settings(
         kv_partial_reuse: !typed.no_kv_partial_reuse.unwrap_or(!default.kv_partial_reuse),
         attention_windows: typed.attention_windows.clone().unwrap_or_default(),
         sink_tokens: typed.sink_tokens,
+        kv_events: typed.kv_events,
         cuda_graphs: typed.cuda_graphs.unwrap_or(default.cuda_graphs),
         cuda_graph_cache: typed.cuda_graph_cache,
         multi_block: !typed.no_multi_block.unwrap_or(!default.multi_block),
@@ -51,6 +52,7 @@ fn hold_ranges(typed: &ExecutorFlags) -> Result<(), SettingsError> {
     }
     let counts = [
         ("--sink-tokens", typed.sink_tokens),
+        ("--kv-events", typed.kv_events),
         ("--cuda-graph-cache", typed.cuda_graph_cache),
         ("--lora-max-rank", typed.lora_max_rank),
         ("--attention-windows", typed.attention_windows.iter().flatten().min().copied()),
@@ -121,6 +123,7 @@ pub(super) fn to_flags(engine: &EngineSettings) -> ExecutorFlags {
         no_kv_partial_reuse: Some(!engine.kv_partial_reuse),
         attention_windows: list(&engine.attention_windows),
         sink_tokens: engine.sink_tokens,
+        kv_events: engine.kv_events,
         cuda_graphs: Some(engine.cuda_graphs),
         cuda_graph_cache: engine.cuda_graph_cache,
         no_multi_block: Some(!engine.multi_block),
@@ -153,12 +156,16 @@ mod tests {
             ("[engine]\ndecoding = 'top_k'\ndraft_choices = '0'", "--decoding medusa"),
             ("[engine]\ncuda_graph_cache = 4", "--cuda-graphs"),
             ("[engine]\ndecoding = 'beam'", "--beam-width"),
+            ("[engine]\nkv_events = 100", "--kv-reuse"),
+            ("kv_reuse = true\n[engine]\nkv_events = 0", "--kv-events"),
             ("[request]\nlora = '1'", "--lora-dir"),
             ("[request]\nbeam_width = 0", "--beam-width"),
             ("[request]\nmin_p = 1.5", "--min-p"),
             ("[request]\nrepetition_penalty = 0.0", "--repetition-penalty"),
             ("[request]\npriority = 2.0", "--priority"),
+            ("[request]\npriority = '0.9:0.2,1.5:0.8'", "--priority"),
             ("[request]\nallotted_time = '0s'", "--allotted-time"),
+            ("[request]\nstop_text = ['END', '']", "--stop-text"),
         ] {
             let typed: Settings = toml::from_str(settings).expect(settings);
             let error = resolve(&typed).expect_err(settings).to_string();

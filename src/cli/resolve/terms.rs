@@ -5,7 +5,9 @@ use crate::cli::span::Span;
 use crate::cli::typed::RequestFlags;
 use crate::clock::Nanos;
 use crate::workload::Workload;
+use crate::workload::priorities::PriorityMix;
 use crate::workload::terms::Terms;
+use crate::workload::word_texts::WordTexts;
 
 /// Terms of every request.
 pub(super) fn terms(typed: &RequestFlags) -> Result<Terms, SettingsError> {
@@ -19,8 +21,23 @@ pub(super) fn terms(typed: &RequestFlags) -> Result<Terms, SettingsError> {
         length_penalty: typed.length_penalty,
         stop_words: typed.stop_words.clone(),
         bad_words: typed.bad_words.clone(),
-        priority: typed.priority,
         allotted: typed.allotted_time.map(|span| span.0),
+    })
+}
+
+/// Words as text; their ids are known when the target's tokenizer is.
+pub(super) fn word_texts(typed: &RequestFlags) -> Result<WordTexts, SettingsError> {
+    let texts = |flag, typed: &Option<Vec<String>>| {
+        let texts = typed.clone().unwrap_or_default();
+        if texts.iter().any(String::is_empty) {
+            let (given, range) = ("''".into(), "at least one character");
+            return Err(SettingsError::Range { flag, given, range });
+        }
+        Ok(texts)
+    };
+    Ok(WordTexts {
+        stop: texts("--stop-text", &typed.stop_text)?,
+        bad: texts("--bad-text", &typed.bad_text)?,
     })
 }
 
@@ -29,8 +46,10 @@ fn hold_ranges(typed: &RequestFlags) -> Result<(), SettingsError> {
     if let Some(beams) = typed.beam_width.filter(|beams| !(1..=1024).contains(beams)) {
         return refuse("--beam-width", beams.to_string(), "a whole number from 1 to 1024");
     }
-    for (flag, share) in [("--min-p", typed.min_p), ("--priority", typed.priority)] {
-        if let Some(share) = share.filter(|share| !(0.0..=1.0).contains(share)) {
+    let priorities = typed.priority.iter().flat_map(PriorityMix::priorities);
+    let shares = priorities.map(|priority| ("--priority", priority));
+    for (flag, share) in shares.chain(typed.min_p.map(|share| ("--min-p", share))) {
+        if !(0.0..=1.0).contains(&share) {
             return refuse(flag, share.to_string(), "a number from 0 to 1");
         }
     }
@@ -55,6 +74,7 @@ fn hold_ranges(typed: &RequestFlags) -> Result<(), SettingsError> {
 /// As they would have to be typed.
 pub(super) fn to_flags(workload: &Workload) -> RequestFlags {
     let terms = &workload.terms;
+    let texts = |texts: &[String]| (!texts.is_empty()).then(|| texts.to_vec());
     RequestFlags {
         beam_width: terms.beam_width,
         min_p: terms.min_p,
@@ -64,7 +84,9 @@ pub(super) fn to_flags(workload: &Workload) -> RequestFlags {
         length_penalty: terms.length_penalty,
         stop_words: terms.stop_words.clone(),
         bad_words: terms.bad_words.clone(),
-        priority: terms.priority,
+        stop_text: texts(&workload.word_texts.stop),
+        bad_text: texts(&workload.word_texts.bad),
+        priority: workload.priorities.clone(),
         allotted_time: terms.allotted.map(Span),
         lora: workload.adapters.clone(),
     }

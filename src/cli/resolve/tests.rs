@@ -47,6 +47,8 @@ fn what_is_written_into_a_run_directory_resolves_to_the_same_run() {
          device_ids = [1]\nlora_dir = 'adapters'\niteration_stats = 7",
         "target = 'sim:null'\n[request]\nbeam_width = 4\nstop_words = '1,2;3'\npriority = 0.25\n\
          allotted_time = '2s'\nrepetition_penalty = 1.5\nlora = '1:0.5,0:0.5'\n[engine]\nlora_dir = 'a'",
+        "target = 'sim:null'\nkv_reuse = true\n[engine]\nkv_events = 4096",
+        "target = 'sim:null'\n[request]\npriority = '0.9:0.2,0.5:0.8'\nstop_text = ['END', ' ']\nbad_text = ['no']",
     ] {
         let resolved = resolve(&typed(settings)).expect(settings);
         let written = toml::to_string(&resolved.to_settings()).expect("plain data");

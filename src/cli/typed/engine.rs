@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::target::settings::{Decoding, Lookahead};
+use crate::target::settings::{DEFAULT_KV_EVENTS, Decoding, Lookahead};
 use crate::workload::terms::TokenSequences;
 
 /// Over these flags in the help.
@@ -36,6 +36,10 @@ pub struct ExecutorFlags {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sink_tokens: Option<u32>,
+    /// With `--kv-reuse`: follow what happens to blocks of the KV cache; so many events wait to be read, every 20 ms
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = DEFAULT_KV_EVENTS)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kv_events: Option<u32>,
     /// Run the model through CUDA graphs
     #[arg(long, num_args = 0, default_missing_value = "true")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::span::Span;
 use crate::workload::adapters::AdapterMix;
+use crate::workload::priorities::PriorityMix;
 use crate::workload::terms::TokenSequences;
 
 /// Terms of all requests; absent means not said.
@@ -44,10 +45,18 @@ pub struct RequestFlags {
     #[arg(long, value_name = "IDS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bad_words: Option<TokenSequences>,
-    /// Priority of all requests, from 0 to 1; the executor's own default is 0.5
-    #[arg(long, value_name = "P")]
+    /// Text that ends an output, as the tokenizer cuts it where it stands alone; may be given again and again
+    #[arg(long, value_name = "TEXT")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub priority: Option<f32>,
+    pub stop_text: Option<Vec<String>>,
+    /// Text that no output may hold; may be given again and again
+    #[arg(long, value_name = "TEXT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bad_text: Option<Vec<String>>,
+    /// Priority of all requests, from 0 to 1, or several with their shares: `0.9:0.2,0.5:0.8` (the executor's default: 0.5)
+    #[arg(long, value_name = "P or P:SHARE,…")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<PriorityMix>,
     /// The engine itself ends a request after this
     #[arg(long, value_name = "SPAN")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -10,7 +10,7 @@ use crate::workload::prompts::PromptSource;
 use crate::workload::request::RequestSpec;
 use crate::workload::scenario::Lengths;
 use crate::workload::seeds::{Phase, Seeds, Stream};
-use crate::workload::{DEFAULT_PRIORITY, PromptKind, Workload};
+use crate::workload::{PromptKind, Workload};
 
 /// Most requests that one plan holds, in either phase.
 pub const MAX_PLAN_SHOTS: u32 = 4_000_000;
@@ -160,7 +160,6 @@ impl Draw<'_> {
             .series(self.seeds, workload.prefix_tokens, phase, self.start.point)
             .map_err(PlanError::Prefix)?;
         let terms = Arc::new(workload.terms.clone());
-        let priority = terms.priority.unwrap_or(DEFAULT_PRIORITY);
         let mut shots = Vec::with_capacity(lengths.len());
         for (index, (intended, lengths)) in (0_u32..).zip(instants.iter().zip(lengths)) {
             let id = RequestId(self.start.first_id.0.saturating_add(before).saturating_add(index));
@@ -174,6 +173,7 @@ impl Draw<'_> {
                 .map_err(|why| PlanError::Prompt { request: id, why })?;
             let sampling = workload.sampling(&self.seeds, phase, index);
             let streaming = workload.streaming;
+            let priority = workload.priority(&self.seeds, phase, index);
             let adapter = workload.adapter(&self.seeds, phase, index);
             let terms = Arc::clone(&terms);
             let request =

@@ -127,8 +127,6 @@ impl Form {
             length_penalty,
             stop_words,
             bad_words,
-            // Hashed with each request.
-            priority: _,
             allotted,
         } = terms;
         self.optional(beam_width.map(u32::to_le_bytes));

@@ -313,6 +313,27 @@ fn whatever_changes_in_a_shot_changes_the_hash() {
 }
 
 #[test]
+fn a_mix_of_priorities_is_drawn_with_the_seed_and_is_part_of_the_hash() {
+    let mixed = |seed| {
+        let mut mixed = Workload { seed, ..workload("D(8,8)") };
+        mixed.priorities = Some("0.9:1,0.5:1".parse().expect("a mix"));
+        mixed
+    };
+    let priorities = |plan: &Plan| -> Vec<f32> {
+        plan.shots().iter().map(|shot| shot.request.priority).collect()
+    };
+    let (one, again) =
+        (drawn(&mixed(1), CLOSED, requests(64)), drawn(&mixed(1), CLOSED, requests(64)));
+    let other = drawn(&mixed(2), CLOSED, requests(64));
+    let urgent = priorities(&one).iter().filter(|it| **it > 0.8).count();
+    assert!((16..48).contains(&urgent), "{urgent} of 64 where 32 are due");
+    assert_eq!((priorities(&one), one.hash()), (priorities(&again), again.hash()));
+    assert_ne!(priorities(&one), priorities(&other));
+    let plain = drawn(&Workload { seed: 1, ..workload("D(8,8)") }, CLOSED, requests(64));
+    assert_ne!(plain.hash(), one.hash());
+}
+
+#[test]
 fn loads_that_differ_have_hashes_that_differ() {
     let gamma = |burstiness| Arrivals::Gamma { burstiness };
     let open = |arrivals, rate, max_in_flight| Load::Open { arrivals, rate, max_in_flight };

@@ -1,6 +1,7 @@
 //! What did the engine do meanwhile? Its own words, and the course of its batch over the window.
 
 use crate::metrics::iterations::IterationSlice;
+use crate::metrics::kv_events::KvEventSlice;
 use crate::metrics::summary::Summary;
 use crate::report::html::point::{course, line};
 use crate::report::html::text::escape;
@@ -18,7 +19,25 @@ pub(super) fn section(summary: &Summary, colour: &str) -> String {
         let drawn = format!("<div class=\"plots three\">\n{}</div>\n", plots(slices, colour));
         text.push_str(&drawn);
     }
+    let slices = summary.kv_events.as_ref().map_or([].as_slice(), |said| &said.over_time);
+    if slices.len() > 1 {
+        let drawn = format!("<div class=\"plots three\">\n{}</div>\n", blocks(slices, colour));
+        text.push_str(&drawn);
+    }
     text
+}
+
+fn blocks(slices: &[KvEventSlice], colour: &str) -> String {
+    let per_s = |of: fn(&KvEventSlice) -> u64| {
+        let rate = move |slice: &KvEventSlice| Some(of(slice) as f64 / slice.length_s);
+        slices.iter().map(move |slice| (slice.t_s + slice.length_s / 2.0, rate(slice)))
+    };
+    let rates = vec![
+        line("stored", colour, per_s(|slice| slice.stored)),
+        line("removed", "var(--s2)", per_s(|slice| slice.removed)),
+        line("moved", "var(--s1)", per_s(|slice| slice.moved)),
+    ];
+    course("Blocks of the KV cache", "blocks/s", rates)
 }
 
 fn plots(slices: &[IterationSlice], colour: &str) -> String {

@@ -2,6 +2,7 @@
 
 use crate::metrics::definition::{Quantity, Unit};
 use crate::metrics::iterations::IterationSummary;
+use crate::metrics::kv_events::KvEventSummary;
 use crate::metrics::percentile::Percentile;
 use crate::metrics::summary::{Distribution, Summary};
 use crate::report::figures::{self, counted, figure, with_unit};
@@ -24,6 +25,9 @@ pub fn paragraphs(summary: &Summary) -> Vec<(&'static str, Vec<String>)> {
         paragraphs.push(("iterations", of_iterations(said)));
         paragraphs.push(("batch", of_batch(said)));
         paragraphs.push(("KV cache", of_memory(said)));
+    }
+    if let Some(said) = &summary.kv_events {
+        paragraphs.push(("KV blocks", of_blocks(said)));
     }
     if let Some(gpus) = &summary.gpu {
         paragraphs.push(("GPUs", gpu::parts(gpus)));
@@ -113,6 +117,23 @@ fn of_memory(said: &IterationSummary) -> Vec<String> {
     }
     if let Some(pauses) = said.pauses.filter(|pauses| *pauses > 0) {
         parts.push(format!("{} for want of it", counted(pauses, "pause")));
+    }
+    parts
+}
+
+fn of_blocks(said: &KvEventSummary) -> Vec<String> {
+    let per_s =
+        |rate: Option<f64>| rate.map_or_else(String::new, |rate| format!(" ({}/s)", figure(rate)));
+    let mut parts = vec![
+        format!("{} stored{}", said.blocks_stored, per_s(said.stored_per_s)),
+        format!("{} removed{}", said.blocks_removed, per_s(said.removed_per_s)),
+    ];
+    if said.blocks_offloaded + said.blocks_onboarded > 0 {
+        parts
+            .push(format!("{} to the host, {} back", said.blocks_offloaded, said.blocks_onboarded));
+    }
+    if said.lost > 0 {
+        parts.push(format!("{} lost: raise `--kv-events`", counted(said.lost, "event")));
     }
     parts
 }

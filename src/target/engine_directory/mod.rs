@@ -4,6 +4,7 @@
 
 pub mod check;
 pub mod config;
+pub mod end_token;
 pub mod figures;
 pub mod files;
 pub(crate) mod fit;
@@ -21,6 +22,7 @@ use crate::target::settings::EngineSettings;
 
 pub use check::{Asked, Finding, Severity};
 pub use config::EngineConfig;
+pub use end_token::{EndToken, EndTokenError};
 pub use files::Files;
 pub use section::KeyError;
 

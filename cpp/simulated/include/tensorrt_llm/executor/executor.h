@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tensorrt_llm/executor/config.h"
+#include "tensorrt_llm/executor/kvCacheEvents.h"
 #include "tensorrt_llm/executor/request.h"
 #include "tensorrt_llm/executor/response.h"
 #include "tensorrt_llm/executor/types.h"
@@ -64,6 +65,9 @@ class Executor {
 
     bool canEnqueueRequests() const;
     bool isParticipant() const;
+
+    /// Empty unless block reuse is on and the event buffer has room.
+    std::optional<std::shared_ptr<KVCacheEventManager>> getKVCacheEventManager() const;
 
   private:
     class Impl;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 namespace tensorrt_llm::mpi {
 class MpiComm;
@@ -11,6 +12,16 @@ namespace tensorrt_llm::runtime {
 
 using SizeType32 = std::int32_t;
 using TokenIdType = std::int32_t;
+using TokenExtraIdType = std::uint64_t;
+using LoraTaskIdType = std::uint64_t;
+
+/// A token as the KV cache tells it from others: virtual tokens of different prompts have different extra
+/// ids.
+struct UniqueToken {
+    TokenIdType tokenId;
+    TokenExtraIdType tokenExtraId;
+};
+using VecUniqueTokens = std::vector<UniqueToken>;
 
 class CudaStream;
 

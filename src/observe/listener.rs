@@ -1,0 +1,167 @@
+//! What does the engine say of itself while it runs? A thread of its own reads it, keeps it and writes it down.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How often the engine is asked. An engine keeps its last words in a ring, so between two questions fewer must come than
+/// it holds.
+pub const PERIOD: Duration = Duration::from_millis(20);
+
+/// One kind of things that an engine says of itself.
+pub trait Speaker: Send + 'static {
+    /// One thing that was said.
+    type Said: Send;
+    /// What is kept of it for the summary, once it is written down.
+    type Gist: Send;
+    /// What is said, in the words of a fault.
+    const WHAT: &'static str;
+    /// The file that it is written to.
+    const FILE: &'static str;
+    /// Name of the thread that listens.
+    const THREAD: &'static str;
+
+    /// Appends what was said since the last call, in its order.
+    ///
+    /// # Errors
+    /// In the engine's words, when it says no more.
+    fn listen(&mut self, into: &mut Vec<Self::Said>) -> Result<(), String>;
+
+    /// Writes one thing down.
+    ///
+    /// # Errors
+    /// When `out` refuses.
+    fn write(out: &mut impl Write, point: u32, said: &Self::Said) -> io::Result<()>;
+
+    /// What is kept of one thing.
+    fn gist(said: Self::Said) -> Self::Gist;
+}
+
+/// Listens to an engine while points are measured.
+#[derive(Debug)]
+pub struct Listener<S: Speaker> {
+    orders: SyncSender<Order<S::Gist>>,
+    thread: JoinHandle<()>,
+}
+
+enum Order<Gist> {
+    /// Forget what was said so far, and keep what is said from now on.
+    Begin { point: u32, begun: SyncSender<()> },
+    /// Hand over what was said since.
+    End { kept: SyncSender<Kept<Gist>> },
+}
+
+/// What was said during one point.
+#[derive(Debug)]
+pub struct Kept<Gist> {
+    /// In the order in which it was said.
+    pub said: Vec<Gist>,
+    /// Why there may be less than was said: the engine gave no more, or the file could not be written.
+    pub fault: Option<String>,
+}
+
+impl<Gist> Default for Kept<Gist> {
+    fn default() -> Self {
+        Self { said: Vec::new(), fault: None }
+    }
+}
+
+impl<S: Speaker> Listener<S> {
+    /// Starts the thread, which appends to `path`.
+    ///
+    /// # Errors
+    /// When the file cannot be made or the system cannot start a thread.
+    pub fn start(speaker: S, path: &Path) -> io::Result<Self> {
+        // Several targets of one experiment may be played one after another into one file.
+        let out = BufWriter::new(OpenOptions::new().create(true).append(true).open(path)?);
+        let (orders, inbox) = sync_channel(1);
+        let ear = Ear { speaker, out, heard: Vec::new(), open: None };
+        let thread =
+            std::thread::Builder::new().name(S::THREAD.into()).spawn(move || ear.serve(&inbox))?;
+        Ok(Self { orders, thread })
+    }
+
+    /// Everything that is said from now on belongs to `point`; returns when what was said before is out of the way.
+    pub fn begin(&self, point: u32) {
+        let (begun, wait) = sync_channel(1);
+        self.ask(Order::Begin { point, begun }, &wait);
+    }
+
+    /// Ends the point and hands over what was said.
+    pub fn end(&self) -> Kept<S::Gist> {
+        let (kept, wait) = sync_channel(1);
+        self.ask(Order::End { kept }, &wait)
+    }
+
+    fn ask<Answer>(&self, order: Order<S::Gist>, answer: &Receiver<Answer>) -> Answer {
+        self.orders.send(order).expect("the thread lives until `stop`");
+        answer.recv().expect("the thread answers every order")
+    }
+
+    /// Ends the thread; the engine is asked no more.
+    ///
+    /// # Panics
+    /// If the thread has panicked.
+    pub fn stop(self) {
+        drop(self.orders);
+        self.thread.join().expect("the thread does not panic");
+    }
+}
+
+struct Ear<S: Speaker> {
+    speaker: S,
+    out: BufWriter<File>,
+    heard: Vec<S::Said>,
+    open: Option<(u32, Kept<S::Gist>)>,
+}
+
+impl<S: Speaker> Ear<S> {
+    fn serve(mut self, inbox: &Receiver<Order<S::Gist>>) {
+        loop {
+            match inbox.recv_timeout(PERIOD) {
+                Ok(Order::Begin { point, begun }) => {
+                    self.open = None;
+                    let fault = self.listen().err();
+                    self.heard.clear();
+                    self.open = Some((point, Kept { fault, ..Kept::default() }));
+                    // Who asked and left is not waited for, here and below.
+                    let _nobody_waits = begun.send(());
+                }
+                Ok(Order::End { kept }) => {
+                    self.keep();
+                    let all = self.open.take().map(|(_, all)| all).unwrap_or_default();
+                    let _nobody_waits = kept.send(all);
+                }
+                Err(RecvTimeoutError::Timeout) => self.keep(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn listen(&mut self) -> Result<(), String> {
+        self.speaker.listen(&mut self.heard).map_err(|error| format!("{} ended: {error}", S::WHAT))
+    }
+
+    /// One fault is enough to know: from then on the point is left as it is.
+    fn keep(&mut self) {
+        if self.open.as_ref().is_none_or(|(_, kept)| kept.fault.is_some()) {
+            return;
+        }
+        let heard = self.listen();
+        let Some((point, kept)) = self.open.as_mut() else { return };
+        let written = write_all::<S>(&mut self.out, *point, &self.heard)
+            .map_err(|error| format!("`{}` cannot be written: {error}", S::FILE));
+        kept.said.extend(self.heard.drain(..).map(S::gist));
+        kept.fault = heard.and(written).err();
+    }
+}
+
+fn write_all<S: Speaker>(out: &mut impl Write, point: u32, heard: &[S::Said]) -> io::Result<()> {
+    for said in heard {
+        S::write(out, point, said)?;
+    }
+    out.flush()
+}
