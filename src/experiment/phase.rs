@@ -6,7 +6,7 @@ use crate::load::gate::Gate;
 use crate::load::issuer::{Pace, Played, play};
 use crate::load::plan::Shot;
 use crate::load::stop::Stop;
-use crate::observe::ranges::Listener;
+use crate::observe::ranges::Tool;
 use crate::record::book::Planned;
 use crate::record::recorder::{Journal, Recorder, Sealed};
 use crate::record::sink::Sink;
@@ -55,12 +55,12 @@ impl Stage {
         requests: usize,
         slots: usize,
         stop: Stop,
-        listener: Option<Listener>,
+        tool: Option<Tool>,
     ) -> Result<Self, StageError> {
         let recorder = Recorder::start()?;
-        let gate = Arc::new(Gate::new(requests, slots).with_ranges(listener));
+        let gate = Arc::new(Gate::new(requests, slots).with_ranges(tool));
         let issuer = recorder.sink(&gate);
-        let _loading = listener.map(|listener| listener.phase("load"));
+        let _loading = tool.map(|tool| tool.phase("load"));
         let session = target.open(recorder.sink(&gate))?;
         Ok(Self { session, issuer, gate, recorder, stop })
     }

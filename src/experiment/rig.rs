@@ -17,7 +17,7 @@ use crate::observe::gpu::sampler::Telemetry;
 use crate::observe::health::Health;
 use crate::observe::probe::Probe;
 use crate::observe::profiler::{self, Profiler, Profiling};
-use crate::observe::ranges::Listener;
+use crate::observe::ranges::Tool;
 use crate::record::recorder::Sealed;
 use crate::record::request_record::Records;
 use crate::record::run_directory::RunDirectory;
@@ -55,7 +55,7 @@ pub struct Rig<'a> {
     listening: Listening,
     gpus: Option<GpuWatch>,
     profiler: Option<Profiler>,
-    listener: Option<Listener>,
+    tool: Option<Tool>,
     stop: &'a Stop,
     roofline: Option<RooflineFacts>,
 }
@@ -81,8 +81,8 @@ impl<'a> Rig<'a> {
             .map(|window| Profiler::new(window.from, window.to, resolved.cuda_library.as_deref()))
             .transpose()?;
         let (requests, slots) = room_for(plans);
-        let listener = resolved.nvtx.then(Listener::find).transpose()?;
-        let stage = Stage::open_heard(target, requests, slots, stop.clone(), listener)?;
+        let tool = resolved.nvtx.then(Tool::find).transpose()?;
+        let stage = Stage::open_heard(target, requests, slots, stop.clone(), tool)?;
         let listening = Listening::start(&stage, &directory)?;
         let roofline = None;
         Ok(Self {
@@ -94,7 +94,7 @@ impl<'a> Rig<'a> {
             listening,
             gpus,
             profiler,
-            listener,
+            tool,
             stop,
             roofline,
         })
@@ -131,7 +131,7 @@ impl<'a> Rig<'a> {
         let probe = Probe::start();
         let duration = plan.size().duration;
         watch.phase(&label, plan.shots().len() as u64, duration, &self.stage);
-        let marked = self.listener.map(|listener| listener.phase(&label));
+        let marked = self.tool.map(|tool| tool.phase(&label));
         let (played, sealed) = self.stage.run(plan.shots(), &self.pace(plan), Some(journal));
         drop(marked);
         let seen = probe.finish();
@@ -187,7 +187,7 @@ impl<'a> Rig<'a> {
         let pace = Pace { load: Load::Closed { concurrency }, duration: None, ..self.pace(plan) };
         let label = format!("{label}, warm-up");
         watch.phase(&label, shots.len() as u64, None, &self.stage);
-        let _marked = self.listener.map(|listener| listener.phase(&label));
+        let _marked = self.tool.map(|tool| tool.phase(&label));
         let (_, sealed) = self.stage.run(shots, &pace, None);
         watch.phase_over();
         let requests = sealed.records.requests();

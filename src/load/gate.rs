@@ -13,7 +13,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::clock::{MonoNs, Nanos, now};
 use crate::load::plan::RequestId;
-use crate::observe::ranges::{Listener, RequestRanges};
+use crate::observe::ranges::{RequestRanges, Tool};
 
 const PLANNED: u8 = 0;
 const OPEN: u8 = 1;
@@ -54,14 +54,14 @@ impl Gate {
 
     /// The same, with a tool that is told when each request begins and ends.
     #[must_use]
-    pub fn with_ranges(self, listener: Option<Listener>) -> Self {
-        let ranges = listener.map(|listener| listener.requests(self.room()));
+    pub fn with_ranges(self, tool: Option<Tool>) -> Self {
+        let ranges = tool.map(|tool| tool.requests(self.room()));
         Self { ranges, ..self }
     }
 
     /// The tool that is told, if there is one.
-    pub fn listener(&self) -> Option<Listener> {
-        self.ranges.as_ref().map(RequestRanges::listener)
+    pub fn tool(&self) -> Option<Tool> {
+        self.ranges.as_ref().map(RequestRanges::tool)
     }
 
     /// The most requests that the session is for.

@@ -73,7 +73,7 @@ pub fn play(
     };
     let until = pace.duration.map_or(MonoNs(i64::MAX), |span| start + span);
     let sent = issuer.send_all(shots, &pace.load, until);
-    let draining = gate.listener().map(|listener| listener.phase("drain"));
+    let draining = gate.tool().map(|tool| tool.phase("drain"));
     let interrupted = stop.is_asked() && sent < shots.len();
     issuer.leave_unsent(&shots[sent..], interrupted);
     issuer.fail_open_if_broken(shots);

@@ -16,11 +16,11 @@ const REQUEST: u32 = 2;
 
 /// Where ranges go. Each use of it is a call into the tool, so there is none of them where nobody asked.
 #[derive(Debug, Clone, Copy)]
-pub struct Listener {
+pub struct Tool {
     domain: &'static Domain,
 }
 
-impl Listener {
+impl Tool {
     /// The tool that is attached to this process.
     ///
     /// # Errors
@@ -37,13 +37,13 @@ impl Listener {
         // A label without a zero byte in it, as all are, is shown as it is.
         let words = CString::new(words).unwrap_or_default();
         self.domain.push(PHASE, &words);
-        Phase { listener: self, stays: PhantomData }
+        Phase { tool: self, stays: PhantomData }
     }
 
     /// Room for the ranges of so many requests.
     pub fn requests(self, requests: usize) -> RequestRanges {
         RequestRanges {
-            listener: self,
+            tool: self,
             kind: self.domain.kind(REQUEST, c"request"),
             begun: (0..requests).map(|_| AtomicU64::new(NONE)).collect(),
         }
@@ -53,20 +53,20 @@ impl Listener {
 /// A phase that lasts as long as this does, on the thread where it began.
 #[derive(Debug)]
 pub struct Phase {
-    listener: Listener,
+    tool: Tool,
     stays: PhantomData<*const ()>,
 }
 
 impl Drop for Phase {
     fn drop(&mut self) {
-        self.listener.domain.pop();
+        self.tool.domain.pop();
     }
 }
 
 /// The requests of a session: all are called alike, and a range's payload says which one it is.
 #[derive(Debug)]
 pub struct RequestRanges {
-    listener: Listener,
+    tool: Tool,
     kind: Kind,
     /// The tool's number of each request's range.
     begun: Box<[AtomicU64]>,
@@ -77,14 +77,14 @@ const NONE: u64 = u64::MAX;
 
 impl RequestRanges {
     /// Who hears of them.
-    pub fn listener(&self) -> Listener {
-        self.listener
+    pub fn tool(&self) -> Tool {
+        self.tool
     }
 
     /// A request is about to be sent.
     #[inline]
     pub fn begin(&self, id: RequestId) {
-        let range = self.listener.domain.start(&self.kind, id.0.into());
+        let range = self.tool.domain.start(&self.kind, id.0.into());
         if let Some(slot) = self.begun.get(id.0 as usize) {
             slot.store(range.map_or(NONE, |range| range.0), Ordering::Release);
         }
@@ -96,7 +96,7 @@ impl RequestRanges {
         let Some(slot) = self.begun.get(id.0 as usize) else { return };
         let range = slot.swap(NONE, Ordering::AcqRel);
         if range != NONE {
-            self.listener.domain.end(RangeId(range));
+            self.tool.domain.end(RangeId(range));
         }
     }
 }
@@ -110,8 +110,8 @@ mod tests {
 
     #[test]
     fn a_request_is_one_range_with_its_number_and_neither_side_of_it_allocates() {
-        let listener = Listener { domain: stand_in::domain() };
-        let gate = Gate::new(8, 1).with_ranges(Some(listener));
+        let tool = Tool { domain: stand_in::domain() };
+        let gate = Gate::new(8, 1).with_ranges(Some(tool));
         let told = || (STARTED.load(Ordering::Relaxed), ENDED.load(Ordering::Relaxed));
         let (started, ended) = told();
         let counted = allocation_counter::measure(|| {
