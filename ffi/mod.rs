@@ -4,4 +4,5 @@
 mod bridge;
 pub mod cuda;
 pub mod engine;
+pub mod nvtx;
 pub mod triton;

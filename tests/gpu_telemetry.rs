@@ -3,6 +3,7 @@
 
 #[allow(dead_code)] // Each test file looks at its own part.
 mod left_behind;
+mod stand_in;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -130,6 +131,48 @@ fn whose_word_the_numbers_are_is_said_in_every_artefact() {
     assert_eq!(manifest["gpus"]["gpus"][0]["name"], "Fake GPU (no hardware)");
     let page = fs::read_to_string(directory.join("report.html")).expect("a page");
     assert!(page.contains("libfake-nvml.so"));
+}
+
+/// A run of an engine directory that a simulated profile stands in for, which names no GPU of its own.
+fn run_engine(name: &str, more: &[&str]) -> (Output, Value, Value) {
+    let (folder, library) = with_library();
+    let engine = stand_in::target(&folder, "explicit,base_us=2000", 1).replace("trtllm:", "sim:");
+    let library = library.display().to_string();
+    let mut arguments = vec!["run", "--target", &engine, "--scenario", "D(16,8)"];
+    arguments.extend(["--concurrency", "2", "--requests", "8", "--warmup", "1"]);
+    arguments.extend(["--nvml-library", &library, "--gpu-telemetry", "all"]);
+    arguments.extend(more);
+    let output = bareflight(folder.path(), &[("FAKE_NVML_NAME", name)], &arguments);
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{}", words(&output.stderr));
+    let directory = left_behind::directory(&folder);
+    let summary = left_behind::document(&directory, "summary");
+    (output, summary["points"][0].clone(), json(&directory, "manifest.json"))
+}
+
+#[test]
+fn a_gpu_that_no_datasheet_is_known_of_gives_a_note_and_no_roofline() {
+    let (output, point, manifest) = run_engine("NVIDIA Made-Up 1", &[]);
+    assert_eq!(point["roofline"], Value::Null);
+    let warnings = manifest["warnings"].to_string();
+    assert!(warnings.contains("no datasheet of a GPU `NVIDIA Made-Up 1`"), "{warnings}");
+    assert!(words(&output.stderr).contains("warning[roofline]"), "{}", words(&output.stderr));
+}
+
+#[test]
+fn the_roofline_is_that_of_the_gpu_that_the_driver_names_unless_the_user_names_one() {
+    let (output, point, manifest) = run_engine("NVIDIA H200", &[]);
+    assert_eq!(point["roofline"]["machine"], "H200 SXM");
+    assert_eq!(point["roofline"]["machine_from"], "nvml");
+    let facts = &manifest["points"][0]["facts"]["roofline"];
+    assert_eq!(facts["machine_from"], "nvml");
+    let source = facts["machine"]["source"].as_str().expect("a source");
+    assert!(source.contains("H200 Tensor Core GPU datasheet"), "{source}");
+    let printed = words(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(printed.contains("roofline of H200 SXM (as NVML names it): decode floor"), "{printed}");
+
+    let (_, point, _) = run_engine("NVIDIA H200", &["--gpu", "b200"]);
+    assert_eq!(point["roofline"]["machine"], "B200");
+    assert_eq!(point["roofline"]["machine_from"], "user");
 }
 
 #[test]

@@ -136,7 +136,7 @@ fn the_simulated_cost_model_is_the_roofline_at_its_own_efficiency() {
         let target = SimTarget::new(profile, EngineSettings::default()).expect("a profile");
         let costs = &target.describe().details["costs"];
         let cost = |name: &str| costs[name].as_f64().expect(name);
-        let facts = target.deployment().expect("figures").on(None, None).expect("a machine");
+        let facts = target.deployment().expect("figures").on(None, None, None).expect("a machine");
         for (batch, context) in [(1.0, 100.0), (64.0, 2_000.0)] {
             let floor = floor::decode(&facts, batch, context);
             let simulated_ms = cost("roofline_weights_us") / 1e3

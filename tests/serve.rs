@@ -59,6 +59,12 @@ fn both_protocols_give_the_very_tokens_of_the_engine_and_its_stamps() {
     let serving = Serving::start(&["--target", QUICK]);
     let profile = QUICK.trim_start_matches("sim:");
     let inside = play(SimTarget::new(profile, EngineSettings::default()).unwrap(), 24, 17);
+    let mut named = completions(&serving);
+    named.model = Some(serving.ready["model"].as_str().expect("a name").to_owned());
+    let unnamed = OpenAiTarget::new(completions(&serving)).unwrap();
+    for target in [unnamed, OpenAiTarget::new(named).unwrap().ask_about_named_model()] {
+        assert!(target.describe().simulated, "a simulation stays one behind a server");
+    }
     let http = play(OpenAiTarget::new(completions(&serving)).unwrap(), 24, 17);
     let grpc = play(TritonTarget::new(triton(&serving, "tensorrt_llm")).unwrap(), 24, 17);
     for (name, outside) in [("http", &http), ("grpc", &grpc)] {
@@ -117,7 +123,8 @@ fn with_template() -> tempfile::TempDir {
     tokenizer.save(folder.path().join("tokenizer.json"), false).expect("a file");
     let template = "{{ bos_token }}{% for message in messages %} w0002 {{ message.content }}{% endfor %} w0003";
     let config = json!({ "chat_template": template, "bos_token": "w0001" });
-    std::fs::write(folder.path().join("tokenizer_config.json"), config.to_string()).expect("a file");
+    std::fs::write(folder.path().join("tokenizer_config.json"), config.to_string())
+        .expect("a file");
     folder
 }
 

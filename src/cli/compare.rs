@@ -100,14 +100,11 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
     if let Some(side) = embedded {
         engine_threads::ensure(&side.target, side.engine.threads)?;
     }
-    if sides.iter().any(|side| side.profile_window.is_some()) {
-        let words = "a profiled run is slowed by what watches it: leave out `--profile-window` in a comparison";
-        return Err((Exit::Usage, anyhow!(words)));
-    }
+    refuse_profiled(&sides).map_err(|error| (Exit::Usage, error))?;
     let ready = blocks::prepare(&mut sides, arguments.blocks)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
-    for (side, target) in sides.iter().zip(&ready.targets) {
-        abilities::check(target.describe(), &side.engine, &side.workload)
+    for (side, opening) in sides.iter().zip(&ready.openings) {
+        abilities::check(opening.target.describe(), &side.engine, &side.workload)
             .map_err(|error| (Exit::Preflight, error.into()))?;
     }
     for finding in &ready.warnings {
@@ -129,13 +126,14 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
     let mut manifest = Manifest::begin("comparison", &title, lettered.collect());
     manifest.write(&directory).map_err(|error| failure(error.into()))?;
     let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
-    let opened = sides.iter().zip(ready.targets).enumerate().map(|(place, (resolved, target))| {
-        interleave::Side {
-            name: format!("{} {}", letter(place), resolved.target),
-            resolved,
-            target,
-        }
-    });
+    let opened =
+        sides.iter().zip(ready.openings).enumerate().map(|(place, (resolved, opening))| {
+            interleave::Side {
+                name: format!("{} {}", letter(place), resolved.target),
+                resolved,
+                opening,
+            }
+        });
     let mut screen = Screen::without_tables(sides[0].quiet);
     let outcomes = interleave::play(opened.collect(), &ready.plans, &directory, &stop, &mut screen)
         .map_err(|error| (experiment_exit(&error), error.into()))?;
@@ -156,6 +154,23 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
     let comparison = compared(&question, letters, &sides, &outcomes).map_err(failure)?;
     show(&directory, &comparison).map_err(failure)?;
     Ok(Exit::of_sides(&outcomes, found_regression(&comparison)))
+}
+
+/// Settings that let a profiler look are refused where targets are held against each other.
+///
+/// # Errors
+/// The one that was given.
+pub(super) fn refuse_profiled(sides: &[Resolved]) -> anyhow::Result<()> {
+    let flags = [
+        ("--profile-window", sides.iter().any(|side| side.profile_window.is_some())),
+        ("--nvtx", sides.iter().any(|side| side.nvtx)),
+    ];
+    match flags.into_iter().find(|(_, given)| *given) {
+        None => Ok(()),
+        Some((flag, _)) => Err(anyhow!(
+            "a profiled run is slowed by what watches it: leave out `{flag}` in a comparison"
+        )),
+    }
 }
 
 /// What the sides come to, each called by its name.

@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use anyhow::anyhow;
 use clap::Args;
 
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::run::print;
 use crate::doctor::finding::Status;
-use crate::doctor::{Asked, examine, show};
+use crate::doctor::{Asked, PlannedLoad, examine, show};
+use crate::workload::scenario::Scenario;
 
 /// What the machine should be fit for.
 #[derive(Debug, Args)]
@@ -24,6 +26,21 @@ pub struct DoctorArgs {
     /// NVIDIA's management library, where it is not the system's `libnvidia-ml.so.1`
     #[arg(long, value_name = "PATH", env = "BAREFLIGHT_NVML_LIBRARY")]
     pub nvml_library: Option<PathBuf>,
+    /// NVIDIA's driver library, where it is not the system's `libcuda.so.1`
+    #[arg(long, value_name = "PATH", env = "BAREFLIGHT_CUDA_LIBRARY")]
+    pub cuda_library: Option<PathBuf>,
+    /// With an engine: lengths as `run` takes them; is there room in the KV cache for `--concurrency` of them?
+    #[arg(long, short = 's', value_name = "SCENARIO", requires = "concurrency")]
+    pub scenario: Option<Scenario>,
+    /// With an engine: requests in flight of `--scenario`
+    #[arg(long, value_name = "N", requires = "scenario", value_parser = clap::value_parser!(u32).range(1..))]
+    pub concurrency: Option<u32>,
+    /// With an engine: share of the memory left after loading that the KV cache may take, as `run` takes it
+    #[arg(long, value_name = "SHARE")]
+    pub kv_fraction: Option<f32>,
+    /// With an engine: KV-cache capacity in tokens, as `run` takes it
+    #[arg(long, value_name = "N")]
+    pub kv_tokens: Option<u32>,
     /// Print JSON for scripts
     #[arg(long)]
     pub json: bool,
@@ -34,11 +51,23 @@ pub struct DoctorArgs {
 /// # Errors
 /// When what was typed cannot be meant, or the report cannot be printed.
 pub fn run(arguments: &DoctorArgs) -> Coded<Exit> {
+    if let Some(share) = arguments.kv_fraction.filter(|share| !(*share > 0.0 && *share < 1.0)) {
+        let words =
+            format!("`--kv-fraction {share}` is out of range: give a share above 0 and below 1");
+        return Err((Exit::Usage, anyhow!(words)));
+    }
     let asked = Asked {
         target: arguments.target.clone(),
         engine: arguments.engine.clone(),
         url: arguments.url.clone(),
         nvml_library: arguments.nvml_library.clone(),
+        cuda_library: arguments.cuda_library.clone(),
+        kv_fraction: arguments.kv_fraction,
+        kv_tokens: arguments.kv_tokens,
+        load: arguments
+            .scenario
+            .zip(arguments.concurrency)
+            .map(|(scenario, concurrency)| PlannedLoad { scenario, concurrency }),
     };
     let report = examine(&asked).map_err(|error| (Exit::Usage, error.into()))?;
     let text = if arguments.json { show::json(&report) } else { show::text(&report) };

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use crate::cli::origin::{Origin, Origins, as_map};
 use crate::cli::resolve::Resolved;
 use crate::experiment::preflight::Ready;
+use crate::target::engine_directory::memory::KvOutlook;
 use crate::workload::seeds::Phase;
 
 /// Every setting with its origin, and every point with its plan.
@@ -22,7 +23,7 @@ pub fn render(
         // Writing to a string cannot fail, here and below.
         let _infallible = writeln!(text, "  {key:18} {value:<34} {origin}");
     }
-    let target = ready.target.describe();
+    let target = ready.opening.target.describe();
     let _infallible = writeln!(text, "\ntarget\n  {}\n  {}", target.name, target.title);
     let limits = target.limits;
     for (name, limit) in [
@@ -51,6 +52,13 @@ pub fn render(
             plan.shots().len(),
             plan.warmup().len(),
             &plan.hash()[..16],
+        );
+    }
+    if let Some(KvOutlook { room, need }) = &ready.kv {
+        let _infallible = writeln!(
+            text,
+            "\nKV cache\n  holds at most       {} tokens\n  largest load takes  {} tokens, for {} requests in flight",
+            room.tokens, need.tokens, need.in_flight
         );
     }
     for warning in &ready.warnings {

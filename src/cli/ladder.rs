@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context, anyhow};
 use clap::{ArgMatches, Args};
 
-use crate::cli::compare::compared;
+use crate::cli::compare::{compared, refuse_profiled};
 use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::gather::said;
@@ -71,6 +71,7 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
     let failure = |error: anyhow::Error| (Exit::Failure, error);
     let (settings, _) = said(&arguments.run, matches)?;
     let engine = engine(&settings).map_err(usage)?;
+    refuse_profiled(std::slice::from_ref(&engine)).map_err(usage)?;
     engine_threads::ensure(&engine.target, engine.engine.threads)?;
 
     // Named wrongly, nothing is begun.
@@ -103,11 +104,11 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
     manifest.write(&directory).map_err(|error| failure(error.into()))?;
     let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
     let opened =
-        levels.iter().zip(&resolved).zip(blocks.targets).map(|((level, resolved), target)| {
+        levels.iter().zip(&resolved).zip(blocks.openings).map(|((level, resolved), opening)| {
             interleave::Side {
                 name: format!("{} {}", level.name(), resolved.target),
                 resolved,
-                target,
+                opening,
             }
         });
     let mut watch = CpuWatch::new(Screen::without_tables(engine.quiet), server.as_ref().ok());

@@ -66,6 +66,8 @@ pub struct Resolved {
     pub nvml_library: Option<PathBuf>,
     /// When a profiler looks.
     pub profile_window: Option<ProfileWindow>,
+    /// Phases and requests are marked for a profiler.
+    pub nvtx: bool,
     /// NVIDIA's driver library, where it is not the system's.
     pub cuda_library: Option<PathBuf>,
     /// Where run directories are made.
@@ -153,6 +155,7 @@ pub fn resolve(typed: &Settings) -> Result<Resolved, SettingsError> {
         gpu_telemetry: typed.gpu_telemetry.clone().unwrap_or_default(),
         nvml_library: typed.nvml_library.clone(),
         profile_window: typed.profile_window,
+        nvtx: typed.nvtx.unwrap_or(false),
         cuda_library: typed.cuda_library.clone(),
         out: typed.out.clone().unwrap_or_else(|| PathBuf::from("runs")),
         keep_deliveries: !typed.no_deliveries.unwrap_or(false),
@@ -372,6 +375,7 @@ impl Resolved {
             gpu_telemetry: Some(self.gpu_telemetry.clone()),
             nvml_library: self.nvml_library.clone(),
             profile_window: self.profile_window,
+            nvtx: Some(self.nvtx),
             cuda_library: self.cuda_library.clone(),
             out: Some(self.out.clone()),
             no_deliveries: Some(!self.keep_deliveries),

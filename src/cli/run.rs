@@ -56,9 +56,10 @@ pub(super) fn preflight_exit(error: &PreflightError) -> Exit {
 /// A target that cannot be opened is found before any load is sent.
 pub(super) fn experiment_exit(error: &ExperimentError) -> Exit {
     match error {
-        ExperimentError::Stage(_) | ExperimentError::Gpu(_) | ExperimentError::Profiler(_) => {
-            Exit::Preflight
-        }
+        ExperimentError::Stage(_)
+        | ExperimentError::Gpu(_)
+        | ExperimentError::Profiler(_)
+        | ExperimentError::Ranges(_) => Exit::Preflight,
         _ => Exit::Failure,
     }
 }

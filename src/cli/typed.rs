@@ -324,7 +324,7 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quantization: Option<Quantization>,
 
-    /// GPU that the engine runs on, e.g. `h200`: its datasheet gives the roofline
+    /// GPU that the engine runs on, e.g. `h200`: its datasheet gives the roofline (default: as NVML names the watched GPUs)
     #[arg(long, value_name = "NAME", help_heading = "Engine in this process")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gpu: Option<String>,
@@ -409,6 +409,10 @@ pub struct Settings {
     #[arg(long, value_name = "SPAN..SPAN", help_heading = "GPUs")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile_window: Option<ProfileWindow>,
+    /// Under Nsight Systems (`nsys profile --trace cuda,nvtx`): mark phases and requests as NVTX ranges
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "GPUs")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nvtx: Option<bool>,
     /// NVIDIA's driver library, where it is not the system's `libcuda.so.1`
     #[arg(long, value_name = "PATH", help_heading = "GPUs", env = "BAREFLIGHT_CUDA_LIBRARY")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -2,10 +2,14 @@
 
 use std::path::Path;
 
+use crate::doctor::Asked;
 use crate::doctor::finding::{Area, Finding, Look};
-use crate::observe::gpu::state::GpuState;
-use crate::target::engine_directory::{Asked, EngineDirectory, EngineDirectoryError, Severity};
+use crate::observe::gpu::known::{GpuMemory, KnownGpus};
+use crate::target::engine_directory::fit::gib;
+use crate::target::engine_directory::memory::{DEFAULT_KV_FRACTION, KvBound};
+use crate::target::engine_directory::{self, EngineDirectory, EngineDirectoryError, Severity};
 use crate::target::settings::EngineSettings;
+use crate::workload::scenario::{Lengths, Scenario};
 
 /// Weights, and next to them what the runtime and its activations take at least.
 const BESIDE_WEIGHTS: u64 = 2 << 30;
@@ -20,7 +24,20 @@ pub struct EngineFacts {
     /// Ranks that a launcher has started.
     pub ranks: Option<u32>,
     /// GPUs of this machine.
-    pub gpus: Vec<GpuState>,
+    pub gpus: Option<KnownGpus>,
+    /// How much of their memory the KV cache may take.
+    pub settings: EngineSettings,
+    /// What is going to be asked, where that was said.
+    pub load: Option<PlannedLoad>,
+}
+
+/// A load in two numbers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PlannedLoad {
+    /// Lengths of its requests.
+    pub scenario: Scenario,
+    /// Requests in flight.
+    pub concurrency: u32,
 }
 
 impl EngineFacts {
@@ -29,9 +46,16 @@ impl EngineFacts {
         path: &Path,
         library_version: Option<String>,
         ranks: Option<u32>,
-        gpus: Vec<GpuState>,
+        gpus: Option<KnownGpus>,
+        asked: &Asked,
     ) -> Self {
-        Self { directory: EngineDirectory::read(path), library_version, ranks, gpus }
+        let settings = EngineSettings {
+            kv_fraction: asked.kv_fraction,
+            kv_tokens: asked.kv_tokens,
+            ..EngineSettings::default()
+        };
+        let directory = EngineDirectory::read(path);
+        Self { directory, library_version, ranks, gpus, settings, load: asked.load }
     }
 
     /// Ranks that it was built for.
@@ -53,11 +77,10 @@ pub fn findings(facts: &EngineFacts) -> Vec<Finding> {
             return vec![look.fail(error.to_string(), "trtllm-build --output_dir ENGINE_DIR …")];
         }
     };
-    let settings = EngineSettings::default();
-    let asked = Asked {
+    let asked = engine_directory::Asked {
         ranks: facts.ranks,
         library_version: facts.library_version.as_deref(),
-        ..Asked::settings(&settings)
+        ..engine_directory::Asked::settings(&facts.settings)
     };
     let mut all: Vec<Finding> = directory
         .check(&asked)
@@ -70,7 +93,16 @@ pub fn findings(facts: &EngineFacts) -> Vec<Finding> {
     if all.is_empty() {
         all.push(look.pass(described(directory, facts.library_version.as_deref())));
     }
-    all.extend([gpu_count(directory, &facts.gpus), memory(directory, &facts.gpus), architecture()]);
+    let ranks = directory.config.mapping.world_size();
+    let found = facts.gpus.as_ref().and_then(|gpus| gpus.memory_for(ranks));
+    let gpus = facts.gpus.as_ref().map_or(0, |known| known.gpus.len());
+    all.extend([
+        gpu_count(directory, gpus),
+        memory(directory, found),
+        kv_room(directory, facts, found),
+    ]);
+    all.extend(kv_load(directory, facts, found));
+    all.push(architecture());
     all
 }
 
@@ -88,15 +120,15 @@ fn described(directory: &EngineDirectory, library: Option<&str>) -> String {
     )
 }
 
-fn gpu_count(directory: &EngineDirectory, gpus: &[GpuState]) -> Finding {
+fn gpu_count(directory: &EngineDirectory, gpus: usize) -> Finding {
     let look = Look {
         area: Area::Engine,
         id: "gpus_for_ranks",
         why: "each rank of the engine takes a GPU of its own",
     };
     let ranks = directory.config.mapping.world_size();
-    let words = format!("the engine has {ranks} ranks, and {} GPUs are here", gpus.len());
-    match gpus.len() {
+    let words = format!("the engine has {ranks} ranks, and {gpus} GPUs are here");
+    match gpus {
         0 => look.skip("no GPU here: not checked"),
         here if (here as u32) < ranks => look.fail(
             words,
@@ -106,29 +138,30 @@ fn gpu_count(directory: &EngineDirectory, gpus: &[GpuState]) -> Finding {
     }
 }
 
-fn memory(directory: &EngineDirectory, gpus: &[GpuState]) -> Finding {
+fn memory(directory: &EngineDirectory, memory: Option<GpuMemory>) -> Finding {
     let look = Look {
         area: Area::Engine,
         id: "memory_plan",
-        why: "the KV cache gets 90 % of what the engine leaves free; with little left, few requests run at once",
+        why: "weights that do not fit end a run before it begins, and little beside them leaves no room for requests",
     };
-    let free = gpus.iter().filter_map(|gpu| gpu.memory_free_bytes).min();
-    let largest = directory.files.ranks.iter().filter_map(|rank| rank.bytes).max();
-    let Some((free, needed)) = free.zip(largest.map(|bytes| bytes + BESIDE_WEIGHTS)) else {
+    let weights = directory.weight_bytes(&EngineSettings::default());
+    let Some((memory, weights)) = memory.zip(weights) else {
         return look
             .skip("no GPU, or no file of the engine, to hold against the other: not checked");
     };
-    let gib = |bytes: u64| bytes as f64 / (1_u64 << 30) as f64;
+    let (free, needed) = (memory.free_bytes, weights + BESIDE_WEIGHTS);
     let words = format!(
-        "the largest rank wants {:.1} GiB or more, and {:.1} GiB are free on the fullest GPU",
+        "the largest rank wants {} or more, and {} of {} are free",
         gib(needed),
-        gib(free)
+        gib(free),
+        gib(memory.total_bytes)
     );
+    if memory.total_bytes < needed {
+        return look
+            .fail(words, "trtllm-build … --tp_size 2  (or weights in 8 bits: `--qformat fp8`)");
+    }
     if free < needed {
-        return look.fail(
-            words,
-            "nvidia-smi  (stop what holds the memory, or build for more GPUs with --tp_size)",
-        );
+        return look.fail(words, "nvidia-smi  (stop what holds the memory)");
     }
     if free - needed < needed / 4 {
         return look.warn(
@@ -137,6 +170,82 @@ fn memory(directory: &EngineDirectory, gpus: &[GpuState]) -> Finding {
         );
     }
     look.pass(words)
+}
+
+/// How many tokens the cache holds, and for how many requests of the longest sequence that is.
+fn kv_room(directory: &EngineDirectory, facts: &EngineFacts, memory: Option<GpuMemory>) -> Finding {
+    let look = Look {
+        area: Area::Engine,
+        id: "kv_room",
+        why: "the KV cache gets a share of what the engine leaves free, and bounds how many requests run at once",
+    };
+    let Some(room) = directory.kv_room(&facts.settings, memory) else {
+        return look.skip(
+            "no GPU, no file of the engine, or a model of a shape that is not known: not checked",
+        );
+    };
+    let limits = &directory.config.limits;
+    let share = facts.settings.kv_fraction.unwrap_or(DEFAULT_KV_FRACTION) * 100.0;
+    let per_token = match room.bound {
+        KvBound::Memory { bytes_per_token, .. } => {
+            format!(
+                " at {:.1} KiB in {share:.0} % of what the weights leave",
+                bytes_per_token / 1_024.0
+            )
+        }
+        KvBound::Setting => " as `--kv-tokens` says".to_owned(),
+    };
+    let words = format!("room for {} tokens at most{per_token}", room.tokens);
+    let longest = u64::from(limits.max_seq_len);
+    if room.tokens < longest {
+        return look.warn(
+            format!("{words}: less than one sequence of the {longest} tokens that the engine was built for, which it then shortens"),
+            "trtllm-build … --max_seq_len N  (or a cache in 8 bits: `--kv_cache_dtype fp8`, or more GPUs: `--tp_size`)",
+        );
+    }
+    look.pass(format!(
+        "{words}: {} requests of its longest sequence ({longest} tokens), and a batch is {}",
+        room.tokens / longest,
+        limits.max_batch_size
+    ))
+}
+
+/// What the load that is planned needs of it.
+fn kv_load(
+    directory: &EngineDirectory,
+    facts: &EngineFacts,
+    memory: Option<GpuMemory>,
+) -> Option<Finding> {
+    let load = facts.load?;
+    let look = Look {
+        area: Area::Engine,
+        id: "kv_load",
+        why: "requests that find no room in the KV cache wait or are computed again, which their latencies count",
+    };
+    let Lengths { input, output } = load.scenario.mean();
+    let batch = directory.config.limits.max_batch_size * directory.config.mapping.pipeline;
+    let in_flight = load.concurrency.min(batch);
+    let each = directory.kv_of_request(&facts.settings, input, output);
+    let room = directory.kv_room(&facts.settings, memory);
+    let Some((room, each)) = room.zip(each) else {
+        return Some(look.skip("how much the KV cache holds is not known: not checked"));
+    };
+    let needed = each * u64::from(in_flight);
+    let words = format!(
+        "{in_flight} requests of {input} + {output} tokens take {needed} tokens of KV cache, which holds {} at most",
+        room.tokens
+    );
+    Some(if each > room.tokens {
+        look.fail(words, "give shorter lengths, or build with --kv_cache_dtype fp8 or --tp_size")
+    } else if needed > room.tokens {
+        let fit = room.tokens / each;
+        look.warn(
+            words,
+            format!("bareflight run … --concurrency {fit}  (or raise `--kv-fraction`)"),
+        )
+    } else {
+        look.pass(words)
+    })
 }
 
 /// The configuration does not say it, so this is told and never guessed.
@@ -153,6 +262,7 @@ fn architecture() -> Finding {
 mod tests {
     use super::*;
     use crate::doctor::finding::Status;
+    use crate::observe::gpu::known::{KnownGpu, Teller};
     use std::fs;
 
     /// An engine of two ranks, each of three bytes.
@@ -184,10 +294,19 @@ mod tests {
         folder
     }
 
+    fn asked(load: Option<PlannedLoad>) -> Asked {
+        Asked { load, ..Asked::default() }
+    }
+
     fn told(version: Option<&str>, ranks: Option<u32>) -> Vec<(&'static str, Status)> {
         let folder = engine();
-        let facts =
-            EngineFacts::gather(folder.path(), version.map(str::to_owned), ranks, Vec::new());
+        let facts = EngineFacts::gather(
+            folder.path(),
+            version.map(str::to_owned),
+            ranks,
+            None,
+            &asked(None),
+        );
         assert_eq!(facts.built_ranks(), Some(2), "{:?}", facts.directory);
         findings(&facts).into_iter().map(|finding| (finding.id, finding.status)).collect()
     }
@@ -202,16 +321,75 @@ mod tests {
     #[test]
     fn without_a_gpu_nothing_is_said_of_gpus() {
         let rest = &told(None, None)[1..];
-        let skipped =
-            ["gpus_for_ranks", "memory_plan", "architecture"].map(|id| (id, Status::Skip));
+        let skipped = ["gpus_for_ranks", "memory_plan", "kv_room", "architecture"]
+            .map(|id| (id, Status::Skip));
         assert_eq!(rest, skipped);
     }
 
     #[test]
     fn a_directory_that_holds_no_engine_fails_by_name() {
-        let facts = EngineFacts::gather(Path::new("no/such/engine"), None, None, Vec::new());
+        let facts =
+            EngineFacts::gather(Path::new("no/such/engine"), None, None, None, &asked(None));
         let found = findings(&facts);
         assert_eq!((found.len(), found[0].status), (1, Status::Fail));
         assert!(found[0].sentence.contains("no/such/engine"));
+    }
+
+    /// What is said of the memory of two GPUs with so much free, of 80 GiB each.
+    fn memory_of(free_gib: u64, rank_gib: u64, load: Option<PlannedLoad>) -> Vec<Finding> {
+        let folder = engine();
+        for rank in 0..2 {
+            let file = fs::File::create(folder.path().join(format!("rank{rank}.engine")));
+            file.expect("made").set_len(rank_gib << 30).expect("a file with a hole");
+        }
+        let memory = GpuMemory { free_bytes: free_gib << 30, total_bytes: 80 << 30 };
+        let gpu = KnownGpu { name: "NVIDIA H100 80GB HBM3".into(), memory: Some(memory) };
+        let gpus = KnownGpus { teller: Teller::Nvml, gpus: vec![gpu.clone(), gpu] };
+        let facts = EngineFacts::gather(folder.path(), None, None, Some(gpus), &asked(load));
+        let about_memory = ["memory_plan", "kv_room", "kv_load"];
+        let all = findings(&facts).into_iter();
+        all.filter(|finding| about_memory.contains(&finding.id)).collect()
+    }
+
+    #[test]
+    fn weights_that_do_not_fit_fail_and_say_whether_anything_helps() {
+        let found = memory_of(79, 79, None);
+        assert_eq!(found[0].status, Status::Fail, "{found:?}");
+        assert!(found[0].remedy.as_ref().is_some_and(|it| it.contains("--tp_size")), "{found:?}");
+        let found = memory_of(20, 30, None);
+        assert_eq!(found[0].status, Status::Fail, "{found:?}");
+        assert!(
+            found[0].remedy.as_ref().is_some_and(|it| it.starts_with("nvidia-smi")),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn the_room_of_the_kv_cache_is_told_in_tokens_and_sequences() {
+        let found = memory_of(78, 8, None);
+        assert_eq!([found[0].status, found[1].status], [Status::Pass; 2], "{found:?}");
+        // 0.9 × 70 GiB ÷ (2 × 32 layers × 4 of 8 heads × 128 × 2 B = 64 KiB), in blocks of 32; 2 048 tokens each.
+        assert!(found[1].sentence.contains("room for 1032192 tokens"), "{found:?}");
+        assert!(found[1].sentence.contains("504 requests of its longest"), "{found:?}");
+        assert_eq!(memory_of(8, 8, None)[1].status, Status::Warn);
+    }
+
+    #[test]
+    fn a_load_is_held_against_the_room() {
+        let load = |concurrency, lengths: &str| {
+            let scenario = lengths.parse().expect("a scenario");
+            Some(PlannedLoad { scenario, concurrency })
+        };
+        let status = |free, load| memory_of(free, 8, load)[2].status;
+        assert_eq!(status(78, load(8, "D(1000,200)")), Status::Pass);
+        // 0.9 × 1 GiB holds 14 746 tokens in blocks: 461 of them, at 38 for each request.
+        assert_eq!(status(9, load(8, "D(1000,200)")), Status::Pass);
+        let found = memory_of(9, 8, load(8, "U(1500,2500)/(10,90)")).remove(2);
+        assert_eq!(found.status, Status::Warn, "{found:?}");
+        assert!(
+            found.remedy.as_ref().is_some_and(|it| it.contains("--concurrency 7")),
+            "{found:?}"
+        );
+        assert_eq!(status(9, load(1, "D(20000,10)")), Status::Fail);
     }
 }

@@ -1,6 +1,7 @@
 //! IS THIS MACHINE FIT to measure? Facts are gathered in one place and judged in another, so that every judgement can be
 //! tested with facts that were made up. Nothing is ever changed: a remedy is a command for the user to run.
 
+mod cuda;
 mod elf;
 mod engine;
 mod exchange;
@@ -16,7 +17,9 @@ pub mod show;
 
 use std::path::PathBuf;
 
+use crate::doctor::cuda::CudaFacts;
 use crate::doctor::engine::EngineFacts;
+pub use crate::doctor::engine::PlannedLoad;
 use crate::doctor::exchange::{NetworkFacts, NoPlace, Place};
 use crate::doctor::finding::{Finding, Status};
 use crate::doctor::gpu::GpuFacts;
@@ -24,11 +27,12 @@ use crate::doctor::host_facts::HostFacts;
 use crate::doctor::libraries::LibraryFacts;
 use crate::doctor::loader::SearchPaths;
 use crate::doctor::mpi::MpiFacts;
+use crate::observe::gpu::known::KnownGpus;
 use crate::observe::gpu::library;
 use crate::observe::gpu::state::Machine;
 
 /// For what the machine should be fit.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Asked {
     /// A target, e.g. `trtllm:ENGINE_DIR` or `openai:URL`.
     pub target: Option<String>,
@@ -38,6 +42,14 @@ pub struct Asked {
     pub url: Option<String>,
     /// NVIDIA's management library, where it is not the system's.
     pub nvml_library: Option<PathBuf>,
+    /// NVIDIA's driver library, where it is not the system's.
+    pub cuda_library: Option<PathBuf>,
+    /// Share of the memory left by the weights that the KV cache may take.
+    pub kv_fraction: Option<f32>,
+    /// KV-cache capacity in tokens.
+    pub kv_tokens: Option<u32>,
+    /// What is going to be asked of the engine.
+    pub load: Option<PlannedLoad>,
 }
 
 /// Everything that was looked at.
@@ -74,13 +86,16 @@ pub fn examine(asked: &Asked) -> Result<Report, NoPlace> {
         own_numa_nodes: host.numa_nodes_spanned.clone(),
         own_pid: std::process::id(),
     };
+    let known_to_nvml = gpu.machine.as_ref().map_or(0, |machine| machine.gpus.len());
+    let cuda = CudaFacts::gather(asked.cuda_library.as_deref(), known_to_nvml, wants_executor);
     let mut findings = host::findings(&host);
     findings.extend(gpu::findings(&gpu));
+    findings.push(cuda::finding(&cuda));
     findings.extend(libraries::findings(&libraries));
-    let gpus = gpu.machine.map(|machine| machine.gpus).unwrap_or_default();
     let version = libraries.installation.and_then(|installation| installation.version);
     let mut mpi = MpiFacts::gather(&paths, wants_executor);
-    let engine = engine.map(|path| EngineFacts::gather(&path, version, mpi.ranks, gpus));
+    let gpus = engine.is_some().then(|| known_gpus(&gpu, &cuda, asked)).flatten();
+    let engine = engine.map(|path| EngineFacts::gather(&path, version, mpi.ranks, gpus, asked));
     mpi.engine_ranks = engine.as_ref().and_then(EngineFacts::built_ranks);
     findings.extend(mpi::findings(&mpi));
     findings.extend(engine.iter().flat_map(engine::findings));
@@ -88,6 +103,18 @@ pub fn examine(asked: &Asked) -> Result<Report, NoPlace> {
         findings.extend(network::findings(&NetworkFacts::gather(&place)));
     }
     Ok(Report { findings })
+}
+
+/// The GPUs that an engine may run on: NVML's word, or CUDA's where that tells nothing of them.
+fn known_gpus(gpu: &GpuFacts, cuda: &CudaFacts, asked: &Asked) -> Option<KnownGpus> {
+    let of_nvml = gpu.machine.as_ref().ok().and_then(|machine| {
+        let all: Vec<_> = machine.gpus.iter().map(|state| state.gpu.clone()).collect();
+        KnownGpus::from_nvml(machine, &all)
+    });
+    let shown = cuda.devices.as_ref().map_or(0, Vec::len) as u32;
+    // What CUDA fails at has a line of its own.
+    let of_cuda = || KnownGpus::from_cuda(asked.cuda_library.as_deref(), shown).ok().flatten();
+    of_nvml.or_else(|| (shown > 0).then(of_cuda).flatten())
 }
 
 fn place(asked: &Asked) -> Result<Option<Place>, NoPlace> {

@@ -2,16 +2,18 @@
 
 use crate::cli::resolve::Resolved;
 use crate::experiment::preflight::{PreflightError, check_engine, prompt_source, tokenise_words};
+use crate::experiment::rig::Opening;
+use crate::experiment::{gpu_watch, machine};
 use crate::load::plan::{Plan, PlanStart, RequestId};
 use crate::target::engine_directory::Finding;
-use crate::target::{Limits, Target, by_name};
+use crate::target::{Limits, by_name};
 use crate::workload::{PromptKind, Workload};
 
 /// Described targets, and the plan of each block, checked against all of them.
 #[derive(Default)]
 pub struct ReadyBlocks {
     /// What answers, in the order of the sides; not yet opened.
-    pub targets: Vec<Box<dyn Target>>,
+    pub openings: Vec<Opening>,
     /// One plan for each block.
     pub plans: Vec<Plan>,
     /// What is odd about engines that come from a directory, and no reason to refuse them.
@@ -66,9 +68,13 @@ pub fn prepare(sides: &mut [Resolved], blocks: u32) -> Result<ReadyBlocks, Prefl
         plans.push(plan);
     }
     let mut warnings = Vec::new();
-    for (side, it) in sides.iter().zip(&named) {
-        warnings.extend(check_engine(it, side, &plans)?);
+    let mut openings = Vec::with_capacity(sides.len());
+    for (side, it) in sides.iter().zip(named) {
+        let telemetry = gpu_watch::find(side, &it.target.describe().kind)?;
+        let gpus = machine::gpus(&it, side, telemetry.as_ref())?;
+        let (found, _) = check_engine(&it, side, &plans, gpus.as_ref())?;
+        warnings.extend(found);
+        openings.push(Opening { target: it.target, telemetry });
     }
-    let targets = named.into_iter().map(|it| it.target).collect();
-    Ok(ReadyBlocks { targets, plans, warnings })
+    Ok(ReadyBlocks { openings, plans, warnings })
 }

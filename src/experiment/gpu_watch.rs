@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::cli::resolve::Resolved;
 use crate::experiment::sweep::ExperimentError;
 use crate::metrics::Window;
+use crate::observe::gpu::library::NoGpu;
 use crate::observe::gpu::over_window::GpuUse;
 use crate::observe::gpu::sample::GpuSample;
 use crate::observe::gpu::sampler::{Sampling, Telemetry};
@@ -15,7 +16,7 @@ use crate::observe::gpu::state::Machine;
 use crate::record::run_directory::{RunDirectory, file};
 
 /// The family of targets whose engine runs on GPUs in this process.
-const IN_PROCESS: &str = "trtllm";
+pub(super) const IN_PROCESS: &str = "trtllm";
 
 /// The GPUs of an experiment and the file that their samples go to.
 pub struct GpuWatch {
@@ -32,21 +33,23 @@ struct Line<'a> {
     sample: &'a GpuSample,
 }
 
+/// Finds the GPUs to watch while a target of this family runs; `None` where there are none and none were asked for.
+///
+/// # Errors
+/// When GPUs or a library that were named are not there.
+pub fn find(resolved: &Resolved, kind: &str) -> Result<Option<Telemetry>, NoGpu> {
+    let library = resolved.nvml_library.as_deref();
+    Telemetry::begin(&resolved.gpu_telemetry, library, kind == IN_PROCESS)
+}
+
 impl GpuWatch {
-    /// Finds the GPUs to watch; `None` where there are none and none were asked for.
+    /// Makes the file that samples go to.
     ///
     /// # Errors
-    /// When GPUs that were named are not there, or the file cannot be made.
-    pub fn open(
-        resolved: &Resolved,
-        kind: &str,
-        directory: &RunDirectory,
-    ) -> Result<Option<Self>, ExperimentError> {
-        let library = resolved.nvml_library.as_deref();
-        let found = Telemetry::begin(&resolved.gpu_telemetry, library, kind == IN_PROCESS)?;
-        let Some(telemetry) = found else { return Ok(None) };
+    /// When it cannot be made.
+    pub fn open(telemetry: Telemetry, directory: &RunDirectory) -> Result<Self, ExperimentError> {
         let lines = File::create(directory.file(file::GPU)).map_err(ExperimentError::GpuSamples)?;
-        Ok(Some(Self { telemetry, lines: BufWriter::new(lines) }))
+        Ok(Self { telemetry, lines: BufWriter::new(lines) })
     }
 
     /// In which state the GPUs of this machine are now.

@@ -3,14 +3,13 @@
 use crate::cli::resolve::Resolved;
 use crate::experiment::calibrate;
 use crate::experiment::manifest::{Manifest, State};
-use crate::experiment::rig::Rig;
+use crate::experiment::rig::{Opening, Rig};
 use crate::experiment::sweep::{
     ExperimentError, Outcome, Point, Watch, save_before_the_first_request,
 };
 use crate::load::plan::Plan;
 use crate::load::stop::Stop;
 use crate::record::run_directory::RunDirectory;
-use crate::target::Target;
 
 /// One of the targets that are measured side by side.
 pub struct Side<'a> {
@@ -19,7 +18,7 @@ pub struct Side<'a> {
     /// How it is set up.
     pub resolved: &'a Resolved,
     /// What answers, not yet opened.
-    pub target: Box<dyn Target>,
+    pub opening: Opening,
 }
 
 /// Who plays first, second, … in a block: rotated from block to block, and reversed so that two sides come as ABBA BAAB.
@@ -51,14 +50,14 @@ pub fn play(
 ) -> Result<Vec<Outcome>, ExperimentError> {
     let null_rate = calibrate::null_rate()?;
     let mut rigs = Vec::with_capacity(sides.len());
-    for Side { name, resolved, target } in sides {
-        let info = target.describe().clone();
+    for Side { name, resolved, opening } in sides {
+        let info = opening.target.describe().clone();
         let folder = directory.below(&name)?;
         let mut manifest = Manifest::begin(info.clone(), name, resolved.workload.seed);
         manifest.null_rate = Some(null_rate);
         save_before_the_first_request(&folder, resolved, plans, &manifest)?;
         watch.begun(&info, &folder);
-        rigs.push(Rig::open(resolved, target, plans, folder, manifest, stop)?);
+        rigs.push(Rig::open(resolved, opening, plans, folder, manifest, stop)?);
     }
     let mut points: Vec<Vec<Point>> = rigs.iter().map(|_| Vec::new()).collect();
     'blocks: for (block, plan) in plans.iter().enumerate() {

@@ -6,6 +6,7 @@ use crate::load::gate::Gate;
 use crate::load::issuer::{Pace, Played, play};
 use crate::load::plan::Shot;
 use crate::load::stop::Stop;
+use crate::observe::ranges::Listener;
 use crate::record::book::Planned;
 use crate::record::recorder::{Journal, Recorder, Sealed};
 use crate::record::sink::Sink;
@@ -42,9 +43,24 @@ impl Stage {
         slots: usize,
         stop: Stop,
     ) -> Result<Self, StageError> {
+        Self::open_heard(target, requests, slots, stop, None)
+    }
+
+    /// The same, where a tool may listen to its requests.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_heard(
+        target: Box<dyn Target>,
+        requests: usize,
+        slots: usize,
+        stop: Stop,
+        listener: Option<Listener>,
+    ) -> Result<Self, StageError> {
         let recorder = Recorder::start()?;
-        let gate = Arc::new(Gate::new(requests, slots));
+        let gate = Arc::new(Gate::new(requests, slots).with_ranges(listener));
         let issuer = recorder.sink(&gate);
+        let _loading = listener.map(|listener| listener.phase("load"));
         let session = target.open(recorder.sink(&gate))?;
         Ok(Self { session, issuer, gate, recorder, stop })
     }

@@ -5,12 +5,17 @@ use std::sync::Arc;
 use bareflight_engine::tokenizers::Tokenizer;
 
 use crate::cli::resolve::Resolved;
+use crate::experiment::rig::Opening;
+use crate::experiment::{gpu_watch, machine};
+use crate::ffi::cuda::CudaError;
 use crate::load::plan::{Plan, PlanError, PlanStart, RequestId};
 use crate::metrics::roofline::RooflineFacts;
+use crate::observe::gpu::known::KnownGpus;
+use crate::observe::gpu::library::NoGpu;
 use crate::target::by_name::Named;
+use crate::target::engine_directory::memory::KvOutlook;
 use crate::target::engine_directory::{Asked, Finding, Severity};
-use crate::target::{Target, TargetError, TargetInfo};
-use crate::target::{abilities, by_name};
+use crate::target::{TargetError, TargetInfo, abilities, by_name};
 use crate::workload::prompts::{PromptError, PromptSource};
 use crate::workload::tokenize::{Tokenize, TokenizeError};
 use crate::workload::vocabulary::Vocabulary;
@@ -49,6 +54,12 @@ pub enum PreflightError {
     /// Words as text that the tokenizer has no ids for.
     #[error(transparent)]
     Words(#[from] WordError),
+    /// GPUs or a library that were named are not there.
+    #[error(transparent)]
+    Gpu(#[from] NoGpu),
+    /// CUDA's library was named, and does not say which GPUs there are.
+    #[error(transparent)]
+    Cuda(#[from] CudaError),
     /// The engine's configuration does not go with what is asked of it.
     #[error("target `{target}` does not take this run: {}", refused.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Engine {
@@ -62,13 +73,15 @@ pub enum PreflightError {
 /// A described target and the plans of all points, checked against it.
 pub struct Ready {
     /// What answers, not yet opened.
-    pub target: Box<dyn Target>,
+    pub opening: Opening,
     /// One plan for each load.
     pub plans: Vec<Plan>,
     /// What should be known of the engine before its numbers are read.
     pub warnings: Vec<Finding>,
     /// The model on its machine, where both are known.
     pub roofline: Option<RooflineFacts>,
+    /// What the KV cache of an engine directory holds, and what the largest load takes of it.
+    pub kv: Option<KvOutlook>,
 }
 
 /// Ids below this are drawn where a target does not tell its vocabulary.
@@ -98,29 +111,32 @@ pub fn prepare(resolved: &mut Resolved) -> Result<Ready, PreflightError> {
         }
         plans.push(plan);
     }
-    let mut warnings = check_engine(&named, resolved, &plans)?;
-    let roofline = named.deployment().and_then(|deployment| {
-        deployment.clone().on(resolved.gpu.as_ref(), resolved.memory_bandwidth_gbps)
-    });
-    let named_in_vain = resolved.gpu.is_some() || resolved.memory_bandwidth_gbps.is_some();
-    if named_in_vain && roofline.is_none() {
-        warnings.push(no_roofline());
-    }
-    Ok(Ready { target: named.target, plans, warnings, roofline })
+    let telemetry = gpu_watch::find(resolved, &named.target.describe().kind)?;
+    let gpus = machine::gpus(&named, resolved, telemetry.as_ref())?;
+    let (mut warnings, kv) = check_engine(&named, resolved, &plans, gpus.as_ref())?;
+    let (roofline, lacking) = machine::roofline(named.deployment(), resolved, gpus.as_ref());
+    warnings.extend(lacking);
+    let opening = Opening { target: named.target, telemetry };
+    Ok(Ready { opening, plans, warnings, roofline, kv })
 }
 
-/// Holds an engine directory against settings and plans: what it refuses ends the run here, the rest is handed on.
+/// Holds an engine directory against settings, plans and GPUs: what it refuses ends the run here, the rest is handed on, with
+/// what is known of its KV cache.
 pub(super) fn check_engine(
     named: &Named,
     resolved: &Resolved,
     plans: &[Plan],
-) -> Result<Vec<Finding>, PreflightError> {
-    let Some(directory) = named.engine_directory() else { return Ok(Vec::new()) };
+    gpus: Option<&KnownGpus>,
+) -> Result<(Vec<Finding>, Option<KvOutlook>), PreflightError> {
+    let Some(directory) = named.engine_directory() else { return Ok((Vec::new(), None)) };
+    let ranks = directory.config.mapping.world_size();
     let asked = Asked {
         plans,
         streaming: resolved.workload.streaming,
         ranks: named.loader().ranks,
         library_version: named.loader().library_version.as_deref(),
+        memory: gpus.and_then(|gpus| gpus.memory_for(ranks)),
+        common_prefix: resolved.workload.prefix_tokens,
         ..Asked::settings(&resolved.engine)
     };
     let (refused, warnings): (Vec<Finding>, Vec<Finding>) = directory
@@ -128,20 +144,9 @@ pub(super) fn check_engine(
         .into_iter()
         .partition(|finding| finding.severity == Severity::Refuse);
     if refused.is_empty() {
-        Ok(warnings)
+        Ok((warnings, directory.kv_outlook(&asked)))
     } else {
         Err(PreflightError::Engine { target: resolved.target.clone(), refused })
-    }
-}
-
-fn no_roofline() -> Finding {
-    Finding {
-        severity: Severity::Warn,
-        about: "roofline".to_owned(),
-        sentence: "there is no roofline: the shape of the model behind this target, or the machine that it runs on, is \
-                   not known"
-            .to_owned(),
-        remedy: "`--gpu` goes with an engine directory, `--memory-bandwidth-gbps` with the embedded engine".to_owned(),
     }
 }
 

@@ -3,9 +3,9 @@
 use crate::cli::resolve::Resolved;
 use crate::clock::{Nanos, utc_now};
 use crate::experiment::gpu_watch::GpuWatch;
-use crate::experiment::listening::{Heard, Listening};
 use crate::experiment::manifest::{Manifest, PointEntry, State};
 use crate::experiment::phase::Stage;
+use crate::experiment::scribes::{Heard, Scribes};
 use crate::experiment::sweep::{ExperimentError, Outcome, Point, Watch};
 use crate::load::Load;
 use crate::load::issuer::{Pace, Played};
@@ -13,9 +13,11 @@ use crate::load::plan::Plan;
 use crate::load::stop::Stop;
 use crate::metrics::roofline::RooflineFacts;
 use crate::metrics::{RunFacts, TargetFacts, Window, iterations, kv_events, summarise};
+use crate::observe::gpu::sampler::Telemetry;
 use crate::observe::health::Health;
 use crate::observe::probe::Probe;
 use crate::observe::profiler::{self, Profiler, Profiling};
+use crate::observe::ranges::Listener;
 use crate::record::recorder::Sealed;
 use crate::record::request_record::Records;
 use crate::record::run_directory::RunDirectory;
@@ -35,6 +37,14 @@ fn room_for(plans: &[Plan]) -> (usize, usize) {
 /// Requests in flight while an open loop or a batch is warmed up.
 const WARM_UP_CONCURRENCY: u32 = 4;
 
+/// What is about to be opened.
+pub struct Opening {
+    /// What answers.
+    pub target: Box<dyn Target>,
+    /// The GPUs that are watched meanwhile.
+    pub telemetry: Option<Telemetry>,
+}
+
 /// An opened target, the folder that its records go to, and what is known of it so far.
 pub struct Rig<'a> {
     resolved: &'a Resolved,
@@ -42,9 +52,10 @@ pub struct Rig<'a> {
     stage: Stage,
     directory: RunDirectory,
     manifest: Manifest,
-    listening: Listening,
+    scribes: Scribes,
     gpus: Option<GpuWatch>,
     profiler: Option<Profiler>,
+    listener: Option<Listener>,
     stop: &'a Stop,
     roofline: Option<RooflineFacts>,
 }
@@ -56,23 +67,23 @@ impl<'a> Rig<'a> {
     /// When the target cannot be opened or a file not be made.
     pub fn open(
         resolved: &'a Resolved,
-        target: Box<dyn Target>,
+        Opening { target, telemetry }: Opening,
         plans: &[Plan],
         directory: RunDirectory,
         mut manifest: Manifest,
         stop: &'a Stop,
     ) -> Result<Self, ExperimentError> {
         let info = target.describe().clone();
-        // Before the target is opened, which may take minutes: a GPU that is not there is known now.
-        let gpus = GpuWatch::open(resolved, &info.kind, &directory)?;
+        let gpus = telemetry.map(|telemetry| GpuWatch::open(telemetry, &directory)).transpose()?;
         manifest.gpus = gpus.as_ref().map(GpuWatch::machine).transpose()?;
         let profiler = resolved
             .profile_window
             .map(|window| Profiler::new(window.from, window.to, resolved.cuda_library.as_deref()))
             .transpose()?;
         let (requests, slots) = room_for(plans);
-        let stage = Stage::open(target, requests, slots, stop.clone())?;
-        let listening = Listening::start(&stage, &directory)?;
+        let listener = resolved.nvtx.then(Listener::find).transpose()?;
+        let stage = Stage::open_heard(target, requests, slots, stop.clone(), listener)?;
+        let scribes = Scribes::start(&stage, &directory)?;
         let roofline = None;
         Ok(Self {
             resolved,
@@ -80,9 +91,10 @@ impl<'a> Rig<'a> {
             stage,
             directory,
             manifest,
-            listening,
+            scribes,
             gpus,
             profiler,
+            listener,
             stop,
             roofline,
         })
@@ -113,16 +125,18 @@ impl<'a> Rig<'a> {
         let journal = self.directory.journal(plan.point())?;
         let (dropped_before, stray_before) = self.stage.faults();
         // What the engine did while it was warmed up is not part of the point.
-        self.listening.begin(plan.point());
+        self.scribes.begin(plan.point());
         let sampling = self.gpus.as_ref().map(GpuWatch::start).transpose()?;
         let profiling = self.profiler.as_ref().map(Profiler::begin);
         let probe = Probe::start();
         let duration = plan.size().duration;
         watch.phase(&label, plan.shots().len() as u64, duration, &self.stage);
+        let marked = self.listener.map(|listener| listener.phase(&label));
         let (played, sealed) = self.stage.run(plan.shots(), &self.pace(plan), Some(journal));
+        drop(marked);
         let seen = probe.finish();
         let profiled = profiling.is_some_and(|begun| self.end_profiling(begun, &label));
-        let heard = self.listening.end();
+        let heard = self.scribes.end();
         watch.phase_over();
         let (dropped, stray) = self.stage.faults();
         let facts = self.facts(plan, &played, &sealed.records);
@@ -133,7 +147,7 @@ impl<'a> Rig<'a> {
             stray_ends: stray - stray_before,
             null_rate: self.manifest.null_rate,
             gpu: gpu.transpose()?,
-            profiled: profiled || profiler::is_attached(),
+            profiled: profiled || self.resolved.nvtx || profiler::is_attached(),
             ..seen
         };
         Ok(self.conclude(
@@ -171,7 +185,9 @@ impl<'a> Rig<'a> {
             Load::Open { .. } | Load::Batch => WARM_UP_CONCURRENCY,
         };
         let pace = Pace { load: Load::Closed { concurrency }, duration: None, ..self.pace(plan) };
-        watch.phase(&format!("{label}, warm-up"), shots.len() as u64, None, &self.stage);
+        let label = format!("{label}, warm-up");
+        watch.phase(&label, shots.len() as u64, None, &self.stage);
+        let _marked = self.listener.map(|listener| listener.phase(&label));
         let (_, sealed) = self.stage.run(shots, &pace, None);
         watch.phase_over();
         let requests = sealed.records.requests();
@@ -243,7 +259,7 @@ impl<'a> Rig<'a> {
     /// Closes the target and settles the manifest; the reports are made from what is returned.
     pub fn close(mut self, points: Vec<Point>) -> Outcome {
         let broken = self.stage.broken().map(str::to_owned);
-        self.listening.stop();
+        self.scribes.stop();
         if let Drain::Forced(words) = self.stage.finish() {
             self.manifest.faults.push(format!("closing the target: {words}"));
         }

@@ -41,7 +41,7 @@ pub enum StoredError {
     Read(#[from] ArtefactError),
     /// What watched it slowed it down.
     #[error(
-        "`{0}` was profiled, which slows what is watched: compare runs made without `--profile-window`"
+        "`{0}` was profiled, which slows what is watched: compare runs made without `--profile-window`, `--nvtx` or a profiler around them"
     )]
     Profiled(String),
     /// They share no load.

@@ -14,6 +14,7 @@ use crate::load::plan_file::{PlanFileError, PlanWriter};
 use crate::load::stop::Stop;
 use crate::metrics::Summary;
 use crate::observe::gpu::library::NoGpu;
+use crate::observe::ranges::NvtxError;
 use crate::record::request_record::Records;
 use crate::record::rows::RowError;
 use crate::record::run_directory::{DirectoryError, RunDirectory, file};
@@ -26,12 +27,15 @@ pub enum ExperimentError {
     /// The target could not be opened.
     #[error(transparent)]
     Stage(#[from] StageError),
-    /// GPUs that were named are not there, so nothing was sent.
+    /// The driver does not say in which state the GPUs are, so nothing was sent.
     #[error(transparent)]
     Gpu(#[from] NoGpu),
     /// A profiler cannot be switched, so nothing was sent.
     #[error("`--profile-window` cannot be kept to: {0}")]
     Profiler(#[from] CudaError),
+    /// Nobody listens to ranges, so nothing was sent.
+    #[error("`--nvtx` tells nobody anything: {0}")]
+    Ranges(#[from] NvtxError),
     /// No folder.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
@@ -100,8 +104,8 @@ pub fn run(
     stop: &Stop,
     watch: &mut dyn Watch,
 ) -> Result<Outcome, ExperimentError> {
-    let Ready { target, plans, warnings, roofline } = ready;
-    let info = target.describe().clone();
+    let Ready { opening, plans, warnings, roofline, kv: _ } = ready;
+    let info = opening.target.describe().clone();
     let directory = create_directory(resolved, &info, &plans)?;
     let mut manifest = Manifest::begin(info.clone(), title(resolved), resolved.workload.seed);
     manifest.warnings = warnings;
@@ -110,7 +114,7 @@ pub fn run(
 
     manifest.null_rate = Some(calibrate::null_rate()?);
     let mut rig =
-        Rig::open(resolved, target, &plans, directory, manifest, stop)?.with_roofline(roofline);
+        Rig::open(resolved, opening, &plans, directory, manifest, stop)?.with_roofline(roofline);
     let mut points = Vec::with_capacity(plans.len());
     for plan in &plans {
         if !rig.can_go_on() {

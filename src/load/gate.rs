@@ -13,6 +13,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::clock::{MonoNs, Nanos, now};
 use crate::load::plan::RequestId;
+use crate::observe::ranges::{Listener, RequestRanges};
 
 const PLANNED: u8 = 0;
 const OPEN: u8 = 1;
@@ -32,6 +33,8 @@ pub struct Gate {
     issuer: OnceLock<Thread>,
     /// Why the target as a whole answers no more.
     broken: OnceLock<String>,
+    /// A tool that is told when each request begins and ends.
+    ranges: Option<RequestRanges>,
 }
 
 impl Gate {
@@ -45,7 +48,20 @@ impl Gate {
             freed: ArrayQueue::new(slots.max(1)),
             issuer: OnceLock::new(),
             broken: OnceLock::new(),
+            ranges: None,
         }
+    }
+
+    /// The same, with a tool that is told when each request begins and ends.
+    #[must_use]
+    pub fn with_ranges(self, listener: Option<Listener>) -> Self {
+        let ranges = listener.map(|listener| listener.requests(self.room()));
+        Self { ranges, ..self }
+    }
+
+    /// The tool that is told, if there is one.
+    pub fn listener(&self) -> Option<Listener> {
+        self.ranges.as_ref().map(RequestRanges::listener)
     }
 
     /// The most requests that the session is for.
@@ -62,6 +78,9 @@ impl Gate {
     /// Notes that a request is about to be handed over.
     #[inline]
     pub fn open(&self, id: RequestId) {
+        if let Some(ranges) = &self.ranges {
+            ranges.begin(id);
+        }
         self.states[id.0 as usize].store(OPEN, Ordering::Release);
         self.in_flight.fetch_add(1, Ordering::AcqRel);
     }
@@ -92,7 +111,11 @@ impl Gate {
     #[inline]
     fn leave_open(&self, id: RequestId, state: u8) -> Result<(), u8> {
         let slot = self.states.get(id.0 as usize).ok_or(PLANNED)?;
-        slot.compare_exchange(OPEN, state, Ordering::AcqRel, Ordering::Acquire).map(drop)
+        slot.compare_exchange(OPEN, state, Ordering::AcqRel, Ordering::Acquire)?;
+        if let Some(ranges) = &self.ranges {
+            ranges.end(id);
+        }
+        Ok(())
     }
 
     /// Says that the target as a whole answers no more; the first reason stands.

@@ -73,12 +73,14 @@ pub fn play(
     };
     let until = pace.duration.map_or(MonoNs(i64::MAX), |span| start + span);
     let sent = issuer.send_all(shots, &pace.load, until);
+    let draining = gate.listener().map(|listener| listener.phase("drain"));
     let interrupted = stop.is_asked() && sent < shots.len();
     issuer.leave_unsent(&shots[sent..], interrupted);
     issuer.fail_open_if_broken(shots);
     let patience =
         if pace.duration.is_some() || interrupted { pace.drain } else { Nanos(i64::MAX) };
     issuer.drain(shots, patience, pace.drain);
+    drop(draining);
     let end = clock::now();
     let ran_out = pace.duration.is_some() && sent == shots.len() && end < until && !interrupted;
     Played { start, end, interrupted: interrupted || stop.is_asked(), ran_out }

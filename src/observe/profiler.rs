@@ -7,11 +7,12 @@ use std::thread::{self, JoinHandle};
 
 use crate::clock::{self, MonoNs, Nanos};
 use crate::ffi::cuda::{CudaError, ProfilerSwitch};
+use crate::ffi::nvtx;
 
 /// How often the thread looks whether its point has ended.
 const NAP: Nanos = Nanos::from_millis(10);
 /// What NVIDIA's profilers leave in the environment of the program that they watch.
-const TRACES: [&str; 2] = ["NSYS_PROFILING_SESSION_ID", "CUDA_INJECTION64_PATH"];
+const TRACES: [&str; 3] = ["NSYS_PROFILING_SESSION_ID", "CUDA_INJECTION64_PATH", nvtx::VARIABLE];
 
 /// Whether a profiler watches this process, as far as the environment tells.
 pub fn is_attached() -> bool {

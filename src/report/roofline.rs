@@ -59,6 +59,7 @@ mod tests {
         };
         let roofline = Roofline {
             machine: "H200 SXM".into(),
+            machine_from: None,
             decode: Some(decode),
             prefill: None,
             flop_utilisation: Some(0.031),

@@ -186,13 +186,15 @@ fn statistics(quantity: Quantity, values: Option<&Distribution>) -> Vec<Cell> {
     cells
 }
 
-fn roofline(found: Option<&Roofline>) -> [Cell; 12] {
+fn roofline(found: Option<&Roofline>) -> [Cell; 13] {
     let decode = found.and_then(|it| it.decode);
     let prefill = found.and_then(|it| it.prefill);
     let bound = |bound: Option<Bound>| bound.map_or("", Bound::word);
     let number = |name: &str, value: Option<f64>| (format!("roofline_{name}"), maybe(value));
+    let from = found.and_then(|it| it.machine_from).as_ref().map_or_else(String::new, json_word);
     [
         cell("roofline_machine", &found.map_or("", |it| &it.machine)),
+        cell("roofline_machine_from", &from),
         number("decode_batch", decode.map(|it| it.batch)),
         number("decode_context_tokens", decode.map(|it| it.context_tokens)),
         number("decode_floor_ms", decode.map(|it| it.floor_ms)),

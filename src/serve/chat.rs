@@ -98,7 +98,7 @@ impl ChatTemplate {
         let (file, mut config) = read_config(folder)?;
         match config.chat_template.take().and_then(default_of) {
             None => Ok(Self::Plain),
-            Some(source) => ModelTemplate::of(&file, source, config),
+            Some(source) => ModelTemplate::compile(&file, source, config).map(Self::of_model),
         }
     }
 
@@ -112,7 +112,11 @@ impl ChatTemplate {
             Some(folder) => read_config(folder)?.1,
             None => TokenizerConfig::default(),
         };
-        ModelTemplate::of(file, source, config)
+        ModelTemplate::compile(file, source, config).map(Self::of_model)
+    }
+
+    fn of_model(template: ModelTemplate) -> Self {
+        Self::OfModel(Box::new(template))
     }
 
     /// The prompt's text, and whether the tokenizer is to put its own tokens around it.
@@ -135,11 +139,7 @@ impl ChatTemplate {
 }
 
 impl ModelTemplate {
-    fn of(
-        file: &Path,
-        source: String,
-        config: TokenizerConfig,
-    ) -> Result<ChatTemplate, BadTemplate> {
+    fn compile(file: &Path, source: String, config: TokenizerConfig) -> Result<Self, BadTemplate> {
         let mut jinja = Environment::new();
         // As Hugging Face's `apply_chat_template` sets Jinja up.
         jinja.set_trim_blocks(true);
@@ -152,12 +152,12 @@ impl ModelTemplate {
         jinja.add_function("raise_exception", refuse);
         jinja.template_from_str(&source).map_err(|error| bad(file, error))?;
         let text = |token: Option<Token>| token.map(Token::text).unwrap_or_default();
-        Ok(ChatTemplate::OfModel(Box::new(Self {
+        Ok(Self {
             jinja,
             source,
             bos_token: text(config.bos_token),
             eos_token: text(config.eos_token),
-        })))
+        })
     }
 
     fn render(&self, messages: &[Message]) -> Result<String, Refusal> {

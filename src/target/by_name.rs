@@ -207,7 +207,10 @@ pub fn resolve(
             Ok(Named::new(target, special_ids, tokens).deployed(deployment))
         }
         "openai" if !rest.is_empty() => {
-            Ok(Named::served(OpenAiTarget::new(served.openai(rest)?)?, served))
+            let target = OpenAiTarget::new(served.openai(rest)?)?;
+            let is_named = served.model.is_some();
+            let target = if is_named { target.ask_about_named_model() } else { target };
+            Ok(Named::served(target, served))
         }
         "triton" if !rest.is_empty() => {
             Ok(Named::served(TritonTarget::new(served.triton(rest)?)?, served))

@@ -1,6 +1,6 @@
 //! What does a target know of the model and the machine behind it? As much as a roofline needs.
 
-use crate::metrics::roofline::{MachineFigures, ModelFigures, RooflineFacts};
+use crate::metrics::roofline::{MachineFigures, MachineOrigin, ModelFigures, RooflineFacts};
 
 /// A model where it runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,19 +25,25 @@ pub enum Placement {
 }
 
 impl Deployment {
-    /// With the figures of the machine: what the user said before what the target knows. `None` where neither does.
+    /// With the figures of the machine: what the user said, else what the target knows, else the GPUs that were `seen`.
+    /// `None` where nobody knows.
     pub fn on(
         self,
         gpu: Option<&MachineFigures>,
         host_gb_per_s: Option<f64>,
+        seen: Option<(MachineFigures, MachineOrigin)>,
     ) -> Option<RooflineFacts> {
-        let machine = match self.placement {
-            Placement::Host => MachineFigures::host(host_gb_per_s?),
-            Placement::Gpus(known) => gpu.cloned().or(known)?,
+        let (machine, from) = match self.placement {
+            Placement::Host => (MachineFigures::host(host_gb_per_s?), MachineOrigin::User),
+            Placement::Gpus(known) => gpu
+                .map(|said| (said.clone(), MachineOrigin::User))
+                .or(known.map(|figures| (figures, MachineOrigin::Target)))
+                .or(seen)?,
         };
         Some(RooflineFacts {
             model: self.model,
             machine,
+            machine_from: Some(from),
             tensor_parallel: self.tensor_parallel,
             pipeline_parallel: self.pipeline_parallel,
         })

@@ -105,6 +105,20 @@ impl Scenario {
             }
         }
     }
+
+    /// The lengths that it is about, before truncation and rounded.
+    pub fn mean(&self) -> Lengths {
+        let middle = |span: Span| span.min.midpoint(span.max);
+        match *self {
+            Self::Deterministic { input, output } => Lengths { input, output },
+            Self::Normal { input, output } => {
+                Lengths { input: input.mean.round() as u32, output: output.mean.round() as u32 }
+            }
+            Self::Uniform { input, output } => {
+                Lengths { input: middle(input), output: middle(output) }
+            }
+        }
+    }
 }
 
 impl Normal {

@@ -1,37 +1,105 @@
-// Is the profiler switched once, and when? A driver library that notes each switch with its instant.
+// Is the profiler switched once, and when, and what does CUDA say of its GPUs? A driver library for GPUs that do not exist.
 //
-//   FAKE_CUDA_LOG      the file to append to: a word and nanoseconds of CLOCK_MONOTONIC
-//   FAKE_CUDA_CONTEXT  set: no context can be had, as on a machine whose driver is broken
+//   FAKE_CUDA_LOG       the file that each switch of the profiler is appended to: a word and nanoseconds of CLOCK_MONOTONIC
+//   FAKE_CUDA_CONTEXT   set: no context can be had, as on a machine whose driver is broken
+//   FAKE_CUDA_CONTEXTS  the file that each step of a context is appended to: retain, push, pop, release
+//   FAKE_CUDA_GPUS      how many (1)
+//   FAKE_CUDA_NAME      product name (one that is no GPU's)
+//   FAKE_CUDA_FREE_GIB  memory that is free, of 80 GiB (78)
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
+
+enum { OK = 0, INVALID_VALUE = 1, INVALID_DEVICE = 101, INVALID_CONTEXT = 201, UNKNOWN = 999 };
 
 static __thread void* current;
 static int context;
 
-static int note(char const* word) {
-    struct timespec now;
-    if (current != &context) return 201;  // CUDA_ERROR_INVALID_CONTEXT
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    FILE* log = fopen(getenv("FAKE_CUDA_LOG"), "a");
-    if (!log) return 999;
-    fprintf(log, "%s %lld\n", word, (long long)now.tv_sec * 1000000000LL + now.tv_nsec);
-    return fclose(log) == 0 ? 0 : 999;
+static double scripted(char const* name, double otherwise) {
+    char const* text = getenv(name);
+    return text ? atof(text) : otherwise;
 }
 
-int cuInit(unsigned flags) { return flags == 0 ? 0 : 1; }
+static int append(char const* path, char const* word, long long number) {
+    FILE* log = path ? fopen(path, "a") : NULL;
+    if (!log) return UNKNOWN;
+    fprintf(log, "%s %lld\n", word, number);
+    return fclose(log) == 0 ? OK : UNKNOWN;
+}
+
+static int note(char const* word) {
+    struct timespec now;
+    if (current != &context) return INVALID_CONTEXT;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return append(getenv("FAKE_CUDA_LOG"), word, (long long)now.tv_sec * 1000000000LL + now.tv_nsec);
+}
+
+static void step(char const* word, int device) {
+    char const* path = getenv("FAKE_CUDA_CONTEXTS");
+    if (path) append(path, word, device);
+}
+
+int cuInit(unsigned flags) { return flags == 0 ? OK : INVALID_VALUE; }
+int cuDeviceGetCount(int* count) {
+    *count = (int)scripted("FAKE_CUDA_GPUS", 1);
+    return OK;
+}
 int cuDeviceGet(int* device, int ordinal) {
     *device = ordinal;
-    return 0;
+    return ordinal < (int)scripted("FAKE_CUDA_GPUS", 1) ? OK : INVALID_DEVICE;
+}
+int cuDeviceGetName(char* into, int length, int device) {
+    char const* name = getenv("FAKE_CUDA_NAME");
+    (void)device;
+    return snprintf(into, (size_t)length, "%s", name ? name : "Fake GPU (no hardware)") < length ? OK : INVALID_VALUE;
+}
+int cuDeviceGetUuid_v2(unsigned char* uuid, int device) {
+    memset(uuid, 0, 16);
+    uuid[15] = (unsigned char)device;
+    return OK;
+}
+int cuDeviceTotalMem_v2(size_t* bytes, int device) {
+    (void)device;
+    *bytes = (size_t)80 << 30;
+    return OK;
+}
+int cuDeviceGetAttribute(int* value, int attribute, int device) {
+    (void)device;
+    *value = attribute == 75 ? 9 : attribute == 76 ? 0 : 132;
+    return OK;
 }
 int cuDevicePrimaryCtxRetain(void** into, int device) {
-    (void)device;
+    if (getenv("FAKE_CUDA_CONTEXT")) return UNKNOWN;
+    step("retain", device);
     *into = &context;
-    return getenv("FAKE_CUDA_CONTEXT") ? 999 : 0;
+    return OK;
+}
+int cuDevicePrimaryCtxRelease_v2(int device) {
+    step("release", device);
+    return OK;
+}
+int cuCtxPushCurrent_v2(void* wanted) {
+    if (current) return INVALID_CONTEXT;
+    step("push", 0);
+    current = wanted;
+    return OK;
+}
+int cuCtxPopCurrent_v2(void** popped) {
+    step("pop", 0);
+    *popped = current;
+    current = NULL;
+    return OK;
 }
 int cuCtxSetCurrent(void* wanted) {
     current = wanted;
-    return 0;
+    return OK;
+}
+int cuMemGetInfo_v2(size_t* free, size_t* total) {
+    if (current != &context) return INVALID_CONTEXT;
+    *free = (size_t)(scripted("FAKE_CUDA_FREE_GIB", 78) * (1 << 30));
+    *total = (size_t)80 << 30;
+    return OK;
 }
 int cuProfilerStart(void) { return note("start"); }
 int cuProfilerStop(void) { return note("stop"); }

@@ -3,6 +3,8 @@
 // It implements the functions of NVML that bareflight calls, for GPUs that do not exist. What they do follows from the
 // environment and from the time since the library was loaded:
 //   FAKE_NVML_GPUS                how many (1)
+//   FAKE_NVML_NAME                product name (one that is no GPU's)
+//   FAKE_NVML_FREE_GIB            memory of each GPU that is free, of 80 GiB (79, and one less for each further GPU)
 //   FAKE_NVML_POWER_W             power of each GPU (200)
 //   FAKE_NVML_COUNTER_W           rate of the energy counter (the power); 0 lets it stand still
 //   FAKE_NVML_NO_INSTANT_POWER    set: the driver does not know the power of an instant
@@ -103,12 +105,13 @@ status nvmlDeviceGetHandleByUUID(char const* uuid, device* found) {
 }
 status nvmlDeviceGetName(device gpu, char* into, uint length) {
     (void)gpu;
-    return text(into, length, "Fake GPU (no hardware)");
+    char const* name = getenv("FAKE_NVML_NAME");
+    return text(into, length, name ? name : "Fake GPU (no hardware)");
 }
 status nvmlDeviceGetMemoryInfo_v2(device gpu, struct memory_v2* memory) {
     memory->total = 80ULL << 30;
-    memory->used = (1ULL + gpu->index) << 30;
-    memory->free = memory->total - memory->used;
+    memory->free = (ull)(scripted("FAKE_NVML_FREE_GIB", 79.0 - gpu->index) * (1 << 30));
+    memory->used = memory->total - memory->free;
     memory->reserved = 0;
     return OK;
 }

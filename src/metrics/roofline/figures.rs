@@ -101,6 +101,31 @@ impl PeakFlops {
     }
 }
 
+/// Who says which machine it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MachineOrigin {
+    /// The user, with `--gpu` or `--memory-bandwidth-gbps`.
+    User,
+    /// The target itself, as a simulated profile does.
+    Target,
+    /// NVIDIA's management library, of the GPUs that are watched.
+    Nvml,
+    /// CUDA, of the GPUs that it shows to this process.
+    Cuda,
+}
+
+impl MachineOrigin {
+    /// To be read behind the name of the machine; empty where the name came from whoever reads it.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::User | Self::Target => "",
+            Self::Nvml => " (as NVML names it)",
+            Self::Cuda => " (as CUDA names it)",
+        }
+    }
+}
+
 /// A model on machines of one kind: everything that a roofline needs beside the records.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RooflineFacts {
@@ -108,6 +133,9 @@ pub struct RooflineFacts {
     pub model: ModelFigures,
     /// One of the machines.
     pub machine: MachineFigures,
+    /// Who says that it is this machine; `None` in records of versions that did not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine_from: Option<MachineOrigin>,
     /// How many share the work of each layer.
     pub tensor_parallel: u32,
     /// Into how many stages the layers are cut.

@@ -127,6 +127,7 @@ mod tests {
                 peak: PeakFlops::only(Arithmetic::Float8, 1e15),
                 source: "a sheet of paper".into(),
             },
+            machine_from: None,
             tensor_parallel: 1,
             pipeline_parallel: 1,
         }

@@ -13,7 +13,8 @@ use crate::metrics::summary::{Counts, Distribution};
 use crate::record::request_record::{Records, RequestRecord};
 
 pub use figures::{
-    Arithmetic, ExpertFigures, MachineFigures, ModelFigures, PeakFlops, RooflineFacts,
+    Arithmetic, ExpertFigures, MachineFigures, MachineOrigin, ModelFigures, PeakFlops,
+    RooflineFacts,
 };
 pub use floor::{Bound, Floor};
 
@@ -22,12 +23,21 @@ pub use floor::{Bound, Floor};
 pub struct Roofline {
     /// On what, e.g. `2 × H200 SXM`.
     pub machine: String,
+    /// Who says that it is this machine; `None` where it was not kept.
+    pub machine_from: Option<MachineOrigin>,
     /// Decoding; `None` where no request decoded.
     pub decode: Option<Decode>,
     /// Prompts; `None` where none was computed, or parts of them were reused.
     pub prefill: Option<Prefill>,
     /// Operations that the model needed ÷ operations that the machines could have done in the window (MFU).
     pub flop_utilisation: Option<f64>,
+}
+
+impl Roofline {
+    /// The machine, and who says that it is this one where that was not the reader.
+    pub fn machine_words(&self) -> String {
+        format!("{}{}", self.machine, self.machine_from.map_or("", MachineOrigin::words))
+    }
 }
 
 /// Decoding steps.
@@ -86,6 +96,7 @@ pub fn of(
     let computed = !reused;
     Some(Roofline {
         machine: known.machine_words(),
+        machine_from: known.machine_from,
         decode: load.map(|load| decode(known, load, icl.map(|gaps| gaps.mean))),
         prefill: computed.then(|| prefill(known, records)).flatten(),
         flop_utilisation: (computed && counts.deliveries_missing == 0)

@@ -24,6 +24,7 @@ fn known() -> RooflineFacts {
             peak: PeakFlops::only(Arithmetic::Float8, 1e15),
             source: "a sheet of paper".into(),
         },
+        machine_from: None,
         tensor_parallel: 1,
         pipeline_parallel: 1,
     }
@@ -137,6 +138,7 @@ fn the_documented_example_is_what_the_program_computes() {
             arithmetic: Arithmetic::Float8,
         },
         machine: MachineFigures::gpu("h200").unwrap(),
+        machine_from: None,
         tensor_parallel: 1,
         pipeline_parallel: 1,
     };

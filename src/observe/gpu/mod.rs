@@ -5,6 +5,7 @@
 
 pub mod chosen;
 pub mod energy;
+pub mod known;
 pub mod library;
 pub mod over_window;
 pub mod sample;

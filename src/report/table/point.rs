@@ -132,7 +132,7 @@ fn throughput(summary: &Summary) -> String {
 
 fn roofline(summary: &Summary) -> String {
     let Some(found) = &summary.roofline else { return String::new() };
-    let name = format!("  roofline of {}: ", found.machine);
+    let name = format!("  roofline of {}: ", found.machine_words());
     let parts = roofline::parts(found);
     if parts.is_empty() { String::new() } else { flowed(&name, " · ", &parts) }
 }

@@ -10,6 +10,7 @@ use super::EngineDirectory;
 use super::config::Layout;
 use crate::load::Load;
 use crate::load::plan::Plan;
+use crate::observe::gpu::known::GpuMemory;
 use crate::target::settings::{CapacityPolicy, EngineSettings};
 
 /// What is going to be asked.
@@ -25,12 +26,24 @@ pub struct Asked<'a> {
     pub ranks: Option<u32>,
     /// Version of the library that loads it, where it is known.
     pub library_version: Option<&'a str>,
+    /// Memory that each rank finds on its GPU, where that is known.
+    pub memory: Option<GpuMemory>,
+    /// Tokens that every prompt begins with alike.
+    pub common_prefix: u32,
 }
 
 impl<'a> Asked<'a> {
-    /// Settings alone: no plan, no ranks, no library.
+    /// Settings alone: no plan, no ranks, no library, no GPU.
     pub const fn settings(settings: &'a EngineSettings) -> Self {
-        Self { settings, plans: &[], streaming: true, ranks: None, library_version: None }
+        Self {
+            settings,
+            plans: &[],
+            streaming: true,
+            ranks: None,
+            library_version: None,
+            memory: None,
+            common_prefix: 0,
+        }
     }
 }
 
@@ -63,11 +76,11 @@ impl fmt::Display for Finding {
     }
 }
 
-fn refuse(about: &str, sentence: String, remedy: impl Into<String>) -> Finding {
+pub(super) fn refuse(about: &str, sentence: String, remedy: impl Into<String>) -> Finding {
     Finding { severity: Severity::Refuse, about: about.to_owned(), sentence, remedy: remedy.into() }
 }
 
-fn warn(about: &str, sentence: String, remedy: impl Into<String>) -> Finding {
+pub(super) fn warn(about: &str, sentence: String, remedy: impl Into<String>) -> Finding {
     Finding { severity: Severity::Warn, about: about.to_owned(), sentence, remedy: remedy.into() }
 }
 
@@ -86,6 +99,9 @@ impl EngineDirectory {
             self.chunk_size(asked.settings),
             self.streamed_max_utilization(asked),
             self.concurrency(asked),
+            self.weights_fit(asked),
+            self.longest_request_fits(asked),
+            self.load_fits(asked),
         ]
         .into_iter()
         .flatten()

@@ -32,10 +32,15 @@ impl EngineDirectory {
     }
 }
 
+/// Whether the layers are what the counts here take them for.
+pub(super) fn has_known_shape(config: &EngineConfig) -> bool {
+    let is_known = GATED_DECODERS.contains(&config.model.architecture.as_str());
+    config.layout == Layout::Current && is_known
+}
+
 fn figures(config: &EngineConfig) -> Option<ModelFigures> {
     let model = &config.model;
-    let is_known = GATED_DECODERS.contains(&model.architecture.as_str());
-    if config.layout != Layout::Current || !is_known {
+    if !has_known_shape(config) {
         return None;
     }
     let linear = storage(config.quantization.weights.as_deref(), model.dtype)?;
@@ -119,7 +124,8 @@ fn storage(algorithm: Option<&str>, dtype: DataType) -> Option<Storage> {
     Some(Storage { bytes, arithmetic })
 }
 
-fn cache_bytes(algorithm: Option<&str>, dtype: DataType) -> Option<f64> {
+/// Bytes of a value in the KV cache.
+pub(super) fn cache_bytes(algorithm: Option<&str>, dtype: DataType) -> Option<f64> {
     match algorithm {
         None => Some(dtype.bytes()),
         Some("FP8" | "INT8") => Some(1.0),

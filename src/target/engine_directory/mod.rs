@@ -7,6 +7,8 @@ pub mod config;
 pub mod end_token;
 pub mod figures;
 pub mod files;
+pub(crate) mod fit;
+pub mod memory;
 mod section;
 
 use std::fs;

@@ -1,6 +1,7 @@
-//! Which model does the server serve, when nobody named one?
+//! Which model does the server serve, and what does it say of it?
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -47,23 +48,37 @@ struct Models {
 /// Longest list that is read.
 const MAX_LIST: usize = 4 << 20;
 
+/// How long a server may take to say what it need not.
+const UNDUE: Duration = Duration::from_secs(1);
+
 /// Asks for the list of models, and takes the only one.
 ///
 /// # Errors
 /// When the server cannot be asked, or serves none or several.
 pub fn only_model(route: Arc<Route>, question: Message) -> Result<Model, Failure> {
-    let limit = route.connector.timeout();
+    let limit = 2 * route.connector.timeout();
+    choose(&ask(route, question, limit)?)
+}
+
+/// What the server says of a model that the user named. Many have no list, or one without aliases, so that none is owed:
+/// whether the name is right, the first request will tell.
+pub fn named_model(route: Arc<Route>, question: Message, name: &str) -> Option<Model> {
+    let body = ask(route, question, UNDUE).ok()?;
+    let models: Models = serde_json::from_slice(&body).ok()?;
+    models.data.into_iter().find(|model| model.id == name)
+}
+
+fn ask(route: Arc<Route>, question: Message, limit: Duration) -> Result<Vec<u8>, Failure> {
     let asked = thread::wait_for("bf-openai-ask", move || async move {
         let asking = list(&route, &question);
-        tokio::time::timeout(2 * limit, asking).await.unwrap_or_else(|_| {
-            let words = format!("no list of models within {:?}", 2 * limit);
+        tokio::time::timeout(limit, asking).await.unwrap_or_else(|_| {
+            let words = format!("no list of models within {limit:?}");
             Err(Failure::new(FailureKind::Silent, words))
         })
     });
-    let body = asked.unwrap_or_else(|error| {
+    asked.unwrap_or_else(|error| {
         Err(Failure::new(FailureKind::Connect, format!("no thread to ask on: {error}")))
-    })?;
-    choose(&body)
+    })
 }
 
 async fn list(route: &Arc<Route>, question: &Message) -> Result<Vec<u8>, Failure> {

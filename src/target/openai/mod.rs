@@ -33,7 +33,7 @@ use crate::target::net::connect::Connector;
 use crate::target::net::socket::StampKeeper;
 use crate::target::net::tls;
 use crate::target::openai::address::Address;
-use crate::target::openai::discover::only_model;
+use crate::target::openai::discover::{named_model, only_model};
 use crate::target::openai::lane::LaneSettings;
 use crate::target::openai::request_body::RequestWriter;
 use crate::target::openai::session::OpenAiSession;
@@ -51,6 +51,7 @@ pub struct OpenAiTarget {
     info: TargetInfo,
     route: Arc<Route>,
     writer: RequestWriter,
+    models_path: String,
 }
 
 impl OpenAiTarget {
@@ -83,7 +84,20 @@ impl OpenAiTarget {
             options.model = Some(model.id);
         }
         let info = TargetInfo { simulated, ..describe(name, &address, &options, limits) };
-        Ok(Self { options, info, route, writer })
+        Ok(Self { options, info, route, writer, models_path: address.models_path })
+    }
+
+    /// Asks a server what it says of the model that the user named, as [`Self::new`] does where none is: its longest
+    /// sequence, and whether it is simulated. One that says nothing within a second is taken as it is.
+    #[must_use]
+    pub fn ask_about_named_model(mut self) -> Self {
+        let question = self.writer.get(&self.models_path);
+        let name = self.options.model.as_deref().unwrap_or_default();
+        if let Some(model) = named_model(Arc::clone(&self.route), question, name) {
+            self.info.simulated = model.simulated;
+            self.info.limits.max_sequence_tokens = model.longest_sequence();
+        }
+        self
     }
 }
 
@@ -93,7 +107,7 @@ impl Target for OpenAiTarget {
     }
 
     fn open(self: Box<Self>, sink: Sink) -> Result<Box<dyn Session>, TargetError> {
-        let Self { options, info, route, writer } = *self;
+        let Self { options, info, route, writer, models_path: _ } = *self;
         let keeper = StampKeeper::start();
         let kernel_stamps = keeper.works();
         sink.stamps_come_from(if kernel_stamps { StampSource::Kernel } else { StampSource::User });

@@ -1,0 +1,111 @@
+//! What does NVIDIA's driver offer? Its library, found at run time, and its functions, each looked up when it is needed.
+
+mod devices;
+mod profiler;
+
+use std::ffi::{CStr, c_int};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use libloading::Library;
+
+pub use devices::{Device, DeviceMemory};
+pub use profiler::ProfilerSwitch;
+
+/// The driver package installs this name.
+const NAME: &str = "libcuda.so.1";
+
+/// Why the driver does not do what it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CudaError {
+    /// No library, or one without a function.
+    #[error(
+        "NVIDIA's driver library `{0}` cannot be used ({1}): install the driver, start a container with `--gpus all`, \
+         or name the library with `--cuda-library`"
+    )]
+    Library(String, String),
+    /// A function refused.
+    #[error("{0} failed with CUDA error {1}: `nvidia-smi` says how the driver is")]
+    Call(&'static str, i32),
+}
+
+/// The driver's library, loaded. A clone is another handle on the same one.
+#[derive(Debug, Clone)]
+pub struct Driver {
+    library: Arc<Library>,
+    path: PathBuf,
+}
+
+impl Driver {
+    /// Loads the library, the system's own or the one that is named. Nothing is asked of it yet.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn load(named: Option<&Path>) -> Result<Self, CudaError> {
+        let path = named.unwrap_or(Path::new(NAME));
+        // SAFETY: the driver's own library, or one that the user vouches for; its initialisers run as in every CUDA program.
+        let library = unsafe { Library::new(path) }
+            .map_err(|error| CudaError::Library(path.display().to_string(), error.to_string()))?;
+        Ok(Self { library: Arc::new(library), path: path.to_owned() })
+    }
+
+    /// One of its functions.
+    ///
+    /// # Errors
+    /// When the library does not have it.
+    ///
+    /// # Safety
+    /// `F` must be the type of the function of that name, which the driver API keeps for ever.
+    unsafe fn function<F: Copy>(&self, name: &CStr) -> Result<F, CudaError> {
+        // SAFETY: what the caller promises.
+        let found = unsafe { self.library.get::<F>(name.to_bytes_with_nul()) };
+        found
+            .map(|function| *function)
+            .map_err(|error| CudaError::Library(self.path.display().to_string(), error.to_string()))
+    }
+
+    /// Makes the driver ready; however often that is asked for, it happens once.
+    fn initialise(&self) -> Result<(), CudaError> {
+        type Init = unsafe extern "C" fn(u32) -> c_int;
+        // SAFETY: the type is `cuInit`'s, and 0 is the only value that it takes.
+        unsafe { checked("cuInit", self.function::<Init>(c"cuInit")?(0)) }
+    }
+
+    /// A GPU's handle, by its place among those that the process may see.
+    fn handle(&self, ordinal: u32) -> Result<c_int, CudaError> {
+        type Get = unsafe extern "C" fn(*mut c_int, c_int) -> c_int;
+        let mut device = 0;
+        // SAFETY: the type is `cuDeviceGet`'s, which writes one whole number.
+        unsafe {
+            let get = self.function::<Get>(c"cuDeviceGet")?;
+            checked("cuDeviceGet", get(&raw mut device, ordinal as c_int))?;
+        }
+        Ok(device)
+    }
+}
+
+fn checked(name: &'static str, code: c_int) -> Result<(), CudaError> {
+    if code == 0 { Ok(()) } else { Err(CudaError::Call(name, code)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_that_is_not_there_is_named() {
+        let error = Driver::load(Some(Path::new("/nowhere/libcuda.so"))).expect_err("none");
+        let words = error.to_string();
+        assert!(
+            words.contains("/nowhere/libcuda.so") && words.contains("--cuda-library"),
+            "{words}"
+        );
+    }
+
+    #[test]
+    fn a_function_that_the_library_lacks_is_named() {
+        let libc = Driver::load(Some(Path::new("libc.so.6"))).expect("every system has one");
+        let error = libc.devices().expect_err("no driver").to_string();
+        assert!(error.contains("libc.so.6") && error.contains("cuInit"), "{error}");
+    }
+}

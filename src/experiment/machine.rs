@@ -1,0 +1,192 @@
+//! Which machine are points held against? The one that the user names, else the target, else the driver.
+
+use crate::cli::resolve::Resolved;
+use crate::experiment::gpu_watch::IN_PROCESS;
+use crate::experiment::preflight::PreflightError;
+use crate::metrics::roofline::{MachineFigures, MachineOrigin, RooflineFacts};
+use crate::observe::gpu::known::{KnownGpus, Teller};
+use crate::observe::gpu::sampler::Telemetry;
+use crate::target::by_name::Named;
+use crate::target::deployment::{Deployment, Placement};
+use crate::target::engine_directory::{Finding, Severity};
+
+/// The GPUs that an engine from a directory may run on, as far as anybody can tell: NVML of those that are watched, else CUDA
+/// of those that it shows, for an engine in this process or where its library is named. `None` where nobody does.
+///
+/// # Errors
+/// When a library that was named tells nothing.
+pub(super) fn gpus(
+    named: &Named,
+    resolved: &Resolved,
+    telemetry: Option<&Telemetry>,
+) -> Result<Option<KnownGpus>, PreflightError> {
+    let Some(directory) = named.engine_directory() else { return Ok(None) };
+    if let Some(telemetry) = telemetry {
+        let machine = telemetry.machine()?;
+        if let Some(known) = KnownGpus::from_nvml(&machine, &telemetry.watched) {
+            return Ok(Some(known));
+        }
+    }
+    let library = resolved.cuda_library.as_deref();
+    if library.is_none() && named.target.describe().kind != IN_PROCESS {
+        return Ok(None);
+    }
+    match KnownGpus::from_cuda(library, directory.config.mapping.world_size()) {
+        Ok(known) => Ok(known),
+        // Nobody asked; an engine that needs the driver says so when it is opened.
+        Err(_) if library.is_none() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The model on its machine, and what is to be known where there is none although somebody could expect it.
+pub(super) fn roofline(
+    deployment: Option<&Deployment>,
+    resolved: &Resolved,
+    gpus: Option<&KnownGpus>,
+) -> (Option<RooflineFacts>, Option<Finding>) {
+    let (said, bandwidth) = (resolved.gpu.as_ref(), resolved.memory_bandwidth_gbps);
+    let asks_the_driver =
+        said.is_none() && deployment.is_some_and(|it| it.placement == Placement::Gpus(None));
+    let (seen, lacking) = match gpus.filter(|_| asks_the_driver).map(seen).transpose() {
+        Ok(seen) => (seen, None),
+        Err(finding) => (None, Some(finding)),
+    };
+    let found = deployment.and_then(|it| it.clone().on(said, bandwidth, seen));
+    let named_in_vain = found.is_none() && (said.is_some() || bandwidth.is_some());
+    (found, lacking.or_else(|| named_in_vain.then(named_but_unused)))
+}
+
+/// The figures of these GPUs, if they are of one type that a datasheet is known of.
+fn seen(known: &KnownGpus) -> Result<(MachineFigures, MachineOrigin), Finding> {
+    let from = match known.teller {
+        Teller::Nvml => MachineOrigin::Nvml,
+        Teller::Cuda => MachineOrigin::Cuda,
+    };
+    let mut names: Vec<&str> = known.gpus.iter().map(|gpu| gpu.name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let named = format!(
+        "name with `--gpu` the one that the engine runs on, of {}",
+        MachineFigures::gpu_names()
+    );
+    match names[..] {
+        [name] => MachineFigures::gpu(name).map(|figures| (figures, from)).ok_or_else(|| {
+            no_roofline(
+                format!("no datasheet of a GPU `{name}` is known to this program"),
+                format!("compare with the datasheet by hand, or {named}"),
+            )
+        }),
+        _ => Err(no_roofline(
+            format!("GPUs of several types are here ({})", names.join(", ")),
+            format!("watch one type with `--gpu-telemetry UUID,…`, or {named}"),
+        )),
+    }
+}
+
+fn named_but_unused() -> Finding {
+    no_roofline(
+        "the shape of the model behind this target, or the machine that it runs on, is not known"
+            .to_owned(),
+        "`--gpu` goes with an engine directory, `--memory-bandwidth-gbps` with the embedded engine"
+            .to_owned(),
+    )
+}
+
+fn no_roofline(why: String, remedy: String) -> Finding {
+    Finding {
+        severity: Severity::Warn,
+        about: "roofline".to_owned(),
+        sentence: format!("there is no roofline: {why}"),
+        remedy,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::resolve::resolve;
+    use crate::cli::typed::Settings;
+    use crate::metrics::roofline::{Arithmetic, ModelFigures, PeakFlops};
+    use crate::observe::gpu::known::KnownGpu;
+
+    fn engine() -> Deployment {
+        Deployment {
+            model: ModelFigures {
+                parameters: 8e9,
+                active_parameters: 8e9,
+                weight_bytes: 8e9,
+                experts: None,
+                kv_bytes_per_token: 65_536.0,
+                attention_width: 131_072.0,
+                arithmetic: Arithmetic::Float8,
+            },
+            placement: Placement::Gpus(None),
+            tensor_parallel: 1,
+            pipeline_parallel: 1,
+        }
+    }
+
+    /// The name of the machine and who said it, and the note.
+    fn told(
+        deployment: Option<&Deployment>,
+        said: Option<&str>,
+        gpus: &[&str],
+    ) -> (Option<(String, Option<MachineOrigin>)>, Option<String>) {
+        let settings = Settings { gpu: said.map(str::to_owned), ..Settings::default() };
+        let resolved = resolve(&settings).expect("settings");
+        let gpu = |name: &&str| KnownGpu { name: (*name).to_owned(), memory: None };
+        let gpus = KnownGpus { teller: Teller::Nvml, gpus: gpus.iter().map(gpu).collect() };
+        let seen = (!gpus.gpus.is_empty()).then_some(&gpus);
+        let (facts, note) = roofline(deployment, &resolved, seen);
+        (facts.map(|it| (it.machine.name, it.machine_from)), note.map(|it| it.to_string()))
+    }
+
+    #[test]
+    fn a_gpu_that_no_datasheet_is_known_of_is_noted_by_name_and_is_no_error() {
+        let (none, note) = told(Some(&engine()), None, &["NVIDIA GeForce 9000"]);
+        let note = note.expect("a note");
+        assert_eq!(none, None);
+        assert!(note.contains("`NVIDIA GeForce 9000`") && note.contains("--gpu"), "{note}");
+    }
+
+    #[test]
+    fn gpus_of_several_types_are_no_machine() {
+        let (none, note) = told(Some(&engine()), None, &["NVIDIA H200", "NVIDIA L40S"]);
+        let note = note.expect("a note");
+        assert_eq!(none, None);
+        assert!(note.contains("NVIDIA H200, NVIDIA L40S"), "{note}");
+    }
+
+    #[test]
+    fn what_the_user_says_goes_before_what_the_driver_says() {
+        let seen = ["NVIDIA H200", "NVIDIA H200"];
+        let driver = Some(("H200 SXM".to_owned(), Some(MachineOrigin::Nvml)));
+        assert_eq!(told(Some(&engine()), None, &seen), (driver, None));
+        let user = Some(("B200".to_owned(), Some(MachineOrigin::User)));
+        assert_eq!(told(Some(&engine()), Some("b200"), &seen), (user.clone(), None));
+        assert_eq!(told(Some(&engine()), Some("b200"), &["a GPU of next year"]), (user, None));
+    }
+
+    #[test]
+    fn what_the_target_knows_goes_before_the_gpu_beside_it() {
+        let machine = MachineFigures {
+            name: "the profile's GPU".into(),
+            bandwidth_bytes_per_s: 1e12,
+            peak: PeakFlops::default(),
+            source: "made up".into(),
+        };
+        let simulated = Deployment { placement: Placement::Gpus(Some(machine)), ..engine() };
+        let target = Some(("the profile's GPU".to_owned(), Some(MachineOrigin::Target)));
+        assert_eq!(told(Some(&simulated), None, &["a GPU of next year"]), (target, None));
+    }
+
+    #[test]
+    fn a_name_that_helps_nobody_is_noted_and_silence_is_not() {
+        let (none, note) = told(None, Some("h200"), &[]);
+        assert_eq!(none, None);
+        assert!(note.expect("a note").contains("engine directory"));
+        assert_eq!(told(None, None, &["NVIDIA H200"]), (None, None));
+        assert_eq!(told(Some(&engine()), None, &[]), (None, None));
+    }
+}
