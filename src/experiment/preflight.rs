@@ -40,12 +40,6 @@ pub enum PreflightError {
          `--prompts ids`"
     )]
     NoTokenizer(String),
-    /// GPUs or a library that were named are not there.
-    #[error(transparent)]
-    Gpu(#[from] NoGpu),
-    /// CUDA's library was named, and does not say which GPUs there are.
-    #[error(transparent)]
-    Cuda(#[from] CudaError),
     /// Words as text without a tokenizer.
     #[error(
         "`{flag}` is text, and `{target}` has no tokenizer that could tell its token ids: name one with `--tokenizer FILE`, \
@@ -60,6 +54,12 @@ pub enum PreflightError {
     /// Words as text that the tokenizer has no ids for.
     #[error(transparent)]
     Words(#[from] WordError),
+    /// GPUs or a library that were named are not there.
+    #[error(transparent)]
+    Gpu(#[from] NoGpu),
+    /// CUDA's library was named, and does not say which GPUs there are.
+    #[error(transparent)]
+    Cuda(#[from] CudaError),
     /// The engine's configuration does not go with what is asked of it.
     #[error("target `{target}` does not take this run: {}", refused.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Engine {

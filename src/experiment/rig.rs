@@ -3,9 +3,9 @@
 use crate::cli::resolve::Resolved;
 use crate::clock::{Nanos, utc_now};
 use crate::experiment::gpu_watch::GpuWatch;
-use crate::experiment::listening::{Heard, Listening};
 use crate::experiment::manifest::{Manifest, PointEntry, State};
 use crate::experiment::phase::Stage;
+use crate::experiment::scribes::{Heard, Scribes};
 use crate::experiment::sweep::{ExperimentError, Outcome, Point, Watch};
 use crate::load::Load;
 use crate::load::issuer::{Pace, Played};
@@ -52,7 +52,7 @@ pub struct Rig<'a> {
     stage: Stage,
     directory: RunDirectory,
     manifest: Manifest,
-    listening: Listening,
+    scribes: Scribes,
     gpus: Option<GpuWatch>,
     profiler: Option<Profiler>,
     tool: Option<Tool>,
@@ -83,7 +83,7 @@ impl<'a> Rig<'a> {
         let (requests, slots) = room_for(plans);
         let tool = resolved.nvtx.then(Tool::find).transpose()?;
         let stage = Stage::open_heard(target, requests, slots, stop.clone(), tool)?;
-        let listening = Listening::start(&stage, &directory)?;
+        let scribes = Scribes::start(&stage, &directory)?;
         let roofline = None;
         Ok(Self {
             resolved,
@@ -91,7 +91,7 @@ impl<'a> Rig<'a> {
             stage,
             directory,
             manifest,
-            listening,
+            scribes,
             gpus,
             profiler,
             tool,
@@ -125,7 +125,7 @@ impl<'a> Rig<'a> {
         let journal = self.directory.journal(plan.point())?;
         let (dropped_before, stray_before) = self.stage.faults();
         // What the engine did while it was warmed up is not part of the point.
-        self.listening.begin(plan.point());
+        self.scribes.begin(plan.point());
         let sampling = self.gpus.as_ref().map(GpuWatch::start).transpose()?;
         let profiling = self.profiler.as_ref().map(Profiler::begin);
         let probe = Probe::start();
@@ -136,7 +136,7 @@ impl<'a> Rig<'a> {
         drop(marked);
         let seen = probe.finish();
         let profiled = profiling.is_some_and(|begun| self.end_profiling(begun, &label));
-        let heard = self.listening.end();
+        let heard = self.scribes.end();
         watch.phase_over();
         let (dropped, stray) = self.stage.faults();
         let facts = self.facts(plan, &played, &sealed.records);
@@ -259,7 +259,7 @@ impl<'a> Rig<'a> {
     /// Closes the target and settles the manifest; the reports are made from what is returned.
     pub fn close(mut self, points: Vec<Point>) -> Outcome {
         let broken = self.stage.broken().map(str::to_owned);
-        self.listening.stop();
+        self.scribes.stop();
         if let Drain::Forced(words) = self.stage.finish() {
             self.manifest.faults.push(format!("closing the target: {words}"));
         }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::observe::listener::Speaker;
+use crate::observe::scribe::Speaker;
 use crate::record::iterations_file::{Iteration, write_line};
 use crate::record::run_directory::file;
 use crate::target::{EngineStatistics, Said};
@@ -36,7 +36,7 @@ mod tests {
 
     use super::*;
     use crate::clock::{MonoNs, Nanos};
-    use crate::observe::listener::Listener;
+    use crate::observe::scribe::Scribe;
     use crate::record::iterations_file::read_all;
 
     /// An engine that says what the test tells it to.
@@ -58,8 +58,8 @@ mod tests {
         }
     }
 
-    fn listening(told: &Told, path: &Path) -> Listener<Box<dyn EngineStatistics>> {
-        Listener::start(Box::new(told.clone()) as Box<dyn EngineStatistics>, path).unwrap()
+    fn listening(told: &Told, path: &Path) -> Scribe<Box<dyn EngineStatistics>> {
+        Scribe::start(Box::new(told.clone()) as Box<dyn EngineStatistics>, path).unwrap()
     }
 
     fn some(number: u64) -> Iteration {

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::observe::listener::Speaker;
+use crate::observe::scribe::Speaker;
 use crate::record::kv_events_file::{KvEvent, KvTally, write_line};
 use crate::record::run_directory::file;
 use crate::target::KvEvents;

@@ -2,16 +2,16 @@
 
 use crate::experiment::phase::Stage;
 use crate::experiment::sweep::ExperimentError;
-use crate::observe::listener::{Kept, Listener};
+use crate::observe::scribe::{Kept, Scribe};
 use crate::record::iterations_file::Iteration;
 use crate::record::kv_events_file::KvTally;
 use crate::record::run_directory::{RunDirectory, file};
 use crate::target::{EngineStatistics, KvEvents};
 
-/// Listeners to an opened engine, as many as it has things to say.
-pub struct Listening {
-    iterations: Option<Listener<Box<dyn EngineStatistics>>>,
-    kv_events: Option<Listener<Box<dyn KvEvents>>>,
+/// Scribes at an opened engine, as many as it has things to say.
+pub struct Scribes {
+    iterations: Option<Scribe<Box<dyn EngineStatistics>>>,
+    kv_events: Option<Scribe<Box<dyn KvEvents>>>,
 }
 
 /// What an engine said during one point.
@@ -23,7 +23,7 @@ pub struct Heard {
     pub kv_events: Kept<KvTally>,
 }
 
-impl Listening {
+impl Scribes {
     /// Starts a thread for each thing that the engine says.
     ///
     /// # Errors
@@ -31,12 +31,12 @@ impl Listening {
     pub fn start(stage: &Stage, directory: &RunDirectory) -> Result<Self, ExperimentError> {
         let iterations = stage
             .statistics()
-            .map(|speaker| Listener::start(speaker, &directory.file(file::ITERATIONS)))
+            .map(|speaker| Scribe::start(speaker, &directory.file(file::ITERATIONS)))
             .transpose()
             .map_err(ExperimentError::Iterations)?;
         let kv_events = stage
             .kv_events()
-            .map(|speaker| Listener::start(speaker, &directory.file(file::KV_EVENTS)))
+            .map(|speaker| Scribe::start(speaker, &directory.file(file::KV_EVENTS)))
             .transpose()
             .map_err(ExperimentError::KvEvents)?;
         Ok(Self { iterations, kv_events })
@@ -55,8 +55,8 @@ impl Listening {
     /// Ends the point and hands over what was said.
     pub fn end(&self) -> Heard {
         Heard {
-            iterations: self.iterations.as_ref().map_or_else(Kept::default, Listener::end),
-            kv_events: self.kv_events.as_ref().map_or_else(Kept::default, Listener::end),
+            iterations: self.iterations.as_ref().map_or_else(Kept::default, Scribe::end),
+            kv_events: self.kv_events.as_ref().map_or_else(Kept::default, Scribe::end),
         }
     }
 

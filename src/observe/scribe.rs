@@ -21,7 +21,7 @@ pub trait Speaker: Send + 'static {
     const WHAT: &'static str;
     /// The file that it is written to.
     const FILE: &'static str;
-    /// Name of the thread that listens.
+    /// Name of the thread that listens and writes.
     const THREAD: &'static str;
 
     /// Appends what was said since the last call, in its order.
@@ -40,9 +40,9 @@ pub trait Speaker: Send + 'static {
     fn gist(said: Self::Said) -> Self::Gist;
 }
 
-/// Listens to an engine while points are measured.
+/// Listens to an engine while points are measured, and writes down what it says.
 #[derive(Debug)]
-pub struct Listener<S: Speaker> {
+pub struct Scribe<S: Speaker> {
     orders: SyncSender<Order<S::Gist>>,
     thread: JoinHandle<()>,
 }
@@ -69,7 +69,7 @@ impl<Gist> Default for Kept<Gist> {
     }
 }
 
-impl<S: Speaker> Listener<S> {
+impl<S: Speaker> Scribe<S> {
     /// Starts the thread, which appends to `path`.
     ///
     /// # Errors
@@ -78,9 +78,9 @@ impl<S: Speaker> Listener<S> {
         // Several targets of one experiment may be played one after another into one file.
         let out = BufWriter::new(OpenOptions::new().create(true).append(true).open(path)?);
         let (orders, inbox) = sync_channel(1);
-        let ear = Ear { speaker, out, heard: Vec::new(), open: None };
+        let desk = Desk { speaker, out, heard: Vec::new(), open: None };
         let thread =
-            std::thread::Builder::new().name(S::THREAD.into()).spawn(move || ear.serve(&inbox))?;
+            std::thread::Builder::new().name(S::THREAD.into()).spawn(move || desk.serve(&inbox))?;
         Ok(Self { orders, thread })
     }
 
@@ -111,14 +111,14 @@ impl<S: Speaker> Listener<S> {
     }
 }
 
-struct Ear<S: Speaker> {
+struct Desk<S: Speaker> {
     speaker: S,
     out: BufWriter<File>,
     heard: Vec<S::Said>,
     open: Option<(u32, Kept<S::Gist>)>,
 }
 
-impl<S: Speaker> Ear<S> {
+impl<S: Speaker> Desk<S> {
     fn serve(mut self, inbox: &Receiver<Order<S::Gist>>) {
         loop {
             match inbox.recv_timeout(PERIOD) {
