@@ -168,6 +168,13 @@ fn all_requests_failed_is_a_failure_and_every_one_is_on_record() {
     let rows = read(&directory(&out), "requests.csv");
     assert_eq!(rows.lines().count(), 2, "{rows}");
     assert!(rows.contains("failed,engine,"), "with the engine's own words: {rows}");
+    let shown = words(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    let told = shown.split_once("1 request failed as engine, the first: ");
+    let (_, cause) = told.unwrap_or_else(|| panic!("nobody has to open a file for it: {shown}"));
+    assert!(
+        rows.contains(cause.split(" note").next().expect("words").trim_end()),
+        "{cause}\n{rows}"
+    );
 }
 
 #[test]
@@ -176,6 +183,7 @@ fn a_missed_slo_has_an_exit_code_of_its_own() {
     let output = run(&out, &quick(&["--concurrency", "1", "--slo", "e2e<1us"]));
     // On a machine that is too busy the run is invalid, which is graver.
     assert!(matches!(output.status.code(), Some(4 | 5)), "{}", words(&output.stdout));
+    assert!(words(&output.stdout).contains("SLO MISSED: 0.0 %"), "{}", words(&output.stdout));
 }
 
 #[test]
@@ -270,6 +278,12 @@ fn ctrl_c_writes_everything_and_marks_it_incomplete() {
     let summary: serde_json::Value =
         serde_json::from_str(&read(&folder, "summary.json")).expect("JSON");
     assert_eq!(summary["incomplete"], true);
+    // Far more is left unsent than a ring holds, and that is no loss of what was measured.
+    let point = &summary["points"][0];
+    assert!(point["counts"]["interrupted"].as_u64().expect("a count") > 1 << 16, "{point}");
+    let mut checks = point["checks"].as_array().expect("checks").iter();
+    let recorder = checks.find(|check| check["id"] == "recorder").expect("a check");
+    assert_eq!(recorder["status"], "pass", "{recorder}");
     assert!(read(&folder, "manifest.json").contains("interrupted"));
     assert!(words(&output.stdout).to_uppercase().contains("INCOMPLETE"));
     assert!(read(&folder, "requests.csv").contains("completed"));
@@ -340,7 +354,7 @@ fn settings_of_the_executor_reach_it_and_are_echoed() {
     assert_eq!((&echoed["max_beam_width"], &echoed["decoding"]), (&2.into(), &"beam".into()));
     assert_eq!(echoed["kv_partial_reuse"], true, "a default that moved is said explicitly");
     let plan = read(&folder, "plan.csv");
-    let adapted = plan.lines().filter(|row| row.ends_with(",7")).count();
+    let adapted = plan.lines().filter(|row| row.rsplit(',').nth(1) == Some("7")).count();
     assert!((1..plan.lines().count() - 1).contains(&adapted), "{plan}");
     let rows = read(&folder, "requests.csv");
     assert_eq!(rows.matches(",completed,").count(), 20, "{rows}");

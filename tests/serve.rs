@@ -58,13 +58,19 @@ fn hashes(all: &[Seen]) -> Vec<Option<TokenHash>> {
 fn both_protocols_give_the_very_tokens_of_the_engine_and_its_stamps() {
     let serving = Serving::start(&["--target", QUICK]);
     let profile = QUICK.trim_start_matches("sim:");
-    let inside = play(SimTarget::new(profile, EngineSettings::default()).unwrap(), 24, 17);
+    let engine = SimTarget::new(profile, EngineSettings::default()).unwrap();
+    let vocabulary = engine.describe().limits.vocab_size;
+    assert!(vocabulary.is_some());
+    let inside = play(engine, 24, 17);
     let mut named = completions(&serving);
     named.model = Some(serving.ready["model"].as_str().expect("a name").to_owned());
     let unnamed = OpenAiTarget::new(completions(&serving)).unwrap();
     for target in [unnamed, OpenAiTarget::new(named).unwrap().ask_about_named_model()] {
         assert!(target.describe().simulated, "a simulation stays one behind a server");
+        assert_eq!(target.describe().limits.vocab_size, vocabulary, "prompts are drawn below it");
     }
+    let over_grpc = TritonTarget::new(triton(&serving, "tensorrt_llm")).unwrap();
+    assert_eq!(over_grpc.describe().limits.vocab_size, vocabulary);
     let http = play(OpenAiTarget::new(completions(&serving)).unwrap(), 24, 17);
     let grpc = play(TritonTarget::new(triton(&serving, "tensorrt_llm")).unwrap(), 24, 17);
     for (name, outside) in [("http", &http), ("grpc", &grpc)] {

@@ -3,8 +3,7 @@
 use crate::experiment::manifest::State;
 use crate::experiment::sweep::Outcome;
 use crate::load::stop::Stop;
-use crate::metrics::Rate;
-use crate::metrics::summary::Verdict;
+use crate::metrics::summary::{Summary, Verdict};
 
 /// A result whose error says how the program ends because of it.
 pub type Coded<T> = Result<T, (Exit, anyhow::Error)>;
@@ -31,9 +30,6 @@ pub enum Exit {
     Interrupted = Stop::EXIT_CODE as u8,
 }
 
-/// The share of attempted requests that must meet every SLO for a run to pass.
-pub const GOOD_FRACTION: f64 = 0.99;
-
 impl Exit {
     /// What came of an experiment; the first that applies, from the gravest.
     pub fn of(outcome: &Outcome) -> Self {
@@ -49,9 +45,7 @@ impl Exit {
         if summaries().any(|summary| summary.verdict == Verdict::Invalid) {
             return Self::Invalid;
         }
-        let missed = summaries().filter(|summary| !summary.slos.is_empty()).any(|summary| {
-            summary.rate(Rate::GoodFraction).is_none_or(|good| good < GOOD_FRACTION)
-        });
+        let missed = summaries().any(Summary::misses_slo);
         if missed { Self::SloMissed } else { Self::Ok }
     }
 

@@ -10,7 +10,9 @@ use crate::metrics::allowance::Allowance;
 use crate::metrics::compare::BLOCKS_FOR_A_VERDICT;
 use crate::metrics::fairness::{self, Conditions, Item};
 use crate::metrics::sides::{self, Row, Ruling, Terms};
-use crate::metrics::summary::{Mark, SCHEMA_VERSION, Summary, Verdict};
+use crate::metrics::summary::{
+    Check, CheckId, Mark, SCHEMA_VERSION, Status, Summary, Verdict, json_word,
+};
 use crate::record::request_record::Records;
 use crate::target::TargetInfo;
 
@@ -131,7 +133,7 @@ pub fn conclude(question: &Question, measured: &[Measured]) -> Comparison {
         order: question.order.clone(),
         closed_loop: is_closed(measured),
         terms: question.terms,
-        notes: notes(&sides, blocks, incomplete),
+        notes: notes(measured, &sides, blocks, incomplete),
         sides,
         pairs,
     }
@@ -195,7 +197,12 @@ fn conditions<'a>(side: &'a Measured, blocks: usize) -> Conditions<'a> {
     }
 }
 
-fn notes(sides: &[SideReport], blocks: usize, incomplete: bool) -> Vec<String> {
+fn notes(
+    measured: &[Measured],
+    sides: &[SideReport],
+    blocks: usize,
+    incomplete: bool,
+) -> Vec<String> {
     let mut notes = Vec::new();
     if incomplete {
         notes.push(format!(
@@ -215,11 +222,35 @@ fn notes(sides: &[SideReport], blocks: usize, incomplete: bool) -> Vec<String> {
             side.attempted
         ));
     }
+    let unpassed: Vec<String> = measured.iter().filter_map(|side| unpassed(side, blocks)).collect();
+    if !unpassed.is_empty() {
+        notes.push(format!(
+            "checks that did not pass in some block: {}; `summary.json` of a side says what was seen and what helps",
+            unpassed.join("; ")
+        ));
+    }
     notes.push(
         "each interval holds on its own with 95 %: of many rows that are equal in truth, one in twenty looks different"
             .to_owned(),
     );
     notes
+}
+
+/// The checks that warned or failed in blocks of a side, with the number of blocks.
+fn unpassed(side: &Measured, blocks: usize) -> Option<String> {
+    let points = &side.outcome.points[..blocks];
+    let told: Vec<String> = CheckId::ALL
+        .into_iter()
+        .filter_map(|id| {
+            let concerns = |check: &&Check| {
+                check.id == id && matches!(check.status, Status::Warn | Status::Fail)
+            };
+            let checks = points.iter().flat_map(|point| &point.summary.checks);
+            let count = checks.filter(concerns).count();
+            (count > 0).then(|| format!("{} {count}×", json_word(&id)))
+        })
+        .collect();
+    (!told.is_empty()).then(|| format!("{} {}", side.name, told.join(", ")))
 }
 
 fn is_closed(measured: &[Measured]) -> bool {

@@ -75,13 +75,14 @@ pub fn play(
     let sent = issuer.send_all(shots, &pace.load, until);
     let draining = gate.tool().map(|tool| tool.phase("drain"));
     let interrupted = stop.is_asked() && sent < shots.len();
-    issuer.leave_unsent(&shots[sent..], interrupted);
+    let why_unsent = issuer.why_unsent(interrupted);
     issuer.fail_open_if_broken(shots);
     let patience =
         if pace.duration.is_some() || interrupted { pace.drain } else { Nanos(i64::MAX) };
     issuer.drain(shots, patience, pace.drain);
     drop(draining);
     let end = clock::now();
+    issuer.leave_unsent(&shots[sent..], why_unsent);
     let ran_out = pace.duration.is_some() && sent == shots.len() && end < until && !interrupted;
     Played { start, end, interrupted: interrupted || stop.is_asked(), ran_out }
 }
@@ -240,17 +241,25 @@ impl Issuer<'_> {
         self.cancelled.push_back((now + CANCEL_GRACE, id));
     }
 
-    /// Notes what was never sent.
-    fn leave_unsent(&mut self, shots: &[Shot], interrupted: bool) {
+    /// Why what is left is not sent, as things stand when sending ends; `None` for the load's own end.
+    fn why_unsent(&self, interrupted: bool) -> Option<NotSentReason> {
+        match self.gate.broken() {
+            Some(_) => Some(NotSentReason::TargetFailed),
+            None => interrupted.then_some(NotSentReason::Interrupted),
+        }
+    }
+
+    /// Notes what was never sent, when all that was sent is over: there may be far more of it than a ring holds, and the
+    /// recorder that reads it would leave the targets' rings to fill.
+    fn leave_unsent(&mut self, shots: &[Shot], why: Option<NotSentReason>) {
         for shot in shots {
-            let reason = match shot.intended {
-                _ if self.gate.broken().is_some() => NotSentReason::TargetFailed,
-                _ if interrupted => NotSentReason::Interrupted,
+            let own_end = match shot.intended {
                 Some(_) => NotSentReason::Missed,
                 None => NotSentReason::NotReached,
             };
-            let intended = shot.intended.map(|after| self.start + after);
-            self.sink.put_surely(Event::NotSent { id: shot.id, intended, reason });
+            let (reason, intended) =
+                (why.unwrap_or(own_end), shot.intended.map(|after| self.start + after));
+            self.sink.put_patiently(Event::NotSent { id: shot.id, intended, reason });
         }
     }
 

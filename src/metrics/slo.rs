@@ -16,6 +16,9 @@ use crate::metrics::per_request::Derived;
 #[serde(transparent)]
 pub struct Slos(pub Vec<Slo>);
 
+/// The share of attempted requests that must meet every SLO for a run to pass.
+pub const GOOD_FRACTION: f64 = 0.99;
+
 /// A bound on one latency of one request: met where the latency is at most `bound`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slo {

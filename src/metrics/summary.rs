@@ -13,7 +13,7 @@ use crate::metrics::iterations::IterationSummary;
 use crate::metrics::kv_events::KvEventSummary;
 use crate::metrics::percentile::Percentile;
 use crate::metrics::roofline::Roofline;
-use crate::metrics::slo::Slo;
+use crate::metrics::slo::{GOOD_FRACTION, Slo};
 use crate::observe::gpu::over_window::GpuUse;
 use crate::record::request_record::TokenSource;
 use crate::target::FailureKind;
@@ -74,6 +74,12 @@ impl Summary {
     /// A rate, where it is defined for this run.
     pub fn rate(&self, rate: Rate) -> Option<f64> {
         self.rates.get(&rate).copied().flatten()
+    }
+
+    /// Whether there are SLOs, and fewer requests than wanted met them.
+    pub fn misses_slo(&self) -> bool {
+        let good = self.rate(Rate::GoodFraction);
+        !self.slos.is_empty() && good.is_none_or(|good| good < GOOD_FRACTION)
     }
 
     /// A distribution, where there is one.
@@ -282,6 +288,9 @@ pub struct Counts {
     pub failed: u64,
     /// Failed, by kind; kinds that did not occur are left out.
     pub failed_by_kind: BTreeMap<FailureKind, u64>,
+    /// For each of these kinds, what was said of the first request that failed so.
+    #[serde(default)]
+    pub failure_words: BTreeMap<FailureKind, String>,
     /// Cancelled at the end of the drain or by the user.
     pub cancelled: u64,
     /// Took longer than a request may.
@@ -410,4 +419,12 @@ pub struct Slice {
     pub in_flight: f64,
     /// Median time to first token of the completed requests whose first token lies in it.
     pub ttft_p50_ms: Option<f64>,
+}
+
+/// The word that a variant without data has in JSON, so that every artefact calls it the same.
+pub fn json_word(variant: &impl Serialize) -> String {
+    match serde_json::to_value(variant) {
+        Ok(serde_json::Value::String(word)) => word,
+        other => unreachable!("a variant without data is a string in JSON, not {other:?}"),
+    }
 }

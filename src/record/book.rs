@@ -262,7 +262,7 @@ impl Book {
 
     fn finish(&mut self, i: usize, outcome: Outcome) {
         self.stages[i] = Stage::Ended;
-        self.live.ended += 1;
+        self.live.ended += u64::from(!matches!(outcome, Outcome::NotSent(_)));
         self.live.failed += u64::from(matches!(outcome, Outcome::Failed(_) | Outcome::TimedOut));
         let record = &mut self.records[i];
         record.outcome = outcome;

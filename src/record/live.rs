@@ -13,7 +13,7 @@ pub struct Snapshot {
     pub since: Option<MonoNs>,
     /// Requests submitted.
     pub submitted: u64,
-    /// Requests ended, in whatever way.
+    /// Of these, ended, in whatever way.
     pub ended: u64,
     /// Of these, failed or timed out.
     pub failed: u64,

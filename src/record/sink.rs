@@ -239,6 +239,11 @@ impl Sink {
             return;
         }
         self.dropped.fetch_add(1, Ordering::Relaxed);
+        self.put_patiently(event);
+    }
+
+    /// As [`Self::put_surely`], from a thread that has nothing left to measure: its wait delays nobody.
+    pub(crate) fn put_patiently(&mut self, event: Event) {
         while self.ring.push(event).is_err() {
             if self.ring.is_abandoned() {
                 return;

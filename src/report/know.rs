@@ -1,7 +1,8 @@
 //! What must be known before a number is quoted? Checks that did not pass with their remedies, and what the marks mean.
 
-use crate::metrics::definition::Quantity;
+use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::percentile::{Percentile, certification_floor};
+use crate::metrics::slo::GOOD_FRACTION;
 use crate::metrics::summary::{Check, CheckId, Counts, Status};
 use crate::record::request_record::TokenSource;
 use crate::report::figures::counted;
@@ -73,6 +74,8 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
     if points.iter().any(|point| !point.summary.streaming) {
         notes.push("output was not streamed: no TTFT, ITL or TPOT exists".to_owned());
     }
+    notes.extend(points.iter().flat_map(failures));
+    notes.extend(points.iter().filter_map(missed_slo));
     let sum = |of: fn(&Counts) -> u64| points.iter().map(|point| of(&point.summary.counts)).sum();
     notes.extend(about_gpus(points));
     let differs: u64 = sum(|counts| counts.token_count_differs);
@@ -114,6 +117,38 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
         ));
     }
     notes
+}
+
+/// Kinds of failure of a point, each with the words of the first.
+fn failures(point: &PointReport) -> Vec<String> {
+    let counts = &point.summary.counts;
+    let told = counts.failed_by_kind.iter().map(|(kind, count)| {
+        let words = counts.failure_words.get(kind).map_or("", |words| words.trim());
+        let words = if words.is_empty() { "nothing was said" } else { words };
+        format!(
+            "{}: {} failed as {kind}, the first: {words}",
+            point.label,
+            counted(*count, "request")
+        )
+    });
+    told.collect()
+}
+
+/// That fewer requests than wanted met the SLO, which ends the program with a code of its own.
+fn missed_slo(point: &PointReport) -> Option<String> {
+    let summary = &point.summary;
+    if !summary.misses_slo() {
+        return None;
+    }
+    let good = summary.rate(Rate::GoodFraction).map_or_else(
+        || "no request was asked".to_owned(),
+        |good| format!("{:.1} % of the requests met it", 100.0 * good),
+    );
+    Some(format!(
+        "{}: SLO MISSED: {good}, and {:.0} % are wanted",
+        point.label,
+        100.0 * GOOD_FRACTION
+    ))
 }
 
 /// Whose word the GPUs' numbers are, and why their energy is not known.

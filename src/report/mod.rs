@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use crate::load::Load;
 use crate::metrics::Summary;
-use crate::metrics::summary::{Mark, Verdict};
+use crate::metrics::summary::{Mark, Verdict, json_word};
 use crate::target::TargetInfo;
 
 /// Several runs that are shown together, e.g. one for each concurrency. What every renderer takes.
@@ -99,13 +99,5 @@ impl Experiment {
             .filter(|point| point.summary.verdict != Verdict::Invalid)
             .filter(|point| point.summary.counts.completed > 0 && rate(point).is_some())
             .max_by(|a, b| rate(a).partial_cmp(&rate(b)).unwrap_or(std::cmp::Ordering::Equal))
-    }
-}
-
-/// The word that a variant without data has in JSON, so that every artefact calls it the same.
-fn json_word(variant: &impl Serialize) -> String {
-    match serde_json::to_value(variant) {
-        Ok(serde_json::Value::String(word)) => word,
-        other => unreachable!("a variant without data is a string in JSON, not {other:?}"),
     }
 }

@@ -90,10 +90,11 @@ fn waterfall(ladder: &Ladder) -> String {
         let Some(parts) = &rung.parts else { continue };
         // Writing to a string cannot fail, here and below.
         let _infallible = writeln!(text, "  {:2} {}", rung.level.name(), bar(parts, longest));
-        let mut told: Vec<String> =
+        let told: Vec<String> =
             slices(parts).iter().map(|(name, ms)| format!("{name} {}", figure(*ms))).collect();
-        told.push(format!("pull {}", figure(parts.pull_ms)));
-        let _infallible = writeln!(text, "     {} ms = {}", figure(parts.e2e_ms), told.join(" · "));
+        let (whole, pull) = (figure(parts.e2e_ms), figure(parts.pull_ms));
+        let _infallible =
+            writeln!(text, "     {whole} ms = {}, then pull {pull}", told.join(" · "));
     }
     let legend: Vec<String> = ["queue", "prefill", "decode", "around"]
         .iter()

@@ -158,6 +158,13 @@ impl Model {
         };
         let is_text = self == Self::Text;
         let simulated = if service.info.simulated { "true" } else { "false" };
+        let mut parameters = vec![
+            parameter("accumulate_tokens", "false"),
+            parameter("bareflight_target", &service.info.name),
+            parameter("bareflight_simulated", simulated),
+        ];
+        let vocabulary = service.info.limits.vocab_size;
+        parameters.extend(vocabulary.map(|it| parameter("bareflight_vocab_size", &it.to_string())));
         ModelConfig {
             name: self.name().to_owned(),
             platform: if is_text { self.platform().to_owned() } else { String::new() },
@@ -170,11 +177,7 @@ impl Model {
                     optional: !input.required,
                 })
                 .collect(),
-            parameters: vec![
-                parameter("accumulate_tokens", "false"),
-                parameter("bareflight_target", &service.info.name),
-                parameter("bareflight_simulated", simulated),
-            ],
+            parameters,
             backend: if is_text { String::new() } else { self.platform().to_owned() },
             model_transaction_policy: Some(TransactionPolicy { decoupled: true }),
         }

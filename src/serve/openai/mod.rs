@@ -119,6 +119,7 @@ fn described(service: &Service) -> serde_json::Value {
         "created": service.created,
         "owned_by": "bareflight",
         "max_model_len": service.info.limits.max_sequence_tokens,
+        "x-bareflight-vocab-size": service.info.limits.vocab_size,
         "x-bareflight-target": service.info.name,
         "x-bareflight-simulated": service.info.simulated,
     })

@@ -21,6 +21,9 @@ pub struct Model {
     max_model_len: Option<u32>,
     #[serde(default)]
     meta: Option<Meta>,
+    /// Token ids are below this, as our own server says.
+    #[serde(default, rename = "x-bareflight-vocab-size")]
+    pub vocab_size: Option<u32>,
     /// Our own server says so where no engine but a model of one answers.
     #[serde(default, rename = "x-bareflight-simulated")]
     pub simulated: bool,

@@ -79,6 +79,7 @@ impl OpenAiTarget {
                 unusable(&name, &format!("{}: {reason}; {remedy}", failure.kind))
             })?;
             limits.max_sequence_tokens = model.longest_sequence();
+            limits.vocab_size = model.vocab_size;
             simulated = model.simulated;
             writer.name_model(model.id.clone());
             options.model = Some(model.id);
@@ -88,7 +89,7 @@ impl OpenAiTarget {
     }
 
     /// Asks a server what it says of the model that the user named, as [`Self::new`] does where none is: its longest
-    /// sequence, and whether it is simulated. One that says nothing within a second is taken as it is.
+    /// sequence, its vocabulary, and whether it is simulated. One that says nothing within a second is taken as it is.
     #[must_use]
     pub fn ask_about_named_model(mut self) -> Self {
         let question = self.writer.get(&self.models_path);
@@ -96,6 +97,7 @@ impl OpenAiTarget {
         if let Some(model) = named_model(Arc::clone(&self.route), question, name) {
             self.info.simulated = model.simulated;
             self.info.limits.max_sequence_tokens = model.longest_sequence();
+            self.info.limits.vocab_size = model.vocab_size;
         }
         self
     }

@@ -155,6 +155,7 @@ pub(super) fn facts_of(metadata: ModelMetadata, config: Option<&ModelConfig>) ->
             .filter(|runs_on| !runs_on.is_empty())
             .unwrap_or(&metadata.platform)
             .clone(),
+        vocab_size: parameter("bareflight_vocab_size").and_then(|value| value.parse().ok()),
         simulated: parameter("bareflight_simulated").is_some_and(|value| value == "true"),
     }
 }

@@ -22,6 +22,8 @@ pub struct ModelFacts {
     pub accumulates: Option<bool>,
     /// `ensemble`, or the backend.
     pub runs_on: String,
+    /// Token ids are below this, as our own server says.
+    pub vocab_size: Option<u32>,
     /// Our own server says so where no engine but a model of one answers.
     pub simulated: bool,
 }
@@ -346,6 +348,7 @@ pub(super) mod tests {
             decoupled: true,
             accumulates: None,
             runs_on: "python".into(),
+            vocab_size: None,
             simulated: false,
         }
     }

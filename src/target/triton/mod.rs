@@ -134,6 +134,7 @@ fn info_of(options: &TritonOptions, said: &Said, contract: &Contract) -> TargetI
         gpus: 0,
         limits: Limits {
             max_batch_size: u32::try_from(model.max_batch_size).ok().filter(|size| *size > 0),
+            vocab_size: model.vocab_size,
             ..Limits::default()
         },
         details: json!({
