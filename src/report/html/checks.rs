@@ -54,12 +54,26 @@ pub(super) fn section(points: &[PointReport]) -> String {
         .into_iter()
         .filter(|id| points.iter().any(|point| of(point, *id).is_some()))
         .map(|id| {
-            let mut row = vec![format!("{}<small>{}</small>", id.label(), proves(id))];
+            let mut row = vec![format!("{}<small>{}</small>", id.label(), about(points, id))];
             row.extend(points.iter().map(|point| cell(of(point, id))));
             row
         })
         .collect();
     format!("<h2>Was the harness the bottleneck?</h2>\n{}", table("checks", &header, &rows))
+}
+
+/// What it proves, or why it was not made anywhere.
+fn about(points: &[PointReport], id: CheckId) -> String {
+    let mut checks = points.iter().filter_map(|point| of(point, id));
+    match checks.next() {
+        Some(first)
+            if first.status == Status::NotApplicable
+                && checks.all(|check| check.status == Status::NotApplicable) =>
+        {
+            format!("not applicable: {}", escape(&first.sentence))
+        }
+        _ => proves(id).to_owned(),
+    }
 }
 
 fn of(point: &PointReport, id: CheckId) -> Option<&Check> {

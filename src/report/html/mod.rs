@@ -97,7 +97,8 @@ fn verdict(experiment: &Experiment) -> String {
     let concerns: BTreeSet<&str> =
         know::concerns(experiment).iter().map(|concern| concern.worst.id.label()).collect();
     let reasons = match concerns.len() {
-        0 => "every check passed, so the harness was not what limited these numbers".to_owned(),
+        0 => "every check that applies passed, so the harness was not what limited these numbers"
+            .to_owned(),
         _ => format!("see {}", concerns.into_iter().collect::<Vec<_>>().join(", ")),
     };
     format!(
