@@ -169,6 +169,7 @@ fn all_requests_failed_is_a_failure_and_every_one_is_on_record() {
     assert_eq!(rows.lines().count(), 2, "{rows}");
     assert!(rows.contains("failed,engine,"), "with the engine's own words: {rows}");
     let shown = words(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(shown.contains("verdict NO RESULT"), "{shown}");
     let told = shown.split_once("1 request failed as engine, the first: ");
     let (_, cause) = told.unwrap_or_else(|| panic!("nobody has to open a file for it: {shown}"));
     let (cause, _files) = cause.split_once(" files in ").expect("files are named last");

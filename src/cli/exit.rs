@@ -37,8 +37,7 @@ impl Exit {
         if outcome.manifest.state == State::Interrupted {
             return Self::Interrupted;
         }
-        let nothing_worked =
-            summaries().any(|summary| summary.counts.completed == 0 && summary.counts.planned > 0);
+        let nothing_worked = summaries().any(Summary::nothing_completed);
         if outcome.manifest.state == State::Failed || outcome.points.is_empty() || nothing_worked {
             return Self::Failure;
         }

@@ -76,6 +76,11 @@ impl Summary {
         self.rates.get(&rate).copied().flatten()
     }
 
+    /// Whether there is nothing to measure, since no request came to its end.
+    pub fn nothing_completed(&self) -> bool {
+        self.counts.completed == 0 && self.counts.planned > 0
+    }
+
     /// Whether there are SLOs, and fewer requests than wanted met them.
     pub fn misses_slo(&self) -> bool {
         let good = self.rate(Rate::GoodFraction);

@@ -89,6 +89,11 @@ fn verdict(experiment: &Experiment) -> String {
         return "<div class=\"verdict none\"><b>No verdict</b>: no run was finished.</div>\n"
             .into();
     };
+    if experiment.points.iter().all(|point| point.summary.nothing_completed()) {
+        return "<div class=\"verdict invalid\"><b>No result</b>: no request completed; what was said of the first that failed \
+                stands below.</div>\n"
+            .into();
+    }
     let alike = experiment.points.iter().filter(|point| point.summary.verdict == worst).count();
     let place = match experiment.points.len() {
         1 => String::new(),

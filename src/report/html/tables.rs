@@ -83,7 +83,11 @@ fn sweep_row(point: &PointReport, goodput: bool) -> Vec<String> {
         Verdict::ValidWithWarnings => "warn",
         Verdict::Invalid => "fail",
     };
-    let word = figures::short_verdict(summary.verdict);
+    let word = if summary.nothing_completed() {
+        "no result"
+    } else {
+        figures::short_verdict(summary.verdict)
+    };
     let cut = summary.marks.iter().filter(|mark| **mark == Mark::Incomplete);
     row.push(format!("<span class=\"{class}\">{word}</span>{}", badges(cut)));
     row

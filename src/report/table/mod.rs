@@ -79,6 +79,9 @@ fn verdict(experiment: &Experiment) -> String {
     let Some(worst) = experiment.verdict() else {
         return "none: no run was finished".to_owned();
     };
+    if experiment.points.iter().all(|point| point.summary.nothing_completed()) {
+        return "NO RESULT: no request completed; see `what to know`".to_owned();
+    }
     let alike = experiment.points.iter().filter(|point| point.summary.verdict == worst).count();
     match (worst, experiment.points.len()) {
         (Verdict::Valid, 1) => "VALID".to_owned(),

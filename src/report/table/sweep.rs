@@ -67,5 +67,8 @@ fn pair(summary: &Summary, quantity: Quantity) -> String {
 
 fn verdict(summary: &Summary) -> String {
     let cut = if summary.marks.contains(&Mark::Incomplete) { ", INCOMPLETE" } else { "" };
+    if summary.nothing_completed() {
+        return format!("no result{cut}");
+    }
     format!("{}{cut}", figures::short_verdict(summary.verdict))
 }
