@@ -96,10 +96,7 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
         return stored(arguments, matches, baseline, candidate);
     }
     let mut sides = sides(arguments, matches).map_err(|error| (Exit::Usage, error))?;
-    let embedded = sides.iter().find(|side| engine_threads::is_embedded(&side.target));
-    if let Some(side) = embedded {
-        engine_threads::ensure(&side.target, side.engine.threads)?;
-    }
+    engine_threads::ensure(&mut sides)?;
     refuse_profiled(&sides).map_err(|error| (Exit::Usage, error))?;
     let ready = blocks::prepare(&mut sides, arguments.blocks)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;

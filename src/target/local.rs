@@ -46,6 +46,15 @@ impl LocalTarget {
         Ok(Self { source, config, end_ids: model.eos_token_ids, info, deployment })
     }
 
+    /// Says in the settings what this engine takes where they say nothing, as far as that is alike for every model.
+    pub fn say_defaults(settings: &mut EngineSettings) {
+        let default = engine::EngineConfig::new(now_ns);
+        settings.max_batch_size.get_or_insert(default.max_batch_size as u32);
+        settings.max_num_tokens.get_or_insert(default.max_num_tokens as u32);
+        settings.max_queue_size.get_or_insert(default.max_queue_size as u32);
+        settings.iteration_stats.get_or_insert(DEFAULT_ITERATION_STATS);
+    }
+
     /// The tokens that end an output.
     pub fn end_ids(&self) -> &[u32] {
         &self.end_ids
