@@ -13,6 +13,7 @@ pub mod profile_window;
 pub mod resolve;
 pub mod run;
 pub mod serve;
+pub mod setting_key;
 pub mod span;
 pub mod take_part;
 pub mod typed;
