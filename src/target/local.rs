@@ -39,6 +39,13 @@ impl LocalTarget {
             reason: error.to_string(),
         };
         let source = engine::ModelSource::from_str(model).map_err(unusable)?;
+        if let engine::ModelSource::Directory(folder) = &source
+            && !folder.join("config.json").exists()
+        {
+            let reason = "there is no `config.json`: name a model directory as Hugging Face has it, or a model that needs \
+                          no file, `local:dummy-nano`";
+            return Err(TargetError::Unusable { name: name.clone(), reason: reason.into() });
+        }
         let config = config_of(settings);
         let model = engine::inspect(&source, &config).map_err(unusable)?;
         let info = info_of(name.clone(), &model);
