@@ -8,6 +8,7 @@ pub mod exit;
 pub mod gather;
 pub mod inspect;
 pub mod ladder;
+pub mod load_number;
 pub mod origin;
 pub mod profile_window;
 pub mod resolve;
