@@ -1,6 +1,7 @@
 //! parse → resolve → run → exit code.
 
 use std::process::ExitCode;
+use std::slice;
 
 use bareflight::cli::exit::{Coded, Exit};
 use bareflight::cli::gather::gather;
@@ -29,15 +30,16 @@ fn dispatch() -> Coded<Exit> {
     let typed = matches.subcommand().map_or(&matches, |(_, typed)| typed);
     match cli.command {
         Command::Run(arguments) => {
-            let (resolved, _) = gather(&arguments, typed)?;
+            let (mut resolved, _) = gather(&arguments, typed)?;
             if let Some(exit) = take_part::unless_driving(&resolved)? {
                 return Ok(exit);
             }
-            engine_threads::ensure(&resolved.target, resolved.engine.threads)?;
+            engine_threads::ensure(slice::from_mut(&mut resolved))?;
             run::run(resolved)
         }
         Command::Plan(arguments) => {
             let (mut resolved, origins) = gather(&arguments, typed)?;
+            engine_threads::ensure(slice::from_mut(&mut resolved))?;
             let ready = preflight::prepare(&mut resolved)
                 .map_err(|error| (Exit::Preflight, anyhow::Error::new(error)))?;
             let text = dry_run::render(&resolved, &origins, &ready).map_err(failure)?;

@@ -94,10 +94,11 @@ fn bad_input_is_one_error_that_names_the_thing_and_nothing_is_run() {
     let out = tempfile::tempdir().expect("a folder");
     let missing = out.path().join("no-such-model").display().to_string();
     let missing = format!("local:{missing}");
-    let cases: [(&[&str], i32, &str); 15] = [
+    let cases: [(&[&str], i32, &str); 16] = [
         (&["run", "--target", "warp:9"], 2, "warp:9"),
         (&["run", "--target", "sim:no-such-profile"], 3, "no-such-profile"),
         (&["run", "--target", &missing], 3, "no-such-model"),
+        (&["run", "--target", &missing], 3, "`local:dummy-nano`"),
         (&["run", "--scenario", "X(1,2)"], 2, "X(1,2)"),
         (&["run", "--requests", "0"], 2, "--requests"),
         (&["run", "--concurrency", "0"], 2, "--concurrency"),
@@ -109,7 +110,7 @@ fn bad_input_is_one_error_that_names_the_thing_and_nothing_is_run() {
         (&["run", "--kv-fraction", "2"], 2, "--kv-fraction"),
         (&["run", "--target", "local:dummy-pico", "--beam-width", "4"], 3, "--beam-width"),
         (&["run", "--target", "sim:null", "--lora", "7", "--lora-dir", "no-such"], 3, "no-such/7"),
-        (&["run", "--target", "local:dummy-pico", "--scenario", "D(100000,4)"], 3, "100000"),
+        (&["run", "--target", "local:dummy-pico", "--scenario", "D(100000,4)"], 3, "--kv-tokens"),
     ];
     for (arguments, code, named) in cases {
         let output = run(&out, arguments);
@@ -357,4 +358,82 @@ fn settings_of_the_executor_reach_it_and_are_echoed() {
     assert!((1..plan.lines().count() - 1).contains(&adapted), "{plan}");
     let rows = read(&folder, "requests.csv");
     assert_eq!(rows.matches(",completed,").count(), 20, "{rows}");
+}
+
+#[test]
+fn a_number_below_zero_is_refused_by_the_flag_that_it_was_given_to() {
+    let out = tempfile::tempdir().expect("a folder");
+    let mentions = |arguments: &[&str], named: &[&str]| {
+        let output = run(&out, arguments);
+        let said = words(&output.stderr);
+        assert!(matches!(output.status.code(), Some(2 | 3)), "{arguments:?}: {said}");
+        for named in named {
+            assert!(said.contains(named), "{arguments:?} says: {said}");
+        }
+    };
+    for subcommand in ["run", "plan", "compare", "ladder", "serve"] {
+        mentions(&[subcommand, "--concurrency", "-1"], &["'-1'", "--concurrency", "`1,2,4`"]);
+        mentions(&[subcommand, "-n", "-5"], &["'-5'", "--requests"]);
+        mentions(&[subcommand, "--rate", "-3"], &["'-3'", "--rate"]);
+        mentions(&[subcommand, "--seed", "-1"], &["'-1'", "--seed"]);
+    }
+    mentions(&["run", "--temperature", "-1"], &["`--temperature -1`", "above 0"]);
+    mentions(&["run", "--concurrency", "1,"], &["--concurrency", "`1,2,4`"]);
+    mentions(&["run", "--rate", "abc"], &["'abc'", "--rate", "`0.5,1,2`"]);
+    assert!(!out.path().join("runs").exists(), "no run was begun");
+}
+
+#[test]
+fn a_misspelt_key_of_a_file_is_one_short_error_with_the_key_that_was_meant() {
+    let out = tempfile::tempdir().expect("a folder");
+    fs::write(out.path().join("c.toml"), "max_batchsize = 4\n").expect("written");
+    let output = run(&out, &["run", "--config", "c.toml"]);
+    let said = words(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("c.toml") && said.contains("`max_batch_size`"), "{said}");
+    assert!(said.len() < 250, "{said}");
+}
+
+#[test]
+fn a_plan_and_a_run_say_the_same_threads_and_the_run_writes_them_down() {
+    let out = tempfile::tempdir().expect("a folder");
+    let asked = ["--target", "local:dummy-pico", "--scenario", "D(8,4)", "--concurrency", "1"];
+    let title = |text: &str| {
+        let line = text.lines().find(|line| line.contains("thread")).expect("a title");
+        line.trim().to_owned()
+    };
+    let planned = words(&run(&out, &[&["plan"][..], &asked].concat()).stdout);
+    assert!(planned.contains("\n  threads "), "{planned}");
+    let more = ["--requests", "2", "--warmup", "0"];
+    let ran = words(&run(&out, &[&["run"][..], &asked, &more].concat()).stderr);
+    let threads = |text: &str| {
+        let before = text.split(" thread").next().expect("a number").to_owned();
+        before.rsplit(' ').next().expect("a number").to_owned()
+    };
+    let planned = threads(&title(&planned[planned.find("\ntarget\n").expect("a target")..]));
+    assert_eq!(planned, threads(&title(&ran)), "{ran}");
+    assert!(read(&directory(&out), "resolved.toml").contains(&format!("\nthreads = {planned}\n")));
+}
+
+#[test]
+fn help_names_the_targets_that_a_subcommand_takes_and_no_others() {
+    let out = tempfile::tempdir().expect("a folder");
+    let help = |subcommand| words(&run(&out, &[subcommand, "--help"]).stdout);
+    assert!(help("run").contains("`trtllm:ENGINE_DIR`"));
+    for subcommand in ["serve", "ladder"] {
+        let help = help(subcommand);
+        assert!(help.contains("`trtllm:ENGINE_DIR`"), "{help}");
+        assert!(!help.contains("`openai:URL`") && !help.contains("`triton:HOST"), "{help}");
+    }
+    assert!(help("compare").contains("--fail-if <BOUND,…>"));
+}
+
+#[test]
+fn a_version_names_its_revision_as_the_manifest_does() {
+    let out = tempfile::tempdir().expect("a folder");
+    let said = words(&run(&out, &["--version"]).stdout);
+    let revision = said.split(['(', ')']).nth(1).expect("a revision").to_owned();
+    run(&out, &quick(&["--concurrency", "1"]));
+    let manifest = read(&directory(&out), "manifest.json");
+    assert!(manifest.contains(&format!("\"{revision}\"")), "{said} {manifest}");
 }

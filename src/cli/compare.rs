@@ -1,5 +1,6 @@
 //! `bareflight compare`: is one target better than another? Blocks of one plan, in turns, and an answer with its interval.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -11,9 +12,10 @@ use serde_json::{Map, Value};
 use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::gather::said;
-use crate::cli::origin::as_map;
+use crate::cli::origin::{as_map, as_tables};
 use crate::cli::resolve::{Resolved, resolve};
 use crate::cli::run::{Screen, experiment_exit, preflight_exit, print};
+use crate::cli::setting_key;
 use crate::cli::typed::{RunArgs, Settings};
 use crate::experiment::comparison::{Comparison, Measured, Question, conclude};
 use crate::experiment::comparison_files::{Manifest, write_comparison, write_sides};
@@ -49,7 +51,7 @@ pub struct CompareArgs {
     #[arg(long, value_name = "PERCENT", default_value = "2%", help_heading = "Comparison")]
     pub margin: Percent,
     /// End with code 6 if a metric gets worse by more: `ttft_p99>5%,output_throughput>3%`
-    #[arg(long, value_name = "METRIC>PERCENT", value_delimiter = ',', help_heading = "Comparison")]
+    #[arg(long, value_name = "BOUND,…", value_delimiter = ',', help_heading = "Comparison")]
     pub fail_if: Vec<Allowance>,
     /// All that a run takes; `--target` once for each side, the baseline first.
     #[command(flatten)]
@@ -82,6 +84,12 @@ impl FromStr for Change {
     }
 }
 
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}={}", letter(self.side), self.key, self.value)
+    }
+}
+
 /// `A`, `B`, …
 pub fn letter(side: usize) -> String {
     char::from(b'A' + (side % 26) as u8).to_string()
@@ -96,10 +104,7 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
         return stored(arguments, matches, baseline, candidate);
     }
     let mut sides = sides(arguments, matches).map_err(|error| (Exit::Usage, error))?;
-    let embedded = sides.iter().find(|side| engine_threads::is_embedded(&side.target));
-    if let Some(side) = embedded {
-        engine_threads::ensure(&side.target, side.engine.threads)?;
-    }
+    engine_threads::ensure(&mut sides)?;
     refuse_profiled(&sides).map_err(|error| (Exit::Usage, error))?;
     let ready = blocks::prepare(&mut sides, arguments.blocks)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
@@ -272,6 +277,7 @@ fn sides(arguments: &CompareArgs, matches: &ArgMatches) -> anyhow::Result<Vec<Re
         .map(|(side, target)| {
             let changes = arguments.set.iter().filter(|change| change.side == side);
             one_side(&said, target, changes)
+                .with_context(|| format!("side {} cannot be set up", letter(side)))
         })
         .collect::<Result<_, _>>()?;
     same_question(&sides)?;
@@ -287,10 +293,11 @@ fn one_side<'a>(
         .or_concurrency(DEFAULT_CONCURRENCY);
     let mut map = as_map(&settings)?;
     for change in changes {
+        setting_key::check([change.key.as_str()]).with_context(|| format!("`--set {change}`"))?;
         map.insert(change.key.clone(), change.value.clone());
     }
-    let settings: Settings = serde_json::from_value(Value::Object(map))
-        .with_context(|| format!("a `--set` of `{target}` cannot be used"))?;
+    let settings: Settings =
+        serde_json::from_value(as_tables(map)).context("its `--set` cannot be used")?;
     Ok(resolve(&settings)?)
 }
 
@@ -340,5 +347,18 @@ mod tests {
         );
         let change: Change = "A:quantization=f32".parse().unwrap();
         assert_eq!(change.value, "f32");
+    }
+    #[test]
+    fn a_change_reaches_its_setting_in_a_table_and_a_misspelt_one_names_its_side() {
+        let said = Settings::default();
+        let side = |change: &str| {
+            let change: Change = change.parse().unwrap();
+            one_side(&said, "sim:null", [&change].into_iter())
+        };
+        let resolved = side("B:engine.kv_fraction=0.5").unwrap();
+        assert_eq!(resolved.engine.kv_fraction, Some(0.5));
+        let error = format!("{:#}", side("B:max_batchsize=4").unwrap_err());
+        assert!(error.contains("--set B:max_batchsize=4") && error.contains("`max_batch_size`"));
+        assert!(!error.contains("sim:null"), "{error}");
     }
 }

@@ -6,19 +6,25 @@ use std::process::Command;
 use anyhow::Context;
 
 use crate::cli::exit::{Coded, Exit};
+use crate::cli::resolve::Resolved;
 
 /// The embedded engine's arithmetic reads its number of threads from the environment, once, before it starts. A process
-/// cannot safely change its own environment, so it starts itself again with the one it needs.
+/// cannot safely change its own environment, so it starts itself again with the one it needs. From then on every embedded
+/// engine among the sides says its number, so that a machine with other cores can repeat it.
 ///
 /// # Errors
 /// When this program cannot find or start itself.
-pub fn ensure(target: &str, threads: Option<u32>) -> Coded<()> {
+pub fn ensure(sides: &mut [Resolved]) -> Coded<()> {
     const DONE: &str = "BAREFLIGHT_THREADS_SET";
-    if !is_embedded(target) || std::env::var_os(DONE).is_some() {
+    let Some(first) = sides.iter().find(|side| is_embedded(&side.target)) else { return Ok(()) };
+    let threads = first
+        .engine
+        .threads
+        .map_or_else(bareflight_engine::default_threads, |threads| threads as usize);
+    if std::env::var_os(DONE).is_some() {
+        say(sides, threads);
         return Ok(());
     }
-    let threads =
-        threads.map_or_else(bareflight_engine::default_threads, |threads| threads as usize);
     let program = std::env::current_exe()
         .context("this program cannot find itself")
         .map_err(|error| (Exit::Failure, error))?;
@@ -33,7 +39,37 @@ pub fn ensure(target: &str, threads: Option<u32>) -> Coded<()> {
     ))
 }
 
+fn say(sides: &mut [Resolved], threads: usize) {
+    for side in sides.iter_mut().filter(|side| is_embedded(&side.target)) {
+        side.engine.threads.get_or_insert(threads as u32);
+    }
+}
+
 /// Whether a target is the embedded engine, behind its tokenizer or not.
 pub fn is_embedded(target: &str) -> bool {
     target.strip_prefix("text:").unwrap_or(target).starts_with("local:")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::resolve::resolve;
+    use crate::cli::typed::Settings;
+
+    #[test]
+    fn threads_that_nobody_gave_are_said_by_embedded_engines_and_by_nothing_else() {
+        let side = |target: &str, threads| {
+            let target = Some(target.to_owned());
+            resolve(&Settings { target, threads, ..Settings::default() }).expect("sound settings")
+        };
+        let mut sides = [
+            side("local:dummy-pico", None),
+            side("text:local:dummy-pico", None),
+            side("local:dummy-pico", Some(2)),
+            side("sim:null", None),
+        ];
+        say(&mut sides, 3);
+        let said = sides.map(|side| side.to_settings().threads);
+        assert_eq!(said, [Some(3), Some(3), Some(2), None]);
+    }
 }

@@ -4,10 +4,12 @@ use std::fs;
 
 use anyhow::Context;
 use clap::ArgMatches;
+use toml::Value;
 
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::origin::{Origins, merge};
 use crate::cli::resolve::{Resolved, resolve};
+use crate::cli::setting_key;
 use crate::cli::typed::{RunArgs, Settings};
 
 /// What was said, not yet resolved, and where each value comes from.
@@ -19,11 +21,27 @@ pub fn said(arguments: &RunArgs, matches: &ArgMatches) -> Coded<(Settings, Origi
         None => Settings::default(),
         Some(path) => fs::read_to_string(path)
             .context("it cannot be read")
-            .and_then(|text| toml::from_str(&text).context("it is not a configuration"))
+            .and_then(|text| settings_of(&text).context("it is not a configuration"))
             .with_context(|| format!("configuration file `{}`", path.display()))
             .map_err(usage)?,
     };
     merge(&arguments.settings, &file, matches).map_err(usage)
+}
+
+/// Keys are looked at first: what they are misspelt for is said better here than where they are read.
+fn settings_of(text: &str) -> anyhow::Result<Settings> {
+    let tables: toml::Table = toml::from_str(text)?;
+    let keys: Vec<String> = tables
+        .iter()
+        .flat_map(|(key, value)| match value {
+            Value::Table(table) => {
+                table.keys().map(|name| format!("{key}.{name}")).collect::<Vec<_>>()
+            }
+            _ => vec![key.clone()],
+        })
+        .collect();
+    setting_key::check(keys.iter().map(String::as_str))?;
+    Ok(toml::from_str(text)?)
 }
 
 /// Everything resolved, and where each value comes from.
@@ -37,4 +55,22 @@ pub fn gather(arguments: &RunArgs, matches: &ArgMatches) -> Coded<(Resolved, Ori
 
 fn usage(error: impl Into<anyhow::Error>) -> (Exit, anyhow::Error) {
     (Exit::Usage, error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_key_of_a_file_gets_the_one_that_was_meant() {
+        for (text, meant) in [
+            ("concurency = [1]", "`concurrency`"),
+            ("[engine]\nkv_fractoin = 0.5", "`engine.kv_fraction`"),
+            ("kv_fraction = 0.5", "`engine.kv_fraction`"),
+            ("requests = 'many'", "requests = 'many'"),
+        ] {
+            let said = format!("{:#}", settings_of(text).expect_err(text));
+            assert!(said.contains(meant) && !said.contains("expected one of"), "{said}");
+        }
+    }
 }

@@ -70,9 +70,9 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
     let usage = |error: anyhow::Error| (Exit::Usage, error);
     let failure = |error: anyhow::Error| (Exit::Failure, error);
     let (settings, _) = said(&arguments.run, matches)?;
-    let engine = engine(&settings).map_err(usage)?;
+    let mut engine = engine(&settings).map_err(usage)?;
     refuse_profiled(std::slice::from_ref(&engine)).map_err(usage)?;
-    engine_threads::ensure(&engine.target, engine.engine.threads)?;
+    engine_threads::ensure(std::slice::from_mut(&mut engine))?;
 
     // Named wrongly, nothing is begun.
     by_name::resolve(&engine.target, &engine.engine, &engine.served)
@@ -195,6 +195,7 @@ fn rung(
     let is_simulated = engine.target.starts_with("sim:");
     let own = Settings {
         concurrency: engine.to_settings().concurrency,
+        threads: engine.engine.threads,
         prompts: None,
         ..settings.clone()
     };

@@ -77,7 +77,7 @@ pub(crate) fn as_map(settings: &Settings) -> Result<Map<String, Value>, serde_js
 }
 
 /// The opposite of [`as_map`].
-fn as_tables(flat: Map<String, Value>) -> Value {
+pub(crate) fn as_tables(flat: Map<String, Value>) -> Value {
     let mut settings = Map::new();
     for (key, value) in flat {
         match key.split_once('.') {

@@ -5,6 +5,7 @@ mod terms;
 
 use std::path::PathBuf;
 
+use crate::cli::engine_threads::is_embedded;
 use crate::cli::profile_window::ProfileWindow;
 use crate::cli::span::Span;
 use crate::cli::typed::{ArrivalKind, PromptsAs, Settings};
@@ -14,6 +15,7 @@ use crate::load::{Arrivals, Load};
 use crate::metrics::roofline::MachineFigures;
 use crate::metrics::slo::{SloError, Slos};
 use crate::observe::gpu::chosen::GpuChoice;
+use crate::target::local::LocalTarget;
 use crate::target::served::{ServedEndpoint, ServedSettings};
 use crate::target::settings::EngineSettings;
 use crate::workload::scenario::{Scenario, ScenarioError};
@@ -48,11 +50,11 @@ pub struct Resolved {
     pub workload: Workload,
     /// When it is asked: one run for each.
     pub loads: Vec<Load>,
-    /// Measured requests of each run; `None` has a default that depends on the load.
+    /// Measured requests of each run; `None` has a default that differs between the loads, or a duration is given.
     pub requests: Option<u32>,
     /// How long each run sends requests.
     pub duration: Option<Nanos>,
-    /// Requests before each run; `None` has a default that depends on the load.
+    /// Requests before each run; `None` has a default that differs between the loads.
     pub warmup: Option<u32>,
     /// Longest time of one request.
     pub timeout: Nanos,
@@ -138,9 +140,14 @@ pub enum SettingsError {
 pub fn resolve(typed: &Settings) -> Result<Resolved, SettingsError> {
     refuse_zeros(typed)?;
     let slos: Slos = typed.slo.as_deref().unwrap_or_default().parse()?;
-    Ok(Resolved {
-        target: typed.target.clone().unwrap_or_else(|| DEFAULT_TARGET.into()),
-        engine: engine_settings(typed)?,
+    let target = typed.target.clone().unwrap_or_else(|| DEFAULT_TARGET.into());
+    let mut engine = engine_settings(typed)?;
+    if is_embedded(&target) {
+        LocalTarget::say_defaults(&mut engine);
+    }
+    let mut resolved = Resolved {
+        target,
+        engine,
         gpu: gpu(typed)?,
         memory_bandwidth_gbps: memory_bandwidth(typed)?,
         served: served_settings(typed),
@@ -161,7 +168,9 @@ pub fn resolve(typed: &Settings) -> Result<Resolved, SettingsError> {
         keep_deliveries: !typed.no_deliveries.unwrap_or(false),
         quiet: typed.quiet.unwrap_or(false),
         slo_text: typed.slo.clone(),
-    })
+    };
+    resolved.say_sizes();
+    Ok(resolved)
 }
 
 fn refuse_zeros(typed: &Settings) -> Result<(), SettingsError> {
@@ -360,6 +369,19 @@ impl Resolved {
             Load::Open { .. } | Load::Batch => 8,
         });
         PlanSize { requests, duration, warmup }
+    }
+
+    /// Says how much is asked where it follows from the load and is alike for all of them: one setting cannot say more.
+    fn say_sizes(&mut self) {
+        let sizes: Vec<PlanSize> = self.loads.iter().map(|load| self.size(load)).collect();
+        let Some((first, others)) = sizes.split_first() else { return };
+        if others.iter().all(|size| size.warmup == first.warmup) {
+            self.warmup = Some(first.warmup);
+        }
+        let end = |size: &PlanSize| (size.requests, size.duration);
+        if others.iter().all(|size| end(size) == end(first)) {
+            (self.requests, self.duration) = end(first);
+        }
     }
 
     /// As it would have to be typed: every value that has one, so that the file runs again as it ran.

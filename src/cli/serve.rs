@@ -2,11 +2,13 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::slice;
 
 use anyhow::{Context, anyhow};
 use clap::{ArgMatches, Args, Command};
 use serde_json::json;
 
+use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::gather::gather;
 use crate::cli::origin::{Origin, Origins};
@@ -103,10 +105,10 @@ fn refuse_what_is_for_runs(program: &Command, origins: &Origins) -> Coded<()> {
 /// # Errors
 /// What stood in the way, with the exit code that it deserves.
 pub fn serve(arguments: &ServeArgs, program: &Command, matches: &ArgMatches) -> Coded<Exit> {
-    let (resolved, origins) = gather(&arguments.run, matches)?;
+    let (mut resolved, origins) = gather(&arguments.run, matches)?;
     refuse_what_is_for_runs(program, &origins)?;
     check_kind(&resolved.target).map_err(usage)?;
-    crate::cli::engine_threads::ensure(&resolved.target, resolved.engine.threads)?;
+    engine_threads::ensure(slice::from_mut(&mut resolved))?;
     let mut engine = resolved.engine.clone();
     // Nobody reads them here.
     engine.iteration_stats = Some(0);

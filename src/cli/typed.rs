@@ -12,6 +12,7 @@ use crate::cli::compare::CompareArgs;
 use crate::cli::doctor::DoctorArgs;
 use crate::cli::inspect::InspectArgs;
 use crate::cli::ladder::LadderArgs;
+use crate::cli::load_number;
 use crate::cli::profile_window::ProfileWindow;
 use crate::cli::serve::ServeArgs;
 use crate::cli::span::Span;
@@ -25,9 +26,12 @@ pub use request::RequestFlags;
 const EXIT_CODES: &str = "Exit codes: 0 completed and valid · 1 runtime failure · 2 usage or configuration · \
      3 preflight failed · 4 measurement invalid · 5 SLO missed · 6 regression · 130 interrupted";
 
+/// With the revision, so that two builds can be told apart.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BAREFLIGHT_REVISION"), ")");
+
 /// Measures what an LLM engine can do with nothing in the way, and what everything in the way costs.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXIT_CODES, arg_required_else_help = true)]
+#[command(version = VERSION, after_help = EXIT_CODES, arg_required_else_help = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -88,17 +92,44 @@ pub enum Document {
 }
 
 impl Cli {
-    /// What can be typed: as derived, but that a comparison takes a target for each of its sides.
+    /// What can be typed: as derived, but that a comparison takes a target for each of its sides, and that a number below
+    /// 0 is a value of its flag, which can say what is wrong with it, and not a flag that nobody knows.
     pub fn grammar() -> clap::Command {
-        Self::command().mut_subcommand("compare", |compare| {
+        let program = Self::command().mut_subcommand("compare", |compare| {
             compare.mut_arg("target", |target| {
                 target
                     .action(ArgAction::Append)
-                    .help("What answers: once for each side, the baseline first")
+                    .help("What answers, as for `run`: once for each side, the baseline first")
+            })
+        });
+        let program = [("serve", SERVED_HERE), ("ladder", LADDERS_START)].into_iter().fold(
+            program,
+            |program, (name, help)| {
+                program.mut_subcommand(name, |command| {
+                    command.mut_arg("target", |target| target.help(help))
+                })
+            },
+        );
+        MEASURING.into_iter().fold(program, |program, name| {
+            program.mut_subcommand(name, |measuring| {
+                measuring.mut_args(|flag| {
+                    // A number of values that is not said is one.
+                    let takes_one = flag.get_num_args().is_none_or(|count| count.takes_values());
+                    let is_set = matches!(flag.get_action(), ArgAction::Set | ArgAction::Append);
+                    flag.allow_negative_numbers(is_set && takes_one)
+                })
             })
         })
     }
 }
+
+/// Only an engine in this process can be served.
+const SERVED_HERE: &str = "What is served: `local:dummy-nano`, `local:MODEL_DIR`, `sim:PROFILE`, `trtllm:ENGINE_DIR`, `null:`";
+/// Every other rung is made from this one.
+const LADDERS_START: &str =
+    "The engine: `local:dummy-nano`, `local:MODEL_DIR`, `sim:PROFILE`, `trtllm:ENGINE_DIR`";
+/// Subcommands that take the settings of a run.
+const MEASURING: [&str; 5] = ["run", "plan", "compare", "ladder", "serve"];
 
 /// Everything about a run.
 #[derive(Debug, Args)]
@@ -139,7 +170,7 @@ pub enum PromptsAs {
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case", default)]
 pub struct Settings {
-    /// What answers: `local:dummy-nano`, `local:MODEL_DIR`, `sim:PROFILE`, `openai:URL`, `triton:HOST:PORT/MODEL`, `triton-c:REPOSITORY/MODEL`, `null:`
+    /// What answers: `local:dummy-nano`, `local:MODEL_DIR`, `sim:PROFILE`, `trtllm:ENGINE_DIR`, `openai:URL`, `triton:HOST:PORT/MODEL`, `triton-c:REPOSITORY/MODEL`, `null:`, or `text:` before an engine in this process
     #[arg(long, value_name = "KIND:NAME", env = "BAREFLIGHT_TARGET")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
@@ -149,6 +180,7 @@ pub struct Settings {
         long,
         value_name = "N,N,…",
         value_delimiter = ',',
+        value_parser = load_number::concurrency,
         help_heading = "Load",
         env = "BAREFLIGHT_CONCURRENCY"
     )]
@@ -159,6 +191,7 @@ pub struct Settings {
         long,
         value_name = "R,R,…",
         value_delimiter = ',',
+        value_parser = load_number::rate,
         help_heading = "Load",
         env = "BAREFLIGHT_RATE"
     )]

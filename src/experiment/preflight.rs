@@ -37,7 +37,8 @@ pub enum PreflightError {
     /// Text without a tokenizer.
     #[error(
         "`{0}` has no tokenizer that text prompts could be counted with: name one with `--tokenizer FILE`, or draw \
-         `--prompts ids`"
+         `{endpoint}--prompts ids`",
+        endpoint = if .0.contains("openai:") { "--endpoint completions " } else { "" }
     )]
     NoTokenizer(String),
     /// Words as text without a tokenizer.
@@ -265,5 +266,13 @@ mod tests {
         let mut again = resolve(&written).expect("as written");
         let ready = prepare(&mut again).expect("it can be asked");
         assert_eq!((ready.plans[0].hash(), again.to_settings()), (as_ids.as_str(), written));
+    }
+
+    #[test]
+    fn a_chat_server_without_a_tokenizer_is_offered_what_it_takes() {
+        let error = PreflightError::NoTokenizer("openai:http://host".into()).to_string();
+        for remedy in ["--tokenizer FILE", "`--endpoint completions --prompts ids`"] {
+            assert!(error.contains(remedy), "{error}");
+        }
     }
 }

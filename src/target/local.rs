@@ -39,11 +39,27 @@ impl LocalTarget {
             reason: error.to_string(),
         };
         let source = engine::ModelSource::from_str(model).map_err(unusable)?;
+        if let engine::ModelSource::Directory(folder) = &source
+            && !folder.join("config.json").exists()
+        {
+            let reason = "there is no `config.json`: name a model directory as Hugging Face has it, or a model that needs \
+                          no file, `local:dummy-nano`";
+            return Err(TargetError::Unusable { name: name.clone(), reason: reason.into() });
+        }
         let config = config_of(settings);
         let model = engine::inspect(&source, &config).map_err(unusable)?;
         let info = info_of(name.clone(), &model);
         let deployment = deployment_of(&model);
         Ok(Self { source, config, end_ids: model.eos_token_ids, info, deployment })
+    }
+
+    /// Says in the settings what this engine takes where they say nothing, as far as that is alike for every model.
+    pub fn say_defaults(settings: &mut EngineSettings) {
+        let default = engine::EngineConfig::new(now_ns);
+        settings.max_batch_size.get_or_insert(default.max_batch_size as u32);
+        settings.max_num_tokens.get_or_insert(default.max_num_tokens as u32);
+        settings.max_queue_size.get_or_insert(default.max_queue_size as u32);
+        settings.iteration_stats.get_or_insert(DEFAULT_ITERATION_STATS);
     }
 
     /// The tokens that end an output.

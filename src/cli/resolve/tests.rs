@@ -61,3 +61,19 @@ fn what_is_written_into_a_run_directory_resolves_to_the_same_run() {
 fn an_unknown_key_of_a_file_is_refused() {
     assert!(toml::from_str::<Settings>("concurency = [1]").is_err());
 }
+
+#[test]
+fn what_follows_from_a_single_load_and_the_embedded_engine_is_written_down() {
+    let written = |settings: &str| resolve(&typed(settings)).expect(settings).to_settings();
+    let closed = written("concurrency = [16]");
+    assert_eq!((closed.requests, closed.warmup), (Some(64), Some(16)));
+    assert_eq!((closed.max_batch_size, closed.max_num_tokens), (Some(32), Some(256)));
+    assert_eq!((closed.max_queue_size, closed.engine.iteration_stats), (Some(4096), Some(1000)));
+    let open = written("rate = [1.0, 2.0]\ntarget = 'sim:null'");
+    assert_eq!((open.requests, open.warmup), (None, Some(8)));
+    assert_eq!(open.duration, Some(Span(DEFAULT_OPEN_LOOP_DURATION)));
+    assert_eq!(open.max_batch_size, None, "a limit of the target's own");
+    // No single number says what differs between loads.
+    let several = written("concurrency = [1, 32]");
+    assert_eq!((several.requests, several.warmup), (None, None));
+}

@@ -26,21 +26,21 @@ pub enum PlanError {
     #[error("a limit of 0 requests in flight sends nothing: give at least 1, or no limit")]
     NoneInFlight,
     /// A rate at which nothing arrives.
-    #[error("{0} arrivals per second is no rate: give a number above 0, up to 1e9")]
+    #[error("`--rate {0}` is no rate of arrivals: give a number above 0, up to 1e9")]
     Rate(f64),
     /// No gamma distribution has this shape.
     #[error(
-        "a burstiness of {0} is no gamma shape: give 1 for Poisson, or a number from 0.001 to 1e6"
+        "`--burstiness {0}` is no gamma shape: give 1 for Poisson, or a number from 0.001 to 1e6"
     )]
     Burstiness(f64),
     /// A sampling temperature that means nothing.
-    #[error("a temperature of {0} means nothing: give a number above 0, or none for greedy")]
+    #[error("`--temperature {0}` means nothing: give a number above 0, or leave it out for greedy")]
     Temperature(f32),
     /// A cumulative probability that is none.
-    #[error("a top-p of {0} is no probability: give a number above 0, at most 1")]
+    #[error("`--top-p {0}` is no probability: give a number above 0, at most 1")]
     TopP(f32),
     /// No candidate to sample from.
-    #[error("a top-k of 0 leaves no token to choose: give at least 1, or none")]
+    #[error("`--top-k 0` leaves no token to choose: give at least 1, or leave it out")]
     TopK,
     /// The source does not make what the workload asks for.
     #[error(
@@ -93,7 +93,7 @@ pub enum PlanError {
     /// A prompt that the target would refuse or cut.
     #[error(
         "request {} has a prompt of {tokens} tokens and the target takes {limit}: shorten the prompts of the \
-         scenario, or raise the target's limit", request.0
+         scenario (`--scenario`), or raise `--kv-tokens` where the KV cache is smaller than the model's context", request.0
     )]
     PromptTooLong {
         /// Which one.
@@ -106,7 +106,8 @@ pub enum PlanError {
     /// Prompt and output together do not fit, and the target would cut the output.
     #[error(
         "request {} needs {prompt} prompt and {output} output tokens and the target holds {limit} in a sequence: \
-         shorten prompts or outputs, or raise the target's limit", request.0
+         shorten prompts or outputs (`--scenario`), or raise `--kv-tokens` where the KV cache is smaller than the \
+         model's context", request.0
     )]
     SequenceTooLong {
         /// Which one.
@@ -134,7 +135,7 @@ pub enum PlanError {
     /// More at once than may wait.
     #[error(
         "the batch puts {shots} requests in the queue at once and the target lets {limit} wait: ask for fewer \
-         requests, use a closed loop, or raise the target's queue limit"
+         requests, use a closed loop, or raise `--max-queue-size`"
     )]
     BatchAboveQueue {
         /// Requests at once.
@@ -145,7 +146,7 @@ pub enum PlanError {
     /// More requests in flight than the target runs and lets wait.
     #[error(
         "a concurrency of {concurrency} is more than the target takes at once, running and waiting together \
-         ({limit}): lower it, or raise the target's batch or queue limit"
+         ({limit}): lower it, or raise `--max-batch-size` or `--max-queue-size`"
     )]
     ConcurrencyAboveQueue {
         /// Requests in flight.

@@ -58,7 +58,9 @@ pub enum BadRequestOption {
     #[error("the extra input `stream` is decided by the run: choose streaming there")]
     Stream,
     /// Chat has no token ids.
-    #[error("chat prompts cannot be token ids: use the completions endpoint, or send text")]
+    #[error(
+        "chat prompts cannot be token ids: give `--endpoint completions`, or `--prompts text` and `--tokenizer FILE`"
+    )]
     ChatIds,
 }
 
