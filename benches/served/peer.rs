@@ -30,6 +30,7 @@ pub fn through(program: &PathBuf, address: &str, asked: &Asked) -> io::Result<Na
     // It wants the body of a request, and sends the same one again and again.
     let one = body(asked.first_id, asked.tokens);
     std::fs::write(&input, format!(r#"{{"data":[{{"payload":[{one}]}}]}}"#))?;
+    let profile = folder.path().join("profile.json");
     let before = children_cpu()?;
     let output = Command::new(program)
         .args(["-m", "a-model-of-8b", "--service-kind", "openai", "-i", "http", "--async"])
@@ -39,14 +40,21 @@ pub fn through(program: &PathBuf, address: &str, asked: &Asked) -> io::Result<Na
         .arg("--input-data")
         .arg(&input)
         .arg("--profile-export-file")
-        .arg(folder.path().join("profile.json"))
+        .arg(&profile)
         .stdin(Stdio::null())
         .output()?;
     if !output.status.success() {
         let words = String::from_utf8_lossy(&output.stderr).into_owned();
         return Err(io::Error::other(format!("`{}` failed: {words}", program.display())));
     }
-    Ok(Nanos(children_cpu()?.0 - before.0))
+    let cpu = Nanos(children_cpu()?.0 - before.0);
+    let profile: serde_json::Value = serde_json::from_slice(&std::fs::read(&profile)?)?;
+    let played = profile["experiments"][0]["requests"].as_array().map_or(0, Vec::len);
+    if played < asked.requests as usize {
+        let words = format!("it played {played} of {} requests", asked.requests);
+        return Err(io::Error::other(words));
+    }
+    Ok(cpu)
 }
 
 fn children_cpu() -> io::Result<Nanos> {

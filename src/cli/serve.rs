@@ -20,6 +20,7 @@ use crate::load::stop::Stop;
 use crate::serve::chat::ChatTemplate;
 use crate::serve::dispatch::Served;
 use crate::serve::{Ready, ServeError, ServeOptions, check_kind};
+use crate::target::engine_directory::EngineDirectory;
 use crate::target::net::secret::ApiKey;
 use crate::target::{Drain, TargetError, abilities, by_name};
 
@@ -119,7 +120,7 @@ pub fn serve(arguments: &ServeArgs, program: &Command, matches: &ArgMatches) -> 
             Ok(named)
         })
         .map_err(|error| (target_exit(&error), anyhow::Error::new(error)))?;
-    let options = options(arguments, &resolved)?;
+    let options = options(arguments, &resolved, named.engine_directory())?;
     let stop = Stop::on_signals()
         .context("Ctrl-C cannot be handled")
         .map_err(|error| (Exit::Failure, error))?;
@@ -156,7 +157,11 @@ fn usage(error: impl Into<anyhow::Error>) -> (Exit, anyhow::Error) {
     (Exit::Usage, error.into())
 }
 
-fn options(arguments: &ServeArgs, resolved: &Resolved) -> Coded<ServeOptions> {
+fn options(
+    arguments: &ServeArgs,
+    resolved: &Resolved,
+    engine: Option<&EngineDirectory>,
+) -> Coded<ServeOptions> {
     let served = &resolved.served;
     let api_key = match (&served.api_key_env, &served.api_key_file) {
         (Some(variable), _) => Some(ApiKey::from_variable(variable)),
@@ -171,7 +176,7 @@ fn options(arguments: &ServeArgs, resolved: &Resolved) -> Coded<ServeOptions> {
         tokenizer: served
             .read_tokenizer(&resolved.target)
             .map_err(|error| (target_exit(&error), error.into()))?,
-        template: template(arguments, resolved)?,
+        template: template(arguments, resolved, engine)?,
         api_key: api_key.transpose().map_err(usage)?,
         max_queue: arguments.max_queue,
         grace: arguments.grace.map_or(DEFAULT_GRACE, |span| span.0),
@@ -179,10 +184,15 @@ fn options(arguments: &ServeArgs, resolved: &Resolved) -> Coded<ServeOptions> {
 }
 
 /// What was said, or else what lies beside the tokenizer.
-fn template(arguments: &ServeArgs, resolved: &Resolved) -> Coded<ChatTemplate> {
+fn template(
+    arguments: &ServeArgs,
+    resolved: &Resolved,
+    engine: Option<&EngineDirectory>,
+) -> Coded<ChatTemplate> {
     let beside = || {
-        let local = resolved.target.strip_prefix("local:").map(PathBuf::from);
-        let tokenizer = resolved.served.tokenizer.clone().or(local)?;
+        let local = || resolved.target.strip_prefix("local:").map(PathBuf::from);
+        let built = || engine.and_then(|directory| directory.files.tokenizer.clone());
+        let tokenizer = resolved.served.tokenizer.clone().or_else(local).or_else(built)?;
         let folder = if tokenizer.is_file() { tokenizer.parent()?.to_owned() } else { tokenizer };
         folder.is_dir().then_some(folder)
     };

@@ -142,7 +142,8 @@ fn missed_slo(point: &PointReport) -> Option<String> {
     }
     let good = summary.rate(Rate::GoodFraction).map_or_else(
         || "no request was asked".to_owned(),
-        |good| format!("{:.1} % of the requests met it", 100.0 * good),
+        // Rounded down, so that what is missed never looks met.
+        |good| format!("{:.1} % of the requests met it", (1_000.0 * good).floor() / 10.0),
     );
     Some(format!(
         "{}: SLO MISSED: {good}, and {:.0} % are wanted",

@@ -1,5 +1,6 @@
 //! How does a conversation become one prompt? By the model's own template, where there is one.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind::NotFound;
 use std::path::{Path, PathBuf};
 
@@ -27,14 +28,15 @@ pub enum ChatTemplate {
     OfModel(Box<ModelTemplate>),
 }
 
-/// A model's template and the tokens that it may write.
+/// A model's template, compiled, and the special tokens that it may write, by their names.
 #[derive(Debug)]
 pub struct ModelTemplate {
     jinja: Environment<'static>,
-    source: String,
-    bos_token: String,
-    eos_token: String,
+    tokens: BTreeMap<String, String>,
 }
+
+/// Its name among the templates of its environment.
+const CHAT: &str = "chat";
 
 /// Why a template cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -52,8 +54,21 @@ pub struct BadTemplate {
 #[serde(default)]
 struct TokenizerConfig {
     chat_template: Option<Templates>,
-    bos_token: Option<Token>,
-    eos_token: Option<Token>,
+    /// `bos_token` and its like are among them.
+    #[serde(flatten)]
+    rest: BTreeMap<String, serde_json::Value>,
+}
+
+impl TokenizerConfig {
+    /// What templates may write is there, if only as nothing.
+    fn tokens(self) -> BTreeMap<String, String> {
+        let needed = ["bos_token", "eos_token"].map(|name| (name.to_owned(), String::new()));
+        let named = self.rest.into_iter().filter(|(name, _)| name.ends_with("_token"));
+        let told = named.filter_map(|(name, token)| {
+            Some((name, token.get("content").unwrap_or(&token).as_str()?.to_owned()))
+        });
+        needed.into_iter().chain(told).collect()
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -69,21 +84,6 @@ struct NamedTemplate {
     template: String,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Token {
-    Plain(String),
-    Added { content: String },
-}
-
-impl Token {
-    fn text(self) -> String {
-        match self {
-            Self::Plain(text) | Self::Added { content: text } => text,
-        }
-    }
-}
-
 impl ChatTemplate {
     /// The template in a model's folder: `chat_template.jinja`, or else in `tokenizer_config.json`; plain where there is
     /// neither.
@@ -96,10 +96,11 @@ impl ChatTemplate {
             return Self::of_file(&apart, Some(folder));
         }
         let (file, mut config) = read_config(folder)?;
-        match config.chat_template.take().and_then(default_of) {
-            None => Ok(Self::Plain),
-            Some(source) => ModelTemplate::compile(&file, source, config).map(Self::of_model),
-        }
+        let Some(templates) = config.chat_template.take() else { return Ok(Self::Plain) };
+        let source = default_of(templates).map_err(|names| {
+            bad(&file, format!("none of its templates ({}) is called `default`", names.join(", ")))
+        })?;
+        ModelTemplate::compile(&file, source, config).map(Self::of_model)
     }
 
     /// The template in a file of its own, with the special tokens of the model in `folder`.
@@ -141,7 +142,7 @@ impl ChatTemplate {
 impl ModelTemplate {
     fn compile(file: &Path, source: String, config: TokenizerConfig) -> Result<Self, BadTemplate> {
         let mut jinja = Environment::new();
-        // As Hugging Face's `apply_chat_template` sets Jinja up.
+        // As Hugging Face's `apply_chat_template` sets Jinja up, but for its clock: a prompt is the same every day.
         jinja.set_trim_blocks(true);
         jinja.set_lstrip_blocks(true);
         // Templates are written for Python, and call methods of its strings and lists.
@@ -150,24 +151,21 @@ impl ModelTemplate {
             Err(minijinja::Error::new(ErrorKind::InvalidOperation, words))
         };
         jinja.add_function("raise_exception", refuse);
-        jinja.template_from_str(&source).map_err(|error| bad(file, error))?;
-        let text = |token: Option<Token>| token.map(Token::text).unwrap_or_default();
-        Ok(Self {
-            jinja,
-            source,
-            bos_token: text(config.bos_token),
-            eos_token: text(config.eos_token),
-        })
+        jinja.add_template_owned(CHAT, source).map_err(|error| bad(file, error))?;
+        Ok(Self { jinja, tokens: config.tokens() })
     }
 
     fn render(&self, messages: &[Message]) -> Result<String, Refusal> {
         let known = context! {
             messages => messages,
             add_generation_prompt => true,
-            bos_token => self.bos_token,
-            eos_token => self.eos_token,
+            // There are none here, which templates ask for as `none`.
+            tools => (),
+            documents => (),
+            ..minijinja::Value::from_serialize(&self.tokens)
         };
-        self.jinja.render_str(&self.source, known).map_err(|error| {
+        let rendered = self.jinja.get_template(CHAT).and_then(|template| template.render(known));
+        rendered.map_err(|error| {
             let words = error.detail().map_or_else(|| error.to_string(), str::to_owned);
             let words = format!("the model's chat template refuses this conversation: {words}");
             Refusal::field("messages", words)
@@ -190,11 +188,15 @@ fn bad(file: &Path, reason: impl std::fmt::Display) -> BadTemplate {
     BadTemplate { file: file.to_owned(), reason: reason.to_string() }
 }
 
-fn default_of(templates: Templates) -> Option<String> {
+/// The template for chats without tools, or the names of what there is.
+fn default_of(templates: Templates) -> Result<String, Vec<String>> {
     match templates {
-        Templates::One(template) => Some(template),
-        Templates::Several(several) => {
-            several.into_iter().find(|one| one.name == "default").map(|one| one.template)
+        Templates::One(template) => Ok(template),
+        Templates::Several(mut several) => {
+            match several.iter().position(|one| one.name == "default") {
+                Some(at) => Ok(several.swap_remove(at).template),
+                None => Err(several.into_iter().map(|one| one.name).collect()),
+            }
         }
     }
 }
@@ -223,6 +225,30 @@ mod tests {
         assert!(ChatTemplate::of_folder(no_json.path()).is_err());
         let missing = ChatTemplate::of_file(Path::new("/nowhere.jinja"), None).expect_err("none");
         assert!(missing.to_string().contains("/nowhere.jinja"), "{missing}");
+    }
+
+    #[test]
+    fn templates_without_a_default_are_refused_with_their_names() {
+        let named = folder(&serde_json::json!({
+            "chat_template": [{ "name": "tool_use", "template": "x" }, { "name": "rag", "template": "y" }],
+        }));
+        let said = ChatTemplate::of_folder(named.path()).expect_err("no default").to_string();
+        assert!(said.contains("tool_use, rag") && said.contains("--chat-template"), "{said}");
+    }
+
+    #[test]
+    fn what_templates_of_models_use_is_there() {
+        let source = "{% for message in messages %}\
+            {% if message.role == 'skip' %}{% continue %}{% endif %}\
+            {{ message.content | tojson }}{{ '|' if loop.nextitem is defined }}\
+            {% endfor %}{% if tools is not none %}tools{% endif %}{{ unk_token }}{{ strftime_now is defined }}";
+        let folder = folder(
+            &serde_json::json!({ "chat_template": source, "unk_token": { "content": "<u>" } }),
+        );
+        let template = ChatTemplate::of_folder(folder.path()).unwrap();
+        let messages = [message("user", "a\"b"), message("skip", "no"), message("user", "c")];
+        let (text, _) = template.render(&messages).unwrap();
+        assert_eq!(text, "\"a\\\"b\"|\"c\"<u>False");
     }
 
     #[test]

@@ -145,7 +145,9 @@ impl EngineDirectory {
         let found = if reuses { u64::from(common_prefix) / block * block } else { 0 };
         let size = in_flight.clamp(1, taken.len().max(1));
         // Requests that are in flight together follow one another in the plan.
-        let together = taken.windows(size).map(|these| these.iter().sum::<u64>()).max()?;
+        let together = most_of_any(&taken, size)?;
+        // Not more than the smallest of them keeps, where a window bounds that.
+        let found = found.min(*taken.iter().min()?);
         Some(together.saturating_sub(found * (size as u64 - 1)))
     }
 
@@ -174,9 +176,28 @@ impl EngineDirectory {
     }
 }
 
+/// The largest sum of so many that follow one another; `None` where there are fewer.
+fn most_of_any(values: &[u64], size: usize) -> Option<u64> {
+    let mut sum: u64 = values.get(..size)?.iter().sum();
+    let mut most = sum;
+    for (leaves, enters) in values.iter().zip(&values[size..]) {
+        sum = sum + enters - leaves;
+        most = most.max(sum);
+    }
+    Some(most)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_most_of_any_neighbours_is_found_in_one_pass() {
+        assert_eq!(most_of_any(&[3, 1, 4, 1, 5], 2), Some(6));
+        assert_eq!(most_of_any(&[9, 1, 1], 2), Some(10));
+        assert_eq!(most_of_any(&[2, 2], 2), Some(4));
+        assert_eq!(most_of_any(&[1], 2), None);
+    }
     use std::path::PathBuf;
 
     const GIB: u64 = 1 << 30;
