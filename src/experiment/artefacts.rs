@@ -8,8 +8,9 @@ use crate::experiment::manifest::{Manifest, State};
 use crate::experiment::sweep::{Outcome, Point};
 use crate::metrics::{iterations, kv_events, summarise};
 use crate::record::deliveries_file::{DeliveriesError, DeliveriesReader, DeliveriesWriter, join};
-use crate::record::iterations_file::{self, Iteration, IterationsError};
-use crate::record::kv_events_file::{self, KvEventsError, KvTally};
+use crate::record::iterations_file::{self, Iteration};
+use crate::record::json_lines::LinesError;
+use crate::record::kv_events_file::{self, KvTally};
 use crate::record::rows::{RowError, RowReader};
 use crate::record::run_directory::{RunDirectory, file};
 use crate::report::requests_csv::RequestsCsv;
@@ -30,10 +31,10 @@ pub enum ArtefactError {
     Deliveries(#[from] DeliveriesError),
     /// Iterations.
     #[error("`iterations.jsonl`: {0}")]
-    Iterations(#[from] IterationsError),
+    Iterations(#[source] LinesError),
     /// Events of the KV cache.
     #[error("`kv_events.jsonl`: {0}")]
-    KvEvents(#[from] KvEventsError),
+    KvEvents(#[source] LinesError),
     /// A file is missing or unreadable.
     #[error("`{0}` cannot be read ({1}): name a run directory that `bareflight run` has made")]
     Read(String, io::Error),
@@ -169,7 +170,7 @@ fn read_iterations(directory: &RunDirectory) -> Result<Vec<(u32, Iteration)>, Ar
     if !path.exists() {
         return Ok(Vec::new());
     }
-    Ok(iterations_file::read_all(BufReader::new(open(&path)?))?)
+    iterations_file::read_all(BufReader::new(open(&path)?)).map_err(ArtefactError::Iterations)
 }
 
 /// An engine that was not asked for events leaves no file of them.
@@ -178,7 +179,8 @@ fn read_kv_events(directory: &RunDirectory) -> Result<Vec<(u32, KvTally)>, Artef
     if !path.exists() {
         return Ok(Vec::new());
     }
-    let events = kv_events_file::read_all(BufReader::new(open(&path)?))?;
+    let events =
+        kv_events_file::read_all(BufReader::new(open(&path)?)).map_err(ArtefactError::KvEvents)?;
     Ok(events.into_iter().map(|(point, event)| (point, event.tally())).collect())
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, BufRead, Write};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{MonoNs, Nanos};
+use crate::record::json_lines::{self, LinesError};
 
 /// One iteration of an engine's loop, as every engine would say it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -85,34 +86,13 @@ pub fn write_line(
     writeln!(out, "{open},\"engine\":{words}}}")
 }
 
-/// Why a file of iterations cannot be read back.
-#[derive(Debug, thiserror::Error)]
-pub enum IterationsError {
-    /// The file itself.
-    #[error("it cannot be read: {0}")]
-    Io(#[from] io::Error),
-    /// A line.
-    #[error("line {line} is none that this version of bareflight has written: {error}")]
-    Line {
-        /// From 1.
-        line: usize,
-        /// What is wrong with it.
-        error: serde_json::Error,
-    },
-}
-
 /// Reads all lines back, each with its point; the engine's own words are skipped.
 ///
 /// # Errors
 /// At the first line that cannot be read.
-pub fn read_all(from: impl BufRead) -> Result<Vec<(u32, Iteration)>, IterationsError> {
-    let mut all = Vec::new();
-    for (index, line) in from.lines().enumerate() {
-        let head: Head = serde_json::from_str(&line?)
-            .map_err(|error| IterationsError::Line { line: index + 1, error })?;
-        all.push((head.point, head.iteration));
-    }
-    Ok(all)
+pub fn read_all(from: impl BufRead) -> Result<Vec<(u32, Iteration)>, LinesError> {
+    let lines: Vec<Head> = json_lines::read_all(from)?;
+    Ok(lines.into_iter().map(|head| (head.point, head.iteration)).collect())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::io::{self, BufRead, Write};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::MonoNs;
+use crate::record::json_lines::{self, LinesError};
 
 /// The name of a block: a hash over its content and all that comes before it.
 ///
@@ -155,34 +156,13 @@ pub fn write_line(out: &mut impl Write, point: u32, event: &KvEvent) -> io::Resu
     out.write_all(b"\n")
 }
 
-/// Why a file of events cannot be read back.
-#[derive(Debug, thiserror::Error)]
-pub enum KvEventsError {
-    /// The file itself.
-    #[error("it cannot be read: {0}")]
-    Io(#[from] io::Error),
-    /// A line.
-    #[error("line {line} is none that this version of bareflight has written: {error}")]
-    Line {
-        /// From 1.
-        line: usize,
-        /// What is wrong with it.
-        error: serde_json::Error,
-    },
-}
-
 /// Reads all lines back, each with its point.
 ///
 /// # Errors
 /// At the first line that cannot be read.
-pub fn read_all(from: impl BufRead) -> Result<Vec<(u32, KvEvent)>, KvEventsError> {
-    let mut all = Vec::new();
-    for (index, line) in from.lines().enumerate() {
-        let read: LineRead = serde_json::from_str(&line?)
-            .map_err(|error| KvEventsError::Line { line: index + 1, error })?;
-        all.push((read.point, read.event));
-    }
-    Ok(all)
+pub fn read_all(from: impl BufRead) -> Result<Vec<(u32, KvEvent)>, LinesError> {
+    let lines: Vec<LineRead> = json_lines::read_all(from)?;
+    Ok(lines.into_iter().map(|read| (read.point, read.event)).collect())
 }
 
 #[cfg(test)]

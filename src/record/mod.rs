@@ -4,6 +4,7 @@ pub(crate) mod book;
 pub mod deliveries_file;
 pub mod event;
 pub mod iterations_file;
+pub mod json_lines;
 pub mod kv_events_file;
 pub mod live;
 pub mod recorder;
