@@ -38,7 +38,7 @@ pub fn prepare(sides: &mut [Resolved], blocks: u32) -> Result<ReadyBlocks, Prefl
     let source = prompt_source(kind, &mut named)?;
     // The same ids for all: the question is one.
     if let [first, others @ ..] = &mut *sides {
-        tokenise_words(&mut first.workload, &mut named[0])?;
+        tokenise_words(&mut first.workload, &mut named)?;
         for it in others {
             it.workload.terms.clone_from(&first.workload.terms);
         }

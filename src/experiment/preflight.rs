@@ -15,7 +15,7 @@ use crate::observe::gpu::library::NoGpu;
 use crate::target::by_name::Named;
 use crate::target::engine_directory::memory::KvOutlook;
 use crate::target::engine_directory::{Asked, Finding, Severity};
-use crate::target::{TargetError, TargetInfo, abilities, by_name};
+use crate::target::{TargetError, abilities, by_name};
 use crate::workload::prompts::{PromptError, PromptSource};
 use crate::workload::tokenize::{Tokenize, TokenizeError};
 use crate::workload::vocabulary::Vocabulary;
@@ -97,7 +97,7 @@ pub fn prepare(resolved: &mut Resolved) -> Result<Ready, PreflightError> {
     let mut named = [by_name::resolve(&resolved.target, &resolved.engine, &resolved.served)?];
     abilities::check(named[0].target.describe(), &resolved.engine, &resolved.workload)?;
     let source = prompt_source(resolved.workload.prompts, &mut named)?;
-    tokenise_words(&mut resolved.workload, &mut named[0])?;
+    tokenise_words(&mut resolved.workload, &mut named)?;
     let resolved = &*resolved;
     let [named] = named;
     let limits = named.target.describe().limits;
@@ -177,19 +177,20 @@ pub(super) fn prompt_source(
     }
 }
 
-/// Adds the token ids of words that were given as text.
+/// Adds the token ids of words that were given as text: of the first tokenizer that there is, below the smallest vocabulary.
 pub(super) fn tokenise_words(
     workload: &mut Workload,
-    named: &mut Named,
+    targets: &mut [Named],
 ) -> Result<(), PreflightError> {
     let Some(flag) = workload.word_texts.flag() else { return Ok(()) };
-    let TargetInfo { name, limits, .. } = named.target.describe();
-    let (target, vocabulary) = (name.clone(), limits.vocab_size);
-    let tokenizer = named
-        .tokenizer()?
-        .map(HfTokenizer)
-        .ok_or(PreflightError::NoTokenizerOfWords { flag, target })?;
-    Ok(workload.word_texts.add_to(&mut workload.terms, &tokenizer, vocabulary)?)
+    let vocabulary = targets.iter().filter_map(|it| it.target.describe().limits.vocab_size).min();
+    for named in targets.iter_mut() {
+        if let Some(tokenizer) = named.tokenizer()?.map(HfTokenizer) {
+            return Ok(workload.word_texts.add_to(&mut workload.terms, &tokenizer, vocabulary)?);
+        }
+    }
+    let names: Vec<String> = targets.iter().map(|it| it.target.describe().name.clone()).collect();
+    Err(PreflightError::NoTokenizerOfWords { flag, target: names.join("`, `") })
 }
 
 /// A tokenizer in Hugging Face's format.
@@ -266,6 +267,25 @@ mod tests {
         let mut again = resolve(&written).expect("as written");
         let ready = prepare(&mut again).expect("it can be asked");
         assert_eq!((ready.plans[0].hash(), again.to_settings()), (as_ids.as_str(), written));
+    }
+
+    #[test]
+    fn words_as_text_take_any_side_s_tokenizer_and_must_fit_every_side() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("tokenizer.json");
+        dummy_tokenizer(100).save(&file, false).expect("a file");
+        let tokenizer = format!("tokenizer = '{}'\n", file.display());
+        let asked = |tokenizer: &str| {
+            resolved(&format!(
+                "target = 'sim:null'\n{tokenizer}{ASKED}\n[request]\nstop_text = ['w0005']"
+            ))
+        };
+        // The first side has none.
+        let (mut first, second) = (asked(""), asked(&tokenizer));
+        let name = |it: &Resolved| by_name::resolve(&it.target, &it.engine, &it.served);
+        let mut named = [name(&first).expect("a target"), name(&second).expect("a target")];
+        tokenise_words(&mut first.workload, &mut named).expect("the second side has one");
+        assert_eq!(first.to_settings().request.stop_words.expect("ids").to_string(), "5");
     }
 
     #[test]

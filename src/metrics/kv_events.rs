@@ -61,7 +61,7 @@ pub fn of(said: &[KvTally], window: Window) -> Option<KvEventSummary> {
     let per_s = |blocks: u64| window.seconds().map(|seconds| blocks as f64 / seconds);
     Some(KvEventSummary {
         events: inside.len() as u64,
-        lost: lost(&inside),
+        lost: lost(said, &inside),
         blocks_stored: stored,
         blocks_removed: removed,
         blocks_offloaded: offloaded,
@@ -73,10 +73,12 @@ pub fn of(said: &[KvTally], window: Window) -> Option<KvEventSummary> {
     })
 }
 
-/// Numbers that are missing between the first and the last; engines count without gaps.
-fn lost(inside: &[KvTally]) -> u64 {
-    let skipped = |pair: &[KvTally]| pair[1].event.saturating_sub(pair[0].event).saturating_sub(1);
-    inside.windows(2).map(skipped).sum()
+/// Numbers that are missing between the last event before the window and the last one in it; engines count without gaps.
+fn lost(said: &[KvTally], inside: &[KvTally]) -> u64 {
+    let numbers: Vec<u64> = inside.iter().map(|it| it.event).collect();
+    let before = said.iter().map(|it| it.event).filter(|it| numbers.first() > Some(it));
+    let all: Vec<u64> = before.max().into_iter().chain(numbers.iter().copied()).collect();
+    all.windows(2).map(|pair| pair[1].saturating_sub(pair[0]).saturating_sub(1)).sum()
 }
 
 /// An event belongs to the slice of the look that found it; what was found right after the window, to its last.
@@ -129,6 +131,14 @@ mod tests {
     fn numbers_that_are_missing_are_counted_as_lost() {
         let said = [4, 5, 9, 10].map(|event| read_at(event, 10, [1, 0, 0, 0]));
         assert_eq!(of(&said, WINDOW).unwrap().lost, 3);
+    }
+
+    #[test]
+    fn what_was_overwritten_right_before_the_first_event_of_the_window_is_lost() {
+        let said = [(4, -40), (9, 10), (10, 20)];
+        let said = said.map(|(event, ms)| read_at(event, ms, [1, 0, 0, 0]));
+        let summary = of(&said, WINDOW).unwrap();
+        assert_eq!((summary.events, summary.lost), (2, 4));
     }
 
     #[test]

@@ -49,8 +49,9 @@ impl TrtllmTarget {
         }
         let directory = EngineDirectory::read(Path::new(directory))
             .map_err(|error| unusable(error.to_string()))?;
-        let end_token = EndToken::find(&directory, served.tokenizer.as_deref())
-            .map_err(|error| unusable(error.to_string()))?;
+        let end_token =
+            EndToken::find_if_needed(&directory, served.tokenizer.as_deref(), served.ignore_eos)
+                .map_err(|error| unusable(error.to_string()))?;
         if end_token.is_none() && !served.ignore_eos {
             return Err(unusable(
                 "an engine does not say which token ends an output, which `--stop-at-eos` wants to know: name the \

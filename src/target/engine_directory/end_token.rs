@@ -72,8 +72,19 @@ impl EndToken {
     ) -> Result<Option<Self>, EndTokenError> {
         let named =
             tokenizer.and_then(|path| if path.is_dir() { Some(path) } else { path.parent() });
+        let file = tokenizer.filter(|path| !path.is_dir());
+        let mut unresolved = None;
         for folder in named.into_iter().chain([&*engine.path]) {
-            let Some(found) = Self::of_folder(folder)? else { continue };
+            let found = match Self::of_folder(folder, file) {
+                Ok(Some(found)) => found,
+                Ok(None) => continue,
+                // Another folder may say it by its id.
+                Err(error @ EndTokenError::Key { .. }) => {
+                    unresolved.get_or_insert(error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let vocabulary = engine.config.model.vocab_size;
             if found.id >= vocabulary {
                 let (file, id) = (found.said_by, found.id);
@@ -81,15 +92,32 @@ impl EndToken {
             }
             return Ok(Some(found));
         }
-        Ok(None)
+        unresolved.map_or(Ok(None), Err)
     }
 
-    fn of_folder(folder: &Path) -> Result<Option<Self>, EndTokenError> {
+    /// The same, for a run that may not need it: where outputs go on past an end token, no fault of its files is in the way.
+    ///
+    /// # Errors
+    /// As [`EndToken::find`], unless `ignore_eos`.
+    pub fn find_if_needed(
+        engine: &EngineDirectory,
+        tokenizer: Option<&Path>,
+        ignore_eos: bool,
+    ) -> Result<Option<Self>, EndTokenError> {
+        Self::find(engine, tokenizer)
+            .or_else(|error| if ignore_eos { Ok(None) } else { Err(error) })
+    }
+
+    fn of_folder(folder: &Path, tokenizer: Option<&Path>) -> Result<Option<Self>, EndTokenError> {
         let all = ids_of_generation(folder)?;
-        let (id, said_by) = match (of_tokenizer(folder)?, &all) {
-            (Some(found), _) => found,
-            (None, Some((ids, file))) => (ids[0], file.clone()),
-            (None, None) => return Ok(None),
+        let (id, said_by) = match (of_tokenizer(folder, tokenizer), &all) {
+            (Ok(Some(found)), _) => found,
+            // A text that nobody can look up is no reason to doubt an id.
+            (Ok(None) | Err(EndTokenError::Key { .. }), Some((ids, file))) => {
+                (ids[0], file.clone())
+            }
+            (Ok(None), None) => return Ok(None),
+            (Err(error), _) => return Err(error),
         };
         let all = all.into_iter().flat_map(|(ids, _)| ids);
         Ok(Some(Self { id, said_by, others: all.filter(|other| *other != id).collect() }))
@@ -122,8 +150,12 @@ fn ids_of_generation(folder: &Path) -> Result<Option<(Vec<u32>, PathBuf)>, EndTo
     }
 }
 
-/// The end token of `tokenizer_config.json`, which names it by its text.
-fn of_tokenizer(folder: &Path) -> Result<Option<(u32, PathBuf)>, EndTokenError> {
+/// The end token of `tokenizer_config.json`, which names it by its text. It is looked up in `tokenizer`, where that
+/// file was named.
+fn of_tokenizer(
+    folder: &Path,
+    tokenizer: Option<&Path>,
+) -> Result<Option<(u32, PathBuf)>, EndTokenError> {
     let file = folder.join("tokenizer_config.json");
     let Some(config) = read(&file)? else { return Ok(None) };
     let named = &config["eos_token"];
@@ -134,7 +166,10 @@ fn of_tokenizer(folder: &Path) -> Result<Option<(u32, PathBuf)>, EndTokenError> 
         .find_map(|(id, _)| id.parse().ok());
     let id = match listed {
         Some(id) => Some(id),
-        None => in_vocabulary(&folder.join("tokenizer.json"), text)?,
+        None => match tokenizer {
+            Some(file) => in_vocabulary(file, text)?,
+            None => in_vocabulary(&folder.join("tokenizer.json"), text)?,
+        },
     };
     id.map(|id| Some((id, file.clone()))).ok_or(EndTokenError::Key { file, key: "eos_token" })
 }
@@ -182,6 +217,35 @@ mod tests {
             let error = told(&[(name, content)]).expect_err(content).to_string();
             assert!(error.contains(named) && error.contains(name), "{error}");
         }
+    }
+
+    #[test]
+    fn a_text_that_nobody_can_look_up_gives_way_to_the_ids() {
+        let text = ("tokenizer_config.json", r#"{"eos_token": "</s>"}"#);
+        let found = told(&[text, ("generation_config.json", r#"{"eos_token_id": 7}"#)]);
+        assert_eq!(found.expect("an id").expect("there is one").id, 7);
+    }
+
+    #[test]
+    fn a_text_is_looked_up_in_the_tokenizer_file_that_was_named() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let named = folder.path().join("mine.json");
+        let tokenizer = bareflight_engine::dummy_tokenizer(100);
+        tokenizer.save(&named, false).expect("a file");
+        let text = serde_json::json!({ "eos_token": tokenizer.id_to_token(5) });
+        let config = folder.path().join("tokenizer_config.json");
+        fs::write(config, text.to_string()).expect("a file");
+        let found = EndToken::find(&engine(), Some(&named)).expect("it is there");
+        assert_eq!(found.map(|it| it.id), Some(5));
+    }
+
+    #[test]
+    fn a_run_that_ignores_end_tokens_is_not_refused_for_one() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        fs::write(folder.path().join("generation_config.json"), "{").expect("a file");
+        let find = |ignore| EndToken::find_if_needed(&engine(), Some(folder.path()), ignore);
+        assert_eq!(find(true).expect("nothing is needed"), None);
+        assert!(find(false).is_err());
     }
 
     #[test]
