@@ -113,7 +113,7 @@ fn known_gpus(gpu: &GpuFacts, cuda: &CudaFacts, asked: &Asked) -> Option<KnownGp
     });
     let shown = cuda.devices.as_ref().map_or(0, Vec::len) as u32;
     // What CUDA fails at has a line of its own.
-    let of_cuda = || KnownGpus::from_cuda(asked.cuda_library.as_deref(), shown).ok().flatten();
+    let of_cuda = || KnownGpus::from_cuda(asked.cuda_library.as_deref(), shown, &[]).ok().flatten();
     of_nvml.or_else(|| (shown > 0).then(of_cuda).flatten())
 }
 

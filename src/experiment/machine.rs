@@ -31,7 +31,8 @@ pub(super) fn gpus(
     if library.is_none() && named.target.describe().kind != IN_PROCESS {
         return Ok(None);
     }
-    match KnownGpus::from_cuda(library, directory.config.mapping.world_size()) {
+    let ranks = directory.config.mapping.world_size();
+    match KnownGpus::from_cuda(library, ranks, &resolved.engine.device_ids) {
         Ok(known) => Ok(known),
         // Nobody asked; an engine that needs the driver says so when it is opened.
         Err(_) if library.is_none() => Ok(None),

@@ -59,13 +59,22 @@ impl KnownGpus {
         Some(Self { teller: Teller::Nvml, gpus: gpus.collect() })
     }
 
-    /// What CUDA says of as many of its GPUs as an engine has ranks; `None` where it shows none.
+    /// What CUDA says of the GPUs that an engine takes: those that it is told to, by CUDA's numbers, or else as many of the
+    /// first as it has ranks. `None` where there is none of them.
     ///
     /// # Errors
     /// When there is no driver, or it refuses.
-    pub fn from_cuda(library: Option<&Path>, ranks: u32) -> Result<Option<Self>, CudaError> {
+    pub fn from_cuda(
+        library: Option<&Path>,
+        ranks: u32,
+        told: &[u32],
+    ) -> Result<Option<Self>, CudaError> {
         let driver = Driver::load(library)?;
-        let gpus = driver.devices()?.into_iter().take(ranks as usize).map(|device| {
+        let shown = driver.devices()?;
+        let takes = |ordinal| {
+            if told.is_empty() { ordinal < ranks } else { told.contains(&ordinal) }
+        };
+        let gpus = shown.into_iter().filter(|device| takes(device.ordinal)).map(|device| {
             let memory = driver.memory(device.ordinal)?;
             let memory =
                 GpuMemory { free_bytes: memory.free_bytes, total_bytes: memory.total_bytes };
