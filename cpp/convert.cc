@@ -11,6 +11,13 @@
 #include <type_traits>
 #include <utility>
 
+namespace tensorrt_llm::executor {
+
+// The library's own where it has one; releases before it leave the name unknown, and it is only probed.
+class EagleConfig;
+
+}  // namespace tensorrt_llm::executor
+
 namespace bareflight::BAREFLIGHT_ENGINE_NAMESPACE {
 
 namespace tle = tensorrt_llm::executor;
@@ -41,7 +48,15 @@ BAREFLIGHT_PROBE(AttentionWindows, setMaxAttentionWindowVec(std::vector<std::int
 BAREFLIGHT_PROBE(SinkTokens, setSinkTokenLength(std::int32_t{}));
 BAREFLIGHT_PROBE(EventBuffer, setEventBufferMaxSize(std::size_t{}));
 
+BAREFLIGHT_PROBE(EagleMode, Eagle());
+
 #undef BAREFLIGHT_PROBE
+
+/// True where the library defines `T` and does not only leave us its name.
+template <typename T, typename = void>
+struct IsDefined : std::false_type {};
+template <typename T>
+struct IsDefined<T, std::void_t<decltype(sizeof(T))>> : std::true_type {};
 
 /// For a setting that this library's release does not have: better no run than one without it.
 [[noreturn]] void refuse_unknown(char const* name) {
@@ -152,6 +167,15 @@ void set_kv_cache(Settings const& settings, Cache& cache) {
     }
 }
 
+template <typename Mode>
+Mode eagle_mode() {
+    if constexpr (HasEagleMode<Mode>::value) {
+        return Mode::Eagle();
+    } else {
+        refuse_unknown("Eagle (`--decoding eagle`)");
+    }
+}
+
 std::optional<tle::DecodingMode> mode_of(DecodingKind kind) {
     switch (kind) {
         case DecodingKind::Auto:
@@ -169,16 +193,33 @@ std::optional<tle::DecodingMode> mode_of(DecodingKind kind) {
         case DecodingKind::Lookahead:
             return tle::DecodingMode::Lookahead();
         case DecodingKind::Eagle:
-            return tle::DecodingMode::Eagle();
+            return eagle_mode<tle::DecodingMode>();
         case DecodingKind::Unset:
             break;
     }
     return std::nullopt;
 }
 
+template <typename Eagle, typename Choices>
+tle::DecodingConfig eagle_decoding(tle::DecodingMode const& mode, Choices const& choices) {
+    if constexpr (IsDefined<Eagle>::value) {
+        std::optional<Eagle> eagle;
+        if (!choices.empty()) {
+            eagle.emplace(choices);
+        }
+        return tle::DecodingConfig(mode, std::nullopt, std::nullopt, eagle);
+    } else {
+        refuse_unknown("Eagle (`--decoding eagle`)");
+    }
+}
+
 void set_decoding(Settings const& settings, tle::ExecutorConfig& config) {
     auto const mode = mode_of(settings.decoding);
     if (!mode) {
+        return;
+    }
+    if (settings.decoding == DecodingKind::Eagle) {
+        config.setDecodingConfig(eagle_decoding<tle::EagleConfig>(*mode, settings.draft_choices));
         return;
     }
     std::optional<tle::LookaheadDecodingConfig> lookahead;
@@ -187,13 +228,35 @@ void set_decoding(Settings const& settings, tle::ExecutorConfig& config) {
                           settings.lookahead_verification);
     }
     std::optional<tle::MedusaChoices> medusa;
-    std::optional<tle::EagleConfig> eagle;
     if (!settings.draft_choices.empty() && settings.decoding == DecodingKind::Medusa) {
         medusa = settings.draft_choices;
-    } else if (!settings.draft_choices.empty() && settings.decoding == DecodingKind::Eagle) {
-        eagle.emplace(settings.draft_choices);
     }
-    config.setDecodingConfig(tle::DecodingConfig(mode, lookahead, medusa, eagle));
+    config.setDecodingConfig(tle::DecodingConfig(mode, lookahead, medusa));
+}
+
+/// The library's own defaults, but for what was asked; a folder of adapters only where its release can look
+/// there.
+template <typename Cache>
+Cache lora_cache(Settings const& settings) {
+    auto const optional_if = [](bool set, auto value) {
+        return set ? std::make_optional(value) : std::nullopt;
+    };
+    int const rank = settings.lora_max_rank > 0 ? settings.lora_max_rank : 64;
+    auto const device =
+        optional_if(settings.lora_device_cache_fraction > 0, settings.lora_device_cache_fraction);
+    auto const host = optional_if(settings.lora_host_cache_bytes > 0,
+                                  static_cast<std::size_t>(settings.lora_host_cache_bytes));
+    if (settings.lora_prefetch_dir.empty()) {
+        return Cache(0, 0, 8, rank, 1, 1, 1, 24, 8, device, host);
+    }
+    if constexpr (std::is_constructible_v<Cache, int, int, int, int, int, int, int, int, int,
+                                          std::optional<float>, std::optional<std::size_t>,
+                                          std::optional<std::string>>) {
+        return Cache(0, 0, 8, rank, 1, 1, 1, 24, 8, device, host,
+                     std::optional<std::string>(std::string(settings.lora_prefetch_dir)));
+    } else {
+        refuse_unknown("a folder of LoRA adapters (`--lora-dir`)");
+    }
 }
 
 void set_lora_cache(Settings const& settings, tle::ExecutorConfig& config) {
@@ -202,15 +265,7 @@ void set_lora_cache(Settings const& settings, tle::ExecutorConfig& config) {
     if (!asked) {
         return;
     }
-    auto const optional_if = [](bool set, auto value) {
-        return set ? std::make_optional(value) : std::nullopt;
-    };
-    config.setPeftCacheConfig(tle::PeftCacheConfig(
-        0, 0, 8, settings.lora_max_rank > 0 ? settings.lora_max_rank : 64, 1, 1, 1, 24, 8,
-        optional_if(settings.lora_device_cache_fraction > 0, settings.lora_device_cache_fraction),
-        optional_if(settings.lora_host_cache_bytes > 0,
-                    static_cast<std::size_t>(settings.lora_host_cache_bytes)),
-        optional_if(!settings.lora_prefetch_dir.empty(), settings.lora_prefetch_dir)));
+    config.setPeftCacheConfig(lora_cache<tle::PeftCacheConfig>(settings));
 }
 
 template <typename Knobs>
