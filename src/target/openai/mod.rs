@@ -33,7 +33,7 @@ use crate::target::net::connect::Connector;
 use crate::target::net::socket::StampKeeper;
 use crate::target::net::tls;
 use crate::target::openai::address::Address;
-use crate::target::openai::discover::{named_model, only_model};
+use crate::target::openai::discover::{Model, named_model, only_model};
 use crate::target::openai::lane::LaneSettings;
 use crate::target::openai::request_body::RequestWriter;
 use crate::target::openai::session::OpenAiSession;
@@ -66,7 +66,7 @@ impl OpenAiTarget {
         let mut writer =
             RequestWriter::new(&options, &address).map_err(|error| unusable(&name, &error))?;
         let route = Arc::new(route_to(&address, &options, &writer, &name)?);
-        let (mut limits, mut simulated) = (Limits::default(), false);
+        let mut found = None;
         if options.model.is_none() {
             let question = writer.get(&address.models_path);
             let model = only_model(Arc::clone(&route), question).map_err(|failure| {
@@ -78,13 +78,14 @@ impl OpenAiTarget {
                     "is the server up and the URL right? Name a model to do without asking";
                 unusable(&name, &format!("{}: {reason}; {remedy}", failure.kind))
             })?;
-            limits.max_sequence_tokens = model.longest_sequence();
-            limits.vocab_size = model.vocab_size;
-            simulated = model.simulated;
             writer.name_model(model.id.clone());
-            options.model = Some(model.id);
+            options.model = Some(model.id.clone());
+            found = Some(model);
         }
-        let info = TargetInfo { simulated, ..describe(name, &address, &options, limits) };
+        let mut info = describe(name, &address, &options);
+        if let Some(model) = found {
+            learn(&mut info, &model);
+        }
         Ok(Self { options, info, route, writer, models_path: address.models_path })
     }
 
@@ -95,9 +96,7 @@ impl OpenAiTarget {
         let question = self.writer.get(&self.models_path);
         let name = self.options.model.as_deref().unwrap_or_default();
         if let Some(model) = named_model(Arc::clone(&self.route), question, name) {
-            self.info.simulated = model.simulated;
-            self.info.limits.max_sequence_tokens = model.longest_sequence();
-            self.info.limits.vocab_size = model.vocab_size;
+            learn(&mut self.info, &model);
         }
         self
     }
@@ -166,12 +165,14 @@ fn route_to(
     })
 }
 
-fn describe(
-    name: String,
-    address: &Address,
-    options: &OpenAiOptions,
-    limits: Limits,
-) -> TargetInfo {
+/// What a server says of its model.
+fn learn(info: &mut TargetInfo, model: &Model) {
+    info.simulated = model.simulated;
+    info.limits.max_sequence_tokens = model.longest_sequence();
+    info.limits.vocab_size = model.vocab_size;
+}
+
+fn describe(name: String, address: &Address, options: &OpenAiOptions) -> TargetInfo {
     let model = options.model.as_deref().unwrap_or("not named");
     let mut details = options.shown();
     details["url"] = address.shown().into();
@@ -186,7 +187,7 @@ fn describe(
         simulated: false,
         dummy_weights: false,
         gpus: 0,
-        limits,
+        limits: Limits::default(),
         details,
     }
 }
