@@ -31,6 +31,7 @@ fn compile() {
     let mut sources = vec![
         PathBuf::from("cpp/bridge.cc"),
         PathBuf::from("cpp/convert.cc"),
+        PathBuf::from("cpp/executor_settings.cc"),
         PathBuf::from("cpp/executor_engine.cc"),
         PathBuf::from("cpp/raw_loop.cc"),
     ];

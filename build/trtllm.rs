@@ -91,7 +91,12 @@ fn compile(found: &Installation) {
     build
         .cpp(true)
         .std("c++17")
-        .files(["cpp/convert.cc", "cpp/executor_engine.cc", "cpp/library.cc"])
+        .files([
+            "cpp/convert.cc",
+            "cpp/executor_engine.cc",
+            "cpp/executor_settings.cc",
+            "cpp/library.cc",
+        ])
         .include(generated.join("include"))
         .include(generated.join("crate"))
         .define("BAREFLIGHT_HEADERS_VERSION", &*format!("\"{}\"", found.version))

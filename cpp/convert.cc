@@ -1,4 +1,4 @@
-// How do our plain values become the executor's, and its responses ours?
+// How do our requests become the executor's, and its responses ours?
 //
 // Default constructors and setters only: parameter lists drift between releases. Members that come and go are
 // probed.
@@ -6,63 +6,17 @@
 
 #include <algorithm>
 #include <chrono>
-#include <stdexcept>
 #include <string>
-#include <type_traits>
 #include <utility>
 
-namespace tensorrt_llm::executor {
-
-// The library's own where it has one; releases before it leave the name unknown, and it is only probed.
-class EagleConfig;
-
-}  // namespace tensorrt_llm::executor
+#include "bareflight/cpp/probes.h"
 
 namespace bareflight::BAREFLIGHT_ENGINE_NAMESPACE {
 
 namespace tle = tensorrt_llm::executor;
+using namespace probes;
 
 namespace {
-
-/// `Has##Name<T>` is true where `expression`, in terms of a `T& t`, compiles.
-#define BAREFLIGHT_PROBE(Name, expression) \
-    template <typename T, typename = void> \
-    struct Has##Name : std::false_type {}; \
-    template <typename T>                  \
-    struct Has##Name<T, std::void_t<decltype(std::declval<T&>().expression)>> : std::true_type {}
-
-BAREFLIGHT_PROBE(Seed, setSeed(std::uint64_t{}));
-BAREFLIGHT_PROBE(RandomSeed, setRandomSeed(std::uint64_t{}));
-BAREFLIGHT_PROBE(MinTokens, setMinTokens(std::int32_t{}));
-BAREFLIGHT_PROBE(MinLength, setMinLength(std::int32_t{}));
-BAREFLIGHT_PROBE(AllottedTime, setAllottedTimeMs(std::chrono::milliseconds{}));
-BAREFLIGHT_PROBE(ReturnPerfMetrics, returnPerfMetrics);
-BAREFLIGHT_PROBE(PerfMetrics, requestPerfMetrics);
-BAREFLIGHT_PROBE(Speculation, speculativeDecoding);
-BAREFLIGHT_PROBE(MissedBlocks, kvCacheMetrics.numMissedBlocks);
-BAREFLIGHT_PROBE(Iterations, firstIter);
-BAREFLIGHT_PROBE(PartialReuse, setEnablePartialReuse(true));
-BAREFLIGHT_PROBE(CudaGraphs, setCudaGraphMode(true));
-BAREFLIGHT_PROBE(MinP, setMinP(std::optional<float>{}));
-BAREFLIGHT_PROBE(AttentionWindows, setMaxAttentionWindowVec(std::vector<std::int32_t>{}));
-BAREFLIGHT_PROBE(SinkTokens, setSinkTokenLength(std::int32_t{}));
-BAREFLIGHT_PROBE(EventBuffer, setEventBufferMaxSize(std::size_t{}));
-
-BAREFLIGHT_PROBE(EagleMode, Eagle());
-
-#undef BAREFLIGHT_PROBE
-
-/// True where the library defines `T` and does not only leave us its name.
-template <typename T, typename = void>
-struct IsDefined : std::false_type {};
-template <typename T>
-struct IsDefined<T, std::void_t<decltype(sizeof(T))>> : std::true_type {};
-
-/// For a setting that this library's release does not have: better no run than one without it.
-[[noreturn]] void refuse_unknown(char const* name) {
-    throw std::invalid_argument(std::string("this release of the library has no setting for ") + name +
-                                ": leave it out");
-}
 
 template <typename Sampling>
 void set_penalties(RequestHead const& head, Sampling& sampling) {
@@ -129,181 +83,6 @@ void set_allotted_time(RequestHead const& head, Request& request) {
     }
 }
 
-template <typename Cache>
-void set_kv_cache(Settings const& settings, Cache& cache) {
-    cache.setEnableBlockReuse(settings.kv_block_reuse);
-    if constexpr (HasPartialReuse<Cache>::value) {
-        cache.setEnablePartialReuse(settings.kv_partial_reuse);
-    }
-    if (settings.kv_max_tokens > 0) {
-        cache.setMaxTokens(settings.kv_max_tokens);
-    }
-    if (settings.kv_free_gpu_fraction > 0) {
-        cache.setFreeGpuMemoryFraction(settings.kv_free_gpu_fraction);
-    }
-    if (settings.kv_host_cache_bytes > 0) {
-        cache.setHostCacheSize(settings.kv_host_cache_bytes);
-    }
-    if (!settings.kv_attention_windows.empty()) {
-        if constexpr (HasAttentionWindows<Cache>::value) {
-            cache.setMaxAttentionWindowVec(settings.kv_attention_windows);
-        } else {
-            refuse_unknown("attention windows");
-        }
-    }
-    if (settings.kv_sink_tokens > 0) {
-        if constexpr (HasSinkTokens<Cache>::value) {
-            cache.setSinkTokenLength(settings.kv_sink_tokens);
-        } else {
-            refuse_unknown("sink tokens");
-        }
-    }
-    if (settings.kv_event_buffer > 0) {
-        if constexpr (HasEventBuffer<Cache>::value) {
-            cache.setEventBufferMaxSize(settings.kv_event_buffer);
-        } else {
-            refuse_unknown("events of the KV cache");
-        }
-    }
-}
-
-template <typename Mode>
-Mode eagle_mode() {
-    if constexpr (HasEagleMode<Mode>::value) {
-        return Mode::Eagle();
-    } else {
-        refuse_unknown("Eagle (`--decoding eagle`)");
-    }
-}
-
-std::optional<tle::DecodingMode> mode_of(DecodingKind kind) {
-    switch (kind) {
-        case DecodingKind::Auto:
-            return tle::DecodingMode::Auto();
-        case DecodingKind::TopK:
-            return tle::DecodingMode::TopK();
-        case DecodingKind::TopP:
-            return tle::DecodingMode::TopP();
-        case DecodingKind::TopKTopP:
-            return tle::DecodingMode::TopKTopP();
-        case DecodingKind::BeamSearch:
-            return tle::DecodingMode::BeamSearch();
-        case DecodingKind::Medusa:
-            return tle::DecodingMode::Medusa();
-        case DecodingKind::Lookahead:
-            return tle::DecodingMode::Lookahead();
-        case DecodingKind::Eagle:
-            return eagle_mode<tle::DecodingMode>();
-        case DecodingKind::Unset:
-            break;
-    }
-    return std::nullopt;
-}
-
-template <typename Eagle, typename Choices>
-tle::DecodingConfig eagle_decoding(tle::DecodingMode const& mode, Choices const& choices) {
-    if constexpr (IsDefined<Eagle>::value) {
-        std::optional<Eagle> eagle;
-        if (!choices.empty()) {
-            eagle.emplace(choices);
-        }
-        return tle::DecodingConfig(mode, std::nullopt, std::nullopt, eagle);
-    } else {
-        refuse_unknown("Eagle (`--decoding eagle`)");
-    }
-}
-
-void set_decoding(Settings const& settings, tle::ExecutorConfig& config) {
-    auto const mode = mode_of(settings.decoding);
-    if (!mode) {
-        return;
-    }
-    if (settings.decoding == DecodingKind::Eagle) {
-        config.setDecodingConfig(eagle_decoding<tle::EagleConfig>(*mode, settings.draft_choices));
-        return;
-    }
-    std::optional<tle::LookaheadDecodingConfig> lookahead;
-    if (settings.lookahead_window > 0) {
-        lookahead.emplace(settings.lookahead_window, settings.lookahead_ngram,
-                          settings.lookahead_verification);
-    }
-    std::optional<tle::MedusaChoices> medusa;
-    if (!settings.draft_choices.empty() && settings.decoding == DecodingKind::Medusa) {
-        medusa = settings.draft_choices;
-    }
-    config.setDecodingConfig(tle::DecodingConfig(mode, lookahead, medusa));
-}
-
-/// The library's own defaults, but for what was asked; a folder of adapters only where its release can look
-/// there.
-template <typename Cache>
-Cache lora_cache(Settings const& settings) {
-    auto const optional_if = [](bool set, auto value) {
-        return set ? std::make_optional(value) : std::nullopt;
-    };
-    int const rank = settings.lora_max_rank > 0 ? settings.lora_max_rank : 64;
-    auto const device =
-        optional_if(settings.lora_device_cache_fraction > 0, settings.lora_device_cache_fraction);
-    auto const host = optional_if(settings.lora_host_cache_bytes > 0,
-                                  static_cast<std::size_t>(settings.lora_host_cache_bytes));
-    if (settings.lora_prefetch_dir.empty()) {
-        return Cache(0, 0, 8, rank, 1, 1, 1, 24, 8, device, host);
-    }
-    if constexpr (std::is_constructible_v<Cache, int, int, int, int, int, int, int, int, int,
-                                          std::optional<float>, std::optional<std::size_t>,
-                                          std::optional<std::string>>) {
-        return Cache(0, 0, 8, rank, 1, 1, 1, 24, 8, device, host,
-                     std::optional<std::string>(std::string(settings.lora_prefetch_dir)));
-    } else {
-        refuse_unknown("a folder of LoRA adapters (`--lora-dir`)");
-    }
-}
-
-void set_lora_cache(Settings const& settings, tle::ExecutorConfig& config) {
-    bool const asked = settings.lora_host_cache_bytes > 0 || settings.lora_device_cache_fraction > 0 ||
-                       settings.lora_max_rank > 0 || !settings.lora_prefetch_dir.empty();
-    if (!asked) {
-        return;
-    }
-    config.setPeftCacheConfig(lora_cache<tle::PeftCacheConfig>(settings));
-}
-
-template <typename Knobs>
-void set_knobs(Settings const& settings, Knobs& knobs) {
-    knobs.setMultiBlockMode(settings.multi_block_mode);
-    if constexpr (HasCudaGraphs<Knobs>::value) {
-        knobs.setCudaGraphMode(settings.cuda_graphs);
-        if (settings.cuda_graph_cache_size > 0) {
-            knobs.setCudaGraphCacheSize(settings.cuda_graph_cache_size);
-        }
-    }
-}
-
-tle::SchedulerConfig make_scheduler(Settings const& settings) {
-    auto const capacity = settings.capacity_policy == CapacityPolicy::MaxUtilization
-                              ? tle::CapacitySchedulerPolicy::kMAX_UTILIZATION
-                              : tle::CapacitySchedulerPolicy::kGUARANTEED_NO_EVICT;
-    auto const chunking = settings.chunking_policy == ChunkingPolicy::EqualProgress
-                              ? tle::ContextChunkingPolicy::kEQUAL_PROGRESS
-                              : tle::ContextChunkingPolicy::kFIRST_COME_FIRST_SERVED;
-    return tle::SchedulerConfig(capacity, chunking);
-}
-
-void set_parallel(Settings const& settings, tle::ExecutorConfig& config) {
-    if (settings.device_ids.empty() && settings.orchestrator_worker.empty()) {
-        return;
-    }
-    tle::ParallelConfig parallel;
-    if (!settings.device_ids.empty()) {
-        parallel.setDeviceIds(settings.device_ids);
-    }
-    if (!settings.orchestrator_worker.empty()) {
-        parallel.setCommunicationMode(tle::CommunicationMode::kORCHESTRATOR);
-        parallel.setOrchestratorConfig(tle::OrchestratorConfig(true, settings.orchestrator_worker));
-    }
-    config.setParallelConfig(parallel);
-}
-
 template <typename TimePoint>
 std::int64_t nanoseconds(TimePoint point) {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(point.time_since_epoch()).count();
@@ -350,36 +129,8 @@ std::int32_t append_ending(Result const& result, Batch& batch) {
 
 }  // namespace
 
-tle::ExecutorConfig make_config(Settings const& settings) {
-    tle::ExecutorConfig config(settings.max_beam_width > 0 ? settings.max_beam_width : 1);
-    config.setSchedulerConfig(make_scheduler(settings));
-    tle::KvCacheConfig cache;
-    set_kv_cache(settings, cache);
-    config.setKvCacheConfig(cache);
-    config.setEnableChunkedContext(settings.enable_chunked_context);
-    config.setIterStatsMaxIterations(settings.iteration_stats_ring);
-    if (settings.max_batch_size > 0) {
-        config.setMaxBatchSize(settings.max_batch_size);
-    }
-    if (settings.max_num_tokens > 0) {
-        config.setMaxNumTokens(settings.max_num_tokens);
-    }
-    if (settings.max_queue_size > 0) {
-        config.setMaxQueueSize(settings.max_queue_size);
-    }
-    if (settings.gpu_weights_fraction > 0) {
-        config.setGpuWeightsPercent(settings.gpu_weights_fraction);
-    }
-    tle::ExtendedRuntimePerfKnobConfig knobs;
-    set_knobs(settings, knobs);
-    config.setExtendedRuntimePerfKnobConfig(knobs);
-    set_parallel(settings, config);
-    set_decoding(settings, config);
-    set_lora_cache(settings, config);
-    return config;
-}
-
-tle::Request make_request(RequestHead const& head, std::int32_t const* prompt, Words const& words) {
+tle::Request make_request(RequestHead const& head, std::int32_t const* tokens, Words const& words) {
+    auto const* const prompt = tokens + head.prompt_start;
     tle::SamplingConfig sampling(head.beam_width > 1 ? head.beam_width : 1);
     set_sampling(head, sampling);
     set_penalties(head, sampling);
@@ -404,6 +155,11 @@ tle::Request make_request(RequestHead const& head, std::int32_t const* prompt, W
     }
     if (!words.bad.empty()) {
         request.setBadWords(words.bad);
+    }
+    if (head.draft_len > 0) {
+        auto const* const drafts = tokens + head.draft_start;
+        request.setExternalDraftTokensConfig(
+            tle::ExternalDraftTokensConfig(tle::VecTokens(drafts, drafts + head.draft_len)));
     }
     set_allotted_time(head, request);
     return request;

@@ -1,4 +1,4 @@
-// How do our plain values become the executor's, and its responses ours?
+// How do our plain values become the executor's (executor_settings.cc, convert.cc), and its responses ours?
 #pragma once
 
 #include <cstdint>
@@ -15,9 +15,9 @@ namespace bareflight::BAREFLIGHT_ENGINE_NAMESPACE {
 
 tensorrt_llm::executor::ExecutorConfig make_config(Settings const& settings);
 
-/// Throws what the request's constructor throws (empty prompt, `max_tokens` not positive, sampling out of
-/// range).
-tensorrt_llm::executor::Request make_request(RequestHead const& head, std::int32_t const* prompt,
+/// Prompt and drafts lie in `tokens` where `head` says. Throws what the request's constructor throws (empty
+/// prompt, `max_tokens` not positive, sampling out of range).
+tensorrt_llm::executor::Request make_request(RequestHead const& head, std::int32_t const* tokens,
                                              Words const& words);
 
 /// Appends one delivery of request `id`, without the first `delivered` tokens of a result that repeats them.

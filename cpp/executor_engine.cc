@@ -34,14 +34,19 @@ std::int64_t now_ns() {
         .count();
 }
 
-void require_prompts_within(RequestHead const* heads, std::size_t count, std::size_t token_count) {
+void require_within(char const* what, std::uint64_t id, std::uint64_t end, std::size_t token_count) {
+    if (end > token_count) {
+        throw std::out_of_range(std::string("the ") + what + " of request " + std::to_string(id) +
+                                " ends at token " + std::to_string(end) + " of a buffer of " +
+                                std::to_string(token_count));
+    }
+}
+
+void require_tokens_within(RequestHead const* heads, std::size_t count, std::size_t token_count) {
     for (std::size_t i = 0; i < count; ++i) {
-        auto const end = std::uint64_t{heads[i].prompt_start} + heads[i].prompt_len;
-        if (end > token_count) {
-            throw std::out_of_range("the prompt of request " + std::to_string(heads[i].id) +
-                                    " ends at token " + std::to_string(end) + " of a buffer of " +
-                                    std::to_string(token_count));
-        }
+        auto const& head = heads[i];
+        require_within("prompt", head.id, std::uint64_t{head.prompt_start} + head.prompt_len, token_count);
+        require_within("draft", head.id, std::uint64_t{head.draft_start} + head.draft_len, token_count);
     }
 }
 
@@ -64,7 +69,7 @@ class ExecutorEngine final : public Engine {
 
     void submit(RequestHead const* heads, std::size_t count, std::int32_t const* tokens,
                 std::size_t token_count, std::vector<Refusal>& refusals) override {
-        require_prompts_within(heads, count, token_count);
+        require_tokens_within(heads, count, token_count);
         ShutdownGate::Pass const pass(mGate);
         auto const words = current_words();
         std::vector<RequestHead> accepted;
@@ -77,7 +82,7 @@ class ExecutorEngine final : public Engine {
                 continue;
             }
             try {
-                requests.push_back(make_request(heads[i], tokens + heads[i].prompt_start, *words));
+                requests.push_back(make_request(heads[i], tokens, *words));
                 accepted.push_back(heads[i]);
             } catch (std::exception const& error) {
                 refusals.push_back({heads[i].id, RejectionKind::Invalid, error.what()});

@@ -92,6 +92,9 @@ pub mod wire {
         id: u64,
         prompt_start: u32,
         prompt_len: u32,
+        /// Drafts to verify, likewise `prompt_tokens[draft_start..draft_start + draft_len]`; none where `draft_len` is 0.
+        draft_start: u32,
+        draft_len: u32,
         max_tokens: i32,
         /// 0 = no minimum.
         min_tokens: i32,

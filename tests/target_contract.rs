@@ -4,7 +4,7 @@ mod contract;
 
 use bareflight::clock::Nanos;
 use bareflight::record::request_record::Outcome;
-use bareflight::target::settings::EngineSettings;
+use bareflight::target::settings::{Drafting, EngineSettings};
 use contract::{Subject, pace, shots};
 
 const TARGETS: [&str; 6] = [
@@ -20,6 +20,31 @@ fn each(names: &[&str], claim: impl Fn(&Subject)) {
     for name in names {
         claim(&Subject::named(name));
     }
+}
+
+/// Two simulated executors of this cost, one of which drafts for the other.
+fn drafted(costs: &str) -> Subject {
+    let drafting = Drafting {
+        engine: format!("explicit,agreement=0.7,{costs}"),
+        tokens: 3,
+        ..Drafting::default()
+    };
+    let engine = EngineSettings { drafting: Some(drafting), ..EngineSettings::default() };
+    Subject { engine, ..Subject::named(&format!("sim:explicit,external_drafts=3,{costs}")) }
+}
+
+#[test]
+fn an_engine_that_another_one_drafts_for_keeps_the_contract() {
+    let fast = drafted("base_us=200,kv_tokens=65536");
+    contract::every_shot_ends_exactly_once_with_as_many_tokens_as_were_asked_for(&fast);
+    contract::stamps_are_monotone_from_the_intended_instant_to_the_end(&fast);
+    contract::the_engine_s_own_stamps_lie_between_submission_and_delivery(&fast);
+    contract::two_phases_on_one_session_do_not_see_each_other_s_requests(&fast);
+    contract::what_a_target_refuses_has_a_kind_and_the_target_s_words(&drafted("max_input_len=64"));
+    contract::what_is_cancelled_ends_as_cancelled_and_keeps_what_had_arrived(
+        &drafted("base_us=3000"),
+        Nanos::from_millis(80),
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod watch;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use bareflight::clock::Nanos;
@@ -24,9 +24,9 @@ use contract::Subject;
 use serde_json::json;
 use watch::{Watch, shot};
 
-/// Where the child process finds what the parent laid out.
 /// What `timeout` says of a process that it had to end.
 const TIMED_OUT: i32 = 124;
+/// Where the child process finds what the parent laid out.
 const PLACE: &str = "BAREFLIGHT_TEST_TRITON_C";
 const MODELS: [&str; 4] = ["tensorrt_llm", "unary", "llm_api", "not_a_language_model"];
 
@@ -45,7 +45,7 @@ fn in_a_process_of_its_own(claim: &str) {
         .unwrap();
     assert!(laid.status.success(), "{}", String::from_utf8_lossy(&laid.stderr));
     let environment = String::from_utf8(laid.stdout).unwrap();
-    let run = || {
+    let run = || -> Output {
         Command::new("timeout")
             .args(["--kill-after", "5", "120"])
             .arg(std::env::current_exe().unwrap())
@@ -56,14 +56,29 @@ fn in_a_process_of_its_own(claim: &str) {
             .unwrap()
     };
     let mut child = run();
-    // Triton's core is not ours: a hang of it is not to hang the checks.
-    if child.status.code() == Some(TIMED_OUT) {
-        eprintln!("`{claim}` did not end within 120 s: once more");
+    // Triton's core is not ours: neither its hangs nor its crashes are the claim's. What a claim finds wrong is a panic, and
+    // that is never tried again.
+    if ended_by_the_core(&child) {
+        eprintln!(
+            "`{claim}` was ended by Triton's core, {}: once more\n{}",
+            child.status,
+            words_of(&child)
+        );
         child = run();
     }
-    let said = String::from_utf8_lossy(&child.stdout);
-    let complained = String::from_utf8_lossy(&child.stderr);
-    assert!(child.status.success() && said.contains("1 passed"), "{said}\n{complained}");
+    let words = words_of(&child);
+    assert!(child.status.success() && words.contains("1 passed"), "{}: {words}", child.status);
+}
+
+/// Whether a process hung, or a signal ended it (`timeout` says 128 and its number).
+fn ended_by_the_core(child: &Output) -> bool {
+    let by_signal = |code| code > 128;
+    let ended = child.status.code().is_none_or(|code| code == TIMED_OUT || by_signal(code));
+    ended && !words_of(child).contains("panicked at")
+}
+
+fn words_of(child: &Output) -> String {
+    String::from_utf8_lossy(&child.stdout).into_owned() + &String::from_utf8_lossy(&child.stderr)
 }
 
 #[test]

@@ -84,7 +84,7 @@ void admit_greedily(ActiveSet const& active, Limits const& limits, BlockPool& po
 std::int32_t token_at(Sequence const& sequence, std::int32_t at) {
     auto const prompt_len = sequence.job->prompt_len;
     return at < prompt_len ? sequence.job->request.inputTokenIds[static_cast<std::size_t>(at)]
-                           : sequence.tokens.token(at - prompt_len);
+                           : sequence.token(at - prompt_len);
 }
 
 executor::KVCacheStoredBlockData stored_block(Sequence const& sequence, std::int32_t index,
@@ -168,7 +168,7 @@ void evict(Sequence& sequence, Limits const& limits, BlockPool& pool) {
         // What does not fit a context is generated again; a stream has delivered it already.
         sequence.context_len =
             std::max(sequence.job->prompt_len, std::min(sequence.context_len, limits.max_input_len));
-        sequence.generated = sequence.context_len - sequence.job->prompt_len;
+        sequence.forget_after(sequence.context_len - sequence.job->prompt_len);
     }
 }
 

@@ -151,6 +151,14 @@ DecodingConfig::DecodingConfig(std::optional<DecodingMode> decodingMode,
       mMedusaChoices(std::move(medusaChoices)),
       mEagleConfig(std::move(eagleConfig)) {}
 
+ExternalDraftTokensConfig::ExternalDraftTokensConfig(VecTokens tokens, std::optional<Tensor> logits,
+                                                     std::optional<FloatType> const& acceptanceThreshold,
+                                                     std::optional<bool> const& fastLogits)
+    : mTokens(std::move(tokens)),
+      mLogits(std::move(logits)),
+      mAcceptanceThreshold(acceptanceThreshold),
+      mFastLogits(fastLogits) {}
+
 void DecodingConfig::setLookaheadDecodingConfig(LookaheadDecodingConfig const& lookaheadDecodingConfig) {
     mLookaheadConfig = lookaheadDecodingConfig;
 }

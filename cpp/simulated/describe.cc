@@ -87,6 +87,8 @@ std::string behaviour_of(Behaviour const& behaviour) {
     return object(pair("seed", std::to_string(behaviour.seed)) +
                   pair("draft_len", std::to_string(behaviour.draft_len)) +
                   pair("acceptance", number(behaviour.acceptance)) +
+                  pair("external_drafts", std::to_string(behaviour.external_drafts)) +
+                  pair("agreement", number(behaviour.agreement)) +
                   pair("eos_after", number_or_null(behaviour.eos_after)) +
                   pair("stall_at_ms", number_or_null(behaviour.stall_at_ms)) +
                   pair("stall_ms", number_or_null(behaviour.stall_ms)) +

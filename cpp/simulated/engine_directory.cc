@@ -34,6 +34,18 @@ void append_limit(std::map<std::string, std::string> const& config, char const* 
     }
 }
 
+/// `SpeculativeDecodingMode.DRAFT_TOKENS_EXTERNAL` of trtllm-build.
+constexpr char const* kDraftTokensExternal = "2";
+
+/// An engine that was built to verify drafts from outside, up to `max_draft_len`.
+void append_external_drafts(std::map<std::string, std::string> const& config, std::string& spec) {
+    auto const mode = config.find("build_config.speculative_decoding_mode");
+    auto const most = config.find("build_config.max_draft_len");
+    if (mode != config.end() && mode->second == kDraftTokensExternal && most != config.end()) {
+        spec += ",external_drafts=" + most->second;
+    }
+}
+
 std::int32_t world_size_of(std::map<std::string, std::string> const& config) {
     std::int32_t size = 1;
     for (auto const* key : {"tp_size", "pp_size", "cp_size"}) {
@@ -62,6 +74,7 @@ Profile load_profile(std::string const& path) {
          {"max_batch_size", "max_num_tokens", "max_input_len", "max_seq_len", "max_beam_width"}) {
         append_limit(config, key, spec);
     }
+    append_external_drafts(config, spec);
     auto profile = parse_profile(spec);
     profile.world_size = world_size_of(config);
     return profile;

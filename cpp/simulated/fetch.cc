@@ -34,9 +34,12 @@ std::optional<std::string> refuse_options(executor::Request::Fields const& reque
                std::to_string(limits.max_beam_width);
     }
     auto const& draft = request.externalDraftTokensConfig;
-    if (draft && draft->getTokens().size() > static_cast<std::size_t>(limits.draft_len)) {
+    if (draft && draft->getTokens().size() > static_cast<std::size_t>(limits.external_drafts)) {
         return std::to_string(draft->getTokens().size()) + " draft tokens exceed the maximum draft length " +
-               std::to_string(limits.draft_len);
+               std::to_string(limits.external_drafts) + " of drafts from outside";
+    }
+    if (draft && beam_width > 1) {
+        return std::string("drafts are verified for one beam alone");
     }
     return std::nullopt;
 }
@@ -90,6 +93,10 @@ std::shared_ptr<Job> make_job(Queued&& queued, Limits const& limits, Clock::time
     job->return_beams = sampling.getNumReturnBeams();
     job->cumulative = request.returnAllGeneratedTokens || (request.streaming && job->beam_width > 1);
     job->open_sequences = job->beam_width == 1 ? request.numReturnSequences : 1;
+    job->prompt_prefix = chain_over(request.inputTokenIds);
+    if (request.externalDraftTokensConfig) {
+        job->drafts = request.externalDraftTokensConfig->getTokens();
+    }
     hash_prompt_blocks(*job, limits);
     return job;
 }
@@ -106,17 +113,17 @@ std::optional<std::string> reason_to_refuse(executor::Request::Fields const& req
 }
 
 std::vector<std::unique_ptr<Sequence>> make_sequences(Queued&& queued, Limits const& limits,
-                                                      std::uint64_t profile_seed, Clock::time_point now) {
+                                                      Behaviour const& behaviour, Clock::time_point now) {
     auto const job = make_job(std::move(queued), limits, now);
-    auto const prompt_hash = hash_of(job->request.inputTokenIds);
     auto const seed = job->request.samplingConfig.getSeed().value_or(0);
     std::vector<std::unique_ptr<Sequence>> sequences;
     for (std::int32_t index = 0; index < job->open_sequences; ++index) {
         auto sequence = std::make_unique<Sequence>();
         sequence->job = job;
         sequence->index = index;
-        sequence->tokens = TokenSource(profile_seed, seed + static_cast<std::uint64_t>(index), prompt_hash,
-                                       limits.vocab_size, job->end_id);
+        sequence->tokens = TokenSource(behaviour.seed, seed + static_cast<std::uint64_t>(index),
+                                       limits.vocab_size, job->end_id, behaviour.agreement);
+        sequence->prefix = job->prompt_prefix;
         sequence->context_len = job->prompt_len;
         sequence->perf.timingMetrics.arrivalTime = now;
         sequences.push_back(std::move(sequence));

@@ -20,6 +20,6 @@ std::optional<std::string> reason_to_refuse(executor::Request::Fields const& req
 
 /// The sequences of an accepted request; `maxTokens` is clamped silently to what the sequence length leaves.
 std::vector<std::unique_ptr<Sequence>> make_sequences(Queued&& queued, Limits const& limits,
-                                                      std::uint64_t profile_seed, Clock::time_point now);
+                                                      Behaviour const& behaviour, Clock::time_point now);
 
 }  // namespace tensorrt_llm::simulation

@@ -18,7 +18,7 @@ bool ends_with(Sequence const& sequence, executor::VecTokens const& word) {
     }
     auto const first = sequence.generated - length;
     for (std::int32_t i = 0; i < length; ++i) {
-        if (sequence.tokens.token(first + i) != word[static_cast<std::size_t>(i)]) {
+        if (sequence.token(first + i) != word[static_cast<std::size_t>(i)]) {
             return false;
         }
     }
@@ -39,13 +39,28 @@ bool at_stop_word(Sequence const& sequence) {
                        [&](executor::VecTokens const& word) { return ends_with(sequence, word); });
 }
 
-std::int32_t accepted_drafts(Sequence const& sequence, Behaviour const& behaviour) {
-    std::int32_t accepted = 0;
-    while (accepted < behaviour.draft_len &&
-           sequence.tokens.chance(sequence.generated + accepted) < behaviour.acceptance) {
-        ++accepted;
+/// Drafts of one step: the engine's own where it makes some, or those that came with the request.
+std::int32_t drafted(Sequence const& sequence, Behaviour const& behaviour, bool decoding) {
+    auto const& drafts = sequence.job->drafts;
+    return drafts.empty() && decoding ? behaviour.draft_len : static_cast<std::int32_t>(drafts.size());
+}
+
+/// Whether the next token of the sequence is what draft number `index` of this step says.
+bool is_accepted(Sequence const& sequence, Behaviour const& behaviour, std::int32_t index) {
+    auto const& drafts = sequence.job->drafts;
+    if (drafts.empty()) {
+        return sequence.tokens.chance_after(sequence.prefix) < behaviour.acceptance;
     }
-    return accepted;
+    return sequence.tokens.token_after(sequence.prefix) == drafts[static_cast<std::size_t>(index)];
+}
+
+/// Why the sequence ends with the token it just got, if it does.
+std::optional<FinishReason> reason_to_end(Sequence const& sequence) {
+    if (at_stop_word(sequence)) {
+        return FinishReason::kSTOP_WORDS;
+    }
+    bool const full = sequence.generated >= sequence.job->max_tokens;
+    return full ? std::make_optional(FinishReason::kLENGTH) : std::nullopt;
 }
 
 executor::VecTokens tokens_of(Sequence const& sequence, std::int32_t beam, std::int32_t first,
@@ -59,7 +74,7 @@ executor::VecTokens tokens_of(Sequence const& sequence, std::int32_t beam, std::
         tokens.reserve(static_cast<std::size_t>(count));
     }
     for (auto at = first; at < first + count; ++at) {
-        tokens.push_back(sequence.tokens.token(at, beam));
+        tokens.push_back(sequence.token(at, beam));
     }
     return tokens;
 }
@@ -78,26 +93,25 @@ void add_log_probs(Sequence const& sequence, std::size_t rows, std::int32_t voca
 Step generate(Sequence& sequence, Behaviour const& behaviour, bool decoding) {
     Step step;
     step.first = sequence.generated;
-    if (decoding && behaviour.draft_len > 0) {
-        step.drafted = behaviour.draft_len;
-        step.accepted = accepted_drafts(sequence, behaviour);
-    }
-    for (auto more = 1 + step.accepted; more > 0 && !sequence.finished; --more) {
+    step.drafted = drafted(sequence, behaviour, decoding);
+    // One token of its own follows the accepted drafts.
+    for (bool more = true; more && !sequence.finished;) {
         if (at_end_token(sequence, behaviour)) {
             sequence.finished = FinishReason::kEND_ID;
             break;
         }
-        ++sequence.generated;
-        if (at_stop_word(sequence)) {
-            sequence.finished = FinishReason::kSTOP_WORDS;
-        } else if (sequence.generated >= sequence.job->max_tokens) {
-            sequence.finished = FinishReason::kLENGTH;
-        }
+        auto const index = sequence.generated - step.first;
+        more = index < step.drafted && is_accepted(sequence, behaviour, index);
+        sequence.append();
+        sequence.finished = reason_to_end(sequence);
     }
     step.count = sequence.generated - step.first;
-    // Accepted drafts beyond the end of the sequence were not kept.
-    step.accepted = std::min(step.accepted, std::max(0, step.count - 1));
+    step.accepted = std::max(0, step.count - 1);
     ++sequence.decoding_iterations;
+    if (behaviour.external_drafts > 0 && !sequence.finished) {
+        // So the original: an engine that verifies drafts from outside makes one step for each request.
+        sequence.finished = FinishReason::kNOT_FINISHED;
+    }
     return step;
 }
 

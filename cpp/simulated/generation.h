@@ -15,7 +15,8 @@ struct Step {
     std::int32_t accepted = 0;
 };
 
-/// Advances `sequence` by one step; a decoding step may accept drafts, the step that ends a context does not.
+/// Advances `sequence` by one step. A decoding step may accept the engine's own drafts, the step that ends a
+/// context those that came with the request.
 Step generate(Sequence& sequence, Behaviour const& behaviour, bool decoding);
 
 /// The response that carries `step`; nothing when a request that does not stream has not finished. Call it

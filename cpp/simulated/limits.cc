@@ -32,21 +32,28 @@ std::int32_t kv_blocks_of(Profile const& profile, executor::KvCacheConfig const&
     return static_cast<std::int32_t>(std::min<std::int64_t>(blocks, 1 << 24));
 }
 
-/// An engine is built for one way of drafting; of a profile, `draft_len` says that it is.
+/// An engine is built for one way of drafting; of a profile, `draft_len` or `external_drafts` says that it
+/// is.
 void require_drafts(Profile const& profile, executor::ExecutorConfig const& config) {
     using executor::DecodingMode;
     auto const decoding = config.getDecodingConfig();
     auto const mode = decoding ? decoding->getDecodingMode() : std::nullopt;
-    if (!mode || profile.behaviour.draft_len > 0) {
+    if (!mode) {
         return;
     }
-    auto const drafting = {DecodingMode::Medusa(), DecodingMode::Lookahead(), DecodingMode::Eagle(),
-                           DecodingMode::ExplicitDraftTokens(), DecodingMode::ExternalDraftTokens()};
-    if (std::find(drafting.begin(), drafting.end(), *mode) != drafting.end()) {
+    auto const own = {DecodingMode::Medusa(), DecodingMode::Lookahead(), DecodingMode::Eagle(),
+                      DecodingMode::ExplicitDraftTokens()};
+    if (profile.behaviour.draft_len == 0 && std::find(own.begin(), own.end(), *mode) != own.end()) {
         throw std::runtime_error(
             "the decoding mode proposes draft tokens but the engine was not built for any: give the profile "
             "a "
             "draft_len");
+    }
+    if (profile.behaviour.external_drafts == 0 && *mode == DecodingMode::ExternalDraftTokens()) {
+        throw std::runtime_error(
+            "the decoding mode verifies drafts from outside but the engine was not built for any: give the "
+            "profile "
+            "external_drafts");
     }
 }
 
@@ -65,7 +72,8 @@ Limits resolve_limits(Profile const& profile, executor::ExecutorConfig const& co
     limits.max_num_tokens = within_build(config.getMaxNumTokens(), built.max_num_tokens, "max_num_tokens");
     limits.max_beam_width = within_build(config.getMaxBeamWidth(), built.max_beam_width, "max_beam_width");
     limits.vocab_size = built.vocab_size;
-    limits.draft_len = profile.behaviour.draft_len;
+    limits.external_drafts = profile.behaviour.external_drafts;
+    limits.draft_len = std::max(profile.behaviour.draft_len, limits.external_drafts);
     limits.kv_blocks = kv_blocks_of(profile, config.getKvCacheConfig());
     limits.tokens_per_block = built.tokens_per_block;
     limits.chunked_context = config.getEnableChunkedContext();

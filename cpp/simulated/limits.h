@@ -17,7 +17,10 @@ struct Limits {
     std::int32_t max_seq_len;
     std::int32_t max_beam_width;
     std::int32_t vocab_size;
+    /// Drafts of one step, whoever makes them.
     std::int32_t draft_len;
+    /// Drafts that may come with a request.
+    std::int32_t external_drafts;
     std::int32_t kv_blocks;
     std::int32_t tokens_per_block;
     bool chunked_context;

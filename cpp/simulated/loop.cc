@@ -86,7 +86,7 @@ void ExecutionLoop::activate(Queued&& queued, Clock::time_point now) {
     while (at != mActive.begin() && (*std::prev(at))->job->request.priority < priority) {
         --at;
     }
-    for (auto& sequence : make_sequences(std::move(queued), mLimits, mProfile.behaviour.seed, now)) {
+    for (auto& sequence : make_sequences(std::move(queued), mLimits, mProfile.behaviour, now)) {
         if (cancelled) {
             sequence->finished = FinishReason::kCANCELLED;
             finish(*sequence);

@@ -45,12 +45,18 @@ void fill_equally(std::vector<ContextChunk>& waiting, Limits const& limits, std:
     }
 }
 
+/// Drafts from outside are verified together with the end of the context.
+std::int64_t drafts_of(ContextChunk const& chunk) {
+    bool const ends = chunk.tokens == left_to_prefill(*chunk.sequence);
+    return ends ? static_cast<std::int64_t>(chunk.sequence->job->drafts.size()) : 0;
+}
+
 }  // namespace
 
 IterationLoad Microbatch::load() const {
     IterationLoad load;
     for (auto const& chunk : context) {
-        load.context_tokens += chunk.tokens;
+        load.context_tokens += chunk.tokens + drafts_of(chunk);
         load.kv_tokens += chunk.sequence->prefilled;
     }
     for (auto const* sequence : generation) {

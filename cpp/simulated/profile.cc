@@ -83,6 +83,9 @@ constexpr Key kKeys[] = {
      [](Draft& d, double v) { d.profile.behaviour.seed = static_cast<std::uint64_t>(v); }},
     {"draft_len", true, 0, 64, [](Draft& d, double v) { d.profile.behaviour.draft_len = whole(v); }},
     {"acceptance", false, 0, 1, [](Draft& d, double v) { d.profile.behaviour.acceptance = v; }},
+    {"external_drafts", true, 0, 64,
+     [](Draft& d, double v) { d.profile.behaviour.external_drafts = whole(v); }},
+    {"agreement", false, 0, 1, [](Draft& d, double v) { d.profile.behaviour.agreement = v; }},
     {"eos_after", true, 0, kInt, [](Draft& d, double v) { d.profile.behaviour.eos_after = whole(v); }},
     {"stall_at_ms", false, 0, kNoLimit, [](Draft& d, double v) { d.profile.behaviour.stall_at_ms = v; }},
     {"stall_ms", false, 0, kNoLimit, [](Draft& d, double v) { d.profile.behaviour.stall_ms = v; }},
@@ -193,6 +196,10 @@ void resolve_name(Draft& draft, std::string const& name) {
 void require_consistent(Profile const& profile) {
     if (profile.behaviour.stall_at_ms.has_value() != profile.behaviour.stall_ms.has_value()) {
         refuse(profile.spec, "stall_at_ms and stall_ms go together: give both");
+    }
+    if (profile.behaviour.draft_len > 0 && profile.behaviour.external_drafts > 0) {
+        refuse(profile.spec,
+               "an engine is built for one way of drafting: give draft_len, its own, or external_drafts");
     }
     if (profile.kv.capacity(kDefaultKvFraction) < profile.limits.tokens_per_block) {
         refuse(profile.spec, "the KV cache holds less than one block of " +

@@ -41,6 +41,10 @@ struct Behaviour {
     std::uint64_t seed = 0;
     int draft_len = 0;
     double acceptance = 0.7;
+    /// Built to verify so many drafts from outside; each request then takes one step.
+    int external_drafts = 0;
+    /// Share of tokens that agree with those of a profile of the same seed: what makes it a draft model.
+    double agreement = 1;
     /// An end token follows after so many tokens, where the request has an end id.
     std::optional<int> eos_after;
     /// Milliseconds after the first request's arrival; both or neither.

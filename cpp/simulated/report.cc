@@ -74,7 +74,7 @@ void ExecutionLoop::report(Clock::time_point now) {
     }
     stats.kvCacheStats = mPool.stats();
     stats.inflightBatchingStats = inflight_of(mBatch, mAdmission, mTally.load, mTally.decoded);
-    if (mProfile.behaviour.draft_len > 0) {
+    if (mLimits.draft_len > 0) {
         executor::SpecDecodingStats speculation;
         speculation.numDraftTokens = mTally.drafted;
         speculation.numAcceptedTokens = mTally.accepted;

@@ -87,6 +87,9 @@ void Request::setPriority(PriorityType priority) { mFields->priority = priority;
 void Request::setReturnAllGeneratedTokens(bool all) { mFields->returnAllGeneratedTokens = all; }
 void Request::setStopWords(std::list<VecTokens> const& stopWords) { mFields->stopWords = stopWords; }
 void Request::setBadWords(std::list<VecTokens> const& badWords) { mFields->badWords = badWords; }
+void Request::setExternalDraftTokensConfig(ExternalDraftTokensConfig const& externalDraftTokensConfig) {
+    mFields->externalDraftTokensConfig = externalDraftTokensConfig;
+}
 void Request::setLoraConfig(LoraConfig const& loraConfig) { mFields->loraConfig = loraConfig; }
 void Request::setAllottedTimeMs(MillisecondsType allottedTimeMs) { mFields->allottedTimeMs = allottedTimeMs; }
 

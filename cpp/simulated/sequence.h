@@ -35,6 +35,10 @@ struct Job {
     /// Hash chain of the prompt's full blocks.
     std::vector<std::uint64_t> prompt_chain;
     std::uint64_t chain_root;
+    /// Chain over the whole prompt, which its first token follows from.
+    std::uint64_t prompt_prefix;
+    /// Tokens that a draft model proposes from outside; the one step that verifies them ends the request.
+    executor::VecTokens drafts;
 };
 
 struct Sequence {
@@ -47,6 +51,9 @@ struct Sequence {
     /// How many of those are in the cache.
     std::int32_t prefilled = 0;
     std::int32_t generated = 0;
+    /// What was generated, and the chain over the prompt and all of it.
+    std::vector<std::int32_t> output;
+    std::uint64_t prefix = 0;
     /// Held KV blocks; empty while the sequence waits to be admitted.
     std::vector<std::int32_t> blocks;
     bool started = false;
@@ -55,6 +62,13 @@ struct Sequence {
     executor::RequestPerfMetrics perf;
     std::int32_t decoding_iterations = 0;
     bool paused = false;
+
+    /// Generates one more token.
+    void append();
+    /// Keeps the first `count` tokens of the output alone.
+    void forget_after(std::int32_t count);
+    /// Of the output; rows beyond the first are those of other beams.
+    std::int32_t token(std::int32_t at, std::int32_t beam = 0) const;
 
     bool in_context() const { return prefilled < context_len; }
     /// Tokens of prompt and output so far.
@@ -67,6 +81,26 @@ struct Sequence {
 
 inline std::int32_t blocks_of(std::int32_t tokens, std::int32_t tokens_per_block) {
     return (tokens + tokens_per_block - 1) / tokens_per_block;
+}
+
+inline void Sequence::append() {
+    output.push_back(tokens.token_after(prefix));
+    prefix = chain(prefix, output.back());
+    ++generated;
+}
+
+inline void Sequence::forget_after(std::int32_t count) {
+    generated = count;
+    output.resize(static_cast<std::size_t>(count));
+    prefix = job->prompt_prefix;
+    for (auto const token : output) {
+        prefix = chain(prefix, token);
+    }
+}
+
+inline std::int32_t Sequence::token(std::int32_t at, std::int32_t beam) const {
+    return beam == 0 ? output[static_cast<std::size_t>(at)]
+                     : tokens.token_after(chain(job->prompt_prefix, at), beam);
 }
 
 inline std::int32_t Sequence::blocks_for(std::int32_t length, std::int32_t tokens_per_block) const {

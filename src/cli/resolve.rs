@@ -125,6 +125,9 @@ pub enum SettingsError {
     /// A setting that means nothing without another one.
     #[error("`{0}` means nothing without {1}: give that too, or leave it out")]
     Needs(&'static str, &'static str),
+    /// Two settings that exclude each other: the first, the others, and why.
+    #[error("`{0}` does not go with {1}, since {2}: leave one out")]
+    Apart(&'static str, &'static str, &'static str),
     /// The default scenario, should it ever be wrong.
     #[error(transparent)]
     Scenario(#[from] ScenarioError),

@@ -28,6 +28,10 @@ pub fn unless_driving(resolved: &Resolved) -> Coded<Option<Exit>> {
     if job.rank == 0 {
         return Ok(None);
     }
+    if resolved.engine.drafting.is_some() {
+        // Rank 0 says that two engines are not loaded by several ranks.
+        return Ok(Some(Exit::Preflight));
+    }
     hold(job, directory, resolved)
 }
 

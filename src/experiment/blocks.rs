@@ -1,7 +1,8 @@
 //! What is played in each block of an experiment with several targets? The same requests at the same instants on all.
 
 use crate::cli::resolve::Resolved;
-use crate::experiment::preflight::{PreflightError, check_engine, prompt_source, tokenise_words};
+use crate::experiment::engines::check_engines;
+use crate::experiment::preflight::{PreflightError, prompt_source, tokenise_words};
 use crate::experiment::rig::Opening;
 use crate::experiment::{gpu_watch, machine};
 use crate::load::plan::{Plan, PlanStart, RequestId};
@@ -72,7 +73,7 @@ pub fn prepare(sides: &mut [Resolved], blocks: u32) -> Result<ReadyBlocks, Prefl
     for (side, it) in sides.iter().zip(named) {
         let telemetry = gpu_watch::find(side, &it.target.describe().kind)?;
         let gpus = machine::gpus(&it, side, telemetry.as_ref())?;
-        let (found, _) = check_engine(&it, side, &plans, gpus.as_ref())?;
+        let (found, _) = check_engines(&it, side, &plans, gpus.as_ref())?;
         warnings.extend(found);
         openings.push(Opening { target: it.target, telemetry });
     }

@@ -5,6 +5,7 @@ pub mod blocks;
 pub mod calibrate;
 pub mod comparison;
 pub mod comparison_files;
+mod engines;
 mod gpu_watch;
 pub mod interleave;
 pub mod ladder;

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use bareflight_engine::tokenizers::Tokenizer;
 
 use crate::cli::resolve::Resolved;
+use crate::experiment::engines::check_engines;
 use crate::experiment::rig::Opening;
 use crate::experiment::{gpu_watch, machine};
 use crate::ffi::cuda::CudaError;
 use crate::load::plan::{Plan, PlanError, PlanStart, RequestId};
 use crate::metrics::roofline::RooflineFacts;
-use crate::observe::gpu::known::KnownGpus;
 use crate::observe::gpu::library::NoGpu;
 use crate::target::by_name::Named;
+use crate::target::engine_directory::Finding;
 use crate::target::engine_directory::memory::KvOutlook;
-use crate::target::engine_directory::{Asked, Finding, Severity};
 use crate::target::{TargetError, abilities, by_name};
 use crate::workload::prompts::{PromptError, PromptSource};
 use crate::workload::tokenize::{Tokenize, TokenizeError};
@@ -114,41 +114,11 @@ pub fn prepare(resolved: &mut Resolved) -> Result<Ready, PreflightError> {
     }
     let telemetry = gpu_watch::find(resolved, &named.target.describe().kind)?;
     let gpus = machine::gpus(&named, resolved, telemetry.as_ref())?;
-    let (mut warnings, kv) = check_engine(&named, resolved, &plans, gpus.as_ref())?;
+    let (mut warnings, kv) = check_engines(&named, resolved, &plans, gpus.as_ref())?;
     let (roofline, lacking) = machine::roofline(named.deployment(), resolved, gpus.as_ref());
     warnings.extend(lacking);
     let opening = Opening { target: named.target, telemetry };
     Ok(Ready { opening, plans, warnings, roofline, kv })
-}
-
-/// Holds an engine directory against settings, plans and GPUs: what it refuses ends the run here, the rest is handed on, with
-/// what is known of its KV cache.
-pub(super) fn check_engine(
-    named: &Named,
-    resolved: &Resolved,
-    plans: &[Plan],
-    gpus: Option<&KnownGpus>,
-) -> Result<(Vec<Finding>, Option<KvOutlook>), PreflightError> {
-    let Some(directory) = named.engine_directory() else { return Ok((Vec::new(), None)) };
-    let ranks = directory.config.mapping.world_size();
-    let asked = Asked {
-        plans,
-        streaming: resolved.workload.streaming,
-        ranks: named.loader().ranks,
-        library_version: named.loader().library_version.as_deref(),
-        memory: gpus.and_then(|gpus| gpus.memory_for(ranks)),
-        common_prefix: resolved.workload.prefix_tokens,
-        ..Asked::settings(&resolved.engine)
-    };
-    let (refused, warnings): (Vec<Finding>, Vec<Finding>) = directory
-        .check(&asked)
-        .into_iter()
-        .partition(|finding| finding.severity == Severity::Refuse);
-    if refused.is_empty() {
-        Ok((warnings, directory.kv_outlook(&asked)))
-    } else {
-        Err(PreflightError::Engine { target: resolved.target.clone(), refused })
-    }
 }
 
 /// Prompts that every one of these targets takes: ids below the smallest vocabulary and special to none of them, or text

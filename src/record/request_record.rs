@@ -177,7 +177,7 @@ pub enum StampSource {
 }
 
 /// The engine's own stamps, on the same clock as ours unless a server sent them from another host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EngineTimes {
     /// The engine took the request up. In TensorRT-LLM: fetched by the executor's loop, not enqueued.
     pub arrival: Option<MonoNs>,

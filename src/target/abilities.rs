@@ -79,7 +79,7 @@ fn asked_of_requests(workload: &Workload) -> [(&'static str, bool); 13] {
     ]
 }
 
-fn set_of_executor(engine: &EngineSettings) -> [(&'static str, bool); 16] {
+fn set_of_executor(engine: &EngineSettings) -> [(&'static str, bool); 17] {
     let default = EngineSettings::default();
     [
         ("--kv-fraction", engine.kv_fraction.is_some()),
@@ -97,6 +97,7 @@ fn set_of_executor(engine: &EngineSettings) -> [(&'static str, bool); 16] {
         ("--decoding", engine.decoding.is_some()),
         ("--lookahead", engine.lookahead.is_some()),
         ("--draft-choices", engine.draft_choices.is_some()),
+        ("--draft-engine", engine.drafting.is_some()),
         ("--device-ids", !engine.device_ids.is_empty()),
         ("--lora-dir", engine.lora_dir.is_some()),
         ("--lora-max-rank", engine.lora_max_rank.is_some()),

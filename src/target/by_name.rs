@@ -36,6 +36,7 @@ pub struct Named {
     special_ids: Vec<u32>,
     tokens: Tokens,
     engine_directory: Option<EngineDirectory>,
+    draft_directory: Option<EngineDirectory>,
     loader: Loader,
     deployment: Option<Deployment>,
 }
@@ -79,6 +80,7 @@ impl Named {
             special_ids,
             tokens,
             engine_directory: None,
+            draft_directory: None,
             loader: Loader::default(),
             deployment: None,
         }
@@ -111,6 +113,18 @@ impl Named {
     #[must_use]
     fn deployed(self, deployment: Option<Deployment>) -> Self {
         Self { deployment, ..self }
+    }
+
+    /// The same, where a second engine drafts for it. What one model's weights and cache would take at best is then no floor
+    /// of what both take.
+    #[must_use]
+    fn drafted_by(self, draft: Option<EngineDirectory>) -> Self {
+        Self { draft_directory: draft, deployment: None, ..self }
+    }
+
+    /// The directory of the engine that drafts for it, where there is one.
+    pub fn draft_directory(&self) -> Option<&EngineDirectory> {
+        self.draft_directory.as_ref()
     }
 
     /// What is known of its model and machine.
@@ -178,8 +192,12 @@ pub fn resolve(
             let deployment = target.deployment();
             let tokens = Tokens::named(name, served, directory.as_ref());
             let named = Named::new(target, vec![SimTarget::END_ID], tokens).deployed(deployment);
-            Ok(match directory {
+            let named = match directory {
                 Some(directory) => named.from_engine_directory(directory),
+                None => named,
+            };
+            Ok(match &settings.drafting {
+                Some(drafting) => named.drafted_by(engine_directory(name, &drafting.engine)?),
                 None => named,
             })
         }
@@ -188,9 +206,10 @@ pub fn resolve(
             let target = TrtllmTarget::new(rest, settings.clone(), served)?;
             let (directory, loader) = (target.directory().clone(), target.loader());
             let tokens = Tokens::named(name, served, Some(&directory));
-            let special_ids = target.end_ids();
+            let (special_ids, draft) = (target.end_ids(), target.draft_directory().cloned());
             let named = Named::new(target, special_ids, tokens);
-            Ok(named.from_engine_directory(directory).loaded_by(loader))
+            let named = named.from_engine_directory(directory).loaded_by(loader);
+            Ok(if draft.is_some() { named.drafted_by(draft) } else { named })
         }
         #[cfg(not(feature = "trtllm"))]
         "trtllm" if !rest.is_empty() => Err(TargetError::Unusable {

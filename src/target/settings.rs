@@ -56,6 +56,8 @@ pub struct EngineSettings {
     pub lookahead: Option<Lookahead>,
     /// The tree of drafts of Medusa or Eagle, as paths of choices.
     pub draft_choices: Option<TokenSequences>,
+    /// A second engine that proposes tokens, which this one verifies.
+    pub drafting: Option<Drafting>,
     /// GPUs to use; empty leaves it to the engine.
     pub device_ids: Vec<u32>,
     /// Folder of LoRA adapters, one folder per task id.
@@ -111,6 +113,7 @@ impl Default for EngineSettings {
             decoding: None,
             lookahead: None,
             draft_choices: None,
+            drafting: None,
             device_ids: Vec::new(),
             lora_dir: None,
             lora_max_rank: None,
@@ -124,6 +127,60 @@ impl Default for EngineSettings {
         }
     }
 }
+
+impl EngineSettings {
+    /// Those of the engine that drafts: its own memory and GPUs, and otherwise the target's ways, but for what belongs to the
+    /// target's model.
+    #[must_use]
+    pub fn of_draft(&self, drafting: &Drafting) -> Self {
+        Self {
+            kv_fraction: drafting.kv_fraction,
+            kv_tokens: drafting.kv_tokens,
+            device_ids: drafting.device_ids.clone(),
+            capacity_policy: self.capacity_policy,
+            chunking_policy: self.chunking_policy,
+            chunked_context: self.chunked_context,
+            kv_reuse: self.kv_reuse,
+            kv_partial_reuse: self.kv_partial_reuse,
+            cuda_graphs: self.cuda_graphs,
+            multi_block: self.multi_block,
+            perf_metrics: self.perf_metrics,
+            // Only one of two engines can be told of in one file.
+            iteration_stats: Some(0),
+            worker: self.worker.clone(),
+            ..Self::default()
+        }
+    }
+}
+
+/// An engine that drafts for another one.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drafting {
+    /// Its directory, or a profile of the simulated executor.
+    pub engine: String,
+    /// Tokens that it proposes in each round, at most.
+    pub tokens: u32,
+    /// Share of the GPU memory left after loading it that its KV cache may take. It is loaded first.
+    pub kv_fraction: Option<f32>,
+    /// Capacity of its KV cache in tokens.
+    pub kv_tokens: Option<u32>,
+    /// GPUs for it; empty leaves them to the engine.
+    pub device_ids: Vec<u32>,
+}
+
+impl Drafting {
+    /// For a heading, after the name of the target.
+    pub fn words(&self) -> String {
+        format!(", {} tokens at a time drafted by `{}`", self.tokens, self.engine)
+    }
+}
+
+/// Tokens that are drafted where no number is given.
+pub const DEFAULT_DRAFT_TOKENS: u32 = 4;
+
+/// Share of the memory that a draft engine's cache takes where nothing is said: the rest is the target's.
+pub const DEFAULT_DRAFT_KV_FRACTION: f32 = 0.1;
 
 /// Which requests may run when KV-cache memory is short (`CapacitySchedulerPolicy`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]

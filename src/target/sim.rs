@@ -9,7 +9,7 @@ use crate::ffi::engine::{
 use crate::metrics::roofline::{Arithmetic, MachineFigures, ModelFigures, PeakFlops};
 use crate::record::sink::Sink;
 use crate::target::deployment::{Deployment, Placement};
-use crate::target::executor_session::{ExecutorSession, PerRequest, sequences};
+use crate::target::executor::{Engines, PerRequest, Verifier, go_together, sequences};
 use crate::target::mpi_job::JobEnd;
 use crate::target::settings::{
     CapacityPolicy, ChunkingPolicy, DEFAULT_ITERATION_STATS, Decoding, EngineSettings,
@@ -29,8 +29,37 @@ pub struct SimTarget {
 struct Description {
     kind: String,
     limits: DescribedLimits,
+    behaviour: DescribedBehaviour,
     #[serde(default)]
     gpus: u32,
+}
+
+impl Description {
+    /// What it says, and all that was said.
+    fn of(profile: &str) -> Result<(Self, serde_json::Value), String> {
+        let json = describe_simulated(profile).map_err(|error| error.to_string())?;
+        let details: serde_json::Value =
+            serde_json::from_str(&json).map_err(|error| error.to_string())?;
+        let said = Self::deserialize(&details).map_err(|error| error.to_string())?;
+        Ok((said, details))
+    }
+
+    /// What such an engine allows.
+    fn limits(&self, settings: &EngineSettings) -> Limits {
+        let built = self.limits.max_batch_size;
+        Limits {
+            max_prompt_tokens: Some(self.limits.max_input_len),
+            max_sequence_tokens: Some(self.limits.max_seq_len),
+            vocab_size: Some(self.limits.vocab_size),
+            max_batch_size: Some(settings.max_batch_size.map_or(built, |asked| asked.min(built))),
+            max_queue_size: settings.max_queue_size,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct DescribedBehaviour {
+    external_drafts: u32,
 }
 
 #[derive(Debug, Deserialize)]
@@ -59,29 +88,29 @@ impl SimTarget {
     pub fn new(profile: &str, mut settings: EngineSettings) -> Result<Self, TargetError> {
         let name = format!("sim:{profile}");
         let unusable = |reason: String| TargetError::Unusable { name: name.clone(), reason };
-        let json = describe_simulated(profile).map_err(|error| unusable(error.to_string()))?;
-        let mut details: serde_json::Value =
-            serde_json::from_str(&json).map_err(|error| unusable(error.to_string()))?;
-        let said =
-            Description::deserialize(&details).map_err(|error| unusable(error.to_string()))?;
+        let (said, mut details) = Description::of(profile).map_err(unusable)?;
         // Iterations without a cost come by the million, and there is nothing that they explain.
         let ring = if said.kind == "null" { 0 } else { DEFAULT_ITERATION_STATS };
         settings.iteration_stats.get_or_insert(ring);
         details["settings"] =
             serde_json::to_value(&settings).map_err(|error| unusable(error.to_string()))?;
-        let limits = Limits {
-            max_prompt_tokens: Some(said.limits.max_input_len),
-            max_sequence_tokens: Some(said.limits.max_seq_len),
-            vocab_size: Some(said.limits.vocab_size),
-            max_batch_size: Some(
-                settings.max_batch_size.map_or(said.limits.max_batch_size, |asked| {
-                    asked.min(said.limits.max_batch_size)
-                }),
-            ),
-            max_queue_size: settings.max_queue_size,
-        };
+        let mut limits = said.limits(&settings);
+        let mut title = format!("SIMULATED executor, {} cost model `{profile}`", said.kind);
+        if let Some(drafting) = &settings.drafting {
+            let (draft, told) = Description::of(&drafting.engine)
+                .map_err(|words| unusable(format!("its draft engine: {words}")))?;
+            let verifier = Verifier {
+                limits,
+                most_drafts: said.behaviour.external_drafts,
+                remedy: "give the profile `external_drafts=N`",
+            };
+            let of_draft = draft.limits(&settings.of_draft(drafting));
+            limits = go_together(drafting, &verifier, &of_draft).map_err(unusable)?;
+            title += &drafting.words();
+            details["draft"] = told;
+        }
         let info = TargetInfo {
-            title: format!("SIMULATED executor, {} cost model `{profile}`", said.kind),
+            title,
             name: name.clone(),
             kind: "sim".into(),
             simulated: true,
@@ -199,13 +228,12 @@ impl Target for SimTarget {
     fn open(self: Box<Self>, sink: Sink) -> Result<Box<dyn Session>, TargetError> {
         let unusable =
             |reason: String| TargetError::Unusable { name: self.info.name.clone(), reason };
-        let config = wire_config(&self.profile, &self.settings);
-        let engine =
-            Engine::open_simulated(&config).map_err(|error| unusable(error.to_string()))?;
+        let open = |model: &str, settings: &EngineSettings| {
+            Engine::open_simulated(&wire_config(model, settings)).map_err(|error| error.to_string())
+        };
+        let engines = Engines::open(&self.profile, &self.settings, open).map_err(unusable)?;
         let per_request =
             PerRequest { perf_metrics: self.settings.perf_metrics, end_id: Self::END_ID as i32 };
-        let session = ExecutorSession::start(engine, per_request, JobEnd::default(), sink)
-            .map_err(|error| unusable(format!("its poller thread cannot be started: {error}")))?;
-        Ok(Box::new(session.telling_kv_events(self.settings.kv_events.is_some())))
+        engines.drive(&self.settings, per_request, JobEnd::default(), sink).map_err(unusable)
     }
 }

@@ -6,12 +6,12 @@ use crate::ffi::engine::{Engine, trtllm_version};
 use crate::record::sink::Sink;
 use crate::target::by_name::Loader;
 use crate::target::engine_directory::{EndToken, EngineDirectory};
-use crate::target::executor_session::{ExecutorSession, PerRequest};
+use crate::target::executor::{Engines, PerRequest, Verifier, go_together};
 use crate::target::mpi_job::{JobEnd, MpiJob};
 use crate::target::served::ServedSettings;
-use crate::target::settings::EngineSettings;
+use crate::target::settings::{Drafting, EngineSettings};
 use crate::target::sim::wire_config;
-use crate::target::{Session, Target, TargetError, TargetInfo};
+use crate::target::{Limits, Session, Target, TargetError, TargetInfo};
 
 /// What the version of our simulated library ends in.
 const SIMULATED: &str = "+simulated";
@@ -20,6 +20,7 @@ const SIMULATED: &str = "+simulated";
 #[derive(Debug)]
 pub struct TrtllmTarget {
     directory: EngineDirectory,
+    draft: Option<EngineDirectory>,
     settings: EngineSettings,
     version: String,
     end_token: Option<EndToken>,
@@ -60,8 +61,15 @@ impl TrtllmTarget {
                     .into(),
             ));
         }
-        let info = info_of(name, &version, &directory, &settings, end_token.as_ref());
-        Ok(Self { directory, settings, version, end_token, info })
+        let draft = draft_of(&settings).map_err(unusable)?;
+        let mut info = info_of(name.clone(), &version, &directory, &settings, end_token.as_ref());
+        if let (Some(drafting), Some(draft)) = (&settings.drafting, &draft) {
+            info.limits =
+                limits_of_both(drafting, draft, &directory, &settings).map_err(unusable)?;
+            info.title += &drafting.words();
+            info.details["draft"] = serde_json::json!(draft);
+        }
+        Ok(Self { directory, draft, settings, version, end_token, info })
     }
 
     /// What loads it: this process and its ranks, or workers.
@@ -83,6 +91,42 @@ impl TrtllmTarget {
     pub fn directory(&self) -> &EngineDirectory {
         &self.directory
     }
+
+    /// What lies in that of the engine that drafts for it.
+    pub fn draft_directory(&self) -> Option<&EngineDirectory> {
+        self.draft.as_ref()
+    }
+}
+
+fn draft_of(settings: &EngineSettings) -> Result<Option<EngineDirectory>, String> {
+    let read = |drafting: &Drafting| {
+        EngineDirectory::read(Path::new(&drafting.engine))
+            .map_err(|error| format!("its draft engine: {error}"))
+    };
+    settings.drafting.as_ref().map(read).transpose()
+}
+
+/// In leader mode both engines would speak over the same ranks at once, which the library does not keep apart.
+fn limits_of_both(
+    drafting: &Drafting,
+    draft: &EngineDirectory,
+    target: &EngineDirectory,
+    settings: &EngineSettings,
+) -> Result<Limits, String> {
+    let ranks = [draft, target].map(|engine| engine.config.mapping.world_size());
+    if ranks != [1, 1] && settings.worker.is_none() {
+        return Err(format!(
+            "its draft engine was built for {} ranks and it for {}: two engines in one process take several GPUs in \
+             orchestrator mode alone, with `--worker` and without mpirun",
+            ranks[0], ranks[1]
+        ));
+    }
+    let verifier = Verifier {
+        limits: target.limits(settings),
+        most_drafts: target.config.external_drafts(),
+        remedy: "build it with `trtllm-build --speculative_decoding_mode draft_tokens_external --max_draft_len N`",
+    };
+    go_together(drafting, &verifier, &draft.limits(&settings.of_draft(drafting)))
 }
 
 fn info_of(
@@ -125,15 +169,16 @@ impl Target for TrtllmTarget {
     fn open(self: Box<Self>, sink: Sink) -> Result<Box<dyn Session>, TargetError> {
         let unusable =
             |reason: String| TargetError::Unusable { name: self.info.name.clone(), reason };
-        let config = wire_config(&self.directory.path.display().to_string(), &self.settings);
-        let engine = Engine::open_trtllm(&config).map_err(|error| unusable(error.to_string()))?;
+        let open = |model: &str, settings: &EngineSettings| {
+            Engine::open_trtllm(&wire_config(model, settings)).map_err(|error| error.to_string())
+        };
+        let model = self.directory.path.display().to_string();
+        let engines = Engines::open(&model, &self.settings, open).map_err(unusable)?;
         // Only now: the library's MPI installs handlers of its own.
         let job_end = JobEnd::watch(MpiJob::of_this_process())
             .map_err(|error| unusable(format!("SIGTERM cannot be watched: {error}")))?;
         let end_id = self.end_token.map_or(-1, |end| end.id as i32);
         let per_request = PerRequest { perf_metrics: self.settings.perf_metrics, end_id };
-        let session = ExecutorSession::start(engine, per_request, job_end, sink)
-            .map_err(|error| unusable(format!("its poller thread cannot be started: {error}")))?;
-        Ok(Box::new(session.telling_kv_events(self.settings.kv_events.is_some())))
+        engines.drive(&self.settings, per_request, job_end, sink).map_err(unusable)
     }
 }

@@ -32,7 +32,7 @@ flags="$flags -Icpp/simulated/include -I$build/include -I$generated"
 flags="$flags -Dtensorrt_llm=simulated_tensorrt_llm -DBAREFLIGHT_ENGINE_NAMESPACE=simulated"
 
 objects=
-for source in cpp/simulated/*.cc cpp/convert.cc cpp/executor_engine.cc cpp/raw_loop.cc tests/cpp/*.cc; do
+for source in cpp/simulated/*.cc cpp/convert.cc cpp/executor_engine.cc cpp/executor_settings.cc cpp/raw_loop.cc tests/cpp/*.cc; do
     object=$build/$(echo "$source" | tr / _).o
     objects="$objects $object"
     # Kept when neither the source nor any header is newer.

@@ -2,7 +2,9 @@
 
 use super::SettingsError;
 use crate::cli::typed::{ExecutorFlags, RequestFlags};
-use crate::target::settings::{Decoding, EngineSettings};
+use crate::target::settings::{
+    DEFAULT_DRAFT_KV_FRACTION, DEFAULT_DRAFT_TOKENS, Decoding, Drafting, EngineSettings,
+};
 
 /// The settings that an executor alone has; all others have their defaults.
 pub(super) fn executor_settings(
@@ -28,6 +30,7 @@ pub(super) fn executor_settings(
         decoding: typed.decoding.or((max_beam_width > 1).then_some(Decoding::Beam)),
         lookahead: typed.lookahead,
         draft_choices: typed.draft_choices.clone(),
+        drafting: drafting(typed),
         device_ids: typed.device_ids.clone().unwrap_or_default(),
         lora_dir: typed.lora_dir.clone(),
         lora_max_rank: typed.lora_max_rank,
@@ -38,8 +41,24 @@ pub(super) fn executor_settings(
     })
 }
 
+/// The second engine, with what it takes of the memory said explicitly: the target would find none left otherwise.
+fn drafting(typed: &ExecutorFlags) -> Option<Drafting> {
+    let fraction = typed.draft_kv_tokens.is_none().then_some(DEFAULT_DRAFT_KV_FRACTION);
+    Some(Drafting {
+        engine: typed.draft_engine.clone()?,
+        tokens: typed.draft_tokens.unwrap_or(DEFAULT_DRAFT_TOKENS),
+        kv_fraction: typed.draft_kv_fraction.or(fraction),
+        kv_tokens: typed.draft_kv_tokens,
+        device_ids: typed.draft_device_ids.clone().unwrap_or_default(),
+    })
+}
+
 fn hold_ranges(typed: &ExecutorFlags) -> Result<(), SettingsError> {
-    let shares = [("--kv-fraction", typed.kv_fraction), ("--lora-fraction", typed.lora_fraction)];
+    let shares = [
+        ("--kv-fraction", typed.kv_fraction),
+        ("--draft-kv-fraction", typed.draft_kv_fraction),
+        ("--lora-fraction", typed.lora_fraction),
+    ];
     for (flag, share) in shares {
         if let Some(given) = share.filter(|share| !(*share > 0.0 && *share < 1.0)) {
             let range = "a share above 0 and below 1";
@@ -55,6 +74,8 @@ fn hold_ranges(typed: &ExecutorFlags) -> Result<(), SettingsError> {
         ("--kv-events", typed.kv_events),
         ("--cuda-graph-cache", typed.cuda_graph_cache),
         ("--lora-max-rank", typed.lora_max_rank),
+        ("--draft-tokens", typed.draft_tokens),
+        ("--draft-kv-tokens", typed.draft_kv_tokens),
         ("--attention-windows", typed.attention_windows.iter().flatten().min().copied()),
     ];
     for (flag, count) in counts {
@@ -72,6 +93,14 @@ fn hold_together(typed: &ExecutorFlags, request: &RequestFlags) -> Result<(), Se
     let decodes = |wanted: &[Decoding]| typed.decoding.is_some_and(|it| wanted.contains(&it));
     let drafting = decodes(&[Decoding::Medusa, Decoding::Eagle]);
     let with_lora = typed.lora_dir.is_some();
+    let with_draft = typed.draft_engine.is_some();
+    if with_draft && (request.beam_width.is_some_and(|beams| beams > 1) || drafts_itself(typed)) {
+        return Err(SettingsError::Apart(
+            "--draft-engine",
+            "`--beam-width` above 1 and a `--decoding` that drafts by itself",
+            "drafts are verified for one beam, and made in one way",
+        ));
+    }
     for (flag, given, there, needed) in [
         (
             "--lookahead",
@@ -90,6 +119,20 @@ fn hold_together(typed: &ExecutorFlags, request: &RequestFlags) -> Result<(), Se
             typed.cuda_graph_cache.is_some(),
             typed.cuda_graphs == Some(true),
             "`--cuda-graphs`",
+        ),
+        ("--draft-tokens", typed.draft_tokens.is_some(), with_draft, "`--draft-engine DIR`"),
+        (
+            "--draft-kv-fraction",
+            typed.draft_kv_fraction.is_some(),
+            with_draft,
+            "`--draft-engine DIR`",
+        ),
+        ("--draft-kv-tokens", typed.draft_kv_tokens.is_some(), with_draft, "`--draft-engine DIR`"),
+        (
+            "--draft-device-ids",
+            typed.draft_device_ids.is_some(),
+            with_draft,
+            "`--draft-engine DIR`",
         ),
         ("--lora", request.lora.is_some(), with_lora, "`--lora-dir DIR`, where the adapters lie"),
         ("--lora-max-rank", typed.lora_max_rank.is_some(), with_lora, "`--lora-dir DIR`"),
@@ -114,9 +157,21 @@ fn hold_together(typed: &ExecutorFlags, request: &RequestFlags) -> Result<(), Se
     Ok(())
 }
 
+/// Whether the engine itself tries drafts.
+fn drafts_itself(typed: &ExecutorFlags) -> bool {
+    match typed.decoding {
+        Some(Decoding::Medusa | Decoding::Lookahead | Decoding::Eagle) => true,
+        Some(
+            Decoding::Auto | Decoding::TopK | Decoding::TopP | Decoding::TopKTopP | Decoding::Beam,
+        )
+        | None => false,
+    }
+}
+
 /// As they would have to be typed, defaults included.
 pub(super) fn to_flags(engine: &EngineSettings) -> ExecutorFlags {
     let list = |ids: &[u32]| (!ids.is_empty()).then(|| ids.to_vec());
+    let drafting = engine.drafting.as_ref();
     ExecutorFlags {
         kv_fraction: engine.kv_fraction,
         kv_host_cache_bytes: engine.kv_host_cache_bytes,
@@ -131,6 +186,11 @@ pub(super) fn to_flags(engine: &EngineSettings) -> ExecutorFlags {
         decoding: engine.decoding,
         lookahead: engine.lookahead,
         draft_choices: engine.draft_choices.clone(),
+        draft_engine: drafting.map(|it| it.engine.clone()),
+        draft_tokens: drafting.map(|it| it.tokens),
+        draft_kv_fraction: drafting.and_then(|it| it.kv_fraction),
+        draft_kv_tokens: drafting.and_then(|it| it.kv_tokens),
+        draft_device_ids: drafting.and_then(|it| list(&it.device_ids)),
         device_ids: list(&engine.device_ids),
         lora_dir: engine.lora_dir.clone(),
         lora_max_rank: engine.lora_max_rank,
@@ -155,6 +215,11 @@ mod tests {
             ("[engine]\nlookahead = '4,3,4'", "--decoding lookahead"),
             ("[engine]\ndecoding = 'top_k'\ndraft_choices = '0'", "--decoding medusa"),
             ("[engine]\ncuda_graph_cache = 4", "--cuda-graphs"),
+            ("[engine]\ndraft_tokens = 4", "--draft-engine"),
+            ("[engine]\ndraft_engine = 'small'\ndraft_tokens = 0", "--draft-tokens"),
+            ("[engine]\ndraft_engine = 'small'\ndraft_kv_fraction = 1.0", "--draft-kv-fraction"),
+            ("[engine]\ndraft_engine = 'small'\ndecoding = 'medusa'", "--decoding"),
+            ("[engine]\ndraft_engine = 'small'\n[request]\nbeam_width = 2", "--beam-width"),
             ("[engine]\ndecoding = 'beam'", "--beam-width"),
             ("[engine]\nkv_events = 100", "--kv-reuse"),
             ("kv_reuse = true\n[engine]\nkv_events = 0", "--kv-events"),
@@ -171,6 +236,17 @@ mod tests {
             let error = resolve(&typed).expect_err(settings).to_string();
             assert!(error.contains(named), "{settings}: {error}");
         }
+    }
+
+    #[test]
+    fn a_draft_engine_leaves_memory_to_its_target_and_is_written_back() {
+        let typed: Settings = toml::from_str("[engine]\ndraft_engine = 'small'").expect("settings");
+        let resolved = resolve(&typed).expect("they make sense");
+        let drafting = resolved.engine.drafting.clone().expect("a draft engine");
+        assert_eq!((drafting.tokens, drafting.kv_fraction), (4, Some(0.1)));
+        let written = resolved.to_settings();
+        assert_eq!((written.engine.draft_tokens, written.engine.draft_kv_tokens), (Some(4), None));
+        assert_eq!(resolve(&written).expect("as written").engine, resolved.engine);
     }
 
     #[test]

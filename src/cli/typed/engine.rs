@@ -68,6 +68,28 @@ pub struct ExecutorFlags {
     #[arg(long, value_name = "PATHS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub draft_choices: Option<TokenSequences>,
+    /// An engine that drafts for this one: a directory, or a profile for `sim:`. The target must be built to verify drafts
+    /// (`draft_tokens_external`)
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub draft_engine: Option<String>,
+    /// With `--draft-engine`: tokens that it proposes in each round [default: 4]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub draft_tokens: Option<u32>,
+    /// With `--draft-engine`: share of the GPU memory left after loading it, which comes first, that its KV cache may take
+    /// [default: 0.1, unless `--draft-kv-tokens` is given]
+    #[arg(long, value_name = "SHARE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub draft_kv_fraction: Option<f32>,
+    /// With `--draft-engine`: capacity of its KV cache
+    #[arg(long, value_name = "TOKENS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub draft_kv_tokens: Option<u32>,
+    /// With `--draft-engine`: GPUs for it
+    #[arg(long, value_name = "ID,ID,…", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub draft_device_ids: Option<Vec<u32>>,
     /// GPUs to use
     #[arg(long, value_name = "ID,ID,…", value_delimiter = ',')]
     #[serde(skip_serializing_if = "Option::is_none")]

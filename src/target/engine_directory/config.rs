@@ -154,7 +154,13 @@ pub struct BuildLimits {
     pub max_beam_width: u32,
     /// Draft tokens of one step; 0 without speculative decoding.
     pub max_draft_len: u32,
+    /// How it tries drafts, as `SpeculativeDecodingMode` of TensorRT-LLM's Python numbers it; `None` where the file does not
+    /// say.
+    pub speculative_decoding_mode: Option<u32>,
 }
+
+/// `SpeculativeDecodingMode.DRAFT_TOKENS_EXTERNAL`.
+const DRAFT_TOKENS_EXTERNAL: u32 = 2;
 
 /// What the engine was built with, as far as it decides what can be asked of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -180,6 +186,14 @@ pub struct Plugins {
 }
 
 impl EngineConfig {
+    /// Drafts from outside that one step verifies; 0 where it was built for none, or for another way of drafting.
+    pub fn external_drafts(&self) -> u32 {
+        match self.limits.speculative_decoding_mode {
+            None | Some(DRAFT_TOKENS_EXTERNAL) => self.limits.max_draft_len,
+            Some(_) => 0,
+        }
+    }
+
     /// From the contents of the file.
     ///
     /// # Errors
@@ -278,6 +292,7 @@ fn limits(build: &Section<'_>) -> Result<BuildLimits, KeyError> {
         max_num_tokens: build.maybe("max_num_tokens")?,
         max_beam_width: build.maybe("max_beam_width")?.unwrap_or(1),
         max_draft_len: build.maybe("max_draft_len")?.unwrap_or(0),
+        speculative_decoding_mode: build.maybe("speculative_decoding_mode")?,
     })
 }
 

@@ -149,11 +149,7 @@ class ExternalDraftTokensConfig {
   public:
     explicit ExternalDraftTokensConfig(VecTokens tokens, std::optional<Tensor> logits = std::nullopt,
                                        std::optional<FloatType> const& acceptanceThreshold = std::nullopt,
-                                       std::optional<bool> const& fastLogits = std::nullopt)
-        : mTokens(std::move(tokens)),
-          mLogits(std::move(logits)),
-          mAcceptanceThreshold(acceptanceThreshold),
-          mFastLogits(fastLogits) {}
+                                       std::optional<bool> const& fastLogits = std::nullopt);
     VecTokens getTokens() const { return mTokens; }
 
   private:

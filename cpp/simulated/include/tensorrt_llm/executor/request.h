@@ -160,6 +160,7 @@ class Request {
     void setReturnAllGeneratedTokens(bool returnAllGeneratedTokens);
     void setStopWords(std::list<VecTokens> const& stopWords);
     void setBadWords(std::list<VecTokens> const& badWords);
+    void setExternalDraftTokensConfig(ExternalDraftTokensConfig const& externalDraftTokensConfig);
     void setLoraConfig(LoraConfig const& loraConfig);
     void setAllottedTimeMs(MillisecondsType allottedTimeMs);
 

@@ -4,40 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+use super::answered::{ending_of, failure_in, failure_of, times_of, use_of};
+use super::asked::{PerRequest, head_of, words_of};
+use super::kv_events::ExecutorKvEvents;
+use super::polling::poll_until_closed;
+use super::statistics::ExecutorStatistics;
 use crate::clock::MonoNs;
-use crate::ffi::engine::{
-    Batch, Delivery, Engine, Poller, Rejection, RejectionKind, RequestHead, Sequences,
-};
+use crate::ffi::engine::{Batch, Engine, Poller, RequestHead};
 use crate::load::plan::{RequestId, Shot};
-use crate::record::event::Ending;
-use crate::record::request_record::{EngineTimes, EngineUse, FinishReason};
 use crate::record::sink::Sink;
-use crate::target::executor_kv_events::ExecutorKvEvents;
-use crate::target::executor_statistics::ExecutorStatistics;
 use crate::target::mpi_job::JobEnd;
 use crate::target::{Drain, EngineStatistics, Failure, FailureKind, KvEvents, Session};
-use crate::workload::terms::{Terms, TokenSequences};
+use crate::workload::terms::Terms;
 
 /// How long one poll may block; only shutting down has to wait for it.
 const POLL_US: u32 = 50_000;
-
-/// `executor::FinishReason`, as numbered in TensorRT-LLM's types.h.
-mod finish {
-    pub(super) const END_ID: i32 = 1;
-    pub(super) const STOP_WORDS: i32 = 2;
-    pub(super) const LENGTH: i32 = 3;
-    pub(super) const TIMED_OUT: i32 = 4;
-    pub(super) const CANCELLED: i32 = 5;
-}
-
-/// What is asked of the executor beside each request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PerRequest {
-    /// Ask for the engine's own stamps.
-    pub perf_metrics: bool,
-    /// The token that ends an output where end tokens are not ignored; -1 for none.
-    pub end_id: i32,
-}
 
 /// An executor that is being driven.
 pub struct ExecutorSession {
@@ -94,9 +75,7 @@ impl ExecutorSession {
         if self.terms.as_ref().is_some_and(|told| Arc::ptr_eq(told, terms)) {
             return Ok(());
         }
-        let flat =
-            |words: Option<&TokenSequences>| words.map_or_else(Sequences::default, sequences);
-        let (stop, bad) = (flat(terms.stop_words.as_ref()), flat(terms.bad_words.as_ref()));
+        let (stop, bad) = words_of(terms);
         self.engine
             .set_words(&stop, &bad)
             .map_err(|error| Failure::new(FailureKind::Engine, error.to_string()))?;
@@ -111,11 +90,7 @@ impl Session for ExecutorSession {
         let ids = &shot.request.prompt.ids;
         self.prompt.clear();
         self.prompt.extend(ids.iter().map(|id| *id as i32));
-        let head = head_of(shot, self.per_request);
-        match self.engine.submit_batch(std::slice::from_ref(&head), &self.prompt) {
-            Ok(refused) => refused.into_iter().next().map_or(Ok(()), |one| Err(failure_of(one))),
-            Err(error) => Err(Failure::new(FailureKind::Engine, error.to_string())),
-        }
+        hand_over(&self.engine, head_of(shot, self.per_request), &self.prompt)
     }
 
     fn cancel(&mut self, id: RequestId) {
@@ -150,82 +125,29 @@ impl Session for ExecutorSession {
     }
 }
 
-fn head_of(shot: &Shot, per_request: PerRequest) -> RequestHead {
-    let request = &shot.request;
-    let terms = &request.terms;
-    RequestHead {
-        id: u64::from(shot.id.0),
-        prompt_start: 0,
-        prompt_len: request.prompt.tokens(),
-        max_tokens: request.output.max_tokens as i32,
-        min_tokens: request.output.min_tokens as i32,
-        end_id: if request.output.ignore_eos { -1 } else { per_request.end_id },
-        pad_id: per_request.end_id,
-        streaming: request.streaming,
-        perf_metrics: per_request.perf_metrics,
-        priority: request.priority,
-        beam_width: terms.beam_width.map_or(0, |beams| beams as i32),
-        min_p: terms.min_p.unwrap_or(0.0),
-        repetition_penalty: terms.repetition_penalty.unwrap_or(0.0),
-        presence_penalty: terms.presence_penalty.unwrap_or(0.0),
-        frequency_penalty: terms.frequency_penalty.unwrap_or(0.0),
-        length_penalty: terms.length_penalty.unwrap_or(0.0),
-        lora_task: request.adapter.unwrap_or(0),
-        top_k: request.sampling.top_k.map_or(0, |k| k as i32),
-        top_p: request.sampling.top_p.unwrap_or(0.0),
-        temperature: request.sampling.temperature.unwrap_or(-1.0),
-        seed: request.sampling.seed,
-        // A time below a millisecond must not become none at all.
-        allotted_ms: terms.allotted.map_or(0, |time| (time.0 / 1_000_000).max(1)),
-    }
-}
-
-/// As the bridge wants them.
-pub(super) fn sequences(words: &TokenSequences) -> Sequences {
-    let mut flat = Sequences::default();
-    for word in words.iter() {
-        flat.tokens.extend(word.iter().map(|id| *id as i32));
-        flat.ends.push(flat.tokens.len() as u32);
-    }
-    flat
-}
-
-fn failure_of(rejection: Rejection) -> Failure {
-    let kind = match rejection.kind {
-        RejectionKind::QueueFull => FailureKind::QueueFull,
-        RejectionKind::ShutDown => FailureKind::ShutDown,
-        RejectionKind::Invalid => FailureKind::Refused,
-        _ => FailureKind::Engine,
-    };
-    Failure::new(kind, rejection.message)
-}
-
 /// Polls until the session closes. An executor that throws from `poll` is polled no more, and its words end the run.
 fn pump_all(
-    mut poller: Poller,
+    poller: Poller,
     mut sink: Sink,
     closing: &AtomicBool,
     job_end: &JobEnd,
 ) -> Result<(), String> {
-    loop {
-        if job_end.has_come() {
-            sink.break_off(JobEnd::WORDS);
-            return Err(JobEnd::WORDS.into());
+    poll_until_closed(poller, POLL_US, closing, job_end, |poller| {
+        if pump(&poller.last(), &mut sink) > 0 {
+            pump_failures(poller, &mut sink);
         }
-        let failed = match poller.poll(POLL_US) {
-            Ok(batch) => pump(&batch, &mut sink),
-            Err(_) if closing.load(Ordering::Acquire) => return Ok(()),
-            Err(error) => {
-                sink.break_off(error.to_string());
-                return Err(error.to_string());
-            }
-        };
-        if failed > 0 {
-            pump_failures(&mut poller, &mut sink);
-        }
-        if closing.load(Ordering::Acquire) {
-            return Ok(());
-        }
+    })
+    .inspect_err(|words| sink.break_off(words.as_str()))
+}
+
+/// Hands one request to an executor.
+///
+/// # Errors
+/// When it is refused.
+pub(super) fn hand_over(engine: &Engine, head: RequestHead, tokens: &[i32]) -> Result<(), Failure> {
+    match engine.submit_batch(&[head], tokens) {
+        Ok(refused) => refused.into_iter().next().map_or(Ok(()), |one| Err(failure_of(one))),
+        Err(error) => Err(Failure::new(FailureKind::Engine, error.to_string())),
     }
 }
 
@@ -255,55 +177,10 @@ fn pump(batch: &Batch<'_>, sink: &mut Sink) -> usize {
 }
 
 /// The rare part, apart from the loop: failures carry words.
-fn pump_failures(poller: &mut Poller, sink: &mut Sink) {
+fn pump_failures(poller: &Poller, sink: &mut Sink) {
     for delivery in poller.last().deliveries.iter().filter(|delivery| delivery.error >= 0) {
-        let words = match poller.error(delivery) {
-            Ok(words) => words.to_owned(),
-            Err(error) => error.to_string(),
-        };
-        let kind = if words.contains("exceeds maximum input length") {
-            FailureKind::Refused
-        } else {
-            FailureKind::Engine
-        };
         let at = MonoNs(delivery.received_ns);
-        sink.fail(RequestId(delivery.id as u32), at, Failure::new(kind, words));
-    }
-}
-
-fn ending_of(delivery: &Delivery) -> Ending {
-    match delivery.finish_reason {
-        finish::END_ID => Ending::Completed(FinishReason::EndToken),
-        finish::STOP_WORDS => Ending::Completed(FinishReason::StopWords),
-        finish::LENGTH => Ending::Completed(FinishReason::Length),
-        finish::TIMED_OUT => Ending::TimedOut,
-        finish::CANCELLED => Ending::Cancelled,
-        0 => Ending::Completed(FinishReason::Unknown),
-        other => Ending::Completed(FinishReason::Other(other)),
-    }
-}
-
-fn times_of(ending: &crate::ffi::engine::Ending) -> EngineTimes {
-    let stamp = |ns: i64| (ns != 0).then_some(MonoNs(ns));
-    EngineTimes {
-        arrival: stamp(ending.arrival_ns),
-        first_scheduled: stamp(ending.first_scheduled_ns),
-        first_token: stamp(ending.first_token_ns),
-        last_token: stamp(ending.last_token_ns),
-    }
-}
-
-fn use_of(ending: &crate::ffi::engine::Ending) -> EngineUse {
-    let reused = ending.kv_reused_blocks.max(0) as u32;
-    // Without block reuse nothing is looked for, and both counts stay at 0.
-    let missed = u32::try_from(ending.kv_missed_blocks).ok();
-    EngineUse {
-        kv_total_blocks: ending.kv_total_blocks.max(0) as u32,
-        kv_new_blocks: ending.kv_new_blocks.max(0) as u32,
-        kv_reused_blocks: reused,
-        kv_missed_blocks: missed.filter(|missed| reused + missed > 0),
-        draft_tokens: ending.draft_tokens.max(0) as u32,
-        accepted_draft_tokens: ending.accepted_draft_tokens.max(0) as u32,
+        sink.fail(RequestId(delivery.id as u32), at, failure_in(poller, delivery));
     }
 }
 
@@ -325,6 +202,8 @@ mod tests {
                 id,
                 prompt_start: 0,
                 prompt_len: 4,
+                draft_start: 0,
+                draft_len: 0,
                 max_tokens: TOKENS,
                 min_tokens: 0,
                 end_id: -1,
