@@ -130,6 +130,51 @@ fn an_end_token_that_no_file_names_is_refused_and_one_that_is_named_ends_outputs
 }
 
 #[test]
+fn one_engine_drafts_and_another_verifies_in_one_process() {
+    let out = tempfile::tempdir().expect("a folder");
+    let target = stand_in::engine(&out, "large", "explicit,base_us=1000", 1, 4);
+    let draft = stand_in::engine(&out, "small", "explicit,base_us=100,agreement=0.8", 1, 0);
+    let (target, draft) = (format!("trtllm:{}", target.display()), draft.display().to_string());
+    let asked = ["--draft-engine", &draft, "--kv-reuse", "--concurrency", "2", "--requests", "6"];
+    let more = [&asked[..], &["--scenario", "D(100,40)"]].concat();
+    let output = program(&out, &target, &more).output().expect("runs");
+    let said = words(&output.stderr);
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{said}");
+    assert!(said.contains("4 tokens at a time drafted by"), "{said}");
+    assert!(words(&output.stdout).contains("draft tokens accepted"));
+    let rows = read(&out, "requests.csv");
+    let mut lines = rows.lines();
+    let header: Vec<&str> = lines.next().expect("a header").split(',').collect();
+    let column = |name: &str| header.iter().position(|it| *it == name).expect(name);
+    let (accepted, reused) = (column("accepted_draft_tokens"), column("kv_reused_blocks"));
+    for row in lines {
+        let fields: Vec<&str> = row.split(',').collect();
+        let count = |at: usize| fields[at].parse::<u32>().expect(row);
+        assert!(count(accepted) > 0 && count(reused) > 0, "{row}");
+    }
+}
+
+#[test]
+fn engines_that_do_not_draft_together_are_refused_with_the_remedy() {
+    let out = tempfile::tempdir().expect("a folder");
+    let plain = stand_in::target(&out, COST, 1);
+    let large = stand_in::engine(&out, "large", COST, 1, 2);
+    let small = stand_in::engine(&out, "small", COST, 1, 0).display().to_string();
+    let wide = stand_in::engine(&out, "wide", COST, 2, 0).display().to_string();
+    let large = format!("trtllm:{}", large.display());
+    for (target, draft, named) in [
+        (&plain, &small, "--speculative_decoding_mode draft_tokens_external"),
+        (&large, &small, "verify 2 draft tokens"),
+        (&large, &wide, "orchestrator mode"),
+        (&large, &"no/such/engine".to_owned(), "its draft engine"),
+    ] {
+        let output = program(&out, target, &["--draft-engine", draft]).output().expect("runs");
+        let said = refused(&out, &output);
+        assert!(said.contains(named), "{said}");
+    }
+}
+
+#[test]
 fn a_failure_of_the_forward_pass_is_recorded_in_the_librarys_words() {
     let out = tempfile::tempdir().expect("a folder");
     let profile = "explicit,base_us=100,fail_at_iteration=0";

@@ -104,6 +104,24 @@ fn an_orchestrators_workers_hold_the_engine() {
 }
 
 #[test]
+fn an_orchestrator_s_workers_hold_an_engine_over_two_gpus_and_the_one_that_drafts_for_it() {
+    let out = tempfile::tempdir().expect("a folder");
+    let large = stand_in::engine(&out, "large", "explicit,base_us=300", 2, 4);
+    let small = stand_in::engine(&out, "small", "explicit,base_us=50,agreement=0.7", 1, 0);
+    let target = format!("trtllm:{}", large.display());
+    let root = std::env::var("TRTLLM_ROOT").expect("set by tests/trtllm_feature.sh");
+    let worker = format!("{root}/bin/executorWorker");
+    let draft = small.display().to_string();
+    let more = ["--concurrency", "2", "--requests", "8", "--worker", &worker];
+    let more = [&more[..], &["--draft-engine", &draft, "--draft-tokens", "3"]].concat();
+    let output = program(&out, 0, &target, &more).output().expect("runs");
+    finished(&output);
+    let printed = words(&output.stdout);
+    assert!(printed.contains("draft tokens accepted"), "{printed}");
+    assert_eq!(manifest(&out)["target"]["gpus"], 2);
+}
+
+#[test]
 fn a_worker_that_is_not_there_is_refused_by_name() {
     let out = tempfile::tempdir().expect("a folder");
     let target = stand_in::target(&out, "explicit,base_us=300", 2);

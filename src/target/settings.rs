@@ -174,6 +174,12 @@ impl Drafting {
     pub fn words(&self) -> String {
         format!(", {} tokens at a time drafted by `{}`", self.tokens, self.engine)
     }
+
+    /// GPUs that it has to itself, beside those of a target that has `count` of them: those named, else the first.
+    pub fn gpus_beside(&self, target: &[u32], count: u32) -> u32 {
+        let shared = |id: &u32| if target.is_empty() { *id < count } else { target.contains(id) };
+        self.device_ids.iter().filter(|id| !shared(id)).count() as u32
+    }
 }
 
 /// Tokens that are drafted where no number is given.
@@ -293,5 +299,35 @@ impl fmt::Display for Quantization {
             Self::Q8_0 => "Q8_0",
             Self::F32 => "F32",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draft_engine_counts_the_gpus_that_its_target_does_not_use() {
+        let on = |ids: &[u32]| Drafting { device_ids: ids.to_vec(), ..Drafting::default() };
+        assert_eq!(on(&[]).gpus_beside(&[], 1), 0, "on the target's");
+        assert_eq!(on(&[0]).gpus_beside(&[], 2), 0);
+        assert_eq!(on(&[2]).gpus_beside(&[], 2), 1);
+        assert_eq!(on(&[0, 3]).gpus_beside(&[2, 3], 2), 1);
+    }
+
+    #[test]
+    fn a_draft_engine_takes_over_its_target_s_ways_and_not_its_memory() {
+        let drafting = Drafting { kv_fraction: Some(0.1), ..Drafting::default() };
+        let target = EngineSettings {
+            kv_reuse: true,
+            kv_fraction: Some(0.8),
+            max_batch_size: Some(7),
+            kv_events: Some(10),
+            drafting: Some(drafting.clone()),
+            ..EngineSettings::default()
+        };
+        let draft = target.of_draft(&drafting);
+        assert_eq!((draft.kv_reuse, draft.kv_fraction), (true, Some(0.1)));
+        assert_eq!((draft.max_batch_size, draft.kv_events, draft.drafting), (None, None, None));
     }
 }

@@ -67,6 +67,7 @@ impl TrtllmTarget {
             info.limits =
                 limits_of_both(drafting, draft, &directory, &settings).map_err(unusable)?;
             info.title += &drafting.words();
+            info.gpus += drafting.gpus_beside(&settings.device_ids, info.gpus);
             info.details["draft"] = serde_json::json!(draft);
         }
         Ok(Self { directory, draft, settings, version, end_token, info })
