@@ -27,6 +27,10 @@ bindings *arguments:
 bench-bridge:
     cargo bench --bench ffi
 
+# how long the summary of ten million deliveries takes
+bench-summarise:
+    cargo bench --bench summarise
+
 # what the HTTP client costs per token, beside a reader that throws the bytes away
 bench-client *arguments:
     cargo bench --bench client_cost -- {{arguments}}

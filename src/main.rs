@@ -7,7 +7,7 @@ use bareflight::cli::exit::{Coded, Exit};
 use bareflight::cli::gather::gather;
 use bareflight::cli::typed::{Cli, Command, Document};
 use bareflight::cli::{
-    compare, doctor, dry_run, engine_threads, inspect, ladder, run, serve, take_part,
+    compare, doctor, dry_run, engine_threads, inspect, ladder, load_number, run, serve, take_part,
 };
 use bareflight::experiment::{artefacts, preflight};
 use bareflight::report::{self, comparison, summary_json, table};
@@ -25,7 +25,8 @@ fn main() -> ExitCode {
 
 fn dispatch() -> Coded<Exit> {
     let mut program = serve::hide_what_is_for_runs(Cli::grammar());
-    let matches = program.get_matches_mut();
+    let typed = load_number::tied(std::env::args_os());
+    let matches = program.try_get_matches_from_mut(typed).unwrap_or_else(|error| error.exit());
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.exit())?;
     let typed = matches.subcommand().map_or(&matches, |(_, typed)| typed);
     match cli.command {

@@ -373,11 +373,16 @@ fn a_number_below_zero_is_refused_by_the_flag_that_it_was_given_to() {
     };
     for subcommand in ["run", "plan", "compare", "ladder", "serve"] {
         mentions(&[subcommand, "--concurrency", "-1"], &["'-1'", "--concurrency", "`1,2,4`"]);
+        mentions(&[subcommand, "--concurrency", "-1,2"], &["'-1'", "--concurrency", "`1,2,4`"]);
+        mentions(&[subcommand, "--rate", "-0.5,1"], &["'-0.5'", "--rate", "`0.5,1,2`"]);
+        mentions(&[subcommand, "--device-ids", "-1,0"], &["'-1'", "--device-ids"]);
         mentions(&[subcommand, "-n", "-5"], &["'-5'", "--requests"]);
         mentions(&[subcommand, "--rate", "-3"], &["'-3'", "--rate"]);
         mentions(&[subcommand, "--seed", "-1"], &["'-1'", "--seed"]);
     }
     mentions(&["run", "--temperature", "-1"], &["`--temperature -1`", "above 0"]);
+    // A list that was forgotten is missed, and does not swallow the next flag.
+    mentions(&["run", "--concurrency", "--rate", "2"], &["value is required", "--concurrency"]);
     mentions(&["run", "--concurrency", "1,"], &["--concurrency", "`1,2,4`"]);
     mentions(&["run", "--rate", "abc"], &["'abc'", "--rate", "`0.5,1,2`"]);
     assert!(!out.path().join("runs").exists(), "no run was begun");

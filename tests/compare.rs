@@ -90,6 +90,15 @@ fn every_side_keeps_records_of_the_same_requests_in_a_folder_of_its_own() {
     let out = tempfile::tempdir().expect("a folder");
     let output = run(&out, &slower(&["--blocks", "2"]));
     assert!(matches!(output.status.code(), Some(0 | 4)), "{}", words(&output.stderr));
+    // Progress says whose turn it is, and which of how many.
+    for line in [
+        "A sim:explicit,base_us=1000, block 1 of 2, warm-up: ",
+        "B sim:explicit,base_us=2000, block 1 of 2: ",
+        "B sim:explicit,base_us=2000, block 2 of 2: ",
+        "A sim:explicit,base_us=1000, block 2 of 2: ",
+    ] {
+        assert!(words(&output.stderr).contains(line), "{line} in {}", words(&output.stderr));
+    }
     let folder = directory(&out);
     for name in ["manifest.json", "comparison.json", "comparison.csv", "comparison.html"] {
         assert!(folder.join(name).metadata().expect(name).len() > 0, "{name} is empty");
@@ -195,25 +204,44 @@ fn more_than_two_sides_are_each_compared_with_the_first() {
     assert_eq!(pairs, [(0, 1), (0, 2)]);
 }
 
+/// The folders of two runs, the second of an engine that takes twice as long.
+fn two_runs(out: &TempDir, load: &[&str]) -> [String; 2] {
+    [("run-a", "sim:explicit,base_us=1000"), ("run-b", "sim:explicit,base_us=2000")].map(
+        |(place, target)| {
+            let status = Command::new(env!("CARGO_BIN_EXE_bareflight"))
+                .args(["run", "--target", target, "--scenario", "D(16,8)", "--out", place, "-q"])
+                .args(load)
+                .current_dir(out.path())
+                .stdout(Stdio::null())
+                .status()
+                .expect("the binary runs");
+            assert!(matches!(status.code(), Some(0 | 4)), "{status}");
+            let run = fs::read_dir(out.path().join(place)).expect("a run").next();
+            run.expect("a run").expect("can be listed").path().display().to_string()
+        },
+    )
+}
+
+#[test]
+fn stored_runs_of_several_loads_fit_the_console_and_say_what_more_blocks_would_take() {
+    let out = tempfile::tempdir().expect("a folder");
+    let folders = two_runs(&out, &["--concurrency", "1,16", "--requests", "12"]);
+    let printed = words(&run(&out, &folders.each_ref().map(String::as_str)).stdout);
+    let (tables, notes) = printed.split_once("what to know").expect("notes");
+    for line in tables.lines() {
+        assert!(line.chars().count() <= 100, "{line}");
+    }
+    assert!(printed.contains("B at concurrency 16 against A at concurrency 16"), "{printed}");
+    assert!(printed.contains("B − A") && printed.contains("B ÷ A"), "{printed}");
+    let notes = notes.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(notes.contains("compare runs with 25 or more sent at each load"), "{printed}");
+    assert!(!printed.contains("--blocks"), "{printed}");
+}
+
 #[test]
 fn stored_runs_are_compared_and_said_not_to_be_interleaved() {
     let out = tempfile::tempdir().expect("a folder");
-    let mut folders = Vec::new();
-    for (place, target) in
-        ["sim:explicit,base_us=1000", "sim:explicit,base_us=2000"].iter().enumerate()
-    {
-        let place = format!("run-{place}");
-        let status = Command::new(env!("CARGO_BIN_EXE_bareflight"))
-            .args(["run", "--target", target, "--scenario", "D(16,8)", "--concurrency", "2"])
-            .args(["--requests", "40", "--out", &place, "-q"])
-            .current_dir(out.path())
-            .stdout(Stdio::null())
-            .status()
-            .expect("the binary runs");
-        assert!(matches!(status.code(), Some(0 | 4)), "{status}");
-        let run = fs::read_dir(out.path().join(&place)).expect("a run").next();
-        folders.push(run.expect("a run").expect("can be listed").path().display().to_string());
-    }
+    let folders = two_runs(&out, &["--concurrency", "2", "--requests", "40"]);
     let arguments = [&folders[0], &folders[1], "--fail-if", "e2e_p50>20%"];
     let output = run(&out, &arguments.map(|it| it as &str));
     let printed = words(&output.stdout);

@@ -3,13 +3,14 @@
 
 #[allow(dead_code)] // Each test file looks at its own part.
 mod left_behind;
+#[allow(dead_code)]
+mod made_up;
 mod stand_in;
 
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Output};
 
 use left_behind::words;
+use made_up::bareflight;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -18,27 +19,12 @@ const LLAMA_8B_IN_8_BITS_GIB: u64 = 8;
 /// A folder with both libraries in it and an engine whose one rank is so large; `sim:` plays it.
 fn engine(gib: u64) -> (TempDir, String) {
     let folder = tempfile::tempdir().expect("a folder");
-    for (source, library) in [("fake_nvml/nvml.c", "nvml.so"), ("fake_cuda/cuda.c", "cuda.so")] {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(source);
-        let library = folder.path().join(library);
-        let built =
-            Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status();
-        assert!(built.expect("a C compiler").success());
-    }
+    made_up::library(&folder, "fake_nvml/nvml.c", "nvml.so");
+    made_up::library(&folder, "fake_cuda/cuda.c", "cuda.so");
     let target = stand_in::target(&folder, "explicit,base_us=2000", 1).replace("trtllm:", "sim:");
     let file = fs::File::create(folder.path().join("engine/rank0.engine")).expect("made");
     file.set_len(gib << 30).expect("a file with a hole");
     (folder, target)
-}
-
-fn bareflight(folder: &TempDir, script: &[(&str, &str)], arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_bareflight"))
-        .args(arguments)
-        .current_dir(folder.path())
-        .envs(script.iter().copied())
-        .env("CI", "1")
-        .output()
-        .expect("the binary runs")
 }
 
 /// NVML tells.
@@ -136,6 +122,25 @@ fn a_driver_that_was_named_and_refuses_ends_the_run_with_its_function() {
     let script = [("FAKE_CUDA_CONTEXT", "1")];
     let (code, said) = plan(LLAMA_8B_IN_8_BITS_GIB, &script, BY_CUDA, &[]);
     assert!(code == 3 && said.contains("cuDevicePrimaryCtxRetain failed"), "{said}");
+}
+
+#[test]
+fn only_the_gpus_that_device_ids_name_are_asked_for_their_memory() {
+    let two = [("FAKE_CUDA_GPUS", "2"), ("FAKE_CUDA_FREE_GIB", "5,78")];
+    let load = ["--scenario", "D(16,8)", "--concurrency", "1"];
+    let planned =
+        |ids: &[&str]| plan(LLAMA_8B_IN_8_BITS_GIB, &two, BY_CUDA, &[&load, ids].concat());
+    for ids in [&[][..], &["--device-ids", "0"]] {
+        let (code, said) = planned(ids);
+        assert!(code == 3 && said.contains("only 5.0 GiB are free"), "{ids:?}: {said}");
+    }
+    let (code, said) = planned(&["--device-ids", "1"]);
+    assert_eq!(code, 0, "{said}");
+    // 0.9 × 70 GiB ÷ 64 KiB.
+    assert!(said.contains("holds at most       1032192 tokens"), "{said}");
+    // CUDA shows no such GPU, so nobody tells of its memory.
+    let (code, said) = planned(&["--device-ids", "7"]);
+    assert!(code == 0 && !said.contains("GiB are free"), "{said}");
 }
 
 #[test]

@@ -3,50 +3,35 @@
 
 #[allow(dead_code)] // Each test file looks at its own part.
 mod left_behind;
+mod made_up;
 mod stand_in;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 use left_behind::words;
+use made_up::bareflight;
 use serde_json::Value;
 use tempfile::TempDir;
 
 /// A folder with the library in it.
 fn with_library() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
+    made_up::library(&folder, "fake_nvml/nvml.c", "libfake-nvml.so");
     let library = folder.path().join("libfake-nvml.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fake_nvml/nvml.c");
-    let built = Command::new("cc")
-        .args(["-shared", "-fPIC", "-O1", "-o"])
-        .args([&library, &source])
-        .status()
-        .expect("a C compiler");
-    assert!(built.success());
     (folder, library)
-}
-
-fn bareflight(folder: &Path, script: &[(&str, &str)], arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_bareflight"))
-        .args(arguments)
-        .current_dir(folder)
-        .envs(script.iter().copied())
-        .env("CI", "1")
-        .output()
-        .expect("the binary runs")
 }
 
 /// 400 ms of a simulated executor that is watched.
 fn run(script: &[(&str, &str)], more: &[&str]) -> (TempDir, Output, Option<PathBuf>) {
     let (folder, library) = with_library();
     let library = library.display().to_string();
-    let mut arguments =
-        vec!["run", "--target", "sim:explicit,base_us=2000", "--scenario", "D(16,8)"];
+    let mut arguments = made_up::RUN.to_vec();
     arguments.extend(["--concurrency", "4", "--duration", "400ms", "--warmup", "1"]);
     arguments.extend(["--nvml-library", &library]);
     arguments.extend(more);
-    let output = bareflight(folder.path(), script, &arguments);
+    let output = bareflight(&folder, script, &arguments);
     let runs = fs::read_dir(folder.path().join("runs")).ok();
     let directory = runs.and_then(|mut runs| Some(runs.next()?.expect("listed").path()));
     (folder, output, directory)
@@ -103,7 +88,7 @@ fn every_sample_is_kept_raw_and_reports_made_again_are_equal() {
             && stamps[stamps.len() - 1] >= window["end_ns"].as_i64()
     );
     let before = fs::read(directory.join("summary.json")).expect("a summary");
-    bareflight(folder.path(), &[], &["report", &directory.display().to_string()]);
+    bareflight(&folder, &[], &["report", &directory.display().to_string()]);
     assert_eq!(fs::read(directory.join("summary.json")).expect("a summary"), before);
 }
 
@@ -142,7 +127,7 @@ fn run_engine(name: &str, more: &[&str]) -> (Output, Value, Value) {
     arguments.extend(["--concurrency", "2", "--requests", "8", "--warmup", "1"]);
     arguments.extend(["--nvml-library", &library, "--gpu-telemetry", "all"]);
     arguments.extend(more);
-    let output = bareflight(folder.path(), &[("FAKE_NVML_NAME", name)], &arguments);
+    let output = bareflight(&folder, &[("FAKE_NVML_NAME", name)], &arguments);
     assert!(matches!(output.status.code(), Some(0 | 4)), "{}", words(&output.stderr));
     let directory = left_behind::directory(&folder);
     let summary = left_behind::document(&directory, "summary");
@@ -198,8 +183,7 @@ fn the_doctor_judges_what_the_library_says_of_each_gpu() {
     let (folder, library) = with_library();
     let library = library.display().to_string();
     let script = [("FAKE_NVML_GPUS", "2"), ("FAKE_NVML_PERSISTENCE", "0")];
-    let output =
-        bareflight(folder.path(), &script, &["doctor", "--json", "--nvml-library", &library]);
+    let output = bareflight(&folder, &script, &["doctor", "--json", "--nvml-library", &library]);
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let findings = report["findings"].as_array().expect("a list");
     let of = |id: &str| -> Vec<&Value> {

@@ -58,6 +58,10 @@ fn a_simulated_ladder_says_which_rungs_do_not_apply_and_why() {
     let printed = words(&output.stdout);
     assert!(matches!(output.status.code(), Some(0 | 4)), "{printed}{}", words(&output.stderr));
     assert!(printed.contains("SIMULATED"), "{printed}");
+    let said = words(&output.stderr);
+    for line in ["L0 null:, block 1 of 5: ", "L1 sim:explicit,base_us=2000, block 5 of 5: "] {
+        assert!(said.contains(line), "{line} in {said}");
+    }
     let folder = directory(&out);
     for name in ["ladder.csv", "ladder.html", "manifest.json"] {
         assert!(folder.join(name).metadata().expect(name).len() > 0, "{name} is empty");

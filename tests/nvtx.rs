@@ -3,10 +3,10 @@
 
 #[allow(dead_code)] // Each test file looks at its own part.
 mod left_behind;
+mod made_up;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Output};
 
 use left_behind::words;
@@ -15,22 +15,12 @@ use tempfile::TempDir;
 /// A folder with the library in it, a run of 12 requests there after 2 of warm-up, and what came of it.
 fn run(script: &[(&str, &str)], more: &[&str]) -> (TempDir, Output) {
     let folder = tempfile::tempdir().expect("a folder");
-    let library = folder.path().join("libfake-nvtx.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fake_nvtx/injection.c");
-    let built =
-        Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status();
-    assert!(built.expect("a C compiler").success());
-    let output = Command::new(env!("CARGO_BIN_EXE_bareflight"))
-        .args(["run", "--target", "sim:explicit,base_us=2000", "--scenario", "D(16,8)"])
-        .args(["--concurrency", "3", "--requests", "12", "--warmup", "2"])
-        .args(more)
-        .current_dir(folder.path())
-        .env("NVTX_INJECTION64_PATH", &library)
-        .env("FAKE_NVTX_LOG", folder.path().join("heard"))
-        .envs(script.iter().copied())
-        .env("CI", "1")
-        .output()
-        .expect("the binary runs");
+    made_up::library(&folder, "fake_nvtx/injection.c", "nvtx.so");
+    let listens = [("NVTX_INJECTION64_PATH", "./nvtx.so"), ("FAKE_NVTX_LOG", "heard")];
+    let load = ["--concurrency", "3", "--requests", "12", "--warmup", "2"];
+    let arguments = [&made_up::RUN[..], &load, more].concat();
+    // What a test says of a variable goes before.
+    let output = made_up::bareflight(&folder, &[&listens, script].concat(), &arguments);
     (folder, output)
 }
 

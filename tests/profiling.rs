@@ -3,9 +3,9 @@
 
 #[allow(dead_code)] // Each test file looks at its own part.
 mod left_behind;
+mod made_up;
 
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Output};
 
 use left_behind::words;
@@ -17,22 +17,12 @@ const MS: i64 = 1_000_000;
 /// A folder with the library in it, a run of 400 ms there at two concurrencies, and what came of it.
 fn run(script: &[(&str, &str)], window: &str) -> (TempDir, Output) {
     let folder = tempfile::tempdir().expect("a folder");
-    let library = folder.path().join("libfake-cuda.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fake_cuda/cuda.c");
-    let built =
-        Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status();
-    assert!(built.expect("a C compiler").success());
-    let output = Command::new(env!("CARGO_BIN_EXE_bareflight"))
-        .args(["run", "--target", "sim:explicit,base_us=2000", "--scenario", "D(16,8)"])
-        .args(["--concurrency", "1,2", "--duration", "400ms", "--warmup", "1"])
-        .args(["--profile-window", window, "--cuda-library"])
-        .arg(&library)
-        .current_dir(folder.path())
-        .env("FAKE_CUDA_LOG", folder.path().join("switches"))
-        .envs(script.iter().copied())
-        .env("CI", "1")
-        .output()
-        .expect("the binary runs");
+    made_up::library(&folder, "fake_cuda/cuda.c", "cuda.so");
+    let load = ["--concurrency", "1,2", "--duration", "400ms", "--warmup", "1"];
+    let looked_at = ["--profile-window", window, "--cuda-library", "./cuda.so"];
+    let arguments = [&made_up::RUN[..], &load, &looked_at].concat();
+    let script = [&[("FAKE_CUDA_LOG", "switches")], script].concat();
+    let output = made_up::bareflight(&folder, &script, &arguments);
     (folder, output)
 }
 

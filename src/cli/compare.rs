@@ -147,6 +147,7 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
     manifest.write(&directory).map_err(|error| failure(error.into()))?;
     let question = Question {
         title,
+        interleaved: true,
         planned_blocks: arguments.blocks.into(),
         order: (0..arguments.blocks as usize)
             .map(|block| interleave::order(block, sides.len()))

@@ -123,6 +123,7 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
     let seed = engine.workload.seed;
     let question = Question {
         title,
+        interleaved: true,
         planned_blocks: arguments.blocks.into(),
         order: (0..arguments.blocks as usize)
             .map(|block| interleave::order(block, levels.len()))

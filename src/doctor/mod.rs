@@ -27,8 +27,9 @@ use crate::doctor::host_facts::HostFacts;
 use crate::doctor::libraries::LibraryFacts;
 use crate::doctor::loader::SearchPaths;
 use crate::doctor::mpi::MpiFacts;
-use crate::observe::gpu::known::KnownGpus;
+use crate::observe::gpu::known::{AskedOfCuda, KnownGpus};
 use crate::observe::gpu::library;
+use crate::observe::gpu::over_window::Watched;
 use crate::observe::gpu::state::Machine;
 
 /// For what the machine should be fit.
@@ -105,16 +106,19 @@ pub fn examine(asked: &Asked) -> Result<Report, NoPlace> {
     Ok(Report { findings })
 }
 
-/// The GPUs that an engine may run on: NVML's word, or CUDA's where that tells nothing of them.
+/// The GPUs of this machine that an engine may run on, all of them.
 fn known_gpus(gpu: &GpuFacts, cuda: &CudaFacts, asked: &Asked) -> Option<KnownGpus> {
-    let of_nvml = gpu.machine.as_ref().ok().and_then(|machine| {
-        let all: Vec<_> = machine.gpus.iter().map(|state| state.gpu.clone()).collect();
-        KnownGpus::from_nvml(machine, &all)
-    });
+    let machine = gpu.machine.as_ref().ok();
+    let all: Vec<Watched> = machine
+        .iter()
+        .flat_map(|machine| machine.gpus.iter().map(|state| state.gpu.clone()))
+        .collect();
     let shown = cuda.devices.as_ref().map_or(0, Vec::len) as u32;
+    let library = asked.cuda_library.as_deref();
+    let of_cuda = AskedOfCuda { library, ranks: shown, device_ids: &[] };
+    let nvml = machine.map(|machine| (machine, all.as_slice()));
     // What CUDA fails at has a line of its own.
-    let of_cuda = || KnownGpus::from_cuda(asked.cuda_library.as_deref(), shown, &[]).ok().flatten();
-    of_nvml.or_else(|| (shown > 0).then(of_cuda).flatten())
+    KnownGpus::find(nvml, (shown > 0).then_some(&of_cuda)).ok().flatten()
 }
 
 fn place(asked: &Asked) -> Result<Option<Place>, NoPlace> {

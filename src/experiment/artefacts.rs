@@ -158,7 +158,7 @@ pub fn read_back(folder: &Path) -> Result<Outcome, ArtefactError> {
         summary.iterations = iterations::of(&of_point, entry.facts.window);
         let of_point: Vec<KvTally> =
             tallies.iter().filter(|(of, _)| *of == point).map(|(_, it)| *it).collect();
-        summary.kv_events = kv_events::of(&of_point, entry.facts.window);
+        summary.kv_events = kv_events::of(&of_point, entry.kv_event_before, entry.facts.window);
         points.push(Point { records, summary });
     }
     Ok(Outcome { directory, manifest, points })

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::experiment::manifest::State;
+use crate::experiment::stored::REQUESTS_OF_A_STRETCH;
 use crate::experiment::sweep::{Outcome, Point};
 use crate::load::Load;
 use crate::metrics::allowance::Allowance;
@@ -93,9 +94,11 @@ pub struct Measured<'a> {
 pub struct Question<'a> {
     /// In a few words.
     pub title: String,
+    /// Blocks of the sides took turns.
+    pub interleaved: bool,
     /// Blocks that were planned.
     pub planned_blocks: u64,
-    /// Who played when.
+    /// Who played when; empty where they did not take turns.
     pub order: Vec<Vec<usize>>,
     /// How numbers are compared.
     pub terms: Terms,
@@ -105,7 +108,7 @@ pub struct Question<'a> {
     pub pairs: Vec<(usize, usize)>,
 }
 
-/// The document of an interleaved experiment.
+/// The document of an experiment.
 pub fn conclude(question: &Question, measured: &[Measured]) -> Comparison {
     let blocks = whole_blocks(measured);
     let sides: Vec<SideReport> = measured.iter().map(|side| report_of(side, blocks)).collect();
@@ -125,7 +128,7 @@ pub fn conclude(question: &Question, measured: &[Measured]) -> Comparison {
     Comparison {
         schema_version: SCHEMA_VERSION,
         title: question.title.clone(),
-        interleaved: true,
+        interleaved: question.interleaved,
         incomplete,
         marks,
         planned_blocks: question.planned_blocks,
@@ -133,7 +136,7 @@ pub fn conclude(question: &Question, measured: &[Measured]) -> Comparison {
         order: question.order.clone(),
         closed_loop: is_closed(measured),
         terms: question.terms,
-        notes: notes(measured, &sides, blocks, incomplete),
+        notes: notes(question, measured, &sides, blocks, incomplete),
         sides,
         pairs,
     }
@@ -198,6 +201,7 @@ fn conditions<'a>(side: &'a Measured, blocks: usize) -> Conditions<'a> {
 }
 
 fn notes(
+    question: &Question,
     measured: &[Measured],
     sides: &[SideReport],
     blocks: usize,
@@ -210,9 +214,17 @@ fn notes(
         ));
     }
     if blocks < BLOCKS_FOR_A_VERDICT {
-        notes.push(format!(
-            "fewer than {BLOCKS_FOR_A_VERDICT} blocks decide nothing: give `--blocks {BLOCKS_FOR_A_VERDICT}` or more"
-        ));
+        let remedy = if question.interleaved {
+            format!("give `--blocks {BLOCKS_FOR_A_VERDICT}` or more")
+        } else {
+            // A run that is there has the requests that it has.
+            let requests = BLOCKS_FOR_A_VERDICT * REQUESTS_OF_A_STRETCH;
+            format!(
+                "a stored point is cut into stretches of {REQUESTS_OF_A_STRETCH} requests or more, so compare runs \
+                 with {requests} or more sent at each load"
+            )
+        };
+        notes.push(format!("fewer than {BLOCKS_FOR_A_VERDICT} blocks decide nothing: {remedy}"));
     }
     for side in sides.iter().filter(|side| side.completed < side.attempted) {
         notes.push(format!(

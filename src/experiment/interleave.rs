@@ -1,15 +1,19 @@
 //! In which order do several targets take their turns, so that a machine that drifts favours none of them?
 
 use crate::cli::resolve::Resolved;
+use crate::clock::Nanos;
 use crate::experiment::calibrate;
-use crate::experiment::manifest::{Manifest, State};
+use crate::experiment::manifest::{Manifest, PointEntry, State};
+use crate::experiment::phase::Stage;
 use crate::experiment::rig::{Opening, Rig};
 use crate::experiment::sweep::{
     ExperimentError, Outcome, Point, Watch, save_before_the_first_request,
 };
 use crate::load::plan::Plan;
 use crate::load::stop::Stop;
+use crate::metrics::Summary;
 use crate::record::run_directory::RunDirectory;
+use crate::target::TargetInfo;
 
 /// One of the targets that are measured side by side.
 pub struct Side<'a> {
@@ -50,6 +54,7 @@ pub fn play(
 ) -> Result<Vec<Outcome>, ExperimentError> {
     let null_rate = calibrate::null_rate()?;
     let mut rigs = Vec::with_capacity(sides.len());
+    let names: Vec<String> = sides.iter().map(|side| side.name.clone()).collect();
     for Side { name, resolved, opening } in sides {
         let info = opening.target.describe().clone();
         let folder = directory.below(&name)?;
@@ -65,11 +70,36 @@ pub fn play(
             if !rigs.iter().all(Rig::can_go_on) {
                 break 'blocks;
             }
-            let label = format!("block {}", block + 1);
-            points[side].push(rigs[side].play(plan, label, watch)?);
+            let label = format!("block {} of {}", block + 1, plans.len());
+            let mut watch = OfSide { name: &names[side], watch: &mut *watch };
+            points[side].push(rigs[side].play(plan, label, &mut watch)?);
         }
     }
     Ok(rigs.into_iter().zip(points).map(|(rig, points)| rig.close(points)).collect())
+}
+
+/// Whoever watches several targets in turns is told of each phase whose it is; a side's own records need not say so.
+struct OfSide<'a> {
+    name: &'a str,
+    watch: &'a mut dyn Watch,
+}
+
+impl Watch for OfSide<'_> {
+    fn begun(&mut self, target: &TargetInfo, directory: &RunDirectory) {
+        self.watch.begun(target, directory);
+    }
+
+    fn phase(&mut self, label: &str, shots: u64, duration: Option<Nanos>, stage: &Stage) {
+        self.watch.phase(&format!("{}, {label}", self.name), shots, duration, stage);
+    }
+
+    fn phase_over(&mut self) {
+        self.watch.phase_over();
+    }
+
+    fn measured(&mut self, entry: &PointEntry, summary: &Summary) {
+        self.watch.measured(entry, summary);
+    }
 }
 
 /// How the whole went: as badly as the side that went worst.

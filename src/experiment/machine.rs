@@ -4,7 +4,7 @@ use crate::cli::resolve::Resolved;
 use crate::experiment::gpu_watch::IN_PROCESS;
 use crate::experiment::preflight::PreflightError;
 use crate::metrics::roofline::{MachineFigures, MachineOrigin, RooflineFacts};
-use crate::observe::gpu::known::{KnownGpus, Teller};
+use crate::observe::gpu::known::{AskedOfCuda, KnownGpus, Teller};
 use crate::observe::gpu::sampler::Telemetry;
 use crate::target::by_name::Named;
 use crate::target::deployment::{Deployment, Placement};
@@ -21,23 +21,15 @@ pub(super) fn gpus(
     telemetry: Option<&Telemetry>,
 ) -> Result<Option<KnownGpus>, PreflightError> {
     let Some(directory) = named.engine_directory() else { return Ok(None) };
-    if let Some(telemetry) = telemetry {
-        let machine = telemetry.machine()?;
-        if let Some(known) = KnownGpus::from_nvml(&machine, &telemetry.watched) {
-            return Ok(Some(known));
-        }
-    }
-    let library = resolved.cuda_library.as_deref();
-    if library.is_none() && named.target.describe().kind != IN_PROCESS {
-        return Ok(None);
-    }
-    let ranks = directory.config.mapping.world_size();
-    match KnownGpus::from_cuda(library, ranks, &resolved.engine.device_ids) {
-        Ok(known) => Ok(known),
-        // Nobody asked; an engine that needs the driver says so when it is opened.
-        Err(_) if library.is_none() => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    let machine = telemetry.map(Telemetry::machine).transpose()?;
+    let nvml = machine.as_ref().zip(telemetry).map(|(it, by)| (it, by.watched.as_slice()));
+    let cuda = AskedOfCuda {
+        library: resolved.cuda_library.as_deref(),
+        ranks: directory.config.mapping.world_size(),
+        device_ids: &resolved.engine.device_ids,
+    };
+    let may_ask = cuda.library.is_some() || named.target.describe().kind == IN_PROCESS;
+    Ok(KnownGpus::find(nvml, may_ask.then_some(&cuda))?)
 }
 
 /// The model on its machine, and what is to be known where there is none although somebody could expect it.

@@ -194,6 +194,7 @@ mod tests {
     use super::*;
     use crate::cli::resolve::resolve;
     use crate::cli::typed::Settings;
+    use crate::experiment::blocks;
 
     fn resolved(settings: &str) -> Resolved {
         let typed: Settings = toml::from_str(settings).expect(settings);
@@ -256,6 +257,36 @@ mod tests {
         let mut named = [name(&first).expect("a target"), name(&second).expect("a target")];
         tokenise_words(&mut first.workload, &mut named).expect("the second side has one");
         assert_eq!(first.to_settings().request.stop_words.expect("ids").to_string(), "5");
+    }
+
+    #[test]
+    fn a_word_that_the_first_side_has_and_another_has_not_is_refused_before_anything_is_opened() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("tokenizer.json");
+        dummy_tokenizer(100).save(&file, false).expect("a file");
+        let side = |vocabulary: u32| {
+            resolved(&format!(
+                "target = 'sim:null,vocab={vocabulary}'\ntokenizer = '{}'\n{ASKED}\n[request]\nbad_text = ['w0042']",
+                file.display()
+            ))
+        };
+        let prepared = |vocabularies: [u32; 2]| {
+            let mut sides = vocabularies.map(side);
+            let ready = blocks::prepare(&mut sides, 1).map(|_| ());
+            ready.map(|()| sides.map(|it| it.workload.terms.bad_words.expect("ids").to_string()))
+        };
+        // The words of this tokenizer are numbered in base 16.
+        assert_eq!(prepared([100, 67]).expect("both have it"), ["66", "66"]);
+        for sides in [[100, 66], [66, 100]] {
+            let error = prepared(sides).expect_err("one has not");
+            let outside = |it: &WordError| {
+                matches!(it, WordError::Outside { flag: "--bad-text", id: 66, vocabulary: 66, .. })
+            };
+            assert!(
+                matches!(&error, PreflightError::Words(it) if outside(it)),
+                "{sides:?}: {error}"
+            );
+        }
     }
 
     #[test]

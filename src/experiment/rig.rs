@@ -240,7 +240,8 @@ impl<'a> Rig<'a> {
         }
         let mut summary = summarise(&sealed.records, &facts, &health);
         summary.iterations = iterations::of(&heard.iterations.said, facts.window);
-        summary.kv_events = kv_events::of(&heard.kv_events.said, facts.window);
+        let kv_event_before = heard.kv_events.before.map(|it| it.event);
+        summary.kv_events = kv_events::of(&heard.kv_events.said, kv_event_before, facts.window);
         let entry = PointEntry {
             label,
             plan_hash: plan.hash().to_owned(),
@@ -248,6 +249,7 @@ impl<'a> Rig<'a> {
             warmup_completed,
             ran_out: played.ran_out && plan.is_pool(),
             late_events: sealed.late_events,
+            kv_event_before,
             facts,
             health,
         };

@@ -21,7 +21,7 @@ use crate::record::request_record::Records;
 /// Stretches that a point is cut into, where it has requests enough.
 const STRETCHES: usize = 8;
 /// Fewer requests than this make no stretch.
-const REQUESTS_OF_A_STRETCH: usize = 5;
+pub(super) const REQUESTS_OF_A_STRETCH: usize = 5;
 
 /// Two stored runs, cut alike: what they measured at one load that both have.
 pub struct Common {
@@ -207,6 +207,7 @@ pub fn conclude(
     let fewest = measured.iter().map(|side| side.outcome.points.len()).min().unwrap_or(0);
     let question = Question {
         title: format!("{} against {}, stored runs", targets.0, targets.1),
+        interleaved: false,
         planned_blocks: fewest as u64,
         order: Vec::new(),
         terms,
@@ -214,7 +215,6 @@ pub fn conclude(
         pairs: (0..common.len()).map(|place| (2 * place, 2 * place + 1)).collect(),
     };
     let mut comparison = comparison::conclude(&question, &measured);
-    comparison.interleaved = false;
     for (pair, both) in comparison.pairs.iter_mut().zip(common) {
         pair.fairness.extend(both.circumstances());
     }
@@ -274,6 +274,7 @@ mod tests {
             warmup_completed: 0,
             ran_out: false,
             late_events: 0,
+            kv_event_before: None,
             facts,
             health,
         };

@@ -24,6 +24,12 @@ fn effective(n: f64, correlation: f64) -> f64 {
     (n * (1.0 - correlation) / (1.0 + correlation)).clamp(1.0, n)
 }
 
+/// How many independent values would tell as much as this series, in the order in which it came: all of them where nothing
+/// can be said.
+pub fn effective_count(series: &[f64]) -> f64 {
+    of(series).map_or(series.len() as f64, |it| it.effective_requests)
+}
+
 /// How far successive values depend on each other.
 pub fn of(series: &[f64]) -> Option<Dependence> {
     let correlation = lag1_autocorrelation(series)?;

@@ -1,5 +1,6 @@
 //! How are the samples of one quantity distributed? Sorted once, then read off.
 
+use crate::metrics::dependence;
 use crate::metrics::percentile::{Percentile, Ranks};
 use crate::metrics::summary::{Distribution, Outliers, PercentileValue};
 
@@ -15,11 +16,24 @@ pub struct Weighted {
     pub weight: f64,
 }
 
-/// The distribution of samples that count alike; `None` of no samples. All values must be finite.
-pub fn of(mut values: Vec<f64>) -> Option<Distribution> {
+/// The distribution of independent samples that count alike; `None` of no samples. All values must be finite.
+pub fn of(values: Vec<f64>) -> Option<Distribution> {
+    let independent = values.len() as f64;
+    of_as_many(values, independent)
+}
+
+/// The same of samples in the order in which they came, of which one may tell of the next: intervals are as wide as those
+/// of [`dependence::effective_count`] independent samples.
+pub fn of_series(values: Vec<f64>) -> Option<Distribution> {
+    let effective = dependence::effective_count(&values);
+    of_as_many(values, effective)
+}
+
+fn of_as_many(mut values: Vec<f64>, effective: f64) -> Option<Distribution> {
     values.sort_unstable_by(f64::total_cmp);
     let (&min, &max) = values.first().zip(values.last())?;
     let n = values.len();
+    let alike = (effective as u64).clamp(1, n as u64);
     let mean = values.iter().sum::<f64>() / n as f64;
     let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
     let at_rank = |rank: u64| values[rank as usize - 1];
@@ -29,7 +43,7 @@ pub fn of(mut values: Vec<f64>) -> Option<Distribution> {
     let not_above = values.partition_point(|value| *value <= high_fence);
     Some(Distribution {
         count: n as u64,
-        effective_count: n as f64,
+        effective_count: effective,
         mean: mean.clamp(min, max),
         std: (n > 1).then(|| (squares / (n - 1) as f64).sqrt()),
         min,
@@ -37,7 +51,7 @@ pub fn of(mut values: Vec<f64>) -> Option<Distribution> {
         percentiles: Percentile::ALL
             .into_iter()
             .map(|which| {
-                let ranks = Ranks::of(which, n as u64);
+                let ranks = Ranks::of(which, n as u64).widened(which, n as u64, alike);
                 (which, read_off(&ranks, at_rank(ranks.value), at_rank))
             })
             .collect(),
@@ -165,6 +179,25 @@ mod tests {
         assert_eq!((median.value, median.low, median.high), (50.0, Some(40.0), Some(61.0)));
         assert!(median.certified);
         assert!(!hundred.percentiles[&Percentile::P99].certified);
+    }
+
+    #[test]
+    fn samples_that_tell_of_each_other_have_the_interval_of_as_many_as_tell_as_much() {
+        // 100 values in one long swell: each is close to the one before.
+        let swell: Vec<f64> = (0..100).map(|i| (f64::from(i) * 0.0628).sin()).collect();
+        let (series, alone) = (of_series(swell.clone()).unwrap(), of(swell).unwrap());
+        assert!(series.effective_count < 2.0, "{}", series.effective_count);
+        assert_eq!((series.count, series.mean, series.std), (100, alone.mean, alone.std));
+        for (which, value) in &series.percentiles {
+            let alone = alone.percentiles[which];
+            assert_eq!((value.value, value.certified), (alone.value, alone.certified));
+        }
+        // One independent sample bounds no median.
+        let median = series.percentiles[&Percentile::P50];
+        assert_eq!((median.low, median.high), (None, None));
+        // Samples that do not depend on each other, or the other way round, are as many as they are.
+        let to_and_fro: Vec<f64> = (0..100).map(|i| f64::from(i % 2)).collect();
+        assert_eq!(of_series(to_and_fro.clone()), of(to_and_fro));
     }
 
     #[test]

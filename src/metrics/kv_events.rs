@@ -48,8 +48,9 @@ pub struct KvEventSlice {
     pub moved: u64,
 }
 
-/// Of the events of one run; `None` where there was none.
-pub fn of(said: &[KvTally], window: Window) -> Option<KvEventSummary> {
+/// Of the events of one run; `None` where there was none. `before` is the number of the last event before all of these,
+/// where there was one.
+pub fn of(said: &[KvTally], before: Option<u64>, window: Window) -> Option<KvEventSummary> {
     let touches = |it: &&KvTally| it.at >= window.start && it.since < window.end;
     let inside: Vec<KvTally> = said.iter().filter(touches).copied().collect();
     if inside.is_empty() {
@@ -61,7 +62,7 @@ pub fn of(said: &[KvTally], window: Window) -> Option<KvEventSummary> {
     let per_s = |blocks: u64| window.seconds().map(|seconds| blocks as f64 / seconds);
     Some(KvEventSummary {
         events: inside.len() as u64,
-        lost: lost(said, &inside),
+        lost: lost(said, before, &inside),
         blocks_stored: stored,
         blocks_removed: removed,
         blocks_offloaded: offloaded,
@@ -74,9 +75,10 @@ pub fn of(said: &[KvTally], window: Window) -> Option<KvEventSummary> {
 }
 
 /// Numbers that are missing between the last event before the window and the last one in it; engines count without gaps.
-fn lost(said: &[KvTally], inside: &[KvTally]) -> u64 {
+fn lost(said: &[KvTally], before: Option<u64>, inside: &[KvTally]) -> u64 {
     let numbers: Vec<u64> = inside.iter().map(|it| it.event).collect();
-    let before = said.iter().map(|it| it.event).filter(|it| numbers.first() > Some(it));
+    let before = said.iter().map(|it| it.event).chain(before);
+    let before = before.filter(|it| numbers.first() > Some(it));
     let all: Vec<u64> = before.max().into_iter().chain(numbers.iter().copied()).collect();
     all.windows(2).map(|pair| pair[1].saturating_sub(pair[0]).saturating_sub(1)).sum()
 }
@@ -120,9 +122,9 @@ mod tests {
 
     #[test]
     fn an_engine_that_told_nothing_has_no_summary() {
-        assert_eq!(of(&[], WINDOW), None);
+        assert_eq!(of(&[], Some(7), WINDOW), None);
         assert_eq!(
-            of(&[read_at(0, -1, [1, 0, 0, 0]), read_at(1, 2_020, [1, 0, 0, 0])], WINDOW),
+            of(&[read_at(0, -1, [1, 0, 0, 0]), read_at(1, 2_020, [1, 0, 0, 0])], None, WINDOW),
             None
         );
     }
@@ -130,15 +132,25 @@ mod tests {
     #[test]
     fn numbers_that_are_missing_are_counted_as_lost() {
         let said = [4, 5, 9, 10].map(|event| read_at(event, 10, [1, 0, 0, 0]));
-        assert_eq!(of(&said, WINDOW).unwrap().lost, 3);
+        assert_eq!(of(&said, None, WINDOW).unwrap().lost, 3);
     }
 
     #[test]
     fn what_was_overwritten_right_before_the_first_event_of_the_window_is_lost() {
         let said = [(4, -40), (9, 10), (10, 20)];
         let said = said.map(|(event, ms)| read_at(event, ms, [1, 0, 0, 0]));
-        let summary = of(&said, WINDOW).unwrap();
+        let summary = of(&said, None, WINDOW).unwrap();
         assert_eq!((summary.events, summary.lost), (2, 4));
+    }
+
+    #[test]
+    fn what_was_overwritten_between_the_begin_of_the_point_and_its_first_event_is_lost() {
+        let said = [8, 9].map(|event| read_at(event, 10, [1, 0, 0, 0]));
+        let lost = |before| of(&said, before, WINDOW).unwrap().lost;
+        assert_eq!([None, Some(7), Some(3)].map(lost), [0, 0, 4]);
+        // What was said in the point, and before its window, is nearer.
+        let said = [(6, -40), (8, 10)].map(|(event, ms)| read_at(event, ms, [1, 0, 0, 0]));
+        assert_eq!(of(&said, Some(3), WINDOW).unwrap().lost, 1);
     }
 
     #[test]
@@ -151,7 +163,7 @@ mod tests {
             // Read by the look that ended the point: it happened in the window.
             read_at(4, 2_019, [3, 0, 0, 0]),
         ];
-        let summary = of(&said, WINDOW).unwrap();
+        let summary = of(&said, None, WINDOW).unwrap();
         assert_eq!((summary.events, summary.lost), (5, 0));
         assert_eq!((summary.blocks_stored, summary.blocks_removed), (10, 4));
         assert_eq!((summary.blocks_offloaded, summary.blocks_onboarded), (4, 2));

@@ -89,6 +89,23 @@ impl Ranks {
                 .map(|k| n - k + 1),
         }
     }
+
+    /// The same with an interval as wide as that of `alike` independent values, each of which stands for `n` ÷ `alike` of
+    /// the sample. The lower end is the first of those that its rank stands for, the upper end the last, so that rounding
+    /// makes it wider and never narrower.
+    #[must_use]
+    pub fn widened(self, which: Percentile, n: u64, alike: u64) -> Self {
+        if alike >= n {
+            return self;
+        }
+        let Self { low, high, .. } = Self::of(which, alike);
+        let up_to = |rank: u64| u128::from(rank) * u128::from(n);
+        Self {
+            low: low.map(|rank| (up_to(rank - 1) / u128::from(alike)) as u64 + 1),
+            high: high.map(|rank| up_to(rank).div_ceil(u128::from(alike)) as u64),
+            ..self
+        }
+    }
 }
 
 /// ⌈p n⌉, computed in integers; `n` ≥ 1.
@@ -132,6 +149,21 @@ mod tests {
     fn the_interval_of_p99_over_a_thousand_samples_is_ranks_983_to_997() {
         let ranks = Ranks::of(Percentile::P99, 1_000);
         assert_eq!((ranks.value, ranks.low, ranks.high), (990, Some(983), Some(997)));
+    }
+
+    #[test]
+    fn a_thousand_that_tell_as_much_as_a_hundred_have_the_interval_of_a_hundred() {
+        let ranks = Ranks::of(Percentile::P50, 1_000);
+        let wide = ranks.widened(Percentile::P50, 1_000, 100);
+        // Of a hundred, ranks 40 and 61: tens from the 391st to the 610th.
+        assert_eq!((wide.low, wide.high), (Some(391), Some(610)));
+        assert_eq!((wide.value, wide.certified), (ranks.value, ranks.certified));
+        assert_eq!(ranks.widened(Percentile::P50, 1_000, 1_000), ranks);
+        for alike in 1..1_000 {
+            let ends = ranks.widened(Percentile::P50, 1_000, alike);
+            assert!(ends.low.is_none_or(|low| (1..=469).contains(&low)), "{alike}: {ends:?}");
+            assert!(ends.high.is_none_or(|high| (532..=1_000).contains(&high)), "{alike}");
+        }
     }
 
     #[test]

@@ -79,7 +79,7 @@ fn distributions(
             // With some deliveries unknown, the largest gap of the others would pass for that of all.
             let known = kept || quantity != Quantity::Stall;
             let values = covered(quantity).filter_map(|(_, request)| request.get(quantity));
-            (quantity, known.then(|| distribution::of(values.collect())).flatten())
+            (quantity, known.then(|| distribution::of_series(values.collect())).flatten())
         })
         .collect();
     let Pooled { itl, icl } = if facts.streaming && kept {

@@ -335,7 +335,8 @@ pub struct Counts {
 pub struct Distribution {
     /// Number of samples: requests or deliveries.
     pub count: u64,
-    /// Independent samples of equal weight that carry as much; equals `count` but for weighted pools (Kish).
+    /// Independent samples of equal weight that carry as much: of a quantity of requests by their lag-1 autocorrelation in
+    /// the order of the plan, of a weighted pool by Kish; else `count`.
     pub effective_count: f64,
     /// Weighted mean.
     pub mean: f64,

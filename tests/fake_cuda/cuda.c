@@ -5,7 +5,7 @@
 //   FAKE_CUDA_CONTEXTS  the file that each step of a context is appended to: retain, push, pop, release
 //   FAKE_CUDA_GPUS      how many (1)
 //   FAKE_CUDA_NAME      product name (one that is no GPU's)
-//   FAKE_CUDA_FREE_GIB  memory that is free, of 80 GiB (78)
+//   FAKE_CUDA_FREE_GIB  memory that is free, of 80 GiB (78); with commas, that of each GPU, and the last also of all further ones
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,11 +13,21 @@
 
 enum { OK = 0, INVALID_VALUE = 1, INVALID_DEVICE = 101, INVALID_CONTEXT = 201, UNKNOWN = 999 };
 
-static __thread void* current;
-static int context;
+enum { MOST_GPUS = 8 };
+
+// A context is its GPU's place in here.
+static int contexts[MOST_GPUS];
+static __thread int* current;
 
 static double scripted(char const* name, double otherwise) {
     char const* text = getenv(name);
+    return text ? atof(text) : otherwise;
+}
+
+// The entry of a list at this place, or its last.
+static double of_list(char const* text, int place, double otherwise) {
+    char const* comma;
+    for (; text && place > 0 && (comma = strchr(text, ',')); --place) text = comma + 1;
     return text ? atof(text) : otherwise;
 }
 
@@ -30,7 +40,7 @@ static int append(char const* path, char const* word, long long number) {
 
 static int note(char const* word) {
     struct timespec now;
-    if (current != &context) return INVALID_CONTEXT;
+    if (!current) return INVALID_CONTEXT;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return append(getenv("FAKE_CUDA_LOG"), word, (long long)now.tv_sec * 1000000000LL + now.tv_nsec);
 }
@@ -71,8 +81,9 @@ int cuDeviceGetAttribute(int* value, int attribute, int device) {
 }
 int cuDevicePrimaryCtxRetain(void** into, int device) {
     if (getenv("FAKE_CUDA_CONTEXT")) return UNKNOWN;
+    if (device < 0 || device >= MOST_GPUS) return INVALID_DEVICE;
     step("retain", device);
-    *into = &context;
+    *into = &contexts[device];
     return OK;
 }
 int cuDevicePrimaryCtxRelease_v2(int device) {
@@ -96,8 +107,8 @@ int cuCtxSetCurrent(void* wanted) {
     return OK;
 }
 int cuMemGetInfo_v2(size_t* free, size_t* total) {
-    if (current != &context) return INVALID_CONTEXT;
-    *free = (size_t)(scripted("FAKE_CUDA_FREE_GIB", 78) * (1 << 30));
+    if (!current) return INVALID_CONTEXT;
+    *free = (size_t)(of_list(getenv("FAKE_CUDA_FREE_GIB"), (int)(current - contexts), 78) * (1 << 30));
     *total = (size_t)80 << 30;
     return OK;
 }

@@ -42,9 +42,20 @@ pub struct KnownGpus {
     pub gpus: Vec<KnownGpu>,
 }
 
+/// Which GPUs CUDA is asked about: those that an engine takes.
+#[derive(Debug, Clone, Copy)]
+pub struct AskedOfCuda<'a> {
+    /// The driver's library, where it is not the system's.
+    pub library: Option<&'a Path>,
+    /// As many of the first, where none is named.
+    pub ranks: u32,
+    /// Those that the engine is told to take, by CUDA's numbers.
+    pub device_ids: &'a [u32],
+}
+
 impl KnownGpus {
     /// What NVML says of those that are watched; `None` where none is, or one of them is cut into instances.
-    pub fn from_nvml(machine: &Machine, watched: &[Watched]) -> Option<Self> {
+    fn from_nvml(machine: &Machine, watched: &[Watched]) -> Option<Self> {
         let states = || machine.gpus.iter().filter(|state| watched.contains(&state.gpu));
         if states().next().is_none() || states().any(|state| state.mig == Some(true)) {
             return None;
@@ -59,20 +70,31 @@ impl KnownGpus {
         Some(Self { teller: Teller::Nvml, gpus: gpus.collect() })
     }
 
-    /// What CUDA says of the GPUs that an engine takes: those that it is told to, by CUDA's numbers, or else as many of the
-    /// first as it has ranks. `None` where there is none of them.
+    /// NVML's word of those that are watched, or CUDA's where that tells nothing of them and CUDA may be asked. `None` where
+    /// nobody tells of any.
     ///
     /// # Errors
-    /// When there is no driver, or it refuses.
-    pub fn from_cuda(
-        library: Option<&Path>,
-        ranks: u32,
-        told: &[u32],
+    /// When a library of CUDA that was named tells nothing; the system's may be missing or refuse.
+    pub fn find(
+        nvml: Option<(&Machine, &[Watched])>,
+        cuda: Option<&AskedOfCuda>,
     ) -> Result<Option<Self>, CudaError> {
-        let driver = Driver::load(library)?;
+        let of_nvml = nvml.and_then(|(machine, watched)| Self::from_nvml(machine, watched));
+        let Some(cuda) = cuda.filter(|_| of_nvml.is_none()) else { return Ok(of_nvml) };
+        match Self::from_cuda(cuda) {
+            // Nobody asked; an engine that needs the driver says so when it is opened.
+            Err(_) if cuda.library.is_none() => Ok(None),
+            known => known,
+        }
+    }
+
+    /// What CUDA says of the GPUs that an engine takes. `None` where there is none of them.
+    fn from_cuda(asked: &AskedOfCuda) -> Result<Option<Self>, CudaError> {
+        let driver = Driver::load(asked.library)?;
         let shown = driver.devices()?;
+        let told = asked.device_ids;
         let takes = |ordinal| {
-            if told.is_empty() { ordinal < ranks } else { told.contains(&ordinal) }
+            if told.is_empty() { ordinal < asked.ranks } else { told.contains(&ordinal) }
         };
         let gpus = shown.into_iter().filter(|device| takes(device.ordinal)).map(|device| {
             let memory = driver.memory(device.ordinal)?;

@@ -58,6 +58,16 @@ pub(super) fn heading(metric: Measure) -> String {
     if unit.is_empty() { name } else { format!("{name}, {unit}") }
 }
 
+/// How two sides are called above their columns: without the words that both names end in, such as their load, which the
+/// heading of the table says.
+fn in_columns<'a>(a: &'a str, b: &'a str) -> (&'a str, &'a str) {
+    let alike = a.match_indices(' ').map(|(at, _)| at).find(|at| *at > 0 && b.ends_with(&a[*at..]));
+    match alike.map(|at| a.len() - at) {
+        Some(ending) if ending < b.len() => (&a[..a.len() - ending], &b[..b.len() - ending]),
+        _ => (a, b),
+    }
+}
+
 /// A row as it is read: what, both values, difference, ratio, answer.
 fn cells(row: &Row, interleaved: bool) -> [String; 6] {
     [
@@ -139,4 +149,18 @@ fn difference_text(row: &Row) -> String {
 /// A value of one side; `~` where a block's sample cannot certify it.
 fn value_text(row: &Row, value: f64) -> String {
     format!("{}{}", if row.certified { "" } else { "~" }, figures::figure(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_load_that_both_sides_have_in_their_names_is_not_said_in_every_column() {
+        let load = ("A at concurrency 16", "B at concurrency 16");
+        assert_eq!(in_columns(load.0, load.1), ("A", "B"));
+        for (a, b) in [("A", "B"), ("L0", "L10"), ("A at rate 2", "B at rate 3"), (" x", " x")] {
+            assert_eq!(in_columns(a, b), (a, b));
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::experiment::comparison::{Comparison, Pair};
 use crate::metrics::compare::Answer;
-use crate::report::comparison::{cells, heading, ruling, shown};
+use crate::report::comparison::{cells, heading, in_columns, ruling, shown};
 use crate::report::figures::{self, short_verdict};
 use crate::report::html::plot::ratios::{Bar, Tone, figure};
 use crate::report::html::tables::table;
@@ -59,8 +59,11 @@ fn sides(comparison: &Comparison) -> String {
 }
 
 fn of_pair(comparison: &Comparison, pair: &Pair) -> String {
-    let name = |side: usize| escape(&comparison.sides[side].name);
-    let (a, b) = (name(pair.baseline), name(pair.candidate));
+    let name = |side: usize| comparison.sides[side].name.as_str();
+    let (a, b) = in_columns(name(pair.baseline), name(pair.candidate));
+    let against =
+        format!("{} against {}", escape(name(pair.candidate)), escape(name(pair.baseline)));
+    let (a, b) = (escape(a), escape(b));
     let rows = shown(comparison, &pair.rows);
     let bars: Vec<Bar> = rows
         .iter()
@@ -82,7 +85,7 @@ fn of_pair(comparison: &Comparison, pair: &Pair) -> String {
     let header = ["Number", &a, &b, &difference, &ratio, "Answer"];
     let rulings = list(pair.rulings.iter().map(|it| escape(&ruling(it))));
     format!(
-        "<h2>{b} against {a}</h2>\n{}{}{rulings}<h3>Was it fair?</h3>\n{}",
+        "<h2>{against}</h2>\n{}{}{rulings}<h3>Was it fair?</h3>\n{}",
         figure(&title, &bars, comparison.terms.margin),
         table("", &header, &cells),
         fairness(pair, &a, &b)

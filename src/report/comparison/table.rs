@@ -3,14 +3,17 @@
 use std::fmt::Write as _;
 
 use crate::experiment::comparison::{Comparison, Pair, SideReport};
-use crate::report::comparison::{cells, ruling, shown};
+use crate::report::comparison::{cells, in_columns, ruling, shown};
 use crate::report::figures::{self, short_verdict};
-use crate::report::table::lines::{plain_table, printed, sentence};
+use crate::report::table::lines::{flowed, plain_table, printed, sentence};
 use crate::report::table::marks;
 
 /// The whole text.
 pub fn render(comparison: &Comparison) -> String {
-    let mut text = format!("{}{}\n", comparison.title, marks(comparison.marks.iter().copied()));
+    let marks = marks(comparison.marks.iter().copied());
+    let words: Vec<&str> =
+        comparison.title.split_whitespace().chain(marks.strip_prefix(' ')).collect();
+    let mut text = flowed("", " ", &words);
     for side in &comparison.sides {
         text.push_str(&side_line(side));
     }
@@ -57,6 +60,7 @@ fn of_pair(comparison: &Comparison, pair: &Pair) -> String {
     }
     let margin = figures::fixed(comparison.terms.margin * 100.0, 1);
     let mut text = format!("\n{b} against {a}, 95 % intervals over blocks, margin {margin} %\n");
+    let (a, b) = in_columns(a, b);
     let (difference, ratio) = (format!("{b} − {a}"), format!("{b} ÷ {a}"));
     let mut table = plain_table(&["", a, b, &difference, &ratio, b]);
     for row in rows {

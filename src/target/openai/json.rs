@@ -292,7 +292,7 @@ impl RawText<'_> {
     }
 }
 
-/// `rest` begins with `uXXXX`, which the scanner has checked.
+/// `rest` begins with a `u` and four hexadecimal digits, which the scanner has checked.
 fn unescape_unicode(rest: &[u8]) -> (char, usize) {
     let unit = |at: usize| {
         let digits = std::str::from_utf8(rest.get(at..at + 4)?).ok()?;
