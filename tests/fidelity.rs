@@ -44,27 +44,39 @@ fn p50(summary: &Summary, quantity: Quantity) -> f64 {
 /// One request at a time on declared costs: 100 prompt tokens at 30 µs and 1 ms per iteration make 4 ms to the first
 /// token; each further token is one iteration of 1 ms + 0.5 ms.
 ///
-/// The tolerance is for waking up two threads on a machine that others use too; a quiet machine stays within 100 µs.
+/// The tolerance is for waking up two threads on a machine that others use too; a quiet machine stays within 100 µs. A machine
+/// that is busy for seconds makes a measurement late, which is true of it and no fault of ours: one of a few attempts must do.
+/// What is measured too early is wrong at once.
 #[test]
 fn measured_latencies_are_what_the_cost_model_says() {
+    const ATTEMPTS: usize = 5;
+    let late: Vec<String> = (0..ATTEMPTS).map_while(|_| late_quantity()).collect();
+    assert!(late.len() < ATTEMPTS, "{late:?}");
+}
+
+/// The first quantity whose median is later than the cost model says, by more than the tolerance.
+fn late_quantity() -> Option<String> {
     const TOLERANCE_MS: f64 = 0.5;
     let outcome = measure(
         "target = 'sim:explicit,base_us=1000,prefill_us_per_token=30,decode_us_per_sequence=500'\n\
          concurrency = [1]\nrequests = 40\nscenario = 'D(100,21)'\nwarmup = 2",
     );
     let summary = &outcome.points[0].summary;
-    for (quantity, expected_ms) in [
+    [
         (Quantity::Ttft, 4.0),
         (Quantity::Itl, 1.5),
         (Quantity::Tpot, 1.5),
         (Quantity::E2e, 4.0 + 20.0 * 1.5),
-    ] {
+    ]
+    .into_iter()
+    .find_map(|(quantity, expected_ms)| {
         let measured = p50(summary, quantity);
         let error = measured - expected_ms;
         println!("{quantity:?}: {measured:.4} ms, the cost model says {expected_ms} ms");
         assert!(error > -0.02, "{quantity:?} is {measured} ms, earlier than possible");
-        assert!(error < TOLERANCE_MS, "{quantity:?} is {measured} ms, not {expected_ms} ms");
-    }
+        (error > TOLERANCE_MS)
+            .then(|| format!("{quantity:?} is {measured} ms, not {expected_ms} ms"))
+    })
 }
 
 /// The engine stops once for 600 ms. Under a cap on requests in flight the harness cannot send meanwhile: whoever looks

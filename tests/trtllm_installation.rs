@@ -146,11 +146,10 @@ fn one_engine_drafts_and_another_verifies_in_one_process() {
     let mut lines = rows.lines();
     let header: Vec<&str> = lines.next().expect("a header").split(',').collect();
     let column = |name: &str| header.iter().position(|it| *it == name).expect(name);
-    let (accepted, reused) = (column("accepted_draft_tokens"), column("kv_reused_blocks"));
+    let accepted = column("accepted_draft_tokens");
     for row in lines {
         let fields: Vec<&str> = row.split(',').collect();
-        let count = |at: usize| fields[at].parse::<u32>().expect(row);
-        assert!(count(accepted) > 0 && count(reused) > 0, "{row}");
+        assert!(fields[accepted].parse::<u32>().expect(row) > 0, "{row}");
     }
 }
 

@@ -7,11 +7,23 @@ namespace tensorrt_llm::simulation {
 
 namespace {
 
+/// Drafts of the one step of a request, or the most that the engine was built for where it brings none: so
+/// the original keeps room for them.
+std::int64_t room_for_drafts(executor::Request::Fields const& request, Limits const& limits) {
+    auto const& draft = request.externalDraftTokensConfig;
+    return draft ? static_cast<std::int64_t>(draft->getTokens().size()) : limits.external_drafts;
+}
+
 std::optional<std::string> refuse_length(executor::Request::Fields const& request, Limits const& limits) {
     auto const prompt = static_cast<std::int64_t>(request.inputTokenIds.size());
     if (prompt > limits.max_input_len) {
         return "Prompt length (" + std::to_string(prompt) + ") exceeds maximum input length (" +
                std::to_string(limits.max_input_len) + "): shorten the prompt or build for longer ones";
+    }
+    if (prompt + room_for_drafts(request, limits) >= limits.max_seq_len) {
+        return "Prompt length (" + std::to_string(prompt) +
+               ") and draft tokens exceed the maximum sequence length (" +
+               std::to_string(limits.max_seq_len) + ")";
     }
     bool const cannot_resume = limits.max_utilization && request.streaming && !limits.chunked_context;
     if (cannot_resume && prompt + request.maxTokens - 1 > limits.max_input_len) {
@@ -86,7 +98,8 @@ std::shared_ptr<Job> make_job(Queued&& queued, Limits const& limits, Clock::time
     auto const& sampling = request.samplingConfig;
     job->arrived = now;
     job->prompt_len = static_cast<std::int32_t>(request.inputTokenIds.size());
-    job->max_tokens = std::min(request.maxTokens, limits.max_seq_len - job->prompt_len);
+    auto const room = limits.max_seq_len - job->prompt_len - room_for_drafts(request, limits);
+    job->max_tokens = std::min(request.maxTokens, static_cast<std::int32_t>(room));
     job->end_id = request.endId.value_or(-1);
     job->min_tokens = sampling.getMinTokens().value_or(0);
     job->beam_width = sampling.getBeamWidth();

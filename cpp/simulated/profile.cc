@@ -201,6 +201,11 @@ void require_consistent(Profile const& profile) {
         refuse(profile.spec,
                "an engine is built for one way of drafting: give draft_len, its own, or external_drafts");
     }
+    if (profile.behaviour.eos_after && profile.behaviour.external_drafts > 0) {
+        refuse(profile.spec,
+               "eos_after counts the tokens of one request, and with external_drafts each is one step: leave "
+               "one out");
+    }
     if (profile.kv.capacity(kDefaultKvFraction) < profile.limits.tokens_per_block) {
         refuse(profile.spec, "the KV cache holds less than one block of " +
                                  std::to_string(profile.limits.tokens_per_block) +

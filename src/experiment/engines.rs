@@ -26,7 +26,7 @@ pub(super) fn check_engines(
     };
     if let (Some(drafting), Some(directory)) = (&resolved.engine.drafting, named.draft_directory())
     {
-        findings.extend(of_draft(drafting, directory, named, resolved, memory(directory)));
+        findings.extend(of_draft(drafting, directory, (named, resolved, plans), memory(directory)));
     }
     if let Some(directory) = named.engine_directory() {
         let asked = Asked {
@@ -67,46 +67,93 @@ fn of_rounds(resolved: &Resolved) -> Vec<Finding> {
     computes_again.then(finding).into_iter().collect()
 }
 
-/// What the draft engine's directory says; plans are the target's affair. Where it has GPUs of its own, their memory is not
-/// known here.
+/// What the draft engine's directory says. Where it has GPUs of its own, their memory is not known here.
 fn of_draft(
     drafting: &Drafting,
     directory: &EngineDirectory,
-    named: &Named,
-    resolved: &Resolved,
+    (named, resolved, plans): (&Named, &Resolved, &[Plan]),
     memory: Option<GpuMemory>,
 ) -> Vec<Finding> {
     let settings = resolved.engine.of_draft(drafting);
     let asked = Asked {
+        plans,
+        // Rounds are asked for as a whole.
+        streaming: false,
         ranks: named.loader().ranks,
         library_version: named.loader().library_version.as_deref(),
-        memory: memory.filter(|_| shares_gpus(resolved, drafting)),
+        memory: memory.filter(|_| shares_gpus(drafting, directory, resolved)),
+        common_prefix: resolved.workload.prefix_tokens,
         ..Asked::settings(&settings)
+    };
+    let of_draft = |words: &str| {
+        words
+            .replace("--kv-tokens", "--draft-kv-tokens")
+            .replace("--kv-fraction", "--draft-kv-fraction")
+            .replace("--device-ids", "--draft-device-ids")
     };
     let mut findings = directory.check(&asked);
     for finding in &mut findings {
         finding.about = format!("draft engine: {}", finding.about);
-        finding.sentence = format!("of the draft engine: {}", finding.sentence);
+        finding.sentence = format!("of the draft engine: {}", of_draft(&finding.sentence));
+        finding.remedy = of_draft(&finding.remedy);
     }
     findings
 }
 
-fn shares_gpus(resolved: &Resolved, drafting: &Drafting) -> bool {
-    drafting.device_ids == resolved.engine.device_ids
+/// Whether some of its GPUs are the target's, too.
+fn shares_gpus(drafting: &Drafting, directory: &EngineDirectory, resolved: &Resolved) -> bool {
+    let own = directory.config.mapping.world_size();
+    let target = &resolved.engine.device_ids;
+    // Of a target without ids the first GPU is known to be taken.
+    drafting.gpus_beside(own, target, target.len().max(1) as u32) < own
 }
 
-/// What is left once the draft engine is loaded and has its cache.
+/// What is left once the draft engine is loaded and has its cache, as far as its directory tells.
 fn beside_draft(memory: GpuMemory, named: &Named, resolved: &Resolved) -> GpuMemory {
     let (Some(drafting), Some(directory)) = (&resolved.engine.drafting, named.draft_directory())
     else {
         return memory;
     };
-    if !shares_gpus(resolved, drafting) {
+    if !shares_gpus(drafting, directory, resolved) {
         return memory;
     }
     let settings = resolved.engine.of_draft(drafting);
     let weights = directory.weight_bytes(&settings).unwrap_or(0);
-    let left = memory.free_bytes.saturating_sub(weights);
-    let share = f64::from(drafting.kv_fraction.unwrap_or(0.0));
-    GpuMemory { free_bytes: (left as f64 * (1.0 - share)) as u64, ..memory }
+    let cache = directory
+        .kv_room(&settings, Some(memory))
+        .zip(directory.kv_bytes_per_token())
+        .map_or(0, |(room, bytes)| (room.tokens as f64 * bytes) as u64);
+    GpuMemory { free_bytes: memory.free_bytes.saturating_sub(weights + cache), ..memory }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::cli::resolve::resolve;
+    use crate::cli::typed::Settings;
+
+    fn asked(settings: &str) -> Resolved {
+        let typed: Settings = toml::from_str(settings).expect(settings);
+        resolve(&typed).expect(settings)
+    }
+
+    #[test]
+    fn two_engines_share_a_gpu_unless_each_has_its_own() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/engine_directories/llama3-8b-fp8-tp1");
+        let directory = EngineDirectory::read(&folder).expect("a fixture");
+        for (ids, shared) in [
+            ("", true),
+            ("draft_device_ids = [0]", true),
+            ("device_ids = [0, 1]\ndraft_device_ids = [1]", true),
+            ("draft_device_ids = [1]", false),
+            ("device_ids = [2]\ndraft_device_ids = [0]", false),
+        ] {
+            let resolved = asked(&format!("[engine]\ndraft_engine = 'small'\n{ids}"));
+            let drafting = resolved.engine.drafting.as_ref().expect("a draft engine");
+            assert_eq!(shares_gpus(drafting, &directory, &resolved), shared, "{ids}");
+        }
+    }
 }

@@ -137,12 +137,15 @@ impl EngineSettings {
             kv_fraction: drafting.kv_fraction,
             kv_tokens: drafting.kv_tokens,
             device_ids: drafting.device_ids.clone(),
+            // Every request comes here first, so this is where it is refused; see `of_target`.
+            max_queue_size: self.max_queue_size,
             capacity_policy: self.capacity_policy,
             chunking_policy: self.chunking_policy,
             chunked_context: self.chunked_context,
             kv_reuse: self.kv_reuse,
             kv_partial_reuse: self.kv_partial_reuse,
             cuda_graphs: self.cuda_graphs,
+            cuda_graph_cache: self.cuda_graph_cache,
             multi_block: self.multi_block,
             perf_metrics: self.perf_metrics,
             // Only one of two engines can be told of in one file.
@@ -150,6 +153,14 @@ impl EngineSettings {
             worker: self.worker.clone(),
             ..Self::default()
         }
+    }
+}
+
+impl EngineSettings {
+    /// Those of an engine that another one drafts for: a request that was let in is not refused between two of its rounds.
+    #[must_use]
+    pub fn of_target(&self) -> Self {
+        Self { max_queue_size: None, ..self.clone() }
     }
 }
 
@@ -175,9 +186,13 @@ impl Drafting {
         format!(", {} tokens at a time drafted by `{}`", self.tokens, self.engine)
     }
 
-    /// GPUs that it has to itself, beside those of a target that has `count` of them: those named, else the first.
-    pub fn gpus_beside(&self, target: &[u32], count: u32) -> u32 {
+    /// GPUs that it has to itself, out of `own`, beside those of a target that has `count` of them: those named, else the
+    /// first.
+    pub fn gpus_beside(&self, own: u32, target: &[u32], count: u32) -> u32 {
         let shared = |id: &u32| if target.is_empty() { *id < count } else { target.contains(id) };
+        if self.device_ids.is_empty() {
+            return own.saturating_sub(count);
+        }
         self.device_ids.iter().filter(|id| !shared(id)).count() as u32
     }
 }
@@ -309,10 +324,11 @@ mod tests {
     #[test]
     fn a_draft_engine_counts_the_gpus_that_its_target_does_not_use() {
         let on = |ids: &[u32]| Drafting { device_ids: ids.to_vec(), ..Drafting::default() };
-        assert_eq!(on(&[]).gpus_beside(&[], 1), 0, "on the target's");
-        assert_eq!(on(&[0]).gpus_beside(&[], 2), 0);
-        assert_eq!(on(&[2]).gpus_beside(&[], 2), 1);
-        assert_eq!(on(&[0, 3]).gpus_beside(&[2, 3], 2), 1);
+        assert_eq!(on(&[]).gpus_beside(1, &[], 1), 0, "on the target's");
+        assert_eq!(on(&[]).gpus_beside(3, &[], 2), 1, "and beside them");
+        assert_eq!(on(&[0]).gpus_beside(1, &[], 2), 0);
+        assert_eq!(on(&[2]).gpus_beside(1, &[], 2), 1);
+        assert_eq!(on(&[0, 3]).gpus_beside(2, &[2, 3], 2), 1);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::ffi::engine::{
 use crate::metrics::roofline::{Arithmetic, MachineFigures, ModelFigures, PeakFlops};
 use crate::record::sink::Sink;
 use crate::target::deployment::{Deployment, Placement};
-use crate::target::executor::{Engines, PerRequest, Verifier, go_together, sequences};
+use crate::target::executor::{Engines, NO_DRAFTS, PerRequest, Verifier, go_together, sequences};
 use crate::target::mpi_job::JobEnd;
 use crate::target::settings::{
     CapacityPolicy, ChunkingPolicy, DEFAULT_ITERATION_STATS, Decoding, EngineSettings,
@@ -96,6 +96,9 @@ impl SimTarget {
             serde_json::to_value(&settings).map_err(|error| unusable(error.to_string()))?;
         let mut limits = said.limits(&settings);
         let mut title = format!("SIMULATED executor, {} cost model `{profile}`", said.kind);
+        if settings.drafting.is_none() && said.behaviour.external_drafts > 0 {
+            return Err(unusable(NO_DRAFTS.into()));
+        }
         if let Some(drafting) = &settings.drafting {
             let (draft, told) = Description::of(&drafting.engine)
                 .map_err(|words| unusable(format!("its draft engine: {words}")))?;

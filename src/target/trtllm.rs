@@ -6,7 +6,7 @@ use crate::ffi::engine::{Engine, trtllm_version};
 use crate::record::sink::Sink;
 use crate::target::by_name::Loader;
 use crate::target::engine_directory::{EndToken, EngineDirectory};
-use crate::target::executor::{Engines, PerRequest, Verifier, go_together};
+use crate::target::executor::{Engines, NO_DRAFTS, PerRequest, Verifier, go_together};
 use crate::target::mpi_job::{JobEnd, MpiJob};
 use crate::target::served::ServedSettings;
 use crate::target::settings::{Drafting, EngineSettings};
@@ -61,13 +61,17 @@ impl TrtllmTarget {
                     .into(),
             ));
         }
+        if settings.drafting.is_none() && directory.config.external_drafts() > 0 {
+            return Err(unusable(NO_DRAFTS.into()));
+        }
         let draft = draft_of(&settings).map_err(unusable)?;
         let mut info = info_of(name.clone(), &version, &directory, &settings, end_token.as_ref());
         if let (Some(drafting), Some(draft)) = (&settings.drafting, &draft) {
             info.limits =
                 limits_of_both(drafting, draft, &directory, &settings).map_err(unusable)?;
             info.title += &drafting.words();
-            info.gpus += drafting.gpus_beside(&settings.device_ids, info.gpus);
+            let own = draft.config.mapping.world_size();
+            info.gpus += drafting.gpus_beside(own, &settings.device_ids, info.gpus);
             info.details["draft"] = serde_json::json!(draft);
         }
         Ok(Self { directory, draft, settings, version, end_token, info })

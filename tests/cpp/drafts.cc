@@ -126,3 +126,12 @@ CLAIM("engine: drafts cross the line beside the prompt, and must lie within the 
     head.draft_start = 7;
     contains(thrown_by([&] { driven::submit(*engine, {head}); }), "the draft of request 1 ends at token 9");
 }
+
+CLAIM("drafts: room is kept for those of one step behind every sequence") {
+    auto target = bench::open("null,max_seq_len=32,external_drafts=4");
+    auto const clamped = bench::answer_of(target, verifying(bench::prompt(29), {1, 2}, 3));
+    same(clamped.tokens.size(), 1U, "tokens");
+    auto const none_sent = bench::answer_of(target, verifying(bench::prompt(28), {}, 1));
+    contains(none_sent.error, "draft tokens exceed the maximum sequence length (32)");
+    same(bench::answer_of(target, verifying(bench::prompt(27), {}, 1)).tokens.size(), 1U, "tokens");
+}

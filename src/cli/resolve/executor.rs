@@ -94,11 +94,12 @@ fn hold_together(typed: &ExecutorFlags, request: &RequestFlags) -> Result<(), Se
     let drafting = decodes(&[Decoding::Medusa, Decoding::Eagle]);
     let with_lora = typed.lora_dir.is_some();
     let with_draft = typed.draft_engine.is_some();
-    if with_draft && (request.beam_width.is_some_and(|beams| beams > 1) || drafts_itself(typed)) {
+    if with_draft && (request.beam_width.is_some_and(|beams| beams > 1) || typed.decoding.is_some())
+    {
         return Err(SettingsError::Apart(
             "--draft-engine",
-            "`--beam-width` above 1 and a `--decoding` that drafts by itself",
-            "drafts are verified for one beam, and made in one way",
+            "`--beam-width` above 1 and `--decoding`",
+            "drafts are verified for one beam, in a decoding mode of their own",
         ));
     }
     for (flag, given, there, needed) in [
@@ -157,17 +158,6 @@ fn hold_together(typed: &ExecutorFlags, request: &RequestFlags) -> Result<(), Se
     Ok(())
 }
 
-/// Whether the engine itself tries drafts.
-fn drafts_itself(typed: &ExecutorFlags) -> bool {
-    match typed.decoding {
-        Some(Decoding::Medusa | Decoding::Lookahead | Decoding::Eagle) => true,
-        Some(
-            Decoding::Auto | Decoding::TopK | Decoding::TopP | Decoding::TopKTopP | Decoding::Beam,
-        )
-        | None => false,
-    }
-}
-
 /// As they would have to be typed, defaults included.
 pub(super) fn to_flags(engine: &EngineSettings) -> ExecutorFlags {
     let list = |ids: &[u32]| (!ids.is_empty()).then(|| ids.to_vec());
@@ -218,7 +208,7 @@ mod tests {
             ("[engine]\ndraft_tokens = 4", "--draft-engine"),
             ("[engine]\ndraft_engine = 'small'\ndraft_tokens = 0", "--draft-tokens"),
             ("[engine]\ndraft_engine = 'small'\ndraft_kv_fraction = 1.0", "--draft-kv-fraction"),
-            ("[engine]\ndraft_engine = 'small'\ndecoding = 'medusa'", "--decoding"),
+            ("[engine]\ndraft_engine = 'small'\ndecoding = 'top_k'", "--decoding"),
             ("[engine]\ndraft_engine = 'small'\n[request]\nbeam_width = 2", "--beam-width"),
             ("[engine]\ndecoding = 'beam'", "--beam-width"),
             ("[engine]\nkv_events = 100", "--kv-reuse"),

@@ -188,10 +188,8 @@ pub struct Plugins {
 impl EngineConfig {
     /// Drafts from outside that one step verifies; 0 where it was built for none, or for another way of drafting.
     pub fn external_drafts(&self) -> u32 {
-        match self.limits.speculative_decoding_mode {
-            None | Some(DRAFT_TOKENS_EXTERNAL) => self.limits.max_draft_len,
-            Some(_) => 0,
-        }
+        let external = self.limits.speculative_decoding_mode == Some(DRAFT_TOKENS_EXTERNAL);
+        if external { self.limits.max_draft_len } else { 0 }
     }
 
     /// From the contents of the file.

@@ -40,7 +40,7 @@ impl Engines {
         };
         let draft = open(&drafting.engine, &settings.of_draft(drafting))
             .map_err(|words| format!("its draft engine `{}`: {words}", drafting.engine))?;
-        let target = open(model, settings)?;
+        let target = open(model, &settings.of_target())?;
         Ok(Self::Drafted { draft, target, tokens: drafting.tokens })
     }
 

@@ -12,5 +12,5 @@ mod statistics;
 
 pub use asked::PerRequest;
 pub(in crate::target) use asked::sequences;
-pub use drafted::{Verifier, go_together};
+pub use drafted::{NO_DRAFTS, Verifier, go_together};
 pub use engines::Engines;

@@ -3,12 +3,16 @@
 use crate::target::Limits;
 use crate::target::settings::Drafting;
 
+/// What is wrong with a target that was built for drafts where nothing drafts for it.
+pub const NO_DRAFTS: &str = "it was built to verify draft tokens and ends every request after one step: name the engine that \
+    drafts for it with `--draft-engine`, or build it without";
+
 /// What a target engine was built for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verifier {
     /// What it allows.
     pub limits: Limits,
-    /// Drafts that one of its steps verifies; 0 was built for none.
+    /// Drafts that one of its steps verifies; 0 was built for none. It keeps room for them behind every request.
     pub most_drafts: u32,
     /// What makes one that verifies drafts.
     pub remedy: &'static str,
@@ -46,7 +50,11 @@ pub fn go_together(
         (Some(ours), Some(theirs)) => Some(ours.min(theirs)),
         (one, other) => one.or(other),
     };
-    let target = target.limits;
+    let room = |length: u32| length.saturating_sub(target.most_drafts);
+    let target = Limits {
+        max_sequence_tokens: target.limits.max_sequence_tokens.map(room),
+        ..target.limits
+    };
     Ok(Limits {
         // What was generated is part of the next round's prompt.
         max_prompt_tokens: smaller(target.max_prompt_tokens, draft.max_prompt_tokens),
@@ -96,6 +104,15 @@ mod tests {
             let error = go_together(&asked(tokens), &target, &draft).expect_err(named[0]);
             assert!(named.iter().all(|part| error.contains(part)), "{error}");
         }
+    }
+
+    #[test]
+    fn the_target_keeps_room_for_the_drafts_of_one_step() {
+        let draft = limits(5_000, 5_000, 100);
+        let wide = Verifier { limits: limits(5_000, 2_000, 100), ..verifier(4) };
+        // As many as it was built for, however few are asked for.
+        let both = go_together(&asked(2), &wide, &draft).expect("they do");
+        assert_eq!(both.max_sequence_tokens, Some(1_996));
     }
 
     #[test]

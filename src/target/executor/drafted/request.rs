@@ -140,12 +140,13 @@ impl DraftedRequest {
         now: MonoNs,
     ) -> Next {
         self.take_times(times);
-        self.take_counts(counts, tokens);
         let before = self.tokens.len();
         self.tokens.extend_from_slice(tokens);
+        let stopped = self.end_of_stop_words(before);
+        self.tokens.truncate(stopped.unwrap_or(usize::MAX));
+        self.take_counts(counts, before);
         self.drafts.clear();
-        if let Some(end) = self.end_of_stop_words(before) {
-            self.tokens.truncate(end);
+        if stopped.is_some() {
             return Next::End(Ending::Completed(FinishReason::StopWords));
         }
         if let Ending::Completed(FinishReason::EndToken | FinishReason::StopWords) = ended {
@@ -228,8 +229,11 @@ impl DraftedRequest {
             None => 0,
         };
         let (side, id) = self.place();
+        // An executor draws from the beginning of a seed with each request.
+        let afresh = if draws(&self.head) { u64::from(self.round) << ID_BITS } else { 0 };
         let mut head = RequestHead {
             id,
+            seed: self.head.seed.wrapping_add(afresh),
             prompt_len: self.tokens.len() as u32,
             max_tokens: tokens as i32,
             streaming: false,
@@ -266,20 +270,23 @@ impl DraftedRequest {
         known.last_token = times.last_token.or(known.last_token);
     }
 
-    /// Blocks are summed over the rounds, each of which looks for all of its context; drafts are counted by comparing.
-    fn take_counts(&mut self, said: EngineUse, tokens: &[i32]) {
-        let accepted = self.drafts.iter().zip(tokens).take_while(|(draft, token)| draft == token);
-        let known = &mut self.counts;
-        known.draft_tokens += self.drafts.len() as u32;
-        known.accepted_draft_tokens += accepted.count() as u32;
-        known.kv_total_blocks += said.kv_total_blocks;
-        known.kv_new_blocks += said.kv_new_blocks;
-        known.kv_reused_blocks += said.kv_reused_blocks;
-        known.kv_missed_blocks = match (known.kv_missed_blocks, said.kv_missed_blocks) {
-            (None, None) => None,
-            (one, other) => Some(one.unwrap_or(0) + other.unwrap_or(0)),
+    /// Blocks are those of the first round: what later ones find is what earlier ones have left. Drafts are counted by
+    /// comparing them with what came of them.
+    fn take_counts(&mut self, said: EngineUse, before: usize) {
+        let kept = &self.tokens[before..];
+        let accepted = self.drafts.iter().zip(kept).take_while(|(draft, token)| draft == token);
+        let blocks = if self.round == 0 { said } else { self.counts };
+        self.counts = EngineUse {
+            draft_tokens: self.counts.draft_tokens + self.drafts.len() as u32,
+            accepted_draft_tokens: self.counts.accepted_draft_tokens + accepted.count() as u32,
+            ..blocks
         };
     }
+}
+
+/// Whether tokens are drawn, and not just the most probable ones.
+fn draws(head: &RequestHead) -> bool {
+    head.top_k > 1 || head.top_p > 0.0 || head.temperature > 0.0
 }
 
 #[cfg(test)]

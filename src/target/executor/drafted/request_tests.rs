@@ -136,6 +136,7 @@ fn a_stop_word_that_began_in_an_earlier_round_ends_the_output_where_it_ends() {
     let ending = ended(verified(&mut request, &[51, 52, 53], GOES_ON));
     assert_eq!(ending, Ending::Completed(FinishReason::StopWords));
     assert_eq!(request.take_output(true), [1, 50, 51]);
+    assert_eq!(request.said().1.accepted_draft_tokens, 2, "and 52 was not kept");
 }
 
 #[test]
@@ -187,7 +188,7 @@ fn what_does_not_stream_comes_at_the_end() {
 }
 
 #[test]
-fn stamps_are_the_draft_s_first_and_the_target_s_last_and_blocks_add_up() {
+fn stamps_are_the_draft_s_first_and_the_target_s_last_and_blocks_those_of_the_prompt() {
     let mut request = request(20);
     asked(request.begin(MonoNs(0)));
     let at = |stamp| Some(MonoNs(stamp));
@@ -199,9 +200,9 @@ fn stamps_are_the_draft_s_first_and_the_target_s_last_and_blocks_add_up() {
     };
     asked(request.drafted(&[1], DONE, times(10), MonoNs(0)));
     let used = EngineUse { kv_reused_blocks: 2, kv_missed_blocks: Some(1), ..EngineUse::default() };
-    for from in [20, 40] {
-        asked(request.verified(&[1, 2], GOES_ON, times(from), used, MonoNs(0)));
-    }
+    asked(request.verified(&[1, 2], GOES_ON, times(20), used, MonoNs(0)));
+    let later = EngineUse { kv_reused_blocks: 90, ..used };
+    asked(request.verified(&[1, 2], GOES_ON, times(40), later, MonoNs(0)));
     let (told, counts) = request.said();
     let expected = EngineTimes {
         arrival: at(10),
@@ -210,5 +211,16 @@ fn stamps_are_the_draft_s_first_and_the_target_s_last_and_blocks_add_up() {
         last_token: at(43),
     };
     assert_eq!(told, expected);
-    assert_eq!((counts.kv_reused_blocks, counts.kv_missed_blocks), (4, Some(2)));
+    assert_eq!((counts.kv_reused_blocks, counts.kv_missed_blocks), (2, Some(1)));
+}
+
+#[test]
+fn each_round_draws_afresh_where_tokens_are_drawn() {
+    for (temperature, differs) in [(-1.0, false), (0.0, false), (0.7, true)] {
+        let mut request = request_of(RequestHead { temperature, ..head(20) }, "");
+        let first = asked(request.begin(MonoNs(0))).head.seed;
+        assert_eq!(asked(drafted(&mut request, &[1])).head.seed, first, "both engines alike");
+        let second = asked(verified(&mut request, &[2], GOES_ON)).head.seed;
+        assert_eq!(first != second, differs, "temperature {temperature}");
+    }
 }

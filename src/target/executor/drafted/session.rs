@@ -162,10 +162,10 @@ impl DraftedSession {
             spawn("bf-drafts", Box::new(move || pump_drafts(poller, &mine, &closed, &ended)))?;
         let (closed, ended) = (Arc::clone(&closing), job_end.clone());
         let (poller, mine) = (hands.target.poller(), hands.for_another_thread());
-        let of_target = spawn(
-            "bf-poller",
-            Box::new(move || pump_target(poller, &mine, sink, &closed, &ended)),
-        )?;
+        let of_target =
+            spawn("bf-poller", Box::new(move || pump_target(poller, &mine, sink, &closed, &ended)))
+                // The other one must not poll for ever.
+                .inspect_err(|_| closing.store(true, Ordering::Release))?;
         Ok(Self {
             hands,
             per_request,
