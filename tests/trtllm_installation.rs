@@ -75,6 +75,7 @@ fn a_run_streams_through_the_linked_library_and_every_artefact_says_simulated() 
     assert_eq!(manifest["target"]["kind"], "trtllm");
     assert_eq!(manifest["target"]["details"]["library_version"], "1.2.1+simulated");
     assert_eq!(manifest["target"]["gpus"], 1);
+    assert_eq!(manifest["target"]["details"]["settings"]["kv_reuse"], false, "said explicitly");
     assert_eq!(manifest["state"], "complete");
     for name in ["manifest.json", "summary.json", "summary.csv", "report.html"] {
         assert!(read(&out, name).to_lowercase().contains("simulated"), "{name}");

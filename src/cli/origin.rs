@@ -61,7 +61,9 @@ pub fn merge(
 
 /// Only what was said is in the map, since absent fields are not written; `engine.kv_fraction` is a key of a table.
 pub(crate) fn as_map(settings: &Settings) -> Result<Map<String, Value>, serde_json::Error> {
-    let Value::Object(settings) = serde_json::to_value(settings)? else { return Ok(Map::new()) };
+    // Through text, so that 0.1 of 32 bits stays 0.1.
+    let settings = serde_json::from_str(&serde_json::to_string(settings)?)?;
+    let Value::Object(settings) = settings else { return Ok(Map::new()) };
     let mut flat = Map::new();
     for (key, value) in settings {
         match value {

@@ -129,6 +129,15 @@ impl Default for EngineSettings {
 }
 
 impl EngineSettings {
+    /// For a manifest, each number as it is typed: through text, since a value of JSON holds 64 bits and makes 0.1 of 32 bits
+    /// 0.100000001….
+    ///
+    /// # Errors
+    /// When they cannot be written as JSON.
+    pub fn told(&self) -> Result<serde_json::Value, serde_json::Error> {
+        serde_json::from_str(&serde_json::to_string(self)?)
+    }
+
     /// Those of the engine that drafts: its own memory and GPUs, and otherwise the target's ways, but for what belongs to the
     /// target's model.
     #[must_use]
@@ -329,6 +338,12 @@ mod tests {
         assert_eq!(on(&[0]).gpus_beside(1, &[], 2), 0);
         assert_eq!(on(&[2]).gpus_beside(1, &[], 2), 1);
         assert_eq!(on(&[0, 3]).gpus_beside(2, &[2, 3], 2), 1);
+    }
+
+    #[test]
+    fn numbers_are_told_as_they_are_typed() {
+        let settings = EngineSettings { kv_fraction: Some(0.1), ..EngineSettings::default() };
+        assert_eq!(settings.told().expect("JSON")["kv_fraction"].to_string(), "0.1");
     }
 
     #[test]

@@ -92,8 +92,7 @@ impl SimTarget {
         // Iterations without a cost come by the million, and there is nothing that they explain.
         let ring = if said.kind == "null" { 0 } else { DEFAULT_ITERATION_STATS };
         settings.iteration_stats.get_or_insert(ring);
-        details["settings"] =
-            serde_json::to_value(&settings).map_err(|error| unusable(error.to_string()))?;
+        details["settings"] = settings.told().map_err(|error| unusable(error.to_string()))?;
         let mut limits = said.limits(&settings);
         let mut title = format!("SIMULATED executor, {} cost model `{profile}`", said.kind);
         if settings.drafting.is_none() && said.behaviour.external_drafts > 0 {
