@@ -239,6 +239,25 @@ fn stored_runs_of_several_loads_fit_the_console_and_say_what_more_blocks_would_t
 }
 
 #[test]
+fn a_load_that_was_cut_short_takes_no_blocks_from_the_others_of_a_stored_run() {
+    let out = tempfile::tempdir().expect("a folder");
+    let folders = two_runs(&out, &["--concurrency", "1,16", "--requests", "40"]);
+    let manifest = out.path().join(&folders[1]).join("manifest.json");
+    let text = fs::read_to_string(&manifest).expect("a manifest");
+    let mut json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    json["points"][1]["facts"]["complete"] = false.into();
+    fs::write(&manifest, json.to_string()).expect("written");
+    let printed = words(&run(&out, &folders.each_ref().map(String::as_str)).stdout);
+    let document = document(&directory(&out), "comparison");
+    let blocks = |pair: usize| document["pairs"][pair]["rows"][0]["blocks"].as_u64();
+    assert_eq!([0, 1].map(blocks), [Some(8), None], "{printed}");
+    assert_eq!((&document["incomplete"], &document["blocks"]), (&true.into(), &0.into()));
+    let notes = printed.split_whitespace().collect::<Vec<_>>().join(" ");
+    let finished = "A at concurrency 1 8, B at concurrency 1 8, A at concurrency 16 0";
+    assert!(notes.contains(finished), "{printed}");
+}
+
+#[test]
 fn stored_runs_are_compared_and_said_not_to_be_interleaved() {
     let out = tempfile::tempdir().expect("a folder");
     let folders = two_runs(&out, &["--concurrency", "2", "--requests", "40"]);

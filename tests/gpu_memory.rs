@@ -171,3 +171,24 @@ fn the_doctor_tells_the_room_and_whether_a_load_fits_it() {
     let cuda = find(&full, "cuda")["sentence"].to_string();
     assert!(cuda.contains("compute capability 9.0, 132 multiprocessors"), "{cuda}");
 }
+
+#[test]
+fn the_doctor_holds_an_engine_against_the_gpus_that_device_ids_name() {
+    let (folder, _) = engine(LLAMA_8B_IN_8_BITS_GIB);
+    let two = [("FAKE_CUDA_GPUS", "2"), ("FAKE_CUDA_FREE_GIB", "5,78")];
+    // There is no NVML, so CUDA tells.
+    let asked = ["doctor", "--json", "--engine", "engine", "--nvml-library", "./none.so"];
+    let plan_of = |ids: &[&str]| {
+        let arguments = [&asked[..], &["--cuda-library", "./cuda.so"], ids].concat();
+        let report = bareflight(&folder, &two, &arguments).stdout;
+        let report: Value = serde_json::from_slice(&report).expect("JSON");
+        let findings = report["findings"].as_array().expect("a list").clone();
+        let plan = findings.into_iter().find(|finding| finding["id"] == "memory_plan");
+        plan.expect("the memory is judged")["status"].as_str().map(str::to_owned)
+    };
+    // Without a word the engine may take the best of both.
+    let judged =
+        [&[][..], &["--device-ids", "1"], &["--device-ids", "0"], &["--device-ids", "0,1"]];
+    let judged = judged.map(|ids| plan_of(ids).expect("a status"));
+    assert_eq!(judged, ["pass", "pass", "fail", "pass"]);
+}

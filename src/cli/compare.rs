@@ -154,6 +154,7 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
             .collect(),
         terms: Terms { margin: arguments.margin.share(), seed: sides[0].workload.seed },
         allowances: &arguments.fail_if,
+        remedy: interleave::more_blocks(),
         pairs: (1..sides.len()).map(|candidate| (0, candidate)).collect(),
     };
     let letters = (0..sides.len()).map(letter).collect();

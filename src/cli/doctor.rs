@@ -41,6 +41,9 @@ pub struct DoctorArgs {
     /// With an engine: KV-cache capacity in tokens, as `run` takes it
     #[arg(long, value_name = "N")]
     pub kv_tokens: Option<u32>,
+    /// With an engine: the GPUs that it may use, as `run` takes them; like there, by CUDA's numbers where CUDA tells of memory
+    #[arg(long, value_name = "ID,ID,…", value_delimiter = ',')]
+    pub device_ids: Vec<u32>,
     /// Print JSON for scripts
     #[arg(long)]
     pub json: bool,
@@ -64,6 +67,7 @@ pub fn run(arguments: &DoctorArgs) -> Coded<Exit> {
         cuda_library: arguments.cuda_library.clone(),
         kv_fraction: arguments.kv_fraction,
         kv_tokens: arguments.kv_tokens,
+        device_ids: arguments.device_ids.clone(),
         load: arguments
             .scenario
             .zip(arguments.concurrency)

@@ -130,6 +130,7 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
             .collect(),
         terms: Terms { margin: arguments.margin.share(), seed },
         allowances: &[],
+        remedy: interleave::more_blocks(),
         pairs: ladder::steps(&planned),
     };
     let names = levels.iter().map(|level| level.name().to_owned()).collect();

@@ -20,6 +20,7 @@ use crate::load::stop::Stop;
 use crate::serve::chat::ChatTemplate;
 use crate::serve::dispatch::Served;
 use crate::serve::{Ready, ServeError, ServeOptions, check_kind};
+use crate::target::by_name::Named;
 use crate::target::engine_directory::EngineDirectory;
 use crate::target::net::secret::ApiKey;
 use crate::target::{Drain, TargetError, abilities, by_name};
@@ -114,13 +115,13 @@ pub fn serve(arguments: &ServeArgs, program: &Command, matches: &ArgMatches) -> 
     // Nobody reads them here.
     engine.iteration_stats = Some(0);
     engine.kv_events = None;
-    let named = by_name::resolve(&resolved.target, &engine, &resolved.served)
+    let mut named = by_name::resolve(&resolved.target, &engine, &resolved.served)
         .and_then(|named| {
             abilities::check(named.target.describe(), &engine, &resolved.workload)?;
             Ok(named)
         })
         .map_err(|error| (target_exit(&error), anyhow::Error::new(error)))?;
-    let options = options(arguments, &resolved, named.engine_directory())?;
+    let options = options(arguments, &resolved, &mut named)?;
     let stop = Stop::on_signals()
         .context("Ctrl-C cannot be handled")
         .map_err(|error| (Exit::Failure, error))?;
@@ -157,11 +158,7 @@ fn usage(error: impl Into<anyhow::Error>) -> (Exit, anyhow::Error) {
     (Exit::Usage, error.into())
 }
 
-fn options(
-    arguments: &ServeArgs,
-    resolved: &Resolved,
-    engine: Option<&EngineDirectory>,
-) -> Coded<ServeOptions> {
+fn options(arguments: &ServeArgs, resolved: &Resolved, named: &mut Named) -> Coded<ServeOptions> {
     let served = &resolved.served;
     let api_key = match (&served.api_key_env, &served.api_key_file) {
         (Some(variable), _) => Some(ApiKey::from_variable(variable)),
@@ -173,10 +170,10 @@ fn options(
         port: arguments.port,
         grpc_port: arguments.grpc_port,
         model: arguments.model_name.clone(),
-        tokenizer: served
-            .read_tokenizer(&resolved.target)
+        tokenizer: named
+            .tokenizer_to_serve_with(served)
             .map_err(|error| (target_exit(&error), error.into()))?,
-        template: template(arguments, resolved, engine)?,
+        template: template(arguments, resolved, named.engine_directory())?,
         api_key: api_key.transpose().map_err(usage)?,
         max_queue: arguments.max_queue,
         grace: arguments.grace.map_or(DEFAULT_GRACE, |span| span.0),

@@ -49,6 +49,8 @@ pub struct Asked {
     pub kv_fraction: Option<f32>,
     /// KV-cache capacity in tokens.
     pub kv_tokens: Option<u32>,
+    /// The GPUs that an engine is told to take, by CUDA's numbers; empty for any.
+    pub device_ids: Vec<u32>,
     /// What is going to be asked of the engine.
     pub load: Option<PlannedLoad>,
 }
@@ -106,7 +108,7 @@ pub fn examine(asked: &Asked) -> Result<Report, NoPlace> {
     Ok(Report { findings })
 }
 
-/// The GPUs of this machine that an engine may run on, all of them.
+/// The GPUs of this machine that an engine may run on: all of them, or those that are named where CUDA tells of them.
 fn known_gpus(gpu: &GpuFacts, cuda: &CudaFacts, asked: &Asked) -> Option<KnownGpus> {
     let machine = gpu.machine.as_ref().ok();
     let all: Vec<Watched> = machine
@@ -115,7 +117,7 @@ fn known_gpus(gpu: &GpuFacts, cuda: &CudaFacts, asked: &Asked) -> Option<KnownGp
         .collect();
     let shown = cuda.devices.as_ref().map_or(0, Vec::len) as u32;
     let library = asked.cuda_library.as_deref();
-    let of_cuda = AskedOfCuda { library, ranks: shown, device_ids: &[] };
+    let of_cuda = AskedOfCuda { library, ranks: shown, device_ids: &asked.device_ids };
     let nvml = machine.map(|machine| (machine, all.as_slice()));
     // What CUDA fails at has a line of its own.
     KnownGpus::find(nvml, (shown > 0).then_some(&of_cuda)).ok().flatten()

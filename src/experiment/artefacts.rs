@@ -155,7 +155,7 @@ pub fn read_back(folder: &Path) -> Result<Outcome, ArtefactError> {
         let of_point: Vec<Iteration> =
             said.iter().filter(|(of, _)| *of == point).map(|(_, it)| *it).collect();
         let mut summary = summarise(&records, &entry.facts, &entry.health);
-        summary.iterations = iterations::of(&of_point, entry.facts.window);
+        summary.iterations = iterations::of(&of_point, entry.iteration_before, entry.facts.window);
         let of_point: Vec<KvTally> =
             tallies.iter().filter(|(of, _)| *of == point).map(|(_, it)| *it).collect();
         summary.kv_events = kv_events::of(&of_point, entry.kv_event_before, entry.facts.window);

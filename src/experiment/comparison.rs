@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::experiment::manifest::State;
-use crate::experiment::stored::REQUESTS_OF_A_STRETCH;
 use crate::experiment::sweep::{Outcome, Point};
 use crate::load::Load;
 use crate::metrics::allowance::Allowance;
@@ -32,7 +31,8 @@ pub struct Comparison {
     pub marks: Vec<Mark>,
     /// Blocks that were planned.
     pub planned_blocks: u64,
-    /// Blocks that every side played to the end: those that are compared.
+    /// Blocks that every side played to the end: those that are compared. Where pairs were not measured in turns, each has
+    /// its own number, and this is the smallest.
     pub blocks: u64,
     /// Who played first, second, … in each block, by place in `sides`; empty where they did not take turns.
     pub order: Vec<Vec<usize>>,
@@ -102,6 +102,8 @@ pub struct Question<'a> {
     pub order: Vec<Vec<usize>>,
     /// How numbers are compared.
     pub terms: Terms,
+    /// What helps where there are fewer blocks than decide.
+    pub remedy: String,
     /// What may not get worse.
     pub allowances: &'a [Allowance],
     /// Which sides are compared, baseline first.
@@ -110,12 +112,17 @@ pub struct Question<'a> {
 
 /// The document of an experiment.
 pub fn conclude(question: &Question, measured: &[Measured]) -> Comparison {
-    let blocks = whole_blocks(measured);
-    let sides: Vec<SideReport> = measured.iter().map(|side| report_of(side, blocks)).collect();
+    let blocks = whole_blocks(question, measured);
+    let fewest = blocks.iter().copied().min().unwrap_or(0);
+    let sides: Vec<SideReport> =
+        measured.iter().zip(&blocks).map(|(side, blocks)| report_of(side, *blocks)).collect();
     let pairs = question
         .pairs
         .iter()
-        .map(|(baseline, candidate)| pair(question, measured, (*baseline, *candidate), blocks))
+        .map(|(baseline, candidate)| {
+            let blocks = blocks[*baseline].min(blocks[*candidate]);
+            pair(question, measured, (*baseline, *candidate), blocks)
+        })
         .collect();
     let mut marks: Vec<Mark> = measured
         .iter()
@@ -123,7 +130,7 @@ pub fn conclude(question: &Question, measured: &[Measured]) -> Comparison {
         .collect();
     marks.sort_unstable();
     marks.dedup();
-    let incomplete = (blocks as u64) < question.planned_blocks
+    let incomplete = (fewest as u64) < question.planned_blocks
         || measured.iter().any(|side| side.outcome.manifest.state != State::Complete);
     Comparison {
         schema_version: SCHEMA_VERSION,
@@ -132,21 +139,32 @@ pub fn conclude(question: &Question, measured: &[Measured]) -> Comparison {
         incomplete,
         marks,
         planned_blocks: question.planned_blocks,
-        blocks: blocks as u64,
+        blocks: fewest as u64,
         order: question.order.clone(),
         closed_loop: is_closed(measured),
         terms: question.terms,
-        notes: notes(question, measured, &sides, blocks, incomplete),
+        notes: notes(question, measured, &sides, &blocks, incomplete),
         sides,
         pairs,
     }
 }
 
-/// Blocks that every side played to the end; they are the first ones, since blocks follow each other.
-fn whole_blocks(measured: &[Measured]) -> usize {
+/// Blocks of each side that are compared: the first ones, since blocks follow each other, that were played to the end by
+/// every side, or, where sides did not take turns, by those that it is compared with.
+fn whole_blocks(question: &Question, measured: &[Measured]) -> Vec<usize> {
     let whole = |point: &Point| !point.summary.marks.contains(&Mark::Incomplete);
     let of_side = |side: &Measured| side.outcome.points.iter().take_while(|it| whole(it)).count();
-    measured.iter().map(of_side).min().unwrap_or(0)
+    let own: Vec<usize> = measured.iter().map(of_side).collect();
+    let are_compared = |a: usize, b: usize| {
+        question.interleaved
+            || a == b
+            || question.pairs.iter().any(|it| [(a, b), (b, a)].contains(it))
+    };
+    let of = |place: usize| {
+        let others = own.iter().enumerate().filter(|(other, _)| are_compared(place, *other));
+        others.map(|(_, blocks)| *blocks).min().unwrap_or(0)
+    };
+    (0..own.len()).map(of).collect()
 }
 
 fn report_of(side: &Measured, blocks: usize) -> SideReport {
@@ -204,26 +222,18 @@ fn notes(
     question: &Question,
     measured: &[Measured],
     sides: &[SideReport],
-    blocks: usize,
+    blocks: &[usize],
     incomplete: bool,
 ) -> Vec<String> {
     let mut notes = Vec::new();
     if incomplete {
+        let finished = finished(sides, blocks);
         notes.push(format!(
-            "INCOMPLETE: the comparison was cut short; what is shown are the {blocks} blocks that every side finished"
+            "INCOMPLETE: the comparison was cut short; what is shown are the {finished}"
         ));
     }
-    if blocks < BLOCKS_FOR_A_VERDICT {
-        let remedy = if question.interleaved {
-            format!("give `--blocks {BLOCKS_FOR_A_VERDICT}` or more")
-        } else {
-            // A run that is there has the requests that it has.
-            let requests = BLOCKS_FOR_A_VERDICT * REQUESTS_OF_A_STRETCH;
-            format!(
-                "a stored point is cut into stretches of {REQUESTS_OF_A_STRETCH} requests or more, so compare runs \
-                 with {requests} or more sent at each load"
-            )
-        };
+    if blocks.iter().any(|it| *it < BLOCKS_FOR_A_VERDICT) {
+        let remedy = &question.remedy;
         notes.push(format!("fewer than {BLOCKS_FOR_A_VERDICT} blocks decide nothing: {remedy}"));
     }
     for side in sides.iter().filter(|side| side.completed < side.attempted) {
@@ -234,7 +244,8 @@ fn notes(
             side.attempted
         ));
     }
-    let unpassed: Vec<String> = measured.iter().filter_map(|side| unpassed(side, blocks)).collect();
+    let unpassed: Vec<String> =
+        measured.iter().zip(blocks).filter_map(|(side, blocks)| unpassed(side, *blocks)).collect();
     if !unpassed.is_empty() {
         notes.push(format!(
             "checks that did not pass in some block: {}; `summary.json` of a side says what was seen and what helps",
@@ -246,6 +257,21 @@ fn notes(
             .to_owned(),
     );
     notes
+}
+
+/// How many blocks there are to show, of each side where they are not as many.
+fn finished(sides: &[SideReport], blocks: &[usize]) -> String {
+    match blocks {
+        [first, rest @ ..] if rest.iter().any(|it| it != first) => {
+            let each = sides.iter().zip(blocks);
+            let each: Vec<String> = each.map(|(side, it)| format!("{} {it}", side.name)).collect();
+            format!("blocks that both sides of a pair finished: {}", each.join(", "))
+        }
+        _ => {
+            let blocks = blocks.first().unwrap_or(&0);
+            format!("{blocks} blocks that every side finished")
+        }
+    }
 }
 
 /// The checks that warned or failed in blocks of a side, with the number of blocks.

@@ -12,6 +12,7 @@ use crate::experiment::sweep::{
 use crate::load::plan::Plan;
 use crate::load::stop::Stop;
 use crate::metrics::Summary;
+use crate::metrics::compare::BLOCKS_FOR_A_VERDICT;
 use crate::record::run_directory::RunDirectory;
 use crate::target::TargetInfo;
 
@@ -100,6 +101,11 @@ impl Watch for OfSide<'_> {
     fn measured(&mut self, entry: &PointEntry, summary: &Summary) {
         self.watch.measured(entry, summary);
     }
+}
+
+/// What helps where too few blocks were played to decide anything.
+pub fn more_blocks() -> String {
+    format!("give `--blocks {BLOCKS_FOR_A_VERDICT}` or more")
 }
 
 /// How the whole went: as badly as the side that went worst.

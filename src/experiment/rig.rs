@@ -239,7 +239,8 @@ impl<'a> Rig<'a> {
             self.manifest.faults.push(format!("point {label}: {words}"));
         }
         let mut summary = summarise(&sealed.records, &facts, &health);
-        summary.iterations = iterations::of(&heard.iterations.said, facts.window);
+        let iteration_before = heard.iterations.before.map(|it| it.iteration);
+        summary.iterations = iterations::of(&heard.iterations.said, iteration_before, facts.window);
         let kv_event_before = heard.kv_events.before.map(|it| it.event);
         summary.kv_events = kv_events::of(&heard.kv_events.said, kv_event_before, facts.window);
         let entry = PointEntry {
@@ -249,6 +250,7 @@ impl<'a> Rig<'a> {
             warmup_completed,
             ran_out: played.ran_out && plan.is_pool(),
             late_events: sealed.late_events,
+            iteration_before,
             kv_event_before,
             facts,
             health,

@@ -12,6 +12,7 @@ use crate::experiment::manifest::PointEntry;
 use crate::experiment::sweep::{Outcome, Point};
 use crate::load::Load;
 use crate::metrics::allowance::Allowance;
+use crate::metrics::compare::BLOCKS_FOR_A_VERDICT;
 use crate::metrics::fairness::Item;
 use crate::metrics::sides::Terms;
 use crate::metrics::summary::Mark;
@@ -21,7 +22,7 @@ use crate::record::request_record::Records;
 /// Stretches that a point is cut into, where it has requests enough.
 const STRETCHES: usize = 8;
 /// Fewer requests than this make no stretch.
-pub(super) const REQUESTS_OF_A_STRETCH: usize = 5;
+const REQUESTS_OF_A_STRETCH: usize = 5;
 
 /// Two stored runs, cut alike: what they measured at one load that both have.
 pub struct Common {
@@ -179,6 +180,15 @@ impl Common {
     }
 }
 
+/// A run that is there has the requests that it has.
+fn remedy() -> String {
+    let requests = BLOCKS_FOR_A_VERDICT * REQUESTS_OF_A_STRETCH;
+    format!(
+        "a stored point is cut into stretches of {REQUESTS_OF_A_STRETCH} requests or more, so compare runs with \
+         {requests} or more sent at each load"
+    )
+}
+
 /// The document of stored runs: for each load that both have, one pair of sides.
 pub fn conclude(
     common: &[Common],
@@ -211,6 +221,7 @@ pub fn conclude(
         planned_blocks: fewest as u64,
         order: Vec::new(),
         terms,
+        remedy: remedy(),
         allowances,
         pairs: (0..common.len()).map(|place| (2 * place, 2 * place + 1)).collect(),
     };
@@ -274,6 +285,7 @@ mod tests {
             warmup_completed: 0,
             ran_out: false,
             late_events: 0,
+            iteration_before: None,
             kv_event_before: None,
             facts,
             health,

@@ -22,6 +22,11 @@ pub fn of(values: Vec<f64>) -> Option<Distribution> {
     of_as_many(values, independent)
 }
 
+/// The same of values in ascending order.
+pub fn of_sorted(values: &[f64]) -> Option<Distribution> {
+    of_as_many_sorted(values, values.len() as f64)
+}
+
 /// The same of samples in the order in which they came, of which one may tell of the next: intervals are as wide as those
 /// of [`dependence::effective_count`] independent samples.
 pub fn of_series(values: Vec<f64>) -> Option<Distribution> {
@@ -31,6 +36,10 @@ pub fn of_series(values: Vec<f64>) -> Option<Distribution> {
 
 fn of_as_many(mut values: Vec<f64>, effective: f64) -> Option<Distribution> {
     values.sort_unstable_by(f64::total_cmp);
+    of_as_many_sorted(&values, effective)
+}
+
+fn of_as_many_sorted(values: &[f64], effective: f64) -> Option<Distribution> {
     let (&min, &max) = values.first().zip(values.last())?;
     let n = values.len();
     let alike = (effective as u64).clamp(1, n as u64);
@@ -69,24 +78,32 @@ fn of_as_many(mut values: Vec<f64>, effective: f64) -> Option<Distribution> {
 /// A percentile is the nearest rank over tokens: the smallest value up to which that share of the weight lies.
 /// Intervals use the effective count (Σw)² / Σw² of Kish, rounded down, as if there were so many samples alike.
 pub fn of_weighted(mut samples: Vec<Weighted>) -> Option<Distribution> {
-    samples.sort_unstable_by(|a, b| a.value.total_cmp(&b.value));
+    // By weight too, so that sums do not depend on the order in which the samples came.
+    samples
+        .sort_unstable_by(|a, b| a.value.total_cmp(&b.value).then(a.weight.total_cmp(&b.weight)));
+    of_weighted_sorted(samples)
+}
+
+/// The same of samples in ascending order of their values, and of their weights where values are alike.
+pub fn of_weighted_sorted(mut samples: Vec<Weighted>) -> Option<Distribution> {
     let (min, max) = samples.first().zip(samples.last()).map(|(a, b)| (a.value, b.value))?;
-    let mut total = 0.0;
-    let up_to: Vec<f64> = samples
-        .iter()
-        .map(|sample| {
-            total += sample.weight;
-            total
-        })
-        .collect();
-    let of_squares: f64 = samples.iter().map(|sample| sample.weight * sample.weight).sum();
-    let effective = total * total / of_squares;
-    let mean = samples.iter().map(|sample| sample.value * sample.weight).sum::<f64>() / total;
-    let squares: f64 =
-        samples.iter().map(|sample| (sample.value - mean).powi(2) * sample.weight).sum();
+    let (mut total, mut of_squares, mut of_values) = (0.0, 0.0, 0.0);
+    for Weighted { value, weight } in &samples {
+        total += weight;
+        of_squares += weight * weight;
+        of_values += value * weight;
+    }
+    let (effective, mean) = (total * total / of_squares, of_values / total);
+    // From here on a weight is that of all samples up to this one: a second vector would be as long as the first.
+    let (mut squares, mut up_to) = (0.0, 0.0);
+    for sample in &mut samples {
+        squares += (sample.value - mean).powi(2) * sample.weight;
+        up_to += sample.weight;
+        sample.weight = up_to;
+    }
     // Weights that are no integers add up with rounding; whole numbers are exact and unaffected.
     let at_weight = |weight: f64| {
-        let index = up_to.partition_point(|sum| *sum < weight * (1.0 - 1e-12));
+        let index = samples.partition_point(|up_to| up_to.weight < weight * (1.0 - 1e-12));
         samples[index.min(samples.len() - 1)].value
     };
     let (low_fence, high_fence) = fences(at_weight(total * 0.25), at_weight(total * 0.75));

@@ -80,8 +80,9 @@ pub struct IterationSlice {
     pub kv_used_fraction: Option<f64>,
 }
 
-/// Of the iterations of one run; `None` where none ended in the window.
-pub fn of(said: &[Iteration], window: Window) -> Option<IterationSummary> {
+/// Of the iterations of one run; `None` where none ended in the window. `before` is the number of the last iteration before
+/// all of these, where there was one.
+pub fn of(said: &[Iteration], before: Option<u64>, window: Window) -> Option<IterationSummary> {
     let inside: Vec<Iteration> = said.iter().filter(|it| window.holds(it.at)).copied().collect();
     let last = inside.last()?;
     let milliseconds = |chosen: &dyn Fn(&Iteration) -> bool| {
@@ -97,7 +98,7 @@ pub fn of(said: &[Iteration], window: Window) -> Option<IterationSummary> {
     let batch_size_limit = last.max_batch_size;
     Some(IterationSummary {
         iterations: inside.len() as u64,
-        lost: lost(&inside),
+        lost: lost(said, before, &inside),
         busy_fraction: window.seconds().map(|seconds| Nanos(total).as_secs_f64() / seconds),
         latency_ms: milliseconds(&|_| true),
         generation_only_ms: milliseconds(&|it| it.batch.is_some() && !has_context(it)),
@@ -131,13 +132,13 @@ fn kv_used(iteration: &Iteration) -> Option<f64> {
     Some(f64::from(kv.used_blocks) / f64::from(kv.max_blocks))
 }
 
-/// Numbers that are missing between the first and the last; engines count without gaps.
-fn lost(inside: &[Iteration]) -> u64 {
-    let skipped = |pair: &[Iteration]| {
-        let step = pair[1].iteration.saturating_sub(pair[0].iteration);
-        step.saturating_sub(1)
-    };
-    inside.windows(2).map(skipped).sum()
+/// Numbers that are missing between the last iteration before the window and the last one in it; engines count without gaps.
+fn lost(said: &[Iteration], before: Option<u64>, inside: &[Iteration]) -> u64 {
+    let numbers: Vec<u64> = inside.iter().map(|it| it.iteration).collect();
+    let before = said.iter().map(|it| it.iteration).chain(before);
+    let before = before.filter(|it| numbers.first() > Some(it));
+    let all: Vec<u64> = before.max().into_iter().chain(numbers.iter().copied()).collect();
+    all.windows(2).map(|pair| pair[1].saturating_sub(pair[0]).saturating_sub(1)).sum()
 }
 
 /// `None` unless every iteration has the value: a part would pass for the whole.
@@ -204,20 +205,38 @@ mod tests {
 
     #[test]
     fn an_engine_that_said_nothing_in_the_window_has_no_summary() {
-        assert_eq!(of(&[], WINDOW), None);
-        assert_eq!(of(&[iteration(0, -1, 1, 1, 0), iteration(1, 1_000, 1, 1, 0)], WINDOW), None);
+        assert_eq!(of(&[], Some(7), WINDOW), None);
+        let outside = [iteration(0, -1, 1, 1, 0), iteration(1, 1_000, 1, 1, 0)];
+        assert_eq!(of(&outside, None, WINDOW), None);
     }
 
     #[test]
     fn numbers_that_are_missing_are_counted_as_lost() {
         let said = [7, 8, 12, 13].map(|number| iteration(number, number as i64, 1, 0, 1));
-        assert_eq!(of(&said, WINDOW).unwrap().lost, 3);
+        assert_eq!(of(&said, None, WINDOW).unwrap().lost, 3);
+    }
+
+    #[test]
+    fn what_was_overwritten_right_before_the_first_iteration_of_the_window_is_lost() {
+        let said = [(4, -40), (9, 10), (10, 20)];
+        let said = said.map(|(number, end_ms)| iteration(number, end_ms, 1, 0, 1));
+        let summary = of(&said, None, WINDOW).unwrap();
+        assert_eq!((summary.iterations, summary.lost), (2, 4));
+    }
+
+    #[test]
+    fn what_was_overwritten_between_the_begin_of_the_point_and_its_first_iteration_is_lost() {
+        let said = [8, 9].map(|number| iteration(number, number as i64, 1, 0, 1));
+        let lost = |before| of(&said, before, WINDOW).unwrap().lost;
+        assert_eq!([None, Some(7), Some(3)].map(lost), [0, 0, 4]);
+        // An engine that counts from 0 again has lost nothing that is known of.
+        assert_eq!(lost(Some(40)), 0);
     }
 
     #[test]
     fn what_one_iteration_does_not_say_is_not_summarised_from_the_others() {
         let silent = Iteration { batch: None, kv: None, ..iteration(1, 2, 1, 0, 0) };
-        let summary = of(&[iteration(0, 1, 1, 1, 0), silent], WINDOW).unwrap();
+        let summary = of(&[iteration(0, 1, 1, 1, 0), silent], None, WINDOW).unwrap();
         assert_eq!(
             (summary.batch_requests, summary.pauses, summary.kv_used_fraction),
             (None, None, None)
@@ -236,7 +255,7 @@ mod tests {
             iteration(2, 110, 50, 2, 2),
             paused,
         ];
-        let summary = of(&said, WINDOW).unwrap();
+        let summary = of(&said, None, WINDOW).unwrap();
         assert_eq!((summary.iterations, summary.lost), (4, 0));
         assert_eq!(summary.busy_fraction, Some(0.13));
         assert_eq!(summary.context_iterations_fraction, Some(0.5));

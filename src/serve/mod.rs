@@ -61,7 +61,7 @@ pub struct ServeOptions {
     pub grpc_port: u16,
     /// The model's name; the target's own where it is not said.
     pub model: Option<String>,
-    /// For targets that have none of their own.
+    /// What makes words of the target's ids; `None` where there is none, so that each id is a word.
     pub tokenizer: Option<Tokenizer>,
     /// How messages become a prompt.
     pub template: ChatTemplate,
@@ -146,7 +146,7 @@ pub fn serve(
 }
 
 async fn serve_here(
-    mut named: Named,
+    named: Named,
     options: ServeOptions,
     stop: Stop,
     ready: impl FnOnce(&Ready),
@@ -163,7 +163,7 @@ async fn serve_here(
     };
     let (http, openai) = port(options.port, "--port").await?;
     let (http2, grpc) = port(options.grpc_port, "--grpc-port").await?;
-    let tokenizer = named.tokenizer()?.or(options.tokenizer).unwrap_or_else(|| {
+    let tokenizer = options.tokenizer.unwrap_or_else(|| {
         dummy_tokenizer(info.limits.vocab_size.unwrap_or(FALLBACK_VOCABULARY) as usize)
     });
     let waiting = options.max_queue.or(info.limits.max_queue_size).unwrap_or(DEFAULT_QUEUE);

@@ -45,7 +45,9 @@ pub struct Named {
 enum Tokens {
     /// They are ids and nothing else.
     Ids,
-    /// It has a tokenizer, which takes time to read.
+    /// Its model has a tokenizer, whatever was named; it takes time to read.
+    OfModel(Box<dyn FnOnce() -> Result<Tokenizer, TargetError>>),
+    /// The same of a tokenizer that was named, or lies beside the engine where none was.
     Unread(Box<dyn FnOnce() -> Result<Tokenizer, TargetError>>),
     /// Its tokenizer.
     Read(Box<Tokenizer>),
@@ -161,12 +163,30 @@ impl Named {
     pub fn tokenizer(&mut self) -> Result<Option<Tokenizer>, TargetError> {
         let read = match std::mem::replace(&mut self.tokens, Tokens::Ids) {
             Tokens::Ids => return Ok(None),
-            Tokens::Unread(read) => Box::new(read()?),
+            Tokens::OfModel(read) | Tokens::Unread(read) => Box::new(read()?),
             Tokens::Read(tokenizer) => tokenizer,
         };
         let tokenizer = Tokenizer::clone(&read);
         self.tokens = Tokens::Read(read);
         Ok(Some(tokenizer))
+    }
+
+    /// Reads the tokenizer that it is served with: its own, else the one that was named. One that was named is read even where
+    /// it is not used, since a path that leads nowhere is no silent matter.
+    ///
+    /// # Errors
+    /// When either cannot be read.
+    pub fn tokenizer_to_serve_with(
+        &mut self,
+        served: &ServedSettings,
+    ) -> Result<Option<Tokenizer>, TargetError> {
+        let reads_what_was_named = matches!(self.tokens, Tokens::Unread(_));
+        let own = self.tokenizer()?;
+        if reads_what_was_named {
+            return Ok(own);
+        }
+        let named = served.read_tokenizer(&self.target.describe().name)?;
+        Ok(own.or(named))
     }
 }
 
@@ -221,7 +241,7 @@ pub fn resolve(
         "local" if !rest.is_empty() => {
             let target = LocalTarget::new(rest, settings)?;
             let special_ids = target.end_ids().to_vec();
-            let tokens = Tokens::Unread(target.tokenizer_reader());
+            let tokens = Tokens::OfModel(target.tokenizer_reader());
             let deployment = Some(target.deployment());
             Ok(Named::new(target, special_ids, tokens).deployed(deployment))
         }
@@ -268,4 +288,47 @@ fn in_text(mut inner: Named) -> Result<Named, TargetError> {
     let tokenizer = inner.tokenizer()?.unwrap_or_else(|| dummy_tokenizer(words));
     let tokens = Tokens::Read(Box::new(tokenizer.clone()));
     Ok(Named { target: Box::new(TextTarget::new(inner.target, tokenizer)), tokens, ..inner })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::process::Command;
+
+    use super::*;
+
+    fn named_for(target: &str, tokenizer: PathBuf) -> (Named, ServedSettings) {
+        let served = ServedSettings { tokenizer: Some(tokenizer), ..ServedSettings::default() };
+        let named = resolve(target, &EngineSettings::default(), &served);
+        (named.map_err(|error| error.to_string()).expect("a target"), served)
+    }
+
+    #[test]
+    fn to_serve_a_target_the_tokenizer_that_was_named_is_read_once() {
+        for target in ["null:", "sim:explicit,base_us=2000"] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let pipe = folder.path().join("tokenizer.json");
+            assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+            let text = dummy_tokenizer(64).to_string(false).expect("JSON");
+            let to = pipe.clone();
+            // Whoever opens it a second time finds nothing there.
+            let writer = std::thread::spawn(move || {
+                std::fs::write(&to, text).and_then(|()| std::fs::remove_file(&to))
+            });
+            let (mut named, served) = named_for(target, pipe);
+            let read = named.tokenizer_to_serve_with(&served).map_err(|error| error.to_string());
+            let words = read.map(|it| it.map(|it| it.get_vocab_size(false)));
+            assert_eq!(words, Ok(Some(64)), "{target}");
+            writer.join().expect("no panic").expect("it was read");
+        }
+    }
+
+    #[test]
+    fn a_tokenizer_that_was_named_and_is_not_there_is_an_error_even_of_a_model_with_its_own() {
+        for target in ["null:", "sim:explicit,base_us=2000", "local:dummy-nano"] {
+            let (mut named, served) = named_for(target, "not/there.json".into());
+            let error = named.tokenizer_to_serve_with(&served).err().map(|it| it.to_string());
+            assert!(error.is_some_and(|it| it.contains("not/there.json")), "{target}");
+        }
+    }
 }
