@@ -1,7 +1,10 @@
 //! How does a shot become a request of the executor?
 
-use crate::ffi::engine::{RequestHead, Sequences};
+use std::sync::Arc;
+
+use crate::ffi::engine::{EngineError, RequestHead, Sequences};
 use crate::load::plan::Shot;
+use crate::target::{Failure, FailureKind};
 use crate::workload::terms::{Terms, TokenSequences};
 
 /// What is asked of the executor beside each request.
@@ -46,10 +49,27 @@ pub(super) fn head_of(shot: &Shot, per_request: PerRequest) -> RequestHead {
     }
 }
 
-/// Words that end an output, and words that it may not hold.
-pub(super) fn words_of(terms: &Terms) -> (Sequences, Sequences) {
-    let flat = |words: Option<&TokenSequences>| words.map_or_else(Sequences::default, sequences);
-    (flat(terms.stop_words.as_ref()), flat(terms.bad_words.as_ref()))
+/// The terms whose words executors were told last: they are the same for all requests of a plan, so they cross the line once.
+#[derive(Debug, Default)]
+pub(super) struct ToldWords(Option<Arc<Terms>>);
+
+impl ToldWords {
+    /// Has words told that end an output, and words that it may not hold, where they are others than before.
+    pub(super) fn tell(
+        &mut self,
+        terms: &Arc<Terms>,
+        tell: impl FnOnce(&Sequences, &Sequences) -> Result<(), EngineError>,
+    ) -> Result<(), Failure> {
+        if self.0.as_ref().is_some_and(|told| Arc::ptr_eq(told, terms)) {
+            return Ok(());
+        }
+        let flat =
+            |words: Option<&TokenSequences>| words.map_or_else(Sequences::default, sequences);
+        let (stop, bad) = (flat(terms.stop_words.as_ref()), flat(terms.bad_words.as_ref()));
+        tell(&stop, &bad).map_err(|error| Failure::new(FailureKind::Engine, error.to_string()))?;
+        self.0 = Some(Arc::clone(terms));
+        Ok(())
+    }
 }
 
 /// As the bridge wants them.
@@ -60,4 +80,35 @@ pub(in crate::target) fn sequences(words: &TokenSequences) -> Sequences {
         flat.ends.push(flat.tokens.len() as u32);
     }
     flat
+}
+
+/// A greedy request that streams, for tests to change.
+#[cfg(test)]
+pub(super) fn plain_head(id: u64, prompt_len: u32, max_tokens: i32) -> RequestHead {
+    RequestHead {
+        id,
+        prompt_start: 0,
+        prompt_len,
+        draft_start: 0,
+        draft_len: 0,
+        max_tokens,
+        min_tokens: 0,
+        end_id: -1,
+        pad_id: -1,
+        streaming: true,
+        perf_metrics: true,
+        priority: 0.5,
+        top_k: 0,
+        top_p: 0.0,
+        temperature: -1.0,
+        seed: id,
+        beam_width: 0,
+        min_p: 0.0,
+        repetition_penalty: 0.0,
+        presence_penalty: 0.0,
+        frequency_penalty: 0.0,
+        length_penalty: 0.0,
+        lora_task: 0,
+        allotted_ms: 0,
+    }
 }

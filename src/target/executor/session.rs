@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use super::answered::{ending_of, failure_in, failure_of, times_of, use_of};
-use super::asked::{PerRequest, head_of, words_of};
+use super::asked::{PerRequest, ToldWords, head_of};
 use super::kv_events::ExecutorKvEvents;
 use super::polling::poll_until_closed;
 use super::statistics::ExecutorStatistics;
@@ -15,7 +15,6 @@ use crate::load::plan::{RequestId, Shot};
 use crate::record::sink::Sink;
 use crate::target::mpi_job::JobEnd;
 use crate::target::{Drain, EngineStatistics, Failure, FailureKind, KvEvents, Session};
-use crate::workload::terms::Terms;
 
 /// How long one poll may block; only shutting down has to wait for it.
 const POLL_US: u32 = 50_000;
@@ -25,8 +24,7 @@ pub struct ExecutorSession {
     engine: Engine,
     per_request: PerRequest,
     prompt: Vec<i32>,
-    /// Those whose words the engine was told last.
-    terms: Option<Arc<Terms>>,
+    words: ToldWords,
     closing: Arc<AtomicBool>,
     job_end: JobEnd,
     tells_kv_events: bool,
@@ -56,7 +54,7 @@ impl ExecutorSession {
             engine,
             per_request,
             prompt: Vec::with_capacity(1 << 14),
-            terms: None,
+            words: ToldWords::default(),
             closing,
             job_end,
             tells_kv_events: false,
@@ -69,24 +67,11 @@ impl ExecutorSession {
     pub fn telling_kv_events(self, tells_kv_events: bool) -> Self {
         Self { tells_kv_events, ..self }
     }
-
-    /// Words are the same for all requests of a plan, so they cross the line once.
-    fn tell_words(&mut self, terms: &Arc<Terms>) -> Result<(), Failure> {
-        if self.terms.as_ref().is_some_and(|told| Arc::ptr_eq(told, terms)) {
-            return Ok(());
-        }
-        let (stop, bad) = words_of(terms);
-        self.engine
-            .set_words(&stop, &bad)
-            .map_err(|error| Failure::new(FailureKind::Engine, error.to_string()))?;
-        self.terms = Some(Arc::clone(terms));
-        Ok(())
-    }
 }
 
 impl Session for ExecutorSession {
     fn submit(&mut self, shot: &Shot) -> Result<(), Failure> {
-        self.tell_words(&shot.request.terms)?;
+        self.words.tell(&shot.request.terms, |stop, bad| self.engine.set_words(stop, bad))?;
         let ids = &shot.request.prompt.ids;
         self.prompt.clear();
         self.prompt.extend(ids.iter().map(|id| *id as i32));
@@ -189,6 +174,7 @@ mod tests {
     use super::*;
     use crate::load::gate::Gate;
     use crate::record::recorder::Recorder;
+    use crate::target::executor::asked::plain_head;
     use crate::target::settings::EngineSettings;
     use crate::target::sim::wire_config;
 
@@ -198,32 +184,7 @@ mod tests {
     fn submit_all(engine: &Engine, gate: &Gate) {
         for id in 0..REQUESTS {
             gate.open(RequestId(id as u32));
-            let head = RequestHead {
-                id,
-                prompt_start: 0,
-                prompt_len: 4,
-                draft_start: 0,
-                draft_len: 0,
-                max_tokens: TOKENS,
-                min_tokens: 0,
-                end_id: -1,
-                pad_id: -1,
-                streaming: true,
-                perf_metrics: true,
-                priority: 0.5,
-                beam_width: 0,
-                min_p: 0.0,
-                repetition_penalty: 0.0,
-                presence_penalty: 0.0,
-                frequency_penalty: 0.0,
-                length_penalty: 0.0,
-                lora_task: 0,
-                top_k: 0,
-                top_p: 0.0,
-                temperature: -1.0,
-                seed: id,
-                allotted_ms: 0,
-            };
+            let head = plain_head(id, 4, TOKENS);
             let refused =
                 engine.submit_batch(&[head], &[5, 6, 7, 8]).expect("the executor is open");
             assert!(refused.is_empty());

@@ -1,38 +1,15 @@
 //! Rounds of a drafted request, without engines.
 
 use super::*;
+use crate::target::executor::asked::plain_head;
 
 const PROMPT: [i32; 3] = [7, 8, 9];
 const DONE: Ending = Ending::Completed(FinishReason::Length);
 const GOES_ON: Ending = Ending::Completed(FinishReason::Unknown);
 
 fn head(max_tokens: i32) -> RequestHead {
-    RequestHead {
-        id: 5,
-        prompt_start: 0,
-        prompt_len: PROMPT.len() as u32,
-        draft_start: 0,
-        draft_len: 0,
-        max_tokens,
-        min_tokens: 0,
-        end_id: 2,
-        pad_id: -1,
-        streaming: true,
-        perf_metrics: true,
-        priority: 0.5,
-        top_k: 0,
-        top_p: 0.0,
-        temperature: -1.0,
-        seed: 0,
-        beam_width: 0,
-        min_p: 0.0,
-        repetition_penalty: 0.0,
-        presence_penalty: 0.0,
-        frequency_penalty: 0.0,
-        length_penalty: 0.0,
-        lora_task: 3,
-        allotted_ms: 0,
-    }
+    let plain = plain_head(5, PROMPT.len() as u32, max_tokens);
+    RequestHead { end_id: 2, lora_task: 3, ..plain }
 }
 
 fn request_of(head: RequestHead, stop: &str) -> DraftedRequest {

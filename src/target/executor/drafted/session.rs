@@ -16,14 +16,13 @@ use crate::record::event::Ending;
 use crate::record::request_record::{EngineTimes, EngineUse};
 use crate::record::sink::Sink;
 use crate::target::executor::answered::{ending_of, failure_in, times_of, use_of};
-use crate::target::executor::asked::{PerRequest, head_of, words_of};
+use crate::target::executor::asked::{PerRequest, ToldWords, head_of};
 use crate::target::executor::kv_events::ExecutorKvEvents;
 use crate::target::executor::polling::poll_until_closed;
 use crate::target::executor::session::hand_over;
 use crate::target::executor::statistics::ExecutorStatistics;
 use crate::target::mpi_job::JobEnd;
 use crate::target::{Drain, EngineStatistics, Failure, FailureKind, KvEvents, Session};
-use crate::workload::terms::Terms;
 
 /// How long one poll may block: also how late an end is seen that the draft engine brings.
 const POLL_US: u32 = 5_000;
@@ -131,8 +130,7 @@ pub struct DraftedSession {
     hands: Hands,
     per_request: PerRequest,
     drafts: u32,
-    /// Those whose words the engines were told last.
-    terms: Option<Arc<Terms>>,
+    words: ToldWords,
     closing: Arc<AtomicBool>,
     job_end: JobEnd,
     tells_kv_events: bool,
@@ -170,7 +168,7 @@ impl DraftedSession {
             hands,
             per_request,
             drafts,
-            terms: None,
+            words: ToldWords::default(),
             closing,
             job_end,
             tells_kv_events: false,
@@ -183,29 +181,16 @@ impl DraftedSession {
     pub fn telling_kv_events(self, tells_kv_events: bool) -> Self {
         Self { tells_kv_events, ..self }
     }
-
-    /// What ends an output is the target's affair; what it may not hold need not be drafted.
-    fn tell_words(&mut self, terms: &Arc<Terms>) -> Result<(), Failure> {
-        if self.terms.as_ref().is_some_and(|told| Arc::ptr_eq(told, terms)) {
-            return Ok(());
-        }
-        let (stop, bad) = words_of(terms);
-        for (engine, stop) in
-            [(&self.hands.draft, &Sequences::default()), (&self.hands.target, &stop)]
-        {
-            engine
-                .set_words(stop, &bad)
-                .map_err(|error| Failure::new(FailureKind::Engine, error.to_string()))?;
-        }
-        self.terms = Some(Arc::clone(terms));
-        Ok(())
-    }
 }
 
 impl Session for DraftedSession {
     fn submit(&mut self, shot: &Shot) -> Result<(), Failure> {
         let terms = &shot.request.terms;
-        self.tell_words(terms)?;
+        self.words.tell(terms, |stop, bad| {
+            // What ends an output is the target's affair; what it may not hold need not be drafted.
+            self.hands.draft.set_words(&Sequences::default(), bad)?;
+            self.hands.target.set_words(stop, bad)
+        })?;
         let prompt = shot.request.prompt.ids.iter().map(|id| *id as i32).collect();
         let (head, begun) = (head_of(shot, self.per_request), now());
         let mut request = DraftedRequest::new(head, prompt, Arc::clone(terms), self.drafts, begun);
