@@ -48,7 +48,7 @@ fn sides(comparison: &Comparison) -> String {
             vec![
                 escape(&side.name),
                 format!("<code>{}</code>", escape(&side.target.name)),
-                escape(&side.target.title),
+                prose(&side.target.title),
                 format!("{} of {}", side.completed, side.attempted),
                 side.verdict.map_or(figures::ABSENT, short_verdict).to_owned(),
                 format!("<code>{}</code>", escape(&side.folder)),
@@ -104,8 +104,8 @@ fn fairness(pair: &Pair, a: &str, b: &str) -> String {
             };
             vec![
                 prose(&item.condition),
-                escape(&item.baseline),
-                escape(&item.candidate),
+                prose(&item.baseline),
+                prose(&item.candidate),
                 format!("<span class=\"{class}\">{word}</span>"),
             ]
         })
