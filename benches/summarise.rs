@@ -6,7 +6,7 @@
 use bareflight::clock::{MonoNs, Nanos, now};
 use bareflight::load::Load;
 use bareflight::load::plan::RequestId;
-use bareflight::metrics::{Quantity, RunFacts, Slos, TargetFacts, Window, summarise};
+use bareflight::metrics::{Quantity, RunFacts, TargetFacts, Window, summarise};
 use bareflight::observe::health::Health;
 use bareflight::record::request_record::{Arrival, FinishReason, Outcome, Records, RequestRecord};
 
@@ -59,24 +59,14 @@ fn request(id: u32, chunks: Chunks) -> (RequestRecord, Vec<Arrival>) {
 
 fn facts(records: &Records) -> RunFacts {
     let last = records.requests().iter().filter_map(|record| record.end).max();
-    RunFacts {
-        point: 0,
-        target: TargetFacts {
-            name: "made up".into(),
-            kind: "local".into(),
-            simulated: false,
-            dummy_weights: false,
-        },
-        load: Load::Closed { concurrency: CONCURRENCY },
-        window: Window { start: MonoNs(0), end: last.unwrap_or(MonoNs(0)) + Nanos(1) },
-        planned: REQUESTS.into(),
-        gpus: 0,
-        streaming: true,
-        slos: Slos::default(),
-        complete: true,
-        stability_percent: RunFacts::STABILITY_PERCENT,
-        roofline: None,
-    }
+    let target = TargetFacts {
+        name: "made up".into(),
+        kind: "local".into(),
+        simulated: false,
+        dummy_weights: false,
+    };
+    let window = Window { start: MonoNs(0), end: last.unwrap_or(MonoNs(0)) + Nanos(1) };
+    RunFacts::plain(target, Load::Closed { concurrency: CONCURRENCY }, window, REQUESTS.into())
 }
 
 /// The shortest of the rounds: what else runs only makes them longer.

@@ -5,9 +5,10 @@ use crate::experiment::preflight::PreflightError;
 use crate::load::plan::Plan;
 use crate::observe::gpu::known::{GpuMemory, KnownGpus};
 use crate::target::by_name::Named;
+use crate::target::engine_directory::check::warn;
 use crate::target::engine_directory::memory::KvOutlook;
 use crate::target::engine_directory::{Asked, EngineDirectory, Finding, Severity};
-use crate::target::settings::Drafting;
+use crate::target::settings::{Drafting, EngineSettings};
 
 /// What an engine refuses ends the run here; the rest is handed on, with what is known of the target's KV cache.
 ///
@@ -19,24 +20,27 @@ pub(super) fn check_engines(
     plans: &[Plan],
     gpus: Option<&KnownGpus>,
 ) -> Result<(Vec<Finding>, Option<KvOutlook>), PreflightError> {
-    let mut findings = of_rounds(resolved);
+    let mut findings: Vec<Finding> = of_rounds(&resolved.engine).into_iter().collect();
     let mut kv = None;
     let memory = |directory: &EngineDirectory| {
         gpus.and_then(|gpus| gpus.memory_for(directory.config.mapping.world_size()))
     };
     if let (Some(drafting), Some(directory)) = (&resolved.engine.drafting, named.draft_directory())
     {
-        findings.extend(of_draft(drafting, directory, (named, resolved, plans), memory(directory)));
+        let settings = resolved.engine.of_draft(drafting);
+        let asked = Asked {
+            // Rounds are asked for as a whole.
+            streaming: false,
+            // Where it has GPUs of its own, their memory is not known here.
+            memory: memory(directory).filter(|_| shares_gpus(drafting, directory, resolved)),
+            ..asked(&settings, named, resolved, plans)
+        };
+        findings.extend(of_draft(directory, &asked));
     }
     if let Some(directory) = named.engine_directory() {
         let asked = Asked {
-            plans,
-            streaming: resolved.workload.streaming,
-            ranks: named.loader().ranks,
-            library_version: named.loader().library_version.as_deref(),
             memory: memory(directory).map(|memory| beside_draft(memory, named, resolved)),
-            common_prefix: resolved.workload.prefix_tokens,
-            ..Asked::settings(&resolved.engine)
+            ..asked(&resolved.engine, named, resolved, plans)
         };
         findings.extend(directory.check(&asked));
         kv = directory.kv_outlook(&asked);
@@ -51,47 +55,42 @@ pub(super) fn check_engines(
 }
 
 /// Every round asks both engines for what follows all of the context.
-fn of_rounds(resolved: &Resolved) -> Vec<Finding> {
-    let engine = &resolved.engine;
-    let computes_again = engine.drafting.is_some() && !engine.kv_reuse;
-    let finding = || {
-        Finding {
-        severity: Severity::Warn,
-        about: "kv_reuse".to_owned(),
-        sentence: "without reuse of KV-cache blocks each round computes the whole context again, in both engines"
-            .to_owned(),
-        remedy: "give `--kv-reuse`, with engines that were built with `--use_paged_context_fmha enable`"
-            .to_owned(),
-    }
-    };
-    computes_again.then(finding).into_iter().collect()
+fn of_rounds(engine: &EngineSettings) -> Option<Finding> {
+    (engine.drafting.is_some() && !engine.kv_reuse).then(|| {
+        warn(
+            "kv_reuse",
+            "without reuse of KV-cache blocks each round computes the whole context again, in both engines".into(),
+            "give `--kv-reuse`, with engines that were built with `--use_paged_context_fmha enable`",
+        )
+    })
 }
 
-/// What the draft engine's directory says. Where it has GPUs of its own, their memory is not known here.
-fn of_draft(
-    drafting: &Drafting,
-    directory: &EngineDirectory,
-    (named, resolved, plans): (&Named, &Resolved, &[Plan]),
-    memory: Option<GpuMemory>,
-) -> Vec<Finding> {
-    let settings = resolved.engine.of_draft(drafting);
-    let asked = Asked {
+/// What is going to be asked of any of the engines.
+fn asked<'a>(
+    settings: &'a EngineSettings,
+    named: &'a Named,
+    resolved: &Resolved,
+    plans: &'a [Plan],
+) -> Asked<'a> {
+    Asked {
         plans,
-        // Rounds are asked for as a whole.
-        streaming: false,
+        streaming: resolved.workload.streaming,
         ranks: named.loader().ranks,
         library_version: named.loader().library_version.as_deref(),
-        memory: memory.filter(|_| shares_gpus(drafting, directory, resolved)),
         common_prefix: resolved.workload.prefix_tokens,
-        ..Asked::settings(&settings)
-    };
+        ..Asked::settings(settings)
+    }
+}
+
+/// What the draft engine's directory says, in the words of its own flags.
+fn of_draft(directory: &EngineDirectory, asked: &Asked<'_>) -> Vec<Finding> {
     let of_draft = |words: &str| {
         words
             .replace("--kv-tokens", "--draft-kv-tokens")
             .replace("--kv-fraction", "--draft-kv-fraction")
             .replace("--device-ids", "--draft-device-ids")
     };
-    let mut findings = directory.check(&asked);
+    let mut findings = directory.check(asked);
     for finding in &mut findings {
         finding.about = format!("draft engine: {}", finding.about);
         finding.sentence = format!("of the draft engine: {}", of_draft(&finding.sentence));

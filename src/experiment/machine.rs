@@ -8,7 +8,8 @@ use crate::observe::gpu::known::{AskedOfCuda, KnownGpus, Teller};
 use crate::observe::gpu::sampler::Telemetry;
 use crate::target::by_name::Named;
 use crate::target::deployment::{Deployment, Placement};
-use crate::target::engine_directory::{Finding, Severity};
+use crate::target::engine_directory::Finding;
+use crate::target::engine_directory::check::warn;
 
 /// The GPUs that an engine from a directory may run on, as far as anybody can tell: NVML of those that are watched, else CUDA
 /// of those that it shows, for an engine in this process or where its library is named. `None` where nobody does.
@@ -87,12 +88,7 @@ fn named_but_unused() -> Finding {
 }
 
 fn no_roofline(why: String, remedy: String) -> Finding {
-    Finding {
-        severity: Severity::Warn,
-        about: "roofline".to_owned(),
-        sentence: format!("there is no roofline: {why}"),
-        remedy,
-    }
+    warn("roofline", format!("there is no roofline: {why}"), remedy)
 }
 
 #[cfg(test)]

@@ -242,7 +242,7 @@ pub fn conclude(
 mod tests {
     use super::*;
     use crate::load::plan::RequestId;
-    use crate::metrics::{RunFacts, Slos, TargetFacts};
+    use crate::metrics::{RunFacts, TargetFacts};
     use crate::observe::health::Health;
     use crate::record::request_record::{Arrival, FinishReason, Outcome as Ended, RequestRecord};
 
@@ -258,24 +258,15 @@ mod tests {
             record.outcome = Ended::Completed(FinishReason::Length);
             (record, vec![Arrival { at: end, tokens: 1 }])
         }));
-        let facts = RunFacts {
-            point: 0,
-            target: TargetFacts {
-                name: "t".into(),
-                kind: "local".into(),
-                simulated: false,
-                dummy_weights: false,
-            },
-            load: Load::Closed { concurrency: 1 },
-            window: Window { start: at(0), end: at(requests * 10) },
-            planned: requests.into(),
-            gpus: 0,
-            streaming: true,
-            slos: Slos::default(),
-            complete: true,
-            stability_percent: RunFacts::STABILITY_PERCENT,
-            roofline: None,
+        let target = TargetFacts {
+            name: "t".into(),
+            kind: "local".into(),
+            simulated: false,
+            dummy_weights: false,
         };
+        let window = Window { start: at(0), end: at(requests * 10) };
+        let load = Load::Closed { concurrency: 1 };
+        let facts = RunFacts::plain(target, load, window, requests.into());
         let health = Health::default();
         let summary = summarise(&records, &facts, &health);
         let entry = PointEntry {

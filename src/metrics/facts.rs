@@ -38,6 +38,23 @@ pub struct RunFacts {
 impl RunFacts {
     /// The default of [`Self::stability_percent`].
     pub const STABILITY_PERCENT: f64 = 10.0;
+
+    /// A whole, streamed run of one point, on no GPU and with no bounds to meet: for runs that are made up.
+    pub fn plain(target: TargetFacts, load: Load, window: Window, planned: u64) -> Self {
+        Self {
+            point: 0,
+            target,
+            load,
+            window,
+            planned,
+            gpus: 0,
+            streaming: true,
+            slos: Slos::default(),
+            complete: true,
+            stability_percent: Self::STABILITY_PERCENT,
+            roofline: None,
+        }
+    }
 }
 
 /// What answered, as far as it decides which checks apply and how results are marked.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Nanos;
 use crate::metrics::distribution;
 use crate::metrics::facts::Window;
+use crate::metrics::lost;
 use crate::metrics::over_time::{Cuts, slice_length};
 use crate::metrics::summary::Distribution;
 use crate::record::iterations_file::{BatchMix, Iteration};
@@ -98,7 +99,7 @@ pub fn of(said: &[Iteration], before: Option<u64>, window: Window) -> Option<Ite
     let batch_size_limit = last.max_batch_size;
     Some(IterationSummary {
         iterations: inside.len() as u64,
-        lost: lost(said, before, &inside),
+        lost: lost::of(numbers(said), before, numbers(&inside)),
         busy_fraction: window.seconds().map(|seconds| Nanos(total).as_secs_f64() / seconds),
         latency_ms: milliseconds(&|_| true),
         generation_only_ms: milliseconds(&|it| it.batch.is_some() && !has_context(it)),
@@ -132,13 +133,8 @@ fn kv_used(iteration: &Iteration) -> Option<f64> {
     Some(f64::from(kv.used_blocks) / f64::from(kv.max_blocks))
 }
 
-/// Numbers that are missing between the last iteration before the window and the last one in it; engines count without gaps.
-fn lost(said: &[Iteration], before: Option<u64>, inside: &[Iteration]) -> u64 {
-    let numbers: Vec<u64> = inside.iter().map(|it| it.iteration).collect();
-    let before = said.iter().map(|it| it.iteration).chain(before);
-    let before = before.filter(|it| numbers.first() > Some(it));
-    let all: Vec<u64> = before.max().into_iter().chain(numbers.iter().copied()).collect();
-    all.windows(2).map(|pair| pair[1].saturating_sub(pair[0]).saturating_sub(1)).sum()
+fn numbers(said: &[Iteration]) -> impl Iterator<Item = u64> {
+    said.iter().map(|it| it.iteration)
 }
 
 /// `None` unless every iteration has the value: a part would pass for the whole.

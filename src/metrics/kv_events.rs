@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Nanos;
 use crate::metrics::facts::Window;
+use crate::metrics::lost;
 use crate::metrics::over_time::{Cuts, slice_length};
 use crate::record::kv_events_file::KvTally;
 
@@ -62,7 +63,7 @@ pub fn of(said: &[KvTally], before: Option<u64>, window: Window) -> Option<KvEve
     let per_s = |blocks: u64| window.seconds().map(|seconds| blocks as f64 / seconds);
     Some(KvEventSummary {
         events: inside.len() as u64,
-        lost: lost(said, before, &inside),
+        lost: lost::of(numbers(said), before, numbers(&inside)),
         blocks_stored: stored,
         blocks_removed: removed,
         blocks_offloaded: offloaded,
@@ -74,13 +75,8 @@ pub fn of(said: &[KvTally], before: Option<u64>, window: Window) -> Option<KvEve
     })
 }
 
-/// Numbers that are missing between the last event before the window and the last one in it; engines count without gaps.
-fn lost(said: &[KvTally], before: Option<u64>, inside: &[KvTally]) -> u64 {
-    let numbers: Vec<u64> = inside.iter().map(|it| it.event).collect();
-    let before = said.iter().map(|it| it.event).chain(before);
-    let before = before.filter(|it| numbers.first() > Some(it));
-    let all: Vec<u64> = before.max().into_iter().chain(numbers.iter().copied()).collect();
-    all.windows(2).map(|pair| pair[1].saturating_sub(pair[0]).saturating_sub(1)).sum()
+fn numbers(said: &[KvTally]) -> impl Iterator<Item = u64> {
+    said.iter().map(|it| it.event)
 }
 
 /// An event belongs to the slice of the look that found it; what was found right after the window, to its last.

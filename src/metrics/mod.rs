@@ -11,6 +11,7 @@ pub mod facts;
 pub mod fairness;
 pub mod iterations;
 pub mod kv_events;
+mod lost;
 pub mod measure;
 pub mod over_time;
 pub mod per_request;

@@ -10,7 +10,7 @@ mod validity;
 use crate::clock::{MonoNs, Nanos};
 use crate::load::plan::RequestId;
 use crate::load::{Arrivals, Load};
-use crate::metrics::{Quantity, RunFacts, Slos, Summary, TargetFacts, Window, summarise};
+use crate::metrics::{Quantity, RunFacts, Summary, TargetFacts, Window, summarise};
 use crate::observe::health::{Health, NullRate};
 use crate::record::event::TokenHash;
 use crate::record::request_record::{
@@ -87,24 +87,14 @@ fn open(rate: f64) -> Load {
 
 /// A complete, streamed run with a window from 0 to `window_ms`.
 fn facts(load: Load, window_ms: f64, planned: usize) -> RunFacts {
-    RunFacts {
-        point: 3,
-        target: TargetFacts {
-            name: "openai:http://localhost:8000".to_owned(),
-            kind: "openai".to_owned(),
-            simulated: false,
-            dummy_weights: false,
-        },
-        load,
-        window: Window { start: at(0.0), end: at(window_ms) },
-        planned: planned as u64,
-        gpus: 0,
-        streaming: true,
-        slos: Slos::default(),
-        complete: true,
-        stability_percent: RunFacts::STABILITY_PERCENT,
-        roofline: None,
-    }
+    let target = TargetFacts {
+        name: "openai:http://localhost:8000".to_owned(),
+        kind: "openai".to_owned(),
+        simulated: false,
+        dummy_weights: false,
+    };
+    let window = Window { start: at(0.0), end: at(window_ms) };
+    RunFacts { point: 3, ..RunFacts::plain(target, load, window, planned as u64) }
 }
 
 fn healthy() -> Health {

@@ -80,7 +80,8 @@ pub(super) fn refuse(about: &str, sentence: String, remedy: impl Into<String>) -
     Finding { severity: Severity::Refuse, about: about.to_owned(), sentence, remedy: remedy.into() }
 }
 
-pub(super) fn warn(about: &str, sentence: String, remedy: impl Into<String>) -> Finding {
+/// To be known.
+pub(crate) fn warn(about: &str, sentence: String, remedy: impl Into<String>) -> Finding {
     Finding { severity: Severity::Warn, about: about.to_owned(), sentence, remedy: remedy.into() }
 }
 

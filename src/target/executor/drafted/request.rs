@@ -121,8 +121,8 @@ impl DraftedRequest {
         times: EngineTimes,
         now: MonoNs,
     ) -> Next {
-        self.times.arrival = self.times.arrival.or(times.arrival);
-        self.times.first_scheduled = self.times.first_scheduled.or(times.first_scheduled);
+        // Its tokens are proposals: none of them is the first or the last of the output.
+        self.take_times(EngineTimes { first_token: None, last_token: None, ..times });
         if let Some(over) = self.is_over(ended) {
             return Next::End(over);
         }
