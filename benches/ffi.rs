@@ -7,17 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bareflight::clock::{self, Nanos};
-use bareflight::experiment::phase::Stage;
 use bareflight::ffi::engine::raw_loop_simulated;
+use bareflight::issue::issuer::Pace;
+use bareflight::issue::phase::Stage;
+use bareflight::issue::stop::Stop;
 use bareflight::load::Load;
-use bareflight::load::issuer::Pace;
-use bareflight::load::plan::{RequestId, Shot};
-use bareflight::load::stop::Stop;
-use bareflight::target::Target;
-use bareflight::target::settings::EngineSettings;
-use bareflight::target::sim::{SimTarget, wire_config};
+use bareflight::load::plan::Shot;
+use bareflight::request::RequestId;
+use bareflight::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
+use bareflight::settings::engine::EngineSettings;
+use bareflight::targets::Target;
+use bareflight::targets::sim::{SimTarget, wire_config};
 use bareflight::workload::DEFAULT_PRIORITY;
-use bareflight::workload::request::{OutputSpec, Prompt, RequestSpec, Sampling};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const REQUESTS: u32 = 1_000;

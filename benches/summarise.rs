@@ -3,12 +3,13 @@
 //!
 //! `cargo bench --bench summarise` on a machine that does nothing else; each kind of output is summed up five times.
 
+use bareflight::clock::Window;
 use bareflight::clock::{MonoNs, Nanos, now};
 use bareflight::load::Load;
-use bareflight::load::plan::RequestId;
-use bareflight::metrics::{Quantity, RunFacts, TargetFacts, Window, summarise};
+use bareflight::metrics::{Quantity, RunFacts, TargetFacts, summarise};
 use bareflight::observe::health::Health;
 use bareflight::record::request_record::{Arrival, FinishReason, Outcome, Records, RequestRecord};
+use bareflight::request::RequestId;
 
 const REQUESTS: u32 = 20_000;
 const DELIVERIES: u32 = 500;

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use bareflight::record::recorder::Sealed;
 use bareflight::record::request_record::Outcome;
-use bareflight::target::settings::{Drafting, EngineSettings};
+use bareflight::settings::engine::{Drafting, EngineSettings};
 use contract::{Subject, pace, shots};
 
 const TARGET: &str = "sim:explicit,base_us=1000,external_drafts=4";

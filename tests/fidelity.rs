@@ -1,13 +1,14 @@
 //! Do the numbers that come out agree with what is known to have gone in?
 
-use bareflight::cli::resolve::{Resolved, resolve};
+use bareflight::cli::resolve::resolve;
 use bareflight::cli::typed::Settings;
-use bareflight::experiment::phase::Stage;
 use bareflight::experiment::preflight;
 use bareflight::experiment::sweep::{self, Outcome, Watch};
-use bareflight::load::stop::Stop;
+use bareflight::issue::phase::Stage;
+use bareflight::issue::stop::Stop;
 use bareflight::metrics::percentile::Percentile;
 use bareflight::metrics::{Quantity, Summary};
+use bareflight::settings::Resolved;
 
 /// Sees nothing: these tests look at what is returned.
 struct Nobody;
@@ -15,13 +16,13 @@ struct Nobody;
 impl Watch for Nobody {
     fn begun(
         &mut self,
-        _: &bareflight::target::TargetInfo,
-        _: &bareflight::record::run_directory::RunDirectory,
+        _: &bareflight::targets::TargetInfo,
+        _: &bareflight::store::run_directory::RunDirectory,
     ) {
     }
     fn phase(&mut self, _: &str, _: u64, _: Option<bareflight::clock::Nanos>, _: &Stage) {}
     fn phase_over(&mut self) {}
-    fn measured(&mut self, _: &bareflight::experiment::manifest::PointEntry, _: &Summary) {}
+    fn measured(&mut self, _: &bareflight::store::manifest::PointEntry, _: &Summary) {}
 }
 
 fn settings(toml: &str, out: &tempfile::TempDir) -> Resolved {
@@ -34,7 +35,14 @@ fn measure(toml: &str) -> Outcome {
     let out = tempfile::tempdir().expect("a temporary folder");
     let mut resolved = settings(toml, &out);
     let ready = preflight::prepare(&mut resolved).expect("can be measured");
-    sweep::run(&resolved, ready, &Stop::never(), &mut Nobody).expect("was measured")
+    sweep::run(
+        &resolved,
+        &resolved.to_toml().expect("plain data"),
+        ready,
+        &Stop::never(),
+        &mut Nobody,
+    )
+    .expect("was measured")
 }
 
 fn p50(summary: &Summary, quantity: Quantity) -> f64 {
@@ -126,7 +134,14 @@ fn blocks_of_the_kv_cache_are_followed_when_asked_and_as_many_as_prompts_fill() 
     let measured = |toml: &str| {
         let mut resolved = settings(toml, &out);
         let ready = preflight::prepare(&mut resolved).expect("can be measured");
-        sweep::run(&resolved, ready, &Stop::never(), &mut Nobody).expect("was measured")
+        sweep::run(
+            &resolved,
+            &resolved.to_toml().expect("plain data"),
+            ready,
+            &Stop::never(),
+            &mut Nobody,
+        )
+        .expect("was measured")
     };
     let silent = measured(asked);
     assert_eq!(silent.points[0].summary.kv_events, None);
@@ -152,7 +167,14 @@ fn a_run_read_back_from_its_files_has_the_same_numbers() {
         &out,
     );
     let ready = preflight::prepare(&mut resolved).expect("can be measured");
-    let outcome = sweep::run(&resolved, ready, &Stop::never(), &mut Nobody).expect("was measured");
+    let outcome = sweep::run(
+        &resolved,
+        &resolved.to_toml().expect("plain data"),
+        ready,
+        &Stop::never(),
+        &mut Nobody,
+    )
+    .expect("was measured");
     artefacts::write_records(&outcome, true).expect("written");
     artefacts::write_reports(&outcome).expect("written");
     let read = |name: &str| std::fs::read(outcome.directory.file(name)).expect(name);

@@ -7,11 +7,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use bareflight::engine_directory::EngineDirectory;
 use bareflight::metrics::roofline::floor;
-use bareflight::target::Target;
-use bareflight::target::engine_directory::EngineDirectory;
-use bareflight::target::settings::EngineSettings;
-use bareflight::target::sim::SimTarget;
+use bareflight::settings::engine::EngineSettings;
+use bareflight::targets::Target;
+use bareflight::targets::sim::SimTarget;
 use left_behind::words;
 use serde_json::Value;
 use tempfile::TempDir;

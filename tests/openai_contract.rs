@@ -9,8 +9,11 @@ use std::time::Duration;
 use bareflight::clock::{Nanos, now, sleep};
 use bareflight::record::event::TokenHash;
 use bareflight::record::request_record::{FinishReason, StampSource, TokenSource};
-use bareflight::target::openai::{ConnectionPolicy, Endpoint, HttpVersion, OpenAiTarget, PromptAs};
-use bareflight::target::{Drain, FailureKind, Target};
+use bareflight::request::FailureKind;
+use bareflight::targets::openai::{
+    ConnectionPolicy, Endpoint, HttpVersion, OpenAiTarget, PromptAs,
+};
+use bareflight::targets::{Drain, Target};
 use fault_server::harness::{Range, Story, options, play, play_one, shot};
 use fault_server::{FaultServer, LENGTH, Next, ROLE, TOKEN, http2, pause, tls, usage};
 
@@ -288,7 +291,7 @@ fn a_certificate_that_nobody_vouches_for_is_refused_by_default() {
     options.tls.insecure = true;
     assert_eq!(play_one(options.clone()).tokens(), 4, "anybody is trusted if asked for");
 
-    options.tls = bareflight::target::net::tls::TlsOptions::default();
+    options.tls = bareflight::network::tls::TlsOptions::default();
     match OpenAiTarget::new(options.clone()) {
         Ok(_) => assert_eq!(play_one(options).failure(), FailureKind::Tls),
         // A machine without any trusted certificate says so before it sends anything.

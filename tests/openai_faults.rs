@@ -6,11 +6,11 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use bareflight::clock::{Nanos, now};
+use bareflight::network::secret::ApiKey;
 use bareflight::record::event::Ending;
 use bareflight::record::request_record::{FinishReason, TokenSource};
-use bareflight::target::net::secret::ApiKey;
-use bareflight::target::openai::{ConnectionPolicy, Endpoint, OpenAiTarget, PromptAs};
-use bareflight::target::{Failure, FailureKind};
+use bareflight::request::{Failure, FailureKind};
+use bareflight::targets::openai::{ConnectionPolicy, Endpoint, OpenAiTarget, PromptAs};
 use fault_server::harness::{Story, options, play, play_one, shot};
 use fault_server::{FaultServer, LENGTH, Next, Out, Request, TOKEN, pause, usage};
 

@@ -7,11 +7,13 @@ mod watch;
 use std::sync::OnceLock;
 
 use bareflight::clock::Nanos;
-use bareflight::load::plan::{RequestId, Shot};
+use bareflight::load::plan::Shot;
 use bareflight::record::event::Ending;
 use bareflight::record::request_record::{FinishReason, StampSource, TokenSource};
-use bareflight::target::openai::{Endpoint, OpenAiOptions, OpenAiTarget, PromptAs};
-use bareflight::target::{Drain, FailureKind, Target};
+use bareflight::request::FailureKind;
+use bareflight::request::RequestId;
+use bareflight::targets::openai::{Endpoint, OpenAiOptions, OpenAiTarget, PromptAs};
+use bareflight::targets::{Drain, Target};
 use python::{Script, environment};
 use serde_json::json;
 use watch::{Seen, Watch, shot};

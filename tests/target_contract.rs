@@ -4,7 +4,7 @@ mod contract;
 
 use bareflight::clock::Nanos;
 use bareflight::record::request_record::Outcome;
-use bareflight::target::settings::{Drafting, EngineSettings};
+use bareflight::settings::engine::{Drafting, EngineSettings};
 use contract::{Subject, pace, shots};
 
 const TARGETS: [&str; 6] = [

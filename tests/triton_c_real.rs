@@ -14,12 +14,13 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use bareflight::clock::Nanos;
-use bareflight::load::plan::RequestId;
 use bareflight::record::event::{Ending, TokenHash};
 use bareflight::record::request_record::FinishReason;
-use bareflight::target::served::ServedSettings;
-use bareflight::target::triton_c::{TritonCOptions, TritonCTarget};
-use bareflight::target::{Drain, FailureKind};
+use bareflight::request::FailureKind;
+use bareflight::request::RequestId;
+use bareflight::settings::served::ServedSettings;
+use bareflight::targets::Drain;
+use bareflight::targets::triton_c::{TritonCOptions, TritonCTarget};
 use contract::Subject;
 use serde_json::json;
 use watch::{Watch, shot};

@@ -10,12 +10,13 @@ use std::num::NonZeroU16;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use bareflight::load::plan::RequestId;
 use bareflight::record::event::Ending;
 use bareflight::record::request_record::FinishReason;
-use bareflight::target::triton::TritonTarget;
-use bareflight::target::triton::options::{StreamUse, TritonOptions};
-use bareflight::target::{Drain, FailureKind};
+use bareflight::request::FailureKind;
+use bareflight::request::RequestId;
+use bareflight::targets::Drain;
+use bareflight::targets::triton::TritonTarget;
+use bareflight::targets::triton::options::{StreamUse, TritonOptions};
 use fault_server::{FaultServer, Next, Out};
 use watch::{Seen, Watch, shot};
 

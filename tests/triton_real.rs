@@ -10,12 +10,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bareflight::clock::{Nanos, sleep};
-use bareflight::load::plan::RequestId;
 use bareflight::record::event::{Ending, TokenHash};
 use bareflight::record::request_record::{FinishReason, TokenSource};
-use bareflight::target::triton::TritonTarget;
-use bareflight::target::triton::options::{StreamUse, TritonOptions};
-use bareflight::target::{Drain, FailureKind, Target};
+use bareflight::request::FailureKind;
+use bareflight::request::RequestId;
+use bareflight::targets::triton::TritonTarget;
+use bareflight::targets::triton::options::{StreamUse, TritonOptions};
+use bareflight::targets::{Drain, Target};
 use real::RealTriton;
 use serde_json::json;
 use watch::{Watch, shot};

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use bareflight::clock::{MonoNs, Nanos, process_cpu};
-use bareflight::experiment::phase::Stage;
+use bareflight::issue::issuer::Pace;
+use bareflight::issue::phase::Stage;
+use bareflight::issue::stop::Stop;
 use bareflight::load::Load;
-use bareflight::load::issuer::Pace;
-use bareflight::load::plan::{RequestId, Shot};
-use bareflight::load::stop::Stop;
+use bareflight::load::plan::Shot;
 use bareflight::record::request_record::{Arrival, StampSource};
-use bareflight::target::openai::{OpenAiOptions, OpenAiTarget};
+use bareflight::request::RequestId;
+use bareflight::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
+use bareflight::targets::openai::{OpenAiOptions, OpenAiTarget};
 use bareflight::workload::DEFAULT_PRIORITY;
-use bareflight::workload::request::{OutputSpec, Prompt, RequestSpec, Sampling};
 
 const PROMPT_TOKENS: usize = 200;
 const MODEL: &str = "a-model-of-8b";

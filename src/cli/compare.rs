@@ -13,23 +13,24 @@ use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::gather::said;
 use crate::cli::origin::{as_map, as_tables};
-use crate::cli::resolve::{Resolved, resolve};
+use crate::cli::resolve::resolve;
 use crate::cli::run::{Screen, experiment_exit, preflight_exit, print};
 use crate::cli::setting_key;
 use crate::cli::typed::{RunArgs, Settings};
-use crate::experiment::comparison::{Comparison, Measured, Question, conclude};
 use crate::experiment::comparison_files::{Manifest, write_comparison, write_sides};
 use crate::experiment::sweep::Outcome;
 use crate::experiment::{blocks, interleave, stored};
-use crate::load::stop::Stop;
+use crate::issue::stop::Stop;
 use crate::metrics::allowance::{Allowance, Percent};
 use crate::metrics::compare::BLOCKS_FOR_A_VERDICT;
+use crate::metrics::comparison::{Comparison, Measured, Question, conclude};
 use crate::metrics::sides::{Finding, Terms};
-use crate::record::run_directory::{RunDirectory, file};
 use crate::report::FileNote;
 use crate::report::comparison::table;
 use crate::report::table as console;
-use crate::target::abilities;
+use crate::settings::Resolved;
+use crate::store::run_directory::{RunDirectory, file};
+use crate::targets::abilities;
 
 /// Concurrency where no load is given.
 const DEFAULT_CONCURRENCY: u32 = 8;
@@ -133,14 +134,17 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
     let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
     let opened =
         sides.iter().zip(ready.openings).enumerate().map(|(place, (resolved, opening))| {
-            interleave::Side {
+            Ok(interleave::Side {
                 name: format!("{} {}", letter(place), resolved.target),
                 resolved,
+                settings: resolved.to_toml()?,
                 opening,
-            }
+            })
         });
+    let opened = opened.collect::<Result<_, toml::ser::Error>>();
+    let opened = opened.context("settings cannot be written as TOML").map_err(failure)?;
     let mut screen = Screen::without_tables(sides[0].quiet);
-    let outcomes = interleave::play(opened.collect(), &ready.plans, &directory, &stop, &mut screen)
+    let outcomes = interleave::play(opened, &ready.plans, &directory, &stop, &mut screen)
         .map_err(|error| (experiment_exit(&error), error.into()))?;
     write_sides(&outcomes, sides[0].keep_deliveries).map_err(|error| failure(error.into()))?;
     manifest.end(interleave::state(&outcomes));
@@ -158,7 +162,8 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
         pairs: (1..sides.len()).map(|candidate| (0, candidate)).collect(),
     };
     let letters = (0..sides.len()).map(letter).collect();
-    let comparison = compared(&question, letters, &sides, &outcomes).map_err(failure)?;
+    let measured = measured(letters, &sides, &outcomes).map_err(failure)?;
+    let comparison = conclude(&question, &measured);
     show(&directory, &comparison).map_err(failure)?;
     Ok(Exit::of_sides(&outcomes, found_regression(&comparison)))
 }
@@ -180,26 +185,24 @@ pub(super) fn refuse_profiled(sides: &[Resolved]) -> anyhow::Result<()> {
     }
 }
 
-/// What the sides come to, each called by its name.
+/// What the sides measured, each called by its name.
 ///
 /// # Errors
 /// When settings cannot be shown, which plain data always can.
-pub(super) fn compared(
-    question: &Question,
+pub(super) fn measured<'a>(
     names: Vec<String>,
     sides: &[Resolved],
-    outcomes: &[Outcome],
-) -> anyhow::Result<Comparison> {
-    let measured: Vec<Measured> = names
+    outcomes: &'a [Outcome],
+) -> anyhow::Result<Vec<Measured<'a>>> {
+    names
         .into_iter()
         .zip(sides)
         .zip(outcomes)
         .map(|((name, resolved), outcome)| {
-            Ok(Measured { name, outcome, settings: as_map(&resolved.to_settings())? })
+            Ok(outcome.measured(name, as_map(&resolved.to_settings())?))
         })
         .collect::<Result<_, serde_json::Error>>()
-        .context("settings cannot be shown")?;
-    Ok(conclude(question, &measured))
+        .context("settings cannot be shown")
 }
 
 fn show(directory: &RunDirectory, comparison: &Comparison) -> anyhow::Result<()> {

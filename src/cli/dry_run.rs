@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use crate::cli::origin::{Origin, Origins, as_map};
-use crate::cli::resolve::Resolved;
+use crate::engine_directory::memory::KvOutlook;
 use crate::experiment::preflight::Ready;
-use crate::target::engine_directory::memory::KvOutlook;
+use crate::settings::Resolved;
 use crate::workload::seeds::Phase;
 
 /// Every setting with its origin, and every point with its plan.

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Context;
 
 use crate::cli::exit::{Coded, Exit};
-use crate::cli::resolve::Resolved;
+use crate::settings::Resolved;
 
 /// The embedded engine's arithmetic reads its number of threads from the environment, once, before it starts. A process
 /// cannot safely change its own environment, so it starts itself again with the one it needs. From then on every embedded

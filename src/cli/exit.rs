@@ -1,9 +1,9 @@
 //! With which code does the program end, so that a script knows what came of it?
 
-use crate::experiment::manifest::State;
 use crate::experiment::sweep::Outcome;
-use crate::load::stop::Stop;
+use crate::issue::stop::Stop;
 use crate::metrics::summary::{Summary, Verdict};
+use crate::store::manifest::State;
 
 /// A result whose error says how the program ends because of it.
 pub type Coded<T> = Result<T, (Exit, anyhow::Error)>;

@@ -8,9 +8,10 @@ use toml::Value;
 
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::origin::{Origins, merge};
-use crate::cli::resolve::{Resolved, resolve};
+use crate::cli::resolve::resolve;
 use crate::cli::setting_key;
 use crate::cli::typed::{RunArgs, Settings};
+use crate::settings::Resolved;
 
 /// What was said, not yet resolved, and where each value comes from.
 ///

@@ -9,11 +9,11 @@ use serde::Serialize;
 
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::run::print;
-use crate::metrics::roofline::ModelFigures;
-use crate::target::Limits;
-use crate::target::engine_directory::config::{BuildLimits, EngineConfig, Plugins};
-use crate::target::engine_directory::{Asked, EngineDirectory, Files, Finding, Severity};
-use crate::target::settings::EngineSettings;
+use crate::engine_directory::config::{BuildLimits, EngineConfig, Plugins};
+use crate::engine_directory::{Asked, EngineDirectory, Files, Finding, Severity};
+use crate::request::Limits;
+use crate::settings::engine::EngineSettings;
+use crate::specs::ModelFigures;
 
 /// What to look at.
 #[derive(Debug, Args)]

@@ -5,33 +5,35 @@ use std::fs;
 use anyhow::{Context, anyhow};
 use clap::{ArgMatches, Args};
 
-use crate::cli::compare::{compared, refuse_profiled};
+use crate::cli::compare::{measured, refuse_profiled};
 use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::gather::said;
-use crate::cli::resolve::{Resolved, resolve};
+use crate::cli::resolve::resolve;
 use crate::cli::run::{Screen, experiment_exit, preflight_exit, print};
 use crate::cli::typed::{RunArgs, Settings};
 use crate::clock::{self, Nanos};
-use crate::experiment::comparison::Question;
 use crate::experiment::comparison_files::{Manifest, write_ladder, write_sides};
-use crate::experiment::ladder::{self, BlockCpu, Ladder, Level, Planned};
-use crate::experiment::manifest::PointEntry;
-use crate::experiment::phase::Stage;
 use crate::experiment::preflight::PreflightError;
 use crate::experiment::served_child::{Ready, Server};
 use crate::experiment::sweep::Watch;
 use crate::experiment::{blocks, interleave};
-use crate::load::stop::Stop;
+use crate::issue::phase::Stage;
+use crate::issue::stop::Stop;
 use crate::metrics::Summary;
 use crate::metrics::allowance::Percent;
+use crate::metrics::comparison::{self, Question};
+use crate::metrics::ladder;
+use crate::metrics::ladder::{BlockCpu, Ladder, Level, Planned};
 use crate::metrics::sides::Terms;
 use crate::observe::process;
-use crate::record::run_directory::{RunDirectory, file};
 use crate::report::ladder::table;
 use crate::report::{FileNote, table as console};
-use crate::target::served::ServedEndpoint;
-use crate::target::{TargetInfo, abilities, by_name};
+use crate::settings::Resolved;
+use crate::settings::served::ServedEndpoint;
+use crate::store::manifest::PointEntry;
+use crate::store::run_directory::{RunDirectory, file};
+use crate::targets::{TargetInfo, abilities, by_name};
 
 /// Concurrency where no load is given: one request at a time, so that nothing waits for another.
 const DEFAULT_CONCURRENCY: u32 = 1;
@@ -105,14 +107,17 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
     let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
     let opened =
         levels.iter().zip(&resolved).zip(blocks.openings).map(|((level, resolved), opening)| {
-            interleave::Side {
+            Ok(interleave::Side {
                 name: format!("{} {}", level.name(), resolved.target),
                 resolved,
+                settings: resolved.to_toml()?,
                 opening,
-            }
+            })
         });
+    let opened = opened.collect::<Result<_, toml::ser::Error>>();
+    let opened = opened.context("settings cannot be written as TOML").map_err(failure)?;
     let mut watch = CpuWatch::new(Screen::without_tables(engine.quiet), server.as_ref().ok());
-    let outcomes = interleave::play(opened.collect(), &blocks.plans, &directory, &stop, &mut watch)
+    let outcomes = interleave::play(opened, &blocks.plans, &directory, &stop, &mut watch)
         .map_err(|error| (experiment_exit(&error), error.into()))?;
     let cpu = watch.by_side(&levels, arguments.blocks as usize);
     drop(server);
@@ -134,8 +139,9 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
         pairs: ladder::steps(&planned),
     };
     let names = levels.iter().map(|level| level.name().to_owned()).collect();
-    let comparison = compared(&question, names, &resolved, &outcomes).map_err(failure)?;
-    let ladder = ladder::conclude(comparison, &planned, &outcomes, &cpu, seed);
+    let measured = measured(names, &resolved, &outcomes).map_err(failure)?;
+    let comparison = comparison::conclude(&question, &measured);
+    let ladder = ladder::conclude(comparison, &planned, &measured, &cpu, seed);
     show(&directory, &ladder).map_err(failure)?;
     Ok(Exit::of_sides(&outcomes, false))
 }
@@ -158,11 +164,9 @@ fn engine(settings: &Settings) -> anyhow::Result<Resolved> {
 
 fn start_server(directory: &RunDirectory, engine: &Resolved) -> Coded<Server> {
     let settings = directory.file(file::SERVED);
-    let written = toml::to_string(&engine.to_settings())
-        .context("settings cannot be written as TOML")
-        .and_then(|text| {
-            fs::write(&settings, text).context("settings of the server cannot be written")
-        });
+    let written = engine.to_toml().context("settings cannot be written as TOML").and_then(|text| {
+        fs::write(&settings, text).context("settings of the server cannot be written")
+    });
     written.map_err(|error| (Exit::Failure, error))?;
     Server::start(&settings).map_err(|error| (Exit::Preflight, error.into()))
 }

@@ -5,19 +5,19 @@ use std::io::Write;
 use anyhow::{Context, Result};
 
 use crate::cli::exit::Exit;
-use crate::cli::resolve::Resolved;
 use crate::clock::Nanos;
 use crate::experiment::artefacts;
-use crate::experiment::manifest::PointEntry;
-use crate::experiment::phase::Stage;
 use crate::experiment::preflight::{self, PreflightError};
 use crate::experiment::sweep::{self, ExperimentError, Watch};
-use crate::load::stop::Stop;
+use crate::issue::phase::Stage;
+use crate::issue::stop::Stop;
 use crate::metrics::Summary;
-use crate::record::run_directory::RunDirectory;
 use crate::report::progress::{Mode, Progress, Totals};
 use crate::report::{PointReport, table};
-use crate::target::{TargetError, TargetInfo};
+use crate::settings::Resolved;
+use crate::store::manifest::PointEntry;
+use crate::store::run_directory::RunDirectory;
+use crate::targets::{TargetError, TargetInfo};
 
 /// Runs everything that was resolved.
 ///
@@ -32,8 +32,12 @@ pub fn run(mut resolved: Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
     let stop = Stop::on_signals()
         .context("Ctrl-C cannot be handled")
         .map_err(|error| (Exit::Failure, error))?;
+    let settings = resolved
+        .to_toml()
+        .context("settings cannot be written as TOML")
+        .map_err(|error| (Exit::Failure, error))?;
     let mut screen = Screen::new(resolved.quiet);
-    let outcome = sweep::run(&resolved, ready, &stop, &mut screen)
+    let outcome = sweep::run(&resolved, &settings, ready, &stop, &mut screen)
         .map_err(|error| (experiment_exit(&error), anyhow::Error::new(error)))?;
     let shown = artefacts::write_records(&outcome, resolved.keep_deliveries)
         .and_then(|()| artefacts::write_reports(&outcome))

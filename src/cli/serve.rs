@@ -12,18 +12,18 @@ use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::gather::gather;
 use crate::cli::origin::{Origin, Origins};
-use crate::cli::resolve::Resolved;
-use crate::cli::span::Span;
 use crate::cli::typed::{EXECUTOR_HEADING, RunArgs};
 use crate::clock::Nanos;
-use crate::load::stop::Stop;
+use crate::engine_directory::EngineDirectory;
+use crate::issue::stop::Stop;
+use crate::network::secret::ApiKey;
 use crate::serve::chat::ChatTemplate;
 use crate::serve::dispatch::Served;
 use crate::serve::{Ready, ServeError, ServeOptions, check_kind};
-use crate::target::by_name::Named;
-use crate::target::engine_directory::EngineDirectory;
-use crate::target::net::secret::ApiKey;
-use crate::target::{Drain, TargetError, abilities, by_name};
+use crate::settings::Resolved;
+use crate::settings::span::Span;
+use crate::targets::by_name::Named;
+use crate::targets::{Drain, TargetError, abilities, by_name};
 
 /// The subcommand's name.
 pub const NAME: &str = "serve";

@@ -4,8 +4,8 @@
 use anyhow::anyhow;
 
 use crate::cli::exit::{Coded, Exit};
-use crate::cli::resolve::Resolved;
-use crate::target::mpi_job::MpiJob;
+use crate::settings::Resolved;
+use crate::targets::mpi_job::MpiJob;
 
 /// Ends a process that does not drive; `None` in the one that does.
 ///
@@ -38,7 +38,7 @@ pub fn unless_driving(resolved: &Resolved) -> Coded<Option<Exit>> {
 #[cfg(feature = "trtllm")]
 fn hold(job: MpiJob, directory: &str, resolved: &Resolved) -> Coded<Option<Exit>> {
     use crate::ffi::engine::take_part_trtllm;
-    use crate::target::sim::wire_config;
+    use crate::targets::sim::wire_config;
 
     if !resolved.quiet {
         eprintln!(

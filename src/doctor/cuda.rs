@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use crate::doctor::finding::{Area, Finding, Look};
+use crate::engine_directory::fit::gib;
 use crate::ffi::cuda::{CudaError, Device, Driver};
-use crate::target::engine_directory::fit::gib;
 
 /// What hides a GPU.
 const REMEDY: &str =

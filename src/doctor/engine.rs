@@ -4,11 +4,13 @@ use std::path::Path;
 
 use crate::doctor::Asked;
 use crate::doctor::finding::{Area, Finding, Look};
-use crate::observe::gpu::known::{GpuMemory, KnownGpus};
-use crate::target::engine_directory::fit::gib;
-use crate::target::engine_directory::memory::{DEFAULT_KV_FRACTION, KvBound};
-use crate::target::engine_directory::{self, EngineDirectory, EngineDirectoryError, Severity};
-use crate::target::settings::EngineSettings;
+use crate::engine_directory;
+use crate::engine_directory::fit::gib;
+use crate::engine_directory::memory::{DEFAULT_KV_FRACTION, KvBound};
+use crate::engine_directory::{EngineDirectory, EngineDirectoryError, Severity};
+use crate::observe::gpu::known::KnownGpus;
+use crate::settings::engine::EngineSettings;
+use crate::specs::GpuMemory;
 use crate::workload::scenario::{Lengths, Scenario};
 
 /// Weights, and next to them what the runtime and its activations take at least.

@@ -10,11 +10,12 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::clock::{self, Nanos};
-use crate::target::net::tls::{self, TlsOptions};
-use crate::target::openai::address::Address as OpenAiAddress;
-use crate::target::openai::framing::Framing;
-use crate::target::openai::options::Endpoint;
-use crate::target::triton::address::{Address as TritonAddress, Protocol};
+use crate::network::tls;
+use crate::network::tls::TlsOptions;
+use crate::targets::openai::address::Address as OpenAiAddress;
+use crate::targets::openai::framing::Framing;
+use crate::targets::openai::options::Endpoint;
+use crate::targets::triton::address::{Address as TritonAddress, Protocol};
 
 /// Connections that are made and closed again.
 const CONNECTS: usize = 10;

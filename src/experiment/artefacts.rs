@@ -4,18 +4,20 @@ use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::path::Path;
 
-use crate::experiment::manifest::{Manifest, State};
 use crate::experiment::sweep::{Outcome, Point};
 use crate::metrics::{iterations, kv_events, summarise};
-use crate::record::deliveries_file::{DeliveriesError, DeliveriesReader, DeliveriesWriter, join};
-use crate::record::iterations_file::{self, Iteration};
-use crate::record::json_lines::LinesError;
-use crate::record::kv_events_file::{self, KvTally};
-use crate::record::rows::{RowError, RowReader};
-use crate::record::run_directory::{RunDirectory, file};
-use crate::report::requests_csv::RequestsCsv;
-use crate::report::write::{WriteError, write_whole};
+use crate::record::iteration::Iteration;
+use crate::record::kv_event::KvTally;
 use crate::report::{Experiment, FileNote, PointReport, html, summary_csv, summary_json};
+use crate::store::deliveries_file::{DeliveriesError, DeliveriesReader, DeliveriesWriter, join};
+use crate::store::iterations_file;
+use crate::store::json_lines::LinesError;
+use crate::store::kv_events_file;
+use crate::store::manifest::{Manifest, State};
+use crate::store::requests_csv::RequestsCsv;
+use crate::store::rows::{RowError, RowReader};
+use crate::store::run_directory::{RunDirectory, file};
+use crate::store::write::{WriteError, write_whole};
 
 /// Why files could not be written or read back.
 #[derive(Debug, thiserror::Error)]

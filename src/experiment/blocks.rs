@@ -1,13 +1,15 @@
 //! What is played in each block of an experiment with several targets? The same requests at the same instants on all.
 
-use crate::cli::resolve::Resolved;
+use crate::engine_directory::Finding;
 use crate::experiment::engines::check_engines;
 use crate::experiment::preflight::{PreflightError, prompt_source, tokenise_words};
 use crate::experiment::rig::Opening;
 use crate::experiment::{gpu_watch, machine};
-use crate::load::plan::{Plan, PlanStart, RequestId};
-use crate::target::engine_directory::Finding;
-use crate::target::{Limits, by_name};
+use crate::load::plan::{Plan, PlanStart};
+use crate::request::Limits;
+use crate::request::RequestId;
+use crate::settings::Resolved;
+use crate::targets::by_name;
 use crate::workload::{PromptKind, Workload};
 
 /// Described targets, and the plan of each block, checked against all of them.

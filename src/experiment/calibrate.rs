@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use crate::clock::Nanos;
-use crate::experiment::phase::{Stage, StageError};
+use crate::issue::issuer::Pace;
+use crate::issue::phase::{Stage, StageError};
+use crate::issue::stop::Stop;
 use crate::load::Load;
-use crate::load::issuer::Pace;
-use crate::load::plan::{RequestId, Shot};
-use crate::load::stop::Stop;
+use crate::load::plan::Shot;
 use crate::observe::health::NullRate;
-use crate::target::null::NullTarget;
+use crate::request::RequestId;
+use crate::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
+use crate::targets::null::NullTarget;
 use crate::workload::DEFAULT_PRIORITY;
-use crate::workload::request::{OutputSpec, Prompt, RequestSpec, Sampling};
 
 /// How long each of the two calibrations may take.
 const SPAN: Nanos = Nanos::from_millis(150);

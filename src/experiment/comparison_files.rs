@@ -4,17 +4,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::utc_now;
 use crate::experiment::artefacts::{self, ArtefactError};
-use crate::experiment::comparison::Comparison;
-use crate::experiment::ladder::Ladder;
-use crate::experiment::manifest::{State, command_line};
 use crate::experiment::sweep::Outcome;
+use crate::metrics::comparison::Comparison;
+use crate::metrics::ladder::Ladder;
 use crate::metrics::summary::SCHEMA_VERSION;
 use crate::observe::host::{Build, Host};
-use crate::record::run_directory::{RunDirectory, file};
 use crate::report::FileNote;
 use crate::report::comparison::{csv, json, page};
 use crate::report::ladder;
-use crate::report::write::write_whole;
+use crate::store::manifest::{State, command_line};
+use crate::store::run_directory::{RunDirectory, file};
+use crate::store::write::write_whole;
 
 /// `manifest.json` of the whole; each side has one of its own in its folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

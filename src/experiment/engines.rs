@@ -1,14 +1,15 @@
 //! Do the engines of a target take what is going to be asked of them? Their directories against settings, plans and GPUs.
 
-use crate::cli::resolve::Resolved;
+use crate::engine_directory::check::warn;
+use crate::engine_directory::memory::KvOutlook;
+use crate::engine_directory::{Asked, EngineDirectory, Finding, Severity};
 use crate::experiment::preflight::PreflightError;
 use crate::load::plan::Plan;
-use crate::observe::gpu::known::{GpuMemory, KnownGpus};
-use crate::target::by_name::Named;
-use crate::target::engine_directory::check::warn;
-use crate::target::engine_directory::memory::KvOutlook;
-use crate::target::engine_directory::{Asked, EngineDirectory, Finding, Severity};
-use crate::target::settings::{Drafting, EngineSettings};
+use crate::observe::gpu::known::KnownGpus;
+use crate::settings::Resolved;
+use crate::settings::engine::{Drafting, EngineSettings};
+use crate::specs::GpuMemory;
+use crate::targets::by_name::Named;
 
 /// What an engine refuses ends the run here; the rest is handed on, with what is known of the target's KV cache.
 ///

@@ -5,15 +5,15 @@ use std::io::{BufWriter, Write};
 
 use serde::Serialize;
 
-use crate::cli::resolve::Resolved;
+use crate::clock::Window;
 use crate::experiment::sweep::ExperimentError;
-use crate::metrics::Window;
 use crate::observe::gpu::library::NoGpu;
 use crate::observe::gpu::over_window::GpuUse;
 use crate::observe::gpu::sample::GpuSample;
 use crate::observe::gpu::sampler::{Sampling, Telemetry};
 use crate::observe::gpu::state::Machine;
-use crate::record::run_directory::{RunDirectory, file};
+use crate::settings::Resolved;
+use crate::store::run_directory::{RunDirectory, file};
 
 /// The family of targets whose engine runs on GPUs in this process.
 pub(super) const IN_PROCESS: &str = "trtllm";

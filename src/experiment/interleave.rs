@@ -1,20 +1,20 @@
 //! In which order do several targets take their turns, so that a machine that drifts favours none of them?
 
-use crate::cli::resolve::Resolved;
 use crate::clock::Nanos;
 use crate::experiment::calibrate;
-use crate::experiment::manifest::{Manifest, PointEntry, State};
-use crate::experiment::phase::Stage;
 use crate::experiment::rig::{Opening, Rig};
 use crate::experiment::sweep::{
     ExperimentError, Outcome, Point, Watch, save_before_the_first_request,
 };
+use crate::issue::phase::Stage;
+use crate::issue::stop::Stop;
 use crate::load::plan::Plan;
-use crate::load::stop::Stop;
 use crate::metrics::Summary;
 use crate::metrics::compare::BLOCKS_FOR_A_VERDICT;
-use crate::record::run_directory::RunDirectory;
-use crate::target::TargetInfo;
+use crate::settings::Resolved;
+use crate::store::manifest::{Manifest, PointEntry, State};
+use crate::store::run_directory::RunDirectory;
+use crate::targets::TargetInfo;
 
 /// One of the targets that are measured side by side.
 pub struct Side<'a> {
@@ -22,6 +22,8 @@ pub struct Side<'a> {
     pub name: String,
     /// How it is set up.
     pub resolved: &'a Resolved,
+    /// The same as TOML.
+    pub settings: String,
     /// What answers, not yet opened.
     pub opening: Opening,
 }
@@ -56,12 +58,12 @@ pub fn play(
     let null_rate = calibrate::null_rate()?;
     let mut rigs = Vec::with_capacity(sides.len());
     let names: Vec<String> = sides.iter().map(|side| side.name.clone()).collect();
-    for Side { name, resolved, opening } in sides {
+    for Side { name, resolved, settings, opening } in sides {
         let info = opening.target.describe().clone();
         let folder = directory.below(&name)?;
         let mut manifest = Manifest::begin(info.clone(), name, resolved.workload.seed);
         manifest.null_rate = Some(null_rate);
-        save_before_the_first_request(&folder, resolved, plans, &manifest)?;
+        save_before_the_first_request(&folder, &settings, plans, &manifest)?;
         watch.begun(&info, &folder);
         rigs.push(Rig::open(resolved, opening, plans, folder, manifest, stop)?);
     }

@@ -1,15 +1,15 @@
 //! Which machine are points held against? The one that the user names, else the target, else the driver.
 
-use crate::cli::resolve::Resolved;
+use crate::engine_directory::Finding;
+use crate::engine_directory::check::warn;
 use crate::experiment::gpu_watch::IN_PROCESS;
 use crate::experiment::preflight::PreflightError;
-use crate::metrics::roofline::{MachineFigures, MachineOrigin, RooflineFacts};
 use crate::observe::gpu::known::{AskedOfCuda, KnownGpus, Teller};
 use crate::observe::gpu::sampler::Telemetry;
-use crate::target::by_name::Named;
-use crate::target::deployment::{Deployment, Placement};
-use crate::target::engine_directory::Finding;
-use crate::target::engine_directory::check::warn;
+use crate::settings::Resolved;
+use crate::specs::{MachineFigures, MachineOrigin, RooflineFacts};
+use crate::targets::by_name::Named;
+use crate::targets::deployment::{Deployment, Placement};
 
 /// The GPUs that an engine from a directory may run on, as far as anybody can tell: NVML of those that are watched, else CUDA
 /// of those that it shows, for an engine in this process or where its library is named. `None` where nobody does.
@@ -96,8 +96,8 @@ mod tests {
     use super::*;
     use crate::cli::resolve::resolve;
     use crate::cli::typed::Settings;
-    use crate::metrics::roofline::{Arithmetic, ModelFigures, PeakFlops};
     use crate::observe::gpu::known::KnownGpu;
+    use crate::specs::{Arithmetic, ModelFigures, PeakFlops};
 
     fn engine() -> Deployment {
         Deployment {

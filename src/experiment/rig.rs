@@ -1,27 +1,28 @@
 //! What is needed to play points on one target? The opened target with its folder and its manifest.
 
-use crate::cli::resolve::Resolved;
+use crate::clock::Window;
 use crate::clock::{Nanos, utc_now};
+use crate::experiment::collectors::{CollectedStatistics, Collectors};
 use crate::experiment::gpu_watch::GpuWatch;
-use crate::experiment::manifest::{Manifest, PointEntry, State};
-use crate::experiment::phase::Stage;
-use crate::experiment::scribes::{Heard, Scribes};
 use crate::experiment::sweep::{ExperimentError, Outcome, Point, Watch};
+use crate::issue::issuer::{Pace, Played};
+use crate::issue::phase::Stage;
+use crate::issue::stop::Stop;
 use crate::load::Load;
-use crate::load::issuer::{Pace, Played};
 use crate::load::plan::Plan;
-use crate::load::stop::Stop;
-use crate::metrics::roofline::RooflineFacts;
-use crate::metrics::{RunFacts, TargetFacts, Window, iterations, kv_events, summarise};
+use crate::metrics::{RunFacts, TargetFacts, iterations, kv_events, summarise};
 use crate::observe::gpu::sampler::Telemetry;
 use crate::observe::health::Health;
 use crate::observe::probe::Probe;
 use crate::observe::profiler::{self, Profiler, Profiling};
-use crate::observe::ranges::Tool;
+use crate::record::nvtx_ranges::Tool;
 use crate::record::recorder::Sealed;
 use crate::record::request_record::Records;
-use crate::record::run_directory::RunDirectory;
-use crate::target::{Drain, Target, TargetInfo};
+use crate::settings::Resolved;
+use crate::specs::RooflineFacts;
+use crate::store::manifest::{Manifest, PointEntry, State};
+use crate::store::run_directory::RunDirectory;
+use crate::targets::{Drain, Target, TargetInfo};
 
 /// Requests of the whole session, and the most that a closed or capped loop has in flight.
 fn room_for(plans: &[Plan]) -> (usize, usize) {
@@ -52,7 +53,7 @@ pub struct Rig<'a> {
     stage: Stage,
     directory: RunDirectory,
     manifest: Manifest,
-    scribes: Scribes,
+    collectors: Collectors,
     gpus: Option<GpuWatch>,
     profiler: Option<Profiler>,
     tool: Option<Tool>,
@@ -83,7 +84,7 @@ impl<'a> Rig<'a> {
         let (requests, slots) = room_for(plans);
         let tool = resolved.nvtx.then(Tool::find).transpose()?;
         let stage = Stage::open_heard(target, requests, slots, stop.clone(), tool)?;
-        let scribes = Scribes::start(&stage, &directory)?;
+        let collectors = Collectors::start(&stage, &directory)?;
         let roofline = None;
         Ok(Self {
             resolved,
@@ -91,7 +92,7 @@ impl<'a> Rig<'a> {
             stage,
             directory,
             manifest,
-            scribes,
+            collectors,
             gpus,
             profiler,
             tool,
@@ -125,7 +126,7 @@ impl<'a> Rig<'a> {
         let journal = self.directory.journal(plan.point())?;
         let (dropped_before, stray_before) = self.stage.faults();
         // What the engine did while it was warmed up is not part of the point.
-        self.scribes.begin(plan.point());
+        self.collectors.begin(plan.point());
         let sampling = self.gpus.as_ref().map(GpuWatch::start).transpose()?;
         let profiling = self.profiler.as_ref().map(Profiler::begin);
         let probe = Probe::start();
@@ -136,7 +137,7 @@ impl<'a> Rig<'a> {
         drop(marked);
         let seen = probe.finish();
         let profiled = profiling.is_some_and(|begun| self.end_profiling(begun, &label));
-        let heard = self.scribes.end();
+        let collected = self.collectors.end();
         watch.phase_over();
         let (dropped, stray) = self.stage.faults();
         let facts = self.facts(plan, &played, &sealed.records);
@@ -156,7 +157,7 @@ impl<'a> Rig<'a> {
             warmup_completed,
             played,
             sealed,
-            heard,
+            collected,
             facts,
             health,
             watch,
@@ -227,7 +228,7 @@ impl<'a> Rig<'a> {
         warmup_completed: u32,
         played: Played,
         sealed: Sealed,
-        heard: Heard,
+        collected: CollectedStatistics,
         facts: RunFacts,
         health: Health,
         watch: &mut dyn Watch,
@@ -235,14 +236,16 @@ impl<'a> Rig<'a> {
         if let Some(error) = sealed.journal_error {
             self.manifest.faults.push(format!("records of point {label}: {error}"));
         }
-        for words in [heard.iterations.fault, heard.kv_events.fault].into_iter().flatten() {
+        for words in [collected.iterations.fault, collected.kv_events.fault].into_iter().flatten() {
             self.manifest.faults.push(format!("point {label}: {words}"));
         }
         let mut summary = summarise(&sealed.records, &facts, &health);
-        let iteration_before = heard.iterations.before.map(|it| it.iteration);
-        summary.iterations = iterations::of(&heard.iterations.said, iteration_before, facts.window);
-        let kv_event_before = heard.kv_events.before.map(|it| it.event);
-        summary.kv_events = kv_events::of(&heard.kv_events.said, kv_event_before, facts.window);
+        let iteration_before = collected.iterations.before.map(|it| it.iteration);
+        summary.iterations =
+            iterations::of(&collected.iterations.items, iteration_before, facts.window);
+        let kv_event_before = collected.kv_events.before.map(|it| it.event);
+        summary.kv_events =
+            kv_events::of(&collected.kv_events.items, kv_event_before, facts.window);
         let entry = PointEntry {
             label,
             plan_hash: plan.hash().to_owned(),
@@ -263,7 +266,7 @@ impl<'a> Rig<'a> {
     /// Closes the target and settles the manifest; the reports are made from what is returned.
     pub fn close(mut self, points: Vec<Point>) -> Outcome {
         let broken = self.stage.broken().map(str::to_owned);
-        self.scribes.stop();
+        self.collectors.stop();
         if let Drain::Forced(words) = self.stage.finish() {
             self.manifest.faults.push(format!("closing the target: {words}"));
         }

@@ -5,19 +5,21 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use crate::clock::Window;
 use crate::clock::{MonoNs, Nanos};
 use crate::experiment::artefacts::{ArtefactError, read_back};
-use crate::experiment::comparison::{self, Comparison, Measured, Question};
-use crate::experiment::manifest::PointEntry;
 use crate::experiment::sweep::{Outcome, Point};
 use crate::load::Load;
 use crate::metrics::allowance::Allowance;
 use crate::metrics::compare::BLOCKS_FOR_A_VERDICT;
+use crate::metrics::comparison;
+use crate::metrics::comparison::{Comparison, Measured, Question};
 use crate::metrics::fairness::Item;
 use crate::metrics::sides::Terms;
+use crate::metrics::summarise;
 use crate::metrics::summary::Mark;
-use crate::metrics::{Window, summarise};
 use crate::record::request_record::Records;
+use crate::store::manifest::PointEntry;
 
 /// Stretches that a point is cut into, where it has requests enough.
 const STRETCHES: usize = 8;
@@ -190,8 +192,8 @@ fn remedy() -> String {
 }
 
 /// The document of stored runs: for each load that both have, one pair of sides.
-pub fn conclude(
-    common: &[Common],
+pub fn conclude<'a>(
+    common: &'a [Common],
     (a, b): (&Map<String, Value>, &Map<String, Value>),
     terms: Terms,
     allowances: &[Allowance],
@@ -203,10 +205,8 @@ pub fn conclude(
     let measured: Vec<Measured> = common
         .iter()
         .flat_map(|both| {
-            let side = |letter, outcome, settings: &Map<String, Value>| Measured {
-                name: name(letter, both.load),
-                outcome,
-                settings: settings.clone(),
+            let side = |letter, outcome: &'a Outcome, settings: &Map<String, Value>| {
+                outcome.measured(name(letter, both.load), settings.clone())
             };
             [side("A", &both.baseline, a), side("B", &both.candidate, b)]
         })
@@ -214,7 +214,7 @@ pub fn conclude(
     let targets = common.first().map_or((String::new(), String::new()), |both| {
         (both.candidate.manifest.title.clone(), both.baseline.manifest.title.clone())
     });
-    let fewest = measured.iter().map(|side| side.outcome.points.len()).min().unwrap_or(0);
+    let fewest = measured.iter().map(|side| side.blocks.len()).min().unwrap_or(0);
     let question = Question {
         title: format!("{} against {}, stored runs", targets.0, targets.1),
         interleaved: false,
@@ -241,10 +241,10 @@ pub fn conclude(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::plan::RequestId;
     use crate::metrics::{RunFacts, TargetFacts};
     use crate::observe::health::Health;
     use crate::record::request_record::{Arrival, FinishReason, Outcome as Ended, RequestRecord};
+    use crate::request::RequestId;
 
     fn point(requests: u32) -> (PointEntry, Point) {
         let at = |ms: u32| MonoNs(i64::from(ms) * 1_000_000);

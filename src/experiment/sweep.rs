@@ -1,25 +1,27 @@
 //! How does a whole experiment go? Calibrate, open, and for each point of load: warm up, measure, write.
 
-use crate::cli::resolve::Resolved;
 use crate::clock::Nanos;
 use crate::experiment::calibrate;
-use crate::experiment::manifest::{Manifest, PointEntry};
-use crate::experiment::phase::{Stage, StageError};
 use crate::experiment::preflight::Ready;
 use crate::experiment::rig::Rig;
 use crate::ffi::cuda::CudaError;
+use crate::issue::phase::{Stage, StageError};
+use crate::issue::stop::Stop;
 use crate::load::Load;
 use crate::load::plan::Plan;
-use crate::load::plan_file::{PlanFileError, PlanWriter};
-use crate::load::stop::Stop;
 use crate::metrics::Summary;
+use crate::metrics::comparison::{Measured, MeasuredBlock};
 use crate::observe::gpu::library::NoGpu;
-use crate::observe::ranges::NvtxError;
+use crate::record::nvtx_ranges::NvtxError;
 use crate::record::request_record::Records;
-use crate::record::rows::RowError;
-use crate::record::run_directory::{DirectoryError, RunDirectory, file};
-use crate::report::write::{WriteError, write_whole};
-use crate::target::TargetInfo;
+use crate::settings::Resolved;
+use crate::store::manifest::{Manifest, PointEntry, State};
+use crate::store::plan_file::{PlanFileError, PlanWriter};
+use crate::store::rows::RowError;
+use crate::store::run_directory::{DirectoryError, RunDirectory, file};
+use crate::store::write::{WriteError, write_whole};
+use crate::targets::TargetInfo;
+use serde_json::{Map, Value};
 
 /// Why an experiment could not go on. What had been measured by then is on disk.
 #[derive(Debug, thiserror::Error)]
@@ -48,9 +50,6 @@ pub enum ExperimentError {
     /// The journal could not be opened, so nothing was sent.
     #[error("records cannot be written, so nothing was sent: {0}")]
     Journal(#[from] RowError),
-    /// Settings as TOML.
-    #[error("settings cannot be written as TOML: {0}")]
-    Settings(#[from] toml::ser::Error),
     /// The engine's own statistics could not be followed, so nothing was sent.
     #[error("`iterations.jsonl` cannot be written, so nothing was sent: {0}")]
     Iterations(std::io::Error),
@@ -82,6 +81,29 @@ pub struct Outcome {
     pub points: Vec<Point>,
 }
 
+impl Outcome {
+    /// As a side of a comparison.
+    pub fn measured(&self, name: String, settings: Map<String, Value>) -> Measured<'_> {
+        let folder = self.directory.path().file_name();
+        let blocks = self.manifest.points.iter().zip(&self.points);
+        Measured {
+            name,
+            target: &self.manifest.target,
+            folder: folder.map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+            complete: self.manifest.state == State::Complete,
+            blocks: blocks
+                .map(|(entry, point)| MeasuredBlock {
+                    plan_hash: &entry.plan_hash,
+                    load: entry.facts.load,
+                    records: &point.records,
+                    summary: &point.summary,
+                })
+                .collect(),
+            settings,
+        }
+    }
+}
+
 /// What a caller sees while an experiment goes on.
 pub trait Watch {
     /// The folder exists and the target is about to be opened.
@@ -94,12 +116,14 @@ pub trait Watch {
     fn measured(&mut self, entry: &PointEntry, summary: &Summary);
 }
 
-/// Runs everything that is ready and leaves a complete folder, whatever happens on the way.
+/// Runs everything that is ready and leaves a complete folder, whatever happens on the way. `settings` is what was
+/// resolved, as TOML.
 ///
 /// # Errors
 /// When files cannot be written or the target cannot be opened.
 pub fn run(
     resolved: &Resolved,
+    settings: &str,
     ready: Ready,
     stop: &Stop,
     watch: &mut dyn Watch,
@@ -109,7 +133,7 @@ pub fn run(
     let directory = create_directory(resolved, &info, &plans)?;
     let mut manifest = Manifest::begin(info.clone(), title(resolved), resolved.workload.seed);
     manifest.warnings = warnings;
-    save_before_the_first_request(&directory, resolved, &plans, &manifest)?;
+    save_before_the_first_request(&directory, settings, &plans, &manifest)?;
     watch.begun(&info, &directory);
 
     manifest.null_rate = Some(calibrate::null_rate()?);
@@ -150,11 +174,10 @@ fn title(resolved: &Resolved) -> String {
 
 pub(super) fn save_before_the_first_request(
     directory: &RunDirectory,
-    resolved: &Resolved,
+    settings: &str,
     plans: &[Plan],
     manifest: &Manifest,
 ) -> Result<(), ExperimentError> {
-    let settings = toml::to_string(&resolved.to_settings())?;
     write_whole(&directory.file(file::RESOLVED), settings.as_bytes())?;
     let mut rows = PlanWriter::new(Vec::new());
     for plan in plans {

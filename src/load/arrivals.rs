@@ -6,8 +6,8 @@
 use rand_distr::{Distribution, Exp1, Gamma, GammaError};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::Arrivals;
 use crate::clock::Nanos;
+use crate::load::Arrivals;
 use crate::workload::seeds::{generator, unit};
 
 impl Arrivals {

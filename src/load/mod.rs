@@ -1,11 +1,7 @@
 //! WHEN it is asked: arrival processes, the plan, the issuer, and the gate that closes the loop.
 
 pub mod arrivals;
-pub mod gate;
-pub mod issuer;
 pub mod plan;
-pub mod plan_file;
-pub mod stop;
 
 use std::fmt;
 

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::{MonoNs, Nanos};
+use crate::clock::Window;
 use crate::load::Load;
-use crate::metrics::roofline::RooflineFacts;
-use crate::metrics::slo::Slos;
+use crate::settings::slo::Slos;
+use crate::specs::RooflineFacts;
 
 /// What the harness knew of one run; saved with it, so that a summary can be made again from files alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,41 +77,13 @@ impl TargetFacts {
     }
 }
 
-impl From<&crate::target::TargetInfo> for TargetFacts {
-    fn from(info: &crate::target::TargetInfo) -> Self {
+impl From<&crate::targets::TargetInfo> for TargetFacts {
+    fn from(info: &crate::targets::TargetInfo) -> Self {
         Self {
             name: info.name.clone(),
             kind: info.kind.clone(),
             simulated: info.simulated,
             dummy_weights: info.dummy_weights,
         }
-    }
-}
-
-/// The measurement window: from `start`, which belongs to it, to `end`, which does not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Window {
-    /// First instant.
-    #[serde(rename = "start_ns")]
-    pub start: MonoNs,
-    /// First instant that is no longer part of it.
-    #[serde(rename = "end_ns")]
-    pub end: MonoNs,
-}
-
-impl Window {
-    /// Whether an instant lies in it.
-    pub fn holds(&self, at: MonoNs) -> bool {
-        self.start <= at && at < self.end
-    }
-
-    /// Its length.
-    pub fn span(&self) -> Nanos {
-        self.end - self.start
-    }
-
-    /// Its length in seconds, where it has one.
-    pub fn seconds(&self) -> Option<f64> {
-        (self.end > self.start).then(|| self.span().as_secs_f64())
     }
 }

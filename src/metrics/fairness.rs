@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::record::request_record::{Records, RequestRecord, StampSource, TokenSource};
-use crate::target::TargetInfo;
+use crate::targets::TargetInfo;
 
 /// What is known of one side.
 pub struct Conditions<'a> {
@@ -240,10 +240,10 @@ fn plain(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::plan::RequestId;
     use crate::record::event::TokenHash;
     use crate::record::request_record::{FinishReason, Outcome};
-    use crate::target::Limits;
+    use crate::request::Limits;
+    use crate::request::RequestId;
     use serde_json::json;
 
     fn target(batch: u32) -> TargetInfo {

@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Nanos;
+use crate::clock::Window;
 use crate::metrics::distribution;
-use crate::metrics::facts::Window;
 use crate::metrics::lost;
 use crate::metrics::over_time::{Cuts, slice_length};
 use crate::metrics::summary::Distribution;
-use crate::record::iterations_file::{BatchMix, Iteration};
+use crate::record::iteration::{BatchMix, Iteration};
 
 /// The iterations of one run that ended in its window. What the engine does not say is `None`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -175,7 +175,7 @@ mod tests {
 
     use super::*;
     use crate::clock::MonoNs;
-    use crate::record::iterations_file::KvLevel;
+    use crate::record::iteration::KvLevel;
 
     const WINDOW: Window = Window { start: MonoNs(1_000), end: MonoNs(1_000 + 1_000_000_000) };
 

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Nanos;
-use crate::metrics::facts::Window;
+use crate::clock::Window;
 use crate::metrics::lost;
 use crate::metrics::over_time::{Cuts, slice_length};
-use crate::record::kv_events_file::KvTally;
+use crate::record::kv_event::KvTally;
 
 /// The events of one run that happened in its window, as far as that is known: engines do not stamp them, so each is known
 /// to have happened between two looks, of which at least a part lies in the window.

@@ -3,14 +3,17 @@
 pub mod allowance;
 pub mod binomial;
 pub mod compare;
+pub mod comparison;
 pub mod counts;
 pub mod definition;
 pub mod dependence;
 pub mod distribution;
 pub mod facts;
 pub mod fairness;
+mod goodput;
 pub mod iterations;
 pub mod kv_events;
+pub mod ladder;
 mod lost;
 pub mod measure;
 pub mod over_time;
@@ -20,16 +23,14 @@ pub mod pooled;
 pub mod rates;
 pub mod roofline;
 pub mod sides;
-pub mod slo;
 pub mod summarise;
 pub mod summary;
 pub mod validity;
 
 pub use definition::{Definition, Quantity, Rate};
-pub use facts::{RunFacts, TargetFacts, Window};
+pub use facts::{RunFacts, TargetFacts};
 pub use per_request::Derived;
 pub use percentile::Percentile;
-pub use slo::{Slo, SloMetric, Slos};
 pub use summarise::summarise;
 pub use summary::Summary;
 

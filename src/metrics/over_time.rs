@@ -1,11 +1,12 @@
 //! How did the run go from second to second?
 
+use crate::clock::Window;
 use crate::clock::{MonoNs, Nanos};
+use crate::metrics::Quantity;
 use crate::metrics::facts::RunFacts;
 use crate::metrics::per_request::{Derived, Output};
 use crate::metrics::percentile::{Percentile, nearest_rank};
 use crate::metrics::summary::{Counts, OverTime, Slice};
-use crate::metrics::{Quantity, Window};
 use crate::record::request_record::Records;
 
 /// A plot wants at least so many slices, and a reader at most so many.

@@ -6,9 +6,9 @@ use crate::metrics::counts::is_attempted;
 use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::facts::RunFacts;
 use crate::metrics::per_request::{Derived, Output};
-use crate::metrics::slo::{Slo, SloMetric};
 use crate::metrics::summary::{Counts, SloResult};
 use crate::record::request_record::{Records, RequestRecord};
+use crate::settings::slo::{Slo, SloMetric};
 
 /// Requests that meet every bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,17 +6,18 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Window;
 use crate::load::Load;
 use crate::metrics::definition::{Quantity, Rate};
-use crate::metrics::facts::{TargetFacts, Window};
+use crate::metrics::facts::TargetFacts;
 use crate::metrics::iterations::IterationSummary;
 use crate::metrics::kv_events::KvEventSummary;
 use crate::metrics::percentile::Percentile;
 use crate::metrics::roofline::Roofline;
-use crate::metrics::slo::{GOOD_FRACTION, Slo};
 use crate::observe::gpu::over_window::GpuUse;
 use crate::record::request_record::TokenSource;
-use crate::target::FailureKind;
+use crate::request::FailureKind;
+use crate::settings::slo::{GOOD_FRACTION, Slo};
 
 /// Version of every definition and of the shape of the files; a change of meaning changes it.
 pub const SCHEMA_VERSION: u32 = 1;

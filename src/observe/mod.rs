@@ -1,5 +1,6 @@
 //! WHAT ELSE was true while requests ran: the harness, the machine, the engine.
 
+pub mod collector;
 pub mod gpu;
 pub mod health;
 pub mod host;
@@ -8,5 +9,3 @@ pub mod kv_events;
 pub mod probe;
 pub mod process;
 pub mod profiler;
-pub mod ranges;
-pub mod scribe;

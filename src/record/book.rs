@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::io;
 
 use crate::clock::{MonoNs, Nanos};
-use crate::load::plan::RequestId;
 use crate::record::event::{Ending, Event, TokenHash};
 use crate::record::live::{LiveLatency, Snapshot};
 use crate::record::recorder::{Journal, Sealed};
 use crate::record::request_record::{
     Arrival, NotSentReason, OtherCounts, Outcome, Records, RequestRecord, StampSource, TokenSource,
 };
-use crate::target::{Failure, FailureKind};
+use crate::request::RequestId;
+use crate::request::{Failure, FailureKind};
 
 /// What the recorder is told of a shot beforehand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

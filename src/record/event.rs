@@ -1,9 +1,9 @@
 //! What can happen to a request while a run goes on? Fixed-size facts, made on hot threads.
 
 use crate::clock::MonoNs;
-use crate::load::plan::RequestId;
 use crate::record::request_record::{EngineUse, FinishReason, NotSentReason, PackedTimes};
-use crate::target::FailureKind;
+use crate::request::FailureKind;
+use crate::request::RequestId;
 
 /// A polynomial hash over token ids that does not depend on how tokens were split into deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,9 +11,9 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 
 use crate::clock::{self, MonoNs, Nanos};
-use crate::load::gate::Gate;
 use crate::record::book::{Book, Planned};
 use crate::record::event::Event;
+use crate::record::gate::Gate;
 use crate::record::live::Live;
 use crate::record::request_record::{Records, RequestRecord};
 use crate::record::sink::{Aside, RING_SLOTS, Sink};
@@ -240,9 +240,9 @@ impl Worker {
 mod tests {
     use super::*;
     use crate::clock::now;
-    use crate::load::plan::RequestId;
     use crate::record::event::{Ending, TokenHash};
     use crate::record::request_record::{FinishReason, Outcome};
+    use crate::request::RequestId;
 
     #[test]
     fn an_event_right_after_the_beginning_of_a_phase_belongs_to_it() {

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::MonoNs;
-use crate::load::plan::RequestId;
 use crate::record::event::TokenHash;
-use crate::target::Failure;
+use crate::request::Failure;
+use crate::request::RequestId;
 
 /// Everything that was seen of one request. Instants are `None` where they were never reached.
 #[derive(Debug, Clone, PartialEq)]

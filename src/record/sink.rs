@@ -8,11 +8,11 @@ use std::task::Waker;
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::clock::MonoNs;
-use crate::load::gate::Gate;
-use crate::load::plan::RequestId;
 use crate::record::event::{Ending, Event, FewIds, TokenHash};
+use crate::record::gate::Gate;
 use crate::record::request_record::{EngineTimes, EngineUse, StampSource, TokenSource};
-use crate::target::Failure;
+use crate::request::Failure;
+use crate::request::RequestId;
 
 /// Events that fit into a ring. The recorder looks every few milliseconds; this is room for ten millions a second.
 pub const RING_SLOTS: usize = 1 << 16;

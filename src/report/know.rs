@@ -2,11 +2,11 @@
 
 use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::percentile::{Percentile, certification_floor};
-use crate::metrics::slo::GOOD_FRACTION;
 use crate::metrics::summary::{Check, CheckId, Counts, Status};
 use crate::record::request_record::TokenSource;
 use crate::report::figures::counted;
 use crate::report::{Experiment, PointReport, json_word};
+use crate::settings::slo::GOOD_FRACTION;
 
 /// A check that did not pass at one or more points.
 #[derive(Debug, Clone, PartialEq)]

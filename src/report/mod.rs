@@ -6,12 +6,10 @@ pub mod html;
 pub mod know;
 pub mod ladder;
 pub mod progress;
-pub mod requests_csv;
 pub mod roofline;
 pub mod summary_csv;
 pub mod summary_json;
 pub mod table;
-pub mod write;
 
 use std::collections::BTreeSet;
 
@@ -20,7 +18,7 @@ use serde::Serialize;
 use crate::load::Load;
 use crate::metrics::Summary;
 use crate::metrics::summary::{Mark, Verdict, json_word};
-use crate::target::TargetInfo;
+use crate::targets::TargetInfo;
 
 /// Several runs that are shown together, e.g. one for each concurrency. What every renderer takes.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::metrics::definition::{Better, Definition, Origin, Over, Per, Quantity, Rate, Unit};
 use crate::metrics::summary::{Mark, SCHEMA_VERSION, Verdict};
 use crate::report::{Experiment, PointReport};
-use crate::target::TargetInfo;
+use crate::targets::TargetInfo;
 
 /// The JSON Schema (2020-12) of [`render`]'s document, as published in `docs/summary.schema.json`.
 pub const SUMMARY_SCHEMA: &str = include_str!("../../docs/summary.schema.json");

@@ -11,12 +11,12 @@ use crossbeam_queue::ArrayQueue;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::clock::MonoNs;
-use crate::load::plan::RequestId;
 use crate::record::event::FewIds;
 use crate::record::request_record::{EngineTimes, EngineUse, FinishReason};
+use crate::request::RequestId;
+use crate::request::spec::RequestSpec;
 use crate::serve::metrics::Metrics;
 use crate::serve::refusal::Refusal;
-use crate::workload::request::RequestSpec;
 
 /// Tells two requests apart that had the same slot one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

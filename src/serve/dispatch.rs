@@ -19,17 +19,19 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use crate::clock::{MonoNs, Nanos, now};
-use crate::load::gate::Gate;
-use crate::load::plan::{RequestId, Shot};
-use crate::load::stop::Stop;
+use crate::issue::stop::Stop;
+use crate::load::plan::Shot;
 use crate::record::event::{Ending, Event, FewIds};
+use crate::record::gate::Gate;
 use crate::record::request_record::{EngineTimes, EngineUse};
 use crate::record::sink::{Aside, Sink};
+use crate::request::RequestId;
+use crate::request::spec::RequestSpec;
+use crate::request::{Failure, FailureKind};
 use crate::serve::admission::{Admission, End, Order, Piece, Ticket};
 use crate::serve::metrics::Metrics;
 use crate::serve::refusal::Refusal;
-use crate::target::{Drain, Failure, FailureKind, Session, Target, TargetError};
-use crate::workload::request::RequestSpec;
+use crate::targets::{Drain, Session, Target, TargetError};
 
 /// How often it looks whether the server is to end.
 const LOOK: Duration = Duration::from_millis(50);

@@ -7,7 +7,7 @@
 //!       └──────── events, responses ┴── pieces ──┴────────────────────────────────────┘
 //! ```
 //! One thread does all of it, the network included: a token costs one wake-up, one short text and one write. Whatever
-//! implements the seam of [`crate::target`] with token ids can be served without a line of its own.
+//! implements the seam of [`crate::targets`] with token ids can be served without a line of its own.
 
 pub mod admission;
 pub mod chat;
@@ -18,7 +18,6 @@ pub mod metrics;
 mod openai;
 pub mod refusal;
 pub mod service;
-pub mod text;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,17 +28,17 @@ use bareflight_engine::tokenizers::Tokenizer;
 use tokio::runtime::Builder;
 
 use crate::clock::{Nanos, utc_now};
-use crate::load::stop::Stop;
+use crate::issue::stop::Stop;
+use crate::network::secret::ApiKey;
 use crate::serve::admission::Admission;
 use crate::serve::chat::ChatTemplate;
 use crate::serve::dispatch::{Dispatcher, Served};
 use crate::serve::listen::Closing;
 use crate::serve::metrics::Metrics;
 use crate::serve::service::Service;
-use crate::serve::text::Text;
-use crate::target::TargetError;
-use crate::target::by_name::Named;
-use crate::target::net::secret::ApiKey;
+use crate::targets::TargetError;
+use crate::targets::by_name::Named;
+use crate::tokenizer::text_stream::Text;
 
 /// Kinds of targets whose answers are token ids of an engine in this process.
 const IN_PROCESS: [&str; 4] = ["local", "null", "sim", "trtllm"];

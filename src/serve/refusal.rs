@@ -1,6 +1,7 @@
 //! Why is a request not answered? Each reason in one sentence, whatever protocol it goes out over.
 
-use crate::target::{Failure, FailureKind};
+use crate::request::{Failure, FailureKind};
+use crate::tokenizer::tokenize::TokenizeError;
 
 /// Why a request is not answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +50,15 @@ impl Refusal {
     /// Something is wrong with one field.
     pub fn field(field: impl Into<String>, words: impl Into<String>) -> Self {
         Self::Invalid { field: Some(field.into()), words: words.into() }
+    }
+}
+
+impl From<TokenizeError> for Refusal {
+    fn from(TokenizeError(error): TokenizeError) -> Self {
+        Self::Invalid {
+            field: None,
+            words: format!("the tokenizer cannot read this text: {error}"),
+        }
     }
 }
 

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
+use crate::network::secret::ApiKey;
+use crate::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
 use crate::serve::admission::{Admission, Answer};
 use crate::serve::chat::ChatTemplate;
 use crate::serve::metrics::Metrics;
 use crate::serve::refusal::Refusal;
-use crate::serve::text::Text;
-use crate::target::TargetInfo;
-use crate::target::net::secret::ApiKey;
+use crate::targets::TargetInfo;
+use crate::tokenizer::text_stream::Text;
 use crate::workload::DEFAULT_PRIORITY;
-use crate::workload::request::{OutputSpec, Prompt, RequestSpec, Sampling};
 
 /// Output tokens where neither the request nor the target sets an end.
 pub const UNBOUNDED_OUTPUT: u32 = 1024;

@@ -4,24 +4,21 @@ pub mod adapters;
 pub mod mix;
 pub mod priorities;
 pub mod prompts;
-pub mod request;
 pub mod scenario;
 pub mod seeds;
-pub mod terms;
 pub mod text;
-pub mod tokenize;
 pub mod vocabulary;
 pub mod word_texts;
 pub mod words;
 
 use serde::{Deserialize, Serialize};
 
+use crate::request::spec::{OutputSpec, Sampling};
+use crate::request::terms::Terms;
 use adapters::AdapterMix;
 use priorities::PriorityMix;
-use request::{OutputSpec, Sampling};
 use scenario::{Lengths, Scenario};
 use seeds::{Phase, Seeds, Stream};
-use terms::Terms;
 use word_texts::WordTexts;
 
 /// The priority that an executor gives a request by default.

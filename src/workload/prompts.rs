@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::PromptKind;
-use super::request::Prompt;
-use super::seeds::{Phase, Seeds, Stream};
-use super::text::{TextPrefix, TextSource};
-use super::tokenize::{Tokenize, TokenizeError};
-use super::vocabulary::Vocabulary;
+use crate::request::spec::Prompt;
+use crate::tokenizer::tokenize::{Tokenize, TokenizeError};
+use crate::workload::PromptKind;
+use crate::workload::seeds::{Phase, Seeds, Stream};
+use crate::workload::text::{TextPrefix, TextSource};
+use crate::workload::vocabulary::Vocabulary;
 
 /// Draws prompts of exact lengths. Holds no seed and does not change, so it may be shared between threads.
 #[derive(Debug)]

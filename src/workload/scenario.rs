@@ -8,7 +8,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::seeds::below;
+use crate::workload::seeds::below;
 
 /// Longest prompt or output that can be asked for, in tokens; above what any model takes.
 pub const MAX_TOKENS: u32 = 1 << 24;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::prompts::PromptError;
-use super::seeds::below;
+use crate::workload::prompts::PromptError;
+use crate::workload::seeds::below;
 
 /// Ids `0..size` without those that have a meaning of their own.
 #[derive(Debug, Clone)]

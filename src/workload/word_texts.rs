@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::workload::terms::{Terms, TokenSequences};
-use crate::workload::tokenize::{Tokenize, TokenizeError};
+use crate::request::terms::{Terms, TokenSequences};
+use crate::tokenizer::tokenize::{Tokenize, TokenizeError};
 
 /// Words as they were typed; engines take them as token ids.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

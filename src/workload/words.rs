@@ -2,10 +2,10 @@
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::prompts::PromptError;
-use super::seeds::below;
-use super::tokenize::{Tokenize, TokenizeError};
-use super::vocabulary::Vocabulary;
+use crate::tokenizer::tokenize::{Tokenize, TokenizeError};
+use crate::workload::prompts::PromptError;
+use crate::workload::seeds::below;
+use crate::workload::vocabulary::Vocabulary;
 
 /// Words taken from a vocabulary; more would not make the text more varied to an engine.
 const ENOUGH: usize = 4096;

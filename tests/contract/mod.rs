@@ -4,19 +4,21 @@
 use std::sync::Arc;
 
 use bareflight::clock::{self, MonoNs, Nanos};
-use bareflight::experiment::phase::Stage;
+use bareflight::issue::issuer::{Pace, Played};
+use bareflight::issue::phase::Stage;
+use bareflight::issue::stop::Stop;
 use bareflight::load::Load;
-use bareflight::load::issuer::{Pace, Played};
-use bareflight::load::plan::{RequestId, Shot};
-use bareflight::load::stop::Stop;
+use bareflight::load::plan::Shot;
 use bareflight::record::recorder::Sealed;
 use bareflight::record::request_record::Outcome;
-use bareflight::target::by_name;
-use bareflight::target::served::ServedSettings;
-use bareflight::target::settings::EngineSettings;
-use bareflight::target::{Drain, FailureKind};
+use bareflight::request::FailureKind;
+use bareflight::request::RequestId;
+use bareflight::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
+use bareflight::settings::engine::EngineSettings;
+use bareflight::settings::served::ServedSettings;
+use bareflight::targets::Drain;
+use bareflight::targets::by_name;
 use bareflight::workload::DEFAULT_PRIORITY;
-use bareflight::workload::request::{OutputSpec, Prompt, RequestSpec, Sampling};
 
 /// A target by the name that a user types, and what is typed beside it.
 #[derive(Debug, Clone, Default)]

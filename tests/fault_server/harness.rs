@@ -6,14 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 
 use bareflight::clock::{MonoNs, Nanos, now, sleep};
-use bareflight::load::gate::Gate;
-use bareflight::load::plan::{RequestId, Shot};
+use bareflight::load::plan::Shot;
 use bareflight::record::event::{Ending, Event, TokenHash};
+use bareflight::record::gate::Gate;
 use bareflight::record::request_record::{EngineTimes, FinishReason, StampSource, TokenSource};
 use bareflight::record::sink::{Aside, Sink};
-use bareflight::target::openai::{OpenAiOptions, OpenAiTarget};
-use bareflight::target::{Drain, Failure, FailureKind, Session, Target};
-use bareflight::workload::request::{OutputSpec, Prompt, RequestSpec, Sampling};
+use bareflight::request::RequestId;
+use bareflight::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
+use bareflight::request::{Failure, FailureKind};
+use bareflight::targets::openai::{OpenAiOptions, OpenAiTarget};
+use bareflight::targets::{Drain, Session, Target};
 
 /// Everything that was seen of one shot.
 #[derive(Debug, Default)]

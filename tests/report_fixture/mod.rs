@@ -1,9 +1,9 @@
 //! Experiments to render: requests of an engine that exists on paper only, summarised by the real code.
 
 use bareflight::clock::MonoNs;
+use bareflight::clock::Window;
 use bareflight::load::Load;
-use bareflight::load::plan::RequestId;
-use bareflight::metrics::{RunFacts, Slos, TargetFacts, Window, summarise};
+use bareflight::metrics::{RunFacts, TargetFacts, summarise};
 use bareflight::observe::health::{Health, NullRate};
 use bareflight::record::event::TokenHash;
 use bareflight::record::request_record::{
@@ -11,7 +11,10 @@ use bareflight::record::request_record::{
     StampSource, TokenSource,
 };
 use bareflight::report::{Experiment, FileNote, PointReport};
-use bareflight::target::{Failure, FailureKind, Limits, TargetInfo};
+use bareflight::request::RequestId;
+use bareflight::request::{Failure, FailureKind, Limits};
+use bareflight::settings::slo::Slos;
+use bareflight::targets::TargetInfo;
 
 /// One run of the engine on paper.
 #[derive(Clone)]

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bareflight::target::triton::kserve::{
+use bareflight::targets::triton::kserve::{
     Choice, FINAL_RESPONSE, ModelConfig, ModelConfigResponse, ModelInferRequest,
     ModelInferResponse, ModelMetadata, ModelRequest, OutputTensor, ParameterEntry, Ready,
     ServerMetadata, StreamResponse, TensorMetadata, TransactionPolicy, path,

@@ -8,13 +8,15 @@ use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, channel};
 
 use bareflight::clock::{MonoNs, Nanos, now, sleep};
-use bareflight::load::gate::Gate;
-use bareflight::load::plan::{RequestId, Shot};
+use bareflight::load::plan::Shot;
 use bareflight::record::event::{Ending, Event, TokenHash};
+use bareflight::record::gate::Gate;
 use bareflight::record::request_record::{StampSource, TokenSource};
 use bareflight::record::sink::{Aside, Sink};
-use bareflight::target::{Drain, FailureKind, Session, Target, TargetError};
-use bareflight::workload::request::{OutputSpec, Prompt, RequestSpec, Sampling};
+use bareflight::request::FailureKind;
+use bareflight::request::RequestId;
+use bareflight::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
+use bareflight::targets::{Drain, Session, Target, TargetError};
 
 /// Everything that was seen of one request.
 #[derive(Debug, Default, Clone)]
@@ -208,7 +210,7 @@ fn note(all: &mut BTreeMap<u32, Seen>, event: Event) {
 struct Gone;
 
 impl Session for Gone {
-    fn submit(&mut self, _: &Shot) -> Result<(), bareflight::target::Failure> {
+    fn submit(&mut self, _: &Shot) -> Result<(), bareflight::request::Failure> {
         panic!("the session is being finished")
     }
     fn cancel(&mut self, _: RequestId) {}

@@ -1,8 +1,8 @@
 //! What do the settings of an executor mean? Ranges held, defaults said explicitly, and written back.
 
-use super::SettingsError;
+use crate::cli::resolve::SettingsError;
 use crate::cli::typed::{ExecutorFlags, RequestFlags};
-use crate::target::settings::{
+use crate::settings::engine::{
     DEFAULT_DRAFT_KV_FRACTION, DEFAULT_DRAFT_TOKENS, Decoding, Drafting, EngineSettings,
 };
 

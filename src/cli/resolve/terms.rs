@@ -1,12 +1,12 @@
 //! What do the terms of requests mean? Ranges held, and written back.
 
-use super::SettingsError;
-use crate::cli::span::Span;
+use crate::cli::resolve::SettingsError;
 use crate::cli::typed::RequestFlags;
 use crate::clock::Nanos;
+use crate::request::terms::Terms;
+use crate::settings::span::Span;
 use crate::workload::Workload;
 use crate::workload::priorities::PriorityMix;
-use crate::workload::terms::Terms;
 use crate::workload::word_texts::WordTexts;
 
 /// Terms of every request.

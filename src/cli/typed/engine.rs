@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::target::settings::{DEFAULT_KV_EVENTS, Decoding, Lookahead};
-use crate::workload::terms::TokenSequences;
+use crate::request::terms::TokenSequences;
+use crate::settings::engine::{DEFAULT_KV_EVENTS, Decoding, Lookahead};
 
 /// Over these flags in the help.
 pub const EXECUTOR_HEADING: &str = "Executor (`sim:` and TensorRT-LLM); table [engine] of a file";

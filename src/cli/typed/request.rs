@@ -3,10 +3,10 @@
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::cli::span::Span;
+use crate::request::terms::TokenSequences;
+use crate::settings::span::Span;
 use crate::workload::adapters::AdapterMix;
 use crate::workload::priorities::PriorityMix;
-use crate::workload::terms::TokenSequences;
 
 /// Terms of all requests; absent means not said.
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use super::{Plan, PlanError, PlanSize, Shot};
 use crate::clock::Nanos;
 use crate::load::{Arrivals, Load};
-use crate::target::Limits;
+use crate::request::Limits;
 use crate::workload::{SamplingPolicy, Workload};
 
 impl Plan {

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use super::check::{load_makes_sense, sampling_makes_sense, size_makes_sense};
-use super::{Plan, PlanError, PlanSize, PlanStart, RequestId, Shot};
+use super::{Plan, PlanError, PlanSize, PlanStart, Shot};
 use crate::clock::Nanos;
 use crate::load::Load;
+use crate::load::plan::check::{load_makes_sense, sampling_makes_sense, size_makes_sense};
+use crate::request::RequestId;
+use crate::request::spec::RequestSpec;
 use crate::workload::prompts::PromptSource;
-use crate::workload::request::RequestSpec;
 use crate::workload::scenario::Lengths;
 use crate::workload::seeds::{Phase, Seeds, Stream};
 use crate::workload::{PromptKind, Workload};

@@ -2,8 +2,8 @@
 
 use thiserror::Error;
 
-use super::RequestId;
-use super::draw::{MAX_PLAN_SHOTS, MAX_PLAN_TOKENS};
+use crate::load::plan::draw::{MAX_PLAN_SHOTS, MAX_PLAN_TOKENS};
+use crate::request::RequestId;
 use crate::workload::PromptKind;
 use crate::workload::prompts::PromptError;
 

@@ -7,9 +7,9 @@ use sha2::{Digest, Sha256};
 
 use super::{Plan, PromptSha, Shot};
 use crate::load::{Arrivals, Load};
-use crate::workload::request::{OutputSpec, Prompt, RequestSpec, Sampling};
+use crate::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
+use crate::request::terms::Terms;
 use crate::workload::seeds::Phase;
-use crate::workload::terms::Terms;
 
 const VERSION: &[u8] = b"bareflight plan v1\n";
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::load::Arrivals;
-use crate::target::Limits;
+use crate::request::Limits;
 use crate::workload::prompts::{PromptError, PromptSource};
 use crate::workload::vocabulary::Vocabulary;
 use crate::workload::{PromptKind, Workload};

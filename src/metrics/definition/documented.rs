@@ -57,13 +57,13 @@ fn each_number_has_one_id_and_one_key_that_names_its_unit() {
     assert_eq!((ids.len(), keys.len()), (all().len(), all().len()));
     for definition in all() {
         let unit = match definition.unit {
-            super::Unit::Ms => "_ms",
-            super::Unit::Tokens => "_tokens",
-            super::Unit::TokensPerS => "_tokens_per_s",
-            super::Unit::RequestsPerS => "_per_s",
-            super::Unit::Fraction => "_fraction",
-            super::Unit::Joules => "_j",
-            super::Unit::TokensPerJoule => "_tokens_per_joule",
+            crate::metrics::definition::Unit::Ms => "_ms",
+            crate::metrics::definition::Unit::Tokens => "_tokens",
+            crate::metrics::definition::Unit::TokensPerS => "_tokens_per_s",
+            crate::metrics::definition::Unit::RequestsPerS => "_per_s",
+            crate::metrics::definition::Unit::Fraction => "_fraction",
+            crate::metrics::definition::Unit::Joules => "_j",
+            crate::metrics::definition::Unit::TokensPerJoule => "_tokens_per_joule",
         };
         assert!(definition.key.ends_with(unit), "{}", definition.key);
         assert!(definition.key.starts_with(definition.id), "{}", definition.key);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::figures::{ModelFigures, RooflineFacts};
+use crate::specs::figures::{ModelFigures, RooflineFacts};
 
 /// What holds a step back at best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,8 +106,8 @@ fn weight_bytes(model: &ModelFigures, tokens: f64) -> f64 {
 mod tests {
     #![allow(clippy::float_cmp, reason = "the figures are chosen so that results are exact")]
 
-    use super::super::figures::{Arithmetic, ExpertFigures, MachineFigures, PeakFlops};
     use super::*;
+    use crate::specs::figures::{Arithmetic, ExpertFigures, MachineFigures, PeakFlops};
 
     /// 8 GB of weights on a machine of 1 TB/s and 1 PFLOP/s.
     fn facts() -> RooflineFacts {

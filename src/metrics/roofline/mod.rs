@@ -1,21 +1,17 @@
 //! How close did a run come to the best that its machine can do with its model?
 
-mod figures;
 pub mod floor;
-mod gpu;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Window;
 use crate::clock::{MonoNs, Nanos};
-use crate::metrics::facts::{RunFacts, Window};
+use crate::metrics::facts::RunFacts;
 use crate::metrics::per_request::Output;
 use crate::metrics::summary::{Counts, Distribution};
 use crate::record::request_record::{Records, RequestRecord};
+use crate::specs::{MachineOrigin, RooflineFacts};
 
-pub use figures::{
-    Arithmetic, ExpertFigures, MachineFigures, MachineOrigin, ModelFigures, PeakFlops,
-    RooflineFacts,
-};
 pub use floor::{Bound, Floor};
 
 /// The best that is possible for the load that was measured, and how much of it was reached.

@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::metrics::{Definition, Rate};
-use crate::record::deliveries_file::{DeliveriesReader, DeliveriesWriter, join};
 use crate::record::request_record::{EngineTimes, EngineUse};
-use crate::record::rows::RowReader;
-use crate::report::requests_csv::RequestsCsv;
+use crate::store::deliveries_file::{DeliveriesReader, DeliveriesWriter, join};
+use crate::store::requests_csv::RequestsCsv;
+use crate::store::rows::RowReader;
 
 /// A run with something of everything.
 fn mixed() -> Records {

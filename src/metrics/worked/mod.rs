@@ -7,17 +7,18 @@ mod rates;
 mod roofline;
 mod validity;
 
+use crate::clock::Window;
 use crate::clock::{MonoNs, Nanos};
-use crate::load::plan::RequestId;
 use crate::load::{Arrivals, Load};
-use crate::metrics::{Quantity, RunFacts, Summary, TargetFacts, Window, summarise};
+use crate::metrics::{Quantity, RunFacts, Summary, TargetFacts, summarise};
 use crate::observe::health::{Health, NullRate};
 use crate::record::event::TokenHash;
 use crate::record::request_record::{
     Arrival, FinishReason, NotSentReason, OtherCounts, Outcome, Records, RequestRecord,
     StampSource, TokenSource,
 };
-use crate::target::{Failure, FailureKind};
+use crate::request::RequestId;
+use crate::request::{Failure, FailureKind};
 
 /// Milliseconds after an instant that is not 0, so that nothing works by accident.
 fn at(ms: f64) -> MonoNs {

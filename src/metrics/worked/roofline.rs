@@ -1,10 +1,9 @@
 //! Rooflines with pencil and paper.
 
 use super::*;
-use crate::metrics::roofline::{
-    Arithmetic, Bound, MachineFigures, ModelFigures, PeakFlops, Roofline, RooflineFacts, floor,
-};
+use crate::metrics::roofline::{Bound, Roofline, floor};
 use crate::record::request_record::{EngineTimes, EngineUse};
+use crate::specs::{Arithmetic, MachineFigures, ModelFigures, PeakFlops, RooflineFacts};
 
 /// 1 GB of weights and 1 MB of cache for each token, on a machine of 1 TB/s and 1 PFLOP/s.
 fn known() -> RooflineFacts {

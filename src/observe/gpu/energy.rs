@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Nanos;
-use crate::metrics::Window;
+use crate::clock::Window;
 use crate::observe::gpu::sample::GpuSample;
 
 /// The counter moves in steps, and over short windows it may not move at all.

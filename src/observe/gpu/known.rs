@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::ffi::cuda::{CudaError, Driver};
 use crate::observe::gpu::over_window::Watched;
 use crate::observe::gpu::state::Machine;
+use crate::specs::GpuMemory;
 
 /// Whose word it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,15 +23,6 @@ pub struct KnownGpu {
     pub name: String,
     /// Its memory, where that is told.
     pub memory: Option<GpuMemory>,
-}
-
-/// Memory of a GPU at an instant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct GpuMemory {
-    /// What a new allocation could have.
-    pub free_bytes: u64,
-    /// All of it.
-    pub total_bytes: u64,
 }
 
 /// All of them, of which there is at least one.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::Window;
+use crate::clock::Window;
 use crate::observe::gpu::energy::{self, EnergyFrom};
 use crate::observe::gpu::library::Driver;
 use crate::observe::gpu::sample::{GpuSample, Throttle};

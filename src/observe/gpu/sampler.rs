@@ -8,11 +8,12 @@ use std::thread::{self, JoinHandle};
 use nvml_wrapper::{Device, Nvml};
 
 use crate::clock::{self, MonoNs, Nanos};
-use crate::observe::gpu::chosen::{self, GpuChoice};
+use crate::observe::gpu::chosen;
 use crate::observe::gpu::library::{self, Driver, NoGpu};
 use crate::observe::gpu::over_window::Watched;
 use crate::observe::gpu::sample::GpuSample;
 use crate::observe::gpu::state::Machine;
+use crate::settings::gpu_choice::GpuChoice;
 
 /// Time between two samples of one GPU.
 const PERIOD: Nanos = Nanos::from_millis(100);

@@ -1,6 +1,6 @@
 //! What does each number of a comparison come to, one row per pair of sides and number? `comparison.csv`.
 
-use crate::experiment::comparison::Comparison;
+use crate::metrics::comparison::Comparison;
 use crate::metrics::sides::Row;
 use crate::report::json_word;
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::experiment::comparison::Comparison;
+use crate::metrics::comparison::Comparison;
 
 /// The JSON Schema (2020-12) of [`render`]'s document, as published in `docs/comparison.schema.json`.
 pub const COMPARISON_SCHEMA: &str = include_str!("../../../docs/comparison.schema.json");

@@ -5,8 +5,8 @@ pub mod json;
 pub mod page;
 pub mod table;
 
-use crate::experiment::comparison::Comparison;
 use crate::metrics::compare::Answer;
+use crate::metrics::comparison::Comparison;
 use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::measure::{Measure, Statistic};
 use crate::metrics::percentile::Percentile;

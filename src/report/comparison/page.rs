@@ -1,7 +1,7 @@
 //! What does a person open in a browser of a comparison? The ratios as a picture, then every table.
 
-use crate::experiment::comparison::{Comparison, Pair};
 use crate::metrics::compare::Answer;
+use crate::metrics::comparison::{Comparison, Pair};
 use crate::report::comparison::{cells, heading, in_columns, ruling, shown};
 use crate::report::figures::{self, short_verdict};
 use crate::report::html::plot::ratios::{Bar, Tone, figure};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::experiment::comparison::{Comparison, Pair, SideReport};
+use crate::metrics::comparison::{Comparison, Pair, SideReport};
 use crate::report::comparison::{cells, in_columns, ruling, shown};
 use crate::report::figures::{self, short_verdict};
 use crate::report::table::lines::{flowed, plain_table, printed, sentence};

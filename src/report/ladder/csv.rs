@@ -1,6 +1,6 @@
 //! What does each rung come to, one row per rung? `ladder.csv`.
 
-use crate::experiment::ladder::{Ladder, Rung};
+use crate::metrics::ladder::{Ladder, Rung};
 use crate::report::ladder::{SHOWN, row, value};
 
 /// The whole file. A value that does not exist is an empty field; nothing is rounded.

@@ -1,6 +1,6 @@
 //! What does a ladder come to, for programs? `ladder.json`: the comparison of its rungs, and what else a rung has.
 
-use crate::experiment::ladder::Ladder;
+use crate::metrics::ladder::Ladder;
 use crate::report::comparison::json::pretty;
 
 /// The JSON Schema (2020-12) of [`render`]'s document, as published in `docs/ladder.schema.json`.

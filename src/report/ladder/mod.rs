@@ -5,8 +5,8 @@ pub mod json;
 pub mod page;
 pub mod table;
 
-use crate::experiment::ladder::{Ladder, Parts, Rung};
 use crate::metrics::definition::{Quantity, Rate};
+use crate::metrics::ladder::{Ladder, Parts, Rung};
 use crate::metrics::measure::{Measure, Statistic};
 use crate::metrics::percentile::Percentile;
 use crate::metrics::sides::Row;
@@ -40,7 +40,7 @@ fn added(row: &Row) -> String {
     match (row.metric, &row.ratio) {
         (Measure::Rate(_), Some(ratio)) => {
             let shown = |value| format!("×{}", figures::fixed(value, 3));
-            super::comparison::with_interval(ratio.ratio, ratio.low, ratio.high, shown)
+            crate::report::comparison::with_interval(ratio.ratio, ratio.low, ratio.high, shown)
         }
         _ => difference(row.difference.mean, row.difference.low, row.difference.high),
     }
@@ -50,8 +50,8 @@ fn added(row: &Row) -> String {
 fn difference(mean: f64, low: Option<f64>, high: Option<f64>) -> String {
     let size = [Some(mean), low, high].into_iter().flatten().map(f64::abs).fold(0.0, f64::max);
     let digits = figures::decimals(size);
-    super::comparison::with_interval(mean, low, high, |value| {
-        super::comparison::signed(value, digits)
+    crate::report::comparison::with_interval(mean, low, high, |value| {
+        crate::report::comparison::signed(value, digits)
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::experiment::ladder::{Ladder, Rung};
+use crate::metrics::ladder::{Ladder, Rung};
 use crate::report::comparison::page::SMALL_PRINT;
 use crate::report::figures::{ABSENT, figure, short_verdict};
 use crate::report::html::tables::table;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::experiment::ladder::{Ladder, Parts};
+use crate::metrics::ladder::{Ladder, Parts};
 use crate::report::comparison::heading;
 use crate::report::comparison::table::how;
 use crate::report::figures::{ABSENT, figure, short_verdict};
@@ -123,7 +123,7 @@ fn bar(parts: &Parts, longest: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::ladder::EngineParts;
+    use crate::metrics::ladder::EngineParts;
 
     #[test]
     fn a_bar_is_as_long_as_its_latency_and_shows_each_part() {

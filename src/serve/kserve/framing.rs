@@ -200,7 +200,7 @@ pub async fn read_one<M: Message + Default>(body: Body) -> Result<M, Status> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::target::triton::kserve::ModelRequest;
+    use crate::targets::triton::kserve::ModelRequest;
 
     fn body(chunks: &[&[u8]]) -> Messages {
         let frames: Vec<_> = chunks

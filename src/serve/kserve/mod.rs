@@ -27,8 +27,8 @@ use crate::serve::kserve::reply::{Reply, Wanted};
 use crate::serve::kserve::tensors::Tensors;
 use crate::serve::refusal::Refusal;
 use crate::serve::service::Service;
-use crate::target::triton::contract::Role;
-use crate::target::triton::kserve::{
+use crate::targets::triton::contract::Role;
+use crate::targets::triton::kserve::{
     InferStatistics, ModelConfigResponse, ModelInferRequest, ModelInferResponse, ModelRequest,
     ModelStatistics, ModelStatisticsResponse, Ready, ServerMetadata, Spent, path,
 };

@@ -1,8 +1,8 @@
 //! Which models are there, and which tensors do they take and give? Named as in TensorRT-LLM's Triton repository.
 
 use crate::serve::service::Service;
-use crate::target::triton::contract::{PERF_OUTPUTS, Role};
-use crate::target::triton::kserve::{
+use crate::targets::triton::contract::{PERF_OUTPUTS, Role};
+use crate::targets::triton::kserve::{
     ModelConfig, ModelConfigInput, ModelMetadata, ModelParameter, ModelParameterEntry,
     TensorMetadata, TransactionPolicy,
 };

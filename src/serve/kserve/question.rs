@@ -1,11 +1,11 @@
 //! What does a request ask for?
 
+use crate::request::spec::Sampling;
 use crate::serve::kserve::model::Model;
 use crate::serve::kserve::tensors::Tensors;
 use crate::serve::refusal::Refusal;
 use crate::serve::service::{Question, Service};
-use crate::target::triton::contract::Role;
-use crate::workload::request::Sampling;
+use crate::targets::triton::contract::Role;
 
 /// Reads a request, of which `streaming` says whether it may be answered piece by piece.
 ///

@@ -10,12 +10,12 @@ use crate::serve::admission::{End, Piece};
 use crate::serve::kserve::model::{Model, VERSION, perf_type};
 use crate::serve::refusal::Refusal;
 use crate::serve::service::Service;
-use crate::serve::text::TextStream;
-use crate::target::triton::contract::PERF_OUTPUTS;
-use crate::target::triton::kserve::{
+use crate::targets::triton::contract::PERF_OUTPUTS;
+use crate::targets::triton::kserve::{
     Choice, FINAL_RESPONSE, ModelInferResponse, OutputTensor, Parameter, ParameterEntry,
     StreamResponse,
 };
+use crate::tokenizer::text_stream::TextStream;
 
 /// What the client wants to see.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,8 +18,8 @@ use crate::serve::kserve::framing::{Messages, Status, last_frame, respond_frames
 use crate::serve::kserve::reply::{put_message, refused};
 use crate::serve::kserve::{Begun, begin, whole};
 use crate::serve::service::Service;
-use crate::target::triton::contract::Role;
-use crate::target::triton::kserve::{ModelInferRequest, StreamResponse};
+use crate::targets::triton::contract::Role;
+use crate::targets::triton::kserve::{ModelInferRequest, StreamResponse};
 
 type Frames = UnboundedSender<Frame<Bytes>>;
 
@@ -82,8 +82,9 @@ async fn listen(service: Arc<Service>, mut messages: Messages, frames: Frames) {
 
 /// `stop` with the id of a running request ends it, as in TensorRT-LLM's backend.
 fn is_stop(request: &ModelInferRequest) -> bool {
-    let Some(model) = super::Model::named(&request.model_name) else { return false };
-    super::Tensors::check(model, request).is_ok_and(|tensors| tensors.flag(Role::Stop))
+    let Some(model) = crate::serve::kserve::Model::named(&request.model_name) else { return false };
+    crate::serve::kserve::Tensors::check(model, request)
+        .is_ok_and(|tensors| tensors.flag(Role::Stop))
 }
 
 fn stopped(request: &ModelInferRequest) -> StreamResponse {

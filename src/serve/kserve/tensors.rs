@@ -2,9 +2,9 @@
 
 use crate::serve::kserve::model::{BEAM_WIDTH, Model};
 use crate::serve::refusal::Refusal;
-use crate::target::triton::contract::Role;
-use crate::target::triton::datatype::{first_text, first_whole};
-use crate::target::triton::kserve::ModelInferRequest;
+use crate::targets::triton::contract::Role;
+use crate::targets::triton::datatype::{first_text, first_whole};
+use crate::targets::triton::kserve::ModelInferRequest;
 
 /// The tensors of one request.
 #[derive(Debug)]

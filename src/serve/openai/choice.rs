@@ -9,7 +9,7 @@ use crate::record::request_record::{EngineTimes, FinishReason};
 use crate::serve::admission::Ticket;
 use crate::serve::openai::question::Wishes;
 use crate::serve::service::Service;
-use crate::serve::text::TextStream;
+use crate::tokenizer::text_stream::TextStream;
 
 /// Which endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

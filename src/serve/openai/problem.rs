@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::serve::refusal::Refusal;
 
-use super::json_response;
+use crate::serve::openai::json_response;
 
 /// Seconds after which a client that found the house full may try again.
 const COME_BACK: &str = "1";

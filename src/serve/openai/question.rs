@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value};
 
+use crate::request::spec::Sampling;
 use crate::serve::chat::Message;
 use crate::serve::openai::body::{Asked, Element};
 use crate::serve::openai::choice::Endpoint;
 use crate::serve::refusal::Refusal;
 use crate::serve::service::{Question, Service};
-use crate::workload::request::Sampling;
 
 /// How the answer is to look.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -169,7 +169,7 @@ fn prompt_ids(
     let several = "one prompt at a time: ask several times instead of with a list of prompts";
     match prompt {
         None => Err(Refusal::field("prompt", "a prompt is wanted: a text, or a list of token ids")),
-        Some(Element::Text(text)) => service.text.encode(&text, special),
+        Some(Element::Text(text)) => Ok(service.text.encode(&text, special)?),
         Some(Element::Id(_)) => Err(wrong("prompt", "a text, or a list of token ids")),
         Some(Element::List(mut list)) => match list.first() {
             Some(Element::Text(_) | Element::List(_)) if list.len() == 1 => {
@@ -204,7 +204,7 @@ fn chat_prompt(service: &Service, fields: &Fields<'_>) -> Result<Vec<u32>, Refus
         })
         .collect::<Result<Vec<_>, Refusal>>()?;
     let (text, special) = service.template.render(&messages)?;
-    service.text.encode(&text, special)
+    Ok(service.text.encode(&text, special)?)
 }
 
 /// Text, or a list of parts that are all text.

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::tokenizer::tokenize::TokenizeError;
 use crate::workload::prompts::PromptSource;
 use crate::workload::seeds::{Phase, Seeds, generator};
-use crate::workload::tokenize::TokenizeError;
 
 /// Takes the longest known piece at each place; ids 0 and 1 are special, and 1 stands for what is unknown.
 struct LongestMatch {

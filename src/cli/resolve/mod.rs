@@ -1,0 +1,412 @@
+//! What does it mean, what was typed? Defaults filled in, contradictions refused, before anything is opened.
+
+mod executor;
+mod terms;
+
+use std::path::PathBuf;
+
+use crate::cli::engine_threads::is_embedded;
+use crate::cli::typed::{ArrivalKind, PromptsAs, Settings};
+use crate::clock::Nanos;
+use crate::load::{Arrivals, Load};
+use crate::settings::engine::EngineSettings;
+use crate::settings::served::{ServedEndpoint, ServedSettings};
+use crate::settings::slo::{SloError, Slos};
+use crate::settings::span::Span;
+use crate::settings::{
+    DEFAULT_CONCURRENCIES, DEFAULT_DRAIN, DEFAULT_SCENARIO, DEFAULT_SEED, DEFAULT_TARGET,
+    DEFAULT_TIMEOUT, Resolved,
+};
+use crate::specs::MachineFigures;
+use crate::targets::local::LocalTarget;
+use crate::workload::scenario::{Scenario, ScenarioError};
+use crate::workload::{OutputPolicy, PromptKind, SamplingPolicy, Workload};
+
+/// Settings that cannot be meant.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum SettingsError {
+    /// Two kinds of load at once.
+    #[error(
+        "{0} and {1} are two kinds of load: give one of `--concurrency`, `--rate` and `--batch`"
+    )]
+    TwoLoads(&'static str, &'static str),
+    /// A setting of the open loop without one.
+    #[error("`{0}` belongs to an open loop: give `--rate` too, or leave it out")]
+    NeedsRate(&'static str),
+    /// A shape without gamma arrivals.
+    #[error(
+        "`--burstiness` is the shape of gamma arrivals: add `--arrivals gamma`, or leave it out"
+    )]
+    BurstinessWithoutGamma,
+    /// Gamma arrivals without a shape.
+    #[error("`--arrivals gamma` needs a shape: add for example `--burstiness 0.5`")]
+    GammaWithoutBurstiness,
+    /// An empty list.
+    #[error("`{0}` is an empty list: give at least one number")]
+    EmptyList(&'static str),
+    /// A number that must not be 0.
+    #[error("`{0}` is 0: {1}")]
+    Zero(&'static str, &'static str),
+    /// A GPU without figures.
+    #[error("no figures of a GPU `{0}` are known: give `--gpu` one of {1}, or leave it out")]
+    UnknownGpu(String, String),
+    /// A bandwidth that is none.
+    #[error("`--memory-bandwidth-gbps` {0} is no bandwidth: give a number of GB/s above 0")]
+    Bandwidth(f64),
+    /// A value outside its range.
+    #[error("`{flag} {given}` is out of range: give {range}")]
+    Range {
+        /// As it is typed.
+        flag: &'static str,
+        /// What was given.
+        given: String,
+        /// What can be given.
+        range: &'static str,
+    },
+    /// A setting that means nothing without another one.
+    #[error("`{0}` means nothing without {1}: give that too, or leave it out")]
+    Needs(&'static str, &'static str),
+    /// Two settings that exclude each other: the first, the others, and why.
+    #[error("`{0}` does not go with {1}, since {2}: leave one out")]
+    Apart(&'static str, &'static str, &'static str),
+    /// The default scenario, should it ever be wrong.
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    /// Bounds that are none.
+    #[error(transparent)]
+    Slo(#[from] SloError),
+}
+
+/// Fills in defaults and refuses contradictions.
+///
+/// # Errors
+/// One sentence that names the setting and the remedy.
+pub fn resolve(typed: &Settings) -> Result<Resolved, SettingsError> {
+    refuse_zeros(typed)?;
+    let slos: Slos = typed.slo.as_deref().unwrap_or_default().parse()?;
+    let target = typed.target.clone().unwrap_or_else(|| DEFAULT_TARGET.into());
+    let mut engine = engine_settings(typed)?;
+    if is_embedded(&target) {
+        LocalTarget::say_defaults(&mut engine);
+    }
+    let mut resolved = Resolved {
+        target,
+        engine,
+        gpu: gpu(typed)?,
+        memory_bandwidth_gbps: memory_bandwidth(typed)?,
+        served: served_settings(typed),
+        workload: workload(typed)?,
+        loads: loads(typed)?,
+        requests: typed.requests,
+        duration: typed.duration.map(|span| span.0),
+        warmup: typed.warmup,
+        timeout: typed.timeout.map_or(DEFAULT_TIMEOUT, |span| span.0),
+        drain: typed.drain.map_or(DEFAULT_DRAIN, |span| span.0),
+        slos,
+        gpu_telemetry: typed.gpu_telemetry.clone().unwrap_or_default(),
+        nvml_library: typed.nvml_library.clone(),
+        profile_window: typed.profile_window,
+        nvtx: typed.nvtx.unwrap_or(false),
+        cuda_library: typed.cuda_library.clone(),
+        out: typed.out.clone().unwrap_or_else(|| PathBuf::from("runs")),
+        keep_deliveries: !typed.no_deliveries.unwrap_or(false),
+        quiet: typed.quiet.unwrap_or(false),
+        slo_text: typed.slo.clone(),
+    };
+    resolved.say_sizes();
+    Ok(resolved)
+}
+
+fn refuse_zeros(typed: &Settings) -> Result<(), SettingsError> {
+    let zero = |value: Option<u32>| value == Some(0);
+    if zero(typed.requests) {
+        return Err(SettingsError::Zero("--requests", "a run of no request measures nothing"));
+    }
+    if typed.duration.is_some_and(|span| span.0 == Nanos::ZERO) {
+        return Err(SettingsError::Zero("--duration", "give for example `60s`"));
+    }
+    if typed.timeout.is_some_and(|span| span.0 == Nanos::ZERO) {
+        return Err(SettingsError::Zero("--timeout", "every request would time out at once"));
+    }
+    for (name, value) in [
+        ("--max-in-flight", typed.max_in_flight),
+        ("--max-batch-size", typed.max_batch_size),
+        ("--max-num-tokens", typed.max_num_tokens),
+        ("--max-queue-size", typed.max_queue_size),
+        ("--kv-tokens", typed.kv_tokens),
+        ("--threads", typed.threads),
+    ] {
+        if zero(value) {
+            return Err(SettingsError::Zero(name, "give at least 1, or leave it out"));
+        }
+    }
+    Ok(())
+}
+
+fn loads(typed: &Settings) -> Result<Vec<Load>, SettingsError> {
+    let batch = typed.batch.unwrap_or(false);
+    match (&typed.concurrency, &typed.rate, batch) {
+        (Some(_), Some(_), _) => {
+            return Err(SettingsError::TwoLoads("`--concurrency`", "`--rate`"));
+        }
+        (Some(_), _, true) => return Err(SettingsError::TwoLoads("`--concurrency`", "`--batch`")),
+        (_, Some(_), true) => return Err(SettingsError::TwoLoads("`--rate`", "`--batch`")),
+        _ => {}
+    }
+    if let Some(rates) = &typed.rate {
+        return open_loads(typed, rates);
+    }
+    for (name, given) in [
+        ("--arrivals", typed.arrivals.is_some()),
+        ("--burstiness", typed.burstiness.is_some()),
+        ("--max-in-flight", typed.max_in_flight.is_some()),
+    ] {
+        if given {
+            return Err(SettingsError::NeedsRate(name));
+        }
+    }
+    if batch {
+        return Ok(vec![Load::Batch]);
+    }
+    let concurrencies = typed.concurrency.as_deref().unwrap_or(&DEFAULT_CONCURRENCIES);
+    if concurrencies.is_empty() {
+        return Err(SettingsError::EmptyList("--concurrency"));
+    }
+    if concurrencies.contains(&0) {
+        return Err(SettingsError::Zero("--concurrency", "nothing would ever be sent"));
+    }
+    Ok(concurrencies.iter().map(|concurrency| Load::Closed { concurrency: *concurrency }).collect())
+}
+
+fn open_loads(typed: &Settings, rates: &[f64]) -> Result<Vec<Load>, SettingsError> {
+    if rates.is_empty() {
+        return Err(SettingsError::EmptyList("--rate"));
+    }
+    let arrivals = match (typed.arrivals.unwrap_or(ArrivalKind::Poisson), typed.burstiness) {
+        (ArrivalKind::Gamma, Some(burstiness)) => Arrivals::Gamma { burstiness },
+        (ArrivalKind::Gamma, None) => return Err(SettingsError::GammaWithoutBurstiness),
+        (_, Some(_)) => return Err(SettingsError::BurstinessWithoutGamma),
+        (ArrivalKind::Constant, None) => Arrivals::Constant,
+        (ArrivalKind::Poisson, None) => Arrivals::Poisson,
+        (ArrivalKind::Uniform, None) => Arrivals::Uniform,
+    };
+    let max_in_flight = typed.max_in_flight;
+    Ok(rates.iter().map(|rate| Load::Open { arrivals, rate: *rate, max_in_flight }).collect())
+}
+
+fn workload(typed: &Settings) -> Result<Workload, SettingsError> {
+    let scenario: Scenario = match typed.scenario {
+        Some(scenario) => scenario,
+        None => DEFAULT_SCENARIO.parse()?,
+    };
+    Ok(Workload {
+        scenario,
+        prompts: prompt_kind(typed),
+        prefix_tokens: typed.prefix_tokens.unwrap_or(0),
+        output: OutputPolicy {
+            ignore_eos: !typed.stop_at_eos.unwrap_or(false),
+            min_tokens: typed.min_tokens.unwrap_or(0),
+        },
+        sampling: SamplingPolicy {
+            temperature: typed.temperature,
+            top_p: typed.top_p,
+            top_k: typed.top_k,
+        },
+        streaming: !typed.no_streaming.unwrap_or(false),
+        terms: terms::terms(&typed.request)?,
+        word_texts: terms::word_texts(&typed.request)?,
+        adapters: typed.request.lora.clone(),
+        priorities: typed.request.priority.clone(),
+        seed: typed.seed.unwrap_or(DEFAULT_SEED),
+    })
+}
+
+fn engine_settings(typed: &Settings) -> Result<EngineSettings, SettingsError> {
+    let default = executor::executor_settings(&typed.engine, &typed.request)?;
+    if default.kv_events.is_some() && !typed.kv_reuse.unwrap_or(default.kv_reuse) {
+        let needed = "`--kv-reuse`, without which an executor tells nothing of its blocks";
+        return Err(SettingsError::Needs("--kv-events", needed));
+    }
+    Ok(EngineSettings {
+        max_batch_size: typed.max_batch_size,
+        max_num_tokens: typed.max_num_tokens,
+        max_queue_size: typed.max_queue_size,
+        capacity_policy: typed.capacity_policy.unwrap_or(default.capacity_policy),
+        chunking_policy: typed.chunking_policy.unwrap_or(default.chunking_policy),
+        chunked_context: !typed.no_chunked_context.unwrap_or(false),
+        kv_reuse: typed.kv_reuse.unwrap_or(default.kv_reuse),
+        kv_tokens: typed.kv_tokens,
+        perf_metrics: !typed.no_engine_stamps.unwrap_or(false),
+        worker: typed.worker.clone(),
+        threads: typed.threads,
+        quantization: typed.quantization.unwrap_or(default.quantization),
+        ..default
+    })
+}
+
+fn gpu(typed: &Settings) -> Result<Option<MachineFigures>, SettingsError> {
+    let known = |name: &String| {
+        MachineFigures::gpu(name)
+            .ok_or_else(|| SettingsError::UnknownGpu(name.clone(), MachineFigures::gpu_names()))
+    };
+    typed.gpu.as_ref().map(known).transpose()
+}
+
+fn memory_bandwidth(typed: &Settings) -> Result<Option<f64>, SettingsError> {
+    match typed.memory_bandwidth_gbps {
+        Some(given) if !(given > 0.0 && given.is_finite()) => Err(SettingsError::Bandwidth(given)),
+        given => Ok(given),
+    }
+}
+
+fn served_settings(typed: &Settings) -> ServedSettings {
+    ServedSettings {
+        model: typed.model.clone(),
+        endpoint: typed.endpoint.unwrap_or_default(),
+        api_key_env: typed.api_key_env.clone(),
+        api_key_file: typed.api_key_file.clone(),
+        headers: typed.header.clone().unwrap_or_default(),
+        extra_inputs: typed.extra_inputs.clone(),
+        tokenizer: typed.tokenizer.clone(),
+        fresh_connections: typed.fresh_connections.unwrap_or(false),
+        http2: typed.http2.unwrap_or(false),
+        ca_file: typed.ca_file.clone(),
+        insecure: typed.insecure.unwrap_or(false),
+        triton_library: typed.triton_library.clone(),
+        triton_backends: typed.triton_backends.clone(),
+        prompts: Some(prompt_kind(typed)),
+        ignore_eos: !typed.stop_at_eos.unwrap_or(false),
+    }
+}
+
+/// A chat server takes text and nothing else, and so does a target behind its tokenizer; everything else takes ids.
+fn prompt_kind(typed: &Settings) -> PromptKind {
+    let is_openai = typed.target.as_deref().is_some_and(|name| name.starts_with("openai:"));
+    let is_text = typed.target.as_deref().is_some_and(|name| name.starts_with("text:"));
+    let takes_text =
+        is_text || is_openai && typed.endpoint.unwrap_or_default() != ServedEndpoint::Completions;
+    match typed.prompts {
+        Some(PromptsAs::Text) => PromptKind::Text,
+        Some(PromptsAs::Ids) => PromptKind::Ids,
+        None if takes_text => PromptKind::Text,
+        None => PromptKind::Ids,
+    }
+}
+
+impl Resolved {
+    /// As it would have to be typed: every value that has one, so that the file runs again as it ran.
+    pub fn to_settings(&self) -> Settings {
+        let mut settings = Settings {
+            target: Some(self.target.clone()),
+            requests: self.requests,
+            duration: self.duration.map(Span),
+            warmup: self.warmup,
+            timeout: Some(Span(self.timeout)),
+            drain: Some(Span(self.drain)),
+            slo: self.slo_text.clone(),
+            gpu_telemetry: Some(self.gpu_telemetry.clone()),
+            nvml_library: self.nvml_library.clone(),
+            profile_window: self.profile_window,
+            nvtx: Some(self.nvtx),
+            cuda_library: self.cuda_library.clone(),
+            out: Some(self.out.clone()),
+            no_deliveries: Some(!self.keep_deliveries),
+            quiet: Some(self.quiet),
+            gpu: self.gpu.as_ref().map(|gpu| gpu.name.clone()),
+            memory_bandwidth_gbps: self.memory_bandwidth_gbps,
+            ..Settings::default()
+        };
+        self.write_loads(&mut settings);
+        self.write_workload(&mut settings);
+        self.write_engine(&mut settings);
+        self.write_served(&mut settings);
+        settings
+    }
+
+    /// [`Self::to_settings`] as TOML.
+    ///
+    /// # Errors
+    /// When a value has no form in TOML.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(&self.to_settings())
+    }
+
+    fn write_loads(&self, settings: &mut Settings) {
+        for load in &self.loads {
+            match *load {
+                Load::Closed { concurrency } => {
+                    settings.concurrency.get_or_insert_default().push(concurrency);
+                }
+                Load::Batch => settings.batch = Some(true),
+                Load::Open { arrivals, rate, max_in_flight } => {
+                    settings.rate.get_or_insert_default().push(rate);
+                    settings.max_in_flight = max_in_flight;
+                    settings.arrivals = Some(match arrivals {
+                        Arrivals::Constant => ArrivalKind::Constant,
+                        Arrivals::Poisson => ArrivalKind::Poisson,
+                        Arrivals::Uniform => ArrivalKind::Uniform,
+                        Arrivals::Gamma { burstiness } => {
+                            settings.burstiness = Some(burstiness);
+                            ArrivalKind::Gamma
+                        }
+                    });
+                }
+            }
+        }
+    }
+
+    fn write_workload(&self, settings: &mut Settings) {
+        let workload = &self.workload;
+        settings.scenario = Some(workload.scenario);
+        settings.prompts = Some(match workload.prompts {
+            PromptKind::Ids => PromptsAs::Ids,
+            PromptKind::Text => PromptsAs::Text,
+        });
+        settings.prefix_tokens = Some(workload.prefix_tokens);
+        settings.stop_at_eos = Some(!workload.output.ignore_eos);
+        settings.min_tokens = Some(workload.output.min_tokens);
+        settings.temperature = workload.sampling.temperature;
+        settings.top_p = workload.sampling.top_p;
+        settings.top_k = workload.sampling.top_k;
+        settings.no_streaming = Some(!workload.streaming);
+        settings.request = terms::to_flags(workload);
+        settings.seed = Some(workload.seed);
+    }
+
+    /// Headers stay out of files: their values may be secrets.
+    fn write_served(&self, settings: &mut Settings) {
+        let served = &self.served;
+        settings.model.clone_from(&served.model);
+        settings.endpoint = Some(served.endpoint);
+        settings.api_key_env.clone_from(&served.api_key_env);
+        settings.api_key_file.clone_from(&served.api_key_file);
+        settings.extra_inputs.clone_from(&served.extra_inputs);
+        settings.tokenizer.clone_from(&served.tokenizer);
+        settings.fresh_connections = Some(served.fresh_connections);
+        settings.http2 = Some(served.http2);
+        settings.ca_file.clone_from(&served.ca_file);
+        settings.insecure = Some(served.insecure);
+        settings.triton_library.clone_from(&served.triton_library);
+        settings.triton_backends.clone_from(&served.triton_backends);
+    }
+
+    fn write_engine(&self, settings: &mut Settings) {
+        let engine = &self.engine;
+        settings.max_batch_size = engine.max_batch_size;
+        settings.max_num_tokens = engine.max_num_tokens;
+        settings.max_queue_size = engine.max_queue_size;
+        settings.capacity_policy = Some(engine.capacity_policy);
+        settings.chunking_policy = Some(engine.chunking_policy);
+        settings.no_chunked_context = Some(!engine.chunked_context);
+        settings.kv_reuse = Some(engine.kv_reuse);
+        settings.kv_tokens = engine.kv_tokens;
+        settings.no_engine_stamps = Some(!engine.perf_metrics);
+        settings.worker.clone_from(&engine.worker);
+        settings.threads = engine.threads;
+        settings.quantization = Some(engine.quantization);
+        settings.engine = executor::to_flags(engine);
+    }
+}
+
+#[cfg(test)]
+mod tests;

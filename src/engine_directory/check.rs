@@ -1,0 +1,300 @@
+//! Does an engine take what is going to be asked of it? Everything that would fail or be changed silently, before load.
+//!
+//! Prompts and outputs that are too long are refused by the plan itself, against [`EngineDirectory::limits`].
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine_directory::EngineDirectory;
+use crate::engine_directory::config::Layout;
+use crate::load::Load;
+use crate::load::plan::Plan;
+use crate::settings::engine::{CapacityPolicy, EngineSettings};
+use crate::specs::GpuMemory;
+
+/// What is going to be asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// How the engine is set up.
+    pub settings: &'a EngineSettings,
+    /// What is played; empty where nothing is planned.
+    pub plans: &'a [Plan],
+    /// Output is delivered token by token.
+    pub streaming: bool,
+    /// Processes of this job that load the engine; `None` where the library starts them, or nothing is loaded.
+    pub ranks: Option<u32>,
+    /// Version of the library that loads it, where it is known.
+    pub library_version: Option<&'a str>,
+    /// Memory that each rank finds on its GPU, where that is known.
+    pub memory: Option<GpuMemory>,
+    /// Tokens that every prompt begins with alike.
+    pub common_prefix: u32,
+}
+
+impl<'a> Asked<'a> {
+    /// Settings alone: no plan, no ranks, no library, no GPU.
+    pub const fn settings(settings: &'a EngineSettings) -> Self {
+        Self {
+            settings,
+            plans: &[],
+            streaming: true,
+            ranks: None,
+            library_version: None,
+            memory: None,
+            common_prefix: 0,
+        }
+    }
+}
+
+/// How grave a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// To be known: the run measures something else than it may seem.
+    Warn,
+    /// The run would fail, or not be what was asked for.
+    Refuse,
+}
+
+/// One thing about an engine that does not go with what is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// How grave it is.
+    pub severity: Severity,
+    /// The key or file that it is about.
+    pub about: String,
+    /// What was found, and what follows from it.
+    pub sentence: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.sentence, self.remedy)
+    }
+}
+
+pub(super) fn refuse(about: &str, sentence: String, remedy: impl Into<String>) -> Finding {
+    Finding { severity: Severity::Refuse, about: about.to_owned(), sentence, remedy: remedy.into() }
+}
+
+/// To be known.
+pub(crate) fn warn(about: &str, sentence: String, remedy: impl Into<String>) -> Finding {
+    Finding { severity: Severity::Warn, about: about.to_owned(), sentence, remedy: remedy.into() }
+}
+
+impl EngineDirectory {
+    /// Everything that does not go together, the gravest first; empty where the engine takes it all.
+    pub fn check(&self, asked: &Asked<'_>) -> Vec<Finding> {
+        let mut findings: Vec<Finding> = [
+            self.missing_ranks(),
+            self.world_size(asked.ranks),
+            self.version(asked.library_version),
+            self.batching(),
+            self.batch_size(asked.settings),
+            self.iteration_size(asked.settings),
+            self.reuse(asked.settings),
+            self.chunking(asked.settings),
+            self.chunk_size(asked.settings),
+            self.streamed_max_utilization(asked),
+            self.concurrency(asked),
+            self.weights_fit(asked),
+            self.longest_request_fits(asked),
+            self.load_fits(asked),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        findings
+    }
+
+    fn missing_ranks(&self) -> Option<Finding> {
+        let missing = self.files.missing();
+        // The simulated executor reads the configuration alone.
+        if missing.is_empty() || self.config.simulated_profile.is_some() {
+            return None;
+        }
+        let of = self.config.mapping.world_size();
+        let sentence = format!(
+            "the engine was built for {of} rank{}, of which there is no {}",
+            if of == 1 { "" } else { "s" },
+            missing.join(", ")
+        );
+        Some(refuse("rank files", sentence, "copy the whole output directory of `trtllm-build`"))
+    }
+
+    fn world_size(&self, ranks: Option<u32>) -> Option<Finding> {
+        let mapping = &self.config.mapping;
+        let built = mapping.world_size();
+        let ranks = ranks.filter(|ranks| *ranks != built)?;
+        let sentence = format!(
+            "the engine was built for {built} ranks (tensor {} × pipeline {} × context {}) and {ranks} were started",
+            mapping.tensor, mapping.pipeline, mapping.context
+        );
+        Some(refuse("mapping.world_size", sentence, format!("start it with `mpirun -n {built}`")))
+    }
+
+    fn version(&self, library: Option<&str>) -> Option<Finding> {
+        const REMEDY: &str = "build the engine again with the version that loads it";
+        match (self.config.layout, &self.config.version, library) {
+            (Layout::Legacy, ..) => Some(refuse(
+                "version",
+                "the engine was built before `trtllm-build` (TensorRT-LLM 0.7 or older), which no version with this \
+                 executor loads"
+                    .into(),
+                REMEDY,
+            )),
+            (Layout::Current, Some(built), Some(library)) if built != library => Some(refuse(
+                "version",
+                format!("the engine was built with TensorRT-LLM {built} and the library is {library}"),
+                REMEDY,
+            )),
+            (Layout::Current, ..) => None,
+        }
+    }
+
+    /// In-flight batching needs all three.
+    fn batching(&self) -> Option<Finding> {
+        let plugins = &self.config.plugins;
+        let lacking: Vec<&str> = [
+            (plugins.gpt_attention.is_none(), "gpt_attention_plugin"),
+            (!plugins.remove_input_padding, "remove_input_padding"),
+            (!plugins.paged_kv_cache, "paged_kv_cache"),
+        ]
+        .into_iter()
+        .filter_map(|(lacks, name)| lacks.then_some(name))
+        .collect();
+        let about = lacking.first()?;
+        let sentence = format!(
+            "in-flight batching is not possible: the engine was built without {}",
+            lacking.join(", ")
+        );
+        Some(refuse(about, sentence, "build it with them, as `trtllm-build` does by default"))
+    }
+
+    fn batch_size(&self, settings: &EngineSettings) -> Option<Finding> {
+        let built = self.config.limits.max_batch_size;
+        let asked = settings.max_batch_size.filter(|asked| *asked > built)?;
+        let sentence = format!(
+            "a batch of {asked} requests is asked for and the engine was built for {built}"
+        );
+        Some(refuse(
+            "max_batch_size",
+            sentence,
+            format!(
+                "give `--max-batch-size {built}` or less, or build the engine with `--max_batch_size {asked}`"
+            ),
+        ))
+    }
+
+    fn iteration_size(&self, settings: &EngineSettings) -> Option<Finding> {
+        let built = self.config.limits.max_num_tokens?;
+        let asked = settings.max_num_tokens.filter(|asked| *asked > built)?;
+        let sentence = format!(
+            "{asked} tokens in an iteration are asked for and the engine was built for {built}"
+        );
+        Some(refuse(
+            "max_num_tokens",
+            sentence,
+            format!(
+                "give `--max-num-tokens {built}` or less, or build the engine with `--max_num_tokens {asked}`"
+            ),
+        ))
+    }
+
+    /// Asked for by name, so that numbers without it would carry a wrong label.
+    fn reuse(&self, settings: &EngineSettings) -> Option<Finding> {
+        if self.config.plugins.paged_context_fmha || !settings.kv_reuse {
+            return None;
+        }
+        let sentence = "KV-cache reuse is asked for and the engine was built without paged-context attention, so that \
+                        nothing would be reused";
+        Some(refuse(
+            "use_paged_context_fmha",
+            sentence.into(),
+            "leave out `--kv-reuse`, or build the engine with `--use_paged_context_fmha enable`",
+        ))
+    }
+
+    fn chunking(&self, settings: &EngineSettings) -> Option<Finding> {
+        if self.config.plugins.paged_context_fmha || !settings.chunked_context {
+            return None;
+        }
+        let sentence = "the engine was built without paged-context attention, so that prompts are never split over \
+                        several iterations";
+        Some(warn(
+            "use_paged_context_fmha",
+            sentence.into(),
+            "say so with `--no-chunked-context`, or build the engine with `--use_paged_context_fmha enable`",
+        ))
+    }
+
+    fn chunk_size(&self, settings: &EngineSettings) -> Option<Finding> {
+        let plugins = &self.config.plugins;
+        let tokens = settings.max_num_tokens.or(self.config.limits.max_num_tokens)?;
+        let block = plugins.tokens_per_block.filter(|block| *block > 0)?;
+        if !plugins.paged_context_fmha || !settings.chunked_context || tokens % block == 0 {
+            return None;
+        }
+        let sentence = format!(
+            "{tokens} tokens in an iteration are no multiple of the {block} tokens of a KV-cache block, so that split \
+             prompts do not fill it"
+        );
+        let rounded = (tokens / block * block).max(block);
+        Some(warn("max_num_tokens", sentence, format!("give `--max-num-tokens {rounded}`")))
+    }
+
+    /// A paused request is computed again with its output so far as a prompt, which must then fit.
+    fn streamed_max_utilization(&self, asked: &Asked<'_>) -> Option<Finding> {
+        let splits = asked.settings.chunked_context && self.config.plugins.paged_context_fmha;
+        if splits
+            || !asked.streaming
+            || asked.settings.capacity_policy != CapacityPolicy::MaxUtilization
+        {
+            return None;
+        }
+        let shots = asked.plans.iter().flat_map(Plan::shots);
+        let longest = shots
+            .map(|shot| shot.request.prompt.tokens().saturating_add(shot.request.output.max_tokens))
+            .max()?
+            .saturating_sub(1);
+        let limit = self.config.limits.max_input_len;
+        if longest <= limit {
+            return None;
+        }
+        let sentence = format!(
+            "with `max_utilization`, streaming and no split prompts a request may reach {limit} tokens, and the longest \
+             one here reaches {longest}"
+        );
+        Some(refuse(
+            "max_input_len",
+            sentence,
+            "shorten prompts or outputs, use `--capacity-policy guaranteed_no_evict`, or build the engine with \
+             `--use_paged_context_fmha enable`",
+        ))
+    }
+
+    fn concurrency(&self, asked: &Asked<'_>) -> Option<Finding> {
+        let batch = self.limits(asked.settings).max_batch_size?;
+        let loads = asked.plans.iter().map(Plan::load);
+        let most = loads
+            .filter_map(|load| match load {
+                Load::Closed { concurrency } => Some(concurrency),
+                Load::Open { .. } | Load::Batch => None,
+            })
+            .max()
+            .filter(|most| *most > batch)?;
+        let sentence = format!(
+            "a concurrency of {most} is above the batch of {batch}, so that requests wait in the engine's queue and TTFT \
+             counts it"
+        );
+        Some(warn(
+            "max_batch_size",
+            sentence,
+            format!("measure up to concurrency {batch}, or build the engine for a larger batch"),
+        ))
+    }
+}

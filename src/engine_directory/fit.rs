@@ -1,0 +1,124 @@
+//! Does the memory of the GPUs do for what is going to be asked? Weights that must fit, and a KV cache that should do.
+
+use crate::engine_directory::EngineDirectory;
+use crate::engine_directory::check::{Asked, Finding, refuse, warn};
+use crate::engine_directory::memory::{DEFAULT_KV_FRACTION, KvBound, KvOutlook, KvRoom};
+use crate::load::plan::Plan;
+use crate::settings::engine::CapacityPolicy;
+
+impl EngineDirectory {
+    /// Weights alone.
+    pub(super) fn weights_fit(&self, asked: &Asked<'_>) -> Option<Finding> {
+        let (memory, weights) = (asked.memory?, self.weight_bytes(asked.settings)?);
+        let of = if self.files.ranks.len() == 1 {
+            "the engine's weights take"
+        } else {
+            "the weights of its largest rank take"
+        };
+        if weights > memory.total_bytes {
+            return Some(refuse(
+                "memory",
+                format!("{of} {} and a GPU here has {}", gib(weights), gib(memory.total_bytes)),
+                "build with quantised weights (`--qformat fp8`), for more GPUs with `--tp_size`, or keep a part on the host \
+                 with `--weights-percent`",
+            ));
+        }
+        (weights > memory.free_bytes).then(|| {
+            refuse(
+                "memory",
+                format!(
+                    "{of} {} and of a GPU's {} here only {} are free",
+                    gib(weights),
+                    gib(memory.total_bytes),
+                    gib(memory.free_bytes)
+                ),
+                "stop what holds the memory (`nvidia-smi` lists it), or name another GPU in `CUDA_VISIBLE_DEVICES`",
+            )
+        })
+    }
+
+    /// What the KV cache holds, if the weights fit: without them there is none, and they are told of alone.
+    fn room(&self, asked: &Asked<'_>) -> Option<KvRoom> {
+        let fits = self.weights_fit(asked).is_none();
+        fits.then(|| self.kv_room(asked.settings, asked.memory)).flatten()
+    }
+
+    /// What the KV cache holds at most, and what the largest of the loads takes of it; `None` where either is not known.
+    pub fn kv_outlook(&self, asked: &Asked<'_>) -> Option<KvOutlook> {
+        let need = |plan| self.kv_need(asked.settings, plan, asked.common_prefix);
+        let most = asked.plans.iter().filter_map(need).max_by_key(|need| need.tokens)?;
+        Some(KvOutlook { room: self.room(asked)?, need: most })
+    }
+
+    /// A request that the KV cache never holds: the executor would shorten its longest sequence without a word.
+    pub(super) fn longest_request_fits(&self, asked: &Asked<'_>) -> Option<Finding> {
+        let room = self.room(asked)?;
+        let shots = asked.plans.iter().flat_map(Plan::shots);
+        let taken = shots.map(|shot| {
+            let (prompt, output) = (shot.request.prompt.tokens(), shot.request.output.max_tokens);
+            self.kv_of_request(asked.settings, prompt, output)
+        });
+        let longest = taken.max()??;
+        (longest > room.tokens).then(|| {
+            refuse(
+                "kv_cache",
+                format!(
+                    "the longest request here takes {longest} tokens of KV cache and {}",
+                    held(&room)
+                ),
+                format!("shorten prompts or outputs, or {}", larger(asked, &room)),
+            )
+        })
+    }
+
+    /// All requests that are in flight together.
+    pub(super) fn load_fits(&self, asked: &Asked<'_>) -> Option<Finding> {
+        let KvOutlook { room, need: most } = self.kv_outlook(asked)?;
+        if most.tokens <= room.tokens {
+            return None;
+        }
+        let follows = match asked.settings.capacity_policy {
+            CapacityPolicy::GuaranteedNoEvict => {
+                "so that requests wait for room and TTFT counts it"
+            }
+            CapacityPolicy::MaxUtilization => "so that requests are paused and computed again",
+        };
+        let fit = u64::from(most.in_flight) * room.tokens / most.tokens;
+        let sentence = format!(
+            "{} requests in flight take up to {} tokens of KV cache and {}, {follows}",
+            most.in_flight,
+            most.tokens,
+            held(&room)
+        );
+        let remedy =
+            format!("measure up to about {fit} requests at once, or {}", larger(asked, &room));
+        Some(warn("kv_cache", sentence, remedy))
+    }
+}
+
+fn held(room: &KvRoom) -> String {
+    match room.bound {
+        KvBound::Setting => format!("`--kv-tokens` lets it hold {}", room.tokens),
+        KvBound::Memory { bytes_per_token, .. } => format!(
+            "it holds {} at most in what the weights leave free (at {:.1} KiB each)",
+            room.tokens,
+            bytes_per_token / 1_024.0
+        ),
+    }
+}
+
+/// What makes the cache larger.
+fn larger(asked: &Asked<'_>, room: &KvRoom) -> String {
+    match room.bound {
+        KvBound::Setting => "raise `--kv-tokens`".to_owned(),
+        KvBound::Memory { .. } => format!(
+            "raise `--kv-fraction` (now {}), or build with a cache in 8 bits (`--kv_cache_dtype fp8`) or for more GPUs",
+            asked.settings.kv_fraction.unwrap_or(DEFAULT_KV_FRACTION)
+        ),
+    }
+}
+
+/// As `139.8 GiB`.
+pub(crate) fn gib(bytes: u64) -> String {
+    format!("{:.1} GiB", bytes as f64 / (1_u64 << 30) as f64)
+}

@@ -1,0 +1,115 @@
+//! How does one phase of a run go, from its first shot to its records? The same for warm-up and measurement.
+
+use std::sync::Arc;
+
+use crate::issue::issuer::{Pace, Played, play};
+use crate::issue::stop::Stop;
+use crate::load::plan::Shot;
+use crate::record::book::Planned;
+use crate::record::gate::Gate;
+use crate::record::nvtx_ranges::Tool;
+use crate::record::recorder::{Journal, Recorder, Sealed};
+use crate::record::sink::Sink;
+use crate::targets::{Drain, EngineStatistics, KvEvents, Session, Target, TargetError};
+
+/// An opened target with everything around it that turns shots into records.
+pub struct Stage {
+    session: Box<dyn Session>,
+    issuer: Sink,
+    gate: Arc<Gate>,
+    recorder: Recorder,
+    stop: Stop,
+}
+
+/// Why a stage could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// The target.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// A thread.
+    #[error("the recorder's thread cannot be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+impl Stage {
+    /// Opens a target for a session of at most `requests` shots, of which at most `slots` go in a closed loop.
+    ///
+    /// # Errors
+    /// When the target cannot be opened or a thread not be started.
+    pub fn open(
+        target: Box<dyn Target>,
+        requests: usize,
+        slots: usize,
+        stop: Stop,
+    ) -> Result<Self, StageError> {
+        Self::open_heard(target, requests, slots, stop, None)
+    }
+
+    /// The same, where a tool may listen to its requests.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_heard(
+        target: Box<dyn Target>,
+        requests: usize,
+        slots: usize,
+        stop: Stop,
+        tool: Option<Tool>,
+    ) -> Result<Self, StageError> {
+        let recorder = Recorder::start()?;
+        let gate = Arc::new(Gate::new(requests, slots).with_ranges(tool));
+        let issuer = recorder.sink(&gate);
+        let _loading = tool.map(|tool| tool.phase("load"));
+        let session = target.open(recorder.sink(&gate))?;
+        Ok(Self { session, issuer, gate, recorder, stop })
+    }
+
+    /// Plays shots and returns when each has its record.
+    pub fn run(
+        &mut self,
+        shots: &[Shot],
+        pace: &Pace,
+        journal: Option<Box<dyn Journal>>,
+    ) -> (Played, Sealed) {
+        let planned = shots.iter().map(|shot| Planned {
+            id: shot.id,
+            prompt_tokens: shot.request.prompt.tokens(),
+            requested_tokens: shot.request.output.max_tokens,
+        });
+        self.recorder.begin(planned.collect(), journal);
+        let played =
+            play(shots, pace, &mut *self.session, &mut self.issuer, &self.gate, &self.stop);
+        (played, self.recorder.seal())
+    }
+
+    /// What the engine says of itself, for a thread of its own; `None` where it says nothing.
+    pub fn statistics(&self) -> Option<Box<dyn EngineStatistics>> {
+        self.session.statistics()
+    }
+
+    /// What happens to blocks of the engine's KV cache, for a thread of its own; `None` where it was not asked.
+    pub fn kv_events(&self) -> Option<Box<dyn KvEvents>> {
+        self.session.kv_events()
+    }
+
+    /// Events that found a ring full, and ends that belonged to no open request, so far.
+    pub fn faults(&self) -> (u64, u64) {
+        (self.recorder.dropped_events(), self.gate.stray_ends())
+    }
+
+    /// Why the target as a whole answers no more, if so.
+    pub fn broken(&self) -> Option<&str> {
+        self.gate.broken()
+    }
+
+    /// For a live view: the snapshot of the phase that runs, and the requests in flight.
+    pub fn live(&self) -> (Arc<crate::record::live::Live>, Arc<Gate>) {
+        (self.recorder.live(), Arc::clone(&self.gate))
+    }
+
+    /// Closes the target.
+    pub fn finish(self) -> Drain {
+        self.session.finish(crate::clock::now())
+    }
+}

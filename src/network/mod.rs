@@ -1,0 +1,13 @@
+//! What network targets share: threads, sockets with kernel receive stamps, TLS, secrets, and the events of HTTP streams.
+//!
+//! Nothing here knows a protocol above TLS: an HTTP or gRPC client of any kind sits on [`connect::Stream`], and
+//! asks [`stamp::LastRead`] when the bytes it was just given had arrived.
+
+pub mod connect;
+pub mod refusal;
+pub mod secret;
+pub mod socket;
+pub mod sse;
+pub mod stamp;
+pub mod thread;
+pub mod tls;

@@ -1,0 +1,111 @@
+//! What went wrong, in the server's own words? An HTTP status or an error object becomes a failure with a kind.
+
+use http::{HeaderMap, StatusCode, header};
+use serde_json::Value;
+
+use crate::request::{Failure, FailureKind};
+
+/// The failure that an HTTP status other than success stands for; `Retry-After` is noted in its words.
+pub fn failure_of(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
+    let kind = match status.as_u16() {
+        401 | 403 => FailureKind::Unauthorized,
+        404 => FailureKind::NotFound,
+        429 => FailureKind::RateLimited,
+        500..=599 => FailureKind::HttpServer,
+        _ => FailureKind::HttpClient,
+    };
+    let noted = |name: header::HeaderName, label: &str| {
+        let value = headers.get(name)?.to_str().ok()?;
+        Some(format!(" ({label} {value})"))
+    };
+    let retry = noted(header::RETRY_AFTER, "Retry-After").unwrap_or_default();
+    let moved = noted(header::LOCATION, "moved to").unwrap_or_default();
+    Failure::new(kind, format!("HTTP {status}{retry}{moved}: {}", words_of(body)))
+}
+
+/// The words of an error object in any of its shapes, or the text as it is.
+pub fn words_of(body: &[u8]) -> String {
+    let found = serde_json::from_slice::<Value>(body).ok().and_then(|value| words_in(&value));
+    found.unwrap_or_else(|| {
+        let text = String::from_utf8_lossy(&body[..body.len().min(4 * Failure::MAX_WORDS)]);
+        if text.trim().is_empty() { "no words".to_owned() } else { text.into_owned() }
+    })
+}
+
+fn words_in(value: &Value) -> Option<String> {
+    match value {
+        Value::String(words) => Some(words.clone()),
+        Value::Object(members) => {
+            let message = ["error", "message", "detail", "error_message"]
+                .iter()
+                .filter_map(|name| members.get(*name))
+                .find_map(words_in)?;
+            let kind = members.get("type").and_then(Value::as_str);
+            let code = members.get("code").filter(|code| !code.is_null());
+            Some(match (kind, code) {
+                (Some(kind), Some(code)) => format!("{message} ({kind}, {code})"),
+                (Some(kind), None) => format!("{message} ({kind})"),
+                (None, Some(code)) => format!("{message} ({code})"),
+                (None, None) => message,
+            })
+        }
+        Value::Array(_) => Some(value.to_string()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(status: u16, body: &str) -> Failure {
+        failure_of(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body.as_bytes())
+    }
+
+    #[test]
+    fn each_status_has_the_kind_that_a_user_would_look_for() {
+        for (status, kind) in [
+            (400, FailureKind::HttpClient),
+            (401, FailureKind::Unauthorized),
+            (403, FailureKind::Unauthorized),
+            (404, FailureKind::NotFound),
+            (422, FailureKind::HttpClient),
+            (429, FailureKind::RateLimited),
+            (500, FailureKind::HttpServer),
+            (503, FailureKind::HttpServer),
+            (302, FailureKind::HttpClient),
+        ] {
+            assert_eq!(failure(status, "").kind, kind, "{status}");
+        }
+    }
+
+    #[test]
+    fn the_servers_words_are_found_in_every_shape_seen_on_real_servers() {
+        for (body, words) in [
+            (
+                r#"{"error":{"message":"no such model","type":"invalid","param":null,"code":404}}"#,
+                "no such model (invalid, 404)",
+            ),
+            (
+                r#"{"error":{"code":400,"message":"too long","type":"invalid_request_error"}}"#,
+                "too long (invalid_request_error, 400)",
+            ),
+            (r#"{"detail":"Not Found"}"#, "Not Found"),
+            (r#"{"detail":[{"msg":"field required"}]}"#, r#"[{"msg":"field required"}]"#),
+            (r#"{"error":"overloaded"}"#, "overloaded"),
+            ("Internal Server Error", "Internal Server Error"),
+            ("", "no words"),
+        ] {
+            assert_eq!(words_of(body.as_bytes()), words);
+        }
+    }
+
+    #[test]
+    fn when_to_come_back_is_noted() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::RETRY_AFTER, "7".parse().unwrap());
+        let failure = failure_of(StatusCode::TOO_MANY_REQUESTS, &headers, b"slow down");
+        assert!(failure.words.contains("Retry-After 7"), "{}", failure.words);
+        assert!(failure.words.contains("slow down"));
+    }
+}

@@ -1,0 +1,254 @@
+//! Statistics collector: a thread that reads what an engine reports while it runs, keeps a summary and logs every item.
+
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How often the source is read. An engine keeps its latest items in a ring, so fewer must arrive within one period than
+/// the ring holds.
+pub const PERIOD: Duration = Duration::from_millis(20);
+
+/// One kind of statistics that an engine reports.
+pub trait Source: Send + 'static {
+    /// One item.
+    type Item: Send;
+    /// The part of an item that the summary of a point is computed from.
+    type Summary: Send + Copy;
+    /// What is reported, for error messages.
+    const WHAT: &'static str;
+    /// Name of the thread that reads and logs.
+    const THREAD: &'static str;
+
+    /// Appends the items that were reported since the last call, in order.
+    ///
+    /// # Errors
+    /// In the engine's words, when it reports no more.
+    fn read(&mut self, into: &mut Vec<Self::Item>) -> Result<(), String>;
+
+    /// What is kept of one item.
+    fn summary(item: Self::Item) -> Self::Summary;
+}
+
+/// Where items are written while a point is measured.
+pub trait Log<Item>: Send {
+    /// Name of the file, for error messages.
+    fn name(&self) -> &'static str;
+
+    /// Writes items of a point, so that they are on disk when it returns.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    fn write(&mut self, point: u32, items: &[Item]) -> io::Result<()>;
+}
+
+/// Reads a source while points are measured, keeps summaries and logs every item.
+#[derive(Debug)]
+pub struct Collector<S: Source> {
+    commands: SyncSender<Command<S::Summary>>,
+    thread: JoinHandle<()>,
+}
+
+enum Command<Summary> {
+    /// Drop all but the last item so far, and keep items from now on.
+    Begin { point: u32, begun: SyncSender<()> },
+    /// Return what was collected since.
+    End { collected: SyncSender<Collected<Summary>> },
+}
+
+/// What was reported during one point.
+#[derive(Debug)]
+pub struct Collected<Summary> {
+    /// In the order in which items were reported.
+    pub items: Vec<Summary>,
+    /// The last item before the point, whenever that was. Items missing between it and the first one of the point were
+    /// reported in the point and lost.
+    pub before: Option<Summary>,
+    /// Why items may be missing: the engine stopped reporting, or the log could not be written.
+    pub fault: Option<String>,
+}
+
+impl<Summary> Default for Collected<Summary> {
+    fn default() -> Self {
+        Self { items: Vec::new(), before: None, fault: None }
+    }
+}
+
+impl<S: Source> Collector<S> {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the system cannot start a thread.
+    pub fn start(source: S, log: Box<dyn Log<S::Item>>) -> io::Result<Self> {
+        let (commands, inbox) = sync_channel(1);
+        let worker = Worker { source, log, unread: Vec::new(), last: None, open: None };
+        let thread =
+            std::thread::Builder::new().name(S::THREAD.into()).spawn(move || worker.run(&inbox))?;
+        Ok(Self { commands, thread })
+    }
+
+    /// Items from now on belong to `point`; returns when earlier ones have been read and dropped.
+    pub fn begin(&self, point: u32) {
+        let (begun, wait) = sync_channel(1);
+        self.call(Command::Begin { point, begun }, &wait);
+    }
+
+    /// Ends the point and returns what was collected.
+    pub fn end(&self) -> Collected<S::Summary> {
+        let (collected, wait) = sync_channel(1);
+        self.call(Command::End { collected }, &wait)
+    }
+
+    fn call<Answer>(&self, command: Command<S::Summary>, answer: &Receiver<Answer>) -> Answer {
+        self.commands.send(command).expect("the thread lives until `stop`");
+        answer.recv().expect("the thread answers every command")
+    }
+
+    /// Ends the thread; the source is not read any more.
+    ///
+    /// # Panics
+    /// If the thread has panicked.
+    pub fn stop(self) {
+        drop(self.commands);
+        self.thread.join().expect("the thread does not panic");
+    }
+}
+
+struct Worker<S: Source> {
+    source: S,
+    log: Box<dyn Log<S::Item>>,
+    unread: Vec<S::Item>,
+    /// The last item ever reported, kept or not.
+    last: Option<S::Summary>,
+    open: Option<(u32, Collected<S::Summary>)>,
+}
+
+impl<S: Source> Worker<S> {
+    fn run(mut self, inbox: &Receiver<Command<S::Summary>>) {
+        loop {
+            match inbox.recv_timeout(PERIOD) {
+                Ok(Command::Begin { point, begun }) => {
+                    self.open = None;
+                    let fault = self.read().err();
+                    self.last = self.unread.drain(..).last().map(S::summary).or(self.last);
+                    let collected = Collected { before: self.last, fault, ..Collected::default() };
+                    self.open = Some((point, collected));
+                    // A caller that has gone away is not waited for, here and below.
+                    let _nobody_waits = begun.send(());
+                }
+                Ok(Command::End { collected }) => {
+                    self.collect();
+                    let all = self.open.take().map(|(_, all)| all).unwrap_or_default();
+                    let _nobody_waits = collected.send(all);
+                }
+                Err(RecvTimeoutError::Timeout) => self.collect(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn read(&mut self) -> Result<(), String> {
+        self.source.read(&mut self.unread).map_err(|error| format!("{} ended: {error}", S::WHAT))
+    }
+
+    /// Reads, logs and keeps. After the first fault the point is left as it is.
+    fn collect(&mut self) {
+        if self.open.as_ref().is_none_or(|(_, collected)| collected.fault.is_some()) {
+            return;
+        }
+        let read = self.read();
+        let Some((point, collected)) = self.open.as_mut() else { return };
+        let written = self
+            .log
+            .write(*point, &self.unread)
+            .map_err(|error| format!("`{}` cannot be written: {error}", self.log.name()));
+        collected.items.extend(self.unread.drain(..).map(S::summary));
+        self.last = collected.items.last().copied().or(self.last);
+        collected.fault = read.and(written).err();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// A source of numbers that the test chooses.
+    #[derive(Clone, Default)]
+    struct Numbers(Arc<Mutex<Vec<u64>>>);
+
+    impl Numbers {
+        fn report(&self, numbers: impl IntoIterator<Item = u64>) {
+            self.0.lock().unwrap().extend(numbers);
+        }
+    }
+
+    impl Source for Numbers {
+        type Item = u64;
+        type Summary = u64;
+        const WHAT: &'static str = "numbers";
+        const THREAD: &'static str = "bf-numbers";
+
+        fn read(&mut self, into: &mut Vec<u64>) -> Result<(), String> {
+            let mut numbers = self.0.lock().unwrap();
+            if numbers.contains(&u64::MAX) {
+                return Err("the engine is gone".into());
+            }
+            into.append(&mut numbers);
+            Ok(())
+        }
+
+        fn summary(item: u64) -> u64 {
+            item
+        }
+    }
+
+    /// A log in memory.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<(u32, u64)>>>);
+
+    impl Log<u64> for Lines {
+        fn name(&self) -> &'static str {
+            "numbers.txt"
+        }
+
+        fn write(&mut self, point: u32, items: &[u64]) -> io::Result<()> {
+            self.0.lock().unwrap().extend(items.iter().map(|item| (point, *item)));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_engine_that_stops_reporting_leaves_a_fault() {
+        let engine = Numbers::default();
+        let collector = Collector::start(engine.clone(), Box::new(Lines::default())).unwrap();
+        collector.begin(0);
+        engine.report([u64::MAX]);
+        assert!(collector.end().fault.unwrap().contains("the engine is gone"));
+        collector.stop();
+    }
+
+    #[test]
+    fn a_point_keeps_its_own_items_and_knows_the_last_one_before_it() {
+        let (engine, lines) = (Numbers::default(), Lines::default());
+        let collector = Collector::start(engine.clone(), Box::new(lines.clone())).unwrap();
+        collector.begin(0);
+        engine.report([4]);
+        let nothing_before = collector.end();
+        // Between the points: a warm-up.
+        engine.report([5, 6]);
+        collector.begin(1);
+        engine.report([9, 10]);
+        let after_a_warm_up = collector.end();
+        collector.begin(2);
+        engine.report([12]);
+        let right_after_a_point = collector.end();
+        collector.stop();
+        let seen = |collected: Collected<u64>| (collected.before, collected.items);
+        assert_eq!(seen(nothing_before), (None, vec![4]));
+        assert_eq!(seen(after_a_warm_up), (Some(6), vec![9, 10]));
+        assert_eq!(seen(right_after_a_point), (Some(10), vec![12]));
+        assert_eq!(*lines.0.lock().unwrap(), [(0, 4), (1, 9), (1, 10), (2, 12)]);
+    }
+}

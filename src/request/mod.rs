@@ -1,0 +1,11 @@
+//! Plain words of a request that every floor above uses: id, specification, limits, failure.
+
+pub mod failure;
+pub mod id;
+pub mod limits;
+pub mod spec;
+pub mod terms;
+
+pub use failure::{Failure, FailureKind};
+pub use id::RequestId;
+pub use limits::Limits;

@@ -1,0 +1,73 @@
+//! What does one request ask for, whatever answers it?
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::request::terms::Terms;
+
+/// One request, ready to be sent: the same value goes to an engine and to a server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RequestSpec {
+    /// What is sent.
+    pub prompt: Prompt,
+    /// How much is asked back.
+    pub output: OutputSpec,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// Deliver tokens as they come (`true`), or all at the end.
+    pub streaming: bool,
+    /// Higher first, where the target knows priorities; 0.5 is the executor's default.
+    pub priority: f32,
+    /// Task id of the LoRA adapter that it asks for.
+    pub adapter: Option<u64>,
+    /// What else it asks for, shared by all requests of a plan.
+    pub terms: Arc<Terms>,
+}
+
+/// A prompt: token ids always; text too where the workload was drawn as text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prompt {
+    /// Token ids in the target's vocabulary; never empty.
+    pub ids: Arc<[u32]>,
+    /// The text that re-tokenises to exactly `ids`, where there is one.
+    pub text: Option<Arc<str>>,
+}
+
+impl Prompt {
+    /// Length in tokens.
+    pub fn tokens(&self) -> u32 {
+        self.ids.len() as u32
+    }
+}
+
+/// How many tokens are asked for, and what may end the output earlier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputSpec {
+    /// At most this many; at least 1.
+    pub max_tokens: u32,
+    /// No end token before this many; 0 for no minimum.
+    pub min_tokens: u32,
+    /// Never stop on an end token: every output has exactly `max_tokens`.
+    pub ignore_eos: bool,
+}
+
+/// How tokens are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Sampling {
+    /// `None` is greedy.
+    pub temperature: Option<f32>,
+    /// Cumulative probability to sample from.
+    pub top_p: Option<f32>,
+    /// Number of candidates to sample from.
+    pub top_k: Option<u32>,
+    /// Seed of this request.
+    pub seed: u64,
+}
+
+impl Sampling {
+    /// The most probable token, always.
+    pub const fn greedy(seed: u64) -> Self {
+        Self { temperature: None, top_p: None, top_k: None, seed }
+    }
+}

@@ -1,0 +1,118 @@
+//! What a run is, resolved: target, engine, workload, loads, sizes, limits, output.
+
+pub mod engine;
+pub mod gpu_choice;
+pub mod profile_window;
+pub mod served;
+pub mod slo;
+pub mod span;
+
+use std::path::PathBuf;
+
+use crate::clock::Nanos;
+use crate::load::Load;
+use crate::load::plan::PlanSize;
+use crate::settings::engine::EngineSettings;
+use crate::settings::gpu_choice::GpuChoice;
+use crate::settings::profile_window::ProfileWindow;
+use crate::settings::served::ServedSettings;
+use crate::settings::slo::Slos;
+use crate::specs::MachineFigures;
+use crate::workload::Workload;
+
+/// Concurrencies of a closed loop where none is given.
+pub const DEFAULT_CONCURRENCIES: [u32; 6] = [1, 2, 4, 8, 16, 32];
+/// The target of a first run: no file, no GPU, no download.
+pub const DEFAULT_TARGET: &str = "local:dummy-nano";
+/// Lengths where none are given.
+pub const DEFAULT_SCENARIO: &str = "D(128,64)";
+pub(crate) const DEFAULT_SEED: u64 = 42;
+pub(crate) const DEFAULT_TIMEOUT: Nanos = Nanos::from_millis(600_000);
+pub(crate) const DEFAULT_DRAIN: Nanos = Nanos::from_millis(30_000);
+pub(crate) const DEFAULT_OPEN_LOOP_DURATION: Nanos = Nanos::from_millis(30_000);
+pub(crate) const DEFAULT_BATCH_REQUESTS: u32 = 100;
+
+/// Everything that a run needs to know, with no value left open but those that are the engine's own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resolved {
+    /// What answers.
+    pub target: String,
+    /// How it is set up.
+    pub engine: EngineSettings,
+    /// The GPU that the engine runs on, where the user says it.
+    pub gpu: Option<MachineFigures>,
+    /// Memory bandwidth of this host in GB/s, where the user says it.
+    pub memory_bandwidth_gbps: Option<f64>,
+    /// How a server is asked.
+    pub served: ServedSettings,
+    /// What is asked.
+    pub workload: Workload,
+    /// When it is asked: one run for each.
+    pub loads: Vec<Load>,
+    /// Measured requests of each run; `None` has a default that differs between the loads, or a duration is given.
+    pub requests: Option<u32>,
+    /// How long each run sends requests.
+    pub duration: Option<Nanos>,
+    /// Requests before each run; `None` has a default that differs between the loads.
+    pub warmup: Option<u32>,
+    /// Longest time of one request.
+    pub timeout: Nanos,
+    /// How long answers are awaited at the end.
+    pub drain: Nanos,
+    /// What a good request meets.
+    pub slos: Slos,
+    /// Which GPUs are watched.
+    pub gpu_telemetry: GpuChoice,
+    /// NVIDIA's management library, where it is not the system's.
+    pub nvml_library: Option<PathBuf>,
+    /// When a profiler looks.
+    pub profile_window: Option<ProfileWindow>,
+    /// Phases and requests are marked for a profiler.
+    pub nvtx: bool,
+    /// NVIDIA's driver library, where it is not the system's.
+    pub cuda_library: Option<PathBuf>,
+    /// Where run directories are made.
+    pub out: PathBuf,
+    /// Keep the stamp of each delivery.
+    pub keep_deliveries: bool,
+    /// No progress.
+    pub quiet: bool,
+    /// The bounds as they were typed.
+    pub slo_text: Option<String>,
+}
+
+impl Resolved {
+    /// How much is asked at one load, defaults included.
+    ///
+    /// Where neither requests nor a duration are given: a closed loop gets four rounds and at least 40 requests, an
+    /// open loop 30 seconds, a batch 100 requests. That is a first look; published figures want more (see the marks
+    /// on percentiles).
+    pub fn size(&self, load: &Load) -> PlanSize {
+        let (requests, duration) = match (self.requests, self.duration, load) {
+            (None, None, Load::Closed { concurrency }) => {
+                (Some(concurrency.saturating_mul(4).max(40)), None)
+            }
+            (None, None, Load::Open { .. }) => (None, Some(DEFAULT_OPEN_LOOP_DURATION)),
+            (None, None, Load::Batch) => (Some(DEFAULT_BATCH_REQUESTS), None),
+            (requests, duration, _) => (requests, duration),
+        };
+        let warmup = self.warmup.unwrap_or(match load {
+            Load::Closed { concurrency } => (*concurrency).clamp(2, 32),
+            Load::Open { .. } | Load::Batch => 8,
+        });
+        PlanSize { requests, duration, warmup }
+    }
+
+    /// Says how much is asked where it follows from the load and is alike for all of them: one setting cannot say more.
+    pub(crate) fn say_sizes(&mut self) {
+        let sizes: Vec<PlanSize> = self.loads.iter().map(|load| self.size(load)).collect();
+        let Some((first, others)) = sizes.split_first() else { return };
+        if others.iter().all(|size| size.warmup == first.warmup) {
+            self.warmup = Some(first.warmup);
+        }
+        let end = |size: &PlanSize| (size.requests, size.duration);
+        if others.iter().all(|size| end(size) == end(first)) {
+            (self.requests, self.duration) = end(first);
+        }
+    }
+}

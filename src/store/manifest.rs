@@ -1,0 +1,162 @@
+//! What must be known to repeat an experiment, and to judge it? Written at its start and again at its end.
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine_directory::Finding;
+use crate::metrics::RunFacts;
+use crate::metrics::summary::SCHEMA_VERSION;
+use crate::observe::gpu::state::Machine;
+use crate::observe::health::{Health, NullRate};
+use crate::observe::host::{Build, Host};
+use crate::targets::TargetInfo;
+
+/// How far an experiment has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It has begun. Found in a folder whose process is gone, it means that the process was killed.
+    Running,
+    /// Every point was measured.
+    Complete,
+    /// The user ended it early.
+    Interrupted,
+    /// The target failed as a whole.
+    Failed,
+}
+
+/// `manifest.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of the shape of the files.
+    pub schema_version: u32,
+    /// How far it has come.
+    pub state: State,
+    /// This program.
+    pub tool: Build,
+    /// As typed.
+    pub command_line: Vec<String>,
+    /// When it began, wall clock, UTC.
+    pub started: String,
+    /// When it ended.
+    pub ended: Option<String>,
+    /// The machine.
+    pub host: Host,
+    /// The GPUs as they were before the first request, where any are watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpus: Option<Machine>,
+    /// What answered.
+    pub target: TargetInfo,
+    /// A title for reports.
+    pub title: String,
+    /// The one seed.
+    pub seed: u64,
+    /// What the harness reaches on this machine (L0).
+    pub null_rate: Option<NullRate>,
+    /// One entry for each point that was begun.
+    pub points: Vec<PointEntry>,
+    /// What was known of the engine before it was loaded, and should be known of its numbers.
+    #[serde(default)]
+    pub warnings: Vec<Finding>,
+    /// What went wrong beside requests: a journal that could not be written, a target that did not close.
+    pub faults: Vec<String>,
+}
+
+/// What must be known of one point, beside its records.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PointEntry {
+    /// What tells it from the others.
+    pub label: String,
+    /// SHA-256 of what was asked and when.
+    pub plan_hash: String,
+    /// Requests sent before the measurement.
+    pub warmup_requests: u32,
+    /// Of these, completed.
+    pub warmup_completed: u32,
+    /// The plan was a supply for a given time and ran out before it.
+    pub ran_out: bool,
+    /// Events that came after their point was over.
+    pub late_events: u64,
+    /// Number of the last iteration that the engine told before the point; `None` where none was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iteration_before: Option<u64>,
+    /// Number of the last event of the engine's KV cache before the point; `None` where none was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv_event_before: Option<u64>,
+    /// What the summary needs beside the records.
+    pub facts: RunFacts,
+    /// What the machine did meanwhile.
+    pub health: Health,
+}
+
+impl Manifest {
+    /// At the start.
+    pub fn begin(target: TargetInfo, title: String, seed: u64) -> Self {
+        Self {
+            schema_version: SCHEMA_VERSION,
+            state: State::Running,
+            tool: Build::this(),
+            command_line: command_line(),
+            started: crate::clock::utc_now().to_string(),
+            ended: None,
+            host: Host::read(),
+            gpus: None,
+            target,
+            title,
+            seed,
+            null_rate: None,
+            points: Vec::new(),
+            warnings: Vec::new(),
+            faults: Vec::new(),
+        }
+    }
+
+    /// As text.
+    ///
+    /// # Panics
+    /// Never: every key is a string.
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self)
+            .expect("every key is a string, and a string in memory takes any length");
+        text.push('\n');
+        text
+    }
+}
+
+/// What was typed, but for the values of headers, which may be secrets.
+pub fn command_line() -> Vec<String> {
+    without_header_values(std::env::args())
+}
+
+fn without_header_values(arguments: impl Iterator<Item = String>) -> Vec<String> {
+    const FLAG: &str = "--header";
+    let name = |header: &str| match header.split_once(':') {
+        Some((name, _)) => format!("{name}: (hidden)"),
+        None => "(hidden)".to_owned(),
+    };
+    let mut is_header = false;
+    arguments
+        .map(|argument| {
+            if std::mem::replace(&mut is_header, argument == FLAG) {
+                return name(&argument);
+            }
+            match argument.split_once('=') {
+                Some((FLAG, header)) => format!("{FLAG}={}", name(header)),
+                _ => argument,
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_value_of_a_header_is_kept_out_of_the_manifest() {
+        let typed = ["run", "--header", "x-key: sk-secret", "--header=y: sk-secret", "--seed", "1"];
+        let kept = without_header_values(typed.iter().map(ToString::to_string));
+        let expected =
+            ["run", "--header", "x-key: (hidden)", "--header=y: (hidden)", "--seed", "1"];
+        assert_eq!(kept, expected);
+    }
+}

@@ -1,0 +1,13 @@
+//! Files of a run directory, in and out, written while the run goes on.
+
+pub mod deliveries_file;
+pub mod iterations_file;
+pub mod json_lines;
+pub mod kv_events_file;
+pub mod line_log;
+pub mod manifest;
+pub mod plan_file;
+pub mod requests_csv;
+pub mod rows;
+pub mod run_directory;
+pub mod write;

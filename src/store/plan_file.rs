@@ -1,0 +1,162 @@
+//! What was planned, as a table: `plan.csv`, one row per request, all points of an experiment in one file.
+
+use std::io::{Read, Write};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::clock::Nanos;
+use crate::load::plan::Plan;
+use crate::request::RequestId;
+use crate::workload::seeds::Phase;
+
+/// One planned request; the columns of `plan.csv`, in this order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanRow {
+    /// Point of the experiment, from 0.
+    pub point: u32,
+    /// Who it is in the records.
+    pub request_id: RequestId,
+    /// `warmup` or `measure`.
+    pub phase: Phase,
+    /// Intended arrival in nanoseconds from the start of its phase; empty in a closed loop.
+    pub intended_ns: Option<Nanos>,
+    /// Length of the prompt.
+    pub prompt_tokens: u32,
+    /// Output tokens asked for at most.
+    pub max_tokens: u32,
+    /// Output tokens asked for at least.
+    pub min_tokens: u32,
+    /// First 16 hexadecimal digits of the SHA-256 over the prompt's ids, each as 4 little-endian bytes.
+    pub prompt_sha: String,
+    /// Sampling seed.
+    pub seed: u64,
+    /// Task id of the LoRA adapter; empty for the model itself.
+    pub adapter: Option<u64>,
+    /// Higher first; the executor's default is 0.5.
+    pub priority: f32,
+}
+
+/// A `plan.csv` cannot be written or read.
+#[derive(Debug, Error)]
+#[error("plan.csv: {0}")]
+pub struct PlanFileError(#[from] csv::Error);
+
+/// Writes plans one after another under one heading.
+#[derive(Debug)]
+pub struct PlanWriter<W: Write> {
+    csv: csv::Writer<W>,
+}
+
+impl<W: Write> PlanWriter<W> {
+    /// Begins a file; the heading goes out with the first row.
+    pub fn new(to: W) -> Self {
+        Self { csv: csv::Writer::from_writer(to) }
+    }
+
+    /// Adds all requests of a plan and flushes, so that the plan is on its way to disk before it is played.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn append(&mut self, plan: &Plan) -> Result<(), PlanFileError> {
+        for row in rows(plan) {
+            self.csv.serialize(row)?;
+        }
+        self.csv.flush().map_err(csv::Error::from)?;
+        Ok(())
+    }
+
+    /// Gives back what was written to, so that it can be synced.
+    ///
+    /// # Errors
+    /// When the last bytes cannot be written.
+    pub fn finish(self) -> Result<W, PlanFileError> {
+        let inner = self.csv.into_inner().map_err(|error| csv::Error::from(error.into_error()))?;
+        Ok(inner)
+    }
+}
+
+/// Reads all rows of a `plan.csv`.
+///
+/// # Errors
+/// When a row is not one of ours; the error names the line and the column.
+pub fn read(from: impl Read) -> Result<Vec<PlanRow>, PlanFileError> {
+    let rows = csv::Reader::from_reader(from).into_deserialize().collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+/// The rows of a plan, warm-up first.
+pub fn rows(plan: &Plan) -> impl Iterator<Item = PlanRow> {
+    plan.all_shots().map(|(phase, shot, sha)| PlanRow {
+        point: plan.point(),
+        request_id: shot.id,
+        phase,
+        intended_ns: shot.intended,
+        prompt_tokens: shot.request.prompt.tokens(),
+        max_tokens: shot.request.output.max_tokens,
+        min_tokens: shot.request.output.min_tokens,
+        prompt_sha: sha.to_string(),
+        seed: shot.request.sampling.seed,
+        adapter: shot.request.adapter,
+        priority: shot.request.priority,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::plan::{PlanSize, PlanStart};
+    use crate::load::{Arrivals, Load};
+    use crate::workload::Workload;
+    use crate::workload::prompts::PromptSource;
+    use crate::workload::vocabulary::Vocabulary;
+
+    fn plan(load: Load, point: u32, first_id: RequestId) -> Plan {
+        let workload = Workload::synthetic("U(5,9)/(2,3)".parse().expect("a scenario"), 1);
+        let source = PromptSource::ids(Vocabulary::new(100, []).expect("100 ids"));
+        let size = PlanSize { requests: Some(3), duration: None, warmup: 1 };
+        let start = PlanStart { point, first_id };
+        Plan::draw(&workload, &load, size, start, &source).expect("it makes sense")
+    }
+
+    #[test]
+    fn a_table_that_is_not_ours_is_refused_with_its_line() {
+        let heading = "point,request_id,phase,intended_ns,prompt_tokens,max_tokens,min_tokens,prompt_sha,seed,adapter,priority";
+        let strange =
+            format!("{heading}\n0,0,measure,,5,2,0,ab,1,,0.5\n0,1,cooldown,,5,2,0,ab,1,,0.5\n");
+        let said = read(strange.as_bytes()).expect_err("there is no cooldown").to_string();
+        assert!(said.contains("plan.csv") && said.contains("line: 3"), "{said}");
+        assert!(read("a,b\n1,2\n".as_bytes()).is_err());
+        assert_eq!(read(heading.as_bytes()).expect("no row is no fault"), []);
+    }
+
+    #[test]
+    fn plans_of_several_points_read_back_from_one_file() {
+        let open = Load::Open { arrivals: Arrivals::Poisson, rate: 3.0, max_in_flight: None };
+        let one = plan(open, 0, RequestId(0));
+        let two = plan(Load::Closed { concurrency: 2 }, 1, one.next_id());
+        let mut writer = PlanWriter::new(Vec::new());
+        writer.append(&one).and_then(|()| writer.append(&two)).expect("memory takes everything");
+        let bytes = writer.finish().expect("memory takes everything");
+
+        let read_back = read(bytes.as_slice()).expect("what was written reads");
+        assert_eq!(read_back, rows(&one).chain(rows(&two)).collect::<Vec<_>>());
+        let ids: Vec<u32> = read_back.iter().map(|row| row.request_id.0).collect();
+        assert_eq!(ids, (0..8).collect::<Vec<_>>());
+        assert_eq!((read_back[0].phase, read_back[1].phase), (Phase::Warmup, Phase::Measure));
+        assert!(read_back[4..].iter().all(|row| row.point == 1 && row.intended_ns.is_none()));
+    }
+
+    #[test]
+    fn the_columns_are_the_documented_ones() {
+        let mut writer = PlanWriter::new(Vec::new());
+        writer.append(&plan(Load::Batch, 0, RequestId(0))).expect("memory takes everything");
+        let text = String::from_utf8(writer.finish().expect("memory takes everything"));
+        let text = text.expect("CSV is UTF-8");
+        assert!(text.starts_with(
+            "point,request_id,phase,intended_ns,prompt_tokens,max_tokens,min_tokens,prompt_sha,seed,adapter,priority\n\
+             0,0,warmup,0,"
+        ));
+    }
+}

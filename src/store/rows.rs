@@ -1,0 +1,376 @@
+//! How is a request written as one row of text, and read back as the same request?
+//!
+//! Instants are nanoseconds of the monotonic clock; what was never reached is empty.
+
+use std::io::{Read, Write};
+
+use csv::StringRecord;
+
+use crate::clock::MonoNs;
+use crate::record::event::TokenHash;
+use crate::record::request_record::{
+    EngineTimes, EngineUse, FinishReason, NotSentReason, OtherCounts, Outcome, RequestRecord,
+    StampSource, TokenSource,
+};
+use crate::request::RequestId;
+use crate::request::{Failure, FailureKind};
+
+/// The columns of a raw row, in order.
+pub const COLUMNS: [&str; 31] = [
+    "point",
+    "request_id",
+    "prompt_tokens",
+    "requested_tokens",
+    "intended_ns",
+    "ready_ns",
+    "submit_ns",
+    "first_token_ns",
+    "first_tokens",
+    "last_token_ns",
+    "end_ns",
+    "output_tokens",
+    "token_source",
+    "token_hash",
+    "stamp_source",
+    "max_pull_lag_ns",
+    "outcome",
+    "reason",
+    "failure_words",
+    "engine_arrival_ns",
+    "engine_first_scheduled_ns",
+    "engine_first_token_ns",
+    "engine_last_token_ns",
+    "kv_total_blocks",
+    "kv_new_blocks",
+    "kv_reused_blocks",
+    "kv_missed_blocks",
+    "draft_tokens",
+    "accepted_draft_tokens",
+    "recounted_tokens",
+    "prompt_tokens_told",
+];
+
+/// Why rows could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum RowError {
+    /// The file itself: the disk is full, a row has too few fields, …
+    #[error("rows of requests cannot be read or written: {0}")]
+    Csv(#[from] csv::Error),
+    /// A column that every file of requests has is not there.
+    #[error("this is no file of requests: the column `{0}` is missing")]
+    NoColumn(&'static str),
+    /// A field holds something else than it should.
+    #[error("line {line}, column `{column}`: `{value}` is not {expected}")]
+    Field {
+        /// From 1, the header included.
+        line: u64,
+        /// Name of the column.
+        column: &'static str,
+        /// What the field holds.
+        value: String,
+        /// What it should hold.
+        expected: &'static str,
+    },
+}
+
+/// The fields of a raw row, in the order of [`COLUMNS`].
+pub fn fields(point: u32, record: &RequestRecord) -> StringRecord {
+    let mut row = StringRecord::with_capacity(256, COLUMNS.len() + 16);
+    let mut put = |text: &str| row.push_field(text);
+    let instant = |at: Option<MonoNs>| at.map_or_else(String::new, |at| at.0.to_string());
+    let (reason, words) = why(&record.outcome);
+    put(&point.to_string());
+    put(&record.id.0.to_string());
+    put(&record.prompt_tokens.to_string());
+    put(&record.requested_tokens.to_string());
+    put(&instant(record.intended));
+    put(&instant(record.ready));
+    put(&instant(record.submit));
+    put(&instant(record.first_token));
+    put(&record.first_tokens.to_string());
+    put(&instant(record.last_token));
+    put(&instant(record.end));
+    put(&record.output_tokens.to_string());
+    put(token_source_word(record.token_source));
+    put(&format!("{:016x}", record.token_hash.0));
+    put(stamp_source_word(record.stamp_source));
+    put(&record.max_pull_lag_ns.to_string());
+    put(record.outcome.word());
+    put(&reason);
+    put(words);
+    let times =
+        |of: fn(&EngineTimes) -> Option<MonoNs>| instant(record.engine_times.as_ref().and_then(of));
+    put(&times(|t| t.arrival));
+    put(&times(|t| t.first_scheduled));
+    put(&times(|t| t.first_token));
+    put(&times(|t| t.last_token));
+    let counts = |of: fn(&EngineUse) -> u32| {
+        record.engine_use.as_ref().map_or_else(String::new, |counts| of(counts).to_string())
+    };
+    put(&counts(|u| u.kv_total_blocks));
+    put(&counts(|u| u.kv_new_blocks));
+    put(&counts(|u| u.kv_reused_blocks));
+    let missed = record.engine_use.as_ref().and_then(|counts| counts.kv_missed_blocks);
+    put(&missed.map_or_else(String::new, |blocks| blocks.to_string()));
+    put(&counts(|u| u.draft_tokens));
+    put(&counts(|u| u.accepted_draft_tokens));
+    let other = |count: Option<u32>| count.map_or_else(String::new, |count| count.to_string());
+    put(&other(record.other_counts.recounted));
+    put(&other(record.other_counts.prompt));
+    row
+}
+
+/// Writes raw rows, the header first.
+#[derive(Debug)]
+pub struct RowWriter<W: Write> {
+    out: csv::Writer<W>,
+}
+
+impl<W: Write> RowWriter<W> {
+    /// Writes the header.
+    pub fn new(out: W) -> Result<Self, RowError> {
+        let mut out = csv::Writer::from_writer(out);
+        out.write_record(COLUMNS)?;
+        Ok(Self { out })
+    }
+
+    /// Goes on where a header stands already.
+    pub fn after_header(out: W) -> Self {
+        Self { out: csv::WriterBuilder::new().has_headers(false).from_writer(out) }
+    }
+
+    /// Writes one request of a point.
+    pub fn write(&mut self, point: u32, record: &RequestRecord) -> Result<(), RowError> {
+        Ok(self.out.write_record(&fields(point, record))?)
+    }
+
+    /// Hands everything written so far to the operating system.
+    pub fn flush(&mut self) -> Result<(), RowError> {
+        Ok(self.out.flush().map_err(csv::Error::from)?)
+    }
+}
+
+/// Reads rows back. Columns are found by name, and those it does not know (derived values) are skipped.
+pub struct RowReader<R: Read> {
+    rows: csv::StringRecordsIntoIter<R>,
+    places: [usize; COLUMNS.len()],
+}
+
+impl<R: Read> RowReader<R> {
+    /// Reads the header.
+    pub fn new(from: R) -> Result<Self, RowError> {
+        let mut reader = csv::Reader::from_reader(from);
+        let header = reader.headers()?;
+        let mut places = [0; COLUMNS.len()];
+        for (place, name) in places.iter_mut().zip(COLUMNS) {
+            let found = header.iter().position(|column| column == name);
+            *place = found.ok_or(RowError::NoColumn(name))?;
+        }
+        Ok(Self { rows: reader.into_records(), places })
+    }
+}
+
+impl<R: Read> Iterator for RowReader<R> {
+    type Item = Result<(u32, RequestRecord), RowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let row = self.rows.next()?;
+        Some(row.map_err(RowError::from).and_then(|row| Row { row, places: &self.places }.read()))
+    }
+}
+
+struct Row<'a> {
+    row: StringRecord,
+    places: &'a [usize; COLUMNS.len()],
+}
+
+impl Row<'_> {
+    fn read(&self) -> Result<(u32, RequestRecord), RowError> {
+        let record = RequestRecord {
+            id: RequestId(self.number("request_id")?),
+            prompt_tokens: self.number("prompt_tokens")?,
+            requested_tokens: self.number("requested_tokens")?,
+            intended: self.instant("intended_ns")?,
+            ready: self.instant("ready_ns")?,
+            submit: self.instant("submit_ns")?,
+            first_token: self.instant("first_token_ns")?,
+            first_tokens: self.number("first_tokens")?,
+            last_token: self.instant("last_token_ns")?,
+            end: self.instant("end_ns")?,
+            output_tokens: self.number("output_tokens")?,
+            token_source: self.word("token_source", token_source_of)?,
+            other_counts: OtherCounts {
+                recounted: self.optional("recounted_tokens")?,
+                prompt: self.optional("prompt_tokens_told")?,
+            },
+            token_hash: TokenHash(self.word("token_hash", |w| u64::from_str_radix(w, 16).ok())?),
+            stamp_source: self.word("stamp_source", stamp_source_of)?,
+            max_pull_lag_ns: self.number("max_pull_lag_ns")?,
+            outcome: self.outcome()?,
+            engine_times: self.engine_times()?,
+            engine_use: self.engine_use()?,
+        };
+        Ok((self.number("point")?, record))
+    }
+
+    fn field(&self, column: &'static str) -> &str {
+        let index = COLUMNS.iter().position(|name| *name == column);
+        let index = index.expect("only names in COLUMNS are asked for");
+        // The reader refuses rows that are shorter than the header.
+        self.row.get(self.places[index]).unwrap_or_default()
+    }
+
+    fn wrong(&self, column: &'static str, expected: &'static str) -> RowError {
+        let line = self.row.position().map_or(0, csv::Position::line);
+        RowError::Field { line, column, value: self.field(column).to_owned(), expected }
+    }
+
+    fn optional<T: std::str::FromStr>(&self, column: &'static str) -> Result<Option<T>, RowError> {
+        match self.field(column) {
+            "" => Ok(None),
+            text => text.parse().map(Some).map_err(|_| self.wrong(column, "a whole number")),
+        }
+    }
+
+    fn number(&self, column: &'static str) -> Result<u32, RowError> {
+        self.optional(column)?.ok_or_else(|| self.wrong(column, "a whole number"))
+    }
+
+    fn instant(&self, column: &'static str) -> Result<Option<MonoNs>, RowError> {
+        Ok(self.optional(column)?.map(MonoNs))
+    }
+
+    fn word<T>(&self, column: &'static str, of: fn(&str) -> Option<T>) -> Result<T, RowError> {
+        of(self.field(column)).ok_or_else(|| self.wrong(column, "a word that is known here"))
+    }
+
+    fn outcome(&self) -> Result<Outcome, RowError> {
+        Ok(match self.field("outcome") {
+            "completed" => Outcome::Completed(self.word("reason", finish_reason_of)?),
+            "failed" => {
+                let kind = self.word("reason", |word| {
+                    FailureKind::ALL.into_iter().find(|kind| kind.word() == word)
+                })?;
+                Outcome::Failed(Failure { kind, words: self.field("failure_words").to_owned() })
+            }
+            "cancelled" => Outcome::Cancelled,
+            "timed_out" => Outcome::TimedOut,
+            "not_sent" => Outcome::NotSent(self.word("reason", not_sent_reason_of)?),
+            _ => return Err(self.wrong("outcome", "a word that is known here")),
+        })
+    }
+
+    /// Engine stamps of which not one is known are no engine stamps.
+    fn engine_times(&self) -> Result<Option<EngineTimes>, RowError> {
+        let times = EngineTimes {
+            arrival: self.instant("engine_arrival_ns")?,
+            first_scheduled: self.instant("engine_first_scheduled_ns")?,
+            first_token: self.instant("engine_first_token_ns")?,
+            last_token: self.instant("engine_last_token_ns")?,
+        };
+        let none = EngineTimes {
+            arrival: None,
+            first_scheduled: None,
+            first_token: None,
+            last_token: None,
+        };
+        Ok((times != none).then_some(times))
+    }
+
+    fn engine_use(&self) -> Result<Option<EngineUse>, RowError> {
+        if self.field("kv_total_blocks").is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(EngineUse {
+            kv_total_blocks: self.number("kv_total_blocks")?,
+            kv_new_blocks: self.number("kv_new_blocks")?,
+            kv_reused_blocks: self.number("kv_reused_blocks")?,
+            kv_missed_blocks: self.optional("kv_missed_blocks")?,
+            draft_tokens: self.number("draft_tokens")?,
+            accepted_draft_tokens: self.number("accepted_draft_tokens")?,
+        }))
+    }
+}
+
+/// The words behind an outcome: why it ended so, and the target's own text.
+fn why(outcome: &Outcome) -> (String, &str) {
+    match outcome {
+        Outcome::Completed(FinishReason::Other(code)) => (format!("other_{code}"), ""),
+        Outcome::Completed(reason) => (finish_reason_word(*reason).to_owned(), ""),
+        Outcome::Failed(failure) => (failure.kind.word().to_owned(), &failure.words),
+        Outcome::Cancelled | Outcome::TimedOut => (String::new(), ""),
+        Outcome::NotSent(reason) => (not_sent_reason_word(*reason).to_owned(), ""),
+    }
+}
+
+const fn finish_reason_word(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Length => "length",
+        FinishReason::EndToken => "end_token",
+        FinishReason::StopWords => "stop_words",
+        FinishReason::Unknown => "unknown",
+        FinishReason::Other(_) => "other",
+    }
+}
+
+fn finish_reason_of(word: &str) -> Option<FinishReason> {
+    if let Some(code) = word.strip_prefix("other_") {
+        return code.parse().ok().map(FinishReason::Other);
+    }
+    [FinishReason::Length, FinishReason::EndToken, FinishReason::StopWords, FinishReason::Unknown]
+        .into_iter()
+        .find(|reason| finish_reason_word(*reason) == word)
+}
+
+const fn not_sent_reason_word(reason: NotSentReason) -> &'static str {
+    match reason {
+        NotSentReason::NotReached => "not_reached",
+        NotSentReason::Missed => "missed",
+        NotSentReason::Interrupted => "interrupted",
+        NotSentReason::TargetFailed => "target_failed",
+    }
+}
+
+fn not_sent_reason_of(word: &str) -> Option<NotSentReason> {
+    [
+        NotSentReason::NotReached,
+        NotSentReason::Missed,
+        NotSentReason::Interrupted,
+        NotSentReason::TargetFailed,
+    ]
+    .into_iter()
+    .find(|reason| not_sent_reason_word(*reason) == word)
+}
+
+const fn token_source_word(source: TokenSource) -> &'static str {
+    match source {
+        TokenSource::Ids => "ids",
+        TokenSource::Usage => "usage",
+        TokenSource::Retokenized => "retokenized",
+        TokenSource::Chunks => "chunks",
+    }
+}
+
+fn token_source_of(word: &str) -> Option<TokenSource> {
+    [TokenSource::Ids, TokenSource::Usage, TokenSource::Retokenized, TokenSource::Chunks]
+        .into_iter()
+        .find(|source| token_source_word(*source) == word)
+}
+
+const fn stamp_source_word(source: StampSource) -> &'static str {
+    match source {
+        StampSource::Engine => "engine",
+        StampSource::Kernel => "kernel",
+        StampSource::User => "user",
+    }
+}
+
+fn stamp_source_of(word: &str) -> Option<StampSource> {
+    [StampSource::Engine, StampSource::Kernel, StampSource::User]
+        .into_iter()
+        .find(|source| stamp_source_word(*source) == word)
+}
+
+#[cfg(test)]
+#[path = "rows_tests.rs"]
+mod tests;

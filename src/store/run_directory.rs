@@ -1,0 +1,205 @@
+//! Where does a run lie on disk, and what is there already while it goes on?
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::clock;
+use crate::record::recorder::Journal;
+use crate::record::request_record::RequestRecord;
+use crate::store::rows::{RowError, RowWriter};
+
+/// Names of the files of a run.
+pub mod file {
+    /// What, where, with which versions, seeds and hashes.
+    pub const MANIFEST: &str = "manifest.json";
+    /// Every setting, to be run again.
+    pub const RESOLVED: &str = "resolved.toml";
+    /// What was going to be asked, and when.
+    pub const PLAN: &str = "plan.csv";
+    /// One row per request.
+    pub const REQUESTS: &str = "requests.csv";
+    /// Rows of finished requests while the run goes on.
+    pub const REQUESTS_SO_FAR: &str = "requests.partial.csv";
+    /// The stamp of each delivery.
+    pub const DELIVERIES: &str = "deliveries.csv.gz";
+    /// What the engine said of its iterations.
+    pub const ITERATIONS: &str = "iterations.jsonl";
+    /// What happened to blocks of the KV cache.
+    pub const KV_EVENTS: &str = "kv_events.jsonl";
+    /// What the GPUs said, ten times a second.
+    pub const GPU: &str = "gpu.jsonl";
+    /// All metrics.
+    pub const SUMMARY_JSON: &str = "summary.json";
+    /// One row per point of load.
+    pub const SUMMARY_CSV: &str = "summary.csv";
+    /// What several sides come to together.
+    pub const COMPARISON_JSON: &str = "comparison.json";
+    /// One row per pair of sides and number.
+    pub const COMPARISON_CSV: &str = "comparison.csv";
+    /// The same for people.
+    pub const COMPARISON_PAGE: &str = "comparison.html";
+    /// What each layer adds.
+    pub const LADDER_JSON: &str = "ladder.json";
+    /// One row per rung.
+    pub const LADDER_CSV: &str = "ladder.csv";
+    /// The same for people.
+    pub const LADDER_PAGE: &str = "ladder.html";
+    /// Settings of the server that a ladder starts.
+    pub const SERVED: &str = "served.toml";
+    /// For people.
+    pub const REPORT: &str = "report.html";
+}
+
+/// A folder of its own for each experiment.
+#[derive(Debug, Clone)]
+pub struct RunDirectory(PathBuf);
+
+/// Why there is no run directory.
+#[derive(Debug, thiserror::Error)]
+#[error("the run directory `{path}` cannot be made ({source}): choose another place with `--out`")]
+pub struct DirectoryError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl RunDirectory {
+    /// Makes `<base>/<utc>_<target>_<load>_<hash>`.
+    ///
+    /// # Errors
+    /// When the folder cannot be made, or is there already.
+    pub fn create(
+        base: &Path,
+        target: &str,
+        load: &str,
+        hash: &str,
+    ) -> Result<Self, DirectoryError> {
+        let utc = clock::utc_now().strftime("%Y-%m-%dT%H-%M-%SZ");
+        let short = &hash[..hash.len().min(8)];
+        let stem = format!("{utc}_{}_{}_{short}", word(target), word(load));
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| DirectoryError { path, source }
+        };
+        fs::create_dir_all(base).map_err(failed(base))?;
+        // Two runs within one second get a number; a folder that is there is never written into.
+        for attempt in 1.. {
+            let name = if attempt == 1 { stem.clone() } else { format!("{stem}-{attempt}") };
+            let path = base.join(name);
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(Self(path)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && attempt < 1_000 => {}
+                Err(error) => return Err(failed(&path)(error)),
+            }
+        }
+        unreachable!("the loop ends by returning")
+    }
+
+    /// A new folder within this one, for a part of the experiment.
+    ///
+    /// # Errors
+    /// When the folder cannot be made, or is there already.
+    pub fn below(&self, name: &str) -> Result<Self, DirectoryError> {
+        let path = self.0.join(word(name));
+        match fs::create_dir(&path) {
+            Ok(()) => Ok(Self(path)),
+            Err(source) => Err(DirectoryError { path, source }),
+        }
+    }
+
+    /// An existing one.
+    pub fn existing(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// A file in it.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// The journal of one point: rows of finished requests, appended as they end.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn journal(&self, point: u32) -> Result<Box<dyn Journal>, RowError> {
+        let path = self.file(file::REQUESTS_SO_FAR);
+        let is_new = !path.exists();
+        let open = OpenOptions::new().create(true).append(true).open(&path);
+        let out = open.map_err(csv::Error::from)?;
+        let rows = if is_new { RowWriter::new(out)? } else { RowWriter::after_header(out) };
+        Ok(Box::new(RowJournal { rows, point, held_back: false }))
+    }
+
+    /// Takes the journal away, once the canonical file is there.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn drop_journal(&self) -> io::Result<()> {
+        match fs::remove_file(self.file(file::REQUESTS_SO_FAR)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+struct RowJournal {
+    rows: RowWriter<File>,
+    point: u32,
+    held_back: bool,
+}
+
+impl Journal for RowJournal {
+    fn row(&mut self, record: &RequestRecord) -> io::Result<()> {
+        self.held_back = true;
+        self.rows.write(self.point, record).map_err(io::Error::other)
+    }
+
+    fn settle(&mut self) -> io::Result<()> {
+        if !std::mem::take(&mut self.held_back) {
+            return Ok(());
+        }
+        self.rows.flush().map_err(io::Error::other)
+    }
+}
+
+/// As part of a file name: letters, digits, dots and dashes.
+fn word(text: &str) -> String {
+    let mut word: String =
+        text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect();
+    while word.contains("--") {
+        word = word.replace("--", "-");
+    }
+    let word = word.trim_matches(['-', '.']);
+    word.chars().take(48).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_runs_of_one_second_do_not_share_a_folder() {
+        let base = tempfile::tempdir().expect("a temporary folder");
+        let make =
+            || RunDirectory::create(base.path(), "null:", "batch", "abcdef0123").expect("new");
+        assert_ne!(make().path(), make().path());
+    }
+
+    #[test]
+    fn a_base_that_is_a_file_is_refused_with_the_remedy() {
+        let base = tempfile::NamedTempFile::new().expect("a temporary file");
+        let error = RunDirectory::create(base.path(), "t", "l", "h").expect_err("no folder");
+        assert!(error.to_string().contains("--out"));
+    }
+
+    #[test]
+    fn names_hold_nothing_that_a_shell_would_mind() {
+        assert_eq!(word("local:/a b/../model"), "local-a-b-..-model");
+        assert_eq!(word("poisson 20/s, at most 3"), "poisson-20-s-at-most-3");
+    }
+}

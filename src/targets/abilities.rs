@@ -1,0 +1,192 @@
+//! Can this target do what is asked? What it cannot do is refused by name before load, and never left out in silence.
+
+use crate::settings::engine::{CapacityPolicy, ChunkingPolicy, EngineSettings};
+use crate::targets::{TargetError, TargetInfo};
+use crate::workload::Workload;
+
+/// Families of targets that have every setting of TensorRT-LLM's executor.
+const EXECUTORS: [&str; 2] = ["sim", "trtllm"];
+
+/// The first thing that was asked for and that a target of this family does not have.
+///
+/// # Errors
+/// It names the flag and the remedy.
+pub fn check(
+    info: &TargetInfo,
+    engine: &EngineSettings,
+    workload: &Workload,
+) -> Result<(), TargetError> {
+    let kind = info.kind.as_str();
+    if EXECUTORS.contains(&kind) {
+        return find_adapters(engine, workload);
+    }
+    let served = matches!(kind, "openai" | "triton");
+    let of_requests = asked_of_requests(workload)
+        .into_iter()
+        // The embedded engine knows priorities.
+        .filter(|(flag, _)| kind != "local" || *flag != "--priority")
+        .map(|(flag, is)| (flag, is, served));
+    let of_engine = set_of_executor(engine).into_iter().map(|(flag, is)| (flag, is, false));
+    let of_local = set_of_scheduler(engine).into_iter().map(|(flag, is)| (flag, is, false));
+    let of_local = of_local.filter(|_| kind == "local");
+    match of_requests.chain(of_engine).chain(of_local).find(|(_, is_set, _)| *is_set) {
+        None => Ok(()),
+        Some((flag, _, of_server)) => Err(TargetError::Impossible {
+            name: info.name.clone(),
+            flag,
+            remedy: if of_server {
+                "put what the server calls it into `--extra-inputs`, or leave it out"
+            } else {
+                "leave it out, or measure a `sim:` or `trtllm:` target"
+            },
+        }),
+    }
+}
+
+/// The executor looks for `TASK/model.lora_weights.npy` and `TASK/model.lora_config.npy`, as TensorRT-LLM's
+/// `hf_lora_convert.py` writes them, and would fail every request of a task without them.
+fn find_adapters(engine: &EngineSettings, workload: &Workload) -> Result<(), TargetError> {
+    let (Some(folder), Some(mix)) = (&engine.lora_dir, &workload.adapters) else { return Ok(()) };
+    for task in mix.tasks() {
+        for file in ["model.lora_weights.npy", "model.lora_config.npy"] {
+            let path = folder.join(task.to_string()).join(file);
+            if !path.is_file() {
+                let missing = path.display().to_string();
+                return Err(TargetError::Adapter { task, missing });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn asked_of_requests(workload: &Workload) -> [(&'static str, bool); 13] {
+    let terms = &workload.terms;
+    [
+        ("--beam-width", terms.beam_width.is_some()),
+        ("--min-p", terms.min_p.is_some()),
+        ("--repetition-penalty", terms.repetition_penalty.is_some()),
+        ("--presence-penalty", terms.presence_penalty.is_some()),
+        ("--frequency-penalty", terms.frequency_penalty.is_some()),
+        ("--length-penalty", terms.length_penalty.is_some()),
+        // Before the ids that they become.
+        ("--stop-text", !workload.word_texts.stop.is_empty()),
+        ("--bad-text", !workload.word_texts.bad.is_empty()),
+        ("--stop-words", terms.stop_words.is_some()),
+        ("--bad-words", terms.bad_words.is_some()),
+        ("--priority", workload.priorities.is_some()),
+        ("--allotted-time", terms.allotted.is_some()),
+        ("--lora", workload.adapters.is_some()),
+    ]
+}
+
+fn set_of_executor(engine: &EngineSettings) -> [(&'static str, bool); 17] {
+    let default = EngineSettings::default();
+    [
+        ("--kv-fraction", engine.kv_fraction.is_some()),
+        ("--kv-host-cache-bytes", engine.kv_host_cache_bytes.is_some()),
+        ("--no-kv-partial-reuse", engine.kv_partial_reuse != default.kv_partial_reuse),
+        ("--attention-windows", !engine.attention_windows.is_empty()),
+        ("--sink-tokens", engine.sink_tokens.is_some()),
+        ("--kv-events", engine.kv_events.is_some()),
+        ("--cuda-graphs", engine.cuda_graphs != default.cuda_graphs),
+        ("--no-multi-block", engine.multi_block != default.multi_block),
+        (
+            "--weights-percent",
+            engine.weights_percent.to_bits() != default.weights_percent.to_bits(),
+        ),
+        ("--decoding", engine.decoding.is_some()),
+        ("--lookahead", engine.lookahead.is_some()),
+        ("--draft-choices", engine.draft_choices.is_some()),
+        ("--draft-engine", engine.drafting.is_some()),
+        ("--device-ids", !engine.device_ids.is_empty()),
+        ("--lora-dir", engine.lora_dir.is_some()),
+        ("--lora-max-rank", engine.lora_max_rank.is_some()),
+        ("--lora-fraction", engine.lora_fraction.is_some()),
+    ]
+}
+
+/// What the embedded engine always does in its own way; a server is set up by who runs it.
+fn set_of_scheduler(engine: &EngineSettings) -> [(&'static str, bool); 3] {
+    [
+        ("--capacity-policy", engine.capacity_policy != CapacityPolicy::GuaranteedNoEvict),
+        ("--chunking-policy", engine.chunking_policy != ChunkingPolicy::FirstComeFirstServed),
+        ("--no-chunked-context", !engine.chunked_context),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::Limits;
+
+    fn target(kind: &str) -> TargetInfo {
+        TargetInfo {
+            name: format!("{kind}:x"),
+            kind: kind.into(),
+            title: String::new(),
+            simulated: false,
+            dummy_weights: false,
+            gpus: 0,
+            limits: Limits::default(),
+            details: serde_json::Value::Null,
+        }
+    }
+
+    fn workload() -> Workload {
+        Workload::synthetic("D(1,1)".parse().expect("a scenario"), 1)
+    }
+
+    #[test]
+    fn what_a_target_does_not_have_is_refused_by_flag() {
+        let mut beams = workload();
+        beams.terms.beam_width = Some(4);
+        let mut worded = workload();
+        worded.word_texts.stop = vec!["END".into()];
+        let windows = EngineSettings { attention_windows: vec![128], ..EngineSettings::default() };
+        let evicting = EngineSettings {
+            capacity_policy: CapacityPolicy::MaxUtilization,
+            ..EngineSettings::default()
+        };
+        let plain = EngineSettings::default();
+        for (kind, engine, asked, flag) in [
+            ("local", &plain, &beams, "--beam-width"),
+            ("null", &windows, &workload(), "--attention-windows"),
+            ("local", &evicting, &workload(), "--capacity-policy"),
+            ("openai", &plain, &beams, "--extra-inputs"),
+            ("local", &plain, &worded, "--stop-text"),
+        ] {
+            let error = check(&target(kind), engine, asked).expect_err(flag).to_string();
+            assert!(error.contains(flag) && error.contains(&format!("{kind}:x")), "{error}");
+        }
+        check(&target("sim"), &windows, &beams).expect("an executor has all of it");
+        check(&target("openai"), &evicting, &workload()).expect("the server's own affair");
+    }
+
+    #[test]
+    fn an_adapter_that_is_not_there_is_missed_before_load() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let one = folder.path().join("1");
+        std::fs::create_dir(&one).expect("a folder");
+        for file in ["model.lora_weights.npy", "model.lora_config.npy"] {
+            std::fs::write(one.join(file), b"").expect("a file");
+        }
+        let engine =
+            EngineSettings { lora_dir: Some(folder.path().into()), ..EngineSettings::default() };
+        let mut asked = workload();
+        asked.adapters = Some("1:1,0:1".parse().expect("a mix"));
+        check(&target("sim"), &engine, &asked).expect("task 1 is there, and 0 needs nothing");
+        asked.adapters = Some("1:1,2:1".parse().expect("a mix"));
+        let error = check(&target("sim"), &engine, &asked).expect_err("no task 2").to_string();
+        assert!(error.contains("task 2") && error.contains("model.lora_weights.npy"), "{error}");
+    }
+
+    #[test]
+    fn nothing_in_particular_is_possible_everywhere() {
+        for kind in ["local", "null", "sim", "trtllm", "openai", "triton"] {
+            check(&target(kind), &EngineSettings::default(), &workload()).expect(kind);
+        }
+        let mut urgent = workload();
+        urgent.priorities = Some(0.9.into());
+        check(&target("local"), &EngineSettings::default(), &urgent).expect("it knows priorities");
+    }
+}

@@ -1,0 +1,33 @@
+//! HOT PATH. How long is an executor polled, and what ends that?
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::ffi::engine::Poller;
+use crate::targets::mpi_job::JobEnd;
+
+/// Hands each batch to `take`, until the session closes. One poll blocks for up to `poll_us`: only shutting down has to wait
+/// for it.
+///
+/// # Errors
+/// When the executor throws, in its words, or the job ends: it is polled no more, and the run is over.
+pub(super) fn poll_until_closed(
+    mut poller: Poller,
+    poll_us: u32,
+    closing: &AtomicBool,
+    job_end: &JobEnd,
+    mut take: impl FnMut(&Poller),
+) -> Result<(), String> {
+    loop {
+        if job_end.has_come() {
+            return Err(JobEnd::WORDS.into());
+        }
+        match poller.poll(poll_us) {
+            Ok(_) => take(&poller),
+            Err(_) if closing.load(Ordering::Acquire) => return Ok(()),
+            Err(error) => return Err(error.to_string()),
+        }
+        if closing.load(Ordering::Acquire) {
+            return Ok(());
+        }
+    }
+}

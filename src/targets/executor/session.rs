@@ -1,0 +1,217 @@
+//! HOT PATH. How do an executor's deliveries become events? The poller thread, the same for every executor library.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use crate::clock::MonoNs;
+use crate::ffi::engine::{Batch, Engine, Poller, RequestHead};
+use crate::load::plan::Shot;
+use crate::record::sink::Sink;
+use crate::request::RequestId;
+use crate::request::{Failure, FailureKind};
+use crate::targets::executor::answered::{ending_of, failure_in, failure_of, times_of, use_of};
+use crate::targets::executor::asked::{PerRequest, ToldWords, head_of};
+use crate::targets::executor::kv_events::ExecutorKvEvents;
+use crate::targets::executor::polling::poll_until_closed;
+use crate::targets::executor::statistics::ExecutorStatistics;
+use crate::targets::mpi_job::JobEnd;
+use crate::targets::{Drain, EngineStatistics, KvEvents, Session};
+
+/// How long one poll may block; only shutting down has to wait for it.
+const POLL_US: u32 = 50_000;
+
+/// An executor that is being driven.
+pub struct ExecutorSession {
+    engine: Engine,
+    per_request: PerRequest,
+    prompt: Vec<i32>,
+    words: ToldWords,
+    closing: Arc<AtomicBool>,
+    job_end: JobEnd,
+    tells_kv_events: bool,
+    poller: JoinHandle<Result<(), String>>,
+}
+
+impl ExecutorSession {
+    /// Starts the poller thread of `engine`, which owns `sink` from now on. When `job_end` comes, requests have
+    /// failed as a whole.
+    ///
+    /// # Errors
+    /// When the system cannot start a thread.
+    pub fn start(
+        engine: Engine,
+        per_request: PerRequest,
+        job_end: JobEnd,
+        sink: Sink,
+    ) -> std::io::Result<Self> {
+        let closing = Arc::new(AtomicBool::new(false));
+        let poller = engine.poller();
+        let closed = Arc::clone(&closing);
+        let ended = job_end.clone();
+        let poller = std::thread::Builder::new()
+            .name("bf-poller".into())
+            .spawn(move || pump_all(poller, sink, &closed, &ended))?;
+        Ok(Self {
+            engine,
+            per_request,
+            prompt: Vec::with_capacity(1 << 14),
+            words: ToldWords::default(),
+            closing,
+            job_end,
+            tells_kv_events: false,
+            poller,
+        })
+    }
+
+    /// The same; whether the executor was told to keep events of its KV cache.
+    #[must_use]
+    pub fn telling_kv_events(self, tells_kv_events: bool) -> Self {
+        Self { tells_kv_events, ..self }
+    }
+}
+
+impl Session for ExecutorSession {
+    fn submit(&mut self, shot: &Shot) -> Result<(), Failure> {
+        self.words.tell(&shot.request.terms, |stop, bad| self.engine.set_words(stop, bad))?;
+        let ids = &shot.request.prompt.ids;
+        self.prompt.clear();
+        self.prompt.extend(ids.iter().map(|id| *id as i32));
+        hand_over(&self.engine, head_of(shot, self.per_request), &self.prompt)
+    }
+
+    fn cancel(&mut self, id: RequestId) {
+        // An executor that cannot even cancel is about to fail its requests, which the poller will see.
+        let _seen_by_the_poller = self.engine.cancel(u64::from(id.0));
+    }
+
+    fn statistics(&self) -> Option<Box<dyn EngineStatistics>> {
+        let engine = self.engine.for_another_thread();
+        Some(Box::new(ExecutorStatistics::new(engine)))
+    }
+
+    fn kv_events(&self) -> Option<Box<dyn KvEvents>> {
+        let engine = self.tells_kv_events.then(|| self.engine.for_another_thread())?;
+        Some(Box::new(ExecutorKvEvents::new(engine)))
+    }
+
+    fn finish(self: Box<Self>, _by: MonoNs) -> Drain {
+        if self.job_end.has_come() {
+            // The engine waits for a rank that is gone, and closing it would wait, too.
+            std::mem::forget(self);
+            return Drain::Forced(JobEnd::WORDS.into());
+        }
+        let closed = self.engine.close();
+        self.closing.store(true, Ordering::Release);
+        match (closed, self.poller.join()) {
+            (Ok(()), Ok(Ok(()))) => Drain::Clean,
+            (Err(error), _) => Drain::Forced(error.to_string()),
+            (_, Ok(Err(words))) => Drain::Forced(words),
+            (_, Err(_)) => Drain::Forced("the poller thread panicked".into()),
+        }
+    }
+}
+
+/// Polls until the session closes. An executor that throws from `poll` is polled no more, and its words end the run.
+fn pump_all(
+    poller: Poller,
+    mut sink: Sink,
+    closing: &AtomicBool,
+    job_end: &JobEnd,
+) -> Result<(), String> {
+    poll_until_closed(poller, POLL_US, closing, job_end, |poller| {
+        if pump(&poller.last(), &mut sink) > 0 {
+            pump_failures(poller, &mut sink);
+        }
+    })
+    .inspect_err(|words| sink.break_off(words.as_str()))
+}
+
+/// Hands one request to an executor.
+///
+/// # Errors
+/// When it is refused.
+pub(super) fn hand_over(engine: &Engine, head: RequestHead, tokens: &[i32]) -> Result<(), Failure> {
+    match engine.submit_batch(&[head], tokens) {
+        Ok(refused) => refused.into_iter().next().map_or(Ok(()), |one| Err(failure_of(one))),
+        Err(error) => Err(Failure::new(FailureKind::Engine, error.to_string())),
+    }
+}
+
+/// Puts every delivery of a batch into the sink but for failed ones, which it counts.
+#[inline]
+fn pump(batch: &Batch<'_>, sink: &mut Sink) -> usize {
+    let mut failed = 0;
+    for delivery in batch.deliveries {
+        let id = RequestId(delivery.id as u32);
+        let at = MonoNs(delivery.received_ns);
+        if delivery.error >= 0 {
+            failed += 1;
+            continue;
+        }
+        if delivery.token_count > 0 {
+            sink.output(id, at, batch.tokens(delivery).iter().map(|token| *token as u32));
+        }
+        if delivery.is_final {
+            if let Some(ending) = batch.ending(delivery) {
+                sink.engine_times(id, times_of(ending));
+                sink.engine_use(id, use_of(ending));
+            }
+            sink.end(id, at, ending_of(delivery));
+        }
+    }
+    failed
+}
+
+/// The rare part, apart from the loop: failures carry words.
+fn pump_failures(poller: &Poller, sink: &mut Sink) {
+    for delivery in poller.last().deliveries.iter().filter(|delivery| delivery.error >= 0) {
+        let at = MonoNs(delivery.received_ns);
+        sink.fail(RequestId(delivery.id as u32), at, failure_in(poller, delivery));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::gate::Gate;
+    use crate::record::recorder::Recorder;
+    use crate::settings::engine::EngineSettings;
+    use crate::targets::executor::asked::plain_head;
+    use crate::targets::sim::wire_config;
+
+    const REQUESTS: u64 = 64;
+    const TOKENS: i32 = 200;
+
+    fn submit_all(engine: &Engine, gate: &Gate) {
+        for id in 0..REQUESTS {
+            gate.open(RequestId(id as u32));
+            let head = plain_head(id, 4, TOKENS);
+            let refused =
+                engine.submit_batch(&[head], &[5, 6, 7, 8]).expect("the executor is open");
+            assert!(refused.is_empty());
+        }
+    }
+
+    #[test]
+    fn polling_and_passing_on_allocates_nothing_per_delivery() {
+        let config = wire_config("null", &EngineSettings::default());
+        let engine = Engine::open_simulated(&config).expect("a profile");
+        let recorder = Recorder::start().expect("a thread");
+        let gate = std::sync::Arc::new(Gate::new(REQUESTS as usize, 1));
+        let mut sink = recorder.sink(&gate);
+        let mut poller = engine.poller();
+        submit_all(&engine, &gate);
+        let mut deliveries = 0;
+        let counted = allocation_counter::measure(|| {
+            while gate.in_flight() > 0 {
+                let batch = poller.poll(POLL_US).expect("the executor is open");
+                deliveries += batch.deliveries.len();
+                assert_eq!(pump(&batch, &mut sink), 0);
+            }
+        });
+        assert!(deliveries as u64 >= REQUESTS, "{deliveries}");
+        assert_eq!(counted.count_total, 0, "over {deliveries} deliveries");
+        engine.close().expect("closes");
+    }
+}

@@ -1,0 +1,95 @@
+//! `null:`: what does the harness itself reach? Replies at once, from a thread of its own as any engine would.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use crate::clock::{MonoNs, now};
+use crate::load::plan::Shot;
+use crate::record::event::Ending;
+use crate::record::request_record::{FinishReason, StampSource};
+use crate::record::sink::Sink;
+use crate::request::RequestId;
+use crate::request::{Failure, FailureKind, Limits};
+use crate::targets::{Drain, Session, Target, TargetError, TargetInfo};
+
+/// Replies at once with as many single-token deliveries as were asked for.
+#[derive(Debug)]
+pub struct NullTarget {
+    info: TargetInfo,
+}
+
+impl Default for NullTarget {
+    fn default() -> Self {
+        Self {
+            info: TargetInfo {
+                name: "null:".into(),
+                kind: "null".into(),
+                title: "no engine at all: the harness's own floor".into(),
+                simulated: true,
+                dummy_weights: false,
+                gpus: 0,
+                limits: Limits::default(),
+                details: serde_json::json!({}),
+            },
+        }
+    }
+}
+
+impl Target for NullTarget {
+    fn describe(&self) -> &TargetInfo {
+        &self.info
+    }
+
+    fn open(self: Box<Self>, sink: Sink) -> Result<Box<dyn Session>, TargetError> {
+        sink.stamps_come_from(StampSource::User);
+        let (orders, inbox) = channel();
+        let thread = std::thread::Builder::new()
+            .name("bf-null".into())
+            .spawn(move || reply_to_all(&inbox, sink))
+            .map_err(|error| TargetError::Unusable {
+                name: "null:".into(),
+                reason: format!("its thread cannot be started: {error}"),
+            })?;
+        Ok(Box::new(NullSession { orders, thread }))
+    }
+}
+
+struct Order {
+    id: RequestId,
+    tokens: u32,
+}
+
+struct NullSession {
+    orders: Sender<Order>,
+    thread: JoinHandle<()>,
+}
+
+fn reply_to_all(inbox: &Receiver<Order>, mut sink: Sink) {
+    for Order { id, tokens } in inbox {
+        for _ in 0..tokens {
+            sink.output(id, now(), std::iter::once(0));
+        }
+        sink.end(id, now(), Ending::Completed(FinishReason::Length));
+    }
+}
+
+impl Session for NullSession {
+    fn submit(&mut self, shot: &Shot) -> Result<(), Failure> {
+        let order = Order { id: shot.id, tokens: shot.request.output.max_tokens };
+        self.orders
+            .send(order)
+            .map_err(|_| Failure::new(FailureKind::ShutDown, "the null target's thread has ended"))
+    }
+
+    fn cancel(&mut self, _id: RequestId) {
+        // Every request has been answered, or is about to be, by the time that a cancel could reach it.
+    }
+
+    fn finish(self: Box<Self>, _by: MonoNs) -> Drain {
+        drop(self.orders);
+        match self.thread.join() {
+            Ok(()) => Drain::Clean,
+            Err(_) => Drain::Forced("the null target's thread panicked".into()),
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! HOT PATH. How far is one answer, what did each event add, and how did it end?
+
+use std::borrow::Cow;
+
+use crate::network::refusal::words_of;
+use crate::network::sse::{SseEvent, SseReader};
+use crate::record::event::TokenHash;
+use crate::record::request_record::{EngineTimes, FinishReason, TokenSource};
+use crate::request::{Failure, FailureKind};
+use crate::targets::openai::chunk::{Chunk, Finish};
+use crate::targets::openai::options::CountTokens;
+use crate::targets::openai::output_text::OutputText;
+
+/// What one read added to the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Output {
+    /// Tokens.
+    pub tokens: u32,
+    /// Their hash, where ids came.
+    pub hash: TokenHash,
+}
+
+const NOTHING: Output = Output { tokens: 0, hash: TokenHash::EMPTY };
+
+/// How the bytes of an answer ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// As HTTP says that an answer ends.
+    Clean,
+    /// The connection broke.
+    Broken(String),
+}
+
+/// What is known when an answer has ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closing {
+    /// Why it stopped.
+    pub finish: FinishReason,
+    /// How many output tokens it had, and who says so.
+    pub tokens: (u32, TokenSource),
+    /// The server's count and our tokenizer's, where they differ.
+    pub mismatch: Option<(u32, u32)>,
+    /// How many prompt tokens the server counted.
+    pub prompt: Option<u32>,
+}
+
+/// One answer. Used again for the next one, since it holds all the room that an answer needs.
+#[derive(Debug, Default)]
+pub struct Answer {
+    reader: SseReader,
+    progress: Progress,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    chunk: Chunk,
+    text: OutputText,
+    unread: Option<Output>,
+    counted: u32,
+    has_ids: bool,
+    /// Usage came along with the first output: it counts as it goes.
+    usage_runs_along: Option<bool>,
+    /// The server's own count; a zero says nothing.
+    usage: Option<u32>,
+    /// The server's own count of the prompt; a zero says nothing.
+    prompt: Option<u32>,
+    knows_finish: bool,
+    finish: Option<Finish>,
+    times: Option<EngineTimes>,
+    done: bool,
+}
+
+impl Answer {
+    /// Forgets the last answer and keeps the room.
+    pub fn restart(&mut self) {
+        self.reader.restart();
+        let Progress { chunk, mut text, .. } = std::mem::take(&mut self.progress);
+        text.restart();
+        self.progress = Progress { chunk, text, ..Progress::default() };
+    }
+
+    /// Takes the next bytes of a stream of events.
+    ///
+    /// # Errors
+    /// When an event is an error, or cannot be understood.
+    #[inline]
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.reader.feed(bytes, |event| self.progress.take(event))
+    }
+
+    /// What came since the last call, if anything did.
+    #[inline]
+    pub fn take_output(&mut self) -> Option<Output> {
+        self.progress.unread.take()
+    }
+
+    /// `[DONE]` has come; only the end of the stream is missing.
+    #[inline]
+    pub fn is_done(&self) -> bool {
+        self.progress.done
+    }
+
+    /// The engine's own stamps, where the server sent them.
+    pub fn times(&self) -> Option<EngineTimes> {
+        self.progress.times
+    }
+
+    /// The stream is over.
+    ///
+    /// # Errors
+    /// When it ended too early, or empty.
+    pub fn close(
+        &mut self,
+        end: StreamEnd,
+        max_tokens: u32,
+        count: Option<&CountTokens>,
+    ) -> Result<Closing, Failure> {
+        let tail = self.reader.end(|event| self.progress.take(event));
+        let progress = &self.progress;
+        let over = progress.finish.is_some() || progress.done;
+        match tail {
+            Err(failure) if failure.kind == FailureKind::ErrorInStream => return Err(failure),
+            Err(_) if end == StreamEnd::Clean && !over => {
+                return Err(Failure::new(FailureKind::Truncated, "the last event is cut off"));
+            }
+            _ => {}
+        }
+        if let (StreamEnd::Broken(words), false) = (end, over) {
+            return Err(Failure::new(FailureKind::Disconnected, words));
+        }
+        let closing = progress.tally(count)?;
+        match (progress.finish, progress.done) {
+            (Some(finish), _) => Ok(Closing { finish: reason_of(finish), ..closing }),
+            (None, true) if closing.tokens.0 >= max_tokens => {
+                Ok(Closing { finish: FinishReason::Length, ..closing })
+            }
+            (None, true) if !progress.knows_finish => Ok(closing),
+            (None, done) => {
+                let marker = if done { "[DONE] came" } else { "the stream ended" };
+                let got = closing.tokens.0;
+                let words =
+                    format!("{marker} without a finish_reason after {got} of {max_tokens} tokens");
+                Err(Failure::new(FailureKind::Truncated, words))
+            }
+        }
+    }
+
+    /// Takes a whole answer that came at once; its tokens are one delivery.
+    ///
+    /// # Errors
+    /// When it is an error, cannot be understood, or holds nothing.
+    pub fn whole(
+        &mut self,
+        body: &[u8],
+        count: Option<&CountTokens>,
+    ) -> Result<(Output, Closing), Failure> {
+        let progress = &mut self.progress;
+        progress.take_json(body)?;
+        let hash = progress.unread.take().map_or(TokenHash::EMPTY, |output| output.hash);
+        if progress.chunk.embeddings > 0 {
+            let tokens = (0, TokenSource::Usage);
+            let closing = Closing {
+                finish: FinishReason::Unknown,
+                tokens,
+                mismatch: None,
+                prompt: progress.prompt,
+            };
+            return Ok((NOTHING, closing));
+        }
+        let mut closing = progress.tally(count)?;
+        closing.finish = progress.finish.map_or(FinishReason::Unknown, reason_of);
+        Ok((Output { tokens: closing.tokens.0, hash }, closing))
+    }
+}
+
+impl Progress {
+    #[inline]
+    fn take(&mut self, event: SseEvent<'_>) -> Result<(), Failure> {
+        if event.says_error {
+            return Err(Failure::new(FailureKind::ErrorInStream, words_of(event.data)));
+        }
+        // Some proxies keep a connection alive with comments inside data.
+        if self.done || event.data.starts_with(b":") {
+            return Ok(());
+        }
+        if event.data.trim_ascii() == b"[DONE]" {
+            self.done = true;
+            return Ok(());
+        }
+        self.take_json(event.data)
+    }
+
+    #[inline]
+    fn take_json(&mut self, json: &[u8]) -> Result<(), Failure> {
+        if let Err(bad) = self.chunk.read(json) {
+            return Err(not_json(json, bad.at));
+        }
+        if self.chunk.is_error {
+            return Err(Failure::new(FailureKind::ErrorInStream, words_of(json)));
+        }
+        if self.chunk.finish == Some(Finish::Aborted) {
+            return Err(Failure::new(
+                FailureKind::Engine,
+                "the finish_reason says abort, error or cancelled",
+            ));
+        }
+        self.knows_finish |= self.chunk.knows_finish;
+        self.finish = self.chunk.finish.or(self.finish);
+        self.times = self.chunk.times.or(self.times);
+        let usage = self.chunk.usage.and_then(|usage| usage.completion).filter(|count| *count > 0);
+        self.usage = usage.or(self.usage);
+        let prompt = self.chunk.usage.and_then(|usage| usage.prompt).filter(|count| *count > 0);
+        self.prompt = prompt.or(self.prompt);
+        if self.chunk.has_output() {
+            self.take_chunk_output(usage);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn take_chunk_output(&mut self, usage: Option<u32>) {
+        let runs_along = *self.usage_runs_along.get_or_insert(usage.is_some());
+        let brings_text = !self.chunk.text.is_empty() && self.text.take(&self.chunk.text);
+        let ids = &self.chunk.token_ids;
+        self.has_ids |= !ids.is_empty();
+        let tokens = match usage {
+            _ if self.has_ids => ids.len() as u32,
+            Some(so_far) if runs_along => so_far.saturating_sub(self.counted),
+            _ => u32::from(brings_text),
+        };
+        self.counted += tokens;
+        let hash = TokenHash::of(ids.iter().copied());
+        let before = self.unread.unwrap_or(NOTHING);
+        self.unread = Some(Output {
+            tokens: before.tokens + tokens,
+            hash: before.hash.then(hash, ids.len() as u32),
+        });
+    }
+
+    /// The number of output tokens by the best source at hand; the reason to stop is left open.
+    fn tally(&self, count: Option<&CountTokens>) -> Result<Closing, Failure> {
+        let ours = count.filter(|_| !self.has_ids).map(|count| {
+            let text: Cow<'_, str> = String::from_utf8_lossy(self.text.all());
+            count(&text) as u32
+        });
+        let tokens = match (self.usage, ours) {
+            _ if self.has_ids => (self.counted, TokenSource::Ids),
+            (Some(usage), _) => (usage, TokenSource::Usage),
+            (None, Some(ours)) if self.counted > 0 => (ours, TokenSource::Retokenized),
+            (None, _) => (self.counted, TokenSource::Chunks),
+        };
+        if tokens.0 == 0 {
+            return Err(Failure::new(FailureKind::Empty, "the answer ended and held no token"));
+        }
+        let mismatch = self.usage.zip(ours).filter(|(usage, ours)| usage != ours);
+        let prompt = self.prompt;
+        Ok(Closing { finish: FinishReason::Unknown, tokens, mismatch, prompt })
+    }
+}
+
+fn reason_of(finish: Finish) -> FinishReason {
+    match finish {
+        Finish::Length => FinishReason::Length,
+        Finish::Stop => FinishReason::EndToken,
+        Finish::Aborted | Finish::Other => FinishReason::Unknown,
+    }
+}
+
+#[cold]
+fn not_json(text: &[u8], at: usize) -> Failure {
+    let shown = String::from_utf8_lossy(&text[..text.len().min(Failure::MAX_WORDS)]);
+    Failure::new(FailureKind::Malformed, format!("no JSON object (byte {at}): {shown}"))
+}
+
+#[cfg(test)]
+#[path = "answer_tests.rs"]
+mod tests;

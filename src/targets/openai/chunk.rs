@@ -1,0 +1,419 @@
+//! HOT PATH. What does one JSON object from an OpenAI-compatible server say? One chunk of a stream, or a whole answer.
+//!
+//! Only what is measured is taken, in one pass and into room that is used again. Servers agree on little, so `id`,
+//! `object` and `model` are never looked at, and unknown members are passed over.
+
+use std::ops::Range;
+
+use crate::clock::MonoNs;
+use crate::record::request_record::EngineTimes;
+use crate::targets::openai::json::{BadJson, Kind, RawText, Scanner};
+use crate::targets::openai::pattern::Pattern;
+
+/// Why a server says that it stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// `length`: as many tokens as were asked for, or as fit.
+    Length,
+    /// `stop`, or a call of a tool.
+    Stop,
+    /// A word that no success ends with: `abort`, `error`, …
+    Aborted,
+    /// Any other word.
+    Other,
+}
+
+/// The server's own counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Tokens of the prompt, where it is said.
+    pub prompt: Option<u32>,
+    /// Tokens of the output, where it is said.
+    pub completion: Option<u32>,
+}
+
+/// What one object said.
+#[derive(Debug, Default, PartialEq)]
+pub struct Chunk {
+    /// Generated text of every kind (content, reasoning, refusal, arguments of tool calls), in order.
+    pub text: Vec<u8>,
+    /// Generated token ids, where the server sends them.
+    pub token_ids: Vec<u32>,
+    /// Entries of `choices`.
+    pub choices: u32,
+    /// Entries of `data` that hold an embedding.
+    pub embeddings: u32,
+    /// A choice had the member `finish_reason`, be it null.
+    pub knows_finish: bool,
+    /// The `finish_reason` that was not null.
+    pub finish: Option<Finish>,
+    /// `usage`, wherever it stood.
+    pub usage: Option<Usage>,
+    /// It is, or holds, an error object.
+    pub is_error: bool,
+    /// `x-bareflight-timing`: the engine's stamps, from our own server.
+    pub times: Option<EngineTimes>,
+    /// Strings that went into `text`.
+    texts: u32,
+    /// The last of them, in the JSON; without escapes.
+    text_at: Option<Range<usize>>,
+    /// The chunk that everything but `text` was parsed from.
+    pattern: Pattern,
+}
+
+impl Chunk {
+    /// Replaces everything by what `json` says, keeping its room.
+    ///
+    /// # Errors
+    /// When it is no JSON object.
+    #[inline]
+    pub fn read(&mut self, json: &[u8]) -> Result<(), BadJson> {
+        let Some(text) = self.pattern.text_in(json) else { return self.parse(json) };
+        self.text.clear();
+        self.text.extend_from_slice(text);
+        Ok(())
+    }
+
+    fn parse(&mut self, json: &[u8]) -> Result<(), BadJson> {
+        let Self { mut text, mut token_ids, mut pattern, .. } = std::mem::take(self);
+        text.clear();
+        token_ids.clear();
+        pattern.forget();
+        *self = Self { text, token_ids, pattern, ..Self::default() };
+        let mut scan = Scanner::new(json);
+        scan.object(|scan, key| self.top(scan, key))?;
+        scan.end()?;
+        if let Some(text) = self.text_at.take().filter(|_| self.says_only_its_text()) {
+            self.pattern.learn(json, text);
+        }
+        Ok(())
+    }
+
+    /// Whether the next chunk of its kind says nothing new but its text.
+    fn says_only_its_text(&self) -> bool {
+        self.texts == 1
+            && self.token_ids.is_empty()
+            && self.embeddings == 0
+            && self.finish.is_none()
+            && self.usage.is_none()
+            && self.times.is_none()
+            && !self.is_error
+    }
+
+    /// Whether it carries output.
+    #[inline]
+    pub fn has_output(&self) -> bool {
+        !self.text.is_empty() || !self.token_ids.is_empty()
+    }
+
+    fn top(&mut self, scan: &mut Scanner<'_>, key: &[u8]) -> Result<(), BadJson> {
+        match (key, scan.kind()?) {
+            (b"choices", Kind::Array) => scan.array(|scan| self.choice(scan)),
+            (b"usage", Kind::Object) => self.usage(scan),
+            (b"data", Kind::Array) => scan.array(|scan| self.datum(scan)),
+            (b"error", kind) => {
+                self.is_error |= kind != Kind::Null;
+                scan.skip()
+            }
+            (b"object", Kind::Text) => {
+                self.is_error |= scan.text()?.raw == b"error";
+                Ok(())
+            }
+            (b"x-bareflight-timing", Kind::Object) => self.timing(scan),
+            _ => scan.skip(),
+        }
+    }
+
+    fn choice(&mut self, scan: &mut Scanner<'_>) -> Result<(), BadJson> {
+        self.choices += 1;
+        if scan.kind()? != Kind::Object {
+            return scan.skip();
+        }
+        scan.object(|scan, key| match (key, scan.kind()?) {
+            (b"delta" | b"message", Kind::Object) => scan.object(|scan, key| self.delta(scan, key)),
+            (b"text", Kind::Text) => self.output(scan),
+            (b"token_ids", Kind::Array) => scan.array(|scan| self.token_id(scan)),
+            (b"finish_reason", kind) => {
+                self.knows_finish = true;
+                if kind != Kind::Text {
+                    return scan.skip();
+                }
+                self.finish = finish_of(scan.text()?).or(self.finish);
+                Ok(())
+            }
+            (b"usage", Kind::Object) => self.usage(scan),
+            (b"error", kind) => {
+                self.is_error |= kind != Kind::Null;
+                scan.skip()
+            }
+            _ => scan.skip(),
+        })
+    }
+
+    /// A member of `delta` or `message`.
+    fn delta(&mut self, scan: &mut Scanner<'_>, key: &[u8]) -> Result<(), BadJson> {
+        match (key, scan.kind()?) {
+            (b"content" | b"reasoning" | b"reasoning_content" | b"refusal", Kind::Text) => {
+                self.output(scan)
+            }
+            // Some servers send content as a list of parts.
+            (b"content", Kind::Array) => scan.array(|scan| self.part(scan)),
+            (b"tool_calls", Kind::Array) => scan.array(|scan| self.part(scan)),
+            (b"function_call", Kind::Object) => self.part(scan),
+            (b"token_ids", Kind::Array) => scan.array(|scan| self.token_id(scan)),
+            _ => scan.skip(),
+        }
+    }
+
+    /// A part of a content, or a call: `text`, or `function` with a name and arguments.
+    fn part(&mut self, scan: &mut Scanner<'_>) -> Result<(), BadJson> {
+        if scan.kind()? != Kind::Object {
+            return scan.skip();
+        }
+        scan.object(|scan, key| match (key, scan.kind()?) {
+            (b"text" | b"name" | b"arguments", Kind::Text) => self.output(scan),
+            (b"function", Kind::Object) => self.part(scan),
+            _ => scan.skip(),
+        })
+    }
+
+    #[inline]
+    fn output(&mut self, scan: &mut Scanner<'_>) -> Result<(), BadJson> {
+        let text = scan.text()?;
+        text.append_to(&mut self.text);
+        self.texts += 1;
+        self.text_at = scan.place_of(text);
+        Ok(())
+    }
+
+    fn token_id(&mut self, scan: &mut Scanner<'_>) -> Result<(), BadJson> {
+        if scan.kind()? != Kind::Number {
+            return scan.skip();
+        }
+        let id = scan.whole_number()?.and_then(|id| u32::try_from(id).ok());
+        self.token_ids.extend(id);
+        Ok(())
+    }
+
+    /// A usage that says more replaces one that says less: some servers send zeros first.
+    fn usage(&mut self, scan: &mut Scanner<'_>) -> Result<(), BadJson> {
+        let mut usage = self.usage.unwrap_or_default();
+        scan.object(|scan, key| {
+            let count = match (key, scan.kind()?) {
+                (b"prompt_tokens" | b"completion_tokens", Kind::Number) => {
+                    scan.whole_number()?.and_then(|count| u32::try_from(count).ok())
+                }
+                _ => return scan.skip(),
+            };
+            let place =
+                if key == b"prompt_tokens" { &mut usage.prompt } else { &mut usage.completion };
+            *place = count.max(*place);
+            Ok(())
+        })?;
+        self.usage = Some(usage);
+        Ok(())
+    }
+
+    fn datum(&mut self, scan: &mut Scanner<'_>) -> Result<(), BadJson> {
+        if scan.kind()? != Kind::Object {
+            return scan.skip();
+        }
+        let mut holds_embedding = false;
+        scan.object(|scan, key| {
+            holds_embedding |=
+                key == b"embedding" && matches!(scan.kind()?, Kind::Array | Kind::Text);
+            scan.skip()
+        })?;
+        self.embeddings += u32::from(holds_embedding);
+        Ok(())
+    }
+
+    fn timing(&mut self, scan: &mut Scanner<'_>) -> Result<(), BadJson> {
+        let mut times = EngineTimes {
+            arrival: None,
+            first_scheduled: None,
+            first_token: None,
+            last_token: None,
+        };
+        scan.object(|scan, key| {
+            let place = match key {
+                b"arrival" => &mut times.arrival,
+                b"first_scheduled" => &mut times.first_scheduled,
+                b"first_token" => &mut times.first_token,
+                b"last_token" => &mut times.last_token,
+                _ => return scan.skip(),
+            };
+            if scan.kind()? != Kind::Number {
+                return scan.skip();
+            }
+            *place = scan.whole_number()?.map(MonoNs);
+            Ok(())
+        })?;
+        self.times = Some(times);
+        Ok(())
+    }
+}
+
+fn finish_of(word: RawText<'_>) -> Option<Finish> {
+    Some(match word.raw {
+        b"" => return None,
+        b"length" => Finish::Length,
+        b"stop" | b"tool_calls" | b"function_call" | b"eos" | b"eos_token" => Finish::Stop,
+        b"abort" | b"error" | b"cancelled" => Finish::Aborted,
+        _ => Finish::Other,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(json: &str) -> Chunk {
+        let mut chunk = Chunk::default();
+        chunk.read(json.as_bytes()).unwrap();
+        chunk
+    }
+
+    fn text(json: &str) -> String {
+        String::from_utf8(chunk(json).text).unwrap()
+    }
+
+    #[test]
+    fn every_kind_of_generated_text_counts_as_output() {
+        for (json, expected) in [
+            (r#"{"choices":[{"delta":{"content":"a\n"}}]}"#, "a\n"),
+            (r#"{"choices":[{"delta":{"role":"assistant","reasoning":"b"}}]}"#, "b"),
+            (r#"{"choices":[{"delta":{"reasoning_content":"c","content":null}}]}"#, "c"),
+            (r#"{"choices":[{"delta":{"refusal":"d"}}]}"#, "d"),
+            (
+                r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"x","type":"function","function":{"name":"f","arguments":"{"}}]}}]}"#,
+                "f{",
+            ),
+            (r#"{"choices":[{"delta":{"content":[{"type":"text","text":"e"}]}}]}"#, "e"),
+            (r#"{"choices":[{"text":"g","index":0}]}"#, "g"),
+            (r#"{"choices":[{"message":{"role":"assistant","content":"h"}}]}"#, "h"),
+        ] {
+            assert_eq!(text(json), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn role_empty_and_usage_chunks_carry_no_output() {
+        for json in [
+            r#"{"choices":[{"delta":{"role":"assistant","content":""}}]}"#,
+            r#"{"choices":[{"delta":{"role":"assistant","content":null}}]}"#,
+            r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#,
+            r#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}"#,
+            r#"{"choices":null}"#,
+            "{}",
+        ] {
+            assert!(!chunk(json).has_output(), "{json}");
+        }
+    }
+
+    #[test]
+    fn usage_is_found_wherever_it_stands_and_zeros_do_not_hide_it() {
+        let usage = |json: &str| chunk(json).usage;
+        let four = Some(Usage { prompt: Some(3), completion: Some(4) });
+        assert_eq!(
+            usage(r#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}"#),
+            four
+        );
+        assert_eq!(
+            usage(r#"{"choices":[{"usage":{"prompt_tokens":3,"completion_tokens":4.0}}]}"#),
+            four
+        );
+        assert_eq!(
+            usage(
+                r#"{"usage":{"prompt_tokens":0,"completion_tokens":0},"choices":[{"usage":{"prompt_tokens":3,"completion_tokens":4}}]}"#
+            ),
+            four
+        );
+        assert_eq!(usage(r#"{"usage":null}"#), None);
+    }
+
+    #[test]
+    fn an_error_is_seen_in_each_of_its_shapes() {
+        for json in [
+            r#"{"error":{"message":"m","type":"t","code":500}}"#,
+            r#"{"error":"m"}"#,
+            r#"{"object":"error","message":"m"}"#,
+            r#"{"choices":[{"error":{"message":"m"}}]}"#,
+        ] {
+            assert!(chunk(json).is_error, "{json}");
+        }
+        assert!(!chunk(r#"{"error":null,"choices":[]}"#).is_error);
+    }
+
+    #[test]
+    fn a_finish_reason_that_is_null_is_told_from_one_that_is_missing() {
+        let null = chunk(r#"{"choices":[{"finish_reason":null}]}"#);
+        assert_eq!((null.knows_finish, null.finish), (true, None));
+        let missing = chunk(r#"{"choices":[{}]}"#);
+        assert_eq!((missing.knows_finish, missing.finish), (false, None));
+        assert_eq!(
+            chunk(r#"{"choices":[{"finish_reason":"abort"}]}"#).finish,
+            Some(Finish::Aborted)
+        );
+    }
+
+    #[test]
+    fn ids_embeddings_and_engine_stamps_are_taken() {
+        assert_eq!(chunk(r#"{"choices":[{"text":"","token_ids":[5,0,7]}]}"#).token_ids, [5, 0, 7]);
+        assert_eq!(
+            chunk(r#"{"data":[{"embedding":[0.1,-2e-3]},{"embedding":"AAA="},{}]}"#).embeddings,
+            2
+        );
+        let times =
+            chunk(r#"{"x-bareflight-timing":{"arrival":1,"last_token":null}}"#).times.unwrap();
+        assert_eq!((times.arrival, times.last_token), (Some(MonoNs(1)), None));
+    }
+
+    #[test]
+    fn what_the_last_chunk_said_is_forgotten() {
+        let mut one = chunk(
+            r#"{"choices":[{"text":"a","token_ids":[1],"finish_reason":"stop"}],"usage":{}}"#,
+        );
+        one.read(b"{}").unwrap();
+        assert_eq!(one, Chunk::default());
+    }
+
+    #[test]
+    fn a_stream_read_by_pattern_says_what_each_chunk_alone_says() {
+        let choice = |delta: &str| {
+            format!(r#"{{"id":"x","choices":[{{"delta":{{{delta}}},"finish_reason":null}}]}}"#)
+        };
+        let stream = [
+            choice(r#""role":"assistant","content":"""#),
+            choice(r#""content":" a""#),
+            choice(r#""content":" b""#),
+            choice(r#""content":"""#),
+            choice(r#""content":" c\n""#),
+            choice(r#""content":" d""#),
+            choice(r#""content":"","token_ids":[7]"#),
+            choice(r#""content":"","token_ids":[8]"#),
+            choice(r#""content":" e","reasoning":" f""#),
+            choice(r#""content":" g""#),
+            r#"{"choices":[],"usage":{"completion_tokens":9}}"#.to_owned(),
+            r#"{"choices":[],"usage":{"completion_tokens":8}}"#.to_owned(),
+        ];
+        let said = |chunk: &Chunk| {
+            let text = String::from_utf8(chunk.text.clone()).unwrap();
+            let counts = (chunk.choices, chunk.embeddings, chunk.usage);
+            (text, chunk.token_ids.clone(), counts, chunk.knows_finish, chunk.finish)
+        };
+        let mut one_after_the_other = Chunk::default();
+        for json in &stream {
+            one_after_the_other.read(json.as_bytes()).unwrap();
+            assert_eq!(said(&one_after_the_other), said(&chunk(json)), "{json}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused() {
+        let mut chunk = Chunk::default();
+        for json in ["", "[]", "{\"choices\":[{]}", "{} {}", "<html>"] {
+            assert!(chunk.read(json.as_bytes()).is_err(), "{json}");
+        }
+    }
+}

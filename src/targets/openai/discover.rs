@@ -1,0 +1,134 @@
+//! Which model does the server serve, and what does it say of it?
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::network::refusal::failure_of;
+use crate::network::thread;
+use crate::request::{Failure, FailureKind};
+use crate::targets::openai::request_body::Message;
+use crate::targets::openai::transport::{Route, Transport};
+
+/// An entry of `/v1/models`; some servers add the length of the longest sequence.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Model {
+    /// The name that requests give.
+    pub id: String,
+    /// Longest prompt and output together.
+    #[serde(default)]
+    max_model_len: Option<u32>,
+    #[serde(default)]
+    meta: Option<Meta>,
+    /// Token ids are below this, as our own server says.
+    #[serde(default, rename = "x-bareflight-vocab-size")]
+    pub vocab_size: Option<u32>,
+    /// Our own server says so where no engine but a model of one answers.
+    #[serde(default, rename = "x-bareflight-simulated")]
+    pub simulated: bool,
+}
+
+/// What llama.cpp says of a model: the context that each of its slots has.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Meta {
+    #[serde(default)]
+    n_ctx: Option<u32>,
+}
+
+impl Model {
+    /// Longest prompt and output together, where the server says so.
+    pub fn longest_sequence(&self) -> Option<u32> {
+        self.max_model_len.or_else(|| self.meta.as_ref()?.n_ctx)
+    }
+}
+
+#[derive(Deserialize)]
+struct Models {
+    data: Vec<Model>,
+}
+
+/// Longest list that is read.
+const MAX_LIST: usize = 4 << 20;
+
+/// How long a server may take to say what it need not.
+const UNDUE: Duration = Duration::from_secs(1);
+
+/// Asks for the list of models, and takes the only one.
+///
+/// # Errors
+/// When the server cannot be asked, or serves none or several.
+pub fn only_model(route: Arc<Route>, question: Message) -> Result<Model, Failure> {
+    let limit = 2 * route.connector.timeout();
+    choose(&ask(route, question, limit)?)
+}
+
+/// What the server says of a model that the user named. Many have no list, or one without aliases, so that none is owed:
+/// whether the name is right, the first request will tell.
+pub fn named_model(route: Arc<Route>, question: Message, name: &str) -> Option<Model> {
+    let body = ask(route, question, UNDUE).ok()?;
+    let models: Models = serde_json::from_slice(&body).ok()?;
+    models.data.into_iter().find(|model| model.id == name)
+}
+
+fn ask(route: Arc<Route>, question: Message, limit: Duration) -> Result<Vec<u8>, Failure> {
+    let asked = thread::wait_for("bf-openai-ask", move || async move {
+        let asking = list(&route, &question);
+        tokio::time::timeout(limit, asking).await.unwrap_or_else(|_| {
+            let words = format!("no list of models within {limit:?}");
+            Err(Failure::new(FailureKind::Silent, words))
+        })
+    });
+    asked.unwrap_or_else(|error| {
+        Err(Failure::new(FailureKind::Connect, format!("no thread to ask on: {error}")))
+    })
+}
+
+async fn list(route: &Arc<Route>, question: &Message) -> Result<Vec<u8>, Failure> {
+    let mut response = Transport::new(Arc::clone(route)).ask(question, || ()).await?;
+    let body = response.body.read_whole(MAX_LIST).await?;
+    if !response.status.is_success() {
+        return Err(failure_of(response.status, &response.headers, &body));
+    }
+    Ok(body)
+}
+
+fn choose(body: &[u8]) -> Result<Model, Failure> {
+    let models: Models = serde_json::from_slice(body).map_err(|error| {
+        Failure::new(FailureKind::Malformed, format!("list of models: {error}"))
+    })?;
+    match models.data.as_slice() {
+        [only] => Ok(only.clone()),
+        [] => Err(Failure::new(FailureKind::Empty, "the server serves no model")),
+        several => {
+            let names: Vec<_> = several.iter().map(|model| model.id.as_str()).collect();
+            let words = format!("the server serves several models: {}", names.join(", "));
+            Err(Failure::new(FailureKind::Refused, words))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_only_model_is_taken_with_its_limit() {
+        let model = choose(br#"{"object":"list","data":[{"id":"m","max_model_len":2048}]}"#);
+        let model = model.unwrap();
+        assert_eq!((model.id.as_str(), model.longest_sequence()), ("m", Some(2048)));
+        assert!(!model.simulated);
+        let ours = choose(br#"{"data":[{"id":"m","x-bareflight-simulated":true}]}"#);
+        assert!(ours.unwrap().simulated, "what is simulated stays so behind a server");
+        let llama_cpp = choose(br#"{"data":[{"id":"m","meta":{"n_ctx":512,"n_ctx_train":8192}}]}"#);
+        assert_eq!(llama_cpp.unwrap().longest_sequence(), Some(512));
+    }
+
+    #[test]
+    fn several_models_are_named_and_none_is_guessed() {
+        let several = choose(br#"{"data":[{"id":"a"},{"id":"b"}]}"#).unwrap_err();
+        assert!(several.words.contains("a, b"), "{}", several.words);
+        assert!(choose(br#"{"data":[]}"#).is_err());
+        assert_eq!(choose(b"<html>").unwrap_err().kind, FailureKind::Malformed);
+    }
+}

@@ -1,0 +1,299 @@
+//! HOT PATH. How is one HTTP/1.1 exchange carried so that each byte of the answer keeps the stamp of its arrival?
+//!
+//! The head is parsed by `httparse`, the parser under hyper. The body is ours: a client library hands out frames
+//! after it has read further, and the stamp of a frame is then that of a later read. Here every byte of one read is
+//! consumed before the next read begins.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use tokio::io::AsyncWrite;
+
+use crate::network::connect::Stream;
+use crate::network::stamp::{LastRead, ReadStamp};
+use crate::request::{Failure, FailureKind};
+use crate::targets::openai::framing::{BadFraming, Framing};
+
+const BUFFER: usize = 16 << 10;
+const MAX_HEAD: usize = 64 << 10;
+const MAX_HEADERS: usize = 128;
+
+/// One connection, and where its current exchange stands.
+#[derive(Debug)]
+pub struct Http1 {
+    stream: Stream,
+    last: Arc<LastRead>,
+    buffer: Vec<u8>,
+    /// Bytes of `buffer` that were read and not consumed.
+    unread: std::ops::Range<usize>,
+    /// Each read ends where a chunk does.
+    reads_by_chunk: bool,
+    framing: Framing,
+    keeps_alive: bool,
+}
+
+/// Why there is no head of an answer.
+#[derive(Debug)]
+pub enum NoHead {
+    /// The connection was closed before any byte of an answer: an idle one that the server gave up meanwhile.
+    Unanswered(String),
+    /// Anything else.
+    Failed(Failure),
+}
+
+/// What became of a body so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyState {
+    /// More is to come.
+    Open,
+    /// It has ended.
+    Done,
+}
+
+impl From<BadFraming> for Failure {
+    fn from(BadFraming(what): BadFraming) -> Self {
+        Self::new(FailureKind::Malformed, format!("the answer is no HTTP: {what}"))
+    }
+}
+
+impl Http1 {
+    /// A new connection.
+    pub fn new(stream: Stream) -> Self {
+        let last = Arc::clone(stream.last_read());
+        let buffer = vec![0; BUFFER];
+        let (unread, framing) = (0..0, Framing::Done);
+        Self { stream, last, buffer, unread, reads_by_chunk: true, framing, keeps_alive: true }
+    }
+
+    /// Whether another exchange can follow on this connection.
+    pub fn is_reusable(&self) -> bool {
+        self.keeps_alive && self.framing.is_done() && self.unread.is_empty()
+    }
+
+    /// Whether the server still keeps an idle connection.
+    pub fn is_quiet(&self) -> bool {
+        self.stream.is_quiet()
+    }
+
+    /// When the bytes consumed last had arrived.
+    #[inline]
+    pub fn stamp(&self) -> ReadStamp {
+        self.last.get()
+    }
+
+    /// Writes a request and reads the head of its answer.
+    ///
+    /// # Errors
+    /// When the connection breaks, or what comes is no HTTP.
+    pub async fn ask(&mut self, request: &[u8]) -> Result<(StatusCode, HeaderMap), NoHead> {
+        self.reads_by_chunk = true;
+        // A server may answer, and close, before it has read everything: its answer tells more than our error.
+        let written = self.write_all(request).await;
+        match (self.head().await, written) {
+            (Err(NoHead::Unanswered(_)), Err(error)) => Err(NoHead::Unanswered(error.to_string())),
+            (head, _) => head,
+        }
+    }
+
+    async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let stream = &mut self.stream;
+            let count = poll_fn(|cx| Pin::new(&mut *stream).poll_write(cx, bytes)).await?;
+            if count == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            bytes = &bytes[count..];
+        }
+        let stream = &mut self.stream;
+        poll_fn(|cx| Pin::new(&mut *stream).poll_flush(cx)).await
+    }
+
+    async fn head(&mut self) -> Result<(StatusCode, HeaderMap), NoHead> {
+        loop {
+            if let Some((status, headers)) = self.parse_head().map_err(NoHead::Failed)? {
+                if status.is_informational() {
+                    continue;
+                }
+                self.framing =
+                    Framing::of(status, &headers).map_err(|b| NoHead::Failed(b.into()))?;
+                self.keeps_alive &= self.framing != Framing::UntilClose;
+                return Ok((status, headers));
+            }
+            let came_something = !self.unread.is_empty();
+            let broken = match self.read().await {
+                Ok(0) => "the server closed the connection".to_owned(),
+                Ok(_) => continue,
+                Err(error) => error.to_string(),
+            };
+            return Err(if came_something {
+                let words = format!("in the head of the answer: {broken}");
+                NoHead::Failed(Failure::new(FailureKind::Disconnected, words))
+            } else {
+                NoHead::Unanswered(broken)
+            });
+        }
+    }
+
+    fn parse_head(&mut self) -> Result<Option<(StatusCode, HeaderMap)>, Failure> {
+        let bytes = &self.buffer[self.unread.clone()];
+        let no_http =
+            |what: String| Failure::new(FailureKind::Malformed, format!("no HTTP answer: {what}"));
+        let mut room = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        let mut head = httparse::Response::new(&mut room);
+        let length = match head.parse(bytes) {
+            Ok(httparse::Status::Complete(length)) => length,
+            Ok(httparse::Status::Partial) if bytes.len() < MAX_HEAD => return Ok(None),
+            Ok(httparse::Status::Partial) => return Err(no_http("its head never ends".to_owned())),
+            Err(error) => {
+                let start = String::from_utf8_lossy(&bytes[..bytes.len().min(80)]);
+                return Err(no_http(format!("{error}: {start}")));
+            }
+        };
+        let status = StatusCode::from_u16(head.code.unwrap_or_default())
+            .map_err(|error| no_http(error.to_string()))?;
+        let headers = headers_of(head.headers).map_err(|error| no_http(error.to_string()))?;
+        self.keeps_alive = keeps_alive(head.version, &headers);
+        self.unread.start += length;
+        Ok(Some((status, headers)))
+    }
+
+    /// Hands every part of the body that has been read to `take`.
+    ///
+    /// # Errors
+    /// When the bytes follow no framing, and what `take` returns.
+    #[inline]
+    pub fn drain_body(
+        &mut self,
+        mut take: impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<BodyState, Failure> {
+        let bytes = &self.buffer[..self.unread.end];
+        while let Some(part) = self.framing.next(bytes, &mut self.unread.start)? {
+            take(part)?;
+        }
+        Ok(if self.framing.is_done() { BodyState::Done } else { BodyState::Open })
+    }
+
+    /// Reads as much as there is from now on.
+    ///
+    /// The kernel's stamp of a read is that of its last packet. Until the first token has come, each read therefore
+    /// ends where a chunk of the body does: what has arrived behind the token while our thread had no core does not
+    /// move the token's stamp, as far as the kernel kept the packets apart.
+    #[inline]
+    pub fn read_freely(&mut self) {
+        self.reads_by_chunk = false;
+    }
+
+    /// Reads once more for the body.
+    ///
+    /// # Errors
+    /// With words, when the connection broke before the body's end.
+    #[inline]
+    pub async fn read_body(&mut self) -> Result<(), String> {
+        match self.read().await {
+            Ok(0) if self.framing == Framing::UntilClose => {
+                self.framing = Framing::Done;
+                Ok(())
+            }
+            Ok(0) => Err("the server closed the connection inside the answer".to_owned()),
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[inline]
+    async fn read(&mut self) -> io::Result<usize> {
+        if self.unread.is_empty() {
+            self.unread = 0..0;
+        } else if self.unread.end == self.buffer.len() {
+            self.make_room();
+        }
+        let room = self.buffer.len() - self.unread.end;
+        let most = if self.reads_by_chunk { self.framing.bytes_to_boundary() } else { room };
+        let end = self.unread.end + most.min(room);
+        let (stream, buffer) = (&mut self.stream, &mut self.buffer[self.unread.end..end]);
+        let count = poll_fn(|cx| stream.poll_receive(cx, buffer)).await?;
+        self.unread.end += count;
+        Ok(count)
+    }
+
+    /// Only a head can leave bytes unconsumed.
+    #[cold]
+    fn make_room(&mut self) {
+        self.buffer.copy_within(self.unread.clone(), 0);
+        self.unread = 0..self.unread.len();
+        if self.unread.end == self.buffer.len() {
+            self.buffer.resize(2 * self.buffer.len(), 0);
+        }
+    }
+}
+
+fn headers_of(parsed: &[httparse::Header<'_>]) -> Result<HeaderMap, http::Error> {
+    let mut headers = HeaderMap::with_capacity(parsed.len());
+    for header in parsed {
+        let name = HeaderName::from_bytes(header.name.as_bytes())?;
+        headers.append(name, HeaderValue::from_bytes(header.value)?);
+    }
+    Ok(headers)
+}
+
+fn keeps_alive(version: Option<u8>, headers: &HeaderMap) -> bool {
+    let says = |word: &str| {
+        let values = headers.get_all(header::CONNECTION).into_iter();
+        values
+            .filter_map(|value| value.to_str().ok())
+            .any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(word)))
+    };
+    if version == Some(0) { says("keep-alive") } else { !says("close") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::network::connect::Connector;
+
+    const HEAD: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+
+    /// Sends a head and three chunks before anything of it is read.
+    fn serve_once(listener: &std::net::TcpListener) {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _request = stream.read(&mut [0; 1024]).unwrap();
+        let chunk = |letter: &str| format!("c8\r\n{}\r\n", letter.repeat(200));
+        let all = [HEAD.to_owned(), chunk("a"), chunk("b"), chunk("c")].concat();
+        stream.write_all(all.as_bytes()).unwrap();
+    }
+
+    async fn read_until_some_of_the_body_came(port: u16) -> Vec<u8> {
+        let timeout = Duration::from_secs(20);
+        let connector = Connector::new("127.0.0.1", port, None, timeout).unwrap();
+        let mut connection = Http1::new(connector.connect().await.unwrap());
+        let asking = connection.ask(b"GET / HTTP/1.1\r\n\r\n");
+        assert_eq!(asking.await.unwrap().0, StatusCode::OK);
+        let mut got = Vec::new();
+        while got.len() < 200 {
+            connection.read_body().await.unwrap();
+            let take = |part: &[u8]| {
+                got.extend_from_slice(part);
+                Ok(())
+            };
+            assert_eq!(connection.drain_body(take).unwrap(), BodyState::Open);
+        }
+        got
+    }
+
+    #[test]
+    fn until_reads_are_free_a_chunk_comes_without_a_byte_of_the_next() {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = std::thread::spawn(move || serve_once(&listener));
+        let read = move || read_until_some_of_the_body_came(port);
+        let got = crate::network::thread::wait_for("by-chunk", read).unwrap();
+        server.join().unwrap();
+        assert_eq!(got, "a".repeat(200).as_bytes());
+    }
+}

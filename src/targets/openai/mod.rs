@@ -1,0 +1,194 @@
+//! What does an OpenAI-compatible server do, seen from a client that adds as little as it can?
+//!
+//! ```text
+//! submit ─► request_body ─► lane (a thread) ─► flight (a request) ─► transport ─► http1 │ http2 ─► net::socket
+//!                              │                  └─► answer ◄─ chunk ◄─ json ◄─ sse ◄─ framing ◄──────┘
+//!                              └─► sink
+//! ```
+//! Each read is stamped by the kernel below everything, and all its bytes are taken apart before the next read. The
+//! tokens of one read are one delivery.
+
+pub mod address;
+mod answer;
+mod chunk;
+mod discover;
+mod flight;
+pub(crate) mod framing;
+mod http1;
+mod http2;
+mod json;
+mod lane;
+pub mod options;
+mod output_text;
+mod pattern;
+mod request_body;
+mod session;
+mod transport;
+
+use std::sync::Arc;
+
+use crate::network::connect::Connector;
+use crate::network::socket::StampKeeper;
+use crate::network::tls;
+use crate::record::request_record::{StampSource, TokenSource};
+use crate::record::sink::Sink;
+use crate::request::Limits;
+use crate::targets::openai::address::Address;
+use crate::targets::openai::discover::{Model, named_model, only_model};
+use crate::targets::openai::lane::LaneSettings;
+use crate::targets::openai::request_body::RequestWriter;
+use crate::targets::openai::session::OpenAiSession;
+use crate::targets::openai::transport::Route;
+use crate::targets::{Session, Target, TargetError, TargetInfo};
+
+pub use options::{
+    ConnectionPolicy, CountTokens, Endpoint, HttpVersion, OpenAiOptions, PromptAs, Timeouts,
+};
+
+/// An OpenAI-compatible server, not yet opened.
+#[derive(Debug)]
+pub struct OpenAiTarget {
+    options: OpenAiOptions,
+    info: TargetInfo,
+    route: Arc<Route>,
+    writer: RequestWriter,
+    models_path: String,
+}
+
+impl OpenAiTarget {
+    /// Checks the options, resolves the host, and asks for the model's name where none is given.
+    ///
+    /// # Errors
+    /// When an option makes no sense, the host has no address, or the server cannot say which model it serves.
+    pub fn new(mut options: OpenAiOptions) -> Result<Self, TargetError> {
+        let address = Address::parse(&options.url, options.endpoint)
+            .map_err(|error| unusable("openai", &error))?;
+        let name = format!("openai:{}", address.shown());
+        let mut writer =
+            RequestWriter::new(&options, &address).map_err(|error| unusable(&name, &error))?;
+        let route = Arc::new(route_to(&address, &options, &writer, &name)?);
+        let mut found = None;
+        if options.model.is_none() {
+            let question = writer.get(&address.models_path);
+            let model = only_model(Arc::clone(&route), question).map_err(|failure| {
+                let reason = options
+                    .api_key
+                    .as_ref()
+                    .map_or_else(|| failure.words.clone(), |key| key.blot_out_of(&failure.words));
+                let remedy =
+                    "is the server up and the URL right? Name a model to do without asking";
+                unusable(&name, &format!("{}: {reason}; {remedy}", failure.kind))
+            })?;
+            writer.name_model(model.id.clone());
+            options.model = Some(model.id.clone());
+            found = Some(model);
+        }
+        let mut info = describe(name, &address, &options);
+        if let Some(model) = found {
+            learn(&mut info, &model);
+        }
+        Ok(Self { options, info, route, writer, models_path: address.models_path })
+    }
+
+    /// Asks a server what it says of the model that the user named, as [`Self::new`] does where none is: its longest
+    /// sequence, its vocabulary, and whether it is simulated. One that says nothing within a second is taken as it is.
+    #[must_use]
+    pub fn ask_about_named_model(mut self) -> Self {
+        let question = self.writer.get(&self.models_path);
+        let name = self.options.model.as_deref().unwrap_or_default();
+        if let Some(model) = named_model(Arc::clone(&self.route), question, name) {
+            learn(&mut self.info, &model);
+        }
+        self
+    }
+}
+
+impl Target for OpenAiTarget {
+    fn describe(&self) -> &TargetInfo {
+        &self.info
+    }
+
+    fn open(self: Box<Self>, sink: Sink) -> Result<Box<dyn Session>, TargetError> {
+        let Self { options, info, route, writer, models_path: _ } = *self;
+        let keeper = StampKeeper::start();
+        let kernel_stamps = keeper.works();
+        sink.stamps_come_from(if kernel_stamps { StampSource::Kernel } else { StampSource::User });
+        sink.tokens_come_from(TokenSource::Chunks);
+        let settings = LaneSettings {
+            same_host: route.connector.is_loopback(),
+            route,
+            timeouts: options.timeouts,
+            tokenizer: options.tokenizer,
+            api_key: options.api_key,
+            kernel_stamps,
+        };
+        let threads = options.threads.get();
+        let session = OpenAiSession::start(writer, &settings, keeper, threads, sink)
+            .map_err(|error| unusable(&info.name, &error))?;
+        Ok(Box::new(session))
+    }
+}
+
+fn unusable(name: &str, reason: &(impl std::fmt::Display + ?Sized)) -> TargetError {
+    TargetError::Unusable { name: name.to_owned(), reason: reason.to_string() }
+}
+
+fn route_to(
+    address: &Address,
+    options: &OpenAiOptions,
+    writer: &RequestWriter,
+    name: &str,
+) -> Result<Route, TargetError> {
+    let alpn: &[&[u8]] = match options.http {
+        HttpVersion::Auto => &[b"h2", b"http/1.1"],
+        HttpVersion::Http1 => &[b"http/1.1"],
+        HttpVersion::Http2 => &[b"h2"],
+    };
+    let config = if address.https {
+        Some(tls::client_config(&options.tls, alpn).map_err(|error| unusable(name, &error))?)
+    } else {
+        None
+    };
+    let connector = Connector::new(&address.host, address.port, config, options.timeouts.connect)
+        .map_err(|failure| unusable(name, &failure.words))?;
+    // Without TLS there is nobody to ask which HTTP the server speaks.
+    let http = match options.http {
+        HttpVersion::Auto if !address.https => HttpVersion::Http1,
+        chosen => chosen,
+    };
+    let scheme = if address.https { "https" } else { "http" };
+    Ok(Route {
+        connector,
+        http,
+        policy: options.connection,
+        origin: format!("{scheme}://{}", address.host_header()),
+        http2_headers: writer.http2_headers(),
+    })
+}
+
+/// What a server says of its model.
+fn learn(info: &mut TargetInfo, model: &Model) {
+    info.simulated = model.simulated;
+    info.limits.max_sequence_tokens = model.longest_sequence();
+    info.limits.vocab_size = model.vocab_size;
+}
+
+fn describe(name: String, address: &Address, options: &OpenAiOptions) -> TargetInfo {
+    let model = options.model.as_deref().unwrap_or("not named");
+    let mut details = options.shown();
+    details["url"] = address.shown().into();
+    details["model"] = model.into();
+    TargetInfo {
+        title: format!(
+            "OpenAI-compatible server at {}:{}, model {model}",
+            address.host, address.port
+        ),
+        name,
+        kind: "openai".to_owned(),
+        simulated: false,
+        dummy_weights: false,
+        gpus: 0,
+        limits: Limits::default(),
+        details,
+    }
+}

@@ -1,0 +1,213 @@
+//! What can be chosen about an OpenAI-compatible server?
+
+use std::fmt;
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::network::secret::ApiKey;
+use crate::network::tls::TlsOptions;
+
+/// Which endpoint is asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Endpoint {
+    /// `/v1/chat/completions`: prompts are text, and the server's chat template is applied to them.
+    #[default]
+    Chat,
+    /// `/v1/completions`: prompts are text or token ids.
+    Completions,
+    /// `/v1/embeddings`: no output tokens; the request latency is what is measured.
+    Embeddings,
+}
+
+impl Endpoint {
+    /// The path below `/v1`.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Chat => "/chat/completions",
+            Self::Completions => "/completions",
+            Self::Embeddings => "/embeddings",
+        }
+    }
+}
+
+/// How prompts are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PromptAs {
+    /// As text, which the server tokenises again.
+    #[default]
+    Text,
+    /// As token ids, where the server takes them (not for chat).
+    Ids,
+}
+
+/// Which connection carries a request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConnectionPolicy {
+    /// One that is idle, else a new one.
+    #[default]
+    Pool,
+    /// A new one for each request; connecting is part of its latency.
+    Fresh,
+}
+
+/// Which HTTP is spoken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HttpVersion {
+    /// HTTP/2 where a TLS server offers it, else HTTP/1.1.
+    #[default]
+    Auto,
+    /// HTTP/1.1 with keep-alive.
+    Http1,
+    /// HTTP/2, without TLS by prior knowledge.
+    Http2,
+}
+
+/// How long what may take. Checked a few times per timeout, so that nothing is armed per token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To a connection, TLS included.
+    pub connect: Duration,
+    /// From sending a request to the head of its answer.
+    pub first_byte: Duration,
+    /// Between outputs of an answer. Comments and half events do not count as output.
+    pub idle: Duration,
+    /// For a whole request; `None` leaves that to the load.
+    pub total: Option<Duration>,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            first_byte: Duration::from_secs(600),
+            idle: Duration::from_secs(120),
+            total: None,
+        }
+    }
+}
+
+/// Counts the tokens of a whole output text.
+pub type CountTokens = Arc<dyn Fn(&str) -> usize + Send + Sync>;
+
+/// Everything that can be chosen.
+#[derive(Clone)]
+pub struct OpenAiOptions {
+    /// `http://host:port`, a base such as `https://host/v1`, or the whole URL of the endpoint.
+    pub url: String,
+    /// Which endpoint is asked.
+    pub endpoint: Endpoint,
+    /// The model's name; the only one in `/v1/models` if left out.
+    pub model: Option<String>,
+    /// Sent as a bearer token.
+    pub api_key: Option<ApiKey>,
+    /// Further headers. Their values are never shown or stored.
+    pub headers: Vec<(String, String)>,
+    /// Further parameters of every request body; they replace ours of the same name.
+    pub extra_inputs: Map<String, Value>,
+    /// Send `ignore_eos` where the request asks for it. Strict servers refuse the field.
+    pub ignore_eos: bool,
+    /// Send `min_tokens` where the request asks for it. Strict servers refuse the field.
+    pub min_tokens: bool,
+    /// Ask streaming answers for the server's own token counts.
+    pub include_usage: bool,
+    /// How prompts are written.
+    pub prompt_as: PromptAs,
+    /// Which connection carries a request.
+    pub connection: ConnectionPolicy,
+    /// Which HTTP is spoken.
+    pub http: HttpVersion,
+    /// How long what may take.
+    pub timeouts: Timeouts,
+    /// How certificates are judged.
+    pub tls: TlsOptions,
+    /// Counts tokens of the output where the server does not, and checks the server's count where it does.
+    pub tokenizer: Option<CountTokens>,
+    /// Threads that read answers.
+    pub threads: NonZeroU16,
+}
+
+impl OpenAiOptions {
+    /// The defaults for a server at `url`.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            endpoint: Endpoint::default(),
+            model: None,
+            api_key: None,
+            headers: Vec::new(),
+            extra_inputs: Map::new(),
+            ignore_eos: false,
+            min_tokens: false,
+            include_usage: true,
+            prompt_as: PromptAs::default(),
+            connection: ConnectionPolicy::default(),
+            http: HttpVersion::default(),
+            timeouts: Timeouts::default(),
+            tls: TlsOptions::default(),
+            tokenizer: None,
+            threads: NonZeroU16::MIN,
+        }
+    }
+
+    /// What an artefact may say of these options: no key, no value of a header.
+    pub fn shown(&self) -> Value {
+        let names: Vec<_> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+        let seconds = |time: Duration| time.as_secs_f64();
+        serde_json::json!({
+            "endpoint": self.endpoint,
+            "api_key": self.api_key.is_some(),
+            "headers": names,
+            "extra_inputs": self.extra_inputs,
+            "ignore_eos": self.ignore_eos,
+            "min_tokens": self.min_tokens,
+            "include_usage": self.include_usage,
+            "prompt_as": self.prompt_as,
+            "connection": self.connection,
+            "http": self.http,
+            "timeouts_s": {
+                "connect": seconds(self.timeouts.connect),
+                "first_byte": seconds(self.timeouts.first_byte),
+                "idle": seconds(self.timeouts.idle),
+                "total": self.timeouts.total.map(seconds),
+            },
+            "tls": {
+                "ca_file": self.tls.ca_file.as_ref().map(|path| path.display().to_string()),
+                "insecure": self.tls.insecure,
+            },
+            "retokenized": self.tokenizer.is_some(),
+            "threads": self.threads,
+        })
+    }
+}
+
+impl fmt::Debug for OpenAiOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenAiOptions").field("shown", &self.shown()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_the_key_nor_a_headers_value_is_ever_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        std::fs::write(&path, "sk-hidden").unwrap();
+        let mut options = OpenAiOptions::new("http://localhost");
+        options.api_key = Some(ApiKey::from_file(&path).unwrap());
+        options.headers.push(("x-token".to_owned(), "also-hidden".to_owned()));
+        let shown = format!("{options:?}{}", options.shown());
+        assert!(!shown.contains("hidden"), "{shown}");
+        assert!(shown.contains("x-token"));
+    }
+}

@@ -1,0 +1,297 @@
+//! What bytes ask for one shot? Written by the thread that issues, before the span that is measured begins.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::clock::MonoNs;
+use crate::load::plan::Shot;
+use crate::request::RequestId;
+use crate::request::{Failure, FailureKind};
+use crate::targets::openai::address::Address;
+use crate::targets::openai::options::{ConnectionPolicy, Endpoint, OpenAiOptions, PromptAs};
+
+/// Headers that the exchange itself decides.
+const OURS: [&str; 4] = ["content-length", "transfer-encoding", "connection", "accept-encoding"];
+
+/// A request as bytes.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// `POST`, or `GET` for the list of models.
+    pub method: Method,
+    /// Path and query.
+    pub path: String,
+    /// Head and body as HTTP/1.1 puts them on the wire.
+    pub wire: Bytes,
+    /// Where in `wire` the body begins.
+    pub body_at: usize,
+}
+
+/// A shot on its way to the thread that sends it.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// Which request.
+    pub id: RequestId,
+    /// What to send.
+    pub message: Message,
+    /// Tokens asked for.
+    pub max_tokens: u32,
+    /// Tokens come as they are made.
+    pub streaming: bool,
+    /// When it was handed over.
+    pub handed_over: MonoNs,
+}
+
+/// Why the options cannot become requests. The text names the option and the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum BadRequestOption {
+    /// A header that HTTP does not allow.
+    #[error("the header `{0}` cannot be sent: its name or value is not allowed in HTTP")]
+    Header(String),
+    /// A header that would break the exchange.
+    #[error("the header `{0}` is set by the connection itself; leave it out")]
+    OurHeader(String),
+    /// A body parameter that the run decides.
+    #[error("the extra input `stream` is decided by the run: choose streaming there")]
+    Stream,
+    /// Chat has no token ids.
+    #[error(
+        "chat prompts cannot be token ids: give `--endpoint completions`, or `--prompts text` and `--tokenizer FILE`"
+    )]
+    ChatIds,
+}
+
+/// Writes requests.
+#[derive(Debug, Clone)]
+pub struct RequestWriter {
+    endpoint: Endpoint,
+    prompt_as: PromptAs,
+    path: String,
+    /// Headers as a map, for HTTP/2.
+    headers: HeaderMap,
+    /// Headers as lines, for HTTP/1.1.
+    header_lines: String,
+    model: Option<String>,
+    ignore_eos: bool,
+    min_tokens: bool,
+    include_usage: bool,
+    extra: serde_json::Map<String, Value>,
+}
+
+impl RequestWriter {
+    /// From checked options.
+    ///
+    /// # Errors
+    /// When some option cannot become a request.
+    pub fn new(options: &OpenAiOptions, address: &Address) -> Result<Self, BadRequestOption> {
+        if options.extra_inputs.contains_key("stream") {
+            return Err(BadRequestOption::Stream);
+        }
+        if options.endpoint == Endpoint::Chat && options.prompt_as == PromptAs::Ids {
+            return Err(BadRequestOption::ChatIds);
+        }
+        let headers = headers_of(options, address)?;
+        let mut header_lines = String::new();
+        for (name, value) in &headers {
+            let value = value.to_str().map_err(|_| BadRequestOption::Header(name.to_string()))?;
+            // Writing to a string cannot fail.
+            let _infallible = write!(header_lines, "{name}: {value}\r\n");
+        }
+        Ok(Self {
+            endpoint: options.endpoint,
+            prompt_as: options.prompt_as,
+            path: address.path.clone(),
+            headers,
+            header_lines,
+            model: options.model.clone(),
+            ignore_eos: options.ignore_eos,
+            min_tokens: options.min_tokens,
+            include_usage: options.include_usage,
+            extra: options.extra_inputs.clone(),
+        })
+    }
+
+    /// From now on, this is the model's name.
+    pub fn name_model(&mut self, model: String) {
+        self.model = Some(model);
+    }
+
+    /// Headers for HTTP/2, which has no `Host` and no `Connection`.
+    pub fn http2_headers(&self) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        headers.remove(HOST);
+        headers.remove(CONNECTION);
+        headers
+    }
+
+    /// A request without a body.
+    pub fn get(&self, path: &str) -> Message {
+        let wire = format!("GET {path} HTTP/1.1\r\n{}\r\n", self.header_lines).into_bytes();
+        let body_at = wire.len();
+        Message { method: Method::GET, path: path.to_owned(), wire: wire.into(), body_at }
+    }
+
+    /// The request that asks for a shot.
+    ///
+    /// # Errors
+    /// [`FailureKind::Refused`] when the shot has no prompt of the kind that is sent.
+    pub fn post(&self, shot: &Shot) -> Result<Message, Failure> {
+        let body = self.body(shot)?;
+        let (path, lines, length) = (&self.path, &self.header_lines, body.len());
+        let mut wire =
+            format!("POST {path} HTTP/1.1\r\n{lines}content-length: {length}\r\n\r\n").into_bytes();
+        let body_at = wire.len();
+        wire.extend_from_slice(&body);
+        Ok(Message { method: Method::POST, path: path.clone(), wire: wire.into(), body_at })
+    }
+
+    fn body(&self, shot: &Shot) -> Result<Vec<u8>, Failure> {
+        let request = &shot.request;
+        let mut body = Object::new(&self.extra, 256 + 6 * request.prompt.ids.len());
+        if let Some(model) = &self.model {
+            body.put("model", model);
+        }
+        self.put_prompt(&mut body, shot)?;
+        if self.endpoint != Endpoint::Embeddings {
+            self.put_output(&mut body, shot);
+        }
+        Ok(body.close())
+    }
+
+    fn put_prompt(&self, body: &mut Object<'_>, shot: &Shot) -> Result<(), Failure> {
+        let prompt = &shot.request.prompt;
+        let name = if self.endpoint == Endpoint::Embeddings { "input" } else { "prompt" };
+        if self.prompt_as == PromptAs::Ids {
+            body.put(name, &prompt.ids[..]);
+            return Ok(());
+        }
+        let Some(text) = prompt.text.as_deref() else {
+            let words = "this prompt has no text: send token ids to the completions endpoint";
+            return Err(Failure::new(FailureKind::Refused, words));
+        };
+        if self.endpoint == Endpoint::Chat {
+            body.put("messages", &[ChatMessage { role: "user", content: text }]);
+        } else {
+            body.put(name, text);
+        }
+        Ok(())
+    }
+
+    fn put_output(&self, body: &mut Object<'_>, shot: &Shot) {
+        let (output, sampling) = (&shot.request.output, &shot.request.sampling);
+        // The newer name replaces the older one, and servers that know both refuse to be given both.
+        if !self.extra.contains_key("max_completion_tokens") {
+            body.put("max_tokens", &output.max_tokens);
+        }
+        if self.min_tokens && output.min_tokens > 0 {
+            body.put("min_tokens", &output.min_tokens);
+        }
+        if self.ignore_eos && output.ignore_eos {
+            body.put("ignore_eos", &true);
+        }
+        body.put("temperature", &sampling.temperature.unwrap_or(0.0));
+        if let Some(top_p) = sampling.top_p {
+            body.put("top_p", &top_p);
+        }
+        if let Some(top_k) = sampling.top_k {
+            body.put("top_k", &top_k);
+        }
+        if sampling.temperature.is_some() {
+            // Servers read it as a signed number.
+            body.put("seed", &(sampling.seed & u64::from(u32::MAX >> 1)));
+        }
+        body.put("stream", &shot.request.streaming);
+        if shot.request.streaming && self.include_usage {
+            body.put("stream_options", &StreamOptions { include_usage: true });
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ChatMessage<'a> {
+    role: &'a str,
+    content: &'a str,
+}
+
+#[derive(Serialize)]
+struct StreamOptions {
+    include_usage: bool,
+}
+
+/// A JSON object under way; members that the user gave are not written by us.
+struct Object<'a> {
+    bytes: Vec<u8>,
+    extra: &'a serde_json::Map<String, Value>,
+}
+
+impl<'a> Object<'a> {
+    fn new(extra: &'a serde_json::Map<String, Value>, room: usize) -> Self {
+        let mut bytes = Vec::with_capacity(room);
+        bytes.push(b'{');
+        Self { bytes, extra }
+    }
+
+    fn put(&mut self, name: &str, value: &(impl Serialize + ?Sized)) {
+        if !self.extra.contains_key(name) {
+            self.write(name, value);
+        }
+    }
+
+    fn write(&mut self, name: &str, value: &(impl Serialize + ?Sized)) {
+        if self.bytes.len() > 1 {
+            self.bytes.push(b',');
+        }
+        let written = serde_json::to_writer(&mut self.bytes, name).and_then(|()| {
+            self.bytes.push(b':');
+            serde_json::to_writer(&mut self.bytes, value)
+        });
+        written.expect("plain values have a JSON form, and a vector takes every byte");
+    }
+
+    fn close(mut self) -> Vec<u8> {
+        let extra = self.extra;
+        for (name, value) in extra {
+            self.write(name, value);
+        }
+        self.bytes.push(b'}');
+        self.bytes
+    }
+}
+
+fn headers_of(options: &OpenAiOptions, address: &Address) -> Result<HeaderMap, BadRequestOption> {
+    let bad = |name: &str| BadRequestOption::Header(name.to_owned());
+    let value = |name: &str, text: &str| HeaderValue::from_str(text).map_err(|_| bad(name));
+    let mut headers = HeaderMap::new();
+    headers.insert(HOST, value("host", &address.host_header())?);
+    let agent = concat!("bareflight/", env!("CARGO_PKG_VERSION"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(agent));
+    headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream, application/json"));
+    headers.insert("accept-encoding", HeaderValue::from_static("identity"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if options.connection == ConnectionPolicy::Fresh {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if let Some(key) = &options.api_key {
+        let mut bearer = value("authorization", &key.bearer())?;
+        bearer.set_sensitive(true);
+        headers.insert(AUTHORIZATION, bearer);
+    }
+    for (name, text) in &options.headers {
+        if OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours)) {
+            return Err(BadRequestOption::OurHeader(name.clone()));
+        }
+        let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad(name))?;
+        let mut kept_secret = value(name, text)?;
+        kept_secret.set_sensitive(true);
+        headers.insert(key, kept_secret);
+    }
+    Ok(headers)
+}
+
+#[cfg(test)]
+#[path = "request_body_tests.rs"]
+mod tests;

@@ -1,0 +1,110 @@
+//! What is claimed of the bytes that ask?
+
+use std::sync::Arc;
+
+use super::*;
+use crate::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
+
+fn shot(text: Option<&str>) -> Shot {
+    Shot {
+        id: RequestId(0),
+        intended: None,
+        request: RequestSpec {
+            prompt: Prompt { ids: [3, 1, 4].into(), text: text.map(Arc::from) },
+            output: OutputSpec { max_tokens: 8, min_tokens: 8, ignore_eos: true },
+            sampling: Sampling::greedy(7),
+            streaming: true,
+            priority: 0.5,
+            adapter: None,
+            terms: Arc::default(),
+        },
+    }
+}
+
+fn writer(change: impl FnOnce(&mut OpenAiOptions)) -> Result<RequestWriter, BadRequestOption> {
+    let mut options = OpenAiOptions::new("http://h:8/v1");
+    options.model = Some("m".to_owned());
+    change(&mut options);
+    let address = Address::parse(&options.url, options.endpoint).unwrap();
+    RequestWriter::new(&options, &address)
+}
+
+fn body(change: impl FnOnce(&mut OpenAiOptions), shot: &Shot) -> Value {
+    let message = writer(change).unwrap().post(shot).unwrap();
+    serde_json::from_slice(&message.wire[message.body_at..]).unwrap()
+}
+
+#[test]
+fn a_chat_request_holds_only_what_every_server_takes() {
+    let expected = serde_json::json!({
+        "model": "m", "messages": [{"role": "user", "content": "say \"hi\""}], "max_tokens": 8,
+        "temperature": 0.0, "stream": true, "stream_options": {"include_usage": true},
+    });
+    assert_eq!(body(|_| {}, &shot(Some("say \"hi\""))), expected);
+}
+
+#[test]
+fn ignore_eos_and_min_tokens_are_sent_only_when_configured() {
+    let told =
+        body(|options| (options.ignore_eos, options.min_tokens) = (true, true), &shot(Some("x")));
+    assert_eq!((&told["ignore_eos"], &told["min_tokens"]), (&true.into(), &8.into()));
+    assert!(body(|_| {}, &shot(Some("x"))).get("ignore_eos").is_none());
+}
+
+#[test]
+fn completions_and_embeddings_take_token_ids() {
+    let ids = |endpoint| {
+        move |options: &mut OpenAiOptions| {
+            (options.endpoint, options.prompt_as) = (endpoint, PromptAs::Ids);
+        }
+    };
+    assert_eq!(
+        body(ids(Endpoint::Completions), &shot(None))["prompt"],
+        serde_json::json!([3, 1, 4])
+    );
+    let embed = body(ids(Endpoint::Embeddings), &shot(None));
+    assert_eq!(embed, serde_json::json!({"model": "m", "input": [3, 1, 4]}));
+}
+
+#[test]
+fn a_prompt_without_text_is_refused_where_text_is_sent() {
+    let refusal = writer(|_| {}).unwrap().post(&shot(None)).unwrap_err();
+    assert_eq!(refusal.kind, FailureKind::Refused);
+    let ids_for_chat = writer(|options| options.prompt_as = PromptAs::Ids);
+    assert!(matches!(ids_for_chat, Err(BadRequestOption::ChatIds)));
+}
+
+#[test]
+fn extra_inputs_are_added_and_replace_ours() {
+    let extra = serde_json::json!({"temperature": 0.7, "logit_bias": {"2": 100}});
+    let sent =
+        body(|options| options.extra_inputs = extra.as_object().unwrap().clone(), &shot(Some("x")));
+    assert_eq!((&sent["temperature"], &sent["logit_bias"]["2"]), (&0.7.into(), &100.into()));
+    let stream = writer(|options| {
+        options.extra_inputs.insert("stream".to_owned(), true.into());
+    });
+    assert!(matches!(stream, Err(BadRequestOption::Stream)));
+}
+
+#[test]
+fn the_head_names_the_host_the_length_and_refuses_compression() {
+    let message = writer(|options| options.headers.push(("X-A".to_owned(), "b".to_owned())))
+        .unwrap()
+        .post(&shot(Some("x")))
+        .unwrap();
+    let head = std::str::from_utf8(&message.wire[..message.body_at]).unwrap();
+    assert!(head.starts_with("POST /v1/chat/completions HTTP/1.1\r\nhost: h:8\r\n"), "{head}");
+    for line in ["accept-encoding: identity\r\n", "x-a: b\r\n"] {
+        assert!(head.contains(line), "{head}");
+    }
+    let length = message.wire.len() - message.body_at;
+    assert!(head.ends_with(&format!("content-length: {length}\r\n\r\n")), "{head}");
+}
+
+#[test]
+fn headers_that_break_the_exchange_are_refused() {
+    for (name, value) in [("Content-Length", "1"), ("a b", "c"), ("x", "a\nb")] {
+        let refused = writer(|options| options.headers.push((name.to_owned(), value.to_owned())));
+        assert!(refused.is_err(), "{name}");
+    }
+}

@@ -1,0 +1,300 @@
+//! Over which connection does a request go? An idle one, a shared one, or a new one, in either HTTP.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::Full;
+use tokio::sync::Mutex;
+
+use crate::network::connect::{Connector, Stream};
+use crate::network::stamp::ReadStamp;
+use crate::request::{Failure, FailureKind};
+use crate::targets::openai::http1::{BodyState, Http1, NoHead};
+use crate::targets::openai::http2::{Http2, Http2Body};
+use crate::targets::openai::options::{ConnectionPolicy, HttpVersion};
+use crate::targets::openai::request_body::Message;
+
+/// What all connections to one server have in common.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Where to connect.
+    pub connector: Connector,
+    /// Which HTTP is spoken.
+    pub http: HttpVersion,
+    /// Which connection carries a request.
+    pub policy: ConnectionPolicy,
+    /// `https://host:port`
+    pub origin: String,
+    /// Headers of every HTTP/2 request.
+    pub http2_headers: HeaderMap,
+}
+
+/// The connections of one thread.
+#[derive(Debug)]
+pub struct Transport {
+    route: Arc<Route>,
+    idle: RefCell<Vec<Http1>>,
+    shared: RefCell<Vec<Http2>>,
+    /// Held while a connection that others may share is made, so that a burst does not make one each.
+    opening: Mutex<()>,
+    /// What the server chose, once it was asked.
+    chose_http2: Cell<Option<bool>>,
+}
+
+/// The head of an answer, and where its body comes from.
+#[derive(Debug)]
+pub struct Response {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// HTTP headers.
+    pub headers: HeaderMap,
+    /// The body, not yet read.
+    pub body: ResponseBody,
+}
+
+/// A body under way.
+#[derive(Debug)]
+pub enum ResponseBody {
+    /// Alone on its connection.
+    Http1(Http1),
+    /// One stream of a connection.
+    Http2(Box<Http2Body>),
+}
+
+impl Transport {
+    /// Without any connection yet.
+    pub fn new(route: Arc<Route>) -> Self {
+        let chose_http2 = Cell::new(match route.http {
+            HttpVersion::Auto => None,
+            HttpVersion::Http1 => Some(false),
+            HttpVersion::Http2 => Some(true),
+        });
+        let (idle, shared) = (RefCell::default(), RefCell::default());
+        Self { route, idle, shared, opening: Mutex::new(()), chose_http2 }
+    }
+
+    /// Sends a request and waits for the head of its answer. `leaves` is called right before the first byte is
+    /// written, or before a connection is opened for it.
+    ///
+    /// # Errors
+    /// When no connection can be made, or the one that carries it breaks.
+    pub async fn ask(&self, message: &Message, leaves: impl Fn()) -> Result<Response, Failure> {
+        if self.chose_http2.get() == Some(true) {
+            return self.ask_http2(message, leaves).await;
+        }
+        if let Some(response) = self.ask_over_idle(message, &leaves).await? {
+            return Ok(response);
+        }
+        leaves();
+        let unsettled = self.chose_http2.get().is_none();
+        let one_at_a_time = if unsettled { Some(self.opening.lock().await) } else { None };
+        if self.chose_http2.get() == Some(true) {
+            drop(one_at_a_time);
+            return self.ask_http2(message, leaves).await;
+        }
+        let stream = self.route.connector.connect().await?;
+        if self.settle(&stream) {
+            let connection = self.share(stream).await?;
+            drop(one_at_a_time);
+            return self.ask_over(connection, message).await;
+        }
+        drop(one_at_a_time);
+        let mut connection = Http1::new(stream);
+        match connection.ask(&message.wire).await {
+            Ok((status, headers)) => {
+                Ok(Response { status, headers, body: ResponseBody::Http1(connection) })
+            }
+            Err(NoHead::Failed(failure)) => Err(failure),
+            Err(NoHead::Unanswered(words)) => {
+                Err(Failure::new(FailureKind::Disconnected, format!("before an answer: {words}")))
+            }
+        }
+    }
+
+    /// Over an idle connection, if one is left that the server has not given up. One that turns out to be gone is
+    /// replaced once by a new one, as every HTTP client does: nothing of an answer had come.
+    async fn ask_over_idle(
+        &self,
+        message: &Message,
+        leaves: &impl Fn(),
+    ) -> Result<Option<Response>, Failure> {
+        let Some(mut connection) = self.take_idle() else { return Ok(None) };
+        leaves();
+        match connection.ask(&message.wire).await {
+            Ok((status, headers)) => {
+                Ok(Some(Response { status, headers, body: ResponseBody::Http1(connection) }))
+            }
+            Err(NoHead::Unanswered(_)) => Ok(None),
+            Err(NoHead::Failed(failure)) => Err(failure),
+        }
+    }
+
+    fn take_idle(&self) -> Option<Http1> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some(connection) = idle.pop() {
+            if connection.is_quiet() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    async fn ask_http2(&self, message: &Message, leaves: impl Fn()) -> Result<Response, Failure> {
+        leaves();
+        let connection = match self.take_shared() {
+            Some(connection) => connection,
+            None => self.open_shared().await?,
+        };
+        self.ask_over(connection, message).await
+    }
+
+    fn take_shared(&self) -> Option<Http2> {
+        if self.route.policy == ConnectionPolicy::Fresh {
+            return None;
+        }
+        let mut shared = self.shared.borrow_mut();
+        shared.retain(|connection| !connection.is_closed());
+        shared.iter().find(|connection| connection.has_room()).cloned()
+    }
+
+    async fn open_shared(&self) -> Result<Http2, Failure> {
+        let _one_at_a_time = match self.route.policy {
+            ConnectionPolicy::Pool => Some(self.opening.lock().await),
+            ConnectionPolicy::Fresh => None,
+        };
+        match self.take_shared() {
+            Some(opened_meanwhile) => Ok(opened_meanwhile),
+            None => self.share(self.route.connector.connect().await?).await,
+        }
+    }
+
+    async fn share(&self, stream: Stream) -> Result<Http2, Failure> {
+        let connection = Http2::start(stream).await?;
+        if self.route.policy == ConnectionPolicy::Pool {
+            self.shared.borrow_mut().push(connection.clone());
+        }
+        Ok(connection)
+    }
+
+    fn settle(&self, stream: &Stream) -> bool {
+        let http2 = self.chose_http2.get().unwrap_or_else(|| stream.settled_on_http2());
+        self.chose_http2.set(Some(http2));
+        http2
+    }
+
+    async fn ask_over(&self, connection: Http2, message: &Message) -> Result<Response, Failure> {
+        let mut request = Request::new(Full::new(message.wire.slice(message.body_at..)));
+        *request.method_mut() = message.method.clone();
+        *request.uri_mut() =
+            format!("{}{}", self.route.origin, message.path).parse().map_err(|error| {
+                Failure::new(FailureKind::Refused, format!("no URL of a request: {error}"))
+            })?;
+        request.headers_mut().clone_from(&self.route.http2_headers);
+        let (status, headers, body) = connection.ask(request).await?;
+        Ok(Response { status, headers, body: ResponseBody::Http2(Box::new(body)) })
+    }
+
+    /// Takes back what carried an answer, for the next request if it can.
+    pub fn give_back(&self, body: ResponseBody) {
+        if let ResponseBody::Http1(connection) = body
+            && self.route.policy == ConnectionPolicy::Pool
+            && connection.is_reusable()
+        {
+            self.idle.borrow_mut().push(connection);
+        }
+    }
+}
+
+/// What one step of reading gave.
+#[derive(Debug)]
+pub enum Step {
+    /// More is to come.
+    Open,
+    /// The body has ended.
+    Done,
+    /// The connection broke, with these words.
+    Broken(String),
+}
+
+impl From<BodyState> for Step {
+    fn from(state: BodyState) -> Self {
+        match state {
+            BodyState::Open => Self::Open,
+            BodyState::Done => Self::Done,
+        }
+    }
+}
+
+impl ResponseBody {
+    /// When the bytes handed out last had arrived.
+    #[inline]
+    pub fn stamp(&self) -> ReadStamp {
+        match self {
+            Self::Http1(connection) => connection.stamp(),
+            Self::Http2(body) => body.stamp(),
+        }
+    }
+
+    /// The first token has come, or none is awaited: what arrives need no longer be told apart packet by packet.
+    #[inline]
+    pub fn read_freely(&mut self) {
+        match self {
+            Self::Http1(connection) => connection.read_freely(),
+            // Its frames come from a reader that all streams of a connection share.
+            Self::Http2(_) => {}
+        }
+    }
+
+    /// Hands what has arrived to `take`, and waits for it first where nothing has. What came in one read is handed
+    /// out in one call, and [`Self::stamp`] is then its stamp.
+    ///
+    /// # Errors
+    /// When the bytes follow no framing, and what `take` returns.
+    #[inline]
+    pub async fn step(
+        &mut self,
+        is_first: bool,
+        mut take: impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<Step, Failure> {
+        match self {
+            Self::Http1(connection) => {
+                // The first bytes of a body may have come in the read that brought its head.
+                if !is_first && let Err(words) = connection.read_body().await {
+                    return Ok(Step::Broken(words));
+                }
+                connection.drain_body(take).map(Step::from)
+            }
+            Self::Http2(body) => match body.read_and_drain(&mut take).await {
+                Ok(state) => state.map(Step::from),
+                Err(words) => Ok(Step::Broken(words)),
+            },
+        }
+    }
+
+    /// Reads to the end, at most `limit` bytes.
+    ///
+    /// # Errors
+    /// When the connection breaks before, or there is more.
+    pub async fn read_whole(&mut self, limit: usize) -> Result<Vec<u8>, Failure> {
+        self.read_freely();
+        let mut whole = Vec::new();
+        let mut is_first = true;
+        loop {
+            let step = self.step(is_first, |part| {
+                whole.extend_from_slice(part);
+                if whole.len() <= limit {
+                    return Ok(());
+                }
+                let words = format!("the answer is longer than {limit} bytes");
+                Err(Failure::new(FailureKind::Malformed, words))
+            });
+            is_first = false;
+            match step.await? {
+                Step::Open => {}
+                Step::Done => return Ok(whole),
+                Step::Broken(words) => return Err(Failure::new(FailureKind::Disconnected, words)),
+            }
+        }
+    }
+}

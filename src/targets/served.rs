@@ -1,0 +1,165 @@
+//! How should a server be asked? What can be said on the command line about any target on a network.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bareflight_engine::tokenizers::Tokenizer;
+use serde_json::{Map, Value};
+
+use crate::network::secret::ApiKey;
+use crate::network::tls::TlsOptions;
+use crate::settings::served::{ServedEndpoint, ServedSettings};
+use crate::targets::TargetError;
+use crate::targets::openai::options::{
+    ConnectionPolicy, Endpoint, HttpVersion, OpenAiOptions, PromptAs,
+};
+use crate::targets::triton::address::Address;
+use crate::targets::triton::options::{AskOptions, CountTokens, TritonOptions};
+use crate::targets::triton_c::TritonCOptions;
+use crate::workload::PromptKind;
+
+impl ServedSettings {
+    fn unusable(name: &str, reason: impl ToString) -> TargetError {
+        TargetError::Unusable { name: name.to_owned(), reason: reason.to_string() }
+    }
+
+    /// Further parameters as an object.
+    fn extra(&self, name: &str) -> Result<Map<String, Value>, TargetError> {
+        let Some(text) = &self.extra_inputs else { return Ok(Map::new()) };
+        serde_json::from_str(text).map_err(|error| {
+            let reason = format!("`--extra-inputs` is no JSON object ({error}): {text}");
+            Self::unusable(name, reason)
+        })
+    }
+
+    fn tls(&self) -> TlsOptions {
+        TlsOptions { ca_file: self.ca_file.clone(), insecure: self.insecure }
+    }
+
+    /// Options of an OpenAI-compatible server at `url`.
+    ///
+    /// # Errors
+    /// When a key, a header or the extra inputs cannot be read.
+    pub fn openai(&self, url: &str) -> Result<OpenAiOptions, TargetError> {
+        let name = format!("openai:{url}");
+        let api_key = match (&self.api_key_env, &self.api_key_file) {
+            (Some(variable), _) => Some(ApiKey::from_variable(variable)),
+            (None, Some(path)) => Some(ApiKey::from_file(path)),
+            (None, None) => None,
+        };
+        let tokenizer = self.read_tokenizer(&name)?;
+        Ok(OpenAiOptions {
+            endpoint: match self.endpoint {
+                ServedEndpoint::Chat => Endpoint::Chat,
+                ServedEndpoint::Completions => Endpoint::Completions,
+                ServedEndpoint::Embeddings => Endpoint::Embeddings,
+            },
+            model: self.model.clone(),
+            api_key: api_key.transpose().map_err(|error| Self::unusable(&name, error))?,
+            headers: self.split_headers(&name)?,
+            extra_inputs: self.extra(&name)?,
+            ignore_eos: self.ignore_eos,
+            prompt_as: match self.prompts {
+                Some(PromptKind::Text) => PromptAs::Text,
+                Some(PromptKind::Ids) | None => PromptAs::Ids,
+            },
+            connection: if self.fresh_connections {
+                ConnectionPolicy::Fresh
+            } else {
+                ConnectionPolicy::Pool
+            },
+            http: if self.http2 { HttpVersion::Http2 } else { HttpVersion::Auto },
+            tls: self.tls(),
+            tokenizer: tokenizer.map(|tokenizer| {
+                let count = move |text: &str| count_tokens(&tokenizer, text);
+                Arc::new(count) as Arc<dyn Fn(&str) -> usize + Send + Sync>
+            }),
+            ..OpenAiOptions::new(url)
+        })
+    }
+
+    fn split_headers(&self, name: &str) -> Result<Vec<(String, String)>, TargetError> {
+        let split = |header: &String| {
+            let (field, value) = header.split_once(':').ok_or_else(|| {
+                Self::unusable(name, "`--header` wants `Name: value`, with a colon")
+            })?;
+            Ok((field.trim().to_owned(), value.trim().to_owned()))
+        };
+        self.headers.iter().map(split).collect()
+    }
+
+    /// Options of a Triton server at `HOST:PORT/MODEL`.
+    ///
+    /// # Errors
+    /// When the address names no model, or the extra inputs cannot be read.
+    pub fn triton(&self, place: &str) -> Result<TritonOptions, TargetError> {
+        let name = format!("triton:{place}");
+        let address: Address = place.parse().map_err(|error| Self::unusable(&name, error))?;
+        let mut options = TritonOptions::new(address);
+        options.tls = self.tls();
+        options.asking = self.asking(&name)?;
+        Ok(options)
+    }
+
+    /// Options of a Triton core in this process, for `REPOSITORY/MODEL`.
+    ///
+    /// # Errors
+    /// When the repository holds no such model, or the extra inputs cannot be read.
+    pub fn triton_c(&self, place: &str) -> Result<TritonCOptions, TargetError> {
+        let mut options = TritonCOptions::new(place)?;
+        options.library.clone_from(&self.triton_library);
+        options.backends.clone_from(&self.triton_backends);
+        options.asking = self.asking(&format!("triton-c:{place}"))?;
+        Ok(options)
+    }
+
+    /// What is asked of every Triton model, whatever carries the requests.
+    fn asking(&self, name: &str) -> Result<AskOptions, TargetError> {
+        let count_tokens = self.read_tokenizer(name)?.map(|tokenizer| {
+            let count = move |text: &str| count_tokens(&tokenizer, text) as u32;
+            Arc::new(count) as CountTokens
+        });
+        Ok(AskOptions { extra_inputs: self.extra(name)?, count_tokens, ..AskOptions::default() })
+    }
+
+    /// The tokenizer that was named; `None` where none was.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read_tokenizer(&self, name: &str) -> Result<Option<Tokenizer>, TargetError> {
+        let Some(path) = &self.tokenizer else { return Ok(None) };
+        let file = if path.is_dir() { path.join("tokenizer.json") } else { path.clone() };
+        Tokenizer::from_file(&file).map(Some).map_err(|error| {
+            let reason = format!("`--tokenizer {}` cannot be read: {error}", shown(&file));
+            Self::unusable(name, reason)
+        })
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// A text that the tokenizer cannot encode counts as none, which shows as a mismatch with the server's count.
+fn count_tokens(tokenizer: &Tokenizer, text: &str) -> usize {
+    tokenizer.encode_fast(text, false).map_or(0, |encoding| encoding.get_ids().len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_json_object_or_no_header_is_refused_by_name() {
+        let extra = ServedSettings { extra_inputs: Some("[1]".into()), ..Default::default() };
+        let error = extra.openai("http://h").expect_err("a list").to_string();
+        assert!(error.contains("--extra-inputs"), "{error}");
+        let header = ServedSettings { headers: vec!["no colon".into()], ..Default::default() };
+        let error = header.openai("http://h").expect_err("no colon").to_string();
+        assert!(error.contains("--header"), "{error}");
+        let tokenizer =
+            ServedSettings { tokenizer: Some("none.json".into()), ..Default::default() };
+        let error = tokenizer.openai("http://h").expect_err("no file").to_string();
+        assert!(error.contains("none.json"), "{error}");
+    }
+}

@@ -1,0 +1,137 @@
+//! How is a gRPC connection made? tonic over our own sockets, with windows wide enough that nothing stalls.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use http::Uri;
+use hyper_util::rt::TokioIo;
+use tonic::transport::{Channel, Endpoint};
+use tower_service::Service;
+
+use crate::network::connect::{Connector, Stream};
+use crate::network::stamp::{LastRead, ReadStamp};
+use crate::network::tls::client_config;
+use crate::request::{Failure, FailureKind};
+use crate::targets::triton::options::TritonOptions;
+
+/// Bytes that one connection may receive ahead of us. Fixed: an adaptive window starts at 64 KiB, at which the h2
+/// crate takes a burst of small token frames for an attack and closes the connection.
+const CONNECTION_WINDOW: u32 = 64 << 20;
+/// The same for one stream.
+const STREAM_WINDOW: u32 = 8 << 20;
+
+/// Why no connection was made, on its way through tonic's error type.
+#[derive(Debug)]
+pub struct ConnectFailure(pub Failure);
+
+impl fmt::Display for ConnectFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.words)
+    }
+}
+
+impl std::error::Error for ConnectFailure {}
+
+/// What connects to the server of these options; the name is resolved here, once.
+///
+/// # Errors
+/// [`FailureKind::Connect`] or [`FailureKind::Tls`].
+pub fn connector(options: &TritonOptions, alpn: &[u8]) -> Result<Connector, Failure> {
+    let address = &options.address;
+    let tls = if address.tls {
+        let config = client_config(&options.tls, &[alpn])
+            .map_err(|error| Failure::new(FailureKind::Tls, error.to_string()))?;
+        Some(config)
+    } else {
+        None
+    };
+    Connector::new(&address.host, address.port, tls, options.timeouts.connect)
+}
+
+/// The latest read of whichever connection a channel has at the moment.
+#[derive(Debug, Clone, Default)]
+pub struct ChannelReads(Arc<Mutex<Arc<LastRead>>>);
+
+impl ChannelReads {
+    /// Of the connection that is open now. Asked for once per call, not per message.
+    pub fn current(&self) -> Arc<LastRead> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The latest read, for a call that has only one answer.
+    pub fn stamp(&self) -> ReadStamp {
+        self.current().get()
+    }
+}
+
+/// A gRPC channel that reconnects when it has to.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// For calls.
+    pub channel: Channel,
+    /// When its bytes arrive.
+    pub reads: ChannelReads,
+}
+
+impl Link {
+    /// Connects now, and again later if the connection is lost. Call it on a thread of [`crate::network::thread`].
+    ///
+    /// # Errors
+    /// When there is no connection to be made.
+    pub async fn open(options: &TritonOptions, connector: Connector) -> Result<Self, Failure> {
+        let reads = ChannelReads::default();
+        let dial = Dial { connector, reads: reads.clone() };
+        let endpoint = Endpoint::from_shared(options.address.origin())
+            .map_err(|error| Failure::new(FailureKind::Connect, error.to_string()))?
+            .http2_adaptive_window(false)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .executor(OnThisThread);
+        let channel = endpoint.connect_with_connector(dial).await.map_err(|error| {
+            crate::targets::triton::call::failure_of(&tonic::Status::from_error(Box::new(error)))
+        })?;
+        Ok(Self { channel, reads })
+    }
+}
+
+/// Puts tonic's own tasks into the same queue as ours: who was woken by a read then runs before the next read.
+#[derive(Debug, Clone, Copy)]
+struct OnThisThread;
+
+impl hyper::rt::Executor<Pin<Box<dyn Future<Output = ()> + Send>>> for OnThisThread {
+    fn execute(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        // Its end is seen by whoever waits for its answers.
+        let _detached = tokio::task::spawn_local(task);
+    }
+}
+
+/// Makes the connections of one channel.
+#[derive(Debug, Clone)]
+struct Dial {
+    connector: Connector,
+    reads: ChannelReads,
+}
+
+impl Service<Uri> for Dial {
+    type Response = TokioIo<Stream>;
+    type Error = ConnectFailure;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let Self { connector, reads } = self.clone();
+        Box::pin(async move {
+            let mut stream = connector.connect().await.map_err(ConnectFailure)?;
+            stream.read_once_per_poll();
+            *reads.0.lock().unwrap_or_else(PoisonError::into_inner) =
+                Arc::clone(stream.last_read());
+            Ok(TokioIo::new(stream))
+        })
+    }
+}

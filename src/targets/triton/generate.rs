@@ -1,0 +1,252 @@
+//! How do tokens come in over HTTP? Triton's `generate_stream`: one JSON object per event, the end of the body is the
+//! end.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+
+use crate::clock::now;
+use crate::network::connect::Connector;
+use crate::network::refusal::failure_of;
+use crate::network::sse::SseReader;
+use crate::network::stamp::LastRead;
+use crate::request::RequestId;
+use crate::request::{Failure, FailureKind};
+use crate::targets::triton::ask::Said;
+use crate::targets::triton::connect::connector;
+use crate::targets::triton::described::{json, said_in_json};
+use crate::targets::triton::in_flight::Carrier;
+use crate::targets::triton::kserve::ModelStatisticsResponse;
+use crate::targets::triton::options::TritonOptions;
+use crate::targets::triton::request::Form;
+use crate::targets::triton::response::JsonResponse;
+use crate::targets::triton::session::Book;
+
+/// The HTTP connections of one thread.
+pub struct Generate {
+    client: Rc<Client>,
+    path: String,
+    book: Book,
+}
+
+/// Connections to one server; those that are idle are used again.
+struct Client {
+    connector: Connector,
+    authority: String,
+    idle: RefCell<Vec<Connection>>,
+}
+
+struct Connection {
+    requests: SendRequest<Full<Bytes>>,
+    reads: Arc<LastRead>,
+}
+
+impl Generate {
+    /// Makes ready to connect; each request that finds no idle connection opens one.
+    ///
+    /// # Errors
+    /// When the name does not resolve.
+    pub fn open(options: &TritonOptions, form: &Form, book: Book) -> Result<Self, Failure> {
+        let call = if form.contract().decoupled { "generate_stream" } else { "generate" };
+        let path = format!("{}/{call}", model_path(options));
+        Ok(Self { client: Rc::new(Client::new(options)?), path, book })
+    }
+
+    /// Sends a request on its way.
+    pub fn send(&self, id: RequestId, body: Bytes) {
+        let (client, path, book) =
+            (Rc::clone(&self.client), self.path.clone(), Rc::clone(&self.book));
+        let task = tokio::task::spawn_local(async move {
+            if let Err(failure) = generate_one(&client, &path, &book, id, body).await {
+                book.borrow_mut().fail(id, now(), failure);
+            }
+        });
+        self.book.borrow_mut().carried_by(id, Carrier::Task(Some(task.abort_handle())));
+    }
+}
+
+fn model_path(options: &TritonOptions) -> String {
+    let address = &options.address;
+    if address.version.is_empty() {
+        format!("/v2/models/{}", address.model)
+    } else {
+        format!("/v2/models/{}/versions/{}", address.model, address.version)
+    }
+}
+
+impl Client {
+    fn new(options: &TritonOptions) -> Result<Self, Failure> {
+        Ok(Self {
+            connector: connector(options, b"http/1.1")?,
+            authority: format!("{}:{}", options.address.host, options.address.port),
+            idle: RefCell::default(),
+        })
+    }
+
+    async fn connection(&self) -> Result<Connection, Failure> {
+        loop {
+            let Some(idle) = self.idle.borrow_mut().pop() else { break };
+            if idle.requests.is_ready() {
+                return Ok(idle);
+            }
+        }
+        let mut stream = self.connector.connect().await?;
+        stream.read_once_per_poll();
+        let reads = Arc::clone(stream.last_read());
+        let (requests, driver) = handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        // How it ends is seen by whoever waits for its answer.
+        tokio::task::spawn_local(async move { drop(driver.await) });
+        Ok(Connection { requests, reads })
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Request<Full<Bytes>>, Failure> {
+        Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, &self.authority)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::ACCEPT_ENCODING, "identity")
+            .body(Full::new(body))
+            .map_err(|error| Failure::new(FailureKind::Refused, error.to_string()))
+    }
+
+    /// One short question.
+    async fn get(&self, path: &str) -> Result<Bytes, Failure> {
+        let request = self.request(Method::GET, path, Bytes::new())?;
+        let mut connection = self.connection().await?;
+        let response = connection.requests.send_request(request).await.map_err(broken)?;
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.map_err(broken)?.to_bytes();
+        self.idle.borrow_mut().push(connection);
+        if head.status.is_success() {
+            Ok(body)
+        } else {
+            Err(failure_of(head.status, &head.headers, &body))
+        }
+    }
+}
+
+fn broken(error: hyper::Error) -> Failure {
+    // A message that breaks off was cut by the connection, as with `openai:`.
+    let kind = if error.is_parse() && !error.is_incomplete_message() {
+        FailureKind::Malformed
+    } else {
+        FailureKind::Disconnected
+    };
+    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+    Failure::new(kind, format!("{error}{}", cause.unwrap_or_default()))
+}
+
+async fn generate_one(
+    client: &Client,
+    path: &str,
+    book: &Book,
+    id: RequestId,
+    body: Bytes,
+) -> Result<(), Failure> {
+    let mut connection = client.connection().await?;
+    let request = client.request(Method::POST, path, body)?;
+    if !book.borrow_mut().sent(id, now()) {
+        return Ok(());
+    }
+    let response = connection.requests.send_request(request).await.map_err(broken)?;
+    if !response.status().is_success() {
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.map_err(broken)?.to_bytes();
+        return Err(failure_of(head.status, &head.headers, &body));
+    }
+    let is_stream = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+    if is_stream {
+        read_events(response, &connection.reads, book, id).await?;
+    } else {
+        let body = response.into_body().collect().await.map_err(broken)?.to_bytes();
+        take(&body, &connection.reads, book, id)?;
+    }
+    book.borrow_mut().complete(id, connection.reads.get().at);
+    client.idle.borrow_mut().push(connection);
+    Ok(())
+}
+
+async fn read_events(
+    response: Response<Incoming>,
+    reads: &LastRead,
+    book: &Book,
+    id: RequestId,
+) -> Result<(), Failure> {
+    let mut body = response.into_body();
+    let mut events = SseReader::default();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(broken)?;
+        if let Some(bytes) = frame.data_ref() {
+            events.feed(bytes, |event| take(event.data, reads, book, id))?;
+        }
+    }
+    events.end(|event| take(event.data, reads, book, id))
+}
+
+/// Takes one JSON object in.
+fn take(data: &[u8], reads: &LastRead, book: &Book, id: RequestId) -> Result<(), Failure> {
+    match JsonResponse::parse(data) {
+        Ok(response) => {
+            book.borrow_mut().response(id, reads.get(), &response.reading());
+            Ok(())
+        }
+        Err(Some(words)) => Err(Failure::new(FailureKind::ErrorInStream, words)),
+        Err(None) => {
+            let words = format!("not a JSON object: {}", String::from_utf8_lossy(data));
+            Err(Failure::new(FailureKind::Malformed, words))
+        }
+    }
+}
+
+/// As [`crate::targets::triton::ask::about_model`], over HTTP.
+///
+/// # Errors
+/// With the server's own words.
+pub async fn about_model(options: &TritonOptions) -> Result<Said, Failure> {
+    within(options, async {
+        let client = Client::new(options)?;
+        let model = model_path(options);
+        client.get("/v2/health/ready").await?;
+        let server = client.get("/v2").await?;
+        let metadata = client.get(&model).await?;
+        client.get(&format!("{model}/ready")).await?;
+        let config = client.get(&format!("{model}/config")).await?;
+        said_in_json(&server, &metadata, &config)
+    })
+    .await
+}
+
+/// As [`crate::targets::triton::ask::statistics`], over HTTP.
+///
+/// # Errors
+/// With the server's own words.
+pub async fn statistics(options: &TritonOptions) -> Result<ModelStatisticsResponse, Failure> {
+    within(options, async { json(&Client::new(options)?.get("/v2/models/stats").await?) }).await
+}
+
+async fn within<T>(
+    options: &TritonOptions,
+    question: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let limit = options.timeouts.connect;
+    tokio::time::timeout(limit, question).await.unwrap_or_else(|_| {
+        let words = format!("the server did not answer within {limit:?}");
+        Err(Failure::new(FailureKind::Silent, words))
+    })
+}

@@ -1,0 +1,176 @@
+//! `triton:HOST:PORT/MODEL`: a Triton server, over gRPC (KServe v2) or its HTTP generate endpoint.
+
+pub mod address;
+pub(crate) mod answer;
+pub(crate) mod ask;
+mod call;
+mod connect;
+pub mod contract;
+pub(crate) mod datatype;
+pub(crate) mod described;
+mod generate;
+pub(crate) mod in_flight;
+pub mod kserve;
+pub mod options;
+pub(crate) mod request;
+pub(crate) mod response;
+mod session;
+pub mod statistics;
+mod streams;
+
+use serde_json::json;
+
+use crate::network::socket::StampKeeper;
+use crate::record::request_record::{StampSource, TokenSource};
+use crate::record::sink::Sink;
+use crate::request::{Failure, Limits};
+use crate::targets::triton::address::Protocol;
+use crate::targets::triton::ask::Said;
+use crate::targets::triton::connect::connector;
+use crate::targets::triton::contract::{Contract, OutputAs, Role};
+use crate::targets::triton::in_flight::Rules;
+use crate::targets::triton::options::{AskOptions, StreamUse, TritonOptions};
+use crate::targets::triton::request::Form;
+use crate::targets::triton::session::TritonSession;
+use crate::targets::triton::statistics::StatisticsReader;
+use crate::targets::{Session, Target, TargetError, TargetInfo};
+
+/// One model of a Triton server.
+#[derive(Debug)]
+pub struct TritonTarget {
+    options: TritonOptions,
+    form: Form,
+    info: TargetInfo,
+}
+
+impl TritonTarget {
+    /// Asks the server for its model; nothing is inferred. Blocks for at most the connect timeout per question.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or is not ready, or the model is none that can be spoken to; with the server's
+    /// own words.
+    pub fn new(options: TritonOptions) -> Result<Self, TargetError> {
+        let said = ask::about_model(&options).map_err(|failure| unusable(&options, &failure))?;
+        let explain = |reason: String| TargetError::Unusable { name: name_of(&options), reason };
+        let filled = options.asking.extra_inputs.keys().map(String::as_str);
+        let contract =
+            Contract::choose(&said.model, filled, options.asking.engine_stamps).map_err(explain)?;
+        let info = info_of(&options, &said, &contract);
+        let form = Form::new(contract, &said.model, &options.address.version, &options.asking)
+            .map_err(explain)?;
+        Ok(Self { options, form, info })
+    }
+
+    /// Reads the server's own counters, before and after a load.
+    pub fn statistics_reader(&self) -> StatisticsReader {
+        StatisticsReader::new(self.options.clone())
+    }
+
+    fn rules(&self, stamps: StampSource) -> Result<Rules, Failure> {
+        Ok(Rules {
+            timeouts: self.options.timeouts,
+            count_tokens: self.options.asking.count_tokens.clone(),
+            same_host: connector(&self.options, b"h2")?.is_loopback(),
+            stamps,
+            tokens: token_source(&self.options.asking, self.form.contract()),
+        })
+    }
+}
+
+fn name_of(options: &TritonOptions) -> String {
+    format!("triton:{}", options.address)
+}
+
+fn unusable(options: &TritonOptions, failure: &Failure) -> TargetError {
+    use crate::request::FailureKind::{Connect, Disconnected, NotFound};
+    let remedy = match failure.kind {
+        Connect => {
+            "is Triton running there, and is this its gRPC port (8001) or, with http://, its HTTP port (8000)?"
+        }
+        Disconnected => {
+            "something else than Triton's gRPC may listen there: its HTTP port wants triton:http://…"
+        }
+        NotFound => "name a model that the server has loaded",
+        _ => "see the server's log",
+    };
+    let reason = format!("{} ({remedy})", failure.words);
+    TargetError::Unusable { name: name_of(options), reason }
+}
+
+/// Where counts come from if nothing goes wrong.
+pub(crate) fn token_source(asking: &AskOptions, contract: &Contract) -> TokenSource {
+    if contract.output == OutputAs::Ids {
+        TokenSource::Ids
+    } else if contract.has(Role::CountTokens) {
+        TokenSource::Usage
+    } else if asking.count_tokens.is_some() {
+        TokenSource::Retokenized
+    } else {
+        TokenSource::Chunks
+    }
+}
+
+fn info_of(options: &TritonOptions, said: &Said, contract: &Contract) -> TargetInfo {
+    let (model, server) = (&said.model, &said.server);
+    let call = match (options.address.protocol, contract.decoupled) {
+        (Protocol::Grpc, true) => "ModelStreamInfer",
+        (Protocol::Grpc, false) => "ModelInfer, all tokens at once",
+        (Protocol::HttpGenerate, true) => "generate_stream",
+        (Protocol::HttpGenerate, false) => "generate, all tokens at once",
+    };
+    let streams = match options.streams {
+        StreamUse::PerRequest => json!("per request"),
+        StreamUse::Shared(count) => json!(count),
+    };
+    TargetInfo {
+        title: format!(
+            "Triton {}, model `{}` ({}), {call}",
+            server.version, model.name, model.runs_on
+        ),
+        name: name_of(options),
+        kind: "triton".into(),
+        simulated: model.simulated,
+        dummy_weights: false,
+        // A server does not say how many GPUs a model uses.
+        gpus: 0,
+        limits: Limits {
+            max_batch_size: u32::try_from(model.max_batch_size).ok().filter(|size| *size > 0),
+            vocab_size: model.vocab_size,
+            ..Limits::default()
+        },
+        details: json!({
+            "server": server.name,
+            "server_version": server.version,
+            "model": model.name,
+            "runs_on": model.runs_on,
+            "decoupled": model.decoupled,
+            "inputs": contract.inputs.iter().map(|input| &input.name).collect::<Vec<_>>(),
+            "outputs": contract.requested,
+            "token_source": token_source(&options.asking, contract),
+            "accumulates_text": contract.accumulates,
+            "can_ignore_eos": contract.can_ignore_eos(),
+            "streams": streams,
+            "channels": options.channels,
+            "io_threads": options.io_threads,
+        }),
+    }
+}
+
+impl Target for TritonTarget {
+    fn describe(&self) -> &TargetInfo {
+        &self.info
+    }
+
+    fn open(self: Box<Self>, sink: Sink) -> Result<Box<dyn Session>, TargetError> {
+        let keeper = StampKeeper::start();
+        let stamps = if keeper.works() { StampSource::Kernel } else { StampSource::User };
+        let failed = |failure: Failure| unusable(&self.options, &failure);
+        let rules = self.rules(stamps).map_err(failed)?;
+        sink.stamps_come_from(stamps);
+        sink.tokens_come_from(rules.tokens);
+        let form = self.form.clone();
+        let session =
+            TritonSession::open(&self.options, form, rules, &sink, keeper).map_err(failed)?;
+        Ok(Box::new(session))
+    }
+}

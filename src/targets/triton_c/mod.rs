@@ -1,0 +1,172 @@
+//! `triton-c:REPOSITORY/MODEL`: Triton's scheduler in this process, through its C API: no network in between.
+
+mod book;
+mod session;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::ffi::triton::{Core, CoreError, CoreOptions, Library, LoadError};
+use crate::record::request_record::StampSource;
+use crate::record::sink::Sink;
+use crate::request::Limits;
+use crate::targets::triton::ask::Said;
+use crate::targets::triton::contract::Contract;
+use crate::targets::triton::described::{said_in_json, why_not_ready};
+use crate::targets::triton::in_flight::Rules;
+use crate::targets::triton::options::{AskOptions, Timeouts};
+use crate::targets::triton::request::Form;
+use crate::targets::triton::token_source;
+use crate::targets::triton_c::session::CoreSession;
+use crate::targets::{Session, Target, TargetError, TargetInfo};
+
+/// Everything that can be chosen.
+#[derive(Debug, Clone)]
+pub struct TritonCOptions {
+    /// Folder of models.
+    pub repository: PathBuf,
+    /// The model's name.
+    pub model: String,
+    /// `libtritonserver.so`, or a folder that holds it; looked for in the usual places where `None`.
+    pub library: Option<PathBuf>,
+    /// Folder of backends; the one that belongs to the library where `None`.
+    pub backends: Option<PathBuf>,
+    /// How long what may take.
+    pub timeouts: Timeouts,
+    /// What is asked of the model with every request.
+    pub asking: AskOptions,
+}
+
+impl TritonCOptions {
+    /// Defaults for `REPOSITORY/MODEL`.
+    ///
+    /// # Errors
+    /// When the text names no model, or there is no such model in the repository.
+    pub fn new(place: &str) -> Result<Self, TargetError> {
+        let unknown = |reason: String| TargetError::Unusable {
+            name: format!("triton-c:{place}"),
+            reason: format!("{reason}: write `triton-c:REPOSITORY/MODEL`"),
+        };
+        let (repository, model) =
+            place.rsplit_once('/').ok_or_else(|| unknown("it names no model".into()))?;
+        let repository = PathBuf::from(repository);
+        if !repository.is_dir() {
+            return Err(unknown(format!("there is no folder `{}`", repository.display())));
+        }
+        if model.is_empty() || !repository.join(model).is_dir() {
+            let reason = format!("`{}` holds no model `{model}`", repository.display());
+            return Err(unknown(reason));
+        }
+        Ok(Self {
+            repository,
+            model: model.to_owned(),
+            library: None,
+            backends: None,
+            timeouts: Timeouts::default(),
+            asking: AskOptions::default(),
+        })
+    }
+}
+
+/// One model in a Triton core of our own.
+#[derive(Debug)]
+pub struct TritonCTarget {
+    options: TritonCOptions,
+    library: Library,
+    info: TargetInfo,
+}
+
+/// Version −1 leaves the choice to the core.
+const ANY_VERSION: i64 = -1;
+/// Seconds that stopping waits for open requests, which have been cancelled before.
+const EXIT_TIMEOUT_S: u32 = 5;
+
+impl TritonCTarget {
+    /// Finds and loads the library; no model is loaded.
+    ///
+    /// # Errors
+    /// When there is no library, or none that can be spoken to.
+    pub fn new(mut options: TritonCOptions) -> Result<Self, TargetError> {
+        let name = format!("triton-c:{}/{}", options.repository.display(), options.model);
+        let unusable = |error: LoadError| TargetError::Unusable {
+            name: name.clone(),
+            reason: error.to_string(),
+        };
+        let path = Library::find(options.library.as_deref()).map_err(unusable)?;
+        let library = Library::load(&path).map_err(unusable)?;
+        options.backends = options.backends.or_else(|| Library::backends_of(&path));
+        let (major, minor) = library.version;
+        let info = TargetInfo {
+            title: format!("Triton core in this process, model `{}`", options.model),
+            name,
+            kind: "triton-c".into(),
+            simulated: false,
+            dummy_weights: false,
+            // Triton does not say how many GPUs a model uses.
+            gpus: 0,
+            limits: Limits::default(),
+            details: json!({
+                "model": options.model,
+                "library": path.file_name().map(|name| name.to_string_lossy()),
+                "api_version": format!("{major}.{minor}"),
+                "metrics": false,
+            }),
+        };
+        Ok(Self { options, library, info })
+    }
+}
+
+/// Starts the core and asks for its model.
+fn start(library: Library, options: &TritonCOptions) -> Result<(Arc<Core>, Form), String> {
+    let set_up = CoreOptions {
+        repository: options.repository.clone(),
+        backends: options.backends.clone(),
+        exit_timeout_s: EXIT_TIMEOUT_S,
+    };
+    let core = Core::start(library, &set_up).map_err(|error| error.to_string())?;
+    let said = about_model(&core, &options.model)?;
+    let filled = options.asking.extra_inputs.keys().map(String::as_str);
+    let contract = Contract::choose(&said.model, filled, options.asking.engine_stamps)?;
+    let form = Form::new(contract, &said.model, "", &options.asking)?;
+    Ok((core, form))
+}
+
+fn about_model(core: &Core, model: &str) -> Result<Said, String> {
+    let words = |error: CoreError| error.to_string();
+    // A model that did not load is unknown to every other question.
+    if !core.model_is_ready(model, ANY_VERSION).unwrap_or(false) {
+        let index = core.model_index().map_err(words)?;
+        return Err(why_not_ready(&index, model));
+    }
+    let server = core.metadata().map_err(words)?;
+    let metadata = core.model_metadata(model, ANY_VERSION).map_err(words)?;
+    let config = core.model_config(model, ANY_VERSION).map_err(words)?;
+    said_in_json(server.as_bytes(), metadata.as_bytes(), config.as_bytes())
+        .map_err(|failure| failure.words)
+}
+
+impl Target for TritonCTarget {
+    fn describe(&self) -> &TargetInfo {
+        &self.info
+    }
+
+    fn open(self: Box<Self>, sink: Sink) -> Result<Box<dyn Session>, TargetError> {
+        let Self { options, library, info } = *self;
+        let unusable = |reason: String| TargetError::Unusable { name: info.name.clone(), reason };
+        let (core, form) = start(library, &options).map_err(unusable)?;
+        let rules = Rules {
+            timeouts: options.timeouts,
+            tokens: token_source(&options.asking, form.contract()),
+            count_tokens: options.asking.count_tokens,
+            same_host: true,
+            stamps: StampSource::Engine,
+        };
+        sink.stamps_come_from(rules.stamps);
+        sink.tokens_come_from(rules.tokens);
+        let session = CoreSession::start(core, form, rules, sink)
+            .map_err(|error| unusable(format!("its thread cannot be started: {error}")))?;
+        Ok(Box::new(session))
+    }
+}

@@ -1,0 +1,178 @@
+//! Which text re-tokenises to exactly so many tokens?
+//!
+//! Words are appended until their costs add up to the wanted count, the text is encoded, and what is over or missing
+//! is repaired: how text splits into tokens depends on its neighbours, so only an encoding of the whole counts.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use crate::request::spec::Prompt;
+use crate::tokenizer::tokenize::Tokenize;
+use crate::workload::prompts::PromptError;
+use crate::workload::vocabulary::Vocabulary;
+use crate::workload::words::{Words, filler};
+
+/// Texts begun anew before a length is given up.
+const STARTS: u32 = 32;
+
+/// Encodings spent on one text before it is begun anew.
+const REPAIRS: u32 = 16;
+
+/// Draws texts with one tokenizer.
+pub struct TextSource {
+    tokenizer: Arc<dyn Tokenize>,
+    vocabulary: Vocabulary,
+    words: Words,
+}
+
+/// What all texts of a series begin with.
+#[derive(Debug, Clone, Default)]
+pub struct TextPrefix {
+    text: String,
+    ids: Vec<u32>,
+}
+
+impl TextPrefix {
+    /// Length in tokens.
+    pub fn tokens(&self) -> usize {
+        self.ids.len()
+    }
+}
+
+impl fmt::Debug for TextSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TextSource").field("words", &self.words).finish_non_exhaustive()
+    }
+}
+
+impl TextSource {
+    /// Learns the tokenizer's words; takes some thousand short encodings.
+    ///
+    /// # Errors
+    /// When the tokenizer fails or knows no words.
+    pub fn new(tokenizer: Arc<dyn Tokenize>) -> Result<Self, PromptError> {
+        let vocabulary = Vocabulary::new(tokenizer.vocab_size(), tokenizer.special_ids())?;
+        let words = Words::of(tokenizer.as_ref(), &vocabulary)?;
+        Ok(Self { tokenizer, vocabulary, words })
+    }
+
+    /// A text of exactly `tokens` tokens to begin others with; empty for 0.
+    ///
+    /// # Errors
+    /// When none is found, or the tokenizer fails.
+    pub fn prefix(
+        &self,
+        rng: &mut Xoshiro256PlusPlus,
+        tokens: u32,
+    ) -> Result<TextPrefix, PromptError> {
+        self.extend(rng, &TextPrefix::default(), tokens)
+    }
+
+    /// A prompt of exactly `tokens` tokens whose first ids are those of the prefix.
+    ///
+    /// # Errors
+    /// When none is found, or the tokenizer fails.
+    pub fn prompt(
+        &self,
+        rng: &mut Xoshiro256PlusPlus,
+        prefix: &TextPrefix,
+        tokens: u32,
+    ) -> Result<Prompt, PromptError> {
+        let TextPrefix { text, ids } = self.extend(rng, prefix, tokens)?;
+        Ok(Prompt { ids: ids.into(), text: Some(text.into()) })
+    }
+
+    fn extend(
+        &self,
+        rng: &mut Xoshiro256PlusPlus,
+        prefix: &TextPrefix,
+        tokens: u32,
+    ) -> Result<TextPrefix, PromptError> {
+        if prefix.ids.len() == tokens as usize {
+            return Ok(prefix.clone());
+        }
+        let mut closest = prefix.tokens() as u32;
+        let mut tries = 0;
+        for _ in 0..STARTS {
+            let mut draft = Draft::after(prefix);
+            draft.grow(rng, &self.words, tokens - prefix.tokens() as u32);
+            for _ in 0..REPAIRS {
+                tries += 1;
+                let ids = self.tokenizer.encode(&draft.text)?;
+                let ordinary = ids.iter().all(|id| self.vocabulary.allows(*id));
+                if !ordinary || !ids.starts_with(&prefix.ids) {
+                    break;
+                }
+                let count = ids.len() as u32;
+                if count == tokens {
+                    return Ok(TextPrefix { text: draft.text, ids });
+                }
+                if count.abs_diff(tokens) < closest.abs_diff(tokens) {
+                    closest = count;
+                }
+                match tokens.checked_sub(count) {
+                    Some(missing) => draft.grow(rng, &self.words, missing),
+                    None => draft.shrink(count - tokens),
+                }
+            }
+        }
+        Err(PromptError::Unreachable { wanted: tokens, closest, tries })
+    }
+}
+
+/// A text under construction, and where each of its own pieces began.
+struct Draft {
+    text: String,
+    pieces: Vec<Piece>,
+    /// Words cost more here than they should: from now on only fillers are appended.
+    was_over: bool,
+}
+
+struct Piece {
+    start: usize,
+    cost: u32,
+}
+
+impl Draft {
+    fn after(prefix: &TextPrefix) -> Self {
+        Self { text: prefix.text.clone(), pieces: Vec::new(), was_over: false }
+    }
+
+    /// Appends words that should cost `missing` tokens, or one filler where no word fits.
+    fn grow(&mut self, rng: &mut Xoshiro256PlusPlus, words: &Words, missing: u32) {
+        let mut left = missing;
+        while !self.was_over && left > 0 {
+            let Some(word) = words.draw(rng, left) else { break };
+            let start = self.text.len();
+            let cost = if start > 0 { word.cost } else { word.first_cost };
+            if start > 0 {
+                self.text.push(' ');
+            }
+            self.text.push_str(&word.text);
+            self.pieces.push(Piece { start, cost });
+            left = left.saturating_sub(cost);
+        }
+        if left == missing {
+            // What a filler costs depends on what it merges with: one at a time, and the encoding decides.
+            self.pieces.push(Piece { start: self.text.len(), cost: 1 });
+            let filler = filler(rng);
+            self.text.push_str(if self.text.is_empty() { filler.trim_start() } else { filler });
+        }
+    }
+
+    /// Takes off pieces from the end until about `surplus` tokens are gone.
+    fn shrink(&mut self, surplus: u32) {
+        self.was_over = true;
+        let mut gone = 0;
+        while gone < surplus {
+            let Some(piece) = self.pieces.pop() else { return };
+            self.text.truncate(piece.start);
+            gone += piece.cost;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
