@@ -7,6 +7,7 @@ use anyhow::Context;
 
 use crate::cli::exit::{Coded, Exit};
 use crate::settings::Resolved;
+use crate::targets::registry;
 
 /// The embedded engine's arithmetic reads its number of threads from the environment, once, before it starts. A process
 /// cannot safely change its own environment, so it starts itself again with the one it needs. From then on every embedded
@@ -47,7 +48,7 @@ fn say(sides: &mut [Resolved], threads: usize) {
 
 /// Whether a target is the embedded engine, behind its tokenizer or not.
 pub fn is_embedded(target: &str) -> bool {
-    target.strip_prefix("text:").unwrap_or(target).starts_with("local:")
+    registry::engine_abilities_of(target).arithmetic_threads
 }
 
 #[cfg(test)]

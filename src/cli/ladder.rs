@@ -33,7 +33,7 @@ use crate::settings::Resolved;
 use crate::settings::served::ServedEndpoint;
 use crate::store::manifest::PointEntry;
 use crate::store::run_directory::{RunDirectory, file};
-use crate::targets::{TargetInfo, abilities, by_name};
+use crate::targets::{TargetInfo, abilities, registry};
 
 /// Concurrency where no load is given: one request at a time, so that nothing waits for another.
 const DEFAULT_CONCURRENCY: u32 = 1;
@@ -77,7 +77,7 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
     engine_threads::ensure(std::slice::from_mut(&mut engine))?;
 
     // Named wrongly, nothing is begun.
-    by_name::resolve(&engine.target, &engine.engine, &engine.served)
+    registry::describe(&engine.target, &engine.engine, &engine.served)
         .and_then(|named| {
             abilities::check(named.target.describe(), &engine.engine, &engine.workload)
         })
@@ -152,8 +152,7 @@ fn engine(settings: &Settings) -> anyhow::Result<Resolved> {
     if resolved.loads.len() > 1 {
         return Err(anyhow!("a ladder plays one load: give one number and not several"));
     }
-    let served = ["openai:", "triton:", "text:", "null:"];
-    if served.iter().any(|kind| resolved.target.starts_with(kind)) {
+    if !registry::abilities_of(&resolved.target).engine {
         return Err(anyhow!(
             "`{}` is no engine in this process: a ladder starts from one, such as `local:dummy-nano` or `sim:PROFILE`",
             resolved.target
@@ -198,7 +197,7 @@ fn rung(
     engine: &Resolved,
     server: &Result<Ready, String>,
 ) -> Result<Settings, String> {
-    let is_simulated = engine.target.starts_with("sim:");
+    let is_simulated = registry::abilities_of(&engine.target).simulated;
     let own = Settings {
         concurrency: engine.to_settings().concurrency,
         threads: engine.engine.threads,

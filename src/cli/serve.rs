@@ -22,8 +22,8 @@ use crate::serve::dispatch::Served;
 use crate::serve::{Ready, ServeError, ServeOptions, check_kind};
 use crate::settings::Resolved;
 use crate::settings::span::Span;
-use crate::targets::by_name::Named;
-use crate::targets::{Drain, TargetError, abilities, by_name};
+use crate::targets::named::Named;
+use crate::targets::{Drain, TargetError, abilities, registry};
 
 /// The subcommand's name.
 pub const NAME: &str = "serve";
@@ -115,7 +115,7 @@ pub fn serve(arguments: &ServeArgs, program: &Command, matches: &ArgMatches) -> 
     // Nobody reads them here.
     engine.iteration_stats = Some(0);
     engine.kv_events = None;
-    let mut named = by_name::resolve(&resolved.target, &engine, &resolved.served)
+    let mut named = registry::describe(&resolved.target, &engine, &resolved.served)
         .and_then(|named| {
             abilities::check(named.target.describe(), &engine, &resolved.workload)?;
             Ok(named)
@@ -180,6 +180,12 @@ fn options(arguments: &ServeArgs, resolved: &Resolved, named: &mut Named) -> Cod
     })
 }
 
+/// The folder of the model that a target is named after, where it is named after one.
+fn model_folder(target: &str) -> Option<PathBuf> {
+    let (kind, name) = registry::kind_of(target)?;
+    kind.abilities.model_folder.then(|| PathBuf::from(name.argument))
+}
+
 /// What was said, or else what lies beside the tokenizer.
 fn template(
     arguments: &ServeArgs,
@@ -187,7 +193,7 @@ fn template(
     engine: Option<&EngineDirectory>,
 ) -> Coded<ChatTemplate> {
     let beside = || {
-        let local = || resolved.target.strip_prefix("local:").map(PathBuf::from);
+        let local = || model_folder(&resolved.target);
         let built = || engine.and_then(|directory| directory.files.tokenizer.clone());
         let tokenizer = resolved.served.tokenizer.clone().or_else(local).or_else(built)?;
         let folder = if tokenizer.is_file() { tokenizer.parent()?.to_owned() } else { tokenizer };

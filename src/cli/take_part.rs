@@ -6,6 +6,7 @@ use anyhow::anyhow;
 use crate::cli::exit::{Coded, Exit};
 use crate::settings::Resolved;
 use crate::targets::mpi_job::MpiJob;
+use crate::targets::registry;
 
 /// Ends a process that does not drive; `None` in the one that does.
 ///
@@ -13,7 +14,8 @@ use crate::targets::mpi_job::MpiJob;
 /// When the target is none that several processes load together, or this rank cannot load its part.
 pub fn unless_driving(resolved: &Resolved) -> Coded<Option<Exit>> {
     let Some(job) = MpiJob::of_this_process() else { return Ok(None) };
-    let Some(directory) = resolved.target.strip_prefix("trtllm:") else {
+    let found = registry::kind_of(&resolved.target);
+    let Some((_, name)) = found.filter(|(kind, _)| kind.abilities.several_ranks) else {
         // One voice is enough.
         if job.rank > 0 {
             return Ok(Some(Exit::Usage));
@@ -32,7 +34,7 @@ pub fn unless_driving(resolved: &Resolved) -> Coded<Option<Exit>> {
         // Rank 0 says that two engines are not loaded by several ranks.
         return Ok(Some(Exit::Preflight));
     }
-    hold(job, directory, resolved)
+    hold(job, name.argument, resolved)
 }
 
 #[cfg(feature = "trtllm")]

@@ -31,6 +31,7 @@ use crate::observe::gpu::known::{AskedOfCuda, KnownGpus};
 use crate::observe::gpu::library;
 use crate::observe::gpu::over_window::Watched;
 use crate::observe::gpu::state::Machine;
+use crate::targets::registry::{self, ServerProtocol};
 
 /// For what the machine should be fit.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -75,7 +76,9 @@ impl Report {
 /// When a server is named in a way that cannot be meant.
 pub fn examine(asked: &Asked) -> Result<Report, NoPlace> {
     let place = place(asked)?;
-    let of_target = asked.target.as_deref().and_then(|name| name.strip_prefix("trtllm:"));
+    let named = asked.target.as_deref().and_then(registry::kind_of);
+    let of_target = named.filter(|(kind, _)| kind.abilities.engine_directory);
+    let of_target = of_target.map(|(_, name)| name.argument);
     let engine = asked.engine.clone().or_else(|| of_target.map(PathBuf::from));
     let wants_executor = of_target.is_some();
     let paths = SearchPaths::of_this_process();
@@ -127,10 +130,13 @@ fn place(asked: &Asked) -> Result<Option<Place>, NoPlace> {
     if let Some(url) = &asked.url {
         return Place::http(url).map(Some);
     }
-    match asked.target.as_deref().and_then(|target| target.split_once(':')) {
-        Some(("openai", url)) => Place::http(url).map(Some),
-        Some(("triton", place)) => Place::triton(place).map(Some),
-        _ => Ok(None),
+    let Some((kind, name)) = asked.target.as_deref().and_then(registry::kind_of) else {
+        return Ok(None);
+    };
+    match kind.abilities.server {
+        Some(ServerProtocol::Http) => Place::http(name.argument).map(Some),
+        Some(ServerProtocol::Grpc) => Place::triton(name.argument).map(Some),
+        None => Ok(None),
     }
 }
 

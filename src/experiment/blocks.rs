@@ -9,7 +9,7 @@ use crate::load::plan::{Plan, PlanStart};
 use crate::request::Limits;
 use crate::request::RequestId;
 use crate::settings::Resolved;
-use crate::targets::by_name;
+use crate::targets::registry;
 use crate::workload::{PromptKind, Workload};
 
 /// Described targets, and the plan of each block, checked against all of them.
@@ -34,7 +34,7 @@ pub struct ReadyBlocks {
 pub fn prepare(sides: &mut [Resolved], blocks: u32) -> Result<ReadyBlocks, PreflightError> {
     let mut named = Vec::with_capacity(sides.len());
     for side in sides.iter() {
-        named.push(by_name::resolve(&side.target, &side.engine, &side.served)?);
+        named.push(registry::describe(&side.target, &side.engine, &side.served)?);
     }
     let wants_text = sides.iter().any(|side| side.workload.prompts == PromptKind::Text);
     let kind = if wants_text { PromptKind::Text } else { PromptKind::Ids };
@@ -73,7 +73,7 @@ pub fn prepare(sides: &mut [Resolved], blocks: u32) -> Result<ReadyBlocks, Prefl
     let mut warnings = Vec::new();
     let mut openings = Vec::with_capacity(sides.len());
     for (side, it) in sides.iter().zip(named) {
-        let telemetry = gpu_watch::find(side, &it.target.describe().kind)?;
+        let telemetry = gpu_watch::find(side, it.target.describe().abilities())?;
         let gpus = machine::gpus(&it, side, telemetry.as_ref())?;
         let (found, _) = check_engines(&it, side, &plans, gpus.as_ref())?;
         warnings.extend(found);

@@ -9,7 +9,7 @@ use crate::observe::gpu::known::KnownGpus;
 use crate::settings::Resolved;
 use crate::settings::engine::{Drafting, EngineSettings};
 use crate::specs::GpuMemory;
-use crate::targets::by_name::Named;
+use crate::targets::named::Named;
 
 /// What an engine refuses ends the run here; the rest is handed on, with what is known of the target's KV cache.
 ///

@@ -14,9 +14,7 @@ use crate::observe::gpu::sampler::{Sampling, Telemetry};
 use crate::observe::gpu::state::Machine;
 use crate::settings::Resolved;
 use crate::store::run_directory::{RunDirectory, file};
-
-/// The family of targets whose engine runs on GPUs in this process.
-pub(super) const IN_PROCESS: &str = "trtllm";
+use crate::targets::registry::Abilities;
 
 /// The GPUs of an experiment and the file that their samples go to.
 pub struct GpuWatch {
@@ -33,13 +31,13 @@ struct Line<'a> {
     sample: &'a GpuSample,
 }
 
-/// Finds the GPUs to watch while a target of this family runs; `None` where there are none and none were asked for.
+/// Finds the GPUs to watch while a target with these abilities runs; `None` where there are none and none were asked for.
 ///
 /// # Errors
 /// When GPUs or a library that were named are not there.
-pub fn find(resolved: &Resolved, kind: &str) -> Result<Option<Telemetry>, NoGpu> {
+pub fn find(resolved: &Resolved, target: Abilities) -> Result<Option<Telemetry>, NoGpu> {
     let library = resolved.nvml_library.as_deref();
-    Telemetry::begin(&resolved.gpu_telemetry, library, kind == IN_PROCESS)
+    Telemetry::begin(&resolved.gpu_telemetry, library, target.local_gpus)
 }
 
 impl GpuWatch {

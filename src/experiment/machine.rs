@@ -2,14 +2,13 @@
 
 use crate::engine_directory::Finding;
 use crate::engine_directory::check::warn;
-use crate::experiment::gpu_watch::IN_PROCESS;
 use crate::experiment::preflight::PreflightError;
 use crate::observe::gpu::known::{AskedOfCuda, KnownGpus, Teller};
 use crate::observe::gpu::sampler::Telemetry;
 use crate::settings::Resolved;
 use crate::specs::{MachineFigures, MachineOrigin, RooflineFacts};
-use crate::targets::by_name::Named;
 use crate::targets::deployment::{Deployment, Placement};
+use crate::targets::named::Named;
 
 /// The GPUs that an engine from a directory may run on, as far as anybody can tell: NVML of those that are watched, else CUDA
 /// of those that it shows, for an engine in this process or where its library is named. `None` where nobody does.
@@ -29,7 +28,7 @@ pub(super) fn gpus(
         ranks: directory.config.mapping.world_size(),
         device_ids: &resolved.engine.device_ids,
     };
-    let may_ask = cuda.library.is_some() || named.target.describe().kind == IN_PROCESS;
+    let may_ask = cuda.library.is_some() || named.target.describe().abilities().local_gpus;
     Ok(KnownGpus::find(nvml, may_ask.then_some(&cuda))?)
 }
 

@@ -15,8 +15,10 @@ use crate::observe::gpu::library::NoGpu;
 use crate::request::RequestId;
 use crate::settings::Resolved;
 use crate::specs::RooflineFacts;
-use crate::targets::by_name::Named;
-use crate::targets::{TargetError, abilities, by_name};
+use crate::targets::named::Named;
+use crate::targets::registry::DefaultPrompts;
+use crate::targets::{TargetError, abilities, registry};
+use crate::tokenizer::FALLBACK_VOCABULARY;
 use crate::tokenizer::tokenize::{Tokenize, TokenizeError};
 use crate::workload::prompts::{PromptError, PromptSource};
 use crate::workload::vocabulary::Vocabulary;
@@ -39,7 +41,7 @@ pub enum PreflightError {
     #[error(
         "`{0}` has no tokenizer that text prompts could be counted with: name one with `--tokenizer FILE`, or draw \
          `{endpoint}--prompts ids`",
-        endpoint = if .0.contains("openai:") { "--endpoint completions " } else { "" }
+        endpoint = endpoint_with_ids(.0)
     )]
     NoTokenizer(String),
     /// Words as text without a tokenizer.
@@ -72,6 +74,14 @@ pub enum PreflightError {
     },
 }
 
+/// What a message adds where one of the targets takes ids at another endpoint.
+fn endpoint_with_ids(targets: &str) -> &'static str {
+    let mut names = targets.split("`, `");
+    let by_endpoint =
+        names.any(|name| registry::abilities_of(name).prompts == DefaultPrompts::ByEndpoint);
+    if by_endpoint { "--endpoint completions " } else { "" }
+}
+
 /// A described target and the plans of all points, checked against it.
 pub struct Ready {
     /// What answers, not yet opened.
@@ -86,16 +96,13 @@ pub struct Ready {
     pub kv: Option<KvOutlook>,
 }
 
-/// Ids below this are drawn where a target does not tell its vocabulary.
-const FALLBACK_VOCABULARY: u32 = 32_000;
-
 /// Describes the target, draws every plan, and holds the plans against the target's limits. Words that were given as text
 /// get their token ids in `resolved`, which so says what is asked.
 ///
 /// # Errors
 /// The first thing that is in the way, with its remedy.
 pub fn prepare(resolved: &mut Resolved) -> Result<Ready, PreflightError> {
-    let mut named = [by_name::resolve(&resolved.target, &resolved.engine, &resolved.served)?];
+    let mut named = [registry::describe(&resolved.target, &resolved.engine, &resolved.served)?];
     abilities::check(named[0].target.describe(), &resolved.engine, &resolved.workload)?;
     let source = prompt_source(resolved.workload.prompts, &mut named)?;
     tokenise_words(&mut resolved.workload, &mut named)?;
@@ -113,7 +120,7 @@ pub fn prepare(resolved: &mut Resolved) -> Result<Ready, PreflightError> {
         }
         plans.push(plan);
     }
-    let telemetry = gpu_watch::find(resolved, &named.target.describe().kind)?;
+    let telemetry = gpu_watch::find(resolved, named.target.describe().abilities())?;
     let gpus = machine::gpus(&named, resolved, telemetry.as_ref())?;
     let (mut warnings, kv) = check_engines(&named, resolved, &plans, gpus.as_ref())?;
     let (roofline, lacking) = machine::roofline(named.deployment(), resolved, gpus.as_ref());
@@ -254,7 +261,7 @@ mod tests {
         };
         // The first side has none.
         let (mut first, second) = (asked(""), asked(&tokenizer));
-        let name = |it: &Resolved| by_name::resolve(&it.target, &it.engine, &it.served);
+        let name = |it: &Resolved| registry::describe(&it.target, &it.engine, &it.served);
         let mut named = [name(&first).expect("a target"), name(&second).expect("a target")];
         tokenise_words(&mut first.workload, &mut named).expect("the second side has one");
         assert_eq!(first.to_settings().request.stop_words.expect("ids").to_string(), "5");

@@ -6,6 +6,7 @@ use crate::clock::Window;
 use crate::load::Load;
 use crate::settings::slo::Slos;
 use crate::specs::RooflineFacts;
+use crate::targets::registry;
 
 /// What the harness knew of one run; saved with it, so that a summary can be made again from files alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,7 +74,7 @@ pub struct TargetFacts {
 impl TargetFacts {
     /// Whether the target replies at once, so that the harness itself is what is measured.
     pub fn is_null(&self) -> bool {
-        self.kind == "null"
+        registry::find(&self.kind).is_some_and(|kind| kind.abilities.replies_at_once)
     }
 }
 

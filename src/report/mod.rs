@@ -84,7 +84,7 @@ impl Experiment {
             (self.incomplete, Mark::Incomplete),
             (self.target.simulated, Mark::Simulated),
             (self.target.dummy_weights, Mark::DummyWeights),
-            (self.target.kind == "null", Mark::NullTarget),
+            (self.target.abilities().replies_at_once, Mark::NullTarget),
         ];
         of_points.chain(of_target.into_iter().filter(|(is, _)| *is).map(|(_, mark)| mark)).collect()
     }

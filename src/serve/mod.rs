@@ -37,13 +37,11 @@ use crate::serve::listen::Closing;
 use crate::serve::metrics::Metrics;
 use crate::serve::service::Service;
 use crate::targets::TargetError;
-use crate::targets::by_name::Named;
+use crate::targets::named::Named;
+use crate::targets::registry;
+use crate::tokenizer::FALLBACK_VOCABULARY;
 use crate::tokenizer::text_stream::Text;
 
-/// Kinds of targets whose answers are token ids of an engine in this process.
-const IN_PROCESS: [&str; 4] = ["local", "null", "sim", "trtllm"];
-/// Words of targets that have no tokenizer, where they do not tell their vocabulary.
-const FALLBACK_VOCABULARY: u32 = 32_000;
 /// Requests that may wait where neither the user nor the engine says how many.
 const DEFAULT_QUEUE: u32 = 1024;
 /// How long connections may take over their last bytes, when all requests are over.
@@ -118,8 +116,7 @@ pub enum ServeError {
 /// # Errors
 /// [`ServeError::NotInProcess`].
 pub fn check_kind(target: &str) -> Result<(), ServeError> {
-    let kind = target.split(':').next().unwrap_or_default();
-    if IN_PROCESS.contains(&kind) {
+    if registry::abilities_of(target).in_process {
         Ok(())
     } else {
         Err(ServeError::NotInProcess(target.to_owned()))

@@ -4,9 +4,6 @@ use crate::settings::engine::{CapacityPolicy, ChunkingPolicy, EngineSettings};
 use crate::targets::{TargetError, TargetInfo};
 use crate::workload::Workload;
 
-/// Families of targets that have every setting of TensorRT-LLM's executor.
-const EXECUTORS: [&str; 2] = ["sim", "trtllm"];
-
 /// The first thing that was asked for and that a target of this family does not have.
 ///
 /// # Errors
@@ -16,19 +13,17 @@ pub fn check(
     engine: &EngineSettings,
     workload: &Workload,
 ) -> Result<(), TargetError> {
-    let kind = info.kind.as_str();
-    if EXECUTORS.contains(&kind) {
+    let can = info.abilities();
+    if can.executor_settings {
         return find_adapters(engine, workload);
     }
-    let served = matches!(kind, "openai" | "triton");
     let of_requests = asked_of_requests(workload)
         .into_iter()
-        // The embedded engine knows priorities.
-        .filter(|(flag, _)| kind != "local" || *flag != "--priority")
-        .map(|(flag, is)| (flag, is, served));
+        .filter(|(flag, _)| !can.priorities || *flag != "--priority")
+        .map(|(flag, is)| (flag, is, can.extra_inputs));
     let of_engine = set_of_executor(engine).into_iter().map(|(flag, is)| (flag, is, false));
     let of_local = set_of_scheduler(engine).into_iter().map(|(flag, is)| (flag, is, false));
-    let of_local = of_local.filter(|_| kind == "local");
+    let of_local = of_local.filter(|_| can.own_scheduler);
     match of_requests.chain(of_engine).chain(of_local).find(|(_, is_set, _)| *is_set) {
         None => Ok(()),
         Some((flag, _, of_server)) => Err(TargetError::Impossible {

@@ -12,10 +12,42 @@ use crate::record::sink::Sink;
 use crate::request::RequestId;
 use crate::request::{Failure, FailureKind, Limits};
 use crate::settings::engine::{DEFAULT_ITERATION_STATS, EngineSettings, Quantization};
+use crate::settings::served::ServedSettings;
 use crate::specs::{Arithmetic, ModelFigures};
 use crate::targets::deployment::{Deployment, Placement};
 use crate::targets::local_statistics::LocalStatistics;
+use crate::targets::named::{Named, Tokens};
+use crate::targets::registry::{Abilities, Kind, TargetName};
 use crate::targets::{Drain, EngineStatistics, Session, Target, TargetError, TargetInfo};
+
+/// `local:MODEL_DIR` or `local:dummy-…`.
+pub const KIND: Kind = Kind {
+    name: "local",
+    help: "`local:dummy-nano` or `local:MODEL_DIR` (embedded CPU engine)",
+    has_argument: true,
+    describe,
+    abilities: Abilities {
+        in_process: true,
+        engine: true,
+        own_scheduler: true,
+        priorities: true,
+        arithmetic_threads: true,
+        model_folder: true,
+        ..Abilities::NONE
+    },
+};
+
+fn describe(
+    name: &TargetName,
+    settings: &EngineSettings,
+    _: &ServedSettings,
+) -> Result<Named, TargetError> {
+    let target = LocalTarget::new(name.argument, settings)?;
+    let special_ids = target.end_ids().to_vec();
+    let tokens = Tokens::OfModel(target.tokenizer_reader());
+    let deployment = Some(target.deployment());
+    Ok(Named::new(target, special_ids, tokens).deployed(deployment))
+}
 
 /// The embedded engine on one model.
 #[derive(Debug)]

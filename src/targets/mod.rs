@@ -4,21 +4,21 @@
 //! its own file, and no async colour reaches the measuring code.
 
 pub mod abilities;
-pub mod by_name;
 pub mod deployment;
 mod error;
 pub mod executor;
 pub mod local;
 mod local_statistics;
 pub mod mpi_job;
+pub mod named;
 pub mod null;
 pub mod openai;
+pub mod registry;
 pub mod served;
 pub mod sim;
 pub mod text;
 pub mod triton;
 pub mod triton_c;
-#[cfg(feature = "trtllm")]
 pub mod trtllm;
 
 use serde::{Deserialize, Serialize};

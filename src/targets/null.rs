@@ -10,7 +10,18 @@ use crate::record::request_record::{FinishReason, StampSource};
 use crate::record::sink::Sink;
 use crate::request::RequestId;
 use crate::request::{Failure, FailureKind, Limits};
+use crate::targets::named::{Named, Tokens};
+use crate::targets::registry::{Abilities, Kind};
 use crate::targets::{Drain, Session, Target, TargetError, TargetInfo};
+
+/// `null:`.
+pub const KIND: Kind = Kind {
+    name: "null",
+    help: "`null:` (the harness's own floor)",
+    has_argument: false,
+    describe: |_, _, _| Ok(Named::new(NullTarget::default(), Vec::new(), Tokens::Ids)),
+    abilities: Abilities { in_process: true, replies_at_once: true, ..Abilities::NONE },
+};
 
 /// Replies at once with as many single-token deliveries as were asked for.
 #[derive(Debug)]

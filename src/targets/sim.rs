@@ -11,11 +11,50 @@ use crate::request::Limits;
 use crate::settings::engine::{
     CapacityPolicy, ChunkingPolicy, DEFAULT_ITERATION_STATS, Decoding, EngineSettings,
 };
+use crate::settings::served::ServedSettings;
 use crate::specs::{Arithmetic, MachineFigures, ModelFigures, PeakFlops};
 use crate::targets::deployment::{Deployment, Placement};
 use crate::targets::executor::{Engines, NO_DRAFTS, PerRequest, Verifier, go_together, sequences};
 use crate::targets::mpi_job::JobEnd;
+use crate::targets::named::{Named, Tokens, engine_directory};
+use crate::targets::registry::{Abilities, Kind, TargetName};
 use crate::targets::{Session, Target, TargetError, TargetInfo};
+
+/// `sim:PROFILE`.
+pub const KIND: Kind = Kind {
+    name: "sim",
+    help: "`sim:PROFILE` (simulated executor, e.g. `sim:h200-llama3-8b-fp8`)",
+    has_argument: true,
+    describe,
+    abilities: Abilities {
+        in_process: true,
+        engine: true,
+        simulated: true,
+        executor_settings: true,
+        priorities: true,
+        ..Abilities::NONE
+    },
+};
+
+fn describe(
+    name: &TargetName,
+    settings: &EngineSettings,
+    served: &ServedSettings,
+) -> Result<Named, TargetError> {
+    let directory = engine_directory(name.whole, name.argument)?;
+    let target = SimTarget::new(name.argument, settings.clone())?;
+    let deployment = target.deployment();
+    let tokens = Tokens::named(name.whole, served, directory.as_ref());
+    let named = Named::new(target, vec![SimTarget::END_ID], tokens).deployed(deployment);
+    let named = match directory {
+        Some(directory) => named.from_engine_directory(directory),
+        None => named,
+    };
+    Ok(match &settings.drafting {
+        Some(drafting) => named.drafted_by(engine_directory(name.whole, &drafting.engine)?),
+        None => named,
+    })
+}
 
 /// The simulated executor on one profile.
 #[derive(Debug)]

@@ -22,8 +22,39 @@ use crate::record::request_record::StampSource;
 use crate::record::sink::{Aside, Sink};
 use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
+use crate::targets::named::Named;
+use crate::targets::registry::{self, Abilities, DefaultPrompts, Kind, describe};
 use crate::targets::{Drain, Session, Target, TargetError, TargetInfo};
+use crate::tokenizer::FALLBACK_VOCABULARY;
 use crate::tokenizer::text_stream::{Text, TextStream};
+use bareflight_engine::dummy_tokenizer;
+
+/// `text:TARGET`.
+pub const KIND: Kind = Kind {
+    name: "text",
+    help: "`text:TARGET` (a target in this process behind its tokenizer)",
+    has_argument: true,
+    describe: |name, settings, served| behind_tokenizer(describe(name.argument, settings, served)?),
+    abilities: Abilities { wraps_target: true, prompts: DefaultPrompts::Text, ..Abilities::NONE },
+};
+
+/// The same target behind its tokenizer. One that has none gets the words of [`dummy_tokenizer`], one for each token, as
+/// it does when it is served.
+fn behind_tokenizer(mut inner: Named) -> Result<Named, TargetError> {
+    let info = inner.target.describe();
+    let is_behind_one = registry::abilities_of(&info.name).wraps_target;
+    if is_behind_one || !info.abilities().in_process {
+        return Err(TargetError::Unusable {
+            name: info.name.clone(),
+            reason:
+                "`text:` goes before an engine in this process, such as `text:local:dummy-nano`"
+                    .into(),
+        });
+    }
+    let size = info.limits.vocab_size.unwrap_or(FALLBACK_VOCABULARY) as usize;
+    let tokenizer = inner.tokenizer()?.unwrap_or_else(|| dummy_tokenizer(size));
+    Ok(inner.wrapped(tokenizer.clone(), |target| Box::new(TextTarget::new(target, tokenizer))))
+}
 
 /// A wake-up can be lost only to a bug; the thread looks up anyway.
 const LOOK: Duration = Duration::from_millis(20);

@@ -17,7 +17,7 @@ use bareflight::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
 use bareflight::settings::engine::EngineSettings;
 use bareflight::settings::served::ServedSettings;
 use bareflight::targets::Drain;
-use bareflight::targets::by_name;
+use bareflight::targets::registry;
 use bareflight::workload::DEFAULT_PRIORITY;
 
 /// A target by the name that a user types, and what is typed beside it.
@@ -34,7 +34,7 @@ impl Subject {
     }
 
     pub fn stage(&self, requests: usize) -> Stage {
-        let named = by_name::resolve(&self.name, &self.engine, &self.served).expect(&self.name);
+        let named = registry::describe(&self.name, &self.engine, &self.served).expect(&self.name);
         Stage::open(named.target, requests, 64, Stop::never()).expect(&self.name)
     }
 

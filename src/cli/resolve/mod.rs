@@ -10,7 +10,7 @@ use crate::cli::typed::{ArrivalKind, PromptsAs, Settings};
 use crate::clock::Nanos;
 use crate::load::{Arrivals, Load};
 use crate::settings::engine::EngineSettings;
-use crate::settings::served::{ServedEndpoint, ServedSettings};
+use crate::settings::served::ServedSettings;
 use crate::settings::slo::{SloError, Slos};
 use crate::settings::span::Span;
 use crate::settings::{
@@ -19,6 +19,7 @@ use crate::settings::{
 };
 use crate::specs::MachineFigures;
 use crate::targets::local::LocalTarget;
+use crate::targets::registry;
 use crate::workload::scenario::{Scenario, ScenarioError};
 use crate::workload::{OutputPolicy, PromptKind, SamplingPolicy, Workload};
 
@@ -281,10 +282,9 @@ fn served_settings(typed: &Settings) -> ServedSettings {
 
 /// A chat server takes text and nothing else, and so does a target behind its tokenizer; everything else takes ids.
 fn prompt_kind(typed: &Settings) -> PromptKind {
-    let is_openai = typed.target.as_deref().is_some_and(|name| name.starts_with("openai:"));
-    let is_text = typed.target.as_deref().is_some_and(|name| name.starts_with("text:"));
+    let target = typed.target.as_deref().unwrap_or(DEFAULT_TARGET);
     let takes_text =
-        is_text || is_openai && typed.endpoint.unwrap_or_default() != ServedEndpoint::Completions;
+        registry::abilities_of(target).prompts_are_text(typed.endpoint.unwrap_or_default());
     match typed.prompts {
         Some(PromptsAs::Text) => PromptKind::Text,
         Some(PromptsAs::Ids) => PromptKind::Ids,

@@ -33,16 +33,37 @@ use crate::network::tls;
 use crate::record::request_record::{StampSource, TokenSource};
 use crate::record::sink::Sink;
 use crate::request::Limits;
+use crate::targets::named::Named;
 use crate::targets::openai::address::Address;
 use crate::targets::openai::discover::{Model, named_model, only_model};
 use crate::targets::openai::lane::LaneSettings;
 use crate::targets::openai::request_body::RequestWriter;
 use crate::targets::openai::session::OpenAiSession;
 use crate::targets::openai::transport::Route;
+use crate::targets::registry::{Abilities, DefaultPrompts, Kind, ServerProtocol};
 use crate::targets::{Session, Target, TargetError, TargetInfo};
 
 pub use options::{
     ConnectionPolicy, CountTokens, Endpoint, HttpVersion, OpenAiOptions, PromptAs, Timeouts,
+};
+
+/// `openai:URL`.
+pub const KIND: Kind = Kind {
+    name: "openai",
+    help: "`openai:URL` (OpenAI-compatible server)",
+    has_argument: true,
+    describe: |name, _, served| {
+        let target = OpenAiTarget::new(served.openai(name.argument)?)?;
+        let is_named = served.model.is_some();
+        let target = if is_named { target.ask_about_named_model() } else { target };
+        Ok(Named::served(target, served))
+    },
+    abilities: Abilities {
+        extra_inputs: true,
+        server: Some(ServerProtocol::Http),
+        prompts: DefaultPrompts::ByEndpoint,
+        ..Abilities::NONE
+    },
 };
 
 /// An OpenAI-compatible server, not yet opened.

@@ -24,6 +24,8 @@ use crate::network::socket::StampKeeper;
 use crate::record::request_record::{StampSource, TokenSource};
 use crate::record::sink::Sink;
 use crate::request::{Failure, Limits};
+use crate::targets::named::Named;
+use crate::targets::registry::{Abilities, Kind, ServerProtocol};
 use crate::targets::triton::address::Protocol;
 use crate::targets::triton::ask::Said;
 use crate::targets::triton::connect::connector;
@@ -34,6 +36,21 @@ use crate::targets::triton::request::Form;
 use crate::targets::triton::session::TritonSession;
 use crate::targets::triton::statistics::StatisticsReader;
 use crate::targets::{Session, Target, TargetError, TargetInfo};
+
+/// `triton:HOST:PORT/MODEL`.
+pub const KIND: Kind = Kind {
+    name: "triton",
+    help: "`triton:HOST:PORT/MODEL` (Triton server)",
+    has_argument: true,
+    describe: |name, _, served| {
+        Ok(Named::served(TritonTarget::new(served.triton(name.argument)?)?, served))
+    },
+    abilities: Abilities {
+        extra_inputs: true,
+        server: Some(ServerProtocol::Grpc),
+        ..Abilities::NONE
+    },
+};
 
 /// One model of a Triton server.
 #[derive(Debug)]

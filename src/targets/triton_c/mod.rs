@@ -12,6 +12,8 @@ use crate::ffi::triton::{Core, CoreError, CoreOptions, Library, LoadError};
 use crate::record::request_record::StampSource;
 use crate::record::sink::Sink;
 use crate::request::Limits;
+use crate::targets::named::Named;
+use crate::targets::registry::{Abilities, Kind};
 use crate::targets::triton::ask::Said;
 use crate::targets::triton::contract::Contract;
 use crate::targets::triton::described::{said_in_json, why_not_ready};
@@ -21,6 +23,17 @@ use crate::targets::triton::request::Form;
 use crate::targets::triton::token_source;
 use crate::targets::triton_c::session::CoreSession;
 use crate::targets::{Session, Target, TargetError, TargetInfo};
+
+/// `triton-c:REPOSITORY/MODEL`.
+pub const KIND: Kind = Kind {
+    name: "triton-c",
+    help: "`triton-c:REPOSITORY/MODEL` (Triton's core in this process)",
+    has_argument: true,
+    describe: |name, _, served| {
+        Ok(Named::served(TritonCTarget::new(served.triton_c(name.argument)?)?, served))
+    },
+    abilities: Abilities { extra_inputs: true, ..Abilities::NONE },
+};
 
 /// Everything that can be chosen.
 #[derive(Debug, Clone)]

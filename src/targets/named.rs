@@ -1,33 +1,13 @@
-//! Which target does a `--target` name mean?
+//! A described target with its tokenizer, engine directory and deployment.
 
 use std::path::Path;
 
-use bareflight_engine::dummy_tokenizer;
 use bareflight_engine::tokenizers::Tokenizer;
 
 use crate::engine_directory::EngineDirectory;
-use crate::settings::engine::EngineSettings;
 use crate::settings::served::ServedSettings;
 use crate::targets::deployment::{Deployment, Placement};
-use crate::targets::local::LocalTarget;
-use crate::targets::null::NullTarget;
-use crate::targets::openai::OpenAiTarget;
-use crate::targets::sim::SimTarget;
-use crate::targets::text::TextTarget;
-use crate::targets::triton::TritonTarget;
-use crate::targets::triton_c::TritonCTarget;
-#[cfg(feature = "trtllm")]
-use crate::targets::trtllm::TrtllmTarget;
 use crate::targets::{Target, TargetError};
-
-/// What can be typed after `--target`.
-pub const KINDS: &str = "`local:dummy-nano` or `local:MODEL_DIR` (embedded CPU engine), \
-     `sim:PROFILE` (simulated executor, e.g. `sim:h200-llama3-8b-fp8`), `trtllm:ENGINE_DIR` (TensorRT-LLM), \
-     `openai:URL`, `triton:HOST:PORT/MODEL`, `triton-c:REPOSITORY/MODEL` (Triton's core in this process), \
-     or `null:` (the harness's own floor)";
-
-/// Words of targets that have no tokenizer, where they do not tell their vocabulary.
-const FALLBACK_VOCABULARY: u32 = 32_000;
 
 /// A described target, and what it knows of its tokens.
 pub struct Named {
@@ -42,7 +22,7 @@ pub struct Named {
 }
 
 /// What is known of a target's tokens.
-enum Tokens {
+pub enum Tokens {
     /// They are ids and nothing else.
     Ids,
     /// Its model has a tokenizer, whatever was named; it takes time to read.
@@ -55,7 +35,7 @@ enum Tokens {
 
 impl Tokens {
     /// Those of the tokenizer that was named, if one was, or of the one that lies beside the engine.
-    fn named(name: &str, served: &ServedSettings, directory: Option<&EngineDirectory>) -> Self {
+    pub fn named(name: &str, served: &ServedSettings, directory: Option<&EngineDirectory>) -> Self {
         let beside = directory.and_then(|directory| directory.files.tokenizer.clone());
         let Some(path) = served.tokenizer.clone().or(beside) else { return Self::Ids };
         let (name, served) =
@@ -76,7 +56,8 @@ pub struct Loader {
 }
 
 impl Named {
-    fn new(target: impl Target + 'static, special_ids: Vec<u32>, tokens: Tokens) -> Self {
+    /// A target with ids of a meaning of their own, which random prompts leave out.
+    pub fn new(target: impl Target + 'static, special_ids: Vec<u32>, tokens: Tokens) -> Self {
         Self {
             target: Box::new(target),
             special_ids,
@@ -89,7 +70,7 @@ impl Named {
     }
 
     /// A target whose tokens are known only through the tokenizer that was named.
-    fn served(target: impl Target + 'static, served: &ServedSettings) -> Self {
+    pub fn served(target: impl Target + 'static, served: &ServedSettings) -> Self {
         let tokens = Tokens::named(&target.describe().name, served, None);
         Self::new(target, Vec::new(), tokens)
     }
@@ -113,14 +94,14 @@ impl Named {
 
     /// The same, with what is known of its model and machine.
     #[must_use]
-    fn deployed(self, deployment: Option<Deployment>) -> Self {
+    pub fn deployed(self, deployment: Option<Deployment>) -> Self {
         Self { deployment, ..self }
     }
 
     /// The same, where a second engine drafts for it. What one model's weights and cache would take at best is then no floor
     /// of what both take.
     #[must_use]
-    fn drafted_by(self, draft: Option<EngineDirectory>) -> Self {
+    pub fn drafted_by(self, draft: Option<EngineDirectory>) -> Self {
         Self { draft_directory: draft, deployment: None, ..self }
     }
 
@@ -135,9 +116,8 @@ impl Named {
     }
 
     /// The same, with what loads it.
-    #[cfg(feature = "trtllm")]
     #[must_use]
-    fn loaded_by(self, loader: Loader) -> Self {
+    pub fn loaded_by(self, loader: Loader) -> Self {
         Self { loader, ..self }
     }
 
@@ -149,6 +129,16 @@ impl Named {
     /// The directory that its engine is loaded from, where there is one.
     pub fn engine_directory(&self) -> Option<&EngineDirectory> {
         self.engine_directory.as_ref()
+    }
+
+    /// The same with another target around it, which has this tokenizer.
+    #[must_use]
+    pub fn wrapped(
+        self,
+        tokenizer: Tokenizer,
+        around: impl FnOnce(Box<dyn Target>) -> Box<dyn Target>,
+    ) -> Self {
+        Self { target: around(self.target), tokens: Tokens::Read(Box::new(tokenizer)), ..self }
     }
 
     /// Ids with a meaning of their own, which random prompts leave out.
@@ -190,80 +180,8 @@ impl Named {
     }
 }
 
-/// The target of that name, described but not opened.
-///
-/// # Errors
-/// When the name means nothing, or what it names cannot be used.
-pub fn resolve(
-    name: &str,
-    settings: &EngineSettings,
-    served: &ServedSettings,
-) -> Result<Named, TargetError> {
-    let unknown =
-        || TargetError::Unknown { given: name.to_owned(), remedy: format!("use {KINDS}") };
-    let (kind, rest) = name.split_once(':').ok_or_else(unknown)?;
-    match kind {
-        "null" if rest.is_empty() => {
-            Ok(Named::new(NullTarget::default(), Vec::new(), Tokens::Ids))
-        }
-        "sim" if !rest.is_empty() => {
-            let directory = engine_directory(name, rest)?;
-            let target = SimTarget::new(rest, settings.clone())?;
-            let deployment = target.deployment();
-            let tokens = Tokens::named(name, served, directory.as_ref());
-            let named = Named::new(target, vec![SimTarget::END_ID], tokens).deployed(deployment);
-            let named = match directory {
-                Some(directory) => named.from_engine_directory(directory),
-                None => named,
-            };
-            Ok(match &settings.drafting {
-                Some(drafting) => named.drafted_by(engine_directory(name, &drafting.engine)?),
-                None => named,
-            })
-        }
-        #[cfg(feature = "trtllm")]
-        "trtllm" if !rest.is_empty() => {
-            let target = TrtllmTarget::new(rest, settings.clone(), served)?;
-            let (directory, loader) = (target.directory().clone(), target.loader());
-            let tokens = Tokens::named(name, served, Some(&directory));
-            let (special_ids, draft) = (target.end_ids(), target.draft_directory().cloned());
-            let named = Named::new(target, special_ids, tokens);
-            let named = named.from_engine_directory(directory).loaded_by(loader);
-            Ok(if draft.is_some() { named.drafted_by(draft) } else { named })
-        }
-        #[cfg(not(feature = "trtllm"))]
-        "trtllm" if !rest.is_empty() => Err(TargetError::Unusable {
-            name: name.to_owned(),
-            reason: "this program was built without TensorRT-LLM: build it with `cargo build --release --features \
-                     trtllm` where TensorRT-LLM 1.2 or older is installed"
-                .into(),
-        }),
-        "local" if !rest.is_empty() => {
-            let target = LocalTarget::new(rest, settings)?;
-            let special_ids = target.end_ids().to_vec();
-            let tokens = Tokens::OfModel(target.tokenizer_reader());
-            let deployment = Some(target.deployment());
-            Ok(Named::new(target, special_ids, tokens).deployed(deployment))
-        }
-        "openai" if !rest.is_empty() => {
-            let target = OpenAiTarget::new(served.openai(rest)?)?;
-            let is_named = served.model.is_some();
-            let target = if is_named { target.ask_about_named_model() } else { target };
-            Ok(Named::served(target, served))
-        }
-        "triton" if !rest.is_empty() => {
-            Ok(Named::served(TritonTarget::new(served.triton(rest)?)?, served))
-        }
-        "triton-c" if !rest.is_empty() => {
-            Ok(Named::served(TritonCTarget::new(served.triton_c(rest)?)?, served))
-        }
-        "text" if !rest.is_empty() => in_text(resolve(rest, settings, served)?),
-        _ => Err(unknown()),
-    }
-}
-
 /// What lies at a path, where it is a directory and not the name of a profile.
-fn engine_directory(name: &str, path: &str) -> Result<Option<EngineDirectory>, TargetError> {
+pub fn engine_directory(name: &str, path: &str) -> Result<Option<EngineDirectory>, TargetError> {
     let path = Path::new(path);
     let read = || EngineDirectory::read(path);
     let unusable = |error: crate::engine_directory::EngineDirectoryError| TargetError::Unusable {
@@ -273,34 +191,20 @@ fn engine_directory(name: &str, path: &str) -> Result<Option<EngineDirectory>, T
     path.is_dir().then(read).transpose().map_err(unusable)
 }
 
-/// The same target behind its tokenizer; one that has none gets the words of [`dummy_tokenizer`], one for each token, as it
-/// does when it is served.
-fn in_text(mut inner: Named) -> Result<Named, TargetError> {
-    let info = inner.target.describe();
-    if ["openai", "triton"].contains(&info.kind.as_str()) || info.name.starts_with("text:") {
-        return Err(TargetError::Unusable {
-            name: info.name.clone(),
-            reason:
-                "`text:` goes before an engine in this process, such as `text:local:dummy-nano`"
-                    .into(),
-        });
-    }
-    let words = info.limits.vocab_size.unwrap_or(FALLBACK_VOCABULARY) as usize;
-    let tokenizer = inner.tokenizer()?.unwrap_or_else(|| dummy_tokenizer(words));
-    let tokens = Tokens::Read(Box::new(tokenizer.clone()));
-    Ok(Named { target: Box::new(TextTarget::new(inner.target, tokenizer)), tokens, ..inner })
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
     use std::process::Command;
 
+    use bareflight_engine::dummy_tokenizer;
+
     use super::*;
+    use crate::settings::engine::EngineSettings;
+    use crate::targets::registry::describe;
 
     fn named_for(target: &str, tokenizer: PathBuf) -> (Named, ServedSettings) {
         let served = ServedSettings { tokenizer: Some(tokenizer), ..ServedSettings::default() };
-        let named = resolve(target, &EngineSettings::default(), &served);
+        let named = describe(target, &EngineSettings::default(), &served);
         (named.map_err(|error| error.to_string()).expect("a target"), served)
     }
 

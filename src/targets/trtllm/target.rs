@@ -8,9 +8,9 @@ use crate::record::sink::Sink;
 use crate::request::Limits;
 use crate::settings::engine::{Drafting, EngineSettings};
 use crate::settings::served::ServedSettings;
-use crate::targets::by_name::Loader;
 use crate::targets::executor::{Engines, NO_DRAFTS, PerRequest, Verifier, go_together};
 use crate::targets::mpi_job::{JobEnd, MpiJob};
+use crate::targets::named::Loader;
 use crate::targets::sim::wire_config;
 use crate::targets::{Session, Target, TargetError, TargetInfo};
 
