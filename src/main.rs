@@ -11,6 +11,7 @@ use bareflight::cli::{
 };
 use bareflight::experiment::{artefacts, preflight};
 use bareflight::report::{self, comparison, summary_json, table};
+use bareflight::store::read_back::read_back;
 use clap::FromArgMatches;
 
 fn main() -> ExitCode {
@@ -48,11 +49,11 @@ fn dispatch() -> Coded<Exit> {
             Ok(Exit::Ok)
         }
         Command::Report { directory } => {
-            let outcome = artefacts::read_back(&directory)
-                .map_err(|error| (Exit::Usage, anyhow::Error::new(error)))?;
-            let shown = artefacts::write_reports(&outcome).map_err(failure)?;
+            let run =
+                read_back(&directory).map_err(|error| (Exit::Usage, anyhow::Error::new(error)))?;
+            let shown = artefacts::write_reports(&run).map_err(failure)?;
             run::print(&table::render(&shown)).map_err(|error| (Exit::Failure, error))?;
-            Ok(Exit::of(&outcome))
+            Ok(Exit::of(&run))
         }
         Command::Serve(arguments) => serve::serve(&arguments, &program, typed),
         Command::Inspect(arguments) => inspect::run(&arguments),

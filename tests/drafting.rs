@@ -6,7 +6,7 @@ mod contract;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use bareflight::record::recorder::Sealed;
+use bareflight::record::recorder::PhaseRecords;
 use bareflight::record::request_record::Outcome;
 use bareflight::settings::engine::{Drafting, EngineSettings};
 use contract::{Subject, pace, shots};
@@ -20,7 +20,7 @@ fn drafted(draft: &str, tokens: u32) -> Subject {
     Subject { engine, ..Subject::named(TARGET) }
 }
 
-fn play(subject: &Subject) -> Sealed {
+fn play(subject: &Subject) -> PhaseRecords {
     subject.play(&shots(12, 40, 30), &pace(4)).1
 }
 
@@ -51,8 +51,8 @@ fn a_sequence_of_the_last_length_that_both_take_is_whole() {
     let subject =
         Subject { engine, ..Subject::named("sim:null,max_seq_len=100,external_drafts=4") };
     // Behind 96 tokens lies room for the drafts of one step.
-    let sealed = subject.play(&shots(8, 40, 56), &pace(2)).1;
-    for record in sealed.records.requests() {
+    let phase = subject.play(&shots(8, 40, 56), &pace(2)).1;
+    for record in phase.records.requests() {
         assert_eq!((record.output_tokens, record.outcome.is_completed()), (56, true));
     }
 }
@@ -70,8 +70,8 @@ fn drafts_that_never_agree_cost_time_and_nothing_else() {
 #[test]
 fn a_draft_engine_that_breaks_fails_the_requests_in_its_own_words_and_the_run_ends() {
     let breaks = drafted("explicit,base_us=100,fail_at_iteration=40", 4);
-    let sealed = play(&breaks);
-    let failures: Vec<&str> = sealed
+    let phase = play(&breaks);
+    let failures: Vec<&str> = phase
         .records
         .requests()
         .iter()
@@ -81,7 +81,7 @@ fn a_draft_engine_that_breaks_fails_the_requests_in_its_own_words_and_the_run_en
         })
         .collect();
     // The engine goes on after it, and so do the requests that it did not hold just then.
-    let ended = sealed.records.requests().iter().filter(|it| it.outcome.is_completed()).count();
+    let ended = phase.records.requests().iter().filter(|it| it.outcome.is_completed()).count();
     assert!(!failures.is_empty() && failures.len() + ended == 12, "{ended} ended, {failures:?}");
     for words in failures {
         assert!(words.starts_with("the draft engine: ") && words.contains("simulated failure"));

@@ -3,12 +3,13 @@
 use bareflight::cli::resolve::resolve;
 use bareflight::cli::typed::Settings;
 use bareflight::experiment::preflight;
-use bareflight::experiment::sweep::{self, Outcome, Watch};
+use bareflight::experiment::sweep::{self, Watch};
 use bareflight::issue::phase::Stage;
 use bareflight::issue::stop::Stop;
 use bareflight::metrics::percentile::Percentile;
 use bareflight::metrics::{Quantity, Summary};
 use bareflight::settings::Resolved;
+use bareflight::store::measured_run::MeasuredRun;
 
 /// Sees nothing: these tests look at what is returned.
 struct Nobody;
@@ -31,9 +32,13 @@ fn settings(toml: &str, out: &tempfile::TempDir) -> Resolved {
     resolve(&typed).expect("the test's own settings")
 }
 
-fn measure(toml: &str) -> Outcome {
+fn measure(toml: &str) -> MeasuredRun {
     let out = tempfile::tempdir().expect("a temporary folder");
-    let mut resolved = settings(toml, &out);
+    measure_into(&out, toml)
+}
+
+fn measure_into(out: &tempfile::TempDir, toml: &str) -> MeasuredRun {
+    let mut resolved = settings(toml, out);
     let ready = preflight::prepare(&mut resolved).expect("can be measured");
     sweep::run(
         &resolved,
@@ -108,12 +113,16 @@ fn intended_latency_sees_a_stall_that_submit_latency_hides() {
 #[test]
 fn the_same_seed_asks_the_same_and_gets_the_same_tokens() {
     let run = |target: &str, seed: u32| {
-        let outcome = measure(&format!(
-            "target = '{target}'\nconcurrency = [3]\nrequests = 12\nscenario = 'U(8,30)/(4,12)'\n\
+        let out = tempfile::tempdir().expect("a temporary folder");
+        let outcome = measure_into(
+            &out,
+            &format!(
+                "target = '{target}'\nconcurrency = [3]\nrequests = 12\nscenario = 'U(8,30)/(4,12)'\n\
              warmup = 1\nseed = {seed}"
-        ));
-        let hashes: Vec<_> =
-            outcome.points[0].records.requests().iter().map(|record| record.token_hash).collect();
+            ),
+        );
+        let records = outcome.load_records().expect("they were written");
+        let hashes: Vec<_> = records[0].requests().iter().map(|record| record.token_hash).collect();
         (outcome.manifest.points[0].plan_hash.clone(), hashes)
     };
     for target in ["sim:explicit,base_us=50", "local:dummy-pico"] {
@@ -160,6 +169,7 @@ fn blocks_of_the_kv_cache_are_followed_when_asked_and_as_many_as_prompts_fill() 
 #[test]
 fn a_run_read_back_from_its_files_has_the_same_numbers() {
     use bareflight::experiment::artefacts;
+    use bareflight::store::read_back::read_back;
     let out = tempfile::tempdir().expect("a temporary folder");
     let mut resolved = settings(
         "target = 'sim:explicit,base_us=100,draft_len=2,acceptance=0.5'\nconcurrency = [1, 4]\n\
@@ -175,11 +185,10 @@ fn a_run_read_back_from_its_files_has_the_same_numbers() {
         &mut Nobody,
     )
     .expect("was measured");
-    artefacts::write_records(&outcome, true).expect("written");
     artefacts::write_reports(&outcome).expect("written");
     let read = |name: &str| std::fs::read(outcome.directory.file(name)).expect(name);
     let before = ["summary.json", "summary.csv", "report.html"].map(read);
-    let again = artefacts::read_back(outcome.directory.path()).expect("reads back");
+    let again = read_back(outcome.directory.path()).expect("reads back");
     artefacts::write_reports(&again).expect("written again");
     assert_eq!(before, ["summary.json", "summary.csv", "report.html"].map(read));
 }

@@ -18,17 +18,19 @@ use crate::cli::run::{Screen, experiment_exit, preflight_exit, print};
 use crate::cli::setting_key;
 use crate::cli::typed::{RunArgs, Settings};
 use crate::experiment::comparison_files::{Manifest, write_comparison, write_sides};
-use crate::experiment::sweep::Outcome;
 use crate::experiment::{blocks, interleave, stored};
 use crate::issue::stop::Stop;
 use crate::metrics::allowance::{Allowance, Percent};
 use crate::metrics::compare::BLOCKS_FOR_A_VERDICT;
 use crate::metrics::comparison::{Comparison, Measured, Question, conclude};
+use crate::metrics::point_records::RecordsError;
 use crate::metrics::sides::{Finding, Terms};
+use crate::record::request_record::Records;
 use crate::report::FileNote;
 use crate::report::comparison::table;
 use crate::report::table as console;
 use crate::settings::Resolved;
+use crate::store::measured_run::MeasuredRun;
 use crate::store::run_directory::{RunDirectory, file};
 use crate::targets::abilities;
 
@@ -144,10 +146,10 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
     let opened = opened.collect::<Result<_, toml::ser::Error>>();
     let opened = opened.context("settings cannot be written as TOML").map_err(failure)?;
     let mut screen = Screen::without_tables(sides[0].quiet);
-    let outcomes = interleave::play(opened, &ready.plans, &directory, &stop, &mut screen)
+    let runs = interleave::play(opened, &ready.plans, &directory, &stop, &mut screen)
         .map_err(|error| (experiment_exit(&error), error.into()))?;
-    write_sides(&outcomes, sides[0].keep_deliveries).map_err(|error| failure(error.into()))?;
-    manifest.end(interleave::state(&outcomes));
+    write_sides(&runs).map_err(|error| failure(error.into()))?;
+    manifest.end(interleave::state(&runs));
     manifest.write(&directory).map_err(|error| failure(error.into()))?;
     let question = Question {
         title,
@@ -161,11 +163,12 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
         remedy: interleave::more_blocks(),
         pairs: (1..sides.len()).map(|candidate| (0, candidate)).collect(),
     };
+    let records = load_records(&runs).map_err(|error| failure(error.into()))?;
     let letters = (0..sides.len()).map(letter).collect();
-    let measured = measured(letters, &sides, &outcomes).map_err(failure)?;
+    let measured = measured(letters, &sides, &runs, &records).map_err(failure)?;
     let comparison = conclude(&question, &measured);
     show(&directory, &comparison).map_err(failure)?;
-    Ok(Exit::of_sides(&outcomes, found_regression(&comparison)))
+    Ok(Exit::of_sides(&runs, found_regression(&comparison)))
 }
 
 /// Settings that let a profiler look are refused where targets are held against each other.
@@ -185,6 +188,14 @@ pub(super) fn refuse_profiled(sides: &[Resolved]) -> anyhow::Result<()> {
     }
 }
 
+/// The records of every block of every side.
+///
+/// # Errors
+/// When they cannot be read.
+pub(super) fn load_records(runs: &[MeasuredRun]) -> Result<Vec<Vec<Records>>, RecordsError> {
+    runs.iter().map(MeasuredRun::load_records).collect()
+}
+
 /// What the sides measured, each called by its name.
 ///
 /// # Errors
@@ -192,14 +203,15 @@ pub(super) fn refuse_profiled(sides: &[Resolved]) -> anyhow::Result<()> {
 pub(super) fn measured<'a>(
     names: Vec<String>,
     sides: &[Resolved],
-    outcomes: &'a [Outcome],
+    runs: &'a [MeasuredRun],
+    records: &'a [Vec<Records>],
 ) -> anyhow::Result<Vec<Measured<'a>>> {
     names
         .into_iter()
         .zip(sides)
-        .zip(outcomes)
-        .map(|((name, resolved), outcome)| {
-            Ok(outcome.measured(name, as_map(&resolved.to_settings())?))
+        .zip(runs.iter().zip(records))
+        .map(|((name, resolved), (run, records))| {
+            Ok(run.measured(name, as_map(&resolved.to_settings())?, records))
         })
         .collect::<Result<_, serde_json::Error>>()
         .context("settings cannot be shown")
@@ -230,13 +242,14 @@ fn stored(
     let common = stored::read(baseline, candidate).map_err(|error| usage(error.into()))?;
     let (a, b) = (settings_of(baseline).map_err(usage)?, settings_of(candidate).map_err(usage)?);
     let terms = Terms { margin: arguments.margin.share(), seed: resolved.workload.seed };
-    let comparison = stored::conclude(&common, (&a, &b), terms, &arguments.fail_if);
+    let comparison = stored::conclude(&common, (&a, &b), terms, &arguments.fail_if)
+        .map_err(|error| failure(error.into()))?;
     let directory = RunDirectory::create(&resolved.out, "compare", "stored", "runs")
         .map_err(|error| failure(error.into()))?;
     show(&directory, &comparison).map_err(failure)?;
-    let outcomes: Vec<Outcome> =
+    let runs: Vec<MeasuredRun> =
         common.into_iter().flat_map(|both| [both.baseline, both.candidate]).collect();
-    Ok(Exit::of_sides(&outcomes, found_regression(&comparison)))
+    Ok(Exit::of_sides(&runs, found_regression(&comparison)))
 }
 
 /// Every setting that a stored run was made with.

@@ -1,9 +1,9 @@
 //! With which code does the program end, so that a script knows what came of it?
 
-use crate::experiment::sweep::Outcome;
 use crate::issue::stop::Stop;
 use crate::metrics::summary::{Summary, Verdict};
 use crate::store::manifest::State;
+use crate::store::measured_run::MeasuredRun;
 
 /// A result whose error says how the program ends because of it.
 pub type Coded<T> = Result<T, (Exit, anyhow::Error)>;
@@ -32,13 +32,14 @@ pub enum Exit {
 
 impl Exit {
     /// What came of an experiment; the first that applies, from the gravest.
-    pub fn of(outcome: &Outcome) -> Self {
-        let summaries = || outcome.points.iter().map(|point| &point.summary);
-        if outcome.manifest.state == State::Interrupted {
+    pub fn of(run: &MeasuredRun) -> Self {
+        let summaries = || run.points.iter().map(|point| &point.summary);
+        if run.manifest.state == State::Interrupted {
             return Self::Interrupted;
         }
         let nothing_worked = summaries().any(Summary::nothing_completed);
-        if outcome.manifest.state == State::Failed || outcome.points.is_empty() || nothing_worked {
+        let failed = matches!(run.manifest.state, State::Failed | State::Incomplete);
+        if failed || run.points.is_empty() || nothing_worked {
             return Self::Failure;
         }
         if summaries().any(|summary| summary.verdict == Verdict::Invalid) {
@@ -49,12 +50,12 @@ impl Exit {
     }
 
     /// What came of an experiment with several sides: as bad as its worst side, or a regression between sound ones.
-    pub fn of_sides(outcomes: &[Outcome], regression: bool) -> Self {
+    pub fn of_sides(runs: &[MeasuredRun], regression: bool) -> Self {
         const FROM_THE_GRAVEST: [Exit; 5] =
             [Exit::Interrupted, Exit::Failure, Exit::Invalid, Exit::Regression, Exit::SloMissed];
         let is = |exit| match exit {
             Self::Regression => regression,
-            other => outcomes.iter().any(|outcome| Self::of(outcome) == other),
+            other => runs.iter().any(|run| Self::of(run) == other),
         };
         FROM_THE_GRAVEST.into_iter().find(|exit| is(*exit)).unwrap_or(Self::Ok)
     }

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context, anyhow};
 use clap::{ArgMatches, Args};
 
-use crate::cli::compare::{measured, refuse_profiled};
+use crate::cli::compare::{load_records, measured, refuse_profiled};
 use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::gather::said;
@@ -117,13 +117,13 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
     let opened = opened.collect::<Result<_, toml::ser::Error>>();
     let opened = opened.context("settings cannot be written as TOML").map_err(failure)?;
     let mut watch = CpuWatch::new(Screen::without_tables(engine.quiet), server.as_ref().ok());
-    let outcomes = interleave::play(opened, &blocks.plans, &directory, &stop, &mut watch)
+    let runs = interleave::play(opened, &blocks.plans, &directory, &stop, &mut watch)
         .map_err(|error| (experiment_exit(&error), error.into()))?;
     let cpu = watch.by_side(&levels, arguments.blocks as usize);
     drop(server);
 
-    write_sides(&outcomes, engine.keep_deliveries).map_err(|error| failure(error.into()))?;
-    manifest.end(interleave::state(&outcomes));
+    write_sides(&runs).map_err(|error| failure(error.into()))?;
+    manifest.end(interleave::state(&runs));
     manifest.write(&directory).map_err(|error| failure(error.into()))?;
     let seed = engine.workload.seed;
     let question = Question {
@@ -139,11 +139,12 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
         pairs: ladder::steps(&planned),
     };
     let names = levels.iter().map(|level| level.name().to_owned()).collect();
-    let measured = measured(names, &resolved, &outcomes).map_err(failure)?;
+    let records = load_records(&runs).map_err(|error| failure(error.into()))?;
+    let measured = measured(names, &resolved, &runs, &records).map_err(failure)?;
     let comparison = comparison::conclude(&question, &measured);
     let ladder = ladder::conclude(comparison, &planned, &measured, &cpu, seed);
     show(&directory, &ladder).map_err(failure)?;
-    Ok(Exit::of_sides(&outcomes, false))
+    Ok(Exit::of_sides(&runs, false))
 }
 
 /// The rung of the engine itself, which all others are made from.

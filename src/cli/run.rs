@@ -37,16 +37,17 @@ pub fn run(mut resolved: Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
         .context("settings cannot be written as TOML")
         .map_err(|error| (Exit::Failure, error))?;
     let mut screen = Screen::new(resolved.quiet);
-    let outcome = sweep::run(&resolved, &settings, ready, &stop, &mut screen)
+    let run = sweep::run(&resolved, &settings, ready, &stop, &mut screen)
         .map_err(|error| (experiment_exit(&error), anyhow::Error::new(error)))?;
-    let shown = artefacts::write_records(&outcome, resolved.keep_deliveries)
-        .and_then(|()| artefacts::write_reports(&outcome))
-        .map_err(|error| (Exit::Failure, anyhow::Error::new(error)))?;
+    // What was measured is shown even where it cannot be written.
+    let written = artefacts::write_reports(&run);
+    let shown = written.as_ref().map_or_else(|_| artefacts::as_experiment(&run), Clone::clone);
     print(&table::conclusion(&shown)).map_err(|error| (Exit::Failure, error))?;
-    for fault in &outcome.manifest.faults {
+    for fault in &run.manifest.faults {
         eprintln!("bareflight: {fault}");
     }
-    Ok(Exit::of(&outcome))
+    written.map_err(|error| (Exit::Failure, anyhow::Error::new(error)))?;
+    Ok(Exit::of(&run))
 }
 
 /// Naming a target that does not exist is a slip of the keyboard, everything else is found on the way.

@@ -2,8 +2,8 @@
 
 use crate::engine_directory::Finding;
 use crate::experiment::engines::check_engines;
+use crate::experiment::point_runner::Opening;
 use crate::experiment::preflight::{PreflightError, prompt_source, tokenise_words};
-use crate::experiment::rig::Opening;
 use crate::experiment::{gpu_watch, machine};
 use crate::load::plan::{Plan, PlanStart};
 use crate::request::Limits;

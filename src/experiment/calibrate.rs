@@ -41,10 +41,10 @@ fn rates(tokens: u32) -> Result<(f64, f64), StageError> {
         timeout: Nanos::from_millis(10_000),
         drain: Nanos::from_millis(1_000),
     };
-    let (played, sealed) = stage.run(&shots, &pace, None);
+    let (played, phase) = stage.run(&shots, &pace, None);
     stage.finish();
     let seconds = (played.end - played.start).as_secs_f64().max(1e-9);
-    let completed = sealed.records.requests().iter().filter(|record| record.outcome.is_completed());
+    let completed = phase.records.requests().iter().filter(|record| record.outcome.is_completed());
     let (mut requests, mut output) = (0_u64, 0_u64);
     for record in completed {
         requests += 1;

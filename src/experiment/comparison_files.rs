@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::utc_now;
-use crate::experiment::artefacts::{self, ArtefactError};
-use crate::experiment::sweep::Outcome;
+use crate::experiment::artefacts;
 use crate::metrics::comparison::Comparison;
 use crate::metrics::ladder::Ladder;
 use crate::metrics::summary::SCHEMA_VERSION;
@@ -13,8 +12,9 @@ use crate::report::FileNote;
 use crate::report::comparison::{csv, json, page};
 use crate::report::ladder;
 use crate::store::manifest::{State, command_line};
+use crate::store::measured_run::MeasuredRun;
 use crate::store::run_directory::{RunDirectory, file};
-use crate::store::write::write_whole;
+use crate::store::write::{WriteError, write_whole};
 
 /// `manifest.json` of the whole; each side has one of its own in its folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -68,22 +68,18 @@ impl Manifest {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn write(&self, directory: &RunDirectory) -> Result<(), ArtefactError> {
+    pub fn write(&self, directory: &RunDirectory) -> Result<(), WriteError> {
         write_whole(&directory.file(file::MANIFEST), json::pretty(self).as_bytes())?;
         Ok(())
     }
 }
 
-/// Writes the records and reports of each side, as a run of its own would leave them.
+/// Writes the reports of each side, as a run of its own would leave them.
 ///
 /// # Errors
 /// When a file cannot be written; those before it are complete.
-pub fn write_sides(outcomes: &[Outcome], keep_deliveries: bool) -> Result<(), ArtefactError> {
-    for outcome in outcomes {
-        artefacts::write_records(outcome, keep_deliveries)?;
-        artefacts::write_reports(outcome)?;
-    }
-    Ok(())
+pub fn write_sides(runs: &[MeasuredRun]) -> Result<(), WriteError> {
+    runs.iter().try_for_each(|run| artefacts::write_reports(run).map(|_| ()))
 }
 
 /// Writes what the sides come to together.
@@ -93,7 +89,7 @@ pub fn write_sides(outcomes: &[Outcome], keep_deliveries: bool) -> Result<(), Ar
 pub fn write_comparison(
     directory: &RunDirectory,
     comparison: &Comparison,
-) -> Result<Vec<FileNote>, ArtefactError> {
+) -> Result<Vec<FileNote>, WriteError> {
     write_whole(&directory.file(file::COMPARISON_JSON), json::render(comparison).as_bytes())?;
     write_whole(&directory.file(file::COMPARISON_CSV), &csv::render(comparison))?;
     write_whole(&directory.file(file::COMPARISON_PAGE), page::render(comparison).as_bytes())?;
@@ -113,7 +109,7 @@ pub fn write_comparison(
 pub fn write_ladder(
     directory: &RunDirectory,
     document: &Ladder,
-) -> Result<Vec<FileNote>, ArtefactError> {
+) -> Result<Vec<FileNote>, WriteError> {
     let json = ladder::json::render(document);
     write_whole(&directory.file(file::LADDER_JSON), json.as_bytes())?;
     write_whole(&directory.file(file::LADDER_CSV), &ladder::csv::render(document))?;

@@ -2,10 +2,8 @@
 
 use crate::clock::Nanos;
 use crate::experiment::calibrate;
-use crate::experiment::rig::{Opening, Rig};
-use crate::experiment::sweep::{
-    ExperimentError, Outcome, Point, Watch, save_before_the_first_request,
-};
+use crate::experiment::point_runner::{Opening, PointRunner};
+use crate::experiment::sweep::{ExperimentError, Watch, save_before_the_first_request};
 use crate::issue::phase::Stage;
 use crate::issue::stop::Stop;
 use crate::load::plan::Plan;
@@ -13,6 +11,7 @@ use crate::metrics::Summary;
 use crate::metrics::compare::BLOCKS_FOR_A_VERDICT;
 use crate::settings::Resolved;
 use crate::store::manifest::{Manifest, PointEntry, State};
+use crate::store::measured_run::MeasuredRun;
 use crate::store::run_directory::RunDirectory;
 use crate::targets::TargetInfo;
 
@@ -54,9 +53,9 @@ pub fn play(
     directory: &RunDirectory,
     stop: &Stop,
     watch: &mut dyn Watch,
-) -> Result<Vec<Outcome>, ExperimentError> {
+) -> Result<Vec<MeasuredRun>, ExperimentError> {
     let null_rate = calibrate::null_rate()?;
-    let mut rigs = Vec::with_capacity(sides.len());
+    let mut runners = Vec::with_capacity(sides.len());
     let names: Vec<String> = sides.iter().map(|side| side.name.clone()).collect();
     for Side { name, resolved, settings, opening } in sides {
         let info = opening.target.describe().clone();
@@ -65,20 +64,19 @@ pub fn play(
         manifest.null_rate = Some(null_rate);
         save_before_the_first_request(&folder, &settings, plans, &manifest)?;
         watch.begun(&info, &folder);
-        rigs.push(Rig::open(resolved, opening, plans, folder, manifest, stop)?);
+        runners.push(PointRunner::open(resolved, opening, plans, folder, manifest, stop)?);
     }
-    let mut points: Vec<Vec<Point>> = rigs.iter().map(|_| Vec::new()).collect();
     'blocks: for (block, plan) in plans.iter().enumerate() {
-        for side in order(block, rigs.len()) {
-            if !rigs.iter().all(Rig::can_go_on) {
+        for side in order(block, runners.len()) {
+            if !runners.iter().all(PointRunner::can_go_on) {
                 break 'blocks;
             }
             let label = format!("block {} of {}", block + 1, plans.len());
             let mut watch = OfSide { name: &names[side], watch: &mut *watch };
-            points[side].push(rigs[side].play(plan, label, &mut watch)?);
+            runners[side].play(plan, label, &mut watch)?;
         }
     }
-    Ok(rigs.into_iter().zip(points).map(|(rig, points)| rig.close(points)).collect())
+    Ok(runners.into_iter().map(PointRunner::close).collect())
 }
 
 /// Whoever watches several targets in turns is told of each phase whose it is; a side's own records need not say so.
@@ -111,12 +109,14 @@ pub fn more_blocks() -> String {
 }
 
 /// How the whole went: as badly as the side that went worst.
-pub fn state(outcomes: &[Outcome]) -> State {
-    let any = |state| outcomes.iter().any(|outcome| outcome.manifest.state == state);
+pub fn state(runs: &[MeasuredRun]) -> State {
+    let any = |state| runs.iter().any(|run| run.manifest.state == state);
     if any(State::Failed) {
         State::Failed
     } else if any(State::Interrupted) {
         State::Interrupted
+    } else if any(State::Incomplete) {
+        State::Incomplete
     } else {
         State::Complete
     }

@@ -7,7 +7,7 @@ use bareflight_engine::tokenizers::Tokenizer;
 use crate::engine_directory::Finding;
 use crate::engine_directory::memory::KvOutlook;
 use crate::experiment::engines::check_engines;
-use crate::experiment::rig::Opening;
+use crate::experiment::point_runner::Opening;
 use crate::experiment::{gpu_watch, machine};
 use crate::ffi::cuda::CudaError;
 use crate::load::plan::{Plan, PlanError, PlanStart};

@@ -7,33 +7,48 @@ use serde_json::{Map, Value};
 
 use crate::clock::Window;
 use crate::clock::{MonoNs, Nanos};
-use crate::experiment::artefacts::{ArtefactError, read_back};
-use crate::experiment::sweep::{Outcome, Point};
 use crate::load::Load;
+use crate::metrics::Summary;
 use crate::metrics::allowance::Allowance;
 use crate::metrics::compare::BLOCKS_FOR_A_VERDICT;
 use crate::metrics::comparison;
 use crate::metrics::comparison::{Comparison, Measured, Question};
 use crate::metrics::fairness::Item;
+use crate::metrics::point_records::RecordsError;
 use crate::metrics::sides::Terms;
 use crate::metrics::summarise;
 use crate::metrics::summary::Mark;
 use crate::record::request_record::Records;
 use crate::store::manifest::PointEntry;
+use crate::store::measured_run::{MeasuredPoint, MeasuredRun, RecordsAt};
+use crate::store::read_back::{ReadError, read_back};
 
 /// Stretches that a point is cut into, where it has requests enough.
 const STRETCHES: usize = 8;
 /// Fewer requests than this make no stretch.
 const REQUESTS_OF_A_STRETCH: usize = 5;
 
+/// A stored run with the records of its points in memory.
+struct Loaded {
+    run: MeasuredRun,
+    points: Vec<Point>,
+}
+
+/// A point with its records.
+#[derive(Debug, Clone)]
+struct Point {
+    records: Records,
+    summary: Summary,
+}
+
 /// Two stored runs, cut alike: what they measured at one load that both have.
 pub struct Common {
     /// The load.
     pub load: Load,
     /// The first that was named: what is compared with.
-    pub baseline: Outcome,
+    pub baseline: MeasuredRun,
     /// The other.
-    pub candidate: Outcome,
+    pub candidate: MeasuredRun,
 }
 
 /// Why stored runs cannot be compared.
@@ -41,7 +56,10 @@ pub struct Common {
 pub enum StoredError {
     /// A run cannot be read.
     #[error(transparent)]
-    Read(#[from] ArtefactError),
+    Read(#[from] ReadError),
+    /// Its records cannot be read.
+    #[error(transparent)]
+    Records(#[from] RecordsError),
     /// What watched it slowed it down.
     #[error(
         "`{0}` was profiled, which slows what is watched: compare runs made without `--profile-window`, `--nvtx` or a profiler around them"
@@ -60,16 +78,16 @@ pub enum StoredError {
 /// # Errors
 /// When a run cannot be read, or they have no load in common.
 pub fn read(baseline: &Path, candidate: &Path) -> Result<Vec<Common>, StoredError> {
-    let (a, b) = (read_back(baseline)?, read_back(candidate)?);
-    for (path, outcome) in [(baseline, &a), (candidate, &b)] {
-        if outcome.points.iter().any(|point| point.summary.marks.contains(&Mark::Profiled)) {
+    let (a, b) = (load(baseline)?, load(candidate)?);
+    for (path, loaded) in [(baseline, &a), (candidate, &b)] {
+        if loaded.points.iter().any(|point| point.summary.marks.contains(&Mark::Profiled)) {
             return Err(StoredError::Profiled(path.display().to_string()));
         }
     }
     let mut loads: Vec<Load> = Vec::new();
-    for entry in &a.manifest.points {
+    for entry in &a.run.manifest.points {
         let load = entry.facts.load;
-        if !loads.contains(&load) && b.manifest.points.iter().any(|it| it.facts.load == load) {
+        if !loads.contains(&load) && b.run.manifest.points.iter().any(|it| it.facts.load == load) {
             loads.push(load);
         }
     }
@@ -80,7 +98,18 @@ pub fn read(baseline: &Path, candidate: &Path) -> Result<Vec<Common>, StoredErro
     Ok(loads.into_iter().map(|load| common(load, &a, &b)).collect())
 }
 
-fn common(load: Load, a: &Outcome, b: &Outcome) -> Common {
+fn load(path: &Path) -> Result<Loaded, StoredError> {
+    let run = read_back(path)?;
+    let records = run.load_records()?;
+    let summaries = run.points.iter().map(|point| point.summary.clone());
+    let points = records.into_iter().zip(summaries);
+    Ok(Loaded {
+        points: points.map(|(records, summary)| Point { records, summary }).collect(),
+        run,
+    })
+}
+
+fn common(load: Load, a: &Loaded, b: &Loaded) -> Common {
     let (a_points, b_points) = (points_at(a, load), points_at(b, load));
     let blocks = a_points.len().min(b_points.len());
     if blocks > 1 {
@@ -110,8 +139,8 @@ fn owned(points: &[(&PointEntry, &Point)]) -> Vec<(PointEntry, Point)> {
     points.iter().map(|(entry, point)| ((*entry).clone(), (*point).clone())).collect()
 }
 
-fn points_at(outcome: &Outcome, load: Load) -> Vec<(&PointEntry, &Point)> {
-    let entries = outcome.manifest.points.iter().zip(&outcome.points);
+fn points_at(loaded: &Loaded, load: Load) -> Vec<(&PointEntry, &Point)> {
+    let entries = loaded.run.manifest.points.iter().zip(&loaded.points);
     entries.filter(|(entry, _)| entry.facts.load == load).collect()
 }
 
@@ -121,13 +150,17 @@ fn sent(records: &Records) -> usize {
 }
 
 fn with_points(
-    outcome: &Outcome,
+    loaded: &Loaded,
     points: impl IntoIterator<Item = (PointEntry, Point)>,
-) -> Outcome {
-    let (entries, points) = points.into_iter().unzip();
-    let mut manifest = outcome.manifest.clone();
+) -> MeasuredRun {
+    let (entries, points): (_, Vec<Point>) = points.into_iter().unzip();
+    let mut manifest = loaded.run.manifest.clone();
     manifest.points = entries;
-    Outcome { directory: outcome.directory.clone(), manifest, points }
+    let points = points.into_iter().map(|Point { records, summary }| MeasuredPoint {
+        summary,
+        records: RecordsAt::Memory(records),
+    });
+    MeasuredRun { directory: loaded.run.directory.clone(), manifest, points: points.collect() }
 }
 
 /// Stretches of equally many sent requests; what is left over belongs to the last one.
@@ -192,23 +225,32 @@ fn remedy() -> String {
 }
 
 /// The document of stored runs: for each load that both have, one pair of sides.
-pub fn conclude<'a>(
-    common: &'a [Common],
+///
+/// # Errors
+/// When records cannot be read.
+pub fn conclude(
+    common: &[Common],
     (a, b): (&Map<String, Value>, &Map<String, Value>),
     terms: Terms,
     allowances: &[Allowance],
-) -> Comparison {
+) -> Result<Comparison, RecordsError> {
     let several = common.len() > 1;
     let name = |letter: &str, load: Load| {
         if several { format!("{letter} at {load}") } else { letter.to_owned() }
     };
+    let records = common
+        .iter()
+        .map(|both| Ok([both.baseline.load_records()?, both.candidate.load_records()?]))
+        .collect::<Result<Vec<_>, RecordsError>>()?;
     let measured: Vec<Measured> = common
         .iter()
-        .flat_map(|both| {
-            let side = |letter, outcome: &'a Outcome, settings: &Map<String, Value>| {
-                outcome.measured(name(letter, both.load), settings.clone())
-            };
-            [side("A", &both.baseline, a), side("B", &both.candidate, b)]
+        .zip(&records)
+        .flat_map(|(both, [baseline, candidate])| {
+            let name = |letter| name(letter, both.load);
+            [
+                both.baseline.measured(name("A"), a.clone(), baseline),
+                both.candidate.measured(name("B"), b.clone(), candidate),
+            ]
         })
         .collect();
     let targets = common.first().map_or((String::new(), String::new()), |both| {
@@ -235,7 +277,7 @@ pub fn conclude<'a>(
          difference; intervals tell of the spread within each run alone, and no answer is more than likely"
             .to_owned(),
     );
-    comparison
+    Ok(comparison)
 }
 
 #[cfg(test)]

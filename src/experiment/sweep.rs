@@ -2,26 +2,24 @@
 
 use crate::clock::Nanos;
 use crate::experiment::calibrate;
+use crate::experiment::point_runner::PointRunner;
 use crate::experiment::preflight::Ready;
-use crate::experiment::rig::Rig;
 use crate::ffi::cuda::CudaError;
 use crate::issue::phase::{Stage, StageError};
 use crate::issue::stop::Stop;
 use crate::load::Load;
 use crate::load::plan::Plan;
 use crate::metrics::Summary;
-use crate::metrics::comparison::{Measured, MeasuredBlock};
+use crate::metrics::point_records::RecordsError;
 use crate::observe::gpu::library::NoGpu;
 use crate::record::nvtx_ranges::NvtxError;
-use crate::record::request_record::Records;
 use crate::settings::Resolved;
-use crate::store::manifest::{Manifest, PointEntry, State};
+use crate::store::manifest::{Manifest, PointEntry};
+use crate::store::measured_run::MeasuredRun;
 use crate::store::plan_file::{PlanFileError, PlanWriter};
-use crate::store::rows::RowError;
 use crate::store::run_directory::{DirectoryError, RunDirectory, file};
 use crate::store::write::{WriteError, write_whole};
 use crate::targets::TargetInfo;
-use serde_json::{Map, Value};
 
 /// Why an experiment could not go on. What had been measured by then is on disk.
 #[derive(Debug, thiserror::Error)]
@@ -47,61 +45,18 @@ pub enum ExperimentError {
     /// The plan could not be saved, so nothing was sent.
     #[error("the plan cannot be saved, so nothing was sent: {0}")]
     Plan(#[from] PlanFileError),
-    /// The journal could not be opened, so nothing was sent.
-    #[error("records cannot be written, so nothing was sent: {0}")]
-    Journal(#[from] RowError),
     /// The engine's own statistics could not be followed, so nothing was sent.
     #[error("`iterations.jsonl` cannot be written, so nothing was sent: {0}")]
     Iterations(std::io::Error),
     /// The events of the engine's KV cache could not be followed, so nothing was sent.
     #[error("`kv_events.jsonl` cannot be written, so nothing was sent: {0}")]
     KvEvents(std::io::Error),
+    /// What was recorded cannot be read again.
+    #[error(transparent)]
+    Records(#[from] RecordsError),
     /// GPUs could not be watched to the end.
     #[error("`gpu.jsonl` cannot be written: {0}")]
     GpuSamples(std::io::Error),
-}
-
-/// One measured point.
-#[derive(Debug, Clone)]
-pub struct Point {
-    /// Everything that was seen.
-    pub records: Records,
-    /// What it comes to.
-    pub summary: Summary,
-}
-
-/// A finished experiment, or as much of it as there was.
-#[derive(Debug)]
-pub struct Outcome {
-    /// Where it lies.
-    pub directory: RunDirectory,
-    /// What is known of it.
-    pub manifest: Manifest,
-    /// Its points, as many as were measured.
-    pub points: Vec<Point>,
-}
-
-impl Outcome {
-    /// As a side of a comparison.
-    pub fn measured(&self, name: String, settings: Map<String, Value>) -> Measured<'_> {
-        let folder = self.directory.path().file_name();
-        let blocks = self.manifest.points.iter().zip(&self.points);
-        Measured {
-            name,
-            target: &self.manifest.target,
-            folder: folder.map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
-            complete: self.manifest.state == State::Complete,
-            blocks: blocks
-                .map(|(entry, point)| MeasuredBlock {
-                    plan_hash: &entry.plan_hash,
-                    load: entry.facts.load,
-                    records: &point.records,
-                    summary: &point.summary,
-                })
-                .collect(),
-            settings,
-        }
-    }
 }
 
 /// What a caller sees while an experiment goes on.
@@ -127,7 +82,7 @@ pub fn run(
     ready: Ready,
     stop: &Stop,
     watch: &mut dyn Watch,
-) -> Result<Outcome, ExperimentError> {
+) -> Result<MeasuredRun, ExperimentError> {
     let Ready { opening, plans, warnings, roofline, kv: _ } = ready;
     let info = opening.target.describe().clone();
     let directory = create_directory(resolved, &info, &plans)?;
@@ -137,16 +92,15 @@ pub fn run(
     watch.begun(&info, &directory);
 
     manifest.null_rate = Some(calibrate::null_rate()?);
-    let mut rig =
-        Rig::open(resolved, opening, &plans, directory, manifest, stop)?.with_roofline(roofline);
-    let mut points = Vec::with_capacity(plans.len());
+    let mut runner = PointRunner::open(resolved, opening, &plans, directory, manifest, stop)?
+        .with_roofline(roofline);
     for plan in &plans {
-        if !rig.can_go_on() {
+        if !runner.can_go_on() {
             break;
         }
-        points.push(rig.play(plan, plan.load().to_string(), watch)?);
+        runner.play(plan, plan.load().to_string(), watch)?;
     }
-    Ok(rig.close(points))
+    Ok(runner.close())
 }
 
 fn create_directory(

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use crate::issue::issuer::{Pace, Played, play};
 use crate::issue::stop::Stop;
 use crate::load::plan::Shot;
-use crate::record::book::Planned;
 use crate::record::gate::Gate;
+use crate::record::log::RecordLog;
 use crate::record::nvtx_ranges::Tool;
-use crate::record::recorder::{Journal, Recorder, Sealed};
+use crate::record::recorder::{PhaseRecords, Recorder};
+use crate::record::request_table::PlannedRequest;
 use crate::record::sink::Sink;
 use crate::targets::{Drain, EngineStatistics, KvEvents, Session, Target, TargetError};
 
@@ -70,17 +71,17 @@ impl Stage {
         &mut self,
         shots: &[Shot],
         pace: &Pace,
-        journal: Option<Box<dyn Journal>>,
-    ) -> (Played, Sealed) {
-        let planned = shots.iter().map(|shot| Planned {
+        log: Option<Box<dyn RecordLog>>,
+    ) -> (Played, PhaseRecords) {
+        let planned = shots.iter().map(|shot| PlannedRequest {
             id: shot.id,
             prompt_tokens: shot.request.prompt.tokens(),
             requested_tokens: shot.request.output.max_tokens,
         });
-        self.recorder.begin(planned.collect(), journal);
+        self.recorder.begin(planned.collect(), log);
         let played =
             play(shots, pace, &mut *self.session, &mut self.issuer, &self.gate, &self.stop);
-        (played, self.recorder.seal())
+        (played, self.recorder.end())
     }
 
     /// What the engine says of itself, for a thread of its own; `None` where it says nothing.

@@ -19,6 +19,7 @@ pub mod measure;
 pub mod over_time;
 pub mod per_request;
 pub mod percentile;
+pub mod point_records;
 pub mod pooled;
 pub mod rates;
 pub mod roofline;

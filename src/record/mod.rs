@@ -1,12 +1,13 @@
 //! WHAT happened: events from the threads that see them, and the record of every request.
 
-pub(crate) mod book;
 pub mod event;
 pub mod gate;
 pub mod iteration;
 pub mod kv_event;
 pub mod live;
+pub mod log;
 pub mod nvtx_ranges;
 pub mod recorder;
 pub mod request_record;
+pub mod request_table;
 pub mod sink;

@@ -1,8 +1,7 @@
-//! Who turns events into records? One thread, off the path of the requests, that owns them all.
+//! Recorder: the thread that turns events into records, off the path of the requests.
 //!
-//! The recorder looks into the rings every few milliseconds. Between phases it is told which shots to expect
-//! (`begin`) and asked for what became of them (`seal`); both are commands over a channel, so that no state is
-//! shared with the threads that measure.
+//! The recorder reads the rings every few milliseconds. A phase begins with the requests to expect (`begin`) and ends with
+//! their records (`end`); both are commands over a channel, so that no state is shared with the threads that measure.
 
 use std::io;
 use std::sync::Arc;
@@ -11,27 +10,13 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 
 use crate::clock::{self, MonoNs, Nanos};
-use crate::record::book::{Book, Planned};
 use crate::record::event::Event;
 use crate::record::gate::Gate;
 use crate::record::live::Live;
-use crate::record::request_record::{Records, RequestRecord};
+use crate::record::log::RecordLog;
+use crate::record::request_record::Records;
+use crate::record::request_table::{PlannedRequest, RequestTable, Sources};
 use crate::record::sink::{Aside, RING_SLOTS, Sink};
-
-/// Takes each record as its request ends, so that it is on disk whatever happens next.
-pub trait Journal: Send {
-    /// A request has ended.
-    ///
-    /// # Errors
-    /// When the record cannot be written; the journal is then not asked again.
-    fn row(&mut self, record: &RequestRecord) -> io::Result<()>;
-
-    /// Nothing is going on: what was buffered may go out.
-    ///
-    /// # Errors
-    /// As [`Self::row`].
-    fn settle(&mut self) -> io::Result<()>;
-}
 
 /// Between two looks into the rings: every look wakes a thread, and little would be found.
 const LOOK: Nanos = Nanos::from_millis(4);
@@ -43,19 +28,24 @@ const MANY: usize = RING_SLOTS / 64;
 const PUBLISH_EVERY: Nanos = Nanos::from_millis(200);
 
 enum Command {
-    Begin(Vec<Planned>, Option<Box<dyn Journal>>, Sender<()>),
-    Seal(Sender<Sealed>),
+    Begin(Vec<PlannedRequest>, Option<Box<dyn RecordLog>>, Sender<()>),
+    End(Sender<PhaseRecords>),
 }
 
-/// What became of the shots of one phase.
+/// The records of one phase, as far as they are in memory.
 #[derive(Debug)]
-pub struct Sealed {
-    /// One record per planned shot.
+pub struct PhaseRecords {
+    /// Requests of the phase.
+    pub planned: usize,
+    /// Records that no log has taken: all of them without a log, in the order of the plan; none while the log works; those
+    /// since it failed otherwise.
     pub records: Records,
-    /// Events of requests that belonged to no shot of the phase: late answers of an earlier one.
+    /// Events of requests that belong to no request of the phase: late answers of an earlier one.
     pub late_events: u64,
-    /// The first failure of the journal, if it failed: the records in memory are complete all the same.
-    pub journal_error: Option<io::Error>,
+    /// The latest end of a request.
+    pub last_end: Option<MonoNs>,
+    /// Why the log failed, if it did.
+    pub log_error: Option<io::Error>,
     /// CPU time that the recorder has used so far.
     pub recorder_cpu: Nanos,
 }
@@ -107,14 +97,14 @@ impl Recorder {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Tells which shots to expect, and returns when the recorder does: an event that came earlier would belong to
-    /// no shot.
+    /// Begins a phase with the requests to expect, and returns when the recorder knows them: an earlier event would
+    /// belong to no request.
     ///
     /// # Panics
     /// If the recorder's thread has panicked, which is a bug.
-    pub fn begin(&self, shots: Vec<Planned>, journal: Option<Box<dyn Journal>>) {
+    pub fn begin(&self, planned: Vec<PlannedRequest>, log: Option<Box<dyn RecordLog>>) {
         let (ready, is_ready) = channel();
-        self.command(Command::Begin(shots, journal, ready));
+        self.command(Command::Begin(planned, log, ready));
         is_ready.recv().expect("the recorder answers until its handle is dropped");
     }
 
@@ -122,9 +112,9 @@ impl Recorder {
     ///
     /// # Panics
     /// If the recorder's thread has panicked, which is a bug.
-    pub fn seal(&self) -> Sealed {
+    pub fn end(&self) -> PhaseRecords {
         let (reply, answer) = channel();
-        self.command(Command::Seal(reply));
+        self.command(Command::End(reply));
         answer.recv().expect("the recorder answers until its handle is dropped")
     }
 
@@ -153,13 +143,22 @@ struct Worker {
     rings: Vec<rtrb::Consumer<Event>>,
     /// How much lies in each ring at the moment of a look.
     ready: Vec<usize>,
-    book: Book,
+    /// Who takes the stamps and counts the tokens of this session, in every phase.
+    sources: Sources,
+    table: Option<RequestTable>,
     live: Arc<Live>,
 }
 
 impl Worker {
     fn new(asides: Receiver<Aside>, live: Arc<Live>) -> Self {
-        Self { asides, rings: Vec::new(), ready: Vec::new(), book: Book::default(), live }
+        Self {
+            asides,
+            rings: Vec::new(),
+            ready: Vec::new(),
+            sources: Sources::default(),
+            table: None,
+            live,
+        }
     }
 
     fn run(mut self, inbox: &Receiver<Command>) {
@@ -169,15 +168,14 @@ impl Worker {
             let seen = self.drain();
             found += seen;
             match inbox.try_recv() {
-                Ok(Command::Begin(shots, journal, ready)) => {
-                    self.book = Book::open(&shots, journal);
-                    // Whoever asked may be gone after an error of its own.
-                    let _asker_is_gone = ready.send(());
+                Ok(Command::Begin(planned, log, ready)) => {
+                    self.table = Some(RequestTable::open(&planned, self.sources, log));
+                    // The caller may be gone after an error of its own.
+                    let _caller_is_gone = ready.send(());
                 }
-                Ok(Command::Seal(reply)) => self.seal(&reply),
+                Ok(Command::End(reply)) => self.end(&reply),
                 Err(TryRecvError::Disconnected) => return,
                 Err(TryRecvError::Empty) if seen == 0 => {
-                    self.book.settle();
                     clock::sleep(if found < MANY { LOOK } else { LOOK_SOON });
                     found = 0;
                 }
@@ -185,54 +183,72 @@ impl Worker {
             }
             let now = clock::now();
             if now >= publish_at {
-                self.live.publish(self.book.snapshot());
+                if let Some(table) = &self.table {
+                    self.live.publish(table.snapshot());
+                }
                 publish_at = now + PUBLISH_EVERY;
             }
         }
     }
 
-    /// Takes in all that is there; returns how many events that were.
+    /// Takes in all that is there and hands it to the log; returns how many events that were.
     ///
     /// Cause comes before effect: the issuer's ring is the first and is counted last, so every end among the
-    /// counted events finds its submission; asides are read after the count, so it finds its words too.
+    /// counted events finds its submission; side messages are read after the count, so it finds its own too.
     fn drain(&mut self) -> usize {
-        let Self { asides, rings, ready, book, .. } = self;
-        ready.clear();
-        ready.extend(rings.iter().rev().map(rtrb::Consumer::slots));
-        ready.reverse();
-        while let Ok(aside) = asides.try_recv() {
-            match aside {
-                Aside::Ring(ring) => rings.push(ring),
-                Aside::Words(id, words) => book.words(id, words),
-                Aside::TokenCount(id, tokens, source) => book.token_count(id, tokens, source),
-                Aside::TokenMismatch { id, retokenized, .. } => book.recounted(id, retokenized),
-                Aside::PromptCount(id, tokens) => book.prompt_count(id, tokens),
-                Aside::StampsOf(id, source) => book.stamps_of(id, source),
-                Aside::Stamps(source) => book.stamps_come_from(source),
-                Aside::Tokens(source) => book.tokens_come_from(source),
-            }
+        self.ready.clear();
+        self.ready.extend(self.rings.iter().rev().map(rtrb::Consumer::slots));
+        self.ready.reverse();
+        while let Ok(message) = self.asides.try_recv() {
+            self.take(message);
         }
+        let Self { rings, ready, table, .. } = self;
         for (ring, ready) in rings.iter_mut().zip(ready.iter()) {
             let chunk =
                 ring.read_chunk(*ready).expect("the slots were just counted by their only reader");
-            let (front, back) = chunk.as_slices();
-            for event in front.iter().chain(back) {
-                book.note(event);
+            if let Some(table) = table {
+                let (front, back) = chunk.as_slices();
+                for event in front.iter().chain(back) {
+                    table.note(event);
+                }
             }
             chunk.commit_all();
+        }
+        if let Some(table) = table {
+            table.flush();
         }
         ready.iter().sum()
     }
 
-    fn seal(&mut self, reply: &Sender<Sealed>) {
+    fn take(&mut self, message: Aside) {
+        match message {
+            Aside::Ring(ring) => return self.rings.push(ring),
+            Aside::Stamps(stamps) => self.sources.stamps = stamps,
+            Aside::Tokens(tokens) => self.sources.tokens = tokens,
+            _ => {}
+        }
+        let Some(table) = self.table.as_mut() else { return };
+        match message {
+            Aside::Words(id, words) => table.failure_message(id, words),
+            Aside::TokenCount(id, tokens, source) => table.token_count(id, tokens, source),
+            Aside::TokenMismatch { id, retokenized, .. } => table.recounted(id, retokenized),
+            Aside::PromptCount(id, tokens) => table.prompt_count(id, tokens),
+            Aside::StampsOf(id, source) => table.stamps_of(id, source),
+            Aside::Stamps(_) | Aside::Tokens(_) => table.set_sources(self.sources),
+            Aside::Ring(_) => unreachable!("a ring was taken above"),
+        }
+    }
+
+    fn end(&mut self, reply: &Sender<PhaseRecords>) {
         // Twice, since a ring that is announced in one look is read in the next.
         self.drain();
         while self.drain() > 0 {}
-        let book = std::mem::take(&mut self.book);
-        self.live.publish(book.snapshot());
-        let sealed = book.close(clock::thread_cpu());
-        // Whoever asked may be gone after an error of its own; the records then have no reader.
-        let _asker_is_gone = reply.send(sealed);
+        let table = self.table.take();
+        let table = table.unwrap_or_else(|| RequestTable::open(&[], self.sources, None));
+        self.live.publish(table.snapshot());
+        let records = table.close(clock::thread_cpu());
+        // The caller may be gone after an error of its own; the records then have no reader.
+        let _caller_is_gone = reply.send(records);
     }
 }
 
@@ -241,6 +257,7 @@ mod tests {
     use super::*;
     use crate::clock::now;
     use crate::record::event::{Ending, TokenHash};
+    use crate::record::log::Batch;
     use crate::record::request_record::{FinishReason, Outcome};
     use crate::request::RequestId;
 
@@ -250,28 +267,27 @@ mod tests {
         let gate = Arc::new(Gate::new(200, 1));
         let mut sink = recorder.sink(&gate);
         for id in (0..200).map(RequestId) {
-            recorder.begin(vec![Planned { id, prompt_tokens: 1, requested_tokens: 1 }], None);
+            recorder
+                .begin(vec![PlannedRequest { id, prompt_tokens: 1, requested_tokens: 1 }], None);
             gate.open(id);
             let at = now();
             sink.put_surely(Event::Submitted { id, intended: at, ready: at, at });
             sink.delivery(id, now(), 1, TokenHash::EMPTY);
             sink.end(id, now(), Ending::Completed(FinishReason::Length));
-            let sealed = recorder.seal();
-            let record = &sealed.records.requests()[0];
-            assert_eq!(sealed.late_events, 0);
+            let phase = recorder.end();
+            let record = &phase.records.requests()[0];
+            assert_eq!(phase.late_events, 0);
             assert_eq!((record.submit, record.output_tokens), (Some(at), 1));
         }
     }
 
     struct FullDisk;
 
-    impl Journal for FullDisk {
-        fn row(&mut self, _: &RequestRecord) -> io::Result<()> {
+    impl RecordLog for FullDisk {
+        fn write(&mut self, _: u32, _: &Batch) -> io::Result<()> {
             Err(io::Error::from(io::ErrorKind::StorageFull))
         }
-        fn settle(&mut self) -> io::Result<()> {
-            Ok(())
-        }
+        fn report(&self, _: &io::Error) {}
     }
 
     #[test]
@@ -279,16 +295,17 @@ mod tests {
         let recorder = Recorder::start().expect("a thread");
         let gate = Arc::new(Gate::new(2, 1));
         let mut sink = recorder.sink(&gate);
-        let planned = |id| Planned { id: RequestId(id), prompt_tokens: 1, requested_tokens: 1 };
+        let planned =
+            |id| PlannedRequest { id: RequestId(id), prompt_tokens: 1, requested_tokens: 1 };
         recorder.begin(vec![planned(0), planned(1)], Some(Box::new(FullDisk)));
         for id in [RequestId(0), RequestId(1)] {
             gate.open(id);
             sink.end(id, now(), Ending::Cancelled);
         }
-        let sealed = recorder.seal();
-        let kind = sealed.journal_error.map(|error| error.kind());
+        let phase = recorder.end();
+        let kind = phase.log_error.map(|error| error.kind());
         assert_eq!(kind, Some(io::ErrorKind::StorageFull));
-        let requests = sealed.records.requests();
+        let requests = phase.records.requests();
         assert!(requests.iter().all(|record| record.outcome == Outcome::Cancelled));
     }
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::MonoNs;
 use crate::record::event::TokenHash;
+use crate::record::log::Batch;
 use crate::request::Failure;
 use crate::request::RequestId;
 
@@ -288,6 +289,23 @@ impl Records {
             *place += 1;
         }
         Self { requests, arrivals: sorted, starts }
+    }
+
+    /// What a batch holds, in the order of the plan; `first` is the id of the first request of the phase. Deliveries of
+    /// requests that are not in the batch are left out.
+    pub fn of_batch(first: u32, batch: Batch) -> Self {
+        let Batch { mut ended, mut deliveries } = batch;
+        ended.sort_by_key(|record| record.id);
+        let is_whole = ended.iter().zip(first..).all(|(record, id)| record.id == RequestId(id));
+        if !is_whole {
+            deliveries.retain_mut(|(place, _)| {
+                let id = RequestId(first + *place);
+                let found = ended.binary_search_by_key(&id, |record| record.id);
+                *place = found.unwrap_or_default() as u32;
+                found.is_ok()
+            });
+        }
+        Self::from_arrival_order(ended, deliveries.iter())
     }
 
     /// All requests, in the order of the plan.

@@ -1,14 +1,13 @@
 //! When did each delivery of a run arrive? `deliveries.csv.gz`, written and read one row at a time.
 
-use std::collections::HashMap;
 use std::io::{BufReader, BufWriter, Read, Write};
 
 use flate2::Compression;
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 
 use crate::clock::MonoNs;
-use crate::record::request_record::{Arrival, Records, RequestRecord};
+use crate::record::request_record::Arrival;
 use crate::request::RequestId;
 
 /// The columns, in order.
@@ -60,26 +59,21 @@ pub struct DeliveriesWriter<W: Write> {
 impl<W: Write> DeliveriesWriter<W> {
     /// Writes the header.
     pub fn new(out: W) -> Result<Self, DeliveriesError> {
-        // Stamps compress little further at a higher level, and the recorder shares the machine with the run.
-        let mut out = BufWriter::new(GzEncoder::new(out, Compression::fast()));
-        writeln!(out, "{}", COLUMNS.join(","))?;
-        Ok(Self { out })
+        let mut writer = Self::after_header(out);
+        writeln!(writer.out, "{}", COLUMNS.join(","))?;
+        Ok(writer)
+    }
+
+    /// Goes on where a header stands already, as a further member of the compressed file.
+    pub fn after_header(out: W) -> Self {
+        // Stamps compress little further at a higher level.
+        Self { out: BufWriter::new(GzEncoder::new(out, Compression::fast())) }
     }
 
     /// Writes one delivery.
     pub fn write(&mut self, delivery: Delivery) -> Result<(), DeliveriesError> {
         let Delivery { point, id, arrival } = delivery;
         Ok(writeln!(self.out, "{point},{},{},{}", id.0, arrival.at.0, arrival.tokens)?)
-    }
-
-    /// Writes all deliveries of a run.
-    pub fn write_all(&mut self, point: u32, records: &Records) -> Result<(), DeliveriesError> {
-        for (record, arrivals) in records.iter() {
-            for &arrival in arrivals {
-                self.write(Delivery { point, id: record.id, arrival })?;
-            }
-        }
-        Ok(())
     }
 
     /// Ends the compressed stream; without this the file reads as cut short.
@@ -92,7 +86,7 @@ impl<W: Write> DeliveriesWriter<W> {
 /// Reads deliveries one after the other, in the order in which they were written.
 #[derive(Debug)]
 pub struct DeliveriesReader<R: Read> {
-    text: BufReader<GzDecoder<R>>,
+    text: BufReader<MultiGzDecoder<R>>,
     line: String,
     number: u64,
 }
@@ -100,7 +94,7 @@ pub struct DeliveriesReader<R: Read> {
 impl<R: Read> DeliveriesReader<R> {
     /// Reads the header.
     pub fn new(from: R) -> Result<Self, DeliveriesError> {
-        let text = BufReader::with_capacity(1 << 16, GzDecoder::new(from));
+        let text = BufReader::with_capacity(1 << 16, MultiGzDecoder::new(from));
         let mut reader = Self { text, line: String::new(), number: 0 };
         let is_header = reader.read_line()? && reader.line == COLUMNS.join(",");
         if is_header { Ok(reader) } else { Err(DeliveriesError::NotDeliveries) }
@@ -143,29 +137,6 @@ impl<R: Read> Iterator for DeliveriesReader<R> {
             })),
         }
     }
-}
-
-/// Puts the requests of one point and its deliveries together. Deliveries may interleave over requests; those of one
-/// request keep their order. Deliveries of other points are skipped.
-///
-/// # Errors
-/// On the first delivery that cannot be read, or that belongs to no request of this point.
-pub fn join(
-    point: u32,
-    requests: Vec<RequestRecord>,
-    deliveries: impl IntoIterator<Item = Result<Delivery, DeliveriesError>>,
-) -> Result<Records, DeliveriesError> {
-    let places: HashMap<RequestId, usize> =
-        requests.iter().enumerate().map(|(index, request)| (request.id, index)).collect();
-    let mut arrivals = vec![Vec::new(); requests.len()];
-    for delivery in deliveries {
-        let Delivery { point: of, id, arrival } = delivery?;
-        if of == point {
-            let place = places.get(&id).ok_or(DeliveriesError::UnknownRequest(id.0))?;
-            arrivals[*place].push(arrival);
-        }
-    }
-    Ok(Records::new(requests.into_iter().zip(arrivals)))
 }
 
 #[cfg(test)]

@@ -33,12 +33,15 @@ pub fn write_line(
     writeln!(out, "{open},\"engine\":{raw_json}}}")
 }
 
-/// Reads all lines back, each with its point; the engine's own words are skipped.
+/// Reads all lines back (see [`json_lines::read_all`]), each with its point; the engine's own words are skipped.
 ///
 /// # Errors
 /// At the first line that cannot be read.
-pub fn read_all(from: impl BufRead) -> Result<Vec<(u32, Iteration)>, LinesError> {
-    let lines: Vec<Head> = json_lines::read_all(from)?;
+pub fn read_all(
+    from: impl BufRead,
+    may_be_torn: bool,
+) -> Result<Vec<(u32, Iteration)>, LinesError> {
+    let lines: Vec<Head> = json_lines::read_all(from, may_be_torn)?;
     Ok(lines.into_iter().map(|head| (head.point, head.iteration)).collect())
 }
 
@@ -67,7 +70,7 @@ mod tests {
         let mut text = Vec::new();
         write_line(&mut text, 0, some(1), "{}").unwrap();
         text.extend_from_slice(b"{\"point\":0,\"iter");
-        let error = read_all(text.as_slice()).unwrap_err().to_string();
+        let error = read_all(text.as_slice(), false).unwrap_err().to_string();
         assert!(error.contains("line 2"), "{error}");
     }
 
@@ -79,7 +82,7 @@ mod tests {
         for (number, words) in (1..).zip(words) {
             write_line(&mut text, 4, some(number), words).unwrap();
         }
-        let back = read_all(text.as_slice()).unwrap();
+        let back = read_all(text.as_slice(), false).unwrap();
         assert_eq!(back, (1..=3).map(|number| (4, some(number))).collect::<Vec<_>>());
         let lines = String::from_utf8(text).unwrap();
         let raw: Vec<serde_json::Value> =

@@ -1,4 +1,4 @@
-//! How is a file of JSON lines read back? To its end, or to the first line that is none of ours.
+//! JSON lines, read back to the end of the file or to the first line that is not one.
 
 use std::io::{self, BufRead};
 
@@ -20,13 +20,23 @@ pub enum LinesError {
     },
 }
 
-/// Reads all lines back.
+/// Reads all lines back. `may_be_torn` says that the writer may have been killed: a last line that is cut short is then
+/// left out.
 ///
 /// # Errors
 /// At the first line that cannot be read.
-pub fn read_all<Line: DeserializeOwned>(from: impl BufRead) -> Result<Vec<Line>, LinesError> {
-    let read = |(index, line): (usize, io::Result<String>)| {
-        serde_json::from_str(&line?).map_err(|error| LinesError::Line { line: index + 1, error })
-    };
-    from.lines().enumerate().map(read).collect()
+pub fn read_all<Line: DeserializeOwned>(
+    from: impl BufRead,
+    may_be_torn: bool,
+) -> Result<Vec<Line>, LinesError> {
+    let mut read = Vec::new();
+    let mut lines = from.lines().enumerate().peekable();
+    while let Some((index, line)) = lines.next() {
+        match serde_json::from_str(&line?) {
+            Ok(line) => read.push(line),
+            Err(_) if may_be_torn && lines.peek().is_none() => break,
+            Err(error) => return Err(LinesError::Line { line: index + 1, error }),
+        }
+    }
+    Ok(read)
 }

@@ -33,12 +33,12 @@ pub fn write_line(out: &mut impl Write, point: u32, event: &KvEvent) -> io::Resu
     out.write_all(b"\n")
 }
 
-/// Reads all lines back, each with its point.
+/// Reads all lines back (see [`json_lines::read_all`]), each with its point.
 ///
 /// # Errors
 /// At the first line that cannot be read.
-pub fn read_all(from: impl BufRead) -> Result<Vec<(u32, KvEvent)>, LinesError> {
-    let lines: Vec<LineRead> = json_lines::read_all(from)?;
+pub fn read_all(from: impl BufRead, may_be_torn: bool) -> Result<Vec<(u32, KvEvent)>, LinesError> {
+    let lines: Vec<LineRead> = json_lines::read_all(from, may_be_torn)?;
     Ok(lines.into_iter().map(|read| (read.point, read.event)).collect())
 }
 
@@ -77,10 +77,10 @@ mod tests {
         let mut text = Vec::new();
         write_line(&mut text, 0, &all()[0]).unwrap();
         text.extend_from_slice(b"{\"point\":0,\"event");
-        let error = read_all(text.as_slice()).unwrap_err().to_string();
+        let error = read_all(text.as_slice(), false).unwrap_err().to_string();
         assert!(error.contains("line 2"), "{error}");
         let strange = b"{\"point\":0,\"event\":1,\"since_ns\":1,\"at_ns\":2,\"window\":3,\"what\":\"removed\",\"blocks\":[\"xyz\"]}";
-        assert!(read_all(strange.as_slice()).is_err());
+        assert!(read_all(strange.as_slice(), false).is_err());
     }
 
     #[test]
@@ -89,7 +89,7 @@ mod tests {
         for event in &all() {
             write_line(&mut text, 4, event).unwrap();
         }
-        let back = read_all(text.as_slice()).unwrap();
+        let back = read_all(text.as_slice(), false).unwrap();
         assert_eq!(back, all().into_iter().map(|event| (4, event)).collect::<Vec<_>>());
         assert!(String::from_utf8(text).unwrap().contains("\"ffffffffffffffff\""));
     }

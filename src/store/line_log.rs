@@ -96,7 +96,7 @@ mod tests {
             log.write(point, &[reported(first), reported(first + 1)]).unwrap();
         }
         let file = File::open(directory.file(file::ITERATIONS)).unwrap();
-        let lines = iterations_file::read_all(BufReader::new(file)).unwrap();
+        let lines = iterations_file::read_all(BufReader::new(file), false).unwrap();
         let numbers: Vec<_> = lines.iter().map(|(point, it)| (*point, it.iteration)).collect();
         assert_eq!(numbers, [(0, 11), (0, 12), (1, 21), (1, 22)]);
     }

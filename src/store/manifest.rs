@@ -8,6 +8,8 @@ use crate::metrics::summary::SCHEMA_VERSION;
 use crate::observe::gpu::state::Machine;
 use crate::observe::health::{Health, NullRate};
 use crate::observe::host::{Build, Host};
+use crate::request::RequestId;
+use crate::store::partial_files::PartialNames;
 use crate::targets::TargetInfo;
 
 /// How far an experiment has come.
@@ -22,6 +24,8 @@ pub enum State {
     Interrupted,
     /// The target failed as a whole.
     Failed,
+    /// Measured to the end, and not everything could be written.
+    Incomplete,
 }
 
 /// `manifest.json`.
@@ -52,13 +56,27 @@ pub struct Manifest {
     pub seed: u64,
     /// What the harness reaches on this machine (L0).
     pub null_rate: Option<NullRate>,
-    /// One entry for each point that was begun.
+    /// One entry for each point whose records are in the files of the run.
     pub points: Vec<PointEntry>,
+    /// Points whose records are in partial files: the one that runs, and those that could not be taken over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unfinished: Vec<UnfinishedPoint>,
     /// What was known of the engine before it was loaded, and should be known of its numbers.
     #[serde(default)]
     pub warnings: Vec<Finding>,
     /// What went wrong beside requests: a journal that could not be written, a target that did not close.
     pub faults: Vec<String>,
+}
+
+/// A point that is not in the files of the run yet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UnfinishedPoint {
+    /// Id of its first request.
+    pub first_id: RequestId,
+    /// Where its records are.
+    pub files: PartialNames,
+    /// What is known of it; its window is known at its end.
+    pub entry: PointEntry,
 }
 
 /// What must be known of one point, beside its records.
@@ -105,6 +123,7 @@ impl Manifest {
             seed,
             null_rate: None,
             points: Vec::new(),
+            unfinished: Vec::new(),
             warnings: Vec::new(),
             faults: Vec::new(),
         }

@@ -7,9 +7,11 @@ use std::io::Write;
 
 use crate::metrics::definition::{Per, Quantity};
 use crate::metrics::per_request::Derived;
+use crate::metrics::point_records::{PointRecords, collect};
 use crate::metrics::summary::Outliers;
 use crate::metrics::{RunFacts, Summary};
-use crate::record::request_record::Records;
+use crate::request::RequestId;
+use crate::store::point_files::PointFilesError;
 use crate::store::rows;
 use crate::store::rows::RowError;
 
@@ -36,14 +38,20 @@ impl<W: Write> RequestsCsv<W> {
         Ok(Self { out })
     }
 
-    /// Writes the requests of one run. A value exists where its stamps do, whatever became of the request; `outlier` is
+    /// Goes on where a header stands already.
+    pub fn after_header(out: W) -> Self {
+        Self { out: csv::WriterBuilder::new().has_headers(false).from_writer(out) }
+    }
+
+    /// Writes the requests of one point and returns their ids. A value exists where its stamps do, whatever became of the request; `outlier` is
     /// `low` or `high` where a completed request's headline latency lies beyond the fences of the summary.
     pub fn write(
         &mut self,
-        records: &Records,
+        records: &dyn PointRecords,
         facts: &RunFacts,
         summary: &Summary,
-    ) -> Result<(), RowError> {
+    ) -> Result<Vec<RequestId>, PointFilesError> {
+        let records = collect(records)?;
         let headline = summary.headline_latency();
         let fences = summary.distribution(headline).map(|all| all.outliers);
         for (record, arrivals) in records.iter() {
@@ -56,9 +64,9 @@ impl<W: Write> RequestsCsv<W> {
             }
             let latency = derived.get(headline).filter(|_| record.outcome.is_completed());
             row.push_field(latency.zip(fences).map_or("", |(value, fences)| label(value, &fences)));
-            self.out.write_record(&row)?;
+            self.out.write_record(&row).map_err(RowError::from)?;
         }
-        Ok(())
+        Ok(records.requests().iter().map(|record| record.id).collect())
     }
 
     /// Hands everything to the operating system and gives the file back, to be synced.

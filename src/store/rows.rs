@@ -2,7 +2,7 @@
 //!
 //! Instants are nanoseconds of the monotonic clock; what was never reached is empty.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Seek, Write};
 
 use csv::StringRecord;
 
@@ -144,29 +144,73 @@ impl<W: Write> RowWriter<W> {
         Ok(self.out.write_record(&fields(point, record))?)
     }
 
-    /// Hands everything written so far to the operating system.
-    pub fn flush(&mut self) -> Result<(), RowError> {
-        Ok(self.out.flush().map_err(csv::Error::from)?)
+    /// Hands everything to where it is written, and gives that back.
+    pub fn finish(self) -> Result<W, RowError> {
+        Ok(self.out.into_inner().map_err(|error| csv::Error::from(error.into_error()))?)
+    }
+}
+
+impl RowWriter<Vec<u8>> {
+    /// Bytes so far.
+    pub fn written(&mut self) -> Result<u64, RowError> {
+        self.out.flush().map_err(csv::Error::from)?;
+        Ok(self.out.get_ref().len() as u64)
     }
 }
 
 /// Reads rows back. Columns are found by name, and those it does not know (derived values) are skipped.
 pub struct RowReader<R: Read> {
-    rows: csv::StringRecordsIntoIter<R>,
+    rows: csv::Reader<R>,
+    row: StringRecord,
     places: [usize; COLUMNS.len()],
 }
 
 impl<R: Read> RowReader<R> {
     /// Reads the header.
     pub fn new(from: R) -> Result<Self, RowError> {
-        let mut reader = csv::Reader::from_reader(from);
-        let header = reader.headers()?;
+        let mut rows = csv::Reader::from_reader(from);
+        let header = rows.headers()?;
         let mut places = [0; COLUMNS.len()];
         for (place, name) in places.iter_mut().zip(COLUMNS) {
             let found = header.iter().position(|column| column == name);
             *place = found.ok_or(RowError::NoColumn(name))?;
         }
-        Ok(Self { rows: reader.into_records(), places })
+        Ok(Self { rows, row: StringRecord::new(), places })
+    }
+
+    /// Reads the next row; `None` at the end.
+    fn read_next(&mut self) -> Option<Result<(u32, RequestRecord), RowError>> {
+        match self.rows.read_record(&mut self.row) {
+            Err(error) => Some(Err(error.into())),
+            Ok(false) => None,
+            Ok(true) => Some(Row { row: &self.row, places: &self.places }.read()),
+        }
+    }
+
+    /// Each row with the byte at which it begins and the one after its end.
+    pub fn with_offsets(
+        mut self,
+    ) -> impl Iterator<Item = Result<(u64, u64, RequestRecord), RowError>> {
+        std::iter::from_fn(move || {
+            let begins = self.rows.position().byte();
+            let row = self.read_next()?;
+            Some(row.map(|(_, record)| (begins, self.rows.position().byte(), record)))
+        })
+    }
+}
+
+impl<R: Read + Seek> RowReader<R> {
+    /// Reads the row that begins at this byte.
+    pub fn read_at(&mut self, offset: u64) -> Result<RequestRecord, RowError> {
+        if self.rows.position().byte() != offset {
+            let mut position = csv::Position::new();
+            position.set_byte(offset);
+            self.rows.seek(position)?;
+        }
+        match self.read_next() {
+            Some(row) => row.map(|(_, record)| record),
+            None => Err(RowError::Csv(io::Error::from(io::ErrorKind::UnexpectedEof).into())),
+        }
     }
 }
 
@@ -174,13 +218,12 @@ impl<R: Read> Iterator for RowReader<R> {
     type Item = Result<(u32, RequestRecord), RowError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let row = self.rows.next()?;
-        Some(row.map_err(RowError::from).and_then(|row| Row { row, places: &self.places }.read()))
+        self.read_next()
     }
 }
 
 struct Row<'a> {
-    row: StringRecord,
+    row: &'a StringRecord,
     places: &'a [usize; COLUMNS.len()],
 }
 

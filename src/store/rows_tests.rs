@@ -1,4 +1,4 @@
-//! Does every request survive being written and read?
+//! Rows of requests: every request survives being written and read.
 
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -6,14 +6,11 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use super::*;
 
 fn written(rows: &[(u32, RequestRecord)]) -> String {
-    let mut bytes = Vec::new();
-    let mut writer = RowWriter::new(&mut bytes).unwrap();
+    let mut writer = RowWriter::new(Vec::new()).unwrap();
     for (point, record) in rows {
         writer.write(*point, record).unwrap();
     }
-    writer.flush().unwrap();
-    drop(writer);
-    String::from_utf8(bytes).unwrap()
+    String::from_utf8(writer.finish().unwrap()).unwrap()
 }
 
 fn read(text: &str) -> Result<Vec<(u32, RequestRecord)>, RowError> {

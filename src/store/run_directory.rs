@@ -1,13 +1,10 @@
 //! Where does a run lie on disk, and what is there already while it goes on?
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::clock;
-use crate::record::recorder::Journal;
-use crate::record::request_record::RequestRecord;
-use crate::store::rows::{RowError, RowWriter};
 
 /// Names of the files of a run.
 pub mod file {
@@ -19,8 +16,10 @@ pub mod file {
     pub const PLAN: &str = "plan.csv";
     /// One row per request.
     pub const REQUESTS: &str = "requests.csv";
-    /// Rows of finished requests while the run goes on.
-    pub const REQUESTS_SO_FAR: &str = "requests.partial.csv";
+    /// Rows of ended requests of the point that runs.
+    pub const PARTIAL_REQUESTS: &str = "requests.partial.csv";
+    /// Deliveries of the point that runs.
+    pub const PARTIAL_DELIVERIES: &str = "deliveries.partial.bin";
     /// The stamp of each delivery.
     pub const DELIVERIES: &str = "deliveries.csv.gz";
     /// What the engine said of its iterations.
@@ -120,50 +119,6 @@ impl RunDirectory {
     /// A file in it.
     pub fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
-    }
-
-    /// The journal of one point: rows of finished requests, appended as they end.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn journal(&self, point: u32) -> Result<Box<dyn Journal>, RowError> {
-        let path = self.file(file::REQUESTS_SO_FAR);
-        let is_new = !path.exists();
-        let open = OpenOptions::new().create(true).append(true).open(&path);
-        let out = open.map_err(csv::Error::from)?;
-        let rows = if is_new { RowWriter::new(out)? } else { RowWriter::after_header(out) };
-        Ok(Box::new(RowJournal { rows, point, held_back: false }))
-    }
-
-    /// Takes the journal away, once the canonical file is there.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub fn drop_journal(&self) -> io::Result<()> {
-        match fs::remove_file(self.file(file::REQUESTS_SO_FAR)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
-    }
-}
-
-struct RowJournal {
-    rows: RowWriter<File>,
-    point: u32,
-    held_back: bool,
-}
-
-impl Journal for RowJournal {
-    fn row(&mut self, record: &RequestRecord) -> io::Result<()> {
-        self.held_back = true;
-        self.rows.write(self.point, record).map_err(io::Error::other)
-    }
-
-    fn settle(&mut self) -> io::Result<()> {
-        if !std::mem::take(&mut self.held_back) {
-            return Ok(());
-        }
-        self.rows.flush().map_err(io::Error::other)
     }
 }
 

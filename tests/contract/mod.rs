@@ -9,7 +9,7 @@ use bareflight::issue::phase::Stage;
 use bareflight::issue::stop::Stop;
 use bareflight::load::Load;
 use bareflight::load::plan::Shot;
-use bareflight::record::recorder::Sealed;
+use bareflight::record::recorder::PhaseRecords;
 use bareflight::record::request_record::Outcome;
 use bareflight::request::FailureKind;
 use bareflight::request::RequestId;
@@ -38,7 +38,7 @@ impl Subject {
         Stage::open(named.target, requests, 64, Stop::never()).expect(&self.name)
     }
 
-    pub fn play(&self, shots: &[Shot], pace: &Pace) -> (Played, Sealed) {
+    pub fn play(&self, shots: &[Shot], pace: &Pace) -> (Played, PhaseRecords) {
         let mut stage = self.stage(shots.len());
         let result = stage.run(shots, pace, None);
         assert_eq!(stage.faults(), (0, 0), "{}: nothing dropped, nothing ended twice", self.name);
@@ -77,10 +77,10 @@ pub fn pace(concurrency: u32) -> Pace {
 pub fn every_shot_ends_exactly_once_with_as_many_tokens_as_were_asked_for(subject: &Subject) {
     let name = &subject.name;
     let shots = shots(40, 24, 9);
-    let (_, sealed) = subject.play(&shots, &pace(8));
-    assert_eq!(sealed.records.len(), 40, "{name}");
-    assert_eq!(sealed.late_events, 0, "{name}");
-    for (record, arrivals) in sealed.records.iter() {
+    let (_, phase) = subject.play(&shots, &pace(8));
+    assert_eq!(phase.records.len(), 40, "{name}");
+    assert_eq!(phase.late_events, 0, "{name}");
+    for (record, arrivals) in phase.records.iter() {
         assert!(record.outcome.is_completed(), "{name}: {:?}", record.outcome);
         assert_eq!(record.output_tokens, 9, "{name}");
         assert_eq!(arrivals.iter().map(|a| a.tokens).sum::<u32>(), 9, "{name}");
@@ -90,8 +90,8 @@ pub fn every_shot_ends_exactly_once_with_as_many_tokens_as_were_asked_for(subjec
 pub fn stamps_are_monotone_from_the_intended_instant_to_the_end(subject: &Subject) {
     let name = &subject.name;
     let started = clock::now();
-    let (played, sealed) = subject.play(&shots(16, 24, 6), &pace(4));
-    for (record, arrivals) in sealed.records.iter() {
+    let (played, phase) = subject.play(&shots(16, 24, 6), &pace(4));
+    for (record, arrivals) in phase.records.iter() {
         let mut stamps: Vec<Option<MonoNs>> =
             vec![Some(started), record.intended, record.ready, record.submit];
         stamps.extend(arrivals.iter().map(|arrival| Some(arrival.at)));
@@ -104,8 +104,8 @@ pub fn stamps_are_monotone_from_the_intended_instant_to_the_end(subject: &Subjec
 
 pub fn the_engine_s_own_stamps_lie_between_submission_and_delivery(subject: &Subject) {
     let name = &subject.name;
-    let (_, sealed) = subject.play(&shots(12, 24, 6), &pace(4));
-    for record in sealed.records.requests() {
+    let (_, phase) = subject.play(&shots(12, 24, 6), &pace(4));
+    for record in phase.records.requests() {
         let times = record.engine_times.unwrap_or_else(|| panic!("{name} stamps requests"));
         let stamps = [
             record.submit,
@@ -127,18 +127,18 @@ pub fn what_is_cancelled_ends_as_cancelled_and_keeps_what_had_arrived(
 ) {
     let name = &subject.name;
     let cut = Pace { duration: Some(cut_after), drain: cut_after, ..pace(3) };
-    let (_, sealed) = subject.play(&shots(3, 16, 1_500), &cut);
-    for record in sealed.records.requests() {
+    let (_, phase) = subject.play(&shots(3, 16, 1_500), &cut);
+    for record in phase.records.requests() {
         assert_eq!(record.outcome, Outcome::Cancelled, "{name}");
         assert!(record.output_tokens < 1_500, "{name}");
     }
-    assert!(sealed.records.requests().iter().any(|record| record.output_tokens > 0), "{name}");
+    assert!(phase.records.requests().iter().any(|record| record.output_tokens > 0), "{name}");
 }
 
 pub fn what_a_target_refuses_has_a_kind_and_the_target_s_words(subject: &Subject) {
     let name = &subject.name;
-    let (_, sealed) = subject.play(&shots(2, 5_000, 4), &pace(1));
-    for record in sealed.records.requests() {
+    let (_, phase) = subject.play(&shots(2, 5_000, 4), &pace(1));
+    for record in phase.records.requests() {
         let Outcome::Failed(failure) = &record.outcome else { panic!("{:?}", record.outcome) };
         assert_eq!(failure.kind, FailureKind::Refused, "{name}: {failure:?}");
         assert!(failure.words.contains("5000"), "{name}: {failure:?}");
@@ -150,12 +150,12 @@ pub fn a_full_queue_refuses_and_the_rest_goes_on(subject: &Subject) {
     let shots = shots(30, 8, 40);
     let mut stage = subject.stage(shots.len());
     let all_at_once = Pace { load: Load::Batch, ..pace(1) };
-    let (_, sealed) = stage.run(&shots, &all_at_once, None);
+    let (_, phase) = stage.run(&shots, &all_at_once, None);
     assert_eq!(stage.finish(), Drain::Clean);
-    let refused = sealed.records.requests().iter().filter(|record| {
+    let refused = phase.records.requests().iter().filter(|record| {
         matches!(&record.outcome, Outcome::Failed(failure) if failure.kind == FailureKind::QueueFull)
     });
-    let completed = sealed.records.requests().iter().filter(|record| record.outcome.is_completed());
+    let completed = phase.records.requests().iter().filter(|record| record.outcome.is_completed());
     let (refused, completed) = (refused.count(), completed.count());
     assert!(refused > 0 && completed > 0, "{name}: {refused} refused, {completed} completed");
     assert_eq!(refused + completed, 30, "{name}");
@@ -166,9 +166,9 @@ pub fn two_phases_on_one_session_do_not_see_each_other_s_requests(subject: &Subj
     let all = shots(20, 16, 5);
     let mut stage = subject.stage(all.len());
     for half in all.chunks(10) {
-        let (_, sealed) = stage.run(half, &pace(4), None);
-        assert_eq!(sealed.late_events, 0, "{name}");
-        assert!(sealed.records.requests().iter().all(|record| record.outcome.is_completed()));
+        let (_, phase) = stage.run(half, &pace(4), None);
+        assert_eq!(phase.late_events, 0, "{name}");
+        assert!(phase.records.requests().iter().all(|record| record.outcome.is_completed()));
     }
     assert_eq!(stage.finish(), Drain::Clean, "{name}");
 }

@@ -1,11 +1,14 @@
-//! Does a run give the same numbers from files as from memory?
+//! Files of a run: the same numbers from them as from memory.
 
 use super::*;
+use crate::metrics::point_records::{PointRecords, collect};
 use crate::metrics::{Definition, Rate};
 use crate::record::request_record::{EngineTimes, EngineUse};
-use crate::store::deliveries_file::{DeliveriesReader, DeliveriesWriter, join};
+use crate::store::deliveries_file::{DeliveriesWriter, Delivery};
+use crate::store::point_files;
 use crate::store::requests_csv::RequestsCsv;
-use crate::store::rows::RowReader;
+use crate::store::run_directory::{RunDirectory, file};
+use crate::store::stored_point::StoredPoint;
 
 /// A run with something of everything.
 fn mixed() -> Records {
@@ -48,19 +51,13 @@ fn a_summary_made_from_files_is_byte_equal_to_the_one_made_from_memory() {
     facts.slos = "ttft<20ms,stall<1.5ms".parse().unwrap();
     let summary = summarise(&records, &facts, &healthy());
 
-    let mut requests = RequestsCsv::new(Vec::new()).unwrap();
-    requests.write(&records, &facts, &summary).unwrap();
-    let requests = requests.finish().unwrap();
-    let mut deliveries = DeliveriesWriter::new(Vec::new()).unwrap();
-    deliveries.write_all(facts.point, &records).unwrap();
-    let deliveries = deliveries.finish().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let directory = RunDirectory::existing(folder.path());
+    point_files::append(&directory, &records, &facts, &summary, true).unwrap();
     let saved_facts = serde_json::to_string(&facts).unwrap();
 
-    let rows = RowReader::new(requests.as_slice()).unwrap();
-    let rows = rows.map(|row| row.unwrap()).inspect(|(point, _)| assert_eq!(*point, 3));
-    let requests: Vec<_> = rows.map(|(_, request)| request).collect();
-    let reader = DeliveriesReader::new(deliveries.as_slice()).unwrap();
-    let read = join(3, requests, reader).unwrap();
+    let stored = StoredPoint::find(&directory, facts.point).unwrap();
+    let read = collect(&stored).unwrap();
     let read_facts: RunFacts = serde_json::from_str(&saved_facts).unwrap();
 
     assert_eq!(read, records);
@@ -68,15 +65,39 @@ fn a_summary_made_from_files_is_byte_equal_to_the_one_made_from_memory() {
 }
 
 #[test]
+fn points_that_follow_each_other_in_the_files_are_read_back_one_by_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = RunDirectory::existing(folder.path());
+    let all = [mixed(), Records::new([played(7, 0.0, &[(10.0, 1), (20.0, 1)])])];
+    for (point, records) in (0..).zip(&all) {
+        let facts = RunFacts { point, ..facts(closed(), 1_000.0, records.len()) };
+        let summary = summarise(records, &facts, &healthy());
+        point_files::append(&directory, records, &facts, &summary, true).unwrap();
+    }
+    for (point, records) in (0..).zip(&all) {
+        assert_eq!(collect(&StoredPoint::find(&directory, point).unwrap()).unwrap(), *records);
+    }
+    assert!(StoredPoint::find(&directory, 9).unwrap().is_empty());
+}
+
+#[test]
 fn deliveries_of_another_run_are_refused() {
-    let mut deliveries = DeliveriesWriter::new(Vec::new()).unwrap();
-    deliveries.write_all(0, &mixed()).unwrap();
-    let bytes = deliveries.finish().unwrap();
-    let stranger = vec![played(9_999, 0.0, &[]).0];
-    let joined =
-        |point, requests| join(point, requests, DeliveriesReader::new(bytes.as_slice()).unwrap());
-    assert!(joined(0, stranger.clone()).unwrap_err().to_string().contains("not of one run"));
-    assert_eq!(joined(1, stranger).unwrap().len(), 1);
+    let folder = tempfile::tempdir().unwrap();
+    let directory = RunDirectory::existing(folder.path());
+    let facts = facts(closed(), 1_000.0, 1);
+    let records = Records::new([played(9_999, 0.0, &[(10.0, 1)])]);
+    let summary = summarise(&records, &facts, &healthy());
+    point_files::append(&directory, &records, &facts, &summary, true).unwrap();
+    let path = directory.file(file::DELIVERIES);
+    let mut deliveries = DeliveriesWriter::after_header(
+        std::fs::OpenOptions::new().append(true).open(path).unwrap(),
+    );
+    let arrival = Arrival { at: at(1.0), tokens: 1 };
+    deliveries.write(Delivery { point: facts.point, id: RequestId(3), arrival }).unwrap();
+    deliveries.finish().unwrap();
+    let stored = StoredPoint::find(&directory, facts.point).unwrap();
+    let error = collect(&stored).unwrap_err().to_string();
+    assert!(error.contains("not of one run"), "{error}");
 }
 
 #[test]

@@ -1,0 +1,393 @@
+//! Point runner: an opened target with its folder and manifest, on which points are played one after another.
+
+use crate::clock::{self, Nanos, Window, utc_now};
+use crate::experiment::collectors::{CollectedStatistics, Collectors};
+use crate::experiment::gpu_watch::GpuWatch;
+use crate::experiment::sweep::{ExperimentError, Watch};
+use crate::issue::issuer::{Pace, Played};
+use crate::issue::phase::Stage;
+use crate::issue::stop::Stop;
+use crate::load::Load;
+use crate::load::plan::Plan;
+use crate::metrics::point_records::collect;
+use crate::metrics::{RunFacts, Summary, TargetFacts, iterations, kv_events, summarise};
+use crate::observe::gpu::sampler::Telemetry;
+use crate::observe::health::Health;
+use crate::observe::probe::Probe;
+use crate::observe::profiler::{self, Profiler, Profiling};
+use crate::record::log::RecordLog;
+use crate::record::nvtx_ranges::Tool;
+use crate::record::recorder::PhaseRecords;
+use crate::request::RequestId;
+use crate::settings::Resolved;
+use crate::specs::RooflineFacts;
+use crate::store::manifest::{Manifest, PointEntry, State, UnfinishedPoint};
+use crate::store::measured_run::{MeasuredPoint, MeasuredRun, RecordsAt};
+use crate::store::partial_files::{PartialFiles, PartialNames};
+use crate::store::point_files;
+use crate::store::run_directory::{RunDirectory, file};
+use crate::store::stored_point::PartialPoint;
+use crate::store::write::write_whole;
+use crate::targets::{Drain, Target, TargetInfo};
+
+/// Requests of the whole session, and the most that a closed or capped loop has in flight.
+fn room_for(plans: &[Plan]) -> (usize, usize) {
+    let requests = plans.last().map_or(0, |plan| plan.next_id().0 as usize);
+    let slots = plans.iter().map(|plan| match plan.load() {
+        Load::Closed { concurrency } => concurrency,
+        Load::Open { max_in_flight, .. } => max_in_flight.unwrap_or(1),
+        Load::Batch => 1,
+    });
+    (requests, slots.max().unwrap_or(1).max(WARM_UP_CONCURRENCY) as usize)
+}
+
+/// Requests in flight while an open loop or a batch is warmed up.
+const WARM_UP_CONCURRENCY: u32 = 4;
+
+/// What is about to be opened.
+pub struct Opening {
+    /// What answers.
+    pub target: Box<dyn Target>,
+    /// The GPUs that are watched meanwhile.
+    pub telemetry: Option<Telemetry>,
+}
+
+/// An opened target, the folder that its records go to, and what is known of it so far.
+pub struct PointRunner<'a> {
+    resolved: &'a Resolved,
+    info: TargetInfo,
+    stage: Stage,
+    directory: RunDirectory,
+    manifest: Manifest,
+    collectors: Collectors,
+    gpus: Option<GpuWatch>,
+    profiler: Option<Profiler>,
+    tool: Option<Tool>,
+    stop: &'a Stop,
+    roofline: Option<RooflineFacts>,
+    /// Measured points and what is known of each.
+    points: Vec<MeasuredPoint>,
+    entries: Vec<PointEntry>,
+    /// Something could not be written.
+    incomplete: bool,
+}
+
+impl<'a> PointRunner<'a> {
+    /// Opens the target for all of these plans. `manifest` has been written into `directory` already.
+    ///
+    /// # Errors
+    /// When the target cannot be opened or a file not be made.
+    pub fn open(
+        resolved: &'a Resolved,
+        Opening { target, telemetry }: Opening,
+        plans: &[Plan],
+        directory: RunDirectory,
+        mut manifest: Manifest,
+        stop: &'a Stop,
+    ) -> Result<Self, ExperimentError> {
+        let info = target.describe().clone();
+        let gpus = telemetry.map(|telemetry| GpuWatch::open(telemetry, &directory)).transpose()?;
+        manifest.gpus = gpus.as_ref().map(GpuWatch::machine).transpose()?;
+        let profiler = resolved
+            .profile_window
+            .map(|window| Profiler::new(window.from, window.to, resolved.cuda_library.as_deref()))
+            .transpose()?;
+        let (requests, slots) = room_for(plans);
+        let tool = resolved.nvtx.then(Tool::find).transpose()?;
+        let stage = Stage::open_heard(target, requests, slots, stop.clone(), tool)?;
+        let collectors = Collectors::start(&stage, &directory)?;
+        Ok(Self {
+            resolved,
+            info,
+            stage,
+            directory,
+            manifest,
+            collectors,
+            gpus,
+            profiler,
+            tool,
+            stop,
+            roofline: None,
+            points: Vec::new(),
+            entries: Vec::new(),
+            incomplete: false,
+        })
+    }
+
+    /// The same, with the model and machine that points are held against.
+    #[must_use]
+    pub fn with_roofline(self, roofline: Option<RooflineFacts>) -> Self {
+        Self { roofline, ..self }
+    }
+
+    /// Whether another point can be played: nobody has asked for the end, and the target still answers.
+    pub fn can_go_on(&self) -> bool {
+        !self.stop.is_asked() && self.stage.broken().is_none()
+    }
+
+    /// Plays one point: warm-up, then the measurement. When it returns, the point is on disk, complete.
+    ///
+    /// # Errors
+    /// When samples cannot be written or records not be read again.
+    pub fn play(
+        &mut self,
+        plan: &Plan,
+        label: String,
+        watch: &mut dyn Watch,
+    ) -> Result<(), ExperimentError> {
+        let warmup_completed = self.warm_up(plan, &label, watch);
+        let entry = PointEntry {
+            label,
+            plan_hash: plan.hash().to_owned(),
+            warmup_requests: plan.warmup().len() as u32,
+            warmup_completed,
+            ran_out: false,
+            late_events: 0,
+            iteration_before: None,
+            kv_event_before: None,
+            facts: self.facts(plan),
+            health: Health::default(),
+        };
+        let (files, log) = self.partial_files(plan, &entry).unzip();
+        let (entry, records, collected) = self.measure(plan, entry, log, files, watch)?;
+        let mut summary = {
+            let records = collect(&records)?;
+            summarise(&records, &entry.facts, &entry.health)
+        };
+        let window = entry.facts.window;
+        summary.iterations =
+            iterations::of(&collected.iterations.items, entry.iteration_before, window);
+        summary.kv_events =
+            kv_events::of(&collected.kv_events.items, entry.kv_event_before, window);
+        watch.measured(&entry, &summary);
+        self.publish(entry, summary, records);
+        Ok(())
+    }
+
+    /// Sends the measured requests and returns what is known of them.
+    fn measure(
+        &mut self,
+        plan: &Plan,
+        mut entry: PointEntry,
+        log: Option<Box<dyn RecordLog>>,
+        files: Option<PartialFiles>,
+        watch: &mut dyn Watch,
+    ) -> Result<(PointEntry, PartialPoint, CollectedStatistics), ExperimentError> {
+        let label = entry.label.clone();
+        let (dropped_before, stray_before) = self.stage.faults();
+        // What the engine did while it was warmed up is not part of the point.
+        self.collectors.begin(plan.point());
+        let sampling = self.gpus.as_ref().map(GpuWatch::start).transpose()?;
+        let profiling = self.profiler.as_ref().map(Profiler::begin);
+        let probe = Probe::start();
+        watch.phase(&label, plan.shots().len() as u64, plan.size().duration, &self.stage);
+        let marked = self.tool.map(|tool| tool.phase(&label));
+        let (played, phase) = self.stage.run(plan.shots(), &self.pace(plan), log);
+        drop(marked);
+        let seen = probe.finish();
+        let profiled = profiling.is_some_and(|begun| self.end_profiling(begun, &label));
+        let collected = self.collectors.end();
+        watch.phase_over();
+        if let Some(error) = &phase.log_error {
+            self.fault(format!("records of point {label} are not all on disk: {error}"));
+        }
+        for text in [&collected.iterations.fault, &collected.kv_events.fault].into_iter().flatten()
+        {
+            self.manifest.faults.push(format!("point {label}: {text}"));
+        }
+        entry.facts.window = window(plan, &played, &phase);
+        entry.facts.complete = !played.interrupted && self.stage.broken().is_none();
+        let (dropped, stray) = self.stage.faults();
+        let watched = self.gpus.as_mut().zip(sampling);
+        let window = entry.facts.window;
+        let gpu = watched.map(|(gpus, sampling)| gpus.finish(sampling, plan.point(), window));
+        entry.health = Health {
+            dropped_events: dropped - dropped_before,
+            stray_ends: stray - stray_before,
+            null_rate: self.manifest.null_rate,
+            gpu: gpu.transpose()?,
+            profiled: profiled || self.resolved.nvtx || profiler::is_attached(),
+            ..seen
+        };
+        entry.ran_out = played.ran_out && plan.is_pool();
+        entry.late_events = phase.late_events;
+        entry.iteration_before = collected.iterations.before.map(|it| it.iteration);
+        entry.kv_event_before = collected.kv_events.before.map(|it| it.event);
+        let first = plan.shots().first().map_or(RequestId(0), |shot| shot.id);
+        Ok((entry, PartialPoint::new(files, phase.records, first), collected))
+    }
+
+    /// Makes the partial files of a point and names them in the manifest on disk. Where that cannot be, the point is
+    /// measured all the same, and its records stay in memory.
+    fn partial_files(
+        &mut self,
+        plan: &Plan,
+        entry: &PointEntry,
+    ) -> Option<(PartialFiles, Box<dyn RecordLog>)> {
+        let names = PartialNames::unused(&self.directory);
+        let requests = plan.shots().len();
+        match PartialFiles::create(&self.directory, &names, plan.point(), requests) {
+            Ok(files) => {
+                self.manifest.unfinished.push(UnfinishedPoint {
+                    first_id: plan.shots().first().map_or(RequestId(0), |shot| shot.id),
+                    files: names,
+                    entry: entry.clone(),
+                });
+                self.write_manifest();
+                Some(files)
+            }
+            Err(error) => {
+                self.fault(format!("records of point {} stay in memory: {error}", entry.label));
+                None
+            }
+        }
+    }
+
+    /// Takes a measured point over into the files of the run; what cannot be written stays where it is.
+    fn publish(&mut self, entry: PointEntry, summary: Summary, records: PartialPoint) {
+        let keep = self.resolved.keep_deliveries;
+        let point = entry.facts.point;
+        let written = point_files::append(&self.directory, &records, &entry.facts, &summary, keep);
+        let unfinished =
+            self.manifest.unfinished.iter().position(|it| it.entry.facts.point == point);
+        let records = match written {
+            Ok(()) => {
+                let names = unfinished.map(|at| self.manifest.unfinished.remove(at).files);
+                self.manifest.points.push(entry.clone());
+                if self.write_manifest()
+                    && let Some(Err(error)) = names.map(|names| names.remove(&self.directory))
+                {
+                    self.fault(format!("partial files cannot be removed: {error}"));
+                }
+                RecordsAt::Files
+            }
+            Err(error) => {
+                self.fault(format!("point {}: {error}", entry.label));
+                if let Some(at) = unfinished {
+                    self.manifest.unfinished[at].entry = entry.clone();
+                }
+                RecordsAt::Partial(records)
+            }
+        };
+        self.points.push(MeasuredPoint { summary, records });
+        self.entries.push(entry);
+    }
+
+    /// Something could not be written: the user hears of it at once, and the run ends as incomplete.
+    fn fault(&mut self, text: String) {
+        eprintln!("bareflight: {text}");
+        self.manifest.faults.push(text);
+        self.incomplete = true;
+    }
+
+    /// Writes the manifest as it stands; whether it is on disk.
+    fn write_manifest(&mut self) -> bool {
+        let path = self.directory.file(file::MANIFEST);
+        match write_whole(&path, self.manifest.to_json().as_bytes()) {
+            Ok(()) => true,
+            Err(error) => {
+                self.fault(error.to_string());
+                false
+            }
+        }
+    }
+
+    /// Whether a profiler looked at any of the point; a window that could not be kept to is a fault of the experiment.
+    fn end_profiling(&mut self, begun: std::io::Result<Profiling>, label: &str) -> bool {
+        let looked = match begun.map(Profiling::finish) {
+            Ok(Ok(true)) => return true,
+            Ok(Ok(false)) => "it ended before its profile window began".to_owned(),
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        self.manifest.faults.push(format!("profile window of {label}: {looked}"));
+        false
+    }
+
+    fn warm_up(&mut self, plan: &Plan, label: &str, watch: &mut dyn Watch) -> u32 {
+        let shots = plan.warmup();
+        if shots.is_empty() {
+            return 0;
+        }
+        let concurrency = match plan.load() {
+            Load::Closed { concurrency } => concurrency,
+            Load::Open { .. } | Load::Batch => WARM_UP_CONCURRENCY,
+        };
+        let pace = Pace { load: Load::Closed { concurrency }, duration: None, ..self.pace(plan) };
+        let label = format!("{label}, warm-up");
+        watch.phase(&label, shots.len() as u64, None, &self.stage);
+        let _marked = self.tool.map(|tool| tool.phase(&label));
+        let (_, phase) = self.stage.run(shots, &pace, None);
+        watch.phase_over();
+        let requests = phase.records.requests();
+        requests.iter().filter(|record| record.outcome.is_completed()).count() as u32
+    }
+
+    fn pace(&self, plan: &Plan) -> Pace {
+        Pace {
+            load: plan.load(),
+            duration: plan.size().duration,
+            timeout: self.resolved.timeout,
+            drain: self.resolved.drain,
+        }
+    }
+
+    fn facts(&self, plan: &Plan) -> RunFacts {
+        let now = clock::now();
+        RunFacts {
+            point: plan.point(),
+            target: TargetFacts::from(&self.info),
+            load: plan.load(),
+            // Known at the end.
+            window: Window { start: now, end: now },
+            planned: plan.shots().len() as u64,
+            gpus: self.info.gpus,
+            streaming: self.resolved.workload.streaming,
+            slos: self.resolved.slos.clone(),
+            complete: false,
+            stability_percent: RunFacts::STABILITY_PERCENT,
+            roofline: self.roofline.clone(),
+        }
+    }
+
+    /// Closes the target and writes the manifest for the last time; the reports are made from what is returned.
+    pub fn close(mut self) -> MeasuredRun {
+        let broken = self.stage.broken().map(str::to_owned);
+        self.collectors.stop();
+        if let Drain::Forced(text) = self.stage.finish() {
+            self.manifest.faults.push(format!("closing the target: {text}"));
+        }
+        self.manifest.state = match broken {
+            Some(text) => {
+                self.manifest.faults.push(format!("the target failed as a whole: {text}"));
+                State::Failed
+            }
+            None if self.stop.is_asked() => State::Interrupted,
+            None if self.incomplete => State::Incomplete,
+            None => State::Complete,
+        };
+        self.manifest.ended = Some(utc_now().to_string());
+        let path = self.directory.file(file::MANIFEST);
+        if let Err(error) = write_whole(&path, self.manifest.to_json().as_bytes()) {
+            self.manifest.faults.push(error.to_string());
+            if self.manifest.state == State::Complete {
+                self.manifest.state = State::Incomplete;
+            }
+        }
+        // On disk a point that could not be taken over is unfinished; here it is measured like the others.
+        self.manifest.points = self.entries;
+        self.manifest.unfinished.clear();
+        MeasuredRun { directory: self.directory, manifest: self.manifest, points: self.points }
+    }
+}
+
+/// From the start to the duration, or to the last end where shots are counted or the run was cut short.
+fn window(plan: &Plan, played: &Played, phase: &PhaseRecords) -> Window {
+    // The window does not hold its own end; the last request does belong to it.
+    let by_requests = phase.last_end.map_or(played.end, |end| end + Nanos(1));
+    let end = match plan.size().duration {
+        Some(span) if !played.interrupted && !played.ran_out => played.start + span,
+        _ => by_requests,
+    };
+    Window { start: played.start, end }
+}

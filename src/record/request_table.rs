@@ -1,0 +1,448 @@
+//! HOT PATH. Table of the requests of one phase: events add up to records. Indexed by request, never searched.
+//!
+//! Only requests under way are held whole. A request that has ended leaves with the next batch, to the log where there is
+//! one, so that memory does not grow with requests or deliveries.
+
+use std::collections::HashMap;
+use std::io;
+
+use crate::clock::{MonoNs, Nanos};
+use crate::record::event::{Ending, Event, TokenHash};
+use crate::record::live::{LiveLatency, Snapshot};
+use crate::record::log::{Batch, RecordLog};
+use crate::record::recorder::PhaseRecords;
+use crate::record::request_record::{
+    Arrival, NotSentReason, OtherCounts, Outcome, Records, RequestRecord, StampSource, TokenSource,
+};
+use crate::request::{Failure, FailureKind, RequestId};
+
+/// What the recorder must know of a request before it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlannedRequest {
+    /// Which request; those of a phase have consecutive ids.
+    pub id: RequestId,
+    /// Prompt length in tokens.
+    pub prompt_tokens: u32,
+    /// Output tokens asked for.
+    pub requested_tokens: u32,
+}
+
+/// Who takes stamps and counts tokens where a request says nothing of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sources {
+    pub(crate) stamps: StampSource,
+    pub(crate) tokens: TokenSource,
+}
+
+impl Default for Sources {
+    fn default() -> Self {
+        Self { stamps: StampSource::Engine, tokens: TokenSource::Ids }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Waiting,
+    Submitted,
+    OverTime,
+    Ended,
+}
+
+/// Prompt and output length of a planned request.
+#[derive(Debug, Clone, Copy)]
+struct Lengths {
+    prompt: u32,
+    requested: u32,
+}
+
+/// No place among the requests under way.
+const NOWHERE: u32 = u32::MAX;
+
+/// The requests of one phase while it runs.
+pub(crate) struct RequestTable {
+    first: u32,
+    lengths: Vec<Lengths>,
+    states: Vec<State>,
+    /// Place of each request among those under way.
+    places: Vec<u32>,
+    under_way: Vec<RequestRecord>,
+    free_places: Vec<u32>,
+    /// Ended requests and deliveries since the last batch.
+    batch: Batch,
+    log: Option<Box<dyn RecordLog>>,
+    log_error: Option<io::Error>,
+    /// What no log has taken: everything without a log, and everything since the log failed.
+    unlogged: Batch,
+    failure_messages: HashMap<RequestId, String>,
+    /// Counts better than the sum over deliveries; they apply when the request ends.
+    counts: HashMap<RequestId, (u32, TokenSource)>,
+    /// Counts by others, which apply when the request ends.
+    other_counts: HashMap<RequestId, OtherCounts>,
+    /// Who took the stamps of a request, where it was not the session's default; applies when the request ends.
+    own_stamps: HashMap<RequestId, StampSource>,
+    late_events: u64,
+    last_end: Option<MonoNs>,
+    sources: Sources,
+    live: Snapshot,
+    ttft: LiveLatency,
+    itl: LiveLatency,
+}
+
+impl RequestTable {
+    pub(crate) fn open(
+        planned: &[PlannedRequest],
+        sources: Sources,
+        log: Option<Box<dyn RecordLog>>,
+    ) -> Self {
+        let lengths = planned.iter().map(|request| Lengths {
+            prompt: request.prompt_tokens,
+            requested: request.requested_tokens,
+        });
+        Self {
+            first: planned.first().map_or(0, |request| request.id.0),
+            lengths: lengths.collect(),
+            states: vec![State::Waiting; planned.len()],
+            places: vec![NOWHERE; planned.len()],
+            under_way: Vec::new(),
+            free_places: Vec::new(),
+            batch: Batch::default(),
+            log,
+            log_error: None,
+            unlogged: Batch::default(),
+            failure_messages: HashMap::new(),
+            counts: HashMap::new(),
+            other_counts: HashMap::new(),
+            own_stamps: HashMap::new(),
+            late_events: 0,
+            last_end: None,
+            sources,
+            live: Snapshot::default(),
+            ttft: LiveLatency::new(),
+            itl: LiveLatency::new(),
+        }
+    }
+
+    pub(crate) fn failure_message(&mut self, id: RequestId, message: String) {
+        self.failure_messages.insert(id, message);
+    }
+
+    pub(crate) fn token_count(&mut self, id: RequestId, tokens: u32, source: TokenSource) {
+        self.counts.insert(id, (tokens, source));
+    }
+
+    pub(crate) fn recounted(&mut self, id: RequestId, tokens: u32) {
+        self.other_counts.entry(id).or_default().recounted = Some(tokens);
+    }
+
+    pub(crate) fn prompt_count(&mut self, id: RequestId, tokens: u32) {
+        self.other_counts.entry(id).or_default().prompt = Some(tokens);
+    }
+
+    pub(crate) fn stamps_of(&mut self, id: RequestId, source: StampSource) {
+        self.own_stamps.insert(id, source);
+    }
+
+    pub(crate) fn set_sources(&mut self, sources: Sources) {
+        self.sources = sources;
+    }
+
+    #[inline]
+    fn index(&mut self, id: RequestId) -> Option<usize> {
+        let i = id.0.wrapping_sub(self.first) as usize;
+        if i < self.states.len() {
+            return Some(i);
+        }
+        self.late_events += 1;
+        None
+    }
+
+    /// The record of a request that has not ended; it has a place from its first event on.
+    #[inline]
+    fn record(&mut self, i: usize) -> Option<&mut RequestRecord> {
+        if self.states[i] == State::Ended {
+            return None;
+        }
+        if self.places[i] == NOWHERE {
+            self.give_place(i);
+        }
+        Some(&mut self.under_way[self.places[i] as usize])
+    }
+
+    fn give_place(&mut self, i: usize) {
+        let record = self.planned(i);
+        if let Some(place) = self.free_places.pop() {
+            self.under_way[place as usize] = record;
+            self.places[i] = place;
+        } else {
+            self.places[i] = self.under_way.len() as u32;
+            self.under_way.push(record);
+        }
+    }
+
+    fn planned(&self, i: usize) -> RequestRecord {
+        let Lengths { prompt, requested } = self.lengths[i];
+        RequestRecord {
+            stamp_source: self.sources.stamps,
+            token_source: self.sources.tokens,
+            ..RequestRecord::planned(RequestId(self.first + i as u32), prompt, requested)
+        }
+    }
+
+    #[inline]
+    pub(crate) fn note(&mut self, event: &Event) {
+        match *event {
+            Event::Delivery { id, at, tokens, hash, pull_lag } => {
+                if let Some(i) = self.index(id) {
+                    self.delivery(i, Arrival { at, tokens }, hash, pull_lag);
+                }
+            }
+            // Ids go to servers; a recorder's sinks send counts and hashes.
+            Event::Ids { .. } => {}
+            Event::Submitted { id, intended, ready, at } => {
+                if let Some(i) = self.index(id) {
+                    self.submitted(i, intended, ready, at);
+                }
+            }
+            Event::Sent { id, at } => {
+                self.change(id, |record| record.submit = Some(at));
+            }
+            Event::End { id, at, ending } => {
+                if let Some(i) = self.index(id) {
+                    self.end(i, at, ending);
+                }
+            }
+            Event::NotSent { id, intended, reason } => {
+                if let Some(i) = self.index(id)
+                    && let Some(record) = self.record(i)
+                {
+                    record.intended = intended;
+                    self.finish(i, Outcome::NotSent(reason));
+                }
+            }
+            Event::TimedOut { id, .. } => {
+                if let Some(i) = self.index(id)
+                    && self.states[i] != State::Ended
+                {
+                    self.states[i] = State::OverTime;
+                }
+            }
+            Event::Times(id, times) => {
+                self.change(id, |record| record.engine_times = Some(times.unpack()));
+            }
+            Event::Use(id, counts) => {
+                self.change(id, |record| record.engine_use = Some(counts));
+            }
+        }
+    }
+
+    #[inline]
+    fn change(&mut self, id: RequestId, change: impl FnOnce(&mut RequestRecord)) {
+        if let Some(i) = self.index(id)
+            && let Some(record) = self.record(i)
+        {
+            change(record);
+        }
+    }
+
+    fn submitted(&mut self, i: usize, intended: MonoNs, ready: MonoNs, at: MonoNs) {
+        let sources = self.sources;
+        let Some(record) = self.record(i) else { return };
+        record.intended = Some(intended);
+        record.ready = Some(ready);
+        record.submit = Some(at);
+        record.stamp_source = sources.stamps;
+        record.token_source = sources.tokens;
+        if self.states[i] == State::Waiting {
+            self.states[i] = State::Submitted;
+        }
+        self.live.submitted += 1;
+        self.live.since.get_or_insert(at);
+    }
+
+    #[inline]
+    fn delivery(&mut self, i: usize, arrival: Arrival, hash: TokenHash, pull_lag: u32) {
+        let Some(record) = self.record(i) else {
+            self.late_events += 1;
+            return;
+        };
+        let mut ttft = None;
+        let mut gap = None;
+        if arrival.tokens > 0 {
+            match record.last_token {
+                None => {
+                    record.first_token = Some(arrival.at);
+                    record.first_tokens = arrival.tokens;
+                    ttft = record.submit.map(|submit| arrival.at - submit);
+                }
+                Some(last) => {
+                    gap = Some(Nanos((arrival.at - last).0 / i64::from(arrival.tokens)));
+                }
+            }
+            record.last_token = Some(arrival.at);
+            record.output_tokens += arrival.tokens;
+            record.token_hash = record.token_hash.then(hash, arrival.tokens);
+        }
+        record.max_pull_lag_ns = record.max_pull_lag_ns.max(pull_lag);
+        self.live.output_tokens += u64::from(arrival.tokens);
+        if let Some(ttft) = ttft {
+            self.ttft.record(ttft, 1);
+        }
+        if let Some(gap) = gap {
+            self.itl.record(gap, arrival.tokens);
+        }
+        self.batch.deliveries.push((i as u32, arrival));
+    }
+
+    fn end(&mut self, i: usize, at: MonoNs, ending: Ending) {
+        let over_time = self.states[i] == State::OverTime;
+        let Some(record) = self.record(i) else {
+            self.late_events += 1;
+            return;
+        };
+        let id = record.id;
+        record.end = Some(at);
+        self.last_end = self.last_end.max(Some(at));
+        let outcome = match ending {
+            _ if over_time => Outcome::TimedOut,
+            Ending::Completed(reason) => Outcome::Completed(reason),
+            Ending::Cancelled => Outcome::Cancelled,
+            Ending::TimedOut => Outcome::TimedOut,
+            Ending::Failed(kind) => {
+                let words = self.failure_messages.remove(&id).unwrap_or_default();
+                Outcome::Failed(Failure { kind, words })
+            }
+        };
+        self.finish(i, outcome);
+    }
+
+    /// Takes a request out of those under way, with its outcome and the counts that apply at its end.
+    fn finish(&mut self, i: usize, outcome: Outcome) {
+        if self.states[i] == State::Ended {
+            return;
+        }
+        self.live.ended += u64::from(!matches!(outcome, Outcome::NotSent(_)));
+        self.live.failed += u64::from(matches!(outcome, Outcome::Failed(_) | Outcome::TimedOut));
+        let mut record = match self.places[i] {
+            NOWHERE => self.planned(i),
+            place => {
+                self.free_places.push(place);
+                self.under_way[place as usize].clone()
+            }
+        };
+        self.places[i] = NOWHERE;
+        self.states[i] = State::Ended;
+        record.outcome = outcome;
+        if let Some((tokens, source)) = self.counts.remove(&record.id) {
+            record.output_tokens = tokens;
+            record.token_source = source;
+        }
+        if let Some(counts) = self.other_counts.remove(&record.id) {
+            record.other_counts = counts;
+        }
+        if let Some(source) = self.own_stamps.remove(&record.id) {
+            record.stamp_source = source;
+        }
+        self.batch.ended.push(record);
+    }
+
+    /// Hands ended requests and deliveries to the log, so that they are on disk; called after each look at the rings.
+    ///
+    /// A log that fails once is not asked again: the disk is full or gone. From then on everything stays in memory.
+    pub(crate) fn flush(&mut self) {
+        if self.batch.is_empty() {
+            return;
+        }
+        if let Some(log) = self.log.as_mut() {
+            match log.write(self.first, &self.batch) {
+                Ok(()) => {
+                    self.batch.clear();
+                    return;
+                }
+                Err(error) => {
+                    log.report(&error);
+                    self.log_error = Some(error);
+                    self.log = None;
+                }
+            }
+        }
+        self.unlogged.append(&mut self.batch);
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            ttft_p50: self.ttft.quantile(0.5),
+            ttft_p99: self.ttft.quantile(0.99),
+            itl_p50: self.itl.quantile(0.5),
+            itl_p99: self.itl.quantile(0.99),
+            ..self.live.clone()
+        }
+    }
+
+    /// Gives every request that has not ended an outcome, and returns what is in memory.
+    pub(crate) fn close(mut self, recorder_cpu: Nanos) -> PhaseRecords {
+        for i in 0..self.states.len() {
+            let outcome = match self.states[i] {
+                State::Ended => continue,
+                State::Waiting => Outcome::NotSent(NotSentReason::NotReached),
+                State::OverTime => Outcome::TimedOut,
+                State::Submitted => Outcome::Failed(Failure::new(
+                    FailureKind::Unanswered,
+                    "the target never said how this request ended",
+                )),
+            };
+            self.finish(i, outcome);
+            if self.batch.ended.len() >= Batch::ENOUGH {
+                self.flush();
+            }
+        }
+        self.flush();
+        PhaseRecords {
+            planned: self.states.len(),
+            records: Records::of_batch(self.first, self.unlogged),
+            late_events: self.late_events,
+            last_end: self.last_end,
+            log_error: self.log_error,
+            recorder_cpu,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::request_record::FinishReason;
+
+    const ID: RequestId = RequestId(7);
+
+    fn submitted_at(at: i64) -> RequestTable {
+        let planned = PlannedRequest { id: ID, prompt_tokens: 1, requested_tokens: 1 };
+        let sources = Sources { stamps: StampSource::Kernel, tokens: TokenSource::Ids };
+        let mut table = RequestTable::open(&[planned], sources, None);
+        let at = MonoNs(at);
+        table.note(&Event::Submitted { id: ID, intended: at, ready: at, at });
+        table
+    }
+
+    #[test]
+    fn a_request_that_left_later_than_it_was_handed_over_counts_from_there() {
+        let mut table = submitted_at(100);
+        table.note(&Event::Sent { id: ID, at: MonoNs(140) });
+        let phase = table.close(Nanos::ZERO);
+        let record = &phase.records.requests()[0];
+        assert_eq!((record.intended, record.submit), (Some(MonoNs(100)), Some(MonoNs(140))));
+    }
+
+    #[test]
+    fn stamps_and_counts_that_differ_from_the_default_are_kept_with_their_request() {
+        let mut table = submitted_at(100);
+        table.stamps_of(ID, StampSource::User);
+        table.recounted(ID, 5);
+        table.prompt_count(ID, 9);
+        let ending = Ending::Completed(FinishReason::Length);
+        table.note(&Event::End { id: ID, at: MonoNs(200), ending });
+        let phase = table.close(Nanos::ZERO);
+        let record = &phase.records.requests()[0];
+        assert_eq!(record.stamp_source, StampSource::User);
+        assert_eq!(record.other_counts, OtherCounts { recounted: Some(5), prompt: Some(9) });
+    }
+}

@@ -1,0 +1,152 @@
+//! Reading a run back from its folder: the same records, so the same numbers.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader};
+use std::path::Path;
+
+use crate::clock::{Nanos, Window};
+use crate::metrics::point_records::{PointRecords, RecordsError, collect};
+use crate::metrics::{Summary, iterations, kv_events, summarise};
+use crate::record::iteration::Iteration;
+use crate::record::kv_event::KvTally;
+use crate::record::request_record::Records;
+use crate::store::json_lines::LinesError;
+use crate::store::manifest::{Manifest, PointEntry, State, UnfinishedPoint};
+use crate::store::measured_run::{MeasuredPoint, MeasuredRun, RecordsAt};
+use crate::store::partial_files::PartialFiles;
+use crate::store::rows::RowError;
+use crate::store::run_directory::{RunDirectory, file};
+use crate::store::stored_point::{PartialPoint, StoredPoint, StoredPointError};
+use crate::store::{iterations_file, kv_events_file};
+
+/// Why a run cannot be read back.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// A file is missing or unreadable.
+    #[error("`{0}` cannot be read ({1}): name a run directory that `bareflight run` has made")]
+    File(String, #[source] io::Error),
+    /// The manifest is not one.
+    #[error("`{0}` is no manifest of this version of bareflight: {1}")]
+    Manifest(String, #[source] serde_json::Error),
+    /// Rows or deliveries of a point.
+    #[error(transparent)]
+    Point(#[from] StoredPointError),
+    /// Rows or deliveries of a point, while they were read again.
+    #[error(transparent)]
+    Records(#[from] RecordsError),
+    /// Partial rows of a point that did not end.
+    #[error("`{0}`: {1}")]
+    Partial(String, #[source] RowError),
+    /// Iterations.
+    #[error("`iterations.jsonl`: {0}")]
+    Iterations(#[source] LinesError),
+    /// Events of the KV cache.
+    #[error("`kv_events.jsonl`: {0}")]
+    KvEvents(#[source] LinesError),
+}
+
+/// Reads a run back, with the points that did not end as far as they came.
+///
+/// # Errors
+/// When a file is missing, cut short or not of this version.
+pub fn read_back(folder: &Path) -> Result<MeasuredRun, ReadError> {
+    let directory = RunDirectory::existing(folder);
+    let mut manifest = read_manifest(&directory)?;
+    let statistics = Statistics::read(&directory, manifest.state == State::Running)?;
+    let mut points = Vec::with_capacity(manifest.points.len() + 1);
+    for entry in &manifest.points {
+        let stored = StoredPoint::find(&directory, entry.facts.point)?;
+        let summary = statistics.summary(&stored, entry)?;
+        points.push(MeasuredPoint { summary, records: RecordsAt::Files });
+    }
+    for unfinished in std::mem::take(&mut manifest.unfinished) {
+        let Some((entry, records)) = recover(&directory, &unfinished)? else { continue };
+        let summary = statistics.summary(&records, &entry)?;
+        points.push(MeasuredPoint { summary, records: RecordsAt::Memory(records) });
+        manifest.points.push(entry);
+    }
+    Ok(MeasuredRun { directory, manifest, points })
+}
+
+/// What partial files hold of a point; `None` where no request had ended.
+fn recover(
+    directory: &RunDirectory,
+    unfinished: &UnfinishedPoint,
+) -> Result<Option<(PointEntry, Records)>, ReadError> {
+    let UnfinishedPoint { first_id, files, entry } = unfinished;
+    let left = PartialFiles::left_behind(directory, files, first_id.0)
+        .map_err(|error| ReadError::Partial(files.requests.clone(), error))?;
+    let point = PartialPoint::new(Some(left), Records::default(), *first_id);
+    if !point.has_records() {
+        return Ok(None);
+    }
+    let records = collect(&point)?;
+    let requests = records.requests();
+    let begins = requests.iter().filter_map(|record| record.submit).min();
+    let ends = requests.iter().filter_map(|record| record.end).max();
+    let mut entry = entry.clone();
+    if let (Some(start), Some(end)) = (begins, ends) {
+        // The window does not hold its own end; the last request does belong to it.
+        entry.facts.window = Window { start, end: end + Nanos(1) };
+    }
+    let planned = entry.facts.planned;
+    entry.facts.planned = requests.len() as u64;
+    entry.facts.complete = false;
+    entry.label = format!("{}, cut short: {} of {planned} requests", entry.label, requests.len());
+    Ok(Some((entry, records)))
+}
+
+/// What the engine reported, of all points.
+struct Statistics {
+    iterations: Vec<(u32, Iteration)>,
+    kv_events: Vec<(u32, KvTally)>,
+}
+
+impl Statistics {
+    /// An engine that reports nothing leaves no file. The last line of a process that was killed may be cut short.
+    fn read(directory: &RunDirectory, was_killed: bool) -> Result<Self, ReadError> {
+        let open = |name: &str| match File::open(directory.file(name)) {
+            Ok(file) => Ok(Some(BufReader::new(file))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(ReadError::File(directory.file(name).display().to_string(), error)),
+        };
+        let iterations = match open(file::ITERATIONS)? {
+            None => Vec::new(),
+            Some(lines) => {
+                iterations_file::read_all(lines, was_killed).map_err(ReadError::Iterations)?
+            }
+        };
+        let events = match open(file::KV_EVENTS)? {
+            None => Vec::new(),
+            Some(lines) => {
+                kv_events_file::read_all(lines, was_killed).map_err(ReadError::KvEvents)?
+            }
+        };
+        let kv_events = events.into_iter().map(|(point, event)| (point, event.tally())).collect();
+        Ok(Self { iterations, kv_events })
+    }
+
+    fn summary(
+        &self,
+        records: &dyn PointRecords,
+        entry: &PointEntry,
+    ) -> Result<Summary, RecordsError> {
+        let point = entry.facts.point;
+        let window = entry.facts.window;
+        let of_point = |(of, it): &(u32, Iteration)| (*of == point).then_some(*it);
+        let seen: Vec<Iteration> = self.iterations.iter().filter_map(of_point).collect();
+        let mut summary = summarise(&collect(records)?, &entry.facts, &entry.health);
+        summary.iterations = iterations::of(&seen, entry.iteration_before, window);
+        let of_point = |(of, it): &(u32, KvTally)| (*of == point).then_some(*it);
+        let tallies: Vec<KvTally> = self.kv_events.iter().filter_map(of_point).collect();
+        summary.kv_events = kv_events::of(&tallies, entry.kv_event_before, window);
+        Ok(summary)
+    }
+}
+
+fn read_manifest(directory: &RunDirectory) -> Result<Manifest, ReadError> {
+    let path = directory.file(file::MANIFEST);
+    let name = path.display().to_string();
+    let text = fs::read_to_string(&path).map_err(|error| ReadError::File(name.clone(), error))?;
+    serde_json::from_str(&text).map_err(|error| ReadError::Manifest(name, error))
+}
