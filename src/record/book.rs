@@ -253,8 +253,8 @@ impl Book {
             Ending::Cancelled => Outcome::Cancelled,
             Ending::TimedOut => Outcome::TimedOut,
             Ending::Failed(kind) => {
-                let words = self.words.remove(&id).unwrap_or_default();
-                Outcome::Failed(Failure { kind, words })
+                let message = self.words.remove(&id).unwrap_or_default();
+                Outcome::Failed(Failure { kind, message })
             }
         };
         self.finish(i, outcome);
