@@ -76,7 +76,7 @@ fn a_draft_engine_that_breaks_fails_the_requests_in_its_own_words_and_the_run_en
         .requests()
         .iter()
         .filter_map(|record| match &record.outcome {
-            Outcome::Failed(failure) => Some(failure.words.as_str()),
+            Outcome::Failed(failure) => Some(failure.message.as_str()),
             _ => None,
         })
         .collect();

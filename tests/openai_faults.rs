@@ -74,7 +74,7 @@ fn words_are_bounded_and_never_hold_the_key() {
     let story = play_one(options);
     assert_eq!(server.requests()[0].header("authorization"), Some("Bearer sk-secret"));
     assert!(!story.words().contains("sk-secret"), "{}", story.words());
-    assert!(story.words().len() <= Failure::MAX_WORDS);
+    assert!(story.words().len() <= Failure::MAX_MESSAGE);
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn an_engine_that_breaks_fails_its_requests_and_the_run_still_ends() {
     let breaks = Subject::named("sim:explicit,base_us=100,fail_at_iteration=20");
     let (_, phase) = breaks.play(&shots(6, 8, 50), &pace(3));
     let failed = phase.records.requests().iter().filter(
-        |record| matches!(&record.outcome, Outcome::Failed(failure) if !failure.words.is_empty()),
+        |record| matches!(&record.outcome, Outcome::Failed(failure) if !failure.message.is_empty()),
     );
     assert!(failed.count() >= 3);
 }

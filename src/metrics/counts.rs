@@ -62,7 +62,7 @@ fn count_outcome(counts: &mut Counts, record: &RequestRecord) {
         Outcome::Failed(failure) => {
             counts.failed += 1;
             *counts.failed_by_kind.entry(failure.kind).or_default() += 1;
-            counts.failure_words.entry(failure.kind).or_insert_with(|| failure.words.clone());
+            counts.failure_words.entry(failure.kind).or_insert_with(|| failure.message.clone());
         }
         Outcome::Cancelled => counts.cancelled += 1,
         Outcome::TimedOut => counts.timed_out += 1,

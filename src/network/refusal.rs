@@ -27,7 +27,7 @@ pub fn failure_of(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failu
 pub fn words_of(body: &[u8]) -> String {
     let found = serde_json::from_slice::<Value>(body).ok().and_then(|value| words_in(&value));
     found.unwrap_or_else(|| {
-        let text = String::from_utf8_lossy(&body[..body.len().min(4 * Failure::MAX_WORDS)]);
+        let text = String::from_utf8_lossy(&body[..body.len().min(4 * Failure::MAX_MESSAGE)]);
         if text.trim().is_empty() { "no words".to_owned() } else { text.into_owned() }
     })
 }
@@ -105,7 +105,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::RETRY_AFTER, "7".parse().unwrap());
         let failure = failure_of(StatusCode::TOO_MANY_REQUESTS, &headers, b"slow down");
-        assert!(failure.words.contains("Retry-After 7"), "{}", failure.words);
-        assert!(failure.words.contains("slow down"));
+        assert!(failure.message.contains("Retry-After 7"), "{}", failure.message);
+        assert!(failure.message.contains("slow down"));
     }
 }

@@ -308,8 +308,8 @@ impl RequestTable {
             Ending::Cancelled => Outcome::Cancelled,
             Ending::TimedOut => Outcome::TimedOut,
             Ending::Failed(kind) => {
-                let words = self.failure_messages.remove(&id).unwrap_or_default();
-                Outcome::Failed(Failure { kind, words })
+                let message = self.failure_messages.remove(&id).unwrap_or_default();
+                Outcome::Failed(Failure { kind, message })
             }
         };
         self.finish(i, outcome);

@@ -213,7 +213,7 @@ impl Sink {
     /// The request failed; its words go beside the ring.
     pub fn fail(&mut self, id: RequestId, at: MonoNs, failure: Failure) {
         let kind = failure.kind;
-        let _recorder_is_gone = self.aside.send(Aside::Words(id, failure.words));
+        let _recorder_is_gone = self.aside.send(Aside::Words(id, failure.message));
         self.end(id, at, Ending::Failed(kind));
     }
 

@@ -121,23 +121,23 @@ impl fmt::Display for FailureKind {
 pub struct Failure {
     /// The kind, which is counted.
     pub kind: FailureKind,
-    /// The target's own words, at most [`Failure::MAX_WORDS`] bytes.
-    pub words: String,
+    /// The message of the target, at most [`Failure::MAX_MESSAGE`] bytes.
+    pub message: String,
 }
 
 impl Failure {
     /// Longest text that is kept of one failure.
-    pub const MAX_WORDS: usize = 400;
+    pub const MAX_MESSAGE: usize = 400;
 
-    /// A failure with the target's own words, cut to [`Self::MAX_WORDS`] bytes and to one line.
-    pub fn new(kind: FailureKind, words: impl AsRef<str>) -> Self {
-        let mut one_line = words.as_ref().split_whitespace().collect::<Vec<_>>().join(" ");
-        if one_line.len() > Self::MAX_WORDS {
-            let cut = one_line.floor_char_boundary(Self::MAX_WORDS - 3);
+    /// A failure with the message of the target, cut to [`Self::MAX_MESSAGE`] bytes and to one line.
+    pub fn new(kind: FailureKind, message: impl AsRef<str>) -> Self {
+        let mut one_line = message.as_ref().split_whitespace().collect::<Vec<_>>().join(" ");
+        if one_line.len() > Self::MAX_MESSAGE {
+            let cut = one_line.floor_char_boundary(Self::MAX_MESSAGE - 3);
             one_line.truncate(cut);
             one_line.push('…');
         }
-        Self { kind, words: one_line }
+        Self { kind, message: one_line }
     }
 }
 
@@ -148,8 +148,8 @@ mod tests {
     #[test]
     fn words_of_a_failure_are_bounded_and_on_one_line() {
         let failure = Failure::new(FailureKind::HttpServer, "é\n".repeat(1_000));
-        assert!(failure.words.len() <= Failure::MAX_WORDS);
-        assert!(!failure.words.contains('\n'));
+        assert!(failure.message.len() <= Failure::MAX_MESSAGE);
+        assert!(!failure.message.contains('\n'));
     }
 
     #[test]

@@ -65,10 +65,10 @@ impl From<TokenizeError> for Refusal {
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
         match failure.kind {
-            FailureKind::QueueFull => Self::QueueFull(failure.words),
+            FailureKind::QueueFull => Self::QueueFull(failure.message),
             FailureKind::ShutDown => Self::Stopping,
-            FailureKind::Refused => Self::Invalid { field: None, words: failure.words },
-            _ => Self::Engine(failure.words),
+            FailureKind::Refused => Self::Invalid { field: None, words: failure.message },
+            _ => Self::Engine(failure.message),
         }
     }
 }

@@ -294,7 +294,7 @@ impl Row<'_> {
                 let kind = self.word("reason", |word| {
                     FailureKind::ALL.into_iter().find(|kind| kind.word() == word)
                 })?;
-                Outcome::Failed(Failure { kind, words: self.field("failure_words").to_owned() })
+                Outcome::Failed(Failure { kind, message: self.field("failure_words").to_owned() })
             }
             "cancelled" => Outcome::Cancelled,
             "timed_out" => Outcome::TimedOut,
@@ -340,7 +340,7 @@ fn why(outcome: &Outcome) -> (String, &str) {
     match outcome {
         Outcome::Completed(FinishReason::Other(code)) => (format!("other_{code}"), ""),
         Outcome::Completed(reason) => (finish_reason_word(*reason).to_owned(), ""),
-        Outcome::Failed(failure) => (failure.kind.word().to_owned(), &failure.words),
+        Outcome::Failed(failure) => (failure.kind.word().to_owned(), &failure.message),
         Outcome::Cancelled | Outcome::TimedOut => (String::new(), ""),
         Outcome::NotSent(reason) => (not_sent_reason_word(*reason).to_owned(), ""),
     }

@@ -43,7 +43,7 @@ fn any_record(id: u32, rng: &mut Xoshiro256PlusPlus) -> RequestRecord {
         8 => Outcome::NotSent(NotSentReason::Interrupted),
         _ => {
             let kind = kinds[rng.random_range(0..kinds.len())];
-            Outcome::Failed(Failure { kind, words })
+            Outcome::Failed(Failure { kind, message: words })
         }
     };
     let times = EngineTimes {

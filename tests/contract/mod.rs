@@ -141,7 +141,7 @@ pub fn what_a_target_refuses_has_a_kind_and_the_target_s_words(subject: &Subject
     for record in phase.records.requests() {
         let Outcome::Failed(failure) = &record.outcome else { panic!("{:?}", record.outcome) };
         assert_eq!(failure.kind, FailureKind::Refused, "{name}: {failure:?}");
-        assert!(failure.words.contains("5000"), "{name}: {failure:?}");
+        assert!(failure.message.contains("5000"), "{name}: {failure:?}");
     }
 }
 

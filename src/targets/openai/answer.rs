@@ -268,7 +268,7 @@ fn reason_of(finish: Finish) -> FinishReason {
 
 #[cold]
 fn not_json(text: &[u8], at: usize) -> Failure {
-    let shown = String::from_utf8_lossy(&text[..text.len().min(Failure::MAX_WORDS)]);
+    let shown = String::from_utf8_lossy(&text[..text.len().min(Failure::MAX_MESSAGE)]);
     Failure::new(FailureKind::Malformed, format!("no JSON object (byte {at}): {shown}"))
 }
 

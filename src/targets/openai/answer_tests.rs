@@ -140,7 +140,7 @@ fn an_error_inside_a_stream_is_a_failure_with_the_servers_words() {
     assert_eq!(failure, Failure::new(FailureKind::ErrorInStream, "out of blocks (500)"));
     let mut answer = Answer::default();
     let named = answer.feed(b"event: error\ndata: gone\n\n").unwrap_err();
-    assert_eq!((named.kind, named.words.as_str()), (FailureKind::ErrorInStream, "gone"));
+    assert_eq!((named.kind, named.message.as_str()), (FailureKind::ErrorInStream, "gone"));
     let aborted = r#"{"choices":[{"delta":{},"finish_reason":"abort"}]}"#;
     assert_eq!(kind_of(play(&[aborted], StreamEnd::Clean).1), FailureKind::Engine);
 }

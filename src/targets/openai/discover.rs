@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn several_models_are_named_and_none_is_guessed() {
         let several = choose(br#"{"data":[{"id":"a"},{"id":"b"}]}"#).unwrap_err();
-        assert!(several.words.contains("a, b"), "{}", several.words);
+        assert!(several.message.contains("a, b"), "{}", several.message);
         assert!(choose(br#"{"data":[]}"#).is_err());
         assert_eq!(choose(b"<html>").unwrap_err().kind, FailureKind::Malformed);
     }

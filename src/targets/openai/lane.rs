@@ -206,7 +206,7 @@ impl Lane {
 
     fn without_key(&self, failure: Failure) -> Failure {
         match &self.settings.api_key {
-            Some(key) => Failure { words: key.blot_out_of(&failure.words), ..failure },
+            Some(key) => Failure { message: key.blot_out_of(&failure.message), ..failure },
             None => failure,
         }
     }

@@ -92,10 +92,10 @@ impl OpenAiTarget {
         if options.model.is_none() {
             let question = writer.get(&address.models_path);
             let model = only_model(Arc::clone(&route), question).map_err(|failure| {
-                let reason = options
-                    .api_key
-                    .as_ref()
-                    .map_or_else(|| failure.words.clone(), |key| key.blot_out_of(&failure.words));
+                let reason = options.api_key.as_ref().map_or_else(
+                    || failure.message.clone(),
+                    |key| key.blot_out_of(&failure.message),
+                );
                 let remedy =
                     "is the server up and the URL right? Name a model to do without asking";
                 unusable(&name, &format!("{}: {reason}; {remedy}", failure.kind))
@@ -171,7 +171,7 @@ fn route_to(
         None
     };
     let connector = Connector::new(&address.host, address.port, config, options.timeouts.connect)
-        .map_err(|failure| unusable(name, &failure.words))?;
+        .map_err(|failure| unusable(name, &failure.message))?;
     // Without TLS there is nobody to ask which HTTP the server speaks.
     let http = match options.http {
         HttpVersion::Auto if !address.https => HttpVersion::Http1,

@@ -29,7 +29,7 @@ pub struct ConnectFailure(pub Failure);
 
 impl fmt::Display for ConnectFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.words)
+        f.write_str(&self.0.message)
     }
 }
 

@@ -110,7 +110,7 @@ fn unusable(options: &TritonOptions, failure: &Failure) -> TargetError {
         NotFound => "name a model that the server has loaded",
         _ => "see the server's log",
     };
-    let reason = format!("{} ({remedy})", failure.words);
+    let reason = format!("{} ({remedy})", failure.message);
     TargetError::Unusable { name: name_of(options), reason }
 }
 

@@ -341,7 +341,7 @@ mod tests {
             facts(&["text_input! BYTES 2", "max_tokens! INT32 2"], &["text_output BYTES 2"]);
         let failure = form(&facts, |_| {}).unwrap().message(&shot(None, true)).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Refused);
-        assert!(failure.words.contains("holds only token ids"), "{failure:?}");
+        assert!(failure.message.contains("holds only token ids"), "{failure:?}");
     }
 
     #[test]

@@ -33,7 +33,7 @@ impl StatisticsReader {
     pub fn read(&self) -> Result<Statistics, TargetError> {
         let unusable = |failure: Failure| TargetError::Unusable {
             name: format!("triton:{}", self.options.address),
-            reason: format!("its statistics cannot be read: {}", failure.words),
+            reason: format!("its statistics cannot be read: {}", failure.message),
         };
         ask::statistics(&self.options)
             .map(|answer| Statistics { models: answer.model_stats })

@@ -157,7 +157,7 @@ fn about_model(core: &Core, model: &str) -> Result<Said, String> {
     let metadata = core.model_metadata(model, ANY_VERSION).map_err(words)?;
     let config = core.model_config(model, ANY_VERSION).map_err(words)?;
     said_in_json(server.as_bytes(), metadata.as_bytes(), config.as_bytes())
-        .map_err(|failure| failure.words)
+        .map_err(|failure| failure.message)
 }
 
 impl Target for TritonCTarget {

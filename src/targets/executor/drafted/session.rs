@@ -267,8 +267,8 @@ fn pass_on(poller: &Poller, delivery: &Delivery, hands: &Hands) {
         let mut open = hands.book.open();
         let Some((id, request)) = current(&mut open, Side::Draft, delivery) else { return };
         let next = if delivery.error >= 0 {
-            let Failure { kind, words } = failure_in(poller, delivery);
-            Err(Failure::new(kind, format!("the draft engine: {words}")))
+            let Failure { kind, message } = failure_in(poller, delivery);
+            Err(Failure::new(kind, format!("the draft engine: {message}")))
         } else {
             let times = batch.ending(delivery).map(times_of).unwrap_or_default();
             Ok(request.drafted(batch.tokens(delivery), ending_of(delivery), times, now()))
