@@ -162,13 +162,13 @@ fn an_interrupted_comparison_keeps_the_blocks_that_were_whole_and_says_so() {
         .expect("the binary runs");
     let runs = out.path().join("runs");
     let begun = Instant::now();
-    // The journal of the second side shows that it is on its way.
+    // Rows of the second side show that it is on its way.
     let is_on_its_way = || {
         let sides = fs::read_dir(&runs).ok()?.next()?.ok()?.path();
-        let journals = fs::read_dir(sides).ok()?.filter_map(|side| {
-            fs::read_to_string(side.ok()?.path().join("requests.partial.csv")).ok()
-        });
-        let long = journals.filter(|journal| journal.lines().count() > 20).count();
+        let rows = fs::read_dir(sides)
+            .ok()?
+            .filter_map(|side| fs::read_to_string(side.ok()?.path().join("requests.csv")).ok());
+        let long = rows.filter(|rows| rows.lines().count() > 20).count();
         (long == 2).then_some(())
     };
     while is_on_its_way().is_none() {
