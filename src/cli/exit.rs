@@ -34,7 +34,8 @@ impl Exit {
     /// What came of an experiment; the first that applies, from the gravest.
     pub fn of(run: &MeasuredRun) -> Self {
         let summaries = || run.points.iter().map(|point| &point.summary);
-        if run.manifest.state == State::Interrupted {
+        // A run that is read back as running was killed.
+        if matches!(run.manifest.state, State::Interrupted | State::Running) {
             return Self::Interrupted;
         }
         let nothing_worked = summaries().any(Summary::nothing_completed);

@@ -146,7 +146,7 @@ impl<'a> PointRunner<'a> {
             iteration_before: None,
             kv_event_before: None,
             facts: self.facts(plan),
-            health: Health::default(),
+            health: Health { null_rate: self.manifest.null_rate, ..Health::default() },
         };
         let (files, log) = self.partial_files(plan, &entry).unzip();
         let (entry, records, collected) = self.measure(plan, entry, log, files, watch)?;

@@ -44,7 +44,8 @@ impl PartialPoint {
 
     fn place(&self, place: usize) -> Option<usize> {
         match &self.places {
-            None => Some(place),
+            // A delivery beyond the last row is of a request that had not ended.
+            None => (place < self.requests).then_some(place),
             Some(places) => places.get(place).copied().flatten().map(|place| place as usize),
         }
     }
