@@ -9,8 +9,8 @@ use crate::issue::phase::Stage;
 use crate::issue::stop::Stop;
 use crate::load::Load;
 use crate::load::plan::Plan;
-use crate::metrics::point_records::collect;
-use crate::metrics::{RunFacts, Summary, TargetFacts, iterations, kv_events, summarise};
+use crate::metrics::observed::ObservedPoint;
+use crate::metrics::{RunFacts, Summary, TargetFacts, iterations, kv_events, summarise_observed};
 use crate::observe::gpu::sampler::Telemetry;
 use crate::observe::health::Health;
 use crate::observe::probe::Probe;
@@ -150,17 +150,15 @@ impl<'a> PointRunner<'a> {
         };
         let (files, log) = self.partial_files(plan, &entry).unzip();
         let (entry, records, collected) = self.measure(plan, entry, log, files, watch)?;
-        let mut summary = {
-            let records = collect(&records)?;
-            summarise(&records, &entry.facts, &entry.health)
-        };
+        let observed = ObservedPoint::read(&records, &entry.facts)?;
+        let mut summary = summarise_observed(&observed, &entry.facts, &entry.health);
         let window = entry.facts.window;
         summary.iterations =
             iterations::of(&collected.iterations.items, entry.iteration_before, window);
         summary.kv_events =
             kv_events::of(&collected.kv_events.items, entry.kv_event_before, window);
         watch.measured(&entry, &summary);
-        self.publish(entry, summary, records);
+        self.publish(entry, summary, &observed, records);
         Ok(())
     }
 
@@ -244,10 +242,17 @@ impl<'a> PointRunner<'a> {
     }
 
     /// Takes a measured point over into the files of the run; what cannot be written stays where it is.
-    fn publish(&mut self, entry: PointEntry, summary: Summary, records: PartialPoint) {
+    fn publish(
+        &mut self,
+        entry: PointEntry,
+        summary: Summary,
+        observed: &ObservedPoint,
+        records: PartialPoint,
+    ) {
         let keep = self.resolved.keep_deliveries;
         let point = entry.facts.point;
-        let written = point_files::append(&self.directory, &records, &entry.facts, &summary, keep);
+        let written =
+            point_files::append(&self.directory, &records, observed, &entry.facts, &summary, keep);
         let unfinished =
             self.manifest.unfinished.iter().position(|it| it.entry.facts.point == point);
         let records = match written {

@@ -2,30 +2,30 @@
 
 use crate::clock::MonoNs;
 use crate::metrics::facts::RunFacts;
-use crate::metrics::per_request::{Output, tpot_ms};
+use crate::metrics::observed::{Ended, Observed, ObservedPoint, Output};
+use crate::metrics::per_request::tpot_ms;
 use crate::metrics::summary::Counts;
-use crate::record::request_record::{Arrival, NotSentReason, Outcome, Records, RequestRecord};
+use crate::record::request_record::NotSentReason;
 
 /// Counts the requests of a run.
-pub fn of(records: &Records, facts: &RunFacts) -> Counts {
+pub fn of(point: &ObservedPoint, facts: &RunFacts) -> Counts {
     let mut counts = Counts { planned: facts.planned, ..Counts::default() };
     let (mut tokens, mut unsuccessful) = (0.0, 0.0);
-    for (record, arrivals) in records.iter() {
+    counts.failure_words.clone_from(&point.failure_messages);
+    for record in point.requests() {
         count_outcome(&mut counts, record);
         count_tokens(&mut counts, record);
-        let output = Output::of(record, arrivals);
-        match output {
-            Output::Deliveries { .. } if holds_another_count(record, arrivals) => {
+        match record.output() {
+            Output::Deliveries { .. } if record.holds_another_count() => {
                 counts.token_count_differs += 1;
             }
             Output::Unknown => counts.deliveries_missing += 1,
             Output::Deliveries { .. } | Output::Nothing | Output::Once(_) => {}
         }
-        let in_window: f64 =
-            output.tokens().filter(|(at, _)| facts.window.holds(*at)).map(|(_, n)| n).sum();
+        let in_window = record.tokens_in_window(facts.window);
         tokens += in_window;
-        if record.outcome.is_completed() {
-            let ended_inside = record.end.is_some_and(|end| facts.window.holds(end));
+        if record.ended.is_completed() {
+            let ended_inside = record.end().is_some_and(|end| facts.window.holds(end));
             counts.completed_in_window += u64::from(ended_inside);
             counts.without_tpot += u64::from(tpot_ms(record).is_none());
         } else {
@@ -38,8 +38,8 @@ pub fn of(records: &Records, facts: &RunFacts) -> Counts {
 }
 
 /// Who counted, and who counted otherwise.
-fn count_tokens(counts: &mut Counts, record: &RequestRecord) {
-    if record.outcome.is_completed() {
+fn count_tokens(counts: &mut Counts, record: &Observed) {
+    if record.ended.is_completed() {
         *counts.token_sources.entry(record.token_source).or_default() += 1;
     }
     let others = record.other_counts;
@@ -49,24 +49,18 @@ fn count_tokens(counts: &mut Counts, record: &RequestRecord) {
         u64::from(others.prompt.is_some_and(|count| count != record.prompt_tokens));
 }
 
-fn holds_another_count(record: &RequestRecord, arrivals: &[Arrival]) -> bool {
-    let held: u64 = arrivals.iter().map(|arrival| u64::from(arrival.tokens)).sum();
-    held != u64::from(record.output_tokens)
-}
-
-fn count_outcome(counts: &mut Counts, record: &RequestRecord) {
-    counts.submitted += u64::from(record.submit.is_some());
+fn count_outcome(counts: &mut Counts, record: &Observed) {
+    counts.submitted += u64::from(record.submit().is_some());
     counts.attempted += u64::from(is_attempted(record));
-    match &record.outcome {
-        Outcome::Completed(_) => counts.completed += 1,
-        Outcome::Failed(failure) => {
+    match record.ended {
+        Ended::Completed => counts.completed += 1,
+        Ended::Failed(kind) => {
             counts.failed += 1;
-            *counts.failed_by_kind.entry(failure.kind).or_default() += 1;
-            counts.failure_words.entry(failure.kind).or_insert_with(|| failure.message.clone());
+            *counts.failed_by_kind.entry(kind).or_default() += 1;
         }
-        Outcome::Cancelled => counts.cancelled += 1,
-        Outcome::TimedOut => counts.timed_out += 1,
-        Outcome::NotSent(reason) => {
+        Ended::Cancelled => counts.cancelled += 1,
+        Ended::TimedOut => counts.timed_out += 1,
+        Ended::NotSent(reason) => {
             counts.not_sent += 1;
             match reason {
                 NotSentReason::NotReached => counts.not_reached += 1,
@@ -81,36 +75,30 @@ fn count_outcome(counts: &mut Counts, record: &RequestRecord) {
 /// Whether a request belongs into the denominator of the good fraction. A shot that a closed loop never reached was
 /// never asked for, and one behind an interrupt neither; one that was due and not sent was, and so was one that a target
 /// never got because it had failed as a whole.
-pub fn is_attempted(record: &RequestRecord) -> bool {
-    !matches!(
-        record.outcome,
-        Outcome::NotSent(NotSentReason::NotReached | NotSentReason::Interrupted)
-    )
+pub fn is_attempted(record: &Observed) -> bool {
+    !matches!(record.ended, Ended::NotSent(NotSentReason::NotReached | NotSentReason::Interrupted))
 }
 
 /// Requests whose stamps contradict their outcome or each other: a completed one without an end, one that was not sent
 /// with a submission, or stamps that run backwards.
-pub fn contradictions(records: &Records) -> u64 {
-    let contradicts = |record: &RequestRecord| {
-        let stamps = [record.submit, record.first_token, record.last_token, record.end];
-        let ends_as_said = match record.outcome {
-            Outcome::Completed(_) => record.submit.is_some() && record.end.is_some(),
-            Outcome::NotSent(_) => stamps.iter().all(Option::is_none),
-            Outcome::Failed(_) | Outcome::Cancelled | Outcome::TimedOut => record.submit.is_some(),
+pub fn contradictions(point: &ObservedPoint) -> u64 {
+    let contradicts = |record: &Observed| {
+        let stamps = [record.submit(), record.first_token(), record.last_token(), record.end()];
+        let ends_as_said = match record.ended {
+            Ended::Completed => record.submit().is_some() && record.end().is_some(),
+            Ended::NotSent(_) => stamps.iter().all(Option::is_none),
+            Ended::Failed(_) | Ended::Cancelled | Ended::TimedOut => record.submit().is_some(),
         };
         let reached: Vec<MonoNs> = stamps.into_iter().flatten().collect();
         !ends_as_said || !reached.is_sorted()
     };
-    let runs_backwards = |arrivals: &[Arrival]| !arrivals.is_sorted_by_key(|arrival| arrival.at);
-    records
-        .iter()
-        .filter(|(record, arrivals)| contradicts(record) || runs_backwards(arrivals))
-        .count() as u64
+    let requests = point.requests().iter();
+    requests.filter(|record| contradicts(record) || record.runs_backwards()).count() as u64
 }
 
 /// Requests that appear more than once.
-pub fn duplicates(records: &Records) -> u64 {
-    let mut ids: Vec<_> = records.requests().iter().map(|record| record.id).collect();
+pub fn duplicates(point: &ObservedPoint) -> u64 {
+    let mut ids: Vec<_> = point.requests().iter().map(|record| record.id).collect();
     ids.sort_unstable();
     ids.windows(2).filter(|pair| pair[0] == pair[1]).count() as u64
 }

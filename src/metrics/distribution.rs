@@ -1,6 +1,7 @@
-//! How are the samples of one quantity distributed? Sorted once, then read off.
+//! Distribution of the samples of one quantity: exact from sorted values, or streamed into a histogram.
 
 use crate::metrics::dependence;
+use crate::metrics::log_histogram::LogHistogram;
 use crate::metrics::percentile::{Percentile, Ranks};
 use crate::metrics::summary::{Distribution, Outliers, PercentileValue};
 
@@ -42,7 +43,7 @@ fn of_as_many(mut values: Vec<f64>, effective: f64) -> Option<Distribution> {
 fn of_as_many_sorted(values: &[f64], effective: f64) -> Option<Distribution> {
     let (&min, &max) = values.first().zip(values.last())?;
     let n = values.len();
-    let alike = (effective as u64).clamp(1, n as u64);
+    let whole = (effective as u64).clamp(1, n as u64);
     let mean = values.iter().sum::<f64>() / n as f64;
     let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
     let at_rank = |rank: u64| values[rank as usize - 1];
@@ -60,7 +61,7 @@ fn of_as_many_sorted(values: &[f64], effective: f64) -> Option<Distribution> {
         percentiles: Percentile::ALL
             .into_iter()
             .map(|which| {
-                let ranks = Ranks::of(which, n as u64).widened(which, n as u64, alike);
+                let ranks = Ranks::of(which, n as u64).widened(which, n as u64, whole);
                 (which, read_off(&ranks, at_rank(ranks.value), at_rank))
             })
             .collect(),
@@ -70,13 +71,14 @@ fn of_as_many_sorted(values: &[f64], effective: f64) -> Option<Distribution> {
             below: not_below as u64,
             above: (n - not_above) as u64,
         },
+        relative_error: None,
     })
 }
 
 /// The distribution of samples that stand for several tokens each; `None` of no samples. All values must be finite.
 ///
 /// A percentile is the nearest rank over tokens: the smallest value up to which that share of the weight lies.
-/// Intervals use the effective count (Σw)² / Σw² of Kish, rounded down, as if there were so many samples alike.
+/// Intervals use the effective count (Σw)² / Σw² of Kish, rounded down, as if there were so many equal samples.
 pub fn of_weighted(mut samples: Vec<Weighted>) -> Option<Distribution> {
     // By weight too, so that sums do not depend on the order in which the samples came.
     samples
@@ -109,8 +111,8 @@ pub fn of_weighted_sorted(mut samples: Vec<Weighted>) -> Option<Distribution> {
     let (low_fence, high_fence) = fences(at_weight(total * 0.25), at_weight(total * 0.75));
     let not_below = samples.partition_point(|sample| sample.value < low_fence);
     let not_above = samples.partition_point(|sample| sample.value <= high_fence);
-    // The sum of squares is rounded too: 3 samples alike must not become 2.999…
-    let alike = ((effective * (1.0 + 1e-12)) as u64).clamp(1, samples.len() as u64);
+    // The sum of squares is rounded too: 3 equal samples must not become 2.999…
+    let whole = ((effective * (1.0 + 1e-12)) as u64).clamp(1, samples.len() as u64);
     Some(Distribution {
         count: samples.len() as u64,
         effective_count: effective,
@@ -122,8 +124,8 @@ pub fn of_weighted_sorted(mut samples: Vec<Weighted>) -> Option<Distribution> {
             .into_iter()
             .map(|which| {
                 let value = at_weight(total * f64::from(which.permille()) / 1_000.0);
-                let at_rank = |rank: u64| at_weight(total * rank as f64 / alike as f64);
-                (which, read_off(&Ranks::of(which, alike), value, at_rank))
+                let at_rank = |rank: u64| at_weight(total * rank as f64 / whole as f64);
+                (which, read_off(&Ranks::of(which, whole), value, at_rank))
             })
             .collect(),
         outliers: Outliers {
@@ -132,7 +134,71 @@ pub fn of_weighted_sorted(mut samples: Vec<Weighted>) -> Option<Distribution> {
             below: not_below as u64,
             above: (samples.len() - not_above) as u64,
         },
+        relative_error: None,
     })
+}
+
+/// Weighted samples that are not kept: exact count, mean, deviation and extremes, and percentiles from a histogram.
+#[derive(Debug, Default)]
+pub struct Streamed {
+    histogram: LogHistogram,
+    count: u64,
+    of_squared_weights: f64,
+    /// Running weighted mean and sum of squared deviations (West 1979).
+    mean: f64,
+    squares: f64,
+    min: Option<f64>,
+    max: Option<f64>,
+}
+
+impl Streamed {
+    /// Adds a sample that stands for `weight`, which is above 0. The value must be finite.
+    pub fn add(&mut self, value: f64, weight: f64) {
+        self.histogram.add(value, weight);
+        self.count += 1;
+        self.of_squared_weights += weight * weight;
+        let delta = value - self.mean;
+        self.mean += delta * weight / self.histogram.total();
+        self.squares += weight * delta * (value - self.mean);
+        self.min = Some(self.min.map_or(value, |min| min.min(value)));
+        self.max = Some(self.max.map_or(value, |max| max.max(value)));
+    }
+
+    /// The distribution; `None` of no samples. Its percentiles have a relative error of at most
+    /// [`LogHistogram::RELATIVE_ERROR`]; intervals use the effective count of Kish, rounded down.
+    pub fn finish(&self) -> Option<Distribution> {
+        let (min, max) = self.min.zip(self.max)?;
+        let total = self.histogram.total();
+        let effective = total * total / self.of_squared_weights;
+        // The sum of squares is rounded: 3 equal samples must not become 2.999…
+        let whole = ((effective * (1.0 + 1e-12)) as u64).clamp(1, self.count);
+        let at_weight =
+            |weight: f64| self.histogram.at_weight(weight).unwrap_or(min).clamp(min, max);
+        let (low_fence, high_fence) = fences(at_weight(total * 0.25), at_weight(total * 0.75));
+        // In samples where all weigh the same, as those of chunks do; else in samples of the mean weight.
+        let samples = |weight: f64| (weight / total * self.count as f64).round() as u64;
+        let below = samples(self.histogram.weight_below(low_fence));
+        let not_above = samples(self.histogram.weight_below(high_fence));
+        Some(Distribution {
+            count: self.count,
+            effective_count: effective,
+            mean: self.mean.clamp(min, max),
+            std: (self.count > 1)
+                .then(|| (self.squares / (total - self.of_squared_weights / total)).sqrt()),
+            min,
+            max,
+            percentiles: Percentile::ALL
+                .into_iter()
+                .map(|which| {
+                    let value = at_weight(total * f64::from(which.permille()) / 1_000.0);
+                    let at_rank = |rank: u64| at_weight(total * rank as f64 / whole as f64);
+                    (which, read_off(&Ranks::of(which, whole), value, at_rank))
+                })
+                .collect(),
+            outliers: Outliers { low_fence, high_fence, below, above: self.count - not_above },
+            relative_error: Some(LogHistogram::RELATIVE_ERROR),
+        })
+    }
 }
 
 fn fences(first_quartile: f64, third_quartile: f64) -> (f64, f64) {

@@ -1,7 +1,6 @@
 //! Goodput: whether a request meets the service-level objectives.
 
 use crate::metrics::definition::Quantity;
-use crate::metrics::per_request::Derived;
 use crate::settings::slo::{Slo, SloMetric};
 
 impl SloMetric {
@@ -31,10 +30,8 @@ impl SloMetric {
 }
 
 impl Slo {
-    /// Whether a completed request meets it.
-    pub fn is_met(&self, request: &Derived) -> bool {
-        request
-            .get(self.metric.quantity())
-            .map_or(self.metric.is_met_when_undefined(), |ms| ms <= self.bound.as_millis_f64())
+    /// Whether a completed request with this value, in ms, meets it.
+    pub fn is_met(&self, value: Option<f64>) -> bool {
+        value.map_or(self.metric.is_met_when_undefined(), |ms| ms <= self.bound.as_millis_f64())
     }
 }

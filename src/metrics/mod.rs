@@ -14,8 +14,10 @@ mod goodput;
 pub mod iterations;
 pub mod kv_events;
 pub mod ladder;
+pub mod log_histogram;
 mod lost;
 pub mod measure;
+pub mod observed;
 pub mod over_time;
 pub mod per_request;
 pub mod percentile;
@@ -32,7 +34,7 @@ pub use definition::{Definition, Quantity, Rate};
 pub use facts::{RunFacts, TargetFacts};
 pub use per_request::Derived;
 pub use percentile::Percentile;
-pub use summarise::summarise;
+pub use summarise::{summarise, summarise_observed};
 pub use summary::Summary;
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
-//! How did the run go from second to second?
+//! Course of a run over time: throughput, requests in flight and TTFT in slices of the window.
 
 use crate::clock::Window;
 use crate::clock::{MonoNs, Nanos};
 use crate::metrics::Quantity;
 use crate::metrics::facts::RunFacts;
-use crate::metrics::per_request::{Derived, Output};
+use crate::metrics::observed::ObservedPoint;
+use crate::metrics::per_request::Derived;
 use crate::metrics::percentile::{Percentile, nearest_rank};
 use crate::metrics::summary::{Counts, OverTime, Slice};
-use crate::record::request_record::Records;
 
 /// A plot wants at least so many slices, and a reader at most so many.
 const SLICES: std::ops::RangeInclusive<i64> = 20..=600;
@@ -30,7 +30,7 @@ pub fn slice_length(window: Nanos) -> Nanos {
 
 /// Equal cuts of a window, the last one possibly shorter.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Cuts {
+pub struct Cuts {
     window: Window,
     length: Nanos,
 }
@@ -59,15 +59,15 @@ impl Cuts {
     }
 
     /// Requests in flight in each cut, averaged over time.
-    pub(super) fn in_flight(&self, records: &Records) -> Vec<f64> {
+    pub(super) fn in_flight(&self, point: &ObservedPoint) -> Vec<f64> {
         let count = self.count();
         // Whole cuts are noted at both ends only, so that a long request costs no more than a short one.
         let mut whole = vec![0_i64; count + 1];
         let mut parts = vec![0_i64; count];
         let last_instant = self.window.end - Nanos(1);
-        for record in records.requests() {
-            let Some(from) = record.submit.map(|at| at.max(self.window.start)) else { continue };
-            let to = record.end.unwrap_or(self.window.end).min(self.window.end);
+        for record in point.requests() {
+            let Some(from) = record.submit().map(|at| at.max(self.window.start)) else { continue };
+            let to = record.end().unwrap_or(self.window.end).min(self.window.end);
             if from >= to {
                 continue;
             }
@@ -90,38 +90,26 @@ impl Cuts {
             })
             .collect()
     }
-
-    /// Output tokens delivered in each cut.
-    pub(super) fn output_tokens(&self, records: &Records) -> Vec<f64> {
-        let mut tokens = vec![0.0; self.count()];
-        for (record, arrivals) in records.iter() {
-            for (at, count) in Output::of(record, arrivals).tokens() {
-                if let Some(index) = self.index(at) {
-                    tokens[index] += count;
-                }
-            }
-        }
-        tokens
-    }
 }
 
 /// The slices of a run.
-pub fn of(records: &Records, derived: &[Derived], facts: &RunFacts, counts: &Counts) -> OverTime {
+pub fn of(point: &ObservedPoint, facts: &RunFacts, counts: &Counts) -> OverTime {
     let length = slice_length(facts.window.span());
     let cuts = Cuts::new(facts.window, length);
     let count = cuts.count();
-    let tokens = cuts.output_tokens(records);
-    let in_flight = cuts.in_flight(records);
+    let tokens = &point.slice_tokens;
+    let in_flight = cuts.in_flight(point);
     let mut ended = vec![0_u64; count];
     let mut ttft: Vec<Vec<f64>> = vec![Vec::new(); count];
-    let completed =
-        records.requests().iter().zip(derived).filter(|(r, _)| r.outcome.is_completed());
-    for (record, request) in completed {
-        if let Some(index) = record.end.and_then(|at| cuts.index(at)) {
+    let completed = point.requests().iter().filter(|request| request.ended.is_completed());
+    for record in completed {
+        if let Some(index) = record.end().and_then(|at| cuts.index(at)) {
             ended[index] += 1;
         }
-        let first = record.first_token.and_then(|at| cuts.index(at));
-        if let Some((index, value)) = first.zip(request.get(Quantity::Ttft)) {
+        let first = record.first_token().and_then(|at| cuts.index(at));
+        if let Some((index, value)) =
+            first.zip(Derived::one(Quantity::Ttft, record, facts.streaming))
+        {
             ttft[index].push(value);
         }
     }

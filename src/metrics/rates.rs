@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use crate::metrics::counts::is_attempted;
 use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::facts::RunFacts;
-use crate::metrics::per_request::{Derived, Output};
+use crate::metrics::observed::{Observed, ObservedPoint};
+use crate::metrics::per_request::Derived;
 use crate::metrics::summary::{Counts, SloResult};
-use crate::record::request_record::{Records, RequestRecord};
 use crate::settings::slo::{Slo, SloMetric};
 
 /// Requests that meet every bound.
@@ -22,7 +22,7 @@ pub struct Good {
 /// Every rate of a run; `good` is `None` where no bound was given or one cannot be judged, and `energy_j` where it is not
 /// valid.
 pub fn of(
-    records: &Records,
+    point: &ObservedPoint,
     facts: &RunFacts,
     counts: &Counts,
     good: Option<Good>,
@@ -33,8 +33,8 @@ pub fn of(
     let per_gpu = |rate: Option<f64>| {
         rate.filter(|_| facts.gpus > 0).map(|rate| rate / f64::from(facts.gpus))
     };
-    let output = output_tokens(records, facts, counts);
-    let prompts = prompt_tokens(records, facts);
+    let output = output_tokens(point, facts, counts);
+    let prompts = prompt_tokens(point, facts);
     let output_rate = output.and_then(per_second);
     let total_rate = output.and_then(|output| per_second(output + prompts as f64));
     let rate = |rate: Rate| match rate {
@@ -59,45 +59,37 @@ fn ratio(over: Option<f64>, under: Option<f64>) -> Option<f64> {
 }
 
 /// Tokens delivered in the window, of all requests: what was delivered was produced, whatever became of the request.
-fn output_tokens(records: &Records, facts: &RunFacts, counts: &Counts) -> Option<f64> {
+fn output_tokens(point: &ObservedPoint, facts: &RunFacts, counts: &Counts) -> Option<f64> {
     if counts.deliveries_missing > 0 {
         return None;
     }
-    let of_request = |(record, arrivals)| {
-        let tokens = Output::of(record, arrivals).tokens();
-        tokens.filter(|(at, _)| facts.window.holds(*at)).map(|(_, tokens)| tokens).sum::<f64>()
-    };
+    let of_request = |request: &Observed| request.tokens_in_window(facts.window);
     // An empty sum of floats is -0.0, which would be printed as such.
-    Some(records.iter().map(of_request).sum::<f64>() + 0.0)
+    Some(point.requests().iter().map(of_request).sum::<f64>() + 0.0)
 }
 
-fn prompt_tokens(records: &Records, facts: &RunFacts) -> u64 {
+fn prompt_tokens(point: &ObservedPoint, facts: &RunFacts) -> u64 {
     let began_inside =
-        |record: &&RequestRecord| record.first_token.is_some_and(|at| facts.window.holds(at));
-    records
-        .requests()
-        .iter()
-        .filter(began_inside)
-        .map(|record| u64::from(record.prompt_tokens))
-        .sum()
+        |record: &&Observed| record.first_token().is_some_and(|at| facts.window.holds(at));
+    point.requests().iter().filter(began_inside).map(|record| u64::from(record.prompt_tokens)).sum()
 }
 
 /// Holds every request against every bound.
 pub fn judge(
-    records: &Records,
-    derived: &[Derived],
+    point: &ObservedPoint,
     facts: &RunFacts,
     counts: &Counts,
 ) -> (Vec<SloResult>, Option<Good>) {
     let slos = &facts.slos.0;
-    let completed = || {
-        records.requests().iter().zip(derived).filter(|(record, _)| record.outcome.is_completed())
+    let completed = || point.requests().iter().filter(|request| request.ended.is_completed());
+    let is_met = |slo: &Slo, request: &Observed| {
+        slo.is_met(Derived::one(slo.metric.quantity(), request, facts.streaming))
     };
     let results: Vec<SloResult> = slos
         .iter()
         .map(|slo| {
             let met = can_be_judged(slo, facts, counts)
-                .then(|| completed().filter(|(_, request)| slo.is_met(request)).count() as u64);
+                .then(|| completed().filter(|request| is_met(slo, request)).count() as u64);
             let met_fraction = met
                 .filter(|_| counts.attempted > 0)
                 .map(|met| met as f64 / counts.attempted as f64);
@@ -108,11 +100,11 @@ pub fn judge(
         return (results, None);
     }
     let mut good = Good { all: 0, in_window: 0 };
-    for (record, request) in completed() {
+    for record in completed() {
         debug_assert!(is_attempted(record));
-        if slos.iter().all(|slo| slo.is_met(request)) {
+        if slos.iter().all(|slo| is_met(slo, record)) {
             good.all += 1;
-            good.in_window += u64::from(record.end.is_some_and(|end| facts.window.holds(end)));
+            good.in_window += u64::from(record.end().is_some_and(|end| facts.window.holds(end)));
         }
     }
     (results, Some(good))

@@ -1,33 +1,38 @@
-//! What does a run come to? Records in, summary out: the one place where every number is made.
+//! Summary of a point: records in, every number out.
 
 use std::collections::BTreeMap;
 
 use crate::metrics::definition::{Over, Per, Quantity};
 use crate::metrics::facts::RunFacts;
-use crate::metrics::per_request::{Derived, Output};
-use crate::metrics::pooled::{self, Pooled};
+use crate::metrics::observed::ObservedPoint;
+use crate::metrics::per_request::Derived;
+use crate::metrics::pooled::Pooled;
 use crate::metrics::summary::{Counts, Dependence, Distribution, Mark, SCHEMA_VERSION, Summary};
 use crate::metrics::validity::{self, Evidence};
 use crate::metrics::{counts, dependence, distribution, over_time, rates, roofline};
 use crate::observe::health::Health;
 use crate::record::request_record::Records;
 
-/// Makes the summary of one run. The same arguments give the same summary, bit for bit.
+/// Makes the summary of records in memory. The same arguments give the same summary, bit for bit.
+///
+/// # Panics
+/// Never: records in memory can always be read.
+pub fn summarise(records: &Records, facts: &RunFacts, health: &Health) -> Summary {
+    let point = ObservedPoint::read(records, facts).expect("records in memory can be read");
+    summarise_observed(&point, facts, health)
+}
+
+/// Makes the summary of one point. The same arguments give the same summary, bit for bit.
 ///
 /// Distributions are over completed requests, wherever they ended; rates count what lies in the window.
-pub fn summarise(records: &Records, facts: &RunFacts, health: &Health) -> Summary {
-    let derived: Vec<Derived> = records
-        .iter()
-        .map(|(record, arrivals)| Derived::of(record, arrivals, facts.streaming))
-        .collect();
-    let counts = counts::of(records, facts);
-    let (slos, good) = rates::judge(records, &derived, facts, &counts);
+pub fn summarise_observed(point: &ObservedPoint, facts: &RunFacts, health: &Health) -> Summary {
+    let counts = counts::of(point, facts);
+    let (slos, good) = rates::judge(point, facts, &counts);
     let energy = health.gpu.as_ref().and_then(|gpu| gpu.energy_j);
-    let rates = rates::of(records, facts, &counts, good, energy);
-    let distributions = distributions(records, &derived, facts, &counts);
+    let rates = rates::of(point, facts, &counts, good, energy);
+    let distributions = distributions(point, facts, &counts);
     let checks = validity::checks(&Evidence {
-        records,
-        derived: &derived,
+        point,
         facts,
         health,
         counts: &counts,
@@ -47,62 +52,58 @@ pub fn summarise(records: &Records, facts: &RunFacts, health: &Health) -> Summar
         verdict: validity::verdict(&checks),
         marks: marks(facts, health),
         checks,
-        roofline: roofline::of(records, facts, &counts, icl),
-        over_time: over_time::of(records, &derived, facts, &counts),
+        roofline: roofline::of(point, facts, &counts, icl),
+        over_time: over_time::of(point, facts, &counts),
         iterations: None,
         kv_events: None,
         counts,
         rates,
         distributions,
         slos,
-        dependence: dependence(records, &derived),
+        dependence: dependence(point, facts),
         gpu: health.gpu.clone(),
     }
 }
 
+/// One quantity after the other, so that the values of one are in memory at a time.
 fn distributions(
-    records: &Records,
-    derived: &[Derived],
+    point: &ObservedPoint,
     facts: &RunFacts,
     counts: &Counts,
 ) -> BTreeMap<Quantity, Option<Distribution>> {
-    let covered = |quantity: Quantity| {
-        let over = quantity.definition().over;
-        let requests = records.requests().iter().zip(derived);
-        requests.filter(move |(record, _)| over == Over::All || record.outcome.is_completed())
-    };
     let kept = counts.deliveries_missing == 0;
+    let values = |quantity: Quantity| -> Vec<f64> {
+        let over = quantity.definition().over;
+        let covered = point.requests().iter();
+        covered
+            .filter(|request| over == Over::All || request.ended.is_completed())
+            .filter_map(|request| Derived::one(quantity, request, facts.streaming))
+            .collect()
+    };
     let mut all: BTreeMap<_, _> = Quantity::ALL
         .into_iter()
         .filter(|quantity| quantity.definition().per == Per::Request)
         .map(|quantity| {
             // With some deliveries unknown, the largest gap of the others would pass for that of all.
             let known = kept || quantity != Quantity::Stall;
-            let values = covered(quantity).filter_map(|(_, request)| request.get(quantity));
-            (quantity, known.then(|| distribution::of_series(values.collect())).flatten())
+            (quantity, known.then(|| distribution::of_series(values(quantity))).flatten())
         })
         .collect();
-    let Pooled { itl, icl } = if facts.streaming && kept {
-        let completed = records.iter().filter(|(record, _)| record.outcome.is_completed());
-        let outputs: Vec<_> =
-            completed.map(|(record, stamps)| Output::of(record, stamps)).collect();
-        pooled::of(&outputs)
-    } else {
-        Pooled { itl: None, icl: None }
-    };
+    let Pooled { itl, icl } =
+        if facts.streaming && kept { point.pooled.clone() } else { Pooled::default() };
     all.insert(Quantity::Itl, itl);
     all.insert(Quantity::Icl, icl);
     all
 }
 
-fn dependence(records: &Records, derived: &[Derived]) -> Option<Dependence> {
-    let mut in_order: Vec<_> = records
+fn dependence(point: &ObservedPoint, facts: &RunFacts) -> Option<Dependence> {
+    let mut in_order: Vec<_> = point
         .requests()
         .iter()
-        .zip(derived)
-        .filter(|(record, _)| record.outcome.is_completed())
-        .filter_map(|(record, request)| {
-            Some((record.submit?, record.id, request.get(Quantity::E2e)?))
+        .filter(|request| request.ended.is_completed())
+        .filter_map(|request| {
+            let latency = Derived::one(Quantity::E2e, request, facts.streaming)?;
+            Some((request.submit()?, request.id, latency))
         })
         .collect();
     in_order.sort_unstable_by_key(|(submit, id, _)| (*submit, *id));

@@ -351,6 +351,9 @@ pub struct Distribution {
     pub percentiles: BTreeMap<Percentile, PercentileValue>,
     /// Samples that lie far out: labelled, never dropped.
     pub outliers: Outliers,
+    /// Largest relative error of the percentiles, where they come from a histogram; `None` where they are exact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relative_error: Option<f64>,
 }
 
 /// One percentile.

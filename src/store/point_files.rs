@@ -6,9 +6,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter};
 use std::path::PathBuf;
 
+use crate::metrics::observed::ObservedPoint;
 use crate::metrics::point_records::{PointRecords, RecordsError};
 use crate::metrics::{RunFacts, Summary};
-use crate::request::RequestId;
 use crate::store::deliveries_file::{DeliveriesError, DeliveriesWriter, Delivery};
 use crate::store::requests_csv::RequestsCsv;
 use crate::store::rows::RowError;
@@ -43,13 +43,14 @@ pub enum PointFilesError {
 pub fn append(
     directory: &RunDirectory,
     records: &dyn PointRecords,
+    observed: &ObservedPoint,
     facts: &RunFacts,
     summary: &Summary,
     keep_deliveries: bool,
 ) -> Result<(), PointFilesError> {
-    let ids = append_requests(directory, records, facts, summary)?;
+    append_requests(directory, records, observed, facts, summary)?;
     if keep_deliveries {
-        append_deliveries(directory, records, facts.point, &ids)?;
+        append_deliveries(directory, records, facts.point, observed)?;
     }
     Ok(())
 }
@@ -57,31 +58,31 @@ pub fn append(
 fn append_requests(
     directory: &RunDirectory,
     records: &dyn PointRecords,
+    observed: &ObservedPoint,
     facts: &RunFacts,
     summary: &Summary,
-) -> Result<Vec<RequestId>, PointFilesError> {
+) -> Result<(), PointFilesError> {
     let (out, is_new, failed) = open(directory, file::REQUESTS)?;
     let out = BufWriter::new(out);
     let mut rows = if is_new { RequestsCsv::new(out)? } else { RequestsCsv::after_header(out) };
-    let ids = rows.write(records, facts, summary)?;
+    rows.write(records, observed, facts, summary)?;
     let out = rows.finish()?.into_inner().map_err(io::IntoInnerError::into_error);
-    out.and_then(|out| out.sync_all()).map_err(failed)?;
-    Ok(ids)
+    out.and_then(|out| out.sync_all()).map_err(failed)
 }
 
 fn append_deliveries(
     directory: &RunDirectory,
     records: &dyn PointRecords,
     point: u32,
-    ids: &[RequestId],
+    observed: &ObservedPoint,
 ) -> Result<(), PointFilesError> {
     let (out, is_new, failed) = open(directory, file::DELIVERIES)?;
     let mut deliveries =
         if is_new { DeliveriesWriter::new(out)? } else { DeliveriesWriter::after_header(out) };
     let mut written = Ok(());
     records.deliveries(&mut |place, arrival| {
-        if let (Ok(()), Some(id)) = (&written, ids.get(place)) {
-            written = deliveries.write(Delivery { point, id: *id, arrival });
+        if let (Ok(()), Some(request)) = (&written, observed.requests().get(place)) {
+            written = deliveries.write(Delivery { point, id: request.id, arrival });
         }
     })?;
     written?;

@@ -5,8 +5,9 @@ use std::io::{self, BufReader};
 use std::path::Path;
 
 use crate::clock::{Nanos, Window};
+use crate::metrics::observed::ObservedPoint;
 use crate::metrics::point_records::{PointRecords, RecordsError, collect};
-use crate::metrics::{Summary, iterations, kv_events, summarise};
+use crate::metrics::{Summary, iterations, kv_events, summarise_observed};
 use crate::record::iteration::Iteration;
 use crate::record::kv_event::KvTally;
 use crate::record::request_record::Records;
@@ -135,7 +136,8 @@ impl Statistics {
         let window = entry.facts.window;
         let of_point = |(of, it): &(u32, Iteration)| (*of == point).then_some(*it);
         let seen: Vec<Iteration> = self.iterations.iter().filter_map(of_point).collect();
-        let mut summary = summarise(&collect(records)?, &entry.facts, &entry.health);
+        let observed = ObservedPoint::read(records, &entry.facts)?;
+        let mut summary = summarise_observed(&observed, &entry.facts, &entry.health);
         summary.iterations = iterations::of(&seen, entry.iteration_before, window);
         let of_point = |(of, it): &(u32, KvTally)| (*of == point).then_some(*it);
         let tallies: Vec<KvTally> = self.kv_events.iter().filter_map(of_point).collect();

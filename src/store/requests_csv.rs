@@ -6,11 +6,11 @@
 use std::io::Write;
 
 use crate::metrics::definition::{Per, Quantity};
+use crate::metrics::observed::ObservedPoint;
 use crate::metrics::per_request::Derived;
-use crate::metrics::point_records::{PointRecords, collect};
+use crate::metrics::point_records::PointRecords;
 use crate::metrics::summary::Outliers;
 use crate::metrics::{RunFacts, Summary};
-use crate::request::RequestId;
 use crate::store::point_files::PointFilesError;
 use crate::store::rows;
 use crate::store::rows::RowError;
@@ -43,19 +43,22 @@ impl<W: Write> RequestsCsv<W> {
         Self { out: csv::WriterBuilder::new().has_headers(false).from_writer(out) }
     }
 
-    /// Writes the requests of one point and returns their ids. A value exists where its stamps do, whatever became of the request; `outlier` is
+    /// Writes the requests of one point. A value exists where its stamps do, whatever became of the request; `outlier` is
     /// `low` or `high` where a completed request's headline latency lies beyond the fences of the summary.
     pub fn write(
         &mut self,
         records: &dyn PointRecords,
+        observed: &ObservedPoint,
         facts: &RunFacts,
         summary: &Summary,
-    ) -> Result<Vec<RequestId>, PointFilesError> {
-        let records = collect(records)?;
+    ) -> Result<(), PointFilesError> {
         let headline = summary.headline_latency();
         let fences = summary.distribution(headline).map(|all| all.outliers);
-        for (record, arrivals) in records.iter() {
-            let derived = Derived::of(record, arrivals, facts.streaming);
+        let mut of_each = observed.requests().iter();
+        let mut written = Ok(());
+        records.requests(&mut |record| {
+            let (Some(request), Ok(())) = (of_each.next(), &written) else { return };
+            let derived = Derived::of(request, facts.streaming);
             let mut row = rows::fields(facts.point, record);
             for quantity in derived_columns() {
                 row.push_field(
@@ -64,9 +67,9 @@ impl<W: Write> RequestsCsv<W> {
             }
             let latency = derived.get(headline).filter(|_| record.outcome.is_completed());
             row.push_field(latency.zip(fences).map_or("", |(value, fences)| label(value, &fences)));
-            self.out.write_record(&row).map_err(RowError::from)?;
-        }
-        Ok(records.requests().iter().map(|record| record.id).collect())
+            written = self.out.write_record(&row);
+        })?;
+        Ok(written.map_err(RowError::from)?)
     }
 
     /// Hands everything to the operating system and gives the file back, to be synced.

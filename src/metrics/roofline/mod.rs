@@ -7,9 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Window;
 use crate::clock::{MonoNs, Nanos};
 use crate::metrics::facts::RunFacts;
-use crate::metrics::per_request::Output;
+use crate::metrics::observed::{Observed, ObservedPoint};
 use crate::metrics::summary::{Counts, Distribution};
-use crate::record::request_record::{Records, RequestRecord};
 use crate::specs::{MachineOrigin, RooflineFacts};
 
 pub use floor::{Bound, Floor};
@@ -78,25 +77,25 @@ pub struct Prefill {
 
 /// The roofline of a run; `None` where model or machine is not known.
 pub fn of(
-    records: &Records,
+    point: &ObservedPoint,
     facts: &RunFacts,
     counts: &Counts,
     icl: Option<&Distribution>,
 ) -> Option<Roofline> {
     let known = facts.roofline.as_ref()?;
-    let reused = records
+    let reused = point
         .requests()
         .iter()
-        .any(|record| record.engine_use.as_ref().is_some_and(|engine| engine.kv_reused_blocks > 0));
-    let load = decode_load(records, facts.window);
+        .any(|record| record.engine_use().is_some_and(|engine| engine.kv_reused_blocks > 0));
+    let load = decode_load(point, facts.window);
     let computed = !reused;
     Some(Roofline {
         machine: known.machine_words(),
         machine_from: known.machine_from,
         decode: load.map(|load| decode(known, load, icl.map(|gaps| gaps.mean))),
-        prefill: computed.then(|| prefill(known, records)).flatten(),
+        prefill: computed.then(|| prefill(known, point)).flatten(),
         flop_utilisation: (computed && counts.deliveries_missing == 0)
-            .then(|| flop_utilisation(known, records, facts.window))
+            .then(|| flop_utilisation(known, point, facts.window))
             .flatten(),
     })
 }
@@ -124,10 +123,10 @@ struct DecodeLoad {
 }
 
 /// From the time between first and last token of each request, as far as it lies in the window.
-fn decode_load(records: &Records, window: Window) -> Option<DecodeLoad> {
+fn decode_load(point: &ObservedPoint, window: Window) -> Option<DecodeLoad> {
     let mut spans: Vec<(MonoNs, MonoNs)> = Vec::new();
     let (mut tokens, mut looked_at) = (0.0, 0.0);
-    for record in records.requests() {
+    for record in point.requests() {
         let Some(span) = decode_span(record, window) else { continue };
         spans.push(span);
         let decoded = f64::from(record.output_tokens.saturating_sub(record.first_tokens));
@@ -142,15 +141,15 @@ fn decode_load(records: &Records, window: Window) -> Option<DecodeLoad> {
     })
 }
 
-fn decode_span(record: &RequestRecord, window: Window) -> Option<(MonoNs, MonoNs)> {
-    let from = record.first_token?.max(window.start);
-    let to = record.last_token?.min(window.end);
+fn decode_span(record: &Observed, window: Window) -> Option<(MonoNs, MonoNs)> {
+    let from = record.first_token()?.max(window.start);
+    let to = record.last_token()?.min(window.end);
     (from < to).then_some((from, to))
 }
 
 /// Token k of an output is computed while prompt and k − 1 tokens lie in the cache; those of the first delivery were not
 /// decoded.
-fn mean_context(record: &RequestRecord) -> f64 {
+fn mean_context(record: &Observed) -> f64 {
     let (first, all) = (f64::from(record.first_tokens), f64::from(record.output_tokens));
     f64::from(record.prompt_tokens) + (first + all - 1.0) / 2.0
 }
@@ -167,9 +166,9 @@ fn covered(mut spans: Vec<(MonoNs, MonoNs)>) -> Nanos {
     Nanos(sum)
 }
 
-fn prefill(known: &RooflineFacts, records: &Records) -> Option<Prefill> {
+fn prefill(known: &RooflineFacts, point: &ObservedPoint) -> Option<Prefill> {
     let prompts = || {
-        let completed = records.requests().iter().filter(|record| record.outcome.is_completed());
+        let completed = point.requests().iter().filter(|record| record.ended.is_completed());
         completed.map(|record| (f64::from(record.prompt_tokens), prefill_ms(record)))
     };
     // Floor and measurement must be of the same requests.
@@ -200,28 +199,22 @@ fn prefill(known: &RooflineFacts, records: &Records) -> Option<Prefill> {
     })
 }
 
-fn prefill_ms(record: &RequestRecord) -> Option<f64> {
-    let times = record.engine_times.as_ref()?;
+fn prefill_ms(record: &Observed) -> Option<f64> {
+    let times = record.engine_times()?;
     Some((times.first_token? - times.first_scheduled?).as_millis_f64())
 }
 
 /// Prompts count in the window of their first token, decoded tokens in that of their delivery.
-fn flop_utilisation(known: &RooflineFacts, records: &Records, window: Window) -> Option<f64> {
+fn flop_utilisation(known: &RooflineFacts, point: &ObservedPoint, window: Window) -> Option<f64> {
     let seconds = window.seconds()?;
     let peak = known.machine.peak.of(known.model.arithmetic)? * f64::from(known.machines());
-    let of_request = |(record, arrivals)| {
-        let record: &RequestRecord = record;
-        let first = record.first_token.filter(|at| window.holds(*at));
+    let of_request = |record: &Observed| {
+        let first = record.first_token().filter(|at| window.holds(*at));
         let prompt = first.map_or(0.0, |_| {
             floor::prefill_operations(&known.model, f64::from(record.prompt_tokens))
         });
-        let delivered = Output::of(record, arrivals).tokens();
-        let decoded = delivered
-            .skip(1)
-            .filter(|(at, _)| window.holds(*at))
-            .map(|(_, tokens)| tokens)
-            .sum::<f64>();
+        let decoded = record.decoded_in_window(window);
         prompt + decoded * floor::decode_operations(&known.model, mean_context(record))
     };
-    Some(records.iter().map(of_request).sum::<f64>() / seconds / peak)
+    Some(point.requests().iter().map(of_request).sum::<f64>() / seconds / peak)
 }

@@ -10,11 +10,11 @@ use crate::load::Load;
 use crate::metrics::counts;
 use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::facts::RunFacts;
+use crate::metrics::observed::{Observed, ObservedPoint};
 use crate::metrics::per_request::Derived;
 use crate::metrics::percentile::Percentile;
 use crate::metrics::summary::{Check, CheckId, Counts, Distribution, Status, Verdict};
 use crate::observe::health::Health;
-use crate::record::request_record::Records;
 
 /// A schedule lag of this much is always forgiven.
 const LAG_FLOOR_MS: f64 = 1.0;
@@ -33,9 +33,7 @@ const CLOCK_RESOLUTION_MS: f64 = 0.001;
 #[derive(Debug, Clone, Copy)]
 pub struct Evidence<'a> {
     /// What happened.
-    pub records: &'a Records,
-    /// Per-request values, one for each record.
-    pub derived: &'a [Derived],
+    pub point: &'a ObservedPoint,
     /// What was known of the run.
     pub facts: &'a RunFacts,
     /// What was seen of harness and machine.
@@ -49,6 +47,10 @@ pub struct Evidence<'a> {
 }
 
 impl Evidence<'_> {
+    fn value(&self, quantity: Quantity, request: &Observed) -> Option<f64> {
+        Derived::one(quantity, request, self.facts.streaming)
+    }
+
     fn percentile(&self, quantity: Quantity, which: Percentile) -> Option<f64> {
         let distribution = self.distributions.get(&quantity)?.as_ref()?;
         Some(distribution.percentiles[&which].value)
@@ -255,8 +257,8 @@ fn offered(evidence: &Evidence<'_>) -> (Option<f64>, Option<f64>) {
         Load::Closed { .. } | Load::Batch => None,
     };
     let window = evidence.facts.window;
-    let requests = evidence.records.requests();
-    let sent = requests.iter().filter(|r| r.submit.is_some_and(|at| window.holds(at))).count();
+    let requests = evidence.point.requests();
+    let sent = requests.iter().filter(|r| r.submit().is_some_and(|at| window.holds(at))).count();
     let sent = window.seconds().map(|seconds| sent as f64 / seconds);
     let asked: u64 = requests.iter().map(|r| u64::from(r.requested_tokens)).sum();
     let asked_each = asked as f64 / requests.len().max(1) as f64;
@@ -291,11 +293,8 @@ fn accounting(evidence: &Evidence<'_>) -> Check {
         counts.completed + counts.failed + counts.cancelled + counts.timed_out + counts.not_sent;
     let faults = [
         (ended.abs_diff(counts.planned), "requests more or less than planned"),
-        (counts::duplicates(evidence.records), "requests recorded twice"),
-        (
-            counts::contradictions(evidence.records),
-            "requests whose stamps contradict how they ended",
-        ),
+        (counts::duplicates(evidence.point), "requests recorded twice"),
+        (counts::contradictions(evidence.point), "requests whose stamps contradict how they ended"),
         (evidence.health.stray_ends, "ends of requests that were not open"),
     ];
     let found: Vec<String> = faults
@@ -320,7 +319,8 @@ fn accounting(evidence: &Evidence<'_>) -> Check {
 
 fn clocks(evidence: &Evidence<'_>) -> Check {
     let id = CheckId::Clocks;
-    let overheads = evidence.derived.iter().filter_map(|r| r.get(Quantity::OverheadTtft));
+    let overheads = evidence.point.requests().iter();
+    let overheads = overheads.filter_map(|it| evidence.value(Quantity::OverheadTtft, it));
     let Some(least) = overheads.reduce(f64::min) else {
         return not_applicable(id, "the engine gave no stamps of its own for a streamed request");
     };

@@ -1,10 +1,10 @@
 //! Was the run steady? Its three thirds agree, and neither TTFT nor the number in flight rises.
 
 use super::{Evidence, Finding, not_applicable, short};
-use crate::clock::Nanos;
 use crate::load::Load;
 use crate::metrics::definition::Quantity;
 use crate::metrics::dependence::{Trend, trend};
+use crate::metrics::observed;
 use crate::metrics::over_time::{Cuts, median, slice_length};
 use crate::metrics::summary::{Check, CheckId, Status};
 
@@ -67,15 +67,14 @@ struct Thirds {
 }
 
 fn thirds(evidence: &Evidence<'_>) -> Option<Thirds> {
-    let window = evidence.facts.window;
-    let cuts = Cuts::new(window, Nanos(window.span().0.max(0).div_euclid(WINDOWS as i64) + 1));
+    let cuts = observed::thirds(evidence.facts.window);
     if cuts.count() != WINDOWS {
         return None;
     }
     let mut latencies = vec![Vec::new(); WINDOWS];
-    for (record, request) in evidence.records.requests().iter().zip(evidence.derived) {
-        let third = record.end.and_then(|at| cuts.index(at));
-        let latency = request.get(Quantity::E2e).filter(|_| record.outcome.is_completed());
+    for record in evidence.point.requests() {
+        let third = record.end().and_then(|at| cuts.index(at));
+        let latency = evidence.value(Quantity::E2e, record).filter(|_| record.ended.is_completed());
         if let Some((third, latency)) = third.zip(latency) {
             latencies[third].push(latency);
         }
@@ -85,7 +84,7 @@ fn thirds(evidence: &Evidence<'_>) -> Option<Thirds> {
     }
     let ended: Vec<f64> = latencies.iter().map(|third| third.len() as f64).collect();
     let amounts = if evidence.counts.deliveries_missing == 0 {
-        cuts.output_tokens(evidence.records)
+        evidence.point.third_tokens.clone()
     } else {
         ended
     };
@@ -103,14 +102,13 @@ fn spread_percent(values: &[f64]) -> Option<f64> {
 fn ttft_trend(evidence: &Evidence<'_>) -> Option<Trend> {
     let window = evidence.facts.window;
     let mut points: Vec<(f64, f64)> = evidence
-        .records
+        .point
         .requests()
         .iter()
-        .zip(evidence.derived)
-        .filter(|(record, _)| record.outcome.is_completed())
-        .filter_map(|(record, request)| {
-            let submit = record.submit.filter(|at| window.holds(*at))?;
-            Some(((submit - window.start).as_secs_f64(), request.get(Quantity::Ttft)?))
+        .filter(|record| record.ended.is_completed())
+        .filter_map(|record| {
+            let submit = record.submit().filter(|at| window.holds(*at))?;
+            Some(((submit - window.start).as_secs_f64(), evidence.value(Quantity::Ttft, record)?))
         })
         .collect();
     points.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
@@ -121,7 +119,7 @@ fn in_flight_trend(evidence: &Evidence<'_>) -> Option<Trend> {
     let window = evidence.facts.window;
     let cuts = Cuts::new(window, slice_length(window.span()));
     let place = |index: usize| cuts.place(index).0.as_secs_f64();
-    let in_flight = cuts.in_flight(evidence.records);
+    let in_flight = cuts.in_flight(evidence.point);
     let points: Vec<(f64, f64)> =
         in_flight.into_iter().enumerate().map(|(index, mean)| (place(index), mean)).collect();
     trend(&points)

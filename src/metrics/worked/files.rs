@@ -1,6 +1,7 @@
 //! Files of a run: the same numbers from them as from memory.
 
 use super::*;
+use crate::metrics::observed::ObservedPoint;
 use crate::metrics::point_records::{PointRecords, collect};
 use crate::metrics::{Definition, Rate};
 use crate::record::request_record::{EngineTimes, EngineUse};
@@ -53,7 +54,8 @@ fn a_summary_made_from_files_is_byte_equal_to_the_one_made_from_memory() {
 
     let folder = tempfile::tempdir().unwrap();
     let directory = RunDirectory::existing(folder.path());
-    point_files::append(&directory, &records, &facts, &summary, true).unwrap();
+    let observed = ObservedPoint::read(&records, &facts).unwrap();
+    point_files::append(&directory, &records, &observed, &facts, &summary, true).unwrap();
     let saved_facts = serde_json::to_string(&facts).unwrap();
 
     let stored = StoredPoint::find(&directory, facts.point).unwrap();
@@ -72,7 +74,8 @@ fn points_that_follow_each_other_in_the_files_are_read_back_one_by_one() {
     for (point, records) in (0..).zip(&all) {
         let facts = RunFacts { point, ..facts(closed(), 1_000.0, records.len()) };
         let summary = summarise(records, &facts, &healthy());
-        point_files::append(&directory, records, &facts, &summary, true).unwrap();
+        let observed = ObservedPoint::read(records, &facts).unwrap();
+        point_files::append(&directory, records, &observed, &facts, &summary, true).unwrap();
     }
     for (point, records) in (0..).zip(&all) {
         assert_eq!(collect(&StoredPoint::find(&directory, point).unwrap()).unwrap(), *records);
@@ -87,7 +90,8 @@ fn deliveries_of_another_run_are_refused() {
     let facts = facts(closed(), 1_000.0, 1);
     let records = Records::new([played(9_999, 0.0, &[(10.0, 1)])]);
     let summary = summarise(&records, &facts, &healthy());
-    point_files::append(&directory, &records, &facts, &summary, true).unwrap();
+    let observed = ObservedPoint::read(&records, &facts).unwrap();
+    point_files::append(&directory, &records, &observed, &facts, &summary, true).unwrap();
     let path = directory.file(file::DELIVERIES);
     let mut deliveries = DeliveriesWriter::after_header(
         std::fs::OpenOptions::new().append(true).open(path).unwrap(),
@@ -117,7 +121,8 @@ fn derived_columns_stand_behind_the_raw_ones_and_are_empty_where_absent() {
     ]);
     let facts = facts(closed(), 1_000.0, 3);
     let mut out = RequestsCsv::new(Vec::new()).unwrap();
-    out.write(&records, &facts, &summarise(&records, &facts, &healthy())).unwrap();
+    let observed = ObservedPoint::read(&records, &facts).unwrap();
+    out.write(&records, &observed, &facts, &summarise(&records, &facts, &healthy())).unwrap();
     let bytes = out.finish().unwrap();
     let mut reader = csv::Reader::from_reader(bytes.as_slice());
     let header = reader.headers().unwrap().clone();
@@ -148,7 +153,8 @@ fn an_outlier_is_labelled_in_its_row() {
     let summary = summarise(&records, &facts, &healthy());
     assert_eq!(summary.distribution(Quantity::E2e).unwrap().outliers.above, 1);
     let mut out = RequestsCsv::new(Vec::new()).unwrap();
-    out.write(&records, &facts, &summary).unwrap();
+    let observed = ObservedPoint::read(&records, &facts).unwrap();
+    out.write(&records, &observed, &facts, &summary).unwrap();
     let text = String::from_utf8(out.finish().unwrap()).unwrap();
     let labelled: Vec<&str> = text.lines().filter(|line| line.ends_with(",high")).collect();
     assert_eq!(labelled.len(), 1);
