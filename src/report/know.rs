@@ -2,6 +2,7 @@
 
 use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::percentile::{Percentile, certification_floor};
+use crate::metrics::pooled::EXACT_GAPS;
 use crate::metrics::summary::{Check, CheckId, Counts, Status};
 use crate::record::request_record::TokenSource;
 use crate::report::figures::counted;
@@ -71,6 +72,7 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
             floors()
         ));
     }
+    notes.extend(from_histograms(points));
     if points.iter().any(|point| !point.summary.streaming) {
         notes.push("output was not streamed: no TTFT, ITL or TPOT exists".to_owned());
     }
@@ -193,6 +195,17 @@ pub(super) const SHOWN: [Percentile; 4] =
     [Percentile::P99, Percentile::P90, Percentile::P75, Percentile::P50];
 
 /// Whether a latency that every report shows is marked.
+/// Percentiles that are not exact, where there were more samples than are kept.
+fn from_histograms(points: &[PointReport]) -> Option<String> {
+    let errors = points.iter().flat_map(|point| point.summary.distributions.values().flatten());
+    let error = errors.filter_map(|values| values.relative_error).reduce(f64::max)?;
+    Some(format!(
+        "percentiles of ITL and ICL of more than {EXACT_GAPS} gaps come from a histogram: each is within {} % of the \
+         exact one",
+        error * 100.0
+    ))
+}
+
 fn has_uncertified(report: &PointReport) -> bool {
     [Quantity::Ttft, Quantity::Itl, Quantity::Tpot, Quantity::E2e, Quantity::E2eIntended]
         .into_iter()
