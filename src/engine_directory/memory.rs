@@ -169,8 +169,8 @@ impl EngineDirectory {
         let in_flight = asked.min(most).min(plan.shots().len() as u32);
         let lengths = plan
             .shots()
-            .iter()
-            .map(|shot| (shot.request.prompt.tokens(), shot.request.output.max_tokens));
+            .facts()
+            .map(|shot| (shot.prompt_tokens, shot.output_tokens));
         let tokens = self.kv_of_requests(settings, lengths, in_flight as usize, common_prefix)?;
         Some(KvNeed { in_flight, tokens })
     }

@@ -1,10 +1,13 @@
 //! What is needed to play points on one target? The opened target with its folder and its manifest.
 
+use std::fs::File;
+
 use crate::clock::Window;
 use crate::clock::{Nanos, utc_now};
 use crate::experiment::collectors::{CollectedStatistics, Collectors};
 use crate::experiment::gpu_watch::GpuWatch;
 use crate::experiment::sweep::{ExperimentError, Outcome, Point, Watch};
+use crate::issue::drawing::{Drawing, DrawingError, Drawn};
 use crate::issue::issuer::{Pace, Played};
 use crate::issue::phase::Stage;
 use crate::issue::stop::Stop;
@@ -21,7 +24,8 @@ use crate::record::request_record::Records;
 use crate::settings::Resolved;
 use crate::specs::RooflineFacts;
 use crate::store::manifest::{Manifest, PointEntry, State};
-use crate::store::run_directory::RunDirectory;
+use crate::store::plan_file::PlanWriter;
+use crate::store::run_directory::{RunDirectory, file};
 use crate::targets::{Drain, Target, TargetInfo};
 
 /// Requests of the whole session, and the most that a closed or capped loop has in flight.
@@ -59,6 +63,10 @@ pub struct Rig<'a> {
     tool: Option<Tool>,
     stop: &'a Stop,
     roofline: Option<RooflineFacts>,
+    /// `plan.csv`, between two points.
+    plan_file: Option<PlanWriter<File>>,
+    /// A prompt could not be drawn.
+    is_cut_off: bool,
 }
 
 impl<'a> Rig<'a> {
@@ -85,6 +93,7 @@ impl<'a> Rig<'a> {
         let tool = resolved.nvtx.then(Tool::find).transpose()?;
         let stage = Stage::open_heard(target, requests, slots, stop.clone(), tool)?;
         let collectors = Collectors::start(&stage, &directory)?;
+        let plan_file = PlanWriter::create(&directory.file(file::PLAN)).map_err(DrawingError::File)?;
         let roofline = None;
         Ok(Self {
             resolved,
@@ -98,6 +107,8 @@ impl<'a> Rig<'a> {
             tool,
             stop,
             roofline,
+            plan_file: Some(plan_file),
+            is_cut_off: false,
         })
     }
 
@@ -109,7 +120,7 @@ impl<'a> Rig<'a> {
 
     /// Whether another point can be played: nobody has asked for the end, and the target still answers.
     pub fn can_go_on(&self) -> bool {
-        !self.stop.is_asked() && self.stage.broken().is_none()
+        !self.stop.is_asked() && !self.is_cut_off && self.stage.broken().is_none()
     }
 
     /// Plays one point: warm-up, then the measurement.
@@ -122,7 +133,10 @@ impl<'a> Rig<'a> {
         label: String,
         watch: &mut dyn Watch,
     ) -> Result<Point, ExperimentError> {
-        let warmup_completed = self.warm_up(plan, &label, watch);
+        let file = self.plan_file.take().expect("every point gives it back");
+        let mut drawing = Drawing::start(plan, file)?;
+        let warmup_completed = self.warm_up(plan, &mut drawing, &label, watch);
+        drawing.wait_until_ahead();
         let journal = self.directory.journal(plan.point())?;
         let (dropped_before, stray_before) = self.stage.faults();
         // What the engine did while it was warmed up is not part of the point.
@@ -133,12 +147,15 @@ impl<'a> Rig<'a> {
         let duration = plan.size().duration;
         watch.phase(&label, plan.shots().len() as u64, duration, &self.stage);
         let marked = self.tool.map(|tool| tool.phase(&label));
-        let (played, sealed) = self.stage.run(plan.shots(), &self.pace(plan), Some(journal));
+        let pace = self.pace(plan);
+        let mut shots = drawing.shots(plan.shots());
+        let (played, sealed) = self.stage.play(&mut shots, &pace, Some(journal));
         drop(marked);
         let seen = probe.finish();
         let profiled = profiling.is_some_and(|begun| self.end_profiling(begun, &label));
         let collected = self.collectors.end();
         watch.phase_over();
+        self.end_drawing(drawing, &label);
         let (dropped, stray) = self.stage.faults();
         let facts = self.facts(plan, &played, &sealed.records);
         let watched = self.gpus.as_mut().zip(sampling);
@@ -176,7 +193,24 @@ impl<'a> Rig<'a> {
         false
     }
 
-    fn warm_up(&mut self, plan: &Plan, label: &str, watch: &mut dyn Watch) -> u32 {
+    /// Completes `plan.csv`, unless the end was asked for.
+    fn end_drawing(&mut self, drawing: Drawing<File>, label: &str) {
+        let Drawn { file, not_drawn, not_saved } = drawing.finish(!self.stop.is_asked());
+        self.plan_file = Some(file);
+        self.is_cut_off |= not_drawn.is_some();
+        let cut_off = not_drawn.map(|error| format!("sending ended early: {error}"));
+        for words in cut_off.into_iter().chain(not_saved.map(|error| error.to_string())) {
+            self.manifest.faults.push(format!("point {label}: {words}"));
+        }
+    }
+
+    fn warm_up(
+        &mut self,
+        plan: &Plan,
+        drawing: &mut Drawing<File>,
+        label: &str,
+        watch: &mut dyn Watch,
+    ) -> u32 {
         let shots = plan.warmup();
         if shots.is_empty() {
             return 0;
@@ -189,7 +223,7 @@ impl<'a> Rig<'a> {
         let label = format!("{label}, warm-up");
         watch.phase(&label, shots.len() as u64, None, &self.stage);
         let _marked = self.tool.map(|tool| tool.phase(&label));
-        let (_, sealed) = self.stage.run(shots, &pace, None);
+        let (_, sealed) = self.stage.play(&mut drawing.shots(shots), &pace, None);
         watch.phase_over();
         let requests = sealed.records.requests();
         requests.iter().filter(|record| record.outcome.is_completed()).count() as u32
@@ -275,6 +309,7 @@ impl<'a> Rig<'a> {
                 self.manifest.faults.push(format!("the target failed as a whole: {words}"));
                 State::Failed
             }
+            None if self.is_cut_off => State::Failed,
             None if self.stop.is_asked() => State::Interrupted,
             None => State::Complete,
         };
