@@ -53,9 +53,8 @@ impl EngineDirectory {
     pub(super) fn longest_request_fits(&self, asked: &Asked<'_>) -> Option<Finding> {
         let room = self.room(asked)?;
         let shots = asked.plans.iter().flat_map(|plan| plan.shots().facts());
-        let taken = shots.map(|shot| {
-            self.kv_of_request(asked.settings, shot.prompt_tokens, shot.output_tokens)
-        });
+        let taken = shots
+            .map(|shot| self.kv_of_request(asked.settings, shot.prompt_tokens, shot.output_tokens));
         let longest = taken.max()??;
         (longest > room.tokens).then(|| {
             refuse(

@@ -93,7 +93,8 @@ impl<'a> Rig<'a> {
         let tool = resolved.nvtx.then(Tool::find).transpose()?;
         let stage = Stage::open_heard(target, requests, slots, stop.clone(), tool)?;
         let collectors = Collectors::start(&stage, &directory)?;
-        let plan_file = PlanWriter::create(&directory.file(file::PLAN)).map_err(DrawingError::File)?;
+        let plan_file =
+            PlanWriter::create(&directory.file(file::PLAN)).map_err(DrawingError::File)?;
         let roofline = None;
         Ok(Self {
             resolved,
@@ -303,6 +304,10 @@ impl<'a> Rig<'a> {
         self.collectors.stop();
         if let Drain::Forced(words) = self.stage.finish() {
             self.manifest.faults.push(format!("closing the target: {words}"));
+        }
+        let plan_file = self.plan_file.take().map(PlanWriter::close);
+        if let Some(Err(error)) = plan_file {
+            self.manifest.faults.push(error.to_string());
         }
         self.manifest.state = match broken {
             Some(words) => {

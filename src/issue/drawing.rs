@@ -320,10 +320,7 @@ impl<W: Write> Worker<W> {
     }
 
     /// Writes to the file until that fails once: the run goes on without it.
-    fn save(
-        &mut self,
-        write: impl FnOnce(&mut PlanWriter<W>, u32) -> Result<(), PlanFileError>,
-    ) {
+    fn save(&mut self, write: impl FnOnce(&mut PlanWriter<W>, u32) -> Result<(), PlanFileError>) {
         if self.not_saved.is_none() {
             self.not_saved = write(&mut self.file, self.point).err();
         }

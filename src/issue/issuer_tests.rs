@@ -111,7 +111,8 @@ fn played(answers: Answers, shots: &[Shot], pace: &Pace) -> (Played, Sealed) {
     let planned =
         shots.iter().map(|shot| Planned { id: shot.id, prompt_tokens: 1, requested_tokens: 1 });
     recorder.begin(planned.collect(), None);
-    let played = play(shots, pace, &mut session, &mut sink, &gate, &stop);
+    let mut shots = Shots::ready(shots);
+    let played = play(&mut shots, pace, &mut session, &mut sink, &gate, &stop);
     (played, recorder.seal())
 }
 

@@ -59,6 +59,14 @@ impl PlanWriter<File> {
     pub fn create(path: &Path) -> Result<Self, PlanFileError> {
         Ok(Self::new(File::create(path).map_err(csv::Error::from)?))
     }
+
+    /// Ends the file and has the system put it on disk.
+    ///
+    /// # Errors
+    /// When the last bytes cannot be written.
+    pub fn close(self) -> Result<(), PlanFileError> {
+        Ok(self.finish()?.sync_all().map_err(csv::Error::from)?)
+    }
 }
 
 impl<W: Write> PlanWriter<W> {

@@ -6,8 +6,8 @@ use super::shot_list::{Content, Instants, ShotList};
 use super::{Plan, PlanError, PlanSize, PlanStart};
 use crate::clock::Nanos;
 use crate::load::Load;
-use crate::load::plan::hash;
 use crate::load::plan::check::{load_makes_sense, sampling_makes_sense, size_makes_sense};
+use crate::load::plan::hash;
 use crate::request::RequestId;
 use crate::request::terms::Terms;
 use crate::workload::prompts::PromptSource;
@@ -182,7 +182,7 @@ impl Draw<'_> {
             .source
             .series(self.seeds, self.workload.prefix_tokens, phase, self.start.point)
             .map_err(PlanError::Prefix)?;
-        for (id, lengths) in (first..).map(RequestId).zip(&lengths) {
+        for (lengths, id) in lengths.iter().zip((first..).map(RequestId)) {
             let (min, max) = (self.workload.output.min_tokens, lengths.output);
             if min > max {
                 return Err(PlanError::MinAboveMax { request: id, min, max });
