@@ -6,7 +6,6 @@ use crate::cli::origin::{Origin, Origins, as_map};
 use crate::engine_directory::memory::KvOutlook;
 use crate::experiment::preflight::Ready;
 use crate::settings::Resolved;
-use crate::workload::seeds::Phase;
 
 /// Every setting with its origin, and every point with its plan.
 ///
@@ -39,10 +38,9 @@ pub fn render(
     text.push_str("\nplan\n");
     for plan in &ready.plans {
         let (mut prompt, mut output) = (0_u64, 0_u64);
-        let measured = plan.all_shots().filter(|(phase, _, _)| *phase == Phase::Measure);
-        for (_, shot, _) in measured {
-            prompt += u64::from(shot.request.prompt.tokens());
-            output += u64::from(shot.request.output.max_tokens);
+        for shot in plan.shots().facts() {
+            prompt += u64::from(shot.prompt_tokens);
+            output += u64::from(shot.output_tokens);
         }
         let _infallible = writeln!(
             text,

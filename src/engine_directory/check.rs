@@ -256,9 +256,9 @@ impl EngineDirectory {
         {
             return None;
         }
-        let shots = asked.plans.iter().flat_map(Plan::shots);
+        let shots = asked.plans.iter().flat_map(|plan| plan.shots().facts());
         let longest = shots
-            .map(|shot| shot.request.prompt.tokens().saturating_add(shot.request.output.max_tokens))
+            .map(|shot| shot.prompt_tokens.saturating_add(shot.output_tokens))
             .max()?
             .saturating_sub(1);
         let limit = self.config.limits.max_input_len;

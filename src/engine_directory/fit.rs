@@ -3,7 +3,6 @@
 use crate::engine_directory::EngineDirectory;
 use crate::engine_directory::check::{Asked, Finding, refuse, warn};
 use crate::engine_directory::memory::{DEFAULT_KV_FRACTION, KvBound, KvOutlook, KvRoom};
-use crate::load::plan::Plan;
 use crate::settings::engine::CapacityPolicy;
 
 impl EngineDirectory {
@@ -53,11 +52,9 @@ impl EngineDirectory {
     /// A request that the KV cache never holds: the executor would shorten its longest sequence without a word.
     pub(super) fn longest_request_fits(&self, asked: &Asked<'_>) -> Option<Finding> {
         let room = self.room(asked)?;
-        let shots = asked.plans.iter().flat_map(Plan::shots);
-        let taken = shots.map(|shot| {
-            let (prompt, output) = (shot.request.prompt.tokens(), shot.request.output.max_tokens);
-            self.kv_of_request(asked.settings, prompt, output)
-        });
+        let shots = asked.plans.iter().flat_map(|plan| plan.shots().facts());
+        let taken = shots
+            .map(|shot| self.kv_of_request(asked.settings, shot.prompt_tokens, shot.output_tokens));
         let longest = taken.max()??;
         (longest > room.tokens).then(|| {
             refuse(

@@ -62,7 +62,7 @@ pub fn play(
         let folder = directory.below(&name)?;
         let mut manifest = Manifest::begin(info.clone(), name, resolved.workload.seed);
         manifest.null_rate = Some(null_rate);
-        save_before_the_first_request(&folder, &settings, plans, &manifest)?;
+        save_before_the_first_request(&folder, &settings, &manifest)?;
         watch.begun(&info, &folder);
         runners.push(PointRunner::open(resolved, opening, plans, folder, manifest, stop)?);
     }

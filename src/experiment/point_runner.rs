@@ -1,9 +1,12 @@
 //! Point runner: an opened target with its folder and manifest, on which points are played one after another.
 
+use std::fs::File;
+
 use crate::clock::{self, Nanos, Window, utc_now};
 use crate::experiment::collectors::{CollectedStatistics, Collectors};
 use crate::experiment::gpu_watch::GpuWatch;
 use crate::experiment::sweep::{ExperimentError, Watch};
+use crate::issue::drawing::{Drawing, DrawingError, Drawn};
 use crate::issue::issuer::{Pace, Played};
 use crate::issue::phase::Stage;
 use crate::issue::stop::Stop;
@@ -24,6 +27,7 @@ use crate::specs::RooflineFacts;
 use crate::store::manifest::{Manifest, PointEntry, State, UnfinishedPoint};
 use crate::store::measured_run::{MeasuredPoint, MeasuredRun, RecordsAt};
 use crate::store::partial_files::{PartialFiles, PartialNames};
+use crate::store::plan_file::PlanWriter;
 use crate::store::point_files;
 use crate::store::run_directory::{RunDirectory, file};
 use crate::store::stored_point::PartialPoint;
@@ -70,6 +74,10 @@ pub struct PointRunner<'a> {
     entries: Vec<PointEntry>,
     /// Something could not be written.
     incomplete: bool,
+    /// `plan.csv`, between two points.
+    plan_file: Option<PlanWriter<File>>,
+    /// A prompt could not be drawn.
+    is_cut_off: bool,
 }
 
 impl<'a> PointRunner<'a> {
@@ -96,6 +104,8 @@ impl<'a> PointRunner<'a> {
         let tool = resolved.nvtx.then(Tool::find).transpose()?;
         let stage = Stage::open_heard(target, requests, slots, stop.clone(), tool)?;
         let collectors = Collectors::start(&stage, &directory)?;
+        let plan_file =
+            PlanWriter::create(&directory.file(file::PLAN)).map_err(DrawingError::File)?;
         Ok(Self {
             resolved,
             info,
@@ -111,6 +121,8 @@ impl<'a> PointRunner<'a> {
             points: Vec::new(),
             entries: Vec::new(),
             incomplete: false,
+            plan_file: Some(plan_file),
+            is_cut_off: false,
         })
     }
 
@@ -122,7 +134,7 @@ impl<'a> PointRunner<'a> {
 
     /// Whether another point can be played: nobody has asked for the end, and the target still answers.
     pub fn can_go_on(&self) -> bool {
-        !self.stop.is_asked() && self.stage.broken().is_none()
+        !self.stop.is_asked() && !self.is_cut_off && self.stage.broken().is_none()
     }
 
     /// Plays one point: warm-up, then the measurement. When it returns, the point is on disk, complete.
@@ -135,7 +147,10 @@ impl<'a> PointRunner<'a> {
         label: String,
         watch: &mut dyn Watch,
     ) -> Result<(), ExperimentError> {
-        let warmup_completed = self.warm_up(plan, &label, watch);
+        let file = self.plan_file.take().expect("every point gives it back");
+        let mut drawing = Drawing::start(plan, file)?;
+        let warmup_completed = self.warm_up(plan, &mut drawing, &label, watch);
+        drawing.wait_until_ahead();
         let entry = PointEntry {
             label,
             plan_hash: plan.hash().to_owned(),
@@ -149,7 +164,7 @@ impl<'a> PointRunner<'a> {
             health: Health { null_rate: self.manifest.null_rate, ..Health::default() },
         };
         let (files, log) = self.partial_files(plan, &entry).unzip();
-        let (entry, records, collected) = self.measure(plan, entry, log, files, watch)?;
+        let (entry, records, collected) = self.measure(plan, drawing, entry, log, files, watch)?;
         let observed = ObservedPoint::read(&records, &entry.facts)?;
         let mut summary = summarise_observed(&observed, &entry.facts, &entry.health);
         let window = entry.facts.window;
@@ -166,6 +181,7 @@ impl<'a> PointRunner<'a> {
     fn measure(
         &mut self,
         plan: &Plan,
+        mut drawing: Drawing<File>,
         mut entry: PointEntry,
         log: Option<Box<dyn RecordLog>>,
         files: Option<PartialFiles>,
@@ -180,12 +196,15 @@ impl<'a> PointRunner<'a> {
         let probe = Probe::start();
         watch.phase(&label, plan.shots().len() as u64, plan.size().duration, &self.stage);
         let marked = self.tool.map(|tool| tool.phase(&label));
-        let (played, phase) = self.stage.run(plan.shots(), &self.pace(plan), log);
+        let pace = self.pace(plan);
+        let mut shots = drawing.shots(plan.shots());
+        let (played, phase) = self.stage.play(&mut shots, &pace, log);
         drop(marked);
         let seen = probe.finish();
         let profiled = profiling.is_some_and(|begun| self.end_profiling(begun, &label));
         let collected = self.collectors.end();
         watch.phase_over();
+        self.end_drawing(drawing, &label);
         if let Some(error) = &phase.log_error {
             self.fault(format!("records of point {label} are not all on disk: {error}"));
         }
@@ -211,7 +230,7 @@ impl<'a> PointRunner<'a> {
         entry.late_events = phase.late_events;
         entry.iteration_before = collected.iterations.before.map(|it| it.iteration);
         entry.kv_event_before = collected.kv_events.before.map(|it| it.event);
-        let first = plan.shots().first().map_or(RequestId(0), |shot| shot.id);
+        let first = first_id(plan);
         Ok((entry, PartialPoint::new(files, phase.records, first), collected))
     }
 
@@ -227,7 +246,7 @@ impl<'a> PointRunner<'a> {
         match PartialFiles::create(&self.directory, &names, plan.point(), requests) {
             Ok(files) => {
                 self.manifest.unfinished.push(UnfinishedPoint {
-                    first_id: plan.shots().first().map_or(RequestId(0), |shot| shot.id),
+                    first_id: first_id(plan),
                     files: names,
                     entry: entry.clone(),
                 });
@@ -309,7 +328,26 @@ impl<'a> PointRunner<'a> {
         false
     }
 
-    fn warm_up(&mut self, plan: &Plan, label: &str, watch: &mut dyn Watch) -> u32 {
+    /// Completes `plan.csv`, unless the end was asked for.
+    fn end_drawing(&mut self, drawing: Drawing<File>, label: &str) {
+        let Drawn { file, not_drawn, not_saved } = drawing.finish(!self.stop.is_asked());
+        self.plan_file = Some(file);
+        self.is_cut_off |= not_drawn.is_some();
+        if let Some(error) = not_drawn {
+            self.manifest.faults.push(format!("point {label}: sending ended early: {error}"));
+        }
+        if let Some(error) = not_saved {
+            self.fault(format!("point {label}: {error}"));
+        }
+    }
+
+    fn warm_up(
+        &mut self,
+        plan: &Plan,
+        drawing: &mut Drawing<File>,
+        label: &str,
+        watch: &mut dyn Watch,
+    ) -> u32 {
         let shots = plan.warmup();
         if shots.is_empty() {
             return 0;
@@ -322,7 +360,7 @@ impl<'a> PointRunner<'a> {
         let label = format!("{label}, warm-up");
         watch.phase(&label, shots.len() as u64, None, &self.stage);
         let _marked = self.tool.map(|tool| tool.phase(&label));
-        let (_, phase) = self.stage.run(shots, &pace, None);
+        let (_, phase) = self.stage.play(&mut drawing.shots(shots), &pace, None);
         watch.phase_over();
         let requests = phase.records.requests();
         requests.iter().filter(|record| record.outcome.is_completed()).count() as u32
@@ -362,11 +400,16 @@ impl<'a> PointRunner<'a> {
         if let Drain::Forced(text) = self.stage.finish() {
             self.manifest.faults.push(format!("closing the target: {text}"));
         }
+        if let Some(Err(error)) = self.plan_file.take().map(PlanWriter::close) {
+            self.manifest.faults.push(error.to_string());
+            self.incomplete = true;
+        }
         self.manifest.state = match broken {
             Some(text) => {
                 self.manifest.faults.push(format!("the target failed as a whole: {text}"));
                 State::Failed
             }
+            None if self.is_cut_off => State::Failed,
             None if self.stop.is_asked() => State::Interrupted,
             None if self.incomplete => State::Incomplete,
             None => State::Complete,
@@ -384,6 +427,11 @@ impl<'a> PointRunner<'a> {
         self.manifest.unfinished.clear();
         MeasuredRun { directory: self.directory, manifest: self.manifest, points: self.points }
     }
+}
+
+/// Id of the first measured request.
+fn first_id(plan: &Plan) -> RequestId {
+    plan.shots().facts().next().map_or(RequestId(0), |shot| shot.id)
 }
 
 /// From the start to the duration, or to the last end where shots are counted or the run was cut short.

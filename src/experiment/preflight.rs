@@ -143,9 +143,11 @@ pub(super) fn prompt_source(
             Ok(PromptSource::ids(Vocabulary::new(size, special)?))
         }
         PromptKind::Text => {
+            let limit =
+                targets.iter().filter_map(|it| it.target.describe().limits.vocab_size).min();
             for named in targets.iter_mut() {
                 if let Some(tokenizer) = named.tokenizer()? {
-                    return Ok(PromptSource::text(Arc::new(HfTokenizer(tokenizer)))?);
+                    return Ok(PromptSource::text(Arc::new(HfTokenizer(tokenizer)), limit)?);
                 }
             }
             let names: Vec<String> =

@@ -5,6 +5,7 @@ use crate::experiment::calibrate;
 use crate::experiment::point_runner::PointRunner;
 use crate::experiment::preflight::Ready;
 use crate::ffi::cuda::CudaError;
+use crate::issue::drawing::DrawingError;
 use crate::issue::phase::{Stage, StageError};
 use crate::issue::stop::Stop;
 use crate::load::Load;
@@ -16,7 +17,6 @@ use crate::record::nvtx_ranges::NvtxError;
 use crate::settings::Resolved;
 use crate::store::manifest::{Manifest, PointEntry};
 use crate::store::measured_run::MeasuredRun;
-use crate::store::plan_file::{PlanFileError, PlanWriter};
 use crate::store::run_directory::{DirectoryError, RunDirectory, file};
 use crate::store::write::{WriteError, write_whole};
 use crate::targets::TargetInfo;
@@ -42,9 +42,9 @@ pub enum ExperimentError {
     /// A file.
     #[error(transparent)]
     Write(#[from] WriteError),
-    /// The plan could not be saved, so nothing was sent.
-    #[error("the plan cannot be saved, so nothing was sent: {0}")]
-    Plan(#[from] PlanFileError),
+    /// The plan of a point could not be drawn or saved, so nothing of it was sent.
+    #[error("the plan cannot be drawn and saved, so nothing of it was sent: {0}")]
+    Plan(#[from] DrawingError),
     /// The engine's own statistics could not be followed, so nothing was sent.
     #[error("`iterations.jsonl` cannot be written, so nothing was sent: {0}")]
     Iterations(std::io::Error),
@@ -88,7 +88,7 @@ pub fn run(
     let directory = create_directory(resolved, &info, &plans)?;
     let mut manifest = Manifest::begin(info.clone(), title(resolved), resolved.workload.seed);
     manifest.warnings = warnings;
-    save_before_the_first_request(&directory, settings, &plans, &manifest)?;
+    save_before_the_first_request(&directory, settings, &manifest)?;
     watch.begun(&info, &directory);
 
     manifest.null_rate = Some(calibrate::null_rate()?);
@@ -129,15 +129,9 @@ fn title(resolved: &Resolved) -> String {
 pub(super) fn save_before_the_first_request(
     directory: &RunDirectory,
     settings: &str,
-    plans: &[Plan],
     manifest: &Manifest,
 ) -> Result<(), ExperimentError> {
     write_whole(&directory.file(file::RESOLVED), settings.as_bytes())?;
-    let mut rows = PlanWriter::new(Vec::new());
-    for plan in plans {
-        rows.append(plan)?;
-    }
-    write_whole(&directory.file(file::PLAN), &rows.finish()?)?;
     write_whole(&directory.file(file::MANIFEST), manifest.to_json().as_bytes())?;
     Ok(())
 }

@@ -1,11 +1,13 @@
-//! HOT PATH. When does each shot leave, and who waits for the last answers?
+//! HOT PATH. Issuer: sends each shot at its instant, enforces time-outs, and waits for the last answers.
 //!
 //! One thread plays the shots of a plan against a session: pacing is data, stopping is a flag, and every latency is
 //! taken from the intended instant as well. A shot that is late is sent late and never skipped.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use crate::clock::{self, MonoNs, Nanos};
+use crate::issue::shots::{Look, Shots};
 use crate::issue::stop::Stop;
 use crate::load::Load;
 use crate::load::plan::Shot;
@@ -47,12 +49,14 @@ pub struct Played {
 const LEAD: Nanos = Nanos::from_micros(500);
 /// How long a cancelled request may take to say that it has ended.
 const CANCEL_GRACE: Nanos = Nanos::from_millis(5_000);
+/// Between two looks for a shot that has not been drawn yet.
+const DRAW_LOOK: Nanos = Nanos::from_micros(50);
 /// Longest sleep without a look at the stop flag.
 const LOOK_UP: Nanos = Nanos::from_millis(50);
 
 /// Plays `shots` against `session` and returns when every one of them has ended or been given up.
 pub fn play(
-    shots: &[Shot],
+    shots: &mut Shots<'_>,
     pace: &Pace,
     session: &mut dyn Session,
     sink: &mut Sink,
@@ -70,21 +74,23 @@ pub fn play(
         timeout: pace.timeout,
         start,
         // Room for every request, so that nothing grows while requests are sent.
-        deadlines: VecDeque::with_capacity(shots.len()),
+        deadlines: Deadlines::of(shots),
         cancelled: VecDeque::with_capacity(shots.len()),
+        is_cut_off: false,
     };
     let until = pace.duration.map_or(MonoNs(i64::MAX), |span| start + span);
     let sent = issuer.send_all(shots, &pace.load, until);
+    let cut_off = sent < shots.len() && issuer.is_cut_off;
     let draining = gate.tool().map(|tool| tool.phase("drain"));
-    let interrupted = stop.is_asked() && sent < shots.len();
+    let interrupted = cut_off || (stop.is_asked() && sent < shots.len());
     let why_unsent = issuer.why_unsent(interrupted);
-    issuer.fail_open_if_broken(shots);
+    issuer.fail_open_if_broken(shots.ids(sent));
     let patience =
         if pace.duration.is_some() || interrupted { pace.drain } else { Nanos(i64::MAX) };
-    issuer.drain(shots, patience, pace.drain);
+    issuer.drain(&shots.ids(sent), patience, pace.drain);
     drop(draining);
     let end = clock::now();
-    issuer.leave_unsent(&shots[sent..], why_unsent);
+    issuer.leave_unsent(shots, sent, why_unsent);
     let ran_out = pace.duration.is_some() && sent == shots.len() && end < until && !interrupted;
     Played { start, end, interrupted: interrupted || stop.is_asked(), ran_out }
 }
@@ -101,10 +107,34 @@ struct Issuer<'a> {
     stop: &'a Stop,
     timeout: Nanos,
     start: MonoNs,
-    /// In order of submission, which is the order of deadlines.
-    deadlines: VecDeque<(MonoNs, RequestId)>,
+    deadlines: Deadlines,
     /// Asked to end; given up at the instant.
     cancelled: VecDeque<(MonoNs, RequestId)>,
+    /// A shot could not be drawn: no later one is sent.
+    is_cut_off: bool,
+}
+
+/// The deadlines of sent requests, whose ids follow one another.
+struct Deadlines {
+    first: RequestId,
+    /// In order of submission, which is the order of deadlines.
+    instants: VecDeque<MonoNs>,
+}
+
+impl Deadlines {
+    fn of(shots: &Shots<'_>) -> Self {
+        let first = RequestId(shots.ids(0).start);
+        Self { first, instants: VecDeque::with_capacity(shots.len()) }
+    }
+
+    fn front(&self) -> Option<(MonoNs, RequestId)> {
+        self.instants.front().map(|at| (*at, self.first))
+    }
+
+    fn pop_front(&mut self) {
+        self.instants.pop_front();
+        self.first.0 += 1;
+    }
 }
 
 impl Issuer<'_> {
@@ -114,7 +144,7 @@ impl Issuer<'_> {
     }
 
     /// Sends shots until the plan, the time or the user's patience ends; returns how many were sent.
-    fn send_all(&mut self, shots: &[Shot], load: &Load, until: MonoNs) -> usize {
+    fn send_all(&mut self, shots: &mut Shots<'_>, load: &Load, until: MonoNs) -> usize {
         let start = self.start;
         clock::wait_precisely_until(start);
         match *load {
@@ -145,17 +175,38 @@ impl Issuer<'_> {
 
     fn send_while(
         &mut self,
-        shots: &[Shot],
+        shots: &mut Shots<'_>,
         mut next: impl FnMut(&mut Self, &Shot) -> Option<Leave>,
     ) -> usize {
-        for (sent, shot) in shots.iter().enumerate() {
+        for sent in 0..shots.len() {
             if self.is_over() {
                 return sent;
             }
+            let Some(shot) = self.await_shot(shots) else { return sent };
             let Some(leave) = next(self, shot) else { return sent };
             self.fire(shot, leave);
         }
         shots.len()
+    }
+
+    /// The next shot; `None` when it cannot be drawn or the end was asked for.
+    #[inline]
+    fn await_shot<'s>(&mut self, shots: &'s mut Shots<'_>) -> Option<&'s Shot> {
+        loop {
+            match shots.look() {
+                Look::Ready => return shots.take(),
+                Look::NotDrawn if self.is_over() => return None,
+                Look::NotDrawn => {
+                    let now = clock::now();
+                    self.enforce_deadlines(now);
+                    self.gate.wait(now + DRAW_LOOK);
+                }
+                Look::End => {
+                    self.is_cut_off = true;
+                    return None;
+                }
+            }
+        }
     }
 
     #[inline]
@@ -167,7 +218,7 @@ impl Issuer<'_> {
         // Before the call, so that the recorder never meets an end whose submission it has not seen.
         self.sink.put_surely(Event::Submitted { id, intended, ready, at });
         let refused = self.session.submit(shot).err();
-        self.deadlines.push_back((at + self.timeout, id));
+        self.deadlines.instants.push_back(at + self.timeout);
         if let Some(failure) = refused {
             self.sink.fail(id, clock::now(), failure);
         }
@@ -210,13 +261,13 @@ impl Issuer<'_> {
     }
 
     fn next_look(&self, now: MonoNs) -> MonoNs {
-        let deadline = self.deadlines.front().map_or(MonoNs(i64::MAX), |(at, _)| *at);
+        let deadline = self.deadlines.front().map_or(MonoNs(i64::MAX), |(at, _)| at);
         deadline.min(now + LOOK_UP)
     }
 
     /// Cancels what has taken too long, and gives up what did not even answer the cancel.
     fn enforce_deadlines(&mut self, now: MonoNs) {
-        while let Some(&(deadline, id)) = self.deadlines.front() {
+        while let Some((deadline, id)) = self.deadlines.front() {
             if self.gate.is_open(id) {
                 if deadline > now {
                     break;
@@ -253,8 +304,8 @@ impl Issuer<'_> {
 
     /// Notes what was never sent, when all that was sent is over: there may be far more of it than a ring holds, and the
     /// recorder that reads it would leave the targets' rings to fill.
-    fn leave_unsent(&mut self, shots: &[Shot], why: Option<NotSentReason>) {
-        for shot in shots {
+    fn leave_unsent(&mut self, shots: &Shots<'_>, sent: usize, why: Option<NotSentReason>) {
+        for shot in shots.facts().skip(sent) {
             let own_end = match shot.intended {
                 Some(_) => NotSentReason::Missed,
                 None => NotSentReason::NotReached,
@@ -266,22 +317,22 @@ impl Issuer<'_> {
     }
 
     /// A target that answers no more has failed everything that is open.
-    fn fail_open_if_broken(&mut self, shots: &[Shot]) {
+    fn fail_open_if_broken(&mut self, sent: Range<u32>) {
         let Some(words) = self.gate.broken() else { return };
-        for shot in shots.iter().filter(|shot| self.gate.is_open(shot.id)) {
+        for id in sent.map(RequestId).filter(|id| self.gate.is_open(*id)) {
             let failure = Failure::new(FailureKind::Engine, words);
-            self.sink.fail(shot.id, clock::now(), failure);
+            self.sink.fail(id, clock::now(), failure);
         }
     }
 
     /// Waits for open requests; after `patience`, or after `after_stop` once the end was asked for, cancels them.
-    fn drain(&mut self, shots: &[Shot], patience: Nanos, after_stop: Nanos) {
+    fn drain(&mut self, sent: &Range<u32>, patience: Nanos, after_stop: Nanos) {
         let mut give_up = MonoNs(clock::now().0.saturating_add(patience.0));
         let mut stop_seen = patience == after_stop;
         let mut cancelled_all = false;
         while self.gate.in_flight() > 0 {
             let now = clock::now();
-            self.fail_open_if_broken(shots);
+            self.fail_open_if_broken(sent.clone());
             self.enforce_deadlines(now);
             if !stop_seen && self.stop.is_asked() {
                 stop_seen = true;
@@ -289,9 +340,8 @@ impl Issuer<'_> {
             }
             if now >= give_up && !cancelled_all {
                 cancelled_all = true;
-                for shot in shots.iter().filter(|shot| self.gate.is_open(shot.id)) {
-                    self.session.cancel(shot.id);
-                    self.cancelled.push_back((now + CANCEL_GRACE, shot.id));
+                for id in sent.clone().map(RequestId).filter(|id| self.gate.is_open(*id)) {
+                    self.cancel(id, now);
                 }
             }
             self.gate.wait(self.next_look(now));

@@ -114,7 +114,8 @@ fn played(answers: Answers, shots: &[Shot], pace: &Pace) -> (Played, PhaseRecord
         requested_tokens: 1,
     });
     recorder.begin(planned.collect(), None);
-    let played = play(shots, pace, &mut session, &mut sink, &gate, &stop);
+    let mut shots = Shots::ready(shots);
+    let played = play(&mut shots, pace, &mut session, &mut sink, &gate, &stop);
     (played, recorder.end())
 }
 

@@ -1,5 +1,7 @@
-//! Playing a plan: the issuer, phases, and the request to stop.
+//! Playing a plan: drawing ahead, the issuer, phases, and the request to stop.
 
+pub mod drawing;
 pub mod issuer;
 pub mod phase;
+pub mod shots;
 pub mod stop;

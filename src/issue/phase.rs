@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::issue::issuer::{Pace, Played, play};
+use crate::issue::shots::Shots;
 use crate::issue::stop::Stop;
 use crate::load::plan::Shot;
 use crate::record::gate::Gate;
@@ -73,10 +74,20 @@ impl Stage {
         pace: &Pace,
         log: Option<Box<dyn RecordLog>>,
     ) -> (Played, PhaseRecords) {
-        let planned = shots.iter().map(|shot| PlannedRequest {
+        self.play(&mut Shots::ready(shots), pace, log)
+    }
+
+    /// The same, of shots that may be drawn meanwhile.
+    pub fn play(
+        &mut self,
+        shots: &mut Shots<'_>,
+        pace: &Pace,
+        log: Option<Box<dyn RecordLog>>,
+    ) -> (Played, PhaseRecords) {
+        let planned = shots.facts().map(|shot| PlannedRequest {
             id: shot.id,
-            prompt_tokens: shot.request.prompt.tokens(),
-            requested_tokens: shot.request.output.max_tokens,
+            prompt_tokens: shot.prompt_tokens,
+            requested_tokens: shot.output_tokens,
         });
         self.recorder.begin(planned.collect(), log);
         let played =

@@ -1,4 +1,4 @@
-//! When do requests arrive in an open loop? Pure: a process, a rate and a seed give the instants, and nothing else does.
+//! Arrival processes of an open loop. Instants follow from process, rate and seed alone.
 //!
 //! The first request arrives at 0 and each later one a gap after the one before, so `n` requests span `n - 1` gaps.
 //! Instants are sums of gaps from the start of the run: none is ever moved because an earlier one was late.

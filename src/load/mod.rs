@@ -1,4 +1,4 @@
-//! WHEN it is asked: arrival processes, the plan, the issuer, and the gate that closes the loop.
+//! Load: how requests arrive, arrival processes, and the plan.
 
 pub mod arrivals;
 pub mod plan;

@@ -1,12 +1,14 @@
-//! What was planned, as a table: `plan.csv`, one row per request, all points of an experiment in one file.
+//! `plan.csv`: one row per planned request, all points of an experiment in one file, written while it is drawn.
 
+use std::fs::File;
 use std::io::{Read, Write};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::clock::Nanos;
-use crate::load::plan::Plan;
+use crate::load::plan::{PromptSha, Shot};
 use crate::request::RequestId;
 use crate::workload::seeds::Phase;
 
@@ -49,22 +51,44 @@ pub struct PlanWriter<W: Write> {
     csv: csv::Writer<W>,
 }
 
+impl PlanWriter<File> {
+    /// Begins a file at this place.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn create(path: &Path) -> Result<Self, PlanFileError> {
+        Ok(Self::new(File::create(path).map_err(csv::Error::from)?))
+    }
+
+    /// Ends the file and has the system put it on disk.
+    ///
+    /// # Errors
+    /// When the last bytes cannot be written.
+    pub fn close(self) -> Result<(), PlanFileError> {
+        Ok(self.finish()?.sync_all().map_err(csv::Error::from)?)
+    }
+}
+
 impl<W: Write> PlanWriter<W> {
     /// Begins a file; the heading goes out with the first row.
     pub fn new(to: W) -> Self {
         Self { csv: csv::Writer::from_writer(to) }
     }
 
-    /// Adds all requests of a plan and flushes, so that the plan is on its way to disk before it is played.
+    /// Adds one request of a point.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn append(&mut self, plan: &Plan) -> Result<(), PlanFileError> {
-        for row in rows(plan) {
-            self.csv.serialize(row)?;
-        }
-        self.csv.flush().map_err(csv::Error::from)?;
-        Ok(())
+    pub fn write(&mut self, point: u32, phase: Phase, shot: &Shot) -> Result<(), PlanFileError> {
+        Ok(self.csv.serialize(PlanRow::of(point, phase, shot))?)
+    }
+
+    /// Hands rows to the system, so that a request is in the file before it is sent.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn flush(&mut self) -> Result<(), PlanFileError> {
+        Ok(self.csv.flush().map_err(csv::Error::from)?)
     }
 
     /// Gives back what was written to, so that it can be synced.
@@ -86,27 +110,30 @@ pub fn read(from: impl Read) -> Result<Vec<PlanRow>, PlanFileError> {
     Ok(rows)
 }
 
-/// The rows of a plan, warm-up first.
-pub fn rows(plan: &Plan) -> impl Iterator<Item = PlanRow> {
-    plan.all_shots().map(|(phase, shot, sha)| PlanRow {
-        point: plan.point(),
-        request_id: shot.id,
-        phase,
-        intended_ns: shot.intended,
-        prompt_tokens: shot.request.prompt.tokens(),
-        max_tokens: shot.request.output.max_tokens,
-        min_tokens: shot.request.output.min_tokens,
-        prompt_sha: sha.to_string(),
-        seed: shot.request.sampling.seed,
-        adapter: shot.request.adapter,
-        priority: shot.request.priority,
-    })
+impl PlanRow {
+    /// The row of one request.
+    pub fn of(point: u32, phase: Phase, shot: &Shot) -> Self {
+        let request = &shot.request;
+        Self {
+            point,
+            request_id: shot.id,
+            phase,
+            intended_ns: shot.intended,
+            prompt_tokens: request.prompt.tokens(),
+            max_tokens: request.output.max_tokens,
+            min_tokens: request.output.min_tokens,
+            prompt_sha: PromptSha::of(&request.prompt).to_string(),
+            seed: request.sampling.seed,
+            adapter: request.adapter,
+            priority: request.priority,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::plan::{PlanSize, PlanStart};
+    use crate::load::plan::{Plan, PlanSize, PlanStart};
     use crate::load::{Arrivals, Load};
     use crate::workload::Workload;
     use crate::workload::prompts::PromptSource;
@@ -118,6 +145,27 @@ mod tests {
         let size = PlanSize { requests: Some(3), duration: None, warmup: 1 };
         let start = PlanStart { point, first_id };
         Plan::draw(&workload, &load, size, start, &source).expect("it makes sense")
+    }
+
+    fn rows(plan: &Plan) -> Vec<PlanRow> {
+        let row = |(phase, shot)| PlanRow::of(plan.point(), phase, &shot);
+        drawn(plan).map(row).collect()
+    }
+
+    fn drawn(plan: &Plan) -> impl Iterator<Item = (Phase, Shot)> {
+        [plan.warmup(), plan.shots()].into_iter().flat_map(|list| {
+            list.shots().map(|shot| (list.phase(), shot.expect("ids can always be drawn")))
+        })
+    }
+
+    fn written(plans: &[&Plan]) -> Vec<u8> {
+        let mut writer = PlanWriter::new(Vec::new());
+        for plan in plans {
+            for (phase, shot) in drawn(plan) {
+                writer.write(plan.point(), phase, &shot).expect("memory takes everything");
+            }
+        }
+        writer.finish().expect("memory takes everything")
     }
 
     #[test]
@@ -136,12 +184,9 @@ mod tests {
         let open = Load::Open { arrivals: Arrivals::Poisson, rate: 3.0, max_in_flight: None };
         let one = plan(open, 0, RequestId(0));
         let two = plan(Load::Closed { concurrency: 2 }, 1, one.next_id());
-        let mut writer = PlanWriter::new(Vec::new());
-        writer.append(&one).and_then(|()| writer.append(&two)).expect("memory takes everything");
-        let bytes = writer.finish().expect("memory takes everything");
-
+        let bytes = written(&[&one, &two]);
         let read_back = read(bytes.as_slice()).expect("what was written reads");
-        assert_eq!(read_back, rows(&one).chain(rows(&two)).collect::<Vec<_>>());
+        assert_eq!(read_back, [rows(&one), rows(&two)].concat());
         let ids: Vec<u32> = read_back.iter().map(|row| row.request_id.0).collect();
         assert_eq!(ids, (0..8).collect::<Vec<_>>());
         assert_eq!((read_back[0].phase, read_back[1].phase), (Phase::Warmup, Phase::Measure));
@@ -150,9 +195,7 @@ mod tests {
 
     #[test]
     fn the_columns_are_the_documented_ones() {
-        let mut writer = PlanWriter::new(Vec::new());
-        writer.append(&plan(Load::Batch, 0, RequestId(0))).expect("memory takes everything");
-        let text = String::from_utf8(writer.finish().expect("memory takes everything"));
+        let text = String::from_utf8(written(&[&plan(Load::Batch, 0, RequestId(0))]));
         let text = text.expect("CSV is UTF-8");
         assert!(text.starts_with(
             "point,request_id,phase,intended_ns,prompt_tokens,max_tokens,min_tokens,prompt_sha,seed,adapter,priority\n\

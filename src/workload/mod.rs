@@ -1,4 +1,4 @@
-//! WHAT is asked: lengths, prompts, how much output, and the one seed it is all drawn from.
+//! Workload: lengths, prompts and outputs of requests, and the seed that they are drawn from.
 
 pub mod adapters;
 pub mod mix;
@@ -138,14 +138,14 @@ impl Workload {
 
     /// The LoRA adapter that request `index` asks for; `seeds` as for [`Workload::lengths`].
     pub fn adapter(&self, seeds: &Seeds, phase: Phase, index: u32) -> Option<u64> {
-        let mut rng = seeds.rng(Stream::Adapters, &[phase.code(), index.into()]);
-        self.adapters.as_ref()?.draw(&mut rng)
+        let mix = self.adapters.as_ref()?;
+        mix.draw(&mut seeds.rng(Stream::Adapters, &[phase.code(), index.into()]))
     }
 
     /// How urgent request `index` is; `seeds` as for [`Workload::lengths`].
     pub fn priority(&self, seeds: &Seeds, phase: Phase, index: u32) -> f32 {
-        let mut rng = seeds.rng(Stream::Priorities, &[phase.code(), index.into()]);
-        self.priorities.as_ref().map_or(DEFAULT_PRIORITY, |mix| mix.draw(&mut rng))
+        let Some(mix) = &self.priorities else { return DEFAULT_PRIORITY };
+        mix.draw(&mut seeds.rng(Stream::Priorities, &[phase.code(), index.into()]))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What stands in a prompt of exactly so many tokens?
+//! Prompt sources: token ids or text, of exact lengths, drawn by index.
 
 use std::sync::Arc;
 
@@ -10,17 +10,19 @@ use crate::workload::PromptKind;
 use crate::workload::seeds::{Phase, Seeds, Stream};
 use crate::workload::text::{TextPrefix, TextSource};
 use crate::workload::vocabulary::Vocabulary;
+use crate::workload::words::Words;
 
-/// Draws prompts of exact lengths. Holds no seed and does not change, so it may be shared between threads.
-#[derive(Debug)]
+/// Draws prompts of exact lengths. Holds no seed and does not change, so it may be shared between threads; a copy costs
+/// no more than a reference count.
+#[derive(Debug, Clone)]
 pub struct PromptSource {
     content: Content,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Content {
     Ids(Vocabulary),
-    Text(TextSource),
+    Text(Arc<TextSource>),
 }
 
 /// The prompts of one stretch of a session: one phase of one point of load.
@@ -28,17 +30,17 @@ enum Content {
 /// Prompt `index` is a pure function of the seeds, the phase, the point and the index. Prompts of other points
 /// and phases differ, and so does the shared prefix: no stretch finds a cache that an earlier one has filled.
 #[derive(Debug)]
-pub struct PromptSeries<'a> {
+pub struct PromptSeries {
     seeds: Seeds,
     phase: Phase,
     point: u32,
-    content: SeriesContent<'a>,
+    content: SeriesContent,
 }
 
 #[derive(Debug)]
-enum SeriesContent<'a> {
-    Ids { vocabulary: &'a Vocabulary, prefix: Vec<u32> },
-    Text { source: &'a TextSource, prefix: TextPrefix },
+enum SeriesContent {
+    Ids { vocabulary: Vocabulary, prefix: Vec<u32> },
+    Text { source: Arc<TextSource>, prefix: TextPrefix },
 }
 
 /// Why a prompt could not be drawn.
@@ -95,12 +97,13 @@ impl PromptSource {
         Self { content: Content::Ids(vocabulary) }
     }
 
-    /// Prompts of random words that re-tokenise to exactly the wanted count with this tokenizer.
+    /// Prompts of random words that re-tokenise to exactly the wanted count with this tokenizer, of ids below `limit`
+    /// where there is one.
     ///
     /// # Errors
     /// When the tokenizer fails or knows no words.
-    pub fn text(tokenizer: Arc<dyn Tokenize>) -> Result<Self, PromptError> {
-        Ok(Self { content: Content::Text(TextSource::new(tokenizer)?) })
+    pub fn text(tokenizer: Arc<dyn Tokenize>, limit: Option<u32>) -> Result<Self, PromptError> {
+        Ok(Self { content: Content::Text(Arc::new(TextSource::new(tokenizer, limit)?)) })
     }
 
     /// What its prompts are made of.
@@ -121,22 +124,55 @@ impl PromptSource {
         prefix_tokens: u32,
         phase: Phase,
         point: u32,
-    ) -> Result<PromptSeries<'_>, PromptError> {
+    ) -> Result<PromptSeries, PromptError> {
         let mut rng = seeds.rng(Stream::Prefixes, &[phase.code(), point.into()]);
         let content = match &self.content {
             Content::Ids(vocabulary) => SeriesContent::Ids {
                 prefix: (0..prefix_tokens).map(|_| vocabulary.draw(&mut rng)).collect(),
-                vocabulary,
+                vocabulary: vocabulary.clone(),
             },
-            Content::Text(source) => {
-                SeriesContent::Text { prefix: source.prefix(&mut rng, prefix_tokens)?, source }
-            }
+            Content::Text(source) => SeriesContent::Text {
+                prefix: source.prefix(&mut rng, prefix_tokens)?,
+                source: Arc::clone(source),
+            },
         };
         Ok(PromptSeries { seeds, phase, point, content })
     }
 }
 
-impl PromptSeries<'_> {
+impl PromptSeries {
+    /// The ids that prompts are made of.
+    pub fn vocabulary(&self) -> &Vocabulary {
+        match &self.content {
+            SeriesContent::Ids { vocabulary, .. } => vocabulary,
+            SeriesContent::Text { source, .. } => source.vocabulary(),
+        }
+    }
+
+    /// The words that prompts are made of; `None` where they are drawn as ids.
+    pub fn words(&self) -> Option<&Words> {
+        match &self.content {
+            SeriesContent::Ids { .. } => None,
+            SeriesContent::Text { source, .. } => Some(source.words()),
+        }
+    }
+
+    /// Tokens that all prompts begin with.
+    pub fn prefix_tokens(&self) -> usize {
+        match &self.content {
+            SeriesContent::Ids { prefix, .. } => prefix.len(),
+            SeriesContent::Text { prefix, .. } => prefix.tokens(),
+        }
+    }
+
+    /// Whether a prompt may have this length.
+    ///
+    /// # Errors
+    /// When the shared prefix is longer.
+    pub fn check(&self, tokens: u32) -> Result<(), PromptError> {
+        own_tokens(tokens, self.prefix_tokens()).map(|_| ())
+    }
+
     /// Prompt `index`, exactly `tokens` long, the shared prefix included.
     ///
     /// # Errors
@@ -174,7 +210,7 @@ mod tests {
         PromptSource::ids(Vocabulary::new(1000, [0, 1, 2, 999]).expect("996 ids are left"))
     }
 
-    fn series(source: &PromptSource, root: u64, prefix: u32) -> PromptSeries<'_> {
+    fn series(source: &PromptSource, root: u64, prefix: u32) -> PromptSeries {
         source
             .series(Seeds::from_root(root), prefix, Phase::Measure, 0)
             .expect("ids can always be drawn")

@@ -1,4 +1,4 @@
-//! How does everything random follow from one seed?
+//! Seeds of every random stream, derived from the one that the user gives.
 //!
 //! `--seed` is the root. A stream's seed is the first 8 bytes (little endian) of SHA-256 over
 //! `"bareflight seed v1/" name` followed by the root as 8 little-endian bytes. A place within a stream (a phase, a

@@ -1,4 +1,4 @@
-//! Which token ids may a random prompt be made of?
+//! Vocabulary of random prompts: the token ids that may be drawn.
 
 use std::sync::Arc;
 
@@ -43,6 +43,17 @@ impl Vocabulary {
         self.allowed
     }
 
+    /// Ids below the size that are never drawn, in order.
+    pub fn excluded(&self) -> impl Iterator<Item = u32> {
+        (0..self.size).filter(|id| !self.allows(*id))
+    }
+
+    /// The largest id that may be drawn.
+    pub fn largest(&self) -> u32 {
+        let largest = (0..self.size).rev().find(|id| self.allows(*id));
+        largest.expect("a vocabulary has at least two ids that may be drawn")
+    }
+
     /// Whether prompts may hold this id.
     #[inline]
     pub fn allows(&self, id: u32) -> bool {
@@ -78,6 +89,8 @@ mod tests {
     fn excluded_ids_are_never_drawn_and_the_others_evenly() {
         let vocabulary = Vocabulary::new(70, [0, 1, 63, 64, 69, 69, 900]).expect("65 ids are left");
         assert_eq!(vocabulary.allowed(), 65);
+        assert_eq!(vocabulary.excluded().collect::<Vec<_>>(), [0, 1, 63, 64, 69]);
+        assert_eq!(vocabulary.largest(), 68);
         let mut rng = generator(5);
         let mut counts = [0_u32; 70];
         for _ in 0..65_000 {

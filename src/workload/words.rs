@@ -1,4 +1,4 @@
-//! Which words is text made of, and how many tokens does each cost?
+//! Words that text prompts are drawn from, with their cost in tokens.
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 
@@ -58,6 +58,11 @@ impl Words {
         }
         words.sort_by_key(|word| word.cost);
         Ok(Self { words })
+    }
+
+    /// Every word, cheapest first.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Word> {
+        self.words.iter()
     }
 
     /// A random word that adds at most `budget` tokens, if there is one.

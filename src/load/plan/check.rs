@@ -1,6 +1,6 @@
-//! Is what is asked sensible, and does this target take it? Refused before load is sent, never cut to fit.
+//! Checks of a plan against sense and the limits of a target, before load is sent. Nothing is cut to fit.
 
-use super::{Plan, PlanError, PlanSize, Shot};
+use super::{Plan, PlanError, PlanSize, ShotFacts};
 use crate::clock::Nanos;
 use crate::load::{Arrivals, Load};
 use crate::request::Limits;
@@ -26,25 +26,29 @@ impl Plan {
                 return Err(PlanError::ConcurrencyAboveQueue { concurrency, limit });
             }
         }
-        self.warmup.iter().chain(&self.shots).try_for_each(|shot| shot_fits(shot, limits))
+        let mut lists = [&self.warmup, &self.shots].into_iter().filter(|list| !list.is_empty());
+        lists.try_for_each(|list| {
+            list.facts().try_for_each(|shot| shot_fits(&shot, limits))?;
+            let largest = list.series().vocabulary().largest();
+            match limits.vocab_size {
+                Some(size) if largest >= size => {
+                    Err(PlanError::OutsideVocabulary { id: largest, size })
+                }
+                _ => Ok(()),
+            }
+        })
     }
 }
 
-fn shot_fits(shot: &Shot, limits: &Limits) -> Result<(), PlanError> {
-    let request = shot.id;
-    let prompt = shot.request.prompt.tokens();
-    let output = shot.request.output.max_tokens;
+fn shot_fits(shot: &ShotFacts, limits: &Limits) -> Result<(), PlanError> {
+    let ShotFacts { id: request, prompt_tokens: prompt, output_tokens: output, .. } = *shot;
     if let Some(limit) = limits.max_prompt_tokens.filter(|limit| prompt > *limit) {
         return Err(PlanError::PromptTooLong { request, tokens: prompt, limit });
     }
     let together = u64::from(prompt) + u64::from(output);
-    if let Some(limit) = limits.max_sequence_tokens.filter(|limit| together > u64::from(*limit)) {
-        return Err(PlanError::SequenceTooLong { request, prompt, output, limit });
-    }
-    let largest = shot.request.prompt.ids.iter().max().copied();
-    match (largest, limits.vocab_size) {
-        (Some(id), Some(size)) if id >= size => {
-            Err(PlanError::OutsideVocabulary { request, id, size })
+    match limits.max_sequence_tokens {
+        Some(limit) if together > u64::from(limit) => {
+            Err(PlanError::SequenceTooLong { request, prompt, output, limit })
         }
         _ => Ok(()),
     }

@@ -1,13 +1,15 @@
-//! How do a workload and a load become shots?
+//! Drawing of a plan: lengths and instants of every shot from a workload and a load.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use super::{Plan, PlanError, PlanSize, PlanStart, Shot};
+use super::shot_list::{Content, Instants, ShotList};
+use super::{Plan, PlanError, PlanSize, PlanStart};
 use crate::clock::Nanos;
 use crate::load::Load;
 use crate::load::plan::check::{load_makes_sense, sampling_makes_sense, size_makes_sense};
+use crate::load::plan::hash;
 use crate::request::RequestId;
-use crate::request::spec::RequestSpec;
+use crate::request::terms::Terms;
 use crate::workload::prompts::PromptSource;
 use crate::workload::scenario::Lengths;
 use crate::workload::seeds::{Phase, Seeds, Stream};
@@ -16,10 +18,11 @@ use crate::workload::{PromptKind, Workload};
 /// Most requests that one plan holds, in either phase.
 pub const MAX_PLAN_SHOTS: u32 = 4_000_000;
 
-/// Most prompt tokens that one plan holds, in either phase: 2 GiB of ids.
+/// Most prompt tokens that one plan asks for, in either phase.
 pub const MAX_PLAN_TOKENS: u64 = 512 << 20;
 
-/// Supply for a closed loop or a batch that ends by time: nobody knows beforehand how many requests that takes.
+/// Supply for a closed loop or a batch that ends by time: how many requests that takes is not known
+/// beforehand.
 ///
 /// The supply ends with whichever of the two is reached first. Text costs an encoding per prompt, so there is less.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +44,8 @@ impl Pool {
 }
 
 impl Plan {
-    /// Draws every shot of one point of load, and hashes them.
+    /// Draws lengths and instants of every shot of one point of load, and hashes what will be asked. Prompts are drawn
+    /// later, from [`ShotList`].
     ///
     /// Lengths, arrival pattern and sampling seeds are the same at every `start.point`, so that points differ by
     /// load alone; prompts and shared prefixes differ, so that no point finds the cache that an earlier one filled.
@@ -50,7 +54,7 @@ impl Plan {
     /// with a duration gets at most a [`Pool`], and [`Plan::is_pool`] tells when that is less than was asked for.
     ///
     /// # Errors
-    /// When load, size or workload make no sense, or a prompt cannot be drawn: one sentence, with the remedy.
+    /// When load, size or workload make no sense, or the first prompt cannot be drawn: one sentence, with the remedy.
     pub fn draw(
         workload: &Workload,
         load: &Load,
@@ -65,15 +69,24 @@ impl Plan {
             let (asked, made) = (workload.prompts, source.kind());
             return Err(PlanError::WrongSource { asked, made });
         }
-        let draw = Draw { workload, seeds: workload.seeds(), load: *load, start, source };
+        let draw = Draw {
+            workload: Arc::new(workload.clone()),
+            terms: Arc::new(workload.terms.clone()),
+            seeds: workload.seeds(),
+            load: *load,
+            start,
+            source,
+        };
         let warmup = draw.warmup(size.warmup)?;
         let (shots, is_pool) = draw.measured(size, warmup.len() as u32)?;
-        Self::seal(*load, size, start, warmup, shots, is_pool)
+        let hash = hash::of(*load, size, start.point, [&warmup, &shots])?;
+        Ok(Self { load: *load, size, start, warmup, shots, is_pool, hash })
     }
 }
 
 struct Draw<'a> {
-    workload: &'a Workload,
+    workload: Arc<Workload>,
+    terms: Arc<Terms>,
     seeds: Seeds,
     load: Load,
     start: PlanStart,
@@ -81,48 +94,54 @@ struct Draw<'a> {
 }
 
 impl Draw<'_> {
-    fn warmup(&self, requests: u32) -> Result<Vec<Shot>, PlanError> {
-        let instants = self.instants(Phase::Warmup, requests, None)?;
-        let lengths = self.lengths(Phase::Warmup, instants.len(), Pool::everything())?;
-        self.shots(Phase::Warmup, 0, &instants, &lengths)
+    fn warmup(&self, requests: u32) -> Result<ShotList, PlanError> {
+        let (instants, requests) = self.instants(Phase::Warmup, requests, None)?;
+        let lengths = self.lengths(Phase::Warmup, requests, Pool::everything())?;
+        self.list(Phase::Warmup, 0, instants, lengths)
     }
 
-    fn measured(&self, size: PlanSize, warmup: u32) -> Result<(Vec<Shot>, bool), PlanError> {
+    fn measured(&self, size: PlanSize, warmup: u32) -> Result<(ShotList, bool), PlanError> {
         let asked = size.requests.unwrap_or(u32::MAX);
         let supply = match (self.load, size.duration) {
             (Load::Open { .. }, _) | (_, None) => Pool::everything(),
             (Load::Closed { .. } | Load::Batch, Some(_)) => Pool::of(self.workload.prompts),
         };
-        let instants = self.instants(Phase::Measure, asked.min(supply.shots), size.duration)?;
-        let lengths = self.lengths(Phase::Measure, instants.len(), supply)?;
-        let shots = self.shots(Phase::Measure, warmup, &instants, &lengths)?;
+        let (instants, requests) =
+            self.instants(Phase::Measure, asked.min(supply.shots), size.duration)?;
+        let lengths = self.lengths(Phase::Measure, requests, supply)?;
+        let shots = self.list(Phase::Measure, warmup, instants, lengths)?;
+        if shots.is_empty() {
+            return Err(PlanError::NoRequests);
+        }
         let is_pool = !matches!(self.load, Load::Open { .. }) && (shots.len() as u32) < asked;
         Ok((shots, is_pool))
     }
 
-    /// One entry for each request that arrives; `None` for one that arrives when a slot becomes free.
+    /// Intended arrivals, and how many requests arrive.
     fn instants(
         &self,
         phase: Phase,
         at_most: u32,
         before: Option<Nanos>,
-    ) -> Result<Vec<Option<Nanos>>, PlanError> {
+    ) -> Result<(Instants, usize), PlanError> {
         let at_most = at_most.min(MAX_PLAN_SHOTS + 1) as usize;
-        let instants = match self.load {
-            Load::Closed { .. } => vec![None; at_most],
-            Load::Batch => vec![Some(Nanos::ZERO); at_most],
+        let (instants, requests) = match self.load {
+            Load::Closed { .. } => (Instants::WhenFree, at_most),
+            Load::Batch => (Instants::AtStart, at_most),
             Load::Open { arrivals, rate, .. } => {
                 let seed = self.seeds.seed(Stream::Schedule, &[phase.code()]);
-                let drawn = arrivals
+                let mut drawn = arrivals
                     .instants(rate, at_most, before, seed)
                     .expect("the burstiness was found positive and finite");
-                drawn.into_iter().map(Some).collect()
+                drawn.shrink_to_fit();
+                let requests = drawn.len();
+                (Instants::Each(drawn), requests)
             }
         };
-        if instants.len() > MAX_PLAN_SHOTS as usize {
+        if requests > MAX_PLAN_SHOTS as usize {
             return Err(PlanError::TooManyShots);
         }
-        Ok(instants)
+        Ok((instants, requests))
     }
 
     /// Lengths of up to `requests` requests: fewer where a supply of tokens ends first.
@@ -148,40 +167,39 @@ impl Draw<'_> {
         Ok(drawn)
     }
 
-    fn shots(
+    /// Puts a phase together, and refuses what its lengths already rule out.
+    fn list(
         &self,
         phase: Phase,
         before: u32,
-        instants: &[Option<Nanos>],
-        lengths: &[Lengths],
-    ) -> Result<Vec<Shot>, PlanError> {
-        let workload = self.workload;
+        instants: Instants,
+        lengths: Vec<Lengths>,
+    ) -> Result<ShotList, PlanError> {
+        let first = self.start.first_id.0.checked_add(before);
+        let fits = first.and_then(|first| first.checked_add(lengths.len() as u32));
+        let first = first.filter(|_| fits.is_some()).ok_or(PlanError::OutOfIds)?;
         let series = self
             .source
-            .series(self.seeds, workload.prefix_tokens, phase, self.start.point)
+            .series(self.seeds, self.workload.prefix_tokens, phase, self.start.point)
             .map_err(PlanError::Prefix)?;
-        let terms = Arc::new(workload.terms.clone());
-        let mut shots = Vec::with_capacity(lengths.len());
-        for (index, (intended, lengths)) in (0_u32..).zip(instants.iter().zip(lengths)) {
-            let id = RequestId(self.start.first_id.0.saturating_add(before).saturating_add(index));
-            let output = workload.output(*lengths);
-            if output.min_tokens > output.max_tokens {
-                let (min, max) = (output.min_tokens, output.max_tokens);
+        for (lengths, id) in lengths.iter().zip((first..).map(RequestId)) {
+            let (min, max) = (self.workload.output.min_tokens, lengths.output);
+            if min > max {
                 return Err(PlanError::MinAboveMax { request: id, min, max });
             }
-            let prompt = series
-                .prompt(index, lengths.input)
-                .map_err(|why| PlanError::Prompt { request: id, why })?;
-            let sampling = workload.sampling(&self.seeds, phase, index);
-            let streaming = workload.streaming;
-            let priority = workload.priority(&self.seeds, phase, index);
-            let adapter = workload.adapter(&self.seeds, phase, index);
-            let terms = Arc::clone(&terms);
-            let request =
-                RequestSpec { prompt, output, sampling, streaming, priority, adapter, terms };
-            shots.push(Shot { id, intended: *intended, request });
+            series.check(lengths.input).map_err(|why| PlanError::Prompt { request: id, why })?;
         }
-        Ok(shots)
+        Ok(ShotList::new(Content {
+            phase,
+            first_id: RequestId(first),
+            lengths,
+            instants,
+            workload: Arc::clone(&self.workload),
+            terms: Arc::clone(&self.terms),
+            seeds: self.seeds,
+            series,
+            kept: OnceLock::new(),
+        }))
     }
 }
 

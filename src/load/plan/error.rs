@@ -1,4 +1,4 @@
-//! Why can a plan not be drawn, or not be played on this target?
+//! Errors of a plan that cannot be drawn, or not be played on a target.
 
 use thiserror::Error;
 
@@ -119,15 +119,13 @@ pub enum PlanError {
         /// Tokens that the target holds.
         limit: u32,
     },
-    /// A token id that the model does not have.
+    /// Token ids that the model does not have.
     #[error(
-        "request {} has token id {id} and the target knows only ids below {size}: draw prompts with the \
-         tokenizer or vocabulary size of this model", request.0
+        "prompts hold token ids up to {id} and the target knows only ids below {size}: draw prompts with the \
+         tokenizer or vocabulary size of this model"
     )]
     OutsideVocabulary {
-        /// Which one.
-        request: RequestId,
-        /// The id.
+        /// The largest id that may be drawn.
         id: u32,
         /// The target's vocabulary size.
         size: u32,

@@ -1,29 +1,42 @@
-//! Is this the same plan? A hash over a byte form that no compiler, machine or library chooses.
+//! Hash of a plan, over a byte form that no compiler, machine or library chooses.
+//!
+//! The SHA-256 of, in this order:
+//! - `bareflight plan v2` and a line feed; the load; the optional duration;
+//! - what all shots share: minimum output (4 bytes), whether end tokens are ignored, optional temperature, top-p and
+//!   top-k, streaming, terms;
+//! - where prompts come from: 1 for ids or 2 for text; the seeds of the streams `prompts` and `prefixes`; the point and
+//!   the prefix in tokens (4 bytes each); the vocabulary's size and its number of excluded ids (4 bytes each) and each of
+//!   them; for text the number of words (8 bytes) and each word, its cost and its cost at the beginning of a text;
+//! - warm-up, then measured shots: the phase in 1 byte and the number of shots in 8; where there are any, the SHA-256 of
+//!   the first prompt's ids and its optional text; then of each shot the optional intended instant, prompt and output
+//!   tokens (4 bytes each), the sampling seed, the priority and the optional adapter.
+//!
+//! Prompts are a pure function of this, so their content needs not be drawn to be hashed. The first one is there since the
+//! form names a tokenizer by its words only.
 //!
 //! All numbers are little endian; floats are their IEEE bits; an absent value is the byte 0, a present one the
-//! byte 1 and the value; a text is its length in 8 bytes and its UTF-8. A prompt stands as the SHA-256 of its ids.
+//! byte 1 and the value; a truth value is one byte; a text is its length in 8 bytes and its UTF-8.
 
 use sha2::{Digest, Sha256};
 
-use super::{Plan, PromptSha, Shot};
+use super::{PlanError, PlanSize, PromptSha, ShotFacts, ShotList};
 use crate::load::{Arrivals, Load};
-use crate::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
+use crate::request::spec::Prompt;
 use crate::request::terms::Terms;
-use crate::workload::seeds::Phase;
+use crate::workload::prompts::PromptSeries;
+use crate::workload::seeds::{Phase, Seeds, Stream};
+use crate::workload::words::Word;
+use crate::workload::{OutputPolicy, SamplingPolicy, Workload};
 
-const VERSION: &[u8] = b"bareflight plan v1\n";
+const VERSION: &[u8] = b"bareflight plan v2\n";
 
-/// Tags of what most requests do not have. A shot begins with 0 or 1, so that they cannot be taken for one.
-const ADAPTER: u8 = 2;
-const TERMS: u8 = 3;
+/// Bytes hashed at a time: a call per number would cost more than the hash itself.
+const CHUNK: usize = 4096;
 
-/// Ids turned into bytes at a time.
-const CHUNK: usize = 1024;
-
-pub(super) fn prompt_sha(shot: &Shot) -> PromptSha {
+pub(super) fn prompt_sha(prompt: &Prompt) -> PromptSha {
     let mut hasher = Sha256::new();
-    let mut bytes = [0_u8; 4 * CHUNK];
-    for ids in shot.request.prompt.ids.chunks(CHUNK) {
+    let mut bytes = [0_u8; CHUNK];
+    for ids in prompt.ids.chunks(CHUNK / 4) {
         for (four, id) in bytes.chunks_exact_mut(4).zip(ids) {
             four.copy_from_slice(&id.to_le_bytes());
         }
@@ -32,89 +45,134 @@ pub(super) fn prompt_sha(shot: &Shot) -> PromptSha {
     PromptSha(hasher.finalize().into())
 }
 
-pub(super) fn of(plan: &Plan) -> String {
-    let mut form = Form(Sha256::new());
-    form.0.update(VERSION);
-    form.load(plan.load);
-    form.optional(plan.size.duration.map(|time| time.0.to_le_bytes()));
-    form.0.update((plan.warmup.len() as u64).to_le_bytes());
-    form.0.update((plan.shots.len() as u64).to_le_bytes());
-    let first = plan.start.first_id.0;
-    for (phase, shot, sha) in plan.all_shots() {
-        form.shot(phase, shot, sha, first);
+/// The hash of a plan of these phases, warm-up first.
+///
+/// # Errors
+/// When the first prompt of a phase cannot be drawn.
+pub(super) fn of(
+    load: Load,
+    size: PlanSize,
+    point: u32,
+    phases: [&ShotList; 2],
+) -> Result<String, PlanError> {
+    let mut form = Form::default();
+    form.put(VERSION);
+    form.load(load);
+    form.optional(size.duration.map(|time| time.0.to_le_bytes()));
+    let [_, measured] = phases;
+    let content = measured.content();
+    form.shared(&content.workload);
+    form.source(&content.series, &content.seeds, point);
+    for phase in phases {
+        form.phase(phase)?;
     }
-    format!("{:x}", form.0.finalize())
+    let hash = form.finish();
+    Ok(hash.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-struct Form(Sha256);
+struct Form {
+    hasher: Sha256,
+    buffer: [u8; CHUNK],
+    filled: usize,
+}
+
+impl Default for Form {
+    fn default() -> Self {
+        Self { hasher: Sha256::new(), buffer: [0; CHUNK], filled: 0 }
+    }
+}
 
 impl Form {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        if let Some(room) = self.buffer.get_mut(self.filled..self.filled + bytes.len()) {
+            room.copy_from_slice(bytes);
+            self.filled += bytes.len();
+        } else {
+            self.hasher.update(&self.buffer[..self.filled]);
+            self.hasher.update(bytes);
+            self.filled = 0;
+        }
+    }
+
+    fn finish(mut self) -> [u8; 32] {
+        self.hasher.update(&self.buffer[..self.filled]);
+        self.hasher.finalize().into()
+    }
+
+    #[inline]
     fn optional<const N: usize>(&mut self, value: Option<[u8; N]>) {
-        self.0.update([u8::from(value.is_some())]);
+        self.put(&[u8::from(value.is_some())]);
         if let Some(bytes) = value {
-            self.0.update(bytes);
+            self.put(&bytes);
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        self.put(&(text.len() as u64).to_le_bytes());
+        self.put(text.as_bytes());
+    }
+
+    fn optional_text(&mut self, text: Option<&str>) {
+        self.put(&[u8::from(text.is_some())]);
+        if let Some(text) = text {
+            self.text(text);
         }
     }
 
     fn load(&mut self, load: Load) {
         match load {
             Load::Closed { concurrency } => {
-                self.0.update([1]);
-                self.0.update(concurrency.to_le_bytes());
+                self.put(&[1]);
+                self.put(&concurrency.to_le_bytes());
             }
             Load::Open { arrivals, rate, max_in_flight } => {
-                self.0.update([2]);
+                self.put(&[2]);
                 self.arrivals(arrivals);
-                self.0.update(rate.to_bits().to_le_bytes());
+                self.put(&rate.to_bits().to_le_bytes());
                 self.optional(max_in_flight.map(u32::to_le_bytes));
             }
-            Load::Batch => self.0.update([3]),
+            Load::Batch => self.put(&[3]),
         }
     }
 
     fn arrivals(&mut self, arrivals: Arrivals) {
         match arrivals {
-            Arrivals::Constant => self.0.update([1]),
-            Arrivals::Poisson => self.0.update([2]),
-            Arrivals::Uniform => self.0.update([3]),
+            Arrivals::Constant => self.put(&[1]),
+            Arrivals::Poisson => self.put(&[2]),
+            Arrivals::Uniform => self.put(&[3]),
             Arrivals::Gamma { burstiness } => {
-                self.0.update([4]);
-                self.0.update(burstiness.to_bits().to_le_bytes());
+                self.put(&[4]);
+                self.put(&burstiness.to_bits().to_le_bytes());
             }
         }
     }
 
-    // Taken apart field by field, so that a new field does not compile until it is hashed.
-    fn shot(&mut self, phase: Phase, shot: &Shot, sha: PromptSha, first: u32) {
-        let Shot { id, intended, request } = shot;
-        let RequestSpec { prompt, output, sampling, streaming, priority, adapter, terms } = request;
-        let Prompt { ids, text } = prompt;
-        let OutputSpec { max_tokens, min_tokens, ignore_eos } = output;
-        let Sampling { temperature, top_p, top_k, seed } = sampling;
-        self.0.update([phase.code() as u8]);
-        self.0.update((id.0 - first).to_le_bytes());
-        self.optional(intended.map(|at| at.0.to_le_bytes()));
-        self.0.update((ids.len() as u64).to_le_bytes());
-        self.0.update(sha.0);
-        self.optional(text.as_ref().map(|text| (text.len() as u64).to_le_bytes()));
-        self.0.update(text.as_deref().unwrap_or_default());
-        self.0.update(max_tokens.to_le_bytes());
-        self.0.update(min_tokens.to_le_bytes());
-        self.0.update([u8::from(*ignore_eos)]);
+    // Taken apart field by field, here and below, so that a new field does not compile until it is hashed.
+    fn shared(&mut self, workload: &Workload) {
+        let Workload {
+            output: OutputPolicy { ignore_eos, min_tokens },
+            sampling: SamplingPolicy { temperature, top_p, top_k },
+            streaming,
+            terms,
+            // Their ids are among the words of `terms`.
+            word_texts: _,
+            // Each shot has what is drawn from these.
+            scenario: _,
+            adapters: _,
+            priorities: _,
+            // The source of prompts has these.
+            prompts: _,
+            prefix_tokens: _,
+            seed: _,
+        } = workload;
+        self.put(&min_tokens.to_le_bytes());
+        self.put(&[u8::from(*ignore_eos)]);
         self.optional(temperature.map(|value| value.to_bits().to_le_bytes()));
         self.optional(top_p.map(|value| value.to_bits().to_le_bytes()));
         self.optional(top_k.map(u32::to_le_bytes));
-        self.0.update(seed.to_le_bytes());
-        self.0.update([u8::from(*streaming)]);
-        self.0.update(priority.to_bits().to_le_bytes());
-        if let Some(adapter) = adapter {
-            self.0.update([ADAPTER]);
-            self.0.update(adapter.to_le_bytes());
-        }
-        if **terms != Terms::default() {
-            self.0.update([TERMS]);
-            self.terms(terms);
-        }
+        self.put(&[u8::from(*streaming)]);
+        self.terms(terms);
     }
 
     fn terms(&mut self, terms: &Terms) {
@@ -136,10 +194,65 @@ impl Form {
             self.optional(number.map(|value| value.to_bits().to_le_bytes()));
         }
         for words in [stop_words, bad_words] {
-            let text = words.as_ref().map(ToString::to_string);
-            self.optional(text.as_ref().map(|text| (text.len() as u64).to_le_bytes()));
-            self.0.update(text.unwrap_or_default());
+            self.optional_text(words.as_ref().map(ToString::to_string).as_deref());
         }
         self.optional(allotted.map(|time| time.0.to_le_bytes()));
+    }
+
+    fn source(&mut self, series: &PromptSeries, seeds: &Seeds, point: u32) {
+        let (vocabulary, words) = (series.vocabulary(), series.words());
+        self.put(&[if words.is_some() { 2 } else { 1 }]);
+        for stream in [Stream::Prompts, Stream::Prefixes] {
+            self.put(&seeds.of(stream).to_le_bytes());
+        }
+        let excluded = vocabulary.size() - vocabulary.allowed();
+        for number in [point, series.prefix_tokens() as u32, vocabulary.size(), excluded] {
+            self.put(&number.to_le_bytes());
+        }
+        for id in vocabulary.excluded() {
+            self.put(&id.to_le_bytes());
+        }
+        let Some(words) = words else { return };
+        self.put(&(words.iter().len() as u64).to_le_bytes());
+        for Word { text, cost, first_cost } in words.iter() {
+            self.text(text);
+            self.put(&cost.to_le_bytes());
+            self.put(&first_cost.to_le_bytes());
+        }
+    }
+
+    fn phase(&mut self, shots: &ShotList) -> Result<(), PlanError> {
+        let phase = shots.phase();
+        self.put(&[phase.code() as u8]);
+        self.put(&(shots.len() as u64).to_le_bytes());
+        if !shots.is_empty() {
+            let prompt = shots.shot(0)?.request.prompt;
+            self.put(&prompt_sha(&prompt).0);
+            self.optional_text(prompt.text.as_deref());
+        }
+        let content = shots.content();
+        let (workload, seeds) = (&content.workload, &content.seeds);
+        for (index, shot) in (0_u32..).zip(shots.facts()) {
+            self.shot(shot, workload, seeds, phase, index);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn shot(
+        &mut self,
+        shot: ShotFacts,
+        workload: &Workload,
+        seeds: &Seeds,
+        phase: Phase,
+        index: u32,
+    ) {
+        let ShotFacts { id: _, intended, prompt_tokens, output_tokens } = shot;
+        self.optional(intended.map(|at| at.0.to_le_bytes()));
+        self.put(&prompt_tokens.to_le_bytes());
+        self.put(&output_tokens.to_le_bytes());
+        self.put(&workload.sampling(seeds, phase, index).seed.to_le_bytes());
+        self.put(&workload.priority(seeds, phase, index).to_bits().to_le_bytes());
+        self.optional(workload.adapter(seeds, phase, index).map(u64::to_le_bytes));
     }
 }

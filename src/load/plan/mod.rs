@@ -1,9 +1,10 @@
-//! What exactly will be asked, and when? A workload and a load resolved into shots, before the first is fired.
+//! Plan of one point of load: a workload and a load resolved into shots, known and hashed before the first request.
 
 mod check;
 mod draw;
 mod error;
 mod hash;
+mod shot_list;
 
 use std::fmt;
 
@@ -12,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Nanos;
 use crate::load::Load;
 use crate::request::RequestId;
-use crate::request::spec::RequestSpec;
-use crate::workload::seeds::Phase;
+use crate::request::spec::{Prompt, RequestSpec};
 
 pub use draw::{MAX_PLAN_SHOTS, MAX_PLAN_TOKENS, Pool};
 pub use error::PlanError;
+pub use shot_list::{ShotFacts, ShotList};
 
 /// One planned request.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,10 +56,8 @@ pub struct Plan {
     load: Load,
     size: PlanSize,
     start: PlanStart,
-    warmup: Vec<Shot>,
-    shots: Vec<Shot>,
-    warmup_prompts: Vec<PromptSha>,
-    shot_prompts: Vec<PromptSha>,
+    warmup: ShotList,
+    shots: ShotList,
     is_pool: bool,
     hash: String,
 }
@@ -73,38 +72,14 @@ impl fmt::Display for PromptSha {
     }
 }
 
-impl Plan {
-    /// Seals shots that were drawn or read elsewhere: gives them ids in order, warm-up first, and hashes the whole.
-    ///
-    /// `is_pool` says that the measured shots are a supply for a given time, which may run out early.
-    ///
-    /// # Errors
-    /// When there is no measured shot, or the ids run out.
-    pub fn seal(
-        load: Load,
-        size: PlanSize,
-        start: PlanStart,
-        mut warmup: Vec<Shot>,
-        mut shots: Vec<Shot>,
-        is_pool: bool,
-    ) -> Result<Self, PlanError> {
-        if shots.is_empty() {
-            return Err(PlanError::NoRequests);
-        }
-        let mut next = start.first_id.0;
-        for shot in warmup.iter_mut().chain(&mut shots) {
-            shot.id = RequestId(next);
-            next = next.checked_add(1).ok_or(PlanError::OutOfIds)?;
-        }
-        let warmup_prompts = warmup.iter().map(hash::prompt_sha).collect();
-        let shot_prompts = shots.iter().map(hash::prompt_sha).collect();
-        let hash = String::new();
-        let mut plan =
-            Self { load, size, start, warmup, shots, warmup_prompts, shot_prompts, is_pool, hash };
-        plan.hash = hash::of(&plan);
-        Ok(plan)
+impl PromptSha {
+    /// The hash of a prompt.
+    pub fn of(prompt: &Prompt) -> Self {
+        hash::prompt_sha(prompt)
     }
+}
 
+impl Plan {
     /// How requests arrive.
     pub fn load(&self) -> Load {
         self.load
@@ -121,12 +96,12 @@ impl Plan {
     }
 
     /// Shots to fire before the measurement, in order.
-    pub fn warmup(&self) -> &[Shot] {
+    pub fn warmup(&self) -> &ShotList {
         &self.warmup
     }
 
     /// Measured shots, in order of arrival; never empty.
-    pub fn shots(&self) -> &[Shot] {
+    pub fn shots(&self) -> &ShotList {
         &self.shots
     }
 
@@ -140,18 +115,8 @@ impl Plan {
         RequestId(self.start.first_id.0 + (self.warmup.len() + self.shots.len()) as u32)
     }
 
-    /// All shots with their phase and the hash of their prompt, warm-up first.
-    pub fn all_shots(&self) -> impl Iterator<Item = (Phase, &Shot, PromptSha)> {
-        let warmup = self.warmup.iter().zip(&self.warmup_prompts);
-        let shots = self.shots.iter().zip(&self.shot_prompts);
-        warmup
-            .map(|(shot, sha)| (Phase::Warmup, shot, *sha))
-            .chain(shots.map(|(shot, sha)| (Phase::Measure, shot, *sha)))
-    }
-
-    /// SHA-256, in hexadecimal, of everything that is asked and when: the load, how it ends, and of each shot its
-    /// phase, its id from the first one on, its intended instant, prompt, output, sampling, streaming and priority.
-    /// The same plan has the same hash on every machine, wherever in a session it is played.
+    /// SHA-256, in hexadecimal, of everything that decides what is asked and when; `hash.rs` lists it. The same plan has
+    /// the same hash on every machine, wherever in a session it is played.
     pub fn hash(&self) -> &str {
         &self.hash
     }

@@ -1,8 +1,11 @@
-//! Does a plan say what was asked for, and is what makes no sense refused before it is drawn?
+//! Claims about plans: they say what was asked for, and what makes no sense is refused before it is drawn.
+
+use std::sync::Arc;
 
 use super::*;
 use crate::load::Arrivals;
 use crate::request::Limits;
+use crate::tokenizer::tokenize::{Tokenize, TokenizeError};
 use crate::workload::prompts::{PromptError, PromptSource};
 use crate::workload::vocabulary::Vocabulary;
 use crate::workload::{PromptKind, Workload};
@@ -29,6 +32,10 @@ fn draw(workload: &Workload, load: Load, size: PlanSize) -> Result<Plan, PlanErr
 
 fn drawn(workload: &Workload, load: Load, size: PlanSize) -> Plan {
     draw(workload, load, size).expect("it makes sense")
+}
+
+fn all(list: &ShotList) -> Vec<Shot> {
+    list.shots().collect::<Result<_, _>>().expect("ids can always be drawn")
 }
 
 #[test]
@@ -157,7 +164,8 @@ fn ids_run_on_from_the_first_with_warm_up_before_the_rest() {
     let size = PlanSize { warmup: 2, ..requests(3) };
     let start = PlanStart { point: 1, first_id: RequestId(10) };
     let plan = Plan::draw(&workload("D(8,8)"), &CLOSED, size, start, &source()).expect("drawn");
-    let ids = |shots: &[Shot]| shots.iter().map(|shot| shot.id.0).collect::<Vec<_>>();
+    let ids = |shots: &ShotList| shots.facts().map(|shot| shot.id.0).collect::<Vec<_>>();
+    assert_eq!(all(plan.shots()).iter().map(|shot| shot.id.0).collect::<Vec<_>>(), [12, 13, 14]);
     assert_eq!((ids(plan.warmup()), ids(plan.shots())), (vec![10, 11], vec![12, 13, 14]));
     assert_eq!(plan.next_id(), RequestId(15));
 }
@@ -167,7 +175,7 @@ fn only_an_open_loop_and_a_batch_have_instants() {
     let size = PlanSize { warmup: 3, ..requests(20) };
     let instants = |load| {
         let plan = drawn(&workload("D(8,8)"), load, size);
-        let all = plan.warmup().iter().chain(plan.shots());
+        let all = plan.warmup().facts().chain(plan.shots().facts());
         all.map(|shot| shot.intended).collect::<Vec<_>>()
     };
     assert!(instants(CLOSED).iter().all(Option::is_none));
@@ -183,15 +191,18 @@ fn warm_up_shares_no_prompt_and_no_prefix_with_what_is_measured() {
     let mut workload = workload("D(16,8)");
     workload.prefix_tokens = 8;
     let plan = drawn(&workload, CLOSED, PlanSize { warmup: 20, ..requests(20) });
-    let heads = |shots: &[Shot]| {
-        shots.iter().map(|shot| shot.request.prompt.ids[..8].to_vec()).collect::<Vec<_>>()
+    let heads = |shots: &ShotList| {
+        all(shots).iter().map(|shot| shot.request.prompt.ids[..8].to_vec()).collect::<Vec<_>>()
     };
     let (warm, measured) = (heads(plan.warmup()), heads(plan.shots()));
     assert!(warm.iter().all(|head| *head == warm[0]));
     assert!(measured.iter().all(|head| *head == measured[0]));
     assert_ne!(warm[0], measured[0]);
-    let unique: std::collections::HashSet<_> =
-        plan.all_shots().map(|(_, shot, _)| shot.request.prompt.ids.clone()).collect();
+    let unique: std::collections::HashSet<_> = [plan.warmup(), plan.shots()]
+        .into_iter()
+        .flat_map(all)
+        .map(|shot| shot.request.prompt.ids)
+        .collect();
     assert_eq!(unique.len(), 40);
 }
 
@@ -227,7 +238,7 @@ fn points_share_lengths_and_pattern_and_no_prompt() {
         Plan::draw(&workload, &POISSON, requests(50), start, &source()).expect("drawn")
     };
     let (one, two) = (at(0), at(1));
-    for (a, b) in one.shots().iter().zip(two.shots()) {
+    for (a, b) in all(one.shots()).iter().zip(&all(two.shots())) {
         assert_eq!((a.intended, a.request.output), (b.intended, b.request.output));
         assert_eq!(a.request.prompt.tokens(), b.request.prompt.tokens());
         assert_ne!(a.request.prompt.ids, b.request.prompt.ids);
@@ -245,7 +256,7 @@ fn the_hash_of_this_plan_never_changes() {
         max_in_flight: Some(64),
     };
     let plan = drawn(&workload, gamma, PlanSize { warmup: 5, ..requests(200) });
-    assert_eq!(plan.hash(), "8172fd8317cc7dc1479f180140870e3df74de3abb0411140751b055e8f15c4e8");
+    assert_eq!(plan.hash(), "b2422c601a2554aa924d8f8f7fa8c556da2d2c6d55be3c665b6b302dd4ffbe32");
 }
 
 #[test]
@@ -255,7 +266,7 @@ fn the_hash_is_the_one_that_a_second_implementation_of_its_documentation_gives()
     let load = Load::Open { arrivals: Arrivals::Constant, rate: 10.0, max_in_flight: None };
     let plan = drawn(&workload, load, PlanSize { warmup: 1, ..requests(3) });
     // From a Python script that follows the module documentation of `seeds` and `hash`, and shares no code.
-    assert_eq!(plan.hash(), "860dee5f003d3801541018333e08c79e41a265858207fd43e3d6e023877e5510");
+    assert_eq!(plan.hash(), "505a789a1dad718ec79bd6002620c4f10f59891604c3b11261a116504fc901ec");
 }
 
 #[test]
@@ -265,9 +276,9 @@ fn the_same_seed_gives_the_same_plan_and_another_seed_another() {
     other.seed = 43;
     let plan = |workload| drawn(workload, POISSON, requests(10));
     assert_eq!(plan(&one).hash(), plan(&same).hash());
-    assert_eq!(plan(&one).shots(), plan(&same).shots());
+    assert_eq!(all(plan(&one).shots()), all(plan(&same).shots()));
     assert_ne!(plan(&one).hash(), plan(&other).hash());
-    assert_ne!(plan(&one).shots(), plan(&other).shots());
+    assert_ne!(all(plan(&one).shots()), all(plan(&other).shots()));
 }
 
 #[test]
@@ -279,37 +290,148 @@ fn the_hash_does_not_depend_on_where_in_a_session_a_plan_is_played() {
     assert_eq!(at(RequestId(0)).hash(), at(RequestId(500)).hash());
 }
 
+/// One change of a workload.
+type Change = fn(&mut Workload);
+
 #[test]
-fn whatever_changes_in_a_shot_changes_the_hash() {
-    let plan = drawn(&workload("D(8,8)"), POISSON, PlanSize { warmup: 1, ..requests(3) });
-    let changes: [fn(&mut Shot); 11] = [
-        |shot| shot.intended = Some(Nanos(1)),
-        |shot| shot.intended = None,
-        |shot| shot.request.prompt.ids = [5; 8].into(),
-        |shot| shot.request.prompt.text = Some("".into()),
-        |shot| shot.request.output.max_tokens += 1,
-        |shot| shot.request.output.min_tokens += 1,
-        |shot| shot.request.output.ignore_eos ^= true,
-        |shot| shot.request.sampling.top_k = Some(1),
-        |shot| shot.request.sampling.seed ^= 1,
-        |shot| shot.request.streaming ^= true,
-        |shot| shot.request.priority = 0.6,
+fn whatever_changes_what_is_asked_changes_the_hash() {
+    let words = || "7".parse().expect("a token id");
+    let other_words: fn(&mut Workload) = |it| it.terms.stop_words = "8".parse().ok();
+    let changes: [Change; 26] = [
+        |it| it.seed += 1,
+        |it| it.scenario = "D(9,8)".parse().expect("a scenario"),
+        |it| it.scenario = "D(8,9)".parse().expect("a scenario"),
+        |it| it.prefix_tokens = 1,
+        |it| it.output.min_tokens = 1,
+        |it| it.output.ignore_eos = false,
+        |it| it.sampling.temperature = Some(0.5),
+        |it| it.sampling.temperature = Some(0.25),
+        |it| it.sampling.top_p = Some(0.5),
+        |it| it.sampling.top_k = Some(1),
+        |it| it.streaming = false,
+        |it| it.terms.beam_width = Some(2),
+        |it| it.terms.min_p = Some(0.5),
+        |it| it.terms.repetition_penalty = Some(0.5),
+        |it| it.terms.presence_penalty = Some(0.5),
+        |it| it.terms.frequency_penalty = Some(0.5),
+        |it| it.terms.length_penalty = Some(0.5),
+        |it| it.terms.stop_words = "7".parse().ok(),
+        |it| it.terms.bad_words = "7".parse().ok(),
+        |it| it.terms.bad_words = "7,7".parse().ok(),
+        |it| it.terms.allotted = Some(Nanos(1)),
+        |it| it.adapters = "3".parse().ok(),
+        |it| it.adapters = "4".parse().ok(),
+        |it| it.adapters = "0:1,4:1".parse().ok(),
+        |it| it.priorities = "0.7".parse().ok(),
+        |it| it.priorities = "0.7:1,0.5:1".parse().ok(),
     ];
-    let sealed = |warmup: &[Shot], shots: &[Shot]| {
-        Plan::seal(plan.load(), plan.size(), FIRST, warmup.to_vec(), shots.to_vec(), false)
-            .map(|plan| plan.hash().to_owned())
-            .expect("there are shots")
+    let size = PlanSize { warmup: 1, ..requests(9) };
+    let hash = |change: &dyn Fn(&mut Workload)| {
+        let mut changed = workload("D(8,8)");
+        change(&mut changed);
+        drawn(&changed, POISSON, size).hash().to_owned()
     };
-    let mut hashes = std::collections::HashSet::from([plan.hash().to_owned()]);
-    for change in changes {
-        let (mut warmup, mut shots) = (plan.warmup().to_vec(), plan.shots().to_vec());
-        change(&mut shots[1]);
-        assert!(hashes.insert(sealed(plan.warmup(), &shots)));
-        change(&mut warmup[0]);
-        assert!(hashes.insert(sealed(&warmup, plan.shots())) || warmup == plan.warmup());
+    let mut hashes = std::collections::HashSet::from([hash(&|_| ())]);
+    for (number, change) in changes.iter().enumerate() {
+        assert!(hashes.insert(hash(change)), "change {number}");
     }
-    assert!(!hashes.insert(sealed(plan.warmup(), plan.shots())), "sealed as it was drawn");
-    assert!(hashes.insert(sealed(&[], plan.shots())));
+    assert!(!hashes.insert(hash(&|it| it.terms.bad_words = Some(words()))), "drawn as before");
+    assert!(hashes.insert(hash(&other_words)));
+}
+
+#[test]
+fn whatever_changes_in_size_point_or_source_changes_the_hash() {
+    let size = PlanSize { warmup: 1, ..requests(3) };
+    let vocabulary = |size, excluded: &[u32]| {
+        PromptSource::ids(Vocabulary::new(size, excluded.iter().copied()).expect("ids are left"))
+    };
+    let hash = |size, point, source: &PromptSource| {
+        let start = PlanStart { point, ..FIRST };
+        let plan = Plan::draw(&workload("D(8,8)"), &POISSON, size, start, source);
+        plan.expect("it makes sense").hash().to_owned()
+    };
+    let usual = vocabulary(1000, &[0, 1, 2]);
+    let hour = Some(Nanos::from_secs_f64(3600.0));
+    let mut hashes = std::collections::HashSet::from([hash(size, 0, &usual)]);
+    for other in [
+        hash(requests(3), 0, &usual),
+        hash(PlanSize { warmup: 2, ..size }, 0, &usual),
+        hash(PlanSize { warmup: 1, ..requests(4) }, 0, &usual),
+        hash(PlanSize { duration: hour, ..size }, 0, &usual),
+        hash(size, 1, &usual),
+        hash(size, 0, &vocabulary(1001, &[0, 1, 2])),
+        hash(size, 0, &vocabulary(1000, &[0, 1])),
+        hash(size, 0, &vocabulary(1000, &[0, 1, 3])),
+    ] {
+        assert!(hashes.insert(other));
+    }
+    assert_eq!(hash(size, 0, &vocabulary(1000, &[2, 1, 0, 0])), hash(size, 0, &usual));
+}
+
+/// Each word of small letters is a token, whose id its letters give, beside words that are special.
+struct WholeWords {
+    first: u32,
+}
+
+const WORDS: u32 = 80;
+
+impl Tokenize for WholeWords {
+    fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizeError> {
+        let id = |word: &str| {
+            let number = |sum, byte: u8| sum * 26 + u32::from(byte.saturating_sub(b'a'));
+            self.first + word.bytes().fold(0, number) % WORDS
+        };
+        Ok(text.split_whitespace().map(id).collect())
+    }
+
+    fn decode(&self, ids: &[u32]) -> Result<String, TokenizeError> {
+        let word = |id: &u32| {
+            let number = id.checked_sub(self.first)?;
+            let letter = |digit| char::from(b'a' + (digit % 26) as u8);
+            Some(format!("{}{}", letter(number / 26), letter(number)))
+        };
+        Ok(ids.iter().filter_map(word).collect::<Vec<_>>().join(" "))
+    }
+
+    fn vocab_size(&self) -> u32 {
+        self.first + WORDS
+    }
+
+    fn special_ids(&self) -> Vec<u32> {
+        vec![0]
+    }
+}
+
+#[test]
+fn the_hash_of_a_plan_of_texts_names_their_tokenizer() {
+    let asked = Workload { prompts: PromptKind::Text, ..workload("D(8,8)") };
+    let plan = |first, limit| {
+        let source = PromptSource::text(Arc::new(WholeWords { first }), limit).expect("words");
+        Plan::draw(&asked, &CLOSED, requests(4), FIRST, &source).expect("every word is a token")
+    };
+    let hash = |first, limit| plan(first, limit).hash().to_owned();
+    assert_eq!(hash(1, None), hash(1, Some(1000)));
+    assert_ne!(hash(1, None), hash(2, None));
+    assert_ne!(hash(1, None), hash(1, Some(70)));
+    let bound = plan(1, Some(70));
+    assert!(
+        all(bound.shots()).iter().all(|shot| shot.request.prompt.ids.iter().all(|id| *id < 70))
+    );
+    assert_eq!(bound.check(&Limits { vocab_size: Some(70), ..Limits::default() }), Ok(()));
+}
+
+#[test]
+fn a_shot_is_the_same_whenever_it_is_drawn_and_its_facts_are_known_before() {
+    let asked = Workload { prefix_tokens: 3, ..workload("U(8,60)/(1,100)") };
+    let plan = drawn(&asked, POISSON, requests(50));
+    let backwards: Vec<Shot> =
+        (0..50).rev().map(|index| plan.shots().shot(index).expect("drawn")).collect();
+    plan.shots().keep_if_small().expect("drawn");
+    let forwards = all(plan.shots());
+    assert!(forwards.iter().eq(backwards.iter().rev()));
+    assert!(plan.shots().facts().eq(forwards.iter().map(ShotFacts::from)));
+    let tokens: u64 = forwards.iter().map(|shot| u64::from(shot.request.prompt.tokens())).sum();
+    assert_eq!(plan.shots().prompt_tokens(), tokens);
 }
 
 #[test]
@@ -320,7 +442,7 @@ fn a_mix_of_priorities_is_drawn_with_the_seed_and_is_part_of_the_hash() {
         mixed
     };
     let priorities = |plan: &Plan| -> Vec<f32> {
-        plan.shots().iter().map(|shot| shot.request.priority).collect()
+        all(plan.shots()).iter().map(|shot| shot.request.priority).collect()
     };
     let (one, again) =
         (drawn(&mixed(1), CLOSED, requests(64)), drawn(&mixed(1), CLOSED, requests(64)));

@@ -1,4 +1,4 @@
-//! Which text re-tokenises to exactly so many tokens?
+//! Text prompts of an exact length in tokens.
 //!
 //! Words are appended until their costs add up to the wanted count, the text is encoded, and what is over or missing
 //! is repaired: how text splits into tokens depends on its neighbours, so only an encoding of the whole counts.
@@ -48,14 +48,27 @@ impl fmt::Debug for TextSource {
 }
 
 impl TextSource {
-    /// Learns the tokenizer's words; takes some thousand short encodings.
+    /// Learns the tokenizer's words; takes some thousand short encodings. Texts hold only ids below `limit`, where
+    /// there is one: a model may have fewer ids than its tokenizer.
     ///
     /// # Errors
     /// When the tokenizer fails or knows no words.
-    pub fn new(tokenizer: Arc<dyn Tokenize>) -> Result<Self, PromptError> {
-        let vocabulary = Vocabulary::new(tokenizer.vocab_size(), tokenizer.special_ids())?;
+    pub fn new(tokenizer: Arc<dyn Tokenize>, limit: Option<u32>) -> Result<Self, PromptError> {
+        let size = tokenizer.vocab_size();
+        let size = limit.map_or(size, |limit| size.min(limit));
+        let vocabulary = Vocabulary::new(size, tokenizer.special_ids())?;
         let words = Words::of(tokenizer.as_ref(), &vocabulary)?;
         Ok(Self { tokenizer, vocabulary, words })
+    }
+
+    /// The words that texts are made of.
+    pub fn words(&self) -> &Words {
+        &self.words
+    }
+
+    /// The ids that texts may re-tokenise to.
+    pub fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
     }
 
     /// A text of exactly `tokens` tokens to begin others with; empty for 0.

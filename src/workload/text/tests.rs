@@ -1,4 +1,4 @@
-//! Does drawn text re-tokenise to exactly the count, whatever the tokenizer merges?
+//! Claims about drawn text: it re-tokenises to exactly the wanted count, whatever the tokenizer merges.
 
 use std::collections::HashMap;
 
@@ -142,12 +142,12 @@ impl Tokenize for Broken {
 }
 
 fn text_of(tokenizer: impl Tokenize + 'static) -> Result<PromptSource, PromptError> {
-    PromptSource::text(Arc::new(tokenizer))
+    PromptSource::text(Arc::new(tokenizer), None)
 }
 
 #[test]
 fn a_length_that_no_text_has_is_refused_with_the_nearest_one() {
-    let source = TextSource::new(Arc::new(Pairs)).expect("every word is known");
+    let source = TextSource::new(Arc::new(Pairs), None).expect("every word is known");
     let refused = source.prompt(&mut generator(1), &TextPrefix::default(), 7);
     let Err(PromptError::Unreachable { wanted: 7, closest, tries }) = refused else {
         panic!("{refused:?}")
@@ -170,7 +170,7 @@ fn a_failing_tokenizer_is_reported_in_its_own_words() {
 #[test]
 fn words_of_one_token_are_taken_from_the_vocabulary() {
     let tokenizer = LongestMatch::words();
-    let source = TextSource::new(Arc::new(LongestMatch::words())).expect("it has words");
+    let source = TextSource::new(Arc::new(LongestMatch::words()), None).expect("it has words");
     let prompt = source.prompt(&mut generator(1), &TextPrefix::default(), 50).expect("drawn");
     let text = prompt.text.expect("drawn as text");
     assert!(text.split(' ').count() >= 40, "{text}");

@@ -1,0 +1,345 @@
+//! Drawing thread of a plan: draws prompts ahead of the issuer and writes `plan.csv`.
+//!
+//! Plans below a window are drawn as a whole before their first request. Of larger ones the window lies between what is
+//! drawn and what is sent, so that memory does not grow with the plan. Each shot is in `plan.csv` before it is sent.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::issue::shots::{ShotQueue, Shots};
+use crate::load::plan::{Plan, PlanError, Shot, ShotList};
+use crate::store::plan_file::{PlanFileError, PlanWriter};
+use crate::workload::PromptKind;
+
+/// Shots that are drawn ahead at most.
+const WINDOW_SHOTS: usize = 16 << 10;
+
+/// Prompt tokens that are drawn ahead at most, unless a single prompt is longer: 8 MiB of ids, or a fraction of a second
+/// where each text costs an encoding.
+const fn window_tokens(kind: PromptKind) -> u64 {
+    match kind {
+        PromptKind::Ids => 2 << 20,
+        PromptKind::Text => 256 << 10,
+    }
+}
+
+/// Shots between two flushes of `plan.csv`.
+const BATCH_SHOTS: usize = 512;
+
+/// So much of the window must be free before the thread wakes up to draw, so that it wakes up seldom.
+const REFILL: u64 = 8;
+
+/// Pauses of the thread while the window is full: the longer one while nothing is sent.
+const PAUSE: Duration = Duration::from_millis(2);
+const LONG_PAUSE: Duration = Duration::from_millis(10);
+
+/// Between two looks of a thread that waits for the window to fill.
+const LOOK: Duration = Duration::from_micros(200);
+
+/// Why drawing failed.
+#[derive(Debug, thiserror::Error)]
+pub enum DrawingError {
+    /// A prompt could not be drawn.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The plan could not be saved.
+    #[error(transparent)]
+    File(#[from] PlanFileError),
+    /// No thread.
+    #[error("the thread that draws prompts cannot be started: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// What is left when drawing has ended.
+pub struct Drawn<W: Write> {
+    /// `plan.csv`, for the next plan.
+    pub file: PlanWriter<W>,
+    /// The prompt that could not be drawn: no later shot was sent.
+    pub not_drawn: Option<PlanError>,
+    /// Why `plan.csv` lacks rows of this plan.
+    pub not_saved: Option<PlanFileError>,
+}
+
+/// A plan that is being drawn. Dropping it ends the thread.
+pub struct Drawing<W: Write> {
+    queue: ShotQueue,
+    progress: Arc<Progress>,
+    thread: Option<JoinHandle<Drawn<W>>>,
+}
+
+/// What the drawing thread and its owner tell each other.
+#[derive(Debug, Default)]
+struct Progress {
+    order: AtomicU8,
+    /// Nothing more is to be drawn at the moment.
+    is_ahead: AtomicBool,
+    /// A prompt could not be drawn, or not be saved.
+    has_failed: AtomicBool,
+}
+
+const DRAW: u8 = 0;
+/// Write the rows of what was never sent, and end.
+const COMPLETE: u8 = 1;
+const END: u8 = 2;
+
+impl<W: Write + Send + 'static> Drawing<W> {
+    /// Starts to draw, and returns when a whole window is drawn and in the file.
+    ///
+    /// # Errors
+    /// When a prompt of the window cannot be drawn or saved: nothing was sent.
+    pub fn start(plan: &Plan, file: PlanWriter<W>) -> Result<Self, DrawingError> {
+        let (ready, drawn) = rtrb::RingBuffer::new(WINDOW_SHOTS);
+        let (sent, spent) = rtrb::RingBuffer::new(2 * WINDOW_SHOTS);
+        let progress = Arc::new(Progress::default());
+        let worker = Worker::new(plan, file, Arc::clone(&progress), ready, spent);
+        let thread =
+            std::thread::Builder::new().name("bf-plan".into()).spawn(move || worker.run())?;
+        let mut drawing =
+            Self { queue: ShotQueue::new(drawn, sent), progress, thread: Some(thread) };
+        drawing.wait_until_ahead();
+        if drawing.progress.has_failed.load(Ordering::Acquire) {
+            let Drawn { file: _, not_drawn, not_saved } = drawing.end(END);
+            let not_drawn = not_drawn.map(DrawingError::Plan);
+            return Err(not_drawn.or(not_saved.map(DrawingError::File)).expect("it has failed"));
+        }
+        Ok(drawing)
+    }
+}
+
+impl<W: Write> Drawing<W> {
+    /// Waits until a whole window is drawn, or all that is left.
+    pub fn wait_until_ahead(&mut self) {
+        self.progress.is_ahead.store(false, Ordering::Release);
+        self.wake();
+        let is_drawing = |thread: &JoinHandle<_>| !thread.is_finished();
+        while !self.progress.is_ahead.load(Ordering::Acquire)
+            && self.thread.as_ref().is_some_and(is_drawing)
+        {
+            std::thread::park_timeout(LOOK);
+        }
+    }
+
+    /// The shots of one phase of the plan, for the issuer. Warm-up comes first.
+    pub fn shots<'a>(&'a mut self, list: &'a ShotList) -> Shots<'a> {
+        Shots::drawn(list, &mut self.queue)
+    }
+
+    /// Ends the thread. `complete` has it first write the rows of what was never sent.
+    ///
+    /// # Panics
+    /// If the thread has panicked, which is a bug.
+    pub fn finish(mut self, complete: bool) -> Drawn<W> {
+        self.end(if complete { COMPLETE } else { END })
+    }
+
+    fn end(&mut self, order: u8) -> Drawn<W> {
+        self.progress.order.store(order, Ordering::Release);
+        self.wake();
+        let thread = self.thread.take().expect("only this takes the thread, and only once");
+        thread.join().expect("the drawing thread runs to its end")
+    }
+
+    fn wake(&self) {
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+}
+
+impl<W: Write> Drop for Drawing<W> {
+    fn drop(&mut self) {
+        self.progress.order.store(END, Ordering::Release);
+        self.wake();
+    }
+}
+
+struct Worker<W: Write> {
+    /// Warm-up, then measured shots; indices below run through both.
+    lists: [ShotList; 2],
+    point: u32,
+    file: PlanWriter<W>,
+    progress: Arc<Progress>,
+    /// `None` once a prompt could not be drawn: the issuer then finds the end of the queue.
+    ready: Option<rtrb::Producer<Shot>>,
+    sent: rtrb::Consumer<Shot>,
+    next: usize,
+    taken: usize,
+    /// Prompt tokens that were drawn and not taken.
+    tokens_ahead: u64,
+    window_tokens: u64,
+    not_drawn: Option<PlanError>,
+    not_saved: Option<PlanFileError>,
+}
+
+impl<W: Write> Worker<W> {
+    fn new(
+        plan: &Plan,
+        file: PlanWriter<W>,
+        progress: Arc<Progress>,
+        ready: rtrb::Producer<Shot>,
+        sent: rtrb::Consumer<Shot>,
+    ) -> Self {
+        let kind = match plan.shots().series().words() {
+            Some(_) => PromptKind::Text,
+            None => PromptKind::Ids,
+        };
+        Self {
+            lists: [plan.warmup().clone(), plan.shots().clone()],
+            point: plan.point(),
+            file,
+            progress,
+            ready: Some(ready),
+            sent,
+            next: 0,
+            taken: 0,
+            tokens_ahead: 0,
+            window_tokens: window_tokens(kind),
+            not_drawn: None,
+            not_saved: None,
+        }
+    }
+
+    fn run(mut self) -> Drawn<W> {
+        self.keep_small_lists();
+        loop {
+            match self.progress.order.load(Ordering::Acquire) {
+                DRAW => {}
+                COMPLETE => {
+                    self.save_rest();
+                    break;
+                }
+                _ => break,
+            }
+            let freed = self.free_sent();
+            if self.should_draw() {
+                self.progress.is_ahead.store(false, Ordering::Release);
+                self.draw_batch();
+                continue;
+            }
+            self.progress.is_ahead.store(true, Ordering::Release);
+            if self.next == self.total() || self.ready.is_none() {
+                std::thread::park();
+            } else {
+                std::thread::park_timeout(if freed > 0 { PAUSE } else { LONG_PAUSE });
+            }
+        }
+        let Self { file, not_drawn, not_saved, .. } = self;
+        Drawn { file, not_drawn, not_saved }
+    }
+
+    /// A small plan is drawn once, however often it is played.
+    fn keep_small_lists(&self) {
+        for list in &self.lists {
+            // What cannot be drawn is found again, in its place.
+            let _found_again = list.keep_if_small();
+        }
+    }
+
+    fn total(&self) -> usize {
+        self.lists.iter().map(ShotList::len).sum()
+    }
+
+    fn place(&self, index: usize) -> (&ShotList, usize) {
+        let [warmup, shots] = &self.lists;
+        index.checked_sub(warmup.len()).map_or((warmup, index), |index| (shots, index))
+    }
+
+    fn tokens_of(&self, index: usize) -> u64 {
+        let (list, index) = self.place(index);
+        list.facts_of(index).prompt_tokens.into()
+    }
+
+    fn free_sent(&mut self) -> usize {
+        let slots = self.sent.slots();
+        let chunk =
+            self.sent.read_chunk(slots).expect("the slots were just counted by their only reader");
+        chunk.into_iter().count()
+    }
+
+    /// Whether the next shot fits into the window, and enough of it is free to make it worth waking up.
+    fn should_draw(&mut self) -> bool {
+        let Some(ready) = &self.ready else { return false };
+        let free_shots = ready.slots();
+        let taken = self.next - (WINDOW_SHOTS - free_shots);
+        while self.taken < taken {
+            self.tokens_ahead -= self.tokens_of(self.taken);
+            self.taken += 1;
+        }
+        let free_tokens = self.window_tokens.saturating_sub(self.tokens_ahead);
+        let fill_up = !self.progress.is_ahead.load(Ordering::Acquire);
+        let much = free_shots as u64 * REFILL >= WINDOW_SHOTS as u64
+            || free_tokens * REFILL >= self.window_tokens;
+        free_shots > 0 && self.next_fits() && (fill_up || much)
+    }
+
+    fn next_fits(&self) -> bool {
+        self.next < self.total()
+            && (self.tokens_ahead == 0
+                || self.tokens_ahead + self.tokens_of(self.next) <= self.window_tokens)
+    }
+
+    /// Draws shots, saves them, and only then hands them over.
+    fn draw_batch(&mut self) {
+        let room = self.ready.as_ref().map_or(0, rtrb::Producer::slots).min(BATCH_SHOTS);
+        let tokens_before = self.tokens_ahead;
+        let mut batch = Vec::with_capacity(room);
+        while batch.len() < room
+            && self.next_fits()
+            && (self.tokens_ahead - tokens_before) * REFILL <= self.window_tokens
+        {
+            let (list, index) = self.place(self.next);
+            let phase = list.phase();
+            match list.shot(index) {
+                Ok(shot) => {
+                    self.save(|file, point| file.write(point, phase, &shot));
+                    self.tokens_ahead += u64::from(shot.request.prompt.tokens());
+                    self.next += 1;
+                    batch.push(shot);
+                }
+                Err(error) => {
+                    self.not_drawn = Some(error);
+                    break;
+                }
+            }
+        }
+        self.save(|file, _| file.flush());
+        if let Some(ready) = &mut self.ready {
+            for shot in batch {
+                ready.push(shot).expect("there was room, and only this thread takes it");
+            }
+        }
+        if self.not_drawn.is_some() {
+            self.ready = None;
+        }
+        if self.not_drawn.is_some() || self.not_saved.is_some() {
+            self.progress.has_failed.store(true, Ordering::Release);
+        }
+    }
+
+    /// Writes to the file until that fails once: the run goes on without it.
+    fn save(&mut self, write: impl FnOnce(&mut PlanWriter<W>, u32) -> Result<(), PlanFileError>) {
+        if self.not_saved.is_none() {
+            self.not_saved = write(&mut self.file, self.point).err();
+        }
+    }
+
+    /// Writes the rows of shots that were planned and never sent.
+    fn save_rest(&mut self) {
+        while self.next < self.total() && self.not_drawn.is_none() && self.not_saved.is_none() {
+            let (list, index) = self.place(self.next);
+            let phase = list.phase();
+            // A prompt that cannot be drawn was not needed: the rows end before it.
+            let Ok(shot) = list.shot(index) else { break };
+            self.save(|file, point| file.write(point, phase, &shot));
+            self.next += 1;
+        }
+        self.save(|file, _| file.flush());
+    }
+}
+
+#[cfg(test)]
+#[path = "drawing_tests.rs"]
+mod tests;
