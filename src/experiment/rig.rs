@@ -127,7 +127,10 @@ impl<'a> Rig<'a> {
     /// Plays one point: warm-up, then the measurement.
     ///
     /// # Errors
-    /// When records cannot be written.
+    /// When records cannot be written, or the plan not be drawn or saved.
+    ///
+    /// # Panics
+    /// If the drawing thread has panicked, which is a bug.
     pub fn play(
         &mut self,
         plan: &Plan,
