@@ -140,7 +140,10 @@ impl<'a> PointRunner<'a> {
     /// Plays one point: warm-up, then the measurement. When it returns, the point is on disk, complete.
     ///
     /// # Errors
-    /// When samples cannot be written or records not be read again.
+    /// When the plan cannot be drawn or saved, samples not be written, or records not be read again.
+    ///
+    /// # Panics
+    /// If the drawing thread has panicked, which is a bug.
     pub fn play(
         &mut self,
         plan: &Plan,

@@ -90,6 +90,9 @@ impl<W: Write + Send + 'static> Drawing<W> {
     ///
     /// # Errors
     /// When a prompt of the window cannot be drawn or saved: nothing was sent.
+    ///
+    /// # Panics
+    /// If the thread has panicked, which is a bug.
     pub fn start(plan: &Plan, file: PlanWriter<W>) -> Result<Self, DrawingError> {
         let (ready, drawn) = rtrb::RingBuffer::new(WINDOW_SHOTS);
         let (sent, spent) = rtrb::RingBuffer::new(2 * WINDOW_SHOTS);

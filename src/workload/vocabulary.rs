@@ -49,6 +49,9 @@ impl Vocabulary {
     }
 
     /// The largest id that may be drawn.
+    ///
+    /// # Panics
+    /// Never: two ids may always be drawn.
     pub fn largest(&self) -> u32 {
         let largest = (0..self.size).rev().find(|id| self.allows(*id));
         largest.expect("a vocabulary has at least two ids that may be drawn")

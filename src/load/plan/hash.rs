@@ -17,6 +17,7 @@
 //! All numbers are little endian; floats are their IEEE bits; an absent value is the byte 0, a present one the
 //! byte 1 and the value; a truth value is one byte; a text is its length in 8 bytes and its UTF-8.
 
+use sha2::digest::Output;
 use sha2::{Digest, Sha256};
 
 use super::{PlanError, PlanSize, PromptSha, ShotFacts, ShotList};
@@ -66,8 +67,7 @@ pub(super) fn of(
     for phase in phases {
         form.phase(phase)?;
     }
-    let hash = form.finish();
-    Ok(hash.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(format!("{:x}", form.finish()))
 }
 
 struct Form {
@@ -95,9 +95,9 @@ impl Form {
         }
     }
 
-    fn finish(mut self) -> [u8; 32] {
+    fn finish(mut self) -> Output<Sha256> {
         self.hasher.update(&self.buffer[..self.filled]);
-        self.hasher.finalize().into()
+        self.hasher.finalize()
     }
 
     #[inline]
