@@ -1,4 +1,4 @@
-//! How is a connection made? One resolved server, TCP or TLS over it, and a failure that says which step failed.
+//! Connector: one resolved server, TCP or TLS, and a failure that names the step that failed.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};

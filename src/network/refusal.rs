@@ -1,4 +1,4 @@
-//! What went wrong, in the server's own words? An HTTP status or an error object becomes a failure with a kind.
+//! Failures from HTTP status codes and error objects, with the server's message.
 
 use http::{HeaderMap, StatusCode, header};
 use serde_json::Value;

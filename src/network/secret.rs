@@ -1,4 +1,4 @@
-//! How is an API key held so that it can be sent and never be shown?
+//! API key that can be sent but is never printed.
 
 use std::fmt;
 use std::path::Path;

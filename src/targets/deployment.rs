@@ -1,4 +1,4 @@
-//! What does a target know of the model and the machine behind it? As much as a roofline needs.
+//! Facts about the model and the machine behind a target, as many as a roofline needs.
 
 use crate::specs::{MachineFigures, MachineOrigin, ModelFigures, RooflineFacts};
 

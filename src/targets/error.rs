@@ -1,4 +1,4 @@
-//! Errors of a target as a whole: unknown, unusable, or asked for something that it does not have.
+//! Errors of a target as a whole: unknown, unusable, or without a requested ability.
 
 /// Why a target could not be opened or described. The text names the thing and the remedy.
 #[derive(Debug, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! What does the embedded engine say of its iterations? Its own records, stamped on our clock.
+//! Iteration statistics of the embedded engine, stamped on our clock.
 
 use bareflight_engine as engine;
 

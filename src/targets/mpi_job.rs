@@ -1,4 +1,4 @@
-//! Is this process one of several that `mpirun` started, and which? Found in the environment, before MPI itself starts.
+//! Rank and size of the MPI job of this process, read from the environment before MPI itself starts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

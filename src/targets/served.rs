@@ -1,4 +1,4 @@
-//! How should a server be asked? What can be said on the command line about any target on a network.
+//! Settings that all served targets share, as given on the command line.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! `text:TARGET`: the same engine in this process, asked as text. What do tokenising and detokenising add?
+//! `text:TARGET`: an in-process target behind a tokenizer, to measure what tokenising and detokenising add.
 //!
 //! One thread does what the front of a server does: it takes a prompt's text, encodes it and submits the ids; it takes
 //! each delivery's ids, decodes them, and only then is the delivery there. The clock of a request starts before the

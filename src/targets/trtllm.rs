@@ -1,4 +1,4 @@
-//! `trtllm:ENGINE_DIR`: TensorRT-LLM's executor on a built engine, in this process and in the ranks beside it.
+//! `trtllm:ENGINE_DIR`: TensorRT-LLM's executor on a built engine, in this process and its other ranks.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! HOT PATH. What does the executor's answer mean in our words?
+//! HOT PATH. Conversion of the executor's responses to endings, failures, times and counts of ours.
 
 use crate::clock::MonoNs;
 use crate::ffi::engine::{Delivery, Poller, Rejection, RejectionKind};

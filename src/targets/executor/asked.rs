@@ -1,4 +1,4 @@
-//! How does a shot become a request of the executor?
+//! Conversion of a shot to a request of the executor.
 
 use std::sync::Arc;
 

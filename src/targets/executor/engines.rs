@@ -1,4 +1,4 @@
-//! Is one executor driven, or two? What every library's target opens, and the session over it.
+//! One executor, or a draft and a target executor, opened for any library, and the session over them.
 
 use crate::ffi::engine::Engine;
 use crate::record::sink::Sink;

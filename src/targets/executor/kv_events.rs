@@ -1,4 +1,4 @@
-//! What does an executor say of the blocks of its KV cache? Its events, read and named.
+//! Reader of an executor's KV cache events.
 
 use crate::clock::{MonoNs, now};
 use crate::ffi::engine::{Engine, KvEvent as Wire, KvEventKind};

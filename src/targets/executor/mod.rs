@@ -1,5 +1,5 @@
-//! How is an executor driven, whichever library it comes from? Sessions over one of them or over two, and what it says of
-//! itself.
+//! Sessions over executors of any library: one alone or a draft and a target, with their statistics and KV cache
+//! events.
 
 mod answered;
 mod asked;

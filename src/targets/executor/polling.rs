@@ -1,4 +1,4 @@
-//! HOT PATH. How long is an executor polled, and what ends that?
+//! HOT PATH. Polling loop of an executor, until the session closes or the job ends.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,4 +1,4 @@
-//! HOT PATH. How do an executor's deliveries become events? The poller thread, the same for every executor library.
+//! HOT PATH. Session over one executor: its poller thread turns deliveries into events.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

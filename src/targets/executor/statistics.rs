@@ -1,4 +1,4 @@
-//! What does an executor say of its iterations? TensorRT-LLM's JSON, read leniently: its keys come and go.
+//! Iteration statistics of an executor: TensorRT-LLM's JSON, read leniently because its keys change between releases.
 
 use serde::Deserialize;
 

@@ -1,4 +1,4 @@
-//! HOT PATH. How far is one answer, what did each event add, and how did it end?
+//! HOT PATH. Progress of one response: what each event added, and how the response ended.
 
 use std::borrow::Cow;
 

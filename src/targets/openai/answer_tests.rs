@@ -1,4 +1,4 @@
-//! What is claimed of an answer, event by event?
+//! Tests of response progress, event by event.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! HOT PATH. What does one JSON object from an OpenAI-compatible server say? One chunk of a stream, or a whole answer.
+//! HOT PATH. One JSON object from an OpenAI-compatible server: a chunk of a stream, or a whole response.
 //!
 //! Only what is measured is taken, in one pass and into room that is used again. Servers agree on little, so `id`,
 //! `object` and `model` are never looked at, and unknown members are passed over.

@@ -1,4 +1,4 @@
-//! Which model does the server serve, and what does it say of it?
+//! Discovery of the served model and of the server's facts about it.
 
 use std::sync::Arc;
 use std::time::Duration;

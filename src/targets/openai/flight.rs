@@ -1,4 +1,4 @@
-//! HOT PATH. How does one request go from its connection to its ending?
+//! HOT PATH. Sending of one request and reading of its response, from connection to end.
 
 use std::cell::Cell;
 use std::rc::Rc;

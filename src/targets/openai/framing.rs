@@ -1,4 +1,4 @@
-//! HOT PATH. Which bytes on an HTTP/1.1 connection are the body, and where does it end?
+//! HOT PATH. HTTP/1.1 body framing: which bytes of a connection are the body, and where it ends.
 
 use http::{HeaderMap, StatusCode, header};
 

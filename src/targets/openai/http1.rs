@@ -1,4 +1,4 @@
-//! HOT PATH. How is one HTTP/1.1 exchange carried so that each byte of the answer keeps the stamp of its arrival?
+//! HOT PATH. HTTP/1.1 exchange in which each byte of the response keeps its arrival stamp.
 //!
 //! The head is parsed by `httparse`, the parser under hyper. The body is ours: a client library hands out frames
 //! after it has read further, and the stamp of a frame is then that of a later read. Here every byte of one read is

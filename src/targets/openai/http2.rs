@@ -1,4 +1,4 @@
-//! How are answers carried over HTTP/2, several on one connection?
+//! HTTP/2 connection that carries several responses at once.
 //!
 //! By hyper, over a socket that reads once per poll: the task of an answer runs between two reads of its
 //! connection, so that the stamp of the latest read is the stamp of its frames.

@@ -1,4 +1,4 @@
-//! HOT PATH. What does a JSON text hold, read once from front to back, with nothing built from it?
+//! HOT PATH. JSON pull scanner: one pass from front to back, nothing allocated.
 //!
 //! A pull scanner: the caller asks for the members of an object or the elements of an array and takes or skips
 //! each. It checks the grammar of everything that it passes, except for the exact form of numbers.

@@ -1,4 +1,4 @@
-//! Which requests are under way on one thread, and who ends them?
+//! Client thread: its connections, its in-flight requests, and their timeouts.
 //!
 //! A lane is one thread with its own connections, its own sink and its own single-threaded runtime: nothing in it
 //! is shared, so nothing is locked. A request is in `flights` from its start to its end, and whoever takes it out

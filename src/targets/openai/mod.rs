@@ -1,4 +1,4 @@
-//! What does an OpenAI-compatible server do, seen from a client that adds as little as it can?
+//! `openai:URL`: an OpenAI-compatible server, through a client that adds as little latency as it can.
 //!
 //! ```text
 //! submit ─► request_body ─► lane (a thread) ─► flight (a request) ─► transport ─► http1 │ http2 ─► net::socket

@@ -1,4 +1,4 @@
-//! What can be chosen about an OpenAI-compatible server?
+//! Options of an OpenAI-compatible target.
 
 use std::fmt;
 use std::num::NonZeroU16;

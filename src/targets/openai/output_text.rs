@@ -1,4 +1,4 @@
-//! HOT PATH. Which part of a chunk's text is new? Some servers send the difference, some all text so far, each time.
+//! HOT PATH. New part of a chunk's text: some servers send deltas, some all text so far.
 
 /// Growing chunks before a stream counts as cumulative. A stream of differences looks like one only while each of
 /// its first chunks happens to begin with the one before.

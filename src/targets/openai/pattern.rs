@@ -1,4 +1,4 @@
-//! HOT PATH. Is this chunk the one before it with another text? Then nothing but its text has to be looked at.
+//! HOT PATH. Shortcut for chunks that differ from the one before only in their text.
 //!
 //! A stream repeats its id, model and every other member from token to token. Where a chunk begins and ends, byte for
 //! byte, like one that was parsed, and what lies between is a string without escapes, a parse would say the same of it

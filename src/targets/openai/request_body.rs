@@ -1,4 +1,4 @@
-//! What bytes ask for one shot? Written by the thread that issues, before the span that is measured begins.
+//! Bytes of one request, written by the issuing thread before the measured span begins.
 
 use std::fmt::Write as _;
 

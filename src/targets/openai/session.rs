@@ -1,4 +1,4 @@
-//! How does a synchronous session hand its shots to the threads that speak HTTP?
+//! Session over client threads: distributes shots among them and waits for their end.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! Over which connection does a request go? An idle one, a shared one, or a new one, in either HTTP.
+//! Choice of the connection of a request: idle, shared or new, in HTTP/1.1 or HTTP/2.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What does `triton:…` name? A server, a model on it, and how it is spoken to.
+//! Address of `triton:…`: a server, a model on it, and the protocol.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! HOT PATH. How many tokens has this request given so far? Deltas, repeated text and echoed prompts told apart.
+//! HOT PATH. Token count of one response so far: deltas, repeated text and echoed prompts are distinguished.
 
 use crate::record::event::TokenHash;
 use crate::record::request_record::TokenSource;

@@ -1,4 +1,4 @@
-//! What does the server say of itself and its model, before the load and after it?
+//! Server and model metadata and statistics, queried before and after the load.
 
 use std::time::Duration;
 

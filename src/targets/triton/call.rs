@@ -1,4 +1,4 @@
-//! How is one gRPC call made, and in which ways does it fail?
+//! gRPC calls, unary and streaming, and the failures of their statuses.
 
 use std::error::Error;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! How is a gRPC connection made? tonic over our own sockets, with windows wide enough that nothing stalls.
+//! gRPC connections: tonic over our own sockets, with HTTP/2 windows so wide that no response waits for one.
 
 use std::fmt;
 use std::future::Future;

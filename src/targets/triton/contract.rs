@@ -1,4 +1,4 @@
-//! Which tensors does this model take and give? Chosen by name from what the server says, never assumed.
+//! Tensors that a model takes and gives, chosen by name from its metadata, never assumed.
 //!
 //! Names follow TensorRT-LLM's Triton backend (0.x and 1.x, `tensorrt_llm`, `ensemble`, `tensorrt_llm_bls`, the LLM-API
 //! model) and the vLLM backend.

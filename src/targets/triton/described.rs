@@ -1,4 +1,4 @@
-//! How does Triton describe itself in JSON? Over HTTP and through its C API it says the same as over gRPC.
+//! Parsers of Triton's metadata and statistics in JSON, as its HTTP endpoint and its C API give them.
 
 use serde::Deserialize;
 

@@ -1,5 +1,4 @@
-//! How do tokens come in over HTTP? Triton's `generate_stream`: one JSON object per event, the end of the body is the
-//! end.
+//! Requests over Triton's HTTP `generate_stream`: one JSON object per event; the end of the body is the end.
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! HOT PATH. Which requests are open on this thread, and what has each given? Each leaves exactly once.
+//! HOT PATH. In-flight table of one thread. Each request leaves it exactly once.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What goes over the wire? The part of the KServe v2 protocol that measuring needs, written out as Rust types.
+//! Messages of the KServe v2 protocol, the part that measuring needs, written as Rust types.
 //!
 //! Field numbers are those of the Open Inference Protocol (`inference.GRPCInferenceService`, KServe) with Triton's
 //! extensions. Written by hand instead of generated: the subset is small, and no build needs `protoc` or a code

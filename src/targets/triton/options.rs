@@ -1,4 +1,4 @@
-//! What can be chosen about a Triton server?
+//! Options of a Triton target.
 
 use std::fmt;
 use std::num::NonZeroU16;

@@ -1,4 +1,4 @@
-//! How does one shot become a request? The values of each role, written as tensors or as JSON.
+//! Requests to a Triton model: the value of each input, written as tensors or as JSON.
 
 use bytes::Bytes;
 use serde_json::{Map, Value as Json, json};

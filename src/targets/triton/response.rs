@@ -1,4 +1,4 @@
-//! HOT PATH. What does one response hold? The tensors that are read, found by name, nothing copied.
+//! HOT PATH. Fields of one response: tensors that are read, found by name, nothing copied.
 
 use serde_json::Value as Json;
 

@@ -1,4 +1,4 @@
-//! How do shots reach the network, and how does a session end? Orders go to threads of our own, each with its sink.
+//! Session over I/O threads: distributes commands among them, and each has its own sink.
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! What did the server itself count while the load ran? Requests, executions, and where their time went.
+//! The server's own counters over the load: requests, executions, and where their time went.
 
 use serde::Serialize;
 

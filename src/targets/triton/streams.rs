@@ -1,4 +1,4 @@
-//! HOT PATH. How do responses come in over gRPC? One stream per request, or a few that all requests share.
+//! HOT PATH. Requests over gRPC: one stream per request, or a few that all requests share.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

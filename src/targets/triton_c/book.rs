@@ -1,4 +1,4 @@
-//! Who turns the core's callbacks into events? One thread with the sink; callbacks only stamp and hand over.
+//! Event thread of a Triton core: turns callbacks into events. Callbacks only stamp and hand over.
 
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};

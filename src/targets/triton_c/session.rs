@@ -1,4 +1,4 @@
-//! How do shots reach the core, and how does it stop?
+//! Session over a Triton core: submits shots, and stops the core.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Do a target engine and the engine that is to draft for it go together? What would fail in every request is said before.
+//! Compatibility check of a target engine and its draft engine, before the first request.
 
 use crate::request::Limits;
 use crate::settings::engine::Drafting;

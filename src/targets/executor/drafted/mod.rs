@@ -1,4 +1,4 @@
-//! How is a target engine driven together with an engine that drafts for it? Two executors, and rounds between them.
+//! Draft-target speculative decoding with two executors, and rounds between them.
 
 mod fit;
 mod request;

@@ -1,4 +1,4 @@
-//! What comes next for a request that one engine drafts and another verifies? Rounds, until its output is complete.
+//! State of one drafted request: rounds of draft and verification until its output is complete.
 //!
 //! Draft-target speculative decoding (Leviathan et al., 2023; `draft_tokens_external` in TensorRT-LLM): in each round a small
 //! engine proposes tokens, and one step of the large one accepts those it would have chosen itself, and adds one of its own.

@@ -1,4 +1,4 @@
-//! Rounds of a drafted request, without engines.
+//! Tests of drafted requests, without engines.
 
 use super::*;
 use crate::targets::executor::asked::plain_head;

@@ -1,4 +1,4 @@
-//! How do rounds go to and fro between two executors? A poller thread for each, and the requests that are open in between.
+//! Session over a draft and a target executor: a poller thread for each, and the requests between them.
 //!
 //! What the draft engine says of ends and failures goes through the target's poller, which alone owns the sink: events of one
 //! request come from one thread, in their order.
