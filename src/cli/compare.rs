@@ -9,9 +9,9 @@ use anyhow::{Context, anyhow};
 use clap::{ArgMatches, Args};
 use serde_json::{Map, Value};
 
+use crate::cli::configuration::read_settings;
 use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
-use crate::cli::gather::said;
 use crate::cli::origin::{as_map, as_tables};
 use crate::cli::resolve::resolve;
 use crate::cli::run::{Screen, experiment_exit, preflight_exit, print};
@@ -225,7 +225,7 @@ fn stored(
 ) -> Coded<Exit> {
     let failure = |error: anyhow::Error| (Exit::Failure, error);
     let usage = |error: anyhow::Error| (Exit::Usage, error);
-    let (said, _) = said(&arguments.run, matches)?;
+    let (said, _) = read_settings(&arguments.run, matches)?;
     let resolved = resolve(&said).map_err(|error| usage(error.into()))?;
     let common = stored::read(baseline, candidate).map_err(|error| usage(error.into()))?;
     let (a, b) = (settings_of(baseline).map_err(usage)?, settings_of(candidate).map_err(usage)?);
@@ -256,7 +256,7 @@ fn found_regression(comparison: &Comparison) -> bool {
 
 /// The settings of every side, resolved. They ask the same; only the target and how it is set up may differ.
 fn sides(arguments: &CompareArgs, matches: &ArgMatches) -> anyhow::Result<Vec<Resolved>> {
-    let (said, _) = said(&arguments.run, matches).map_err(|(_, error)| error)?;
+    let (said, _) = read_settings(&arguments.run, matches).map_err(|(_, error)| error)?;
     let typed = matches.get_many::<String>("target");
     let targets: Vec<&String> = typed.map_or_else(Vec::new, Iterator::collect);
     if !(2..=26).contains(&targets.len()) {

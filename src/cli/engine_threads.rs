@@ -22,7 +22,7 @@ pub fn ensure(sides: &mut [Resolved]) -> Coded<()> {
         .threads
         .map_or_else(bareflight_engine::default_threads, |threads| threads as usize);
     if std::env::var_os(DONE).is_some() {
-        say(sides, threads);
+        set_resolved_threads(sides, threads);
         return Ok(());
     }
     let program = std::env::current_exe()
@@ -39,7 +39,7 @@ pub fn ensure(sides: &mut [Resolved]) -> Coded<()> {
     ))
 }
 
-fn say(sides: &mut [Resolved], threads: usize) {
+fn set_resolved_threads(sides: &mut [Resolved], threads: usize) {
     for side in sides.iter_mut().filter(|side| is_embedded(&side.target)) {
         side.engine.threads.get_or_insert(threads as u32);
     }
@@ -68,8 +68,8 @@ mod tests {
             side("local:dummy-pico", Some(2)),
             side("sim:null", None),
         ];
-        say(&mut sides, 3);
-        let said = sides.map(|side| side.to_settings().threads);
-        assert_eq!(said, [Some(3), Some(3), Some(2), None]);
+        set_resolved_threads(&mut sides, 3);
+        let threads = sides.map(|side| side.to_settings().threads);
+        assert_eq!(threads, [Some(3), Some(3), Some(2), None]);
     }
 }

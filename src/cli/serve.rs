@@ -8,9 +8,9 @@ use anyhow::{Context, anyhow};
 use clap::{ArgMatches, Args, Command};
 use serde_json::json;
 
+use crate::cli::configuration::resolve_run;
 use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
-use crate::cli::gather::gather;
 use crate::cli::origin::{Origin, Origins};
 use crate::cli::typed::{EXECUTOR_HEADING, RunArgs};
 use crate::clock::Nanos;
@@ -18,8 +18,8 @@ use crate::engine_directory::EngineDirectory;
 use crate::issue::stop::Stop;
 use crate::network::secret::ApiKey;
 use crate::serve::chat::ChatTemplate;
-use crate::serve::dispatch::Served;
-use crate::serve::{Ready, ServeError, ServeOptions, check_kind};
+use crate::serve::dispatch::ServeOutcome;
+use crate::serve::{ReadyServer, ServeError, ServeOptions, check_kind};
 use crate::settings::Resolved;
 use crate::settings::span::Span;
 use crate::targets::by_name::Named;
@@ -66,7 +66,7 @@ pub struct ServeArgs {
 
 /// Shows only those flags that mean something to a server.
 #[must_use]
-pub fn hide_what_is_for_runs(program: Command) -> Command {
+pub fn hide_run_flags(program: Command) -> Command {
     program.mut_subcommand(NAME, |serve| {
         serve.mut_args(|flag| {
             let is_foreign = flag.get_help_heading().is_some_and(|heading| {
@@ -81,7 +81,7 @@ pub fn hide_what_is_for_runs(program: Command) -> Command {
 }
 
 /// Flags that were typed and mean nothing to a server.
-fn refuse_what_is_for_runs(program: &Command, origins: &Origins) -> Coded<()> {
+fn refuse_run_flags(program: &Command, origins: &Origins) -> Coded<()> {
     let serve = program.find_subcommand(NAME);
     let is_hidden = |name: &str| {
         serve.is_some_and(|serve| {
@@ -107,8 +107,8 @@ fn refuse_what_is_for_runs(program: &Command, origins: &Origins) -> Coded<()> {
 /// # Errors
 /// What stood in the way, with the exit code that it deserves.
 pub fn serve(arguments: &ServeArgs, program: &Command, matches: &ArgMatches) -> Coded<Exit> {
-    let (mut resolved, origins) = gather(&arguments.run, matches)?;
-    refuse_what_is_for_runs(program, &origins)?;
+    let (mut resolved, origins) = resolve_run(&arguments.run, matches)?;
+    refuse_run_flags(program, &origins)?;
     check_kind(&resolved.target).map_err(usage)?;
     engine_threads::ensure(slice::from_mut(&mut resolved))?;
     let mut engine = resolved.engine.clone();
@@ -138,8 +138,8 @@ pub fn serve(arguments: &ServeArgs, program: &Command, matches: &ArgMatches) -> 
         (exit, anyhow::Error::new(error))
     })?;
     match served {
-        Served::Stopped(Drain::Clean) => Ok(Exit::Ok),
-        Served::Stopped(Drain::Forced(words)) | Served::EngineBroke(words) => {
+        ServeOutcome::Stopped(Drain::Clean) => Ok(Exit::Ok),
+        ServeOutcome::Stopped(Drain::Forced(words)) | ServeOutcome::EngineBroke(words) => {
             Err((Exit::Failure, anyhow!("the engine did not end well: {words}")))
         }
     }
@@ -218,7 +218,7 @@ fn warn_if_open(options: &ServeOptions) {
 }
 
 /// One line of JSON on standard output, for whoever started this.
-fn announce(ready: &Ready) {
+fn announce(ready: &ReadyServer) {
     let line = json!({
         "ready": true,
         "openai": format!("http://{}", ready.openai),

@@ -120,9 +120,9 @@ fn smallest_quota() -> Option<f64> {
 
 /// `cpu.max`: `QUOTA PERIOD` in microseconds, or `max PERIOD`.
 fn quota_of(text: &str) -> Option<f64> {
-    let mut words = text.split_whitespace();
-    let quota: f64 = words.next()?.parse().ok()?;
-    let period: f64 = words.next()?.parse().ok()?;
+    let mut sentence = text.split_whitespace();
+    let quota: f64 = sentence.next()?.parse().ok()?;
+    let period: f64 = sentence.next()?.parse().ok()?;
     (period > 0.0).then(|| quota / period)
 }
 
@@ -201,7 +201,7 @@ fn clock_read_ns() -> f64 {
 /// issuer, and the lateness shows it.
 fn wakes() -> Wakes {
     const SLEEPS: usize = 150;
-    let _shows_in_what_follows = clock::sharpen_timers_of_this_thread();
+    let _shows_in_what_follows = clock::minimise_timer_slack();
     let mut late: Vec<f64> = (0..SLEEPS)
         .map(|_| {
             let due = clock::now() + Nanos::from_millis(1);

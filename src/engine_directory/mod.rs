@@ -20,7 +20,7 @@ use serde::Serialize;
 use crate::request::Limits;
 use crate::settings::engine::EngineSettings;
 
-pub use check::{Asked, Finding, Severity};
+pub use check::{EngineProblem, PlannedUse, Severity};
 pub use config::EngineConfig;
 pub use end_token::{EndToken, EndTokenError};
 pub use files::Files;

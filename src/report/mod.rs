@@ -3,8 +3,8 @@
 pub mod comparison;
 pub mod figures;
 pub mod html;
-pub mod know;
 pub mod ladder;
+pub mod notes;
 pub mod progress;
 pub mod roofline;
 pub mod summary_csv;

@@ -147,8 +147,8 @@ impl ModelTemplate {
         jinja.set_lstrip_blocks(true);
         // Templates are written for Python, and call methods of its strings and lists.
         jinja.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        let refuse = |words: String| -> Result<String, minijinja::Error> {
-            Err(minijinja::Error::new(ErrorKind::InvalidOperation, words))
+        let refuse = |message: String| -> Result<String, minijinja::Error> {
+            Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
         };
         jinja.add_function("raise_exception", refuse);
         jinja.add_template_owned(CHAT, source).map_err(|error| bad(file, error))?;
@@ -166,9 +166,9 @@ impl ModelTemplate {
         };
         let rendered = self.jinja.get_template(CHAT).and_then(|template| template.render(known));
         rendered.map_err(|error| {
-            let words = error.detail().map_or_else(|| error.to_string(), str::to_owned);
-            let words = format!("the model's chat template refuses this conversation: {words}");
-            Refusal::field("messages", words)
+            let message = error.detail().map_or_else(|| error.to_string(), str::to_owned);
+            let message = format!("the model's chat template refuses this conversation: {message}");
+            Refusal::field("messages", message)
         })
     }
 }

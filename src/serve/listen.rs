@@ -19,15 +19,15 @@ const BREATHE: Duration = Duration::from_millis(20);
 
 /// Says when no more connections are wanted, and knows how many are left.
 #[derive(Debug, Clone)]
-pub struct Closing(watch::Sender<bool>);
+pub struct Shutdown(watch::Sender<bool>);
 
-impl Default for Closing {
+impl Default for Shutdown {
     fn default() -> Self {
         Self(watch::Sender::new(false))
     }
 }
 
-impl Closing {
+impl Shutdown {
     /// No more connections, and those that there are end with the answer that they are at.
     pub fn begin(&self) {
         self.0.send_replace(true);
@@ -51,7 +51,7 @@ pub async fn bind(host: &str, port: u16) -> std::io::Result<(TcpListener, Socket
 }
 
 /// Accepts connections until closing begins.
-pub async fn accept(listener: TcpListener, router: Router, closing: Closing) {
+pub async fn accept(listener: TcpListener, router: Router, closing: Shutdown) {
     let mut closes = closing.0.subscribe();
     loop {
         let accepted = tokio::select! {

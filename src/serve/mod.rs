@@ -32,8 +32,8 @@ use crate::issue::stop::Stop;
 use crate::network::secret::ApiKey;
 use crate::serve::admission::Admission;
 use crate::serve::chat::ChatTemplate;
-use crate::serve::dispatch::{Dispatcher, Served};
-use crate::serve::listen::Closing;
+use crate::serve::dispatch::{Dispatcher, ServeOutcome};
+use crate::serve::listen::Shutdown;
 use crate::serve::metrics::Metrics;
 use crate::serve::service::Service;
 use crate::targets::TargetError;
@@ -74,7 +74,7 @@ pub struct ServeOptions {
 
 /// Where it can be reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ready {
+pub struct ReadyServer {
     /// For OpenAI's protocol.
     pub openai: SocketAddr,
     /// For KServe's protocol.
@@ -134,8 +134,8 @@ pub fn serve(
     named: Named,
     options: ServeOptions,
     stop: Stop,
-    ready: impl FnOnce(&Ready),
-) -> Result<Served, ServeError> {
+    ready: impl FnOnce(&ReadyServer),
+) -> Result<ServeOutcome, ServeError> {
     let runtime = Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -148,8 +148,8 @@ async fn serve_here(
     named: Named,
     options: ServeOptions,
     stop: Stop,
-    ready: impl FnOnce(&Ready),
-) -> Result<Served, ServeError> {
+    ready: impl FnOnce(&ReadyServer),
+) -> Result<ServeOutcome, ServeError> {
     let info = named.target.describe().clone();
     check_kind(&info.name)?;
     let (host, grace) = (options.host, options.grace);
@@ -166,9 +166,9 @@ async fn serve_here(
         dummy_tokenizer(info.limits.vocab_size.unwrap_or(FALLBACK_VOCABULARY) as usize)
     });
     let waiting = options.max_queue.or(info.limits.max_queue_size).unwrap_or(DEFAULT_QUEUE);
-    let room = info.limits.max_batch_size.unwrap_or(0).saturating_add(waiting).max(1);
+    let capacity = info.limits.max_batch_size.unwrap_or(0).saturating_add(waiting).max(1);
     let metrics = Arc::new(Metrics::default());
-    let (admission, orders) = Admission::new(room as usize, Arc::clone(&metrics));
+    let (admission, commands) = Admission::new(capacity as usize, Arc::clone(&metrics));
     let admission = Arc::new(admission);
     let end_ids = named.special_ids().collect();
     let dispatcher = Dispatcher::open(named.target, Arc::clone(&admission), Arc::clone(&metrics))?;
@@ -184,11 +184,11 @@ async fn serve_here(
         metrics,
         created: utc_now().as_second(),
     });
-    let closing = Closing::default();
+    let closing = Shutdown::default();
     tokio::spawn(listen::accept(http, openai::router(Arc::clone(&service)), closing.clone()));
     tokio::spawn(listen::accept(http2, kserve::router(service), closing.clone()));
-    ready(&Ready { openai, grpc, model });
-    let served = dispatcher.run(orders, stop, grace).await;
+    ready(&ReadyServer { openai, grpc, model });
+    let served = dispatcher.run(commands, stop, grace).await;
     closing.begin();
     closing.done(LAST_BYTES).await;
     Ok(served)

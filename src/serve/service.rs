@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::network::secret::ApiKey;
 use crate::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
-use crate::serve::admission::{Admission, Answer};
+use crate::serve::admission::{Admission, ResponseHandle};
 use crate::serve::chat::ChatTemplate;
 use crate::serve::metrics::Metrics;
 use crate::serve::refusal::Refusal;
@@ -40,7 +40,7 @@ pub struct Service {
 
 /// What is asked, whichever protocol it came over.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Question {
+pub struct ParsedRequest {
     /// The prompt.
     pub prompt: Vec<u32>,
     /// What the prompt's field is called, for complaints.
@@ -51,7 +51,7 @@ pub struct Question {
     pub max_tokens_field: &'static str,
     /// No end token before so many.
     pub min_tokens: u32,
-    /// End tokens do not end the output.
+    /// Completion tokens do not end the output.
     pub ignore_eos: bool,
     /// How tokens are chosen.
     pub sampling: Sampling,
@@ -76,24 +76,25 @@ impl Service {
     ///
     /// # Errors
     /// Why not.
-    pub async fn ask(&self, question: Question) -> Result<Answer, Refusal> {
-        let request = self.request(question)?;
+    pub async fn ask(&self, parsed: ParsedRequest) -> Result<ResponseHandle, Refusal> {
+        let request = self.request(parsed)?;
         self.admission.ask(request).await
     }
 
-    fn request(&self, question: Question) -> Result<RequestSpec, Refusal> {
-        let max_tokens = self.fitting(&question)?;
-        let Question { prompt, prompt_field, min_tokens, ignore_eos, sampling, streaming, .. } =
-            question;
+    fn request(&self, parsed: ParsedRequest) -> Result<RequestSpec, Refusal> {
+        let max_tokens = self.fitting(&parsed)?;
+        let ParsedRequest {
+            prompt, prompt_field, min_tokens, ignore_eos, sampling, streaming, ..
+        } = parsed;
         if let Some(size) = self.info.limits.vocab_size
             && let Some(id) = prompt.iter().find(|id| **id >= size)
         {
-            let words = format!("token id {id} is not in the vocabulary of {size} ids");
-            return Err(Refusal::field(prompt_field, words));
+            let message = format!("token id {id} is not in the vocabulary of {size} ids");
+            return Err(Refusal::field(prompt_field, message));
         }
         if min_tokens > max_tokens {
-            let words = format!("{min_tokens} tokens at least and {max_tokens} at most");
-            return Err(Refusal::field("min_tokens", words));
+            let message = format!("{min_tokens} tokens at least and {max_tokens} at most");
+            return Err(Refusal::field("min_tokens", message));
         }
         Ok(RequestSpec {
             prompt: Prompt { ids: prompt.into(), text: None },
@@ -107,32 +108,32 @@ impl Service {
     }
 
     /// Output tokens that were asked for, or all that fit.
-    fn fitting(&self, question: &Question) -> Result<u32, Refusal> {
+    fn fitting(&self, parsed: &ParsedRequest) -> Result<u32, Refusal> {
         let limits = self.info.limits;
-        let prompt = question.prompt.len() as u32;
+        let prompt = parsed.prompt.len() as u32;
         if prompt == 0 {
-            return Err(Refusal::field(question.prompt_field, "the prompt is empty"));
+            return Err(Refusal::field(parsed.prompt_field, "the prompt is empty"));
         }
         if let Some(most) = limits.max_prompt_tokens
             && prompt > most
         {
-            let words =
+            let message =
                 format!("this model takes prompts of at most {most} tokens; this one has {prompt}");
-            return Err(Refusal::TooLong { field: question.prompt_field, words });
+            return Err(Refusal::TooLong { field: parsed.prompt_field, message });
         }
         let left = limits.max_sequence_tokens.map(|most| most.saturating_sub(prompt));
-        match (question.max_tokens, left) {
+        match (parsed.max_tokens, left) {
             (Some(0), _) => {
-                Err(Refusal::field(question.max_tokens_field, "0 tokens are no output: ask for 1"))
+                Err(Refusal::field(parsed.max_tokens_field, "0 tokens are no output: ask for 1"))
             }
             (Some(asked), Some(left)) if asked > left => {
-                let words = format!(
+                let message = format!(
                     "this model's sequences have at most {} tokens; {prompt} in the prompt and {asked} in the output \
                      are {}",
                     left + prompt,
                     u64::from(prompt) + u64::from(asked),
                 );
-                Err(Refusal::TooLong { field: question.max_tokens_field, words })
+                Err(Refusal::TooLong { field: parsed.max_tokens_field, message })
             }
             (Some(asked), _) => Ok(asked),
             (None, Some(left)) => Ok(left.max(1)),

@@ -191,7 +191,7 @@ pub struct Drafting {
 
 impl Drafting {
     /// For a heading, after the name of the target.
-    pub fn words(&self) -> String {
+    pub fn description(&self) -> String {
         format!(", {} tokens at a time drafted by `{}`", self.tokens, self.engine)
     }
 

@@ -117,7 +117,7 @@ pub enum MachineOrigin {
 
 impl MachineOrigin {
     /// To be read behind the name of the machine; empty where the name came from whoever reads it.
-    pub const fn words(self) -> &'static str {
+    pub const fn label(self) -> &'static str {
         match self {
             Self::User | Self::Target => "",
             Self::Nvml => " (as NVML names it)",
@@ -149,7 +149,7 @@ impl RooflineFacts {
     }
 
     /// `H200 SXM`, or `2 × H200 SXM`.
-    pub fn machine_words(&self) -> String {
+    pub fn machine_description(&self) -> String {
         match self.machines() {
             1 => self.machine.name.clone(),
             machines => format!("{machines} × {}", self.machine.name),

@@ -6,7 +6,7 @@ mod terms;
 use std::path::PathBuf;
 
 use crate::cli::engine_threads::is_embedded;
-use crate::cli::typed::{ArrivalKind, PromptsAs, Settings};
+use crate::cli::typed::{ArrivalKind, PromptFormat, Settings};
 use crate::clock::Nanos;
 use crate::load::{Arrivals, Load};
 use crate::settings::engine::EngineSettings;
@@ -113,7 +113,7 @@ pub fn resolve(typed: &Settings) -> Result<Resolved, SettingsError> {
         quiet: typed.quiet.unwrap_or(false),
         slo_text: typed.slo.clone(),
     };
-    resolved.say_sizes();
+    resolved.fill_in_sizes();
     Ok(resolved)
 }
 
@@ -214,7 +214,7 @@ fn workload(typed: &Settings) -> Result<Workload, SettingsError> {
         },
         streaming: !typed.no_streaming.unwrap_or(false),
         terms: terms::terms(&typed.request)?,
-        word_texts: terms::word_texts(&typed.request)?,
+        stop_texts: terms::stop_texts(&typed.request)?,
         adapters: typed.request.lora.clone(),
         priorities: typed.request.priority.clone(),
         seed: typed.seed.unwrap_or(DEFAULT_SEED),
@@ -286,8 +286,8 @@ fn prompt_kind(typed: &Settings) -> PromptKind {
     let takes_text =
         is_text || is_openai && typed.endpoint.unwrap_or_default() != ServedEndpoint::Completions;
     match typed.prompts {
-        Some(PromptsAs::Text) => PromptKind::Text,
-        Some(PromptsAs::Ids) => PromptKind::Ids,
+        Some(PromptFormat::Text) => PromptKind::Text,
+        Some(PromptFormat::Ids) => PromptKind::Ids,
         None if takes_text => PromptKind::Text,
         None => PromptKind::Ids,
     }
@@ -359,8 +359,8 @@ impl Resolved {
         let workload = &self.workload;
         settings.scenario = Some(workload.scenario);
         settings.prompts = Some(match workload.prompts {
-            PromptKind::Ids => PromptsAs::Ids,
-            PromptKind::Text => PromptsAs::Text,
+            PromptKind::Ids => PromptFormat::Ids,
+            PromptKind::Text => PromptFormat::Text,
         });
         settings.prefix_tokens = Some(workload.prefix_tokens);
         settings.stop_at_eos = Some(!workload.output.ignore_eos);

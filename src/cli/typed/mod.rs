@@ -94,7 +94,7 @@ pub enum Document {
 impl Cli {
     /// What can be typed: as derived, but that a comparison takes a target for each of its sides, and that a number below
     /// 0 is a value of its flag, which can say what is wrong with it, and not a flag that nobody knows.
-    pub fn grammar() -> clap::Command {
+    pub fn clap_command() -> clap::Command {
         let program = Self::command().mut_subcommand("compare", |compare| {
             compare.mut_arg("target", |target| {
                 target
@@ -159,7 +159,7 @@ pub enum ArrivalKind {
 /// What prompts are drawn as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum PromptsAs {
+pub enum PromptFormat {
     /// Random token ids.
     Ids,
     /// Words that re-tokenise to exactly the wanted count.
@@ -253,7 +253,7 @@ pub struct Settings {
     /// Draw prompts as random token ids, or as text that re-tokenises to the same count
     #[arg(long, value_enum, help_heading = "Workload")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub prompts: Option<PromptsAs>,
+    pub prompts: Option<PromptFormat>,
     /// Tokens that every prompt begins with alike
     #[arg(long, value_name = "N", help_heading = "Workload")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -2,15 +2,15 @@
 
 use nvml_wrapper::Nvml;
 
-use crate::observe::gpu::library::NoGpu;
+use crate::observe::gpu::library::NvmlUnavailable;
 use crate::settings::gpu_choice::GpuChoice;
 
 /// UUIDs of every GPU that the library shows, in its order.
 ///
 /// # Errors
 /// When the driver does not answer.
-pub fn all(nvml: &Nvml) -> Result<Vec<String>, NoGpu> {
-    let driver = |error: nvml_wrapper::error::NvmlError| NoGpu::Driver(error.to_string());
+pub fn all(nvml: &Nvml) -> Result<Vec<String>, NvmlUnavailable> {
+    let driver = |error: nvml_wrapper::error::NvmlError| NvmlUnavailable::Driver(error.to_string());
     let count = nvml.device_count().map_err(driver)?;
     (0..count)
         .map(|index| nvml.device_by_index(index).and_then(|gpu| gpu.uuid()).map_err(driver))
@@ -27,7 +27,7 @@ pub fn resolve(
     there: Vec<String>,
     visible: Option<&str>,
     in_process: bool,
-) -> Result<Vec<String>, NoGpu> {
+) -> Result<Vec<String>, NvmlUnavailable> {
     match choice {
         GpuChoice::None => Ok(Vec::new()),
         GpuChoice::All => Ok(there),
@@ -37,7 +37,7 @@ pub fn resolve(
             let is_there = |uuid: &&String| there.contains(uuid);
             match named.iter().find(|uuid| !is_there(uuid)) {
                 None => Ok(named.clone()),
-                Some(missing) => Err(NoGpu::NotThere {
+                Some(missing) => Err(NvmlUnavailable::NotThere {
                     named: missing.clone(),
                     there: if there.is_empty() { "none".into() } else { there.join(", ") },
                 }),

@@ -9,7 +9,7 @@ use crate::specs::GpuMemory;
 
 /// Whose word it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Teller {
+pub enum MemorySource {
     /// The management library.
     Nvml,
     /// CUDA, where there is no management library, or it tells of the whole board and not of an instance (MIG).
@@ -29,14 +29,14 @@ pub struct KnownGpu {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownGpus {
     /// Whose word it is.
-    pub teller: Teller,
+    pub teller: MemorySource,
     /// Each GPU.
     pub gpus: Vec<KnownGpu>,
 }
 
 /// Which GPUs CUDA is asked about: those that an engine takes.
 #[derive(Debug, Clone, Copy)]
-pub struct AskedOfCuda<'a> {
+pub struct CudaQuery<'a> {
     /// The driver's library, where it is not the system's.
     pub library: Option<&'a Path>,
     /// As many of the first, where none is named.
@@ -59,7 +59,7 @@ impl KnownGpus {
                 .zip(state.memory_free_bytes)
                 .map(|(total_bytes, free_bytes)| GpuMemory { free_bytes, total_bytes }),
         });
-        Some(Self { teller: Teller::Nvml, gpus: gpus.collect() })
+        Some(Self { teller: MemorySource::Nvml, gpus: gpus.collect() })
     }
 
     /// NVML's word of those that are watched, or CUDA's where that tells nothing of them and CUDA may be asked. `None` where
@@ -69,7 +69,7 @@ impl KnownGpus {
     /// When a library of CUDA that was named tells nothing; the system's may be missing or refuse.
     pub fn find(
         nvml: Option<(&Machine, &[Watched])>,
-        cuda: Option<&AskedOfCuda>,
+        cuda: Option<&CudaQuery>,
     ) -> Result<Option<Self>, CudaError> {
         let of_nvml = nvml.and_then(|(machine, watched)| Self::from_nvml(machine, watched));
         let Some(cuda) = cuda.filter(|_| of_nvml.is_none()) else { return Ok(of_nvml) };
@@ -81,7 +81,7 @@ impl KnownGpus {
     }
 
     /// What CUDA says of the GPUs that an engine takes. `None` where there is none of them.
-    fn from_cuda(asked: &AskedOfCuda) -> Result<Option<Self>, CudaError> {
+    fn from_cuda(asked: &CudaQuery) -> Result<Option<Self>, CudaError> {
         let driver = Driver::load(asked.library)?;
         let shown = driver.devices()?;
         let told = asked.device_ids;
@@ -95,7 +95,7 @@ impl KnownGpus {
             Ok(KnownGpu { name: device.name, memory: Some(memory) })
         });
         let gpus = gpus.collect::<Result<Vec<_>, _>>()?;
-        Ok((!gpus.is_empty()).then_some(Self { teller: Teller::Cuda, gpus }))
+        Ok((!gpus.is_empty()).then_some(Self { teller: MemorySource::Cuda, gpus }))
     }
 
     /// The memory that each of so many ranks finds at least, if they are put on the GPUs that have most free.
@@ -118,7 +118,7 @@ mod tests {
             name: "NVIDIA H200".into(),
             memory: Some(GpuMemory { free_bytes: gib << 30, total_bytes: 141 << 30 }),
         };
-        KnownGpus { teller: Teller::Nvml, gpus: free_gib.iter().map(gpu).collect() }
+        KnownGpus { teller: MemorySource::Nvml, gpus: free_gib.iter().map(gpu).collect() }
     }
 
     #[test]

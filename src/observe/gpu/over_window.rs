@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Window;
-use crate::observe::gpu::energy::{self, EnergyFrom};
+use crate::observe::gpu::energy::{self, EnergySource};
 use crate::observe::gpu::library::Driver;
 use crate::observe::gpu::sample::{GpuSample, Throttle};
 
@@ -44,7 +44,7 @@ pub struct GpuOverWindow {
     /// Energy over the window.
     pub energy_j: Option<f64>,
     /// From what it was told.
-    pub energy_from: Option<EnergyFrom>,
+    pub energy_from: Option<EnergySource>,
     /// Mean power.
     pub power_mean_w: Option<f64>,
     /// Largest power.

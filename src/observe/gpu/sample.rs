@@ -73,7 +73,7 @@ impl Throttle {
     }
 
     /// As printed.
-    pub const fn words(self) -> &'static str {
+    pub const fn label(self) -> &'static str {
         match self {
             Self::PowerCap => "the power cap",
             Self::SoftwareThermal | Self::HardwareThermal => "heat",

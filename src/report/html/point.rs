@@ -40,7 +40,7 @@ fn roofline(summary: &Summary) -> String {
         return String::new();
     }
     let simulated = if summary.marks.contains(&Mark::Simulated) { ", simulated" } else { "" };
-    let machine = escape(&found.machine_words());
+    let machine = escape(&found.machine_description());
     format!("<p>Roofline of {machine}{simulated}: {}</p>\n", escape(&parts.join(" · ")))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A thread of its own looks at published snapshots a few times a second; no hot thread knows of it.
 
-mod words;
+mod format;
 
 use std::collections::VecDeque;
 use std::io::{IsTerminal, Write};

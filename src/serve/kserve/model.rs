@@ -1,11 +1,11 @@
 //! Which models are there, and which tensors do they take and give? Named as in TensorRT-LLM's Triton repository.
 
 use crate::serve::service::Service;
-use crate::targets::triton::contract::{PERF_OUTPUTS, Role};
 use crate::targets::triton::kserve::{
     ModelConfig, ModelConfigInput, ModelMetadata, ModelParameter, ModelParameterEntry,
     TensorMetadata, TransactionPolicy,
 };
+use crate::targets::triton::model_io::{PERF_OUTPUTS, Role};
 
 /// The version that both models have.
 pub const VERSION: &str = "1";

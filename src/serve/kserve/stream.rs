@@ -15,11 +15,11 @@ use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio_stream::Stream;
 
 use crate::serve::kserve::framing::{Messages, Status, last_frame, respond_frames};
-use crate::serve::kserve::reply::{put_message, refused};
+use crate::serve::kserve::response::{put_message, refused};
 use crate::serve::kserve::{Begun, begin, whole};
 use crate::serve::service::Service;
-use crate::targets::triton::contract::Role;
 use crate::targets::triton::kserve::{ModelInferRequest, StreamResponse};
+use crate::targets::triton::model_io::Role;
 
 type Frames = UnboundedSender<Frame<Bytes>>;
 
@@ -93,7 +93,7 @@ fn stopped(request: &ModelInferRequest) -> StreamResponse {
 }
 
 async fn reply_to(service: Arc<Service>, request: ModelInferRequest, frames: Frames) {
-    let fail = |words: &str| send(&frames, &refused(&request.model_name, &request.id, words));
+    let fail = |message: &str| send(&frames, &refused(&request.model_name, &request.id, message));
     match begin(&service, &request, true).await {
         Ok(begun) if begun.streaming => flow(begun, &frames).await,
         Ok(begun) => match whole(begun).await {
@@ -103,7 +103,7 @@ async fn reply_to(service: Arc<Service>, request: ModelInferRequest, frames: Fra
             }
             Err(refusal) => fail(&refusal.to_string()),
         },
-        Err(status) => fail(status.words()),
+        Err(status) => fail(status.message()),
     }
 }
 

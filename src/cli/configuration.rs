@@ -17,7 +17,7 @@ use crate::settings::Resolved;
 ///
 /// # Errors
 /// With the exit code for usage, when the configuration file cannot be used.
-pub fn said(arguments: &RunArgs, matches: &ArgMatches) -> Coded<(Settings, Origins)> {
+pub fn read_settings(arguments: &RunArgs, matches: &ArgMatches) -> Coded<(Settings, Origins)> {
     let file = match &arguments.config {
         None => Settings::default(),
         Some(path) => fs::read_to_string(path)
@@ -49,8 +49,8 @@ fn settings_of(text: &str) -> anyhow::Result<Settings> {
 ///
 /// # Errors
 /// With the exit code for usage, when a file or a value cannot be used.
-pub fn gather(arguments: &RunArgs, matches: &ArgMatches) -> Coded<(Resolved, Origins)> {
-    let (settings, origins) = said(arguments, matches)?;
+pub fn resolve_run(arguments: &RunArgs, matches: &ArgMatches) -> Coded<(Resolved, Origins)> {
+    let (settings, origins) = read_settings(arguments, matches)?;
     Ok((resolve(&settings).map_err(usage)?, origins))
 }
 

@@ -11,7 +11,7 @@ use crate::targets::mpi_job::MpiJob;
 ///
 /// # Errors
 /// When the target is none that several processes load together, or this rank cannot load its part.
-pub fn unless_driving(resolved: &Resolved) -> Coded<Option<Exit>> {
+pub fn run_worker_rank(resolved: &Resolved) -> Coded<Option<Exit>> {
     let Some(job) = MpiJob::of_this_process() else { return Ok(None) };
     let Some(directory) = resolved.target.strip_prefix("trtllm:") else {
         // One voice is enough.
@@ -32,11 +32,11 @@ pub fn unless_driving(resolved: &Resolved) -> Coded<Option<Exit>> {
         // Rank 0 says that two engines are not loaded by several ranks.
         return Ok(Some(Exit::Preflight));
     }
-    hold(job, directory, resolved)
+    run_engine_part(job, directory, resolved)
 }
 
 #[cfg(feature = "trtllm")]
-fn hold(job: MpiJob, directory: &str, resolved: &Resolved) -> Coded<Option<Exit>> {
+fn run_engine_part(job: MpiJob, directory: &str, resolved: &Resolved) -> Coded<Option<Exit>> {
     use crate::ffi::engine::take_part_trtllm;
     use crate::targets::sim::wire_config;
 
@@ -56,6 +56,6 @@ fn hold(job: MpiJob, directory: &str, resolved: &Resolved) -> Coded<Option<Exit>
 /// Rank 0 says what is missing.
 #[cfg(not(feature = "trtllm"))]
 #[allow(clippy::unnecessary_wraps)] // As with the feature.
-fn hold(_job: MpiJob, _directory: &str, _resolved: &Resolved) -> Coded<Option<Exit>> {
+fn run_engine_part(_job: MpiJob, _directory: &str, _resolved: &Resolved) -> Coded<Option<Exit>> {
     Ok(Some(Exit::Preflight))
 }
