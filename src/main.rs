@@ -1,4 +1,4 @@
-//! parse → resolve → run → exit code.
+//! Entry point: parses arguments, runs the command, returns its exit code.
 
 use std::process::ExitCode;
 use std::slice;

@@ -1,4 +1,4 @@
-//! `bareflight compare`: is one target better than another? Blocks of one plan, in turns, and an answer with its interval.
+//! `bareflight compare`: targets compared in interleaved blocks of one plan, with ratios and their intervals.
 
 use std::fmt;
 use std::fs;

@@ -1,4 +1,4 @@
-//! What was said, all in all? Flags before environment before file before defaults.
+//! Settings merged from flags, environment, configuration file and defaults, in this order.
 
 use std::fs;
 

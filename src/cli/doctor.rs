@@ -1,4 +1,4 @@
-//! `bareflight doctor`: is this machine fit to measure what is asked for?
+//! `bareflight doctor`: checks of this machine before a measurement.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! `bareflight plan`: what would be measured, and where does each value come from?
+//! `bareflight plan`: resolved settings with their origins, limits of the target, and planned points.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! How many threads may the embedded engine's arithmetic use?
+//! Number of threads of the embedded engine, set in the environment before it starts.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;

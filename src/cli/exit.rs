@@ -1,4 +1,4 @@
-//! With which code does the program end, so that a script knows what came of it?
+//! Exit codes.
 
 use crate::experiment::sweep::Outcome;
 use crate::issue::stop::Stop;

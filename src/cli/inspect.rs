@@ -1,4 +1,4 @@
-//! `bareflight inspect engine DIR`: what would be loaded, and what would go wrong, without loading it?
+//! `bareflight inspect engine DIR`: contents and problems of an engine directory, without loading it.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! `bareflight ladder`: what does every layer between a request and the engine add? The rungs take turns on one plan.
+//! `bareflight ladder`: latency that each layer between a request and the engine adds, rungs interleaved on one plan.
 
 use std::fs;
 

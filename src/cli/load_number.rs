@@ -1,4 +1,4 @@
-//! Which number of a list of loads was typed? What is none is refused with what a list looks like.
+//! Parser of the numbers of `--concurrency` and `--rate` lists.
 
 use std::ffi::{OsStr, OsString};
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! What was typed, and what does it mean? Typed values on one side, resolved ones with their origin on the other.
+//! Command line: flags, their resolution into settings, commands, exit codes.
 
 pub mod compare;
 pub mod configuration;

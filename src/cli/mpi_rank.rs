@@ -1,5 +1,4 @@
-//! Which part has this process where `mpirun` started several? Rank 0 drives; the others hold their part of the engine
-//! and write nothing.
+//! Role of this process in an MPI job: rank 0 drives the run, other ranks run their part of the engine.
 
 use anyhow::anyhow;
 

@@ -1,4 +1,4 @@
-//! Where does each value come from? Flag before environment before file before default.
+//! Origin of each setting: flag, environment, file or default.
 
 use std::collections::BTreeMap;
 use std::fmt;

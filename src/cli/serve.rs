@@ -1,4 +1,4 @@
-//! `bareflight serve`: an engine in this process, for others to ask.
+//! `bareflight serve`: an in-process engine behind OpenAI and KServe endpoints.
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What time is it, and how long until then? The one place that reads time.
+//! Clock: monotonic and wall time, precise waiting. The only place that reads time.
 //!
 //! All instants are nanoseconds of `CLOCK_MONOTONIC`, the clock that `std::chrono::steady_clock` reads on
 //! Linux, so stamps taken in C++ by the engine subtract directly from ours.

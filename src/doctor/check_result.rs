@@ -1,4 +1,4 @@
-//! What is one line of the doctor's report? What was found, why it matters to a measurement, and what mends it.
+//! Result of one check: status, finding, its effect on a measurement, remedy.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! Does CUDA itself show GPUs to this process? An engine sees what CUDA shows, whatever the management library says.
+//! Check of CUDA devices visible to this process.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Would this engine load here? Its configuration against the library, the ranks and the GPUs; nothing is loaded.
+//! Checks of an engine directory against library, ranks and GPUs, without loading it.
 
 use std::path::Path;
 

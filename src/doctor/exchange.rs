@@ -1,4 +1,4 @@
-//! How long do a connection and an exchange on it take? Small questions to a server, timed as a client sees them.
+//! Timed connections and HTTP exchanges with a server.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};

@@ -1,4 +1,4 @@
-//! Are the GPUs in a state that a measurement can be repeated in? What the driver says in, findings out.
+//! Checks of GPUs: driver, memory, clocks, power, temperature, other processes.
 
 use crate::doctor::check_result::{Area, Check, CheckResult};
 use crate::observe::gpu::library::NvmlUnavailable;

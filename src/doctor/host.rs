@@ -1,4 +1,4 @@
-//! Is this machine quiet, quick and steady enough to time anything? Facts of the system in, findings out.
+//! Checks of the host: cores, frequency governor, load, memory, clock, limits.
 
 use crate::clock::SPIN_MARGIN;
 use crate::doctor::check_result::{Area, Check, CheckResult};

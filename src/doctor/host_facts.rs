@@ -1,4 +1,4 @@
-//! What does the system say of itself, and how do its clock and its sleeps behave? Read once, judged elsewhere.
+//! Facts of the host read from the system, with timings of its clock and sleeps.
 
 use std::collections::BTreeSet;
 use std::fs;

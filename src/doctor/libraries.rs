@@ -1,4 +1,4 @@
-//! Would every shared library be found? Names the missing one, what needs it, and what carries it.
+//! Check of shared libraries: missing ones, what needs them, and the package that has them.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

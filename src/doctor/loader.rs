@@ -1,4 +1,4 @@
-//! Where would the loader find each library? Its own search order, followed without loading anything.
+//! Search for shared libraries in the dynamic loader's order, without loading them.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs;

@@ -1,5 +1,7 @@
-//! IS THIS MACHINE FIT to measure? Facts are gathered in one place and judged in another, so that every judgement can be
-//! tested with facts that were made up. Nothing is ever changed: a remedy is a command for the user to run.
+//! Doctor: checks of whether this machine is fit to measure.
+//!
+//! Facts are gathered in one place and judged in another, so that checks can be tested with made-up facts. Nothing is
+//! changed: a remedy is a command for the user to run.
 
 pub mod check_result;
 mod cuda;

@@ -1,4 +1,4 @@
-//! Is there an MPI, and does this process's part in it fit? Only an executor in this process needs one.
+//! Checks of MPI: library, launcher, number of ranks, shared memory.
 
 use crate::doctor::check_result::{Area, Check, CheckResult};
 use crate::doctor::loader::SearchPaths;

@@ -1,4 +1,4 @@
-//! Does the way to a server add something of its own to every latency? Exchanges in, findings out.
+//! Checks of the network path to a server: reachability, round trip, keep-alive, delayed acknowledgements.
 
 use crate::clock::Nanos;
 use crate::doctor::check_result::{Area, Check, CheckResult};

@@ -1,4 +1,4 @@
-//! How is the report shown? Lines for people, JSON for scripts.
+//! Rendering of the doctor report: text and JSON.
 
 use std::fmt::Write as _;
 

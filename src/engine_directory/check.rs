@@ -1,4 +1,4 @@
-//! Does an engine take what is going to be asked of it? Everything that would fail or be changed silently, before load.
+//! Checks of an engine against its planned use: everything that would fail or be changed silently.
 //!
 //! Prompts and outputs that are too long are refused by the plan itself, against [`EngineDirectory::limits`].
 

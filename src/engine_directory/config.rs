@@ -1,4 +1,4 @@
-//! What does an engine's `config.json` say? Keys it knows as types, keys it does not know read over.
+//! Engine configuration `config.json`: known keys as types, unknown keys ignored.
 //!
 //! Two layouts exist: that of `trtllm-build` (`pretrained_config` and `build_config`), and that of the scripts before it,
 //! which write no `version` (`builder_config` and `plugin_config`).

@@ -1,4 +1,4 @@
-//! Which token ends an output of an engine? The engine does not say it; the files of its model do.
+//! End token of an engine, from the files of its model.
 //!
 //! Source of the keys: Hugging Face's `tokenizer_config.json` (`eos_token`, `added_tokens_decoder`) and
 //! `generation_config.json` (`eos_token_id`). An executor takes one end token. Chat models have several, of which the

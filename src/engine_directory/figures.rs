@@ -1,4 +1,4 @@
-//! How many weights has the model of an engine, and how many bytes does a step of it read? From its shape alone.
+//! Parameters and bytes per step of an engine, computed from its shape.
 
 use crate::engine_directory::EngineDirectory;
 use crate::engine_directory::config::{DataType, EngineConfig, Layout, Model};

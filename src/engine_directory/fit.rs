@@ -1,4 +1,4 @@
-//! Does the memory of the GPUs do for what is going to be asked? Weights that must fit, and a KV cache that should do.
+//! Memory checks: weights against GPU memory, planned load against KV-cache capacity.
 
 use crate::engine_directory::EngineDirectory;
 use crate::engine_directory::check::{EngineProblem, PlannedUse, refuse, warn};

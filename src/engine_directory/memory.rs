@@ -1,4 +1,4 @@
-//! How many tokens does the KV cache hold, and how many does a load need? The executor's own arithmetic, before it loads.
+//! KV-cache capacity and demand in tokens, by the executor's own arithmetic.
 //!
 //! Room is an upper bound: what activations, buffers and the CUDA runtime take beside the weights is known to nobody
 //! before the engine is loaded.

@@ -1,4 +1,4 @@
-//! What does an engine directory hold, and does it take what is going to be asked? Found out before it is loaded.
+//! Engine directory: configuration, files, limits, and checks before loading.
 //!
 //! Source of the format: `config.json` as `trtllm-build` writes it, and as TensorRT-LLM's own loader reads it.
 

@@ -1,4 +1,4 @@
-//! Where in a JSON file is a value, and which one is missing or of the wrong kind?
+//! Typed access to JSON sections, with errors that name the path of a key.
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};

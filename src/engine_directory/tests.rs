@@ -1,4 +1,4 @@
-//! Claims about engine directories, on configurations as `trtllm-build` writes them.
+//! Tests of engine directories, on configurations as `trtllm-build` writes them.
 #![allow(clippy::float_cmp, reason = "counts of weights are whole numbers")]
 
 use std::path::PathBuf;

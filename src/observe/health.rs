@@ -1,4 +1,4 @@
-//! Was the harness itself in the way? The facts from which the validity verdict is made.
+//! Harness health: measured facts behind the validity verdict.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! On which machine, with which build? Facts for the manifest; what the system does not tell is left out.
+//! Host and build facts for the manifest.
 
 use std::fs;
 

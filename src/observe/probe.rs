@@ -1,4 +1,4 @@
-//! How do we know what the machine did meanwhile? Counters of the kernel, read before and after a run.
+//! Kernel counters read before and after a run.
 
 use std::collections::HashMap;
 use std::fs;

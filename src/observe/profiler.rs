@@ -1,4 +1,4 @@
-//! Does a profiler look, and when? It is switched in one window of each measured point, by a thread of its own.
+//! Profiler control: a thread that starts and stops capture in one window of each measured point.
 
 use std::path::Path;
 use std::sync::Arc;

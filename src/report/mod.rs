@@ -1,4 +1,4 @@
-//! HOW it is shown: one renderer per file, each a pure function from an [`Experiment`] to text. Nothing is measured here.
+//! Reports: one renderer per file, each a pure function from an [`Experiment`] to text.
 
 pub mod comparison;
 pub mod figures;

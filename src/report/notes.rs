@@ -1,4 +1,4 @@
-//! What must be known before a number is quoted? Checks that did not pass with their remedies, and what the marks mean.
+//! Notes of a report: failed checks with their remedies, and explanations of marks.
 
 use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::percentile::{Percentile, certification_floor};

@@ -1,4 +1,4 @@
-//! Failure of one request: its kind, which is counted, and the words of the target, which are shown.
+//! Failure of one request: kind (counted) and message of the target (shown).
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
-//! May another request come in, and where does its answer come out?
+//! Admission control: a fixed number of request slots, and the handle of each response.
 //!
-//! There are as many slots as requests may be in the house at once. A slot is taken here, given to the engine as the
-//! request's id, and free again when the engine has said its last word about it.
+//! There is one slot for each active request. A slot is taken here, is the request's id towards the engine, and is free
+//! again after the engine's last event of it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,30 +22,30 @@ use crate::serve::refusal::Refusal;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestSerial(pub u64);
 
-/// What the dispatcher is asked to do.
+/// A command to the dispatcher.
 #[derive(Debug)]
 pub enum Command {
     /// Hand this to the engine.
     Submit {
         /// Its slot.
         slot: RequestId,
-        /// Its ticket.
+        /// Its serial number.
         serial: RequestSerial,
         /// What is asked.
         request: Box<RequestSpec>,
         /// Where the answer goes.
         pieces: UnboundedSender<ResponsePart>,
     },
-    /// Nobody waits for this answer any more.
+    /// The client is gone.
     Cancel {
         /// Its slot.
         slot: RequestId,
-        /// Its ticket: the slot may be another's by now.
+        /// Its serial number: the slot may belong to another request by now.
         serial: RequestSerial,
     },
 }
 
-/// One piece of an answer.
+/// One part of a response.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ResponsePart {
     /// The engine has it; comes first, and only if so.
@@ -61,7 +61,7 @@ pub enum ResponsePart {
     End(Completion),
 }
 
-/// How an answer ended.
+/// End of a response.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Completion {
     /// Why it stopped, or why it failed.
@@ -72,7 +72,7 @@ pub struct Completion {
     pub used: Option<EngineUse>,
 }
 
-/// The door.
+/// Admission control.
 #[derive(Debug)]
 pub struct Admission {
     free: ArrayQueue<RequestId>,
@@ -83,7 +83,7 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// A house with room for so many requests, and the orders that come in.
+    /// Admission of at most `capacity` active requests, and the receiver of its commands.
     pub fn new(capacity: usize, metrics: Arc<Metrics>) -> (Self, UnboundedReceiver<Command>) {
         let (commands, inbox) = unbounded_channel();
         let free = ArrayQueue::new(capacity);
@@ -95,22 +95,22 @@ impl Admission {
         (Self { free, commands, serials, closed, metrics }, inbox)
     }
 
-    /// Requests that may be in the house at once.
+    /// Active requests at most.
     pub fn capacity(&self) -> usize {
         self.free.capacity()
     }
 
-    /// Requests that are.
+    /// Active requests now.
     pub fn active_requests(&self) -> usize {
         self.free.capacity() - self.free.len()
     }
 
-    /// From now on nobody comes in.
+    /// Refuses all further requests.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
     }
 
-    /// Whether someone may come in, if there is room.
+    /// Whether requests are accepted while slots are free.
     pub fn is_open(&self) -> bool {
         !self.closed.load(Ordering::Acquire)
     }
@@ -119,7 +119,7 @@ impl Admission {
     ///
     /// # Errors
     /// When there is no room, the server is about to end, or the engine refuses.
-    pub async fn ask(&self, request: RequestSpec) -> Result<ResponseHandle, Refusal> {
+    pub async fn submit(&self, request: RequestSpec) -> Result<ResponseHandle, Refusal> {
         if !self.is_open() {
             return Err(Refusal::Stopping);
         }
@@ -140,13 +140,13 @@ impl Admission {
         }
     }
 
-    /// The engine has said its last word about this slot.
+    /// Frees a slot after the last event of its request.
     pub(super) fn release(&self, slot: RequestId) {
         self.free.push(slot).expect("a slot is given back once");
     }
 }
 
-/// An answer on its way. Dropping it before its end cancels the request.
+/// Receiver of a response. Dropping it before its end cancels the request.
 #[derive(Debug)]
 pub struct ResponseHandle {
     slot: RequestId,
@@ -156,7 +156,7 @@ pub struct ResponseHandle {
     ended: bool,
 }
 
-/// What is said where the dispatcher itself is gone.
+/// Last part of a response whose dispatcher is gone.
 const GONE: ResponsePart =
     ResponsePart::End(Completion { how: Err(Refusal::Stopping), times: None, used: None });
 

@@ -1,4 +1,4 @@
-//! How does a conversation become one prompt? By the model's own template, where there is one.
+//! Chat templates: messages of a conversation rendered into one prompt.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind::NotFound;

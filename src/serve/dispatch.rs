@@ -1,9 +1,9 @@
-//! HOT PATH. Who hands requests to the engine, and its output to those who asked? One task, on the thread that owns both.
+//! HOT PATH. Dispatcher between protocols and engine: one task that submits requests and distributes output.
 //!
 //! ```text
 //! protocols ── Command ──► dispatcher ── submit, cancel ──► session (any in-process target)
 //!     ▲                     ▲  │                              │
-//!     └────── ResponsePart ────────│──┘        sink: ring of events ◄┘
+//!     └── ResponsePart ─────│──┘        sink: ring of events ◄┘
 //!                           └── woken ─────────┘
 //! ```
 //! The engine's side allocates nothing and takes no lock per token: it puts ids into a ring and wakes this thread.

@@ -1,4 +1,4 @@
-//! How do connections come in, and how do they end? One accept loop per port, HTTP/1.1 and HTTP/2 on both.
+//! TCP listeners: one accept loop per port, HTTP/1.1 and HTTP/2, graceful shutdown.
 
 use std::net::SocketAddr;
 use std::time::Duration;

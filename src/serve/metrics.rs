@@ -1,4 +1,4 @@
-//! What has this server done so far? Counters and histograms in Prometheus' text format, named as vLLM names its own.
+//! Prometheus metrics of the server: counters and histograms under vLLM's names.
 
 use std::fmt::Write;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};

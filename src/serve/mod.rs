@@ -1,4 +1,4 @@
-//! How do others reach an engine in this process? Two protocols in front of one in-process target.
+//! Server: OpenAI and KServe endpoints in front of one in-process target.
 //!
 //! ```text
 //! openai (HTTP) ─┐                                                   ┌─ record::Sink ◄─ engine's thread

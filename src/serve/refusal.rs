@@ -1,4 +1,4 @@
-//! Why is a request not answered? Each reason in one sentence, whatever protocol it goes out over.
+//! Reasons why a request gets no output, independent of the protocol.
 
 use crate::request::{Failure, FailureKind};
 use crate::tokenizer::tokenize::TokenizeError;

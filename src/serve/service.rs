@@ -1,4 +1,4 @@
-//! What do all protocols share? The door, the model's name, its text and its limits.
+//! State shared by all endpoints: admission, model name, tokenizer, limits, metrics.
 
 use std::sync::Arc;
 
@@ -76,9 +76,9 @@ impl Service {
     ///
     /// # Errors
     /// Why not.
-    pub async fn ask(&self, parsed: ParsedRequest) -> Result<ResponseHandle, Refusal> {
+    pub async fn submit(&self, parsed: ParsedRequest) -> Result<ResponseHandle, Refusal> {
         let request = self.request(parsed)?;
-        self.admission.ask(request).await
+        self.admission.submit(request).await
     }
 
     fn request(&self, parsed: ParsedRequest) -> Result<RequestSpec, Refusal> {

@@ -1,4 +1,4 @@
-//! How should an in-process engine be set up? What labs turn, echoed as resolved into every manifest.
+//! Settings of an in-process engine, recorded as resolved in the manifest.
 
 use std::fmt;
 use std::path::PathBuf;

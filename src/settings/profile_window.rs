@@ -1,4 +1,4 @@
-//! When does an attached profiler look? `10s..12s`, counted from the start of each measured point.
+//! Profiler window, e.g. `10s..12s`, relative to the start of each measured point.
 
 use std::fmt;
 use std::str::FromStr;

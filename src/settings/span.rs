@@ -1,4 +1,4 @@
-//! How is a span of time typed? `30s`, `500ms`, `2m`, `1.5h`, or a bare number of seconds.
+//! Duration of a setting: `30s`, `500ms`, `2m`, `1.5h`, or a bare number of seconds.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! What must be known of a model and a machine, so that the best that the one can do on the other follows?
+//! Model and machine figures of a roofline: parameters, bytes, bandwidth, arithmetic.
 
 use serde::{Deserialize, Serialize};
 

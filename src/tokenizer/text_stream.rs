@@ -1,4 +1,4 @@
-//! Text of an output while it is streamed: ids become text as they come, whole characters only.
+//! Streaming detokenizer: token ids to text as they arrive, whole characters only.
 
 use std::sync::Arc;
 

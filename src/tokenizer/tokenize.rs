@@ -1,4 +1,4 @@
-//! What must a tokenizer do for prompts to be drawn with it?
+//! Tokenizer trait for drawing prompts.
 
 use thiserror::Error;
 

@@ -1,4 +1,4 @@
-//! WHAT is asked: lengths, prompts, how much output, and the one seed it is all drawn from.
+//! Workload: lengths, prompts, output policy, sampling, seeds.
 
 pub mod adapters;
 pub mod mix;

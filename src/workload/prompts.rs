@@ -1,4 +1,4 @@
-//! What stands in a prompt of exactly so many tokens?
+//! Prompts of an exact number of tokens.
 
 use std::sync::Arc;
 

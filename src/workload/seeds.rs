@@ -1,4 +1,4 @@
-//! How does everything random follow from one seed?
+//! Seed derivation: every random stream from one root seed.
 //!
 //! `--seed` is the root. A stream's seed is the first 8 bytes (little endian) of SHA-256 over
 //! `"bareflight seed v1/" name` followed by the root as 8 little-endian bytes. A place within a stream (a phase, a

@@ -1,4 +1,4 @@
-//! Which stop and bad words were given as text, and which token ids are they in the words of a tokenizer?
+//! Stop and bad words given as text, encoded to token ids by a tokenizer.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! Which token ids may a random prompt be made of?
+//! Vocabulary of random prompts: token ids without special ones.
 
 use std::sync::Arc;
 

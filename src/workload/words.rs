@@ -1,4 +1,4 @@
-//! Which words is text made of, and how many tokens does each cost?
+//! Words of generated text, with their cost in tokens.
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 

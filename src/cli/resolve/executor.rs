@@ -1,4 +1,4 @@
-//! What do the settings of an executor mean? Ranges held, defaults said explicitly, and written back.
+//! Resolution of executor settings: ranges, dependencies, defaults, and the way back to flags.
 
 use crate::cli::resolve::SettingsError;
 use crate::cli::typed::{ExecutorFlags, RequestFlags};

@@ -1,4 +1,4 @@
-//! What do the terms of requests mean? Ranges held, and written back.
+//! Resolution of request settings: ranges, and the way back to flags.
 
 use crate::cli::resolve::SettingsError;
 use crate::cli::typed::RequestFlags;

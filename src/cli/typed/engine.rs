@@ -1,4 +1,4 @@
-//! Which settings of an executor can be typed? The table `[engine]` of a configuration file.
+//! Flags of the executor: table `[engine]` of a configuration file.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! What can be typed? Every flag, each also an environment variable and a key of the configuration file.
+//! Command-line flags, each also an environment variable or a key of the configuration file.
 
 mod engine;
 mod request;

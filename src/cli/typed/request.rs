@@ -1,4 +1,4 @@
-//! What else can be asked of every request? The table `[request]` of a configuration file.
+//! Flags that every request carries: table `[request]` of a configuration file.
 
 use clap::Args;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Which GPUs are watched? Always by UUID: numbers mean one thing to CUDA and another to the management library.
+//! Selection of the GPUs that are watched, by UUID because CUDA and NVML number them differently.
 
 use nvml_wrapper::Nvml;
 

@@ -1,4 +1,4 @@
-//! How much energy did a GPU take over a window? From its counter where that can be trusted, else from its power.
+//! Energy of a GPU over a window: from its counter, or else integrated from power samples.
 
 use serde::{Deserialize, Serialize};
 

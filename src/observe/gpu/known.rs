@@ -1,4 +1,4 @@
-//! On which GPUs may an engine of this process run, and how much memory have they? NVML's word, or CUDA's own.
+//! GPUs visible to an in-process engine and their memory, from NVML or CUDA.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Where is the management library, and which driver answers in it?
+//! Loading of the NVML library, and the driver version.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What do a run's samples come to? One block per GPU, and one judgement on energy and on throttling. Pure.
+//! GPU telemetry summarised over a window: energy, power, clocks, throttling. Pure.
 
 use std::collections::BTreeMap;
 

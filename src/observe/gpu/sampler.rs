@@ -1,4 +1,4 @@
-//! When are GPUs asked? Ten times a second, on a thread of their own, from before a run until after its window.
+//! GPU sampler: a thread that samples ten times a second, from before a run until after its window.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

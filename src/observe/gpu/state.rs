@@ -1,4 +1,4 @@
-//! In which state is a GPU before anything runs? What the doctor judges and the manifest keeps.
+//! State of a GPU before a run, for the doctor and the manifest.
 
 use std::fs;
 

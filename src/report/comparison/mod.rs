@@ -1,4 +1,4 @@
-//! How is an experiment with several sides shown? One renderer per file, each a pure function of the comparison.
+//! Reports of a comparison: console table, page, CSV, JSON.
 
 pub mod csv;
 pub mod json;

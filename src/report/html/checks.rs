@@ -1,4 +1,4 @@
-//! Why may the numbers be believed? Every check, what it proves, and how it came out at each point.
+//! HTML section of validity checks: meaning, and result at each point.
 
 use crate::metrics::summary::{Check, CheckId, Status};
 use crate::report::figures::{ABSENT, figure};

@@ -1,4 +1,4 @@
-//! What did the engine do meanwhile? Its own words, and the course of its batch over the window.
+//! HTML section of the engine's own statistics, with its batch size over the window.
 
 use crate::metrics::iterations::IterationSlice;
 use crate::metrics::kv_events::KvEventSlice;

@@ -1,4 +1,4 @@
-//! What does a person open in a browser, mail or print? One file that needs nothing else: no script, font or network.
+//! HTML report: one self-contained file without scripts, fonts or network.
 
 mod checks;
 mod curves;

@@ -1,4 +1,4 @@
-//! What came of each point, in full? Every distribution, the course over time, and the words of every check.
+//! HTML section of one point: distributions, values over time, checks.
 
 use crate::metrics::summary::{Mark, Slice, Summary};
 use crate::report::figures::{figure, with_unit};

@@ -1,4 +1,4 @@
-//! Which figures stand in tables? One row per point, and one row per quantity.
+//! HTML tables: points of a sweep, distributions, rates.
 
 use std::fmt::Write as _;
 

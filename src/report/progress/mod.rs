@@ -1,4 +1,4 @@
-//! How far is it? A view for whoever waits: a bar on a terminal, a line now and then elsewhere, always on standard error.
+//! Progress display on standard error: a bar on a terminal, occasional lines elsewhere.
 //!
 //! A thread of its own looks at published snapshots a few times a second; no hot thread knows of it.
 

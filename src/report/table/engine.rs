@@ -1,4 +1,4 @@
-//! What did the engine do meanwhile? What it says of its requests and of its iterations, in a few lines.
+//! Console lines of the engine's own statistics: requests and iterations.
 
 use crate::metrics::definition::{Quantity, Unit};
 use crate::metrics::iterations::IterationSummary;

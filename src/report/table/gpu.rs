@@ -1,4 +1,4 @@
-//! What did the GPUs do meanwhile? A few figures of each, in one line.
+//! Console line of GPU telemetry.
 
 use crate::observe::gpu::energy::EnergySource;
 use crate::observe::gpu::over_window::{GpuOverWindow, GpuUse};

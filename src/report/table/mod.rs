@@ -1,4 +1,4 @@
-//! What does a person see on the console? Verdict, headline, latencies, throughput, what to know, files: in this order.
+//! Console report: verdict, headline, latencies, throughput, notes, files.
 
 pub(super) mod engine;
 mod gpu;

@@ -1,4 +1,4 @@
-//! What came of one run? Its verdict, a table of latencies with their intervals, and its throughput.
+//! Console report of one point: verdict, latencies with intervals, throughput.
 
 use std::iter;
 

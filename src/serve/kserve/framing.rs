@@ -1,4 +1,4 @@
-//! How do messages and statuses travel over HTTP/2? gRPC's framing, from the server's side.
+//! gRPC framing over HTTP/2, server side: messages, statuses, trailers.
 
 use std::fmt::Write;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! How is the engine asked the way Triton is? KServe's v2 protocol over gRPC, with TensorRT-LLM's models and tensors.
+//! KServe v2 endpoints over gRPC, with TensorRT-LLM's model and tensor names.
 //!
 //! Decoupled as TensorRT-LLM's models are: one response per delivery of the engine, the last of which says so
 //! (`triton_final_response`) whether or not it holds tokens, and carries the engine's stamps and counts. Unlike Triton,
@@ -204,7 +204,7 @@ async fn begin(
         perf: tensors.flag(Role::PerfMetrics),
         prompt,
     };
-    let answer = service.ask(parsed).await?;
+    let answer = service.submit(parsed).await?;
     let reply = ResponseWriter::new(service, model, &asked.id, wanted);
     Ok(Begun { answer, reply, streaming })
 }

@@ -1,4 +1,4 @@
-//! Which models are there, and which tensors do they take and give? Named as in TensorRT-LLM's Triton repository.
+//! Served models and their tensors, named as in TensorRT-LLM's Triton repository.
 
 use crate::serve::service::Service;
 use crate::targets::triton::kserve::{

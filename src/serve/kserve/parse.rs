@@ -1,4 +1,4 @@
-//! What does a request ask for?
+//! Parser of KServe inference requests.
 
 use crate::request::spec::Sampling;
 use crate::serve::kserve::model::Model;

@@ -1,4 +1,4 @@
-//! HOT PATH. How does an answer become responses? One response per delivery, of which only the tokens change.
+//! HOT PATH. Writer of KServe responses: one per delivery, only the tokens are encoded again.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! How are the requests of one stream answered side by side? A task each, and all of them end with the stream.
+//! Bidirectional gRPC stream: one task per request, all cancelled when the stream ends.
 
 use std::collections::HashMap;
 use std::convert::Infallible;

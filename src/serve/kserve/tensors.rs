@@ -1,4 +1,4 @@
-//! What does a request hold? Its tensors, found by name and checked against what the model takes.
+//! Input tensors of a request, looked up by name and checked against the model.
 
 use crate::serve::kserve::model::{BEAM_WIDTH, Model};
 use crate::serve::refusal::Refusal;

@@ -1,4 +1,4 @@
-//! What is in the body of a request? Prompts of many ids without a detour; everything else by its name.
+//! Body of a request: prompts of token ids parsed directly, other fields as JSON.
 
 use std::fmt;
 

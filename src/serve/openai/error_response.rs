@@ -1,4 +1,4 @@
-//! How is it said that something is wrong? OpenAI's error object, and the status that goes with it.
+//! Error responses: OpenAI's error object and its HTTP status.
 
 use axum::response::Response;
 use http::StatusCode;

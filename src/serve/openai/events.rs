@@ -1,4 +1,4 @@
-//! HOT PATH. How does an answer become a stream of events? What does not change from token to token is written once.
+//! HOT PATH. Server-sent events of a streamed response; constant parts are encoded once.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

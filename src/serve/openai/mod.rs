@@ -1,4 +1,4 @@
-//! How is the engine asked the way OpenAI's servers are? Chat, completions, models, health, metrics.
+//! OpenAI endpoints: chat completions, completions, models, health, metrics.
 //!
 //! What a stream looks like: no byte of the body before the first token; then one event per delivery of the engine, which
 //! is one token in almost every case (a character whose bytes lie in several tokens comes with the last of them). The
@@ -78,7 +78,7 @@ async fn answer(
     let (parsed, options) = parse::read(&service, endpoint, asked)?;
     let prompt_tokens = parsed.prompt.len() as u32;
     let prefix = options.return_token_ids.then(|| parsed.prompt.clone());
-    let answer = service.ask(parsed).await?;
+    let answer = service.submit(parsed).await?;
     let state =
         ResponseState::new(&service, endpoint, options, answer.serial(), prompt_tokens, prefix);
     if options.stream {

@@ -1,4 +1,4 @@
-//! How is an answer given at once?
+//! Non-streamed response: the whole output in one JSON object.
 
 use serde_json::json;
 

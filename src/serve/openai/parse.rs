@@ -1,4 +1,4 @@
-//! What does a request ask for? Every field is either honoured, or without effect on the answer, or refused by name.
+//! Parser of completion and chat requests: each field is honoured, without effect, or refused by name.
 
 use serde_json::{Map, Value};
 

@@ -1,4 +1,4 @@
-//! What is the same in everything that is said about one answer? Written once per request, not once per token.
+//! State of one response: id, model, usage, and the fields shared by all its chunks.
 
 use std::sync::Arc;
 

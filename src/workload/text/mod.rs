@@ -1,4 +1,4 @@
-//! Which text re-tokenises to exactly so many tokens?
+//! Prompt text that re-tokenises to an exact number of tokens.
 //!
 //! Words are appended until their costs add up to the wanted count, the text is encoded, and what is over or missing
 //! is repaired: how text splits into tokens depends on its neighbours, so only an encoding of the whole counts.

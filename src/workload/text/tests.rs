@@ -1,4 +1,4 @@
-//! Does drawn text re-tokenise to exactly the count, whatever the tokenizer merges?
+//! Tests of prompt text with tokenizers that merge in different ways.
 
 use std::collections::HashMap;
 
