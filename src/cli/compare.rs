@@ -96,7 +96,7 @@ pub fn letter(side: usize) -> String {
     char::from(b'A' + (side % 26) as u8).to_string()
 }
 
-/// Compares, shows, and ends with a code that says what came of it.
+/// Runs the comparison, prints it, and returns the exit code.
 ///
 /// # Errors
 /// What stood in the way, with the exit code that it deserves.
@@ -216,7 +216,7 @@ fn show(directory: &RunDirectory, comparison: &Comparison) -> anyhow::Result<()>
     print(&format!("{}{}", table::render(comparison), console::files(&folder, &files)))
 }
 
-/// Compares two runs that were made at different times, and says so.
+/// Compares two stored runs, marked as not interleaved.
 fn stored(
     arguments: &CompareArgs,
     matches: &ArgMatches,

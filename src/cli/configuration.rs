@@ -13,7 +13,7 @@ use crate::cli::setting_key;
 use crate::cli::typed::{RunArgs, Settings};
 use crate::settings::Resolved;
 
-/// What was said, not yet resolved, and where each value comes from.
+/// Settings before resolution, and the origin of each.
 ///
 /// # Errors
 /// With the exit code for usage, when the configuration file cannot be used.
@@ -29,7 +29,7 @@ pub fn read_settings(arguments: &RunArgs, matches: &ArgMatches) -> Coded<(Settin
     merge(&arguments.settings, &file, matches).map_err(usage)
 }
 
-/// Keys are looked at first: what they are misspelt for is said better here than where they are read.
+/// Checks keys first, since its errors name the key that was probably meant.
 fn settings_of(text: &str) -> anyhow::Result<Settings> {
     let tables: toml::Table = toml::from_str(text)?;
     let keys: Vec<String> = tables

@@ -41,7 +41,7 @@ pub struct DoctorArgs {
     /// With an engine: KV-cache capacity in tokens, as `run` takes it
     #[arg(long, value_name = "N")]
     pub kv_tokens: Option<u32>,
-    /// With an engine: the GPUs that it may use, as `run` takes them; like there, by CUDA's numbers where CUDA tells of memory
+    /// With an engine: the GPUs that it may use, as `run` takes them; CUDA device numbers where CUDA reports the memory
     #[arg(long, value_name = "ID,ID,…", value_delimiter = ',')]
     pub device_ids: Vec<u32>,
     /// Print JSON for scripts

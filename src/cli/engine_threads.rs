@@ -10,7 +10,7 @@ use crate::settings::Resolved;
 
 /// The embedded engine's arithmetic reads its number of threads from the environment, once, before it starts. A process
 /// cannot safely change its own environment, so it starts itself again with the one it needs. From then on every embedded
-/// engine among the sides says its number, so that a machine with other cores can repeat it.
+/// engine among the sides records its number, so that a machine with other cores can repeat it.
 ///
 /// # Errors
 /// When this program cannot find or start itself.

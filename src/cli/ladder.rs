@@ -64,7 +64,7 @@ struct Rung {
     resolved: Resolved,
 }
 
-/// Climbs, shows, and ends with a code that says what came of it.
+/// Runs the ladder, prints it, and returns the exit code.
 ///
 /// # Errors
 /// What stood in the way, with the exit code that it deserves.

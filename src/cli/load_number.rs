@@ -52,7 +52,7 @@ fn number<N: FromStr>(text: &str, wanted: &'static str) -> Result<N, LoadNumberE
     text.trim().parse().map_err(|_| LoadNumberError { wanted })
 }
 
-/// A piece of a list that is no number of the wanted kind.
+/// An element of a list that is no number of the wanted kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("give {wanted}")]
 pub struct LoadNumberError {

@@ -6,14 +6,14 @@ use crate::cli::exit::{Coded, Exit};
 use crate::settings::Resolved;
 use crate::targets::mpi_job::MpiJob;
 
-/// Ends a process that does not drive; `None` in the one that does.
+/// Runs a worker rank to its end; `None` on the rank that drives the run.
 ///
 /// # Errors
 /// When the target is none that several processes load together, or this rank cannot load its part.
 pub fn run_worker_rank(resolved: &Resolved) -> Coded<Option<Exit>> {
     let Some(job) = MpiJob::of_this_process() else { return Ok(None) };
     let Some(directory) = resolved.target.strip_prefix("trtllm:") else {
-        // One voice is enough.
+        // One rank reports the error.
         if job.rank > 0 {
             return Ok(Some(Exit::Usage));
         }
@@ -28,7 +28,7 @@ pub fn run_worker_rank(resolved: &Resolved) -> Coded<Option<Exit>> {
         return Ok(None);
     }
     if resolved.engine.drafting.is_some() {
-        // Rank 0 says that two engines are not loaded by several ranks.
+        // Rank 0 reports that two engines cannot be loaded by several ranks.
         return Ok(Some(Exit::Preflight));
     }
     run_engine_part(job, directory, resolved)
@@ -52,7 +52,7 @@ fn run_engine_part(job: MpiJob, directory: &str, resolved: &Resolved) -> Coded<O
     Ok(Some(Exit::Ok))
 }
 
-/// Rank 0 says what is missing.
+/// Rank 0 reports what is missing.
 #[cfg(not(feature = "trtllm"))]
 #[allow(clippy::unnecessary_wraps)] // As with the feature.
 fn run_engine_part(_job: MpiJob, _directory: &str, _resolved: &Resolved) -> Coded<Option<Exit>> {

@@ -64,7 +64,7 @@ pub struct ServeArgs {
     pub run: RunArgs,
 }
 
-/// Shows only those flags that mean something to a server.
+/// Hides flags that have no effect on a server.
 #[must_use]
 pub fn hide_run_flags(program: Command) -> Command {
     program.mut_subcommand(NAME, |serve| {
@@ -80,7 +80,7 @@ pub fn hide_run_flags(program: Command) -> Command {
     })
 }
 
-/// Flags that were typed and mean nothing to a server.
+/// Refuses typed flags that have no effect on a server.
 fn refuse_run_flags(program: &Command, origins: &Origins) -> Coded<()> {
     let serve = program.find_subcommand(NAME);
     let is_hidden = |name: &str| {
@@ -102,7 +102,7 @@ fn refuse_run_flags(program: &Command, origins: &Origins) -> Coded<()> {
     }
 }
 
-/// Serves until it is told to stop.
+/// Serves until a signal asks it to stop.
 ///
 /// # Errors
 /// What stood in the way, with the exit code that it deserves.
@@ -112,7 +112,7 @@ pub fn serve(arguments: &ServeArgs, program: &Command, matches: &ArgMatches) -> 
     check_kind(&resolved.target).map_err(usage)?;
     engine_threads::ensure(slice::from_mut(&mut resolved))?;
     let mut engine = resolved.engine.clone();
-    // Nobody reads them here.
+    // Statistics and events have no reader here.
     engine.iteration_stats = Some(0);
     engine.kv_events = None;
     let mut named = by_name::resolve(&resolved.target, &engine, &resolved.served)
@@ -180,7 +180,7 @@ fn options(arguments: &ServeArgs, resolved: &Resolved, named: &mut Named) -> Cod
     })
 }
 
-/// What was said, or else what lies beside the tokenizer.
+/// The given template, or else the one beside the tokenizer.
 fn template(
     arguments: &ServeArgs,
     resolved: &Resolved,
@@ -217,7 +217,7 @@ fn warn_if_open(options: &ServeOptions) {
     }
 }
 
-/// One line of JSON on standard output, for whoever started this.
+/// One line of JSON on standard output, for the parent process.
 fn announce(ready: &ReadyServer) {
     let line = json!({
         "ready": true,
@@ -227,6 +227,6 @@ fn announce(ready: &ReadyServer) {
         "pid": std::process::id(),
     });
     let mut out = std::io::stdout().lock();
-    // Whoever does not read it does not need it.
+    // A parent that does not read it does not need it.
     let _unread = writeln!(out, "{line}").and_then(|()| out.flush());
 }

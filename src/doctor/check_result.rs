@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-/// What came of one look.
+/// Status of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// It could not be looked at, or there is nothing to look at; the sentence says which.
+    /// Not checked, or nothing to check; the sentence states which.
     Skip,
     /// Fit for measuring.
     Pass,
@@ -60,7 +60,7 @@ impl Area {
     }
 }
 
-/// One line of the report.
+/// Result of one check, a line of the report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CheckResult {
     /// Which part of the machine.
@@ -77,7 +77,7 @@ pub struct CheckResult {
     pub remedy: Option<String>,
 }
 
-/// One thing that is looked at, before it is known what came of it.
+/// A check before its result is known.
 #[derive(Debug, Clone, Copy)]
 pub struct Check {
     /// Which part of the machine.

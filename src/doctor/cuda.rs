@@ -10,7 +10,7 @@ use crate::ffi::cuda::{CudaError, Device, Driver};
 const REMEDY: &str =
     "echo \"$CUDA_VISIBLE_DEVICES\"; nvidia-smi -L  (in a container: `docker run --gpus all …`)";
 
-/// What CUDA says of its GPUs.
+/// Devices that CUDA reports.
 #[derive(Debug)]
 pub struct CudaFacts {
     /// Each, or why there are none.

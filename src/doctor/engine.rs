@@ -29,7 +29,7 @@ pub struct EngineFacts {
     pub gpus: Option<KnownGpus>,
     /// How much of their memory the KV cache may take.
     pub settings: EngineSettings,
-    /// What is going to be asked, where that was said.
+    /// Planned load, where it was given.
     pub load: Option<PlannedLoad>,
 }
 
@@ -255,7 +255,7 @@ fn kv_load(
     })
 }
 
-/// The configuration does not say it, so this is told and never guessed.
+/// The configuration does not name it, so it is reported as unknown and never guessed.
 fn architecture() -> CheckResult {
     let check = Check {
         area: Area::Engine,
@@ -342,7 +342,7 @@ mod tests {
         assert!(found[0].sentence.contains("no/such/engine"));
     }
 
-    /// What is said of the memory of two GPUs with so much free, of 80 GiB each.
+    /// The result for the memory of two GPUs with so much free, of 80 GiB each.
     fn memory_of(free_gib: u64, rank_gib: u64, load: Option<PlannedLoad>) -> Vec<CheckResult> {
         let folder = engine();
         for rank in 0..2 {

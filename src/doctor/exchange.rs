@@ -114,7 +114,7 @@ impl ServerAddress {
 }
 
 impl NetworkFacts {
-    /// Connects and asks; takes some seconds where nobody answers.
+    /// Connects and sends requests; takes some seconds where no server answers.
     pub fn gather(place: &ServerAddress) -> Self {
         let mut facts = Self {
             place: place.shown.clone(),

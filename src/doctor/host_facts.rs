@@ -52,7 +52,7 @@ pub struct Wakes {
 }
 
 impl HostFacts {
-    /// Reads the system's own words, and takes a fifth of a second to see how clock and sleeps behave.
+    /// Reads the system's files, and takes a fifth of a second to see how clock and sleeps behave.
     pub fn gather() -> Self {
         let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
         let allowed = allowed_cores();

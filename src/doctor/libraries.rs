@@ -120,7 +120,7 @@ impl LibraryFacts {
 }
 
 impl Installation {
-    /// Looks where `TRTLLM_ROOT` says, where the container has it, and where the loader would.
+    /// Looks in `TRTLLM_ROOT`, where the container has it, and where the loader would.
     pub fn find(paths: &SearchPaths) -> Option<Self> {
         let roots = std::env::var_os("TRTLLM_ROOT").map(PathBuf::from).into_iter();
         let roots = roots.chain([PathBuf::from("/app/tensorrt_llm")]);

@@ -52,7 +52,7 @@ impl SearchPaths {
         }
     }
 
-    /// Where a name would be found by `dlopen`, or by an object that says nothing of its own.
+    /// Where a name would be found by `dlopen`, or by an object without search paths of its own.
     pub fn find(&self, name: &str) -> Option<PathBuf> {
         self.find_for(name, &[], &[], Path::new("/"))
     }

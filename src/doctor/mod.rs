@@ -34,7 +34,7 @@ use crate::observe::gpu::library;
 use crate::observe::gpu::over_window::Watched;
 use crate::observe::gpu::state::Machine;
 
-/// For what the machine should be fit.
+/// What the doctor checks.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DoctorOptions {
     /// A target, e.g. `trtllm:ENGINE_DIR` or `openai:URL`.
@@ -51,7 +51,7 @@ pub struct DoctorOptions {
     pub kv_fraction: Option<f32>,
     /// KV-cache capacity in tokens.
     pub kv_tokens: Option<u32>,
-    /// The GPUs that an engine is told to take, by CUDA's numbers; empty for any.
+    /// Device ids of the engine, CUDA's numbers; empty for any.
     pub device_ids: Vec<u32>,
     /// What is going to be asked of the engine.
     pub load: Option<PlannedLoad>,

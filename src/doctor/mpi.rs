@@ -10,9 +10,9 @@ pub struct MpiFacts {
     pub library: Option<String>,
     /// `mpirun`, where it is in `PATH`.
     pub launcher: Option<String>,
-    /// Ranks that a launcher has started, as it says in the environment.
+    /// Ranks that a launcher has started, from the environment.
     pub ranks: Option<u32>,
-    /// Whether this runs as root, which Open MPI refuses unless told otherwise.
+    /// Whether this runs as root, which Open MPI refuses by default.
     pub root_refused: bool,
     /// Size of `/dev/shm` in bytes, through which ranks of one machine talk.
     pub shared_memory: Option<u64>,
@@ -28,7 +28,7 @@ const LIBRARIES: [&str; 3] = ["libmpi.so.40", "libmpi.so", "libmpi.so.12"];
 const SHARED_MEMORY_WANTED: u64 = 1 << 30;
 
 impl MpiFacts {
-    /// Looks for the library, the launcher and what a launcher has said.
+    /// Looks for the library, the launcher and the launcher's environment variables.
     pub fn gather(paths: &SearchPaths, wanted: bool) -> Self {
         let number = |name: &str| std::env::var(name).ok()?.parse().ok();
         let search = std::env::var_os("PATH").unwrap_or_default();

@@ -43,7 +43,7 @@ fn lines(result: &CheckResult) -> String {
     text
 }
 
-/// `head` and words, the further lines under the first word.
+/// `head` and a text wrapped under its first word.
 fn wrapped(head: &str, sentence: &str) -> String {
     let indent = head.chars().count();
     let mut text = head.to_owned();

@@ -13,7 +13,7 @@ use crate::load::plan::Plan;
 use crate::settings::engine::{CapacityPolicy, EngineSettings};
 use crate::specs::GpuMemory;
 
-/// What is going to be asked.
+/// Planned use of an engine.
 #[derive(Debug, Clone, Copy)]
 pub struct PlannedUse<'a> {
     /// How the engine is set up.
@@ -47,17 +47,17 @@ impl<'a> PlannedUse<'a> {
     }
 }
 
-/// How grave a finding is.
+/// Severity of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// To be known: the run measures something else than it may seem.
+    /// The run measures something else than it may seem.
     Warn,
     /// The run would fail, or not be what was asked for.
     Refuse,
 }
 
-/// One thing about an engine that does not go with what is asked.
+/// A mismatch between an engine and its planned use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineProblem {
     /// How grave it is.

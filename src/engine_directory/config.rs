@@ -13,7 +13,7 @@ use crate::engine_directory::section::{KeyError, Section};
 pub struct EngineConfig {
     /// Which builder wrote the file.
     pub layout: Layout,
-    /// Version of TensorRT-LLM that built the engine, where the file says it.
+    /// Version of TensorRT-LLM that built the engine, where the file has it.
     pub version: Option<String>,
     /// Profile of the simulated executor that stands in for the engine.
     pub simulated_profile: Option<String>,

@@ -74,7 +74,7 @@ fn each_layer(model: &Model, heads: u32) -> f64 {
 
 /// Weights by kind, over all layers.
 struct Counts {
-    /// Matrices that every token is multiplied with, but for the head.
+    /// Matrices that every token is multiplied with, without the head.
     linear: f64,
     /// Norms and routers.
     other: f64,

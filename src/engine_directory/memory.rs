@@ -10,7 +10,7 @@ use crate::load::plan::Plan;
 use crate::settings::engine::EngineSettings;
 use crate::specs::GpuMemory;
 
-/// What the executor takes for the KV cache where nobody says (`KvCacheConfig::kDefaultGpuMemFraction`).
+/// What the executor takes for the KV cache by default (`KvCacheConfig::kDefaultGpuMemFraction`).
 pub const DEFAULT_KV_FRACTION: f32 = 0.9;
 
 /// Tokens that the KV cache holds at most, and what bounds them.
@@ -83,7 +83,7 @@ impl EngineDirectory {
         self.config.plugins.tokens_per_block.map_or(1, |tokens| tokens.max(1).into())
     }
 
-    /// Tokens that the KV cache holds at most: what the setting says or what memory leaves, whichever is less; `None`
+    /// Tokens that the KV cache holds at most: the setting or what memory leaves, whichever is less; `None`
     /// where neither is known.
     pub fn kv_capacity(
         &self,
@@ -273,7 +273,7 @@ mod tests {
             engine.kv_capacity(&streamed, Some(memory(138))).expect("known").tokens,
             67 * 16_384
         );
-        // 90 % where nobody says.
+        // 90 % by default.
         let room = engine.kv_capacity(&EngineSettings::default(), Some(memory(18))).expect("known");
         assert_eq!(room.tokens, (147_456_u64).div_ceil(64) * 64);
         assert_eq!(engine.kv_capacity(&half, Some(memory(7))).expect("known").tokens, 0);

@@ -31,7 +31,7 @@ pub use section::KeyError;
 pub struct EngineDirectory {
     /// Where it lies.
     pub path: PathBuf,
-    /// What `config.json` says.
+    /// Content of `config.json`.
     #[serde(flatten)]
     pub config: EngineConfig,
     /// What lies beside it.
@@ -49,7 +49,7 @@ pub enum EngineDirectoryError {
     Unreadable {
         /// Which file.
         file: PathBuf,
-        /// What the system said.
+        /// Message of the system.
         why: io::Error,
     },
     /// Its configuration is no JSON.

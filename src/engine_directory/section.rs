@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-/// A key that stands in the way of reading a file; the file is named by whoever opened it.
+/// A key that stands in the way of reading a file; the caller adds the file's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// A key that must be there is not.

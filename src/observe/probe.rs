@@ -45,7 +45,7 @@ impl Probe {
         }
     }
 
-    /// What has happened since, as far as the kernel tells.
+    /// Changes since the start, as far as the kernel reports them.
     pub fn finish(&self) -> Health {
         let wall = (clock::now() - self.at).as_secs_f64().max(1e-9);
         let steal = self.machine.zip(machine_cpu()).and_then(|(before, after)| {

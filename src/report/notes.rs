@@ -119,7 +119,7 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
     notes
 }
 
-/// Kinds of failure of a point, each with the words of the first.
+/// Kinds of failure of a point, each with the message of the first.
 fn failures(point: &PointReport) -> Vec<String> {
     let counts = &point.summary.counts;
     let told = counts.failed_by_kind.iter().map(|(kind, count)| {

@@ -18,7 +18,7 @@ use crate::request::spec::RequestSpec;
 use crate::serve::metrics::Metrics;
 use crate::serve::refusal::Refusal;
 
-/// Tells two requests apart that had the same slot one after the other.
+/// Serial number of a request, since slots are used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestSerial(pub u64);
 
@@ -161,7 +161,7 @@ const GONE: ResponsePart =
     ResponsePart::End(Completion { how: Err(Refusal::Stopping), times: None, used: None });
 
 impl ResponseHandle {
-    /// Tells this request from every other one of this server.
+    /// Serial number of this request, unique in this server.
     pub fn serial(&self) -> RequestSerial {
         self.serial
     }

@@ -14,7 +14,7 @@ use crate::serve::refusal::Refusal;
 pub struct Message {
     /// Who speaks.
     pub role: String,
-    /// What is said.
+    /// Text of the message.
     pub content: String,
 }
 
@@ -142,7 +142,7 @@ impl ChatTemplate {
 impl ModelTemplate {
     fn compile(file: &Path, source: String, config: TokenizerConfig) -> Result<Self, BadTemplate> {
         let mut jinja = Environment::new();
-        // As Hugging Face's `apply_chat_template` sets Jinja up, but for its clock: a prompt is the same every day.
+        // As Hugging Face's `apply_chat_template` sets Jinja up, except for its clock: a prompt is the same every day.
         jinja.set_trim_blocks(true);
         jinja.set_lstrip_blocks(true);
         // Templates are written for Python, and call methods of its strings and lists.

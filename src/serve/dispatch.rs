@@ -60,7 +60,7 @@ struct Running {
     used: Option<EngineUse>,
 }
 
-/// The engine, and everyone who waits for it.
+/// The engine, and the requests that wait for it.
 pub struct Dispatcher {
     session: Box<dyn Session>,
     gate: Arc<Gate>,
@@ -73,7 +73,7 @@ pub struct Dispatcher {
     metrics: Arc<Metrics>,
 }
 
-/// How serving came to its end.
+/// How serving ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServeOutcome {
     /// It was asked to, and everything had ended; or else what had not.
@@ -191,7 +191,7 @@ impl Dispatcher {
             return;
         }
         self.metrics.accepted(prompt);
-        // Whoever asked may be gone; the cancel is then on its way.
+        // The client may be gone; its cancel is then on the way.
         let _gone = pieces.send(ResponsePart::Accepted);
         let running = Running { serial, pieces, asked, last: None, times: None, used: None };
         self.running[slot.0 as usize] = Some(running);
@@ -226,7 +226,7 @@ impl Dispatcher {
                         }
                     }
                     Event::End { id, at, ending } => self.end(id, at, ending),
-                    // What only a harness says, of its own doing.
+                    // Events of a measuring harness only.
                     Event::Submitted { .. }
                     | Event::Sent { .. }
                     | Event::NotSent { .. }
@@ -246,7 +246,7 @@ impl Dispatcher {
             Some(last) => self.metrics.output(at - last, tokens),
         }
         running.last = Some(at);
-        // Whoever asked may be gone; the cancel is then on its way.
+        // The client may be gone; its cancel is then on the way.
         let _gone = running.pieces.send(ResponsePart::Output { at, ids });
     }
 

@@ -12,12 +12,12 @@ use tokio::sync::watch;
 
 /// How long a client may take to send the head of a request.
 const HEAD_TIME: Duration = Duration::from_secs(30);
-/// Requests that one HTTP/2 connection may have open: the limit on requests is elsewhere, and is answered with words.
+/// Requests that one HTTP/2 connection may have open: the limit on requests is elsewhere, and is answered with an error message.
 const MOST_STREAMS: u32 = 1 << 16;
 /// After a failed accept (no file descriptors are left, say).
 const BREATHE: Duration = Duration::from_millis(20);
 
-/// Says when no more connections are wanted, and knows how many are left.
+/// Signals shutdown to connections, and counts those that are left.
 #[derive(Debug, Clone)]
 pub struct Shutdown(watch::Sender<bool>);
 

@@ -127,7 +127,7 @@ impl Metrics {
         self.prompt_tokens.fetch_add(prompt_tokens.into(), Relaxed);
     }
 
-    /// Whoever asked has gone before the end.
+    /// The client disconnected before the end.
     pub fn cancelled(&self) {
         self.gone.fetch_add(1, Relaxed);
     }

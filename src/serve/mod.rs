@@ -42,9 +42,9 @@ use crate::tokenizer::text_stream::Text;
 
 /// Kinds of targets whose answers are token ids of an engine in this process.
 const IN_PROCESS: [&str; 4] = ["local", "null", "sim", "trtllm"];
-/// Words of targets that have no tokenizer, where they do not tell their vocabulary.
+/// Vocabulary size of targets that have no tokenizer and report none.
 const FALLBACK_VOCABULARY: u32 = 32_000;
-/// Requests that may wait where neither the user nor the engine says how many.
+/// Default of the requests that may wait.
 const DEFAULT_QUEUE: u32 = 1024;
 /// How long connections may take over their last bytes, when all requests are over.
 const LAST_BYTES: Duration = Duration::from_secs(2);
@@ -58,9 +58,9 @@ pub struct ServeOptions {
     pub port: u16,
     /// For KServe's protocol; 0 for any.
     pub grpc_port: u16,
-    /// The model's name; the target's own where it is not said.
+    /// The model's name; the target's own by default.
     pub model: Option<String>,
-    /// What makes words of the target's ids; `None` where there is none, so that each id is a word.
+    /// Tokenizer of the target; `None` where there is none, and each id is shown as one word.
     pub tokenizer: Option<Tokenizer>,
     /// How messages become a prompt.
     pub template: ChatTemplate,
@@ -105,7 +105,7 @@ pub enum ServeError {
         port: u16,
         /// What was typed, or could be.
         flag: &'static str,
-        /// The system's words.
+        /// Message of the system.
         reason: std::io::Error,
     },
     /// Nothing to run on.

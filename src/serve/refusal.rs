@@ -6,7 +6,7 @@ use crate::tokenizer::tokenize::TokenizeError;
 /// Why a request is not answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// As many requests are in the house as it takes.
+    /// No slot is free.
     #[error("no more requests may wait: {0}; try again later")]
     QueueFull(String),
     /// The server is about to end.
@@ -41,7 +41,7 @@ pub enum Refusal {
         /// How long it may be, and how long it is.
         message: String,
     },
-    /// The engine's own words.
+    /// The engine's own message.
     #[error("{0}")]
     Engine(String),
 }

@@ -15,7 +15,7 @@ use crate::workload::DEFAULT_PRIORITY;
 /// Output tokens where neither the request nor the target sets an end.
 pub const UNBOUNDED_OUTPUT: u32 = 1024;
 
-/// What is served.
+/// State shared by all endpoints.
 #[derive(Debug)]
 pub struct Service {
     /// The model's name over OpenAI's protocol.
@@ -28,7 +28,7 @@ pub struct Service {
     pub text: Arc<Text>,
     /// Messages to text.
     pub template: ChatTemplate,
-    /// Whoever knows it may ask; everyone where there is none.
+    /// Key that clients must send; `None` lets everyone in.
     pub api_key: Option<ApiKey>,
     /// Who may come in.
     pub admission: Arc<Admission>,
@@ -38,14 +38,14 @@ pub struct Service {
     pub created: i64,
 }
 
-/// What is asked, whichever protocol it came over.
+/// A parsed request of any protocol.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParsedRequest {
     /// The prompt.
     pub prompt: Vec<u32>,
     /// What the prompt's field is called, for complaints.
     pub prompt_field: &'static str,
-    /// Output tokens at most; all that fit where it is not said.
+    /// Output tokens at most; `None` for all that fit.
     pub max_tokens: Option<u32>,
     /// What that field is called.
     pub max_tokens_field: &'static str,
@@ -60,7 +60,7 @@ pub struct ParsedRequest {
 }
 
 impl Service {
-    /// Whether the value of an `authorization` header opens the door.
+    /// Checks the value of an `authorization` header.
     ///
     /// # Errors
     /// [`Refusal::Unauthorized`].

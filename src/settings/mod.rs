@@ -39,9 +39,9 @@ pub struct Resolved {
     pub target: String,
     /// How it is set up.
     pub engine: EngineSettings,
-    /// The GPU that the engine runs on, where the user says it.
+    /// The GPU that the engine runs on, where the user gives it.
     pub gpu: Option<MachineFigures>,
-    /// Memory bandwidth of this host in GB/s, where the user says it.
+    /// Memory bandwidth of this host in GB/s, where the user gives it.
     pub memory_bandwidth_gbps: Option<f64>,
     /// How a server is asked.
     pub served: ServedSettings,

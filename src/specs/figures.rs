@@ -101,7 +101,7 @@ impl PeakFlops {
     }
 }
 
-/// Who says which machine it is.
+/// Source of the machine's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MachineOrigin {
@@ -116,7 +116,7 @@ pub enum MachineOrigin {
 }
 
 impl MachineOrigin {
-    /// To be read behind the name of the machine; empty where the name came from whoever reads it.
+    /// To be read behind the name of the machine; empty where the user gave the name.
     pub const fn label(self) -> &'static str {
         match self {
             Self::User | Self::Target => "",
@@ -133,7 +133,7 @@ pub struct RooflineFacts {
     pub model: ModelFigures,
     /// One of the machines.
     pub machine: MachineFigures,
-    /// Who says that it is this machine; `None` in records of versions that did not keep it.
+    /// Source of the machine's name; `None` in records of versions that did not keep it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine_from: Option<MachineOrigin>,
     /// How many share the work of each layer.

@@ -21,7 +21,7 @@ impl Text {
         Self { tokenizer }
     }
 
-    /// Ids of a text, with the tokens that the tokenizer puts around a text where `special` says so.
+    /// Ids of a text, with the tokens that the tokenizer puts around a text where `special` is set.
     ///
     /// # Errors
     /// When the tokenizer cannot read it.

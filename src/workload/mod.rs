@@ -52,7 +52,7 @@ pub struct Workload {
     /// How urgent requests are; `None` is the executor's default, always.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priorities: Option<PriorityMix>,
-    /// The one seed; [`Seeds`] says how all others follow from it.
+    /// The one seed; [`Seeds`] derives all others from it.
     pub seed: u64,
 }
 

@@ -29,7 +29,7 @@ pub enum StopTextError {
         flag: &'static str,
         /// What was given.
         text: String,
-        /// What the tokenizer said.
+        /// Message of the tokenizer.
         why: TokenizeError,
     },
     /// The tokenizer makes nothing of it.
@@ -68,7 +68,7 @@ impl StopTexts {
     }
 
     /// Adds the ids of every text to the words of `terms`, once each, so that doing it again changes nothing.
-    /// `vocabulary` is the target's, where it tells it.
+    /// `vocabulary` is the target's, where it is known.
     ///
     /// # Errors
     /// When a text has no ids that the target could produce; it names the text.

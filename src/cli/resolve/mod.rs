@@ -6,8 +6,8 @@ mod terms;
 
 use std::path::PathBuf;
 
-pub use crate::cli::resolve::error::SettingsError;
 use crate::cli::engine_threads::is_embedded;
+pub use crate::cli::resolve::error::SettingsError;
 use crate::cli::typed::{ArrivalKind, PromptFormat, Settings};
 use crate::clock::Nanos;
 use crate::load::{Arrivals, Load};

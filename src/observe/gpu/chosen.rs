@@ -21,7 +21,7 @@ pub fn all(nvml: &Nvml) -> Result<Vec<String>, NvmlUnavailable> {
 /// in this process.
 ///
 /// # Errors
-/// When a GPU that was named is not there. A choice that nobody made is never an error.
+/// When a GPU that was named is not there. The default choice is never an error.
 pub fn resolve(
     choice: &GpuChoice,
     there: Vec<String>,

@@ -8,7 +8,7 @@ use crate::observe::gpu::sample::GpuSample;
 
 /// The counter moves in steps, and over short windows it may not move at all.
 const COUNTER_NEEDS: Nanos = Nanos::from_millis(10_000);
-/// Between samples further apart than this, nobody knows what was drawn.
+/// Between samples further apart than this, the energy is unknown.
 pub const MAX_GAP: Nanos = Nanos::from_millis(1_000);
 
 /// What a GPU took over a window.
@@ -16,11 +16,11 @@ pub const MAX_GAP: Nanos = Nanos::from_millis(1_000);
 pub struct Energy {
     /// In all.
     pub joules: f64,
-    /// From what it was told.
+    /// Its source.
     pub from: EnergySource,
 }
 
-/// From what energy was told.
+/// Source of an energy value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EnergySource {
@@ -30,7 +30,7 @@ pub enum EnergySource {
     Power,
 }
 
-/// Why energy cannot be told.
+/// Why there is no energy value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EnergyUnavailable {
     /// No window.
@@ -42,7 +42,7 @@ pub enum EnergyUnavailable {
     /// Too long without a sample.
     #[error("{} without a sample, where {} are allowed", .0, MAX_GAP)]
     Gap(Nanos),
-    /// The GPU tells neither.
+    /// The GPU reports neither.
     #[error("the GPU tells neither its energy nor its power")]
     NotTold,
 }
@@ -50,7 +50,7 @@ pub enum EnergyUnavailable {
 /// Energy of one GPU, from its samples in order of time.
 ///
 /// # Errors
-/// The reason for which it cannot be told.
+/// The reason why there is none.
 pub fn over(samples: &[GpuSample], window: Window) -> Result<Energy, EnergyUnavailable> {
     if window.seconds().is_none() {
         return Err(EnergyUnavailable::NoWindow);

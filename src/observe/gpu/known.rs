@@ -7,12 +7,12 @@ use crate::observe::gpu::over_window::Watched;
 use crate::observe::gpu::state::Machine;
 use crate::specs::GpuMemory;
 
-/// Whose word it is.
+/// Source of the memory figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MemorySource {
     /// The management library.
     Nvml,
-    /// CUDA, where there is no management library, or it tells of the whole board and not of an instance (MIG).
+    /// CUDA, where there is no management library, or it reports the whole board and not an instance (MIG).
     Cuda,
 }
 
@@ -21,14 +21,14 @@ pub enum MemorySource {
 pub struct KnownGpu {
     /// Its product name.
     pub name: String,
-    /// Its memory, where that is told.
+    /// Its memory, where it is known.
     pub memory: Option<GpuMemory>,
 }
 
-/// All of them, of which there is at least one.
+/// All visible GPUs, at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownGpus {
-    /// Whose word it is.
+    /// Source of the memory figures.
     pub teller: MemorySource,
     /// Each GPU.
     pub gpus: Vec<KnownGpu>,
@@ -41,12 +41,12 @@ pub struct CudaQuery<'a> {
     pub library: Option<&'a Path>,
     /// As many of the first, where none is named.
     pub ranks: u32,
-    /// Those that the engine is told to take, by CUDA's numbers.
+    /// Device ids of the engine, CUDA's numbers.
     pub device_ids: &'a [u32],
 }
 
 impl KnownGpus {
-    /// What NVML says of those that are watched; `None` where none is, or one of them is cut into instances.
+    /// Watched GPUs as NVML reports them; `None` where none is, or one of them is cut into instances.
     fn from_nvml(machine: &Machine, watched: &[Watched]) -> Option<Self> {
         let states = || machine.gpus.iter().filter(|state| watched.contains(&state.gpu));
         if states().next().is_none() || states().any(|state| state.mig == Some(true)) {
@@ -66,7 +66,7 @@ impl KnownGpus {
     /// nobody tells of any.
     ///
     /// # Errors
-    /// When a library of CUDA that was named tells nothing; the system's may be missing or refuse.
+    /// When a named CUDA library fails; the system's may be missing or refuse.
     pub fn find(
         nvml: Option<(&Machine, &[Watched])>,
         cuda: Option<&CudaQuery>,
@@ -74,13 +74,13 @@ impl KnownGpus {
         let of_nvml = nvml.and_then(|(machine, watched)| Self::from_nvml(machine, watched));
         let Some(cuda) = cuda.filter(|_| of_nvml.is_none()) else { return Ok(of_nvml) };
         match Self::from_cuda(cuda) {
-            // Nobody asked; an engine that needs the driver says so when it is opened.
+            // CUDA was not asked for; an engine that needs the driver fails when it is opened.
             Err(_) if cuda.library.is_none() => Ok(None),
             known => known,
         }
     }
 
-    /// What CUDA says of the GPUs that an engine takes. `None` where there is none of them.
+    /// GPUs of an engine as CUDA reports them. `None` where there is none of them.
     fn from_cuda(asked: &CudaQuery) -> Result<Option<Self>, CudaError> {
         let driver = Driver::load(asked.library)?;
         let shown = driver.devices()?;

@@ -21,7 +21,7 @@ pub struct Watched {
 /// What all watched GPUs did over the window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GpuUse {
-    /// Which library told it.
+    /// Library that reported it.
     pub driver: Driver,
     /// Each GPU, in the order in which they were chosen.
     pub gpus: Vec<GpuOverWindow>,
@@ -43,7 +43,7 @@ pub struct GpuOverWindow {
     pub samples: u64,
     /// Energy over the window.
     pub energy_j: Option<f64>,
-    /// From what it was told.
+    /// Its source.
     pub energy_from: Option<EnergySource>,
     /// Mean power.
     pub power_mean_w: Option<f64>,

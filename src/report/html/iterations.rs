@@ -7,7 +7,7 @@ use crate::report::html::point::{course, line};
 use crate::report::html::text::escape;
 use crate::report::table::engine::paragraphs;
 
-/// Nothing where the engine says nothing of itself.
+/// Empty where the engine reports no statistics.
 pub(super) fn section(summary: &Summary, colour: &str) -> String {
     let mut text = String::new();
     for (name, parts) in paragraphs(summary) {

@@ -21,7 +21,7 @@ const LONGEST: usize = 16 << 20;
 /// How long a client may take over the one message of a call.
 const MESSAGE_TIME: Duration = Duration::from_secs(30);
 
-/// How a call ended: gRPC's code, and words.
+/// Status of a call: gRPC's code and message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     code: u16,
@@ -51,7 +51,7 @@ impl Status {
         Self::new(3, message)
     }
 
-    /// The words alone.
+    /// The message alone.
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -81,7 +81,7 @@ impl From<Refusal> for Status {
     }
 }
 
-/// gRPC sends words as printable ASCII; other bytes as `%XX`.
+/// gRPC sends messages as printable ASCII; other bytes as `%XX`.
 fn percent_encoded(message: &str) -> String {
     let mut encoded = String::with_capacity(message.len());
     for byte in message.bytes() {
@@ -144,7 +144,7 @@ impl Messages {
         Self { body, buffer: BytesMut::new() }
     }
 
-    /// The next message; `None` when the client has said all.
+    /// The next message; `None` when the client has closed its side.
     ///
     /// # Errors
     /// When the stream breaks, or holds no message.

@@ -7,7 +7,7 @@ use crate::serve::refusal::Refusal;
 use crate::serve::service::{ParsedRequest, Service};
 use crate::targets::triton::model_io::Role;
 
-/// Reads a request, of which `streaming` says whether it may be answered piece by piece.
+/// Reads a request; `streaming` allows an output in several responses.
 ///
 /// # Errors
 /// The first tensor that cannot be honoured.
@@ -36,7 +36,7 @@ pub fn read(
     })
 }
 
-/// An engine model that is told of no end token does not stop at one; the ensemble knows its tokenizer's.
+/// Without `end_id`, an engine model does not stop at an end token; the ensemble uses its tokenizer's.
 fn ignores_eos(service: &Service, model: Model, tensors: &Tensors<'_>) -> Result<bool, Refusal> {
     match tensors.whole(Role::EndId) {
         None => Ok(model == Model::Ids),

@@ -17,7 +17,7 @@ use crate::targets::triton::kserve::{
 use crate::targets::triton::model_io::PERF_OUTPUTS;
 use crate::tokenizer::text_stream::TextStream;
 
-/// What the client wants to see.
+/// Outputs that the client asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResponseSelection {
     /// Outputs by name; all where it is empty.
@@ -203,7 +203,7 @@ impl ResponseWriter {
     }
 }
 
-/// One of [`PERF_OUTPUTS`], where the engine said it; a stamp that was never reached is 0, as in TensorRT-LLM.
+/// One of [`PERF_OUTPUTS`], where the engine reported it; a stamp that was never reached is 0, as in TensorRT-LLM.
 fn perf_value(name: &str, times: Option<EngineTimes>, used: Option<EngineUse>) -> Option<i64> {
     let stamp = |at: fn(EngineTimes) -> Option<crate::clock::MonoNs>| {
         times.map(|times| at(times).map_or(0, |at| at.0))
@@ -230,7 +230,7 @@ fn final_flag() -> ParameterEntry {
     }
 }
 
-/// A response that says why there is no answer to the request with this id.
+/// An error response to the request with this id.
 pub fn refused(model_name: &str, id: &str, message: &str) -> StreamResponse {
     StreamResponse {
         error_message: message.to_owned(),

@@ -50,7 +50,7 @@ impl Drop for Held {
     }
 }
 
-/// Takes requests until the client has said all, then waits for their answers.
+/// Takes requests until the client closes its side, then waits for their responses.
 async fn listen(service: Arc<Service>, mut messages: Messages, frames: Frames) {
     let mut tasks = JoinSet::new();
     // By the client's own ids, for `stop`.
@@ -76,7 +76,7 @@ async fn listen(service: Arc<Service>, mut messages: Messages, frames: Frames) {
     if status == Status::OK {
         while tasks.join_next().await.is_some() {}
     }
-    // Whoever asked may be gone.
+    // The client may be gone.
     let _gone = frames.send(last_frame(&status));
 }
 
@@ -88,7 +88,7 @@ fn is_stop(request: &ModelInferRequest) -> bool {
 }
 
 fn stopped(request: &ModelInferRequest) -> StreamResponse {
-    // It ended as it was told to: that is no error.
+    // A cancelled task is no error.
     refused(&request.model_name, &request.id, "")
 }
 
@@ -126,6 +126,6 @@ async fn flow(begun: Begun, frames: &Frames) {
 fn send(frames: &Frames, response: &StreamResponse) {
     let mut out = BytesMut::new();
     put_message(&mut out, response);
-    // Whoever asked may be gone.
+    // The client may be gone.
     let _gone = frames.send(Frame::data(out.freeze()));
 }

@@ -131,7 +131,7 @@ impl<'a> Tensors<'a> {
     /// Token ids.
     ///
     /// # Errors
-    /// When one is below 0, or there are fewer than the request says.
+    /// When one is below 0, or there are fewer than the shape demands.
     pub fn ids(&self, role: Role) -> Result<Vec<u32>, Refusal> {
         let Some((name, raw)) = self.of_role(role) else { return Ok(Vec::new()) };
         let (ids, _) = raw.as_chunks();

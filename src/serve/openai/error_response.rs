@@ -9,7 +9,7 @@ use crate::serve::refusal::Refusal;
 
 use crate::serve::openai::json_response;
 
-/// Seconds after which a client that found the house full may try again.
+/// `Retry-After` of a refusal because of a full queue, in seconds.
 const COME_BACK: &str = "1";
 
 struct Kind {

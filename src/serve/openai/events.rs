@@ -94,7 +94,7 @@ impl Events {
         self.state.tokens += ids.len() as u32;
         self.state.text.push(ids, &mut self.text);
         self.ids.extend_from_slice(ids);
-        // Whoever wants ids gets them at once, text or not.
+        // Ids are sent at once where they are wanted, with or without text.
         if !self.text.is_empty() || self.state.options.return_token_ids {
             self.event(out);
         }
@@ -126,7 +126,7 @@ impl Events {
         match end.how {
             Ok(reason) => {
                 self.state.text.finish(&mut self.text);
-                // A chat's role has to be said even where no token has text.
+                // A chat needs its role even where no token has text.
                 if !self.text.is_empty() || !self.has_begun {
                     self.event(out);
                 }

@@ -9,7 +9,7 @@ use crate::serve::openai::response_state::Endpoint;
 use crate::serve::refusal::Refusal;
 use crate::serve::service::{ParsedRequest, Service};
 
-/// How the answer is to look.
+/// Options of the response.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ResponseOptions {
     /// Event by event.
@@ -20,7 +20,7 @@ pub struct ResponseOptions {
     pub return_token_ids: bool,
 }
 
-/// `/v1/completions` stops after so many tokens unless it is told otherwise, as OpenAI's does.
+/// `/v1/completions` stops after so many tokens by default, as OpenAI's does.
 const COMPLETION_TOKENS: u32 = 16;
 
 /// Fields that would change the answer in ways that no engine here can: refused unless they ask for nothing.
@@ -137,7 +137,7 @@ fn options(fields: &Fields<'_>) -> Result<ResponseOptions, Refusal> {
     Ok(ResponseOptions { stream, include_usage, return_token_ids })
 }
 
-/// As OpenAI has it: a temperature of 1 unless it is said, and 0 for the most probable token.
+/// As in OpenAI's API: temperature 1 by default, and 0 for greedy decoding.
 fn sampling(fields: &Fields<'_>) -> Result<Sampling, Refusal> {
     let seed = match fields.get("seed") {
         None => None,

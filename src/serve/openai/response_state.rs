@@ -20,7 +20,7 @@ pub enum Endpoint {
     Completions,
 }
 
-/// One answer, as far as it has come.
+/// State of one response.
 #[derive(Debug)]
 pub struct ResponseState {
     /// Which endpoint it is for.
