@@ -43,6 +43,7 @@ struct Inspection {
     /// With the settings that a run has by default.
     limits_in_use: Limits,
     figures: Option<ModelFigures>,
+    #[serde(rename = "findings")]
     problems: Vec<EngineProblem>,
 }
 

@@ -71,6 +71,7 @@ fn wrapped(head: &str, sentence: &str) -> String {
 struct Json<'a> {
     schema_version: u32,
     status: Status,
+    #[serde(rename = "findings")]
     results: &'a [CheckResult],
 }
 
