@@ -64,7 +64,7 @@ impl Datatype {
     }
 }
 
-/// What is put into a tensor.
+/// Value of a tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value<'a> {
     /// Yes or no.

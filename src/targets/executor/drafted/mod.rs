@@ -4,5 +4,5 @@ mod fit;
 mod request;
 mod session;
 
-pub use fit::{NO_DRAFTS, Verifier, go_together};
+pub use fit::{NO_DRAFTS, Verifier, combined_limits};
 pub use session::DraftedSession;
