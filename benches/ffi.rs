@@ -1,5 +1,5 @@
-//! What does the bridge cost? The simulated `null` executor driven from Rust, through bridge, ring and recorder to
-//! records, beside the same closed loop in C++ alone; both in one run, in turns, reported as a ratio.
+//! Benchmark of the bridge's overhead: the simulated `null` executor driven from Rust through bridge, ring and
+//! recorder, and the same closed loop in C++ alone. Both run in one process, in turns; the result is their ratio.
 
 #![allow(missing_docs)] // The macros of criterion make functions without any.
 

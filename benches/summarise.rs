@@ -1,5 +1,4 @@
-//! How long does it take to make the summary of ten million deliveries? The aim is a second, and the exit code says whether
-//! it was met.
+//! Benchmark of the summary of ten million deliveries. The goal is one second; the exit code says whether it was met.
 //!
 //! `cargo bench --bench summarise` on a machine that does nothing else; each kind of output is summed up five times.
 

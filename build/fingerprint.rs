@@ -1,4 +1,4 @@
-//! Has anything changed since C++ was last compiled? A new revision alone runs the build again, and needs no compiler.
+//! Revision check between builds: a new git revision alone runs the build script again, without a compiler.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Where is TensorRT-LLM installed? Its libraries, its headers of the same version, and CUDA's headers.
+//! Search for an installation of TensorRT-LLM: its libraries, headers of the same version, and CUDA's headers.
 
 use std::fmt;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Can a library be linked with? Which C++ ABI it has, and whether it still has the executor, from its symbols.
+//! Checks of a library before linking: its C++ ABI, and whether it still has the executor, read from its symbols.
 
 use std::path::Path;
 use std::process::Command;

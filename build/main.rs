@@ -1,5 +1,5 @@
-//! What is built beside the Rust code? The bridge with our simulated executor, TensorRT-LLM's side of it where the
-//! feature asks for it, and a stamp.
+//! Build script: compiles the bridge with our simulated executor and, with feature `trtllm`, the engine against
+//! TensorRT-LLM; stamps the build with its revision.
 
 mod fingerprint;
 mod installation;

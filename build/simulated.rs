@@ -1,4 +1,4 @@
-//! Compiles the bridge and our simulated executor library.
+//! Compilation of the bridge and our simulated executor library.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Which revision is this? It goes into every manifest; a build from a tarball says `unknown`.
+//! Git revision of the build, written into every manifest; a build from a tarball says `unknown`.
 
 use std::path::Path;
 use std::process::Command;

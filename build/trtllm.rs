@@ -1,4 +1,4 @@
-//! Compiles the engine once more, against TensorRT-LLM itself, and links what it needs.
+//! Compilation of the engine against TensorRT-LLM itself, and linking of what it needs.
 
 use std::env;
 use std::path::{Path, PathBuf};

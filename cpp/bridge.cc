@@ -1,4 +1,4 @@
-// How do Rust's strings and slices reach an engine? Adaptors only; nothing is decided here.
+// Adaptors between Rust's strings and slices and an engine's calls; no decisions are made here.
 #include "bareflight/cpp/bridge.h"
 
 #include <chrono>

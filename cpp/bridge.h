@@ -1,5 +1,5 @@
-// What does Rust see of C++? The handle of an engine and one consumer's buffers, as ffi/bridge.rs declares
-// them.
+// C++ side of the bridge: the handle of an engine and the buffers of one consumer, as declared in
+// ffi/bridge.rs.
 //
 // The shared structs are only declared here: the generated header, which defines them, includes this file.
 #pragma once

@@ -1,4 +1,4 @@
-// How do our requests become the executor's, and its responses ours?
+// Conversion of our requests to the executor's, and of its responses to ours.
 //
 // Default constructors and setters only: parameter lists drift between releases. Members that come and go are
 // probed.

@@ -1,4 +1,5 @@
-// How do our plain values become the executor's (executor_settings.cc, convert.cc), and its responses ours?
+// Conversion of our plain values to the executor's (executor_settings.cc, convert.cc), and of its responses
+// to ours.
 #pragma once
 
 #include <cstdint>

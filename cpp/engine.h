@@ -1,5 +1,4 @@
-// What is an engine to the rest of the program? A queue in, deliveries out; no type of an executor library
-// leaks.
+// Abstract engine: a queue of requests in, deliveries out. No type of an executor library leaks through it.
 //
 // Threads: every method may be called from any thread, but only one thread polls at a time.
 // Errors: methods throw; a refused request is a value, and a request that fails later ends by a delivery.

@@ -1,4 +1,4 @@
-// How is an engine made of an executor? The one implementation of Engine over tensorrt_llm::executor.
+// Engine over tensorrt_llm::executor, the one implementation of the abstract engine.
 //
 // HOT PATH: poll. In steady state it allocates nothing of its own; what awaitResponses allocates is the
 // library's.

@@ -1,4 +1,4 @@
-// How do our settings become the executor's?
+// Conversion of our settings to the executor's configuration.
 //
 // Default constructors and setters only: parameter lists drift between releases. Members that come and go are
 // probed.

@@ -1,4 +1,4 @@
-// How do the executor's events of its KV cache become plain values?
+// Conversion of the executor's KV cache events to plain values.
 //
 // Old releases have none, and the structs have grown since: everything is looked for by member, so that
 // whatever the library knows compiles.

@@ -1,4 +1,4 @@
-// Is the library that the loader found the one whose headers were compiled against, and is it ready?
+// Check of the loaded library: it is the one that the headers belong to, and it is ready.
 //
 // A constructor whose parameters changed has another symbol; a struct whose members changed has not, and
 // would be read wrongly without a word. So the version is compared before anything else is called. Then the

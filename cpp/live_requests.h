@@ -1,4 +1,4 @@
-// Which executor id belongs to which of ours, while a request lives?
+// Table of active requests: the executor's id of each of our ids.
 //
 // Cancelling needs the executor's id. It is known only after the enqueue returned, and the request's final
 // response may have come before that.

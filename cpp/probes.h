@@ -1,5 +1,4 @@
-// Which members does this release of the library have? Those that come and go are probed, so that one source
-// fits all.
+// Compile-time probes for members that not every release of the library has, so that one source fits all.
 #pragma once
 
 #include <chrono>

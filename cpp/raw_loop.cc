@@ -1,4 +1,4 @@
-// How fast is the executor without a bridge? Enqueue, await, stamp, count, enqueue the next.
+// Closed loop on the executor without a bridge: enqueue, await, stamp, count, enqueue the next.
 #include "bareflight/cpp/raw_loop.h"
 
 #include <time.h>

@@ -1,4 +1,4 @@
-// How fast is the executor without a bridge? The floor that the bridge's benchmark stands on.
+// Closed loop on the executor without a bridge, the baseline of the bridge's benchmark.
 #pragma once
 
 #include <cstdint>

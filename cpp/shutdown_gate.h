@@ -1,4 +1,4 @@
-// May a call enter the executor? Many at once, until shutdown closes the gate and waits for those inside.
+// Gate between calls and shutdown: many calls may be inside at once; shutdown closes it and waits for them.
 #pragma once
 
 #include <atomic>

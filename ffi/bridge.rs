@@ -1,4 +1,4 @@
-//! What crosses the line between Rust and C++? Only the plain data on this screen.
+//! Bridge between Rust and C++: plain data only.
 //!
 //! Both sides see the same structs; buffers are flat; ids are chosen by Rust; there are no callbacks.
 //! All `*_ns` are nanoseconds of `CLOCK_MONOTONIC` (what `std::chrono::steady_clock` reads on Linux).

@@ -1,4 +1,4 @@
-//! How is an executor used from Rust, safely? One handle for submitting, one for polling; each `Send` and not `Sync`.
+//! Safe handles on an executor: one for submitting, one for polling; each `Send` and not `Sync`.
 
 use std::cell::Cell;
 use std::marker::PhantomData;

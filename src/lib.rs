@@ -1,9 +1,7 @@
-//! bareflight: what a large-language-model engine can do with nothing in the way, and what everything in the way
-//! costs.
+//! bareflight: benchmark of large-language-model engines, in process and served.
 //!
-//! The folders say how a number comes about:
-//! [`workload`] is asked, at the instants of [`load`], of a [`target`]; what happened is in [`record`]; what it
-//! means is in [`metrics`]; how it is shown is in [`report`].
+//! A [`workload`] and a [`load`] make a plan of requests, which is sent to one of the [`targets`]. Events are kept in
+//! [`record`], turned into numbers in [`metrics`], and shown by [`report`].
 
 pub mod cli;
 pub mod clock;

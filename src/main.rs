@@ -1,13 +1,13 @@
-//! parse → resolve → run → exit code.
+//! Entry point: parses arguments, runs the command, returns its exit code.
 
 use std::process::ExitCode;
 use std::slice;
 
+use bareflight::cli::configuration::resolve_run;
 use bareflight::cli::exit::{Coded, Exit};
-use bareflight::cli::gather::gather;
 use bareflight::cli::typed::{Cli, Command, Document};
 use bareflight::cli::{
-    compare, doctor, dry_run, engine_threads, inspect, ladder, load_number, run, serve, take_part,
+    compare, doctor, dry_run, engine_threads, inspect, ladder, load_number, mpi_rank, run, serve,
 };
 use bareflight::experiment::{artefacts, preflight};
 use bareflight::report::{self, comparison, summary_json, table};
@@ -25,22 +25,22 @@ fn main() -> ExitCode {
 }
 
 fn dispatch() -> Coded<Exit> {
-    let mut program = serve::hide_what_is_for_runs(Cli::grammar());
-    let typed = load_number::tied(std::env::args_os());
+    let mut program = serve::hide_run_flags(Cli::clap_command());
+    let typed = load_number::join_negative_lists(std::env::args_os());
     let matches = program.try_get_matches_from_mut(typed).unwrap_or_else(|error| error.exit());
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.exit())?;
     let typed = matches.subcommand().map_or(&matches, |(_, typed)| typed);
     match cli.command {
         Command::Run(arguments) => {
-            let (mut resolved, _) = gather(&arguments, typed)?;
-            if let Some(exit) = take_part::unless_driving(&resolved)? {
+            let (mut resolved, _) = resolve_run(&arguments, typed)?;
+            if let Some(exit) = mpi_rank::run_worker_rank(&resolved)? {
                 return Ok(exit);
             }
             engine_threads::ensure(slice::from_mut(&mut resolved))?;
             run::run(resolved)
         }
         Command::Plan(arguments) => {
-            let (mut resolved, origins) = gather(&arguments, typed)?;
+            let (mut resolved, origins) = resolve_run(&arguments, typed)?;
             engine_threads::ensure(slice::from_mut(&mut resolved))?;
             let ready = preflight::prepare(&mut resolved)
                 .map_err(|error| (Exit::Preflight, anyhow::Error::new(error)))?;

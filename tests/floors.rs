@@ -194,7 +194,7 @@ fn test_modules(file: &Path, text: &str) -> Vec<PathBuf> {
         if let Some(rest) = declaration.strip_prefix("#[path = \"") {
             let path = rest.split('"').next().unwrap_or_default();
             modules.push(file.with_file_name(path));
-        } else if let Some(rest) = declaration.strip_prefix("mod ") {
+        } else if let Some(rest) = declaration.trim_start_matches("pub ").strip_prefix("mod ") {
             let module = name(rest);
             modules.push(folder.join(format!("{module}.rs")));
             modules.push(folder.join(module));
@@ -204,7 +204,8 @@ fn test_modules(file: &Path, text: &str) -> Vec<PathBuf> {
 }
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
+    let entries =
+        fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut files = Vec::new();
     for entry in entries {
         let path = entry.expect("an entry of the folder").path();
@@ -239,7 +240,7 @@ fn every_import_stays_on_its_floor_or_goes_down() {
             (file, floor, text)
         })
         .collect();
-    assert!(files.len() > 200, "only {} files were found below {source:?}", files.len());
+    assert!(files.len() > 200, "only {} files were found below {}", files.len(), source.display());
     let tests: Vec<PathBuf> =
         files.iter().flat_map(|(file, _, text)| test_modules(file, text)).collect();
     let sentences: Vec<String> = files
@@ -289,7 +290,8 @@ fn comments_strings_and_test_modules_are_no_imports() {
 
 #[test]
 fn a_test_module_in_a_file_of_its_own_is_left_out() {
-    let text = "#[cfg(test)]\nmod tests;\n#[cfg(test)]\n#[path = \"rows_tests.rs\"]\nmod more;\n";
+    let text =
+        "#[cfg(test)]\npub mod tests;\n#[cfg(test)]\n#[path = \"rows_tests.rs\"]\nmod more;\n";
     let modules = test_modules(Path::new("src/store/rows.rs"), text);
     let expected = ["src/store/rows/tests.rs", "src/store/rows/tests", "src/store/rows_tests.rs"];
     assert_eq!(modules, expected.map(PathBuf::from));

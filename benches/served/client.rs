@@ -1,4 +1,4 @@
-//! What did a client see, and what did it cost? The same load, once through `openai:` and once by a raw reader.
+//! Entry point of the client benchmarks: the same load once through `openai:` and once through a raw reader.
 
 use std::sync::Arc;
 

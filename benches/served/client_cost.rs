@@ -1,4 +1,4 @@
-//! What does the client cost per streamed token, beside a raw reader that throws the same bytes away?
+//! CPU cost of the `openai:` client per streamed token, compared with a raw reader that discards the same bytes.
 //!
 //! The server runs in a process of its own, so the CPU time of this process is the client's. Passes of `openai:` (the
 //! whole harness: issuer, client, ring, recorder, records) and of the raw reader take turns, and which of them goes first

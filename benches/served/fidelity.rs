@@ -1,4 +1,4 @@
-//! How far from the truth are the latencies that `openai:` reports?
+//! Error of the latencies that `openai:` reports, measured against a server that logs its own writes.
 //!
 //! The server (see `server.rs`) keeps a known schedule, or none, and stamps `CLOCK_MONOTONIC` right before it writes
 //! each token; client and server share one machine, so their stamps subtract.

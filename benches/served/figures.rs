@@ -1,4 +1,4 @@
-//! How are many passes put into one figure, and where is it kept? Medians, nearest-rank percentiles, a CSV file.
+//! Statistics of the served benchmarks: medians over passes, nearest-rank percentiles, and the CSV file of results.
 
 use std::io;
 use std::path::PathBuf;

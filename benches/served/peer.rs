@@ -1,4 +1,4 @@
-//! What does the best peer cost for the same load? `perf_analyzer`, run beside the other two if `PERF_ANALYZER` names it.
+//! CPU cost of `perf_analyzer` for the same load; it runs beside the others if `PERF_ANALYZER` names it.
 
 use std::io;
 use std::path::PathBuf;

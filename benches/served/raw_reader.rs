@@ -1,5 +1,5 @@
-//! The floor: who reads the same bytes and does nothing with them? One thread, one task per connection, one stamp per
-//! read.
+//! Raw reader, the lower bound of a client's cost: reads the same bytes and discards them. One thread, one task per
+//! connection, one stamp per read.
 
 use std::future::poll_fn;
 use std::io;

@@ -1,4 +1,4 @@
-//! What answers? A server in a process of its own, which keeps a known schedule and writes down when it sent what.
+//! Benchmark server: a process of its own with a known token schedule and a log of when it sent each token.
 //!
 //! It speaks just enough HTTP/1.1: head and role chunk at once, then one write per token, then the finish, the usage and
 //! `[DONE]`. Chunks are built before the first token is due, have the size of a real server's (about 230 bytes) and

@@ -1,5 +1,4 @@
-// Which KV-cache blocks are free, held or worth keeping? Reference counts, a stack of blanks, a list of the
-// kept.
+// Pool of KV cache blocks: reference counts, a stack of free blocks, a list of reusable ones.
 #include "bareflight/cpp/simulated/block_pool.h"
 
 #include <algorithm>

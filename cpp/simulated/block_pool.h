@@ -1,4 +1,4 @@
-// Which KV-cache blocks are free, held or worth keeping? Paged memory with reuse of full blocks.
+// Pool of KV cache blocks: paged memory with reuse of full blocks.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Which active sequences may run now, given the KV memory? The two capacity policies.
+// The two capacity policies: which active sequences may run, given the KV memory.
 #include "bareflight/cpp/simulated/capacity.h"
 
 #include <algorithm>

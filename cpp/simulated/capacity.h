@@ -1,4 +1,4 @@
-// Which active sequences may run now, given the KV memory?
+// Capacity scheduling: which active sequences may run, given the KV memory.
 #pragma once
 
 #include <vector>

@@ -1,4 +1,4 @@
-// What do the settings' classes hold, and which values do they refuse?
+// Configuration classes of the executor API: their members and the values that they refuse.
 #include <stdexcept>
 #include <string>
 

@@ -1,4 +1,4 @@
-// How long does one iteration take? The sum of what is declared, and the roofline's slower side.
+// Cost model of one iteration: the sum of the declared costs, and the slower side of the roofline.
 #include "bareflight/cpp/simulated/cost_model.h"
 
 #include <algorithm>

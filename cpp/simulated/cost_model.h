@@ -1,4 +1,4 @@
-// How long does one iteration take? A pure function of what the iteration runs.
+// Cost model of one iteration, a pure function of what the iteration runs.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Which sampling values are refused, and what do the decoding settings hold?
+// Sampling and decoding settings of the executor API: their members and the values that they refuse.
 #include "tensorrt_llm/executor/decoding.h"
 
 #include <stdexcept>

@@ -1,4 +1,4 @@
-// How is a profile shown to a reader of results? As JSON.
+// Description of a profile as JSON.
 #include "bareflight/cpp/simulated/describe.h"
 
 #include <cstdio>

@@ -1,5 +1,4 @@
-// How is a profile shown to a reader of results? As JSON: limits, costs, behaviour, and where each figure
-// comes from.
+// Description of a profile as JSON: limits, costs, behaviour, and the source of each figure.
 #pragma once
 
 #include <string>

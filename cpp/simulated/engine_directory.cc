@@ -1,4 +1,4 @@
-// Which profile does a model path name? The path itself, or the config.json of the directory it leads to.
+// Profile name of a model path: the path itself, or the config.json of the directory that it names.
 #include <filesystem>
 #include <fstream>
 #include <sstream>

@@ -1,4 +1,4 @@
-// How do callers reach the execution loop? The executor's public calls over intake, mailbox and rings.
+// Public calls of the executor, over the intake, the mailbox and the statistics rings.
 #include "tensorrt_llm/executor/executor.h"
 
 #include <atomic>

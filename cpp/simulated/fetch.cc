@@ -1,4 +1,4 @@
-// What becomes of a request when the loop fetches it? Late validation, clamping, hashing.
+// Late validation, clamping and hashing of a request when the loop fetches it.
 #include "bareflight/cpp/simulated/fetch.h"
 
 #include <algorithm>

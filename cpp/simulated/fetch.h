@@ -1,4 +1,4 @@
-// What becomes of a request when the loop fetches it? A job, or the reason why not.
+// Fetching of one request by the loop: a job, or the reason for its refusal.
 #pragma once
 
 #include <memory>

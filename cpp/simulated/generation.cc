@@ -1,5 +1,4 @@
-// Which tokens does one step of a sequence give? Drafts, end token, stop words, length, and the response made
-// of them.
+// Token generation of one step: drafts, end token, stop words, length, and the response made of them.
 #include "bareflight/cpp/simulated/generation.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Which tokens does one step of a sequence give, and does the sequence end with them?
+// Token generation of one step of a sequence, and whether the sequence ends with it.
 #pragma once
 
 #include "bareflight/cpp/simulated/profile.h"

@@ -1,4 +1,4 @@
-// Which requests wait to be fetched? A queue by priority under one lock.
+// Queue of requests that wait to be fetched, by priority, under one lock.
 #include "bareflight/cpp/simulated/intake.h"
 
 #include <stdexcept>

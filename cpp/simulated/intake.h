@@ -1,5 +1,4 @@
-// Which requests wait to be fetched, which were cancelled, and is the executor closing? The producers' side
-// of the loop.
+// Producers' side of the loop: queued requests, cancellations, and whether the executor is closing.
 #pragma once
 
 #include <chrono>

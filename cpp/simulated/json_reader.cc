@@ -1,4 +1,4 @@
-// What does a small JSON file say? A recursive descent that keeps scalars by path.
+// Small JSON reader: a recursive descent that keeps scalars by path.
 #include "bareflight/cpp/simulated/json_reader.h"
 
 #include <cctype>

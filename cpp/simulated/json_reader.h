@@ -1,4 +1,4 @@
-// What does a small JSON file say? Just enough of a reader for an engine's config.json.
+// Small JSON reader, enough for an engine's config.json.
 #pragma once
 
 #include <map>

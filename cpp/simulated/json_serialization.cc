@@ -1,4 +1,4 @@
-// How do the statistics read as JSON? Keys equal the member names.
+// Serialisation of the statistics as JSON; keys equal the member names.
 #include <cmath>
 #include <cstdio>
 #include <type_traits>

@@ -1,4 +1,4 @@
-// What happened to the blocks of the KV cache? A queue per iteration, and a bounded one for readers.
+// KV cache events: a queue per iteration, and a bounded one for readers.
 #include "bareflight/cpp/simulated/kv_events.h"
 
 #include <utility>

@@ -1,4 +1,4 @@
-// What happened to the blocks of the KV cache? Gathered during an iteration, handed over at its end.
+// KV cache events, collected during an iteration and published at its end.
 #pragma once
 
 #include <chrono>

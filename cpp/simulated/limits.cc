@@ -1,4 +1,4 @@
-// What may one executor run at once? The build's limits met with the caller's settings.
+// Limits of one executor: those of the build combined with the caller's settings.
 #include "bareflight/cpp/simulated/limits.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// What does the execution thread do? Fetch, end early, admit, run, answer: one iteration after the other.
+// Execution loop: fetch, end early, admit, run, answer, one iteration after the other.
 #pragma once
 
 #include <cstdint>

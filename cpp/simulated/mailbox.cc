@@ -1,4 +1,4 @@
-// Which responses wait to be collected? Grouped by request under one lock.
+// Responses that wait to be collected, grouped by request under one lock.
 #include "bareflight/cpp/simulated/mailbox.h"
 
 #include <iterator>

@@ -1,4 +1,4 @@
-// Which responses wait to be collected, and who waits for them? The consumers' side of the loop.
+// Consumers' side of the loop: responses that wait to be collected, and the threads that wait for them.
 #pragma once
 
 #include <chrono>

@@ -1,4 +1,4 @@
-// What does the next iteration run? The token budget shared out among the sequences that may run.
+// Micro-batch of the next iteration: the token budget shared among the sequences that may run.
 #include "bareflight/cpp/simulated/microbatch.h"
 
 #include <algorithm>

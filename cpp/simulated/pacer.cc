@@ -1,4 +1,4 @@
-// When does an iteration end? Absolute sleeps, then a short spin.
+// Pacing of iterations: absolute sleeps, then a short spin.
 #include "bareflight/cpp/simulated/pacer.h"
 
 #include <sys/prctl.h>

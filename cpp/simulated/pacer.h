@@ -1,4 +1,4 @@
-// When does an iteration end? The modelled time by the wall clock, without drift.
+// Pacing of iterations: modelled time on the wall clock, without drift.
 #pragma once
 
 #include <chrono>

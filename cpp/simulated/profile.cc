@@ -1,4 +1,4 @@
-// What does a profile's text mean? NAME[,key=value…], strictly read.
+// Strict parser of a profile: NAME[,key=value…].
 #include "bareflight/cpp/simulated/profile.h"
 
 #include <algorithm>

@@ -1,5 +1,4 @@
-// What does a profile of the simulated executor mean? Its limits, its costs and its behaviour, resolved from
-// its text.
+// Profile of the simulated executor: its limits, costs and behaviour, resolved from its text.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,4 @@
-// Which processes run one executor together? One alone, the ranks of an MPI job, or an orchestrator's
-// workers.
+// Processes that run one executor together: one alone, the ranks of an MPI job, or an orchestrator's workers.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Which processes run one executor together? Without MPI one alone, however many GPUs it simulates.
+// Ranks without MPI: one process, however many GPUs it simulates.
 #ifndef SIMULATED_MPI
 #include "bareflight/cpp/simulated/ranks.h"
 

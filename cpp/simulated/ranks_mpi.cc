@@ -1,5 +1,4 @@
-// Which processes run one executor together? With MPI the ranks of a job, or workers that an orchestrator
-// spawns.
+// Ranks with MPI: those of a job, or workers that an orchestrator spawns.
 //
 // As in the original, every rank takes part in every iteration, so that the death of one stops the leader
 // until mpirun ends the job.

@@ -1,4 +1,4 @@
-// What does a worker of an orchestrator do?
+// Entry point of an orchestrator's worker.
 #pragma once
 
 namespace tensorrt_llm::simulation {

@@ -1,4 +1,4 @@
-// What does an iteration say of itself? Statistics in the shape of the executor API.
+// Statistics of one iteration in the shape of the executor API.
 #include <algorithm>
 
 #include "bareflight/cpp/simulated/loop.h"

@@ -1,4 +1,4 @@
-// What does a request hold, and when is it refused before it reaches the queue?
+// Requests of the executor API: their members, and refusals before the queue.
 #include "tensorrt_llm/executor/request.h"
 
 #include <cstring>

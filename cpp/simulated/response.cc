@@ -1,4 +1,4 @@
-// What does a response hold: a result, or an error?
+// Responses of the executor API: a result, or an error.
 #include "tensorrt_llm/executor/response.h"
 
 #include <stdexcept>

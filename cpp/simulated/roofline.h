@@ -1,4 +1,4 @@
-// What do public figures say of a GPU and a model, and what follows from them for one iteration?
+// Roofline: public figures of GPUs and models, and the costs of one iteration derived from them.
 #pragma once
 
 #include <optional>

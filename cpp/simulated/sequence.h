@@ -1,4 +1,4 @@
-// How far is one sequence? The state that the scheduler reads and an iteration advances.
+// State of one sequence, read by the scheduler and advanced by each iteration.
 #pragma once
 
 #include <chrono>

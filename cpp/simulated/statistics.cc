@@ -1,4 +1,4 @@
-// How is the moment of an iteration printed?
+// Timestamp format of the iteration statistics.
 #include "bareflight/cpp/simulated/statistics.h"
 
 #include <sys/time.h>

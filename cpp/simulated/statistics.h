@@ -1,4 +1,4 @@
-// What do the iteration statistics say? Rings that a caller drains.
+// Rings of iteration statistics that a caller drains.
 #pragma once
 
 #include <deque>

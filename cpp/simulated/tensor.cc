@@ -1,4 +1,4 @@
-// How much memory does a tensor span, and who frees it?
+// Size and ownership of a tensor's memory.
 #include "tensorrt_llm/executor/tensor.h"
 
 #include <new>

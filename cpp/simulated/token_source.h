@@ -1,4 +1,4 @@
-// Which token comes next? A pure function of the seeds and of all tokens before it, as a model's is.
+// Choice of the next token: a pure function of the seeds and of all tokens before it.
 #pragma once
 
 #include <cstdint>

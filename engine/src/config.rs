@@ -1,4 +1,4 @@
-//! How is the engine set up? Every value that a caller may choose, and its default.
+//! Engine configuration: every value that a caller may choose, and its default.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What comes back? Deliveries of tokens, and how a request ended.
+//! Deliveries of tokens, and the endings of requests.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! How is an engine used? Open it on a model, submit, cancel, shut down; deliveries arrive at the caller's sink.
+//! Public handle of the engine: open, submit, cancel, shut down. Deliveries arrive at the caller's sink.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;

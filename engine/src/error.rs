@@ -1,4 +1,4 @@
-//! What can be refused? One error for opening an engine, one for submitting to it.
+//! Errors of opening an engine and of submitting to it.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! How do callers reach the loop? A bounded inbox behind one lock, and a condition to wake the loop when it is idle.
+//! Bounded inbox between callers and the loop: one lock, and a condition that wakes an idle loop.
 
 use std::collections::HashSet;
 use std::sync::{Condvar, Mutex, MutexGuard};

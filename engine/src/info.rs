@@ -1,4 +1,4 @@
-//! What was opened? A model and its limits, for manifests and tables.
+//! Description of the opened model and its limits, for manifests and tables.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! What is this crate? An LLM engine on CPU, in this process: real transformer arithmetic with in-flight batching.
+//! An LLM engine on CPU, in this process: real transformer arithmetic with in-flight batching.
 //!
 //! A caller opens an [`Engine`] on a [`ModelSource`], submits [`Request`]s of token ids, and receives [`Delivery`]s through
 //! its own [`Sink`]. One thread owns the model, the KV cache and the schedule; callers only ever touch an inbox.

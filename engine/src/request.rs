@@ -1,4 +1,4 @@
-//! What is asked of the engine? One request: token ids in, and how to generate.
+//! A request to the engine: token ids, and how to generate.
 
 use std::sync::Arc;
 

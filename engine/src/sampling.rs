@@ -1,4 +1,4 @@
-//! Which token comes next? Greedy, or drawn from the largest logits.
+//! Choice of the next token: greedy, or drawn from the largest logits.
 
 use crate::request::Sampling;
 

@@ -1,4 +1,4 @@
-//! Which model? A dummy of a named size, or a directory.
+//! Source of a model: a dummy of a named size, or a directory.
 
 use std::path::PathBuf;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! What did each iteration do? One record per iteration, kept in a ring.
+//! Statistics of iterations: one record each, kept in a ring.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};

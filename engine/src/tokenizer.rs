@@ -1,4 +1,4 @@
-//! How does text become token ids? A directory's own tokenizer, or one built for dummy weights.
+//! Tokenizer of a model: the one of its directory, or one built for dummy weights.
 
 use tokenizers::Tokenizer;
 

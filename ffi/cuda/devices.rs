@@ -1,4 +1,4 @@
-//! Which GPUs does CUDA show to this process, and how much of their memory is free?
+//! GPUs that CUDA shows to this process, and their free memory.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fmt::Write as _;

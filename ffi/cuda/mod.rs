@@ -1,4 +1,4 @@
-//! What does NVIDIA's driver offer? Its library, found at run time, and its functions, each looked up when it is needed.
+//! NVIDIA's driver library, found at run time; each function is looked up when it is needed.
 
 mod devices;
 mod profiler;

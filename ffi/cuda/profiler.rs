@@ -1,4 +1,4 @@
-//! How is a profiler told when to look? The driver's switch, for a thread that has the GPU's context.
+//! Start and stop of an attached profiler, through the driver, on a thread that has the GPU's context.
 
 use std::ffi::{c_int, c_void};
 use std::path::Path;

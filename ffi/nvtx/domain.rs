@@ -1,4 +1,4 @@
-//! How is a tool told that something begins and ends? The few functions of an NVTX domain, through the slots that it filled.
+//! NVTX domain: push, pop and mark of ranges, through the function slots that the tool filled.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem::transmute;

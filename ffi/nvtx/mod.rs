@@ -1,5 +1,5 @@
-//! How does an attached profiler hear of ranges? Through NVTX 3, which has no library: a tool names its own in the
-//! environment, and whoever has ranges loads that and offers it the slots of its functions.
+//! NVTX 3 ranges for an attached profiler. NVTX has no library: the environment names the tool's library, and the
+//! program that has ranges loads it and offers it a table of function slots.
 //!
 //! `ffi/README.md` says why neither NVTX's headers nor a crate does this.
 

@@ -1,4 +1,4 @@
-//! Who listens in unit tests? A tool in this process that counts what it is told and allocates nothing.
+//! Test double of an NVTX tool: counts calls and allocates nothing.
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::ptr::null_mut;

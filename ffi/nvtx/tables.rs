@@ -1,5 +1,5 @@
-//! What does a tool find when it asks for the functions that it may hear? NVTX's export tables: for each function of each
-//! module a slot, which the tool fills with a function of its own or leaves empty.
+//! NVTX export tables: for each function of each module a slot, which the tool fills with a function of its own or
+//! leaves empty.
 
 use std::ffi::{c_int, c_uint, c_void};
 use std::ptr::{null, null_mut};

@@ -1,4 +1,4 @@
-//! How does a request go into the core, and how do its responses come out?
+//! Inference requests to the Triton core, and callbacks with their responses.
 
 use std::ffi::{c_char, c_void};
 use std::ptr::{null, null_mut};

@@ -1,4 +1,4 @@
-//! Where is Triton's library, and how is it loaded?
+//! Search for Triton's library, and loading of its functions.
 
 use std::fmt;
 use std::mem::ManuallyDrop;

@@ -1,4 +1,4 @@
-//! How is a Triton core started, asked and stopped?
+//! Start, queries and stop of a Triton core.
 
 use std::ffi::{CStr, CString, NulError, c_char};
 use std::os::unix::ffi::OsStrExt;

@@ -1,4 +1,4 @@
-//! `bareflight compare`: is one target better than another? Blocks of one plan, in turns, and an answer with its interval.
+//! `bareflight compare`: targets compared in interleaved blocks of one plan, with ratios and their intervals.
 
 use std::fmt;
 use std::fs;
@@ -9,9 +9,9 @@ use anyhow::{Context, anyhow};
 use clap::{ArgMatches, Args};
 use serde_json::{Map, Value};
 
+use crate::cli::configuration::read_settings;
 use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
-use crate::cli::gather::said;
 use crate::cli::origin::{as_map, as_tables};
 use crate::cli::resolve::resolve;
 use crate::cli::run::{Screen, experiment_exit, preflight_exit, print};
@@ -98,7 +98,7 @@ pub fn letter(side: usize) -> String {
     char::from(b'A' + (side % 26) as u8).to_string()
 }
 
-/// Compares, shows, and ends with a code that says what came of it.
+/// Runs the comparison, prints it, and returns the exit code.
 ///
 /// # Errors
 /// What stood in the way, with the exit code that it deserves.
@@ -228,7 +228,7 @@ fn show(directory: &RunDirectory, comparison: &Comparison) -> anyhow::Result<()>
     print(&format!("{}{}", table::render(comparison), console::files(&folder, &files)))
 }
 
-/// Compares two runs that were made at different times, and says so.
+/// Compares two stored runs, marked as not interleaved.
 fn stored(
     arguments: &CompareArgs,
     matches: &ArgMatches,
@@ -237,7 +237,7 @@ fn stored(
 ) -> Coded<Exit> {
     let failure = |error: anyhow::Error| (Exit::Failure, error);
     let usage = |error: anyhow::Error| (Exit::Usage, error);
-    let (said, _) = said(&arguments.run, matches)?;
+    let (said, _) = read_settings(&arguments.run, matches)?;
     let resolved = resolve(&said).map_err(|error| usage(error.into()))?;
     let common = stored::read(baseline, candidate).map_err(|error| usage(error.into()))?;
     let (a, b) = (settings_of(baseline).map_err(usage)?, settings_of(candidate).map_err(usage)?);
@@ -269,7 +269,7 @@ fn found_regression(comparison: &Comparison) -> bool {
 
 /// The settings of every side, resolved. They ask the same; only the target and how it is set up may differ.
 fn sides(arguments: &CompareArgs, matches: &ArgMatches) -> anyhow::Result<Vec<Resolved>> {
-    let (said, _) = said(&arguments.run, matches).map_err(|(_, error)| error)?;
+    let (said, _) = read_settings(&arguments.run, matches).map_err(|(_, error)| error)?;
     let typed = matches.get_many::<String>("target");
     let targets: Vec<&String> = typed.map_or_else(Vec::new, Iterator::collect);
     if !(2..=26).contains(&targets.len()) {

@@ -1,4 +1,4 @@
-//! `bareflight doctor`: is this machine fit to measure what is asked for?
+//! `bareflight doctor`: checks of this machine before a measurement.
 
 use std::path::PathBuf;
 
@@ -7,8 +7,8 @@ use clap::Args;
 
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::run::print;
-use crate::doctor::finding::Status;
-use crate::doctor::{Asked, PlannedLoad, examine, show};
+use crate::doctor::check_result::Status;
+use crate::doctor::{DoctorOptions, PlannedLoad, examine, render};
 use crate::workload::scenario::Scenario;
 
 /// What the machine should be fit for.
@@ -41,7 +41,7 @@ pub struct DoctorArgs {
     /// With an engine: KV-cache capacity in tokens, as `run` takes it
     #[arg(long, value_name = "N")]
     pub kv_tokens: Option<u32>,
-    /// With an engine: the GPUs that it may use, as `run` takes them; like there, by CUDA's numbers where CUDA tells of memory
+    /// With an engine: the GPUs that it may use, as `run` takes them; CUDA device numbers where CUDA reports the memory
     #[arg(long, value_name = "ID,ID,…", value_delimiter = ',')]
     pub device_ids: Vec<u32>,
     /// Print JSON for scripts
@@ -55,11 +55,11 @@ pub struct DoctorArgs {
 /// When what was typed cannot be meant, or the report cannot be printed.
 pub fn run(arguments: &DoctorArgs) -> Coded<Exit> {
     if let Some(share) = arguments.kv_fraction.filter(|share| !(*share > 0.0 && *share < 1.0)) {
-        let words =
+        let sentence =
             format!("`--kv-fraction {share}` is out of range: give a share above 0 and below 1");
-        return Err((Exit::Usage, anyhow!(words)));
+        return Err((Exit::Usage, anyhow!(sentence)));
     }
-    let asked = Asked {
+    let options = DoctorOptions {
         target: arguments.target.clone(),
         engine: arguments.engine.clone(),
         url: arguments.url.clone(),
@@ -73,8 +73,8 @@ pub fn run(arguments: &DoctorArgs) -> Coded<Exit> {
             .zip(arguments.concurrency)
             .map(|(scenario, concurrency)| PlannedLoad { scenario, concurrency }),
     };
-    let report = examine(&asked).map_err(|error| (Exit::Usage, error.into()))?;
-    let text = if arguments.json { show::json(&report) } else { show::text(&report) };
+    let report = examine(&options).map_err(|error| (Exit::Usage, error.into()))?;
+    let text = if arguments.json { render::json(&report) } else { render::text(&report) };
     print(&text).map_err(|error| (Exit::Failure, error))?;
     Ok(if report.status() == Status::Fail { Exit::Preflight } else { Exit::Ok })
 }

@@ -1,9 +1,9 @@
-//! `bareflight plan`: what would be measured, and where does each value come from?
+//! `bareflight plan`: resolved settings with their origins, limits of the target, and planned points.
 
 use std::fmt::Write;
 
 use crate::cli::origin::{Origin, Origins, as_map};
-use crate::engine_directory::memory::KvOutlook;
+use crate::engine_directory::memory::KvEstimate;
 use crate::experiment::preflight::Ready;
 use crate::settings::Resolved;
 
@@ -52,7 +52,7 @@ pub fn render(
             &plan.hash()[..16],
         );
     }
-    if let Some(KvOutlook { room, need }) = &ready.kv {
+    if let Some(KvEstimate { room, need }) = &ready.kv {
         let _infallible = writeln!(
             text,
             "\nKV cache\n  holds at most       {} tokens\n  largest load takes  {} tokens, for {} requests in flight",

@@ -1,4 +1,4 @@
-//! How many threads may the embedded engine's arithmetic use?
+//! Number of threads of the embedded engine, set in the environment before it starts.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -11,7 +11,7 @@ use crate::targets::registry;
 
 /// The embedded engine's arithmetic reads its number of threads from the environment, once, before it starts. A process
 /// cannot safely change its own environment, so it starts itself again with the one it needs. From then on every embedded
-/// engine among the sides says its number, so that a machine with other cores can repeat it.
+/// engine among the sides records its number, so that a machine with other cores can repeat it.
 ///
 /// # Errors
 /// When this program cannot find or start itself.
@@ -23,7 +23,7 @@ pub fn ensure(sides: &mut [Resolved]) -> Coded<()> {
         .threads
         .map_or_else(bareflight_engine::default_threads, |threads| threads as usize);
     if std::env::var_os(DONE).is_some() {
-        say(sides, threads);
+        set_resolved_threads(sides, threads);
         return Ok(());
     }
     let program = std::env::current_exe()
@@ -40,7 +40,7 @@ pub fn ensure(sides: &mut [Resolved]) -> Coded<()> {
     ))
 }
 
-fn say(sides: &mut [Resolved], threads: usize) {
+fn set_resolved_threads(sides: &mut [Resolved], threads: usize) {
     for side in sides.iter_mut().filter(|side| is_embedded(&side.target)) {
         side.engine.threads.get_or_insert(threads as u32);
     }
@@ -69,8 +69,8 @@ mod tests {
             side("local:dummy-pico", Some(2)),
             side("sim:null", None),
         ];
-        say(&mut sides, 3);
-        let said = sides.map(|side| side.to_settings().threads);
-        assert_eq!(said, [Some(3), Some(3), Some(2), None]);
+        set_resolved_threads(&mut sides, 3);
+        let threads = sides.map(|side| side.to_settings().threads);
+        assert_eq!(threads, [Some(3), Some(3), Some(2), None]);
     }
 }

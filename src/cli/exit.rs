@@ -1,14 +1,14 @@
-//! With which code does the program end, so that a script knows what came of it?
+//! Exit codes.
 
 use crate::issue::stop::Stop;
 use crate::metrics::summary::{Summary, Verdict};
 use crate::store::manifest::State;
 use crate::store::measured_run::MeasuredRun;
 
-/// A result whose error says how the program ends because of it.
+/// A result whose error carries the exit code.
 pub type Coded<T> = Result<T, (Exit, anyhow::Error)>;
 
-/// What a program says with its last breath. The numbers are documented and stable.
+/// Exit code of the program. The numbers are documented and stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {

@@ -1,4 +1,4 @@
-//! `bareflight inspect engine DIR`: what would be loaded, and what would go wrong, without loading it?
+//! `bareflight inspect engine DIR`: contents and problems of an engine directory, without loading it.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::run::print;
 use crate::engine_directory::config::{BuildLimits, EngineConfig, Plugins};
-use crate::engine_directory::{Asked, EngineDirectory, Files, Finding, Severity};
+use crate::engine_directory::{EngineDirectory, EngineProblem, Files, PlannedUse, Severity};
 use crate::request::Limits;
 use crate::settings::engine::EngineSettings;
 use crate::specs::ModelFigures;
@@ -43,7 +43,8 @@ struct Inspection {
     /// With the settings that a run has by default.
     limits_in_use: Limits,
     figures: Option<ModelFigures>,
-    findings: Vec<Finding>,
+    #[serde(rename = "findings")]
+    problems: Vec<EngineProblem>,
 }
 
 /// Reads, shows and judges.
@@ -58,7 +59,7 @@ pub fn run(arguments: &InspectArgs) -> Coded<Exit> {
     let inspection = Inspection {
         limits_in_use: directory.limits(&settings),
         figures: directory.figures(),
-        findings: directory.check(&Asked::settings(&settings)),
+        problems: directory.check(&PlannedUse::settings(&settings)),
         directory,
     };
     let text = if *json {
@@ -69,7 +70,7 @@ pub fn run(arguments: &InspectArgs) -> Coded<Exit> {
         render(&inspection)
     };
     print(&text).map_err(|error| (Exit::Failure, error))?;
-    let refused = inspection.findings.iter().any(|finding| finding.severity == Severity::Refuse);
+    let refused = inspection.problems.iter().any(|problem| problem.severity == Severity::Refuse);
     Ok(if refused { Exit::Preflight } else { Exit::Ok })
 }
 
@@ -95,13 +96,13 @@ fn render(inspection: &Inspection) -> String {
         // Writing to a string cannot fail, here and below.
         let _infallible = writeln!(text, "  {name:9} {value}");
     }
-    for finding in &inspection.findings {
-        let word = match finding.severity {
+    for problem in &inspection.problems {
+        let word = match problem.severity {
             Severity::Refuse => "refused",
             Severity::Warn => "warning",
         };
-        let _infallible = writeln!(text, "\n{word}[{}]: {}", finding.about, finding.sentence);
-        let _infallible = writeln!(text, "  remedy: {}", finding.remedy);
+        let _infallible = writeln!(text, "\n{word}[{}]: {}", problem.about, problem.sentence);
+        let _infallible = writeln!(text, "  remedy: {}", problem.remedy);
     }
     text
 }

@@ -1,4 +1,4 @@
-//! `bareflight ladder`: what does every layer between a request and the engine add? The rungs take turns on one plan.
+//! `bareflight ladder`: latency that each layer between a request and the engine adds, rungs interleaved on one plan.
 
 use std::fs;
 
@@ -6,9 +6,9 @@ use anyhow::{Context, anyhow};
 use clap::{ArgMatches, Args};
 
 use crate::cli::compare::{load_records, measured, refuse_profiled};
+use crate::cli::configuration::read_settings;
 use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
-use crate::cli::gather::said;
 use crate::cli::resolve::resolve;
 use crate::cli::run::{Screen, experiment_exit, preflight_exit, print};
 use crate::cli::typed::{RunArgs, Settings};
@@ -64,14 +64,14 @@ struct Rung {
     resolved: Resolved,
 }
 
-/// Climbs, shows, and ends with a code that says what came of it.
+/// Runs the ladder, prints it, and returns the exit code.
 ///
 /// # Errors
 /// What stood in the way, with the exit code that it deserves.
 pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
     let usage = |error: anyhow::Error| (Exit::Usage, error);
     let failure = |error: anyhow::Error| (Exit::Failure, error);
-    let (settings, _) = said(&arguments.run, matches)?;
+    let (settings, _) = read_settings(&arguments.run, matches)?;
     let mut engine = engine(&settings).map_err(usage)?;
     refuse_profiled(std::slice::from_ref(&engine)).map_err(usage)?;
     engine_threads::ensure(std::slice::from_mut(&mut engine))?;

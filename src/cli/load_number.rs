@@ -1,11 +1,11 @@
-//! Which number of a list of loads was typed? What is none is refused with what a list looks like.
+//! Parser of the numbers of `--concurrency` and `--rate` lists.
 
 use std::ffi::{OsStr, OsString};
 use std::str::FromStr;
 
 /// What was typed, with every list that begins with a number below zero tied to the flag before it: alone, `-1,2` would
 /// be flags that nobody knows, and not a value whose flag can say what is wrong with it.
-pub fn tied(typed: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+pub fn join_negative_lists(typed: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut tied: Vec<OsString> = Vec::new();
     for word in typed {
         match tied.last_mut().filter(|flag| takes_value(flag) && begins_below_zero(&word)) {
@@ -34,7 +34,7 @@ fn begins_below_zero(list: &OsStr) -> bool {
 ///
 /// # Errors
 /// With the form of the whole list.
-pub fn concurrency(text: &str) -> Result<u32, NoLoadNumber> {
+pub fn concurrency(text: &str) -> Result<u32, LoadNumberError> {
     number(text, "whole numbers, separated by commas, such as `1,2,4`")
 }
 
@@ -42,20 +42,20 @@ pub fn concurrency(text: &str) -> Result<u32, NoLoadNumber> {
 ///
 /// # Errors
 /// With the form of the whole list.
-pub fn rate(text: &str) -> Result<f64, NoLoadNumber> {
+pub fn rate(text: &str) -> Result<f64, LoadNumberError> {
     let wanted = "arrivals per second above 0, separated by commas, such as `0.5,1,2`";
     let rate: f64 = number(text, wanted)?;
-    if rate > 0.0 && rate.is_finite() { Ok(rate) } else { Err(NoLoadNumber { wanted }) }
+    if rate > 0.0 && rate.is_finite() { Ok(rate) } else { Err(LoadNumberError { wanted }) }
 }
 
-fn number<N: FromStr>(text: &str, wanted: &'static str) -> Result<N, NoLoadNumber> {
-    text.trim().parse().map_err(|_| NoLoadNumber { wanted })
+fn number<N: FromStr>(text: &str, wanted: &'static str) -> Result<N, LoadNumberError> {
+    text.trim().parse().map_err(|_| LoadNumberError { wanted })
 }
 
-/// A piece of a list that is no number of the wanted kind.
+/// An element of a list that is no number of the wanted kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("give {wanted}")]
-pub struct NoLoadNumber {
+pub struct LoadNumberError {
     wanted: &'static str,
 }
 
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn only_a_list_that_begins_below_zero_is_tied_to_its_flag() {
         let after = |typed: &str| {
-            let words = tied(typed.split(' ').map(OsString::from));
+            let words = join_negative_lists(typed.split(' ').map(OsString::from));
             words.join(OsStr::new(" ")).into_string().expect("as typed")
         };
         assert_eq!(after("run --rate -0.5,1 -q"), "run --rate=-0.5,1 -q");

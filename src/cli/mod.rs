@@ -1,18 +1,18 @@
-//! What was typed, and what does it mean? Typed values on one side, resolved ones with their origin on the other.
+//! Command line: flags, their resolution into settings, commands, exit codes.
 
 pub mod compare;
+pub mod configuration;
 pub mod doctor;
 pub mod dry_run;
 pub mod engine_threads;
 pub mod exit;
-pub mod gather;
 pub mod inspect;
 pub mod ladder;
 pub mod load_number;
+pub mod mpi_rank;
 pub mod origin;
 pub mod resolve;
 pub mod run;
 pub mod serve;
 pub mod setting_key;
-pub mod take_part;
 pub mod typed;

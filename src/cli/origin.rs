@@ -1,4 +1,4 @@
-//! Where does each value come from? Flag before environment before file before default.
+//! Origin of each setting: flag, environment, file or default.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 
 use crate::cli::typed::Settings;
 
-/// Who said so.
+/// Origin of a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
-    /// Nobody: the default.
+    /// The default.
     Default,
     /// The configuration file.
     File,
@@ -33,10 +33,10 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The origin of every setting that somebody made.
+/// The origin of every setting that was given.
 pub type Origins = BTreeMap<String, Origin>;
 
-/// Adds to the typed settings what only the file says, and notes who said what.
+/// Adds settings of the file to the typed ones, and records the origin of each.
 ///
 /// # Errors
 /// Never in practice: settings are plain data; the error of the serialisation is handed on.
@@ -59,7 +59,7 @@ pub fn merge(
     Ok((serde_json::from_value(as_tables(merged))?, origins))
 }
 
-/// Only what was said is in the map, since absent fields are not written; `engine.kv_fraction` is a key of a table.
+/// The map holds given settings only, since absent fields are not written; `engine.kv_fraction` is a key of a table.
 pub(crate) fn as_map(settings: &Settings) -> Result<Map<String, Value>, serde_json::Error> {
     // Through text, so that 0.1 of 32 bits stays 0.1.
     let settings = serde_json::from_str(&serde_json::to_string(settings)?)?;

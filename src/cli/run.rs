@@ -1,4 +1,4 @@
-//! `bareflight run`: measure, show, and end with a code that says what came of it.
+//! `bareflight run`: measurement, report, exit code.
 
 use std::io::Write;
 

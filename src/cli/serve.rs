@@ -1,4 +1,4 @@
-//! `bareflight serve`: an engine in this process, for others to ask.
+//! `bareflight serve`: an in-process engine behind OpenAI and KServe endpoints.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -8,9 +8,9 @@ use anyhow::{Context, anyhow};
 use clap::{ArgMatches, Args, Command};
 use serde_json::json;
 
+use crate::cli::configuration::resolve_run;
 use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
-use crate::cli::gather::gather;
 use crate::cli::origin::{Origin, Origins};
 use crate::cli::typed::{EXECUTOR_HEADING, RunArgs};
 use crate::clock::Nanos;
@@ -18,8 +18,8 @@ use crate::engine_directory::EngineDirectory;
 use crate::issue::stop::Stop;
 use crate::network::secret::ApiKey;
 use crate::serve::chat::ChatTemplate;
-use crate::serve::dispatch::Served;
-use crate::serve::{Ready, ServeError, ServeOptions, check_kind};
+use crate::serve::dispatch::ServeOutcome;
+use crate::serve::{ReadyServer, ServeError, ServeOptions, check_kind};
 use crate::settings::Resolved;
 use crate::settings::span::Span;
 use crate::targets::named::Named;
@@ -64,9 +64,9 @@ pub struct ServeArgs {
     pub run: RunArgs,
 }
 
-/// Shows only those flags that mean something to a server.
+/// Hides flags that have no effect on a server.
 #[must_use]
-pub fn hide_what_is_for_runs(program: Command) -> Command {
+pub fn hide_run_flags(program: Command) -> Command {
     program.mut_subcommand(NAME, |serve| {
         serve.mut_args(|flag| {
             let is_foreign = flag.get_help_heading().is_some_and(|heading| {
@@ -80,8 +80,8 @@ pub fn hide_what_is_for_runs(program: Command) -> Command {
     })
 }
 
-/// Flags that were typed and mean nothing to a server.
-fn refuse_what_is_for_runs(program: &Command, origins: &Origins) -> Coded<()> {
+/// Refuses typed flags that have no effect on a server.
+fn refuse_run_flags(program: &Command, origins: &Origins) -> Coded<()> {
     let serve = program.find_subcommand(NAME);
     let is_hidden = |name: &str| {
         serve.is_some_and(|serve| {
@@ -102,17 +102,17 @@ fn refuse_what_is_for_runs(program: &Command, origins: &Origins) -> Coded<()> {
     }
 }
 
-/// Serves until it is told to stop.
+/// Serves until a signal asks it to stop.
 ///
 /// # Errors
 /// What stood in the way, with the exit code that it deserves.
 pub fn serve(arguments: &ServeArgs, program: &Command, matches: &ArgMatches) -> Coded<Exit> {
-    let (mut resolved, origins) = gather(&arguments.run, matches)?;
-    refuse_what_is_for_runs(program, &origins)?;
+    let (mut resolved, origins) = resolve_run(&arguments.run, matches)?;
+    refuse_run_flags(program, &origins)?;
     check_kind(&resolved.target).map_err(usage)?;
     engine_threads::ensure(slice::from_mut(&mut resolved))?;
     let mut engine = resolved.engine.clone();
-    // Nobody reads them here.
+    // Statistics and events have no reader here.
     engine.iteration_stats = Some(0);
     engine.kv_events = None;
     let mut named = registry::describe(&resolved.target, &engine, &resolved.served)
@@ -138,8 +138,8 @@ pub fn serve(arguments: &ServeArgs, program: &Command, matches: &ArgMatches) -> 
         (exit, anyhow::Error::new(error))
     })?;
     match served {
-        Served::Stopped(Drain::Clean) => Ok(Exit::Ok),
-        Served::Stopped(Drain::Forced(words)) | Served::EngineBroke(words) => {
+        ServeOutcome::Stopped(Drain::Clean) => Ok(Exit::Ok),
+        ServeOutcome::Stopped(Drain::Forced(words)) | ServeOutcome::EngineBroke(words) => {
             Err((Exit::Failure, anyhow!("the engine did not end well: {words}")))
         }
     }
@@ -186,7 +186,7 @@ fn model_folder(target: &str) -> Option<PathBuf> {
     kind.abilities.model_folder.then(|| PathBuf::from(name.argument))
 }
 
-/// What was said, or else what lies beside the tokenizer.
+/// The given template, or else the one beside the tokenizer.
 fn template(
     arguments: &ServeArgs,
     resolved: &Resolved,
@@ -223,8 +223,8 @@ fn warn_if_open(options: &ServeOptions) {
     }
 }
 
-/// One line of JSON on standard output, for whoever started this.
-fn announce(ready: &Ready) {
+/// One line of JSON on standard output, for the parent process.
+fn announce(ready: &ReadyServer) {
     let line = json!({
         "ready": true,
         "openai": format!("http://{}", ready.openai),
@@ -233,6 +233,6 @@ fn announce(ready: &Ready) {
         "pid": std::process::id(),
     });
     let mut out = std::io::stdout().lock();
-    // Whoever does not read it does not need it.
+    // A parent that does not read it does not need it.
     let _unread = writeln!(out, "{line}").and_then(|()| out.flush());
 }

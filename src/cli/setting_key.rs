@@ -1,4 +1,4 @@
-//! Is there a setting of this name? One that is not gets the nearest that is, and not a list of all.
+//! Check of setting keys, with the nearest known key as a suggestion.
 
 use clap::{Args, Command};
 

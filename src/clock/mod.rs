@@ -1,4 +1,4 @@
-//! What time is it, and how long until then? The one place that reads time.
+//! Clock: monotonic and wall time, precise waiting. The only place that reads time.
 //!
 //! All instants are nanoseconds of `CLOCK_MONOTONIC`, the clock that `std::chrono::steady_clock` reads on
 //! Linux, so stamps taken in C++ by the engine subtract directly from ours.
@@ -187,7 +187,7 @@ pub fn wait_precisely_until(deadline: MonoNs) {
 ///
 /// # Errors
 /// When the kernel refuses; sleeps are then coarser, which the schedule-lag check will show.
-pub fn sharpen_timers_of_this_thread() -> Result<(), std::io::Error> {
+pub fn minimise_timer_slack() -> Result<(), std::io::Error> {
     let one = std::num::NonZeroU64::MIN;
     rustix::thread::set_current_timer_slack(Some(one)).map_err(std::io::Error::from)
 }

@@ -1,8 +1,8 @@
-//! Does CUDA itself show GPUs to this process? An engine sees what CUDA shows, whatever the management library says.
+//! Check of CUDA devices visible to this process.
 
 use std::path::Path;
 
-use crate::doctor::finding::{Area, Finding, Look};
+use crate::doctor::check_result::{Area, Check, CheckResult};
 use crate::engine_directory::fit::gib;
 use crate::ffi::cuda::{CudaError, Device, Driver};
 
@@ -10,7 +10,7 @@ use crate::ffi::cuda::{CudaError, Device, Driver};
 const REMEDY: &str =
     "echo \"$CUDA_VISIBLE_DEVICES\"; nvidia-smi -L  (in a container: `docker run --gpus all …`)";
 
-/// What CUDA says of its GPUs.
+/// Devices that CUDA reports.
 #[derive(Debug)]
 pub struct CudaFacts {
     /// Each, or why there are none.
@@ -30,28 +30,28 @@ impl CudaFacts {
 }
 
 /// The one line about it.
-pub fn finding(facts: &CudaFacts) -> Finding {
-    let look = Look {
+pub fn check_result(facts: &CudaFacts) -> CheckResult {
+    let check = Check {
         area: Area::Gpu,
         id: "cuda",
         why: "an engine runs on the GPUs that CUDA shows to its process, which containers and variables can hide",
     };
     match &facts.devices {
         Err(error @ CudaError::Library(..)) if !facts.wanted && facts.known_to_nvml == 0 => {
-            look.skip(format!("not checked: {error}"))
+            check.skip(format!("not checked: {error}"))
         }
-        Err(error) => look.fail(error.to_string(), REMEDY),
+        Err(error) => check.fail(error.to_string(), REMEDY),
         Ok(devices) if devices.is_empty() => {
-            let words = format!("CUDA shows no GPU, of {} that NVML shows", facts.known_to_nvml);
+            let sentence = format!("CUDA shows no GPU, of {} that NVML shows", facts.known_to_nvml);
             if facts.wanted || facts.known_to_nvml > 0 {
-                look.fail(words, REMEDY)
+                check.fail(sentence, REMEDY)
             } else {
-                look.skip(words)
+                check.skip(sentence)
             }
         }
         Ok(devices) => {
             let each: Vec<String> = devices.iter().map(described).collect();
-            look.pass(format!("CUDA shows {}", each.join(", ")))
+            check.pass(format!("CUDA shows {}", each.join(", ")))
         }
     }
 }
@@ -67,10 +67,14 @@ fn described(device: &Device) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::finding::Status;
+    use crate::doctor::check_result::Status;
 
-    fn told(devices: Result<Vec<Device>, CudaError>, known_to_nvml: usize, wanted: bool) -> Status {
-        finding(&CudaFacts { devices, known_to_nvml, wanted }).status
+    fn not_passed(
+        devices: Result<Vec<Device>, CudaError>,
+        known_to_nvml: usize,
+        wanted: bool,
+    ) -> Status {
+        check_result(&CudaFacts { devices, known_to_nvml, wanted }).status
     }
 
     fn absent() -> CudaError {
@@ -79,17 +83,17 @@ mod tests {
 
     #[test]
     fn a_driver_that_is_missing_is_a_fault_only_where_a_gpu_is_there_or_wanted() {
-        assert_eq!(told(Err(absent()), 0, false), Status::Skip);
-        assert_eq!(told(Err(absent()), 0, true), Status::Fail);
-        assert_eq!(told(Err(absent()), 2, false), Status::Fail);
+        assert_eq!(not_passed(Err(absent()), 0, false), Status::Skip);
+        assert_eq!(not_passed(Err(absent()), 0, true), Status::Fail);
+        assert_eq!(not_passed(Err(absent()), 2, false), Status::Fail);
     }
 
     #[test]
     fn a_driver_that_refuses_or_hides_its_gpus_is_a_fault() {
-        assert_eq!(told(Err(CudaError::Call("cuInit", 803)), 0, false), Status::Fail);
-        assert_eq!(told(Ok(Vec::new()), 1, false), Status::Fail);
-        assert_eq!(told(Ok(Vec::new()), 0, true), Status::Fail);
-        assert_eq!(told(Ok(Vec::new()), 0, false), Status::Skip);
+        assert_eq!(not_passed(Err(CudaError::Call("cuInit", 803)), 0, false), Status::Fail);
+        assert_eq!(not_passed(Ok(Vec::new()), 1, false), Status::Fail);
+        assert_eq!(not_passed(Ok(Vec::new()), 0, true), Status::Fail);
+        assert_eq!(not_passed(Ok(Vec::new()), 0, false), Status::Skip);
     }
 
     #[test]
@@ -103,9 +107,9 @@ mod tests {
             multiprocessors: 132,
         };
         let found =
-            finding(&CudaFacts { devices: Ok(vec![device]), known_to_nvml: 8, wanted: true });
+            check_result(&CudaFacts { devices: Ok(vec![device]), known_to_nvml: 8, wanted: true });
         assert_eq!(found.status, Status::Pass);
-        let words = "0: NVIDIA H200 (140.0 GiB, compute capability 9.0, 132 multiprocessors)";
-        assert!(found.sentence.contains(words), "{}", found.sentence);
+        let sentence = "0: NVIDIA H200 (140.0 GiB, compute capability 9.0, 132 multiprocessors)";
+        assert!(found.sentence.contains(sentence), "{}", found.sentence);
     }
 }

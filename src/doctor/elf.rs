@@ -1,4 +1,4 @@
-//! Which libraries does a shared object need, and where does it say they lie? The dynamic section of an ELF file.
+//! Reader of an ELF file's dynamic section: needed libraries and search paths.
 //!
 //! Only its headers and its table of names are read: `libtensorrt_llm.so` has more than a gigabyte.
 

@@ -1,9 +1,9 @@
-//! Would this engine load here? Its configuration against the library, the ranks and the GPUs; nothing is loaded.
+//! Checks of an engine directory against library, ranks and GPUs, without loading it.
 
 use std::path::Path;
 
-use crate::doctor::Asked;
-use crate::doctor::finding::{Area, Finding, Look};
+use crate::doctor::DoctorOptions;
+use crate::doctor::check_result::{Area, Check, CheckResult};
 use crate::engine_directory;
 use crate::engine_directory::fit::gib;
 use crate::engine_directory::memory::{DEFAULT_KV_FRACTION, KvBound};
@@ -29,7 +29,7 @@ pub struct EngineFacts {
     pub gpus: Option<KnownGpus>,
     /// How much of their memory the KV cache may take.
     pub settings: EngineSettings,
-    /// What is going to be asked, where that was said.
+    /// Planned load, where it was given.
     pub load: Option<PlannedLoad>,
 }
 
@@ -49,15 +49,15 @@ impl EngineFacts {
         library_version: Option<String>,
         ranks: Option<u32>,
         gpus: Option<KnownGpus>,
-        asked: &Asked,
+        options: &DoctorOptions,
     ) -> Self {
         let settings = EngineSettings {
-            kv_fraction: asked.kv_fraction,
-            kv_tokens: asked.kv_tokens,
+            kv_fraction: options.kv_fraction,
+            kv_tokens: options.kv_tokens,
             ..EngineSettings::default()
         };
         let directory = EngineDirectory::read(path);
-        Self { directory, library_version, ranks, gpus, settings, load: asked.load }
+        Self { directory, library_version, ranks, gpus, settings, load: options.load }
     }
 
     /// Ranks that it was built for.
@@ -67,8 +67,8 @@ impl EngineFacts {
 }
 
 /// Everything about the engine.
-pub fn findings(facts: &EngineFacts) -> Vec<Finding> {
-    let look = Look {
+pub fn check_results(facts: &EngineFacts) -> Vec<CheckResult> {
+    let check = Check {
         area: Area::Engine,
         id: "engine",
         why: "an engine runs on the TensorRT-LLM version, the number of ranks and the GPU architecture it was built for",
@@ -76,24 +76,24 @@ pub fn findings(facts: &EngineFacts) -> Vec<Finding> {
     let directory = match &facts.directory {
         Ok(directory) => directory,
         Err(error) => {
-            return vec![look.fail(error.to_string(), "trtllm-build --output_dir ENGINE_DIR …")];
+            return vec![check.fail(error.to_string(), "trtllm-build --output_dir ENGINE_DIR …")];
         }
     };
-    let asked = engine_directory::Asked {
+    let options = engine_directory::PlannedUse {
         ranks: facts.ranks,
         library_version: facts.library_version.as_deref(),
-        ..engine_directory::Asked::settings(&facts.settings)
+        ..engine_directory::PlannedUse::settings(&facts.settings)
     };
-    let mut all: Vec<Finding> = directory
-        .check(&asked)
+    let mut all: Vec<CheckResult> = directory
+        .check(&options)
         .into_iter()
-        .map(|finding| match finding.severity {
-            Severity::Warn => look.warn(finding.sentence, finding.remedy),
-            Severity::Refuse => look.fail(finding.sentence, finding.remedy),
+        .map(|result| match result.severity {
+            Severity::Warn => check.warn(result.sentence, result.remedy),
+            Severity::Refuse => check.fail(result.sentence, result.remedy),
         })
         .collect();
     if all.is_empty() {
-        all.push(look.pass(described(directory, facts.library_version.as_deref())));
+        all.push(check.pass(described(directory, facts.library_version.as_deref())));
     }
     let ranks = directory.config.mapping.world_size();
     let found = facts.gpus.as_ref().and_then(|gpus| gpus.memory_for(ranks));
@@ -101,7 +101,7 @@ pub fn findings(facts: &EngineFacts) -> Vec<Finding> {
     all.extend([
         gpu_count(directory, gpus),
         memory(directory, found),
-        kv_room(directory, facts, found),
+        kv_capacity(directory, facts, found),
     ]);
     all.extend(kv_load(directory, facts, found));
     all.push(architecture());
@@ -122,67 +122,71 @@ fn described(directory: &EngineDirectory, library: Option<&str>) -> String {
     )
 }
 
-fn gpu_count(directory: &EngineDirectory, gpus: usize) -> Finding {
-    let look = Look {
+fn gpu_count(directory: &EngineDirectory, gpus: usize) -> CheckResult {
+    let check = Check {
         area: Area::Engine,
         id: "gpus_for_ranks",
         why: "each rank of the engine takes a GPU of its own",
     };
     let ranks = directory.config.mapping.world_size();
-    let words = format!("the engine has {ranks} ranks, and {gpus} GPUs are here");
+    let sentence = format!("the engine has {ranks} ranks, and {gpus} GPUs are here");
     match gpus {
-        0 => look.skip("no GPU here: not checked"),
-        here if (here as u32) < ranks => look.fail(
-            words,
+        0 => check.skip("no GPU here: not checked"),
+        here if (here as u32) < ranks => check.fail(
+            sentence,
             format!("trtllm-build … --tp_size {here}  (or run on {ranks} GPUs: `docker run --gpus all …`)"),
         ),
-        _ => look.pass(words),
+        _ => check.pass(sentence),
     }
 }
 
-fn memory(directory: &EngineDirectory, memory: Option<GpuMemory>) -> Finding {
-    let look = Look {
+fn memory(directory: &EngineDirectory, memory: Option<GpuMemory>) -> CheckResult {
+    let check = Check {
         area: Area::Engine,
         id: "memory_plan",
         why: "weights that do not fit end a run before it begins, and little beside them leaves no room for requests",
     };
     let weights = directory.weight_bytes(&EngineSettings::default());
     let Some((memory, weights)) = memory.zip(weights) else {
-        return look
+        return check
             .skip("no GPU, or no file of the engine, to hold against the other: not checked");
     };
     let (free, needed) = (memory.free_bytes, weights + BESIDE_WEIGHTS);
-    let words = format!(
+    let sentence = format!(
         "the largest rank wants {} or more, and {} of {} are free",
         gib(needed),
         gib(free),
         gib(memory.total_bytes)
     );
     if memory.total_bytes < needed {
-        return look
-            .fail(words, "trtllm-build … --tp_size 2  (or weights in 8 bits: `--qformat fp8`)");
+        return check
+            .fail(sentence, "trtllm-build … --tp_size 2  (or weights in 8 bits: `--qformat fp8`)");
     }
     if free < needed {
-        return look.fail(words, "nvidia-smi  (stop what holds the memory)");
+        return check.fail(sentence, "nvidia-smi  (stop what holds the memory)");
     }
     if free - needed < needed / 4 {
-        return look.warn(
-            words,
+        return check.warn(
+            sentence,
             "build with quantised weights (`--qformat fp8`), or for more GPUs with --tp_size",
         );
     }
-    look.pass(words)
+    check.pass(sentence)
 }
 
 /// How many tokens the cache holds, and for how many requests of the longest sequence that is.
-fn kv_room(directory: &EngineDirectory, facts: &EngineFacts, memory: Option<GpuMemory>) -> Finding {
-    let look = Look {
+fn kv_capacity(
+    directory: &EngineDirectory,
+    facts: &EngineFacts,
+    memory: Option<GpuMemory>,
+) -> CheckResult {
+    let check = Check {
         area: Area::Engine,
         id: "kv_room",
         why: "the KV cache gets a share of what the engine leaves free, and bounds how many requests run at once",
     };
-    let Some(room) = directory.kv_room(&facts.settings, memory) else {
-        return look.skip(
+    let Some(room) = directory.kv_capacity(&facts.settings, memory) else {
+        return check.skip(
             "no GPU, no file of the engine, or a model of a shape that is not known: not checked",
         );
     };
@@ -197,16 +201,16 @@ fn kv_room(directory: &EngineDirectory, facts: &EngineFacts, memory: Option<GpuM
         }
         KvBound::Setting => " as `--kv-tokens` says".to_owned(),
     };
-    let words = format!("room for {} tokens at most{per_token}", room.tokens);
+    let sentence = format!("room for {} tokens at most{per_token}", room.tokens);
     let longest = u64::from(limits.max_seq_len);
     if room.tokens < longest {
-        return look.warn(
-            format!("{words}: less than one sequence of the {longest} tokens that the engine was built for, which it then shortens"),
+        return check.warn(
+            format!("{sentence}: less than one sequence of the {longest} tokens that the engine was built for, which it then shortens"),
             "trtllm-build … --max_seq_len N  (or a cache in 8 bits: `--kv_cache_dtype fp8`, or more GPUs: `--tp_size`)",
         );
     }
-    look.pass(format!(
-        "{words}: {} requests of its longest sequence ({longest} tokens), and a batch is {}",
+    check.pass(format!(
+        "{sentence}: {} requests of its longest sequence ({longest} tokens), and a batch is {}",
         room.tokens / longest,
         limits.max_batch_size
     ))
@@ -217,9 +221,9 @@ fn kv_load(
     directory: &EngineDirectory,
     facts: &EngineFacts,
     memory: Option<GpuMemory>,
-) -> Option<Finding> {
+) -> Option<CheckResult> {
     let load = facts.load?;
-    let look = Look {
+    let check = Check {
         area: Area::Engine,
         id: "kv_load",
         why: "requests that find no room in the KV cache wait or are computed again, which their latencies count",
@@ -228,43 +232,44 @@ fn kv_load(
     let batch = directory.config.limits.max_batch_size * directory.config.mapping.pipeline;
     let in_flight = load.concurrency.min(batch);
     let each = directory.kv_of_request(&facts.settings, input, output);
-    let room = directory.kv_room(&facts.settings, memory);
+    let room = directory.kv_capacity(&facts.settings, memory);
     let Some((room, each)) = room.zip(each) else {
-        return Some(look.skip("how much the KV cache holds is not known: not checked"));
+        return Some(check.skip("how much the KV cache holds is not known: not checked"));
     };
     let needed = each * u64::from(in_flight);
-    let words = format!(
+    let sentence = format!(
         "{in_flight} requests of {input} + {output} tokens take {needed} tokens of KV cache, which holds {} at most",
         room.tokens
     );
     Some(if each > room.tokens {
-        look.fail(words, "give shorter lengths, or build with --kv_cache_dtype fp8 or --tp_size")
+        check
+            .fail(sentence, "give shorter lengths, or build with --kv_cache_dtype fp8 or --tp_size")
     } else if needed > room.tokens {
         let fit = room.tokens / each;
-        look.warn(
-            words,
+        check.warn(
+            sentence,
             format!("bareflight run … --concurrency {fit}  (or raise `--kv-fraction`)"),
         )
     } else {
-        look.pass(words)
+        check.pass(sentence)
     })
 }
 
-/// The configuration does not say it, so this is told and never guessed.
-fn architecture() -> Finding {
-    let look = Look {
+/// The configuration does not name it, so it is reported as unknown and never guessed.
+fn architecture() -> CheckResult {
+    let check = Check {
         area: Area::Engine,
         id: "architecture",
         why: "an engine built on one GPU architecture does not load on another",
     };
-    look.skip("an engine does not say for which GPU it was built: loading it is the test")
+    check.skip("an engine does not say for which GPU it was built: loading it is the test")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::finding::Status;
-    use crate::observe::gpu::known::{KnownGpu, Teller};
+    use crate::doctor::check_result::Status;
+    use crate::observe::gpu::known::{KnownGpu, MemorySource};
     use std::fs;
 
     /// An engine of two ranks, each of three bytes.
@@ -296,33 +301,33 @@ mod tests {
         folder
     }
 
-    fn asked(load: Option<PlannedLoad>) -> Asked {
-        Asked { load, ..Asked::default() }
+    fn options(load: Option<PlannedLoad>) -> DoctorOptions {
+        DoctorOptions { load, ..DoctorOptions::default() }
     }
 
-    fn told(version: Option<&str>, ranks: Option<u32>) -> Vec<(&'static str, Status)> {
+    fn not_passed(version: Option<&str>, ranks: Option<u32>) -> Vec<(&'static str, Status)> {
         let folder = engine();
         let facts = EngineFacts::gather(
             folder.path(),
             version.map(str::to_owned),
             ranks,
             None,
-            &asked(None),
+            &options(None),
         );
         assert_eq!(facts.built_ranks(), Some(2), "{:?}", facts.directory);
-        findings(&facts).into_iter().map(|finding| (finding.id, finding.status)).collect()
+        check_results(&facts).into_iter().map(|result| (result.id, result.status)).collect()
     }
 
     #[test]
     fn an_engine_of_the_librarys_own_version_passes_and_another_fails() {
-        assert_eq!(told(Some("1.2.1"), Some(2))[0], ("engine", Status::Pass));
-        assert_eq!(told(Some("1.1.0"), Some(2))[0], ("engine", Status::Fail));
-        assert_eq!(told(Some("1.2.1"), Some(1))[0], ("engine", Status::Fail));
+        assert_eq!(not_passed(Some("1.2.1"), Some(2))[0], ("engine", Status::Pass));
+        assert_eq!(not_passed(Some("1.1.0"), Some(2))[0], ("engine", Status::Fail));
+        assert_eq!(not_passed(Some("1.2.1"), Some(1))[0], ("engine", Status::Fail));
     }
 
     #[test]
     fn without_a_gpu_nothing_is_said_of_gpus() {
-        let rest = &told(None, None)[1..];
+        let rest = &not_passed(None, None)[1..];
         let skipped = ["gpus_for_ranks", "memory_plan", "kv_room", "architecture"]
             .map(|id| (id, Status::Skip));
         assert_eq!(rest, skipped);
@@ -331,14 +336,14 @@ mod tests {
     #[test]
     fn a_directory_that_holds_no_engine_fails_by_name() {
         let facts =
-            EngineFacts::gather(Path::new("no/such/engine"), None, None, None, &asked(None));
-        let found = findings(&facts);
+            EngineFacts::gather(Path::new("no/such/engine"), None, None, None, &options(None));
+        let found = check_results(&facts);
         assert_eq!((found.len(), found[0].status), (1, Status::Fail));
         assert!(found[0].sentence.contains("no/such/engine"));
     }
 
-    /// What is said of the memory of two GPUs with so much free, of 80 GiB each.
-    fn memory_of(free_gib: u64, rank_gib: u64, load: Option<PlannedLoad>) -> Vec<Finding> {
+    /// The result for the memory of two GPUs with so much free, of 80 GiB each.
+    fn memory_of(free_gib: u64, rank_gib: u64, load: Option<PlannedLoad>) -> Vec<CheckResult> {
         let folder = engine();
         for rank in 0..2 {
             let file = fs::File::create(folder.path().join(format!("rank{rank}.engine")));
@@ -346,11 +351,11 @@ mod tests {
         }
         let memory = GpuMemory { free_bytes: free_gib << 30, total_bytes: 80 << 30 };
         let gpu = KnownGpu { name: "NVIDIA H100 80GB HBM3".into(), memory: Some(memory) };
-        let gpus = KnownGpus { teller: Teller::Nvml, gpus: vec![gpu.clone(), gpu] };
-        let facts = EngineFacts::gather(folder.path(), None, None, Some(gpus), &asked(load));
+        let gpus = KnownGpus { teller: MemorySource::Nvml, gpus: vec![gpu.clone(), gpu] };
+        let facts = EngineFacts::gather(folder.path(), None, None, Some(gpus), &options(load));
         let about_memory = ["memory_plan", "kv_room", "kv_load"];
-        let all = findings(&facts).into_iter();
-        all.filter(|finding| about_memory.contains(&finding.id)).collect()
+        let all = check_results(&facts).into_iter();
+        all.filter(|result| about_memory.contains(&result.id)).collect()
     }
 
     #[test]

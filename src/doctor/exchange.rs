@@ -1,4 +1,4 @@
-//! How long do a connection and an exchange on it take? Small questions to a server, timed as a client sees them.
+//! Timed connections and HTTP exchanges with a server.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -26,7 +26,7 @@ const LARGEST_HEAD: usize = 64 << 10;
 
 /// Which server is asked, and what.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct ServerAddress {
     /// As shown, without anything secret.
     pub shown: String,
     host: String,
@@ -67,14 +67,14 @@ pub struct Exchange {
 /// Why a text names no server that can be looked at.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct NoPlace(String);
+pub struct ServerAddressError(String);
 
-impl Place {
+impl ServerAddress {
     /// Of an OpenAI-compatible server, or any other that speaks HTTP/1.1.
     ///
     /// # Errors
     /// When it is no URL.
-    pub fn http(url: &str) -> Result<Self, NoPlace> {
+    pub fn http(url: &str) -> Result<Self, ServerAddressError> {
         // A URL may name any endpoint; the list of models lies beside each.
         let endpoints = [Endpoint::Chat, Endpoint::Completions, Endpoint::Embeddings];
         let read = |endpoint| OpenAiAddress::parse(url, endpoint);
@@ -82,7 +82,7 @@ impl Place {
             .into_iter()
             .find_map(|endpoint| read(endpoint).ok())
             .map_or_else(|| read(Endpoint::Chat), Ok)
-            .map_err(|error| NoPlace(error.to_string()))?;
+            .map_err(|error| ServerAddressError(error.to_string()))?;
         let scheme = if address.https { "https" } else { "http" };
         let OpenAiAddress { host, port, models_path, https, .. } = address;
         let without_query = models_path.split('?').next().unwrap_or_default();
@@ -94,10 +94,10 @@ impl Place {
     ///
     /// # Errors
     /// When it is no address of one.
-    pub fn triton(place: &str) -> Result<Self, NoPlace> {
+    pub fn triton(place: &str) -> Result<Self, ServerAddressError> {
         let address: TritonAddress =
             place.parse().map_err(|error: <TritonAddress as std::str::FromStr>::Err| {
-                NoPlace(error.to_string())
+                ServerAddressError(error.to_string())
             })?;
         let path = match address.protocol {
             Protocol::Grpc => None,
@@ -114,8 +114,8 @@ impl Place {
 }
 
 impl NetworkFacts {
-    /// Connects and asks; takes some seconds where nobody answers.
-    pub fn gather(place: &Place) -> Self {
+    /// Connects and sends requests; takes some seconds where no server answers.
+    pub fn gather(place: &ServerAddress) -> Self {
         let mut facts = Self {
             place: place.shown.clone(),
             loopback: false,
@@ -129,7 +129,7 @@ impl NetworkFacts {
         facts
     }
 
-    fn look_at(&mut self, place: &Place) -> Result<(), String> {
+    fn look_at(&mut self, place: &ServerAddress) -> Result<(), String> {
         let bare = place.host.trim_start_matches('[').trim_end_matches(']');
         let addresses: Vec<SocketAddr> = (bare, place.port)
             .to_socket_addrs()
@@ -155,7 +155,7 @@ impl NetworkFacts {
     fn ask(
         &mut self,
         stream: &mut (impl Read + Write),
-        place: &Place,
+        place: &ServerAddress,
         path: &str,
     ) -> Result<(), String> {
         let (host, port) = (&place.host, place.port);
@@ -165,7 +165,7 @@ impl NetworkFacts {
             let written = stream.write_all(question.as_bytes()).and_then(|()| stream.flush());
             let answer = match written.map_err(|error| error.to_string()) {
                 Ok(()) => read_answer(stream, start),
-                Err(words) => Err(words),
+                Err(sentence) => Err(sentence),
             };
             match answer {
                 Ok((exchange, status, closes)) => {
@@ -174,7 +174,7 @@ impl NetworkFacts {
                     self.closed_by_server = closes;
                 }
                 Err(_) if !self.exchanges.is_empty() => self.closed_by_server = true,
-                Err(words) => return Err(words),
+                Err(sentence) => return Err(sentence),
             }
             if self.closed_by_server {
                 break;
@@ -190,7 +190,7 @@ fn reachable(addresses: &[SocketAddr]) -> Result<SocketAddr, String> {
     for &address in addresses {
         match connect(address) {
             Ok(_) => return Ok(address),
-            Err(words) => last = words,
+            Err(sentence) => last = sentence,
         }
     }
     Err(last)
@@ -319,7 +319,7 @@ mod tests {
     const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n";
 
     fn gather(url: &str) -> NetworkFacts {
-        NetworkFacts::gather(&Place::http(url).expect("a URL"))
+        NetworkFacts::gather(&ServerAddress::http(url).expect("a URL"))
     }
 
     #[test]
@@ -348,7 +348,7 @@ mod tests {
     #[test]
     fn what_is_no_http_or_not_there_is_a_failure_with_words() {
         let facts = gather(&server(true, "220 mail.example ready\r\n\r\n"));
-        assert!(facts.failure.is_some_and(|words| words.contains("HTTP")));
+        assert!(facts.failure.is_some_and(|sentence| sentence.contains("HTTP")));
         let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
         assert!(gather(&format!("http://{free}")).failure.is_some());
     }

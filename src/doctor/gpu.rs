@@ -1,7 +1,7 @@
-//! Are the GPUs in a state that a measurement can be repeated in? What the driver says in, findings out.
+//! Checks of GPUs: driver, memory, clocks, power, temperature, other processes.
 
-use crate::doctor::finding::{Area, Finding, Look};
-use crate::observe::gpu::library::NoGpu;
+use crate::doctor::check_result::{Area, Check, CheckResult};
+use crate::observe::gpu::library::NvmlUnavailable;
 use crate::observe::gpu::state::{GpuState, Machine};
 
 /// Power caps differ by a rounding.
@@ -15,7 +15,7 @@ const THERMAL_ROOM_C: u32 = 15;
 #[derive(Debug)]
 pub struct GpuFacts {
     /// Driver and GPUs, or why there are none.
-    pub machine: Result<Machine, NoGpu>,
+    pub machine: Result<Machine, NvmlUnavailable>,
     /// Whether a target that needs a GPU was asked for.
     pub wanted: bool,
     /// Major version of the CUDA runtime that TensorRT-LLM's libraries ask for, where they are here.
@@ -27,8 +27,8 @@ pub struct GpuFacts {
 }
 
 /// Everything about the GPUs and their driver.
-pub fn findings(facts: &GpuFacts) -> Vec<Finding> {
-    let look = Look {
+pub fn check_results(facts: &GpuFacts) -> Vec<CheckResult> {
+    let check = Check {
         area: Area::Gpu,
         id: "gpu",
         why: "an engine in this process runs on a GPU; without a driver there is nothing to measure it on",
@@ -40,14 +40,15 @@ pub fn findings(facts: &GpuFacts) -> Vec<Finding> {
                 .as_ref()
                 .err()
                 .map_or_else(|| "the driver shows none".to_owned(), ToString::to_string);
-            let is_fault = matches!(other, Err(NoGpu::Named(..) | NoGpu::Driver(_)));
+            let is_fault =
+                matches!(other, Err(NvmlUnavailable::Named(..) | NvmlUnavailable::Driver(_)));
             return vec![if facts.wanted || is_fault {
-                look.fail(
+                check.fail(
                     format!("no GPU here: {reason}"),
                     "nvidia-smi -L  (in a container: start it with `docker run --gpus all …`)",
                 )
             } else {
-                look.skip(format!("no GPU here: not checked ({reason})"))
+                check.skip(format!("no GPU here: not checked ({reason})"))
             }];
         }
     };
@@ -58,8 +59,8 @@ pub fn findings(facts: &GpuFacts) -> Vec<Finding> {
     all
 }
 
-fn driver(facts: &GpuFacts, machine: &Machine) -> Finding {
-    let look = Look {
+fn driver(facts: &GpuFacts, machine: &Machine) -> CheckResult {
+    let check = Check {
         area: Area::Gpu,
         id: "driver",
         why: "CUDA libraries newer than the driver refuse to start, or fall back to slower paths",
@@ -69,26 +70,26 @@ fn driver(facts: &GpuFacts, machine: &Machine) -> Finding {
         if driver.named { format!(", as told by `{}`", driver.library) } else { String::new() };
     let version = driver.version.as_deref().unwrap_or("of unknown version");
     let cuda = driver.cuda.as_deref().unwrap_or("unknown");
-    let words = format!("driver {version}, which runs CUDA up to {cuda}{named}");
+    let sentence = format!("driver {version}, which runs CUDA up to {cuda}{named}");
     let major = driver.cuda.as_ref().and_then(|cuda| cuda.split('.').next()?.parse::<u32>().ok());
     match (major, facts.runtime_cuda_major) {
-        (Some(driver), Some(runtime)) if driver < runtime => look.fail(
-            format!("{words}; TensorRT-LLM's libraries ask for CUDA {runtime}"),
+        (Some(driver), Some(runtime)) if driver < runtime => check.fail(
+            format!("{sentence}; TensorRT-LLM's libraries ask for CUDA {runtime}"),
             format!(
                 "install a driver for CUDA {runtime} (`nvidia-smi` names what is there), or add the package \
                  `cuda-compat-{runtime}-0` in the container"
             ),
         ),
         (Some(_), Some(runtime)) => {
-            look.pass(format!("{words}; TensorRT-LLM's libraries ask for CUDA {runtime}"))
+            check.pass(format!("{sentence}; TensorRT-LLM's libraries ask for CUDA {runtime}"))
         }
-        _ => look.pass(words),
+        _ => check.pass(sentence),
     }
 }
 
-fn of_one(facts: &GpuFacts, index: usize, gpu: &GpuState) -> Vec<Finding> {
+fn of_one(facts: &GpuFacts, index: usize, gpu: &GpuState) -> Vec<CheckResult> {
     let uuid = &gpu.gpu.uuid;
-    let findings = [
+    let results = [
         memory(index, gpu),
         processes(facts, gpu),
         mig(gpu),
@@ -100,37 +101,37 @@ fn of_one(facts: &GpuFacts, index: usize, gpu: &GpuState) -> Vec<Finding> {
         heat(gpu),
         numa(facts, gpu),
     ];
-    let place = |finding: Finding| Finding {
-        sentence: format!("GPU {index}: {}", finding.sentence),
-        remedy: finding.remedy.map(|remedy| remedy.replace("UUID", uuid)),
-        ..finding
+    let place = |result: CheckResult| CheckResult {
+        sentence: format!("GPU {index}: {}", result.sentence),
+        remedy: result.remedy.map(|remedy| remedy.replace("UUID", uuid)),
+        ..result
     };
-    findings.into_iter().map(place).collect()
+    results.into_iter().map(place).collect()
 }
 
-fn memory(index: usize, gpu: &GpuState) -> Finding {
-    let look = Look {
+fn memory(index: usize, gpu: &GpuState) -> CheckResult {
+    let check = Check {
         area: Area::Gpu,
         id: "memory",
         why: "the KV cache takes a share of what is free after the engine is loaded: less memory is a smaller batch",
     };
     let name = &gpu.gpu.name;
     let Some((free, all)) = gpu.memory_free_bytes.zip(gpu.memory_bytes) else {
-        return look.skip(format!("{name} does not tell its memory"));
+        return check.skip(format!("{name} does not tell its memory"));
     };
     let gib = |bytes: u64| bytes as f64 / (1_u64 << 30) as f64;
-    let words = format!("{name}, {:.1} of {:.1} GiB free", gib(free), gib(all));
+    let sentence = format!("{name}, {:.1} of {:.1} GiB free", gib(free), gib(all));
     if all - free.min(all) > 2 * FOREIGN_MEMORY {
-        return look.warn(
-            words,
+        return check.warn(
+            sentence,
             format!("nvidia-smi -i {index} --query-compute-apps=pid,used_memory --format=csv"),
         );
     }
-    look.pass(words)
+    check.pass(sentence)
 }
 
-fn processes(facts: &GpuFacts, gpu: &GpuState) -> Finding {
-    let look = Look {
+fn processes(facts: &GpuFacts, gpu: &GpuState) -> CheckResult {
+    let check = Check {
         area: Area::Gpu,
         id: "other_processes",
         why: "another process takes turns on the multiprocessors and on memory bandwidth, and its power counts as ours",
@@ -142,9 +143,9 @@ fn processes(facts: &GpuFacts, gpu: &GpuState) -> Finding {
         .map(|(pid, _)| pid.to_string())
         .collect();
     if others.is_empty() {
-        return look.pass("nothing else runs on it");
+        return check.pass("nothing else runs on it");
     }
-    look.warn(
+    check.warn(
         format!("processes {} compute on it", others.join(", ")),
         format!(
             "ps -o pid,user,cmd -p {}  (stop them unless one is the server to be measured)",
@@ -153,82 +154,82 @@ fn processes(facts: &GpuFacts, gpu: &GpuState) -> Finding {
     )
 }
 
-fn mig(gpu: &GpuState) -> Finding {
-    let look = Look {
+fn mig(gpu: &GpuState) -> CheckResult {
+    let check = Check {
         area: Area::Gpu,
         id: "mig",
         why: "an instance has a part of the GPU's multiprocessors, memory and bandwidth, and shares its power and heat",
     };
     match gpu.mig {
-        Some(true) => look.warn("MIG is on", "sudo nvidia-smi -i UUID -mig 0"),
-        Some(false) => look.pass("MIG is off"),
-        None => look.skip("it has no MIG"),
+        Some(true) => check.warn("MIG is on", "sudo nvidia-smi -i UUID -mig 0"),
+        Some(false) => check.pass("MIG is off"),
+        None => check.skip("it has no MIG"),
     }
 }
 
-fn ecc(gpu: &GpuState) -> Finding {
-    let look = Look {
+fn ecc(gpu: &GpuState) -> CheckResult {
+    let check = Check {
         area: Area::Gpu,
         id: "ecc",
         why: "error correction costs bandwidth on some boards, so it belongs to what is compared; errors cost more",
     };
     match (gpu.ecc, gpu.uncorrected_errors) {
-        (_, Some(errors @ 1..)) => look.fail(
+        (_, Some(errors @ 1..)) => check.fail(
             format!("{errors} memory errors could not be corrected"),
             "sudo nvidia-smi -i UUID --gpu-reset  (then have the board checked: `nvidia-smi -q -d ECC,ROW_REMAPPER`)",
         ),
-        (Some(true), _) => look.pass("ECC is on, no uncorrected error"),
-        (Some(false), _) => look.warn(
+        (Some(true), _) => check.pass("ECC is on, no uncorrected error"),
+        (Some(false), _) => check.warn(
             "ECC is off, unlike on most servers: compare only with runs without it",
             "sudo nvidia-smi -i UUID -e 1  (takes effect after a reset)",
         ),
-        (None, _) => look.skip("it does not tell whether ECC is on"),
+        (None, _) => check.skip("it does not tell whether ECC is on"),
     }
 }
 
-fn persistence(gpu: &GpuState) -> Finding {
-    let look = Look {
+fn persistence(gpu: &GpuState) -> CheckResult {
+    let check = Check {
         area: Area::Gpu,
         id: "persistence",
         why: "without it the driver unloads when nobody uses the GPU, which forgets locked clocks and slows the next start",
     };
     match gpu.persistence {
-        Some(true) => look.pass("persistence mode is on"),
-        Some(false) => look.warn("persistence mode is off", "sudo nvidia-smi -i UUID -pm 1"),
-        None => look.skip("it does not tell whether persistence mode is on"),
+        Some(true) => check.pass("persistence mode is on"),
+        Some(false) => check.warn("persistence mode is off", "sudo nvidia-smi -i UUID -pm 1"),
+        None => check.skip("it does not tell whether persistence mode is on"),
     }
 }
 
-fn power_cap(gpu: &GpuState) -> Finding {
-    let look = Look {
+fn power_cap(gpu: &GpuState) -> CheckResult {
+    let check = Check {
         area: Area::Gpu,
         id: "power_cap",
         why: "under load the power limit decides the clocks, and so every number",
     };
     match (gpu.power_cap_w, gpu.power_default_w) {
-        (Some(cap), Some(default)) if cap < default - SAME_WATTS => look.warn(
+        (Some(cap), Some(default)) if cap < default - SAME_WATTS => check.warn(
             format!(
                 "power is capped at {cap:.0} W, below the {default:.0} W that it is delivered with"
             ),
             format!("sudo nvidia-smi -i UUID -pl {default:.0}"),
         ),
-        (Some(cap), _) => look.pass(format!("power limit {cap:.0} W")),
-        (None, _) => look.skip("it does not tell its power limit"),
+        (Some(cap), _) => check.pass(format!("power limit {cap:.0} W")),
+        (None, _) => check.skip("it does not tell its power limit"),
     }
 }
 
-fn clocks(gpu: &GpuState) -> Finding {
-    let look = Look {
+fn clocks(gpu: &GpuState) -> CheckResult {
+    let check = Check {
         area: Area::Gpu,
         id: "locked_clocks",
         why: "clocks that float with heat and power make two runs of the same thing differ by several percent",
     };
-    let Some(max) = gpu.sm_max_mhz else { return look.skip("it does not tell its clocks") };
+    let Some(max) = gpu.sm_max_mhz else { return check.skip("it does not tell its clocks") };
     let set = gpu.applications_sm_mhz.filter(|set| Some(*set) != gpu.default_applications_sm_mhz);
     match (set, gpu.clocks_set) {
-        (Some(clock), _) => look.pass(format!("clocks are set to {clock} MHz for applications")),
-        (None, Some(true)) => look.pass("clocks are held by a setting"),
-        _ => look.warn(
+        (Some(clock), _) => check.pass(format!("clocks are set to {clock} MHz for applications")),
+        (None, Some(true)) => check.pass("clocks are held by a setting"),
+        _ => check.warn(
             format!(
                 "clocks may float up to {max} MHz (an idle GPU does not tell of a lock by `-lgc`)"
             ),
@@ -237,47 +238,47 @@ fn clocks(gpu: &GpuState) -> Finding {
     }
 }
 
-fn throttling(gpu: &GpuState) -> Finding {
-    let look = Look {
+fn throttling(gpu: &GpuState) -> CheckResult {
+    let check = Check {
         area: Area::Gpu,
         id: "throttling",
         why: "a GPU whose clocks are held down now measures its cooling or its power supply",
     };
     if gpu.throttle.is_empty() {
-        return look.pass("nothing holds its clocks down now");
+        return check.pass("nothing holds its clocks down now");
     }
-    let reasons: Vec<&str> = gpu.throttle.iter().map(|reason| reason.words()).collect();
-    look.warn(
+    let reasons: Vec<&str> = gpu.throttle.iter().map(|reason| reason.label()).collect();
+    check.warn(
         format!("clocks are held down now by {}", reasons.join(" and ")),
         "nvidia-smi -i UUID -q -d PERFORMANCE,TEMPERATURE,POWER",
     )
 }
 
-fn heat(gpu: &GpuState) -> Finding {
-    let look =
-        Look { area: Area::Gpu, id: "temperature", why: "a run that begins hot ends throttled" };
+fn heat(gpu: &GpuState) -> CheckResult {
+    let check =
+        Check { area: Area::Gpu, id: "temperature", why: "a run that begins hot ends throttled" };
     match (gpu.temperature_c, gpu.slowdown_c) {
-        (Some(now), Some(limit)) if now + THERMAL_ROOM_C > limit => look.warn(
+        (Some(now), Some(limit)) if now + THERMAL_ROOM_C > limit => check.warn(
             format!("{now} °C, and clocks are lowered at {limit} °C"),
             "let it cool: nvidia-smi -i UUID --query-gpu=temperature.gpu --format=csv -l 5",
         ),
-        (Some(now), _) => look.pass(format!("{now} °C")),
-        (None, _) => look.skip("it does not tell its temperature"),
+        (Some(now), _) => check.pass(format!("{now} °C")),
+        (None, _) => check.skip("it does not tell its temperature"),
     }
 }
 
-fn numa(facts: &GpuFacts, gpu: &GpuState) -> Finding {
-    let look = Look {
+fn numa(facts: &GpuFacts, gpu: &GpuState) -> CheckResult {
+    let check = Check {
         area: Area::Gpu,
         id: "numa",
         why: "a thread on another node than its GPU launches kernels and copies over the link between the nodes",
     };
     match gpu.numa_node {
-        None => look.skip("the system does not tell on which NUMA node it hangs"),
+        None => check.skip("the system does not tell on which NUMA node it hangs"),
         Some(node) if facts.own_numa_nodes.contains(&node) || facts.own_numa_nodes.is_empty() => {
-            look.pass(format!("it hangs on NUMA node {node}, where this process may run"))
+            check.pass(format!("it hangs on NUMA node {node}, where this process may run"))
         }
-        Some(node) => look.warn(
+        Some(node) => check.warn(
             format!("it hangs on NUMA node {node}, where this process may not run"),
             format!("numactl --cpunodebind={node} --membind={node} bareflight run …"),
         ),
@@ -287,7 +288,7 @@ fn numa(facts: &GpuFacts, gpu: &GpuState) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::finding::Status;
+    use crate::doctor::check_result::Status;
     use crate::observe::gpu::library::Driver;
     use crate::observe::gpu::over_window::Watched;
     use crate::observe::gpu::sample::Throttle;
@@ -333,15 +334,15 @@ mod tests {
         }
     }
 
-    fn told(facts: &GpuFacts) -> Vec<(&'static str, Status)> {
-        let found = findings(facts);
+    fn not_passed(facts: &GpuFacts) -> Vec<(&'static str, Status)> {
+        let found = check_results(facts);
         found.iter().filter(|f| f.status != Status::Pass).map(|f| (f.id, f.status)).collect()
     }
 
     #[test]
     fn a_gpu_set_up_for_measuring_passes_every_look() {
-        assert_eq!(told(&facts(h200())), []);
-        assert_eq!(findings(&facts(h200())).len(), 11);
+        assert_eq!(not_passed(&facts(h200())), []);
+        assert_eq!(check_results(&facts(h200())).len(), 11);
     }
 
     #[test]
@@ -362,14 +363,14 @@ mod tests {
         for (id, status, spoil) in troubles {
             let mut gpu = h200();
             spoil(&mut gpu);
-            assert_eq!(told(&facts(gpu)), [(id, status)]);
+            assert_eq!(not_passed(&facts(gpu)), [(id, status)]);
         }
     }
 
     #[test]
     fn a_remedy_names_the_gpu_by_its_uuid() {
-        let found = findings(&facts(GpuState { persistence: Some(false), ..h200() }));
-        let remedies: Vec<_> = found.into_iter().filter_map(|finding| finding.remedy).collect();
+        let found = check_results(&facts(GpuState { persistence: Some(false), ..h200() }));
+        let remedies: Vec<_> = found.into_iter().filter_map(|result| result.remedy).collect();
         assert_eq!(remedies, ["sudo nvidia-smi -i GPU-made-up -pm 1"]);
     }
 
@@ -377,15 +378,18 @@ mod tests {
     fn a_driver_older_than_the_libraries_fails() {
         let mut old = facts(h200());
         old.machine.as_mut().expect("made up").driver.cuda = Some("12.8".into());
-        assert_eq!(told(&old), [("driver", Status::Fail)]);
+        assert_eq!(not_passed(&old), [("driver", Status::Fail)]);
     }
 
     #[test]
     fn no_gpu_is_skipped_and_fails_only_where_a_target_needs_one() {
         let without = |wanted, error| GpuFacts { machine: Err(error), wanted, ..facts(h200()) };
-        assert_eq!(told(&without(false, NoGpu::NoLibrary)), [("gpu", Status::Skip)]);
-        assert_eq!(told(&without(true, NoGpu::NoLibrary)), [("gpu", Status::Fail)]);
-        let broken = NoGpu::Driver("driver/library version mismatch".into());
-        assert_eq!(told(&without(false, broken)), [("gpu", Status::Fail)]);
+        assert_eq!(
+            not_passed(&without(false, NvmlUnavailable::NoLibrary)),
+            [("gpu", Status::Skip)]
+        );
+        assert_eq!(not_passed(&without(true, NvmlUnavailable::NoLibrary)), [("gpu", Status::Fail)]);
+        let broken = NvmlUnavailable::Driver("driver/library version mismatch".into());
+        assert_eq!(not_passed(&without(false, broken)), [("gpu", Status::Fail)]);
     }
 }

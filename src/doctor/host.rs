@@ -1,7 +1,7 @@
-//! Is this machine quiet, quick and steady enough to time anything? Facts of the system in, findings out.
+//! Checks of the host: cores, frequency governor, load, memory, clock, limits.
 
 use crate::clock::SPIN_MARGIN;
-use crate::doctor::finding::{Area, Finding, Look};
+use crate::doctor::check_result::{Area, Check, CheckResult};
 use crate::doctor::host_facts::{HostFacts, Wakes};
 
 /// A clock that is read without a system call takes some twenty nanoseconds.
@@ -15,7 +15,7 @@ const GIB: u64 = 1 << 30;
 const MEMORY_WANTED: u64 = 4 * GIB;
 
 /// Everything about the machine itself.
-pub fn findings(facts: &HostFacts) -> Vec<Finding> {
+pub fn check_results(facts: &HostFacts) -> Vec<CheckResult> {
     vec![
         cores(facts),
         quota(facts),
@@ -30,45 +30,45 @@ pub fn findings(facts: &HostFacts) -> Vec<Finding> {
     ]
 }
 
-fn cores(facts: &HostFacts) -> Finding {
-    let look = Look {
+fn cores(facts: &HostFacts) -> CheckResult {
+    let check = Check {
         area: Area::Host,
         id: "cores",
         why: "the issuer spins before each instant, and a server or embedded engine beside it needs cores of its own",
     };
     match facts.usable_cores {
-        None => look.skip("this system does not tell how many cores may be used"),
-        Some(cores @ 0..=3) => look.warn(
+        None => check.skip("this system does not tell how many cores may be used"),
+        Some(cores @ 0..=3) => check.warn(
             format!("{cores} cores may be used: issuer, recorder and target share them"),
             "run on more cores, e.g. `docker run --cpuset-cpus 0-7 …` or `srun --cpus-per-task 8 …`",
         ),
-        Some(cores) => look.pass(format!("{cores} cores may be used")),
+        Some(cores) => check.pass(format!("{cores} cores may be used")),
     }
 }
 
-fn quota(facts: &HostFacts) -> Finding {
-    let look = Look {
+fn quota(facts: &HostFacts) -> CheckResult {
+    let check = Check {
         area: Area::Host,
         id: "cgroup_quota",
         why: "a quota stops every thread for the rest of a 100 ms period once it is used up, in the middle of a token",
     };
     let cores = facts.usable_cores.map_or(f64::INFINITY, |cores| cores as f64);
     match (facts.quota_cores, facts.throttled_periods) {
-        (Some(quota), _) if quota < cores => look.warn(
+        (Some(quota), _) if quota < cores => check.warn(
             format!("a CPU quota of {quota:.1} cores lies below the {cores:.0} that may be used"),
             "pin cores instead of capping time: `docker update --cpus 0 --cpuset-cpus 0-7 CONTAINER`",
         ),
-        (_, Some(periods @ 1..)) => look.warn(
+        (_, Some(periods @ 1..)) => check.warn(
             format!("the CPU quota has held this group back in {periods} periods since it was made"),
             "raise the quota: `docker update --cpus N CONTAINER`, or in Kubernetes request whole CPUs with equal limits",
         ),
-        (Some(quota), _) => look.pass(format!("the CPU quota of {quota:.1} cores covers all that may be used")),
-        (None, _) => look.pass("no CPU quota"),
+        (Some(quota), _) => check.pass(format!("the CPU quota of {quota:.1} cores covers all that may be used")),
+        (None, _) => check.pass("no CPU quota"),
     }
 }
 
-fn governor(facts: &HostFacts) -> Finding {
-    let look = Look {
+fn governor(facts: &HostFacts) -> CheckResult {
+    let check = Check {
         area: Area::Host,
         id: "governor",
         why: "a core that clocks down while it waits answers late, and by a different amount at each load",
@@ -76,27 +76,27 @@ fn governor(facts: &HostFacts) -> Finding {
     let slow: Vec<&str> =
         facts.governors.iter().map(String::as_str).filter(|name| *name != "performance").collect();
     if facts.governors.is_empty() {
-        return look.skip("the system shows no frequency governor (usual in virtual machines)");
+        return check.skip("the system shows no frequency governor (usual in virtual machines)");
     }
     if slow.is_empty() {
-        return look.pass("every core's frequency governor is `performance`");
+        return check.pass("every core's frequency governor is `performance`");
     }
-    look.warn(
+    check.warn(
         format!("frequency governor `{}`", slow.join("`, `")),
         "sudo cpupower frequency-set -g performance",
     )
 }
 
-fn numa(facts: &HostFacts) -> Finding {
-    let look = Look {
+fn numa(facts: &HostFacts) -> CheckResult {
+    let check = Check {
         area: Area::Host,
         id: "numa",
         why: "threads and memory that move between nodes change latency from run to run",
     };
     match &facts.numa_nodes_spanned[..] {
-        [] => look.skip("the system shows no NUMA nodes"),
-        [node] => look.pass(format!("all usable cores lie on NUMA node {node}")),
-        [first, ..] => look.warn(
+        [] => check.skip("the system shows no NUMA nodes"),
+        [node] => check.pass(format!("all usable cores lie on NUMA node {node}")),
+        [first, ..] => check.warn(
             format!("usable cores lie on {} NUMA nodes", facts.numa_nodes_spanned.len()),
             format!(
                 "numactl --cpunodebind={first} --membind={first} bareflight run …  (the node of the GPU or network card)"
@@ -105,8 +105,8 @@ fn numa(facts: &HostFacts) -> Finding {
     }
 }
 
-fn clock_source(facts: &HostFacts) -> Finding {
-    let look = Look {
+fn clock_source(facts: &HostFacts) -> CheckResult {
+    let check = Check {
         area: Area::Host,
         id: "clock_source",
         why: "every stamp is a clock read; one that needs a system call costs microseconds, several times per token",
@@ -114,107 +114,108 @@ fn clock_source(facts: &HostFacts) -> Finding {
     let name = facts.clock_source.as_deref().unwrap_or("not told");
     let cost = facts.clock_read_ns;
     if cost <= SLOW_CLOCK_NS {
-        return look.pass(format!("clock source `{name}`, {cost:.0} ns for one read"));
+        return check.pass(format!("clock source `{name}`, {cost:.0} ns for one read"));
     }
-    look.warn(
+    check.warn(
         format!("clock source `{name}`, {cost:.0} ns for one read"),
         "echo tsc | sudo tee /sys/devices/system/clocksource/clocksource0/current_clocksource",
     )
 }
 
-fn wake_up(facts: &HostFacts) -> Finding {
-    let look = Look {
+fn wake_up(facts: &HostFacts) -> CheckResult {
+    let check = Check {
         area: Area::Host,
         id: "wake_up",
         why: "a sleep that ends late makes the shot after it late; the issuer spins through the last 80 µs only",
     };
     let Wakes { p50_us, p99_us, sleeps } = facts.wakes;
-    let words = format!(
+    let sentence = format!(
         "sleeps of 1 ms end {p50_us:.0} µs late at the median and {p99_us:.0} µs at p99, over {sleeps}"
     );
     if p99_us <= SPIN_MARGIN.0 as f64 / 1e3 {
-        return look.pass(words);
+        return check.pass(sentence);
     }
-    look.warn(
-        words,
+    check.warn(
+        sentence,
         "stop what else runs here, or give the harness idle cores: `taskset -c 2-5 bareflight run …`",
     )
 }
 
-fn busy(facts: &HostFacts) -> Finding {
-    let look = Look {
+fn busy(facts: &HostFacts) -> CheckResult {
+    let check = Check {
         area: Area::Host,
         id: "other_load",
         why: "work of others takes cores, caches and memory bandwidth from what is measured",
     };
     let Some((load, cores)) = facts.load_average.zip(facts.machine_cores) else {
-        return look.skip("this system does not tell its load");
+        return check.skip("this system does not tell its load");
     };
-    let words = format!("load average {load:.2} over the last minute, on {cores} cores");
+    let sentence = format!("load average {load:.2} over the last minute, on {cores} cores");
     if load <= 0.1 * cores as f64 + 0.5 {
-        return look.pass(words);
+        return check.pass(sentence);
     }
-    look.warn(words, "see what runs with `top -b -n 1 | head -20` and stop it")
+    check.warn(sentence, "see what runs with `top -b -n 1 | head -20` and stop it")
 }
 
-fn memory(facts: &HostFacts) -> Finding {
-    let look = Look {
+fn memory(facts: &HostFacts) -> CheckResult {
+    let check = Check {
         area: Area::Host,
         id: "memory",
         why: "records are kept in memory until the run ends; a machine that runs out ends the run, not only a request",
     };
     let room = facts.memory_available.into_iter().chain(facts.cgroup_memory_left).min();
-    let Some(room) = room else { return look.skip("this system does not tell its free memory") };
-    let words = format!("{:.1} GiB of memory are free for this process", room as f64 / GIB as f64);
+    let Some(room) = room else { return check.skip("this system does not tell its free memory") };
+    let sentence =
+        format!("{:.1} GiB of memory are free for this process", room as f64 / GIB as f64);
     if room >= MEMORY_WANTED {
-        return look.pass(words);
+        return check.pass(sentence);
     }
-    look.warn(
-        words,
+    check.warn(
+        sentence,
         "free some, or raise the container's limit: `docker update --memory 32g CONTAINER`",
     )
 }
 
-fn swap(facts: &HostFacts) -> Finding {
-    let look = Look {
+fn swap(facts: &HostFacts) -> CheckResult {
+    let check = Check {
         area: Area::Host,
         id: "swap",
         why: "a page that comes back from disk stalls a token by milliseconds",
     };
     match facts.swap_used {
-        None => look.skip("this system does not tell its use of swap"),
-        Some(used) if used > GIB / 4 => look.warn(
+        None => check.skip("this system does not tell its use of swap"),
+        Some(used) if used > GIB / 4 => check.warn(
             format!("{:.1} GiB are swapped out", used as f64 / GIB as f64),
             "sudo swapoff -a",
         ),
-        Some(_) => look.pass("nothing to speak of is swapped out"),
+        Some(_) => check.pass("nothing to speak of is swapped out"),
     }
 }
 
-fn open_files(facts: &HostFacts) -> Finding {
-    let look = Look {
+fn open_files(facts: &HostFacts) -> CheckResult {
+    let check = Check {
         area: Area::Host,
         id: "open_files",
         why: "each request in flight to a server is a connection, and each connection is an open file",
     };
     let remedy = format!("ulimit -n {}", 16 * FILES_WANTED);
     match facts.open_files {
-        None => look.pass("open files are not limited"),
+        None => check.pass("open files are not limited"),
         Some(limit) if limit < FILES_NEEDED => {
-            look.fail(format!("at most {limit} open files"), remedy)
+            check.fail(format!("at most {limit} open files"), remedy)
         }
-        Some(limit) if limit < FILES_WANTED => look.warn(
+        Some(limit) if limit < FILES_WANTED => check.warn(
             format!("at most {limit} open files, so fewer connections than that at once"),
             remedy,
         ),
-        Some(limit) => look.pass(format!("up to {limit} open files")),
+        Some(limit) => check.pass(format!("up to {limit} open files")),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::finding::Status;
+    use crate::doctor::check_result::Status;
 
     fn quiet() -> HostFacts {
         HostFacts {
@@ -236,15 +237,15 @@ mod tests {
     }
 
     fn status_of(facts: &HostFacts, id: &str) -> Status {
-        let found = findings(facts);
-        found.iter().find(|finding| finding.id == id).expect("it is looked at").status
+        let found = check_results(facts);
+        found.iter().find(|result| result.id == id).expect("it is looked at").status
     }
 
     #[test]
     fn a_quiet_machine_passes_every_look() {
-        for finding in findings(&quiet()) {
-            assert_eq!(finding.status, Status::Pass, "{finding:?}");
-            assert_eq!(finding.remedy, None);
+        for result in check_results(&quiet()) {
+            assert_eq!(result.status, Status::Pass, "{result:?}");
+            assert_eq!(result.remedy, None);
         }
     }
 
@@ -267,11 +268,11 @@ mod tests {
         for (id, spoil) in troubles {
             let mut facts = quiet();
             spoil(&mut facts);
-            let found = findings(&facts);
-            let told: Vec<_> = found.iter().filter(|f| f.status == Status::Warn).collect();
-            assert_eq!(told.len(), 1, "{id}: {told:?}");
-            assert_eq!(told[0].id, id);
-            assert!(told[0].remedy.as_ref().is_some_and(|words| !words.is_empty()));
+            let found = check_results(&facts);
+            let not_passed: Vec<_> = found.iter().filter(|f| f.status == Status::Warn).collect();
+            assert_eq!(not_passed.len(), 1, "{id}: {not_passed:?}");
+            assert_eq!(not_passed[0].id, id);
+            assert!(not_passed[0].remedy.as_ref().is_some_and(|sentence| !sentence.is_empty()));
         }
     }
 

@@ -1,4 +1,4 @@
-//! What does the system say of itself, and how do its clock and its sleeps behave? Read once, judged elsewhere.
+//! Facts of the host read from the system, with timings of its clock and sleeps.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -52,7 +52,7 @@ pub struct Wakes {
 }
 
 impl HostFacts {
-    /// Reads the system's own words, and takes a fifth of a second to see how clock and sleeps behave.
+    /// Reads the system's files, and takes a fifth of a second to see how clock and sleeps behave.
     pub fn gather() -> Self {
         let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
         let allowed = allowed_cores();
@@ -120,9 +120,9 @@ fn smallest_quota() -> Option<f64> {
 
 /// `cpu.max`: `QUOTA PERIOD` in microseconds, or `max PERIOD`.
 fn quota_of(text: &str) -> Option<f64> {
-    let mut words = text.split_whitespace();
-    let quota: f64 = words.next()?.parse().ok()?;
-    let period: f64 = words.next()?.parse().ok()?;
+    let mut sentence = text.split_whitespace();
+    let quota: f64 = sentence.next()?.parse().ok()?;
+    let period: f64 = sentence.next()?.parse().ok()?;
     (period > 0.0).then(|| quota / period)
 }
 
@@ -201,7 +201,7 @@ fn clock_read_ns() -> f64 {
 /// issuer, and the lateness shows it.
 fn wakes() -> Wakes {
     const SLEEPS: usize = 150;
-    let _shows_in_what_follows = clock::sharpen_timers_of_this_thread();
+    let _shows_in_what_follows = clock::minimise_timer_slack();
     let mut late: Vec<f64> = (0..SLEEPS)
         .map(|_| {
             let due = clock::now() + Nanos::from_millis(1);

@@ -1,9 +1,9 @@
-//! Would every shared library be found? Names the missing one, what needs it, and what carries it.
+//! Check of shared libraries: missing ones, what needs them, and the package that has them.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::doctor::finding::{Area, Finding, Look};
+use crate::doctor::check_result::{Area, Check, CheckResult};
 use crate::doctor::loader::{Resolution, SearchPaths};
 
 /// A TensorRT-LLM installation, as far as its files tell.
@@ -75,7 +75,10 @@ const CARRIERS: [(&str, &str); 21] = [
 
 /// What carries a library of that name.
 pub fn carrier(name: &str) -> Option<&'static str> {
-    CARRIERS.iter().find(|(beginning, _)| name.starts_with(beginning)).map(|(_, words)| *words)
+    CARRIERS
+        .iter()
+        .find(|(beginning, _)| name.starts_with(beginning))
+        .map(|(_, sentence)| *sentence)
 }
 
 impl LibraryFacts {
@@ -117,7 +120,7 @@ impl LibraryFacts {
 }
 
 impl Installation {
-    /// Looks where `TRTLLM_ROOT` says, where the container has it, and where the loader would.
+    /// Looks in `TRTLLM_ROOT`, where the container has it, and where the loader would.
     pub fn find(paths: &SearchPaths) -> Option<Self> {
         let roots = std::env::var_os("TRTLLM_ROOT").map(PathBuf::from).into_iter();
         let roots = roots.chain([PathBuf::from("/app/tensorrt_llm")]);
@@ -157,7 +160,7 @@ fn merge(all: &mut Resolution, more: Resolution) {
 }
 
 /// Whether everything would be loaded.
-pub fn findings(facts: &LibraryFacts) -> Vec<Finding> {
+pub fn check_results(facts: &LibraryFacts) -> Vec<CheckResult> {
     let mut all = vec![installation(facts)];
     all.extend(of("own_libraries", "this program", &facts.own));
     if facts.installation.is_some() {
@@ -166,8 +169,8 @@ pub fn findings(facts: &LibraryFacts) -> Vec<Finding> {
     all
 }
 
-fn installation(facts: &LibraryFacts) -> Finding {
-    let look = Look {
+fn installation(facts: &LibraryFacts) -> CheckResult {
+    let check = Check {
         area: Area::Libraries,
         id: "tensorrt_llm",
         why: "`trtllm:` runs the engine in this process and needs the libraries of the version that built it",
@@ -177,30 +180,30 @@ fn installation(facts: &LibraryFacts) -> Finding {
             let version = version.as_deref().unwrap_or("of unknown version");
             let place = folder.display();
             if facts.absent.is_empty() {
-                return look.pass(format!("TensorRT-LLM {version} in `{place}`"));
+                return check.pass(format!("TensorRT-LLM {version} in `{place}`"));
             }
-            look.fail(
+            check.fail(
                 format!("TensorRT-LLM {version} in `{place}` lacks `{}`", facts.absent.join("`, `")),
                 "export TRTLLM_ROOT=DIR  (a folder whose `lib` or `libs` holds both)",
             )
         }
-        None if facts.wanted => look.fail(
+        None if facts.wanted => check.fail(
             "no `libtensorrt_llm.so`: not under `TRTLLM_ROOT`, `/app/tensorrt_llm` or the loader's folders",
             "export TRTLLM_ROOT=DIR  (its `lib` or `libs` holds the library), or work in an NGC `tensorrt-llm/release` 1.2 container",
         ),
-        None => look.skip("no TensorRT-LLM here: not checked (only `trtllm:` needs it)"),
+        None => check.skip("no TensorRT-LLM here: not checked (only `trtllm:` needs it)"),
     }
 }
 
-fn of(id: &'static str, whose: &str, resolution: &Resolution) -> Vec<Finding> {
-    let look = Look {
+fn of(id: &'static str, whose: &str, resolution: &Resolution) -> Vec<CheckResult> {
+    let check = Check {
         area: Area::Libraries,
         id,
         why: "a library that is not found ends the program before the first request, or at the first call into it",
     };
     if resolution.missing.is_empty() && resolution.unreadable.is_empty() {
         let count = resolution.found.len();
-        return vec![look.pass(format!("all {count} libraries that {whose} needs are found"))];
+        return vec![check.pass(format!("all {count} libraries that {whose} needs are found"))];
     }
     let missing = resolution.missing.iter().map(|missing| {
         let needed_by = missing.needed_by.display();
@@ -208,10 +211,10 @@ fn of(id: &'static str, whose: &str, resolution: &Resolution) -> Vec<Finding> {
             || format!("apt-file search {}  (then install that package, or add its folder to `LD_LIBRARY_PATH`)", missing.name),
             |carrier| format!("it comes with {carrier}"),
         );
-        look.fail(format!("`{}` is not found; `{needed_by}` needs it", missing.name), remedy)
+        check.fail(format!("`{}` is not found; `{needed_by}` needs it", missing.name), remedy)
     });
-    let unreadable = resolution.unreadable.iter().map(|(path, words)| {
-        look.fail(format!("`{}` cannot be read: {words}", path.display()), "install it again")
+    let unreadable = resolution.unreadable.iter().map(|(path, sentence)| {
+        check.fail(format!("`{}` cannot be read: {sentence}", path.display()), "install it again")
     });
     missing.chain(unreadable).collect()
 }
@@ -219,7 +222,7 @@ fn of(id: &'static str, whose: &str, resolution: &Resolution) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::finding::Status;
+    use crate::doctor::check_result::Status;
     use crate::doctor::loader::Missing;
 
     fn installed(missing: &[&str]) -> LibraryFacts {
@@ -240,13 +243,16 @@ mod tests {
 
     #[test]
     fn a_missing_library_fails_and_is_named_with_what_carries_it() {
-        let found = findings(&installed(&["libnvinfer.so.10", "libunheard_of.so.3"]));
+        let found = check_results(&installed(&["libnvinfer.so.10", "libunheard_of.so.3"]));
         let failed: Vec<_> = found.iter().filter(|f| f.status == Status::Fail).collect();
         assert_eq!(failed.len(), 2, "{found:?}");
         assert!(failed[0].sentence.contains("libnvinfer.so.10"));
-        assert!(failed[0].remedy.as_ref().is_some_and(|words| words.contains("TensorRT")));
+        assert!(failed[0].remedy.as_ref().is_some_and(|sentence| sentence.contains("TensorRT")));
         assert!(
-            failed[1].remedy.as_ref().is_some_and(|words| words.contains("libunheard_of.so.3"))
+            failed[1]
+                .remedy
+                .as_ref()
+                .is_some_and(|sentence| sentence.contains("libunheard_of.so.3"))
         );
     }
 
@@ -254,15 +260,15 @@ mod tests {
     fn no_installation_fails_only_where_a_target_needs_one() {
         let status = |wanted| {
             let facts = LibraryFacts { wanted, ..LibraryFacts::default() };
-            findings(&facts)[0].status
+            check_results(&facts)[0].status
         };
         assert_eq!((status(false), status(true)), (Status::Skip, Status::Fail));
     }
 
     #[test]
     fn the_plugin_library_is_not_taken_for_tensorrts_own() {
-        let words = carrier("libnvinfer_plugin_tensorrt_llm.so").expect("known");
-        assert!(words.contains("TensorRT-LLM"), "{words}");
+        let sentence = carrier("libnvinfer_plugin_tensorrt_llm.so").expect("known");
+        assert!(sentence.contains("TensorRT-LLM"), "{sentence}");
     }
 
     #[test]

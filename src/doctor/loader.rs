@@ -1,4 +1,4 @@
-//! Where would the loader find each library? Its own search order, followed without loading anything.
+//! Search for shared libraries in the dynamic loader's order, without loading them.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs;
@@ -52,7 +52,7 @@ impl SearchPaths {
         }
     }
 
-    /// Where a name would be found by `dlopen`, or by an object that says nothing of its own.
+    /// Where a name would be found by `dlopen`, or by an object without search paths of its own.
     pub fn find(&self, name: &str) -> Option<PathBuf> {
         self.find_for(name, &[], &[], Path::new("/"))
     }

@@ -1,6 +1,6 @@
-//! Is there an MPI, and does this process's part in it fit? Only an executor in this process needs one.
+//! Checks of MPI: library, launcher, number of ranks, shared memory.
 
-use crate::doctor::finding::{Area, Finding, Look};
+use crate::doctor::check_result::{Area, Check, CheckResult};
 use crate::doctor::loader::SearchPaths;
 
 /// What was found of MPI.
@@ -10,9 +10,9 @@ pub struct MpiFacts {
     pub library: Option<String>,
     /// `mpirun`, where it is in `PATH`.
     pub launcher: Option<String>,
-    /// Ranks that a launcher has started, as it says in the environment.
+    /// Ranks that a launcher has started, from the environment.
     pub ranks: Option<u32>,
-    /// Whether this runs as root, which Open MPI refuses unless told otherwise.
+    /// Whether this runs as root, which Open MPI refuses by default.
     pub root_refused: bool,
     /// Size of `/dev/shm` in bytes, through which ranks of one machine talk.
     pub shared_memory: Option<u64>,
@@ -28,7 +28,7 @@ const LIBRARIES: [&str; 3] = ["libmpi.so.40", "libmpi.so", "libmpi.so.12"];
 const SHARED_MEMORY_WANTED: u64 = 1 << 30;
 
 impl MpiFacts {
-    /// Looks for the library, the launcher and what a launcher has said.
+    /// Looks for the library, the launcher and the launcher's environment variables.
     pub fn gather(paths: &SearchPaths, wanted: bool) -> Self {
         let number = |name: &str| std::env::var(name).ok()?.parse().ok();
         let search = std::env::var_os("PATH").unwrap_or_default();
@@ -54,7 +54,7 @@ impl MpiFacts {
 }
 
 /// Whether an executor in this process would come up.
-pub fn findings(facts: &MpiFacts) -> Vec<Finding> {
+pub fn check_results(facts: &MpiFacts) -> Vec<CheckResult> {
     let mut all = vec![library(facts)];
     if facts.engine_ranks.is_some_and(|ranks| ranks > 1)
         || facts.ranks.is_some_and(|ranks| ranks > 1)
@@ -64,81 +64,81 @@ pub fn findings(facts: &MpiFacts) -> Vec<Finding> {
     all
 }
 
-fn library(facts: &MpiFacts) -> Finding {
-    let look = Look {
+fn library(facts: &MpiFacts) -> CheckResult {
+    let check = Check {
         area: Area::Mpi,
         id: "mpi_library",
         why: "TensorRT-LLM's executor initialises MPI even for one GPU, and cannot be loaded without it",
     };
     match &facts.library {
-        Some(path) => look.pass(format!("MPI library `{path}`")),
-        None if facts.wanted => look.fail(
+        Some(path) => check.pass(format!("MPI library `{path}`")),
+        None if facts.wanted => check.fail(
             "no `libmpi.so.40` where the loader looks",
             "sudo apt-get install libopenmpi3  (or add the container's `/usr/local/mpi/lib` to `LD_LIBRARY_PATH`)",
         ),
-        None => look.skip("no MPI library here: not checked (only `trtllm:` needs it)"),
+        None => check.skip("no MPI library here: not checked (only `trtllm:` needs it)"),
     }
 }
 
-fn launcher(facts: &MpiFacts) -> Finding {
-    let look = Look {
+fn launcher(facts: &MpiFacts) -> CheckResult {
+    let check = Check {
         area: Area::Mpi,
         id: "mpirun",
         why: "an engine on several GPUs is one process per GPU, started together",
     };
     match (&facts.launcher, facts.root_refused) {
-        (None, _) => look.fail("no `mpirun` in PATH", "sudo apt-get install openmpi-bin"),
-        (Some(path), true) => look.warn(
+        (None, _) => check.fail("no `mpirun` in PATH", "sudo apt-get install openmpi-bin"),
+        (Some(path), true) => check.warn(
             format!("`{path}` refuses to run as root"),
             "export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
         ),
-        (Some(path), false) => look.pass(format!("`{path}`")),
+        (Some(path), false) => check.pass(format!("`{path}`")),
     }
 }
 
-fn ranks(facts: &MpiFacts) -> Finding {
-    let look = Look {
+fn ranks(facts: &MpiFacts) -> CheckResult {
+    let check = Check {
         area: Area::Mpi,
         id: "ranks",
         why: "the executor wants exactly as many ranks as the engine has parts, or it does not start",
     };
     match (facts.ranks, facts.engine_ranks) {
         (Some(started), Some(built)) if started == built => {
-            look.pass(format!("{started} ranks, as the engine was built for"))
+            check.pass(format!("{started} ranks, as the engine was built for"))
         }
-        (Some(started), Some(built)) => look.fail(
+        (Some(started), Some(built)) => check.fail(
             format!("{started} ranks were started, and the engine was built for {built}"),
             format!("mpirun -n {built} bareflight run --target trtllm:ENGINE_DIR …"),
         ),
-        (None, Some(built)) => look.skip(format!(
+        (None, Some(built)) => check.skip(format!(
             "the engine was built for {built} ranks, and this was not started by mpirun: run it as `mpirun -n {built} \
              bareflight run …`"
         )),
-        (Some(started), None) => look.skip(format!("{started} ranks were started, and no engine was named")),
-        (None, None) => look.skip("one process, and no engine was named"),
+        (Some(started), None) => check.skip(format!("{started} ranks were started, and no engine was named")),
+        (None, None) => check.skip("one process, and no engine was named"),
     }
 }
 
-fn shared_memory(facts: &MpiFacts) -> Finding {
-    let look = Look {
+fn shared_memory(facts: &MpiFacts) -> CheckResult {
+    let check = Check {
         area: Area::Mpi,
         id: "shared_memory",
         why: "ranks on one machine exchange activations through `/dev/shm`; a container's default of 64 MiB is too small",
     };
     match facts.shared_memory {
-        None => look.skip("this system has no `/dev/shm`"),
-        Some(bytes) if bytes < SHARED_MEMORY_WANTED => look.warn(
+        None => check.skip("this system has no `/dev/shm`"),
+        Some(bytes) if bytes < SHARED_MEMORY_WANTED => check.warn(
             format!("`/dev/shm` has {} MiB", bytes >> 20),
             "start the container with `--ipc=host`, or with `--shm-size=8g`",
         ),
-        Some(bytes) => look.pass(format!("`/dev/shm` has {} MiB", bytes >> 20)),
+        Some(bytes) => check.pass(format!("`/dev/shm` has {} MiB", bytes >> 20)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::finding::Status;
+    use crate::doctor::check_result::Status;
 
     fn two_gpus() -> MpiFacts {
         MpiFacts {
@@ -152,14 +152,14 @@ mod tests {
         }
     }
 
-    fn told(facts: &MpiFacts) -> Vec<(&'static str, Status)> {
-        let found = findings(facts);
+    fn not_passed(facts: &MpiFacts) -> Vec<(&'static str, Status)> {
+        let found = check_results(facts);
         found.iter().filter(|f| f.status != Status::Pass).map(|f| (f.id, f.status)).collect()
     }
 
     #[test]
     fn two_ranks_for_two_parts_pass() {
-        assert_eq!(told(&two_gpus()), []);
+        assert_eq!(not_passed(&two_gpus()), []);
     }
 
     #[test]
@@ -167,7 +167,7 @@ mod tests {
         let with = |spoil: fn(&mut MpiFacts)| {
             let mut facts = two_gpus();
             spoil(&mut facts);
-            told(&facts)
+            not_passed(&facts)
         };
         assert_eq!(with(|f| f.library = None), [("mpi_library", Status::Fail)]);
         assert_eq!(with(|f| f.launcher = None), [("mpirun", Status::Fail)]);
@@ -178,6 +178,6 @@ mod tests {
 
     #[test]
     fn a_machine_for_served_targets_is_not_asked_for_mpi() {
-        assert_eq!(told(&MpiFacts::default()), [("mpi_library", Status::Skip)]);
+        assert_eq!(not_passed(&MpiFacts::default()), [("mpi_library", Status::Skip)]);
     }
 }

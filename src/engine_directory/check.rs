@@ -1,4 +1,4 @@
-//! Does an engine take what is going to be asked of it? Everything that would fail or be changed silently, before load.
+//! Checks of an engine against its planned use: everything that would fail or be changed silently.
 //!
 //! Prompts and outputs that are too long are refused by the plan itself, against [`EngineDirectory::limits`].
 
@@ -13,9 +13,9 @@ use crate::load::plan::Plan;
 use crate::settings::engine::{CapacityPolicy, EngineSettings};
 use crate::specs::GpuMemory;
 
-/// What is going to be asked.
+/// Planned use of an engine.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
+pub struct PlannedUse<'a> {
     /// How the engine is set up.
     pub settings: &'a EngineSettings,
     /// What is played; empty where nothing is planned.
@@ -32,7 +32,7 @@ pub struct Asked<'a> {
     pub common_prefix: u32,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> PlannedUse<'a> {
     /// Settings alone: no plan, no ranks, no library, no GPU.
     pub const fn settings(settings: &'a EngineSettings) -> Self {
         Self {
@@ -47,19 +47,19 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// How grave a finding is.
+/// Severity of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// To be known: the run measures something else than it may seem.
+    /// The run measures something else than it may seem.
     Warn,
     /// The run would fail, or not be what was asked for.
     Refuse,
 }
 
-/// One thing about an engine that does not go with what is asked.
+/// A mismatch between an engine and its planned use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finding {
+pub struct EngineProblem {
     /// How grave it is.
     pub severity: Severity,
     /// The key or file that it is about.
@@ -70,48 +70,58 @@ pub struct Finding {
     pub remedy: String,
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for EngineProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.sentence, self.remedy)
     }
 }
 
-pub(super) fn refuse(about: &str, sentence: String, remedy: impl Into<String>) -> Finding {
-    Finding { severity: Severity::Refuse, about: about.to_owned(), sentence, remedy: remedy.into() }
+pub(super) fn refuse(about: &str, sentence: String, remedy: impl Into<String>) -> EngineProblem {
+    EngineProblem {
+        severity: Severity::Refuse,
+        about: about.to_owned(),
+        sentence,
+        remedy: remedy.into(),
+    }
 }
 
 /// To be known.
-pub(crate) fn warn(about: &str, sentence: String, remedy: impl Into<String>) -> Finding {
-    Finding { severity: Severity::Warn, about: about.to_owned(), sentence, remedy: remedy.into() }
+pub(crate) fn warn(about: &str, sentence: String, remedy: impl Into<String>) -> EngineProblem {
+    EngineProblem {
+        severity: Severity::Warn,
+        about: about.to_owned(),
+        sentence,
+        remedy: remedy.into(),
+    }
 }
 
 impl EngineDirectory {
     /// Everything that does not go together, the gravest first; empty where the engine takes it all.
-    pub fn check(&self, asked: &Asked<'_>) -> Vec<Finding> {
-        let mut findings: Vec<Finding> = [
+    pub fn check(&self, planned: &PlannedUse<'_>) -> Vec<EngineProblem> {
+        let mut problems: Vec<EngineProblem> = [
             self.missing_ranks(),
-            self.world_size(asked.ranks),
-            self.version(asked.library_version),
+            self.world_size(planned.ranks),
+            self.version(planned.library_version),
             self.batching(),
-            self.batch_size(asked.settings),
-            self.iteration_size(asked.settings),
-            self.reuse(asked.settings),
-            self.chunking(asked.settings),
-            self.chunk_size(asked.settings),
-            self.streamed_max_utilization(asked),
-            self.concurrency(asked),
-            self.weights_fit(asked),
-            self.longest_request_fits(asked),
-            self.load_fits(asked),
+            self.batch_size(planned.settings),
+            self.iteration_size(planned.settings),
+            self.reuse(planned.settings),
+            self.chunking(planned.settings),
+            self.chunk_size(planned.settings),
+            self.streamed_max_utilization(planned),
+            self.concurrency(planned),
+            self.weights_fit(planned),
+            self.longest_request_fits(planned),
+            self.load_fits(planned),
         ]
         .into_iter()
         .flatten()
         .collect();
-        findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-        findings
+        problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
+        problems
     }
 
-    fn missing_ranks(&self) -> Option<Finding> {
+    fn missing_ranks(&self) -> Option<EngineProblem> {
         let missing = self.files.missing();
         // The simulated executor reads the configuration alone.
         if missing.is_empty() || self.config.simulated_profile.is_some() {
@@ -126,7 +136,7 @@ impl EngineDirectory {
         Some(refuse("rank files", sentence, "copy the whole output directory of `trtllm-build`"))
     }
 
-    fn world_size(&self, ranks: Option<u32>) -> Option<Finding> {
+    fn world_size(&self, ranks: Option<u32>) -> Option<EngineProblem> {
         let mapping = &self.config.mapping;
         let built = mapping.world_size();
         let ranks = ranks.filter(|ranks| *ranks != built)?;
@@ -137,7 +147,7 @@ impl EngineDirectory {
         Some(refuse("mapping.world_size", sentence, format!("start it with `mpirun -n {built}`")))
     }
 
-    fn version(&self, library: Option<&str>) -> Option<Finding> {
+    fn version(&self, library: Option<&str>) -> Option<EngineProblem> {
         const REMEDY: &str = "build the engine again with the version that loads it";
         match (self.config.layout, &self.config.version, library) {
             (Layout::Legacy, ..) => Some(refuse(
@@ -157,7 +167,7 @@ impl EngineDirectory {
     }
 
     /// In-flight batching needs all three.
-    fn batching(&self) -> Option<Finding> {
+    fn batching(&self) -> Option<EngineProblem> {
         let plugins = &self.config.plugins;
         let lacking: Vec<&str> = [
             (plugins.gpt_attention.is_none(), "gpt_attention_plugin"),
@@ -175,38 +185,38 @@ impl EngineDirectory {
         Some(refuse(about, sentence, "build it with them, as `trtllm-build` does by default"))
     }
 
-    fn batch_size(&self, settings: &EngineSettings) -> Option<Finding> {
+    fn batch_size(&self, settings: &EngineSettings) -> Option<EngineProblem> {
         let built = self.config.limits.max_batch_size;
-        let asked = settings.max_batch_size.filter(|asked| *asked > built)?;
+        let planned = settings.max_batch_size.filter(|planned| *planned > built)?;
         let sentence = format!(
-            "a batch of {asked} requests is asked for and the engine was built for {built}"
+            "a batch of {planned} requests is asked for and the engine was built for {built}"
         );
         Some(refuse(
             "max_batch_size",
             sentence,
             format!(
-                "give `--max-batch-size {built}` or less, or build the engine with `--max_batch_size {asked}`"
+                "give `--max-batch-size {built}` or less, or build the engine with `--max_batch_size {planned}`"
             ),
         ))
     }
 
-    fn iteration_size(&self, settings: &EngineSettings) -> Option<Finding> {
+    fn iteration_size(&self, settings: &EngineSettings) -> Option<EngineProblem> {
         let built = self.config.limits.max_num_tokens?;
-        let asked = settings.max_num_tokens.filter(|asked| *asked > built)?;
+        let planned = settings.max_num_tokens.filter(|planned| *planned > built)?;
         let sentence = format!(
-            "{asked} tokens in an iteration are asked for and the engine was built for {built}"
+            "{planned} tokens in an iteration are asked for and the engine was built for {built}"
         );
         Some(refuse(
             "max_num_tokens",
             sentence,
             format!(
-                "give `--max-num-tokens {built}` or less, or build the engine with `--max_num_tokens {asked}`"
+                "give `--max-num-tokens {built}` or less, or build the engine with `--max_num_tokens {planned}`"
             ),
         ))
     }
 
-    /// Asked for by name, so that numbers without it would carry a wrong label.
-    fn reuse(&self, settings: &EngineSettings) -> Option<Finding> {
+    /// PlannedUse for by name, so that numbers without it would carry a wrong label.
+    fn reuse(&self, settings: &EngineSettings) -> Option<EngineProblem> {
         if self.config.plugins.paged_context_fmha || !settings.kv_reuse {
             return None;
         }
@@ -219,7 +229,7 @@ impl EngineDirectory {
         ))
     }
 
-    fn chunking(&self, settings: &EngineSettings) -> Option<Finding> {
+    fn chunking(&self, settings: &EngineSettings) -> Option<EngineProblem> {
         if self.config.plugins.paged_context_fmha || !settings.chunked_context {
             return None;
         }
@@ -232,7 +242,7 @@ impl EngineDirectory {
         ))
     }
 
-    fn chunk_size(&self, settings: &EngineSettings) -> Option<Finding> {
+    fn chunk_size(&self, settings: &EngineSettings) -> Option<EngineProblem> {
         let plugins = &self.config.plugins;
         let tokens = settings.max_num_tokens.or(self.config.limits.max_num_tokens)?;
         let block = plugins.tokens_per_block.filter(|block| *block > 0)?;
@@ -248,15 +258,15 @@ impl EngineDirectory {
     }
 
     /// A paused request is computed again with its output so far as a prompt, which must then fit.
-    fn streamed_max_utilization(&self, asked: &Asked<'_>) -> Option<Finding> {
-        let splits = asked.settings.chunked_context && self.config.plugins.paged_context_fmha;
+    fn streamed_max_utilization(&self, planned: &PlannedUse<'_>) -> Option<EngineProblem> {
+        let splits = planned.settings.chunked_context && self.config.plugins.paged_context_fmha;
         if splits
-            || !asked.streaming
-            || asked.settings.capacity_policy != CapacityPolicy::MaxUtilization
+            || !planned.streaming
+            || planned.settings.capacity_policy != CapacityPolicy::MaxUtilization
         {
             return None;
         }
-        let shots = asked.plans.iter().flat_map(|plan| plan.shots().facts());
+        let shots = planned.plans.iter().flat_map(|plan| plan.shots().facts());
         let longest = shots
             .map(|shot| shot.prompt_tokens.saturating_add(shot.output_tokens))
             .max()?
@@ -277,9 +287,9 @@ impl EngineDirectory {
         ))
     }
 
-    fn concurrency(&self, asked: &Asked<'_>) -> Option<Finding> {
-        let batch = self.limits(asked.settings).max_batch_size?;
-        let loads = asked.plans.iter().map(Plan::load);
+    fn concurrency(&self, planned: &PlannedUse<'_>) -> Option<EngineProblem> {
+        let batch = self.limits(planned.settings).max_batch_size?;
+        let loads = planned.plans.iter().map(Plan::load);
         let most = loads
             .filter_map(|load| match load {
                 Load::Closed { concurrency } => Some(concurrency),

@@ -1,4 +1,4 @@
-//! What does an engine's `config.json` say? Keys it knows as types, keys it does not know read over.
+//! Engine configuration `config.json`: known keys as types, unknown keys ignored.
 //!
 //! Two layouts exist: that of `trtllm-build` (`pretrained_config` and `build_config`), and that of the scripts before it,
 //! which write no `version` (`builder_config` and `plugin_config`).
@@ -13,7 +13,7 @@ use crate::engine_directory::section::{KeyError, Section};
 pub struct EngineConfig {
     /// Which builder wrote the file.
     pub layout: Layout,
-    /// Version of TensorRT-LLM that built the engine, where the file says it.
+    /// Version of TensorRT-LLM that built the engine, where the file has it.
     pub version: Option<String>,
     /// Profile of the simulated executor that stands in for the engine.
     pub simulated_profile: Option<String>,

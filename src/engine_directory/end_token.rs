@@ -1,4 +1,4 @@
-//! Which token ends an output of an engine? The engine does not say it; the files of its model do.
+//! End token of an engine, from the files of its model.
 //!
 //! Source of the keys: Hugging Face's `tokenizer_config.json` (`eos_token`, `added_tokens_decoder`) and
 //! `generation_config.json` (`eos_token_id`). An executor takes one end token. Chat models have several, of which the
@@ -19,9 +19,9 @@ use crate::engine_directory::EngineDirectory;
 pub struct EndToken {
     /// Its id.
     pub id: u32,
-    /// The file that says so.
+    /// The file it comes from.
     pub said_by: PathBuf,
-    /// Further end tokens of the model; the executor is told of none of them.
+    /// Further end tokens of the model; the executor gets none of them.
     pub others: Vec<u32>,
 }
 
@@ -33,7 +33,7 @@ pub enum EndTokenError {
     Unreadable {
         /// Which file.
         file: PathBuf,
-        /// What the system or the reader said.
+        /// Message of the system or the parser.
         why: io::Error,
     },
     /// A key holds something else.
@@ -112,7 +112,7 @@ impl EndToken {
         let all = ids_of_generation(folder)?;
         let (id, said_by) = match (of_tokenizer(folder, tokenizer), &all) {
             (Ok(Some(found)), _) => found,
-            // A text that nobody can look up is no reason to doubt an id.
+            // A text that cannot be looked up does not make an id doubtful.
             (Ok(None) | Err(EndTokenError::Key { .. }), Some((ids, file))) => {
                 (ids[0], file.clone())
             }

@@ -1,4 +1,4 @@
-//! How many weights has the model of an engine, and how many bytes does a step of it read? From its shape alone.
+//! Parameters and bytes per step of an engine, computed from its shape.
 
 use crate::engine_directory::EngineDirectory;
 use crate::engine_directory::config::{DataType, EngineConfig, Layout, Model};
@@ -74,7 +74,7 @@ fn each_layer(model: &Model, heads: u32) -> f64 {
 
 /// Weights by kind, over all layers.
 struct Counts {
-    /// Matrices that every token is multiplied with, but for the head.
+    /// Matrices that every token is multiplied with, without the head.
     linear: f64,
     /// Norms and routers.
     other: f64,

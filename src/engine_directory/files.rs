@@ -1,4 +1,4 @@
-//! Which files lie in an engine directory, and which are missing?
+//! Files of an engine directory, present and missing.
 
 use std::io;
 use std::path::{Path, PathBuf};

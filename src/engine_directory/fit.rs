@@ -1,14 +1,14 @@
-//! Does the memory of the GPUs do for what is going to be asked? Weights that must fit, and a KV cache that should do.
+//! Memory checks: weights against GPU memory, planned load against KV-cache capacity.
 
 use crate::engine_directory::EngineDirectory;
-use crate::engine_directory::check::{Asked, Finding, refuse, warn};
-use crate::engine_directory::memory::{DEFAULT_KV_FRACTION, KvBound, KvOutlook, KvRoom};
+use crate::engine_directory::check::{EngineProblem, PlannedUse, refuse, warn};
+use crate::engine_directory::memory::{DEFAULT_KV_FRACTION, KvBound, KvCapacity, KvEstimate};
 use crate::settings::engine::CapacityPolicy;
 
 impl EngineDirectory {
     /// Weights alone.
-    pub(super) fn weights_fit(&self, asked: &Asked<'_>) -> Option<Finding> {
-        let (memory, weights) = (asked.memory?, self.weight_bytes(asked.settings)?);
+    pub(super) fn weights_fit(&self, planned: &PlannedUse<'_>) -> Option<EngineProblem> {
+        let (memory, weights) = (planned.memory?, self.weight_bytes(planned.settings)?);
         let of = if self.files.ranks.len() == 1 {
             "the engine's weights take"
         } else {
@@ -37,24 +37,25 @@ impl EngineDirectory {
     }
 
     /// What the KV cache holds, if the weights fit: without them there is none, and they are told of alone.
-    fn room(&self, asked: &Asked<'_>) -> Option<KvRoom> {
-        let fits = self.weights_fit(asked).is_none();
-        fits.then(|| self.kv_room(asked.settings, asked.memory)).flatten()
+    fn room(&self, planned: &PlannedUse<'_>) -> Option<KvCapacity> {
+        let fits = self.weights_fit(planned).is_none();
+        fits.then(|| self.kv_capacity(planned.settings, planned.memory)).flatten()
     }
 
     /// What the KV cache holds at most, and what the largest of the loads takes of it; `None` where either is not known.
-    pub fn kv_outlook(&self, asked: &Asked<'_>) -> Option<KvOutlook> {
-        let need = |plan| self.kv_need(asked.settings, plan, asked.common_prefix);
-        let most = asked.plans.iter().filter_map(need).max_by_key(|need| need.tokens)?;
-        Some(KvOutlook { room: self.room(asked)?, need: most })
+    pub fn kv_estimate(&self, planned: &PlannedUse<'_>) -> Option<KvEstimate> {
+        let need = |plan| self.kv_demand(planned.settings, plan, planned.common_prefix);
+        let most = planned.plans.iter().filter_map(need).max_by_key(|need| need.tokens)?;
+        Some(KvEstimate { room: self.room(planned)?, need: most })
     }
 
     /// A request that the KV cache never holds: the executor would shorten its longest sequence without a word.
-    pub(super) fn longest_request_fits(&self, asked: &Asked<'_>) -> Option<Finding> {
-        let room = self.room(asked)?;
-        let shots = asked.plans.iter().flat_map(|plan| plan.shots().facts());
-        let taken = shots
-            .map(|shot| self.kv_of_request(asked.settings, shot.prompt_tokens, shot.output_tokens));
+    pub(super) fn longest_request_fits(&self, planned: &PlannedUse<'_>) -> Option<EngineProblem> {
+        let room = self.room(planned)?;
+        let shots = planned.plans.iter().flat_map(|plan| plan.shots().facts());
+        let taken = shots.map(|shot| {
+            self.kv_of_request(planned.settings, shot.prompt_tokens, shot.output_tokens)
+        });
         let longest = taken.max()??;
         (longest > room.tokens).then(|| {
             refuse(
@@ -63,18 +64,18 @@ impl EngineDirectory {
                     "the longest request here takes {longest} tokens of KV cache and {}",
                     held(&room)
                 ),
-                format!("shorten prompts or outputs, or {}", larger(asked, &room)),
+                format!("shorten prompts or outputs, or {}", larger(planned, &room)),
             )
         })
     }
 
     /// All requests that are in flight together.
-    pub(super) fn load_fits(&self, asked: &Asked<'_>) -> Option<Finding> {
-        let KvOutlook { room, need: most } = self.kv_outlook(asked)?;
+    pub(super) fn load_fits(&self, planned: &PlannedUse<'_>) -> Option<EngineProblem> {
+        let KvEstimate { room, need: most } = self.kv_estimate(planned)?;
         if most.tokens <= room.tokens {
             return None;
         }
-        let follows = match asked.settings.capacity_policy {
+        let follows = match planned.settings.capacity_policy {
             CapacityPolicy::GuaranteedNoEvict => {
                 "so that requests wait for room and TTFT counts it"
             }
@@ -88,12 +89,12 @@ impl EngineDirectory {
             held(&room)
         );
         let remedy =
-            format!("measure up to about {fit} requests at once, or {}", larger(asked, &room));
+            format!("measure up to about {fit} requests at once, or {}", larger(planned, &room));
         Some(warn("kv_cache", sentence, remedy))
     }
 }
 
-fn held(room: &KvRoom) -> String {
+fn held(room: &KvCapacity) -> String {
     match room.bound {
         KvBound::Setting => format!("`--kv-tokens` lets it hold {}", room.tokens),
         KvBound::Memory { bytes_per_token, .. } => format!(
@@ -105,12 +106,12 @@ fn held(room: &KvRoom) -> String {
 }
 
 /// What makes the cache larger.
-fn larger(asked: &Asked<'_>, room: &KvRoom) -> String {
+fn larger(planned: &PlannedUse<'_>, room: &KvCapacity) -> String {
     match room.bound {
         KvBound::Setting => "raise `--kv-tokens`".to_owned(),
         KvBound::Memory { .. } => format!(
             "raise `--kv-fraction` (now {}), or build with a cache in 8 bits (`--kv_cache_dtype fp8`) or for more GPUs",
-            asked.settings.kv_fraction.unwrap_or(DEFAULT_KV_FRACTION)
+            planned.settings.kv_fraction.unwrap_or(DEFAULT_KV_FRACTION)
         ),
     }
 }

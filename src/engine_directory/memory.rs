@@ -1,4 +1,4 @@
-//! How many tokens does the KV cache hold, and how many does a load need? The executor's own arithmetic, before it loads.
+//! KV-cache capacity and demand in tokens, by the executor's own arithmetic.
 //!
 //! Room is an upper bound: what activations, buffers and the CUDA runtime take beside the weights is known to nobody
 //! before the engine is loaded.
@@ -10,12 +10,12 @@ use crate::load::plan::Plan;
 use crate::settings::engine::EngineSettings;
 use crate::specs::GpuMemory;
 
-/// What the executor takes for the KV cache where nobody says (`KvCacheConfig::kDefaultGpuMemFraction`).
+/// What the executor takes for the KV cache by default (`KvCacheConfig::kDefaultGpuMemFraction`).
 pub const DEFAULT_KV_FRACTION: f32 = 0.9;
 
 /// Tokens that the KV cache holds at most, and what bounds them.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct KvRoom {
+pub struct KvCapacity {
     /// In whole blocks.
     pub tokens: u64,
     /// Why not more.
@@ -38,7 +38,7 @@ pub enum KvBound {
 
 /// What the requests in flight of a load take at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KvNeed {
+pub struct KvDemand {
     /// Requests in work at once; what is asked beyond a batch waits without a cache.
     pub in_flight: u32,
     /// Tokens of their prompts and outputs, in whole blocks.
@@ -47,11 +47,11 @@ pub struct KvNeed {
 
 /// Both, for the largest of several loads.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct KvOutlook {
+pub struct KvEstimate {
     /// What the KV cache holds at most.
-    pub room: KvRoom,
+    pub room: KvCapacity,
     /// What the load takes of it.
-    pub need: KvNeed,
+    pub need: KvDemand,
 }
 
 impl EngineDirectory {
@@ -83,14 +83,18 @@ impl EngineDirectory {
         self.config.plugins.tokens_per_block.map_or(1, |tokens| tokens.max(1).into())
     }
 
-    /// Tokens that the KV cache holds at most: what the setting says or what memory leaves, whichever is less; `None`
+    /// Tokens that the KV cache holds at most: the setting or what memory leaves, whichever is less; `None`
     /// where neither is known.
-    pub fn kv_room(&self, settings: &EngineSettings, memory: Option<GpuMemory>) -> Option<KvRoom> {
+    pub fn kv_capacity(
+        &self,
+        settings: &EngineSettings,
+        memory: Option<GpuMemory>,
+    ) -> Option<KvCapacity> {
         let said = settings.kv_tokens.map(|tokens| (u64::from(tokens), KvBound::Setting));
         let left = memory.and_then(|memory| self.left_by_weights(settings, memory));
         let (tokens, bound) = said.into_iter().chain(left).min_by_key(|(tokens, _)| *tokens)?;
         let block = self.tokens_per_block();
-        Some(KvRoom { tokens: tokens.div_ceil(block) * block, bound })
+        Some(KvCapacity { tokens: tokens.div_ceil(block) * block, bound })
     }
 
     fn left_by_weights(
@@ -152,13 +156,13 @@ impl EngineDirectory {
     }
 
     /// What the requests in flight of a plan take at most; `None` where the load does not say how many those are.
-    pub fn kv_need(
+    pub fn kv_demand(
         &self,
         settings: &EngineSettings,
         plan: &Plan,
         common_prefix: u32,
-    ) -> Option<KvNeed> {
-        let asked = match plan.load() {
+    ) -> Option<KvDemand> {
+        let planned = match plan.load() {
             Load::Closed { concurrency } => concurrency,
             Load::Open { max_in_flight, .. } => max_in_flight?,
             Load::Batch => u32::MAX,
@@ -166,10 +170,10 @@ impl EngineDirectory {
         // The stages of a pipeline work on a batch each.
         let batch = self.limits(settings).max_batch_size?;
         let most = batch.saturating_mul(self.config.mapping.pipeline.max(1));
-        let in_flight = asked.min(most).min(plan.shots().len() as u32);
+        let in_flight = planned.min(most).min(plan.shots().len() as u32);
         let lengths = plan.shots().facts().map(|shot| (shot.prompt_tokens, shot.output_tokens));
         let tokens = self.kv_of_requests(settings, lengths, in_flight as usize, common_prefix)?;
-        Some(KvNeed { in_flight, tokens })
+        Some(KvDemand { in_flight, tokens })
     }
 }
 
@@ -225,7 +229,7 @@ mod tests {
         let split = |directory: &mut EngineDirectory| directory.config.mapping.context = 2;
         assert_eq!(llama_8b(split, GIB).kv_bytes_per_token(), None);
         assert_eq!(
-            llama_8b(other, GIB).kv_room(&EngineSettings::default(), Some(memory(100))),
+            llama_8b(other, GIB).kv_capacity(&EngineSettings::default(), Some(memory(100))),
             None
         );
     }
@@ -254,7 +258,7 @@ mod tests {
         let engine = llama_8b(|_| (), 8 * GIB);
         // (138 − 8) GiB × 0.5 ÷ 64 KiB = 65 × 16 384.
         let half = EngineSettings { kv_fraction: Some(0.5), ..EngineSettings::default() };
-        let room = engine.kv_room(&half, Some(memory(138))).expect("known");
+        let room = engine.kv_capacity(&half, Some(memory(138))).expect("known");
         assert_eq!(room.tokens, 1_064_960);
         assert_eq!(
             room.bound,
@@ -263,14 +267,14 @@ mod tests {
         // Half of the weights stay on the host.
         let streamed = EngineSettings { weights_percent: 50.0, ..half.clone() };
         assert_eq!(
-            engine.kv_room(&streamed, Some(memory(138))).expect("known").tokens,
+            engine.kv_capacity(&streamed, Some(memory(138))).expect("known").tokens,
             67 * 16_384
         );
-        // 90 % where nobody says.
-        let room = engine.kv_room(&EngineSettings::default(), Some(memory(18))).expect("known");
+        // 90 % by default.
+        let room = engine.kv_capacity(&EngineSettings::default(), Some(memory(18))).expect("known");
         assert_eq!(room.tokens, (147_456_u64).div_ceil(64) * 64);
-        assert_eq!(engine.kv_room(&half, Some(memory(7))).expect("known").tokens, 0);
-        assert_eq!(engine.kv_room(&half, None), None);
+        assert_eq!(engine.kv_capacity(&half, Some(memory(7))).expect("known").tokens, 0);
+        assert_eq!(engine.kv_capacity(&half, None), None);
     }
 
     #[test]
@@ -278,11 +282,11 @@ mod tests {
         let engine = llama_8b(|_| (), 8 * GIB);
         let said = EngineSettings { kv_tokens: Some(1_000), ..EngineSettings::default() };
         for memory in [None, Some(memory(138))] {
-            let room = engine.kv_room(&said, memory).expect("known");
+            let room = engine.kv_capacity(&said, memory).expect("known");
             assert_eq!((room.tokens, room.bound), (1_024, KvBound::Setting));
         }
         let more = EngineSettings { kv_tokens: Some(2_000_000_000), ..said };
-        let room = engine.kv_room(&more, Some(memory(138))).expect("known");
+        let room = engine.kv_capacity(&more, Some(memory(138))).expect("known");
         assert!(matches!(room.bound, KvBound::Memory { .. }), "{room:?}");
     }
 

@@ -1,4 +1,4 @@
-//! What does an engine directory hold, and does it take what is going to be asked? Found out before it is loaded.
+//! Engine directory: configuration, files, limits, and checks before loading.
 //!
 //! Source of the format: `config.json` as `trtllm-build` writes it, and as TensorRT-LLM's own loader reads it.
 
@@ -20,7 +20,7 @@ use serde::Serialize;
 use crate::request::Limits;
 use crate::settings::engine::EngineSettings;
 
-pub use check::{Asked, Finding, Severity};
+pub use check::{EngineProblem, PlannedUse, Severity};
 pub use config::EngineConfig;
 pub use end_token::{EndToken, EndTokenError};
 pub use files::Files;
@@ -31,7 +31,7 @@ pub use section::KeyError;
 pub struct EngineDirectory {
     /// Where it lies.
     pub path: PathBuf,
-    /// What `config.json` says.
+    /// Content of `config.json`.
     #[serde(flatten)]
     pub config: EngineConfig,
     /// What lies beside it.
@@ -49,7 +49,7 @@ pub enum EngineDirectoryError {
     Unreadable {
         /// Which file.
         file: PathBuf,
-        /// What the system said.
+        /// Message of the system.
         why: io::Error,
     },
     /// Its configuration is no JSON.

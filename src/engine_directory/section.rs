@@ -1,9 +1,9 @@
-//! Where in a JSON file is a value, and which one is missing or of the wrong kind?
+//! Typed access to JSON sections, with errors that name the path of a key.
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-/// A key that stands in the way of reading a file; the file is named by whoever opened it.
+/// A key that stands in the way of reading a file; the caller adds the file's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// A key that must be there is not.

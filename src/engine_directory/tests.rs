@@ -1,4 +1,4 @@
-//! Claims about engine directories, on configurations as `trtllm-build` writes them.
+//! Tests of engine directories, on configurations as `trtllm-build` writes them.
 #![allow(clippy::float_cmp, reason = "counts of weights are whole numbers")]
 
 use std::path::PathBuf;
@@ -17,8 +17,8 @@ fn read(name: &str) -> EngineDirectory {
     EngineDirectory::read(&fixture(name)).unwrap()
 }
 
-fn abouts(findings: &[Finding]) -> Vec<(Severity, &str)> {
-    findings.iter().map(|finding| (finding.severity, finding.about.as_str())).collect()
+fn abouts(problems: &[EngineProblem]) -> Vec<(Severity, &str)> {
+    problems.iter().map(|problem| (problem.severity, problem.about.as_str())).collect()
 }
 
 /// A directory whose configuration is that of `name`, changed.
@@ -130,10 +130,10 @@ fn what_is_above_the_built_limits_is_refused() {
         max_num_tokens: Some(8193),
         ..EngineSettings::default()
     };
-    let findings = directory.check(&Asked::settings(&settings));
+    let problems = directory.check(&PlannedUse::settings(&settings));
     let refused: Vec<_> =
-        findings.iter().filter(|finding| finding.severity == Severity::Refuse).collect();
-    assert_eq!(refused.len(), 3, "{findings:#?}");
+        problems.iter().filter(|problem| problem.severity == Severity::Refuse).collect();
+    assert_eq!(refused.len(), 3, "{problems:#?}");
     assert!(refused.iter().any(|it| it.sentence.contains("257") && it.sentence.contains("256")));
     assert!(refused.iter().any(|it| it.remedy.contains("--max-num-tokens 8192")));
     assert!(refused.iter().any(|it| it.sentence.contains("no rank0.engine")));
@@ -143,9 +143,9 @@ fn what_is_above_the_built_limits_is_refused() {
 fn reuse_without_paged_context_attention_is_refused_and_chunking_warned_of() {
     let directory = read("llama2-7b-awq-0.10");
     let reuse = EngineSettings { kv_reuse: true, ..EngineSettings::default() };
-    let findings = directory.check(&Asked::settings(&reuse));
+    let problems = directory.check(&PlannedUse::settings(&reuse));
     assert_eq!(
-        abouts(&findings),
+        abouts(&problems),
         [
             (Severity::Refuse, "rank files"),
             (Severity::Refuse, "use_paged_context_fmha"),
@@ -154,7 +154,7 @@ fn reuse_without_paged_context_attention_is_refused_and_chunking_warned_of() {
     );
     let whole = EngineSettings { chunked_context: false, ..EngineSettings::default() };
     assert_eq!(
-        abouts(&directory.check(&Asked::settings(&whole))),
+        abouts(&directory.check(&PlannedUse::settings(&whole))),
         [(Severity::Refuse, "rank files")]
     );
 }
@@ -162,8 +162,8 @@ fn reuse_without_paged_context_attention_is_refused_and_chunking_warned_of() {
 #[test]
 fn split_prompts_want_iterations_of_whole_blocks() {
     let settings = EngineSettings { max_num_tokens: Some(1000), ..EngineSettings::default() };
-    let findings = read(LLAMA_8B).check(&Asked::settings(&settings));
-    let found = findings.iter().find(|finding| finding.about == "max_num_tokens").unwrap();
+    let problems = read(LLAMA_8B).check(&PlannedUse::settings(&settings));
+    let found = problems.iter().find(|problem| problem.about == "max_num_tokens").unwrap();
     assert_eq!(found.severity, Severity::Warn);
     assert!(found.remedy.contains("992"), "{found}");
 }
@@ -172,24 +172,28 @@ fn split_prompts_want_iterations_of_whole_blocks() {
 fn ranks_and_versions_must_be_those_of_the_build() {
     let directory = read("llama3-70b-fp8-tp2");
     let settings = EngineSettings::default();
-    let asked =
-        Asked { ranks: Some(1), library_version: Some("1.1.0"), ..Asked::settings(&settings) };
-    let findings = directory.check(&asked);
-    let about = |name: &str| findings.iter().find(|finding| finding.about == name).unwrap();
+    let planned = PlannedUse {
+        ranks: Some(1),
+        library_version: Some("1.1.0"),
+        ..PlannedUse::settings(&settings)
+    };
+    let problems = directory.check(&planned);
+    let about = |name: &str| problems.iter().find(|problem| problem.about == name).unwrap();
     assert!(about("mapping.world_size").remedy.contains("mpirun -n 2"));
     assert!(
         about("version").sentence.contains("1.2.1") && about("version").sentence.contains("1.1.0")
     );
     assert!(about("rank files").sentence.contains("rank0.engine, rank1.engine"));
-    let right = Asked { ranks: Some(2), library_version: Some("1.2.1"), ..asked };
+    let right = PlannedUse { ranks: Some(2), library_version: Some("1.2.1"), ..planned };
     assert_eq!(abouts(&directory.check(&right)), [(Severity::Refuse, "rank files")]);
 }
 
 #[test]
 fn an_engine_that_cannot_batch_in_flight_is_refused() {
-    let findings = read("llama-13b-legacy").check(&Asked::settings(&EngineSettings::default()));
-    assert!(abouts(&findings).contains(&(Severity::Refuse, "paged_kv_cache")), "{findings:#?}");
-    assert!(abouts(&findings).contains(&(Severity::Refuse, "version")));
+    let problems =
+        read("llama-13b-legacy").check(&PlannedUse::settings(&EngineSettings::default()));
+    assert!(abouts(&problems).contains(&(Severity::Refuse, "paged_kv_cache")), "{problems:#?}");
+    assert!(abouts(&problems).contains(&(Severity::Refuse, "version")));
 }
 
 #[test]
@@ -198,7 +202,7 @@ fn a_complete_directory_with_default_settings_has_no_finding() {
     fs::write(directory.path().join("rank0.engine"), [0; 64]).unwrap();
     fs::write(directory.path().join("tokenizer.json"), "{}").unwrap();
     let read = EngineDirectory::read(directory.path()).unwrap();
-    assert_eq!(read.check(&Asked::settings(&EngineSettings::default())), []);
+    assert_eq!(read.check(&PlannedUse::settings(&EngineSettings::default())), []);
     assert_eq!(read.files.engine_bytes(), Some(64));
     assert_eq!(read.files.tokenizer, Some(directory.path().join("tokenizer.json")));
 }
@@ -209,7 +213,7 @@ fn a_stand_in_of_the_simulated_executor_needs_no_rank_files() {
         config["simulated_profile"] = "h200-llama3-8b-fp8".into();
     });
     let read = EngineDirectory::read(directory.path()).unwrap();
-    assert_eq!(read.check(&Asked::settings(&EngineSettings::default())), []);
+    assert_eq!(read.check(&PlannedUse::settings(&EngineSettings::default())), []);
     assert_eq!(read.files.engine_bytes(), None);
 }
 

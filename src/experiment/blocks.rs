@@ -1,6 +1,6 @@
 //! What is played in each block of an experiment with several targets? The same requests at the same instants on all.
 
-use crate::engine_directory::Finding;
+use crate::engine_directory::EngineProblem;
 use crate::experiment::engines::check_engines;
 use crate::experiment::point_runner::Opening;
 use crate::experiment::preflight::{PreflightError, prompt_source, tokenise_words};
@@ -20,7 +20,7 @@ pub struct ReadyBlocks {
     /// One plan for each block.
     pub plans: Vec<Plan>,
     /// What is odd about engines that come from a directory, and no reason to refuse them.
-    pub warnings: Vec<Finding>,
+    pub warnings: Vec<EngineProblem>,
 }
 
 /// Describes every side and draws so many blocks of the first side's workload at its first load.

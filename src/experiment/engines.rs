@@ -1,8 +1,8 @@
 //! Do the engines of a target take what is going to be asked of them? Their directories against settings, plans and GPUs.
 
 use crate::engine_directory::check::warn;
-use crate::engine_directory::memory::KvOutlook;
-use crate::engine_directory::{Asked, EngineDirectory, Finding, Severity};
+use crate::engine_directory::memory::KvEstimate;
+use crate::engine_directory::{EngineDirectory, EngineProblem, PlannedUse, Severity};
 use crate::experiment::preflight::PreflightError;
 use crate::load::plan::Plan;
 use crate::observe::gpu::known::KnownGpus;
@@ -20,8 +20,8 @@ pub(super) fn check_engines(
     resolved: &Resolved,
     plans: &[Plan],
     gpus: Option<&KnownGpus>,
-) -> Result<(Vec<Finding>, Option<KvOutlook>), PreflightError> {
-    let mut findings: Vec<Finding> = of_rounds(&resolved.engine).into_iter().collect();
+) -> Result<(Vec<EngineProblem>, Option<KvEstimate>), PreflightError> {
+    let mut findings: Vec<EngineProblem> = of_rounds(&resolved.engine).into_iter().collect();
     let mut kv = None;
     let memory = |directory: &EngineDirectory| {
         gpus.and_then(|gpus| gpus.memory_for(directory.config.mapping.world_size()))
@@ -29,24 +29,24 @@ pub(super) fn check_engines(
     if let (Some(drafting), Some(directory)) = (&resolved.engine.drafting, named.draft_directory())
     {
         let settings = resolved.engine.of_draft(drafting);
-        let asked = Asked {
+        let planned = PlannedUse {
             // Rounds are asked for as a whole.
             streaming: false,
             // Where it has GPUs of its own, their memory is not known here.
             memory: memory(directory).filter(|_| shares_gpus(drafting, directory, resolved)),
-            ..asked(&settings, named, resolved, plans)
+            ..planned(&settings, named, resolved, plans)
         };
-        findings.extend(of_draft(directory, &asked));
+        findings.extend(of_draft(directory, &planned));
     }
     if let Some(directory) = named.engine_directory() {
-        let asked = Asked {
+        let planned = PlannedUse {
             memory: memory(directory).map(|memory| beside_draft(memory, named, resolved)),
-            ..asked(&resolved.engine, named, resolved, plans)
+            ..planned(&resolved.engine, named, resolved, plans)
         };
-        findings.extend(directory.check(&asked));
-        kv = directory.kv_outlook(&asked);
+        findings.extend(directory.check(&planned));
+        kv = directory.kv_estimate(&planned);
     }
-    let (refused, warnings): (Vec<Finding>, Vec<Finding>) =
+    let (refused, warnings): (Vec<EngineProblem>, Vec<EngineProblem>) =
         findings.into_iter().partition(|finding| finding.severity == Severity::Refuse);
     if refused.is_empty() {
         Ok((warnings, kv))
@@ -56,7 +56,7 @@ pub(super) fn check_engines(
 }
 
 /// Every round asks both engines for what follows all of the context.
-fn of_rounds(engine: &EngineSettings) -> Option<Finding> {
+fn of_rounds(engine: &EngineSettings) -> Option<EngineProblem> {
     (engine.drafting.is_some() && !engine.kv_reuse).then(|| {
         warn(
             "kv_reuse",
@@ -67,31 +67,31 @@ fn of_rounds(engine: &EngineSettings) -> Option<Finding> {
 }
 
 /// What is going to be asked of any of the engines.
-fn asked<'a>(
+fn planned<'a>(
     settings: &'a EngineSettings,
     named: &'a Named,
     resolved: &Resolved,
     plans: &'a [Plan],
-) -> Asked<'a> {
-    Asked {
+) -> PlannedUse<'a> {
+    PlannedUse {
         plans,
         streaming: resolved.workload.streaming,
         ranks: named.loader().ranks,
         library_version: named.loader().library_version.as_deref(),
         common_prefix: resolved.workload.prefix_tokens,
-        ..Asked::settings(settings)
+        ..PlannedUse::settings(settings)
     }
 }
 
 /// What the draft engine's directory says, in the words of its own flags.
-fn of_draft(directory: &EngineDirectory, asked: &Asked<'_>) -> Vec<Finding> {
+fn of_draft(directory: &EngineDirectory, planned: &PlannedUse<'_>) -> Vec<EngineProblem> {
     let of_draft = |words: &str| {
         words
             .replace("--kv-tokens", "--draft-kv-tokens")
             .replace("--kv-fraction", "--draft-kv-fraction")
             .replace("--device-ids", "--draft-device-ids")
     };
-    let mut findings = directory.check(asked);
+    let mut findings = directory.check(planned);
     for finding in &mut findings {
         finding.about = format!("draft engine: {}", finding.about);
         finding.sentence = format!("of the draft engine: {}", of_draft(&finding.sentence));
@@ -120,7 +120,7 @@ fn beside_draft(memory: GpuMemory, named: &Named, resolved: &Resolved) -> GpuMem
     let settings = resolved.engine.of_draft(drafting);
     let weights = directory.weight_bytes(&settings).unwrap_or(0);
     let cache = directory
-        .kv_room(&settings, Some(memory))
+        .kv_capacity(&settings, Some(memory))
         .zip(directory.kv_bytes_per_token())
         .map_or(0, |(room, bytes)| (room.tokens as f64 * bytes) as u64);
     GpuMemory { free_bytes: memory.free_bytes.saturating_sub(weights + cache), ..memory }
@@ -134,7 +134,7 @@ mod tests {
     use crate::cli::resolve::resolve;
     use crate::cli::typed::Settings;
 
-    fn asked(settings: &str) -> Resolved {
+    fn planned(settings: &str) -> Resolved {
         let typed: Settings = toml::from_str(settings).expect(settings);
         resolve(&typed).expect(settings)
     }
@@ -151,7 +151,7 @@ mod tests {
             ("draft_device_ids = [1]", false),
             ("device_ids = [2]\ndraft_device_ids = [0]", false),
         ] {
-            let resolved = asked(&format!("[engine]\ndraft_engine = 'small'\n{ids}"));
+            let resolved = planned(&format!("[engine]\ndraft_engine = 'small'\n{ids}"));
             let drafting = resolved.engine.drafting.as_ref().expect("a draft engine");
             assert_eq!(shares_gpus(drafting, &directory, &resolved), shared, "{ids}");
         }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::clock::Window;
 use crate::experiment::sweep::ExperimentError;
-use crate::observe::gpu::library::NoGpu;
+use crate::observe::gpu::library::NvmlUnavailable;
 use crate::observe::gpu::over_window::GpuUse;
 use crate::observe::gpu::sample::GpuSample;
 use crate::observe::gpu::sampler::{Sampling, Telemetry};
@@ -35,7 +35,7 @@ struct Line<'a> {
 ///
 /// # Errors
 /// When GPUs or a library that were named are not there.
-pub fn find(resolved: &Resolved, target: Abilities) -> Result<Option<Telemetry>, NoGpu> {
+pub fn find(resolved: &Resolved, target: Abilities) -> Result<Option<Telemetry>, NvmlUnavailable> {
     let library = resolved.nvml_library.as_deref();
     Telemetry::begin(&resolved.gpu_telemetry, library, target.local_gpus)
 }

@@ -1,9 +1,9 @@
 //! Which machine are points held against? The one that the user names, else the target, else the driver.
 
-use crate::engine_directory::Finding;
+use crate::engine_directory::EngineProblem;
 use crate::engine_directory::check::warn;
 use crate::experiment::preflight::PreflightError;
-use crate::observe::gpu::known::{AskedOfCuda, KnownGpus, Teller};
+use crate::observe::gpu::known::{CudaQuery, KnownGpus, MemorySource};
 use crate::observe::gpu::sampler::Telemetry;
 use crate::settings::Resolved;
 use crate::specs::{MachineFigures, MachineOrigin, RooflineFacts};
@@ -23,7 +23,7 @@ pub(super) fn gpus(
     let Some(directory) = named.engine_directory() else { return Ok(None) };
     let machine = telemetry.map(Telemetry::machine).transpose()?;
     let nvml = machine.as_ref().zip(telemetry).map(|(it, by)| (it, by.watched.as_slice()));
-    let cuda = AskedOfCuda {
+    let cuda = CudaQuery {
         library: resolved.cuda_library.as_deref(),
         ranks: directory.config.mapping.world_size(),
         device_ids: &resolved.engine.device_ids,
@@ -37,7 +37,7 @@ pub(super) fn roofline(
     deployment: Option<&Deployment>,
     resolved: &Resolved,
     gpus: Option<&KnownGpus>,
-) -> (Option<RooflineFacts>, Option<Finding>) {
+) -> (Option<RooflineFacts>, Option<EngineProblem>) {
     let (said, bandwidth) = (resolved.gpu.as_ref(), resolved.memory_bandwidth_gbps);
     let asks_the_driver =
         said.is_none() && deployment.is_some_and(|it| it.placement == Placement::Gpus(None));
@@ -51,10 +51,10 @@ pub(super) fn roofline(
 }
 
 /// The figures of these GPUs, if they are of one type that a datasheet is known of.
-fn seen(known: &KnownGpus) -> Result<(MachineFigures, MachineOrigin), Finding> {
+fn seen(known: &KnownGpus) -> Result<(MachineFigures, MachineOrigin), EngineProblem> {
     let from = match known.teller {
-        Teller::Nvml => MachineOrigin::Nvml,
-        Teller::Cuda => MachineOrigin::Cuda,
+        MemorySource::Nvml => MachineOrigin::Nvml,
+        MemorySource::Cuda => MachineOrigin::Cuda,
     };
     let mut names: Vec<&str> = known.gpus.iter().map(|gpu| gpu.name.as_str()).collect();
     names.sort_unstable();
@@ -77,7 +77,7 @@ fn seen(known: &KnownGpus) -> Result<(MachineFigures, MachineOrigin), Finding> {
     }
 }
 
-fn named_but_unused() -> Finding {
+fn named_but_unused() -> EngineProblem {
     no_roofline(
         "the shape of the model behind this target, or the machine that it runs on, is not known"
             .to_owned(),
@@ -86,7 +86,7 @@ fn named_but_unused() -> Finding {
     )
 }
 
-fn no_roofline(why: String, remedy: String) -> Finding {
+fn no_roofline(why: String, remedy: String) -> EngineProblem {
     warn("roofline", format!("there is no roofline: {why}"), remedy)
 }
 
@@ -124,7 +124,7 @@ mod tests {
         let settings = Settings { gpu: said.map(str::to_owned), ..Settings::default() };
         let resolved = resolve(&settings).expect("settings");
         let gpu = |name: &&str| KnownGpu { name: (*name).to_owned(), memory: None };
-        let gpus = KnownGpus { teller: Teller::Nvml, gpus: gpus.iter().map(gpu).collect() };
+        let gpus = KnownGpus { teller: MemorySource::Nvml, gpus: gpus.iter().map(gpu).collect() };
         let seen = (!gpus.gpus.is_empty()).then_some(&gpus);
         let (facts, note) = roofline(deployment, &resolved, seen);
         (facts.map(|it| (it.machine.name, it.machine_from)), note.map(|it| it.to_string()))

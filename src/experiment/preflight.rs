@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use bareflight_engine::tokenizers::Tokenizer;
 
-use crate::engine_directory::Finding;
-use crate::engine_directory::memory::KvOutlook;
+use crate::engine_directory::EngineProblem;
+use crate::engine_directory::memory::KvEstimate;
 use crate::experiment::engines::check_engines;
 use crate::experiment::point_runner::Opening;
 use crate::experiment::{gpu_watch, machine};
 use crate::ffi::cuda::CudaError;
 use crate::load::plan::{Plan, PlanError, PlanStart};
-use crate::observe::gpu::library::NoGpu;
+use crate::observe::gpu::library::NvmlUnavailable;
 use crate::request::RequestId;
 use crate::settings::Resolved;
 use crate::specs::RooflineFacts;
@@ -21,8 +21,8 @@ use crate::targets::{TargetError, abilities, registry};
 use crate::tokenizer::FALLBACK_VOCABULARY;
 use crate::tokenizer::tokenize::{Tokenize, TokenizeError};
 use crate::workload::prompts::{PromptError, PromptSource};
+use crate::workload::stop_texts::StopTextError;
 use crate::workload::vocabulary::Vocabulary;
-use crate::workload::word_texts::WordError;
 use crate::workload::{PromptKind, Workload};
 
 /// What stands in the way of a run.
@@ -57,10 +57,10 @@ pub enum PreflightError {
     },
     /// Words as text that the tokenizer has no ids for.
     #[error(transparent)]
-    Words(#[from] WordError),
+    Words(#[from] StopTextError),
     /// GPUs or a library that were named are not there.
     #[error(transparent)]
-    Gpu(#[from] NoGpu),
+    Gpu(#[from] NvmlUnavailable),
     /// CUDA's library was named, and does not say which GPUs there are.
     #[error(transparent)]
     Cuda(#[from] CudaError),
@@ -70,7 +70,7 @@ pub enum PreflightError {
         /// Which target.
         target: String,
         /// What it was refused for.
-        refused: Vec<Finding>,
+        refused: Vec<EngineProblem>,
     },
 }
 
@@ -89,11 +89,11 @@ pub struct Ready {
     /// One plan for each load.
     pub plans: Vec<Plan>,
     /// What should be known of the engine before its numbers are read.
-    pub warnings: Vec<Finding>,
+    pub warnings: Vec<EngineProblem>,
     /// The model on its machine, where both are known.
     pub roofline: Option<RooflineFacts>,
     /// What the KV cache of an engine directory holds, and what the largest load takes of it.
-    pub kv: Option<KvOutlook>,
+    pub kv: Option<KvEstimate>,
 }
 
 /// Describes the target, draws every plan, and holds the plans against the target's limits. Words that were given as text
@@ -162,11 +162,11 @@ pub(super) fn tokenise_words(
     workload: &mut Workload,
     targets: &mut [Named],
 ) -> Result<(), PreflightError> {
-    let Some(flag) = workload.word_texts.flag() else { return Ok(()) };
+    let Some(flag) = workload.stop_texts.flag() else { return Ok(()) };
     let vocabulary = targets.iter().filter_map(|it| it.target.describe().limits.vocab_size).min();
     for named in targets.iter_mut() {
         if let Some(tokenizer) = named.tokenizer()?.map(HfTokenizer) {
-            return Ok(workload.word_texts.add_to(&mut workload.terms, &tokenizer, vocabulary)?);
+            return Ok(workload.stop_texts.add_to(&mut workload.terms, &tokenizer, vocabulary)?);
         }
     }
     let names: Vec<String> = targets.iter().map(|it| it.target.describe().name.clone()).collect();
@@ -289,8 +289,11 @@ mod tests {
         assert_eq!(prepared([100, 67]).expect("both have it"), ["66", "66"]);
         for sides in [[100, 66], [66, 100]] {
             let error = prepared(sides).expect_err("one has not");
-            let outside = |it: &WordError| {
-                matches!(it, WordError::Outside { flag: "--bad-text", id: 66, vocabulary: 66, .. })
+            let outside = |it: &StopTextError| {
+                matches!(
+                    it,
+                    StopTextError::Outside { flag: "--bad-text", id: 66, vocabulary: 66, .. }
+                )
             };
             assert!(
                 matches!(&error, PreflightError::Words(it) if outside(it)),

@@ -12,7 +12,7 @@ use crate::load::Load;
 use crate::load::plan::Plan;
 use crate::metrics::Summary;
 use crate::metrics::point_records::RecordsError;
-use crate::observe::gpu::library::NoGpu;
+use crate::observe::gpu::library::NvmlUnavailable;
 use crate::record::nvtx_ranges::NvtxError;
 use crate::settings::Resolved;
 use crate::store::manifest::{Manifest, PointEntry};
@@ -29,7 +29,7 @@ pub enum ExperimentError {
     Stage(#[from] StageError),
     /// The driver does not say in which state the GPUs are, so nothing was sent.
     #[error(transparent)]
-    Gpu(#[from] NoGpu),
+    Gpu(#[from] NvmlUnavailable),
     /// A profiler cannot be switched, so nothing was sent.
     #[error("`--profile-window` cannot be kept to: {0}")]
     Profiler(#[from] CudaError),

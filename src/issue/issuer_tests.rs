@@ -47,7 +47,7 @@ impl Session for Scripted {
         match self.answers {
             Answers::AtOnce => self.answer(shot.id),
             Answers::Refuses => return Err(Failure::new(FailureKind::QueueFull, "full")),
-            Answers::DiesAt(id) if shot.id.0 == id => self.sink.break_off("out of memory"),
+            Answers::DiesAt(id) if shot.id.0 == id => self.sink.fail_target("out of memory"),
             Answers::WhenCancelled | Answers::Never | Answers::DiesAt(_) => {}
             Answers::UserStopsAt(id) => {
                 if shot.id.0 == id {

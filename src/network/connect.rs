@@ -1,4 +1,4 @@
-//! How is a connection made? One resolved server, TCP or TLS over it, and a failure that says which step failed.
+//! Connector: one resolved server, TCP or TLS, and a failure that names the step that failed.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -74,8 +74,8 @@ impl Connector {
     /// [`FailureKind::Connect`] or [`FailureKind::Tls`].
     pub async fn connect(&self) -> Result<Stream, Failure> {
         tokio::time::timeout(self.timeout, self.connect_in_any_time()).await.unwrap_or_else(|_| {
-            let words = format!("no connection to {} within {:?}", self.shown, self.timeout);
-            Err(Failure::new(FailureKind::Connect, words))
+            let message = format!("no connection to {} within {:?}", self.shown, self.timeout);
+            Err(Failure::new(FailureKind::Connect, message))
         })
     }
 
@@ -86,8 +86,8 @@ impl Connector {
         match handshake.await {
             Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
             Err(error) => {
-                let words = format!("TLS handshake with {}: {error}", self.shown);
-                Err(Failure::new(FailureKind::Tls, words))
+                let message = format!("TLS handshake with {}: {error}", self.shown);
+                Err(Failure::new(FailureKind::Tls, message))
             }
         }
     }
@@ -100,11 +100,11 @@ impl Connector {
                 Err(error) => last = Some((address, error)),
             }
         }
-        let words = match last {
+        let message = match last {
             Some((address, error)) => format!("{} ({address}): {error}", self.shown),
             None => format!("{} has no address", self.shown),
         };
-        Err(Failure::new(FailureKind::Connect, words))
+        Err(Failure::new(FailureKind::Connect, message))
     }
 }
 

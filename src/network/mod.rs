@@ -1,4 +1,5 @@
-//! What network targets share: threads, sockets with kernel receive stamps, TLS, secrets, and the events of HTTP streams.
+//! Networking that served targets share: threads, sockets with kernel receive stamps, TLS, secrets, and server-sent
+//! events.
 //!
 //! Nothing here knows a protocol above TLS: an HTTP or gRPC client of any kind sits on [`connect::Stream`], and
 //! asks [`stamp::LastRead`] when the bytes it was just given had arrived.

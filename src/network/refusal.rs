@@ -1,4 +1,4 @@
-//! What went wrong, in the server's own words? An HTTP status or an error object becomes a failure with a kind.
+//! Failures from HTTP status codes and error objects, with the server's message.
 
 use http::{HeaderMap, StatusCode, header};
 use serde_json::Value;
@@ -20,26 +20,26 @@ pub fn failure_of(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failu
     };
     let retry = noted(header::RETRY_AFTER, "Retry-After").unwrap_or_default();
     let moved = noted(header::LOCATION, "moved to").unwrap_or_default();
-    Failure::new(kind, format!("HTTP {status}{retry}{moved}: {}", words_of(body)))
+    Failure::new(kind, format!("HTTP {status}{retry}{moved}: {}", error_message(body)))
 }
 
 /// The words of an error object in any of its shapes, or the text as it is.
-pub fn words_of(body: &[u8]) -> String {
-    let found = serde_json::from_slice::<Value>(body).ok().and_then(|value| words_in(&value));
+pub fn error_message(body: &[u8]) -> String {
+    let found = serde_json::from_slice::<Value>(body).ok().and_then(|value| message_in(&value));
     found.unwrap_or_else(|| {
         let text = String::from_utf8_lossy(&body[..body.len().min(4 * Failure::MAX_MESSAGE)]);
         if text.trim().is_empty() { "no words".to_owned() } else { text.into_owned() }
     })
 }
 
-fn words_in(value: &Value) -> Option<String> {
+fn message_in(value: &Value) -> Option<String> {
     match value {
-        Value::String(words) => Some(words.clone()),
+        Value::String(message) => Some(message.clone()),
         Value::Object(members) => {
             let message = ["error", "message", "detail", "error_message"]
                 .iter()
                 .filter_map(|name| members.get(*name))
-                .find_map(words_in)?;
+                .find_map(message_in)?;
             let kind = members.get("type").and_then(Value::as_str);
             let code = members.get("code").filter(|code| !code.is_null());
             Some(match (kind, code) {
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn the_servers_words_are_found_in_every_shape_seen_on_real_servers() {
-        for (body, words) in [
+        for (body, message) in [
             (
                 r#"{"error":{"message":"no such model","type":"invalid","param":null,"code":404}}"#,
                 "no such model (invalid, 404)",
@@ -96,7 +96,7 @@ mod tests {
             ("Internal Server Error", "Internal Server Error"),
             ("", "no words"),
         ] {
-            assert_eq!(words_of(body.as_bytes()), words);
+            assert_eq!(error_message(body.as_bytes()), message);
         }
     }
 

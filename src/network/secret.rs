@@ -1,4 +1,4 @@
-//! How is an API key held so that it can be sent and never be shown?
+//! API key that can be sent but is never printed.
 
 use std::fmt;
 use std::path::Path;
@@ -72,8 +72,8 @@ impl ApiKey {
     }
 
     /// `words` with every occurrence of the key blotted out: servers like to repeat what they refuse.
-    pub(crate) fn blot_out_of(&self, words: &str) -> String {
-        words.replace(&self.0, "[key]")
+    pub(crate) fn redact(&self, message: &str) -> String {
+        message.replace(&self.0, "[key]")
     }
 }
 
@@ -91,7 +91,7 @@ mod tests {
     fn a_key_never_shows_itself() {
         let key = ApiKey::checked("sk-very-secret", String::new).unwrap();
         assert!(!format!("{key:?}").contains("secret"));
-        assert_eq!(key.blot_out_of("bad key sk-very-secret!"), "bad key [key]!");
+        assert_eq!(key.redact("bad key sk-very-secret!"), "bad key [key]!");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! HOT PATH. How are bytes read so that the kernel says when they arrived? `recvmsg` below every protocol.
+//! HOT PATH. TCP socket whose reads carry the kernel's receive stamp: `recvmsg` below every protocol.
 
 use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! HOT PATH. Where does one server-sent event end and the next begin, however the bytes were cut on the way?
+//! HOT PATH. Incremental parser of server-sent events, for bytes cut at any place.
 //!
 //! After the HTML standard's grammar: lines end in LF, CR or CRLF; `data` lines of one event are joined with LF; an
 //! empty line ends the event; lines that begin with a colon are comments. An event whose line came whole in one

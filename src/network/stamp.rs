@@ -1,4 +1,4 @@
-//! HOT PATH. When did these bytes arrive? The kernel's receive stamp, brought to the clock of every other stamp.
+//! HOT PATH. Kernel receive stamps, converted to the clock of all other stamps.
 //!
 //! The kernel stamps arriving packets on the wall clock (`SO_TIMESTAMPING`, RX software). The wall clock's offset
 //! is measured again at least every [`REMEASURE`], and whenever a stamp looks odd, so that slewing (at most

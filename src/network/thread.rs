@@ -1,4 +1,4 @@
-//! Where does async code live? On threads of the target's own, each with a single-threaded runtime.
+//! Threads for async code, each with a single-threaded tokio runtime.
 
 use std::future::Future;
 use std::io;

@@ -1,4 +1,4 @@
-//! Whom does a TLS connection trust? The system's certificates, a file of one's own, or, if asked for, everybody.
+//! TLS trust: the system's certificates, a file of one's own, or, on request, any certificate.
 
 use std::path::PathBuf;
 use std::sync::Arc;

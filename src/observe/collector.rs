@@ -23,7 +23,7 @@ pub trait Source: Send + 'static {
     /// Appends the items that were reported since the last call, in order.
     ///
     /// # Errors
-    /// In the engine's words, when it reports no more.
+    /// With the engine's message, when it reports no more.
     fn read(&mut self, into: &mut Vec<Self::Item>) -> Result<(), String>;
 
     /// What is kept of one item.

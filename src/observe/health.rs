@@ -1,4 +1,4 @@
-//! Was the harness itself in the way? The facts from which the validity verdict is made.
+//! Harness health: measured facts behind the validity verdict.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ pub struct Health {
     pub stray_ends: u64,
     /// What this machine's harness reaches when nothing answers slowly: from the calibration before the run.
     pub null_rate: Option<NullRate>,
-    /// CPU time of the harness's own threads ÷ wall time, where it can be told from the target's.
+    /// CPU time of the harness's own threads ÷ wall time, where it can be separated from the target's.
     pub harness_cpu: Option<f64>,
     /// CPU time of the whole process ÷ wall time.
     pub process_cpu: Option<f64>,

@@ -1,4 +1,4 @@
-//! On which machine, with which build? Facts for the manifest; what the system does not tell is left out.
+//! Host and build facts for the manifest.
 
 use std::fs;
 
@@ -23,12 +23,12 @@ pub struct Host {
     pub clock_source: Option<String>,
     /// The cgroup's CPU quota, as written in `cpu.max`.
     pub cgroup_cpu_max: Option<String>,
-    /// Whether the processor says that it is a virtual machine's.
+    /// Whether the processor reports a virtual machine.
     pub virtual_machine: bool,
 }
 
 impl Host {
-    /// Reads what this system tells.
+    /// Reads the facts of this system.
     pub fn read() -> Self {
         let system = rustix::system::uname();
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

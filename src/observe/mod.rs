@@ -1,4 +1,4 @@
-//! WHAT ELSE was true while requests ran: the harness, the machine, the engine.
+//! Observation during a run: harness, host, GPUs, statistics of the engine.
 
 pub mod collector;
 pub mod gpu;

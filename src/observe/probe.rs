@@ -1,4 +1,4 @@
-//! How do we know what the machine did meanwhile? Counters of the kernel, read before and after a run.
+//! Kernel counters read before and after a run.
 
 use std::collections::HashMap;
 use std::fs;
@@ -45,7 +45,7 @@ impl Probe {
         }
     }
 
-    /// What has happened since, as far as the kernel tells.
+    /// Changes since the start, as far as the kernel reports them.
     pub fn finish(&self) -> Health {
         let wall = (clock::now() - self.at).as_secs_f64().max(1e-9);
         let steal = self.machine.zip(machine_cpu()).and_then(|(before, after)| {

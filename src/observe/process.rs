@@ -1,4 +1,4 @@
-//! How much CPU time has another process used? The sum over its threads, in nanoseconds, as the kernel counts it.
+//! CPU time of another process, summed over its threads.
 
 use std::fs;
 

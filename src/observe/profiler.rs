@@ -1,4 +1,4 @@
-//! Does a profiler look, and when? It is switched in one window of each measured point, by a thread of its own.
+//! Profiler control: a thread that starts and stops capture in one window of each measured point.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ const NAP: Nanos = Nanos::from_millis(10);
 /// What NVIDIA's profilers leave in the environment of the program that they watch.
 const TRACES: [&str; 3] = ["NSYS_PROFILING_SESSION_ID", "CUDA_INJECTION64_PATH", nvtx::VARIABLE];
 
-/// Whether a profiler watches this process, as far as the environment tells.
+/// Whether a profiler watches this process, as far as the environment shows.
 pub fn is_attached() -> bool {
     TRACES.iter().any(|name| std::env::var_os(name).is_some())
 }

@@ -119,7 +119,7 @@ impl Gate {
     }
 
     /// Says that the target as a whole answers no more; the first reason stands.
-    pub fn break_off(&self, words: String) {
+    pub fn fail_target(&self, words: String) {
         let _an_earlier_reason_stands = self.broken.set(words);
         self.wake_issuer();
     }

@@ -218,8 +218,8 @@ impl Sink {
     }
 
     /// The target as a whole answers no more: the issuer stops, and fails what is open with these words.
-    pub fn break_off(&self, words: impl Into<String>) {
-        self.gate.break_off(words.into());
+    pub fn fail_target(&self, words: impl Into<String>) {
+        self.gate.fail_target(words.into());
         self.wake_server();
     }
 

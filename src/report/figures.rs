@@ -1,4 +1,4 @@
-//! How is a number printed for a person? With three to four digits, since no interval here supports more.
+//! Number formatting: three to four significant digits, units, intervals.
 
 use crate::metrics::definition::Unit;
 use crate::metrics::summary::{Distribution, PercentileValue, Verdict};

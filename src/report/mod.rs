@@ -1,10 +1,10 @@
-//! HOW it is shown: one renderer per file, each a pure function from an [`Experiment`] to text. Nothing is measured here.
+//! Reports: one renderer per file, each a pure function from an [`Experiment`] to text.
 
 pub mod comparison;
 pub mod figures;
 pub mod html;
-pub mod know;
 pub mod ladder;
+pub mod notes;
 pub mod progress;
 pub mod roofline;
 pub mod summary_csv;
@@ -23,7 +23,7 @@ use crate::targets::TargetInfo;
 /// Several runs that are shown together, e.g. one for each concurrency. What every renderer takes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Experiment {
-    /// What was asked for, in a few words, e.g. `local:dummy-nano, D(128,64), closed loop`.
+    /// Title, e.g. `local:dummy-nano, D(128,64), closed loop`.
     pub title: String,
     /// What answered.
     pub target: TargetInfo,
@@ -44,7 +44,7 @@ pub struct Experiment {
 /// One run of an experiment.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PointReport {
-    /// What tells it from the other points, e.g. `concurrency 8`.
+    /// Label among the points, e.g. `concurrency 8`.
     pub label: String,
     /// What it came to; its `load` says how requests arrived.
     #[serde(flatten)]
@@ -67,7 +67,7 @@ impl PointReport {
 pub struct FileNote {
     /// Its name in the folder.
     pub name: String,
-    /// What it holds, in a few words.
+    /// Short description of its content.
     pub holds: String,
 }
 

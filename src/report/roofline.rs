@@ -1,4 +1,4 @@
-//! How is a roofline said in one line? For the console and the page alike.
+//! One-line text of a roofline, for console and page.
 
 use crate::metrics::definition::Unit;
 use crate::metrics::roofline::{Bound, Roofline};

@@ -1,4 +1,4 @@
-//! What does each point come to, one row per point? `summary.csv`, whose first twelve columns other tools know.
+//! `summary.csv`: one row per point; the first twelve columns match other tools.
 //!
 //! A value that does not exist is an empty field. Numbers are not rounded: they are those of `summary.json`.
 

@@ -1,4 +1,4 @@
-//! What does the experiment come to, for programs? `summary.json`, and the schema that it keeps to.
+//! `summary.json` and its schema.
 
 use serde::Serialize;
 

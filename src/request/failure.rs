@@ -1,10 +1,10 @@
-//! Failure of one request: its kind, which is counted, and the words of the target, which are shown.
+//! Failure of one request: kind (counted) and message of the target (shown).
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The kind of a failed request; kinds are counted, words are shown.
+/// The kind of a failed request; kinds are counted, messages are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
@@ -16,7 +16,7 @@ pub enum FailureKind {
     Engine,
     /// The target had been shut down.
     ShutDown,
-    /// No connection could be made: the name is unknown, the port refused, or nobody answered in time.
+    /// No connection could be made: the name is unknown, the port refused, or no answer came in time.
     Connect,
     /// The certificate could not be trusted, or the TLS handshake failed.
     Tls,
@@ -34,9 +34,9 @@ pub enum FailureKind {
     HttpServer,
     /// A gRPC status other than OK that none of the other kinds names.
     Grpc,
-    /// gRPC's UNAVAILABLE, said by the server.
+    /// gRPC's UNAVAILABLE, from the server.
     GrpcUnavailable,
-    /// gRPC's `DEADLINE_EXCEEDED`, said by the server.
+    /// gRPC's `DEADLINE_EXCEEDED`, from the server.
     GrpcDeadline,
     /// An error object inside a successful answer.
     ErrorInStream,
@@ -50,7 +50,7 @@ pub enum FailureKind {
     Silent,
     /// An answer had begun, and no further output came for longer than the idle timeout.
     Idle,
-    /// The target never said how the request ended, not even after a cancel.
+    /// The target never reported an end, not even after a cancel.
     Unanswered,
 }
 
@@ -83,7 +83,7 @@ impl FailureKind {
         }
     }
 
-    /// Every kind, so that words can be read back.
+    /// Every kind, so that names can be parsed.
     pub const ALL: [Self; 22] = [
         Self::QueueFull,
         Self::Refused,

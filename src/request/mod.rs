@@ -1,4 +1,4 @@
-//! Plain words of a request that every floor above uses: id, specification, limits, failure.
+//! Requests: id, specification, terms, limits, failure.
 
 pub mod failure;
 pub mod id;

@@ -1,4 +1,4 @@
-//! What does one request ask for, whatever answers it?
+//! Specification of one request: prompt, output length, sampling.
 
 use std::sync::Arc;
 

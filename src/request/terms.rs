@@ -1,4 +1,4 @@
-//! What else does every request ask for, beside its prompt and its length? The same for all requests of a plan.
+//! Terms shared by all requests of a plan: beams, penalties, stop words, time limit.
 
 use std::fmt;
 use std::str::FromStr;

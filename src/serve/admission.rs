@@ -1,7 +1,7 @@
-//! May another request come in, and where does its answer come out?
+//! Admission control: a fixed number of request slots, and the handle of each response.
 //!
-//! There are as many slots as requests may be in the house at once. A slot is taken here, given to the engine as the
-//! request's id, and free again when the engine has said its last word about it.
+//! There is one slot for each active request. A slot is taken here, is the request's id towards the engine, and is free
+//! again after the engine's last event of it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,36 +18,36 @@ use crate::request::spec::RequestSpec;
 use crate::serve::metrics::Metrics;
 use crate::serve::refusal::Refusal;
 
-/// Tells two requests apart that had the same slot one after the other.
+/// Serial number of a request, since slots are used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Ticket(pub u64);
+pub struct RequestSerial(pub u64);
 
-/// What the dispatcher is asked to do.
+/// A command to the dispatcher.
 #[derive(Debug)]
-pub enum Order {
+pub enum Command {
     /// Hand this to the engine.
-    Ask {
+    Submit {
         /// Its slot.
         slot: RequestId,
-        /// Its ticket.
-        ticket: Ticket,
+        /// Its serial number.
+        serial: RequestSerial,
         /// What is asked.
         request: Box<RequestSpec>,
         /// Where the answer goes.
-        pieces: UnboundedSender<Piece>,
+        pieces: UnboundedSender<ResponsePart>,
     },
-    /// Nobody waits for this answer any more.
+    /// The client is gone.
     Cancel {
         /// Its slot.
         slot: RequestId,
-        /// Its ticket: the slot may be another's by now.
-        ticket: Ticket,
+        /// Its serial number: the slot may belong to another request by now.
+        serial: RequestSerial,
     },
 }
 
-/// One piece of an answer.
+/// One part of a response.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Piece {
+pub enum ResponsePart {
     /// The engine has it; comes first, and only if so.
     Accepted,
     /// Output.
@@ -58,12 +58,12 @@ pub enum Piece {
         ids: FewIds,
     },
     /// Nothing more comes.
-    End(End),
+    End(Completion),
 }
 
-/// How an answer ended.
+/// End of a response.
 #[derive(Debug, Clone, PartialEq)]
-pub struct End {
+pub struct Completion {
     /// Why it stopped, or why it failed.
     pub how: Result<FinishReason, Refusal>,
     /// The engine's own stamps, where it was asked for them.
@@ -72,45 +72,45 @@ pub struct End {
     pub used: Option<EngineUse>,
 }
 
-/// The door.
+/// Admission control.
 #[derive(Debug)]
 pub struct Admission {
     free: ArrayQueue<RequestId>,
-    orders: UnboundedSender<Order>,
-    tickets: AtomicU64,
+    commands: UnboundedSender<Command>,
+    serials: AtomicU64,
     closed: AtomicBool,
     metrics: Arc<Metrics>,
 }
 
 impl Admission {
-    /// A house with room for so many requests, and the orders that come in.
-    pub fn new(room: usize, metrics: Arc<Metrics>) -> (Self, UnboundedReceiver<Order>) {
-        let (orders, inbox) = unbounded_channel();
-        let free = ArrayQueue::new(room);
-        for slot in 0..room {
+    /// Admission of at most `capacity` active requests, and the receiver of its commands.
+    pub fn new(capacity: usize, metrics: Arc<Metrics>) -> (Self, UnboundedReceiver<Command>) {
+        let (commands, inbox) = unbounded_channel();
+        let free = ArrayQueue::new(capacity);
+        for slot in 0..capacity {
             // The queue has room for every slot.
             let _fits = free.push(RequestId(slot as u32));
         }
-        let (tickets, closed) = (AtomicU64::new(1), AtomicBool::new(false));
-        (Self { free, orders, tickets, closed, metrics }, inbox)
+        let (serials, closed) = (AtomicU64::new(1), AtomicBool::new(false));
+        (Self { free, commands, serials, closed, metrics }, inbox)
     }
 
-    /// Requests that may be in the house at once.
-    pub fn room(&self) -> usize {
+    /// Active requests at most.
+    pub fn capacity(&self) -> usize {
         self.free.capacity()
     }
 
-    /// Requests that are.
-    pub fn in_house(&self) -> usize {
+    /// Active requests now.
+    pub fn active_requests(&self) -> usize {
         self.free.capacity() - self.free.len()
     }
 
-    /// From now on nobody comes in.
+    /// Refuses all further requests.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
     }
 
-    /// Whether someone may come in, if there is room.
+    /// Whether requests are accepted while slots are free.
     pub fn is_open(&self) -> bool {
         !self.closed.load(Ordering::Acquire)
     }
@@ -119,81 +119,87 @@ impl Admission {
     ///
     /// # Errors
     /// When there is no room, the server is about to end, or the engine refuses.
-    pub async fn ask(&self, request: RequestSpec) -> Result<Answer, Refusal> {
+    pub async fn submit(&self, request: RequestSpec) -> Result<ResponseHandle, Refusal> {
         if !self.is_open() {
             return Err(Refusal::Stopping);
         }
         let Some(slot) = self.free.pop() else {
             self.metrics.rejected();
-            let words = format!("{} are running or waiting already", self.room());
-            return Err(Refusal::QueueFull(words));
+            let message = format!("{} are running or waiting already", self.capacity());
+            return Err(Refusal::QueueFull(message));
         };
-        let ticket = Ticket(self.tickets.fetch_add(1, Ordering::Relaxed));
+        let serial = RequestSerial(self.serials.fetch_add(1, Ordering::Relaxed));
         let (sender, pieces) = unbounded_channel();
-        let order = Order::Ask { slot, ticket, request: Box::new(request), pieces: sender };
-        self.orders.send(order).map_err(|_| Refusal::Stopping)?;
-        let orders = self.orders.clone();
-        let mut answer = Answer { slot, ticket, pieces, orders, ended: false };
+        let command = Command::Submit { slot, serial, request: Box::new(request), pieces: sender };
+        self.commands.send(command).map_err(|_| Refusal::Stopping)?;
+        let commands = self.commands.clone();
+        let mut answer = ResponseHandle { slot, serial, pieces, commands, ended: false };
         match answer.next().await {
-            Piece::End(End { how: Err(refusal), .. }) => Err(refusal),
+            ResponsePart::End(Completion { how: Err(refusal), .. }) => Err(refusal),
             _ => Ok(answer),
         }
     }
 
-    /// The engine has said its last word about this slot.
-    pub(super) fn give_back(&self, slot: RequestId) {
+    /// Frees a slot after the last event of its request.
+    pub(super) fn release(&self, slot: RequestId) {
         self.free.push(slot).expect("a slot is given back once");
     }
 }
 
-/// An answer on its way. Dropping it before its end cancels the request.
+/// Receiver of a response. Dropping it before its end cancels the request.
 #[derive(Debug)]
-pub struct Answer {
+pub struct ResponseHandle {
     slot: RequestId,
-    ticket: Ticket,
-    pieces: UnboundedReceiver<Piece>,
-    orders: UnboundedSender<Order>,
+    serial: RequestSerial,
+    pieces: UnboundedReceiver<ResponsePart>,
+    commands: UnboundedSender<Command>,
     ended: bool,
 }
 
-/// What is said where the dispatcher itself is gone.
-const GONE: Piece = Piece::End(End { how: Err(Refusal::Stopping), times: None, used: None });
+/// Last part of a response whose dispatcher is gone.
+const GONE: ResponsePart =
+    ResponsePart::End(Completion { how: Err(Refusal::Stopping), times: None, used: None });
 
-impl Answer {
-    /// Tells this request from every other one of this server.
-    pub fn ticket(&self) -> Ticket {
-        self.ticket
+impl ResponseHandle {
+    /// Serial number of this request, unique in this server.
+    pub fn serial(&self) -> RequestSerial {
+        self.serial
     }
 
     /// The next piece; do not ask again after the end.
-    pub async fn next(&mut self) -> Piece {
+    pub async fn next(&mut self) -> ResponsePart {
         let piece = self.pieces.recv().await.unwrap_or(GONE);
-        self.ended |= matches!(piece, Piece::End(_));
+        self.ended |= matches!(piece, ResponsePart::End(_));
         piece
     }
 
     /// All pieces that are there, at least one.
-    pub async fn next_few(&mut self, into: &mut Vec<Piece>) {
+    pub async fn next_few(&mut self, into: &mut Vec<ResponsePart>) {
         std::future::poll_fn(|context| self.poll_few(context, into)).await;
     }
 
     /// As [`Self::next_few`], for a body that is polled.
-    pub fn poll_few(&mut self, context: &mut Context<'_>, into: &mut Vec<Piece>) -> Poll<()> {
+    pub fn poll_few(
+        &mut self,
+        context: &mut Context<'_>,
+        into: &mut Vec<ResponsePart>,
+    ) -> Poll<()> {
         const FEW: usize = 64;
         let count = std::task::ready!(self.pieces.poll_recv_many(context, into, FEW));
         if count == 0 {
             into.push(GONE);
         }
-        self.ended |= matches!(into.last(), Some(Piece::End(_)));
+        self.ended |= matches!(into.last(), Some(ResponsePart::End(_)));
         Poll::Ready(())
     }
 }
 
-impl Drop for Answer {
+impl Drop for ResponseHandle {
     fn drop(&mut self) {
         if !self.ended {
             // Without a dispatcher nothing runs that could be cancelled.
-            let _gone = self.orders.send(Order::Cancel { slot: self.slot, ticket: self.ticket });
+            let _gone =
+                self.commands.send(Command::Cancel { slot: self.slot, serial: self.serial });
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How does a conversation become one prompt? By the model's own template, where there is one.
+//! Chat templates: messages of a conversation rendered into one prompt.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind::NotFound;
@@ -14,7 +14,7 @@ use crate::serve::refusal::Refusal;
 pub struct Message {
     /// Who speaks.
     pub role: String,
-    /// What is said.
+    /// Text of the message.
     pub content: String,
 }
 
@@ -142,13 +142,13 @@ impl ChatTemplate {
 impl ModelTemplate {
     fn compile(file: &Path, source: String, config: TokenizerConfig) -> Result<Self, BadTemplate> {
         let mut jinja = Environment::new();
-        // As Hugging Face's `apply_chat_template` sets Jinja up, but for its clock: a prompt is the same every day.
+        // As Hugging Face's `apply_chat_template` sets Jinja up, except for its clock: a prompt is the same every day.
         jinja.set_trim_blocks(true);
         jinja.set_lstrip_blocks(true);
         // Templates are written for Python, and call methods of its strings and lists.
         jinja.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        let refuse = |words: String| -> Result<String, minijinja::Error> {
-            Err(minijinja::Error::new(ErrorKind::InvalidOperation, words))
+        let refuse = |message: String| -> Result<String, minijinja::Error> {
+            Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
         };
         jinja.add_function("raise_exception", refuse);
         jinja.add_template_owned(CHAT, source).map_err(|error| bad(file, error))?;
@@ -166,9 +166,9 @@ impl ModelTemplate {
         };
         let rendered = self.jinja.get_template(CHAT).and_then(|template| template.render(known));
         rendered.map_err(|error| {
-            let words = error.detail().map_or_else(|| error.to_string(), str::to_owned);
-            let words = format!("the model's chat template refuses this conversation: {words}");
-            Refusal::field("messages", words)
+            let message = error.detail().map_or_else(|| error.to_string(), str::to_owned);
+            let message = format!("the model's chat template refuses this conversation: {message}");
+            Refusal::field("messages", message)
         })
     }
 }

@@ -1,9 +1,9 @@
-//! HOT PATH. Who hands requests to the engine, and its output to those who asked? One task, on the thread that owns both.
+//! HOT PATH. Dispatcher between protocols and engine: one task that submits requests and distributes output.
 //!
 //! ```text
-//! protocols ── Order ──► dispatcher ── submit, cancel ──► session (any in-process target)
+//! protocols ── Command ──► dispatcher ── submit, cancel ──► session (any in-process target)
 //!     ▲                     ▲  │                              │
-//!     └────── Piece ────────│──┘        sink: ring of events ◄┘
+//!     └── ResponsePart ─────│──┘        sink: ring of events ◄┘
 //!                           └── woken ─────────┘
 //! ```
 //! The engine's side allocates nothing and takes no lock per token: it puts ids into a ring and wakes this thread.
@@ -28,7 +28,7 @@ use crate::record::sink::{Aside, Sink};
 use crate::request::RequestId;
 use crate::request::spec::RequestSpec;
 use crate::request::{Failure, FailureKind};
-use crate::serve::admission::{Admission, End, Order, Piece, Ticket};
+use crate::serve::admission::{Admission, Command, Completion, RequestSerial, ResponsePart};
 use crate::serve::metrics::Metrics;
 use crate::serve::refusal::Refusal;
 use crate::targets::{Drain, Session, Target, TargetError};
@@ -52,30 +52,30 @@ impl Wake for Woken {
 
 /// A request that the engine has.
 struct Running {
-    ticket: Ticket,
-    pieces: UnboundedSender<Piece>,
+    serial: RequestSerial,
+    pieces: UnboundedSender<ResponsePart>,
     asked: MonoNs,
     last: Option<MonoNs>,
     times: Option<EngineTimes>,
     used: Option<EngineUse>,
 }
 
-/// The engine, and everyone who waits for it.
+/// The engine, and the requests that wait for it.
 pub struct Dispatcher {
     session: Box<dyn Session>,
     gate: Arc<Gate>,
     asides: Receiver<Aside>,
     rings: Vec<Consumer<Event>>,
-    words: HashMap<RequestId, String>,
+    message: HashMap<RequestId, String>,
     running: Vec<Option<Running>>,
     woken: Arc<Woken>,
     admission: Arc<Admission>,
     metrics: Arc<Metrics>,
 }
 
-/// How serving came to its end.
+/// How serving ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Served {
+pub enum ServeOutcome {
     /// It was asked to, and everything had ended; or else what had not.
     Stopped(Drain),
     /// The engine as a whole answers no more.
@@ -92,8 +92,8 @@ impl Dispatcher {
         admission: Arc<Admission>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, TargetError> {
-        let room = admission.room();
-        let gate = Arc::new(Gate::new(room, 1));
+        let capacity = admission.capacity();
+        let gate = Arc::new(Gate::new(capacity, 1));
         let woken = Arc::new(Woken(Notify::new()));
         let (aside, asides) = channel();
         let waker = Arc::clone(&woken).into();
@@ -104,8 +104,8 @@ impl Dispatcher {
             gate,
             asides,
             rings: Vec::new(),
-            words: HashMap::new(),
-            running: (0..room).map(|_| None).collect(),
+            message: HashMap::new(),
+            running: (0..capacity).map(|_| None).collect(),
             woken,
             admission,
             metrics,
@@ -115,10 +115,10 @@ impl Dispatcher {
     /// Serves until it is asked to stop, then lets what runs go on for `grace`, and cancels the rest.
     pub async fn run(
         mut self,
-        mut orders: UnboundedReceiver<Order>,
+        mut commands: UnboundedReceiver<Command>,
         stop: Stop,
         grace: Nanos,
-    ) -> Served {
+    ) -> ServeOutcome {
         let woken = Arc::clone(&self.woken);
         let mut look = tokio::time::interval(LOOK);
         let mut ending: Option<MonoNs> = None;
@@ -127,20 +127,20 @@ impl Dispatcher {
             tokio::select! {
                 biased;
                 () = woken.0.notified() => self.hand_out(),
-                Some(order) = orders.recv() => self.take(order),
+                Some(command) = commands.recv() => self.take(command),
                 _ = look.tick() => {}
             }
-            if let Some(words) = self.gate.broken() {
-                let words = words.to_owned();
-                self.fail_all(&words);
-                return Served::EngineBroke(words);
+            if let Some(message) = self.gate.broken() {
+                let message = message.to_owned();
+                self.fail_all(&message);
+                return ServeOutcome::EngineBroke(message);
             }
             if ending.is_none() && stop.is_asked() {
                 self.admission.close();
                 ending = Some(now() + grace);
             }
             let Some(until) = ending else { continue };
-            if self.admission.in_house() == 0 {
+            if self.admission.active_requests() == 0 {
                 break;
             }
             if now() >= until && !cancelled {
@@ -151,22 +151,22 @@ impl Dispatcher {
                 break;
             }
         }
-        let left = self.admission.in_house();
+        let left = self.admission.active_requests();
         let drain = self.session.finish(now());
-        Served::Stopped(match (drain, left) {
+        ServeOutcome::Stopped(match (drain, left) {
             (Drain::Clean, 1..) => Drain::Forced(format!("{left} requests did not end")),
             (drain, _) => drain,
         })
     }
 
-    fn take(&mut self, order: Order) {
-        match order {
-            Order::Ask { slot, ticket, request, pieces } => {
-                self.submit(slot, ticket, *request, pieces);
+    fn take(&mut self, command: Command) {
+        match command {
+            Command::Submit { slot, serial, request, pieces } => {
+                self.submit(slot, serial, *request, pieces);
             }
-            Order::Cancel { slot, ticket } => {
+            Command::Cancel { slot, serial } => {
                 let runs = self.running[slot.0 as usize].as_ref();
-                if runs.is_some_and(|running| running.ticket == ticket) {
+                if runs.is_some_and(|running| running.serial == serial) {
                     self.metrics.cancelled();
                     self.session.cancel(slot);
                 }
@@ -177,9 +177,9 @@ impl Dispatcher {
     fn submit(
         &mut self,
         slot: RequestId,
-        ticket: Ticket,
+        serial: RequestSerial,
         request: RequestSpec,
-        pieces: UnboundedSender<Piece>,
+        pieces: UnboundedSender<ResponsePart>,
     ) {
         let asked = now();
         let prompt = request.prompt.tokens();
@@ -191,17 +191,21 @@ impl Dispatcher {
             return;
         }
         self.metrics.accepted(prompt);
-        // Whoever asked may be gone; the cancel is then on its way.
-        let _gone = pieces.send(Piece::Accepted);
-        let running = Running { ticket, pieces, asked, last: None, times: None, used: None };
+        // The client may be gone; its cancel is then on the way.
+        let _gone = pieces.send(ResponsePart::Accepted);
+        let running = Running { serial, pieces, asked, last: None, times: None, used: None };
         self.running[slot.0 as usize] = Some(running);
     }
 
-    fn refuse(&self, slot: RequestId, pieces: &UnboundedSender<Piece>, failure: Failure) {
+    fn refuse(&self, slot: RequestId, pieces: &UnboundedSender<ResponsePart>, failure: Failure) {
         let refusal = Refusal::from(failure);
         self.metrics.rejected();
-        let _gone = pieces.send(Piece::End(End { how: Err(refusal), times: None, used: None }));
-        self.admission.give_back(slot);
+        let _gone = pieces.send(ResponsePart::End(Completion {
+            how: Err(refusal),
+            times: None,
+            used: None,
+        }));
+        self.admission.release(slot);
     }
 
     /// Hands out everything that the engine has put into its rings.
@@ -222,7 +226,7 @@ impl Dispatcher {
                         }
                     }
                     Event::End { id, at, ending } => self.end(id, at, ending),
-                    // What only a harness says, of its own doing.
+                    // Events of a measuring harness only.
                     Event::Submitted { .. }
                     | Event::Sent { .. }
                     | Event::NotSent { .. }
@@ -242,8 +246,8 @@ impl Dispatcher {
             Some(last) => self.metrics.output(at - last, tokens),
         }
         running.last = Some(at);
-        // Whoever asked may be gone; the cancel is then on its way.
-        let _gone = running.pieces.send(Piece::Output { at, ids });
+        // The client may be gone; its cancel is then on the way.
+        let _gone = running.pieces.send(ResponsePart::Output { at, ids });
     }
 
     fn end(&mut self, id: RequestId, at: MonoNs, ending: Ending) {
@@ -252,28 +256,28 @@ impl Dispatcher {
             Ending::Completed(reason) => Ok(reason),
             Ending::Cancelled => Err(Refusal::Stopping),
             Ending::TimedOut => {
-                let words = "the engine ended it after the time that it was allotted";
-                Err(Failure::new(FailureKind::Engine, words).into())
+                let message = "the engine ended it after the time that it was allotted";
+                Err(Failure::new(FailureKind::Engine, message).into())
             }
             Ending::Failed(kind) => {
                 self.read_asides();
-                let words = self.words.remove(&id).unwrap_or_default();
-                Err(Failure::new(kind, words).into())
+                let message = self.message.remove(&id).unwrap_or_default();
+                Err(Failure::new(kind, message).into())
             }
         };
         self.metrics.ended(running.last.is_some(), &ending, at - running.asked);
         let (times, used) = (running.times, running.used);
         // As above.
-        let _gone = running.pieces.send(Piece::End(End { how, times, used }));
-        self.admission.give_back(id);
+        let _gone = running.pieces.send(ResponsePart::End(Completion { how, times, used }));
+        self.admission.release(id);
     }
 
     fn read_asides(&mut self) {
         while let Ok(aside) = self.asides.try_recv() {
             match aside {
                 Aside::Ring(ring) => self.rings.push(ring),
-                Aside::Words(id, words) => {
-                    self.words.insert(id, words);
+                Aside::Words(id, message) => {
+                    self.message.insert(id, message);
                 }
                 // What only a report needs.
                 Aside::TokenCount(..)
@@ -294,11 +298,12 @@ impl Dispatcher {
         }
     }
 
-    fn fail_all(&mut self, words: &str) {
+    fn fail_all(&mut self, message: &str) {
         self.admission.close();
         for running in self.running.iter_mut().filter_map(Option::take) {
-            let how = Err(Refusal::Engine(words.to_owned()));
-            let _gone = running.pieces.send(Piece::End(End { how, times: None, used: None }));
+            let how = Err(Refusal::Engine(message.to_owned()));
+            let _gone =
+                running.pieces.send(ResponsePart::End(Completion { how, times: None, used: None }));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How do connections come in, and how do they end? One accept loop per port, HTTP/1.1 and HTTP/2 on both.
+//! TCP listeners: one accept loop per port, HTTP/1.1 and HTTP/2, graceful shutdown.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,22 +12,22 @@ use tokio::sync::watch;
 
 /// How long a client may take to send the head of a request.
 const HEAD_TIME: Duration = Duration::from_secs(30);
-/// Requests that one HTTP/2 connection may have open: the limit on requests is elsewhere, and is answered with words.
+/// Requests that one HTTP/2 connection may have open: the limit on requests is elsewhere, and is answered with an error message.
 const MOST_STREAMS: u32 = 1 << 16;
 /// After a failed accept (no file descriptors are left, say).
 const BREATHE: Duration = Duration::from_millis(20);
 
-/// Says when no more connections are wanted, and knows how many are left.
+/// Signals shutdown to connections, and counts those that are left.
 #[derive(Debug, Clone)]
-pub struct Closing(watch::Sender<bool>);
+pub struct Shutdown(watch::Sender<bool>);
 
-impl Default for Closing {
+impl Default for Shutdown {
     fn default() -> Self {
         Self(watch::Sender::new(false))
     }
 }
 
-impl Closing {
+impl Shutdown {
     /// No more connections, and those that there are end with the answer that they are at.
     pub fn begin(&self) {
         self.0.send_replace(true);
@@ -51,7 +51,7 @@ pub async fn bind(host: &str, port: u16) -> std::io::Result<(TcpListener, Socket
 }
 
 /// Accepts connections until closing begins.
-pub async fn accept(listener: TcpListener, router: Router, closing: Closing) {
+pub async fn accept(listener: TcpListener, router: Router, closing: Shutdown) {
     let mut closes = closing.0.subscribe();
     loop {
         let accepted = tokio::select! {

@@ -1,4 +1,4 @@
-//! What has this server done so far? Counters and histograms in Prometheus' text format, named as vLLM names its own.
+//! Prometheus metrics of the server: counters and histograms under vLLM's names.
 
 use std::fmt::Write;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
@@ -127,7 +127,7 @@ impl Metrics {
         self.prompt_tokens.fetch_add(prompt_tokens.into(), Relaxed);
     }
 
-    /// Whoever asked has gone before the end.
+    /// The client disconnected before the end.
     pub fn cancelled(&self) {
         self.gone.fetch_add(1, Relaxed);
     }

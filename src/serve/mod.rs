@@ -1,4 +1,4 @@
-//! How do others reach an engine in this process? Two protocols in front of one in-process target.
+//! Server: OpenAI and KServe endpoints in front of one in-process target.
 //!
 //! ```text
 //! openai (HTTP) ─┐                                                   ┌─ record::Sink ◄─ engine's thread
@@ -32,8 +32,8 @@ use crate::issue::stop::Stop;
 use crate::network::secret::ApiKey;
 use crate::serve::admission::Admission;
 use crate::serve::chat::ChatTemplate;
-use crate::serve::dispatch::{Dispatcher, Served};
-use crate::serve::listen::Closing;
+use crate::serve::dispatch::{Dispatcher, ServeOutcome};
+use crate::serve::listen::Shutdown;
 use crate::serve::metrics::Metrics;
 use crate::serve::service::Service;
 use crate::targets::TargetError;
@@ -42,7 +42,7 @@ use crate::targets::registry;
 use crate::tokenizer::FALLBACK_VOCABULARY;
 use crate::tokenizer::text_stream::Text;
 
-/// Requests that may wait where neither the user nor the engine says how many.
+/// Default of the requests that may wait.
 const DEFAULT_QUEUE: u32 = 1024;
 /// How long connections may take over their last bytes, when all requests are over.
 const LAST_BYTES: Duration = Duration::from_secs(2);
@@ -56,9 +56,9 @@ pub struct ServeOptions {
     pub port: u16,
     /// For KServe's protocol; 0 for any.
     pub grpc_port: u16,
-    /// The model's name; the target's own where it is not said.
+    /// The model's name; the target's own by default.
     pub model: Option<String>,
-    /// What makes words of the target's ids; `None` where there is none, so that each id is a word.
+    /// Tokenizer of the target; `None` where there is none, and each id is shown as one word.
     pub tokenizer: Option<Tokenizer>,
     /// How messages become a prompt.
     pub template: ChatTemplate,
@@ -72,7 +72,7 @@ pub struct ServeOptions {
 
 /// Where it can be reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ready {
+pub struct ReadyServer {
     /// For OpenAI's protocol.
     pub openai: SocketAddr,
     /// For KServe's protocol.
@@ -103,7 +103,7 @@ pub enum ServeError {
         port: u16,
         /// What was typed, or could be.
         flag: &'static str,
-        /// The system's words.
+        /// Message of the system.
         reason: std::io::Error,
     },
     /// Nothing to run on.
@@ -131,8 +131,8 @@ pub fn serve(
     named: Named,
     options: ServeOptions,
     stop: Stop,
-    ready: impl FnOnce(&Ready),
-) -> Result<Served, ServeError> {
+    ready: impl FnOnce(&ReadyServer),
+) -> Result<ServeOutcome, ServeError> {
     let runtime = Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -145,8 +145,8 @@ async fn serve_here(
     named: Named,
     options: ServeOptions,
     stop: Stop,
-    ready: impl FnOnce(&Ready),
-) -> Result<Served, ServeError> {
+    ready: impl FnOnce(&ReadyServer),
+) -> Result<ServeOutcome, ServeError> {
     let info = named.target.describe().clone();
     check_kind(&info.name)?;
     let (host, grace) = (options.host, options.grace);
@@ -163,9 +163,9 @@ async fn serve_here(
         dummy_tokenizer(info.limits.vocab_size.unwrap_or(FALLBACK_VOCABULARY) as usize)
     });
     let waiting = options.max_queue.or(info.limits.max_queue_size).unwrap_or(DEFAULT_QUEUE);
-    let room = info.limits.max_batch_size.unwrap_or(0).saturating_add(waiting).max(1);
+    let capacity = info.limits.max_batch_size.unwrap_or(0).saturating_add(waiting).max(1);
     let metrics = Arc::new(Metrics::default());
-    let (admission, orders) = Admission::new(room as usize, Arc::clone(&metrics));
+    let (admission, commands) = Admission::new(capacity as usize, Arc::clone(&metrics));
     let admission = Arc::new(admission);
     let end_ids = named.special_ids().collect();
     let dispatcher = Dispatcher::open(named.target, Arc::clone(&admission), Arc::clone(&metrics))?;
@@ -181,11 +181,11 @@ async fn serve_here(
         metrics,
         created: utc_now().as_second(),
     });
-    let closing = Closing::default();
+    let closing = Shutdown::default();
     tokio::spawn(listen::accept(http, openai::router(Arc::clone(&service)), closing.clone()));
     tokio::spawn(listen::accept(http2, kserve::router(service), closing.clone()));
-    ready(&Ready { openai, grpc, model });
-    let served = dispatcher.run(orders, stop, grace).await;
+    ready(&ReadyServer { openai, grpc, model });
+    let served = dispatcher.run(commands, stop, grace).await;
     closing.begin();
     closing.done(LAST_BYTES).await;
     Ok(served)

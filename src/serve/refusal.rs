@@ -1,4 +1,4 @@
-//! Why is a request not answered? Each reason in one sentence, whatever protocol it goes out over.
+//! Reasons why a request gets no output, independent of the protocol.
 
 use crate::request::{Failure, FailureKind};
 use crate::tokenizer::tokenize::TokenizeError;
@@ -6,7 +6,7 @@ use crate::tokenizer::tokenize::TokenizeError;
 /// Why a request is not answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// As many requests are in the house as it takes.
+    /// No slot is free.
     #[error("no more requests may wait: {0}; try again later")]
     QueueFull(String),
     /// The server is about to end.
@@ -26,30 +26,30 @@ pub enum Refusal {
         served: String,
     },
     /// The request as such cannot be meant, or asks for what this engine cannot do.
-    #[error("{words}")]
+    #[error("{message}")]
     Invalid {
         /// The field at fault, where it is one.
         field: Option<String>,
         /// What is wrong, and what would be right.
-        words: String,
+        message: String,
     },
     /// Prompt and output do not fit.
-    #[error("{words}")]
+    #[error("{message}")]
     TooLong {
         /// The field at fault.
         field: &'static str,
         /// How long it may be, and how long it is.
-        words: String,
+        message: String,
     },
-    /// The engine's own words.
+    /// The engine's own message.
     #[error("{0}")]
     Engine(String),
 }
 
 impl Refusal {
     /// Something is wrong with one field.
-    pub fn field(field: impl Into<String>, words: impl Into<String>) -> Self {
-        Self::Invalid { field: Some(field.into()), words: words.into() }
+    pub fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Invalid { field: Some(field.into()), message: message.into() }
     }
 }
 
@@ -57,7 +57,7 @@ impl From<TokenizeError> for Refusal {
     fn from(TokenizeError(error): TokenizeError) -> Self {
         Self::Invalid {
             field: None,
-            words: format!("the tokenizer cannot read this text: {error}"),
+            message: format!("the tokenizer cannot read this text: {error}"),
         }
     }
 }
@@ -67,7 +67,7 @@ impl From<Failure> for Refusal {
         match failure.kind {
             FailureKind::QueueFull => Self::QueueFull(failure.message),
             FailureKind::ShutDown => Self::Stopping,
-            FailureKind::Refused => Self::Invalid { field: None, words: failure.message },
+            FailureKind::Refused => Self::Invalid { field: None, message: failure.message },
             _ => Self::Engine(failure.message),
         }
     }

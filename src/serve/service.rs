@@ -1,10 +1,10 @@
-//! What do all protocols share? The door, the model's name, its text and its limits.
+//! State shared by all endpoints: admission, model name, tokenizer, limits, metrics.
 
 use std::sync::Arc;
 
 use crate::network::secret::ApiKey;
 use crate::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
-use crate::serve::admission::{Admission, Answer};
+use crate::serve::admission::{Admission, ResponseHandle};
 use crate::serve::chat::ChatTemplate;
 use crate::serve::metrics::Metrics;
 use crate::serve::refusal::Refusal;
@@ -15,7 +15,7 @@ use crate::workload::DEFAULT_PRIORITY;
 /// Output tokens where neither the request nor the target sets an end.
 pub const UNBOUNDED_OUTPUT: u32 = 1024;
 
-/// What is served.
+/// State shared by all endpoints.
 #[derive(Debug)]
 pub struct Service {
     /// The model's name over OpenAI's protocol.
@@ -28,7 +28,7 @@ pub struct Service {
     pub text: Arc<Text>,
     /// Messages to text.
     pub template: ChatTemplate,
-    /// Whoever knows it may ask; everyone where there is none.
+    /// Key that clients must send; `None` lets everyone in.
     pub api_key: Option<ApiKey>,
     /// Who may come in.
     pub admission: Arc<Admission>,
@@ -38,20 +38,20 @@ pub struct Service {
     pub created: i64,
 }
 
-/// What is asked, whichever protocol it came over.
+/// A parsed request of any protocol.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Question {
+pub struct ParsedRequest {
     /// The prompt.
     pub prompt: Vec<u32>,
     /// What the prompt's field is called, for complaints.
     pub prompt_field: &'static str,
-    /// Output tokens at most; all that fit where it is not said.
+    /// Output tokens at most; `None` for all that fit.
     pub max_tokens: Option<u32>,
     /// What that field is called.
     pub max_tokens_field: &'static str,
     /// No end token before so many.
     pub min_tokens: u32,
-    /// End tokens do not end the output.
+    /// Completion tokens do not end the output.
     pub ignore_eos: bool,
     /// How tokens are chosen.
     pub sampling: Sampling,
@@ -60,7 +60,7 @@ pub struct Question {
 }
 
 impl Service {
-    /// Whether the value of an `authorization` header opens the door.
+    /// Checks the value of an `authorization` header.
     ///
     /// # Errors
     /// [`Refusal::Unauthorized`].
@@ -76,24 +76,25 @@ impl Service {
     ///
     /// # Errors
     /// Why not.
-    pub async fn ask(&self, question: Question) -> Result<Answer, Refusal> {
-        let request = self.request(question)?;
-        self.admission.ask(request).await
+    pub async fn submit(&self, parsed: ParsedRequest) -> Result<ResponseHandle, Refusal> {
+        let request = self.request(parsed)?;
+        self.admission.submit(request).await
     }
 
-    fn request(&self, question: Question) -> Result<RequestSpec, Refusal> {
-        let max_tokens = self.fitting(&question)?;
-        let Question { prompt, prompt_field, min_tokens, ignore_eos, sampling, streaming, .. } =
-            question;
+    fn request(&self, parsed: ParsedRequest) -> Result<RequestSpec, Refusal> {
+        let max_tokens = self.fitting(&parsed)?;
+        let ParsedRequest {
+            prompt, prompt_field, min_tokens, ignore_eos, sampling, streaming, ..
+        } = parsed;
         if let Some(size) = self.info.limits.vocab_size
             && let Some(id) = prompt.iter().find(|id| **id >= size)
         {
-            let words = format!("token id {id} is not in the vocabulary of {size} ids");
-            return Err(Refusal::field(prompt_field, words));
+            let message = format!("token id {id} is not in the vocabulary of {size} ids");
+            return Err(Refusal::field(prompt_field, message));
         }
         if min_tokens > max_tokens {
-            let words = format!("{min_tokens} tokens at least and {max_tokens} at most");
-            return Err(Refusal::field("min_tokens", words));
+            let message = format!("{min_tokens} tokens at least and {max_tokens} at most");
+            return Err(Refusal::field("min_tokens", message));
         }
         Ok(RequestSpec {
             prompt: Prompt { ids: prompt.into(), text: None },
@@ -107,32 +108,32 @@ impl Service {
     }
 
     /// Output tokens that were asked for, or all that fit.
-    fn fitting(&self, question: &Question) -> Result<u32, Refusal> {
+    fn fitting(&self, parsed: &ParsedRequest) -> Result<u32, Refusal> {
         let limits = self.info.limits;
-        let prompt = question.prompt.len() as u32;
+        let prompt = parsed.prompt.len() as u32;
         if prompt == 0 {
-            return Err(Refusal::field(question.prompt_field, "the prompt is empty"));
+            return Err(Refusal::field(parsed.prompt_field, "the prompt is empty"));
         }
         if let Some(most) = limits.max_prompt_tokens
             && prompt > most
         {
-            let words =
+            let message =
                 format!("this model takes prompts of at most {most} tokens; this one has {prompt}");
-            return Err(Refusal::TooLong { field: question.prompt_field, words });
+            return Err(Refusal::TooLong { field: parsed.prompt_field, message });
         }
         let left = limits.max_sequence_tokens.map(|most| most.saturating_sub(prompt));
-        match (question.max_tokens, left) {
+        match (parsed.max_tokens, left) {
             (Some(0), _) => {
-                Err(Refusal::field(question.max_tokens_field, "0 tokens are no output: ask for 1"))
+                Err(Refusal::field(parsed.max_tokens_field, "0 tokens are no output: ask for 1"))
             }
             (Some(asked), Some(left)) if asked > left => {
-                let words = format!(
+                let message = format!(
                     "this model's sequences have at most {} tokens; {prompt} in the prompt and {asked} in the output \
                      are {}",
                     left + prompt,
                     u64::from(prompt) + u64::from(asked),
                 );
-                Err(Refusal::TooLong { field: question.max_tokens_field, words })
+                Err(Refusal::TooLong { field: parsed.max_tokens_field, message })
             }
             (Some(asked), _) => Ok(asked),
             (None, Some(left)) => Ok(left.max(1)),

@@ -1,4 +1,4 @@
-//! How should an in-process engine be set up? What labs turn, echoed as resolved into every manifest.
+//! Settings of an in-process engine, recorded as resolved in the manifest.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -32,7 +32,7 @@ pub struct EngineSettings {
     pub kv_fraction: Option<f32>,
     /// Host memory in bytes for KV-cache blocks that the GPU has no room for.
     pub kv_host_cache_bytes: Option<u64>,
-    /// With reuse: take over the equal part of a block too. Said explicitly, since the library's default moved.
+    /// With reuse: take over the equal part of a block too. Always set, since the library's default changed.
     pub kv_partial_reuse: bool,
     /// Longest attention window of each layer in tokens, repeated over the layers.
     pub attention_windows: Vec<u32>,
@@ -44,7 +44,7 @@ pub struct EngineSettings {
     pub cuda_graphs: bool,
     /// CUDA graphs that are kept.
     pub cuda_graph_cache: Option<u32>,
-    /// Multi-block attention. Said explicitly, since the library's default moved.
+    /// Multi-block attention. Always set, since the library's default changed.
     pub multi_block: bool,
     /// Weights that stay on the GPU, in percent.
     pub weights_percent: f32,
@@ -157,7 +157,7 @@ impl EngineSettings {
             cuda_graph_cache: self.cuda_graph_cache,
             multi_block: self.multi_block,
             perf_metrics: self.perf_metrics,
-            // Only one of two engines can be told of in one file.
+            // One file can hold the statistics of one engine only.
             iteration_stats: Some(0),
             worker: self.worker.clone(),
             ..Self::default()
@@ -191,7 +191,7 @@ pub struct Drafting {
 
 impl Drafting {
     /// For a heading, after the name of the target.
-    pub fn words(&self) -> String {
+    pub fn description(&self) -> String {
         format!(", {} tokens at a time drafted by `{}`", self.tokens, self.engine)
     }
 
@@ -209,7 +209,7 @@ impl Drafting {
 /// Tokens that are drafted where no number is given.
 pub const DEFAULT_DRAFT_TOKENS: u32 = 4;
 
-/// Share of the memory that a draft engine's cache takes where nothing is said: the rest is the target's.
+/// Share of the memory that a draft engine's cache takes by default: the rest is the target's.
 pub const DEFAULT_DRAFT_KV_FRACTION: f32 = 0.1;
 
 /// Which requests may run when KV-cache memory is short (`CapacitySchedulerPolicy`).

@@ -25,12 +25,12 @@ pub enum GpuChoice {
 #[error(
     "`{0}` names no GPU: give `auto`, `all`, `none`, or UUIDs as `nvidia-smi -L` prints them (`GPU-…`), with commas"
 )]
-pub struct BadChoice(String);
+pub struct GpuChoiceError(String);
 
 impl FromStr for GpuChoice {
-    type Err = BadChoice;
+    type Err = GpuChoiceError;
 
-    fn from_str(text: &str) -> Result<Self, BadChoice> {
+    fn from_str(text: &str) -> Result<Self, GpuChoiceError> {
         match text {
             "auto" => Ok(Self::Auto),
             "all" => Ok(Self::All),
@@ -39,15 +39,15 @@ impl FromStr for GpuChoice {
                 let uuids: Vec<String> =
                     list.split(',').map(|uuid| uuid.trim().to_owned()).collect();
                 let all_are = uuids.iter().all(|uuid| uuid.starts_with("GPU-"));
-                if all_are { Ok(Self::Uuids(uuids)) } else { Err(BadChoice(text.to_owned())) }
+                if all_are { Ok(Self::Uuids(uuids)) } else { Err(GpuChoiceError(text.to_owned())) }
             }
         }
     }
 }
 
 impl TryFrom<String> for GpuChoice {
-    type Error = BadChoice;
-    fn try_from(text: String) -> Result<Self, BadChoice> {
+    type Error = GpuChoiceError;
+    fn try_from(text: String) -> Result<Self, GpuChoiceError> {
         text.parse()
     }
 }

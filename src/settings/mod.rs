@@ -39,9 +39,9 @@ pub struct Resolved {
     pub target: String,
     /// How it is set up.
     pub engine: EngineSettings,
-    /// The GPU that the engine runs on, where the user says it.
+    /// The GPU that the engine runs on, where the user gives it.
     pub gpu: Option<MachineFigures>,
-    /// Memory bandwidth of this host in GB/s, where the user says it.
+    /// Memory bandwidth of this host in GB/s, where the user gives it.
     pub memory_bandwidth_gbps: Option<f64>,
     /// How a server is asked.
     pub served: ServedSettings,
@@ -104,7 +104,7 @@ impl Resolved {
     }
 
     /// Says how much is asked where it follows from the load and is alike for all of them: one setting cannot say more.
-    pub(crate) fn say_sizes(&mut self) {
+    pub(crate) fn fill_in_sizes(&mut self) {
         let sizes: Vec<PlanSize> = self.loads.iter().map(|load| self.size(load)).collect();
         let Some((first, others)) = sizes.split_first() else { return };
         if others.iter().all(|size| size.warmup == first.warmup) {

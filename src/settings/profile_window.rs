@@ -1,4 +1,4 @@
-//! When does an attached profiler look? `10s..12s`, counted from the start of each measured point.
+//! Profiler window, e.g. `10s..12s`, relative to the start of each measured point.
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,13 +23,13 @@ pub struct ProfileWindow {
 #[error(
     "`{0}` is no window: write for example `10s..12s`, counted from the start of each measured point"
 )]
-pub struct NotAWindow(String);
+pub struct ProfileWindowError(String);
 
 impl FromStr for ProfileWindow {
-    type Err = NotAWindow;
+    type Err = ProfileWindowError;
 
-    fn from_str(text: &str) -> Result<Self, NotAWindow> {
-        let wrong = || NotAWindow(text.to_owned());
+    fn from_str(text: &str) -> Result<Self, ProfileWindowError> {
+        let wrong = || ProfileWindowError(text.to_owned());
         let (from, to) = text.split_once("..").ok_or_else(wrong)?;
         let span = |part: &str| part.parse::<Span>().map(|span| span.0).map_err(|_| wrong());
         let window = Self { from: span(from)?, to: span(to)? };
@@ -38,8 +38,8 @@ impl FromStr for ProfileWindow {
 }
 
 impl TryFrom<String> for ProfileWindow {
-    type Error = NotAWindow;
-    fn try_from(text: String) -> Result<Self, NotAWindow> {
+    type Error = ProfileWindowError;
+    fn try_from(text: String) -> Result<Self, ProfileWindowError> {
         text.parse()
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::workload::PromptKind;
 
-/// What is said of a server; secrets are named and never held.
+/// Settings of a server; secrets are named by variable or file and never held.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ServedSettings {
     /// The model's name, where the server has several.

@@ -1,4 +1,4 @@
-//! How is a span of time typed? `30s`, `500ms`, `2m`, `1.5h`, or a bare number of seconds.
+//! Duration of a setting: `30s`, `500ms`, `2m`, `1.5h`, or a bare number of seconds.
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,13 +25,13 @@ const UNITS: [(&str, i64); 6] = [
 /// A text that is no span of time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no span of time: write for example `30s`, `500ms`, `2m` or `1.5h`")]
-pub struct NotASpan(String);
+pub struct SpanError(String);
 
 impl FromStr for Span {
-    type Err = NotASpan;
+    type Err = SpanError;
 
-    fn from_str(text: &str) -> Result<Self, NotASpan> {
-        let wrong = || NotASpan(text.to_owned());
+    fn from_str(text: &str) -> Result<Self, SpanError> {
+        let wrong = || SpanError(text.to_owned());
         let trimmed = text.trim();
         let digits = trimmed.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(trimmed.len());
         let (number, unit) = trimmed.split_at(digits);
@@ -59,8 +59,8 @@ impl fmt::Display for Span {
 }
 
 impl TryFrom<String> for Span {
-    type Error = NotASpan;
-    fn try_from(text: String) -> Result<Self, NotASpan> {
+    type Error = SpanError;
+    fn try_from(text: String) -> Result<Self, SpanError> {
         text.parse()
     }
 }

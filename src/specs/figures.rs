@@ -1,4 +1,4 @@
-//! What must be known of a model and a machine, so that the best that the one can do on the other follows?
+//! Model and machine figures of a roofline: parameters, bytes, bandwidth, arithmetic.
 
 use serde::{Deserialize, Serialize};
 
@@ -101,7 +101,7 @@ impl PeakFlops {
     }
 }
 
-/// Who says which machine it is.
+/// Source of the machine's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MachineOrigin {
@@ -116,8 +116,8 @@ pub enum MachineOrigin {
 }
 
 impl MachineOrigin {
-    /// To be read behind the name of the machine; empty where the name came from whoever reads it.
-    pub const fn words(self) -> &'static str {
+    /// To be read behind the name of the machine; empty where the user gave the name.
+    pub const fn label(self) -> &'static str {
         match self {
             Self::User | Self::Target => "",
             Self::Nvml => " (as NVML names it)",
@@ -133,7 +133,7 @@ pub struct RooflineFacts {
     pub model: ModelFigures,
     /// One of the machines.
     pub machine: MachineFigures,
-    /// Who says that it is this machine; `None` in records of versions that did not keep it.
+    /// Source of the machine's name; `None` in records of versions that did not keep it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine_from: Option<MachineOrigin>,
     /// How many share the work of each layer.
@@ -149,7 +149,7 @@ impl RooflineFacts {
     }
 
     /// `H200 SXM`, or `2 × H200 SXM`.
-    pub fn machine_words(&self) -> String {
+    pub fn machine_description(&self) -> String {
         match self.machines() {
             1 => self.machine.name.clone(),
             machines => format!("{machines} × {}", self.machine.name),

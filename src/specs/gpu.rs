@@ -1,4 +1,4 @@
-//! What do public datasheets say of a GPU? Memory bandwidth, and dense arithmetic: sheets print it with sparsity, twice as high.
+//! GPU datasheet figures: memory bandwidth and dense arithmetic (datasheets print it sparse, twice as high).
 
 use crate::specs::figures::{MachineFigures, PeakFlops};
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine_directory::Finding;
+use crate::engine_directory::EngineProblem;
 use crate::metrics::RunFacts;
 use crate::metrics::summary::SCHEMA_VERSION;
 use crate::observe::gpu::state::Machine;
@@ -63,7 +63,7 @@ pub struct Manifest {
     pub unfinished: Vec<UnfinishedPoint>,
     /// What was known of the engine before it was loaded, and should be known of its numbers.
     #[serde(default)]
-    pub warnings: Vec<Finding>,
+    pub warnings: Vec<EngineProblem>,
     /// What went wrong beside requests: a journal that could not be written, a target that did not close.
     pub faults: Vec<String>,
 }

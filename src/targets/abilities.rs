@@ -64,8 +64,8 @@ fn asked_of_requests(workload: &Workload) -> [(&'static str, bool); 13] {
         ("--frequency-penalty", terms.frequency_penalty.is_some()),
         ("--length-penalty", terms.length_penalty.is_some()),
         // Before the ids that they become.
-        ("--stop-text", !workload.word_texts.stop.is_empty()),
-        ("--bad-text", !workload.word_texts.bad.is_empty()),
+        ("--stop-text", !workload.stop_texts.stop.is_empty()),
+        ("--bad-text", !workload.stop_texts.bad.is_empty()),
         ("--stop-words", terms.stop_words.is_some()),
         ("--bad-words", terms.bad_words.is_some()),
         ("--priority", workload.priorities.is_some()),
@@ -136,7 +136,7 @@ mod tests {
         let mut beams = workload();
         beams.terms.beam_width = Some(4);
         let mut worded = workload();
-        worded.word_texts.stop = vec!["END".into()];
+        worded.stop_texts.stop = vec!["END".into()];
         let windows = EngineSettings { attention_windows: vec![128], ..EngineSettings::default() };
         let evicting = EngineSettings {
             capacity_policy: CapacityPolicy::MaxUtilization,

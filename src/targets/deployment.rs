@@ -1,32 +1,32 @@
-//! What does a target know of the model and the machine behind it? As much as a roofline needs.
+//! Facts about the model and the machine behind a target, as many as a roofline needs.
 
 use crate::specs::{MachineFigures, MachineOrigin, ModelFigures, RooflineFacts};
 
-/// A model where it runs.
+/// A model and the machine that it runs on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Deployment {
-    /// The model in figures.
+    /// The model's figures.
     pub model: ModelFigures,
     /// What it runs on.
     pub placement: Placement,
-    /// How many machines share the work of each layer.
+    /// Devices that share the work of each layer.
     pub tensor_parallel: u32,
-    /// Into how many stages the layers are cut.
+    /// Stages that the layers are split into.
     pub pipeline_parallel: u32,
 }
 
 /// What a model runs on.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Placement {
-    /// The CPU of this host; its bandwidth is known to the user at best.
+    /// The CPU of this host; its bandwidth is known only if the user gives it.
     Host,
     /// GPUs; `None` where the target does not say of which type.
     Gpus(Option<MachineFigures>),
 }
 
 impl Deployment {
-    /// With the figures of the machine: what the user said, else what the target knows, else the GPUs that were `seen`.
-    /// `None` where nobody knows.
+    /// Adds the machine's figures: those of the user, else of the target, else of the GPUs that were `seen`. `None` if there are
+    /// none.
     pub fn on(
         self,
         gpu: Option<&MachineFigures>,

@@ -1,9 +1,9 @@
-//! Errors of a target as a whole: unknown, unusable, or asked for something that it does not have.
+//! Errors of a target as a whole: unknown, unusable, or without a requested ability.
 
-/// Why a target could not be opened or described. The text names the thing and the remedy.
+/// Error of opening or describing a target. The message names what is wrong and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
-    /// The name of the target makes no sense.
+    /// The name means no target.
     #[error("target `{given}` is not known: {remedy}")]
     Unknown {
         /// What was typed.
@@ -16,10 +16,10 @@ pub enum TargetError {
     Unusable {
         /// Which target.
         name: String,
-        /// What is wrong, in the target's own words, and what to do.
+        /// What is wrong, with the target's own message, and the remedy.
         reason: String,
     },
-    /// It does not have what was asked for.
+    /// It does not support a setting.
     #[error("target `{name}` has no `{flag}`: {remedy}")]
     Impossible {
         /// Which target.
@@ -36,7 +36,7 @@ pub enum TargetError {
     Adapter {
         /// Its id.
         task: u64,
-        /// The file that was looked for.
+        /// The missing file.
         missing: String,
     },
 }

@@ -63,7 +63,7 @@ impl LocalTarget {
     /// Reads the model's configuration; no weights are loaded or made.
     ///
     /// # Errors
-    /// When the model cannot be loaded by this engine; the text says why.
+    /// When this engine cannot load the model; the message says why.
     pub fn new(model: &str, settings: &EngineSettings) -> Result<Self, TargetError> {
         let name = format!("local:{model}");
         let unusable = |error: engine::OpenError| TargetError::Unusable {
@@ -85,7 +85,7 @@ impl LocalTarget {
         Ok(Self { source, config, end_ids: model.eos_token_ids, info, deployment })
     }
 
-    /// Says in the settings what this engine takes where they say nothing, as far as that is alike for every model.
+    /// Fills in this engine's defaults, as far as they are the same for every model.
     pub fn say_defaults(settings: &mut EngineSettings) {
         let default = engine::EngineConfig::new(now_ns);
         settings.max_batch_size.get_or_insert(default.max_batch_size as u32);
@@ -104,7 +104,7 @@ impl LocalTarget {
         self.deployment.clone()
     }
 
-    /// Reads the model's tokenizer when it is called: ids alone need none.
+    /// Reads the model's tokenizer, only when called: token ids need none.
     pub fn tokenizer_reader(
         &self,
     ) -> Box<dyn FnOnce() -> Result<engine::tokenizers::Tokenizer, TargetError>> {
@@ -236,8 +236,8 @@ impl engine::Sink for EngineSink {
             }
             engine::FinishReason::Cancelled => sink.end(id, at, Ending::Cancelled),
             engine::FinishReason::Error => {
-                let words = end.error.unwrap_or("the engine gave no reason");
-                sink.fail(id, at, Failure::new(FailureKind::Engine, words));
+                let message = end.error.unwrap_or("the engine gave no reason");
+                sink.fail(id, at, Failure::new(FailureKind::Engine, message));
             }
         }
     }
@@ -257,7 +257,7 @@ fn use_of(kv: &engine::KvUse) -> EngineUse {
         kv_total_blocks: kv.total_blocks as u32,
         kv_new_blocks: kv.new_blocks as u32,
         kv_reused_blocks: kv.reused_blocks as u32,
-        // Without reuse nothing is looked for, and both counts stay at 0.
+        // Without reuse there are no look-ups, and both counts stay at 0.
         kv_missed_blocks: (kv.reused_blocks + kv.missed_blocks > 0)
             .then_some(kv.missed_blocks as u32),
         draft_tokens: 0,

@@ -1,4 +1,4 @@
-//! What does the embedded engine say of its iterations? Its own records, stamped on our clock.
+//! Iteration statistics of the embedded engine, stamped on our clock.
 
 use bareflight_engine as engine;
 
@@ -7,7 +7,7 @@ use crate::record::iteration::ReportedIteration;
 use crate::record::iteration::{BatchMix, Iteration, KvLevel};
 use crate::targets::EngineStatistics;
 
-/// The statistics of an embedded engine that runs.
+/// Statistics of a running embedded engine.
 pub struct LocalStatistics {
     reader: engine::StatsReader,
     read: Vec<engine::IterationStats>,
@@ -24,8 +24,8 @@ impl EngineStatistics for LocalStatistics {
     fn iterations(&mut self, into: &mut Vec<ReportedIteration>) -> Result<(), String> {
         self.reader.drain(&mut self.read);
         for stats in self.read.drain(..) {
-            let words = serde_json::to_string(&stats).map_err(|error| error.to_string())?;
-            into.push(ReportedIteration { iteration: iteration_of(&stats), raw_json: words });
+            let json = serde_json::to_string(&stats).map_err(|error| error.to_string())?;
+            into.push(ReportedIteration { iteration: iteration_of(&stats), raw_json: json });
         }
         Ok(())
     }

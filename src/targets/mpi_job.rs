@@ -1,11 +1,11 @@
-//! Is this process one of several that `mpirun` started, and which? Found in the environment, before MPI itself starts.
+//! Rank and size of the MPI job of this process, read from the environment before MPI itself starts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use signal_hook::consts::SIGTERM;
 
-/// A process among those of its job.
+/// Place of this process in its job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MpiJob {
     /// From 0; rank 0 drives.
@@ -14,7 +14,7 @@ pub struct MpiJob {
     pub size: u32,
 }
 
-/// What launchers say: Open MPI, MPICH and Intel MPI, MVAPICH, and Slurm with PMIx.
+/// Variables of the launchers: Open MPI, MPICH and Intel MPI, MVAPICH, and Slurm with PMIx.
 const LAUNCHERS: [(&str, &str); 4] = [
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
     ("PMI_RANK", "PMI_SIZE"),
@@ -25,10 +25,10 @@ const LAUNCHERS: [(&str, &str); 4] = [
 impl MpiJob {
     /// This process' place; `None` where it was started alone.
     pub fn of_this_process() -> Option<Self> {
-        Self::said_by(|name| std::env::var(name).ok())
+        Self::from_variables(|name| std::env::var(name).ok())
     }
 
-    fn said_by(variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
+    fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
         let number = |name: &str| variable(name)?.parse::<u32>().ok();
         let (rank, size) =
             LAUNCHERS.iter().find_map(|(rank, size)| number(rank).zip(number(size)))?;
@@ -36,14 +36,14 @@ impl MpiJob {
     }
 }
 
-/// Whether the job is being ended from outside: `mpirun` sends SIGTERM to every rank when one of them has died, and
-/// kills what is left soon after. Where there is no job it never is.
+/// End of the MPI job from outside: `mpirun` sends SIGTERM to every rank when one has died, and kills the rest soon after.
+/// Never happens without a job.
 #[derive(Debug, Clone, Default)]
 pub struct JobEnd(Arc<AtomicBool>);
 
 impl JobEnd {
-    /// What is known of the cause by then.
-    pub const WORDS: &'static str = "mpirun ended the job (SIGTERM): another rank has died, as mpirun says beside \
+    /// Message for the requests that fail with it.
+    pub const MESSAGE: &'static str = "mpirun ended the job (SIGTERM): another rank has died, as mpirun says beside \
          this, or the job was interrupted";
 
     /// Watches from now on.
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     fn job(said: &[(&str, &str)]) -> Option<MpiJob> {
-        MpiJob::said_by(|name| {
+        MpiJob::from_variables(|name| {
             said.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
         })
     }

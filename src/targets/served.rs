@@ -1,4 +1,4 @@
-//! How should a server be asked? What can be said on the command line about any target on a network.
+//! Settings that all served targets share, as given on the command line.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -113,7 +113,7 @@ impl ServedSettings {
         Ok(options)
     }
 
-    /// What is asked of every Triton model, whatever carries the requests.
+    /// Settings of every request to a Triton model, over the network or in process.
     fn asking(&self, name: &str) -> Result<AskOptions, TargetError> {
         let count_tokens = self.read_tokenizer(name)?.map(|tokenizer| {
             let count = move |text: &str| count_tokens(&tokenizer, text) as u32;
@@ -140,7 +140,7 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// A text that the tokenizer cannot encode counts as none, which shows as a mismatch with the server's count.
+/// A text that the tokenizer cannot encode counts 0 tokens, which shows as a mismatch with the server's count.
 fn count_tokens(tokenizer: &Tokenizer, text: &str) -> usize {
     tokenizer.encode_fast(text, false).map_or(0, |encoding| encoding.get_ids().len())
 }

@@ -14,7 +14,9 @@ use crate::settings::engine::{
 use crate::settings::served::ServedSettings;
 use crate::specs::{Arithmetic, MachineFigures, ModelFigures, PeakFlops};
 use crate::targets::deployment::{Deployment, Placement};
-use crate::targets::executor::{Engines, NO_DRAFTS, PerRequest, Verifier, go_together, sequences};
+use crate::targets::executor::{
+    Engines, NO_DRAFTS, PerRequest, Verifier, combined_limits, sequences,
+};
 use crate::targets::mpi_job::JobEnd;
 use crate::targets::named::{Named, Tokens, engine_directory};
 use crate::targets::registry::{Abilities, Kind, TargetName};
@@ -64,7 +66,7 @@ pub struct SimTarget {
     info: TargetInfo,
 }
 
-/// What the C++ side says of a profile.
+/// Description of a profile, from the C++ side.
 #[derive(Debug, Deserialize)]
 struct Description {
     kind: String,
@@ -75,16 +77,16 @@ struct Description {
 }
 
 impl Description {
-    /// What it says, and all that was said.
-    fn of(profile: &str) -> Result<(Self, serde_json::Value), String> {
+    /// Reads the description; also returns the whole JSON.
+    fn read(profile: &str) -> Result<(Self, serde_json::Value), String> {
         let json = describe_simulated(profile).map_err(|error| error.to_string())?;
         let details: serde_json::Value =
             serde_json::from_str(&json).map_err(|error| error.to_string())?;
-        let said = Self::deserialize(&details).map_err(|error| error.to_string())?;
-        Ok((said, details))
+        let description = Self::deserialize(&details).map_err(|error| error.to_string())?;
+        Ok((description, details))
     }
 
-    /// What such an engine allows.
+    /// Limits of such an engine.
     fn limits(&self, settings: &EngineSettings) -> Limits {
         let built = self.limits.max_batch_size;
         Limits {
@@ -110,7 +112,7 @@ struct DescribedLimits {
     vocab_size: u32,
 }
 
-/// One of the figures that a profile's cost model rests on.
+/// One figure of a profile's cost model.
 #[derive(Debug, Deserialize)]
 struct Figure {
     name: String,
@@ -121,35 +123,35 @@ impl SimTarget {
     /// The token that ends an output where a profile makes it end (`eos_after`).
     pub const END_ID: u32 = 2;
 
-    /// Reads what the profile means; nothing is started.
+    /// Parses the profile; nothing is started.
     ///
     /// # Errors
-    /// When there is no such profile; the text lists those there are.
+    /// When there is no such profile; the message lists the known ones.
     pub fn new(profile: &str, mut settings: EngineSettings) -> Result<Self, TargetError> {
         let name = format!("sim:{profile}");
         let unusable = |reason: String| TargetError::Unusable { name: name.clone(), reason };
-        let (said, mut details) = Description::of(profile).map_err(unusable)?;
-        // Iterations without a cost come by the million, and there is nothing that they explain.
-        let ring = if said.kind == "null" { 0 } else { DEFAULT_ITERATION_STATS };
+        let (description, mut details) = Description::read(profile).map_err(unusable)?;
+        // Iterations without a cost come by the million and explain nothing.
+        let ring = if description.kind == "null" { 0 } else { DEFAULT_ITERATION_STATS };
         settings.iteration_stats.get_or_insert(ring);
         details["settings"] = settings.told().map_err(|error| unusable(error.to_string()))?;
-        let mut limits = said.limits(&settings);
-        let mut title = format!("SIMULATED executor, {} cost model `{profile}`", said.kind);
-        if settings.drafting.is_none() && said.behaviour.external_drafts > 0 {
+        let mut limits = description.limits(&settings);
+        let mut title = format!("SIMULATED executor, {} cost model `{profile}`", description.kind);
+        if settings.drafting.is_none() && description.behaviour.external_drafts > 0 {
             return Err(unusable(NO_DRAFTS.into()));
         }
         if let Some(drafting) = &settings.drafting {
-            let (draft, told) = Description::of(&drafting.engine)
-                .map_err(|words| unusable(format!("its draft engine: {words}")))?;
+            let (draft, draft_details) = Description::read(&drafting.engine)
+                .map_err(|message| unusable(format!("its draft engine: {message}")))?;
             let verifier = Verifier {
                 limits,
-                most_drafts: said.behaviour.external_drafts,
+                most_drafts: description.behaviour.external_drafts,
                 remedy: "give the profile `external_drafts=N`",
             };
             let of_draft = draft.limits(&settings.of_draft(drafting));
-            limits = go_together(drafting, &verifier, &of_draft).map_err(unusable)?;
-            title += &drafting.words();
-            details["draft"] = told;
+            limits = combined_limits(drafting, &verifier, &of_draft).map_err(unusable)?;
+            title += &drafting.description();
+            details["draft"] = draft_details;
         }
         let info = TargetInfo {
             title,
@@ -157,7 +159,7 @@ impl SimTarget {
             kind: "sim".into(),
             simulated: true,
             dummy_weights: false,
-            gpus: said.gpus,
+            gpus: description.gpus,
             limits,
             details,
         };
@@ -197,7 +199,7 @@ impl SimTarget {
     }
 }
 
-/// Settings as the bridge wants them: 0 leaves a value to the engine.
+/// Converts settings for the bridge; 0 leaves a value to the engine.
 #[doc(hidden)] // The benchmark opens the executor by hand with the same settings.
 pub fn wire_config(model: &str, settings: &EngineSettings) -> EngineConfig {
     let count = |value: Option<u32>| value.map_or(0, |n| n as i32);

@@ -1,8 +1,8 @@
-//! `text:TARGET`: the same engine in this process, asked as text. What do tokenising and detokenising add?
+//! `text:TARGET`: an in-process target behind a tokenizer, to measure what tokenising and detokenising add.
 //!
-//! One thread does what the front of a server does: it takes a prompt's text, encodes it and submits the ids; it takes
-//! each delivery's ids, decodes them, and only then is the delivery there. The clock of a request starts before the
-//! encoding and a delivery is stamped after the decoding, by that thread. A prompt that has no text goes on as ids.
+//! One thread does the work of a server's front end: it encodes the text of each prompt and submits the ids, and it decodes
+//! the ids of each delivery before it reports the delivery. A request's time starts before the encoding, and a delivery is
+//! stamped after the decoding, by that thread. A prompt without text is passed on as ids.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -56,8 +56,8 @@ fn behind_tokenizer(mut inner: Named) -> Result<Named, TargetError> {
     Ok(inner.wrapped(tokenizer.clone(), |target| Box::new(TextTarget::new(target, tokenizer))))
 }
 
-/// A wake-up can be lost only to a bug; the thread looks up anyway.
-const LOOK: Duration = Duration::from_millis(20);
+/// The thread also wakes up by itself, in case a bug loses a wake-up.
+const WAKE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A target in this process behind its tokenizer.
 pub struct TextTarget {
@@ -86,17 +86,17 @@ impl Target for TextTarget {
 
     fn open(self: Box<Self>, sink: Sink) -> Result<Box<dyn Session>, TargetError> {
         sink.stamps_come_from(StampSource::User);
-        let (orders, inbox) = channel();
+        let (commands, inbox) = channel();
         let (opened, outcome) = channel();
         let Self { inner, text, info } = *self;
         let unusable = |reason: String| TargetError::Unusable { name: info.name.clone(), reason };
         let thread = std::thread::Builder::new()
             .name("bf-text".into())
-            .spawn(move || match Front::open(inner, text, sink) {
-                Ok((front, session)) => {
-                    // Whoever opened it waits for this word.
+            .spawn(move || match TextThread::open(inner, text, sink) {
+                Ok((thread_state, session)) => {
+                    // The opener waits for this.
                     let _opener_is_gone = opened.send(Ok(()));
-                    front.run(session, &inbox)
+                    thread_state.run(session, &inbox)
                 }
                 Err(error) => {
                     let _opener_is_gone = opened.send(Err(error));
@@ -105,25 +105,25 @@ impl Target for TextTarget {
             })
             .map_err(|error| unusable(format!("its thread cannot be started: {error}")))?;
         outcome.recv().map_err(|_| unusable("its thread ended while it opened".into()))??;
-        Ok(Box::new(TextSession { orders, thread }))
+        Ok(Box::new(TextSession { commands, thread }))
     }
 }
 
-enum Order {
+enum TextCommand {
     Submit(Shot),
     Cancel(RequestId),
     Finish(MonoNs),
 }
 
 struct TextSession {
-    orders: Sender<Order>,
+    commands: Sender<TextCommand>,
     thread: JoinHandle<Drain>,
 }
 
 impl TextSession {
-    fn order(&self, order: Order) -> Result<(), Failure> {
+    fn send(&self, command: TextCommand) -> Result<(), Failure> {
         let gone = |_| Failure::new(FailureKind::ShutDown, "the tokenizer's thread has ended");
-        self.orders.send(order).map_err(gone)?;
+        self.commands.send(command).map_err(gone)?;
         self.thread.thread().unpark();
         Ok(())
     }
@@ -131,23 +131,23 @@ impl TextSession {
 
 impl Session for TextSession {
     fn submit(&mut self, shot: &Shot) -> Result<(), Failure> {
-        self.order(Order::Submit(shot.clone()))
+        self.send(TextCommand::Submit(shot.clone()))
     }
 
     fn cancel(&mut self, id: RequestId) {
-        // Where the thread is gone, so is the request.
-        let _is_gone = self.order(Order::Cancel(id));
+        // If the thread is gone, so is the request.
+        let _is_gone = self.send(TextCommand::Cancel(id));
     }
 
     fn finish(self: Box<Self>, by: MonoNs) -> Drain {
-        let _is_gone = self.order(Order::Finish(by));
-        let Self { orders, thread } = *self;
-        drop(orders);
+        let _is_gone = self.send(TextCommand::Finish(by));
+        let Self { commands, thread } = *self;
+        drop(commands);
         thread.join().unwrap_or_else(|_| Drain::Forced("the tokenizer's thread panicked".into()))
     }
 }
 
-/// Wakes the thread when the engine has put something into its ring.
+/// Wakes the thread when the engine has put an event into its ring.
 struct Unpark(Thread);
 
 impl Wake for Unpark {
@@ -160,21 +160,21 @@ impl Wake for Unpark {
     }
 }
 
-/// Everything that the thread owns beside the engine's session.
-struct Front {
+/// State of the thread, without the engine's session.
+struct TextThread {
     text: Arc<Text>,
     sink: Sink,
-    /// Of the engine; the one behind `sink` is the harness's.
+    /// The engine's gate; the one behind `sink` is the harness's.
     gate: Arc<Gate>,
     asides: Receiver<Aside>,
     rings: Vec<Consumer<Event>>,
-    words: HashMap<RequestId, String>,
+    failure_messages: HashMap<RequestId, String>,
     streams: HashMap<RequestId, TextStream>,
-    /// Text of one delivery; kept, so that its room is.
+    /// Text of one delivery; kept to reuse its memory.
     piece: String,
 }
 
-impl Front {
+impl TextThread {
     fn open(
         inner: Box<dyn Target>,
         text: Arc<Text>,
@@ -185,40 +185,40 @@ impl Front {
         let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
         let session =
             inner.open(Sink::to_server(Arc::clone(&gate), aside, Arc::default(), waker))?;
-        let front = Self {
+        let thread_state = Self {
             text,
             sink,
             gate,
             asides,
             rings: Vec::new(),
-            words: HashMap::new(),
+            failure_messages: HashMap::new(),
             streams: HashMap::new(),
             piece: String::new(),
         };
-        Ok((front, session))
+        Ok((thread_state, session))
     }
 
-    fn run(mut self, mut session: Box<dyn Session>, inbox: &Receiver<Order>) -> Drain {
+    fn run(mut self, mut session: Box<dyn Session>, inbox: &Receiver<TextCommand>) -> Drain {
         let by = loop {
-            let idle = !self.hand_out();
+            let idle = !self.forward_events();
             match inbox.try_recv() {
-                Ok(Order::Submit(shot)) => self.submit(&mut *session, shot),
-                Ok(Order::Cancel(id)) => session.cancel(id),
-                Ok(Order::Finish(by)) => break by,
+                Ok(TextCommand::Submit(shot)) => self.submit(&mut *session, shot),
+                Ok(TextCommand::Cancel(id)) => session.cancel(id),
+                Ok(TextCommand::Finish(by)) => break by,
                 Err(TryRecvError::Disconnected) => break now(),
                 Err(TryRecvError::Empty) => {
-                    if let Some(words) = self.gate.broken() {
-                        self.sink.break_off(words);
+                    if let Some(message) = self.gate.broken() {
+                        self.sink.fail_target(message);
                     }
                     if idle {
-                        // Who has put something in has unparked this thread since, and it does not park.
-                        std::thread::park_timeout(LOOK);
+                        // If an event came since, the thread was unparked already, and this returns at once.
+                        std::thread::park_timeout(WAKE_INTERVAL);
                     }
                 }
             }
         };
         let drain = session.finish(by);
-        self.hand_out();
+        self.forward_events();
         drain
     }
 
@@ -242,15 +242,15 @@ impl Front {
         }
     }
 
-    /// Decodes and hands on everything that has come out of the engine; `false` if nothing had.
-    fn hand_out(&mut self) -> bool {
+    /// Decodes and forwards all events of the engine; `false` if there were none.
+    fn forward_events(&mut self) -> bool {
         while let Ok(aside) = self.asides.try_recv() {
             match aside {
                 Aside::Ring(ring) => self.rings.push(ring),
-                Aside::Words(id, words) => {
-                    self.words.insert(id, words);
+                Aside::Words(id, message) => {
+                    self.failure_messages.insert(id, message);
                 }
-                // Said of stamps and counts that are ours from here on.
+                // About stamps and counts, which are our own from here on.
                 _ => {}
             }
         }
@@ -258,13 +258,13 @@ impl Front {
         for place in 0..self.rings.len() {
             while let Ok(event) = self.rings[place].pop() {
                 any = true;
-                self.hand_on(event);
+                self.forward(event);
             }
         }
         any
     }
 
-    fn hand_on(&mut self, event: Event) {
+    fn forward(&mut self, event: Event) {
         match event {
             Event::Ids { id, ids, .. } => {
                 let ids = ids.as_slice();
@@ -283,8 +283,8 @@ impl Front {
                 }
                 match ending {
                     Ending::Failed(kind) => {
-                        let words = self.words.remove(&id).unwrap_or_default();
-                        self.sink.fail(id, now(), Failure::new(kind, words));
+                        let message = self.failure_messages.remove(&id).unwrap_or_default();
+                        self.sink.fail(id, now(), Failure::new(kind, message));
                     }
                     other => self.sink.end(id, now(), other),
                 }

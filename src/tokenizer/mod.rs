@@ -1,4 +1,4 @@
-//! Text to token ids and back: the tokenizer seam, and text of an output while it is streamed.
+//! Tokenizer: text to token ids and back, streaming detokenizer.
 
 pub mod text_stream;
 pub mod tokenize;

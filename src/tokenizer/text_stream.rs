@@ -1,4 +1,4 @@
-//! Text of an output while it is streamed: ids become text as they come, whole characters only.
+//! Streaming detokenizer: token ids to text as they arrive, whole characters only.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ impl Text {
         Self { tokenizer }
     }
 
-    /// Ids of a text, with the tokens that the tokenizer puts around a text where `special` says so.
+    /// Ids of a text, with the tokens that the tokenizer puts around a text where `special` is set.
     ///
     /// # Errors
     /// When the tokenizer cannot read it.

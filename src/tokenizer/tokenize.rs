@@ -1,4 +1,4 @@
-//! What must a tokenizer do for prompts to be drawn with it?
+//! Tokenizer trait for drawing prompts.
 
 use thiserror::Error;
 
@@ -23,7 +23,7 @@ pub trait Tokenize: Send + Sync {
     fn special_ids(&self) -> Vec<u32>;
 }
 
-/// What the tokenizer said when it failed.
+/// Message of the tokenizer.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the tokenizer failed: {0}")]
 pub struct TokenizeError(pub String);

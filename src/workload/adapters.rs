@@ -1,4 +1,4 @@
-//! Which LoRA adapter does a request ask for? Drawn from a mix, with the plan's seed.
+//! LoRA adapter mix: the adapter of each request, drawn with the plan's seed.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! What does a request get where several things are on offer? One of them, drawn by their shares.
+//! Weighted choice among values.
 
 use std::fmt;
 use std::str::FromStr;

@@ -6,9 +6,9 @@ pub mod priorities;
 pub mod prompts;
 pub mod scenario;
 pub mod seeds;
+pub mod stop_texts;
 pub mod text;
 pub mod vocabulary;
-pub mod word_texts;
 pub mod words;
 
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ use adapters::AdapterMix;
 use priorities::PriorityMix;
 use scenario::{Lengths, Scenario};
 use seeds::{Phase, Seeds, Stream};
-use word_texts::WordTexts;
+use stop_texts::StopTexts;
 
 /// The priority that an executor gives a request by default.
 pub const DEFAULT_PRIORITY: f32 = 0.5;
@@ -45,14 +45,14 @@ pub struct Workload {
     pub terms: Terms,
     /// Stop and bad words that were given as text; their ids are among the words of `terms` before anything is drawn.
     #[serde(default)]
-    pub word_texts: WordTexts,
+    pub stop_texts: StopTexts,
     /// Which LoRA adapters requests ask for; `None` is the model itself, always.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapters: Option<AdapterMix>,
     /// How urgent requests are; `None` is the executor's default, always.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priorities: Option<PriorityMix>,
-    /// The one seed; [`Seeds`] says how all others follow from it.
+    /// The one seed; [`Seeds`] derives all others from it.
     pub seed: u64,
 }
 
@@ -102,7 +102,7 @@ impl Workload {
             sampling: SamplingPolicy::default(),
             streaming: true,
             terms: Terms::default(),
-            word_texts: WordTexts::default(),
+            stop_texts: StopTexts::default(),
             adapters: None,
             priorities: None,
             seed,

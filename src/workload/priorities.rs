@@ -1,4 +1,4 @@
-//! How urgent is a request? The same for all, or drawn from a mix with the plan's seed.
+//! Priority mix: the priority of each request, fixed or drawn with the plan's seed.
 
 use std::fmt;
 use std::str::FromStr;

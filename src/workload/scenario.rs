@@ -1,4 +1,4 @@
-//! How long are prompts and outputs?
+//! Scenarios: distributions of prompt and output lengths.
 
 use std::fmt;
 use std::str::FromStr;

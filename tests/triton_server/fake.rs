@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bareflight::targets::triton::kserve::{
     Choice, FINAL_RESPONSE, ModelConfig, ModelConfigResponse, ModelInferRequest,
-    ModelInferResponse, ModelMetadata, ModelRequest, OutputTensor, ParameterEntry, Ready,
+    ModelInferResponse, ModelMetadata, ModelRequest, OutputTensor, ParameterEntry, ReadyResponse,
     ServerMetadata, StreamResponse, TensorMetadata, TransactionPolicy, path,
 };
 use bytes::{Buf, Bytes, BytesMut};
@@ -84,7 +84,7 @@ async fn answer(request: Request<Incoming>, cut: &Arc<Notify>) -> Response<Body>
 
 fn unary(path: &str, message: &[u8], frames: &Frames) {
     match path {
-        path::SERVER_READY | path::MODEL_READY => send(frames, &Ready { ready: true }),
+        path::SERVER_READY | path::MODEL_READY => send(frames, &ReadyResponse { ready: true }),
         path::SERVER_METADATA => {
             send(frames, &ServerMetadata { name: "fake".into(), version: "0".into() });
         }

@@ -1,4 +1,4 @@
-//! Do requests run together? Joining, priorities, the token budget, and what the statistics say of it.
+//! Tests of batching: joining, priorities, the token budget, and their statistics.
 
 use super::harness::{PICO, config, open, prompt};
 use crate::{FinishReason, Request};

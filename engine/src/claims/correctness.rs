@@ -1,4 +1,4 @@
-//! Are the tokens right? Against an independent implementation, and the same whatever else runs.
+//! Tests of the tokens: against an independent implementation, and independent of what else runs.
 
 use super::directory::{families, llama, shard};
 use super::harness::{PICO, alone, config, open, prompt};

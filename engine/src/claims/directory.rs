@@ -1,4 +1,4 @@
-//! What is a model directory? Small ones of every family, written to disk together with their reference.
+//! Small model directories of every family for tests, written together with their reference.
 
 use std::collections::HashMap;
 use std::path::Path;

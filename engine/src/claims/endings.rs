@@ -1,4 +1,4 @@
-//! How does a request end? Once, with the right reason, and its blocks come back.
+//! Tests of endings: each request ends once, with the right reason, and its blocks come back.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,4 +1,4 @@
-//! What do the claims share? An engine whose deliveries are recorded, and which can be held at a delivery.
+//! Test harness: an engine whose deliveries are recorded and which can be paused at a delivery.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, OnceLock};

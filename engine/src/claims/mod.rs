@@ -1,4 +1,4 @@
-//! Does the engine keep its promises? Claims about the whole engine, made through its public interface.
+//! Tests of the whole engine through its public interface.
 
 mod batching;
 mod correctness;

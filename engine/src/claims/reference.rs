@@ -1,4 +1,4 @@
-//! What should come out? The same models once more, in plain loops: no candle, no cache, no batch, no code of the engine.
+//! Reference implementation of the models in plain loops: no candle, no cache, no batch, no code of the engine.
 
 use std::collections::HashMap;
 

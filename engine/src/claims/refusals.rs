@@ -1,4 +1,4 @@
-//! What is refused, and does the message name it? Models, configurations and requests that cannot run.
+//! Tests of refusals: models, configurations and requests that cannot run, and the messages that name why.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Where are keys and values kept? In blocks of tokens: [`BlockPool`] accounts for them, [`KvStore`] holds the numbers.
+//! KV cache in blocks of tokens: [`BlockPool`] accounts for them, [`KvStore`] holds the numbers.
 
 mod pool;
 mod store;

@@ -1,4 +1,4 @@
-//! Which blocks belong to whom? Counts, reservations, and blocks shared between requests with the same prefix.
+//! Accounting of KV blocks: counts, reservations, and blocks shared between requests with the same prefix.
 //!
 //! A request is admitted only if all blocks that it can ever need are free or promised to it, so nothing that runs is ever
 //! evicted (TensorRT-LLM calls this policy GUARANTEED_NO_EVICT). Blocks are taken one at a time as the request grows.

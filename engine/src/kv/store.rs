@@ -1,4 +1,4 @@
-//! Where is the key of one token? Block storage, allocated when a block is first used and then kept.
+//! Storage of KV blocks, allocated when a block is first used and then kept.
 
 use crate::model::shape::ModelShape;
 

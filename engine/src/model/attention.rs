@@ -1,4 +1,4 @@
-//! What does a token look back at? Causal attention of a ragged batch over the paged KV cache.
+//! Causal attention of a ragged batch over the paged KV cache.
 
 use std::cell::RefCell;
 

@@ -1,4 +1,4 @@
-//! What does one iteration work on? A ragged batch: rows of tokens from many sequences, and where their KV blocks are.
+//! Ragged batch of one iteration: rows of tokens from many sequences, and the places of their KV blocks.
 
 /// Rows of one iteration, sequence by sequence. Buffers are kept between iterations.
 #[derive(Default)]

@@ -1,4 +1,4 @@
-//! Where are a directory's tensors? An index over its safetensors files, read one tensor at a time.
+//! Index of a directory's safetensors files, read one tensor at a time.
 //!
 //! Format: eight bytes of little-endian header length, a JSON header (name, dtype, shape, offsets), raw data. Each tensor is
 //! read by itself, so that memory holds one unquantised matrix and never a whole file.

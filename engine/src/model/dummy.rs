@@ -1,4 +1,4 @@
-//! What are dummy weights? Seeded random numbers in the shape of a real model, the same on every machine.
+//! Dummy weights: seeded random numbers in the shape of a real model, the same on every machine.
 
 use super::shape::{Architecture, ModelShape, Rope, RopeScaling};
 use crate::source::DummySize;

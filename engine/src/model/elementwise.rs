@@ -1,4 +1,4 @@
-//! What is done to each row besides multiplying? Norm, activation, exponential, dot products, shared over threads.
+//! Row-wise operations besides matrix products: norm, activation, exponential, dot products, split over threads.
 //!
 //! The inner loops are plain Rust written so that the compiler vectorises them; [`pulp`] compiles them for AVX2 as well and
 //! picks at run time, without unsafe code here.

@@ -1,4 +1,4 @@
-//! How does one iteration compute? All rows of the batch through one multiplication per weight, logits at the end.
+//! Forward pass of one iteration: all rows of the batch through one matrix product per weight, logits at the end.
 
 use candle_core::quantized::QMatMul;
 use candle_core::{DType, Device, Module, Result, Storage, Tensor};

@@ -1,4 +1,4 @@
-//! What does a directory's config.json say? The shape of a model, or a refusal that names what cannot be run.
+//! Parser of a Hugging Face config.json: the shape of a model, or a refusal that names what cannot be run.
 
 use std::path::{Path, PathBuf};
 

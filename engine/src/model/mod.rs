@@ -1,4 +1,4 @@
-//! What is computed? A decoder-only transformer of the Llama family, on candle's CPU kernels.
+//! Decoder-only transformer of the Llama family, on candle's CPU kernels.
 //!
 //! [`shape`] says what a model is, [`checkpoint`] and [`dummy`] where its numbers come from, [`weights`] holds them ready to
 //! multiply, [`forward`] runs one iteration over a ragged batch, [`attention`] is the part candle does not have: attention

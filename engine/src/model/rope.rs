@@ -1,4 +1,4 @@
-//! Where in the sequence is a token? Rotary position embedding, angles per row and rotation of one head.
+//! Rotary position embedding: angles per row, and rotation of one head.
 
 use super::shape::{Rope, RopeScaling};
 

@@ -1,4 +1,4 @@
-//! What is a model? Its architecture and sizes; no numbers.
+//! Architecture and sizes of a model, without its weights.
 
 /// The families this engine computes. They share one block and differ in a bias and two norms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! How many threads compute? candle decides once per process, from the environment; this file reads and checks it.
+//! Number of compute threads. candle reads it from the environment once per process; this file reads and checks it.
 //!
 //! candle 0.11 runs its CPU kernels on a pool of its own whose size is `CANDLE_NUM_THREADS`, else `RAYON_NUM_THREADS`, else
 //! the physical cores, read when the first kernel runs. There is no call to set it, so a program that wants another number

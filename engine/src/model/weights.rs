@@ -1,4 +1,4 @@
-//! What is multiplied? The weights of a model, fused and quantised, ready for the forward pass.
+//! Weights of a model, fused and quantised, ready for the forward pass.
 
 use std::sync::Arc;
 

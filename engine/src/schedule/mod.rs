@@ -1,4 +1,4 @@
-//! What runs next? The loop of the engine: take in, admit, pack, compute, choose, deliver.
+//! Scheduler loop of the engine: take in, admit, pack, compute, sample, deliver.
 
 mod packing;
 mod run;

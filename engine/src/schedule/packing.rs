@@ -1,4 +1,4 @@
-//! How is one iteration filled? One token for each running request, then prompt chunks up to the token budget.
+//! Packing of one iteration: one token for each running request, then prompt chunks up to the token budget.
 
 /// Tokens that each request gets in this iteration, given how many it has that were not computed yet.
 ///

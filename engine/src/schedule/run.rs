@@ -1,4 +1,4 @@
-//! What does the engine thread do? Iterate: one forward pass over everything that runs, one token each.
+//! Engine thread: one forward pass per iteration over all running requests.
 //!
 //! Requests join and leave between iterations. Per iteration the inbox and the statistics are locked once, both for a few
 //! moves; the buffers live as long as the loop, and what is allocated is what candle takes and returns as owned.

@@ -1,4 +1,4 @@
-//! Where does a running request stand? Its tokens, its blocks, what is computed, and when it ends.
+//! State of a running request: its tokens, its blocks, its computed length, and when it ends.
 
 use crate::delivery::{FinishReason, Stamps};
 use crate::inbox::Arrival;

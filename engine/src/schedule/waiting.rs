@@ -1,4 +1,4 @@
-//! Who is admitted next? Waiting requests: the highest priority first, equal ones in order of arrival.
+//! Queue of waiting requests: highest priority first, equal priorities in order of arrival.
 
 use std::collections::VecDeque;
 

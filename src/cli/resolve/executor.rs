@@ -1,4 +1,4 @@
-//! What do the settings of an executor mean? Ranges held, defaults said explicitly, and written back.
+//! Resolution of executor settings: ranges, dependencies, defaults, and the way back to flags.
 
 use crate::cli::resolve::SettingsError;
 use crate::cli::typed::{ExecutorFlags, RequestFlags};
@@ -41,7 +41,7 @@ pub(super) fn executor_settings(
     })
 }
 
-/// The second engine, with what it takes of the memory said explicitly: the target would find none left otherwise.
+/// The draft engine, with an explicit share of memory: otherwise the target would find none left.
 fn drafting(typed: &ExecutorFlags) -> Option<Drafting> {
     let fraction = typed.draft_kv_tokens.is_none().then_some(DEFAULT_DRAFT_KV_FRACTION);
     Some(Drafting {

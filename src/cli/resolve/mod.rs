@@ -1,17 +1,19 @@
-//! What does it mean, what was typed? Defaults filled in, contradictions refused, before anything is opened.
+//! Resolution of typed settings: defaults filled in, contradictions refused, nothing opened.
 
+mod error;
 mod executor;
 mod terms;
 
 use std::path::PathBuf;
 
 use crate::cli::engine_threads::is_embedded;
-use crate::cli::typed::{ArrivalKind, PromptsAs, Settings};
+pub use crate::cli::resolve::error::SettingsError;
+use crate::cli::typed::{ArrivalKind, PromptFormat, Settings};
 use crate::clock::Nanos;
 use crate::load::{Arrivals, Load};
 use crate::settings::engine::EngineSettings;
 use crate::settings::served::ServedSettings;
-use crate::settings::slo::{SloError, Slos};
+use crate::settings::slo::Slos;
 use crate::settings::span::Span;
 use crate::settings::{
     DEFAULT_CONCURRENCIES, DEFAULT_DRAIN, DEFAULT_SCENARIO, DEFAULT_SEED, DEFAULT_TARGET,
@@ -20,63 +22,8 @@ use crate::settings::{
 use crate::specs::MachineFigures;
 use crate::targets::local::LocalTarget;
 use crate::targets::registry;
-use crate::workload::scenario::{Scenario, ScenarioError};
+use crate::workload::scenario::Scenario;
 use crate::workload::{OutputPolicy, PromptKind, SamplingPolicy, Workload};
-
-/// Settings that cannot be meant.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum SettingsError {
-    /// Two kinds of load at once.
-    #[error(
-        "{0} and {1} are two kinds of load: give one of `--concurrency`, `--rate` and `--batch`"
-    )]
-    TwoLoads(&'static str, &'static str),
-    /// A setting of the open loop without one.
-    #[error("`{0}` belongs to an open loop: give `--rate` too, or leave it out")]
-    NeedsRate(&'static str),
-    /// A shape without gamma arrivals.
-    #[error(
-        "`--burstiness` is the shape of gamma arrivals: add `--arrivals gamma`, or leave it out"
-    )]
-    BurstinessWithoutGamma,
-    /// Gamma arrivals without a shape.
-    #[error("`--arrivals gamma` needs a shape: add for example `--burstiness 0.5`")]
-    GammaWithoutBurstiness,
-    /// An empty list.
-    #[error("`{0}` is an empty list: give at least one number")]
-    EmptyList(&'static str),
-    /// A number that must not be 0.
-    #[error("`{0}` is 0: {1}")]
-    Zero(&'static str, &'static str),
-    /// A GPU without figures.
-    #[error("no figures of a GPU `{0}` are known: give `--gpu` one of {1}, or leave it out")]
-    UnknownGpu(String, String),
-    /// A bandwidth that is none.
-    #[error("`--memory-bandwidth-gbps` {0} is no bandwidth: give a number of GB/s above 0")]
-    Bandwidth(f64),
-    /// A value outside its range.
-    #[error("`{flag} {given}` is out of range: give {range}")]
-    Range {
-        /// As it is typed.
-        flag: &'static str,
-        /// What was given.
-        given: String,
-        /// What can be given.
-        range: &'static str,
-    },
-    /// A setting that means nothing without another one.
-    #[error("`{0}` means nothing without {1}: give that too, or leave it out")]
-    Needs(&'static str, &'static str),
-    /// Two settings that exclude each other: the first, the others, and why.
-    #[error("`{0}` does not go with {1}, since {2}: leave one out")]
-    Apart(&'static str, &'static str, &'static str),
-    /// The default scenario, should it ever be wrong.
-    #[error(transparent)]
-    Scenario(#[from] ScenarioError),
-    /// Bounds that are none.
-    #[error(transparent)]
-    Slo(#[from] SloError),
-}
 
 /// Fills in defaults and refuses contradictions.
 ///
@@ -114,7 +61,7 @@ pub fn resolve(typed: &Settings) -> Result<Resolved, SettingsError> {
         quiet: typed.quiet.unwrap_or(false),
         slo_text: typed.slo.clone(),
     };
-    resolved.say_sizes();
+    resolved.fill_in_sizes();
     Ok(resolved)
 }
 
@@ -215,7 +162,7 @@ fn workload(typed: &Settings) -> Result<Workload, SettingsError> {
         },
         streaming: !typed.no_streaming.unwrap_or(false),
         terms: terms::terms(&typed.request)?,
-        word_texts: terms::word_texts(&typed.request)?,
+        stop_texts: terms::stop_texts(&typed.request)?,
         adapters: typed.request.lora.clone(),
         priorities: typed.request.priority.clone(),
         seed: typed.seed.unwrap_or(DEFAULT_SEED),
@@ -286,8 +233,8 @@ fn prompt_kind(typed: &Settings) -> PromptKind {
     let takes_text =
         registry::abilities_of(target).prompts_are_text(typed.endpoint.unwrap_or_default());
     match typed.prompts {
-        Some(PromptsAs::Text) => PromptKind::Text,
-        Some(PromptsAs::Ids) => PromptKind::Ids,
+        Some(PromptFormat::Text) => PromptKind::Text,
+        Some(PromptFormat::Ids) => PromptKind::Ids,
         None if takes_text => PromptKind::Text,
         None => PromptKind::Ids,
     }
@@ -359,8 +306,8 @@ impl Resolved {
         let workload = &self.workload;
         settings.scenario = Some(workload.scenario);
         settings.prompts = Some(match workload.prompts {
-            PromptKind::Ids => PromptsAs::Ids,
-            PromptKind::Text => PromptsAs::Text,
+            PromptKind::Ids => PromptFormat::Ids,
+            PromptKind::Text => PromptFormat::Text,
         });
         settings.prefix_tokens = Some(workload.prefix_tokens);
         settings.stop_at_eos = Some(!workload.output.ignore_eos);

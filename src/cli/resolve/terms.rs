@@ -1,4 +1,4 @@
-//! What do the terms of requests mean? Ranges held, and written back.
+//! Resolution of request settings: ranges, and the way back to flags.
 
 use crate::cli::resolve::SettingsError;
 use crate::cli::typed::RequestFlags;
@@ -7,7 +7,7 @@ use crate::request::terms::Terms;
 use crate::settings::span::Span;
 use crate::workload::Workload;
 use crate::workload::priorities::PriorityMix;
-use crate::workload::word_texts::WordTexts;
+use crate::workload::stop_texts::StopTexts;
 
 /// Terms of every request.
 pub(super) fn terms(typed: &RequestFlags) -> Result<Terms, SettingsError> {
@@ -26,7 +26,7 @@ pub(super) fn terms(typed: &RequestFlags) -> Result<Terms, SettingsError> {
 }
 
 /// Words as text; their ids are known when the target's tokenizer is.
-pub(super) fn word_texts(typed: &RequestFlags) -> Result<WordTexts, SettingsError> {
+pub(super) fn stop_texts(typed: &RequestFlags) -> Result<StopTexts, SettingsError> {
     let texts = |flag, typed: &Option<Vec<String>>| {
         let texts = typed.clone().unwrap_or_default();
         if texts.iter().any(String::is_empty) {
@@ -35,7 +35,7 @@ pub(super) fn word_texts(typed: &RequestFlags) -> Result<WordTexts, SettingsErro
         }
         Ok(texts)
     };
-    Ok(WordTexts {
+    Ok(StopTexts {
         stop: texts("--stop-text", &typed.stop_text)?,
         bad: texts("--bad-text", &typed.bad_text)?,
     })
@@ -84,8 +84,8 @@ pub(super) fn to_flags(workload: &Workload) -> RequestFlags {
         length_penalty: terms.length_penalty,
         stop_words: terms.stop_words.clone(),
         bad_words: terms.bad_words.clone(),
-        stop_text: texts(&workload.word_texts.stop),
-        bad_text: texts(&workload.word_texts.bad),
+        stop_text: texts(&workload.stop_texts.stop),
+        bad_text: texts(&workload.stop_texts.bad),
         priority: workload.priorities.clone(),
         allotted_time: terms.allotted.map(Span),
         lora: workload.adapters.clone(),

@@ -1,4 +1,4 @@
-//! What is understood, what is refused, and whether what is written back says the same?
+//! Tests of resolution: accepted settings, refused settings, and the round trip through a file.
 
 use super::*;
 

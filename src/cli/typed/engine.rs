@@ -1,4 +1,4 @@
-//! Which settings of an executor can be typed? The table `[engine]` of a configuration file.
+//! Flags of the executor: table `[engine]` of a configuration file.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::settings::engine::{DEFAULT_KV_EVENTS, Decoding, Lookahead};
 /// Over these flags in the help.
 pub const EXECUTOR_HEADING: &str = "Executor (`sim:` and TensorRT-LLM); table [engine] of a file";
 
-/// Settings of a TensorRT-LLM executor, in the order of its own configuration; absent means not said.
+/// Settings of a TensorRT-LLM executor, in the order of its own configuration; absent means not given.
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "snake_case")]
 #[command(next_help_heading = EXECUTOR_HEADING)]

@@ -1,4 +1,4 @@
-//! What else can be asked of every request? The table `[request]` of a configuration file.
+//! Flags that every request carries: table `[request]` of a configuration file.
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use crate::settings::span::Span;
 use crate::workload::adapters::AdapterMix;
 use crate::workload::priorities::PriorityMix;
 
-/// Terms of all requests; absent means not said.
+/// Terms of all requests; absent means not given.
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "snake_case")]
 #[command(next_help_heading = "Each request (`sim:` and TensorRT-LLM); table [request] of a file")]

@@ -156,7 +156,7 @@ impl Form {
             streaming,
             terms,
             // Their ids are among the words of `terms`.
-            word_texts: _,
+            stop_texts: _,
             // Each shot has what is drawn from these.
             scenario: _,
             adapters: _,

@@ -169,7 +169,7 @@ mod tests {
         // The cache of the batch: half of it on each machine, either way.
         assert_eq!(decode(&with(1, 2), 10.0, 1_000.0).memory_ms, 8.5);
         assert_eq!(decode(&with(2, 2), 1_000.0, 10.0).compute_ms, Some(4.001));
-        assert_eq!(with(2, 2).machine_words(), "4 × paper");
+        assert_eq!(with(2, 2).machine_description(), "4 × paper");
     }
 
     #[test]

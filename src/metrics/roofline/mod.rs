@@ -30,8 +30,8 @@ pub struct Roofline {
 
 impl Roofline {
     /// The machine, and who says that it is this one where that was not the reader.
-    pub fn machine_words(&self) -> String {
-        format!("{}{}", self.machine, self.machine_from.map_or("", MachineOrigin::words))
+    pub fn machine_description(&self) -> String {
+        format!("{}{}", self.machine, self.machine_from.map_or("", MachineOrigin::label))
     }
 }
 
@@ -90,7 +90,7 @@ pub fn of(
     let load = decode_load(point, facts.window);
     let computed = !reused;
     Some(Roofline {
-        machine: known.machine_words(),
+        machine: known.machine_description(),
         machine_from: known.machine_from,
         decode: load.map(|load| decode(known, load, icl.map(|gaps| gaps.mean))),
         prefill: computed.then(|| prefill(known, point)).flatten(),

@@ -13,7 +13,7 @@ pub(super) fn throttling(health: &Health) -> Check {
     let Some((gpu, share)) = health.gpu.as_ref().and_then(|gpus| gpus.most_throttled()) else {
         return not_applicable(id, "no GPU was watched");
     };
-    let mut reasons: Vec<&str> = gpu.throttled.keys().map(|reason| reason.words()).collect();
+    let mut reasons: Vec<&str> = gpu.throttled.keys().map(|reason| reason.label()).collect();
     reasons.dedup();
     let by = if reasons.is_empty() { "nothing".to_owned() } else { reasons.join(" and ") };
     Finding {

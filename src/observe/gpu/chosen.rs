@@ -1,16 +1,16 @@
-//! Which GPUs are watched? Always by UUID: numbers mean one thing to CUDA and another to the management library.
+//! Selection of the GPUs that are watched, by UUID because CUDA and NVML number them differently.
 
 use nvml_wrapper::Nvml;
 
-use crate::observe::gpu::library::NoGpu;
+use crate::observe::gpu::library::NvmlUnavailable;
 use crate::settings::gpu_choice::GpuChoice;
 
 /// UUIDs of every GPU that the library shows, in its order.
 ///
 /// # Errors
 /// When the driver does not answer.
-pub fn all(nvml: &Nvml) -> Result<Vec<String>, NoGpu> {
-    let driver = |error: nvml_wrapper::error::NvmlError| NoGpu::Driver(error.to_string());
+pub fn all(nvml: &Nvml) -> Result<Vec<String>, NvmlUnavailable> {
+    let driver = |error: nvml_wrapper::error::NvmlError| NvmlUnavailable::Driver(error.to_string());
     let count = nvml.device_count().map_err(driver)?;
     (0..count)
         .map(|index| nvml.device_by_index(index).and_then(|gpu| gpu.uuid()).map_err(driver))
@@ -21,13 +21,13 @@ pub fn all(nvml: &Nvml) -> Result<Vec<String>, NoGpu> {
 /// in this process.
 ///
 /// # Errors
-/// When a GPU that was named is not there. A choice that nobody made is never an error.
+/// When a GPU that was named is not there. The default choice is never an error.
 pub fn resolve(
     choice: &GpuChoice,
     there: Vec<String>,
     visible: Option<&str>,
     in_process: bool,
-) -> Result<Vec<String>, NoGpu> {
+) -> Result<Vec<String>, NvmlUnavailable> {
     match choice {
         GpuChoice::None => Ok(Vec::new()),
         GpuChoice::All => Ok(there),
@@ -37,7 +37,7 @@ pub fn resolve(
             let is_there = |uuid: &&String| there.contains(uuid);
             match named.iter().find(|uuid| !is_there(uuid)) {
                 None => Ok(named.clone()),
-                Some(missing) => Err(NoGpu::NotThere {
+                Some(missing) => Err(NvmlUnavailable::NotThere {
                     named: missing.clone(),
                     there: if there.is_empty() { "none".into() } else { there.join(", ") },
                 }),

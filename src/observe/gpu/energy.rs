@@ -1,4 +1,4 @@
-//! How much energy did a GPU take over a window? From its counter where that can be trusted, else from its power.
+//! Energy of a GPU over a window: from its counter, or else integrated from power samples.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use crate::observe::gpu::sample::GpuSample;
 
 /// The counter moves in steps, and over short windows it may not move at all.
 const COUNTER_NEEDS: Nanos = Nanos::from_millis(10_000);
-/// Between samples further apart than this, nobody knows what was drawn.
+/// Between samples further apart than this, the energy is unknown.
 pub const MAX_GAP: Nanos = Nanos::from_millis(1_000);
 
 /// What a GPU took over a window.
@@ -16,23 +16,23 @@ pub const MAX_GAP: Nanos = Nanos::from_millis(1_000);
 pub struct Energy {
     /// In all.
     pub joules: f64,
-    /// From what it was told.
-    pub from: EnergyFrom,
+    /// Its source.
+    pub from: EnergySource,
 }
 
-/// From what energy was told.
+/// Source of an energy value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum EnergyFrom {
+pub enum EnergySource {
     /// The GPU's own counter, its steps joined by straight lines at the edges of the window.
     Counter,
     /// Power, joined by straight lines.
     Power,
 }
 
-/// Why energy cannot be told.
+/// Why there is no energy value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NoEnergy {
+pub enum EnergyUnavailable {
     /// No window.
     #[error("the window has no length")]
     NoWindow,
@@ -42,7 +42,7 @@ pub enum NoEnergy {
     /// Too long without a sample.
     #[error("{} without a sample, where {} are allowed", .0, MAX_GAP)]
     Gap(Nanos),
-    /// The GPU tells neither.
+    /// The GPU reports neither.
     #[error("the GPU tells neither its energy nor its power")]
     NotTold,
 }
@@ -50,23 +50,23 @@ pub enum NoEnergy {
 /// Energy of one GPU, from its samples in order of time.
 ///
 /// # Errors
-/// The reason for which it cannot be told.
-pub fn over(samples: &[GpuSample], window: Window) -> Result<Energy, NoEnergy> {
+/// The reason why there is none.
+pub fn over(samples: &[GpuSample], window: Window) -> Result<Energy, EnergyUnavailable> {
     if window.seconds().is_none() {
-        return Err(NoEnergy::NoWindow);
+        return Err(EnergyUnavailable::NoWindow);
     }
-    let covering = covering(samples, window).ok_or(NoEnergy::NotCovered)?;
+    let covering = covering(samples, window).ok_or(EnergyUnavailable::NotCovered)?;
     let gaps = covering.windows(2).map(|pair| pair[1].at - pair[0].at);
     if let Some(gap) = gaps.filter(|gap| *gap > MAX_GAP).max() {
-        return Err(NoEnergy::Gap(gap));
+        return Err(EnergyUnavailable::Gap(gap));
     }
     if window.span() >= COUNTER_NEEDS
         && let Some(joules) = by_counter(covering, window)
     {
-        return Ok(Energy { joules, from: EnergyFrom::Counter });
+        return Ok(Energy { joules, from: EnergySource::Counter });
     }
-    let joules = by_power(covering, window).ok_or(NoEnergy::NotTold)?;
-    Ok(Energy { joules, from: EnergyFrom::Power })
+    let joules = by_power(covering, window).ok_or(EnergyUnavailable::NotTold)?;
+    Ok(Energy { joules, from: EnergySource::Power })
 }
 
 /// From the last sample at or before the start to the first at or after the end.
@@ -153,10 +153,10 @@ pub(super) mod tests {
 
     #[test]
     fn samples_that_do_not_reach_both_ends_tell_nothing() {
-        assert_eq!(over(&steady(900), window(50, 1_000)), Err(NoEnergy::NotCovered));
-        assert_eq!(over(&steady(900)[1..], window(50, 800)), Err(NoEnergy::NotCovered));
-        assert_eq!(over(&[], window(0, 100)), Err(NoEnergy::NotCovered));
-        assert_eq!(over(&steady(900), window(100, 100)), Err(NoEnergy::NoWindow));
+        assert_eq!(over(&steady(900), window(50, 1_000)), Err(EnergyUnavailable::NotCovered));
+        assert_eq!(over(&steady(900)[1..], window(50, 800)), Err(EnergyUnavailable::NotCovered));
+        assert_eq!(over(&[], window(0, 100)), Err(EnergyUnavailable::NotCovered));
+        assert_eq!(over(&steady(900), window(100, 100)), Err(EnergyUnavailable::NoWindow));
     }
 
     #[test]
@@ -165,28 +165,28 @@ pub(super) mod tests {
         samples.drain(10..25);
         assert_eq!(
             over(&samples, window(50, 3_950)),
-            Err(NoEnergy::Gap(Nanos::from_millis(1_600)))
+            Err(EnergyUnavailable::Gap(Nanos::from_millis(1_600)))
         );
     }
 
     #[test]
     fn a_long_window_is_read_from_the_counter_to_within_its_edges() {
         let energy = over(&steady(12_000), window(50, 11_050)).expect("covered");
-        assert_eq!(energy.from, EnergyFrom::Counter);
+        assert_eq!(energy.from, EnergySource::Counter);
         assert!((energy.joules - 300.0 * 11.0).abs() < 1e-6, "{energy:?}");
     }
 
     #[test]
     fn a_short_window_is_read_from_power_and_so_is_one_whose_counter_stands_still() {
         let energy = over(&steady(4_000), window(150, 2_150)).expect("covered");
-        assert_eq!(energy.from, EnergyFrom::Power);
+        assert_eq!(energy.from, EnergySource::Power);
         assert!((energy.joules - 400.0).abs() < 1e-6, "{energy:?}");
         let mut stuck = steady(12_000);
         for sample in &mut stuck {
             sample.energy_j = Some(7.0);
         }
         let energy = over(&stuck, window(0, 11_000)).expect("covered");
-        assert_eq!(energy.from, EnergyFrom::Power);
+        assert_eq!(energy.from, EnergySource::Power);
         assert!((energy.joules - 2_200.0).abs() < 1e-6, "{energy:?}");
     }
 
@@ -204,6 +204,6 @@ pub(super) mod tests {
         for sample in &mut samples {
             (sample.power_w, sample.energy_j) = (None, None);
         }
-        assert_eq!(over(&samples, window(100, 1_900)), Err(NoEnergy::NotTold));
+        assert_eq!(over(&samples, window(100, 1_900)), Err(EnergyUnavailable::NotTold));
     }
 }

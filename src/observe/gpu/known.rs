@@ -1,4 +1,4 @@
-//! On which GPUs may an engine of this process run, and how much memory have they? NVML's word, or CUDA's own.
+//! GPUs visible to an in-process engine and their memory, from NVML or CUDA.
 
 use std::path::Path;
 
@@ -7,12 +7,12 @@ use crate::observe::gpu::over_window::Watched;
 use crate::observe::gpu::state::Machine;
 use crate::specs::GpuMemory;
 
-/// Whose word it is.
+/// Source of the memory figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Teller {
+pub enum MemorySource {
     /// The management library.
     Nvml,
-    /// CUDA, where there is no management library, or it tells of the whole board and not of an instance (MIG).
+    /// CUDA, where there is no management library, or it reports the whole board and not an instance (MIG).
     Cuda,
 }
 
@@ -21,32 +21,32 @@ pub enum Teller {
 pub struct KnownGpu {
     /// Its product name.
     pub name: String,
-    /// Its memory, where that is told.
+    /// Its memory, where it is known.
     pub memory: Option<GpuMemory>,
 }
 
-/// All of them, of which there is at least one.
+/// All visible GPUs, at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownGpus {
-    /// Whose word it is.
-    pub teller: Teller,
+    /// Source of the memory figures.
+    pub teller: MemorySource,
     /// Each GPU.
     pub gpus: Vec<KnownGpu>,
 }
 
 /// Which GPUs CUDA is asked about: those that an engine takes.
 #[derive(Debug, Clone, Copy)]
-pub struct AskedOfCuda<'a> {
+pub struct CudaQuery<'a> {
     /// The driver's library, where it is not the system's.
     pub library: Option<&'a Path>,
     /// As many of the first, where none is named.
     pub ranks: u32,
-    /// Those that the engine is told to take, by CUDA's numbers.
+    /// Device ids of the engine, CUDA's numbers.
     pub device_ids: &'a [u32],
 }
 
 impl KnownGpus {
-    /// What NVML says of those that are watched; `None` where none is, or one of them is cut into instances.
+    /// Watched GPUs as NVML reports them; `None` where none is, or one of them is cut into instances.
     fn from_nvml(machine: &Machine, watched: &[Watched]) -> Option<Self> {
         let states = || machine.gpus.iter().filter(|state| watched.contains(&state.gpu));
         if states().next().is_none() || states().any(|state| state.mig == Some(true)) {
@@ -59,29 +59,29 @@ impl KnownGpus {
                 .zip(state.memory_free_bytes)
                 .map(|(total_bytes, free_bytes)| GpuMemory { free_bytes, total_bytes }),
         });
-        Some(Self { teller: Teller::Nvml, gpus: gpus.collect() })
+        Some(Self { teller: MemorySource::Nvml, gpus: gpus.collect() })
     }
 
     /// NVML's word of those that are watched, or CUDA's where that tells nothing of them and CUDA may be asked. `None` where
     /// nobody tells of any.
     ///
     /// # Errors
-    /// When a library of CUDA that was named tells nothing; the system's may be missing or refuse.
+    /// When a named CUDA library fails; the system's may be missing or refuse.
     pub fn find(
         nvml: Option<(&Machine, &[Watched])>,
-        cuda: Option<&AskedOfCuda>,
+        cuda: Option<&CudaQuery>,
     ) -> Result<Option<Self>, CudaError> {
         let of_nvml = nvml.and_then(|(machine, watched)| Self::from_nvml(machine, watched));
         let Some(cuda) = cuda.filter(|_| of_nvml.is_none()) else { return Ok(of_nvml) };
         match Self::from_cuda(cuda) {
-            // Nobody asked; an engine that needs the driver says so when it is opened.
+            // CUDA was not asked for; an engine that needs the driver fails when it is opened.
             Err(_) if cuda.library.is_none() => Ok(None),
             known => known,
         }
     }
 
-    /// What CUDA says of the GPUs that an engine takes. `None` where there is none of them.
-    fn from_cuda(asked: &AskedOfCuda) -> Result<Option<Self>, CudaError> {
+    /// GPUs of an engine as CUDA reports them. `None` where there is none of them.
+    fn from_cuda(asked: &CudaQuery) -> Result<Option<Self>, CudaError> {
         let driver = Driver::load(asked.library)?;
         let shown = driver.devices()?;
         let told = asked.device_ids;
@@ -95,7 +95,7 @@ impl KnownGpus {
             Ok(KnownGpu { name: device.name, memory: Some(memory) })
         });
         let gpus = gpus.collect::<Result<Vec<_>, _>>()?;
-        Ok((!gpus.is_empty()).then_some(Self { teller: Teller::Cuda, gpus }))
+        Ok((!gpus.is_empty()).then_some(Self { teller: MemorySource::Cuda, gpus }))
     }
 
     /// The memory that each of so many ranks finds at least, if they are put on the GPUs that have most free.
@@ -118,7 +118,7 @@ mod tests {
             name: "NVIDIA H200".into(),
             memory: Some(GpuMemory { free_bytes: gib << 30, total_bytes: 141 << 30 }),
         };
-        KnownGpus { teller: Teller::Nvml, gpus: free_gib.iter().map(gpu).collect() }
+        KnownGpus { teller: MemorySource::Nvml, gpus: free_gib.iter().map(gpu).collect() }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Where is the management library, and which driver answers in it?
+//! Loading of the NVML library, and the driver version.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ const NAMES: [&str; 2] = ["libnvidia-ml.so.1", "libnvidia-ml.so"];
 
 /// Why no GPU can be looked at.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoGpu {
+pub enum NvmlUnavailable {
     /// There is no library, so there is no driver.
     #[error("`libnvidia-ml.so.1` is not found, so there is no NVIDIA driver")]
     NoLibrary,
@@ -53,15 +53,15 @@ pub struct Driver {
 ///
 /// # Errors
 /// When there is none, or its driver does not answer.
-pub fn load(named: Option<&Path>) -> Result<(Nvml, Driver), NoGpu> {
+pub fn load(named: Option<&Path>) -> Result<(Nvml, Driver), NvmlUnavailable> {
     let (library, nvml) = match named {
         Some(path) => (
             path.to_owned(),
             open(path).map_err(|error| match error {
                 NvmlError::LibloadingError(error) => {
-                    NoGpu::Named(path.display().to_string(), error.to_string())
+                    NvmlUnavailable::Named(path.display().to_string(), error.to_string())
                 }
-                other => NoGpu::Driver(other.to_string()),
+                other => NvmlUnavailable::Driver(other.to_string()),
             })?,
         ),
         None => system()?,
@@ -78,15 +78,15 @@ pub fn load(named: Option<&Path>) -> Result<(Nvml, Driver), NoGpu> {
     Ok((nvml, driver))
 }
 
-fn system() -> Result<(PathBuf, Nvml), NoGpu> {
+fn system() -> Result<(PathBuf, Nvml), NvmlUnavailable> {
     for name in NAMES.map(Path::new) {
         match open(name) {
             Ok(nvml) => return Ok((name.to_owned(), nvml)),
             Err(NvmlError::LibloadingError(_)) => {}
-            Err(other) => return Err(NoGpu::Driver(other.to_string())),
+            Err(other) => return Err(NvmlUnavailable::Driver(other.to_string())),
         }
     }
-    Err(NoGpu::NoLibrary)
+    Err(NvmlUnavailable::NoLibrary)
 }
 
 fn open(path: &Path) -> Result<Nvml, NvmlError> {

@@ -1,4 +1,4 @@
-//! What did the GPUs do meanwhile? NVIDIA's management library, found at run time; a machine without it is no fault.
+//! GPU telemetry through NVIDIA's management library (NVML), loaded at run time where present.
 //!
 //! Samples are taken on a thread of their own and kept raw (`gpu.jsonl`); what they come to over a window is a pure
 //! function of them.

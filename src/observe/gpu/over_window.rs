@@ -1,11 +1,11 @@
-//! What do a run's samples come to? One block per GPU, and one judgement on energy and on throttling. Pure.
+//! GPU telemetry summarised over a window: energy, power, clocks, throttling. Pure.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Window;
-use crate::observe::gpu::energy::{self, EnergyFrom};
+use crate::observe::gpu::energy::{self, EnergySource};
 use crate::observe::gpu::library::Driver;
 use crate::observe::gpu::sample::{GpuSample, Throttle};
 
@@ -21,7 +21,7 @@ pub struct Watched {
 /// What all watched GPUs did over the window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GpuUse {
-    /// Which library told it.
+    /// Library that reported it.
     pub driver: Driver,
     /// Each GPU, in the order in which they were chosen.
     pub gpus: Vec<GpuOverWindow>,
@@ -43,8 +43,8 @@ pub struct GpuOverWindow {
     pub samples: u64,
     /// Energy over the window.
     pub energy_j: Option<f64>,
-    /// From what it was told.
-    pub energy_from: Option<EnergyFrom>,
+    /// Its source.
+    pub energy_from: Option<EnergySource>,
     /// Mean power.
     pub power_mean_w: Option<f64>,
     /// Largest power.

@@ -1,4 +1,4 @@
-//! What does one GPU say at one instant? What it does not say is absent.
+//! One sample of one GPU; values that it does not report are absent.
 
 use nvml_wrapper::Device;
 use nvml_wrapper::bitmasks::device::ThrottleReasons;
@@ -73,7 +73,7 @@ impl Throttle {
     }
 
     /// As printed.
-    pub const fn words(self) -> &'static str {
+    pub const fn label(self) -> &'static str {
         match self {
             Self::PowerCap => "the power cap",
             Self::SoftwareThermal | Self::HardwareThermal => "heat",

@@ -1,4 +1,4 @@
-//! When are GPUs asked? Ten times a second, on a thread of their own, from before a run until after its window.
+//! GPU sampler: a thread that samples ten times a second, from before a run until after its window.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use nvml_wrapper::{Device, Nvml};
 
 use crate::clock::{self, MonoNs, Nanos};
 use crate::observe::gpu::chosen;
-use crate::observe::gpu::library::{self, Driver, NoGpu};
+use crate::observe::gpu::library::{self, Driver, NvmlUnavailable};
 use crate::observe::gpu::over_window::Watched;
 use crate::observe::gpu::sample::GpuSample;
 use crate::observe::gpu::state::Machine;
@@ -44,7 +44,7 @@ impl Telemetry {
         choice: &GpuChoice,
         library: Option<&std::path::Path>,
         in_process: bool,
-    ) -> Result<Option<Self>, NoGpu> {
+    ) -> Result<Option<Self>, NvmlUnavailable> {
         let is_asked_for =
             library.is_some() || matches!(choice, GpuChoice::All | GpuChoice::Uuids(_));
         if *choice == GpuChoice::None || (!is_asked_for && !in_process) {
@@ -72,7 +72,7 @@ impl Telemetry {
     ///
     /// # Errors
     /// When the driver does not answer.
-    pub fn machine(&self) -> Result<Machine, NoGpu> {
+    pub fn machine(&self) -> Result<Machine, NvmlUnavailable> {
         Machine::read(&self.nvml, self.driver.clone())
     }
 

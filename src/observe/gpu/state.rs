@@ -1,4 +1,4 @@
-//! In which state is a GPU before anything runs? What the doctor judges and the manifest keeps.
+//! State of a GPU before a run, for the doctor and the manifest.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml};
 use serde::{Deserialize, Serialize};
 
-use crate::observe::gpu::library::{Driver, NoGpu};
+use crate::observe::gpu::library::{Driver, NvmlUnavailable};
 use crate::observe::gpu::over_window::Watched;
 use crate::observe::gpu::sample::Throttle;
 
@@ -75,8 +75,8 @@ impl Machine {
     ///
     /// # Errors
     /// When the driver does not answer.
-    pub fn read(nvml: &Nvml, driver: Driver) -> Result<Self, NoGpu> {
-        let failed = |error: NvmlError| NoGpu::Driver(error.to_string());
+    pub fn read(nvml: &Nvml, driver: Driver) -> Result<Self, NvmlUnavailable> {
+        let failed = |error: NvmlError| NvmlUnavailable::Driver(error.to_string());
         let count = nvml.device_count().map_err(failed)?;
         let gpus = (0..count)
             .map(|index| nvml.device_by_index(index).and_then(|gpu| GpuState::read(&gpu)))

@@ -1,4 +1,4 @@
-//! What does each number of a comparison come to, one row per pair of sides and number? `comparison.csv`.
+//! `comparison.csv`: one row per pair of sides and metric.
 
 use crate::metrics::comparison::Comparison;
 use crate::metrics::sides::Row;

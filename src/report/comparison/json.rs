@@ -1,4 +1,4 @@
-//! What does a comparison come to, for programs? `comparison.json`, and the schema that it keeps to.
+//! `comparison.json` and its schema.
 
 use serde::Serialize;
 

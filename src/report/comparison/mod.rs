@@ -1,4 +1,4 @@
-//! How is an experiment with several sides shown? One renderer per file, each a pure function of the comparison.
+//! Reports of a comparison: console table, page, CSV, JSON.
 
 pub mod csv;
 pub mod json;
@@ -30,7 +30,7 @@ const SHOWN: [Measure; 13] = [
     Measure::Rate(Rate::Goodput),
 ];
 
-/// The rows of a pair that tables show. In a closed loop the intended arrival says nothing of its own.
+/// The rows of a pair that tables show. In a closed loop the intended arrival adds nothing.
 fn shown<'a>(comparison: &Comparison, rows: &'a [Row]) -> Vec<&'a Row> {
     let closed = comparison.closed_loop;
     let intended = |measure: Measure| matches!(measure, Measure::Of(Quantity::E2eIntended, _));
@@ -80,7 +80,7 @@ fn cells(row: &Row, interleaved: bool) -> [String; 6] {
     ]
 }
 
-/// The answer in words. Of runs that did not take turns it can only be likely.
+/// The verdict as a text. For runs that were not interleaved it can only be likely.
 fn answer(row: &Row, interleaved: bool) -> &'static str {
     match (row.ratio.as_ref().map(|ratio| ratio.answer), interleaved) {
         (Some(Answer::Faster), true) => "better",

@@ -1,4 +1,4 @@
-//! What does a person open in a browser of a comparison? The ratios as a picture, then every table.
+//! HTML page of a comparison: chart of ratios, then all tables.
 
 use crate::metrics::compare::Answer;
 use crate::metrics::comparison::{Comparison, Pair};

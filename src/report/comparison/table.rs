@@ -1,4 +1,4 @@
-//! What does a person see of a comparison on the console? Sides, numbers, fairness, rulings, what to know.
+//! Console table of a comparison: sides, metrics, fairness, gate results, notes.
 
 use std::fmt::Write as _;
 

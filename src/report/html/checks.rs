@@ -1,4 +1,4 @@
-//! Why may the numbers be believed? Every check, what it proves, and how it came out at each point.
+//! HTML section of validity checks: meaning, and result at each point.
 
 use crate::metrics::summary::{Check, CheckId, Status};
 use crate::report::figures::{ABSENT, figure};
@@ -6,7 +6,7 @@ use crate::report::html::tables::table;
 use crate::report::html::text::escape;
 use crate::report::{PointReport, json_word};
 
-/// What a passed check proves, in words for a reader who has not read the definitions.
+/// What a passed check proves, for readers who have not read the definitions.
 const fn proves(id: CheckId) -> &'static str {
     match id {
         CheckId::ScheduleLag => {

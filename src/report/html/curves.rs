@@ -1,4 +1,4 @@
-//! Which curves are worth drawing? Throughput and latency over load, the frontier, and latency over percentile.
+//! HTML charts over load and percentile: throughput, latency, frontier.
 
 use crate::load::Load;
 use crate::metrics::definition::{Quantity, Rate};

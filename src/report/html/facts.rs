@@ -1,4 +1,4 @@
-//! What does each number mean, and under which circumstances was it taken?
+//! HTML sections of metric definitions, manifest and files.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! What did the engine do meanwhile? Its own words, and the course of its batch over the window.
+//! HTML section of the engine's own statistics, with its batch size over the window.
 
 use crate::metrics::iterations::IterationSlice;
 use crate::metrics::kv_events::KvEventSlice;
@@ -7,7 +7,7 @@ use crate::report::html::point::{course, line};
 use crate::report::html::text::escape;
 use crate::report::table::engine::paragraphs;
 
-/// Nothing where the engine says nothing of itself.
+/// Empty where the engine reports no statistics.
 pub(super) fn section(summary: &Summary, colour: &str) -> String {
     let mut text = String::new();
     for (name, parts) in paragraphs(summary) {

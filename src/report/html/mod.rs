@@ -1,4 +1,4 @@
-//! What does a person open in a browser, mail or print? One file that needs nothing else: no script, font or network.
+//! HTML report: one self-contained file without scripts, fonts or network.
 
 mod checks;
 mod curves;
@@ -15,7 +15,7 @@ use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::percentile::Percentile;
 use crate::metrics::summary::{Mark, Summary};
 use crate::report::figures::{self, counted, figure};
-use crate::report::{Experiment, PointReport, json_word, know};
+use crate::report::{Experiment, PointReport, json_word, notes};
 use text::{escape, prose};
 
 const STYLE: &str = include_str!("style.css");
@@ -100,7 +100,7 @@ fn verdict(experiment: &Experiment) -> String {
         all => format!(" at {alike} of {all} points"),
     };
     let concerns: BTreeSet<&str> =
-        know::concerns(experiment).iter().map(|concern| concern.worst.id.label()).collect();
+        notes::concerns(experiment).iter().map(|concern| concern.worst.id.label()).collect();
     let reasons = match concerns.len() {
         0 => "every check that applies passed, so the harness was not what limited these numbers"
             .to_owned(),
@@ -158,7 +158,7 @@ fn tile(name: &str, value: &str, unit: &str, more: &str) -> String {
 }
 
 fn know_before_quoting(experiment: &Experiment) -> String {
-    let mut items: Vec<String> = know::concerns(experiment)
+    let mut items: Vec<String> = notes::concerns(experiment)
         .iter()
         .map(|concern| {
             let remedy = concern.worst.remedy.as_ref().map_or_else(String::new, |remedy| {
@@ -173,7 +173,7 @@ fn know_before_quoting(experiment: &Experiment) -> String {
             )
         })
         .collect();
-    items.extend(know::notes(experiment).iter().map(|note| format!("<li>{}</li>\n", prose(note))));
+    items.extend(notes::notes(experiment).iter().map(|note| format!("<li>{}</li>\n", prose(note))));
     if items.is_empty() {
         return String::new();
     }
@@ -187,7 +187,7 @@ fn ended(summary: &Summary) -> String {
         format!("{} attempted", counted(counts.attempted, "request")),
         format!("{} completed", counts.completed),
     ];
-    let others = crate::report::know::unsuccessful(counts);
+    let others = crate::report::notes::unsuccessful(counts);
     parts.extend(others.into_iter().map(|(count, words)| format!("{count} {words}")));
     parts.extend(summary.window_s.map(|seconds| format!("in {} s", figure(seconds))));
     parts.join(", ")

@@ -1,4 +1,4 @@
-//! What came of each point, in full? Every distribution, the course over time, and the words of every check.
+//! HTML section of one point: distributions, values over time, checks.
 
 use crate::metrics::summary::{Mark, Slice, Summary};
 use crate::report::figures::{figure, with_unit};
@@ -40,7 +40,7 @@ fn roofline(summary: &Summary) -> String {
         return String::new();
     }
     let simulated = if summary.marks.contains(&Mark::Simulated) { ", simulated" } else { "" };
-    let machine = escape(&found.machine_words());
+    let machine = escape(&found.machine_description());
     format!("<p>Roofline of {machine}{simulated}: {}</p>\n", escape(&parts.join(" · ")))
 }
 

@@ -1,4 +1,4 @@
-//! Which figures stand in tables? One row per point, and one row per quantity.
+//! HTML tables: points of a sweep, distributions, rates.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use crate::report::PointReport;
 use crate::report::figures::{self, ABSENT, figure, fixed, with_unit};
 use crate::report::html::badges;
 use crate::report::html::text::escape;
-use crate::report::know::SHOWN;
+use crate::report::notes::SHOWN;
 
 /// A table of ready cells: the header, then rows whose first cell is their name.
 pub(in crate::report) fn table(class: &str, header: &[&str], rows: &[Vec<String>]) -> String {

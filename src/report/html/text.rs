@@ -1,4 +1,4 @@
-//! How does text from anywhere become harmless in HTML?
+//! HTML escaping.
 
 /// With every character replaced that could end or begin markup, in text and in quoted attributes.
 pub fn escape(text: &str) -> String {

@@ -1,4 +1,4 @@
-//! What does each rung come to, one row per rung? `ladder.csv`.
+//! `ladder.csv`: one row per rung.
 
 use crate::metrics::ladder::{Ladder, Rung};
 use crate::report::ladder::{SHOWN, row, value};

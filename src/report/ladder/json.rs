@@ -1,4 +1,4 @@
-//! What does a ladder come to, for programs? `ladder.json`: the comparison of its rungs, and what else a rung has.
+//! `ladder.json`: the comparison of rungs, and the further data of each rung.
 
 use crate::metrics::ladder::Ladder;
 use crate::report::comparison::json::pretty;

@@ -1,4 +1,4 @@
-//! How is a ladder shown? What each layer adds in one table, and where the milliseconds go in one picture.
+//! Reports of a ladder: table and waterfall chart of what each layer adds.
 
 pub mod csv;
 pub mod json;

@@ -1,4 +1,4 @@
-//! What does a person open in a browser of a ladder? The waterfall as a picture, then what each layer adds.
+//! HTML page of a ladder: waterfall chart, then tables.
 
 use std::fmt::Write as _;
 

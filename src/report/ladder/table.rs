@@ -1,4 +1,4 @@
-//! What does a person see of a ladder on the console? One table, one waterfall, what to know.
+//! Console table of a ladder: table, waterfall, notes.
 
 use std::fmt::Write as _;
 

@@ -1,8 +1,8 @@
-//! How far is it? A view for whoever waits: a bar on a terminal, a line now and then elsewhere, always on standard error.
+//! Progress display on standard error: a bar on a terminal, occasional lines elsewhere.
 //!
 //! A thread of its own looks at published snapshots a few times a second; no hot thread knows of it.
 
-mod words;
+mod format;
 
 use std::collections::VecDeque;
 use std::io::{IsTerminal, Write};
@@ -63,7 +63,7 @@ pub struct Progress {
 impl Progress {
     /// Begins to show a phase. `in_flight` is asked at every look and must return at once.
     ///
-    /// A view that cannot be shown is said so on standard error, and is no reason to end a run.
+    /// A display that cannot start is reported on standard error, and does not end a run.
     pub fn start(
         mode: Mode,
         label: &str,
@@ -173,7 +173,7 @@ impl<F: Fn() -> u32 + Send + 'static> Watch<F> {
             }
             Screen::Lines(out) => {
                 let (counts, latencies) = (look.counts(self.totals), look.latencies());
-                // Whoever closed standard error does not want to see it.
+                // A closed standard error has no reader.
                 let _closed = writeln!(out, "{}: {counts} · {latencies}", self.label);
             }
         }

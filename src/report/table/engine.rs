@@ -1,4 +1,4 @@
-//! What did the engine do meanwhile? What it says of its requests and of its iterations, in a few lines.
+//! Console lines of the engine's own statistics: requests and iterations.
 
 use crate::metrics::definition::{Quantity, Unit};
 use crate::metrics::iterations::IterationSummary;
@@ -9,7 +9,7 @@ use crate::report::figures::{self, counted, figure, with_unit};
 use crate::report::table::gpu;
 use crate::report::table::lines::flowed;
 
-/// Nothing where the engine says nothing of itself.
+/// Empty where the engine reports no statistics.
 pub(super) fn render(summary: &Summary) -> String {
     let mut text = String::new();
     for (name, parts) in paragraphs(summary) {
@@ -18,7 +18,7 @@ pub(super) fn render(summary: &Summary) -> String {
     text
 }
 
-/// What an engine says of itself, and its GPUs of themselves, as names and parts of sentences: for every report.
+/// Statistics of an engine and its GPUs, as names and parts of sentences: for every report.
 pub fn paragraphs(summary: &Summary) -> Vec<(&'static str, Vec<String>)> {
     let mut paragraphs = vec![("in the engine", of_requests(summary))];
     if let Some(said) = &summary.iterations {

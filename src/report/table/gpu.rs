@@ -1,6 +1,6 @@
-//! What did the GPUs do meanwhile? A few figures of each, in one line.
+//! Console line of GPU telemetry.
 
-use crate::observe::gpu::energy::EnergyFrom;
+use crate::observe::gpu::energy::EnergySource;
 use crate::observe::gpu::over_window::{GpuOverWindow, GpuUse};
 use crate::report::figures::figure;
 
@@ -14,8 +14,8 @@ fn of_one(gpu: &GpuOverWindow) -> String {
         |value: Option<f64>, unit: &str| value.map(|value| format!("{} {unit}", figure(value)));
     let energy = gpu.energy_j.zip(gpu.energy_from).map(|(joules, from)| {
         let from = match from {
-            EnergyFrom::Counter => "by its counter",
-            EnergyFrom::Power => "by its power",
+            EnergySource::Counter => "by its counter",
+            EnergySource::Power => "by its power",
         };
         format!("{} J {from}", figure(joules))
     });
@@ -56,7 +56,7 @@ mod tests {
             throttled_share: None,
         };
         assert_eq!(of_one(&gpu), "NVIDIA H200 (GPU-a): not one sample in the window");
-        (gpu.energy_j, gpu.energy_from) = (Some(120.0), Some(EnergyFrom::Counter));
+        (gpu.energy_j, gpu.energy_from) = (Some(120.0), Some(EnergySource::Counter));
         gpu.sm_mean_mhz = Some(1_500.0);
         assert_eq!(of_one(&gpu), "NVIDIA H200 (GPU-a): 120.0 J by its counter, 1500 MHz");
     }

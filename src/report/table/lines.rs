@@ -1,4 +1,4 @@
-//! How do tables and sentences fit a console of 100 columns?
+//! Layout of tables and sentences on a console of 100 columns.
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
 

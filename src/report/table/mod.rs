@@ -1,4 +1,4 @@
-//! What does a person see on the console? Verdict, headline, latencies, throughput, what to know, files: in this order.
+//! Console report: verdict, headline, latencies, throughput, notes, files.
 
 pub(super) mod engine;
 mod gpu;
@@ -12,7 +12,7 @@ use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::percentile::Percentile;
 use crate::metrics::summary::{Mark, Summary, Verdict};
 use crate::report::figures::{self, figure};
-use crate::report::{Experiment, FileNote, know};
+use crate::report::{Experiment, FileNote, notes};
 
 use lines::sentence;
 pub use point::render as point;
@@ -135,14 +135,14 @@ fn p50_and_p99(summary: &Summary, quantity: Quantity) -> Option<String> {
 
 fn what_to_know(experiment: &Experiment) -> String {
     let mut text = String::new();
-    for concern in know::concerns(experiment) {
+    for concern in notes::concerns(experiment) {
         let words = format!("{}{}", concern.worst.sentence, concern.place());
         text.push_str(&sentence(&format!("  {}: ", concern.code()), &words));
         if let Some(remedy) = &concern.worst.remedy {
             text.push_str(&sentence("    remedy: ", remedy));
         }
     }
-    for note in know::notes(experiment) {
+    for note in notes::notes(experiment) {
         text.push_str(&sentence("  note: ", &note));
     }
     if text.is_empty() { text } else { format!("\nwhat to know\n{text}") }

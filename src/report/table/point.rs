@@ -1,4 +1,4 @@
-//! What came of one run? Its verdict, a table of latencies with their intervals, and its throughput.
+//! Console report of one point: verdict, latencies with intervals, throughput.
 
 use std::iter;
 
@@ -10,7 +10,7 @@ use crate::report::PointReport;
 use crate::report::figures::{
     self, ABSENT, counted, figure, fixed, interval, percentile, short_name, with_unit,
 };
-use crate::report::know::{self, SHOWN};
+use crate::report::notes::{self, SHOWN};
 use crate::report::roofline;
 use crate::report::table::lines::{flowed, plain_table, printed};
 use crate::report::table::{engine, marks};
@@ -38,7 +38,7 @@ fn ended(summary: &Summary) -> Vec<String> {
         format!("{} completed", counts.completed),
     ];
     parts.extend(
-        know::unsuccessful(counts).into_iter().map(|(count, word)| format!("{count} {word}")),
+        notes::unsuccessful(counts).into_iter().map(|(count, word)| format!("{count} {word}")),
     );
     parts.extend(summary.window_s.map(|seconds| format!("in {} s", figure(seconds))));
     parts
@@ -132,7 +132,7 @@ fn throughput(summary: &Summary) -> String {
 
 fn roofline(summary: &Summary) -> String {
     let Some(found) = &summary.roofline else { return String::new() };
-    let name = format!("  roofline of {}: ", found.machine_words());
+    let name = format!("  roofline of {}: ", found.machine_description());
     let parts = roofline::parts(found);
     if parts.is_empty() { String::new() } else { flowed(&name, " · ", &parts) }
 }

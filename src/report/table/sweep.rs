@@ -1,4 +1,4 @@
-//! How do the points of an experiment compare? One line for each.
+//! Console table of a sweep: one line per point.
 
 use crate::load::Load;
 use crate::metrics::definition::{Quantity, Rate};

@@ -1,4 +1,4 @@
-//! How do messages and statuses travel over HTTP/2? gRPC's framing, from the server's side.
+//! gRPC framing over HTTP/2, server side: messages, statuses, trailers.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Frame;
 use prost::Message;
 
-use crate::serve::kserve::reply::put_message;
+use crate::serve::kserve::response::put_message;
 use crate::serve::refusal::Refusal;
 
 /// Longest message of a client: a prompt of a million ids, or so.
@@ -21,47 +21,47 @@ const LONGEST: usize = 16 << 20;
 /// How long a client may take over the one message of a call.
 const MESSAGE_TIME: Duration = Duration::from_secs(30);
 
-/// How a call ended: gRPC's code, and words.
+/// Status of a call: gRPC's code and message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     code: u16,
-    words: String,
+    message: String,
 }
 
 impl Status {
     /// All is well.
-    pub const OK: Self = Self { code: 0, words: String::new() };
+    pub const OK: Self = Self { code: 0, message: String::new() };
 
-    fn new(code: u16, words: &str) -> Self {
-        Self { code, words: words.to_owned() }
+    fn new(code: u16, message: &str) -> Self {
+        Self { code, message: message.to_owned() }
     }
 
     /// There is no such model.
-    pub fn not_found(words: &str) -> Self {
-        Self::new(5, words)
+    pub fn not_found(message: &str) -> Self {
+        Self::new(5, message)
     }
 
     /// There is no such call.
-    pub fn unimplemented(words: &str) -> Self {
-        Self::new(12, words)
+    pub fn unimplemented(message: &str) -> Self {
+        Self::new(12, message)
     }
 
     /// The message cannot be understood.
-    pub fn invalid(words: &str) -> Self {
-        Self::new(3, words)
+    pub fn invalid(message: &str) -> Self {
+        Self::new(3, message)
     }
 
-    /// The words alone.
-    pub fn words(&self) -> &str {
-        &self.words
+    /// The message alone.
+    pub fn message(&self) -> &str {
+        &self.message
     }
 
     fn trailers(&self) -> HeaderMap {
         let mut trailers = HeaderMap::new();
         trailers.insert("grpc-status", HeaderValue::from(self.code));
-        if !self.words.is_empty() {
-            let words = HeaderValue::from_str(&percent_encoded(&self.words));
-            trailers.insert("grpc-message", words.expect("what is left is printable ASCII"));
+        if !self.message.is_empty() {
+            let message = HeaderValue::from_str(&percent_encoded(&self.message));
+            trailers.insert("grpc-message", message.expect("what is left is printable ASCII"));
         }
         trailers
     }
@@ -81,10 +81,10 @@ impl From<Refusal> for Status {
     }
 }
 
-/// gRPC sends words as printable ASCII; other bytes as `%XX`.
-fn percent_encoded(words: &str) -> String {
-    let mut encoded = String::with_capacity(words.len());
-    for byte in words.bytes() {
+/// gRPC sends messages as printable ASCII; other bytes as `%XX`.
+fn percent_encoded(message: &str) -> String {
+    let mut encoded = String::with_capacity(message.len());
+    for byte in message.bytes() {
         match byte {
             b'%' | 0..0x20 | 0x7f.. => {
                 // Writing to a string cannot fail.
@@ -144,7 +144,7 @@ impl Messages {
         Self { body, buffer: BytesMut::new() }
     }
 
-    /// The next message; `None` when the client has said all.
+    /// The next message; `None` when the client has closed its side.
     ///
     /// # Errors
     /// When the stream breaks, or holds no message.
@@ -173,8 +173,8 @@ impl Messages {
             return Err(Status::unimplemented("messages are not to be compressed"));
         }
         if length > LONGEST {
-            let words = format!("a message of {length} bytes; {LONGEST} are the most");
-            return Err(Status::new(8, &words));
+            let message = format!("a message of {length} bytes; {LONGEST} are the most");
+            return Err(Status::new(8, &message));
         }
         if rest.len() < length {
             return Ok(None);

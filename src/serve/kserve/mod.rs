@@ -1,4 +1,4 @@
-//! How is the engine asked the way Triton is? KServe's v2 protocol over gRPC, with TensorRT-LLM's models and tensors.
+//! KServe v2 endpoints over gRPC, with TensorRT-LLM's model and tensor names.
 //!
 //! Decoupled as TensorRT-LLM's models are: one response per delivery of the engine, the last of which says so
 //! (`triton_final_response`) whether or not it holds tokens, and carries the engine's stamps and counts. Unlike Triton,
@@ -6,8 +6,8 @@
 
 mod framing;
 mod model;
-mod question;
-mod reply;
+mod parse;
+mod response;
 mod stream;
 mod tensors;
 
@@ -20,18 +20,18 @@ use axum::routing::post;
 use http::header::AUTHORIZATION;
 use prost::Message;
 
-use crate::serve::admission::{Answer, Piece};
+use crate::serve::admission::{ResponseHandle, ResponsePart};
 use crate::serve::kserve::framing::{Status, read_one, respond, respond_status};
 use crate::serve::kserve::model::Model;
-use crate::serve::kserve::reply::{Reply, Wanted};
+use crate::serve::kserve::response::{ResponseSelection, ResponseWriter};
 use crate::serve::kserve::tensors::Tensors;
 use crate::serve::refusal::Refusal;
 use crate::serve::service::Service;
-use crate::targets::triton::contract::Role;
 use crate::targets::triton::kserve::{
     InferStatistics, ModelConfigResponse, ModelInferRequest, ModelInferResponse, ModelRequest,
-    ModelStatistics, ModelStatisticsResponse, Ready, ServerMetadata, Spent, path,
+    ModelStatistics, ModelStatisticsResponse, ReadyResponse, ServerMetadata, Spent, path,
 };
+use crate::targets::triton::model_io::Role;
 
 type Shared = Arc<Service>;
 
@@ -80,12 +80,12 @@ fn check_key(service: &Service, request: &Request) -> Result<(), Refusal> {
 }
 
 async fn live(State(service): State<Shared>, request: Request) -> Response {
-    unary(&service, request, |_: ModelRequest| Ok(Ready { ready: true })).await
+    unary(&service, request, |_: ModelRequest| Ok(ReadyResponse { ready: true })).await
 }
 
 async fn ready(State(service): State<Shared>, request: Request) -> Response {
     let ready = service.admission.is_open();
-    unary(&service, request, |_: ModelRequest| Ok(Ready { ready })).await
+    unary(&service, request, |_: ModelRequest| Ok(ReadyResponse { ready })).await
 }
 
 async fn server_metadata(State(service): State<Shared>, request: Request) -> Response {
@@ -110,7 +110,7 @@ fn model_of(name: &str, version: &str) -> Result<Model, Status> {
 
 async fn model_ready(State(service): State<Shared>, request: Request) -> Response {
     let open = service.admission.is_open();
-    let answer = |asked: ModelRequest| Ok(Ready { ready: open && named(&asked).is_ok() });
+    let answer = |asked: ModelRequest| Ok(ReadyResponse { ready: open && named(&asked).is_ok() });
     unary(&service, request, answer).await
 }
 
@@ -174,8 +174,8 @@ async fn infer_whole(
 
 /// A request that the engine has, and how it is to be answered.
 struct Begun {
-    answer: Answer,
-    reply: Reply,
+    answer: ResponseHandle,
+    reply: ResponseWriter,
     streaming: bool,
 }
 
@@ -187,25 +187,25 @@ async fn begin(
 ) -> Result<Begun, Status> {
     let model = model_of(&asked.model_name, &asked.model_version)?;
     let tensors = Tensors::check(model, asked)?;
-    let question = question::read(service, model, &tensors, may_stream)?;
-    let streaming = question.streaming;
+    let parsed = parse::read(service, model, &tensors, may_stream)?;
+    let streaming = parsed.streaming;
     let with_prompt = !streaming && !tensors.flag(Role::ExcludeInput);
     let prompt = if with_prompt {
         let text = match model {
             Model::Ids => String::new(),
             Model::Text => tensors.text(Role::PromptText)?.to_owned(),
         };
-        Some((question.prompt.clone(), text))
+        Some((parsed.prompt.clone(), text))
     } else {
         None
     };
-    let wanted = Wanted {
+    let wanted = ResponseSelection {
         outputs: asked.outputs.iter().map(|output| output.name.clone()).collect(),
         perf: tensors.flag(Role::PerfMetrics),
         prompt,
     };
-    let answer = service.ask(question).await?;
-    let reply = Reply::new(service, model, &asked.id, wanted);
+    let answer = service.submit(parsed).await?;
+    let reply = ResponseWriter::new(service, model, &asked.id, wanted);
     Ok(Begun { answer, reply, streaming })
 }
 
@@ -213,7 +213,7 @@ async fn begin(
 async fn whole(begun: Begun) -> Result<ModelInferResponse, Refusal> {
     let Begun { mut answer, reply, .. } = begun;
     let mut pieces = Vec::new();
-    while !matches!(pieces.last(), Some(Piece::End(_))) {
+    while !matches!(pieces.last(), Some(ResponsePart::End(_))) {
         answer.next_few(&mut pieces).await;
     }
     reply.whole(pieces.into_iter())

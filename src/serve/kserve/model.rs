@@ -1,11 +1,11 @@
-//! Which models are there, and which tensors do they take and give? Named as in TensorRT-LLM's Triton repository.
+//! Served models and their tensors, named as in TensorRT-LLM's Triton repository.
 
 use crate::serve::service::Service;
-use crate::targets::triton::contract::{PERF_OUTPUTS, Role};
 use crate::targets::triton::kserve::{
     ModelConfig, ModelConfigInput, ModelMetadata, ModelParameter, ModelParameterEntry,
     TensorMetadata, TransactionPolicy,
 };
+use crate::targets::triton::model_io::{PERF_OUTPUTS, Role};
 
 /// The version that both models have.
 pub const VERSION: &str = "1";
@@ -122,7 +122,7 @@ impl Model {
         }
     }
 
-    /// What `ModelMetadata` says.
+    /// The response of `ModelMetadata`.
     pub fn metadata(self) -> ModelMetadata {
         let tensor = |name: &str, datatype: &str, shape: Vec<i64>| TensorMetadata {
             name: name.to_owned(),
@@ -150,7 +150,7 @@ impl Model {
         }
     }
 
-    /// What `ModelConfig` says. The batch is the engine's, as in TensorRT-LLM's repository; a request holds one prompt.
+    /// The response of `ModelConfig`. The batch is the engine's, as in TensorRT-LLM's repository; a request holds one prompt.
     pub fn config(self, service: &Service) -> ModelConfig {
         let parameter = |key: &str, value: &str| ModelParameterEntry {
             key: key.to_owned(),

@@ -1,4 +1,4 @@
-//! How are the requests of one stream answered side by side? A task each, and all of them end with the stream.
+//! Bidirectional gRPC stream: one task per request, all cancelled when the stream ends.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -15,11 +15,11 @@ use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio_stream::Stream;
 
 use crate::serve::kserve::framing::{Messages, Status, last_frame, respond_frames};
-use crate::serve::kserve::reply::{put_message, refused};
+use crate::serve::kserve::response::{put_message, refused};
 use crate::serve::kserve::{Begun, begin, whole};
 use crate::serve::service::Service;
-use crate::targets::triton::contract::Role;
 use crate::targets::triton::kserve::{ModelInferRequest, StreamResponse};
+use crate::targets::triton::model_io::Role;
 
 type Frames = UnboundedSender<Frame<Bytes>>;
 
@@ -50,7 +50,7 @@ impl Drop for Held {
     }
 }
 
-/// Takes requests until the client has said all, then waits for their answers.
+/// Takes requests until the client closes its side, then waits for their responses.
 async fn listen(service: Arc<Service>, mut messages: Messages, frames: Frames) {
     let mut tasks = JoinSet::new();
     // By the client's own ids, for `stop`.
@@ -76,7 +76,7 @@ async fn listen(service: Arc<Service>, mut messages: Messages, frames: Frames) {
     if status == Status::OK {
         while tasks.join_next().await.is_some() {}
     }
-    // Whoever asked may be gone.
+    // The client may be gone.
     let _gone = frames.send(last_frame(&status));
 }
 
@@ -88,12 +88,12 @@ fn is_stop(request: &ModelInferRequest) -> bool {
 }
 
 fn stopped(request: &ModelInferRequest) -> StreamResponse {
-    // It ended as it was told to: that is no error.
+    // A cancelled task is no error.
     refused(&request.model_name, &request.id, "")
 }
 
 async fn reply_to(service: Arc<Service>, request: ModelInferRequest, frames: Frames) {
-    let fail = |words: &str| send(&frames, &refused(&request.model_name, &request.id, words));
+    let fail = |message: &str| send(&frames, &refused(&request.model_name, &request.id, message));
     match begin(&service, &request, true).await {
         Ok(begun) if begun.streaming => flow(begun, &frames).await,
         Ok(begun) => match whole(begun).await {
@@ -103,7 +103,7 @@ async fn reply_to(service: Arc<Service>, request: ModelInferRequest, frames: Fra
             }
             Err(refusal) => fail(&refusal.to_string()),
         },
-        Err(status) => fail(status.words()),
+        Err(status) => fail(status.message()),
     }
 }
 
@@ -126,6 +126,6 @@ async fn flow(begun: Begun, frames: &Frames) {
 fn send(frames: &Frames, response: &StreamResponse) {
     let mut out = BytesMut::new();
     put_message(&mut out, response);
-    // Whoever asked may be gone.
+    // The client may be gone.
     let _gone = frames.send(Frame::data(out.freeze()));
 }

@@ -1,10 +1,10 @@
-//! What does a request hold? Its tensors, found by name and checked against what the model takes.
+//! Input tensors of a request, looked up by name and checked against the model.
 
 use crate::serve::kserve::model::{BEAM_WIDTH, Model};
 use crate::serve::refusal::Refusal;
-use crate::targets::triton::contract::Role;
 use crate::targets::triton::datatype::{first_text, first_whole};
 use crate::targets::triton::kserve::ModelInferRequest;
+use crate::targets::triton::model_io::Role;
 
 /// The tensors of one request.
 #[derive(Debug)]
@@ -21,51 +21,51 @@ impl<'a> Tensors<'a> {
     pub fn check(model: Model, request: &'a ModelInferRequest) -> Result<Self, Refusal> {
         let name = model.name();
         if request.inputs.len() != request.raw_input_contents.len() {
-            let words = format!(
+            let message = format!(
                 "{} inputs and {} raw input contents: every input of model '{name}' goes into `raw_input_contents`",
                 request.inputs.len(),
                 request.raw_input_contents.len()
             );
-            return Err(Refusal::Invalid { field: None, words });
+            return Err(Refusal::Invalid { field: None, message });
         }
         for (head, raw) in request.inputs.iter().zip(&request.raw_input_contents) {
             let known = model.inputs().iter().find(|input| input.name == head.name);
             let known = known.ok_or_else(|| {
-                let words =
+                let message =
                     format!("unexpected inference input '{}' for model '{name}'", head.name);
-                Refusal::field(&head.name, words)
+                Refusal::field(&head.name, message)
             })?;
             if known.datatype != head.datatype {
-                let words = format!(
+                let message = format!(
                     "inference input '{}' data-type is '{}', but model '{name}' expects '{}'",
                     head.name, head.datatype, known.datatype
                 );
-                return Err(Refusal::field(&head.name, words));
+                return Err(Refusal::field(&head.name, message));
             }
             let elements = head.shape.iter().product::<i64>().max(0) as usize;
             if head.shape.first().is_some_and(|batch| *batch != 1) && head.shape.len() > 1 {
-                let words = format!(
+                let message = format!(
                     "input '{}' has a batch of {}: send one request for each prompt",
                     head.name, head.shape[0]
                 );
-                return Err(Refusal::field(&head.name, words));
+                return Err(Refusal::field(&head.name, message));
             }
             if width(known.datatype).is_some_and(|width| raw.len() != elements * width) {
-                let words = format!(
+                let message = format!(
                     "input '{}' has the shape {:?} and {} bytes, which do not go together",
                     head.name,
                     head.shape,
                     raw.len()
                 );
-                return Err(Refusal::field(&head.name, words));
+                return Err(Refusal::field(&head.name, message));
             }
         }
         let tensors = Self { model, request };
         for input in model.inputs().iter().filter(|input| input.required) {
             if tensors.raw(input.name).is_none() {
-                let words =
+                let message =
                     format!("expected input '{}' for model '{name}' is missing", input.name);
-                return Err(Refusal::field(input.name, words));
+                return Err(Refusal::field(input.name, message));
             }
         }
         if tensors.first(BEAM_WIDTH).is_some_and(|width| width != 1) {
@@ -131,7 +131,7 @@ impl<'a> Tensors<'a> {
     /// Token ids.
     ///
     /// # Errors
-    /// When one is below 0, or there are fewer than the request says.
+    /// When one is below 0, or there are fewer than the shape demands.
     pub fn ids(&self, role: Role) -> Result<Vec<u32>, Refusal> {
         let Some((name, raw)) = self.of_role(role) else { return Ok(Vec::new()) };
         let (ids, _) = raw.as_chunks();
@@ -141,9 +141,9 @@ impl<'a> Tensors<'a> {
             .map_err(|_| Refusal::field(name, format!("`{name}` holds an id below 0")))?;
         if let Some(length) = self.count(Role::PromptLength)? {
             if length as usize > ids.len() {
-                let words =
+                let message =
                     format!("`input_lengths` says {length}, and `{name}` holds {}", ids.len());
-                return Err(Refusal::field("input_lengths", words));
+                return Err(Refusal::field("input_lengths", message));
             }
             ids.truncate(length as usize);
         }

@@ -1,4 +1,4 @@
-//! What is in the body of a request? Prompts of many ids without a detour; everything else by its name.
+//! Body of a request: prompts of token ids parsed directly, other fields as JSON.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use crate::serve::refusal::Refusal;
 
 /// The body of a request, taken apart.
 #[derive(Debug, Default, PartialEq)]
-pub struct Asked {
+pub struct ParsedBody {
     /// `prompt`.
     pub prompt: Option<Element>,
     /// All other members.
@@ -27,7 +27,7 @@ pub enum Element {
     List(Vec<Element>),
 }
 
-impl Asked {
+impl ParsedBody {
     /// Reads a body.
     ///
     /// # Errors
@@ -35,21 +35,21 @@ impl Asked {
     pub fn read(bytes: &[u8]) -> Result<Self, Refusal> {
         serde_json::from_slice(bytes).map_err(|error| Refusal::Invalid {
             field: None,
-            words: format!("the body is not the JSON object that is wanted: {error}"),
+            message: format!("the body is not the JSON object that is wanted: {error}"),
         })
     }
 }
 
-impl<'de> Deserialize<'de> for Asked {
+impl<'de> Deserialize<'de> for ParsedBody {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Members;
         impl<'de> Visitor<'de> for Members {
-            type Value = Asked;
+            type Value = ParsedBody;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Asked, A::Error> {
-                let mut asked = Asked::default();
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ParsedBody, A::Error> {
+                let mut asked = ParsedBody::default();
                 while let Some(name) = map.next_key::<String>()? {
                     if name == "prompt" {
                         asked.prompt = map.next_value()?;
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_prompt_is_a_text_or_ids_and_nothing_else() {
-        let prompt = |json: &str| Asked::read(json.as_bytes()).map(|asked| asked.prompt);
+        let prompt = |json: &str| ParsedBody::read(json.as_bytes()).map(|asked| asked.prompt);
         for bad in [r#"{"prompt":-1}"#, r#"{"prompt":[1.5]}"#, r#"{"prompt":{"a":1}}"#, "[]", "{"] {
             assert!(prompt(bad).is_err(), "{bad}");
         }

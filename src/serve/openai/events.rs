@@ -1,4 +1,4 @@
-//! HOT PATH. How does an answer become a stream of events? What does not change from token to token is written once.
+//! HOT PATH. Server-sent events of a streamed response; constant parts are encoded once.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -7,9 +7,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 use hyper::body::{Body, Frame};
 use serde_json::{Value, json};
 
-use crate::serve::admission::{Answer, End, Piece};
-use crate::serve::openai::choice::{Choice, Endpoint, finish_word, timing};
-use crate::serve::openai::problem;
+use crate::serve::admission::{Completion, ResponseHandle, ResponsePart};
+use crate::serve::openai::error_response;
+use crate::serve::openai::response_state::{Endpoint, ResponseState, finish_word, timing};
 use crate::serve::refusal::Refusal;
 
 /// Room for one event; more is made where several come at once.
@@ -18,10 +18,10 @@ const ROOM: usize = 512;
 /// A stream of events, written as it is asked for. Dropping it cancels the request.
 #[derive(Debug)]
 pub struct Events {
-    answer: Answer,
-    choice: Choice,
+    answer: ResponseHandle,
+    state: ResponseState,
     form: Form,
-    pieces: Vec<Piece>,
+    pieces: Vec<ResponsePart>,
     text: String,
     ids: Vec<u32>,
     has_begun: bool,
@@ -38,12 +38,12 @@ struct Form {
 }
 
 impl Form {
-    fn new(choice: &Choice) -> Self {
-        let mut head = choice.head(true).to_string();
+    fn new(state: &ResponseState) -> Self {
+        let mut head = state.head(true).to_string();
         head.truncate(head.len() - 1);
         let before =
             |delta: &str| Bytes::from(format!("data: {head},\"choices\":[{{\"index\":0,{delta}"));
-        match choice.endpoint {
+        match state.endpoint {
             Endpoint::Chat => Self {
                 first: before("\"delta\":{\"role\":\"assistant\",\"content\":"),
                 before: before("\"delta\":{\"content\":"),
@@ -60,11 +60,11 @@ impl Form {
 
 impl Events {
     /// Of an answer that the engine has begun to work on.
-    pub fn new(answer: Answer, choice: Choice) -> Self {
-        let form = Form::new(&choice);
+    pub fn new(answer: ResponseHandle, state: ResponseState) -> Self {
+        let form = Form::new(&state);
         Self {
             answer,
-            choice,
+            state,
             form,
             pieces: Vec::new(),
             text: String::new(),
@@ -80,9 +80,9 @@ impl Events {
         let mut pieces = std::mem::take(&mut self.pieces);
         for piece in pieces.drain(..) {
             match piece {
-                Piece::Accepted => {}
-                Piece::Output { ids, .. } => self.output(ids.as_slice(), &mut out),
-                Piece::End(end) => self.end(end, &mut out),
+                ResponsePart::Accepted => {}
+                ResponsePart::Output { ids, .. } => self.output(ids.as_slice(), &mut out),
+                ResponsePart::End(end) => self.end(end, &mut out),
             }
         }
         self.pieces = pieces;
@@ -91,11 +91,11 @@ impl Events {
 
     #[inline]
     fn output(&mut self, ids: &[u32], out: &mut BytesMut) {
-        self.choice.tokens += ids.len() as u32;
-        self.choice.text.push(ids, &mut self.text);
+        self.state.tokens += ids.len() as u32;
+        self.state.text.push(ids, &mut self.text);
         self.ids.extend_from_slice(ids);
-        // Whoever wants ids gets them at once, text or not.
-        if !self.text.is_empty() || self.choice.wishes.return_token_ids {
+        // Ids are sent at once where they are wanted, with or without text.
+        if !self.text.is_empty() || self.state.options.return_token_ids {
             self.event(out);
         }
     }
@@ -107,10 +107,10 @@ impl Events {
         out.put_slice(before);
         write_json(out, &self.text);
         out.put_slice(self.form.after);
-        if self.choice.wishes.return_token_ids {
+        if self.state.options.return_token_ids {
             out.put_slice(b",\"token_ids\":");
             write_json(out, &self.ids);
-            if let Some(prompt) = self.choice.prompt_ids.take() {
+            if let Some(prompt) = self.state.prompt_ids.take() {
                 out.put_slice(b",\"prompt_token_ids\":");
                 write_json(out, &prompt);
             }
@@ -121,38 +121,38 @@ impl Events {
         self.ids.clear();
     }
 
-    fn end(&mut self, end: End, out: &mut BytesMut) {
+    fn end(&mut self, end: Completion, out: &mut BytesMut) {
         self.over = true;
         match end.how {
             Ok(reason) => {
-                self.choice.text.finish(&mut self.text);
-                // A chat's role has to be said even where no token has text.
+                self.state.text.finish(&mut self.text);
+                // A chat needs its role even where no token has text.
                 if !self.text.is_empty() || !self.has_begun {
                     self.event(out);
                 }
                 self.last_words(finish_word(reason), end.times.map(timing), out);
             }
-            Err(refusal) => put_event(out, &problem::object(&shown(refusal))),
+            Err(refusal) => put_event(out, &error_response::error_object(&shown(refusal))),
         }
         out.put_slice(b"data: [DONE]\n\n");
     }
 
     fn last_words(&self, word: &str, timing: Option<Value>, out: &mut BytesMut) {
-        let mut choice = json!({ "index": 0, "logprobs": null, "finish_reason": word });
-        match self.choice.endpoint {
-            Endpoint::Chat => choice["delta"] = json!({}),
-            Endpoint::Completions => choice["text"] = "".into(),
+        let mut state = json!({ "index": 0, "logprobs": null, "finish_reason": word });
+        match self.state.endpoint {
+            Endpoint::Chat => state["delta"] = json!({}),
+            Endpoint::Completions => state["text"] = "".into(),
         }
-        let mut finish = self.choice.head(true);
-        finish["choices"] = json!([choice]);
+        let mut finish = self.state.head(true);
+        finish["choices"] = json!([state]);
         if let Some(timing) = timing {
             finish["x-bareflight-timing"] = timing;
         }
         put_event(out, &finish);
-        if self.choice.wishes.include_usage {
-            let mut usage = self.choice.head(true);
+        if self.state.options.include_usage {
+            let mut usage = self.state.head(true);
             usage["choices"] = json!([]);
-            usage["usage"] = self.choice.usage();
+            usage["usage"] = self.state.usage();
             put_event(out, &usage);
         }
     }

@@ -1,4 +1,4 @@
-//! How is the engine asked the way OpenAI's servers are? Chat, completions, models, health, metrics.
+//! OpenAI endpoints: chat completions, completions, models, health, metrics.
 //!
 //! What a stream looks like: no byte of the body before the first token; then one event per delivery of the engine, which
 //! is one token in almost every case (a character whose bytes lie in several tokens comes with the last of them). The
@@ -6,11 +6,11 @@
 //! and the engine's stamps (`x-bareflight-timing`). The usage, where it is asked for, is the last event before `[DONE]`.
 
 mod body;
-mod choice;
+mod error_response;
 mod events;
-mod problem;
-mod question;
-mod whole;
+mod non_streaming;
+mod parse;
+mod response_state;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,10 +26,10 @@ use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use serde_json::json;
 
-use crate::serve::openai::body::Asked;
-use crate::serve::openai::choice::{Choice, Endpoint};
+use crate::serve::openai::body::ParsedBody;
+use crate::serve::openai::error_response::error_response;
 use crate::serve::openai::events::Events;
-use crate::serve::openai::problem::problem;
+use crate::serve::openai::response_state::{Endpoint, ResponseState};
 use crate::serve::refusal::Refusal;
 use crate::serve::service::Service;
 
@@ -55,13 +55,15 @@ pub fn router(service: Shared) -> Router {
 }
 
 async fn chat(State(service): State<Shared>, request: Request) -> Response {
-    answer(service, Endpoint::Chat, request).await.unwrap_or_else(|refusal| problem(&refusal))
+    answer(service, Endpoint::Chat, request)
+        .await
+        .unwrap_or_else(|refusal| error_response(&refusal))
 }
 
 async fn completions(State(service): State<Shared>, request: Request) -> Response {
     answer(service, Endpoint::Completions, request)
         .await
-        .unwrap_or_else(|refusal| problem(&refusal))
+        .unwrap_or_else(|refusal| error_response(&refusal))
 }
 
 async fn answer(
@@ -72,28 +74,29 @@ async fn answer(
     let (head, body) = request.into_parts();
     check_key(&service, &head.headers)?;
     let bytes = read(body).await?;
-    let asked = Asked::read(&bytes)?;
-    let (question, wishes) = question::read(&service, endpoint, asked)?;
-    let prompt_tokens = question.prompt.len() as u32;
-    let prefix = wishes.return_token_ids.then(|| question.prompt.clone());
-    let answer = service.ask(question).await?;
-    let choice = Choice::new(&service, endpoint, wishes, answer.ticket(), prompt_tokens, prefix);
-    if wishes.stream {
-        let events = Events::new(answer, choice);
+    let asked = ParsedBody::read(&bytes)?;
+    let (parsed, options) = parse::read(&service, endpoint, asked)?;
+    let prompt_tokens = parsed.prompt.len() as u32;
+    let prefix = options.return_token_ids.then(|| parsed.prompt.clone());
+    let answer = service.submit(parsed).await?;
+    let state =
+        ResponseState::new(&service, endpoint, options, answer.serial(), prompt_tokens, prefix);
+    if options.stream {
+        let events = Events::new(answer, state);
         let mut response = Response::new(Body::new(events));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, "text/event-stream; charset=utf-8".parse().expect("plain"));
         headers.insert(CACHE_CONTROL, "no-cache".parse().expect("plain"));
         Ok(response)
     } else {
-        whole::answer(answer, choice).await.map(|bytes| json_response(StatusCode::OK, bytes))
+        non_streaming::answer(answer, state).await.map(|bytes| json_response(StatusCode::OK, bytes))
     }
 }
 
 /// The whole body, within limits of size and time.
 async fn read(body: Body) -> Result<Bytes, Refusal> {
     let collected = tokio::time::timeout(BODY_TIME, Limited::new(body, LONGEST_BODY).collect());
-    let invalid = |words: String| Refusal::Invalid { field: None, words };
+    let invalid = |message: String| Refusal::Invalid { field: None, message };
     match collected.await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) => Err(invalid(format!("the body cannot be read: {error}"))),
@@ -127,7 +130,7 @@ fn described(service: &Service) -> serde_json::Value {
 
 async fn models(State(service): State<Shared>, headers: HeaderMap) -> Response {
     if let Err(refusal) = check_key(&service, &headers) {
-        return problem(&refusal);
+        return error_response(&refusal);
     }
     let list = json!({ "object": "list", "data": [described(&service)] });
     json_response(StatusCode::OK, list.to_string())
@@ -135,13 +138,13 @@ async fn models(State(service): State<Shared>, headers: HeaderMap) -> Response {
 
 async fn model(State(service): State<Shared>, request: Request) -> Response {
     if let Err(refusal) = check_key(&service, request.headers()) {
-        return problem(&refusal);
+        return error_response(&refusal);
     }
     let asked = request.uri().path().trim_start_matches("/v1/models/").to_owned();
     if asked == service.model {
         return json_response(StatusCode::OK, described(&service).to_string());
     }
-    problem(&Refusal::UnknownModel { asked, served: service.model.clone() })
+    error_response(&Refusal::UnknownModel { asked, served: service.model.clone() })
 }
 
 /// 200 while new requests are taken, 503 from the moment that they are not.
@@ -160,9 +163,13 @@ async fn metrics(State(service): State<Shared>) -> Response {
 }
 
 async fn nowhere(request: Request) -> Response {
-    problem::not_found(&format!("there is nothing at {}", request.uri().path()))
+    error_response::not_found(&format!("there is nothing at {}", request.uri().path()))
 }
 
 async fn wrong_method(request: Request) -> Response {
-    problem::wrong_method(&format!("{} does not take {}", request.uri().path(), request.method()))
+    error_response::wrong_method(&format!(
+        "{} does not take {}",
+        request.uri().path(),
+        request.method()
+    ))
 }

@@ -1,35 +1,35 @@
-//! Is one executor driven, or two? What every library's target opens, and the session over it.
+//! One executor, or a draft and a target executor, opened for any library, and the session over them.
 
 use crate::ffi::engine::Engine;
 use crate::record::sink::Sink;
 use crate::settings::engine::EngineSettings;
 use crate::targets::Session;
-use crate::targets::executor::asked::PerRequest;
 use crate::targets::executor::drafted::DraftedSession;
+use crate::targets::executor::request::PerRequest;
 use crate::targets::executor::session::ExecutorSession;
 use crate::targets::mpi_job::JobEnd;
 
-/// Engines that answer together.
+/// The executors of one target.
 pub enum Engines {
-    /// One alone.
+    /// One executor.
     One(Engine),
-    /// One that drafts, and one that verifies.
+    /// A draft engine and a target engine that verifies.
     Drafted {
-        /// The small one.
+        /// The small engine.
         draft: Engine,
-        /// The large one.
+        /// The large engine.
         target: Engine,
-        /// Tokens of a round, at most.
+        /// Most draft tokens per round.
         tokens: u32,
     },
 }
 
 impl Engines {
-    /// Opens what the settings name, the draft engine first: its cache takes a share of the memory, and the target's a share of
-    /// what is left.
+    /// Opens the engines of the settings, the draft engine first: its KV cache takes a share of the memory, and the target's a
+    /// share of the rest.
     ///
     /// # Errors
-    /// When one of them cannot be opened, in the library's words.
+    /// When one of them cannot be opened, with the library's message.
     pub fn open(
         model: &str,
         settings: &EngineSettings,
@@ -39,7 +39,7 @@ impl Engines {
             return Ok(Self::One(open(model, settings)?));
         };
         let draft = open(&drafting.engine, &settings.of_draft(drafting))
-            .map_err(|words| format!("its draft engine `{}`: {words}", drafting.engine))?;
+            .map_err(|message| format!("its draft engine `{}`: {message}", drafting.engine))?;
         let target = open(model, &settings.of_target())?;
         Ok(Self::Drafted { draft, target, tokens: drafting.tokens })
     }
@@ -55,19 +55,19 @@ impl Engines {
         job_end: JobEnd,
         sink: Sink,
     ) -> Result<Box<dyn Session>, String> {
-        let tells = settings.kv_events.is_some();
+        let has_kv_events = settings.kv_events.is_some();
         let not_started =
             |error: std::io::Error| format!("its poller thread cannot be started: {error}");
         Ok(match self {
             Self::One(engine) => Box::new(
                 ExecutorSession::start(engine, per_request, job_end, sink)
                     .map_err(not_started)?
-                    .telling_kv_events(tells),
+                    .with_kv_events(has_kv_events),
             ),
             Self::Drafted { draft, target, tokens } => Box::new(
                 DraftedSession::start((draft, target), tokens, per_request, job_end, sink)
                     .map_err(not_started)?
-                    .telling_kv_events(tells),
+                    .with_kv_events(has_kv_events),
             ),
         })
     }

@@ -1,11 +1,11 @@
-//! What does an executor say of the blocks of its KV cache? Its events, read and named.
+//! Reader of an executor's KV cache events.
 
 use crate::clock::{MonoNs, now};
 use crate::ffi::engine::{Engine, KvEvent as Wire, KvEventKind};
 use crate::record::kv_event::{BlockHash, KvChange, KvEvent};
 use crate::targets::KvEvents;
 
-/// The events of an executor that is being driven.
+/// KV cache events of an opened executor.
 pub struct ExecutorKvEvents {
     engine: Engine,
     looked: MonoNs,
@@ -20,15 +20,15 @@ impl ExecutorKvEvents {
 
 impl KvEvents for ExecutorKvEvents {
     fn events(&mut self, into: &mut Vec<KvEvent>) -> Result<(), String> {
-        let said = self.engine.kv_events().map_err(|error| error.to_string())?;
+        let reported = self.engine.kv_events().map_err(|error| error.to_string())?;
         let at = now();
         let since = std::mem::replace(&mut self.looked, at);
-        into.extend(said.events.iter().map(|event| KvEvent {
+        into.extend(reported.events.iter().map(|event| KvEvent {
             event: event.id,
             since,
             at,
             window: u32::try_from(event.window).ok(),
-            change: change_of(event, &said.numbers),
+            change: change_of(event, &reported.numbers),
         }));
         Ok(())
     }
@@ -45,7 +45,7 @@ fn change_of(event: &Wire, numbers: &[u64]) -> KvChange {
             beyond_gpu: event.beyond_gpu,
         },
         KvEventKind::Removed => KvChange::Removed { blocks: hashes() },
-        // The bridge knows no other kind.
+        // The bridge has no other kind.
         _ => KvChange::Updated {
             block: BlockHash(numbers.first().copied().unwrap_or(0)),
             level: both(event.level_before, event.level_after),
@@ -83,10 +83,10 @@ mod tests {
             EngineSettings { kv_reuse: true, kv_events: Some(10), ..EngineSettings::default() };
         let engine = Engine::open_simulated(&config(&settings)).expect("a profile");
         let mut events = ExecutorKvEvents::new(engine.for_another_thread());
-        let mut said = Vec::new();
-        events.events(&mut said).expect("it is open");
-        events.events(&mut said).expect("it is open");
-        let [created] = &said[..] else { panic!("one event, not {said:?}") };
+        let mut reported = Vec::new();
+        events.events(&mut reported).expect("it is open");
+        events.events(&mut reported).expect("it is open");
+        let [created] = &reported[..] else { panic!("one event, not {reported:?}") };
         assert_eq!(created.change, KvChange::Created { blocks_per_level: vec![8, 0] });
         assert!(created.event == 0 && created.window.is_some() && created.since <= created.at);
         engine.close().expect("closes");

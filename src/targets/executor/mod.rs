@@ -1,16 +1,16 @@
-//! How is an executor driven, whichever library it comes from? Sessions over one of them or over two, and what it says of
-//! itself.
+//! Sessions over executors of any library: one alone or a draft and a target, with their statistics and KV cache
+//! events.
 
-mod answered;
-mod asked;
 mod drafted;
 mod engines;
 mod kv_events;
 mod polling;
+mod request;
+mod response;
 mod session;
 mod statistics;
 
-pub use asked::PerRequest;
-pub(in crate::targets) use asked::sequences;
-pub use drafted::{NO_DRAFTS, Verifier, go_together};
+pub use drafted::{NO_DRAFTS, Verifier, combined_limits};
 pub use engines::Engines;
+pub use request::PerRequest;
+pub(in crate::targets) use request::sequences;

@@ -1,15 +1,14 @@
-//! HOT PATH. How long is an executor polled, and what ends that?
+//! HOT PATH. Polling loop of an executor, until the session closes or the job ends.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::ffi::engine::Poller;
 use crate::targets::mpi_job::JobEnd;
 
-/// Hands each batch to `take`, until the session closes. One poll blocks for up to `poll_us`: only shutting down has to wait
-/// for it.
+/// Passes each batch to `take` until the session closes. One poll blocks for up to `poll_us`; only shutdown waits for it.
 ///
 /// # Errors
-/// When the executor throws, in its words, or the job ends: it is polled no more, and the run is over.
+/// When the executor throws, with its message, or the MPI job ends. Polling then stops, and the run is over.
 pub(super) fn poll_until_closed(
     mut poller: Poller,
     poll_us: u32,
@@ -19,7 +18,7 @@ pub(super) fn poll_until_closed(
 ) -> Result<(), String> {
     loop {
         if job_end.has_come() {
-            return Err(JobEnd::WORDS.into());
+            return Err(JobEnd::MESSAGE.into());
         }
         match poller.poll(poll_us) {
             Ok(_) => take(&poller),

@@ -1,4 +1,4 @@
-//! HOT PATH. How do an executor's deliveries become events? The poller thread, the same for every executor library.
+//! HOT PATH. Session over one executor: its poller thread turns deliveries into events.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,10 +10,10 @@ use crate::load::plan::Shot;
 use crate::record::sink::Sink;
 use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
-use crate::targets::executor::answered::{ending_of, failure_in, failure_of, times_of, use_of};
-use crate::targets::executor::asked::{PerRequest, ToldWords, head_of};
 use crate::targets::executor::kv_events::ExecutorKvEvents;
 use crate::targets::executor::polling::poll_until_closed;
+use crate::targets::executor::request::{PerRequest, WordLists, head_of};
+use crate::targets::executor::response::{ending_of, failure_in, failure_of, times_of, use_of};
 use crate::targets::executor::statistics::ExecutorStatistics;
 use crate::targets::mpi_job::JobEnd;
 use crate::targets::{Drain, EngineStatistics, KvEvents, Session};
@@ -21,21 +21,21 @@ use crate::targets::{Drain, EngineStatistics, KvEvents, Session};
 /// How long one poll may block; only shutting down has to wait for it.
 const POLL_US: u32 = 50_000;
 
-/// An executor that is being driven.
+/// An opened executor.
 pub struct ExecutorSession {
     engine: Engine,
     per_request: PerRequest,
     prompt: Vec<i32>,
-    words: ToldWords,
+    word_lists: WordLists,
     closing: Arc<AtomicBool>,
     job_end: JobEnd,
-    tells_kv_events: bool,
+    has_kv_events: bool,
     poller: JoinHandle<Result<(), String>>,
 }
 
 impl ExecutorSession {
-    /// Starts the poller thread of `engine`, which owns `sink` from now on. When `job_end` comes, requests have
-    /// failed as a whole.
+    /// Starts the poller thread of `engine`, which owns `sink` from now on. When `job_end` comes, the whole target
+    /// has failed.
     ///
     /// # Errors
     /// When the system cannot start a thread.
@@ -56,24 +56,25 @@ impl ExecutorSession {
             engine,
             per_request,
             prompt: Vec::with_capacity(1 << 14),
-            words: ToldWords::default(),
+            word_lists: WordLists::default(),
             closing,
             job_end,
-            tells_kv_events: false,
+            has_kv_events: false,
             poller,
         })
     }
 
-    /// The same; whether the executor was told to keep events of its KV cache.
+    /// The same session; the executor may keep events of its KV cache.
     #[must_use]
-    pub fn telling_kv_events(self, tells_kv_events: bool) -> Self {
-        Self { tells_kv_events, ..self }
+    pub fn with_kv_events(self, has_kv_events: bool) -> Self {
+        Self { has_kv_events, ..self }
     }
 }
 
 impl Session for ExecutorSession {
     fn submit(&mut self, shot: &Shot) -> Result<(), Failure> {
-        self.words.tell(&shot.request.terms, |stop, bad| self.engine.set_words(stop, bad))?;
+        self.word_lists
+            .update(&shot.request.terms, |stop, bad| self.engine.set_words(stop, bad))?;
         let ids = &shot.request.prompt.ids;
         self.prompt.clear();
         self.prompt.extend(ids.iter().map(|id| *id as i32));
@@ -81,7 +82,7 @@ impl Session for ExecutorSession {
     }
 
     fn cancel(&mut self, id: RequestId) {
-        // An executor that cannot even cancel is about to fail its requests, which the poller will see.
+        // An executor that cannot cancel is about to fail its requests, and the poller will see that.
         let _seen_by_the_poller = self.engine.cancel(u64::from(id.0));
     }
 
@@ -91,28 +92,28 @@ impl Session for ExecutorSession {
     }
 
     fn kv_events(&self) -> Option<Box<dyn KvEvents>> {
-        let engine = self.tells_kv_events.then(|| self.engine.for_another_thread())?;
+        let engine = self.has_kv_events.then(|| self.engine.for_another_thread())?;
         Some(Box::new(ExecutorKvEvents::new(engine)))
     }
 
     fn finish(self: Box<Self>, _by: MonoNs) -> Drain {
         if self.job_end.has_come() {
-            // The engine waits for a rank that is gone, and closing it would wait, too.
+            // The engine waits for a rank that is gone; closing it would block as well.
             std::mem::forget(self);
-            return Drain::Forced(JobEnd::WORDS.into());
+            return Drain::Forced(JobEnd::MESSAGE.into());
         }
         let closed = self.engine.close();
         self.closing.store(true, Ordering::Release);
         match (closed, self.poller.join()) {
             (Ok(()), Ok(Ok(()))) => Drain::Clean,
             (Err(error), _) => Drain::Forced(error.to_string()),
-            (_, Ok(Err(words))) => Drain::Forced(words),
+            (_, Ok(Err(message))) => Drain::Forced(message),
             (_, Err(_)) => Drain::Forced("the poller thread panicked".into()),
         }
     }
 }
 
-/// Polls until the session closes. An executor that throws from `poll` is polled no more, and its words end the run.
+/// Polls until the session closes. If `poll` throws, polling stops and its message fails the target.
 fn pump_all(
     poller: Poller,
     mut sink: Sink,
@@ -124,7 +125,7 @@ fn pump_all(
             pump_failures(poller, &mut sink);
         }
     })
-    .inspect_err(|words| sink.break_off(words.as_str()))
+    .inspect_err(|message| sink.fail_target(message.as_str()))
 }
 
 /// Hands one request to an executor.
@@ -138,7 +139,7 @@ pub(super) fn hand_over(engine: &Engine, head: RequestHead, tokens: &[i32]) -> R
     }
 }
 
-/// Puts every delivery of a batch into the sink but for failed ones, which it counts.
+/// Puts every delivery of a batch into the sink, except failed ones; returns how many failed.
 #[inline]
 fn pump(batch: &Batch<'_>, sink: &mut Sink) -> usize {
     let mut failed = 0;
@@ -163,7 +164,7 @@ fn pump(batch: &Batch<'_>, sink: &mut Sink) -> usize {
     failed
 }
 
-/// The rare part, apart from the loop: failures carry words.
+/// Reports failed deliveries. Kept out of the hot loop: failures are rare, and their messages allocate.
 fn pump_failures(poller: &Poller, sink: &mut Sink) {
     for delivery in poller.last().deliveries.iter().filter(|delivery| delivery.error >= 0) {
         let at = MonoNs(delivery.received_ns);
@@ -177,7 +178,7 @@ mod tests {
     use crate::record::gate::Gate;
     use crate::record::recorder::Recorder;
     use crate::settings::engine::EngineSettings;
-    use crate::targets::executor::asked::plain_head;
+    use crate::targets::executor::request::plain_head;
     use crate::targets::sim::wire_config;
 
     const REQUESTS: u64 = 64;

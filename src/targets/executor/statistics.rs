@@ -1,4 +1,4 @@
-//! What does an executor say of its iterations? TensorRT-LLM's JSON, read leniently: its keys come and go.
+//! Iteration statistics of an executor: TensorRT-LLM's JSON, read leniently because its keys change between releases.
 
 use serde::Deserialize;
 
@@ -8,7 +8,7 @@ use crate::record::iteration::ReportedIteration;
 use crate::record::iteration::{BatchMix, Iteration, KvLevel};
 use crate::targets::EngineStatistics;
 
-/// The statistics of an executor that is being driven.
+/// Iteration statistics of an opened executor.
 pub struct ExecutorStatistics {
     engine: Engine,
 }
@@ -24,12 +24,12 @@ impl EngineStatistics for ExecutorStatistics {
     fn iterations(&mut self, into: &mut Vec<ReportedIteration>) -> Result<(), String> {
         let lines = self.engine.iteration_stats().map_err(|error| error.to_string())?;
         let (read_at, wall) = (now(), utc_now().as_nanosecond());
-        for words in lines {
-            let said: Line = serde_json::from_str(&words)
-                .map_err(|error| format!("its statistics cannot be read ({error}): {words}"))?;
+        for json in lines {
+            let line: Line = serde_json::from_str(&json)
+                .map_err(|error| format!("its statistics cannot be read ({error}): {json}"))?;
             into.push(ReportedIteration {
-                iteration: said.iteration(read_at, wall),
-                raw_json: words,
+                iteration: line.iteration(read_at, wall),
+                raw_json: json,
             });
         }
         Ok(())
@@ -106,7 +106,7 @@ impl Line {
 
 /// Time zones differ by multiples of this, so what lies below it is the same in all of them.
 const QUARTER_OF_AN_HOUR_NS: i128 = 900_000_000_000;
-/// Statistics are read every 20 ms: what claims to be older than this was not stamped by the same clock.
+/// Statistics are read every 20 ms; a stamp older than this comes from another clock.
 const OLDEST_NS: i128 = 60_000_000_000;
 
 /// How long before `wall`, in nanoseconds since 1970, a local time such as `04-07-2025 20:33:17.747028` was.
@@ -130,20 +130,20 @@ mod tests {
     const WALL: i128 = 1_744_025_597_767_028_000;
     const READ_AT: MonoNs = MonoNs(5_000_000_000);
 
-    fn read(words: &str) -> Result<Iteration, serde_json::Error> {
-        serde_json::from_str::<Line>(words).map(|line| line.iteration(READ_AT, WALL))
+    fn read(json: &str) -> Result<Iteration, serde_json::Error> {
+        serde_json::from_str::<Line>(json).map(|line| line.iteration(READ_AT, WALL))
     }
 
     #[test]
     fn a_local_time_of_any_zone_is_placed_on_our_clock() {
         let at = |time: &str| {
-            let words = format!(r#"{{"iter": 1, "timestamp": "04-07-2025 {time}"}}"#);
-            read(&words).unwrap().at
+            let json = format!(r#"{{"iter": 1, "timestamp": "04-07-2025 {time}"}}"#);
+            read(&json).unwrap().at
         };
         // 20 ms earlier: in Tokyo, and in Kathmandu, 5 h 45 min ahead.
         assert_eq!(at("20:33:17.747028"), READ_AT + Nanos(-20_000_000));
         assert_eq!(at("17:18:17.747028"), READ_AT + Nanos(-20_000_000));
-        // Minutes before: of another clock, so that only the moment of reading is known.
+        // Minutes before: another clock, so only the time of reading is known.
         assert_eq!(at("20:29:17.747028"), READ_AT);
         assert_eq!(at("later"), READ_AT);
     }

@@ -1,4 +1,4 @@
-//! Which host, and which paths, does a typed URL mean?
+//! Server address: host, port and paths of a typed URL.
 
 use http::Uri;
 

@@ -1,7 +1,7 @@
-//! HOT PATH. What does one JSON object from an OpenAI-compatible server say? One chunk of a stream, or a whole answer.
+//! HOT PATH. One JSON object from an OpenAI-compatible server: a chunk of a stream, or a whole response.
 //!
-//! Only what is measured is taken, in one pass and into room that is used again. Servers agree on little, so `id`,
-//! `object` and `model` are never looked at, and unknown members are passed over.
+//! Reads only what is measured, in one pass and into memory that is reused. Servers differ in almost everything, so `id`
+//! and `model` are ignored, `object` matters only as `error`, and unknown members are skipped.
 
 use std::ops::Range;
 
@@ -10,29 +10,29 @@ use crate::record::request_record::EngineTimes;
 use crate::targets::openai::json::{BadJson, Kind, RawText, Scanner};
 use crate::targets::openai::pattern::Pattern;
 
-/// Why a server says that it stopped.
+/// Finish reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finish {
     /// `length`: as many tokens as were asked for, or as fit.
     Length,
     /// `stop`, or a call of a tool.
     Stop,
-    /// A word that no success ends with: `abort`, `error`, …
+    /// A reason that means failure: `abort`, `error`, …
     Aborted,
-    /// Any other word.
+    /// Any other reason.
     Other,
 }
 
 /// The server's own counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Tokens of the prompt, where it is said.
+    /// Prompt tokens, if given.
     pub prompt: Option<u32>,
-    /// Tokens of the output, where it is said.
+    /// Output tokens, if given.
     pub completion: Option<u32>,
 }
 
-/// What one object said.
+/// Contents of one object.
 #[derive(Debug, Default, PartialEq)]
 pub struct Chunk {
     /// Generated text of every kind (content, reasoning, refusal, arguments of tool calls), in order.
@@ -43,7 +43,7 @@ pub struct Chunk {
     pub choices: u32,
     /// Entries of `data` that hold an embedding.
     pub embeddings: u32,
-    /// A choice had the member `finish_reason`, be it null.
+    /// A choice had the member `finish_reason`, perhaps null.
     pub knows_finish: bool,
     /// The `finish_reason` that was not null.
     pub finish: Option<Finish>,
@@ -62,7 +62,7 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// Replaces everything by what `json` says, keeping its room.
+    /// Replaces the contents by those of `json`, keeping the memory.
     ///
     /// # Errors
     /// When it is no JSON object.
@@ -83,14 +83,14 @@ impl Chunk {
         let mut scan = Scanner::new(json);
         scan.object(|scan, key| self.top(scan, key))?;
         scan.end()?;
-        if let Some(text) = self.text_at.take().filter(|_| self.says_only_its_text()) {
+        if let Some(text) = self.text_at.take().filter(|_| self.has_only_text()) {
             self.pattern.learn(json, text);
         }
         Ok(())
     }
 
-    /// Whether the next chunk of its kind says nothing new but its text.
-    fn says_only_its_text(&self) -> bool {
+    /// Whether chunks of this shape differ only in their text.
+    fn has_only_text(&self) -> bool {
         self.texts == 1
             && self.token_ids.is_empty()
             && self.embeddings == 0
@@ -195,7 +195,7 @@ impl Chunk {
         Ok(())
     }
 
-    /// A usage that says more replaces one that says less: some servers send zeros first.
+    /// A larger count replaces a smaller one: some servers send zeros first.
     fn usage(&mut self, scan: &mut Scanner<'_>) -> Result<(), BadJson> {
         let mut usage = self.usage.unwrap_or_default();
         scan.object(|scan, key| {
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_finish_reason_that_is_null_is_told_from_one_that_is_missing() {
+    fn a_finish_reason_that_is_null_and_one_that_is_missing_are_distinguished() {
         let null = chunk(r#"{"choices":[{"finish_reason":null}]}"#);
         assert_eq!((null.knows_finish, null.finish), (true, None));
         let missing = chunk(r#"{"choices":[{}]}"#);
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_last_chunk_said_is_forgotten() {
+    fn contents_of_the_last_chunk_are_dropped() {
         let mut one = chunk(
             r#"{"choices":[{"text":"a","token_ids":[1],"finish_reason":"stop"}],"usage":{}}"#,
         );
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_read_by_pattern_says_what_each_chunk_alone_says() {
+    fn a_stream_read_by_pattern_equals_each_chunk_read_alone() {
         let choice = |delta: &str| {
             format!(r#"{{"id":"x","choices":[{{"delta":{{{delta}}},"finish_reason":null}}]}}"#)
         };
@@ -397,7 +397,7 @@ mod tests {
             r#"{"choices":[],"usage":{"completion_tokens":9}}"#.to_owned(),
             r#"{"choices":[],"usage":{"completion_tokens":8}}"#.to_owned(),
         ];
-        let said = |chunk: &Chunk| {
+        let contents = |chunk: &Chunk| {
             let text = String::from_utf8(chunk.text.clone()).unwrap();
             let counts = (chunk.choices, chunk.embeddings, chunk.usage);
             (text, chunk.token_ids.clone(), counts, chunk.knows_finish, chunk.finish)
@@ -405,7 +405,7 @@ mod tests {
         let mut one_after_the_other = Chunk::default();
         for json in &stream {
             one_after_the_other.read(json.as_bytes()).unwrap();
-            assert_eq!(said(&one_after_the_other), said(&chunk(json)), "{json}");
+            assert_eq!(contents(&one_after_the_other), contents(&chunk(json)), "{json}");
         }
     }
 

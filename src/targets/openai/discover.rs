@@ -1,4 +1,4 @@
-//! Which model does the server serve, and what does it say of it?
+//! Discovery of the served model and of the server's facts about it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,12 +24,12 @@ pub struct Model {
     /// Token ids are below this, as our own server says.
     #[serde(default, rename = "x-bareflight-vocab-size")]
     pub vocab_size: Option<u32>,
-    /// Our own server says so where no engine but a model of one answers.
+    /// Latencies come from a model of an engine, as our own server says.
     #[serde(default, rename = "x-bareflight-simulated")]
     pub simulated: bool,
 }
 
-/// What llama.cpp says of a model: the context that each of its slots has.
+/// llama.cpp's facts about a model: the context length of each slot.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 struct Meta {
     #[serde(default)]
@@ -48,35 +48,35 @@ struct Models {
     data: Vec<Model>,
 }
 
-/// Longest list that is read.
+/// Longest model list that is read.
 const MAX_LIST: usize = 4 << 20;
 
-/// How long a server may take to say what it need not.
-const UNDUE: Duration = Duration::from_secs(1);
+/// Time limit of the optional query.
+const OPTIONAL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Asks for the list of models, and takes the only one.
+/// Reads the list of models, and takes the only one.
 ///
 /// # Errors
 /// When the server cannot be asked, or serves none or several.
-pub fn only_model(route: Arc<Route>, question: Message) -> Result<Model, Failure> {
+pub fn only_model(route: Arc<Route>, request: Message) -> Result<Model, Failure> {
     let limit = 2 * route.connector.timeout();
-    choose(&ask(route, question, limit)?)
+    choose(&ask(route, request, limit)?)
 }
 
-/// What the server says of a model that the user named. Many have no list, or one without aliases, so that none is owed:
-/// whether the name is right, the first request will tell.
-pub fn named_model(route: Arc<Route>, question: Message, name: &str) -> Option<Model> {
-    let body = ask(route, question, UNDUE).ok()?;
+/// The server's facts about a model that the user named. Many servers have no list, or one without aliases, so a missing
+/// entry is no error: the first request shows whether the name is right.
+pub fn named_model(route: Arc<Route>, request: Message, name: &str) -> Option<Model> {
+    let body = ask(route, request, OPTIONAL_TIMEOUT).ok()?;
     let models: Models = serde_json::from_slice(&body).ok()?;
     models.data.into_iter().find(|model| model.id == name)
 }
 
-fn ask(route: Arc<Route>, question: Message, limit: Duration) -> Result<Vec<u8>, Failure> {
+fn ask(route: Arc<Route>, request: Message, limit: Duration) -> Result<Vec<u8>, Failure> {
     let asked = thread::wait_for("bf-openai-ask", move || async move {
-        let asking = list(&route, &question);
+        let asking = list(&route, &request);
         tokio::time::timeout(limit, asking).await.unwrap_or_else(|_| {
-            let words = format!("no list of models within {limit:?}");
-            Err(Failure::new(FailureKind::Silent, words))
+            let message = format!("no list of models within {limit:?}");
+            Err(Failure::new(FailureKind::Silent, message))
         })
     });
     asked.unwrap_or_else(|error| {
@@ -84,8 +84,8 @@ fn ask(route: Arc<Route>, question: Message, limit: Duration) -> Result<Vec<u8>,
     })
 }
 
-async fn list(route: &Arc<Route>, question: &Message) -> Result<Vec<u8>, Failure> {
-    let mut response = Transport::new(Arc::clone(route)).ask(question, || ()).await?;
+async fn list(route: &Arc<Route>, request: &Message) -> Result<Vec<u8>, Failure> {
+    let mut response = Transport::new(Arc::clone(route)).ask(request, || ()).await?;
     let body = response.body.read_whole(MAX_LIST).await?;
     if !response.status.is_success() {
         return Err(failure_of(response.status, &response.headers, &body));
@@ -102,8 +102,8 @@ fn choose(body: &[u8]) -> Result<Model, Failure> {
         [] => Err(Failure::new(FailureKind::Empty, "the server serves no model")),
         several => {
             let names: Vec<_> = several.iter().map(|model| model.id.as_str()).collect();
-            let words = format!("the server serves several models: {}", names.join(", "));
-            Err(Failure::new(FailureKind::Refused, words))
+            let message = format!("the server serves several models: {}", names.join(", "));
+            Err(Failure::new(FailureKind::Refused, message))
         }
     }
 }

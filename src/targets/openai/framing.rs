@@ -1,4 +1,4 @@
-//! HOT PATH. Which bytes on an HTTP/1.1 connection are the body, and where does it end?
+//! HOT PATH. HTTP/1.1 body framing: which bytes of a connection are the body, and where it ends.
 
 use http::{HeaderMap, StatusCode, header};
 
@@ -6,7 +6,7 @@ use http::{HeaderMap, StatusCode, header};
 const MAX_LINE: usize = 8 << 10;
 /// Bytes that hold the size of a chunk, and no more than the beginning of its data.
 const SIZE_LINE: usize = 16;
-/// A part of a body that tells of no boundary.
+/// A part of a body without a chunk boundary.
 const PIECE: usize = 128;
 
 /// Where the body ends.
@@ -37,12 +37,12 @@ pub enum ChunkState {
     Trailer(usize),
 }
 
-/// The bytes follow no framing; the text says what is wrong.
+/// The bytes break the framing; the text says how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadFraming(pub &'static str);
 
 impl Framing {
-    /// As the head of an answer says.
+    /// The framing that the head of a response announces.
     ///
     /// # Errors
     /// When the head contradicts itself.

@@ -1,7 +1,7 @@
-//! HOT PATH. How is one HTTP/1.1 exchange carried so that each byte of the answer keeps the stamp of its arrival?
+//! HOT PATH. HTTP/1.1 exchange in which each byte of the response keeps its arrival stamp.
 //!
-//! The head is parsed by `httparse`, the parser under hyper. The body is ours: a client library hands out frames
-//! after it has read further, and the stamp of a frame is then that of a later read. Here every byte of one read is
+//! `httparse`, hyper's parser, parses the head. The body is read by our own code: a client library hands out frames
+//! after it has read further, and the stamp of a frame would be that of a later read. Here every byte of one read is
 //! consumed before the next read begins.
 
 use std::future::poll_fn;
@@ -35,16 +35,16 @@ pub struct Http1 {
     keeps_alive: bool,
 }
 
-/// Why there is no head of an answer.
+/// Why there is no response head.
 #[derive(Debug)]
 pub enum NoHead {
-    /// The connection was closed before any byte of an answer: an idle one that the server gave up meanwhile.
-    Unanswered(String),
+    /// The connection was closed before the first byte of a response: the server had closed the idle connection.
+    NoResponse(String),
     /// Anything else.
     Failed(Failure),
 }
 
-/// What became of a body so far.
+/// State of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyState {
     /// More is to come.
@@ -84,16 +84,16 @@ impl Http1 {
         self.last.get()
     }
 
-    /// Writes a request and reads the head of its answer.
+    /// Writes a request and reads the head of its response.
     ///
     /// # Errors
     /// When the connection breaks, or what comes is no HTTP.
     pub async fn ask(&mut self, request: &[u8]) -> Result<(StatusCode, HeaderMap), NoHead> {
         self.reads_by_chunk = true;
-        // A server may answer, and close, before it has read everything: its answer tells more than our error.
+        // A server may respond and close before it has read everything. Its response explains more than our write error.
         let written = self.write_all(request).await;
         match (self.head().await, written) {
-            (Err(NoHead::Unanswered(_)), Err(error)) => Err(NoHead::Unanswered(error.to_string())),
+            (Err(NoHead::NoResponse(_)), Err(error)) => Err(NoHead::NoResponse(error.to_string())),
             (head, _) => head,
         }
     }
@@ -129,10 +129,10 @@ impl Http1 {
                 Err(error) => error.to_string(),
             };
             return Err(if came_something {
-                let words = format!("in the head of the answer: {broken}");
-                NoHead::Failed(Failure::new(FailureKind::Disconnected, words))
+                let message = format!("in the head of the answer: {broken}");
+                NoHead::Failed(Failure::new(FailureKind::Disconnected, message))
             } else {
-                NoHead::Unanswered(broken)
+                NoHead::NoResponse(broken)
             });
         }
     }
@@ -160,7 +160,7 @@ impl Http1 {
         Ok(Some((status, headers)))
     }
 
-    /// Hands every part of the body that has been read to `take`.
+    /// Passes every part of the body that has been read to `take`.
     ///
     /// # Errors
     /// When the bytes follow no framing, and what `take` returns.
@@ -176,7 +176,7 @@ impl Http1 {
         Ok(if self.framing.is_done() { BodyState::Done } else { BodyState::Open })
     }
 
-    /// Reads as much as there is from now on.
+    /// Lifts the limit on reads from now on.
     ///
     /// The kernel's stamp of a read is that of its last packet. Until the first token has come, each read therefore
     /// ends where a chunk of the body does: what has arrived behind the token while our thread had no core does not
@@ -189,7 +189,7 @@ impl Http1 {
     /// Reads once more for the body.
     ///
     /// # Errors
-    /// With words, when the connection broke before the body's end.
+    /// With a message, when the connection broke before the body's end.
     #[inline]
     pub async fn read_body(&mut self) -> Result<(), String> {
         match self.read().await {

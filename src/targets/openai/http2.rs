@@ -1,6 +1,6 @@
-//! How are answers carried over HTTP/2, several on one connection?
+//! HTTP/2 connection that carries several responses at once.
 //!
-//! By hyper, over a socket that reads once per poll: the task of an answer runs between two reads of its
+//! Uses hyper over a socket that reads once per poll: the task of a response runs between two reads of its
 //! connection, so that the stamp of the latest read is the stamp of its frames.
 
 use std::cell::Cell;
@@ -22,7 +22,7 @@ use crate::network::stamp::{LastRead, ReadStamp};
 use crate::request::{Failure, FailureKind};
 use crate::targets::openai::http1::BodyState;
 
-/// Answers on one connection at a time; a further one opens another connection.
+/// Responses on one connection at a time; one more opens another connection.
 pub const STREAMS_PER_CONNECTION: u32 = 64;
 /// Never adaptive: h2 allows few small frames to pile up under a small window, and ends the connection.
 const CONNECTION_WINDOW: u32 = 16 << 20;
@@ -50,7 +50,7 @@ pub struct Http2 {
     streams: Rc<Cell<u32>>,
 }
 
-/// An answer under way; counts as one of its connection's streams until dropped.
+/// A response being read; counts as one of its connection's streams until dropped.
 #[derive(Debug)]
 pub struct Http2Body {
     incoming: Incoming,
@@ -81,16 +81,16 @@ impl Http2 {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| {
-                Failure::new(FailureKind::Connect, format!("no HTTP/2: {}", words_of(&error)))
+                Failure::new(FailureKind::Connect, format!("no HTTP/2: {}", message_of(&error)))
             })?;
         tokio::task::spawn_local(async move {
-            // Each answer on the connection fails with the same words, so they are not lost here.
+            // Every response on the connection fails with the same message, so dropping it here loses nothing.
             let _told_to_each_answer = connection.await;
         });
         Ok(Self { sender, last, streams: Rc::new(Cell::new(0)) })
     }
 
-    /// Whether one more answer may come over this connection.
+    /// Whether one more response fits on this connection.
     pub fn has_room(&self) -> bool {
         !self.is_closed() && self.streams.get() < STREAMS_PER_CONNECTION
     }
@@ -100,10 +100,10 @@ impl Http2 {
         self.sender.is_closed()
     }
 
-    /// Sends a request and waits for the head of its answer.
+    /// Sends a request and waits for the head of its response.
     ///
     /// # Errors
-    /// [`FailureKind::Disconnected`] with hyper's words.
+    /// [`FailureKind::Disconnected`] with hyper's message.
     pub async fn ask(
         mut self,
         request: Request<Full<Bytes>>,
@@ -114,7 +114,7 @@ impl Http2 {
             .sender
             .send_request(request)
             .await
-            .map_err(|error| Failure::new(FailureKind::Disconnected, words_of(&error)))?;
+            .map_err(|error| Failure::new(FailureKind::Disconnected, message_of(&error)))?;
         let (head, incoming) = response.into_parts();
         let body = Http2Body { incoming, last: self.last, _stream: stream };
         Ok((head.status, head.headers, body))
@@ -130,7 +130,7 @@ impl Http2Body {
     /// Waits for data, and hands all that is there to `take`.
     ///
     /// # Errors
-    /// The outer one with words, when the connection or stream broke; the inner one is what `take` returns.
+    /// The outer one with a message, when the connection or stream broke; the inner one is what `take` returns.
     pub async fn read_and_drain(
         &mut self,
         mut take: impl FnMut(&[u8]) -> Result<(), Failure>,
@@ -148,7 +148,7 @@ impl Http2Body {
                         }
                     }
                     Poll::Ready(None) => return Poll::Ready(Ok(Ok(BodyState::Done))),
-                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(words_of(&error))),
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(message_of(&error))),
                     Poll::Pending if has_data => return Poll::Ready(Ok(Ok(BodyState::Open))),
                     Poll::Pending => return Poll::Pending,
                 }
@@ -158,13 +158,13 @@ impl Http2Body {
     }
 }
 
-/// hyper's words with those of what lies beneath.
-fn words_of(error: &hyper::Error) -> String {
-    let mut words = error.to_string();
+/// hyper's message with those of its sources.
+fn message_of(error: &hyper::Error) -> String {
+    let mut message = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(beneath) = source {
-        words = format!("{words}: {beneath}");
+        message = format!("{message}: {beneath}");
         source = beneath.source();
     }
-    words
+    message
 }

@@ -1,12 +1,12 @@
-//! HOT PATH. What does a JSON text hold, read once from front to back, with nothing built from it?
+//! HOT PATH. JSON pull scanner: one pass from front to back, nothing allocated.
 //!
-//! A pull scanner: the caller asks for the members of an object or the elements of an array and takes or skips
-//! each. It checks the grammar of everything that it passes, except for the exact form of numbers.
+//! The caller visits the members of an object or the elements of an array, and reads or skips each. The scanner checks
+//! the grammar of everything that it passes, except the exact form of numbers.
 
 /// Deepest nesting that is followed.
 const MAX_DEPTH: u8 = 64;
 
-/// Not JSON: at which byte that showed.
+/// Not JSON, and the byte where that showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadJson {
     /// Offset from the start of the text.

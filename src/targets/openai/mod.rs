@@ -1,27 +1,27 @@
-//! What does an OpenAI-compatible server do, seen from a client that adds as little as it can?
+//! `openai:URL`: an OpenAI-compatible server, through a client that adds as little latency as it can.
 //!
 //! ```text
-//! submit ─► request_body ─► lane (a thread) ─► flight (a request) ─► transport ─► http1 │ http2 ─► net::socket
-//!                              │                  └─► answer ◄─ chunk ◄─ json ◄─ sse ◄─ framing ◄──────┘
+//! submit ─► request_body ─► client_thread ─► send_request ─► transport ─► http1 │ http2 ─► network::socket
+//!                              │                 └─► response_reader ◄─ chunk ◄─ json ◄─ sse ◄─ framing ◄─┘
 //!                              └─► sink
 //! ```
-//! Each read is stamped by the kernel below everything, and all its bytes are taken apart before the next read. The
+//! The kernel stamps each read at the bottom of this chain, and all bytes of a read are parsed before the next read. The
 //! tokens of one read are one delivery.
 
 pub mod address;
-mod answer;
 mod chunk;
+mod client_thread;
 mod discover;
-mod flight;
 pub(crate) mod framing;
 mod http1;
 mod http2;
 mod json;
-mod lane;
 pub mod options;
 mod output_text;
 mod pattern;
 mod request_body;
+mod response_reader;
+mod send_request;
 mod session;
 mod transport;
 
@@ -35,8 +35,8 @@ use crate::record::sink::Sink;
 use crate::request::Limits;
 use crate::targets::named::Named;
 use crate::targets::openai::address::Address;
+use crate::targets::openai::client_thread::ClientSettings;
 use crate::targets::openai::discover::{Model, named_model, only_model};
-use crate::targets::openai::lane::LaneSettings;
 use crate::targets::openai::request_body::RequestWriter;
 use crate::targets::openai::session::OpenAiSession;
 use crate::targets::openai::transport::Route;
@@ -90,12 +90,12 @@ impl OpenAiTarget {
         let route = Arc::new(route_to(&address, &options, &writer, &name)?);
         let mut found = None;
         if options.model.is_none() {
-            let question = writer.get(&address.models_path);
-            let model = only_model(Arc::clone(&route), question).map_err(|failure| {
-                let reason = options.api_key.as_ref().map_or_else(
-                    || failure.message.clone(),
-                    |key| key.blot_out_of(&failure.message),
-                );
+            let request = writer.get(&address.models_path);
+            let model = only_model(Arc::clone(&route), request).map_err(|failure| {
+                let reason = options
+                    .api_key
+                    .as_ref()
+                    .map_or_else(|| failure.message.clone(), |key| key.redact(&failure.message));
                 let remedy =
                     "is the server up and the URL right? Name a model to do without asking";
                 unusable(&name, &format!("{}: {reason}; {remedy}", failure.kind))
@@ -111,13 +111,14 @@ impl OpenAiTarget {
         Ok(Self { options, info, route, writer, models_path: address.models_path })
     }
 
-    /// Asks a server what it says of the model that the user named, as [`Self::new`] does where none is: its longest
-    /// sequence, its vocabulary, and whether it is simulated. One that says nothing within a second is taken as it is.
+    /// Reads the server's facts about the model that the user named, as [`Self::new`] does without a name: its longest
+    /// sequence, its vocabulary, and whether it is simulated. A server that does not answer within a second is used without
+    /// them.
     #[must_use]
     pub fn ask_about_named_model(mut self) -> Self {
-        let question = self.writer.get(&self.models_path);
+        let request = self.writer.get(&self.models_path);
         let name = self.options.model.as_deref().unwrap_or_default();
-        if let Some(model) = named_model(Arc::clone(&self.route), question, name) {
+        if let Some(model) = named_model(Arc::clone(&self.route), request, name) {
             learn(&mut self.info, &model);
         }
         self
@@ -135,7 +136,7 @@ impl Target for OpenAiTarget {
         let kernel_stamps = keeper.works();
         sink.stamps_come_from(if kernel_stamps { StampSource::Kernel } else { StampSource::User });
         sink.tokens_come_from(TokenSource::Chunks);
-        let settings = LaneSettings {
+        let settings = ClientSettings {
             same_host: route.connector.is_loopback(),
             route,
             timeouts: options.timeouts,
@@ -172,7 +173,7 @@ fn route_to(
     };
     let connector = Connector::new(&address.host, address.port, config, options.timeouts.connect)
         .map_err(|failure| unusable(name, &failure.message))?;
-    // Without TLS there is nobody to ask which HTTP the server speaks.
+    // Without TLS there is no ALPN, so the HTTP version cannot be negotiated.
     let http = match options.http {
         HttpVersion::Auto if !address.https => HttpVersion::Http1,
         chosen => chosen,

@@ -1,4 +1,4 @@
-//! What can be chosen about an OpenAI-compatible server?
+//! Options of an OpenAI-compatible target.
 
 use std::fmt;
 use std::num::NonZeroU16;
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::network::secret::ApiKey;
 use crate::network::tls::TlsOptions;
 
-/// Which endpoint is asked.
+/// The endpoint that requests go to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Endpoint {
@@ -57,7 +57,7 @@ pub enum ConnectionPolicy {
     Fresh,
 }
 
-/// Which HTTP is spoken.
+/// HTTP version.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HttpVersion {
@@ -70,14 +70,14 @@ pub enum HttpVersion {
     Http2,
 }
 
-/// How long what may take. Checked a few times per timeout, so that nothing is armed per token.
+/// Time limits. Checked a few times per limit, so that no timer is set per token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// To a connection, TLS included.
+    /// For connecting, TLS included.
     pub connect: Duration,
-    /// From sending a request to the head of its answer.
+    /// From sending a request to the head of its response.
     pub first_byte: Duration,
-    /// Between outputs of an answer. Comments and half events do not count as output.
+    /// Between outputs of a response. Comments and half events do not count as output.
     pub idle: Duration,
     /// For a whole request; `None` leaves that to the load.
     pub total: Option<Duration>,
@@ -97,12 +97,12 @@ impl Default for Timeouts {
 /// Counts the tokens of a whole output text.
 pub type CountTokens = Arc<dyn Fn(&str) -> usize + Send + Sync>;
 
-/// Everything that can be chosen.
+/// Options of an OpenAI-compatible target.
 #[derive(Clone)]
 pub struct OpenAiOptions {
     /// `http://host:port`, a base such as `https://host/v1`, or the whole URL of the endpoint.
     pub url: String,
-    /// Which endpoint is asked.
+    /// The endpoint that requests go to.
     pub endpoint: Endpoint,
     /// The model's name; the only one in `/v1/models` if left out.
     pub model: Option<String>,
@@ -116,21 +116,21 @@ pub struct OpenAiOptions {
     pub ignore_eos: bool,
     /// Send `min_tokens` where the request asks for it. Strict servers refuse the field.
     pub min_tokens: bool,
-    /// Ask streaming answers for the server's own token counts.
+    /// Ask for the server's own token counts in streams.
     pub include_usage: bool,
     /// How prompts are written.
     pub prompt_as: PromptAs,
     /// Which connection carries a request.
     pub connection: ConnectionPolicy,
-    /// Which HTTP is spoken.
+    /// HTTP version.
     pub http: HttpVersion,
-    /// How long what may take.
+    /// Time limits.
     pub timeouts: Timeouts,
-    /// How certificates are judged.
+    /// Trust in certificates.
     pub tls: TlsOptions,
     /// Counts tokens of the output where the server does not, and checks the server's count where it does.
     pub tokenizer: Option<CountTokens>,
-    /// Threads that read answers.
+    /// Client threads.
     pub threads: NonZeroU16,
 }
 
@@ -157,7 +157,7 @@ impl OpenAiOptions {
         }
     }
 
-    /// What an artefact may say of these options: no key, no value of a header.
+    /// These options for artefacts, without the key and header values.
     pub fn shown(&self) -> Value {
         let names: Vec<_> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
         let seconds = |time: Duration| time.as_secs_f64();

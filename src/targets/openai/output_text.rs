@@ -1,42 +1,42 @@
-//! HOT PATH. Which part of a chunk's text is new? Some servers send the difference, some all text so far, each time.
+//! HOT PATH. New part of a chunk's text: some servers send deltas, some all text so far.
 
-/// Growing chunks before a stream counts as cumulative. A stream of differences looks like one only while each of
+/// Growing chunks before a stream counts as cumulative. A stream of deltas can look like one only while each of
 /// its first chunks happens to begin with the one before.
-const CERTAIN: u32 = 3;
-/// Chunks before a chunk that repeats everything so far counts as a re-send, and not as a token said twice.
-const ENOUGH: u32 = 3;
+const CUMULATIVE_AFTER: u32 = 3;
+/// Chunks before a chunk that repeats all text so far counts as a re-send, and not as a repeated token.
+const RESEND_AFTER: u32 = 3;
 
-/// The text of one answer as it comes in.
+/// Text of one response so far.
 #[derive(Debug, Default)]
 pub struct OutputText {
     all: Vec<u8>,
     /// Where the latest chunk begins in `all`.
     latest: usize,
     chunks: u32,
-    /// Some chunk did not begin with the chunk before it: these are differences.
-    differs: bool,
+    /// Some chunk did not begin with the chunk before it, so chunks are deltas.
+    is_delta: bool,
     growths: u32,
 }
 
 impl OutputText {
-    /// Forgets everything and keeps its room.
+    /// Resets and keeps the memory.
     pub fn restart(&mut self) {
         let mut all = std::mem::take(&mut self.all);
         all.clear();
         *self = Self { all, ..Self::default() };
     }
 
-    /// Takes the text of a chunk, which is not empty; whether it brought anything new.
+    /// Adds the text of a chunk, which is not empty; returns whether it held anything new.
     #[inline]
     pub fn take(&mut self, piece: &[u8]) -> bool {
         self.chunks += 1;
-        if self.differs || self.chunks == 1 {
-            return self.take_difference(piece);
+        if self.is_delta || self.chunks == 1 {
+            return self.take_delta(piece);
         }
         let before = &self.all[self.latest..];
         if !piece.starts_with(before) {
-            self.differs = true;
-            return self.take_difference(piece);
+            self.is_delta = true;
+            return self.take_delta(piece);
         }
         let has_grown = piece.len() > before.len();
         self.growths += u32::from(has_grown);
@@ -48,8 +48,8 @@ impl OutputText {
         has_grown || !self.is_cumulative()
     }
 
-    fn take_difference(&mut self, piece: &[u8]) -> bool {
-        let repeats = self.chunks > ENOUGH && piece.starts_with(&self.all);
+    fn take_delta(&mut self, piece: &[u8]) -> bool {
+        let repeats = self.chunks > RESEND_AFTER && piece.starts_with(&self.all);
         let new = if repeats { &piece[self.all.len()..] } else { piece };
         self.latest = self.all.len();
         self.all.extend_from_slice(new);
@@ -57,7 +57,7 @@ impl OutputText {
     }
 
     fn is_cumulative(&self) -> bool {
-        !self.differs && self.growths >= CERTAIN
+        !self.is_delta && self.growths >= CUMULATIVE_AFTER
     }
 
     /// All text so far.

@@ -1,12 +1,12 @@
-//! HOT PATH. Is this chunk the one before it with another text? Then nothing but its text has to be looked at.
+//! HOT PATH. Shortcut for chunks that differ from the one before only in their text.
 //!
-//! A stream repeats its id, model and every other member from token to token. Where a chunk begins and ends, byte for
-//! byte, like one that was parsed, and what lies between is a string without escapes, a parse would say the same of it
-//! but for the text.
+//! A stream repeats its id, model and every other member from token to token. If a chunk begins and ends with the same
+//! bytes as one that was parsed, and the rest is a string without escapes, only its text can differ. So it is not parsed
+//! again.
 
 use std::ops::Range;
 
-/// What surrounds the text of a chunk.
+/// The bytes around the text of a chunk.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Pattern {
     /// Up to and with the quote before the text; empty where there is no pattern.
@@ -27,14 +27,14 @@ impl Pattern {
         memchr::memchr2(b'"', b'\\', text).is_none().then_some(text)
     }
 
-    /// From now on, the pattern is that of `json`, whose text is at `text`.
+    /// Learns the pattern of `json`, whose text is at `text`.
     pub fn learn(&mut self, json: &[u8], text: Range<usize>) {
         self.forget();
         self.before.extend_from_slice(&json[..text.start]);
         self.after.extend_from_slice(&json[text.end..]);
     }
 
-    /// From now on, there is none.
+    /// Drops the pattern.
     pub fn forget(&mut self) {
         self.before.clear();
         self.after.clear();

@@ -1,4 +1,4 @@
-//! What bytes ask for one shot? Written by the thread that issues, before the span that is measured begins.
+//! Bytes of one request, written by the issuing thread before the measured span begins.
 
 use std::fmt::Write as _;
 
@@ -31,7 +31,7 @@ pub struct Message {
     pub body_at: usize,
 }
 
-/// A shot on its way to the thread that sends it.
+/// A request for the client thread that sends it.
 #[derive(Debug)]
 pub struct Outgoing {
     /// Which request.
@@ -42,11 +42,11 @@ pub struct Outgoing {
     pub max_tokens: u32,
     /// Tokens come as they are made.
     pub streaming: bool,
-    /// When it was handed over.
+    /// When it was submitted.
     pub handed_over: MonoNs,
 }
 
-/// Why the options cannot become requests. The text names the option and the remedy.
+/// Error in the options. The message names the option and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum BadRequestOption {
     /// A header that HTTP does not allow.
@@ -115,7 +115,7 @@ impl RequestWriter {
         })
     }
 
-    /// From now on, this is the model's name.
+    /// Sets the model's name.
     pub fn name_model(&mut self, model: String) {
         self.model = Some(model);
     }
@@ -170,8 +170,8 @@ impl RequestWriter {
             return Ok(());
         }
         let Some(text) = prompt.text.as_deref() else {
-            let words = "this prompt has no text: send token ids to the completions endpoint";
-            return Err(Failure::new(FailureKind::Refused, words));
+            let message = "this prompt has no text: send token ids to the completions endpoint";
+            return Err(Failure::new(FailureKind::Refused, message));
         };
         if self.endpoint == Endpoint::Chat {
             body.put("messages", &[ChatMessage { role: "user", content: text }]);
@@ -183,7 +183,7 @@ impl RequestWriter {
 
     fn put_output(&self, body: &mut Object<'_>, shot: &Shot) {
         let (output, sampling) = (&shot.request.output, &shot.request.sampling);
-        // The newer name replaces the older one, and servers that know both refuse to be given both.
+        // The newer name replaces the older one. Servers that know both refuse a request that has both.
         if !self.extra.contains_key("max_completion_tokens") {
             body.put("max_tokens", &output.max_tokens);
         }
@@ -222,7 +222,7 @@ struct StreamOptions {
     include_usage: bool,
 }
 
-/// A JSON object under way; members that the user gave are not written by us.
+/// A JSON object being written; it skips members that the user gave.
 struct Object<'a> {
     bytes: Vec<u8>,
     extra: &'a serde_json::Map<String, Value>,

@@ -1,4 +1,4 @@
-//! What is claimed of the bytes that ask?
+//! Tests of the request bytes.
 
 use std::sync::Arc;
 

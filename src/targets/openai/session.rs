@@ -1,4 +1,4 @@
-//! How does a synchronous session hand its shots to the threads that speak HTTP?
+//! Session over client threads: distributes shots among them and waits for their end.
 
 use std::io;
 
@@ -12,52 +12,53 @@ use crate::network::thread::NetThread;
 use crate::record::sink::Sink;
 use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
-use crate::targets::openai::lane;
-use crate::targets::openai::lane::{Command, LaneSettings};
+use crate::targets::openai::client_thread;
+use crate::targets::openai::client_thread::{ClientCommand, ClientSettings};
 use crate::targets::openai::request_body::{Outgoing, RequestWriter};
 use crate::targets::{Drain, Session};
 
-/// An opened server.
+/// Session with an OpenAI-compatible server.
 #[derive(Debug)]
 pub struct OpenAiSession {
     writer: RequestWriter,
-    lanes: Vec<LaneThread>,
+    clients: Vec<ClientHandle>,
     _keeps_kernel_stamps_on: StampKeeper,
 }
 
 #[derive(Debug)]
-struct LaneThread {
-    commands: UnboundedSender<Command>,
+struct ClientHandle {
+    commands: UnboundedSender<ClientCommand>,
     thread: NetThread<usize>,
 }
 
 impl OpenAiSession {
-    /// Starts `threads` lanes, each with a sink of its own.
+    /// Starts `threads` client threads, each with its own sink.
     ///
     /// # Errors
     /// When the system gives no thread.
     pub fn start(
         writer: RequestWriter,
-        settings: &LaneSettings,
+        settings: &ClientSettings,
         keeper: StampKeeper,
         threads: u16,
         sink: Sink,
     ) -> io::Result<Self> {
         let mut sinks: Vec<_> = (1..threads).map(|_| sink.for_another_thread()).collect();
         sinks.push(sink);
-        let lanes = sinks.into_iter().enumerate().map(|(number, sink)| {
+        let clients = sinks.into_iter().enumerate().map(|(number, sink)| {
             let (commands, received) = unbounded_channel();
             let settings = settings.clone();
             let name = format!("bf-net-{number}");
-            let thread = thread::spawn(&name, move || lane::run(settings, sink, received))?;
-            Ok(LaneThread { commands, thread })
+            let thread =
+                thread::spawn(&name, move || client_thread::run(settings, sink, received))?;
+            Ok(ClientHandle { commands, thread })
         });
-        let lanes = lanes.collect::<io::Result<_>>()?;
-        Ok(Self { writer, lanes, _keeps_kernel_stamps_on: keeper })
+        let clients = clients.collect::<io::Result<_>>()?;
+        Ok(Self { writer, clients, _keeps_kernel_stamps_on: keeper })
     }
 
-    fn lane_of(&self, id: RequestId) -> &LaneThread {
-        &self.lanes[id.0 as usize % self.lanes.len()]
+    fn client_of(&self, id: RequestId) -> &ClientHandle {
+        &self.clients[id.0 as usize % self.clients.len()]
     }
 }
 
@@ -70,25 +71,25 @@ impl Session for OpenAiSession {
             streaming: shot.request.streaming,
             handed_over: now(),
         };
-        let fire = Command::Fire(Box::new(outgoing));
-        self.lane_of(shot.id)
+        let send = ClientCommand::Send(Box::new(outgoing));
+        self.client_of(shot.id)
             .commands
-            .send(fire)
+            .send(send)
             .map_err(|_| Failure::new(FailureKind::ShutDown, "the client's thread has ended"))
     }
 
     fn cancel(&mut self, id: RequestId) {
-        // A lane that has ended has ended its requests too.
-        let _nothing_left_to_cancel = self.lane_of(id).commands.send(Command::Cancel(id));
+        // A thread that has ended has ended its requests too.
+        let _nothing_left_to_cancel = self.client_of(id).commands.send(ClientCommand::Cancel(id));
     }
 
     fn finish(self: Box<Self>, by: MonoNs) -> Drain {
-        for lane in &self.lanes {
-            let _told_by_its_result = lane.commands.send(Command::Finish(by));
+        for client in &self.clients {
+            let _seen_when_joined = client.commands.send(ClientCommand::Finish(by));
         }
         let (mut open, mut panicked) = (0, 0);
-        for lane in self.lanes {
-            match lane.thread.join() {
+        for client in self.clients {
+            match client.thread.join() {
                 Some(forced) => open += forced,
                 None => panicked += 1,
             }

@@ -1,4 +1,4 @@
-//! Over which connection does a request go? An idle one, a shared one, or a new one, in either HTTP.
+//! Choice of the connection of a request: idle, shared or new, in HTTP/1.1 or HTTP/2.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use crate::targets::openai::http2::{Http2, Http2Body};
 use crate::targets::openai::options::{ConnectionPolicy, HttpVersion};
 use crate::targets::openai::request_body::Message;
 
-/// What all connections to one server have in common.
+/// Settings that all connections to one server share.
 #[derive(Debug, Clone)]
 pub struct Route {
     /// Where to connect.
     pub connector: Connector,
-    /// Which HTTP is spoken.
+    /// HTTP version.
     pub http: HttpVersion,
     /// Which connection carries a request.
     pub policy: ConnectionPolicy,
@@ -38,11 +38,11 @@ pub struct Transport {
     shared: RefCell<Vec<Http2>>,
     /// Held while a connection that others may share is made, so that a burst does not make one each.
     opening: Mutex<()>,
-    /// What the server chose, once it was asked.
+    /// The negotiated HTTP version, once known.
     chose_http2: Cell<Option<bool>>,
 }
 
-/// The head of an answer, and where its body comes from.
+/// The head of a response, and its unread body.
 #[derive(Debug)]
 pub struct Response {
     /// HTTP status.
@@ -53,7 +53,7 @@ pub struct Response {
     pub body: ResponseBody,
 }
 
-/// A body under way.
+/// A body being read.
 #[derive(Debug)]
 pub enum ResponseBody {
     /// Alone on its connection.
@@ -74,7 +74,7 @@ impl Transport {
         Self { route, idle, shared, opening: Mutex::new(()), chose_http2 }
     }
 
-    /// Sends a request and waits for the head of its answer. `leaves` is called right before the first byte is
+    /// Sends a request and waits for the head of its response. `leaves` is called right before the first byte is
     /// written, or before a connection is opened for it.
     ///
     /// # Errors
@@ -106,14 +106,14 @@ impl Transport {
                 Ok(Response { status, headers, body: ResponseBody::Http1(connection) })
             }
             Err(NoHead::Failed(failure)) => Err(failure),
-            Err(NoHead::Unanswered(words)) => {
-                Err(Failure::new(FailureKind::Disconnected, format!("before an answer: {words}")))
+            Err(NoHead::NoResponse(message)) => {
+                Err(Failure::new(FailureKind::Disconnected, format!("before an answer: {message}")))
             }
         }
     }
 
-    /// Over an idle connection, if one is left that the server has not given up. One that turns out to be gone is
-    /// replaced once by a new one, as every HTTP client does: nothing of an answer had come.
+    /// Sends over an idle connection, if one is left that the server has not closed. If that one turns out to be closed,
+    /// the caller opens a new one, as every HTTP client does: no byte of a response had come.
     async fn ask_over_idle(
         &self,
         message: &Message,
@@ -125,7 +125,7 @@ impl Transport {
             Ok((status, headers)) => {
                 Ok(Some(Response { status, headers, body: ResponseBody::Http1(connection) }))
             }
-            Err(NoHead::Unanswered(_)) => Ok(None),
+            Err(NoHead::NoResponse(_)) => Ok(None),
             Err(NoHead::Failed(failure)) => Err(failure),
         }
     }
@@ -195,7 +195,7 @@ impl Transport {
         Ok(Response { status, headers, body: ResponseBody::Http2(Box::new(body)) })
     }
 
-    /// Takes back what carried an answer, for the next request if it can.
+    /// Takes back the connection of a response, and keeps it if it can be reused.
     pub fn give_back(&self, body: ResponseBody) {
         if let ResponseBody::Http1(connection) = body
             && self.route.policy == ConnectionPolicy::Pool
@@ -206,14 +206,14 @@ impl Transport {
     }
 }
 
-/// What one step of reading gave.
+/// State of a body after one read.
 #[derive(Debug)]
 pub enum Step {
     /// More is to come.
     Open,
     /// The body has ended.
     Done,
-    /// The connection broke, with these words.
+    /// The connection broke, with this message.
     Broken(String),
 }
 
@@ -236,7 +236,7 @@ impl ResponseBody {
         }
     }
 
-    /// The first token has come, or none is awaited: what arrives need no longer be told apart packet by packet.
+    /// The first token has come, or none is expected: reads may now cover several packets.
     #[inline]
     pub fn read_freely(&mut self) {
         match self {
@@ -246,11 +246,11 @@ impl ResponseBody {
         }
     }
 
-    /// Hands what has arrived to `take`, and waits for it first where nothing has. What came in one read is handed
-    /// out in one call, and [`Self::stamp`] is then its stamp.
+    /// Passes what has arrived to `take`, after waiting for it if necessary. The bytes of one read are passed in one call,
+    /// and [`Self::stamp`] is then their stamp.
     ///
     /// # Errors
-    /// When the bytes follow no framing, and what `take` returns.
+    /// When the bytes break the framing, and what `take` returns.
     #[inline]
     pub async fn step(
         &mut self,
@@ -260,14 +260,14 @@ impl ResponseBody {
         match self {
             Self::Http1(connection) => {
                 // The first bytes of a body may have come in the read that brought its head.
-                if !is_first && let Err(words) = connection.read_body().await {
-                    return Ok(Step::Broken(words));
+                if !is_first && let Err(message) = connection.read_body().await {
+                    return Ok(Step::Broken(message));
                 }
                 connection.drain_body(take).map(Step::from)
             }
             Self::Http2(body) => match body.read_and_drain(&mut take).await {
                 Ok(state) => state.map(Step::from),
-                Err(words) => Ok(Step::Broken(words)),
+                Err(message) => Ok(Step::Broken(message)),
             },
         }
     }
@@ -286,14 +286,16 @@ impl ResponseBody {
                 if whole.len() <= limit {
                     return Ok(());
                 }
-                let words = format!("the answer is longer than {limit} bytes");
-                Err(Failure::new(FailureKind::Malformed, words))
+                let message = format!("the answer is longer than {limit} bytes");
+                Err(Failure::new(FailureKind::Malformed, message))
             });
             is_first = false;
             match step.await? {
                 Step::Open => {}
                 Step::Done => return Ok(whole),
-                Step::Broken(words) => return Err(Failure::new(FailureKind::Disconnected, words)),
+                Step::Broken(message) => {
+                    return Err(Failure::new(FailureKind::Disconnected, message));
+                }
             }
         }
     }

@@ -1,11 +1,11 @@
-//! What does `triton:…` name? A server, a model on it, and how it is spoken to.
+//! Address of `triton:…`: a server, a model on it, and the protocol.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// How the server is spoken to.
+/// Protocol of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {
@@ -18,7 +18,7 @@ pub enum Protocol {
 /// `HOST:PORT/MODEL[/VERSION]`, with `http://`, `https://` or `grpcs://` before it where it is not plain gRPC.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
-    /// How it is spoken to.
+    /// Its protocol.
     pub protocol: Protocol,
     /// Through TLS.
     pub tls: bool,
@@ -32,7 +32,7 @@ pub struct Address {
     pub version: String,
 }
 
-/// Why a text is no address. The text says what one looks like.
+/// Error in an address. The message shows the right form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{reason}: write `triton:HOST:PORT/MODEL` (gRPC, Triton's port 8001), or `triton:http://HOST:PORT/MODEL` \

@@ -1,4 +1,4 @@
-//! How is one gRPC call made, and in which ways does it fail?
+//! gRPC calls, unary and streaming, and the failures of their statuses.
 
 use std::error::Error;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::request::{Failure, FailureKind};
 use crate::targets::triton::connect::ConnectFailure;
 
 fn client(channel: Channel) -> Grpc<Channel> {
-    // Logits and whole outputs may be long; what is too long is the server's business.
+    // Logits and whole outputs may be long; the limit is up to the server.
     Grpc::new(channel).max_decoding_message_size(usize::MAX)
 }
 
@@ -22,7 +22,7 @@ async fn ready(grpc: &mut Grpc<Channel>) -> Result<(), Status> {
     grpc.ready().await.map_err(|error| Status::from_error(error.into()))
 }
 
-/// One message there, one back.
+/// Unary call: one message each way.
 ///
 /// # Errors
 /// The status, with the transport's error as its source where it came from there.
@@ -38,11 +38,11 @@ where
     Ok(reply.into_inner())
 }
 
-/// As [`unary`], for a question before or after the load, which must not hang.
+/// As [`unary`] with a time limit, for queries before and after the load.
 ///
 /// # Errors
 /// As [`unary`], and `DEADLINE_EXCEEDED` of our own.
-pub async fn ask<Q, R>(
+pub async fn query<Q, R>(
     channel: &Channel,
     path: &'static str,
     message: Q,
@@ -57,8 +57,7 @@ where
     })
 }
 
-/// Messages there, messages back. Returns when the head of the answer is there, which Triton sends with the first
-/// response.
+/// Bidirectional stream. Returns when the response head has come, which Triton sends with the first response.
 ///
 /// # Errors
 /// As [`unary`].
@@ -79,13 +78,13 @@ where
     Ok(reply.into_inner())
 }
 
-/// The failure of a request whose call ended with this status.
+/// Converts a status to the failure of a request.
 pub fn failure_of(status: &Status) -> Failure {
     if let Some(failure) = transport_failure(status) {
         return failure;
     }
     let kind = match status.code() {
-        // tonic reports bytes that are no message as a status of its own.
+        // tonic reports undecodable bytes as a status of its own.
         Code::Internal if status.message().starts_with("failed to decode Protobuf") => {
             FailureKind::Malformed
         }
@@ -97,10 +96,10 @@ pub fn failure_of(status: &Status) -> Failure {
         Code::DeadlineExceeded => FailureKind::GrpcDeadline,
         _ => FailureKind::Grpc,
     };
-    Failure::new(kind, format!("{}: {}", code_word(status.code()), status.message()))
+    Failure::new(kind, format!("{}: {}", code_name(status.code()), status.message()))
 }
 
-/// A status that no server sent has the transport's error as its source.
+/// The transport's error, which is the source of a status that no server sent.
 fn transport_failure(status: &Status) -> Option<Failure> {
     let mut deepest: &(dyn Error + 'static) = status.source()?;
     loop {
@@ -116,7 +115,7 @@ fn transport_failure(status: &Status) -> Option<Failure> {
 }
 
 /// A code as gRPC writes it.
-fn code_word(code: Code) -> &'static str {
+fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",
@@ -143,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_of_the_server_keeps_its_code_and_words() {
+    fn a_status_of_the_server_keeps_its_code_and_message() {
         let failure = failure_of(&Status::unavailable("queue is full"));
         assert_eq!(
             failure,

@@ -1,4 +1,4 @@
-//! How is a gRPC connection made? tonic over our own sockets, with windows wide enough that nothing stalls.
+//! gRPC connections: tonic over our own sockets, with HTTP/2 windows so wide that no response waits for one.
 
 use std::fmt;
 use std::future::Future;
@@ -23,7 +23,7 @@ const CONNECTION_WINDOW: u32 = 64 << 20;
 /// The same for one stream.
 const STREAM_WINDOW: u32 = 8 << 20;
 
-/// Why no connection was made, on its way through tonic's error type.
+/// Failure of connecting, carried through tonic's error type.
 #[derive(Debug)]
 pub struct ConnectFailure(pub Failure);
 
@@ -35,7 +35,7 @@ impl fmt::Display for ConnectFailure {
 
 impl std::error::Error for ConnectFailure {}
 
-/// What connects to the server of these options; the name is resolved here, once.
+/// Connector to the server of these options; resolves the name, once.
 ///
 /// # Errors
 /// [`FailureKind::Connect`] or [`FailureKind::Tls`].
@@ -51,17 +51,17 @@ pub fn connector(options: &TritonOptions, alpn: &[u8]) -> Result<Connector, Fail
     Connector::new(&address.host, address.port, tls, options.timeouts.connect)
 }
 
-/// The latest read of whichever connection a channel has at the moment.
+/// Latest read of the current connection of a channel.
 #[derive(Debug, Clone, Default)]
 pub struct ChannelReads(Arc<Mutex<Arc<LastRead>>>);
 
 impl ChannelReads {
-    /// Of the connection that is open now. Asked for once per call, not per message.
+    /// The current connection's. Looked up once per call, not per message.
     pub fn current(&self) -> Arc<LastRead> {
         Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The latest read, for a call that has only one answer.
+    /// The latest read, for a call with only one response.
     pub fn stamp(&self) -> ReadStamp {
         self.current().get()
     }
@@ -97,13 +97,13 @@ impl Link {
     }
 }
 
-/// Puts tonic's own tasks into the same queue as ours: who was woken by a read then runs before the next read.
+/// Puts tonic's tasks into the same queue as ours: a task woken by a read then runs before the next read.
 #[derive(Debug, Clone, Copy)]
 struct OnThisThread;
 
 impl hyper::rt::Executor<Pin<Box<dyn Future<Output = ()> + Send>>> for OnThisThread {
     fn execute(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
-        // Its end is seen by whoever waits for its answers.
+        // The calls on it see its end.
         let _detached = tokio::task::spawn_local(task);
     }
 }

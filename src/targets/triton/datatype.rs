@@ -1,4 +1,4 @@
-//! How does a value become the bytes of a tensor, and back? KServe's datatypes, little-endian and row by row.
+//! Encoding of values as tensor bytes, and back: KServe's datatypes, little-endian and row by row.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::{Value as Json, json};
@@ -64,7 +64,7 @@ impl Datatype {
     }
 }
 
-/// What is put into a tensor.
+/// Value of a tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value<'a> {
     /// Yes or no.

@@ -1,5 +1,4 @@
-//! How do tokens come in over HTTP? Triton's `generate_stream`: one JSON object per event, the end of the body is the
-//! end.
+//! Requests over Triton's HTTP `generate_stream`: one JSON object per event; the end of the body is the end.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -19,56 +18,56 @@ use crate::network::sse::SseReader;
 use crate::network::stamp::LastRead;
 use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
-use crate::targets::triton::ask::Said;
 use crate::targets::triton::connect::connector;
-use crate::targets::triton::described::{json, said_in_json};
 use crate::targets::triton::in_flight::Carrier;
 use crate::targets::triton::kserve::ModelStatisticsResponse;
+use crate::targets::triton::metadata::ServerFacts;
+use crate::targets::triton::metadata_json::{facts_from_json, json};
 use crate::targets::triton::options::TritonOptions;
 use crate::targets::triton::request::Form;
 use crate::targets::triton::response::JsonResponse;
-use crate::targets::triton::session::Book;
+use crate::targets::triton::session::SharedTable;
 
 /// The HTTP connections of one thread.
 pub struct Generate {
     client: Rc<Client>,
     path: String,
-    book: Book,
+    table: SharedTable,
 }
 
 /// Connections to one server; those that are idle are used again.
 struct Client {
     connector: Connector,
     authority: String,
-    idle: RefCell<Vec<Connection>>,
+    idle: RefCell<Vec<HttpConnection>>,
 }
 
-struct Connection {
+struct HttpConnection {
     requests: SendRequest<Full<Bytes>>,
     reads: Arc<LastRead>,
 }
 
 impl Generate {
-    /// Makes ready to connect; each request that finds no idle connection opens one.
+    /// Prepares the client; a request without an idle connection opens one.
     ///
     /// # Errors
     /// When the name does not resolve.
-    pub fn open(options: &TritonOptions, form: &Form, book: Book) -> Result<Self, Failure> {
-        let call = if form.contract().decoupled { "generate_stream" } else { "generate" };
+    pub fn open(options: &TritonOptions, form: &Form, table: SharedTable) -> Result<Self, Failure> {
+        let call = if form.model_io().decoupled { "generate_stream" } else { "generate" };
         let path = format!("{}/{call}", model_path(options));
-        Ok(Self { client: Rc::new(Client::new(options)?), path, book })
+        Ok(Self { client: Rc::new(Client::new(options)?), path, table })
     }
 
-    /// Sends a request on its way.
+    /// Sends a request.
     pub fn send(&self, id: RequestId, body: Bytes) {
-        let (client, path, book) =
-            (Rc::clone(&self.client), self.path.clone(), Rc::clone(&self.book));
+        let (client, path, table) =
+            (Rc::clone(&self.client), self.path.clone(), Rc::clone(&self.table));
         let task = tokio::task::spawn_local(async move {
-            if let Err(failure) = generate_one(&client, &path, &book, id, body).await {
-                book.borrow_mut().fail(id, now(), failure);
+            if let Err(failure) = generate_one(&client, &path, &table, id, body).await {
+                table.borrow_mut().fail(id, now(), failure);
             }
         });
-        self.book.borrow_mut().carried_by(id, Carrier::Task(Some(task.abort_handle())));
+        self.table.borrow_mut().carried_by(id, Carrier::Task(Some(task.abort_handle())));
     }
 }
 
@@ -90,7 +89,7 @@ impl Client {
         })
     }
 
-    async fn connection(&self) -> Result<Connection, Failure> {
+    async fn connection(&self) -> Result<HttpConnection, Failure> {
         loop {
             let Some(idle) = self.idle.borrow_mut().pop() else { break };
             if idle.requests.is_ready() {
@@ -101,9 +100,9 @@ impl Client {
         stream.read_once_per_poll();
         let reads = Arc::clone(stream.last_read());
         let (requests, driver) = handshake(TokioIo::new(stream)).await.map_err(broken)?;
-        // How it ends is seen by whoever waits for its answer.
+        // The request on it sees its end.
         tokio::task::spawn_local(async move { drop(driver.await) });
-        Ok(Connection { requests, reads })
+        Ok(HttpConnection { requests, reads })
     }
 
     fn request(
@@ -122,7 +121,7 @@ impl Client {
             .map_err(|error| Failure::new(FailureKind::Refused, error.to_string()))
     }
 
-    /// One short question.
+    /// Short query before or after the load.
     async fn get(&self, path: &str) -> Result<Bytes, Failure> {
         let request = self.request(Method::GET, path, Bytes::new())?;
         let mut connection = self.connection().await?;
@@ -139,7 +138,7 @@ impl Client {
 }
 
 fn broken(error: hyper::Error) -> Failure {
-    // A message that breaks off was cut by the connection, as with `openai:`.
+    // An incomplete message means that the connection broke, as with `openai:`.
     let kind = if error.is_parse() && !error.is_incomplete_message() {
         FailureKind::Malformed
     } else {
@@ -152,13 +151,13 @@ fn broken(error: hyper::Error) -> Failure {
 async fn generate_one(
     client: &Client,
     path: &str,
-    book: &Book,
+    table: &SharedTable,
     id: RequestId,
     body: Bytes,
 ) -> Result<(), Failure> {
     let mut connection = client.connection().await?;
     let request = client.request(Method::POST, path, body)?;
-    if !book.borrow_mut().sent(id, now()) {
+    if !table.borrow_mut().sent(id, now()) {
         return Ok(());
     }
     let response = connection.requests.send_request(request).await.map_err(broken)?;
@@ -172,12 +171,12 @@ async fn generate_one(
         .get(header::CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
     if is_stream {
-        read_events(response, &connection.reads, book, id).await?;
+        read_events(response, &connection.reads, table, id).await?;
     } else {
         let body = response.into_body().collect().await.map_err(broken)?.to_bytes();
-        take(&body, &connection.reads, book, id)?;
+        take(&body, &connection.reads, table, id)?;
     }
-    book.borrow_mut().complete(id, connection.reads.get().at);
+    table.borrow_mut().complete(id, connection.reads.get().at);
     client.idle.borrow_mut().push(connection);
     Ok(())
 }
@@ -185,7 +184,7 @@ async fn generate_one(
 async fn read_events(
     response: Response<Incoming>,
     reads: &LastRead,
-    book: &Book,
+    table: &SharedTable,
     id: RequestId,
 ) -> Result<(), Failure> {
     let mut body = response.into_body();
@@ -193,32 +192,32 @@ async fn read_events(
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(broken)?;
         if let Some(bytes) = frame.data_ref() {
-            events.feed(bytes, |event| take(event.data, reads, book, id))?;
+            events.feed(bytes, |event| take(event.data, reads, table, id))?;
         }
     }
-    events.end(|event| take(event.data, reads, book, id))
+    events.end(|event| take(event.data, reads, table, id))
 }
 
-/// Takes one JSON object in.
-fn take(data: &[u8], reads: &LastRead, book: &Book, id: RequestId) -> Result<(), Failure> {
+/// Handles one JSON object.
+fn take(data: &[u8], reads: &LastRead, table: &SharedTable, id: RequestId) -> Result<(), Failure> {
     match JsonResponse::parse(data) {
         Ok(response) => {
-            book.borrow_mut().response(id, reads.get(), &response.reading());
+            table.borrow_mut().response(id, reads.get(), &response.reading());
             Ok(())
         }
-        Err(Some(words)) => Err(Failure::new(FailureKind::ErrorInStream, words)),
+        Err(Some(message)) => Err(Failure::new(FailureKind::ErrorInStream, message)),
         Err(None) => {
-            let words = format!("not a JSON object: {}", String::from_utf8_lossy(data));
-            Err(Failure::new(FailureKind::Malformed, words))
+            let message = format!("not a JSON object: {}", String::from_utf8_lossy(data));
+            Err(Failure::new(FailureKind::Malformed, message))
         }
     }
 }
 
-/// As [`crate::targets::triton::ask::about_model`], over HTTP.
+/// As [`crate::targets::triton::metadata::query_model`], over HTTP.
 ///
 /// # Errors
-/// With the server's own words.
-pub async fn about_model(options: &TritonOptions) -> Result<Said, Failure> {
+/// With the server's message.
+pub async fn query_model(options: &TritonOptions) -> Result<ServerFacts, Failure> {
     within(options, async {
         let client = Client::new(options)?;
         let model = model_path(options);
@@ -227,16 +226,16 @@ pub async fn about_model(options: &TritonOptions) -> Result<Said, Failure> {
         let metadata = client.get(&model).await?;
         client.get(&format!("{model}/ready")).await?;
         let config = client.get(&format!("{model}/config")).await?;
-        said_in_json(&server, &metadata, &config)
+        facts_from_json(&server, &metadata, &config)
     })
     .await
 }
 
-/// As [`crate::targets::triton::ask::statistics`], over HTTP.
+/// As [`crate::targets::triton::metadata::statistics`], over HTTP.
 ///
 /// # Errors
-/// With the server's own words.
-pub async fn statistics(options: &TritonOptions) -> Result<ModelStatisticsResponse, Failure> {
+/// With the server's message.
+pub async fn query_statistics(options: &TritonOptions) -> Result<ModelStatisticsResponse, Failure> {
     within(options, async { json(&Client::new(options)?.get("/v2/models/stats").await?) }).await
 }
 
@@ -246,7 +245,7 @@ async fn within<T>(
 ) -> Result<T, Failure> {
     let limit = options.timeouts.connect;
     tokio::time::timeout(limit, question).await.unwrap_or_else(|_| {
-        let words = format!("the server did not answer within {limit:?}");
-        Err(Failure::new(FailureKind::Silent, words))
+        let message = format!("the server did not answer within {limit:?}");
+        Err(Failure::new(FailureKind::Silent, message))
     })
 }

@@ -1,8 +1,8 @@
-//! What goes over the wire? The part of the KServe v2 protocol that measuring needs, written out as Rust types.
+//! Messages of the KServe v2 protocol, the part that measuring needs, written as Rust types.
 //!
 //! Field numbers are those of the Open Inference Protocol (`inference.GRPCInferenceService`, KServe) with Triton's
 //! extensions. Written by hand instead of generated: the subset is small, and no build needs `protoc` or a code
-//! generator. What is left out is skipped by the decoder. Maps are lists of entries, which is how they travel.
+//! generator. The decoder skips other fields. Maps are lists of entries, as on the wire.
 
 use bytes::Bytes;
 use prost::{Message, Oneof};
@@ -27,9 +27,9 @@ pub mod path {
     call!(MODEL_STREAM_INFER, "ModelStreamInfer");
 }
 
-/// Request parameter: also send the response that only says that the request is over.
+/// Request parameter: also send an empty final response.
 pub const ENABLE_EMPTY_FINAL: &str = "triton_enable_empty_final_response";
-/// Response parameter: nothing more comes for this request.
+/// Response parameter: this is the last response of the request.
 pub const FINAL_RESPONSE: &str = "triton_final_response";
 
 /// Asks for the server as a whole.
@@ -38,13 +38,13 @@ pub struct ServerRequest {}
 
 /// Whether a server or a model is ready.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
-pub struct Ready {
+pub struct ReadyResponse {
     /// It is.
     #[prost(bool, tag = "1")]
     pub ready: bool,
 }
 
-/// What the server says of itself.
+/// Metadata of the server.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct ServerMetadata {
     /// Its name.
@@ -122,7 +122,7 @@ pub struct ModelConfig {
     /// 0: no batch dimension.
     #[prost(int32, tag = "4")]
     pub max_batch_size: i32,
-    /// Inputs, for what metadata does not say.
+    /// Inputs; metadata does not say which are optional.
     #[prost(message, repeated, tag = "5")]
     pub input: Vec<ModelConfigInput>,
     /// Free parameters of the backend.
@@ -142,7 +142,7 @@ pub struct ModelConfigInput {
     /// Its name.
     #[prost(string, tag = "1")]
     pub name: String,
-    /// It may be left out.
+    /// It may be omitted.
     #[prost(bool, tag = "8")]
     pub optional: bool,
 }
@@ -238,7 +238,7 @@ pub struct ModelInferRequest {
     /// Heads of the tensors that are sent.
     #[prost(message, repeated, tag = "5")]
     pub inputs: Vec<InputTensor>,
-    /// Tensors that are asked for; all where empty.
+    /// Requested tensors; all if empty.
     #[prost(message, repeated, tag = "6")]
     pub outputs: Vec<RequestedOutput>,
     /// Contents of `inputs`, in their order.
@@ -260,7 +260,7 @@ pub struct InputTensor {
     pub shape: Vec<i64>,
 }
 
-/// A tensor that is asked for.
+/// A requested tensor.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct RequestedOutput {
     /// Its name.
@@ -311,7 +311,7 @@ pub struct StreamResponse {
     /// Not empty: the request failed; the stream itself goes on.
     #[prost(string, tag = "1")]
     pub error_message: String,
-    /// The response; beside an error, who it belongs to.
+    /// The response; with an error, it carries the id of the failed request.
     #[prost(message, optional, tag = "2")]
     pub infer_response: Option<ModelInferResponse>,
 }

@@ -1,17 +1,17 @@
 //! `triton:HOST:PORT/MODEL`: a Triton server, over gRPC (KServe v2) or its HTTP generate endpoint.
 
 pub mod address;
-pub(crate) mod answer;
-pub(crate) mod ask;
 mod call;
 mod connect;
-pub mod contract;
 pub(crate) mod datatype;
-pub(crate) mod described;
 mod generate;
 pub(crate) mod in_flight;
 pub mod kserve;
+pub(crate) mod metadata;
+pub(crate) mod metadata_json;
+pub mod model_io;
 pub mod options;
+pub(crate) mod output_counter;
 pub(crate) mod request;
 pub(crate) mod response;
 mod session;
@@ -27,10 +27,10 @@ use crate::request::{Failure, Limits};
 use crate::targets::named::Named;
 use crate::targets::registry::{Abilities, Kind, ServerProtocol};
 use crate::targets::triton::address::Protocol;
-use crate::targets::triton::ask::Said;
 use crate::targets::triton::connect::connector;
-use crate::targets::triton::contract::{Contract, OutputAs, Role};
 use crate::targets::triton::in_flight::Rules;
+use crate::targets::triton::metadata::ServerFacts;
+use crate::targets::triton::model_io::{ModelIo, OutputAs, Role};
 use crate::targets::triton::options::{AskOptions, StreamUse, TritonOptions};
 use crate::targets::triton::request::Form;
 use crate::targets::triton::session::TritonSession;
@@ -61,24 +61,25 @@ pub struct TritonTarget {
 }
 
 impl TritonTarget {
-    /// Asks the server for its model; nothing is inferred. Blocks for at most the connect timeout per question.
+    /// Queries the server's metadata; nothing is inferred. Blocks for at most the connect timeout per query.
     ///
     /// # Errors
-    /// When the server cannot be reached or is not ready, or the model is none that can be spoken to; with the server's
-    /// own words.
+    /// When the server cannot be reached or is not ready, or the model is no known kind of language model; with the
+    /// server's message.
     pub fn new(options: TritonOptions) -> Result<Self, TargetError> {
-        let said = ask::about_model(&options).map_err(|failure| unusable(&options, &failure))?;
+        let facts =
+            metadata::query_model(&options).map_err(|failure| unusable(&options, &failure))?;
         let explain = |reason: String| TargetError::Unusable { name: name_of(&options), reason };
         let filled = options.asking.extra_inputs.keys().map(String::as_str);
-        let contract =
-            Contract::choose(&said.model, filled, options.asking.engine_stamps).map_err(explain)?;
-        let info = info_of(&options, &said, &contract);
-        let form = Form::new(contract, &said.model, &options.address.version, &options.asking)
+        let model_io =
+            ModelIo::choose(&facts.model, filled, options.asking.engine_stamps).map_err(explain)?;
+        let info = info_of(&options, &facts, &model_io);
+        let form = Form::new(model_io, &facts.model, &options.address.version, &options.asking)
             .map_err(explain)?;
         Ok(Self { options, form, info })
     }
 
-    /// Reads the server's own counters, before and after a load.
+    /// Reader of the server's own counters, before and after a load.
     pub fn statistics_reader(&self) -> StatisticsReader {
         StatisticsReader::new(self.options.clone())
     }
@@ -89,7 +90,7 @@ impl TritonTarget {
             count_tokens: self.options.asking.count_tokens.clone(),
             same_host: connector(&self.options, b"h2")?.is_loopback(),
             stamps,
-            tokens: token_source(&self.options.asking, self.form.contract()),
+            tokens: token_source(&self.options.asking, self.form.model_io()),
         })
     }
 }
@@ -105,7 +106,7 @@ fn unusable(options: &TritonOptions, failure: &Failure) -> TargetError {
             "is Triton running there, and is this its gRPC port (8001) or, with http://, its HTTP port (8000)?"
         }
         Disconnected => {
-            "something else than Triton's gRPC may listen there: its HTTP port wants triton:http://…"
+            "something other than Triton's gRPC may listen there: for its HTTP port write triton:http://…"
         }
         NotFound => "name a model that the server has loaded",
         _ => "see the server's log",
@@ -114,11 +115,11 @@ fn unusable(options: &TritonOptions, failure: &Failure) -> TargetError {
     TargetError::Unusable { name: name_of(options), reason }
 }
 
-/// Where counts come from if nothing goes wrong.
-pub(crate) fn token_source(asking: &AskOptions, contract: &Contract) -> TokenSource {
-    if contract.output == OutputAs::Ids {
+/// Default source of token counts.
+pub(crate) fn token_source(asking: &AskOptions, model_io: &ModelIo) -> TokenSource {
+    if model_io.output == OutputAs::Ids {
         TokenSource::Ids
-    } else if contract.has(Role::CountTokens) {
+    } else if model_io.has(Role::CountTokens) {
         TokenSource::Usage
     } else if asking.count_tokens.is_some() {
         TokenSource::Retokenized
@@ -127,9 +128,9 @@ pub(crate) fn token_source(asking: &AskOptions, contract: &Contract) -> TokenSou
     }
 }
 
-fn info_of(options: &TritonOptions, said: &Said, contract: &Contract) -> TargetInfo {
-    let (model, server) = (&said.model, &said.server);
-    let call = match (options.address.protocol, contract.decoupled) {
+fn info_of(options: &TritonOptions, facts: &ServerFacts, model_io: &ModelIo) -> TargetInfo {
+    let (model, server) = (&facts.model, &facts.server);
+    let call = match (options.address.protocol, model_io.decoupled) {
         (Protocol::Grpc, true) => "ModelStreamInfer",
         (Protocol::Grpc, false) => "ModelInfer, all tokens at once",
         (Protocol::HttpGenerate, true) => "generate_stream",
@@ -161,11 +162,11 @@ fn info_of(options: &TritonOptions, said: &Said, contract: &Contract) -> TargetI
             "model": model.name,
             "runs_on": model.runs_on,
             "decoupled": model.decoupled,
-            "inputs": contract.inputs.iter().map(|input| &input.name).collect::<Vec<_>>(),
-            "outputs": contract.requested,
-            "token_source": token_source(&options.asking, contract),
-            "accumulates_text": contract.accumulates,
-            "can_ignore_eos": contract.can_ignore_eos(),
+            "inputs": model_io.inputs.iter().map(|input| &input.name).collect::<Vec<_>>(),
+            "outputs": model_io.requested,
+            "token_source": token_source(&options.asking, model_io),
+            "accumulates_text": model_io.accumulates,
+            "can_ignore_eos": model_io.can_ignore_eos(),
             "streams": streams,
             "channels": options.channels,
             "io_threads": options.io_threads,

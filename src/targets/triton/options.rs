@@ -1,4 +1,4 @@
-//! What can be chosen about a Triton server?
+//! Options of a Triton target.
 
 use std::fmt;
 use std::num::NonZeroU16;
@@ -16,14 +16,14 @@ pub enum StreamUse {
     /// Each request its own: a cancelled request ends at the server too.
     #[default]
     PerRequest,
-    /// So many streams for all requests; responses find their request by its id.
+    /// This many streams for all requests; a response is matched to its request by id.
     Shared(NonZeroU16),
 }
 
-/// How long what may take.
+/// Time limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// To a connection, and for each question before the load starts.
+    /// For connecting, and for each query before the load starts.
     pub connect: Duration,
     /// From sending a request to its first response.
     pub first_response: Duration,
@@ -44,14 +44,14 @@ impl Default for Timeouts {
 /// Counts the tokens of a whole output text.
 pub type CountTokens = Arc<dyn Fn(&str) -> u32 + Send + Sync>;
 
-/// What is asked of a model with every request, whatever carries it.
+/// Settings of every request, over any transport.
 #[derive(Clone)]
 pub struct AskOptions {
     /// Ask for the engine's own stamps and cache counts (`return_perf_metrics`), where the model knows them.
     pub engine_stamps: bool,
-    /// The token that ends an output, for models that want to be told. Requests that ignore end tokens send −1.
+    /// The end token, for models that have an input for it. Requests that ignore end tokens send −1.
     pub end_id: Option<i32>,
-    /// The padding token, for models that want to be told.
+    /// The padding token, for models that have an input for it.
     pub pad_id: Option<i32>,
     /// Further input tensors by name; they replace ours of the same name.
     pub extra_inputs: Map<String, Value>,
@@ -87,23 +87,23 @@ impl fmt::Debug for AskOptions {
     }
 }
 
-/// Everything that can be chosen.
+/// Options of a Triton target.
 #[derive(Debug, Clone)]
 pub struct TritonOptions {
-    /// Which server, which model.
+    /// Server and model.
     pub address: Address,
-    /// Whom to trust where the address asks for TLS.
+    /// Trust in certificates, for TLS addresses.
     pub tls: TlsOptions,
     /// Which stream carries a request.
     pub streams: StreamUse,
-    /// gRPC connections, over which streams are spread. A connection carries many streams, but not gladly more than
-    /// about 64: one receive window and one writer serve them all.
+    /// gRPC connections, over which streams are spread. A connection carries many streams, but more than about 64 slow
+    /// each other down: they share one receive window and one writer.
     pub channels: NonZeroU16,
     /// Threads that send and receive.
     pub io_threads: NonZeroU16,
-    /// How long what may take.
+    /// Time limits.
     pub timeouts: Timeouts,
-    /// What is asked of the model with every request.
+    /// Settings of every request.
     pub asking: AskOptions,
 }
 

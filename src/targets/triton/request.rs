@@ -1,4 +1,4 @@
-//! How does one shot become a request? The values of each role, written as tensors or as JSON.
+//! Requests to a Triton model: the value of each input, written as tensors or as JSON.
 
 use bytes::Bytes;
 use serde_json::{Map, Value as Json, json};
@@ -7,17 +7,17 @@ use crate::load::plan::Shot;
 use crate::request::RequestId;
 use crate::request::spec::RequestSpec;
 use crate::request::{Failure, FailureKind};
-use crate::targets::triton::contract::{Contract, Input, ModelFacts, Role};
 use crate::targets::triton::datatype::{Datatype, Value};
 use crate::targets::triton::kserve::{
     Choice, ENABLE_EMPTY_FINAL, InputTensor, ModelInferRequest, ParameterEntry, RequestedOutput,
 };
+use crate::targets::triton::model_io::{Input, ModelFacts, ModelIo, Role};
 use crate::targets::triton::options::AskOptions;
 
-/// Everything that is the same in all requests of a session.
+/// Template of all requests of a session.
 #[derive(Debug, Clone)]
 pub struct Form {
-    contract: Contract,
+    model_io: ModelIo,
     version: String,
     end_id: Option<i32>,
     pad_id: Option<i32>,
@@ -29,12 +29,12 @@ pub struct Form {
 }
 
 impl Form {
-    /// The form for one model, of which the server said `facts`.
+    /// The template for one model with this metadata.
     ///
     /// # Errors
-    /// When an extra input or parameter cannot be written; the text names it.
+    /// When an extra input or parameter cannot be encoded; the message names it.
     pub fn new(
-        contract: Contract,
+        model_io: ModelIo,
         facts: &ModelFacts,
         version: &str,
         options: &AskOptions,
@@ -48,9 +48,9 @@ impl Form {
             parameters.push(ParameterEntry::new(name, parameter(name, value)?));
         }
         let outputs =
-            contract.requested.iter().map(|name| RequestedOutput { name: name.clone() }).collect();
+            model_io.requested.iter().map(|name| RequestedOutput { name: name.clone() }).collect();
         Ok(Self {
-            contract,
+            model_io,
             version: version.to_owned(),
             end_id: options.end_id,
             pad_id: options.pad_id,
@@ -62,9 +62,9 @@ impl Form {
         })
     }
 
-    /// Which tensors are used.
-    pub fn contract(&self) -> &Contract {
-        &self.contract
+    /// The tensors in use.
+    pub fn model_io(&self) -> &ModelIo {
+        &self.model_io
     }
 
     /// The request as a gRPC message.
@@ -74,7 +74,7 @@ impl Form {
     pub fn message(&self, shot: &Shot) -> Result<ModelInferRequest, Failure> {
         let mut message = self.empty_message(shot.id);
         let sampling = self.sampling_json(&shot.request);
-        for input in &self.contract.inputs {
+        for input in &self.model_io.inputs {
             if let Some(value) = self.value(input, &shot.request, &sampling)? {
                 push(&mut message, input, &value)?;
             }
@@ -86,11 +86,11 @@ impl Form {
         Ok(message)
     }
 
-    /// Asks to end a request that shares its stream with others; `None` where the model has no `stop` input.
+    /// Stop request for a request that shares its stream with others; `None` where the model has no `stop` input.
     pub fn stop_message(&self, id: RequestId) -> Option<ModelInferRequest> {
-        self.contract.input(Role::Stop)?;
+        self.model_io.input(Role::Stop)?;
         let mut message = self.empty_message(id);
-        for input in &self.contract.inputs {
+        for input in &self.model_io.inputs {
             let value = match input.role {
                 Role::PromptIds => Value::Ids(&[0]),
                 Role::PromptLength | Role::MaxTokens => Value::Whole(1),
@@ -110,7 +110,7 @@ impl Form {
         let sampling = self.sampling_json(&shot.request);
         let mut body = Map::new();
         body.insert("id".into(), json!(shot.id.0.to_string()));
-        for input in &self.contract.inputs {
+        for input in &self.model_io.inputs {
             if let Some(value) = self.value(input, &shot.request, &sampling)? {
                 body.insert(input.name.clone(), value.json());
             }
@@ -122,17 +122,17 @@ impl Form {
 
     fn empty_message(&self, id: RequestId) -> ModelInferRequest {
         ModelInferRequest {
-            model_name: self.contract.model.clone(),
+            model_name: self.model_io.model.clone(),
             model_version: self.version.clone(),
             id: id.0.to_string(),
             parameters: self.parameters.clone(),
-            inputs: Vec::with_capacity(self.contract.inputs.len()),
+            inputs: Vec::with_capacity(self.model_io.inputs.len()),
             outputs: self.outputs.clone(),
-            raw_input_contents: Vec::with_capacity(self.contract.inputs.len()),
+            raw_input_contents: Vec::with_capacity(self.model_io.inputs.len()),
         }
     }
 
-    /// What goes into an input, `None` where it is left out.
+    /// Value of an input; `None` omits it.
     fn value<'a>(
         &self,
         input: &Input,
@@ -148,14 +148,14 @@ impl Form {
             Role::PromptText => Some(Value::Text(self.prompt_text(request)?)),
             Role::MaxTokens => Some(whole(output.max_tokens)),
             Role::MinTokens => self.min_tokens(request).map(whole),
-            Role::Streaming => Some(Value::Flag(request.streaming && self.contract.decoupled)),
+            Role::Streaming => Some(Value::Flag(request.streaming && self.model_io.decoupled)),
             Role::EndId if output.ignore_eos => Some(Value::Whole(-1)),
             Role::EndId => self.end_id.map(|id| Value::Whole(i64::from(id))),
             Role::IgnoreEos => Some(Value::Flag(output.ignore_eos)),
             Role::PadId => self.pad_id.map(|id| Value::Whole(i64::from(id))),
             Role::Temperature => number(sampling.temperature),
             Role::TopP => number(sampling.top_p),
-            // Greedy is said aloud: the default of a server may have been changed.
+            // Greedy is sent explicitly: the server's default may have been changed.
             Role::TopK if sampling.temperature.is_none() => Some(Value::Whole(1)),
             Role::TopK => sampling.top_k.map(whole),
             Role::Seed => Some(Value::Whole(sampling.seed as i64)),
@@ -169,25 +169,25 @@ impl Form {
 
     fn prompt_text<'a>(&self, request: &'a RequestSpec) -> Result<&'a str, Failure> {
         request.prompt.text.as_deref().ok_or_else(|| {
-            let words = format!(
+            let message = format!(
                 "model `{}` takes text and the workload holds only token ids: choose a workload of text, or a model that takes `input_ids`",
-                self.contract.model
+                self.model_io.model
             );
-            Failure::new(FailureKind::Refused, words)
+            Failure::new(FailureKind::Refused, message)
         })
     }
 
-    /// A floor stands in where end tokens are to be ignored and nothing else says so.
+    /// Where end tokens are to be ignored and the model has no other input for that, `min_tokens` is `max_tokens`.
     fn min_tokens(&self, request: &RequestSpec) -> Option<u32> {
-        let told_otherwise = self.contract.has(Role::EndId) || self.contract.has(Role::IgnoreEos);
-        if request.output.ignore_eos && !told_otherwise {
+        let has_own_input = self.model_io.has(Role::EndId) || self.model_io.has(Role::IgnoreEos);
+        if request.output.ignore_eos && !has_own_input {
             return Some(request.output.max_tokens);
         }
         (request.output.min_tokens > 0).then_some(request.output.min_tokens)
     }
 
     fn sampling_json(&self, request: &RequestSpec) -> String {
-        if !self.contract.has(Role::SamplingJson) {
+        if !self.model_io.has(Role::SamplingJson) {
             return String::new();
         }
         let (output, sampling) = (&request.output, &request.sampling);
@@ -211,7 +211,7 @@ impl Form {
     }
 }
 
-/// What a required input holds when the request does not care.
+/// Default of a required input that the request does not set.
 fn neutral(role: Role) -> Value<'static> {
     match role {
         Role::Temperature | Role::TopP => Value::Number(1.0),
@@ -290,7 +290,7 @@ fn parameter(name: &str, value: &Json) -> Result<Choice, String> {
 mod tests {
     use super::*;
     use crate::request::spec::{OutputSpec, Prompt, Sampling};
-    use crate::targets::triton::contract::tests::facts;
+    use crate::targets::triton::model_io::tests::facts;
 
     fn shot(text: Option<&str>, ignore_eos: bool) -> Shot {
         Shot {
@@ -312,8 +312,8 @@ mod tests {
         let mut options = AskOptions::default();
         change(&mut options);
         let names = options.extra_inputs.keys().map(String::as_str);
-        let contract = Contract::choose(facts, names, options.engine_stamps)?;
-        Form::new(contract, facts, "", &options)
+        let model_io = ModelIo::choose(facts, names, options.engine_stamps)?;
+        Form::new(model_io, facts, "", &options)
     }
 
     fn engine(rank: usize) -> ModelFacts {
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vllm_model_is_told_in_json() {
+    fn a_vllm_model_gets_its_sampling_as_json() {
         let facts = facts(
             &["text_input! BYTES 1", "sampling_parameters BYTES 1"],
             &["text_output BYTES 1"],

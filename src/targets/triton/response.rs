@@ -1,4 +1,4 @@
-//! HOT PATH. What does one response hold? The tensors that are read, found by name, nothing copied.
+//! HOT PATH. Fields of one response: tensors that are read, found by name, nothing copied.
 
 use serde_json::Value as Json;
 
@@ -7,7 +7,7 @@ use crate::record::request_record::{EngineTimes, EngineUse};
 use crate::targets::triton::datatype::{first_text, first_whole};
 use crate::targets::triton::kserve::{Choice, FINAL_RESPONSE, ModelInferResponse};
 
-/// What was found in one response.
+/// Fields of one response.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Reading<'a> {
     /// Token ids, little-endian, of the first (and only) beam; padding is cut off.
@@ -67,7 +67,7 @@ impl<'a> Reading<'a> {
         Ok(reading)
     }
 
-    /// Notes one of [`crate::targets::triton::contract::PERF_OUTPUTS`]; other names are left alone.
+    /// Stores one of [`crate::targets::triton::model_io::PERF_OUTPUTS`]; other names are ignored.
     pub fn note_perf(&mut self, name: &str, number: i64) {
         let stamp = match name {
             "arrival_time_ns" => Some(0),
@@ -118,7 +118,7 @@ fn without_padding(ids: &[u8], length: Option<i64>) -> &[u8] {
     ids.get(..count * ID_WIDTH).unwrap_or(ids)
 }
 
-/// One response of a generate endpoint, taken apart.
+/// One parsed response of a generate endpoint.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct JsonResponse {
     ids: Option<Vec<u8>>,
@@ -128,18 +128,18 @@ pub struct JsonResponse {
 }
 
 impl JsonResponse {
-    /// Takes an object of a generate endpoint apart; `Err` holds the server's own words where it is an error.
+    /// Parses an object of a generate endpoint.
     ///
     /// # Errors
-    /// `Err(Some(words))` for an error object, `Err(None)` for what is no object at all.
+    /// `Err(Some(message))` for an error object, `Err(None)` for anything that is no object.
     pub fn parse(bytes: &[u8]) -> Result<Self, Option<String>> {
         let object: serde_json::Map<String, Json> =
             serde_json::from_slice(bytes).map_err(|_| None)?;
         let mut parts = Self::default();
         for (name, value) in object {
             match (name.as_str(), value) {
-                ("error", words) => {
-                    return Err(Some(words.as_str().map_or(words.to_string(), str::to_owned)));
+                ("error", message) => {
+                    return Err(Some(message.as_str().map_or(message.to_string(), str::to_owned)));
                 }
                 ("output_ids", Json::Array(ids)) => {
                     parts.ids = Some(ids.iter().flat_map(little_endian).collect());
@@ -158,7 +158,7 @@ impl JsonResponse {
         Ok(parts)
     }
 
-    /// What was found. HTTP has no final marker: the end of the body is the end.
+    /// Its fields. HTTP has no final marker: the end of the body is the end.
     pub fn reading(&self) -> Reading<'_> {
         let mut reading = Reading {
             text: self.text.as_deref().map(str::as_bytes),
@@ -182,9 +182,9 @@ fn little_endian(id: &Json) -> [u8; ID_WIDTH] {
     (id.as_i64().unwrap_or(-1) as i32).to_le_bytes()
 }
 
-/// The engine's stamps, if they can be true on this machine's clock: in order, and within the request's life.
+/// The engine's stamps, if they are plausible on this machine's clock: in order, and within the request's lifetime.
 ///
-/// A server on another host counts from another origin; its stamps are not on our clock and are left out.
+/// The clock of another host has another origin, so its stamps are left out.
 pub fn plausible_times(stamps: [i64; 4], handed_over: MonoNs, seen: MonoNs) -> Option<EngineTimes> {
     let in_order = stamps.windows(2).all(|pair| pair[0] <= pair[1]);
     (in_order && stamps[0] >= handed_over.0 && stamps[3] <= seen.0).then(|| EngineTimes {

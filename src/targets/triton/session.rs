@@ -1,4 +1,4 @@
-//! How do shots reach the network, and how does a session end? Orders go to threads of our own, each with its sink.
+//! Session over I/O threads: distributes commands among them, and each has its own sink.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -18,41 +18,41 @@ use crate::record::sink::Sink;
 use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
 use crate::targets::triton::address::Protocol;
-use crate::targets::triton::answer::Answer;
 use crate::targets::triton::generate::Generate;
-use crate::targets::triton::in_flight::{Carrier, Flight, InFlight, Rules};
+use crate::targets::triton::in_flight::{Carrier, InFlightRequest, InFlightTable, Rules};
 use crate::targets::triton::kserve::ModelInferRequest;
 use crate::targets::triton::options::TritonOptions;
+use crate::targets::triton::output_counter::OutputCounter;
 use crate::targets::triton::request::Form;
 use crate::targets::triton::streams::Streams;
 use crate::targets::{Drain, Session};
 
-/// What a thread is told.
-pub enum Order {
+/// A command to an I/O thread.
+pub enum IoCommand {
     /// Send a request.
     Send(Box<Outgoing>),
-    /// End a request early.
+    /// Cancel a request.
     Cancel(RequestId),
-    /// Wait for open requests until then, end the others, and stop.
+    /// Wait for open requests until then, cancel the rest, and stop.
     Finish(MonoNs),
 }
 
 /// A request that is ready to be written.
 pub struct Outgoing {
     id: RequestId,
-    flight: Flight,
-    written: Written,
+    request: InFlightRequest,
+    encoded: Encoded,
 }
 
-/// A request in the protocol's words.
-pub enum Written {
+/// A request encoded for its protocol.
+pub enum Encoded {
     /// For gRPC.
     Message(ModelInferRequest),
     /// For a generate endpoint.
     Body(Bytes),
 }
 
-/// What a thread sends through.
+/// Client of one protocol.
 pub enum Transport {
     /// gRPC.
     Streams(Streams),
@@ -61,18 +61,22 @@ pub enum Transport {
 }
 
 impl Transport {
-    async fn open(options: &TritonOptions, form: Arc<Form>, book: Book) -> Result<Self, Failure> {
+    async fn open(
+        options: &TritonOptions,
+        form: Arc<Form>,
+        table: SharedTable,
+    ) -> Result<Self, Failure> {
         Ok(match options.address.protocol {
-            Protocol::Grpc => Self::Streams(Streams::open(options, form, book).await?),
-            Protocol::HttpGenerate => Self::Generate(Generate::open(options, &form, book)?),
+            Protocol::Grpc => Self::Streams(Streams::open(options, form, table).await?),
+            Protocol::HttpGenerate => Self::Generate(Generate::open(options, &form, table)?),
         })
     }
 
-    fn send(&self, id: RequestId, written: Written) {
-        match (self, written) {
-            (Self::Streams(streams), Written::Message(message)) => streams.send(id, message),
-            (Self::Generate(generate), Written::Body(body)) => generate.send(id, body),
-            (Self::Streams(_), Written::Body(_)) | (Self::Generate(_), Written::Message(_)) => {
+    fn send(&self, id: RequestId, encoded: Encoded) {
+        match (self, encoded) {
+            (Self::Streams(streams), Encoded::Message(message)) => streams.send(id, message),
+            (Self::Generate(generate), Encoded::Body(body)) => generate.send(id, body),
+            (Self::Streams(_), Encoded::Body(_)) | (Self::Generate(_), Encoded::Message(_)) => {
                 unreachable!("the session writes what its own protocol sends")
             }
         }
@@ -81,14 +85,14 @@ impl Transport {
     fn cancelled(&self, id: RequestId, carrier: &Carrier) {
         match self {
             Self::Streams(streams) => streams.cancelled(id, carrier),
-            // Its connection is dropped with its task.
+            // The connection is dropped with the task.
             Self::Generate(_) => {}
         }
     }
 }
 
-/// The open requests of a thread, shared by its tasks.
-pub type Book = Rc<RefCell<InFlight>>;
+/// The in-flight table of a thread, shared by its tasks.
+pub type SharedTable = Rc<RefCell<InFlightTable>>;
 
 /// A Triton server under load.
 pub struct TritonSession {
@@ -100,12 +104,12 @@ pub struct TritonSession {
 }
 
 struct IoThread {
-    orders: UnboundedSender<Order>,
+    commands: UnboundedSender<IoCommand>,
     handle: NetThread<usize>,
 }
 
-/// How often open requests are looked at: a few times per timeout.
-fn look_every(options: &TritonOptions) -> Duration {
+/// How often timeouts are checked: a few times per limit.
+fn timeout_check_interval(options: &TritonOptions) -> Duration {
     let shortest = options.timeouts.idle.min(options.timeouts.first_response);
     (shortest / 4).clamp(Duration::from_millis(5), Duration::from_secs(1))
 }
@@ -126,8 +130,8 @@ impl TritonSession {
         let rules = Arc::new(rules);
         let mut threads = Vec::new();
         for number in 0..options.io_threads.get() {
-            let book = InFlight::new(sink.for_another_thread(), Arc::clone(&rules));
-            threads.push(IoThread::start(number, options.clone(), Arc::clone(&form), book)?);
+            let table = InFlightTable::new(sink.for_another_thread(), Arc::clone(&rules));
+            threads.push(IoThread::start(number, options.clone(), Arc::clone(&form), table)?);
         }
         Ok(Self {
             keep_text: rules.count_tokens.is_some(),
@@ -148,100 +152,108 @@ impl IoThread {
         number: u16,
         options: TritonOptions,
         form: Arc<Form>,
-        book: InFlight,
+        table: InFlightTable,
     ) -> Result<Self, Failure> {
-        let (orders, inbox) = unbounded_channel();
+        let (commands, inbox) = unbounded_channel();
         let (connected, outcome) = oneshot::channel();
         let handle = thread::spawn(&format!("bf-triton-{number}"), move || async move {
-            let book = Rc::new(RefCell::new(book));
-            let transport = match Transport::open(&options, form, Rc::clone(&book)).await {
+            let table = Rc::new(RefCell::new(table));
+            let transport = match Transport::open(&options, form, Rc::clone(&table)).await {
                 Ok(transport) => transport,
                 Err(failure) => {
-                    // The opener reads it, or has panicked.
+                    // If the receiver is gone, the opener has panicked.
                     let _opener_is_gone = connected.send(Err(failure));
                     return 0;
                 }
             };
             let _opener_is_gone = connected.send(Ok(()));
-            tokio::task::spawn_local(look_after(Rc::clone(&book), look_every(&options)));
-            obey(inbox, transport, book).await
+            tokio::task::spawn_local(watch_timeouts(
+                Rc::clone(&table),
+                timeout_check_interval(&options),
+            ));
+            run_commands(inbox, transport, table).await
         })
         .map_err(|error| Failure::new(FailureKind::Connect, format!("no thread: {error}")))?;
         match outcome.blocking_recv() {
-            Ok(Ok(())) => Ok(Self { orders, handle }),
+            Ok(Ok(())) => Ok(Self { commands, handle }),
             Ok(Err(failure)) => Err(failure),
             Err(_) => Err(Failure::new(FailureKind::Connect, "the thread ended while connecting")),
         }
     }
 }
 
-/// Fails requests for which nothing comes, for as long as the thread lives.
-async fn look_after(book: Book, every: Duration) {
+/// Fails requests that exceed a time limit, as long as the thread lives.
+async fn watch_timeouts(table: SharedTable, every: Duration) {
     loop {
         tokio::time::sleep(every).await;
-        book.borrow_mut().fail_idle(now());
+        table.borrow_mut().fail_idle(now());
     }
 }
 
-/// Carries out orders until told to finish; returns how many requests had to be ended by force.
-async fn obey(mut inbox: UnboundedReceiver<Order>, transport: Transport, book: Book) -> usize {
-    while let Some(order) = inbox.recv().await {
-        match order {
-            Order::Send(outgoing) => {
-                let Outgoing { id, flight, written } = *outgoing;
-                book.borrow_mut().begin(id, flight);
-                transport.send(id, written);
+/// Runs commands until [`IoCommand::Finish`]; returns how many requests had to be cancelled.
+async fn run_commands(
+    mut inbox: UnboundedReceiver<IoCommand>,
+    transport: Transport,
+    table: SharedTable,
+) -> usize {
+    while let Some(command) = inbox.recv().await {
+        match command {
+            IoCommand::Send(outgoing) => {
+                let Outgoing { id, request, encoded } = *outgoing;
+                table.borrow_mut().insert(id, request);
+                transport.send(id, encoded);
             }
-            Order::Cancel(id) => {
-                let carrier = book.borrow_mut().cancel(id, now());
+            IoCommand::Cancel(id) => {
+                let carrier = table.borrow_mut().cancel(id, now());
                 if let Some(carrier) = carrier {
                     transport.cancelled(id, &carrier);
                 }
             }
-            Order::Finish(by) => {
-                until_empty(&book, by).await;
+            IoCommand::Finish(by) => {
+                wait_until_empty(&table, by).await;
                 break;
             }
         }
     }
-    // A statement of its own, so that the borrow ends before the book does.
-    let mut open = book.borrow_mut();
+    // A statement of its own, so that the borrow ends before the table is dropped.
+    let mut open = table.borrow_mut();
     open.cancel_all(now())
 }
 
-/// Waits for the last answers.
-async fn until_empty(book: &Book, by: MonoNs) {
-    const LOOK: Duration = Duration::from_millis(1);
-    while !book.borrow().is_empty() && now() < by {
-        tokio::time::sleep(LOOK).await;
+/// Waits until no request is open.
+async fn wait_until_empty(table: &SharedTable, by: MonoNs) {
+    const POLL: Duration = Duration::from_millis(1);
+    while !table.borrow().is_empty() && now() < by {
+        tokio::time::sleep(POLL).await;
     }
 }
 
 impl Session for TritonSession {
     fn submit(&mut self, shot: &Shot) -> Result<(), Failure> {
         let handed_over = now();
-        let written = match self.protocol {
-            Protocol::Grpc => Written::Message(self.form.message(shot)?),
-            Protocol::HttpGenerate => Written::Body(self.form.json(shot)?),
+        let encoded = match self.protocol {
+            Protocol::Grpc => Encoded::Message(self.form.message(shot)?),
+            Protocol::HttpGenerate => Encoded::Body(self.form.json(shot)?),
         };
-        let answer = Answer::new(self.form.contract(), self.keep_text);
+        let output = OutputCounter::new(self.form.model_io(), self.keep_text);
         let prompt = shot.request.prompt.clone();
-        let flight = Flight::new(prompt, shot.request.output.max_tokens, answer, handed_over);
-        let outgoing = Box::new(Outgoing { id: shot.id, flight, written });
+        let request =
+            InFlightRequest::new(prompt, shot.request.output.max_tokens, output, handed_over);
+        let outgoing = Box::new(Outgoing { id: shot.id, request, encoded });
         self.thread(shot.id)
-            .orders
-            .send(Order::Send(outgoing))
+            .commands
+            .send(IoCommand::Send(outgoing))
             .map_err(|_| Failure::new(FailureKind::ShutDown, "the client's thread has ended"))
     }
 
     fn cancel(&mut self, id: RequestId) {
         // A thread that is gone has ended all its requests.
-        let _gone = self.thread(id).orders.send(Order::Cancel(id));
+        let _gone = self.thread(id).commands.send(IoCommand::Cancel(id));
     }
 
     fn finish(self: Box<Self>, by: MonoNs) -> Drain {
         for thread in &self.threads {
-            let _gone = thread.orders.send(Order::Finish(by));
+            let _gone = thread.commands.send(IoCommand::Finish(by));
         }
         let mut left = 0;
         let mut panicked = 0;

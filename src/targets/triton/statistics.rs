@@ -1,11 +1,11 @@
-//! What did the server itself count while the load ran? Requests, executions, and where their time went.
+//! The server's own counters over the load: requests, executions, and where their time went.
 
 use serde::Serialize;
 
 use crate::request::Failure;
 use crate::targets::TargetError;
-use crate::targets::triton::ask;
 use crate::targets::triton::kserve::{InferStatistics, ModelStatistics, Spent};
+use crate::targets::triton::metadata;
 use crate::targets::triton::options::TritonOptions;
 
 /// Reads a server's counters.
@@ -26,23 +26,23 @@ impl StatisticsReader {
         Self { options }
     }
 
-    /// Asks the server, over a connection of its own. Blocks for at most the connect timeout.
+    /// Queries the server over a connection of its own. Blocks for at most the connect timeout.
     ///
     /// # Errors
-    /// With the server's own words.
+    /// With the server's message.
     pub fn read(&self) -> Result<Statistics, TargetError> {
         let unusable = |failure: Failure| TargetError::Unusable {
             name: format!("triton:{}", self.options.address),
             reason: format!("its statistics cannot be read: {}", failure.message),
         };
-        ask::statistics(&self.options)
+        metadata::query_statistics(&self.options)
             .map(|answer| Statistics { models: answer.model_stats })
             .map_err(unusable)
     }
 }
 
 impl Statistics {
-    /// What was counted since `before`, for models that did something; an ensemble's steps are models of their own.
+    /// Counts since `before`, for models that ran; an ensemble's steps are models of their own.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
         let earlier = |model: &ModelStatistics| {

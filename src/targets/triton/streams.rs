@@ -1,4 +1,4 @@
-//! HOT PATH. How do responses come in over gRPC? One stream per request, or a few that all requests share.
+//! HOT PATH. Requests over gRPC: one stream per request, or a few that all requests share.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -19,37 +19,37 @@ use crate::targets::triton::kserve::{ModelInferRequest, ModelInferResponse, Stre
 use crate::targets::triton::options::{StreamUse, TritonOptions};
 use crate::targets::triton::request::Form;
 use crate::targets::triton::response::{Reading, is_final};
-use crate::targets::triton::session::Book;
+use crate::targets::triton::session::SharedTable;
 
 /// How long a stream may take to close after its request has ended. Dropping it earlier would reset it.
 const CLOSING: Duration = Duration::from_secs(2);
 
 /// The connections and streams of one thread.
 pub struct Streams {
-    links: Vec<Rc<Lane>>,
+    connections: Vec<Rc<GrpcConnection>>,
     shared: Option<Rc<RefCell<Vec<SharedStream>>>>,
     turn: Cell<usize>,
     form: Arc<Form>,
-    book: Book,
+    table: SharedTable,
 }
 
-/// A connection, and how many calls are on it.
-struct Lane {
+/// A connection and the number of its open calls.
+struct GrpcConnection {
     link: Link,
     calls: Cell<u32>,
 }
 
-/// One call on a lane; counts itself off when it is over, even if it is aborted.
-struct OnLane(Rc<Lane>);
+/// Counts one call on a connection, until dropped, even if the call is aborted.
+struct CallGuard(Rc<GrpcConnection>);
 
-impl OnLane {
-    fn enter(lane: &Rc<Lane>) -> Self {
-        lane.calls.set(lane.calls.get() + 1);
-        Self(Rc::clone(lane))
+impl CallGuard {
+    fn enter(connection: &Rc<GrpcConnection>) -> Self {
+        connection.calls.set(connection.calls.get() + 1);
+        Self(Rc::clone(connection))
     }
 }
 
-impl Drop for OnLane {
+impl Drop for CallGuard {
     fn drop(&mut self) {
         self.0.calls.set(self.0.calls.get() - 1);
     }
@@ -57,7 +57,7 @@ impl Drop for OnLane {
 
 /// A stream that carries many requests; opened when the first one comes, and again after it broke.
 struct SharedStream {
-    /// No other stream of the thread has it, so that what broke with one is never blamed on the next.
+    /// Unique in the thread, so that the failure of one stream never ends requests of its successor.
     number: usize,
     requests: Option<UnboundedSender<ModelInferRequest>>,
 }
@@ -70,42 +70,42 @@ impl Streams {
     pub async fn open(
         options: &TritonOptions,
         form: Arc<Form>,
-        book: Book,
+        table: SharedTable,
     ) -> Result<Self, Failure> {
         let connector = connector(options, b"h2")?;
-        let mut links = Vec::new();
+        let mut connections = Vec::new();
         for _ in 0..options.channels.get().div_ceil(options.io_threads.get()) {
             let link = Link::open(options, connector.clone()).await?;
-            links.push(Rc::new(Lane { link, calls: Cell::new(0) }));
+            connections.push(Rc::new(GrpcConnection { link, calls: Cell::new(0) }));
         }
         let shared = match options.streams {
-            StreamUse::Shared(count) if form.contract().decoupled => {
+            StreamUse::Shared(count) if form.model_io().decoupled => {
                 let streams = (0..count.get()).map(|_| SharedStream { number: 0, requests: None });
                 Some(Rc::new(RefCell::new(streams.collect())))
             }
             StreamUse::Shared(_) | StreamUse::PerRequest => None,
         };
-        Ok(Self { links, shared, turn: Cell::new(0), form, book })
+        Ok(Self { connections, shared, turn: Cell::new(0), form, table })
     }
 
-    /// Sends a request on its way.
+    /// Sends a request.
     pub fn send(&self, id: RequestId, message: ModelInferRequest) {
         if let Some(shared) = &self.shared {
             self.send_shared(shared, id, message);
             return;
         }
-        let lane = self.quietest_lane();
-        let call = OnLane::enter(lane);
-        let book = Rc::clone(&self.book);
-        let task = if self.form.contract().decoupled {
-            tokio::task::spawn_local(stream_one(call, book, id, message))
+        let connection = self.least_loaded_connection();
+        let call = CallGuard::enter(connection);
+        let table = Rc::clone(&self.table);
+        let task = if self.form.model_io().decoupled {
+            tokio::task::spawn_local(stream_one(call, table, id, message))
         } else {
-            tokio::task::spawn_local(infer_one(call, book, id, message))
+            tokio::task::spawn_local(infer_one(call, table, id, message))
         };
-        self.book.borrow_mut().carried_by(id, Carrier::Task(Some(task.abort_handle())));
+        self.table.borrow_mut().carried_by(id, Carrier::Task(Some(task.abort_handle())));
     }
 
-    /// A request was given up. On a shared stream only the model itself can be told.
+    /// A request was cancelled. On a shared stream it can only be cancelled by a stop request to the model.
     pub fn cancelled(&self, id: RequestId, carrier: &Carrier) {
         let (Carrier::Shared(number), Some(shared)) = (carrier, &self.shared) else { return };
         let streams = shared.borrow();
@@ -117,10 +117,10 @@ impl Streams {
         }
     }
 
-    fn quietest_lane(&self) -> &Rc<Lane> {
-        self.links
+    fn least_loaded_connection(&self) -> &Rc<GrpcConnection> {
+        self.connections
             .iter()
-            .min_by_key(|lane| lane.calls.get())
+            .min_by_key(|connection| connection.calls.get())
             .expect("at least one channel is opened")
     }
 
@@ -137,43 +137,48 @@ impl Streams {
         let stream = &mut streams[place];
         let requests = stream.requests.get_or_insert_with(|| {
             let (requests, queue) = unbounded_channel();
-            let call = OnLane::enter(self.quietest_lane());
+            let call = CallGuard::enter(self.least_loaded_connection());
             stream.number = turn;
-            let (book, shared) = (Rc::clone(&self.book), Rc::clone(shared));
-            tokio::task::spawn_local(stream_many(call, book, shared, turn, queue));
+            let (table, shared) = (Rc::clone(&self.table), Rc::clone(shared));
+            tokio::task::spawn_local(stream_many(call, table, shared, turn, queue));
             requests
         });
-        let mut book = self.book.borrow_mut();
-        book.carried_by(id, Carrier::Shared(stream.number));
-        book.sent(id, now());
+        let mut table = self.table.borrow_mut();
+        table.carried_by(id, Carrier::Shared(stream.number));
+        table.sent(id, now());
         if requests.send(message).is_err() {
-            let words = "the shared stream had just ended";
-            book.fail(id, now(), Failure::new(FailureKind::Disconnected, words));
+            let message = "the shared stream had just ended";
+            table.fail(id, now(), Failure::new(FailureKind::Disconnected, message));
         }
     }
 }
 
-/// One request, one answer.
-async fn infer_one(call: OnLane, book: Book, id: RequestId, message: ModelInferRequest) {
+/// One request, one response.
+async fn infer_one(call: CallGuard, table: SharedTable, id: RequestId, message: ModelInferRequest) {
     let link = &call.0.link;
-    if !book.borrow_mut().sent(id, now()) {
+    if !table.borrow_mut().sent(id, now()) {
         return;
     }
     let reply: Result<ModelInferResponse, Status> =
         unary(link.channel.clone(), path::MODEL_INFER, message).await;
     let stamp = link.reads.stamp();
-    let mut book = book.borrow_mut();
+    let mut table = table.borrow_mut();
     match reply.as_ref().map(Reading::of) {
-        Ok(Ok(reading)) => book.response(id, stamp, &Reading { is_final: true, ..reading }),
-        Ok(Err(words)) => book.fail(id, stamp.at, Failure::new(FailureKind::Malformed, words)),
-        Err(status) => book.fail(id, now(), failure_of(status)),
+        Ok(Ok(reading)) => table.response(id, stamp, &Reading { is_final: true, ..reading }),
+        Ok(Err(message)) => table.fail(id, stamp.at, Failure::new(FailureKind::Malformed, message)),
+        Err(status) => table.fail(id, now(), failure_of(status)),
     }
 }
 
 /// One request with a stream of its own, closed on our side as soon as it is written.
-async fn stream_one(call: OnLane, book: Book, id: RequestId, message: ModelInferRequest) {
+async fn stream_one(
+    call: CallGuard,
+    table: SharedTable,
+    id: RequestId,
+    message: ModelInferRequest,
+) {
     let link = &call.0.link;
-    if !book.borrow_mut().sent(id, now()) {
+    if !table.borrow_mut().sent(id, now()) {
         return;
     }
     let only = tokio_stream::once(message);
@@ -181,7 +186,7 @@ async fn stream_one(call: OnLane, book: Book, id: RequestId, message: ModelInfer
         match stream(link.channel.clone(), path::MODEL_STREAM_INFER, only).await {
             Ok(responses) => responses,
             Err(status) => {
-                book.borrow_mut().fail(id, now(), failure_of(&status));
+                table.borrow_mut().fail(id, now(), failure_of(&status));
                 return;
             }
         };
@@ -189,16 +194,16 @@ async fn stream_one(call: OnLane, book: Book, id: RequestId, message: ModelInfer
     loop {
         match responses.message().await {
             Ok(Some(response)) => {
-                if take(&book, id, &reads, &response) {
+                if take(&table, id, &reads, &response) {
                     break;
                 }
             }
             Ok(None) => {
-                book.borrow_mut().stream_over(id, reads.get().at);
+                table.borrow_mut().stream_over(id, reads.get().at);
                 return;
             }
             Err(status) => {
-                book.borrow_mut().fail(id, now(), failure_of(&status));
+                table.borrow_mut().fail(id, now(), failure_of(&status));
                 return;
             }
         }
@@ -211,37 +216,37 @@ async fn drain(mut responses: Streaming<StreamResponse>) {
     while let Ok(Some(_late)) = responses.message().await {}
 }
 
-/// Takes one response in; whether it was the last.
+/// Handles one response; returns whether it was the last.
 #[inline]
-fn take(book: &Book, id: RequestId, reads: &LastRead, response: &StreamResponse) -> bool {
+fn take(table: &SharedTable, id: RequestId, reads: &LastRead, response: &StreamResponse) -> bool {
     let stamp = reads.get();
-    let mut book = book.borrow_mut();
+    let mut table = table.borrow_mut();
     let infer = response.infer_response.as_ref();
     if !response.error_message.is_empty() {
-        book.error_message(id, stamp.at, &response.error_message, infer.is_some_and(is_final));
+        table.error_message(id, stamp.at, &response.error_message, infer.is_some_and(is_final));
         return true;
     }
     match infer.map(Reading::of) {
         Some(Ok(reading)) => {
-            book.response(id, stamp, &reading);
+            table.response(id, stamp, &reading);
             reading.is_final
         }
-        Some(Err(words)) => {
-            book.fail(id, stamp.at, Failure::new(FailureKind::Malformed, words));
+        Some(Err(message)) => {
+            table.fail(id, stamp.at, Failure::new(FailureKind::Malformed, message));
             true
         }
         None => {
-            let words = "a stream response held neither an error nor a response";
-            book.fail(id, stamp.at, Failure::new(FailureKind::Malformed, words));
+            let message = "a stream response held neither an error nor a response";
+            table.fail(id, stamp.at, Failure::new(FailureKind::Malformed, message));
             true
         }
     }
 }
 
-/// Many requests on one stream; each response finds its request by its id.
+/// Many requests on one stream; a response is matched to its request by id.
 async fn stream_many(
-    call: OnLane,
-    book: Book,
+    call: CallGuard,
+    table: SharedTable,
     shared: Rc<RefCell<Vec<SharedStream>>>,
     number: usize,
     queue: UnboundedReceiver<ModelInferRequest>,
@@ -249,26 +254,26 @@ async fn stream_many(
     let link = &call.0.link;
     let messages = tokio_stream::wrappers::UnboundedReceiverStream::new(queue);
     let failure = match stream(link.channel.clone(), path::MODEL_STREAM_INFER, messages).await {
-        Ok(responses) => read_many(&book, number, &link.reads.current(), responses).await,
+        Ok(responses) => read_many(&table, number, &link.reads.current(), responses).await,
         Err(status) => Some(failure_of(&status)),
     };
-    // The request half may still look open; what is sent into it would never be answered.
+    // The request half may still look open, but requests sent into it would never get a response.
     for stream in shared.borrow_mut().iter_mut().filter(|stream| stream.number == number) {
         stream.requests = None;
     }
     let at = now();
-    let orphans = book.borrow().on_stream(number);
-    let mut book = book.borrow_mut();
+    let orphans = table.borrow().on_stream(number);
+    let mut table = table.borrow_mut();
     for id in orphans {
         match &failure {
-            Some(failure) => book.fail(id, at, failure.clone()),
-            None => book.stream_over(id, at),
+            Some(failure) => table.fail(id, at, failure.clone()),
+            None => table.stream_over(id, at),
         }
     }
 }
 
 async fn read_many(
-    book: &Book,
+    table: &SharedTable,
     number: usize,
     reads: &LastRead,
     mut responses: Streaming<StreamResponse>,
@@ -280,10 +285,10 @@ async fn read_many(
                     response.infer_response.as_ref().and_then(|infer| infer.id.parse().ok());
                 let id = match named {
                     Some(id) => Some(RequestId(id)),
-                    None => book.borrow().oldest_unanswered(number),
+                    None => table.borrow().oldest_unanswered(number),
                 };
                 if let Some(id) = id {
-                    take(book, id, reads, &response);
+                    take(table, id, reads, &response);
                 }
             }
             Ok(None) => return None,

@@ -1,6 +1,6 @@
 //! `triton-c:REPOSITORY/MODEL`: Triton's scheduler in this process, through its C API: no network in between.
 
-mod book;
+mod event_thread;
 mod session;
 
 use std::path::PathBuf;
@@ -8,16 +8,16 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::ffi::triton::{Core, CoreError, CoreOptions, Library, LoadError};
+use crate::ffi::triton::{Core, CoreOptions, Library, LoadError};
 use crate::record::request_record::StampSource;
 use crate::record::sink::Sink;
 use crate::request::Limits;
 use crate::targets::named::Named;
 use crate::targets::registry::{Abilities, Kind};
-use crate::targets::triton::ask::Said;
-use crate::targets::triton::contract::Contract;
-use crate::targets::triton::described::{said_in_json, why_not_ready};
 use crate::targets::triton::in_flight::Rules;
+use crate::targets::triton::metadata::ServerFacts;
+use crate::targets::triton::metadata_json::{facts_from_json, why_not_ready};
+use crate::targets::triton::model_io::ModelIo;
 use crate::targets::triton::options::{AskOptions, Timeouts};
 use crate::targets::triton::request::Form;
 use crate::targets::triton::token_source;
@@ -35,7 +35,7 @@ pub const KIND: Kind = Kind {
     abilities: Abilities { extra_inputs: true, ..Abilities::NONE },
 };
 
-/// Everything that can be chosen.
+/// Options of a `triton-c:` target.
 #[derive(Debug, Clone)]
 pub struct TritonCOptions {
     /// Folder of models.
@@ -46,9 +46,9 @@ pub struct TritonCOptions {
     pub library: Option<PathBuf>,
     /// Folder of backends; the one that belongs to the library where `None`.
     pub backends: Option<PathBuf>,
-    /// How long what may take.
+    /// Time limits.
     pub timeouts: Timeouts,
-    /// What is asked of the model with every request.
+    /// Settings that apply to every request.
     pub asking: AskOptions,
 }
 
@@ -100,7 +100,7 @@ impl TritonCTarget {
     /// Finds and loads the library; no model is loaded.
     ///
     /// # Errors
-    /// When there is no library, or none that can be spoken to.
+    /// When there is no library, or one of an unknown API version.
     pub fn new(mut options: TritonCOptions) -> Result<Self, TargetError> {
         let name = format!("triton-c:{}/{}", options.repository.display(), options.model);
         let unusable = |error: LoadError| TargetError::Unusable {
@@ -139,24 +139,23 @@ fn start(library: Library, options: &TritonCOptions) -> Result<(Arc<Core>, Form)
         exit_timeout_s: EXIT_TIMEOUT_S,
     };
     let core = Core::start(library, &set_up).map_err(|error| error.to_string())?;
-    let said = about_model(&core, &options.model)?;
+    let facts = query_model(&core, &options.model)?;
     let filled = options.asking.extra_inputs.keys().map(String::as_str);
-    let contract = Contract::choose(&said.model, filled, options.asking.engine_stamps)?;
-    let form = Form::new(contract, &said.model, "", &options.asking)?;
+    let model_io = ModelIo::choose(&facts.model, filled, options.asking.engine_stamps)?;
+    let form = Form::new(model_io, &facts.model, "", &options.asking)?;
     Ok((core, form))
 }
 
-fn about_model(core: &Core, model: &str) -> Result<Said, String> {
-    let words = |error: CoreError| error.to_string();
+fn query_model(core: &Core, model: &str) -> Result<ServerFacts, String> {
     // A model that did not load is unknown to every other question.
     if !core.model_is_ready(model, ANY_VERSION).unwrap_or(false) {
-        let index = core.model_index().map_err(words)?;
+        let index = core.model_index().map_err(|error| error.to_string())?;
         return Err(why_not_ready(&index, model));
     }
-    let server = core.metadata().map_err(words)?;
-    let metadata = core.model_metadata(model, ANY_VERSION).map_err(words)?;
-    let config = core.model_config(model, ANY_VERSION).map_err(words)?;
-    said_in_json(server.as_bytes(), metadata.as_bytes(), config.as_bytes())
+    let server = core.metadata().map_err(|error| error.to_string())?;
+    let metadata = core.model_metadata(model, ANY_VERSION).map_err(|error| error.to_string())?;
+    let config = core.model_config(model, ANY_VERSION).map_err(|error| error.to_string())?;
+    facts_from_json(server.as_bytes(), metadata.as_bytes(), config.as_bytes())
         .map_err(|failure| failure.message)
 }
 
@@ -171,7 +170,7 @@ impl Target for TritonCTarget {
         let (core, form) = start(library, &options).map_err(unusable)?;
         let rules = Rules {
             timeouts: options.timeouts,
-            tokens: token_source(&options.asking, form.contract()),
+            tokens: token_source(&options.asking, form.model_io()),
             count_tokens: options.asking.count_tokens,
             same_host: true,
             stamps: StampSource::Engine,

@@ -1,4 +1,4 @@
-//! How do shots reach the core, and how does it stop?
+//! Session over a Triton core: submits shots, and stops the core.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use crate::load::plan::Shot;
 use crate::record::sink::Sink;
 use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
-use crate::targets::triton::answer::Answer;
-use crate::targets::triton::in_flight::{Flight, InFlight, Rules};
+use crate::targets::triton::in_flight::{InFlightRequest, InFlightTable, Rules};
 use crate::targets::triton::kserve::{Choice, ENABLE_EMPTY_FINAL, ModelInferRequest};
+use crate::targets::triton::output_counter::OutputCounter;
 use crate::targets::triton::request::Form;
-use crate::targets::triton_c::book::{Book, Note, failure_of};
+use crate::targets::triton_c::event_thread::{EventThread, TableMessage, failure_of};
 use crate::targets::{Drain, Session};
 
 /// A core under load. Dropped without `finish`, it ends what is open and stops the core all the same.
@@ -26,44 +26,46 @@ pub struct CoreSession {
     running: Option<Running>,
 }
 
-/// What ends with the session.
+/// Core and event thread; both end with the session.
 struct Running {
     core: Arc<Core>,
-    notes: Sender<Note>,
+    messages: Sender<TableMessage>,
     thread: JoinHandle<usize>,
 }
 
-/// How long the core may take to let go of its last request after it has stopped.
-const LET_GO: Nanos = Nanos::from_millis(3_000);
+/// How long the core may take to release its last request after it was stopped.
+const RELEASE_TIMEOUT: Nanos = Nanos::from_millis(3_000);
 
 impl CoreSession {
-    /// Starts the thread that keeps the book.
+    /// Starts the thread that owns the sink and the in-flight table.
     ///
     /// # Errors
     /// When the system gives no thread.
     pub fn start(core: Arc<Core>, form: Form, rules: Rules, sink: Sink) -> std::io::Result<Self> {
-        let (notes, inbox) = channel();
+        let (messages, inbox) = channel();
         let keep_text = rules.count_tokens.is_some();
-        let book =
-            Book { in_flight: InFlight::new(sink, Arc::new(rules)), handles: HashMap::new() };
+        let event_thread = EventThread {
+            in_flight: InFlightTable::new(sink, Arc::new(rules)),
+            handles: HashMap::new(),
+        };
         let thread = std::thread::Builder::new()
             .name("bf-triton-c".into())
-            .spawn(move || book.keep(&inbox))?;
-        let responses = notes.clone();
+            .spawn(move || event_thread.run(&inbox))?;
+        let responses = messages.clone();
         let deliver: Deliver = Arc::new(move |response| {
-            // A book that is closed has ended every request.
-            let _closed = responses.send(Note::Response(now(), response));
+            // A thread that has ended has ended all its requests.
+            let _thread_is_gone = responses.send(TableMessage::Response(now(), response));
         });
-        Ok(Self { form, keep_text, deliver, running: Some(Running { core, notes, thread }) })
+        Ok(Self { form, keep_text, deliver, running: Some(Running { core, messages, thread }) })
     }
 
     fn running(&self) -> &Running {
         self.running.as_ref().expect("it is taken only when the session ends")
     }
 
-    fn note(&self, note: Note) -> Result<(), Failure> {
+    fn send(&self, message: TableMessage) -> Result<(), Failure> {
         let closed = |_| Failure::new(FailureKind::ShutDown, "the session's thread has ended");
-        self.running().notes.send(note).map_err(closed)
+        self.running().messages.send(message).map_err(closed)
     }
 }
 
@@ -71,15 +73,16 @@ impl Session for CoreSession {
     fn submit(&mut self, shot: &Shot) -> Result<(), Failure> {
         let handed_over = now();
         let request = request_of(self.form.message(shot)?, shot.id);
-        let answer = Answer::new(self.form.contract(), self.keep_text);
+        let counter = OutputCounter::new(self.form.model_io(), self.keep_text);
         let prompt = shot.request.prompt.clone();
-        let flight = Flight::new(prompt, shot.request.output.max_tokens, answer, handed_over);
+        let in_flight =
+            InFlightRequest::new(prompt, shot.request.output.max_tokens, counter, handed_over);
         // Before the call: the first response may come before it returns.
-        self.note(Note::Begin(shot.id, Box::new(flight)))?;
+        self.send(TableMessage::Begin(shot.id, Box::new(in_flight)))?;
         match self.running().core.infer(request, &self.deliver) {
-            Ok(handle) => self.note(Note::Accepted(shot.id, handle)),
+            Ok(handle) => self.send(TableMessage::Accepted(shot.id, handle)),
             Err(error) => {
-                self.note(Note::Refused(shot.id))?;
+                self.send(TableMessage::Refused(shot.id))?;
                 Err(failure_of(&error))
             }
         }
@@ -87,7 +90,7 @@ impl Session for CoreSession {
 
     fn cancel(&mut self, id: RequestId) {
         // A thread that is gone has ended all its requests.
-        let _gone = self.note(Note::Cancel(id));
+        let _gone = self.send(TableMessage::Cancel(id));
     }
 
     fn finish(mut self: Box<Self>, by: MonoNs) -> Drain {
@@ -99,20 +102,20 @@ impl Session for CoreSession {
 impl Drop for CoreSession {
     fn drop(&mut self) {
         if let Some(running) = self.running.take() {
-            let _nobody_asks = running.end(MonoNs(0));
+            let _not_reported = running.end(MonoNs(0));
         }
     }
 }
 
 impl Running {
     fn end(self, by: MonoNs) -> Drain {
-        let Self { core, notes, thread } = self;
-        let _gone = notes.send(Note::Finish(by));
+        let Self { core, messages, thread } = self;
+        let _gone = messages.send(TableMessage::Finish(by));
         let left = thread.join();
-        match (left, let_go(core)) {
+        match (left, stop_core(core)) {
             (Err(_panic), _) => Drain::Forced("the session's thread panicked".into()),
             (Ok(0), Ok(())) => Drain::Clean,
-            (Ok(0), Err(words)) => Drain::Forced(words),
+            (Ok(0), Err(message)) => Drain::Forced(message),
             (Ok(left), _) => {
                 Drain::Forced(format!("{left} requests were still open and were cancelled"))
             }
@@ -122,12 +125,12 @@ impl Running {
 
 /// Stops the core, waits for its last callback, and deletes it on this thread: the core joins its own threads, so that
 /// it must never be deleted by one of its callbacks.
-fn let_go(core: Arc<Core>) -> Result<(), String> {
+fn stop_core(core: Arc<Core>) -> Result<(), String> {
     let stopped = core.stop();
-    let patience = now() + LET_GO;
+    let give_up_at = now() + RELEASE_TIMEOUT;
     while Arc::strong_count(&core) > 1 {
-        if now() > patience {
-            // A request that the core never gave back keeps this core, unused, until the process ends.
+        if now() > give_up_at {
+            // The core never released a request: it is leaked, unused, until the process ends.
             std::mem::forget(core);
             return Err("the core still held requests after it was stopped".into());
         }
@@ -136,7 +139,7 @@ fn let_go(core: Arc<Core>) -> Result<(), String> {
     stopped.map_err(|error| format!("the core did not stop cleanly: {error}"))
 }
 
-/// The same request for the C API.
+/// Converts a request to the C API.
 fn request_of(message: ModelInferRequest, id: RequestId) -> Request {
     let inputs = message.inputs.into_iter().zip(message.raw_input_contents);
     Request {
@@ -168,6 +171,6 @@ fn parameter_of(choice: Choice) -> Parameter {
         Choice::Int64(number) => Parameter::Whole(number),
         Choice::Uint64(number) => Parameter::Whole(number as i64),
         Choice::Double(number) => Parameter::Number(number),
-        Choice::String(words) => Parameter::Text(words),
+        Choice::String(text) => Parameter::Text(text),
     }
 }

@@ -1,4 +1,4 @@
-//! `trtllm:ENGINE_DIR`: TensorRT-LLM's executor on a built engine, in this process and in the ranks beside it.
+//! `trtllm:ENGINE_DIR`: TensorRT-LLM's executor on a built engine, in this process and its other ranks.
 
 use std::path::Path;
 
@@ -8,13 +8,13 @@ use crate::record::sink::Sink;
 use crate::request::Limits;
 use crate::settings::engine::{Drafting, EngineSettings};
 use crate::settings::served::ServedSettings;
-use crate::targets::executor::{Engines, NO_DRAFTS, PerRequest, Verifier, go_together};
+use crate::targets::executor::{Engines, NO_DRAFTS, PerRequest, Verifier, combined_limits};
 use crate::targets::mpi_job::{JobEnd, MpiJob};
 use crate::targets::named::Loader;
 use crate::targets::sim::wire_config;
 use crate::targets::{Session, Target, TargetError, TargetInfo};
 
-/// What the version of our simulated library ends in.
+/// Suffix of our simulated library's version.
 const SIMULATED: &str = "+simulated";
 
 /// TensorRT-LLM's executor on one engine.
@@ -30,7 +30,7 @@ pub struct TrtllmTarget {
 
 impl TrtllmTarget {
     /// Reads the engine's configuration and the library's version; nothing is loaded. The end token comes from the files
-    /// of the model, of which `served` may name the folder.
+    /// of the model, whose folder `served` may name.
     ///
     /// # Errors
     /// When the library is not of the headers' version, the directory holds no engine, or outputs are to stop at an end
@@ -71,7 +71,7 @@ impl TrtllmTarget {
         if let (Some(drafting), Some(draft)) = (&settings.drafting, &draft) {
             info.limits =
                 limits_of_both(drafting, draft, &directory, &settings).map_err(unusable)?;
-            info.title += &drafting.words();
+            info.title += &drafting.description();
             let own = draft.config.mapping.world_size();
             info.gpus += drafting.gpus_beside(own, &settings.device_ids, info.gpus);
             info.details["draft"] = serde_json::json!(draft);
@@ -79,12 +79,12 @@ impl TrtllmTarget {
         Ok(Self { directory, draft, settings, version, end_token, info })
     }
 
-    /// What loads it: this process and its ranks, or workers.
+    /// Processes that load it: this one and its ranks, or workers.
     pub fn loader(&self) -> Loader {
         let started = || MpiJob::of_this_process().map_or(1, |job| job.size);
         Loader {
             ranks: self.settings.worker.is_none().then(started),
-            // The simulated library plays engines of any version.
+            // The simulated library accepts engines of any version.
             library_version: (!self.info.simulated).then(|| self.version.clone()),
         }
     }
@@ -94,12 +94,12 @@ impl TrtllmTarget {
         self.end_token.iter().map(|end| end.id).collect()
     }
 
-    /// What lies in the engine's directory.
+    /// Contents of the engine's directory.
     pub fn directory(&self) -> &EngineDirectory {
         &self.directory
     }
 
-    /// What lies in that of the engine that drafts for it.
+    /// Contents of the draft engine's directory.
     pub fn draft_directory(&self) -> Option<&EngineDirectory> {
         self.draft.as_ref()
     }
@@ -113,7 +113,7 @@ fn draft_of(settings: &EngineSettings) -> Result<Option<EngineDirectory>, String
     settings.drafting.as_ref().map(read).transpose()
 }
 
-/// In leader mode both engines would speak over the same ranks at once, which the library does not keep apart.
+/// In leader mode both engines would use the same ranks at once, which the library does not support.
 fn limits_of_both(
     drafting: &Drafting,
     draft: &EngineDirectory,
@@ -133,7 +133,7 @@ fn limits_of_both(
         most_drafts: target.config.external_drafts(),
         remedy: "build it with `trtllm-build --speculative_decoding_mode draft_tokens_external --max_draft_len N`",
     };
-    go_together(drafting, &verifier, &draft.limits(&settings.of_draft(drafting)))
+    combined_limits(drafting, &verifier, &draft.limits(&settings.of_draft(drafting)))
 }
 
 fn info_of(
@@ -181,7 +181,7 @@ impl Target for TrtllmTarget {
         };
         let model = self.directory.path.display().to_string();
         let engines = Engines::open(&model, &self.settings, open).map_err(unusable)?;
-        // Only now: the library's MPI installs handlers of its own.
+        // After the library's MPI, which installs handlers of its own.
         let job_end = JobEnd::watch(MpiJob::of_this_process())
             .map_err(|error| unusable(format!("SIGTERM cannot be watched: {error}")))?;
         let end_id = self.end_token.map_or(-1, |end| end.id as i32);

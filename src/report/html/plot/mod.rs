@@ -1,4 +1,4 @@
-//! How is a chart drawn? Lines and points as SVG, inline, without a script.
+//! Line charts as inline SVG.
 
 pub mod ratios;
 pub mod scale;

@@ -1,4 +1,4 @@
-//! How are ratios drawn? One row each: a dot with its interval, on an axis where equal ratios take equal room.
+//! Chart of ratios with intervals, on a logarithmic axis.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! Where on an axis does a value stand, and which values deserve a tick?
+//! Axis scales and ticks.
 
 /// How values are spread over an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,28 +1,28 @@
-//! Do a target engine and the engine that is to draft for it go together? What would fail in every request is said before.
+//! Compatibility check of a target engine and its draft engine, before the first request.
 
 use crate::request::Limits;
 use crate::settings::engine::Drafting;
 
-/// What is wrong with a target that was built for drafts where nothing drafts for it.
+/// Error of a target that was built for drafts, without a draft engine.
 pub const NO_DRAFTS: &str = "it was built to verify draft tokens and ends every request after one step: name the engine that \
     drafts for it with `--draft-engine`, or build it without";
 
 /// What a target engine was built for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verifier {
-    /// What it allows.
+    /// Its limits.
     pub limits: Limits,
-    /// Drafts that one of its steps verifies; 0 was built for none. It keeps room for them behind every request.
+    /// Most drafts that one of its steps verifies; 0 if it was not built for drafts. It reserves that many tokens per sequence.
     pub most_drafts: u32,
-    /// What makes one that verifies drafts.
+    /// How to build an engine that verifies drafts.
     pub remedy: &'static str,
 }
 
-/// What both allow together.
+/// Combined limits of both engines.
 ///
 /// # Errors
-/// One sentence that names what does not go together, and the remedy.
-pub fn go_together(
+/// One sentence that names the mismatch and the remedy.
+pub fn combined_limits(
     drafting: &Drafting,
     target: &Verifier,
     draft: &Limits,
@@ -56,7 +56,7 @@ pub fn go_together(
         ..target.limits
     };
     Ok(Limits {
-        // What was generated is part of the next round's prompt.
+        // The output so far is part of the next round's prompt.
         max_prompt_tokens: smaller(target.max_prompt_tokens, draft.max_prompt_tokens),
         max_sequence_tokens: [
             target.max_sequence_tokens,
@@ -101,7 +101,7 @@ mod tests {
             (4, verifier(3), draft, ["verify 3", "--draft-tokens"]),
             (4, verifier(4), limits(500, 600, 99), ["has 99", "`small`"]),
         ] {
-            let error = go_together(&asked(tokens), &target, &draft).expect_err(named[0]);
+            let error = combined_limits(&asked(tokens), &target, &draft).expect_err(named[0]);
             assert!(named.iter().all(|part| error.contains(part)), "{error}");
         }
     }
@@ -110,14 +110,15 @@ mod tests {
     fn the_target_keeps_room_for_the_drafts_of_one_step() {
         let draft = limits(5_000, 5_000, 100);
         let wide = Verifier { limits: limits(5_000, 2_000, 100), ..verifier(4) };
-        // As many as it was built for, however few are asked for.
-        let both = go_together(&asked(2), &wide, &draft).expect("they do");
+        // The engine reserves what it was built for, even if fewer drafts are used.
+        let both = combined_limits(&asked(2), &wide, &draft).expect("they do");
         assert_eq!(both.max_sequence_tokens, Some(1_996));
     }
 
     #[test]
     fn a_sequence_must_go_through_both_as_a_prompt() {
-        let both = go_together(&asked(4), &verifier(4), &limits(500, 600, 100)).expect("they do");
+        let both =
+            combined_limits(&asked(4), &verifier(4), &limits(500, 600, 100)).expect("they do");
         assert_eq!((both.max_prompt_tokens, both.max_sequence_tokens), (Some(500), Some(501)));
     }
 }

@@ -1,8 +1,8 @@
-//! How is a target engine driven together with an engine that drafts for it? Two executors, and rounds between them.
+//! Draft-target speculative decoding with two executors, and rounds between them.
 
 mod fit;
 mod request;
 mod session;
 
-pub use fit::{NO_DRAFTS, Verifier, go_together};
+pub use fit::{NO_DRAFTS, Verifier, combined_limits};
 pub use session::DraftedSession;

@@ -1,4 +1,4 @@
-//! What comes next for a request that one engine drafts and another verifies? Rounds, until its output is complete.
+//! State of one drafted request: rounds of draft and verification until its output is complete.
 //!
 //! Draft-target speculative decoding (Leviathan et al., 2023; `draft_tokens_external` in TensorRT-LLM): in each round a small
 //! engine proposes tokens, and one step of the large one accepts those it would have chosen itself, and adds one of its own.
@@ -11,8 +11,8 @@ use crate::record::event::Ending;
 use crate::record::request_record::{EngineTimes, EngineUse, FinishReason};
 use crate::request::terms::Terms;
 
-/// Bits of an executor's id that hold the request's own; above them is its round, so that a late answer to an earlier round
-/// is known as such.
+/// Bits of an executor's id that hold the request's own; above them is its round, so that a late response of an earlier round
+/// is recognised.
 const ID_BITS: u32 = 32;
 
 /// Which of the two engines.
@@ -24,19 +24,19 @@ pub(super) enum Side {
     Target,
 }
 
-/// One call of one of the engines; prompt and drafts lie in `tokens`, where `head` says.
+/// One call of one of the engines; `head` says where prompt and drafts are in `tokens`.
 #[derive(Debug, Clone)]
-pub(super) struct Ask {
+pub(super) struct EngineCall {
     pub(super) side: Side,
     pub(super) head: RequestHead,
     pub(super) tokens: Vec<i32>,
 }
 
-/// What comes next.
+/// The next step of a request.
 #[derive(Debug)]
 pub(super) enum Next {
-    /// Something is asked of an engine.
-    Ask(Ask),
+    /// A call of an engine.
+    Call(EngineCall),
     /// The request is over.
     End(Ending),
 }
@@ -44,12 +44,12 @@ pub(super) enum Next {
 /// One request between two engines.
 #[derive(Debug)]
 pub(super) struct DraftedRequest {
-    /// As the whole of it would be asked for.
+    /// Head of the request as a whole.
     head: RequestHead,
     terms: Arc<Terms>,
-    /// When the time is up that the engine may take for it.
+    /// Deadline of the allotted time.
     deadline: Option<MonoNs>,
-    /// Tokens that are drafted in a round, at most.
+    /// Most draft tokens per round.
     most_drafts: usize,
     /// Prompt, and the output so far.
     tokens: Vec<i32>,
@@ -63,7 +63,7 @@ pub(super) struct DraftedRequest {
 }
 
 impl DraftedRequest {
-    /// A request whose prompt is `prompt`; nothing is asked yet.
+    /// A request with this prompt, before its first call.
     pub(super) fn new(
         head: RequestHead,
         prompt: Vec<i32>,
@@ -93,12 +93,12 @@ impl DraftedRequest {
         self.next_round(now)
     }
 
-    /// Where it is just now, and by which id the engine there knows it.
+    /// The engine that has it now, and the id that this engine uses for it.
     pub(super) fn place(&self) -> (Side, u64) {
         (self.side, self.head.id | u64::from(self.round) << ID_BITS)
     }
 
-    /// The user has asked for its end, which comes with the next answer.
+    /// Marks it as cancelled; it ends with the next response.
     pub(super) fn cancel(&mut self) {
         self.cancelled = true;
     }
@@ -109,11 +109,11 @@ impl DraftedRequest {
     }
 
     /// Stamps and counts of the engines: those of the draft engine until the first token, then the target's.
-    pub(super) const fn said(&self) -> (EngineTimes, EngineUse) {
+    pub(super) const fn engine_report(&self) -> (EngineTimes, EngineUse) {
         (self.times, self.counts)
     }
 
-    /// The draft engine has answered with these tokens.
+    /// Takes the draft engine's tokens.
     pub(super) fn drafted(
         &mut self,
         drafts: &[i32],
@@ -127,10 +127,10 @@ impl DraftedRequest {
             return Next::End(over);
         }
         self.drafts.extend_from_slice(drafts);
-        self.ask_target(now)
+        self.call_target(now)
     }
 
-    /// The target has answered with these tokens: the output so far, complete or not.
+    /// Takes the target's tokens: the output so far, complete or not.
     pub(super) fn verified(
         &mut self,
         tokens: &[i32],
@@ -157,7 +157,7 @@ impl DraftedRequest {
         }
         match self.is_over(ended) {
             Some(over) => Next::End(over),
-            // A step that adds nothing says that nothing follows.
+            // A step that adds nothing ends the request.
             None if tokens.is_empty() => Next::End(Ending::Completed(FinishReason::Unknown)),
             None => {
                 self.round += 1;
@@ -166,7 +166,7 @@ impl DraftedRequest {
         }
     }
 
-    /// Output that was not handed on yet: all of it where it streams, and none before its end where it does not.
+    /// Output that was not reported yet. A request that does not stream reports none before its end.
     pub(super) fn take_output(&mut self, is_over: bool) -> Vec<u32> {
         if !self.head.streaming && !is_over {
             return Vec::new();
@@ -184,7 +184,7 @@ impl DraftedRequest {
         (self.head.max_tokens.max(0) as usize).saturating_sub(self.generated())
     }
 
-    /// An end before its time.
+    /// An early end.
     fn is_over(&self, ended: Ending) -> Option<Ending> {
         match ended {
             Ending::Completed(_) => self.cancelled.then_some(Ending::Cancelled),
@@ -196,7 +196,7 @@ impl DraftedRequest {
     fn next_round(&mut self, now: MonoNs) -> Next {
         let drafts = self.most_drafts.min(self.left().saturating_sub(1));
         if drafts == 0 {
-            return self.ask_target(now);
+            return self.call_target(now);
         }
         self.side = Side::Draft;
         self.ask(drafts, now, |head| {
@@ -207,7 +207,7 @@ impl DraftedRequest {
         })
     }
 
-    fn ask_target(&mut self, now: MonoNs) -> Next {
+    fn call_target(&mut self, now: MonoNs) -> Next {
         self.side = Side::Target;
         let step = self.drafts.len() + 1;
         let least = (self.head.min_tokens.max(0) as usize).saturating_sub(self.generated());
@@ -216,8 +216,8 @@ impl DraftedRequest {
             head.min_tokens = least.min(step) as i32;
             (head.draft_start, head.draft_len) = (start, count);
         });
-        if let Next::Ask(ask) = &mut next {
-            ask.tokens.extend_from_slice(&self.drafts);
+        if let Next::Call(call) = &mut next {
+            call.tokens.extend_from_slice(&self.drafts);
         }
         next
     }
@@ -241,7 +241,7 @@ impl DraftedRequest {
             ..self.head
         };
         change(&mut head);
-        Next::Ask(Ask { side, head, tokens: self.tokens.clone() })
+        Next::Call(EngineCall { side, head, tokens: self.tokens.clone() })
     }
 
     /// Where the output ends if one of its stop words was completed since `before`: the engine sees no word that began in an

@@ -1,7 +1,7 @@
-//! How do rounds go to and fro between two executors? A poller thread for each, and the requests that are open in between.
+//! Session over a draft and a target executor: a poller thread for each, and the requests between them.
 //!
-//! What the draft engine says of ends and failures goes through the target's poller, which alone owns the sink: events of one
-//! request come from one thread, in their order.
+//! Endings and failures on the draft engine's side are sent by the target's poller, which alone owns the sink: the events of
+//! one request come from one thread, in order.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,70 +16,70 @@ use crate::record::request_record::{EngineTimes, EngineUse};
 use crate::record::sink::Sink;
 use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
-use crate::targets::executor::answered::{ending_of, failure_in, times_of, use_of};
-use crate::targets::executor::asked::{PerRequest, ToldWords, head_of};
-use crate::targets::executor::drafted::request::{Ask, DraftedRequest, Next, Side};
+use crate::targets::executor::drafted::request::{DraftedRequest, EngineCall, Next, Side};
 use crate::targets::executor::kv_events::ExecutorKvEvents;
 use crate::targets::executor::polling::poll_until_closed;
+use crate::targets::executor::request::{PerRequest, WordLists, head_of};
+use crate::targets::executor::response::{ending_of, failure_in, times_of, use_of};
 use crate::targets::executor::session::hand_over;
 use crate::targets::executor::statistics::ExecutorStatistics;
 use crate::targets::mpi_job::JobEnd;
 use crate::targets::{Drain, EngineStatistics, KvEvents, Session};
 
-/// How long one poll may block: also how late an end is seen that the draft engine brings.
+/// How long one poll may block; also the delay of an ending that the draft engine reports.
 const POLL_US: u32 = 5_000;
 
-/// Requests between the two engines, and what the draft's poller wants the target's to tell.
+/// Open requests of both engines, and messages from the draft's poller to the target's.
 #[derive(Default)]
-struct Book {
+struct DraftedRequests {
     open: Mutex<HashMap<RequestId, DraftedRequest>>,
-    words: Mutex<Vec<Word>>,
+    messages: Mutex<Vec<DraftMessage>>,
 }
 
-/// What happened on the draft engine's side.
-enum Word {
+/// A message from the draft's poller to the target's.
+enum DraftMessage {
     /// A request is over.
-    Over(RequestId, MonoNs, Over),
-    /// The draft engine as a whole answers no more.
+    Ended(RequestId, MonoNs, Ended),
+    /// The draft engine as a whole has failed.
     Broken(String),
 }
 
-/// How a request ended, with what was held back until then.
-struct Over {
+/// How a request ended, with output and counts that were held back until then.
+struct Ended {
     output: Vec<u32>,
-    said: (EngineTimes, EngineUse),
+    report: (EngineTimes, EngineUse),
     end: Result<Ending, Failure>,
 }
 
-impl Book {
+impl DraftedRequests {
     fn open(&self) -> MutexGuard<'_, HashMap<RequestId, DraftedRequest>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn words(&self) -> MutexGuard<'_, Vec<Word>> {
-        self.words.lock().unwrap_or_else(PoisonError::into_inner)
+    fn messages(&self) -> MutexGuard<'_, Vec<DraftMessage>> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a request out.
-    fn close(&self, id: RequestId, end: Result<Ending, Failure>) -> Option<Over> {
+    /// Removes a request and returns how it ended.
+    fn close(&self, id: RequestId, end: Result<Ending, Failure>) -> Option<Ended> {
         let mut request = self.open().remove(&id)?;
-        Some(Over { output: request.take_output(true), said: request.said(), end })
+        Some(Ended { output: request.take_output(true), report: request.engine_report(), end })
     }
 }
 
-/// One thread's handles on both engines.
-struct Hands {
+/// Handles of one thread on both engines, and the open requests.
+struct EnginePair {
     draft: Engine,
     target: Engine,
-    book: Arc<Book>,
+    requests: Arc<DraftedRequests>,
 }
 
-impl Hands {
+impl EnginePair {
     fn for_another_thread(&self) -> Self {
         Self {
             draft: self.draft.for_another_thread(),
             target: self.target.for_another_thread(),
-            book: Arc::clone(&self.book),
+            requests: Arc::clone(&self.requests),
         }
     }
 
@@ -90,33 +90,33 @@ impl Hands {
         }
     }
 
-    /// Asks one of the engines. A cancel that came while the request was between them is made good.
-    fn send(&self, id: RequestId, ask: &Ask) -> Result<(), Failure> {
-        hand_over(self.engine(ask.side), ask.head, &ask.tokens)?;
-        if self.book.open().get(&id).is_some_and(DraftedRequest::is_cancelled) {
-            self.cancel_there(ask.side, ask.head.id);
+    /// Sends a call to its engine, and cancels it at once if the request was cancelled between two calls.
+    fn send(&self, id: RequestId, call: &EngineCall) -> Result<(), Failure> {
+        hand_over(self.engine(call.side), call.head, &call.tokens)?;
+        if self.requests.open().get(&id).is_some_and(DraftedRequest::is_cancelled) {
+            self.cancel_on(call.side, call.head.id);
         }
         Ok(())
     }
 
-    fn cancel_there(&self, side: Side, executor_id: u64) {
-        // An executor that cannot even cancel is about to fail its requests, which its poller will see.
+    fn cancel_on(&self, side: Side, executor_id: u64) {
+        // An executor that cannot cancel is about to fail its requests, and its poller will see that.
         let _seen_by_the_poller = self.engine(side).cancel(executor_id);
     }
 
-    /// Goes on with a request; what it came to, if it is over.
-    fn go_on(&self, id: RequestId, next: Next) -> Option<Over> {
+    /// Continues a request; returns its end if it is over.
+    fn continue_request(&self, id: RequestId, next: Next) -> Option<Ended> {
         match next {
-            Next::Ask(ask) => {
-                let failure = self.send(id, &ask).err()?;
-                self.book.close(id, Err(failure))
+            Next::Call(call) => {
+                let failure = self.send(id, &call).err()?;
+                self.requests.close(id, Err(failure))
             }
-            Next::End(ending) => self.book.close(id, Ok(ending)),
+            Next::End(ending) => self.requests.close(id, Ok(ending)),
         }
     }
 }
 
-/// The request that a delivery belongs to, where that is its current call.
+/// The request of a delivery, if the delivery belongs to its current call.
 fn current<'a>(
     open: &'a mut HashMap<RequestId, DraftedRequest>,
     side: Side,
@@ -129,13 +129,13 @@ fn current<'a>(
 
 /// Two executors that are driven together.
 pub struct DraftedSession {
-    hands: Hands,
+    engines: EnginePair,
     per_request: PerRequest,
     drafts: u32,
-    words: ToldWords,
+    word_lists: WordLists,
     closing: Arc<AtomicBool>,
     job_end: JobEnd,
-    tells_kv_events: bool,
+    has_kv_events: bool,
     pollers: [JoinHandle<Result<(), String>>; 2],
 }
 
@@ -151,87 +151,87 @@ impl DraftedSession {
         job_end: JobEnd,
         sink: Sink,
     ) -> std::io::Result<Self> {
-        let hands = Hands { draft, target, book: Arc::default() };
+        let engines = EnginePair { draft, target, requests: Arc::default() };
         let closing = Arc::new(AtomicBool::new(false));
         let spawn = |name: &str, run: Box<dyn FnOnce() -> Result<(), String> + Send>| {
             std::thread::Builder::new().name(name.into()).spawn(run)
         };
         let (closed, ended) = (Arc::clone(&closing), job_end.clone());
-        let (poller, mine) = (hands.draft.poller(), hands.for_another_thread());
+        let (poller, mine) = (engines.draft.poller(), engines.for_another_thread());
         let of_draft =
             spawn("bf-drafts", Box::new(move || pump_drafts(poller, &mine, &closed, &ended)))?;
         let (closed, ended) = (Arc::clone(&closing), job_end.clone());
-        let (poller, mine) = (hands.target.poller(), hands.for_another_thread());
+        let (poller, mine) = (engines.target.poller(), engines.for_another_thread());
         let of_target =
             spawn("bf-poller", Box::new(move || pump_target(poller, &mine, sink, &closed, &ended)))
-                // The other one must not poll for ever.
+                // Stops the other poller.
                 .inspect_err(|_| closing.store(true, Ordering::Release))?;
         Ok(Self {
-            hands,
+            engines,
             per_request,
             drafts,
-            words: ToldWords::default(),
+            word_lists: WordLists::default(),
             closing,
             job_end,
-            tells_kv_events: false,
+            has_kv_events: false,
             pollers: [of_draft, of_target],
         })
     }
 
-    /// The same; whether the target was told to keep events of its KV cache.
+    /// The same session; the target may keep events of its KV cache.
     #[must_use]
-    pub fn telling_kv_events(self, tells_kv_events: bool) -> Self {
-        Self { tells_kv_events, ..self }
+    pub fn with_kv_events(self, has_kv_events: bool) -> Self {
+        Self { has_kv_events, ..self }
     }
 }
 
 impl Session for DraftedSession {
     fn submit(&mut self, shot: &Shot) -> Result<(), Failure> {
         let terms = &shot.request.terms;
-        self.words.tell(terms, |stop, bad| {
-            // What ends an output is the target's affair; what it may not hold need not be drafted.
-            self.hands.draft.set_words(&Sequences::default(), bad)?;
-            self.hands.target.set_words(stop, bad)
+        self.word_lists.update(terms, |stop, bad| {
+            // Only the target ends an output at stop words. Bad words need not be drafted.
+            self.engines.draft.set_words(&Sequences::default(), bad)?;
+            self.engines.target.set_words(stop, bad)
         })?;
         let prompt = shot.request.prompt.ids.iter().map(|id| *id as i32).collect();
         let (head, begun) = (head_of(shot, self.per_request), now());
         let mut request = DraftedRequest::new(head, prompt, Arc::clone(terms), self.drafts, begun);
-        let Next::Ask(ask) = request.begin(begun) else {
+        let Next::Call(call) = request.begin(begun) else {
             return Err(Failure::new(FailureKind::Refused, "no time is allotted to it"));
         };
-        self.hands.book.open().insert(shot.id, request);
-        self.hands.send(shot.id, &ask).inspect_err(|_| {
-            self.hands.book.open().remove(&shot.id);
+        self.engines.requests.open().insert(shot.id, request);
+        self.engines.send(shot.id, &call).inspect_err(|_| {
+            self.engines.requests.open().remove(&shot.id);
         })
     }
 
     fn cancel(&mut self, id: RequestId) {
-        let place = self.hands.book.open().get_mut(&id).map(|request| {
+        let place = self.engines.requests.open().get_mut(&id).map(|request| {
             request.cancel();
             request.place()
         });
         if let Some((side, executor_id)) = place {
-            self.hands.cancel_there(side, executor_id);
+            self.engines.cancel_on(side, executor_id);
         }
     }
 
     fn statistics(&self) -> Option<Box<dyn EngineStatistics>> {
-        let engine = self.hands.target.for_another_thread();
+        let engine = self.engines.target.for_another_thread();
         Some(Box::new(ExecutorStatistics::new(engine)))
     }
 
     fn kv_events(&self) -> Option<Box<dyn KvEvents>> {
-        let engine = self.tells_kv_events.then(|| self.hands.target.for_another_thread())?;
+        let engine = self.has_kv_events.then(|| self.engines.target.for_another_thread())?;
         Some(Box::new(ExecutorKvEvents::new(engine)))
     }
 
     fn finish(self: Box<Self>, _by: MonoNs) -> Drain {
         if self.job_end.has_come() {
-            // The engines wait for a rank that is gone, and closing them would wait, too.
+            // The engines wait for a rank that is gone; closing them would block as well.
             std::mem::forget(self);
-            return Drain::Forced(JobEnd::WORDS.into());
+            return Drain::Forced(JobEnd::MESSAGE.into());
         }
-        let closed = [self.hands.draft.close(), self.hands.target.close()];
+        let closed = [self.engines.draft.close(), self.engines.target.close()];
         self.closing.store(true, Ordering::Release);
         let polled = self
             .pollers
@@ -239,32 +239,35 @@ impl Session for DraftedSession {
         let closed = closed.into_iter().map(|it| it.map_err(|error| error.to_string()));
         match closed.chain(polled).find_map(Result::err) {
             None => Drain::Clean,
-            Some(words) => Drain::Forced(words),
+            Some(message) => Drain::Forced(message),
         }
     }
 }
 
-/// Hands what the draft engine proposes to the target.
+/// EnginePair what the draft engine proposes to the target.
 fn pump_drafts(
     poller: Poller,
-    hands: &Hands,
+    engines: &EnginePair,
     closing: &AtomicBool,
     job_end: &JobEnd,
 ) -> Result<(), String> {
     poll_until_closed(poller, POLL_US, closing, job_end, |poller| {
         for delivery in poller.last().deliveries.iter().filter(|delivery| delivery.is_final) {
-            pass_on(poller, delivery, hands);
+            pass_on(poller, delivery, engines);
         }
     })
-    .inspect_err(|words| {
-        hands.book.words().push(Word::Broken(format!("the draft engine: {words}")));
+    .inspect_err(|message| {
+        engines
+            .requests
+            .messages()
+            .push(DraftMessage::Broken(format!("the draft engine: {message}")));
     })
 }
 
-fn pass_on(poller: &Poller, delivery: &Delivery, hands: &Hands) {
+fn pass_on(poller: &Poller, delivery: &Delivery, engines: &EnginePair) {
     let batch = poller.last();
     let next = {
-        let mut open = hands.book.open();
+        let mut open = engines.requests.open();
         let Some((id, request)) = current(&mut open, Side::Draft, delivery) else { return };
         let next = if delivery.error >= 0 {
             let Failure { kind, message } = failure_in(poller, delivery);
@@ -276,43 +279,47 @@ fn pass_on(poller: &Poller, delivery: &Delivery, hands: &Hands) {
         (id, next)
     };
     let over = match next {
-        (id, Ok(next)) => hands.go_on(id, next).map(|over| (id, over)),
-        (id, Err(failure)) => hands.book.close(id, Err(failure)).map(|over| (id, over)),
+        (id, Ok(next)) => engines.continue_request(id, next).map(|over| (id, over)),
+        (id, Err(failure)) => engines.requests.close(id, Err(failure)).map(|over| (id, over)),
     };
     if let Some((id, over)) = over {
-        hands.book.words().push(Word::Over(id, MonoNs(delivery.received_ns), over));
+        engines.requests.messages().push(DraftMessage::Ended(
+            id,
+            MonoNs(delivery.received_ns),
+            over,
+        ));
     }
 }
 
-/// Tells what the target accepts, and begins the next round.
+/// Reports the tokens that the target accepts, and begins the next round.
 fn pump_target(
     poller: Poller,
-    hands: &Hands,
+    engines: &EnginePair,
     mut sink: Sink,
     closing: &AtomicBool,
     job_end: &JobEnd,
 ) -> Result<(), String> {
     poll_until_closed(poller, POLL_US, closing, job_end, |poller| {
         for delivery in poller.last().deliveries.iter().filter(|delivery| delivery.is_final) {
-            take_in(poller, delivery, hands, &mut sink);
+            handle_delivery(poller, delivery, engines, &mut sink);
         }
-        tell_words_of_drafts(&hands.book, &mut sink);
+        forward_draft_messages(&engines.requests, &mut sink);
     })
-    .inspect_err(|words| sink.break_off(words.as_str()))
+    .inspect_err(|message| sink.fail_target(message.as_str()))
 }
 
-fn take_in(poller: &Poller, delivery: &Delivery, hands: &Hands, sink: &mut Sink) {
+fn handle_delivery(poller: &Poller, delivery: &Delivery, engines: &EnginePair, sink: &mut Sink) {
     let batch = poller.last();
     let at = MonoNs(delivery.received_ns);
     let (id, next, output) = {
-        let mut open = hands.book.open();
+        let mut open = engines.requests.open();
         let Some((id, request)) = current(&mut open, Side::Target, delivery) else { return };
         if delivery.error >= 0 {
             (id, Err(failure_in(poller, delivery)), Vec::new())
         } else {
-            let said = batch.ending(delivery);
-            let times = said.map(times_of).unwrap_or_default();
-            let counts = said.map(use_of).unwrap_or_default();
+            let ending = batch.ending(delivery);
+            let times = ending.map(times_of).unwrap_or_default();
+            let counts = ending.map(use_of).unwrap_or_default();
             let tokens = batch.tokens(delivery);
             let next = request.verified(tokens, ending_of(delivery), times, counts, now());
             (id, Ok(next), request.take_output(false))
@@ -322,26 +329,26 @@ fn take_in(poller: &Poller, delivery: &Delivery, hands: &Hands, sink: &mut Sink)
         sink.output(id, at, output.into_iter());
     }
     let over = match next {
-        Ok(next) => hands.go_on(id, next),
-        Err(failure) => hands.book.close(id, Err(failure)),
+        Ok(next) => engines.continue_request(id, next),
+        Err(failure) => engines.requests.close(id, Err(failure)),
     };
     if let Some(over) = over {
-        tell_end(id, at, over, sink);
+        report_end(id, at, over, sink);
     }
 }
 
-fn tell_words_of_drafts(book: &Book, sink: &mut Sink) {
-    let words = std::mem::take(&mut *book.words());
-    for word in words {
-        match word {
-            Word::Over(id, at, over) => tell_end(id, at, over, sink),
-            Word::Broken(words) => sink.break_off(words),
+fn forward_draft_messages(requests: &DraftedRequests, sink: &mut Sink) {
+    let messages = std::mem::take(&mut *requests.messages());
+    for message in messages {
+        match message {
+            DraftMessage::Ended(id, at, over) => report_end(id, at, over, sink),
+            DraftMessage::Broken(message) => sink.fail_target(message),
         }
     }
 }
 
-fn tell_end(id: RequestId, at: MonoNs, over: Over, sink: &mut Sink) {
-    let Over { output, said: (times, counts), end } = over;
+fn report_end(id: RequestId, at: MonoNs, ended: Ended, sink: &mut Sink) {
+    let Ended { output, report: (times, counts), end } = ended;
     if !output.is_empty() {
         sink.output(id, at, output.into_iter());
     }

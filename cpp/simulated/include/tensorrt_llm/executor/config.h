@@ -1,4 +1,4 @@
-// How is an executor set up? One class per group of settings, default constructors and setters.
+// Configuration of an executor: one class per group of settings, default constructors and setters.
 #pragma once
 
 #include <memory>

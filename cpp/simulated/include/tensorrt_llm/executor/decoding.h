@@ -1,4 +1,4 @@
-// How are tokens chosen, and by how many at a time? Sampling settings and the modes of speculative decoding.
+// Sampling settings, and the modes of speculative decoding.
 #pragma once
 
 #include <optional>

@@ -1,4 +1,4 @@
-// What is the executor? Requests in, responses out, statistics beside; one execution thread behind.
+// The executor: requests in, responses out, statistics; one execution thread behind it.
 #pragma once
 
 #include <chrono>

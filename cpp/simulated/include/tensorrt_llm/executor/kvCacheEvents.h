@@ -1,4 +1,4 @@
-// What happened to the blocks of the KV cache? Events that a caller drains.
+// Events of the KV cache's blocks, drained by a caller.
 //
 // Blocks are named by hashes of their content and of all that comes before it.
 #pragma once

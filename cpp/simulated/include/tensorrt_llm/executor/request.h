@@ -1,4 +1,4 @@
-// What may be asked of the executor? One prompt, its limits and its options.
+// A request to the executor: one prompt, its limits and its options.
 #pragma once
 
 #include <list>

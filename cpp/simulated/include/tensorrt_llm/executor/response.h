@@ -1,4 +1,4 @@
-// What comes back from the executor? A result, or an error that ends its request.
+// A response of the executor: a result, or an error that ends its request.
 #pragma once
 
 #include <memory>

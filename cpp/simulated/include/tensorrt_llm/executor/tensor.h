@@ -1,4 +1,4 @@
-// What is a tensor to the caller of the executor? Shaped memory with a shared owner.
+// Tensor of the executor API: shaped memory with a shared owner.
 //
 // The simulated executor computes nothing, so only host memory exists here.
 #pragma once

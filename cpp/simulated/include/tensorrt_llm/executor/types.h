@@ -1,4 +1,4 @@
-// Which plain values does the executor API exchange? Aliases, enumerations and the statistics' structs.
+// Plain types of the executor API: aliases, enumerations and the structs of statistics.
 //
 // Our own declarations, for the simulated executor, of TensorRT-LLM's executor API as of release 1.2: the
 // same names, parameter lists and member names, so that a wrapper compiled against either needs the same

@@ -1,4 +1,4 @@
-// Which integer widths does the executor API use below its own aliases?
+// Integer types that the executor API's aliases are made of.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Which KV-cache settings may an engine bring along itself?
+// KV cache defaults that an engine may bring with it.
 #pragma once
 
 #include <optional>

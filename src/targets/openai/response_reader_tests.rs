@@ -1,4 +1,4 @@
-//! What is claimed of an answer, event by event?
+//! Tests of response progress, event by event.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ fn usage(tokens: u32) -> String {
 
 /// Plays events and closes the stream; the tokens of each event, and the ending.
 fn play<S: AsRef<str>>(events: &[S], end: StreamEnd) -> (Vec<u32>, Result<Closing, Failure>) {
-    let mut answer = Answer::default();
+    let mut answer = ResponseReader::default();
     let mut tokens = Vec::new();
     for event in events {
         if let Err(failure) = answer.feed(format!("data: {}\n\n", event.as_ref()).as_bytes()) {
@@ -72,7 +72,7 @@ fn usage_in_the_last_chunk_only_does_not_pour_all_missing_tokens_into_it() {
 #[test]
 fn ids_are_counted_and_hashed_however_they_were_cut() {
     let chunk = |ids: &str| format!(r#"{{"choices":[{{"text":"x","token_ids":[{ids}]}}]}}"#);
-    let mut answer = Answer::default();
+    let mut answer = ResponseReader::default();
     let stream = format!("data: {}\n\ndata: {}\n\n", chunk("5"), chunk("0,7"));
     answer.feed(stream.as_bytes()).unwrap();
     let output = answer.take_output().unwrap();
@@ -86,7 +86,7 @@ fn ids_are_counted_and_hashed_however_they_were_cut() {
 fn a_count_of_ours_that_differs_is_noted_beside_the_servers() {
     let words: CountTokens = Arc::new(|text: &str| text.split_whitespace().count());
     let close = |events: &[&str]| {
-        let mut answer = Answer::default();
+        let mut answer = ResponseReader::default();
         for event in events {
             answer.feed(format!("data: {event}\n\n").as_bytes()).unwrap();
         }
@@ -138,7 +138,7 @@ fn an_error_inside_a_stream_is_a_failure_with_the_servers_words() {
     let error = r#"{"error":{"message":"out of blocks","code":500}}"#;
     let failure = play(&[&token("a"), error, "[DONE]"], StreamEnd::Clean).1.unwrap_err();
     assert_eq!(failure, Failure::new(FailureKind::ErrorInStream, "out of blocks (500)"));
-    let mut answer = Answer::default();
+    let mut answer = ResponseReader::default();
     let named = answer.feed(b"event: error\ndata: gone\n\n").unwrap_err();
     assert_eq!((named.kind, named.message.as_str()), (FailureKind::ErrorInStream, "gone"));
     let aborted = r#"{"choices":[{"delta":{},"finish_reason":"abort"}]}"#;
@@ -155,17 +155,17 @@ fn what_is_no_json_is_malformed_and_comments_in_data_are_not() {
 #[test]
 fn a_whole_answer_is_one_delivery_of_all_its_tokens() {
     let body = r#"{"choices":[{"message":{"content":"a b c"},"finish_reason":"stop"}],"usage":{"completion_tokens":3}}"#;
-    let (output, closing) = Answer::default().whole(body.as_bytes(), None).unwrap();
+    let (output, closing) = ResponseReader::default().whole(body.as_bytes(), None).unwrap();
     assert_eq!((output.tokens, closing.finish), (3, FinishReason::EndToken));
     let embedding = r#"{"data":[{"embedding":[0.5]}],"usage":{"prompt_tokens":3}}"#;
-    assert_eq!(Answer::default().whole(embedding.as_bytes(), None).unwrap().0.tokens, 0);
-    let nothing = Answer::default().whole(br#"{"choices":[]}"#, None).unwrap_err();
+    assert_eq!(ResponseReader::default().whole(embedding.as_bytes(), None).unwrap().0.tokens, 0);
+    let nothing = ResponseReader::default().whole(br#"{"choices":[]}"#, None).unwrap_err();
     assert_eq!(nothing.kind, FailureKind::Empty);
 }
 
 #[test]
 fn an_answer_used_again_remembers_nothing() {
-    let mut answer = Answer::default();
+    let mut answer = ResponseReader::default();
     answer.feed(format!("data: {LENGTH}\n\ndata: [DONE]\n\ndata: half").as_bytes()).unwrap();
     answer.restart();
     answer.feed(format!("data: {}\n\n", token("a")).as_bytes()).unwrap();

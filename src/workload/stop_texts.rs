@@ -1,4 +1,4 @@
-//! Which stop and bad words were given as text, and which token ids are they in the words of a tokenizer?
+//! Stop and bad words given as text, encoded to token ids by a tokenizer.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use crate::tokenizer::tokenize::{Tokenize, TokenizeError};
 /// Words as they were typed; engines take them as token ids.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct WordTexts {
+pub struct StopTexts {
     /// Any of these ends an output.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stop: Vec<String>,
@@ -19,7 +19,7 @@ pub struct WordTexts {
 
 /// Why a text has no token ids.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum WordError {
+pub enum StopTextError {
     /// The tokenizer gave up.
     #[error(
         "`{flag} {text}` cannot be tokenised ({why}): give its token ids with `--stop-words` or `--bad-words`"
@@ -29,7 +29,7 @@ pub enum WordError {
         flag: &'static str,
         /// What was given.
         text: String,
-        /// What the tokenizer said.
+        /// Message of the tokenizer.
         why: TokenizeError,
     },
     /// The tokenizer makes nothing of it.
@@ -57,7 +57,7 @@ pub enum WordError {
     },
 }
 
-impl WordTexts {
+impl StopTexts {
     /// The flag of the first text that there is.
     pub fn flag(&self) -> Option<&'static str> {
         match (self.stop.is_empty(), self.bad.is_empty()) {
@@ -68,7 +68,7 @@ impl WordTexts {
     }
 
     /// Adds the ids of every text to the words of `terms`, once each, so that doing it again changes nothing.
-    /// `vocabulary` is the target's, where it tells it.
+    /// `vocabulary` is the target's, where it is known.
     ///
     /// # Errors
     /// When a text has no ids that the target could produce; it names the text.
@@ -77,7 +77,7 @@ impl WordTexts {
         terms: &mut Terms,
         tokenizer: &dyn Tokenize,
         vocabulary: Option<u32>,
-    ) -> Result<(), WordError> {
+    ) -> Result<(), StopTextError> {
         for (flag, texts, words) in [
             ("--stop-text", &self.stop, &mut terms.stop_words),
             ("--bad-text", &self.bad, &mut terms.bad_words),
@@ -96,17 +96,17 @@ fn ids_of(
     text: &str,
     tokenizer: &dyn Tokenize,
     vocabulary: Option<u32>,
-) -> Result<Vec<u32>, WordError> {
+) -> Result<Vec<u32>, StopTextError> {
     let text = text.to_owned();
     let ids = match tokenizer.encode(&text) {
-        Ok(ids) if ids.is_empty() => return Err(WordError::Nothing { flag, text }),
+        Ok(ids) if ids.is_empty() => return Err(StopTextError::Nothing { flag, text }),
         Ok(ids) => ids,
-        Err(why) => return Err(WordError::Encode { flag, text, why }),
+        Err(why) => return Err(StopTextError::Encode { flag, text, why }),
     };
     // Engines count tokens in 32 bits with a sign.
     let vocabulary = vocabulary.unwrap_or(i32::MAX as u32);
     match ids.iter().find(|id| **id >= vocabulary) {
-        Some(&id) => Err(WordError::Outside { flag, text, id, vocabulary }),
+        Some(&id) => Err(StopTextError::Outside { flag, text, id, vocabulary }),
         None => Ok(ids),
     }
 }
@@ -139,9 +139,9 @@ mod tests {
         }
     }
 
-    fn added(stop: &[&str], bad: &[&str], vocabulary: u32) -> Result<Terms, WordError> {
+    fn added(stop: &[&str], bad: &[&str], vocabulary: u32) -> Result<Terms, StopTextError> {
         let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-        let texts = WordTexts { stop: owned(stop), bad: owned(bad) };
+        let texts = StopTexts { stop: owned(stop), bad: owned(bad) };
         let mut terms = Terms { stop_words: "7;65".parse().ok(), ..Terms::default() };
         texts.add_to(&mut terms, &Letters, Some(vocabulary)).map(|()| terms)
     }
@@ -166,10 +166,10 @@ mod tests {
                 .map(|words| words.as_ref().map_or_else(String::new, ToString::to_string))
         };
         assert_eq!(shown(&terms), ["7;65;65,66", "67"]);
-        let again = WordTexts { stop: vec!["AB".into()], bad: vec!["C".into()] };
+        let again = StopTexts { stop: vec!["AB".into()], bad: vec!["C".into()] };
         again.add_to(&mut terms, &Letters, None).expect("letters");
         assert_eq!(shown(&terms), ["7;65;65,66", "67"]);
-        WordTexts::default().add_to(&mut terms, &Letters, None).expect("nothing to do");
+        StopTexts::default().add_to(&mut terms, &Letters, None).expect("nothing to do");
         assert_eq!(shown(&terms), ["7;65;65,66", "67"]);
     }
 }

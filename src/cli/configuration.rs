@@ -1,4 +1,4 @@
-//! What was said, all in all? Flags before environment before file before defaults.
+//! Settings merged from flags, environment, configuration file and defaults, in this order.
 
 use std::fs;
 
@@ -13,11 +13,11 @@ use crate::cli::setting_key;
 use crate::cli::typed::{RunArgs, Settings};
 use crate::settings::Resolved;
 
-/// What was said, not yet resolved, and where each value comes from.
+/// Settings before resolution, and the origin of each.
 ///
 /// # Errors
 /// With the exit code for usage, when the configuration file cannot be used.
-pub fn said(arguments: &RunArgs, matches: &ArgMatches) -> Coded<(Settings, Origins)> {
+pub fn read_settings(arguments: &RunArgs, matches: &ArgMatches) -> Coded<(Settings, Origins)> {
     let file = match &arguments.config {
         None => Settings::default(),
         Some(path) => fs::read_to_string(path)
@@ -29,7 +29,7 @@ pub fn said(arguments: &RunArgs, matches: &ArgMatches) -> Coded<(Settings, Origi
     merge(&arguments.settings, &file, matches).map_err(usage)
 }
 
-/// Keys are looked at first: what they are misspelt for is said better here than where they are read.
+/// Checks keys first, since its errors name the key that was probably meant.
 fn settings_of(text: &str) -> anyhow::Result<Settings> {
     let tables: toml::Table = toml::from_str(text)?;
     let keys: Vec<String> = tables
@@ -49,8 +49,8 @@ fn settings_of(text: &str) -> anyhow::Result<Settings> {
 ///
 /// # Errors
 /// With the exit code for usage, when a file or a value cannot be used.
-pub fn gather(arguments: &RunArgs, matches: &ArgMatches) -> Coded<(Resolved, Origins)> {
-    let (settings, origins) = said(arguments, matches)?;
+pub fn resolve_run(arguments: &RunArgs, matches: &ArgMatches) -> Coded<(Resolved, Origins)> {
+    let (settings, origins) = read_settings(arguments, matches)?;
     Ok((resolve(&settings).map_err(usage)?, origins))
 }
 

@@ -1,17 +1,17 @@
-//! What does a request ask for? Every field is either honoured, or without effect on the answer, or refused by name.
+//! Parser of completion and chat requests: each field is honoured, without effect, or refused by name.
 
 use serde_json::{Map, Value};
 
 use crate::request::spec::Sampling;
 use crate::serve::chat::Message;
-use crate::serve::openai::body::{Asked, Element};
-use crate::serve::openai::choice::Endpoint;
+use crate::serve::openai::body::{Element, ParsedBody};
+use crate::serve::openai::response_state::Endpoint;
 use crate::serve::refusal::Refusal;
-use crate::serve::service::{Question, Service};
+use crate::serve::service::{ParsedRequest, Service};
 
-/// How the answer is to look.
+/// Options of the response.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Wishes {
+pub struct ResponseOptions {
     /// Event by event.
     pub stream: bool,
     /// With a last event that holds the usage.
@@ -20,7 +20,7 @@ pub struct Wishes {
     pub return_token_ids: bool,
 }
 
-/// `/v1/completions` stops after so many tokens unless it is told otherwise, as OpenAI's does.
+/// `/v1/completions` stops after so many tokens by default, as OpenAI's does.
 const COMPLETION_TOKENS: u32 = 16;
 
 /// Fields that would change the answer in ways that no engine here can: refused unless they ask for nothing.
@@ -49,8 +49,8 @@ const CANNOT: [&str; 15] = [
 pub fn read(
     service: &Service,
     endpoint: Endpoint,
-    asked: Asked,
-) -> Result<(Question, Wishes), Refusal> {
+    asked: ParsedBody,
+) -> Result<(ParsedRequest, ResponseOptions), Refusal> {
     let fields = Fields(&asked.rest);
     check_model(service, &fields)?;
     refuse_what_cannot_be(&fields)?;
@@ -61,11 +61,11 @@ pub fn read(
             (prompt_ids(service, asked.prompt, special)?, "prompt")
         }
     };
-    let wishes = wishes(&fields)?;
+    let options = options(&fields)?;
     let newer = fields.whole("max_completion_tokens")?;
     let older = fields.whole("max_tokens")?;
     let unsaid = (endpoint == Endpoint::Completions).then_some(COMPLETION_TOKENS);
-    let question = Question {
+    let parsed = ParsedRequest {
         prompt,
         prompt_field,
         max_tokens: newer.or(older).or(unsaid),
@@ -73,9 +73,9 @@ pub fn read(
         min_tokens: fields.whole("min_tokens")?.unwrap_or(0),
         ignore_eos: fields.flag("ignore_eos")?.unwrap_or(false),
         sampling: sampling(&fields)?,
-        streaming: wishes.stream,
+        streaming: options.stream,
     };
-    Ok((question, wishes))
+    Ok((parsed, options))
 }
 
 fn check_model(service: &Service, fields: &Fields<'_>) -> Result<(), Refusal> {
@@ -92,20 +92,20 @@ fn check_model(service: &Service, fields: &Fields<'_>) -> Result<(), Refusal> {
 fn refuse_what_cannot_be(fields: &Fields<'_>) -> Result<(), Refusal> {
     for name in CANNOT {
         if fields.get(name).is_some_and(|value| !asks_for_nothing(value)) {
-            let words = format!("this engine has no `{name}`: leave it out");
-            return Err(Refusal::field(name, words));
+            let message = format!("this engine has no `{name}`: leave it out");
+            return Err(Refusal::field(name, message));
         }
     }
     for name in ["n", "best_of", "repetition_penalty"] {
         if fields.get(name).is_some_and(|value| value.as_f64() != Some(1.0)) {
-            let words = format!("`{name}` can only be 1 here: ask several times instead");
-            return Err(Refusal::field(name, words));
+            let message = format!("`{name}` can only be 1 here: ask several times instead");
+            return Err(Refusal::field(name, message));
         }
     }
     let format = fields.get("response_format").and_then(|format| format.get("type"));
     if format.is_some_and(|kind| kind != "text") {
-        let words = "this engine cannot be held to a format: leave `response_format` out";
-        return Err(Refusal::field("response_format", words));
+        let message = "this engine cannot be held to a format: leave `response_format` out";
+        return Err(Refusal::field("response_format", message));
     }
     Ok(())
 }
@@ -121,12 +121,12 @@ fn asks_for_nothing(value: &Value) -> bool {
     }
 }
 
-fn wishes(fields: &Fields<'_>) -> Result<Wishes, Refusal> {
+fn options(fields: &Fields<'_>) -> Result<ResponseOptions, Refusal> {
     let stream = fields.flag("stream")?.unwrap_or(false);
     let options = fields.get("stream_options");
     if options.is_some() && !stream {
-        let words = "`stream_options` belongs to a stream: add `\"stream\": true`";
-        return Err(Refusal::field("stream_options", words));
+        let message = "`stream_options` belongs to a stream: add `\"stream\": true`";
+        return Err(Refusal::field("stream_options", message));
     }
     let include_usage = match options.map(|options| options.get("include_usage")) {
         None | Some(None | Some(Value::Null)) => false,
@@ -134,10 +134,10 @@ fn wishes(fields: &Fields<'_>) -> Result<Wishes, Refusal> {
         Some(Some(_)) => return Err(wrong("stream_options.include_usage", "true or false")),
     };
     let return_token_ids = fields.flag("return_token_ids")?.unwrap_or(false);
-    Ok(Wishes { stream, include_usage, return_token_ids })
+    Ok(ResponseOptions { stream, include_usage, return_token_ids })
 }
 
-/// As OpenAI has it: a temperature of 1 unless it is said, and 0 for the most probable token.
+/// As in OpenAI's API: temperature 1 by default, and 0 for greedy decoding.
 fn sampling(fields: &Fields<'_>) -> Result<Sampling, Refusal> {
     let seed = match fields.get("seed") {
         None => None,

@@ -1,11 +1,11 @@
-//! Which tensors does this model take and give? Chosen by name from what the server says, never assumed.
+//! Tensors that a model takes and gives, chosen by name from its metadata, never assumed.
 //!
 //! Names follow TensorRT-LLM's Triton backend (0.x and 1.x, `tensorrt_llm`, `ensemble`, `tensorrt_llm_bls`, the LLM-API
 //! model) and the vLLM backend.
 
 use crate::targets::triton::datatype::Datatype;
 
-/// What a model's server says of it.
+/// A server's metadata of one model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelFacts {
     /// The model.
@@ -18,30 +18,30 @@ pub struct ModelFacts {
     pub max_batch_size: i32,
     /// One request may have several responses.
     pub decoupled: bool,
-    /// Responses hold all text so far, as the model's configuration says; `None` where it does not say.
+    /// Responses hold all text so far, from the model's configuration; `None` if it does not say.
     pub accumulates: Option<bool>,
     /// `ensemble`, or the backend.
     pub runs_on: String,
-    /// Token ids are below this, as our own server says.
+    /// Token ids are below this; only our own server says so.
     pub vocab_size: Option<u32>,
-    /// Our own server says so where no engine but a model of one answers.
+    /// Latencies come from a model of an engine; only our own server says so.
     pub simulated: bool,
 }
 
-/// What a model's server says of one tensor.
+/// A server's metadata of one tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorFacts {
     /// Its name.
     pub name: String,
-    /// KServe's word.
+    /// KServe's name of its type.
     pub datatype: String,
     /// Its shape, the batch dimension included.
     pub shape: Vec<i64>,
-    /// It may be left out.
+    /// It may be omitted.
     pub optional: bool,
 }
 
-/// What an input is for.
+/// Purpose of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// The prompt as token ids.
@@ -52,7 +52,7 @@ pub enum Role {
     PromptText,
     /// Tokens to generate.
     MaxTokens,
-    /// No end token before so many.
+    /// Tokens before an end token may come.
     MinTokens,
     /// Send tokens as they come.
     Streaming,
@@ -62,9 +62,9 @@ pub enum Role {
     IgnoreEos,
     /// The padding token.
     PadId,
-    /// Randomness.
+    /// Sampling temperature.
     Temperature,
-    /// Candidates.
+    /// Number of candidates.
     TopK,
     /// Probability mass of candidates.
     TopP,
@@ -127,7 +127,7 @@ pub const PERF_OUTPUTS: [&str; 9] = [
 /// An input that will be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
-    /// What it is for.
+    /// Its purpose.
     pub role: Role,
     /// Its name.
     pub name: String,
@@ -139,7 +139,7 @@ pub struct Input {
     pub required: bool,
 }
 
-/// What output tokens come as.
+/// Form of the output tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutputAs {
     /// `output_ids`, with `sequence_length`.
@@ -148,16 +148,16 @@ pub enum OutputAs {
     Text,
 }
 
-/// Which tensors are sent and asked for.
+/// Tensors that are sent and requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Contract {
+pub struct ModelIo {
     /// The model.
     pub model: String,
-    /// What may be sent.
+    /// Inputs that may be sent.
     pub inputs: Vec<Input>,
-    /// What tokens come as.
+    /// Form of the output tokens.
     pub output: OutputAs,
-    /// Outputs that are asked for; Triton sends a dozen others otherwise.
+    /// Requested outputs; without a list Triton sends a dozen others.
     pub requested: Vec<String>,
     /// One request may have several responses.
     pub decoupled: bool,
@@ -165,11 +165,11 @@ pub struct Contract {
     pub accumulates: Option<bool>,
 }
 
-impl Contract {
+impl ModelIo {
     /// Chooses tensors for a model. `filled` are inputs that the user fills, `engine_stamps` asks for the engine's.
     ///
     /// # Errors
-    /// When the model is no language model that can be spoken to; the text names what is missing.
+    /// When the model is no known kind of language model; the message names what is missing.
     pub fn choose<'a>(
         facts: &ModelFacts,
         filled: impl Iterator<Item = &'a str> + Clone,
@@ -197,7 +197,7 @@ impl Contract {
                 required: !tensor.optional,
             });
         }
-        let mut contract = Self {
+        let mut model_io = Self {
             model: model.clone(),
             inputs,
             output,
@@ -205,10 +205,10 @@ impl Contract {
             decoupled: facts.decoupled,
             accumulates: accumulates(facts),
         };
-        contract.keep_one_prompt();
-        contract.check(facts, filled)?;
-        contract.request_outputs(facts, engine_stamps);
-        Ok(contract)
+        model_io.keep_one_prompt();
+        model_io.check(facts, filled)?;
+        model_io.request_outputs(facts, engine_stamps);
+        Ok(model_io)
     }
 
     /// The input of that role, if the model has one.
@@ -226,7 +226,7 @@ impl Contract {
         [Role::EndId, Role::IgnoreEos, Role::SamplingJson, Role::MinTokens]
             .into_iter()
             .any(|role| self.has(role))
-            // A bare engine model that is told of no end token does not stop at one.
+            // A bare engine model without an end token in its request does not stop at one.
             || self.has(Role::PromptIds)
     }
 
@@ -310,7 +310,7 @@ fn output_of(facts: &ModelFacts) -> Result<OutputAs, String> {
     }
 }
 
-/// What is declared wins; models of the LLM API send all text so far.
+/// The declared value wins; models of the LLM API send all text so far.
 fn accumulates(facts: &ModelFacts) -> Option<bool> {
     let llm_api = facts.inputs.iter().any(|tensor| tensor.name.starts_with("sampling_param_"));
     facts.accumulates.or(llm_api.then_some(true))
@@ -353,8 +353,8 @@ pub(super) mod tests {
         }
     }
 
-    fn choose(facts: &ModelFacts) -> Result<Contract, String> {
-        Contract::choose(facts, std::iter::empty(), true)
+    fn choose(facts: &ModelFacts) -> Result<ModelIo, String> {
+        ModelIo::choose(facts, std::iter::empty(), true)
     }
 
     #[test]
@@ -379,7 +379,7 @@ pub(super) mod tests {
             &["text_output BYTES 2"],
         );
         assert!(choose(&facts).unwrap_err().contains("requires the input `image` (UINT8)"));
-        assert!(Contract::choose(&facts, ["image"].into_iter(), true).is_ok());
+        assert!(ModelIo::choose(&facts, ["image"].into_iter(), true).is_ok());
     }
 
     #[test]
@@ -407,10 +407,10 @@ pub(super) mod tests {
                 ],
                 &["output_ids INT32 3", "sequence_length INT32 2", "cum_log_probs FP32 2"],
             );
-            let contract = choose(&facts).unwrap();
-            assert_eq!(contract.input(Role::Seed).unwrap().name, seed);
-            assert_eq!(contract.input(Role::MinTokens).unwrap().name, min);
-            assert_eq!(contract.requested, ["output_ids", "sequence_length"]);
+            let model_io = choose(&facts).unwrap();
+            assert_eq!(model_io.input(Role::Seed).unwrap().name, seed);
+            assert_eq!(model_io.input(Role::MinTokens).unwrap().name, min);
+            assert_eq!(model_io.requested, ["output_ids", "sequence_length"]);
         }
     }
 
@@ -439,9 +439,9 @@ pub(super) mod tests {
             &["text_input! BYTES 1", "sampling_param_max_tokens INT32 1", "streaming BOOL 1"],
             &["text_output BYTES 1"],
         );
-        let contract = choose(&facts).unwrap();
-        assert_eq!(contract.accumulates, Some(true));
-        assert_eq!(contract.input(Role::MaxTokens).unwrap().rank, 1);
+        let model_io = choose(&facts).unwrap();
+        assert_eq!(model_io.accumulates, Some(true));
+        assert_eq!(model_io.input(Role::MaxTokens).unwrap().rank, 1);
     }
 
     #[test]
@@ -455,7 +455,7 @@ pub(super) mod tests {
             ],
             &["text_output BYTES 1"],
         );
-        let contract = choose(&facts).unwrap();
-        assert!(contract.has(Role::SamplingJson) && contract.can_ignore_eos());
+        let model_io = choose(&facts).unwrap();
+        assert!(model_io.has(Role::SamplingJson) && model_io.can_ignore_eos());
     }
 }

@@ -1,15 +1,15 @@
-//! How does Triton describe itself in JSON? Over HTTP and through its C API it says the same as over gRPC.
+//! Parsers of Triton's metadata and statistics in JSON, as its HTTP endpoint and its C API give them.
 
 use serde::Deserialize;
 
 use crate::request::{Failure, FailureKind};
-use crate::targets::triton::ask::{Said, facts_of};
 use crate::targets::triton::kserve::{
     ModelConfig, ModelConfigInput, ModelMetadata, ModelParameter, ModelParameterEntry,
     ServerMetadata, TransactionPolicy,
 };
+use crate::targets::triton::metadata::{ServerFacts, facts_of};
 
-/// Reads one of Triton's JSON answers.
+/// Parses one of Triton's JSON responses.
 ///
 /// # Errors
 /// [`FailureKind::Malformed`]
@@ -19,21 +19,25 @@ pub fn json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
     })
 }
 
-/// What server metadata, model metadata and model configuration say together.
+/// Combines server metadata, model metadata and model configuration.
 ///
 /// # Errors
 /// [`FailureKind::Malformed`]
-pub fn said_in_json(server: &[u8], metadata: &[u8], config: &[u8]) -> Result<Said, Failure> {
+pub fn facts_from_json(
+    server: &[u8],
+    metadata: &[u8],
+    config: &[u8],
+) -> Result<ServerFacts, Failure> {
     let server: JsonServer = json(server)?;
     let metadata: ModelMetadata = json(metadata)?;
     let config: JsonConfig = json(config)?;
-    Ok(Said {
+    Ok(ServerFacts {
         server: ServerMetadata { name: server.name, version: server.version },
         model: facts_of(metadata, Some(&config.into())),
     })
 }
 
-/// Why a model is not ready, by the core's index of its repository.
+/// Reason why a model is not ready, from the core's index of its repository.
 pub fn why_not_ready(index: &str, model: &str) -> String {
     let entries: Vec<JsonIndexEntry> = serde_json::from_str(index).unwrap_or_default();
     let reasons: Vec<_> = entries
@@ -139,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_description_is_put_together_from_three_answers() {
-        let said = said_in_json(
+        let facts = facts_from_json(
             br#"{"name":"triton","version":"2.51.0","extensions":[]}"#,
             br#"{"name":"m","versions":["1"],"platform":"python","inputs":[{"name":"text_input","datatype":"BYTES","shape":[-1,1]},{"name":"seed","datatype":"UINT64","shape":[-1,1]}],"outputs":[]}"#,
             br#"{"backend":"python","max_batch_size":8,"input":[{"name":"text_input","optional":false},{"name":"seed","optional":true}],
@@ -147,12 +151,12 @@ mod tests {
         )
         .unwrap();
         assert_eq!(
-            (said.server.version.as_str(), said.model.runs_on.as_str()),
+            (facts.server.version.as_str(), facts.model.runs_on.as_str()),
             ("2.51.0", "python")
         );
-        assert_eq!((said.model.decoupled, said.model.max_batch_size), (true, 8));
-        assert_eq!(said.model.accumulates, None, "nobody filled the placeholder in");
-        let optional: Vec<_> = said.model.inputs.iter().map(|input| input.optional).collect();
+        assert_eq!((facts.model.decoupled, facts.model.max_batch_size), (true, 8));
+        assert_eq!(facts.model.accumulates, None, "nobody filled the placeholder in");
+        let optional: Vec<_> = facts.model.inputs.iter().map(|input| input.optional).collect();
         assert_eq!(optional, [false, true]);
     }
 }

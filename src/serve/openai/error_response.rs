@@ -1,4 +1,4 @@
-//! How is it said that something is wrong? OpenAI's error object, and the status that goes with it.
+//! Error responses: OpenAI's error object and its HTTP status.
 
 use axum::response::Response;
 use http::StatusCode;
@@ -9,7 +9,7 @@ use crate::serve::refusal::Refusal;
 
 use crate::serve::openai::json_response;
 
-/// Seconds after which a client that found the house full may try again.
+/// `Retry-After` of a refusal because of a full queue, in seconds.
 const COME_BACK: &str = "1";
 
 struct Kind {
@@ -52,33 +52,33 @@ fn field_of(refusal: &Refusal) -> Option<&str> {
 }
 
 /// The error object alone, as it stands in a stream.
-pub(super) fn object(refusal: &Refusal) -> Value {
+pub(super) fn error_object(refusal: &Refusal) -> Value {
     let Kind { word, code, .. } = kind_of(refusal);
-    let (words, field) = (refusal.to_string(), field_of(refusal));
-    json!({ "error": { "message": words, "type": word, "param": field, "code": code } })
+    let (message, field) = (refusal.to_string(), field_of(refusal));
+    json!({ "error": { "message": message, "type": word, "param": field, "code": code } })
 }
 
 /// The answer to a request that is refused.
-pub(super) fn problem(refusal: &Refusal) -> Response {
-    let mut response = json_response(kind_of(refusal).status, object(refusal).to_string());
+pub(super) fn error_response(refusal: &Refusal) -> Response {
+    let mut response = json_response(kind_of(refusal).status, error_object(refusal).to_string());
     if matches!(refusal, Refusal::QueueFull(_)) {
         response.headers_mut().insert(RETRY_AFTER, COME_BACK.parse().expect("plain"));
     }
     response
 }
 
-fn plain(status: StatusCode, words: &str) -> Response {
+fn plain(status: StatusCode, message: &str) -> Response {
     let error =
-        json!({ "message": words, "type": "invalid_request_error", "param": null, "code": null });
+        json!({ "message": message, "type": "invalid_request_error", "param": null, "code": null });
     json_response(status, json!({ "error": error }).to_string())
 }
 
 /// A path that leads nowhere.
-pub(super) fn not_found(words: &str) -> Response {
-    plain(StatusCode::NOT_FOUND, words)
+pub(super) fn not_found(message: &str) -> Response {
+    plain(StatusCode::NOT_FOUND, message)
 }
 
 /// A path that wants another method.
-pub(super) fn wrong_method(words: &str) -> Response {
-    plain(StatusCode::METHOD_NOT_ALLOWED, words)
+pub(super) fn wrong_method(message: &str) -> Response {
+    plain(StatusCode::METHOD_NOT_ALLOWED, message)
 }

@@ -1,4 +1,4 @@
-//! What must be known before a number is quoted? Checks that did not pass with their remedies, and what the marks mean.
+//! Notes of a report: failed checks with their remedies, and explanations of marks.
 
 use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::percentile::{Percentile, certification_floor};
@@ -121,7 +121,7 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
     notes
 }
 
-/// Kinds of failure of a point, each with the words of the first.
+/// Kinds of failure of a point, each with the message of the first.
 fn failures(point: &PointReport) -> Vec<String> {
     let counts = &point.summary.counts;
     let told = counts.failed_by_kind.iter().map(|(kind, count)| {

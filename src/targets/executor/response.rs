@@ -1,4 +1,4 @@
-//! HOT PATH. What does the executor's answer mean in our words?
+//! HOT PATH. Conversion of the executor's responses to endings, failures, times and counts of ours.
 
 use crate::clock::MonoNs;
 use crate::ffi::engine::{Delivery, Poller, Rejection, RejectionKind};
@@ -15,7 +15,7 @@ pub(super) mod finish {
     pub const CANCELLED: i32 = 5;
 }
 
-/// A request that never entered the executor.
+/// Failure of a request that never entered the executor.
 pub(super) fn failure_of(rejection: Rejection) -> Failure {
     let kind = match rejection.kind {
         RejectionKind::QueueFull => FailureKind::QueueFull,
@@ -26,21 +26,21 @@ pub(super) fn failure_of(rejection: Rejection) -> Failure {
     Failure::new(kind, rejection.message)
 }
 
-/// The words of a request that failed inside the executor.
+/// Failure of a request inside the executor.
 pub(super) fn failure_in(poller: &Poller, delivery: &Delivery) -> Failure {
-    let words = match poller.error(delivery) {
-        Ok(words) => words.to_owned(),
+    let message = match poller.error(delivery) {
+        Ok(message) => message.to_owned(),
         Err(error) => error.to_string(),
     };
-    let kind = if words.contains("exceeds maximum input length") {
+    let kind = if message.contains("exceeds maximum input length") {
         FailureKind::Refused
     } else {
         FailureKind::Engine
     };
-    Failure::new(kind, words)
+    Failure::new(kind, message)
 }
 
-/// Of a final delivery that is no error.
+/// Ending of a final delivery that is no error.
 pub(super) fn ending_of(delivery: &Delivery) -> Ending {
     match delivery.finish_reason {
         finish::END_ID => Ending::Completed(FinishReason::EndToken),
@@ -67,7 +67,7 @@ pub(super) fn times_of(ending: &crate::ffi::engine::Ending) -> EngineTimes {
 /// The executor's own counts.
 pub(super) fn use_of(ending: &crate::ffi::engine::Ending) -> EngineUse {
     let reused = ending.kv_reused_blocks.max(0) as u32;
-    // Without block reuse nothing is looked for, and both counts stay at 0.
+    // Without block reuse there are no look-ups, and both counts stay at 0.
     let missed = u32::try_from(ending.kv_missed_blocks).ok();
     EngineUse {
         kv_total_blocks: ending.kv_total_blocks.max(0) as u32,

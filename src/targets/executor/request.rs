@@ -1,4 +1,4 @@
-//! How does a shot become a request of the executor?
+//! Conversion of a shot to a request of the executor.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::load::plan::Shot;
 use crate::request::terms::{Terms, TokenSequences};
 use crate::request::{Failure, FailureKind};
 
-/// What is asked of the executor beside each request.
+/// Settings of the target that every request carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PerRequest {
     /// Ask for the engine's own stamps.
@@ -16,7 +16,7 @@ pub struct PerRequest {
     pub end_id: i32,
 }
 
-/// Its prompt is the whole buffer of the call.
+/// Converts a shot; its prompt is the whole buffer of the call.
 pub(super) fn head_of(shot: &Shot, per_request: PerRequest) -> RequestHead {
     let request = &shot.request;
     let terms = &request.terms;
@@ -44,35 +44,35 @@ pub(super) fn head_of(shot: &Shot, per_request: PerRequest) -> RequestHead {
         top_p: request.sampling.top_p.unwrap_or(0.0),
         temperature: request.sampling.temperature.unwrap_or(-1.0),
         seed: request.sampling.seed,
-        // A time below a millisecond must not become none at all.
+        // A time below a millisecond must not become 0, which means no limit.
         allotted_ms: terms.allotted.map_or(0, |time| (time.0 / 1_000_000).max(1)),
     }
 }
 
-/// The terms whose words executors were told last: they are the same for all requests of a plan, so they cross the line once.
+/// Stop words and bad words that the executor has. They are the same for all requests of a plan, so they cross the bridge once.
 #[derive(Debug, Default)]
-pub(super) struct ToldWords(Option<Arc<Terms>>);
+pub(super) struct WordLists(Option<Arc<Terms>>);
 
-impl ToldWords {
-    /// Has words told that end an output, and words that it may not hold, where they are others than before.
-    pub(super) fn tell(
+impl WordLists {
+    /// Calls `set` with the stop words and the bad words if they differ from those that the executor has.
+    pub(super) fn update(
         &mut self,
         terms: &Arc<Terms>,
-        tell: impl FnOnce(&Sequences, &Sequences) -> Result<(), EngineError>,
+        set: impl FnOnce(&Sequences, &Sequences) -> Result<(), EngineError>,
     ) -> Result<(), Failure> {
-        if self.0.as_ref().is_some_and(|told| Arc::ptr_eq(told, terms)) {
+        if self.0.as_ref().is_some_and(|current| Arc::ptr_eq(current, terms)) {
             return Ok(());
         }
         let flat =
             |words: Option<&TokenSequences>| words.map_or_else(Sequences::default, sequences);
         let (stop, bad) = (flat(terms.stop_words.as_ref()), flat(terms.bad_words.as_ref()));
-        tell(&stop, &bad).map_err(|error| Failure::new(FailureKind::Engine, error.to_string()))?;
+        set(&stop, &bad).map_err(|error| Failure::new(FailureKind::Engine, error.to_string()))?;
         self.0 = Some(Arc::clone(terms));
         Ok(())
     }
 }
 
-/// As the bridge wants them.
+/// Flattens token sequences for the bridge.
 pub(in crate::targets) fn sequences(words: &TokenSequences) -> Sequences {
     let mut flat = Sequences::default();
     for word in words.iter() {

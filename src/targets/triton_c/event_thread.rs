@@ -1,4 +1,4 @@
-//! Who turns the core's callbacks into events? One thread with the sink; callbacks only stamp and hand over.
+//! Event thread of a Triton core: turns callbacks into events. Callbacks only stamp and hand over.
 
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -10,17 +10,17 @@ use crate::network::stamp::ReadStamp;
 use crate::record::request_record::StampSource;
 use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
-use crate::targets::triton::in_flight::{Flight, InFlight};
+use crate::targets::triton::in_flight::{InFlightRequest, InFlightTable};
 use crate::targets::triton::kserve::{ModelInferResponse, OutputTensor};
 use crate::targets::triton::response::Reading;
 
-/// What the thread is told.
-pub enum Note {
+/// A message to the event thread.
+pub enum TableMessage {
     /// A request is about to go into the core.
-    Begin(RequestId, Box<Flight>),
+    Begin(RequestId, Box<InFlightRequest>),
     /// The core took it.
     Accepted(RequestId, Handle),
-    /// The core refused it; whoever submitted it says so.
+    /// The core refused it; `submit` returns the failure.
     Refused(RequestId),
     /// A response came at that instant.
     Response(MonoNs, Response),
@@ -31,32 +31,32 @@ pub enum Note {
 }
 
 /// The open requests, and the handles that cancel them.
-pub struct Book {
-    pub in_flight: InFlight,
+pub struct EventThread {
+    pub in_flight: InFlightTable,
     pub handles: HashMap<RequestId, Handle>,
 }
 
-/// How often requests are looked at for which nothing comes.
-const LOOK: Duration = Duration::from_millis(50);
+/// How often timeouts are checked.
+const TIMEOUT_CHECK: Duration = Duration::from_millis(50);
 
-impl Book {
-    /// Takes notes until told to finish; returns how many requests had to be ended by force.
-    pub fn keep(mut self, notes: &Receiver<Note>) -> usize {
+impl EventThread {
+    /// Handles messages until [`TableMessage::Finish`]; returns how many requests had to be cancelled.
+    pub fn run(mut self, messages: &Receiver<TableMessage>) -> usize {
         let mut finish_by = None;
-        let mut looked = now();
+        let mut checked = now();
         loop {
-            match notes.recv_timeout(LOOK) {
-                Ok(Note::Finish(by)) => finish_by = Some(by),
-                Ok(note) => self.take(note),
+            match messages.recv_timeout(TIMEOUT_CHECK) {
+                Ok(TableMessage::Finish(by)) => finish_by = Some(by),
+                Ok(message) => self.take(message),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => finish_by = Some(MonoNs(0)),
             }
             let at = now();
-            // By the clock, since requests that move would else keep those that do not from being seen.
-            if (at - looked).0 > LOOK.as_nanos() as i64 {
-                looked = at;
+            // By the clock: messages of active requests must not postpone the check of silent ones.
+            if (at - checked).0 > TIMEOUT_CHECK.as_nanos() as i64 {
+                checked = at;
                 self.in_flight.fail_idle(at);
-                self.cancel_forgotten();
+                self.cancel_ended();
             }
             if finish_by.is_some_and(|by| self.in_flight.is_empty() || at >= by) {
                 return self.end_all();
@@ -64,24 +64,24 @@ impl Book {
         }
     }
 
-    fn take(&mut self, note: Note) {
-        match note {
-            Note::Begin(id, flight) => self.in_flight.begin(id, *flight),
-            Note::Accepted(id, handle) => {
+    fn take(&mut self, message: TableMessage) {
+        match message {
+            TableMessage::Begin(id, request) => self.in_flight.insert(id, *request),
+            TableMessage::Accepted(id, handle) => {
                 self.handles.insert(id, handle);
-                // It may have ended before this note came: in the core, or only here.
+                // It may have ended before this message came, in the core or only here.
                 if !self.in_flight.is_open(id) {
                     self.cancel_in_core(id);
                 }
             }
-            Note::Refused(id) => self.in_flight.forget(id),
-            Note::Response(at, response) => self.response(at, response),
-            Note::Cancel(id) => {
+            TableMessage::Refused(id) => self.in_flight.remove(id),
+            TableMessage::Response(at, response) => self.response(at, response),
+            TableMessage::Cancel(id) => {
                 self.in_flight.cancel(id, now());
                 self.cancel_in_core(id);
             }
-            // Seen by the loop.
-            Note::Finish(_) => {}
+            // Handled by the loop.
+            TableMessage::Finish(_) => {}
         }
     }
 
@@ -96,8 +96,8 @@ impl Book {
                         let reading = Reading { is_final: response.is_final, ..reading };
                         self.in_flight.response(id, stamp, &reading);
                     }
-                    Err(words) => {
-                        self.in_flight.fail(id, at, Failure::new(FailureKind::Malformed, words));
+                    Err(message) => {
+                        self.in_flight.fail(id, at, Failure::new(FailureKind::Malformed, message));
                         self.cancel_in_core(id);
                     }
                 }
@@ -109,31 +109,31 @@ impl Book {
         }
     }
 
-    /// For a request that has ended here: its answer is wanted no more.
+    /// For a request that has ended here and may still run in the core.
     fn cancel_in_core(&mut self, id: RequestId) {
         if let Some(handle) = self.handles.remove(&id) {
-            // A core that cannot cancel runs it to its end, which is awaited when the core stops.
+            // A core that cannot cancel runs it to its end; stopping the core waits for that.
             let _runs_on = handle.cancel();
         }
     }
 
-    /// Requests that were failed here, for silence, and still run in the core.
-    fn cancel_forgotten(&mut self) {
-        let forgotten: Vec<_> =
+    /// Cancels requests in the core that have ended here, by a timeout.
+    fn cancel_ended(&mut self) {
+        let ended: Vec<_> =
             self.handles.keys().copied().filter(|id| !self.in_flight.is_open(*id)).collect();
-        for id in forgotten {
+        for id in ended {
             self.cancel_in_core(id);
         }
     }
 
     fn end_all(&mut self) -> usize {
         let left = self.in_flight.cancel_all(now());
-        self.cancel_forgotten();
+        self.cancel_ended();
         left
     }
 }
 
-/// Outputs in the shape that responses of a server have.
+/// Converts outputs to a response of the KServe protocol.
 fn message_of(outputs: Vec<Output>) -> ModelInferResponse {
     let mut message = ModelInferResponse::default();
     for Output { name, datatype, shape, content } in outputs {
@@ -143,7 +143,7 @@ fn message_of(outputs: Vec<Output>) -> ModelInferResponse {
     message
 }
 
-/// The failure of a request with which the core or a backend ended it.
+/// Converts an error of the core or a backend to the failure of a request.
 pub fn failure_of(error: &CoreError) -> Failure {
     let kind = match error.code {
         CoreError::INVALID_ARGUMENT | CoreError::UNSUPPORTED => FailureKind::Refused,

@@ -1,8 +1,8 @@
-//! HOT PATH. How far is one answer, what did each event add, and how did it end?
+//! HOT PATH. Progress of one response: what each event added, and how the response ended.
 
 use std::borrow::Cow;
 
-use crate::network::refusal::words_of;
+use crate::network::refusal::error_message;
 use crate::network::sse::{SseEvent, SseReader};
 use crate::record::event::TokenHash;
 use crate::record::request_record::{EngineTimes, FinishReason, TokenSource};
@@ -11,7 +11,7 @@ use crate::targets::openai::chunk::{Chunk, Finish};
 use crate::targets::openai::options::CountTokens;
 use crate::targets::openai::output_text::OutputText;
 
-/// What one read added to the output.
+/// Output that one read added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Output {
     /// Tokens.
@@ -22,21 +22,21 @@ pub struct Output {
 
 const NOTHING: Output = Output { tokens: 0, hash: TokenHash::EMPTY };
 
-/// How the bytes of an answer ended.
+/// How the bytes of a response ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StreamEnd {
-    /// As HTTP says that an answer ends.
+    /// Properly, by HTTP's framing.
     Clean,
     /// The connection broke.
     Broken(String),
 }
 
-/// What is known when an answer has ended well.
+/// Counts and finish reason of a completed response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Closing {
     /// Why it stopped.
     pub finish: FinishReason,
-    /// How many output tokens it had, and who says so.
+    /// Number of output tokens, and the source of that count.
     pub tokens: (u32, TokenSource),
     /// The server's count and our tokenizer's, where they differ.
     pub mismatch: Option<(u32, u32)>,
@@ -44,9 +44,9 @@ pub struct Closing {
     pub prompt: Option<u32>,
 }
 
-/// One answer. Used again for the next one, since it holds all the room that an answer needs.
+/// Reader of one response. Reused for the next one, since it holds all memory that a response needs.
 #[derive(Debug, Default)]
-pub struct Answer {
+pub struct ResponseReader {
     reader: SseReader,
     progress: Progress,
 }
@@ -58,11 +58,11 @@ struct Progress {
     unread: Option<Output>,
     counted: u32,
     has_ids: bool,
-    /// Usage came along with the first output: it counts as it goes.
-    usage_runs_along: Option<bool>,
-    /// The server's own count; a zero says nothing.
+    /// Usage came with the first output, so each chunk has a running count.
+    usage_is_running: Option<bool>,
+    /// The server's own count; zeros are ignored.
     usage: Option<u32>,
-    /// The server's own count of the prompt; a zero says nothing.
+    /// The server's own count of the prompt; zeros are ignored.
     prompt: Option<u32>,
     knows_finish: bool,
     finish: Option<Finish>,
@@ -70,8 +70,8 @@ struct Progress {
     done: bool,
 }
 
-impl Answer {
-    /// Forgets the last answer and keeps the room.
+impl ResponseReader {
+    /// Resets for the next response and keeps the memory.
     pub fn restart(&mut self) {
         self.reader.restart();
         let Progress { chunk, mut text, .. } = std::mem::take(&mut self.progress);
@@ -88,7 +88,7 @@ impl Answer {
         self.reader.feed(bytes, |event| self.progress.take(event))
     }
 
-    /// What came since the last call, if anything did.
+    /// Output since the last call, if any.
     #[inline]
     pub fn take_output(&mut self) -> Option<Output> {
         self.progress.unread.take()
@@ -105,7 +105,7 @@ impl Answer {
         self.progress.times
     }
 
-    /// The stream is over.
+    /// Ends the stream.
     ///
     /// # Errors
     /// When it ended too early, or empty.
@@ -125,8 +125,8 @@ impl Answer {
             }
             _ => {}
         }
-        if let (StreamEnd::Broken(words), false) = (end, over) {
-            return Err(Failure::new(FailureKind::Disconnected, words));
+        if let (StreamEnd::Broken(message), false) = (end, over) {
+            return Err(Failure::new(FailureKind::Disconnected, message));
         }
         let closing = progress.tally(count)?;
         match (progress.finish, progress.done) {
@@ -138,14 +138,14 @@ impl Answer {
             (None, done) => {
                 let marker = if done { "[DONE] came" } else { "the stream ended" };
                 let got = closing.tokens.0;
-                let words =
+                let message =
                     format!("{marker} without a finish_reason after {got} of {max_tokens} tokens");
-                Err(Failure::new(FailureKind::Truncated, words))
+                Err(Failure::new(FailureKind::Truncated, message))
             }
         }
     }
 
-    /// Takes a whole answer that came at once; its tokens are one delivery.
+    /// Reads a response without streaming; its tokens are one delivery.
     ///
     /// # Errors
     /// When it is an error, cannot be understood, or holds nothing.
@@ -177,9 +177,9 @@ impl Progress {
     #[inline]
     fn take(&mut self, event: SseEvent<'_>) -> Result<(), Failure> {
         if event.says_error {
-            return Err(Failure::new(FailureKind::ErrorInStream, words_of(event.data)));
+            return Err(Failure::new(FailureKind::ErrorInStream, error_message(event.data)));
         }
-        // Some proxies keep a connection alive with comments inside data.
+        // Some proxies send keep-alive comments inside data.
         if self.done || event.data.starts_with(b":") {
             return Ok(());
         }
@@ -196,7 +196,7 @@ impl Progress {
             return Err(not_json(json, bad.at));
         }
         if self.chunk.is_error {
-            return Err(Failure::new(FailureKind::ErrorInStream, words_of(json)));
+            return Err(Failure::new(FailureKind::ErrorInStream, error_message(json)));
         }
         if self.chunk.finish == Some(Finish::Aborted) {
             return Err(Failure::new(
@@ -219,14 +219,14 @@ impl Progress {
 
     #[inline]
     fn take_chunk_output(&mut self, usage: Option<u32>) {
-        let runs_along = *self.usage_runs_along.get_or_insert(usage.is_some());
-        let brings_text = !self.chunk.text.is_empty() && self.text.take(&self.chunk.text);
+        let is_running = *self.usage_is_running.get_or_insert(usage.is_some());
+        let has_new_text = !self.chunk.text.is_empty() && self.text.take(&self.chunk.text);
         let ids = &self.chunk.token_ids;
         self.has_ids |= !ids.is_empty();
         let tokens = match usage {
             _ if self.has_ids => ids.len() as u32,
-            Some(so_far) if runs_along => so_far.saturating_sub(self.counted),
-            _ => u32::from(brings_text),
+            Some(so_far) if is_running => so_far.saturating_sub(self.counted),
+            _ => u32::from(has_new_text),
         };
         self.counted += tokens;
         let hash = TokenHash::of(ids.iter().copied());
@@ -237,7 +237,7 @@ impl Progress {
         });
     }
 
-    /// The number of output tokens by the best source at hand; the reason to stop is left open.
+    /// The number of output tokens by the best available source; the finish reason is filled in later.
     fn tally(&self, count: Option<&CountTokens>) -> Result<Closing, Failure> {
         let ours = count.filter(|_| !self.has_ids).map(|count| {
             let text: Cow<'_, str> = String::from_utf8_lossy(self.text.all());
@@ -273,5 +273,5 @@ fn not_json(text: &[u8], at: usize) -> Failure {
 }
 
 #[cfg(test)]
-#[path = "answer_tests.rs"]
+#[path = "response_reader_tests.rs"]
 mod tests;

@@ -1,13 +1,13 @@
-//! What does a request ask for?
+//! Parser of KServe inference requests.
 
 use crate::request::spec::Sampling;
 use crate::serve::kserve::model::Model;
 use crate::serve::kserve::tensors::Tensors;
 use crate::serve::refusal::Refusal;
-use crate::serve::service::{Question, Service};
-use crate::targets::triton::contract::Role;
+use crate::serve::service::{ParsedRequest, Service};
+use crate::targets::triton::model_io::Role;
 
-/// Reads a request, of which `streaming` says whether it may be answered piece by piece.
+/// Reads a request; `streaming` allows an output in several responses.
 ///
 /// # Errors
 /// The first tensor that cannot be honoured.
@@ -16,7 +16,7 @@ pub fn read(
     model: Model,
     tensors: &Tensors<'_>,
     streaming: bool,
-) -> Result<Question, Refusal> {
+) -> Result<ParsedRequest, Refusal> {
     let (prompt, prompt_field, max_tokens_field) = match model {
         Model::Ids => (tensors.ids(Role::PromptIds)?, "input_ids", "request_output_len"),
         Model::Text => {
@@ -24,7 +24,7 @@ pub fn read(
             (service.text.encode(text, true)?, "text_input", "max_tokens")
         }
     };
-    Ok(Question {
+    Ok(ParsedRequest {
         prompt,
         prompt_field,
         max_tokens: tensors.count(Role::MaxTokens)?,
@@ -36,7 +36,7 @@ pub fn read(
     })
 }
 
-/// An engine model that is told of no end token does not stop at one; the ensemble knows its tokenizer's.
+/// Without `end_id`, an engine model does not stop at an end token; the ensemble uses its tokenizer's.
 fn ignores_eos(service: &Service, model: Model, tensors: &Tensors<'_>) -> Result<bool, Refusal> {
     match tensors.whole(Role::EndId) {
         None => Ok(model == Model::Ids),
@@ -44,9 +44,9 @@ fn ignores_eos(service: &Service, model: Model, tensors: &Tensors<'_>) -> Result
         Some(id) if service.end_ids.iter().any(|end| i64::from(*end) == id) => Ok(false),
         Some(id) => {
             let ends = &service.end_ids;
-            let words =
+            let message =
                 format!("end_id {id}: this model's end tokens are {ends:?}; -1 is for none");
-            Err(Refusal::field("end_id", words))
+            Err(Refusal::field("end_id", message))
         }
     }
 }

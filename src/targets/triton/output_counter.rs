@@ -1,15 +1,15 @@
-//! HOT PATH. How many tokens has this request given so far? Deltas, repeated text and echoed prompts told apart.
+//! HOT PATH. Token count of one response so far: deltas, repeated text and echoed prompts are distinguished.
 
 use crate::record::event::TokenHash;
 use crate::record::request_record::TokenSource;
 use crate::request::spec::Prompt;
-use crate::targets::triton::contract::{Contract, OutputAs, Role};
+use crate::targets::triton::model_io::{ModelIo, OutputAs, Role};
 use crate::targets::triton::options::CountTokens;
 use crate::targets::triton::response::{ID_WIDTH, Reading};
 
-/// The output of one request, as far as it has come.
+/// Counter of one request's output tokens.
 #[derive(Debug)]
-pub struct Answer {
+pub struct OutputCounter {
     /// Tokens in deliveries so far.
     delivered: u32,
     counts: CountRule,
@@ -32,36 +32,36 @@ pub struct Added {
     pub hash: TokenHash,
 }
 
-/// How many tokens there were, when all is over.
+/// Final number of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Total {
     /// Tokens.
     pub tokens: u32,
-    /// Who counted.
+    /// Source of the count.
     pub source: TokenSource,
-    /// The sum over deliveries says something else, or nothing of worth.
+    /// The sum over deliveries differs or is unreliable.
     pub corrects: bool,
     /// Our tokenizer's count, where the server counted too and it differs.
     pub retokenized: Option<u32>,
 }
 
-impl Answer {
-    /// Of a request to a model with this contract; `keep_text` is whether the whole text is wanted in the end.
-    pub fn new(contract: &Contract, keep_text: bool) -> Self {
-        // A model that was asked to leave the prompt out does; an output that begins like the prompt is then output.
-        let may_echo = !contract.has(Role::ExcludeInput);
+impl OutputCounter {
+    /// For a model with these tensors; `keep_text` keeps the whole text for a tokenizer's count.
+    pub fn new(model_io: &ModelIo, keep_text: bool) -> Self {
+        // A model that can exclude the prompt was asked to, so an output that begins like the prompt is output.
+        let may_echo = !model_io.has(Role::ExcludeInput);
         Self {
             delivered: 0,
             counts: CountRule::default(),
             echo: if may_echo { Echo::Possible } else { Echo::Over },
-            output: match contract.output {
+            output: match model_io.output {
                 OutputAs::Ids => Output::Ids,
-                OutputAs::Text => Output::Text(TextSoFar::new(contract.accumulates, keep_text)),
+                OutputAs::Text => Output::Text(TextSoFar::new(model_io.accumulates, keep_text)),
             },
         }
     }
 
-    /// Takes one response in.
+    /// Counts one response.
     #[inline]
     pub fn take(&mut self, reading: &Reading<'_>, prompt: &Prompt) -> Added {
         let added = match &mut self.output {
@@ -89,7 +89,7 @@ impl Answer {
         self.delivered
     }
 
-    /// The count of the whole output, by the best source at hand.
+    /// The count of the whole output, by the best available source.
     pub fn total(&self, count_tokens: Option<&CountTokens>) -> Total {
         let text = match &self.output {
             Output::Ids => return self.delivered_as(TokenSource::Ids),
@@ -178,7 +178,7 @@ impl Echo {
     }
 }
 
-/// `num_output_tokens` counts one response (TensorRT-LLM, vLLM) or all so far; the numbers tell.
+/// `num_output_tokens` counts one response (TensorRT-LLM, vLLM) or all so far; inferred from the numbers.
 #[derive(Debug, Clone, Copy, Default)]
 struct CountRule {
     seen: u32,
@@ -220,7 +220,7 @@ struct TextSoFar {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum TextKind {
-    /// Each response began with the one before, but for a first one; so many times.
+    /// This many responses began with the one before; perhaps cumulative.
     PerhapsWhole(u32),
     /// Each response holds all so far.
     Whole,
@@ -228,7 +228,7 @@ enum TextKind {
     Delta,
 }
 
-/// So many responses that began with the one before cannot be chance.
+/// Responses that began with the one before until the text counts as cumulative.
 const CERTAIN: u32 = 3;
 
 impl TextSoFar {
@@ -241,7 +241,7 @@ impl TextSoFar {
         Self { joined: Vec::new(), last: Vec::new(), kind, keep }
     }
 
-    /// Takes a response's text; whether it held anything new.
+    /// Adds a response's text; returns whether it held anything new.
     #[inline]
     fn take(&mut self, text: &[u8]) -> bool {
         if text.is_empty() {
@@ -251,7 +251,7 @@ impl TextSoFar {
         let repeats = longer && !self.last.is_empty() && text.starts_with(&self.last);
         let has_new = match self.kind {
             TextKind::Delta => true,
-            // The detokeniser may put another character where it had only half of one.
+            // The detokeniser may replace a half character by the whole one.
             TextKind::Whole => longer || !self.last.starts_with(text),
             TextKind::PerhapsWhole(0) if self.last.is_empty() => true,
             TextKind::PerhapsWhole(times) if repeats => {
@@ -261,7 +261,7 @@ impl TextSoFar {
                 };
                 true
             }
-            // It has grown before and now stands still: a character is being held back.
+            // It grew before and is unchanged now: the detokeniser holds a character back.
             TextKind::PerhapsWhole(1..) if text == self.last => false,
             TextKind::PerhapsWhole(_) => {
                 self.kind = TextKind::Delta;
@@ -307,8 +307,8 @@ mod tests {
         Prompt { ids: [5, 6].into(), text: Some("a b".into()) }
     }
 
-    fn answer(output: OutputAs, accumulates: Option<bool>, keep_text: bool) -> Answer {
-        let contract = Contract {
+    fn answer(output: OutputAs, accumulates: Option<bool>, keep_text: bool) -> OutputCounter {
+        let model_io = ModelIo {
             model: "m".into(),
             inputs: Vec::new(),
             output,
@@ -316,14 +316,14 @@ mod tests {
             decoupled: true,
             accumulates,
         };
-        Answer::new(&contract, keep_text)
+        OutputCounter::new(&model_io, keep_text)
     }
 
     fn counter() -> CountTokens {
         Arc::new(|text: &str| text.split_whitespace().count() as u32)
     }
 
-    /// Tokens added by each text, and the total by the words of the whole text.
+    /// Tokens added by each text, and the total as the number of words of the whole text.
     fn texts(accumulates: Option<bool>, texts: &[&str]) -> (Vec<u32>, u32) {
         let mut answer = answer(OutputAs::Text, accumulates, true);
         let added = texts.iter().map(|text| {
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_per_response_and_counts_so_far_are_told_apart() {
+    fn counts_per_response_and_counts_so_far_are_distinguished() {
         assert_eq!(counts(&[1, 1, 1]).0, [1, 1, 1]);
         assert_eq!(counts(&[1, 2, 3, 4]).0, [1, 1, 1, 1]);
         assert_eq!(counts(&[3, 6, 7]).0, [3, 3, 1]);

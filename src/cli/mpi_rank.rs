@@ -1,5 +1,4 @@
-//! Which part has this process where `mpirun` started several? Rank 0 drives; the others hold their part of the engine
-//! and write nothing.
+//! Role of this process in an MPI job: rank 0 drives the run, other ranks run their part of the engine.
 
 use anyhow::anyhow;
 
@@ -8,15 +7,15 @@ use crate::settings::Resolved;
 use crate::targets::mpi_job::MpiJob;
 use crate::targets::registry;
 
-/// Ends a process that does not drive; `None` in the one that does.
+/// Runs a worker rank to its end; `None` on the rank that drives the run.
 ///
 /// # Errors
 /// When the target is none that several processes load together, or this rank cannot load its part.
-pub fn unless_driving(resolved: &Resolved) -> Coded<Option<Exit>> {
+pub fn run_worker_rank(resolved: &Resolved) -> Coded<Option<Exit>> {
     let Some(job) = MpiJob::of_this_process() else { return Ok(None) };
     let found = registry::kind_of(&resolved.target);
     let Some((_, name)) = found.filter(|(kind, _)| kind.abilities.several_ranks) else {
-        // One voice is enough.
+        // One rank reports the error.
         if job.rank > 0 {
             return Ok(Some(Exit::Usage));
         }
@@ -31,14 +30,14 @@ pub fn unless_driving(resolved: &Resolved) -> Coded<Option<Exit>> {
         return Ok(None);
     }
     if resolved.engine.drafting.is_some() {
-        // Rank 0 says that two engines are not loaded by several ranks.
+        // Rank 0 reports that two engines cannot be loaded by several ranks.
         return Ok(Some(Exit::Preflight));
     }
-    hold(job, name.argument, resolved)
+    run_engine_part(job, name.argument, resolved)
 }
 
 #[cfg(feature = "trtllm")]
-fn hold(job: MpiJob, directory: &str, resolved: &Resolved) -> Coded<Option<Exit>> {
+fn run_engine_part(job: MpiJob, directory: &str, resolved: &Resolved) -> Coded<Option<Exit>> {
     use crate::ffi::engine::take_part_trtllm;
     use crate::targets::sim::wire_config;
 
@@ -55,9 +54,9 @@ fn hold(job: MpiJob, directory: &str, resolved: &Resolved) -> Coded<Option<Exit>
     Ok(Some(Exit::Ok))
 }
 
-/// Rank 0 says what is missing.
+/// Rank 0 reports what is missing.
 #[cfg(not(feature = "trtllm"))]
 #[allow(clippy::unnecessary_wraps)] // As with the feature.
-fn hold(_job: MpiJob, _directory: &str, _resolved: &Resolved) -> Coded<Option<Exit>> {
+fn run_engine_part(_job: MpiJob, _directory: &str, _resolved: &Resolved) -> Coded<Option<Exit>> {
     Ok(Some(Exit::Preflight))
 }

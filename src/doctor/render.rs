@@ -1,11 +1,11 @@
-//! How is the report shown? Lines for people, JSON for scripts.
+//! Rendering of the doctor report: text and JSON.
 
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
 use crate::doctor::Report;
-use crate::doctor::finding::{Finding, Status};
+use crate::doctor::check_result::{CheckResult, Status};
 
 /// Width that longer texts are wrapped at.
 const WIDTH: usize = 110;
@@ -14,13 +14,13 @@ const WIDTH: usize = 110;
 pub fn text(report: &Report) -> String {
     let mut text = String::new();
     let mut area = None;
-    for finding in &report.findings {
-        if area.replace(finding.area) != Some(finding.area) {
-            let _infallible = writeln!(text, "{}", finding.area.word());
+    for result in &report.results {
+        if area.replace(result.area) != Some(result.area) {
+            let _infallible = writeln!(text, "{}", result.area.word());
         }
-        text.push_str(&lines(finding));
+        text.push_str(&lines(result));
     }
-    let count = |status| report.findings.iter().filter(|f| f.status == status).count();
+    let count = |status| report.results.iter().filter(|f| f.status == status).count();
     let _infallible = writeln!(
         text,
         "\n{} pass, {} warn, {} fail, {} not checked; nothing was changed",
@@ -32,23 +32,23 @@ pub fn text(report: &Report) -> String {
     text
 }
 
-fn lines(finding: &Finding) -> String {
-    let name = finding.id.replace('_', " ");
-    let mut text = wrapped(&format!("  {}  {name:17} ", finding.status.word()), &finding.sentence);
-    if let Some(remedy) = &finding.remedy {
-        text.push_str(&wrapped(&format!("{:26}why: ", ""), finding.why));
+fn lines(result: &CheckResult) -> String {
+    let name = result.id.replace('_', " ");
+    let mut text = wrapped(&format!("  {}  {name:17} ", result.status.word()), &result.sentence);
+    if let Some(remedy) = &result.remedy {
+        text.push_str(&wrapped(&format!("{:26}why: ", ""), result.why));
         // A command is never broken, so that it can be copied.
         let _infallible = writeln!(text, "{:26}do:  {remedy}", "");
     }
     text
 }
 
-/// `head` and words, the further lines under the first word.
-fn wrapped(head: &str, words: &str) -> String {
+/// `head` and a text wrapped under its first word.
+fn wrapped(head: &str, sentence: &str) -> String {
     let indent = head.chars().count();
     let mut text = head.to_owned();
     let mut column = indent;
-    for word in words.split_whitespace() {
+    for word in sentence.split_whitespace() {
         let length = word.chars().count();
         if column > indent {
             if column + 1 + length > WIDTH {
@@ -71,7 +71,8 @@ fn wrapped(head: &str, words: &str) -> String {
 struct Json<'a> {
     schema_version: u32,
     status: Status,
-    findings: &'a [Finding],
+    #[serde(rename = "findings")]
+    results: &'a [CheckResult],
 }
 
 /// For scripts.
@@ -79,7 +80,7 @@ struct Json<'a> {
 /// # Panics
 /// Never: every key is a string.
 pub fn json(report: &Report) -> String {
-    let shape = Json { schema_version: 1, status: report.status(), findings: &report.findings };
+    let shape = Json { schema_version: 1, status: report.status(), results: &report.results };
     let mut text = serde_json::to_string_pretty(&shape)
         .expect("every key is a string, and a string in memory takes any length");
     text.push('\n');
@@ -89,12 +90,12 @@ pub fn json(report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::finding::{Area, Look};
+    use crate::doctor::check_result::{Area, Check};
 
     fn report() -> Report {
-        let look = |area, id| Look { area, id, why: "it costs time" };
-        let host = look(Area::Host, "governor").warn("it is `powersave`", "sudo mend --now");
-        Report { findings: vec![host, look(Area::Gpu, "gpu").skip("no GPU here: not checked")] }
+        let check = |area, id| Check { area, id, why: "it costs time" };
+        let host = check(Area::Host, "governor").warn("it is `powersave`", "sudo mend --now");
+        Report { results: vec![host, check(Area::Gpu, "gpu").skip("no GPU here: not checked")] }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! HOT PATH. How does an answer become responses? One response per delivery, of which only the tokens change.
+//! HOT PATH. Writer of KServe responses: one per delivery, only the tokens are encoded again.
 
 use std::sync::Arc;
 
@@ -6,20 +6,20 @@ use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 
 use crate::record::request_record::{EngineTimes, EngineUse};
-use crate::serve::admission::{End, Piece};
+use crate::serve::admission::{Completion, ResponsePart};
 use crate::serve::kserve::model::{Model, VERSION, perf_type};
 use crate::serve::refusal::Refusal;
 use crate::serve::service::Service;
-use crate::targets::triton::contract::PERF_OUTPUTS;
 use crate::targets::triton::kserve::{
     Choice, FINAL_RESPONSE, ModelInferResponse, OutputTensor, Parameter, ParameterEntry,
     StreamResponse,
 };
+use crate::targets::triton::model_io::PERF_OUTPUTS;
 use crate::tokenizer::text_stream::TextStream;
 
-/// What the client wants to see.
+/// Outputs that the client asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct ResponseSelection {
     /// Outputs by name; all where it is empty.
     pub outputs: Vec<String>,
     /// The engine's stamps and counts.
@@ -28,7 +28,7 @@ pub struct Wanted {
     pub prompt: Option<(Vec<u32>, String)>,
 }
 
-impl Wanted {
+impl ResponseSelection {
     fn wants(&self, name: &str) -> bool {
         self.outputs.is_empty() || self.outputs.iter().any(|wanted| wanted == name)
     }
@@ -36,9 +36,9 @@ impl Wanted {
 
 /// The responses of one request.
 #[derive(Debug)]
-pub struct Reply {
+pub struct ResponseWriter {
     model: Model,
-    wanted: Wanted,
+    wanted: ResponseSelection,
     text: TextStream,
     /// The response as it was sent last; only what changes is written again.
     message: StreamResponse,
@@ -46,9 +46,9 @@ pub struct Reply {
     piece: String,
 }
 
-impl Reply {
+impl ResponseWriter {
     /// To a request with this id.
-    pub fn new(service: &Service, model: Model, id: &str, wanted: Wanted) -> Self {
+    pub fn new(service: &Service, model: Model, id: &str, wanted: ResponseSelection) -> Self {
         let outputs = model
             .outputs()
             .iter()
@@ -82,16 +82,20 @@ impl Reply {
     }
 
     /// Appends the responses that these pieces make, each as a message of a gRPC stream; `true` after the last.
-    pub fn stream(&mut self, pieces: impl Iterator<Item = Piece>, out: &mut BytesMut) -> bool {
+    pub fn stream(
+        &mut self,
+        pieces: impl Iterator<Item = ResponsePart>,
+        out: &mut BytesMut,
+    ) -> bool {
         for piece in pieces {
             match piece {
-                Piece::Accepted => {}
-                Piece::Output { ids, .. } => {
+                ResponsePart::Accepted => {}
+                ResponsePart::Output { ids, .. } => {
                     // The response before holds tokens, and it is now known not to be the last.
                     self.flush(out);
                     self.take(ids.as_slice());
                 }
-                Piece::End(end) => {
+                ResponsePart::End(end) => {
                     self.end(end);
                     put_message(out, &self.message);
                     return true;
@@ -108,14 +112,14 @@ impl Reply {
     /// When the engine failed.
     pub fn whole(
         mut self,
-        pieces: impl Iterator<Item = Piece>,
+        pieces: impl Iterator<Item = ResponsePart>,
     ) -> Result<ModelInferResponse, Refusal> {
         for piece in pieces {
             match piece {
-                Piece::Accepted => {}
-                Piece::Output { ids, .. } => self.take(ids.as_slice()),
-                Piece::End(End { how: Err(refusal), .. }) => return Err(refusal),
-                Piece::End(end) => self.end(end),
+                ResponsePart::Accepted => {}
+                ResponsePart::Output { ids, .. } => self.take(ids.as_slice()),
+                ResponsePart::End(Completion { how: Err(refusal), .. }) => return Err(refusal),
+                ResponsePart::End(end) => self.end(end),
             }
         }
         Ok(self.message.infer_response.unwrap_or_default())
@@ -165,7 +169,7 @@ impl Reply {
     }
 
     /// The last response: what tokens are due, maybe none, and the engine's stamps and counts.
-    fn end(&mut self, end: End) {
+    fn end(&mut self, end: Completion) {
         self.text.finish(&mut self.piece);
         self.fill();
         let Some(response) = self.message.infer_response.as_mut() else { return };
@@ -199,7 +203,7 @@ impl Reply {
     }
 }
 
-/// One of [`PERF_OUTPUTS`], where the engine said it; a stamp that was never reached is 0, as in TensorRT-LLM.
+/// One of [`PERF_OUTPUTS`], where the engine reported it; a stamp that was never reached is 0, as in TensorRT-LLM.
 fn perf_value(name: &str, times: Option<EngineTimes>, used: Option<EngineUse>) -> Option<i64> {
     let stamp = |at: fn(EngineTimes) -> Option<crate::clock::MonoNs>| {
         times.map(|times| at(times).map_or(0, |at| at.0))
@@ -226,10 +230,10 @@ fn final_flag() -> ParameterEntry {
     }
 }
 
-/// A response that says why there is no answer to the request with this id.
-pub fn refused(model_name: &str, id: &str, words: &str) -> StreamResponse {
+/// An error response to the request with this id.
+pub fn refused(model_name: &str, id: &str, message: &str) -> StreamResponse {
     StreamResponse {
-        error_message: words.to_owned(),
+        error_message: message.to_owned(),
         infer_response: Some(ModelInferResponse {
             model_name: model_name.to_owned(),
             id: id.to_owned(),

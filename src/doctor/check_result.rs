@@ -1,12 +1,12 @@
-//! What is one line of the doctor's report? What was found, why it matters to a measurement, and what mends it.
+//! Result of one check: status, finding, its effect on a measurement, remedy.
 
 use serde::Serialize;
 
-/// What came of one look.
+/// Status of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// It could not be looked at, or there is nothing to look at; the sentence says which.
+    /// Not checked, or nothing to check; the sentence states which.
     Skip,
     /// Fit for measuring.
     Pass,
@@ -60,9 +60,9 @@ impl Area {
     }
 }
 
-/// One line of the report.
+/// Result of one check, a line of the report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub struct CheckResult {
     /// Which part of the machine.
     pub area: Area,
     /// A stable name for scripts, e.g. `governor`.
@@ -77,9 +77,9 @@ pub struct Finding {
     pub remedy: Option<String>,
 }
 
-/// One thing that is looked at, before it is known what came of it.
+/// A check before its result is known.
 #[derive(Debug, Clone, Copy)]
-pub struct Look {
+pub struct Check {
     /// Which part of the machine.
     pub area: Area,
     /// A stable name.
@@ -88,29 +88,34 @@ pub struct Look {
     pub why: &'static str,
 }
 
-impl Look {
+impl Check {
     /// It is as a measurement wants it.
-    pub fn pass(self, sentence: impl Into<String>) -> Finding {
+    pub fn pass(self, sentence: impl Into<String>) -> CheckResult {
         self.found(Status::Pass, sentence, None)
     }
 
     /// It could not be looked at.
-    pub fn skip(self, sentence: impl Into<String>) -> Finding {
+    pub fn skip(self, sentence: impl Into<String>) -> CheckResult {
         self.found(Status::Skip, sentence, None)
     }
 
     /// A measurement works and may be worse for it.
-    pub fn warn(self, sentence: impl Into<String>, remedy: impl Into<String>) -> Finding {
+    pub fn warn(self, sentence: impl Into<String>, remedy: impl Into<String>) -> CheckResult {
         self.found(Status::Warn, sentence, Some(remedy.into()))
     }
 
     /// A measurement cannot work or not be trusted.
-    pub fn fail(self, sentence: impl Into<String>, remedy: impl Into<String>) -> Finding {
+    pub fn fail(self, sentence: impl Into<String>, remedy: impl Into<String>) -> CheckResult {
         self.found(Status::Fail, sentence, Some(remedy.into()))
     }
 
-    fn found(self, status: Status, sentence: impl Into<String>, remedy: Option<String>) -> Finding {
+    fn found(
+        self,
+        status: Status,
+        sentence: impl Into<String>,
+        remedy: Option<String>,
+    ) -> CheckResult {
         let Self { area, id, why } = self;
-        Finding { area, id, status, sentence: sentence.into(), why, remedy }
+        CheckResult { area, id, status, sentence: sentence.into(), why, remedy }
     }
 }

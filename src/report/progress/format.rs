@@ -1,4 +1,4 @@
-//! What is said of a phase that goes on? Counts and speeds of now, and latencies that are marked as live.
+//! Text of the progress display: counts, rates, live latencies.
 
 use crate::clock::Nanos;
 use crate::report::figures::figure;

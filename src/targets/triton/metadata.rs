@@ -1,4 +1,4 @@
-//! What does the server say of itself and its model, before the load and after it?
+//! Server and model metadata and statistics, queried before and after the load.
 
 use std::time::Duration;
 
@@ -7,34 +7,34 @@ use tonic::Code;
 use crate::network::thread;
 use crate::request::{Failure, FailureKind};
 use crate::targets::triton::address::Protocol;
-use crate::targets::triton::call::{ask, failure_of};
+use crate::targets::triton::call::{failure_of, query};
 use crate::targets::triton::connect::{Link, connector};
-use crate::targets::triton::contract::{ModelFacts, TensorFacts};
 use crate::targets::triton::kserve::{
-    ModelConfig, ModelConfigResponse, ModelMetadata, ModelRequest, ModelStatisticsResponse, Ready,
-    ServerMetadata, ServerRequest, TensorMetadata, path,
+    ModelConfig, ModelConfigResponse, ModelMetadata, ModelRequest, ModelStatisticsResponse,
+    ReadyResponse, ServerMetadata, ServerRequest, TensorMetadata, path,
 };
+use crate::targets::triton::model_io::{ModelFacts, TensorFacts};
 use crate::targets::triton::options::TritonOptions;
 
-/// What the server said.
+/// Metadata of a server and one of its models.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Said {
-    /// The server's name and version.
+pub struct ServerFacts {
+    /// Name and version of the server.
     pub server: ServerMetadata,
-    /// Its model.
+    /// The model.
     pub model: ModelFacts,
 }
 
-/// Asks whether server and model are ready, and which tensors the model has. Blocks.
+/// Checks that server and model are ready, and reads the model's tensors. Blocks.
 ///
 /// # Errors
-/// With the server's own words.
-pub fn about_model(options: &TritonOptions) -> Result<Said, Failure> {
+/// With the server's message.
+pub fn query_model(options: &TritonOptions) -> Result<ServerFacts, Failure> {
     let options = options.clone();
     match options.address.protocol {
         Protocol::Grpc => blocking(move || async move { over_grpc(&options).await }),
         Protocol::HttpGenerate => blocking(move || async move {
-            crate::targets::triton::generate::about_model(&options).await
+            crate::targets::triton::generate::query_model(&options).await
         }),
     }
 }
@@ -42,26 +42,24 @@ pub fn about_model(options: &TritonOptions) -> Result<Said, Failure> {
 /// Reads the server's counters of all its models. Blocks.
 ///
 /// # Errors
-/// With the server's own words.
-pub fn statistics(options: &TritonOptions) -> Result<ModelStatisticsResponse, Failure> {
+/// With the server's message.
+pub fn query_statistics(options: &TritonOptions) -> Result<ModelStatisticsResponse, Failure> {
     let options = options.clone();
     match options.address.protocol {
         Protocol::Grpc => blocking(move || async move { grpc_statistics(&options).await }),
-        Protocol::HttpGenerate => {
-            blocking(
-                move || async move { crate::targets::triton::generate::statistics(&options).await },
-            )
-        }
+        Protocol::HttpGenerate => blocking(move || async move {
+            crate::targets::triton::generate::query_statistics(&options).await
+        }),
     }
 }
 
-fn blocking<F, Fut, T>(question: F) -> Result<T, Failure>
+fn blocking<F, Fut, T>(query: F) -> Result<T, Failure>
 where
     F: FnOnce() -> Fut + Send + 'static,
     Fut: Future<Output = Result<T, Failure>>,
     T: Send + 'static,
 {
-    thread::wait_for("bf-triton-ask", question).unwrap_or_else(|error| {
+    thread::wait_for("bf-triton-ask", query).unwrap_or_else(|error| {
         Err(Failure::new(FailureKind::Connect, format!("no thread to ask from: {error}")))
     })
 }
@@ -73,12 +71,12 @@ async fn link(options: &TritonOptions) -> Result<(Link, Duration), Failure> {
 
 async fn grpc_statistics(options: &TritonOptions) -> Result<ModelStatisticsResponse, Failure> {
     let (link, within) = link(options).await?;
-    ask(&link.channel, path::MODEL_STATISTICS, ModelRequest::default(), within)
+    query(&link.channel, path::MODEL_STATISTICS, ModelRequest::default(), within)
         .await
         .map_err(|status| failure_of(&status))
 }
 
-async fn over_grpc(options: &TritonOptions) -> Result<Said, Failure> {
+async fn over_grpc(options: &TritonOptions) -> Result<ServerFacts, Failure> {
     let (link, within) = link(options).await?;
     let channel = &link.channel;
     let failed = |status| failure_of(&status);
@@ -86,34 +84,34 @@ async fn over_grpc(options: &TritonOptions) -> Result<Said, Failure> {
         name: options.address.model.clone(),
         version: options.address.version.clone(),
     };
-    let ready: Ready =
-        ask(channel, path::SERVER_READY, ServerRequest {}, within).await.map_err(failed)?;
+    let ready: ReadyResponse =
+        query(channel, path::SERVER_READY, ServerRequest {}, within).await.map_err(failed)?;
     require(ready.ready, "the server says that it is not ready")?;
     let server: ServerMetadata =
-        match ask(channel, path::SERVER_METADATA, ServerRequest {}, within).await {
+        match query(channel, path::SERVER_METADATA, ServerRequest {}, within).await {
             Err(status) if status.code() == Code::Unimplemented => ServerMetadata::default(),
             answer => answer.map_err(failed)?,
         };
-    // Asked before readiness: the answer for a model that does not exist says so, readiness only says no.
+    // Before readiness: for a missing model this call says that it is missing, readiness only says no.
     let metadata: ModelMetadata =
-        ask(channel, path::MODEL_METADATA, model.clone(), within).await.map_err(failed)?;
-    let ready: Ready =
-        ask(channel, path::MODEL_READY, model.clone(), within).await.map_err(failed)?;
+        query(channel, path::MODEL_METADATA, model.clone(), within).await.map_err(failed)?;
+    let ready: ReadyResponse =
+        query(channel, path::MODEL_READY, model.clone(), within).await.map_err(failed)?;
     require(ready.ready, &format!("the server says that model `{}` is not ready", model.name))?;
-    let config = match ask(channel, path::MODEL_CONFIG, model, within).await {
+    let config = match query(channel, path::MODEL_CONFIG, model, within).await {
         // Triton's own extension: a plain KServe server has none.
         Err(status) if status.code() == Code::Unimplemented => None,
         answer => answer.map_err(failed).map(|answer: ModelConfigResponse| answer.config)?,
     };
-    Ok(Said { server, model: facts_of(metadata, config.as_ref()) })
+    Ok(ServerFacts { server, model: facts_of(metadata, config.as_ref()) })
 }
 
-fn require(condition: bool, words: &str) -> Result<(), Failure> {
-    if condition { Ok(()) } else { Err(Failure::new(FailureKind::Refused, words)) }
+fn require(condition: bool, message: &str) -> Result<(), Failure> {
+    if condition { Ok(()) } else { Err(Failure::new(FailureKind::Refused, message)) }
 }
 
-/// Metadata and configuration put together. Without a configuration every input may be left out, and responses are
-/// awaited as a stream.
+/// Combines metadata and configuration. Without a configuration every input is optional, and the model is taken as
+/// decoupled.
 pub(super) fn facts_of(metadata: ModelMetadata, config: Option<&ModelConfig>) -> ModelFacts {
     let optional = |name: &str| {
         config.is_none_or(|config| {
@@ -127,7 +125,7 @@ pub(super) fn facts_of(metadata: ModelMetadata, config: Option<&ModelConfig>) ->
     let accumulates = parameter("accumulate_tokens").and_then(|value| match value.as_str() {
         "true" | "1" => Some(true),
         "false" | "0" => Some(false),
-        // A `${…}` that nobody filled in.
+        // An unfilled `${…}` placeholder.
         _ => None,
     });
     let tensors = |tensors: Vec<TensorMetadata>| {

@@ -1,4 +1,4 @@
-//! What is the same in everything that is said about one answer? Written once per request, not once per token.
+//! State of one response: id, model, usage, and the fields shared by all its chunks.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::clock::MonoNs;
 use crate::record::request_record::{EngineTimes, FinishReason};
-use crate::serve::admission::Ticket;
-use crate::serve::openai::question::Wishes;
+use crate::serve::admission::RequestSerial;
+use crate::serve::openai::parse::ResponseOptions;
 use crate::serve::service::Service;
 use crate::tokenizer::text_stream::TextStream;
 
@@ -20,13 +20,13 @@ pub enum Endpoint {
     Completions,
 }
 
-/// One answer, as far as it has come.
+/// State of one response.
 #[derive(Debug)]
-pub struct Choice {
+pub struct ResponseState {
     /// Which endpoint it is for.
     pub endpoint: Endpoint,
     /// How it is to look.
-    pub wishes: Wishes,
+    pub options: ResponseOptions,
     /// Its text.
     pub text: TextStream,
     /// Ids so far.
@@ -39,13 +39,13 @@ pub struct Choice {
     pub prompt_ids: Option<Vec<u32>>,
 }
 
-impl Choice {
+impl ResponseState {
     /// Of an answer that begins.
     pub fn new(
         service: &Service,
         endpoint: Endpoint,
-        wishes: Wishes,
-        ticket: Ticket,
+        options: ResponseOptions,
+        serial: RequestSerial,
         prompt_tokens: u32,
         prompt_ids: Option<Vec<u32>>,
     ) -> Self {
@@ -55,10 +55,10 @@ impl Choice {
         };
         Self {
             endpoint,
-            wishes,
+            options,
             text: TextStream::new(Arc::clone(&service.text)),
             tokens: 0,
-            id: format!("{kind}-{:x}-{}", service.created, ticket.0),
+            id: format!("{kind}-{:x}-{}", service.created, serial.0),
             created: crate::clock::utc_now().as_second(),
             model: service.model.clone(),
             prompt_tokens,

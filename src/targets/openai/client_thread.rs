@@ -1,8 +1,8 @@
-//! Which requests are under way on one thread, and who ends them?
+//! Client thread: its connections, its in-flight requests, and their timeouts.
 //!
-//! A lane is one thread with its own connections, its own sink and its own single-threaded runtime: nothing in it
-//! is shared, so nothing is locked. A request is in `flights` from its start to its end, and whoever takes it out
-//! ends it: the answer itself, a cancel, or a timeout. So each ends once.
+//! A client thread has its own connections, its own sink and its own single-threaded runtime. It shares nothing, so it
+//! locks nothing. A request is in `in_flight` from its start to its end. Completion, cancel and timeout all remove it
+//! from there first, and only the one that removed it reports the ending. So each request ends exactly once.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -22,140 +22,141 @@ use crate::record::request_record::StampSource;
 use crate::record::sink::Sink;
 use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
-use crate::targets::openai::answer::{Answer, Output};
-use crate::targets::openai::flight::{Course, Landing, Phase, fly};
 use crate::targets::openai::options::{CountTokens, Timeouts};
 use crate::targets::openai::request_body::Outgoing;
+use crate::targets::openai::response_reader::{Output, ResponseReader};
+use crate::targets::openai::send_request::{Completed, Phase, RequestProgress, send_request};
 use crate::targets::openai::transport::{Route, Transport};
 
-/// What every lane of a session knows.
+/// Settings that all client threads of a session share.
 #[derive(Clone)]
-pub struct LaneSettings {
-    /// The way to the server.
+pub struct ClientSettings {
+    /// How to reach the server.
     pub route: Arc<Route>,
-    /// How long what may take.
+    /// Time limits.
     pub timeouts: Timeouts,
     /// Counts tokens of the output.
     pub tokenizer: Option<CountTokens>,
-    /// Blotted out of every server's words.
+    /// Redacted from every message of the server.
     pub api_key: Option<ApiKey>,
-    /// The kernel's stamps are this session's default.
+    /// Stamps come from the kernel unless a request says otherwise.
     pub kernel_stamps: bool,
-    /// The server's monotonic clock is ours.
+    /// The server runs on this host, so its stamps are on our clock.
     pub same_host: bool,
 }
 
-/// What the issuing thread asks of a lane.
+/// A command from the issuing thread to a client thread.
 #[derive(Debug)]
-pub enum Command {
-    /// Send this.
-    Fire(Box<Outgoing>),
-    /// End this early.
+pub enum ClientCommand {
+    /// Send a request.
+    Send(Box<Outgoing>),
+    /// Cancel a request.
     Cancel(RequestId),
-    /// End: wait for what is under way until then, and cancel the rest.
+    /// Wait for in-flight requests until then, cancel the rest, and stop.
     Finish(MonoNs),
 }
 
-/// One thread's requests.
-pub struct Lane {
-    settings: LaneSettings,
+/// State of one client thread.
+pub struct ClientThread {
+    settings: ClientSettings,
     transport: Transport,
     sink: RefCell<Sink>,
-    flights: RefCell<HashMap<RequestId, Flight>>,
-    /// Room of answers that have ended, for the next ones.
-    spare: RefCell<Vec<Answer>>,
+    in_flight: RefCell<HashMap<RequestId, RequestTask>>,
+    /// Readers of completed responses, kept to reuse their memory.
+    spare: RefCell<Vec<ResponseReader>>,
     empty: Notify,
 }
 
-struct Flight {
+struct RequestTask {
     task: AbortHandle,
-    course: Rc<Course>,
+    progress: Rc<RequestProgress>,
 }
 
-/// Runs a lane until it is told to finish; how many requests it had to cancel then.
+/// Runs a client thread until [`ClientCommand::Finish`]; returns how many requests it had to cancel.
 pub async fn run(
-    settings: LaneSettings,
+    settings: ClientSettings,
     sink: Sink,
-    mut commands: UnboundedReceiver<Command>,
+    mut commands: UnboundedReceiver<ClientCommand>,
 ) -> usize {
-    let lane = Rc::new(Lane {
+    let client = Rc::new(ClientThread {
         transport: Transport::new(Arc::clone(&settings.route)),
         sink: RefCell::new(sink),
-        flights: RefCell::default(),
+        in_flight: RefCell::default(),
         spare: RefCell::default(),
         empty: Notify::new(),
         settings,
     });
-    tokio::task::spawn_local(watch_the_time(Rc::clone(&lane)));
+    tokio::task::spawn_local(watch_timeouts(Rc::clone(&client)));
     let by = loop {
         match commands.recv().await {
-            Some(Command::Fire(outgoing)) => lane.fire(*outgoing),
-            Some(Command::Cancel(id)) => lane.cancel(id),
-            Some(Command::Finish(by)) => break by,
-            // The session is gone without a finish: nobody waits for what is under way.
+            Some(ClientCommand::Send(outgoing)) => client.send(*outgoing),
+            Some(ClientCommand::Cancel(id)) => client.cancel(id),
+            Some(ClientCommand::Finish(by)) => break by,
+            // The session was dropped without `finish`: nobody waits for the in-flight requests.
             None => break now(),
         }
     };
-    lane.drain(by).await
+    client.drain(by).await
 }
 
-impl Lane {
-    fn fire(self: &Rc<Self>, outgoing: Outgoing) {
+impl ClientThread {
+    fn send(self: &Rc<Self>, outgoing: Outgoing) {
         let id = outgoing.id;
-        let course = Rc::new(Course::new(outgoing.handed_over));
-        let task = tokio::task::spawn_local(fly(Rc::clone(self), outgoing, Rc::clone(&course)));
-        let flight = Flight { task: task.abort_handle(), course };
-        self.flights.borrow_mut().insert(id, flight);
+        let progress = Rc::new(RequestProgress::new(outgoing.handed_over));
+        let task =
+            tokio::task::spawn_local(send_request(Rc::clone(self), outgoing, Rc::clone(&progress)));
+        let request = RequestTask { task: task.abort_handle(), progress };
+        self.in_flight.borrow_mut().insert(id, request);
     }
 
-    /// Takes a request out, which gives the right to end it.
-    fn take_out(&self, id: RequestId) -> Option<Flight> {
-        let mut flights = self.flights.borrow_mut();
-        let flight = flights.remove(&id);
-        if flights.is_empty() {
+    /// Removes a request. Only the caller that gets it may report its ending.
+    fn remove(&self, id: RequestId) -> Option<RequestTask> {
+        let mut in_flight = self.in_flight.borrow_mut();
+        let request = in_flight.remove(&id);
+        if in_flight.is_empty() {
             self.empty.notify_one();
         }
-        flight
+        request
     }
 
     fn cancel(&self, id: RequestId) {
-        if let Some(flight) = self.take_out(id) {
-            flight.task.abort();
+        if let Some(request) = self.remove(id) {
+            request.task.abort();
             self.sink.borrow_mut().end(id, now(), Ending::Cancelled);
         }
     }
 
     async fn drain(&self, by: MonoNs) -> usize {
-        while !self.flights.borrow().is_empty() && now() < by {
+        while !self.in_flight.borrow().is_empty() && now() < by {
             let left = Duration::from_nanos((by - now()).0.max(0).unsigned_abs());
             let _empty_or_out_of_time = tokio::time::timeout(left, self.empty.notified()).await;
         }
-        let left: Vec<_> = self.flights.borrow().keys().copied().collect();
+        let left: Vec<_> = self.in_flight.borrow().keys().copied().collect();
         for &id in &left {
             self.cancel(id);
         }
         left.len()
     }
 
-    /// The connections of this lane.
+    /// The connections of this thread.
     pub fn transport(&self) -> &Transport {
         &self.transport
     }
 
-    /// What counts tokens of the output.
+    /// Counts tokens of the output.
     pub fn tokenizer(&self) -> Option<&CountTokens> {
         self.settings.tokenizer.as_ref()
     }
 
-    /// An answer without a memory.
-    pub fn take_answer(&self) -> Answer {
+    /// A reader for the next response.
+    pub fn take_reader(&self) -> ResponseReader {
         let mut answer = self.spare.borrow_mut().pop().unwrap_or_default();
         answer.restart();
         answer
     }
 
-    /// For the next request.
-    pub fn give_back_answer(&self, answer: Answer) {
+    /// Keeps a reader for the next response.
+    pub fn give_back_reader(&self, answer: ResponseReader) {
         self.spare.borrow_mut().push(answer);
     }
 
@@ -171,23 +172,28 @@ impl Lane {
         self.sink.borrow_mut().delivery_seen_late(id, stamp.at, tokens, hash, stamp.lag_ns);
     }
 
-    /// Says so where a request's stamps were not all the session's default.
+    /// Reports a request whose stamps did not all come from the kernel, where that is the session's default.
     pub fn note_stamps(&self, id: RequestId, all_by_kernel: bool) {
         if self.settings.kernel_stamps && !all_by_kernel {
             self.sink.borrow_mut().stamps_of(id, StampSource::User);
         }
     }
 
-    /// Ends a request, unless it was ended from outside.
-    pub fn land(&self, outgoing: &Outgoing, landed: Result<Landing, Failure>, answer: &Answer) {
+    /// Ends a request, unless a cancel or timeout has ended it.
+    pub fn complete(
+        &self,
+        outgoing: &Outgoing,
+        outcome: Result<Completed, Failure>,
+        answer: &ResponseReader,
+    ) {
         let id = outgoing.id;
-        if self.take_out(id).is_none() {
+        if self.remove(id).is_none() {
             return;
         }
         let mut sink = self.sink.borrow_mut();
-        match landed {
+        match outcome {
             Err(failure) => sink.fail(id, now(), self.without_key(failure)),
-            Ok(Landing { at, closing }) => {
+            Ok(Completed { at, closing }) => {
                 let (tokens, source) = closing.tokens;
                 sink.token_count(id, tokens, source);
                 if let Some((usage, retokenized)) = closing.mismatch {
@@ -206,26 +212,26 @@ impl Lane {
 
     fn without_key(&self, failure: Failure) -> Failure {
         match &self.settings.api_key {
-            Some(key) => Failure { message: key.blot_out_of(&failure.message), ..failure },
+            Some(key) => Failure { message: key.redact(&failure.message), ..failure },
             None => failure,
         }
     }
 
-    /// Ends every request that has outlived a timeout.
+    /// Ends every request that has exceeded a time limit.
     fn end_overdue(&self) {
         let at = now();
         let overdue: Vec<_> = {
-            let flights = self.flights.borrow();
-            let late = |(id, flight): (&RequestId, &Flight)| {
-                Some((*id, self.verdict_on(&flight.course, at)?))
+            let in_flight = self.in_flight.borrow();
+            let late = |(id, request): (&RequestId, &RequestTask)| {
+                Some((*id, self.check_timeouts(&request.progress, at)?))
             };
-            flights.iter().filter_map(late).collect()
+            in_flight.iter().filter_map(late).collect()
         };
-        for (id, verdict) in overdue {
-            let Some(flight) = self.take_out(id) else { continue };
-            flight.task.abort();
+        for (id, overdue_by) in overdue {
+            let Some(request) = self.remove(id) else { continue };
+            request.task.abort();
             let mut sink = self.sink.borrow_mut();
-            match verdict {
+            match overdue_by {
                 Overdue::Total => {
                     sink.timed_out(id, at);
                     sink.end(id, at, Ending::Cancelled);
@@ -235,14 +241,14 @@ impl Lane {
         }
     }
 
-    fn verdict_on(&self, course: &Course, at: MonoNs) -> Option<Overdue> {
+    fn check_timeouts(&self, progress: &RequestProgress, at: MonoNs) -> Option<Overdue> {
         let Timeouts { first_byte, idle, total, .. } = self.settings.timeouts;
         let exceeds =
             |span: Nanos, limit: Duration| span.0 > 0 && span.0 as u128 > limit.as_nanos();
-        if total.is_some_and(|total| exceeds(at - course.begun, total)) {
+        if total.is_some_and(|total| exceeds(at - progress.begun, total)) {
             return Some(Overdue::Total);
         }
-        let (phase, since) = course.phase();
+        let (phase, since) = progress.phase();
         let silent = |limit: Duration, kind: FailureKind, what: &str| {
             exceeds(at - since, limit)
                 .then(|| Overdue::Failed(Failure::new(kind, format!("{what} within {limit:?}"))))
@@ -260,13 +266,13 @@ enum Overdue {
     Failed(Failure),
 }
 
-/// Looks a few times per timeout, so that no token has to arm or disarm anything.
-async fn watch_the_time(lane: Rc<Lane>) {
-    let Timeouts { first_byte, idle, total, .. } = lane.settings.timeouts;
+/// Checks timeouts a few times per limit, so that no timer is set per token.
+async fn watch_timeouts(client: Rc<ClientThread>) {
+    let Timeouts { first_byte, idle, total, .. } = client.settings.timeouts;
     let shortest = first_byte.min(idle).min(total.unwrap_or(idle));
     let tick = (shortest / 8).clamp(Duration::from_millis(5), Duration::from_millis(250));
     loop {
         tokio::time::sleep(tick).await;
-        lane.end_overdue();
+        client.end_overdue();
     }
 }

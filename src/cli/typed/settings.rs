@@ -1,0 +1,334 @@
+//! Settings of a run as flags, environment variables and keys of the configuration file.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use crate::cli::load_number;
+use crate::cli::typed::{ArrivalKind, ExecutorFlags, PromptFormat, RequestFlags};
+use crate::settings::engine::{CapacityPolicy, ChunkingPolicy, Quantization};
+use crate::settings::gpu_choice::GpuChoice;
+use crate::settings::profile_window::ProfileWindow;
+use crate::settings::served::ServedEndpoint;
+use crate::settings::span::Span;
+use crate::workload::scenario::Scenario;
+
+/// The same list for flags, environment and file; absent means not given.
+#[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case", default)]
+pub struct Settings {
+    /// What answers: `local:dummy-nano`, `local:MODEL_DIR`, `sim:PROFILE`, `trtllm:ENGINE_DIR`, `openai:URL`, `triton:HOST:PORT/MODEL`, `triton-c:REPOSITORY/MODEL`, `null:`, or `text:` before an engine in this process
+    #[arg(long, value_name = "KIND:NAME", env = "BAREFLIGHT_TARGET")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+
+    /// Closed loop: requests in flight, one run for each number
+    #[arg(
+        long,
+        value_name = "N,N,…",
+        value_delimiter = ',',
+        value_parser = load_number::concurrency,
+        help_heading = "Load",
+        env = "BAREFLIGHT_CONCURRENCY"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Vec<u32>>,
+    /// Open loop: arrivals per second, one run for each number
+    #[arg(
+        long,
+        value_name = "R,R,…",
+        value_delimiter = ',',
+        value_parser = load_number::rate,
+        help_heading = "Load",
+        env = "BAREFLIGHT_RATE"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Vec<f64>>,
+    /// All requests at once
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Load")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<bool>,
+    /// Open loop: how arrivals are spaced
+    #[arg(long, value_enum, help_heading = "Load", env = "BAREFLIGHT_ARRIVALS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arrivals: Option<ArrivalKind>,
+    /// Shape of gamma arrivals: 1 is Poisson, below 1 is burstier
+    #[arg(long, value_name = "SHAPE", help_heading = "Load")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub burstiness: Option<f64>,
+    /// Open loop: hold arrivals back while so many requests are in flight
+    #[arg(long, value_name = "N", help_heading = "Load")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_in_flight: Option<u32>,
+    /// Requests of each run; with `--duration`, whichever ends first
+    #[arg(long, short = 'n', value_name = "N", help_heading = "Load", env = "BAREFLIGHT_REQUESTS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests: Option<u32>,
+    /// How long each run sends requests, e.g. `60s`
+    #[arg(
+        long,
+        short = 'd',
+        value_name = "SPAN",
+        help_heading = "Load",
+        env = "BAREFLIGHT_DURATION"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration: Option<Span>,
+    /// Requests sent before each run and not counted
+    #[arg(long, value_name = "N", help_heading = "Load", env = "BAREFLIGHT_WARMUP")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warmup: Option<u32>,
+    /// Longest time of one request; it is then cancelled and counts as timed out
+    #[arg(long, value_name = "SPAN", help_heading = "Load")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Span>,
+    /// How long answers are awaited after the duration or Ctrl-C before what is open is cancelled
+    #[arg(long, value_name = "SPAN", help_heading = "Load")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain: Option<Span>,
+
+    /// Lengths in tokens: `D(in,out)` fixed, `N(mean,std)/(mean,std)` normal, `U(min,max)/(min,max)` uniform
+    #[arg(
+        long,
+        short = 's',
+        value_name = "SCENARIO",
+        help_heading = "Workload",
+        env = "BAREFLIGHT_SCENARIO"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scenario: Option<Scenario>,
+    /// Draw prompts as random token ids, or as text that re-tokenises to the same count
+    #[arg(long, value_enum, help_heading = "Workload")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompts: Option<PromptFormat>,
+    /// Tokens that every prompt begins with alike
+    #[arg(long, value_name = "N", help_heading = "Workload")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix_tokens: Option<u32>,
+    /// Let an end token end the output (by default every output has the asked length)
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Workload")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_at_eos: Option<bool>,
+    /// No end token before this many
+    #[arg(long, value_name = "N", help_heading = "Workload")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_tokens: Option<u32>,
+    /// Sampling temperature (default: greedy)
+    #[arg(long, value_name = "T", help_heading = "Workload")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f32>,
+    /// Sample from this cumulative probability
+    #[arg(long, value_name = "P", help_heading = "Workload")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f32>,
+    /// Sample from so many candidates
+    #[arg(long, value_name = "K", help_heading = "Workload")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_k: Option<u32>,
+    /// Deliver each output as a whole, at its end
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Workload")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_streaming: Option<bool>,
+    /// The one seed that lengths, prompts, arrivals and sampling follow from
+    // TOML has no larger whole numbers, and the seed must be written back exactly.
+    #[arg(long, value_name = "N", help_heading = "Workload", env = "BAREFLIGHT_SEED",
+          value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Bounds that a good request meets, e.g. `ttft<2s,itl<40ms`
+    #[arg(long, value_name = "BOUNDS", help_heading = "Workload")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slo: Option<String>,
+
+    /// Requests in one batch, at most
+    #[arg(long, value_name = "N", help_heading = "Engine in this process")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_batch_size: Option<u32>,
+    /// Tokens in one iteration, at most
+    #[arg(long, value_name = "N", help_heading = "Engine in this process")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_num_tokens: Option<u32>,
+    /// Requests that may wait; more are refused
+    #[arg(long, value_name = "N", help_heading = "Engine in this process")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_queue_size: Option<u32>,
+    /// Who may run when KV-cache memory is short
+    #[arg(long, value_enum, help_heading = "Engine in this process")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity_policy: Option<CapacityPolicy>,
+    /// How prompts share the budget of one iteration
+    #[arg(long, value_enum, help_heading = "Engine in this process")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chunking_policy: Option<ChunkingPolicy>,
+    /// Never split a prompt over several iterations
+    #[arg(
+        long,
+        num_args = 0,
+        default_missing_value = "true",
+        help_heading = "Engine in this process"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_chunked_context: Option<bool>,
+    /// Reuse KV-cache blocks of equal prefixes (off, so that runs start cold)
+    #[arg(
+        long,
+        num_args = 0,
+        default_missing_value = "true",
+        help_heading = "Engine in this process"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kv_reuse: Option<bool>,
+    /// KV-cache capacity in tokens
+    #[arg(long, value_name = "N", help_heading = "Engine in this process")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kv_tokens: Option<u32>,
+    /// Do not ask the engine for its own stamps
+    #[arg(
+        long,
+        num_args = 0,
+        default_missing_value = "true",
+        help_heading = "Engine in this process"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_engine_stamps: Option<bool>,
+    /// Let processes of this program hold the engine of `trtllm:` (orchestrator mode), e.g. `…/bin/executorWorker`
+    #[arg(long, value_name = "PROGRAM", help_heading = "Engine in this process")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<PathBuf>,
+    /// Threads of the embedded engine (default: all cores but one)
+    #[arg(long, value_name = "N", help_heading = "Engine in this process")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<u32>,
+    /// Weights of the embedded engine
+    #[arg(long, value_enum, help_heading = "Engine in this process")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantization: Option<Quantization>,
+
+    /// GPU that the engine runs on, e.g. `h200`: its datasheet gives the roofline (default: as NVML names the watched GPUs)
+    #[arg(long, value_name = "NAME", help_heading = "Engine in this process")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<String>,
+    /// Memory bandwidth of this host in GB/s: gives the roofline of the embedded engine
+    #[arg(long, value_name = "GB/S", help_heading = "Engine in this process")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_bandwidth_gbps: Option<f64>,
+
+    /// Name of the model, where a server has several
+    #[arg(long, value_name = "NAME", help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Which endpoint of an OpenAI-compatible server
+    #[arg(long, value_enum, help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<ServedEndpoint>,
+    /// Environment variable that holds the API key
+    #[arg(long, value_name = "VARIABLE", help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_key_env: Option<String>,
+    /// File that holds the API key
+    #[arg(long, value_name = "FILE", help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_key_file: Option<PathBuf>,
+    /// Further header of every request, `Name: value`; never written to a file
+    #[arg(long, value_name = "HEADER", help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header: Option<Vec<String>>,
+    /// Further parameters of every request, a JSON object
+    #[arg(long, value_name = "JSON", help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extra_inputs: Option<String>,
+    /// `tokenizer.json` of the served model, or its folder: draws text prompts, checks the server's counts
+    #[arg(long, value_name = "PATH", help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<PathBuf>,
+    /// A new connection for each request
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fresh_connections: Option<bool>,
+    /// HTTP/2, without TLS by prior knowledge
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http2: Option<bool>,
+    /// Certificates to trust (PEM), beside the system's
+    #[arg(long, value_name = "FILE", help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// Trust any certificate
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub insecure: Option<bool>,
+    /// `triton-c`: `libtritonserver.so` or its folder (default: NVIDIA's image, or nvidia-pytriton in the active virtual environment)
+    #[arg(
+        long,
+        value_name = "PATH",
+        help_heading = "Served targets",
+        env = "BAREFLIGHT_TRITON_LIBRARY"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub triton_library: Option<PathBuf>,
+    /// `triton-c`: folder of backends (default: the one that belongs to the library)
+    #[arg(
+        long,
+        value_name = "DIR",
+        help_heading = "Served targets",
+        env = "BAREFLIGHT_TRITON_BACKENDS"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub triton_backends: Option<PathBuf>,
+
+    /// Which GPUs are watched (power, clocks, temperature): `auto`, `all`, `none`, or UUIDs with commas
+    #[arg(long, value_name = "GPUS", help_heading = "GPUs", env = "BAREFLIGHT_GPU_TELEMETRY")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu_telemetry: Option<GpuChoice>,
+    /// NVIDIA's management library, where it is not the system's `libnvidia-ml.so.1`
+    #[arg(long, value_name = "PATH", help_heading = "GPUs", env = "BAREFLIGHT_NVML_LIBRARY")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nvml_library: Option<PathBuf>,
+
+    /// For `nsys profile -c cudaProfilerApi`: when the profiler looks, from the start of each measured point
+    #[arg(long, value_name = "SPAN..SPAN", help_heading = "GPUs")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile_window: Option<ProfileWindow>,
+    /// Under Nsight Systems (`nsys profile --trace cuda,nvtx`): mark phases and requests as NVTX ranges
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "GPUs")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nvtx: Option<bool>,
+    /// NVIDIA's driver library, where it is not the system's `libcuda.so.1`
+    #[arg(long, value_name = "PATH", help_heading = "GPUs", env = "BAREFLIGHT_CUDA_LIBRARY")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cuda_library: Option<PathBuf>,
+
+    /// Where run directories are made
+    #[arg(long, short = 'o', value_name = "DIR", help_heading = "Output", env = "BAREFLIGHT_OUT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub out: Option<PathBuf>,
+    /// Do not keep each delivery's stamp: smaller files, and reports cannot be made again
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Output")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_deliveries: Option<bool>,
+    /// Print results only, no progress
+    #[arg(
+        long,
+        short = 'q',
+        num_args = 0,
+        default_missing_value = "true",
+        help_heading = "Output"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quiet: Option<bool>,
+
+    // Tables come last in a file, and so do their flags in the help.
+    /// How an executor is set up.
+    #[command(flatten)]
+    #[serde(skip_serializing_if = "is_default")]
+    pub engine: ExecutorFlags,
+    /// What else each request asks for.
+    #[command(flatten)]
+    #[serde(skip_serializing_if = "is_default")]
+    pub request: RequestFlags,
+}
+
+fn is_default<T: Default + PartialEq>(table: &T) -> bool {
+    *table == T::default()
+}
