@@ -1,0 +1,441 @@
+//! What does a user see: exit codes, files, one clear error for bad input, and nothing lost on Ctrl-C?
+
+use std::fs;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::left_behind::{directory, read, words};
+use tempfile::TempDir;
+
+fn bareflight(out: &TempDir, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bareflight"));
+    command.args(arguments).current_dir(out.path()).env("CI", "1");
+    command
+}
+
+fn run(out: &TempDir, arguments: &[&str]) -> Output {
+    bareflight(out, arguments).output().expect("the binary runs")
+}
+
+const QUICK: [&str; 9] = [
+    "run",
+    "--target",
+    "sim:explicit,base_us=200",
+    "--scenario",
+    "D(16,8)",
+    "--warmup",
+    "1",
+    "--requests",
+    "12",
+];
+
+fn quick<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    QUICK.iter().copied().chain(more.iter().copied()).collect()
+}
+
+#[test]
+fn a_run_leaves_every_file_that_it_names() {
+    let out = tempfile::tempdir().expect("a folder");
+    let output = run(&out, &quick(&["--concurrency", "1,2"]));
+    let printed = words(&output.stdout);
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{}", words(&output.stderr));
+    let folder = directory(&out);
+    for name in [
+        "manifest.json",
+        "resolved.toml",
+        "plan.csv",
+        "requests.csv",
+        "deliveries.csv.gz",
+        "iterations.jsonl",
+        "summary.json",
+        "summary.csv",
+        "report.html",
+    ] {
+        assert!(folder.join(name).metadata().expect(name).len() > 0, "{name} is empty");
+    }
+    assert!(!folder.join("requests.partial.csv").exists());
+    assert!(printed.to_uppercase().contains("SIMULATED"), "{printed}");
+    for heading in ["TTFT", "ITL", "TPOT", "p99", "p90", "p75", "p50", "avg", "min", "max"] {
+        assert!(printed.contains(heading), "{heading} is missing: {printed}");
+    }
+}
+
+#[test]
+fn summary_csv_begins_with_the_columns_that_scripts_rely_on() {
+    let out = tempfile::tempdir().expect("a folder");
+    run(&out, &quick(&["--concurrency", "1,2"]));
+    let csv = read(&directory(&out), "summary.csv");
+    let mut lines = csv.lines();
+    let header = lines.next().expect("a header");
+    assert!(header.starts_with(
+        "concurrency,total_requests,successful_requests,failed_requests,total_time_s,requests_per_sec,\
+         throughput_tokens_per_sec,avg_latency_ms,p50_latency_ms,p90_latency_ms,p99_latency_ms,avg_ttft_ms,"
+    ), "{header}");
+    let starts: Vec<&str> =
+        lines.map(|line| line.split(",12,12,0,").next().expect("a row")).collect();
+    assert_eq!(starts, ["1", "2"]);
+}
+
+#[test]
+fn simulated_numbers_are_labelled_in_every_artefact() {
+    let out = tempfile::tempdir().expect("a folder");
+    run(&out, &quick(&["--concurrency", "1"]));
+    let folder = directory(&out);
+    for name in ["manifest.json", "summary.json", "summary.csv", "report.html"] {
+        assert!(read(&folder, name).to_lowercase().contains("simulated"), "{name}");
+    }
+}
+
+#[test]
+fn bad_input_is_one_error_that_names_the_thing_and_nothing_is_run() {
+    let out = tempfile::tempdir().expect("a folder");
+    let missing = out.path().join("no-such-model").display().to_string();
+    let missing = format!("local:{missing}");
+    let cases: [(&[&str], i32, &str); 16] = [
+        (&["run", "--target", "warp:9"], 2, "warp:9"),
+        (&["run", "--target", "sim:no-such-profile"], 3, "no-such-profile"),
+        (&["run", "--target", &missing], 3, "no-such-model"),
+        (&["run", "--target", &missing], 3, "`local:dummy-nano`"),
+        (&["run", "--scenario", "X(1,2)"], 2, "X(1,2)"),
+        (&["run", "--requests", "0"], 2, "--requests"),
+        (&["run", "--concurrency", "0"], 2, "--concurrency"),
+        (&["run", "--concurrency", "1", "--rate", "2"], 2, "--rate"),
+        (&["run", "--duration", "soon"], 2, "soon"),
+        (&["run", "--no-such-flag"], 2, "--no-such-flag"),
+        (&["run", "--config", "missing.toml"], 2, "missing.toml"),
+        (&["run", "--slo", "ttft<fast"], 2, "fast"),
+        (&["run", "--kv-fraction", "2"], 2, "--kv-fraction"),
+        (&["run", "--target", "local:dummy-pico", "--beam-width", "4"], 3, "--beam-width"),
+        (&["run", "--target", "sim:null", "--lora", "7", "--lora-dir", "no-such"], 3, "no-such/7"),
+        (&["run", "--target", "local:dummy-pico", "--scenario", "D(100000,4)"], 3, "--kv-tokens"),
+    ];
+    for (arguments, code, named) in cases {
+        let output = run(&out, arguments);
+        let said = words(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(named), "{arguments:?} says: {said}");
+        assert!(!said.contains("panicked"), "{said}");
+    }
+    assert!(!out.path().join("runs").exists(), "no run was begun");
+}
+
+#[cfg(not(feature = "trtllm"))]
+#[test]
+fn a_target_that_was_not_built_says_how_to_build_it() {
+    let out = tempfile::tempdir().expect("a folder");
+    let output = run(&out, &["run", "--target", "trtllm:engine"]);
+    let said = words(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("cargo build --release --features trtllm"), "{said}");
+}
+
+#[test]
+fn an_unknown_key_of_a_configuration_file_is_refused_by_name() {
+    let out = tempfile::tempdir().expect("a folder");
+    fs::write(out.path().join("c.toml"), "concurency = [1]\n").expect("written");
+    let output = run(&out, &["run", "--config", "c.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(words(&output.stderr).contains("concurency"));
+}
+
+#[test]
+fn flags_win_over_the_environment_and_that_over_the_file() {
+    let out = tempfile::tempdir().expect("a folder");
+    fs::write(out.path().join("c.toml"), "seed = 1\nrequests = 1\ntarget = 'null:'\n")
+        .expect("written");
+    let mut command = bareflight(&out, &["plan", "--config", "c.toml", "--seed", "3"]);
+    let output = command.env("BAREFLIGHT_SEED", "2").env("BAREFLIGHT_REQUESTS", "2").output();
+    let text = words(&output.expect("runs").stdout);
+    let line = |key: &str| {
+        let found = text.lines().find(|line| line.trim_start().starts_with(key));
+        found.unwrap_or_else(|| panic!("{key} in {text}")).split_whitespace().collect::<Vec<_>>()
+    };
+    assert_eq!(line("seed"), ["seed", "3", "flag"]);
+    assert_eq!(line("requests"), ["requests", "2", "environment"]);
+    assert_eq!(line("target"), ["target", "\"null:\"", "file"]);
+}
+
+#[test]
+fn all_requests_failed_is_a_failure_and_every_one_is_on_record() {
+    let out = tempfile::tempdir().expect("a folder");
+    let target = "sim:explicit,base_us=100,fail_at_iteration=0";
+    let arguments =
+        ["run", "--target", target, "--concurrency", "1", "--requests", "1", "--warmup", "0"];
+    let output = run(&out, &arguments);
+    assert_eq!(output.status.code(), Some(1), "{}", words(&output.stderr));
+    let rows = read(&directory(&out), "requests.csv");
+    assert_eq!(rows.lines().count(), 2, "{rows}");
+    assert!(rows.contains("failed,engine,"), "with the engine's own words: {rows}");
+    let shown = words(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(shown.contains("verdict NO RESULT"), "{shown}");
+    let told = shown.split_once("1 request failed as engine, the first: ");
+    let (_, cause) = told.unwrap_or_else(|| panic!("nobody has to open a file for it: {shown}"));
+    let (cause, _files) = cause.split_once(" files in ").expect("files are named last");
+    assert!(rows.contains(cause), "{cause}\n{rows}");
+}
+
+#[test]
+fn a_missed_slo_has_an_exit_code_of_its_own() {
+    let out = tempfile::tempdir().expect("a folder");
+    let output = run(&out, &quick(&["--concurrency", "1", "--slo", "e2e<1us"]));
+    // On a machine that is too busy the run is invalid, which is graver.
+    assert!(matches!(output.status.code(), Some(4 | 5)), "{}", words(&output.stdout));
+    assert!(words(&output.stdout).contains("SLO MISSED: 0.0 %"), "{}", words(&output.stdout));
+}
+
+#[test]
+fn what_a_run_has_resolved_runs_again_with_the_same_plan() {
+    let out = tempfile::tempdir().expect("a folder");
+    run(&out, &quick(&["--concurrency", "2", "--seed", "9"]));
+    let first = directory(&out);
+    let again = tempfile::tempdir().expect("a folder");
+    let resolved = first.join("resolved.toml").display().to_string();
+    run(&again, &["run", "--config", &resolved, "--out", "runs"]);
+    assert_eq!(read(&first, "plan.csv"), read(&directory(&again), "plan.csv"));
+}
+
+#[test]
+fn reports_made_again_are_equal_byte_for_byte() {
+    let out = tempfile::tempdir().expect("a folder");
+    run(&out, &quick(&["--concurrency", "1"]));
+    let folder = directory(&out);
+    let before = read(&folder, "summary.json");
+    fs::remove_file(folder.join("summary.json")).expect("was there");
+    let name = folder.display().to_string();
+    assert!(!run(&out, &["report", &name]).stdout.is_empty());
+    assert_eq!(read(&folder, "summary.json"), before);
+}
+
+#[test]
+fn a_folder_that_is_no_run_cannot_be_reported() {
+    let out = tempfile::tempdir().expect("a folder");
+    let output = run(&out, &["report", "."]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(words(&output.stderr).contains("manifest.json"));
+}
+
+#[test]
+fn the_schema_is_json() {
+    let out = tempfile::tempdir().expect("a folder");
+    let schema = words(&run(&out, &["schema"]).stdout);
+    let schema: serde_json::Value = serde_json::from_str(&schema).expect("JSON");
+    assert!(schema["$schema"].is_string());
+}
+
+/// A run that would go on for minutes, and is waited for until some requests have ended.
+#[allow(clippy::zombie_processes)] // Every caller waits for its end; a failed claim ends the test process too.
+fn long_run(out: &TempDir) -> Child {
+    let child = bareflight(
+        out,
+        &[
+            "run",
+            "--target",
+            "sim:explicit,base_us=2000",
+            "--concurrency",
+            "2",
+            "--scenario",
+            "D(8,5)",
+            "--warmup",
+            "0",
+            "--duration",
+            "120s",
+        ],
+    )
+    .stdout(Stdio::piped())
+    .stderr(Stdio::piped())
+    .spawn()
+    .expect("the binary runs");
+    let deadline = Instant::now() + Duration::from_mins(1);
+    loop {
+        let rows = fs::read_dir(out.path().join("runs")).ok().and_then(|mut runs| {
+            let folder = runs.next()?.ok()?.path();
+            fs::read_to_string(folder.join("requests.partial.csv")).ok()
+        });
+        if rows.is_some_and(|rows| rows.lines().count() > 5) {
+            return child;
+        }
+        assert!(Instant::now() < deadline, "no request has ended in a minute");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([name, &child.id().to_string()]).status();
+    assert!(sent.expect("kill exists").success());
+}
+
+#[test]
+fn ctrl_c_writes_everything_and_marks_it_incomplete() {
+    let out = tempfile::tempdir().expect("a folder");
+    let child = long_run(&out);
+    signal(&child, "-INT");
+    let output = child.wait_with_output().expect("ends");
+    assert_eq!(output.status.code(), Some(130), "{}", words(&output.stderr));
+    let folder = directory(&out);
+    let summary: serde_json::Value =
+        serde_json::from_str(&read(&folder, "summary.json")).expect("JSON");
+    assert_eq!(summary["incomplete"], true);
+    // Far more is left unsent than a ring holds, and that is no loss of what was measured.
+    let point = &summary["points"][0];
+    assert!(point["counts"]["interrupted"].as_u64().expect("a count") > 1 << 16, "{point}");
+    let mut checks = point["checks"].as_array().expect("checks").iter();
+    let recorder = checks.find(|check| check["id"] == "recorder").expect("a check");
+    assert_eq!(recorder["status"], "pass", "{recorder}");
+    assert!(read(&folder, "manifest.json").contains("interrupted"));
+    assert!(words(&output.stdout).to_uppercase().contains("INCOMPLETE"));
+    assert!(read(&folder, "requests.csv").contains("completed"));
+}
+
+#[test]
+fn a_killed_run_leaves_the_rows_of_every_request_that_had_ended() {
+    let out = tempfile::tempdir().expect("a folder");
+    let mut child = long_run(&out);
+    signal(&child, "-KILL");
+    child.wait().expect("ends");
+    let folder = directory(&out);
+    let rows = read(&folder, "requests.partial.csv");
+    let (header, rest) = rows.split_once('\n').expect("a header");
+    let columns = header.split(',').count();
+    let whole = rest.lines().filter(|row| row.split(',').count() == columns);
+    assert!(whole.count() >= 5);
+    assert!(read(&folder, "manifest.json").contains("running"), "nobody could say that it ended");
+}
+
+#[test]
+fn what_the_engine_says_of_itself_is_kept_and_summarised() {
+    for target in ["sim:explicit,base_us=200", "local:dummy-pico"] {
+        let out = tempfile::tempdir().expect("a folder");
+        let load = ["--warmup", "1", "--requests", "12", "--concurrency", "2", "--kv-reuse"];
+        run(&out, &[&["run", "--target", target, "--scenario", "D(16,8)"][..], &load].concat());
+        let folder = directory(&out);
+        let said = read(&folder, "iterations.jsonl");
+        let lines: Vec<serde_json::Value> =
+            said.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        assert!(lines.iter().all(|line| line["engine"].is_object() && line["point"] == 0));
+        let summary: serde_json::Value =
+            serde_json::from_str(&read(&folder, "summary.json")).expect("JSON");
+        let iterations = &summary["points"][0]["iterations"];
+        let count = iterations["iterations"].as_u64().expect("a number");
+        // Each of 12 requests takes 8 iterations, and at most two share one.
+        assert!((48..=lines.len() as u64).contains(&count), "{target}: {iterations}");
+        assert_eq!(iterations["lost"], 0, "{target}");
+        assert_eq!(iterations["batch_requests"]["max"], 2.0, "{target}");
+        assert!(
+            iterations["context_iterations_fraction"].as_f64().is_some_and(|share| share > 0.0)
+        );
+        let hits = &summary["points"][0]["distributions"]["kv_hit_fraction"];
+        assert_eq!(hits["count"], 12, "{target}: {hits}");
+    }
+}
+
+#[test]
+fn settings_of_the_executor_reach_it_and_are_echoed() {
+    let out = tempfile::tempdir().expect("a folder");
+    let adapter = out.path().join("adapters/7");
+    fs::create_dir_all(&adapter).expect("a folder");
+    for file in ["model.lora_weights.npy", "model.lora_config.npy"] {
+        fs::write(adapter.join(file), b"").expect("a file");
+    }
+    let settings = "target = 'sim:explicit,base_us=100,max_beam_width=2'\nconcurrency = [2]\n\
+        [engine]\nkv_fraction = 0.5\nlora_dir = 'adapters'\n\
+        [request]\nbeam_width = 2\nlora = '7:1,0:1'\n";
+    fs::write(out.path().join("labs.toml"), settings).expect("a file");
+    let typed = ["run", "--config", "labs.toml", "--scenario", "D(16,8)", "--requests", "20"];
+    let output = run(&out, &[&typed[..], &["--weights-percent", "50"]].concat());
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{}", words(&output.stderr));
+    let folder = directory(&out);
+    let manifest: serde_json::Value =
+        serde_json::from_str(&read(&folder, "manifest.json")).expect("JSON");
+    let echoed = &manifest["target"]["details"]["settings"];
+    assert_eq!(echoed["weights_percent"], 50.0);
+    assert_eq!((&echoed["max_beam_width"], &echoed["decoding"]), (&2.into(), &"beam".into()));
+    assert_eq!(echoed["kv_partial_reuse"], true, "a default that moved is said explicitly");
+    let plan = read(&folder, "plan.csv");
+    let adapted = plan.lines().filter(|row| row.rsplit(',').nth(1) == Some("7")).count();
+    assert!((1..plan.lines().count() - 1).contains(&adapted), "{plan}");
+    let rows = read(&folder, "requests.csv");
+    assert_eq!(rows.matches(",completed,").count(), 20, "{rows}");
+}
+
+#[test]
+fn a_number_below_zero_is_refused_by_the_flag_that_it_was_given_to() {
+    let out = tempfile::tempdir().expect("a folder");
+    let mentions = |arguments: &[&str], named: &[&str]| {
+        let output = run(&out, arguments);
+        let said = words(&output.stderr);
+        assert!(matches!(output.status.code(), Some(2 | 3)), "{arguments:?}: {said}");
+        for named in named {
+            assert!(said.contains(named), "{arguments:?} says: {said}");
+        }
+    };
+    for subcommand in ["run", "plan", "compare", "ladder", "serve"] {
+        mentions(&[subcommand, "--concurrency", "-1"], &["'-1'", "--concurrency", "`1,2,4`"]);
+        mentions(&[subcommand, "--concurrency", "-1,2"], &["'-1'", "--concurrency", "`1,2,4`"]);
+        mentions(&[subcommand, "--rate", "-0.5,1"], &["'-0.5'", "--rate", "`0.5,1,2`"]);
+        mentions(&[subcommand, "--device-ids", "-1,0"], &["'-1'", "--device-ids"]);
+        mentions(&[subcommand, "-n", "-5"], &["'-5'", "--requests"]);
+        mentions(&[subcommand, "--rate", "-3"], &["'-3'", "--rate"]);
+        mentions(&[subcommand, "--seed", "-1"], &["'-1'", "--seed"]);
+    }
+    mentions(&["run", "--temperature", "-1"], &["`--temperature -1`", "above 0"]);
+    // A list that was forgotten is missed, and does not swallow the next flag.
+    mentions(&["run", "--concurrency", "--rate", "2"], &["value is required", "--concurrency"]);
+    mentions(&["run", "--concurrency", "1,"], &["--concurrency", "`1,2,4`"]);
+    mentions(&["run", "--rate", "abc"], &["'abc'", "--rate", "`0.5,1,2`"]);
+    assert!(!out.path().join("runs").exists(), "no run was begun");
+}
+
+#[test]
+fn a_misspelt_key_of_a_file_is_one_short_error_with_the_key_that_was_meant() {
+    let out = tempfile::tempdir().expect("a folder");
+    fs::write(out.path().join("c.toml"), "max_batchsize = 4\n").expect("written");
+    let output = run(&out, &["run", "--config", "c.toml"]);
+    let said = words(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("c.toml") && said.contains("`max_batch_size`"), "{said}");
+    assert!(said.len() < 250, "{said}");
+}
+
+#[test]
+fn a_plan_and_a_run_say_the_same_threads_and_the_run_writes_them_down() {
+    let out = tempfile::tempdir().expect("a folder");
+    let asked = ["--target", "local:dummy-pico", "--scenario", "D(8,4)", "--concurrency", "1"];
+    let title = |text: &str| {
+        let line = text.lines().find(|line| line.contains("thread")).expect("a title");
+        line.trim().to_owned()
+    };
+    let planned = words(&run(&out, &[&["plan"][..], &asked].concat()).stdout);
+    assert!(planned.contains("\n  threads "), "{planned}");
+    let more = ["--requests", "2", "--warmup", "0"];
+    let ran = words(&run(&out, &[&["run"][..], &asked, &more].concat()).stderr);
+    let threads = |text: &str| {
+        let before = text.split(" thread").next().expect("a number").to_owned();
+        before.rsplit(' ').next().expect("a number").to_owned()
+    };
+    let planned = threads(&title(&planned[planned.find("\ntarget\n").expect("a target")..]));
+    assert_eq!(planned, threads(&title(&ran)), "{ran}");
+    assert!(read(&directory(&out), "resolved.toml").contains(&format!("\nthreads = {planned}\n")));
+}
+
+#[test]
+fn help_names_the_targets_that_a_subcommand_takes_and_no_others() {
+    let out = tempfile::tempdir().expect("a folder");
+    let help = |subcommand| words(&run(&out, &[subcommand, "--help"]).stdout);
+    assert!(help("run").contains("`trtllm:ENGINE_DIR`"));
+    for subcommand in ["serve", "ladder"] {
+        let help = help(subcommand);
+        assert!(help.contains("`trtllm:ENGINE_DIR`"), "{help}");
+        assert!(!help.contains("`openai:URL`") && !help.contains("`triton:HOST"), "{help}");
+    }
+    assert!(help("compare").contains("--fail-if <BOUND,…>"));
+}
+
+#[test]
+fn a_version_names_its_revision_as_the_manifest_does() {
+    let out = tempfile::tempdir().expect("a folder");
+    let said = words(&run(&out, &["--version"]).stdout);
+    let revision = said.split(['(', ')']).nth(1).expect("a revision").to_owned();
+    run(&out, &quick(&["--concurrency", "1"]));
+    let manifest = read(&directory(&out), "manifest.json");
+    assert!(manifest.contains(&format!("\"{revision}\"")), "{said} {manifest}");
+}

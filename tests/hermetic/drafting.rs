@@ -1,0 +1,139 @@
+//! Does drafting change how long an output takes, and never what it is? Two simulated executors, one of which drafts.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::support::contract::{Subject, pace, shots};
+use bareflight::record::recorder::PhaseRecords;
+use bareflight::record::request_record::Outcome;
+use bareflight::settings::engine::{Drafting, EngineSettings};
+
+const TARGET: &str = "sim:explicit,base_us=1000,external_drafts=4";
+
+fn drafted(draft: &str, tokens: u32) -> Subject {
+    let drafting = Drafting { engine: draft.into(), tokens, ..Drafting::default() };
+    let engine =
+        EngineSettings { drafting: Some(drafting), kv_reuse: true, ..EngineSettings::default() };
+    Subject { engine, ..Subject::named(TARGET) }
+}
+
+fn play(subject: &Subject) -> PhaseRecords {
+    subject.play(&shots(12, 40, 30), &pace(4)).1
+}
+
+#[test]
+fn the_output_is_what_the_target_alone_gives_in_fewer_of_its_steps() {
+    let alone = play(&Subject::named("sim:explicit,base_us=1000"));
+    let together = play(&drafted("explicit,base_us=100,agreement=0.8", 4));
+    let mut rounds = 0;
+    for ((one, _), (other, arrivals)) in alone.records.iter().zip(together.records.iter()) {
+        assert_eq!(one.token_hash, other.token_hash, "other tokens with drafts");
+        assert_eq!(other.output_tokens, 30);
+        rounds += arrivals.len();
+        let used = other.engine_use.expect("the engine counts");
+        let accepted = used.accepted_draft_tokens as usize;
+        // Each round adds what was accepted and one token more, but that one is missing where an output is full.
+        let added = accepted + arrivals.len();
+        assert!((30..=31).contains(&added), "{used:?} in {} rounds", arrivals.len());
+        assert!(used.draft_tokens > used.accepted_draft_tokens && accepted > 0, "{used:?}");
+    }
+    assert!(rounds < 12 * 30 / 2, "{rounds} steps for {} tokens", 12 * 30);
+}
+
+#[test]
+fn a_sequence_of_the_last_length_that_both_take_is_whole() {
+    let drafting =
+        Drafting { engine: "null,agreement=0.5".into(), tokens: 3, ..Drafting::default() };
+    let engine = EngineSettings { drafting: Some(drafting), ..EngineSettings::default() };
+    let subject =
+        Subject { engine, ..Subject::named("sim:null,max_seq_len=100,external_drafts=4") };
+    // Behind 96 tokens lies room for the drafts of one step.
+    let phase = subject.play(&shots(8, 40, 56), &pace(2)).1;
+    for record in phase.records.requests() {
+        assert_eq!((record.output_tokens, record.outcome.is_completed()), (56, true));
+    }
+}
+
+#[test]
+fn drafts_that_never_agree_cost_time_and_nothing_else() {
+    let alone = play(&Subject::named("sim:explicit,base_us=1000"));
+    let together = play(&drafted("explicit,base_us=100,agreement=0", 2));
+    for ((one, _), (other, arrivals)) in alone.records.iter().zip(together.records.iter()) {
+        assert_eq!((one.token_hash, arrivals.len()), (other.token_hash, 30));
+        assert_eq!(other.engine_use.expect("the engine counts").accepted_draft_tokens, 0);
+    }
+}
+
+#[test]
+fn a_draft_engine_that_breaks_fails_the_requests_in_its_own_words_and_the_run_ends() {
+    let breaks = drafted("explicit,base_us=100,fail_at_iteration=40", 4);
+    let phase = play(&breaks);
+    let failures: Vec<&str> = phase
+        .records
+        .requests()
+        .iter()
+        .filter_map(|record| match &record.outcome {
+            Outcome::Failed(failure) => Some(failure.message.as_str()),
+            _ => None,
+        })
+        .collect();
+    // The engine goes on after it, and so do the requests that it did not hold just then.
+    let ended = phase.records.requests().iter().filter(|it| it.outcome.is_completed()).count();
+    assert!(!failures.is_empty() && failures.len() + ended == 12, "{ended} ended, {failures:?}");
+    for words in failures {
+        assert!(words.starts_with("the draft engine: ") && words.contains("simulated failure"));
+    }
+}
+
+fn bareflight(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_bareflight"))
+        .args(["run", "--requests", "8", "--warmup", "2", "--concurrency", "2", "--seed", "1"])
+        .args(["--scenario", "D(40,30)", "--out"])
+        .arg(folder.join("run"))
+        .args(arguments)
+        .output()
+        .expect("the program starts")
+}
+
+#[test]
+fn a_run_tells_who_drafts_and_how_much_of_it_is_accepted() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let draft = "explicit,base_us=100,agreement=0.8";
+    let arguments = ["--target", TARGET, "--draft-engine", draft, "--kv-reuse"];
+    let output = bareflight(folder.path(), &arguments);
+    let console = String::from_utf8_lossy(&output.stdout);
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{console}\n{complaints}");
+    assert!(console.contains("4 tokens at a time drafted by"), "{console}");
+    assert!(console.contains("draft tokens accepted"), "{console}");
+    let run =
+        std::fs::read_dir(folder.path().join("run")).unwrap().next().expect("one run").unwrap();
+    let manifest = std::fs::read(run.path().join("manifest.json")).expect("a manifest");
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("JSON");
+    let drafting = &manifest["target"]["details"]["settings"]["drafting"];
+    assert_eq!((&drafting["engine"], &drafting["tokens"]), (&draft.into(), &4.into()));
+}
+
+#[test]
+fn what_cannot_draft_is_refused_before_load_with_the_remedy() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (target, draft, named) in [
+        ("sim:null", "null", "external_drafts=N"),
+        ("sim:null,external_drafts=2", "null", "--draft-tokens"),
+        ("sim:null,external_drafts=4", "null,vocab=100", "same tokenizer"),
+        ("sim:null,external_drafts=4", "nonsense", "draft engine"),
+        ("local:dummy-pico", "null", "--draft-engine"),
+        ("sim:null,external_drafts=4,eos_after=3", "null", "eos_after"),
+    ] {
+        let output = bareflight(folder.path(), &["--target", target, "--draft-engine", draft]);
+        let complaints = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && complaints.contains(named), "{target}: {complaints}");
+    }
+    let alone = bareflight(folder.path(), &["--target", TARGET]);
+    let complaints = String::from_utf8_lossy(&alone.stderr);
+    assert!(!alone.status.success() && complaints.contains("--draft-engine"), "{complaints}");
+    let output =
+        bareflight(folder.path(), &["--target", TARGET, "--draft-engine", "null,agreement=0.7"]);
+    let words = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && words.contains("--kv-reuse"), "{words}");
+}

@@ -1,0 +1,142 @@
+//! What does a user of `bareflight ladder` see: every rung or why it is not there, what each adds, where the time goes?
+
+use std::process::{Command, Output};
+
+use crate::support::left_behind;
+use crate::support::left_behind::{directory, document, words};
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn ladder(out: &TempDir, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bareflight"));
+    command.arg("ladder").args(arguments).current_dir(out.path()).env("CI", "1");
+    command.env("CANDLE_NUM_THREADS", "1").output().expect("the binary runs")
+}
+
+fn rung<'a>(document: &'a Value, level: &str) -> &'a Value {
+    let rungs = document["rungs"].as_array().expect("rungs");
+    rungs.iter().find(|rung| rung["level"] == level).expect(level)
+}
+
+#[test]
+fn a_ladder_from_something_that_is_no_engine_in_this_process_is_refused() {
+    let out = tempfile::tempdir().expect("a folder");
+    for (arguments, named) in [
+        (vec!["--target", "null:"], "null:"),
+        (vec!["--target", "openai:http://127.0.0.1:1"], "openai:"),
+        (vec!["--concurrency", "1,2"], "one load"),
+    ] {
+        let output = ladder(&out, &arguments);
+        let said = words(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains(named), "{arguments:?} says: {said}");
+    }
+    assert!(!out.path().join("runs").exists(), "nothing was begun");
+}
+
+#[test]
+fn a_simulated_ladder_says_which_rungs_do_not_apply_and_why() {
+    let out = tempfile::tempdir().expect("a folder");
+    let output = ladder(
+        &out,
+        &[
+            "--target",
+            "sim:explicit,base_us=2000",
+            "--scenario",
+            "D(16,8)",
+            "--requests",
+            "4",
+            "--warmup",
+            "1",
+            "--blocks",
+            "5",
+            "--in-process",
+        ],
+    );
+    let printed = words(&output.stdout);
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{printed}{}", words(&output.stderr));
+    assert!(printed.contains("SIMULATED"), "{printed}");
+    let said = words(&output.stderr);
+    for line in ["L0 null:, block 1 of 5: ", "L1 sim:explicit,base_us=2000, block 5 of 5: "] {
+        assert!(said.contains(line), "{line} in {said}");
+    }
+    let folder = directory(&out);
+    for name in ["ladder.csv", "ladder.html", "manifest.json"] {
+        assert!(folder.join(name).metadata().expect(name).len() > 0, "{name} is empty");
+    }
+    let document = document(&folder, "ladder");
+    let why = |level| rung(&document, level)["not_applicable"].as_str().unwrap_or_default();
+    assert_eq!((why("L0"), why("L1"), why("L3")), ("", "", ""));
+    assert!(why("L2").contains("no engine"), "{printed}");
+    assert!(why("L4").contains("--in-process") && why("L6").contains("--in-process"));
+    // Eight tokens of 2 ms each are what the executor adds to a harness that replies at once.
+    let rows = document["pairs"][0]["rows"].as_array().expect("rows");
+    let row = rows.iter().find(|row| row["metric"] == "e2e_avg").expect("a latency");
+    assert!(row["difference"]["low"].as_f64().expect("an interval") > 14.0, "{row}");
+    assert!(rung(&document, "L0")["parts"]["engine"].is_null());
+    let parts = &rung(&document, "L1")["parts"];
+    assert!(parts["engine"]["decode_ms"].as_f64().expect("stamps") > 12.0, "{parts}");
+}
+
+#[test]
+fn every_rung_of_an_engine_with_a_tokenizer_is_climbed_and_every_server_ended() {
+    let out = tempfile::tempdir().expect("a folder");
+    let output = ladder(
+        &out,
+        &[
+            "--target",
+            "local:dummy-pico",
+            "--scenario",
+            "D(12,6)",
+            "--requests",
+            "3",
+            "--warmup",
+            "1",
+            "--blocks",
+            "2",
+        ],
+    );
+    let (printed, said) = (words(&output.stdout), words(&output.stderr));
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{printed}{said}");
+    let document = document(&directory(&out), "ladder");
+    for level in ["L0", "L1", "L2", "L3", "L4", "L5", "L6"] {
+        let rung = rung(&document, level);
+        assert!(rung["not_applicable"].is_null(), "{rung}");
+        let side = &document["sides"][rung["side"].as_u64().expect("a side") as usize];
+        assert_eq!(
+            (&side["attempted"], &side["completed"]),
+            (&6.into(), &6.into()),
+            "{level}: {said}"
+        );
+        assert!(rung["parts"]["e2e_ms"].as_f64().expect("a latency") > 0.0);
+    }
+    // The server stamps on this host's clock, so its parts are told apart too.
+    let served = &rung(&document, "L4")["parts"]["engine"];
+    assert!(served["around_ms"].as_f64().expect("stamps") > 0.0, "{served}");
+    assert!(rung(&document, "L4")["cpu"]["server_ms"].as_f64().expect("CPU time") > 0.0);
+    assert!(rung(&document, "L2")["cpu"]["server_ms"].is_null());
+    let same: Vec<(&Value, &Value)> = [("L3", "L2"), ("L4", "L2"), ("L5", "L4"), ("L6", "L2")]
+        .map(|(above, below)| {
+            (&rung(&document, above)["stands_on"], &rung(&document, below)["side"])
+        })
+        .into();
+    assert!(same.iter().all(|(on, side)| on == side), "{same:?}");
+}
+
+#[test]
+fn a_simulated_engine_stays_labelled_on_every_rung_that_is_served() {
+    let out = tempfile::tempdir().expect("a folder");
+    let plan = ["--scenario", "D(16,8)", "--requests", "2", "--warmup", "1", "--blocks", "1"];
+    let output = ladder(&out, &[&["--target", "sim:explicit,base_us=500"][..], &plan].concat());
+    let said = words(&output.stderr);
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{said}");
+    let folder = directory(&out);
+    let document = document(&folder, "ladder");
+    for level in ["L1", "L3", "L4", "L5", "L6"] {
+        let side = rung(&document, level)["side"].as_u64().expect("a side") as usize;
+        let own = document["sides"][side]["folder"].as_str().expect("a folder");
+        let manifest = left_behind::read(&folder.join(own), "manifest.json");
+        let manifest: Value = serde_json::from_str(&manifest).expect("JSON");
+        assert_eq!(manifest["target"]["simulated"], true, "{level}: {manifest}");
+    }
+}

@@ -1,0 +1,33 @@
+//! Hermetic suite: integration tests that need no network and no package but those of `.ci/setup test`.
+//!
+//! One binary, since each further one is linked anew. A test here sets no environment variable, working directory or
+//! signal handler of its own process; it gives them to the processes that it starts.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bridge_symbols;
+mod command_line;
+mod compare;
+mod curl;
+mod doctor;
+mod drafting;
+mod fidelity;
+mod gpu_memory;
+mod gpu_telemetry;
+mod inspect;
+mod ladder;
+mod nvtx;
+mod openai_contract;
+mod openai_faults;
+mod profiling;
+mod recovery;
+mod report_console;
+mod report_files;
+mod report_page;
+mod serve;
+mod target_contract;
+mod triton_bindings;
+mod triton_c;
+mod triton_faults;
+mod trtllm_discovery;

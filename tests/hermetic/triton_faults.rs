@@ -1,0 +1,236 @@
+//! Against a server that breaks on purpose: every fault has a kind, and every request ends exactly once.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use crate::support::fault_server::{FaultServer, Next, Out};
+use crate::support::triton_fault_server;
+use crate::support::watch::{Seen, Watch, shot};
+use bareflight::record::event::Ending;
+use bareflight::record::request_record::FinishReason;
+use bareflight::request::FailureKind;
+use bareflight::request::RequestId;
+use bareflight::targets::Drain;
+use bareflight::targets::triton::TritonTarget;
+use bareflight::targets::triton::options::{StreamUse, TritonOptions};
+
+fn server() -> SocketAddr {
+    static SERVER: OnceLock<SocketAddr> = OnceLock::new();
+    *SERVER.get_or_init(triton_fault_server::start)
+}
+
+fn options(model: &str) -> TritonOptions {
+    let mut options = TritonOptions::new(format!("{}/{model}", server()).parse().unwrap());
+    options.channels = NonZeroU16::MIN;
+    options.timeouts.idle = Duration::from_millis(400);
+    options.timeouts.first_response = Duration::from_millis(800);
+    options
+}
+
+const SHARED: StreamUse = StreamUse::Shared(NonZeroU16::MIN);
+
+/// What becomes of one shot for three tokens.
+fn one(options: TritonOptions) -> Seen {
+    let mut watch = Watch::open(TritonTarget::new(options).unwrap());
+    watch.fire(&shot(0, 3));
+    watch.wait(20.0);
+    let (seen, drain) = watch.finish(1.0);
+    assert_eq!(drain, Drain::Clean);
+    seen[&0].clone()
+}
+
+#[track_caller]
+fn fails(options: TritonOptions, kind: FailureKind, words: &str) {
+    let seen = one(options);
+    assert_eq!(seen.failure(), kind, "{seen:?}");
+    assert!(seen.words.as_ref().is_some_and(|said| said.contains(words)), "{seen:?}");
+}
+
+#[test]
+fn every_fault_of_a_stream_has_a_kind_and_the_servers_words() {
+    for (model, kind, words) in [
+        ("unavailable", FailureKind::GrpcUnavailable, "UNAVAILABLE: the queue is full"),
+        ("deadline", FailureKind::GrpcDeadline, "DEADLINE_EXCEEDED: took too long"),
+        ("error_midway", FailureKind::ErrorInStream, "out of blocks"),
+        ("refused_without_id", FailureKind::Refused, "unexpected input"),
+        ("no_final", FailureKind::Truncated, "after 1 of 3 tokens"),
+        ("nothing", FailureKind::Empty, "held no token"),
+        ("cut_short_tensor", FailureKind::Malformed, "`output_ids` is shorter"),
+        ("garbage", FailureKind::Malformed, ""),
+        ("reset", FailureKind::Disconnected, ""),
+        ("connection_lost", FailureKind::Disconnected, ""),
+        ("silent", FailureKind::Silent, "no response within 800ms"),
+        ("stalls", FailureKind::Idle, "after 1 tokens"),
+    ] {
+        println!("{model}");
+        fails(options(model), kind, words);
+        println!("{model}, shared");
+        // A shared stream stays open for the next request, so that a missing marker is only noticed by silence.
+        let (kind, words) = match kind {
+            FailureKind::Truncated => (FailureKind::Idle, "after 1 tokens"),
+            kind => (kind, words),
+        };
+        fails(TritonOptions { streams: SHARED, ..options(model) }, kind, words);
+    }
+}
+
+#[test]
+fn every_fault_of_a_unary_call_has_a_kind_and_the_servers_words() {
+    fails(
+        options("unary_unavailable"),
+        FailureKind::GrpcUnavailable,
+        "UNAVAILABLE: no instance is ready",
+    );
+    fails(options("unary_unauthorized"), FailureKind::Unauthorized, "who are you");
+    fails(options("unary_limited"), FailureKind::RateLimited, "come back later");
+    assert_eq!(one(options("unary")).tokens(), 3);
+}
+
+/// A generate endpoint that answers every request like this.
+fn generate(answer: impl Fn(&mut Out<'_>) -> Next + Send + Sync + 'static) -> Seen {
+    let server = FaultServer::start(move |request, out| match request.path.as_str() {
+        "/v2/models/m" => out.json(
+            200,
+            r#"{"name":"m","inputs":[{"name":"input_ids","datatype":"INT32","shape":[-1,-1]},
+               {"name":"max_tokens","datatype":"INT32","shape":[-1,1]}],
+               "outputs":[{"name":"output_ids","datatype":"INT32","shape":[-1,-1]}]}"#,
+        ),
+        "/v2/models/m/config" => {
+            out.json(200, r#"{"model_transaction_policy":{"decoupled":true}}"#)
+        }
+        "/v2/models/m/generate_stream" => answer(out),
+        _ => out.json(200, "{}"),
+    });
+    let mut options = TritonOptions::new(server.url().replace("/v1", "/m").parse().unwrap());
+    options.timeouts.idle = Duration::from_millis(400);
+    options.timeouts.first_response = Duration::from_millis(800);
+    one(options)
+}
+
+#[test]
+fn every_fault_of_a_generate_endpoint_has_a_kind_and_the_servers_words() {
+    const ONE: &str = r#"{"output_ids":[7]}"#;
+    let fails = |kind, words: &str, answer: fn(&mut Out<'_>) -> Next| {
+        let seen = generate(answer);
+        assert_eq!(seen.failure(), kind, "{seen:?}");
+        assert!(seen.words().contains(words), "{seen:?}");
+    };
+    fails(FailureKind::Unauthorized, "who are you", |out| {
+        out.json(401, r#"{"error":"who are you"}"#)
+    });
+    fails(FailureKind::NotFound, "no model", |out| out.json(404, r#"{"error":"no model"}"#));
+    fails(FailureKind::RateLimited, "Retry-After 7", |out| {
+        out.whole(429, "retry-after: 7\r\n", "slow down")
+    });
+    fails(FailureKind::HttpServer, "out of memory", |out| {
+        out.json(500, r#"{"error":"out of memory"}"#)
+    });
+    fails(FailureKind::Malformed, "not a JSON object", |out| {
+        out.stream_head();
+        out.event("half a {");
+        out.end()
+    });
+    fails(FailureKind::ErrorInStream, "out of blocks", |out| {
+        out.stream_head();
+        out.event(ONE);
+        out.event(r#"{"error":"out of blocks"}"#);
+        out.end()
+    });
+    fails(FailureKind::Disconnected, "unexpected EOF", |out| {
+        out.stream_head();
+        out.event(ONE);
+        Next::Close
+    });
+    fails(FailureKind::Idle, "after 1 tokens", |out| {
+        out.stream_head();
+        out.event(ONE);
+        out.silence()
+    });
+    #[allow(clippy::redundant_closure_for_method_calls)]
+    // The method alone has one lifetime too few.
+    fails(FailureKind::Silent, "no response within", |out| out.silence());
+    fails(FailureKind::Empty, "held no token", |out| {
+        out.stream_head();
+        out.end()
+    });
+}
+
+#[test]
+fn every_proper_end_is_an_end() {
+    for model in
+        ["whole", "several_per_response", "empty_final", "twice_final", "final_after_half_close"]
+    {
+        let seen = one(options(model));
+        assert_eq!(seen.ending(), Ending::Completed(FinishReason::Length), "{model}: {seen:?}");
+        assert_eq!(seen.tokens(), 3, "{model}: {seen:?}");
+        assert!(seen.deliveries.iter().all(|(_, tokens)| *tokens > 0), "{model}: {seen:?}");
+    }
+}
+
+#[test]
+fn what_cannot_work_is_said_before_anything_is_sent() {
+    let error = |model| TritonTarget::new(options(model)).unwrap_err().to_string();
+    assert!(error("not_loaded").contains("'not_loaded' is not found"));
+    assert!(error("missing_tensor").contains("no input for the number of tokens to generate"));
+}
+
+#[test]
+fn a_shared_stream_that_breaks_fails_all_its_requests_and_the_next_one_opens_another() {
+    let mut watch = Watch::open(
+        TritonTarget::new(TritonOptions { streams: SHARED, ..options("unavailable") }).unwrap(),
+    );
+    for round in 0..3 {
+        for id in 0..4 {
+            watch.fire(&shot(round * 4 + id, 3));
+        }
+        watch.wait(20.0);
+    }
+    let (seen, _) = watch.finish(1.0);
+    assert_eq!(seen.len(), 12);
+    for seen in seen.values() {
+        assert_eq!(seen.failure(), FailureKind::GrpcUnavailable, "{seen:?}");
+    }
+}
+
+#[test]
+fn after_a_lost_connection_the_next_request_finds_another() {
+    let mut watch = Watch::open(TritonTarget::new(options("connection_lost")).unwrap());
+    for id in 0..3 {
+        watch.fire(&shot(id, 3));
+        watch.wait(20.0);
+        let failure = watch.seen()[&id].failure();
+        assert_eq!(failure, FailureKind::Disconnected);
+    }
+}
+
+#[test]
+fn a_cancelled_request_on_a_shared_stream_ends_here_while_the_stream_goes_on() {
+    let mut watch = Watch::open(
+        TritonTarget::new(TritonOptions { streams: SHARED, ..options("stalls") }).unwrap(),
+    );
+    watch.fire(&shot(0, 3));
+    watch.fire(&shot(1, 3));
+    watch.wait_for_tokens(1, 1);
+    watch.session.cancel(RequestId(0));
+    watch.wait(20.0);
+    let (seen, _) = watch.finish(1.0);
+    assert_eq!((seen[&0].ending(), seen[&1].failure()), (Ending::Cancelled, FailureKind::Idle));
+}
+
+#[test]
+fn many_requests_at_once_all_end_exactly_once() {
+    for streams in [StreamUse::PerRequest, SHARED] {
+        let mut options = TritonOptions { streams, ..options("whole") };
+        options.io_threads = NonZeroU16::new(2).unwrap();
+        let mut watch = Watch::open(TritonTarget::new(options).unwrap());
+        for id in 0..300 {
+            watch.fire(&shot(id, 3));
+        }
+        watch.wait(60.0);
+        let (seen, drain) = watch.finish(1.0);
+        assert_eq!(drain, Drain::Clean);
+        assert!(seen.values().all(|seen| seen.is_completed() && seen.tokens() == 3));
+    }
+}

@@ -1,0 +1,181 @@
+//! Is TensorRT-LLM found where it lies, and is everything that is missing said at once? The build's own search, on
+//! folders made here.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+#[path = "../../build/installation.rs"]
+mod installation;
+#[path = "../../build/library.rs"]
+mod library;
+
+use installation::{Installation, LIBRARY, Machine, PLUGINS, find};
+use library::{Executor, executor_among, executor_of};
+use tempfile::TempDir;
+
+fn write(folder: &Path, file: &str, text: &str) {
+    let path = folder.join(file);
+    fs::create_dir_all(path.parent().expect("a file lies in a folder")).expect("made");
+    fs::write(path, text).expect("written");
+}
+
+fn libraries(folder: &Path) {
+    write(folder, LIBRARY, "");
+    write(folder, PLUGINS, "");
+}
+
+fn headers(include: &Path) {
+    write(include, "tensorrt_llm/executor/executor.h", "");
+    write(include, "tensorrt_llm/executor/types.h", "#include <cuda_fp16.h>\n");
+}
+
+fn versioned(include: &Path, version: &str) {
+    let text = format!("static auto constexpr kTensorRtLlmVersion = \"{version}\";\n");
+    write(include, "tensorrt_llm/executor/version.h", &text);
+}
+
+/// A machine with CUDA and nothing else.
+fn machine(folder: &TempDir) -> Machine {
+    write(folder.path(), "cuda/include/cuda_fp16.h", "");
+    Machine {
+        container: folder.path().join("app/tensorrt_llm"),
+        cuda: vec![folder.path().join("cuda/include")],
+        ..Machine::default()
+    }
+}
+
+/// What is said of a machine on which something is missing.
+fn missing(machine: &Machine) -> String {
+    find(machine).expect_err("something is missing").to_string()
+}
+
+#[test]
+fn without_any_installation_one_message_names_every_place_and_the_remedy() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let said = missing(&machine(&folder));
+    for named in [
+        "TRTLLM_ROOT: not set",
+        "app/tensorrt_llm: no such folder",
+        "python3",
+        "Remedy",
+        "TRTLLM_INCLUDE",
+    ] {
+        assert!(said.contains(named), "{named} is missing: {said}");
+    }
+}
+
+#[test]
+fn a_named_root_is_the_only_place_that_is_looked_at() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut machine = machine(&folder);
+    libraries(&machine.container.join("lib"));
+    machine.root = Some(folder.path().join("elsewhere"));
+    let said = missing(&machine);
+    assert!(said.contains("TRTLLM_ROOT") && said.contains("elsewhere: no such folder"), "{said}");
+    assert!(!said.contains("app/tensorrt_llm"), "{said}");
+}
+
+#[test]
+fn the_container_is_found_with_the_version_of_its_generated_header() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let machine = machine(&folder);
+    let root = machine.container.clone();
+    libraries(&root.join("lib"));
+    headers(&root.join("include"));
+    versioned(&root.join("include"), "1.2.1");
+    let expected = Installation {
+        include: root.join("include"),
+        libraries: root.join("lib"),
+        cuda: Some(folder.path().join("cuda/include")),
+        version: "1.2.1".into(),
+    };
+    assert_eq!(find(&machine), Ok(expected));
+}
+
+/// The Python package beside a source tree.
+fn wheel_and_source(folder: &TempDir, wheel_version: &str, source_version: &str) -> Machine {
+    let wheel = folder.path().join("site-packages/tensorrt_llm");
+    libraries(&wheel.join("libs"));
+    write(&wheel, "version.py", &format!("__version__ = \"{wheel_version}\"\n"));
+    let source = folder.path().join("source");
+    headers(&source.join("cpp/include"));
+    write(&source, "tensorrt_llm/version.py", &format!("__version__ = \"{source_version}\"\n"));
+    Machine { wheel: Some(wheel), include: Some(source.join("cpp/include")), ..machine(folder) }
+}
+
+#[test]
+fn a_wheel_and_the_headers_of_its_source_tree_belong_together_when_their_versions_do() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let found = find(&wheel_and_source(&folder, "1.2.1", "1.2.1")).expect("both are there");
+    assert_eq!(found.version, "1.2.1");
+    let said = missing(&wheel_and_source(&folder, "1.2.1", "1.1.0"));
+    assert!(said.contains("1.2.1") && said.contains("1.1.0"), "both versions are named: {said}");
+}
+
+#[test]
+fn a_wheel_alone_has_no_headers_and_the_message_says_where_to_get_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let said = missing(&Machine { include: None, ..wheel_and_source(&folder, "1.2.1", "1.2.1") });
+    assert!(
+        said.contains("headers were not") && said.contains("TRTLLM_INCLUDE: not set"),
+        "{said}"
+    );
+}
+
+#[test]
+fn headers_that_do_not_say_their_version_want_it_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut machine = machine(&folder);
+    libraries(&machine.container.join("lib"));
+    headers(&machine.container.join("include"));
+    assert!(missing(&machine).contains("TRTLLM_VERSION: not set"));
+    machine.version = Some("1.2.0".into());
+    assert_eq!(find(&machine).expect("now it is known").version, "1.2.0");
+}
+
+#[test]
+fn cudas_headers_are_looked_for_where_the_headers_want_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut machine = machine(&folder);
+    let root = machine.container.clone();
+    libraries(&root.join("lib"));
+    headers(&root.join("include"));
+    versioned(&root.join("include"), "1.2.1");
+    machine.cuda = vec![PathBuf::from("/nowhere/include")];
+    let said = missing(&machine);
+    assert!(
+        said.contains("/nowhere/include: no cuda_fp16.h") && said.contains("CUDA_HOME"),
+        "{said}"
+    );
+    write(&root.join("include"), "tensorrt_llm/executor/types.h", "");
+    assert_eq!(find(&machine).expect("not wanted").cuda, None);
+}
+
+#[test]
+fn the_plugins_must_lie_beside_the_library() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let machine = machine(&folder);
+    write(&machine.container, &format!("lib/{LIBRARY}"), "");
+    assert!(missing(&machine).contains(PLUGINS));
+}
+
+#[test]
+fn the_abi_is_read_from_the_constructor_that_takes_a_path() {
+    let name = |path: &str| {
+        format!(
+            "00 T _ZN12tensorrt_llm8executor8ExecutorC1ERKNSt10filesystem{path}ENS0_9ModelTypeE\n"
+        )
+    };
+    let other = "00 T _ZN12tensorrt_llm8executor8ExecutorC1EOS1_\n";
+    assert_eq!(executor_among(&format!("{other}{}", name("7__cxx114path"))), Executor::Cxx11);
+    assert_eq!(executor_among(&format!("{other}{}", name("4path"))), Executor::OldAbi);
+    assert_eq!(executor_among("00 T _ZN12tensorrt_llm8executor7versionEv\n"), Executor::None);
+}
+
+#[test]
+fn a_file_that_is_no_library_is_refused_in_the_words_of_nm() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), LIBRARY, "version https://git-lfs.github.com/spec/v1\n");
+    let said = executor_of(&folder.path().join(LIBRARY)).expect_err("it is text");
+    assert!(said.contains(LIBRARY), "{said}");
+}

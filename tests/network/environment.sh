@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Python environments of the network suite: made once below a folder from the package index, then kept.
+#   environment.sh FOLDER [triton|llamacpp|clients]...     without a name: all of them
+# Prints nothing unless something fails.
+set -euo pipefail
+
+into=${1:?usage: environment.sh FOLDER [triton|llamacpp|clients]...}
+shift
+[ $# -gt 0 ] || set -- triton llamacpp clients
+mkdir -p "$into"
+
+# One after the other, also where several processes ask: two that make the same environment would break it.
+exec 9>"$into/environment.lock"
+flock 9
+
+make() { # NAME then one argument for each call of pip
+    local venv=$into/$1-venv wanted=$*
+    if [ "$(cat "$venv/complete" 2>/dev/null)" = "$wanted" ]; then
+        return
+    fi
+    python3 -m venv --clear "$venv"
+    shift
+    local packages
+    for packages in "$@"; do
+        # shellcheck disable=SC2086  # several packages and options
+        "$venv/bin/python" -m pip install -q --disable-pip-version-check $packages
+    done
+    echo "$wanted" >"$venv/complete"
+}
+
+for name in "$@"; do
+    case $name in
+    # Triton's Python backend breaks on text tensors under numpy 2.
+    triton) make triton '--no-deps nvidia-pytriton==0.7.0' 'numpy<2' ;;
+    llamacpp) make llamacpp 'xllamacpp==2026.10.11549' ;;
+    clients) make clients 'openai>=1.60 tritonclient[grpc]>=2.50 numpy' ;;
+    *) echo "environment.sh: no environment '$name': triton, llamacpp or clients" >&2; exit 2 ;;
+    esac
+done

@@ -1,0 +1,44 @@
+//! Network suite: real servers and clients, from Python packages of the package index.
+//!
+//! What is missing fails a test. With `BAREFLIGHT_SKIP_NETWORK=1` each test is ignored by name in the runner's count; this
+//! is decided when the suite runs, so that nothing is built anew for it.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+/// Lists the tests of a module. One that is left out is never used, and a lint says so.
+macro_rules! tests {
+    ($($test:ident),+ $(,)?) => {
+        pub const TESTS: &[(&str, fn())] =
+            &[$((concat!(module_path!(), "::", stringify!($test)), $test)),+];
+    };
+}
+
+mod openai_server;
+mod python;
+mod serve_clients;
+mod triton;
+mod triton_core;
+mod triton_server;
+
+use libtest_mimic::{Arguments, Trial};
+
+const SKIP: &str = "BAREFLIGHT_SKIP_NETWORK";
+
+fn main() {
+    if let Some(test) = std::env::var_os(triton_core::IN_CHILD) {
+        return triton_core::child::run(&test.to_string_lossy());
+    }
+    let skipped = std::env::var_os(SKIP).is_some_and(|value| value == "1");
+    let all =
+        [openai_server::TESTS, serve_clients::TESTS, triton_core::TESTS, triton_server::TESTS];
+    let trials = all.concat().into_iter().map(|(name, test)| {
+        let name = name.trim_start_matches("network::");
+        Trial::test(name, move || {
+            test();
+            Ok(())
+        })
+        .with_ignored_flag(skipped)
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
+}

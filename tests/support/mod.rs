@@ -1,0 +1,13 @@
+//! Support of the test suites: servers that misbehave, recorders, fixtures, and what a run left behind.
+
+#![allow(dead_code)] // Each suite uses a part of it.
+
+pub mod contract;
+pub mod fault_server;
+pub mod left_behind;
+pub mod made_up;
+pub mod report_fixture;
+pub mod serve_process;
+pub mod stand_in;
+pub mod triton_fault_server;
+pub mod watch;
