@@ -1,10 +1,14 @@
-# What can be done here? `just` lists it.
+# Commands for developers; `just` lists them.
 default:
     @just --list
 
 # everything that CI checks
 verify:
     bash tests/all.sh
+
+# unit tests, floors and the contract of targets: an answer within a minute and a half
+test-fast:
+    bash tests/fast.sh
 
 # writes what `verify` would complain about
 fix:

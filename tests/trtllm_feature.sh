@@ -11,7 +11,7 @@ TRTLLM_ROOT=$(cd "$TRTLLM_ROOT" && pwd)
 export TRTLLM_ROOT CUDA_HOME=$TRTLLM_ROOT/cuda
 
 if [ "${1:-}" = lint ]; then
-    cargo clippy --all-targets --features trtllm --quiet -- -D warnings
-    RUSTDOCFLAGS="-D warnings" exec cargo doc --no-deps --features trtllm --quiet
+    cargo clippy --lib --bins --test trtllm --features trtllm --quiet -- -D warnings
+    RUSTDOCFLAGS="-D warnings" exec cargo doc --workspace --no-deps --features bareflight/trtllm --quiet
 fi
-cargo test --quiet --features trtllm --test trtllm_installation --test trtllm_ranks -- --test-threads=2
+cargo test --quiet --features trtllm --test trtllm -- --test-threads=2
