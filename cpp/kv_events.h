@@ -1,7 +1,7 @@
 // Conversion of the executor's KV cache events to plain values.
 //
-// Old releases have none, and the structs have grown since: everything is looked for by member, so that
-// whatever the library knows compiles.
+// Old releases have none, and the structs have grown since: every member is probed, so that it
+// compiles against any release.
 #pragma once
 
 #include <chrono>

@@ -1,9 +1,9 @@
 // Check of the loaded library: it is the one that the headers belong to, and it is ready.
 //
 // A constructor whose parameters changed has another symbol; a struct whose members changed has not, and
-// would be read wrongly without a word. So the version is compared before anything else is called. Then the
-// statistics, the struct that changes most often, are written by us and read by the library: what it says of
-// them must agree.
+// would be read wrongly without any error. So the version is compared before anything else is called. Then
+// the statistics, the struct that changes most often, are written by us and read by the library: both must
+// agree on them.
 #include "bareflight/cpp/library.h"
 
 #include <array>

@@ -12,7 +12,7 @@ use super::server::{Core, CoreError, c_string, text};
 
 /// `TRITONSERVER_MEMORY_CPU`: every tensor here lies in ordinary memory.
 const MEMORY_CPU: u32 = 0;
-/// `TRITONSERVER_RESPONSE_COMPLETE_FINAL`: nothing more comes for the request.
+/// `TRITONSERVER_RESPONSE_COMPLETE_FINAL`: this is the last response.
 const FINAL: u32 = 1;
 /// `TRITONSERVER_REQUEST_RELEASE_ALL`: the core is done with the request object.
 const RELEASE_ALL: u32 = 1;
@@ -28,13 +28,13 @@ pub struct Request {
     pub id: u32,
     /// Tensors.
     pub inputs: Vec<Input>,
-    /// Outputs that are asked for.
+    /// Requested outputs.
     pub outputs: Vec<String>,
     /// Beside the tensors.
     pub parameters: Vec<(String, Parameter)>,
 }
 
-/// A tensor that goes in.
+/// An input tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
     /// Its name.
@@ -60,18 +60,18 @@ pub enum Parameter {
     Text(String),
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Response {
     /// Of the request.
     pub id: u32,
-    /// Its tensors, or why there are none.
+    /// Its tensors, or the error.
     pub outputs: Result<Vec<Output>, CoreError>,
-    /// Nothing more comes for the request.
+    /// It is the last response of the request.
     pub is_final: bool,
 }
 
-/// A tensor that came out.
+/// An output tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
     /// Its name.
@@ -87,7 +87,7 @@ pub struct Output {
 /// Takes responses, on threads of the core: cheap, and never blocking.
 pub type Deliver = Arc<dyn Fn(Response) + Send + Sync>;
 
-/// A request that is on its way; cancels it. Holding one keeps the request's memory.
+/// Handle on a submitted request, to cancel it. Holding one keeps the request's memory.
 pub struct Handle {
     held: Arc<Held>,
 }
@@ -114,7 +114,7 @@ impl Drop for Held {
     }
 }
 
-/// What the response callback needs; lives until the final response.
+/// Data of the response callback; lives until the final response.
 struct Answering {
     held: Arc<Held>,
     id: u32,
@@ -122,10 +122,10 @@ struct Answering {
 }
 
 impl Core {
-    /// Sends a request on its way and returns without waiting. Each accepted request ends with one final response.
+    /// Submits a request and returns without waiting. Each accepted request ends with one final response.
     ///
     /// # Errors
-    /// When the core refuses it on the spot; nothing is delivered then.
+    /// When the core refuses it at once; nothing is delivered then.
     pub fn infer(
         self: &Arc<Self>,
         request: Request,
@@ -204,12 +204,12 @@ impl Core {
                     Parameter::Number(number) => {
                         api.TRITONSERVER_InferenceRequestSetDoubleParameter(made, key, *number)
                     }
-                    Parameter::Text(words) => {
-                        let words = c_string(words)?;
+                    Parameter::Text(text) => {
+                        let text = c_string(text)?;
                         api.TRITONSERVER_InferenceRequestSetStringParameter(
                             made,
                             key,
-                            words.as_ptr(),
+                            text.as_ptr(),
                         )
                     }
                 })?;
@@ -261,7 +261,7 @@ impl Handle {
     /// Asks the model to end the request early; the final response still comes.
     ///
     /// # Errors
-    /// With the core's own words.
+    /// With the core's message.
     pub fn cancel(&self) -> Result<(), CoreError> {
         let library = &self.held.core.library;
         // SAFETY: the request lives as long as the handle.
@@ -281,7 +281,7 @@ unsafe extern "C" fn on_release(
     }
 }
 
-/// A response is there; the response object is ours.
+/// A response has come; we own the response object.
 unsafe extern "C" fn on_response(
     response: *mut TRITONSERVER_InferenceResponse,
     flags: u32,
@@ -388,7 +388,7 @@ pub(super) unsafe extern "C" fn allocate(
     actual: *mut u32,
     actual_id: *mut i64,
 ) -> *mut TRITONSERVER_Error {
-    // Whole words, so that every type is aligned.
+    // 8-byte words, so that every type is aligned.
     let words = byte_size.div_ceil(8);
     let memory = Box::into_raw(vec![0_u64; words].into_boxed_slice()).cast::<c_void>();
     // SAFETY: the core passes four valid places to write to. It hands the second back as it is: the length.

@@ -151,5 +151,5 @@ pub fn failure_of(error: &CoreError) -> Failure {
         CoreError::UNAVAILABLE => FailureKind::QueueFull,
         _ => FailureKind::Engine,
     };
-    Failure::new(kind, &error.words)
+    Failure::new(kind, &error.message)
 }
