@@ -55,10 +55,10 @@ void check_iteration_stats() {
     stats.inflightBatchingStats->numCtxTokens = 700006;
     auto const json = tle::JsonSerialization::toJsonStr(stats);
     bool same = true;
-    for (auto const* said :
+    for (auto const* member :
          {"\"iter\":700001", "\"numActiveRequests\":700002", "\"pinnedMemUsage\":700003",
           "\"usedNumBlocks\":700004", "\"numScheduledRequests\":700005", "\"numCtxTokens\":700006"}) {
-        same = same && json.find(said) != std::string::npos;
+        same = same && json.find(member) != std::string::npos;
     }
     require(same, "IterationStats", sizeof(tle::IterationStats));
 }

@@ -69,9 +69,9 @@ impl Server {
             .arg(&log)
             .stdout(Stdio::piped())
             .spawn()?;
-        let said = process.stdout.take().ok_or_else(|| io::Error::other("no pipe"))?;
+        let stdout = process.stdout.take().ok_or_else(|| io::Error::other("no pipe"))?;
         let mut address = String::new();
-        BufReader::new(said).read_line(&mut address)?;
+        BufReader::new(stdout).read_line(&mut address)?;
         let address = address.trim().to_owned();
         Ok(Self { process, address, log, tokens: schedule.tokens, _folder: folder })
     }

@@ -20,8 +20,10 @@
 mod bindings;
 mod infer;
 mod library;
+mod outputs;
 mod server;
 
-pub use infer::{Deliver, Handle, Input, Output, Parameter, Request, Response};
+pub use infer::{Deliver, Handle, Input, Parameter, Request, Response};
 pub use library::{Library, LoadError};
+pub use outputs::Output;
 pub use server::{Core, CoreError, CoreOptions};

@@ -11,8 +11,8 @@ use super::bindings::{
     TRITONSERVER_Error, TRITONSERVER_Message, TRITONSERVER_ResponseAllocator, TRITONSERVER_Server,
     TRITONSERVER_ServerOptions,
 };
-use super::infer::{allocate, release};
 use super::library::Library;
+use super::outputs::{allocate, release};
 
 /// Settings of a core.
 #[derive(Debug, Clone, PartialEq, Eq)]
