@@ -26,7 +26,7 @@ const CONCURRENCY: u32 = 32;
 const PROMPT: u32 = 32;
 const TOKENS: u32 = 128;
 
-/// What one pass over all requests took.
+/// Time of one pass over all requests.
 #[derive(Debug, Clone, Copy)]
 struct Cost {
     deliveries: u64,

@@ -16,7 +16,7 @@ const CONCURRENCY: u32 = 64;
 const ROUNDS: usize = 5;
 const AIM: Nanos = Nanos::from_millis(1_000);
 
-/// What a delivery carries.
+/// Tokens per delivery.
 #[derive(Clone, Copy)]
 enum Chunks {
     /// One token each, as of an engine in this process.
@@ -25,7 +25,7 @@ enum Chunks {
     OfSeveral,
 }
 
-/// A fixed scramble, so that every run sums up the same.
+/// A fixed shuffle, so that every run sums up the same.
 fn scrambled(number: u64) -> u64 {
     let mixed = (number ^ (number >> 29)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     mixed ^ (mixed >> 32)
@@ -86,13 +86,13 @@ fn shortest(chunks: Chunks) -> Nanos {
 fn main() {
     let deliveries = u64::from(REQUESTS) * u64::from(DELIVERIES);
     let mut met = true;
-    for (chunks, words) in
+    for (chunks, output) in
         [(Chunks::OfOneToken, "one token each"), (Chunks::OfSeveral, "one to four tokens each")]
     {
         let took = shortest(chunks);
         met &= took <= AIM;
         println!(
-            "summary of {deliveries} deliveries, {words}: {:.0} ms, aim {:.0} ms",
+            "summary of {deliveries} deliveries, {output}: {:.0} ms, aim {:.0} ms",
             took.as_millis_f64(),
             AIM.as_millis_f64()
         );

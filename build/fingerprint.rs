@@ -5,7 +5,7 @@ use std::fs;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 
-/// Of all files in `folders` and of what the environment says to a compiler.
+/// Fingerprint of all files in `folders` and of the compiler's environment variables.
 pub fn of(folders: &[&str]) -> String {
     let mut files = Vec::new();
     for folder in folders {

@@ -4,10 +4,10 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What is known of this machine; a test makes its own.
+/// Facts about this machine; a test makes its own.
 #[derive(Debug, Default, Clone)]
 pub struct Machine {
-    /// `TRTLLM_ROOT`: an installation with `include/` and `lib/` (or `libs/`). If set, nowhere else is looked.
+    /// `TRTLLM_ROOT`: an installation with `include/` and `lib/` (or `libs/`). If set, no other place is searched.
     pub root: Option<PathBuf>,
     /// `TRTLLM_INCLUDE`: headers that lie elsewhere, e.g. `cpp/include` of a source tree.
     pub include: Option<PathBuf>,
@@ -34,14 +34,14 @@ pub struct Installation {
     pub version: String,
 }
 
-/// What was looked for, where, and how it can be mended.
+/// Error of the search: what is missing, where it was searched, and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
-    /// What is missing.
+    /// The missing part.
     pub what: &'static str,
     /// Place and finding.
     pub looked: Vec<(String, String)>,
-    /// What to do.
+    /// The remedy.
     pub remedy: String,
 }
 
@@ -148,7 +148,7 @@ fn find_headers(machine: &Machine, beside: Option<&Path>) -> Result<PathBuf, Mis
     })
 }
 
-/// From the generated header, else from the source tree around it, else as said.
+/// From the generated header, else from the source tree around it, else from `TRTLLM_VERSION`.
 fn headers_version(machine: &Machine, include: &Path) -> Result<String, Missing> {
     let header = include.join("tensorrt_llm/executor/version.h");
     let python = include.join("../../tensorrt_llm/version.py");
@@ -166,7 +166,7 @@ fn headers_version(machine: &Machine, include: &Path) -> Result<String, Missing>
         })
 }
 
-/// A wheel says its version; what the library itself says is asked when the program starts.
+/// The version of a wheel; the library's own version is checked when the program starts.
 fn same_version_as_libraries(
     libraries: &Path,
     include: &Path,

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-/// What the symbols of a library say.
+/// Result of reading a library's symbols.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Executor {
     /// It has the executor, with the `std::string` of C++11.
@@ -14,13 +14,13 @@ pub enum Executor {
     None,
 }
 
-/// Begins the mangled names of the executor's constructors, one of which takes a `std::filesystem::path`.
+/// Prefix of the mangled names of the executor's constructors, one of which takes a `std::filesystem::path`.
 const CONSTRUCTOR: &str = "_ZN12tensorrt_llm8executor8ExecutorC1E";
 
 /// Reads the symbols that `library` defines.
 ///
 /// # Errors
-/// When `nm`, which comes with the compiler, cannot read it; in its words.
+/// When `nm`, which comes with the compiler, cannot read it; with its message.
 pub fn executor_of(library: &Path) -> Result<Executor, String> {
     let output = Command::new("nm")
         .args(["-D", "--defined-only"])

@@ -10,7 +10,7 @@ use crate::library::{Executor, executor_of};
 /// Finds, compiles, links.
 ///
 /// # Errors
-/// What is missing or does not fit, in one message.
+/// When something is missing or does not fit; one message names it.
 pub fn build() -> Result<(), Missing> {
     let found = installation::find(&this_machine())?;
     check_library(&found)?;
@@ -25,7 +25,7 @@ fn this_machine() -> Machine {
         env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
     };
     let root = path("TRTLLM_ROOT");
-    // Nothing else is looked at where the root is named.
+    // If the root is named, no other place is searched.
     let wheel = if root.is_none() { python_package() } else { None };
     let toolkits = [path("CUDA_HOME"), path("CUDA_PATH"), Some("/usr/local/cuda".into())];
     let mut cuda: Vec<PathBuf> =
@@ -66,7 +66,7 @@ fn check_library(found: &Installation) -> Result<(), Missing> {
     let old_flag =
         env::var("CXXFLAGS").is_ok_and(|flags| flags.contains("_GLIBCXX_USE_CXX11_ABI=0"));
     match executor_of(&library) {
-        Err(words) => refuse(words, "Remedy: check the file; a Git LFS pointer is no library"),
+        Err(message) => refuse(message, "Remedy: check the file; a Git LFS pointer is no library"),
         Ok(Executor::None) => refuse(
             "it defines no tensorrt_llm::executor::Executor".into(),
             "Remedy: install TensorRT-LLM 1.2 or older; later versions have no C++ executor",
@@ -104,7 +104,7 @@ fn compile(found: &Installation) {
         .warnings(true)
         .extra_warnings(true);
     for folder in [Some(&found.include), found.cuda.as_ref()].into_iter().flatten() {
-        // Warnings of their headers are not ours to mend.
+        // Warnings of their headers are not ours to fix.
         build.flag("-isystem").flag(folder);
     }
     if let Some(cuda) = &found.cuda {
@@ -120,9 +120,9 @@ fn link(libraries: &Path) {
     println!("cargo:rustc-link-lib=dylib=nvinfer_plugin_tensorrt_llm");
     for argument in [
         &*format!("-Wl,-rpath,{}", libraries.display()),
-        // What the library needs itself (CUDA, TensorRT, MPI) is found by the loader.
+        // The library's own dependencies (CUDA, TensorRT, MPI) are found by the loader.
         "-Wl,--allow-shlib-undefined",
-        // With a library of another version a function may be missing. Then the version must be told first, which
+        // With a library of another version a function may be missing. Then the version must be reported first, which
         // needs a program that starts.
         "-Wl,-z,lazy",
     ] {

@@ -16,7 +16,7 @@ namespace bareflight::BAREFLIGHT_ENGINE_NAMESPACE {
 
 tensorrt_llm::executor::ExecutorConfig make_config(Settings const& settings);
 
-/// Prompt and drafts lie in `tokens` where `head` says. Throws what the request's constructor throws (empty
+/// `head` says where prompt and drafts are in `tokens`. Throws what the request's constructor throws (empty
 /// prompt, `max_tokens` not positive, sampling out of range).
 tensorrt_llm::executor::Request make_request(RequestHead const& head, std::int32_t const* tokens,
                                              Words const& words);

@@ -32,7 +32,7 @@ struct Settings {
     std::uint64_t kv_host_cache_bytes = 0;
     std::vector<std::int32_t> kv_attention_windows;
     std::int32_t kv_sink_tokens = 0;
-    /// Events of the KV cache that wait to be read, at most; 0 asks for none.
+    /// Size of the buffer of KV cache events; 0 for none.
     std::uint64_t kv_event_buffer = 0;
     std::int32_t iteration_stats_ring = 0;
     bool cuda_graphs = false;
@@ -59,14 +59,14 @@ struct Words {
     std::list<std::vector<std::int32_t>> bad;
 };
 
-/// Why one request of a batch never entered the executor.
+/// Reason why a request of a batch was refused.
 struct Refusal {
     std::uint64_t id;
     RejectionKind kind;
     std::string message;
 };
 
-/// What one poll gathered; `clear` keeps the memory.
+/// Deliveries of one poll; `clear` keeps the memory.
 struct Batch {
     std::vector<Delivery> deliveries;
     std::vector<std::int32_t> tokens;
@@ -81,7 +81,7 @@ struct Batch {
     }
 };
 
-/// What happened to blocks of the KV cache, as ffi/bridge.rs says it.
+/// KV cache events, in the form of ffi/bridge.rs.
 struct KvEventBatch {
     std::vector<KvEvent> events;
     std::vector<std::uint64_t> numbers;
@@ -105,7 +105,7 @@ class Engine {
     virtual void cancel(std::uint64_t id) = 0;
     /// Drains the iteration statistics, one JSON object each.
     virtual std::vector<std::string> iteration_stats() = 0;
-    /// Drains the events of the KV cache; none where none were asked for.
+    /// Drains the events of the KV cache; none without a buffer for them.
     virtual KvEventBatch kv_events() = 0;
     /// Waits for calls in flight, then shuts the executor down. Afterwards `poll` gives nothing, `submit`
     /// refuses.

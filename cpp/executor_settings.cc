@@ -128,7 +128,7 @@ void set_decoding(Settings const& settings, tle::ExecutorConfig& config) {
     config.setDecodingConfig(tle::DecodingConfig(mode, lookahead, medusa));
 }
 
-/// The library's own defaults, but for what was asked; a folder of adapters only where its release can look
+/// The library's own defaults, except for what is set; a folder of adapters only where its release can look
 /// there.
 template <typename Cache>
 Cache lora_cache(Settings const& settings) {

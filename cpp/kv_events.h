@@ -1,7 +1,7 @@
 // Conversion of the executor's KV cache events to plain values.
 //
-// Old releases have none, and the structs have grown since: everything is looked for by member, so that
-// whatever the library knows compiles.
+// Old releases have none, and the structs have grown since: every member is probed, so that it
+// compiles against any release.
 #pragma once
 
 #include <chrono>
@@ -74,14 +74,14 @@ void read_updated(Updated const& data, KvEvent& event, KvEventBatch& batch) {
 }
 
 template <typename Event>
-void append(Event const& said, KvEventBatch& batch) {
+void append(Event const& event_in, KvEventBatch& batch) {
     KvEvent event{};
-    event.id = said.eventId;
+    event.id = event_in.eventId;
     event.window = -1;
     event.level_before = event.level_after = -1;
     event.priority_before = event.priority_after = -1;
     if constexpr (HasWindow<Event>::value) {
-        event.window = said.windowSize;
+        event.window = event_in.windowSize;
     }
     event.first = static_cast<std::uint32_t>(batch.numbers.size());
     std::visit(
@@ -97,7 +97,7 @@ void append(Event const& said, KvEventBatch& batch) {
                 read_updated(data, event, batch);
             }
         },
-        said.data);
+        event_in.data);
     event.count = static_cast<std::uint32_t>(batch.numbers.size()) - event.first;
     batch.events.push_back(event);
 }

@@ -1,9 +1,9 @@
 // Check of the loaded library: it is the one that the headers belong to, and it is ready.
 //
 // A constructor whose parameters changed has another symbol; a struct whose members changed has not, and
-// would be read wrongly without a word. So the version is compared before anything else is called. Then the
-// statistics, the struct that changes most often, are written by us and read by the library: what it says of
-// them must agree.
+// would be read wrongly without any error. So the version is compared before anything else is called. Then
+// the statistics, the struct that changes most often, are written by us and read by the library: both must
+// agree on them.
 #include "bareflight/cpp/library.h"
 
 #include <array>
@@ -55,10 +55,10 @@ void check_iteration_stats() {
     stats.inflightBatchingStats->numCtxTokens = 700006;
     auto const json = tle::JsonSerialization::toJsonStr(stats);
     bool same = true;
-    for (auto const* said :
+    for (auto const* member :
          {"\"iter\":700001", "\"numActiveRequests\":700002", "\"pinnedMemUsage\":700003",
           "\"usedNumBlocks\":700004", "\"numScheduledRequests\":700005", "\"numCtxTokens\":700006"}) {
-        same = same && json.find(said) != std::string::npos;
+        same = same && json.find(member) != std::string::npos;
     }
     require(same, "IterationStats", sizeof(tle::IterationStats));
 }

@@ -5,7 +5,7 @@
 
 namespace bareflight::trtllm {
 
-/// What the library says of its version. Throws std::runtime_error, with both versions in the words, when it
+/// The library's version. Throws std::runtime_error, with both versions in the message, when it
 /// is not that of the headers, or when it lays a struct out differently.
 std::string library_version();
 

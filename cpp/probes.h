@@ -46,7 +46,7 @@ struct IsDefined : std::false_type {};
 template <typename T>
 struct IsDefined<T, std::void_t<decltype(sizeof(T))>> : std::true_type {};
 
-/// For a setting that this library's release does not have: better no run than one without it.
+/// For a setting that this library's release does not have: refuses to run without it.
 [[noreturn]] inline void refuse_unknown(char const* name) {
     throw std::invalid_argument(std::string("this release of the library has no setting for ") + name +
                                 ": leave it out");

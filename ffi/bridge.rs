@@ -5,14 +5,14 @@
 
 #[cxx::bridge(namespace = "bareflight")]
 pub mod wire {
-    /// Which requests may run when KV-cache memory is short.
+    /// Policy for admission when KV cache memory is short.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum CapacityPolicy {
         MaxUtilization = 0,
         GuaranteedNoEvict = 1,
     }
 
-    /// How several prompts share the context budget of one iteration.
+    /// Policy by which several prompts share the context budget of one iteration.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum ChunkingPolicy {
         FirstComeFirstServed = 0,
@@ -61,9 +61,9 @@ pub mod wire {
         /// Longest attention window of each layer in tokens, repeated over the layers.
         kv_attention_windows: Vec<i32>,
         kv_sink_tokens: i32,
-        /// Events of the KV cache that wait to be read, at most; 0 asks for none.
+        /// Size of the buffer of KV cache events; 0 for none.
         kv_event_buffer: u64,
-        /// How many iterations the statistics ring holds; 0 switches statistics off.
+        /// Iterations that the statistics ring holds; 0 switches statistics off.
         iteration_stats_ring: i32,
         cuda_graphs: bool,
         cuda_graph_cache_size: i32,
@@ -128,7 +128,7 @@ pub mod wire {
         allotted_ms: i64,
     }
 
-    /// Why one request of a batch never entered the executor.
+    /// Reason why a request of a batch was refused.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum RejectionKind {
         QueueFull = 0,
@@ -157,11 +157,11 @@ pub mod wire {
         finish_reason: i32,
         /// Index into `Pump::errors`, or -1. An error is always final.
         error: i32,
-        /// Index into `Pump::endings`, or -1. Set on final deliveries when perf metrics were asked for.
+        /// Index into `Pump::endings`, or -1. Set on final deliveries when perf metrics were requested.
         ending: i32,
     }
 
-    /// What the engine itself says of a finished request (`RequestPerfMetrics`); a stamp of 0 was not set.
+    /// The engine's own stamps and counts of a finished request (`RequestPerfMetrics`); a stamp of 0 was not set.
     #[derive(Debug, Clone, Copy, Default)]
     struct Ending {
         arrival_ns: i64,
@@ -179,14 +179,14 @@ pub mod wire {
         last_iteration: u64,
     }
 
-    /// What happened to blocks of the KV cache.
+    /// Kind of a KV cache event.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum KvEventKind {
         /// The cache exists; the numbers are blocks at each level, the GPU's first.
         Created = 0,
         /// The numbers are hashes of blocks that can be reused from now on, each the parent of the next.
         Stored = 1,
-        /// The numbers are hashes of blocks that are there no more.
+        /// The numbers are hashes of blocks that were removed.
         Removed = 2,
         /// The number is the hash of a block that went to another level, or matters more or less than before.
         Updated = 3,
@@ -195,7 +195,7 @@ pub mod wire {
     /// One event of the KV cache; its numbers are `numbers[first..first + count]` of the call.
     #[derive(Debug, Clone, Copy)]
     struct KvEvent {
-        /// Counted without gaps, so a gap is what was overwritten before it was read.
+        /// Counted without gaps, so a gap means events that were overwritten before they were read.
         id: u64,
         kind: KvEventKind,
         /// Attention window of the layers that the blocks belong to; -1 where the library does not say.
@@ -221,7 +221,7 @@ pub mod wire {
         numbers: Vec<u64>,
     }
 
-    /// What the raw C++ loop counted.
+    /// Result of the raw C++ loop.
     #[derive(Debug, Clone, Copy)]
     struct RawLoop {
         deliveries: u64,
@@ -241,7 +241,7 @@ pub mod wire {
 
         /// Opens the simulated executor; `config.model` is a profile such as `null` or `h200-llama3-8b-fp8`.
         fn open_simulated(config: &EngineConfig) -> Result<SharedPtr<EngineHandle>>;
-        /// What a profile of the simulated executor means, as JSON: limits, costs, where its figures come from.
+        /// Describes a profile of the simulated executor as JSON: limits, costs, and the sources of its figures.
         fn describe_simulated(profile: &str) -> Result<String>;
 
         /// Opens TensorRT-LLM's executor on the engine directory `config.model`. Takes as long as loading does.
@@ -268,7 +268,7 @@ pub mod wire {
         fn cancel(self: &EngineHandle, id: u64) -> Result<()>;
         /// Drains the iteration statistics, one JSON object each, as the library serialises them.
         fn iteration_stats(self: &EngineHandle) -> Result<Vec<String>>;
-        /// Drains the events of the KV cache; none where no buffer for them was asked for.
+        /// Drains the events of the KV cache; none without a buffer for them.
         fn kv_events(self: &EngineHandle) -> Result<KvEvents>;
         /// Waits for calls in flight, then shuts the executor down. Idempotent.
         fn shutdown(self: &EngineHandle) -> Result<()>;
@@ -283,7 +283,7 @@ pub mod wire {
         fn endings(self: &Pump) -> &[Ending];
         fn error(self: &Pump, index: i32) -> Result<&str>;
 
-        /// The floor that the bridge is measured against: a closed loop over the same executor in C++ alone.
+        /// Baseline of the bridge's benchmark: a closed loop over the same executor in C++ alone.
         fn raw_loop_simulated(
             config: &EngineConfig,
             requests: u64,

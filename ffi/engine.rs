@@ -11,7 +11,7 @@ pub use super::bridge::wire::{
     KvEventKind, KvEvents, RawLoop, Rejection, RejectionKind, RequestHead, Sequences,
 };
 
-/// What the C++ side threw, in its own words.
+/// Exception of the C++ side, with its message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct EngineError(String);
@@ -40,7 +40,7 @@ impl Engine {
     /// Opens the simulated executor on the profile in `config.model`.
     ///
     /// # Errors
-    /// When the profile or a setting makes no sense; the text names it.
+    /// When the profile or a setting makes no sense; the message names it.
     pub fn open_simulated(config: &EngineConfig) -> Result<Self, EngineError> {
         Ok(Self::from_handle(wire::open_simulated(config)?))
     }
@@ -48,7 +48,7 @@ impl Engine {
     /// Loads the engine directory in `config.model` into TensorRT-LLM's executor; this takes minutes for large models.
     ///
     /// # Errors
-    /// When the library is not of the headers' version, or cannot load the engine; in its words.
+    /// When the library is not of the headers' version, or cannot load the engine; with its message.
     #[cfg(feature = "trtllm")]
     pub fn open_trtllm(config: &EngineConfig) -> Result<Self, EngineError> {
         Ok(Self::from_handle(wire::open_trtllm(config)?))
@@ -64,7 +64,7 @@ impl Engine {
         Self::from_handle(self.handle.clone())
     }
 
-    /// The consumer of what this executor delivers. One per engine: deliveries go to whoever asks first.
+    /// The consumer of this executor's deliveries. One per engine: each delivery goes to the first poll.
     pub fn poller(&self) -> Poller {
         Poller { pump: wire::new_pump(&self.handle), _not_sync: PhantomData }
     }
@@ -74,8 +74,8 @@ impl Engine {
         self.handle.version()
     }
 
-    /// Hands over a batch in one call; the prompts lie in `prompt_tokens`, where each head says. Returns only what
-    /// was refused.
+    /// Submits a batch in one call; each head says where its prompt is in `prompt_tokens`. Returns only the refused
+    /// requests.
     ///
     /// # Errors
     /// When the whole call failed.
@@ -95,7 +95,7 @@ impl Engine {
         Ok(self.handle.set_words(stop, bad)?)
     }
 
-    /// Asks for an early end; the final delivery still comes. Unknown ids are ignored.
+    /// Cancels a request; its final delivery still comes. Unknown ids are ignored.
     ///
     /// # Errors
     /// When the executor threw.
@@ -111,7 +111,7 @@ impl Engine {
         Ok(self.handle.iteration_stats()?)
     }
 
-    /// Drains what happened to blocks of the KV cache since the last call.
+    /// Drains the KV cache events since the last call.
     ///
     /// # Errors
     /// When the executor threw.
@@ -138,7 +138,7 @@ pub struct Poller {
 // `&mut self` (poll) and `!Sync` (views) keep it to one thread at a time.
 unsafe impl Send for Poller {}
 
-/// What one poll brought; valid until the next.
+/// Deliveries of one poll; valid until the next.
 #[derive(Debug, Clone, Copy)]
 pub struct Batch<'a> {
     /// In the order in which the executor handed them over.
@@ -155,7 +155,7 @@ impl<'a> Batch<'a> {
         &self.tokens[start..start + delivery.token_count as usize]
     }
 
-    /// What the engine says of itself at the end of a request, where it was asked.
+    /// The engine's own stamps and counts of a finished request, if they were requested.
     #[inline]
     pub fn ending(&self, delivery: &Delivery) -> Option<&'a Ending> {
         usize::try_from(delivery.ending).ok().map(|index| &self.endings[index])
@@ -172,7 +172,7 @@ impl Poller {
         Ok(self.last())
     }
 
-    /// What the last poll brought, once more.
+    /// The batch of the last poll again.
     pub fn last(&self) -> Batch<'_> {
         Batch {
             deliveries: self.pump.deliveries(),
@@ -181,7 +181,7 @@ impl Poller {
         }
     }
 
-    /// The words of a failed delivery.
+    /// The error message of a failed delivery.
     ///
     /// # Errors
     /// When the delivery carries no error.
@@ -190,10 +190,10 @@ impl Poller {
     }
 }
 
-/// What a profile of the simulated executor means, as JSON.
+/// Describes a profile of the simulated executor as JSON.
 ///
 /// # Errors
-/// When there is no such profile; the text lists those there are.
+/// When there is no such profile; the message lists the known ones.
 pub fn describe_simulated(profile: &str) -> Result<String, EngineError> {
     Ok(wire::describe_simulated(profile)?)
 }
@@ -210,13 +210,13 @@ pub fn take_part_trtllm(config: &EngineConfig) -> Result<(), EngineError> {
 /// Version of the TensorRT-LLM library that this program has loaded.
 ///
 /// # Errors
-/// When it is not the version of the headers that were compiled against; the text names both.
+/// When it is not the version of the headers that were compiled against; the message names both.
 #[cfg(feature = "trtllm")]
 pub fn trtllm_version() -> Result<String, EngineError> {
     Ok(wire::trtllm_version()?)
 }
 
-/// The closed loop in C++ alone, over the same executor: the floor that the bridge is measured against.
+/// The closed loop in C++ alone, over the same executor: the baseline of the bridge's benchmark.
 ///
 /// # Errors
 /// When the profile makes no sense or the executor threw.

@@ -1,4 +1,5 @@
-//! THE LINE. The only unsafe code, and the only Rust that knows C++. See `README.md` beside this file.
+//! The foreign function interface: the only unsafe code, and the only Rust that calls C, C++ or CUDA. See `README.md` beside
+//! this file.
 #![allow(unsafe_code, missing_docs)]
 
 mod bridge;

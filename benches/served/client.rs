@@ -1,4 +1,4 @@
-//! Entry point of the client benchmarks: the same load once through `openai:` and once through a raw reader.
+//! Client side of the served benchmarks: one load through `openai:` or through a raw reader, with its stamps and CPU time.
 
 use std::sync::Arc;
 
@@ -17,27 +17,27 @@ use bareflight::workload::DEFAULT_PRIORITY;
 const PROMPT_TOKENS: usize = 200;
 const MODEL: &str = "a-model-of-8b";
 
-/// What is asked of the server, in a closed loop.
+/// Closed-loop load on the server.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked {
     /// The number in the first prompt; the next ones follow.
     pub first_id: u32,
-    /// In all.
+    /// Total requests.
     pub requests: u32,
-    /// At a time.
+    /// Concurrent requests.
     pub concurrency: u32,
-    /// Of each answer.
+    /// Tokens per response.
     pub tokens: u32,
 }
 
-/// What a client saw of one request.
+/// One request as seen by a client.
 #[derive(Debug, Clone)]
 pub struct Seen {
     /// The number in its prompt.
     pub id: u32,
     /// Right before its first byte was written.
     pub sent: MonoNs,
-    /// When the first token came, as the client says.
+    /// When the first token came, by the client's stamp.
     pub first: MonoNs,
     /// Every arrival of output; the raw reader keeps none.
     pub arrivals: Vec<Arrival>,
@@ -61,7 +61,7 @@ pub fn prompt(id: u32) -> String {
     format!("{id}{}", " word".repeat(PROMPT_TOKENS - 1))
 }
 
-/// What a request asks for, as JSON; close to what `openai:` writes.
+/// Body of a request as JSON; close to what `openai:` writes.
 pub fn body(id: u32, tokens: u32) -> String {
     let text = prompt(id);
     format!(
@@ -122,7 +122,7 @@ fn shot(number: u32, asked: &Asked) -> Shot {
     }
 }
 
-/// Reads the same answers, stamps each read, and throws the bytes away.
+/// Reads the same responses, stamps each read, and throws the bytes away.
 pub fn through_raw_reader(address: &str, asked: &Asked) -> Pass {
     let before = process_cpu();
     let seen = crate::raw_reader::read_all(address, asked).expect("the server stays");

@@ -67,18 +67,18 @@ fn main() {
     let rounds: usize =
         typed.next().map_or(3, |rounds| rounds.parse().expect("a number of rounds"));
     println!(
-        "\nWhat a client says beside what the server did, in ms: p50 / p99 over {rounds} rounds"
+        "\nLatencies reported by the client, and those of the server, in ms: p50 / p99 over {rounds} rounds"
     );
     println!("{}", conditions());
     println!(
         "{:>9} {:>7} {:>17} {:>17} {:>17} {:>15} {:>15} {:>15} {:>13}",
         "streams",
         "client",
-        "TTFT said",
+        "TTFT reported",
         "TTFT true",
         "server's TTFT",
         "TTFT error",
-        "ITL said",
+        "ITL reported",
         "ITL true",
         "ITL error"
     );

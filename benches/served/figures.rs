@@ -32,7 +32,7 @@ pub fn conditions() -> String {
     )
 }
 
-/// Keeps the rows below the build folder and says where.
+/// Writes the rows below the build folder and returns the path.
 pub fn keep(name: &str, rows: &[String]) -> io::Result<PathBuf> {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&path, rows.join("\n") + "\n")?;

@@ -23,7 +23,7 @@ pub fn program() -> Option<PathBuf> {
 /// CPU time, user and system, of the peer's whole process for the load.
 ///
 /// # Errors
-/// When it cannot be run, or says that it failed.
+/// When it cannot be run, or fails.
 pub fn through(program: &PathBuf, address: &str, asked: &Asked) -> io::Result<Nanos> {
     let folder = tempfile::tempdir()?;
     let input = folder.path().join("input.json");
@@ -44,15 +44,15 @@ pub fn through(program: &PathBuf, address: &str, asked: &Asked) -> io::Result<Na
         .stdin(Stdio::null())
         .output()?;
     if !output.status.success() {
-        let words = String::from_utf8_lossy(&output.stderr).into_owned();
-        return Err(io::Error::other(format!("`{}` failed: {words}", program.display())));
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        return Err(io::Error::other(format!("`{}` failed: {message}", program.display())));
     }
     let cpu = Nanos(children_cpu()?.0 - before.0);
     let profile: serde_json::Value = serde_json::from_slice(&std::fs::read(&profile)?)?;
     let played = profile["experiments"][0]["requests"].as_array().map_or(0, Vec::len);
     if played < asked.requests as usize {
-        let words = format!("it played {played} of {} requests", asked.requests);
-        return Err(io::Error::other(words));
+        let message = format!("it played {played} of {} requests", asked.requests);
+        return Err(io::Error::other(message));
     }
     Ok(cpu)
 }

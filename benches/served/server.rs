@@ -21,7 +21,7 @@ use tokio::task::LocalSet;
 /// The argument with which a benchmark runs itself as the server.
 const SERVE: &str = "serve";
 const WORDS: [&str; 8] = [" the", " of", " a", " token", " is", " measurement", " by", " server"];
-/// What only a chunk with text holds: every word begins with a space.
+/// Text of a chunk: every word begins with a space.
 pub const TEXT_MARK: &[u8] = b"\"content\":\" ";
 /// The last bytes of every answer.
 pub const LAST_BYTES: &[u8; 5] = b"0\r\n\r\n";
@@ -37,7 +37,7 @@ pub struct Schedule {
     pub tokens: u32,
 }
 
-/// What the server did for one request.
+/// Log of one request.
 #[derive(Debug, Clone)]
 pub struct Truth {
     /// The number in its prompt.
@@ -69,9 +69,9 @@ impl Server {
             .arg(&log)
             .stdout(Stdio::piped())
             .spawn()?;
-        let said = process.stdout.take().ok_or_else(|| io::Error::other("no pipe"))?;
+        let stdout = process.stdout.take().ok_or_else(|| io::Error::other("no pipe"))?;
         let mut address = String::new();
-        BufReader::new(said).read_line(&mut address)?;
+        BufReader::new(stdout).read_line(&mut address)?;
         let address = address.trim().to_owned();
         Ok(Self { process, address, log, tokens: schedule.tokens, _folder: folder })
     }
@@ -81,7 +81,7 @@ impl Server {
         &self.address
     }
 
-    /// What it has done so far; waits until that is at least `requests` in all.
+    /// The log so far; waits until that is at least `requests` in all.
     pub fn truths(&self, requests: usize) -> io::Result<Vec<Truth>> {
         let row = 8 * (2 + self.tokens as usize);
         let give_up = Instant::now() + Duration::from_secs(20);
@@ -169,7 +169,7 @@ async fn read_request(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize
         if filled >= whole {
             return Ok(filled);
         }
-        // libcurl sends the body of a long request only after it was told to, or a second later.
+        // libcurl sends the body of a long request only after `100 Continue`, or a second later.
         if waits && buffer[..filled].ends_with(b"\r\n\r\n") {
             write_all(stream, b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
@@ -217,7 +217,7 @@ fn span(duration: Duration) -> Nanos {
     Nanos(duration.as_nanos() as i64)
 }
 
-/// What is due at once waits for its turn.
+/// Tokens without delay wait for their turn.
 async fn wait_until(due: MonoNs) {
     match u64::try_from((due - now()).0) {
         Ok(left @ 1..) => tokio::time::sleep(Duration::from_nanos(left)).await,

@@ -15,7 +15,7 @@ namespace tensorrt_llm::simulation {
 /// released goes first.
 class BlockPool {
   public:
-    /// `events` is told what is named and what is lost; null where nobody wants to know.
+    /// `events` records stored and removed blocks; null records none.
     BlockPool(std::int32_t blocks, std::int32_t tokens_per_block, bool reuse, KvEventBuffer* events);
 
     std::int32_t total() const { return static_cast<std::int32_t>(mBlocks.size()); }

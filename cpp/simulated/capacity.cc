@@ -165,7 +165,7 @@ void evict(Sequence& sequence, Limits const& limits, BlockPool& pool) {
     sequence.prefilled = 0;
     sequence.context_len = sequence.length();
     if (!sequence.job->request.streaming) {
-        // What does not fit a context is generated again; a stream has delivered it already.
+        // Tokens that do not fit a context are generated again; a stream has delivered them already.
         sequence.context_len =
             std::max(sequence.job->prompt_len, std::min(sequence.context_len, limits.max_input_len));
         sequence.forget_after(sequence.context_len - sequence.job->prompt_len);

@@ -5,7 +5,7 @@
 
 namespace tensorrt_llm::simulation {
 
-/// What one iteration runs, summed over its requests.
+/// Work of one iteration, summed over its requests.
 struct IterationLoad {
     /// Prompt tokens computed in this iteration, reused ones not included.
     std::int64_t context_tokens = 0;

@@ -8,7 +8,7 @@ namespace tensorrt_llm::executor {
 
 namespace {
 
-/// Widest beam that the original's sampling kernels take.
+/// Widest beam that TensorRT-LLM's sampling kernels take.
 constexpr SizeType32 kMaxBeamWidth = 1024;
 
 [[noreturn]] void refuse(char const* name, std::string const& value, char const* rule) {

@@ -8,7 +8,7 @@ namespace tensorrt_llm::simulation {
 namespace {
 
 /// Drafts of the one step of a request, or the most that the engine was built for where it brings none: so
-/// the original keeps room for them.
+/// TensorRT-LLM keeps room for them.
 std::int64_t room_for_drafts(executor::Request::Fields const& request, Limits const& limits) {
     auto const& draft = request.externalDraftTokensConfig;
     return draft ? static_cast<std::int64_t>(draft->getTokens().size()) : limits.external_drafts;

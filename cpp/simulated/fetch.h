@@ -13,7 +13,7 @@
 
 namespace tensorrt_llm::simulation {
 
-/// Everything that the original finds out only here, so that it comes back as an error response. Remembers a
+/// Everything that TensorRT-LLM finds out only here, so that it comes back as an error response. Remembers a
 /// LoRA adapter whose weights came along.
 std::optional<std::string> reason_to_refuse(executor::Request::Fields const& request, Limits const& limits,
                                             std::set<executor::IdType>& lora_cache);

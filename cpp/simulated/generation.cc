@@ -44,7 +44,7 @@ std::int32_t drafted(Sequence const& sequence, Behaviour const& behaviour, bool 
     return drafts.empty() && decoding ? behaviour.draft_len : static_cast<std::int32_t>(drafts.size());
 }
 
-/// Whether the next token of the sequence is what draft number `index` of this step says.
+/// Whether the next token of the sequence equals draft number `index` of this step.
 bool is_accepted(Sequence const& sequence, Behaviour const& behaviour, std::int32_t index) {
     auto const& drafts = sequence.job->drafts;
     if (drafts.empty()) {
@@ -108,7 +108,7 @@ Step generate(Sequence& sequence, Behaviour const& behaviour, bool decoding) {
     step.accepted = std::max(0, step.count - 1);
     ++sequence.decoding_iterations;
     if (behaviour.external_drafts > 0 && !sequence.finished) {
-        // So the original: an engine that verifies drafts from outside makes one step for each request.
+        // As in TensorRT-LLM, an engine that verifies drafts from outside makes one step for each request.
         sequence.finished = FinishReason::kNOT_FINISHED;
     }
     return step;

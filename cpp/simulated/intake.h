@@ -66,7 +66,7 @@ class Intake {
     std::multimap<executor::PriorityType, Queued, std::greater<>> mQueue;
     std::unordered_set<executor::IdType> mWaiting;
     std::unordered_set<executor::IdType> mCancelled;
-    // 0 and 1 are markers of the original's own queue.
+    // 0 and 1 are markers of TensorRT-LLM's own queue.
     executor::IdType mNextId = 2;
     bool mClosed = false;
 };

@@ -12,7 +12,7 @@
 
 namespace tensorrt_llm::simulation {
 
-/// Priority that a block has when no request asks for another (the original's default).
+/// Priority that a block has when no request asks for another (TensorRT-LLM's default).
 constexpr executor::SizeType32 kDefaultPriority = 35;
 
 /// Of events that nobody reads, the newest `max_size` stay.
@@ -20,7 +20,7 @@ class KvEventBuffer {
   public:
     KvEventBuffer(std::size_t max_size, std::int32_t window) : mMaxSize(max_size), mWindow(window) {}
 
-    /// What follows is the execution thread's, until `flush` shows it to readers.
+    /// The following belongs to the execution thread, until `flush` publishes it to readers.
     void created(std::int32_t blocks);
     /// A block after `parent`; successive blocks of one sequence make one event.
     void stored(std::optional<std::uint64_t> parent, executor::KVCacheStoredBlockData block);

@@ -17,7 +17,7 @@ struct Limits {
     std::int32_t max_seq_len;
     std::int32_t max_beam_width;
     std::int32_t vocab_size;
-    /// Drafts of one step, whoever makes them.
+    /// Most draft tokens of one step, from any source.
     std::int32_t draft_len;
     /// Drafts that may come with a request.
     std::int32_t external_drafts;
@@ -25,7 +25,7 @@ struct Limits {
     std::int32_t tokens_per_block;
     bool chunked_context;
     bool block_reuse;
-    /// Events of the KV cache that wait to be read, at most; 0 makes none.
+    /// Size of the buffer of KV cache events; 0 for none.
     std::size_t kv_event_buffer;
     bool equal_progress;
     bool max_utilization;

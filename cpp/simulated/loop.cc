@@ -42,7 +42,7 @@ void ExecutionLoop::run() {
         } catch (std::exception const& error) {
             fail_active(error.what());
         }
-        // Before the answers: whoever has one can read what it did to the cache.
+        // Before the responses, so that a caller with a response can read its KV cache events.
         if (mPool.events() != nullptr) {
             mPool.events()->flush();
         }

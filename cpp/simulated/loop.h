@@ -34,7 +34,7 @@ class ExecutionLoop {
     void run();
 
   private:
-    /// What one pass counted for its statistics.
+    /// Counts of one iteration, for its statistics.
     struct Tally {
         Clock::time_point began;
         double queue_latency_ms = 0;

@@ -20,7 +20,7 @@ using Timeout = std::optional<std::chrono::milliseconds>;
 class Mailbox {
   public:
     void announce(std::vector<executor::IdType> const& ids);
-    /// Moves all of `responses` in and empties it; wakes whoever waits.
+    /// Moves all of `responses` in and empties it; wakes waiting threads.
     void deliver(std::vector<executor::Response>& responses);
     void close();
 

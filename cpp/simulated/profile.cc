@@ -16,7 +16,7 @@ namespace {
 constexpr double kNoLimit = 1e12;
 constexpr std::int64_t kDefaultKvTokens = std::int64_t{1} << 20;
 
-/// What the keys of one text set, before it is known what the name brings.
+/// Values of the keys of one profile text, before those of its name are known.
 struct Draft {
     Profile profile;
     Efficiency efficiency;

@@ -13,7 +13,7 @@ namespace tensorrt_llm::simulation {
 
 enum class ProfileKind { kNull, kExplicit, kRoofline };
 
-/// What an engine build would fix.
+/// Limits that an engine build would fix.
 struct BuildLimits {
     int max_batch_size = 512;
     int max_num_tokens = 16384;
@@ -35,14 +35,14 @@ struct KvMemory {
     std::int64_t capacity(double fraction) const;
 };
 
-/// What the engine does beside taking time.
+/// Behaviour of the engine apart from its costs.
 struct Behaviour {
     std::uint64_t seed = 0;
     int draft_len = 0;
     double acceptance = 0.7;
-    /// Built to verify so many drafts from outside; each request then takes one step.
+    /// Built to verify this many drafts of another engine; each request then takes one step.
     int external_drafts = 0;
-    /// Share of tokens that agree with those of a profile of the same seed: what makes it a draft model.
+    /// Share of tokens that agree with those of a profile of the same seed: for draft models.
     double agreement = 1;
     /// An end token follows after so many tokens, where the request has an end id.
     std::optional<int> eos_after;

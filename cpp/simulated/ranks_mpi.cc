@@ -1,6 +1,6 @@
 // Ranks with MPI: those of a job, or workers that an orchestrator spawns.
 //
-// As in the original, every rank takes part in every iteration, so that the death of one stops the leader
+// As in TensorRT-LLM, every rank takes part in every iteration, so that the death of one stops the leader
 // until mpirun ends the job.
 #ifdef SIMULATED_MPI
 #define OMPI_SKIP_MPICXX
@@ -33,7 +33,7 @@ void start_mpi() {
     if (provided < MPI_THREAD_MULTIPLE) {
         throw std::runtime_error("this MPI has no MPI_THREAD_MULTIPLE");
     }
-    // As the original does.
+    // As TensorRT-LLM does.
     std::atexit([] { MPI_Finalize(); });
 }
 
@@ -115,7 +115,7 @@ std::unique_ptr<Ranks> join_ranks(std::int32_t wanted, std::string const& worker
     }
     int size = 1;
     int rank = 0;
-    // The original starts MPI in a process alone, too; the simulation spares it that.
+    // TensorRT-LLM starts MPI in a process alone, too; the simulation spares it that.
     if (std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr) {
         start_mpi();
         MPI_Comm_size(MPI_COMM_WORLD, &size);

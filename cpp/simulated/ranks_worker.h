@@ -3,8 +3,8 @@
 
 namespace tensorrt_llm::simulation {
 
-/// Does a rank's share until the orchestrator dismisses it. Throws std::runtime_error where nobody started
-/// it.
+/// Does a rank's share until the orchestrator dismisses it. Throws std::runtime_error when it was not started
+/// by an orchestrator.
 void work_for_orchestrator();
 
 }  // namespace tensorrt_llm::simulation

@@ -31,7 +31,7 @@ struct Deployment {
     int tensor_parallel;
 };
 
-/// What a deployment gives an executor to work with.
+/// Resources of a deployment.
 struct Hardware {
     CostModel::Roofline roofline;
     double base_us;
@@ -47,7 +47,7 @@ struct Hardware {
 std::optional<Deployment> parse_deployment(std::string const& name);
 /// Throws std::runtime_error when the weights do not fit the memory.
 Hardware resolve(Deployment const& deployment, Efficiency const& efficiency);
-/// The names `parse_deployment` knows, as one readable pattern.
+/// The names that `parse_deployment` accepts, as one readable pattern.
 std::string deployment_names();
 
 }  // namespace tensorrt_llm::simulation

@@ -37,7 +37,7 @@ struct Job {
     std::uint64_t chain_root;
     /// Chain over the whole prompt, which its first token follows from.
     std::uint64_t prompt_prefix;
-    /// Tokens that a draft model proposes from outside; the one step that verifies them ends the request.
+    /// Tokens that another engine proposes; the one step that verifies them ends the request.
     executor::VecTokens drafts;
 };
 
@@ -51,7 +51,7 @@ struct Sequence {
     /// How many of those are in the cache.
     std::int32_t prefilled = 0;
     std::int32_t generated = 0;
-    /// What was generated, and the chain over the prompt and all of it.
+    /// Generated tokens, and the hash chain over the prompt and all of them.
     std::vector<std::int32_t> output;
     std::uint64_t prefix = 0;
     /// Held KV blocks; empty while the sequence waits to be admitted.

@@ -38,7 +38,7 @@ class StatisticsRing {
     std::deque<Entry> mEntries;
 };
 
-/// Local time as the original prints it: month-day-year and microseconds.
+/// Local time as TensorRT-LLM prints it: month-day-year and microseconds.
 std::string timestamp_now();
 
 }  // namespace tensorrt_llm::simulation

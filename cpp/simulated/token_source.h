@@ -28,7 +28,7 @@ inline std::uint64_t chain_over(std::vector<std::int32_t> const& tokens) {
     return hash;
 }
 
-/// What the tokens of one sequence are drawn from.
+/// Source of the tokens of one sequence.
 class TokenSource {
   public:
     TokenSource() = default;
@@ -41,7 +41,7 @@ class TokenSource {
           mEndId(end_id),
           mAgreement(agreement) {}
 
-    /// What follows the tokens of this chain: within the vocabulary and never the end id.
+    /// The token after the tokens of this chain: within the vocabulary and never the end id.
     std::int32_t token_after(std::uint64_t prefix, std::int32_t beam = 0) const {
         auto const agreed = not_the_end(draw(prefix, beam) % mVocab);
         bool const agrees = mAgreement >= 1 || uniform(draw(prefix, kAgreement)) < mAgreement;

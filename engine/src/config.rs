@@ -15,7 +15,7 @@ pub enum Quantization {
     F32,
 }
 
-/// What one engine is opened with. [`EngineConfig::new`] gives the defaults.
+/// Configuration of one engine. [`EngineConfig::new`] gives the defaults.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
     /// Requests that run together at most.

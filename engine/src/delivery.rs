@@ -13,7 +13,7 @@ impl<F: FnMut(Delivery<'_>) + Send> Sink for F {
     }
 }
 
-/// What one iteration brought for one request. The last delivery of a request, and only that one, carries `end`.
+/// Output of one iteration for one request. The last delivery of a request, and only that one, carries `end`.
 #[derive(Debug, Clone, Copy)]
 pub struct Delivery<'a> {
     pub id: u64,
@@ -62,6 +62,6 @@ pub struct KvUse {
     /// Taken over, computed, from an earlier request with the same prefix.
     pub reused_blocks: usize,
     pub new_blocks: usize,
-    /// Blocks of the prompt that were looked for and not found; 0 without reuse.
+    /// Blocks of the prompt that were not found in the cache; 0 without reuse.
     pub missed_blocks: usize,
 }

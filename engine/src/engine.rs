@@ -24,7 +24,7 @@ pub struct Engine {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What [`Engine::open`] would run, from the configuration alone: no weights are read or made.
+/// The model that [`Engine::open`] would run, from the configuration alone: no weights are read or made.
 pub fn inspect(source: &ModelSource, config: &EngineConfig) -> Result<ModelInfo, OpenError> {
     config.check()?;
     model::describe(source, config).map(|(_, info)| info)
@@ -62,7 +62,7 @@ impl Engine {
         &self.info
     }
 
-    /// Accepts a request or says why not; never waits for the model. An accepted request gets its deliveries and exactly
+    /// Accepts a request or returns why not; never waits for the model. An accepted request gets its deliveries and exactly
     /// one end. May be called from the sink.
     pub fn submit(&self, request: Request) -> Result<(), SubmitError> {
         let arrival_ns = (self.now_ns)();
@@ -70,12 +70,12 @@ impl Engine {
         self.inbox.submit(Arrival { request, arrival_ns })
     }
 
-    /// Ends a queued or running request before the next iteration. An id that has ended or never was is ignored.
+    /// Ends a queued or running request before the next iteration. Unknown and finished ids are ignored.
     pub fn cancel(&self, id: u64) {
         self.inbox.cancel(id);
     }
 
-    /// What reads the records of its iterations.
+    /// Reader of its iteration statistics.
     pub fn statistics(&self) -> StatsReader {
         StatsReader(Arc::clone(&self.stats))
     }

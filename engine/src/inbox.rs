@@ -83,12 +83,12 @@ impl Inbox {
         self.wake.notify_one();
     }
 
-    /// From now on `submit` answers `Failed`.
+    /// Makes `submit` return `Failed` from now on.
     pub(crate) fn fail(&self, message: &str) {
         self.lock().open = Open::Failed(message.to_string());
     }
 
-    /// Hands over what came in since the last call; false where the engine is to end. Waits for something if `idle`.
+    /// Takes everything since the last call; false when the engine is to end. Waits for something if `idle`.
     pub(crate) fn take(
         &self,
         idle: bool,

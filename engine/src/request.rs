@@ -20,8 +20,8 @@ pub struct Request {
     pub id: u64,
     /// Token ids, all below the vocabulary size.
     pub prompt: Arc<[u32]>,
-    /// Output tokens at most. What does not fit beside the prompt (`max_seq_len`, KV capacity) is clamped, and the request
-    /// then ends with `Length`.
+    /// Output tokens at most. Clamped to what fits beside the prompt (`max_seq_len`, KV capacity); the request then ends with
+    /// `Length`.
     pub max_tokens: usize,
     /// End tokens are not chosen before this many output tokens.
     pub min_tokens: usize,

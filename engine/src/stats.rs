@@ -29,7 +29,7 @@ pub struct IterationStats {
     /// Requests that ended in this iteration.
     pub completed: usize,
     pub kv_blocks_used: usize,
-    /// Promised to running requests and not yet filled.
+    /// Reserved for running requests and not yet filled.
     pub kv_blocks_reserved: usize,
     pub kv_blocks_max: usize,
     pub tokens_per_block: usize,

@@ -41,9 +41,9 @@ pub struct Device {
 /// Memory of a GPU at an instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeviceMemory {
-    /// What a new allocation could have.
+    /// Free for new allocations.
     pub free_bytes: u64,
-    /// All of it.
+    /// Total.
     pub total_bytes: u64,
 }
 
@@ -67,7 +67,7 @@ impl Driver {
         const LENGTH: usize = 256;
         let handle = self.handle(ordinal)?;
         let (mut name, mut uuid, mut bytes) = ([0_u8; LENGTH], [0_u8; 16], 0_usize);
-        // SAFETY: the types are those of the driver API; every pointer is to a local that is as long as is said, and a
+        // SAFETY: the types are those of the driver API; every pointer is to a local that is of the stated length, and a
         // `CUuuid` is sixteen bytes.
         unsafe {
             let get_name = self.function::<Name>(c"cuDeviceGetName")?;
@@ -101,7 +101,7 @@ impl Driver {
         Ok(value)
     }
 
-    /// How much memory is free on a GPU. Only a context can tell: one is made for the question, unless there is one.
+    /// Free memory of a GPU. That needs a context: one is made for the query, unless there is one.
     ///
     /// # Errors
     /// When the driver refuses, as it does where not even a context has room.
@@ -167,7 +167,7 @@ impl<'a> Context<'a> {
 
 impl Drop for Context<'_> {
     fn drop(&mut self) {
-        // After `leave` there is nothing to do; after another error that one is the one to tell.
+        // After `leave` there is nothing to do; after another error, that error is reported.
         let _an_earlier_error_is_told = self.give_back();
     }
 }

@@ -15,7 +15,7 @@ pub use profiler::ProfilerSwitch;
 /// The driver package installs this name.
 const NAME: &str = "libcuda.so.1";
 
-/// Why the driver does not do what it is asked for.
+/// Error of the driver.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CudaError {
     /// No library, or one without a function.
@@ -37,7 +37,7 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// Loads the library, the system's own or the one that is named. Nothing is asked of it yet.
+    /// Loads the library, the system's own or the one that is named. No function is called yet.
     ///
     /// # Errors
     /// When there is none.
@@ -64,7 +64,7 @@ impl Driver {
             .map_err(|error| CudaError::Library(self.path.display().to_string(), error.to_string()))
     }
 
-    /// Makes the driver ready; however often that is asked for, it happens once.
+    /// Makes the driver ready; repeated calls have no effect.
     fn initialise(&self) -> Result<(), CudaError> {
         type Init = unsafe extern "C" fn(u32) -> c_int;
         // SAFETY: the type is `cuInit`'s, and 0 is the only value that it takes.
@@ -95,10 +95,10 @@ mod tests {
     #[test]
     fn a_library_that_is_not_there_is_named() {
         let error = Driver::load(Some(Path::new("/nowhere/libcuda.so"))).expect_err("none");
-        let words = error.to_string();
+        let message = error.to_string();
         assert!(
-            words.contains("/nowhere/libcuda.so") && words.contains("--cuda-library"),
-            "{words}"
+            message.contains("/nowhere/libcuda.so") && message.contains("--cuda-library"),
+            "{message}"
         );
     }
 

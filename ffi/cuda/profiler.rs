@@ -49,7 +49,7 @@ impl ProfilerSwitch {
         }
     }
 
-    /// From now on the profiler looks.
+    /// Starts the profiler.
     ///
     /// # Errors
     /// When the driver refuses.
@@ -58,7 +58,7 @@ impl ProfilerSwitch {
         checked("cuProfilerStart", unsafe { (self.start)() })
     }
 
-    /// From now on it does not.
+    /// Stops the profiler.
     ///
     /// # Errors
     /// When the driver refuses.

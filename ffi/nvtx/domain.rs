@@ -28,7 +28,7 @@ const UNSIGNED_64: i32 = 1;
 const ASCII: i32 = 1;
 const REGISTERED: i32 = 3;
 
-/// `nvtxEventAttributes_v2`: what is said of a range.
+/// `nvtxEventAttributes_v2`: attributes of a range.
 #[repr(C)]
 struct Attributes {
     version: u16,
@@ -63,10 +63,10 @@ impl Attributes {
     }
 }
 
-/// This program, as a tool knows it. Its ranges stand apart from those of an engine in the same process.
+/// The NVTX domain of this program. It separates our ranges from those of an engine in the same process.
 #[derive(Debug)]
 pub struct Domain {
-    /// The tool's own; null where it does not tell domains apart.
+    /// The tool's handle; null if it does not support domains.
     handle: *mut c_void,
 }
 
@@ -75,7 +75,7 @@ unsafe impl Send for Domain {}
 // SAFETY: as above; NVTX's functions may be called from several threads at once.
 unsafe impl Sync for Domain {}
 
-/// What all ranges of one kind are called: known to the tool by a handle, so that saying it again costs nothing.
+/// Name of one kind of range, registered with the tool so that each use costs only a handle.
 #[derive(Debug)]
 pub struct Kind {
     category: u32,
@@ -102,7 +102,7 @@ macro_rules! listened {
 }
 
 impl Domain {
-    /// Tells the tool of this program; `None` where it does not listen to ranges.
+    /// Registers this program with the tool; `None` if the tool does not record ranges.
     pub(super) fn named(name: &CStr) -> Option<Self> {
         let hears = !core_2(RANGE_START).is_null() || !core_2(RANGE_PUSH).is_null();
         // SAFETY: the name is a C string, which the tool copies.
@@ -112,22 +112,22 @@ impl Domain {
     }
 
     /// A kind of range, with a category of its own.
-    pub fn kind(&self, category: u32, words: &'static CStr) -> Kind {
+    pub fn kind(&self, category: u32, text: &'static CStr) -> Kind {
         if let Some(name) = listened!(NAME_CATEGORY, NameCategory) {
-            // SAFETY: the handle is the tool's own, and the words are a C string, which it copies.
-            unsafe { name(self.handle, category, words.as_ptr()) };
+            // SAFETY: the handle is the tool's own, and the text is a C string, which it copies.
+            unsafe { name(self.handle, category, text.as_ptr()) };
         }
         let known = listened!(REGISTER_STRING, RegisterString)
             // SAFETY: as above.
-            .map(|register| unsafe { register(self.handle, words.as_ptr()) })
+            .map(|register| unsafe { register(self.handle, text.as_ptr()) })
             .filter(|handle| !handle.is_null());
         match known {
             Some(message) => Kind { category, message_type: REGISTERED, message },
-            None => Kind { category, message_type: ASCII, message: words.as_ptr().cast() },
+            None => Kind { category, message_type: ASCII, message: text.as_ptr().cast() },
         }
     }
 
-    /// Something begins that any thread may end; `None` where the tool does not listen to such ranges.
+    /// Starts a range that any thread may end; `None` if the tool does not record such ranges.
     #[inline]
     pub fn start(&self, kind: &Kind, payload: u64) -> Option<RangeId> {
         let start = listened!(RANGE_START, Start)?;
@@ -136,7 +136,7 @@ impl Domain {
         Some(RangeId(unsafe { start(self.handle, &raw const attributes) }))
     }
 
-    /// It has ended.
+    /// Ends the range.
     #[inline]
     pub fn end(&self, range: RangeId) {
         if let Some(end) = listened!(RANGE_END, End) {
@@ -145,17 +145,17 @@ impl Domain {
         }
     }
 
-    /// Something begins that this thread ends before anything that it has begun earlier.
-    pub fn push(&self, category: u32, words: &CStr) {
-        let message = words.as_ptr().cast();
+    /// Starts a nested range of this thread.
+    pub fn push(&self, category: u32, text: &CStr) {
+        let message = text.as_ptr().cast();
         let attributes = Attributes::new(&Kind { category, message_type: ASCII, message }, None);
         if let Some(push) = listened!(RANGE_PUSH, Push) {
-            // SAFETY: as in `start`; the tool copies the words.
+            // SAFETY: as in `start`; the tool copies the text.
             unsafe { push(self.handle, &raw const attributes) };
         }
     }
 
-    /// What this thread began last has ended.
+    /// Ends the innermost range of this thread.
     pub fn pop(&self) {
         if let Some(pop) = listened!(RANGE_POP, Pop) {
             // SAFETY: the handle is the tool's own.

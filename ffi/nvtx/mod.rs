@@ -17,10 +17,10 @@ pub use domain::{Domain, Kind, RangeId};
 
 /// Where a tool names its library.
 pub const VARIABLE: &str = "NVTX_INJECTION64_PATH";
-/// What is looked for in it.
+/// The symbol that a tool exports.
 const ENTRY: &[u8] = b"InitializeInjectionNvtx2\0";
 
-/// Why nobody hears of ranges.
+/// Error of attaching to a tool.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NvtxError {
     /// No tool is attached.
@@ -29,12 +29,12 @@ pub enum NvtxError {
          cuda,nvtx bareflight run …`"
     )]
     NobodyListens,
-    /// What was named is no tool.
+    /// The named library is no NVTX tool.
     #[error(
         "`{0}`, which `NVTX_INJECTION64_PATH` names, is no library of a profiler ({1}): leave the variable to `nsys`"
     )]
     Library(String, String),
-    /// The tool does not want to be told anything.
+    /// The tool records no ranges.
     #[error(
         "the profiler in `{0}` listens to no ranges: trace NVTX with it, e.g. `nsys profile --trace cuda,nvtx …`"
     )]
@@ -44,10 +44,10 @@ pub enum NvtxError {
 type ExportTable = extern "C" fn(u32) -> *const c_void;
 type Entry = unsafe extern "C" fn(ExportTable) -> c_int;
 
-/// The domain of this program at the tool that is attached to it; the same one however often it is asked for.
+/// The domain of this program at the attached tool; every call returns the same one.
 ///
 /// # Errors
-/// When no tool is attached, or it does not listen to ranges.
+/// When no tool is attached, or it records no ranges.
 pub fn attach() -> Result<&'static Domain, NvtxError> {
     static ATTACHED: OnceLock<Result<Domain, NvtxError>> = OnceLock::new();
     ATTACHED.get_or_init(|| to_tool(std::env::var_os(VARIABLE))).as_ref().map_err(Clone::clone)
@@ -66,7 +66,7 @@ fn to_tool(named: Option<OsString>) -> Result<Domain, NvtxError> {
     through(entry).ok_or(NvtxError::Deaf(shown))
 }
 
-/// Lets a tool fill the slots, and tells it of this program; `None` where it does not listen to ranges.
+/// Lets a tool fill the slots and registers this program; `None` if the tool records no ranges.
 fn through(entry: Entry) -> Option<Domain> {
     // SAFETY: a tool's entry, which may call `tables::export_table` from now on, for ever.
     let listens = unsafe { entry(tables::export_table) } != 0;
@@ -79,15 +79,15 @@ mod tests {
 
     #[test]
     fn without_a_tool_the_way_to_one_is_named() {
-        let words = to_tool(None).expect_err("nobody").to_string();
-        assert!(words.contains(VARIABLE) && words.contains("nsys profile"), "{words}");
+        let message = to_tool(None).expect_err("nobody").to_string();
+        assert!(message.contains(VARIABLE) && message.contains("nsys profile"), "{message}");
     }
 
     #[test]
     fn a_library_that_is_no_tool_is_refused_by_name() {
         for path in ["/nowhere/libtool.so", "libc.so.6"] {
-            let words = to_tool(Some(path.into())).expect_err("no tool").to_string();
-            assert!(words.contains(path), "{words}");
+            let message = to_tool(Some(path.into())).expect_err("no tool").to_string();
+            assert!(message.contains(path), "{message}");
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Domain, ExportTable, through};
 
-/// What the tool was told.
+/// Calls that the tool received.
 pub(crate) static STARTED: AtomicU64 = AtomicU64::new(0);
 pub(crate) static ENDED: AtomicU64 = AtomicU64::new(0);
 /// Bytes that attributes held in their last start: where NVTX's header has the payload and the message.

@@ -1,18 +1,14 @@
 //! Inference requests to the Triton core, and callbacks with their responses.
 
-use std::ffi::{c_char, c_void};
-use std::ptr::{null, null_mut};
+use std::ffi::c_void;
+use std::ptr::null_mut;
 use std::sync::Arc;
 
-use super::bindings::{
-    TRITONSERVER_Error, TRITONSERVER_InferenceRequest, TRITONSERVER_InferenceResponse,
-    TRITONSERVER_ResponseAllocator,
-};
-use super::server::{Core, CoreError, c_string, text};
+use super::bindings::{TRITONSERVER_InferenceRequest, TRITONSERVER_InferenceResponse};
+use super::outputs::{MEMORY_CPU, Output, take_response};
+use super::server::{Core, CoreError, c_string};
 
-/// `TRITONSERVER_MEMORY_CPU`: every tensor here lies in ordinary memory.
-const MEMORY_CPU: u32 = 0;
-/// `TRITONSERVER_RESPONSE_COMPLETE_FINAL`: nothing more comes for the request.
+/// `TRITONSERVER_RESPONSE_COMPLETE_FINAL`: this is the last response.
 const FINAL: u32 = 1;
 /// `TRITONSERVER_REQUEST_RELEASE_ALL`: the core is done with the request object.
 const RELEASE_ALL: u32 = 1;
@@ -28,13 +24,13 @@ pub struct Request {
     pub id: u32,
     /// Tensors.
     pub inputs: Vec<Input>,
-    /// Outputs that are asked for.
+    /// Requested outputs.
     pub outputs: Vec<String>,
     /// Beside the tensors.
     pub parameters: Vec<(String, Parameter)>,
 }
 
-/// A tensor that goes in.
+/// An input tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
     /// Its name.
@@ -60,34 +56,21 @@ pub enum Parameter {
     Text(String),
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Response {
     /// Of the request.
     pub id: u32,
-    /// Its tensors, or why there are none.
+    /// Its tensors, or the error.
     pub outputs: Result<Vec<Output>, CoreError>,
-    /// Nothing more comes for the request.
+    /// It is the last response of the request.
     pub is_final: bool,
-}
-
-/// A tensor that came out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Output {
-    /// Its name.
-    pub name: String,
-    /// `INT32`, `BYTES`, …
-    pub datatype: String,
-    /// Its shape.
-    pub shape: Vec<i64>,
-    /// Its content, little-endian.
-    pub content: Vec<u8>,
 }
 
 /// Takes responses, on threads of the core: cheap, and never blocking.
 pub type Deliver = Arc<dyn Fn(Response) + Send + Sync>;
 
-/// A request that is on its way; cancels it. Holding one keeps the request's memory.
+/// Handle on a submitted request, to cancel it. Holding one keeps the request's memory.
 pub struct Handle {
     held: Arc<Held>,
 }
@@ -114,7 +97,7 @@ impl Drop for Held {
     }
 }
 
-/// What the response callback needs; lives until the final response.
+/// Data of the response callback; lives until the final response.
 struct Answering {
     held: Arc<Held>,
     id: u32,
@@ -122,10 +105,10 @@ struct Answering {
 }
 
 impl Core {
-    /// Sends a request on its way and returns without waiting. Each accepted request ends with one final response.
+    /// Submits a request and returns without waiting. Each accepted request ends with one final response.
     ///
     /// # Errors
-    /// When the core refuses it on the spot; nothing is delivered then.
+    /// When the core refuses it at once; nothing is delivered then.
     pub fn infer(
         self: &Arc<Self>,
         request: Request,
@@ -204,12 +187,12 @@ impl Core {
                     Parameter::Number(number) => {
                         api.TRITONSERVER_InferenceRequestSetDoubleParameter(made, key, *number)
                     }
-                    Parameter::Text(words) => {
-                        let words = c_string(words)?;
+                    Parameter::Text(text) => {
+                        let text = c_string(text)?;
                         api.TRITONSERVER_InferenceRequestSetStringParameter(
                             made,
                             key,
-                            words.as_ptr(),
+                            text.as_ptr(),
                         )
                     }
                 })?;
@@ -261,7 +244,7 @@ impl Handle {
     /// Asks the model to end the request early; the final response still comes.
     ///
     /// # Errors
-    /// With the core's own words.
+    /// With the core's message.
     pub fn cancel(&self) -> Result<(), CoreError> {
         let library = &self.held.core.library;
         // SAFETY: the request lives as long as the handle.
@@ -281,7 +264,7 @@ unsafe extern "C" fn on_release(
     }
 }
 
-/// A response is there; the response object is ours.
+/// A response has come; we own the response object.
 unsafe extern "C" fn on_response(
     response: *mut TRITONSERVER_InferenceResponse,
     flags: u32,
@@ -303,115 +286,4 @@ unsafe extern "C" fn on_response(
         // SAFETY: no call with this pointer follows the final one.
         drop(unsafe { Box::from_raw(answering) });
     }
-}
-
-/// Copies the outputs of a response, and deletes it.
-unsafe fn take_response(
-    core: &Core,
-    response: *mut TRITONSERVER_InferenceResponse,
-) -> Result<Vec<Output>, CoreError> {
-    let (library, api) = (&core.library, &core.library.api);
-    // SAFETY: the response is live; the error it holds is its own and is only read.
-    let outputs = unsafe {
-        let error = api.TRITONSERVER_InferenceResponseError(response);
-        if error.is_null() { copy_outputs(core, response) } else { Err(library.read(error)) }
-    };
-    // SAFETY: deleted once, after everything was copied.
-    library.check(unsafe { api.TRITONSERVER_InferenceResponseDelete(response) }).and(outputs)
-}
-
-unsafe fn copy_outputs(
-    core: &Core,
-    response: *mut TRITONSERVER_InferenceResponse,
-) -> Result<Vec<Output>, CoreError> {
-    let (library, api) = (&core.library, &core.library.api);
-    let mut count = 0;
-    // SAFETY: the response is live.
-    library.check(unsafe {
-        api.TRITONSERVER_InferenceResponseOutputCount(response, &raw mut count)
-    })?;
-    let mut outputs = Vec::with_capacity(count as usize);
-    for index in 0..count {
-        let (mut name, mut shape, mut base): (*const c_char, *const i64, *const c_void) =
-            (null(), null(), null());
-        let (mut datatype, mut rank, mut size, mut memory, mut memory_id) = (0, 0, 0, 0, 0);
-        let mut buffer = null_mut();
-        // SAFETY: the response is live, and every pointer names a local of the right type.
-        library.check(unsafe {
-            api.TRITONSERVER_InferenceResponseOutput(
-                response,
-                index,
-                &raw mut name,
-                &raw mut datatype,
-                &raw mut shape,
-                &raw mut rank,
-                &raw mut base,
-                &raw mut size,
-                &raw mut memory,
-                &raw mut memory_id,
-                &raw mut buffer,
-            )
-        })?;
-        // SAFETY: names are C strings that live as long as the response, or for ever; the core says how long the other
-        // two are; our allocator put every buffer into ordinary memory.
-        outputs.push(unsafe {
-            Output {
-                name: text(name),
-                datatype: text(api.TRITONSERVER_DataTypeString(datatype)),
-                shape: slice(shape, rank as usize).to_vec(),
-                content: slice(base.cast::<u8>(), size).to_vec(),
-            }
-        });
-    }
-    Ok(outputs)
-}
-
-/// A slice whose pointer may be null where it is empty.
-unsafe fn slice<'a, T>(base: *const T, length: usize) -> &'a [T] {
-    if base.is_null() || length == 0 {
-        return &[];
-    }
-    // SAFETY: the caller vouches for pointer and length.
-    unsafe { std::slice::from_raw_parts(base, length) }
-}
-
-/// Memory for one output: always ordinary memory, which every backend can write to.
-pub(super) unsafe extern "C" fn allocate(
-    _: *mut TRITONSERVER_ResponseAllocator,
-    _tensor: *const c_char,
-    byte_size: usize,
-    _wanted: u32,
-    _wanted_id: i64,
-    _userp: *mut c_void,
-    buffer: *mut *mut c_void,
-    buffer_userp: *mut *mut c_void,
-    actual: *mut u32,
-    actual_id: *mut i64,
-) -> *mut TRITONSERVER_Error {
-    // Whole words, so that every type is aligned.
-    let words = byte_size.div_ceil(8);
-    let memory = Box::into_raw(vec![0_u64; words].into_boxed_slice()).cast::<c_void>();
-    // SAFETY: the core passes four valid places to write to. It hands the second back as it is: the length.
-    unsafe {
-        *buffer = memory;
-        *buffer_userp = std::ptr::without_provenance_mut(words);
-        *actual = MEMORY_CPU;
-        *actual_id = 0;
-    }
-    null_mut()
-}
-
-/// The memory of one output is not needed any more.
-pub(super) unsafe extern "C" fn release(
-    _: *mut TRITONSERVER_ResponseAllocator,
-    buffer: *mut c_void,
-    buffer_userp: *mut c_void,
-    _byte_size: usize,
-    _memory: u32,
-    _memory_id: i64,
-) -> *mut TRITONSERVER_Error {
-    let words = std::ptr::slice_from_raw_parts_mut(buffer.cast::<u64>(), buffer_userp.addr());
-    // SAFETY: `allocate` made this box with this length, and the core gives each buffer back once.
-    drop(unsafe { Box::from_raw(words) });
-    null_mut()
 }

@@ -21,7 +21,7 @@ impl fmt::Debug for Library {
     }
 }
 
-/// Why it cannot be loaded. The text names the file and the remedy.
+/// Error of loading the library. The message names the file and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// It is in none of the places.
@@ -29,17 +29,17 @@ pub enum LoadError {
         "there is no libtritonserver.so in {places}; name the file or its folder with --triton-library"
     )]
     NotFound {
-        /// Where was looked.
+        /// Searched places.
         places: String,
     },
-    /// It is there and does not load.
+    /// It exists and does not load.
     #[error(
         "`{path}` cannot be loaded: {reason}; what it needs must lie beside it or on LD_LIBRARY_PATH"
     )]
     Unloadable {
         /// Which file.
         path: String,
-        /// The loader's own words.
+        /// The loader's message.
         reason: String,
     },
     /// It loads and lacks a function.
@@ -49,10 +49,10 @@ pub enum LoadError {
     Lacking {
         /// Which file.
         path: String,
-        /// The loader's own words, which name the function.
+        /// The loader's message, which names the function.
         reason: String,
     },
-    /// It speaks another version of the API.
+    /// It has another version of the API.
     #[error(
         "`{path}` speaks version {major}.{minor} of Triton's C API, and only 1.x is known here"
     )]
@@ -64,17 +64,17 @@ pub enum LoadError {
         /// Its minor version.
         minor: u32,
     },
-    /// It does not even say its version.
+    /// It does not report its version.
     #[error("`{path}` does not say which version of Triton's C API it speaks: {error}")]
     Speechless {
         /// Which file.
         path: String,
-        /// The library's own words.
+        /// The library's message.
         error: CoreError,
     },
 }
 
-/// Where servers put it.
+/// Usual places.
 const USUAL: [&str; 3] =
     ["/opt/tritonserver/lib", "/usr/local/lib/tritonserver", "/usr/lib/tritonserver"];
 
@@ -83,7 +83,7 @@ impl Library {
     /// NVIDIA's image, and the wheel `nvidia-pytriton` in the active virtual environment.
     ///
     /// # Errors
-    /// [`LoadError::NotFound`], which lists where was looked.
+    /// [`LoadError::NotFound`], which lists the searched places.
     pub fn find(named: Option<&Path>) -> Result<PathBuf, LoadError> {
         let folders = match named {
             Some(path) => vec![path.to_owned()],
@@ -99,7 +99,7 @@ impl Library {
     /// Loads it.
     ///
     /// # Errors
-    /// With the loader's own words, or the version that is not known here.
+    /// With the loader's message, or the version that is not known here.
     pub fn load(path: &Path) -> Result<Self, LoadError> {
         let shown = path.display().to_string();
         // SAFETY: loading runs the library's initialisers, which is what the user asked for by naming it; the header's
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
     use std::process::Command;
 
-    /// A library that exports what the header declares (but for `lacking`) and says that it speaks `major`.7.
+    /// A library that exports what the header declares (except `lacking`) and reports version `major`.7.
     fn library(folder: &Path, major: u32, lacking: &str) -> PathBuf {
         let declared = include_str!("tritonserver.h")
             .split(|letter: char| !letter.is_alphanumeric() && letter != '_' && letter != '(')

@@ -11,28 +11,28 @@ use super::bindings::{
     TRITONSERVER_Error, TRITONSERVER_Message, TRITONSERVER_ResponseAllocator, TRITONSERVER_Server,
     TRITONSERVER_ServerOptions,
 };
-use super::infer::{allocate, release};
 use super::library::Library;
+use super::outputs::{allocate, release};
 
-/// How a core is set up.
+/// Settings of a core.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CoreOptions {
     /// Folder of models.
     pub repository: PathBuf,
-    /// Folder of backends; the library's own idea where `None`.
+    /// Folder of backends; the library's default where `None`.
     pub backends: Option<PathBuf>,
     /// Seconds that stopping waits for open requests.
     pub exit_timeout_s: u32,
 }
 
-/// What the core said, in its own words.
+/// Error of the core, with its message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{words}")]
+#[error("{message}")]
 pub struct CoreError {
     /// `TRITONSERVER_Error_Code`: see the constants of this type.
     pub code: u32,
-    /// Its words.
-    pub words: String,
+    /// The core's message.
+    pub message: String,
 }
 
 impl CoreError {
@@ -48,11 +48,11 @@ impl CoreError {
 
 impl From<NulError> for CoreError {
     fn from(error: NulError) -> Self {
-        Self { code: Self::INVALID_ARGUMENT, words: error.to_string() }
+        Self { code: Self::INVALID_ARGUMENT, message: error.to_string() }
     }
 }
 
-/// A running core. Dropped last by whoever holds it; requests hold it too.
+/// A running core. Shared by its owner and its requests; the last holder deletes it.
 pub struct Core {
     pub(super) library: Library,
     pub(super) server: *mut TRITONSERVER_Server,
@@ -65,7 +65,7 @@ unsafe impl Send for Core {}
 unsafe impl Sync for Core {}
 
 impl Library {
-    /// Takes the words out of an error object that a call just returned, and deletes it. Null is success.
+    /// Converts an error object that a call just returned, and deletes it. Null is success.
     pub(super) fn check(&self, error: *mut TRITONSERVER_Error) -> Result<(), CoreError> {
         if error.is_null() {
             return Ok(());
@@ -78,15 +78,15 @@ impl Library {
         }
     }
 
-    /// Reads an error object that somebody else owns.
+    /// Reads an error object that another object owns.
     ///
     /// # Safety
     /// `error` must be live.
     pub(super) unsafe fn read(&self, error: *mut TRITONSERVER_Error) -> CoreError {
-        // SAFETY: the caller vouches for the object; its words are a C string inside it.
+        // SAFETY: the caller vouches for the object; its message is a C string inside it.
         unsafe {
-            let words = text(self.api.TRITONSERVER_ErrorMessage(error));
-            CoreError { code: self.api.TRITONSERVER_ErrorCode(error), words }
+            let message = text(self.api.TRITONSERVER_ErrorMessage(error));
+            CoreError { code: self.api.TRITONSERVER_ErrorCode(error), message }
         }
     }
 }
@@ -94,21 +94,21 @@ impl Library {
 /// A copy of a C string, which may be null.
 ///
 /// # Safety
-/// `words` must be null or end in a zero, and live as long as the call.
-pub(super) unsafe fn text(words: *const c_char) -> String {
-    if words.is_null() {
+/// `string` must be null or end in a zero, and live as long as the call.
+pub(super) unsafe fn text(string: *const c_char) -> String {
+    if string.is_null() {
         return String::new();
     }
     // SAFETY: the caller vouches for it.
-    unsafe { CStr::from_ptr(words) }.to_string_lossy().into_owned()
+    unsafe { CStr::from_ptr(string) }.to_string_lossy().into_owned()
 }
 
 impl Core {
-    /// Starts a core on a repository. Blocks while its models load; one that does not load keeps none of the others
-    /// from being used.
+    /// Starts a core on a repository. Blocks while its models load; a model that does not load does not
+    /// affect the others.
     ///
     /// # Errors
-    /// With the core's own words.
+    /// With the core's message.
     pub fn start(library: Library, options: &CoreOptions) -> Result<Arc<Self>, CoreError> {
         let mut allocator = null_mut();
         // SAFETY: both functions are `extern "C"` and live as long as the program.
@@ -167,7 +167,7 @@ impl Core {
             // As the program `tritonserver` has it: a backend may complete what a configuration leaves out.
             check(api.TRITONSERVER_ServerOptionsSetStrictModelConfig(made, false))?;
             check(api.TRITONSERVER_ServerOptionsSetLogInfo(made, false))?;
-            // Collecting metrics is work that nobody asked this run to measure.
+            // Collecting metrics would cost time in the measurement.
             check(api.TRITONSERVER_ServerOptionsSetMetrics(made, false))?;
             check(api.TRITONSERVER_ServerOptionsSetBackendConfig(
                 made,
@@ -181,7 +181,7 @@ impl Core {
     /// Whether a model is loaded. Version −1 leaves the choice to the core.
     ///
     /// # Errors
-    /// With the core's own words.
+    /// With the core's message.
     pub fn model_is_ready(&self, model: &str, version: i64) -> Result<bool, CoreError> {
         let (model, mut ready) = (c_string(model)?, false);
         // SAFETY: the server lives as long as `self`, the name as long as the call.
@@ -199,7 +199,7 @@ impl Core {
     /// Name, version and extensions of the core, as JSON.
     ///
     /// # Errors
-    /// With the core's own words.
+    /// With the core's message.
     pub fn metadata(&self) -> Result<String, CoreError> {
         self.json(|message| {
             // SAFETY: the server lives as long as `self`.
@@ -210,7 +210,7 @@ impl Core {
     /// Tensors of a model, as JSON.
     ///
     /// # Errors
-    /// With the core's own words.
+    /// With the core's message.
     pub fn model_metadata(&self, model: &str, version: i64) -> Result<String, CoreError> {
         let model = c_string(model)?;
         self.json(|message| {
@@ -225,7 +225,7 @@ impl Core {
     /// The configuration of a model, as JSON.
     ///
     /// # Errors
-    /// With the core's own words.
+    /// With the core's message.
     pub fn model_config(&self, model: &str, version: i64) -> Result<String, CoreError> {
         const CONFIG_VERSION: u32 = 1;
         let model = c_string(model)?;
@@ -247,7 +247,7 @@ impl Core {
     /// All models of the repository with their states and why some are not loaded, as JSON.
     ///
     /// # Errors
-    /// With the core's own words.
+    /// With the core's message.
     pub fn model_index(&self) -> Result<String, CoreError> {
         const ALL: u32 = 0;
         self.json(|message| {
@@ -279,7 +279,7 @@ impl Core {
     /// Waits for open requests, at most the exit timeout, and unloads all models. Blocks.
     ///
     /// # Errors
-    /// With the core's own words, such as that requests were still open.
+    /// With the core's message, for example that requests were still open.
     pub fn stop(&self) -> Result<(), CoreError> {
         // SAFETY: the server lives as long as `self`; stopping twice is allowed.
         self.library.check(unsafe { self.library.api.TRITONSERVER_ServerStop(self.server) })
@@ -300,7 +300,7 @@ impl Drop for Core {
     }
 }
 
-/// Two cores on one machine must not share the memory that Python models are spoken to through.
+/// Two cores on one machine must not share the memory through which they talk to Python models.
 fn shared_memory_prefix() -> String {
     static STARTED: AtomicU32 = AtomicU32::new(0);
     let number = STARTED.fetch_add(1, Ordering::Relaxed);

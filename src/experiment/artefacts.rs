@@ -20,6 +20,9 @@ pub fn write_reports(run: &MeasuredRun) -> Result<Experiment, WriteError> {
 }
 
 /// A run as reports show it.
+///
+/// # Panics
+/// Never: every key of a manifest is a string.
 pub fn as_experiment(run: &MeasuredRun) -> Experiment {
     let manifest = &run.manifest;
     let points = manifest.points.iter().zip(&run.points);

@@ -39,7 +39,9 @@ impl PointRecords for Records {
 
     fn deliveries(&self, each: &mut dyn FnMut(usize, Arrival)) -> Result<(), RecordsError> {
         for (place, (_, arrivals)) in self.iter().enumerate() {
-            arrivals.iter().for_each(|arrival| each(place, *arrival));
+            for arrival in arrivals {
+                each(place, *arrival);
+            }
         }
         Ok(())
     }

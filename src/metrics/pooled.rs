@@ -198,7 +198,9 @@ mod tests {
 
     fn pooled(gaps: &[(Nanos, f64)], budget: usize) -> Pooled {
         let mut pool = PooledGaps::with_budget(budget);
-        gaps.iter().for_each(|(gap, tokens)| pool.add(*gap, *tokens));
+        for (gap, tokens) in gaps {
+            pool.add(*gap, *tokens);
+        }
         pool.finish()
     }
 

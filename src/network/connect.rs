@@ -133,7 +133,7 @@ impl Stream {
         }
     }
 
-    /// Where the stamp of the latest read can be asked for.
+    /// The stamp of the latest read.
     pub fn last_read(&self) -> &Arc<LastRead> {
         self.socket().last_read()
     }
@@ -154,7 +154,7 @@ impl Stream {
     /// Reads what is there into `buffer`; 0 is the end of the stream.
     ///
     /// # Errors
-    /// What the system or TLS says.
+    /// The error of the system or of TLS.
     #[inline]
     pub fn poll_receive(
         &mut self,

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::request::{Failure, FailureKind};
 
-/// The failure that an HTTP status other than success stands for; `Retry-After` is noted in its words.
+/// The failure that an HTTP status other than success stands for; `Retry-After` is noted in its message.
 pub fn failure_of(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
     let kind = match status.as_u16() {
         401 | 403 => FailureKind::Unauthorized,
@@ -23,12 +23,12 @@ pub fn failure_of(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failu
     Failure::new(kind, format!("HTTP {status}{retry}{moved}: {}", error_message(body)))
 }
 
-/// The words of an error object in any of its shapes, or the text as it is.
+/// The message of an error object in any of its shapes, or the text as it is.
 pub fn error_message(body: &[u8]) -> String {
     let found = serde_json::from_slice::<Value>(body).ok().and_then(|value| message_in(&value));
     found.unwrap_or_else(|| {
         let text = String::from_utf8_lossy(&body[..body.len().min(4 * Failure::MAX_MESSAGE)]);
-        if text.trim().is_empty() { "no words".to_owned() } else { text.into_owned() }
+        if text.trim().is_empty() { "no message".to_owned() } else { text.into_owned() }
     })
 }
 
@@ -94,7 +94,7 @@ mod tests {
             (r#"{"detail":[{"msg":"field required"}]}"#, r#"[{"msg":"field required"}]"#),
             (r#"{"error":"overloaded"}"#, "overloaded"),
             ("Internal Server Error", "Internal Server Error"),
-            ("", "no words"),
+            ("", "no message"),
         ] {
             assert_eq!(error_message(body.as_bytes()), message);
         }

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::path::Path;
 
-/// An API key. It has no `Display`, and its `Debug` is always the same word.
+/// An API key. It has no `Display`, and its `Debug` is always the same text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey(String);
 
-/// Why there is no API key. The text names the place and the remedy, never the content.
+/// Error of reading an API key. The message names the place and the remedy, never the content.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiKeyError {
     /// The environment variable is missing or empty.
@@ -18,10 +18,10 @@ pub enum ApiKeyError {
     NoFile {
         /// Which file.
         path: String,
-        /// What the system says.
+        /// The system's error.
         reason: std::io::Error,
     },
-    /// There is something, and it cannot be sent in a header.
+    /// The value cannot be sent in a header.
     #[error("the API key from {0} is empty or holds characters that no HTTP header may carry")]
     Unusable(String),
 }
@@ -63,15 +63,15 @@ impl ApiKey {
         format!("Bearer {}", self.0)
     }
 
-    /// Whether `header` is the value of an `Authorization` header with this key. Every byte is looked at, so that the time
-    /// it takes says nothing about where they differ.
+    /// Whether `header` is the value of an `Authorization` header with this key. Every byte is compared, so that the time
+    /// does not reveal where they differ.
     pub(crate) fn is_bearer(&self, header: &[u8]) -> bool {
         let wanted = self.bearer();
         let differing = wanted.bytes().zip(header).fold(0, |seen, (a, b)| seen | (a ^ b));
         wanted.len() == header.len() && differing == 0
     }
 
-    /// `words` with every occurrence of the key blotted out: servers like to repeat what they refuse.
+    /// `message` with every occurrence of the key redacted: servers often repeat a refused header.
     pub(crate) fn redact(&self, message: &str) -> String {
         message.replace(&self.0, "[key]")
     }

@@ -26,7 +26,7 @@ struct Control([u8; 128]);
 pub struct StampedSocket {
     stream: TcpStream,
     last: Arc<LastRead>,
-    /// Hand out one read per poll, so that whoever consumes the bytes runs before the next read moves the stamp.
+    /// Hand out one read per poll, so that the consumer of the bytes runs before the next read moves the stamp.
     one_read_per_poll: bool,
     has_read: bool,
 }
@@ -35,7 +35,7 @@ impl StampedSocket {
     /// Connects with `TCP_NODELAY` and asks the kernel for receive stamps.
     ///
     /// # Errors
-    /// What the system says. A kernel that takes no stamps is no error: reads then carry our own.
+    /// The system's error. A kernel that takes no stamps is no error: reads then carry our own stamps.
     pub async fn connect(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
@@ -49,7 +49,7 @@ impl StampedSocket {
         self.one_read_per_poll = true;
     }
 
-    /// Where the stamp of the latest read can be asked for.
+    /// The stamp of the latest read.
     pub fn last_read(&self) -> &Arc<LastRead> {
         &self.last
     }
@@ -57,7 +57,7 @@ impl StampedSocket {
     /// Reads what is there into `buffer`; 0 is the end of the stream.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     #[inline]
     pub fn poll_receive(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {

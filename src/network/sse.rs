@@ -1,6 +1,6 @@
 //! HOT PATH. Incremental parser of server-sent events, for bytes cut at any place.
 //!
-//! After the HTML standard's grammar: lines end in LF, CR or CRLF; `data` lines of one event are joined with LF; an
+//! Follows the HTML standard's grammar: lines end in LF, CR or CRLF; `data` lines of one event are joined with LF; an
 //! empty line ends the event; lines that begin with a colon are comments. An event whose line came whole in one
 //! read is handed out in place; only what a read cuts is copied.
 
@@ -15,7 +15,7 @@ pub struct SseEvent<'a> {
     /// The joined `data` lines; never empty.
     pub data: &'a [u8],
     /// Its `event` field was `error`.
-    pub says_error: bool,
+    pub is_error: bool,
 }
 
 /// An event grew beyond [`MAX_EVENT`].
@@ -33,21 +33,21 @@ impl From<EventTooLong> for Failure {
 pub struct SseReader {
     /// A line that has begun and not ended.
     line: Vec<u8>,
-    /// The `data` lines of the event under way, where they could not be handed out in place.
+    /// The `data` lines of the current event, where they could not be handed out in place.
     data: Vec<u8>,
     data_lines: u32,
-    says_error: bool,
+    is_error: bool,
     /// The last byte was CR: an LF that follows belongs to it.
     after_cr: bool,
     begun: bool,
 }
 
 impl SseReader {
-    /// Forgets everything and keeps its room.
+    /// Resets and keeps the memory.
     pub fn restart(&mut self) {
         self.line.clear();
         self.data.clear();
-        (self.data_lines, self.says_error, self.after_cr, self.begun) = (0, false, false, false);
+        (self.data_lines, self.is_error, self.after_cr, self.begun) = (0, false, false, false);
     }
 
     /// Takes the next bytes and hands out every event that they complete.
@@ -65,7 +65,7 @@ impl SseReader {
             self.after_cr = false;
             rest = rest.strip_prefix(b"\n").unwrap_or(rest);
         }
-        // The `data` line of the event under way, as long as it is its only one.
+        // The `data` line of the current event, as long as it is its only one.
         let mut in_place: Option<&[u8]> = None;
         while let Some(end) = memchr::memchr2(b'\n', b'\r', rest) {
             let (line, ending) = rest.split_at(end);
@@ -136,7 +136,7 @@ impl SseReader {
                 *in_place = Some(value);
             }
         } else if let Some(value) = field(line, b"event") {
-            self.says_error = value == b"error";
+            self.is_error = value == b"error";
         }
         Ok(())
     }
@@ -147,11 +147,10 @@ impl SseReader {
         in_place: Option<&[u8]>,
         event: &mut impl FnMut(SseEvent<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let says_error = std::mem::take(&mut self.says_error);
+        let is_error = std::mem::take(&mut self.is_error);
         let kept_lines = std::mem::take(&mut self.data_lines);
         let data = if kept_lines > 0 { self.data.as_slice() } else { in_place.unwrap_or_default() };
-        let handed_out =
-            if data.is_empty() { Ok(()) } else { event(SseEvent { data, says_error }) };
+        let handed_out = if data.is_empty() { Ok(()) } else { event(SseEvent { data, is_error }) };
         self.data.clear();
         handed_out
     }
@@ -193,7 +192,7 @@ mod tests {
         let mut reader = SseReader::default();
         let mut events = Vec::new();
         let mut note = |event: SseEvent<'_>| -> Result<(), EventTooLong> {
-            events.push((String::from_utf8_lossy(event.data).into_owned(), event.says_error));
+            events.push((String::from_utf8_lossy(event.data).into_owned(), event.is_error));
             Ok(())
         };
         for piece in pieces {

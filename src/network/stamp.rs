@@ -13,7 +13,7 @@ use crate::record::request_record::StampSource;
 
 /// How long an offset of the wall clock is trusted.
 pub const REMEASURE: Nanos = Nanos::from_millis(50);
-/// A lag above this is looked at twice: is it ours, or did the wall clock step?
+/// A lag above this may be a step of the wall clock, and is checked.
 const ODD_LAG: Nanos = Nanos::from_millis(1);
 /// More than the clock could have been slewed in between: it was set.
 const STEP: Nanos = Nanos::from_micros(200);
@@ -25,7 +25,7 @@ pub struct ReadStamp {
     pub at: MonoNs,
     /// The instant right after the read − `at`.
     pub lag_ns: u32,
-    /// Who took `at`.
+    /// Source of `at`.
     pub source: StampSource,
 }
 
@@ -84,7 +84,7 @@ thread_local! {
     static OFFSET: Cell<Option<WallOffset>> = const { Cell::new(None) };
 }
 
-/// The stamp of a read that was over at `seen`, where the kernel said `wall` (nanoseconds of `CLOCK_REALTIME`).
+/// The stamp of a read that was over at `seen`, where the kernel's stamp is `wall` (nanoseconds of `CLOCK_REALTIME`).
 #[inline]
 pub fn stamp_of(wall: Option<i64>, seen: MonoNs) -> ReadStamp {
     let Some(wall) = wall else { return ReadStamp::ours(seen) };
@@ -94,7 +94,7 @@ pub fn stamp_of(wall: Option<i64>, seen: MonoNs) -> ReadStamp {
     stamp
 }
 
-/// The stamp of the latest read of one socket, for whoever sits above the protocol that read it.
+/// The stamp of the latest read of one socket, for the client above the protocol that read it.
 #[derive(Debug)]
 pub struct LastRead {
     at: AtomicI64,
@@ -103,7 +103,7 @@ pub struct LastRead {
 }
 
 impl Default for LastRead {
-    /// Of a connection that has read nothing.
+    /// The stamp of a connection that has read nothing.
     fn default() -> Self {
         Self {
             at: AtomicI64::new(i64::MIN),

@@ -13,7 +13,7 @@ use rustls::{
     ClientConfig, DigitallySignedStruct, Error as RustlsError, RootCertStore, SignatureScheme,
 };
 
-/// How certificates are judged.
+/// Trust in certificates.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsOptions {
     /// Trust the certificates in this PEM file instead of the system's.
@@ -22,7 +22,7 @@ pub struct TlsOptions {
     pub insecure: bool,
 }
 
-/// Why TLS cannot be set up. The text names the thing and the remedy.
+/// Error of setting up TLS. The message names the thing and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsSetupError {
     /// The file holds no certificate that can be read.
@@ -33,7 +33,7 @@ pub enum TlsSetupError {
         /// What is wrong with it.
         reason: String,
     },
-    /// There is nothing to verify against.
+    /// There is no certificate to verify against.
     #[error("this system has no trusted certificates ({0}): name a PEM file with the server's CA")]
     NoRoots(String),
     /// The cryptography refuses.

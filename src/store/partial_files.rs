@@ -46,7 +46,14 @@ impl PartialNames {
         let is_unused = |names: &Self| {
             [&names.requests, &names.deliveries].iter().all(|name| !directory.file(name).exists())
         };
-        (0..).map(numbered).find(is_unused).expect("one of four billion names is unused")
+        let mut number = 0;
+        loop {
+            let names = numbered(number);
+            if is_unused(&names) {
+                return names;
+            }
+            number += 1;
+        }
     }
 
     /// Removes the files, once the canonical ones hold what they held.
@@ -63,6 +70,9 @@ impl PartialNames {
         Ok(())
     }
 }
+
+/// What a reader of rows is called with.
+type EachRow<'a> = dyn FnMut(&RequestRecord) + 'a;
 
 /// How far the files are valid, and where each row begins.
 #[derive(Debug, Default)]
@@ -182,8 +192,8 @@ impl PartialFiles {
     /// When a row cannot be read.
     pub fn rows(
         &self,
-        each: &mut dyn FnMut(&RequestRecord),
-        missing: &mut dyn FnMut(usize, &mut dyn FnMut(&RequestRecord)),
+        each: &mut EachRow<'_>,
+        missing: &mut dyn FnMut(usize, &mut EachRow<'_>),
     ) -> Result<(), RowError> {
         let io = |error: io::Error| RowError::Csv(error.into());
         let mut file = self.rows.try_clone().map_err(io)?;

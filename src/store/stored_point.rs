@@ -65,7 +65,7 @@ impl PointRecords for PartialPoint {
             self.in_memory.requests().iter().for_each(each);
             return Ok(());
         };
-        let mut missing = |place: usize, each: &mut dyn FnMut(&RequestRecord)| {
+        let mut missing = |place: usize, each: &mut (dyn FnMut(&RequestRecord) + '_)| {
             let found = find(&self.in_memory, RequestId(self.first + place as u32));
             if let Some(at) = found {
                 each(&self.in_memory.requests()[at]);
@@ -85,7 +85,9 @@ impl PointRecords for PartialPoint {
         }
         for (record, arrivals) in self.in_memory.iter() {
             if let Some(place) = self.place((record.id.0 - self.first) as usize) {
-                arrivals.iter().for_each(|arrival| each(place, *arrival));
+                for arrival in arrivals {
+                    each(place, *arrival);
+                }
             }
         }
         Ok(())

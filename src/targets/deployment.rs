@@ -20,7 +20,7 @@ pub struct Deployment {
 pub enum Placement {
     /// The CPU of this host; its bandwidth is known only if the user gives it.
     Host,
-    /// GPUs; `None` where the target does not say of which type.
+    /// GPUs; `None` where the target does not give their type.
     Gpus(Option<MachineFigures>),
 }
 
@@ -36,7 +36,7 @@ impl Deployment {
         let (machine, from) = match self.placement {
             Placement::Host => (MachineFigures::host(host_gb_per_s?), MachineOrigin::User),
             Placement::Gpus(known) => gpu
-                .map(|said| (said.clone(), MachineOrigin::User))
+                .map(|given| (given.clone(), MachineOrigin::User))
                 .or(known.map(|figures| (figures, MachineOrigin::Target)))
                 .or(seen)?,
         };

@@ -68,9 +68,9 @@ impl JobEnd {
 mod tests {
     use super::*;
 
-    fn job(said: &[(&str, &str)]) -> Option<MpiJob> {
+    fn job(variables: &[(&str, &str)]) -> Option<MpiJob> {
         MpiJob::from_variables(|name| {
-            said.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+            variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
         })
     }
 

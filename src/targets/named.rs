@@ -35,6 +35,9 @@ pub enum Tokens {
 
 impl Tokens {
     /// Those of the tokenizer that was named, if one was, or of the one that lies beside the engine.
+    ///
+    /// # Panics
+    /// Never: a tokenizer that was named is read, or its error returned.
     pub fn named(name: &str, served: &ServedSettings, directory: Option<&EngineDirectory>) -> Self {
         let beside = directory.and_then(|directory| directory.files.tokenizer.clone());
         let Some(path) = served.tokenizer.clone().or(beside) else { return Self::Ids };

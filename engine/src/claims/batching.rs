@@ -83,7 +83,7 @@ fn a_request_waits_for_kv_blocks_and_runs_once_they_are_free() {
     assert_eq!((first.tokens.len(), second.tokens.len()), (20, 20));
     assert!(
         second.ends[0].stamps.first_scheduled_ns.unwrap() >= first.ends[0].at_ns,
-        "7 of 8 blocks were promised"
+        "7 of 8 blocks were reserved"
     );
     assert_eq!(second.ends[0].kv.total_blocks, 7);
 }

@@ -5,7 +5,7 @@ use super::harness::{PICO, alone, config, open, prompt};
 use super::reference::Reference;
 use crate::{EngineConfig, Quantization, Request, Sampling};
 
-/// Each token is the reference's largest logit after the same beginning, but for rounding: below this, two logits tie.
+/// Each token is the reference's largest logit after the same beginning, except for rounding: logits closer than this tie.
 const TIE: f32 = 1e-4;
 
 fn assert_greedy(reference: &Reference, prompt: &[u32], tokens: &[u32], what: &str) {

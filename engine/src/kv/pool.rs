@@ -1,6 +1,6 @@
 //! Accounting of KV blocks: counts, reservations, and blocks shared between requests with the same prefix.
 //!
-//! A request is admitted only if all blocks that it can ever need are free or promised to it, so nothing that runs is ever
+//! A request is admitted only if all blocks that it can ever need are free or reserved for it, so nothing that runs is ever
 //! evicted (TensorRT-LLM calls this policy GUARANTEED_NO_EVICT). Blocks are taken one at a time as the request grows.
 
 use std::collections::{BTreeSet, HashMap};
@@ -11,7 +11,7 @@ use crate::delivery::KvUse;
 #[derive(Debug, Default)]
 pub(crate) struct BlockTable {
     blocks: Vec<u32>,
-    /// Promised and not yet taken.
+    /// Reserved and not yet taken.
     reserved: usize,
     reused: usize,
     missed: usize,
@@ -115,7 +115,7 @@ impl BlockPool {
         Some(table)
     }
 
-    /// Takes promised blocks until the table holds `tokens` tokens.
+    /// Takes reserved blocks until the table holds `tokens` tokens.
     pub(crate) fn grow(&mut self, table: &mut BlockTable, tokens: usize) {
         while table.blocks.len() * self.tokens_per_block < tokens {
             assert!(table.reserved > 0, "a request grows within what it reserved");
@@ -152,7 +152,7 @@ impl BlockPool {
         }
     }
 
-    /// Gives back what the table holds and what it was promised.
+    /// Gives back the blocks of the table and its reservation.
     pub(crate) fn release(&mut self, table: BlockTable) {
         self.reserved -= table.reserved;
         self.releases += 1;
@@ -202,7 +202,7 @@ mod tests {
     fn a_request_waits_until_all_it_can_need_is_free() {
         let mut pool = BlockPool::new(4, 8, false);
         let mut first = pool.admit(&[1; 8], 20).unwrap();
-        assert!(pool.admit(&[1; 8], 9).is_none(), "three blocks are promised, one is left");
+        assert!(pool.admit(&[1; 8], 9).is_none(), "three blocks are reserved, one is left");
         pool.grow(&mut first, 8);
         assert_eq!((pool.used(), pool.reserved()), (1, 2));
         assert!(pool.admit(&[1; 8], 9).is_none());

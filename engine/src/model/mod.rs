@@ -23,7 +23,7 @@ use crate::source::ModelSource;
 use shape::ModelShape;
 use weights::{ModelWeights, TensorSource};
 
-/// What the source says about the model, without its weights.
+/// Facts about the model from its source, without its weights.
 pub(crate) fn describe(
     source: &ModelSource,
     config: &EngineConfig,

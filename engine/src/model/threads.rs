@@ -16,7 +16,7 @@ pub fn thread_environment(threads: usize) -> [(&'static str, String); 2] {
     [(CANDLE, threads.to_string()), (RAYON, threads.to_string())]
 }
 
-/// The number to choose where nobody chose: what the environment says, else all physical cores but one, which is left to
+/// Default number of threads: that of the environment, else all physical cores but one, which is left to
 /// the load generator, and at least 1.
 pub fn default_threads() -> usize {
     if std::env::var_os(CANDLE).is_some() || std::env::var_os(RAYON).is_some() {
@@ -26,7 +26,7 @@ pub fn default_threads() -> usize {
     allowed.min(get_num_threads()).saturating_sub(1).max(1)
 }
 
-/// What candle will use, without starting its pool.
+/// Number of threads that candle will use, without starting its pool.
 pub(crate) fn expected() -> usize {
     std::env::var(CANDLE)
         .ok()
@@ -35,7 +35,7 @@ pub(crate) fn expected() -> usize {
         .unwrap_or_else(get_num_threads)
 }
 
-/// What candle uses; starts its pool. Refuses where the caller asked for another number.
+/// Number of threads that candle uses; starts its pool. Refuses where the caller asked for another number.
 pub(crate) fn settle(asked: Option<usize>) -> Result<usize, OpenError> {
     let actual = barrier_pool().n_workers() + 1;
     match asked {

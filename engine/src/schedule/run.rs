@@ -18,7 +18,7 @@ use crate::model::forward::Model;
 use crate::sampling::Sampler;
 use crate::stats::{IterationStats, StatsRing};
 
-/// Everything the engine thread owns.
+/// State of the engine thread.
 pub(crate) struct Loop {
     info: ModelInfo,
     max_total: usize,
@@ -197,7 +197,7 @@ impl Loop {
         }
     }
 
-    /// Books what was computed, and chooses a token for each sequence whose last known token was.
+    /// Records the computed tokens, and chooses a token for each sequence whose last known token was.
     fn choose(&mut self) -> Result<(), String> {
         self.chosen.clear();
         let mut rows = self.logits.chunks_exact(self.info.vocab_size);
@@ -249,7 +249,7 @@ impl Loop {
         }
     }
 
-    /// Ends every request once. A sink that panics does not keep the others from their end: each has left before it is told.
+    /// Ends every request once, even if the sink panics: each request has left before the sink is called.
     fn end_all(&mut self, reason: FinishReason, error: Option<&str>) {
         while catch_unwind(AssertUnwindSafe(|| self.end_each(reason, error))).is_err() {}
     }
@@ -265,7 +265,7 @@ impl Loop {
         }
     }
 
-    /// The sequence has left `active`, and its id is free, before the sink hears of it: so it ends once, whatever the sink does.
+    /// The sequence has left `active`, and its id is free, before the sink is called, so it ends once even if the sink panics.
     fn end_active(
         &mut self,
         sequence: Sequence,

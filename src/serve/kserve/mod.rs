@@ -31,7 +31,7 @@ use crate::targets::triton::kserve::{
     InferStatistics, ModelConfigResponse, ModelInferRequest, ModelInferResponse, ModelRequest,
     ModelStatistics, ModelStatisticsResponse, ReadyResponse, ServerMetadata, Spent, path,
 };
-use crate::targets::triton::model_io::Role;
+use crate::targets::triton::tensor_roles::Role;
 
 type Shared = Arc<Service>;
 

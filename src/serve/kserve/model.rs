@@ -5,7 +5,7 @@ use crate::targets::triton::kserve::{
     ModelConfig, ModelConfigInput, ModelMetadata, ModelParameter, ModelParameterEntry,
     TensorMetadata, TransactionPolicy,
 };
-use crate::targets::triton::model_io::{PERF_OUTPUTS, Role};
+use crate::targets::triton::tensor_roles::{PERF_OUTPUTS, Role};
 
 /// The version that both models have.
 pub const VERSION: &str = "1";

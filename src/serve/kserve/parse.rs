@@ -5,7 +5,7 @@ use crate::serve::kserve::model::Model;
 use crate::serve::kserve::tensors::Tensors;
 use crate::serve::refusal::Refusal;
 use crate::serve::service::{ParsedRequest, Service};
-use crate::targets::triton::model_io::Role;
+use crate::targets::triton::tensor_roles::Role;
 
 /// Reads a request; `streaming` allows an output in several responses.
 ///

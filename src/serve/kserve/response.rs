@@ -14,7 +14,7 @@ use crate::targets::triton::kserve::{
     Choice, FINAL_RESPONSE, ModelInferResponse, OutputTensor, Parameter, ParameterEntry,
     StreamResponse,
 };
-use crate::targets::triton::model_io::PERF_OUTPUTS;
+use crate::targets::triton::tensor_roles::PERF_OUTPUTS;
 use crate::tokenizer::text_stream::TextStream;
 
 /// Outputs that the client asked for.

@@ -19,7 +19,7 @@ use crate::serve::kserve::response::{put_message, refused};
 use crate::serve::kserve::{Begun, begin, whole};
 use crate::serve::service::Service;
 use crate::targets::triton::kserve::{ModelInferRequest, StreamResponse};
-use crate::targets::triton::model_io::Role;
+use crate::targets::triton::tensor_roles::Role;
 
 type Frames = UnboundedSender<Frame<Bytes>>;
 

@@ -4,7 +4,7 @@ use crate::serve::kserve::model::{BEAM_WIDTH, Model};
 use crate::serve::refusal::Refusal;
 use crate::targets::triton::datatype::{first_text, first_whole};
 use crate::targets::triton::kserve::ModelInferRequest;
-use crate::targets::triton::model_io::Role;
+use crate::targets::triton::tensor_roles::Role;
 
 /// The tensors of one request.
 #[derive(Debug)]

@@ -57,7 +57,7 @@ const OPTIONAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Reads the list of models, and takes the only one.
 ///
 /// # Errors
-/// When the server cannot be asked, or serves none or several.
+/// When the server cannot be queried, or serves none or several.
 pub fn only_model(route: Arc<Route>, request: Message) -> Result<Model, Failure> {
     let limit = 2 * route.connector.timeout();
     choose(&ask(route, request, limit)?)
@@ -72,14 +72,14 @@ pub fn named_model(route: Arc<Route>, request: Message, name: &str) -> Option<Mo
 }
 
 fn ask(route: Arc<Route>, request: Message, limit: Duration) -> Result<Vec<u8>, Failure> {
-    let asked = thread::wait_for("bf-openai-ask", move || async move {
+    let body = thread::wait_for("bf-openai-ask", move || async move {
         let asking = list(&route, &request);
         tokio::time::timeout(limit, asking).await.unwrap_or_else(|_| {
             let message = format!("no list of models within {limit:?}");
             Err(Failure::new(FailureKind::Silent, message))
         })
     });
-    asked.unwrap_or_else(|error| {
+    body.unwrap_or_else(|error| {
         Err(Failure::new(FailureKind::Connect, format!("no thread to ask on: {error}")))
     })
 }

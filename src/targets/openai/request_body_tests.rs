@@ -45,9 +45,9 @@ fn a_chat_request_holds_only_what_every_server_takes() {
 
 #[test]
 fn ignore_eos_and_min_tokens_are_sent_only_when_configured() {
-    let told =
+    let extended =
         body(|options| (options.ignore_eos, options.min_tokens) = (true, true), &shot(Some("x")));
-    assert_eq!((&told["ignore_eos"], &told["min_tokens"]), (&true.into(), &8.into()));
+    assert_eq!((&extended["ignore_eos"], &extended["min_tokens"]), (&true.into(), &8.into()));
     assert!(body(|_| {}, &shot(Some("x"))).get("ignore_eos").is_none());
 }
 

@@ -176,7 +176,7 @@ impl ResponseReader {
 impl Progress {
     #[inline]
     fn take(&mut self, event: SseEvent<'_>) -> Result<(), Failure> {
-        if event.says_error {
+        if event.is_error {
             return Err(Failure::new(FailureKind::ErrorInStream, error_message(event.data)));
         }
         // Some proxies send keep-alive comments inside data.

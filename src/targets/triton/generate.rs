@@ -19,12 +19,12 @@ use crate::network::stamp::LastRead;
 use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
 use crate::targets::triton::connect::connector;
-use crate::targets::triton::in_flight::Carrier;
+use crate::targets::triton::in_flight_request::Carrier;
 use crate::targets::triton::kserve::ModelStatisticsResponse;
 use crate::targets::triton::metadata::ServerFacts;
 use crate::targets::triton::metadata_json::{facts_from_json, json};
 use crate::targets::triton::options::TritonOptions;
-use crate::targets::triton::request::Form;
+use crate::targets::triton::request::RequestTemplate;
 use crate::targets::triton::response::JsonResponse;
 use crate::targets::triton::session::SharedTable;
 
@@ -52,8 +52,12 @@ impl Generate {
     ///
     /// # Errors
     /// When the name does not resolve.
-    pub fn open(options: &TritonOptions, form: &Form, table: SharedTable) -> Result<Self, Failure> {
-        let call = if form.model_io().decoupled { "generate_stream" } else { "generate" };
+    pub fn open(
+        options: &TritonOptions,
+        template: &RequestTemplate,
+        table: SharedTable,
+    ) -> Result<Self, Failure> {
+        let call = if template.model_io().decoupled { "generate_stream" } else { "generate" };
         let path = format!("{}/{call}", model_path(options));
         Ok(Self { client: Rc::new(Client::new(options)?), path, table })
     }

@@ -13,8 +13,43 @@ use crate::targets::triton::kserve::{
     ModelConfig, ModelConfigResponse, ModelMetadata, ModelRequest, ModelStatisticsResponse,
     ReadyResponse, ServerMetadata, ServerRequest, TensorMetadata, path,
 };
-use crate::targets::triton::model_io::{ModelFacts, TensorFacts};
 use crate::targets::triton::options::TritonOptions;
+
+/// A server's metadata of one model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelFacts {
+    /// The model.
+    pub name: String,
+    /// What it takes.
+    pub inputs: Vec<TensorFacts>,
+    /// What it gives.
+    pub outputs: Vec<TensorFacts>,
+    /// Requests that Triton may batch; 0 where the model has no batch dimension.
+    pub max_batch_size: i32,
+    /// One request may have several responses.
+    pub decoupled: bool,
+    /// Responses hold all text so far, from the model's configuration; `None` if it does not say.
+    pub accumulates: Option<bool>,
+    /// `ensemble`, or the backend.
+    pub runs_on: String,
+    /// Token ids are below this; only our own server says so.
+    pub vocab_size: Option<u32>,
+    /// Latencies come from a model of an engine; only our own server says so.
+    pub simulated: bool,
+}
+
+/// A server's metadata of one tensor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorFacts {
+    /// Its name.
+    pub name: String,
+    /// KServe's name of its type.
+    pub datatype: String,
+    /// Its shape, the batch dimension included.
+    pub shape: Vec<i64>,
+    /// It may be omitted.
+    pub optional: bool,
+}
 
 /// Metadata of a server and one of its models.
 #[derive(Debug, Clone, PartialEq)]

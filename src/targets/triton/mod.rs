@@ -4,8 +4,10 @@ pub mod address;
 mod call;
 mod connect;
 pub(crate) mod datatype;
+mod extra_inputs;
 mod generate;
 pub(crate) mod in_flight;
+pub(crate) mod in_flight_request;
 pub mod kserve;
 pub(crate) mod metadata;
 pub(crate) mod metadata_json;
@@ -17,6 +19,8 @@ pub(crate) mod response;
 mod session;
 pub mod statistics;
 mod streams;
+pub mod tensor_roles;
+mod text_so_far;
 
 use serde_json::json;
 
@@ -28,13 +32,14 @@ use crate::targets::named::Named;
 use crate::targets::registry::{Abilities, Kind, ServerProtocol};
 use crate::targets::triton::address::Protocol;
 use crate::targets::triton::connect::connector;
-use crate::targets::triton::in_flight::Rules;
+use crate::targets::triton::in_flight::SessionSettings;
 use crate::targets::triton::metadata::ServerFacts;
-use crate::targets::triton::model_io::{ModelIo, OutputAs, Role};
+use crate::targets::triton::model_io::{ModelIo, OutputAs};
 use crate::targets::triton::options::{AskOptions, StreamUse, TritonOptions};
-use crate::targets::triton::request::Form;
+use crate::targets::triton::request::RequestTemplate;
 use crate::targets::triton::session::TritonSession;
 use crate::targets::triton::statistics::StatisticsReader;
+use crate::targets::triton::tensor_roles::Role;
 use crate::targets::{Session, Target, TargetError, TargetInfo};
 
 /// `triton:HOST:PORT/MODEL`.
@@ -56,7 +61,7 @@ pub const KIND: Kind = Kind {
 #[derive(Debug)]
 pub struct TritonTarget {
     options: TritonOptions,
-    form: Form,
+    template: RequestTemplate,
     info: TargetInfo,
 }
 
@@ -74,9 +79,10 @@ impl TritonTarget {
         let model_io =
             ModelIo::choose(&facts.model, filled, options.asking.engine_stamps).map_err(explain)?;
         let info = info_of(&options, &facts, &model_io);
-        let form = Form::new(model_io, &facts.model, &options.address.version, &options.asking)
-            .map_err(explain)?;
-        Ok(Self { options, form, info })
+        let template =
+            RequestTemplate::new(model_io, &facts.model, &options.address.version, &options.asking)
+                .map_err(explain)?;
+        Ok(Self { options, template, info })
     }
 
     /// Reader of the server's own counters, before and after a load.
@@ -84,13 +90,13 @@ impl TritonTarget {
         StatisticsReader::new(self.options.clone())
     }
 
-    fn rules(&self, stamps: StampSource) -> Result<Rules, Failure> {
-        Ok(Rules {
+    fn settings(&self, stamps: StampSource) -> Result<SessionSettings, Failure> {
+        Ok(SessionSettings {
             timeouts: self.options.timeouts,
             count_tokens: self.options.asking.count_tokens.clone(),
             same_host: connector(&self.options, b"h2")?.is_loopback(),
             stamps,
-            tokens: token_source(&self.options.asking, self.form.model_io()),
+            tokens: token_source(&self.options.asking, self.template.model_io()),
         })
     }
 }
@@ -183,12 +189,12 @@ impl Target for TritonTarget {
         let keeper = StampKeeper::start();
         let stamps = if keeper.works() { StampSource::Kernel } else { StampSource::User };
         let failed = |failure: Failure| unusable(&self.options, &failure);
-        let rules = self.rules(stamps).map_err(failed)?;
+        let settings = self.settings(stamps).map_err(failed)?;
         sink.stamps_come_from(stamps);
-        sink.tokens_come_from(rules.tokens);
-        let form = self.form.clone();
-        let session =
-            TritonSession::open(&self.options, form, rules, &sink, keeper).map_err(failed)?;
+        sink.tokens_come_from(settings.tokens);
+        let template = self.template.clone();
+        let session = TritonSession::open(&self.options, template, settings, &sink, keeper)
+            .map_err(failed)?;
         Ok(Box::new(session))
     }
 }

@@ -1,128 +1,8 @@
 //! Tensors that a model takes and gives, chosen by name from its metadata, never assumed.
-//!
-//! Names follow TensorRT-LLM's Triton backend (0.x and 1.x, `tensorrt_llm`, `ensemble`, `tensorrt_llm_bls`, the LLM-API
-//! model) and the vLLM backend.
 
 use crate::targets::triton::datatype::Datatype;
-
-/// A server's metadata of one model.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ModelFacts {
-    /// The model.
-    pub name: String,
-    /// What it takes.
-    pub inputs: Vec<TensorFacts>,
-    /// What it gives.
-    pub outputs: Vec<TensorFacts>,
-    /// Requests that Triton may batch; 0 where the model has no batch dimension.
-    pub max_batch_size: i32,
-    /// One request may have several responses.
-    pub decoupled: bool,
-    /// Responses hold all text so far, from the model's configuration; `None` if it does not say.
-    pub accumulates: Option<bool>,
-    /// `ensemble`, or the backend.
-    pub runs_on: String,
-    /// Token ids are below this; only our own server says so.
-    pub vocab_size: Option<u32>,
-    /// Latencies come from a model of an engine; only our own server says so.
-    pub simulated: bool,
-}
-
-/// A server's metadata of one tensor.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TensorFacts {
-    /// Its name.
-    pub name: String,
-    /// KServe's name of its type.
-    pub datatype: String,
-    /// Its shape, the batch dimension included.
-    pub shape: Vec<i64>,
-    /// It may be omitted.
-    pub optional: bool,
-}
-
-/// Purpose of an input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// The prompt as token ids.
-    PromptIds,
-    /// Its length.
-    PromptLength,
-    /// The prompt as text.
-    PromptText,
-    /// Tokens to generate.
-    MaxTokens,
-    /// Tokens before an end token may come.
-    MinTokens,
-    /// Send tokens as they come.
-    Streaming,
-    /// The end token; −1 for none.
-    EndId,
-    /// Do not stop on an end token.
-    IgnoreEos,
-    /// The padding token.
-    PadId,
-    /// Sampling temperature.
-    Temperature,
-    /// Number of candidates.
-    TopK,
-    /// Probability mass of candidates.
-    TopP,
-    /// Seed.
-    Seed,
-    /// Leave the prompt out of the output.
-    ExcludeInput,
-    /// Return the engine's stamps and counts.
-    PerfMetrics,
-    /// Return the number of output tokens.
-    CountTokens,
-    /// Return why the output stopped.
-    FinishReason,
-    /// All of the sampling as one JSON text (vLLM).
-    SamplingJson,
-    /// End the request of the same id.
-    Stop,
-}
-
-/// Names of each role, the first that a model has is taken.
-const NAMES: &[(Role, &[&str])] = &[
-    (Role::PromptIds, &["input_ids"]),
-    (Role::PromptLength, &["input_lengths"]),
-    (Role::PromptText, &["text_input"]),
-    (Role::MaxTokens, &["request_output_len", "max_tokens", "sampling_param_max_tokens"]),
-    (Role::MinTokens, &["min_tokens", "min_length", "sampling_param_min_tokens"]),
-    (Role::Streaming, &["streaming", "stream"]),
-    (Role::EndId, &["end_id", "sampling_param_end_id"]),
-    (Role::IgnoreEos, &["ignore_eos", "sampling_param_ignore_eos"]),
-    (Role::PadId, &["pad_id", "sampling_param_pad_id"]),
-    (Role::Temperature, &["temperature", "sampling_param_temperature"]),
-    (Role::TopK, &["runtime_top_k", "top_k", "sampling_param_top_k"]),
-    (Role::TopP, &["runtime_top_p", "top_p", "sampling_param_top_p"]),
-    (Role::Seed, &["seed", "random_seed", "sampling_param_seed"]),
-    (Role::ExcludeInput, &["exclude_input_in_output", "sampling_param_exclude_input_from_output"]),
-    (Role::PerfMetrics, &["return_perf_metrics", "sampling_param_return_perf_metrics"]),
-    (Role::CountTokens, &["return_num_output_tokens"]),
-    (Role::FinishReason, &["return_finish_reason"]),
-    (Role::SamplingJson, &["sampling_parameters"]),
-    (Role::Stop, &["stop"]),
-];
-
-fn names_of(role: Role) -> &'static [&'static str] {
-    NAMES.iter().find(|(known, _)| *known == role).map_or(&[], |(_, names)| names)
-}
-
-/// Outputs that only come when [`Role::PerfMetrics`] asks for them.
-pub const PERF_OUTPUTS: [&str; 9] = [
-    "arrival_time_ns",
-    "first_scheduled_time_ns",
-    "first_token_time_ns",
-    "last_token_time_ns",
-    "kv_cache_alloc_total_blocks",
-    "kv_cache_alloc_new_blocks",
-    "kv_cache_reused_blocks",
-    "total_draft_tokens",
-    "total_accepted_draft_tokens",
-];
+use crate::targets::triton::metadata::{ModelFacts, TensorFacts};
+use crate::targets::triton::tensor_roles::{NAMES, PERF_OUTPUTS, Role, names_of};
 
 /// An input that will be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,7 +19,7 @@ pub struct Input {
     pub required: bool,
 }
 
-/// Form of the output tokens.
+/// RequestTemplate of the output tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutputAs {
     /// `output_ids`, with `sequence_length`.
@@ -155,7 +35,7 @@ pub struct ModelIo {
     pub model: String,
     /// Inputs that may be sent.
     pub inputs: Vec<Input>,
-    /// Form of the output tokens.
+    /// RequestTemplate of the output tokens.
     pub output: OutputAs,
     /// Requested outputs; without a list Triton sends a dozen others.
     pub requested: Vec<String>,

@@ -3,9 +3,11 @@
 use crate::record::event::TokenHash;
 use crate::record::request_record::TokenSource;
 use crate::request::spec::Prompt;
-use crate::targets::triton::model_io::{ModelIo, OutputAs, Role};
+use crate::targets::triton::model_io::{ModelIo, OutputAs};
 use crate::targets::triton::options::CountTokens;
 use crate::targets::triton::response::{ID_WIDTH, Reading};
+use crate::targets::triton::tensor_roles::Role;
+use crate::targets::triton::text_so_far::TextSoFar;
 
 /// Counter of one request's output tokens.
 #[derive(Debug)]
@@ -204,97 +206,6 @@ impl CountRule {
 
     fn total(&self) -> Option<u32> {
         (self.seen > 0).then_some(if self.per_response { self.sum } else { self.last })
-    }
-}
-
-/// Text as it comes: only what is new in each response, or all so far again.
-#[derive(Debug)]
-struct TextSoFar {
-    /// All text, if responses hold only what is new.
-    joined: Vec<u8>,
-    /// The last response.
-    last: Vec<u8>,
-    kind: TextKind,
-    keep: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum TextKind {
-    /// This many responses began with the one before; perhaps cumulative.
-    PerhapsWhole(u32),
-    /// Each response holds all so far.
-    Whole,
-    /// Each response holds what is new.
-    Delta,
-}
-
-/// Responses that began with the one before until the text counts as cumulative.
-const CERTAIN: u32 = 3;
-
-impl TextSoFar {
-    fn new(accumulates: Option<bool>, keep: bool) -> Self {
-        let kind = match accumulates {
-            None => TextKind::PerhapsWhole(0),
-            Some(true) => TextKind::Whole,
-            Some(false) => TextKind::Delta,
-        };
-        Self { joined: Vec::new(), last: Vec::new(), kind, keep }
-    }
-
-    /// Adds a response's text; returns whether it held anything new.
-    #[inline]
-    fn take(&mut self, text: &[u8]) -> bool {
-        if text.is_empty() {
-            return false;
-        }
-        let longer = text.len() > self.last.len();
-        let repeats = longer && !self.last.is_empty() && text.starts_with(&self.last);
-        let has_new = match self.kind {
-            TextKind::Delta => true,
-            // The detokeniser may replace a half character by the whole one.
-            TextKind::Whole => longer || !self.last.starts_with(text),
-            TextKind::PerhapsWhole(0) if self.last.is_empty() => true,
-            TextKind::PerhapsWhole(times) if repeats => {
-                self.kind = match times + 1 {
-                    CERTAIN => TextKind::Whole,
-                    times => TextKind::PerhapsWhole(times),
-                };
-                true
-            }
-            // It grew before and is unchanged now: the detokeniser holds a character back.
-            TextKind::PerhapsWhole(1..) if text == self.last => false,
-            TextKind::PerhapsWhole(_) => {
-                self.kind = TextKind::Delta;
-                true
-            }
-        };
-        self.remember(text);
-        has_new
-    }
-
-    #[inline]
-    fn remember(&mut self, text: &[u8]) {
-        if self.kind == TextKind::Whole {
-            self.joined = Vec::new();
-        } else if self.keep {
-            self.joined.extend_from_slice(text);
-        }
-        if self.kind == TextKind::Delta {
-            self.last = Vec::new();
-        } else {
-            self.last.clear();
-            self.last.extend_from_slice(text);
-        }
-    }
-
-    /// All text; `None` where it was not kept.
-    fn whole(&self) -> Option<String> {
-        let bytes = match self.kind {
-            // A single response is both.
-            TextKind::Whole | TextKind::PerhapsWhole(1..) => &self.last,
-            TextKind::Delta | TextKind::PerhapsWhole(0) => &self.joined,
-        };
-        self.keep.then(|| String::from_utf8_lossy(bytes).into_owned())
     }
 }
 

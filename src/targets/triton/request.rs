@@ -7,16 +7,19 @@ use crate::load::plan::Shot;
 use crate::request::RequestId;
 use crate::request::spec::RequestSpec;
 use crate::request::{Failure, FailureKind};
-use crate::targets::triton::datatype::{Datatype, Value};
+use crate::targets::triton::datatype::Value;
+use crate::targets::triton::extra_inputs::{extra_tensor, parameter};
 use crate::targets::triton::kserve::{
     Choice, ENABLE_EMPTY_FINAL, InputTensor, ModelInferRequest, ParameterEntry, RequestedOutput,
 };
-use crate::targets::triton::model_io::{Input, ModelFacts, ModelIo, Role};
+use crate::targets::triton::metadata::ModelFacts;
+use crate::targets::triton::model_io::{Input, ModelIo};
 use crate::targets::triton::options::AskOptions;
+use crate::targets::triton::tensor_roles::Role;
 
 /// Template of all requests of a session.
 #[derive(Debug, Clone)]
-pub struct Form {
+pub struct RequestTemplate {
     model_io: ModelIo,
     version: String,
     end_id: Option<i32>,
@@ -28,7 +31,7 @@ pub struct Form {
     outputs: Vec<RequestedOutput>,
 }
 
-impl Form {
+impl RequestTemplate {
     /// The template for one model with this metadata.
     ///
     /// # Errors
@@ -243,49 +246,6 @@ fn push(message: &mut ModelInferRequest, input: &Input, value: &Value<'_>) -> Re
     Ok(())
 }
 
-/// A tensor that the user gives as JSON; its type and rank are those of the model's input.
-fn extra_tensor(
-    name: &str,
-    value: &Json,
-    facts: &ModelFacts,
-) -> Result<(InputTensor, Bytes), String> {
-    let Some(tensor) = facts.inputs.iter().find(|tensor| tensor.name == name) else {
-        return Err(format!("model `{}` has no input `{name}`", facts.name));
-    };
-    let value = match value {
-        Json::Bool(flag) => Value::Flag(*flag),
-        Json::String(text) => Value::Text(text),
-        Json::Number(number) => match number.as_i64() {
-            Some(whole) => Value::Whole(whole),
-            None => Value::Number(number.as_f64().unwrap_or(f64::NAN)),
-        },
-        Json::Null | Json::Array(_) | Json::Object(_) => {
-            return Err(format!("extra input `{name}` must be a number, a text, true or false"));
-        }
-    };
-    let raw = Datatype::named(&tensor.datatype)
-        .and_then(|datatype| value.encode(datatype))
-        .ok_or_else(|| format!("extra input `{name}` does not fit its type {}", tensor.datatype))?;
-    let shape = vec![1; tensor.shape.len().max(1)];
-    Ok((InputTensor { name: name.to_owned(), datatype: tensor.datatype.clone(), shape }, raw))
-}
-
-fn parameter(name: &str, value: &Json) -> Result<Choice, String> {
-    Ok(match value {
-        Json::Bool(flag) => Choice::Bool(*flag),
-        Json::String(text) => Choice::String(text.clone()),
-        Json::Number(number) => match number.as_i64() {
-            Some(whole) => Choice::Int64(whole),
-            None => Choice::Double(number.as_f64().unwrap_or(f64::NAN)),
-        },
-        Json::Null | Json::Array(_) | Json::Object(_) => {
-            return Err(format!(
-                "request parameter `{name}` must be a number, a text, true or false"
-            ));
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -308,12 +268,15 @@ mod tests {
         }
     }
 
-    fn form(facts: &ModelFacts, change: impl FnOnce(&mut AskOptions)) -> Result<Form, String> {
+    fn template(
+        facts: &ModelFacts,
+        change: impl FnOnce(&mut AskOptions),
+    ) -> Result<RequestTemplate, String> {
         let mut options = AskOptions::default();
         change(&mut options);
         let names = options.extra_inputs.keys().map(String::as_str);
         let model_io = ModelIo::choose(facts, names, options.engine_stamps)?;
-        Form::new(model_io, facts, "", &options)
+        RequestTemplate::new(model_io, facts, "", &options)
     }
 
     fn engine(rank: usize) -> ModelFacts {
@@ -339,18 +302,18 @@ mod tests {
     fn a_text_model_refuses_a_shot_without_text() {
         let facts =
             facts(&["text_input! BYTES 2", "max_tokens! INT32 2"], &["text_output BYTES 2"]);
-        let failure = form(&facts, |_| {}).unwrap().message(&shot(None, true)).unwrap_err();
+        let failure = template(&facts, |_| {}).unwrap().message(&shot(None, true)).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Refused);
         assert!(failure.message.contains("holds only token ids"), "{failure:?}");
     }
 
     #[test]
     fn an_extra_input_that_the_model_lacks_or_cannot_take_is_named() {
-        let unknown = form(&engine(2), |options| {
+        let unknown = template(&engine(2), |options| {
             options.extra_inputs.insert("lora_task_id".into(), json!(1));
         });
         assert!(unknown.unwrap_err().contains("no input `lora_task_id`"));
-        let wrong = form(&engine(2), |options| {
+        let wrong = template(&engine(2), |options| {
             options.extra_inputs.insert("end_id".into(), json!("two"));
         });
         assert!(wrong.unwrap_err().contains("`end_id` does not fit its type INT32"));
@@ -359,7 +322,8 @@ mod tests {
     #[test]
     fn ids_and_scalars_get_a_batch_dimension_where_the_model_has_one() {
         for (rank, ids, scalar) in [(2, vec![1, 3], vec![1, 1]), (1, vec![3], vec![1])] {
-            let message = form(&engine(rank), |_| {}).unwrap().message(&shot(None, true)).unwrap();
+            let message =
+                template(&engine(rank), |_| {}).unwrap().message(&shot(None, true)).unwrap();
             assert_eq!(sent(&message, "input_ids").unwrap().0, ids);
             assert_eq!(sent(&message, "input_lengths").unwrap(), (scalar, vec![3, 0, 0, 0]));
         }
@@ -367,16 +331,16 @@ mod tests {
 
     #[test]
     fn a_request_that_ignores_end_tokens_says_so_and_another_names_its_own() {
-        let form = form(&engine(2), |options| options.end_id = Some(2)).unwrap();
-        let ignoring = form.message(&shot(None, true)).unwrap();
+        let template = template(&engine(2), |options| options.end_id = Some(2)).unwrap();
+        let ignoring = template.message(&shot(None, true)).unwrap();
         assert_eq!(sent(&ignoring, "end_id").unwrap().1, (-1_i32).to_le_bytes());
-        let stopping = form.message(&shot(None, false)).unwrap();
+        let stopping = template.message(&shot(None, false)).unwrap();
         assert_eq!(sent(&stopping, "end_id").unwrap().1, 2_i32.to_le_bytes());
     }
 
     #[test]
     fn every_message_asks_for_the_final_marker_and_only_for_outputs_that_are_read() {
-        let message = form(&engine(2), |_| {}).unwrap().message(&shot(None, true)).unwrap();
+        let message = template(&engine(2), |_| {}).unwrap().message(&shot(None, true)).unwrap();
         assert_eq!(
             message.parameters[0],
             ParameterEntry::new(ENABLE_EMPTY_FINAL, Choice::Bool(true))
@@ -388,7 +352,7 @@ mod tests {
 
     #[test]
     fn a_stop_message_repeats_the_id_and_what_is_required() {
-        let message = form(&engine(2), |_| {}).unwrap().stop_message(RequestId(7)).unwrap();
+        let message = template(&engine(2), |_| {}).unwrap().stop_message(RequestId(7)).unwrap();
         assert_eq!(message.id, "7");
         assert_eq!(sent(&message, "stop").unwrap().1, [1]);
         assert!(
@@ -402,7 +366,7 @@ mod tests {
             &["text_input! BYTES 1", "sampling_parameters BYTES 1"],
             &["text_output BYTES 1"],
         );
-        let message = form(&facts, |_| {}).unwrap().message(&shot(Some("hi"), true)).unwrap();
+        let message = template(&facts, |_| {}).unwrap().message(&shot(Some("hi"), true)).unwrap();
         let (_, raw) = sent(&message, "sampling_parameters").unwrap();
         let sampling: Json = serde_json::from_slice(&raw[4..]).unwrap();
         assert_eq!(
@@ -413,11 +377,11 @@ mod tests {
 
     #[test]
     fn the_json_body_holds_the_same_values_under_the_same_names() {
-        let form = form(&engine(2), |options| {
+        let template = template(&engine(2), |options| {
             options.extra_parameters.insert("ttft_ms".into(), json!(5));
         });
         let body: Json =
-            serde_json::from_slice(&form.unwrap().json(&shot(None, true)).unwrap()).unwrap();
+            serde_json::from_slice(&template.unwrap().json(&shot(None, true)).unwrap()).unwrap();
         assert_eq!(body["input_ids"], json!([5, 6, 7]));
         assert_eq!(
             (&body["streaming"], &body["end_id"], &body["ttft_ms"]),

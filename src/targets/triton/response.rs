@@ -67,7 +67,7 @@ impl<'a> Reading<'a> {
         Ok(reading)
     }
 
-    /// Stores one of [`crate::targets::triton::model_io::PERF_OUTPUTS`]; other names are ignored.
+    /// Stores one of [`crate::targets::triton::tensor_roles::PERF_OUTPUTS`]; other names are ignored.
     pub fn note_perf(&mut self, name: &str, number: i64) {
         let stamp = match name {
             "arrival_time_ns" => Some(0),

@@ -19,18 +19,19 @@ use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
 use crate::targets::triton::address::Protocol;
 use crate::targets::triton::generate::Generate;
-use crate::targets::triton::in_flight::{Carrier, InFlightRequest, InFlightTable, Rules};
+use crate::targets::triton::in_flight::{InFlightTable, SessionSettings};
+use crate::targets::triton::in_flight_request::{Carrier, InFlightRequest};
 use crate::targets::triton::kserve::ModelInferRequest;
 use crate::targets::triton::options::TritonOptions;
 use crate::targets::triton::output_counter::OutputCounter;
-use crate::targets::triton::request::Form;
+use crate::targets::triton::request::RequestTemplate;
 use crate::targets::triton::streams::Streams;
 use crate::targets::{Drain, Session};
 
 /// A command to an I/O thread.
 pub enum IoCommand {
     /// Send a request.
-    Send(Box<Outgoing>),
+    Send(Box<NewRequest>),
     /// Cancel a request.
     Cancel(RequestId),
     /// Wait for open requests until then, cancel the rest, and stop.
@@ -38,7 +39,7 @@ pub enum IoCommand {
 }
 
 /// A request that is ready to be written.
-pub struct Outgoing {
+pub struct NewRequest {
     id: RequestId,
     request: InFlightRequest,
     encoded: Encoded,
@@ -63,12 +64,12 @@ pub enum Transport {
 impl Transport {
     async fn open(
         options: &TritonOptions,
-        form: Arc<Form>,
+        template: Arc<RequestTemplate>,
         table: SharedTable,
     ) -> Result<Self, Failure> {
         Ok(match options.address.protocol {
-            Protocol::Grpc => Self::Streams(Streams::open(options, form, table).await?),
-            Protocol::HttpGenerate => Self::Generate(Generate::open(options, &form, table)?),
+            Protocol::Grpc => Self::Streams(Streams::open(options, template, table).await?),
+            Protocol::HttpGenerate => Self::Generate(Generate::open(options, &template, table)?),
         })
     }
 
@@ -96,7 +97,7 @@ pub type SharedTable = Rc<RefCell<InFlightTable>>;
 
 /// A Triton server under load.
 pub struct TritonSession {
-    form: Arc<Form>,
+    template: Arc<RequestTemplate>,
     keep_text: bool,
     protocol: Protocol,
     threads: Vec<IoThread>,
@@ -121,22 +122,22 @@ impl TritonSession {
     /// When a thread cannot connect.
     pub fn open(
         options: &TritonOptions,
-        form: Form,
-        rules: Rules,
+        template: RequestTemplate,
+        settings: SessionSettings,
         sink: &Sink,
         keeper: StampKeeper,
     ) -> Result<Self, Failure> {
-        let form = Arc::new(form);
-        let rules = Arc::new(rules);
+        let template = Arc::new(template);
+        let settings = Arc::new(settings);
         let mut threads = Vec::new();
         for number in 0..options.io_threads.get() {
-            let table = InFlightTable::new(sink.for_another_thread(), Arc::clone(&rules));
-            threads.push(IoThread::start(number, options.clone(), Arc::clone(&form), table)?);
+            let table = InFlightTable::new(sink.for_another_thread(), Arc::clone(&settings));
+            threads.push(IoThread::start(number, options.clone(), Arc::clone(&template), table)?);
         }
         Ok(Self {
-            keep_text: rules.count_tokens.is_some(),
+            keep_text: settings.count_tokens.is_some(),
             protocol: options.address.protocol,
-            form,
+            template,
             threads,
             _keeper: keeper,
         })
@@ -151,14 +152,14 @@ impl IoThread {
     fn start(
         number: u16,
         options: TritonOptions,
-        form: Arc<Form>,
+        template: Arc<RequestTemplate>,
         table: InFlightTable,
     ) -> Result<Self, Failure> {
         let (commands, inbox) = unbounded_channel();
         let (connected, outcome) = oneshot::channel();
         let handle = thread::spawn(&format!("bf-triton-{number}"), move || async move {
             let table = Rc::new(RefCell::new(table));
-            let transport = match Transport::open(&options, form, Rc::clone(&table)).await {
+            let transport = match Transport::open(&options, template, Rc::clone(&table)).await {
                 Ok(transport) => transport,
                 Err(failure) => {
                     // If the receiver is gone, the opener has panicked.
@@ -198,8 +199,8 @@ async fn run_commands(
 ) -> usize {
     while let Some(command) = inbox.recv().await {
         match command {
-            IoCommand::Send(outgoing) => {
-                let Outgoing { id, request, encoded } = *outgoing;
+            IoCommand::Send(new_request) => {
+                let NewRequest { id, request, encoded } = *new_request;
                 table.borrow_mut().insert(id, request);
                 transport.send(id, encoded);
             }
@@ -232,17 +233,17 @@ impl Session for TritonSession {
     fn submit(&mut self, shot: &Shot) -> Result<(), Failure> {
         let handed_over = now();
         let encoded = match self.protocol {
-            Protocol::Grpc => Encoded::Message(self.form.message(shot)?),
-            Protocol::HttpGenerate => Encoded::Body(self.form.json(shot)?),
+            Protocol::Grpc => Encoded::Message(self.template.message(shot)?),
+            Protocol::HttpGenerate => Encoded::Body(self.template.json(shot)?),
         };
-        let output = OutputCounter::new(self.form.model_io(), self.keep_text);
+        let output = OutputCounter::new(self.template.model_io(), self.keep_text);
         let prompt = shot.request.prompt.clone();
         let request =
             InFlightRequest::new(prompt, shot.request.output.max_tokens, output, handed_over);
-        let outgoing = Box::new(Outgoing { id: shot.id, request, encoded });
+        let new_request = Box::new(NewRequest { id: shot.id, request, encoded });
         self.thread(shot.id)
             .commands
-            .send(IoCommand::Send(outgoing))
+            .send(IoCommand::Send(new_request))
             .map_err(|_| Failure::new(FailureKind::ShutDown, "the client's thread has ended"))
     }
 

@@ -14,10 +14,10 @@ use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
 use crate::targets::triton::call::{failure_of, stream, unary};
 use crate::targets::triton::connect::{Link, connector};
-use crate::targets::triton::in_flight::Carrier;
+use crate::targets::triton::in_flight_request::Carrier;
 use crate::targets::triton::kserve::{ModelInferRequest, ModelInferResponse, StreamResponse, path};
 use crate::targets::triton::options::{StreamUse, TritonOptions};
-use crate::targets::triton::request::Form;
+use crate::targets::triton::request::RequestTemplate;
 use crate::targets::triton::response::{Reading, is_final};
 use crate::targets::triton::session::SharedTable;
 
@@ -29,7 +29,7 @@ pub struct Streams {
     connections: Vec<Rc<GrpcConnection>>,
     shared: Option<Rc<RefCell<Vec<SharedStream>>>>,
     turn: Cell<usize>,
-    form: Arc<Form>,
+    template: Arc<RequestTemplate>,
     table: SharedTable,
 }
 
@@ -69,7 +69,7 @@ impl Streams {
     /// When a connection cannot be made.
     pub async fn open(
         options: &TritonOptions,
-        form: Arc<Form>,
+        template: Arc<RequestTemplate>,
         table: SharedTable,
     ) -> Result<Self, Failure> {
         let connector = connector(options, b"h2")?;
@@ -79,13 +79,13 @@ impl Streams {
             connections.push(Rc::new(GrpcConnection { link, calls: Cell::new(0) }));
         }
         let shared = match options.streams {
-            StreamUse::Shared(count) if form.model_io().decoupled => {
+            StreamUse::Shared(count) if template.model_io().decoupled => {
                 let streams = (0..count.get()).map(|_| SharedStream { number: 0, requests: None });
                 Some(Rc::new(RefCell::new(streams.collect())))
             }
             StreamUse::Shared(_) | StreamUse::PerRequest => None,
         };
-        Ok(Self { connections, shared, turn: Cell::new(0), form, table })
+        Ok(Self { connections, shared, turn: Cell::new(0), template, table })
     }
 
     /// Sends a request.
@@ -97,7 +97,7 @@ impl Streams {
         let connection = self.least_loaded_connection();
         let call = CallGuard::enter(connection);
         let table = Rc::clone(&self.table);
-        let task = if self.form.model_io().decoupled {
+        let task = if self.template.model_io().decoupled {
             tokio::task::spawn_local(stream_one(call, table, id, message))
         } else {
             tokio::task::spawn_local(infer_one(call, table, id, message))
@@ -111,7 +111,7 @@ impl Streams {
         let streams = shared.borrow();
         let stream = streams.iter().find(|stream| stream.number == *number);
         let requests = stream.and_then(|stream| stream.requests.as_ref());
-        if let (Some(requests), Some(stop)) = (requests, self.form.stop_message(id)) {
+        if let (Some(requests), Some(stop)) = (requests, self.template.stop_message(id)) {
             // A stream that has broken has ended its requests.
             let _broken = requests.send(stop);
         }

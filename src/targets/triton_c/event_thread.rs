@@ -10,7 +10,8 @@ use crate::network::stamp::ReadStamp;
 use crate::record::request_record::StampSource;
 use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
-use crate::targets::triton::in_flight::{InFlightRequest, InFlightTable};
+use crate::targets::triton::in_flight::InFlightTable;
+use crate::targets::triton::in_flight_request::InFlightRequest;
 use crate::targets::triton::kserve::{ModelInferResponse, OutputTensor};
 use crate::targets::triton::response::Reading;
 
@@ -151,5 +152,5 @@ pub fn failure_of(error: &CoreError) -> Failure {
         CoreError::UNAVAILABLE => FailureKind::QueueFull,
         _ => FailureKind::Engine,
     };
-    Failure::new(kind, &error.words)
+    Failure::new(kind, &error.message)
 }

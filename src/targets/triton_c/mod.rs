@@ -14,12 +14,12 @@ use crate::record::sink::Sink;
 use crate::request::Limits;
 use crate::targets::named::Named;
 use crate::targets::registry::{Abilities, Kind};
-use crate::targets::triton::in_flight::Rules;
+use crate::targets::triton::in_flight::SessionSettings;
 use crate::targets::triton::metadata::ServerFacts;
 use crate::targets::triton::metadata_json::{facts_from_json, why_not_ready};
 use crate::targets::triton::model_io::ModelIo;
 use crate::targets::triton::options::{AskOptions, Timeouts};
-use crate::targets::triton::request::Form;
+use crate::targets::triton::request::RequestTemplate;
 use crate::targets::triton::token_source;
 use crate::targets::triton_c::session::CoreSession;
 use crate::targets::{Session, Target, TargetError, TargetInfo};
@@ -132,7 +132,10 @@ impl TritonCTarget {
 }
 
 /// Starts the core and asks for its model.
-fn start(library: Library, options: &TritonCOptions) -> Result<(Arc<Core>, Form), String> {
+fn start(
+    library: Library,
+    options: &TritonCOptions,
+) -> Result<(Arc<Core>, RequestTemplate), String> {
     let set_up = CoreOptions {
         repository: options.repository.clone(),
         backends: options.backends.clone(),
@@ -142,8 +145,8 @@ fn start(library: Library, options: &TritonCOptions) -> Result<(Arc<Core>, Form)
     let facts = query_model(&core, &options.model)?;
     let filled = options.asking.extra_inputs.keys().map(String::as_str);
     let model_io = ModelIo::choose(&facts.model, filled, options.asking.engine_stamps)?;
-    let form = Form::new(model_io, &facts.model, "", &options.asking)?;
-    Ok((core, form))
+    let template = RequestTemplate::new(model_io, &facts.model, "", &options.asking)?;
+    Ok((core, template))
 }
 
 fn query_model(core: &Core, model: &str) -> Result<ServerFacts, String> {
@@ -167,17 +170,17 @@ impl Target for TritonCTarget {
     fn open(self: Box<Self>, sink: Sink) -> Result<Box<dyn Session>, TargetError> {
         let Self { options, library, info } = *self;
         let unusable = |reason: String| TargetError::Unusable { name: info.name.clone(), reason };
-        let (core, form) = start(library, &options).map_err(unusable)?;
-        let rules = Rules {
+        let (core, template) = start(library, &options).map_err(unusable)?;
+        let settings = SessionSettings {
             timeouts: options.timeouts,
-            tokens: token_source(&options.asking, form.model_io()),
+            tokens: token_source(&options.asking, template.model_io()),
             count_tokens: options.asking.count_tokens,
             same_host: true,
             stamps: StampSource::Engine,
         };
-        sink.stamps_come_from(rules.stamps);
-        sink.tokens_come_from(rules.tokens);
-        let session = CoreSession::start(core, form, rules, sink)
+        sink.stamps_come_from(settings.stamps);
+        sink.tokens_come_from(settings.tokens);
+        let session = CoreSession::start(core, template, settings, sink)
             .map_err(|error| unusable(format!("its thread cannot be started: {error}")))?;
         Ok(Box::new(session))
     }

@@ -11,16 +11,17 @@ use crate::load::plan::Shot;
 use crate::record::sink::Sink;
 use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
-use crate::targets::triton::in_flight::{InFlightRequest, InFlightTable, Rules};
+use crate::targets::triton::in_flight::{InFlightTable, SessionSettings};
+use crate::targets::triton::in_flight_request::InFlightRequest;
 use crate::targets::triton::kserve::{Choice, ENABLE_EMPTY_FINAL, ModelInferRequest};
 use crate::targets::triton::output_counter::OutputCounter;
-use crate::targets::triton::request::Form;
+use crate::targets::triton::request::RequestTemplate;
 use crate::targets::triton_c::event_thread::{EventThread, TableMessage, failure_of};
 use crate::targets::{Drain, Session};
 
 /// A core under load. Dropped without `finish`, it ends what is open and stops the core all the same.
 pub struct CoreSession {
-    form: Form,
+    template: RequestTemplate,
     keep_text: bool,
     deliver: Deliver,
     running: Option<Running>,
@@ -41,11 +42,16 @@ impl CoreSession {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(core: Arc<Core>, form: Form, rules: Rules, sink: Sink) -> std::io::Result<Self> {
+    pub fn start(
+        core: Arc<Core>,
+        template: RequestTemplate,
+        settings: SessionSettings,
+        sink: Sink,
+    ) -> std::io::Result<Self> {
         let (messages, inbox) = channel();
-        let keep_text = rules.count_tokens.is_some();
+        let keep_text = settings.count_tokens.is_some();
         let event_thread = EventThread {
-            in_flight: InFlightTable::new(sink, Arc::new(rules)),
+            in_flight: InFlightTable::new(sink, Arc::new(settings)),
             handles: HashMap::new(),
         };
         let thread = std::thread::Builder::new()
@@ -56,7 +62,7 @@ impl CoreSession {
             // A thread that has ended has ended all its requests.
             let _thread_is_gone = responses.send(TableMessage::Response(now(), response));
         });
-        Ok(Self { form, keep_text, deliver, running: Some(Running { core, messages, thread }) })
+        Ok(Self { template, keep_text, deliver, running: Some(Running { core, messages, thread }) })
     }
 
     fn running(&self) -> &Running {
@@ -72,8 +78,8 @@ impl CoreSession {
 impl Session for CoreSession {
     fn submit(&mut self, shot: &Shot) -> Result<(), Failure> {
         let handed_over = now();
-        let request = request_of(self.form.message(shot)?, shot.id);
-        let counter = OutputCounter::new(self.form.model_io(), self.keep_text);
+        let request = request_of(self.template.message(shot)?, shot.id);
+        let counter = OutputCounter::new(self.template.model_io(), self.keep_text);
         let prompt = shot.request.prompt.clone();
         let in_flight =
             InFlightRequest::new(prompt, shot.request.output.max_tokens, counter, handed_over);

@@ -272,10 +272,10 @@ impl DraftedRequest {
 
     /// Blocks are those of the first round: what later ones find is what earlier ones have left. Drafts are counted by
     /// comparing them with what came of them.
-    fn take_counts(&mut self, said: EngineUse, before: usize) {
+    fn take_counts(&mut self, reported: EngineUse, before: usize) {
         let kept = &self.tokens[before..];
         let accepted = self.drafts.iter().zip(kept).take_while(|(draft, token)| draft == token);
-        let blocks = if self.round == 0 { said } else { self.counts };
+        let blocks = if self.round == 0 { reported } else { self.counts };
         self.counts = EngineUse {
             draft_tokens: self.counts.draft_tokens + self.drafts.len() as u32,
             accepted_draft_tokens: self.counts.accepted_draft_tokens + accepted.count() as u32,

@@ -180,14 +180,14 @@ fn stamps_are_the_draft_s_first_and_the_target_s_last_and_blocks_those_of_the_pr
     call_of(request.verified(&[1, 2], GOES_ON, times(20), used, MonoNs(0)));
     let later = EngineUse { kv_reused_blocks: 90, ..used };
     call_of(request.verified(&[1, 2], GOES_ON, times(40), later, MonoNs(0)));
-    let (told, counts) = request.engine_report();
+    let (times, counts) = request.engine_report();
     let expected = EngineTimes {
         arrival: at(10),
         first_scheduled: at(11),
         first_token: at(22),
         last_token: at(43),
     };
-    assert_eq!(told, expected);
+    assert_eq!(times, expected);
     assert_eq!((counts.kv_reused_blocks, counts.kv_missed_blocks), (2, Some(1)));
 }
 

@@ -62,7 +62,7 @@ class SamplingConfig {
     void setRepetitionPenalty(std::optional<FloatType> const& repetitionPenalty);
     void setPresencePenalty(std::optional<FloatType> const& presencePenalty);
     void setFrequencyPenalty(std::optional<FloatType> const& frequencyPenalty);
-    /// Not validated, as in the original.
+    /// Not validated, as in TensorRT-LLM.
     void setLengthPenalty(std::optional<FloatType> const& lengthPenalty);
     void setNumReturnSequences(std::optional<SizeType32> const& numReturnSequences);
     void setMinP(std::optional<FloatType> const& minP);

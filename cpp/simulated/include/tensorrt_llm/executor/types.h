@@ -93,7 +93,7 @@ struct StaticBatchingStats {
     SizeType32 emptyGenSlots{};
 };
 
-/// What one iteration of in-flight batching ran.
+/// Counts of one iteration of in-flight batching.
 struct InflightBatchingStats {
     SizeType32 numScheduledRequests{};
     SizeType32 numContextRequests{};
@@ -166,7 +166,7 @@ struct RequestStatsPerIteration {
     std::vector<RequestStats> requestStats;
 };
 
-/// What the executor itself stamped of one request, on the steady clock; a stamp at the epoch was not set.
+/// The executor's own stamps of one request, on the steady clock; a stamp at the epoch was not set.
 struct RequestPerfMetrics {
     using TimePoint = std::chrono::time_point<std::chrono::steady_clock>;
 

@@ -15,7 +15,7 @@ using TokenIdType = std::int32_t;
 using TokenExtraIdType = std::uint64_t;
 using LoraTaskIdType = std::uint64_t;
 
-/// A token as the KV cache tells it from others: virtual tokens of different prompts have different extra
+/// A token as the KV cache distinguishes it: virtual tokens of different prompts have different extra
 /// ids.
 struct UniqueToken {
     TokenIdType tokenId;

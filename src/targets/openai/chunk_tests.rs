@@ -1,0 +1,144 @@
+//! Tests of the chunk parser.
+
+use super::*;
+
+fn chunk(json: &str) -> Chunk {
+    let mut chunk = Chunk::default();
+    chunk.read(json.as_bytes()).unwrap();
+    chunk
+}
+
+fn text(json: &str) -> String {
+    String::from_utf8(chunk(json).text).unwrap()
+}
+
+#[test]
+fn every_kind_of_generated_text_counts_as_output() {
+    for (json, expected) in [
+        (r#"{"choices":[{"delta":{"content":"a\n"}}]}"#, "a\n"),
+        (r#"{"choices":[{"delta":{"role":"assistant","reasoning":"b"}}]}"#, "b"),
+        (r#"{"choices":[{"delta":{"reasoning_content":"c","content":null}}]}"#, "c"),
+        (r#"{"choices":[{"delta":{"refusal":"d"}}]}"#, "d"),
+        (
+            r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"x","type":"function","function":{"name":"f","arguments":"{"}}]}}]}"#,
+            "f{",
+        ),
+        (r#"{"choices":[{"delta":{"content":[{"type":"text","text":"e"}]}}]}"#, "e"),
+        (r#"{"choices":[{"text":"g","index":0}]}"#, "g"),
+        (r#"{"choices":[{"message":{"role":"assistant","content":"h"}}]}"#, "h"),
+    ] {
+        assert_eq!(text(json), expected, "{json}");
+    }
+}
+
+#[test]
+fn role_empty_and_usage_chunks_carry_no_output() {
+    for json in [
+        r#"{"choices":[{"delta":{"role":"assistant","content":""}}]}"#,
+        r#"{"choices":[{"delta":{"role":"assistant","content":null}}]}"#,
+        r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#,
+        r#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}"#,
+        r#"{"choices":null}"#,
+        "{}",
+    ] {
+        assert!(!chunk(json).has_output(), "{json}");
+    }
+}
+
+#[test]
+fn usage_is_found_wherever_it_stands_and_zeros_do_not_hide_it() {
+    let usage = |json: &str| chunk(json).usage;
+    let four = Some(Usage { prompt: Some(3), completion: Some(4) });
+    assert_eq!(usage(r#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}"#), four);
+    assert_eq!(
+        usage(r#"{"choices":[{"usage":{"prompt_tokens":3,"completion_tokens":4.0}}]}"#),
+        four
+    );
+    assert_eq!(
+        usage(
+            r#"{"usage":{"prompt_tokens":0,"completion_tokens":0},"choices":[{"usage":{"prompt_tokens":3,"completion_tokens":4}}]}"#
+        ),
+        four
+    );
+    assert_eq!(usage(r#"{"usage":null}"#), None);
+}
+
+#[test]
+fn an_error_is_seen_in_each_of_its_shapes() {
+    for json in [
+        r#"{"error":{"message":"m","type":"t","code":500}}"#,
+        r#"{"error":"m"}"#,
+        r#"{"object":"error","message":"m"}"#,
+        r#"{"choices":[{"error":{"message":"m"}}]}"#,
+    ] {
+        assert!(chunk(json).is_error, "{json}");
+    }
+    assert!(!chunk(r#"{"error":null,"choices":[]}"#).is_error);
+}
+
+#[test]
+fn a_finish_reason_that_is_null_and_one_that_is_missing_are_distinguished() {
+    let null = chunk(r#"{"choices":[{"finish_reason":null}]}"#);
+    assert_eq!((null.knows_finish, null.finish), (true, None));
+    let missing = chunk(r#"{"choices":[{}]}"#);
+    assert_eq!((missing.knows_finish, missing.finish), (false, None));
+    assert_eq!(chunk(r#"{"choices":[{"finish_reason":"abort"}]}"#).finish, Some(Finish::Aborted));
+}
+
+#[test]
+fn ids_embeddings_and_engine_stamps_are_taken() {
+    assert_eq!(chunk(r#"{"choices":[{"text":"","token_ids":[5,0,7]}]}"#).token_ids, [5, 0, 7]);
+    assert_eq!(
+        chunk(r#"{"data":[{"embedding":[0.1,-2e-3]},{"embedding":"AAA="},{}]}"#).embeddings,
+        2
+    );
+    let times = chunk(r#"{"x-bareflight-timing":{"arrival":1,"last_token":null}}"#).times.unwrap();
+    assert_eq!((times.arrival, times.last_token), (Some(MonoNs(1)), None));
+}
+
+#[test]
+fn contents_of_the_last_chunk_are_dropped() {
+    let mut one =
+        chunk(r#"{"choices":[{"text":"a","token_ids":[1],"finish_reason":"stop"}],"usage":{}}"#);
+    one.read(b"{}").unwrap();
+    assert_eq!(one, Chunk::default());
+}
+
+#[test]
+fn a_stream_read_by_pattern_equals_each_chunk_read_alone() {
+    let choice = |delta: &str| {
+        format!(r#"{{"id":"x","choices":[{{"delta":{{{delta}}},"finish_reason":null}}]}}"#)
+    };
+    let stream = [
+        choice(r#""role":"assistant","content":"""#),
+        choice(r#""content":" a""#),
+        choice(r#""content":" b""#),
+        choice(r#""content":"""#),
+        choice(r#""content":" c\n""#),
+        choice(r#""content":" d""#),
+        choice(r#""content":"","token_ids":[7]"#),
+        choice(r#""content":"","token_ids":[8]"#),
+        choice(r#""content":" e","reasoning":" f""#),
+        choice(r#""content":" g""#),
+        r#"{"choices":[],"usage":{"completion_tokens":9}}"#.to_owned(),
+        r#"{"choices":[],"usage":{"completion_tokens":8}}"#.to_owned(),
+    ];
+    let contents = |chunk: &Chunk| {
+        let text = String::from_utf8(chunk.text.clone()).unwrap();
+        let counts = (chunk.choices, chunk.embeddings, chunk.usage);
+        (text, chunk.token_ids.clone(), counts, chunk.knows_finish, chunk.finish)
+    };
+    let mut one_after_the_other = Chunk::default();
+    for json in &stream {
+        one_after_the_other.read(json.as_bytes()).unwrap();
+        assert_eq!(contents(&one_after_the_other), contents(&chunk(json)), "{json}");
+    }
+}
+
+#[test]
+fn what_is_no_object_is_refused() {
+    let mut chunk = Chunk::default();
+    for json in ["", "[]", "{\"choices\":[{]}", "{} {}", "<html>"] {
+        assert!(chunk.read(json.as_bytes()).is_err(), "{json}");
+    }
+}

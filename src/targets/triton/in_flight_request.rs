@@ -1,0 +1,81 @@
+//! HOT PATH. One in-flight request: its output so far, its finish reason, and the task or stream that carries it.
+
+use tokio::task::AbortHandle;
+
+use crate::clock::MonoNs;
+use crate::record::request_record::{EngineUse, FinishReason};
+use crate::request::spec::Prompt;
+use crate::targets::triton::output_counter::OutputCounter;
+
+/// A request that has not ended.
+pub struct InFlightRequest {
+    pub(super) prompt: Prompt,
+    pub(super) max_tokens: u32,
+    pub(super) output: OutputCounter,
+    pub(super) handed_over: MonoNs,
+    /// When something was last sent or received.
+    pub(super) last_activity: MonoNs,
+    pub(super) begun: bool,
+    pub(super) by_user: bool,
+    pub(super) times: Option<[i64; 4]>,
+    pub(super) used: Option<EngineUse>,
+    pub(super) finish: Option<Finish>,
+    pub(super) carrier: Carrier,
+}
+
+/// The finish reason of the server.
+pub(super) enum Finish {
+    Reason(FinishReason),
+    Failure(String),
+}
+
+/// Task or stream that carries a request; needed to cancel it.
+pub enum Carrier {
+    /// A task of its own.
+    Task(Option<AbortHandle>),
+    /// A stream that others share.
+    Shared(usize),
+}
+
+impl InFlightRequest {
+    /// A request that was submitted at `handed_over`.
+    pub fn new(
+        prompt: Prompt,
+        max_tokens: u32,
+        output: OutputCounter,
+        handed_over: MonoNs,
+    ) -> Self {
+        Self {
+            prompt,
+            max_tokens,
+            output,
+            handed_over,
+            last_activity: handed_over,
+            begun: false,
+            by_user: false,
+            times: None,
+            used: None,
+            finish: None,
+            carrier: Carrier::Task(None),
+        }
+    }
+
+    pub(super) fn abort_task(&self) {
+        if let Carrier::Task(Some(task)) = &self.carrier {
+            task.abort();
+        }
+    }
+}
+
+/// Parses the finish reasons of the LLM API and vLLM; they send the text `None` while the output goes on.
+pub(super) fn finish_of(reason: &[u8]) -> Option<Finish> {
+    Some(match reason {
+        b"length" => Finish::Reason(FinishReason::Length),
+        b"stop" => Finish::Reason(FinishReason::EndToken),
+        b"abort" | b"error" | b"cancelled" | b"timeout" => Finish::Failure(format!(
+            "the server ended the request with finish_reason `{}`",
+            String::from_utf8_lossy(reason)
+        )),
+        _ => return None,
+    })
+}
