@@ -26,7 +26,7 @@ fi
 
 step "format"
 cargo fmt --all --check
-find cpp tests/cpp -name '*.cc' -o -name '*.h' | xargs clang-format --dry-run --Werror
+find cpp tests/cpp \( -name '*.cc' -o -name '*.h' \) -exec clang-format --dry-run --Werror {} +
 shellcheck examples/slurm/*.sbatch tests/*.sh tests/network/*.sh .ci/run .ci/setup
 
 # The embedded engine's arithmetic threads wait by spinning; on a machine that tests share, one is fastest.

@@ -13,8 +13,8 @@ class Ranks {
     virtual ~Ranks() = default;
     /// Whether requests are taken here.
     virtual bool leads() const { return true; }
-    /// The leader, in each iteration: returns when every other rank has done its share, and never after a rank
-    /// has died.
+    /// The leader, in each iteration: returns when every other rank has done its share, and never after a
+    /// rank has died.
     virtual void iterate() {}
     /// The leader, at its end: lets the others end too.
     virtual void dismiss() {}

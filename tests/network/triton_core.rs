@@ -110,6 +110,7 @@ fn a_session_ends_what_is_open_however_it_ends() {
 
 /// What runs in processes of its own.
 pub mod child {
+    #[allow(clippy::wildcard_imports, reason = "the other half of this file")]
     use super::*;
 
     /// Runs one test, by name; a panic ends this process.
@@ -117,16 +118,16 @@ pub mod child {
         match name {
             "every_token_comes_through_the_c_api" => every_token_comes_through_the_c_api(),
             "faults_and_cancels_end_each_request_once_through_the_c_api" => {
-                faults_and_cancels_end_each_request_once_through_the_c_api()
+                faults_and_cancels_end_each_request_once_through_the_c_api();
             }
             "the_contract_of_all_targets_holds_for_a_core_in_this_process" => {
-                the_contract_of_all_targets_holds_for_a_core_in_this_process()
+                the_contract_of_all_targets_holds_for_a_core_in_this_process();
             }
             "what_cannot_be_opened_is_explained_in_the_cores_words" => {
-                what_cannot_be_opened_is_explained_in_the_cores_words()
+                what_cannot_be_opened_is_explained_in_the_cores_words();
             }
             "a_session_ends_what_is_open_however_it_ends" => {
-                a_session_ends_what_is_open_however_it_ends()
+                a_session_ends_what_is_open_however_it_ends();
             }
             unknown => panic!("no test `{unknown}`"),
         }
