@@ -27,6 +27,5 @@ const HEADER: &str = "daf50dd4542b3e705c8c133dd4148b8663feaea366271a0124af359345
 #[test]
 fn the_header_is_the_one_that_the_bindings_were_made_from() {
     let digest = Sha256::digest(include_bytes!("../../ffi/triton/tritonserver.h"));
-    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(digest, HEADER);
+    assert_eq!(format!("{digest:x}"), HEADER);
 }
