@@ -2,7 +2,7 @@
 //
 // Names and signatures are those of libtritonserver (API version 1.x); the rest is left out. `bindings.rs` is made
 // from this file by `bindings.sh`. Every call that returns an Error returns null for success,
-// and the caller deletes what it gets (except for ResponseError, whose error belongs to the response).
+// and the caller deletes what it gets (but for ResponseError, whose error belongs to the response).
 
 #include <stdbool.h>
 #include <stddef.h>

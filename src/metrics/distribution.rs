@@ -177,8 +177,8 @@ impl Streamed {
         let (low_fence, high_fence) = fences(at_weight(total * 0.25), at_weight(total * 0.75));
         // In samples where all weigh the same, as those of chunks do; else in samples of the mean weight.
         let samples = |weight: f64| (weight / total * self.count as f64).round() as u64;
-        let below = samples(self.histogram.weight_below(low_fence));
-        let not_above = samples(self.histogram.weight_below(high_fence));
+        let below = samples(self.histogram.weight_around(low_fence, min, max).0);
+        let not_above = samples(self.histogram.weight_around(high_fence, min, max).1);
         Some(Distribution {
             count: self.count,
             effective_count: effective,

@@ -80,14 +80,22 @@ impl LogHistogram {
         last
     }
 
-    /// Weight of values below, and not above.
-    pub fn weight_below(&self, value: f64) -> f64 {
-        self.buckets().take_while(|(it, _)| *it < value).map(|(_, weight)| weight).sum()
+    /// Weight of values below `value` and of values up to it, each read off as one between `min` and `max`.
+    pub fn weight_around(&self, value: f64, min: f64, max: f64) -> (f64, f64) {
+        let (mut below, mut up_to) = (0.0, 0.0);
+        for (middle, weight) in self.buckets() {
+            let read = middle.clamp(min, max);
+            below += if read < value { weight } else { 0.0 };
+            up_to += if read <= value { weight } else { 0.0 };
+        }
+        (below, up_to)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::float_cmp, reason = "whole weights are exact")]
+
     use super::*;
 
     #[test]
@@ -116,7 +124,8 @@ mod tests {
         let near =
             |weight: f64, value: f64| (histogram.at_weight(weight).unwrap() - value).abs() < 0.01;
         assert!(near(3.0, 1.0) && near(3.5, 2.0) && near(4.0, 2.0));
-        assert!((histogram.weight_below(1.5) - 3.0).abs() < 1e-12);
+        assert_eq!(histogram.weight_around(1.5, 1.0, 2.0), (3.0, 3.0));
+        assert_eq!(histogram.weight_around(1.0, 1.0, 1.0), (0.0, 4.0));
         assert_eq!(LogHistogram::default().at_weight(1.0), None);
     }
 }

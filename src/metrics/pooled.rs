@@ -221,6 +221,16 @@ mod tests {
     }
 
     #[test]
+    fn equal_gaps_beyond_the_budget_are_no_outliers() {
+        let mut all = vec![(Nanos(5_000_000), 1.0); 900];
+        all.extend(vec![(Nanos(12_000_000), 1.0); 100]);
+        let outliers = |gaps: &[(Nanos, f64)], budget| pooled(gaps, budget).icl.unwrap().outliers;
+        assert_eq!(outliers(&all[..900], 10).above, 0);
+        assert_eq!((outliers(&all, 10).below, outliers(&all, 10).above), (0, 100));
+        assert_eq!(outliers(&all, EXACT_GAPS).above, 100);
+    }
+
+    #[test]
     fn beyond_the_budget_percentiles_are_within_the_stated_error_and_say_so() {
         for scale in [1.0, 0.75] {
             let all = gaps(60_000, 4, scale);
