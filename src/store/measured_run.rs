@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::metrics::Summary;
 use crate::metrics::comparison::{Measured, MeasuredBlock};
-use crate::metrics::point_records::{PointRecords, RecordsError, collect};
+use crate::metrics::point_records::{RecordsError, collect};
 use crate::record::request_record::Records;
 use crate::store::manifest::{Manifest, State};
 use crate::store::run_directory::RunDirectory;
@@ -84,12 +84,5 @@ impl MeasuredRun {
                 .collect(),
             settings,
         }
-    }
-}
-
-impl PartialPoint {
-    /// Whether any request has a record.
-    pub fn has_records(&self) -> bool {
-        !self.is_empty()
     }
 }

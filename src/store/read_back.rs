@@ -78,7 +78,7 @@ fn recover(
     let left = PartialFiles::left_behind(directory, files, first_id.0)
         .map_err(|error| ReadError::Partial(files.requests.clone(), error))?;
     let point = PartialPoint::new(Some(left), Records::default(), *first_id);
-    if !point.has_records() {
+    if point.is_empty() {
         return Ok(None);
     }
     let records = collect(&point)?;

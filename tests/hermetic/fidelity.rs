@@ -130,18 +130,7 @@ fn blocks_of_the_kv_cache_are_followed_when_asked_and_as_many_as_prompts_fill() 
     let asked = "target = 'sim:explicit,base_us=500,kv_tokens=2048'\nconcurrency = [1]\nrequests = 40\nwarmup = 0\n\
                  scenario = 'D(96,1)'\nprefix_tokens = 32\nkv_reuse = true";
     let out = tempfile::tempdir().expect("a temporary folder");
-    let measured = |toml: &str| {
-        let mut resolved = settings(toml, &out);
-        let ready = preflight::prepare(&mut resolved).expect("can be measured");
-        sweep::run(
-            &resolved,
-            &resolved.to_toml().expect("plain data"),
-            ready,
-            &Stop::never(),
-            &mut Nobody,
-        )
-        .expect("was measured")
-    };
+    let measured = |toml: &str| measure_into(&out, toml);
     let silent = measured(asked);
     assert_eq!(silent.points[0].summary.kv_events, None);
     assert!(!silent.directory.file("kv_events.jsonl").exists());
