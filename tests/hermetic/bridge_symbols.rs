@@ -1,4 +1,4 @@
-//! Would the engine link against TensorRT-LLM 1.2? The symbols it needs, and those our library has, against a list.
+//! Link symbols: what the engine needs of TensorRT-LLM 1.2 and what our library defines, held against a list.
 //!
 //! `needed_symbols.txt` holds the mangled names that a wrapper compiled against TensorRT-LLM's own headers of that
 //! release needed. `documented_symbols.txt` holds those that follow from the documented signatures of the same API and
@@ -51,13 +51,13 @@ fn compile(source: &Path, object: &Path) -> Output {
         .arg("-o")
         .arg(object)
         .output()
-        .expect("a C++ compiler is installed, since the build needed one")
+        .expect("a C++ compiler (`$CXX` or `g++`) is needed for this test")
 }
 
 /// Names of `nm` with `flag`, of `object`.
 fn symbols(flag: &str, object: &Path) -> BTreeSet<String> {
     let output =
-        Command::new("nm").arg(flag).arg(object).output().expect("nm comes with the compiler");
+        Command::new("nm").arg(flag).arg(object).output().expect("`nm` is needed for this test");
     assert!(output.status.success(), "nm {flag} {} failed", object.display());
     String::from_utf8_lossy(&output.stdout)
         .lines()

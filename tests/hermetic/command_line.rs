@@ -1,4 +1,4 @@
-//! What does a user see: exit codes, files, one clear error for bad input, and nothing lost on Ctrl-C?
+//! Command line: exit codes, files of a run, one clear error for bad input, and nothing lost on Ctrl-C.
 
 use std::fs;
 use std::process::{Child, Command, Output, Stdio};

@@ -1,4 +1,4 @@
-//! What does a user of `bareflight compare` see: turns, records of each side, answers with intervals, exit codes?
+//! `bareflight compare`: turns, records of each side, results with intervals, exit codes.
 
 use std::fs;
 use std::process::{Command, Output, Stdio};

@@ -1,4 +1,4 @@
-//! What does a user see of the doctor: lines, codes, and nothing that a machine without a GPU is blamed for?
+//! `bareflight doctor`: lines, exit codes, and no fault found with a machine for having no GPU.
 
 use std::process::{Command, Output};
 

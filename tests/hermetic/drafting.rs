@@ -1,4 +1,4 @@
-//! Does drafting change how long an output takes, and never what it is? Two simulated executors, one of which drafts.
+//! Drafting: it changes how long an output takes and never the output. Two simulated executors, one of which drafts.
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,4 +1,4 @@
-//! Do the numbers that come out agree with what is known to have gone in?
+//! Fidelity: measured figures agree with the declared costs that went in.
 
 use bareflight::cli::resolve::resolve;
 use bareflight::cli::typed::Settings;

@@ -1,5 +1,5 @@
-//! Is an engine held against the memory of its GPUs before anything is loaded? There is no GPU here: libraries that play a
-//! script (`fake_nvml/nvml.c`, `fake_cuda/cuda.c`) tell of memory, and the engine's file is a hole of its size.
+//! GPU memory: an engine is checked against it before anything is loaded. There is no GPU here: libraries that play a script
+//! (`fake_nvml/nvml.c`, `fake_cuda/cuda.c`) tell of memory, and the engine's file is a hole of its size.
 
 use std::fs;
 

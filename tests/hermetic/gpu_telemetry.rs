@@ -1,5 +1,5 @@
-//! Does the whole path of GPU telemetry hold, from the library to the report? There is no GPU here: a management library
-//! that plays a script (`fake_nvml/nvml.c`) is built and named, and every artefact says whose word it is.
+//! GPU telemetry: the whole path from the library to the report. There is no GPU here: a management library that plays a
+//! script (`fake_nvml/nvml.c`) is built and named, and every artefact says whose word it is.
 
 use std::fs;
 use std::path::{Path, PathBuf};

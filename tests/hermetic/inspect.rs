@@ -1,4 +1,4 @@
-//! Is an engine directory understood before it is loaded, and is its roofline that of the simulated executor?
+//! Engine directories: read before anything is loaded, with the roofline of the simulated executor.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What does a user of `bareflight ladder` see: every rung or why it is not there, what each adds, where the time goes?
+//! `bareflight ladder`: every rung or why it is missing, what each adds, where the time goes.
 
 use std::process::{Command, Output};
 

@@ -1,5 +1,5 @@
-//! Does a profiler hear of each phase and each request, once, and nobody else of anything? The profiler is a library that
-//! writes down what it is told (`fake_nvtx/injection.c`).
+//! NVTX ranges: one for each phase and each request, and nothing without a profiler. The profiler is a library that writes
+//! down what it is told (`fake_nvtx/injection.c`).
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! What does the target `openai:` claim when the server does what it should, in every way that servers do it?
+//! Target `openai:` against servers that do what they should, in every way that servers do it.
 
 use std::num::NonZeroU16;
 use std::sync::Arc;

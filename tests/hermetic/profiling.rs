@@ -1,5 +1,5 @@
-//! Is an attached profiler switched once in each measured point, within its window, and does every artefact say so? The
-//! driver is a library that notes each switch (`fake_cuda/cuda.c`).
+//! Profile windows: a profiler is switched once in each measured point, and every artefact says so. The driver is a library
+//! that notes each switch (`fake_cuda/cuda.c`).
 
 use std::fs;
 use std::process::{Command, Output};

@@ -1,4 +1,4 @@
-//! What does `bareflight serve` claim, seen from outside: by our own targets, and byte by byte?
+//! `bareflight serve` seen from outside: by our own targets, and byte by byte.
 #![allow(clippy::float_cmp)] // Counters are whole numbers.
 
 use std::io::{BufRead, BufReader};

@@ -1,4 +1,4 @@
-//! Does every target that runs without anything beside this repository keep the contract of all targets?
+//! Contract of all targets, for every target that runs without anything beside this repository.
 
 use crate::support::contract;
 use crate::support::contract::{Subject, pace, shots};

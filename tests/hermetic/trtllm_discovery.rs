@@ -1,4 +1,4 @@
-//! Is TensorRT-LLM found where it lies, and is everything that is missing said at once? The build's own search, on
+//! Discovery of TensorRT-LLM: found where it lies, and everything that is missing named at once. The build's own search, on
 //! folders made here.
 
 use std::fs;

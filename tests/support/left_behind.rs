@@ -1,4 +1,4 @@
-//! What did the program say and leave behind? Its words, its one run directory, and documents held to their schema.
+//! Output of a program: its text, its one run directory, and documents validated against their schema.
 
 use std::fs;
 use std::path::{Path, PathBuf};

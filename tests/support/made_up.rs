@@ -15,7 +15,7 @@ pub fn library(folder: &TempDir, source: &str, name: &str) {
     let library = folder.path().join(name);
     let built =
         Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status();
-    assert!(built.expect("a C compiler").success());
+    assert!(built.expect("`cc` is needed for this test").success());
 }
 
 /// What comes of the program in this folder, so that the library is `./NAME`, under this script.
@@ -25,6 +25,7 @@ pub fn bareflight(folder: &TempDir, script: &[(&str, &str)], arguments: &[&str])
         .current_dir(folder.path())
         .envs(script.iter().copied())
         .env("CI", "1")
+        .env_remove("BAREFLIGHT_TARGET")
         .output()
         .expect("the binary runs")
 }

@@ -1,4 +1,4 @@
-//! What became of each shot? Opens a target, fires shots at it, and keeps everything the sink was given.
+//! Recorder of one session: opens a target, sends shots to it, and keeps everything that the sink received.
 
 #![allow(dead_code)] // Each test binary uses a part of it.
 

@@ -1,5 +1,5 @@
-//! Does the whole program run on an installation of TensorRT-LLM? Discovered, compiled against, linked, loaded; on one
-//! that is made of our simulated executor. `tests/trtllm_feature.sh` makes it and starts these claims.
+//! The whole program on an installation of TensorRT-LLM. Discovered, compiled against, linked, loaded; on one that is made
+//! of our simulated executor. `tests/trtllm_feature.sh` makes it and starts these claims.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};

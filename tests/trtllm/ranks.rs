@@ -1,4 +1,4 @@
-//! Does an engine over several ranks work, and what is left when one of them dies? `mpirun` and an orchestrator's workers,
+//! Engines over several ranks, and the records that are kept when one of them dies. `mpirun` and an orchestrator's workers,
 //! with our simulated executor in the linked library.
 
 use std::fs;
@@ -54,7 +54,8 @@ fn rank_0_drives_the_others_hold_their_part_and_only_one_writes() {
     let out = tempfile::tempdir().expect("a folder");
     let target = stand_in::target(&out, "explicit,base_us=300", 2);
     let more = ["--concurrency", "2", "--requests", "10"];
-    let output = program(&out, 2, &target, &more).output().expect("mpirun is installed");
+    let output =
+        program(&out, 2, &target, &more).output().expect("`mpirun` is needed for this test");
     let said = finished(&output);
     assert!(said.contains("rank 1 of 2"), "{said}");
     let printed = words(&output.stdout);
@@ -162,7 +163,11 @@ fn a_rank_that_dies_ends_the_job_and_the_records_so_far_are_kept() {
     let mut command = program(&out, 2, &target, &more);
     // Seconds for the leader to write in; mpirun waits for all of them, whenever a rank has failed.
     command.env("OMPI_MCA_odls_base_sigkill_timeout", "20");
-    let job = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("mpirun runs");
+    let job = command
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("`mpirun` is needed for this test");
     let (succeeded, said) = kill_the_follower(job, &out);
     assert!(!succeeded, "{said}");
     assert!(said.contains("another rank has died"), "{said}");
