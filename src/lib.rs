@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod clock;
+pub mod console;
 pub mod doctor;
 pub mod engine_directory;
 pub mod experiment;

@@ -9,6 +9,7 @@ use bareflight::cli::typed::{Cli, Command, Document};
 use bareflight::cli::{
     compare, doctor, dry_run, engine_threads, inspect, ladder, load_number, mpi_rank, run, serve,
 };
+use bareflight::console;
 use bareflight::experiment::{artefacts, preflight};
 use bareflight::report::{self, comparison, summary_json, table};
 use bareflight::store::read_back::read_back;
@@ -18,7 +19,7 @@ fn main() -> ExitCode {
     match dispatch() {
         Ok(exit) => exit.into(),
         Err((exit, error)) => {
-            eprintln!("bareflight: {error:#}");
+            console::print_notice(format_args!("{error:#}"));
             exit.into()
         }
     }

@@ -17,6 +17,7 @@ use crate::cli::resolve::resolve;
 use crate::cli::run::{Screen, experiment_exit, preflight_exit, print};
 use crate::cli::setting_key;
 use crate::cli::typed::{RunArgs, Settings};
+use crate::console;
 use crate::experiment::comparison_files::{Manifest, write_comparison, write_sides};
 use crate::experiment::{blocks, interleave, stored};
 use crate::issue::stop::Stop;
@@ -28,7 +29,7 @@ use crate::metrics::sides::{Finding, Terms};
 use crate::record::request_record::Records;
 use crate::report::FileNote;
 use crate::report::comparison::table;
-use crate::report::table as console;
+use crate::report::table as report_table;
 use crate::settings::Resolved;
 use crate::store::measured_run::MeasuredRun;
 use crate::store::run_directory::{RunDirectory, file};
@@ -116,7 +117,7 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
             .map_err(|error| (Exit::Preflight, error.into()))?;
     }
     for finding in &ready.warnings {
-        eprintln!("bareflight: {finding}");
+        console::print_notice(format_args!("{finding}"));
     }
     let names: Vec<String> = sides.iter().map(|side| side.target.clone()).collect();
     let load = sides[0].loads[0];
@@ -225,7 +226,7 @@ fn show(directory: &RunDirectory, comparison: &Comparison) -> anyhow::Result<()>
         holds: format!("everything of side {}, as a run of its own; a block is a point", side.name),
     }));
     let folder = directory.path().display().to_string();
-    print(&format!("{}{}", table::render(comparison), console::files(&folder, &files)))
+    print(&format!("{}{}", table::render(comparison), report_table::files(&folder, &files)))
 }
 
 /// Compares two stored runs, marked as not interleaved.

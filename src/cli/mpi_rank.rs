@@ -38,16 +38,17 @@ pub fn run_worker_rank(resolved: &Resolved) -> Coded<Option<Exit>> {
 
 #[cfg(feature = "trtllm")]
 fn run_engine_part(job: MpiJob, directory: &str, resolved: &Resolved) -> Coded<Option<Exit>> {
+    use crate::console;
     use crate::ffi::engine::take_part_trtllm;
     use crate::targets::sim::wire_config;
 
     if !resolved.quiet {
-        eprintln!(
-            "bareflight: rank {} of {} (process {}) holds its part of {directory}",
+        console::print_notice(format_args!(
+            "rank {} of {} (process {}) holds its part of {directory}",
             job.rank,
             job.size,
             std::process::id()
-        );
+        ));
     }
     take_part_trtllm(&wire_config(directory, &resolved.engine))
         .map_err(|error| (Exit::Preflight, anyhow!("rank {}: {error}", job.rank)))?;

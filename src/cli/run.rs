@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::cli::exit::Exit;
 use crate::clock::Nanos;
+use crate::console;
 use crate::experiment::artefacts;
 use crate::experiment::preflight::{self, PreflightError};
 use crate::experiment::sweep::{self, ExperimentError, Watch};
@@ -27,7 +28,7 @@ pub fn run(mut resolved: Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
     let ready = preflight::prepare(&mut resolved)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
     for warning in &ready.warnings {
-        eprintln!("bareflight: warning[{}]: {warning}", warning.about);
+        console::print_notice(format_args!("warning[{}]: {warning}", warning.about));
     }
     let stop = Stop::on_signals()
         .context("Ctrl-C cannot be handled")
@@ -44,7 +45,7 @@ pub fn run(mut resolved: Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
     let shown = written.as_ref().map_or_else(|_| artefacts::as_experiment(&run), Clone::clone);
     print(&table::conclusion(&shown)).map_err(|error| (Exit::Failure, error))?;
     for fault in &run.manifest.faults {
-        eprintln!("bareflight: {fault}");
+        console::print_notice(format_args!("{fault}"));
     }
     written.map_err(|error| (Exit::Failure, anyhow::Error::new(error)))?;
     Ok(Exit::of(&run))
@@ -103,8 +104,8 @@ impl Watch for Screen {
     fn begun(&mut self, target: &TargetInfo, directory: &RunDirectory) {
         if self.mode != Mode::Silent {
             let simulated = if target.simulated { " [SIMULATED]" } else { "" };
-            eprintln!("bareflight: {} ({}){simulated}", target.name, target.title);
-            eprintln!("bareflight: writing to {}", directory.path().display());
+            console::print_notice(format_args!("{} ({}){simulated}", target.name, target.title));
+            console::print_notice(format_args!("writing to {}", directory.path().display()));
         }
     }
 
@@ -129,7 +130,7 @@ impl Watch for Screen {
         let mut text = table::point(&report);
         text.push('\n');
         if let Err(error) = print(&text) {
-            eprintln!("bareflight: {error:#}");
+            console::print_notice(format_args!("{error:#}"));
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::cli::exit::{Coded, Exit};
 use crate::cli::origin::{Origin, Origins};
 use crate::cli::typed::{EXECUTOR_HEADING, RunArgs};
 use crate::clock::Nanos;
+use crate::console;
 use crate::engine_directory::EngineDirectory;
 use crate::issue::stop::Stop;
 use crate::network::secret::ApiKey;
@@ -128,7 +129,7 @@ pub fn serve(arguments: &ServeArgs, program: &Command, matches: &ArgMatches) -> 
     warn_if_open(&options);
     let target = named.target.describe();
     let simulated = if target.simulated { " [SIMULATED]" } else { "" };
-    eprintln!("bareflight: serving {} ({}){simulated}", target.name, target.title);
+    console::print_notice(format_args!("serving {} ({}){simulated}", target.name, target.title));
     let served = crate::serve::serve(named, options, stop, announce).map_err(|error| {
         let exit = match &error {
             ServeError::Target(error) => target_exit(error),
@@ -216,10 +217,10 @@ fn warn_if_open(options: &ServeOptions) {
         } else {
             "and without an API key (`--api-key-file`) anyone there may ask"
         };
-        eprintln!(
-            "bareflight: warning: `--host {}` can be reached from other machines, {key}",
+        console::print_notice(format_args!(
+            "warning: `--host {}` can be reached from other machines, {key}",
             options.host
-        );
+        ));
     }
 }
 

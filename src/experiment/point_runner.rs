@@ -3,6 +3,7 @@
 use std::fs::File;
 
 use crate::clock::{self, Nanos, Window, utc_now};
+use crate::console;
 use crate::experiment::collectors::{CollectedStatistics, Collectors};
 use crate::experiment::gpu_watch::GpuWatch;
 use crate::experiment::sweep::{ExperimentError, Watch};
@@ -302,7 +303,7 @@ impl<'a> PointRunner<'a> {
 
     /// Something could not be written: the user hears of it at once, and the run ends as incomplete.
     fn fault(&mut self, text: String) {
-        eprintln!("bareflight: {text}");
+        console::print_notice(format_args!("{text}"));
         self.manifest.faults.push(text);
         self.incomplete = true;
     }

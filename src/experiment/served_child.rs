@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 
 use crate::clock::{Nanos, now};
+use crate::console;
 
 /// How long it may take to end after it was asked to.
 const PATIENCE: Nanos = Nanos::from_millis(20_000);
@@ -87,7 +88,7 @@ impl Drop for Server {
                 Ok(Some(_)) | Err(_) => return,
             }
         }
-        eprintln!("bareflight: the server did not end in time and is killed");
+        console::print_notice(format_args!("the server did not end in time and is killed"));
         let _gone = self.child.kill();
         let _gone = self.child.wait();
     }

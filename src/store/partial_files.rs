@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::MonoNs;
+use crate::console;
 use crate::record::log::{Batch, RecordLog};
 use crate::record::request_record::{Arrival, RequestRecord};
 use crate::store::rows::{RowError, RowReader, RowWriter};
@@ -291,11 +292,11 @@ impl RecordLog for PartialLog {
     }
 
     fn report(&self, error: &io::Error) {
-        eprintln!(
-            "bareflight: records cannot be written to `{}` ({error}): the run goes on and keeps them in memory; free \
+        console::print_notice(format_args!(
+            "records cannot be written to `{}` ({error}): the run goes on and keeps them in memory; free \
              space there, or choose another place with `--out`",
             Path::display(&self.path)
-        );
+        ));
     }
 }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::clock::{MonoNs, Nanos, now};
+use crate::console;
 use crate::record::live::{Live, Snapshot};
 
 /// How progress is shown.
@@ -90,7 +91,9 @@ impl Progress {
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
             if thread.join().is_err() {
-                eprintln!("bareflight: the progress view ended early; results do not depend on it");
+                console::print_notice(format_args!(
+                    "the progress view ended early; results do not depend on it"
+                ));
             }
         }
     }
@@ -133,7 +136,9 @@ impl<F: Fn() -> u32 + Send + 'static> Watch<F> {
             .name("progress".to_owned())
             .spawn(move || self.look_until(&told, period));
         let thread = spawned
-            .inspect_err(|error| eprintln!("bareflight: progress cannot be shown: {error}"))
+            .inspect_err(|error| {
+                console::print_notice(format_args!("progress cannot be shown: {error}"))
+            })
             .ok();
         Progress { over, thread }
     }
@@ -174,7 +179,10 @@ impl<F: Fn() -> u32 + Send + 'static> Watch<F> {
             Screen::Lines(out) => {
                 let (counts, latencies) = (look.counts(self.totals), look.latencies());
                 // A closed standard error has no reader.
-                let _closed = writeln!(out, "{}: {counts} · {latencies}", self.label);
+                let _closed = console::write_line(
+                    out,
+                    format_args!("{}: {counts} · {latencies}", self.label),
+                );
             }
         }
     }
