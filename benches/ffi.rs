@@ -12,6 +12,7 @@ use bareflight::issue::issuer::Pace;
 use bareflight::issue::phase::Stage;
 use bareflight::issue::stop::Stop;
 use bareflight::load::Load;
+use bareflight::load::course::Tail;
 use bareflight::load::plan::Shot;
 use bareflight::request::RequestId;
 use bareflight::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
@@ -60,6 +61,8 @@ fn through_the_bridge(shots: &[Shot]) -> Cost {
         .expect("the simulated executor opens");
     let pace = Pace {
         load: Load::Closed { concurrency: CONCURRENCY },
+        ramp: None,
+        tail: Tail::None,
         duration: None,
         timeout: Nanos::from_secs_f64(60.0),
         drain: Nanos::from_secs_f64(1.0),

@@ -7,6 +7,7 @@ use bareflight::issue::issuer::Pace;
 use bareflight::issue::phase::Stage;
 use bareflight::issue::stop::Stop;
 use bareflight::load::Load;
+use bareflight::load::course::Tail;
 use bareflight::load::plan::Shot;
 use bareflight::record::request_record::{Arrival, StampSource};
 use bareflight::request::RequestId;
@@ -79,6 +80,8 @@ pub fn through_openai(address: &str, asked: &Asked) -> Pass {
         .expect("the target opens");
     let pace = Pace {
         load: Load::Closed { concurrency: asked.concurrency },
+        ramp: None,
+        tail: Tail::None,
         duration: None,
         timeout: Nanos::from_secs_f64(600.0),
         drain: Nanos::from_secs_f64(1.0),

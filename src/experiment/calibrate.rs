@@ -7,6 +7,7 @@ use crate::issue::issuer::Pace;
 use crate::issue::phase::{Stage, StageError};
 use crate::issue::stop::Stop;
 use crate::load::Load;
+use crate::load::course::Tail;
 use crate::load::plan::Shot;
 use crate::observe::health::NullRate;
 use crate::request::RequestId;
@@ -37,6 +38,8 @@ fn rates(tokens: u32) -> Result<(f64, f64), StageError> {
     let mut stage = Stage::open(target, shots.len(), CONCURRENCY as usize, Stop::never())?;
     let pace = Pace {
         load: Load::Closed { concurrency: CONCURRENCY },
+        ramp: None,
+        tail: Tail::None,
         duration: Some(SPAN),
         timeout: Nanos::from_millis(10_000),
         drain: Nanos::from_millis(1_000),

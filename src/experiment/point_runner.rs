@@ -8,10 +8,11 @@ use crate::experiment::collectors::{CollectedStatistics, Collectors};
 use crate::experiment::gpu_watch::GpuWatch;
 use crate::experiment::sweep::{ExperimentError, Watch};
 use crate::issue::drawing::{Drawing, DrawingError, Drawn};
-use crate::issue::issuer::{Pace, Played};
+use crate::issue::issuer::{Pace, Played, RampPace};
 use crate::issue::phase::Stage;
 use crate::issue::stop::Stop;
 use crate::load::Load;
+use crate::load::course::{Ramp, Tail, WindowKind, window_of};
 use crate::load::plan::Plan;
 use crate::metrics::observed::ObservedPoint;
 use crate::metrics::{RunFacts, Summary, TargetFacts, iterations, kv_events, summarise_observed};
@@ -22,6 +23,7 @@ use crate::observe::profiler::{self, Profiler, Profiling};
 use crate::record::log::RecordLog;
 use crate::record::nvtx_ranges::Tool;
 use crate::record::recorder::PhaseRecords;
+use crate::record::request_record::RequestRecord;
 use crate::request::RequestId;
 use crate::settings::Resolved;
 use crate::specs::RooflineFacts;
@@ -153,13 +155,13 @@ impl<'a> PointRunner<'a> {
     ) -> Result<(), ExperimentError> {
         let file = self.plan_file.take().expect("every point gives it back");
         let mut drawing = Drawing::start(plan, file)?;
-        let warmup_completed = self.warm_up(plan, &mut drawing, &label, watch);
+        let warmed = self.warm_up(plan, &mut drawing, &label, watch);
         drawing.wait_until_ahead();
         let entry = PointEntry {
             label,
             plan_hash: plan.hash().to_owned(),
             warmup_requests: plan.warmup().len() as u32,
-            warmup_completed,
+            warmup_completed: warmed.completed,
             ran_out: false,
             late_events: 0,
             iteration_before: None,
@@ -168,7 +170,8 @@ impl<'a> PointRunner<'a> {
             health: Health { null_rate: self.manifest.null_rate, ..Health::default() },
         };
         let (files, log) = self.partial_files(plan, &entry).unzip();
-        let (entry, records, collected) = self.measure(plan, drawing, entry, log, files, watch)?;
+        let (entry, records, collected) =
+            self.measure(plan, drawing, entry, (files, log), warmed, watch)?;
         let observed = ObservedPoint::read(&records, &entry.facts)?;
         let mut summary = summarise_observed(&observed, &entry.facts, &entry.health);
         let window = entry.facts.window;
@@ -187,8 +190,8 @@ impl<'a> PointRunner<'a> {
         plan: &Plan,
         mut drawing: Drawing<File>,
         mut entry: PointEntry,
-        log: Option<Box<dyn RecordLog>>,
-        files: Option<PartialFiles>,
+        (files, log): (Option<PartialFiles>, Option<Box<dyn RecordLog>>),
+        warmed: Warmed,
         watch: &mut dyn Watch,
     ) -> Result<(PointEntry, PartialPoint, CollectedStatistics), ExperimentError> {
         let label = entry.label.clone();
@@ -200,8 +203,8 @@ impl<'a> PointRunner<'a> {
         let probe = Probe::start();
         watch.phase(&label, plan.shots().len() as u64, plan.size().duration, &self.stage);
         let marked = self.tool.map(|tool| tool.phase(&label));
-        let pace = self.pace(plan);
-        let mut shots = drawing.shots(plan.shots());
+        let pace = self.pace(plan, warmed);
+        let mut shots = drawing.measured(plan);
         let (played, phase) = self.stage.play(&mut shots, &pace, log);
         drop(marked);
         let seen = probe.finish();
@@ -216,7 +219,7 @@ impl<'a> PointRunner<'a> {
         {
             self.manifest.faults.push(format!("point {label}: {text}"));
         }
-        entry.facts.window = window(plan, &played, &phase);
+        entry.facts.window = window(entry.facts.window_kind, &played, &phase);
         entry.facts.complete = !played.interrupted && self.stage.broken().is_none();
         let (dropped, stray) = self.stage.faults();
         let watched = self.gpus.as_mut().zip(sampling);
@@ -246,7 +249,7 @@ impl<'a> PointRunner<'a> {
         entry: &PointEntry,
     ) -> Option<(PartialFiles, Box<dyn RecordLog>)> {
         let names = PartialNames::unused(&self.directory);
-        let requests = plan.shots().len();
+        let requests = plan.shots().len() + plan.fill().len();
         match PartialFiles::create(&self.directory, &names, plan.point(), requests) {
             Ok(files) => {
                 self.manifest.unfinished.push(UnfinishedPoint {
@@ -351,28 +354,47 @@ impl<'a> PointRunner<'a> {
         drawing: &mut Drawing<File>,
         label: &str,
         watch: &mut dyn Watch,
-    ) -> u32 {
+    ) -> Warmed {
         let shots = plan.warmup();
         if shots.is_empty() {
-            return 0;
+            return Warmed::default();
         }
         let concurrency = match plan.load() {
             Load::Closed { concurrency } => concurrency,
             Load::Open { .. } | Load::Batch => WARM_UP_CONCURRENCY,
         };
-        let pace = Pace { load: Load::Closed { concurrency }, duration: None, ..self.pace(plan) };
+        let pace = Pace {
+            load: Load::Closed { concurrency },
+            ramp: None,
+            tail: Tail::None,
+            duration: None,
+            ..self.pace(plan, Warmed::default())
+        };
         let label = format!("{label}, warm-up");
         watch.phase(&label, shots.len() as u64, None, &self.stage);
         let _marked = self.tool.map(|tool| tool.phase(&label));
         let (_, phase) = self.stage.play(&mut drawing.shots(shots), &pace, None);
         watch.phase_over();
-        let requests = phase.records.requests();
-        requests.iter().filter(|record| record.outcome.is_completed()).count() as u32
+        Warmed::by(phase.records.requests())
     }
 
-    fn pace(&self, plan: &Plan) -> Pace {
+    fn pace(&self, plan: &Plan, warmed: Warmed) -> Pace {
+        let course = plan.size().course;
+        let at_most = plan.ramp_at_most();
+        let ramp = match (course.ramp, plan.load()) {
+            (Ramp::None, _) => None,
+            (Ramp::Over(span), _) => Some(RampPace { over: Some(span), at_most }),
+            (Ramp::Estimated, Load::Closed { .. }) => {
+                Some(RampPace { over: warmed.mean_latency, at_most })
+            }
+            (Ramp::Estimated, Load::Open { .. } | Load::Batch) => {
+                Some(RampPace { over: None, at_most })
+            }
+        };
         Pace {
             load: plan.load(),
+            ramp,
+            tail: course.tail,
             duration: plan.size().duration,
             timeout: self.resolved.timeout,
             drain: self.resolved.drain,
@@ -387,6 +409,7 @@ impl<'a> PointRunner<'a> {
             load: plan.load(),
             // Known at the end.
             window: Window { start: now, end: now },
+            window_kind: self.resolved.window.of(&plan.load()),
             planned: plan.shots().len() as u64,
             gpus: self.info.gpus,
             streaming: self.resolved.workload.streaming,
@@ -438,13 +461,27 @@ fn first_id(plan: &Plan) -> RequestId {
     plan.shots().facts().next().map_or(RequestId(0), |shot| shot.id)
 }
 
-/// From the start to the duration, or to the last end where shots are counted or the run was cut short.
-fn window(plan: &Plan, played: &Played, phase: &PhaseRecords) -> Window {
-    // The window does not hold its own end; the last request does belong to it.
-    let by_requests = phase.last_end.map_or(played.end, |end| end + Nanos(1));
-    let end = match plan.size().duration {
-        Some(span) if !played.interrupted && !played.ran_out => played.start + span,
-        _ => by_requests,
-    };
-    Window { start: played.start, end }
+/// What the warm-up has shown.
+#[derive(Debug, Clone, Copy, Default)]
+struct Warmed {
+    completed: u32,
+    /// Of the completed ones.
+    mean_latency: Option<Nanos>,
+}
+
+impl Warmed {
+    fn by(requests: &[RequestRecord]) -> Self {
+        let latency = |record: &RequestRecord| Some(record.end? - record.submit?);
+        let completed = requests.iter().filter(|record| record.outcome.is_completed());
+        let latencies: Vec<i64> = completed.filter_map(latency).map(|latency| latency.0).collect();
+        let mean = |count: i64| Nanos(latencies.iter().sum::<i64>() / count);
+        let mean_latency = (!latencies.is_empty()).then(|| mean(latencies.len() as i64));
+        Self { completed: latencies.len() as u32, mean_latency }
+    }
+}
+
+/// The window of the rates; empty where no request that counts was submitted.
+fn window(kind: WindowKind, played: &Played, phase: &PhaseRecords) -> Window {
+    let nothing = Window { start: played.start, end: played.start };
+    window_of(kind, phase.submissions, phase.last_end).unwrap_or(nothing)
 }

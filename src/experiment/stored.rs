@@ -146,7 +146,7 @@ fn points_at(loaded: &Loaded, load: Load) -> Vec<(&PointEntry, &Point)> {
 
 /// Requests that were sent; in the order of a plan they are the first ones.
 fn sent(records: &Records) -> usize {
-    records.requests().iter().take_while(|record| record.submit.is_some()).count()
+    records.measured().iter().take_while(|record| record.submit.is_some()).count()
 }
 
 fn with_points(
@@ -173,7 +173,7 @@ fn cut_into(stretches: usize, entry: &PointEntry, point: &Point) -> Vec<(PointEn
 /// Latencies are those of the stretch's own requests; rates are those of everything that happened from its first request
 /// to the first of the next, since requests of neighbours overlap.
 fn stretch(range: Range<usize>, entry: &PointEntry, point: &Point) -> (PointEntry, Point) {
-    let requests = point.records.requests();
+    let requests = point.records.measured();
     let begins = |index: usize| -> Option<MonoNs> { requests.get(index)?.submit };
     let window = entry.facts.window;
     let start =

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::issue::shots::{ShotQueue, Shots};
+use crate::load::Load;
 use crate::load::plan::{Plan, PlanError, Shot, ShotList};
 use crate::store::plan_file::{PlanFileError, PlanWriter};
 use crate::workload::PromptKind;
@@ -25,6 +26,9 @@ const fn window_tokens(kind: PromptKind) -> u64 {
         PromptKind::Text => 256 << 10,
     }
 }
+
+/// Share of the tokens of a window that ramp and tail have.
+const FILL_SHARE: u64 = 4;
 
 /// Shots between two flushes of `plan.csv`.
 const BATCH_SHOTS: usize = 512;
@@ -95,13 +99,18 @@ impl<W: Write + Send + 'static> Drawing<W> {
     /// If the thread has panicked, which is a bug.
     pub fn start(plan: &Plan, file: PlanWriter<W>) -> Result<Self, DrawingError> {
         let (ready, drawn) = rtrb::RingBuffer::new(WINDOW_SHOTS);
+        let (fill_ready, fill_drawn) = rtrb::RingBuffer::new(fill_window(plan));
         let (sent, spent) = rtrb::RingBuffer::new(2 * WINDOW_SHOTS);
         let progress = Arc::new(Progress::default());
-        let worker = Worker::new(plan, file, Arc::clone(&progress), ready, spent);
+        let lanes = [ready, fill_ready];
+        let worker = Worker::new(plan, file, Arc::clone(&progress), lanes, spent);
         let thread =
             std::thread::Builder::new().name("bf-plan".into()).spawn(move || worker.run())?;
-        let mut drawing =
-            Self { queue: ShotQueue::new(drawn, sent), progress, thread: Some(thread) };
+        let mut drawing = Self {
+            queue: ShotQueue::new([drawn, fill_drawn], sent),
+            progress,
+            thread: Some(thread),
+        };
         drawing.wait_until_ahead();
         if drawing.progress.has_failed.load(Ordering::Acquire) {
             let Drawn { file: _, not_drawn, not_saved } = drawing.end(END);
@@ -127,7 +136,12 @@ impl<W: Write> Drawing<W> {
 
     /// The shots of one phase of the plan, for the issuer. Warm-up comes first.
     pub fn shots<'a>(&'a mut self, list: &'a ShotList) -> Shots<'a> {
-        Shots::drawn(list, &mut self.queue)
+        Shots::drawn(list, None, &mut self.queue)
+    }
+
+    /// The measured shots, with what is sent before and after them.
+    pub fn measured<'a>(&'a mut self, plan: &'a Plan) -> Shots<'a> {
+        Shots::drawn(plan.shots(), Some(plan.fill()), &mut self.queue)
     }
 
     /// Ends the thread. `complete` has it first write the rows of what was never sent.
@@ -159,20 +173,91 @@ impl<W: Write> Drop for Drawing<W> {
     }
 }
 
-struct Worker<W: Write> {
-    /// Warm-up, then measured shots; indices below run through both.
-    lists: [ShotList; 2],
-    point: u32,
-    file: PlanWriter<W>,
-    progress: Arc<Progress>,
+/// Shots that ramp and tail have drawn ahead: a few for each slot, or some of the next arrivals. All of a closed loop's first
+/// ones are taken together.
+fn fill_window(plan: &Plan) -> usize {
+    let wanted = match plan.load() {
+        Load::Closed { concurrency } => 2 * concurrency as usize + 8,
+        Load::Open { rate, .. } => (rate / 10.0) as usize + 8,
+        Load::Batch => 0,
+    };
+    wanted.min(WINDOW_SHOTS).min(plan.fill().len())
+}
+
+/// Lists that follow each other in one queue; indices run through all of them.
+struct Lane {
+    lists: Vec<ShotList>,
     /// `None` once a prompt could not be drawn: the issuer then finds the end of the queue.
     ready: Option<rtrb::Producer<Shot>>,
-    sent: rtrb::Consumer<Shot>,
+    window_shots: usize,
+    window_tokens: u64,
     next: usize,
     taken: usize,
     /// Prompt tokens that were drawn and not taken.
     tokens_ahead: u64,
-    window_tokens: u64,
+}
+
+impl Lane {
+    fn new(lists: Vec<ShotList>, ready: rtrb::Producer<Shot>, window_tokens: u64) -> Self {
+        let window_shots = ready.slots();
+        let ready = Some(ready);
+        Self { lists, ready, window_shots, window_tokens, next: 0, taken: 0, tokens_ahead: 0 }
+    }
+
+    fn total(&self) -> usize {
+        self.lists.iter().map(ShotList::len).sum()
+    }
+
+    /// # Panics
+    /// When there is no such shot.
+    fn place(&self, mut index: usize) -> (&ShotList, usize) {
+        for list in &self.lists {
+            match index.checked_sub(list.len()) {
+                None => return (list, index),
+                Some(rest) => index = rest,
+            }
+        }
+        unreachable!("an index is below the total")
+    }
+
+    fn tokens_of(&self, index: usize) -> u64 {
+        let (list, index) = self.place(index);
+        list.facts_of(index).prompt_tokens.into()
+    }
+
+    fn is_done(&self) -> bool {
+        self.next == self.total() || self.ready.is_none()
+    }
+
+    /// Whether the next shot fits into the window, and enough of it is free to make it worth waking up.
+    fn should_draw(&mut self, fill_up: bool) -> bool {
+        let Some(ready) = &self.ready else { return false };
+        let free_shots = ready.slots();
+        let taken = self.next - (self.window_shots - free_shots);
+        while self.taken < taken {
+            self.tokens_ahead -= self.tokens_of(self.taken);
+            self.taken += 1;
+        }
+        let free_tokens = self.window_tokens.saturating_sub(self.tokens_ahead);
+        let much = free_shots as u64 * REFILL >= self.window_shots as u64
+            || free_tokens * REFILL >= self.window_tokens;
+        free_shots > 0 && self.next_fits() && (fill_up || much)
+    }
+
+    fn next_fits(&self) -> bool {
+        self.next < self.total()
+            && (self.tokens_ahead == 0
+                || self.tokens_ahead + self.tokens_of(self.next) <= self.window_tokens)
+    }
+}
+
+struct Worker<W: Write> {
+    /// Warm-up and measured shots; then those of ramp and tail.
+    lanes: [Lane; 2],
+    point: u32,
+    file: PlanWriter<W>,
+    progress: Arc<Progress>,
+    sent: rtrb::Consumer<Shot>,
     not_drawn: Option<PlanError>,
     not_saved: Option<PlanFileError>,
 }
@@ -182,24 +267,23 @@ impl<W: Write> Worker<W> {
         plan: &Plan,
         file: PlanWriter<W>,
         progress: Arc<Progress>,
-        ready: rtrb::Producer<Shot>,
+        [ready, fill_ready]: [rtrb::Producer<Shot>; 2],
         sent: rtrb::Consumer<Shot>,
     ) -> Self {
         let kind = match plan.shots().series().words() {
             Some(_) => PromptKind::Text,
             None => PromptKind::Ids,
         };
+        let tokens = window_tokens(kind);
         Self {
-            lists: [plan.warmup().clone(), plan.shots().clone()],
+            lanes: [
+                Lane::new(vec![plan.warmup().clone(), plan.shots().clone()], ready, tokens),
+                Lane::new(vec![plan.fill().clone()], fill_ready, tokens / FILL_SHARE),
+            ],
             point: plan.point(),
             file,
             progress,
-            ready: Some(ready),
             sent,
-            next: 0,
-            taken: 0,
-            tokens_ahead: 0,
-            window_tokens: window_tokens(kind),
             not_drawn: None,
             not_saved: None,
         }
@@ -217,13 +301,14 @@ impl<W: Write> Worker<W> {
                 _ => break,
             }
             let freed = self.free_sent();
-            if self.should_draw() {
+            let fill_up = !self.progress.is_ahead.load(Ordering::Acquire);
+            if let Some(lane) = (0..2).find(|lane| self.lanes[*lane].should_draw(fill_up)) {
                 self.progress.is_ahead.store(false, Ordering::Release);
-                self.draw_batch();
+                self.draw_batch(lane);
                 continue;
             }
             self.progress.is_ahead.store(true, Ordering::Release);
-            if self.next == self.total() || self.ready.is_none() {
+            if self.lanes.iter().all(Lane::is_done) {
                 std::thread::park();
             } else {
                 std::thread::park_timeout(if freed > 0 { PAUSE } else { LONG_PAUSE });
@@ -235,24 +320,11 @@ impl<W: Write> Worker<W> {
 
     /// A small plan is drawn once, however often it is played.
     fn keep_small_lists(&self) {
-        for list in &self.lists {
+        // What ramp and tail take of their supply is seen while they go.
+        for list in &self.lanes[0].lists {
             // What cannot be drawn is found again, in its place.
             let _found_again = list.keep_if_small();
         }
-    }
-
-    fn total(&self) -> usize {
-        self.lists.iter().map(ShotList::len).sum()
-    }
-
-    fn place(&self, index: usize) -> (&ShotList, usize) {
-        let [warmup, shots] = &self.lists;
-        index.checked_sub(warmup.len()).map_or((warmup, index), |index| (shots, index))
-    }
-
-    fn tokens_of(&self, index: usize) -> u64 {
-        let (list, index) = self.place(index);
-        list.facts_of(index).prompt_tokens.into()
     }
 
     fn free_sent(&mut self) -> usize {
@@ -262,84 +334,67 @@ impl<W: Write> Worker<W> {
         chunk.into_iter().count()
     }
 
-    /// Whether the next shot fits into the window, and enough of it is free to make it worth waking up.
-    fn should_draw(&mut self) -> bool {
-        let Some(ready) = &self.ready else { return false };
-        let free_shots = ready.slots();
-        let taken = self.next - (WINDOW_SHOTS - free_shots);
-        while self.taken < taken {
-            self.tokens_ahead -= self.tokens_of(self.taken);
-            self.taken += 1;
-        }
-        let free_tokens = self.window_tokens.saturating_sub(self.tokens_ahead);
-        let fill_up = !self.progress.is_ahead.load(Ordering::Acquire);
-        let much = free_shots as u64 * REFILL >= WINDOW_SHOTS as u64
-            || free_tokens * REFILL >= self.window_tokens;
-        free_shots > 0 && self.next_fits() && (fill_up || much)
-    }
-
-    fn next_fits(&self) -> bool {
-        self.next < self.total()
-            && (self.tokens_ahead == 0
-                || self.tokens_ahead + self.tokens_of(self.next) <= self.window_tokens)
-    }
-
     /// Draws shots, saves them, and only then hands them over.
-    fn draw_batch(&mut self) {
-        let room = self.ready.as_ref().map_or(0, rtrb::Producer::slots).min(BATCH_SHOTS);
-        let tokens_before = self.tokens_ahead;
+    fn draw_batch(&mut self, lane: usize) {
+        let Self { lanes, file, not_saved, point, not_drawn, .. } = self;
+        let lane = &mut lanes[lane];
+        let room = lane.ready.as_ref().map_or(0, rtrb::Producer::slots).min(BATCH_SHOTS);
+        let tokens_before = lane.tokens_ahead;
         let mut batch = Vec::with_capacity(room);
         while batch.len() < room
-            && self.next_fits()
-            && (self.tokens_ahead - tokens_before) * REFILL <= self.window_tokens
+            && lane.next_fits()
+            && (lane.tokens_ahead - tokens_before) * REFILL <= lane.window_tokens
         {
-            let (list, index) = self.place(self.next);
-            let phase = list.phase();
+            let (list, index) = lane.place(lane.next);
             match list.shot(index) {
                 Ok(shot) => {
-                    self.save(|file, point| file.write(point, phase, &shot));
-                    self.tokens_ahead += u64::from(shot.request.prompt.tokens());
-                    self.next += 1;
+                    let phase = list.phase();
+                    save(not_saved, || file.write(*point, phase, &shot));
+                    lane.tokens_ahead += u64::from(shot.request.prompt.tokens());
+                    lane.next += 1;
                     batch.push(shot);
                 }
                 Err(error) => {
-                    self.not_drawn = Some(error);
+                    *not_drawn = Some(error);
                     break;
                 }
             }
         }
-        self.save(|file, _| file.flush());
-        if let Some(ready) = &mut self.ready {
+        save(not_saved, || file.flush());
+        if let Some(ready) = &mut lane.ready {
             for shot in batch {
                 ready.push(shot).expect("there was room, and only this thread takes it");
             }
         }
         if self.not_drawn.is_some() {
-            self.ready = None;
+            for lane in &mut self.lanes {
+                lane.ready = None;
+            }
         }
         if self.not_drawn.is_some() || self.not_saved.is_some() {
             self.progress.has_failed.store(true, Ordering::Release);
         }
     }
 
-    /// Writes to the file until that fails once: the run goes on without it.
-    fn save(&mut self, write: impl FnOnce(&mut PlanWriter<W>, u32) -> Result<(), PlanFileError>) {
-        if self.not_saved.is_none() {
-            self.not_saved = write(&mut self.file, self.point).err();
-        }
-    }
-
-    /// Writes the rows of shots that were planned and never sent.
+    /// Writes the rows of shots that count, were planned and never sent.
     fn save_rest(&mut self) {
-        while self.next < self.total() && self.not_drawn.is_none() && self.not_saved.is_none() {
-            let (list, index) = self.place(self.next);
+        let Self { lanes: [lane, _], file, not_saved, point, not_drawn, .. } = self;
+        while lane.next < lane.total() && not_drawn.is_none() && not_saved.is_none() {
+            let (list, index) = lane.place(lane.next);
             let phase = list.phase();
             // A prompt that cannot be drawn was not needed: the rows end before it.
             let Ok(shot) = list.shot(index) else { break };
-            self.save(|file, point| file.write(point, phase, &shot));
-            self.next += 1;
+            save(not_saved, || file.write(*point, phase, &shot));
+            lane.next += 1;
         }
-        self.save(|file, _| file.flush());
+        save(not_saved, || file.flush());
+    }
+}
+
+/// Writes to the file until that fails once: the run goes on without it.
+fn save(not_saved: &mut Option<PlanFileError>, write: impl FnOnce() -> Result<(), PlanFileError>) {
+    if not_saved.is_none() {
+        *not_saved = write().err();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use super::*;
-use crate::issue::shots::Look;
+use crate::issue::shots::{Lane, Look};
 use crate::load::Load;
 use crate::load::plan::{PlanSize, PlanStart};
 use crate::request::RequestId;
@@ -37,7 +37,7 @@ impl Shared {
 fn plan(scenario: &str, warmup: u32, requests: u32) -> Plan {
     let workload = Workload::synthetic(scenario.parse().expect("a scenario"), 1);
     let source = PromptSource::ids(Vocabulary::new(100, []).expect("100 ids"));
-    let size = PlanSize { requests: Some(requests), duration: None, warmup };
+    let size = PlanSize { requests: Some(requests), duration: None, warmup, ..PlanSize::default() };
     let start = PlanStart { point: 0, first_id: RequestId(5) };
     let load = Load::Closed { concurrency: 1 };
     Plan::draw(&workload, &load, size, start, &source).expect("it makes sense")
@@ -53,8 +53,8 @@ fn started(plan: &Plan) -> (Drawing<Shared>, Shared) {
 fn take_all(mut shots: Shots<'_>) -> Vec<u32> {
     let mut ids = Vec::new();
     while ids.len() < shots.len() {
-        match shots.look() {
-            Look::Ready => ids.push(shots.take().expect("it is ready").id.0),
+        match shots.look(Lane::Counted) {
+            Look::Ready => ids.push(shots.take(Lane::Counted).expect("it is ready").id.0),
             Look::NotDrawn => std::thread::yield_now(),
             Look::End => break,
         }
@@ -81,8 +81,8 @@ fn a_large_plan_is_drawn_one_window_ahead_and_no_further() {
     assert_eq!(file.rows(), WINDOW_SHOTS);
     let mut shots = drawing.shots(plan.shots());
     for _ in 0..WINDOW_SHOTS / 2 {
-        assert_eq!(shots.look(), Look::Ready);
-        shots.take();
+        assert_eq!(shots.look(Lane::Counted), Look::Ready);
+        shots.take(Lane::Counted);
     }
     drawing.wait_until_ahead();
     assert_eq!(file.rows(), WINDOW_SHOTS + WINDOW_SHOTS / 2);
@@ -110,8 +110,8 @@ fn every_shot_is_in_the_file_before_it_is_taken_and_comes_in_order() {
     let mut shots = drawing.shots(plan.shots());
     let mut taken = 0;
     while taken < shots.len() {
-        if shots.look() == Look::Ready {
-            let shot = shots.take().expect("it is ready");
+        if shots.look(Lane::Counted) == Look::Ready {
+            let shot = shots.take(Lane::Counted).expect("it is ready");
             assert_eq!(*shot, plan.shots().shot(taken).expect("drawn"));
             taken += 1;
             assert!(taken % 1000 != 0 || file.rows() >= taken);
@@ -133,8 +133,8 @@ fn warm_up_that_ended_early_does_not_leak_into_the_measurement() {
     let plan = plan("D(8,2)", 10, 4);
     let (mut drawing, _) = started(&plan);
     let mut warmup = drawing.shots(plan.warmup());
-    assert_eq!(warmup.look(), Look::Ready);
-    warmup.take();
+    assert_eq!(warmup.look(Lane::Counted), Look::Ready);
+    warmup.take(Lane::Counted);
     assert_eq!(take_all(drawing.shots(plan.shots())), [15, 16, 17, 18]);
 }
 
@@ -168,7 +168,8 @@ fn plan_of_texts(encodings: u32, tokens: u32, requests: u32) -> Plan {
     let source = PromptSource::text(Arc::new(tokenizer), None).expect("words");
     let scenario = format!("D({tokens},1)").parse().expect("a scenario");
     let workload = Workload { prompts: PromptKind::Text, ..Workload::synthetic(scenario, 1) };
-    let size = PlanSize { requests: Some(requests), duration: None, warmup: 0 };
+    let size =
+        PlanSize { requests: Some(requests), duration: None, warmup: 0, ..PlanSize::default() };
     let start = PlanStart { point: 0, first_id: RequestId(0) };
     Plan::draw(&workload, &Load::Batch, size, start, &source).expect("the first prompt is drawn")
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::load::Arrivals;
+use crate::load::course::Tail;
 use crate::record::event::TokenHash;
 use crate::record::recorder::{PhaseRecords, Recorder};
 use crate::record::request_record::{FinishReason, Outcome, RequestRecord};
@@ -11,6 +12,7 @@ use crate::record::request_table::PlannedRequest;
 use crate::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
 use crate::targets::Drain;
 use crate::workload::DEFAULT_PRIORITY;
+use crate::workload::seeds::Phase;
 
 /// What the target under test does with a request.
 #[derive(Clone, Copy, PartialEq)]
@@ -89,6 +91,8 @@ fn shots(intended: impl IntoIterator<Item = Option<Nanos>>) -> Vec<Shot> {
 fn closed(concurrency: u32) -> Pace {
     Pace {
         load: Load::Closed { concurrency },
+        ramp: None,
+        tail: Tail::None,
         duration: None,
         timeout: Nanos::from_millis(60_000),
         drain: Nanos::from_millis(50),
@@ -110,6 +114,7 @@ fn played(answers: Answers, shots: &[Shot], pace: &Pace) -> (Played, PhaseRecord
     let mut session = Scripted { answers, sink: recorder.sink(&gate), stop: stop.clone() };
     let planned = shots.iter().map(|shot| PlannedRequest {
         id: shot.id,
+        phase: Phase::Measure,
         prompt_tokens: 1,
         requested_tokens: 1,
     });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::issue::issuer::{Pace, Played, play};
 use crate::issue::shots::Shots;
 use crate::issue::stop::Stop;
-use crate::load::plan::Shot;
+use crate::load::plan::{Shot, ShotFacts};
 use crate::record::gate::Gate;
 use crate::record::log::RecordLog;
 use crate::record::nvtx_ranges::Tool;
@@ -13,6 +13,7 @@ use crate::record::recorder::{PhaseRecords, Recorder};
 use crate::record::request_table::PlannedRequest;
 use crate::record::sink::Sink;
 use crate::targets::{Drain, EngineStatistics, KvEvents, Session, Target, TargetError};
+use crate::workload::seeds::Phase;
 
 /// An opened target with everything around it that turns shots into records.
 pub struct Stage {
@@ -84,12 +85,17 @@ impl Stage {
         pace: &Pace,
         log: Option<Box<dyn RecordLog>>,
     ) -> (Played, PhaseRecords) {
-        let planned = shots.facts().map(|shot| PlannedRequest {
-            id: shot.id,
-            prompt_tokens: shot.prompt_tokens,
-            requested_tokens: shot.output_tokens,
-        });
-        self.recorder.begin(planned.collect(), log);
+        let planned = |phase| {
+            move |shot: ShotFacts| PlannedRequest {
+                id: shot.id,
+                phase,
+                prompt_tokens: shot.prompt_tokens,
+                requested_tokens: shot.output_tokens,
+            }
+        };
+        let counted = shots.facts().map(planned(Phase::Measure));
+        let all = counted.chain(shots.fill_facts().map(planned(Phase::Fill)));
+        self.recorder.begin(all.collect(), log);
         let played =
             play(shots, pace, &mut *self.session, &mut self.issuer, &self.gate, &self.stop);
         (played, self.recorder.end())

@@ -1,6 +1,7 @@
 //! Load: how requests arrive, arrival processes, and the plan.
 
 pub mod arrivals;
+pub mod course;
 pub mod plan;
 
 use std::fmt;

@@ -4,20 +4,28 @@ use crate::clock::MonoNs;
 use crate::metrics::facts::RunFacts;
 use crate::metrics::observed::{Ended, Observed, ObservedPoint, Output};
 use crate::metrics::per_request::tpot_ms;
-use crate::metrics::summary::Counts;
-use crate::record::request_record::NotSentReason;
+use crate::metrics::summary::{Counts, PartCounts};
+use crate::record::request_record::{NotSentReason, Part};
 
 /// Counts the requests of a run.
 pub fn of(point: &ObservedPoint, facts: &RunFacts) -> Counts {
     let mut counts = Counts { planned: facts.planned, ..Counts::default() };
     let (mut tokens, mut unsuccessful) = (0.0, 0.0);
     counts.failure_words.clone_from(&point.failure_messages);
-    for record in point.requests() {
-        count_outcome(&mut counts, record);
-        count_tokens(&mut counts, record);
+    for record in point.all() {
+        match record.part {
+            Part::Measured => {
+                count_outcome(&mut counts, record);
+                count_tokens(&mut counts, record);
+                counts.without_tpot +=
+                    u64::from(record.ended.is_completed() && tpot_ms(record).is_none());
+            }
+            Part::Ramp => counts.ramp.add(record),
+            Part::Tail => counts.tail.add(record),
+        }
         match record.output() {
             Output::Deliveries { .. } if record.holds_another_count() => {
-                counts.token_count_differs += 1;
+                counts.token_count_differs += u64::from(record.part == Part::Measured);
             }
             Output::Unknown => counts.deliveries_missing += 1,
             Output::Deliveries { .. } | Output::Nothing | Output::Once(_) => {}
@@ -27,7 +35,6 @@ pub fn of(point: &ObservedPoint, facts: &RunFacts) -> Counts {
         if record.ended.is_completed() {
             let ended_inside = record.end().is_some_and(|end| facts.window.holds(end));
             counts.completed_in_window += u64::from(ended_inside);
-            counts.without_tpot += u64::from(tpot_ms(record).is_none());
         } else {
             unsuccessful += in_window;
         }
@@ -35,6 +42,13 @@ pub fn of(point: &ObservedPoint, facts: &RunFacts) -> Counts {
     counts.output_tokens_in_window = tokens.round() as u64;
     counts.unsuccessful_tokens_in_window = unsuccessful.round() as u64;
     counts
+}
+
+impl PartCounts {
+    fn add(&mut self, record: &Observed) {
+        self.sent += 1;
+        self.completed += u64::from(record.ended.is_completed());
+    }
 }
 
 /// Who counted, and who counted otherwise.
@@ -92,13 +106,13 @@ pub fn contradictions(point: &ObservedPoint) -> u64 {
         let reached: Vec<MonoNs> = stamps.into_iter().flatten().collect();
         !ends_as_said || !reached.is_sorted()
     };
-    let requests = point.requests().iter();
+    let requests = point.all().iter();
     requests.filter(|record| contradicts(record) || record.runs_backwards()).count() as u64
 }
 
 /// Requests that appear more than once.
 pub fn duplicates(point: &ObservedPoint) -> u64 {
-    let mut ids: Vec<_> = point.requests().iter().map(|record| record.id).collect();
+    let mut ids: Vec<_> = point.all().iter().map(|record| record.id).collect();
     ids.sort_unstable();
     ids.windows(2).filter(|pair| pair[0] == pair[1]).count() as u64
 }

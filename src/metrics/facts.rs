@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Window;
 use crate::load::Load;
+use crate::load::course::WindowKind;
 use crate::settings::slo::Slos;
 use crate::specs::RooflineFacts;
 use crate::targets::registry;
@@ -17,8 +18,11 @@ pub struct RunFacts {
     pub target: TargetFacts,
     /// How requests arrived.
     pub load: Load,
-    /// What rates are taken over: from the end of the warm-up to the start of the drain.
+    /// What rates are taken over.
     pub window: Window,
+    /// What that window is.
+    #[serde(default)]
+    pub window_kind: WindowKind,
     /// Requests in the plan of this run.
     pub planned: u64,
     /// GPUs in use; rates per GPU exist only where this is not 0.
@@ -47,6 +51,7 @@ impl RunFacts {
             target,
             load,
             window,
+            window_kind: WindowKind::default(),
             planned,
             gpus: 0,
             streaming: true,

@@ -110,7 +110,7 @@ fn pairs<'a>(
     hashes
         .zip(blocks)
         .filter(|((a, b), _)| a == b)
-        .flat_map(|(_, (a, b))| a.requests().iter().zip(b.requests()))
+        .flat_map(|(_, (a, b))| a.measured().iter().zip(b.measured()))
         .filter(|(a, b)| a.outcome.is_completed() && b.outcome.is_completed())
         .collect()
 }
@@ -169,7 +169,7 @@ fn fingerprint<'a>(records: impl Iterator<Item = &'a RequestRecord>) -> String {
 /// Blocks of the KV cache that were found filled, of all that prompts needed.
 fn cache(baseline: &Conditions, candidate: &Conditions) -> Item {
     let reused = |side: &Conditions| {
-        let uses = side.blocks.iter().flat_map(|records| records.requests());
+        let uses = side.blocks.iter().flat_map(|records| records.measured());
         uses.filter_map(|record| record.engine_use).fold(None, |sum: Option<(u64, u64)>, it| {
             let (reused, total) = sum.unwrap_or_default();
             Some((reused + u64::from(it.kv_reused_blocks), total + u64::from(it.kv_total_blocks)))
@@ -191,7 +191,7 @@ fn told_by_records(
 ) -> Item {
     let seen = |side: &Conditions| {
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-        let requests = side.blocks.iter().flat_map(|records| records.requests());
+        let requests = side.blocks.iter().flat_map(|records| records.measured());
         for record in requests.filter(|record| record.submit.is_some()) {
             *counts.entry(of(record)).or_default() += 1;
         }

@@ -262,7 +262,7 @@ fn cpu_of(
 fn parts_of(blocks: &[MeasuredBlock]) -> Option<Parts> {
     let completed: Vec<&RequestRecord> = blocks
         .iter()
-        .flat_map(|block| block.records.requests())
+        .flat_map(|block| block.records.measured())
         .filter(|record| record.outcome.is_completed())
         .collect();
     let of = |value: &dyn Fn(&RequestRecord) -> Option<f64>| {

@@ -11,7 +11,7 @@ use crate::metrics::over_time::{Cuts, slice_length};
 use crate::metrics::point_records::{PointRecords, RecordsError};
 use crate::metrics::pooled::{Pooled, PooledGaps};
 use crate::record::request_record::{
-    Arrival, EngineTimes, EngineUse, NotSentReason, OtherCounts, Outcome, RequestRecord,
+    Arrival, EngineTimes, EngineUse, NotSentReason, OtherCounts, Outcome, Part, RequestRecord,
     StampSource, TokenSource,
 };
 use crate::request::{FailureKind, RequestId};
@@ -76,6 +76,8 @@ struct OfEngine {
 pub struct Observed {
     /// Which request.
     pub id: RequestId,
+    /// Which part of the run it belongs to.
+    pub part: Part,
     /// Prompt length in tokens, as planned.
     pub prompt_tokens: u32,
     /// Output tokens asked for.
@@ -174,6 +176,7 @@ impl Observed {
             || Box::new(OfEngine { times: record.engine_times, counts: record.engine_use });
         Self {
             id: record.id,
+            part: record.part,
             prompt_tokens: record.prompt_tokens,
             requested_tokens: record.requested_tokens,
             first_tokens: record.first_tokens,
@@ -288,6 +291,8 @@ impl Observed {
 #[derive(Debug)]
 pub struct ObservedPoint {
     requests: Vec<Observed>,
+    /// Of these, the first ones that count.
+    measured: usize,
     /// The message of the first failure of each kind.
     pub failure_messages: BTreeMap<FailureKind, String>,
     /// Output tokens in each slice of the window.
@@ -344,11 +349,17 @@ impl ObservedPoint {
         let mut requests = Vec::with_capacity(records.len());
         let mut failure_messages = BTreeMap::new();
         records.requests(&mut |record| {
-            if let Outcome::Failed(failure) = &record.outcome {
+            if let (Outcome::Failed(failure), Part::Measured) = (&record.outcome, record.part) {
                 failure_messages.entry(failure.kind).or_insert_with(|| failure.message.clone());
             }
             requests.push(Observed::of(record));
         })?;
+        let measured = requests.partition_point(|request| request.part == Part::Measured);
+        if requests[measured..].iter().any(|request| request.part == Part::Measured) {
+            return Err(RecordsError(
+                "a measured request stands behind one of ramp or tail".into(),
+            ));
+        }
         let together = read_deliveries(records, &mut requests, facts, |_| 1.0)?;
         let mut together = if requests.iter().any(Observed::holds_another_count) {
             let scales: Vec<f64> = requests
@@ -374,6 +385,7 @@ impl ObservedPoint {
         }
         Ok(Self {
             requests,
+            measured,
             failure_messages,
             slice_tokens: together.slice_tokens,
             third_tokens: together.third_tokens,
@@ -381,8 +393,13 @@ impl ObservedPoint {
         })
     }
 
-    /// Every request, in the order of the plan.
+    /// Every measured request, in the order of the plan.
     pub fn requests(&self) -> &[Observed] {
+        &self.requests[..self.measured]
+    }
+
+    /// The same, and behind them those of ramp and tail.
+    pub fn all(&self) -> &[Observed] {
         &self.requests
     }
 }
@@ -401,7 +418,8 @@ fn read_deliveries(
         let tokens = f64::from(arrival.tokens) * scale(place);
         if tokens > 0.0 && request.output_tokens > 0 {
             together.tokens(arrival.at, tokens);
-            if let Some(gap) = gap.filter(|_| facts.streaming && request.ended.is_completed()) {
+            let counts = request.part == Part::Measured && request.ended.is_completed();
+            if let Some(gap) = gap.filter(|_| facts.streaming && counts) {
                 together.gaps.add(gap, tokens);
             }
         }

@@ -8,6 +8,7 @@ use crate::metrics::observed::ObservedPoint;
 use crate::metrics::per_request::Derived;
 use crate::metrics::percentile::{Percentile, nearest_rank};
 use crate::metrics::summary::{Counts, OverTime, Slice};
+use crate::record::request_record::Part;
 
 /// A plot wants at least so many slices, and a reader at most so many.
 const SLICES: std::ops::RangeInclusive<i64> = 20..=600;
@@ -65,7 +66,7 @@ impl Cuts {
         let mut whole = vec![0_i64; count + 1];
         let mut parts = vec![0_i64; count];
         let last_instant = self.window.end - Nanos(1);
-        for record in point.requests() {
+        for record in point.all() {
             let Some(from) = record.submit().map(|at| at.max(self.window.start)) else { continue };
             let to = record.end().unwrap_or(self.window.end).min(self.window.end);
             if from >= to {
@@ -101,12 +102,13 @@ pub fn of(point: &ObservedPoint, facts: &RunFacts, counts: &Counts) -> OverTime 
     let in_flight = cuts.in_flight(point);
     let mut ended = vec![0_u64; count];
     let mut ttft: Vec<Vec<f64>> = vec![Vec::new(); count];
-    let completed = point.requests().iter().filter(|request| request.ended.is_completed());
+    let completed = point.all().iter().filter(|request| request.ended.is_completed());
     for record in completed {
         if let Some(index) = record.end().and_then(|at| cuts.index(at)) {
             ended[index] += 1;
         }
-        let first = record.first_token().and_then(|at| cuts.index(at));
+        let counts = record.part == Part::Measured;
+        let first = record.first_token().filter(|_| counts).and_then(|at| cuts.index(at));
         if let Some((index, value)) =
             first.zip(Derived::one(Quantity::Ttft, record, facts.streaming))
         {

@@ -2,20 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use crate::clock::{Nanos, Window};
 use crate::metrics::counts::is_attempted;
 use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::facts::RunFacts;
 use crate::metrics::observed::{Observed, ObservedPoint};
 use crate::metrics::per_request::Derived;
-use crate::metrics::summary::{Counts, SloResult};
+use crate::metrics::summary::{Counts, SloResult, WholeRun};
+use crate::record::request_record::Part;
 use crate::settings::slo::{Slo, SloMetric};
 
 /// Requests that meet every bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Good {
-    /// Wherever they ended.
+    /// Measured ones, wherever they ended.
     pub all: u64,
-    /// Those that ended in the window.
+    /// Those of any part that ended in the window.
     pub in_window: u64,
 }
 
@@ -28,29 +30,86 @@ pub fn of(
     good: Option<Good>,
     energy_j: Option<f64>,
 ) -> BTreeMap<Rate, Option<f64>> {
-    let seconds = facts.window.seconds();
+    let amounts = Amounts {
+        output: output_tokens(point, facts, counts),
+        prompts: prompt_tokens(point, facts) as f64,
+        completed: counts.completed_in_window as f64,
+        good: good.map(|good| good.in_window as f64),
+        good_fraction: good
+            .filter(|_| counts.attempted > 0)
+            .map(|good| good.all as f64 / counts.attempted as f64),
+        energy_j,
+    };
+    per_window(facts, facts.window, amounts)
+}
+
+/// What came out in a window.
+#[derive(Clone, Copy)]
+struct Amounts {
+    output: Option<f64>,
+    prompts: f64,
+    completed: f64,
+    good: Option<f64>,
+    good_fraction: Option<f64>,
+    energy_j: Option<f64>,
+}
+
+fn per_window(facts: &RunFacts, window: Window, amounts: Amounts) -> BTreeMap<Rate, Option<f64>> {
+    let Amounts { output, prompts, completed, good, good_fraction, energy_j } = amounts;
+    let seconds = window.seconds();
     let per_second = |amount: f64| seconds.map(|seconds| amount / seconds);
     let per_gpu = |rate: Option<f64>| {
         rate.filter(|_| facts.gpus > 0).map(|rate| rate / f64::from(facts.gpus))
     };
-    let output = output_tokens(point, facts, counts);
-    let prompts = prompt_tokens(point, facts);
     let output_rate = output.and_then(per_second);
-    let total_rate = output.and_then(|output| per_second(output + prompts as f64));
+    let total_rate = output.and_then(|output| per_second(output + prompts));
     let rate = |rate: Rate| match rate {
         Rate::OutputThroughput => output_rate,
         Rate::TotalThroughput => total_rate,
-        Rate::RequestThroughput => per_second(counts.completed_in_window as f64),
+        Rate::RequestThroughput => per_second(completed),
         Rate::PerGpuOutput => per_gpu(output_rate),
         Rate::PerGpuTotal => per_gpu(total_rate),
-        Rate::Goodput => good.and_then(|good| per_second(good.in_window as f64)),
-        Rate::GoodFraction => good
-            .filter(|_| counts.attempted > 0)
-            .map(|good| good.all as f64 / counts.attempted as f64),
+        Rate::Goodput => good.and_then(per_second),
+        Rate::GoodFraction => good_fraction,
         Rate::EnergyPerOutputToken => ratio(energy_j, output),
         Rate::OutputTokensPerJoule => ratio(output, energy_j),
     };
     Rate::ALL.into_iter().map(|which| (which, rate(which))).collect()
+}
+
+/// Everything that was sent, from its first submission to its last end; `None` where nothing ended.
+pub fn whole_run(point: &ObservedPoint, facts: &RunFacts, counts: &Counts) -> Option<WholeRun> {
+    let sent = || point.all().iter().filter(|request| request.submit().is_some());
+    let completed = || sent().filter(|request| request.ended.is_completed());
+    let start = sent().filter_map(Observed::submit).min()?;
+    // The window does not hold its own end; the last request does belong to it.
+    let end = sent().filter_map(Observed::end).max()? + Nanos(1);
+    let window = Window { start, end };
+    let output_tokens: u64 = sent().map(|request| u64::from(request.output_tokens)).sum();
+    let began = sent().filter(|request| request.first_token().is_some());
+    let prompts: u64 = began.map(|request| u64::from(request.prompt_tokens)).sum();
+    let slos = &facts.slos.0;
+    let judged = !slos.is_empty() && slos.iter().all(|slo| can_be_judged(slo, facts, counts));
+    let good = judged.then(|| completed().filter(|it| is_good(slos, it, facts)).count() as f64);
+    let submitted = sent().count() as u64;
+    let completed = completed().count() as u64;
+    let amounts = Amounts {
+        output: Some(output_tokens as f64),
+        prompts: prompts as f64,
+        completed: completed as f64,
+        good,
+        good_fraction: good.map(|good| good / submitted as f64),
+        energy_j: None,
+    };
+    let rates = per_window(facts, window, amounts);
+    Some(WholeRun {
+        window,
+        window_s: window.seconds(),
+        submitted,
+        completed,
+        output_tokens,
+        rates,
+    })
 }
 
 /// Nothing divided by nothing is unknown, and so is something.
@@ -65,13 +124,13 @@ fn output_tokens(point: &ObservedPoint, facts: &RunFacts, counts: &Counts) -> Op
     }
     let of_request = |request: &Observed| request.tokens_in_window(facts.window);
     // An empty sum of floats is -0.0, which would be printed as such.
-    Some(point.requests().iter().map(of_request).sum::<f64>() + 0.0)
+    Some(point.all().iter().map(of_request).sum::<f64>() + 0.0)
 }
 
 fn prompt_tokens(point: &ObservedPoint, facts: &RunFacts) -> u64 {
     let began_inside =
         |record: &&Observed| record.first_token().is_some_and(|at| facts.window.holds(at));
-    point.requests().iter().filter(began_inside).map(|record| u64::from(record.prompt_tokens)).sum()
+    point.all().iter().filter(began_inside).map(|record| u64::from(record.prompt_tokens)).sum()
 }
 
 /// Holds every request against every bound.
@@ -82,14 +141,11 @@ pub fn judge(
 ) -> (Vec<SloResult>, Option<Good>) {
     let slos = &facts.slos.0;
     let completed = || point.requests().iter().filter(|request| request.ended.is_completed());
-    let is_met = |slo: &Slo, request: &Observed| {
-        slo.is_met(Derived::one(slo.metric.quantity(), request, facts.streaming))
-    };
     let results: Vec<SloResult> = slos
         .iter()
         .map(|slo| {
             let met = can_be_judged(slo, facts, counts)
-                .then(|| completed().filter(|request| is_met(slo, request)).count() as u64);
+                .then(|| completed().filter(|request| is_met(slo, request, facts)).count() as u64);
             let met_fraction = met
                 .filter(|_| counts.attempted > 0)
                 .map(|met| met as f64 / counts.attempted as f64);
@@ -100,14 +156,22 @@ pub fn judge(
         return (results, None);
     }
     let mut good = Good { all: 0, in_window: 0 };
-    for record in completed() {
+    for record in point.all().iter().filter(|request| request.ended.is_completed()) {
         debug_assert!(is_attempted(record));
-        if slos.iter().all(|slo| is_met(slo, record)) {
-            good.all += 1;
+        if is_good(slos, record, facts) {
+            good.all += u64::from(record.part == Part::Measured);
             good.in_window += u64::from(record.end().is_some_and(|end| facts.window.holds(end)));
         }
     }
     (results, Some(good))
+}
+
+fn is_met(slo: &Slo, request: &Observed, facts: &RunFacts) -> bool {
+    slo.is_met(Derived::one(slo.metric.quantity(), request, facts.streaming))
+}
+
+fn is_good(slos: &[Slo], request: &Observed, facts: &RunFacts) -> bool {
+    slos.iter().all(|slo| is_met(slo, request, facts))
 }
 
 /// Whether the run has the latency that a bound is about.

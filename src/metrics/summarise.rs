@@ -49,6 +49,8 @@ pub fn summarise_observed(point: &ObservedPoint, facts: &RunFacts, health: &Heal
         gpus: facts.gpus,
         window: facts.window,
         window_s: facts.window.seconds(),
+        window_kind: facts.window_kind,
+        whole_run: rates::whole_run(point, facts, &counts),
         verdict: validity::verdict(&checks),
         marks: marks(facts, health),
         checks,

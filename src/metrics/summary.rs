@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Window;
 use crate::load::Load;
+use crate::load::course::WindowKind;
 use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::facts::TargetFacts;
 use crate::metrics::iterations::IterationSummary;
@@ -47,6 +48,12 @@ pub struct Summary {
     pub marks: Vec<Mark>,
     /// The proofs behind the verdict, in a fixed order.
     pub checks: Vec<Check>,
+    /// What the window of the rates is.
+    #[serde(default)]
+    pub window_kind: WindowKind,
+    /// The same rates over everything that was sent; `None` where nothing ended.
+    #[serde(default)]
+    pub whole_run: Option<WholeRun>,
     /// How requests ended.
     pub counts: Counts,
     /// One value for each rate; every [`Rate`] is a key.
@@ -311,6 +318,12 @@ pub struct Counts {
     pub interrupted: u64,
     /// Not sent: the target as a whole had failed before.
     pub target_failed: u64,
+    /// Requests before the measured ones, which count in nothing above.
+    #[serde(default)]
+    pub ramp: PartCounts,
+    /// Requests after them, likewise.
+    #[serde(default)]
+    pub tail: PartCounts,
     /// Completed requests for which TPOT is undefined: all tokens came at one instant, or none came.
     pub without_tpot: u64,
     /// Completed requests whose end lies in the window.
@@ -329,6 +342,33 @@ pub struct Counts {
     pub prompt_token_mismatches: u64,
     /// Requests with output of which the deliveries were not kept; ITL, ICL, stall and throughput are then absent.
     pub deliveries_missing: u64,
+}
+
+/// Requests of a part of the run that is not measured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartCounts {
+    /// Handed over to the target.
+    pub sent: u64,
+    /// Of these, those that completed.
+    pub completed: u64,
+}
+
+/// Everything that was sent, as other benchmarks report it: from the first submission to the last end, ramp and tail
+/// included.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WholeRun {
+    /// From the first submission to the last end.
+    pub window: Window,
+    /// Its length in seconds.
+    pub window_s: Option<f64>,
+    /// Requests that were submitted.
+    pub submitted: u64,
+    /// Of these, those that completed.
+    pub completed: u64,
+    /// Output tokens of all of them.
+    pub output_tokens: u64,
+    /// One value for each rate; every [`Rate`] is a key. Energy is that of the window, so its rates are absent.
+    pub rates: BTreeMap<Rate, Option<f64>>,
 }
 
 /// The distribution of one quantity.

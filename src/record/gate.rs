@@ -156,6 +156,11 @@ impl Gate {
         self.in_flight.load(Ordering::Acquire)
     }
 
+    /// Requests that have ended or were given up, in the whole session.
+    pub fn ended(&self) -> u64 {
+        self.ended.load(Ordering::Acquire)
+    }
+
     /// Ends that belonged to no open request.
     pub fn stray_ends(&self) -> u64 {
         self.stray_ends.load(Ordering::Relaxed)

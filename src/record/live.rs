@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use hdrhistogram::Histogram;
 
 use crate::clock::{MonoNs, Nanos};
+use crate::record::request_record::Part;
 
 /// Approximate figures for a person who waits: histograms of three digits, never used in results.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -17,6 +18,10 @@ pub struct Snapshot {
     pub ended: u64,
     /// Of these, failed or timed out.
     pub failed: u64,
+    /// Of the ended ones, those that count.
+    pub measured_ended: u64,
+    /// The part of the run that sends.
+    pub part: Part,
     /// Output tokens so far.
     pub output_tokens: u64,
     /// Time to first token, median.

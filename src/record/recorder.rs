@@ -42,8 +42,10 @@ pub struct PhaseRecords {
     pub records: Records,
     /// Events of requests that belong to no request of the phase: late answers of an earlier one.
     pub late_events: u64,
-    /// The latest end of a request.
+    /// The latest end of a measured request.
     pub last_end: Option<MonoNs>,
+    /// The first and the last submission of a measured request.
+    pub submissions: Option<(MonoNs, MonoNs)>,
     /// Why the log failed, if it did.
     pub log_error: Option<io::Error>,
     /// CPU time that the recorder has used so far.
@@ -260,6 +262,11 @@ mod tests {
     use crate::record::log::Batch;
     use crate::record::request_record::{FinishReason, Outcome};
     use crate::request::RequestId;
+    use crate::workload::seeds::Phase;
+
+    fn planned(id: RequestId) -> PlannedRequest {
+        PlannedRequest { id, phase: Phase::Measure, prompt_tokens: 1, requested_tokens: 1 }
+    }
 
     #[test]
     fn an_event_right_after_the_beginning_of_a_phase_belongs_to_it() {
@@ -267,8 +274,7 @@ mod tests {
         let gate = Arc::new(Gate::new(200, 1));
         let mut sink = recorder.sink(&gate);
         for id in (0..200).map(RequestId) {
-            recorder
-                .begin(vec![PlannedRequest { id, prompt_tokens: 1, requested_tokens: 1 }], None);
+            recorder.begin(vec![planned(id)], None);
             gate.open(id);
             let at = now();
             sink.put_surely(Event::Submitted { id, intended: at, ready: at, at });
@@ -295,9 +301,8 @@ mod tests {
         let recorder = Recorder::start().expect("a thread");
         let gate = Arc::new(Gate::new(2, 1));
         let mut sink = recorder.sink(&gate);
-        let planned =
-            |id| PlannedRequest { id: RequestId(id), prompt_tokens: 1, requested_tokens: 1 };
-        recorder.begin(vec![planned(0), planned(1)], Some(Box::new(FullDisk)));
+        recorder
+            .begin(vec![planned(RequestId(0)), planned(RequestId(1))], Some(Box::new(FullDisk)));
         for id in [RequestId(0), RequestId(1)] {
             gate.open(id);
             sink.end(id, now(), Ending::Cancelled);

@@ -8,11 +8,42 @@ use crate::record::log::Batch;
 use crate::request::Failure;
 use crate::request::RequestId;
 
+/// Which part of its run a request belongs to. Parts follow each other without a pause.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// It brought the load to its steady state.
+    Ramp,
+    /// It counts.
+    #[default]
+    Measured,
+    /// It kept the load up until the last measured one had ended.
+    Tail,
+}
+
+impl Part {
+    /// Every part, in order of time.
+    pub const ALL: [Self; 3] = [Self::Ramp, Self::Measured, Self::Tail];
+
+    /// As written into files and printed.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ramp => "ramp",
+            Self::Measured => "measured",
+            Self::Tail => "tail",
+        }
+    }
+}
+
 /// Everything that was seen of one request. Instants are `None` where they were never reached.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RequestRecord {
     /// Which shot of the plan.
     pub id: RequestId,
+    /// Which part of the run it belongs to.
+    pub part: Part,
     /// Prompt length in tokens, as planned.
     pub prompt_tokens: u32,
     /// Output tokens asked for.
@@ -57,6 +88,7 @@ impl RequestRecord {
     pub const fn planned(id: RequestId, prompt_tokens: u32, requested_tokens: u32) -> Self {
         Self {
             id,
+            part: Part::Measured,
             prompt_tokens,
             requested_tokens,
             intended: None,
@@ -308,9 +340,15 @@ impl Records {
         Self::from_arrival_order(ended, deliveries.iter())
     }
 
-    /// All requests, in the order of the plan.
+    /// All requests, in the order of the plan: measured ones, then those of ramp and tail.
     pub fn requests(&self) -> &[RequestRecord] {
         &self.requests
+    }
+
+    /// The measured ones.
+    pub fn measured(&self) -> &[RequestRecord] {
+        let count = self.requests.iter().take_while(|record| record.part == Part::Measured).count();
+        &self.requests[..count]
     }
 
     /// Each request with its arrivals.

@@ -12,15 +12,19 @@ use crate::record::live::{LiveLatency, Snapshot};
 use crate::record::log::{Batch, RecordLog};
 use crate::record::recorder::PhaseRecords;
 use crate::record::request_record::{
-    Arrival, NotSentReason, OtherCounts, Outcome, Records, RequestRecord, StampSource, TokenSource,
+    Arrival, NotSentReason, OtherCounts, Outcome, Part, Records, RequestRecord, StampSource,
+    TokenSource,
 };
 use crate::request::{Failure, FailureKind, RequestId};
+use crate::workload::seeds::Phase;
 
 /// What the recorder must know of a request before it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlannedRequest {
     /// Which request; those of a phase have consecutive ids.
     pub id: RequestId,
+    /// What it is sent for; those of ramp and tail come last, and none of them needs to be sent.
+    pub phase: Phase,
     /// Prompt length in tokens.
     pub prompt_tokens: u32,
     /// Output tokens asked for.
@@ -61,6 +65,8 @@ const NOWHERE: u32 = u32::MAX;
 /// The requests of one phase while it runs.
 pub(crate) struct RequestTable {
     first: u32,
+    /// Requests that are not of ramp or tail.
+    measured: usize,
     lengths: Vec<Lengths>,
     states: Vec<State>,
     /// Place of each request among those under way.
@@ -82,6 +88,7 @@ pub(crate) struct RequestTable {
     own_stamps: HashMap<RequestId, StampSource>,
     late_events: u64,
     last_end: Option<MonoNs>,
+    submissions: Option<(MonoNs, MonoNs)>,
     sources: Sources,
     live: Snapshot,
     ttft: LiveLatency,
@@ -100,6 +107,7 @@ impl RequestTable {
         });
         Self {
             first: planned.first().map_or(0, |request| request.id.0),
+            measured: planned.iter().take_while(|it| it.phase != Phase::Fill).count(),
             lengths: lengths.collect(),
             states: vec![State::Waiting; planned.len()],
             places: vec![NOWHERE; planned.len()],
@@ -115,8 +123,9 @@ impl RequestTable {
             own_stamps: HashMap::new(),
             late_events: 0,
             last_end: None,
+            submissions: None,
             sources,
-            live: Snapshot::default(),
+            live: Snapshot { part: Part::Ramp, ..Snapshot::default() },
             ttft: LiveLatency::new(),
             itl: LiveLatency::new(),
         }
@@ -246,7 +255,9 @@ impl RequestTable {
 
     fn submitted(&mut self, i: usize, intended: MonoNs, ready: MonoNs, at: MonoNs) {
         let sources = self.sources;
+        let part = self.part(i);
         let Some(record) = self.record(i) else { return };
+        record.part = part;
         record.intended = Some(intended);
         record.ready = Some(ready);
         record.submit = Some(at);
@@ -255,8 +266,19 @@ impl RequestTable {
         if self.states[i] == State::Waiting {
             self.states[i] = State::Submitted;
         }
+        self.live.part = part;
         self.live.submitted += 1;
         self.live.since.get_or_insert(at);
+    }
+
+    /// A request that does not count is one of the ramp until the first one that counts has been submitted.
+    #[inline]
+    fn part(&self, i: usize) -> Part {
+        match self.live.part {
+            _ if i < self.measured => Part::Measured,
+            Part::Ramp => Part::Ramp,
+            Part::Measured | Part::Tail => Part::Tail,
+        }
     }
 
     #[inline]
@@ -299,9 +321,11 @@ impl RequestTable {
             self.late_events += 1;
             return;
         };
-        let id = record.id;
+        let (id, counts) = (record.id, record.part == Part::Measured);
         record.end = Some(at);
-        self.last_end = self.last_end.max(Some(at));
+        if counts {
+            self.last_end = self.last_end.max(Some(at));
+        }
         let outcome = match ending {
             _ if over_time => Outcome::TimedOut,
             Ending::Completed(reason) => Outcome::Completed(reason),
@@ -341,6 +365,13 @@ impl RequestTable {
         }
         if let Some(source) = self.own_stamps.remove(&record.id) {
             record.stamp_source = source;
+        }
+        if record.part == Part::Measured {
+            self.live.measured_ended += u64::from(record.submit.is_some());
+            if let Some(at) = record.submit {
+                let (first, last) = self.submissions.unwrap_or((at, at));
+                self.submissions = Some((first.min(at), last.max(at)));
+            }
         }
         self.batch.ended.push(record);
     }
@@ -383,6 +414,8 @@ impl RequestTable {
         for i in 0..self.states.len() {
             let outcome = match self.states[i] {
                 State::Ended => continue,
+                // Ramp and tail took less of their supply.
+                State::Waiting if i >= self.measured => continue,
                 State::Waiting => Outcome::NotSent(NotSentReason::NotReached),
                 State::OverTime => Outcome::TimedOut,
                 State::Submitted => Outcome::Failed(Failure::new(
@@ -401,6 +434,7 @@ impl RequestTable {
             records: Records::of_batch(self.first, self.unlogged),
             late_events: self.late_events,
             last_end: self.last_end,
+            submissions: self.submissions,
             log_error: self.log_error,
             recorder_cpu,
         }
@@ -415,7 +449,8 @@ mod tests {
     const ID: RequestId = RequestId(7);
 
     fn submitted_at(at: i64) -> RequestTable {
-        let planned = PlannedRequest { id: ID, prompt_tokens: 1, requested_tokens: 1 };
+        let planned =
+            PlannedRequest { id: ID, phase: Phase::Measure, prompt_tokens: 1, requested_tokens: 1 };
         let sources = Sources { stamps: StampSource::Kernel, tokens: TokenSource::Ids };
         let mut table = RequestTable::open(&[planned], sources, None);
         let at = MonoNs(at);

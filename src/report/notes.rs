@@ -77,6 +77,7 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
         notes.push("output was not streamed: no TTFT, ITL or TPOT exists".to_owned());
     }
     notes.extend(points.iter().flat_map(failures));
+    notes.extend(failed_around(points));
     notes.extend(points.iter().filter_map(missed_slo));
     let sum = |of: fn(&Counts) -> u64| points.iter().map(|point| of(&point.summary.counts)).sum();
     notes.extend(about_gpus(points));
@@ -188,6 +189,28 @@ pub fn unsuccessful(counts: &Counts) -> Vec<(u64, String)> {
     .into_iter()
     .filter(|(count, _)| *count > 0)
     .collect()
+}
+
+/// `ramp 32, tail 17`: what was sent around the measured requests; `None` where nothing was.
+pub fn around(counts: &Counts) -> Option<String> {
+    let parts: Vec<String> = [("ramp", counts.ramp), ("tail", counts.tail)]
+        .into_iter()
+        .filter(|(_, part)| part.sent > 0)
+        .map(|(word, part)| format!("{word} {}", part.sent))
+        .collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// Requests of ramp and tail that did not complete, which count nowhere else.
+fn failed_around(points: &[PointReport]) -> Option<String> {
+    let parts = points.iter().flat_map(|it| [it.summary.counts.ramp, it.summary.counts.tail]);
+    let failed: u64 = parts.map(|part| part.sent - part.completed).sum();
+    (failed > 0).then(|| {
+        format!(
+            "of ramp and tail, {} did not complete; no rate of failures has them",
+            counted(failed, "request")
+        )
+    })
 }
 
 /// The percentiles that people look at, in the order of tables.

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use crate::clock::Nanos;
 use crate::load::Load;
+use crate::load::course::{Course, WindowKind};
 use crate::load::plan::PlanSize;
 use crate::settings::engine::EngineSettings;
 use crate::settings::gpu_choice::GpuChoice;
@@ -55,6 +56,10 @@ pub struct Resolved {
     pub duration: Option<Nanos>,
     /// Requests before each run; `None` has a default that differs between the loads.
     pub warmup: Option<u32>,
+    /// How long the ramp of each run is; `None` follows from what is measured.
+    pub ramp: Option<Nanos>,
+    /// What rates are taken over.
+    pub window: WindowKind,
     /// Longest time of one request.
     pub timeout: Nanos,
     /// How long answers are awaited at the end.
@@ -100,7 +105,8 @@ impl Resolved {
             Load::Closed { concurrency } => (*concurrency).clamp(2, 32),
             Load::Open { .. } | Load::Batch => 8,
         });
-        PlanSize { requests, duration, warmup }
+        let course = Course::of(load, self.window, self.ramp);
+        PlanSize { requests, duration, warmup, course }
     }
 
     /// Says how much is asked where it follows from the load and is alike for all of them: one setting cannot say more.

@@ -142,7 +142,7 @@ mod tests {
     fn plan(load: Load, point: u32, first_id: RequestId) -> Plan {
         let workload = Workload::synthetic("U(5,9)/(2,3)".parse().expect("a scenario"), 1);
         let source = PromptSource::ids(Vocabulary::new(100, []).expect("100 ids"));
-        let size = PlanSize { requests: Some(3), duration: None, warmup: 1 };
+        let size = PlanSize { requests: Some(3), duration: None, warmup: 1, ..PlanSize::default() };
         let start = PlanStart { point, first_id };
         Plan::draw(&workload, &load, size, start, &source).expect("it makes sense")
     }

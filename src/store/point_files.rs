@@ -81,7 +81,7 @@ fn append_deliveries(
         if is_new { DeliveriesWriter::new(out)? } else { DeliveriesWriter::after_header(out) };
     let mut written = Ok(());
     records.deliveries(&mut |place, arrival| {
-        if let (Ok(()), Some(request)) = (&written, observed.requests().get(place)) {
+        if let (Ok(()), Some(request)) = (&written, observed.all().get(place)) {
             written = deliveries.write(Delivery { point, id: request.id, arrival });
         }
     })?;

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::path::Path;
 
-use crate::clock::{Nanos, Window};
+use crate::load::course::window_of;
 use crate::metrics::observed::ObservedPoint;
 use crate::metrics::point_records::{PointRecords, RecordsError, collect};
 use crate::metrics::{Summary, iterations, kv_events, summarise_observed};
@@ -82,13 +82,13 @@ fn recover(
         return Ok(None);
     }
     let records = collect(&point)?;
-    let requests = records.requests();
-    let begins = requests.iter().filter_map(|record| record.submit).min();
+    let requests = records.measured();
+    let submissions = || requests.iter().filter_map(|record| record.submit);
     let ends = requests.iter().filter_map(|record| record.end).max();
     let mut entry = entry.clone();
-    if let (Some(start), Some(end)) = (begins, ends) {
-        // The window does not hold its own end; the last request does belong to it.
-        entry.facts.window = Window { start, end: end + Nanos(1) };
+    let between = submissions().min().zip(submissions().max());
+    if let Some(window) = window_of(entry.facts.window_kind, between, ends) {
+        entry.facts.window = window;
     }
     let planned = entry.facts.planned;
     entry.facts.planned = requests.len() as u64;

@@ -11,6 +11,7 @@ use crate::metrics::per_request::Derived;
 use crate::metrics::point_records::PointRecords;
 use crate::metrics::summary::Outliers;
 use crate::metrics::{RunFacts, Summary};
+use crate::record::request_record::Part;
 use crate::store::point_files::PointFilesError;
 use crate::store::rows;
 use crate::store::rows::RowError;
@@ -54,7 +55,7 @@ impl<W: Write> RequestsCsv<W> {
     ) -> Result<(), PointFilesError> {
         let headline = summary.headline_latency();
         let fences = summary.distribution(headline).map(|all| all.outliers);
-        let mut of_each = observed.requests().iter();
+        let mut of_each = observed.all().iter();
         let mut written = Ok(());
         records.requests(&mut |record| {
             let (Some(request), Ok(())) = (of_each.next(), &written) else { return };
@@ -65,7 +66,8 @@ impl<W: Write> RequestsCsv<W> {
                     &derived.get(quantity).map_or_else(String::new, |value| value.to_string()),
                 );
             }
-            let latency = derived.get(headline).filter(|_| record.outcome.is_completed());
+            let counts = record.part == Part::Measured && record.outcome.is_completed();
+            let latency = derived.get(headline).filter(|_| counts);
             row.push_field(latency.zip(fences).map_or("", |(value, fences)| label(value, &fences)));
             written = self.out.write_record(&row);
         })?;

@@ -9,16 +9,17 @@ use csv::StringRecord;
 use crate::clock::MonoNs;
 use crate::record::event::TokenHash;
 use crate::record::request_record::{
-    EngineTimes, EngineUse, FinishReason, NotSentReason, OtherCounts, Outcome, RequestRecord,
+    EngineTimes, EngineUse, FinishReason, NotSentReason, OtherCounts, Outcome, Part, RequestRecord,
     StampSource, TokenSource,
 };
 use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
 
 /// The columns of a raw row, in order.
-pub const COLUMNS: [&str; 31] = [
+pub const COLUMNS: [&str; 32] = [
     "point",
     "request_id",
+    "part",
     "prompt_tokens",
     "requested_tokens",
     "intended_ns",
@@ -81,6 +82,7 @@ pub fn fields(point: u32, record: &RequestRecord) -> StringRecord {
     let (reason, words) = why(&record.outcome);
     put(&point.to_string());
     put(&record.id.0.to_string());
+    put(record.part.word());
     put(&record.prompt_tokens.to_string());
     put(&record.requested_tokens.to_string());
     put(&instant(record.intended));
@@ -231,6 +233,7 @@ impl Row<'_> {
     fn read(&self) -> Result<(u32, RequestRecord), RowError> {
         let record = RequestRecord {
             id: RequestId(self.number("request_id")?),
+            part: self.word("part", part_of)?,
             prompt_tokens: self.number("prompt_tokens")?,
             requested_tokens: self.number("requested_tokens")?,
             intended: self.instant("intended_ns")?,
@@ -383,6 +386,10 @@ fn not_sent_reason_of(word: &str) -> Option<NotSentReason> {
     ]
     .into_iter()
     .find(|reason| not_sent_reason_word(*reason) == word)
+}
+
+fn part_of(word: &str) -> Option<Part> {
+    Part::ALL.into_iter().find(|part| part.word() == word)
 }
 
 const fn token_source_word(source: TokenSource) -> &'static str {

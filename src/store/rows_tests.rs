@@ -65,6 +65,7 @@ fn any_record(id: u32, rng: &mut Xoshiro256PlusPlus) -> RequestRecord {
     let stamps = [StampSource::Engine, StampSource::Kernel, StampSource::User];
     RequestRecord {
         id: RequestId(id),
+        part: Part::ALL[rng.random_range(0..Part::ALL.len())],
         prompt_tokens: rng.random(),
         requested_tokens: rng.random(),
         intended: instant(rng),
@@ -96,7 +97,7 @@ fn any_request_that_is_written_is_read_back_equal() {
 #[test]
 fn a_file_without_a_column_is_named_as_no_file_of_requests() {
     let error = read("point,request_id\n0,1\n").unwrap_err().to_string();
-    assert_eq!(error, "this is no file of requests: the column `prompt_tokens` is missing");
+    assert_eq!(error, "this is no file of requests: the column `part` is missing");
 }
 
 #[test]

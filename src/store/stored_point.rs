@@ -33,7 +33,9 @@ impl PartialPoint {
             files.as_ref().is_some_and(|files| files.holds(place))
                 || find(&in_memory, RequestId(first.0 + place as u32)).is_some()
         };
-        let planned = in_files.max(if files.is_none() { in_memory.len() } else { 0 });
+        let past_last =
+            in_memory.requests().last().map_or(0, |it| (it.id.0 - first.0) as usize + 1);
+        let planned = in_files.max(if files.is_none() { past_last } else { 0 });
         let mut next = 0..;
         let places: Vec<Option<u32>> =
             (0..planned).map(|place| if has_row(place) { next.next() } else { None }).collect();

@@ -18,8 +18,11 @@ use crate::request::terms::Terms;
 use adapters::AdapterMix;
 use priorities::PriorityMix;
 use scenario::{Lengths, Scenario};
-use seeds::{Phase, Seeds, Stream};
+use seeds::{Phase, Seeds, Stream, below, unit};
 use stop_texts::StopTexts;
+
+/// Draws of a request under way before the last one is taken as it is.
+const RESIDUAL_TRIES: u32 = 256;
 
 /// The priority that an executor gives a request by default.
 pub const DEFAULT_PRIORITY: f32 = 0.5;
@@ -120,11 +123,35 @@ impl Workload {
         self.scenario.draw(&mut seeds.rng(Stream::Lengths, &[phase.code(), index.into()]))
     }
 
+    /// Lengths of a request that stands for one under way: its output is what is left of it at an instant that knows nothing
+    /// of it. Long requests are under way more often, so the whole is drawn in proportion to its length, and what is left
+    /// is uniform over it.
+    pub fn residual_lengths(&self, seeds: &Seeds, phase: Phase, index: u32) -> Lengths {
+        let mut rng = seeds.rng(Stream::Residual, &[phase.code(), index.into()]);
+        let longest = f64::from(self.scenario.longest_likely_output());
+        let tries = (0..RESIDUAL_TRIES).map(|_| {
+            let drawn = self.scenario.draw(&mut rng);
+            (drawn, unit(&mut rng) * longest < f64::from(drawn.output))
+        });
+        let (mut last, mut taken) = (None, None);
+        for (drawn, is_taken) in tries {
+            last = Some(drawn);
+            if is_taken {
+                taken = Some(drawn);
+                break;
+            }
+        }
+        let whole = taken.or(last).unwrap_or_else(|| self.scenario.mean());
+        let left = 1 + below(&mut rng, u64::from(whole.output.max(1))) as u32;
+        Lengths { input: whole.input, output: left }
+    }
+
     /// What request `index` asks back, given its drawn length.
     pub fn output(&self, lengths: Lengths) -> OutputSpec {
         OutputSpec {
             max_tokens: lengths.output,
-            min_tokens: self.output.min_tokens,
+            // What is left of a request that is under way may be shorter than the least of a whole one.
+            min_tokens: self.output.min_tokens.min(lengths.output),
             ignore_eos: self.output.ignore_eos,
         }
     }
@@ -170,6 +197,27 @@ mod tests {
     fn an_unknown_setting_is_refused_and_not_ignored() {
         let text = toml::to_string(&workload(7)).expect("a workload is plain data");
         assert!(toml::from_str::<Workload>(&format!("prefix = 3\n{text}")).is_err());
+    }
+
+    #[test]
+    fn what_is_left_of_requests_under_way_has_the_residual_life_distribution() {
+        let mean_left = |scenario: &str| {
+            let workload = Workload::synthetic(scenario.parse().expect("a scenario"), 3);
+            let seeds = workload.seeds();
+            let left = |index| workload.residual_lengths(&seeds, Phase::Fill, index).output;
+            (0..20_000).map(|index| f64::from(left(index))).sum::<f64>() / 20_000.0
+        };
+        // Of lengths X it is (E[X²] / E[X] + 1) / 2.
+        for (scenario, expected) in [
+            ("D(8,12)", 6.5),
+            ("D(8,1)", 1.0),
+            // E[X] = 256, E[X²] = 256² + (481² − 1) / 12.
+            ("U(8,8)/(16,496)", ((256.0 * 256.0 + 19_280.0) / 256.0 + 1.0) / 2.0),
+            ("N(8,0)/(200,20)", ((200.0 * 200.0 + 400.0) / 200.0 + 1.0) / 2.0),
+        ] {
+            let seen = mean_left(scenario);
+            assert!((seen / expected - 1.0).abs() < 0.03, "{scenario}: {seen}, not {expected}");
+        }
     }
 
     #[test]

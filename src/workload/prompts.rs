@@ -125,7 +125,12 @@ impl PromptSource {
         phase: Phase,
         point: u32,
     ) -> Result<PromptSeries, PromptError> {
-        let mut rng = seeds.rng(Stream::Prefixes, &[phase.code(), point.into()]);
+        // Ramp and tail are of one kind with what is measured between them.
+        let prefix_phase = match phase {
+            Phase::Warmup => Phase::Warmup,
+            Phase::Measure | Phase::Fill => Phase::Measure,
+        };
+        let mut rng = seeds.rng(Stream::Prefixes, &[prefix_phase.code(), point.into()]);
         let content = match &self.content {
             Content::Ids(vocabulary) => SeriesContent::Ids {
                 prefix: (0..prefix_tokens).map(|_| vocabulary.draw(&mut rng)).collect(),

@@ -106,6 +106,17 @@ impl Scenario {
         }
     }
 
+    /// The longest output, or one that a normal length is beyond once in a million draws.
+    pub fn longest_likely_output(&self) -> u32 {
+        match *self {
+            Self::Deterministic { output, .. } => output,
+            Self::Uniform { output, .. } => output.max,
+            Self::Normal { output: Normal { mean, std }, .. } => {
+                (mean + 5.0 * std).round().clamp(1.0, f64::from(MAX_TOKENS)) as u32
+            }
+        }
+    }
+
     /// The lengths that it is about, before truncation and rounded.
     pub fn mean(&self) -> Lengths {
         let middle = |span: Span| span.min.midpoint(span.max);

@@ -11,8 +11,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// Is this request measured? Warm-up and measured requests are drawn apart, so that one never primes a cache
-/// for the other.
+/// Is this request measured? Each kind is drawn apart, so that none primes a cache for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
@@ -20,6 +19,8 @@ pub enum Phase {
     Warmup,
     /// Counted.
     Measure,
+    /// Sent right before and right after those that are counted, to keep the load up: ramp and tail.
+    Fill,
 }
 
 impl Phase {
@@ -28,6 +29,7 @@ impl Phase {
         match self {
             Self::Warmup => 0,
             Self::Measure => 1,
+            Self::Fill => 2,
         }
     }
 }
@@ -49,6 +51,8 @@ pub enum Stream {
     Adapters,
     /// Priorities of requests.
     Priorities,
+    /// Lengths of requests that stand for ones under way.
+    Residual,
 }
 
 impl Stream {
@@ -61,6 +65,7 @@ impl Stream {
             Self::Sampling => "sampling",
             Self::Adapters => "adapters",
             Self::Priorities => "priorities",
+            Self::Residual => "residual",
         }
     }
 }
@@ -75,6 +80,7 @@ pub struct Seeds {
     sampling: u64,
     adapters: u64,
     priorities: u64,
+    residual: u64,
 }
 
 impl Seeds {
@@ -88,6 +94,7 @@ impl Seeds {
             sampling: derive(Stream::Sampling, root),
             adapters: derive(Stream::Adapters, root),
             priorities: derive(Stream::Priorities, root),
+            residual: derive(Stream::Residual, root),
         }
     }
 
@@ -101,6 +108,7 @@ impl Seeds {
             Stream::Sampling => self.sampling,
             Stream::Adapters => self.adapters,
             Stream::Priorities => self.priorities,
+            Stream::Residual => self.residual,
         }
     }
 

@@ -8,6 +8,7 @@ use bareflight::issue::issuer::{Pace, Played};
 use bareflight::issue::phase::Stage;
 use bareflight::issue::stop::Stop;
 use bareflight::load::Load;
+use bareflight::load::course::Tail;
 use bareflight::load::plan::Shot;
 use bareflight::record::recorder::PhaseRecords;
 use bareflight::record::request_record::Outcome;
@@ -68,6 +69,8 @@ pub fn shots(count: u32, prompt: usize, max_tokens: u32) -> Vec<Shot> {
 pub fn pace(concurrency: u32) -> Pace {
     Pace {
         load: Load::Closed { concurrency },
+        ramp: None,
+        tail: Tail::None,
         duration: None,
         timeout: Nanos::from_secs_f64(120.0),
         drain: Nanos::from_secs_f64(5.0),

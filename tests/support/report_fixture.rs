@@ -3,11 +3,12 @@
 use bareflight::clock::MonoNs;
 use bareflight::clock::Window;
 use bareflight::load::Load;
+use bareflight::load::course::WindowKind;
 use bareflight::metrics::{RunFacts, TargetFacts, summarise};
 use bareflight::observe::health::{Health, NullRate};
 use bareflight::record::event::TokenHash;
 use bareflight::record::request_record::{
-    Arrival, FinishReason, NotSentReason, OtherCounts, Outcome, Records, RequestRecord,
+    Arrival, FinishReason, NotSentReason, OtherCounts, Outcome, Part, Records, RequestRecord,
     StampSource, TokenSource,
 };
 use bareflight::report::{Experiment, FileNote, PointReport};
@@ -88,6 +89,7 @@ impl Paper {
             target: TargetFacts::from(&target(self.simulated)),
             load: self.load,
             window,
+            window_kind: WindowKind::default(),
             planned: u64::from(self.requests),
             gpus: self.gpus,
             streaming: self.streaming,
@@ -121,6 +123,7 @@ impl Paper {
         let (first, last) = (arrivals.first().copied(), arrivals.last().copied());
         let mut record = RequestRecord {
             id: RequestId(id),
+            part: Part::Measured,
             prompt_tokens: 128,
             requested_tokens: self.output_tokens,
             intended: Some(MonoNs(intended)),

@@ -25,6 +25,17 @@ pub enum SettingsError {
     /// An empty list.
     #[error("`{0}` is an empty list: give at least one number")]
     EmptyList(&'static str),
+    /// Fewer requests than slots: some would never be used.
+    #[error(
+        "`--requests {requests}` does not fill the {slots} slots of `--concurrency {slots}`: give `--requests {slots}` or \
+         more, or lower the concurrency"
+    )]
+    SlotsNotFilled {
+        /// What was given.
+        requests: u32,
+        /// What is needed.
+        slots: u32,
+    },
     /// A number that must not be 0.
     #[error("`{0}` is 0: {1}")]
     Zero(&'static str, &'static str),

@@ -10,6 +10,7 @@ use crate::cli::engine_threads::is_embedded;
 pub use crate::cli::resolve::error::SettingsError;
 use crate::cli::typed::{ArrivalKind, PromptFormat, Settings};
 use crate::clock::Nanos;
+use crate::load::course::WindowKind;
 use crate::load::{Arrivals, Load};
 use crate::settings::engine::EngineSettings;
 use crate::settings::served::ServedSettings;
@@ -48,6 +49,8 @@ pub fn resolve(typed: &Settings) -> Result<Resolved, SettingsError> {
         requests: typed.requests,
         duration: typed.duration.map(|span| span.0),
         warmup: typed.warmup,
+        ramp: typed.ramp.map(|span| span.0),
+        window: typed.window.unwrap_or_default(),
         timeout: typed.timeout.map_or(DEFAULT_TIMEOUT, |span| span.0),
         drain: typed.drain.map_or(DEFAULT_DRAIN, |span| span.0),
         slos,
@@ -114,16 +117,40 @@ fn loads(typed: &Settings) -> Result<Vec<Load>, SettingsError> {
         }
     }
     if batch {
-        return Ok(vec![Load::Batch]);
+        return batch_load(typed);
     }
-    let concurrencies = typed.concurrency.as_deref().unwrap_or(&DEFAULT_CONCURRENCIES);
+    let enough = |slots: u32| typed.requests.is_none_or(|requests| requests >= slots);
+    let Some(concurrencies) = &typed.concurrency else {
+        let filled = DEFAULT_CONCURRENCIES.into_iter().filter(|slots| enough(*slots));
+        return Ok(filled.map(|concurrency| Load::Closed { concurrency }).collect());
+    };
     if concurrencies.is_empty() {
         return Err(SettingsError::EmptyList("--concurrency"));
     }
     if concurrencies.contains(&0) {
         return Err(SettingsError::Zero("--concurrency", "nothing would ever be sent"));
     }
+    if let (Some(requests), Some(slots)) =
+        (typed.requests, concurrencies.iter().copied().filter(|slots| !enough(*slots)).max())
+    {
+        return Err(SettingsError::SlotsNotFilled { requests, slots });
+    }
     Ok(concurrencies.iter().map(|concurrency| Load::Closed { concurrency: *concurrency }).collect())
+}
+
+fn batch_load(typed: &Settings) -> Result<Vec<Load>, SettingsError> {
+    if typed.ramp.is_some() {
+        return Err(SettingsError::Apart("--ramp", "`--batch`", "a batch is sent all at once"));
+    }
+    if typed.window == Some(WindowKind::Steady) {
+        let why = "a batch has no steady state";
+        return Err(SettingsError::Apart("--window steady", "`--batch`", why));
+    }
+    if typed.duration.is_some() && typed.requests.is_none() {
+        let needed = "`--requests`, which says how many a batch sends at once";
+        return Err(SettingsError::Needs("--batch --duration", needed));
+    }
+    Ok(vec![Load::Batch])
 }
 
 fn open_loads(typed: &Settings, rates: &[f64]) -> Result<Vec<Load>, SettingsError> {
@@ -248,6 +275,8 @@ impl Resolved {
             requests: self.requests,
             duration: self.duration.map(Span),
             warmup: self.warmup,
+            ramp: self.ramp.map(Span),
+            window: (!self.loads.contains(&Load::Batch)).then_some(self.window),
             timeout: Some(Span(self.timeout)),
             drain: Some(Span(self.drain)),
             slo: self.slo_text.clone(),

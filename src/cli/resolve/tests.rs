@@ -1,6 +1,7 @@
 //! Tests of resolution: accepted settings, refused settings, and the round trip through a file.
 
 use super::*;
+use crate::load::course::{Course, Ramp, Tail};
 
 fn typed(toml: &str) -> Settings {
     toml::from_str(toml).expect("the test's own settings")
@@ -19,6 +20,10 @@ fn contradictions_are_refused_by_name() {
         ("rate = [1.0]\narrivals = 'gamma'", "--burstiness"),
         ("requests = 0", "--requests"),
         ("duration = '0s'", "--duration"),
+        ("concurrency = [4, 64]\nrequests = 10", "--requests 64"),
+        ("batch = true\nduration = '5s'", "--requests"),
+        ("batch = true\nramp = '5s'", "--ramp"),
+        ("batch = true\nwindow = 'steady'", "--window"),
         ("threads = 0", "--threads"),
     ] {
         let error = resolve(&typed(settings)).expect_err(settings).to_string();
@@ -35,6 +40,35 @@ fn nothing_typed_is_a_closed_loop_on_the_embedded_engine() {
 }
 
 #[test]
+fn a_few_requests_leave_out_default_concurrencies_that_they_do_not_fill() {
+    let resolved = resolve(&typed("requests = 5")).expect("no concurrency was typed");
+    let slots = resolved.loads.iter().map(|load| match load {
+        Load::Closed { concurrency } => *concurrency,
+        other => panic!("{other} is no closed loop"),
+    });
+    assert_eq!(slots.collect::<Vec<_>>(), [1, 2, 4]);
+}
+
+#[test]
+fn a_window_of_the_whole_leaves_out_ramp_and_tail_and_a_batch_has_neither() {
+    let course = |settings: &str| {
+        let resolved = resolve(&typed(settings)).expect(settings);
+        resolved.size(&resolved.loads[0]).course
+    };
+    let over = |ms| Ramp::Over(Nanos::from_millis(ms));
+    for (settings, ramp, tail) in [
+        ("concurrency = [2]", Ramp::Estimated, Tail::UntilMeasuredEnd),
+        ("rate = [2.0]\nramp = '3s'", over(3_000), Tail::UntilMeasuredEnd),
+        ("concurrency = [2]\nramp = '0s'", Ramp::None, Tail::UntilMeasuredEnd),
+        ("concurrency = [2]\nwindow = 'whole'", Ramp::None, Tail::None),
+        ("concurrency = [2]\nwindow = 'whole'\nramp = '1s'", over(1_000), Tail::None),
+        ("batch = true\nrequests = 3", Ramp::None, Tail::None),
+    ] {
+        assert_eq!(course(settings), Course { ramp, tail }, "{settings}");
+    }
+}
+
+#[test]
 fn what_is_written_into_a_run_directory_resolves_to_the_same_run() {
     for settings in [
         "",
@@ -48,6 +82,8 @@ fn what_is_written_into_a_run_directory_resolves_to_the_same_run() {
         "target = 'sim:null'\n[request]\nbeam_width = 4\nstop_words = '1,2;3'\npriority = 0.25\n\
          allotted_time = '2s'\nrepetition_penalty = 1.5\nlora = '1:0.5,0:0.5'\n[engine]\nlora_dir = 'a'",
         "target = 'sim:null'\nkv_reuse = true\n[engine]\nkv_events = 4096",
+        "concurrency = [2]\nramp = '0s'\nwindow = 'whole'",
+        "rate = [2.0]\nramp = '3s'\nwindow = 'steady'",
         "target = 'sim:null'\n[request]\npriority = '0.9:0.2,0.5:0.8'\nstop_text = ['END', ' ']\nbad_text = ['no']",
     ] {
         let resolved = resolve(&typed(settings)).expect(settings);

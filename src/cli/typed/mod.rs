@@ -68,7 +68,10 @@ impl Settings {
     #[must_use]
     pub fn or_concurrency(mut self, concurrency: u32) -> Self {
         if self.concurrency.is_none() && self.rate.is_none() && self.batch != Some(true) {
-            self.concurrency = Some(vec![concurrency]);
+            // No more slots than requests: the default must not be what is refused.
+            let slots =
+                self.requests.map_or(concurrency, |requests| concurrency.min(requests.max(1)));
+            self.concurrency = Some(vec![slots]);
         }
         self
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::load_number;
 use crate::cli::typed::{ArrivalKind, ExecutorFlags, PromptFormat, RequestFlags};
+use crate::load::course::WindowKind;
 use crate::settings::engine::{CapacityPolicy, ChunkingPolicy, Quantization};
 use crate::settings::gpu_choice::GpuChoice;
 use crate::settings::profile_window::ProfileWindow;
@@ -79,6 +80,14 @@ pub struct Settings {
     #[arg(long, value_name = "N", help_heading = "Load", env = "BAREFLIGHT_WARMUP")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warmup: Option<u32>,
+    /// How long each run is brought to its steady state before requests are measured; 0 for not at all (default: as needed)
+    #[arg(long, value_name = "SPAN", help_heading = "Load", env = "BAREFLIGHT_RAMP")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ramp: Option<Span>,
+    /// What rates are taken over: the steady state between ramp and tail, or the whole of a run without them (default: steady)
+    #[arg(long, value_enum, help_heading = "Load", env = "BAREFLIGHT_WINDOW")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<WindowKind>,
     /// Longest time of one request; it is then cancelled and counts as timed out
     #[arg(long, value_name = "SPAN", help_heading = "Load")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -26,7 +26,8 @@ impl Plan {
                 return Err(PlanError::ConcurrencyAboveQueue { concurrency, limit });
             }
         }
-        let mut lists = [&self.warmup, &self.shots].into_iter().filter(|list| !list.is_empty());
+        let lists = [&self.warmup, &self.shots, &self.fill];
+        let mut lists = lists.into_iter().filter(|list| !list.is_empty());
         lists.try_for_each(|list| {
             list.facts().try_for_each(|shot| shot_fits(&shot, limits))?;
             let largest = list.series().vocabulary().largest();

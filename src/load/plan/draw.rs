@@ -6,6 +6,7 @@ use super::shot_list::{Content, Instants, ShotList};
 use super::{Plan, PlanError, PlanSize, PlanStart};
 use crate::clock::Nanos;
 use crate::load::Load;
+use crate::load::course::{Course, Ramp, Tail};
 use crate::load::plan::check::{load_makes_sense, sampling_makes_sense, size_makes_sense};
 use crate::load::plan::hash;
 use crate::request::RequestId;
@@ -20,6 +21,18 @@ pub const MAX_PLAN_SHOTS: u32 = 4_000_000;
 
 /// Most prompt tokens that one plan asks for, in either phase.
 pub const MAX_PLAN_TOKENS: u64 = 512 << 20;
+
+/// Times that ramp and tail together may turn a slot over, for each of them.
+const FILL_ROUNDS: u32 = 8;
+
+/// Requests of ramp and tail together where the ramp of a closed loop has a length of its own.
+const FILL_OF_LONG_RAMP: u32 = 32 << 10;
+
+/// Requests of ramp or tail where few are measured.
+const FILL_LEAST: u32 = 64;
+
+/// Most requests of ramp and tail together.
+const FILL_MOST: u32 = 200_000;
 
 /// Supply for a closed loop or a batch that ends by time: how many requests that takes is not known
 /// beforehand.
@@ -79,8 +92,9 @@ impl Plan {
         };
         let warmup = draw.warmup(size.warmup)?;
         let (shots, is_pool) = draw.measured(size, warmup.len() as u32)?;
-        let hash = hash::of(*load, size, start.point, [&warmup, &shots])?;
-        Ok(Self { load: *load, size, start, warmup, shots, is_pool, hash })
+        let fill = draw.fill(size, (warmup.len() + shots.len()) as u32, &shots)?;
+        let hash = hash::of(*load, size, start.point, [&warmup, &shots, &fill])?;
+        Ok(Self { load: *load, size, start, warmup, shots, fill, is_pool, hash })
     }
 }
 
@@ -115,6 +129,40 @@ impl Draw<'_> {
         }
         let is_pool = !matches!(self.load, Load::Open { .. }) && (shots.len() as u32) < asked;
         Ok((shots, is_pool))
+    }
+
+    /// Enough for ramp and tail where nothing goes wrong: a closed loop turns each slot over a few times, and an open loop
+    /// sends as much on either side as is measured.
+    fn fill(
+        &self,
+        size: PlanSize,
+        before: u32,
+        measured: &ShotList,
+    ) -> Result<ShotList, PlanError> {
+        let Course { ramp, tail } = size.course;
+        let sides = u32::from(ramp != Ramp::None) + u32::from(tail != Tail::None);
+        let (mut side, mut under_way) = (0, 0);
+        match self.load {
+            Load::Batch => {}
+            Load::Closed { concurrency } => {
+                side = closed_side(concurrency);
+                under_way = if ramp == Ramp::None { 0 } else { concurrency };
+            }
+            Load::Open { .. } => side = (measured.len() as u32).max(FILL_LEAST),
+        }
+        let long_ramp = match (self.load, ramp) {
+            (Load::Closed { .. }, Ramp::Over(_)) => FILL_OF_LONG_RAMP,
+            _ => 0,
+        };
+        let at_most =
+            if sides == 0 { 0 } else { side.saturating_mul(sides).max(long_ramp).min(FILL_MOST) };
+        let supply = Pool { shots: FILL_MOST, tokens: MAX_PLAN_TOKENS };
+        let (instants, requests) = self.instants(Phase::Fill, at_most, None)?;
+        let mut lengths = self.lengths(Phase::Fill, requests, supply)?;
+        for (index, lengths) in (0..under_way).zip(&mut lengths) {
+            *lengths = self.workload.residual_lengths(&self.seeds, Phase::Fill, index);
+        }
+        self.list(Phase::Fill, before, instants, lengths)
     }
 
     /// Intended arrivals, and how many requests arrive.
@@ -184,7 +232,7 @@ impl Draw<'_> {
             .map_err(PlanError::Prefix)?;
         for (lengths, id) in lengths.iter().zip((first..).map(RequestId)) {
             let (min, max) = (self.workload.output.min_tokens, lengths.output);
-            if min > max {
+            if min > max && phase != Phase::Fill {
                 return Err(PlanError::MinAboveMax { request: id, min, max });
             }
             series.check(lengths.input).map_err(|why| PlanError::Prompt { request: id, why })?;
@@ -200,6 +248,28 @@ impl Draw<'_> {
             series,
             kept: OnceLock::new(),
         }))
+    }
+}
+
+/// Requests of ramp or tail of a closed loop, at most.
+const fn closed_side(concurrency: u32) -> u32 {
+    concurrency.saturating_mul(FILL_ROUNDS).saturating_add(FILL_LEAST)
+}
+
+impl Plan {
+    /// Requests that the ramp may take of [`Self::fill`], so that enough is left for the tail.
+    pub fn ramp_at_most(&self) -> usize {
+        let all = self.fill.len();
+        match (self.size.course.ramp, self.size.course.tail) {
+            (Ramp::None, _) => 0,
+            (_, Tail::None) => all,
+            (_, Tail::UntilMeasuredEnd) => match self.load {
+                Load::Closed { concurrency } => {
+                    all - (closed_side(concurrency) as usize).min(all / 2)
+                }
+                Load::Open { .. } | Load::Batch => all / 2,
+            },
+        }
     }
 }
 

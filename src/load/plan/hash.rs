@@ -9,7 +9,9 @@
 //!   them; for text the number of words (8 bytes) and each word, its cost and its cost at the beginning of a text;
 //! - warm-up, then measured shots: the phase in 1 byte and the number of shots in 8; where there are any, the SHA-256 of
 //!   the first prompt's ids and its optional text; then of each shot the optional intended instant, prompt and output
-//!   tokens (4 bytes each), the sampling seed, the priority and the optional adapter.
+//!   tokens (4 bytes each), the sampling seed, the priority and the optional adapter;
+//! - where there is a ramp or a tail, the supply of their shots in the same form, and the course: of the ramp 0 for none, 1
+//!   for an estimated one or 2 and its nanoseconds, of the tail 0 or 1.
 //!
 //! Prompts are a pure function of this, so their content needs not be drawn to be hashed. The first one is there since the
 //! form names a tokenizer by its words only.
@@ -21,6 +23,7 @@ use sha2::digest::Output;
 use sha2::{Digest, Sha256};
 
 use super::{PlanError, PlanSize, PromptSha, ShotFacts, ShotList};
+use crate::load::course::{Course, Ramp, Tail};
 use crate::load::{Arrivals, Load};
 use crate::request::spec::Prompt;
 use crate::request::terms::Terms;
@@ -54,18 +57,23 @@ pub(super) fn of(
     load: Load,
     size: PlanSize,
     point: u32,
-    phases: [&ShotList; 2],
+    phases: [&ShotList; 3],
 ) -> Result<String, PlanError> {
     let mut form = Form::default();
     form.put(VERSION);
     form.load(load);
     form.optional(size.duration.map(|time| time.0.to_le_bytes()));
-    let [_, measured] = phases;
+    let [_, measured, fill] = phases;
     let content = measured.content();
     form.shared(&content.workload);
     form.source(&content.series, &content.seeds, point);
-    for phase in phases {
+    // A plan without ramp and tail has the hash that it had before there were any.
+    let has_fill = !fill.is_empty();
+    for phase in phases.into_iter().filter(|phase| has_fill || phase.phase() != Phase::Fill) {
         form.phase(phase)?;
+    }
+    if has_fill {
+        form.course(size.course);
     }
     Ok(format!("{:x}", form.finish()))
 }
@@ -134,6 +142,22 @@ impl Form {
             }
             Load::Batch => self.put(&[3]),
         }
+    }
+
+    fn course(&mut self, course: Course) {
+        let Course { ramp, tail } = course;
+        match ramp {
+            Ramp::None => self.put(&[0]),
+            Ramp::Estimated => self.put(&[1]),
+            Ramp::Over(span) => {
+                self.put(&[2]);
+                self.put(&span.0.to_le_bytes());
+            }
+        }
+        self.put(&[match tail {
+            Tail::None => 0,
+            Tail::UntilMeasuredEnd => 1,
+        }]);
     }
 
     fn arrivals(&mut self, arrivals: Arrivals) {

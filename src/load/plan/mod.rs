@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Nanos;
 use crate::load::Load;
+use crate::load::course::Course;
 use crate::request::RequestId;
 use crate::request::spec::{Prompt, RequestSpec};
 
@@ -39,6 +40,9 @@ pub struct PlanSize {
     pub duration: Option<Nanos>,
     /// Requests sent before the measurement, of the same shape as measured ones and drawn with other seeds.
     pub warmup: u32,
+    /// What is sent around the measured requests.
+    #[serde(default)]
+    pub course: Course,
 }
 
 /// Where a plan stands in its session.
@@ -58,6 +62,7 @@ pub struct Plan {
     start: PlanStart,
     warmup: ShotList,
     shots: ShotList,
+    fill: ShotList,
     is_pool: bool,
     hash: String,
 }
@@ -105,6 +110,12 @@ impl Plan {
         &self.shots
     }
 
+    /// Supply for ramp and tail, in the order in which it is sent; how much of it they take is seen while they go. In a closed
+    /// loop with a ramp the first ones stand for requests under way, one for each slot.
+    pub fn fill(&self) -> &ShotList {
+        &self.fill
+    }
+
     /// Whether the measured shots are a supply for the given time. If they run out first, the load ended early.
     pub fn is_pool(&self) -> bool {
         self.is_pool
@@ -112,7 +123,9 @@ impl Plan {
 
     /// The first id that the next plan of the session may use.
     pub fn next_id(&self) -> RequestId {
-        RequestId(self.start.first_id.0 + (self.warmup.len() + self.shots.len()) as u32)
+        RequestId(
+            self.start.first_id.0 + (self.warmup.len() + self.shots.len() + self.fill.len()) as u32,
+        )
     }
 
     /// SHA-256, in hexadecimal, of everything that decides what is asked and when; `hash.rs` lists it. The same plan has

@@ -19,7 +19,7 @@ fn workload(scenario: &str) -> Workload {
 }
 
 fn requests(requests: u32) -> PlanSize {
-    PlanSize { requests: Some(requests), duration: None, warmup: 0 }
+    PlanSize { requests: Some(requests), duration: None, warmup: 0, ..PlanSize::default() }
 }
 
 fn source() -> PromptSource {

@@ -126,7 +126,7 @@ struct DecodeLoad {
 fn decode_load(point: &ObservedPoint, window: Window) -> Option<DecodeLoad> {
     let mut spans: Vec<(MonoNs, MonoNs)> = Vec::new();
     let (mut tokens, mut looked_at) = (0.0, 0.0);
-    for record in point.requests() {
+    for record in point.all() {
         let Some(span) = decode_span(record, window) else { continue };
         spans.push(span);
         let decoded = f64::from(record.output_tokens.saturating_sub(record.first_tokens));
@@ -216,5 +216,5 @@ fn flop_utilisation(known: &RooflineFacts, point: &ObservedPoint, window: Window
         let decoded = record.decoded_in_window(window);
         prompt + decoded * floor::decode_operations(&known.model, mean_context(record))
     };
-    Some(point.requests().iter().map(of_request).sum::<f64>() / seconds / peak)
+    Some(point.all().iter().map(of_request).sum::<f64>() / seconds / peak)
 }

@@ -257,7 +257,7 @@ fn offered(evidence: &Evidence<'_>) -> (Option<f64>, Option<f64>) {
         Load::Closed { .. } | Load::Batch => None,
     };
     let window = evidence.facts.window;
-    let requests = evidence.point.requests();
+    let requests = evidence.point.all();
     let sent = requests.iter().filter(|r| r.submit().is_some_and(|at| window.holds(at))).count();
     let sent = window.seconds().map(|seconds| sent as f64 / seconds);
     let asked: u64 = requests.iter().map(|r| u64::from(r.requested_tokens)).sum();

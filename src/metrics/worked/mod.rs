@@ -14,7 +14,7 @@ use crate::metrics::{Quantity, RunFacts, Summary, TargetFacts, summarise};
 use crate::observe::health::{Health, NullRate};
 use crate::record::event::TokenHash;
 use crate::record::request_record::{
-    Arrival, FinishReason, NotSentReason, OtherCounts, Outcome, Records, RequestRecord,
+    Arrival, FinishReason, NotSentReason, OtherCounts, Outcome, Part, Records, RequestRecord,
     StampSource, TokenSource,
 };
 use crate::request::RequestId;
@@ -35,6 +35,7 @@ fn played(id: u32, submit_ms: f64, deliveries: &[(f64, u32)]) -> Played {
     let with_tokens = || arrivals.iter().filter(|arrival| arrival.tokens > 0);
     let record = RequestRecord {
         id: RequestId(id),
+        part: Part::Measured,
         prompt_tokens: 100,
         requested_tokens: 4,
         intended: Some(at(submit_ms)),

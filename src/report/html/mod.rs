@@ -190,6 +190,7 @@ fn ended(summary: &Summary) -> String {
     let others = crate::report::notes::unsuccessful(counts);
     parts.extend(others.into_iter().map(|(count, words)| format!("{count} {words}")));
     parts.extend(summary.window_s.map(|seconds| format!("in {} s", figure(seconds))));
+    parts.extend(notes::around(counts));
     parts.join(", ")
 }
 

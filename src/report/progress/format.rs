@@ -1,13 +1,14 @@
 //! Text of the progress display: counts, rates, live latencies.
 
 use crate::clock::Nanos;
+use crate::record::request_record::Part;
 use crate::report::figures::figure;
 use crate::report::progress::{Look, Totals};
 
 impl Look {
     /// How much of the phase is over, from 0 to 1: by requests or by time, whichever will end it first.
     pub(super) fn share(&self, totals: Totals) -> f64 {
-        let by_requests = self.snapshot.ended as f64 / totals.requests.max(1) as f64;
+        let by_requests = self.snapshot.measured_ended as f64 / totals.requests.max(1) as f64;
         let by_time = totals.duration.filter(|duration| *duration > Nanos::ZERO);
         let by_time = by_time.map(|duration| self.elapsed.as_secs_f64() / duration.as_secs_f64());
         by_time.map_or(by_requests, |share| share.max(by_requests)).clamp(0.0, 1.0)
@@ -20,10 +21,16 @@ impl Look {
                 "{:.0}/{} s · {} requests",
                 self.elapsed.as_secs_f64(),
                 figure_of_seconds(duration),
-                self.snapshot.ended
+                self.snapshot.measured_ended
             ),
-            None => format!("{}/{} requests", self.snapshot.ended, totals.requests),
+            None => format!("{}/{} requests", self.snapshot.measured_ended, totals.requests),
         }];
+        match self.snapshot.part {
+            Part::Ramp | Part::Tail if self.snapshot.since.is_some() => {
+                parts.insert(0, self.snapshot.part.word().to_owned());
+            }
+            Part::Ramp | Part::Measured | Part::Tail => {}
+        }
         if let Some(speed) = self.speed {
             parts.push(format!("{} req/s", figure(speed.requests_per_s)));
             parts.push(format!("{} tok/s", figure(speed.tokens_per_s)));
@@ -74,6 +81,8 @@ mod tests {
                 submitted: 128,
                 ended: 120,
                 failed: 2,
+                measured_ended: 120,
+                part: Part::Measured,
                 output_tokens: 4_800,
                 ttft_p50: Some(Nanos(12_340_000)),
                 ttft_p99: Some(Nanos(45_600_000)),
@@ -91,6 +100,14 @@ mod tests {
         let totals = Totals { requests: 200, duration: None };
         let words = look().counts(totals);
         assert_eq!(words, "120/200 requests · 12.50 req/s · 500.0 tok/s · 8 in flight · 2 FAILED");
+    }
+
+    #[test]
+    fn ramp_and_tail_are_named_and_do_not_count() {
+        let totals = Totals { requests: 200, duration: None };
+        let mut tail = look();
+        (tail.snapshot.part, tail.snapshot.measured_ended) = (Part::Tail, 90);
+        assert!(tail.counts(totals).starts_with("tail · 90/200 requests · "));
     }
 
     #[test]

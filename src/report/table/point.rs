@@ -41,6 +41,7 @@ fn ended(summary: &Summary) -> Vec<String> {
         notes::unsuccessful(counts).into_iter().map(|(count, word)| format!("{count} {word}")),
     );
     parts.extend(summary.window_s.map(|seconds| format!("in {} s", figure(seconds))));
+    parts.extend(notes::around(counts));
     parts
 }
 
