@@ -7,7 +7,7 @@ use crate::load::Arrivals;
 use crate::load::course::Tail;
 use crate::record::event::TokenHash;
 use crate::record::recorder::{PhaseRecords, Recorder};
-use crate::record::request_record::{FinishReason, Outcome, RequestRecord};
+use crate::record::request_record::{FinishReason, Outcome, Part, RequestRecord};
 use crate::record::request_table::PlannedRequest;
 use crate::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
 use crate::targets::Drain;
@@ -27,12 +27,15 @@ enum Answers {
     Refuses,
     /// The target as a whole dies at this request.
     DiesAt(u32),
+    /// The oldest one each time that so many are open.
+    OldestAt(usize),
     /// The user asks for the end at this request.
     UserStopsAt(u32),
 }
 
 struct Scripted {
     answers: Answers,
+    open: std::collections::VecDeque<RequestId>,
     sink: Sink,
     stop: Stop,
 }
@@ -51,6 +54,13 @@ impl Session for Scripted {
             Answers::Refuses => return Err(Failure::new(FailureKind::QueueFull, "full")),
             Answers::DiesAt(id) if shot.id.0 == id => self.sink.fail_target("out of memory"),
             Answers::WhenCancelled | Answers::Never | Answers::DiesAt(_) => {}
+            Answers::OldestAt(count) => {
+                self.open.push_back(shot.id);
+                if self.open.len() >= count {
+                    let oldest = self.open.pop_front().expect("one was just put in");
+                    self.answer(oldest);
+                }
+            }
             Answers::UserStopsAt(id) => {
                 if shot.id.0 == id {
                     self.stop.ask();
@@ -62,7 +72,8 @@ impl Session for Scripted {
     }
 
     fn cancel(&mut self, id: RequestId) {
-        if self.answers == Answers::WhenCancelled {
+        let open_ends = matches!(self.answers, Answers::WhenCancelled | Answers::OldestAt(_));
+        if open_ends {
             self.sink.end(id, clock::now(), Ending::Cancelled);
         }
     }
@@ -107,19 +118,37 @@ fn open(max_in_flight: Option<u32>) -> Pace {
 }
 
 fn played(answers: Answers, shots: &[Shot], pace: &Pace) -> (Played, PhaseRecords) {
+    played_around(answers, shots, &[], pace)
+}
+
+/// The same with a supply for ramp and tail.
+fn played_around(
+    answers: Answers,
+    shots: &[Shot],
+    fill: &[Shot],
+    pace: &Pace,
+) -> (Played, PhaseRecords) {
     let recorder = Recorder::start().expect("a thread");
-    let gate = Arc::new(Gate::new(shots.len(), 64));
+    let gate = Arc::new(Gate::new(shots.len() + fill.len(), 64));
     let mut sink = recorder.sink(&gate);
     let stop = Stop::never();
-    let mut session = Scripted { answers, sink: recorder.sink(&gate), stop: stop.clone() };
-    let planned = shots.iter().map(|shot| PlannedRequest {
-        id: shot.id,
-        phase: Phase::Measure,
-        prompt_tokens: 1,
-        requested_tokens: 1,
-    });
-    recorder.begin(planned.collect(), None);
-    let mut shots = Shots::ready(shots);
+    let mut session = Scripted {
+        answers,
+        open: std::collections::VecDeque::new(),
+        sink: recorder.sink(&gate),
+        stop: stop.clone(),
+    };
+    let planned = |phase| {
+        move |shot: &Shot| PlannedRequest {
+            id: shot.id,
+            phase,
+            prompt_tokens: 1,
+            requested_tokens: 1,
+        }
+    };
+    let counted = shots.iter().map(planned(Phase::Measure));
+    recorder.begin(counted.chain(fill.iter().map(planned(Phase::Fill))).collect(), None);
+    let mut shots = Shots::ready_with_fill(shots, fill);
     let played = play(&mut shots, pace, &mut session, &mut sink, &gate, &stop);
     (played, recorder.end())
 }
@@ -213,4 +242,105 @@ fn under_a_cap_a_shot_waits_and_its_wait_is_not_the_harness_s_lag() {
     let (intended, ready) = (second.intended.expect("known"), second.ready.expect("known"));
     assert!(ready - intended >= Nanos::from_millis(29), "{}", ready - intended);
     assert!(lag(second) < ready - intended);
+}
+
+/// Shots that count, and a supply behind them.
+fn shots_and_fill(counted: usize, fill: usize) -> (Vec<Shot>, Vec<Shot>) {
+    let mut all = shots(vec![None; counted + fill]);
+    let behind = all.split_off(counted);
+    (all, behind)
+}
+
+fn of_part(phase: &PhaseRecords, part: Part) -> Vec<&RequestRecord> {
+    phase.records.requests().iter().filter(|record| record.part == part).collect()
+}
+
+#[test]
+fn a_ramp_lasts_until_as_many_requests_have_ended_as_there_are_slots_and_a_tail_until_the_last_one_that_counts()
+ {
+    let (counted, fill) = shots_and_fill(5, 40);
+    let pace = Pace {
+        ramp: Some(RampPace { over: None, at_most: 20 }),
+        tail: Tail::UntilMeasuredEnd,
+        // So that what is open behind the last one is cancelled soon.
+        duration: Some(Nanos::from_millis(60_000)),
+        ..closed(3)
+    };
+    let (played, phase) = played_around(Answers::OldestAt(3), &counted, &fill, &pace);
+    assert!(!played.interrupted);
+    // Three start, and each further one ends one.
+    assert_eq!(of_part(&phase, Part::Ramp).len(), 5);
+    let measured = of_part(&phase, Part::Measured);
+    assert!(measured.iter().all(|record| record.outcome.is_completed()));
+    assert_eq!(measured.len(), 5);
+    // Two more end the last two that count.
+    let tail = of_part(&phase, Part::Tail);
+    assert_eq!(tail.len(), 2);
+    let last_end = measured.iter().filter_map(|record| record.end).max();
+    assert!(tail.iter().all(|record| record.submit <= last_end));
+    assert_eq!(phase.records.requests().len(), 12, "what was not needed leaves no record");
+    let submits = measured.iter().filter_map(|record| record.submit);
+    assert_eq!(phase.submissions, submits.clone().min().zip(submits.max()));
+    assert_eq!(phase.last_end, last_end);
+}
+
+#[test]
+fn the_slots_of_a_ramp_start_one_after_another_over_its_span() {
+    let (counted, fill) = shots_and_fill(4, 400);
+    let span = Nanos::from_millis(40);
+    let ramp = Some(RampPace { over: Some(span), at_most: 300 });
+    let pace = Pace { ramp, timeout: Nanos::from_millis(80), ..closed(4) };
+    let (_, phase) = played_around(Answers::WhenCancelled, &counted, &fill, &pace);
+    let ramp = of_part(&phase, Part::Ramp);
+    let starts: Vec<MonoNs> = ramp[..4].iter().filter_map(|record| record.intended).collect();
+    for (slot, at) in (0..).zip(&starts) {
+        assert_eq!(*at, starts[0] + Nanos(slot * span.0 / 4));
+    }
+    assert_eq!(of_part(&phase, Part::Measured).len(), 4);
+}
+
+#[test]
+fn an_open_loop_goes_on_through_ramp_and_tail_with_the_gaps_of_its_arrivals() {
+    let gap = Nanos::from_millis(2);
+    let at = |index: i64| Some(Nanos(index * gap.0));
+    let counted = shots((0..4).map(at));
+    let fill: Vec<Shot> = (0..30)
+        .map(|index| Shot {
+            id: RequestId(4 + index),
+            intended: at(index.into()),
+            ..counted[0].clone()
+        })
+        .collect();
+    let pace = Pace {
+        ramp: Some(RampPace { over: None, at_most: 15 }),
+        tail: Tail::UntilMeasuredEnd,
+        duration: Some(Nanos::from_millis(10_000)),
+        ..open(None)
+    };
+    let (_, phase) = played_around(Answers::OldestAt(3), &counted, &fill, &pace);
+    let (ramp, tail) = (of_part(&phase, Part::Ramp), of_part(&phase, Part::Tail));
+    // At each arrival two are open, and the third ends one: two have ended when four were sent.
+    assert_eq!((ramp.len(), tail.len()), (4, 2));
+    let mut intended: Vec<MonoNs> =
+        phase.records.requests().iter().filter_map(|record| record.intended).collect();
+    intended.sort_unstable();
+    assert_eq!(intended.len(), 10);
+    assert!(intended.windows(2).all(|pair| pair[1] - pair[0] == gap), "{intended:?}");
+}
+
+#[test]
+fn a_target_that_dies_or_a_user_that_stops_in_the_ramp_leaves_what_counts_unsent() {
+    for (answers, reason) in [
+        (Answers::DiesAt(5), NotSentReason::TargetFailed),
+        (Answers::UserStopsAt(5), NotSentReason::Interrupted),
+    ] {
+        let (counted, fill) = shots_and_fill(4, 40);
+        let ramp = Some(RampPace { over: Some(Nanos::from_millis(500)), at_most: 20 });
+        let pace = Pace { ramp, tail: Tail::UntilMeasuredEnd, ..closed(4) };
+        let (_, phase) = played_around(answers, &counted, &fill, &pace);
+        let measured = of_part(&phase, Part::Measured);
+        assert_eq!(measured.len(), 4);
+        assert!(measured.iter().all(|record| record.outcome == Outcome::NotSent(reason)));
+        assert!(of_part(&phase, Part::Tail).is_empty());
+    }
 }

@@ -293,7 +293,7 @@ pub struct ObservedPoint {
     requests: Vec<Observed>,
     /// Of these, the first ones that count.
     measured: usize,
-    /// The message of the first failure of each kind.
+    /// The message of the first failure of each kind, measured requests before those of ramp and tail.
     pub failure_messages: BTreeMap<FailureKind, String>,
     /// Output tokens in each slice of the window.
     pub slice_tokens: Vec<f64>,
@@ -349,7 +349,7 @@ impl ObservedPoint {
         let mut requests = Vec::with_capacity(records.len());
         let mut failure_messages = BTreeMap::new();
         records.requests(&mut |record| {
-            if let (Outcome::Failed(failure), Part::Measured) = (&record.outcome, record.part) {
+            if let Outcome::Failed(failure) = &record.outcome {
                 failure_messages.entry(failure.kind).or_insert_with(|| failure.message.clone());
             }
             requests.push(Observed::of(record));

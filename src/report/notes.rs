@@ -77,7 +77,7 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
         notes.push("output was not streamed: no TTFT, ITL or TPOT exists".to_owned());
     }
     notes.extend(points.iter().flat_map(failures));
-    notes.extend(failed_around(points));
+    notes.extend(points.iter().filter_map(failed_around));
     notes.extend(points.iter().filter_map(missed_slo));
     let sum = |of: fn(&Counts) -> u64| points.iter().map(|point| of(&point.summary.counts)).sum();
     notes.extend(about_gpus(points));
@@ -201,14 +201,19 @@ pub fn around(counts: &Counts) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-/// Requests of ramp and tail that did not complete, which count nowhere else.
-fn failed_around(points: &[PointReport]) -> Option<String> {
-    let parts = points.iter().flat_map(|it| [it.summary.counts.ramp, it.summary.counts.tail]);
-    let failed: u64 = parts.map(|part| part.sent - part.completed).sum();
+/// Requests of ramp and tail that did not complete, which count nowhere else, with words that no measured one has said.
+fn failed_around(point: &PointReport) -> Option<String> {
+    let counts = &point.summary.counts;
+    let failed = [counts.ramp, counts.tail].iter().map(|part| part.sent - part.completed).sum();
+    let unheard = |kind| !counts.failed_by_kind.contains_key(kind);
+    let words = counts.failure_words.iter().find(|(kind, _)| unheard(kind));
+    let words =
+        words.map_or_else(String::new, |(_, words)| format!(", the first: {}", words.trim()));
     (failed > 0).then(|| {
+        let failed = counted(failed, "request");
         format!(
-            "of ramp and tail, {} did not complete; no rate of failures has them",
-            counted(failed, "request")
+            "{}: {failed} of ramp and tail did not complete and count in no share{words}",
+            point.label
         )
     })
 }

@@ -161,7 +161,7 @@ fn all_requests_failed_is_a_failure_and_every_one_is_on_record() {
     let target = "sim:explicit,base_us=100,fail_at_iteration=0";
     let arguments =
         ["run", "--target", target, "--concurrency", "1", "--requests", "1", "--warmup", "0"];
-    let output = run(&out, &arguments);
+    let output = run(&out, &[&arguments[..], &["--window", "whole"]].concat());
     assert_eq!(output.status.code(), Some(1), "{}", words(&output.stderr));
     let rows = read(&directory(&out), "requests.csv");
     assert_eq!(rows.lines().count(), 2, "{rows}");
@@ -305,7 +305,17 @@ fn a_killed_run_leaves_the_rows_of_every_request_that_had_ended() {
 fn what_the_engine_says_of_itself_is_kept_and_summarised() {
     for target in ["sim:explicit,base_us=200", "local:dummy-pico"] {
         let out = tempfile::tempdir().expect("a folder");
-        let load = ["--warmup", "1", "--requests", "12", "--concurrency", "2", "--kv-reuse"];
+        let load = [
+            "--warmup",
+            "1",
+            "--requests",
+            "12",
+            "--concurrency",
+            "2",
+            "--kv-reuse",
+            "--window",
+            "whole",
+        ];
         run(&out, &[&["run", "--target", target, "--scenario", "D(16,8)"][..], &load].concat());
         let folder = directory(&out);
         let said = read(&folder, "iterations.jsonl");
@@ -354,7 +364,8 @@ fn settings_of_the_executor_reach_it_and_are_echoed() {
     let adapted = plan.lines().filter(|row| row.rsplit(',').nth(1) == Some("7")).count();
     assert!((1..plan.lines().count() - 1).contains(&adapted), "{plan}");
     let rows = read(&folder, "requests.csv");
-    assert_eq!(rows.matches(",completed,").count(), 20, "{rows}");
+    let completed = |row: &&str| row.contains(",measured,") && row.contains(",completed,");
+    assert_eq!(rows.lines().filter(completed).count(), 20, "{rows}");
 }
 
 #[test]

@@ -107,8 +107,12 @@ fn every_side_keeps_records_of_the_same_requests_in_a_folder_of_its_own() {
         for name in ["manifest.json", "requests.csv", "summary.json", "resolved.toml"] {
             assert!(side.join(name).metadata().expect(name).len() > 0, "{name} is empty");
         }
-        assert_eq!(read(&side, "requests.csv").lines().count(), 1 + 2 * 6);
-        plans.push(read(&side, "plan.csv"));
+        let rows = read(&side, "requests.csv");
+        assert_eq!(rows.lines().filter(|row| row.contains(",measured,")).count(), 2 * 6);
+        // How much of the supply for ramp and tail is drawn depends on the time that they take.
+        let plan = read(&side, "plan.csv");
+        let planned = plan.lines().filter(|row| !row.contains(",fill,")).map(str::to_owned);
+        plans.push(planned.collect::<Vec<_>>());
     }
     assert_eq!(plans[0], plans[1]);
     let same = |begins: &str| {
@@ -222,13 +226,13 @@ fn two_runs(out: &TempDir, load: &[&str]) -> [String; 2] {
 #[test]
 fn stored_runs_of_several_loads_fit_the_console_and_say_what_more_blocks_would_take() {
     let out = tempfile::tempdir().expect("a folder");
-    let folders = two_runs(&out, &["--concurrency", "1,16", "--requests", "12"]);
+    let folders = two_runs(&out, &["--concurrency", "1,12", "--requests", "12"]);
     let printed = words(&run(&out, &folders.each_ref().map(String::as_str)).stdout);
     let (tables, notes) = printed.split_once("what to know").expect("notes");
     for line in tables.lines() {
         assert!(line.chars().count() <= 100, "{line}");
     }
-    assert!(printed.contains("B at concurrency 16 against A at concurrency 16"), "{printed}");
+    assert!(printed.contains("B at concurrency 12 against A at concurrency 12"), "{printed}");
     assert!(printed.contains("B − A") && printed.contains("B ÷ A"), "{printed}");
     let notes = notes.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(notes.contains("compare runs with 25 or more sent at each load"), "{printed}");

@@ -112,7 +112,7 @@ fn the_same_seed_asks_the_same_and_gets_the_same_tokens() {
             ),
         );
         let records = outcome.load_records().expect("they were written");
-        let hashes: Vec<_> = records[0].requests().iter().map(|record| record.token_hash).collect();
+        let hashes: Vec<_> = records[0].measured().iter().map(|record| record.token_hash).collect();
         (outcome.manifest.points[0].plan_hash.clone(), hashes)
     };
     for target in ["sim:explicit,base_us=50", "local:dummy-pico"] {
@@ -128,7 +128,7 @@ fn the_same_seed_asks_the_same_and_gets_the_same_tokens() {
 fn blocks_of_the_kv_cache_are_followed_when_asked_and_as_many_as_prompts_fill() {
     // 64 blocks of 32 tokens; each prompt fills three blocks, of which all prompts of a point share the first.
     let asked = "target = 'sim:explicit,base_us=500,kv_tokens=2048'\nconcurrency = [1]\nrequests = 40\nwarmup = 0\n\
-                 scenario = 'D(96,1)'\nprefix_tokens = 32\nkv_reuse = true";
+                 scenario = 'D(96,1)'\nprefix_tokens = 32\nkv_reuse = true\nwindow = 'whole'";
     let out = tempfile::tempdir().expect("a temporary folder");
     let measured = |toml: &str| measure_into(&out, toml);
     let silent = measured(asked);

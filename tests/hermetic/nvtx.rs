@@ -15,7 +15,7 @@ fn run(script: &[(&str, &str)], more: &[&str]) -> (TempDir, Output) {
     let folder = tempfile::tempdir().expect("a folder");
     made_up::library(&folder, "fake_nvtx/injection.c", "nvtx.so");
     let listens = [("NVTX_INJECTION64_PATH", "./nvtx.so"), ("FAKE_NVTX_LOG", "heard")];
-    let load = ["--concurrency", "3", "--requests", "12", "--warmup", "2"];
+    let load = ["--concurrency", "3", "--requests", "12", "--warmup", "2", "--window", "whole"];
     let arguments = [&made_up::RUN[..], &load, more].concat();
     // What a test says of a variable goes before.
     let output = made_up::bareflight(&folder, &[&listens, script].concat(), &arguments);

@@ -39,13 +39,14 @@ fn folder(out: &TempDir) -> Option<PathBuf> {
     Some(fs::read_dir(out.path().join("runs")).ok()?.next()?.ok()?.path())
 }
 
-/// Point and id of each request that has a whole row in a file.
+/// Point and id of each measured request that has a whole row in a file.
 fn rows(path: &Path) -> BTreeSet<(u64, u64)> {
     let text = fs::read_to_string(path).unwrap_or_default();
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     let row = |line: &str| {
         let mut fields = line.split(',');
-        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+        let (point, id) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        (fields.next()? == "measured").then_some((point, id))
     };
     whole.lines().skip(1).filter_map(row).collect()
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::load::Arrivals;
+use crate::load::course::{Ramp, Tail};
 use crate::request::Limits;
 use crate::tokenizer::tokenize::{Tokenize, TokenizeError};
 use crate::workload::prompts::{PromptError, PromptSource};
@@ -474,4 +475,47 @@ fn loads_that_differ_have_hashes_that_differ() {
         .map(|load| drawn(&workload("D(8,8)"), *load, requests(1)).hash().to_owned())
         .collect();
     assert_eq!(hashes.len(), loads.len());
+}
+
+#[test]
+fn the_supply_of_ramp_and_tail_follows_what_is_measured_and_changes_nothing_in_it() {
+    let plain = PlanSize { warmup: 2, ..requests(6) };
+    let course = Course { ramp: Ramp::Estimated, tail: Tail::UntilMeasuredEnd };
+    let size = PlanSize { course, ..plain };
+    let varied = workload("U(4,8)/(16,496)");
+    for load in [CLOSED, POISSON] {
+        let (without, with) = (drawn(&varied, load, plain), drawn(&varied, load, size));
+        assert!(without.fill().is_empty());
+        assert_eq!(all(without.shots()), all(with.shots()));
+        assert_eq!(with.fill().first_id(), without.next_id());
+        assert_eq!(with.next_id().0, without.next_id().0 + with.fill().len() as u32);
+        assert_ne!(without.hash(), with.hash());
+        assert_eq!(with.hash(), drawn(&varied, load, size).hash());
+        assert!(with.ramp_at_most() > 0 && with.ramp_at_most() < with.fill().len());
+    }
+    assert!(drawn(&varied, Load::Batch, size).fill().is_empty());
+}
+
+#[test]
+fn each_slot_of_a_closed_loop_begins_with_what_is_left_of_a_request() {
+    let course = Course { ramp: Ramp::Estimated, tail: Tail::None };
+    let slots = 2000;
+    let size = PlanSize { course, ..requests(slots) };
+    let plan = drawn(&workload("D(8,12)"), Load::Closed { concurrency: slots }, size);
+    let outputs: Vec<u32> = plan.fill().facts().map(|shot| shot.output_tokens).collect();
+    let (first, later) = outputs.split_at(slots as usize);
+    assert!(later.iter().all(|tokens| *tokens == 12));
+    for tokens in 1..=12 {
+        let count = first.iter().filter(|it| **it == tokens).count();
+        assert!((110..230).contains(&count), "{tokens}: {count} of {slots}");
+    }
+    // A least length of whole requests does not bind what is left of one.
+    let mut least = workload("D(8,12)");
+    least.output.min_tokens = 6;
+    let plan = drawn(&least, CLOSED, PlanSize { course, ..requests(4) });
+    assert!(
+        all(plan.fill())
+            .iter()
+            .all(|it| { it.request.output.min_tokens == it.request.output.max_tokens.min(6) })
+    );
 }

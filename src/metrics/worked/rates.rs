@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::metrics::Rate;
+use crate::metrics::summary::{CheckId, Status};
 
 /// Three requests around a window from 0 to 2 s.
 fn around_the_window() -> Vec<Played> {
@@ -150,4 +151,46 @@ fn slices_add_up_to_the_run() {
         slices.iter().map(|slice| slice.output_tokens_per_s.unwrap() * slice.length_s).sum();
     assert!((tokens - 2.0).abs() < 1e-9);
     assert_eq!(slices[2].requests_per_s, 20.0);
+}
+
+/// The same request as one of another part.
+fn of_part(mut request: Played, part: Part) -> Played {
+    request.0.part = part;
+    request
+}
+
+#[test]
+fn ramp_and_tail_count_in_rates_and_in_nothing_else() {
+    // Measured ones are submitted at 100 and 300 ms: the window.
+    let measured = vec![
+        played(1, 100.0, &[(150.0, 1), (250.0, 2)]),
+        played(2, 300.0, &[(350.0, 1), (450.0, 1)]),
+    ];
+    let around = vec![
+        of_part(played(3, 50.0, &[(90.0, 5), (110.0, 4)]), Part::Ramp),
+        of_part(failed(played(4, 60.0, &[(160.0, 2)])), Part::Ramp),
+        of_part(played(5, 460.0, &[(500.0, 1), (600.0, 1)]), Part::Tail),
+    ];
+    let mut facts = facts(closed(), 300.0, 2);
+    facts.window.start = at(100.0);
+    let summary = summary_of(measured.into_iter().chain(around).collect(), &facts);
+    // Tokens at 150, 250, 110 and 160 ms; prompts of those that began there; ends at 250 and 110 ms.
+    assert_eq!(summary.rate(Rate::OutputThroughput), Some(9.0 / 0.2));
+    assert_eq!(summary.rate(Rate::TotalThroughput), Some(209.0 / 0.2));
+    assert_eq!(summary.rate(Rate::RequestThroughput), Some(2.0 / 0.2));
+    let counts = &summary.counts;
+    assert_eq!((counts.planned, counts.attempted, counts.completed, counts.failed), (2, 2, 2, 0));
+    assert_eq!((counts.ramp.sent, counts.ramp.completed), (2, 1));
+    assert_eq!((counts.tail.sent, counts.tail.completed), (1, 1));
+    let ttft = summary.distribution(Quantity::Ttft).unwrap();
+    assert_eq!((ttft.count, ttft.max), (2, 50.0));
+    assert_eq!(summary.distribution(Quantity::Icl).unwrap().count, 2);
+    let accounting = summary.checks.iter().find(|it| it.id == CheckId::Accounting);
+    assert_eq!(accounting.map(|it| it.status), Some(Status::Pass));
+    // From 50 to 600 ms, as other benchmarks count.
+    let whole = summary.whole_run.expect("something ended");
+    assert_eq!((whole.submitted, whole.completed, whole.output_tokens), (5, 4, 18));
+    let seconds = whole.window_s.expect("it has a length");
+    assert!((seconds - 0.55).abs() < 1e-6);
+    assert_eq!(whole.rates[&Rate::OutputThroughput], Some(18.0 / seconds));
 }

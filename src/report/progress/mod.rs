@@ -276,7 +276,12 @@ mod tests {
         let (live, paper) = (Arc::new(Live::default()), Paper::default());
         let started = now();
         let progress = watch(&live, &paper, Duration::from_hours(1));
-        live.publish(Snapshot { since: Some(started), ended: 200, ..Snapshot::default() });
+        live.publish(Snapshot {
+            since: Some(started),
+            ended: 200,
+            measured_ended: 200,
+            ..Snapshot::default()
+        });
         progress.finish();
         let lines = paper.lines();
         assert!(lines.last().unwrap().contains("200/200 requests"), "{lines:?}");
