@@ -13,10 +13,10 @@ import subprocess
 import tempfile
 
 CASES = [
-    # Prompts of 16 tokens cost 4 ms, and an iteration takes one of them beside 31 outputs.
-    ("D(16,12)", 32, "sim:explicit,base_us=500,prefill_us_per_token=250", ["--max-num-tokens", "47"]),
-    ("U(64,64)/(16,496)", 32, "sim:explicit,base_us=1000,prefill_us_per_token=10", []),
-    ("N(128,64)/(200,150)", 16, "sim:explicit,base_us=1000,prefill_us_per_token=10", []),
+    # Each prompt of 16 tokens holds everything else up for 4 ms.
+    ("D(16,12)", 32, "sim:explicit,base_us=6000,prefill_us_per_token=250", []),
+    ("U(64,64)/(16,496)", 32, "sim:explicit,base_us=2000,prefill_us_per_token=10", []),
+    ("N(128,64)/(200,150)", 16, "sim:explicit,base_us=2000,prefill_us_per_token=10", []),
 ]
 RATES = ["output_throughput_tokens_per_s", "request_throughput_per_s"]
 

@@ -42,9 +42,10 @@ pub fn render(
             prompt += u64::from(shot.prompt_tokens);
             output += u64::from(shot.output_tokens);
         }
+        let around = if plan.fill().is_empty() { "" } else { ", between ramp and tail" };
         let _infallible = writeln!(
             text,
-            "  {:28} {} requests after {} warm-up, {prompt} prompt and {output} output tokens, \
+            "  {:28} {} requests after {} warm-up{around}, {prompt} prompt and {output} output tokens, \
              sha-256 {}",
             plan.load().to_string(),
             plan.shots().len(),

@@ -10,7 +10,7 @@ use crate::record::request_record::Part;
 /// Approximate figures for a person who waits: histograms of three digits, never used in results.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Snapshot {
-    /// When the first request of the phase was submitted.
+    /// When the first request was submitted: of the ramp, then of those that count.
     pub since: Option<MonoNs>,
     /// Requests submitted.
     pub submitted: u64,

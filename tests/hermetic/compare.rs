@@ -50,7 +50,7 @@ fn what_cannot_be_compared_is_one_error_and_nothing_is_run() {
         (with(&["--fail-if", "ttft_p99>5%", "--blocks", "4"]), 2, "--blocks"),
         (with(&["--concurrency", "1,2"]), 2, "one load"),
         (with(&["--set", "C:kv_reuse=true"]), 2, "no side C"),
-        (with(&["--set", "B:requests=3"]), 2, "--set"),
+        (with(&["--set", "B:requests=300"]), 2, "--set"),
         (with(&["--set", "B:no_such_key=3"]), 2, "no_such_key"),
         (vec!["--target", "null:", "--target", "warp:9"], 2, "warp:9"),
     ];
