@@ -39,6 +39,11 @@ bench-summarise:
 bench-client *arguments:
     cargo bench --bench client_cost -- {{arguments}}
 
+# short runs on simulated engines against runs twenty times as long
+bench-steady *arguments:
+    cargo build --release
+    python3 benches/steady_state.py {{arguments}}
+
 # how far the reported TTFT and ITL are from what a server with a known schedule did
 bench-fidelity *arguments:
     cargo bench --bench fidelity -- {{arguments}}

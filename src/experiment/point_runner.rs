@@ -219,6 +219,13 @@ impl<'a> PointRunner<'a> {
         {
             self.manifest.faults.push(format!("point {label}: {text}"));
         }
+        if played.ramp_ran_out {
+            let why = "the load may be more than the target can take, or `--ramp` is too long";
+            let most = plan.ramp_at_most();
+            let text = format!("point {label}: the ramp ended early, after {most} requests: {why}");
+            console::print_notice(format_args!("{text}"));
+            self.manifest.faults.push(text);
+        }
         entry.facts.window = window(entry.facts.window_kind, &played, &phase);
         entry.facts.complete = !played.interrupted && self.stage.broken().is_none();
         let (dropped, stray) = self.stage.faults();

@@ -58,6 +58,8 @@ pub struct Played {
     pub interrupted: bool,
     /// Every shot was sent before the duration was over: a longer plan was needed.
     pub ran_out: bool,
+    /// The ramp had used up its supply before it was over.
+    pub ramp_ran_out: bool,
 }
 
 /// Between "go" and the first shot, so that the first one is not late.
@@ -95,6 +97,7 @@ pub fn play(
         until: MonoNs(i64::MAX),
         tail_until: None,
         is_cut_off: false,
+        ramp_ran_out: false,
     };
     let sent = issuer.send_all(shots, pace);
     let cut_off = sent < shots.len() && issuer.is_cut_off;
@@ -115,7 +118,13 @@ pub fn play(
     issuer.leave_unsent(shots, sent, why_unsent);
     let is_early = all_counted_ended.unwrap_or(end) < issuer.until;
     let ran_out = pace.duration.is_some() && sent == shots.len() && is_early && !interrupted;
-    Played { start: issuer.start, end, interrupted: interrupted || stop.is_asked(), ran_out }
+    Played {
+        start: issuer.start,
+        end,
+        interrupted: interrupted || stop.is_asked(),
+        ran_out,
+        ramp_ran_out: issuer.ramp_ran_out,
+    }
 }
 
 /// The slots of a loop that is closed or capped: unused ones first, each when it is due, then freed ones.
@@ -207,6 +216,7 @@ struct Issuer<'a> {
     tail_until: Option<MonoNs>,
     /// A shot could not be drawn: no later one is sent.
     is_cut_off: bool,
+    ramp_ran_out: bool,
 }
 
 /// The deadlines of sent requests.
@@ -340,6 +350,9 @@ impl Issuer<'_> {
         free: &mut Slots,
     ) -> bool {
         loop {
+            if self.is_over() {
+                return false;
+            }
             let Some(slot) = self.await_slot(free, MonoNs(i64::MAX)) else { return false };
             let is_up = free.unused == 0 && self.ended() >= u64::from(slots);
             match slot {
@@ -348,6 +361,7 @@ impl Issuer<'_> {
                     self.fire(&shot, Leave::at(since));
                 }
                 Free::Freed(since) if is_up || self.fill_taken >= ramp.at_most => {
+                    self.ramp_ran_out = !is_up;
                     free.held = Some(since);
                     return true;
                 }
@@ -395,10 +409,14 @@ impl Issuer<'_> {
                 return Some(clock::now() + LEAD);
             };
             let is_long = |span| at - start >= span;
-            if self.fill_taken >= ramp.at_most || ramp.over.is_some_and(is_long) {
+            if ramp.over.is_some_and(is_long) {
                 return Some(at);
             }
-            if !self.await_instant(at) {
+            if self.fill_taken >= ramp.at_most {
+                self.ramp_ran_out = true;
+                return Some(at);
+            }
+            if !self.await_instant(at) || self.is_over() {
                 return None;
             }
             let ended = self.ended();
@@ -420,7 +438,7 @@ impl Issuer<'_> {
         let begins = self.start + last;
         while let Some(gone) = after(shots.fill_facts_of(self.fill_taken + 1)) {
             let at = begins + Nanos(gone.0 - before.0);
-            if !self.await_instant(at) {
+            if !self.await_instant(at) || self.is_over() {
                 return;
             }
             let Some(shot) = self.await_fill(shots) else { return };

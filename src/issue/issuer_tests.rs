@@ -267,7 +267,7 @@ fn a_ramp_lasts_until_as_many_requests_have_ended_as_there_are_slots_and_a_tail_
         ..closed(3)
     };
     let (played, phase) = played_around(Answers::OldestAt(3), &counted, &fill, &pace);
-    assert!(!played.interrupted);
+    assert!(!played.interrupted && !played.ramp_ran_out);
     // Three start, and each further one ends one.
     assert_eq!(of_part(&phase, Part::Ramp).len(), 5);
     let measured = of_part(&phase, Part::Measured);
@@ -332,7 +332,8 @@ fn an_open_loop_goes_on_through_ramp_and_tail_with_the_gaps_of_its_arrivals() {
 fn a_target_that_dies_or_a_user_that_stops_in_the_ramp_leaves_what_counts_unsent() {
     for (answers, reason) in [
         (Answers::DiesAt(5), NotSentReason::TargetFailed),
-        (Answers::UserStopsAt(5), NotSentReason::Interrupted),
+        // Of the supply 4 to 7 start slots; this one takes the place of the first that ends.
+        (Answers::UserStopsAt(8), NotSentReason::Interrupted),
     ] {
         let (counted, fill) = shots_and_fill(4, 40);
         let ramp = Some(RampPace { over: Some(Nanos::from_millis(500)), at_most: 20 });
@@ -343,4 +344,14 @@ fn a_target_that_dies_or_a_user_that_stops_in_the_ramp_leaves_what_counts_unsent
         assert!(measured.iter().all(|record| record.outcome == Outcome::NotSent(reason)));
         assert!(of_part(&phase, Part::Tail).is_empty());
     }
+}
+
+#[test]
+fn a_ramp_that_uses_up_its_supply_is_told() {
+    let (counted, fill) = shots_and_fill(4, 40);
+    let over = Some(Nanos::from_millis(60_000));
+    let pace = Pace { ramp: Some(RampPace { over, at_most: 10 }), ..closed(2) };
+    let (played, phase) = played_around(Answers::AtOnce, &counted, &fill, &pace);
+    assert!(played.ramp_ran_out);
+    assert_eq!(of_part(&phase, Part::Measured).len(), 4);
 }
