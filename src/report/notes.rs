@@ -5,7 +5,7 @@ use crate::metrics::percentile::{Percentile, certification_floor};
 use crate::metrics::pooled::EXACT_GAPS;
 use crate::metrics::summary::{Check, CheckId, Counts, Status};
 use crate::record::request_record::TokenSource;
-use crate::report::figures::counted;
+use crate::report::figures::{counted, figure};
 use crate::report::{Experiment, PointReport, json_word};
 use crate::settings::slo::GOOD_FRACTION;
 
@@ -111,11 +111,39 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
                 .to_owned(),
         );
     }
+    notes.extend(about_connections(points));
     let missing: u64 = sum(|counts| counts.deliveries_missing);
     if missing > 0 {
         notes.push(format!(
             "the deliveries of {} were not kept: ITL, ICL, stall and token throughput are left out",
             counted(missing, "request")
+        ));
+    }
+    notes
+}
+
+/// What connections cost beside the answers.
+fn about_connections(points: &[PointReport]) -> Vec<String> {
+    let sum = |of: fn(&Counts) -> u64| points.iter().map(|it| of(&it.summary.counts)).sum::<u64>();
+    let (resent, inside) = (sum(|it| it.resent), sum(|it| it.connected_inside));
+    let mut notes = Vec::new();
+    if resent > 0 {
+        notes.push(format!(
+            "{} sent again over a new connection, since the server was closing the idle one at that moment",
+            if resent == 1 { "1 request was".to_owned() } else { format!("{resent} requests were") }
+        ));
+    }
+    if inside > 0 {
+        let largest = points
+            .iter()
+            .filter_map(|it| it.summary.distribution(Quantity::Connect))
+            .max_by(|a, b| a.max.total_cmp(&b.max));
+        let spans = largest.map_or_else(String::new, |all| {
+            format!(" (on average {} ms, at most {} ms)", figure(all.mean), figure(all.max))
+        });
+        notes.push(format!(
+            "{} opened a connection of their own after they were submitted: their TTFT and latency hold it{spans}",
+            counted(inside, "request")
         ));
     }
     notes

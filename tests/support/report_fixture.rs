@@ -7,8 +7,8 @@ use bareflight::metrics::{RunFacts, TargetFacts, summarise};
 use bareflight::observe::health::{Health, NullRate};
 use bareflight::record::event::TokenHash;
 use bareflight::record::request_record::{
-    Arrival, FinishReason, NotSentReason, OtherCounts, Outcome, Records, RequestRecord,
-    StampSource, TokenSource,
+    Arrival, ConnectionUse, FinishReason, NotSentReason, OtherCounts, Outcome, Records,
+    RequestRecord, StampSource, TokenSource,
 };
 use bareflight::report::{Experiment, FileNote, PointReport};
 use bareflight::request::RequestId;
@@ -139,6 +139,7 @@ impl Paper {
             outcome: Outcome::Completed(FinishReason::Length),
             engine_times: None,
             engine_use: None,
+            connection: ConnectionUse::NOTHING,
         };
         if missed {
             record.outcome = Outcome::NotSent(NotSentReason::Interrupted);

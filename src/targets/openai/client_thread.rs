@@ -18,7 +18,7 @@ use crate::clock::{MonoNs, Nanos, now};
 use crate::network::secret::ApiKey;
 use crate::network::stamp::ReadStamp;
 use crate::record::event::Ending;
-use crate::record::request_record::StampSource;
+use crate::record::request_record::{ConnectionUse, StampSource};
 use crate::record::sink::Sink;
 use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
@@ -122,7 +122,16 @@ impl ClientThread {
     fn cancel(&self, id: RequestId) {
         if let Some(request) = self.remove(id) {
             request.task.abort();
+            self.note_connection(id, &request);
             self.sink.borrow_mut().end(id, now(), Ending::Cancelled);
+        }
+    }
+
+    /// Says what the connection of a request cost, if anything.
+    fn note_connection(&self, id: RequestId, request: &RequestTask) {
+        let cost = request.progress.cost.get();
+        if cost != ConnectionUse::NOTHING {
+            self.sink.borrow_mut().connection_of(id, cost);
         }
     }
 
@@ -187,9 +196,8 @@ impl ClientThread {
         answer: &ResponseReader,
     ) {
         let id = outgoing.id;
-        if self.remove(id).is_none() {
-            return;
-        }
+        let Some(request) = self.remove(id) else { return };
+        self.note_connection(id, &request);
         let mut sink = self.sink.borrow_mut();
         match outcome {
             Err(failure) => sink.fail(id, now(), self.without_key(failure)),
@@ -230,6 +238,7 @@ impl ClientThread {
         for (id, overdue_by) in overdue {
             let Some(request) = self.remove(id) else { continue };
             request.task.abort();
+            self.note_connection(id, &request);
             let mut sink = self.sink.borrow_mut();
             match overdue_by {
                 Overdue::Total => {

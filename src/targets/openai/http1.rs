@@ -12,6 +12,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use tokio::io::AsyncWrite;
 
+use crate::clock::{Nanos, now};
 use crate::network::connect::Stream;
 use crate::network::stamp::{LastRead, ReadStamp};
 use crate::request::{Failure, FailureKind};
@@ -38,8 +39,11 @@ pub struct Http1 {
 /// Why there is no response head.
 #[derive(Debug)]
 pub enum NoHead {
-    /// The connection was closed before the first byte of a response: the server had closed the idle connection.
-    NoResponse(String),
+    /// The connection was closed before the request was written, or too soon after to have been worked on: the server
+    /// was closing the idle connection.
+    IdleRace(String),
+    /// The connection was closed after the request had been written, without a byte of a response.
+    Dropped(String),
     /// Anything else.
     Failed(Failure),
 }
@@ -51,6 +55,15 @@ pub enum BodyState {
     Open,
     /// It has ended.
     Done,
+}
+
+/// A server that closes an idle connection does so without knowing of a request that is on its way; one that has read it and
+/// worked on it takes longer.
+const IDLE_RACE: Nanos = Nanos::from_millis(10);
+
+/// Judges a connection that was closed so long after the request had been written.
+fn no_response(message: String, after: Nanos) -> NoHead {
+    if after <= IDLE_RACE { NoHead::IdleRace(message) } else { NoHead::Dropped(message) }
 }
 
 impl From<BadFraming> for Failure {
@@ -92,8 +105,10 @@ impl Http1 {
         self.reads_by_chunk = true;
         // A server may respond and close before it has read everything. Its response explains more than our write error.
         let written = self.write_all(request).await;
+        let sent = now();
         match (self.head().await, written) {
-            (Err(NoHead::NoResponse(_)), Err(error)) => Err(NoHead::NoResponse(error.to_string())),
+            (Err(NoHead::Dropped(_)), Err(error)) => Err(NoHead::IdleRace(error.to_string())),
+            (Err(NoHead::Dropped(message)), Ok(())) => Err(no_response(message, now() - sent)),
             (head, _) => head,
         }
     }
@@ -132,7 +147,7 @@ impl Http1 {
                 let message = format!("in the head of the answer: {broken}");
                 NoHead::Failed(Failure::new(FailureKind::Disconnected, message))
             } else {
-                NoHead::NoResponse(broken)
+                NoHead::Dropped(broken)
             });
         }
     }
@@ -284,6 +299,14 @@ mod tests {
             assert_eq!(connection.drain_body(take).unwrap(), BodyState::Open);
         }
         got
+    }
+
+    #[test]
+    fn only_a_connection_closed_within_ten_milliseconds_of_the_request_was_idle() {
+        let judged = |ms| no_response(String::new(), Nanos::from_millis(ms));
+        assert!(matches!(judged(0), NoHead::IdleRace(_)));
+        assert!(matches!(judged(10), NoHead::IdleRace(_)));
+        assert!(matches!(judged(11), NoHead::Dropped(_)), "the server may have worked on it");
     }
 
     #[test]

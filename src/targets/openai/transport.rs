@@ -7,8 +7,10 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::Full;
 use tokio::sync::Mutex;
 
+use crate::clock::now;
 use crate::network::connect::{Connector, Stream};
 use crate::network::stamp::ReadStamp;
+use crate::record::request_record::{ConnectionUse, Opened};
 use crate::request::{Failure, FailureKind};
 use crate::targets::openai::http1::{BodyState, Http1, NoHead};
 use crate::targets::openai::http2::{Http2, Http2Body};
@@ -40,6 +42,30 @@ pub struct Transport {
     opening: Mutex<()>,
     /// The negotiated HTTP version, once known.
     chose_http2: Cell<Option<bool>>,
+}
+
+/// What a request tells on its way out.
+pub struct Way<'a> {
+    /// Called right before the first byte is written, or before a connection is opened for it.
+    pub leaves: &'a dyn Fn(),
+    /// What its connection cost.
+    pub cost: &'a Cell<ConnectionUse>,
+}
+
+impl Way<'_> {
+    fn note(&self, change: impl FnOnce(&mut ConnectionUse)) {
+        let mut cost = self.cost.get();
+        change(&mut cost);
+        self.cost.set(cost);
+    }
+}
+
+fn dropped(message: &str) -> Failure {
+    let message = format!(
+        "{message} after it had got the request, without a byte of an answer; it may have worked on it, so it is not sent \
+         again"
+    );
+    Failure::new(FailureKind::Disconnected, message)
 }
 
 /// The head of a response, and its unread body.
@@ -74,26 +100,25 @@ impl Transport {
         Self { route, idle, shared, opening: Mutex::new(()), chose_http2 }
     }
 
-    /// Sends a request and waits for the head of its response. `leaves` is called right before the first byte is
-    /// written, or before a connection is opened for it.
+    /// Sends a request and waits for the head of its response.
     ///
     /// # Errors
     /// When no connection can be made, or the one that carries it breaks.
-    pub async fn ask(&self, message: &Message, leaves: impl Fn()) -> Result<Response, Failure> {
+    pub async fn ask(&self, message: &Message, way: &Way<'_>) -> Result<Response, Failure> {
         if self.chose_http2.get() == Some(true) {
-            return self.ask_http2(message, leaves).await;
+            return self.ask_http2(message, way).await;
         }
-        if let Some(response) = self.ask_over_idle(message, &leaves).await? {
+        if let Some(response) = self.ask_over_idle(message, way).await? {
             return Ok(response);
         }
-        leaves();
+        (way.leaves)();
         let unsettled = self.chose_http2.get().is_none();
         let one_at_a_time = if unsettled { Some(self.opening.lock().await) } else { None };
         if self.chose_http2.get() == Some(true) {
             drop(one_at_a_time);
-            return self.ask_http2(message, leaves).await;
+            return self.ask_http2(message, way).await;
         }
-        let stream = self.route.connector.connect().await?;
+        let stream = self.connect(way).await?;
         if self.settle(&stream) {
             let connection = self.share(stream).await?;
             drop(one_at_a_time);
@@ -106,26 +131,39 @@ impl Transport {
                 Ok(Response { status, headers, body: ResponseBody::Http1(connection) })
             }
             Err(NoHead::Failed(failure)) => Err(failure),
-            Err(NoHead::NoResponse(message)) => {
+            Err(NoHead::IdleRace(message) | NoHead::Dropped(message)) => {
                 Err(Failure::new(FailureKind::Disconnected, format!("before an answer: {message}")))
             }
         }
     }
 
-    /// Sends over an idle connection, if one is left that the server has not closed. If that one turns out to be closed,
-    /// the caller opens a new one, as every HTTP client does: no byte of a response had come.
+    /// Opens a connection for one request.
+    async fn connect(&self, way: &Way<'_>) -> Result<Stream, Failure> {
+        let begun = now();
+        let stream = self.route.connector.connect().await?;
+        way.note(|cost| cost.opened = Some(Opened::Inside(now() - begun)));
+        Ok(stream)
+    }
+
+    /// Sends over an idle connection, if one is left that the server has not closed. If the server was closing that one at
+    /// the same moment, the caller opens a new one. A server that may have worked on the request has failed it: asking
+    /// again unasked would double its load (RFC 9110, 9.2.2).
     async fn ask_over_idle(
         &self,
         message: &Message,
-        leaves: &impl Fn(),
+        way: &Way<'_>,
     ) -> Result<Option<Response>, Failure> {
         let Some(mut connection) = self.take_idle() else { return Ok(None) };
-        leaves();
+        (way.leaves)();
         match connection.ask(&message.wire).await {
             Ok((status, headers)) => {
                 Ok(Some(Response { status, headers, body: ResponseBody::Http1(connection) }))
             }
-            Err(NoHead::NoResponse(_)) => Ok(None),
+            Err(NoHead::IdleRace(_)) => {
+                way.note(|cost| cost.resent += 1);
+                Ok(None)
+            }
+            Err(NoHead::Dropped(message)) => Err(dropped(&message)),
             Err(NoHead::Failed(failure)) => Err(failure),
         }
     }
@@ -140,11 +178,11 @@ impl Transport {
         None
     }
 
-    async fn ask_http2(&self, message: &Message, leaves: impl Fn()) -> Result<Response, Failure> {
-        leaves();
+    async fn ask_http2(&self, message: &Message, way: &Way<'_>) -> Result<Response, Failure> {
+        (way.leaves)();
         let connection = match self.take_shared() {
             Some(connection) => connection,
-            None => self.open_shared().await?,
+            None => self.open_shared(way).await?,
         };
         self.ask_over(connection, message).await
     }
@@ -158,14 +196,14 @@ impl Transport {
         shared.iter().find(|connection| connection.has_room()).cloned()
     }
 
-    async fn open_shared(&self) -> Result<Http2, Failure> {
+    async fn open_shared(&self, way: &Way<'_>) -> Result<Http2, Failure> {
         let _one_at_a_time = match self.route.policy {
             ConnectionPolicy::Pool => Some(self.opening.lock().await),
             ConnectionPolicy::Fresh => None,
         };
         match self.take_shared() {
             Some(opened_meanwhile) => Ok(opened_meanwhile),
-            None => self.share(self.route.connector.connect().await?).await,
+            None => self.share(self.connect(way).await?).await,
         }
     }
 
