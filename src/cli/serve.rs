@@ -151,6 +151,7 @@ fn target_exit(error: &TargetError) -> Exit {
         TargetError::Unknown { .. } => Exit::Usage,
         TargetError::Unusable { .. }
         | TargetError::Impossible { .. }
+        | TargetError::Refused { .. }
         | TargetError::Adapter { .. } => Exit::Preflight,
     }
 }

@@ -13,11 +13,12 @@ use crate::ffi::cuda::CudaError;
 use crate::load::plan::{Plan, PlanError, PlanStart};
 use crate::observe::gpu::library::NvmlUnavailable;
 use crate::request::RequestId;
+use crate::request::spec::{Prompt, RequestSpec};
 use crate::settings::Resolved;
 use crate::specs::RooflineFacts;
 use crate::targets::named::Named;
 use crate::targets::registry::DefaultPrompts;
-use crate::targets::{TargetError, abilities, registry};
+use crate::targets::{Target, TargetError, abilities, registry};
 use crate::tokenizer::FALLBACK_VOCABULARY;
 use crate::tokenizer::tokenize::{Tokenize, TokenizeError};
 use crate::workload::prompts::{PromptError, PromptSource};
@@ -127,6 +128,41 @@ pub fn prepare(resolved: &mut Resolved) -> Result<Ready, PreflightError> {
     warnings.extend(lacking);
     let opening = Opening { target: named.target, telemetry };
     Ok(Ready { opening, plans, warnings, roofline, kv })
+}
+
+/// Sends one short request to a target that refuses things only when it is asked; it is no part of the load.
+///
+/// # Errors
+/// When the target would refuse the load, with its words and the remedy; or the request cannot be drawn.
+pub fn probe(target: &dyn Target, plans: &[Plan]) -> Result<(), PreflightError> {
+    let Some(plan) = plans.first() else { return Ok(()) };
+    let list = if plan.warmup().is_empty() { plan.shots() } else { plan.warmup() };
+    if list.is_empty() {
+        return Ok(());
+    }
+    let mut shot = list.shot(0)?;
+    shorten(&mut shot.request);
+    Ok(target.probe(&shot)?)
+}
+
+/// Tokens of a probe's prompt: too few for a block of any cache.
+const PROBE_PROMPT: usize = 8;
+/// Tokens of its output.
+const PROBE_OUTPUT: u32 = 4;
+
+fn shorten(request: &mut RequestSpec) {
+    let Prompt { ids, text } = &request.prompt;
+    let few = |text: &Arc<str>| {
+        let words: Vec<&str> = text.split_inclusive(' ').take(PROBE_PROMPT).collect();
+        Arc::from(words.concat().trim_end())
+    };
+    let prompt = Prompt {
+        ids: ids.iter().copied().take(PROBE_PROMPT).collect(),
+        text: text.as_ref().map(few),
+    };
+    request.prompt = prompt;
+    let least = request.output.min_tokens.max(PROBE_OUTPUT);
+    request.output.max_tokens = request.output.max_tokens.min(least);
 }
 
 /// Prompts that every one of these targets takes: ids below the smallest vocabulary and special to none of them, or text

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::issue::issuer::{Pace, Played, play};
 use crate::issue::shots::Shots;
 use crate::issue::stop::Stop;
+use crate::load::Load;
 use crate::load::plan::Shot;
 use crate::record::gate::Gate;
 use crate::record::log::RecordLog;
@@ -32,6 +33,17 @@ pub enum StageError {
     /// A thread.
     #[error("the recorder's thread cannot be started: {0}")]
     Thread(#[from] std::io::Error),
+}
+
+/// Requests that will be in flight. An open loop without a cap does not say: those of a second.
+fn in_flight(load: &Load, shots: usize) -> usize {
+    let most = match *load {
+        Load::Closed { concurrency } => concurrency as usize,
+        Load::Open { max_in_flight: Some(cap), .. } => cap as usize,
+        Load::Open { rate, max_in_flight: None, .. } => rate.ceil() as usize,
+        Load::Batch => shots,
+    };
+    most.min(shots)
 }
 
 impl Stage {
@@ -89,7 +101,9 @@ impl Stage {
             prompt_tokens: shot.prompt_tokens,
             requested_tokens: shot.output_tokens,
         });
-        self.recorder.begin(planned.collect(), log);
+        let planned: Vec<_> = planned.collect();
+        self.session.connect(in_flight(&pace.load, planned.len()));
+        self.recorder.begin(planned, log);
         let played =
             play(shots, pace, &mut *self.session, &mut self.issuer, &self.gate, &self.stop);
         (played, self.recorder.end())

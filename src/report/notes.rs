@@ -65,6 +65,7 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
         .map(|mark| format!("{}: {}", mark.words().to_uppercase(), mark.sentence()))
         .chain(experiment.warnings.iter().cloned())
         .collect();
+    notes.extend(about_proxy(experiment));
     let points = &experiment.points;
     if points.iter().any(has_uncertified) {
         notes.push(format!(
@@ -120,6 +121,18 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
         ));
     }
     notes
+}
+
+/// That something stood between us and the server.
+fn about_proxy(experiment: &Experiment) -> Option<String> {
+    let proxy = experiment.target.details.get("proxy").filter(|proxy| proxy.is_object())?;
+    let text = |key: &str| proxy.get(key).and_then(serde_json::Value::as_str).unwrap_or_default();
+    Some(format!(
+        "requests went through the proxy {}, which `{}` names: its time is in every latency (`--no-proxy` goes to the server \
+         itself)",
+        text("url"),
+        text("named_by")
+    ))
 }
 
 /// What connections cost beside the answers.

@@ -198,7 +198,7 @@ fn an_answer_without_a_token_is_empty() {
 fn timed(answer: impl Fn(&mut Out<'_>) -> Next + Send + Sync + 'static) -> (Story, Nanos) {
     let server = FaultServer::start(move |_, out| answer(out));
     let mut options = options(&server.url());
-    options.timeouts.first_byte = Duration::from_millis(150);
+    options.timeouts.first_token = Duration::from_millis(150);
     options.timeouts.idle = Duration::from_millis(250);
     let story = play_one(options);
     let took = story.end() - story.sent.unwrap();
@@ -247,9 +247,26 @@ fn a_stream_that_stalls_trickles_or_only_comments_is_idle() {
         Next::Close
     });
     assert!(took >= Nanos::from_millis(250), "{took}");
-    for story in [stalled, trickling, commenting] {
-        assert_eq!(story.failure(), FailureKind::Idle, "{story:?}");
+    assert_eq!(stalled.failure(), FailureKind::Idle, "{stalled:?}");
+    assert!(stalled.words().contains("--idle-timeout"), "{}", stalled.words());
+    for story in [trickling, commenting] {
+        assert_eq!(story.failure(), FailureKind::Silent, "no token had come: {story:?}");
+        assert!(story.words().contains("--first-token-timeout"), "{}", story.words());
     }
+}
+
+#[test]
+fn a_wait_for_the_first_token_behind_the_head_is_not_idleness() {
+    let server = FaultServer::start(|_, out| {
+        out.stream_head();
+        pause(300);
+        out.event(TOKEN);
+        out.event("[DONE]");
+        out.end()
+    });
+    let mut options = options(&server.url());
+    options.timeouts.idle = Duration::from_millis(100);
+    assert_eq!(play_one(options).tokens(), 1);
 }
 
 #[test]

@@ -34,6 +34,8 @@ pub struct Http1 {
     reads_by_chunk: bool,
     framing: Framing,
     keeps_alive: bool,
+    /// How long it took to open, until a request has used it that did not wait for it.
+    opened: Option<Nanos>,
 }
 
 /// Why there is no response head.
@@ -78,7 +80,26 @@ impl Http1 {
         let last = Arc::clone(stream.last_read());
         let buffer = vec![0; BUFFER];
         let (unread, framing) = (0..0, Framing::Done);
-        Self { stream, last, buffer, unread, reads_by_chunk: true, framing, keeps_alive: true }
+        Self {
+            stream,
+            last,
+            buffer,
+            unread,
+            reads_by_chunk: true,
+            framing,
+            keeps_alive: true,
+            opened: None,
+        }
+    }
+
+    /// A new connection that was opened ahead of the request that will use it, which took so long.
+    pub fn ahead(stream: Stream, took: Nanos) -> Self {
+        Self { opened: Some(took), ..Self::new(stream) }
+    }
+
+    /// How long it took to open ahead; told once, to the first request that uses it.
+    pub fn take_opened(&mut self) -> Option<Nanos> {
+        self.opened.take()
     }
 
     /// Whether another exchange can follow on this connection.

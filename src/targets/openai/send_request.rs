@@ -27,9 +27,9 @@ const MAX_WHOLE: usize = 256 << 20;
 pub enum Phase {
     /// Connecting, which has a timeout of its own.
     Connecting,
-    /// Sent; no response head yet.
+    /// Sent; no token yet. A server may send the head of its response while the request waits in its queue.
     Waiting,
-    /// The response has begun.
+    /// The first token has come.
     Answering,
 }
 
@@ -102,7 +102,6 @@ async fn attempt(
     };
     let way = Way { leaves: &leaves, cost: &progress.cost };
     let mut response = client.transport().ask(&outgoing.message, &way).await?;
-    progress.enter(Phase::Answering, response.body.stamp().at);
     let outcome = read_response(client, outgoing, progress, reader, &mut response).await;
     client.transport().give_back(response.body);
     outcome

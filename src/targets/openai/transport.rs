@@ -6,16 +6,20 @@ use std::sync::Arc;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::Full;
 use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 
-use crate::clock::now;
+use crate::clock::{Nanos, now};
 use crate::network::connect::{Connector, Stream};
 use crate::network::stamp::ReadStamp;
 use crate::record::request_record::{ConnectionUse, Opened};
 use crate::request::{Failure, FailureKind};
 use crate::targets::openai::http1::{BodyState, Http1, NoHead};
-use crate::targets::openai::http2::{Http2, Http2Body};
+use crate::targets::openai::http2::{Http2, Http2Body, STREAMS_PER_CONNECTION};
 use crate::targets::openai::options::{ConnectionPolicy, HttpVersion};
 use crate::targets::openai::request_body::Message;
+
+/// Connections that are opened beside each other: a server's queue of new ones is not endless.
+const OPENED_AT_ONCE: usize = 64;
 
 /// Settings that all connections to one server share.
 #[derive(Debug, Clone)]
@@ -53,6 +57,12 @@ pub struct Way<'a> {
 }
 
 impl Way<'_> {
+    fn note_ahead(&self, took: Option<Nanos>) {
+        if let Some(took) = took {
+            self.note(|cost| cost.opened = Some(Opened::Ahead(took)));
+        }
+    }
+
     fn note(&self, change: impl FnOnce(&mut ConnectionUse)) {
         let mut cost = self.cost.get();
         change(&mut cost);
@@ -137,6 +147,65 @@ impl Transport {
         }
     }
 
+    /// Opens as many connections as so many requests in flight need, before they come. Where one cannot be made, the request
+    /// that finds none makes its own, and tells why it cannot.
+    pub async fn open_ahead(&self, in_flight: usize) {
+        if self.route.policy == ConnectionPolicy::Fresh {
+            return;
+        }
+        self.idle.borrow_mut().retain(Http1::is_quiet);
+        self.shared.borrow_mut().retain(|connection| !connection.is_closed());
+        loop {
+            let at_once = if self.chose_http2.get().is_none() { 1 } else { OPENED_AT_ONCE };
+            let count = self.missing(in_flight).min(at_once);
+            if count == 0 || !self.open_some(count).await {
+                return;
+            }
+        }
+    }
+
+    /// Connections that so many requests in flight still lack.
+    fn missing(&self, in_flight: usize) -> usize {
+        let (needed, there) = if self.chose_http2.get() == Some(true) {
+            (in_flight.div_ceil(STREAMS_PER_CONNECTION as usize), self.shared.borrow().len())
+        } else {
+            (in_flight, self.idle.borrow().len())
+        };
+        needed.saturating_sub(there)
+    }
+
+    /// Opens so many connections beside each other; whether all could be made.
+    async fn open_some(&self, count: usize) -> bool {
+        let mut opening = JoinSet::new();
+        for _ in 0..count {
+            let route = Arc::clone(&self.route);
+            opening.spawn_local(async move {
+                let begun = now();
+                (route.connector.connect().await, now() - begun)
+            });
+        }
+        let mut all = true;
+        while let Some(ended) = opening.join_next().await {
+            match ended {
+                Ok((Ok(stream), took)) => all &= self.keep(stream, took).await,
+                Ok((Err(_), _)) | Err(_) => all = false,
+            }
+        }
+        all
+    }
+
+    async fn keep(&self, stream: Stream, took: Nanos) -> bool {
+        if !self.settle(&stream) {
+            self.idle.borrow_mut().push(Http1::ahead(stream, took));
+            return true;
+        }
+        let shared = self.share(stream).await;
+        if let Ok(connection) = &shared {
+            connection.opened_ahead(took);
+        }
+        shared.is_ok()
+    }
+
     /// Opens a connection for one request.
     async fn connect(&self, way: &Way<'_>) -> Result<Stream, Failure> {
         let begun = now();
@@ -155,6 +224,7 @@ impl Transport {
     ) -> Result<Option<Response>, Failure> {
         let Some(mut connection) = self.take_idle() else { return Ok(None) };
         (way.leaves)();
+        way.note_ahead(connection.take_opened());
         match connection.ask(&message.wire).await {
             Ok((status, headers)) => {
                 Ok(Some(Response { status, headers, body: ResponseBody::Http1(connection) }))
@@ -181,7 +251,10 @@ impl Transport {
     async fn ask_http2(&self, message: &Message, way: &Way<'_>) -> Result<Response, Failure> {
         (way.leaves)();
         let connection = match self.take_shared() {
-            Some(connection) => connection,
+            Some(connection) => {
+                way.note_ahead(connection.take_opened());
+                connection
+            }
             None => self.open_shared(way).await?,
         };
         self.ask_over(connection, message).await

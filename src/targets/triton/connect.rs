@@ -11,7 +11,8 @@ use hyper_util::rt::TokioIo;
 use tonic::transport::{Channel, Endpoint};
 use tower_service::Service;
 
-use crate::network::connect::{Connector, Stream};
+use crate::network::connect::{Connector, Stream, Via};
+use crate::network::proxy::Proxy;
 use crate::network::stamp::{LastRead, ReadStamp};
 use crate::network::tls::client_config;
 use crate::request::{Failure, FailureKind};
@@ -48,7 +49,9 @@ pub fn connector(options: &TritonOptions, alpn: &[u8]) -> Result<Connector, Fail
     } else {
         None
     };
-    Connector::new(&address.host, address.port, tls, options.timeouts.connect)
+    let tunnel = |proxy: &Proxy| Via::Tunnel(Arc::new(proxy.clone()));
+    let via = options.proxy.as_ref().map_or(Via::Direct, tunnel);
+    Connector::through(via, &address.host, address.port, tls, options.timeouts.connect)
 }
 
 /// Latest read of the current connection of a channel.

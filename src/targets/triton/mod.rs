@@ -174,6 +174,9 @@ fn info_of(options: &TritonOptions, facts: &ServerFacts, model_io: &ModelIo) -> 
             "accumulates_text": model_io.accumulates,
             "can_ignore_eos": model_io.can_ignore_eos(),
             "streams": streams,
+            "proxy": options.proxy.as_ref().map(|proxy| {
+                json!({"url": proxy.to_string(), "named_by": proxy.variable})
+            }),
             "channels": options.channels,
             "io_threads": options.io_threads,
         }),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use crate::network::proxy::Proxy;
 use crate::network::tls::TlsOptions;
 use crate::targets::triton::address::Address;
 
@@ -92,6 +93,8 @@ impl fmt::Debug for AskOptions {
 pub struct TritonOptions {
     /// Server and model.
     pub address: Address,
+    /// The proxy on the way to the server; it makes a tunnel.
+    pub proxy: Option<Proxy>,
     /// Trust in certificates, for TLS addresses.
     pub tls: TlsOptions,
     /// Which stream carries a request.
@@ -112,6 +115,7 @@ impl TritonOptions {
     pub fn new(address: Address) -> Self {
         Self {
             address,
+            proxy: None,
             tls: TlsOptions::default(),
             streams: StreamUse::default(),
             channels: NonZeroU16::MIN.saturating_add(7),
