@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bareflight_engine::tokenizers::Tokenizer;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
 use crate::clock::Nanos;
@@ -45,11 +46,6 @@ impl ServedSettings {
     /// When a key, a header or the extra inputs cannot be read.
     pub fn openai(&self, url: &str) -> Result<OpenAiOptions, TargetError> {
         let name = format!("openai:{url}");
-        let api_key = match (&self.api_key_env, &self.api_key_file) {
-            (Some(variable), _) => Some(ApiKey::from_variable(variable)),
-            (None, Some(path)) => Some(ApiKey::from_file(path)),
-            (None, None) => None,
-        };
         let tokenizer = self.read_tokenizer(&name)?;
         let address = openai::address::Address::parse(url, Endpoint::default());
         let proxy = match &address {
@@ -65,7 +61,7 @@ impl ServedSettings {
                 ServedEndpoint::Embeddings => Endpoint::Embeddings,
             },
             model: self.model.clone(),
-            api_key: api_key.transpose().map_err(|error| Self::unusable(&name, error))?,
+            api_key: self.api_key(&name)?,
             headers: self.split_headers(&name)?,
             extra_inputs: self.extra(&name)?,
             ignore_eos: self.ignore_eos,
@@ -142,8 +138,39 @@ impl ServedSettings {
         let (host, tls) = (options.address.host.clone(), options.address.tls);
         options.proxy = self.proxy(&name, &host, tls)?;
         options.timeouts = self.triton_timeouts();
+        options.headers = self.header_map(&name)?;
         options.asking = self.asking(&name)?;
         Ok(options)
+    }
+
+    /// Key and further headers, which gRPC calls metadata.
+    fn header_map(&self, name: &str) -> Result<HeaderMap, TargetError> {
+        let mut headers = HeaderMap::new();
+        let key = self.api_key(name)?.map(|key| ("authorization".to_owned(), key.bearer()));
+        for (field, text) in key.into_iter().chain(self.split_headers(name)?) {
+            let bad = || {
+                Self::unusable(
+                    name,
+                    format!(
+                        "the header `{field}` cannot be sent: its name or value is not allowed in HTTP"
+                    ),
+                )
+            };
+            let known = HeaderName::from_bytes(field.as_bytes()).map_err(|_| bad())?;
+            let mut value = HeaderValue::from_str(&text).map_err(|_| bad())?;
+            value.set_sensitive(true);
+            headers.append(known, value);
+        }
+        Ok(headers)
+    }
+
+    fn api_key(&self, name: &str) -> Result<Option<ApiKey>, TargetError> {
+        let key = match (&self.api_key_env, &self.api_key_file) {
+            (Some(variable), _) => Some(ApiKey::from_variable(variable)),
+            (None, Some(path)) => Some(ApiKey::from_file(path)),
+            (None, None) => None,
+        };
+        key.transpose().map_err(|error| Self::unusable(name, error))
     }
 
     /// Options of a Triton core in this process, for `REPOSITORY/MODEL`.

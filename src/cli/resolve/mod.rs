@@ -262,10 +262,16 @@ fn served_settings(typed: &Settings) -> ServedSettings {
         connect_timeout: typed.connect_timeout.map(|span| span.0),
         first_token_timeout: typed.first_token_timeout.map(|span| span.0),
         idle_timeout: typed.idle_timeout.map(|span| span.0),
-        ids_by_default: typed.prompts.is_none() && prompt_kind(typed) == PromptKind::Ids,
+        ids_by_default: typed.prompts.is_none() && prompts_are_ids_of_a_server(typed),
         prompts: Some(prompt_kind(typed)),
         ignore_eos: !typed.stop_at_eos.unwrap_or(false),
     }
+}
+
+/// Whether ids are drawn for a target that does not know its vocabulary of itself.
+fn prompts_are_ids_of_a_server(typed: &Settings) -> bool {
+    let can = registry::abilities_of(typed.target.as_deref().unwrap_or(DEFAULT_TARGET));
+    (can.server.is_some() || can.loads_triton) && prompt_kind(typed) == PromptKind::Ids
 }
 
 /// A chat server takes text and nothing else, and so does a target behind its tokenizer; everything else takes ids.
@@ -346,10 +352,12 @@ impl Resolved {
     fn write_workload(&self, settings: &mut Settings) {
         let workload = &self.workload;
         settings.scenario = Some(workload.scenario);
-        settings.prompts = Some(match workload.prompts {
-            PromptKind::Ids => PromptFormat::Ids,
-            PromptKind::Text => PromptFormat::Text,
-        });
+        settings.prompts = match workload.prompts {
+            // Whoever types them vouches for the vocabulary.
+            PromptKind::Ids if self.served.ids_by_default => None,
+            PromptKind::Ids => Some(PromptFormat::Ids),
+            PromptKind::Text => Some(PromptFormat::Text),
+        };
         settings.prefix_tokens = Some(workload.prefix_tokens);
         settings.stop_at_eos = Some(!workload.output.ignore_eos);
         settings.min_tokens = Some(workload.output.min_tokens);

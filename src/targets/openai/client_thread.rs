@@ -45,8 +45,8 @@ pub struct ClientSettings {
     pub remedies: Arc<Remedies>,
     /// Stamps come from the kernel unless a request says otherwise.
     pub kernel_stamps: bool,
-    /// The server runs on this host, so its stamps are on our clock.
-    pub same_host: bool,
+    /// The server runs on this host, so its stamps are on our clock, and they are wanted.
+    pub takes_engine_stamps: bool,
 }
 
 /// A command from the issuing thread to a client thread.
@@ -224,7 +224,7 @@ impl ClientThread {
                 if let Some(prompt) = closing.prompt {
                     sink.prompt_count(id, prompt);
                 }
-                if let Some(times) = answer.times().filter(|_| self.settings.same_host) {
+                if let Some(times) = answer.times().filter(|_| self.settings.takes_engine_stamps) {
                     sink.engine_times(id, times);
                 }
                 sink.end(id, at, Ending::Completed(closing.finish));

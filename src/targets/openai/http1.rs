@@ -21,6 +21,8 @@ use crate::targets::openai::framing::{BadFraming, Framing};
 const BUFFER: usize = 16 << 10;
 const MAX_HEAD: usize = 64 << 10;
 const MAX_HEADERS: usize = 128;
+/// How a TLS server answers to what is no TLS.
+const TLS_ALERT: &[u8] = &[21, 3];
 
 /// One connection, and where its current exchange stands.
 #[derive(Debug)]
@@ -183,6 +185,11 @@ impl Http1 {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) if bytes.len() < MAX_HEAD => return Ok(None),
             Ok(httparse::Status::Partial) => return Err(no_http("its head never ends".to_owned())),
+            Err(_) if bytes.starts_with(TLS_ALERT) => {
+                return Err(no_http(
+                    "what answers there speaks TLS: write https:// in place of http://".to_owned(),
+                ));
+            }
             Err(error) => {
                 let start = String::from_utf8_lossy(&bytes[..bytes.len().min(80)]);
                 return Err(no_http(format!("{error}: {start}")));

@@ -56,14 +56,17 @@ pub const KIND: Kind = Kind {
     name: "openai",
     help: "`openai:URL` (OpenAI-compatible server)",
     has_argument: true,
-    describe: |name, _, served| {
-        let target = OpenAiTarget::new(served.openai(name.argument)?)?;
+    describe: |name, engine, served| {
+        let mut options = served.openai(name.argument)?;
+        options.engine_stamps = engine.perf_metrics;
+        let target = OpenAiTarget::new(options)?;
         let is_named = served.model.is_some();
         let target = if is_named { target.ask_about_named_model() } else { target };
         Ok(Named::served(target, served))
     },
     abilities: Abilities {
         extra_inputs: true,
+        engine_stamps: true,
         server: Some(ServerProtocol::Http),
         prompts: DefaultPrompts::ByEndpoint,
         ..Abilities::NONE
@@ -100,13 +103,20 @@ impl OpenAiTarget {
         if options.model.is_none() {
             let request = writer.get(&address.models_path);
             let model = only_model(Arc::clone(&route), request).map_err(|failure| {
+                let failure = Remedies::of(&options).explain(failure);
                 let reason = options
                     .api_key
                     .as_ref()
                     .map_or_else(|| failure.message.clone(), |key| key.redact(&failure.message));
+                let (kind, path) = (failure.kind, &address.models_path);
                 let remedy =
-                    "is the server up and the URL right? Name a model to do without asking";
-                unusable(&name, &format!("{}: {reason}; {remedy}", failure.kind))
+                    "is the server up and the URL right? `--model NAME` does without asking";
+                unusable(
+                    &name,
+                    &format!(
+                        "{path} does not say which model there is ({kind}: {reason}); {remedy}"
+                    ),
+                )
             })?;
             writer.name_model(model.id.clone());
             options.model = Some(model.id.clone());
@@ -180,7 +190,7 @@ impl Target for OpenAiTarget {
         sink.stamps_come_from(if kernel_stamps { StampSource::Kernel } else { StampSource::User });
         sink.tokens_come_from(TokenSource::Chunks);
         let settings = ClientSettings {
-            same_host: route.connector.is_loopback(),
+            takes_engine_stamps: options.engine_stamps && route.connector.is_loopback(),
             route,
             timeouts: options.timeouts,
             tokenizer: options.tokenizer,

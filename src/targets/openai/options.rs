@@ -134,6 +134,8 @@ pub struct OpenAiOptions {
     pub timeouts: Timeouts,
     /// Trust in certificates.
     pub tls: TlsOptions,
+    /// Take the stamps that a server on this host sends of its engine.
+    pub engine_stamps: bool,
     /// The proxy on the way to the server.
     pub proxy: Option<Proxy>,
     /// Counts tokens of the output where the server does not, and checks the server's count where it does.
@@ -162,6 +164,7 @@ impl OpenAiOptions {
             http: HttpVersion::default(),
             timeouts: Timeouts::default(),
             tls: TlsOptions::default(),
+            engine_stamps: true,
             proxy: None,
             tokenizer: None,
             threads: NonZeroU16::MIN,

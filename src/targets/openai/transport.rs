@@ -142,7 +142,13 @@ impl Transport {
             }
             Err(NoHead::Failed(failure)) => Err(failure),
             Err(NoHead::IdleRace(message) | NoHead::Dropped(message)) => {
-                Err(Failure::new(FailureKind::Disconnected, format!("before an answer: {message}")))
+                let hint = if self.route.origin.starts_with("http:") {
+                    " (a port that speaks TLS closes so too: is it https://?)"
+                } else {
+                    ""
+                };
+                let message = format!("before an answer: {message}{hint}");
+                Err(Failure::new(FailureKind::Disconnected, message))
             }
         }
     }
