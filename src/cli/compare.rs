@@ -19,7 +19,7 @@ use crate::cli::setting_key;
 use crate::cli::typed::{RunArgs, Settings};
 use crate::console;
 use crate::experiment::comparison_files::{Manifest, write_comparison, write_sides};
-use crate::experiment::{blocks, interleave, stored};
+use crate::experiment::{blocks, interleave, preflight, stored};
 use crate::issue::stop::Stop;
 use crate::metrics::allowance::{Allowance, Percent};
 use crate::metrics::compare::BLOCKS_FOR_A_VERDICT;
@@ -113,8 +113,12 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
     let ready = blocks::prepare(&mut sides, arguments.blocks)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
     for (side, opening) in sides.iter().zip(&ready.openings) {
-        abilities::check(opening.target.describe(), &side.engine, &side.workload)
+        let info = opening.target.describe();
+        abilities::check(info, &side.engine, &side.workload)
+            .and_then(|()| abilities::check_served(info, &side.served))
             .map_err(|error| (Exit::Preflight, error.into()))?;
+        preflight::probe(&*opening.target, &ready.plans)
+            .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
     }
     for finding in &ready.warnings {
         console::print_notice(format_args!("{finding}"));

@@ -30,6 +30,8 @@ pub fn run(mut resolved: Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
     for warning in &ready.warnings {
         console::print_notice(format_args!("warning[{}]: {warning}", warning.about));
     }
+    preflight::probe(&*ready.opening.target, &ready.plans)
+        .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
     let stop = Stop::on_signals()
         .context("Ctrl-C cannot be handled")
         .map_err(|error| (Exit::Failure, error))?;

@@ -134,7 +134,9 @@ pub fn serve(arguments: &ServeArgs, program: &Command, matches: &ArgMatches) -> 
         let exit = match &error {
             ServeError::Target(error) => target_exit(error),
             ServeError::NotInProcess(_) => Exit::Usage,
-            ServeError::Port { .. } | ServeError::Runtime(_) => Exit::Preflight,
+            ServeError::Port { .. } | ServeError::NoVocabulary(_) | ServeError::Runtime(_) => {
+                Exit::Preflight
+            }
         };
         (exit, anyhow::Error::new(error))
     })?;
@@ -151,6 +153,7 @@ fn target_exit(error: &TargetError) -> Exit {
         TargetError::Unknown { .. } => Exit::Usage,
         TargetError::Unusable { .. }
         | TargetError::Impossible { .. }
+        | TargetError::Refused { .. }
         | TargetError::Adapter { .. } => Exit::Preflight,
     }
 }

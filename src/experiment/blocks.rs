@@ -38,7 +38,8 @@ pub fn prepare(sides: &mut [Resolved], blocks: u32) -> Result<ReadyBlocks, Prefl
     }
     let wants_text = sides.iter().any(|side| side.workload.prompts == PromptKind::Text);
     let kind = if wants_text { PromptKind::Text } else { PromptKind::Ids };
-    let source = prompt_source(kind, &mut named)?;
+    let mut served: Vec<_> = sides.iter_mut().map(|side| &mut side.served).collect();
+    let source = prompt_source(kind, &mut named, &mut served)?;
     // The same ids for all: the question is one.
     if let [first, others @ ..] = &mut *sides {
         tokenise_words(&mut first.workload, &mut named)?;

@@ -13,12 +13,13 @@ use crate::ffi::cuda::CudaError;
 use crate::load::plan::{Plan, PlanError, PlanStart};
 use crate::observe::gpu::library::NvmlUnavailable;
 use crate::request::RequestId;
+use crate::request::spec::{Prompt, RequestSpec};
 use crate::settings::Resolved;
+use crate::settings::served::ServedSettings;
 use crate::specs::RooflineFacts;
 use crate::targets::named::Named;
 use crate::targets::registry::DefaultPrompts;
-use crate::targets::{TargetError, abilities, registry};
-use crate::tokenizer::FALLBACK_VOCABULARY;
+use crate::targets::{Target, TargetError, abilities, registry};
 use crate::tokenizer::tokenize::{Tokenize, TokenizeError};
 use crate::workload::prompts::{PromptError, PromptSource};
 use crate::workload::stop_texts::StopTextError;
@@ -44,6 +45,12 @@ pub enum PreflightError {
         endpoint = endpoint_with_ids(.0)
     )]
     NoTokenizer(String),
+    /// Random ids without a vocabulary.
+    #[error(
+        "nothing says how many tokens `{0}` knows, and random ids may not exist there: name its tokenizer with `--tokenizer \
+         FILE`, or give `--vocab-size N`"
+    )]
+    NoVocabulary(String),
     /// Words as text without a tokenizer.
     #[error(
         "`{flag}` is text, and `{target}` has no tokenizer that could tell its token ids: name one with `--tokenizer FILE`, \
@@ -103,8 +110,10 @@ pub struct Ready {
 /// The first thing that is in the way, with its remedy.
 pub fn prepare(resolved: &mut Resolved) -> Result<Ready, PreflightError> {
     let mut named = [registry::describe(&resolved.target, &resolved.engine, &resolved.served)?];
-    abilities::check(named[0].target.describe(), &resolved.engine, &resolved.workload)?;
-    let source = prompt_source(resolved.workload.prompts, &mut named)?;
+    let info = named[0].target.describe();
+    abilities::check(info, &resolved.engine, &resolved.workload)?;
+    abilities::check_served(info, &resolved.served)?;
+    let source = prompt_source(resolved.workload.prompts, &mut named, &mut [&mut resolved.served])?;
     tokenise_words(&mut resolved.workload, &mut named)?;
     let resolved = &*resolved;
     let [named] = named;
@@ -129,22 +138,57 @@ pub fn prepare(resolved: &mut Resolved) -> Result<Ready, PreflightError> {
     Ok(Ready { opening, plans, warnings, roofline, kv })
 }
 
+/// Sends one short request to a target that refuses things only when it is asked; it is no part of the load.
+///
+/// # Errors
+/// When the target would refuse the load, with its words and the remedy; or the request cannot be drawn.
+pub fn probe(target: &dyn Target, plans: &[Plan]) -> Result<(), PreflightError> {
+    let Some(plan) = plans.first() else { return Ok(()) };
+    let list = if plan.warmup().is_empty() { plan.shots() } else { plan.warmup() };
+    if list.is_empty() {
+        return Ok(());
+    }
+    let mut shot = list.shot(0)?;
+    shorten(&mut shot.request);
+    Ok(target.probe(&shot)?)
+}
+
+/// Tokens of a probe's prompt: too few for a block of any cache.
+const PROBE_PROMPT: usize = 8;
+/// Tokens of its output.
+const PROBE_OUTPUT: u32 = 4;
+
+fn shorten(request: &mut RequestSpec) {
+    let Prompt { ids, text } = &request.prompt;
+    let few = |text: &Arc<str>| {
+        let words: Vec<&str> = text.split_inclusive(' ').take(PROBE_PROMPT).collect();
+        Arc::from(words.concat().trim_end())
+    };
+    let prompt = Prompt {
+        ids: ids.iter().copied().take(PROBE_PROMPT).collect(),
+        text: text.as_ref().map(few),
+    };
+    request.prompt = prompt;
+    let least = request.output.min_tokens.max(PROBE_OUTPUT);
+    request.output.max_tokens = request.output.max_tokens.min(least);
+}
+
 /// Prompts that every one of these targets takes: ids below the smallest vocabulary and special to none of them, or text
 /// of the first tokenizer that there is.
 pub(super) fn prompt_source(
     kind: PromptKind,
     targets: &mut [Named],
+    served: &mut [&mut ServedSettings],
 ) -> Result<PromptSource, PreflightError> {
     match kind {
         PromptKind::Ids => {
-            let sizes = targets.iter().filter_map(|it| it.target.describe().limits.vocab_size);
-            let size = sizes.min().unwrap_or(FALLBACK_VOCABULARY);
+            let size = vocabulary_size(targets, served)?;
             let special: Vec<u32> = targets.iter().flat_map(Named::special_ids).collect();
             Ok(PromptSource::ids(Vocabulary::new(size, special)?))
         }
         PromptKind::Text => {
-            let limit =
-                targets.iter().filter_map(|it| it.target.describe().limits.vocab_size).min();
+            let said = served.iter().filter_map(|it| it.vocab_size);
+            let limit = told_by(targets).chain(said).min();
             for named in targets.iter_mut() {
                 if let Some(tokenizer) = named.tokenizer()? {
                     return Ok(PromptSource::text(Arc::new(HfTokenizer(tokenizer)), limit)?);
@@ -155,6 +199,41 @@ pub(super) fn prompt_source(
             Err(PreflightError::NoTokenizer(names.join("`, `")))
         }
     }
+}
+
+/// Vocabulary that the targets themselves report.
+fn told_by(targets: &[Named]) -> impl Iterator<Item = u32> {
+    targets.iter().filter_map(|it| it.target.describe().limits.vocab_size)
+}
+
+/// Ids that every model has: a vocabulary holds at least the bytes.
+const SMALLEST_VOCABULARY: u32 = 256;
+
+/// Random ids are below the smallest vocabulary that targets, tokenizers and `--vocab-size` know of. Where nothing is known,
+/// ids that were asked for are refused; where they are only the default, those are drawn that every model has, and the
+/// settings say so.
+fn vocabulary_size(
+    targets: &mut [Named],
+    served: &mut [&mut ServedSettings],
+) -> Result<u32, PreflightError> {
+    let mut known: Vec<u32> = told_by(targets).collect();
+    known.extend(served.iter().filter_map(|it| it.vocab_size));
+    for named in targets.iter_mut().filter(|it| it.target.describe().limits.vocab_size.is_none()) {
+        let tokenizer = named.tokenizer()?;
+        known.extend(tokenizer.map(|it| it.get_vocab_size(true) as u32));
+    }
+    if let Some(size) = known.into_iter().min() {
+        return Ok(size);
+    }
+    if !served.iter().all(|it| it.ids_by_default) {
+        let names = targets.iter().map(|it| it.target.describe().name.clone());
+        return Err(PreflightError::NoVocabulary(names.collect::<Vec<_>>().join("`, `")));
+    }
+    for it in served.iter_mut() {
+        it.vocab_size = Some(SMALLEST_VOCABULARY);
+        it.ids_by_default = false;
+    }
+    Ok(SMALLEST_VOCABULARY)
 }
 
 /// Adds the token ids of words that were given as text: of the first tokenizer that there is, below the smallest vocabulary.

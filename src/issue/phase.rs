@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::issue::issuer::{Pace, Played, play};
 use crate::issue::shots::Shots;
 use crate::issue::stop::Stop;
+use crate::load::Load;
 use crate::load::plan::{Shot, ShotFacts};
 use crate::record::gate::Gate;
 use crate::record::log::RecordLog;
@@ -33,6 +34,17 @@ pub enum StageError {
     /// A thread.
     #[error("the recorder's thread cannot be started: {0}")]
     Thread(#[from] std::io::Error),
+}
+
+/// Requests that will be in flight. An open loop without a cap does not say: those of a second.
+fn in_flight(load: &Load, shots: usize) -> usize {
+    let most = match *load {
+        Load::Closed { concurrency } => concurrency as usize,
+        Load::Open { max_in_flight: Some(cap), .. } => cap as usize,
+        Load::Open { rate, max_in_flight: None, .. } => rate.ceil() as usize,
+        Load::Batch => shots,
+    };
+    most.min(shots)
 }
 
 impl Stage {
@@ -94,8 +106,9 @@ impl Stage {
             }
         };
         let counted = shots.facts().map(planned(Phase::Measure));
-        let all = counted.chain(shots.fill_facts().map(planned(Phase::Fill)));
-        self.recorder.begin(all.collect(), log);
+        let all: Vec<_> = counted.chain(shots.fill_facts().map(planned(Phase::Fill))).collect();
+        self.session.connect(in_flight(&pace.load, all.len()));
+        self.recorder.begin(all, log);
         let played =
             play(shots, pace, &mut *self.session, &mut self.issuer, &self.gate, &self.stop);
         (played, self.recorder.end())

@@ -5,7 +5,7 @@ use crate::metrics::facts::RunFacts;
 use crate::metrics::observed::{Ended, Observed, ObservedPoint, Output};
 use crate::metrics::per_request::tpot_ms;
 use crate::metrics::summary::{Counts, PartCounts};
-use crate::record::request_record::{NotSentReason, Part};
+use crate::record::request_record::{NotSentReason, Opened, Part};
 
 /// Counts the requests of a run.
 pub fn of(point: &ObservedPoint, facts: &RunFacts) -> Counts {
@@ -56,6 +56,9 @@ fn count_tokens(counts: &mut Counts, record: &Observed) {
     if record.ended.is_completed() {
         *counts.token_sources.entry(record.token_source).or_default() += 1;
     }
+    counts.resent += u64::from(record.connection.resent);
+    let inside = matches!(record.connection.opened, Some(Opened::Inside(_)));
+    counts.connected_inside += u64::from(inside);
     let others = record.other_counts;
     counts.token_mismatches +=
         u64::from(others.recounted.is_some_and(|count| count != record.output_tokens));

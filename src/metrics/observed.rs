@@ -11,8 +11,7 @@ use crate::metrics::over_time::{Cuts, slice_length};
 use crate::metrics::point_records::{PointRecords, RecordsError};
 use crate::metrics::pooled::{Pooled, PooledGaps};
 use crate::record::request_record::{
-    Arrival, EngineTimes, EngineUse, NotSentReason, OtherCounts, Outcome, Part, RequestRecord,
-    StampSource, TokenSource,
+    Arrival, ConnectionUse, EngineTimes, EngineUse, NotSentReason, OtherCounts, Outcome, Part, RequestRecord, StampSource, TokenSource,
 };
 use crate::request::{FailureKind, RequestId};
 
@@ -96,6 +95,8 @@ pub struct Observed {
     pub stamp_source: StampSource,
     /// Counts by others.
     pub other_counts: OtherCounts,
+    /// What its connection cost.
+    pub connection: ConnectionUse,
     intended: Stamp,
     ready: Stamp,
     submit: Stamp,
@@ -186,6 +187,7 @@ impl Observed {
             token_source: record.token_source,
             stamp_source: record.stamp_source,
             other_counts: record.other_counts,
+            connection: record.connection,
             intended: Stamp::of(record.intended),
             ready: Stamp::of(record.ready),
             submit: Stamp::of(record.submit),

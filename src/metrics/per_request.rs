@@ -64,6 +64,7 @@ fn value(quantity: Quantity, record: &Observed) -> Option<f64> {
         Quantity::PromptTokens => Some(f64::from(record.prompt_tokens)),
         Quantity::ScheduleLag => ms(record.submit(), record.ready()),
         Quantity::PullLag => pull_lag_ms(record),
+        Quantity::Connect => record.connection.opened.map(|it| it.took().as_millis_f64()),
         Quantity::KvHit => {
             let counts = record.engine_use()?;
             let missed = counts.kv_missed_blocks?;

@@ -340,6 +340,12 @@ pub struct Counts {
     pub token_mismatches: u64,
     /// Requests whose prompt the server counts otherwise than it was planned; the planned count stands.
     pub prompt_token_mismatches: u64,
+    /// Times that a request was sent again, since the server was closing the idle connection that carried it.
+    #[serde(default)]
+    pub resent: u64,
+    /// Requests that opened their own connection after they had been submitted, so that their latencies hold it.
+    #[serde(default)]
+    pub connected_inside: u64,
     /// Requests with output of which the deliveries were not kept; ITL, ICL, stall and throughput are then absent.
     pub deliveries_missing: u64,
 }

@@ -1,18 +1,21 @@
-//! Connector: one resolved server, TCP or TLS, and a failure that names the step that failed.
+//! Connector: one resolved server or the proxy before it, TCP or TLS, and a failure that names the step that failed.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::network::proxy::Proxy;
 use crate::network::socket::StampedSocket;
 use crate::network::stamp::LastRead;
 use crate::request::{Failure, FailureKind};
@@ -21,10 +24,38 @@ use crate::request::{Failure, FailureKind};
 #[derive(Debug, Clone)]
 pub struct Connector {
     shown: String,
-    addresses: Vec<SocketAddr>,
+    addresses: Arc<[Place]>,
+    /// How many connections were begun: each begins with the address after that of the one before.
+    begun: Arc<AtomicUsize>,
+    via: Via,
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     timeout: Duration,
 }
+
+/// One address, and whether it refused the connection that was tried last.
+#[derive(Debug)]
+struct Place {
+    address: SocketAddr,
+    refuses: AtomicBool,
+}
+
+/// What stands between us and the server.
+#[derive(Debug, Clone, Default)]
+pub enum Via {
+    /// Nothing.
+    #[default]
+    Direct,
+    /// A proxy that reads each request and passes it on: its target is then a whole URL.
+    Forward(Arc<Proxy>),
+    /// A proxy that makes a tunnel and reads nothing.
+    Tunnel(Arc<Proxy>),
+}
+
+/// Longest answer of a proxy to `CONNECT`.
+const MAX_PROXY_ANSWER: usize = 16 << 10;
+
+/// How long one address has before the next is tried beside it (RFC 8305).
+const STAGGER: Duration = Duration::from_millis(250);
 
 impl Connector {
     /// Resolves `host`. With a TLS configuration, `host` is also the name that the certificate must carry.
@@ -38,13 +69,25 @@ impl Connector {
         tls: Option<Arc<ClientConfig>>,
         timeout: Duration,
     ) -> Result<Self, Failure> {
+        Self::through(Via::Direct, host, port, tls, timeout)
+    }
+
+    /// The same through a proxy, whose name is then resolved in place of the server's.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn through(
+        via: Via,
+        host: &str,
+        port: u16,
+        tls: Option<Arc<ClientConfig>>,
+        timeout: Duration,
+    ) -> Result<Self, Failure> {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let addresses: Vec<_> = (bare, port)
-            .to_socket_addrs()
-            .map_err(|error| {
-                Failure::new(FailureKind::Connect, format!("cannot resolve `{host}`: {error}"))
-            })?
-            .collect();
+        let addresses = match &via {
+            Via::Direct => resolved(host, port)?,
+            Via::Forward(proxy) | Via::Tunnel(proxy) => resolved(&proxy.host, proxy.port)?,
+        };
         let shown = format!("{host}:{port}");
         let tls = match tls {
             None => None,
@@ -55,7 +98,7 @@ impl Connector {
                 Some((config, name))
             }
         };
-        Ok(Self { shown, addresses, tls, timeout })
+        Ok(Self { shown, addresses, begun: Arc::default(), via, tls, timeout })
     }
 
     /// How long connecting may take.
@@ -65,7 +108,8 @@ impl Connector {
 
     /// Whether every address is this machine's own loopback.
     pub fn is_loopback(&self) -> bool {
-        self.addresses.iter().all(|address| address.ip().is_loopback())
+        let is_direct = matches!(self.via, Via::Direct);
+        is_direct && self.addresses.iter().all(|place| place.address.ip().is_loopback())
     }
 
     /// Connects, through TLS where it is configured.
@@ -74,37 +118,128 @@ impl Connector {
     /// [`FailureKind::Connect`] or [`FailureKind::Tls`].
     pub async fn connect(&self) -> Result<Stream, Failure> {
         tokio::time::timeout(self.timeout, self.connect_in_any_time()).await.unwrap_or_else(|_| {
-            let message = format!("no connection to {} within {:?}", self.shown, self.timeout);
+            let message = format!(
+                "no connection to {} within {:?}, which `--connect-timeout` sets",
+                self.shown, self.timeout
+            );
             Err(Failure::new(FailureKind::Connect, message))
         })
     }
 
     async fn connect_in_any_time(&self) -> Result<Stream, Failure> {
-        let socket = self.connect_tcp().await?;
+        let mut socket = self.connect_tcp().await?;
+        if let Via::Tunnel(proxy) = &self.via {
+            self.open_tunnel(&mut socket, proxy).await?;
+        }
         let Some((config, name)) = &self.tls else { return Ok(Stream::Plain(socket)) };
         let handshake = TlsConnector::from(Arc::clone(config)).connect(name.clone(), socket);
         match handshake.await {
             Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
             Err(error) => {
-                let message = format!("TLS handshake with {}: {error}", self.shown);
+                let remedy = tls_remedy(&error);
+                let message = format!("TLS handshake with {}: {error}{remedy}", self.shown);
                 Err(Failure::new(FailureKind::Tls, message))
             }
         }
     }
 
     async fn connect_tcp(&self) -> Result<StampedSocket, Failure> {
+        let mut waiting = self.in_turn().into_iter();
+        let mut attempts = JoinSet::new();
         let mut last = None;
-        for &address in &self.addresses {
-            match StampedSocket::connect(address).await {
+        loop {
+            if let Some(at) = waiting.next() {
+                let address = self.addresses[at].address;
+                attempts.spawn(async move { (at, StampedSocket::connect(address).await) });
+            } else if attempts.is_empty() {
+                break;
+            }
+            let next = attempts.join_next();
+            let ended = if waiting.len() > 0 {
+                tokio::time::timeout(STAGGER, next).await.unwrap_or_default()
+            } else {
+                next.await
+            };
+            let Some(Ok((at, outcome))) = ended else { continue };
+            self.addresses[at].refuses.store(outcome.is_err(), Ordering::Relaxed);
+            match outcome {
                 Ok(socket) => return Ok(socket),
-                Err(error) => last = Some((address, error)),
+                Err(error) => last = Some((self.addresses[at].address, error)),
             }
         }
+        let by = match &self.via {
+            Via::Direct => String::new(),
+            Via::Forward(proxy) | Via::Tunnel(proxy) => {
+                format!(" through the proxy that `{}` names", proxy.variable)
+            }
+        };
         let message = match last {
-            Some((address, error)) => format!("{} ({address}): {error}", self.shown),
+            Some((address, error)) => format!("{}{by} ({address}): {error}", self.shown),
             None => format!("{} has no address", self.shown),
         };
         Err(Failure::new(FailureKind::Connect, message))
+    }
+
+    /// Places of addresses in the order in which this connection tries them: connections share the load, and an address that
+    /// refused comes last.
+    fn in_turn(&self) -> Vec<usize> {
+        let count = self.addresses.len();
+        let first = self.begun.fetch_add(1, Ordering::Relaxed);
+        let mut order: Vec<usize> = (0..count).map(|at| (first + at) % count).collect();
+        order.sort_by_key(|at| self.addresses[*at].refuses.load(Ordering::Relaxed));
+        order
+    }
+
+    async fn open_tunnel(&self, socket: &mut StampedSocket, proxy: &Proxy) -> Result<(), Failure> {
+        let failed = |what: String| {
+            let message = format!("the proxy {proxy} makes no tunnel to {}: {what}", self.shown);
+            Failure::new(FailureKind::Connect, message)
+        };
+        let (place, line) = (&self.shown, proxy.authorization_line());
+        let ask = format!("CONNECT {place} HTTP/1.1\r\nhost: {place}\r\n{line}\r\n");
+        socket.write_all(ask.as_bytes()).await.map_err(|error| failed(error.to_string()))?;
+        let mut answer = Vec::new();
+        // Byte by byte: what follows the head is no longer the proxy's.
+        while !answer.ends_with(b"\r\n\r\n") {
+            let byte = socket.read_u8().await.map_err(|error| failed(error.to_string()))?;
+            answer.push(byte);
+            if answer.len() > MAX_PROXY_ANSWER {
+                return Err(failed("its answer never ends".to_owned()));
+            }
+        }
+        let text = String::from_utf8_lossy(&answer);
+        let first = text.lines().next().unwrap_or_default();
+        let status = first.split(' ').nth(1).unwrap_or_default();
+        if status.starts_with('2') { Ok(()) } else { Err(failed(format!("it says `{first}`"))) }
+    }
+}
+
+fn resolved(host: &str, port: u16) -> Result<Arc<[Place]>, Failure> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let found = (bare, port).to_socket_addrs().map_err(|error| {
+        Failure::new(FailureKind::Connect, format!("cannot resolve `{host}`: {error}"))
+    })?;
+    Ok(found.map(|address| Place { address, refuses: AtomicBool::new(false) }).collect())
+}
+
+/// What to do about a failed handshake, where its error says what is the matter.
+fn tls_remedy(error: &io::Error) -> &'static str {
+    use rustls::{CertificateError, Error as TlsError, InvalidMessage};
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>());
+    match inner {
+        Some(TlsError::InvalidMessage(InvalidMessage::InvalidContentType)) => {
+            "; what answers there speaks no TLS: write http:// in place of https://"
+        }
+        Some(TlsError::InvalidCertificate(CertificateError::Other(other)))
+            if other.to_string().contains("CaUsedAsEndEntity") =>
+        {
+            "; the server shows a certificate of an authority as its own: give the server one that is signed by it and has \
+             `CA:FALSE`, or `--insecure` to trust any"
+        }
+        Some(TlsError::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            "; name the certificate of who signed it with `--ca-file`, or give `--insecure` to trust any"
+        }
+        _ => "",
     }
 }
 

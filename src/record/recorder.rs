@@ -236,6 +236,7 @@ impl Worker {
             Aside::TokenMismatch { id, retokenized, .. } => table.recounted(id, retokenized),
             Aside::PromptCount(id, tokens) => table.prompt_count(id, tokens),
             Aside::StampsOf(id, source) => table.stamps_of(id, source),
+            Aside::Connection(id, cost) => table.connection_of(id, cost),
             Aside::Stamps(_) | Aside::Tokens(_) => table.set_sources(self.sources),
             Aside::Ring(_) => unreachable!("a ring was taken above"),
         }

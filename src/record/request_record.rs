@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::MonoNs;
+use crate::clock::{MonoNs, Nanos};
 use crate::record::event::TokenHash;
 use crate::record::log::Batch;
 use crate::request::Failure;
@@ -81,6 +81,8 @@ pub struct RequestRecord {
     pub engine_times: Option<EngineTimes>,
     /// The engine's own counts.
     pub engine_use: Option<EngineUse>,
+    /// What its connection cost.
+    pub connection: ConnectionUse,
 }
 
 impl RequestRecord {
@@ -107,6 +109,7 @@ impl RequestRecord {
             outcome: Outcome::NotSent(NotSentReason::NotReached),
             engine_times: None,
             engine_use: None,
+            connection: ConnectionUse::NOTHING,
         }
     }
 }
@@ -266,6 +269,38 @@ pub struct EngineUse {
     pub draft_tokens: u32,
     /// Draft tokens accepted.
     pub accepted_draft_tokens: u32,
+}
+
+/// What the connection of one request cost; nothing for a target without connections.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ConnectionUse {
+    /// How often it was sent again, since the server had closed an idle connection at that moment.
+    pub resent: u32,
+    /// Its connection was opened for it, or ahead of it and it was the first to use it.
+    pub opened: Option<Opened>,
+}
+
+impl ConnectionUse {
+    /// Sent once, over a connection that others had used.
+    pub const NOTHING: Self = Self { resent: 0, opened: None };
+}
+
+/// How long a connection took to open: TCP and TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opened {
+    /// Before the load: no latency holds it.
+    Ahead(Nanos),
+    /// After the request had been submitted: its latencies hold it.
+    Inside(Nanos),
+}
+
+impl Opened {
+    /// How long it took.
+    pub const fn took(self) -> Nanos {
+        match self {
+            Self::Ahead(took) | Self::Inside(took) => took,
+        }
+    }
 }
 
 /// One arrival of output, as it is kept for inter-token latency.

@@ -12,8 +12,7 @@ use crate::record::live::{LiveLatency, Snapshot};
 use crate::record::log::{Batch, RecordLog};
 use crate::record::recorder::PhaseRecords;
 use crate::record::request_record::{
-    Arrival, NotSentReason, OtherCounts, Outcome, Part, Records, RequestRecord, StampSource,
-    TokenSource,
+    Arrival, ConnectionUse, NotSentReason, OtherCounts, Outcome, Part, Records, RequestRecord, StampSource, TokenSource,
 };
 use crate::request::{Failure, FailureKind, RequestId};
 use crate::workload::seeds::Phase;
@@ -86,6 +85,8 @@ pub(crate) struct RequestTable {
     other_counts: HashMap<RequestId, OtherCounts>,
     /// Who took the stamps of a request, where it was not the session's default; applies when the request ends.
     own_stamps: HashMap<RequestId, StampSource>,
+    /// What connections cost, where they cost anything; applies when the request ends.
+    connections: HashMap<RequestId, ConnectionUse>,
     late_events: u64,
     last_end: Option<MonoNs>,
     submissions: Option<(MonoNs, MonoNs)>,
@@ -121,6 +122,7 @@ impl RequestTable {
             counts: HashMap::new(),
             other_counts: HashMap::new(),
             own_stamps: HashMap::new(),
+            connections: HashMap::new(),
             late_events: 0,
             last_end: None,
             submissions: None,
@@ -149,6 +151,10 @@ impl RequestTable {
 
     pub(crate) fn stamps_of(&mut self, id: RequestId, source: StampSource) {
         self.own_stamps.insert(id, source);
+    }
+
+    pub(crate) fn connection_of(&mut self, id: RequestId, cost: ConnectionUse) {
+        self.connections.insert(id, cost);
     }
 
     pub(crate) fn set_sources(&mut self, sources: Sources) {
@@ -375,6 +381,9 @@ impl RequestTable {
                 let (first, last) = self.submissions.unwrap_or((at, at));
                 self.submissions = Some((first.min(at), last.max(at)));
             }
+        }
+        if let Some(cost) = self.connections.remove(&record.id) {
+            record.connection = cost;
         }
         self.batch.ended.push(record);
     }

@@ -10,7 +10,9 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use crate::clock::MonoNs;
 use crate::record::event::{Ending, Event, FewIds, TokenHash};
 use crate::record::gate::Gate;
-use crate::record::request_record::{EngineTimes, EngineUse, StampSource, TokenSource};
+use crate::record::request_record::{
+    ConnectionUse, EngineTimes, EngineUse, StampSource, TokenSource,
+};
 use crate::request::Failure;
 use crate::request::RequestId;
 
@@ -39,6 +41,8 @@ pub enum Aside {
     PromptCount(RequestId, u32),
     /// Who took the stamps of one request, where it differs from the session's default.
     StampsOf(RequestId, StampSource),
+    /// What the connection of a request cost, where it cost anything; sent before the [`Event::End`].
+    Connection(RequestId, ConnectionUse),
     /// Who takes the stamps of this session; the engine unless a target says otherwise.
     Stamps(StampSource),
     /// Where token counts come from by default in this session; ids unless a target says otherwise.
@@ -195,6 +199,11 @@ impl Sink {
     /// This request's stamps were not all taken by the session's default; before the end of the request.
     pub fn stamps_of(&mut self, id: RequestId, source: StampSource) {
         let _recorder_is_gone = self.aside.send(Aside::StampsOf(id, source));
+    }
+
+    /// What its connection cost; before the end of the request.
+    pub fn connection_of(&mut self, id: RequestId, cost: ConnectionUse) {
+        let _recorder_is_gone = self.aside.send(Aside::Connection(id, cost));
     }
 
     /// The request is over. A second end of the same request is counted and dropped.

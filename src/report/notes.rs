@@ -5,7 +5,7 @@ use crate::metrics::percentile::{Percentile, certification_floor};
 use crate::metrics::pooled::EXACT_GAPS;
 use crate::metrics::summary::{Check, CheckId, Counts, Status};
 use crate::record::request_record::TokenSource;
-use crate::report::figures::counted;
+use crate::report::figures::{counted, figure};
 use crate::report::{Experiment, PointReport, json_word};
 use crate::settings::slo::GOOD_FRACTION;
 
@@ -65,6 +65,7 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
         .map(|mark| format!("{}: {}", mark.words().to_uppercase(), mark.sentence()))
         .chain(experiment.warnings.iter().cloned())
         .collect();
+    notes.extend(about_proxy(experiment));
     let points = &experiment.points;
     if points.iter().any(has_uncertified) {
         notes.push(format!(
@@ -112,11 +113,51 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
                 .to_owned(),
         );
     }
+    notes.extend(about_connections(points));
     let missing: u64 = sum(|counts| counts.deliveries_missing);
     if missing > 0 {
         notes.push(format!(
             "the deliveries of {} were not kept: ITL, ICL, stall and token throughput are left out",
             counted(missing, "request")
+        ));
+    }
+    notes
+}
+
+/// That something stood between us and the server.
+fn about_proxy(experiment: &Experiment) -> Option<String> {
+    let proxy = experiment.target.details.get("proxy").filter(|proxy| proxy.is_object())?;
+    let text = |key: &str| proxy.get(key).and_then(serde_json::Value::as_str).unwrap_or_default();
+    Some(format!(
+        "requests went through the proxy {}, which `{}` names: its time is in every latency (`--no-proxy` goes to the server \
+         itself)",
+        text("url"),
+        text("named_by")
+    ))
+}
+
+/// What connections cost beside the answers.
+fn about_connections(points: &[PointReport]) -> Vec<String> {
+    let sum = |of: fn(&Counts) -> u64| points.iter().map(|it| of(&it.summary.counts)).sum::<u64>();
+    let (resent, inside) = (sum(|it| it.resent), sum(|it| it.connected_inside));
+    let mut notes = Vec::new();
+    if resent > 0 {
+        notes.push(format!(
+            "{} sent again over a new connection, since the server was closing the idle one at that moment",
+            if resent == 1 { "1 request was".to_owned() } else { format!("{resent} requests were") }
+        ));
+    }
+    if inside > 0 {
+        let largest = points
+            .iter()
+            .filter_map(|it| it.summary.distribution(Quantity::Connect))
+            .max_by(|a, b| a.max.total_cmp(&b.max));
+        let spans = largest.map_or_else(String::new, |all| {
+            format!(" (on average {} ms, at most {} ms)", figure(all.mean), figure(all.max))
+        });
+        notes.push(format!(
+            "{} opened a connection of their own after they were submitted: their TTFT and latency hold it{spans}",
+            counted(inside, "request")
         ));
     }
     notes

@@ -135,7 +135,7 @@ fn arrivals_word(arrivals: Arrivals) -> String {
     .to_owned()
 }
 
-fn counts(summary: &Summary) -> [Cell; 19] {
+fn counts(summary: &Summary) -> [Cell; 21] {
     let counts = &summary.counts;
     let by_kind = counts.failed_by_kind.iter().map(|(kind, count)| format!("{kind}:{count}"));
     let by_source =
@@ -160,6 +160,8 @@ fn counts(summary: &Summary) -> [Cell; 19] {
         cell("token_sources", &by_source.collect::<Vec<_>>().join(";")),
         cell("token_mismatches", &counts.token_mismatches),
         cell("prompt_token_mismatches", &counts.prompt_token_mismatches),
+        cell("resent", &counts.resent),
+        cell("connected_inside", &counts.connected_inside),
     ]
 }
 

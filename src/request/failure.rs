@@ -46,7 +46,7 @@ pub enum FailureKind {
     Truncated,
     /// The answer ended properly and held no token.
     Empty,
-    /// Not even the head of an answer came within the first-byte timeout.
+    /// No token came within the first-token timeout.
     Silent,
     /// An answer had begun, and no further output came for longer than the idle timeout.
     Idle,

@@ -284,6 +284,7 @@ impl Dispatcher {
                 | Aside::TokenMismatch { .. }
                 | Aside::PromptCount(..)
                 | Aside::StampsOf(..)
+                | Aside::Connection(..)
                 | Aside::Stamps(_)
                 | Aside::Tokens(_) => {}
             }

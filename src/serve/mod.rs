@@ -39,7 +39,6 @@ use crate::serve::service::Service;
 use crate::targets::TargetError;
 use crate::targets::named::Named;
 use crate::targets::registry;
-use crate::tokenizer::FALLBACK_VOCABULARY;
 use crate::tokenizer::text_stream::Text;
 
 /// Default of the requests that may wait.
@@ -106,6 +105,9 @@ pub enum ServeError {
         /// Message of the system.
         reason: std::io::Error,
     },
+    /// Ids that nothing can turn into text.
+    #[error("nothing says how many tokens `{0}` knows: name its tokenizer with `--tokenizer`")]
+    NoVocabulary(String),
     /// Nothing to run on.
     #[error("the network cannot be used: {0}")]
     Runtime(std::io::Error),
@@ -159,9 +161,11 @@ async fn serve_here(
     };
     let (http, openai) = port(options.port, "--port").await?;
     let (http2, grpc) = port(options.grpc_port, "--grpc-port").await?;
-    let tokenizer = options.tokenizer.unwrap_or_else(|| {
-        dummy_tokenizer(info.limits.vocab_size.unwrap_or(FALLBACK_VOCABULARY) as usize)
-    });
+    let tokenizer = match (options.tokenizer, info.limits.vocab_size) {
+        (Some(tokenizer), _) => tokenizer,
+        (None, Some(size)) => dummy_tokenizer(size as usize),
+        (None, None) => return Err(ServeError::NoVocabulary(info.name)),
+    };
     let waiting = options.max_queue.or(info.limits.max_queue_size).unwrap_or(DEFAULT_QUEUE);
     let capacity = info.limits.max_batch_size.unwrap_or(0).saturating_add(waiting).max(1);
     let metrics = Arc::new(Metrics::default());

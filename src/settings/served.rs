@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Nanos;
 use crate::workload::PromptKind;
 
 /// Settings of a server; secrets are named by variable or file and never held.
@@ -35,10 +36,107 @@ pub struct ServedSettings {
     pub triton_library: Option<PathBuf>,
     /// Folder of Triton backends, for a core in this process.
     pub triton_backends: Option<PathBuf>,
+    /// The member of a request that bounds its output.
+    pub output_token_field: OutputTokenField,
+    /// Members that requests leave out.
+    pub omit: Vec<BodyField>,
+    /// Token ids of prompts are below this, where neither server nor tokenizer says so.
+    pub vocab_size: Option<u32>,
+    /// Go to the server itself, whatever proxy the environment names.
+    pub no_proxy: bool,
+    /// For connecting, TLS included.
+    pub connect_timeout: Option<Nanos>,
+    /// From sending a request to its first token.
+    pub first_token_timeout: Option<Nanos>,
+    /// Between outputs of a response.
+    pub idle_timeout: Option<Nanos>,
+    /// Prompts are ids since nobody said otherwise.
+    pub ids_by_default: bool,
     /// Prompts are drawn as this.
     pub prompts: Option<PromptKind>,
     /// Outputs run to their asked length.
     pub ignore_eos: bool,
+}
+
+/// The member of a request to an OpenAI-compatible server that bounds its output.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum OutputTokenField {
+    /// What most servers know.
+    #[default]
+    MaxTokens,
+    /// What reasoning models of OpenAI want.
+    MaxCompletionTokens,
+}
+
+impl OutputTokenField {
+    /// As it is called in a request.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MaxTokens => "max_tokens",
+            Self::MaxCompletionTokens => "max_completion_tokens",
+        }
+    }
+
+    /// The other one.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::MaxTokens => Self::MaxCompletionTokens,
+            Self::MaxCompletionTokens => Self::MaxTokens,
+        }
+    }
+}
+
+/// A member of a request to an OpenAI-compatible server that can be left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum BodyField {
+    /// Outputs run on behind an end token.
+    IgnoreEos,
+    /// No end token before.
+    MinTokens,
+    /// The model's name.
+    Model,
+    /// Seed of sampling.
+    Seed,
+    /// Asks for the server's own token counts in a stream.
+    StreamOptions,
+    /// Sampling temperature.
+    Temperature,
+    /// Candidates of sampling.
+    TopK,
+    /// Cumulative probability of sampling.
+    TopP,
+}
+
+impl BodyField {
+    /// Every one, in the order of names.
+    pub const ALL: [Self; 8] = [
+        Self::IgnoreEos,
+        Self::MinTokens,
+        Self::Model,
+        Self::Seed,
+        Self::StreamOptions,
+        Self::Temperature,
+        Self::TopK,
+        Self::TopP,
+    ];
+
+    /// As it is called in a request.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::IgnoreEos => "ignore_eos",
+            Self::MinTokens => "min_tokens",
+            Self::Model => "model",
+            Self::Seed => "seed",
+            Self::StreamOptions => "stream_options",
+            Self::Temperature => "temperature",
+            Self::TopK => "top_k",
+            Self::TopP => "top_p",
+        }
+    }
 }
 
 /// Which endpoint of an OpenAI-compatible server is asked.

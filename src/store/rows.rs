@@ -6,17 +6,16 @@ use std::io::{self, Read, Seek, Write};
 
 use csv::StringRecord;
 
-use crate::clock::MonoNs;
+use crate::clock::{MonoNs, Nanos};
 use crate::record::event::TokenHash;
 use crate::record::request_record::{
-    EngineTimes, EngineUse, FinishReason, NotSentReason, OtherCounts, Outcome, Part, RequestRecord,
-    StampSource, TokenSource,
+    ConnectionUse, EngineTimes, EngineUse, FinishReason, NotSentReason, Opened, OtherCounts, Outcome, Part, RequestRecord, StampSource, TokenSource,
 };
 use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
 
 /// The columns of a raw row, in order.
-pub const COLUMNS: [&str; 32] = [
+pub const COLUMNS: [&str; 35] = [
     "point",
     "request_id",
     "part",
@@ -49,7 +48,16 @@ pub const COLUMNS: [&str; 32] = [
     "accepted_draft_tokens",
     "recounted_tokens",
     "prompt_tokens_told",
+    "resent",
+    "connect_ns",
+    "connect_at",
 ];
+
+/// Columns that files of earlier versions do not have; a field of theirs is then empty.
+const LATER: [&str; 3] = ["resent", "connect_ns", "connect_at"];
+
+/// The place of a column that the file does not have.
+const NO_PLACE: usize = usize::MAX;
 
 /// Why rows could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +127,10 @@ pub fn fields(point: u32, record: &RequestRecord) -> StringRecord {
     let other = |count: Option<u32>| count.map_or_else(String::new, |count| count.to_string());
     put(&other(record.other_counts.recounted));
     put(&other(record.other_counts.prompt));
+    put(&record.connection.resent.to_string());
+    let (took, place) = connect_fields(record.connection.opened);
+    put(&took);
+    put(place);
     row
 }
 
@@ -175,7 +187,11 @@ impl<R: Read> RowReader<R> {
         let mut places = [0; COLUMNS.len()];
         for (place, name) in places.iter_mut().zip(COLUMNS) {
             let found = header.iter().position(|column| column == name);
-            *place = found.ok_or(RowError::NoColumn(name))?;
+            *place = match found {
+                Some(found) => found,
+                None if LATER.contains(&name) => NO_PLACE,
+                None => return Err(RowError::NoColumn(name)),
+            };
         }
         Ok(Self { rows, row: StringRecord::new(), places })
     }
@@ -255,6 +271,10 @@ impl Row<'_> {
             outcome: self.outcome()?,
             engine_times: self.engine_times()?,
             engine_use: self.engine_use()?,
+            connection: ConnectionUse {
+                resent: self.optional("resent")?.unwrap_or_default(),
+                opened: self.opened()?,
+            },
         };
         Ok((self.number("point")?, record))
     }
@@ -323,6 +343,15 @@ impl Row<'_> {
         Ok((times != none).then_some(times))
     }
 
+    fn opened(&self) -> Result<Option<Opened>, RowError> {
+        let Some(took) = self.optional("connect_ns")?.map(Nanos) else { return Ok(None) };
+        match self.field("connect_at") {
+            "ahead" => Ok(Some(Opened::Ahead(took))),
+            "inside" => Ok(Some(Opened::Inside(took))),
+            _ => Err(self.wrong("connect_at", "a word that is known here")),
+        }
+    }
+
     fn engine_use(&self) -> Result<Option<EngineUse>, RowError> {
         if self.field("kv_total_blocks").is_empty() {
             return Ok(None);
@@ -335,6 +364,15 @@ impl Row<'_> {
             draft_tokens: self.number("draft_tokens")?,
             accepted_draft_tokens: self.number("accepted_draft_tokens")?,
         }))
+    }
+}
+
+/// How long a connection took to open, and when it was opened.
+fn connect_fields(opened: Option<Opened>) -> (String, &'static str) {
+    match opened {
+        None => (String::new(), ""),
+        Some(Opened::Ahead(took)) => (took.0.to_string(), "ahead"),
+        Some(Opened::Inside(took)) => (took.0.to_string(), "inside"),
     }
 }
 

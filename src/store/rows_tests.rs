@@ -60,6 +60,9 @@ fn any_record(id: u32, rng: &mut Xoshiro256PlusPlus) -> RequestRecord {
         draft_tokens: rng.random(),
         accepted_draft_tokens: rng.random(),
     };
+    let took = Nanos(rng.random());
+    let opened = [None, Some(Opened::Ahead(took)), Some(Opened::Inside(took))];
+    let opened = opened[rng.random_range(0..3)];
     let sources =
         [TokenSource::Ids, TokenSource::Usage, TokenSource::Retokenized, TokenSource::Chunks];
     let stamps = [StampSource::Engine, StampSource::Kernel, StampSource::User];
@@ -84,6 +87,7 @@ fn any_record(id: u32, rng: &mut Xoshiro256PlusPlus) -> RequestRecord {
         outcome,
         engine_times: maybe(rng, times),
         engine_use: maybe(rng, counts),
+        connection: ConnectionUse { resent: rng.random_range(0..3), opened },
     }
 }
 
@@ -92,6 +96,22 @@ fn any_request_that_is_written_is_read_back_equal() {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(7);
     let rows: Vec<_> = (0..2_000).map(|id| (id % 3, any_record(id, &mut rng))).collect();
     assert_eq!(read(&written(&rows)).unwrap(), rows);
+}
+
+#[test]
+fn a_file_of_a_version_without_connections_is_read_all_the_same() {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(11);
+    let record = RequestRecord { connection: ConnectionUse::NOTHING, ..any_record(0, &mut rng) };
+    let text = written(&[(0, record.clone())]);
+    let mut rows = csv::Reader::from_reader(text.as_bytes());
+    let mut old = csv::Writer::from_writer(Vec::new());
+    let kept = COLUMNS.len() - LATER.len();
+    old.write_record(rows.headers().unwrap().iter().take(kept)).unwrap();
+    for row in rows.records() {
+        old.write_record(row.unwrap().iter().take(kept)).unwrap();
+    }
+    let old = String::from_utf8(old.into_inner().unwrap()).unwrap();
+    assert_eq!(read(&old).unwrap(), [(0, record)]);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Can this target do what is asked? What it cannot do is refused by name before load, and never left out in silence.
 
 use crate::settings::engine::{CapacityPolicy, ChunkingPolicy, EngineSettings};
+use crate::settings::served::{OutputTokenField, ServedEndpoint, ServedSettings};
+use crate::targets::registry::{Abilities, ServerProtocol};
 use crate::targets::{TargetError, TargetInfo};
 use crate::workload::Workload;
 
@@ -14,6 +16,7 @@ pub fn check(
     workload: &Workload,
 ) -> Result<(), TargetError> {
     let can = info.abilities();
+    refuse(info, set_of_engine(engine, can))?;
     if can.executor_settings {
         return find_adapters(engine, workload);
     }
@@ -23,7 +26,6 @@ pub fn check(
         .map(|(flag, is)| (flag, is, can.extra_inputs));
     let of_engine = set_of_executor(engine).into_iter().map(|(flag, is)| (flag, is, false));
     let of_local = set_of_scheduler(engine).into_iter().map(|(flag, is)| (flag, is, false));
-    let of_local = of_local.filter(|_| can.own_scheduler);
     match of_requests.chain(of_engine).chain(of_local).find(|(_, is_set, _)| *is_set) {
         None => Ok(()),
         Some((flag, _, of_server)) => Err(TargetError::Impossible {
@@ -36,6 +38,98 @@ pub fn check(
             },
         }),
     }
+}
+
+/// The first setting of a server that was given and that a target of this family does not use.
+///
+/// # Errors
+/// It names the flag and the remedy.
+pub fn check_served(info: &TargetInfo, served: &ServedSettings) -> Result<(), TargetError> {
+    refuse(info, set_of_server(served, info.abilities()))
+}
+
+/// A flag, whether it was given, whether the target uses it, and what to do where it does not.
+type Given = (&'static str, bool, bool, &'static str);
+
+fn refuse(info: &TargetInfo, given: impl IntoIterator<Item = Given>) -> Result<(), TargetError> {
+    match given.into_iter().find(|(_, is_set, is_used, _)| *is_set && !*is_used) {
+        None => Ok(()),
+        Some((flag, _, _, remedy)) => {
+            Err(TargetError::Impossible { name: info.name.clone(), flag, remedy })
+        }
+    }
+}
+
+const IN_PROCESS: &str = "leave it out, or measure an engine in this process, such as `local:`, `sim:` or `trtllm:` (in a \
+     comparison, give it to one side: `--set A:KEY=VALUE`)";
+const EMBEDDED: &str =
+    "leave it out, or measure `local:` (in a comparison, give it to one side: `--set A:KEY=VALUE`)";
+const SERVER: &str = "leave it out, or measure a server with `openai:` or `triton:` (in a comparison, give it to one side: \
+     `--set A:KEY=VALUE`)";
+const HTTP: &str = "leave it out, or measure `openai:` (in a comparison, give it to one side: `--set A:KEY=VALUE`)";
+
+fn set_of_engine(engine: &EngineSettings, can: Abilities) -> [Given; 10] {
+    let default = EngineSettings::default();
+    let (own, stamps) = (can.scheduler_settings, can.engine_stamps);
+    [
+        ("--max-batch-size", engine.max_batch_size.is_some(), own, IN_PROCESS),
+        ("--max-num-tokens", engine.max_num_tokens.is_some(), own, IN_PROCESS),
+        ("--max-queue-size", engine.max_queue_size.is_some(), own, IN_PROCESS),
+        ("--kv-reuse", engine.kv_reuse != default.kv_reuse, own, IN_PROCESS),
+        ("--kv-tokens", engine.kv_tokens.is_some(), own, IN_PROCESS),
+        ("--iteration-stats", engine.iteration_stats.is_some(), own, IN_PROCESS),
+        ("--threads", engine.threads.is_some(), can.arithmetic_threads, EMBEDDED),
+        (
+            "--quantization",
+            engine.quantization != default.quantization,
+            can.arithmetic_threads,
+            EMBEDDED,
+        ),
+        ("--no-engine-stamps", !engine.perf_metrics, stamps, "leave it out: it gives none"),
+        (
+            "--worker",
+            engine.worker.is_some(),
+            can.several_ranks,
+            "leave it out, or measure `trtllm:`",
+        ),
+    ]
+}
+
+fn set_of_server(served: &ServedSettings, can: Abilities) -> [Given; 18] {
+    let server = can.server.is_some();
+    let http = can.server == Some(ServerProtocol::Http);
+    let waits = server || can.loads_triton;
+    let field = served.output_token_field != OutputTokenField::default();
+    [
+        ("--model", served.model.is_some(), http, HTTP),
+        ("--endpoint", served.endpoint != ServedEndpoint::default(), http, HTTP),
+        ("--output-token-field", field, http, HTTP),
+        ("--omit", !served.omit.is_empty(), http, HTTP),
+        ("--fresh-connections", served.fresh_connections, http, HTTP),
+        ("--http2", served.http2, http, HTTP),
+        ("--api-key-env", served.api_key_env.is_some(), server, SERVER),
+        ("--api-key-file", served.api_key_file.is_some(), server, SERVER),
+        ("--header", !served.headers.is_empty(), server, SERVER),
+        ("--ca-file", served.ca_file.is_some(), server, SERVER),
+        ("--insecure", served.insecure, server, SERVER),
+        ("--no-proxy", served.no_proxy, server, SERVER),
+        ("--connect-timeout", served.connect_timeout.is_some(), waits, SERVER),
+        ("--first-token-timeout", served.first_token_timeout.is_some(), waits, SERVER),
+        ("--idle-timeout", served.idle_timeout.is_some(), waits, SERVER),
+        ("--extra-inputs", served.extra_inputs.is_some(), can.extra_inputs, SERVER),
+        (
+            "--tokenizer",
+            served.tokenizer.is_some(),
+            !can.replies_at_once,
+            "leave it out: it reads no prompt",
+        ),
+        (
+            "--vocab-size",
+            served.vocab_size.is_some(),
+            !can.scheduler_settings,
+            "leave it out: it knows its own",
+        ),
+    ]
 }
 
 /// The executor looks for `TASK/model.lora_weights.npy` and `TASK/model.lora_config.npy`, as TensorRT-LLM's
@@ -74,7 +168,7 @@ fn asked_of_requests(workload: &Workload) -> [(&'static str, bool); 13] {
     ]
 }
 
-fn set_of_executor(engine: &EngineSettings) -> [(&'static str, bool); 17] {
+fn set_of_executor(engine: &EngineSettings) -> [(&'static str, bool); 19] {
     let default = EngineSettings::default();
     [
         ("--kv-fraction", engine.kv_fraction.is_some()),
@@ -97,6 +191,8 @@ fn set_of_executor(engine: &EngineSettings) -> [(&'static str, bool); 17] {
         ("--lora-dir", engine.lora_dir.is_some()),
         ("--lora-max-rank", engine.lora_max_rank.is_some()),
         ("--lora-fraction", engine.lora_fraction.is_some()),
+        ("--lora-host-cache-bytes", engine.lora_host_cache_bytes.is_some()),
+        ("--cuda-graph-cache", engine.cuda_graph_cache.is_some()),
     ]
 }
 
@@ -148,13 +244,13 @@ mod tests {
             ("null", &windows, &workload(), "--attention-windows"),
             ("local", &evicting, &workload(), "--capacity-policy"),
             ("openai", &plain, &beams, "--extra-inputs"),
+            ("openai", &evicting, &workload(), "--capacity-policy"),
             ("local", &plain, &worded, "--stop-text"),
         ] {
             let error = check(&target(kind), engine, asked).expect_err(flag).to_string();
             assert!(error.contains(flag) && error.contains(&format!("{kind}:x")), "{error}");
         }
         check(&target("sim"), &windows, &beams).expect("an executor has all of it");
-        check(&target("openai"), &evicting, &workload()).expect("the server's own affair");
     }
 
     #[test]

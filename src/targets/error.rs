@@ -19,6 +19,14 @@ pub enum TargetError {
         /// What is wrong, with the target's own message, and the remedy.
         reason: String,
     },
+    /// It refused the request that is sent before any load.
+    #[error("target `{name}` refuses what would be measured, so no load was sent: {reason}")]
+    Refused {
+        /// Which target.
+        name: String,
+        /// Its words, and the remedy.
+        reason: String,
+    },
     /// It does not support a setting.
     #[error("target `{name}` has no `{flag}`: {remedy}")]
     Impossible {

@@ -29,6 +29,7 @@ pub const KIND: Kind = Kind {
     abilities: Abilities {
         in_process: true,
         engine: true,
+        scheduler_settings: true,
         own_scheduler: true,
         priorities: true,
         arithmetic_threads: true,

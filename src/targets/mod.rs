@@ -38,6 +38,15 @@ pub trait Target: Send {
     /// What it is and what it allows, read cheaply: no weights are loaded, no load is sent.
     fn describe(&self) -> &TargetInfo;
 
+    /// Sends one request that is not measured, where a target can only be known by asking it. Called before [`Self::open`].
+    ///
+    /// # Errors
+    /// When the target would refuse every request like this one; with its words and the remedy.
+    fn probe(&self, shot: &Shot) -> Result<(), TargetError> {
+        let _nothing_to_ask = shot;
+        Ok(())
+    }
+
     /// Loads or connects. Everything that comes back from then on goes into `sink`.
     ///
     /// # Errors
@@ -55,6 +64,12 @@ pub trait Session {
 
     /// Asks for an early end of a request. Unknown and finished ids are ignored.
     fn cancel(&mut self, id: RequestId);
+
+    /// Opens what so many requests in flight will need, before they come. What cannot be opened fails the request that needs
+    /// it. Returns when it is done.
+    fn connect(&mut self, in_flight: usize) {
+        let _without_connections = in_flight;
+    }
 
     /// What the engine says of itself while it runs, for a thread of its own; `None` where it says nothing.
     fn statistics(&self) -> Option<Box<dyn EngineStatistics>> {

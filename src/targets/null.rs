@@ -23,6 +23,9 @@ pub const KIND: Kind = Kind {
     abilities: Abilities { in_process: true, replies_at_once: true, ..Abilities::NONE },
 };
 
+/// Ids of prompts are below this; it looks at none.
+const VOCABULARY: u32 = 32_000;
+
 /// Replies at once with as many single-token deliveries as were asked for.
 #[derive(Debug)]
 pub struct NullTarget {
@@ -39,7 +42,7 @@ impl Default for NullTarget {
                 simulated: true,
                 dummy_weights: false,
                 gpus: 0,
-                limits: Limits::default(),
+                limits: Limits { vocab_size: Some(VOCABULARY), ..Limits::default() },
                 details: serde_json::json!({}),
             },
         }

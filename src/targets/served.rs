@@ -2,20 +2,24 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bareflight_engine::tokenizers::Tokenizer;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
+use crate::clock::Nanos;
+use crate::network::proxy::Proxy;
 use crate::network::secret::ApiKey;
 use crate::network::tls::TlsOptions;
 use crate::settings::served::{ServedEndpoint, ServedSettings};
-use crate::targets::TargetError;
 use crate::targets::openai::options::{
-    ConnectionPolicy, Endpoint, HttpVersion, OpenAiOptions, PromptAs,
+    ConnectionPolicy, Endpoint, HttpVersion, OpenAiOptions, PromptAs, Timeouts,
 };
 use crate::targets::triton::address::Address;
 use crate::targets::triton::options::{AskOptions, CountTokens, TritonOptions};
 use crate::targets::triton_c::TritonCOptions;
+use crate::targets::{TargetError, openai, triton};
 use crate::workload::PromptKind;
 
 impl ServedSettings {
@@ -42,23 +46,29 @@ impl ServedSettings {
     /// When a key, a header or the extra inputs cannot be read.
     pub fn openai(&self, url: &str) -> Result<OpenAiOptions, TargetError> {
         let name = format!("openai:{url}");
-        let api_key = match (&self.api_key_env, &self.api_key_file) {
-            (Some(variable), _) => Some(ApiKey::from_variable(variable)),
-            (None, Some(path)) => Some(ApiKey::from_file(path)),
-            (None, None) => None,
-        };
         let tokenizer = self.read_tokenizer(&name)?;
+        let address = openai::address::Address::parse(url, Endpoint::default());
+        let proxy = match &address {
+            Ok(address) => self.proxy(&name, &address.host, address.https)?,
+            // Said where the URL is used.
+            Err(_) => None,
+        };
         Ok(OpenAiOptions {
+            proxy,
             endpoint: match self.endpoint {
                 ServedEndpoint::Chat => Endpoint::Chat,
                 ServedEndpoint::Completions => Endpoint::Completions,
                 ServedEndpoint::Embeddings => Endpoint::Embeddings,
             },
             model: self.model.clone(),
-            api_key: api_key.transpose().map_err(|error| Self::unusable(&name, error))?,
+            api_key: self.api_key(&name)?,
             headers: self.split_headers(&name)?,
             extra_inputs: self.extra(&name)?,
             ignore_eos: self.ignore_eos,
+            min_tokens: true,
+            output_token_field: self.output_token_field,
+            omit: self.omit.clone(),
+            timeouts: self.openai_timeouts(),
             prompt_as: match self.prompts {
                 Some(PromptKind::Text) => PromptAs::Text,
                 Some(PromptKind::Ids) | None => PromptAs::Ids,
@@ -76,6 +86,34 @@ impl ServedSettings {
             }),
             ..OpenAiOptions::new(url)
         })
+    }
+
+    /// The proxy that the environment names for this host, unless it is not to be used.
+    fn proxy(&self, name: &str, host: &str, https: bool) -> Result<Option<Proxy>, TargetError> {
+        if self.no_proxy {
+            return Ok(None);
+        }
+        let variable = |variable: &str| std::env::var(variable).ok();
+        Proxy::on_the_way_to(host, https, variable).map_err(|error| Self::unusable(name, error))
+    }
+
+    fn openai_timeouts(&self) -> Timeouts {
+        let default = Timeouts::default();
+        Timeouts {
+            connect: self.connect_timeout.map_or(default.connect, duration),
+            first_token: self.first_token_timeout.map_or(default.first_token, duration),
+            idle: self.idle_timeout.map_or(default.idle, duration),
+            total: None,
+        }
+    }
+
+    fn triton_timeouts(&self) -> triton::options::Timeouts {
+        let default = triton::options::Timeouts::default();
+        triton::options::Timeouts {
+            connect: self.connect_timeout.map_or(default.connect, duration),
+            first_response: self.first_token_timeout.map_or(default.first_response, duration),
+            idle: self.idle_timeout.map_or(default.idle, duration),
+        }
     }
 
     fn split_headers(&self, name: &str) -> Result<Vec<(String, String)>, TargetError> {
@@ -97,8 +135,42 @@ impl ServedSettings {
         let address: Address = place.parse().map_err(|error| Self::unusable(&name, error))?;
         let mut options = TritonOptions::new(address);
         options.tls = self.tls();
+        let (host, tls) = (options.address.host.clone(), options.address.tls);
+        options.proxy = self.proxy(&name, &host, tls)?;
+        options.timeouts = self.triton_timeouts();
+        options.headers = self.header_map(&name)?;
         options.asking = self.asking(&name)?;
         Ok(options)
+    }
+
+    /// Key and further headers, which gRPC calls metadata.
+    fn header_map(&self, name: &str) -> Result<HeaderMap, TargetError> {
+        let mut headers = HeaderMap::new();
+        let key = self.api_key(name)?.map(|key| ("authorization".to_owned(), key.bearer()));
+        for (field, text) in key.into_iter().chain(self.split_headers(name)?) {
+            let bad = || {
+                Self::unusable(
+                    name,
+                    format!(
+                        "the header `{field}` cannot be sent: its name or value is not allowed in HTTP"
+                    ),
+                )
+            };
+            let known = HeaderName::from_bytes(field.as_bytes()).map_err(|_| bad())?;
+            let mut value = HeaderValue::from_str(&text).map_err(|_| bad())?;
+            value.set_sensitive(true);
+            headers.append(known, value);
+        }
+        Ok(headers)
+    }
+
+    fn api_key(&self, name: &str) -> Result<Option<ApiKey>, TargetError> {
+        let key = match (&self.api_key_env, &self.api_key_file) {
+            (Some(variable), _) => Some(ApiKey::from_variable(variable)),
+            (None, Some(path)) => Some(ApiKey::from_file(path)),
+            (None, None) => None,
+        };
+        key.transpose().map_err(|error| Self::unusable(name, error))
     }
 
     /// Options of a Triton core in this process, for `REPOSITORY/MODEL`.
@@ -109,6 +181,7 @@ impl ServedSettings {
         let mut options = TritonCOptions::new(place)?;
         options.library.clone_from(&self.triton_library);
         options.backends.clone_from(&self.triton_backends);
+        options.timeouts = self.triton_timeouts();
         options.asking = self.asking(&format!("triton-c:{place}"))?;
         Ok(options)
     }
@@ -134,6 +207,11 @@ impl ServedSettings {
             Self::unusable(name, reason)
         })
     }
+}
+
+/// A span that a user typed; never negative.
+fn duration(span: Nanos) -> Duration {
+    Duration::from_nanos(span.0.max(0).unsigned_abs())
 }
 
 fn shown(path: &Path) -> String {

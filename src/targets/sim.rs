@@ -32,7 +32,9 @@ pub const KIND: Kind = Kind {
         in_process: true,
         engine: true,
         simulated: true,
+        scheduler_settings: true,
         executor_settings: true,
+        engine_stamps: true,
         priorities: true,
         ..Abilities::NONE
     },

@@ -25,7 +25,6 @@ use crate::request::{Failure, FailureKind};
 use crate::targets::named::Named;
 use crate::targets::registry::{self, Abilities, DefaultPrompts, Kind, describe};
 use crate::targets::{Drain, Session, Target, TargetError, TargetInfo};
-use crate::tokenizer::FALLBACK_VOCABULARY;
 use crate::tokenizer::text_stream::{Text, TextStream};
 use bareflight_engine::dummy_tokenizer;
 
@@ -51,8 +50,16 @@ fn behind_tokenizer(mut inner: Named) -> Result<Named, TargetError> {
                     .into(),
         });
     }
-    let size = info.limits.vocab_size.unwrap_or(FALLBACK_VOCABULARY) as usize;
-    let tokenizer = inner.tokenizer()?.unwrap_or_else(|| dummy_tokenizer(size));
+    let (name, size) = (info.name.clone(), info.limits.vocab_size);
+    let tokenizer = match (inner.tokenizer()?, size) {
+        (Some(tokenizer), _) => tokenizer,
+        (None, Some(size)) => dummy_tokenizer(size as usize),
+        (None, None) => {
+            let reason =
+                "nothing says how many tokens it knows: name its tokenizer with `--tokenizer`";
+            return Err(TargetError::Unusable { name, reason: reason.to_owned() });
+        }
+    };
     Ok(inner.wrapped(tokenizer.clone(), |target| Box::new(TextTarget::new(target, tokenizer))))
 }
 

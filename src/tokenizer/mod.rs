@@ -2,6 +2,3 @@
 
 pub mod text_stream;
 pub mod tokenize;
-
-/// Ids of a target that has no tokenizer and does not report its vocabulary are below this.
-pub const FALLBACK_VOCABULARY: u32 = 32_000;

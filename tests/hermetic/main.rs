@@ -31,3 +31,4 @@ mod triton_bindings;
 mod triton_c;
 mod triton_faults;
 mod trtllm_discovery;
+mod wire;

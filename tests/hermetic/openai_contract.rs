@@ -352,7 +352,7 @@ fn an_http2_stream_that_breaks_is_disconnected_and_a_server_without_http2_is_a_f
     let http1 = FaultServer::start(|_, out| out.json(400, "{}"));
     let mut wrong = options(&http1.url());
     wrong.http = HttpVersion::Http2;
-    wrong.timeouts.first_byte = Duration::from_millis(500);
+    wrong.timeouts.first_token = Duration::from_millis(500);
     let kind = play_one(wrong).failure();
     assert!(matches!(kind, FailureKind::Disconnected | FailureKind::Connect), "{kind}");
 }

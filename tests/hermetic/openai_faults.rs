@@ -198,7 +198,7 @@ fn an_answer_without_a_token_is_empty() {
 fn timed(answer: impl Fn(&mut Out<'_>) -> Next + Send + Sync + 'static) -> (Story, Nanos) {
     let server = FaultServer::start(move |_, out| answer(out));
     let mut options = options(&server.url());
-    options.timeouts.first_byte = Duration::from_millis(150);
+    options.timeouts.first_token = Duration::from_millis(150);
     options.timeouts.idle = Duration::from_millis(250);
     let story = play_one(options);
     let took = story.end() - story.sent.unwrap();
@@ -247,9 +247,26 @@ fn a_stream_that_stalls_trickles_or_only_comments_is_idle() {
         Next::Close
     });
     assert!(took >= Nanos::from_millis(250), "{took}");
-    for story in [stalled, trickling, commenting] {
-        assert_eq!(story.failure(), FailureKind::Idle, "{story:?}");
+    assert_eq!(stalled.failure(), FailureKind::Idle, "{stalled:?}");
+    assert!(stalled.words().contains("--idle-timeout"), "{}", stalled.words());
+    for story in [trickling, commenting] {
+        assert_eq!(story.failure(), FailureKind::Silent, "no token had come: {story:?}");
+        assert!(story.words().contains("--first-token-timeout"), "{}", story.words());
     }
+}
+
+#[test]
+fn a_wait_for_the_first_token_behind_the_head_is_not_idleness() {
+    let server = FaultServer::start(|_, out| {
+        out.stream_head();
+        pause(300);
+        out.event(TOKEN);
+        out.event("[DONE]");
+        out.end()
+    });
+    let mut options = options(&server.url());
+    options.timeouts.idle = Duration::from_millis(100);
+    assert_eq!(play_one(options).tokens(), 1);
 }
 
 #[test]
@@ -304,22 +321,50 @@ fn a_missing_done_and_a_stream_left_open_after_done_are_no_failures() {
     assert!(waited < Nanos::from_millis(900), "the end is when [DONE] came: {waited}");
 }
 
-#[test]
-fn an_idle_connection_that_the_server_gave_up_is_replaced_once() {
-    let server = FaultServer::start(|request: &Request, out| match request.number {
-        // The second request comes over the first connection, and is dropped unanswered.
-        1 => Next::Close,
-        _ => out.good(4),
-    });
+/// Sends requests one after another.
+fn in_turn(server: &FaultServer, requests: u32) -> Vec<Story> {
     let target = OpenAiTarget::new(options(&server.url())).unwrap();
-    let mut range = fault_server::harness::Range::open(target, 2);
-    for id in 0..2 {
+    let mut range = fault_server::harness::Range::open(target, requests as usize);
+    for id in 0..requests {
         range.fire(&shot(id, 4));
         range.wait();
     }
-    let (_, stories) = range.finish(now());
-    assert!(stories.iter().all(|story| story.tokens() == 4), "{stories:?}");
-    assert_eq!((server.requests().len(), server.connections()), (3, 2));
+    range.finish(now()).1
+}
+
+#[test]
+fn every_request_that_reached_the_server_is_one_that_was_sent_or_counted_as_sent_again() {
+    let server = FaultServer::start(|request: &Request, out| match request.number % 3 {
+        // It comes over a connection that was used before, and is dropped at once.
+        1 => Next::Close,
+        _ => out.good(4),
+    });
+    let stories = in_turn(&server, 12);
+    let resent: u32 = stories.iter().map(|story| story.connection.resent).sum();
+    assert_eq!(server.requests().len(), 12 + resent as usize);
+    for story in stories {
+        // Whoever was seen closing too late for an idle connection has failed its request.
+        let is_whole = story.tokens() == 4;
+        assert!(is_whole || story.failure() == FailureKind::Disconnected, "{story:?}");
+    }
+}
+
+#[test]
+fn a_request_that_the_server_may_have_worked_on_is_never_sent_again() {
+    let server = FaultServer::start(|request: &Request, out| match request.number % 3 {
+        1 => {
+            pause(60);
+            if request.number % 2 == 0 { Next::Close } else { Next::Reset }
+        }
+        _ => out.good(4),
+    });
+    let stories = in_turn(&server, 9);
+    assert_eq!(server.requests().len(), 9, "no request is sent twice");
+    let failed = stories.iter().filter(|story| story.tokens() == 0);
+    let failures: Vec<_> = failed.map(|story| (story.failure(), story.connection.resent)).collect();
+    assert_eq!(failures, [(FailureKind::Disconnected, 0); 3]);
+    let words = stories.iter().find_map(|story| story.words.as_deref()).unwrap();
+    assert!(words.contains("not sent again"), "{words}");
 }
 
 #[test]

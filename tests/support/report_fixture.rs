@@ -8,8 +8,7 @@ use bareflight::metrics::{RunFacts, TargetFacts, summarise};
 use bareflight::observe::health::{Health, NullRate};
 use bareflight::record::event::TokenHash;
 use bareflight::record::request_record::{
-    Arrival, FinishReason, NotSentReason, OtherCounts, Outcome, Part, Records, RequestRecord,
-    StampSource, TokenSource,
+    Arrival, ConnectionUse, FinishReason, NotSentReason, OtherCounts, Outcome, Part, Records, RequestRecord, StampSource, TokenSource,
 };
 use bareflight::report::{Experiment, FileNote, PointReport};
 use bareflight::request::RequestId;
@@ -142,6 +141,7 @@ impl Paper {
             outcome: Outcome::Completed(FinishReason::Length),
             engine_times: None,
             engine_use: None,
+            connection: ConnectionUse::NOTHING,
         };
         if missed {
             record.outcome = Outcome::NotSent(NotSentReason::Interrupted);

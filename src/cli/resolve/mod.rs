@@ -13,7 +13,7 @@ use crate::clock::Nanos;
 use crate::load::course::WindowKind;
 use crate::load::{Arrivals, Load};
 use crate::settings::engine::EngineSettings;
-use crate::settings::served::ServedSettings;
+use crate::settings::served::{BodyField, ServedSettings};
 use crate::settings::slo::Slos;
 use crate::settings::span::Span;
 use crate::settings::{
@@ -79,6 +79,16 @@ fn refuse_zeros(typed: &Settings) -> Result<(), SettingsError> {
     if typed.timeout.is_some_and(|span| span.0 == Nanos::ZERO) {
         return Err(SettingsError::Zero("--timeout", "every request would time out at once"));
     }
+    for (name, span) in [
+        ("--connect-timeout", typed.connect_timeout),
+        ("--first-token-timeout", typed.first_token_timeout),
+        ("--idle-timeout", typed.idle_timeout),
+    ] {
+        if span.is_some_and(|span| span.0 == Nanos::ZERO) {
+            return Err(SettingsError::Zero(name, "every request would fail at once"));
+        }
+    }
+    refuse_omitted(typed)?;
     for (name, value) in [
         ("--max-in-flight", typed.max_in_flight),
         ("--max-batch-size", typed.max_batch_size),
@@ -89,6 +99,29 @@ fn refuse_zeros(typed: &Settings) -> Result<(), SettingsError> {
     ] {
         if zero(value) {
             return Err(SettingsError::Zero(name, "give at least 1, or leave it out"));
+        }
+    }
+    Ok(())
+}
+
+/// What is typed and left out at once.
+fn refuse_omitted(typed: &Settings) -> Result<(), SettingsError> {
+    let omitted = |field| typed.omit.iter().flatten().any(|it| *it == field);
+    let streams = "its name is then sent to nobody";
+    for (flag, given, field, reason) in [
+        ("--temperature", typed.temperature.is_some(), BodyField::Temperature, "it is asked for"),
+        ("--top-p", typed.top_p.is_some(), BodyField::TopP, "it is asked for"),
+        ("--top-k", typed.top_k.is_some(), BodyField::TopK, "it is asked for"),
+        (
+            "--min-tokens",
+            typed.min_tokens.is_some_and(|tokens| tokens > 0),
+            BodyField::MinTokens,
+            "it is asked for",
+        ),
+        ("--model", typed.model.is_some(), BodyField::Model, streams),
+    ] {
+        if given && omitted(field) {
+            return Err(SettingsError::Apart(flag, "the same field in `--omit`", reason));
         }
     }
     Ok(())
@@ -249,9 +282,23 @@ fn served_settings(typed: &Settings) -> ServedSettings {
         insecure: typed.insecure.unwrap_or(false),
         triton_library: typed.triton_library.clone(),
         triton_backends: typed.triton_backends.clone(),
+        output_token_field: typed.output_token_field.unwrap_or_default(),
+        omit: typed.omit.clone().unwrap_or_default(),
+        vocab_size: typed.vocab_size,
+        no_proxy: typed.no_proxy.unwrap_or(false),
+        connect_timeout: typed.connect_timeout.map(|span| span.0),
+        first_token_timeout: typed.first_token_timeout.map(|span| span.0),
+        idle_timeout: typed.idle_timeout.map(|span| span.0),
+        ids_by_default: typed.prompts.is_none() && prompts_are_ids_of_a_server(typed),
         prompts: Some(prompt_kind(typed)),
         ignore_eos: !typed.stop_at_eos.unwrap_or(false),
     }
+}
+
+/// Whether ids are drawn for a target that does not know its vocabulary of itself.
+fn prompts_are_ids_of_a_server(typed: &Settings) -> bool {
+    let can = registry::abilities_of(typed.target.as_deref().unwrap_or(DEFAULT_TARGET));
+    (can.server.is_some() || can.loads_triton) && prompt_kind(typed) == PromptKind::Ids
 }
 
 /// A chat server takes text and nothing else, and so does a target behind its tokenizer; everything else takes ids.
@@ -334,10 +381,12 @@ impl Resolved {
     fn write_workload(&self, settings: &mut Settings) {
         let workload = &self.workload;
         settings.scenario = Some(workload.scenario);
-        settings.prompts = Some(match workload.prompts {
-            PromptKind::Ids => PromptFormat::Ids,
-            PromptKind::Text => PromptFormat::Text,
-        });
+        settings.prompts = match workload.prompts {
+            // Whoever types them vouches for the vocabulary.
+            PromptKind::Ids if self.served.ids_by_default => None,
+            PromptKind::Ids => Some(PromptFormat::Ids),
+            PromptKind::Text => Some(PromptFormat::Text),
+        };
         settings.prefix_tokens = Some(workload.prefix_tokens);
         settings.stop_at_eos = Some(!workload.output.ignore_eos);
         settings.min_tokens = Some(workload.output.min_tokens);
@@ -357,6 +406,13 @@ impl Resolved {
         settings.api_key_env.clone_from(&served.api_key_env);
         settings.api_key_file.clone_from(&served.api_key_file);
         settings.extra_inputs.clone_from(&served.extra_inputs);
+        settings.output_token_field = Some(served.output_token_field);
+        settings.omit = Some(served.omit.clone()).filter(|fields| !fields.is_empty());
+        settings.vocab_size = served.vocab_size;
+        settings.no_proxy = Some(served.no_proxy);
+        settings.connect_timeout = served.connect_timeout.map(Span);
+        settings.first_token_timeout = served.first_token_timeout.map(Span);
+        settings.idle_timeout = served.idle_timeout.map(Span);
         settings.tokenizer.clone_from(&served.tokenizer);
         settings.fresh_connections = Some(served.fresh_connections);
         settings.http2 = Some(served.http2);

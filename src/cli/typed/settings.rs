@@ -11,7 +11,7 @@ use crate::load::course::WindowKind;
 use crate::settings::engine::{CapacityPolicy, ChunkingPolicy, Quantization};
 use crate::settings::gpu_choice::GpuChoice;
 use crate::settings::profile_window::ProfileWindow;
-use crate::settings::served::ServedEndpoint;
+use crate::settings::served::{BodyField, OutputTokenField, ServedEndpoint};
 use crate::settings::span::Span;
 use crate::workload::scenario::Scenario;
 
@@ -247,6 +247,40 @@ pub struct Settings {
     #[arg(long, value_name = "JSON", help_heading = "Served targets")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extra_inputs: Option<String>,
+    /// `openai`: the member of a request that bounds its output
+    #[arg(long, value_name = "FIELD", value_enum, help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_token_field: Option<OutputTokenField>,
+    /// `openai`: members that requests leave out, where a server refuses them
+    #[arg(
+        long,
+        value_name = "FIELD,…",
+        value_enum,
+        value_delimiter = ',',
+        help_heading = "Served targets"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub omit: Option<Vec<BodyField>>,
+    /// Prompts as ids: token ids are below this, where neither `--tokenizer` nor the server says so
+    #[arg(long, value_name = "N", help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vocab_size: Option<u32>,
+    /// Longest time to connect, TLS included [default: 10s]
+    #[arg(long, value_name = "SPAN", help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect_timeout: Option<Span>,
+    /// Longest wait for the first token; the request has then failed [default: 600s]
+    #[arg(long, value_name = "SPAN", help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_token_timeout: Option<Span>,
+    /// Longest gap between outputs, once the first has come; the request has then failed [default: 120s]
+    #[arg(long, value_name = "SPAN", help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_timeout: Option<Span>,
+    /// Go to the server itself, whatever `http_proxy`, `https_proxy` and `all_proxy` name
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_proxy: Option<bool>,
     /// `tokenizer.json` of the served model, or its folder: draws text prompts, checks the server's counts
     #[arg(long, value_name = "PATH", help_heading = "Served targets")]
     #[serde(skip_serializing_if = "Option::is_none")]

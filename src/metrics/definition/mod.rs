@@ -82,6 +82,8 @@ pub enum Origin {
     Engine,
     /// The instant at which the harness was allowed to send.
     Ready,
+    /// The beginning of connecting.
+    Connecting,
     /// The measurement window.
     Window,
     /// A count: nothing is timed.
@@ -98,6 +100,7 @@ impl Origin {
             Self::PreviousDelivery => "previous delivery",
             Self::Engine => "engine stamps",
             Self::Ready => "ready",
+            Self::Connecting => "connecting",
             Self::Window => "window",
             Self::Count => "count",
         }
@@ -219,6 +222,9 @@ pub enum Quantity {
     /// How late the harness looked.
     #[serde(rename = "pull_lag_ms")]
     PullLag,
+    /// How long the connection took to open.
+    #[serde(rename = "connect_ms")]
+    Connect,
     /// Share of the prompt's blocks that were in the KV cache.
     #[serde(rename = "kv_hit_fraction")]
     KvHit,
@@ -261,7 +267,7 @@ pub enum Rate {
 
 impl Quantity {
     /// Every quantity, in the order of files and tables.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Ttft,
         Self::TtftIntended,
         Self::E2e,
@@ -280,6 +286,7 @@ impl Quantity {
         Self::PromptTokens,
         Self::ScheduleLag,
         Self::PullLag,
+        Self::Connect,
         Self::KvHit,
         Self::DraftAcceptance,
     ];
@@ -305,6 +312,7 @@ impl Quantity {
             Self::PromptTokens => &table::PROMPT_TOKENS,
             Self::ScheduleLag => &table::SCHEDULE_LAG,
             Self::PullLag => &table::PULL_LAG,
+            Self::Connect => &table::CONNECT,
             Self::KvHit => &table::KV_HIT,
             Self::DraftAcceptance => &table::DRAFT_ACCEPTANCE,
         }

@@ -236,6 +236,19 @@ pub(super) const PULL_LAG: Definition = Definition {
     needs_streaming: false,
 };
 
+pub(super) const CONNECT: Definition = Definition {
+    id: "connect",
+    key: "connect_ms",
+    label: "Connection set-up",
+    unit: Unit::Ms,
+    formula: "TCP and TLS of the connection that was opened for the request, or that it was the first to use",
+    origin: Origin::Connecting,
+    per: Per::Request,
+    over: Over::All,
+    better: Better::Lower,
+    needs_streaming: false,
+};
+
 pub(super) const KV_HIT: Definition = Definition {
     id: "kv_hit",
     key: "kv_hit_fraction",

@@ -14,8 +14,7 @@ use crate::metrics::{Quantity, RunFacts, Summary, TargetFacts, summarise};
 use crate::observe::health::{Health, NullRate};
 use crate::record::event::TokenHash;
 use crate::record::request_record::{
-    Arrival, FinishReason, NotSentReason, OtherCounts, Outcome, Part, Records, RequestRecord,
-    StampSource, TokenSource,
+    Arrival, ConnectionUse, FinishReason, NotSentReason, OtherCounts, Outcome, Part, Records, RequestRecord, StampSource, TokenSource,
 };
 use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
@@ -54,6 +53,7 @@ fn played(id: u32, submit_ms: f64, deliveries: &[(f64, u32)]) -> Played {
         outcome: Outcome::Completed(FinishReason::Length),
         engine_times: None,
         engine_use: None,
+        connection: ConnectionUse::NOTHING,
     };
     (record, arrivals)
 }

@@ -71,6 +71,24 @@ impl Address {
         })
     }
 
+    /// The base path that was probably meant, where it differs from the one that was given: up to the first `/v1`, or `/v1`
+    /// itself.
+    pub fn likely_base(&self, endpoint: Endpoint) -> Option<String> {
+        let path = self.path.split('?').next().unwrap_or_default();
+        let base = path.strip_suffix(endpoint.path()).unwrap_or(path);
+        let likely = match base.find("/v1") {
+            Some(at) => &base[..at + "/v1".len()],
+            None => "/v1",
+        };
+        (likely != base).then(|| likely.to_owned())
+    }
+
+    /// `http://host:port`.
+    pub fn origin(&self) -> String {
+        let scheme = if self.https { "https" } else { "http" };
+        format!("{scheme}://{}:{}", self.host, self.port)
+    }
+
     /// `http://host:port/path`, without anything secret.
     pub fn shown(&self) -> String {
         let scheme = if self.https { "https" } else { "http" };
@@ -139,6 +157,16 @@ mod tests {
             path_of("https://h/openai/v1?api-version=2"),
             "/openai/v1/chat/completions?api-version=2"
         );
+    }
+
+    #[test]
+    fn a_base_that_is_given_twice_or_is_another_page_has_a_likely_one() {
+        let likely =
+            |url: &str| Address::parse(url, Endpoint::Chat).unwrap().likely_base(Endpoint::Chat);
+        assert_eq!(likely("http://h/v1/v1").as_deref(), Some("/v1"));
+        assert_eq!(likely("http://h/openai/v1/v1").as_deref(), Some("/openai/v1"));
+        assert_eq!(likely("http://h/health").as_deref(), Some("/v1"));
+        assert_eq!(likely("http://h/v1"), None);
     }
 
     #[test]

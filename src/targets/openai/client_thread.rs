@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -18,11 +19,12 @@ use crate::clock::{MonoNs, Nanos, now};
 use crate::network::secret::ApiKey;
 use crate::network::stamp::ReadStamp;
 use crate::record::event::Ending;
-use crate::record::request_record::StampSource;
+use crate::record::request_record::{ConnectionUse, StampSource};
 use crate::record::sink::Sink;
 use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
 use crate::targets::openai::options::{CountTokens, Timeouts};
+use crate::targets::openai::remedy::Remedies;
 use crate::targets::openai::request_body::Outgoing;
 use crate::targets::openai::response_reader::{Output, ResponseReader};
 use crate::targets::openai::send_request::{Completed, Phase, RequestProgress, send_request};
@@ -39,10 +41,12 @@ pub struct ClientSettings {
     pub tokenizer: Option<CountTokens>,
     /// Redacted from every message of the server.
     pub api_key: Option<ApiKey>,
+    /// What to do about refusals.
+    pub remedies: Arc<Remedies>,
     /// Stamps come from the kernel unless a request says otherwise.
     pub kernel_stamps: bool,
-    /// The server runs on this host, so its stamps are on our clock.
-    pub same_host: bool,
+    /// The server runs on this host, so its stamps are on our clock, and they are wanted.
+    pub takes_engine_stamps: bool,
 }
 
 /// A command from the issuing thread to a client thread.
@@ -50,6 +54,8 @@ pub struct ClientSettings {
 pub enum ClientCommand {
     /// Send a request.
     Send(Box<Outgoing>),
+    /// Open as many connections as so many requests in flight need, and say so.
+    Connect(usize, Sender<()>),
     /// Cancel a request.
     Cancel(RequestId),
     /// Wait for in-flight requests until then, cancel the rest, and stop.
@@ -90,6 +96,11 @@ pub async fn run(
     let by = loop {
         match commands.recv().await {
             Some(ClientCommand::Send(outgoing)) => client.send(*outgoing),
+            Some(ClientCommand::Connect(in_flight, ready)) => {
+                client.transport.open_ahead(in_flight).await;
+                // Whoever asked may be gone.
+                let _nobody_waits = ready.send(());
+            }
             Some(ClientCommand::Cancel(id)) => client.cancel(id),
             Some(ClientCommand::Finish(by)) => break by,
             // The session was dropped without `finish`: nobody waits for the in-flight requests.
@@ -122,7 +133,16 @@ impl ClientThread {
     fn cancel(&self, id: RequestId) {
         if let Some(request) = self.remove(id) {
             request.task.abort();
+            self.note_connection(id, &request);
             self.sink.borrow_mut().end(id, now(), Ending::Cancelled);
+        }
+    }
+
+    /// Says what the connection of a request cost, if anything.
+    fn note_connection(&self, id: RequestId, request: &RequestTask) {
+        let cost = request.progress.cost.get();
+        if cost != ConnectionUse::NOTHING {
+            self.sink.borrow_mut().connection_of(id, cost);
         }
     }
 
@@ -187,12 +207,14 @@ impl ClientThread {
         answer: &ResponseReader,
     ) {
         let id = outgoing.id;
-        if self.remove(id).is_none() {
-            return;
-        }
+        let Some(request) = self.remove(id) else { return };
+        self.note_connection(id, &request);
         let mut sink = self.sink.borrow_mut();
         match outcome {
-            Err(failure) => sink.fail(id, now(), self.without_key(failure)),
+            Err(failure) => {
+                let failure = self.settings.remedies.explain(failure);
+                sink.fail(id, now(), self.without_key(failure));
+            }
             Ok(Completed { at, closing }) => {
                 let (tokens, source) = closing.tokens;
                 sink.token_count(id, tokens, source);
@@ -202,7 +224,7 @@ impl ClientThread {
                 if let Some(prompt) = closing.prompt {
                     sink.prompt_count(id, prompt);
                 }
-                if let Some(times) = answer.times().filter(|_| self.settings.same_host) {
+                if let Some(times) = answer.times().filter(|_| self.settings.takes_engine_stamps) {
                     sink.engine_times(id, times);
                 }
                 sink.end(id, at, Ending::Completed(closing.finish));
@@ -230,6 +252,7 @@ impl ClientThread {
         for (id, overdue_by) in overdue {
             let Some(request) = self.remove(id) else { continue };
             request.task.abort();
+            self.note_connection(id, &request);
             let mut sink = self.sink.borrow_mut();
             match overdue_by {
                 Overdue::Total => {
@@ -242,21 +265,25 @@ impl ClientThread {
     }
 
     fn check_timeouts(&self, progress: &RequestProgress, at: MonoNs) -> Option<Overdue> {
-        let Timeouts { first_byte, idle, total, .. } = self.settings.timeouts;
+        let Timeouts { first_token, idle, total, .. } = self.settings.timeouts;
         let exceeds =
             |span: Nanos, limit: Duration| span.0 > 0 && span.0 as u128 > limit.as_nanos();
         if total.is_some_and(|total| exceeds(at - progress.begun, total)) {
             return Some(Overdue::Total);
         }
         let (phase, since) = progress.phase();
-        let silent = |limit: Duration, kind: FailureKind, what: &str| {
-            exceeds(at - since, limit)
-                .then(|| Overdue::Failed(Failure::new(kind, format!("{what} within {limit:?}"))))
+        let silent = |limit: Duration, kind: FailureKind, what: &str, flag: &str| {
+            let words = || format!("{what} within {limit:?}, which `{flag}` sets");
+            exceeds(at - since, limit).then(|| Overdue::Failed(Failure::new(kind, words())))
         };
         match phase {
             Phase::Connecting => None,
-            Phase::Waiting => silent(first_byte, FailureKind::Silent, "no answer began"),
-            Phase::Answering => silent(idle, FailureKind::Idle, "no further output"),
+            Phase::Waiting => {
+                silent(first_token, FailureKind::Silent, "no first token", "--first-token-timeout")
+            }
+            Phase::Answering => {
+                silent(idle, FailureKind::Idle, "no further output", "--idle-timeout")
+            }
         }
     }
 }
@@ -268,8 +295,8 @@ enum Overdue {
 
 /// Checks timeouts a few times per limit, so that no timer is set per token.
 async fn watch_timeouts(client: Rc<ClientThread>) {
-    let Timeouts { first_byte, idle, total, .. } = client.settings.timeouts;
-    let shortest = first_byte.min(idle).min(total.unwrap_or(idle));
+    let Timeouts { first_token, idle, total, .. } = client.settings.timeouts;
+    let shortest = first_token.min(idle).min(total.unwrap_or(idle));
     let tick = (shortest / 8).clamp(Duration::from_millis(5), Duration::from_millis(250));
     loop {
         tokio::time::sleep(tick).await;

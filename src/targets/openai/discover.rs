@@ -1,5 +1,6 @@
 //! Discovery of the served model and of the server's facts about it.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use crate::network::refusal::failure_of;
 use crate::network::thread;
 use crate::request::{Failure, FailureKind};
 use crate::targets::openai::request_body::Message;
-use crate::targets::openai::transport::{Route, Transport};
+use crate::targets::openai::transport::{Route, Transport, Way};
 
 /// An entry of `/v1/models`; some servers add the length of the longest sequence.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -85,7 +86,9 @@ fn ask(route: Arc<Route>, request: Message, limit: Duration) -> Result<Vec<u8>, 
 }
 
 async fn list(route: &Arc<Route>, request: &Message) -> Result<Vec<u8>, Failure> {
-    let mut response = Transport::new(Arc::clone(route)).ask(request, || ()).await?;
+    let (cost, leaves) = (Cell::default(), || ());
+    let way = Way { leaves: &leaves, cost: &cost };
+    let mut response = Transport::new(Arc::clone(route)).ask(request, &way).await?;
     let body = response.body.read_whole(MAX_LIST).await?;
     if !response.status.is_success() {
         return Err(failure_of(response.status, &response.headers, &body));

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use tokio::io::AsyncWrite;
 
+use crate::clock::{Nanos, now};
 use crate::network::connect::Stream;
 use crate::network::stamp::{LastRead, ReadStamp};
 use crate::request::{Failure, FailureKind};
@@ -20,6 +21,8 @@ use crate::targets::openai::framing::{BadFraming, Framing};
 const BUFFER: usize = 16 << 10;
 const MAX_HEAD: usize = 64 << 10;
 const MAX_HEADERS: usize = 128;
+/// How a TLS server answers to what is no TLS.
+const TLS_ALERT: &[u8] = &[21, 3];
 
 /// One connection, and where its current exchange stands.
 #[derive(Debug)]
@@ -33,13 +36,18 @@ pub struct Http1 {
     reads_by_chunk: bool,
     framing: Framing,
     keeps_alive: bool,
+    /// How long it took to open, until a request has used it that did not wait for it.
+    opened: Option<Nanos>,
 }
 
 /// Why there is no response head.
 #[derive(Debug)]
 pub enum NoHead {
-    /// The connection was closed before the first byte of a response: the server had closed the idle connection.
-    NoResponse(String),
+    /// The connection was closed before the request was written, or too soon after to have been worked on: the server
+    /// was closing the idle connection.
+    IdleRace(String),
+    /// The connection was closed after the request had been written, without a byte of a response.
+    Dropped(String),
     /// Anything else.
     Failed(Failure),
 }
@@ -51,6 +59,15 @@ pub enum BodyState {
     Open,
     /// It has ended.
     Done,
+}
+
+/// A server that closes an idle connection does so without knowing of a request that is on its way; one that has read it and
+/// worked on it takes longer.
+const IDLE_RACE: Nanos = Nanos::from_millis(10);
+
+/// Judges a connection that was closed so long after the request had been written.
+fn no_response(message: String, after: Nanos) -> NoHead {
+    if after <= IDLE_RACE { NoHead::IdleRace(message) } else { NoHead::Dropped(message) }
 }
 
 impl From<BadFraming> for Failure {
@@ -65,7 +82,26 @@ impl Http1 {
         let last = Arc::clone(stream.last_read());
         let buffer = vec![0; BUFFER];
         let (unread, framing) = (0..0, Framing::Done);
-        Self { stream, last, buffer, unread, reads_by_chunk: true, framing, keeps_alive: true }
+        Self {
+            stream,
+            last,
+            buffer,
+            unread,
+            reads_by_chunk: true,
+            framing,
+            keeps_alive: true,
+            opened: None,
+        }
+    }
+
+    /// A new connection that was opened ahead of the request that will use it, which took so long.
+    pub fn ahead(stream: Stream, took: Nanos) -> Self {
+        Self { opened: Some(took), ..Self::new(stream) }
+    }
+
+    /// How long it took to open ahead; told once, to the first request that uses it.
+    pub fn take_opened(&mut self) -> Option<Nanos> {
+        self.opened.take()
     }
 
     /// Whether another exchange can follow on this connection.
@@ -92,8 +128,10 @@ impl Http1 {
         self.reads_by_chunk = true;
         // A server may respond and close before it has read everything. Its response explains more than our write error.
         let written = self.write_all(request).await;
+        let sent = now();
         match (self.head().await, written) {
-            (Err(NoHead::NoResponse(_)), Err(error)) => Err(NoHead::NoResponse(error.to_string())),
+            (Err(NoHead::Dropped(_)), Err(error)) => Err(NoHead::IdleRace(error.to_string())),
+            (Err(NoHead::Dropped(message)), Ok(())) => Err(no_response(message, now() - sent)),
             (head, _) => head,
         }
     }
@@ -132,7 +170,7 @@ impl Http1 {
                 let message = format!("in the head of the answer: {broken}");
                 NoHead::Failed(Failure::new(FailureKind::Disconnected, message))
             } else {
-                NoHead::NoResponse(broken)
+                NoHead::Dropped(broken)
             });
         }
     }
@@ -147,6 +185,11 @@ impl Http1 {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) if bytes.len() < MAX_HEAD => return Ok(None),
             Ok(httparse::Status::Partial) => return Err(no_http("its head never ends".to_owned())),
+            Err(_) if bytes.starts_with(TLS_ALERT) => {
+                return Err(no_http(
+                    "what answers there speaks TLS: write https:// in place of http://".to_owned(),
+                ));
+            }
             Err(error) => {
                 let start = String::from_utf8_lossy(&bytes[..bytes.len().min(80)]);
                 return Err(no_http(format!("{error}: {start}")));
@@ -284,6 +327,14 @@ mod tests {
             assert_eq!(connection.drain_body(take).unwrap(), BodyState::Open);
         }
         got
+    }
+
+    #[test]
+    fn only_a_connection_closed_within_ten_milliseconds_of_the_request_was_idle() {
+        let judged = |ms| no_response(String::new(), Nanos::from_millis(ms));
+        assert!(matches!(judged(0), NoHead::IdleRace(_)));
+        assert!(matches!(judged(10), NoHead::IdleRace(_)));
+        assert!(matches!(judged(11), NoHead::Dropped(_)), "the server may have worked on it");
     }
 
     #[test]

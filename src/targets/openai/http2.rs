@@ -17,6 +17,7 @@ use hyper::body::{Body, Incoming};
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 
+use crate::clock::Nanos;
 use crate::network::connect::Stream;
 use crate::network::stamp::{LastRead, ReadStamp};
 use crate::request::{Failure, FailureKind};
@@ -48,6 +49,8 @@ pub struct Http2 {
     sender: SendRequest<Full<Bytes>>,
     last: Arc<LastRead>,
     streams: Rc<Cell<u32>>,
+    /// How long it took to open, until a request has used it that did not wait for it.
+    opened: Rc<Cell<Option<Nanos>>>,
 }
 
 /// A response being read; counts as one of its connection's streams until dropped.
@@ -87,7 +90,17 @@ impl Http2 {
             // Every response on the connection fails with the same message, so dropping it here loses nothing.
             let _told_to_each_answer = connection.await;
         });
-        Ok(Self { sender, last, streams: Rc::new(Cell::new(0)) })
+        Ok(Self { sender, last, streams: Rc::default(), opened: Rc::default() })
+    }
+
+    /// It was opened ahead of the request that will use it, which took so long.
+    pub fn opened_ahead(&self, took: Nanos) {
+        self.opened.set(Some(took));
+    }
+
+    /// How long it took to open ahead; told once, to the first request that uses it.
+    pub fn take_opened(&self) -> Option<Nanos> {
+        self.opened.take()
     }
 
     /// Whether one more response fits on this connection.

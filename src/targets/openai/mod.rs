@@ -19,6 +19,8 @@ mod json;
 pub mod options;
 mod output_text;
 mod pattern;
+mod probe;
+mod remedy;
 mod request_body;
 mod response_reader;
 mod send_request;
@@ -27,16 +29,18 @@ mod transport;
 
 use std::sync::Arc;
 
-use crate::network::connect::Connector;
+use crate::load::plan::Shot;
+use crate::network::connect::{Connector, Via};
 use crate::network::socket::StampKeeper;
 use crate::network::tls;
 use crate::record::request_record::{StampSource, TokenSource};
 use crate::record::sink::Sink;
-use crate::request::Limits;
+use crate::request::{FailureKind, Limits};
 use crate::targets::named::Named;
 use crate::targets::openai::address::Address;
 use crate::targets::openai::client_thread::ClientSettings;
 use crate::targets::openai::discover::{Model, named_model, only_model};
+use crate::targets::openai::remedy::Remedies;
 use crate::targets::openai::request_body::RequestWriter;
 use crate::targets::openai::session::OpenAiSession;
 use crate::targets::openai::transport::Route;
@@ -52,14 +56,17 @@ pub const KIND: Kind = Kind {
     name: "openai",
     help: "`openai:URL` (OpenAI-compatible server)",
     has_argument: true,
-    describe: |name, _, served| {
-        let target = OpenAiTarget::new(served.openai(name.argument)?)?;
+    describe: |name, engine, served| {
+        let mut options = served.openai(name.argument)?;
+        options.engine_stamps = engine.perf_metrics;
+        let target = OpenAiTarget::new(options)?;
         let is_named = served.model.is_some();
         let target = if is_named { target.ask_about_named_model() } else { target };
         Ok(Named::served(target, served))
     },
     abilities: Abilities {
         extra_inputs: true,
+        engine_stamps: true,
         server: Some(ServerProtocol::Http),
         prompts: DefaultPrompts::ByEndpoint,
         ..Abilities::NONE
@@ -73,7 +80,8 @@ pub struct OpenAiTarget {
     info: TargetInfo,
     route: Arc<Route>,
     writer: RequestWriter,
-    models_path: String,
+    remedies: Arc<Remedies>,
+    address: Address,
 }
 
 impl OpenAiTarget {
@@ -87,18 +95,28 @@ impl OpenAiTarget {
         let name = format!("openai:{}", address.shown());
         let mut writer =
             RequestWriter::new(&options, &address).map_err(|error| unusable(&name, &error))?;
+        if let Some(proxy) = options.proxy.as_ref().filter(|_| forwards(&address, &options)) {
+            writer.ask_through(proxy, &address);
+        }
         let route = Arc::new(route_to(&address, &options, &writer, &name)?);
         let mut found = None;
         if options.model.is_none() {
             let request = writer.get(&address.models_path);
             let model = only_model(Arc::clone(&route), request).map_err(|failure| {
+                let failure = Remedies::of(&options).explain(failure);
                 let reason = options
                     .api_key
                     .as_ref()
                     .map_or_else(|| failure.message.clone(), |key| key.redact(&failure.message));
+                let (kind, path) = (failure.kind, &address.models_path);
                 let remedy =
-                    "is the server up and the URL right? Name a model to do without asking";
-                unusable(&name, &format!("{}: {reason}; {remedy}", failure.kind))
+                    "is the server up and the URL right? `--model NAME` does without asking";
+                unusable(
+                    &name,
+                    &format!(
+                        "{path} does not say which model there is ({kind}: {reason}); {remedy}"
+                    ),
+                )
             })?;
             writer.name_model(model.id.clone());
             options.model = Some(model.id.clone());
@@ -108,7 +126,8 @@ impl OpenAiTarget {
         if let Some(model) = found {
             learn(&mut info, &model);
         }
-        Ok(Self { options, info, route, writer, models_path: address.models_path })
+        let remedies = Arc::new(Remedies::of(&options));
+        Ok(Self { options, info, route, writer, remedies, address })
     }
 
     /// Reads the server's facts about the model that the user named, as [`Self::new`] does without a name: its longest
@@ -116,7 +135,7 @@ impl OpenAiTarget {
     /// them.
     #[must_use]
     pub fn ask_about_named_model(mut self) -> Self {
-        let request = self.writer.get(&self.models_path);
+        let request = self.writer.get(&self.address.models_path);
         let name = self.options.model.as_deref().unwrap_or_default();
         if let Some(model) = named_model(Arc::clone(&self.route), request, name) {
             learn(&mut self.info, &model);
@@ -125,23 +144,58 @@ impl OpenAiTarget {
     }
 }
 
+impl OpenAiTarget {
+    /// What to do about a path that the server does not have.
+    fn where_it_is(&self) -> String {
+        let Some(base) = self.address.likely_base(self.options.endpoint) else {
+            return format!(
+                "check `--endpoint` ({} was asked for) and `--model`",
+                self.options.endpoint.path()
+            );
+        };
+        let origin = self.address.origin();
+        let models = self.writer.get(&format!("{base}/models"));
+        if probe::exists(Arc::clone(&self.route), models) {
+            format!("the base path is wrong: the server answers at `openai:{origin}{base}`")
+        } else {
+            format!("check the base path: nothing answers at {origin}{base}/models either")
+        }
+    }
+}
+
 impl Target for OpenAiTarget {
     fn describe(&self) -> &TargetInfo {
         &self.info
     }
 
+    fn probe(&self, shot: &Shot) -> Result<(), TargetError> {
+        let name = &self.info.name;
+        let message = self.writer.post(shot).map_err(|error| unusable(name, &error.message))?;
+        let Some(failure) = probe::refusal(Arc::clone(&self.route), message) else { return Ok(()) };
+        let failure = self.remedies.explain(failure);
+        let mut reason = match &self.options.api_key {
+            Some(key) => key.redact(&failure.message),
+            None => failure.message,
+        };
+        if failure.kind == FailureKind::NotFound {
+            reason = format!("{reason}; {}", self.where_it_is());
+        }
+        Err(TargetError::Refused { name: name.clone(), reason })
+    }
+
     fn open(self: Box<Self>, sink: Sink) -> Result<Box<dyn Session>, TargetError> {
-        let Self { options, info, route, writer, models_path: _ } = *self;
+        let Self { options, info, route, writer, remedies, address: _ } = *self;
         let keeper = StampKeeper::start();
         let kernel_stamps = keeper.works();
         sink.stamps_come_from(if kernel_stamps { StampSource::Kernel } else { StampSource::User });
         sink.tokens_come_from(TokenSource::Chunks);
         let settings = ClientSettings {
-            same_host: route.connector.is_loopback(),
+            takes_engine_stamps: options.engine_stamps && route.connector.is_loopback(),
             route,
             timeouts: options.timeouts,
             tokenizer: options.tokenizer,
             api_key: options.api_key,
+            remedies,
             kernel_stamps,
         };
         let threads = options.threads.get();
@@ -153,6 +207,20 @@ impl Target for OpenAiTarget {
 
 fn unusable(name: &str, reason: &(impl std::fmt::Display + ?Sized)) -> TargetError {
     TargetError::Unusable { name: name.to_owned(), reason: reason.to_string() }
+}
+
+/// A proxy reads plain HTTP/1.1 and passes it on; everything else goes through a tunnel.
+fn via(address: &Address, options: &OpenAiOptions) -> Via {
+    match &options.proxy {
+        None => Via::Direct,
+        Some(proxy) if forwards(address, options) => Via::Forward(Arc::new(proxy.clone())),
+        Some(proxy) => Via::Tunnel(Arc::new(proxy.clone())),
+    }
+}
+
+/// Whether the proxy reads requests.
+fn forwards(address: &Address, options: &OpenAiOptions) -> bool {
+    options.proxy.is_some() && !address.https && options.http != HttpVersion::Http2
 }
 
 fn route_to(
@@ -171,7 +239,9 @@ fn route_to(
     } else {
         None
     };
-    let connector = Connector::new(&address.host, address.port, config, options.timeouts.connect)
+    let via = via(address, options);
+    let limit = options.timeouts.connect;
+    let connector = Connector::through(via, &address.host, address.port, config, limit)
         .map_err(|failure| unusable(name, &failure.message))?;
     // Without TLS there is no ALPN, so the HTTP version cannot be negotiated.
     let http = match options.http {

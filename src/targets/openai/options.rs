@@ -8,8 +8,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::network::proxy::Proxy;
 use crate::network::secret::ApiKey;
 use crate::network::tls::TlsOptions;
+use crate::settings::served::{BodyField, OutputTokenField};
 
 /// The endpoint that requests go to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,8 +77,8 @@ pub enum HttpVersion {
 pub struct Timeouts {
     /// For connecting, TLS included.
     pub connect: Duration,
-    /// From sending a request to the head of its response.
-    pub first_byte: Duration,
+    /// From sending a request to its first token, whether or not the head of its response has come.
+    pub first_token: Duration,
     /// Between outputs of a response. Comments and half events do not count as output.
     pub idle: Duration,
     /// For a whole request; `None` leaves that to the load.
@@ -87,7 +89,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(10),
-            first_byte: Duration::from_secs(600),
+            first_token: Duration::from_secs(600),
             idle: Duration::from_secs(120),
             total: None,
         }
@@ -116,6 +118,10 @@ pub struct OpenAiOptions {
     pub ignore_eos: bool,
     /// Send `min_tokens` where the request asks for it. Strict servers refuse the field.
     pub min_tokens: bool,
+    /// The member that bounds the output.
+    pub output_token_field: OutputTokenField,
+    /// Members that are left out.
+    pub omit: Vec<BodyField>,
     /// Ask for the server's own token counts in streams.
     pub include_usage: bool,
     /// How prompts are written.
@@ -128,6 +134,10 @@ pub struct OpenAiOptions {
     pub timeouts: Timeouts,
     /// Trust in certificates.
     pub tls: TlsOptions,
+    /// Take the stamps that a server on this host sends of its engine.
+    pub engine_stamps: bool,
+    /// The proxy on the way to the server.
+    pub proxy: Option<Proxy>,
     /// Counts tokens of the output where the server does not, and checks the server's count where it does.
     pub tokenizer: Option<CountTokens>,
     /// Client threads.
@@ -146,12 +156,16 @@ impl OpenAiOptions {
             extra_inputs: Map::new(),
             ignore_eos: false,
             min_tokens: false,
+            output_token_field: OutputTokenField::default(),
+            omit: Vec::new(),
             include_usage: true,
             prompt_as: PromptAs::default(),
             connection: ConnectionPolicy::default(),
             http: HttpVersion::default(),
             timeouts: Timeouts::default(),
             tls: TlsOptions::default(),
+            engine_stamps: true,
+            proxy: None,
             tokenizer: None,
             threads: NonZeroU16::MIN,
         }
@@ -168,13 +182,15 @@ impl OpenAiOptions {
             "extra_inputs": self.extra_inputs,
             "ignore_eos": self.ignore_eos,
             "min_tokens": self.min_tokens,
+            "output_token_field": self.output_token_field,
+            "omit": self.omit,
             "include_usage": self.include_usage,
             "prompt_as": self.prompt_as,
             "connection": self.connection,
             "http": self.http,
             "timeouts_s": {
                 "connect": seconds(self.timeouts.connect),
-                "first_byte": seconds(self.timeouts.first_byte),
+                "first_token": seconds(self.timeouts.first_token),
                 "idle": seconds(self.timeouts.idle),
                 "total": self.timeouts.total.map(seconds),
             },
@@ -182,6 +198,9 @@ impl OpenAiOptions {
                 "ca_file": self.tls.ca_file.as_ref().map(|path| path.display().to_string()),
                 "insecure": self.tls.insecure,
             },
+            "proxy": self.proxy.as_ref().map(|proxy| {
+                serde_json::json!({"url": proxy.to_string(), "named_by": proxy.variable})
+            }),
             "retokenized": self.tokenizer.is_some(),
             "threads": self.threads,
         })

@@ -10,13 +10,33 @@ use serde_json::Value;
 
 use crate::clock::MonoNs;
 use crate::load::plan::Shot;
+use crate::network::proxy::Proxy;
 use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
+use crate::settings::served::{BodyField, OutputTokenField};
 use crate::targets::openai::address::Address;
 use crate::targets::openai::options::{ConnectionPolicy, Endpoint, OpenAiOptions, PromptAs};
 
 /// Headers that the exchange itself decides.
 const OURS: [&str; 4] = ["content-length", "transfer-encoding", "connection", "accept-encoding"];
+
+/// Members of a request that the run decides, and with which flag.
+const DECIDED: [(&str, &str); 8] = [
+    (
+        "max_tokens",
+        "`--scenario` says how many, and `--output-token-field max_tokens` that they are called so",
+    ),
+    (
+        "max_completion_tokens",
+        "`--scenario` says how many, and `--output-token-field max_completion_tokens` that they are called so",
+    ),
+    ("prompt", "`--scenario` and `--prompts` draw prompts"),
+    ("messages", "`--scenario` and `--prompts` draw prompts"),
+    ("input", "`--scenario` and `--prompts` draw prompts"),
+    ("stream", "`--no-streaming` switches it off"),
+    ("n", "every request is measured by its one output, so leave it out"),
+    ("model", "`--model` names it"),
+];
 
 /// A request as bytes.
 #[derive(Debug, Clone)]
@@ -56,8 +76,15 @@ pub enum BadRequestOption {
     #[error("the header `{0}` is set by the connection itself; leave it out")]
     OurHeader(String),
     /// A body parameter that the run decides.
-    #[error("the extra input `stream` is decided by the run: choose streaming there")]
-    Stream,
+    #[error(
+        "the member `{field}` of `--extra-inputs` is decided by the run, and its numbers would be about something else: {remedy}"
+    )]
+    Decided {
+        /// As it is called in a request.
+        field: &'static str,
+        /// The flag that decides it.
+        remedy: &'static str,
+    },
     /// Chat has no token ids.
     #[error(
         "chat prompts cannot be token ids: give `--endpoint completions`, or `--prompts text` and `--tokenizer FILE`"
@@ -75,9 +102,13 @@ pub struct RequestWriter {
     headers: HeaderMap,
     /// Headers as lines, for HTTP/1.1.
     header_lines: String,
+    /// What stands before a path in HTTP/1.1: the server's origin where a proxy reads it, else nothing.
+    before_path: String,
     model: Option<String>,
     ignore_eos: bool,
     min_tokens: bool,
+    output_token_field: OutputTokenField,
+    omit: Vec<BodyField>,
     include_usage: bool,
     extra: serde_json::Map<String, Value>,
 }
@@ -88,8 +119,10 @@ impl RequestWriter {
     /// # Errors
     /// When some option cannot become a request.
     pub fn new(options: &OpenAiOptions, address: &Address) -> Result<Self, BadRequestOption> {
-        if options.extra_inputs.contains_key("stream") {
-            return Err(BadRequestOption::Stream);
+        let decided =
+            DECIDED.into_iter().find(|(field, _)| options.extra_inputs.contains_key(*field));
+        if let Some((field, remedy)) = decided {
+            return Err(BadRequestOption::Decided { field, remedy });
         }
         if options.endpoint == Endpoint::Chat && options.prompt_as == PromptAs::Ids {
             return Err(BadRequestOption::ChatIds);
@@ -107,9 +140,12 @@ impl RequestWriter {
             path: address.path.clone(),
             headers,
             header_lines,
+            before_path: String::new(),
             model: options.model.clone(),
             ignore_eos: options.ignore_eos,
             min_tokens: options.min_tokens,
+            output_token_field: options.output_token_field,
+            omit: options.omit.clone(),
             include_usage: options.include_usage,
             extra: options.extra_inputs.clone(),
         })
@@ -118,6 +154,12 @@ impl RequestWriter {
     /// Sets the model's name.
     pub fn name_model(&mut self, model: String) {
         self.model = Some(model);
+    }
+
+    /// Requests go to a proxy that passes them on.
+    pub fn ask_through(&mut self, proxy: &Proxy, address: &Address) {
+        self.before_path = format!("http://{}", address.host_header());
+        self.header_lines.push_str(&proxy.authorization_line());
     }
 
     /// Headers for HTTP/2, which has no `Host` and no `Connection`.
@@ -130,7 +172,8 @@ impl RequestWriter {
 
     /// A request without a body.
     pub fn get(&self, path: &str) -> Message {
-        let wire = format!("GET {path} HTTP/1.1\r\n{}\r\n", self.header_lines).into_bytes();
+        let (before, lines) = (&self.before_path, &self.header_lines);
+        let wire = format!("GET {before}{path} HTTP/1.1\r\n{lines}\r\n").into_bytes();
         let body_at = wire.len();
         Message { method: Method::GET, path: path.to_owned(), wire: wire.into(), body_at }
     }
@@ -141,9 +184,11 @@ impl RequestWriter {
     /// [`FailureKind::Refused`] when the shot has no prompt of the kind that is sent.
     pub fn post(&self, shot: &Shot) -> Result<Message, Failure> {
         let body = self.body(shot)?;
-        let (path, lines, length) = (&self.path, &self.header_lines, body.len());
-        let mut wire =
-            format!("POST {path} HTTP/1.1\r\n{lines}content-length: {length}\r\n\r\n").into_bytes();
+        let (before, path, lines) = (&self.before_path, &self.path, &self.header_lines);
+        let length = body.len();
+        let head =
+            format!("POST {before}{path} HTTP/1.1\r\n{lines}content-length: {length}\r\n\r\n");
+        let mut wire = head.into_bytes();
         let body_at = wire.len();
         wire.extend_from_slice(&body);
         Ok(Message { method: Method::POST, path: path.clone(), wire: wire.into(), body_at })
@@ -152,7 +197,7 @@ impl RequestWriter {
     fn body(&self, shot: &Shot) -> Result<Vec<u8>, Failure> {
         let request = &shot.request;
         let mut body = Object::new(&self.extra, 256 + 6 * request.prompt.ids.len());
-        if let Some(model) = &self.model {
+        if let Some(model) = self.model.as_ref().filter(|_| self.sends(BodyField::Model)) {
             body.put("model", model);
         }
         self.put_prompt(&mut body, shot)?;
@@ -160,6 +205,11 @@ impl RequestWriter {
             self.put_output(&mut body, shot);
         }
         Ok(body.close())
+    }
+
+    /// Whether a member is not among those that are left out.
+    fn sends(&self, field: BodyField) -> bool {
+        !self.omit.contains(&field)
     }
 
     fn put_prompt(&self, body: &mut Object<'_>, shot: &Shot) -> Result<(), Failure> {
@@ -183,29 +233,29 @@ impl RequestWriter {
 
     fn put_output(&self, body: &mut Object<'_>, shot: &Shot) {
         let (output, sampling) = (&shot.request.output, &shot.request.sampling);
-        // The newer name replaces the older one. Servers that know both refuse a request that has both.
-        if !self.extra.contains_key("max_completion_tokens") {
-            body.put("max_tokens", &output.max_tokens);
-        }
-        if self.min_tokens && output.min_tokens > 0 {
+        body.put(self.output_token_field.name(), &output.max_tokens);
+        if self.min_tokens && output.min_tokens > 0 && self.sends(BodyField::MinTokens) {
             body.put("min_tokens", &output.min_tokens);
         }
-        if self.ignore_eos && output.ignore_eos {
+        if self.ignore_eos && output.ignore_eos && self.sends(BodyField::IgnoreEos) {
             body.put("ignore_eos", &true);
         }
-        body.put("temperature", &sampling.temperature.unwrap_or(0.0));
-        if let Some(top_p) = sampling.top_p {
+        if self.sends(BodyField::Temperature) {
+            body.put("temperature", &sampling.temperature.unwrap_or(0.0));
+        }
+        if let Some(top_p) = sampling.top_p.filter(|_| self.sends(BodyField::TopP)) {
             body.put("top_p", &top_p);
         }
-        if let Some(top_k) = sampling.top_k {
+        if let Some(top_k) = sampling.top_k.filter(|_| self.sends(BodyField::TopK)) {
             body.put("top_k", &top_k);
         }
-        if sampling.temperature.is_some() {
+        if sampling.temperature.is_some() && self.sends(BodyField::Seed) {
             // Servers read it as a signed number.
             body.put("seed", &(sampling.seed & u64::from(u32::MAX >> 1)));
         }
         body.put("stream", &shot.request.streaming);
-        if shot.request.streaming && self.include_usage {
+        let wants_usage = self.include_usage && self.sends(BodyField::StreamOptions);
+        if shot.request.streaming && wants_usage {
             body.put("stream_options", &StreamOptions { include_usage: true });
         }
     }

@@ -80,10 +80,67 @@ fn extra_inputs_are_added_and_replace_ours() {
     let sent =
         body(|options| options.extra_inputs = extra.as_object().unwrap().clone(), &shot(Some("x")));
     assert_eq!((&sent["temperature"], &sent["logit_bias"]["2"]), (&0.7.into(), &100.into()));
-    let stream = writer(|options| {
-        options.extra_inputs.insert("stream".to_owned(), true.into());
-    });
-    assert!(matches!(stream, Err(BadRequestOption::Stream)));
+}
+
+#[test]
+fn extra_inputs_that_the_run_decides_are_refused_with_the_flag_that_does() {
+    for (field, flag) in [
+        ("max_tokens", "--output-token-field max_tokens"),
+        ("max_completion_tokens", "--output-token-field max_completion_tokens"),
+        ("prompt", "--prompts"),
+        ("messages", "--prompts"),
+        ("stream", "--no-streaming"),
+        ("n", "leave it out"),
+        ("model", "--model"),
+    ] {
+        let refused = writer(|options| {
+            options.extra_inputs.insert(field.to_owned(), 1.into());
+        });
+        let words = refused.unwrap_err().to_string();
+        assert!(words.contains(flag) && words.contains(field), "{words}");
+    }
+}
+
+#[test]
+fn the_output_s_bound_is_called_as_asked_and_has_the_plan_s_own_value() {
+    let sent = body(
+        |options| options.output_token_field = OutputTokenField::MaxCompletionTokens,
+        &shot(Some("x")),
+    );
+    assert_eq!(sent["max_completion_tokens"], 8);
+    assert!(sent.get("max_tokens").is_none());
+}
+
+#[test]
+fn what_is_omitted_is_not_sent() {
+    let all = |omit: Vec<BodyField>| {
+        move |options: &mut OpenAiOptions| {
+            (options.ignore_eos, options.min_tokens, options.omit) = (true, true, omit);
+        }
+    };
+    let mut asked = shot(Some("x"));
+    asked.request.sampling.temperature = Some(0.5);
+    (asked.request.sampling.top_p, asked.request.sampling.top_k) = (Some(0.9), Some(5));
+    let whole = body(all(Vec::new()), &asked);
+    for field in BodyField::ALL {
+        assert!(whole.get(field.name()).is_some(), "{}", field.name());
+        let less = body(all(vec![field]), &asked);
+        assert!(less.get(field.name()).is_none(), "{}", field.name());
+        let (all, left) = (whole.as_object().unwrap(), less.as_object().unwrap());
+        assert_eq!(left.len(), all.len() - 1);
+    }
+}
+
+#[test]
+fn a_proxy_that_reads_requests_gets_whole_urls() {
+    let mut writer = writer(|_| {}).unwrap();
+    let environment = |name: &str| (name == "http_proxy").then(|| "http://me:x@p:1".to_owned());
+    let proxy = Proxy::on_the_way_to("h", false, environment).unwrap().unwrap();
+    writer.ask_through(&proxy, &Address::parse("http://h:8/v1", Endpoint::Chat).unwrap());
+    let message = writer.post(&shot(Some("x"))).unwrap();
+    let head = std::str::from_utf8(&message.wire[..message.body_at]).unwrap();
+    assert!(head.starts_with("POST http://h:8/v1/chat/completions HTTP/1.1\r\n"), "{head}");
+    assert!(head.contains("proxy-authorization: Basic bWU6eA==\r\n"), "{head}");
 }
 
 #[test]

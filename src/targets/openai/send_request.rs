@@ -8,12 +8,12 @@ use http::{HeaderMap, header};
 
 use crate::clock::{MonoNs, now};
 use crate::network::refusal::failure_of;
-use crate::record::request_record::StampSource;
+use crate::record::request_record::{ConnectionUse, StampSource};
 use crate::request::{Failure, FailureKind};
 use crate::targets::openai::client_thread::ClientThread;
 use crate::targets::openai::request_body::Outgoing;
 use crate::targets::openai::response_reader::{Closing, ResponseReader, StreamEnd};
-use crate::targets::openai::transport::{Response, ResponseBody, Step};
+use crate::targets::openai::transport::{Response, ResponseBody, Step, Way};
 
 /// How long the end of a stream may take after `[DONE]`.
 const GRACE: Duration = Duration::from_secs(1);
@@ -27,9 +27,9 @@ const MAX_WHOLE: usize = 256 << 20;
 pub enum Phase {
     /// Connecting, which has a timeout of its own.
     Connecting,
-    /// Sent; no response head yet.
+    /// Sent; no token yet. A server may send the head of its response while the request waits in its queue.
     Waiting,
-    /// The response has begun.
+    /// The first token has come.
     Answering,
 }
 
@@ -38,6 +38,8 @@ pub enum Phase {
 pub struct RequestProgress {
     /// When it was submitted.
     pub begun: MonoNs,
+    /// What its connection has cost so far.
+    pub cost: Cell<ConnectionUse>,
     phase: Cell<Phase>,
     since: Cell<MonoNs>,
 }
@@ -45,7 +47,12 @@ pub struct RequestProgress {
 impl RequestProgress {
     /// A request that was submitted at `begun`.
     pub fn new(begun: MonoNs) -> Self {
-        Self { begun, phase: Cell::new(Phase::Connecting), since: Cell::new(begun) }
+        Self {
+            begun,
+            cost: Cell::default(),
+            phase: Cell::new(Phase::Connecting),
+            since: Cell::new(begun),
+        }
     }
 
     fn enter(&self, phase: Phase, at: MonoNs) {
@@ -93,8 +100,8 @@ async fn attempt(
             progress.enter(Phase::Waiting, at);
         }
     };
-    let mut response = client.transport().ask(&outgoing.message, leaves).await?;
-    progress.enter(Phase::Answering, response.body.stamp().at);
+    let way = Way { leaves: &leaves, cost: &progress.cost };
+    let mut response = client.transport().ask(&outgoing.message, &way).await?;
     let outcome = read_response(client, outgoing, progress, reader, &mut response).await;
     client.transport().give_back(response.body);
     outcome

@@ -1,6 +1,7 @@
 //! Session over client threads: distributes shots among them and waits for their end.
 
 use std::io;
+use std::sync::mpsc::channel;
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
@@ -76,6 +77,19 @@ impl Session for OpenAiSession {
             .commands
             .send(send)
             .map_err(|_| Failure::new(FailureKind::ShutDown, "the client's thread has ended"))
+    }
+
+    fn connect(&mut self, in_flight: usize) {
+        let share = in_flight.div_ceil(self.clients.len());
+        let (ready, opened) = channel();
+        for client in &self.clients {
+            let open = ClientCommand::Connect(share, ready.clone());
+            // A thread that has ended tells so when it is asked.
+            let _ended = client.commands.send(open);
+        }
+        drop(ready);
+        // Until every thread has dropped its end.
+        while opened.recv().is_ok() {}
     }
 
     fn cancel(&mut self, id: RequestId) {

@@ -6,14 +6,20 @@ use std::sync::Arc;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::Full;
 use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 
+use crate::clock::{Nanos, now};
 use crate::network::connect::{Connector, Stream};
 use crate::network::stamp::ReadStamp;
+use crate::record::request_record::{ConnectionUse, Opened};
 use crate::request::{Failure, FailureKind};
 use crate::targets::openai::http1::{BodyState, Http1, NoHead};
-use crate::targets::openai::http2::{Http2, Http2Body};
+use crate::targets::openai::http2::{Http2, Http2Body, STREAMS_PER_CONNECTION};
 use crate::targets::openai::options::{ConnectionPolicy, HttpVersion};
 use crate::targets::openai::request_body::Message;
+
+/// Connections that are opened beside each other: a server's queue of new ones is not endless.
+const OPENED_AT_ONCE: usize = 64;
 
 /// Settings that all connections to one server share.
 #[derive(Debug, Clone)]
@@ -40,6 +46,36 @@ pub struct Transport {
     opening: Mutex<()>,
     /// The negotiated HTTP version, once known.
     chose_http2: Cell<Option<bool>>,
+}
+
+/// What a request tells on its way out.
+pub struct Way<'a> {
+    /// Called right before the first byte is written, or before a connection is opened for it.
+    pub leaves: &'a dyn Fn(),
+    /// What its connection cost.
+    pub cost: &'a Cell<ConnectionUse>,
+}
+
+impl Way<'_> {
+    fn note_ahead(&self, took: Option<Nanos>) {
+        if let Some(took) = took {
+            self.note(|cost| cost.opened = Some(Opened::Ahead(took)));
+        }
+    }
+
+    fn note(&self, change: impl FnOnce(&mut ConnectionUse)) {
+        let mut cost = self.cost.get();
+        change(&mut cost);
+        self.cost.set(cost);
+    }
+}
+
+fn dropped(message: &str) -> Failure {
+    let message = format!(
+        "{message} after it had got the request, without a byte of an answer; it may have worked on it, so it is not sent \
+         again"
+    );
+    Failure::new(FailureKind::Disconnected, message)
 }
 
 /// The head of a response, and its unread body.
@@ -74,26 +110,25 @@ impl Transport {
         Self { route, idle, shared, opening: Mutex::new(()), chose_http2 }
     }
 
-    /// Sends a request and waits for the head of its response. `leaves` is called right before the first byte is
-    /// written, or before a connection is opened for it.
+    /// Sends a request and waits for the head of its response.
     ///
     /// # Errors
     /// When no connection can be made, or the one that carries it breaks.
-    pub async fn ask(&self, message: &Message, leaves: impl Fn()) -> Result<Response, Failure> {
+    pub async fn ask(&self, message: &Message, way: &Way<'_>) -> Result<Response, Failure> {
         if self.chose_http2.get() == Some(true) {
-            return self.ask_http2(message, leaves).await;
+            return self.ask_http2(message, way).await;
         }
-        if let Some(response) = self.ask_over_idle(message, &leaves).await? {
+        if let Some(response) = self.ask_over_idle(message, way).await? {
             return Ok(response);
         }
-        leaves();
+        (way.leaves)();
         let unsettled = self.chose_http2.get().is_none();
         let one_at_a_time = if unsettled { Some(self.opening.lock().await) } else { None };
         if self.chose_http2.get() == Some(true) {
             drop(one_at_a_time);
-            return self.ask_http2(message, leaves).await;
+            return self.ask_http2(message, way).await;
         }
-        let stream = self.route.connector.connect().await?;
+        let stream = self.connect(way).await?;
         if self.settle(&stream) {
             let connection = self.share(stream).await?;
             drop(one_at_a_time);
@@ -106,26 +141,105 @@ impl Transport {
                 Ok(Response { status, headers, body: ResponseBody::Http1(connection) })
             }
             Err(NoHead::Failed(failure)) => Err(failure),
-            Err(NoHead::NoResponse(message)) => {
-                Err(Failure::new(FailureKind::Disconnected, format!("before an answer: {message}")))
+            Err(NoHead::IdleRace(message) | NoHead::Dropped(message)) => {
+                let hint = if self.route.origin.starts_with("http:") {
+                    " (a port that speaks TLS closes so too: is it https://?)"
+                } else {
+                    ""
+                };
+                let message = format!("before an answer: {message}{hint}");
+                Err(Failure::new(FailureKind::Disconnected, message))
             }
         }
     }
 
-    /// Sends over an idle connection, if one is left that the server has not closed. If that one turns out to be closed,
-    /// the caller opens a new one, as every HTTP client does: no byte of a response had come.
+    /// Opens as many connections as so many requests in flight need, before they come. Where one cannot be made, the request
+    /// that finds none makes its own, and tells why it cannot.
+    pub async fn open_ahead(&self, in_flight: usize) {
+        if self.route.policy == ConnectionPolicy::Fresh {
+            return;
+        }
+        self.idle.borrow_mut().retain(Http1::is_quiet);
+        self.shared.borrow_mut().retain(|connection| !connection.is_closed());
+        loop {
+            let at_once = if self.chose_http2.get().is_none() { 1 } else { OPENED_AT_ONCE };
+            let count = self.missing(in_flight).min(at_once);
+            if count == 0 || !self.open_some(count).await {
+                return;
+            }
+        }
+    }
+
+    /// Connections that so many requests in flight still lack.
+    fn missing(&self, in_flight: usize) -> usize {
+        let (needed, there) = if self.chose_http2.get() == Some(true) {
+            (in_flight.div_ceil(STREAMS_PER_CONNECTION as usize), self.shared.borrow().len())
+        } else {
+            (in_flight, self.idle.borrow().len())
+        };
+        needed.saturating_sub(there)
+    }
+
+    /// Opens so many connections beside each other; whether all could be made.
+    async fn open_some(&self, count: usize) -> bool {
+        let mut opening = JoinSet::new();
+        for _ in 0..count {
+            let route = Arc::clone(&self.route);
+            opening.spawn_local(async move {
+                let begun = now();
+                (route.connector.connect().await, now() - begun)
+            });
+        }
+        let mut all = true;
+        while let Some(ended) = opening.join_next().await {
+            match ended {
+                Ok((Ok(stream), took)) => all &= self.keep(stream, took).await,
+                Ok((Err(_), _)) | Err(_) => all = false,
+            }
+        }
+        all
+    }
+
+    async fn keep(&self, stream: Stream, took: Nanos) -> bool {
+        if !self.settle(&stream) {
+            self.idle.borrow_mut().push(Http1::ahead(stream, took));
+            return true;
+        }
+        let shared = self.share(stream).await;
+        if let Ok(connection) = &shared {
+            connection.opened_ahead(took);
+        }
+        shared.is_ok()
+    }
+
+    /// Opens a connection for one request.
+    async fn connect(&self, way: &Way<'_>) -> Result<Stream, Failure> {
+        let begun = now();
+        let stream = self.route.connector.connect().await?;
+        way.note(|cost| cost.opened = Some(Opened::Inside(now() - begun)));
+        Ok(stream)
+    }
+
+    /// Sends over an idle connection, if one is left that the server has not closed. If the server was closing that one at
+    /// the same moment, the caller opens a new one. A server that may have worked on the request has failed it: asking
+    /// again unasked would double its load (RFC 9110, 9.2.2).
     async fn ask_over_idle(
         &self,
         message: &Message,
-        leaves: &impl Fn(),
+        way: &Way<'_>,
     ) -> Result<Option<Response>, Failure> {
         let Some(mut connection) = self.take_idle() else { return Ok(None) };
-        leaves();
+        (way.leaves)();
+        way.note_ahead(connection.take_opened());
         match connection.ask(&message.wire).await {
             Ok((status, headers)) => {
                 Ok(Some(Response { status, headers, body: ResponseBody::Http1(connection) }))
             }
-            Err(NoHead::NoResponse(_)) => Ok(None),
+            Err(NoHead::IdleRace(_)) => {
+                way.note(|cost| cost.resent += 1);
+                Ok(None)
+            }
+            Err(NoHead::Dropped(message)) => Err(dropped(&message)),
             Err(NoHead::Failed(failure)) => Err(failure),
         }
     }
@@ -140,11 +254,14 @@ impl Transport {
         None
     }
 
-    async fn ask_http2(&self, message: &Message, leaves: impl Fn()) -> Result<Response, Failure> {
-        leaves();
+    async fn ask_http2(&self, message: &Message, way: &Way<'_>) -> Result<Response, Failure> {
+        (way.leaves)();
         let connection = match self.take_shared() {
-            Some(connection) => connection,
-            None => self.open_shared().await?,
+            Some(connection) => {
+                way.note_ahead(connection.take_opened());
+                connection
+            }
+            None => self.open_shared(way).await?,
         };
         self.ask_over(connection, message).await
     }
@@ -158,14 +275,14 @@ impl Transport {
         shared.iter().find(|connection| connection.has_room()).cloned()
     }
 
-    async fn open_shared(&self) -> Result<Http2, Failure> {
+    async fn open_shared(&self, way: &Way<'_>) -> Result<Http2, Failure> {
         let _one_at_a_time = match self.route.policy {
             ConnectionPolicy::Pool => Some(self.opening.lock().await),
             ConnectionPolicy::Fresh => None,
         };
         match self.take_shared() {
             Some(opened_meanwhile) => Ok(opened_meanwhile),
-            None => self.share(self.route.connector.connect().await?).await,
+            None => self.share(self.connect(way).await?).await,
         }
     }
 

@@ -20,12 +20,18 @@ pub const KIND: Kind = Kind {
             name: name.whole.to_owned(),
             kind: "made-up".into(),
             title: "a made-up target".into(),
-            limits: Limits { max_prompt_tokens: Some(64), ..Limits::default() },
+            limits: Limits { max_prompt_tokens: Some(64), ..inner.describe().limits },
             ..inner.describe().clone()
         };
         Ok(Named::new(MadeUp { inner, info }, Vec::new(), Tokens::Ids))
     },
-    abilities: Abilities { in_process: true, engine: true, priorities: true, ..Abilities::NONE },
+    abilities: Abilities {
+        in_process: true,
+        engine: true,
+        scheduler_settings: true,
+        priorities: true,
+        ..Abilities::NONE
+    },
 };
 
 struct MadeUp {

@@ -59,6 +59,8 @@ pub struct Abilities {
     pub simulated: bool,
     /// It replies at once: what is measured is the harness itself.
     pub replies_at_once: bool,
+    /// It batches requests itself: the settings of a scheduler and its KV cache apply.
+    pub scheduler_settings: bool,
     /// Settings of TensorRT-LLM's executor apply.
     pub executor_settings: bool,
     /// The scheduler is its own: settings that change its policy are refused.
@@ -67,6 +69,10 @@ pub struct Abilities {
     pub priorities: bool,
     /// Further parameters of a request go into `--extra-inputs`.
     pub extra_inputs: bool,
+    /// It gives stamps of its own where they are wanted.
+    pub engine_stamps: bool,
+    /// Its server is loaded into this process.
+    pub loads_triton: bool,
     /// Its arithmetic threads are the process's own and are set once, before it starts.
     pub arithmetic_threads: bool,
     /// Its engine runs on GPUs of this machine, in this process.
@@ -112,10 +118,13 @@ impl Abilities {
         engine: false,
         simulated: false,
         replies_at_once: false,
+        scheduler_settings: false,
         executor_settings: false,
         own_scheduler: false,
         priorities: false,
         extra_inputs: false,
+        engine_stamps: false,
+        loads_triton: false,
         arithmetic_threads: false,
         local_gpus: false,
         several_ranks: false,
@@ -195,5 +204,7 @@ pub fn describe(
     (kind.describe)(&name, settings, served)
 }
 
+#[cfg(test)]
+mod every_flag;
 #[cfg(test)]
 pub mod made_up;

@@ -6,19 +6,18 @@ use std::time::Duration;
 use http::uri::PathAndQuery;
 use prost::Message;
 use tonic::client::Grpc;
-use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 use crate::request::{Failure, FailureKind};
-use crate::targets::triton::connect::ConnectFailure;
+use crate::targets::triton::connect::{ConnectFailure, HeadedChannel};
 
-fn client(channel: Channel) -> Grpc<Channel> {
+fn client(channel: HeadedChannel) -> Grpc<HeadedChannel> {
     // Logits and whole outputs may be long; the limit is up to the server.
     Grpc::new(channel).max_decoding_message_size(usize::MAX)
 }
 
-async fn ready(grpc: &mut Grpc<Channel>) -> Result<(), Status> {
+async fn ready(grpc: &mut Grpc<HeadedChannel>) -> Result<(), Status> {
     grpc.ready().await.map_err(|error| Status::from_error(error.into()))
 }
 
@@ -26,7 +25,11 @@ async fn ready(grpc: &mut Grpc<Channel>) -> Result<(), Status> {
 ///
 /// # Errors
 /// The status, with the transport's error as its source where it came from there.
-pub async fn unary<Q, R>(channel: Channel, path: &'static str, message: Q) -> Result<R, Status>
+pub async fn unary<Q, R>(
+    channel: HeadedChannel,
+    path: &'static str,
+    message: Q,
+) -> Result<R, Status>
 where
     Q: Message + 'static,
     R: Message + Default + 'static,
@@ -43,7 +46,7 @@ where
 /// # Errors
 /// As [`unary`], and `DEADLINE_EXCEEDED` of our own.
 pub async fn query<Q, R>(
-    channel: &Channel,
+    channel: &HeadedChannel,
     path: &'static str,
     message: Q,
     within: Duration,
@@ -62,7 +65,7 @@ where
 /// # Errors
 /// As [`unary`].
 pub async fn stream<Q, R, S>(
-    channel: Channel,
+    channel: HeadedChannel,
     path: &'static str,
     messages: S,
 ) -> Result<Streaming<R>, Status>

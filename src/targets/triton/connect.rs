@@ -6,12 +6,14 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use http::Uri;
+use http::{HeaderMap, Uri};
 use hyper_util::rt::TokioIo;
+use tonic::body::Body;
 use tonic::transport::{Channel, Endpoint};
 use tower_service::Service;
 
-use crate::network::connect::{Connector, Stream};
+use crate::network::connect::{Connector, Stream, Via};
+use crate::network::proxy::Proxy;
 use crate::network::stamp::{LastRead, ReadStamp};
 use crate::network::tls::client_config;
 use crate::request::{Failure, FailureKind};
@@ -48,7 +50,9 @@ pub fn connector(options: &TritonOptions, alpn: &[u8]) -> Result<Connector, Fail
     } else {
         None
     };
-    Connector::new(&address.host, address.port, tls, options.timeouts.connect)
+    let tunnel = |proxy: &Proxy| Via::Tunnel(Arc::new(proxy.clone()));
+    let via = options.proxy.as_ref().map_or(Via::Direct, tunnel);
+    Connector::through(via, &address.host, address.port, tls, options.timeouts.connect)
 }
 
 /// Latest read of the current connection of a channel.
@@ -67,11 +71,35 @@ impl ChannelReads {
     }
 }
 
+/// A channel whose calls carry the user's headers.
+#[derive(Debug, Clone)]
+pub struct HeadedChannel {
+    channel: Channel,
+    headers: Arc<HeaderMap>,
+}
+
+impl Service<http::Request<Body>> for HeadedChannel {
+    type Response = <Channel as Service<http::Request<Body>>>::Response;
+    type Error = <Channel as Service<http::Request<Body>>>::Error;
+    type Future = <Channel as Service<http::Request<Body>>>::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Service::poll_ready(&mut self.channel, cx)
+    }
+
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        for (name, value) in &*self.headers {
+            request.headers_mut().append(name.clone(), value.clone());
+        }
+        Service::call(&mut self.channel, request)
+    }
+}
+
 /// A gRPC channel that reconnects when it has to.
 #[derive(Debug, Clone)]
 pub struct Link {
     /// For calls.
-    pub channel: Channel,
+    pub channel: HeadedChannel,
     /// When its bytes arrive.
     pub reads: ChannelReads,
 }
@@ -93,7 +121,8 @@ impl Link {
         let channel = endpoint.connect_with_connector(dial).await.map_err(|error| {
             crate::targets::triton::call::failure_of(&tonic::Status::from_error(Box::new(error)))
         })?;
-        Ok(Self { channel, reads })
+        let headers = Arc::new(options.headers.clone());
+        Ok(Self { channel: HeadedChannel { channel, headers }, reads })
     }
 }
 

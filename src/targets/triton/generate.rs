@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, header};
+use http::{HeaderMap, Method, Request, Response, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -39,6 +39,7 @@ pub struct Generate {
 struct Client {
     connector: Connector,
     authority: String,
+    headers: HeaderMap,
     idle: RefCell<Vec<HttpConnection>>,
 }
 
@@ -88,6 +89,7 @@ impl Client {
     fn new(options: &TritonOptions) -> Result<Self, Failure> {
         Ok(Self {
             connector: connector(options, b"http/1.1")?,
+            headers: options.headers.clone(),
             authority: format!("{}:{}", options.address.host, options.address.port),
             idle: RefCell::default(),
         })
@@ -115,14 +117,18 @@ impl Client {
         path: &str,
         body: Bytes,
     ) -> Result<Request<Full<Bytes>>, Failure> {
-        Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header(header::HOST, &self.authority)
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT_ENCODING, "identity")
             .body(Full::new(body))
-            .map_err(|error| Failure::new(FailureKind::Refused, error.to_string()))
+            .map_err(|error| Failure::new(FailureKind::Refused, error.to_string()))?;
+        for (name, value) in &self.headers {
+            request.headers_mut().append(name.clone(), value.clone());
+        }
+        Ok(request)
     }
 
     /// Short query before or after the load.

@@ -226,10 +226,14 @@ impl InFlightTable {
             }
             let failure = if begun {
                 let tokens = self.requests[&id].output.delivered();
-                let message = format!("nothing more came for {idle:?}, after {tokens} tokens");
+                let message = format!(
+                    "nothing more came for {idle:?}, which `--idle-timeout` sets, after {tokens} tokens"
+                );
                 Failure::new(FailureKind::Idle, message)
             } else {
-                let message = format!("no response within {first_response:?}");
+                let message = format!(
+                    "no response within {first_response:?}, which `--first-token-timeout` sets"
+                );
                 Failure::new(FailureKind::Silent, message)
             };
             self.fail(id, at, failure);

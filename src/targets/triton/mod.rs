@@ -47,11 +47,14 @@ pub const KIND: Kind = Kind {
     name: "triton",
     help: "`triton:HOST:PORT/MODEL` (Triton server)",
     has_argument: true,
-    describe: |name, _, served| {
-        Ok(Named::served(TritonTarget::new(served.triton(name.argument)?)?, served))
+    describe: |name, engine, served| {
+        let mut options = served.triton(name.argument)?;
+        options.asking.engine_stamps = engine.perf_metrics;
+        Ok(Named::served(TritonTarget::new(options)?, served))
     },
     abilities: Abilities {
         extra_inputs: true,
+        engine_stamps: true,
         server: Some(ServerProtocol::Grpc),
         ..Abilities::NONE
     },
@@ -174,6 +177,10 @@ fn info_of(options: &TritonOptions, facts: &ServerFacts, model_io: &ModelIo) -> 
             "accumulates_text": model_io.accumulates,
             "can_ignore_eos": model_io.can_ignore_eos(),
             "streams": streams,
+            "proxy": options.proxy.as_ref().map(|proxy| {
+                json!({"url": proxy.to_string(), "named_by": proxy.variable})
+            }),
+            "headers": options.headers.keys().map(http::HeaderName::as_str).collect::<Vec<_>>(),
             "channels": options.channels,
             "io_threads": options.io_threads,
         }),

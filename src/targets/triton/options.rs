@@ -5,8 +5,10 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use serde_json::{Map, Value};
 
+use crate::network::proxy::Proxy;
 use crate::network::tls::TlsOptions;
 use crate::targets::triton::address::Address;
 
@@ -92,6 +94,10 @@ impl fmt::Debug for AskOptions {
 pub struct TritonOptions {
     /// Server and model.
     pub address: Address,
+    /// Headers of every call, which gRPC calls metadata. Their values are never shown.
+    pub headers: HeaderMap,
+    /// The proxy on the way to the server; it makes a tunnel.
+    pub proxy: Option<Proxy>,
     /// Trust in certificates, for TLS addresses.
     pub tls: TlsOptions,
     /// Which stream carries a request.
@@ -112,6 +118,8 @@ impl TritonOptions {
     pub fn new(address: Address) -> Self {
         Self {
             address,
+            headers: HeaderMap::new(),
+            proxy: None,
             tls: TlsOptions::default(),
             streams: StreamUse::default(),
             channels: NonZeroU16::MIN.saturating_add(7),

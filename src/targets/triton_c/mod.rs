@@ -32,7 +32,12 @@ pub const KIND: Kind = Kind {
     describe: |name, _, served| {
         Ok(Named::served(TritonCTarget::new(served.triton_c(name.argument)?)?, served))
     },
-    abilities: Abilities { extra_inputs: true, ..Abilities::NONE },
+    abilities: Abilities {
+        extra_inputs: true,
+        engine_stamps: true,
+        loads_triton: true,
+        ..Abilities::NONE
+    },
 };
 
 /// Options of a `triton-c:` target.

@@ -21,7 +21,9 @@ pub const KIND: Kind = Kind {
     abilities: Abilities {
         in_process: true,
         engine: true,
+        scheduler_settings: true,
         executor_settings: true,
+        engine_stamps: true,
         priorities: true,
         local_gpus: true,
         several_ranks: true,

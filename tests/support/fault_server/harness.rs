@@ -9,7 +9,9 @@ use bareflight::clock::{MonoNs, Nanos, now, sleep};
 use bareflight::load::plan::Shot;
 use bareflight::record::event::{Ending, Event, TokenHash};
 use bareflight::record::gate::Gate;
-use bareflight::record::request_record::{EngineTimes, FinishReason, StampSource, TokenSource};
+use bareflight::record::request_record::{
+    ConnectionUse, EngineTimes, FinishReason, StampSource, TokenSource,
+};
 use bareflight::record::sink::{Aside, Sink};
 use bareflight::request::RequestId;
 use bareflight::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
@@ -32,6 +34,7 @@ pub struct Story {
     pub mismatch: Option<(u32, u32)>,
     pub times: Option<EngineTimes>,
     pub stamps: Option<StampSource>,
+    pub connection: ConnectionUse,
 }
 
 impl Story {
@@ -152,6 +155,7 @@ impl Range {
             }
             // Counted where whole runs are told of.
             Aside::PromptCount(..) => {}
+            Aside::Connection(id, cost) => stories.entry(id.0).or_default().connection = cost,
             Aside::StampsOf(id, source) => stories.entry(id.0).or_default().stamps = Some(source),
             Aside::Stamps(source) => self.session_stamps = Some(source),
             Aside::Tokens(source) => assert_eq!(source, TokenSource::Chunks),
