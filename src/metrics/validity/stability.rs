@@ -16,7 +16,7 @@ const REQUESTS_OF_A_BLOCK: usize = 5;
 /// A drift counts where it would come about by chance less often than this; four series together make 1 %.
 const SIGNIFICANCE: f64 = 0.002_5;
 /// A queue counts as growing, whatever its scatter, where chance would order its blocks so less often than this.
-const IN_ORDER: f64 = 1e-4;
+const IN_ORDER: f64 = 1e-5;
 /// A silence of less than this share of the window is no stall.
 const SILENT_SHARE: f64 = 0.03;
 /// So many times as long as what is silent otherwise is a stall.
@@ -201,11 +201,12 @@ fn span_of(window: Window, moments: usize, of: usize) -> Nanos {
 }
 
 /// Lengths of silence, in moments, until something is heard; a silence begins when something was heard or, where nothing was
-/// in flight before, with a request.
+/// in flight before, with a request. The wait for the first of all is none: a loop begins with it.
 fn silences(heard: &[bool], in_flight: &[f64]) -> Vec<usize> {
     let mut lengths = Vec::new();
     let mut length = 0;
-    for (heard, in_flight) in heard.iter().zip(in_flight) {
+    let begun = heard.iter().position(|heard| *heard).unwrap_or(heard.len());
+    for (heard, in_flight) in heard.iter().zip(in_flight).skip(begun) {
         if *heard {
             lengths.extend((length > 0).then_some(length));
             length = 0;

@@ -73,9 +73,12 @@ fn slots(dice: &mut Dice, requests: u32, slots: usize, drift: f64) -> Vec<Played
         .collect()
 }
 
-/// Poisson arrivals at a server that answers one request after the other, at this load.
+/// Poisson arrivals at a server that answers one request after the other, at this load; a stable queue is as long as it is
+/// after a long time.
 fn queue(dice: &mut Dice, requests: u32, load: f64) -> Vec<Played> {
-    let (mut now, mut free) = (1.0, 0.0_f64);
+    let mut now = 1.0;
+    let waits = load < 1.0 && dice.random_bool(load);
+    let mut free = if waits { now + 20.0 / (1.0 - load) * exponential(dice) } else { now };
     (0..requests)
         .map(|id| {
             now += 20.0 / load * exponential(dice);
