@@ -16,7 +16,7 @@ const REQUESTS_OF_A_BLOCK: usize = 5;
 /// A drift counts where it would come about by chance less often than this; four series together make 1 %.
 const SIGNIFICANCE: f64 = 0.002_5;
 /// A queue counts as growing, whatever its scatter, where chance would order its blocks so less often than this.
-const IN_ORDER: f64 = 1e-5;
+const IN_ORDER: f64 = 3e-5;
 /// A silence of less than this share of the window is no stall.
 const SILENT_SHARE: f64 = 0.03;
 /// So many times as long as what is silent otherwise is a stall.

@@ -19,7 +19,7 @@ fn about_one(dice: &mut Dice, deviation: f64) -> f64 {
     (1.0 + deviation * normal).max(0.1)
 }
 
-/// How many of 60 runs warn.
+/// How many of 40 runs warn.
 fn warnings(load: Load, mut run: impl FnMut(&mut Dice) -> Vec<Played>) -> usize {
     let mut dice = Dice::seed_from_u64(7);
     let warns = |rows: Vec<Played>| {
@@ -29,7 +29,7 @@ fn warnings(load: Load, mut run: impl FnMut(&mut Dice) -> Vec<Played>) -> usize 
         let check = summary.checks.iter().find(|check| check.id == CheckId::Stability).unwrap();
         check.status == Status::Warn
     };
-    (0..60).filter(|_| warns(run(&mut dice))).count()
+    (0..40).filter(|_| warns(run(&mut dice))).count()
 }
 
 /// A request of eight tokens.
@@ -121,10 +121,9 @@ fn steady_runs_hardly_ever_warn() {
         ("a busy queue", warnings(open(40.0), |dice| queue(dice, 600, 0.8))),
         ("a constant rate", warnings(open(40.0), |dice| constant_rate(dice, 40, 0.0))),
     ];
-    println!("{found:?}");
-    assert!(found.iter().all(|(_, warned)| *warned <= 3), "of 60 each: {found:?}");
+    assert!(found.iter().all(|(_, warned)| *warned <= 2), "of 40 each: {found:?}");
     let all: usize = found.iter().map(|(_, warned)| warned).sum();
-    assert!(all <= 10, "of 480: {found:?}");
+    assert!(all <= 5, "of 320: {found:?}");
 }
 
 #[test]
@@ -132,11 +131,10 @@ fn what_drifts_falls_behind_or_stalls_is_found() {
     let found = [
         ("15 % over slots", warnings(closed_at(4), |dice| slots(dice, 400, 4, 0.15))),
         ("15 % over waves", warnings(closed_at(8), |dice| waves(dice, 40, 8, 0.15))),
-        ("overload", warnings(open(65.0), |dice| queue(dice, 300, 1.3))),
+        ("overload", warnings(open(65.0), |dice| queue(dice, 400, 1.3))),
         ("heavy overload", warnings(open(100.0), |dice| queue(dice, 150, 2.0))),
         ("a stall at 40/s", warnings(open(40.0), |dice| constant_rate(dice, 40, 600.0))),
         ("a stall at 10/s", warnings(open(10.0), |dice| constant_rate(dice, 10, 600.0))),
     ];
-    println!("{found:?}");
-    assert!(found.iter().all(|(_, warned)| *warned >= 57), "of 60 each: {found:?}");
+    assert!(found.iter().all(|(_, warned)| *warned >= 38), "of 40 each: {found:?}");
 }
