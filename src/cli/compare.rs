@@ -20,6 +20,7 @@ use crate::cli::typed::{RunArgs, Settings};
 use crate::console;
 use crate::experiment::comparison_files::{Manifest, write_comparison, write_sides};
 use crate::experiment::{blocks, interleave, preflight, stored};
+use crate::experiment::interleave::LEAD_IN;
 use crate::issue::stop::Stop;
 use crate::metrics::allowance::{Allowance, Percent};
 use crate::metrics::compare::BLOCKS_FOR_A_VERDICT;
@@ -216,7 +217,8 @@ pub(super) fn measured<'a>(
         .zip(sides)
         .zip(runs.iter().zip(records))
         .map(|((name, resolved), (run, records))| {
-            Ok(run.measured(name, as_map(&resolved.to_settings())?, records))
+            let all = run.measured(name, as_map(&resolved.to_settings())?, records);
+            Ok(all.without_first(LEAD_IN))
         })
         .collect::<Result<_, serde_json::Error>>()
         .context("settings cannot be shown")
@@ -227,7 +229,10 @@ fn show(directory: &RunDirectory, comparison: &Comparison) -> anyhow::Result<()>
     let own = comparison.sides.iter().filter(|_| comparison.interleaved);
     files.extend(own.map(|side| FileNote {
         name: format!("{}/", side.folder),
-        holds: format!("everything of side {}, as a run of its own; a block is a point", side.name),
+        holds: format!(
+            "everything of side {}, as a run of its own; a block is a point, after the lead-in",
+            side.name
+        ),
     }));
     let folder = directory.path().display().to_string();
     print(&format!("{}{}", table::render(comparison), report_table::files(&folder, &files)))

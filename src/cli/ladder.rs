@@ -14,6 +14,7 @@ use crate::cli::run::{Screen, experiment_exit, preflight_exit, print};
 use crate::cli::typed::{RunArgs, Settings};
 use crate::clock::{self, Nanos};
 use crate::experiment::comparison_files::{Manifest, write_ladder, write_sides};
+use crate::experiment::interleave::LEAD_IN;
 use crate::experiment::preflight::PreflightError;
 use crate::experiment::served_child::{Ready, Server};
 use crate::experiment::sweep::Watch;
@@ -125,7 +126,6 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
     write_sides(&runs).map_err(|error| failure(error.into()))?;
     manifest.end(interleave::state(&runs));
     manifest.write(&directory).map_err(|error| failure(error.into()))?;
-    let seed = engine.workload.seed;
     let question = Question {
         title,
         interleaved: true,
@@ -133,7 +133,7 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
         order: (0..arguments.blocks as usize)
             .map(|block| interleave::order(block, levels.len()))
             .collect(),
-        terms: Terms { margin: arguments.margin.share(), seed },
+        terms: Terms { margin: arguments.margin.share(), seed: engine.workload.seed },
         allowances: &[],
         remedy: interleave::more_blocks(),
         pairs: ladder::steps(&planned),
@@ -142,7 +142,7 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
     let records = load_records(&runs).map_err(|error| failure(error.into()))?;
     let measured = measured(names, &resolved, &runs, &records).map_err(failure)?;
     let comparison = comparison::conclude(&question, &measured);
-    let ladder = ladder::conclude(comparison, &planned, &measured, &cpu, seed);
+    let ladder = ladder::conclude(comparison, &planned, &measured, &cpu);
     show(&directory, &ladder).map_err(failure)?;
     Ok(Exit::of_sides(&runs, false))
 }
@@ -254,14 +254,16 @@ impl CpuWatch {
         (clock::process_cpu(), self.server.and_then(process::cpu_of))
     }
 
-    /// What was seen, by side and block. The server's time counts for the rungs that ask it.
+    /// What was seen, by side and block, without the lead-in. The server's time counts for the rungs that ask it.
     fn by_side(&self, levels: &[Level], blocks: usize) -> Vec<Vec<BlockCpu>> {
         let mut sides: Vec<Vec<BlockCpu>> = levels.iter().map(|_| Vec::new()).collect();
-        let turns = (0..blocks).flat_map(|block| interleave::order(block, levels.len()));
+        let turns = (0..blocks + LEAD_IN)
+            .flat_map(|block| interleave::order(block.saturating_sub(LEAD_IN), levels.len()));
         for (side, cpu) in turns.zip(&self.seen) {
             let server_ns = cpu.server_ns.filter(|_| levels[side].is_served());
             sides[side].push(BlockCpu { server_ns, ..*cpu });
         }
+        sides.iter_mut().for_each(|blocks| drop(blocks.drain(..LEAD_IN.min(blocks.len()))));
         sides
     }
 }
@@ -296,7 +298,7 @@ fn show(directory: &RunDirectory, ladder: &Ladder) -> anyhow::Result<()> {
     let mut files = write_ladder(directory, ladder)?;
     files.extend(ladder.comparison.sides.iter().map(|side| FileNote {
         name: format!("{}/", side.folder),
-        holds: "everything of this rung, as a run of its own; a block is a point".into(),
+        holds: "everything of this rung, as a run of its own; a block is a point, after the lead-in".into(),
     }));
     let folder = directory.path().display().to_string();
     print(&format!("{}{}", table::render(ladder), console::files(&folder, &files)))

@@ -2,6 +2,7 @@
 
 use crate::engine_directory::EngineProblem;
 use crate::experiment::engines::check_engines;
+use crate::experiment::interleave::LEAD_IN;
 use crate::experiment::point_runner::Opening;
 use crate::experiment::preflight::{PreflightError, prompt_source, tokenise_words};
 use crate::experiment::{gpu_watch, machine};
@@ -17,15 +18,15 @@ use crate::workload::{PromptKind, Workload};
 pub struct ReadyBlocks {
     /// What answers, in the order of the sides; not yet opened.
     pub openings: Vec<Opening>,
-    /// One plan for each block.
+    /// That of the lead-in, and one for each block.
     pub plans: Vec<Plan>,
     /// What is odd about engines that come from a directory, and no reason to refuse them.
     pub warnings: Vec<EngineProblem>,
 }
 
-/// Describes every side and draws so many blocks of the first side's workload at its first load.
+/// Describes every side and draws a lead-in and so many blocks of the first side's workload at its first load.
 ///
-/// Block number b, from 0, is drawn with the seed plus b: lengths, prompts and instants differ from block to block, so
+/// Block number b, from 0, is drawn with the seed plus b, and the lead-in, which is played first, as one block more: lengths, prompts and instants differ from block to block, so
 /// that no block finds a cache that an earlier one has filled, and are the same on every side of a block. Prompts are
 /// text, which has ids too, as soon as one side wants text. Words that were given as text get their token ids in `sides`.
 ///
@@ -59,12 +60,14 @@ pub fn prepare(sides: &mut [Resolved], blocks: u32) -> Result<ReadyBlocks, Prefl
         })
         .flatten()
         .collect();
-    let mut plans: Vec<Plan> = Vec::with_capacity(blocks as usize);
-    for (block, load) in (0..blocks).zip(first.loads.iter().cycle()) {
+    let mut plans: Vec<Plan> = Vec::with_capacity(blocks as usize + LEAD_IN);
+    let lead_in = std::iter::repeat_n(blocks, LEAD_IN);
+    for (point, block) in (0..).zip(lead_in.chain(0..blocks)) {
+        let Some(load) = first.loads.first() else { break };
         let seed = first.workload.seed.wrapping_add(block.into());
         let workload = Workload { seed, prompts: kind, ..first.workload.clone() };
         let first_id = plans.last().map_or(RequestId(0), Plan::next_id);
-        let start = PlanStart { point: block, first_id };
+        let start = PlanStart { point, first_id };
         let plan = Plan::draw(&workload, load, first.size(load), start, &source)?;
         for limits in &limits {
             plan.check(limits)?;

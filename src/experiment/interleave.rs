@@ -27,6 +27,15 @@ pub struct Side<'a> {
     pub opening: Opening,
 }
 
+/// Blocks that every side plays before those that are compared.
+///
+/// Whoever plays first finds threads, caches and the engine's loop as they were after loading, and the others as the first one
+/// has left them: the first block is not exchangeable. The lead-in has that block's part, and its requests are none of the
+/// others'.
+pub const LEAD_IN: usize = 1;
+/// How its point is labelled.
+pub const LEAD_IN_LABEL: &str = "lead-in";
+
 /// Who plays first, second, … in a block: rotated from block to block, and reversed so that two sides come as ABBA BAAB.
 ///
 /// Over each cycle of as many blocks as there are sides, each side has each place once; which cycles run backwards
@@ -40,7 +49,7 @@ pub fn order(block: usize, sides: usize) -> Vec<usize> {
     order
 }
 
-/// Plays every block on every side, in [`order`], with all sides open all the time. Each side keeps its records in a
+/// Plays every block on every side, the lead-in first and the others in [`order`], with all sides open all the time. Each side keeps its records in a
 /// folder of its own below `directory`, where each block is a point.
 ///
 /// Ends early, with what there is by then, when the end is asked for or a side answers no more.
@@ -67,11 +76,16 @@ pub fn play(
         runners.push(PointRunner::open(resolved, opening, plans, folder, manifest, stop)?);
     }
     'blocks: for (block, plan) in plans.iter().enumerate() {
-        for side in order(block, runners.len()) {
+        for side in order(block.saturating_sub(LEAD_IN), runners.len()) {
             if !runners.iter().all(PointRunner::can_go_on) {
                 break 'blocks;
             }
-            let label = format!("block {} of {}", block + 1, plans.len());
+            let label = match (block + 1).checked_sub(LEAD_IN) {
+                Some(number) if number > 0 => {
+                    format!("block {number} of {}", plans.len() - LEAD_IN)
+                }
+                _ => LEAD_IN_LABEL.to_owned(),
+            };
             let mut watch = OfSide { name: &names[side], watch: &mut *watch };
             runners[side].play(plan, label, &mut watch)?;
         }

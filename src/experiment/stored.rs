@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::clock::Window;
 use crate::clock::{MonoNs, Nanos};
+use crate::experiment::interleave::LEAD_IN_LABEL;
 use crate::load::Load;
 use crate::metrics::Summary;
 use crate::metrics::allowance::Allowance;
@@ -141,7 +142,7 @@ fn owned(points: &[(&PointEntry, &Point)]) -> Vec<(PointEntry, Point)> {
 
 fn points_at(loaded: &Loaded, load: Load) -> Vec<(&PointEntry, &Point)> {
     let entries = loaded.run.manifest.points.iter().zip(&loaded.points);
-    entries.filter(|(entry, _)| entry.facts.load == load).collect()
+    entries.filter(|(entry, _)| entry.facts.load == load && entry.label != LEAD_IN_LABEL).collect()
 }
 
 /// Requests that were sent; in the order of a plan they are the first ones.

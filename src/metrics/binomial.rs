@@ -2,6 +2,8 @@
 
 /// Continued-fraction steps before giving up; n = 10⁸ needs about 10⁴.
 const MAX_STEPS: u32 = 200_000;
+/// Halvings until a rank is known to a millionth of the sample.
+const HALVINGS: u32 = 30;
 
 /// P(X ≤ `k`) for X ~ Binomial(`n`, `p`), with 0 < `p` < 1.
 pub fn cdf(k: u64, n: u64, p: f64) -> f64 {
@@ -22,6 +24,21 @@ pub fn largest_within_tail(n: u64, p: f64, alpha: f64) -> Option<u64> {
         } else {
             beyond = middle;
         }
+    }
+    Some(within)
+}
+
+/// The same between whole numbers: the k with P(X ≤ k) = `alpha`, where the tail is continued as a beta distribution;
+/// `None` where even k = 0 is too likely.
+pub fn within_tail(n: f64, p: f64, alpha: f64) -> Option<f64> {
+    let tail = |k: f64| regularised_beta(n - k, k + 1.0, 1.0 - p);
+    if n <= 0.0 || tail(0.0) > alpha {
+        return None;
+    }
+    let (mut within, mut beyond) = (0.0, n);
+    for _ in 0..HALVINGS {
+        let middle = 0.5 * (within + beyond);
+        if tail(middle) <= alpha { within = middle } else { beyond = middle }
     }
     Some(within)
 }

@@ -1,14 +1,10 @@
 //! Is one configuration faster than another? An answer from repeated blocks, never from two single runs.
 
-use rand::{Rng, SeedableRng};
-use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::binomial::{normal_upper_tail, student_quantile};
+use crate::metrics::binomial::student_quantile;
 use crate::metrics::definition::Better;
 
-/// Resamples drawn; enough for the far tails that a handful of blocks asks for.
-const RESAMPLES: usize = 20_000;
 /// Probability that the interval misses, half of it on each side.
 const INTERVAL_MISS: f64 = 0.05;
 /// With fewer blocks an interval is shown and no verdict given.
@@ -75,25 +71,18 @@ pub enum CompareError {
     Margin(f64),
 }
 
-/// Compares a number over paired blocks: a bootstrap over blocks of the mean log ratio, seeded.
-///
-/// Few blocks make percentile intervals too narrow; the tails are therefore taken further out, by as much as Student's t
-/// is wider than the normal distribution (Hesterberg 2015, the expanded percentile interval).
+/// Compares a number over paired blocks: Student's t over the log ratios of the blocks, of which a mean over many requests
+/// makes about a normal distribution. A bootstrap of a handful of blocks is too narrow.
 ///
 /// # Errors
 /// When there is no block, a value is not above 0, or the margin is not between 0 and 1.
-pub fn compare(
-    blocks: &[Block],
-    better: Better,
-    margin: f64,
-    seed: u64,
-) -> Result<Comparison, CompareError> {
+pub fn compare(blocks: &[Block], better: Better, margin: f64) -> Result<Comparison, CompareError> {
     if !(margin > 0.0 && margin < 1.0) {
         return Err(CompareError::Margin(margin));
     }
     let logs = log_ratios(blocks)?;
     let mean = logs.iter().sum::<f64>() / logs.len() as f64;
-    let interval = (logs.len() > 1).then(|| interval(&logs, mean, seed));
+    let interval = (logs.len() > 1).then(|| interval(&logs, mean));
     let answer = match interval {
         Some((low, high)) if logs.len() >= BLOCKS_FOR_A_VERDICT => {
             answer(low, high, better, margin)
@@ -122,11 +111,11 @@ pub struct Difference {
 }
 
 /// The difference over paired blocks, with the interval of [`compare`]; `None` where there is no block.
-pub fn difference(blocks: &[Block], seed: u64) -> Option<Difference> {
+pub fn difference(blocks: &[Block]) -> Option<Difference> {
     let differences: Vec<f64> =
         blocks.iter().map(|block| block.candidate - block.baseline).collect();
     let mean = mean(&differences)?;
-    let interval = (blocks.len() > 1).then(|| interval(&differences, mean, seed));
+    let interval = (blocks.len() > 1).then(|| interval(&differences, mean));
     let (low, high) = interval.unzip();
     Some(Difference { mean, low, high })
 }
@@ -154,18 +143,13 @@ fn log_ratios(blocks: &[Block]) -> Result<Vec<f64>, CompareError> {
         .collect()
 }
 
-/// The 95 % interval of the mean of two or more values.
-fn interval(values: &[f64], mean: f64, seed: u64) -> (f64, f64) {
-    let n = values.len();
-    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-    let mut means: Vec<f64> = (0..RESAMPLES)
-        .map(|_| (0..n).map(|_| values[rng.random_range(0..n)]).sum::<f64>() / n as f64)
-        .collect();
-    means.sort_unstable_by(f64::total_cmp);
-    let wider = (n as f64 / (n as f64 - 1.0)).sqrt();
-    let tail = normal_upper_tail(wider * student_quantile(INTERVAL_MISS / 2.0, n as f64 - 1.0));
-    let rank = (tail * RESAMPLES as f64).floor() as usize;
-    (means[rank].min(mean), means[RESAMPLES - 1 - rank].max(mean))
+/// The 95 % interval of the mean of two or more values, by Student's t.
+fn interval(values: &[f64], mean: f64) -> (f64, f64) {
+    let freedom = values.len() as f64 - 1.0;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    let error = (squares / freedom / values.len() as f64).sqrt();
+    let reach = student_quantile(INTERVAL_MISS / 2.0, freedom) * error;
+    (mean - reach, mean + reach)
 }
 
 fn answer(low: f64, high: f64, better: Better, margin: f64) -> Answer {
@@ -189,29 +173,31 @@ fn answer(low: f64, high: f64, better: Better, margin: f64) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand_distr::{Distribution, Normal};
+    use rand::SeedableRng;
+    use rand_distr::{Distribution, LogNormal, Normal};
+    use rand_xoshiro::Xoshiro256PlusPlus;
 
     fn blocks(ratios: &[f64]) -> Vec<Block> {
         ratios.iter().map(|ratio| Block { baseline: 40.0, candidate: 40.0 * ratio }).collect()
     }
 
     fn answer_of(ratios: &[f64], better: Better) -> Answer {
-        compare(&blocks(ratios), better, 0.01, 1).unwrap().answer
+        compare(&blocks(ratios), better, 0.01).unwrap().answer
     }
 
     #[test]
     fn blocks_without_a_ratio_are_refused_by_name() {
-        assert_eq!(compare(&[], Better::Lower, 0.01, 1), Err(CompareError::NoBlocks));
-        let error = compare(&blocks(&[1.0, 0.0]), Better::Lower, 0.01, 1).unwrap_err();
+        assert_eq!(compare(&[], Better::Lower, 0.01), Err(CompareError::NoBlocks));
+        let error = compare(&blocks(&[1.0, 0.0]), Better::Lower, 0.01).unwrap_err();
         assert!(error.to_string().starts_with("block 2 holds 0"), "{error}");
-        assert!(compare(&blocks(&[f64::INFINITY]), Better::Lower, 0.01, 1).is_err());
-        assert!(compare(&blocks(&[1.0]), Better::Lower, f64::NAN, 1).is_err());
+        assert!(compare(&blocks(&[f64::INFINITY]), Better::Lower, 0.01).is_err());
+        assert!(compare(&blocks(&[1.0]), Better::Lower, f64::NAN).is_err());
     }
 
     #[test]
     fn fewer_than_five_blocks_decide_nothing() {
         assert_eq!(answer_of(&[2.0, 2.0, 2.0, 2.0], Better::Lower), Answer::Undecided);
-        let one = compare(&blocks(&[2.0]), Better::Lower, 0.01, 1).unwrap();
+        let one = compare(&blocks(&[2.0]), Better::Lower, 0.01).unwrap();
         assert_eq!((one.low, one.high, one.answer), (None, None, Answer::Undecided));
     }
 
@@ -241,37 +227,80 @@ mod tests {
 
     #[test]
     fn a_difference_has_the_unit_of_the_number_and_may_be_nothing() {
-        assert_eq!(difference(&[], 1), None);
-        let one = difference(&blocks(&[1.5]), 1).unwrap();
+        assert_eq!(difference(&[]), None);
+        let one = difference(&blocks(&[1.5])).unwrap();
         assert_eq!((one.mean, one.low, one.high), (20.0, None, None));
-        let flat = difference(&[Block { baseline: 0.0, candidate: 0.0 }; 5], 1).unwrap();
+        let flat = difference(&[Block { baseline: 0.0, candidate: 0.0 }; 5]).unwrap();
         assert_eq!((flat.mean, flat.low, flat.high), (0.0, Some(0.0), Some(0.0)));
-        let five = difference(&blocks(&[1.1, 1.2, 1.15, 1.18, 1.12]), 1).unwrap();
+        let five = difference(&blocks(&[1.1, 1.2, 1.15, 1.18, 1.12])).unwrap();
         assert!((five.mean - 6.0).abs() < 1e-9, "{five:?}");
-        assert!(five.low.unwrap() > 4.0 && five.high.unwrap() < 8.0, "{five:?}");
+        assert!(five.low.unwrap() > 3.9 && five.high.unwrap() < 8.1, "{five:?}");
     }
 
     #[test]
-    fn the_same_seed_gives_the_same_interval() {
-        let blocks = blocks(&[1.1, 1.3, 1.2, 1.25, 1.15]);
-        let compared = |seed| compare(&blocks, Better::Lower, 0.01, seed).unwrap();
-        assert_eq!(compared(5), compared(5));
-        assert!((compared(5).ratio - 1.197_94).abs() < 1e-4, "{}", compared(5).ratio);
+    fn the_interval_of_a_ratio_is_students_worked_by_hand() {
+        // Log ratios −2, −1, 0, 1, 2: mean 0, deviation √2.5, error √0.5; t of four degrees of freedom is 2.776.
+        let logs = [-0.02_f64, -0.01, 0.0, 0.01, 0.02].map(f64::exp);
+        let compared = compare(&blocks(&logs), Better::Lower, 0.01).unwrap();
+        assert!((compared.ratio - 1.0).abs() < 1e-12);
+        assert!((compared.high.unwrap().ln() - 0.01 * 0.5_f64.sqrt() * 2.776_445).abs() < 1e-7);
+        assert!((compared.low.unwrap().ln() + compared.high.unwrap().ln()).abs() < 1e-12);
+    }
+
+    /// Means over the requests of a block on two sides, where the candidate takes `ratio` times as long. Latencies are
+    /// skewed; requests of one block have a level in common on both sides, since they are the same ones.
+    fn simulated(rng: &mut Xoshiro256PlusPlus, count: usize, ratio: f64) -> Vec<Block> {
+        let own = LogNormal::new(0.0_f64, 0.05).unwrap();
+        let shared = Normal::new(1.0_f64, 0.05).unwrap();
+        let block = |rng: &mut Xoshiro256PlusPlus| {
+            let level = 40.0 * shared.sample(rng);
+            let mut side = || (0..96).map(|_| level * own.sample(rng)).sum::<f64>() / 96.0;
+            Block { baseline: side(), candidate: side() * ratio }
+        };
+        (0..count).map(|_| block(rng)).collect()
+    }
+
+    /// How many of 200 comparisons of so many blocks find the candidate faster, and slower.
+    fn found(seed: u64, blocks: usize, ratio: f64, margin: f64) -> (usize, usize) {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let mut answers = || {
+            let blocks = simulated(&mut rng, blocks, ratio);
+            compare(&blocks, Better::Lower, margin).unwrap().answer
+        };
+        let answers: Vec<Answer> = (0..200).map(|_| answers()).collect();
+        let count = |wanted| answers.iter().filter(|it| **it == wanted).count();
+        (count(Answer::Faster), count(Answer::Slower))
     }
 
     #[test]
-    fn the_interval_of_six_blocks_holds_the_truth_about_as_often_as_it_says() {
-        let mut rng = Xoshiro256PlusPlus::seed_from_u64(11);
-        let noise = Normal::new(0.0_f64, 0.05).unwrap();
-        let trials = 300;
-        let held = (0..trials)
-            .filter(|trial| {
-                let logs: Vec<f64> = (0..6).map(|_| noise.sample(&mut rng)).collect();
-                let mean = logs.iter().sum::<f64>() / 6.0;
-                let (low, high) = interval(&logs, mean, *trial);
-                low <= 0.0 && 0.0 <= high
-            })
-            .count();
-        assert!((0.90..=0.99).contains(&(held as f64 / trials as f64)), "{held} of {trials}");
+    fn equal_sides_are_told_apart_in_at_most_one_comparison_of_twenty() {
+        // Even with a margin of next to nothing.
+        let (faster, slower) = found(21, 8, 1.0, 1e-6);
+        assert!(faster + slower <= 17, "{faster} {slower}: 10 expected of 200");
+        let (faster, slower) = found(22, 8, 1.0, 0.01);
+        assert!(faster + slower <= 2, "{faster} {slower}");
+    }
+
+    #[test]
+    fn two_percent_are_found_with_eight_blocks() {
+        // With `--margin 1%`: the whole interval must lie beyond it.
+        let (faster, slower) = found(23, 8, 1.02, 0.01);
+        assert!(slower >= 160 && faster == 0, "{faster} {slower}");
+    }
+
+    #[test]
+    fn the_interval_of_few_blocks_holds_the_truth_as_often_as_it_says() {
+        for count in [5, 6, 8] {
+            let mut rng = Xoshiro256PlusPlus::seed_from_u64(11);
+            let trials = 1_000;
+            let held = (0..trials)
+                .filter(|_| {
+                    let compared =
+                        compare(&simulated(&mut rng, count, 1.0), Better::Lower, 0.01).unwrap();
+                    compared.low.unwrap() <= 1.0 && 1.0 <= compared.high.unwrap()
+                })
+                .count();
+            assert!((930..=970).contains(&held), "{held} of {trials} with {count} blocks");
+        }
     }
 }

@@ -94,6 +94,15 @@ pub struct Measured<'a> {
     pub settings: Map<String, Value>,
 }
 
+impl Measured<'_> {
+    /// The same without so many of its first blocks, which were played to bring all sides to where they begin alike.
+    #[must_use]
+    pub fn without_first(mut self, blocks: usize) -> Self {
+        self.blocks.drain(..blocks.min(self.blocks.len()));
+        self
+    }
+}
+
 /// One block of one side.
 #[derive(Debug, Clone, Copy)]
 pub struct MeasuredBlock<'a> {

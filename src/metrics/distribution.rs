@@ -1,8 +1,10 @@
 //! Distribution of the samples of one quantity: exact from sorted values, or streamed into a histogram.
 
-use crate::metrics::dependence;
+use std::collections::BTreeMap;
+
+use crate::metrics::effective::{BlockTable, Sizes};
 use crate::metrics::log_histogram::LogHistogram;
-use crate::metrics::percentile::{Percentile, Ranks};
+use crate::metrics::percentile::{Percentile, Ranks, nearest_rank};
 use crate::metrics::summary::{Distribution, Outliers, PercentileValue};
 
 /// Interquartile ranges between a quartile and Tukey's outer fence.
@@ -18,32 +20,26 @@ pub struct Weighted {
 }
 
 /// The distribution of independent samples that count alike; `None` of no samples. All values must be finite.
-pub fn of(values: Vec<f64>) -> Option<Distribution> {
-    let independent = values.len() as f64;
-    of_as_many(values, independent)
-}
-
-/// The same of values in ascending order.
-pub fn of_sorted(values: &[f64]) -> Option<Distribution> {
-    of_as_many_sorted(values, values.len() as f64)
-}
-
-/// The same of samples in the order in which they came, of which one may tell of the next: intervals are as wide as those
-/// of [`dependence::effective_count`] independent samples.
-pub fn of_series(values: Vec<f64>) -> Option<Distribution> {
-    let effective = dependence::effective_count(&values);
-    of_as_many(values, effective)
-}
-
-fn of_as_many(mut values: Vec<f64>, effective: f64) -> Option<Distribution> {
+pub fn of(mut values: Vec<f64>) -> Option<Distribution> {
     values.sort_unstable_by(f64::total_cmp);
-    of_as_many_sorted(&values, effective)
+    let independent = Sizes::independent(values.len() as f64);
+    of_sorted(&values, |_| independent)
 }
 
-fn of_as_many_sorted(values: &[f64], effective: f64) -> Option<Distribution> {
+/// The same of samples in the order in which they came, of which one may tell of the next.
+pub fn of_series(series: &[f64]) -> Option<Distribution> {
+    let mut values = series.to_vec();
+    values.sort_unstable_by(f64::total_cmp);
+    of_sorted(&values, |percentiles| {
+        BlockTable::of_series(series, percentiles).sizes(series.len() as f64)
+    })
+}
+
+/// The same of values in ascending order; `sizes` says from the values of the percentiles how far they depend on each
+/// other.
+pub fn of_sorted(values: &[f64], sizes: impl FnOnce(Vec<f64>) -> Sizes) -> Option<Distribution> {
     let (&min, &max) = values.first().zip(values.last())?;
     let n = values.len();
-    let whole = (effective as u64).clamp(1, n as u64);
     let mean = values.iter().sum::<f64>() / n as f64;
     let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
     let at_rank = |rank: u64| values[rank as usize - 1];
@@ -51,20 +47,16 @@ fn of_as_many_sorted(values: &[f64], effective: f64) -> Option<Distribution> {
     let (low_fence, high_fence) = fences(quartile(1), quartile(3));
     let not_below = values.partition_point(|value| *value < low_fence);
     let not_above = values.partition_point(|value| *value <= high_fence);
+    let percentiles = Percentile::ALL.map(|which| at_rank(nearest_rank(which, n as u64)));
+    let sizes = sizes(percentiles.to_vec());
     Some(Distribution {
         count: n as u64,
-        effective_count: effective,
+        effective_count: sizes.certifying() as f64,
         mean: mean.clamp(min, max),
         std: (n > 1).then(|| (squares / (n - 1) as f64).sqrt()),
         min,
         max,
-        percentiles: Percentile::ALL
-            .into_iter()
-            .map(|which| {
-                let ranks = Ranks::of(which, n as u64).widened(which, n as u64, whole);
-                (which, read_off(&ranks, at_rank(ranks.value), at_rank))
-            })
-            .collect(),
+        percentiles: read_off(&sizes, n as u64, percentiles, at_rank),
         outliers: Outliers {
             low_fence,
             high_fence,
@@ -77,17 +69,21 @@ fn of_as_many_sorted(values: &[f64], effective: f64) -> Option<Distribution> {
 
 /// The distribution of samples that stand for several tokens each; `None` of no samples. All values must be finite.
 ///
-/// A percentile is the nearest rank over tokens: the smallest value up to which that share of the weight lies.
-/// Intervals use the effective count (Σw)² / Σw² of Kish, rounded down, as if there were so many equal samples.
+/// A percentile is the nearest rank over tokens: the smallest value up to which that share of the weight lies. Count,
+/// deviation and outliers are of tokens too. Intervals use at most the effective count (Σw)² / Σw² of Kish, rounded down.
 pub fn of_weighted(mut samples: Vec<Weighted>) -> Option<Distribution> {
     // By weight too, so that sums do not depend on the order in which the samples came.
     samples
         .sort_unstable_by(|a, b| a.value.total_cmp(&b.value).then(a.weight.total_cmp(&b.weight)));
-    of_weighted_sorted(samples)
+    of_weighted_sorted(samples, |_, independent| Sizes::independent(independent))
 }
 
-/// The same of samples in ascending order of their values, and of their weights where values are alike.
-pub fn of_weighted_sorted(mut samples: Vec<Weighted>) -> Option<Distribution> {
+/// The same of samples in ascending order of their values, and of their weights where values are alike; `sizes` says from
+/// the values of the percentiles and the count of Kish how far they depend on each other.
+pub fn of_weighted_sorted(
+    mut samples: Vec<Weighted>,
+    sizes: impl FnOnce(Vec<f64>, f64) -> Sizes,
+) -> Option<Distribution> {
     let (min, max) = samples.first().zip(samples.last()).map(|(a, b)| (a.value, b.value))?;
     let (mut total, mut of_squares, mut of_values) = (0.0, 0.0, 0.0);
     for Weighted { value, weight } in &samples {
@@ -95,7 +91,7 @@ pub fn of_weighted_sorted(mut samples: Vec<Weighted>) -> Option<Distribution> {
         of_squares += weight * weight;
         of_values += value * weight;
     }
-    let (effective, mean) = (total * total / of_squares, of_values / total);
+    let (independent, mean) = (total * total / of_squares, of_values / total);
     // From here on a weight is that of all samples up to this one: a second vector would be as long as the first.
     let (mut squares, mut up_to) = (0.0, 0.0);
     for sample in &mut samples {
@@ -108,31 +104,28 @@ pub fn of_weighted_sorted(mut samples: Vec<Weighted>) -> Option<Distribution> {
         let index = samples.partition_point(|up_to| up_to.weight < weight * (1.0 - 1e-12));
         samples[index.min(samples.len() - 1)].value
     };
+    let before = |index: usize| index.checked_sub(1).map_or(0.0, |last| samples[last].weight);
     let (low_fence, high_fence) = fences(at_weight(total * 0.25), at_weight(total * 0.75));
-    let not_below = samples.partition_point(|sample| sample.value < low_fence);
-    let not_above = samples.partition_point(|sample| sample.value <= high_fence);
-    // The sum of squares is rounded too: 3 equal samples must not become 2.999…
-    let whole = ((effective * (1.0 + 1e-12)) as u64).clamp(1, samples.len() as u64);
+    let below = before(samples.partition_point(|sample| sample.value < low_fence));
+    let not_above = before(samples.partition_point(|sample| sample.value <= high_fence));
+    let percentiles = Percentile::ALL.map(|which| at_weight(share_of(which, total)));
+    let sizes = sizes(percentiles.to_vec(), independent);
+    let whole = whole(independent);
     Some(Distribution {
-        count: samples.len() as u64,
-        effective_count: effective,
+        count: total.round() as u64,
+        effective_count: sizes.certifying() as f64,
         mean: mean.clamp(min, max),
-        std: (samples.len() > 1).then(|| (squares / (total - of_squares / total)).sqrt()),
+        std: (total > 1.0 && samples.len() > 1).then(|| (squares / (total - 1.0)).sqrt()),
         min,
         max,
-        percentiles: Percentile::ALL
-            .into_iter()
-            .map(|which| {
-                let value = at_weight(total * f64::from(which.permille()) / 1_000.0);
-                let at_rank = |rank: u64| at_weight(total * rank as f64 / whole as f64);
-                (which, read_off(&Ranks::of(which, whole), value, at_rank))
-            })
-            .collect(),
+        percentiles: read_off(&sizes, whole, percentiles, |rank| {
+            at_weight(total * rank as f64 / whole as f64)
+        }),
         outliers: Outliers {
             low_fence,
             high_fence,
-            below: not_below as u64,
-            above: (samples.len() - not_above) as u64,
+            below: below.round() as u64,
+            above: (total - not_above).round() as u64,
         },
         relative_error: None,
     })
@@ -165,40 +158,47 @@ impl Streamed {
     }
 
     /// The distribution; `None` of no samples. Its percentiles have a relative error of at most
-    /// [`LogHistogram::RELATIVE_ERROR`]; intervals use the effective count of Kish, rounded down.
-    pub fn finish(&self) -> Option<Distribution> {
+    /// [`LogHistogram::RELATIVE_ERROR`]; `sizes` says from the count of Kish how far samples depend on each other.
+    pub fn finish(&self, sizes: impl FnOnce(f64) -> Sizes) -> Option<Distribution> {
         let (min, max) = self.min.zip(self.max)?;
         let total = self.histogram.total();
-        let effective = total * total / self.of_squared_weights;
-        // The sum of squares is rounded: 3 equal samples must not become 2.999…
-        let whole = ((effective * (1.0 + 1e-12)) as u64).clamp(1, self.count);
+        let independent = total * total / self.of_squared_weights;
         let at_weight =
             |weight: f64| self.histogram.at_weight(weight).unwrap_or(min).clamp(min, max);
         let (low_fence, high_fence) = fences(at_weight(total * 0.25), at_weight(total * 0.75));
-        // In samples where all weigh the same, as those of chunks do; else in samples of the mean weight.
-        let samples = |weight: f64| (weight / total * self.count as f64).round() as u64;
-        let below = samples(self.histogram.weight_around(low_fence, min, max).0);
-        let not_above = samples(self.histogram.weight_around(high_fence, min, max).1);
+        let below = self.histogram.weight_around(low_fence, min, max).0;
+        let not_above = self.histogram.weight_around(high_fence, min, max).1;
+        let sizes = sizes(independent);
+        let whole = whole(independent);
+        let percentiles = Percentile::ALL.map(|which| at_weight(share_of(which, total)));
         Some(Distribution {
-            count: self.count,
-            effective_count: effective,
+            count: total.round() as u64,
+            effective_count: sizes.certifying() as f64,
             mean: self.mean.clamp(min, max),
-            std: (self.count > 1)
-                .then(|| (self.squares / (total - self.of_squared_weights / total)).sqrt()),
+            std: (total > 1.0 && self.count > 1).then(|| (self.squares / (total - 1.0)).sqrt()),
             min,
             max,
-            percentiles: Percentile::ALL
-                .into_iter()
-                .map(|which| {
-                    let value = at_weight(total * f64::from(which.permille()) / 1_000.0);
-                    let at_rank = |rank: u64| at_weight(total * rank as f64 / whole as f64);
-                    (which, read_off(&Ranks::of(which, whole), value, at_rank))
-                })
-                .collect(),
-            outliers: Outliers { low_fence, high_fence, below, above: self.count - not_above },
+            percentiles: read_off(&sizes, whole, percentiles, |rank| {
+                at_weight(total * rank as f64 / whole as f64)
+            }),
+            outliers: Outliers {
+                low_fence,
+                high_fence,
+                below: below.round() as u64,
+                above: (total - not_above).round() as u64,
+            },
             relative_error: Some(LogHistogram::RELATIVE_ERROR),
         })
     }
+}
+
+fn share_of(which: Percentile, total: f64) -> f64 {
+    total * f64::from(which.permille()) / 1_000.0
+}
+
+/// Rounded down; a sum of squares is rounded too, and 3 equal samples must not become 2.999…
+fn whole(count: f64) -> u64 {
+    (count * (1.0 + 1e-12)).max(1.0) as u64
 }
 
 fn fences(first_quartile: f64, third_quartile: f64) -> (f64, f64) {
@@ -206,15 +206,27 @@ fn fences(first_quartile: f64, third_quartile: f64) -> (f64, f64) {
     (first_quartile - reach, third_quartile + reach)
 }
 
-fn read_off(ranks: &Ranks, value: f64, at_rank: impl Fn(u64) -> f64) -> PercentileValue {
-    // Over weighted samples, ranks of the effective count are coarser than the value: hence `min` and `max`.
-    PercentileValue {
-        value,
-        low: ranks.low.map(|rank| at_rank(rank).min(value)),
-        high: ranks.high.map(|rank| at_rank(rank).max(value)),
-        certified: ranks.certified.is_some(),
-        certified_bound: ranks.certified.map(|rank| at_rank(rank).max(value)),
-    }
+/// Every percentile with its interval, over ranks from 1 to `n`.
+fn read_off(
+    sizes: &Sizes,
+    n: u64,
+    values: [f64; Percentile::ALL.len()],
+    at_rank: impl Fn(u64) -> f64,
+) -> BTreeMap<Percentile, PercentileValue> {
+    let certifying = sizes.certifying();
+    let one = |(which, value): (Percentile, f64)| {
+        let ranks = Ranks::of_dependent(which, n, sizes.interval(which), certifying);
+        // Over weighted samples, ranks of the effective count are coarser than the value: hence `min` and `max`.
+        let read = PercentileValue {
+            value,
+            low: ranks.low.map(|rank| at_rank(rank).min(value)),
+            high: ranks.high.map(|rank| at_rank(rank).max(value)),
+            certified: ranks.certified.is_some(),
+            certified_bound: ranks.certified.map(|rank| at_rank(rank).max(value)),
+        };
+        (which, read)
+    };
+    Percentile::ALL.into_iter().zip(values).map(one).collect()
 }
 
 #[cfg(test)]
@@ -265,22 +277,23 @@ mod tests {
     }
 
     #[test]
-    fn samples_that_tell_of_each_other_have_the_interval_of_as_many_as_tell_as_much() {
-        // 100 values in one long swell: each is close to the one before.
-        let swell: Vec<f64> = (0..100).map(|i| (f64::from(i) * 0.0628).sin()).collect();
-        let (series, alone) = (of_series(swell.clone()).unwrap(), of(swell).unwrap());
-        assert!(series.effective_count < 2.0, "{}", series.effective_count);
-        assert_eq!((series.count, series.mean, series.std), (100, alone.mean, alone.std));
+    fn samples_that_tell_of_each_other_have_a_wider_interval_and_certify_less() {
+        // 400 values in long swells: each is close to the one before.
+        let swell: Vec<f64> = (0..400).map(|i| (f64::from(i) * 0.0628).sin()).collect();
+        let (series, alone) = (of_series(&swell).unwrap(), of(swell).unwrap());
+        assert!(series.effective_count < 30.0, "{}", series.effective_count);
+        assert_eq!((series.count, series.mean, series.std), (400, alone.mean, alone.std));
         for (which, value) in &series.percentiles {
-            let alone = alone.percentiles[which];
-            assert_eq!((value.value, value.certified), (alone.value, alone.certified));
+            assert_eq!(value.value, alone.percentiles[which].value);
         }
-        // One independent sample bounds no median.
-        let median = series.percentiles[&Percentile::P50];
-        assert_eq!((median.low, median.high), (None, None));
+        let (wide, narrow) =
+            (series.percentiles[&Percentile::P50], alone.percentiles[&Percentile::P50]);
+        assert!(wide.low < narrow.low && wide.high > narrow.high, "{wide:?} {narrow:?}");
+        assert!(alone.percentiles[&Percentile::P90].certified);
+        assert!(!series.percentiles[&Percentile::P90].certified);
         // Samples that do not depend on each other, or the other way round, are as many as they are.
         let to_and_fro: Vec<f64> = (0..100).map(|i| f64::from(i % 2)).collect();
-        assert_eq!(of_series(to_and_fro.clone()), of(to_and_fro));
+        assert_eq!(of_series(&to_and_fro), of(to_and_fro));
     }
 
     #[test]
@@ -306,18 +319,24 @@ mod tests {
             assert_eq!(value(&pooled, which), value(&spread, which), "{which:?}");
         }
         assert_eq!(pooled.mean, spread.mean);
-        assert_eq!(pooled.count, 3);
-        assert!((pooled.effective_count - 100.0 / 46.0).abs() < 1e-12);
+        assert_eq!((pooled.count, pooled.outliers), (spread.count, spread.outliers));
+        assert!((pooled.std.unwrap() - spread.std.unwrap()).abs() < 1e-12);
+        // 100 ÷ 46, rounded down.
+        assert_eq!(pooled.effective_count, 2.0);
     }
 
     #[test]
     fn equal_weights_change_nothing_but_the_name() {
-        let values: Vec<f64> = (0..500).map(|i| f64::from((i * 7_919) % 1_009)).collect();
+        let mut values: Vec<f64> = (0..500).map(|i| f64::from((i * 7_919) % 1_009)).collect();
+        values.push(1e6);
         let weighted = values.iter().map(|&value| Weighted { value, weight: 3.0 }).collect();
         let (plain, pooled) = (of(values).unwrap(), of_weighted(weighted).unwrap());
         assert_eq!(plain.percentiles, pooled.percentiles);
-        assert_eq!(plain.outliers, pooled.outliers);
+        assert_eq!(3 * plain.outliers.above, pooled.outliers.above);
+        assert_eq!(
+            (3 * plain.count, plain.effective_count),
+            (pooled.count, pooled.effective_count)
+        );
         assert!((plain.mean - pooled.mean).abs() < 1e-9);
-        assert!((plain.effective_count - pooled.effective_count).abs() < 1e-6);
     }
 }

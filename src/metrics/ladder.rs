@@ -198,7 +198,6 @@ pub fn conclude(
     planned: &[Planned],
     measured: &[Measured],
     cpu: &[Vec<BlockCpu>],
-    seed: u64,
 ) -> Ladder {
     let steps = steps(planned);
     let blocks = comparison.blocks as usize;
@@ -219,7 +218,7 @@ pub fn conclude(
             not_applicable: planned.side.clone().err(),
             stands_on,
             cpu: side.and_then(|side| {
-                cpu_of(&per_request[side], stands_on.map(|below| &*per_request[below]), seed)
+                cpu_of(&per_request[side], stands_on.map(|below| &*per_request[below]))
             }),
             parts: side.and_then(|side| parts_of(&measured[side].blocks[..blocks])),
         }
@@ -240,11 +239,7 @@ fn cpu_per_request(blocks: &[MeasuredBlock], cpu: &[BlockCpu]) -> Vec<(f64, Opti
         .collect()
 }
 
-fn cpu_of(
-    own: &[(f64, Option<f64>)],
-    below: Option<&[(f64, Option<f64>)]>,
-    seed: u64,
-) -> Option<Cpu> {
+fn cpu_of(own: &[(f64, Option<f64>)], below: Option<&[(f64, Option<f64>)]>) -> Option<Cpu> {
     let here: Vec<f64> = own.iter().map(|(here, _)| *here).collect();
     let server: Option<Vec<f64>> = own.iter().map(|(_, server)| *server).collect();
     let both = |(here, server): &(f64, Option<f64>)| here + server.unwrap_or(0.0);
@@ -254,7 +249,7 @@ fn cpu_of(
             .zip(own)
             .map(|(below, own)| Block { baseline: both(below), candidate: both(own) })
             .collect();
-        difference(&blocks, seed)
+        difference(&blocks)
     });
     Some(Cpu { here_ms: mean(&here)?, server_ms: server.and_then(|it| mean(&it)), adds_ms })
 }

@@ -8,6 +8,7 @@ pub mod counts;
 pub mod definition;
 pub mod dependence;
 pub mod distribution;
+pub mod effective;
 pub mod facts;
 pub mod fairness;
 mod goodput;
@@ -28,6 +29,7 @@ pub mod roofline;
 pub mod sides;
 pub mod summarise;
 pub mod summary;
+pub mod trend;
 pub mod validity;
 
 pub use definition::{Definition, Quantity, Rate};
@@ -37,5 +39,7 @@ pub use percentile::Percentile;
 pub use summarise::{summarise, summarise_observed};
 pub use summary::Summary;
 
+#[cfg(test)]
+mod coverage;
 #[cfg(test)]
 mod worked;

@@ -9,7 +9,7 @@ use crate::clock::{MonoNs, Nanos, Window};
 use crate::metrics::facts::RunFacts;
 use crate::metrics::over_time::{Cuts, slice_length};
 use crate::metrics::point_records::{PointRecords, RecordsError};
-use crate::metrics::pooled::{Pooled, PooledGaps};
+use crate::metrics::pooled::{Pooled, PooledGaps, TimeBlocks};
 use crate::record::request_record::{
     Arrival, ConnectionUse, EngineTimes, EngineUse, NotSentReason, OtherCounts, Outcome, Part, RequestRecord, StampSource, TokenSource,
 };
@@ -299,35 +299,38 @@ pub struct ObservedPoint {
     pub failure_messages: BTreeMap<FailureKind, String>,
     /// Output tokens in each slice of the window.
     pub slice_tokens: Vec<f64>,
-    /// Output tokens in each third of the window.
-    pub third_tokens: Vec<f64>,
+    /// Whether a delivery with tokens lies in each of [`MOMENTS`] equal parts of the window.
+    pub heard: Vec<bool>,
     /// Gaps of completed requests.
     pub pooled: Pooled,
 }
 
-/// Thirds of a window, for the check of stability.
-pub fn thirds(window: Window) -> Cuts {
-    Cuts::new(window, Nanos(window.span().0.max(0).div_euclid(3) + 1))
+/// Parts of a window in which a target is heard of or not, for the check of stability.
+const MOMENTS: i64 = 1_000;
+
+/// These parts.
+pub fn moments(window: Window) -> Cuts {
+    Cuts::new(window, Nanos(window.span().0.max(0) / MOMENTS + 1))
 }
 
 /// Tokens in each cut of the window, and the pooled gaps, while deliveries come.
 struct Together {
     slices: Cuts,
-    thirds: Cuts,
+    moments: Cuts,
     slice_tokens: Vec<f64>,
-    third_tokens: Vec<f64>,
+    heard: Vec<bool>,
     gaps: PooledGaps,
 }
 
 impl Together {
-    fn new(window: Window) -> Self {
-        let (slices, thirds) = (Cuts::new(window, slice_length(window.span())), thirds(window));
+    fn new(window: Window, gaps: TimeBlocks) -> Self {
+        let (slices, moments) = (Cuts::new(window, slice_length(window.span())), moments(window));
         Self {
             slice_tokens: vec![0.0; slices.count()],
-            third_tokens: vec![0.0; thirds.count()],
+            heard: vec![false; moments.count()],
             slices,
-            thirds,
-            gaps: PooledGaps::default(),
+            moments,
+            gaps: PooledGaps::new(gaps),
         }
     }
 
@@ -335,8 +338,8 @@ impl Together {
         if let Some(index) = self.slices.index(at) {
             self.slice_tokens[index] += tokens;
         }
-        if let Some(index) = self.thirds.index(at) {
-            self.third_tokens[index] += tokens;
+        if let Some(index) = self.moments.index(at) {
+            self.heard[index] = true;
         }
     }
 }
@@ -390,7 +393,7 @@ impl ObservedPoint {
             measured,
             failure_messages,
             slice_tokens: together.slice_tokens,
-            third_tokens: together.third_tokens,
+            heard: together.heard,
             pooled: together.gaps.finish(),
         })
     }
@@ -406,13 +409,20 @@ impl ObservedPoint {
     }
 }
 
+/// From the first token of all to the last.
+fn time_of_output(requests: &[Observed]) -> TimeBlocks {
+    let first = requests.iter().filter_map(Observed::first_token).min();
+    let last = requests.iter().filter_map(Observed::last_token).max();
+    TimeBlocks::between(first.unwrap_or(MonoNs(0)), last.or(first).unwrap_or(MonoNs(0)))
+}
+
 fn read_deliveries(
     records: &dyn PointRecords,
     requests: &mut [Observed],
     facts: &RunFacts,
     scale: impl Fn(usize) -> f64,
 ) -> Result<Together, RecordsError> {
-    let mut together = Together::new(facts.window);
+    let mut together = Together::new(facts.window, time_of_output(requests));
     records.deliveries(&mut |place, arrival| {
         // A file of deliveries that names more requests than there are is refused where it is read.
         let Some(request) = requests.get_mut(place) else { return };
@@ -422,7 +432,7 @@ fn read_deliveries(
             together.tokens(arrival.at, tokens);
             let counts = request.part == Part::Measured && request.ended.is_completed();
             if let Some(gap) = gap.filter(|_| facts.streaming && counts) {
-                together.gaps.add(gap, tokens);
+                together.gaps.add(gap, tokens, arrival.at);
             }
         }
     })?;

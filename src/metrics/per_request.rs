@@ -16,7 +16,7 @@ impl Derived {
         for quantity in Quantity::ALL {
             let definition = quantity.definition();
             if definition.per == Per::Request && (streaming || !definition.needs_streaming) {
-                values[quantity as usize] = value(quantity, request);
+                values[quantity as usize] = value(quantity, request, streaming);
             }
         }
         Self(values)
@@ -26,7 +26,7 @@ impl Derived {
     pub fn one(quantity: Quantity, request: &Observed, streaming: bool) -> Option<f64> {
         let definition = quantity.definition();
         let applies = definition.per == Per::Request && (streaming || !definition.needs_streaming);
-        applies.then(|| value(quantity, request)).flatten()
+        applies.then(|| value(quantity, request, streaming)).flatten()
     }
 
     /// The value of one quantity, in its unit.
@@ -35,7 +35,7 @@ impl Derived {
     }
 }
 
-fn value(quantity: Quantity, record: &Observed) -> Option<f64> {
+fn value(quantity: Quantity, record: &Observed, streaming: bool) -> Option<f64> {
     let engine = |of: fn(&EngineTimes) -> Option<MonoNs>| record.engine_times().and_then(of);
     let ms =
         |later: Option<MonoNs>, earlier: Option<MonoNs>| Some((later? - earlier?).as_millis_f64());
@@ -63,7 +63,7 @@ fn value(quantity: Quantity, record: &Observed) -> Option<f64> {
         Quantity::OutputTokens => Some(f64::from(record.output_tokens)),
         Quantity::PromptTokens => Some(f64::from(record.prompt_tokens)),
         Quantity::ScheduleLag => ms(record.submit(), record.ready()),
-        Quantity::PullLag => pull_lag_ms(record),
+        Quantity::PullLag => pull_lag_ms(record, streaming),
         Quantity::Connect => record.connection.opened.map(|it| it.took().as_millis_f64()),
         Quantity::KvHit => {
             let counts = record.engine_use()?;
@@ -90,12 +90,13 @@ pub(super) fn tpot_ms(record: &Observed) -> Option<f64> {
 }
 
 /// Where the stamp of a delivery is our own thread's, nothing earlier is known and there is no lag to tell.
-fn pull_lag_ms(record: &Observed) -> Option<f64> {
+/// Without streaming all output comes at the end, and only the last token says how late it was seen.
+fn pull_lag_ms(record: &Observed, streaming: bool) -> Option<f64> {
     match record.stamp_source {
         StampSource::Engine => {
             let times = record.engine_times()?;
             let lag = |ours: Option<MonoNs>, engines: Option<MonoNs>| Some(ours? - engines?);
-            let first = lag(record.first_token(), times.first_token);
+            let first = lag(record.first_token(), times.first_token).filter(|_| streaming);
             let last = lag(record.last_token(), times.last_token);
             first.max(last).map(Nanos::as_millis_f64)
         }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::binomial::largest_within_tail;
+use crate::metrics::binomial::{largest_within_tail, within_tail};
 
 /// A percentile that is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -90,21 +90,29 @@ impl Ranks {
         }
     }
 
-    /// The same with an interval as wide as that of `alike` independent values, each of which stands for `n` ÷ `alike` of
-    /// the sample. The lower end is the first of those that its rank stands for, the upper end the last, so that rounding
-    /// makes it wider and never narrower.
-    #[must_use]
-    pub fn widened(self, which: Percentile, n: u64, alike: u64) -> Self {
-        if alike >= n {
-            return self;
-        }
-        let Self { low, high, .. } = Self::of(which, alike);
-        let up_to = |rank: u64| u128::from(rank) * u128::from(n);
-        Self {
-            low: low.map(|rank| (up_to(rank - 1) / u128::from(alike)) as u64 + 1),
-            high: high.map(|rank| up_to(rank).div_ceil(u128::from(alike)) as u64),
-            ..self
-        }
+    /// For a sample of `n` that depend on each other: with an interval as wide as that of `alike` independent values, and
+    /// certified by no more than `certifying` of them. Each of these stands for `n` ÷ `alike` of the sample, and ends are
+    /// rounded outwards.
+    pub fn of_dependent(which: Percentile, n: u64, alike: f64, certifying: u64) -> Self {
+        let exact = Self::of(which, n);
+        let below = f64::from(which.permille()) / 1_000.0;
+        let above = f64::from(1_000 - which.permille()) / 1_000.0;
+        let (low, high) = if alike >= n as f64 {
+            (exact.low, exact.high)
+        } else {
+            let end = |share| {
+                let k = within_tail(alike, share, INTERVAL_MISS / 2.0)?;
+                Some(((k * n as f64 / alike) as u64).min(n - 1))
+            };
+            (end(below).map(|left_out| left_out + 1), end(above).map(|left_out| n - left_out))
+        };
+        let certified = if certifying >= n {
+            exact.certified
+        } else {
+            let k = largest_within_tail(certifying, above, CERTIFIED_MISS).filter(|k| *k >= 1);
+            k.map(|k| n - (u128::from(k - 1) * u128::from(n) / u128::from(certifying)) as u64)
+        };
+        Self { value: exact.value, low, high, certified }
     }
 }
 
@@ -153,17 +161,26 @@ mod tests {
 
     #[test]
     fn a_thousand_that_tell_as_much_as_a_hundred_have_the_interval_of_a_hundred() {
-        let ranks = Ranks::of(Percentile::P50, 1_000);
-        let wide = ranks.widened(Percentile::P50, 1_000, 100);
-        // Of a hundred, ranks 40 and 61: tens from the 391st to the 610th.
-        assert_eq!((wide.low, wide.high), (Some(391), Some(610)));
-        assert_eq!((wide.value, wide.certified), (ranks.value, ranks.certified));
-        assert_eq!(ranks.widened(Percentile::P50, 1_000, 1_000), ranks);
+        let exact = Ranks::of(Percentile::P50, 1_000);
+        let wide = Ranks::of_dependent(Percentile::P50, 1_000, 100.0, 100);
+        // Of a hundred, ranks 40 and 61 leave 39 out on either side; between whole numbers it is 39.7.
+        assert_eq!((wide.low, wide.high), (Some(398), Some(603)));
+        // Of a hundred, rank 64 certifies: tens up to the 640th.
+        assert_eq!((wide.value, wide.certified), (exact.value, Some(640)));
+        assert_eq!(Ranks::of_dependent(Percentile::P50, 1_000, 1_000.0, 1_000), exact);
         for alike in 1..1_000 {
-            let ends = ranks.widened(Percentile::P50, 1_000, alike);
-            assert!(ends.low.is_none_or(|low| (1..=469).contains(&low)), "{alike}: {ends:?}");
-            assert!(ends.high.is_none_or(|high| (532..=1_000).contains(&high)), "{alike}");
+            let ends = Ranks::of_dependent(Percentile::P50, 1_000, f64::from(alike), 1_000);
+            assert!(ends.low.is_none_or(|low| (1..=470).contains(&low)), "{alike}: {ends:?}");
+            assert!(ends.high.is_none_or(|high| (531..=1_000).contains(&high)), "{alike}");
         }
+    }
+
+    #[test]
+    fn what_tells_as_much_as_too_few_certifies_nothing() {
+        let certified = |certifying| {
+            Ranks::of_dependent(Percentile::P99, 5_000, 5_000.0, certifying).certified.is_some()
+        };
+        assert!(certified(662) && !certified(661));
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub struct Row {
 pub struct Terms {
     /// Ratios within this share of 1 count as the same.
     pub margin: f64,
-    /// Seed of the bootstrap.
+    /// Seed of the first block's requests.
     pub seed: u64,
 }
 
@@ -72,9 +72,9 @@ fn row(
         certified: paired.iter().all(|(_, certified)| *certified),
         baseline: side(|block| block.baseline)?,
         candidate: side(|block| block.candidate)?,
-        difference: difference(&blocks, terms.seed)?,
+        difference: difference(&blocks)?,
         // A value of 0 (a queue that never waited, say) has a difference and no ratio.
-        ratio: compare(&blocks, definition.better, terms.margin, terms.seed).ok(),
+        ratio: compare(&blocks, definition.better, terms.margin).ok(),
     })
 }
 
@@ -155,8 +155,8 @@ mod tests {
             certified: true,
             baseline: 10.0,
             candidate: 10.0,
-            difference: difference(&blocks, 1).unwrap(),
-            ratio: compare(&blocks, definition.better, 0.01, 1).ok(),
+            difference: difference(&blocks).unwrap(),
+            ratio: compare(&blocks, definition.better, 0.01).ok(),
         }
     }
 

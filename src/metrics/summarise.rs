@@ -88,7 +88,7 @@ fn distributions(
         .map(|quantity| {
             // With some deliveries unknown, the largest gap of the others would pass for that of all.
             let known = kept || quantity != Quantity::Stall;
-            (quantity, known.then(|| distribution::of_series(values(quantity))).flatten())
+            (quantity, known.then(|| distribution::of_series(&values(quantity))).flatten())
         })
         .collect();
     let Pooled { itl, icl } =

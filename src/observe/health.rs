@@ -21,7 +21,7 @@ pub struct Health {
     pub cgroup_throttled: Option<u64>,
     /// Share of CPU time that the hypervisor gave to others, 0 to 1.
     pub steal: Option<f64>,
-    /// Times that a hot thread lost its core against its will.
+    /// Times that a thread that sends or stamps lost its core against its will.
     pub involuntary_switches: Option<u64>,
     /// What the GPUs did over the window, where any were watched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,7 +29,8 @@ pub struct Health {
     /// A profiler watched the process, which slows what it watches.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub profiled: bool,
-    /// Share of the run, 0 to 1, that the harness's thread which fared worst was ready to run and had no core.
+    /// Share of the run, 0 to 1, that the thread which fared worst, of those that send or stamp, was ready to run and had
+    /// no core.
     pub core_wait: Option<f64>,
 }
 

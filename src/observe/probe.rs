@@ -9,6 +9,19 @@ use crate::observe::health::Health;
 /// Names of the harness's own threads begin with this; the main thread is the issuer.
 pub const HARNESS_THREAD_PREFIX: &str = "bf-";
 
+/// Threads of the harness that stamp nothing and send nothing: what they wait for is part of no latency.
+const COLD_THREADS: [&str; 9] = [
+    "bf-recorder",
+    "bf-plan",
+    "bf-gpu",
+    "bf-iterations",
+    "bf-kv-events",
+    "bf-numbers",
+    "bf-profiler",
+    "bf-openai-ask",
+    "bf-triton-ask",
+];
+
 /// Counters at the start of a run.
 #[derive(Debug)]
 pub struct Probe {
@@ -31,6 +44,8 @@ struct ThreadCounters {
     /// Ready to run, and waiting for a core.
     wait_ns: u64,
     involuntary_switches: u64,
+    /// It stamps or sends.
+    is_hot: bool,
 }
 
 impl Probe {
@@ -55,6 +70,7 @@ impl Probe {
         let threads = self.thread_deltas();
         let sum = |field: fn(&ThreadCounters) -> u64| threads.iter().map(field).sum::<u64>();
         let seen = !threads.is_empty();
+        let hot = || threads.iter().filter(|thread| thread.is_hot);
         Health {
             harness_cpu: seen.then(|| sum(|t| t.cpu_ns) as f64 / 1e9 / wall),
             process_cpu: Some((clock::process_cpu().0 - self.process_cpu.0) as f64 / 1e9 / wall),
@@ -63,8 +79,8 @@ impl Probe {
                 .zip(cgroup_throttled_periods())
                 .map(|(before, after)| after.saturating_sub(before)),
             steal,
-            involuntary_switches: seen.then(|| sum(|t| t.involuntary_switches)),
-            core_wait: threads.iter().map(|t| t.wait_ns).max().map(|ns| ns as f64 / 1e9 / wall),
+            involuntary_switches: seen.then(|| hot().map(|t| t.involuntary_switches).sum()),
+            core_wait: hot().map(|t| t.wait_ns).max().map(|ns| ns as f64 / 1e9 / wall),
             ..Health::default()
         }
     }
@@ -78,6 +94,7 @@ impl Probe {
                 involuntary_switches: now
                     .involuntary_switches
                     .saturating_sub(before.involuntary_switches),
+                is_hot: now.is_hot,
             }
         };
         harness_threads().into_iter().map(|(id, now)| since(id, now)).collect()
@@ -114,17 +131,16 @@ fn harness_threads() -> HashMap<u32, ThreadCounters> {
     let main = std::process::id();
     tasks
         .filter_map(|task| task.ok()?.file_name().to_str()?.parse::<u32>().ok())
-        .filter(|id| *id == main || is_harness_thread(*id))
-        .filter_map(|id| Some((id, thread_counters(id)?)))
+        .filter_map(|id| {
+            let name = fs::read_to_string(format!("/proc/self/task/{id}/comm")).ok()?;
+            let is_ours = id == main || name.starts_with(HARNESS_THREAD_PREFIX);
+            let is_hot = !COLD_THREADS.contains(&name.trim());
+            is_ours.then(|| Some((id, thread_counters(id, is_hot)?))).flatten()
+        })
         .collect()
 }
 
-fn is_harness_thread(id: u32) -> bool {
-    fs::read_to_string(format!("/proc/self/task/{id}/comm"))
-        .is_ok_and(|name| name.starts_with(HARNESS_THREAD_PREFIX))
-}
-
-fn thread_counters(id: u32) -> Option<ThreadCounters> {
+fn thread_counters(id: u32, is_hot: bool) -> Option<ThreadCounters> {
     let schedstat = fs::read_to_string(format!("/proc/self/task/{id}/schedstat")).ok()?;
     let status = fs::read_to_string(format!("/proc/self/task/{id}/status")).ok()?;
     let mut times = schedstat.split_whitespace().map_while(|field| field.parse().ok());
@@ -132,6 +148,7 @@ fn thread_counters(id: u32) -> Option<ThreadCounters> {
         cpu_ns: times.next()?,
         wait_ns: times.next()?,
         involuntary_switches: value_after(&status, "nonvoluntary_ctxt_switches:")?,
+        is_hot,
     })
 }
 

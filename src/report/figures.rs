@@ -46,12 +46,18 @@ pub fn maybe(value: Option<f64>) -> String {
 /// A number with its unit, e.g. `12.34 ms`; a share is printed in percent.
 pub fn with_unit(value: f64, unit: Unit) -> String {
     match unit {
-        Unit::Fraction => format!("{:.1} %", value * 100.0),
+        Unit::Fraction => format!("{} %", share(value)),
         Unit::Tokens => format!("{value:.0} tokens"),
         Unit::Ms | Unit::TokensPerS | Unit::RequestsPerS | Unit::Joules | Unit::TokensPerJoule => {
             format!("{} {}", figure(value), unit.symbol())
         }
     }
+}
+
+/// A share in percent with one decimal, rounded down, so that what fell short never looks whole.
+pub fn share(value: f64) -> String {
+    // 0.686 times a thousand is a little less than 686.
+    format!("{:.1}", (value * 1_000.0 * (1.0 + 1e-12)).floor() / 10.0)
 }
 
 /// A percentile; `~` before it where the sample is too small to certify it.

@@ -5,7 +5,7 @@ use crate::metrics::percentile::{Percentile, certification_floor};
 use crate::metrics::pooled::EXACT_GAPS;
 use crate::metrics::summary::{Check, CheckId, Counts, Status};
 use crate::record::request_record::TokenSource;
-use crate::report::figures::{counted, figure};
+use crate::report::figures::{counted, figure, self};
 use crate::report::{Experiment, PointReport, json_word};
 use crate::settings::slo::GOOD_FRACTION;
 
@@ -69,7 +69,7 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
     let points = &experiment.points;
     if points.iter().any(has_uncertified) {
         notes.push(format!(
-            "`~` marks a percentile that so few samples cannot certify ({})",
+            "`~` marks a percentile that so few samples cannot certify ({}, and samples that tell of each other count as fewer)",
             floors()
         ));
     }
@@ -186,8 +186,7 @@ fn missed_slo(point: &PointReport) -> Option<String> {
     }
     let good = summary.rate(Rate::GoodFraction).map_or_else(
         || "no request was asked".to_owned(),
-        // Rounded down, so that what is missed never looks met.
-        |good| format!("{:.1} % of the requests met it", (1_000.0 * good).floor() / 10.0),
+        |good| format!("{} % of the requests met it", figures::share(good)),
     );
     Some(format!(
         "{}: SLO MISSED: {good}, and {:.0} % are wanted",
@@ -276,8 +275,10 @@ fn from_histograms(points: &[PointReport]) -> Option<String> {
 }
 
 fn has_uncertified(report: &PointReport) -> bool {
-    [Quantity::Ttft, Quantity::Itl, Quantity::Tpot, Quantity::E2e, Quantity::E2eIntended]
-        .into_iter()
+    let rows =
+        [Quantity::Ttft, Quantity::Itl, Quantity::Tpot, Quantity::E2e, Quantity::E2eIntended];
+    rows.into_iter()
+        .chain([Quantity::OutputTokens])
         .filter_map(|quantity| report.summary.distribution(quantity))
         .any(|values| {
             SHOWN.iter().any(|it| values.percentiles.get(it).is_some_and(|v| !v.certified))

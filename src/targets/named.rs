@@ -101,11 +101,11 @@ impl Named {
         Self { deployment, ..self }
     }
 
-    /// The same, where a second engine drafts for it. What one model's weights and cache would take at best is then no floor
-    /// of what both take.
+    /// The same, where a second engine drafts for it. The roofline stays that of the target's model, whose every step checks
+    /// what was drafted.
     #[must_use]
     pub fn drafted_by(self, draft: Option<EngineDirectory>) -> Self {
-        Self { draft_directory: draft, deployment: None, ..self }
+        Self { draft_directory: draft, ..self }
     }
 
     /// The directory of the engine that drafts for it, where there is one.

@@ -1,21 +1,37 @@
 //! Did the machine get in the way? Quota, hypervisor, scheduler, and the harness's own appetite.
 
-use super::{Finding, not_applicable, short};
-use crate::metrics::facts::RunFacts;
+use super::{Evidence, Finding, not_applicable, short};
+use crate::metrics::definition::Quantity;
+use crate::metrics::percentile::Percentile;
 use crate::metrics::summary::{Check, CheckId, Status};
 use crate::observe::health::Health;
 
 /// Share of CPU time given to others above which a warning is due.
 const STEAL: f64 = 0.01;
-/// Involuntary switches of hot threads per second above which a warning is due.
-const SWITCHES_PER_S: f64 = 10.0;
-/// Share of the run that a thread of the harness may wait for a core.
+/// Share of the run, and so of the latencies in it, that a thread which sends or stamps may wait for a core.
 const CORE_WAIT: f64 = 0.05;
+/// What a thread waits until it has its core again, in seconds, where the machine does not tell: a turn of another one.
+const TURN_S: f64 = 0.005;
 /// Cores that the harness's own threads may use.
 const HARNESS_CORES: f64 = 0.5;
+/// No interval is so wide that more of a latency could be lost in it.
+const WIDEST: f64 = 0.25;
 
 const fn warn_above(measured: f64, limit: f64) -> Status {
     if measured > limit { Status::Warn } else { Status::Pass }
+}
+
+/// How much of the latencies may be lost before a number moves by more than it is known to: `least`, or half the narrowest
+/// interval of the medians that are reported, as a share.
+fn bearable(evidence: &Evidence<'_>, least: f64) -> f64 {
+    let reach = |quantity: Quantity| {
+        let distribution = evidence.distributions.get(&quantity)?.as_ref()?;
+        let median = distribution.percentiles.get(&Percentile::P50)?;
+        let (low, high) = median.low.zip(median.high)?;
+        (median.value > 0.0).then(|| (high - low) / 2.0 / median.value)
+    };
+    let reaches = [Quantity::Ttft, Quantity::Tpot, Quantity::E2e].into_iter().filter_map(reach);
+    reaches.reduce(f64::min).unwrap_or(0.0).clamp(least, WIDEST)
 }
 
 /// Whether the cgroup's CPU quota held the process back.
@@ -39,15 +55,16 @@ pub(super) fn throttling(health: &Health) -> Check {
 }
 
 /// Whether the hypervisor gave CPU time to others.
-pub(super) fn steal(health: &Health) -> Check {
+pub(super) fn steal(evidence: &Evidence<'_>) -> Check {
     let id = CheckId::HostSteal;
-    let Some(share) = health.steal else {
+    let Some(share) = evidence.health.steal else {
         return not_applicable(id, "this machine does not tell how much CPU time others took");
     };
+    let limit = bearable(evidence, STEAL);
     Finding {
-        status: warn_above(share, STEAL),
+        status: warn_above(share, limit),
         measured: Some(share),
-        limit: Some(STEAL),
+        limit: Some(limit),
         unit: "share",
         sentence: format!(
             "the hypervisor gave {} % of the CPU time to others",
@@ -58,28 +75,46 @@ pub(super) fn steal(health: &Health) -> Check {
     .named(id)
 }
 
-/// Whether hot threads lost their cores.
-pub(super) fn switches(health: &Health, facts: &RunFacts) -> Check {
+/// What it costs that threads which send or stamp lose their cores: where the wait for a core is told, that is the cost and
+/// has a check of its own.
+pub(super) fn switches(evidence: &Evidence<'_>) -> Check {
     let id = CheckId::HostSwitches;
-    let rate = health.involuntary_switches.zip(facts.window.seconds());
+    let rate = evidence.health.involuntary_switches.zip(evidence.facts.window.seconds());
     let Some(rate) = rate.map(|(switches, seconds)| switches as f64 / seconds) else {
         return not_applicable(id, "involuntary switches of hot threads were not counted");
     };
+    let seen = format!("hot threads lost their core {} times a second", short(rate));
+    let limit = bearable(evidence, CORE_WAIT);
+    let (status, cost, sentence) = match evidence.health.core_wait {
+        Some(wait) => (
+            Status::Pass,
+            wait,
+            format!("{seen} and waited for one in {} % of the time at most", short(wait * 100.0)),
+        ),
+        None => {
+            let cost = rate * TURN_S;
+            let share = short(cost * 100.0);
+            (warn_above(cost, limit), cost, format!("{seen}, about {share} % of the time"))
+        }
+    };
     Finding {
-        status: warn_above(rate, SWITCHES_PER_S),
-        measured: Some(rate),
-        limit: Some(SWITCHES_PER_S),
-        unit: "switches/s",
-        sentence: format!("hot threads lost their core {} times a second", short(rate)),
+        status,
+        measured: Some(cost),
+        limit: Some(limit),
+        unit: "share",
+        sentence,
         remedy: "leave the harness a core that nothing else uses",
     }
     .named(id)
 }
 
 /// Whether the harness had CPU time to spare.
-pub(super) fn cpu(health: &Health) -> Check {
+pub(super) fn cpu(evidence: &Evidence<'_>) -> Check {
     let id = CheckId::HostCpu;
-    let Some(cores) = health.harness_cpu else {
+    if evidence.facts.target.is_null() {
+        return not_applicable(id, "the target is the floor of the harness itself");
+    }
+    let Some(cores) = evidence.health.harness_cpu else {
         return not_applicable(id, "the harness's CPU time cannot be told from the target's");
     };
     Finding {
@@ -93,19 +128,22 @@ pub(super) fn cpu(health: &Health) -> Check {
     .named(id)
 }
 
-/// Whether the harness's threads had a core when they needed one.
-pub(super) fn core_wait(health: &Health) -> Check {
+/// Whether the threads that send or stamp had a core when they needed one. What they wait is part of the latencies: all of
+/// these are longer by at most this share.
+pub(super) fn core_wait(evidence: &Evidence<'_>) -> Check {
     let id = CheckId::HostCoreWait;
-    let Some(share) = health.core_wait else {
+    let Some(share) = evidence.health.core_wait else {
         return not_applicable(id, "this machine does not tell how long threads wait for a core");
     };
+    let limit = bearable(evidence, CORE_WAIT);
     Finding {
-        status: warn_above(share, CORE_WAIT),
+        status: warn_above(share, limit),
         measured: Some(share),
-        limit: Some(CORE_WAIT),
+        limit: Some(limit),
         unit: "share",
         sentence: format!(
-            "a thread of the harness was ready to run and had no core in {} % of the time",
+            "a thread of the harness was ready to run and had no core in {} % of the time: latencies are longer by at most \
+             so much",
             short(share * 100.0)
         ),
         remedy: "this machine is the limit: keep the server and all else off the harness's cores",

@@ -69,11 +69,11 @@ pub fn checks(evidence: &Evidence<'_>) -> Vec<Check> {
         CheckId::Clocks => clocks(evidence),
         CheckId::Stability => stability::check(evidence),
         CheckId::HostThrottling => host::throttling(evidence.health),
-        CheckId::HostSteal => host::steal(evidence.health),
-        CheckId::HostSwitches => host::switches(evidence.health, evidence.facts),
-        CheckId::HostCpu => host::cpu(evidence.health),
+        CheckId::HostSteal => host::steal(evidence),
+        CheckId::HostSwitches => host::switches(evidence),
+        CheckId::HostCpu => host::cpu(evidence),
         CheckId::GpuThrottling => gpu::throttling(evidence.health),
-        CheckId::HostCoreWait => host::core_wait(evidence.health),
+        CheckId::HostCoreWait => host::core_wait(evidence),
     };
     CheckId::ALL.into_iter().map(check).collect()
 }

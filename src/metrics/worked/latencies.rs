@@ -88,9 +88,11 @@ fn speculative_deliveries_count_once_for_each_token_and_show_their_gap_to_the_re
     let summary = summary(vec![request]);
     let itl = summary.distribution(Quantity::Itl).unwrap();
     let icl = summary.distribution(Quantity::Icl).unwrap();
-    assert_eq!((itl.count, icl.count), (4, 4));
-    // Nine tokens at 10 ms and one at 50 ms.
+    assert_eq!((itl.count, icl.count), (10, 4));
+    // Nine tokens at 10 ms and one at 50 ms, each of which counts.
     assert_eq!(itl.mean, 14.0);
+    assert_eq!(itl.std, Some((1_440.0_f64 / 9.0).sqrt()));
+    assert_eq!((itl.outliers.below, itl.outliers.above), (0, 1));
     assert_eq!(itl.percentiles[&Percentile::P90].value, 10.0);
     assert_eq!(itl.percentiles[&Percentile::P95].value, 50.0);
     assert_eq!(icl.mean, 35.0);

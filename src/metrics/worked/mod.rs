@@ -5,6 +5,7 @@ mod files;
 mod latencies;
 mod rates;
 mod roofline;
+mod stability;
 mod validity;
 
 use crate::clock::Window;

@@ -255,3 +255,54 @@ fn marks_say_what_a_run_is_without_calling_it_invalid() {
     assert_eq!(summary.verdict, Verdict::Valid);
     assert_eq!(summary.marks, [Mark::Incomplete, Mark::Simulated, Mark::DummyWeights]);
 }
+
+#[test]
+fn switches_that_cost_no_wait_for_a_core_are_no_warning() {
+    let switched = Health { involuntary_switches: Some(600), ..healthy() };
+    assert_eq!(status(steady(), &switched, CheckId::HostSwitches), Status::Warn);
+    let but_never_waited = Health { core_wait: Some(0.01), ..switched };
+    let summary = checked(steady(), &but_never_waited, |_| ());
+    let check = check_of(&summary, CheckId::HostSwitches);
+    assert_eq!((check.status, check.measured), (Status::Pass, Some(0.01)));
+    assert!(check.sentence.contains("100 times a second"), "{}", check.sentence);
+}
+
+#[test]
+fn a_wait_for_a_core_that_moves_no_number_beyond_its_interval_is_no_warning() {
+    let waited = Health { core_wait: Some(0.08), ..healthy() };
+    assert_eq!(status(steady(), &waited, CheckId::HostCoreWait), Status::Warn);
+    // The median of latencies between 20 and 79 ms is known to a quarter.
+    let mut scattered = steady();
+    for (place, (record, arrivals)) in scattered.iter_mut().enumerate() {
+        let later = Nanos::from_millis((place as i64 * 37) % 60);
+        for stamp in [&mut record.first_token, &mut record.last_token, &mut record.end] {
+            *stamp = stamp.map(|at| at + later);
+        }
+        for (order, arrival) in arrivals.iter_mut().enumerate() {
+            arrival.at = arrival.at + later + Nanos(order as i64 * later.0 / 4);
+        }
+        record.last_token = arrivals.last().map(|arrival| arrival.at);
+        record.end = record.last_token;
+    }
+    assert_eq!(status(scattered, &waited, CheckId::HostCoreWait), Status::Pass);
+}
+
+#[test]
+fn without_streaming_the_pull_lag_is_that_of_the_last_token_alone() {
+    let mut rows = steady();
+    for (record, _) in &mut rows {
+        record.stamp_source = StampSource::Engine;
+        // Nothing was streamed: all output comes at the end, 0.1 ms after the engine's last token.
+        (record.first_token, record.last_token) = (record.end, record.end);
+        let submit = record.submit.unwrap();
+        record.engine_times = Some(EngineTimes {
+            arrival: Some(submit),
+            first_scheduled: Some(submit),
+            first_token: Some(submit + Nanos::from_millis(5)),
+            last_token: record.end.map(|end| end - Nanos(100_000)),
+        });
+    }
+    let summary = checked(rows, &healthy(), |facts| facts.streaming = false);
+    assert_eq!(summary.distribution(Quantity::PullLag).unwrap().max, 0.1);
+    assert_eq!(check_of(&summary, CheckId::PullLag).status, Status::Pass);
+}

@@ -79,7 +79,7 @@ fn name(quantity: Quantity) -> String {
 
 /// Average, smallest, largest, and each percentile with its interval below.
 fn row(quantity: Quantity, values: &Distribution) -> Vec<String> {
-    // The spread of lengths is the workload's own, not an estimate: whole numbers, no interval, no mark.
+    // The spread of lengths is the workload's own, not an estimate: whole numbers and no interval.
     let estimated = quantity != Quantity::OutputTokens;
     let digits = if estimated { figures::decimals_of_row(values) } else { 0 };
     let below = if estimated { "\n  95 % interval" } else { "" };
@@ -93,7 +93,7 @@ fn row(quantity: Quantity, values: &Distribution) -> Vec<String> {
         Some(value) if estimated => {
             format!("{}\n{}", percentile(value, digits), interval(value, digits))
         }
-        Some(value) => fixed(value.value, digits),
+        Some(value) => percentile(value, digits),
         None => ABSENT.to_owned(),
     }));
     cells
