@@ -13,6 +13,7 @@ use crate::load::Load;
 use crate::load::plan::Shot;
 use crate::record::event::{Ending, Event};
 use crate::record::gate::Gate;
+use crate::record::oddity::Asked;
 use crate::record::request_record::NotSentReason;
 use crate::record::sink::Sink;
 use crate::request::RequestId;
@@ -216,7 +217,8 @@ impl Issuer<'_> {
         let Leave { intended, ready } = leave;
         let at = clock::now();
         // Before the call, so that the recorder never meets an end whose submission it has not seen.
-        self.sink.put_surely(Event::Submitted { id, intended, ready, at });
+        let asked = asked_of(shot);
+        self.sink.put_surely(Event::Submitted { id, intended, ready, at, asked });
         let refused = self.session.submit(shot).err();
         self.deadlines.instants.push_back(at + self.timeout);
         if let Some(failure) = refused {
@@ -364,6 +366,12 @@ impl Leave {
 
 fn intended(shot: &Shot, start: MonoNs) -> MonoNs {
     start + shot.intended.unwrap_or(Nanos::ZERO)
+}
+
+fn asked_of(shot: &Shot) -> Asked {
+    let request = &shot.request;
+    let may_end = request.terms.stop_words.is_some() || request.terms.allotted.is_some();
+    Asked { streaming: request.streaming, whole_length: request.output.ignore_eos && !may_end }
 }
 
 #[cfg(test)]

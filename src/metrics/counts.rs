@@ -5,16 +5,19 @@ use crate::metrics::facts::RunFacts;
 use crate::metrics::observed::{Ended, Observed, ObservedPoint, Output};
 use crate::metrics::per_request::tpot_ms;
 use crate::metrics::summary::Counts;
-use crate::record::request_record::NotSentReason;
+use crate::record::request_record::{NotSentReason, TokenSource};
 
 /// Counts the requests of a run.
 pub fn of(point: &ObservedPoint, facts: &RunFacts) -> Counts {
     let mut counts = Counts { planned: facts.planned, ..Counts::default() };
     let (mut tokens, mut unsuccessful) = (0.0, 0.0);
+    let mut chunks = Chunks::default();
     counts.failure_words.clone_from(&point.failure_messages);
     for record in point.requests() {
         count_outcome(&mut counts, record);
         count_tokens(&mut counts, record);
+        count_oddities(&mut counts, record);
+        chunks.add(record, facts.streaming);
         match record.output() {
             Output::Deliveries { .. } if record.holds_another_count() => {
                 counts.token_count_differs += 1;
@@ -32,9 +35,43 @@ pub fn of(point: &ObservedPoint, facts: &RunFacts) -> Counts {
             unsuccessful += in_window;
         }
     }
+    counts.tokens_per_chunk = chunks.tokens_each();
     counts.output_tokens_in_window = tokens.round() as u64;
     counts.unsuccessful_tokens_in_window = unsuccessful.round() as u64;
     counts
+}
+
+/// What deliveries held where nothing counted the tokens of each, and how many tokens these were.
+#[derive(Default)]
+struct Chunks {
+    held: u64,
+    tokens: u64,
+}
+
+impl Chunks {
+    fn add(&mut self, record: &Observed, streaming: bool) {
+        if record.ended.is_completed()
+            && record.is_streamed(streaming)
+            && record.token_source != TokenSource::Ids
+            && matches!(record.output(), Output::Deliveries { .. })
+        {
+            self.held += u64::from(record.held());
+            self.tokens += u64::from(record.output_tokens);
+        }
+    }
+
+    fn tokens_each(&self) -> Option<f64> {
+        (self.held > 0).then(|| self.tokens as f64 / self.held as f64)
+    }
+}
+
+fn count_oddities(counts: &mut Counts, record: &Observed) {
+    for oddity in record.oddities.iter() {
+        let odd = counts.oddities.entry(oddity).or_default();
+        odd.requests += 1;
+        odd.output_tokens += u64::from(record.output_tokens);
+        odd.requested_tokens += u64::from(record.requested_tokens);
+    }
 }
 
 /// Who counted, and who counted otherwise.

@@ -6,7 +6,7 @@ use crate::metrics::pooled::EXACT_GAPS;
 use crate::metrics::summary::{Check, CheckId, Counts, Status};
 use crate::record::request_record::TokenSource;
 use crate::report::figures::counted;
-use crate::report::{Experiment, PointReport, json_word};
+use crate::report::{Experiment, PointReport, json_word, odd_answers};
 use crate::settings::slo::GOOD_FRACTION;
 
 /// A check that did not pass at one or more points.
@@ -77,6 +77,7 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
         notes.push("output was not streamed: no TTFT, ITL or TPOT exists".to_owned());
     }
     notes.extend(points.iter().flat_map(failures));
+    notes.extend(odd_answers::notes(points));
     notes.extend(points.iter().filter_map(missed_slo));
     let sum = |of: fn(&Counts) -> u64| points.iter().map(|point| of(&point.summary.counts)).sum();
     notes.extend(about_gpus(points));

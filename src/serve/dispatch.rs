@@ -284,6 +284,7 @@ impl Dispatcher {
                 | Aside::TokenMismatch { .. }
                 | Aside::PromptCount(..)
                 | Aside::StampsOf(..)
+                | Aside::Odd(..)
                 | Aside::Stamps(_)
                 | Aside::Tokens(_) => {}
             }

@@ -16,7 +16,7 @@ use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
 
 /// The columns of a raw row, in order.
-pub const COLUMNS: [&str; 31] = [
+pub const COLUMNS: [&str; 32] = [
     "point",
     "request_id",
     "prompt_tokens",
@@ -48,7 +48,11 @@ pub const COLUMNS: [&str; 31] = [
     "accepted_draft_tokens",
     "recounted_tokens",
     "prompt_tokens_told",
+    "oddities",
 ];
+
+/// Columns that files of earlier versions do not have; they are then read as empty.
+const LATER: [&str; 1] = ["oddities"];
 
 /// Why rows could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +121,7 @@ pub fn fields(point: u32, record: &RequestRecord) -> StringRecord {
     let other = |count: Option<u32>| count.map_or_else(String::new, |count| count.to_string());
     put(&other(record.other_counts.recounted));
     put(&other(record.other_counts.prompt));
+    put(&record.oddities.to_string());
     row
 }
 
@@ -162,7 +167,7 @@ impl RowWriter<Vec<u8>> {
 pub struct RowReader<R: Read> {
     rows: csv::Reader<R>,
     row: StringRecord,
-    places: [usize; COLUMNS.len()],
+    places: [Option<usize>; COLUMNS.len()],
 }
 
 impl<R: Read> RowReader<R> {
@@ -170,10 +175,12 @@ impl<R: Read> RowReader<R> {
     pub fn new(from: R) -> Result<Self, RowError> {
         let mut rows = csv::Reader::from_reader(from);
         let header = rows.headers()?;
-        let mut places = [0; COLUMNS.len()];
+        let mut places = [None; COLUMNS.len()];
         for (place, name) in places.iter_mut().zip(COLUMNS) {
-            let found = header.iter().position(|column| column == name);
-            *place = found.ok_or(RowError::NoColumn(name))?;
+            *place = header.iter().position(|column| column == name);
+            if place.is_none() && !LATER.contains(&name) {
+                return Err(RowError::NoColumn(name));
+            }
         }
         Ok(Self { rows, row: StringRecord::new(), places })
     }
@@ -224,7 +231,7 @@ impl<R: Read> Iterator for RowReader<R> {
 
 struct Row<'a> {
     row: &'a StringRecord,
-    places: &'a [usize; COLUMNS.len()],
+    places: &'a [Option<usize>; COLUMNS.len()],
 }
 
 impl Row<'_> {
@@ -250,6 +257,7 @@ impl Row<'_> {
             stamp_source: self.word("stamp_source", stamp_source_of)?,
             max_pull_lag_ns: self.number("max_pull_lag_ns")?,
             outcome: self.outcome()?,
+            oddities: self.word("oddities", |words| words.parse().ok())?,
             engine_times: self.engine_times()?,
             engine_use: self.engine_use()?,
         };
@@ -260,7 +268,7 @@ impl Row<'_> {
         let index = COLUMNS.iter().position(|name| *name == column);
         let index = index.expect("only names in COLUMNS are asked for");
         // The reader refuses rows that are shorter than the header.
-        self.row.get(self.places[index]).unwrap_or_default()
+        self.places[index].and_then(|place| self.row.get(place)).unwrap_or_default()
     }
 
     fn wrong(&self, column: &'static str, expected: &'static str) -> RowError {

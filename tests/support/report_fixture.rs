@@ -6,6 +6,7 @@ use bareflight::load::Load;
 use bareflight::metrics::{RunFacts, TargetFacts, summarise};
 use bareflight::observe::health::{Health, NullRate};
 use bareflight::record::event::TokenHash;
+use bareflight::record::oddity::Oddities;
 use bareflight::record::request_record::{
     Arrival, FinishReason, NotSentReason, OtherCounts, Outcome, Records, RequestRecord,
     StampSource, TokenSource,
@@ -137,6 +138,7 @@ impl Paper {
             stamp_source: StampSource::Engine,
             max_pull_lag_ns: 0,
             outcome: Outcome::Completed(FinishReason::Length),
+            oddities: Oddities::NONE,
             engine_times: None,
             engine_use: None,
         };

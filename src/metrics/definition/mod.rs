@@ -76,6 +76,8 @@ pub enum Origin {
     Intended,
     /// The first token.
     FirstToken,
+    /// The last token.
+    LastToken,
     /// The previous delivery that carried tokens.
     PreviousDelivery,
     /// The engine's own stamps.
@@ -95,6 +97,7 @@ impl Origin {
             Self::Submit => "submit",
             Self::Intended => "intended",
             Self::FirstToken => "first token",
+            Self::LastToken => "last token",
             Self::PreviousDelivery => "previous delivery",
             Self::Engine => "engine stamps",
             Self::Ready => "ready",
@@ -192,6 +195,9 @@ pub enum Quantity {
     /// Normalised latency.
     #[serde(rename = "norm_latency_ms")]
     NormLatency,
+    /// What comes after the last token.
+    #[serde(rename = "stream_close_ms")]
+    StreamClose,
     /// Wait for a slot in the batch.
     #[serde(rename = "queue_ms")]
     Queue,
@@ -261,7 +267,7 @@ pub enum Rate {
 
 impl Quantity {
     /// Every quantity, in the order of files and tables.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Ttft,
         Self::TtftIntended,
         Self::E2e,
@@ -271,6 +277,7 @@ impl Quantity {
         Self::Icl,
         Self::Stall,
         Self::NormLatency,
+        Self::StreamClose,
         Self::Queue,
         Self::Prefill,
         Self::Decode,
@@ -296,6 +303,7 @@ impl Quantity {
             Self::Icl => &table::ICL,
             Self::Stall => &table::STALL,
             Self::NormLatency => &table::NORM_LATENCY,
+            Self::StreamClose => &table::STREAM_CLOSE,
             Self::Queue => &table::QUEUE,
             Self::Prefill => &table::PREFILL,
             Self::Decode => &table::DECODE,

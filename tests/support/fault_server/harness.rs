@@ -9,6 +9,7 @@ use bareflight::clock::{MonoNs, Nanos, now, sleep};
 use bareflight::load::plan::Shot;
 use bareflight::record::event::{Ending, Event, TokenHash};
 use bareflight::record::gate::Gate;
+use bareflight::record::oddity::Oddities;
 use bareflight::record::request_record::{EngineTimes, FinishReason, StampSource, TokenSource};
 use bareflight::record::sink::{Aside, Sink};
 use bareflight::request::RequestId;
@@ -32,6 +33,7 @@ pub struct Story {
     pub mismatch: Option<(u32, u32)>,
     pub times: Option<EngineTimes>,
     pub stamps: Option<StampSource>,
+    pub oddities: Oddities,
 }
 
 impl Story {
@@ -152,6 +154,10 @@ impl Range {
             }
             // Counted where whole runs are told of.
             Aside::PromptCount(..) => {}
+            Aside::Odd(id, oddity) => {
+                let story = stories.entry(id.0).or_default();
+                story.oddities = story.oddities.with(oddity);
+            }
             Aside::StampsOf(id, source) => stories.entry(id.0).or_default().stamps = Some(source),
             Aside::Stamps(source) => self.session_stamps = Some(source),
             Aside::Tokens(source) => assert_eq!(source, TokenSource::Chunks),
