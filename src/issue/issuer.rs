@@ -14,6 +14,7 @@ use crate::load::course::Tail;
 use crate::load::plan::{Shot, ShotFacts};
 use crate::record::event::{Ending, Event};
 use crate::record::gate::Gate;
+use crate::record::oddity::Asked;
 use crate::record::request_record::NotSentReason;
 use crate::record::sink::Sink;
 use crate::request::RequestId;
@@ -536,7 +537,8 @@ impl Issuer<'_> {
         let Leave { intended, ready } = leave;
         let at = clock::now();
         // Before the call, so that the recorder never meets an end whose submission it has not seen.
-        self.sink.put_surely(Event::Submitted { id, intended, ready, at });
+        let asked = asked_of(shot);
+        self.sink.put_surely(Event::Submitted { id, intended, ready, at, asked });
         let refused = self.session.submit(shot).err();
         self.deadlines.push(at + self.timeout, id);
         if let Some(failure) = refused {
@@ -693,6 +695,12 @@ impl Leave {
 
 fn intended(shot: &Shot, start: MonoNs) -> MonoNs {
     start + shot.intended.unwrap_or(Nanos::ZERO)
+}
+
+fn asked_of(shot: &Shot) -> Asked {
+    let request = &shot.request;
+    let may_end = request.terms.stop_words.is_some() || request.terms.allotted.is_some();
+    Asked { streaming: request.streaming, whole_length: request.output.ignore_eos && !may_end }
 }
 
 #[cfg(test)]

@@ -5,18 +5,21 @@ use crate::metrics::facts::RunFacts;
 use crate::metrics::observed::{Ended, Observed, ObservedPoint, Output};
 use crate::metrics::per_request::tpot_ms;
 use crate::metrics::summary::{Counts, PartCounts};
-use crate::record::request_record::{NotSentReason, Opened, Part};
+use crate::record::request_record::{NotSentReason, Opened, Part, TokenSource};
 
 /// Counts the requests of a run.
 pub fn of(point: &ObservedPoint, facts: &RunFacts) -> Counts {
     let mut counts = Counts { planned: facts.planned, ..Counts::default() };
     let (mut tokens, mut unsuccessful) = (0.0, 0.0);
+    let mut chunks = Chunks::default();
     counts.failure_words.clone_from(&point.failure_messages);
     for record in point.all() {
         match record.part {
             Part::Measured => {
                 count_outcome(&mut counts, record);
                 count_tokens(&mut counts, record);
+                count_oddities(&mut counts, record);
+                chunks.add(record, facts.streaming);
                 counts.without_tpot +=
                     u64::from(record.ended.is_completed() && tpot_ms(record).is_none());
             }
@@ -39,6 +42,7 @@ pub fn of(point: &ObservedPoint, facts: &RunFacts) -> Counts {
             unsuccessful += in_window;
         }
     }
+    counts.tokens_per_chunk = chunks.tokens_each();
     counts.output_tokens_in_window = tokens.round() as u64;
     counts.unsuccessful_tokens_in_window = unsuccessful.round() as u64;
     counts
@@ -48,6 +52,39 @@ impl PartCounts {
     fn add(&mut self, record: &Observed) {
         self.sent += 1;
         self.completed += u64::from(record.ended.is_completed());
+    }
+}
+
+/// What deliveries held where nothing counted the tokens of each, and how many tokens these were.
+#[derive(Default)]
+struct Chunks {
+    held: u64,
+    tokens: u64,
+}
+
+impl Chunks {
+    fn add(&mut self, record: &Observed, streaming: bool) {
+        if record.ended.is_completed()
+            && record.is_streamed(streaming)
+            && record.token_source != TokenSource::Ids
+            && matches!(record.output(), Output::Deliveries { .. })
+        {
+            self.held += u64::from(record.held());
+            self.tokens += u64::from(record.output_tokens);
+        }
+    }
+
+    fn tokens_each(&self) -> Option<f64> {
+        (self.held > 0).then(|| self.tokens as f64 / self.held as f64)
+    }
+}
+
+fn count_oddities(counts: &mut Counts, record: &Observed) {
+    for oddity in record.oddities.iter() {
+        let odd = counts.oddities.entry(oddity).or_default();
+        odd.requests += 1;
+        odd.output_tokens += u64::from(record.output_tokens);
+        odd.requested_tokens += u64::from(record.requested_tokens);
     }
 }
 

@@ -16,22 +16,11 @@ impl SloMetric {
             Self::NormLatency => Quantity::NormLatency,
         }
     }
-
-    /// Whether a completed request without this value meets any bound on it: with a single delivery there is no gap
-    /// that could be too long, whereas a request without a first token was never answered.
-    const fn is_met_when_undefined(self) -> bool {
-        match self {
-            Self::Tpot | Self::Itl | Self::Stall => true,
-            Self::Ttft | Self::TtftIntended | Self::E2e | Self::E2eIntended | Self::NormLatency => {
-                false
-            }
-        }
-    }
 }
 
 impl Slo {
-    /// Whether a completed request with this value, in ms, meets it.
+    /// Whether a completed request with this value, in ms, meets it. What was not measured meets no bound.
     pub fn is_met(&self, value: Option<f64>) -> bool {
-        value.map_or(self.metric.is_met_when_undefined(), |ms| ms <= self.bound.as_millis_f64())
+        value.is_some_and(|ms| ms <= self.bound.as_millis_f64())
     }
 }

@@ -274,7 +274,7 @@ fn parts_of(blocks: &[MeasuredBlock]) -> Option<Parts> {
 }
 
 fn e2e_ms(record: &RequestRecord) -> Option<f64> {
-    Some((record.end? - record.submit?).as_millis_f64())
+    Some((record.last_token.or(record.end)? - record.submit?).as_millis_f64())
 }
 
 fn engine_parts(record: &RequestRecord) -> Option<EngineParts> {

@@ -10,8 +10,10 @@ use crate::metrics::facts::RunFacts;
 use crate::metrics::over_time::{Cuts, slice_length};
 use crate::metrics::point_records::{PointRecords, RecordsError};
 use crate::metrics::pooled::{Pooled, PooledGaps, TimeBlocks};
+use crate::record::oddity::{Oddities, Oddity};
 use crate::record::request_record::{
-    Arrival, ConnectionUse, EngineTimes, EngineUse, NotSentReason, OtherCounts, Outcome, Part, RequestRecord, StampSource, TokenSource,
+    Arrival, ConnectionUse, EngineTimes, EngineUse, NotSentReason, OtherCounts, Outcome, Part,
+    RequestRecord, StampSource, TokenSource,
 };
 use crate::request::{FailureKind, RequestId};
 
@@ -97,6 +99,8 @@ pub struct Observed {
     pub other_counts: OtherCounts,
     /// What its connection cost.
     pub connection: ConnectionUse,
+    /// In what the answer is not what was asked for.
+    pub oddities: Oddities,
     intended: Stamp,
     ready: Stamp,
     submit: Stamp,
@@ -155,7 +159,7 @@ impl Delivered {
 /// What is known of a request's output.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Output {
-    /// There was none.
+    /// None came, whatever was counted.
     Nothing,
     /// All at one instant, whose delivery was not kept.
     Once(MonoNs),
@@ -188,6 +192,7 @@ impl Observed {
             stamp_source: record.stamp_source,
             other_counts: record.other_counts,
             connection: record.connection,
+            oddities: record.oddities,
             intended: Stamp::of(record.intended),
             ready: Stamp::of(record.ready),
             submit: Stamp::of(record.submit),
@@ -241,7 +246,7 @@ impl Observed {
 
     /// What is known of its output.
     pub fn output(&self) -> Output {
-        if self.output_tokens == 0 {
+        if self.output_tokens == 0 || self.first_token().is_none() {
             return Output::Nothing;
         }
         match (self.first_token(), self.last_token()) {
@@ -252,6 +257,31 @@ impl Observed {
             (Some(first), Some(last)) if first == last => Output::Once(first),
             _ => Output::Unknown,
         }
+    }
+
+    /// Whether its tokens came one after the other, where that was asked for.
+    pub fn is_streamed(&self, asked: bool) -> bool {
+        asked && !self.oddities.has(Oddity::NotStreamed)
+    }
+
+    /// The end of its latency: the last token, or the final event where nothing was streamed.
+    pub fn served(&self, streamed: bool) -> Option<MonoNs> {
+        let last = self.last_token().filter(|_| streamed && self.ended.is_completed());
+        last.or(self.end())
+    }
+
+    /// What deliveries held, where there were any: chunks, where nothing tells the tokens of a chunk.
+    pub fn held(&self) -> u32 {
+        self.delivered.held
+    }
+
+    /// Tokens of the first delivery, scaled as all deliveries are.
+    pub fn first_share(&self) -> f64 {
+        let scale = match self.output() {
+            Output::Deliveries { scale } => scale,
+            Output::Nothing | Output::Once(_) | Output::Unknown => 1.0,
+        };
+        f64::from(self.first_tokens) * scale
     }
 
     /// Whether deliveries held another number of tokens than the request has.
@@ -396,6 +426,12 @@ impl ObservedPoint {
             heard: together.heard,
             pooled: together.gaps.finish(),
         })
+    }
+
+    /// Whether any answer was streamed, where that was asked for: also where none completed.
+    pub fn is_streamed(&self, asked: bool) -> bool {
+        let mut completed = self.requests().iter().filter(|it| it.ended.is_completed()).peekable();
+        asked && (completed.peek().is_none() || completed.any(|it| it.is_streamed(asked)))
     }
 
     /// Every measured request, in the order of the plan.

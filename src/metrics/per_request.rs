@@ -3,7 +3,7 @@
 use crate::clock::{MonoNs, Nanos};
 use crate::metrics::definition::{Per, Quantity};
 use crate::metrics::observed::Observed;
-use crate::record::request_record::{EngineTimes, StampSource};
+use crate::record::request_record::{EngineTimes, STAMP_RESOLUTION, StampSource};
 
 /// Every per-request quantity of one request; pooled ones have no value here.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,6 +12,7 @@ pub struct Derived([Option<f64>; Quantity::ALL.len()]);
 impl Derived {
     /// Of one request. Values exist where their stamps do, whatever became of the request.
     pub fn of(request: &Observed, streaming: bool) -> Self {
+        let streaming = request.is_streamed(streaming);
         let mut values = [None; Quantity::ALL.len()];
         for quantity in Quantity::ALL {
             let definition = quantity.definition();
@@ -24,6 +25,7 @@ impl Derived {
 
     /// The value of one quantity of one request, in its unit.
     pub fn one(quantity: Quantity, request: &Observed, streaming: bool) -> Option<f64> {
+        let streaming = request.is_streamed(streaming);
         let definition = quantity.definition();
         let applies = definition.per == Per::Request && (streaming || !definition.needs_streaming);
         applies.then(|| value(quantity, request, streaming)).flatten()
@@ -42,15 +44,16 @@ fn value(quantity: Quantity, record: &Observed, streaming: bool) -> Option<f64> 
     match quantity {
         Quantity::Ttft => ms(record.first_token(), record.submit()),
         Quantity::TtftIntended => ms(record.first_token(), record.intended()),
-        Quantity::E2e => ms(record.end(), record.submit()),
-        Quantity::E2eIntended => ms(record.end(), record.intended()),
+        Quantity::E2e => ms(record.served(streaming), record.submit()),
+        Quantity::E2eIntended => ms(record.served(streaming), record.intended()),
         Quantity::Tpot => tpot_ms(record),
         Quantity::Itl | Quantity::Icl => None,
         Quantity::Stall => record.stall().map(Nanos::as_millis_f64),
         Quantity::NormLatency => (record.output_tokens > 0)
-            .then_some(ms(record.end(), record.intended()))
+            .then_some(ms(record.served(streaming), record.intended()))
             .flatten()
             .map(|latency| latency / f64::from(record.output_tokens)),
+        Quantity::StreamClose => ms(record.end(), record.last_token()),
         Quantity::Queue => ms(engine(|t| t.first_scheduled), engine(|t| t.arrival)),
         Quantity::Prefill => ms(engine(|t| t.first_token), engine(|t| t.first_scheduled)),
         Quantity::Decode => ms(engine(|t| t.last_token), engine(|t| t.first_token)),
@@ -81,12 +84,12 @@ fn share(part: u32, whole: u32) -> Option<f64> {
     (whole > 0).then(|| f64::from(part) / f64::from(whole))
 }
 
-/// `(t_last − t_first) / (n − n_first)`. Undefined where all tokens came at one instant: nothing was timed then,
-/// whatever the counts say.
+/// `(t_last − t_first) / (n − n_first)`. Undefined where all tokens came at one instant, as far as stamps tell instants
+/// apart: nothing was timed then, whatever the counts say.
 pub(super) fn tpot_ms(record: &Observed) -> Option<f64> {
     let span = record.last_token()? - record.first_token()?;
-    let after_first = record.output_tokens.checked_sub(record.first_tokens)?;
-    (after_first > 0 && span > Nanos::ZERO).then(|| span.as_millis_f64() / f64::from(after_first))
+    let after_first = f64::from(record.output_tokens) - record.first_share();
+    (after_first > 0.0 && span >= STAMP_RESOLUTION).then(|| span.as_millis_f64() / after_first)
 }
 
 /// Where the stamp of a delivery is our own thread's, nothing earlier is known and there is no lag to tell.

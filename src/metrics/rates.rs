@@ -140,16 +140,18 @@ pub fn judge(
     counts: &Counts,
 ) -> (Vec<SloResult>, Option<Good>) {
     let slos = &facts.slos.0;
+    let streaming = point.is_streamed(facts.streaming);
     let completed = || point.requests().iter().filter(|request| request.ended.is_completed());
     let results: Vec<SloResult> = slos
         .iter()
         .map(|slo| {
-            let met = can_be_judged(slo, facts, counts)
+            let met = can_be_judged(slo, streaming, counts)
                 .then(|| completed().filter(|request| is_met(slo, request, facts)).count() as u64);
             let met_fraction = met
                 .filter(|_| counts.attempted > 0)
                 .map(|met| met as f64 / counts.attempted as f64);
-            SloResult { slo: *slo, met, met_fraction }
+            let unmeasured = completed().filter(|it| value(slo, it).is_none()).count() as u64;
+            SloResult { slo: *slo, met, met_fraction, unmeasured }
         })
         .collect();
     if results.is_empty() || results.iter().any(|result| result.met.is_none()) {
@@ -175,9 +177,9 @@ fn is_good(slos: &[Slo], request: &Observed, facts: &RunFacts) -> bool {
 }
 
 /// Whether the run has the latency that a bound is about.
-fn can_be_judged(slo: &Slo, facts: &RunFacts, counts: &Counts) -> bool {
+fn can_be_judged(slo: &Slo, streaming: bool, counts: &Counts) -> bool {
     let quantity: Quantity = slo.metric.quantity();
-    let streamed = facts.streaming || !quantity.definition().needs_streaming;
+    let streamed = streaming || !quantity.definition().needs_streaming;
     let kept = slo.metric != SloMetric::Stall || counts.deliveries_missing == 0;
     streamed && kept
 }

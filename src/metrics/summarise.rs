@@ -13,6 +13,9 @@ use crate::metrics::{counts, dependence, distribution, over_time, rates, rooflin
 use crate::observe::health::Health;
 use crate::record::request_record::Records;
 
+/// Tokens per chunk above which chunks are taken to hold several tokens.
+const BUNDLED: f64 = 1.02;
+
 /// Makes the summary of records in memory. The same arguments give the same summary, bit for bit.
 ///
 /// # Panics
@@ -45,7 +48,7 @@ pub fn summarise_observed(point: &ObservedPoint, facts: &RunFacts, health: &Heal
         point: facts.point,
         target: facts.target.clone(),
         load: facts.load,
-        streaming: facts.streaming,
+        streaming: point.is_streamed(facts.streaming),
         gpus: facts.gpus,
         window: facts.window,
         window_s: facts.window.seconds(),
@@ -54,6 +57,7 @@ pub fn summarise_observed(point: &ObservedPoint, facts: &RunFacts, health: &Heal
         verdict: validity::verdict(&checks),
         marks: marks(facts, health),
         checks,
+        approximate: counts.tokens_per_chunk.is_some_and(|each| each > BUNDLED),
         roofline: roofline::of(point, facts, &counts, icl),
         over_time: over_time::of(point, facts, &counts),
         iterations: None,

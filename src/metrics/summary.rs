@@ -16,12 +16,16 @@ use crate::metrics::kv_events::KvEventSummary;
 use crate::metrics::percentile::Percentile;
 use crate::metrics::roofline::Roofline;
 use crate::observe::gpu::over_window::GpuUse;
+use crate::record::oddity::Oddity;
 use crate::record::request_record::TokenSource;
 use crate::request::FailureKind;
 use crate::settings::slo::{GOOD_FRACTION, Slo};
 
 /// Version of every definition and of the shape of the files; a change of meaning changes it.
 pub const SCHEMA_VERSION: u32 = 1;
+
+/// Share of the median latency above which what comes after the last token is told.
+const TOLD_CLOSE: f64 = 0.02;
 
 /// Everything that is reported of one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,6 +58,10 @@ pub struct Summary {
     /// The same rates over everything that was sent; `None` where nothing ended.
     #[serde(default)]
     pub whole_run: Option<WholeRun>,
+    /// Tokens per chunk are not known, and chunks hold more than one: TPOT, ITL, speed per user and goodput on them spread
+    /// the tokens evenly over the chunks.
+    #[serde(default)]
+    pub approximate: bool,
     /// How requests ended.
     pub counts: Counts,
     /// One value for each rate; every [`Rate`] is a key.
@@ -93,6 +101,23 @@ impl Summary {
     pub fn misses_slo(&self) -> bool {
         let good = self.rate(Rate::GoodFraction);
         !self.slos.is_empty() && good.is_none_or(|good| good < GOOD_FRACTION)
+    }
+
+    /// Whether the values of a quantity depend on how many tokens a chunk held, which is not known.
+    pub fn is_approximate(&self, quantity: Quantity) -> bool {
+        self.approximate && matches!(quantity, Quantity::Tpot | Quantity::Itl | Quantity::PerUser)
+    }
+
+    /// Whether goodput depends on such a quantity.
+    pub fn has_approximate_goodput(&self) -> bool {
+        self.slos.iter().any(|result| self.is_approximate(result.slo.metric.quantity()))
+    }
+
+    /// How much of the median request latency comes after the last token, where it is enough to be told.
+    pub fn late_close(&self) -> Option<f64> {
+        let median = |quantity| self.percentile(quantity, Percentile::P50).map(|it| it.value);
+        let (close, latency) = (median(Quantity::StreamClose)?, median(Quantity::E2e)?);
+        (latency > 0.0 && close > TOLD_CLOSE * latency).then(|| close / latency)
     }
 
     /// A distribution, where there is one.
@@ -230,11 +255,13 @@ pub enum CheckId {
     GpuThrottling,
     /// The harness's threads had a core when they needed one.
     HostCoreWait,
+    /// Output came as it was made.
+    Streaming,
 }
 
 impl CheckId {
     /// Every check, in the order of reports.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::ScheduleLag,
         Self::NotSent,
         Self::PullLag,
@@ -249,6 +276,7 @@ impl CheckId {
         Self::HostCpu,
         Self::GpuThrottling,
         Self::HostCoreWait,
+        Self::Streaming,
     ];
 
     /// As printed.
@@ -268,6 +296,7 @@ impl CheckId {
             Self::HostCpu => "harness CPU",
             Self::GpuThrottling => "GPU throttling",
             Self::HostCoreWait => "waiting for a core",
+            Self::Streaming => "streaming",
         }
     }
 }
@@ -287,7 +316,7 @@ pub enum Status {
 }
 
 /// How requests ended. `planned` is the sum of completed, failed, cancelled, timed out and not sent in a sound run.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counts {
     /// Shots in the plan.
     pub planned: u64,
@@ -326,6 +355,13 @@ pub struct Counts {
     pub tail: PartCounts,
     /// Completed requests for which TPOT is undefined: all tokens came at one instant, or none came.
     pub without_tpot: u64,
+    /// Completed requests whose answer is not what was asked for, by what is odd; what did not occur is left out.
+    #[serde(default)]
+    pub oddities: BTreeMap<Oddity, OddRequests>,
+    /// Output tokens ÷ chunks, over completed requests whose deliveries were not counted one by one: 1 where every token
+    /// comes in a chunk of its own; `None` where ids were counted.
+    #[serde(default)]
+    pub tokens_per_chunk: Option<f64>,
     /// Completed requests whose end lies in the window.
     pub completed_in_window: u64,
     /// Output tokens whose delivery lies in the window, of all requests; rounded.
@@ -375,6 +411,17 @@ pub struct WholeRun {
     pub output_tokens: u64,
     /// One value for each rate; every [`Rate`] is a key. Energy is that of the window, so its rates are absent.
     pub rates: BTreeMap<Rate, Option<f64>>,
+}
+
+/// Requests that are odd in one way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OddRequests {
+    /// How many.
+    pub requests: u64,
+    /// Their output tokens.
+    pub output_tokens: u64,
+    /// Output tokens that were asked of them.
+    pub requested_tokens: u64,
 }
 
 /// The distribution of one quantity.
@@ -440,6 +487,9 @@ pub struct SloResult {
     pub met: Option<u64>,
     /// The same ÷ attempted requests.
     pub met_fraction: Option<f64>,
+    /// Completed requests that do not have this latency; they meet no bound on it.
+    #[serde(default)]
+    pub unmeasured: u64,
 }
 
 /// How far successive requests depend on each other: request latency in order of arrival.

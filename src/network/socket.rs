@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::clock::now;
-use crate::network::stamp::{LastRead, stamp_of};
+use crate::network::stamp::LastRead;
 
 /// Room for one `SCM_TIMESTAMPING` message (64 bytes), aligned as the kernel's headers are.
 #[repr(align(16))]
@@ -97,7 +97,7 @@ impl StampedSocket {
                 wall = (at != 0).then_some(at);
             }
         }
-        self.last.set(stamp_of(wall, seen));
+        self.last.note(wall, seen);
         Ok(message.bytes)
     }
 

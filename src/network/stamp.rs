@@ -97,6 +97,8 @@ pub fn stamp_of(wall: Option<i64>, seen: MonoNs) -> ReadStamp {
 /// The stamp of the latest read of one socket, for the client above the protocol that read it.
 #[derive(Debug)]
 pub struct LastRead {
+    /// The kernel's stamp as it was given, on the wall clock; `i64::MIN` where the read had none.
+    wall: AtomicI64,
     at: AtomicI64,
     lag_ns: AtomicU32,
     by_kernel: AtomicBool,
@@ -106,6 +108,7 @@ impl Default for LastRead {
     /// The stamp of a connection that has read nothing.
     fn default() -> Self {
         Self {
+            wall: AtomicI64::new(i64::MIN),
             at: AtomicI64::new(i64::MIN),
             lag_ns: AtomicU32::new(0),
             by_kernel: AtomicBool::new(false),
@@ -114,11 +117,30 @@ impl Default for LastRead {
 }
 
 impl LastRead {
+    /// Notes a read that was over at `seen`. Several reads of one segment have the same stamp of the kernel, and then the
+    /// same stamp here, whatever was measured of the wall clock meanwhile.
+    #[inline]
+    pub fn note(&self, wall: Option<i64>, seen: MonoNs) {
+        let before = self.wall.swap(wall.unwrap_or(i64::MIN), Ordering::Relaxed);
+        if wall.is_some_and(|wall| wall == before) && self.by_kernel.load(Ordering::Relaxed) {
+            let lag = seen.0 - self.at.load(Ordering::Relaxed);
+            self.lag_ns.store(u32::try_from(lag).unwrap_or(u32::MAX), Ordering::Relaxed);
+        } else {
+            self.set(stamp_of(wall, seen));
+        }
+    }
+
+    /// Whether nothing was read yet, or the latest read has the kernel's stamp.
+    #[inline]
+    pub fn may_be_by_kernel(&self) -> bool {
+        self.by_kernel.load(Ordering::Relaxed) || self.at.load(Ordering::Relaxed) == i64::MIN
+    }
+
     /// Written by the socket, right after a read. Reader and socket are polled by one thread, so the three fields
     /// belong together. Bytes of one connection arrive in order: measuring the offset anew can move a stamp by
     /// some nanoseconds, and must not move it before the one that came first.
     #[inline]
-    pub fn set(&self, stamp: ReadStamp) {
+    fn set(&self, stamp: ReadStamp) {
         let at = stamp.at.0.max(self.at.load(Ordering::Relaxed));
         self.at.store(at, Ordering::Relaxed);
         self.lag_ns.store(stamp.lag_ns, Ordering::Relaxed);
@@ -181,6 +203,20 @@ mod tests {
         last.set(ReadStamp { at: first.at - Nanos(4), lag_ns: 9, source: StampSource::Kernel });
         assert_eq!(last.get().at, first.at);
         assert_eq!(last.get().lag_ns, 9);
+    }
+
+    #[test]
+    fn two_reads_of_one_segment_have_one_stamp() {
+        let last = LastRead::default();
+        let wall = now().0 + wall_offset().ahead.0;
+        last.note(Some(wall), now());
+        let first = last.get();
+        OFFSET.set(OFFSET.get().map(|it| WallOffset { ahead: Nanos(it.ahead.0 - 70), ..it }));
+        last.note(Some(wall), now());
+        assert_eq!(last.get().at, first.at);
+        assert!(last.get().lag_ns >= first.lag_ns);
+        last.note(Some(wall + 5_000), now());
+        assert_ne!(last.get().at, first.at);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What can happen to a request while a run goes on? Fixed-size facts, made on hot threads.
 
 use crate::clock::MonoNs;
+use crate::record::oddity::Asked;
 use crate::record::request_record::{EngineUse, FinishReason, NotSentReason, PackedTimes};
 use crate::request::FailureKind;
 use crate::request::RequestId;
@@ -48,6 +49,8 @@ pub enum Event {
         ready: MonoNs,
         /// Taken right before the call.
         at: MonoNs,
+        /// What is asked beyond a length.
+        asked: Asked,
     },
     /// The request really left, later than the hand-over that [`Event::Submitted`] stamps: a network target hands
     /// over to a thread of its own and stamps right before the first byte is written. It replaces `t_submit`, so

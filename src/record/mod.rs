@@ -7,6 +7,7 @@ pub mod kv_event;
 pub mod live;
 pub mod log;
 pub mod nvtx_ranges;
+pub mod oddity;
 pub mod recorder;
 pub mod request_record;
 pub mod request_table;

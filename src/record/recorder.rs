@@ -235,6 +235,7 @@ impl Worker {
             Aside::TokenCount(id, tokens, source) => table.token_count(id, tokens, source),
             Aside::TokenMismatch { id, retokenized, .. } => table.recounted(id, retokenized),
             Aside::PromptCount(id, tokens) => table.prompt_count(id, tokens),
+            Aside::Odd(id, oddity) => table.odd(id, oddity),
             Aside::StampsOf(id, source) => table.stamps_of(id, source),
             Aside::Connection(id, cost) => table.connection_of(id, cost),
             Aside::Stamps(_) | Aside::Tokens(_) => table.set_sources(self.sources),
@@ -261,6 +262,7 @@ mod tests {
     use crate::clock::now;
     use crate::record::event::{Ending, TokenHash};
     use crate::record::log::Batch;
+    use crate::record::oddity::Asked;
     use crate::record::request_record::{FinishReason, Outcome};
     use crate::request::RequestId;
     use crate::workload::seeds::Phase;
@@ -278,7 +280,13 @@ mod tests {
             recorder.begin(vec![planned(id)], None);
             gate.open(id);
             let at = now();
-            sink.put_surely(Event::Submitted { id, intended: at, ready: at, at });
+            sink.put_surely(Event::Submitted {
+                id,
+                intended: at,
+                ready: at,
+                at,
+                asked: Asked::default(),
+            });
             sink.delivery(id, now(), 1, TokenHash::EMPTY);
             sink.end(id, now(), Ending::Completed(FinishReason::Length));
             let phase = recorder.end();

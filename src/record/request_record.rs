@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::{MonoNs, Nanos};
 use crate::record::event::TokenHash;
 use crate::record::log::Batch;
+use crate::record::oddity::Oddities;
 use crate::request::Failure;
 use crate::request::RequestId;
 
@@ -36,6 +37,11 @@ impl Part {
         }
     }
 }
+
+/// Resolution of the stamps: events of one request whose stamps differ by less are one delivery.
+///
+/// Two reads of one segment carry one stamp of the kernel; our own clock is read within some hundred nanoseconds.
+pub const STAMP_RESOLUTION: Nanos = Nanos::from_micros(1);
 
 /// Everything that was seen of one request. Instants are `None` where they were never reached.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,6 +83,8 @@ pub struct RequestRecord {
     pub max_pull_lag_ns: u32,
     /// How it ended.
     pub outcome: Outcome,
+    /// In what a completed answer is not what was asked for.
+    pub oddities: Oddities,
     /// The engine's own stamps.
     pub engine_times: Option<EngineTimes>,
     /// The engine's own counts.
@@ -107,6 +115,7 @@ impl RequestRecord {
             stamp_source: StampSource::Engine,
             max_pull_lag_ns: 0,
             outcome: Outcome::NotSent(NotSentReason::NotReached),
+            oddities: Oddities::NONE,
             engine_times: None,
             engine_use: None,
             connection: ConnectionUse::NOTHING,

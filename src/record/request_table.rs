@@ -10,9 +10,11 @@ use crate::clock::{MonoNs, Nanos};
 use crate::record::event::{Ending, Event, TokenHash};
 use crate::record::live::{LiveLatency, Snapshot};
 use crate::record::log::{Batch, RecordLog};
+use crate::record::oddity::{Asked, Oddities, Oddity};
 use crate::record::recorder::PhaseRecords;
 use crate::record::request_record::{
-    Arrival, ConnectionUse, NotSentReason, OtherCounts, Outcome, Part, Records, RequestRecord, StampSource, TokenSource,
+    Arrival, ConnectionUse, NotSentReason, OtherCounts, Outcome, Part, Records, RequestRecord,
+    STAMP_RESOLUTION, StampSource, TokenSource,
 };
 use crate::request::{Failure, FailureKind, RequestId};
 use crate::workload::seeds::Phase;
@@ -58,6 +60,15 @@ struct Lengths {
     requested: u32,
 }
 
+/// A request under way.
+#[derive(Debug, Clone)]
+struct UnderWay {
+    record: RequestRecord,
+    /// Its latest delivery, until one comes that is not of the same instant.
+    held: Option<Arrival>,
+    asked: Asked,
+}
+
 /// No place among the requests under way.
 const NOWHERE: u32 = u32::MAX;
 
@@ -70,7 +81,7 @@ pub(crate) struct RequestTable {
     states: Vec<State>,
     /// Place of each request among those under way.
     places: Vec<u32>,
-    under_way: Vec<RequestRecord>,
+    under_way: Vec<UnderWay>,
     free_places: Vec<u32>,
     /// Ended requests and deliveries since the last batch.
     batch: Batch,
@@ -83,6 +94,8 @@ pub(crate) struct RequestTable {
     counts: HashMap<RequestId, (u32, TokenSource)>,
     /// Counts by others, which apply when the request ends.
     other_counts: HashMap<RequestId, OtherCounts>,
+    /// What targets found odd; applies when the request ends.
+    oddities: HashMap<RequestId, Oddities>,
     /// Who took the stamps of a request, where it was not the session's default; applies when the request ends.
     own_stamps: HashMap<RequestId, StampSource>,
     /// What connections cost, where they cost anything; applies when the request ends.
@@ -121,6 +134,7 @@ impl RequestTable {
             failure_messages: HashMap::new(),
             counts: HashMap::new(),
             other_counts: HashMap::new(),
+            oddities: HashMap::new(),
             own_stamps: HashMap::new(),
             connections: HashMap::new(),
             late_events: 0,
@@ -149,6 +163,11 @@ impl RequestTable {
         self.other_counts.entry(id).or_default().prompt = Some(tokens);
     }
 
+    pub(crate) fn odd(&mut self, id: RequestId, oddity: Oddity) {
+        let marks = self.oddities.entry(id).or_default();
+        *marks = marks.with(oddity);
+    }
+
     pub(crate) fn stamps_of(&mut self, id: RequestId, source: StampSource) {
         self.own_stamps.insert(id, source);
     }
@@ -174,6 +193,11 @@ impl RequestTable {
     /// The record of a request that has not ended; it has a place from its first event on.
     #[inline]
     fn record(&mut self, i: usize) -> Option<&mut RequestRecord> {
+        self.request(i).map(|request| &mut request.record)
+    }
+
+    #[inline]
+    fn request(&mut self, i: usize) -> Option<&mut UnderWay> {
         if self.states[i] == State::Ended {
             return None;
         }
@@ -184,13 +208,13 @@ impl RequestTable {
     }
 
     fn give_place(&mut self, i: usize) {
-        let record = self.planned(i);
+        let request = UnderWay { record: self.planned(i), held: None, asked: Asked::default() };
         if let Some(place) = self.free_places.pop() {
-            self.under_way[place as usize] = record;
+            self.under_way[place as usize] = request;
             self.places[i] = place;
         } else {
             self.places[i] = self.under_way.len() as u32;
-            self.under_way.push(record);
+            self.under_way.push(request);
         }
     }
 
@@ -213,9 +237,9 @@ impl RequestTable {
             }
             // Ids go to servers; a recorder's sinks send counts and hashes.
             Event::Ids { .. } => {}
-            Event::Submitted { id, intended, ready, at } => {
+            Event::Submitted { id, intended, ready, at, asked } => {
                 if let Some(i) = self.index(id) {
-                    self.submitted(i, intended, ready, at);
+                    self.submitted(i, intended, ready, at, asked);
                 }
             }
             Event::Sent { id, at } => {
@@ -259,10 +283,12 @@ impl RequestTable {
         }
     }
 
-    fn submitted(&mut self, i: usize, intended: MonoNs, ready: MonoNs, at: MonoNs) {
+    fn submitted(&mut self, i: usize, intended: MonoNs, ready: MonoNs, at: MonoNs, asked: Asked) {
         let sources = self.sources;
         let part = self.part(i);
-        let Some(record) = self.record(i) else { return };
+        let Some(request) = self.request(i) else { return };
+        request.asked = asked;
+        let record = &mut request.record;
         record.part = part;
         record.intended = Some(intended);
         record.ready = Some(ready);
@@ -290,38 +316,48 @@ impl RequestTable {
         }
     }
 
+    /// Adds a delivery. What arrives at one instant is one delivery, however many events the target made of it.
     #[inline]
     fn delivery(&mut self, i: usize, arrival: Arrival, hash: TokenHash, pull_lag: u32) {
-        let Some(record) = self.record(i) else {
+        let Some(UnderWay { record, held, .. }) = self.request(i) else {
             self.late_events += 1;
             return;
         };
+        let tokens = arrival.tokens;
+        let (at, before) = match held {
+            Some(held) if is_one_instant(held.at, arrival.at) => {
+                held.tokens += tokens;
+                (held.at, None)
+            }
+            _ => (arrival.at, held.replace(arrival)),
+        };
         let mut ttft = None;
         let mut gap = None;
-        if arrival.tokens > 0 {
+        if tokens > 0 {
             match record.last_token {
                 None => {
-                    record.first_token = Some(arrival.at);
-                    record.first_tokens = arrival.tokens;
-                    ttft = record.submit.map(|submit| arrival.at - submit);
+                    record.first_token = Some(at);
+                    ttft = record.submit.map(|submit| at - submit);
                 }
-                Some(last) => {
-                    gap = Some(Nanos((arrival.at - last).0 / i64::from(arrival.tokens)));
-                }
+                Some(last) if last == at => {}
+                Some(last) => gap = Some(Nanos((at - last).0 / i64::from(tokens))),
             }
-            record.last_token = Some(arrival.at);
-            record.output_tokens += arrival.tokens;
-            record.token_hash = record.token_hash.then(hash, arrival.tokens);
+            if record.first_token == Some(at) {
+                record.first_tokens += tokens;
+            }
+            record.last_token = Some(at);
+            record.output_tokens += tokens;
+            record.token_hash = record.token_hash.then(hash, tokens);
         }
         record.max_pull_lag_ns = record.max_pull_lag_ns.max(pull_lag);
-        self.live.output_tokens += u64::from(arrival.tokens);
+        self.live.output_tokens += u64::from(tokens);
         if let Some(ttft) = ttft {
             self.ttft.record(ttft, 1);
         }
         if let Some(gap) = gap {
-            self.itl.record(gap, arrival.tokens);
+            self.itl.record(gap, tokens);
         }
-        self.batch.deliveries.push((i as u32, arrival));
+        self.batch.deliveries.extend(before.map(|arrival| (i as u32, arrival)));
     }
 
     fn end(&mut self, i: usize, at: MonoNs, ending: Ending) {
@@ -355,11 +391,13 @@ impl RequestTable {
         }
         self.live.ended += u64::from(!matches!(outcome, Outcome::NotSent(_)));
         self.live.failed += u64::from(matches!(outcome, Outcome::Failed(_) | Outcome::TimedOut));
-        let mut record = match self.places[i] {
-            NOWHERE => self.planned(i),
+        let (mut record, asked) = match self.places[i] {
+            NOWHERE => (self.planned(i), Asked::default()),
             place => {
                 self.free_places.push(place);
-                self.under_way[place as usize].clone()
+                let UnderWay { record, held, asked } = self.under_way[place as usize].clone();
+                self.batch.deliveries.extend(held.map(|arrival| (i as u32, arrival)));
+                (record, asked)
             }
         };
         self.places[i] = NOWHERE;
@@ -384,6 +422,10 @@ impl RequestTable {
         }
         if let Some(cost) = self.connections.remove(&record.id) {
             record.connection = cost;
+        }
+        let told = self.oddities.remove(&record.id).unwrap_or_default();
+        if record.outcome.is_completed() {
+            record.oddities = Oddities::of(&record, asked, told);
         }
         self.batch.ended.push(record);
     }
@@ -453,6 +495,12 @@ impl RequestTable {
     }
 }
 
+/// Whether two stamps, the earlier one first, cannot be told apart.
+#[inline]
+fn is_one_instant(first: MonoNs, next: MonoNs) -> bool {
+    (0..STAMP_RESOLUTION.0).contains(&(next - first).0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -466,7 +514,8 @@ mod tests {
         let sources = Sources { stamps: StampSource::Kernel, tokens: TokenSource::Ids };
         let mut table = RequestTable::open(&[planned], sources, None);
         let at = MonoNs(at);
-        table.note(&Event::Submitted { id: ID, intended: at, ready: at, at });
+        let asked = Asked { streaming: true, whole_length: true };
+        table.note(&Event::Submitted { id: ID, intended: at, ready: at, at, asked });
         table
     }
 
@@ -491,5 +540,41 @@ mod tests {
         let record = &phase.records.requests()[0];
         assert_eq!(record.stamp_source, StampSource::User);
         assert_eq!(record.other_counts, OtherCounts { recounted: Some(5), prompt: Some(9) });
+    }
+
+    /// The record and the deliveries of a request that got these `(ns, tokens)`.
+    fn delivered(events: &[(i64, u32)]) -> (RequestRecord, Vec<(i64, u32)>) {
+        let mut table = submitted_at(100);
+        for (at, tokens) in events {
+            let (at, hash) = (MonoNs(*at), TokenHash::EMPTY);
+            table.note(&Event::Delivery { id: ID, at, tokens: *tokens, hash, pull_lag: 0 });
+        }
+        let phase = table.close(Nanos::ZERO);
+        let (record, arrivals) = phase.records.iter().next().unwrap();
+        (record.clone(), arrivals.iter().map(|it| (it.at.0, it.tokens)).collect())
+    }
+
+    #[test]
+    fn what_arrives_at_one_instant_is_one_delivery() {
+        let (record, deliveries) =
+            delivered(&[(5_000, 1), (5_000, 2), (5_007, 1), (90_000, 4), (90_999, 4), (91_000, 1)]);
+        assert_eq!(deliveries, [(5_000, 4), (90_000, 8), (91_000, 1)]);
+        assert_eq!((record.first_tokens, record.output_tokens), (4, 13));
+        assert_eq!(
+            (record.first_token, record.last_token),
+            (Some(MonoNs(5_000)), Some(MonoNs(91_000)))
+        );
+    }
+
+    #[test]
+    fn an_empty_delivery_right_before_the_first_token_is_the_same_instant() {
+        let (record, deliveries) = delivered(&[(5_000, 0), (5_001, 3), (9_000, 0)]);
+        assert_eq!(deliveries, [(5_000, 3), (9_000, 0)]);
+        assert_eq!((record.first_token, record.first_tokens), (Some(MonoNs(5_000)), 3));
+    }
+
+    #[test]
+    fn stamps_that_run_backwards_are_kept_as_they_are() {
+        assert_eq!(delivered(&[(5_000, 1), (4_900, 1)]).1, [(5_000, 1), (4_900, 1)]);
     }
 }

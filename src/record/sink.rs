@@ -10,6 +10,7 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use crate::clock::MonoNs;
 use crate::record::event::{Ending, Event, FewIds, TokenHash};
 use crate::record::gate::Gate;
+use crate::record::oddity::Oddity;
 use crate::record::request_record::{
     ConnectionUse, EngineTimes, EngineUse, StampSource, TokenSource,
 };
@@ -43,6 +44,8 @@ pub enum Aside {
     StampsOf(RequestId, StampSource),
     /// What the connection of a request cost, where it cost anything; sent before the [`Event::End`].
     Connection(RequestId, ConnectionUse),
+    /// The target saw something odd in an answer; sent before the [`Event::End`].
+    Odd(RequestId, Oddity),
     /// Who takes the stamps of this session; the engine unless a target says otherwise.
     Stamps(StampSource),
     /// Where token counts come from by default in this session; ids unless a target says otherwise.
@@ -194,6 +197,11 @@ impl Sink {
     /// What the server counted of the prompt; before the end of the request.
     pub fn prompt_count(&mut self, id: RequestId, tokens: u32) {
         let _recorder_is_gone = self.aside.send(Aside::PromptCount(id, tokens));
+    }
+
+    /// Marks an answer that is not what was asked for; before the end of the request.
+    pub fn odd(&mut self, id: RequestId, oddity: Oddity) {
+        let _recorder_is_gone = self.aside.send(Aside::Odd(id, oddity));
     }
 
     /// This request's stamps were not all taken by the session's default; before the end of the request.

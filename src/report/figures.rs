@@ -66,6 +66,11 @@ pub fn percentile(value: &PercentileValue, decimals: usize) -> String {
     format!("{mark}{}", fixed(value.value, decimals))
 }
 
+/// What stands before a value that depends on how many tokens a chunk held, where that is not known.
+pub const fn roughly(is_approximate: bool) -> &'static str {
+    if is_approximate { "≈" } else { "" }
+}
+
 /// The 95 % interval of a percentile, e.g. `12.1…13.4`; a side that the sample cannot bound is left open.
 pub fn interval(value: &PercentileValue, decimals: usize) -> String {
     let end = |value| fixed(value, decimals);
@@ -87,6 +92,7 @@ pub fn short_name(quantity: Quantity) -> &'static str {
         Quantity::Tpot => "TPOT",
         Quantity::Itl => "ITL",
         Quantity::Icl => "ICL",
+        Quantity::StreamClose => "Stream close",
         Quantity::OutputTokens => "Output tokens",
         other => other.definition().label,
     }

@@ -5,6 +5,7 @@ pub mod figures;
 pub mod html;
 pub mod ladder;
 pub mod notes;
+mod odd_answers;
 pub mod progress;
 pub mod roofline;
 pub mod summary_csv;

@@ -5,8 +5,8 @@ use crate::metrics::percentile::{Percentile, certification_floor};
 use crate::metrics::pooled::EXACT_GAPS;
 use crate::metrics::summary::{Check, CheckId, Counts, Status};
 use crate::record::request_record::TokenSource;
-use crate::report::figures::{counted, figure, self};
-use crate::report::{Experiment, PointReport, json_word};
+use crate::report::figures::{self, counted, figure};
+use crate::report::{Experiment, PointReport, json_word, odd_answers};
 use crate::settings::slo::GOOD_FRACTION;
 
 /// A check that did not pass at one or more points.
@@ -79,6 +79,7 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
     }
     notes.extend(points.iter().flat_map(failures));
     notes.extend(points.iter().filter_map(failed_around));
+    notes.extend(odd_answers::notes(points));
     notes.extend(points.iter().filter_map(missed_slo));
     let sum = |of: fn(&Counts) -> u64| points.iter().map(|point| of(&point.summary.counts)).sum();
     notes.extend(about_gpus(points));

@@ -135,11 +135,12 @@ fn arrivals_word(arrivals: Arrivals) -> String {
     .to_owned()
 }
 
-fn counts(summary: &Summary) -> [Cell; 21] {
+fn counts(summary: &Summary) -> [Cell; 25] {
     let counts = &summary.counts;
     let by_kind = counts.failed_by_kind.iter().map(|(kind, count)| format!("{kind}:{count}"));
     let by_source =
         counts.token_sources.iter().map(|(source, count)| format!("{}:{count}", json_word(source)));
+    let odd = counts.oddities.iter().map(|(odd, of)| format!("{}:{}", odd.word(), of.requests));
     [
         cell("planned", &counts.planned),
         cell("submitted", &counts.submitted),
@@ -162,6 +163,10 @@ fn counts(summary: &Summary) -> [Cell; 21] {
         cell("prompt_token_mismatches", &counts.prompt_token_mismatches),
         cell("resent", &counts.resent),
         cell("connected_inside", &counts.connected_inside),
+        cell("without_tpot", &counts.without_tpot),
+        cell("oddities", &odd.collect::<Vec<_>>().join(";")),
+        cell("tokens_per_chunk", &maybe(counts.tokens_per_chunk)),
+        cell("approximate", &summary.approximate),
     ]
 }
 

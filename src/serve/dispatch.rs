@@ -285,6 +285,7 @@ impl Dispatcher {
                 | Aside::PromptCount(..)
                 | Aside::StampsOf(..)
                 | Aside::Connection(..)
+                | Aside::Odd(..)
                 | Aside::Stamps(_)
                 | Aside::Tokens(_) => {}
             }

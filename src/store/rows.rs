@@ -9,13 +9,14 @@ use csv::StringRecord;
 use crate::clock::{MonoNs, Nanos};
 use crate::record::event::TokenHash;
 use crate::record::request_record::{
-    ConnectionUse, EngineTimes, EngineUse, FinishReason, NotSentReason, Opened, OtherCounts, Outcome, Part, RequestRecord, StampSource, TokenSource,
+    ConnectionUse, EngineTimes, EngineUse, FinishReason, NotSentReason, Opened, OtherCounts,
+    Outcome, Part, RequestRecord, StampSource, TokenSource,
 };
 use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
 
 /// The columns of a raw row, in order.
-pub const COLUMNS: [&str; 35] = [
+pub const COLUMNS: [&str; 36] = [
     "point",
     "request_id",
     "part",
@@ -51,13 +52,11 @@ pub const COLUMNS: [&str; 35] = [
     "resent",
     "connect_ns",
     "connect_at",
+    "oddities",
 ];
 
-/// Columns that files of earlier versions do not have; a field of theirs is then empty.
-const LATER: [&str; 3] = ["resent", "connect_ns", "connect_at"];
-
-/// The place of a column that the file does not have.
-const NO_PLACE: usize = usize::MAX;
+/// Columns that files of earlier versions do not have; they are then read as empty.
+const LATER: [&str; 5] = ["part", "resent", "connect_ns", "connect_at", "oddities"];
 
 /// Why rows could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -131,6 +130,7 @@ pub fn fields(point: u32, record: &RequestRecord) -> StringRecord {
     let (took, place) = connect_fields(record.connection.opened);
     put(&took);
     put(place);
+    put(&record.oddities.to_string());
     row
 }
 
@@ -176,7 +176,7 @@ impl RowWriter<Vec<u8>> {
 pub struct RowReader<R: Read> {
     rows: csv::Reader<R>,
     row: StringRecord,
-    places: [usize; COLUMNS.len()],
+    places: [Option<usize>; COLUMNS.len()],
 }
 
 impl<R: Read> RowReader<R> {
@@ -184,14 +184,12 @@ impl<R: Read> RowReader<R> {
     pub fn new(from: R) -> Result<Self, RowError> {
         let mut rows = csv::Reader::from_reader(from);
         let header = rows.headers()?;
-        let mut places = [0; COLUMNS.len()];
+        let mut places = [None; COLUMNS.len()];
         for (place, name) in places.iter_mut().zip(COLUMNS) {
-            let found = header.iter().position(|column| column == name);
-            *place = match found {
-                Some(found) => found,
-                None if LATER.contains(&name) => NO_PLACE,
-                None => return Err(RowError::NoColumn(name)),
-            };
+            *place = header.iter().position(|column| column == name);
+            if place.is_none() && !LATER.contains(&name) {
+                return Err(RowError::NoColumn(name));
+            }
         }
         Ok(Self { rows, row: StringRecord::new(), places })
     }
@@ -242,7 +240,7 @@ impl<R: Read> Iterator for RowReader<R> {
 
 struct Row<'a> {
     row: &'a StringRecord,
-    places: &'a [usize; COLUMNS.len()],
+    places: &'a [Option<usize>; COLUMNS.len()],
 }
 
 impl Row<'_> {
@@ -269,6 +267,7 @@ impl Row<'_> {
             stamp_source: self.word("stamp_source", stamp_source_of)?,
             max_pull_lag_ns: self.number("max_pull_lag_ns")?,
             outcome: self.outcome()?,
+            oddities: self.word("oddities", |words| words.parse().ok())?,
             engine_times: self.engine_times()?,
             engine_use: self.engine_use()?,
             connection: ConnectionUse {
@@ -283,7 +282,7 @@ impl Row<'_> {
         let index = COLUMNS.iter().position(|name| *name == column);
         let index = index.expect("only names in COLUMNS are asked for");
         // The reader refuses rows that are shorter than the header.
-        self.row.get(self.places[index]).unwrap_or_default()
+        self.places[index].and_then(|place| self.row.get(place)).unwrap_or_default()
     }
 
     fn wrong(&self, column: &'static str, expected: &'static str) -> RowError {
@@ -427,6 +426,9 @@ fn not_sent_reason_of(word: &str) -> Option<NotSentReason> {
 }
 
 fn part_of(word: &str) -> Option<Part> {
+    if word.is_empty() {
+        return Some(Part::Measured);
+    }
     Part::ALL.into_iter().find(|part| part.word() == word)
 }
 

@@ -4,6 +4,7 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::*;
+use crate::record::oddity::{Oddities, Oddity};
 
 fn written(rows: &[(u32, RequestRecord)]) -> String {
     let mut writer = RowWriter::new(Vec::new()).unwrap();
@@ -85,6 +86,10 @@ fn any_record(id: u32, rng: &mut Xoshiro256PlusPlus) -> RequestRecord {
         stamp_source: stamps[rng.random_range(0..stamps.len())],
         max_pull_lag_ns: rng.random(),
         outcome,
+        oddities: Oddity::ALL
+            .into_iter()
+            .filter(|_| rng.random())
+            .fold(Oddities::NONE, Oddities::with),
         engine_times: maybe(rng, times),
         engine_use: maybe(rng, counts),
         connection: ConnectionUse { resent: rng.random_range(0..3), opened },
@@ -118,6 +123,16 @@ fn a_file_of_a_version_without_connections_is_read_all_the_same() {
 fn a_file_without_a_column_is_named_as_no_file_of_requests() {
     let error = read("point,request_id\n0,1\n").unwrap_err().to_string();
     assert_eq!(error, "this is no file of requests: the column `part` is missing");
+}
+
+#[test]
+fn rows_of_an_earlier_version_have_no_marks() {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(11);
+    let record = RequestRecord { oddities: Oddities::NONE, ..any_record(0, &mut rng) };
+    let text = written(&[(0, record.clone())]);
+    let earlier = text.replace(",oddities\n", "\n").replace(",\n", "\n");
+    assert_ne!(text, earlier);
+    assert_eq!(read(&earlier).unwrap(), [(0, record)]);
 }
 
 #[test]

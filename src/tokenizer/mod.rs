@@ -2,3 +2,4 @@
 
 pub mod text_stream;
 pub mod tokenize;
+pub mod tokens_so_far;

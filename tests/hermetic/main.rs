@@ -18,6 +18,7 @@ mod gpu_telemetry;
 mod inspect;
 mod ladder;
 mod nvtx;
+mod odd_answers;
 mod openai_contract;
 mod openai_faults;
 mod profiling;

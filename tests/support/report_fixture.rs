@@ -7,8 +7,10 @@ use bareflight::load::course::WindowKind;
 use bareflight::metrics::{RunFacts, TargetFacts, summarise};
 use bareflight::observe::health::{Health, NullRate};
 use bareflight::record::event::TokenHash;
+use bareflight::record::oddity::Oddities;
 use bareflight::record::request_record::{
-    Arrival, ConnectionUse, FinishReason, NotSentReason, OtherCounts, Outcome, Part, Records, RequestRecord, StampSource, TokenSource,
+    Arrival, ConnectionUse, FinishReason, NotSentReason, OtherCounts, Outcome, Part, Records,
+    RequestRecord, StampSource, TokenSource,
 };
 use bareflight::report::{Experiment, FileNote, PointReport};
 use bareflight::request::RequestId;
@@ -139,6 +141,7 @@ impl Paper {
             stamp_source: StampSource::Engine,
             max_pull_lag_ns: 0,
             outcome: Outcome::Completed(FinishReason::Length),
+            oddities: Oddities::NONE,
             engine_times: None,
             engine_use: None,
             connection: ConnectionUse::NOTHING,

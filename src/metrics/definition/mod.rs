@@ -76,6 +76,8 @@ pub enum Origin {
     Intended,
     /// The first token.
     FirstToken,
+    /// The last token.
+    LastToken,
     /// The previous delivery that carried tokens.
     PreviousDelivery,
     /// The engine's own stamps.
@@ -97,6 +99,7 @@ impl Origin {
             Self::Submit => "submit",
             Self::Intended => "intended",
             Self::FirstToken => "first token",
+            Self::LastToken => "last token",
             Self::PreviousDelivery => "previous delivery",
             Self::Engine => "engine stamps",
             Self::Ready => "ready",
@@ -195,6 +198,9 @@ pub enum Quantity {
     /// Normalised latency.
     #[serde(rename = "norm_latency_ms")]
     NormLatency,
+    /// What comes after the last token.
+    #[serde(rename = "stream_close_ms")]
+    StreamClose,
     /// Wait for a slot in the batch.
     #[serde(rename = "queue_ms")]
     Queue,
@@ -277,6 +283,7 @@ impl Quantity {
         Self::Icl,
         Self::Stall,
         Self::NormLatency,
+        Self::StreamClose,
         Self::Queue,
         Self::Prefill,
         Self::Decode,
@@ -303,6 +310,7 @@ impl Quantity {
             Self::Icl => &table::ICL,
             Self::Stall => &table::STALL,
             Self::NormLatency => &table::NORM_LATENCY,
+            Self::StreamClose => &table::STREAM_CLOSE,
             Self::Queue => &table::QUEUE,
             Self::Prefill => &table::PREFILL,
             Self::Decode => &table::DECODE,

@@ -33,7 +33,7 @@ pub(super) const E2E: Definition = Definition {
     key: "e2e_ms",
     label: "Request latency",
     unit: Unit::Ms,
-    formula: "t_end − t_submit",
+    formula: "t_last − t_submit; t_end − t_submit where nothing was streamed",
     origin: Origin::Submit,
     per: Per::Request,
     over: Over::Completed,
@@ -46,7 +46,7 @@ pub(super) const E2E_INTENDED: Definition = Definition {
     key: "e2e_intended_ms",
     label: "Request latency, from the intended arrival",
     unit: Unit::Ms,
-    formula: "t_end − t_intended",
+    formula: "the same end − t_intended",
     origin: Origin::Intended,
     per: Per::Request,
     over: Over::Completed,
@@ -111,12 +111,25 @@ pub(super) const NORM_LATENCY: Definition = Definition {
     key: "norm_latency_ms",
     label: "Normalised latency",
     unit: Unit::Ms,
-    formula: "(t_end − t_intended) / n",
+    formula: "e2e_intended / n",
     origin: Origin::Intended,
     per: Per::Request,
     over: Over::Completed,
     better: Better::Lower,
     needs_streaming: false,
+};
+
+pub(super) const STREAM_CLOSE: Definition = Definition {
+    id: "stream_close",
+    key: "stream_close_ms",
+    label: "Close of the stream",
+    unit: Unit::Ms,
+    formula: "t_end − t_last",
+    origin: Origin::LastToken,
+    per: Per::Request,
+    over: Over::Completed,
+    better: Better::Lower,
+    needs_streaming: true,
 };
 
 pub(super) const QUEUE: Definition = Definition {

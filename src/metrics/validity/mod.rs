@@ -3,6 +3,7 @@
 mod gpu;
 mod host;
 mod stability;
+mod streaming;
 
 use std::collections::BTreeMap;
 
@@ -74,6 +75,7 @@ pub fn checks(evidence: &Evidence<'_>) -> Vec<Check> {
         CheckId::HostCpu => host::cpu(evidence),
         CheckId::GpuThrottling => gpu::throttling(evidence.health),
         CheckId::HostCoreWait => host::core_wait(evidence),
+        CheckId::Streaming => streaming::check(evidence),
     };
     CheckId::ALL.into_iter().map(check).collect()
 }

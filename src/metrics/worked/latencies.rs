@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::metrics::Percentile;
+use crate::record::oddity::Oddity;
 use crate::record::request_record::{EngineTimes, EngineUse, OtherCounts};
 
 /// Due at 0, sent at 2; an empty chunk at 5, one token each at 10 and 20, two at 40, an empty chunk at 42.
@@ -18,13 +19,14 @@ fn every_latency_of_one_request_is_what_its_formula_says() {
     let mean = |quantity| mean(&summary, quantity);
     assert_eq!(mean(Quantity::Ttft), Some(8.0));
     assert_eq!(mean(Quantity::TtftIntended), Some(10.0));
-    assert_eq!(mean(Quantity::E2e), Some(40.0));
-    assert_eq!(mean(Quantity::E2eIntended), Some(42.0));
+    assert_eq!(mean(Quantity::E2e), Some(38.0));
+    assert_eq!(mean(Quantity::E2eIntended), Some(40.0));
+    assert_eq!(mean(Quantity::StreamClose), Some(2.0));
     assert_eq!(mean(Quantity::Tpot), Some(10.0));
     assert_eq!(mean(Quantity::Itl), Some(10.0));
     assert_eq!(mean(Quantity::Icl), Some(15.0));
     assert_eq!(mean(Quantity::Stall), Some(20.0));
-    assert_eq!(mean(Quantity::NormLatency), Some(10.5));
+    assert_eq!(mean(Quantity::NormLatency), Some(10.0));
     assert_eq!(mean(Quantity::PerUser), Some(100.0));
     assert_eq!(mean(Quantity::OutputTokens), Some(4.0));
     assert_eq!(mean(Quantity::PromptTokens), Some(100.0));
@@ -107,10 +109,56 @@ fn tokens_that_arrive_together_in_the_first_delivery_do_not_make_tpot_faster() {
 }
 
 #[test]
+fn tokens_within_the_resolution_of_the_stamps_have_no_tpot() {
+    let summary = summary(vec![played(0, 0.0, &[(10.0, 1), (10.000_9, 3)])]);
+    assert_eq!((mean(&summary, Quantity::Tpot), mean(&summary, Quantity::PerUser)), (None, None));
+    assert_eq!(summary.counts.without_tpot, 1);
+}
+
+#[test]
+fn chunks_that_hold_several_tokens_make_numbers_approximate() {
+    let bundled = |tokens| {
+        let mut request = played(0, 0.0, &[(10.0, 1), (20.0, 1), (30.0, 1)]);
+        request.0.token_source = TokenSource::Usage;
+        request.0.output_tokens = tokens;
+        summary(vec![request])
+    };
+    let (exact, approximate) = (bundled(3), bundled(6));
+    assert_eq!((exact.approximate, exact.counts.tokens_per_chunk), (false, Some(1.0)));
+    assert_eq!((approximate.approximate, approximate.counts.tokens_per_chunk), (true, Some(2.0)));
+    // Spread over the chunks, the first one held two.
+    assert_eq!(mean(&approximate, Quantity::Tpot), Some(5.0));
+    assert_eq!(mean(&approximate, Quantity::Itl), Some(5.0));
+}
+
+#[test]
+fn a_request_that_brought_nothing_takes_nothing_from_the_others() {
+    let mut empty = played(1, 0.0, &[]);
+    (empty.0.output_tokens, empty.0.end) = (5, Some(at(25.0)));
+    let summary = summary(vec![played(0, 0.0, &[(10.0, 1), (20.0, 1)]), empty]);
+    assert_eq!(summary.counts.deliveries_missing, 0);
+    assert_eq!(mean(&summary, Quantity::Itl), Some(10.0));
+    assert_eq!(summary.distribution(Quantity::E2e).unwrap().max, 25.0);
+    assert_eq!(summary.distribution(Quantity::Ttft).unwrap().count, 1);
+}
+
+#[test]
+fn an_answer_that_was_not_streamed_has_no_ttft_whatever_was_asked() {
+    let mut whole = played(1, 0.0, &[(40.0, 4)]);
+    whole.0.oddities = Oddities::NONE.with(Oddity::NotStreamed);
+    let all = summary(vec![whole.clone()]);
+    assert!(!all.streaming && all.distribution(Quantity::Ttft).is_none());
+    let mixed = summary(vec![played(0, 0.0, &[(10.0, 1), (20.0, 1)]), whole]);
+    assert!(mixed.streaming);
+    assert_eq!(mean(&mixed, Quantity::Ttft), Some(10.0));
+    assert_eq!(mixed.counts.oddities[&Oddity::NotStreamed].requests, 1);
+}
+
+#[test]
 fn an_output_of_one_token_has_a_ttft_and_no_tpot() {
     let summary = summary(vec![played(0, 0.0, &[(10.0, 1), (12.0, 0)])]);
     assert_eq!(mean(&summary, Quantity::Ttft), Some(10.0));
-    assert_eq!(mean(&summary, Quantity::E2e), Some(12.0));
+    assert_eq!(mean(&summary, Quantity::E2e), Some(10.0));
     for quantity in
         [Quantity::Tpot, Quantity::Itl, Quantity::Icl, Quantity::Stall, Quantity::PerUser]
     {

@@ -14,8 +14,10 @@ use crate::load::{Arrivals, Load};
 use crate::metrics::{Quantity, RunFacts, Summary, TargetFacts, summarise};
 use crate::observe::health::{Health, NullRate};
 use crate::record::event::TokenHash;
+use crate::record::oddity::Oddities;
 use crate::record::request_record::{
-    Arrival, ConnectionUse, FinishReason, NotSentReason, OtherCounts, Outcome, Part, Records, RequestRecord, StampSource, TokenSource,
+    Arrival, ConnectionUse, FinishReason, NotSentReason, OtherCounts, Outcome, Part, Records,
+    RequestRecord, StampSource, TokenSource,
 };
 use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
@@ -52,6 +54,7 @@ fn played(id: u32, submit_ms: f64, deliveries: &[(f64, u32)]) -> Played {
         stamp_source: StampSource::User,
         max_pull_lag_ns: 0,
         outcome: Outcome::Completed(FinishReason::Length),
+        oddities: Oddities::NONE,
         engine_times: None,
         engine_use: None,
         connection: ConnectionUse::NOTHING,

@@ -60,7 +60,7 @@ fn goodput_needs_every_bound_and_its_share_is_of_all_that_was_attempted() {
         played(2, 0.0, &[(10.0, 1), (60.0, 1)]),
         // Good, and drained after the window.
         played(3, 980.0, &[(990.0, 1), (1_010.0, 1)]),
-        // One token at the bound itself: met, and no gap that could be too long.
+        // One token at the bound itself: met, and no gap that could be held against the other bound.
         played(4, 0.0, &[(50.0, 1)]),
         failed(played(5, 0.0, &[(10.0, 1), (20.0, 1)])),
         ended(played(6, 0.0, &[(10.0, 1)]), Outcome::TimedOut),
@@ -72,10 +72,11 @@ fn goodput_needs_every_bound_and_its_share_is_of_all_that_was_attempted() {
     facts.slos = "ttft<50ms,itl<20ms".parse().unwrap();
     let summary = summary_of(rows, &facts);
     assert_eq!(summary.counts.attempted, 8);
-    assert_eq!(summary.rate(Rate::Goodput), Some(2.0));
-    assert_eq!(summary.rate(Rate::GoodFraction), Some(3.0 / 8.0));
+    assert_eq!(summary.rate(Rate::Goodput), Some(1.0));
+    assert_eq!(summary.rate(Rate::GoodFraction), Some(2.0 / 8.0));
     let met: Vec<_> = summary.slos.iter().map(|slo| (slo.met, slo.met_fraction)).collect();
-    assert_eq!(met, [(Some(4), Some(0.5)), (Some(4), Some(0.5))]);
+    assert_eq!(met, [(Some(4), Some(0.5)), (Some(3), Some(0.375))]);
+    assert_eq!((summary.slos[0].unmeasured, summary.slos[1].unmeasured), (0, 1));
 }
 
 #[test]

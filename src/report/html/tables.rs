@@ -100,7 +100,8 @@ fn pair(summary: &Summary, quantity: Quantity) -> String {
             |value| figures::percentile(value, figures::decimals(value.value)),
         )
     };
-    format!("{} / {}", printed(Percentile::P50), printed(Percentile::P99))
+    let roughly = figures::roughly(summary.is_approximate(quantity));
+    format!("{roughly}{} / {}", printed(Percentile::P50), printed(Percentile::P99))
 }
 
 /// One row for each quantity that exists.
@@ -108,7 +109,7 @@ pub(super) fn quantities(summary: &Summary) -> String {
     let rows: Vec<Vec<String>> = Quantity::ALL
         .into_iter()
         .filter_map(|quantity| Some((quantity, summary.distribution(quantity)?)))
-        .map(|(quantity, values)| quantity_row(quantity, values))
+        .map(|(quantity, values)| quantity_row(summary, quantity, values))
         .collect();
     if rows.is_empty() {
         return "<p>No request completed, so there is no distribution to show.</p>\n".to_owned();
@@ -117,12 +118,17 @@ pub(super) fn quantities(summary: &Summary) -> String {
     table("", &header, &rows)
 }
 
-fn quantity_row(quantity: Quantity, values: &Distribution) -> Vec<String> {
+fn quantity_row(summary: &Summary, quantity: Quantity, values: &Distribution) -> Vec<String> {
     let definition = quantity.definition();
     let whole = matches!(quantity, Quantity::OutputTokens | Quantity::PromptTokens);
     let digits = if whole { 0 } else { figures::decimals_of_row(values) };
     let mut row = vec![
-        format!("{}<small>{}</small>", definition.label, definition.unit.symbol()),
+        format!(
+            "{}{}<small>{}</small>",
+            figures::roughly(summary.is_approximate(quantity)),
+            definition.label,
+            definition.unit.symbol()
+        ),
         values.count.to_string(),
         fixed(values.mean, digits.max(usize::from(whole))),
         fixed(values.min, digits),

@@ -130,7 +130,8 @@ fn p50_and_p99(summary: &Summary, quantity: Quantity) -> Option<String> {
         Some(figures::percentile(value, figures::decimals(value.value)))
     };
     let (p50, p99) = (printed(Percentile::P50)?, printed(Percentile::P99)?);
-    Some(format!("p50 {p50} {unit}, p99 {p99} {unit}"))
+    let roughly = figures::roughly(summary.is_approximate(quantity));
+    Some(format!("p50 {roughly}{p50} {unit}, p99 {roughly}{p99} {unit}"))
 }
 
 fn what_to_know(experiment: &Experiment) -> String {

@@ -45,10 +45,14 @@ fn ended(summary: &Summary) -> Vec<String> {
     parts
 }
 
-fn rows(load: Load) -> Vec<Quantity> {
+fn rows(summary: &Summary) -> Vec<Quantity> {
     let mut rows = vec![Quantity::Ttft, Quantity::Itl, Quantity::Tpot, Quantity::E2e];
-    if matches!(load, Load::Open { .. }) {
+    if matches!(summary.load, Load::Open { .. }) {
         rows.push(Quantity::E2eIntended);
+    }
+    // In a process the last token is the end.
+    if summary.distribution(Quantity::StreamClose).is_some_and(|close| close.max > 0.0) {
+        rows.push(Quantity::StreamClose);
     }
     rows.push(Quantity::OutputTokens);
     rows
@@ -56,12 +60,12 @@ fn rows(load: Load) -> Vec<Quantity> {
 
 fn latencies(summary: &Summary) -> String {
     let mut table = plain_table(&["", "avg", "min", "max", "p99", "p90", "p75", "p50"]);
-    for quantity in rows(summary.load) {
+    for quantity in rows(summary) {
         if !summary.streaming && quantity.definition().needs_streaming {
             continue;
         }
         table.add_row(match summary.distribution(quantity) {
-            Some(values) => row(quantity, values),
+            Some(values) => row(summary, quantity, values),
             None => iter::once(name(quantity))
                 .chain(iter::repeat_n(ABSENT.to_owned(), 3 + SHOWN.len()))
                 .collect(),
@@ -78,20 +82,21 @@ fn name(quantity: Quantity) -> String {
 }
 
 /// Average, smallest, largest, and each percentile with its interval below.
-fn row(quantity: Quantity, values: &Distribution) -> Vec<String> {
-    // The spread of lengths is the workload's own, not an estimate: whole numbers and no interval.
+fn row(summary: &Summary, quantity: Quantity, values: &Distribution) -> Vec<String> {
+    let roughly = figures::roughly(summary.is_approximate(quantity));
+    // The spread of lengths is the workload's own, not an estimate: whole numbers, no interval, no mark.
     let estimated = quantity != Quantity::OutputTokens;
     let digits = if estimated { figures::decimals_of_row(values) } else { 0 };
     let below = if estimated { "\n  95 % interval" } else { "" };
     let mut cells = vec![
-        format!("{}{below}", name(quantity)),
+        format!("{roughly}{}{below}", name(quantity)),
         fixed(values.mean, digits.max(usize::from(!estimated))),
         fixed(values.min, digits),
         fixed(values.max, digits),
     ];
     cells.extend(SHOWN.iter().map(|which| match values.percentiles.get(which) {
         Some(value) if estimated => {
-            format!("{}\n{}", percentile(value, digits), interval(value, digits))
+            format!("{roughly}{}\n{}", percentile(value, digits), interval(value, digits))
         }
         Some(value) => percentile(value, digits),
         None => ABSENT.to_owned(),
@@ -114,13 +119,18 @@ fn throughput(summary: &Summary) -> String {
         parts.push(with_unit(value, Rate::RequestThroughput.definition().unit));
     }
     if let Some(speed) = summary.percentile(Quantity::PerUser, Percentile::P50) {
-        parts.push(format!("per user {} tokens/s (p50)", figure(speed.value)));
+        let roughly = figures::roughly(summary.is_approximate(Quantity::PerUser));
+        parts.push(format!("per user {roughly}{} tokens/s (p50)", figure(speed.value)));
     }
     if let Some(good) = summary.rate(Rate::Goodput) {
         let share = summary.rate(Rate::GoodFraction).map_or_else(String::new, |fraction| {
             format!(" ({} of attempted)", with_unit(fraction, Rate::GoodFraction.definition().unit))
         });
-        parts.push(format!("goodput {}{share}", with_unit(good, Rate::Goodput.definition().unit)));
+        let roughly = figures::roughly(summary.has_approximate_goodput());
+        parts.push(format!(
+            "goodput {roughly}{}{share}",
+            with_unit(good, Rate::Goodput.definition().unit)
+        ));
     }
     if let Some(energy) = summary.rate(Rate::EnergyPerOutputToken) {
         parts.push(format!("{} per output token", with_unit(energy, Unit::Joules)));

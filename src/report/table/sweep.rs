@@ -62,7 +62,8 @@ fn pair(summary: &Summary, quantity: Quantity) -> String {
             |value| figures::percentile(value, figures::decimals(value.value)),
         )
     };
-    format!("{}/{}", printed(Percentile::P50), printed(Percentile::P99))
+    let roughly = figures::roughly(summary.is_approximate(quantity));
+    format!("{roughly}{}/{}", printed(Percentile::P50), printed(Percentile::P99))
 }
 
 fn verdict(summary: &Summary) -> String {

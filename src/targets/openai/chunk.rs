@@ -111,9 +111,10 @@ impl Chunk {
             (b"choices", Kind::Array) => scan.array(|scan| self.choice(scan)),
             (b"usage", Kind::Object) => self.usage(scan),
             (b"data", Kind::Array) => scan.array(|scan| self.datum(scan)),
-            (b"error", kind) => {
-                self.is_error |= kind != Kind::Null;
-                scan.skip()
+            // Some servers send the member always, empty where all is well.
+            (b"error", _) => {
+                self.is_error |= scan.skip_and_judge()?;
+                Ok(())
             }
             (b"object", Kind::Text) => {
                 self.is_error |= scan.text()?.raw == b"error";
@@ -142,9 +143,10 @@ impl Chunk {
                 Ok(())
             }
             (b"usage", Kind::Object) => self.usage(scan),
-            (b"error", kind) => {
-                self.is_error |= kind != Kind::Null;
-                scan.skip()
+            // Some servers send the member always, empty where all is well.
+            (b"error", _) => {
+                self.is_error |= scan.skip_and_judge()?;
+                Ok(())
             }
             _ => scan.skip(),
         })

@@ -73,7 +73,10 @@ fn an_error_is_seen_in_each_of_its_shapes() {
     ] {
         assert!(chunk(json).is_error, "{json}");
     }
-    assert!(!chunk(r#"{"error":null,"choices":[]}"#).is_error);
+    for nothing in ["null", "\"\"", "{}", "[]", "false", "0"] {
+        let beside = format!(r#"{{"error":{nothing},"choices":[{{"error":{nothing}}}]}}"#);
+        assert!(!chunk(&beside).is_error, "{beside}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! locks nothing. A request is in `in_flight` from its start to its end. Completion, cancel and timeout all remove it
 //! from there first, and only the one that removed it reports the ending. So each request ends exactly once.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use crate::clock::{MonoNs, Nanos, now};
 use crate::network::secret::ApiKey;
 use crate::network::stamp::ReadStamp;
 use crate::record::event::Ending;
+use crate::record::oddity::Oddity;
 use crate::record::request_record::{ConnectionUse, StampSource};
 use crate::record::sink::Sink;
 use crate::request::RequestId;
@@ -70,6 +71,8 @@ pub struct ClientThread {
     in_flight: RefCell<HashMap<RequestId, RequestTask>>,
     /// Readers of completed responses, kept to reuse their memory.
     spare: RefCell<Vec<ResponseReader>>,
+    /// The latest stream went on after `[DONE]` for longer than a moment.
+    closes_late: Cell<bool>,
     empty: Notify,
 }
 
@@ -89,6 +92,7 @@ pub async fn run(
         sink: RefCell::new(sink),
         in_flight: RefCell::default(),
         spare: RefCell::default(),
+        closes_late: Cell::new(false),
         empty: Notify::new(),
         settings,
     });
@@ -158,6 +162,11 @@ impl ClientThread {
         left.len()
     }
 
+    /// Whether the latest stream went on after `[DONE]`, so that the end of the next one is not worth a wait.
+    pub fn closes_late(&self) -> &Cell<bool> {
+        &self.closes_late
+    }
+
     /// The connections of this thread.
     pub fn transport(&self) -> &Transport {
         &self.transport
@@ -192,6 +201,11 @@ impl ClientThread {
         self.sink.borrow_mut().delivery_seen_late(id, stamp.at, tokens, hash, stamp.lag_ns);
     }
 
+    /// Reports an answer that came whole although its tokens were asked for one by one.
+    pub fn note_not_streamed(&self, id: RequestId) {
+        self.sink.borrow_mut().odd(id, Oddity::NotStreamed);
+    }
+
     /// Reports a request whose stamps did not all come from the kernel, where that is the session's default.
     pub fn note_stamps(&self, id: RequestId, all_by_kernel: bool) {
         if self.settings.kernel_stamps && !all_by_kernel {
@@ -220,6 +234,9 @@ impl ClientThread {
                 sink.token_count(id, tokens, source);
                 if let Some((usage, retokenized)) = closing.mismatch {
                     sink.token_mismatch(id, usage, retokenized);
+                }
+                if let Some(oddity) = closing.oddity {
+                    sink.odd(id, oddity);
                 }
                 if let Some(prompt) = closing.prompt {
                     sink.prompt_count(id, prompt);

@@ -140,6 +140,11 @@ impl Http2Body {
         self.last.get()
     }
 
+    /// Whether the body has ended.
+    pub fn has_ended(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
     /// Waits for data, and hands all that is there to `take`.
     ///
     /// # Errors

@@ -30,7 +30,7 @@ pub enum Kind {
     Array,
     /// `"…"`
     Text,
-    /// A number.
+    /// A number, or what Python writes where there is none: `NaN`, `Infinity`, `-Infinity`.
     Number,
     /// `true` or `false`.
     Bool,
@@ -87,7 +87,8 @@ impl<'a> Scanner<'a> {
             Some(b'"') => Ok(Kind::Text),
             Some(b't' | b'f') => Ok(Kind::Bool),
             Some(b'n') => Ok(Kind::Null),
-            Some(b'-' | b'0'..=b'9') => Ok(Kind::Number),
+            // `NaN` and `Infinity` are no JSON, and servers in Python write them.
+            Some(b'-' | b'0'..=b'9' | b'N' | b'I') => Ok(Kind::Number),
             _ => self.bad(),
         }
     }
@@ -201,6 +202,12 @@ impl<'a> Scanner<'a> {
     fn number_text(&mut self) -> Result<&'a str, BadJson> {
         self.peek();
         let rest = &self.bytes[self.at..];
+        for word in ["NaN", "Infinity", "-Infinity"] {
+            if rest.starts_with(word.as_bytes()) {
+                self.at += word.len();
+                return Ok(word);
+            }
+        }
         let end = rest
             .iter()
             .position(|b| !matches!(b, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
@@ -248,6 +255,31 @@ impl<'a> Scanner<'a> {
             Kind::Number => self.number_text().map(drop),
             Kind::Bool | Kind::Null => self.word(),
         }
+    }
+
+    /// Passes one value; whether it means something: not `null`, `""`, `{}`, `[]`, `false` or a number that is 0.
+    ///
+    /// # Errors
+    /// When none is here.
+    pub fn skip_and_judge(&mut self) -> Result<bool, BadJson> {
+        let mut is_empty = true;
+        match self.kind()? {
+            Kind::Object => self.object(|scan, _| {
+                is_empty = false;
+                scan.skip()
+            })?,
+            Kind::Array => self.array(|scan| {
+                is_empty = false;
+                scan.skip()
+            })?,
+            Kind::Text => is_empty = self.text()?.raw.is_empty(),
+            Kind::Number => is_empty = self.number_text()?.parse() == Ok(0.0),
+            Kind::Bool | Kind::Null => {
+                is_empty = self.peek() != Some(b't');
+                self.word()?;
+            }
+        }
+        Ok(!is_empty)
     }
 
     /// Checks that nothing but white space is left.
@@ -374,6 +406,28 @@ mod tests {
             unescaped(r#""\ud83d\ude00 \u00e9 \/ \ud83d x""#),
             "\u{1f600} \u{e9} / \u{fffd} x"
         );
+    }
+
+    #[test]
+    fn numbers_that_are_none_in_python_are_passed() {
+        for text in ["[NaN,-Infinity, Infinity ]", r#"{"a":NaN,"b":1}"#] {
+            assert!(accepts(text), "{text}");
+        }
+        for text in ["[Nan]", "[-NaN]", "[NaN1]", "[Inf]"] {
+            assert!(!accepts(text), "{text}");
+        }
+        assert_eq!(Scanner::new(b"NaN").whole_number(), Ok(None));
+    }
+
+    #[test]
+    fn a_value_means_nothing_where_python_says_so() {
+        let judged = |text: &str| Scanner::new(text.as_bytes()).skip_and_judge().unwrap();
+        for text in ["null", "\"\"", "{}", "[ ]", "false", "0", "0.0", "-0"] {
+            assert!(!judged(text), "{text}");
+        }
+        for text in ["true", "\" \"", "{\"a\":null}", "[0]", "1", "NaN", "0.5"] {
+            assert!(judged(text), "{text}");
+        }
     }
 
     #[test]

@@ -5,11 +5,13 @@ use std::borrow::Cow;
 use crate::network::refusal::error_message;
 use crate::network::sse::{SseEvent, SseReader};
 use crate::record::event::TokenHash;
+use crate::record::oddity::Oddity;
 use crate::record::request_record::{EngineTimes, FinishReason, TokenSource};
 use crate::request::{Failure, FailureKind};
 use crate::targets::openai::chunk::{Chunk, Finish};
 use crate::targets::openai::options::CountTokens;
 use crate::targets::openai::output_text::OutputText;
+use crate::tokenizer::tokens_so_far::TokensSoFar;
 
 /// Output that one read added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +44,8 @@ pub struct Closing {
     pub mismatch: Option<(u32, u32)>,
     /// How many prompt tokens the server counted.
     pub prompt: Option<u32>,
+    /// What is odd about the answer.
+    pub oddity: Option<Oddity>,
 }
 
 /// Reader of one response. Reused for the next one, since it holds all memory that a response needs.
@@ -60,6 +64,8 @@ struct Progress {
     has_ids: bool,
     /// Usage came with the first output, so each chunk has a running count.
     usage_is_running: Option<bool>,
+    /// Our tokenizer's count, delivery by delivery, where nothing else counts them.
+    tokens_so_far: TokensSoFar,
     /// The server's own count; zeros are ignored.
     usage: Option<u32>,
     /// The server's own count of the prompt; zeros are ignored.
@@ -88,10 +94,17 @@ impl ResponseReader {
         self.reader.feed(bytes, |event| self.progress.take(event))
     }
 
-    /// Output since the last call, if any.
+    /// Output since the last call, if any. Where neither ids nor usage say how many tokens a chunk holds, `count` does.
     #[inline]
-    pub fn take_output(&mut self) -> Option<Output> {
-        self.progress.unread.take()
+    pub fn take_output(&mut self, count: Option<&CountTokens>) -> Option<Output> {
+        let output = self.progress.unread.take()?;
+        Some(match count {
+            Some(count) if self.progress.is_uncounted() => {
+                let tokens = self.progress.added_tokens(count);
+                Output { tokens, ..output }
+            }
+            _ => output,
+        })
     }
 
     /// `[DONE]` has come; only the end of the stream is missing.
@@ -164,6 +177,7 @@ impl ResponseReader {
                 tokens,
                 mismatch: None,
                 prompt: progress.prompt,
+                oddity: None,
             };
             return Ok((NOTHING, closing));
         }
@@ -237,6 +251,14 @@ impl Progress {
         });
     }
 
+    fn is_uncounted(&self) -> bool {
+        !self.has_ids && self.usage_is_running != Some(true)
+    }
+
+    fn added_tokens(&mut self, count: &CountTokens) -> u32 {
+        self.tokens_so_far.added(self.text.all(), |text| count(text) as u32)
+    }
+
     /// The number of output tokens by the best available source; the finish reason is filled in later.
     fn tally(&self, count: Option<&CountTokens>) -> Result<Closing, Failure> {
         let ours = count.filter(|_| !self.has_ids).map(|count| {
@@ -246,7 +268,7 @@ impl Progress {
         let tokens = match (self.usage, ours) {
             _ if self.has_ids => (self.counted, TokenSource::Ids),
             (Some(usage), _) => (usage, TokenSource::Usage),
-            (None, Some(ours)) if self.counted > 0 => (ours, TokenSource::Retokenized),
+            (None, Some(ours)) if self.counted > 0 && ours > 0 => (ours, TokenSource::Retokenized),
             (None, _) => (self.counted, TokenSource::Chunks),
         };
         if tokens.0 == 0 {
@@ -254,7 +276,9 @@ impl Progress {
         }
         let mismatch = self.usage.zip(ours).filter(|(usage, ours)| usage != ours);
         let prompt = self.prompt;
-        Ok(Closing { finish: FinishReason::Unknown, tokens, mismatch, prompt })
+        let has_no_token = self.counted > 0 && ours == Some(0);
+        let oddity = has_no_token.then_some(Oddity::NoTokensInText);
+        Ok(Closing { finish: FinishReason::Unknown, tokens, mismatch, prompt, oddity })
     }
 }
 

@@ -24,7 +24,7 @@ fn play<S: AsRef<str>>(events: &[S], end: StreamEnd) -> (Vec<u32>, Result<Closin
         if let Err(failure) = answer.feed(format!("data: {}\n\n", event.as_ref()).as_bytes()) {
             return (tokens, Err(failure));
         }
-        tokens.extend(answer.take_output().map(|output| output.tokens));
+        tokens.extend(answer.take_output(None).map(|output| output.tokens));
     }
     (tokens, answer.close(end, 3, None))
 }
@@ -75,7 +75,7 @@ fn ids_are_counted_and_hashed_however_they_were_cut() {
     let mut answer = ResponseReader::default();
     let stream = format!("data: {}\n\ndata: {}\n\n", chunk("5"), chunk("0,7"));
     answer.feed(stream.as_bytes()).unwrap();
-    let output = answer.take_output().unwrap();
+    let output = answer.take_output(None).unwrap();
     assert_eq!(output, Output { tokens: 3, hash: TokenHash::of([5, 0, 7].into_iter()) });
     answer.feed(b"data: [DONE]\n\n").unwrap();
     let closing = answer.close(StreamEnd::Clean, 3, None).unwrap();
@@ -99,6 +99,36 @@ fn a_count_of_ours_that_differs_is_noted_beside_the_servers() {
     assert_eq!(close(&[&a, &b, LENGTH, &usage(3)]).mismatch, None);
     assert_eq!(closing.prompt, Some(1), "the server's count of the prompt is kept");
     assert_eq!(close(&[&a, &b, LENGTH]).prompt, None);
+}
+
+#[test]
+fn a_tokenizer_says_what_each_read_brought_where_nothing_else_does() {
+    let words: CountTokens = Arc::new(|text: &str| text.split_whitespace().count());
+    let mut answer = ResponseReader::default();
+    let mut tokens_of = |events: &[String]| {
+        for event in events {
+            answer.feed(format!("data: {event}\n\n").as_bytes()).unwrap();
+        }
+        answer.take_output(Some(&words)).map(|output| output.tokens)
+    };
+    assert_eq!(tokens_of(&[token(" one two three")]), Some(3));
+    assert_eq!(tokens_of(&[token(" four"), token(" five")]), Some(2));
+    assert_eq!(tokens_of(&[token(" si")]), Some(1));
+    assert_eq!(tokens_of(&[token("x")]), Some(0), "the rest of a word");
+    let ids = r#"{"choices":[{"text":" a b","token_ids":[5]}]}"#;
+    assert_eq!(tokens_of(&[ids.to_owned()]), Some(1), "ids are better");
+}
+
+#[test]
+fn a_text_without_a_token_is_counted_by_its_chunks_and_marked() {
+    let none: CountTokens = Arc::new(|_: &str| 0);
+    let mut answer = ResponseReader::default();
+    for event in [token("a"), token("b"), LENGTH.to_owned()] {
+        answer.feed(format!("data: {event}\n\n").as_bytes()).unwrap();
+    }
+    let closing = answer.close(StreamEnd::Clean, 9, Some(&none)).unwrap();
+    assert_eq!(closing.tokens, (2, TokenSource::Chunks));
+    assert_eq!(closing.oddity, Some(Oddity::NoTokensInText));
 }
 
 #[test]
@@ -169,7 +199,7 @@ fn an_answer_used_again_remembers_nothing() {
     answer.feed(format!("data: {LENGTH}\n\ndata: [DONE]\n\ndata: half").as_bytes()).unwrap();
     answer.restart();
     answer.feed(format!("data: {}\n\n", token("a")).as_bytes()).unwrap();
-    assert_eq!(answer.take_output().unwrap().tokens, 1);
+    assert_eq!(answer.take_output(None).unwrap().tokens, 1);
     assert!(!answer.is_done());
     assert_eq!(answer.close(StreamEnd::Clean, 3, None).unwrap_err().kind, FailureKind::Truncated);
 }

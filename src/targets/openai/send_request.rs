@@ -15,7 +15,9 @@ use crate::targets::openai::request_body::Outgoing;
 use crate::targets::openai::response_reader::{Closing, ResponseReader, StreamEnd};
 use crate::targets::openai::transport::{Response, ResponseBody, Step, Way};
 
-/// How long the end of a stream may take after `[DONE]`.
+/// How long the end of a stream may take after `[DONE]` without costing the connection a place in the pool.
+const MOMENT: Duration = Duration::from_millis(1);
+/// How long it may take without costing the connection.
 const GRACE: Duration = Duration::from_secs(1);
 /// Longest error body that is read.
 const MAX_REFUSAL: usize = 256 << 10;
@@ -76,15 +78,56 @@ pub struct Completed {
 }
 
 /// Sends a request, reads its response, and reports its ending unless a cancel or timeout has ended it.
+///
+/// A request is over at `[DONE]`: what a server takes to end the body after that holds nobody up.
 pub async fn send_request(
     client: Rc<ClientThread>,
     outgoing: Outgoing,
     progress: Rc<RequestProgress>,
 ) {
     let mut reader = client.take_reader();
-    let outcome = attempt(&client, &outgoing, &progress, &mut reader).await;
+    let mut response = None;
+    let outcome = attempt(&client, &outgoing, &progress, &mut reader, &mut response).await;
+    let is_done = outcome.is_ok() && reader.is_done();
+    let mut open = None;
+    if let Some(mut response) = response {
+        if is_done && !ends_soon(&client, &mut response.body).await {
+            open = Some(response.body);
+        } else {
+            client.transport().give_back(response.body);
+        }
+    }
     client.complete(&outgoing, outcome, &reader);
     client.give_back_reader(reader);
+    if let Some(mut body) = open
+        && let Ok(true) = tokio::time::timeout(GRACE, ends(&mut body)).await
+    {
+        client.transport().give_back(body);
+    }
+}
+
+/// Whether the body ends right after `[DONE]`, as most do: its connection is then free before the next request. A server
+/// that was seen to close late is not waited for again until it closes in time.
+async fn ends_soon(client: &ClientThread, body: &mut ResponseBody) -> bool {
+    if body.has_ended() {
+        return true;
+    }
+    let wait = if client.closes_late().get() { Duration::ZERO } else { MOMENT };
+    let ended = tokio::time::timeout(wait, ends(body)).await;
+    client.closes_late().set(ended.is_err());
+    // A connection that broke meanwhile is not kept: whoever gives it back sees that.
+    ended.is_ok()
+}
+
+/// Reads to the end of a body that holds nothing more; whether it ended properly.
+async fn ends(body: &mut ResponseBody) -> bool {
+    loop {
+        match body.step(false, |_| Ok(())).await {
+            Ok(Step::Open) => {}
+            Ok(Step::Done) => return true,
+            Ok(Step::Broken(_)) | Err(_) => return false,
+        }
+    }
 }
 
 async fn attempt(
@@ -92,6 +135,7 @@ async fn attempt(
     outgoing: &Outgoing,
     progress: &RequestProgress,
     reader: &mut ResponseReader,
+    answered: &mut Option<Response>,
 ) -> Result<Completed, Failure> {
     let leaves = || {
         if progress.phase().0 == Phase::Connecting {
@@ -101,10 +145,9 @@ async fn attempt(
         }
     };
     let way = Way { leaves: &leaves, cost: &progress.cost };
-    let mut response = client.transport().ask(&outgoing.message, &way).await?;
-    let outcome = read_response(client, outgoing, progress, reader, &mut response).await;
-    client.transport().give_back(response.body);
-    outcome
+    let response = client.transport().ask(&outgoing.message, &way).await?;
+    progress.enter(Phase::Answering, response.body.stamp().at);
+    read_response(client, outgoing, progress, reader, answered.insert(response)).await
 }
 
 async fn read_response(
@@ -136,25 +179,19 @@ async fn stream(
     let mut is_first = true;
     let mut all_by_kernel = true;
     let end = loop {
-        let is_done = reader.is_done();
-        let reading = body.step(is_first, |part| reader.feed(part));
+        let step = body.step(is_first, |part| reader.feed(part)).await;
         is_first = false;
-        let step = if is_done {
-            let Ok(step) = tokio::time::timeout(GRACE, reading).await else {
-                break StreamEnd::Clean;
-            };
-            step
-        } else {
-            reading.await
-        };
         let stamp = body.stamp();
-        if let Some(output) = reader.take_output().filter(|output| output.tokens > 0) {
+        if let Some(output) =
+            reader.take_output(client.tokenizer()).filter(|output| output.tokens > 0)
+        {
             progress.enter(Phase::Answering, stamp.at);
             all_by_kernel &= stamp.source == StampSource::Kernel;
             client.deliver(outgoing.id, output, stamp);
             body.read_freely();
         }
         match step? {
+            Step::Open if reader.is_done() => break StreamEnd::Clean,
             Step::Open => {}
             Step::Done => break StreamEnd::Clean,
             Step::Broken(message) => break StreamEnd::Broken(message),
@@ -176,6 +213,9 @@ async fn whole(
     let stamp = body.stamp();
     let (output, closing) = reader.whole(&bytes, client.tokenizer())?;
     client.note_stamps(outgoing.id, stamp.source == StampSource::Kernel);
+    if outgoing.streaming {
+        client.note_not_streamed(outgoing.id);
+    }
     client.deliver(outgoing.id, output, stamp);
     Ok(Completed { at: stamp.at, closing })
 }

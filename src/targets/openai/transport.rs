@@ -353,6 +353,14 @@ impl ResponseBody {
         }
     }
 
+    /// Whether all of it has been read.
+    pub fn has_ended(&self) -> bool {
+        match self {
+            Self::Http1(connection) => connection.has_ended(),
+            Self::Http2(body) => body.has_ended(),
+        }
+    }
+
     /// The first token has come, or none is expected: reads may now cover several packets.
     #[inline]
     pub fn read_freely(&mut self) {

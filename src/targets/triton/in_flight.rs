@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::clock::{MonoNs, Nanos};
 use crate::network::stamp::ReadStamp;
 use crate::record::event::Ending;
+use crate::record::oddity::Oddity;
 use crate::record::request_record::{FinishReason, StampSource, TokenSource};
 use crate::record::sink::Sink;
 use crate::request::RequestId;
@@ -86,7 +87,8 @@ impl InFlightTable {
         request.last_activity = stamp.at;
         request.begun = true;
         request.by_user |= stamp.source == StampSource::User;
-        let added = request.output.take(reading, &request.prompt);
+        let added =
+            request.output.take(reading, &request.prompt, self.settings.count_tokens.as_ref());
         if added.tokens > 0 {
             self.sink.delivery_seen_late(id, stamp.at, added.tokens, added.hash, stamp.lag_ns);
         }
@@ -129,6 +131,12 @@ impl InFlightTable {
         }
         if let Some(retokenized) = total.retokenized {
             self.sink.token_mismatch(id, total.tokens, retokenized);
+        }
+        if total.has_no_token {
+            self.sink.odd(id, Oddity::NoTokensInText);
+        }
+        if request.comes_whole {
+            self.sink.odd(id, Oddity::NotStreamed);
         }
         if request.by_user && self.settings.stamps == StampSource::Kernel {
             self.sink.stamps_of(id, StampSource::User);

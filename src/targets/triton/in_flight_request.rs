@@ -17,6 +17,8 @@ pub struct InFlightRequest {
     pub(super) last_activity: MonoNs,
     pub(super) begun: bool,
     pub(super) by_user: bool,
+    /// Tokens were asked for one by one, of a model that answers once.
+    pub(super) comes_whole: bool,
     pub(super) times: Option<[i64; 4]>,
     pub(super) used: Option<EngineUse>,
     pub(super) finish: Option<Finish>,
@@ -53,11 +55,18 @@ impl InFlightRequest {
             last_activity: handed_over,
             begun: false,
             by_user: false,
+            comes_whole: false,
             times: None,
             used: None,
             finish: None,
             carrier: Carrier::Task(None),
         }
+    }
+
+    /// Says whether tokens were asked for one by one, of a model that answers once.
+    #[must_use]
+    pub fn comes_whole(self, comes_whole: bool) -> Self {
+        Self { comes_whole, ..self }
     }
 
     pub(super) fn abort_task(&self) {

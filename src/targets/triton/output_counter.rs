@@ -8,6 +8,7 @@ use crate::targets::triton::options::CountTokens;
 use crate::targets::triton::response::{ID_WIDTH, Reading};
 use crate::targets::triton::tensor_roles::Role;
 use crate::targets::triton::text_so_far::TextSoFar;
+use crate::tokenizer::tokens_so_far::TokensSoFar;
 
 /// Counter of one request's output tokens.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub struct OutputCounter {
     counts: CountRule,
     echo: Echo,
     output: Output,
+    /// Our tokenizer's count, delivery by delivery, where the server does not count.
+    tokens_so_far: TokensSoFar,
 }
 
 #[derive(Debug)]
@@ -45,6 +48,8 @@ pub struct Total {
     pub corrects: bool,
     /// Our tokenizer's count, where the server counted too and it differs.
     pub retokenized: Option<u32>,
+    /// Text came in which our tokenizer finds no token.
+    pub has_no_token: bool,
 }
 
 impl OutputCounter {
@@ -55,6 +60,7 @@ impl OutputCounter {
         Self {
             delivered: 0,
             counts: CountRule::default(),
+            tokens_so_far: TokensSoFar::default(),
             echo: if may_echo { Echo::Possible } else { Echo::Over },
             output: match model_io.output {
                 OutputAs::Ids => Output::Ids,
@@ -63,9 +69,14 @@ impl OutputCounter {
         }
     }
 
-    /// Counts one response.
+    /// Counts one response; by `count_tokens` where it is text that the server does not count.
     #[inline]
-    pub fn take(&mut self, reading: &Reading<'_>, prompt: &Prompt) -> Added {
+    pub fn take(
+        &mut self,
+        reading: &Reading<'_>,
+        prompt: &Prompt,
+        count_tokens: Option<&CountTokens>,
+    ) -> Added {
         let added = match &mut self.output {
             Output::Ids => match reading.ids {
                 Some(ids) => added_ids(self.echo.strip_ids(ids, prompt)),
@@ -78,7 +89,13 @@ impl OutputCounter {
                 };
                 match reading.count {
                     Some(count) => without_hash(self.counts.take(count)),
-                    None => without_hash(u32::from(has_new)),
+                    None if !has_new => NOTHING,
+                    None => without_hash(match (count_tokens, text.whole()) {
+                        (Some(count), Some(whole)) => {
+                            self.tokens_so_far.added(whole, |text| count(text))
+                        }
+                        _ => 1,
+                    }),
                 }
             }
         };
@@ -97,26 +114,38 @@ impl OutputCounter {
             Output::Ids => return self.delivered_as(TokenSource::Ids),
             Output::Text(text) => text,
         };
-        let retokenized = count_tokens.and_then(|count| text.whole().map(|whole| count(&whole)));
+        let retokenized = count_tokens
+            .and_then(|count| text.whole().map(|whole| count(&String::from_utf8_lossy(whole))));
         match (self.counts.total(), retokenized) {
             (Some(usage), ours) => Total {
                 tokens: usage,
                 source: TokenSource::Usage,
                 corrects: usage != self.delivered,
                 retokenized: ours.filter(|ours| *ours != usage),
+                has_no_token: false,
             },
+            (None, Some(0)) if self.delivered > 0 => {
+                Total { has_no_token: true, ..self.delivered_as(TokenSource::Chunks) }
+            }
             (None, Some(tokens)) => Total {
                 tokens,
                 source: TokenSource::Retokenized,
                 corrects: true,
                 retokenized: None,
+                has_no_token: false,
             },
             (None, None) => self.delivered_as(TokenSource::Chunks),
         }
     }
 
     fn delivered_as(&self, source: TokenSource) -> Total {
-        Total { tokens: self.delivered, source, corrects: false, retokenized: None }
+        Total {
+            tokens: self.delivered,
+            source,
+            corrects: false,
+            retokenized: None,
+            has_no_token: false,
+        }
     }
 }
 
@@ -239,7 +268,7 @@ mod tests {
         let mut answer = answer(OutputAs::Text, accumulates, true);
         let added = texts.iter().map(|text| {
             let reading = Reading { text: Some(text.as_bytes()), ..Reading::default() };
-            answer.take(&reading, &prompt()).tokens
+            answer.take(&reading, &prompt(), None).tokens
         });
         (added.collect(), answer.total(Some(&counter())).tokens)
     }
@@ -248,7 +277,7 @@ mod tests {
         let mut answer = answer(OutputAs::Text, None, false);
         let added = counts.iter().map(|count| {
             let reading = Reading { text: Some(b" x"), count: Some(*count), ..Reading::default() };
-            answer.take(&reading, &prompt()).tokens
+            answer.take(&reading, &prompt(), None).tokens
         });
         (added.collect(), answer.total(None))
     }
@@ -257,7 +286,7 @@ mod tests {
         let mut answer = answer(OutputAs::Ids, None, false);
         let take = |ids: &&[u32]| {
             let raw: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
-            answer.take(&Reading { ids: Some(&raw), ..Reading::default() }, &prompt()).tokens
+            answer.take(&Reading { ids: Some(&raw), ..Reading::default() }, &prompt(), None).tokens
         };
         responses.iter().map(take).collect()
     }
@@ -319,7 +348,7 @@ mod tests {
         answer.echo = Echo::Over;
         let raw = [5_u32, 6].map(u32::to_le_bytes).concat();
         let reading = Reading { ids: Some(&raw), ..Reading::default() };
-        assert_eq!(answer.take(&reading, &prompt()).tokens, 2);
+        assert_eq!(answer.take(&reading, &prompt(), None).tokens, 2);
     }
 
     #[test]
@@ -341,7 +370,7 @@ mod tests {
     fn a_tokenizer_that_disagrees_with_the_server_is_kept_beside_it() {
         let mut answer = answer(OutputAs::Text, None, true);
         let reading = Reading { text: Some(b"x y z"), count: Some(2), ..Reading::default() };
-        answer.take(&reading, &prompt());
+        answer.take(&reading, &prompt(), None);
         let total = answer.total(Some(&counter()));
         assert_eq!(
             (total.tokens, total.source, total.retokenized),
@@ -352,7 +381,7 @@ mod tests {
     #[test]
     fn without_a_better_source_a_chunk_is_a_token_and_says_so() {
         let mut answer = answer(OutputAs::Text, None, false);
-        answer.take(&Reading { text: Some(b"x y z"), ..Reading::default() }, &prompt());
+        answer.take(&Reading { text: Some(b"x y z"), ..Reading::default() }, &prompt(), None);
         let total = answer.total(None);
         assert_eq!((total.tokens, total.source), (1, TokenSource::Chunks));
     }
@@ -363,8 +392,11 @@ mod tests {
             let mut answer = answer(OutputAs::Ids, None, false);
             responses.iter().fold(TokenHash::EMPTY, |hash, ids| {
                 let raw: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
-                let added =
-                    answer.take(&Reading { ids: Some(&raw), ..Reading::default() }, &prompt());
+                let added = answer.take(
+                    &Reading { ids: Some(&raw), ..Reading::default() },
+                    &prompt(),
+                    None,
+                );
                 hash.then(added.hash, added.tokens)
             })
         };

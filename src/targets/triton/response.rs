@@ -133,12 +133,13 @@ impl JsonResponse {
     /// # Errors
     /// `Err(Some(message))` for an error object, `Err(None)` for anything that is no object.
     pub fn parse(bytes: &[u8]) -> Result<Self, Option<String>> {
-        let object: serde_json::Map<String, Json> =
-            serde_json::from_slice(bytes).map_err(|_| None)?;
+        let object: serde_json::Map<String, Json> = serde_json::from_slice(bytes)
+            .or_else(|error| serde_json::from_slice(&finite(bytes).ok_or(error)?))
+            .map_err(|_| None)?;
         let mut parts = Self::default();
         for (name, value) in object {
             match (name.as_str(), value) {
-                ("error", message) => {
+                ("error", message) if means_something(&message) => {
                     return Err(Some(message.as_str().map_or(message.to_string(), str::to_owned)));
                 }
                 ("output_ids", Json::Array(ids)) => {
@@ -176,6 +177,41 @@ impl JsonResponse {
         reading.ids = self.ids.as_deref().map(|ids| without_padding(ids, length));
         reading
     }
+}
+
+/// Whether an `error` is one: not null, `""`, `{}`, `[]`, false or 0.
+fn means_something(value: &Json) -> bool {
+    match value {
+        Json::Null => false,
+        Json::Bool(is_true) => *is_true,
+        Json::Number(number) => number.as_f64() != Some(0.0),
+        Json::String(text) => !text.is_empty(),
+        Json::Array(elements) => !elements.is_empty(),
+        Json::Object(members) => !members.is_empty(),
+    }
+}
+
+/// The same text with `null` for each `NaN`, `Infinity` and `-Infinity` outside strings, which are no JSON and which
+/// servers in Python write; `None` where there is none.
+#[cold]
+fn finite(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let (mut rest, mut in_string, mut changed) = (bytes, false, false);
+    while let Some((&byte, tail)) = rest.split_first() {
+        let word = [&b"NaN"[..], b"-Infinity", b"Infinity"];
+        let word = word.into_iter().find(|word| !in_string && rest.starts_with(word));
+        if let Some(word) = word {
+            out.extend_from_slice(b"null");
+            rest = &rest[word.len()..];
+            changed = true;
+            continue;
+        }
+        let taken = if in_string && byte == b'\\' { 2.min(rest.len()) } else { 1 };
+        in_string ^= byte == b'"';
+        out.extend_from_slice(&rest[..taken]);
+        rest = if taken == 1 { tail } else { &rest[taken..] };
+    }
+    changed.then_some(out)
 }
 
 fn little_endian(id: &Json) -> [u8; ID_WIDTH] {
@@ -298,6 +334,23 @@ pub(super) mod tests {
     fn an_error_object_keeps_the_servers_words() {
         assert_eq!(JsonResponse::parse(br#"{"error":"no"}"#), Err(Some("no".into())));
         assert_eq!(JsonResponse::parse(b"<html>"), Err(None));
+    }
+
+    #[test]
+    fn an_error_member_that_is_empty_is_no_error() {
+        for nothing in ["null", "\"\"", "{}", "[]", "false", "0"] {
+            let text = format!(r#"{{"error":{nothing},"text_output":"x"}}"#);
+            let response = JsonResponse::parse(text.as_bytes()).unwrap();
+            assert_eq!(response.reading().text, Some(&b"x"[..]), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_none_in_python_spoil_no_response() {
+        let text = r#"{"text_output":"a \" NaN","cum_log_probs":NaN,"p":[-Infinity,Infinity]}"#;
+        let response = JsonResponse::parse(text.as_bytes()).unwrap();
+        assert_eq!(response.reading().text, Some(&b"a \" NaN"[..]));
+        assert_eq!(JsonResponse::parse(b"{NaN}"), Err(None));
     }
 
     #[test]

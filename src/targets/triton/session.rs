@@ -239,7 +239,8 @@ impl Session for TritonSession {
         let output = OutputCounter::new(self.template.model_io(), self.keep_text);
         let prompt = shot.request.prompt.clone();
         let request =
-            InFlightRequest::new(prompt, shot.request.output.max_tokens, output, handed_over);
+            InFlightRequest::new(prompt, shot.request.output.max_tokens, output, handed_over)
+                .comes_whole(shot.request.streaming && !self.template.model_io().decoupled);
         let new_request = Box::new(NewRequest { id: shot.id, request, encoded });
         self.thread(shot.id)
             .commands

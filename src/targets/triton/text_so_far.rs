@@ -82,12 +82,12 @@ impl TextSoFar {
     }
 
     /// All text; `None` where it was not kept.
-    pub(super) fn whole(&self) -> Option<String> {
+    pub(super) fn whole(&self) -> Option<&[u8]> {
         let bytes = match self.kind {
             // A single response is both.
             TextKind::Whole | TextKind::PerhapsWhole(1..) => &self.last,
             TextKind::Delta | TextKind::PerhapsWhole(0) => &self.joined,
         };
-        self.keep.then(|| String::from_utf8_lossy(bytes).into_owned())
+        self.keep.then_some(bytes.as_slice())
     }
 }

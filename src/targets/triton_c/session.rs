@@ -82,7 +82,8 @@ impl Session for CoreSession {
         let counter = OutputCounter::new(self.template.model_io(), self.keep_text);
         let prompt = shot.request.prompt.clone();
         let in_flight =
-            InFlightRequest::new(prompt, shot.request.output.max_tokens, counter, handed_over);
+            InFlightRequest::new(prompt, shot.request.output.max_tokens, counter, handed_over)
+                .comes_whole(shot.request.streaming && !self.template.model_io().decoupled);
         // Before the call: the first response may come before it returns.
         self.send(TableMessage::Begin(shot.id, Box::new(in_flight)))?;
         match self.running().core.infer(request, &self.deliver) {

@@ -9,6 +9,7 @@ use bareflight::clock::{MonoNs, Nanos, now, sleep};
 use bareflight::load::plan::Shot;
 use bareflight::record::event::{Ending, Event, TokenHash};
 use bareflight::record::gate::Gate;
+use bareflight::record::oddity::Oddities;
 use bareflight::record::request_record::{
     ConnectionUse, EngineTimes, FinishReason, StampSource, TokenSource,
 };
@@ -35,6 +36,7 @@ pub struct Story {
     pub times: Option<EngineTimes>,
     pub stamps: Option<StampSource>,
     pub connection: ConnectionUse,
+    pub oddities: Oddities,
 }
 
 impl Story {
@@ -156,6 +158,10 @@ impl Range {
             // Counted where whole runs are told of.
             Aside::PromptCount(..) => {}
             Aside::Connection(id, cost) => stories.entry(id.0).or_default().connection = cost,
+            Aside::Odd(id, oddity) => {
+                let story = stories.entry(id.0).or_default();
+                story.oddities = story.oddities.with(oddity);
+            }
             Aside::StampsOf(id, source) => stories.entry(id.0).or_default().stamps = Some(source),
             Aside::Stamps(source) => self.session_stamps = Some(source),
             Aside::Tokens(source) => assert_eq!(source, TokenSource::Chunks),

@@ -1,0 +1,117 @@
+//! Notes on answers that are not what was asked for, and on numbers that depend on them.
+
+use crate::metrics::definition::Quantity;
+use crate::metrics::percentile::Percentile;
+use crate::metrics::summary::{Counts, OddRequests, Summary};
+use crate::record::oddity::Oddity;
+use crate::report::PointReport;
+use crate::report::figures::{self, counted, figure};
+
+/// One note for each kind of oddity, and those on the close of streams, on bundled chunks and on what no request has.
+pub(super) fn notes(points: &[PointReport]) -> Vec<String> {
+    let mut notes: Vec<String> =
+        Oddity::ALL.into_iter().filter_map(|oddity| of_kind(points, oddity)).collect();
+    notes.extend(points.iter().filter_map(late_close));
+    notes.extend(points.iter().filter_map(bundled));
+    notes.extend(points.iter().flat_map(unmeasured));
+    notes
+}
+
+fn of_kind(points: &[PointReport], oddity: Oddity) -> Option<String> {
+    let (mut odd, mut completed) = (OddRequests::default(), 0);
+    for counts in points.iter().map(|point| &point.summary.counts) {
+        completed += counts.completed;
+        let Some(of) = counts.oddities.get(&oddity) else { continue };
+        odd.requests += of.requests;
+        odd.output_tokens += of.output_tokens;
+        odd.requested_tokens += of.requested_tokens;
+    }
+    let is_told = odd.requests > 0 && !is_told_elsewhere(points, oddity);
+    is_told.then(|| format!("{} of {completed} requests {}", odd.requests, words(oddity, odd)))
+}
+
+/// A burst is a check, which tells it where it is not rare; a target that replies at once sends nothing else.
+fn is_told_elsewhere(points: &[PointReport], oddity: Oddity) -> bool {
+    match oddity {
+        Oddity::Burst => points.iter().all(|point| point.summary.target.is_null()),
+        // The note on our tokenizer's count says it already.
+        Oddity::CountDiffers => true,
+        Oddity::NotStreamed
+        | Oddity::UsageWithoutText
+        | Oddity::NoTokensInText
+        | Oddity::LongerThanAsked
+        | Oddity::ShorterThanAsked => false,
+    }
+}
+
+fn words(oddity: Oddity, odd: OddRequests) -> String {
+    let mean = |tokens: u64| figure(tokens as f64 / odd.requests as f64);
+    let (came, asked) = (mean(odd.output_tokens), mean(odd.requested_tokens));
+    match oddity {
+        Oddity::NotStreamed => {
+            "were not streamed although that was asked for: they have no TTFT, TPOT or ITL; serve with streaming (for \
+             Triton: a decoupled model), or measure with `--no-streaming`"
+                .to_owned()
+        }
+        Oddity::UsageWithoutText => format!(
+            "brought no output although the server counts {came} tokens each: they have no TTFT, TPOT or ITL, and their \
+             tokens are in no rate; is output hidden (reasoning, tool calls) or stopped at once?"
+        ),
+        Oddity::NoTokensInText => "brought text in which the tokenizer finds no token: its chunks were counted instead; \
+             is `--tokenizer` that of the model?"
+            .to_owned(),
+        Oddity::LongerThanAsked => format!(
+            "brought more tokens than were asked for ({came} instead of {asked} on average): the server ignores the \
+             limit, or counts something else as output"
+        ),
+        Oddity::ShorterThanAsked => format!(
+            "brought fewer tokens than were asked for ({came} instead of {asked} on average), although the end token was \
+             to be ignored: does the server know `ignore_eos`, and does its context have room?"
+        ),
+        Oddity::Burst => "brought all their tokens within 1 % of their latency: something held them back".to_owned(),
+        Oddity::CountDiffers => "are counted otherwise by our tokenizer than by the server".to_owned(),
+    }
+}
+
+/// What comes after the last token is no part of the latency, and is told where it is long.
+fn late_close(point: &PointReport) -> Option<String> {
+    let summary = &point.summary;
+    let share = summary.late_close()?;
+    let close = summary.percentile(Quantity::StreamClose, Percentile::P50)?.value;
+    Some(format!(
+        "{}: the server ends its streams {} ms (p50) after the last token, {:.0} % of the request latency, which does not \
+         hold it (`stream_close`); a slot of a closed loop waits for it",
+        point.label,
+        figure(close),
+        100.0 * share
+    ))
+}
+
+/// That chunks hold several tokens, and nothing says how many each.
+fn bundled(point: &PointReport) -> Option<String> {
+    let Summary { approximate, counts: Counts { tokens_per_chunk, .. }, .. } = &point.summary;
+    let each = tokens_per_chunk.filter(|_| *approximate)?;
+    Some(format!(
+        "{}: `{}` marks what spreads tokens evenly over chunks, of which each held {} on average: nothing told how many \
+         each held. A server that sends cumulative usage or token ids tells it, and so does a `--tokenizer`",
+        point.label,
+        figures::roughly(true),
+        figure(each)
+    ))
+}
+
+/// How many requests lack what a bound is about: they are not good.
+fn unmeasured(point: &PointReport) -> Vec<String> {
+    let summary = &point.summary;
+    let lacking =
+        summary.slos.iter().filter(|result| result.met.is_some() && result.unmeasured > 0);
+    let told = lacking.map(|result| {
+        let name = figures::short_name(result.slo.metric.quantity());
+        let completed = counted(summary.counts.completed, "request");
+        format!(
+            "{}: {} of {completed} have no {name}, and what was not measured meets no bound",
+            point.label, result.unmeasured
+        )
+    });
+    told.collect()
+}

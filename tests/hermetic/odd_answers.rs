@@ -1,0 +1,303 @@
+//! Odd answers of a server, through whole runs: what is one delivery, where latency ends, and what is marked.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::fault_server::{FaultServer, Next, Out, pause};
+
+/// A run that has ended.
+struct Run {
+    _out: TempDir,
+    folder: PathBuf,
+    console: String,
+}
+
+impl Run {
+    /// So many requests of 8 tokens, one after the other.
+    fn of(server: &FaultServer, requests: u32, more: &[&str]) -> Self {
+        let out = TempDir::new().unwrap();
+        let target = format!("openai:{}", server.url());
+        let requests = requests.to_string();
+        let ended = Command::new(env!("CARGO_BIN_EXE_bareflight"))
+            .args(["run", "--target", &target, "--endpoint", "completions", "--model", "m"])
+            .args(["--scenario", "D(4,8)", "--concurrency", "1", "--requests", &requests])
+            .args(["--warmup", "0"])
+            .args(more)
+            .current_dir(out.path())
+            .output()
+            .expect("the binary runs");
+        let console = format!(
+            "{}{}",
+            String::from_utf8_lossy(&ended.stdout),
+            String::from_utf8_lossy(&ended.stderr)
+        );
+        let runs = fs::read_dir(out.path().join("runs"));
+        let mut runs = runs.unwrap_or_else(|_| panic!("{console}"));
+        let folder = runs.next().unwrap().unwrap().path();
+        Self { folder, console, _out: out }
+    }
+
+    fn point(&self) -> Value {
+        let text = fs::read_to_string(self.folder.join("summary.json")).unwrap();
+        let document: Value = serde_json::from_str(&text).unwrap();
+        document["points"][0].clone()
+    }
+
+    /// A column of `requests.csv`.
+    fn column(&self, name: &str) -> Vec<String> {
+        let mut rows = csv::Reader::from_path(self.folder.join("requests.csv")).unwrap();
+        let place = rows.headers().unwrap().iter().position(|column| column == name).unwrap();
+        rows.records().map(|row| row.unwrap()[place].to_owned()).collect()
+    }
+}
+
+fn token(text: &str, finish: &str) -> String {
+    format!(r#"{{"choices":[{{"index":0,"text":"{text}","finish_reason":{finish}}}]}}"#)
+}
+
+fn chunk_of(event: &str) -> String {
+    let event = format!("data: {event}\n\n");
+    format!("{:x}\r\n{event}\r\n", event.len())
+}
+
+fn tokens(count: usize) -> Vec<String> {
+    let finish = |index| if index + 1 == count { "\"length\"" } else { "null" };
+    (0..count).map(|index| chunk_of(&token(" a", finish(index)))).collect()
+}
+
+fn usage(tokens: usize) -> String {
+    let usage = format!(r#"{{"prompt_tokens":4,"completion_tokens":{tokens}}}"#);
+    chunk_of(&format!(r#"{{"choices":[],"usage":{usage}}}"#))
+}
+
+fn done(count: usize) -> String {
+    format!("{}{}0\r\n\r\n", usage(count), chunk_of("[DONE]"))
+}
+
+/// A good answer of 8 tokens, some milliseconds apart.
+fn good(out: &mut Out<'_>) -> Next {
+    out.stream_head();
+    for token in tokens(8) {
+        out.raw(token);
+        pause(2);
+    }
+    out.raw(done(8));
+    Next::KeepAlive
+}
+
+#[test]
+fn tokens_of_one_write_are_one_delivery() {
+    let server = FaultServer::start(|_, out| {
+        out.stream_head();
+        for four in tokens(8).chunks(4) {
+            pause(10);
+            out.raw(four.concat());
+        }
+        out.raw(done(8));
+        Next::KeepAlive
+    });
+    let run = Run::of(&server, 10, &[]);
+    assert_eq!(run.column("first_tokens"), ["4"; 10]);
+    let point = run.point();
+    assert_eq!(point["distributions"]["icl_ms"]["count"], 10, "one gap each");
+    let tpot = point["distributions"]["tpot_ms"]["min"].as_f64().unwrap();
+    assert!((2.0..2.6).contains(&tpot), "a gap of 10 ms brings 4 tokens: {tpot}");
+}
+
+#[test]
+fn what_came_at_one_instant_has_no_gaps_and_meets_no_bound_on_them() {
+    let server = FaultServer::start(|_, out| {
+        pause(5);
+        out.raw(format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n{}{}",
+            tokens(8).concat(),
+            done(8)
+        ));
+        Next::KeepAlive
+    });
+    let run = Run::of(&server, 12, &["--slo", "itl<1s"]);
+    let point = run.point();
+    for absent in ["tpot_ms", "itl_ms", "icl_ms", "stall_ms", "per_user_tokens_per_s"] {
+        assert_eq!(point["distributions"][absent], Value::Null, "{absent}");
+    }
+    assert_eq!(point["counts"]["without_tpot"], 12);
+    assert_eq!(point["rates"]["good_fraction"], 0.0);
+    assert_eq!(point["slos"][0]["unmeasured"], 12);
+    assert!(run.console.contains("12 of 12 requests have no TPOT"), "{}", run.console);
+}
+
+#[test]
+fn latency_ends_at_the_last_token_and_the_rest_is_the_close_of_the_stream() {
+    let server = FaultServer::start(|_, out| {
+        out.stream_head();
+        out.raw(tokens(8).concat());
+        pause(50);
+        out.raw(done(8));
+        Next::KeepAlive
+    });
+    let run = Run::of(&server, 5, &[]);
+    let point = run.point();
+    assert!(point["distributions"]["stream_close_ms"]["min"].as_f64().unwrap() >= 50.0);
+    let number = |name: &str| -> Vec<f64> {
+        run.column(name).iter().map(|field| field.parse().unwrap()).collect()
+    };
+    let (submit, last) = (number("submit_ns"), number("last_token_ns"));
+    for (latency, (submit, last)) in number("e2e_ms").iter().zip(submit.iter().zip(last)) {
+        assert!((latency - (last - submit) / 1e6).abs() < 1e-6, "{latency}");
+    }
+    assert!(run.console.contains("Stream close"), "{}", run.console);
+    assert!(run.console.contains("(`stream_close`)"), "{}", run.console);
+}
+
+#[test]
+fn a_slot_is_free_at_done_however_long_the_body_stays_open() {
+    let (open, overlaps) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let seen = Arc::clone(&overlaps);
+    let server = FaultServer::start(move |_, out| {
+        if open.fetch_add(1, Ordering::SeqCst) > 0 {
+            seen.fetch_add(1, Ordering::SeqCst);
+        }
+        out.stream_head();
+        out.raw(format!("{}{}{}", tokens(8).concat(), usage(8), chunk_of("[DONE]")));
+        pause(400);
+        open.fetch_sub(1, Ordering::SeqCst);
+        out.end()
+    });
+    let run = Run::of(&server, 4, &[]);
+    assert_eq!(run.point()["counts"]["completed"], 4);
+    assert!(overlaps.load(Ordering::SeqCst) > 0, "the next request left before the body ended");
+}
+
+#[test]
+fn each_oddity_is_marked_and_takes_nothing_from_other_requests() {
+    let server = FaultServer::start(|request, out| {
+        match request.number % 5 {
+        0 => {
+            out.stream_head();
+            out.raw(format!("{}{}", chunk_of(&token("", "\"stop\"")), done(5)));
+            Next::KeepAlive
+        }
+        1 => out.json(
+            200,
+            r#"{"choices":[{"text":" a b","finish_reason":"length"}],"usage":{"completion_tokens":8}}"#,
+        ),
+        2 => {
+            out.stream_head();
+            for token in tokens(24) {
+                out.raw(token);
+                pause(1);
+            }
+            out.raw(done(24));
+            Next::KeepAlive
+        }
+        3 => {
+            out.stream_head();
+            for token in tokens(3) {
+                out.raw(token);
+                pause(1);
+            }
+            out.raw(done(3));
+            Next::KeepAlive
+        }
+        _ => good(out),
+    }
+    });
+    let run = Run::of(&server, 10, &[]);
+    let marks = [
+        "usage_without_text;shorter_than_asked",
+        "not_streamed",
+        "longer_than_asked",
+        "shorter_than_asked",
+        "",
+    ];
+    assert_eq!(run.column("oddities"), [marks, marks].concat());
+    let point = run.point();
+    assert_eq!(point["counts"]["completed"], 10);
+    let odd = |name: &str| point["counts"]["oddities"][name].clone();
+    let longer = serde_json::json!({"requests": 2, "output_tokens": 48, "requested_tokens": 16});
+    assert_eq!(odd("longer_than_asked"), longer);
+    assert_eq!(odd("not_streamed")["requests"], 2);
+    // Three kinds of answers were streamed, with 24, 3 and 8 tokens.
+    assert_eq!(point["distributions"]["itl_ms"]["count"], 2 * (23 + 2 + 7));
+    assert_eq!(point["distributions"]["ttft_ms"]["count"], 6);
+    assert!(point["rates"]["output_throughput_tokens_per_s"].as_f64().unwrap() > 0.0);
+    for note in [
+        "2 of 10 requests were not streamed",
+        "2 of 10 requests brought no output although the server counts 5 tokens each",
+        "2 of 10 requests brought more tokens than were asked for (24",
+        "4 of 10 requests brought fewer tokens than were asked for (4",
+    ] {
+        let flat = run.console.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(flat.contains(note), "{note}: {flat}");
+    }
+    let again = Command::new(env!("CARGO_BIN_EXE_bareflight"))
+        .args(["report".as_ref(), run.folder.as_os_str()])
+        .output()
+        .expect("the binary runs");
+    assert!(again.status.success(), "{again:?}");
+    assert_eq!(run.point(), point, "marks are read back");
+}
+
+#[test]
+fn answers_that_come_at_the_end_of_a_wait_are_a_warning() {
+    let server = FaultServer::start(|_, out| {
+        pause(300);
+        out.stream_head();
+        out.raw(tokens(8).concat());
+        out.raw(done(8));
+        Next::KeepAlive
+    });
+    let run = Run::of(&server, 4, &[]);
+    assert_eq!(run.column("oddities"), ["burst"; 4]);
+    assert!(run.console.contains("warning[streaming]"), "{}", run.console);
+}
+
+#[test]
+fn tokens_spread_over_chunks_that_hold_several_are_approximate() {
+    let server = FaultServer::start(|_, out| {
+        out.stream_head();
+        out.raw(chunk_of(&token(" a a a a", "null")));
+        for token in tokens(4) {
+            pause(4);
+            out.raw(token);
+        }
+        out.raw(done(8));
+        Next::KeepAlive
+    });
+    let run = Run::of(&server, 6, &["--slo", "tpot<1s"]);
+    let point = run.point();
+    assert_eq!(point["approximate"], true);
+    assert_eq!(point["counts"]["tokens_per_chunk"], 1.6);
+    for shown in ["≈TPOT (ms)", "≈ITL (ms)", "per user ≈", "goodput ≈"] {
+        assert!(run.console.contains(shown), "{shown}: {}", run.console);
+    }
+}
+
+#[test]
+fn usage_that_runs_along_makes_nothing_approximate() {
+    let server = FaultServer::start(|_, out| {
+        out.stream_head();
+        let with_usage = |text: &str, finish: &str, tokens: usize| {
+            let usage = format!(r#","usage":{{"completion_tokens":{tokens}}}}}"#);
+            let event = token(text, finish);
+            chunk_of(&format!("{}{usage}", &event[..event.len() - 1]))
+        };
+        out.raw(with_usage(" a a a a", "null", 4));
+        for so_far in 5..=8 {
+            pause(4);
+            out.raw(with_usage(" a", if so_far == 8 { "\"length\"" } else { "null" }, so_far));
+        }
+        out.raw(done(8));
+        Next::KeepAlive
+    });
+    let run = Run::of(&server, 6, &[]);
+    assert_eq!(run.column("first_tokens"), ["4"; 6]);
+    assert_eq!(run.point()["approximate"], false);
+    assert!(!run.console.contains('≈'), "{}", run.console);
+}
