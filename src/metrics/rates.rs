@@ -89,7 +89,8 @@ pub fn whole_run(point: &ObservedPoint, facts: &RunFacts, counts: &Counts) -> Op
     let began = sent().filter(|request| request.first_token().is_some());
     let prompts: u64 = began.map(|request| u64::from(request.prompt_tokens)).sum();
     let slos = &facts.slos.0;
-    let judged = !slos.is_empty() && slos.iter().all(|slo| can_be_judged(slo, facts, counts));
+    let streaming = point.is_streamed(facts.streaming);
+    let judged = !slos.is_empty() && slos.iter().all(|slo| can_be_judged(slo, streaming, counts));
     let good = judged.then(|| completed().filter(|it| is_good(slos, it, facts)).count() as f64);
     let submitted = sent().count() as u64;
     let completed = completed().count() as u64;
@@ -150,7 +151,8 @@ pub fn judge(
             let met_fraction = met
                 .filter(|_| counts.attempted > 0)
                 .map(|met| met as f64 / counts.attempted as f64);
-            let unmeasured = completed().filter(|it| value(slo, it).is_none()).count() as u64;
+            let is_unmeasured = |it: &&Observed| measured(slo, it, facts).is_none();
+            let unmeasured = completed().filter(is_unmeasured).count() as u64;
             SloResult { slo: *slo, met, met_fraction, unmeasured }
         })
         .collect();
@@ -168,8 +170,12 @@ pub fn judge(
     (results, Some(good))
 }
 
+fn measured(slo: &Slo, request: &Observed, facts: &RunFacts) -> Option<f64> {
+    Derived::one(slo.metric.quantity(), request, facts.streaming)
+}
+
 fn is_met(slo: &Slo, request: &Observed, facts: &RunFacts) -> bool {
-    slo.is_met(Derived::one(slo.metric.quantity(), request, facts.streaming))
+    slo.is_met(measured(slo, request, facts))
 }
 
 fn is_good(slos: &[Slo], request: &Observed, facts: &RunFacts) -> bool {

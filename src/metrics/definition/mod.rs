@@ -273,7 +273,7 @@ pub enum Rate {
 
 impl Quantity {
     /// Every quantity, in the order of files and tables.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Ttft,
         Self::TtftIntended,
         Self::E2e,
