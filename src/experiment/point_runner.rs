@@ -223,7 +223,6 @@ impl<'a> PointRunner<'a> {
             let why = "the load may be more than the target can take, or `--ramp` is too long";
             let most = plan.ramp_at_most();
             let text = format!("point {label}: the ramp ended early, after {most} requests: {why}");
-            console::print_notice(format_args!("{text}"));
             self.manifest.faults.push(text);
         }
         entry.facts.window = window(entry.facts.window_kind, &played, &phase);
