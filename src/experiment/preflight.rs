@@ -160,12 +160,13 @@ const PROBE_OUTPUT: u32 = 4;
 
 fn shorten(request: &mut RequestSpec) {
     let Prompt { ids, text } = &request.prompt;
+    // From the end, so that no prompt of the load begins alike.
     let few = |text: &Arc<str>| {
-        let words: Vec<&str> = text.split_inclusive(' ').take(PROBE_PROMPT).collect();
-        Arc::from(words.concat().trim_end())
+        let words: Vec<&str> = text.split_whitespace().rev().take(PROBE_PROMPT).collect();
+        Arc::from(words.join(" "))
     };
     let prompt = Prompt {
-        ids: ids.iter().copied().take(PROBE_PROMPT).collect(),
+        ids: ids.iter().rev().copied().take(PROBE_PROMPT).collect(),
         text: text.as_ref().map(few),
     };
     request.prompt = prompt;
