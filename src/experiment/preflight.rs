@@ -160,12 +160,13 @@ const PROBE_OUTPUT: u32 = 4;
 
 fn shorten(request: &mut RequestSpec) {
     let Prompt { ids, text } = &request.prompt;
+    // From the end, so that no prompt of the load begins alike.
     let few = |text: &Arc<str>| {
-        let words: Vec<&str> = text.split_inclusive(' ').take(PROBE_PROMPT).collect();
-        Arc::from(words.concat().trim_end())
+        let words: Vec<&str> = text.split_whitespace().rev().take(PROBE_PROMPT).collect();
+        Arc::from(words.join(" "))
     };
     let prompt = Prompt {
-        ids: ids.iter().copied().take(PROBE_PROMPT).collect(),
+        ids: ids.iter().rev().copied().take(PROBE_PROMPT).collect(),
         text: text.as_ref().map(few),
     };
     request.prompt = prompt;
@@ -209,31 +210,32 @@ fn told_by(targets: &[Named]) -> impl Iterator<Item = u32> {
 /// Ids that every model has: a vocabulary holds at least the bytes.
 const SMALLEST_VOCABULARY: u32 = 256;
 
-/// Random ids are below the smallest vocabulary that targets, tokenizers and `--vocab-size` know of. Where nothing is known,
-/// ids that were asked for are refused; where they are only the default, those are drawn that every model has, and the
-/// settings say so.
+/// Random ids are below the smallest vocabulary of all targets.
 fn vocabulary_size(
     targets: &mut [Named],
     served: &mut [&mut ServedSettings],
 ) -> Result<u32, PreflightError> {
-    let mut known: Vec<u32> = told_by(targets).collect();
-    known.extend(served.iter().filter_map(|it| it.vocab_size));
-    for named in targets.iter_mut().filter(|it| it.target.describe().limits.vocab_size.is_none()) {
-        let tokenizer = named.tokenizer()?;
-        known.extend(tokenizer.map(|it| it.get_vocab_size(true) as u32));
+    let mut smallest = u32::MAX;
+    for (named, served) in targets.iter_mut().zip(served) {
+        smallest = smallest.min(vocabulary_of(named, served)?);
     }
-    if let Some(size) = known.into_iter().min() {
-        return Ok(size);
+    Ok(smallest)
+}
+
+/// What the target, its tokenizer or `--vocab-size` tells. Where none does, ids that were asked for are refused; where they are
+/// only the default, those are drawn that every model has, and the settings say so.
+fn vocabulary_of(named: &mut Named, served: &mut ServedSettings) -> Result<u32, PreflightError> {
+    let told = named.target.describe().limits.vocab_size;
+    let tokenizer = if told.is_none() { named.tokenizer()? } else { None };
+    let counted = tokenizer.map(|it| it.get_vocab_size(true) as u32);
+    match [told, counted, served.vocab_size].into_iter().flatten().min() {
+        Some(size) => Ok(size),
+        None if served.ids_by_default => {
+            (served.ids_by_default, served.vocab_size) = (false, Some(SMALLEST_VOCABULARY));
+            Ok(SMALLEST_VOCABULARY)
+        }
+        None => Err(PreflightError::NoVocabulary(named.target.describe().name.clone())),
     }
-    if !served.iter().all(|it| it.ids_by_default) {
-        let names = targets.iter().map(|it| it.target.describe().name.clone());
-        return Err(PreflightError::NoVocabulary(names.collect::<Vec<_>>().join("`, `")));
-    }
-    for it in served.iter_mut() {
-        it.vocab_size = Some(SMALLEST_VOCABULARY);
-        it.ids_by_default = false;
-    }
-    Ok(SMALLEST_VOCABULARY)
 }
 
 /// Adds the token ids of words that were given as text: of the first tokenizer that there is, below the smallest vocabulary.
@@ -379,6 +381,31 @@ mod tests {
                 "{sides:?}: {error}"
             );
         }
+    }
+
+    /// The vocabulary that prompts of these settings are drawn from; nobody listens there.
+    fn vocabulary(settings: &str) -> Result<(u32, Settings), String> {
+        let target = "target = 'openai:http://127.0.0.1:9'\nmodel = 'm'\nendpoint = 'completions'";
+        let mut asked = resolved(&format!("{target}\n{ASKED}\n{settings}"));
+        let ready = prepare(&mut asked).map_err(|error| error.to_string())?;
+        let size = ready.plans[0].shots().series().vocabulary().size();
+        Ok((size, asked.to_settings()))
+    }
+
+    #[test]
+    fn ids_are_drawn_from_a_vocabulary_that_somebody_tells_and_never_from_a_guess() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("tokenizer.json");
+        dummy_tokenizer(8_192).save(&file, false).expect("a file");
+        let tokenizer = format!("tokenizer = '{}'", file.display());
+        let size = |settings: &str| vocabulary(settings).map(|(size, _)| size);
+        assert_eq!(size(&tokenizer), Ok(8_192));
+        assert_eq!(size(&format!("{tokenizer}\nvocab_size = 500")), Ok(500), "the smaller one");
+        assert_eq!(size("vocab_size = 128000\nprompts = 'ids'"), Ok(128_000));
+        let refused = size("prompts = 'ids'").expect_err("nobody tells");
+        assert!(refused.contains("--vocab-size") && refused.contains("--tokenizer"), "{refused}");
+        let (least, written) = vocabulary("").expect("ids that every model has");
+        assert_eq!((least, written.vocab_size), (256, Some(256)), "the settings say so");
     }
 
     #[test]

@@ -361,3 +361,64 @@ impl AsyncWrite for Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn to(addresses: &[SocketAddr]) -> Connector {
+        let place =
+            |address: &SocketAddr| Place { address: *address, refuses: AtomicBool::new(false) };
+        Connector {
+            shown: "a name".to_owned(),
+            addresses: addresses.iter().map(place).collect(),
+            begun: Arc::default(),
+            via: Via::Direct,
+            tls: None,
+            timeout: Duration::from_secs(20),
+        }
+    }
+
+    fn listener() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    fn accepted(listener: &TcpListener) -> usize {
+        std::iter::from_fn(|| listener.accept().ok()).count()
+    }
+
+    #[test]
+    fn addresses_of_a_name_share_connections_and_one_that_refuses_is_passed_over() {
+        let (first, second) = (listener(), listener());
+        let (gone, refusing) = listener();
+        drop(gone);
+        let connector = to(&[first.1, refusing, second.1]);
+        let connect = move || async move {
+            let mut kept = Vec::new();
+            for _ in 0..20 {
+                kept.push(connector.connect().await.unwrap());
+            }
+            kept.len()
+        };
+        assert_eq!(crate::network::thread::wait_for("sharing", connect).unwrap(), 20);
+        let counts = [accepted(&first.0), accepted(&second.0)];
+        assert_eq!(counts.iter().sum::<usize>(), 20);
+        assert!(counts.iter().all(|count| *count >= 6), "{counts:?}");
+    }
+
+    #[test]
+    fn where_no_address_answers_the_last_error_is_told() {
+        let (gone, refusing) = listener();
+        drop(gone);
+        let connector = to(&[refusing, refusing]);
+        let connect = move || async move { connector.connect().await.map(|_| ()).unwrap_err() };
+        let failure = crate::network::thread::wait_for("refused", connect).unwrap();
+        assert_eq!(failure.kind, FailureKind::Connect);
+        assert!(failure.message.contains("refused"), "{}", failure.message);
+    }
+}

@@ -115,6 +115,13 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
         );
     }
     notes.extend(about_connections(points));
+    let overdue: u64 = sum(|counts| counts.timed_out);
+    if overdue > 0 {
+        notes.push(format!(
+            "{} took longer than a request may, which `--timeout` says, and counted as timed out",
+            counted(overdue, "request")
+        ));
+    }
     let missing: u64 = sum(|counts| counts.deliveries_missing);
     if missing > 0 {
         notes.push(format!(

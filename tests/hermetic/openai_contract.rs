@@ -128,7 +128,7 @@ fn a_server_that_cannot_name_its_model_is_told_with_a_remedy() {
     let mut unnamed = options(&server.url());
     unnamed.model = None;
     let error = OpenAiTarget::new(unnamed).unwrap_err().to_string();
-    assert!(error.contains("Not Found") && error.contains("Name a model"), "{error}");
+    assert!(error.contains("Not Found") && error.contains("`--model NAME`"), "{error}");
 }
 
 #[test]

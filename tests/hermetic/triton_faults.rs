@@ -12,6 +12,7 @@ use bareflight::record::event::Ending;
 use bareflight::record::request_record::FinishReason;
 use bareflight::request::FailureKind;
 use bareflight::request::RequestId;
+use bareflight::settings::served::ServedSettings;
 use bareflight::targets::Drain;
 use bareflight::targets::triton::TritonTarget;
 use bareflight::targets::triton::options::{StreamUse, TritonOptions};
@@ -174,6 +175,45 @@ fn what_cannot_work_is_said_before_anything_is_sent() {
     let error = |model| TritonTarget::new(options(model)).unwrap_err().to_string();
     assert!(error("not_loaded").contains("'not_loaded' is not found"));
     assert!(error("missing_tensor").contains("no input for the number of tokens to generate"));
+}
+
+/// Options of a Triton server with a key and a header, as they are typed.
+fn with_key(place: &str, header: &str) -> TritonOptions {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    std::fs::write(&key, "sesame").unwrap();
+    let served = ServedSettings {
+        api_key_file: Some(key),
+        headers: vec![header.to_owned()],
+        no_proxy: true,
+        ..ServedSettings::default()
+    };
+    served.triton(place).unwrap()
+}
+
+#[test]
+fn key_and_headers_reach_every_call_over_grpc() {
+    for call in ["ServerReady", "ModelMetadata", "ModelConfig"] {
+        let options = with_key(&format!("{}/whole", server()), &format!("x-refuse: {call}"));
+        assert!(!format!("{options:?}").contains("sesame"), "a key is never shown");
+        let error = TritonTarget::new(options).unwrap_err().to_string();
+        assert!(error.contains("who is Bearer sesame?"), "{call}: {error}");
+    }
+    for (model, call) in [("whole", "ModelStreamInfer"), ("unary", "ModelInfer")] {
+        let options = with_key(&format!("{}/{model}", server()), &format!("x-refuse: {call}"));
+        fails(options, FailureKind::Unauthorized, "who is Bearer sesame?");
+    }
+}
+
+#[test]
+fn key_and_headers_reach_every_call_over_http() {
+    let server = FaultServer::start(|_, out| out.json(403, r#"{"error":"no"}"#));
+    let place = format!("http://{}/m", server.address);
+    let error = TritonTarget::new(with_key(&place, "x-tenant: me")).unwrap_err().to_string();
+    assert!(error.contains("403"), "{error}");
+    let asked = &server.requests()[0];
+    assert_eq!(asked.header("authorization"), Some("Bearer sesame"));
+    assert_eq!(asked.header("x-tenant"), Some("me"));
 }
 
 #[test]

@@ -72,7 +72,13 @@ async fn serve(socket: tokio::net::TcpStream) {
 async fn answer(request: Request<Incoming>, cut: &Arc<Notify>) -> Response<Body> {
     let path = request.uri().path().to_owned();
     let (frames, body) = unbounded_channel();
-    if path == path::MODEL_STREAM_INFER {
+    // What a gateway before the server would look at, in the calls that the client asks it to refuse.
+    let told = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let refuses = told("x-refuse").is_some_and(|which| path.ends_with(which));
+    if refuses {
+        let key = told("authorization").unwrap_or("no key").to_owned();
+        status(&frames, 16, &format!("who is {key}?"));
+    } else if path == path::MODEL_STREAM_INFER {
         tokio::spawn(stream(request.into_body(), frames, Arc::clone(cut)));
     } else {
         let message = request.into_body().collect().await.unwrap().to_bytes();
