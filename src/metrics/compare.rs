@@ -7,6 +7,8 @@ use crate::metrics::definition::Better;
 
 /// Probability that the interval misses, half of it on each side.
 const INTERVAL_MISS: f64 = 0.05;
+/// With fewer blocks Student's t of them is so wide that it tells nothing.
+const BLOCKS_FOR_AN_INTERVAL: usize = 3;
 /// With fewer blocks an interval is shown and no verdict given.
 pub const BLOCKS_FOR_A_VERDICT: usize = 5;
 
@@ -24,9 +26,9 @@ pub struct Block {
 pub struct Comparison {
     /// Candidate ÷ baseline: geometric mean over blocks.
     pub ratio: f64,
-    /// Lower end of the 95 % interval of the ratio; `None` of a single block.
+    /// Lower end of the 95 % interval of the ratio; `None` of fewer than three blocks.
     pub low: Option<f64>,
-    /// Upper end of the 95 % interval of the ratio; `None` of a single block.
+    /// Upper end of the 95 % interval of the ratio; `None` of fewer than three blocks.
     pub high: Option<f64>,
     /// Candidate ÷ baseline in each block.
     pub block_ratios: Vec<f64>,
@@ -82,7 +84,7 @@ pub fn compare(blocks: &[Block], better: Better, margin: f64) -> Result<Comparis
     }
     let logs = log_ratios(blocks)?;
     let mean = logs.iter().sum::<f64>() / logs.len() as f64;
-    let interval = (logs.len() > 1).then(|| interval(&logs, mean));
+    let interval = (logs.len() >= BLOCKS_FOR_AN_INTERVAL).then(|| interval(&logs, mean));
     let answer = match interval {
         Some((low, high)) if logs.len() >= BLOCKS_FOR_A_VERDICT => {
             answer(low, high, better, margin)
@@ -104,9 +106,9 @@ pub fn compare(blocks: &[Block], better: Better, margin: f64) -> Result<Comparis
 pub struct Difference {
     /// Candidate − baseline: mean over blocks.
     pub mean: f64,
-    /// Lower end of its 95 % interval; `None` of a single block.
+    /// Lower end of its 95 % interval; `None` of fewer than three blocks.
     pub low: Option<f64>,
-    /// Upper end of its 95 % interval; `None` of a single block.
+    /// Upper end of its 95 % interval; `None` of fewer than three blocks.
     pub high: Option<f64>,
 }
 
@@ -115,7 +117,7 @@ pub fn difference(blocks: &[Block]) -> Option<Difference> {
     let differences: Vec<f64> =
         blocks.iter().map(|block| block.candidate - block.baseline).collect();
     let mean = mean(&differences)?;
-    let interval = (blocks.len() > 1).then(|| interval(&differences, mean));
+    let interval = (blocks.len() >= BLOCKS_FOR_AN_INTERVAL).then(|| interval(&differences, mean));
     let (low, high) = interval.unzip();
     Some(Difference { mean, low, high })
 }

@@ -13,6 +13,13 @@ pub const BLOCKS: usize = 1 << 10;
 const LONGEST_LAG: usize = 4;
 /// What autocovariances that add up to nothing by construction may take from the variance, at most.
 const LARGEST_BIAS: f64 = 0.6;
+/// Standard errors that the first autocovariances must exceed. Where there are many blocks, dependence that matters stands out by
+/// more, and six percentiles of independent samples should not be taken for dependent by one of them.
+const STANDS_OUT: f64 = 1.0;
+/// The same of [`MANY_BLOCKS`].
+const STANDS_OUT_OF_MANY: f64 = 1.64;
+/// Blocks from which on there are many.
+const MANY_BLOCKS: usize = 500;
 /// The quantile of a normal distribution that Student's is held against.
 const NORMAL_97_5: f64 = 1.959_964;
 
@@ -160,7 +167,8 @@ pub fn long_run(series: &[f64]) -> Option<LongRun> {
     if own <= 0.0 {
         return None;
     }
-    let noise = own * (2.0 / blocks as f64).sqrt();
+    let errors = if blocks < MANY_BLOCKS { STANDS_OUT } else { STANDS_OUT_OF_MANY };
+    let noise = errors * own * (2.0 / blocks as f64).sqrt();
     let (mut sum, mut least, mut lag) = (own, f64::INFINITY, 0);
     while lag + 2 <= blocks / LONGEST_LAG {
         let pair = covariance(lag + 1) + covariance(lag + 2);

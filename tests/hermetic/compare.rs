@@ -89,6 +89,8 @@ fn every_side_keeps_records_of_the_same_requests_in_a_folder_of_its_own() {
     assert!(matches!(output.status.code(), Some(0 | 4)), "{}", words(&output.stderr));
     // Progress says whose turn it is, and which of how many.
     for line in [
+        "A sim:explicit,base_us=1000, lead-in: ",
+        "B sim:explicit,base_us=2000, lead-in: ",
         "A sim:explicit,base_us=1000, block 1 of 2, warm-up: ",
         "B sim:explicit,base_us=2000, block 1 of 2: ",
         "B sim:explicit,base_us=2000, block 2 of 2: ",
@@ -107,8 +109,9 @@ fn every_side_keeps_records_of_the_same_requests_in_a_folder_of_its_own() {
         for name in ["manifest.json", "requests.csv", "summary.json", "resolved.toml"] {
             assert!(side.join(name).metadata().expect(name).len() > 0, "{name} is empty");
         }
+        // The lead-in and two blocks.
         let rows = read(&side, "requests.csv");
-        assert_eq!(rows.lines().filter(|row| row.contains(",measured,")).count(), 2 * 6);
+        assert_eq!(rows.lines().filter(|row| row.contains(",measured,")).count(), 3 * 6);
         // How much of the supply for ramp and tail is drawn depends on the time that they take.
         let plan = read(&side, "plan.csv");
         let planned = plan.lines().filter(|row| !row.contains(",fill,")).map(str::to_owned);

@@ -73,7 +73,8 @@ fn a_percentile_is_marked_until_the_sample_certifies_it() {
         line.split_whitespace().nth(5).unwrap().to_owned()
     };
     assert!(p99(661).starts_with('~'));
-    assert!(!p99(662).starts_with('~'));
+    // More than the floor of 662: requests that tell of each other count as fewer.
+    assert!(!p99(2_000).starts_with('~'));
 }
 
 #[test]
