@@ -79,6 +79,7 @@ pub struct RequestWriter {
     ignore_eos: bool,
     min_tokens: bool,
     include_usage: bool,
+    running_usage: bool,
     extra: serde_json::Map<String, Value>,
 }
 
@@ -111,6 +112,7 @@ impl RequestWriter {
             ignore_eos: options.ignore_eos,
             min_tokens: options.min_tokens,
             include_usage: options.include_usage,
+            running_usage: false,
             extra: options.extra_inputs.clone(),
         })
     }
@@ -118,6 +120,11 @@ impl RequestWriter {
     /// Sets the model's name.
     pub fn name_model(&mut self, model: String) {
         self.model = Some(model);
+    }
+
+    /// Asks for the usage so far in each chunk, of a server that is known to take the question.
+    pub fn ask_for_running_usage(&mut self) {
+        self.running_usage = true;
     }
 
     /// Headers for HTTP/2, which has no `Host` and no `Connection`.
@@ -206,7 +213,9 @@ impl RequestWriter {
         }
         body.put("stream", &shot.request.streaming);
         if shot.request.streaming && self.include_usage {
-            body.put("stream_options", &StreamOptions { include_usage: true });
+            let continuous_usage_stats = self.running_usage.then_some(true);
+            let options = StreamOptions { include_usage: true, continuous_usage_stats };
+            body.put("stream_options", &options);
         }
     }
 }
@@ -220,6 +229,8 @@ struct ChatMessage<'a> {
 #[derive(Serialize)]
 struct StreamOptions {
     include_usage: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    continuous_usage_stats: Option<bool>,
 }
 
 /// A JSON object being written; it skips members that the user gave.
