@@ -2,7 +2,7 @@
 
 use crate::metrics::definition::Quantity;
 use crate::metrics::percentile::Percentile;
-use crate::metrics::summary::{Counts, OddRequests, Summary};
+use crate::metrics::summary::{Check, CheckId, Counts, OddRequests, Status, Summary};
 use crate::record::oddity::Oddity;
 use crate::report::PointReport;
 use crate::report::figures::{self, counted, figure};
@@ -33,7 +33,11 @@ fn of_kind(points: &[PointReport], oddity: Oddity) -> Option<String> {
 /// A burst is a check, which tells it where it is not rare; a target that replies at once sends nothing else.
 fn is_told_elsewhere(points: &[PointReport], oddity: Oddity) -> bool {
     match oddity {
-        Oddity::Burst => points.iter().all(|point| point.summary.target.is_null()),
+        Oddity::Burst => points.iter().any(|point| {
+            let mut checks = point.summary.checks.iter();
+            let warns = |it: &Check| it.id == CheckId::Streaming && it.status == Status::Warn;
+            point.summary.target.is_null() || checks.any(warns)
+        }),
         // The note on our tokenizer's count says it already.
         Oddity::CountDiffers => true,
         Oddity::NotStreamed
@@ -45,7 +49,14 @@ fn is_told_elsewhere(points: &[PointReport], oddity: Oddity) -> bool {
 }
 
 fn words(oddity: Oddity, odd: OddRequests) -> String {
-    let mean = |tokens: u64| figure(tokens as f64 / odd.requests as f64);
+    let mean = |tokens: u64| {
+        let is_whole = tokens.is_multiple_of(odd.requests);
+        if is_whole {
+            (tokens / odd.requests).to_string()
+        } else {
+            figure(tokens as f64 / odd.requests as f64)
+        }
+    };
     let (came, asked) = (mean(odd.output_tokens), mean(odd.requested_tokens));
     match oddity {
         Oddity::NotStreamed => {

@@ -178,16 +178,17 @@ fn a_slot_is_free_at_done_however_long_the_body_stays_open() {
 fn each_oddity_is_marked_and_takes_nothing_from_other_requests() {
     let server = FaultServer::start(|request, out| {
         match request.number % 5 {
-        0 => {
+        // The list of models was number 0.
+        1 => {
             out.stream_head();
             out.raw(format!("{}{}", chunk_of(&token("", "\"stop\"")), done(5)));
             Next::KeepAlive
         }
-        1 => out.json(
+        2 => out.json(
             200,
             r#"{"choices":[{"text":" a b","finish_reason":"length"}],"usage":{"completion_tokens":8}}"#,
         ),
-        2 => {
+        3 => {
             out.stream_head();
             for token in tokens(24) {
                 out.raw(token);
@@ -196,7 +197,7 @@ fn each_oddity_is_marked_and_takes_nothing_from_other_requests() {
             out.raw(done(24));
             Next::KeepAlive
         }
-        3 => {
+        4 => {
             out.stream_head();
             for token in tokens(3) {
                 out.raw(token);

@@ -123,6 +123,23 @@ fn the_model_is_discovered_with_its_limit_and_a_named_one_is_not_asked_for() {
 }
 
 #[test]
+fn usage_in_each_chunk_is_asked_of_a_server_that_says_it_is_one_that_can() {
+    for (owner, asked) in [("vllm", true), ("someone", false)] {
+        let server = FaultServer::start(move |request, out| match request.path.as_str() {
+            "/v1/models" => {
+                out.json(200, &format!(r#"{{"data":[{{"id":"m","owned_by":"{owner}"}}]}}"#))
+            }
+            _ => out.good(1),
+        });
+        let mut unnamed = options(&server.url());
+        unnamed.model = None;
+        play_one(unnamed);
+        let sent = server.requests()[1].json();
+        assert_eq!(sent["stream_options"]["continuous_usage_stats"] == true, asked, "{owner}");
+    }
+}
+
+#[test]
 fn a_server_that_cannot_name_its_model_is_told_with_a_remedy() {
     let server = FaultServer::start(|_, out| out.json(404, r#"{"detail":"Not Found"}"#));
     let mut unnamed = options(&server.url());

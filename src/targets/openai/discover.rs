@@ -17,6 +17,9 @@ use crate::targets::openai::transport::{Route, Transport, Way};
 pub struct Model {
     /// The name that requests give.
     pub id: String,
+    /// The kind of server, as some say.
+    #[serde(default)]
+    owned_by: Option<String>,
     /// Longest prompt and output together.
     #[serde(default)]
     max_model_len: Option<u32>,
@@ -37,7 +40,15 @@ struct Meta {
     n_ctx: Option<u32>,
 }
 
+/// Servers whose streams can have the usage so far in each chunk, where it is asked for.
+const WITH_RUNNING_USAGE: [&str; 2] = ["vllm", "sglang"];
+
 impl Model {
+    /// Whether `stream_options` may ask for the usage so far in each chunk. Other servers might refuse the field.
+    pub fn takes_running_usage(&self) -> bool {
+        self.owned_by.as_deref().is_some_and(|owner| WITH_RUNNING_USAGE.contains(&owner))
+    }
+
     /// Longest prompt and output together, where the server says so.
     pub fn longest_sequence(&self) -> Option<u32> {
         self.max_model_len.or_else(|| self.meta.as_ref()?.n_ctx)
@@ -120,7 +131,9 @@ mod tests {
         let model = choose(br#"{"object":"list","data":[{"id":"m","max_model_len":2048}]}"#);
         let model = model.unwrap();
         assert_eq!((model.id.as_str(), model.longest_sequence()), ("m", Some(2048)));
-        assert!(!model.simulated);
+        assert!(!model.simulated && !model.takes_running_usage());
+        let vllm = choose(br#"{"data":[{"id":"m","owned_by":"vllm"}]}"#).unwrap();
+        assert!(vllm.takes_running_usage());
         let ours = choose(br#"{"data":[{"id":"m","x-bareflight-simulated":true}]}"#);
         assert!(ours.unwrap().simulated, "what is simulated stays so behind a server");
         let llama_cpp = choose(br#"{"data":[{"id":"m","meta":{"n_ctx":512,"n_ctx_train":8192}}]}"#);

@@ -124,7 +124,7 @@ impl OpenAiTarget {
         }
         let mut info = describe(name, &address, &options);
         if let Some(model) = found {
-            learn(&mut info, &model);
+            learn(&mut info, &mut writer, &model);
         }
         let remedies = Arc::new(Remedies::of(&options));
         Ok(Self { options, info, route, writer, remedies, address })
@@ -138,7 +138,7 @@ impl OpenAiTarget {
         let request = self.writer.get(&self.address.models_path);
         let name = self.options.model.as_deref().unwrap_or_default();
         if let Some(model) = named_model(Arc::clone(&self.route), request, name) {
-            learn(&mut self.info, &model);
+            learn(&mut self.info, &mut self.writer, &model);
         }
         self
     }
@@ -258,8 +258,12 @@ fn route_to(
     })
 }
 
-/// What a server says of its model.
-fn learn(info: &mut TargetInfo, model: &Model) {
+/// What a server says of its model, and what may be asked of such a server.
+fn learn(info: &mut TargetInfo, writer: &mut RequestWriter, model: &Model) {
+    if model.takes_running_usage() {
+        writer.ask_for_running_usage();
+        info.details["continuous_usage_stats"] = true.into();
+    }
     info.simulated = model.simulated;
     info.limits.max_sequence_tokens = model.longest_sequence();
     info.limits.vocab_size = model.vocab_size;

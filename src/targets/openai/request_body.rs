@@ -110,6 +110,7 @@ pub struct RequestWriter {
     output_token_field: OutputTokenField,
     omit: Vec<BodyField>,
     include_usage: bool,
+    running_usage: bool,
     extra: serde_json::Map<String, Value>,
 }
 
@@ -147,6 +148,7 @@ impl RequestWriter {
             output_token_field: options.output_token_field,
             omit: options.omit.clone(),
             include_usage: options.include_usage,
+            running_usage: false,
             extra: options.extra_inputs.clone(),
         })
     }
@@ -160,6 +162,11 @@ impl RequestWriter {
     pub fn ask_through(&mut self, proxy: &Proxy, address: &Address) {
         self.before_path = format!("http://{}", address.host_header());
         self.header_lines.push_str(&proxy.authorization_line());
+    }
+
+    /// Asks for the usage so far in each chunk, of a server that is known to take the question.
+    pub fn ask_for_running_usage(&mut self) {
+        self.running_usage = true;
     }
 
     /// Headers for HTTP/2, which has no `Host` and no `Connection`.
@@ -256,7 +263,9 @@ impl RequestWriter {
         body.put("stream", &shot.request.streaming);
         let wants_usage = self.include_usage && self.sends(BodyField::StreamOptions);
         if shot.request.streaming && wants_usage {
-            body.put("stream_options", &StreamOptions { include_usage: true });
+            let continuous_usage_stats = self.running_usage.then_some(true);
+            let options = StreamOptions { include_usage: true, continuous_usage_stats };
+            body.put("stream_options", &options);
         }
     }
 }
@@ -270,6 +279,8 @@ struct ChatMessage<'a> {
 #[derive(Serialize)]
 struct StreamOptions {
     include_usage: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    continuous_usage_stats: Option<bool>,
 }
 
 /// A JSON object being written; it skips members that the user gave.

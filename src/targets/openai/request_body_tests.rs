@@ -44,6 +44,16 @@ fn a_chat_request_holds_only_what_every_server_takes() {
 }
 
 #[test]
+fn usage_in_each_chunk_is_asked_for_only_where_the_server_is_known_to_take_it() {
+    let mut writer = writer(|_| {}).unwrap();
+    writer.ask_for_running_usage();
+    let message = writer.post(&shot(Some("x"))).unwrap();
+    let body: Value = serde_json::from_slice(&message.wire[message.body_at..]).unwrap();
+    let asked = serde_json::json!({"include_usage": true, "continuous_usage_stats": true});
+    assert_eq!(body["stream_options"], asked);
+}
+
+#[test]
 fn ignore_eos_and_min_tokens_are_sent_only_when_configured() {
     let extended =
         body(|options| (options.ignore_eos, options.min_tokens) = (true, true), &shot(Some("x")));
