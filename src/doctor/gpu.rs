@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn each_trouble_of_a_gpu_is_told_once() {
+    fn each_gpu_problem_is_reported_once() {
         type Trouble = (&'static str, Status, fn(&mut GpuState));
         let troubles: [Trouble; 10] = [
             ("memory", Status::Warn, |gpu| gpu.memory_free_bytes = Some(60 << 30)),

@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn each_trouble_is_told_once_and_with_what_mends_it() {
+    fn each_problem_is_reported_once_with_its_remedy() {
         type Trouble = (&'static str, fn(&mut HostFacts));
         let troubles: [Trouble; 11] = [
             ("cores", |facts| facts.usable_cores = Some(2)),

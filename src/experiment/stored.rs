@@ -10,7 +10,6 @@ use crate::clock::{MonoNs, Nanos};
 use crate::experiment::interleave::LEAD_IN_LABEL;
 use crate::load::Load;
 use crate::metrics::Summary;
-use crate::metrics::allowance::Allowance;
 use crate::metrics::compare::BLOCKS_FOR_A_VERDICT;
 use crate::metrics::comparison;
 use crate::metrics::comparison::{Comparison, Measured, Question};
@@ -19,6 +18,7 @@ use crate::metrics::point_records::RecordsError;
 use crate::metrics::sides::Terms;
 use crate::metrics::summarise;
 use crate::metrics::summary::Mark;
+use crate::metrics::threshold::Threshold;
 use crate::record::request_record::Records;
 use crate::store::manifest::PointEntry;
 use crate::store::measured_run::{MeasuredPoint, MeasuredRun, RecordsAt};
@@ -233,7 +233,7 @@ pub fn conclude(
     common: &[Common],
     (a, b): (&Map<String, Value>, &Map<String, Value>),
     terms: Terms,
-    allowances: &[Allowance],
+    thresholds: &[Threshold],
 ) -> Result<Comparison, RecordsError> {
     let several = common.len() > 1;
     let name = |letter: &str, load: Load| {
@@ -265,7 +265,7 @@ pub fn conclude(
         order: Vec::new(),
         terms,
         remedy: remedy(),
-        allowances,
+        thresholds,
         pairs: (0..common.len()).map(|place| (2 * place, 2 * place + 1)).collect(),
     };
     let mut comparison = comparison::conclude(&question, &measured);

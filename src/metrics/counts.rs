@@ -12,7 +12,7 @@ pub fn of(point: &ObservedPoint, facts: &RunFacts) -> Counts {
     let mut counts = Counts { planned: facts.planned, ..Counts::default() };
     let (mut tokens, mut unsuccessful) = (0.0, 0.0);
     let mut chunks = Chunks::default();
-    counts.failure_words.clone_from(&point.failure_messages);
+    counts.failure_messages.clone_from(&point.failure_messages);
     for record in point.all() {
         match record.part {
             Part::Measured => {

@@ -159,7 +159,7 @@ pub struct EngineParts {
     /// last_token − first_token.
     pub decode_ms: f64,
     /// (t_end − t_submit) − (last_token − arrival): hand-over, text, server and transport.
-    pub around_ms: f64,
+    pub overhead_ms: f64,
 }
 
 /// CPU time that one block of one rung took.
@@ -285,7 +285,7 @@ fn engine_parts(record: &RequestRecord) -> Option<EngineParts> {
         queue_ms: (scheduled - arrival).as_millis_f64(),
         prefill_ms: (first - scheduled).as_millis_f64(),
         decode_ms: (last - first).as_millis_f64(),
-        around_ms: e2e_ms(record)? - (last - arrival).as_millis_f64(),
+        overhead_ms: e2e_ms(record)? - (last - arrival).as_millis_f64(),
     })
 }
 
@@ -295,7 +295,7 @@ fn mean_of(parts: &[EngineParts]) -> Option<EngineParts> {
         queue_ms: of(|it| it.queue_ms)?,
         prefill_ms: of(|it| it.prefill_ms)?,
         decode_ms: of(|it| it.decode_ms)?,
-        around_ms: of(|it| it.around_ms)?,
+        overhead_ms: of(|it| it.overhead_ms)?,
     })
 }
 
@@ -345,7 +345,7 @@ mod tests {
             last_token: at(45.0),
         });
         let parts = engine_parts(&record).expect("every stamp is there");
-        let told = [parts.queue_ms, parts.prefill_ms, parts.decode_ms, parts.around_ms];
+        let told = [parts.queue_ms, parts.prefill_ms, parts.decode_ms, parts.overhead_ms];
         let e2e = e2e_ms(&record).expect("it ended");
         assert_eq!(told.map(|ms| ms.round() as i64), [3, 10, 20, 7]);
         assert!((told.iter().sum::<f64>() - e2e).abs() < 1e-9, "{told:?} {e2e}");

@@ -90,19 +90,19 @@ impl Ranks {
         }
     }
 
-    /// For a sample of `n` that depend on each other: with an interval as wide as that of `alike` independent values, and
-    /// certified by no more than `certifying` of them. Each of these stands for `n` ÷ `alike` of the sample, and ends are
+    /// For a sample of `n` that depend on each other: with an interval as wide as that of `effective_size` independent values, and
+    /// certified by no more than `certifying` of them. Each of these stands for `n` ÷ `effective_size` of the sample, and ends are
     /// rounded outwards.
-    pub fn of_dependent(which: Percentile, n: u64, alike: f64, certifying: u64) -> Self {
+    pub fn of_dependent(which: Percentile, n: u64, effective_size: f64, certifying: u64) -> Self {
         let exact = Self::of(which, n);
         let below = f64::from(which.permille()) / 1_000.0;
         let above = f64::from(1_000 - which.permille()) / 1_000.0;
-        let (low, high) = if alike >= n as f64 {
+        let (low, high) = if effective_size >= n as f64 {
             (exact.low, exact.high)
         } else {
             let end = |share| {
-                let k = within_tail(alike, share, INTERVAL_MISS / 2.0)?;
-                Some(((k * n as f64 / alike) as u64).min(n - 1))
+                let k = within_tail(effective_size, share, INTERVAL_MISS / 2.0)?;
+                Some(((k * n as f64 / effective_size) as u64).min(n - 1))
             };
             (end(below).map(|left_out| left_out + 1), end(above).map(|left_out| n - left_out))
         };
@@ -168,10 +168,14 @@ mod tests {
         // Of a hundred, rank 64 certifies: tens up to the 640th.
         assert_eq!((wide.value, wide.certified), (exact.value, Some(640)));
         assert_eq!(Ranks::of_dependent(Percentile::P50, 1_000, 1_000.0, 1_000), exact);
-        for alike in 1..1_000 {
-            let ends = Ranks::of_dependent(Percentile::P50, 1_000, f64::from(alike), 1_000);
-            assert!(ends.low.is_none_or(|low| (1..=470).contains(&low)), "{alike}: {ends:?}");
-            assert!(ends.high.is_none_or(|high| (531..=1_000).contains(&high)), "{alike}");
+        for effective_size in 1..1_000 {
+            let ends =
+                Ranks::of_dependent(Percentile::P50, 1_000, f64::from(effective_size), 1_000);
+            assert!(
+                ends.low.is_none_or(|low| (1..=470).contains(&low)),
+                "{effective_size}: {ends:?}"
+            );
+            assert!(ends.high.is_none_or(|high| (531..=1_000).contains(&high)), "{effective_size}");
         }
     }
 

@@ -332,7 +332,7 @@ pub struct Counts {
     pub failed_by_kind: BTreeMap<FailureKind, u64>,
     /// For each of these kinds, what was said of the first request that failed so.
     #[serde(default)]
-    pub failure_words: BTreeMap<FailureKind, String>,
+    pub failure_messages: BTreeMap<FailureKind, String>,
     /// Cancelled at the end of the drain or by the user.
     pub cancelled: u64,
     /// Took longer than a request may.

@@ -175,7 +175,7 @@ fn about_connections(points: &[PointReport]) -> Vec<String> {
 fn failures(point: &PointReport) -> Vec<String> {
     let counts = &point.summary.counts;
     let told = counts.failed_by_kind.iter().map(|(kind, count)| {
-        let words = counts.failure_words.get(kind).map_or("", |words| words.trim());
+        let words = counts.failure_messages.get(kind).map_or("", |words| words.trim());
         let words = if words.is_empty() { "nothing was said" } else { words };
         format!(
             "{}: {} failed as {kind}, the first: {words}",
@@ -254,7 +254,7 @@ fn failed_around(point: &PointReport) -> Option<String> {
     let counts = &point.summary.counts;
     let failed = [counts.ramp, counts.tail].iter().map(|part| part.sent - part.completed).sum();
     let unheard = |kind| !counts.failed_by_kind.contains_key(kind);
-    let words = counts.failure_words.iter().find(|(kind, _)| unheard(kind));
+    let words = counts.failure_messages.iter().find(|(kind, _)| unheard(kind));
     let words =
         words.map_or_else(String::new, |(_, words)| format!(", the first: {}", words.trim()));
     (failed > 0).then(|| {

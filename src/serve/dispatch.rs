@@ -24,7 +24,7 @@ use crate::load::plan::Shot;
 use crate::record::event::{Ending, Event, FewIds};
 use crate::record::gate::Gate;
 use crate::record::request_record::{EngineTimes, EngineUse};
-use crate::record::sink::{Aside, Sink};
+use crate::record::sink::{SideMessage, Sink};
 use crate::request::RequestId;
 use crate::request::spec::RequestSpec;
 use crate::request::{Failure, FailureKind};
@@ -64,7 +64,7 @@ struct Running {
 pub struct Dispatcher {
     session: Box<dyn Session>,
     gate: Arc<Gate>,
-    asides: Receiver<Aside>,
+    side_messages: Receiver<SideMessage>,
     rings: Vec<Consumer<Event>>,
     message: HashMap<RequestId, String>,
     running: Vec<Option<Running>>,
@@ -95,14 +95,14 @@ impl Dispatcher {
         let capacity = admission.capacity();
         let gate = Arc::new(Gate::new(capacity, 1));
         let woken = Arc::new(Woken(Notify::new()));
-        let (aside, asides) = channel();
+        let (side_channel, side_messages) = channel();
         let waker = Arc::clone(&woken).into();
-        let sink = Sink::to_server(Arc::clone(&gate), aside, Arc::default(), waker);
+        let sink = Sink::to_server(Arc::clone(&gate), side_channel, Arc::default(), waker);
         let session = target.open(sink)?;
         Ok(Self {
             session,
             gate,
-            asides,
+            side_messages,
             rings: Vec::new(),
             message: HashMap::new(),
             running: (0..capacity).map(|_| None).collect(),
@@ -273,21 +273,21 @@ impl Dispatcher {
     }
 
     fn read_asides(&mut self) {
-        while let Ok(aside) = self.asides.try_recv() {
-            match aside {
-                Aside::Ring(ring) => self.rings.push(ring),
-                Aside::Words(id, message) => {
+        while let Ok(side_channel) = self.side_messages.try_recv() {
+            match side_channel {
+                SideMessage::Ring(ring) => self.rings.push(ring),
+                SideMessage::Words(id, message) => {
                     self.message.insert(id, message);
                 }
                 // What only a report needs.
-                Aside::TokenCount(..)
-                | Aside::TokenMismatch { .. }
-                | Aside::PromptCount(..)
-                | Aside::StampsOf(..)
-                | Aside::Connection(..)
-                | Aside::Odd(..)
-                | Aside::Stamps(_)
-                | Aside::Tokens(_) => {}
+                SideMessage::TokenCount(..)
+                | SideMessage::TokenMismatch { .. }
+                | SideMessage::PromptCount(..)
+                | SideMessage::StampsOf(..)
+                | SideMessage::Connection(..)
+                | SideMessage::Odd(..)
+                | SideMessage::Stamps(_)
+                | SideMessage::Tokens(_) => {}
             }
         }
     }

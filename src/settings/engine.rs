@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_told_as_they_are_typed() {
+    fn numbers_in_json_are_as_they_were_typed() {
         let settings = EngineSettings { kv_fraction: Some(0.1), ..EngineSettings::default() };
         assert_eq!(settings.told().expect("JSON")["kv_fraction"].to_string(), "0.1");
     }

@@ -140,7 +140,7 @@ fn usage_in_each_chunk_is_asked_of_a_server_that_says_it_is_one_that_can() {
 }
 
 #[test]
-fn a_server_that_cannot_name_its_model_is_told_with_a_remedy() {
+fn a_server_without_a_model_name_is_an_error_with_a_remedy() {
     let server = FaultServer::start(|_, out| out.json(404, r#"{"detail":"Not Found"}"#));
     let mut unnamed = options(&server.url());
     unnamed.model = None;

@@ -30,7 +30,7 @@ fn a_refused_connection_is_connect() {
 }
 
 #[test]
-fn a_host_without_an_address_is_said_before_anything_is_sent() {
+fn a_host_without_an_address_is_reported_before_anything_is_sent() {
     let error = OpenAiTarget::new(options("http://no-such-host.invalid")).unwrap_err().to_string();
     assert!(error.contains("no-such-host.invalid"), "{error}");
 }

@@ -13,9 +13,9 @@ use crate::clock::Nanos;
 use crate::load::course::WindowKind;
 use crate::load::{Arrivals, Load};
 use crate::settings::engine::EngineSettings;
+use crate::settings::human_duration::HumanDuration;
 use crate::settings::served::{BodyField, ServedSettings};
 use crate::settings::slo::Slos;
-use crate::settings::span::Span;
 use crate::settings::{
     DEFAULT_CONCURRENCIES, DEFAULT_DRAIN, DEFAULT_SCENARIO, DEFAULT_SEED, DEFAULT_TARGET,
     DEFAULT_TIMEOUT, Resolved,
@@ -36,7 +36,7 @@ pub fn resolve(typed: &Settings) -> Result<Resolved, SettingsError> {
     let target = typed.target.clone().unwrap_or_else(|| DEFAULT_TARGET.into());
     let mut engine = engine_settings(typed)?;
     if is_embedded(&target) {
-        LocalTarget::say_defaults(&mut engine);
+        LocalTarget::fill_in_defaults(&mut engine);
     }
     let mut resolved = Resolved {
         target,
@@ -320,12 +320,12 @@ impl Resolved {
         let mut settings = Settings {
             target: Some(self.target.clone()),
             requests: self.requests,
-            duration: self.duration.map(Span),
+            duration: self.duration.map(HumanDuration),
             warmup: self.warmup,
-            ramp: self.ramp.map(Span),
+            ramp: self.ramp.map(HumanDuration),
             window: (!self.loads.contains(&Load::Batch)).then_some(self.window),
-            timeout: Some(Span(self.timeout)),
-            drain: Some(Span(self.drain)),
+            timeout: Some(HumanDuration(self.timeout)),
+            drain: Some(HumanDuration(self.drain)),
             slo: self.slo_text.clone(),
             gpu_telemetry: Some(self.gpu_telemetry.clone()),
             nvml_library: self.nvml_library.clone(),
@@ -410,9 +410,9 @@ impl Resolved {
         settings.omit = Some(served.omit.clone()).filter(|fields| !fields.is_empty());
         settings.vocab_size = served.vocab_size;
         settings.no_proxy = Some(served.no_proxy);
-        settings.connect_timeout = served.connect_timeout.map(Span);
-        settings.first_token_timeout = served.first_token_timeout.map(Span);
-        settings.idle_timeout = served.idle_timeout.map(Span);
+        settings.connect_timeout = served.connect_timeout.map(HumanDuration);
+        settings.first_token_timeout = served.first_token_timeout.map(HumanDuration);
+        settings.idle_timeout = served.idle_timeout.map(HumanDuration);
         settings.tokenizer.clone_from(&served.tokenizer);
         settings.fresh_connections = Some(served.fresh_connections);
         settings.http2 = Some(served.http2);

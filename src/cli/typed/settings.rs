@@ -10,9 +10,9 @@ use crate::cli::typed::{ArrivalKind, ExecutorFlags, PromptFormat, RequestFlags};
 use crate::load::course::WindowKind;
 use crate::settings::engine::{CapacityPolicy, ChunkingPolicy, Quantization};
 use crate::settings::gpu_choice::GpuChoice;
+use crate::settings::human_duration::HumanDuration;
 use crate::settings::profile_window::ProfileWindow;
 use crate::settings::served::{BodyField, OutputTokenField, ServedEndpoint};
-use crate::settings::span::Span;
 use crate::workload::scenario::Scenario;
 
 /// The same list for flags, environment and file; absent means not given.
@@ -75,7 +75,7 @@ pub struct Settings {
         env = "BAREFLIGHT_DURATION"
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub duration: Option<Span>,
+    pub duration: Option<HumanDuration>,
     /// Requests sent before each run and not counted
     #[arg(long, value_name = "N", help_heading = "Load", env = "BAREFLIGHT_WARMUP")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,7 +83,7 @@ pub struct Settings {
     /// How long each run is brought to its steady state before requests are measured; 0 for not at all (default: as needed)
     #[arg(long, value_name = "SPAN", help_heading = "Load", env = "BAREFLIGHT_RAMP")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ramp: Option<Span>,
+    pub ramp: Option<HumanDuration>,
     /// What rates are taken over: the steady state between ramp and tail, or the whole of a run without them (default: steady)
     #[arg(long, value_enum, help_heading = "Load", env = "BAREFLIGHT_WINDOW")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,11 +91,11 @@ pub struct Settings {
     /// Longest time of one request; it is then cancelled and counts as timed out
     #[arg(long, value_name = "SPAN", help_heading = "Load")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<Span>,
+    pub timeout: Option<HumanDuration>,
     /// How long answers are awaited after the duration or Ctrl-C before what is open is cancelled
     #[arg(long, value_name = "SPAN", help_heading = "Load")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub drain: Option<Span>,
+    pub drain: Option<HumanDuration>,
 
     /// Lengths in tokens: `D(in,out)` fixed, `N(mean,std)/(mean,std)` normal, `U(min,max)/(min,max)` uniform
     #[arg(
@@ -268,15 +268,15 @@ pub struct Settings {
     /// Longest time to connect, TLS included [default: 10s]
     #[arg(long, value_name = "SPAN", help_heading = "Served targets")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub connect_timeout: Option<Span>,
+    pub connect_timeout: Option<HumanDuration>,
     /// Longest wait for the first token; the request has then failed [default: 600s]
     #[arg(long, value_name = "SPAN", help_heading = "Served targets")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub first_token_timeout: Option<Span>,
+    pub first_token_timeout: Option<HumanDuration>,
     /// Longest gap between outputs, once the first has come; the request has then failed [default: 120s]
     #[arg(long, value_name = "SPAN", help_heading = "Served targets")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub idle_timeout: Option<Span>,
+    pub idle_timeout: Option<HumanDuration>,
     /// Go to the server itself, whatever `http_proxy`, `https_proxy` and `all_proxy` name
     #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Served targets")]
     #[serde(skip_serializing_if = "Option::is_none")]

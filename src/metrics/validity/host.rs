@@ -1,6 +1,6 @@
 //! Did the machine get in the way? Quota, hypervisor, scheduler, and the harness's own appetite.
 
-use super::{Evidence, Finding, not_applicable, short};
+use super::{CheckOutcome, Evidence, not_applicable, short};
 use crate::metrics::definition::Quantity;
 use crate::metrics::percentile::Percentile;
 use crate::metrics::summary::{Check, CheckId, Status};
@@ -43,7 +43,7 @@ pub(super) fn throttling(health: &Health) -> Check {
             "this machine does not tell whether a cgroup held the process back",
         );
     };
-    Finding {
+    CheckOutcome {
         status: warn_above(periods as f64, 0.0),
         measured: Some(periods as f64),
         limit: Some(0.0),
@@ -61,7 +61,7 @@ pub(super) fn steal(evidence: &Evidence<'_>) -> Check {
         return not_applicable(id, "this machine does not tell how much CPU time others took");
     };
     let limit = bearable(evidence, STEAL);
-    Finding {
+    CheckOutcome {
         status: warn_above(share, limit),
         measured: Some(share),
         limit: Some(limit),
@@ -97,7 +97,7 @@ pub(super) fn switches(evidence: &Evidence<'_>) -> Check {
             (warn_above(cost, limit), cost, format!("{seen}, about {share} % of the time"))
         }
     };
-    Finding {
+    CheckOutcome {
         status,
         measured: Some(cost),
         limit: Some(limit),
@@ -117,7 +117,7 @@ pub(super) fn cpu(evidence: &Evidence<'_>) -> Check {
     let Some(cores) = evidence.health.harness_cpu else {
         return not_applicable(id, "the harness's CPU time cannot be told from the target's");
     };
-    Finding {
+    CheckOutcome {
         status: warn_above(cores, HARNESS_CORES),
         measured: Some(cores),
         limit: Some(HARNESS_CORES),
@@ -136,7 +136,7 @@ pub(super) fn core_wait(evidence: &Evidence<'_>) -> Check {
         return not_applicable(id, "this machine does not tell how long threads wait for a core");
     };
     let limit = bearable(evidence, CORE_WAIT);
-    Finding {
+    CheckOutcome {
         status: warn_above(share, limit),
         measured: Some(share),
         limit: Some(limit),

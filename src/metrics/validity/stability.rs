@@ -1,6 +1,6 @@
 //! Steadiness of a run: drift of latencies, growth of queues and silence of the target, told from chance.
 
-use super::{Evidence, Finding, not_applicable, short};
+use super::{CheckOutcome, Evidence, not_applicable, short};
 use crate::clock::{Nanos, Window};
 use crate::load::Load;
 use crate::metrics::definition::Quantity;
@@ -61,7 +61,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Check {
         )
     }));
     let steady = found.is_empty();
-    Finding {
+    CheckOutcome {
         status: if steady { Status::Pass } else { Status::Warn },
         measured: largest,
         limit: Some(limit),

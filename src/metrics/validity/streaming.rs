@@ -1,7 +1,7 @@
 //! Check that output came as it was made, and not all at once at the end of a wait.
 
 use crate::metrics::summary::{Check, CheckId, Status};
-use crate::metrics::validity::{Evidence, Finding, not_applicable};
+use crate::metrics::validity::{CheckOutcome, Evidence, not_applicable};
 use crate::record::oddity::Oddity;
 
 /// Share of requests above which a warning is due: a single answer may have been held up on the way.
@@ -24,7 +24,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Check {
              them, TTFT is the latency, and ITL and TPOT tell nothing of the engine"
         )
     };
-    Finding {
+    CheckOutcome {
         status: if is_rare { Status::Pass } else { Status::Warn },
         measured: Some(share),
         limit: Some(SHARE),

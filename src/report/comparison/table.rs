@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::metrics::comparison::{Comparison, Pair, SideReport};
-use crate::report::comparison::{cells, in_columns, ruling, shown};
+use crate::report::comparison::{cells, gate_result, in_columns, shown};
 use crate::report::figures::{self, short_verdict};
 use crate::report::table::lines::{flowed, plain_table, printed, sentence};
 use crate::report::table::marks;
@@ -68,8 +68,8 @@ fn of_pair(comparison: &Comparison, pair: &Pair) -> String {
     }
     text.push_str(&printed(&table));
     text.push_str(&fairness(pair, a, b));
-    for held in &pair.rulings {
-        text.push_str(&sentence("  fail-if ", &ruling(held)));
+    for held in &pair.gate_results {
+        text.push_str(&sentence("  fail-if ", &gate_result(held)));
     }
     text
 }

@@ -62,7 +62,7 @@ fn slices(parts: &Parts) -> Vec<(&'static str, f64)> {
             ("queue", engine.queue_ms),
             ("prefill", engine.prefill_ms),
             ("decode", engine.decode_ms),
-            ("around", engine.around_ms),
+            ("around", engine.overhead_ms),
         ],
         None => vec![("not told apart", parts.e2e_ms)],
     }

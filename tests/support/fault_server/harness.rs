@@ -13,7 +13,7 @@ use bareflight::record::oddity::Oddities;
 use bareflight::record::request_record::{
     ConnectionUse, EngineTimes, FinishReason, StampSource, TokenSource,
 };
-use bareflight::record::sink::{Aside, Sink};
+use bareflight::record::sink::{SideMessage, Sink};
 use bareflight::request::RequestId;
 use bareflight::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
 use bareflight::request::{Failure, FailureKind};
@@ -77,7 +77,7 @@ pub struct Range {
     pub session: Option<Box<dyn Session>>,
     gate: Arc<Gate>,
     dropped: Arc<AtomicU64>,
-    asides: Receiver<Aside>,
+    side_messages: Receiver<SideMessage>,
     stories: BTreeMap<u32, Story>,
     pub session_stamps: Option<StampSource>,
 }
@@ -85,11 +85,18 @@ pub struct Range {
 impl Range {
     pub fn open(target: OpenAiTarget, shots: usize) -> Self {
         let gate = Arc::new(Gate::new(shots, shots));
-        let (aside, asides) = channel();
+        let (side_channel, side_messages) = channel();
         let dropped = Arc::new(AtomicU64::new(0));
-        let sink = Sink::new(Arc::clone(&gate), aside, Arc::clone(&dropped));
+        let sink = Sink::new(Arc::clone(&gate), side_channel, Arc::clone(&dropped));
         let session = Some(Box::new(target).open(sink).expect("threads can be had"));
-        Self { session, gate, dropped, asides, stories: BTreeMap::new(), session_stamps: None }
+        Self {
+            session,
+            gate,
+            dropped,
+            side_messages,
+            stories: BTreeMap::new(),
+            session_stamps: None,
+        }
     }
 
     pub fn fire(&mut self, shot: &Shot) {
@@ -125,8 +132,8 @@ impl Range {
         let drain = self.session.take().expect("finished once").finish(by);
         let mut rings = Vec::new();
         let mut stories = std::mem::take(&mut self.stories);
-        while let Ok(aside) = self.asides.try_recv() {
-            self.note_aside(aside, &mut stories, &mut rings);
+        while let Ok(side_channel) = self.side_messages.try_recv() {
+            self.note_side_message(side_channel, &mut stories, &mut rings);
         }
         for ring in &mut rings {
             while let Ok(event) = ring.pop() {
@@ -140,31 +147,33 @@ impl Range {
         (drain, stories.into_values().collect())
     }
 
-    fn note_aside(
+    fn note_side_message(
         &mut self,
-        aside: Aside,
+        side_channel: SideMessage,
         stories: &mut BTreeMap<u32, Story>,
         rings: &mut Vec<rtrb::Consumer<Event>>,
     ) {
-        match aside {
-            Aside::Ring(ring) => rings.push(ring),
-            Aside::Words(id, words) => stories.entry(id.0).or_default().words = Some(words),
-            Aside::TokenCount(id, tokens, source) => {
+        match side_channel {
+            SideMessage::Ring(ring) => rings.push(ring),
+            SideMessage::Words(id, words) => stories.entry(id.0).or_default().words = Some(words),
+            SideMessage::TokenCount(id, tokens, source) => {
                 stories.entry(id.0).or_default().count = Some((tokens, source));
             }
-            Aside::TokenMismatch { id, usage, retokenized } => {
+            SideMessage::TokenMismatch { id, usage, retokenized } => {
                 stories.entry(id.0).or_default().mismatch = Some((usage, retokenized));
             }
             // Counted where whole runs are told of.
-            Aside::PromptCount(..) => {}
-            Aside::Connection(id, cost) => stories.entry(id.0).or_default().connection = cost,
-            Aside::Odd(id, oddity) => {
+            SideMessage::PromptCount(..) => {}
+            SideMessage::Connection(id, cost) => stories.entry(id.0).or_default().connection = cost,
+            SideMessage::Odd(id, oddity) => {
                 let story = stories.entry(id.0).or_default();
                 story.oddities = story.oddities.with(oddity);
             }
-            Aside::StampsOf(id, source) => stories.entry(id.0).or_default().stamps = Some(source),
-            Aside::Stamps(source) => self.session_stamps = Some(source),
-            Aside::Tokens(source) => assert_eq!(source, TokenSource::Chunks),
+            SideMessage::StampsOf(id, source) => {
+                stories.entry(id.0).or_default().stamps = Some(source)
+            }
+            SideMessage::Stamps(source) => self.session_stamps = Some(source),
+            SideMessage::Tokens(source) => assert_eq!(source, TokenSource::Chunks),
         }
     }
 }
