@@ -5,11 +5,11 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 
 use crate::clock::{self, MonoNs, Nanos};
+use crate::record::backpressure::{Backpressure, Waited};
 use crate::record::event::Event;
 use crate::record::gate::Gate;
 use crate::record::live::Live;
@@ -56,7 +56,7 @@ pub struct Recorder {
     commands: Option<Sender<Command>>,
     thread: Option<JoinHandle<()>>,
     aside: Sender<Aside>,
-    dropped: Arc<AtomicU64>,
+    backpressure: Arc<Backpressure>,
     live: Arc<Live>,
 }
 
@@ -77,14 +77,14 @@ impl Recorder {
             commands: Some(commands),
             thread: Some(thread),
             aside,
-            dropped: Arc::default(),
+            backpressure: Arc::default(),
             live,
         })
     }
 
     /// A sink for a thread that sees events. The first one made is the issuer's.
     pub fn sink(&self, gate: &Arc<Gate>) -> Sink {
-        Sink::new(Arc::clone(gate), self.aside.clone(), Arc::clone(&self.dropped))
+        Sink::new(Arc::clone(gate), self.aside.clone(), Arc::clone(&self.backpressure))
     }
 
     /// The snapshot of the phase that is running.
@@ -92,9 +92,9 @@ impl Recorder {
         Arc::clone(&self.live)
     }
 
-    /// Events that found a ring full, so far.
-    pub fn dropped_events(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+    /// How long threads have waited for the recorder, so far.
+    pub fn waited(&self) -> Waited {
+        self.backpressure.so_far()
     }
 
     /// Begins a phase with the requests to expect, and returns when the recorder knows them: an earlier event would
@@ -271,7 +271,7 @@ mod tests {
                 .begin(vec![PlannedRequest { id, prompt_tokens: 1, requested_tokens: 1 }], None);
             gate.open(id);
             let at = now();
-            sink.put_surely(Event::Submitted { id, intended: at, ready: at, at });
+            sink.put(Event::Submitted { id, intended: at, ready: at, at });
             sink.delivery(id, now(), 1, TokenHash::EMPTY);
             sink.end(id, now(), Ending::Completed(FinishReason::Length));
             let phase = recorder.end();

@@ -1,13 +1,13 @@
 //! HOT PATH. How does what a target sees become an event? One sink per thread, each with a ring of its own.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::task::Waker;
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use crate::clock::MonoNs;
+use crate::clock::{self, MonoNs, Nanos};
+use crate::record::backpressure::Backpressure;
 use crate::record::event::{Ending, Event, FewIds, TokenHash};
 use crate::record::gate::Gate;
 use crate::record::request_record::{EngineTimes, EngineUse, StampSource, TokenSource};
@@ -16,6 +16,10 @@ use crate::request::RequestId;
 
 /// Events that fit into a ring. The recorder looks every few milliseconds; this is room for ten millions a second.
 pub const RING_SLOTS: usize = 1 << 16;
+/// How often a full ring is tried again before the thread sleeps between tries.
+const TRIES: u32 = 64;
+/// The sleep between tries: in it the recorder takes some thousand events.
+const PAUSE: Nanos = Nanos::from_micros(100);
 
 /// What has no fixed size or is not hot goes beside the ring.
 #[derive(Debug)]
@@ -51,35 +55,35 @@ pub struct Sink {
     ring: Producer<Event>,
     aside: Sender<Aside>,
     gate: Arc<Gate>,
-    dropped: Arc<AtomicU64>,
+    backpressure: Arc<Backpressure>,
     /// Whoever serves what comes out wants the ids themselves, all of them, and to be woken.
     server: Option<Waker>,
 }
 
 impl Sink {
-    /// A sink whose ring is announced over `aside`; `dropped` counts what did not fit.
-    pub fn new(gate: Arc<Gate>, aside: Sender<Aside>, dropped: Arc<AtomicU64>) -> Self {
+    /// A sink whose ring is announced over `aside`; `backpressure` counts its waits for the recorder.
+    pub fn new(gate: Arc<Gate>, aside: Sender<Aside>, backpressure: Arc<Backpressure>) -> Self {
         let (ring, consumer) = RingBuffer::new(RING_SLOTS);
-        // Without a recorder at the other end nobody reads the ring either; `put` then counts drops.
+        // Without a recorder at the other end nobody reads the ring either; `put` then counts what is lost.
         let _recorder_is_gone = aside.send(Aside::Ring(consumer));
-        Self { ring, aside, gate, dropped, server: None }
+        Self { ring, aside, gate, backpressure, server: None }
     }
 
     /// A sink whose reader hands output on to people: it gets every id, and `server` wakes it.
     pub fn to_server(
         gate: Arc<Gate>,
         aside: Sender<Aside>,
-        dropped: Arc<AtomicU64>,
+        backpressure: Arc<Backpressure>,
         server: Waker,
     ) -> Self {
-        Self { server: Some(server), ..Self::new(gate, aside, dropped) }
+        Self { server: Some(server), ..Self::new(gate, aside, backpressure) }
     }
 
     /// A sink for one more thread of the same target.
     #[must_use]
     pub fn for_another_thread(&self) -> Self {
-        let (gate, dropped) = (Arc::clone(&self.gate), Arc::clone(&self.dropped));
-        Self { server: self.server.clone(), ..Self::new(gate, self.aside.clone(), dropped) }
+        let (gate, backpressure) = (Arc::clone(&self.gate), Arc::clone(&self.backpressure));
+        Self { server: self.server.clone(), ..Self::new(gate, self.aside.clone(), backpressure) }
     }
 
     /// Says who takes the stamps, where it is not the engine.
@@ -123,7 +127,7 @@ impl Sink {
             if ids.as_slice().is_empty() {
                 break;
             }
-            self.put_surely(Event::Ids { id, at, ids });
+            self.put(Event::Ids { id, at, ids });
         }
         self.wake_server();
     }
@@ -162,7 +166,7 @@ impl Sink {
 
     /// The request took longer than it may; its end follows.
     pub fn timed_out(&mut self, id: RequestId, at: MonoNs) {
-        self.put_surely(Event::TimedOut { id, at });
+        self.put(Event::TimedOut { id, at });
     }
 
     /// The engine's own stamps; before the end of the request.
@@ -205,7 +209,7 @@ impl Sink {
             self.gate.close(id, at);
             return;
         }
-        self.put_surely(Event::End { id, at, ending });
+        self.put(Event::End { id, at, ending });
         self.gate.close(id, at);
         self.wake_server();
     }
@@ -223,32 +227,35 @@ impl Sink {
         self.wake_server();
     }
 
-    /// Puts an event that may be lost where the ring is full.
+    /// Puts an event into the ring. Where the ring is full, the thread waits for the recorder: no event is lost, and the wait
+    /// is counted, since it delays the thread that measures.
     #[inline]
-    fn put(&mut self, event: Event) {
+    pub(crate) fn put(&mut self, event: Event) {
         if self.ring.push(event).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.put_counting(event);
         }
     }
 
-    /// Puts an event that must not be lost: waits for the recorder where the ring is full. The wait is counted as
-    /// a drop, since it delays the thread that measures.
-    #[inline]
-    pub(crate) fn put_surely(&mut self, event: Event) {
-        if self.ring.push(event).is_ok() {
-            return;
-        }
-        self.dropped.fetch_add(1, Ordering::Relaxed);
+    #[cold]
+    fn put_counting(&mut self, event: Event) {
+        let from = clock::now();
         self.put_patiently(event);
+        self.backpressure.waited(clock::now() - from);
     }
 
-    /// As [`Self::put_surely`], from a thread that has nothing left to measure: its wait delays nobody.
+    /// As [`Self::put`], from a thread that has nothing left to measure: its wait delays nobody and is not counted.
     pub(crate) fn put_patiently(&mut self, event: Event) {
+        let mut tries = 0;
         while self.ring.push(event).is_err() {
             if self.ring.is_abandoned() {
-                return;
+                return self.backpressure.lost();
             }
-            std::thread::yield_now();
+            if tries < TRIES {
+                std::thread::yield_now();
+            } else {
+                clock::sleep(PAUSE);
+            }
+            tries += 1;
         }
     }
 }
@@ -258,15 +265,16 @@ mod tests {
     use super::*;
     use crate::clock::now;
     use crate::record::request_record::FinishReason;
+    use std::sync::atomic::{AtomicU64, Ordering};
     use std::sync::mpsc::channel;
 
-    fn sink_and_ring() -> (Sink, Consumer<Event>, Arc<Gate>, Arc<AtomicU64>) {
+    fn sink_and_ring() -> (Sink, Consumer<Event>, Arc<Gate>, Arc<Backpressure>) {
         let gate = Arc::new(Gate::new(4, 4));
-        let dropped = Arc::new(AtomicU64::new(0));
+        let backpressure = Arc::new(Backpressure::default());
         let (aside, asides) = channel();
-        let sink = Sink::new(Arc::clone(&gate), aside, Arc::clone(&dropped));
+        let sink = Sink::new(Arc::clone(&gate), aside, Arc::clone(&backpressure));
         let Ok(Aside::Ring(ring)) = asides.recv() else { panic!("the ring is announced first") };
-        (sink, ring, gate, dropped)
+        (sink, ring, gate, backpressure)
     }
 
     #[test]
@@ -317,11 +325,37 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_counted() {
-        let (mut sink, _ring, _, dropped) = sink_and_ring();
-        for _ in 0..RING_SLOTS + 3 {
+    fn a_thread_that_finds_its_ring_full_waits_and_nothing_is_lost() {
+        let (mut sink, mut ring, _, backpressure) = sink_and_ring();
+        let events = RING_SLOTS + 3;
+        let reader = std::thread::spawn(move || {
+            // The first wait shows that the ring was full.
+            while ring.slots() < RING_SLOTS {
+                std::thread::yield_now();
+            }
+            let mut read = 0;
+            while read < events {
+                if ring.pop().is_ok() {
+                    read += 1;
+                }
+            }
+        });
+        for _ in 0..events {
             sink.delivery(RequestId(0), now(), 1, TokenHash::EMPTY);
         }
-        assert_eq!(dropped.load(Ordering::Relaxed), 3);
+        reader.join().expect("every event was read");
+        assert_eq!(backpressure.so_far().lost, 0);
+    }
+
+    #[test]
+    fn a_full_ring_whose_recorder_has_ended_loses_the_event_and_counts_it() {
+        let (mut sink, ring, _, backpressure) = sink_and_ring();
+        for _ in 0..RING_SLOTS {
+            sink.delivery(RequestId(0), now(), 1, TokenHash::EMPTY);
+        }
+        drop(ring);
+        sink.delivery(RequestId(0), now(), 1, TokenHash::EMPTY);
+        let waited = backpressure.so_far();
+        assert_eq!((waited.lost, waited.waits), (1, 1));
     }
 }

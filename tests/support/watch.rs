@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, channel};
 
 use bareflight::clock::{MonoNs, Nanos, now, sleep};
@@ -96,7 +95,7 @@ impl Watch {
     pub fn try_open(target: impl Target + 'static) -> Result<Self, TargetError> {
         let (aside, asides) = channel();
         let gate = Arc::new(Gate::new(10_000, 10_000));
-        let sink = Sink::new(Arc::clone(&gate), aside, Arc::new(AtomicU64::new(0)));
+        let sink = Sink::new(Arc::clone(&gate), aside, Arc::default());
         let session = Box::new(target).open(sink.for_another_thread())?;
         Ok(Self {
             session,

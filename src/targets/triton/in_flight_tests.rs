@@ -1,7 +1,6 @@
 //! Tests of the in-flight table.
 
 use super::*;
-use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::channel;
 
 use crate::clock::now;
@@ -27,7 +26,7 @@ impl Scene {
     fn new() -> Self {
         let (aside, asides) = channel();
         let gate = Arc::new(Gate::new(2, 2));
-        let sink = Sink::new(Arc::clone(&gate), aside, Arc::new(AtomicU64::new(0)));
+        let sink = Sink::new(Arc::clone(&gate), aside, Arc::default());
         let Ok(Aside::Ring(ring)) = asides.recv() else { panic!("the ring is announced first") };
         let settings = SessionSettings {
             timeouts: Timeouts::default(),

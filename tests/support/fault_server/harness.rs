@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 
 use bareflight::clock::{MonoNs, Nanos, now, sleep};
 use bareflight::load::plan::Shot;
+use bareflight::record::backpressure::Backpressure;
 use bareflight::record::event::{Ending, Event, TokenHash};
 use bareflight::record::gate::Gate;
 use bareflight::record::request_record::{EngineTimes, FinishReason, StampSource, TokenSource};
@@ -71,7 +71,7 @@ impl Story {
 pub struct Range {
     pub session: Option<Box<dyn Session>>,
     gate: Arc<Gate>,
-    dropped: Arc<AtomicU64>,
+    backpressure: Arc<Backpressure>,
     asides: Receiver<Aside>,
     stories: BTreeMap<u32, Story>,
     pub session_stamps: Option<StampSource>,
@@ -81,10 +81,10 @@ impl Range {
     pub fn open(target: OpenAiTarget, shots: usize) -> Self {
         let gate = Arc::new(Gate::new(shots, shots));
         let (aside, asides) = channel();
-        let dropped = Arc::new(AtomicU64::new(0));
-        let sink = Sink::new(Arc::clone(&gate), aside, Arc::clone(&dropped));
+        let backpressure = Arc::new(Backpressure::default());
+        let sink = Sink::new(Arc::clone(&gate), aside, Arc::clone(&backpressure));
         let session = Some(Box::new(target).open(sink).expect("threads can be had"));
-        Self { session, gate, dropped, asides, stories: BTreeMap::new(), session_stamps: None }
+        Self { session, gate, backpressure, asides, stories: BTreeMap::new(), session_stamps: None }
     }
 
     pub fn fire(&mut self, shot: &Shot) {
@@ -130,7 +130,7 @@ impl Range {
             assert!(ring.is_abandoned(), "nothing can reach the sink after finish");
         }
         assert_eq!(self.gate.stray_ends(), 0, "no request ends twice");
-        assert_eq!(self.dropped.load(Ordering::SeqCst), 0, "no event was dropped");
+        assert_eq!(self.backpressure.so_far().waits, 0, "no event waited for room");
         stories.values().for_each(check);
         (drain, stories.into_values().collect())
     }
