@@ -9,6 +9,7 @@ mod engines;
 mod gpu_watch;
 pub mod interleave;
 mod machine;
+pub mod open_files;
 pub mod point_runner;
 pub mod preflight;
 pub mod served_child;

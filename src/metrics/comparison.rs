@@ -204,12 +204,15 @@ fn pair(
     blocks: usize,
 ) -> Pair {
     let (a, b) = (&measured[baseline], &measured[candidate]);
-    let rows = sides::rows(&summaries(a, blocks), &summaries(b, blocks), question.terms);
+    let (baselines, candidates) = (summaries(a, blocks), summaries(b, blocks));
+    let rows = sides::rows(&baselines, &candidates, question.terms);
+    let verdicts = baselines.iter().chain(&candidates).map(|summary| summary.verdict);
+    let verdict = verdicts.max().unwrap_or(Verdict::Invalid);
     Pair {
         baseline,
         candidate,
         fairness: fairness::items(&conditions(a, blocks), &conditions(b, blocks)),
-        rulings: sides::rule(question.allowances, &rows),
+        rulings: sides::rule(question.allowances, &rows, verdict),
         rows,
     }
 }

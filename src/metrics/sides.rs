@@ -8,7 +8,7 @@ use crate::metrics::compare::{
 };
 use crate::metrics::definition::{Better, Unit};
 use crate::metrics::measure::Measure;
-use crate::metrics::summary::Summary;
+use crate::metrics::summary::{Summary, Verdict};
 
 /// One number on both sides.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -100,13 +100,29 @@ pub enum Finding {
     Undecided,
     /// The number does not exist in this experiment.
     NotMeasured,
+    /// The measurement of a side is invalid, so that nothing follows from it.
+    InvalidSide,
 }
 
-/// Holds the rows of two sides against what is allowed.
-pub fn rule(allowances: &[Allowance], rows: &[Row]) -> Vec<Ruling> {
+impl Finding {
+    /// Whether nothing can be said of the number, so that a gate that asks for it is not passed.
+    pub const fn is_unknowable(self) -> bool {
+        match self {
+            Self::NotMeasured | Self::InvalidSide => true,
+            Self::Regression | Self::Held | Self::Undecided => false,
+        }
+    }
+}
+
+/// Holds the rows of two sides, whose worst verdict is `verdict`, against what is allowed.
+pub fn rule(allowances: &[Allowance], rows: &[Row], verdict: Verdict) -> Vec<Ruling> {
     let of = |allowance: &Allowance| {
         let row = rows.iter().find(|row| row.metric == allowance.measure);
-        row.map_or(Finding::NotMeasured, |row| finding(allowance, row))
+        match (row, verdict) {
+            (None, _) => Finding::NotMeasured,
+            (Some(_), Verdict::Invalid) => Finding::InvalidSide,
+            (Some(row), Verdict::Valid | Verdict::ValidWithWarnings) => finding(allowance, row),
+        }
     };
     allowances
         .iter()
@@ -161,13 +177,20 @@ mod tests {
     }
 
     fn finding_of(allowance: &str, row: Row) -> Finding {
-        rule(&[allowance.parse().unwrap()], &[row])[0].finding
+        rule(&[allowance.parse().unwrap()], &[row], Verdict::Valid)[0].finding
     }
 
     #[test]
     fn a_number_that_was_not_measured_holds_nothing() {
         let other = row_of("e2e_p50", &[1.0; 6]);
         assert_eq!(finding_of("ttft_p99>5%", other), Finding::NotMeasured);
+    }
+
+    #[test]
+    fn nothing_is_held_by_a_side_that_is_invalid() {
+        let rows = [row_of("e2e_p50", &[1.0; 6])];
+        let allowances = ["e2e_p50>5%".parse().unwrap()];
+        assert_eq!(rule(&allowances, &rows, Verdict::Invalid)[0].finding, Finding::InvalidSide);
     }
 
     #[test]

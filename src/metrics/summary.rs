@@ -134,7 +134,7 @@ impl Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mark {
-    /// The run was interrupted.
+    /// The run was interrupted, or not all of its records could be kept.
     Incomplete,
     /// Latencies come from a model of an engine.
     Simulated,
@@ -161,7 +161,9 @@ impl Mark {
     /// What it means, in one sentence.
     pub const fn sentence(self) -> &'static str {
         match self {
-            Self::Incomplete => "the run was interrupted: these are the requests until then",
+            Self::Incomplete => {
+                "the run did not end as planned: these are the requests that are recorded"
+            }
             Self::Simulated => "latencies come from a declared cost model, not from an engine",
             Self::DummyWeights => "weights are random: timings are real, text is meaningless",
             Self::NullTarget => {
@@ -199,6 +201,8 @@ pub enum CheckId {
     ScheduleLag,
     /// Everything that was due was sent.
     NotSent,
+    /// Requests completed.
+    Completion,
     /// Output was seen soon after it existed.
     PullLag,
     /// The machine could have done more.
@@ -227,9 +231,10 @@ pub enum CheckId {
 
 impl CheckId {
     /// Every check, in the order of reports.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::ScheduleLag,
         Self::NotSent,
+        Self::Completion,
         Self::PullLag,
         Self::Headroom,
         Self::Recorder,
@@ -249,6 +254,7 @@ impl CheckId {
         match self {
             Self::ScheduleLag => "schedule lag",
             Self::NotSent => "not sent",
+            Self::Completion => "completion",
             Self::PullLag => "pull lag",
             Self::Headroom => "headroom",
             Self::Recorder => "recorder",

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -100,11 +101,28 @@ impl Connector {
                 Err(error) => last = Some((address, error)),
             }
         }
-        let message = match last {
-            Some((address, error)) => format!("{} ({address}): {error}", self.shown),
-            None => format!("{} has no address", self.shown),
-        };
-        Err(Failure::new(FailureKind::Connect, message))
+        Err(match last {
+            Some((address, error)) => {
+                Failure::new(kind_of(&error), format!("{} ({address}): {error}", self.shown))
+            }
+            None => Failure::new(FailureKind::Connect, format!("{} has no address", self.shown)),
+        })
+    }
+}
+
+/// Whose limit stood in the way of a connection: ours, or something between here and the server.
+fn kind_of(error: &io::Error) -> FailureKind {
+    const OURS: [Errno; 6] = [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::ADDRNOTAVAIL,
+        Errno::NOBUFS,
+        Errno::NOMEM,
+        Errno::AGAIN,
+    ];
+    match Errno::from_io_error(error) {
+        Some(code) if OURS.contains(&code) => FailureKind::OwnLimit,
+        _ => FailureKind::Connect,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Can the numbers be trusted? One check per way in which the harness could have been the bottleneck.
 
+mod completion;
 mod gpu;
 mod host;
 mod stability;
@@ -64,6 +65,7 @@ pub fn checks(evidence: &Evidence<'_>) -> Vec<Check> {
     let check = |id: CheckId| match id {
         CheckId::ScheduleLag => schedule_lag(evidence),
         CheckId::NotSent => not_sent(evidence),
+        CheckId::Completion => completion::check(evidence.counts),
         CheckId::PullLag => pull_lag(evidence),
         CheckId::Headroom => headroom(evidence),
         CheckId::Recorder => recorder(evidence),

@@ -102,7 +102,8 @@ fn ruling(ruling: &Ruling) -> String {
         Finding::Undecided => {
             "undecided: the interval reaches across it, or there are too few blocks"
         }
-        Finding::NotMeasured => "not measured in this experiment",
+        Finding::NotMeasured => "NOT HELD: not measured in this experiment",
+        Finding::InvalidSide => "NOT HELD: the measurement of a side is invalid",
     };
     format!("{}: {finding}", ruling.allowance)
 }
