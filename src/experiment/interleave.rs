@@ -1,4 +1,4 @@
-//! In which order do several targets take their turns, so that a machine that drifts favours none of them?
+//! Interleaving of blocks on several targets, in an order that cancels drift of the machine.
 
 use crate::clock::Nanos;
 use crate::experiment::calibrate;

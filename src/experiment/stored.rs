@@ -1,4 +1,4 @@
-//! How can two runs be compared that were made at different times? Load by load, each cut into stretches of its plan.
+//! Comparison of stored runs, load by load, each split into blocks of its plan.
 
 use std::ops::Range;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! How does a whole experiment go? Calibrate, open, and for each point of load: warm up, measure, write.
+//! Sweep: calibrate, open the target, and for each point of load warm up, measure and write.
 
 use crate::clock::Nanos;
 use crate::experiment::calibrate;

@@ -1,4 +1,4 @@
-//! By how much may which number get worse before it counts as a regression? `ttft_p99>5%`.
+//! Thresholds of `--fail-if`: by how much a number may get worse before it counts as a regression (`ttft_p99>5%`).
 
 use std::fmt;
 use std::str::FromStr;

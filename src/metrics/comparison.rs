@@ -1,4 +1,4 @@
-//! What does an experiment with several sides come to? Its document, a pure function of what each side measured.
+//! Comparison document of an experiment with several sides, a pure function of what each side measured.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

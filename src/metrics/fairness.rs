@@ -1,4 +1,4 @@
-//! Did both sides of a comparison do the same work under the same conditions? Told, never assumed.
+//! Fairness table of a comparison: the conditions of both sides, and whether they are the same.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What does each layer between a request and the engine add? From the rungs of a ladder, played in turns.
+//! Ladder: the overhead that each layer between a request and the engine adds, from rungs measured in turns.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! How do two sides of an experiment differ, number by number? From paired blocks of the same plan.
+//! Paired comparison of two sides of an experiment, metric by metric, and the gate of `--fail-if`.
 
 use serde::{Deserialize, Serialize};
 

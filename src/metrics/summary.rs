@@ -1,4 +1,4 @@
-//! What does one run come to? The shape of `summary.json`, which every report is made from.
+//! Summary of a run: the shape of `summary.json`, which every report is made from.
 //!
 //! Absent is `None` (`null`), never 0; every `f64` is finite.
 

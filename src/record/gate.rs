@@ -1,4 +1,4 @@
-//! HOT PATH. May another request go out, and has this one ended? The back edge from answers to load.
+//! HOT PATH. In-flight gate: limits requests in flight, and closes each request exactly once.
 //!
 //! The poller thread closes a request here, once and only once; the issuer waits here for a free slot.
 //! No lock: one atomic byte per request, one queue of the instants at which slots became free.

@@ -1,4 +1,4 @@
-//! WHAT happened: events from the threads that see them, and the record of every request.
+//! Recording: events from the threads that see them, and the record of every request.
 
 pub mod event;
 pub mod gate;

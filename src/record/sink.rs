@@ -1,4 +1,4 @@
-//! HOT PATH. How does what a target sees become an event? One sink per thread, each with a ring of its own.
+//! HOT PATH. Event sink of a target: one per thread, each with a ring buffer of its own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

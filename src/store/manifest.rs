@@ -1,4 +1,4 @@
-//! What must be known to repeat an experiment, and to judge it? Written at its start and again at its end.
+//! Run manifest: what is needed to repeat an experiment and to judge it. Written at its start and at its end.
 
 use serde::{Deserialize, Serialize};
 

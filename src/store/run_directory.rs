@@ -1,4 +1,4 @@
-//! Where does a run lie on disk, and what is there already while it goes on?
+//! Run directory: its location, its name and the names of its files.
 
 use std::fs;
 use std::io;

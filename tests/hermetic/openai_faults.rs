@@ -1,4 +1,4 @@
-//! What becomes of a request when the server does everything wrong? Each fault has its own kind and the server's words.
+//! Faults of an OpenAI server: each has its own failure kind and keeps the server's message.
 
 use std::net::TcpListener;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Claims about what a person reads on the console.
+//! Tests of the console report.
 
 use crate::support::report_fixture::{Paper, experiment, sweep};
 use bareflight::load::{Arrivals, Load};

@@ -1,4 +1,4 @@
-//! Did the machine get in the way? Quota, hypervisor, scheduler, and the harness's own appetite.
+//! Validity checks of the host: CPU quota, hypervisor, scheduler, and CPU time of the harness itself.
 
 use super::{Finding, not_applicable, short};
 use crate::metrics::facts::RunFacts;

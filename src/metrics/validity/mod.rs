@@ -1,4 +1,4 @@
-//! Can the numbers be trusted? One check per way in which the harness could have been the bottleneck.
+//! Validity checks: one for each way in which the harness could have been the bottleneck.
 
 mod gpu;
 mod host;

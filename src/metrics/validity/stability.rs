@@ -1,4 +1,4 @@
-//! Was the run steady? Its three thirds agree, and neither TTFT nor the number in flight rises.
+//! Stability checks: the three thirds of a run agree, and neither TTFT nor the number in flight rises.
 
 use super::{Evidence, Finding, not_applicable, short};
 use crate::load::Load;
