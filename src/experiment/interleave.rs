@@ -79,7 +79,7 @@ pub fn play(
     Ok(runners.into_iter().map(PointRunner::close).collect())
 }
 
-/// Whoever watches several targets in turns is told of each phase whose it is; a side's own records need not say so.
+/// A watcher of several targets is notified which one each phase belongs to; a side's own records need not say so.
 struct OfSide<'a> {
     name: &'a str,
     watch: &'a mut dyn Watch,

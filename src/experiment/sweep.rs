@@ -34,7 +34,7 @@ pub enum ExperimentError {
     #[error("`--profile-window` cannot be kept to: {0}")]
     Profiler(#[from] CudaError),
     /// Nobody listens to ranges, so nothing was sent.
-    #[error("`--nvtx` tells nobody anything: {0}")]
+    #[error("`--nvtx` has no effect: {0}")]
     Ranges(#[from] NvtxError),
     /// No folder.
     #[error(transparent)]

@@ -216,7 +216,7 @@ impl Issuer<'_> {
         let Leave { intended, ready } = leave;
         let at = clock::now();
         // Before the call, so that the recorder never meets an end whose submission it has not seen.
-        self.sink.put_surely(Event::Submitted { id, intended, ready, at });
+        self.sink.push_blocking(Event::Submitted { id, intended, ready, at });
         let refused = self.session.submit(shot).err();
         self.deadlines.instants.push_back(at + self.timeout);
         if let Some(failure) = refused {
@@ -272,7 +272,7 @@ impl Issuer<'_> {
                 if deadline > now {
                     break;
                 }
-                self.sink.put_surely(Event::TimedOut { id, at: now });
+                self.sink.push_blocking(Event::TimedOut { id, at: now });
                 self.cancel(id, now);
             }
             self.deadlines.pop_front();
@@ -284,7 +284,7 @@ impl Issuer<'_> {
             self.cancelled.pop_front();
             if self.gate.abandon(id, now) {
                 let ending = Ending::Failed(FailureKind::Unanswered);
-                self.sink.put_surely(Event::End { id, at: now, ending });
+                self.sink.push_blocking(Event::End { id, at: now, ending });
             }
         }
     }
@@ -312,7 +312,7 @@ impl Issuer<'_> {
             };
             let (reason, intended) =
                 (why.unwrap_or(own_end), shot.intended.map(|after| self.start + after));
-            self.sink.put_patiently(Event::NotSent { id: shot.id, intended, reason });
+            self.sink.push_blocking_uncounted(Event::NotSent { id: shot.id, intended, reason });
         }
     }
 

@@ -33,7 +33,7 @@ pub struct Gate {
     issuer: OnceLock<Thread>,
     /// Why the target as a whole answers no more.
     broken: OnceLock<String>,
-    /// A tool that is told when each request begins and ends.
+    /// An attached tool that is notified when each request begins and ends.
     ranges: Option<RequestRanges>,
 }
 
@@ -52,14 +52,14 @@ impl Gate {
         }
     }
 
-    /// The same, with a tool that is told when each request begins and ends.
+    /// The same, with an attached tool that is notified when each request begins and ends.
     #[must_use]
     pub fn with_ranges(self, tool: Option<Tool>) -> Self {
         let ranges = tool.map(|tool| tool.requests(self.room()));
         Self { ranges, ..self }
     }
 
-    /// The tool that is told, if there is one.
+    /// The attached tool, if there is one.
     pub fn tool(&self) -> Option<Tool> {
         self.ranges.as_ref().map(RequestRanges::tool)
     }

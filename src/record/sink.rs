@@ -17,13 +17,13 @@ use crate::request::RequestId;
 /// Events that fit into a ring. The recorder looks every few milliseconds; this is room for ten millions a second.
 pub const RING_SLOTS: usize = 1 << 16;
 
-/// What has no fixed size or is not hot goes beside the ring.
+/// A message beside the ring: what has no fixed size or is rare.
 #[derive(Debug)]
-pub enum Aside {
+pub enum SideMessage {
     /// A thread joined: its ring.
     Ring(Consumer<Event>),
-    /// The words of a failure, sent before its [`Event::End`].
-    Words(RequestId, String),
+    /// The message of a failure, sent before its [`Event::End`].
+    FailureMessage(RequestId, String),
     /// The server's or tokenizer's own count of output tokens, sent before the [`Event::End`].
     TokenCount(RequestId, u32, TokenSource),
     /// The server's own count and our tokenizer's count of the same output differ. Both are kept.
@@ -49,7 +49,7 @@ pub enum Aside {
 #[derive(Debug)]
 pub struct Sink {
     ring: Producer<Event>,
-    aside: Sender<Aside>,
+    side_channel: Sender<SideMessage>,
     gate: Arc<Gate>,
     dropped: Arc<AtomicU64>,
     /// Whoever serves what comes out wants the ids themselves, all of them, and to be woken.
@@ -57,39 +57,43 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// A sink whose ring is announced over `aside`; `dropped` counts what did not fit.
-    pub fn new(gate: Arc<Gate>, aside: Sender<Aside>, dropped: Arc<AtomicU64>) -> Self {
+    /// A sink whose ring is announced over `side_channel`; `dropped` counts what did not fit.
+    pub fn new(
+        gate: Arc<Gate>,
+        side_channel: Sender<SideMessage>,
+        dropped: Arc<AtomicU64>,
+    ) -> Self {
         let (ring, consumer) = RingBuffer::new(RING_SLOTS);
         // Without a recorder at the other end nobody reads the ring either; `put` then counts drops.
-        let _recorder_is_gone = aside.send(Aside::Ring(consumer));
-        Self { ring, aside, gate, dropped, server: None }
+        let _recorder_is_gone = side_channel.send(SideMessage::Ring(consumer));
+        Self { ring, side_channel, gate, dropped, server: None }
     }
 
     /// A sink whose reader hands output on to people: it gets every id, and `server` wakes it.
     pub fn to_server(
         gate: Arc<Gate>,
-        aside: Sender<Aside>,
+        side_channel: Sender<SideMessage>,
         dropped: Arc<AtomicU64>,
         server: Waker,
     ) -> Self {
-        Self { server: Some(server), ..Self::new(gate, aside, dropped) }
+        Self { server: Some(server), ..Self::new(gate, side_channel, dropped) }
     }
 
     /// A sink for one more thread of the same target.
     #[must_use]
     pub fn for_another_thread(&self) -> Self {
         let (gate, dropped) = (Arc::clone(&self.gate), Arc::clone(&self.dropped));
-        Self { server: self.server.clone(), ..Self::new(gate, self.aside.clone(), dropped) }
+        Self { server: self.server.clone(), ..Self::new(gate, self.side_channel.clone(), dropped) }
     }
 
     /// Says who takes the stamps, where it is not the engine.
-    pub fn stamps_come_from(&self, source: StampSource) {
-        let _recorder_is_gone = self.aside.send(Aside::Stamps(source));
+    pub fn set_stamp_source(&self, source: StampSource) {
+        let _recorder_is_gone = self.side_channel.send(SideMessage::Stamps(source));
     }
 
     /// Says where token counts come from, where they are not counted ids.
     pub fn tokens_come_from(&self, source: TokenSource) {
-        let _recorder_is_gone = self.aside.send(Aside::Tokens(source));
+        let _recorder_is_gone = self.side_channel.send(SideMessage::Tokens(source));
     }
 
     /// The most requests that a session with this sink is for.
@@ -123,7 +127,7 @@ impl Sink {
             if ids.as_slice().is_empty() {
                 break;
             }
-            self.put_surely(Event::Ids { id, at, ids });
+            self.push_blocking(Event::Ids { id, at, ids });
         }
         self.wake_server();
     }
@@ -162,7 +166,7 @@ impl Sink {
 
     /// The request took longer than it may; its end follows.
     pub fn timed_out(&mut self, id: RequestId, at: MonoNs) {
-        self.put_surely(Event::TimedOut { id, at });
+        self.push_blocking(Event::TimedOut { id, at });
     }
 
     /// The engine's own stamps; before the end of the request.
@@ -179,22 +183,23 @@ impl Sink {
 
     /// A count of output tokens better than the sum over deliveries; before the end of the request.
     pub fn token_count(&mut self, id: RequestId, tokens: u32, source: TokenSource) {
-        let _recorder_is_gone = self.aside.send(Aside::TokenCount(id, tokens, source));
+        let _recorder_is_gone = self.side_channel.send(SideMessage::TokenCount(id, tokens, source));
     }
 
     /// The server's count and ours differ; before the end of the request.
     pub fn token_mismatch(&mut self, id: RequestId, usage: u32, retokenized: u32) {
-        let _recorder_is_gone = self.aside.send(Aside::TokenMismatch { id, usage, retokenized });
+        let _recorder_is_gone =
+            self.side_channel.send(SideMessage::TokenMismatch { id, usage, retokenized });
     }
 
     /// What the server counted of the prompt; before the end of the request.
     pub fn prompt_count(&mut self, id: RequestId, tokens: u32) {
-        let _recorder_is_gone = self.aside.send(Aside::PromptCount(id, tokens));
+        let _recorder_is_gone = self.side_channel.send(SideMessage::PromptCount(id, tokens));
     }
 
     /// This request's stamps were not all taken by the session's default; before the end of the request.
     pub fn stamps_of(&mut self, id: RequestId, source: StampSource) {
-        let _recorder_is_gone = self.aside.send(Aside::StampsOf(id, source));
+        let _recorder_is_gone = self.side_channel.send(SideMessage::StampsOf(id, source));
     }
 
     /// The request is over. A second end of the same request is counted and dropped.
@@ -205,7 +210,7 @@ impl Sink {
             self.gate.close(id, at);
             return;
         }
-        self.put_surely(Event::End { id, at, ending });
+        self.push_blocking(Event::End { id, at, ending });
         self.gate.close(id, at);
         self.wake_server();
     }
@@ -213,7 +218,8 @@ impl Sink {
     /// The request failed; its words go beside the ring.
     pub fn fail(&mut self, id: RequestId, at: MonoNs, failure: Failure) {
         let kind = failure.kind;
-        let _recorder_is_gone = self.aside.send(Aside::Words(id, failure.message));
+        let _recorder_is_gone =
+            self.side_channel.send(SideMessage::FailureMessage(id, failure.message));
         self.end(id, at, Ending::Failed(kind));
     }
 
@@ -234,16 +240,16 @@ impl Sink {
     /// Puts an event that must not be lost: waits for the recorder where the ring is full. The wait is counted as
     /// a drop, since it delays the thread that measures.
     #[inline]
-    pub(crate) fn put_surely(&mut self, event: Event) {
+    pub(crate) fn push_blocking(&mut self, event: Event) {
         if self.ring.push(event).is_ok() {
             return;
         }
         self.dropped.fetch_add(1, Ordering::Relaxed);
-        self.put_patiently(event);
+        self.push_blocking_uncounted(event);
     }
 
-    /// As [`Self::put_surely`], from a thread that has nothing left to measure: its wait delays nobody.
-    pub(crate) fn put_patiently(&mut self, event: Event) {
+    /// As [`Self::push_blocking`], from a thread that has nothing left to measure: its wait delays nobody.
+    pub(crate) fn push_blocking_uncounted(&mut self, event: Event) {
         while self.ring.push(event).is_err() {
             if self.ring.is_abandoned() {
                 return;
@@ -263,9 +269,11 @@ mod tests {
     fn sink_and_ring() -> (Sink, Consumer<Event>, Arc<Gate>, Arc<AtomicU64>) {
         let gate = Arc::new(Gate::new(4, 4));
         let dropped = Arc::new(AtomicU64::new(0));
-        let (aside, asides) = channel();
-        let sink = Sink::new(Arc::clone(&gate), aside, Arc::clone(&dropped));
-        let Ok(Aside::Ring(ring)) = asides.recv() else { panic!("the ring is announced first") };
+        let (side_channel, side_messages) = channel();
+        let sink = Sink::new(Arc::clone(&gate), side_channel, Arc::clone(&dropped));
+        let Ok(SideMessage::Ring(ring)) = side_messages.recv() else {
+            panic!("the ring is announced first")
+        };
         (sink, ring, gate, dropped)
     }
 
@@ -292,10 +300,10 @@ mod tests {
     fn a_server_gets_every_id_and_is_woken_once_per_delivery_and_end() {
         let gate = Arc::new(Gate::new(1, 1));
         let woken = Arc::new(Count(AtomicU64::new(0)));
-        let (aside, asides) = channel();
+        let (side_channel, side_messages) = channel();
         let waker = Arc::clone(&woken).into();
-        let mut sink = Sink::to_server(Arc::clone(&gate), aside, Arc::default(), waker);
-        let Ok(Aside::Ring(mut ring)) = asides.recv() else {
+        let mut sink = Sink::to_server(Arc::clone(&gate), side_channel, Arc::default(), waker);
+        let Ok(SideMessage::Ring(mut ring)) = side_messages.recv() else {
             panic!("the ring is announced first")
         };
         gate.open(RequestId(0));

@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn every_iteration_is_read_back_as_it_was_said_whatever_the_engine_wrote_beside_it() {
+    fn every_iteration_is_read_back_whatever_else_the_engine_wrote() {
         let mut text = Vec::new();
         let words =
             ["{}", "{\"iter\": 1,\n \"text\": \"a\\nb }\"}", "{\"engine\": {\"point\": 9}}"];

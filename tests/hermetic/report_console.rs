@@ -51,7 +51,7 @@ fn sections_stand_in_the_order_in_which_they_should_be_believed() {
         "concurrency 1  [SIMULATED]",
         "throughput:",
         "concurrency   requests",
-        "what to know",
+        "notes",
         "files",
     ];
     let places: Vec<usize> = order.iter().map(|what| place(&text, what)).collect();

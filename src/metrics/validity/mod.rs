@@ -89,7 +89,7 @@ pub fn verdict(checks: &[Check]) -> Verdict {
 }
 
 /// What a check found, before it has a name.
-struct Finding {
+struct CheckOutcome {
     status: Status,
     measured: Option<f64>,
     limit: Option<f64>,
@@ -98,7 +98,7 @@ struct Finding {
     remedy: &'static str,
 }
 
-impl Finding {
+impl CheckOutcome {
     fn named(self, id: CheckId) -> Check {
         let Self { status, measured, limit, unit, sentence, remedy } = self;
         let needs_remedy = matches!(status, Status::Warn | Status::Fail);
@@ -115,7 +115,7 @@ impl Finding {
 }
 
 fn not_applicable(id: CheckId, sentence: &str) -> Check {
-    Finding {
+    CheckOutcome {
         status: Status::NotApplicable,
         measured: None,
         limit: None,
@@ -150,7 +150,7 @@ fn schedule_lag(evidence: &Evidence<'_>) -> Check {
     } else {
         ""
     };
-    Finding {
+    CheckOutcome {
         status: if p99 > limit { Status::Fail } else { Status::Pass },
         measured: Some(p99),
         limit: Some(limit),
@@ -167,7 +167,7 @@ fn schedule_lag(evidence: &Evidence<'_>) -> Check {
 
 fn not_sent(evidence: &Evidence<'_>) -> Check {
     let missed = evidence.counts.missed;
-    Finding {
+    CheckOutcome {
         status: if missed > 0 { Status::Fail } else { Status::Pass },
         measured: Some(missed as f64),
         limit: Some(0.0),
@@ -192,7 +192,7 @@ fn pull_lag(evidence: &Evidence<'_>) -> Check {
             "neither the engine nor the kernel gave a stamp to compare ours with",
         );
     };
-    Finding {
+    CheckOutcome {
         status: if p99 > PULL_LAG_MS { Status::Warn } else { Status::Pass },
         measured: Some(p99),
         limit: Some(PULL_LAG_MS),
@@ -212,7 +212,7 @@ fn headroom(evidence: &Evidence<'_>) -> Check {
         return not_applicable(id, "the target is the floor of the harness itself");
     }
     let Some(null) = evidence.health.null_rate else {
-        return Finding {
+        return CheckOutcome {
             status: Status::Warn,
             measured: None,
             limit: Some(HEADROOM_WARN),
@@ -235,7 +235,7 @@ fn headroom(evidence: &Evidence<'_>) -> Check {
         r if r < HEADROOM_WARN => (Status::Warn, HEADROOM_WARN),
         _ => (Status::Pass, HEADROOM_WARN),
     };
-    Finding {
+    CheckOutcome {
         status,
         measured: Some(least),
         limit: Some(limit),
@@ -273,7 +273,7 @@ fn greater(a: Option<f64>, b: Option<f64>) -> Option<f64> {
 
 fn recorder(evidence: &Evidence<'_>) -> Check {
     let dropped = evidence.health.dropped_events;
-    Finding {
+    CheckOutcome {
         status: if dropped > 0 { Status::Fail } else { Status::Pass },
         measured: Some(dropped as f64),
         limit: Some(0.0),
@@ -302,7 +302,7 @@ fn accounting(evidence: &Evidence<'_>) -> Check {
         .filter(|(number, _)| *number > 0)
         .map(|(number, what)| format!("{number} {what}"))
         .collect();
-    Finding {
+    CheckOutcome {
         status: if found.is_empty() { Status::Pass } else { Status::Fail },
         measured: Some(faults.iter().map(|(number, _)| *number as f64).sum()),
         limit: Some(0.0),
@@ -324,7 +324,7 @@ fn clocks(evidence: &Evidence<'_>) -> Check {
     let Some(least) = overheads.reduce(f64::min) else {
         return not_applicable(id, "the engine gave no stamps of its own for a streamed request");
     };
-    Finding {
+    CheckOutcome {
         status: if least < -CLOCK_RESOLUTION_MS { Status::Fail } else { Status::Pass },
         measured: Some(least),
         limit: Some(-CLOCK_RESOLUTION_MS),

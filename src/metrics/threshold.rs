@@ -44,7 +44,7 @@ pub struct NoPercent(String);
 
 /// A number, and by how much it may get worse.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Allowance {
+pub struct Threshold {
     /// Which number.
     pub measure: Measure,
     /// By how much, in percent of the baseline.
@@ -68,7 +68,7 @@ pub enum NoAllowance {
     NoDirection(Measure),
 }
 
-impl FromStr for Allowance {
+impl FromStr for Threshold {
     type Err = NoAllowance;
 
     fn from_str(text: &str) -> Result<Self, NoAllowance> {
@@ -82,7 +82,7 @@ impl FromStr for Allowance {
     }
 }
 
-impl fmt::Display for Allowance {
+impl fmt::Display for Threshold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}>{}", self.measure, self.percent)
     }
@@ -103,16 +103,16 @@ mod tests {
             ("ttft_p99>nan%", "`nan%` is no share"),
             ("output_tokens_avg>5%", "cannot get worse"),
         ] {
-            let error = text.parse::<Allowance>().unwrap_err().to_string();
+            let error = text.parse::<Threshold>().unwrap_err().to_string();
             assert!(error.contains(named), "{text}: {error}");
         }
     }
 
     #[test]
     fn what_is_written_is_what_is_meant() {
-        let allowed: Allowance = " ttft_p99 > 2.5 % ".parse().unwrap();
+        let allowed: Threshold = " ttft_p99 > 2.5 % ".parse().unwrap();
         assert_eq!(allowed.to_string(), "ttft_p99>2.5%");
         assert!((allowed.percent.share() - 0.025).abs() < 1e-12);
-        assert!("output_throughput>5%".parse::<Allowance>().is_ok());
+        assert!("output_throughput>5%".parse::<Threshold>().is_ok());
     }
 }
