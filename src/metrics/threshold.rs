@@ -51,11 +51,11 @@ pub struct Threshold {
     pub percent: Percent,
 }
 
-/// A text that allows nothing.
+/// Why a text is no threshold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoAllowance {
+pub enum ThresholdError {
     /// Not of the form `metric>percent`.
-    #[error("`{0}` is no bound on a regression: write `METRIC>PERCENT`, for example `ttft_p99>5%`")]
+    #[error("`{0}` is no threshold: write `METRIC>PERCENT`, for example `ttft_p99>5%`")]
     Form(String),
     /// The number is not known.
     #[error(transparent)]
@@ -69,14 +69,14 @@ pub enum NoAllowance {
 }
 
 impl FromStr for Threshold {
-    type Err = NoAllowance;
+    type Err = ThresholdError;
 
-    fn from_str(text: &str) -> Result<Self, NoAllowance> {
+    fn from_str(text: &str) -> Result<Self, ThresholdError> {
         let (measure, percent) =
-            text.split_once('>').ok_or_else(|| NoAllowance::Form(text.trim().to_owned()))?;
+            text.split_once('>').ok_or_else(|| ThresholdError::Form(text.trim().to_owned()))?;
         let measure: Measure = measure.parse()?;
         if measure.better() == Better::Neither {
-            return Err(NoAllowance::NoDirection(measure));
+            return Err(ThresholdError::NoDirection(measure));
         }
         Ok(Self { measure, percent: percent.parse()? })
     }
