@@ -273,8 +273,8 @@ impl Dispatcher {
     }
 
     fn read_side_messages(&mut self) {
-        while let Ok(side_channel) = self.side_messages.try_recv() {
-            match side_channel {
+        while let Ok(side_message) = self.side_messages.try_recv() {
+            match side_message {
                 SideMessage::Ring(ring) => self.rings.push(ring),
                 SideMessage::FailureMessage(id, message) => {
                     self.message.insert(id, message);

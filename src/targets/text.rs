@@ -244,8 +244,8 @@ impl TextThread {
 
     /// Decodes and forwards all events of the engine; `false` if there were none.
     fn forward_events(&mut self) -> bool {
-        while let Ok(side_channel) = self.side_messages.try_recv() {
-            match side_channel {
+        while let Ok(side_message) = self.side_messages.try_recv() {
+            match side_message {
                 SideMessage::Ring(ring) => self.rings.push(ring),
                 SideMessage::FailureMessage(id, message) => {
                     self.failure_messages.insert(id, message);

@@ -166,8 +166,8 @@ impl Watch {
 
     fn look(&mut self) {
         for _ in 0..2 {
-            while let Ok(side_channel) = self.side_messages.try_recv() {
-                match side_channel {
+            while let Ok(side_message) = self.side_messages.try_recv() {
+                match side_message {
                     SideMessage::Ring(ring) => self.rings.push(ring),
                     SideMessage::FailureMessage(id, message) => {
                         self.seen.entry(id.0).or_default().message = Some(message);

@@ -63,7 +63,7 @@ impl Scene {
         }
         assert_eq!((ends.len(), self.gate.stray_ends()), (1, 0), "{ends:?}");
         assert!(self.table.is_empty());
-        let message = self.side_messages.try_iter().find_map(|side_channel| match side_channel {
+        let message = self.side_messages.try_iter().find_map(|side_message| match side_message {
             SideMessage::FailureMessage(_, message) => Some(message),
             _ => None,
         });
@@ -167,6 +167,6 @@ fn a_stamp_that_is_not_the_kernels_is_reported() {
     let own = ReadStamp { at: now(), lag_ns: 0, source: StampSource::User };
     scene.table.response(ID, own, &ids(THREE, true));
     let user_stamp =
-        |side_channel| matches!(side_channel, SideMessage::StampsOf(ID, StampSource::User));
+        |side_message| matches!(side_message, SideMessage::StampsOf(ID, StampSource::User));
     assert!(scene.side_messages.try_iter().any(user_stamp));
 }

@@ -127,8 +127,8 @@ impl Range {
         let drain = self.session.take().expect("finished once").finish(by);
         let mut rings = Vec::new();
         let mut stories = std::mem::take(&mut self.stories);
-        while let Ok(side_channel) = self.side_messages.try_recv() {
-            self.note_side_message(side_channel, &mut stories, &mut rings);
+        while let Ok(side_message) = self.side_messages.try_recv() {
+            self.note_side_message(side_message, &mut stories, &mut rings);
         }
         for ring in &mut rings {
             while let Ok(event) = ring.pop() {
@@ -144,11 +144,11 @@ impl Range {
 
     fn note_side_message(
         &mut self,
-        side_channel: SideMessage,
+        side_message: SideMessage,
         stories: &mut BTreeMap<u32, Story>,
         rings: &mut Vec<rtrb::Consumer<Event>>,
     ) {
-        match side_channel {
+        match side_message {
             SideMessage::Ring(ring) => rings.push(ring),
             SideMessage::FailureMessage(id, message) => {
                 stories.entry(id.0).or_default().message = Some(message)
