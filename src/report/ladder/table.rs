@@ -109,11 +109,11 @@ fn waterfall(ladder: &Ladder) -> String {
 fn bar(parts: &Parts, longest: f64) -> String {
     let place = |ms: f64| (ms.max(0.0) / longest.max(1e-9) * LONGEST).round() as usize;
     let (mut sum, mut drawn, mut bar) = (0.0, 0, String::new());
-    let told_apart = parts.engine.is_some();
+    let broken_down = parts.engine.is_some();
     for (index, (_, ms)) in slices(parts).into_iter().enumerate() {
         sum += ms;
         let until = place(sum);
-        let shade = if told_apart { SHADES[index] } else { '·' };
+        let shade = if broken_down { SHADES[index] } else { '·' };
         bar.extend(std::iter::repeat_n(shade, until.saturating_sub(drawn)));
         drawn = drawn.max(until);
     }
