@@ -249,7 +249,7 @@ pub mod wire {
         fn open_trtllm(config: &EngineConfig) -> Result<SharedPtr<EngineHandle>>;
         /// Holds one rank of the engine that another process leads; returns when that has shut down.
         #[cfg(feature = "trtllm")]
-        fn take_part_trtllm(config: &EngineConfig) -> Result<()>;
+        fn run_worker_rank_trtllm(config: &EngineConfig) -> Result<()>;
         /// Version of the linked library; an error where it is not that of the headers, naming both.
         #[cfg(feature = "trtllm")]
         fn trtllm_version() -> Result<String>;

@@ -203,8 +203,8 @@ pub fn describe_simulated(profile: &str) -> Result<String, EngineError> {
 /// # Errors
 /// When the library or the engine cannot be loaded, or this process leads.
 #[cfg(feature = "trtllm")]
-pub fn take_part_trtllm(config: &EngineConfig) -> Result<(), EngineError> {
-    Ok(wire::take_part_trtllm(config)?)
+pub fn run_worker_rank_trtllm(config: &EngineConfig) -> Result<(), EngineError> {
+    Ok(wire::run_worker_rank_trtllm(config)?)
 }
 
 /// Version of the TensorRT-LLM library that this program has loaded.

@@ -21,11 +21,11 @@ use crate::console;
 use crate::experiment::comparison_files::{Manifest, write_comparison, write_sides};
 use crate::experiment::{blocks, interleave, stored};
 use crate::issue::stop::Stop;
-use crate::metrics::allowance::{Allowance, Percent};
 use crate::metrics::compare::BLOCKS_FOR_A_VERDICT;
 use crate::metrics::comparison::{Comparison, Measured, Question, conclude};
 use crate::metrics::point_records::RecordsError;
-use crate::metrics::sides::{Finding, Terms};
+use crate::metrics::sides::{GateStatus, Terms};
+use crate::metrics::threshold::{Percent, Threshold};
 use crate::record::request_record::Records;
 use crate::report::FileNote;
 use crate::report::comparison::table;
@@ -56,7 +56,7 @@ pub struct CompareArgs {
     pub margin: Percent,
     /// End with code 6 if a metric gets worse by more: `ttft_p99>5%,output_throughput>3%`
     #[arg(long, value_name = "BOUND,…", value_delimiter = ',', help_heading = "Comparison")]
-    pub fail_if: Vec<Allowance>,
+    pub fail_if: Vec<Threshold>,
     /// All that a run takes; `--target` once for each side, the baseline first.
     #[command(flatten)]
     pub run: RunArgs,
@@ -160,7 +160,7 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
             .map(|block| interleave::order(block, sides.len()))
             .collect(),
         terms: Terms { margin: arguments.margin.share(), seed: sides[0].workload.seed },
-        allowances: &arguments.fail_if,
+        thresholds: &arguments.fail_if,
         remedy: interleave::more_blocks(),
         pairs: (1..sides.len()).map(|candidate| (0, candidate)).collect(),
     };

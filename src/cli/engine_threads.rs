@@ -58,7 +58,7 @@ mod tests {
     use crate::cli::typed::Settings;
 
     #[test]
-    fn threads_that_nobody_gave_are_said_by_embedded_engines_and_by_nothing_else() {
+    fn default_threads_are_reported_by_embedded_engines_only() {
         let side = |target: &str, threads| {
             let target = Some(target.to_owned());
             resolve(&Settings { target, threads, ..Settings::default() }).expect("sound settings")

@@ -21,11 +21,11 @@ use crate::experiment::{blocks, interleave};
 use crate::issue::phase::Stage;
 use crate::issue::stop::Stop;
 use crate::metrics::Summary;
-use crate::metrics::allowance::Percent;
 use crate::metrics::comparison::{self, Question};
 use crate::metrics::ladder;
 use crate::metrics::ladder::{BlockCpu, Ladder, Level, Planned};
 use crate::metrics::sides::Terms;
+use crate::metrics::threshold::Percent;
 use crate::observe::process;
 use crate::report::ladder::table;
 use crate::report::{FileNote, table as console};
@@ -134,7 +134,7 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
             .map(|block| interleave::order(block, levels.len()))
             .collect(),
         terms: Terms { margin: arguments.margin.share(), seed },
-        allowances: &[],
+        thresholds: &[],
         remedy: interleave::more_blocks(),
         pairs: ladder::steps(&planned),
     };

@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_told_what_the_list_looks_like() {
+    fn a_bad_number_is_an_error_that_shows_the_list_format() {
         for text in ["", "-1", "1.5", "many"] {
             let said = concurrency(text).expect_err(text).to_string();
             assert!(said.contains("`1,2,4`"), "{text}: {said}");

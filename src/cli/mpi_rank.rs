@@ -39,7 +39,7 @@ pub fn run_worker_rank(resolved: &Resolved) -> Coded<Option<Exit>> {
 #[cfg(feature = "trtllm")]
 fn run_engine_part(job: MpiJob, directory: &str, resolved: &Resolved) -> Coded<Option<Exit>> {
     use crate::console;
-    use crate::ffi::engine::take_part_trtllm;
+    use crate::ffi::engine::run_worker_rank_trtllm;
     use crate::targets::sim::wire_config;
 
     if !resolved.quiet {
@@ -50,7 +50,7 @@ fn run_engine_part(job: MpiJob, directory: &str, resolved: &Resolved) -> Coded<O
             std::process::id()
         ));
     }
-    take_part_trtllm(&wire_config(directory, &resolved.engine))
+    run_worker_rank_trtllm(&wire_config(directory, &resolved.engine))
         .map_err(|error| (Exit::Preflight, anyhow!("rank {}: {error}", job.rank)))?;
     Ok(Some(Exit::Ok))
 }

@@ -22,7 +22,7 @@ use crate::serve::chat::ChatTemplate;
 use crate::serve::dispatch::ServeOutcome;
 use crate::serve::{ReadyServer, ServeError, ServeOptions, check_kind};
 use crate::settings::Resolved;
-use crate::settings::span::Span;
+use crate::settings::human_duration::HumanDuration;
 use crate::targets::named::Named;
 use crate::targets::{Drain, TargetError, abilities, registry};
 
@@ -59,7 +59,7 @@ pub struct ServeArgs {
     pub max_queue: Option<u32>,
     /// After SIGTERM or Ctrl-C, how long running requests may go on (default: 10s)
     #[arg(long, value_name = "SPAN", help_heading = "Serving")]
-    pub grace: Option<Span>,
+    pub grace: Option<HumanDuration>,
     /// Engine settings, as for a run.
     #[command(flatten)]
     pub run: RunArgs,

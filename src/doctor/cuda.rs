@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gpu_is_told_with_what_an_engine_finds_of_it() {
+    fn a_gpu_is_reported_with_its_cuda_properties() {
         let device = Device {
             ordinal: 0,
             uuid: "GPU-made-up".into(),

@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_gpu_nothing_is_said_of_gpus() {
+    fn without_a_gpu_there_are_no_gpu_checks() {
         let rest = &not_passed(None, None)[1..];
         let skipped = ["gpus_for_ranks", "memory_plan", "kv_room", "architecture"]
             .map(|id| (id, Status::Skip));
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn the_room_of_the_kv_cache_is_told_in_tokens_and_sequences() {
+    fn kv_cache_capacity_is_reported_in_tokens_and_sequences() {
         let found = memory_of(78, 8, None);
         assert_eq!([found[0].status, found[1].status], [Status::Pass; 2], "{found:?}");
         // 0.9 × 70 GiB ÷ (2 × 32 layers × 4 of 8 heads × 128 × 2 B = 64 KiB), in blocks of 32; 2 048 tokens each.

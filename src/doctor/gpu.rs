@@ -67,7 +67,7 @@ fn driver(facts: &GpuFacts, machine: &Machine) -> CheckResult {
     };
     let driver = &machine.driver;
     let named =
-        if driver.named { format!(", as told by `{}`", driver.library) } else { String::new() };
+        if driver.named { format!(", as reported by `{}`", driver.library) } else { String::new() };
     let version = driver.version.as_deref().unwrap_or("of unknown version");
     let cuda = driver.cuda.as_deref().unwrap_or("unknown");
     let sentence = format!("driver {version}, which runs CUDA up to {cuda}{named}");
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn each_trouble_of_a_gpu_is_told_once() {
+    fn each_gpu_problem_is_reported_once() {
         type Trouble = (&'static str, Status, fn(&mut GpuState));
         let troubles: [Trouble; 10] = [
             ("memory", Status::Warn, |gpu| gpu.memory_free_bytes = Some(60 << 30)),

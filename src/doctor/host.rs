@@ -111,7 +111,7 @@ fn clock_source(facts: &HostFacts) -> CheckResult {
         id: "clock_source",
         why: "every stamp is a clock read; one that needs a system call costs microseconds, several times per token",
     };
-    let name = facts.clock_source.as_deref().unwrap_or("not told");
+    let name = facts.clock_source.as_deref().unwrap_or("unknown");
     let cost = facts.clock_read_ns;
     if cost <= SLOW_CLOCK_NS {
         return check.pass(format!("clock source `{name}`, {cost:.0} ns for one read"));
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn each_trouble_is_told_once_and_with_what_mends_it() {
+    fn each_problem_is_reported_once_with_its_remedy() {
         type Trouble = (&'static str, fn(&mut HostFacts));
         let troubles: [Trouble; 11] = [
             ("cores", |facts| facts.usable_cores = Some(2)),

@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quota_is_told_in_cores_and_max_is_none() {
+    fn a_quota_is_read_in_cores_and_max_is_none() {
         assert_eq!(quota_of("350000 100000\n"), Some(3.5));
         assert_eq!(quota_of("max 100000\n"), None);
     }

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_in_which_two_ranks_do_not_come_up_is_told() {
+    fn each_reason_why_two_ranks_do_not_start_is_reported() {
         let with = |spoil: fn(&mut MpiFacts)| {
             let mut facts = two_gpus();
             spoil(&mut facts);

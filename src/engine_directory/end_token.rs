@@ -196,7 +196,7 @@ mod tests {
     }
 
     /// What these files, each with its content, tell of the engine's end token.
-    fn told(files: &[(&str, &str)]) -> Result<Option<EndToken>, EndTokenError> {
+    fn read_files(files: &[(&str, &str)]) -> Result<Option<EndToken>, EndTokenError> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         for (name, content) in files {
             fs::write(folder.path().join(name), content).expect("a file");
@@ -214,7 +214,7 @@ mod tests {
             ("generation_config.json", r#"{"eos_token_id": 4000000}"#, "--tokenizer"),
             ("tokenizer_config.json", r#"{"eos_token": "</s>"}"#, "eos_token"),
         ] {
-            let error = told(&[(name, content)]).expect_err(content).to_string();
+            let error = read_files(&[(name, content)]).expect_err(content).to_string();
             assert!(error.contains(named) && error.contains(name), "{error}");
         }
     }
@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn a_text_that_nobody_can_look_up_gives_way_to_the_ids() {
         let text = ("tokenizer_config.json", r#"{"eos_token": "</s>"}"#);
-        let found = told(&[text, ("generation_config.json", r#"{"eos_token_id": 7}"#)]);
+        let found = read_files(&[text, ("generation_config.json", r#"{"eos_token_id": 7}"#)]);
         assert_eq!(found.expect("an id").expect("there is one").id, 7);
     }
 
@@ -250,9 +250,9 @@ mod tests {
 
     #[test]
     fn a_folder_that_does_not_say_it_is_no_fault() {
-        assert_eq!(told(&[]).expect("nothing is wrong"), None);
+        assert_eq!(read_files(&[]).expect("nothing is wrong"), None);
         let silent = [("generation_config.json", "{}"), ("tokenizer_config.json", "{}")];
-        assert_eq!(told(&silent).expect("nothing is wrong"), None);
+        assert_eq!(read_files(&silent).expect("nothing is wrong"), None);
         assert_eq!(EndToken::find(&engine(), None).expect("nothing is wrong"), None);
     }
 
@@ -260,14 +260,14 @@ mod tests {
     fn the_token_that_ends_a_turn_goes_before_the_others_of_a_chat_model() {
         let generation =
             ("generation_config.json", r#"{"eos_token_id": [128001, 128008, 128009]}"#);
-        let first = told(&[generation]).expect("ids").expect("there are some");
+        let first = read_files(&[generation]).expect("ids").expect("there are some");
         assert_eq!((first.id, first.others), (128_001, vec![128_008, 128_009]));
         for eos in [r#""<|eot_id|>""#, r#"{"content": "<|eot_id|>"}"#] {
             let tokenizer = format!(
                 r#"{{"eos_token": {eos}, "added_tokens_decoder": {{"128009": {{"content": "<|eot_id|>"}}}}}}"#
             );
             let files = [generation, ("tokenizer_config.json", tokenizer.as_str())];
-            let found = told(&files).expect("ids").expect("there are some");
+            let found = read_files(&files).expect("ids").expect("there are some");
             assert_eq!((found.id, found.others), (128_009, vec![128_001, 128_008]));
             assert!(found.said_by.ends_with("tokenizer_config.json"));
         }

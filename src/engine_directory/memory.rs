@@ -90,9 +90,10 @@ impl EngineDirectory {
         settings: &EngineSettings,
         memory: Option<GpuMemory>,
     ) -> Option<KvCapacity> {
-        let said = settings.kv_tokens.map(|tokens| (u64::from(tokens), KvBound::Setting));
+        let configured = settings.kv_tokens.map(|tokens| (u64::from(tokens), KvBound::Setting));
         let left = memory.and_then(|memory| self.left_by_weights(settings, memory));
-        let (tokens, bound) = said.into_iter().chain(left).min_by_key(|(tokens, _)| *tokens)?;
+        let (tokens, bound) =
+            configured.into_iter().chain(left).min_by_key(|(tokens, _)| *tokens)?;
         let block = self.tokens_per_block();
         Some(KvCapacity { tokens: tokens.div_ceil(block) * block, bound })
     }
@@ -280,12 +281,12 @@ mod tests {
     #[test]
     fn a_setting_bounds_the_room_with_a_gpu_or_without_and_fills_its_last_block() {
         let engine = llama_8b(|_| (), 8 * GIB);
-        let said = EngineSettings { kv_tokens: Some(1_000), ..EngineSettings::default() };
+        let configured = EngineSettings { kv_tokens: Some(1_000), ..EngineSettings::default() };
         for memory in [None, Some(memory(138))] {
-            let room = engine.kv_capacity(&said, memory).expect("known");
+            let room = engine.kv_capacity(&configured, memory).expect("known");
             assert_eq!((room.tokens, room.bound), (1_024, KvBound::Setting));
         }
-        let more = EngineSettings { kv_tokens: Some(2_000_000_000), ..said };
+        let more = EngineSettings { kv_tokens: Some(2_000_000_000), ..configured };
         let room = engine.kv_capacity(&more, Some(memory(138))).expect("known");
         assert!(matches!(room.bound, KvBound::Memory { .. }), "{room:?}");
     }

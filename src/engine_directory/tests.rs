@@ -69,7 +69,7 @@ fn keys_that_are_not_known_are_read_over() {
 }
 
 #[test]
-fn a_model_a_file_and_nonsense_are_told_from_an_engine() {
+fn a_model_a_file_and_nonsense_are_no_engine() {
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("config.json");
     assert!(error_of(&directory).contains("config.json` cannot be read"));

@@ -1,4 +1,4 @@
-//! What is played in each block of an experiment with several targets? The same requests at the same instants on all.
+//! Blocks of an experiment with several targets: the same requests at the same instants on all.
 
 use crate::engine_directory::EngineProblem;
 use crate::experiment::engines::check_engines;

@@ -1,4 +1,4 @@
-//! What did the GPUs do during each point? Samples into `gpu.jsonl`, and what they come to into the point's health.
+//! GPU monitoring of each point: samples into `gpu.jsonl`, their summary into the health of the point.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -10,7 +10,7 @@ use crate::experiment::sweep::ExperimentError;
 use crate::observe::gpu::library::NvmlUnavailable;
 use crate::observe::gpu::over_window::GpuUse;
 use crate::observe::gpu::sample::GpuSample;
-use crate::observe::gpu::sampler::{Sampling, Telemetry};
+use crate::observe::gpu::sampler::{SamplingThread, Telemetry};
 use crate::observe::gpu::state::Machine;
 use crate::settings::Resolved;
 use crate::store::run_directory::{RunDirectory, file};
@@ -62,7 +62,7 @@ impl GpuWatch {
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(&self) -> Result<Sampling, ExperimentError> {
+    pub fn start(&self) -> Result<SamplingThread, ExperimentError> {
         self.telemetry.start().map_err(ExperimentError::GpuSamples)
     }
 
@@ -72,7 +72,7 @@ impl GpuWatch {
     /// When the file cannot be written.
     pub fn finish(
         &mut self,
-        sampling: Sampling,
+        sampling: SamplingThread,
         point: u32,
         window: Window,
     ) -> Result<GpuUse, ExperimentError> {

@@ -1,4 +1,4 @@
-//! Which machine are points held against? The one that the user names, else the target, else the driver.
+//! Machine of a roofline: named by the user, else by the target, else by the driver.
 
 use crate::engine_directory::EngineProblem;
 use crate::engine_directory::check::warn;
@@ -38,15 +38,15 @@ pub(super) fn roofline(
     resolved: &Resolved,
     gpus: Option<&KnownGpus>,
 ) -> (Option<RooflineFacts>, Option<EngineProblem>) {
-    let (said, bandwidth) = (resolved.gpu.as_ref(), resolved.memory_bandwidth_gbps);
+    let (chosen_gpu, bandwidth) = (resolved.gpu.as_ref(), resolved.memory_bandwidth_gbps);
     let asks_the_driver =
-        said.is_none() && deployment.is_some_and(|it| it.placement == Placement::Gpus(None));
+        chosen_gpu.is_none() && deployment.is_some_and(|it| it.placement == Placement::Gpus(None));
     let (seen, lacking) = match gpus.filter(|_| asks_the_driver).map(seen).transpose() {
         Ok(seen) => (seen, None),
         Err(finding) => (None, Some(finding)),
     };
-    let found = deployment.and_then(|it| it.clone().on(said, bandwidth, seen));
-    let named_in_vain = found.is_none() && (said.is_some() || bandwidth.is_some());
+    let found = deployment.and_then(|it| it.clone().on(chosen_gpu, bandwidth, seen));
+    let named_in_vain = found.is_none() && (chosen_gpu.is_some() || bandwidth.is_some());
     (found, lacking.or_else(|| named_in_vain.then(named_but_unused)))
 }
 
@@ -116,12 +116,12 @@ mod tests {
     }
 
     /// The name of the machine and who said it, and the note.
-    fn told(
+    fn machine_of(
         deployment: Option<&Deployment>,
-        said: Option<&str>,
+        chosen_gpu: Option<&str>,
         gpus: &[&str],
     ) -> (Option<(String, Option<MachineOrigin>)>, Option<String>) {
-        let settings = Settings { gpu: said.map(str::to_owned), ..Settings::default() };
+        let settings = Settings { gpu: chosen_gpu.map(str::to_owned), ..Settings::default() };
         let resolved = resolve(&settings).expect("settings");
         let gpu = |name: &&str| KnownGpu { name: (*name).to_owned(), memory: None };
         let gpus = KnownGpus { teller: MemorySource::Nvml, gpus: gpus.iter().map(gpu).collect() };
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_gpu_that_no_datasheet_is_known_of_is_noted_by_name_and_is_no_error() {
-        let (none, note) = told(Some(&engine()), None, &["NVIDIA GeForce 9000"]);
+        let (none, note) = machine_of(Some(&engine()), None, &["NVIDIA GeForce 9000"]);
         let note = note.expect("a note");
         assert_eq!(none, None);
         assert!(note.contains("`NVIDIA GeForce 9000`") && note.contains("--gpu"), "{note}");
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn gpus_of_several_types_are_no_machine() {
-        let (none, note) = told(Some(&engine()), None, &["NVIDIA H200", "NVIDIA L40S"]);
+        let (none, note) = machine_of(Some(&engine()), None, &["NVIDIA H200", "NVIDIA L40S"]);
         let note = note.expect("a note");
         assert_eq!(none, None);
         assert!(note.contains("NVIDIA H200, NVIDIA L40S"), "{note}");
@@ -150,10 +150,13 @@ mod tests {
     fn what_the_user_says_goes_before_what_the_driver_says() {
         let seen = ["NVIDIA H200", "NVIDIA H200"];
         let driver = Some(("H200 SXM".to_owned(), Some(MachineOrigin::Nvml)));
-        assert_eq!(told(Some(&engine()), None, &seen), (driver, None));
+        assert_eq!(machine_of(Some(&engine()), None, &seen), (driver, None));
         let user = Some(("B200".to_owned(), Some(MachineOrigin::User)));
-        assert_eq!(told(Some(&engine()), Some("b200"), &seen), (user.clone(), None));
-        assert_eq!(told(Some(&engine()), Some("b200"), &["a GPU of next year"]), (user, None));
+        assert_eq!(machine_of(Some(&engine()), Some("b200"), &seen), (user.clone(), None));
+        assert_eq!(
+            machine_of(Some(&engine()), Some("b200"), &["a GPU of next year"]),
+            (user, None)
+        );
     }
 
     #[test]
@@ -166,15 +169,15 @@ mod tests {
         };
         let simulated = Deployment { placement: Placement::Gpus(Some(machine)), ..engine() };
         let target = Some(("the profile's GPU".to_owned(), Some(MachineOrigin::Target)));
-        assert_eq!(told(Some(&simulated), None, &["a GPU of next year"]), (target, None));
+        assert_eq!(machine_of(Some(&simulated), None, &["a GPU of next year"]), (target, None));
     }
 
     #[test]
     fn a_name_that_helps_nobody_is_noted_and_silence_is_not() {
-        let (none, note) = told(None, Some("h200"), &[]);
+        let (none, note) = machine_of(None, Some("h200"), &[]);
         assert_eq!(none, None);
         assert!(note.expect("a note").contains("engine directory"));
-        assert_eq!(told(None, None, &["NVIDIA H200"]), (None, None));
-        assert_eq!(told(Some(&engine()), None, &[]), (None, None));
+        assert_eq!(machine_of(None, None, &["NVIDIA H200"]), (None, None));
+        assert_eq!(machine_of(Some(&engine()), None, &[]), (None, None));
     }
 }

@@ -1,4 +1,4 @@
-//! SEVERAL runs: what is asked at each point of load, one after another, on one opened target.
+//! Experiments: preflight, calibration, sweeps, comparisons and ladders.
 
 pub mod artefacts;
 pub mod blocks;

@@ -1,4 +1,4 @@
-//! Can this be measured at all? Everything that can be found out before load is sent.
+//! Preflight: everything that can be checked before load is sent.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! How can two runs be compared that were made at different times? Load by load, each cut into stretches of its plan.
+//! Comparison of stored runs, load by load, each split into blocks of its plan.
 
 use std::ops::Range;
 use std::path::Path;
@@ -9,7 +9,6 @@ use crate::clock::Window;
 use crate::clock::{MonoNs, Nanos};
 use crate::load::Load;
 use crate::metrics::Summary;
-use crate::metrics::allowance::Allowance;
 use crate::metrics::compare::BLOCKS_FOR_A_VERDICT;
 use crate::metrics::comparison;
 use crate::metrics::comparison::{Comparison, Measured, Question};
@@ -18,6 +17,7 @@ use crate::metrics::point_records::RecordsError;
 use crate::metrics::sides::Terms;
 use crate::metrics::summarise;
 use crate::metrics::summary::Mark;
+use crate::metrics::threshold::Threshold;
 use crate::record::request_record::Records;
 use crate::store::manifest::PointEntry;
 use crate::store::measured_run::{MeasuredPoint, MeasuredRun, RecordsAt};
@@ -188,7 +188,7 @@ fn stretch(range: Range<usize>, entry: &PointEntry, point: &Point) -> (PointEntr
         Records::new(own.map(|(_, (record, arrivals))| (record.clone(), arrivals.to_vec())));
     let mut summary = summarise(&records, &facts, &entry.health);
     summary.rates = all.rates;
-    // Checks speak of the whole run.
+    // Checks cover the whole run.
     summary.verdict = point.summary.verdict;
     summary.checks.clone_from(&point.summary.checks);
     (PointEntry { facts, ..entry.clone() }, Point { records, summary })
@@ -232,7 +232,7 @@ pub fn conclude(
     common: &[Common],
     (a, b): (&Map<String, Value>, &Map<String, Value>),
     terms: Terms,
-    allowances: &[Allowance],
+    thresholds: &[Threshold],
 ) -> Result<Comparison, RecordsError> {
     let several = common.len() > 1;
     let name = |letter: &str, load: Load| {
@@ -264,7 +264,7 @@ pub fn conclude(
         order: Vec::new(),
         terms,
         remedy: remedy(),
-        allowances,
+        thresholds,
         pairs: (0..common.len()).map(|place| (2 * place, 2 * place + 1)).collect(),
     };
     let mut comparison = comparison::conclude(&question, &measured);

@@ -312,7 +312,7 @@ impl Issuer<'_> {
             };
             let (reason, intended) =
                 (why.unwrap_or(own_end), shot.intended.map(|after| self.start + after));
-            self.sink.put_patiently(Event::NotSent { id: shot.id, intended, reason });
+            self.sink.push_blocking_uncounted(Event::NotSent { id: shot.id, intended, reason });
         }
     }
 

@@ -1,4 +1,4 @@
-//! How does one phase of a run go, from its first shot to its records? The same for warm-up and measurement.
+//! Phase of a run, from its first shot to its records; the same for warm-up and measurement.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Is one configuration faster than another? An answer from repeated blocks, never from two single runs.
+//! Ratio of paired blocks with a confidence interval, and the verdict that follows from it.
 
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -37,13 +37,13 @@ pub struct Comparison {
     /// The margin within which ratios count as the same, e.g. 0.01.
     pub margin: f64,
     /// The answer.
-    pub answer: Answer,
+    pub answer: ComparisonVerdict,
 }
 
 /// What can be said of the candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Answer {
+pub enum ComparisonVerdict {
     /// The whole interval is better than the baseline by more than the margin.
     Faster,
     /// The whole interval is worse than the baseline by more than the margin.
@@ -98,7 +98,7 @@ pub fn compare(
         Some((low, high)) if logs.len() >= BLOCKS_FOR_A_VERDICT => {
             answer(low, high, better, margin)
         }
-        _ => Answer::Undecided,
+        _ => ComparisonVerdict::Undecided,
     };
     Ok(Comparison {
         ratio: mean.exp(),
@@ -168,7 +168,7 @@ fn interval(values: &[f64], mean: f64, seed: u64) -> (f64, f64) {
     (means[rank].min(mean), means[RESAMPLES - 1 - rank].max(mean))
 }
 
-fn answer(low: f64, high: f64, better: Better, margin: f64) -> Answer {
+fn answer(low: f64, high: f64, better: Better, margin: f64) -> ComparisonVerdict {
     let reach = margin.ln_1p();
     let (faster, slower) = match better {
         Better::Lower => (high < -reach, low > reach),
@@ -176,13 +176,13 @@ fn answer(low: f64, high: f64, better: Better, margin: f64) -> Answer {
         Better::Neither => (false, false),
     };
     if low >= -reach && high <= reach {
-        Answer::Equivalent
+        ComparisonVerdict::Equivalent
     } else if faster {
-        Answer::Faster
+        ComparisonVerdict::Faster
     } else if slower {
-        Answer::Slower
+        ComparisonVerdict::Slower
     } else {
-        Answer::Undecided
+        ComparisonVerdict::Undecided
     }
 }
 
@@ -195,7 +195,7 @@ mod tests {
         ratios.iter().map(|ratio| Block { baseline: 40.0, candidate: 40.0 * ratio }).collect()
     }
 
-    fn answer_of(ratios: &[f64], better: Better) -> Answer {
+    fn answer_of(ratios: &[f64], better: Better) -> ComparisonVerdict {
         compare(&blocks(ratios), better, 0.01, 1).unwrap().answer
     }
 
@@ -210,32 +210,35 @@ mod tests {
 
     #[test]
     fn fewer_than_five_blocks_decide_nothing() {
-        assert_eq!(answer_of(&[2.0, 2.0, 2.0, 2.0], Better::Lower), Answer::Undecided);
+        assert_eq!(answer_of(&[2.0, 2.0, 2.0, 2.0], Better::Lower), ComparisonVerdict::Undecided);
         let one = compare(&blocks(&[2.0]), Better::Lower, 0.01, 1).unwrap();
-        assert_eq!((one.low, one.high, one.answer), (None, None, Answer::Undecided));
+        assert_eq!((one.low, one.high, one.answer), (None, None, ComparisonVerdict::Undecided));
     }
 
     #[test]
     fn the_direction_depends_on_what_is_better() {
         let up = [1.05, 1.06, 1.055, 1.052, 1.058];
-        assert_eq!(answer_of(&up, Better::Lower), Answer::Slower);
-        assert_eq!(answer_of(&up, Better::Higher), Answer::Faster);
+        assert_eq!(answer_of(&up, Better::Lower), ComparisonVerdict::Slower);
+        assert_eq!(answer_of(&up, Better::Higher), ComparisonVerdict::Faster);
         let down = up.map(|ratio| 1.0 / ratio);
-        assert_eq!(answer_of(&down, Better::Lower), Answer::Faster);
-        assert_eq!(answer_of(&down, Better::Higher), Answer::Slower);
+        assert_eq!(answer_of(&down, Better::Lower), ComparisonVerdict::Faster);
+        assert_eq!(answer_of(&down, Better::Higher), ComparisonVerdict::Slower);
     }
 
     #[test]
     fn equivalence_is_a_finding_and_noise_is_none() {
         assert_eq!(
             answer_of(&[1.001, 0.999, 1.002, 0.998, 1.0], Better::Lower),
-            Answer::Equivalent
+            ComparisonVerdict::Equivalent
         );
-        assert_eq!(answer_of(&[1.2, 0.8, 1.1, 0.9, 1.05], Better::Lower), Answer::Undecided);
+        assert_eq!(
+            answer_of(&[1.2, 0.8, 1.1, 0.9, 1.05], Better::Lower),
+            ComparisonVerdict::Undecided
+        );
         // Surely above 1, and not surely above the margin.
         assert_eq!(
             answer_of(&[1.012, 1.008, 1.013, 1.009, 1.011], Better::Lower),
-            Answer::Undecided
+            ComparisonVerdict::Undecided
         );
     }
 

@@ -1,16 +1,16 @@
-//! What does an experiment with several sides come to? Its document, a pure function of what each side measured.
+//! Comparison document of an experiment with several sides, a pure function of what each side measured.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::load::Load;
-use crate::metrics::allowance::Allowance;
 use crate::metrics::compare::BLOCKS_FOR_A_VERDICT;
 use crate::metrics::fairness::{self, Conditions, Item};
-use crate::metrics::sides::{self, Row, Ruling, Terms};
+use crate::metrics::sides::{self, GateResult, Row, Terms};
 use crate::metrics::summary::{
     Check, CheckId, Mark, SCHEMA_VERSION, Status, Summary, Verdict, json_word,
 };
+use crate::metrics::threshold::Threshold;
 use crate::record::request_record::Records;
 use crate::targets::TargetInfo;
 
@@ -75,7 +75,8 @@ pub struct Pair {
     /// Whether both did the same work under the same conditions.
     pub fairness: Vec<Item>,
     /// What became of the numbers that may not get worse.
-    pub rulings: Vec<Ruling>,
+    #[serde(rename = "rulings")]
+    pub gate_results: Vec<GateResult>,
 }
 
 /// What one side measured.
@@ -122,7 +123,7 @@ pub struct Question<'a> {
     /// What helps where there are fewer blocks than decide.
     pub remedy: String,
     /// What may not get worse.
-    pub allowances: &'a [Allowance],
+    pub thresholds: &'a [Threshold],
     /// Which sides are compared, baseline first.
     pub pairs: Vec<(usize, usize)>,
 }
@@ -290,7 +291,7 @@ fn finished(sides: &[SideReport], blocks: &[usize]) -> String {
 /// The checks that warned or failed in blocks of a side, with the number of blocks.
 fn unpassed(side: &Measured, blocks: usize) -> Option<String> {
     let blocks = &side.blocks[..blocks];
-    let told: Vec<String> = CheckId::ALL
+    let failed_checks: Vec<String> = CheckId::ALL
         .into_iter()
         .filter_map(|id| {
             let concerns = |check: &&Check| {
@@ -301,7 +302,7 @@ fn unpassed(side: &Measured, blocks: usize) -> Option<String> {
             (count > 0).then(|| format!("{} {count}×", json_word(&id)))
         })
         .collect();
-    (!told.is_empty()).then(|| format!("{} {}", side.name, told.join(", ")))
+    (!failed_checks.is_empty()).then(|| format!("{} {}", side.name, failed_checks.join(", ")))
 }
 
 fn is_closed(measured: &[Measured]) -> bool {

@@ -1,4 +1,4 @@
-//! How did requests end, and does it add up?
+//! Counts of requests by how they ended.
 
 use crate::clock::MonoNs;
 use crate::metrics::facts::RunFacts;
@@ -11,7 +11,7 @@ use crate::record::request_record::NotSentReason;
 pub fn of(point: &ObservedPoint, facts: &RunFacts) -> Counts {
     let mut counts = Counts { planned: facts.planned, ..Counts::default() };
     let (mut tokens, mut unsuccessful) = (0.0, 0.0);
-    counts.failure_words.clone_from(&point.failure_messages);
+    counts.failure_messages.clone_from(&point.failure_messages);
     for record in point.requests() {
         count_outcome(&mut counts, record);
         count_tokens(&mut counts, record);

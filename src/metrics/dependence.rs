@@ -1,4 +1,4 @@
-//! Does one request tell of the next, and does a series rise? What is left of n samples that depend on each other.
+//! Autocorrelation and trend of a series: effective sample size and a test for a rise.
 
 use crate::metrics::binomial::student_upper_tail;
 use crate::metrics::summary::Dependence;

@@ -28,7 +28,7 @@ pub fn of_sorted(values: &[f64]) -> Option<Distribution> {
     of_as_many_sorted(values, values.len() as f64)
 }
 
-/// The same of samples in the order in which they came, of which one may tell of the next: intervals are as wide as those
+/// The same of samples in the order in which they came, where one may depend on the one before: intervals are as wide as those
 /// of [`dependence::effective_count`] independent samples.
 pub fn of_series(values: Vec<f64>) -> Option<Distribution> {
     let effective = dependence::effective_count(&values);

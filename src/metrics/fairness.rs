@@ -1,4 +1,4 @@
-//! Did both sides of a comparison do the same work under the same conditions? Told, never assumed.
+//! Fairness table of a comparison: the conditions of both sides, and whether they are the same.
 
 use std::collections::BTreeMap;
 
@@ -35,14 +35,14 @@ pub struct Item {
 }
 
 impl Item {
-    fn told(condition: &str, baseline: String, candidate: String) -> Self {
+    fn compared(condition: &str, baseline: String, candidate: String) -> Self {
         let same = Some(baseline == candidate);
         Self { condition: condition.to_owned(), baseline, candidate, same }
     }
 }
 
 /// Where a side says nothing.
-const UNSAID: &str = "not said";
+const NOT_REPORTED: &str = "not reported";
 /// Settings that name a side or a place, and change nothing about the work.
 const BESIDE_THE_WORK: [&str; 5] = ["target", "out", "quiet", "no_deliveries", "slo"];
 
@@ -53,10 +53,10 @@ pub fn items(baseline: &Conditions, candidate: &Conditions) -> Vec<Item> {
     items.push(output_lengths(baseline, candidate));
     items.push(output_tokens(baseline, candidate));
     items.push(cache(baseline, candidate));
-    items.push(told_by_records("stamps taken by", baseline, candidate, |record| {
+    items.push(from_records("stamps taken by", baseline, candidate, |record| {
         stamp_word(record.stamp_source)
     }));
-    items.push(told_by_records("tokens counted by", baseline, candidate, |record| {
+    items.push(from_records("tokens counted by", baseline, candidate, |record| {
         token_word(record.token_source)
     }));
     items.extend(settings(baseline.settings, candidate.settings));
@@ -65,11 +65,11 @@ pub fn items(baseline: &Conditions, candidate: &Conditions) -> Vec<Item> {
 
 fn engine(baseline: &TargetInfo, candidate: &TargetInfo) -> Vec<Item> {
     let item = |condition: &str, of: &dyn Fn(&TargetInfo) -> String| {
-        Item::told(condition, of(baseline), of(candidate))
+        Item::compared(condition, of(baseline), of(candidate))
     };
     let limit = |condition: &str, of: fn(&TargetInfo) -> Option<u32>| {
         let word = |info: &TargetInfo| {
-            of(info).map_or_else(|| UNSAID.to_owned(), |limit| limit.to_string())
+            of(info).map_or_else(|| NOT_REPORTED.to_owned(), |limit| limit.to_string())
         };
         let same = of(baseline).zip(of(candidate)).map(|(a, b)| a == b);
         Item { same, ..item(condition, &word) }
@@ -89,14 +89,14 @@ fn plans(baseline: &Conditions, candidate: &Conditions) -> Item {
     let short = |side: &Conditions| {
         let first = side.plan_hashes.first().map_or("", |hash| &hash[..hash.len().min(8)]);
         match side.plan_hashes.len() {
-            0 => UNSAID.to_owned(),
+            0 => NOT_REPORTED.to_owned(),
             1 => first.to_owned(),
             more => format!("{first} and {} more", more - 1),
         }
     };
     Item {
         same: Some(baseline.plan_hashes == candidate.plan_hashes),
-        ..Item::told("requests and instants (plan)", short(baseline), short(candidate))
+        ..Item::compared("requests and instants (plan)", short(baseline), short(candidate))
     }
 }
 
@@ -121,12 +121,12 @@ fn output_lengths(baseline: &Conditions, candidate: &Conditions) -> Item {
         let tokens: u64 = pairs.iter().map(|pair| u64::from(of(pair))).sum();
         format!("{tokens} tokens")
     };
-    let alike = pairs.iter().filter(|(a, b)| a.output_tokens == b.output_tokens).count();
+    let equal = pairs.iter().filter(|(a, b)| a.output_tokens == b.output_tokens).count();
     Item {
-        condition: format!("output lengths ({alike} of {} pairs alike)", pairs.len()),
+        condition: format!("output lengths ({equal} of {} pairs alike)", pairs.len()),
         baseline: total(|(a, _)| a.output_tokens),
         candidate: total(|(_, b)| b.output_tokens),
-        same: (!pairs.is_empty()).then_some(alike == pairs.len()),
+        same: (!pairs.is_empty()).then_some(equal == pairs.len()),
     }
 }
 
@@ -150,12 +150,12 @@ fn output_tokens(baseline: &Conditions, candidate: &Conditions) -> Item {
     if with_ids.is_empty() {
         return untold("no ids on both sides");
     }
-    let alike = with_ids.iter().filter(|(a, b)| a.token_hash == b.token_hash).count();
+    let equal = with_ids.iter().filter(|(a, b)| a.token_hash == b.token_hash).count();
     Item {
-        condition: format!("output tokens ({alike} of {} pairs alike)", with_ids.len()),
+        condition: format!("output tokens ({equal} of {} pairs alike)", with_ids.len()),
         baseline: fingerprint(with_ids.iter().map(|(a, _)| *a)),
         candidate: fingerprint(with_ids.iter().map(|(_, b)| *b)),
-        same: Some(alike == with_ids.len()),
+        same: Some(equal == with_ids.len()),
     }
 }
 
@@ -177,13 +177,16 @@ fn cache(baseline: &Conditions, candidate: &Conditions) -> Item {
     };
     let (a, b) = (reused(baseline), reused(candidate));
     let word = |sum: Option<(u64, u64)>| {
-        sum.map_or_else(|| UNSAID.to_owned(), |(hit, all)| format!("{hit} of {all} blocks reused"))
+        sum.map_or_else(
+            || NOT_REPORTED.to_owned(),
+            |(hit, all)| format!("{hit} of {all} blocks reused"),
+        )
     };
     let same = a.zip(b).map(|(a, b)| a.0 == b.0);
     Item { condition: "KV cache".to_owned(), baseline: word(a), candidate: word(b), same }
 }
 
-fn told_by_records(
+fn from_records(
     condition: &str,
     baseline: &Conditions,
     candidate: &Conditions,
@@ -196,9 +199,9 @@ fn told_by_records(
             *counts.entry(of(record)).or_default() += 1;
         }
         let words: Vec<&str> = counts.into_keys().collect();
-        if words.is_empty() { UNSAID.to_owned() } else { words.join(", ") }
+        if words.is_empty() { NOT_REPORTED.to_owned() } else { words.join(", ") }
     };
-    Item::told(condition, seen(baseline), seen(candidate))
+    Item::compared(condition, seen(baseline), seen(candidate))
 }
 
 const fn stamp_word(source: StampSource) -> &'static str {
@@ -228,7 +231,7 @@ fn settings(baseline: &Map<String, Value>, candidate: &Map<String, Value>) -> Ve
         .filter(|key| baseline.get(*key) != candidate.get(*key))
         .map(|key| {
             let name = format!("setting `{key}`");
-            Item::told(&name, word(baseline.get(key)), word(candidate.get(key)))
+            Item::compared(&name, word(baseline.get(key)), word(candidate.get(key)))
         })
         .collect()
 }
@@ -286,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn an_output_that_differs_in_one_request_is_told() {
+    fn an_output_that_differs_in_one_request_is_reported() {
         let (target, a, b) = (target(8), records(&[1, 2, 3]), records(&[1, 9, 3]));
         let items = found((&target, json!({}), &a), (&target, json!({}), &b));
         let tokens = item(&items, "output tokens");

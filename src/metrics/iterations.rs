@@ -1,4 +1,4 @@
-//! What did the engine do while it was measured? Its iterations of the window, next to the latencies that they explain.
+//! Engine iteration statistics of the measurement window: batch sizes, queue, KV cache use.
 
 use serde::{Deserialize, Serialize};
 
@@ -83,8 +83,13 @@ pub struct IterationSlice {
 
 /// Of the iterations of one run; `None` where none ended in the window. `before` is the number of the last iteration before
 /// all of these, where there was one.
-pub fn of(said: &[Iteration], before: Option<u64>, window: Window) -> Option<IterationSummary> {
-    let inside: Vec<Iteration> = said.iter().filter(|it| window.holds(it.at)).copied().collect();
+pub fn of(
+    iterations: &[Iteration],
+    before: Option<u64>,
+    window: Window,
+) -> Option<IterationSummary> {
+    let inside: Vec<Iteration> =
+        iterations.iter().filter(|it| window.holds(it.at)).copied().collect();
     let last = inside.last()?;
     let milliseconds = |chosen: &dyn Fn(&Iteration) -> bool| {
         let chosen = inside.iter().filter(|it| chosen(it));
@@ -99,7 +104,7 @@ pub fn of(said: &[Iteration], before: Option<u64>, window: Window) -> Option<Ite
     let batch_size_limit = last.max_batch_size;
     Some(IterationSummary {
         iterations: inside.len() as u64,
-        lost: lost::of(numbers(said), before, numbers(&inside)),
+        lost: lost::of(numbers(iterations), before, numbers(&inside)),
         busy_fraction: window.seconds().map(|seconds| Nanos(total).as_secs_f64() / seconds),
         latency_ms: milliseconds(&|_| true),
         generation_only_ms: milliseconds(&|it| it.batch.is_some() && !has_context(it)),
@@ -133,8 +138,8 @@ fn kv_used(iteration: &Iteration) -> Option<f64> {
     Some(f64::from(kv.used_blocks) / f64::from(kv.max_blocks))
 }
 
-fn numbers(said: &[Iteration]) -> impl Iterator<Item = u64> {
-    said.iter().map(|it| it.iteration)
+fn numbers(iterations: &[Iteration]) -> impl Iterator<Item = u64> {
+    iterations.iter().map(|it| it.iteration)
 }
 
 /// `None` unless every iteration has the value: a part would pass for the whole.
@@ -200,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_that_said_nothing_in_the_window_has_no_summary() {
+    fn an_engine_without_iterations_in_the_window_has_no_summary() {
         assert_eq!(of(&[], Some(7), WINDOW), None);
         let outside = [iteration(0, -1, 1, 1, 0), iteration(1, 1_000, 1, 1, 0)];
         assert_eq!(of(&outside, None, WINDOW), None);
@@ -208,22 +213,22 @@ mod tests {
 
     #[test]
     fn numbers_that_are_missing_are_counted_as_lost() {
-        let said = [7, 8, 12, 13].map(|number| iteration(number, number as i64, 1, 0, 1));
-        assert_eq!(of(&said, None, WINDOW).unwrap().lost, 3);
+        let iterations = [7, 8, 12, 13].map(|number| iteration(number, number as i64, 1, 0, 1));
+        assert_eq!(of(&iterations, None, WINDOW).unwrap().lost, 3);
     }
 
     #[test]
     fn what_was_overwritten_right_before_the_first_iteration_of_the_window_is_lost() {
-        let said = [(4, -40), (9, 10), (10, 20)];
-        let said = said.map(|(number, end_ms)| iteration(number, end_ms, 1, 0, 1));
-        let summary = of(&said, None, WINDOW).unwrap();
+        let iterations = [(4, -40), (9, 10), (10, 20)];
+        let iterations = iterations.map(|(number, end_ms)| iteration(number, end_ms, 1, 0, 1));
+        let summary = of(&iterations, None, WINDOW).unwrap();
         assert_eq!((summary.iterations, summary.lost), (2, 4));
     }
 
     #[test]
     fn what_was_overwritten_between_the_begin_of_the_point_and_its_first_iteration_is_lost() {
-        let said = [8, 9].map(|number| iteration(number, number as i64, 1, 0, 1));
-        let lost = |before| of(&said, before, WINDOW).unwrap().lost;
+        let iterations = [8, 9].map(|number| iteration(number, number as i64, 1, 0, 1));
+        let lost = |before| of(&iterations, before, WINDOW).unwrap().lost;
         assert_eq!([None, Some(7), Some(3)].map(lost), [0, 0, 4]);
         // An engine that counts from 0 again has lost nothing that is known of.
         assert_eq!(lost(Some(40)), 0);
@@ -245,13 +250,13 @@ mod tests {
     fn four_iterations_come_to_what_pencil_and_paper_find() {
         let mut paused = iteration(3, 900, 20, 0, 6);
         paused.batch.as_mut().unwrap().paused = 2;
-        let said = [
+        let iterations = [
             iteration(0, 40, 40, 1, 0),
             iteration(1, 60, 20, 0, 1),
             iteration(2, 110, 50, 2, 2),
             paused,
         ];
-        let summary = of(&said, None, WINDOW).unwrap();
+        let summary = of(&iterations, None, WINDOW).unwrap();
         assert_eq!((summary.iterations, summary.lost), (4, 0));
         assert_eq!(summary.busy_fraction, Some(0.13));
         assert_eq!(summary.context_iterations_fraction, Some(0.5));

@@ -1,4 +1,4 @@
-//! What happened to the blocks of the KV cache while it was measured? How many came, went and moved, and how fast.
+//! KV cache statistics of the measurement window: counts and rates of block events.
 
 use serde::{Deserialize, Serialize};
 
@@ -51,9 +51,9 @@ pub struct KvEventSlice {
 
 /// Of the events of one run; `None` where there was none. `before` is the number of the last event before all of these,
 /// where there was one.
-pub fn of(said: &[KvTally], before: Option<u64>, window: Window) -> Option<KvEventSummary> {
+pub fn of(tallies: &[KvTally], before: Option<u64>, window: Window) -> Option<KvEventSummary> {
     let touches = |it: &&KvTally| it.at >= window.start && it.since < window.end;
-    let inside: Vec<KvTally> = said.iter().filter(touches).copied().collect();
+    let inside: Vec<KvTally> = tallies.iter().filter(touches).copied().collect();
     if inside.is_empty() {
         return None;
     }
@@ -63,7 +63,7 @@ pub fn of(said: &[KvTally], before: Option<u64>, window: Window) -> Option<KvEve
     let per_s = |blocks: u64| window.seconds().map(|seconds| blocks as f64 / seconds);
     Some(KvEventSummary {
         events: inside.len() as u64,
-        lost: lost::of(numbers(said), before, numbers(&inside)),
+        lost: lost::of(numbers(tallies), before, numbers(&inside)),
         blocks_stored: stored,
         blocks_removed: removed,
         blocks_offloaded: offloaded,
@@ -75,8 +75,8 @@ pub fn of(said: &[KvTally], before: Option<u64>, window: Window) -> Option<KvEve
     })
 }
 
-fn numbers(said: &[KvTally]) -> impl Iterator<Item = u64> {
-    said.iter().map(|it| it.event)
+fn numbers(tallies: &[KvTally]) -> impl Iterator<Item = u64> {
+    tallies.iter().map(|it| it.event)
 }
 
 /// An event belongs to the slice of the look that found it; what was found right after the window, to its last.
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_that_told_nothing_has_no_summary() {
+    fn an_engine_without_events_has_no_summary() {
         assert_eq!(of(&[], Some(7), WINDOW), None);
         assert_eq!(
             of(&[read_at(0, -1, [1, 0, 0, 0]), read_at(1, 2_020, [1, 0, 0, 0])], None, WINDOW),
@@ -127,31 +127,31 @@ mod tests {
 
     #[test]
     fn numbers_that_are_missing_are_counted_as_lost() {
-        let said = [4, 5, 9, 10].map(|event| read_at(event, 10, [1, 0, 0, 0]));
-        assert_eq!(of(&said, None, WINDOW).unwrap().lost, 3);
+        let tallies = [4, 5, 9, 10].map(|event| read_at(event, 10, [1, 0, 0, 0]));
+        assert_eq!(of(&tallies, None, WINDOW).unwrap().lost, 3);
     }
 
     #[test]
     fn what_was_overwritten_right_before_the_first_event_of_the_window_is_lost() {
-        let said = [(4, -40), (9, 10), (10, 20)];
-        let said = said.map(|(event, ms)| read_at(event, ms, [1, 0, 0, 0]));
-        let summary = of(&said, None, WINDOW).unwrap();
+        let tallies = [(4, -40), (9, 10), (10, 20)];
+        let tallies = tallies.map(|(event, ms)| read_at(event, ms, [1, 0, 0, 0]));
+        let summary = of(&tallies, None, WINDOW).unwrap();
         assert_eq!((summary.events, summary.lost), (2, 4));
     }
 
     #[test]
     fn what_was_overwritten_between_the_begin_of_the_point_and_its_first_event_is_lost() {
-        let said = [8, 9].map(|event| read_at(event, 10, [1, 0, 0, 0]));
-        let lost = |before| of(&said, before, WINDOW).unwrap().lost;
+        let tallies = [8, 9].map(|event| read_at(event, 10, [1, 0, 0, 0]));
+        let lost = |before| of(&tallies, before, WINDOW).unwrap().lost;
         assert_eq!([None, Some(7), Some(3)].map(lost), [0, 0, 4]);
         // What was said in the point, and before its window, is nearer.
-        let said = [(6, -40), (8, 10)].map(|(event, ms)| read_at(event, ms, [1, 0, 0, 0]));
-        assert_eq!(of(&said, Some(3), WINDOW).unwrap().lost, 1);
+        let tallies = [(6, -40), (8, 10)].map(|(event, ms)| read_at(event, ms, [1, 0, 0, 0]));
+        assert_eq!(of(&tallies, Some(3), WINDOW).unwrap().lost, 1);
     }
 
     #[test]
     fn five_events_come_to_what_pencil_and_paper_find() {
-        let said = [
+        let tallies = [
             read_at(0, 10, [6, 0, 0, 0]),
             read_at(1, 250, [0, 3, 0, 0]),
             read_at(2, 250, [1, 0, 4, 0]),
@@ -159,7 +159,7 @@ mod tests {
             // Read by the look that ended the point: it happened in the window.
             read_at(4, 2_019, [3, 0, 0, 0]),
         ];
-        let summary = of(&said, None, WINDOW).unwrap();
+        let summary = of(&tallies, None, WINDOW).unwrap();
         assert_eq!((summary.events, summary.lost), (5, 0));
         assert_eq!((summary.blocks_stored, summary.blocks_removed), (10, 4));
         assert_eq!((summary.blocks_offloaded, summary.blocks_onboarded), (4, 2));

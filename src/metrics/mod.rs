@@ -1,6 +1,5 @@
-//! WHAT it means: pure functions of records, and one definition for each number.
+//! Metrics: pure functions of records, and one definition for each number.
 
-pub mod allowance;
 pub mod binomial;
 pub mod compare;
 pub mod comparison;
@@ -28,6 +27,7 @@ pub mod roofline;
 pub mod sides;
 pub mod summarise;
 pub mod summary;
+pub mod threshold;
 pub mod validity;
 
 pub use definition::{Definition, Quantity, Rate};

@@ -1,4 +1,4 @@
-//! Which value do so many percent of the samples not exceed, and how sure is that?
+//! Percentiles with order-statistic confidence intervals.
 
 use serde::{Deserialize, Serialize};
 
@@ -90,19 +90,19 @@ impl Ranks {
         }
     }
 
-    /// The same with an interval as wide as that of `alike` independent values, each of which stands for `n` ÷ `alike` of
+    /// The same with an interval as wide as that of `effective_size` independent values, each of which stands for `n` ÷ `effective_size` of
     /// the sample. The lower end is the first of those that its rank stands for, the upper end the last, so that rounding
     /// makes it wider and never narrower.
     #[must_use]
-    pub fn widened(self, which: Percentile, n: u64, alike: u64) -> Self {
-        if alike >= n {
+    pub fn widened(self, which: Percentile, n: u64, effective_size: u64) -> Self {
+        if effective_size >= n {
             return self;
         }
-        let Self { low, high, .. } = Self::of(which, alike);
+        let Self { low, high, .. } = Self::of(which, effective_size);
         let up_to = |rank: u64| u128::from(rank) * u128::from(n);
         Self {
-            low: low.map(|rank| (up_to(rank - 1) / u128::from(alike)) as u64 + 1),
-            high: high.map(|rank| up_to(rank).div_ceil(u128::from(alike)) as u64),
+            low: low.map(|rank| (up_to(rank - 1) / u128::from(effective_size)) as u64 + 1),
+            high: high.map(|rank| up_to(rank).div_ceil(u128::from(effective_size)) as u64),
             ..self
         }
     }
@@ -159,10 +159,13 @@ mod tests {
         assert_eq!((wide.low, wide.high), (Some(391), Some(610)));
         assert_eq!((wide.value, wide.certified), (ranks.value, ranks.certified));
         assert_eq!(ranks.widened(Percentile::P50, 1_000, 1_000), ranks);
-        for alike in 1..1_000 {
-            let ends = ranks.widened(Percentile::P50, 1_000, alike);
-            assert!(ends.low.is_none_or(|low| (1..=469).contains(&low)), "{alike}: {ends:?}");
-            assert!(ends.high.is_none_or(|high| (532..=1_000).contains(&high)), "{alike}");
+        for effective_size in 1..1_000 {
+            let ends = ranks.widened(Percentile::P50, 1_000, effective_size);
+            assert!(
+                ends.low.is_none_or(|low| (1..=469).contains(&low)),
+                "{effective_size}: {ends:?}"
+            );
+            assert!(ends.high.is_none_or(|high| (532..=1_000).contains(&high)), "{effective_size}");
         }
     }
 

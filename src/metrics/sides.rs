@@ -1,8 +1,7 @@
-//! How do two sides of an experiment differ, number by number? From paired blocks of the same plan.
+//! Paired comparison of two sides of an experiment, metric by metric, and the gate of `--fail-if`.
 
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::allowance::Allowance;
 use crate::metrics::compare::{
     BLOCKS_FOR_A_VERDICT, Block, Comparison, Difference, compare, difference, mean,
 };
@@ -80,18 +79,18 @@ fn row(
 
 /// What became of a number that may get worse by so much and no more.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Ruling {
+pub struct GateResult {
     /// What was allowed.
     #[serde(flatten)]
-    pub allowance: Allowance,
+    pub threshold: Threshold,
     /// What came of it.
-    pub finding: Finding,
+    pub finding: GateStatus,
 }
 
 /// Whether a number got worse by more than is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Finding {
+pub enum GateStatus {
     /// The whole interval lies beyond what is allowed.
     Regression,
     /// The whole interval lies within what is allowed.
@@ -124,38 +123,38 @@ pub fn rule(allowances: &[Allowance], rows: &[Row], verdict: Verdict) -> Vec<Rul
             (Some(row), Verdict::Valid | Verdict::ValidWithWarnings) => finding(allowance, row),
         }
     };
-    allowances
+    thresholds
         .iter()
-        .map(|allowance| Ruling { allowance: *allowance, finding: of(allowance) })
+        .map(|threshold| GateResult { threshold: *threshold, finding: of(threshold) })
         .collect()
 }
 
-fn finding(allowance: &Allowance, row: &Row) -> Finding {
-    let Some(ratio) = &row.ratio else { return Finding::Undecided };
-    let (Some(low), Some(high)) = (ratio.low, ratio.high) else { return Finding::Undecided };
+fn finding(threshold: &Threshold, row: &Row) -> GateStatus {
+    let Some(ratio) = &row.ratio else { return GateStatus::Undecided };
+    let (Some(low), Some(high)) = (ratio.low, ratio.high) else { return GateStatus::Undecided };
     if ratio.block_ratios.len() < BLOCKS_FOR_A_VERDICT {
-        return Finding::Undecided;
+        return GateStatus::Undecided;
     }
     // How many times worse, at least and at most.
     let (least, most) = match row.better {
         Better::Lower => (low, high),
         Better::Higher => (1.0 / high, 1.0 / low),
-        Better::Neither => return Finding::NotMeasured,
+        Better::Neither => return GateStatus::NotMeasured,
     };
-    let allowed = 1.0 + allowance.percent.share();
+    let allowed = 1.0 + threshold.percent.share();
     if least > allowed {
-        Finding::Regression
+        GateStatus::Regression
     } else if most <= allowed {
-        Finding::Held
+        GateStatus::Held
     } else {
-        Finding::Undecided
+        GateStatus::Undecided
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::compare::Answer;
+    use crate::metrics::compare::ComparisonVerdict;
     use crate::metrics::definition::Rate;
 
     fn row_of(metric: &str, ratios: &[f64]) -> Row {
@@ -183,7 +182,7 @@ mod tests {
     #[test]
     fn a_number_that_was_not_measured_holds_nothing() {
         let other = row_of("e2e_p50", &[1.0; 6]);
-        assert_eq!(finding_of("ttft_p99>5%", other), Finding::NotMeasured);
+        assert_eq!(finding_of("ttft_p99>5%", other), GateStatus::NotMeasured);
     }
 
     #[test]
@@ -195,24 +194,24 @@ mod tests {
 
     #[test]
     fn too_few_blocks_find_no_regression_however_large() {
-        assert_eq!(finding_of("ttft_p99>5%", row_of("ttft_p99", &[2.0; 4])), Finding::Undecided);
+        assert_eq!(finding_of("ttft_p99>5%", row_of("ttft_p99", &[2.0; 4])), GateStatus::Undecided);
     }
 
     #[test]
     fn a_regression_is_a_whole_interval_beyond_what_is_allowed() {
         let slower = [1.2, 1.21, 1.19, 1.2, 1.22, 1.2];
-        assert_eq!(finding_of("ttft_p99>5%", row_of("ttft_p99", &slower)), Finding::Regression);
-        assert_eq!(finding_of("ttft_p99>50%", row_of("ttft_p99", &slower)), Finding::Held);
+        assert_eq!(finding_of("ttft_p99>5%", row_of("ttft_p99", &slower)), GateStatus::Regression);
+        assert_eq!(finding_of("ttft_p99>50%", row_of("ttft_p99", &slower)), GateStatus::Held);
         let noisy = [0.8, 1.4, 0.9, 1.5, 1.0, 1.2];
-        assert_eq!(finding_of("ttft_p99>5%", row_of("ttft_p99", &noisy)), Finding::Undecided);
+        assert_eq!(finding_of("ttft_p99>5%", row_of("ttft_p99", &noisy)), GateStatus::Undecided);
     }
 
     #[test]
     fn what_is_worse_depends_on_the_number() {
         let less = [0.8, 0.81, 0.79, 0.8, 0.8, 0.82];
         let throughput = row_of(Rate::OutputThroughput.definition().id, &less);
-        assert_eq!(throughput.ratio.as_ref().unwrap().answer, Answer::Slower);
-        assert_eq!(finding_of("output_throughput>5%", throughput), Finding::Regression);
-        assert_eq!(finding_of("e2e_p50>5%", row_of("e2e_p50", &less)), Finding::Held);
+        assert_eq!(throughput.ratio.as_ref().unwrap().answer, ComparisonVerdict::Slower);
+        assert_eq!(finding_of("output_throughput>5%", throughput), GateStatus::Regression);
+        assert_eq!(finding_of("e2e_p50>5%", row_of("e2e_p50", &less)), GateStatus::Held);
     }
 }

@@ -1,4 +1,4 @@
-//! What does one run come to? The shape of `summary.json`, which every report is made from.
+//! Summary of a run: the shape of `summary.json`, which every report is made from.
 //!
 //! Absent is `None` (`null`), never 0; every `f64` is finite.
 
@@ -62,7 +62,7 @@ pub struct Summary {
     pub roofline: Option<Roofline>,
     /// The course of the run.
     pub over_time: OverTime,
-    /// What the engine said of its iterations in the window; `None` where it says nothing.
+    /// Iteration statistics of the engine in the window; `None` where it reports none.
     pub iterations: Option<IterationSummary>,
     /// What happened to the blocks of the engine's KV cache; `None` where it was not asked.
     #[serde(default)]
@@ -98,7 +98,7 @@ impl Summary {
         self.distribution(quantity).and_then(|all| all.percentiles.get(&which))
     }
 
-    /// The latency that speaks for the run: from the intended arrival in an open loop, from the submission else.
+    /// The latency that represents the run: from the intended arrival in an open loop, from the submission else.
     pub fn headline_latency(&self) -> Quantity {
         match self.load {
             Load::Open { .. } => Quantity::E2eIntended,
@@ -113,7 +113,7 @@ impl Summary {
 pub enum Verdict {
     /// Every check passed.
     Valid,
-    /// Nothing speaks against the numbers, and something should be known about them.
+    /// The numbers hold, with warnings that a reader should know.
     ValidWithWarnings,
     /// The harness, not the target, may have been measured.
     Invalid,
@@ -121,7 +121,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// As printed.
-    pub const fn words(self) -> &'static str {
+    pub const fn description(self) -> &'static str {
         match self {
             Self::Valid => "valid",
             Self::ValidWithWarnings => "valid with warnings",
@@ -148,7 +148,7 @@ pub enum Mark {
 
 impl Mark {
     /// As printed beside a heading.
-    pub const fn words(self) -> &'static str {
+    pub const fn description(self) -> &'static str {
         match self {
             Self::Incomplete => "incomplete",
             Self::Simulated => "simulated",
@@ -300,9 +300,10 @@ pub struct Counts {
     pub failed: u64,
     /// Failed, by kind; kinds that did not occur are left out.
     pub failed_by_kind: BTreeMap<FailureKind, u64>,
-    /// For each of these kinds, what was said of the first request that failed so.
+    /// For each of these kinds, the message of the first request that failed so.
     #[serde(default)]
-    pub failure_words: BTreeMap<FailureKind, String>,
+    #[serde(rename = "failure_words")]
+    pub failure_messages: BTreeMap<FailureKind, String>,
     /// Cancelled at the end of the drain or by the user.
     pub cancelled: u64,
     /// Took longer than a request may.

@@ -1,4 +1,4 @@
-//! What does an attached Nsight Systems see of a run? A range for each phase, and one for each request from when it is sent
+//! NVTX ranges for Nsight Systems: one for each phase, and one for each request from when it is sent
 //! until its end (NVTX), where `--nvtx` asks for them.
 
 use std::ffi::CString;
@@ -112,8 +112,8 @@ mod tests {
     fn a_request_is_one_range_with_its_number_and_neither_side_of_it_allocates() {
         let tool = Tool { domain: stand_in::domain() };
         let gate = Gate::new(8, 1).with_ranges(Some(tool));
-        let told = || (STARTED.load(Ordering::Relaxed), ENDED.load(Ordering::Relaxed));
-        let (started, ended) = told();
+        let range_counts = || (STARTED.load(Ordering::Relaxed), ENDED.load(Ordering::Relaxed));
+        let (started, ended) = range_counts();
         let counted = allocation_counter::measure(|| {
             gate.open(RequestId(5));
             gate.open(RequestId(7));
@@ -123,11 +123,11 @@ mod tests {
         });
         assert_eq!(counted.count_total, 0);
         assert_eq!(MESSAGE.load(Ordering::Relaxed), REGISTERED_HANDLE);
-        assert_eq!(told(), (started + 2, ended + 2));
+        assert_eq!(range_counts(), (started + 2, ended + 2));
         // An end that comes twice, or after the request was given up, ends no range.
         gate.close(RequestId(7), now());
         gate.close(RequestId(5), now());
         gate.close(RequestId(1), now());
-        assert_eq!(told(), (started + 2, ended + 2));
+        assert_eq!(range_counts(), (started + 2, ended + 2));
     }
 }

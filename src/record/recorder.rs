@@ -16,7 +16,7 @@ use crate::record::live::Live;
 use crate::record::log::RecordLog;
 use crate::record::request_record::Records;
 use crate::record::request_table::{PlannedRequest, RequestTable, Sources};
-use crate::record::sink::{Aside, RING_SLOTS, Sink};
+use crate::record::sink::{RING_SLOTS, SideMessage, Sink};
 
 /// Between two looks into the rings: every look wakes a thread, and little would be found.
 const LOOK: Nanos = Nanos::from_millis(4);
@@ -67,12 +67,12 @@ impl Recorder {
     /// When the system cannot start a thread.
     pub fn start() -> io::Result<Self> {
         let (commands, inbox) = channel();
-        let (aside, asides) = channel();
+        let (side_channel, side_messages) = channel();
         let live = Arc::new(Live::default());
         let published = Arc::clone(&live);
         let thread = std::thread::Builder::new()
             .name("bf-recorder".into())
-            .spawn(move || Worker::new(asides, published).run(&inbox))?;
+            .spawn(move || Worker::new(side_messages, published).run(&inbox))?;
         Ok(Self {
             commands: Some(commands),
             thread: Some(thread),
@@ -139,7 +139,7 @@ impl Drop for Recorder {
 }
 
 struct Worker {
-    asides: Receiver<Aside>,
+    side_messages: Receiver<SideMessage>,
     rings: Vec<rtrb::Consumer<Event>>,
     /// How much lies in each ring at the moment of a look.
     ready: Vec<usize>,
@@ -150,9 +150,9 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(asides: Receiver<Aside>, live: Arc<Live>) -> Self {
+    fn new(side_messages: Receiver<SideMessage>, live: Arc<Live>) -> Self {
         Self {
-            asides,
+            side_messages,
             rings: Vec::new(),
             ready: Vec::new(),
             sources: Sources::default(),
@@ -199,7 +199,7 @@ impl Worker {
         self.ready.clear();
         self.ready.extend(self.rings.iter().rev().map(rtrb::Consumer::slots));
         self.ready.reverse();
-        while let Ok(message) = self.asides.try_recv() {
+        while let Ok(message) = self.side_messages.try_recv() {
             self.take(message);
         }
         let Self { rings, ready, table, .. } = self;
@@ -220,22 +220,22 @@ impl Worker {
         ready.iter().sum()
     }
 
-    fn take(&mut self, message: Aside) {
+    fn take(&mut self, message: SideMessage) {
         match message {
-            Aside::Ring(ring) => return self.rings.push(ring),
-            Aside::Stamps(stamps) => self.sources.stamps = stamps,
-            Aside::Tokens(tokens) => self.sources.tokens = tokens,
+            SideMessage::Ring(ring) => return self.rings.push(ring),
+            SideMessage::Stamps(stamps) => self.sources.stamps = stamps,
+            SideMessage::Tokens(tokens) => self.sources.tokens = tokens,
             _ => {}
         }
         let Some(table) = self.table.as_mut() else { return };
         match message {
-            Aside::Words(id, words) => table.failure_message(id, words),
-            Aside::TokenCount(id, tokens, source) => table.token_count(id, tokens, source),
-            Aside::TokenMismatch { id, retokenized, .. } => table.recounted(id, retokenized),
-            Aside::PromptCount(id, tokens) => table.prompt_count(id, tokens),
-            Aside::StampsOf(id, source) => table.stamps_of(id, source),
-            Aside::Stamps(_) | Aside::Tokens(_) => table.set_sources(self.sources),
-            Aside::Ring(_) => unreachable!("a ring was taken above"),
+            SideMessage::FailureMessage(id, words) => table.failure_message(id, words),
+            SideMessage::TokenCount(id, tokens, source) => table.token_count(id, tokens, source),
+            SideMessage::TokenMismatch { id, retokenized, .. } => table.recounted(id, retokenized),
+            SideMessage::PromptCount(id, tokens) => table.prompt_count(id, tokens),
+            SideMessage::StampsOf(id, source) => table.stamps_of(id, source),
+            SideMessage::Stamps(_) | SideMessage::Tokens(_) => table.set_sources(self.sources),
+            SideMessage::Ring(_) => unreachable!("a ring was taken above"),
         }
     }
 
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_told_and_loses_no_record_in_memory() {
+    fn a_full_disk_is_reported_and_loses_no_record_in_memory() {
         let recorder = Recorder::start().expect("a thread");
         let gate = Arc::new(Gate::new(2, 1));
         let mut sink = recorder.sink(&gate);

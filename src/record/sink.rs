@@ -1,4 +1,4 @@
-//! HOT PATH. How does what a target sees become an event? One sink per thread, each with a ring of its own.
+//! HOT PATH. Event sink of a target: one per thread, each with a ring buffer of its own.
 
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -21,13 +21,13 @@ const TRIES: u32 = 64;
 /// The sleep between tries: in it the recorder takes some thousand events.
 const PAUSE: Nanos = Nanos::from_micros(100);
 
-/// What has no fixed size or is not hot goes beside the ring.
+/// A message beside the ring: what has no fixed size or is rare.
 #[derive(Debug)]
-pub enum Aside {
+pub enum SideMessage {
     /// A thread joined: its ring.
     Ring(Consumer<Event>),
-    /// The words of a failure, sent before its [`Event::End`].
-    Words(RequestId, String),
+    /// The message of a failure, sent before its [`Event::End`].
+    FailureMessage(RequestId, String),
     /// The server's or tokenizer's own count of output tokens, sent before the [`Event::End`].
     TokenCount(RequestId, u32, TokenSource),
     /// The server's own count and our tokenizer's count of the same output differ. Both are kept.
@@ -53,7 +53,7 @@ pub enum Aside {
 #[derive(Debug)]
 pub struct Sink {
     ring: Producer<Event>,
-    aside: Sender<Aside>,
+    side_channel: Sender<SideMessage>,
     gate: Arc<Gate>,
     backpressure: Arc<Backpressure>,
     /// Whoever serves what comes out wants the ids themselves, all of them, and to be woken.
@@ -87,13 +87,13 @@ impl Sink {
     }
 
     /// Says who takes the stamps, where it is not the engine.
-    pub fn stamps_come_from(&self, source: StampSource) {
-        let _recorder_is_gone = self.aside.send(Aside::Stamps(source));
+    pub fn set_stamp_source(&self, source: StampSource) {
+        let _recorder_is_gone = self.side_channel.send(SideMessage::Stamps(source));
     }
 
     /// Says where token counts come from, where they are not counted ids.
     pub fn tokens_come_from(&self, source: TokenSource) {
-        let _recorder_is_gone = self.aside.send(Aside::Tokens(source));
+        let _recorder_is_gone = self.side_channel.send(SideMessage::Tokens(source));
     }
 
     /// The most requests that a session with this sink is for.
@@ -183,22 +183,23 @@ impl Sink {
 
     /// A count of output tokens better than the sum over deliveries; before the end of the request.
     pub fn token_count(&mut self, id: RequestId, tokens: u32, source: TokenSource) {
-        let _recorder_is_gone = self.aside.send(Aside::TokenCount(id, tokens, source));
+        let _recorder_is_gone = self.side_channel.send(SideMessage::TokenCount(id, tokens, source));
     }
 
     /// The server's count and ours differ; before the end of the request.
     pub fn token_mismatch(&mut self, id: RequestId, usage: u32, retokenized: u32) {
-        let _recorder_is_gone = self.aside.send(Aside::TokenMismatch { id, usage, retokenized });
+        let _recorder_is_gone =
+            self.side_channel.send(SideMessage::TokenMismatch { id, usage, retokenized });
     }
 
     /// What the server counted of the prompt; before the end of the request.
     pub fn prompt_count(&mut self, id: RequestId, tokens: u32) {
-        let _recorder_is_gone = self.aside.send(Aside::PromptCount(id, tokens));
+        let _recorder_is_gone = self.side_channel.send(SideMessage::PromptCount(id, tokens));
     }
 
     /// This request's stamps were not all taken by the session's default; before the end of the request.
     pub fn stamps_of(&mut self, id: RequestId, source: StampSource) {
-        let _recorder_is_gone = self.aside.send(Aside::StampsOf(id, source));
+        let _recorder_is_gone = self.side_channel.send(SideMessage::StampsOf(id, source));
     }
 
     /// The request is over. A second end of the same request is counted and dropped.
@@ -217,7 +218,8 @@ impl Sink {
     /// The request failed; its words go beside the ring.
     pub fn fail(&mut self, id: RequestId, at: MonoNs, failure: Failure) {
         let kind = failure.kind;
-        let _recorder_is_gone = self.aside.send(Aside::Words(id, failure.message));
+        let _recorder_is_gone =
+            self.side_channel.send(SideMessage::FailureMessage(id, failure.message));
         self.end(id, at, Ending::Failed(kind));
     }
 
@@ -300,10 +302,10 @@ mod tests {
     fn a_server_gets_every_id_and_is_woken_once_per_delivery_and_end() {
         let gate = Arc::new(Gate::new(1, 1));
         let woken = Arc::new(Count(AtomicU64::new(0)));
-        let (aside, asides) = channel();
+        let (side_channel, side_messages) = channel();
         let waker = Arc::clone(&woken).into();
-        let mut sink = Sink::to_server(Arc::clone(&gate), aside, Arc::default(), waker);
-        let Ok(Aside::Ring(mut ring)) = asides.recv() else {
+        let mut sink = Sink::to_server(Arc::clone(&gate), side_channel, Arc::default(), waker);
+        let Ok(SideMessage::Ring(mut ring)) = side_messages.recv() else {
             panic!("the ring is announced first")
         };
         gate.open(RequestId(0));

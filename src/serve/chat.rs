@@ -64,10 +64,10 @@ impl TokenizerConfig {
     fn tokens(self) -> BTreeMap<String, String> {
         let needed = ["bos_token", "eos_token"].map(|name| (name.to_owned(), String::new()));
         let named = self.rest.into_iter().filter(|(name, _)| name.ends_with("_token"));
-        let told = named.filter_map(|(name, token)| {
+        let special_tokens = named.filter_map(|(name, token)| {
             Some((name, token.get("content").unwrap_or(&token).as_str()?.to_owned()))
         });
-        needed.into_iter().chain(told).collect()
+        needed.into_iter().chain(special_tokens).collect()
     }
 }
 
@@ -218,8 +218,8 @@ mod tests {
     #[test]
     fn a_template_that_is_no_template_is_refused_with_its_file() {
         let broken = folder(&serde_json::json!({ "chat_template": "{% for %}" }));
-        let said = ChatTemplate::of_folder(broken.path()).expect_err("broken").to_string();
-        assert!(said.contains("tokenizer_config.json") && said.contains("plain"), "{said}");
+        let error = ChatTemplate::of_folder(broken.path()).expect_err("broken").to_string();
+        assert!(error.contains("tokenizer_config.json") && error.contains("plain"), "{error}");
         let no_json = tempfile::tempdir().unwrap();
         std::fs::write(no_json.path().join("tokenizer_config.json"), "{").unwrap();
         assert!(ChatTemplate::of_folder(no_json.path()).is_err());
@@ -232,8 +232,8 @@ mod tests {
         let named = folder(&serde_json::json!({
             "chat_template": [{ "name": "tool_use", "template": "x" }, { "name": "rag", "template": "y" }],
         }));
-        let said = ChatTemplate::of_folder(named.path()).expect_err("no default").to_string();
-        assert!(said.contains("tool_use, rag") && said.contains("--chat-template"), "{said}");
+        let error = ChatTemplate::of_folder(named.path()).expect_err("no default").to_string();
+        assert!(error.contains("tool_use, rag") && error.contains("--chat-template"), "{error}");
     }
 
     #[test]

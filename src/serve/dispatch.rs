@@ -24,7 +24,7 @@ use crate::load::plan::Shot;
 use crate::record::event::{Ending, Event, FewIds};
 use crate::record::gate::Gate;
 use crate::record::request_record::{EngineTimes, EngineUse};
-use crate::record::sink::{Aside, Sink};
+use crate::record::sink::{SideMessage, Sink};
 use crate::request::RequestId;
 use crate::request::spec::RequestSpec;
 use crate::request::{Failure, FailureKind};
@@ -69,7 +69,7 @@ struct Running {
 pub struct Dispatcher {
     session: Box<dyn Session>,
     gate: Arc<Gate>,
-    asides: Receiver<Aside>,
+    side_messages: Receiver<SideMessage>,
     rings: Vec<Consumer<Event>>,
     message: HashMap<RequestId, String>,
     running: Vec<Option<Running>>,
@@ -103,14 +103,14 @@ impl Dispatcher {
         let capacity = admission.capacity();
         let gate = Arc::new(Gate::new(capacity, 1));
         let woken = Arc::new(Woken(Notify::new()));
-        let (aside, asides) = channel();
+        let (side_channel, side_messages) = channel();
         let waker = Arc::clone(&woken).into();
-        let sink = Sink::to_server(Arc::clone(&gate), aside, Arc::default(), waker);
+        let sink = Sink::to_server(Arc::clone(&gate), side_channel, Arc::default(), waker);
         let session = target.open(sink)?;
         Ok(Self {
             session,
             gate,
-            asides,
+            side_messages,
             rings: Vec::new(),
             message: HashMap::new(),
             running: (0..capacity).map(|_| None).collect(),
@@ -230,7 +230,7 @@ impl Dispatcher {
 
     /// Hands out everything that the engine has put into its rings.
     fn hand_out(&mut self) {
-        self.read_asides();
+        self.read_side_messages();
         for ring in 0..self.rings.len() {
             while let Ok(event) = self.rings[ring].pop() {
                 match event {
@@ -286,7 +286,7 @@ impl Dispatcher {
                 Err(Failure::new(FailureKind::Engine, message).into())
             }
             Ending::Failed(kind) => {
-                self.read_asides();
+                self.read_side_messages();
                 let message = self.message.remove(&id).unwrap_or_default();
                 Err(Failure::new(kind, message).into())
             }
@@ -298,20 +298,20 @@ impl Dispatcher {
         self.admission.release(id);
     }
 
-    fn read_asides(&mut self) {
-        while let Ok(aside) = self.asides.try_recv() {
-            match aside {
-                Aside::Ring(ring) => self.rings.push(ring),
-                Aside::Words(id, message) => {
+    fn read_side_messages(&mut self) {
+        while let Ok(side_message) = self.side_messages.try_recv() {
+            match side_message {
+                SideMessage::Ring(ring) => self.rings.push(ring),
+                SideMessage::FailureMessage(id, message) => {
                     self.message.insert(id, message);
                 }
                 // What only a report needs.
-                Aside::TokenCount(..)
-                | Aside::TokenMismatch { .. }
-                | Aside::PromptCount(..)
-                | Aside::StampsOf(..)
-                | Aside::Stamps(_)
-                | Aside::Tokens(_) => {}
+                SideMessage::TokenCount(..)
+                | SideMessage::TokenMismatch { .. }
+                | SideMessage::PromptCount(..)
+                | SideMessage::StampsOf(..)
+                | SideMessage::Stamps(_)
+                | SideMessage::Tokens(_) => {}
             }
         }
     }

@@ -2,10 +2,10 @@
 
 pub mod engine;
 pub mod gpu_choice;
+pub mod human_duration;
 pub mod profile_window;
 pub mod served;
 pub mod slo;
-pub mod span;
 
 use std::path::PathBuf;
 

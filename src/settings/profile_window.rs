@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Nanos;
-use crate::settings::span::Span;
+use crate::settings::human_duration::HumanDuration;
 
 /// From and to, counted from when a measured point is set up, some milliseconds before its first request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +31,8 @@ impl FromStr for ProfileWindow {
     fn from_str(text: &str) -> Result<Self, ProfileWindowError> {
         let wrong = || ProfileWindowError(text.to_owned());
         let (from, to) = text.split_once("..").ok_or_else(wrong)?;
-        let span = |part: &str| part.parse::<Span>().map(|span| span.0).map_err(|_| wrong());
+        let span =
+            |part: &str| part.parse::<HumanDuration>().map(|span| span.0).map_err(|_| wrong());
         let window = Self { from: span(from)?, to: span(to)? };
         if window.from < window.to { Ok(window) } else { Err(wrong()) }
     }
@@ -52,7 +53,7 @@ impl From<ProfileWindow> for String {
 
 impl fmt::Display for ProfileWindow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}..{}", Span(self.from), Span(self.to))
+        write!(f, "{}..{}", HumanDuration(self.from), HumanDuration(self.to))
     }
 }
 

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_bound_is_said_with_the_remedy() {
+    fn a_wrong_bound_is_an_error_with_a_remedy() {
         assert_eq!(error("ttft"), "SLO `ttft` has no bound: write it like `ttft<2s`");
         assert!(
             error("tftf<2s")

@@ -1,4 +1,4 @@
-//! What did the engine say of each of its iterations? One line of JSON for each, written while it runs and read back.
+//! `iterations.jsonl`: engine iteration statistics, one line of JSON each, written while a run goes on and read back.
 
 use std::io::{self, BufRead, Write};
 
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn every_iteration_is_read_back_as_it_was_said_whatever_the_engine_wrote_beside_it() {
+    fn every_iteration_is_read_back_whatever_else_the_engine_wrote() {
         let mut text = Vec::new();
         let words =
             ["{}", "{\"iter\": 1,\n \"text\": \"a\\nb }\"}", "{\"engine\": {\"point\": 9}}"];

@@ -103,12 +103,12 @@ impl PointRecords for PartialPoint {
 pub struct StoredPoint<'a> {
     directory: &'a RunDirectory,
     point: u32,
-    order: Order,
+    order: RequestIndex,
 }
 
 /// Place of each request of a point.
 #[derive(Debug)]
-enum Order {
+enum RequestIndex {
     /// Ids follow each other from this one on.
     Consecutive { first: u32, requests: usize },
     /// Anything else.
@@ -140,20 +140,20 @@ impl<'a> StoredPoint<'a> {
         let first = ids.first().map_or(0, |id| id.0);
         let follow = ids.iter().zip(first..).all(|(id, expected)| id.0 == expected);
         let order = if follow {
-            Order::Consecutive { first, requests: ids.len() }
+            RequestIndex::Consecutive { first, requests: ids.len() }
         } else {
-            Order::Any(ids.into_iter().enumerate().map(|(place, id)| (id, place)).collect())
+            RequestIndex::Any(ids.into_iter().enumerate().map(|(place, id)| (id, place)).collect())
         };
         Ok(Self { directory, point, order })
     }
 
     fn place(&self, id: RequestId) -> Option<usize> {
         match &self.order {
-            Order::Consecutive { first, requests } => {
+            RequestIndex::Consecutive { first, requests } => {
                 let place = id.0.checked_sub(*first)? as usize;
                 (place < *requests).then_some(place)
             }
-            Order::Any(places) => places.get(&id).copied(),
+            RequestIndex::Any(places) => places.get(&id).copied(),
         }
     }
 
@@ -225,8 +225,8 @@ impl PointRecords for StoredPoint<'_> {
 
     fn len(&self) -> usize {
         match &self.order {
-            Order::Consecutive { requests, .. } => *requests,
-            Order::Any(places) => places.len(),
+            RequestIndex::Consecutive { requests, .. } => *requests,
+            RequestIndex::Any(places) => places.len(),
         }
     }
 }

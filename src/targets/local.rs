@@ -86,7 +86,7 @@ impl LocalTarget {
     }
 
     /// Fills in this engine's defaults, as far as they are the same for every model.
-    pub fn say_defaults(settings: &mut EngineSettings) {
+    pub fn fill_in_defaults(settings: &mut EngineSettings) {
         let default = engine::EngineConfig::new(now_ns);
         settings.max_batch_size.get_or_insert(default.max_batch_size as u32);
         settings.max_num_tokens.get_or_insert(default.max_num_tokens as u32);

@@ -1,4 +1,4 @@
-//! `null:`: what does the harness itself reach? Replies at once, from a thread of its own as any engine would.
+//! `null:`, a target that replies at once from a thread of its own: the floor of the harness.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -52,8 +52,8 @@ impl Target for NullTarget {
     }
 
     fn open(self: Box<Self>, sink: Sink) -> Result<Box<dyn Session>, TargetError> {
-        sink.stamps_come_from(StampSource::User);
-        let (orders, inbox) = channel();
+        sink.set_stamp_source(StampSource::User);
+        let (queue, inbox) = channel();
         let thread = std::thread::Builder::new()
             .name("bf-null".into())
             .spawn(move || reply_to_all(&inbox, sink))
@@ -61,22 +61,22 @@ impl Target for NullTarget {
                 name: "null:".into(),
                 reason: format!("its thread cannot be started: {error}"),
             })?;
-        Ok(Box::new(NullSession { orders, thread }))
+        Ok(Box::new(NullSession { queue, thread }))
     }
 }
 
-struct Order {
+struct QueuedRequest {
     id: RequestId,
     tokens: u32,
 }
 
 struct NullSession {
-    orders: Sender<Order>,
+    queue: Sender<QueuedRequest>,
     thread: JoinHandle<()>,
 }
 
-fn reply_to_all(inbox: &Receiver<Order>, mut sink: Sink) {
-    for Order { id, tokens } in inbox {
+fn reply_to_all(inbox: &Receiver<QueuedRequest>, mut sink: Sink) {
+    for QueuedRequest { id, tokens } in inbox {
         for _ in 0..tokens {
             sink.output(id, now(), std::iter::once(0));
         }
@@ -86,9 +86,9 @@ fn reply_to_all(inbox: &Receiver<Order>, mut sink: Sink) {
 
 impl Session for NullSession {
     fn submit(&mut self, shot: &Shot) -> Result<(), Failure> {
-        let order = Order { id: shot.id, tokens: shot.request.output.max_tokens };
-        self.orders
-            .send(order)
+        let request = QueuedRequest { id: shot.id, tokens: shot.request.output.max_tokens };
+        self.queue
+            .send(request)
             .map_err(|_| Failure::new(FailureKind::ShutDown, "the null target's thread has ended"))
     }
 
@@ -97,7 +97,7 @@ impl Session for NullSession {
     }
 
     fn finish(self: Box<Self>, _by: MonoNs) -> Drain {
-        drop(self.orders);
+        drop(self.queue);
         match self.thread.join() {
             Ok(()) => Drain::Clean,
             Err(_) => Drain::Forced("the null target's thread panicked".into()),

@@ -19,7 +19,7 @@ use crate::load::plan::Shot;
 use crate::record::event::{Ending, Event, TokenHash};
 use crate::record::gate::Gate;
 use crate::record::request_record::StampSource;
-use crate::record::sink::{Aside, Sink};
+use crate::record::sink::{SideMessage, Sink};
 use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
 use crate::targets::named::Named;
@@ -85,7 +85,7 @@ impl Target for TextTarget {
     }
 
     fn open(self: Box<Self>, sink: Sink) -> Result<Box<dyn Session>, TargetError> {
-        sink.stamps_come_from(StampSource::User);
+        sink.set_stamp_source(StampSource::User);
         let (commands, inbox) = channel();
         let (opened, outcome) = channel();
         let Self { inner, text, info } = *self;
@@ -166,7 +166,7 @@ struct TextThread {
     sink: Sink,
     /// The engine's gate; the one behind `sink` is the harness's.
     gate: Arc<Gate>,
-    asides: Receiver<Aside>,
+    side_messages: Receiver<SideMessage>,
     rings: Vec<Consumer<Event>>,
     failure_messages: HashMap<RequestId, String>,
     streams: HashMap<RequestId, TextStream>,
@@ -180,16 +180,16 @@ impl TextThread {
         text: Arc<Text>,
         sink: Sink,
     ) -> Result<(Self, Box<dyn Session>), TargetError> {
-        let (aside, asides) = channel();
+        let (side_channel, side_messages) = channel();
         let gate = Arc::new(Gate::new(sink.room(), 1));
         let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
         let session =
-            inner.open(Sink::to_server(Arc::clone(&gate), aside, Arc::default(), waker))?;
+            inner.open(Sink::to_server(Arc::clone(&gate), side_channel, Arc::default(), waker))?;
         let thread_state = Self {
             text,
             sink,
             gate,
-            asides,
+            side_messages,
             rings: Vec::new(),
             failure_messages: HashMap::new(),
             streams: HashMap::new(),
@@ -244,10 +244,10 @@ impl TextThread {
 
     /// Decodes and forwards all events of the engine; `false` if there were none.
     fn forward_events(&mut self) -> bool {
-        while let Ok(aside) = self.asides.try_recv() {
-            match aside {
-                Aside::Ring(ring) => self.rings.push(ring),
-                Aside::Words(id, message) => {
+        while let Ok(side_message) = self.side_messages.try_recv() {
+            match side_message {
+                SideMessage::Ring(ring) => self.rings.push(ring),
+                SideMessage::FailureMessage(id, message) => {
                     self.failure_messages.insert(id, message);
                 }
                 // About stamps and counts, which are our own from here on.

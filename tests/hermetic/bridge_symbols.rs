@@ -73,9 +73,9 @@ fn compiled(folder: &str, sources: &[PathBuf]) -> Vec<PathBuf> {
             let stem = source.file_stem().expect("a source has a name").to_string_lossy();
             let object = folder.join(format!("{stem}.o"));
             let output = compile(source, &object);
-            let said = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "{} does not compile:\n{said}", source.display());
-            assert!(said.is_empty(), "{} compiles with warnings:\n{said}", source.display());
+            let message = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{} does not compile:\n{message}", source.display());
+            assert!(message.is_empty(), "{} compiles with warnings:\n{message}", source.display());
             object
         })
         .collect()

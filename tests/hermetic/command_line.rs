@@ -111,10 +111,10 @@ fn bad_input_is_one_error_that_names_the_thing_and_nothing_is_run() {
     ];
     for (arguments, code, named) in cases {
         let output = run(&out, arguments);
-        let said = words(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
-        assert!(said.contains(named), "{arguments:?} says: {said}");
-        assert!(!said.contains("panicked"), "{said}");
+        let message = words(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {message}");
+        assert!(message.contains(named), "{arguments:?} says: {message}");
+        assert!(!message.contains("panicked"), "{message}");
     }
     assert!(!out.path().join("runs").exists(), "no run was begun");
 }
@@ -124,9 +124,9 @@ fn bad_input_is_one_error_that_names_the_thing_and_nothing_is_run() {
 fn a_target_that_was_not_built_says_how_to_build_it() {
     let out = tempfile::tempdir().expect("a folder");
     let output = run(&out, &["run", "--target", "trtllm:engine"]);
-    let said = words(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{said}");
-    assert!(said.contains("cargo build --release --features trtllm"), "{said}");
+    let message = words(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{message}");
+    assert!(message.contains("cargo build --release --features trtllm"), "{message}");
 }
 
 #[test]
@@ -308,9 +308,9 @@ fn what_the_engine_says_of_itself_is_kept_and_summarised() {
         let load = ["--warmup", "1", "--requests", "12", "--concurrency", "2", "--kv-reuse"];
         run(&out, &[&["run", "--target", target, "--scenario", "D(16,8)"][..], &load].concat());
         let folder = directory(&out);
-        let said = read(&folder, "iterations.jsonl");
+        let message = read(&folder, "iterations.jsonl");
         let lines: Vec<serde_json::Value> =
-            said.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+            message.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
         assert!(lines.iter().all(|line| line["engine"].is_object() && line["point"] == 0));
         let summary: serde_json::Value =
             serde_json::from_str(&read(&folder, "summary.json")).expect("JSON");
@@ -362,10 +362,10 @@ fn a_number_below_zero_is_refused_by_the_flag_that_it_was_given_to() {
     let out = tempfile::tempdir().expect("a folder");
     let mentions = |arguments: &[&str], named: &[&str]| {
         let output = run(&out, arguments);
-        let said = words(&output.stderr);
-        assert!(matches!(output.status.code(), Some(2 | 3)), "{arguments:?}: {said}");
+        let message = words(&output.stderr);
+        assert!(matches!(output.status.code(), Some(2 | 3)), "{arguments:?}: {message}");
         for named in named {
-            assert!(said.contains(named), "{arguments:?} says: {said}");
+            assert!(message.contains(named), "{arguments:?} says: {message}");
         }
     };
     for subcommand in ["run", "plan", "compare", "ladder", "serve"] {
@@ -390,10 +390,10 @@ fn a_misspelt_key_of_a_file_is_one_short_error_with_the_key_that_was_meant() {
     let out = tempfile::tempdir().expect("a folder");
     fs::write(out.path().join("c.toml"), "max_batchsize = 4\n").expect("written");
     let output = run(&out, &["run", "--config", "c.toml"]);
-    let said = words(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("c.toml") && said.contains("`max_batch_size`"), "{said}");
-    assert!(said.len() < 250, "{said}");
+    let message = words(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("c.toml") && message.contains("`max_batch_size`"), "{message}");
+    assert!(message.len() < 250, "{message}");
 }
 
 #[test]
@@ -433,9 +433,9 @@ fn help_names_the_targets_that_a_subcommand_takes_and_no_others() {
 #[test]
 fn a_version_names_its_revision_as_the_manifest_does() {
     let out = tempfile::tempdir().expect("a folder");
-    let said = words(&run(&out, &["--version"]).stdout);
-    let revision = said.split(['(', ')']).nth(1).expect("a revision").to_owned();
+    let message = words(&run(&out, &["--version"]).stdout);
+    let revision = message.split(['(', ')']).nth(1).expect("a revision").to_owned();
     run(&out, &quick(&["--concurrency", "1"]));
     let manifest = read(&directory(&out), "manifest.json");
-    assert!(manifest.contains(&format!("\"{revision}\"")), "{said} {manifest}");
+    assert!(manifest.contains(&format!("\"{revision}\"")), "{message} {manifest}");
 }

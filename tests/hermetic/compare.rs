@@ -56,10 +56,10 @@ fn what_cannot_be_compared_is_one_error_and_nothing_is_run() {
     ];
     for (arguments, code, named) in cases {
         let output = run(&out, &arguments);
-        let said = words(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
-        assert!(said.contains(named), "{arguments:?} says: {said}");
-        assert!(!said.contains("panicked"), "{said}");
+        let message = words(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {message}");
+        assert!(message.contains(named), "{arguments:?} says: {message}");
+        assert!(!message.contains("panicked"), "{message}");
     }
     assert!(!out.path().join("runs").exists(), "no comparison was begun");
 }
@@ -126,7 +126,7 @@ fn every_side_keeps_records_of_the_same_requests_in_a_folder_of_its_own() {
 }
 
 #[test]
-fn a_setting_of_one_side_is_set_on_that_side_and_told() {
+fn a_setting_of_one_side_is_set_on_that_side_and_reported() {
     let out = tempfile::tempdir().expect("a folder");
     let arguments = [
         "--target",
@@ -224,7 +224,7 @@ fn stored_runs_of_several_loads_fit_the_console_and_say_what_more_blocks_would_t
     let out = tempfile::tempdir().expect("a folder");
     let folders = two_runs(&out, &["--concurrency", "1,16", "--requests", "12"]);
     let printed = words(&run(&out, &folders.each_ref().map(String::as_str)).stdout);
-    let (tables, notes) = printed.split_once("what to know").expect("notes");
+    let (tables, notes) = printed.split_once("notes").expect("notes");
     for line in tables.lines() {
         assert!(line.chars().count() <= 100, "{line}");
     }
@@ -255,7 +255,7 @@ fn a_load_that_was_cut_short_takes_no_blocks_from_the_others_of_a_stored_run() {
 }
 
 #[test]
-fn stored_runs_are_compared_and_said_not_to_be_interleaved() {
+fn stored_runs_are_compared_and_marked_as_not_interleaved() {
     let out = tempfile::tempdir().expect("a folder");
     let folders = two_runs(&out, &["--concurrency", "2", "--requests", "40"]);
     let arguments = [&folders[0], &folders[1], "--fail-if", "e2e_p50>20%"];

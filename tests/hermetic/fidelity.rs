@@ -136,13 +136,13 @@ fn blocks_of_the_kv_cache_are_followed_when_asked_and_as_many_as_prompts_fill() 
     assert!(!silent.directory.file("kv_events.jsonl").exists());
     let told = measured(&format!("{asked}\n[engine]\nkv_events = 1000"));
     assert!(told.directory.file("kv_events.jsonl").exists());
-    let said = told.points[0].summary.kv_events.as_ref().expect("events");
-    assert_eq!((said.blocks_stored, said.lost), (1 + 40 * 2, 0));
+    let message = told.points[0].summary.kv_events.as_ref().expect("events");
+    assert_eq!((message.blocks_stored, message.lost), (1 + 40 * 2, 0));
     // What does not fit the cache any more was removed; the last prompts found room by that.
-    assert_eq!(said.blocks_removed, 1 + 40 * 2 - 64);
-    assert_eq!((said.blocks_offloaded, said.blocks_onboarded), (0, 0));
-    let sliced: u64 = said.over_time.iter().map(|slice| slice.stored).sum();
-    assert_eq!(sliced, said.blocks_stored);
+    assert_eq!(message.blocks_removed, 1 + 40 * 2 - 64);
+    assert_eq!((message.blocks_offloaded, message.blocks_onboarded), (0, 0));
+    let sliced: u64 = message.over_time.iter().map(|slice| slice.stored).sum();
+    assert_eq!(sliced, message.blocks_stored);
 }
 
 #[test]

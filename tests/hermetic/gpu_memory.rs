@@ -34,18 +34,18 @@ fn plan(gib: u64, script: &[(&str, &str)], teller: [&str; 4], more: &[&str]) -> 
     let (folder, target) = engine(gib);
     let arguments = [&["plan", "--target", &target][..], &teller[..], more].concat();
     let output = bareflight(&folder, script, &arguments);
-    let said = words(&output.stdout) + &words(&output.stderr);
-    (output.status.code().expect("an exit code"), said)
+    let message = words(&output.stdout) + &words(&output.stderr);
+    (output.status.code().expect("an exit code"), message)
 }
 
 #[test]
 fn weights_that_do_not_fit_refuse_the_run_before_anything_is_written() {
     let (folder, target) = engine(90);
     let output = bareflight(&folder, &[], &[&["run", "--target", &target][..], &BY_NVML].concat());
-    let said = words(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{said}");
-    assert!(said.contains("90.0 GiB") && said.contains("80.0 GiB"), "{said}");
-    assert!(said.contains("--tp_size") && !said.contains("KV cache"), "{said}");
+    let message = words(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{message}");
+    assert!(message.contains("90.0 GiB") && message.contains("80.0 GiB"), "{message}");
+    assert!(message.contains("--tp_size") && !message.contains("KV cache"), "{message}");
     assert!(!folder.path().join("runs").exists());
 }
 
@@ -54,9 +54,12 @@ fn weights_that_fit_only_an_empty_gpu_name_what_holds_its_memory() {
     for (teller, script) in
         [(BY_NVML, ("FAKE_NVML_FREE_GIB", "5")), (BY_CUDA, ("FAKE_CUDA_FREE_GIB", "5"))]
     {
-        let (code, said) = plan(LLAMA_8B_IN_8_BITS_GIB, &[script], teller, &[]);
-        assert_eq!(code, 3, "{said}");
-        assert!(said.contains("only 5.0 GiB are free") && said.contains("nvidia-smi"), "{said}");
+        let (code, message) = plan(LLAMA_8B_IN_8_BITS_GIB, &[script], teller, &[]);
+        assert_eq!(code, 3, "{message}");
+        assert!(
+            message.contains("only 5.0 GiB are free") && message.contains("nvidia-smi"),
+            "{message}"
+        );
     }
 }
 
@@ -67,16 +70,16 @@ fn a_load_that_the_kv_cache_does_not_hold_is_warned_of_with_the_load_that_it_doe
         [(BY_NVML, ("FAKE_NVML_FREE_GIB", "9")), (BY_CUDA, ("FAKE_CUDA_FREE_GIB", "9"))]
     {
         let load = |concurrency| ["--scenario", "D(1000,200)", "--concurrency", concurrency];
-        let (code, said) = plan(LLAMA_8B_IN_8_BITS_GIB, &[script], teller, &load("4,32"));
-        assert_eq!(code, 0, "{said}");
-        assert!(said.contains("warning[kv_cache]"), "{said}");
-        assert!(said.contains("32 requests in flight take up to 38912 tokens"), "{said}");
-        assert!(said.contains("it holds 14752 at most"), "{said}");
-        assert!(said.contains("up to about 12 requests at once"), "{said}");
-        let (code, said) = plan(LLAMA_8B_IN_8_BITS_GIB, &[script], teller, &load("4,12"));
-        assert!(code == 0 && !said.contains("kv_cache"), "{said}");
-        assert!(said.contains("holds at most       14752 tokens"), "{said}");
-        assert!(said.contains("takes  14592 tokens, for 12 requests in flight"), "{said}");
+        let (code, message) = plan(LLAMA_8B_IN_8_BITS_GIB, &[script], teller, &load("4,32"));
+        assert_eq!(code, 0, "{message}");
+        assert!(message.contains("warning[kv_cache]"), "{message}");
+        assert!(message.contains("32 requests in flight take up to 38912 tokens"), "{message}");
+        assert!(message.contains("it holds 14752 at most"), "{message}");
+        assert!(message.contains("up to about 12 requests at once"), "{message}");
+        let (code, message) = plan(LLAMA_8B_IN_8_BITS_GIB, &[script], teller, &load("4,12"));
+        assert!(code == 0 && !message.contains("kv_cache"), "{message}");
+        assert!(message.contains("holds at most       14752 tokens"), "{message}");
+        assert!(message.contains("takes  14592 tokens, for 12 requests in flight"), "{message}");
     }
 }
 
@@ -86,11 +89,11 @@ fn a_request_that_the_kv_cache_never_holds_is_refused() {
     // A setting bounds the cache where nobody knows of a GPU, too.
     let (folder, target) = engine(LLAMA_8B_IN_8_BITS_GIB);
     let output = bareflight(&folder, &[], &[&["plan", "--target", &target][..], &few].concat());
-    let said = words(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{said}");
+    let message = words(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{message}");
     assert!(
-        said.contains("1216 tokens") && said.contains("`--kv-tokens` lets it hold 1120"),
-        "{said}"
+        message.contains("1216 tokens") && message.contains("`--kv-tokens` lets it hold 1120"),
+        "{message}"
     );
 }
 
@@ -117,8 +120,8 @@ fn cuda_names_the_gpu_where_there_is_no_nvml_and_gives_its_context_back() {
 #[test]
 fn a_driver_that_was_named_and_refuses_ends_the_run_with_its_function() {
     let script = [("FAKE_CUDA_CONTEXT", "1")];
-    let (code, said) = plan(LLAMA_8B_IN_8_BITS_GIB, &script, BY_CUDA, &[]);
-    assert!(code == 3 && said.contains("cuDevicePrimaryCtxRetain failed"), "{said}");
+    let (code, message) = plan(LLAMA_8B_IN_8_BITS_GIB, &script, BY_CUDA, &[]);
+    assert!(code == 3 && message.contains("cuDevicePrimaryCtxRetain failed"), "{message}");
 }
 
 #[test]
@@ -128,16 +131,16 @@ fn only_the_gpus_that_device_ids_name_are_asked_for_their_memory() {
     let planned =
         |ids: &[&str]| plan(LLAMA_8B_IN_8_BITS_GIB, &two, BY_CUDA, &[&load, ids].concat());
     for ids in [&[][..], &["--device-ids", "0"]] {
-        let (code, said) = planned(ids);
-        assert!(code == 3 && said.contains("only 5.0 GiB are free"), "{ids:?}: {said}");
+        let (code, message) = planned(ids);
+        assert!(code == 3 && message.contains("only 5.0 GiB are free"), "{ids:?}: {message}");
     }
-    let (code, said) = planned(&["--device-ids", "1"]);
-    assert_eq!(code, 0, "{said}");
+    let (code, message) = planned(&["--device-ids", "1"]);
+    assert_eq!(code, 0, "{message}");
     // 0.9 × 70 GiB ÷ 64 KiB.
-    assert!(said.contains("holds at most       1032192 tokens"), "{said}");
+    assert!(message.contains("holds at most       1032192 tokens"), "{message}");
     // CUDA shows no such GPU, so nobody tells of its memory.
-    let (code, said) = planned(&["--device-ids", "7"]);
-    assert!(code == 0 && !said.contains("GiB are free"), "{said}");
+    let (code, message) = planned(&["--device-ids", "7"]);
+    assert!(code == 0 && !message.contains("GiB are free"), "{message}");
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn a_run_whose_clocks_were_held_down_is_marked_with_the_reason() {
 }
 
 #[test]
-fn whose_word_the_numbers_are_is_said_in_every_artefact() {
+fn every_artefact_names_the_source_of_gpu_numbers() {
     let (_folder, output, directory) = run(&[], &["--gpu-telemetry", "all"]);
     let directory = directory.expect("a run directory");
     assert!(words(&output.stdout).contains("libfake-nvml.so"), "{}", words(&output.stdout));

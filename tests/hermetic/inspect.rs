@@ -70,9 +70,9 @@ fn what_is_no_engine_is_one_clear_sentence() {
     let directory = tempfile::tempdir().expect("a folder");
     let error = |expected: &str| {
         let output = run(&["inspect", "engine", &path(&directory)]);
-        let said = words(&output.stderr);
-        assert_eq!((output.status.code(), said.lines().count()), (Some(3), 1), "{said}");
-        assert!(said.contains(expected), "{said}");
+        let message = words(&output.stderr);
+        assert_eq!((output.status.code(), message.lines().count()), (Some(3), 1), "{message}");
+        assert!(message.contains(expected), "{message}");
     };
     error("config.json` cannot be read");
     fs::write(directory.path().join("config.json"), r#"{"model_type": "llama"}"#).expect("written");
@@ -89,14 +89,14 @@ fn a_plan_is_held_against_the_directory_before_anything_is_loaded() {
         let output = run(&[&["plan", "--target", &target, "--concurrency", "1"], more].concat());
         (output.status.code(), words(&output.stdout) + &words(&output.stderr))
     };
-    let (code, said) = plan(&["--max-batch-size", "300"]);
-    assert!(code == Some(3) && said.contains("built for 256"), "{said}");
-    let (code, said) = plan(&["--scenario", "D(8000,500)"]);
-    assert!(code == Some(3) && said.contains("holds 8192"), "{said}");
-    let (code, said) = plan(&["--no-chunked-context", "--max-num-tokens", "100"]);
-    assert!(code == Some(3) && said.contains("takes 100"), "{said}");
-    let (code, said) = plan(&["--concurrency", "400"]);
-    assert!(code == Some(0) && said.contains("warning[max_batch_size]"), "{said}");
+    let (code, message) = plan(&["--max-batch-size", "300"]);
+    assert!(code == Some(3) && message.contains("built for 256"), "{message}");
+    let (code, message) = plan(&["--scenario", "D(8000,500)"]);
+    assert!(code == Some(3) && message.contains("holds 8192"), "{message}");
+    let (code, message) = plan(&["--no-chunked-context", "--max-num-tokens", "100"]);
+    assert!(code == Some(3) && message.contains("takes 100"), "{message}");
+    let (code, message) = plan(&["--concurrency", "400"]);
+    assert!(code == Some(0) && message.contains("warning[max_batch_size]"), "{message}");
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn the_simulated_cost_model_is_the_roofline_at_its_own_efficiency() {
 }
 
 #[test]
-fn the_weights_counted_from_a_shape_are_those_that_the_simulation_was_told() {
+fn weights_counted_from_a_shape_equal_those_of_the_simulation() {
     let counted =
         EngineDirectory::read(&fixture(LLAMA_8B)).expect("a fixture").figures().expect("figures");
     let target =

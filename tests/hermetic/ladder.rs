@@ -27,9 +27,9 @@ fn a_ladder_from_something_that_is_no_engine_in_this_process_is_refused() {
         (vec!["--concurrency", "1,2"], "one load"),
     ] {
         let output = ladder(&out, &arguments);
-        let said = words(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
-        assert!(said.contains(named), "{arguments:?} says: {said}");
+        let message = words(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
+        assert!(message.contains(named), "{arguments:?} says: {message}");
     }
     assert!(!out.path().join("runs").exists(), "nothing was begun");
 }
@@ -56,9 +56,9 @@ fn a_simulated_ladder_says_which_rungs_do_not_apply_and_why() {
     let printed = words(&output.stdout);
     assert!(matches!(output.status.code(), Some(0 | 4)), "{printed}{}", words(&output.stderr));
     assert!(printed.contains("SIMULATED"), "{printed}");
-    let said = words(&output.stderr);
+    let message = words(&output.stderr);
     for line in ["L0 null:, block 1 of 5: ", "L1 sim:explicit,base_us=2000, block 5 of 5: "] {
-        assert!(said.contains(line), "{line} in {said}");
+        assert!(message.contains(line), "{line} in {message}");
     }
     let folder = directory(&out);
     for name in ["ladder.csv", "ladder.html", "manifest.json"] {
@@ -96,8 +96,8 @@ fn every_rung_of_an_engine_with_a_tokenizer_is_climbed_and_every_server_ended() 
             "2",
         ],
     );
-    let (printed, said) = (words(&output.stdout), words(&output.stderr));
-    assert!(matches!(output.status.code(), Some(0 | 4)), "{printed}{said}");
+    let (printed, message) = (words(&output.stdout), words(&output.stderr));
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{printed}{message}");
     let document = document(&directory(&out), "ladder");
     for level in ["L0", "L1", "L2", "L3", "L4", "L5", "L6"] {
         let rung = rung(&document, level);
@@ -106,7 +106,7 @@ fn every_rung_of_an_engine_with_a_tokenizer_is_climbed_and_every_server_ended() 
         assert_eq!(
             (&side["attempted"], &side["completed"]),
             (&6.into(), &6.into()),
-            "{level}: {said}"
+            "{level}: {message}"
         );
         assert!(rung["parts"]["e2e_ms"].as_f64().expect("a latency") > 0.0);
     }
@@ -128,8 +128,8 @@ fn a_simulated_engine_stays_labelled_on_every_rung_that_is_served() {
     let out = tempfile::tempdir().expect("a folder");
     let plan = ["--scenario", "D(16,8)", "--requests", "2", "--warmup", "1", "--blocks", "1"];
     let output = ladder(&out, &[&["--target", "sim:explicit,base_us=500"][..], &plan].concat());
-    let said = words(&output.stderr);
-    assert!(matches!(output.status.code(), Some(0 | 4)), "{said}");
+    let message = words(&output.stderr);
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{message}");
     let folder = directory(&out);
     let document = document(&folder, "ladder");
     for level in ["L1", "L3", "L4", "L5", "L6"] {

@@ -30,7 +30,7 @@ struct Heard {
     domain: String,
     number: u64,
     /// Category, payload and words.
-    said: Option<(u32, i64, String)>,
+    message: Option<(u32, i64, String)>,
 }
 
 fn heard(folder: &TempDir) -> Vec<Heard> {
@@ -39,13 +39,13 @@ fn heard(folder: &TempDir) -> Vec<Heard> {
         let mut parts = line.splitn(7, ' ');
         let mut next = || parts.next().map(str::to_owned);
         let (at, what, domain, number) = (next(), next(), next(), next());
-        let said = next().zip(next()).zip(next());
+        let message = next().zip(next()).zip(next());
         Heard {
             at: at.expect("an instant").parse().expect("nanoseconds"),
             what: what.expect("a call"),
             domain: domain.expect("a domain"),
             number: number.expect("a number").parse().expect("a number"),
-            said: said.map(|((category, payload), words)| {
+            message: message.map(|((category, payload), words)| {
                 (category.parse().expect("a number"), payload.parse().expect("a number"), words)
             }),
         }
@@ -65,7 +65,7 @@ fn each_request_is_a_range_from_its_sending_to_its_end() {
         match &*call.what {
             "start" => {
                 assert!(ranges.insert(call.number, (call.at, 0)).is_none(), "{call:?}");
-                let (category, payload, words) = call.said.clone().expect("attributes");
+                let (category, payload, words) = call.message.clone().expect("attributes");
                 assert_eq!((category, &*words), (2, "request"), "{call:?}");
                 payloads.insert(payload, call.number);
             }
@@ -102,7 +102,7 @@ fn phases_are_nested_and_each_ends() {
     for call in heard(&folder) {
         match &*call.what {
             "push" => {
-                let (category, payload, words) = call.said.expect("attributes");
+                let (category, payload, words) = call.message.expect("attributes");
                 assert_eq!((category, payload), (1, -1));
                 open.push(words);
                 seen.push(open.join(" > "));
@@ -134,8 +134,11 @@ fn a_run_with_ranges_is_marked_and_cannot_be_compared() {
         .current_dir(folder.path())
         .output()
         .expect("the binary runs");
-    let said = words(&compare.stderr);
-    assert!(compare.status.code() == Some(2) && said.contains("leave out `--nvtx`"), "{said}");
+    let message = words(&compare.stderr);
+    assert!(
+        compare.status.code() == Some(2) && message.contains("leave out `--nvtx`"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -146,23 +149,23 @@ fn nobody_hears_anything_unless_asked() {
 }
 
 #[test]
-fn a_tool_that_knows_little_is_told_as_much_as_it_takes() {
+fn a_tool_with_few_functions_gets_the_ranges_that_it_supports() {
     let (folder, output) = run(&[("FAKE_NVTX_POOR", "1")], &["--nvtx"]);
     assert!(matches!(output.status.code(), Some(0 | 4)), "{}", words(&output.stderr));
     let all = heard(&folder);
     assert_eq!(all.len(), 2 * 14, "{all:?}");
-    let said = all.iter().filter_map(|call| call.said.as_ref());
-    assert!(said.clone().all(|(_, _, words)| words == "request"), "{all:?}");
-    assert_eq!(said.count(), 14);
+    let message = all.iter().filter_map(|call| call.message.as_ref());
+    assert!(message.clone().all(|(_, _, words)| words == "request"), "{all:?}");
+    assert_eq!(message.count(), 14);
 }
 
 #[test]
 fn without_somebody_who_listens_the_run_is_refused_before_any_load() {
     let refused = |script: &[(&str, &str)], words_of_it: &str| {
         let (_, output) = run(script, &["--nvtx"]);
-        let said = words(&output.stderr);
-        assert_eq!(output.status.code(), Some(3), "{said}");
-        assert!(said.contains(words_of_it) && said.contains("nsys"), "{said}");
+        let message = words(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{message}");
+        assert!(message.contains(words_of_it) && message.contains("nsys"), "{message}");
     };
     refused(&[("FAKE_NVTX_DEAF", "1")], "listens to no ranges");
     refused(&[("NVTX_INJECTION64_PATH", "/nowhere/libtool.so")], "/nowhere/libtool.so");
@@ -172,6 +175,9 @@ fn without_somebody_who_listens_the_run_is_refused_before_any_load() {
         .env_remove("NVTX_INJECTION64_PATH")
         .output()
         .expect("the binary runs");
-    let said = words(&output.stderr);
-    assert!(output.status.code() == Some(3) && said.contains("no profiler listens"), "{said}");
+    let message = words(&output.stderr);
+    assert!(
+        output.status.code() == Some(3) && message.contains("no profiler listens"),
+        "{message}"
+    );
 }

@@ -123,7 +123,7 @@ fn the_model_is_discovered_with_its_limit_and_a_named_one_is_not_asked_for() {
 }
 
 #[test]
-fn a_server_that_cannot_name_its_model_is_told_with_a_remedy() {
+fn a_server_without_a_model_name_is_an_error_with_a_remedy() {
     let server = FaultServer::start(|_, out| out.json(404, r#"{"detail":"Not Found"}"#));
     let mut unnamed = options(&server.url());
     unnamed.model = None;
@@ -286,7 +286,7 @@ fn a_certificate_that_nobody_vouches_for_is_refused_by_default() {
     options.tls.ca_file = Some(other);
     let refused = play_one(options.clone());
     assert_eq!(refused.failure(), FailureKind::Tls);
-    assert!(refused.words().contains("certificate"), "{}", refused.words());
+    assert!(refused.message().contains("certificate"), "{}", refused.message());
 
     options.tls.insecure = true;
     assert_eq!(play_one(options.clone()).tokens(), 4, "anybody is trusted if asked for");

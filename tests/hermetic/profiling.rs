@@ -67,7 +67,7 @@ fn a_window_that_a_point_does_not_reach_is_a_fault_and_no_profile() {
 }
 
 #[test]
-fn a_driver_that_refuses_is_told_with_the_function_that_failed() {
+fn an_error_of_the_driver_names_the_function_that_failed() {
     let (folder, _) = run(&[("FAKE_CUDA_CONTEXT", "1")], "100ms..200ms");
     let faults = json(&folder, "manifest.json")["faults"].to_string();
     assert!(faults.contains("cuDevicePrimaryCtxRetain"), "{faults}");

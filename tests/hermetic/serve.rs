@@ -251,9 +251,9 @@ fn kserve_refuses_what_it_cannot_do_and_goes_on() {
     let mut options = triton(&serving, "tensorrt_llm");
     options.asking.extra_inputs.insert("beam_width".into(), 4.into());
     let seen = play(TritonTarget::new(options).unwrap(), 1, 3);
-    assert!(seen[0].words.as_deref().expect("words").contains("beam_width"), "{seen:?}");
+    assert!(seen[0].message.as_deref().expect("words").contains("beam_width"), "{seen:?}");
     let seen = play(TritonTarget::new(triton(&serving, "tensorrt_llm")).unwrap(), 1, 100_000_000);
-    assert!(seen[0].words.as_deref().expect("words").contains("at most"), "{seen:?}");
+    assert!(seen[0].message.as_deref().expect("words").contains("at most"), "{seen:?}");
     let unknown = TritonTarget::new(triton(&serving, "resnet50")).expect_err("no such model");
     assert!(unknown.to_string().contains("resnet50"), "{unknown}");
     assert_eq!(
@@ -263,7 +263,7 @@ fn kserve_refuses_what_it_cannot_do_and_goes_on() {
 }
 
 #[test]
-fn without_the_key_nothing_is_told_and_nothing_is_run() {
+fn without_the_api_key_requests_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key");
     std::fs::write(&path, "sk-house\n").unwrap();
@@ -285,7 +285,7 @@ fn without_the_key_nothing_is_told_and_nothing_is_run() {
 }
 
 #[test]
-fn who_finds_the_house_full_is_told_to_come_back() {
+fn a_full_server_answers_with_retry_after() {
     let serving = Serving::start(&["--target", SLOW, "--max-batch-size", "1", "--max-queue", "1"]);
     let ask = json!({ "prompt": [1], "max_tokens": 5, "ignore_eos": true });
     let waiting = [0, 1].map(|_| serving.send("POST", "/v1/completions", "", &ask.to_string()));
@@ -294,7 +294,7 @@ fn who_finds_the_house_full_is_told_to_come_back() {
     assert_eq!((answer.status, &answer.headers["retry-after"][..]), (429, "1"));
     assert_eq!(answer.json()["error"]["code"], "queue_full");
     let seen = play(TritonTarget::new(triton(&serving, "tensorrt_llm")).unwrap(), 1, 3);
-    assert!(seen[0].words.as_deref().expect("words").contains("no more requests"), "{seen:?}");
+    assert!(seen[0].message.as_deref().expect("words").contains("no more requests"), "{seen:?}");
     for stream in waiting {
         assert_eq!(Answer::read(stream).json()["usage"]["completion_tokens"], 5);
     }
@@ -363,7 +363,7 @@ fn a_server_that_is_stopped_lets_running_requests_end_and_refuses_new_ones() {
 }
 
 #[test]
-fn what_outlasts_the_grace_is_cancelled_and_told_so() {
+fn requests_beyond_the_grace_period_are_cancelled_with_a_message() {
     let mut serving = Serving::start(&["--target", SLOW, "--grace", "0s"]);
     let ask = json!({ "prompt": [1], "max_tokens": 1000, "ignore_eos": true, "stream": true });
     let running = serving.send("POST", "/v1/completions", "", &ask.to_string());

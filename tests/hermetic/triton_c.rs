@@ -13,7 +13,7 @@ fn a_place_that_holds_no_model_is_named() {
 }
 
 #[test]
-fn a_library_that_is_not_there_is_said_before_anything_is_loaded() {
+fn a_missing_library_is_reported_before_anything_is_loaded() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("m")).unwrap();
     let mut options = TritonCOptions::new(&format!("{}/m", folder.path().display())).unwrap();

@@ -45,7 +45,7 @@ fn one(options: TritonOptions) -> Seen {
 fn fails(options: TritonOptions, kind: FailureKind, words: &str) {
     let seen = one(options);
     assert_eq!(seen.failure(), kind, "{seen:?}");
-    assert!(seen.words.as_ref().is_some_and(|said| said.contains(words)), "{seen:?}");
+    assert!(seen.message.as_ref().is_some_and(|message| message.contains(words)), "{seen:?}");
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn every_fault_of_a_generate_endpoint_has_a_kind_and_the_servers_words() {
     let fails = |kind, words: &str, answer: fn(&mut Out<'_>) -> Next| {
         let seen = generate(answer);
         assert_eq!(seen.failure(), kind, "{seen:?}");
-        assert!(seen.words().contains(words), "{seen:?}");
+        assert!(seen.message().contains(words), "{seen:?}");
     };
     fails(FailureKind::Unauthorized, "who are you", |out| {
         out.json(401, r#"{"error":"who are you"}"#)
@@ -170,7 +170,7 @@ fn every_proper_end_is_an_end() {
 }
 
 #[test]
-fn what_cannot_work_is_said_before_anything_is_sent() {
+fn impossible_settings_are_reported_before_anything_is_sent() {
     let error = |model| TritonTarget::new(options(model)).unwrap_err().to_string();
     assert!(error("not_loaded").contains("'not_loaded' is not found"));
     assert!(error("missing_tensor").contains("no input for the number of tokens to generate"));

@@ -52,7 +52,7 @@ fn missing(machine: &Machine) -> String {
 #[test]
 fn without_any_installation_one_message_names_every_place_and_the_remedy() {
     let folder = tempfile::tempdir().expect("a folder");
-    let said = missing(&machine(&folder));
+    let message = missing(&machine(&folder));
     for named in [
         "TRTLLM_ROOT: not set",
         "app/tensorrt_llm: no such folder",
@@ -60,7 +60,7 @@ fn without_any_installation_one_message_names_every_place_and_the_remedy() {
         "Remedy",
         "TRTLLM_INCLUDE",
     ] {
-        assert!(said.contains(named), "{named} is missing: {said}");
+        assert!(message.contains(named), "{named} is missing: {message}");
     }
 }
 
@@ -70,9 +70,12 @@ fn a_named_root_is_the_only_place_that_is_looked_at() {
     let mut machine = machine(&folder);
     libraries(&machine.container.join("lib"));
     machine.root = Some(folder.path().join("elsewhere"));
-    let said = missing(&machine);
-    assert!(said.contains("TRTLLM_ROOT") && said.contains("elsewhere: no such folder"), "{said}");
-    assert!(!said.contains("app/tensorrt_llm"), "{said}");
+    let message = missing(&machine);
+    assert!(
+        message.contains("TRTLLM_ROOT") && message.contains("elsewhere: no such folder"),
+        "{message}"
+    );
+    assert!(!message.contains("app/tensorrt_llm"), "{message}");
 }
 
 #[test]
@@ -108,22 +111,26 @@ fn a_wheel_and_the_headers_of_its_source_tree_belong_together_when_their_version
     let folder = tempfile::tempdir().expect("a folder");
     let found = find(&wheel_and_source(&folder, "1.2.1", "1.2.1")).expect("both are there");
     assert_eq!(found.version, "1.2.1");
-    let said = missing(&wheel_and_source(&folder, "1.2.1", "1.1.0"));
-    assert!(said.contains("1.2.1") && said.contains("1.1.0"), "both versions are named: {said}");
+    let message = missing(&wheel_and_source(&folder, "1.2.1", "1.1.0"));
+    assert!(
+        message.contains("1.2.1") && message.contains("1.1.0"),
+        "both versions are named: {message}"
+    );
 }
 
 #[test]
 fn a_wheel_alone_has_no_headers_and_the_message_says_where_to_get_them() {
     let folder = tempfile::tempdir().expect("a folder");
-    let said = missing(&Machine { include: None, ..wheel_and_source(&folder, "1.2.1", "1.2.1") });
+    let message =
+        missing(&Machine { include: None, ..wheel_and_source(&folder, "1.2.1", "1.2.1") });
     assert!(
-        said.contains("headers were not") && said.contains("TRTLLM_INCLUDE: not set"),
-        "{said}"
+        message.contains("headers were not") && message.contains("TRTLLM_INCLUDE: not set"),
+        "{message}"
     );
 }
 
 #[test]
-fn headers_that_do_not_say_their_version_want_it_said() {
+fn headers_without_a_version_need_it_as_a_setting() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut machine = machine(&folder);
     libraries(&machine.container.join("lib"));
@@ -142,10 +149,10 @@ fn cudas_headers_are_looked_for_where_the_headers_want_them() {
     headers(&root.join("include"));
     versioned(&root.join("include"), "1.2.1");
     machine.cuda = vec![PathBuf::from("/nowhere/include")];
-    let said = missing(&machine);
+    let message = missing(&machine);
     assert!(
-        said.contains("/nowhere/include: no cuda_fp16.h") && said.contains("CUDA_HOME"),
-        "{said}"
+        message.contains("/nowhere/include: no cuda_fp16.h") && message.contains("CUDA_HOME"),
+        "{message}"
     );
     write(&root.join("include"), "tensorrt_llm/executor/types.h", "");
     assert_eq!(find(&machine).expect("not wanted").cuda, None);
@@ -176,6 +183,6 @@ fn the_abi_is_read_from_the_constructor_that_takes_a_path() {
 fn a_file_that_is_no_library_is_refused_in_the_words_of_nm() {
     let folder = tempfile::tempdir().expect("a folder");
     write(folder.path(), LIBRARY, "version https://git-lfs.github.com/spec/v1\n");
-    let said = executor_of(&folder.path().join(LIBRARY)).expect_err("it is text");
-    assert!(said.contains(LIBRARY), "{said}");
+    let message = executor_of(&folder.path().join(LIBRARY)).expect_err("it is text");
+    assert!(message.contains(LIBRARY), "{message}");
 }

@@ -11,7 +11,7 @@ use bareflight::load::plan::Shot;
 use bareflight::record::event::{Ending, Event, TokenHash};
 use bareflight::record::gate::Gate;
 use bareflight::record::request_record::{StampSource, TokenSource};
-use bareflight::record::sink::{Aside, Sink};
+use bareflight::record::sink::{SideMessage, Sink};
 use bareflight::request::FailureKind;
 use bareflight::request::RequestId;
 use bareflight::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
@@ -25,7 +25,7 @@ pub struct Seen {
     pub deliveries: Vec<(MonoNs, u32)>,
     pub hash: Option<TokenHash>,
     pub count: Option<(u32, TokenSource)>,
-    pub words: Option<String>,
+    pub message: Option<String>,
     pub ends: Vec<(MonoNs, Ending)>,
     pub has_times: bool,
     /// Who took its stamps, where that differs from the session's own.
@@ -54,8 +54,8 @@ impl Seen {
     }
 
     /// The words of its failure.
-    pub fn words(&self) -> &str {
-        self.words.as_deref().unwrap_or_else(|| panic!("a failure has words: {self:?}"))
+    pub fn message(&self) -> &str {
+        self.message.as_deref().unwrap_or_else(|| panic!("a failure has a message: {self:?}"))
     }
 
     pub fn is_completed(&self) -> bool {
@@ -79,7 +79,7 @@ pub struct Watch {
     pub session: Box<dyn Session>,
     gate: Arc<Gate>,
     sink: Sink,
-    asides: Receiver<Aside>,
+    side_messages: Receiver<SideMessage>,
     rings: Vec<rtrb::Consumer<Event>>,
     seen: BTreeMap<u32, Seen>,
     /// Who takes the stamps, as the session says.
@@ -93,7 +93,7 @@ impl Watch {
 
     /// As [`Self::open`], where the target may refuse to be opened.
     pub fn try_open(target: impl Target + 'static) -> Result<Self, TargetError> {
-        let (aside, asides) = channel();
+        let (side_channel, side_messages) = channel();
         let gate = Arc::new(Gate::new(10_000, 10_000));
         let sink = Sink::new(Arc::clone(&gate), aside, Arc::default());
         let session = Box::new(target).open(sink.for_another_thread())?;
@@ -101,7 +101,7 @@ impl Watch {
             session,
             gate,
             sink,
-            asides,
+            side_messages,
             rings: Vec::new(),
             seen: BTreeMap::new(),
             session_stamps: None,
@@ -165,19 +165,19 @@ impl Watch {
 
     fn look(&mut self) {
         for _ in 0..2 {
-            while let Ok(aside) = self.asides.try_recv() {
-                match aside {
-                    Aside::Ring(ring) => self.rings.push(ring),
-                    Aside::Words(id, words) => {
-                        self.seen.entry(id.0).or_default().words = Some(words);
+            while let Ok(side_message) = self.side_messages.try_recv() {
+                match side_message {
+                    SideMessage::Ring(ring) => self.rings.push(ring),
+                    SideMessage::FailureMessage(id, message) => {
+                        self.seen.entry(id.0).or_default().message = Some(message);
                     }
-                    Aside::TokenCount(id, count, source) => {
+                    SideMessage::TokenCount(id, count, source) => {
                         self.seen.entry(id.0).or_default().count = Some((count, source));
                     }
-                    Aside::StampsOf(id, source) => {
+                    SideMessage::StampsOf(id, source) => {
                         self.seen.entry(id.0).or_default().stamps = Some(source);
                     }
-                    Aside::Stamps(source) => self.session_stamps = Some(source),
+                    SideMessage::Stamps(source) => self.session_stamps = Some(source),
                     _ => {}
                 }
             }

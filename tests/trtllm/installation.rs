@@ -43,10 +43,10 @@ fn manifest(out: &TempDir) -> serde_json::Value {
 
 /// What a run says that was refused before any load was sent.
 fn refused(out: &TempDir, output: &Output) -> String {
-    let said = words(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{said}");
-    assert!(!out.path().join("runs").exists(), "nothing was begun: {said}");
-    said
+    let message = words(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{message}");
+    assert!(!out.path().join("runs").exists(), "nothing was begun: {message}");
+    message
 }
 
 /// Slow enough that the tokens of one output are seen one after the other.
@@ -64,9 +64,9 @@ fn came_in_parts(row: &str) -> bool {
 fn a_run_streams_through_the_linked_library_and_every_artefact_says_simulated() {
     let out = tempfile::tempdir().expect("a folder");
     let output = run(&out, COST, &["--concurrency", "4", "--requests", "20"]);
-    let said = words(&output.stderr);
-    assert!(matches!(output.status.code(), Some(0 | 4)), "{said}");
-    assert!(said.contains("SIMULATED TensorRT-LLM 1.2.1+simulated"), "{said}");
+    let message = words(&output.stderr);
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{message}");
+    assert!(message.contains("SIMULATED TensorRT-LLM 1.2.1+simulated"), "{message}");
     assert!(words(&output.stdout).contains("SIMULATED"));
     let manifest = manifest(&out);
     assert_eq!(manifest["target"]["kind"], "trtllm");
@@ -113,8 +113,8 @@ fn an_end_token_that_no_file_names_is_refused_and_one_that_is_named_ends_outputs
     let target = stand_in::target(&out, "explicit,base_us=500,eos_after=3", 1);
     let more = ["--stop-at-eos", "--concurrency", "1", "--requests", "4"];
     let output = program(&out, &target, &more).output().expect("runs");
-    let said = refused(&out, &output);
-    assert!(said.contains("--stop-at-eos") && said.contains("--tokenizer"), "{said}");
+    let message = refused(&out, &output);
+    assert!(message.contains("--stop-at-eos") && message.contains("--tokenizer"), "{message}");
 
     let engine = target.strip_prefix("trtllm:").expect("a target of that kind");
     let config = PathBuf::from(engine).join("generation_config.json");
@@ -136,9 +136,9 @@ fn one_engine_drafts_and_another_verifies_in_one_process() {
     let asked = ["--draft-engine", &draft, "--kv-reuse", "--concurrency", "2", "--requests", "6"];
     let more = [&asked[..], &["--scenario", "D(100,40)"]].concat();
     let output = program(&out, &target, &more).output().expect("runs");
-    let said = words(&output.stderr);
-    assert!(matches!(output.status.code(), Some(0 | 4)), "{said}");
-    assert!(said.contains("4 tokens at a time drafted by"), "{said}");
+    let message = words(&output.stderr);
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{message}");
+    assert!(message.contains("4 tokens at a time drafted by"), "{message}");
     assert!(words(&output.stdout).contains("draft tokens accepted"));
     let rows = read(&out, "requests.csv");
     let mut lines = rows.lines();
@@ -166,8 +166,8 @@ fn engines_that_do_not_draft_together_are_refused_with_the_remedy() {
         (&large, &"no/such/engine".to_owned(), "its draft engine"),
     ] {
         let output = program(&out, target, &["--draft-engine", draft]).output().expect("runs");
-        let said = refused(&out, &output);
-        assert!(said.contains(named), "{said}");
+        let message = refused(&out, &output);
+        assert!(message.contains(named), "{message}");
     }
 }
 
@@ -186,8 +186,11 @@ fn a_library_of_another_version_is_refused_with_both_versions_named() {
     let target = stand_in::target(&out, COST, 1);
     let other = installation().join("other_version");
     let output = program(&out, &target, &[]).env("LD_LIBRARY_PATH", other).output().expect("runs");
-    let said = refused(&out, &output);
-    assert!(said.contains("0.0.1+simulated") && said.contains("1.2.1+simulated"), "{said}");
+    let message = refused(&out, &output);
+    assert!(
+        message.contains("0.0.1+simulated") && message.contains("1.2.1+simulated"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -196,9 +199,9 @@ fn a_library_that_lays_a_struct_out_differently_is_refused_even_if_its_version_a
     let target = stand_in::target(&out, COST, 1);
     let other = installation().join("other_layout");
     let output = program(&out, &target, &[]).env("LD_LIBRARY_PATH", other).output().expect("runs");
-    let said = refused(&out, &output);
-    assert!(said.contains("executor::IterationStats") && said.contains("bytes"), "{said}");
-    assert!(said.contains("1.2.1+simulated"), "{said}");
+    let message = refused(&out, &output);
+    assert!(message.contains("executor::IterationStats") && message.contains("bytes"), "{message}");
+    assert!(message.contains("1.2.1+simulated"), "{message}");
 }
 
 #[test]
@@ -207,9 +210,9 @@ fn a_library_that_cannot_be_loaded_is_named() {
     let target = stand_in::target(&out, COST, 1);
     let other = installation().join("unreadable");
     let output = program(&out, &target, &[]).env("LD_LIBRARY_PATH", &other).output().expect("runs");
-    let said = words(&output.stderr);
+    let message = words(&output.stderr);
     assert!(!output.status.success());
-    assert!(said.contains(&other.join("libtensorrt_llm.so").display().to_string()), "{said}");
+    assert!(message.contains(&other.join("libtensorrt_llm.so").display().to_string()), "{message}");
 }
 
 #[test]
@@ -220,9 +223,9 @@ fn plugins_that_cannot_be_registered_are_refused_before_load() {
         .env("SIMULATED_PLUGINS_REFUSE", "1")
         .output()
         .expect("runs");
-    let said = words(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{said}");
-    assert!(said.contains("initTrtLlmPlugins"), "{said}");
+    let message = words(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{message}");
+    assert!(message.contains("initTrtLlmPlugins"), "{message}");
 }
 
 #[test]

@@ -43,10 +43,10 @@ fn manifest(out: &TempDir) -> serde_json::Value {
 }
 
 fn finished(output: &Output) -> String {
-    let said = words(&output.stderr);
+    let message = words(&output.stderr);
     // A machine that tests share may be too busy for a valid measurement.
-    assert!(matches!(output.status.code(), Some(0 | 4)), "{:?}: {said}", output.status);
-    said
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{:?}: {message}", output.status);
+    message
 }
 
 #[test]
@@ -56,8 +56,8 @@ fn rank_0_drives_the_others_hold_their_part_and_only_one_writes() {
     let more = ["--concurrency", "2", "--requests", "10"];
     let output =
         program(&out, 2, &target, &more).output().expect("`mpirun` is needed for this test");
-    let said = finished(&output);
-    assert!(said.contains("rank 1 of 2"), "{said}");
+    let message = finished(&output);
+    assert!(message.contains("rank 1 of 2"), "{message}");
     let printed = words(&output.stdout);
     assert_eq!(printed.matches("headline").count(), 1, "one report: {printed}");
     let manifest = manifest(&out);
@@ -73,10 +73,10 @@ fn another_number_of_ranks_than_the_engine_was_built_for_is_refused() {
         let out = tempfile::tempdir().expect("a folder");
         let target = stand_in::target(&out, "explicit,base_us=300", 2);
         let output = program(&out, ranks, &target, &["--concurrency", "1"]).output().expect("runs");
-        let said = words(&output.stderr);
-        assert!(!output.status.success(), "{said}");
-        assert!(said.contains("mpirun -n 2"), "the remedy: {said}");
-        assert!(!out.path().join("runs").exists(), "nothing was begun: {said}");
+        let message = words(&output.stderr);
+        assert!(!output.status.success(), "{message}");
+        assert!(message.contains("mpirun -n 2"), "the remedy: {message}");
+        assert!(!out.path().join("runs").exists(), "nothing was begun: {message}");
     }
 }
 
@@ -84,8 +84,8 @@ fn another_number_of_ranks_than_the_engine_was_built_for_is_refused() {
 fn a_target_of_one_process_is_refused_under_mpirun() {
     let out = tempfile::tempdir().expect("a folder");
     let output = program(&out, 2, "null:", &[]).output().expect("runs");
-    let said = words(&output.stderr);
-    assert_eq!(said.matches("start it without mpirun").count(), 1, "{said}");
+    let message = words(&output.stderr);
+    assert_eq!(message.matches("start it without mpirun").count(), 1, "{message}");
     assert!(!output.status.success());
 }
 
@@ -123,19 +123,19 @@ fn a_worker_that_is_not_there_is_refused_by_name() {
     let out = tempfile::tempdir().expect("a folder");
     let target = stand_in::target(&out, "explicit,base_us=300", 2);
     let output = program(&out, 0, &target, &["--worker", "no/such/worker"]).output().expect("runs");
-    let said = words(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{said}");
-    assert!(said.contains("no/such/worker"), "{said}");
+    let message = words(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{message}");
+    assert!(message.contains("no/such/worker"), "{message}");
 }
 
 /// Kills one rank as soon as it has told its process id and requests are under way.
 fn kill_the_follower(mut job: std::process::Child, out: &TempDir) -> (bool, String) {
     let mut lines = BufReader::new(job.stderr.take().expect("piped"));
-    let mut said = String::new();
+    let mut message = String::new();
     let process = loop {
-        let from = said.len();
-        assert!(lines.read_line(&mut said).expect("text") > 0, "rank 1 said nothing: {said}");
-        if let Some((_, rest)) = said[from..].split_once("rank 1 of 2 (process ") {
+        let from = message.len();
+        assert!(lines.read_line(&mut message).expect("text") > 0, "rank 1 said nothing: {message}");
+        if let Some((_, rest)) = message[from..].split_once("rank 1 of 2 (process ") {
             break rest.split(')').next().expect("a number").to_owned();
         }
     };
@@ -151,8 +151,8 @@ fn kill_the_follower(mut job: std::process::Child, out: &TempDir) -> (bool, Stri
     }
     let killed = Command::new("kill").args(["-KILL", &process]).status().expect("kill runs");
     assert!(killed.success());
-    lines.read_to_string(&mut said).expect("text");
-    (job.wait().expect("ends").success(), said)
+    lines.read_to_string(&mut message).expect("text");
+    (job.wait().expect("ends").success(), message)
 }
 
 #[test]
@@ -168,12 +168,12 @@ fn a_rank_that_dies_ends_the_job_and_the_records_so_far_are_kept() {
         .stdout(Stdio::null())
         .spawn()
         .expect("`mpirun` is needed for this test");
-    let (succeeded, said) = kill_the_follower(job, &out);
-    assert!(!succeeded, "{said}");
-    assert!(said.contains("another rank has died"), "{said}");
-    assert!(said.contains("rank 1"), "mpirun says which: {said}");
+    let (succeeded, message) = kill_the_follower(job, &out);
+    assert!(!succeeded, "{message}");
+    assert!(message.contains("another rank has died"), "{message}");
+    assert!(message.contains("rank 1"), "mpirun says which: {message}");
     let manifest = manifest(&out);
-    assert_eq!(manifest["state"], "failed", "{said}");
+    assert_eq!(manifest["state"], "failed", "{message}");
     assert!(manifest["faults"].to_string().contains("another rank has died"), "{manifest}");
     let rows = fs::read_to_string(directory(&out).join("requests.csv")).expect("rows");
     assert!(rows.matches(",completed,").count() >= 5, "what had finished is kept");

@@ -12,9 +12,9 @@ use crate::cli::typed::{ArrivalKind, PromptFormat, Settings};
 use crate::clock::Nanos;
 use crate::load::{Arrivals, Load};
 use crate::settings::engine::EngineSettings;
+use crate::settings::human_duration::HumanDuration;
 use crate::settings::served::ServedSettings;
 use crate::settings::slo::Slos;
-use crate::settings::span::Span;
 use crate::settings::{
     DEFAULT_CONCURRENCIES, DEFAULT_DRAIN, DEFAULT_SCENARIO, DEFAULT_SEED, DEFAULT_TARGET,
     DEFAULT_TIMEOUT, Resolved,
@@ -35,7 +35,7 @@ pub fn resolve(typed: &Settings) -> Result<Resolved, SettingsError> {
     let target = typed.target.clone().unwrap_or_else(|| DEFAULT_TARGET.into());
     let mut engine = engine_settings(typed)?;
     if is_embedded(&target) {
-        LocalTarget::say_defaults(&mut engine);
+        LocalTarget::fill_in_defaults(&mut engine);
     }
     let mut resolved = Resolved {
         target,
@@ -246,10 +246,10 @@ impl Resolved {
         let mut settings = Settings {
             target: Some(self.target.clone()),
             requests: self.requests,
-            duration: self.duration.map(Span),
+            duration: self.duration.map(HumanDuration),
             warmup: self.warmup,
-            timeout: Some(Span(self.timeout)),
-            drain: Some(Span(self.drain)),
+            timeout: Some(HumanDuration(self.timeout)),
+            drain: Some(HumanDuration(self.drain)),
             slo: self.slo_text.clone(),
             gpu_telemetry: Some(self.gpu_telemetry.clone()),
             nvml_library: self.nvml_library.clone(),

@@ -4,7 +4,7 @@ use crate::cli::resolve::SettingsError;
 use crate::cli::typed::RequestFlags;
 use crate::clock::Nanos;
 use crate::request::terms::Terms;
-use crate::settings::span::Span;
+use crate::settings::human_duration::HumanDuration;
 use crate::workload::Workload;
 use crate::workload::priorities::PriorityMix;
 use crate::workload::stop_texts::StopTexts;
@@ -87,7 +87,7 @@ pub(super) fn to_flags(workload: &Workload) -> RequestFlags {
         stop_text: texts(&workload.stop_texts.stop),
         bad_text: texts(&workload.stop_texts.bad),
         priority: workload.priorities.clone(),
-        allotted_time: terms.allotted.map(Span),
+        allotted_time: terms.allotted.map(HumanDuration),
         lora: workload.adapters.clone(),
     }
 }

@@ -71,7 +71,7 @@ fn what_follows_from_a_single_load_and_the_embedded_engine_is_written_down() {
     assert_eq!((closed.max_queue_size, closed.engine.iteration_stats), (Some(4096), Some(1000)));
     let open = written("rate = [1.0, 2.0]\ntarget = 'sim:null'");
     assert_eq!((open.requests, open.warmup), (None, Some(8)));
-    assert_eq!(open.duration, Some(Span(crate::settings::DEFAULT_OPEN_LOOP_DURATION)));
+    assert_eq!(open.duration, Some(HumanDuration(crate::settings::DEFAULT_OPEN_LOOP_DURATION)));
     assert_eq!(open.max_batch_size, None, "a limit of the target's own");
     // No single number says what differs between loads.
     let several = written("concurrency = [1, 32]");

@@ -4,7 +4,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::request::terms::TokenSequences;
-use crate::settings::span::Span;
+use crate::settings::human_duration::HumanDuration;
 use crate::workload::adapters::AdapterMix;
 use crate::workload::priorities::PriorityMix;
 
@@ -60,7 +60,7 @@ pub struct RequestFlags {
     /// The engine itself ends a request after this
     #[arg(long, value_name = "SPAN")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub allotted_time: Option<Span>,
+    pub allotted_time: Option<HumanDuration>,
     /// LoRA adapters by task id with their shares, 0 for the model itself: `1:0.5,2:0.25,0:0.25`
     #[arg(long, value_name = "TASK:SHARE,…")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -9,9 +9,9 @@ use crate::cli::load_number;
 use crate::cli::typed::{ArrivalKind, ExecutorFlags, PromptFormat, RequestFlags};
 use crate::settings::engine::{CapacityPolicy, ChunkingPolicy, Quantization};
 use crate::settings::gpu_choice::GpuChoice;
+use crate::settings::human_duration::HumanDuration;
 use crate::settings::profile_window::ProfileWindow;
 use crate::settings::served::ServedEndpoint;
-use crate::settings::span::Span;
 use crate::workload::scenario::Scenario;
 
 /// The same list for flags, environment and file; absent means not given.
@@ -74,7 +74,7 @@ pub struct Settings {
         env = "BAREFLIGHT_DURATION"
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub duration: Option<Span>,
+    pub duration: Option<HumanDuration>,
     /// Requests sent before each run and not counted
     #[arg(long, value_name = "N", help_heading = "Load", env = "BAREFLIGHT_WARMUP")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,11 +82,11 @@ pub struct Settings {
     /// Longest time of one request; it is then cancelled and counts as timed out
     #[arg(long, value_name = "SPAN", help_heading = "Load")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<Span>,
+    pub timeout: Option<HumanDuration>,
     /// How long answers are awaited after the duration or Ctrl-C before what is open is cancelled
     #[arg(long, value_name = "SPAN", help_heading = "Load")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub drain: Option<Span>,
+    pub drain: Option<HumanDuration>,
 
     /// Lengths in tokens: `D(in,out)` fixed, `N(mean,std)/(mean,std)` normal, `U(min,max)/(min,max)` uniform
     #[arg(

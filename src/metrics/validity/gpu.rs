@@ -1,6 +1,6 @@
-//! Did the GPUs run as fast as they were set? Clocks that are held down make another experiment of the same run.
+//! Validity checks of the GPUs: clocks held down by power, heat or settings.
 
-use super::{Finding, not_applicable, short};
+use super::{CheckOutcome, not_applicable, short};
 use crate::metrics::summary::{Check, CheckId, Status};
 use crate::observe::health::Health;
 
@@ -16,7 +16,7 @@ pub(super) fn throttling(health: &Health) -> Check {
     let mut reasons: Vec<&str> = gpu.throttled.keys().map(|reason| reason.label()).collect();
     reasons.dedup();
     let by = if reasons.is_empty() { "nothing".to_owned() } else { reasons.join(" and ") };
-    Finding {
+    CheckOutcome {
         status: if share > THROTTLED { Status::Warn } else { Status::Pass },
         measured: Some(share),
         limit: Some(THROTTLED),

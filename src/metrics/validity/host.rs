@@ -1,6 +1,6 @@
-//! Did the machine get in the way? Quota, hypervisor, scheduler, and the harness's own appetite.
+//! Validity checks of the host: CPU quota, hypervisor, scheduler, and CPU time of the harness itself.
 
-use super::{Finding, not_applicable, short};
+use super::{CheckOutcome, not_applicable, short};
 use crate::metrics::facts::RunFacts;
 use crate::metrics::summary::{Check, CheckId, Status};
 use crate::observe::health::Health;
@@ -27,7 +27,7 @@ pub(super) fn throttling(health: &Health) -> Check {
             "this machine does not tell whether a cgroup held the process back",
         );
     };
-    Finding {
+    CheckOutcome {
         status: warn_above(periods as f64, 0.0),
         measured: Some(periods as f64),
         limit: Some(0.0),
@@ -44,7 +44,7 @@ pub(super) fn steal(health: &Health) -> Check {
     let Some(share) = health.steal else {
         return not_applicable(id, "this machine does not tell how much CPU time others took");
     };
-    Finding {
+    CheckOutcome {
         status: warn_above(share, STEAL),
         measured: Some(share),
         limit: Some(STEAL),
@@ -65,7 +65,7 @@ pub(super) fn switches(health: &Health, facts: &RunFacts) -> Check {
     let Some(rate) = rate.map(|(switches, seconds)| switches as f64 / seconds) else {
         return not_applicable(id, "involuntary switches of hot threads were not counted");
     };
-    Finding {
+    CheckOutcome {
         status: warn_above(rate, SWITCHES_PER_S),
         measured: Some(rate),
         limit: Some(SWITCHES_PER_S),
@@ -80,9 +80,9 @@ pub(super) fn switches(health: &Health, facts: &RunFacts) -> Check {
 pub(super) fn cpu(health: &Health) -> Check {
     let id = CheckId::HostCpu;
     let Some(cores) = health.harness_cpu else {
-        return not_applicable(id, "the harness's CPU time cannot be told from the target's");
+        return not_applicable(id, "the harness's CPU time cannot be separated from the target's");
     };
-    Finding {
+    CheckOutcome {
         status: warn_above(cores, HARNESS_CORES),
         measured: Some(cores),
         limit: Some(HARNESS_CORES),
@@ -99,7 +99,7 @@ pub(super) fn core_wait(health: &Health) -> Check {
     let Some(share) = health.core_wait else {
         return not_applicable(id, "this machine does not tell how long threads wait for a core");
     };
-    Finding {
+    CheckOutcome {
         status: warn_above(share, CORE_WAIT),
         measured: Some(share),
         limit: Some(CORE_WAIT),

@@ -1,4 +1,4 @@
-//! Can the numbers be trusted? One check per way in which the harness could have been the bottleneck.
+//! Validity checks: one for each way in which the harness could have been the bottleneck.
 
 mod completion;
 mod gpu;
@@ -93,7 +93,7 @@ pub fn verdict(checks: &[Check]) -> Verdict {
 }
 
 /// What a check found, before it has a name.
-struct Finding {
+struct CheckOutcome {
     status: Status,
     measured: Option<f64>,
     limit: Option<f64>,
@@ -102,7 +102,7 @@ struct Finding {
     remedy: &'static str,
 }
 
-impl Finding {
+impl CheckOutcome {
     fn named(self, id: CheckId) -> Check {
         let Self { status, measured, limit, unit, sentence, remedy } = self;
         let needs_remedy = matches!(status, Status::Warn | Status::Fail);
@@ -119,7 +119,7 @@ impl Finding {
 }
 
 fn not_applicable(id: CheckId, sentence: &str) -> Check {
-    Finding {
+    CheckOutcome {
         status: Status::NotApplicable,
         measured: None,
         limit: None,
@@ -154,7 +154,7 @@ fn schedule_lag(evidence: &Evidence<'_>) -> Check {
     } else {
         ""
     };
-    Finding {
+    CheckOutcome {
         status: if p99 > limit { Status::Fail } else { Status::Pass },
         measured: Some(p99),
         limit: Some(limit),
@@ -171,7 +171,7 @@ fn schedule_lag(evidence: &Evidence<'_>) -> Check {
 
 fn not_sent(evidence: &Evidence<'_>) -> Check {
     let missed = evidence.counts.missed;
-    Finding {
+    CheckOutcome {
         status: if missed > 0 { Status::Fail } else { Status::Pass },
         measured: Some(missed as f64),
         limit: Some(0.0),
@@ -196,7 +196,7 @@ fn pull_lag(evidence: &Evidence<'_>) -> Check {
             "neither the engine nor the kernel gave a stamp to compare ours with",
         );
     };
-    Finding {
+    CheckOutcome {
         status: if p99 > PULL_LAG_MS { Status::Warn } else { Status::Pass },
         measured: Some(p99),
         limit: Some(PULL_LAG_MS),
@@ -216,7 +216,7 @@ fn headroom(evidence: &Evidence<'_>) -> Check {
         return not_applicable(id, "the target is the floor of the harness itself");
     }
     let Some(null) = evidence.health.null_rate else {
-        return Finding {
+        return CheckOutcome {
             status: Status::Warn,
             measured: None,
             limit: Some(HEADROOM_WARN),
@@ -239,7 +239,7 @@ fn headroom(evidence: &Evidence<'_>) -> Check {
         r if r < HEADROOM_WARN => (Status::Warn, HEADROOM_WARN),
         _ => (Status::Pass, HEADROOM_WARN),
     };
-    Finding {
+    CheckOutcome {
         status,
         measured: Some(least),
         limit: Some(limit),
@@ -322,7 +322,7 @@ fn accounting(evidence: &Evidence<'_>) -> Check {
         .filter(|(number, _)| *number > 0)
         .map(|(number, what)| format!("{number} {what}"))
         .collect();
-    Finding {
+    CheckOutcome {
         status: if found.is_empty() { Status::Pass } else { Status::Fail },
         measured: Some(faults.iter().map(|(number, _)| *number as f64).sum()),
         limit: Some(0.0),
@@ -344,7 +344,7 @@ fn clocks(evidence: &Evidence<'_>) -> Check {
     let Some(least) = overheads.reduce(f64::min) else {
         return not_applicable(id, "the engine gave no stamps of its own for a streamed request");
     };
-    Finding {
+    CheckOutcome {
         status: if least < -CLOCK_RESOLUTION_MS { Status::Fail } else { Status::Pass },
         measured: Some(least),
         limit: Some(-CLOCK_RESOLUTION_MS),

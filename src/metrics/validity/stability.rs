@@ -1,6 +1,6 @@
-//! Was the run steady? Its three thirds agree, and neither TTFT nor the number in flight rises.
+//! Stability checks: the three thirds of a run agree, and neither TTFT nor the number in flight rises.
 
-use super::{Evidence, Finding, not_applicable, short};
+use super::{CheckOutcome, Evidence, not_applicable, short};
 use crate::load::Load;
 use crate::metrics::definition::Quantity;
 use crate::metrics::dependence::{Trend, trend};
@@ -39,7 +39,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Check {
         [] => "neither TTFT nor the number in flight rises".to_owned(),
         names => format!("{} rose all along", names.join(" and ")),
     };
-    Finding {
+    CheckOutcome {
         status: if steady { Status::Pass } else { Status::Warn },
         measured: Some(spread),
         limit: Some(limit),

@@ -1,4 +1,4 @@
-//! Latencies, worked by hand.
+//! Worked examples of latencies.
 
 use super::*;
 use crate::metrics::Percentile;
@@ -202,17 +202,17 @@ fn dependence_is_taken_in_order_of_arrival() {
 
 #[test]
 fn a_second_count_is_held_against_the_first_and_corrects_nothing() {
-    let told = |id: u32, recounted, prompt| {
+    let with_counts = |id: u32, recounted, prompt| {
         let mut request = played(id, 0.0, &[(10.0, 1), (20.0, 1)]);
         request.0.token_source = TokenSource::Usage;
         request.0.other_counts = OtherCounts { recounted, prompt };
         request
     };
     let rows = vec![
-        told(0, None, None),
-        told(1, Some(3), Some(100)),
-        told(2, None, Some(117)),
-        failed(told(3, Some(9), Some(117))),
+        with_counts(0, None, None),
+        with_counts(1, Some(3), Some(100)),
+        with_counts(2, None, Some(117)),
+        failed(with_counts(3, Some(9), Some(117))),
     ];
     let summary = summary(rows);
     let counts = &summary.counts;

@@ -84,9 +84,9 @@ impl KnownGpus {
     fn from_cuda(asked: &CudaQuery) -> Result<Option<Self>, CudaError> {
         let driver = Driver::load(asked.library)?;
         let shown = driver.devices()?;
-        let told = asked.device_ids;
+        let reported = asked.device_ids;
         let takes = |ordinal| {
-            if told.is_empty() { ordinal < asked.ranks } else { told.contains(&ordinal) }
+            if reported.is_empty() { ordinal < asked.ranks } else { reported.contains(&ordinal) }
         };
         let gpus = shown.into_iter().filter(|device| takes(device.ordinal)).map(|device| {
             let memory = driver.memory(device.ordinal)?;
@@ -102,10 +102,10 @@ impl KnownGpus {
     ///
     /// Which GPUs an engine takes is its own choice and known only once it runs, so this is the best that it can do.
     pub fn memory_for(&self, ranks: u32) -> Option<GpuMemory> {
-        let mut told: Vec<GpuMemory> = self.gpus.iter().filter_map(|gpu| gpu.memory).collect();
-        told.sort_unstable_by_key(|memory| std::cmp::Reverse(memory.free_bytes));
-        let last = (ranks.max(1) as usize).min(told.len());
-        told.get(last.checked_sub(1)?).copied()
+        let mut reported: Vec<GpuMemory> = self.gpus.iter().filter_map(|gpu| gpu.memory).collect();
+        reported.sort_unstable_by_key(|memory| std::cmp::Reverse(memory.free_bytes));
+        let last = (ranks.max(1) as usize).min(reported.len());
+        reported.get(last.checked_sub(1)?).copied()
     }
 }
 

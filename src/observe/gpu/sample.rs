@@ -68,8 +68,8 @@ impl Throttle {
 
     /// Those in a set. Idleness and clocks that the user has set are no throttling.
     pub fn of(reasons: ThrottleReasons) -> Vec<Self> {
-        let told = Self::ALL.into_iter().filter(|(_, bit)| reasons.contains(*bit));
-        told.map(|(throttle, _)| throttle).collect()
+        let reported = Self::ALL.into_iter().filter(|(_, bit)| reasons.contains(*bit));
+        reported.map(|(throttle, _)| throttle).collect()
     }
 
     /// As printed.

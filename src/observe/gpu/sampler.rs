@@ -30,7 +30,7 @@ pub struct Telemetry {
 
 /// A thread that samples.
 #[derive(Debug)]
-pub struct Sampling {
+pub struct SamplingThread {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Vec<GpuSample>>,
 }
@@ -80,7 +80,7 @@ impl Telemetry {
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(&self) -> std::io::Result<Sampling> {
+    pub fn start(&self) -> std::io::Result<SamplingThread> {
         let stop = Arc::new(AtomicBool::new(false));
         let (nvml, watched, stopped) =
             (Arc::clone(&self.nvml), self.watched.clone(), Arc::clone(&stop));
@@ -111,11 +111,11 @@ impl Telemetry {
         let thread = thread::Builder::new().name("bf-gpu".into()).spawn(work)?;
         // It ends by the thread's dropping its side, after its first samples.
         let _dropped: Result<(), mpsc::RecvError> = first_is_taken.recv();
-        Ok(Sampling { stop, thread })
+        Ok(SamplingThread { stop, thread })
     }
 }
 
-impl Sampling {
+impl SamplingThread {
     /// Takes a last sample at or after `until`, and hands out all of them in order of time.
     ///
     /// # Panics

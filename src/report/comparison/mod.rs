@@ -5,12 +5,12 @@ pub mod json;
 pub mod page;
 pub mod table;
 
-use crate::metrics::compare::Answer;
+use crate::metrics::compare::ComparisonVerdict;
 use crate::metrics::comparison::Comparison;
 use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::measure::{Measure, Statistic};
 use crate::metrics::percentile::Percentile;
-use crate::metrics::sides::{Finding, Row, Ruling};
+use crate::metrics::sides::{GateResult, GateStatus, Row};
 use crate::report::figures::{self, short_name};
 
 /// The numbers that people look at, in the order of tables; the files hold them all.
@@ -83,29 +83,29 @@ fn cells(row: &Row, interleaved: bool) -> [String; 6] {
 /// The verdict as a text. For runs that were not interleaved it can only be likely.
 fn answer(row: &Row, interleaved: bool) -> &'static str {
     match (row.ratio.as_ref().map(|ratio| ratio.answer), interleaved) {
-        (Some(Answer::Faster), true) => "better",
-        (Some(Answer::Slower), true) => "WORSE",
-        (Some(Answer::Equivalent), true) => "equal",
-        (Some(Answer::Faster), false) => "likely better",
-        (Some(Answer::Slower), false) => "likely worse",
-        (Some(Answer::Equivalent), false) => "likely equal",
-        (Some(Answer::Undecided), _) => "undecided",
+        (Some(ComparisonVerdict::Faster), true) => "better",
+        (Some(ComparisonVerdict::Slower), true) => "WORSE",
+        (Some(ComparisonVerdict::Equivalent), true) => "equal",
+        (Some(ComparisonVerdict::Faster), false) => "likely better",
+        (Some(ComparisonVerdict::Slower), false) => "likely worse",
+        (Some(ComparisonVerdict::Equivalent), false) => "likely equal",
+        (Some(ComparisonVerdict::Undecided), _) => "undecided",
         (None, _) => figures::ABSENT,
     }
 }
 
 /// `ttft_p99>5%: regression`.
-fn ruling(ruling: &Ruling) -> String {
-    let finding = match ruling.finding {
-        Finding::Regression => "REGRESSION: the whole interval is worse by more",
-        Finding::Held => "held: the whole interval is within it",
-        Finding::Undecided => {
+fn gate_result(gate_result: &GateResult) -> String {
+    let finding = match gate_result.finding {
+        GateStatus::Regression => "REGRESSION: the whole interval is worse by more",
+        GateStatus::Held => "held: the whole interval is within it",
+        GateStatus::Undecided => {
             "undecided: the interval reaches across it, or there are too few blocks"
         }
         Finding::NotMeasured => "NOT HELD: not measured in this experiment",
         Finding::InvalidSide => "NOT HELD: the measurement of a side is invalid",
     };
-    format!("{}: {finding}", ruling.allowance)
+    format!("{}: {finding}", gate_result.threshold)
 }
 
 /// `1.05 [1.02, 1.08]`, or as much of it as there is.
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_load_that_both_sides_have_in_their_names_is_not_said_in_every_column() {
+    fn a_load_in_both_side_names_is_left_out_of_the_columns() {
         let load = ("A at concurrency 16", "B at concurrency 16");
         assert_eq!(in_columns(load.0, load.1), ("A", "B"));
         for (a, b) in [("A", "B"), ("L0", "L10"), ("A at rate 2", "B at rate 3"), (" x", " x")] {

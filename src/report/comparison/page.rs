@@ -1,8 +1,8 @@
 //! HTML page of a comparison: chart of ratios, then all tables.
 
-use crate::metrics::compare::Answer;
+use crate::metrics::compare::ComparisonVerdict;
 use crate::metrics::comparison::{Comparison, Pair};
-use crate::report::comparison::{cells, heading, in_columns, ruling, shown};
+use crate::report::comparison::{cells, gate_result, heading, in_columns, shown};
 use crate::report::figures::{self, short_verdict};
 use crate::report::html::plot::ratios::{Bar, Tone, figure};
 use crate::report::html::tables::table;
@@ -70,9 +70,9 @@ fn of_pair(comparison: &Comparison, pair: &Pair) -> String {
         .filter_map(|row| {
             let ratio = row.ratio.as_ref()?;
             let tone = match ratio.answer {
-                Answer::Faster => Tone::Good,
-                Answer::Slower => Tone::Bad,
-                Answer::Equivalent | Answer::Undecided => Tone::Neutral,
+                ComparisonVerdict::Faster => Tone::Good,
+                ComparisonVerdict::Slower => Tone::Bad,
+                ComparisonVerdict::Equivalent | ComparisonVerdict::Undecided => Tone::Neutral,
             };
             let name = heading(row.metric);
             Some(Bar { name, value: ratio.ratio, interval: ratio.low.zip(ratio.high), tone })
@@ -83,9 +83,9 @@ fn of_pair(comparison: &Comparison, pair: &Pair) -> String {
         rows.iter().map(|row| cells(row, comparison.interleaved).to_vec()).collect();
     let (difference, ratio) = (format!("{b} − {a}"), format!("{b} ÷ {a}"));
     let header = ["Number", &a, &b, &difference, &ratio, "Answer"];
-    let rulings = list(pair.rulings.iter().map(|it| escape(&ruling(it))));
+    let gate_results = list(pair.gate_results.iter().map(|it| escape(&gate_result(it))));
     format!(
-        "<h2>{against}</h2>\n{}{}{rulings}<h3>Was it fair?</h3>\n{}",
+        "<h2>{against}</h2>\n{}{}{gate_results}<h3>Was it fair?</h3>\n{}",
         figure(&title, &bars, comparison.terms.margin),
         table("", &header, &cells),
         fairness(pair, &a, &b)
@@ -100,7 +100,7 @@ fn fairness(pair: &Pair, a: &str, b: &str) -> String {
             let (class, word) = match item.same {
                 Some(true) => ("pass", "alike"),
                 Some(false) => ("warn", "differs"),
-                None => ("not_applicable", "not told"),
+                None => ("not_applicable", "unknown"),
             };
             vec![
                 prose(&item.condition),

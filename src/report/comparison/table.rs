@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::metrics::comparison::{Comparison, Pair, SideReport};
-use crate::report::comparison::{cells, in_columns, ruling, shown};
+use crate::report::comparison::{cells, gate_result, in_columns, shown};
 use crate::report::figures::{self, short_verdict};
 use crate::report::table::lines::{flowed, plain_table, printed, sentence};
 use crate::report::table::marks;
@@ -21,7 +21,7 @@ pub fn render(comparison: &Comparison) -> String {
     for pair in &comparison.pairs {
         text.push_str(&of_pair(comparison, pair));
     }
-    text.push_str("\nwhat to know\n");
+    text.push_str("\nnotes\n");
     for note in &comparison.notes {
         text.push_str(&sentence("  note: ", note));
     }
@@ -68,8 +68,8 @@ fn of_pair(comparison: &Comparison, pair: &Pair) -> String {
     }
     text.push_str(&printed(&table));
     text.push_str(&fairness(pair, a, b));
-    for held in &pair.rulings {
-        text.push_str(&sentence("  fail-if ", &ruling(held)));
+    for held in &pair.gate_results {
+        text.push_str(&sentence("  fail-if ", &gate_result(held)));
     }
     text
 }
@@ -81,7 +81,7 @@ fn fairness(pair: &Pair, a: &str, b: &str) -> String {
         of.map(|item| item.condition.as_str()).collect::<Vec<_>>().join(", ")
     };
     let mut text = String::from("\n  fairness\n");
-    for (words, same) in [("alike:    ", Some(true)), ("not told: ", None)] {
+    for (words, same) in [("alike:    ", Some(true)), ("unknown:  ", None)] {
         let conditions = named(same);
         if !conditions.is_empty() {
             text.push_str(&sentence(&format!("    {words}"), &conditions));
@@ -92,7 +92,7 @@ fn fairness(pair: &Pair, a: &str, b: &str) -> String {
         text.push_str(&sentence("    DIFFERS:  ", &words));
     }
     if !pair.fairness.iter().any(|item| item.same == Some(false)) {
-        let _infallible = writeln!(text, "    nothing that was told differs");
+        let _infallible = writeln!(text, "    no known condition differs");
     }
     text
 }

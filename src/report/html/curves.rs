@@ -149,7 +149,8 @@ fn latency(points: &[PointReport], load: &LoadAxis, quantity: Quantity) -> Chart
             .into_iter()
             .filter_map(|(x, point)| {
                 let value = point.summary.percentile(quantity, which)?;
-                let name = format!("{}, {}: {}", point.label, which.label(), told(value));
+                let name =
+                    format!("{}, {}: {}", point.label, which.label(), percentile_text(value));
                 Some(at_percentile(x, value, name))
             })
             .collect(),
@@ -162,7 +163,7 @@ fn at_percentile(x: f64, value: &PercentileValue, name: String) -> Point {
 }
 
 /// `~12.3 ms (11.0…14.1)`.
-fn told(value: &PercentileValue) -> String {
+fn percentile_text(value: &PercentileValue) -> String {
     let digits = figures::decimals(value.value);
     let interval = figures::interval(value, digits);
     let number = figures::percentile(value, digits);
@@ -201,7 +202,7 @@ fn tail(points: &[PointReport], quantity: Quantity) -> Chart {
 fn percentiles(summary: &Summary, quantity: Quantity) -> Option<Vec<Point>> {
     let values = summary.distribution(quantity)?;
     let point = |(which, value): (&Percentile, &PercentileValue)| {
-        let name = format!("{}: {}", which.label(), told(value));
+        let name = format!("{}: {}", which.label(), percentile_text(value));
         // Whiskers of several points would cover each other here.
         Point { interval: None, ..at_percentile(nines(*which), value, name) }
     };

@@ -14,12 +14,14 @@ pub(super) fn section(summary: &Summary, colour: &str) -> String {
         let paragraph = format!("<p><b>{name}</b>: {}</p>\n", escape(&parts.join(" · ")));
         text.push_str(&paragraph);
     }
-    let slices = summary.iterations.as_ref().map_or([].as_slice(), |said| &said.over_time);
+    let slices =
+        summary.iterations.as_ref().map_or([].as_slice(), |statistics| &statistics.over_time);
     if slices.len() > 1 {
         let drawn = format!("<div class=\"plots three\">\n{}</div>\n", plots(slices, colour));
         text.push_str(&drawn);
     }
-    let slices = summary.kv_events.as_ref().map_or([].as_slice(), |said| &said.over_time);
+    let slices =
+        summary.kv_events.as_ref().map_or([].as_slice(), |statistics| &statistics.over_time);
     if slices.len() > 1 {
         let drawn = format!("<div class=\"plots three\">\n{}</div>\n", blocks(slices, colour));
         text.push_str(&drawn);

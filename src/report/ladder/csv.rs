@@ -29,7 +29,7 @@ fn cells(ladder: &Ladder, rung: &Rung) -> Vec<(String, String)> {
     };
     let mut cells: Vec<(String, String)> = vec![
         ("level".into(), rung.level.name().to_owned()),
-        ("words".into(), rung.words.clone()),
+        ("words".into(), rung.description.clone()),
         ("not_applicable".into(), rung.not_applicable.clone().unwrap_or_default()),
         ("against".into(), level(rung.stands_on)),
     ];
@@ -53,7 +53,7 @@ fn cells(ladder: &Ladder, rung: &Rung) -> Vec<(String, String)> {
         ("queue_ms", engine.map(|it| it.queue_ms)),
         ("prefill_ms", engine.map(|it| it.prefill_ms)),
         ("decode_ms", engine.map(|it| it.decode_ms)),
-        ("around_ms", engine.map(|it| it.around_ms)),
+        ("around_ms", engine.map(|it| it.overhead_ms)),
         ("pull_ms", parts.map(|it| it.pull_ms)),
     ];
     cells.extend(further.map(|(name, value)| (name.to_owned(), maybe(value))));

@@ -26,7 +26,7 @@ pub fn render(ladder: &Ladder) -> String {
     text.push_str("\nwhere the milliseconds of a request go, means\n");
     text.push_str(&waterfall(ladder));
     text.push_str(&sentence("  ", LEGEND));
-    text.push_str("\nwhat to know\n");
+    text.push_str("\nnotes\n");
     for rung in &ladder.rungs {
         if let Some(why) = &rung.not_applicable {
             text.push_str(&sentence("  not applicable: ", &format!("{}: {why}", rung.level)));
@@ -90,18 +90,18 @@ fn waterfall(ladder: &Ladder) -> String {
         let Some(parts) = &rung.parts else { continue };
         // Writing to a string cannot fail, here and below.
         let _infallible = writeln!(text, "  {:2} {}", rung.level.name(), bar(parts, longest));
-        let told: Vec<String> =
+        let part_texts: Vec<String> =
             slices(parts).iter().map(|(name, ms)| format!("{name} {}", figure(*ms))).collect();
         let (whole, pull) = (figure(parts.e2e_ms), figure(parts.pull_ms));
         let _infallible =
-            writeln!(text, "     {whole} ms = {}, then pull {pull}", told.join(" · "));
+            writeln!(text, "     {whole} ms = {}, then pull {pull}", part_texts.join(" · "));
     }
-    let legend: Vec<String> = ["queue", "prefill", "decode", "around"]
+    let legend: Vec<String> = ["queue", "prefill", "decode", "overhead"]
         .iter()
         .zip(SHADES)
         .map(|(name, shade)| format!("{shade} {name}"))
         .collect();
-    let _infallible = writeln!(text, "     {}   · not told apart", legend.join("   "));
+    let _infallible = writeln!(text, "     {}   · not broken down", legend.join("   "));
     text
 }
 
@@ -109,11 +109,11 @@ fn waterfall(ladder: &Ladder) -> String {
 fn bar(parts: &Parts, longest: f64) -> String {
     let place = |ms: f64| (ms.max(0.0) / longest.max(1e-9) * LONGEST).round() as usize;
     let (mut sum, mut drawn, mut bar) = (0.0, 0, String::new());
-    let told_apart = parts.engine.is_some();
+    let broken_down = parts.engine.is_some();
     for (index, (_, ms)) in slices(parts).into_iter().enumerate() {
         sum += ms;
         let until = place(sum);
-        let shade = if told_apart { SHADES[index] } else { '·' };
+        let shade = if broken_down { SHADES[index] } else { '·' };
         bar.extend(std::iter::repeat_n(shade, until.saturating_sub(drawn)));
         drawn = drawn.max(until);
     }
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn a_bar_is_as_long_as_its_latency_and_shows_each_part() {
         let engine =
-            EngineParts { queue_ms: 10.0, prefill_ms: 20.0, decode_ms: 20.0, around_ms: 10.0 };
+            EngineParts { queue_ms: 10.0, prefill_ms: 20.0, decode_ms: 20.0, overhead_ms: 10.0 };
         let parts = Parts { requests: 1, e2e_ms: 60.0, engine: Some(engine), pull_ms: 0.0 };
         let drawn = bar(&parts, 120.0);
         assert_eq!(

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_said_as_soon_as_there_are_any() {
+    fn failures_are_shown_as_soon_as_there_are_any() {
         let totals = Totals { requests: 200, duration: None };
         let words = look().counts(totals);
         assert_eq!(words, "120/200 requests · 12.50 req/s · 500.0 tok/s · 8 in flight · 2 FAILED");

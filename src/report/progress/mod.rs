@@ -131,10 +131,10 @@ struct Watch<F> {
 impl<F: Fn() -> u32 + Send + 'static> Watch<F> {
     fn start(self, period: Duration) -> Progress {
         let over = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&over);
+        let is_over = Arc::clone(&over);
         let spawned = std::thread::Builder::new()
             .name("progress".to_owned())
-            .spawn(move || self.look_until(&told, period));
+            .spawn(move || self.look_until(&is_over, period));
         let thread = spawned
             .inspect_err(|error| {
                 console::print_notice(format_args!("progress cannot be shown: {error}"))

@@ -92,11 +92,11 @@ async fn ready(State(service): State<Shared>, request: Request) -> Response {
 }
 
 async fn server_metadata(State(service): State<Shared>, request: Request) -> Response {
-    let said = ServerMetadata {
+    let metadata = ServerMetadata {
         name: "bareflight".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    unary(&service, request, |_: ModelRequest| Ok(said)).await
+    unary(&service, request, |_: ModelRequest| Ok(metadata)).await
 }
 
 fn named(asked: &ModelRequest) -> Result<Model, Status> {

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_extensions_and_trailers_are_told_from_the_body() {
+    fn chunks_extensions_and_trailers_are_separated_from_the_body() {
         let wire = "5;x=y\r\nhello\r\n1\r\n \r\n00A\r\n0123456789\r\n0\r\nx-t: 1\r\n\r\n";
         assert_eq!(decode(START, [wire.as_bytes()]), Ok(("hello 0123456789".to_owned(), true)));
         assert_eq!(decode(START, [b"2\nab\n0\n\n".as_slice()]), Ok(("ab".to_owned(), true)));

@@ -134,7 +134,7 @@ impl Target for OpenAiTarget {
         let Self { options, info, route, writer, models_path: _ } = *self;
         let keeper = StampKeeper::start();
         let kernel_stamps = keeper.works();
-        sink.stamps_come_from(if kernel_stamps { StampSource::Kernel } else { StampSource::User });
+        sink.set_stamp_source(if kernel_stamps { StampSource::Kernel } else { StampSource::User });
         sink.tokens_come_from(TokenSource::Chunks);
         let settings = ClientSettings {
             same_host: route.connector.is_loopback(),

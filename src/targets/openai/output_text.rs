@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_said_again_and_again_is_counted_each_time() {
+    fn a_repeated_token_is_counted_each_time() {
         assert_eq!(take(&[" a", " a", " a", " a", " a"]), (" a a a a a".to_owned(), 5));
     }
 

@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 use crate::clock::now;
 use crate::record::event::Event;
 use crate::record::gate::Gate;
-use crate::record::sink::Aside;
+use crate::record::sink::SideMessage;
 use crate::request::spec::Prompt;
 use crate::targets::triton::model_io::{ModelIo, OutputAs};
 use crate::targets::triton::output_counter::OutputCounter;
@@ -19,12 +19,12 @@ struct Scene {
     table: InFlightTable,
     gate: Arc<Gate>,
     ring: rtrb::Consumer<Event>,
-    asides: std::sync::mpsc::Receiver<Aside>,
+    side_messages: std::sync::mpsc::Receiver<SideMessage>,
 }
 
 impl Scene {
     fn new() -> Self {
-        let (aside, asides) = channel();
+        let (side_channel, side_messages) = channel();
         let gate = Arc::new(Gate::new(2, 2));
         let sink = Sink::new(Arc::clone(&gate), aside, Arc::default());
         let Ok(Aside::Ring(ring)) = asides.recv() else { panic!("the ring is announced first") };
@@ -42,7 +42,7 @@ impl Scene {
             ID,
             InFlightRequest::new(prompt, 3, OutputCounter::new(&model_io(), false), now()),
         );
-        Self { table, gate, ring, asides }
+        Self { table, gate, ring, side_messages }
     }
 
     fn respond(&mut self, reading: &Reading<'_>) {
@@ -60,8 +60,8 @@ impl Scene {
         }
         assert_eq!((ends.len(), self.gate.stray_ends()), (1, 0), "{ends:?}");
         assert!(self.table.is_empty());
-        let message = self.asides.try_iter().find_map(|aside| match aside {
-            Aside::Words(_, message) => Some(message),
+        let message = self.side_messages.try_iter().find_map(|side_message| match side_message {
+            SideMessage::FailureMessage(_, message) => Some(message),
             _ => None,
         });
         (ends[0], message.unwrap_or_default())
@@ -163,6 +163,7 @@ fn a_stamp_that_is_not_the_kernels_is_reported() {
     let mut scene = Scene::new();
     let own = ReadStamp { at: now(), lag_ns: 0, source: StampSource::User };
     scene.table.response(ID, own, &ids(THREE, true));
-    let user_stamp = |aside| matches!(aside, Aside::StampsOf(ID, StampSource::User));
-    assert!(scene.asides.try_iter().any(user_stamp));
+    let user_stamp =
+        |side_message| matches!(side_message, SideMessage::StampsOf(ID, StampSource::User));
+    assert!(scene.side_messages.try_iter().any(user_stamp));
 }

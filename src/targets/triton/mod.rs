@@ -190,7 +190,7 @@ impl Target for TritonTarget {
         let stamps = if keeper.works() { StampSource::Kernel } else { StampSource::User };
         let failed = |failure: Failure| unusable(&self.options, &failure);
         let settings = self.settings(stamps).map_err(failed)?;
-        sink.stamps_come_from(stamps);
+        sink.set_stamp_source(stamps);
         sink.tokens_come_from(settings.tokens);
         let template = self.template.clone();
         let session = TritonSession::open(&self.options, template, settings, &sink, keeper)

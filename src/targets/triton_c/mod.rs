@@ -178,7 +178,7 @@ impl Target for TritonCTarget {
             same_host: true,
             stamps: StampSource::Engine,
         };
-        sink.stamps_come_from(settings.stamps);
+        sink.set_stamp_source(settings.stamps);
         sink.tokens_come_from(settings.tokens);
         let session = CoreSession::start(core, template, settings, sink)
             .map_err(|error| unusable(format!("its thread cannot be started: {error}")))?;

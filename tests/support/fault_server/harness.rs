@@ -10,7 +10,7 @@ use bareflight::record::backpressure::Backpressure;
 use bareflight::record::event::{Ending, Event, TokenHash};
 use bareflight::record::gate::Gate;
 use bareflight::record::request_record::{EngineTimes, FinishReason, StampSource, TokenSource};
-use bareflight::record::sink::{Aside, Sink};
+use bareflight::record::sink::{SideMessage, Sink};
 use bareflight::request::RequestId;
 use bareflight::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
 use bareflight::request::{Failure, FailureKind};
@@ -27,7 +27,7 @@ pub struct Story {
     pub deliveries: Vec<(MonoNs, u32, TokenHash, u32)>,
     pub endings: Vec<(MonoNs, Ending)>,
     pub timed_out: bool,
-    pub words: Option<String>,
+    pub message: Option<String>,
     pub count: Option<(u32, TokenSource)>,
     pub mismatch: Option<(u32, u32)>,
     pub times: Option<EngineTimes>,
@@ -53,8 +53,8 @@ impl Story {
         matches!(self.endings.as_slice(), [(_, Ending::Cancelled)])
     }
 
-    pub fn words(&self) -> &str {
-        self.words.as_deref().unwrap_or_else(|| panic!("a failure has words: {self:?}"))
+    pub fn message(&self) -> &str {
+        self.message.as_deref().unwrap_or_else(|| panic!("a failure has a message: {self:?}"))
     }
 
     /// Tokens over all deliveries.
@@ -120,8 +120,8 @@ impl Range {
         let drain = self.session.take().expect("finished once").finish(by);
         let mut rings = Vec::new();
         let mut stories = std::mem::take(&mut self.stories);
-        while let Ok(aside) = self.asides.try_recv() {
-            self.note_aside(aside, &mut stories, &mut rings);
+        while let Ok(side_message) = self.side_messages.try_recv() {
+            self.note_side_message(side_message, &mut stories, &mut rings);
         }
         for ring in &mut rings {
             while let Ok(event) = ring.pop() {
@@ -135,26 +135,30 @@ impl Range {
         (drain, stories.into_values().collect())
     }
 
-    fn note_aside(
+    fn note_side_message(
         &mut self,
-        aside: Aside,
+        side_message: SideMessage,
         stories: &mut BTreeMap<u32, Story>,
         rings: &mut Vec<rtrb::Consumer<Event>>,
     ) {
-        match aside {
-            Aside::Ring(ring) => rings.push(ring),
-            Aside::Words(id, words) => stories.entry(id.0).or_default().words = Some(words),
-            Aside::TokenCount(id, tokens, source) => {
+        match side_message {
+            SideMessage::Ring(ring) => rings.push(ring),
+            SideMessage::FailureMessage(id, message) => {
+                stories.entry(id.0).or_default().message = Some(message)
+            }
+            SideMessage::TokenCount(id, tokens, source) => {
                 stories.entry(id.0).or_default().count = Some((tokens, source));
             }
-            Aside::TokenMismatch { id, usage, retokenized } => {
+            SideMessage::TokenMismatch { id, usage, retokenized } => {
                 stories.entry(id.0).or_default().mismatch = Some((usage, retokenized));
             }
             // Counted where whole runs are told of.
-            Aside::PromptCount(..) => {}
-            Aside::StampsOf(id, source) => stories.entry(id.0).or_default().stamps = Some(source),
-            Aside::Stamps(source) => self.session_stamps = Some(source),
-            Aside::Tokens(source) => assert_eq!(source, TokenSource::Chunks),
+            SideMessage::PromptCount(..) => {}
+            SideMessage::StampsOf(id, source) => {
+                stories.entry(id.0).or_default().stamps = Some(source)
+            }
+            SideMessage::Stamps(source) => self.session_stamps = Some(source),
+            SideMessage::Tokens(source) => assert_eq!(source, TokenSource::Chunks),
         }
     }
 }
@@ -197,7 +201,11 @@ fn check(story: &Story) {
         before = delivery.0;
     }
     assert!(before <= story.end(), "the end is last: {story:?}");
-    assert_eq!(story.words.is_some(), matches!(story.endings[0].1, Ending::Failed(_)), "{story:?}");
+    assert_eq!(
+        story.message.is_some(),
+        matches!(story.endings[0].1, Ending::Failed(_)),
+        "{story:?}"
+    );
 }
 
 /// A shot that streams, with both ids and text.

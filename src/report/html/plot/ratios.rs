@@ -109,12 +109,12 @@ fn draw(bar: &Bar, scale: &Scale, y: f64, svg: &mut String) {
     let interval = bar.interval.map_or_else(String::new, |(low, high)| {
         format!(r#"<path class="line" d="M{:.1} {y:.1}H{:.1}"/>"#, scale.at(low), scale.at(high))
     });
-    let told = bar.interval.map_or_else(String::new, |(low, high)| {
+    let interval_text = bar.interval.map_or_else(String::new, |(low, high)| {
         format!(" ({} to {})", fixed(low, 3), fixed(high, 3))
     });
     let _infallible = write!(
         svg,
-        r#"<text class="name" x="{:.1}" y="{:.1}" text-anchor="end">{}</text><g style="color:{colour}">{interval}<circle class="dot" cx="{:.1}" cy="{y:.1}" r="4"><title>{}{told}</title></circle></g>"#,
+        r#"<text class="name" x="{:.1}" y="{:.1}" text-anchor="end">{}</text><g style="color:{colour}">{interval}<circle class="dot" cx="{:.1}" cy="{y:.1}" r="4"><title>{}{interval_text}</title></circle></g>"#,
         NAMES - 14.0,
         y + 4.0,
         escape(&bar.name),

@@ -10,7 +10,7 @@ use crate::clock::Nanos;
 /// A span as typed and as written into files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Span(pub Nanos);
+pub struct HumanDuration(pub Nanos);
 
 /// Largest unit first, so that the shortest exact text is found first.
 const UNITS: [(&str, i64); 6] = [
@@ -25,13 +25,13 @@ const UNITS: [(&str, i64); 6] = [
 /// A text that is no span of time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no span of time: write for example `30s`, `500ms`, `2m` or `1.5h`")]
-pub struct SpanError(String);
+pub struct HumanDurationError(String);
 
-impl FromStr for Span {
-    type Err = SpanError;
+impl FromStr for HumanDuration {
+    type Err = HumanDurationError;
 
-    fn from_str(text: &str) -> Result<Self, SpanError> {
-        let wrong = || SpanError(text.to_owned());
+    fn from_str(text: &str) -> Result<Self, HumanDurationError> {
+        let wrong = || HumanDurationError(text.to_owned());
         let trimmed = text.trim();
         let digits = trimmed.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(trimmed.len());
         let (number, unit) = trimmed.split_at(digits);
@@ -47,7 +47,7 @@ impl FromStr for Span {
     }
 }
 
-impl fmt::Display for Span {
+impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let nanos = self.0.0;
         let (unit, factor) = UNITS
@@ -58,15 +58,15 @@ impl fmt::Display for Span {
     }
 }
 
-impl TryFrom<String> for Span {
-    type Error = SpanError;
-    fn try_from(text: String) -> Result<Self, SpanError> {
+impl TryFrom<String> for HumanDuration {
+    type Error = HumanDurationError;
+    fn try_from(text: String) -> Result<Self, HumanDurationError> {
         text.parse()
     }
 }
 
-impl From<Span> for String {
-    fn from(span: Span) -> Self {
+impl From<HumanDuration> for String {
+    fn from(span: HumanDuration) -> Self {
         span.to_string()
     }
 }
@@ -78,13 +78,13 @@ mod tests {
     #[test]
     fn nonsense_is_no_span() {
         for text in ["", "s", "-3s", "10 parsecs", "nan", "inf", "1e300h"] {
-            assert!(text.parse::<Span>().is_err(), "{text}");
+            assert!(text.parse::<HumanDuration>().is_err(), "{text}");
         }
     }
 
     #[test]
     fn what_is_typed_is_what_is_meant() {
-        let nanos = |text: &str| text.parse::<Span>().expect(text).0.0;
+        let nanos = |text: &str| text.parse::<HumanDuration>().expect(text).0.0;
         assert_eq!(nanos("30s"), 30_000_000_000);
         assert_eq!(nanos("30"), 30_000_000_000);
         assert_eq!(nanos("500ms"), 500_000_000);
@@ -95,8 +95,8 @@ mod tests {
     #[test]
     fn a_written_span_reads_back_the_same() {
         for nanos in [0, 1, 1_500, 999_000_000, 1_000_000_000, 90_000_000_000, 7_200_000_000_000] {
-            let span = Span(Nanos(nanos));
-            assert_eq!(span.to_string().parse::<Span>().expect("written by us"), span);
+            let span = HumanDuration(Nanos(nanos));
+            assert_eq!(span.to_string().parse::<HumanDuration>().expect("written by us"), span);
         }
     }
 }

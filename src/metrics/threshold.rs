@@ -1,4 +1,4 @@
-//! By how much may which number get worse before it counts as a regression? `ttft_p99>5%`.
+//! Thresholds of `--fail-if`: by how much a number may get worse before it counts as a regression (`ttft_p99>5%`).
 
 use std::fmt;
 use std::str::FromStr;
@@ -44,18 +44,18 @@ pub struct NoPercent(String);
 
 /// A number, and by how much it may get worse.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Allowance {
+pub struct Threshold {
     /// Which number.
     pub measure: Measure,
     /// By how much, in percent of the baseline.
     pub percent: Percent,
 }
 
-/// A text that allows nothing.
+/// Why a text is no threshold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoAllowance {
+pub enum ThresholdError {
     /// Not of the form `metric>percent`.
-    #[error("`{0}` is no bound on a regression: write `METRIC>PERCENT`, for example `ttft_p99>5%`")]
+    #[error("`{0}` is no threshold: write `METRIC>PERCENT`, for example `ttft_p99>5%`")]
     Form(String),
     /// The number is not known.
     #[error(transparent)]
@@ -68,21 +68,21 @@ pub enum NoAllowance {
     NoDirection(Measure),
 }
 
-impl FromStr for Allowance {
-    type Err = NoAllowance;
+impl FromStr for Threshold {
+    type Err = ThresholdError;
 
-    fn from_str(text: &str) -> Result<Self, NoAllowance> {
+    fn from_str(text: &str) -> Result<Self, ThresholdError> {
         let (measure, percent) =
-            text.split_once('>').ok_or_else(|| NoAllowance::Form(text.trim().to_owned()))?;
+            text.split_once('>').ok_or_else(|| ThresholdError::Form(text.trim().to_owned()))?;
         let measure: Measure = measure.parse()?;
         if measure.better() == Better::Neither {
-            return Err(NoAllowance::NoDirection(measure));
+            return Err(ThresholdError::NoDirection(measure));
         }
         Ok(Self { measure, percent: percent.parse()? })
     }
 }
 
-impl fmt::Display for Allowance {
+impl fmt::Display for Threshold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}>{}", self.measure, self.percent)
     }
@@ -103,16 +103,16 @@ mod tests {
             ("ttft_p99>nan%", "`nan%` is no share"),
             ("output_tokens_avg>5%", "cannot get worse"),
         ] {
-            let error = text.parse::<Allowance>().unwrap_err().to_string();
+            let error = text.parse::<Threshold>().unwrap_err().to_string();
             assert!(error.contains(named), "{text}: {error}");
         }
     }
 
     #[test]
     fn what_is_written_is_what_is_meant() {
-        let allowed: Allowance = " ttft_p99 > 2.5 % ".parse().unwrap();
+        let allowed: Threshold = " ttft_p99 > 2.5 % ".parse().unwrap();
         assert_eq!(allowed.to_string(), "ttft_p99>2.5%");
         assert!((allowed.percent.share() - 0.025).abs() < 1e-12);
-        assert!("output_throughput>5%".parse::<Allowance>().is_ok());
+        assert!("output_throughput>5%".parse::<Threshold>().is_ok());
     }
 }
