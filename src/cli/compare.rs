@@ -266,13 +266,13 @@ fn settings_of(folder: &Path) -> anyhow::Result<Map<String, Value>> {
 /// The exit code that `--fail-if` asks for, where something is not within what it allows or cannot be known.
 fn gate_exit(comparison: &Comparison) -> Option<Exit> {
     let findings = || {
-        let rulings = comparison.pairs.iter().flat_map(|pair| &pair.rulings);
-        rulings.map(|ruling| ruling.finding)
+        let gate_results = comparison.pairs.iter().flat_map(|pair| &pair.gate_results);
+        gate_results.map(|gate_result| gate_result.finding)
     };
-    if findings().any(Finding::is_unknowable) {
+    if findings().any(GateStatus::is_unknowable) {
         return Some(Exit::Invalid);
     }
-    findings().any(|finding| finding == Finding::Regression).then_some(Exit::Regression)
+    findings().any(|finding| finding == GateStatus::Regression).then_some(Exit::Regression)
 }
 
 /// The settings of every side, resolved. They ask the same; only the target and how it is set up may differ.

@@ -216,7 +216,7 @@ impl Issuer<'_> {
         let Leave { intended, ready } = leave;
         let at = clock::now();
         // Before the call, so that the recorder never meets an end whose submission it has not seen.
-        self.sink.put(Event::Submitted { id, intended, ready, at });
+        self.sink.push_blocking(Event::Submitted { id, intended, ready, at });
         let refused = self.session.submit(shot).err();
         self.deadlines.instants.push_back(at + self.timeout);
         if let Some(failure) = refused {
@@ -272,7 +272,7 @@ impl Issuer<'_> {
                 if deadline > now {
                     break;
                 }
-                self.sink.put(Event::TimedOut { id, at: now });
+                self.sink.push_blocking(Event::TimedOut { id, at: now });
                 self.cancel(id, now);
             }
             self.deadlines.pop_front();
@@ -284,7 +284,7 @@ impl Issuer<'_> {
             self.cancelled.pop_front();
             if self.gate.abandon(id, now) {
                 let ending = Ending::Failed(FailureKind::Unanswered);
-                self.sink.put(Event::End { id, at: now, ending });
+                self.sink.push_blocking(Event::End { id, at: now, ending });
             }
         }
     }

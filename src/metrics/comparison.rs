@@ -213,7 +213,7 @@ fn pair(
         baseline,
         candidate,
         fairness: fairness::items(&conditions(a, blocks), &conditions(b, blocks)),
-        rulings: sides::rule(question.allowances, &rows, verdict),
+        gate_results: sides::evaluate_gate(question.thresholds, &rows, verdict),
         rows,
     }
 }

@@ -8,6 +8,7 @@ use crate::metrics::compare::{
 use crate::metrics::definition::{Better, Unit};
 use crate::metrics::measure::Measure;
 use crate::metrics::summary::{Summary, Verdict};
+use crate::metrics::threshold::Threshold;
 
 /// One number on both sides.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -103,7 +104,7 @@ pub enum GateStatus {
     InvalidSide,
 }
 
-impl Finding {
+impl GateStatus {
     /// Whether nothing can be said of the number, so that a gate that asks for it is not passed.
     pub const fn is_unknowable(self) -> bool {
         match self {
@@ -114,13 +115,13 @@ impl Finding {
 }
 
 /// Holds the rows of two sides, whose worst verdict is `verdict`, against what is allowed.
-pub fn rule(allowances: &[Allowance], rows: &[Row], verdict: Verdict) -> Vec<Ruling> {
-    let of = |allowance: &Allowance| {
-        let row = rows.iter().find(|row| row.metric == allowance.measure);
+pub fn evaluate_gate(thresholds: &[Threshold], rows: &[Row], verdict: Verdict) -> Vec<GateResult> {
+    let of = |threshold: &Threshold| {
+        let row = rows.iter().find(|row| row.metric == threshold.measure);
         match (row, verdict) {
-            (None, _) => Finding::NotMeasured,
-            (Some(_), Verdict::Invalid) => Finding::InvalidSide,
-            (Some(row), Verdict::Valid | Verdict::ValidWithWarnings) => finding(allowance, row),
+            (None, _) => GateStatus::NotMeasured,
+            (Some(_), Verdict::Invalid) => GateStatus::InvalidSide,
+            (Some(row), Verdict::Valid | Verdict::ValidWithWarnings) => finding(threshold, row),
         }
     };
     thresholds
@@ -175,8 +176,8 @@ mod tests {
         }
     }
 
-    fn finding_of(allowance: &str, row: Row) -> Finding {
-        rule(&[allowance.parse().unwrap()], &[row], Verdict::Valid)[0].finding
+    fn finding_of(threshold: &str, row: Row) -> GateStatus {
+        evaluate_gate(&[threshold.parse().unwrap()], &[row], Verdict::Valid)[0].finding
     }
 
     #[test]
@@ -188,8 +189,11 @@ mod tests {
     #[test]
     fn nothing_is_held_by_a_side_that_is_invalid() {
         let rows = [row_of("e2e_p50", &[1.0; 6])];
-        let allowances = ["e2e_p50>5%".parse().unwrap()];
-        assert_eq!(rule(&allowances, &rows, Verdict::Invalid)[0].finding, Finding::InvalidSide);
+        let thresholds = ["e2e_p50>5%".parse().unwrap()];
+        assert_eq!(
+            evaluate_gate(&thresholds, &rows, Verdict::Invalid)[0].finding,
+            GateStatus::InvalidSide
+        );
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub struct PhaseRecords {
 pub struct Recorder {
     commands: Option<Sender<Command>>,
     thread: Option<JoinHandle<()>>,
-    aside: Sender<Aside>,
+    side_channel: Sender<SideMessage>,
     backpressure: Arc<Backpressure>,
     live: Arc<Live>,
 }
@@ -76,7 +76,7 @@ impl Recorder {
         Ok(Self {
             commands: Some(commands),
             thread: Some(thread),
-            aside,
+            side_channel,
             backpressure: Arc::default(),
             live,
         })
@@ -84,7 +84,7 @@ impl Recorder {
 
     /// A sink for a thread that sees events. The first one made is the issuer's.
     pub fn sink(&self, gate: &Arc<Gate>) -> Sink {
-        Sink::new(Arc::clone(gate), self.aside.clone(), Arc::clone(&self.backpressure))
+        Sink::new(Arc::clone(gate), self.side_channel.clone(), Arc::clone(&self.backpressure))
     }
 
     /// The snapshot of the phase that is running.
@@ -271,7 +271,7 @@ mod tests {
                 .begin(vec![PlannedRequest { id, prompt_tokens: 1, requested_tokens: 1 }], None);
             gate.open(id);
             let at = now();
-            sink.put(Event::Submitted { id, intended: at, ready: at, at });
+            sink.push_blocking(Event::Submitted { id, intended: at, ready: at, at });
             sink.delivery(id, now(), 1, TokenHash::EMPTY);
             sink.end(id, now(), Ending::Completed(FinishReason::Length));
             let phase = recorder.end();

@@ -61,29 +61,36 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// A sink whose ring is announced over `aside`; `backpressure` counts its waits for the recorder.
-    pub fn new(gate: Arc<Gate>, aside: Sender<Aside>, backpressure: Arc<Backpressure>) -> Self {
+    /// A sink whose ring is announced over `side_channel`; `backpressure` counts its waits for the recorder.
+    pub fn new(
+        gate: Arc<Gate>,
+        side_channel: Sender<SideMessage>,
+        backpressure: Arc<Backpressure>,
+    ) -> Self {
         let (ring, consumer) = RingBuffer::new(RING_SLOTS);
-        // Without a recorder at the other end nobody reads the ring either; `put` then counts what is lost.
-        let _recorder_is_gone = aside.send(Aside::Ring(consumer));
-        Self { ring, aside, gate, backpressure, server: None }
+        // Without a recorder at the other end nobody reads the ring either; `push_blocking` then counts what is lost.
+        let _recorder_is_gone = side_channel.send(SideMessage::Ring(consumer));
+        Self { ring, side_channel, gate, backpressure, server: None }
     }
 
     /// A sink whose reader hands output on to people: it gets every id, and `server` wakes it.
     pub fn to_server(
         gate: Arc<Gate>,
-        aside: Sender<Aside>,
+        side_channel: Sender<SideMessage>,
         backpressure: Arc<Backpressure>,
         server: Waker,
     ) -> Self {
-        Self { server: Some(server), ..Self::new(gate, aside, backpressure) }
+        Self { server: Some(server), ..Self::new(gate, side_channel, backpressure) }
     }
 
     /// A sink for one more thread of the same target.
     #[must_use]
     pub fn for_another_thread(&self) -> Self {
         let (gate, backpressure) = (Arc::clone(&self.gate), Arc::clone(&self.backpressure));
-        Self { server: self.server.clone(), ..Self::new(gate, self.aside.clone(), backpressure) }
+        Self {
+            server: self.server.clone(),
+            ..Self::new(gate, self.side_channel.clone(), backpressure)
+        }
     }
 
     /// Says who takes the stamps, where it is not the engine.
@@ -127,7 +134,7 @@ impl Sink {
             if ids.as_slice().is_empty() {
                 break;
             }
-            self.put(Event::Ids { id, at, ids });
+            self.push_blocking(Event::Ids { id, at, ids });
         }
         self.wake_server();
     }
@@ -142,7 +149,7 @@ impl Sink {
     /// Output arrived at `at`: `tokens` tokens with this hash.
     #[inline]
     pub fn delivery(&mut self, id: RequestId, at: MonoNs, tokens: u32, hash: TokenHash) {
-        self.put(Event::Delivery { id, at, tokens, hash, pull_lag: 0 });
+        self.push_blocking(Event::Delivery { id, at, tokens, hash, pull_lag: 0 });
     }
 
     /// As [`Self::delivery`], where our own thread looked `pull_lag_ns` after the stamp `at`.
@@ -155,30 +162,30 @@ impl Sink {
         hash: TokenHash,
         pull_lag: u32,
     ) {
-        self.put(Event::Delivery { id, at, tokens, hash, pull_lag });
+        self.push_blocking(Event::Delivery { id, at, tokens, hash, pull_lag });
     }
 
     /// The request really left at `at`, later than it was handed over; replaces `t_submit`.
     #[inline]
     pub fn sent(&mut self, id: RequestId, at: MonoNs) {
-        self.put(Event::Sent { id, at });
+        self.push_blocking(Event::Sent { id, at });
     }
 
     /// The request took longer than it may; its end follows.
     pub fn timed_out(&mut self, id: RequestId, at: MonoNs) {
-        self.put(Event::TimedOut { id, at });
+        self.push_blocking(Event::TimedOut { id, at });
     }
 
     /// The engine's own stamps; before the end of the request.
     #[inline]
     pub fn engine_times(&mut self, id: RequestId, times: EngineTimes) {
-        self.put(Event::Times(id, times.pack()));
+        self.push_blocking(Event::Times(id, times.pack()));
     }
 
     /// The engine's own counts; before the end of the request.
     #[inline]
     pub fn engine_use(&mut self, id: RequestId, counts: EngineUse) {
-        self.put(Event::Use(id, counts));
+        self.push_blocking(Event::Use(id, counts));
     }
 
     /// A count of output tokens better than the sum over deliveries; before the end of the request.
@@ -210,7 +217,7 @@ impl Sink {
             self.gate.close(id, at);
             return;
         }
-        self.put(Event::End { id, at, ending });
+        self.push_blocking(Event::End { id, at, ending });
         self.gate.close(id, at);
         self.wake_server();
     }
@@ -232,21 +239,21 @@ impl Sink {
     /// Puts an event into the ring. Where the ring is full, the thread waits for the recorder: no event is lost, and the wait
     /// is counted, since it delays the thread that measures.
     #[inline]
-    pub(crate) fn put(&mut self, event: Event) {
+    pub(crate) fn push_blocking(&mut self, event: Event) {
         if self.ring.push(event).is_err() {
-            self.put_counting(event);
+            self.push_counting(event);
         }
     }
 
     #[cold]
-    fn put_counting(&mut self, event: Event) {
+    fn push_counting(&mut self, event: Event) {
         let from = clock::now();
-        self.put_patiently(event);
+        self.push_blocking_uncounted(event);
         self.backpressure.waited(clock::now() - from);
     }
 
-    /// As [`Self::put`], from a thread that has nothing left to measure: its wait delays nobody and is not counted.
-    pub(crate) fn put_patiently(&mut self, event: Event) {
+    /// As [`Self::push_blocking`], from a thread that has nothing left to measure: its wait delays nobody and is not counted.
+    pub(crate) fn push_blocking_uncounted(&mut self, event: Event) {
         let mut tries = 0;
         while self.ring.push(event).is_err() {
             if self.ring.is_abandoned() {
@@ -273,9 +280,11 @@ mod tests {
     fn sink_and_ring() -> (Sink, Consumer<Event>, Arc<Gate>, Arc<Backpressure>) {
         let gate = Arc::new(Gate::new(4, 4));
         let backpressure = Arc::new(Backpressure::default());
-        let (aside, asides) = channel();
-        let sink = Sink::new(Arc::clone(&gate), aside, Arc::clone(&backpressure));
-        let Ok(Aside::Ring(ring)) = asides.recv() else { panic!("the ring is announced first") };
+        let (side_channel, side_messages) = channel();
+        let sink = Sink::new(Arc::clone(&gate), side_channel, Arc::clone(&backpressure));
+        let Ok(SideMessage::Ring(ring)) = side_messages.recv() else {
+            panic!("the ring is announced first")
+        };
         (sink, ring, gate, backpressure)
     }
 

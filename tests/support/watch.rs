@@ -95,7 +95,7 @@ impl Watch {
     pub fn try_open(target: impl Target + 'static) -> Result<Self, TargetError> {
         let (side_channel, side_messages) = channel();
         let gate = Arc::new(Gate::new(10_000, 10_000));
-        let sink = Sink::new(Arc::clone(&gate), aside, Arc::default());
+        let sink = Sink::new(Arc::clone(&gate), side_channel, Arc::default());
         let session = Box::new(target).open(sink.for_another_thread())?;
         Ok(Self {
             session,

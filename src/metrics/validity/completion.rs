@@ -1,7 +1,7 @@
 //! Check `completion`: requests that were attempted and did not complete.
 
 use crate::metrics::summary::{Check, CheckId, Counts, Status};
-use crate::metrics::validity::{Finding, short};
+use crate::metrics::validity::{CheckOutcome, short};
 use crate::request::FailureKind;
 
 /// Share of the attempted requests, in percent, that may end otherwise before the run is invalid.
@@ -18,7 +18,7 @@ pub fn check(counts: &Counts) -> Check {
         0 => Status::Pass,
         _ => Status::Warn,
     };
-    Finding {
+    CheckOutcome {
         status,
         measured: Some(share),
         limit: Some(LIMIT_PERCENT),

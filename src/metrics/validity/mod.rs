@@ -288,7 +288,7 @@ fn recorder(evidence: &Evidence<'_>) -> Check {
         _ if is_open => Status::Fail,
         _ => Status::Warn,
     };
-    Finding {
+    CheckOutcome {
         status,
         measured: Some(100.0 * share),
         limit: Some(100.0 * RECORDER_WAIT_SHARE),

@@ -26,8 +26,10 @@ impl Scene {
     fn new() -> Self {
         let (side_channel, side_messages) = channel();
         let gate = Arc::new(Gate::new(2, 2));
-        let sink = Sink::new(Arc::clone(&gate), aside, Arc::default());
-        let Ok(Aside::Ring(ring)) = asides.recv() else { panic!("the ring is announced first") };
+        let sink = Sink::new(Arc::clone(&gate), side_channel, Arc::default());
+        let Ok(SideMessage::Ring(ring)) = side_messages.recv() else {
+            panic!("the ring is announced first")
+        };
         let settings = SessionSettings {
             timeouts: Timeouts::default(),
             count_tokens: None,

@@ -72,7 +72,7 @@ pub struct Range {
     pub session: Option<Box<dyn Session>>,
     gate: Arc<Gate>,
     backpressure: Arc<Backpressure>,
-    asides: Receiver<Aside>,
+    side_messages: Receiver<SideMessage>,
     stories: BTreeMap<u32, Story>,
     pub session_stamps: Option<StampSource>,
 }
@@ -80,11 +80,18 @@ pub struct Range {
 impl Range {
     pub fn open(target: OpenAiTarget, shots: usize) -> Self {
         let gate = Arc::new(Gate::new(shots, shots));
-        let (aside, asides) = channel();
+        let (side_channel, side_messages) = channel();
         let backpressure = Arc::new(Backpressure::default());
-        let sink = Sink::new(Arc::clone(&gate), aside, Arc::clone(&backpressure));
+        let sink = Sink::new(Arc::clone(&gate), side_channel, Arc::clone(&backpressure));
         let session = Some(Box::new(target).open(sink).expect("threads can be had"));
-        Self { session, gate, backpressure, asides, stories: BTreeMap::new(), session_stamps: None }
+        Self {
+            session,
+            gate,
+            backpressure,
+            side_messages,
+            stories: BTreeMap::new(),
+            session_stamps: None,
+        }
     }
 
     pub fn fire(&mut self, shot: &Shot) {
