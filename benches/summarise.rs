@@ -1,4 +1,4 @@
-//! Benchmark of the summary of ten million deliveries. The goal is one second; the exit code says whether it was met.
+//! Benchmark of the summary of ten million deliveries. The goal is one second; the exit code is 1 where it is missed.
 //!
 //! `cargo bench --bench summarise` on a machine that does nothing else; each kind of output is summed up five times.
 

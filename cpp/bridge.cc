@@ -163,10 +163,10 @@ std::shared_ptr<EngineHandle> open_trtllm(EngineConfig const& config) {
     return std::make_shared<EngineHandle>(trtllm::open_engine(settings_of(config)));
 }
 
-void take_part_trtllm(EngineConfig const& config) {
+void run_worker_rank_trtllm(EngineConfig const& config) {
     trtllm::library_version();
     trtllm::load_plugins();
-    trtllm::take_part(settings_of(config));
+    trtllm::run_worker_rank(settings_of(config));
 }
 
 rust::String trtllm_version() { return lossy(trtllm::library_version()); }

@@ -88,7 +88,7 @@ std::shared_ptr<EngineHandle> open_simulated(EngineConfig const& config);
 rust::String describe_simulated(rust::Str profile);
 #ifdef BAREFLIGHT_TRTLLM
 std::shared_ptr<EngineHandle> open_trtllm(EngineConfig const& config);
-void take_part_trtllm(EngineConfig const& config);
+void run_worker_rank_trtllm(EngineConfig const& config);
 rust::String trtllm_version();
 #endif
 std::unique_ptr<Pump> new_pump(std::shared_ptr<EngineHandle> const& engine);

@@ -123,7 +123,7 @@ namespace trtllm {
 std::unique_ptr<Engine> open_engine(Settings const& settings);
 /// Loads this rank's part of the engine and returns when the leader has shut down. Throws what the executor's
 /// constructor throws, and std::runtime_error in the leader.
-void take_part(Settings const& settings);
+void run_worker_rank(Settings const& settings);
 }  // namespace trtllm
 
 }  // namespace bareflight

@@ -255,7 +255,7 @@ std::unique_ptr<Engine> open_engine(Settings const& settings) {
     return std::make_unique<ExecutorEngine>(settings);
 }
 
-void take_part(Settings const& settings) {
+void run_worker_rank(Settings const& settings) {
     tle::Executor executor(settings.model, tle::ModelType::kDECODER_ONLY, make_config(settings));
     if (executor.canEnqueueRequests()) {
         throw std::runtime_error("this process leads its MPI job: another rank was expected to");

@@ -174,7 +174,7 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
     let measured = measured(letters, &sides, &runs, &records).map_err(failure)?;
     let comparison = conclude(&question, &measured);
     show(&directory, &comparison).map_err(failure)?;
-    Ok(Exit::of_sides(&runs, found_regression(&comparison)))
+    Ok(Exit::of_sides(&runs, gate_exit(&comparison)))
 }
 
 /// Settings that let a profiler look are refused where targets are held against each other.
@@ -259,7 +259,7 @@ fn stored(
     show(&directory, &comparison).map_err(failure)?;
     let runs: Vec<MeasuredRun> =
         common.into_iter().flat_map(|both| [both.baseline, both.candidate]).collect();
-    Ok(Exit::of_sides(&runs, found_regression(&comparison)))
+    Ok(Exit::of_sides(&runs, gate_exit(&comparison)))
 }
 
 /// Every setting that a stored run was made with.
@@ -272,9 +272,16 @@ fn settings_of(folder: &Path) -> anyhow::Result<Map<String, Value>> {
     Ok(as_map(&settings)?)
 }
 
-fn found_regression(comparison: &Comparison) -> bool {
-    let gate_results = comparison.pairs.iter().flat_map(|pair| &pair.gate_results);
-    gate_results.into_iter().any(|gate_result| gate_result.finding == GateStatus::Regression)
+/// The exit code that `--fail-if` asks for, where something is not within what it allows or cannot be known.
+fn gate_exit(comparison: &Comparison) -> Option<Exit> {
+    let findings = || {
+        let gate_results = comparison.pairs.iter().flat_map(|pair| &pair.gate_results);
+        gate_results.map(|gate_result| gate_result.finding)
+    };
+    if findings().any(GateStatus::is_unknowable) {
+        return Some(Exit::Invalid);
+    }
+    findings().any(|finding| finding == GateStatus::Regression).then_some(Exit::Regression)
 }
 
 /// The settings of every side, resolved. They ask the same; only the target and how it is set up may differ.

@@ -32,7 +32,7 @@ pub fn render(
         ("batch", limits.max_batch_size),
         ("queue", limits.max_queue_size),
     ] {
-        let limit = limit.map_or_else(|| "not said".into(), |limit| limit.to_string());
+        let limit = limit.map_or_else(|| "unknown".into(), |limit| limit.to_string());
         let _infallible = writeln!(text, "  {name:18} {limit}");
     }
     text.push_str("\nplan\n");

@@ -50,14 +50,11 @@ impl Exit {
         if missed { Self::SloMissed } else { Self::Ok }
     }
 
-    /// What came of an experiment with several sides: as bad as its worst side, or a regression between sound ones.
-    pub fn of_sides(runs: &[MeasuredRun], regression: bool) -> Self {
+    /// What came of an experiment with several sides: as bad as its worst side, or what a gate over them asks for.
+    pub fn of_sides(runs: &[MeasuredRun], gate: Option<Self>) -> Self {
         const FROM_THE_GRAVEST: [Exit; 5] =
             [Exit::Interrupted, Exit::Failure, Exit::Invalid, Exit::Regression, Exit::SloMissed];
-        let is = |exit| match exit {
-            Self::Regression => regression,
-            other => runs.iter().any(|run| Self::of(run) == other),
-        };
+        let is = |exit| gate == Some(exit) || runs.iter().any(|run| Self::of(run) == exit);
         FROM_THE_GRAVEST.into_iter().find(|exit| is(*exit)).unwrap_or(Self::Ok)
     }
 }

@@ -193,12 +193,13 @@ fn limits(limits: &BuildLimits) -> String {
 }
 
 fn limits_in_use(limits: &Limits) -> String {
-    let said = |limit: Option<u32>| limit.map_or_else(|| "not said".into(), |it| it.to_string());
+    let limit_text =
+        |limit: Option<u32>| limit.map_or_else(|| "unknown".into(), |it| it.to_string());
     format!(
         "prompts up to {} tokens, {} with their output, {} at once",
-        said(limits.max_prompt_tokens),
-        said(limits.max_sequence_tokens),
-        said(limits.max_batch_size)
+        limit_text(limits.max_prompt_tokens),
+        limit_text(limits.max_sequence_tokens),
+        limit_text(limits.max_batch_size)
     )
 }
 

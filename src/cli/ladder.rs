@@ -144,7 +144,7 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
     let comparison = comparison::conclude(&question, &measured);
     let ladder = ladder::conclude(comparison, &planned, &measured, &cpu);
     show(&directory, &ladder).map_err(failure)?;
-    Ok(Exit::of_sides(&runs, false))
+    Ok(Exit::of_sides(&runs, None))
 }
 
 /// The rung of the engine itself, which all others are made from.

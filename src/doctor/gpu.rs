@@ -67,7 +67,7 @@ fn driver(facts: &GpuFacts, machine: &Machine) -> CheckResult {
     };
     let driver = &machine.driver;
     let named =
-        if driver.named { format!(", as told by `{}`", driver.library) } else { String::new() };
+        if driver.named { format!(", as reported by `{}`", driver.library) } else { String::new() };
     let version = driver.version.as_deref().unwrap_or("of unknown version");
     let cuda = driver.cuda.as_deref().unwrap_or("unknown");
     let sentence = format!("driver {version}, which runs CUDA up to {cuda}{named}");

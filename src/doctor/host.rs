@@ -111,7 +111,7 @@ fn clock_source(facts: &HostFacts) -> CheckResult {
         id: "clock_source",
         why: "every stamp is a clock read; one that needs a system call costs microseconds, several times per token",
     };
-    let name = facts.clock_source.as_deref().unwrap_or("not told");
+    let name = facts.clock_source.as_deref().unwrap_or("unknown");
     let cost = facts.clock_read_ns;
     if cost <= SLOW_CLOCK_NS {
         return check.pass(format!("clock source `{name}`, {cost:.0} ns for one read"));

@@ -51,9 +51,9 @@ fn notes(directory: &RunDirectory) -> Vec<FileNote> {
         (file::SUMMARY_JSON, "every metric with its definition (see `bareflight schema`)"),
         (file::REQUESTS, "one row per request, raw stamps and derived values"),
         (file::DELIVERIES, "the stamp of each delivery"),
-        (file::ITERATIONS, "what the engine said of its iterations"),
+        (file::ITERATIONS, "iteration statistics of the engine"),
         (file::KV_EVENTS, "what happened to blocks of the engine's KV cache"),
-        (file::GPU, "what the GPUs said, ten times a second"),
+        (file::GPU, "GPU samples, ten per second"),
         (file::MANIFEST, "machine, versions, seeds, hashes"),
         (file::RESOLVED, "every setting: `bareflight run --config` repeats the run"),
     ]

@@ -1,11 +1,11 @@
-//! What is played in each block of an experiment with several targets? The same requests at the same instants on all.
+//! Blocks of an experiment with several targets: the same requests at the same instants on all.
 
 use crate::engine_directory::EngineProblem;
 use crate::experiment::engines::check_engines;
 use crate::experiment::interleave::LEAD_IN;
 use crate::experiment::point_runner::Opening;
 use crate::experiment::preflight::{PreflightError, prompt_source, tokenise_words};
-use crate::experiment::{gpu_watch, machine};
+use crate::experiment::{gpu_watch, machine, open_files};
 use crate::load::plan::{Plan, PlanStart};
 use crate::request::Limits;
 use crate::request::RequestId;
@@ -77,6 +77,7 @@ pub fn prepare(sides: &mut [Resolved], blocks: u32) -> Result<ReadyBlocks, Prefl
     let mut warnings = Vec::new();
     let mut openings = Vec::with_capacity(sides.len());
     for (side, it) in sides.iter().zip(named) {
+        open_files::raise(it.target.describe(), &plans)?;
         let telemetry = gpu_watch::find(side, it.target.describe().abilities())?;
         let gpus = machine::gpus(&it, side, telemetry.as_ref())?;
         let (found, _) = check_engines(&it, side, &plans, gpus.as_ref())?;

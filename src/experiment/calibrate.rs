@@ -1,4 +1,4 @@
-//! What does the harness itself reach on this machine? L0: a target that replies at once, for a fraction of a second.
+//! Calibration of the harness (L0): a short run against a target that replies at once.
 
 use std::sync::Arc;
 

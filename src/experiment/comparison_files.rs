@@ -1,4 +1,4 @@
-//! Which files does an experiment with several sides leave, beside those in the folder of each side?
+//! Files of an experiment with several sides, beside those in the folder of each side.
 
 use serde::{Deserialize, Serialize};
 

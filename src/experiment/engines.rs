@@ -1,4 +1,4 @@
-//! Do the engines of a target take what is going to be asked of them? Their directories against settings, plans and GPUs.
+//! Engine checks of the preflight: engine directories against settings, plans and GPUs.
 
 use crate::engine_directory::check::warn;
 use crate::engine_directory::memory::KvEstimate;

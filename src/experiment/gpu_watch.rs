@@ -1,4 +1,4 @@
-//! What did the GPUs do during each point? Samples into `gpu.jsonl`, and what they come to into the point's health.
+//! GPU monitoring of each point: samples into `gpu.jsonl`, their summary into the health of the point.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};

@@ -1,4 +1,4 @@
-//! In which order do several targets take their turns, so that a machine that drifts favours none of them?
+//! Interleaving of blocks on several targets, in an order that cancels drift of the machine.
 
 use crate::clock::Nanos;
 use crate::experiment::calibrate;
@@ -93,7 +93,7 @@ pub fn play(
     Ok(runners.into_iter().map(PointRunner::close).collect())
 }
 
-/// Whoever watches several targets in turns is told of each phase whose it is; a side's own records need not say so.
+/// A watcher of several targets is notified which one each phase belongs to; a side's own records need not say so.
 struct OfSide<'a> {
     name: &'a str,
     watch: &'a mut dyn Watch,

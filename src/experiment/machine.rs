@@ -1,4 +1,4 @@
-//! Which machine are points held against? The one that the user names, else the target, else the driver.
+//! Machine of a roofline: named by the user, else by the target, else by the driver.
 
 use crate::engine_directory::EngineProblem;
 use crate::engine_directory::check::warn;

@@ -1,4 +1,4 @@
-//! SEVERAL runs: what is asked at each point of load, one after another, on one opened target.
+//! Experiments: preflight, calibration, sweeps, comparisons and ladders.
 
 pub mod artefacts;
 pub mod blocks;
@@ -9,6 +9,7 @@ mod engines;
 mod gpu_watch;
 pub mod interleave;
 mod machine;
+pub mod open_files;
 pub mod point_runner;
 pub mod preflight;
 pub mod served_child;

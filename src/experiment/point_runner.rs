@@ -195,7 +195,7 @@ impl<'a> PointRunner<'a> {
         watch: &mut dyn Watch,
     ) -> Result<(PointEntry, PartialPoint, CollectedStatistics), ExperimentError> {
         let label = entry.label.clone();
-        let (dropped_before, stray_before) = self.stage.faults();
+        let (waited_before, stray_before) = (self.stage.waited(), self.stage.stray_ends());
         // What the engine did while it was warmed up is not part of the point.
         self.collectors.begin(plan.point());
         let sampling = self.gpus.as_ref().map(GpuWatch::start).transpose()?;
@@ -227,13 +227,15 @@ impl<'a> PointRunner<'a> {
         }
         entry.facts.window = window(entry.facts.window_kind, &played, &phase);
         entry.facts.complete = !played.interrupted && self.stage.broken().is_none();
-        let (dropped, stray) = self.stage.faults();
+        let waited = self.stage.waited() - waited_before;
         let watched = self.gpus.as_mut().zip(sampling);
         let window = entry.facts.window;
         let gpu = watched.map(|(gpus, sampling)| gpus.finish(sampling, plan.point(), window));
         entry.health = Health {
-            dropped_events: dropped - dropped_before,
-            stray_ends: stray - stray_before,
+            dropped_events: waited.lost,
+            recorder_waits: waited.waits,
+            recorder_wait_ms: waited.span.as_millis_f64(),
+            stray_ends: self.stage.stray_ends() - stray_before,
             null_rate: self.manifest.null_rate,
             gpu: gpu.transpose()?,
             profiled: profiled || self.resolved.nvtx || profiler::is_attached(),

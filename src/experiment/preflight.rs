@@ -1,4 +1,4 @@
-//! Can this be measured at all? Everything that can be found out before load is sent.
+//! Preflight: everything that can be checked before load is sent.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use bareflight_engine::tokenizers::Tokenizer;
 use crate::engine_directory::EngineProblem;
 use crate::engine_directory::memory::KvEstimate;
 use crate::experiment::engines::check_engines;
+use crate::experiment::open_files::{self, TooFewOpenFiles};
 use crate::experiment::point_runner::Opening;
 use crate::experiment::{gpu_watch, machine};
 use crate::ffi::cuda::CudaError;
@@ -71,6 +72,9 @@ pub enum PreflightError {
     /// CUDA's library was named, and does not say which GPUs there are.
     #[error(transparent)]
     Cuda(#[from] CudaError),
+    /// More connections than the system allows files.
+    #[error(transparent)]
+    OpenFiles(#[from] TooFewOpenFiles),
     /// The engine's configuration does not go with what is asked of it.
     #[error("target `{target}` does not take this run: {}", refused.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Engine {
@@ -129,6 +133,7 @@ pub fn prepare(resolved: &mut Resolved) -> Result<Ready, PreflightError> {
         }
         plans.push(plan);
     }
+    open_files::raise(named.target.describe(), &plans)?;
     let telemetry = gpu_watch::find(resolved, named.target.describe().abilities())?;
     let gpus = machine::gpus(&named, resolved, telemetry.as_ref())?;
     let (mut warnings, kv) = check_engines(&named, resolved, &plans, gpus.as_ref())?;

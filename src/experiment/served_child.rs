@@ -1,4 +1,4 @@
-//! How is the engine served for the rungs of a ladder? `bareflight serve`, a process of its own, for as long as it is held.
+//! Server process of a ladder: `bareflight serve` as a child process, started and ended with its rungs.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;

@@ -1,4 +1,4 @@
-//! How can two runs be compared that were made at different times? Load by load, each cut into stretches of its plan.
+//! Comparison of stored runs, load by load, each split into blocks of its plan.
 
 use std::ops::Range;
 use std::path::Path;
@@ -189,7 +189,7 @@ fn stretch(range: Range<usize>, entry: &PointEntry, point: &Point) -> (PointEntr
         Records::new(own.map(|(_, (record, arrivals))| (record.clone(), arrivals.to_vec())));
     let mut summary = summarise(&records, &facts, &entry.health);
     summary.rates = all.rates;
-    // Checks speak of the whole run.
+    // Checks cover the whole run.
     summary.verdict = point.summary.verdict;
     summary.checks.clone_from(&point.summary.checks);
     (PointEntry { facts, ..entry.clone() }, Point { records, summary })

@@ -1,4 +1,4 @@
-//! How does a whole experiment go? Calibrate, open, and for each point of load: warm up, measure, write.
+//! Sweep: calibrate, open the target, and for each point of load warm up, measure and write.
 
 use crate::clock::Nanos;
 use crate::experiment::calibrate;
@@ -34,7 +34,7 @@ pub enum ExperimentError {
     #[error("`--profile-window` cannot be kept to: {0}")]
     Profiler(#[from] CudaError),
     /// Nobody listens to ranges, so nothing was sent.
-    #[error("`--nvtx` tells nobody anything: {0}")]
+    #[error("`--nvtx` has no effect: {0}")]
     Ranges(#[from] NvtxError),
     /// No folder.
     #[error(transparent)]

@@ -1,4 +1,4 @@
-//! Claims about the drawing thread: bounded ahead of the issuer, saved before it is handed over, faults kept apart.
+//! Tests of the drawing thread: bounded ahead of the issuer, saved before it is handed over, errors kept apart.
 
 use std::sync::Mutex;
 

@@ -1,4 +1,4 @@
-//! Claims about the issuer, against a session that does exactly what a test wants.
+//! Tests of the issuer, with a scripted session.
 
 use std::sync::Arc;
 

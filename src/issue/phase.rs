@@ -1,4 +1,4 @@
-//! How does one phase of a run go, from its first shot to its records? The same for warm-up and measurement.
+//! Phase of a run, from its first shot to its records; the same for warm-up and measurement.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use crate::issue::shots::Shots;
 use crate::issue::stop::Stop;
 use crate::load::Load;
 use crate::load::plan::{Shot, ShotFacts};
+use crate::record::backpressure::Waited;
 use crate::record::gate::Gate;
 use crate::record::log::RecordLog;
 use crate::record::nvtx_ranges::Tool;
@@ -124,9 +125,14 @@ impl Stage {
         self.session.kv_events()
     }
 
-    /// Events that found a ring full, and ends that belonged to no open request, so far.
-    pub fn faults(&self) -> (u64, u64) {
-        (self.recorder.dropped_events(), self.gate.stray_ends())
+    /// Ends that belonged to no open request, so far.
+    pub fn stray_ends(&self) -> u64 {
+        self.gate.stray_ends()
+    }
+
+    /// How long threads have waited for the recorder, so far.
+    pub fn waited(&self) -> Waited {
+        self.recorder.waited()
     }
 
     /// Why the target as a whole answers no more, if so.

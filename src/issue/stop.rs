@@ -1,4 +1,4 @@
-//! Has someone asked for the end? The back edge from the user to the load.
+//! Stop request of the user, read by the issuer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! How likely is it that so many of n samples fall below a quantile? The exact tails behind every interval.
+//! Binomial tail probabilities: the basis of every order-statistic confidence interval.
 
 /// Continued-fraction steps before giving up; n = 10⁸ needs about 10⁴.
 const MAX_STEPS: u32 = 200_000;

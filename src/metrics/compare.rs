@@ -1,4 +1,4 @@
-//! Is one configuration faster than another? An answer from repeated blocks, never from two single runs.
+//! Ratio of paired blocks with a confidence interval, and the verdict that follows from it.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What does an experiment with several sides come to? Its document, a pure function of what each side measured.
+//! Comparison document of an experiment with several sides, a pure function of what each side measured.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -75,6 +75,7 @@ pub struct Pair {
     /// Whether both did the same work under the same conditions.
     pub fairness: Vec<Item>,
     /// What became of the numbers that may not get worse.
+    #[serde(rename = "rulings")]
     pub gate_results: Vec<GateResult>,
 }
 
@@ -213,12 +214,15 @@ fn pair(
     blocks: usize,
 ) -> Pair {
     let (a, b) = (&measured[baseline], &measured[candidate]);
-    let rows = sides::rows(&summaries(a, blocks), &summaries(b, blocks), question.terms);
+    let (baselines, candidates) = (summaries(a, blocks), summaries(b, blocks));
+    let rows = sides::rows(&baselines, &candidates, question.terms);
+    let verdicts = baselines.iter().chain(&candidates).map(|summary| summary.verdict);
+    let verdict = verdicts.max().unwrap_or(Verdict::Invalid);
     Pair {
         baseline,
         candidate,
         fairness: fairness::items(&conditions(a, blocks), &conditions(b, blocks)),
-        gate_results: sides::rule(question.thresholds, &rows),
+        gate_results: sides::evaluate_gate(question.thresholds, &rows, verdict),
         rows,
     }
 }

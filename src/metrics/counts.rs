@@ -1,4 +1,4 @@
-//! How did requests end, and does it add up?
+//! Counts of requests by how they ended.
 
 use crate::clock::MonoNs;
 use crate::metrics::facts::RunFacts;

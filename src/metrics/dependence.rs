@@ -1,4 +1,4 @@
-//! Dependence of one request on the one before: lag-1 autocorrelation, and what is left of n samples.
+//! Autocorrelation of a series: lag-1 coefficient and effective sample size.
 
 use crate::metrics::summary::Dependence;
 

@@ -1,4 +1,4 @@
-//! What must be known of a run besides its records? Everything that a summary depends on and records do not hold.
+//! Facts of a run that its summary depends on and its records do not hold.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! Did both sides of a comparison do the same work under the same conditions? Told, never assumed.
+//! Fairness table of a comparison: the conditions of both sides, and whether they are the same.
 
 use std::collections::BTreeMap;
 
@@ -35,14 +35,14 @@ pub struct Item {
 }
 
 impl Item {
-    fn told(condition: &str, baseline: String, candidate: String) -> Self {
+    fn compared(condition: &str, baseline: String, candidate: String) -> Self {
         let same = Some(baseline == candidate);
         Self { condition: condition.to_owned(), baseline, candidate, same }
     }
 }
 
 /// Where a side says nothing.
-const NOT_REPORTED: &str = "not said";
+const NOT_REPORTED: &str = "not reported";
 /// Settings that name a side or a place, and change nothing about the work.
 const BESIDE_THE_WORK: [&str; 5] = ["target", "out", "quiet", "no_deliveries", "slo"];
 
@@ -65,7 +65,7 @@ pub fn items(baseline: &Conditions, candidate: &Conditions) -> Vec<Item> {
 
 fn engine(baseline: &TargetInfo, candidate: &TargetInfo) -> Vec<Item> {
     let item = |condition: &str, of: &dyn Fn(&TargetInfo) -> String| {
-        Item::told(condition, of(baseline), of(candidate))
+        Item::compared(condition, of(baseline), of(candidate))
     };
     let limit = |condition: &str, of: fn(&TargetInfo) -> Option<u32>| {
         let word = |info: &TargetInfo| {
@@ -96,7 +96,7 @@ fn plans(baseline: &Conditions, candidate: &Conditions) -> Item {
     };
     Item {
         same: Some(baseline.plan_hashes == candidate.plan_hashes),
-        ..Item::told("requests and instants (plan)", short(baseline), short(candidate))
+        ..Item::compared("requests and instants (plan)", short(baseline), short(candidate))
     }
 }
 
@@ -201,7 +201,7 @@ fn from_records(
         let words: Vec<&str> = counts.into_keys().collect();
         if words.is_empty() { NOT_REPORTED.to_owned() } else { words.join(", ") }
     };
-    Item::told(condition, seen(baseline), seen(candidate))
+    Item::compared(condition, seen(baseline), seen(candidate))
 }
 
 const fn stamp_word(source: StampSource) -> &'static str {
@@ -231,7 +231,7 @@ fn settings(baseline: &Map<String, Value>, candidate: &Map<String, Value>) -> Ve
         .filter(|key| baseline.get(*key) != candidate.get(*key))
         .map(|key| {
             let name = format!("setting `{key}`");
-            Item::told(&name, word(baseline.get(key)), word(candidate.get(key)))
+            Item::compared(&name, word(baseline.get(key)), word(candidate.get(key)))
         })
         .collect()
 }

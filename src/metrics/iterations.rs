@@ -1,4 +1,4 @@
-//! What did the engine do while it was measured? Its iterations of the window, next to the latencies that they explain.
+//! Engine iteration statistics of the measurement window: batch sizes, queue, KV cache use.
 
 use serde::{Deserialize, Serialize};
 

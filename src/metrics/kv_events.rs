@@ -1,4 +1,4 @@
-//! What happened to the blocks of the KV cache while it was measured? How many came, went and moved, and how fast.
+//! KV cache statistics of the measurement window: counts and rates of block events.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What does each layer between a request and the engine add? From the rungs of a ladder, played in turns.
+//! Ladder: the overhead that each layer between a request and the engine adds, from rungs measured in turns.
 
 use std::fmt;
 
@@ -60,7 +60,7 @@ impl Level {
     }
 
     /// What is in the way, in a few words.
-    pub const fn words(self) -> &'static str {
+    pub const fn description(self) -> &'static str {
         match self {
             Self::Harness => "harness alone",
             Self::Simulated => "executor bridge, simulated",
@@ -77,7 +77,7 @@ impl Level {
         matches!(self, Self::ServedIds | Self::ServedText | Self::Grpc)
     }
 
-    /// The rung that this one is compared with: what it adds is told against the nearest rung below that has the same
+    /// The rung that this one is compared with: what it adds is shown against the nearest rung below that has the same
     /// layers but one. gRPC is another way to the same ids as L4, and no layer on top of text.
     pub const fn may_stand_on(self, below: Self) -> bool {
         match self {
@@ -90,7 +90,7 @@ impl Level {
 
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.name(), self.words())
+        write!(f, "{} {}", self.name(), self.description())
     }
 }
 
@@ -110,7 +110,8 @@ pub struct Rung {
     /// Which one.
     pub level: Level,
     /// What is in the way, in a few words.
-    pub words: String,
+    #[serde(rename = "words")]
+    pub description: String,
     /// Its place among the sides; `None` where it does not apply.
     pub side: Option<usize>,
     /// Why it does not apply.
@@ -159,6 +160,7 @@ pub struct EngineParts {
     /// last_token − first_token.
     pub decode_ms: f64,
     /// (t_end − t_submit) − (last_token − arrival): hand-over, text, server and transport.
+    #[serde(rename = "around_ms")]
     pub overhead_ms: f64,
 }
 
@@ -213,7 +215,7 @@ pub fn conclude(
         });
         Rung {
             level: planned.level,
-            words: planned.level.words().to_owned(),
+            description: planned.level.description().to_owned(),
             side,
             not_applicable: planned.side.clone().err(),
             stands_on,
@@ -345,9 +347,9 @@ mod tests {
             last_token: at(45.0),
         });
         let parts = engine_parts(&record).expect("every stamp is there");
-        let told = [parts.queue_ms, parts.prefill_ms, parts.decode_ms, parts.overhead_ms];
+        let parts_ms = [parts.queue_ms, parts.prefill_ms, parts.decode_ms, parts.overhead_ms];
         let e2e = e2e_ms(&record).expect("it ended");
-        assert_eq!(told.map(|ms| ms.round() as i64), [3, 10, 20, 7]);
-        assert!((told.iter().sum::<f64>() - e2e).abs() < 1e-9, "{told:?} {e2e}");
+        assert_eq!(parts_ms.map(|ms| ms.round() as i64), [3, 10, 20, 7]);
+        assert!((parts_ms.iter().sum::<f64>() - e2e).abs() < 1e-9, "{parts_ms:?} {e2e}");
     }
 }

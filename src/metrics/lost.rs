@@ -1,4 +1,4 @@
-//! How many of the things that an engine numbers were never read? It numbers them without gaps, so a gap is what was lost.
+//! Count of lost engine statistics, from gaps in the numbers that the engine gives them.
 
 /// Numbers that are missing between the last one before the window and the last one in it. `numbers` are all that were read, in
 /// or out of the window, `before` the last before them, `inside` those in the window.

@@ -1,4 +1,4 @@
-//! Which single number of a run does a name such as `ttft_p99` mean? What comparisons and their bounds speak of.
+//! Scalar measures by name (`ttft_p99`), for comparisons and their thresholds.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! WHAT it means: pure functions of records, and one definition for each number.
+//! Metrics: pure functions of records, and one definition for each number.
 
 pub mod binomial;
 pub mod compare;

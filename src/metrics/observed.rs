@@ -1,4 +1,4 @@
-//! What is kept of each request of a point for its summary, and what its deliveries come to: made in one or two passes.
+//! Per-request observations of a point and totals of its deliveries, made in one or two passes over the records.
 //!
 //! Nothing here grows with the number of deliveries. A request takes about 120 bytes, and about as much again where
 //! the engine gives stamps and counts of its own.

@@ -1,4 +1,4 @@
-//! Course of a run over time: throughput, requests in flight and TTFT in slices of the window.
+//! Time series of a run: throughput, requests in flight and TTFT in slices of the window.
 
 use crate::clock::Window;
 use crate::clock::{MonoNs, Nanos};

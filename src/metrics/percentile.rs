@@ -1,4 +1,4 @@
-//! Which value do so many percent of the samples not exceed, and how sure is that?
+//! Percentiles with order-statistic confidence intervals.
 
 use serde::{Deserialize, Serialize};
 

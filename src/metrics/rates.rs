@@ -1,4 +1,4 @@
-//! How much came out per second of the measurement window?
+//! Throughput: requests and tokens per second of the measurement window.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! How do two sides of an experiment differ, number by number? From paired blocks of the same plan.
+//! Paired comparison of two sides of an experiment, metric by metric, and the gate of `--fail-if`.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use crate::metrics::compare::{
 };
 use crate::metrics::definition::{Better, Unit};
 use crate::metrics::measure::Measure;
-use crate::metrics::summary::Summary;
+use crate::metrics::summary::{Summary, Verdict};
 use crate::metrics::threshold::Threshold;
 
 /// One number on both sides.
@@ -100,13 +100,29 @@ pub enum GateStatus {
     Undecided,
     /// The number does not exist in this experiment.
     NotMeasured,
+    /// The measurement of a side is invalid, so that nothing follows from it.
+    InvalidSide,
 }
 
-/// Holds the rows of two sides against what is allowed.
-pub fn rule(thresholds: &[Threshold], rows: &[Row]) -> Vec<GateResult> {
+impl GateStatus {
+    /// Whether nothing can be said of the number, so that a gate that asks for it is not passed.
+    pub const fn is_unknowable(self) -> bool {
+        match self {
+            Self::NotMeasured | Self::InvalidSide => true,
+            Self::Regression | Self::Held | Self::Undecided => false,
+        }
+    }
+}
+
+/// Holds the rows of two sides, whose worst verdict is `verdict`, against what is allowed.
+pub fn evaluate_gate(thresholds: &[Threshold], rows: &[Row], verdict: Verdict) -> Vec<GateResult> {
     let of = |threshold: &Threshold| {
         let row = rows.iter().find(|row| row.metric == threshold.measure);
-        row.map_or(GateStatus::NotMeasured, |row| finding(threshold, row))
+        match (row, verdict) {
+            (None, _) => GateStatus::NotMeasured,
+            (Some(_), Verdict::Invalid) => GateStatus::InvalidSide,
+            (Some(row), Verdict::Valid | Verdict::ValidWithWarnings) => finding(threshold, row),
+        }
     };
     thresholds
         .iter()
@@ -161,13 +177,23 @@ mod tests {
     }
 
     fn finding_of(threshold: &str, row: Row) -> GateStatus {
-        rule(&[threshold.parse().unwrap()], &[row])[0].finding
+        evaluate_gate(&[threshold.parse().unwrap()], &[row], Verdict::Valid)[0].finding
     }
 
     #[test]
     fn a_number_that_was_not_measured_holds_nothing() {
         let other = row_of("e2e_p50", &[1.0; 6]);
         assert_eq!(finding_of("ttft_p99>5%", other), GateStatus::NotMeasured);
+    }
+
+    #[test]
+    fn nothing_is_held_by_a_side_that_is_invalid() {
+        let rows = [row_of("e2e_p50", &[1.0; 6])];
+        let thresholds = ["e2e_p50>5%".parse().unwrap()];
+        assert_eq!(
+            evaluate_gate(&thresholds, &rows, Verdict::Invalid)[0].finding,
+            GateStatus::InvalidSide
+        );
     }
 
     #[test]

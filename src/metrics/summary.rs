@@ -1,4 +1,4 @@
-//! What does one run come to? The shape of `summary.json`, which every report is made from.
+//! Summary of a run: the shape of `summary.json`, which every report is made from.
 //!
 //! Absent is `None` (`null`), never 0; every `f64` is finite.
 
@@ -77,7 +77,7 @@ pub struct Summary {
     pub roofline: Option<Roofline>,
     /// The course of the run.
     pub over_time: OverTime,
-    /// What the engine said of its iterations in the window; `None` where it says nothing.
+    /// Iteration statistics of the engine in the window; `None` where it reports none.
     pub iterations: Option<IterationSummary>,
     /// What happened to the blocks of the engine's KV cache; `None` where it was not asked.
     #[serde(default)]
@@ -130,7 +130,7 @@ impl Summary {
         self.distribution(quantity).and_then(|all| all.percentiles.get(&which))
     }
 
-    /// The latency that speaks for the run: from the intended arrival in an open loop, from the submission else.
+    /// The latency that represents the run: from the intended arrival in an open loop, from the submission else.
     pub fn headline_latency(&self) -> Quantity {
         match self.load {
             Load::Open { .. } => Quantity::E2eIntended,
@@ -145,7 +145,7 @@ impl Summary {
 pub enum Verdict {
     /// Every check passed.
     Valid,
-    /// Nothing speaks against the numbers, and something should be known about them.
+    /// The numbers hold, with warnings that a reader should know.
     ValidWithWarnings,
     /// The harness, not the target, may have been measured.
     Invalid,
@@ -153,7 +153,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// As printed.
-    pub const fn words(self) -> &'static str {
+    pub const fn description(self) -> &'static str {
         match self {
             Self::Valid => "valid",
             Self::ValidWithWarnings => "valid with warnings",
@@ -166,7 +166,7 @@ impl Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mark {
-    /// The run was interrupted.
+    /// The run was interrupted, or not all of its records could be kept.
     Incomplete,
     /// Latencies come from a model of an engine.
     Simulated,
@@ -180,7 +180,7 @@ pub enum Mark {
 
 impl Mark {
     /// As printed beside a heading.
-    pub const fn words(self) -> &'static str {
+    pub const fn description(self) -> &'static str {
         match self {
             Self::Incomplete => "incomplete",
             Self::Simulated => "simulated",
@@ -193,7 +193,9 @@ impl Mark {
     /// What it means, in one sentence.
     pub const fn sentence(self) -> &'static str {
         match self {
-            Self::Incomplete => "the run was interrupted: these are the requests until then",
+            Self::Incomplete => {
+                "the run did not end as planned: these are the requests that are recorded"
+            }
             Self::Simulated => "latencies come from a declared cost model, not from an engine",
             Self::DummyWeights => "weights are random: timings are real, text is meaningless",
             Self::NullTarget => {
@@ -231,6 +233,8 @@ pub enum CheckId {
     ScheduleLag,
     /// Everything that was due was sent.
     NotSent,
+    /// Requests completed.
+    Completion,
     /// Output was seen soon after it existed.
     PullLag,
     /// The machine could have done more.
@@ -264,6 +268,7 @@ impl CheckId {
     pub const ALL: [Self; 15] = [
         Self::ScheduleLag,
         Self::NotSent,
+        Self::Completion,
         Self::PullLag,
         Self::Headroom,
         Self::Recorder,
@@ -284,6 +289,7 @@ impl CheckId {
         match self {
             Self::ScheduleLag => "schedule lag",
             Self::NotSent => "not sent",
+            Self::Completion => "completion",
             Self::PullLag => "pull lag",
             Self::Headroom => "headroom",
             Self::Recorder => "recorder",
@@ -330,8 +336,9 @@ pub struct Counts {
     pub failed: u64,
     /// Failed, by kind; kinds that did not occur are left out.
     pub failed_by_kind: BTreeMap<FailureKind, u64>,
-    /// For each of these kinds, what was said of the first request that failed so.
+    /// For each of these kinds, the message of the first request that failed so.
     #[serde(default)]
+    #[serde(rename = "failure_words")]
     pub failure_messages: BTreeMap<FailureKind, String>,
     /// Cancelled at the end of the drain or by the user.
     pub cancelled: u64,

@@ -1,4 +1,4 @@
-//! By how much may which number get worse before it counts as a regression? `ttft_p99>5%`.
+//! Thresholds of `--fail-if`: by how much a number may get worse before it counts as a regression (`ttft_p99>5%`).
 
 use std::fmt;
 use std::str::FromStr;
@@ -51,11 +51,11 @@ pub struct Threshold {
     pub percent: Percent,
 }
 
-/// A text that allows nothing.
+/// Why a text is no threshold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ThresholdError {
     /// Not of the form `metric>percent`.
-    #[error("`{0}` is no bound on a regression: write `METRIC>PERCENT`, for example `ttft_p99>5%`")]
+    #[error("`{0}` is no threshold: write `METRIC>PERCENT`, for example `ttft_p99>5%`")]
     Form(String),
     /// The number is not known.
     #[error(transparent)]

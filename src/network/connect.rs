@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
@@ -173,11 +174,28 @@ impl Connector {
                 format!(" through the proxy that `{}` names", proxy.variable)
             }
         };
-        let message = match last {
-            Some((address, error)) => format!("{}{by} ({address}): {error}", self.shown),
-            None => format!("{} has no address", self.shown),
-        };
-        Err(Failure::new(FailureKind::Connect, message))
+        Err(match last {
+            Some((address, error)) => {
+                Failure::new(kind_of(&error), format!("{}{by} ({address}): {error}", self.shown))
+            }
+            None => Failure::new(FailureKind::Connect, format!("{} has no address", self.shown)),
+        })
+    }
+}
+
+/// Whose limit stood in the way of a connection: ours, or something between here and the server.
+fn kind_of(error: &io::Error) -> FailureKind {
+    const OURS: [Errno; 6] = [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::ADDRNOTAVAIL,
+        Errno::NOBUFS,
+        Errno::NOMEM,
+        Errno::AGAIN,
+    ];
+    match Errno::from_io_error(error) {
+        Some(code) if OURS.contains(&code) => FailureKind::OwnLimit,
+        _ => FailureKind::Connect,
     }
 
     /// Places of addresses in the order in which this connection tries them: connections share the load, and an address that

@@ -7,8 +7,14 @@ use crate::observe::gpu::over_window::GpuUse;
 /// What the harness and the machine were seen doing during one run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Health {
-    /// Events that found the ring full.
+    /// Events that the recorder did not take.
     pub dropped_events: u64,
+    /// Events that waited for room in the recorder's ring.
+    #[serde(default)]
+    pub recorder_waits: u64,
+    /// Milliseconds that they waited, over all threads.
+    #[serde(default)]
+    pub recorder_wait_ms: f64,
     /// Ends that belonged to no open request.
     pub stray_ends: u64,
     /// What this machine's harness reaches when nothing answers slowly: from the calibration before the run.

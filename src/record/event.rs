@@ -1,4 +1,4 @@
-//! What can happen to a request while a run goes on? Fixed-size facts, made on hot threads.
+//! Events of requests: fixed-size facts, made on hot threads.
 
 use crate::clock::MonoNs;
 use crate::record::oddity::Asked;

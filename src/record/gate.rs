@@ -1,4 +1,4 @@
-//! HOT PATH. May another request go out, and has this one ended? The back edge from answers to load.
+//! HOT PATH. In-flight gate: limits requests in flight, and closes each request exactly once.
 //!
 //! The poller thread closes a request here, once and only once; the issuer waits here for a free slot.
 //! No lock: one atomic byte per request, one queue of the instants at which slots became free.
@@ -33,7 +33,7 @@ pub struct Gate {
     issuer: OnceLock<Thread>,
     /// Why the target as a whole answers no more.
     broken: OnceLock<String>,
-    /// A tool that is told when each request begins and ends.
+    /// An attached tool that is notified when each request begins and ends.
     ranges: Option<RequestRanges>,
 }
 
@@ -52,14 +52,14 @@ impl Gate {
         }
     }
 
-    /// The same, with a tool that is told when each request begins and ends.
+    /// The same, with an attached tool that is notified when each request begins and ends.
     #[must_use]
     pub fn with_ranges(self, tool: Option<Tool>) -> Self {
         let ranges = tool.map(|tool| tool.requests(self.room()));
         Self { ranges, ..self }
     }
 
-    /// The tool that is told, if there is one.
+    /// The attached tool, if there is one.
     pub fn tool(&self) -> Option<Tool> {
         self.ranges.as_ref().map(RequestRanges::tool)
     }

@@ -1,4 +1,4 @@
-//! What can be said while the run goes on? A snapshot that the recorder publishes a few times a second.
+//! Live snapshot of a run, published by the recorder a few times a second.
 
 use std::sync::Mutex;
 

@@ -1,5 +1,6 @@
-//! WHAT happened: events from the threads that see them, and the record of every request.
+//! Events from the threads that see them, and the record of every request.
 
+pub mod backpressure;
 pub mod event;
 pub mod gate;
 pub mod iteration;

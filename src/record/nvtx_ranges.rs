@@ -1,4 +1,4 @@
-//! What does an attached Nsight Systems see of a run? A range for each phase, and one for each request from when it is sent
+//! NVTX ranges for Nsight Systems: one for each phase, and one for each request from when it is sent
 //! until its end (NVTX), where `--nvtx` asks for them.
 
 use std::ffi::CString;

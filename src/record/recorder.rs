@@ -5,11 +5,11 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 
 use crate::clock::{self, MonoNs, Nanos};
+use crate::record::backpressure::{Backpressure, Waited};
 use crate::record::event::Event;
 use crate::record::gate::Gate;
 use crate::record::live::Live;
@@ -58,7 +58,7 @@ pub struct Recorder {
     commands: Option<Sender<Command>>,
     thread: Option<JoinHandle<()>>,
     side_channel: Sender<SideMessage>,
-    dropped: Arc<AtomicU64>,
+    backpressure: Arc<Backpressure>,
     live: Arc<Live>,
 }
 
@@ -79,14 +79,14 @@ impl Recorder {
             commands: Some(commands),
             thread: Some(thread),
             side_channel,
-            dropped: Arc::default(),
+            backpressure: Arc::default(),
             live,
         })
     }
 
     /// A sink for a thread that sees events. The first one made is the issuer's.
     pub fn sink(&self, gate: &Arc<Gate>) -> Sink {
-        Sink::new(Arc::clone(gate), self.side_channel.clone(), Arc::clone(&self.dropped))
+        Sink::new(Arc::clone(gate), self.side_channel.clone(), Arc::clone(&self.backpressure))
     }
 
     /// The snapshot of the phase that is running.
@@ -94,9 +94,9 @@ impl Recorder {
         Arc::clone(&self.live)
     }
 
-    /// Events that found a ring full, so far.
-    pub fn dropped_events(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+    /// How long threads have waited for the recorder, so far.
+    pub fn waited(&self) -> Waited {
+        self.backpressure.so_far()
     }
 
     /// Begins a phase with the requests to expect, and returns when the recorder knows them: an earlier event would
@@ -231,7 +231,7 @@ impl Worker {
         }
         let Some(table) = self.table.as_mut() else { return };
         match message {
-            SideMessage::Words(id, words) => table.failure_message(id, words),
+            SideMessage::FailureMessage(id, words) => table.failure_message(id, words),
             SideMessage::TokenCount(id, tokens, source) => table.token_count(id, tokens, source),
             SideMessage::TokenMismatch { id, retokenized, .. } => table.recounted(id, retokenized),
             SideMessage::PromptCount(id, tokens) => table.prompt_count(id, tokens),

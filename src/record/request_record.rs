@@ -1,4 +1,4 @@
-//! What is known of one request when it is over? The raw material of every number.
+//! Request record: everything that is kept of one request after its end.
 
 use serde::{Deserialize, Serialize};
 

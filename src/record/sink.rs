@@ -1,13 +1,13 @@
-//! HOT PATH. How does what a target sees become an event? One sink per thread, each with a ring of its own.
+//! HOT PATH. Event sink of a target: one per thread, each with a ring buffer of its own.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::task::Waker;
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use crate::clock::MonoNs;
+use crate::clock::{self, MonoNs, Nanos};
+use crate::record::backpressure::Backpressure;
 use crate::record::event::{Ending, Event, FewIds, TokenHash};
 use crate::record::gate::Gate;
 use crate::record::oddity::Oddity;
@@ -19,14 +19,18 @@ use crate::request::RequestId;
 
 /// Events that fit into a ring. The recorder looks every few milliseconds; this is room for ten millions a second.
 pub const RING_SLOTS: usize = 1 << 16;
+/// How often a full ring is tried again before the thread sleeps between tries.
+const TRIES: u32 = 64;
+/// The sleep between tries: in it the recorder takes some thousand events.
+const PAUSE: Nanos = Nanos::from_micros(100);
 
-/// What has no fixed size or is not hot goes beside the ring.
+/// A message beside the ring: what has no fixed size or is rare.
 #[derive(Debug)]
 pub enum SideMessage {
     /// A thread joined: its ring.
     Ring(Consumer<Event>),
-    /// The words of a failure, sent before its [`Event::End`].
-    Words(RequestId, String),
+    /// The message of a failure, sent before its [`Event::End`].
+    FailureMessage(RequestId, String),
     /// The server's or tokenizer's own count of output tokens, sent before the [`Event::End`].
     TokenCount(RequestId, u32, TokenSource),
     /// The server's own count and our tokenizer's count of the same output differ. Both are kept.
@@ -58,39 +62,42 @@ pub struct Sink {
     ring: Producer<Event>,
     side_channel: Sender<SideMessage>,
     gate: Arc<Gate>,
-    dropped: Arc<AtomicU64>,
+    backpressure: Arc<Backpressure>,
     /// Whoever serves what comes out wants the ids themselves, all of them, and to be woken.
     server: Option<Waker>,
 }
 
 impl Sink {
-    /// A sink whose ring is announced over `side_channel`; `dropped` counts what did not fit.
+    /// A sink whose ring is announced over `side_channel`; `backpressure` counts its waits for the recorder.
     pub fn new(
         gate: Arc<Gate>,
         side_channel: Sender<SideMessage>,
-        dropped: Arc<AtomicU64>,
+        backpressure: Arc<Backpressure>,
     ) -> Self {
         let (ring, consumer) = RingBuffer::new(RING_SLOTS);
-        // Without a recorder at the other end nobody reads the ring either; `put` then counts drops.
+        // Without a recorder at the other end nobody reads the ring either; `push_blocking` then counts what is lost.
         let _recorder_is_gone = side_channel.send(SideMessage::Ring(consumer));
-        Self { ring, side_channel, gate, dropped, server: None }
+        Self { ring, side_channel, gate, backpressure, server: None }
     }
 
     /// A sink whose reader hands output on to people: it gets every id, and `server` wakes it.
     pub fn to_server(
         gate: Arc<Gate>,
         side_channel: Sender<SideMessage>,
-        dropped: Arc<AtomicU64>,
+        backpressure: Arc<Backpressure>,
         server: Waker,
     ) -> Self {
-        Self { server: Some(server), ..Self::new(gate, side_channel, dropped) }
+        Self { server: Some(server), ..Self::new(gate, side_channel, backpressure) }
     }
 
     /// A sink for one more thread of the same target.
     #[must_use]
     pub fn for_another_thread(&self) -> Self {
-        let (gate, dropped) = (Arc::clone(&self.gate), Arc::clone(&self.dropped));
-        Self { server: self.server.clone(), ..Self::new(gate, self.side_channel.clone(), dropped) }
+        let (gate, backpressure) = (Arc::clone(&self.gate), Arc::clone(&self.backpressure));
+        Self {
+            server: self.server.clone(),
+            ..Self::new(gate, self.side_channel.clone(), backpressure)
+        }
     }
 
     /// Says who takes the stamps, where it is not the engine.
@@ -149,7 +156,7 @@ impl Sink {
     /// Output arrived at `at`: `tokens` tokens with this hash.
     #[inline]
     pub fn delivery(&mut self, id: RequestId, at: MonoNs, tokens: u32, hash: TokenHash) {
-        self.put(Event::Delivery { id, at, tokens, hash, pull_lag: 0 });
+        self.push_blocking(Event::Delivery { id, at, tokens, hash, pull_lag: 0 });
     }
 
     /// As [`Self::delivery`], where our own thread looked `pull_lag_ns` after the stamp `at`.
@@ -162,13 +169,13 @@ impl Sink {
         hash: TokenHash,
         pull_lag: u32,
     ) {
-        self.put(Event::Delivery { id, at, tokens, hash, pull_lag });
+        self.push_blocking(Event::Delivery { id, at, tokens, hash, pull_lag });
     }
 
     /// The request really left at `at`, later than it was handed over; replaces `t_submit`.
     #[inline]
     pub fn sent(&mut self, id: RequestId, at: MonoNs) {
-        self.put(Event::Sent { id, at });
+        self.push_blocking(Event::Sent { id, at });
     }
 
     /// The request took longer than it may; its end follows.
@@ -179,13 +186,13 @@ impl Sink {
     /// The engine's own stamps; before the end of the request.
     #[inline]
     pub fn engine_times(&mut self, id: RequestId, times: EngineTimes) {
-        self.put(Event::Times(id, times.pack()));
+        self.push_blocking(Event::Times(id, times.pack()));
     }
 
     /// The engine's own counts; before the end of the request.
     #[inline]
     pub fn engine_use(&mut self, id: RequestId, counts: EngineUse) {
-        self.put(Event::Use(id, counts));
+        self.push_blocking(Event::Use(id, counts));
     }
 
     /// A count of output tokens better than the sum over deliveries; before the end of the request.
@@ -235,7 +242,8 @@ impl Sink {
     /// The request failed; its words go beside the ring.
     pub fn fail(&mut self, id: RequestId, at: MonoNs, failure: Failure) {
         let kind = failure.kind;
-        let _recorder_is_gone = self.side_channel.send(SideMessage::Words(id, failure.message));
+        let _recorder_is_gone =
+            self.side_channel.send(SideMessage::FailureMessage(id, failure.message));
         self.end(id, at, Ending::Failed(kind));
     }
 
@@ -245,32 +253,35 @@ impl Sink {
         self.wake_server();
     }
 
-    /// Puts an event that may be lost where the ring is full.
-    #[inline]
-    fn put(&mut self, event: Event) {
-        if self.ring.push(event).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Puts an event that must not be lost: waits for the recorder where the ring is full. The wait is counted as
-    /// a drop, since it delays the thread that measures.
+    /// Puts an event into the ring. Where the ring is full, the thread waits for the recorder: no event is lost, and the wait
+    /// is counted, since it delays the thread that measures.
     #[inline]
     pub(crate) fn push_blocking(&mut self, event: Event) {
-        if self.ring.push(event).is_ok() {
-            return;
+        if self.ring.push(event).is_err() {
+            self.push_counting(event);
         }
-        self.dropped.fetch_add(1, Ordering::Relaxed);
-        self.push_blocking_uncounted(event);
     }
 
-    /// As [`Self::push_blocking`], from a thread that has nothing left to measure: its wait delays nobody.
+    #[cold]
+    fn push_counting(&mut self, event: Event) {
+        let from = clock::now();
+        self.push_blocking_uncounted(event);
+        self.backpressure.waited(clock::now() - from);
+    }
+
+    /// As [`Self::push_blocking`], from a thread that has nothing left to measure: its wait delays nobody and is not counted.
     pub(crate) fn push_blocking_uncounted(&mut self, event: Event) {
+        let mut tries = 0;
         while self.ring.push(event).is_err() {
             if self.ring.is_abandoned() {
-                return;
+                return self.backpressure.lost();
             }
-            std::thread::yield_now();
+            if tries < TRIES {
+                std::thread::yield_now();
+            } else {
+                clock::sleep(PAUSE);
+            }
+            tries += 1;
         }
     }
 }
@@ -280,17 +291,18 @@ mod tests {
     use super::*;
     use crate::clock::now;
     use crate::record::request_record::FinishReason;
+    use std::sync::atomic::{AtomicU64, Ordering};
     use std::sync::mpsc::channel;
 
-    fn sink_and_ring() -> (Sink, Consumer<Event>, Arc<Gate>, Arc<AtomicU64>) {
+    fn sink_and_ring() -> (Sink, Consumer<Event>, Arc<Gate>, Arc<Backpressure>) {
         let gate = Arc::new(Gate::new(4, 4));
-        let dropped = Arc::new(AtomicU64::new(0));
+        let backpressure = Arc::new(Backpressure::default());
         let (side_channel, side_messages) = channel();
-        let sink = Sink::new(Arc::clone(&gate), side_channel, Arc::clone(&dropped));
+        let sink = Sink::new(Arc::clone(&gate), side_channel, Arc::clone(&backpressure));
         let Ok(SideMessage::Ring(ring)) = side_messages.recv() else {
             panic!("the ring is announced first")
         };
-        (sink, ring, gate, dropped)
+        (sink, ring, gate, backpressure)
     }
 
     #[test]
@@ -341,11 +353,37 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_counted() {
-        let (mut sink, _ring, _, dropped) = sink_and_ring();
-        for _ in 0..RING_SLOTS + 3 {
+    fn a_thread_that_finds_its_ring_full_waits_and_nothing_is_lost() {
+        let (mut sink, mut ring, _, backpressure) = sink_and_ring();
+        let events = RING_SLOTS + 3;
+        let reader = std::thread::spawn(move || {
+            // The first wait shows that the ring was full.
+            while ring.slots() < RING_SLOTS {
+                std::thread::yield_now();
+            }
+            let mut read = 0;
+            while read < events {
+                if ring.pop().is_ok() {
+                    read += 1;
+                }
+            }
+        });
+        for _ in 0..events {
             sink.delivery(RequestId(0), now(), 1, TokenHash::EMPTY);
         }
-        assert_eq!(dropped.load(Ordering::Relaxed), 3);
+        reader.join().expect("every event was read");
+        assert_eq!(backpressure.so_far().lost, 0);
+    }
+
+    #[test]
+    fn a_full_ring_whose_recorder_has_ended_loses_the_event_and_counts_it() {
+        let (mut sink, ring, _, backpressure) = sink_and_ring();
+        for _ in 0..RING_SLOTS {
+            sink.delivery(RequestId(0), now(), 1, TokenHash::EMPTY);
+        }
+        drop(ring);
+        sink.delivery(RequestId(0), now(), 1, TokenHash::EMPTY);
+        let waited = backpressure.so_far();
+        assert_eq!((waited.lost, waited.waits), (1, 1));
     }
 }

@@ -90,12 +90,13 @@ impl Experiment {
         of_points.chain(of_target.into_iter().filter(|(is, _)| *is).map(|(_, mark)| mark)).collect()
     }
 
-    /// The point with the highest output throughput among those that are not invalid and completed a request.
+    /// The point with the highest output throughput among those that are valid and complete.
     pub fn best_point(&self) -> Option<&PointReport> {
         let rate = |point: &PointReport| point.summary.rate(crate::metrics::Rate::OutputThroughput);
         self.points
             .iter()
             .filter(|point| point.summary.verdict != Verdict::Invalid)
+            .filter(|point| !point.summary.marks.contains(&Mark::Incomplete))
             .filter(|point| point.summary.counts.completed > 0 && rate(point).is_some())
             .max_by(|a, b| rate(a).partial_cmp(&rate(b)).unwrap_or(std::cmp::Ordering::Equal))
     }

@@ -62,7 +62,7 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
     let mut notes: Vec<String> = experiment
         .marks()
         .into_iter()
-        .map(|mark| format!("{}: {}", mark.words().to_uppercase(), mark.sentence()))
+        .map(|mark| format!("{}: {}", mark.description().to_uppercase(), mark.sentence()))
         .chain(experiment.warnings.iter().cloned())
         .collect();
     notes.extend(about_proxy(experiment));
@@ -174,16 +174,16 @@ fn about_connections(points: &[PointReport]) -> Vec<String> {
 /// Kinds of failure of a point, each with the message of the first.
 fn failures(point: &PointReport) -> Vec<String> {
     let counts = &point.summary.counts;
-    let told = counts.failed_by_kind.iter().map(|(kind, count)| {
-        let words = counts.failure_messages.get(kind).map_or("", |words| words.trim());
-        let words = if words.is_empty() { "nothing was said" } else { words };
+    let failures = counts.failed_by_kind.iter().map(|(kind, count)| {
+        let message = counts.failure_messages.get(kind).map_or("", |text| text.trim());
+        let message = if message.is_empty() { "no message" } else { message };
         format!(
-            "{}: {} failed as {kind}, the first: {words}",
+            "{}: {} failed as {kind}, the first: {message}",
             point.label,
             counted(*count, "request")
         )
     });
-    told.collect()
+    failures.collect()
 }
 
 /// That fewer requests than wanted met the SLO, which ends the program with a code of its own.

@@ -18,6 +18,8 @@ pub enum FailureKind {
     ShutDown,
     /// No connection could be made: the name is unknown, the port refused, or no answer came in time.
     Connect,
+    /// This process or machine had no open file, port or memory left for it.
+    OwnLimit,
     /// The certificate could not be trusted, or the TLS handshake failed.
     Tls,
     /// The connection broke before the answer was complete.
@@ -63,6 +65,7 @@ impl FailureKind {
             Self::Engine => "engine",
             Self::ShutDown => "shut_down",
             Self::Connect => "connect",
+            Self::OwnLimit => "own_limit",
             Self::Tls => "tls",
             Self::Disconnected => "disconnected",
             Self::HttpClient => "http_client",
@@ -84,12 +87,13 @@ impl FailureKind {
     }
 
     /// Every kind, so that names can be parsed.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::QueueFull,
         Self::Refused,
         Self::Engine,
         Self::ShutDown,
         Self::Connect,
+        Self::OwnLimit,
         Self::Tls,
         Self::Disconnected,
         Self::HttpClient,

@@ -56,6 +56,8 @@ pub enum ResponsePart {
         at: MonoNs,
         /// Its ids.
         ids: FewIds,
+        /// Nothing but the end follows: as many tokens as were asked for, or an end token.
+        is_last: bool,
     },
     /// Nothing more comes.
     End(Completion),

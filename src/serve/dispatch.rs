@@ -55,7 +55,12 @@ struct Running {
     serial: RequestSerial,
     pieces: UnboundedSender<ResponsePart>,
     asked: MonoNs,
+    /// The latest output.
     last: Option<MonoNs>,
+    /// Output tokens that may still come.
+    left: u32,
+    stops_at_end_token: bool,
+    streaming: bool,
     times: Option<EngineTimes>,
     used: Option<EngineUse>,
 }
@@ -69,6 +74,8 @@ pub struct Dispatcher {
     message: HashMap<RequestId, String>,
     running: Vec<Option<Running>>,
     woken: Arc<Woken>,
+    /// Ids that end an output unless they are ignored.
+    end_ids: Vec<u32>,
     admission: Arc<Admission>,
     metrics: Arc<Metrics>,
 }
@@ -89,6 +96,7 @@ impl Dispatcher {
     /// When the target cannot be opened.
     pub fn open(
         target: Box<dyn Target>,
+        end_ids: Vec<u32>,
         admission: Arc<Admission>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, TargetError> {
@@ -107,6 +115,7 @@ impl Dispatcher {
             message: HashMap::new(),
             running: (0..capacity).map(|_| None).collect(),
             woken,
+            end_ids,
             admission,
             metrics,
         })
@@ -193,7 +202,18 @@ impl Dispatcher {
         self.metrics.accepted(prompt);
         // The client may be gone; its cancel is then on the way.
         let _gone = pieces.send(ResponsePart::Accepted);
-        let running = Running { serial, pieces, asked, last: None, times: None, used: None };
+        let output = shot.request.output;
+        let running = Running {
+            serial,
+            pieces,
+            asked,
+            last: None,
+            left: output.max_tokens,
+            stops_at_end_token: !output.ignore_eos,
+            streaming: shot.request.streaming,
+            times: None,
+            used: None,
+        };
         self.running[slot.0 as usize] = Some(running);
     }
 
@@ -210,7 +230,7 @@ impl Dispatcher {
 
     /// Hands out everything that the engine has put into its rings.
     fn hand_out(&mut self) {
-        self.read_asides();
+        self.read_side_messages();
         for ring in 0..self.rings.len() {
             while let Ok(event) = self.rings[ring].pop() {
                 match event {
@@ -242,12 +262,18 @@ impl Dispatcher {
         let Some(running) = self.running[id.0 as usize].as_mut() else { return };
         let tokens = ids.as_slice().len() as u64;
         match running.last {
-            None => self.metrics.first_output(at - running.asked, tokens),
+            None if running.streaming => self.metrics.first_output(at - running.asked, tokens),
+            None => self.metrics.whole_output(tokens),
+            // Of what came at one instant, or all at once, there is no gap.
+            Some(last) if last == at || !running.streaming => self.metrics.tokens(tokens),
             Some(last) => self.metrics.output(at - last, tokens),
         }
         running.last = Some(at);
+        running.left = running.left.saturating_sub(tokens as u32);
+        let ends = |id: &u32| running.stops_at_end_token && self.end_ids.contains(id);
+        let is_last = running.left == 0 || ids.as_slice().last().is_some_and(ends);
         // The client may be gone; its cancel is then on the way.
-        let _gone = running.pieces.send(ResponsePart::Output { at, ids });
+        let _gone = running.pieces.send(ResponsePart::Output { at, ids, is_last });
     }
 
     fn end(&mut self, id: RequestId, at: MonoNs, ending: Ending) {
@@ -260,7 +286,7 @@ impl Dispatcher {
                 Err(Failure::new(FailureKind::Engine, message).into())
             }
             Ending::Failed(kind) => {
-                self.read_asides();
+                self.read_side_messages();
                 let message = self.message.remove(&id).unwrap_or_default();
                 Err(Failure::new(kind, message).into())
             }
@@ -272,11 +298,11 @@ impl Dispatcher {
         self.admission.release(id);
     }
 
-    fn read_asides(&mut self) {
-        while let Ok(side_channel) = self.side_messages.try_recv() {
-            match side_channel {
+    fn read_side_messages(&mut self) {
+        while let Ok(side_message) = self.side_messages.try_recv() {
+            match side_message {
                 SideMessage::Ring(ring) => self.rings.push(ring),
-                SideMessage::Words(id, message) => {
+                SideMessage::FailureMessage(id, message) => {
                     self.message.insert(id, message);
                 }
                 // What only a report needs.

@@ -141,6 +141,20 @@ impl Metrics {
         self.ttft.note(after, 1);
     }
 
+    /// The output of a request that is not streamed: it has no first token of its own.
+    #[inline]
+    pub fn whole_output(&self, tokens: u64) {
+        self.waiting.fetch_sub(1, Relaxed);
+        self.running.fetch_add(1, Relaxed);
+        self.tokens(tokens);
+    }
+
+    /// Output that came along with the output before.
+    #[inline]
+    pub fn tokens(&self, tokens: u64) {
+        self.generation_tokens.fetch_add(tokens, Relaxed);
+    }
+
     /// Further output, so long after the output before; several tokens share the gap evenly.
     #[inline]
     pub fn output(&self, after: Nanos, tokens: u64) {

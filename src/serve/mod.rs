@@ -171,8 +171,13 @@ async fn serve_here(
     let metrics = Arc::new(Metrics::default());
     let (admission, commands) = Admission::new(capacity as usize, Arc::clone(&metrics));
     let admission = Arc::new(admission);
-    let end_ids = named.special_ids().collect();
-    let dispatcher = Dispatcher::open(named.target, Arc::clone(&admission), Arc::clone(&metrics))?;
+    let end_ids: Vec<u32> = named.special_ids().collect();
+    let dispatcher = Dispatcher::open(
+        named.target,
+        end_ids.clone(),
+        Arc::clone(&admission),
+        Arc::clone(&metrics),
+    )?;
     let model = options.model.unwrap_or_else(|| name_of(&info.name));
     let service = Arc::new(Service {
         model: model.clone(),

@@ -77,7 +77,7 @@ impl Service {
     /// # Errors
     /// Why not.
     pub async fn submit(&self, parsed: ParsedRequest) -> Result<ResponseHandle, Refusal> {
-        let request = self.request(parsed)?;
+        let request = self.request(parsed).inspect_err(|_| self.metrics.rejected())?;
         self.admission.submit(request).await
     }
 

@@ -134,7 +134,7 @@ impl EngineSettings {
     ///
     /// # Errors
     /// When they cannot be written as JSON.
-    pub fn told(&self) -> Result<serde_json::Value, serde_json::Error> {
+    pub fn to_json(&self) -> Result<serde_json::Value, serde_json::Error> {
         serde_json::from_str(&serde_json::to_string(self)?)
     }
 
@@ -343,7 +343,7 @@ mod tests {
     #[test]
     fn numbers_in_json_are_as_they_were_typed() {
         let settings = EngineSettings { kv_fraction: Some(0.1), ..EngineSettings::default() };
-        assert_eq!(settings.told().expect("JSON")["kv_fraction"].to_string(), "0.1");
+        assert_eq!(settings.to_json().expect("JSON")["kv_fraction"].to_string(), "0.1");
     }
 
     #[test]

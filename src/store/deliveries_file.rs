@@ -1,4 +1,4 @@
-//! When did each delivery of a run arrive? `deliveries.csv.gz`, written and read one row at a time.
+//! `deliveries.csv.gz`: the time of every delivery, written and read one row at a time.
 
 use std::io::{BufReader, BufWriter, Read, Write};
 

@@ -1,4 +1,4 @@
-//! What did the engine say of each of its iterations? One line of JSON for each, written while it runs and read back.
+//! `iterations.jsonl`: engine iteration statistics, one line of JSON each, written while a run goes on and read back.
 
 use std::io::{self, BufRead, Write};
 

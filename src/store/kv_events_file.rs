@@ -1,4 +1,4 @@
-//! What happened to blocks of the KV cache? One line of JSON for each event, written while it runs and read back.
+//! `kv_events.jsonl`: KV cache events, one line of JSON each, written while a run goes on and read back.
 
 use std::io::{self, BufRead, Write};
 

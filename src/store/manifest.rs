@@ -1,4 +1,4 @@
-//! What must be known to repeat an experiment, and to judge it? Written at its start and again at its end.
+//! Run manifest: what is needed to repeat an experiment and to judge it. Written at its start and at its end.
 
 use serde::{Deserialize, Serialize};
 
@@ -94,10 +94,10 @@ pub struct PointEntry {
     pub ran_out: bool,
     /// Events that came after their point was over.
     pub late_events: u64,
-    /// Number of the last iteration that the engine told before the point; `None` where none was told.
+    /// Number of the last iteration that the engine reported before the point; `None` where there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iteration_before: Option<u64>,
-    /// Number of the last event of the engine's KV cache before the point; `None` where none was told.
+    /// Number of the last event of the KV cache before the point; `None` where there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kv_event_before: Option<u64>,
     /// What the summary needs beside the records.

@@ -1,4 +1,4 @@
-//! What is in `requests.csv`? One row per request: its raw stamps, then what they say in milliseconds.
+//! `requests.csv`: one row per request, raw timestamps first, then derived times in milliseconds.
 //!
 //! The raw columns are canonical and are read back with [`crate::store::rows::RowReader`]; the derived ones are for
 //! spreadsheets, and a reader here ignores them.

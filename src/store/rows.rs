@@ -1,4 +1,4 @@
-//! How is a request written as one row of text, and read back as the same request?
+//! Text rows of requests: written, and read back as the same request.
 //!
 //! Instants are nanoseconds of the monotonic clock; what was never reached is empty.
 

@@ -1,4 +1,4 @@
-//! Where does a run lie on disk, and what is there already while it goes on?
+//! Run directory: its location, its name and the names of its files.
 
 use std::fs;
 use std::io;
@@ -22,11 +22,11 @@ pub mod file {
     pub const PARTIAL_DELIVERIES: &str = "deliveries.partial.bin";
     /// The stamp of each delivery.
     pub const DELIVERIES: &str = "deliveries.csv.gz";
-    /// What the engine said of its iterations.
+    /// Iteration statistics of the engine.
     pub const ITERATIONS: &str = "iterations.jsonl";
     /// What happened to blocks of the KV cache.
     pub const KV_EVENTS: &str = "kv_events.jsonl";
-    /// What the GPUs said, ten times a second.
+    /// GPU samples, ten per second.
     pub const GPU: &str = "gpu.jsonl";
     /// All metrics.
     pub const SUMMARY_JSON: &str = "summary.json";

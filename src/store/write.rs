@@ -1,4 +1,4 @@
-//! How does a file appear on disk whole or not at all? Temporary name, sync, rename, sync of the folder.
+//! Atomic writes of files: temporary name, sync, rename, sync of the folder.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};

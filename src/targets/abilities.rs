@@ -1,4 +1,4 @@
-//! Can this target do what is asked? What it cannot do is refused by name before load, and never left out in silence.
+//! Capability checks: what a target cannot do is refused by name before load.
 
 use crate::settings::engine::{CapacityPolicy, ChunkingPolicy, EngineSettings};
 use crate::settings::served::{OutputTokenField, ServedEndpoint, ServedSettings};

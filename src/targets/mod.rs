@@ -87,7 +87,7 @@ pub trait Session {
 
 /// What an engine says of itself, apart from what it answers. Read from a thread of its own.
 pub trait EngineStatistics: Send {
-    /// Appends what was said of each iteration since the last call, in their order.
+    /// Appends the statistics of each iteration since the last call, in their order.
     ///
     /// # Errors
     /// In the engine's words, when it gives no statistics any more.

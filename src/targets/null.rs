@@ -1,4 +1,4 @@
-//! `null:`: what does the harness itself reach? Replies at once, from a thread of its own as any engine would.
+//! `null:`, a target that replies at once from a thread of its own: the floor of the harness.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;

@@ -136,7 +136,7 @@ impl SimTarget {
         // Iterations without a cost come by the million and explain nothing.
         let ring = if description.kind == "null" { 0 } else { DEFAULT_ITERATION_STATS };
         settings.iteration_stats.get_or_insert(ring);
-        details["settings"] = settings.told().map_err(|error| unusable(error.to_string()))?;
+        details["settings"] = settings.to_json().map_err(|error| unusable(error.to_string()))?;
         let mut limits = description.limits(&settings);
         let mut title = format!("SIMULATED executor, {} cost model `{profile}`", description.kind);
         if settings.drafting.is_none() && description.behaviour.external_drafts > 0 {

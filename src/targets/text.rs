@@ -251,10 +251,10 @@ impl TextThread {
 
     /// Decodes and forwards all events of the engine; `false` if there were none.
     fn forward_events(&mut self) -> bool {
-        while let Ok(side_channel) = self.side_messages.try_recv() {
-            match side_channel {
+        while let Ok(side_message) = self.side_messages.try_recv() {
+            match side_message {
                 SideMessage::Ring(ring) => self.rings.push(ring),
-                SideMessage::Words(id, message) => {
+                SideMessage::FailureMessage(id, message) => {
                     self.failure_messages.insert(id, message);
                 }
                 // About stamps and counts, which are our own from here on.

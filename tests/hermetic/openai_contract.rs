@@ -303,7 +303,7 @@ fn a_certificate_that_nobody_vouches_for_is_refused_by_default() {
     options.tls.ca_file = Some(other);
     let refused = play_one(options.clone());
     assert_eq!(refused.failure(), FailureKind::Tls);
-    assert!(refused.words().contains("certificate"), "{}", refused.words());
+    assert!(refused.message().contains("certificate"), "{}", refused.message());
 
     options.tls.insecure = true;
     assert_eq!(play_one(options.clone()).tokens(), 4, "anybody is trusted if asked for");

@@ -1,4 +1,4 @@
-//! What becomes of a request when the server does everything wrong? Each fault has its own kind and the server's words.
+//! Faults of an OpenAI server: each has its own failure kind and keeps the server's message.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -26,7 +26,7 @@ fn a_refused_connection_is_connect() {
     drop(listener);
     let story = play_one(options(&url));
     assert_eq!(story.failure(), FailureKind::Connect);
-    assert!(story.words().contains("refused"), "{}", story.words());
+    assert!(story.message().contains("refused"), "{}", story.message());
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn each_http_status_has_its_kind_and_the_servers_words() {
         let body = format!(r#"{{"error":{{"message":"words of {status}"}}}}"#);
         let story = answered(move |out| out.json(status, &body));
         assert_eq!(story.failure(), kind);
-        assert!(story.words().contains(&format!("words of {status}")), "{}", story.words());
+        assert!(story.message().contains(&format!("words of {status}")), "{}", story.message());
     }
 }
 
@@ -56,7 +56,7 @@ fn each_http_status_has_its_kind_and_the_servers_words() {
 fn a_rate_limit_says_when_to_come_back() {
     let story = answered(|out| out.whole(429, "retry-after: 7\r\n", "slow down"));
     assert_eq!(story.failure(), FailureKind::RateLimited);
-    assert!(story.words().contains("Retry-After 7") && story.words().contains("slow down"));
+    assert!(story.message().contains("Retry-After 7") && story.message().contains("slow down"));
 }
 
 #[test]
@@ -72,8 +72,8 @@ fn words_are_bounded_and_never_hold_the_key() {
     options.api_key = Some(ApiKey::from_file(&path).unwrap());
     let story = play_one(options);
     assert_eq!(server.requests()[0].header("authorization"), Some("Bearer sk-secret"));
-    assert!(!story.words().contains("sk-secret"), "{}", story.words());
-    assert!(story.words().len() <= Failure::MAX_MESSAGE);
+    assert!(!story.message().contains("sk-secret"), "{}", story.message());
+    assert!(story.message().len() <= Failure::MAX_MESSAGE);
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn a_compressed_answer_is_refused_loudly() {
     let story = play_one(options(&server.url()));
     assert_eq!(server.requests()[0].header("accept-encoding"), Some("identity"));
     assert_eq!(story.failure(), FailureKind::Malformed);
-    assert!(story.words().contains("gzip"), "{}", story.words());
+    assert!(story.message().contains("gzip"), "{}", story.message());
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn an_error_object_inside_http_200_is_a_failure() {
     let at_once = answered(move |out| out.json(200, error));
     for story in [in_stream, named, at_once] {
         assert_eq!(story.failure(), FailureKind::ErrorInStream);
-        assert!(story.words().contains("out of memory"), "{}", story.words());
+        assert!(story.message().contains("out of memory"), "{}", story.message());
     }
 }
 
@@ -295,7 +295,7 @@ fn a_host_that_swallows_connections_is_connect() {
     options.timeouts.connect = Duration::from_millis(150);
     let story = play_one(options);
     assert_eq!(story.failure(), FailureKind::Connect);
-    assert!(story.words().contains("150ms"), "{}", story.words());
+    assert!(story.message().contains("150ms"), "{}", story.message());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Claims about what a person reads on the console.
+//! Tests of the console report.
 
 use crate::support::report_fixture::{Paper, experiment, sweep};
 use bareflight::load::{Arrivals, Load};
@@ -51,7 +51,7 @@ fn sections_stand_in_the_order_in_which_they_should_be_believed() {
         "concurrency 1  [SIMULATED]",
         "throughput:",
         "concurrency   requests",
-        "what to know",
+        "notes",
         "files",
     ];
     let places: Vec<usize> = order.iter().map(|what| place(&text, what)).collect();

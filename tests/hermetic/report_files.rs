@@ -1,4 +1,4 @@
-//! Claims about `summary.csv` and `summary.json`, which programs read.
+//! Tests of `summary.csv` and `summary.json`, which programs read.
 
 use crate::support::report_fixture::{Paper, experiment, sweep};
 use bareflight::load::{Arrivals, Load};

@@ -1,4 +1,4 @@
-//! Claims about the page that a person opens in a browser, mail or print.
+//! Tests of the HTML report, as read in a browser, mail or print.
 
 use crate::support::report_fixture::{Paper, experiment, sweep};
 use bareflight::load::{Arrivals, Load};

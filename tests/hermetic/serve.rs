@@ -251,9 +251,9 @@ fn kserve_refuses_what_it_cannot_do_and_goes_on() {
     let mut options = triton(&serving, "tensorrt_llm");
     options.asking.extra_inputs.insert("beam_width".into(), 4.into());
     let seen = play(TritonTarget::new(options).unwrap(), 1, 3);
-    assert!(seen[0].words.as_deref().expect("words").contains("beam_width"), "{seen:?}");
+    assert!(seen[0].message.as_deref().expect("words").contains("beam_width"), "{seen:?}");
     let seen = play(TritonTarget::new(triton(&serving, "tensorrt_llm")).unwrap(), 1, 100_000_000);
-    assert!(seen[0].words.as_deref().expect("words").contains("at most"), "{seen:?}");
+    assert!(seen[0].message.as_deref().expect("words").contains("at most"), "{seen:?}");
     let unknown = TritonTarget::new(triton(&serving, "resnet50")).expect_err("no such model");
     assert!(unknown.to_string().contains("resnet50"), "{unknown}");
     assert_eq!(
@@ -294,7 +294,7 @@ fn a_full_server_answers_with_retry_after() {
     assert_eq!((answer.status, &answer.headers["retry-after"][..]), (429, "1"));
     assert_eq!(answer.json()["error"]["code"], "queue_full");
     let seen = play(TritonTarget::new(triton(&serving, "tensorrt_llm")).unwrap(), 1, 3);
-    assert!(seen[0].words.as_deref().expect("words").contains("no more requests"), "{seen:?}");
+    assert!(seen[0].message.as_deref().expect("words").contains("no more requests"), "{seen:?}");
     for stream in waiting {
         assert_eq!(Answer::read(stream).json()["usage"]["completion_tokens"], 5);
     }

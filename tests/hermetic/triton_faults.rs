@@ -46,7 +46,7 @@ fn one(options: TritonOptions) -> Seen {
 fn fails(options: TritonOptions, kind: FailureKind, words: &str) {
     let seen = one(options);
     assert_eq!(seen.failure(), kind, "{seen:?}");
-    assert!(seen.words.as_ref().is_some_and(|message| message.contains(words)), "{seen:?}");
+    assert!(seen.message.as_ref().is_some_and(|message| message.contains(words)), "{seen:?}");
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn every_fault_of_a_generate_endpoint_has_a_kind_and_the_servers_words() {
     let fails = |kind, words: &str, answer: fn(&mut Out<'_>) -> Next| {
         let seen = generate(answer);
         assert_eq!(seen.failure(), kind, "{seen:?}");
-        assert!(seen.words().contains(words), "{seen:?}");
+        assert!(seen.message().contains(words), "{seen:?}");
     };
     fails(FailureKind::Unauthorized, "who are you", |out| {
         out.json(401, r#"{"error":"who are you"}"#)

@@ -133,7 +133,7 @@ fn a_prompt_of_token_ids_arrives_with_every_token_of_it() {
     // The refusal says how many the server was given.
     let seen = &play(by_ids, &[words(0, 600, 8)])[0];
     assert_eq!(seen.failure(), FailureKind::HttpClient, "{seen:?}");
-    assert!(seen.words().contains("600 tokens"), "{seen:?}");
+    assert!(seen.message().contains("600 tokens"), "{seen:?}");
 }
 
 fn the_only_model_is_found_with_its_limit() {
@@ -151,10 +151,10 @@ fn a_wrong_path_and_an_endpoint_that_is_switched_off_fail_in_the_servers_words()
     elsewhere.url = format!("{}/elsewhere/v1", server.field("url"));
     let seen = &play(elsewhere, &[words(0, 3, 4)])[0];
     assert_eq!(seen.failure(), FailureKind::NotFound, "{seen:?}");
-    assert!(seen.words().contains("File Not Found"), "{seen:?}");
+    assert!(seen.message().contains("File Not Found"), "{seen:?}");
     let seen = &play(options(server, Endpoint::Embeddings), &[words(0, 3, 1)])[0];
     assert_eq!(seen.failure(), FailureKind::HttpServer, "{seen:?}");
-    assert!(seen.words().contains("does not support embeddings"), "{seen:?}");
+    assert!(seen.message().contains("does not support embeddings"), "{seen:?}");
 }
 
 fn an_output_that_ends_at_once_is_complete_and_has_no_first_token() {
@@ -197,7 +197,7 @@ fn a_server_that_is_killed_fails_its_streams_and_the_next_request_cannot_connect
     for seen in watch.seen().values() {
         let kind = seen.failure();
         let broken = [FailureKind::Disconnected, FailureKind::Truncated].contains(&kind);
-        assert!(broken && seen.tokens() >= 2, "{kind}: {:?}", seen.words);
+        assert!(broken && seen.tokens() >= 2, "{kind}: {:?}", seen.message);
     }
     watch.fire(&words(4, 3, 5));
     watch.wait(60.0);

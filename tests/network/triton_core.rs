@@ -216,7 +216,7 @@ pub mod child {
         watch.wait(60.0);
         let seen = &watch.seen()[&0];
         assert_eq!((seen.failure(), seen.tokens()), (FailureKind::Engine, 2), "{seen:?}");
-        let words = seen.words.clone().unwrap();
+        let words = seen.message.clone().unwrap();
         assert!(words.contains("the model failed after 2 tokens"), "{words}");
         for id in 1..4 {
             watch.fire(&shot(id, 2));

@@ -201,7 +201,7 @@ fn a_model_that_fails_midway_fails_the_request_with_its_own_words() {
         let seen = &watch.seen()[&0];
         assert_eq!((seen.failure(), seen.tokens()), (FailureKind::ErrorInStream, 2));
         assert!(
-            seen.words.as_ref().unwrap().contains("the model failed after 2 tokens"),
+            seen.message.as_ref().unwrap().contains("the model failed after 2 tokens"),
             "{seen:?}"
         );
     }
@@ -218,7 +218,7 @@ fn a_request_that_triton_itself_refuses_is_refused() {
         watch.wait(60.0);
         let seen = &watch.seen()[&0];
         assert_eq!(seen.failure(), FailureKind::Refused, "{seen:?}");
-        assert!(seen.words.as_ref().unwrap().contains("priority"), "{seen:?}");
+        assert!(seen.message.as_ref().unwrap().contains("priority"), "{seen:?}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! A KServe server that breaks on purpose. The model's name says how.
+//! KServe server with faults, chosen by the name of the model.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, channel};
 
 use bareflight::clock::{MonoNs, Nanos, now, sleep};
@@ -26,7 +25,7 @@ pub struct Seen {
     pub deliveries: Vec<(MonoNs, u32)>,
     pub hash: Option<TokenHash>,
     pub count: Option<(u32, TokenSource)>,
-    pub words: Option<String>,
+    pub message: Option<String>,
     pub ends: Vec<(MonoNs, Ending)>,
     pub has_times: bool,
     /// Who took its stamps, where that differs from the session's own.
@@ -55,8 +54,8 @@ impl Seen {
     }
 
     /// The words of its failure.
-    pub fn words(&self) -> &str {
-        self.words.as_deref().unwrap_or_else(|| panic!("a failure has words: {self:?}"))
+    pub fn message(&self) -> &str {
+        self.message.as_deref().unwrap_or_else(|| panic!("a failure has a message: {self:?}"))
     }
 
     pub fn is_completed(&self) -> bool {
@@ -96,7 +95,7 @@ impl Watch {
     pub fn try_open(target: impl Target + 'static) -> Result<Self, TargetError> {
         let (side_channel, side_messages) = channel();
         let gate = Arc::new(Gate::new(10_000, 10_000));
-        let sink = Sink::new(Arc::clone(&gate), side_channel, Arc::new(AtomicU64::new(0)));
+        let sink = Sink::new(Arc::clone(&gate), side_channel, Arc::default());
         let session = Box::new(target).open(sink.for_another_thread())?;
         Ok(Self {
             session,
@@ -166,11 +165,11 @@ impl Watch {
 
     fn look(&mut self) {
         for _ in 0..2 {
-            while let Ok(side_channel) = self.side_messages.try_recv() {
-                match side_channel {
+            while let Ok(side_message) = self.side_messages.try_recv() {
+                match side_message {
                     SideMessage::Ring(ring) => self.rings.push(ring),
-                    SideMessage::Words(id, words) => {
-                        self.seen.entry(id.0).or_default().words = Some(words);
+                    SideMessage::FailureMessage(id, message) => {
+                        self.seen.entry(id.0).or_default().message = Some(message);
                     }
                     SideMessage::TokenCount(id, count, source) => {
                         self.seen.entry(id.0).or_default().count = Some((count, source));

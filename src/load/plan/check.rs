@@ -1,4 +1,4 @@
-//! Checks of a plan against sense and the limits of a target, before load is sent. Nothing is cut to fit.
+//! Checks of a plan for consistency and against the limits of a target, before load is sent. Nothing is cut to fit.
 
 use super::{Plan, PlanError, PlanSize, ShotFacts};
 use crate::clock::Nanos;

@@ -11,7 +11,7 @@ use crate::workload::prompts::PromptError;
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum PlanError {
     /// Neither a number of requests nor a duration.
-    #[error("nothing says when the run ends: give --requests, --duration or both")]
+    #[error("the run has no end: give --requests, --duration or both")]
     NoEnd,
     /// No measured request.
     #[error("there is no request to measure: ask for at least 1")]

@@ -1,4 +1,4 @@
-//! Claims about plans: they say what was asked for, and what makes no sense is refused before it is drawn.
+//! Tests of plans: they hold what was asked for, and impossible ones are refused before anything is drawn.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Does the documentation say what the program does?
+//! Tests of the documentation against the registry of metric definitions.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Which numbers exist, and how is each one defined? The registry that documents, schemas and tables are checked against.
+//! Registry of metric definitions. Documents, schemas and tables are checked against it.
 
 #[cfg(test)]
 mod documented;

@@ -1,4 +1,4 @@
-//! How is each number defined? The text that users read, one constant per number.
+//! Metric definitions: the text that users read, one constant per metric.
 
 use super::{Better, Definition, Origin, Over, Per, Unit};
 

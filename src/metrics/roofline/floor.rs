@@ -1,4 +1,4 @@
-//! How long does a step take at least? Bytes through the memory or operations through the matrix units, whichever is longer.
+//! Roofline lower bound of a step: memory time or compute time, whichever is longer.
 
 use serde::{Deserialize, Serialize};
 

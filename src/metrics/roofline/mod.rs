@@ -1,4 +1,4 @@
-//! How close did a run come to the best that its machine can do with its model?
+//! Roofline: the measured rates of a run as a share of what its machine can do with its model.
 
 pub mod floor;
 

@@ -1,4 +1,4 @@
-//! Did the GPUs run as fast as they were set? Clocks that are held down make another experiment of the same run.
+//! Validity checks of the GPUs: clocks held down by power, heat or settings.
 
 use super::{CheckOutcome, not_applicable, short};
 use crate::metrics::summary::{Check, CheckId, Status};

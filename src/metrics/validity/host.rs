@@ -1,4 +1,4 @@
-//! Did the machine get in the way? Quota, hypervisor, scheduler, and the harness's own appetite.
+//! Validity checks of the host: CPU quota, hypervisor, scheduler, and CPU time of the harness itself.
 
 use super::{CheckOutcome, Evidence, not_applicable, short};
 use crate::metrics::definition::Quantity;
@@ -115,7 +115,7 @@ pub(super) fn cpu(evidence: &Evidence<'_>) -> Check {
         return not_applicable(id, "the target is the floor of the harness itself");
     }
     let Some(cores) = evidence.health.harness_cpu else {
-        return not_applicable(id, "the harness's CPU time cannot be told from the target's");
+        return not_applicable(id, "the harness's CPU time cannot be separated from the target's");
     };
     CheckOutcome {
         status: warn_above(cores, HARNESS_CORES),

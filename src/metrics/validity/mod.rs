@@ -1,5 +1,6 @@
-//! Can the numbers be trusted? One check per way in which the harness could have been the bottleneck.
+//! Validity checks: one for each way in which the harness could have been the bottleneck.
 
+mod completion;
 mod gpu;
 mod host;
 mod stability;
@@ -27,6 +28,8 @@ const PULL_LAG_MS: f64 = 0.2;
 const HEADROOM_WARN: f64 = 5.0;
 /// Null rate ÷ offered rate under which the harness was the bottleneck.
 const HEADROOM_FAIL: f64 = 2.0;
+/// Share of the window that events may wait for the recorder.
+const RECORDER_WAIT_SHARE: f64 = 0.01;
 /// Clocks are read within a microsecond of each other at best.
 const CLOCK_RESOLUTION_MS: f64 = 0.001;
 
@@ -63,6 +66,7 @@ pub fn checks(evidence: &Evidence<'_>) -> Vec<Check> {
     let check = |id: CheckId| match id {
         CheckId::ScheduleLag => schedule_lag(evidence),
         CheckId::NotSent => not_sent(evidence),
+        CheckId::Completion => completion::check(evidence.counts),
         CheckId::PullLag => pull_lag(evidence),
         CheckId::Headroom => headroom(evidence),
         CheckId::Recorder => recorder(evidence),
@@ -273,16 +277,32 @@ fn greater(a: Option<f64>, b: Option<f64>) -> Option<f64> {
     a.into_iter().chain(b).reduce(f64::max)
 }
 
+/// An event that finds the recorder's ring full waits for room. In a closed loop that lowers the load by as much; in an open
+/// loop it delays what the schedule asks for. Of the harness's own floor the recorder is a part.
 fn recorder(evidence: &Evidence<'_>) -> Check {
-    let dropped = evidence.health.dropped_events;
+    let health = evidence.health;
+    let seconds = evidence.facts.window.seconds().filter(|seconds| *seconds > 0.0);
+    let share = seconds.map_or(0.0, |seconds| health.recorder_wait_ms / 1_000.0 / seconds);
+    let is_open = matches!(evidence.facts.load, Load::Open { .. });
+    let status = match share {
+        _ if health.dropped_events > 0 => Status::Fail,
+        share if share <= RECORDER_WAIT_SHARE || evidence.facts.target.is_null() => Status::Pass,
+        _ if is_open => Status::Fail,
+        _ => Status::Warn,
+    };
     CheckOutcome {
-        status: if dropped > 0 { Status::Fail } else { Status::Pass },
-        measured: Some(dropped as f64),
-        limit: Some(0.0),
-        unit: "events",
-        sentence: match dropped {
-            0 => "no event was lost".to_owned(),
-            _ => format!("{dropped} events found the recorder's ring full"),
+        status,
+        measured: Some(100.0 * share),
+        limit: Some(100.0 * RECORDER_WAIT_SHARE),
+        unit: "%",
+        sentence: match (health.dropped_events, health.recorder_waits) {
+            (0, 0) => "no event waited for the recorder".to_owned(),
+            (0, waits) => format!(
+                "{waits} events waited for room in the recorder's ring, {} ms in all, {} % of the window",
+                short(health.recorder_wait_ms),
+                short(100.0 * share)
+            ),
+            (lost, _) => format!("{lost} events were lost: nobody took them from the recorder's ring"),
         },
         remedy: "lower the load, or leave the recorder a core that nothing else uses",
     }

@@ -1,4 +1,4 @@
-//! Steadiness of a run: drift of latencies, growth of queues and silence of the target, told from chance.
+//! Stability check: drift of latencies, growth of queues and stalls of the target, as opposed to chance.
 
 use super::{CheckOutcome, Evidence, not_applicable, short};
 use crate::clock::{Nanos, Window};

@@ -1,4 +1,4 @@
-//! Files of a run: the same numbers from them as from memory.
+//! Worked examples read from files: the same numbers as from memory.
 
 use super::*;
 use crate::metrics::observed::ObservedPoint;

@@ -1,4 +1,4 @@
-//! Latencies, worked by hand.
+//! Worked examples of latencies.
 
 use super::*;
 use crate::metrics::Percentile;

@@ -1,4 +1,4 @@
-//! Are the numbers what a reader with pencil and paper finds? Runs made by hand, and what they come to.
+//! Worked examples: runs made by hand, and the numbers that a reader with pencil and paper gets from them.
 #![allow(clippy::float_cmp, reason = "the runs are chosen so that every result is exact")]
 
 mod files;

@@ -1,4 +1,4 @@
-//! Rates and counts, worked by hand.
+//! Worked examples of rates and counts.
 
 use super::*;
 use crate::metrics::Rate;

@@ -1,4 +1,4 @@
-//! Rooflines with pencil and paper.
+//! Worked examples of rooflines.
 
 use super::*;
 use crate::metrics::roofline::{Bound, Roofline, floor};

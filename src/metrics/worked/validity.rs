@@ -1,4 +1,4 @@
-//! Every way in which the harness could have been the bottleneck, and the check that says so.
+//! Worked examples of validity: every check fails on a run made for it.
 
 use super::*;
 use crate::metrics::summary::{Check, CheckId, Mark, Status, Verdict};

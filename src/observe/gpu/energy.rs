@@ -43,7 +43,7 @@ pub enum EnergyUnavailable {
     #[error("{} without a sample, where {} are allowed", .0, MAX_GAP)]
     Gap(Nanos),
     /// The GPU reports neither.
-    #[error("the GPU tells neither its energy nor its power")]
+    #[error("the GPU reports neither its energy nor its power")]
     NotTold,
 }
 

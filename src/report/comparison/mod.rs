@@ -102,7 +102,8 @@ fn gate_result(gate_result: &GateResult) -> String {
         GateStatus::Undecided => {
             "undecided: the interval reaches across it, or there are too few blocks"
         }
-        GateStatus::NotMeasured => "not measured in this experiment",
+        GateStatus::NotMeasured => "NOT HELD: not measured in this experiment",
+        GateStatus::InvalidSide => "NOT HELD: the measurement of a side is invalid",
     };
     format!("{}: {finding}", gate_result.threshold)
 }

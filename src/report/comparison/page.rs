@@ -100,7 +100,7 @@ fn fairness(pair: &Pair, a: &str, b: &str) -> String {
             let (class, word) = match item.same {
                 Some(true) => ("pass", "alike"),
                 Some(false) => ("warn", "differs"),
-                None => ("not_applicable", "not told"),
+                None => ("not_applicable", "unknown"),
             };
             vec![
                 prose(&item.condition),

@@ -21,7 +21,7 @@ pub fn render(comparison: &Comparison) -> String {
     for pair in &comparison.pairs {
         text.push_str(&of_pair(comparison, pair));
     }
-    text.push_str("\nwhat to know\n");
+    text.push_str("\nnotes\n");
     for note in &comparison.notes {
         text.push_str(&sentence("  note: ", note));
     }
@@ -81,7 +81,7 @@ fn fairness(pair: &Pair, a: &str, b: &str) -> String {
         of.map(|item| item.condition.as_str()).collect::<Vec<_>>().join(", ")
     };
     let mut text = String::from("\n  fairness\n");
-    for (words, same) in [("alike:    ", Some(true)), ("not told: ", None)] {
+    for (words, same) in [("alike:    ", Some(true)), ("unknown:  ", None)] {
         let conditions = named(same);
         if !conditions.is_empty() {
             text.push_str(&sentence(&format!("    {words}"), &conditions));
@@ -92,7 +92,7 @@ fn fairness(pair: &Pair, a: &str, b: &str) -> String {
         text.push_str(&sentence("    DIFFERS:  ", &words));
     }
     if !pair.fairness.iter().any(|item| item.same == Some(false)) {
-        let _infallible = writeln!(text, "    nothing that was told differs");
+        let _infallible = writeln!(text, "    no known condition differs");
     }
     text
 }

@@ -13,6 +13,7 @@ const fn proves(id: CheckId) -> &'static str {
             "requests went out when they were due, so no queue hid inside the harness"
         }
         CheckId::NotSent => "everything that was due was sent",
+        CheckId::Completion => "what was asked was answered",
         CheckId::PullLag => "output was seen soon after it existed",
         CheckId::Headroom => {
             "against a target that replies at once, this machine can do far more than was asked"

@@ -72,7 +72,7 @@ pub(in crate::report) fn badges<'a>(marks: impl IntoIterator<Item = &'a Mark>) -
             r#"<span class="badge {}" title="{}">{}</span>"#,
             json_word(mark),
             mark.sentence(),
-            mark.words()
+            mark.description()
         )
     };
     marks.into_iter().map(badge).collect()
@@ -90,7 +90,7 @@ fn verdict(experiment: &Experiment) -> String {
             .into();
     };
     if experiment.points.iter().all(|point| point.summary.nothing_completed()) {
-        return "<div class=\"verdict invalid\"><b>No result</b>: no request completed; what was said of the first that failed \
+        return "<div class=\"verdict invalid\"><b>No result</b>: no request completed; the message of the first that failed \
                 stands below.</div>\n"
             .into();
     }
@@ -109,7 +109,7 @@ fn verdict(experiment: &Experiment) -> String {
     format!(
         "<div class=\"verdict {}\"><b>{}</b>{place}: {reasons}.</div>\n",
         json_word(&worst),
-        worst.words()
+        worst.description()
     )
 }
 

@@ -20,7 +20,7 @@ fn section(point: &PointReport, colour: &str) -> String {
         "<h2>{}{}</h2>\n<p>{}: {}</p>\n{}{}{}{}{}{}<details><summary>Checks in words</summary>\n{}</details>\n",
         escape(&point.label),
         badges(&summary.marks),
-        summary.verdict.words(),
+        summary.verdict.description(),
         escape(&ended(summary)),
         tables::rates(summary),
         roofline(summary),

@@ -29,7 +29,7 @@ fn cells(ladder: &Ladder, rung: &Rung) -> Vec<(String, String)> {
     };
     let mut cells: Vec<(String, String)> = vec![
         ("level".into(), rung.level.name().to_owned()),
-        ("words".into(), rung.words.clone()),
+        ("words".into(), rung.description.clone()),
         ("not_applicable".into(), rung.not_applicable.clone().unwrap_or_default()),
         ("against".into(), level(rung.stands_on)),
     ];

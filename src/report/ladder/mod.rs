@@ -62,13 +62,13 @@ fn slices(parts: &Parts) -> Vec<(&'static str, f64)> {
             ("queue", engine.queue_ms),
             ("prefill", engine.prefill_ms),
             ("decode", engine.decode_ms),
-            ("around", engine.overhead_ms),
+            ("overhead", engine.overhead_ms),
         ],
-        None => vec![("not told apart", parts.e2e_ms)],
+        None => vec![("not broken down", parts.e2e_ms)],
     }
 }
 
 /// What the parts are, for below a picture.
 const LEGEND: &str = "queue: arrival to first scheduled · prefill: to the first token · decode: to the last token · \
-     around: everything between the harness and the engine (hand-over, text, server, transport) · \
+     overhead: everything between the harness and the engine (hand-over, text, server, transport) · \
      pull: from the stamp to the harness's look at it, after the latency";

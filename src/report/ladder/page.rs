@@ -14,8 +14,8 @@ const COLOURS: [(&str, &str); 5] = [
     ("queue", "var(--s1)"),
     ("prefill", "var(--s0)"),
     ("decode", "var(--good)"),
-    ("around", "var(--s2)"),
-    ("not told apart", "var(--soft)"),
+    ("overhead", "var(--s2)"),
+    ("not broken down", "var(--soft)"),
 ];
 const WIDTH: f64 = 1060.0;
 const NAMES: f64 = 250.0;

@@ -26,7 +26,7 @@ pub fn render(ladder: &Ladder) -> String {
     text.push_str("\nwhere the milliseconds of a request go, means\n");
     text.push_str(&waterfall(ladder));
     text.push_str(&sentence("  ", LEGEND));
-    text.push_str("\nwhat to know\n");
+    text.push_str("\nnotes\n");
     for rung in &ladder.rungs {
         if let Some(why) = &rung.not_applicable {
             text.push_str(&sentence("  not applicable: ", &format!("{}: {why}", rung.level)));
@@ -96,12 +96,12 @@ fn waterfall(ladder: &Ladder) -> String {
         let _infallible =
             writeln!(text, "     {whole} ms = {}, then pull {pull}", part_texts.join(" · "));
     }
-    let legend: Vec<String> = ["queue", "prefill", "decode", "around"]
+    let legend: Vec<String> = ["queue", "prefill", "decode", "overhead"]
         .iter()
         .zip(SHADES)
         .map(|(name, shade)| format!("{shade} {name}"))
         .collect();
-    let _infallible = writeln!(text, "     {}   · not told apart", legend.join("   "));
+    let _infallible = writeln!(text, "     {}   · not broken down", legend.join("   "));
     text
 }
 
@@ -109,11 +109,11 @@ fn waterfall(ladder: &Ladder) -> String {
 fn bar(parts: &Parts, longest: f64) -> String {
     let place = |ms: f64| (ms.max(0.0) / longest.max(1e-9) * LONGEST).round() as usize;
     let (mut sum, mut drawn, mut bar) = (0.0, 0, String::new());
-    let told_apart = parts.engine.is_some();
+    let broken_down = parts.engine.is_some();
     for (index, (_, ms)) in slices(parts).into_iter().enumerate() {
         sum += ms;
         let until = place(sum);
-        let shade = if told_apart { SHADES[index] } else { '·' };
+        let shade = if broken_down { SHADES[index] } else { '·' };
         bar.extend(std::iter::repeat_n(shade, until.saturating_sub(drawn)));
         drawn = drawn.max(until);
     }

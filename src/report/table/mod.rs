@@ -71,7 +71,8 @@ fn line(name: &str, value: &str) -> String {
 
 /// `  [SIMULATED, DUMMY WEIGHTS]`, or nothing.
 pub(in crate::report) fn marks(marks: impl IntoIterator<Item = Mark>) -> String {
-    let words: Vec<String> = marks.into_iter().map(|mark| mark.words().to_uppercase()).collect();
+    let words: Vec<String> =
+        marks.into_iter().map(|mark| mark.description().to_uppercase()).collect();
     if words.is_empty() { String::new() } else { format!("  [{}]", words.join(", ")) }
 }
 
@@ -80,17 +81,17 @@ fn verdict(experiment: &Experiment) -> String {
         return "none: no run was finished".to_owned();
     };
     if experiment.points.iter().all(|point| point.summary.nothing_completed()) {
-        return "NO RESULT: no request completed; see `what to know`".to_owned();
+        return "NO RESULT: no request completed; see `notes`".to_owned();
     }
     let alike = experiment.points.iter().filter(|point| point.summary.verdict == worst).count();
     match (worst, experiment.points.len()) {
         (Verdict::Valid, 1) => "VALID".to_owned(),
         (Verdict::Valid, all) => format!("VALID at all {all} points"),
-        (_, 1) => format!("{}; see `what to know`", worst.words().to_uppercase()),
+        (_, 1) => format!("{}; see `notes`", worst.description().to_uppercase()),
         (_, all) => {
             format!(
-                "{} at {alike} of {all} points; see `what to know`",
-                worst.words().to_uppercase()
+                "{} at {alike} of {all} points; see `notes`",
+                worst.description().to_uppercase()
             )
         }
     }
@@ -146,5 +147,5 @@ fn what_to_know(experiment: &Experiment) -> String {
     for note in notes::notes(experiment) {
         text.push_str(&sentence("  note: ", &note));
     }
-    if text.is_empty() { text } else { format!("\nwhat to know\n{text}") }
+    if text.is_empty() { text } else { format!("\nnotes\n{text}") }
 }

@@ -19,7 +19,7 @@ use crate::report::table::{engine, marks};
 pub fn render(point: &PointReport) -> String {
     let summary = &point.summary;
     let heading = format!("{}{}\n", point.label, marks(summary.marks.iter().copied()));
-    let verdict = format!("  {}: ", summary.verdict.words());
+    let verdict = format!("  {}: ", summary.verdict.description());
     let ended = flowed(&verdict, ", ", &ended(summary));
     format!(
         "{heading}{ended}{}{}{}{}",

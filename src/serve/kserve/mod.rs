@@ -1,8 +1,9 @@
 //! KServe v2 endpoints over gRPC, with TensorRT-LLM's model and tensor names.
 //!
 //! Decoupled as TensorRT-LLM's models are: one response per delivery of the engine, the last of which says so
-//! (`triton_final_response`) whether or not it holds tokens, and carries the engine's stamps and counts. Unlike Triton,
-//! `ModelInfer` is answered too, with everything at once.
+//! (`triton_final_response`) and carries the engine's stamps and counts. A last response that would hold nothing is only
+//! sent where the request asks for it (`triton_enable_empty_final_response`). Unlike Triton, `ModelInfer` is answered too,
+//! with everything at once.
 
 mod framing;
 mod model;
@@ -28,8 +29,9 @@ use crate::serve::kserve::tensors::Tensors;
 use crate::serve::refusal::Refusal;
 use crate::serve::service::Service;
 use crate::targets::triton::kserve::{
-    InferStatistics, ModelConfigResponse, ModelInferRequest, ModelInferResponse, ModelRequest,
-    ModelStatistics, ModelStatisticsResponse, ReadyResponse, ServerMetadata, Spent, path,
+    Choice, ENABLE_EMPTY_FINAL, InferStatistics, ModelConfigResponse, ModelIndex,
+    ModelInferRequest, ModelInferResponse, ModelRequest, ModelStatistics, ModelStatisticsResponse,
+    ReadyResponse, RepositoryIndex, RepositoryIndexRequest, ServerMetadata, Spent, path,
 };
 use crate::targets::triton::tensor_roles::Role;
 
@@ -47,6 +49,7 @@ pub fn router(service: Shared) -> Router {
         .route(path::MODEL_METADATA, post(model_metadata))
         .route(path::MODEL_CONFIG, post(model_config))
         .route(path::MODEL_STATISTICS, post(model_statistics))
+        .route(path::REPOSITORY_INDEX, post(repository_index))
         .fallback(unknown)
         .with_state(service)
 }
@@ -121,6 +124,21 @@ async fn model_metadata(State(service): State<Shared>, request: Request) -> Resp
 async fn model_config(State(service): State<Shared>, request: Request) -> Response {
     let answer = |asked: ModelRequest| {
         Ok(ModelConfigResponse { config: Some(named(&asked)?.config(&service)) })
+    };
+    unary(&service, request, answer).await
+}
+
+async fn repository_index(State(service): State<Shared>, request: Request) -> Response {
+    let state = if service.admission.is_open() { "READY" } else { "UNAVAILABLE" };
+    let answer = |asked: RepositoryIndexRequest| {
+        let models = Model::ALL.into_iter().map(|model| ModelIndex {
+            name: model.name().to_owned(),
+            version: model::VERSION.to_owned(),
+            state: state.to_owned(),
+            reason: String::new(),
+        });
+        let models = models.filter(|model| !asked.ready || model.state == "READY").collect();
+        Ok(RepositoryIndex { models })
     };
     unary(&service, request, answer).await
 }
@@ -202,6 +220,13 @@ async fn begin(
     let wanted = ResponseSelection {
         outputs: asked.outputs.iter().map(|output| output.name.clone()).collect(),
         perf: tensors.flag(Role::PerfMetrics),
+        empty_final: asked.parameters.iter().any(|it| {
+            it.key == ENABLE_EMPTY_FINAL
+                && matches!(
+                    it.value.as_ref().and_then(|it| it.choice.as_ref()),
+                    Some(Choice::Bool(true))
+                )
+        }),
         prompt,
     };
     let answer = service.submit(parsed).await?;

@@ -2,8 +2,9 @@
 
 use crate::serve::service::Service;
 use crate::targets::triton::kserve::{
-    ModelConfig, ModelConfigInput, ModelMetadata, ModelParameter, ModelParameterEntry,
-    TensorMetadata, TransactionPolicy,
+    EnsembleStep, Ensembling, ModelConfig, ModelConfigInput, ModelConfigOutput, ModelMetadata,
+    ModelParameter, ModelParameterEntry, TensorMapEntry, TensorMetadata, TransactionPolicy,
+    data_type,
 };
 use crate::targets::triton::tensor_roles::{PERF_OUTPUTS, Role};
 
@@ -165,22 +166,66 @@ impl Model {
         ];
         let vocabulary = service.info.limits.vocab_size;
         parameters.extend(vocabulary.map(|it| parameter("bareflight_vocab_size", &it.to_string())));
+        let Tensors { input, output } = self.tensors();
         ModelConfig {
             name: self.name().to_owned(),
             platform: if is_text { self.platform().to_owned() } else { String::new() },
             max_batch_size: service.info.limits.max_batch_size.unwrap_or(1) as i32,
-            input: self
-                .inputs()
-                .iter()
-                .map(|input| ModelConfigInput {
-                    name: input.name.to_owned(),
-                    optional: !input.required,
-                })
-                .collect(),
+            input,
+            output,
             parameters,
+            ensemble_scheduling: is_text.then(ensembling),
             backend: if is_text { String::new() } else { self.platform().to_owned() },
             model_transaction_policy: Some(TransactionPolicy { decoupled: true }),
         }
+    }
+
+    /// Inputs and outputs as the configuration has them: without the batch dimension.
+    fn tensors(self) -> Tensors {
+        let metadata = self.metadata();
+        let dims = |tensor: &TensorMetadata| tensor.shape.iter().skip(1).copied().collect();
+        let required = self.inputs().iter().map(|input| input.required);
+        let input =
+            metadata.inputs.iter().zip(required).map(|(tensor, required)| ModelConfigInput {
+                name: tensor.name.clone(),
+                data_type: data_type(&tensor.datatype),
+                dims: dims(tensor),
+                optional: !required,
+            });
+        let output = metadata.outputs.iter().map(|tensor| ModelConfigOutput {
+            name: tensor.name.clone(),
+            data_type: data_type(&tensor.datatype),
+            dims: dims(tensor),
+        });
+        Tensors { input: input.collect(), output: output.collect() }
+    }
+}
+
+/// Tensors of a model's configuration.
+struct Tensors {
+    input: Vec<ModelConfigInput>,
+    output: Vec<ModelConfigOutput>,
+}
+
+/// The ensemble's one step: the engine. The tokenizer's work is done around it, in this server.
+fn ensembling() -> Ensembling {
+    let entry =
+        |key: &str, value: &str| TensorMapEntry { key: key.to_owned(), value: value.to_owned() };
+    let same_role = |engine: &Input| {
+        let of_text = TEXT_INPUTS.iter().find(|text| match engine.role {
+            Some(Role::PromptIds) => text.role == Some(Role::PromptText),
+            role => role.is_some() && text.role == role,
+        });
+        of_text.map(|text| entry(engine.name, text.name))
+    };
+    let perf = PERF_OUTPUTS.iter().map(|name| entry(name, name));
+    Ensembling {
+        step: vec![EnsembleStep {
+            model_name: Model::Ids.name().to_owned(),
+            model_version: -1,
+            input_map: IDS_INPUTS.iter().filter_map(same_role).collect(),
+            output_map: [entry("output_ids", "text_output")].into_iter().chain(perf).collect(),
+        }],
     }
 }
 

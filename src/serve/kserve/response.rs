@@ -24,6 +24,8 @@ pub struct ResponseSelection {
     pub outputs: Vec<String>,
     /// The engine's stamps and counts.
     pub perf: bool,
+    /// A last response that holds nothing.
+    pub empty_final: bool,
     /// The prompt before the output; only where it comes at once.
     pub prompt: Option<(Vec<u32>, String)>,
 }
@@ -90,19 +92,21 @@ impl ResponseWriter {
         for piece in pieces {
             match piece {
                 ResponsePart::Accepted => {}
-                ResponsePart::Output { ids, .. } => {
-                    // The response before holds tokens, and it is now known not to be the last.
-                    self.flush(out);
+                ResponsePart::Output { ids, is_last, .. } => {
                     self.take(ids.as_slice());
+                    // The last tokens go into the last response.
+                    if !is_last {
+                        self.flush(out);
+                    }
                 }
                 ResponsePart::End(end) => {
-                    self.end(end);
-                    put_message(out, &self.message);
+                    if self.end(end) {
+                        put_message(out, &self.message);
+                    }
                     return true;
                 }
             }
         }
-        self.flush(out);
         false
     }
 
@@ -119,7 +123,9 @@ impl ResponseWriter {
                 ResponsePart::Accepted => {}
                 ResponsePart::Output { ids, .. } => self.take(ids.as_slice()),
                 ResponsePart::End(Completion { how: Err(refusal), .. }) => return Err(refusal),
-                ResponsePart::End(end) => self.end(end),
+                ResponsePart::End(end) => {
+                    self.end(end);
+                }
             }
         }
         Ok(self.message.infer_response.unwrap_or_default())
@@ -168,11 +174,13 @@ impl ResponseWriter {
         piece.clear();
     }
 
-    /// The last response: what tokens are due, maybe none, and the engine's stamps and counts.
-    fn end(&mut self, end: Completion) {
+    /// The last response: what tokens are due, maybe none, and the engine's stamps and counts. Whether it is to be sent.
+    fn end(&mut self, end: Completion) -> bool {
         self.text.finish(&mut self.piece);
+        let has_output = !self.ids.is_empty() || !self.piece.is_empty();
+        let is_due = has_output || self.wanted.perf || self.wanted.empty_final || end.how.is_err();
         self.fill();
-        let Some(response) = self.message.infer_response.as_mut() else { return };
+        let Some(response) = self.message.infer_response.as_mut() else { return false };
         response.parameters = vec![final_flag()];
         match end.how {
             Ok(_) if self.wanted.perf => self.put_perf(end.times, end.used),
@@ -183,6 +191,7 @@ impl ResponseWriter {
                 self.message.error_message = refusal.to_string();
             }
         }
+        is_due
     }
 
     fn put_perf(&mut self, times: Option<EngineTimes>, used: Option<EngineUse>) {

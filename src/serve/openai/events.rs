@@ -47,12 +47,12 @@ impl Form {
             Endpoint::Chat => Self {
                 first: before("\"delta\":{\"role\":\"assistant\",\"content\":"),
                 before: before("\"delta\":{\"content\":"),
-                after: b"},\"logprobs\":null,\"finish_reason\":null",
+                after: b"},\"logprobs\":null,\"finish_reason\":",
             },
             Endpoint::Completions => Self {
                 first: before("\"text\":"),
                 before: before("\"text\":"),
-                after: b",\"logprobs\":null,\"finish_reason\":null",
+                after: b",\"logprobs\":null,\"finish_reason\":",
             },
         }
     }
@@ -81,7 +81,9 @@ impl Events {
         for piece in pieces.drain(..) {
             match piece {
                 ResponsePart::Accepted => {}
-                ResponsePart::Output { ids, .. } => self.output(ids.as_slice(), &mut out),
+                ResponsePart::Output { ids, is_last, .. } => {
+                    self.output(ids.as_slice(), is_last, &mut out);
+                }
                 ResponsePart::End(end) => self.end(end, &mut out),
             }
         }
@@ -90,23 +92,27 @@ impl Events {
     }
 
     #[inline]
-    fn output(&mut self, ids: &[u32], out: &mut BytesMut) {
+    fn output(&mut self, ids: &[u32], is_last: bool, out: &mut BytesMut) {
         self.state.tokens += ids.len() as u32;
         self.state.text.push(ids, &mut self.text);
         self.ids.extend_from_slice(ids);
-        // Ids are sent at once where they are wanted, with or without text.
-        if !self.text.is_empty() || self.state.options.return_token_ids {
-            self.event(out);
+        // Ids are sent at once where they are wanted, with or without text. The last tokens come with the `finish_reason`.
+        if !is_last && (!self.text.is_empty() || self.state.options.return_token_ids) {
+            self.event(None, out);
         }
     }
 
-    /// One event with the text and ids that are due.
-    fn event(&mut self, out: &mut BytesMut) {
+    /// One event with the text and ids that are due, and the end where it is the last with text.
+    fn event(&mut self, end: Option<Finish>, out: &mut BytesMut) {
         let before = if self.has_begun { &self.form.before } else { &self.form.first };
         out.reserve(before.len() + 2 * self.text.len() + ROOM / 2);
         out.put_slice(before);
         write_json(out, &self.text);
         out.put_slice(self.form.after);
+        match &end {
+            Some(finish) => write_json(out, finish.reason),
+            None => out.put_slice(b"null"),
+        }
         if self.state.options.return_token_ids {
             out.put_slice(b",\"token_ids\":");
             write_json(out, &self.ids);
@@ -115,7 +121,12 @@ impl Events {
                 write_json(out, &prompt);
             }
         }
-        out.put_slice(b"}]}\n\n");
+        out.put_slice(b"}]");
+        if let Some(timing) = end.and_then(|finish| finish.timing) {
+            out.put_slice(b",\"x-bareflight-timing\":");
+            write_json(out, &timing);
+        }
+        out.put_slice(b"}\n\n");
         self.has_begun = true;
         self.text.clear();
         self.ids.clear();
@@ -126,29 +137,17 @@ impl Events {
         match end.how {
             Ok(reason) => {
                 self.state.text.finish(&mut self.text);
-                // A chat needs its role even where no token has text.
-                if !self.text.is_empty() || !self.has_begun {
-                    self.event(out);
-                }
-                self.last_words(finish_word(reason), end.times.map(timing), out);
+                let timing = end.times.map(timing);
+                self.event(Some(Finish { reason: finish_word(reason), timing }), out);
+                self.usage(out);
             }
             Err(refusal) => put_event(out, &error_response::error_object(&shown(refusal))),
         }
         out.put_slice(b"data: [DONE]\n\n");
     }
 
-    fn last_words(&self, word: &str, timing: Option<Value>, out: &mut BytesMut) {
-        let mut state = json!({ "index": 0, "logprobs": null, "finish_reason": word });
-        match self.state.endpoint {
-            Endpoint::Chat => state["delta"] = json!({}),
-            Endpoint::Completions => state["text"] = "".into(),
-        }
-        let mut finish = self.state.head(true);
-        finish["choices"] = json!([state]);
-        if let Some(timing) = timing {
-            finish["x-bareflight-timing"] = timing;
-        }
-        put_event(out, &finish);
+    /// The event with the usage, where it was asked for.
+    fn usage(&self, out: &mut BytesMut) {
         if self.state.options.include_usage {
             let mut usage = self.state.head(true);
             usage["choices"] = json!([]);
@@ -156,6 +155,13 @@ impl Events {
             put_event(out, &usage);
         }
     }
+}
+
+/// How an output ended.
+struct Finish {
+    reason: &'static str,
+    /// The engine's stamps.
+    timing: Option<Value>,
 }
 
 /// In a stream that is cancelled from our side, the reason is always the same.

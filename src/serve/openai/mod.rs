@@ -2,8 +2,8 @@
 //!
 //! What a stream looks like: no byte of the body before the first token; then one event per delivery of the engine, which
 //! is one token in almost every case (a character whose bytes lie in several tokens comes with the last of them). The
-//! first event of a chat carries the role along with the first token. The event with the `finish_reason` carries no text
-//! and the engine's stamps (`x-bareflight-timing`). The usage, where it is asked for, is the last event before `[DONE]`.
+//! first event of a chat carries the role along with the first token. The event of the last token carries the
+//! `finish_reason`, as vLLM's does, and the engine's stamps (`x-bareflight-timing`). The usage, where it is asked for, is the last event before `[DONE]`.
 
 mod body;
 mod error_response;

@@ -1,7 +1,6 @@
 //! Tests of the in-flight table.
 
 use super::*;
-use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::channel;
 
 use crate::clock::now;
@@ -27,7 +26,7 @@ impl Scene {
     fn new() -> Self {
         let (side_channel, side_messages) = channel();
         let gate = Arc::new(Gate::new(2, 2));
-        let sink = Sink::new(Arc::clone(&gate), side_channel, Arc::new(AtomicU64::new(0)));
+        let sink = Sink::new(Arc::clone(&gate), side_channel, Arc::default());
         let Ok(SideMessage::Ring(ring)) = side_messages.recv() else {
             panic!("the ring is announced first")
         };
@@ -63,8 +62,8 @@ impl Scene {
         }
         assert_eq!((ends.len(), self.gate.stray_ends()), (1, 0), "{ends:?}");
         assert!(self.table.is_empty());
-        let message = self.side_messages.try_iter().find_map(|side_channel| match side_channel {
-            SideMessage::Words(_, message) => Some(message),
+        let message = self.side_messages.try_iter().find_map(|side_message| match side_message {
+            SideMessage::FailureMessage(_, message) => Some(message),
             _ => None,
         });
         (ends[0], message.unwrap_or_default())
@@ -167,6 +166,6 @@ fn a_stamp_that_is_not_the_kernels_is_reported() {
     let own = ReadStamp { at: now(), lag_ns: 0, source: StampSource::User };
     scene.table.response(ID, own, &ids(THREE, true));
     let user_stamp =
-        |side_channel| matches!(side_channel, SideMessage::StampsOf(ID, StampSource::User));
+        |side_message| matches!(side_message, SideMessage::StampsOf(ID, StampSource::User));
     assert!(scene.side_messages.try_iter().any(user_stamp));
 }

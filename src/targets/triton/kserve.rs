@@ -25,6 +25,7 @@ pub mod path {
     call!(MODEL_STATISTICS, "ModelStatistics");
     call!(MODEL_INFER, "ModelInfer");
     call!(MODEL_STREAM_INFER, "ModelStreamInfer");
+    call!(REPOSITORY_INDEX, "RepositoryIndex");
 }
 
 /// Request parameter: also send an empty final response.
@@ -125,9 +126,15 @@ pub struct ModelConfig {
     /// Inputs; metadata does not say which are optional.
     #[prost(message, repeated, tag = "5")]
     pub input: Vec<ModelConfigInput>,
+    /// Outputs.
+    #[prost(message, repeated, tag = "6")]
+    pub output: Vec<ModelConfigOutput>,
     /// Free parameters of the backend.
     #[prost(message, repeated, tag = "14")]
     pub parameters: Vec<ModelParameterEntry>,
+    /// The models that an ensemble runs.
+    #[prost(message, optional, tag = "15")]
+    pub ensemble_scheduling: Option<Ensembling>,
     /// Which backend runs it.
     #[prost(string, tag = "17")]
     pub backend: String,
@@ -142,9 +149,110 @@ pub struct ModelConfigInput {
     /// Its name.
     #[prost(string, tag = "1")]
     pub name: String,
+    /// Its type, as a number of [`data_type`].
+    #[prost(int32, tag = "2")]
+    pub data_type: i32,
+    /// Its shape without the batch dimension.
+    #[prost(int64, repeated, tag = "4")]
+    pub dims: Vec<i64>,
     /// It may be omitted.
     #[prost(bool, tag = "8")]
     pub optional: bool,
+}
+
+/// An output in `config.pbtxt`.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ModelConfigOutput {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Its type, as a number of [`data_type`].
+    #[prost(int32, tag = "2")]
+    pub data_type: i32,
+    /// Its shape without the batch dimension.
+    #[prost(int64, repeated, tag = "3")]
+    pub dims: Vec<i64>,
+}
+
+/// Number of a datatype in a model's configuration (`inference.DataType`); 0 for a word that is none.
+pub fn data_type(word: &str) -> i32 {
+    const WORDS: [&str; 15] = [
+        "", "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64",
+        "FP16", "FP32", "FP64", "BYTES", "BF16",
+    ];
+    WORDS.iter().position(|known| *known == word).unwrap_or(0) as i32
+}
+
+/// The models that an ensemble runs, in order.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Ensembling {
+    /// One entry for each.
+    #[prost(message, repeated, tag = "1")]
+    pub step: Vec<EnsembleStep>,
+}
+
+/// One model of an ensemble.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct EnsembleStep {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub model_name: String,
+    /// Its version; −1 for the newest.
+    #[prost(int64, tag = "2")]
+    pub model_version: i64,
+    /// Its inputs, and the tensors of the ensemble that feed them.
+    #[prost(message, repeated, tag = "3")]
+    pub input_map: Vec<TensorMapEntry>,
+    /// Its outputs, and the tensors of the ensemble that they become.
+    #[prost(message, repeated, tag = "4")]
+    pub output_map: Vec<TensorMapEntry>,
+}
+
+/// A tensor of a model, and its name in the ensemble.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct TensorMapEntry {
+    /// Name in the model.
+    #[prost(string, tag = "1")]
+    pub key: String,
+    /// Name in the ensemble.
+    #[prost(string, tag = "2")]
+    pub value: String,
+}
+
+/// Asks which models there are.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct RepositoryIndexRequest {
+    /// One repository; all where it is empty.
+    #[prost(string, tag = "1")]
+    pub repository_name: String,
+    /// Only models that are ready.
+    #[prost(bool, tag = "2")]
+    pub ready: bool,
+}
+
+/// Which models there are.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct RepositoryIndex {
+    /// One entry for each.
+    #[prost(message, repeated, tag = "1")]
+    pub models: Vec<ModelIndex>,
+}
+
+/// One model of a repository.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ModelIndex {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Its version.
+    #[prost(string, tag = "2")]
+    pub version: String,
+    /// `READY` or `UNAVAILABLE`.
+    #[prost(string, tag = "3")]
+    pub state: String,
+    /// Why it is not ready.
+    #[prost(string, tag = "4")]
+    pub reason: String,
 }
 
 /// One free parameter.

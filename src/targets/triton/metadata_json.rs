@@ -106,7 +106,11 @@ impl From<JsonConfig> for ModelConfig {
             input: json
                 .input
                 .into_iter()
-                .map(|input| ModelConfigInput { name: input.name, optional: input.optional })
+                .map(|input| ModelConfigInput {
+                    name: input.name,
+                    optional: input.optional,
+                    ..ModelConfigInput::default()
+                })
                 .collect(),
             parameters: json
                 .parameters
@@ -120,6 +124,7 @@ impl From<JsonConfig> for ModelConfig {
             model_transaction_policy: Some(TransactionPolicy {
                 decoupled: json.model_transaction_policy.decoupled,
             }),
+            ..Self::default()
         }
     }
 }

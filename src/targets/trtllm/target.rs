@@ -67,7 +67,8 @@ impl TrtllmTarget {
         }
         let draft = draft_of(&settings).map_err(unusable)?;
         let mut info = info_of(name.clone(), &version, &directory, &settings, end_token.as_ref());
-        info.details["settings"] = settings.told().map_err(|error| unusable(error.to_string()))?;
+        info.details["settings"] =
+            settings.to_json().map_err(|error| unusable(error.to_string()))?;
         if let (Some(drafting), Some(draft)) = (&settings.drafting, &draft) {
             info.limits =
                 limits_of_both(drafting, draft, &directory, &settings).map_err(unusable)?;

@@ -1,4 +1,4 @@
-//! Claims about drawn text: it re-tokenises to exactly the wanted count, whatever the tokenizer merges.
+//! Tests of drawn text: it re-tokenises to exactly the wanted count, whatever the tokenizer merges.
 
 use std::collections::HashMap;
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 
 use bareflight::clock::{MonoNs, Nanos, now, sleep};
 use bareflight::load::plan::Shot;
+use bareflight::record::backpressure::Backpressure;
 use bareflight::record::event::{Ending, Event, TokenHash};
 use bareflight::record::gate::Gate;
 use bareflight::record::oddity::Oddities;
@@ -30,7 +30,7 @@ pub struct Story {
     pub deliveries: Vec<(MonoNs, u32, TokenHash, u32)>,
     pub endings: Vec<(MonoNs, Ending)>,
     pub timed_out: bool,
-    pub words: Option<String>,
+    pub message: Option<String>,
     pub count: Option<(u32, TokenSource)>,
     pub mismatch: Option<(u32, u32)>,
     pub times: Option<EngineTimes>,
@@ -58,8 +58,8 @@ impl Story {
         matches!(self.endings.as_slice(), [(_, Ending::Cancelled)])
     }
 
-    pub fn words(&self) -> &str {
-        self.words.as_deref().unwrap_or_else(|| panic!("a failure has words: {self:?}"))
+    pub fn message(&self) -> &str {
+        self.message.as_deref().unwrap_or_else(|| panic!("a failure has a message: {self:?}"))
     }
 
     /// Tokens over all deliveries.
@@ -76,7 +76,7 @@ impl Story {
 pub struct Range {
     pub session: Option<Box<dyn Session>>,
     gate: Arc<Gate>,
-    dropped: Arc<AtomicU64>,
+    backpressure: Arc<Backpressure>,
     side_messages: Receiver<SideMessage>,
     stories: BTreeMap<u32, Story>,
     pub session_stamps: Option<StampSource>,
@@ -86,13 +86,13 @@ impl Range {
     pub fn open(target: OpenAiTarget, shots: usize) -> Self {
         let gate = Arc::new(Gate::new(shots, shots));
         let (side_channel, side_messages) = channel();
-        let dropped = Arc::new(AtomicU64::new(0));
-        let sink = Sink::new(Arc::clone(&gate), side_channel, Arc::clone(&dropped));
+        let backpressure = Arc::new(Backpressure::default());
+        let sink = Sink::new(Arc::clone(&gate), side_channel, Arc::clone(&backpressure));
         let session = Some(Box::new(target).open(sink).expect("threads can be had"));
         Self {
             session,
             gate,
-            dropped,
+            backpressure,
             side_messages,
             stories: BTreeMap::new(),
             session_stamps: None,
@@ -132,8 +132,8 @@ impl Range {
         let drain = self.session.take().expect("finished once").finish(by);
         let mut rings = Vec::new();
         let mut stories = std::mem::take(&mut self.stories);
-        while let Ok(side_channel) = self.side_messages.try_recv() {
-            self.note_side_message(side_channel, &mut stories, &mut rings);
+        while let Ok(side_message) = self.side_messages.try_recv() {
+            self.note_side_message(side_message, &mut stories, &mut rings);
         }
         for ring in &mut rings {
             while let Ok(event) = ring.pop() {
@@ -142,20 +142,22 @@ impl Range {
             assert!(ring.is_abandoned(), "nothing can reach the sink after finish");
         }
         assert_eq!(self.gate.stray_ends(), 0, "no request ends twice");
-        assert_eq!(self.dropped.load(Ordering::SeqCst), 0, "no event was dropped");
+        assert_eq!(self.backpressure.so_far().waits, 0, "no event waited for room");
         stories.values().for_each(check);
         (drain, stories.into_values().collect())
     }
 
     fn note_side_message(
         &mut self,
-        side_channel: SideMessage,
+        side_message: SideMessage,
         stories: &mut BTreeMap<u32, Story>,
         rings: &mut Vec<rtrb::Consumer<Event>>,
     ) {
-        match side_channel {
+        match side_message {
             SideMessage::Ring(ring) => rings.push(ring),
-            SideMessage::Words(id, words) => stories.entry(id.0).or_default().words = Some(words),
+            SideMessage::FailureMessage(id, message) => {
+                stories.entry(id.0).or_default().message = Some(message)
+            }
             SideMessage::TokenCount(id, tokens, source) => {
                 stories.entry(id.0).or_default().count = Some((tokens, source));
             }
@@ -216,7 +218,11 @@ fn check(story: &Story) {
         before = delivery.0;
     }
     assert!(before <= story.end(), "the end is last: {story:?}");
-    assert_eq!(story.words.is_some(), matches!(story.endings[0].1, Ending::Failed(_)), "{story:?}");
+    assert_eq!(
+        story.message.is_some(),
+        matches!(story.endings[0].1, Ending::Failed(_)),
+        "{story:?}"
+    );
 }
 
 /// A shot that streams, with both ids and text.
