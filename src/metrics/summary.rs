@@ -265,7 +265,7 @@ pub enum CheckId {
 
 impl CheckId {
     /// Every check, in the order of reports.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::ScheduleLag,
         Self::NotSent,
         Self::Completion,

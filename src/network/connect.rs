@@ -181,22 +181,6 @@ impl Connector {
             None => Failure::new(FailureKind::Connect, format!("{} has no address", self.shown)),
         })
     }
-}
-
-/// Whose limit stood in the way of a connection: ours, or something between here and the server.
-fn kind_of(error: &io::Error) -> FailureKind {
-    const OURS: [Errno; 6] = [
-        Errno::MFILE,
-        Errno::NFILE,
-        Errno::ADDRNOTAVAIL,
-        Errno::NOBUFS,
-        Errno::NOMEM,
-        Errno::AGAIN,
-    ];
-    match Errno::from_io_error(error) {
-        Some(code) if OURS.contains(&code) => FailureKind::OwnLimit,
-        _ => FailureKind::Connect,
-    }
 
     /// Places of addresses in the order in which this connection tries them: connections share the load, and an address that
     /// refused comes last.
@@ -258,6 +242,22 @@ fn tls_remedy(error: &io::Error) -> &'static str {
             "; name the certificate of who signed it with `--ca-file`, or give `--insecure` to trust any"
         }
         _ => "",
+    }
+}
+
+/// Whose limit stood in the way of a connection: ours, or something between here and the server.
+fn kind_of(error: &io::Error) -> FailureKind {
+    const OURS: [Errno; 6] = [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::ADDRNOTAVAIL,
+        Errno::NOBUFS,
+        Errno::NOMEM,
+        Errno::AGAIN,
+    ];
+    match Errno::from_io_error(error) {
+        Some(code) if OURS.contains(&code) => FailureKind::OwnLimit,
+        _ => FailureKind::Connect,
     }
 }
 

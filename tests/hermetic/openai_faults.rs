@@ -248,10 +248,10 @@ fn a_stream_that_stalls_trickles_or_only_comments_is_idle() {
     });
     assert!(took >= Nanos::from_millis(250), "{took}");
     assert_eq!(stalled.failure(), FailureKind::Idle, "{stalled:?}");
-    assert!(stalled.words().contains("--idle-timeout"), "{}", stalled.words());
+    assert!(stalled.message().contains("--idle-timeout"), "{}", stalled.message());
     for story in [trickling, commenting] {
         assert_eq!(story.failure(), FailureKind::Silent, "no token had come: {story:?}");
-        assert!(story.words().contains("--first-token-timeout"), "{}", story.words());
+        assert!(story.message().contains("--first-token-timeout"), "{}", story.message());
     }
 }
 
@@ -363,7 +363,7 @@ fn a_request_that_the_server_may_have_worked_on_is_never_sent_again() {
     let failed = stories.iter().filter(|story| story.tokens() == 0);
     let failures: Vec<_> = failed.map(|story| (story.failure(), story.connection.resent)).collect();
     assert_eq!(failures, [(FailureKind::Disconnected, 0); 3]);
-    let words = stories.iter().find_map(|story| story.words.as_deref()).unwrap();
+    let words = stories.iter().find_map(|story| story.message.as_deref()).unwrap();
     assert!(words.contains("not sent again"), "{words}");
 }
 
