@@ -185,6 +185,39 @@ fn a_missed_slo_has_an_exit_code_of_its_own() {
 }
 
 #[test]
+fn a_loop_has_a_ramp_and_a_tail_unless_the_whole_of_a_run_is_asked_for() {
+    let played = |more: &[&str]| {
+        let out = tempfile::tempdir().expect("a folder");
+        let output = run(&out, &[&quick(&["--concurrency", "4"])[..], more].concat());
+        assert!(matches!(output.status.code(), Some(0 | 4)), "{}", words(&output.stderr));
+        let folder = directory(&out);
+        let rows = read(&folder, "requests.csv");
+        let of =
+            |part: &str| rows.lines().filter(|row| row.split(',').nth(2) == Some(part)).count();
+        let parts = ["ramp", "measured", "tail"].map(of);
+        let text = read(&folder, "summary.json");
+        let summary: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        (parts, summary["points"][0].clone())
+    };
+    let ([ramp, measured, tail], point) = played(&[]);
+    // At least what starts the slots.
+    assert!(ramp >= 4 && measured == 12 && tail > 0, "{ramp} {measured} {tail}");
+    assert_eq!(
+        (&point["window_kind"], &point["counts"]["planned"]),
+        (&"steady".into(), &12.into())
+    );
+    assert_eq!(point["counts"]["ramp"]["sent"], ramp);
+    assert_eq!(point["distributions"]["e2e_ms"]["count"], 12);
+    let whole = &point["whole_run"];
+    assert_eq!(whole["submitted"], ramp + measured + tail);
+    assert!(whole["window_s"].as_f64() > point["window_s"].as_f64());
+    let (parts, point) = played(&["--window", "whole"]);
+    assert_eq!((parts, &point["window_kind"]), ([0, 12, 0], &"whole".into()));
+    assert_eq!(point["whole_run"]["window"], point["window"]);
+    assert_eq!(played(&["--ramp", "0"]).0[0], 0);
+}
+
+#[test]
 fn what_a_run_has_resolved_runs_again_with_the_same_plan() {
     let out = tempfile::tempdir().expect("a folder");
     run(&out, &quick(&["--concurrency", "2", "--seed", "9"]));
