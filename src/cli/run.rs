@@ -46,11 +46,31 @@ pub fn run(mut resolved: Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
     let written = artefacts::write_reports(&run);
     let shown = written.as_ref().map_or_else(|_| artefacts::as_experiment(&run), Clone::clone);
     print(&table::conclusion(&shown)).map_err(|error| (Exit::Failure, error))?;
+    for line in shown.points.iter().filter_map(without_result) {
+        console::print_notice(format_args!("{line}"));
+    }
     for fault in &run.manifest.faults {
         console::print_notice(format_args!("{fault}"));
     }
     written.map_err(|error| (Exit::Failure, anyhow::Error::new(error)))?;
     Ok(Exit::of(&run))
+}
+
+/// Why a point has no result. It goes to standard error even where results alone were asked for.
+fn without_result(point: &PointReport) -> Option<String> {
+    let counts = &point.summary.counts;
+    if !point.summary.nothing_completed() {
+        return None;
+    }
+    let words = counts.failure_messages.iter().next();
+    let why = match words {
+        Some((kind, words)) => format!("the first failed as {kind}: {words}"),
+        None if counts.timed_out > 0 => {
+            format!("{} took longer than `--timeout` allows", counts.timed_out)
+        }
+        None => "none was sent to its end".to_owned(),
+    };
+    Some(format!("{}: no request completed; {why}", point.label))
 }
 
 /// Naming a target that does not exist is a slip of the keyboard, everything else is found on the way.

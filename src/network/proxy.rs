@@ -48,8 +48,8 @@ impl Proxy {
         }
         let own: &[&'static str] =
             if https { &["https_proxy", "HTTPS_PROXY"] } else { &["http_proxy"] };
-        let names = own.iter().copied().chain(["all_proxy", "ALL_PROXY"]);
-        let found = names.filter_map(|name| Some((name, set(name)?))).next();
+        let mut names = own.iter().copied().chain(["all_proxy", "ALL_PROXY"]);
+        let found = names.find_map(|name| Some((name, set(name)?)));
         found.map(|(name, url)| Self::parse(name, url.trim())).transpose()
     }
 
@@ -142,15 +142,12 @@ fn percent_decoded(text: &str) -> Vec<u8> {
     let mut rest = text.as_bytes();
     while let [first, after @ ..] = rest {
         let code = (*first == b'%').then(|| text_of(after.get(..2)?)).flatten();
-        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
+        if let Some(byte) = code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
+            bytes.push(byte);
+            rest = &after[2..];
+        } else {
+            bytes.push(*first);
+            rest = after;
         }
     }
     bytes

@@ -80,6 +80,7 @@ impl OutputTokenField {
     }
 
     /// The other one.
+    #[must_use]
     pub const fn other(self) -> Self {
         match self {
             Self::MaxTokens => Self::MaxCompletionTokens,

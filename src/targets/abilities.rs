@@ -77,7 +77,7 @@ fn set_of_engine(engine: &EngineSettings, can: Abilities) -> [Given; 10] {
         ("--max-queue-size", engine.max_queue_size.is_some(), own, IN_PROCESS),
         ("--kv-reuse", engine.kv_reuse != default.kv_reuse, own, IN_PROCESS),
         ("--kv-tokens", engine.kv_tokens.is_some(), own, IN_PROCESS),
-        ("--iteration-stats", engine.iteration_stats.is_some(), own, IN_PROCESS),
+        ("--iteration-stats", engine.iteration_stats.is_some_and(|kept| kept > 0), own, IN_PROCESS),
         ("--threads", engine.threads.is_some(), can.arithmetic_threads, EMBEDDED),
         (
             "--quantization",

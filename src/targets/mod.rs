@@ -42,8 +42,7 @@ pub trait Target: Send {
     ///
     /// # Errors
     /// When the target would refuse every request like this one; with its words and the remedy.
-    fn probe(&self, shot: &Shot) -> Result<(), TargetError> {
-        let _nothing_to_ask = shot;
+    fn probe(&self, _shot: &Shot) -> Result<(), TargetError> {
         Ok(())
     }
 
@@ -67,9 +66,7 @@ pub trait Session {
 
     /// Opens what so many requests in flight will need, before they come. What cannot be opened fails the request that needs
     /// it. Returns when it is done.
-    fn connect(&mut self, in_flight: usize) {
-        let _without_connections = in_flight;
-    }
+    fn connect(&mut self, _in_flight: usize) {}
 
     /// What the engine says of itself while it runs, for a thread of its own; `None` where it says nothing.
     fn statistics(&self) -> Option<Box<dyn EngineStatistics>> {

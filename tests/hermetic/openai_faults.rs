@@ -354,7 +354,7 @@ fn a_request_that_the_server_may_have_worked_on_is_never_sent_again() {
     let server = FaultServer::start(|request: &Request, out| match request.number % 3 {
         1 => {
             pause(60);
-            if request.number % 2 == 0 { Next::Close } else { Next::Reset }
+            if request.number.is_multiple_of(2) { Next::Close } else { Next::Reset }
         }
         _ => out.good(4),
     });

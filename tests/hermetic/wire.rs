@@ -29,7 +29,10 @@ fn run_with(out: &TempDir, url: &str, more: &[&str], environment: &[(&str, &str)
     if !more.contains(&"--scenario") {
         command.args(["--scenario", "D(8,4)"]);
     }
-    command.args(["--warmup", "0"]).args(more);
+    if !more.contains(&"--warmup") {
+        command.args(["--warmup", "0"]);
+    }
+    command.args(more);
     for name in ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
         command.env_remove(name);
     }
@@ -128,6 +131,19 @@ fn a_missing_key_is_told_with_the_flag_that_gives_it() {
     assert!(errors.contains("--api-key-env"), "{errors}");
 }
 
+#[test]
+fn why_no_request_completed_goes_to_standard_error_even_if_quiet() {
+    // The probe is taken, and nothing after it.
+    let server = FaultServer::start(|request, out| {
+        if request.number <= 1 { good(out) } else { out.json(500, r#"{"error":"broken"}"#) }
+    });
+    let out = tempfile::tempdir().expect("a folder");
+    let ran = run(&out, &server.url(), &["-q"]);
+    let errors = words(&ran.stderr);
+    assert_ne!(ran.status.code(), Some(0));
+    assert!(errors.contains("no request completed") && errors.contains("broken"), "{errors}");
+}
+
 /// A column of `requests.csv`.
 fn column(out: &TempDir, name: &str) -> Vec<String> {
     let rows = read(&directory(out), "requests.csv");
@@ -141,7 +157,8 @@ fn column(out: &TempDir, name: &str) -> Vec<String> {
 fn connections_are_opened_before_the_load_and_are_no_latency() {
     let out = tempfile::tempdir().expect("a folder");
     let server = strict("nothing", "");
-    let ran = run(&out, &server.url(), &[]);
+    // The warm-up has used them before.
+    let ran = run(&out, &server.url(), &["--warmup", "16"]);
     assert!(matches!(ran.status.code(), Some(0 | 4)), "{}", words(&ran.stderr));
     let places = column(&out, "connect_at");
     assert_eq!(places.len(), 24);

@@ -36,8 +36,10 @@ pub struct Http1 {
     reads_by_chunk: bool,
     framing: Framing,
     keeps_alive: bool,
-    /// How long it took to open, until a request has used it that did not wait for it.
+    /// How long it took to open ahead of its first request.
     opened: Option<Nanos>,
+    /// Whether a request of this phase has told it.
+    is_told: bool,
 }
 
 /// Why there is no response head.
@@ -91,6 +93,7 @@ impl Http1 {
             framing,
             keeps_alive: true,
             opened: None,
+            is_told: false,
         }
     }
 
@@ -99,9 +102,14 @@ impl Http1 {
         Self { opened: Some(took), ..Self::new(stream) }
     }
 
-    /// How long it took to open ahead; told once, to the first request that uses it.
-    pub fn take_opened(&mut self) -> Option<Nanos> {
-        self.opened.take()
+    /// How long it took to open ahead; told once in a phase, to the first request that uses it.
+    pub fn tell_opened(&mut self) -> Option<Nanos> {
+        if std::mem::replace(&mut self.is_told, true) { None } else { self.opened }
+    }
+
+    /// A phase begins.
+    pub fn tell_again(&mut self) {
+        self.is_told = false;
     }
 
     /// Whether another exchange can follow on this connection.

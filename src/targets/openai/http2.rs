@@ -49,8 +49,10 @@ pub struct Http2 {
     sender: SendRequest<Full<Bytes>>,
     last: Arc<LastRead>,
     streams: Rc<Cell<u32>>,
-    /// How long it took to open, until a request has used it that did not wait for it.
+    /// How long it took to open ahead of its first request.
     opened: Rc<Cell<Option<Nanos>>>,
+    /// Whether a request of this phase has told it.
+    is_told: Rc<Cell<bool>>,
 }
 
 /// A response being read; counts as one of its connection's streams until dropped.
@@ -90,7 +92,8 @@ impl Http2 {
             // Every response on the connection fails with the same message, so dropping it here loses nothing.
             let _told_to_each_answer = connection.await;
         });
-        Ok(Self { sender, last, streams: Rc::default(), opened: Rc::default() })
+        let (streams, opened, is_told) = (Rc::default(), Rc::default(), Rc::default());
+        Ok(Self { sender, last, streams, opened, is_told })
     }
 
     /// It was opened ahead of the request that will use it, which took so long.
@@ -98,9 +101,14 @@ impl Http2 {
         self.opened.set(Some(took));
     }
 
-    /// How long it took to open ahead; told once, to the first request that uses it.
-    pub fn take_opened(&self) -> Option<Nanos> {
-        self.opened.take()
+    /// How long it took to open ahead; told once in a phase, to the first request that uses it.
+    pub fn tell_opened(&self) -> Option<Nanos> {
+        if self.is_told.replace(true) { None } else { self.opened.get() }
+    }
+
+    /// A phase begins.
+    pub fn tell_again(&self) {
+        self.is_told.set(false);
     }
 
     /// Whether one more response fits on this connection.

@@ -161,6 +161,8 @@ impl Transport {
         }
         self.idle.borrow_mut().retain(Http1::is_quiet);
         self.shared.borrow_mut().retain(|connection| !connection.is_closed());
+        self.idle.borrow_mut().iter_mut().for_each(Http1::tell_again);
+        self.shared.borrow().iter().for_each(Http2::tell_again);
         loop {
             let at_once = if self.chose_http2.get().is_none() { 1 } else { OPENED_AT_ONCE };
             let count = self.missing(in_flight).min(at_once);
@@ -230,7 +232,7 @@ impl Transport {
     ) -> Result<Option<Response>, Failure> {
         let Some(mut connection) = self.take_idle() else { return Ok(None) };
         (way.leaves)();
-        way.note_ahead(connection.take_opened());
+        way.note_ahead(connection.tell_opened());
         match connection.ask(&message.wire).await {
             Ok((status, headers)) => {
                 Ok(Some(Response { status, headers, body: ResponseBody::Http1(connection) }))
@@ -258,7 +260,7 @@ impl Transport {
         (way.leaves)();
         let connection = match self.take_shared() {
             Some(connection) => {
-                way.note_ahead(connection.take_opened());
+                way.note_ahead(connection.tell_opened());
                 connection
             }
             None => self.open_shared(way).await?,
