@@ -257,13 +257,16 @@ impl CpuWatch {
     /// What was seen, by side and block, without the lead-in. The server's time counts for the rungs that ask it.
     fn by_side(&self, levels: &[Level], blocks: usize) -> Vec<Vec<BlockCpu>> {
         let mut sides: Vec<Vec<BlockCpu>> = levels.iter().map(|_| Vec::new()).collect();
-        let turns = (0..blocks + LEAD_IN)
-            .flat_map(|block| interleave::order(block.saturating_sub(LEAD_IN), levels.len()));
+        let lead_in = std::iter::repeat_n(0, LEAD_IN);
+        let turns =
+            lead_in.chain(0..blocks).flat_map(|block| interleave::order(block, levels.len()));
         for (side, cpu) in turns.zip(&self.seen) {
             let server_ns = cpu.server_ns.filter(|_| levels[side].is_served());
             sides[side].push(BlockCpu { server_ns, ..*cpu });
         }
-        sides.iter_mut().for_each(|blocks| drop(blocks.drain(..LEAD_IN.min(blocks.len()))));
+        for blocks in &mut sides {
+            blocks.drain(..LEAD_IN.min(blocks.len()));
+        }
         sides
     }
 }

@@ -43,7 +43,7 @@ impl Series {
                 Self::Independent => exp(rng),
                 Self::Autoregressive(rho) => rho * last + (1.0 - rho * rho).sqrt() * normal(rng),
                 Self::Queue(load) => (last - exp(rng) / load).max(0.0) + exp(rng),
-                Self::GroupsOfEight if place % 8 > 0 => last,
+                Self::GroupsOfEight if !place.is_multiple_of(8) => last,
                 Self::GroupsOfEight => exp(rng),
                 Self::Bimodal if rng.random_bool(0.7) => 5.0 + 0.1 * normal(rng),
                 Self::Bimodal => 50.0 + normal(rng),

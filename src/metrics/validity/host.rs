@@ -85,17 +85,13 @@ pub(super) fn switches(evidence: &Evidence<'_>) -> Check {
     };
     let seen = format!("hot threads lost their core {} times a second", short(rate));
     let limit = bearable(evidence, CORE_WAIT);
-    let (status, cost, sentence) = match evidence.health.core_wait {
-        Some(wait) => (
-            Status::Pass,
-            wait,
-            format!("{seen} and waited for one in {} % of the time at most", short(wait * 100.0)),
-        ),
-        None => {
-            let cost = rate * TURN_S;
-            let share = short(cost * 100.0);
-            (warn_above(cost, limit), cost, format!("{seen}, about {share} % of the time"))
-        }
+    let (status, cost, sentence) = if let Some(wait) = evidence.health.core_wait {
+        let waited = short(wait * 100.0);
+        (Status::Pass, wait, format!("{seen} and waited for one in {waited} % of the time at most"))
+    } else {
+        let cost = rate * TURN_S;
+        let share = short(cost * 100.0);
+        (warn_above(cost, limit), cost, format!("{seen}, about {share} % of the time"))
     };
     CheckOutcome {
         status,
