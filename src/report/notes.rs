@@ -144,7 +144,13 @@ fn missed_slo(point: &PointReport) -> Option<String> {
         return None;
     }
     let good = summary.rate(Rate::GoodFraction).map_or_else(
-        || "no request was asked".to_owned(),
+        || {
+            let words = match summary.counts.attempted {
+                0 => "no request was asked",
+                _ => "a bound is on what no request of this run has",
+            };
+            words.to_owned()
+        },
         // Rounded down, so that what is missed never looks met.
         |good| format!("{:.1} % of the requests met it", (1_000.0 * good).floor() / 10.0),
     );

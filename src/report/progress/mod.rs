@@ -137,7 +137,7 @@ impl<F: Fn() -> u32 + Send + 'static> Watch<F> {
             .spawn(move || self.look_until(&told, period));
         let thread = spawned
             .inspect_err(|error| {
-                console::print_notice(format_args!("progress cannot be shown: {error}"))
+                console::print_notice(format_args!("progress cannot be shown: {error}"));
             })
             .ok();
         Progress { over, thread }
