@@ -57,7 +57,7 @@ pub fn summarise_observed(point: &ObservedPoint, facts: &RunFacts, health: &Heal
         verdict: validity::verdict(&checks),
         marks: marks(facts, health),
         checks,
-        approximate: counts.tokens_per_chunk.is_some_and(|each| each > BUNDLED),
+        approximate: is_approximate(&counts, &distributions),
         roofline: roofline::of(point, facts, &counts, icl),
         over_time: over_time::of(point, facts, &counts),
         iterations: None,
@@ -69,6 +69,15 @@ pub fn summarise_observed(point: &ObservedPoint, facts: &RunFacts, health: &Heal
         dependence: dependence(point, facts),
         gpu: health.gpu.clone(),
     }
+}
+
+/// Whether tokens are spread over chunks that hold several, and anything depends on it.
+fn is_approximate(
+    counts: &Counts,
+    distributions: &BTreeMap<Quantity, Option<Distribution>>,
+) -> bool {
+    let has_gaps = distributions.get(&Quantity::Itl).is_some_and(Option::is_some);
+    has_gaps && counts.tokens_per_chunk.is_some_and(|each| each > BUNDLED)
 }
 
 /// One quantity after the other, so that the values of one are in memory at a time.

@@ -100,13 +100,14 @@ impl Oddities {
     /// What stamps and counts of a completed request say; `told` is what the target said.
     pub fn of(record: &RequestRecord, asked: Asked, told: Self) -> Self {
         let (came, wanted) = (record.output_tokens, record.requested_tokens);
+        let has_output = came > 0 && record.first_token.is_some();
         let is_streamed = asked.streaming && !told.has(Oddity::NotStreamed);
         let other_count = record.other_counts.recounted.is_some_and(|count| count != came);
         let found = [
             (Oddity::UsageWithoutText, came > 0 && record.first_token.is_none()),
             (Oddity::LongerThanAsked, came > wanted),
             // An answer without any output, as of an embedding, has no length.
-            (Oddity::ShorterThanAsked, asked.whole_length && (1..wanted).contains(&came)),
+            (Oddity::ShorterThanAsked, asked.whole_length && has_output && came < wanted),
             (Oddity::Burst, is_streamed && is_burst(record)),
             (Oddity::CountDiffers, other_count),
         ];

@@ -193,7 +193,13 @@ fn missed_slo(point: &PointReport) -> Option<String> {
         return None;
     }
     let good = summary.rate(Rate::GoodFraction).map_or_else(
-        || "no request was asked".to_owned(),
+        || {
+            let why = match summary.counts.attempted {
+                0 => "no request was asked",
+                _ => "a bound is on what no request of this run has",
+            };
+            why.to_owned()
+        },
         |good| format!("{} % of the requests met it", figures::share(good)),
     );
     Some(format!(
