@@ -96,7 +96,7 @@ fn every_heading_says_what_a_reader_must_not_overlook() {
     let run = Paper { simulated: false, complete: false, ..Paper::closed(2, 40) };
     let text = table::render(&experiment(&[run]));
     assert_eq!(text.matches("[INCOMPLETE, DUMMY WEIGHTS]").count(), 2, "{text}");
-    place(&text, "INCOMPLETE: the run was interrupted");
+    place(&text, "INCOMPLETE: the run did not end as planned");
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn the_text_ensemble_counts_every_token() {
 }
 
 #[test]
-fn a_stream_is_role_with_text_then_text_then_finish_with_stamps_then_usage() {
+fn a_stream_is_role_with_text_then_text_the_last_with_finish_and_stamps_then_usage() {
     let serving = Serving::start(&["--target", QUICK, "--model-name", "m"]);
     let ask = json!({
         "model": "m", "messages": [{ "role": "user", "content": "w0001 w0002 w0003" }],
@@ -99,16 +99,16 @@ fn a_stream_is_role_with_text_then_text_then_finish_with_stamps_then_usage() {
     let answer = serving.post("/v1/chat/completions", &ask);
     assert_eq!(answer.status, 200, "{answer:?}");
     let events = answer.events();
-    let (words, rest) = events.split_at(4);
-    for (at, event) in words.iter().enumerate() {
+    let (with_text, rest) = events.split_at(4);
+    for (at, event) in with_text.iter().enumerate() {
         let delta = &event["choices"][0]["delta"];
         assert_eq!(delta["content"].as_str().expect("text").split_whitespace().count(), 1);
         assert_eq!(delta.get("role"), (at == 0).then_some(&json!("assistant")), "{event}");
-        assert_eq!(event["choices"][0]["finish_reason"], Value::Null);
+        let reason = if at == 3 { json!("length") } else { Value::Null };
+        assert_eq!(event["choices"][0]["finish_reason"], reason);
     }
-    let [finish, usage] = rest else { panic!("two more events: {events:?}") };
-    assert_eq!(finish["choices"][0]["finish_reason"], "length");
-    assert_eq!(finish["choices"][0]["delta"], json!({}));
+    let finish = &with_text[3];
+    let [usage] = rest else { panic!("one more event: {events:?}") };
     let stamp = |name: &str| finish["x-bareflight-timing"][name].as_i64().expect("a stamp");
     assert!(stamp("arrival") <= stamp("first_scheduled"), "{finish}");
     assert!(stamp("first_scheduled") < stamp("first_token"), "{finish}");
@@ -182,6 +182,24 @@ fn an_answer_at_once_holds_what_the_stream_holds() {
     assert_eq!(whole["choices"][0]["prompt_token_ids"], json!([5, 6, 7]));
     assert_eq!(whole["usage"]["completion_tokens"], 6);
     assert_eq!(ids.len(), 6);
+}
+
+#[test]
+fn a_request_that_is_not_streamed_has_neither_ttft_nor_gaps_in_the_metrics() {
+    let serving = Serving::start(&["--target", QUICK]);
+    let ask = json!({ "prompt": [5], "max_tokens": 20, "ignore_eos": true });
+    assert_eq!(serving.post("/v1/completions", &ask).json()["usage"]["completion_tokens"], 20);
+    assert_eq!(serving.metric("bareflight_time_to_first_token_seconds_count"), 0.0);
+    assert_eq!(serving.metric("bareflight_inter_token_latency_seconds_count"), 0.0);
+    assert_eq!(serving.metric("bareflight_generation_tokens_total"), 20.0);
+}
+
+#[test]
+fn a_request_beyond_a_limit_counts_as_rejected() {
+    let serving = Serving::start(&["--target", QUICK]);
+    let ask = json!({ "prompt": [5], "max_tokens": 100_000_000, "ignore_eos": true });
+    assert_eq!(serving.post("/v1/completions", &ask).status, 400);
+    assert_eq!(serving.metric("bareflight_requests_rejected_total"), 1.0);
 }
 
 #[test]

@@ -233,3 +233,36 @@ fn ensembling() -> Ensembling {
 pub fn perf_type(name: &str) -> &'static str {
     if name.ends_with("_ns") { "INT64" } else { "INT32" }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tensor_of_a_configuration_has_a_type_and_dimensions() {
+        for model in Model::ALL {
+            let Tensors { input, output } = model.tensors();
+            assert!(input.iter().all(|it| it.data_type > 0 && !it.dims.is_empty()), "{input:?}");
+            assert!(output.iter().all(|it| it.data_type > 0 && !it.dims.is_empty()), "{output:?}");
+        }
+    }
+
+    #[test]
+    fn the_step_of_the_ensemble_names_tensors_that_both_models_have() {
+        let step = &ensembling().step[0];
+        assert_eq!(step.model_name, "tensorrt_llm");
+        let (engine, text) = (Model::Ids.tensors(), Model::Text.tensors());
+        let required = engine.input.iter().filter(|input| !input.optional);
+        let is_fed = |input: &ModelConfigInput| {
+            input.name == "input_lengths" || step.input_map.iter().any(|it| it.key == input.name)
+        };
+        assert!(required.clone().all(is_fed), "{:?}", step.input_map);
+        for entry in &step.input_map {
+            assert!(text.input.iter().any(|input| input.name == entry.value), "{entry:?}");
+        }
+        for entry in &step.output_map {
+            assert!(engine.output.iter().any(|output| output.name == entry.key), "{entry:?}");
+            assert!(text.output.iter().any(|output| output.name == entry.value), "{entry:?}");
+        }
+    }
+}

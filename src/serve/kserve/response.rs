@@ -260,3 +260,78 @@ pub fn put_message(out: &mut BytesMut, message: &impl Message) {
     out.put_u32(length as u32);
     message.encode(out).expect("there is room for the message");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::now;
+    use crate::record::event::FewIds;
+    use crate::record::request_record::FinishReason;
+    use crate::serve::admission::Admission;
+    use crate::serve::chat::ChatTemplate;
+    use crate::serve::metrics::Metrics;
+    use crate::targets::Target;
+    use crate::targets::null::NullTarget;
+    use crate::tokenizer::text_stream::Text;
+
+    fn service() -> Service {
+        let metrics = Arc::new(Metrics::default());
+        let (admission, _commands) = Admission::new(1, Arc::clone(&metrics));
+        Service {
+            model: "m".to_owned(),
+            info: NullTarget::default().describe().clone(),
+            end_ids: Vec::new(),
+            text: Arc::new(Text::new(bareflight_engine::dummy_tokenizer(64))),
+            template: ChatTemplate::Plain,
+            api_key: None,
+            admission: Arc::new(admission),
+            metrics,
+            created: 0,
+        }
+    }
+
+    fn output(id: u32, is_last: bool) -> ResponsePart {
+        ResponsePart::Output { at: now(), ids: FewIds::take(&mut std::iter::once(id)), is_last }
+    }
+
+    fn end() -> ResponsePart {
+        let how = Ok(FinishReason::Length);
+        ResponsePart::End(Completion { how, times: None, used: None })
+    }
+
+    /// The flag and the tokens of each response.
+    fn responses(parts: Vec<ResponsePart>, empty_final: bool) -> Vec<(bool, i64)> {
+        let wanted =
+            ResponseSelection { outputs: Vec::new(), perf: false, empty_final, prompt: None };
+        let mut writer = ResponseWriter::new(&service(), Model::Ids, "7", wanted);
+        let mut out = BytesMut::new();
+        for part in parts {
+            writer.stream(std::iter::once(part), &mut out);
+        }
+        let mut seen = Vec::new();
+        while !out.is_empty() {
+            let length = u32::from_be_bytes([out[1], out[2], out[3], out[4]]) as usize;
+            let message =
+                StreamResponse::decode(&out.split_to(5 + length)[5..]).expect("a message");
+            let response = message.infer_response.expect("a response");
+            let is_final = response.parameters == [final_flag()];
+            seen.push((is_final, response.outputs[0].shape[2]));
+        }
+        seen
+    }
+
+    #[test]
+    fn the_last_tokens_come_with_the_final_flag_whenever_the_end_is_seen() {
+        let parts = || vec![output(1, false), output(2, true), end()];
+        for empty_final in [false, true] {
+            assert_eq!(responses(parts(), empty_final), [(false, 1), (true, 1)]);
+        }
+    }
+
+    #[test]
+    fn an_empty_final_response_is_sent_only_where_it_was_asked_for() {
+        let parts = || vec![output(1, false), end()];
+        assert_eq!(responses(parts(), false), [(false, 1)]);
+        assert_eq!(responses(parts(), true), [(false, 1), (true, 0)]);
+    }
+}
