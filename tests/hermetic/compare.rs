@@ -231,7 +231,7 @@ fn stored_runs_of_several_loads_fit_the_console_and_say_what_more_blocks_would_t
     let out = tempfile::tempdir().expect("a folder");
     let folders = two_runs(&out, &["--concurrency", "1,12", "--requests", "12"]);
     let printed = words(&run(&out, &folders.each_ref().map(String::as_str)).stdout);
-    let (tables, notes) = printed.split_once("notes").expect("notes");
+    let (tables, notes) = printed.split_once("\nnotes\n").expect("notes");
     for line in tables.lines() {
         assert!(line.chars().count() <= 100, "{line}");
     }

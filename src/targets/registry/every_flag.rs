@@ -64,6 +64,8 @@ const OF_RUNS: &[&str] = &[
     "warmup",
     "timeout",
     "drain",
+    "ramp",
+    "window",
     "scenario",
     "prompts",
     "prefix_tokens",
