@@ -27,7 +27,7 @@ impl Run {
         let ended = Command::new(env!("CARGO_BIN_EXE_bareflight"))
             .args(["run", "--target", &target, "--endpoint", "completions", "--model", "m"])
             .args(["--scenario", "D(4,8)", "--concurrency", "1", "--requests", &requests])
-            .args(["--warmup", "0"])
+            .args(["--warmup", "0", "--window", "whole"])
             .args(more)
             .current_dir(out.path())
             .output()

@@ -25,7 +25,7 @@ fn run_with(out: &TempDir, url: &str, more: &[&str], environment: &[(&str, &str)
     let target = format!("openai:{url}");
     let mut command = Command::new(env!("CARGO_BIN_EXE_bareflight"));
     command.args(["run", "--target", &target, "--endpoint", "completions", "--model", "m"]);
-    command.args(["--concurrency", "8", "--requests", "24"]);
+    command.args(["--concurrency", "8", "--requests", "24", "--window", "whole"]);
     if !more.contains(&"--scenario") {
         command.args(["--scenario", "D(8,4)"]);
     }

@@ -146,7 +146,6 @@ async fn attempt(
     };
     let way = Way { leaves: &leaves, cost: &progress.cost };
     let response = client.transport().ask(&outgoing.message, &way).await?;
-    progress.enter(Phase::Answering, response.body.stamp().at);
     read_response(client, outgoing, progress, reader, answered.insert(response)).await
 }
 
