@@ -197,7 +197,7 @@ pub fn experiment(runs: &[Paper]) -> Experiment {
         incomplete: runs.iter().any(|run| !run.complete),
         warnings: Vec::new(),
         manifest: serde_json::json!({
-            "schema_version": 1,
+            "schema_version": 2,
             "tool": {"name": "bareflight", "version": "0.1.0", "revision": "0123abcd"},
             "host": {"cpu": "Paper & Pencil <2>", "cores": 2, "kernel": "6.1"},
             "seed": 42,

@@ -24,6 +24,8 @@ fn program(out: &TempDir, target: &str, more: &[&str]) -> Command {
     if !more.contains(&"--warmup") {
         command.args(["--warmup", "1"]);
     }
+    // Rows and tokens are counted here: nothing is sent beside the requests that were asked for.
+    command.args(["--window", "whole"]);
     command
 }
 

@@ -20,7 +20,7 @@ fn with_open_mpi(mut command: Command, out: &TempDir) -> Command {
     command
 }
 
-const WORKLOAD: [&str; 4] = ["--scenario", "D(16,8)", "--warmup", "1"];
+const WORKLOAD: [&str; 6] = ["--scenario", "D(16,8)", "--warmup", "1", "--window", "whole"];
 
 /// The program under `mpirun`, or alone with 0 ranks.
 fn program(out: &TempDir, ranks: u32, target: &str, more: &[&str]) -> Command {
