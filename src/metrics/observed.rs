@@ -329,7 +329,7 @@ pub struct ObservedPoint {
     pub failure_messages: BTreeMap<FailureKind, String>,
     /// Output tokens in each slice of the window.
     pub slice_tokens: Vec<f64>,
-    /// Whether a delivery with tokens lies in each of [`MOMENTS`] equal parts of the window.
+    /// Whether a delivery with tokens lies in each of `MOMENTS` equal parts of the window.
     pub heard: Vec<bool>,
     /// Gaps of completed requests.
     pub pooled: Pooled,

@@ -156,7 +156,7 @@ impl Range {
         match side_message {
             SideMessage::Ring(ring) => rings.push(ring),
             SideMessage::FailureMessage(id, message) => {
-                stories.entry(id.0).or_default().message = Some(message)
+                stories.entry(id.0).or_default().message = Some(message);
             }
             SideMessage::TokenCount(id, tokens, source) => {
                 stories.entry(id.0).or_default().count = Some((tokens, source));
@@ -172,7 +172,7 @@ impl Range {
                 story.oddities = story.oddities.with(oddity);
             }
             SideMessage::StampsOf(id, source) => {
-                stories.entry(id.0).or_default().stamps = Some(source)
+                stories.entry(id.0).or_default().stamps = Some(source);
             }
             SideMessage::Stamps(source) => self.session_stamps = Some(source),
             SideMessage::Tokens(source) => assert_eq!(source, TokenSource::Chunks),
