@@ -15,3 +15,4 @@ pub mod preflight;
 pub mod served_child;
 pub mod stored;
 pub mod sweep;
+pub mod warm_up;

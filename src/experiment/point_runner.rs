@@ -7,6 +7,7 @@ use crate::console;
 use crate::experiment::collectors::{CollectedStatistics, Collectors};
 use crate::experiment::gpu_watch::GpuWatch;
 use crate::experiment::sweep::{ExperimentError, Watch};
+use crate::experiment::warm_up::Warmed;
 use crate::issue::drawing::{Drawing, DrawingError, Drawn};
 use crate::issue::issuer::{Pace, Played, RampPace};
 use crate::issue::phase::Stage;
@@ -23,7 +24,6 @@ use crate::observe::profiler::{self, Profiler, Profiling};
 use crate::record::log::RecordLog;
 use crate::record::nvtx_ranges::Tool;
 use crate::record::recorder::PhaseRecords;
-use crate::record::request_record::RequestRecord;
 use crate::request::RequestId;
 use crate::settings::Resolved;
 use crate::specs::RooflineFacts;
@@ -156,12 +156,16 @@ impl<'a> PointRunner<'a> {
         let file = self.plan_file.take().expect("every point gives it back");
         let mut drawing = Drawing::start(plan, file)?;
         let warmed = self.warm_up(plan, &mut drawing, &label, watch);
+        if let Some(failure) = &warmed.failure {
+            console::print_notice(format_args!("{label}: {failure}"));
+        }
         drawing.wait_until_ahead();
         let entry = PointEntry {
             label,
             plan_hash: plan.hash().to_owned(),
             warmup_requests: plan.warmup().len() as u32,
             warmup_completed: warmed.completed,
+            warmup_failure: warmed.failure.clone(),
             ran_out: false,
             late_events: 0,
             iteration_before: None,
@@ -203,7 +207,7 @@ impl<'a> PointRunner<'a> {
         let probe = Probe::start();
         watch.phase(&label, plan.shots().len() as u64, plan.size().duration, &self.stage);
         let marked = self.tool.map(|tool| tool.phase(&label));
-        let pace = self.pace(plan, warmed);
+        let pace = self.pace(plan, warmed.mean_latency);
         let mut shots = drawing.measured(plan);
         let (played, phase) = self.stage.play(&mut shots, &pace, log);
         drop(marked);
@@ -376,24 +380,24 @@ impl<'a> PointRunner<'a> {
             ramp: None,
             tail: Tail::None,
             duration: None,
-            ..self.pace(plan, Warmed::default())
+            ..self.pace(plan, None)
         };
         let label = format!("{label}, warm-up");
         watch.phase(&label, shots.len() as u64, None, &self.stage);
         let _marked = self.tool.map(|tool| tool.phase(&label));
         let (_, phase) = self.stage.play(&mut drawing.shots(shots), &pace, None);
         watch.phase_over();
-        Warmed::by(phase.records.requests())
+        Warmed::of(phase.records.requests())
     }
 
-    fn pace(&self, plan: &Plan, warmed: Warmed) -> Pace {
+    fn pace(&self, plan: &Plan, mean_latency: Option<Nanos>) -> Pace {
         let course = plan.size().course;
         let at_most = plan.ramp_at_most();
         let ramp = match (course.ramp, plan.load()) {
             (Ramp::None, _) => None,
             (Ramp::Over(span), _) => Some(RampPace { over: Some(span), at_most }),
             (Ramp::Estimated, Load::Closed { .. }) => {
-                Some(RampPace { over: warmed.mean_latency, at_most })
+                Some(RampPace { over: mean_latency, at_most })
             }
             (Ramp::Estimated, Load::Open { .. } | Load::Batch) => {
                 Some(RampPace { over: None, at_most })
@@ -467,25 +471,6 @@ impl<'a> PointRunner<'a> {
 /// Id of the first measured request.
 fn first_id(plan: &Plan) -> RequestId {
     plan.shots().facts().next().map_or(RequestId(0), |shot| shot.id)
-}
-
-/// What the warm-up has shown.
-#[derive(Debug, Clone, Copy, Default)]
-struct Warmed {
-    completed: u32,
-    /// Of the completed ones.
-    mean_latency: Option<Nanos>,
-}
-
-impl Warmed {
-    fn by(requests: &[RequestRecord]) -> Self {
-        let latency = |record: &RequestRecord| Some(record.end? - record.submit?);
-        let completed = requests.iter().filter(|record| record.outcome.is_completed());
-        let latencies: Vec<i64> = completed.filter_map(latency).map(|latency| latency.0).collect();
-        let mean = |count: i64| Nanos(latencies.iter().sum::<i64>() / count);
-        let mean_latency = (!latencies.is_empty()).then(|| mean(latencies.len() as i64));
-        Self { completed: latencies.len() as u32, mean_latency }
-    }
 }
 
 /// The window of the rates; empty where no request that counts was submitted.
