@@ -29,7 +29,7 @@ chunks = list(stream)
 assert all(chunk.object == "chat.completion.chunk" and chunk.id == chunks[0].id for chunk in chunks)
 words = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices and chunk.choices[0].delta.content]
 assert len(words) == 5 and "".join(words) == chat.choices[0].message.content, words
-assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices] == [None] * 5 + ["length"]
+assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices] == [None] * 4 + ["length"]
 assert chunks[0].choices[0].delta.role == "assistant"
 assert chunks[-1].choices == [] and chunks[-1].usage.completion_tokens == 5
 timing = chunks[-2].model_extra["x-bareflight-timing"]
