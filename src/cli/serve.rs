@@ -54,6 +54,9 @@ pub struct ServeArgs {
     /// beside the tokenizer, else plain)
     #[arg(long, value_name = "FILE", help_heading = "Serving")]
     pub chat_template: Option<PathBuf>,
+    /// Folder to write `tokenizer.json` and `tokenizer_config.json` of the served tokenizer to, for clients that load one
+    #[arg(long, value_name = "DIR", help_heading = "Serving")]
+    pub write_tokenizer: Option<PathBuf>,
     /// Requests that may wait beside those in the batch; more get 429 (default: the engine's queue, else 1024)
     #[arg(long, value_name = "N", help_heading = "Serving")]
     pub max_queue: Option<u32>,
@@ -129,14 +132,19 @@ pub fn serve(arguments: &ServeArgs, program: &Command, matches: &ArgMatches) -> 
     warn_if_open(&options);
     let target = named.target.describe();
     let simulated = if target.simulated { " [SIMULATED]" } else { "" };
-    console::print_notice(format_args!("serving {} ({}){simulated}", target.name, target.title));
-    let served = crate::serve::serve(named, options, stop, announce).map_err(|error| {
+    let serving = format!("serving {} ({}){simulated}", target.name, target.title);
+    let ready = |ready: &ReadyServer| {
+        console::print_notice(format_args!("{serving}"));
+        announce(ready);
+    };
+    let served = crate::serve::serve(named, options, stop, ready).map_err(|error| {
         let exit = match &error {
             ServeError::Target(error) => target_exit(error),
             ServeError::NotInProcess(_) => Exit::Usage,
-            ServeError::Port { .. } | ServeError::NoVocabulary(_) | ServeError::Runtime(_) => {
-                Exit::Preflight
-            }
+            ServeError::Port { .. }
+            | ServeError::NoVocabulary(_)
+            | ServeError::Tokenizer(_)
+            | ServeError::Runtime(_) => Exit::Preflight,
         };
         (exit, anyhow::Error::new(error))
     })?;
@@ -179,6 +187,7 @@ fn options(arguments: &ServeArgs, resolved: &Resolved, named: &mut Named) -> Cod
             .map_err(|error| (target_exit(&error), error.into()))?,
         template: template(arguments, resolved, named.engine_directory())?,
         api_key: api_key.transpose().map_err(usage)?,
+        write_tokenizer: arguments.write_tokenizer.clone(),
         max_queue: arguments.max_queue,
         grace: arguments.grace.map_or(DEFAULT_GRACE, |span| span.0),
     })

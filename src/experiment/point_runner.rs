@@ -8,7 +8,7 @@ use crate::experiment::collectors::{CollectedStatistics, Collectors};
 use crate::experiment::gpu_watch::GpuWatch;
 use crate::experiment::sweep::{ExperimentError, Watch};
 use crate::experiment::warm_up::Warmed;
-use crate::issue::drawing::{Drawing, DrawingError, Drawn};
+use crate::issue::drawing::{Drawing, DrawingError, DrawingOutcome};
 use crate::issue::issuer::{Pace, Played, RampPace};
 use crate::issue::phase::Stage;
 use crate::issue::stop::Stop;
@@ -349,7 +349,7 @@ impl<'a> PointRunner<'a> {
 
     /// Completes `plan.csv`, unless the end was asked for.
     fn end_drawing(&mut self, drawing: Drawing<File>, label: &str) {
-        let Drawn { file, not_drawn, not_saved } = drawing.finish(!self.stop.is_asked());
+        let DrawingOutcome { file, not_drawn, not_saved } = drawing.finish(!self.stop.is_asked());
         self.plan_file = Some(file);
         self.is_cut_off |= not_drawn.is_some();
         if let Some(error) = not_drawn {

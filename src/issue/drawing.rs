@@ -58,7 +58,7 @@ pub enum DrawingError {
 }
 
 /// What is left when drawing has ended.
-pub struct Drawn<W: Write> {
+pub struct DrawingOutcome<W: Write> {
     /// `plan.csv`, for the next plan.
     pub file: PlanWriter<W>,
     /// The prompt that could not be drawn: no later shot was sent.
@@ -71,7 +71,7 @@ pub struct Drawn<W: Write> {
 pub struct Drawing<W: Write> {
     queue: ShotQueue,
     progress: Arc<Progress>,
-    thread: Option<JoinHandle<Drawn<W>>>,
+    thread: Option<JoinHandle<DrawingOutcome<W>>>,
 }
 
 /// What the drawing thread and its owner tell each other.
@@ -113,7 +113,7 @@ impl<W: Write + Send + 'static> Drawing<W> {
         };
         drawing.wait_until_ahead();
         if drawing.progress.has_failed.load(Ordering::Acquire) {
-            let Drawn { file: _, not_drawn, not_saved } = drawing.end(END);
+            let DrawingOutcome { file: _, not_drawn, not_saved } = drawing.end(END);
             let not_drawn = not_drawn.map(DrawingError::Plan);
             return Err(not_drawn.or(not_saved.map(DrawingError::File)).expect("it has failed"));
         }
@@ -148,11 +148,11 @@ impl<W: Write> Drawing<W> {
     ///
     /// # Panics
     /// If the thread has panicked, which is a bug.
-    pub fn finish(mut self, complete: bool) -> Drawn<W> {
+    pub fn finish(mut self, complete: bool) -> DrawingOutcome<W> {
         self.end(if complete { COMPLETE } else { END })
     }
 
-    fn end(&mut self, order: u8) -> Drawn<W> {
+    fn end(&mut self, order: u8) -> DrawingOutcome<W> {
         self.progress.order.store(order, Ordering::Release);
         self.wake();
         let thread = self.thread.take().expect("only this takes the thread, and only once");
@@ -289,7 +289,7 @@ impl<W: Write> Worker<W> {
         }
     }
 
-    fn run(mut self) -> Drawn<W> {
+    fn run(mut self) -> DrawingOutcome<W> {
         self.keep_small_lists();
         loop {
             match self.progress.order.load(Ordering::Acquire) {
@@ -315,7 +315,7 @@ impl<W: Write> Worker<W> {
             }
         }
         let Self { file, not_drawn, not_saved, .. } = self;
-        Drawn { file, not_drawn, not_saved }
+        DrawingOutcome { file, not_drawn, not_saved }
     }
 
     /// A small plan is drawn once, however often it is played.

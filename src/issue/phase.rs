@@ -141,7 +141,7 @@ impl Stage {
     }
 
     /// For a live view: the snapshot of the phase that runs, and the requests in flight.
-    pub fn live(&self) -> (Arc<crate::record::live::Live>, Arc<Gate>) {
+    pub fn live(&self) -> (Arc<crate::record::live::LiveSnapshot>, Arc<Gate>) {
         (self.recorder.live(), Arc::clone(&self.gate))
     }
 

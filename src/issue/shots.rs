@@ -11,7 +11,7 @@ pub struct Shots<'a>(Source<'a>);
 
 enum Source<'a> {
     Ready { lists: [&'a [Shot]; 2], next: [usize; 2] },
-    Drawn { list: &'a ShotList, fill: Option<&'a ShotList>, queue: &'a mut ShotQueue },
+    DrawingOutcome { list: &'a ShotList, fill: Option<&'a ShotList>, queue: &'a mut ShotQueue },
 }
 
 /// Which of the two a shot comes from.
@@ -57,14 +57,14 @@ impl<'a> Shots<'a> {
 
     /// Shots of `list`, and of `fill` where there is a ramp or a tail, which come out of `queue`.
     pub fn drawn(list: &'a ShotList, fill: Option<&'a ShotList>, queue: &'a mut ShotQueue) -> Self {
-        Self(Source::Drawn { list, fill, queue })
+        Self(Source::DrawingOutcome { list, fill, queue })
     }
 
     /// How many shots that count are planned.
     pub fn len(&self) -> usize {
         match &self.0 {
             Source::Ready { lists: [list, _], .. } => list.len(),
-            Source::Drawn { list, .. } => list.len(),
+            Source::DrawingOutcome { list, .. } => list.len(),
         }
     }
 
@@ -77,7 +77,7 @@ impl<'a> Shots<'a> {
     pub fn fill_len(&self) -> usize {
         match &self.0 {
             Source::Ready { lists: [_, fill], .. } => fill.len(),
-            Source::Drawn { fill, .. } => fill.map_or(0, ShotList::len),
+            Source::DrawingOutcome { fill, .. } => fill.map_or(0, ShotList::len),
         }
     }
 
@@ -90,7 +90,7 @@ impl<'a> Shots<'a> {
     pub fn facts_of(&self, index: usize) -> ShotFacts {
         match &self.0 {
             Source::Ready { lists: [list, _], .. } => ShotFacts::from(&list[index]),
-            Source::Drawn { list, .. } => list.facts_of(index),
+            Source::DrawingOutcome { list, .. } => list.facts_of(index),
         }
     }
 
@@ -103,7 +103,7 @@ impl<'a> Shots<'a> {
     pub fn fill_facts_of(&self, index: usize) -> Option<ShotFacts> {
         match &self.0 {
             Source::Ready { lists: [_, fill], .. } => fill.get(index).map(ShotFacts::from),
-            Source::Drawn { fill, .. } => {
+            Source::DrawingOutcome { fill, .. } => {
                 fill.filter(|fill| index < fill.len()).map(|fill| fill.facts_of(index))
             }
         }
@@ -129,7 +129,7 @@ impl<'a> Shots<'a> {
                 Look::Ready
             }
             Source::Ready { .. } => Look::End,
-            Source::Drawn { list, fill, queue } => {
+            Source::DrawingOutcome { list, fill, queue } => {
                 let list = match lane {
                     Lane::Counted => Some(*list),
                     Lane::Fill => *fill,
@@ -148,7 +148,7 @@ impl<'a> Shots<'a> {
                 next[lane as usize] += 1;
                 shot
             }
-            Source::Drawn { queue, .. } => queue.take(lane),
+            Source::DrawingOutcome { queue, .. } => queue.take(lane),
         }
     }
 
@@ -156,7 +156,7 @@ impl<'a> Shots<'a> {
     pub fn take_away(&mut self, lane: Lane) -> Option<Shot> {
         match &mut self.0 {
             Source::Ready { .. } => self.take(lane).cloned(),
-            Source::Drawn { queue, .. } => queue.drawn[lane as usize].pop().ok(),
+            Source::DrawingOutcome { queue, .. } => queue.drawn[lane as usize].pop().ok(),
         }
     }
 }

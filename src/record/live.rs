@@ -36,9 +36,9 @@ pub struct Snapshot {
 
 /// The latest snapshot; written by the recorder, read by whoever shows it.
 #[derive(Debug, Default)]
-pub struct Live(Mutex<Snapshot>);
+pub struct LiveSnapshot(Mutex<Snapshot>);
 
-impl Live {
+impl LiveSnapshot {
     /// A copy of the latest snapshot.
     pub fn read(&self) -> Snapshot {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()

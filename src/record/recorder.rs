@@ -12,7 +12,7 @@ use crate::clock::{self, MonoNs, Nanos};
 use crate::record::backpressure::{Backpressure, Waited};
 use crate::record::event::Event;
 use crate::record::gate::Gate;
-use crate::record::live::Live;
+use crate::record::live::LiveSnapshot;
 use crate::record::log::RecordLog;
 use crate::record::request_record::Records;
 use crate::record::request_table::{PlannedRequest, RequestTable, Sources};
@@ -59,7 +59,7 @@ pub struct Recorder {
     thread: Option<JoinHandle<()>>,
     side_channel: Sender<SideMessage>,
     backpressure: Arc<Backpressure>,
-    live: Arc<Live>,
+    live: Arc<LiveSnapshot>,
 }
 
 impl Recorder {
@@ -70,7 +70,7 @@ impl Recorder {
     pub fn start() -> io::Result<Self> {
         let (commands, inbox) = channel();
         let (side_channel, side_messages) = channel();
-        let live = Arc::new(Live::default());
+        let live = Arc::new(LiveSnapshot::default());
         let published = Arc::clone(&live);
         let thread = std::thread::Builder::new()
             .name("bf-recorder".into())
@@ -90,7 +90,7 @@ impl Recorder {
     }
 
     /// The snapshot of the phase that is running.
-    pub fn live(&self) -> Arc<Live> {
+    pub fn live(&self) -> Arc<LiveSnapshot> {
         Arc::clone(&self.live)
     }
 
@@ -148,11 +148,11 @@ struct Worker {
     /// Who takes the stamps and counts the tokens of this session, in every phase.
     sources: Sources,
     table: Option<RequestTable>,
-    live: Arc<Live>,
+    live: Arc<LiveSnapshot>,
 }
 
 impl Worker {
-    fn new(side_messages: Receiver<SideMessage>, live: Arc<Live>) -> Self {
+    fn new(side_messages: Receiver<SideMessage>, live: Arc<LiveSnapshot>) -> Self {
         Self {
             side_messages,
             rings: Vec::new(),

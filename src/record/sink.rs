@@ -1,4 +1,4 @@
-//! HOT PATH. Event sink of a target: one per thread, each with a ring buffer of its own.
+//! HOT PATH. Event sink of a target, one for each of its threads with a ring buffer of its own, and the rarer messages beside it.
 
 use std::sync::Arc;
 use std::sync::mpsc::Sender;

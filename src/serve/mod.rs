@@ -20,6 +20,7 @@ pub mod refusal;
 pub mod service;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,7 @@ use crate::serve::service::Service;
 use crate::targets::TargetError;
 use crate::targets::named::Named;
 use crate::targets::registry;
+use crate::tokenizer::files;
 use crate::tokenizer::text_stream::Text;
 
 /// Default of the requests that may wait.
@@ -59,6 +61,8 @@ pub struct ServeOptions {
     pub model: Option<String>,
     /// Tokenizer of the target; `None` where there is none, and each id is shown as one word.
     pub tokenizer: Option<Tokenizer>,
+    /// Folder to write the tokenizer to.
+    pub write_tokenizer: Option<PathBuf>,
     /// How messages become a prompt.
     pub template: ChatTemplate,
     /// Who knows it may ask.
@@ -108,6 +112,9 @@ pub enum ServeError {
     /// Ids that nothing can turn into text.
     #[error("nothing says how many tokens `{0}` knows: name its tokenizer with `--tokenizer`")]
     NoVocabulary(String),
+    /// The tokenizer's files.
+    #[error(transparent)]
+    Tokenizer(#[from] files::WriteError),
     /// Nothing to run on.
     #[error("the network cannot be used: {0}")]
     Runtime(std::io::Error),
@@ -166,6 +173,9 @@ async fn serve_here(
         (None, Some(size)) => dummy_tokenizer(size as usize),
         (None, None) => return Err(ServeError::NoVocabulary(info.name)),
     };
+    if let Some(folder) = &options.write_tokenizer {
+        files::write(&tokenizer, folder)?;
+    }
     let waiting = options.max_queue.or(info.limits.max_queue_size).unwrap_or(DEFAULT_QUEUE);
     let capacity = info.limits.max_batch_size.unwrap_or(0).saturating_add(waiting).max(1);
     let metrics = Arc::new(Metrics::default());

@@ -16,6 +16,7 @@ use bareflight::targets::sim::SimTarget;
 use bareflight::targets::triton::TritonTarget;
 use bareflight::targets::triton::options::TritonOptions;
 use bareflight::targets::{Drain, Target};
+use bareflight_engine::tokenizers::Tokenizer;
 use serde_json::{Value, json};
 
 /// An iteration takes a tenth of a second: slow enough for what happens in between.
@@ -192,6 +193,33 @@ fn a_request_that_is_not_streamed_has_neither_ttft_nor_gaps_in_the_metrics() {
     assert_eq!(serving.metric("bareflight_time_to_first_token_seconds_count"), 0.0);
     assert_eq!(serving.metric("bareflight_inter_token_latency_seconds_count"), 0.0);
     assert_eq!(serving.metric("bareflight_generation_tokens_total"), 20.0);
+}
+
+#[test]
+fn the_tokenizer_that_is_served_with_is_written_for_clients() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("tokenizer").display().to_string();
+    let serving = Serving::start(&["--target", QUICK, "--write-tokenizer", &place]);
+    let ask =
+        json!({ "prompt": [5], "max_tokens": 3, "ignore_eos": true, "return_token_ids": true });
+    let choice = serving.post("/v1/completions", &ask).json()["choices"][0].clone();
+    let written = folder.path().join("tokenizer").join("tokenizer.json");
+    let tokenizer = Tokenizer::from_file(written).expect("a tokenizer");
+    let text = choice["text"].as_str().expect("text");
+    let ids = tokenizer.encode(text, false).expect("ids").get_ids().to_vec();
+    assert_eq!(choice["token_ids"], json!(ids));
+}
+
+#[test]
+fn a_port_that_is_taken_is_an_error_before_anything_is_announced() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port().to_string();
+    let arguments = ["--target", QUICK, "--port", &port, "--grpc-port", "0"];
+    let output = command(&arguments).output().expect("the binary runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("`--port`") && !stderr.contains("serving"), "{stderr}");
+    assert!(output.stdout.is_empty(), "{:?}", output.stdout);
 }
 
 #[test]

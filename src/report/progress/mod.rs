@@ -15,7 +15,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::clock::{MonoNs, Nanos, now};
 use crate::console;
-use crate::record::live::{Live, Snapshot};
+use crate::record::live::{LiveSnapshot, Snapshot};
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Progress {
         mode: Mode,
         label: &str,
         totals: Totals,
-        live: Arc<Live>,
+        live: Arc<LiveSnapshot>,
         in_flight: impl Fn() -> u32 + Send + 'static,
     ) -> Self {
         let screen = match mode {
@@ -123,7 +123,7 @@ const PERMILLE: u64 = 1_000;
 struct Watch<F> {
     label: String,
     totals: Totals,
-    live: Arc<Live>,
+    live: Arc<LiveSnapshot>,
     in_flight: F,
     screen: Screen,
 }
@@ -256,7 +256,7 @@ mod tests {
         }
     }
 
-    fn watch(live: &Arc<Live>, paper: &Paper, period: Duration) -> Progress {
+    fn watch(live: &Arc<LiveSnapshot>, paper: &Paper, period: Duration) -> Progress {
         let totals = Totals { requests: 200, duration: None };
         let screen = Screen::Lines(Box::new(paper.clone()));
         let live = Arc::clone(live);
@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_phase_without_any_answer_is_shown_without_made_up_numbers() {
-        let (live, paper) = (Arc::new(Live::default()), Paper::default());
+        let (live, paper) = (Arc::new(LiveSnapshot::default()), Paper::default());
         watch(&live, &paper, Duration::from_hours(1)).finish();
         let [line] = &paper.lines()[..] else { panic!("one last line: {:?}", paper.lines()) };
         assert_eq!(line, "concurrency 8: 0/200 requests · 8 in flight · live: no token yet");
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn the_end_of_a_phase_is_not_waited_for_and_is_the_last_that_is_printed() {
-        let (live, paper) = (Arc::new(Live::default()), Paper::default());
+        let (live, paper) = (Arc::new(LiveSnapshot::default()), Paper::default());
         let started = now();
         let progress = watch(&live, &paper, Duration::from_hours(1));
         live.publish(Snapshot {
@@ -292,14 +292,14 @@ mod tests {
 
     #[test]
     fn a_view_that_is_dropped_ends_like_one_that_is_finished() {
-        let (live, paper) = (Arc::new(Live::default()), Paper::default());
+        let (live, paper) = (Arc::new(LiveSnapshot::default()), Paper::default());
         drop(watch(&live, &paper, Duration::from_hours(1)));
         assert_eq!(paper.lines().len(), 1);
     }
 
     #[test]
     fn lines_follow_each_other_while_the_phase_goes_on() {
-        let (live, paper) = (Arc::new(Live::default()), Paper::default());
+        let (live, paper) = (Arc::new(LiveSnapshot::default()), Paper::default());
         let progress = watch(&live, &paper, Duration::from_millis(1));
         let patience = now() + Nanos::from_secs_f64(60.0);
         while paper.lines().len() < 3 && now() < patience {
