@@ -28,9 +28,11 @@ impl Write for Shared {
 }
 
 impl Shared {
+    /// Whole rows; the writer may be in the middle of one that nobody has been given yet.
     fn rows(&self) -> usize {
         let bytes = self.0.lock().expect("no writer panics").clone();
-        plan_file::read(bytes.as_slice()).expect("whole rows").len()
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        plan_file::read(&bytes[..whole]).expect("whole rows").len()
     }
 }
 
