@@ -214,8 +214,10 @@ fn the_tokenizer_that_is_served_with_is_written_for_clients() {
 fn a_port_that_is_taken_is_an_error_before_anything_is_announced() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("an address").port().to_string();
-    let arguments = ["--target", QUICK, "--port", &port, "--grpc-port", "0"];
-    let output = command(&arguments).output().expect("the binary runs");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_bareflight"))
+        .args(["serve", "--target", QUICK, "--port", &port, "--grpc-port", "0"])
+        .output()
+        .expect("the binary runs");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{stderr}");
     assert!(stderr.contains("`--port`") && !stderr.contains("serving"), "{stderr}");
