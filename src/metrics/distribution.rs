@@ -105,30 +105,65 @@ pub fn of_weighted_sorted(
         samples[index.min(samples.len() - 1)].value
     };
     let before = |index: usize| index.checked_sub(1).map_or(0.0, |last| samples[last].weight);
-    let (low_fence, high_fence) = fences(at_weight(total * 0.25), at_weight(total * 0.75));
-    let below = before(samples.partition_point(|sample| sample.value < low_fence));
-    let not_above = before(samples.partition_point(|sample| sample.value <= high_fence));
-    let percentiles = Percentile::ALL.map(|which| at_weight(share_of(which, total)));
-    let sizes = sizes(percentiles.to_vec(), independent);
-    let whole = whole(independent);
-    Some(Distribution {
-        count: total.round() as u64,
-        effective_count: sizes.certifying() as f64,
-        mean: mean.clamp(min, max),
-        std: (total > 1.0 && samples.len() > 1).then(|| (squares / (total - 1.0)).sqrt()),
-        min,
-        max,
-        percentiles: read_off(&sizes, whole, percentiles, |rank| {
-            at_weight(total * rank as f64 / whole as f64)
-        }),
-        outliers: Outliers {
-            low_fence,
-            high_fence,
-            below: below.round() as u64,
-            above: (total - not_above).round() as u64,
-        },
-        relative_error: None,
-    })
+    let outside = |low: f64, high: f64| {
+        let below = before(samples.partition_point(|sample| sample.value < low));
+        let not_above = before(samples.partition_point(|sample| sample.value <= high));
+        (below, total - not_above)
+    };
+    let moments =
+        Moments { total, independent, samples: samples.len() as u64, mean, squares, min, max };
+    Some(moments.distribution(at_weight, outside, sizes, None))
+}
+
+/// What is known of weighted samples beside their order.
+struct Moments {
+    /// Sum of the weights.
+    total: f64,
+    /// The effective count of Kish.
+    independent: f64,
+    samples: u64,
+    mean: f64,
+    /// Weighted sum of squared deviations.
+    squares: f64,
+    min: f64,
+    max: f64,
+}
+
+impl Moments {
+    /// The distribution: `at_weight` gives the value up to which so much weight lies, `outside` the weights below and above
+    /// two fences, and `sizes` says from the percentiles and the count of Kish how far samples depend on each other.
+    fn distribution(
+        self,
+        at_weight: impl Fn(f64) -> f64,
+        outside: impl Fn(f64, f64) -> (f64, f64),
+        sizes: impl FnOnce(Vec<f64>, f64) -> Sizes,
+        relative_error: Option<f64>,
+    ) -> Distribution {
+        let Self { total, independent, samples, mean, squares, min, max } = self;
+        let (low_fence, high_fence) = fences(at_weight(total * 0.25), at_weight(total * 0.75));
+        let (below, above) = outside(low_fence, high_fence);
+        let percentiles = Percentile::ALL.map(|which| at_weight(share_of(which, total)));
+        let sizes = sizes(percentiles.to_vec(), independent);
+        let whole = whole(independent);
+        Distribution {
+            count: total.round() as u64,
+            effective_count: sizes.certifying() as f64,
+            mean: mean.clamp(min, max),
+            std: (total > 1.0 && samples > 1).then(|| (squares / (total - 1.0)).sqrt()),
+            min,
+            max,
+            percentiles: read_off(&sizes, whole, percentiles, |rank| {
+                at_weight(total * rank as f64 / whole as f64)
+            }),
+            outliers: Outliers {
+                low_fence,
+                high_fence,
+                below: below.round() as u64,
+                above: above.round() as u64,
+            },
+            relative_error,
+        }
+    }
 }
 
 /// Weighted samples that are not kept: exact count, mean, deviation and extremes, and percentiles from a histogram.
@@ -165,30 +200,21 @@ impl Streamed {
         let independent = total * total / self.of_squared_weights;
         let at_weight =
             |weight: f64| self.histogram.at_weight(weight).unwrap_or(min).clamp(min, max);
-        let (low_fence, high_fence) = fences(at_weight(total * 0.25), at_weight(total * 0.75));
-        let below = self.histogram.weight_around(low_fence, min, max).0;
-        let not_above = self.histogram.weight_around(high_fence, min, max).1;
-        let sizes = sizes(independent);
-        let whole = whole(independent);
-        let percentiles = Percentile::ALL.map(|which| at_weight(share_of(which, total)));
-        Some(Distribution {
-            count: total.round() as u64,
-            effective_count: sizes.certifying() as f64,
-            mean: self.mean.clamp(min, max),
-            std: (total > 1.0 && self.count > 1).then(|| (self.squares / (total - 1.0)).sqrt()),
+        let outside = |low: f64, high: f64| {
+            let below = self.histogram.weight_around(low, min, max).0;
+            (below, total - self.histogram.weight_around(high, min, max).1)
+        };
+        let moments = Moments {
+            total,
+            independent,
+            samples: self.count,
+            mean: self.mean,
+            squares: self.squares,
             min,
             max,
-            percentiles: read_off(&sizes, whole, percentiles, |rank| {
-                at_weight(total * rank as f64 / whole as f64)
-            }),
-            outliers: Outliers {
-                low_fence,
-                high_fence,
-                below: below.round() as u64,
-                above: (total - not_above).round() as u64,
-            },
-            relative_error: Some(LogHistogram::RELATIVE_ERROR),
-        })
+        };
+        let sizes = |_, independent| sizes(independent);
+        Some(moments.distribution(at_weight, outside, sizes, Some(LogHistogram::RELATIVE_ERROR)))
     }
 }
 

@@ -206,11 +206,12 @@ fn set_of_scheduler(engine: &EngineSettings) -> [(&'static str, bool); 3] {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::targets) mod tests {
     use super::*;
     use crate::request::Limits;
 
-    fn target(kind: &str) -> TargetInfo {
+    /// A target of this kind, of which nothing else is known.
+    pub(in crate::targets) fn target(kind: &str) -> TargetInfo {
         TargetInfo {
             name: format!("{kind}:x"),
             kind: kind.into(),

@@ -4,9 +4,8 @@ use clap::{Args, Command};
 
 use crate::cli::resolve::resolve;
 use crate::cli::typed::Settings;
-use crate::request::Limits;
+use crate::targets::abilities::{self, tests::target};
 use crate::targets::registry::KINDS;
-use crate::targets::{TargetInfo, abilities};
 
 const IN_PROCESS: &[&str] = &["local", "sim", "trtllm"];
 const EXECUTORS: &[&str] = &["sim", "trtllm"];
@@ -91,19 +90,6 @@ const OF_RUNS: &[&str] = &[
     "triton_library",
     "triton_backends",
 ];
-
-fn target(kind: &str) -> TargetInfo {
-    TargetInfo {
-        name: format!("{kind}:x"),
-        kind: kind.into(),
-        title: String::new(),
-        simulated: false,
-        dummy_weights: false,
-        gpus: 0,
-        limits: Limits::default(),
-        details: serde_json::Value::Null,
-    }
-}
 
 fn key_of(line: &str) -> &str {
     line.split(' ').next().unwrap_or_default()
