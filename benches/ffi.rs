@@ -50,9 +50,7 @@ fn shots() -> Vec<Shot> {
         adapter: None,
         terms: Arc::default(),
     };
-    (0..REQUESTS)
-        .map(|id| Shot { id: RequestId(id), intended: None, request: request.clone() })
-        .collect()
+    (0..REQUESTS).map(|id| Shot::new(RequestId(id), request.clone())).collect()
 }
 
 fn through_the_bridge(shots: &[Shot]) -> Cost {

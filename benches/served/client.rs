@@ -110,10 +110,9 @@ pub fn through_openai(address: &str, asked: &Asked) -> Pass {
 
 fn shot(number: u32, asked: &Asked) -> Shot {
     let text: Arc<str> = prompt(asked.first_id + number).into();
-    Shot {
-        id: RequestId(number),
-        intended: None,
-        request: RequestSpec {
+    Shot::new(
+        RequestId(number),
+        RequestSpec {
             prompt: Prompt { ids: vec![1; PROMPT_TOKENS].into(), text: Some(text) },
             output: OutputSpec { max_tokens: asked.tokens, min_tokens: 0, ignore_eos: false },
             sampling: Sampling::greedy(0),
@@ -122,7 +121,7 @@ fn shot(number: u32, asked: &Asked) -> Shot {
             adapter: None,
             terms: Arc::default(),
         },
-    }
+    )
 }
 
 /// Reads the same responses, stamps each read, and throws the bytes away.

@@ -68,7 +68,7 @@ fn shots(tokens: u32) -> Vec<Shot> {
         terms: Arc::default(),
     };
     (0..MOST_REQUESTS / tokens.min(16))
-        .map(|id| Shot { id: RequestId(id), intended: None, request: request.clone() })
+        .map(|id| Shot::new(RequestId(id), request.clone()))
         .collect()
 }
 

@@ -154,7 +154,7 @@ impl<'a> PointRunner<'a> {
         watch: &mut dyn Watch,
     ) -> Result<(), ExperimentError> {
         let file = self.plan_file.take().expect("every point gives it back");
-        let mut drawing = Drawing::start(plan, file)?;
+        let mut drawing = Drawing::start(plan, file, self.stage.preparer())?;
         let warmed = self.warm_up(plan, &mut drawing, &label, watch);
         if let Some(failure) = &warmed.failure {
             console::print_notice(format_args!("{label}: {failure}"));

@@ -1,4 +1,4 @@
-//! Drawing thread of a plan: draws prompts ahead of the issuer and writes `plan.csv`.
+//! Drawing thread of a plan: draws prompts ahead of the issuer, has the target prepare its requests, and writes `plan.csv`.
 //!
 //! Plans below a window are drawn as a whole before their first request. Of larger ones the window lies between what is
 //! drawn and what is sent, so that memory does not grow with the plan. Each shot is in `plan.csv` before it is sent.
@@ -13,6 +13,7 @@ use crate::issue::shots::{ShotQueue, Shots};
 use crate::load::Load;
 use crate::load::plan::{Plan, PlanError, Shot, ShotList};
 use crate::store::plan_file::{PlanFileError, PlanWriter};
+use crate::targets::Prepare;
 use crate::workload::PromptKind;
 
 /// Shots that are drawn ahead at most.
@@ -90,20 +91,24 @@ const COMPLETE: u8 = 1;
 const END: u8 = 2;
 
 impl<W: Write + Send + 'static> Drawing<W> {
-    /// Starts to draw, and returns when a whole window is drawn and in the file.
+    /// Starts to draw, and returns when a whole window is drawn, prepared and in the file.
     ///
     /// # Errors
     /// When a prompt of the window cannot be drawn or saved: nothing was sent.
     ///
     /// # Panics
     /// If the thread has panicked, which is a bug.
-    pub fn start(plan: &Plan, file: PlanWriter<W>) -> Result<Self, DrawingError> {
+    pub fn start(
+        plan: &Plan,
+        file: PlanWriter<W>,
+        preparer: Option<Box<dyn Prepare>>,
+    ) -> Result<Self, DrawingError> {
         let (ready, drawn) = rtrb::RingBuffer::new(WINDOW_SHOTS);
         let (fill_ready, fill_drawn) = rtrb::RingBuffer::new(fill_window(plan));
         let (sent, spent) = rtrb::RingBuffer::new(2 * WINDOW_SHOTS);
         let progress = Arc::new(Progress::default());
         let lanes = [ready, fill_ready];
-        let worker = Worker::new(plan, file, Arc::clone(&progress), lanes, spent);
+        let worker = Worker::new(plan, file, Arc::clone(&progress), lanes, spent, preparer);
         let thread =
             std::thread::Builder::new().name("bf-plan".into()).spawn(move || worker.run())?;
         let mut drawing = Self {
@@ -258,6 +263,7 @@ struct Worker<W: Write> {
     file: PlanWriter<W>,
     progress: Arc<Progress>,
     sent: rtrb::Consumer<Shot>,
+    preparer: Option<Box<dyn Prepare>>,
     not_drawn: Option<PlanError>,
     not_saved: Option<PlanFileError>,
 }
@@ -269,6 +275,7 @@ impl<W: Write> Worker<W> {
         progress: Arc<Progress>,
         [ready, fill_ready]: [rtrb::Producer<Shot>; 2],
         sent: rtrb::Consumer<Shot>,
+        preparer: Option<Box<dyn Prepare>>,
     ) -> Self {
         let kind = match plan.shots().series().words() {
             Some(_) => PromptKind::Text,
@@ -284,6 +291,7 @@ impl<W: Write> Worker<W> {
             file,
             progress,
             sent,
+            preparer,
             not_drawn: None,
             not_saved: None,
         }
@@ -334,9 +342,9 @@ impl<W: Write> Worker<W> {
         chunk.into_iter().count()
     }
 
-    /// Draws shots, saves them, and only then hands them over.
+    /// Draws shots, prepares and saves them, and only then hands them over.
     fn draw_batch(&mut self, lane: usize) {
-        let Self { lanes, file, not_saved, point, not_drawn, .. } = self;
+        let Self { lanes, file, preparer, not_saved, point, not_drawn, .. } = self;
         let lane = &mut lanes[lane];
         let room = lane.ready.as_ref().map_or(0, rtrb::Producer::slots).min(BATCH_SHOTS);
         let tokens_before = lane.tokens_ahead;
@@ -347,7 +355,10 @@ impl<W: Write> Worker<W> {
         {
             let (list, index) = lane.place(lane.next);
             match list.shot(index) {
-                Ok(shot) => {
+                Ok(mut shot) => {
+                    if let Some(preparer) = preparer {
+                        shot.prepared = preparer.prepare(&shot);
+                    }
                     let phase = list.phase();
                     save(not_saved, || file.write(*point, phase, &shot));
                     lane.tokens_ahead += u64::from(shot.request.prompt.tokens());

@@ -6,7 +6,7 @@ use super::*;
 use crate::issue::shots::{Lane, Look};
 use crate::load::Load;
 use crate::load::plan::{PlanSize, PlanStart};
-use crate::request::RequestId;
+use crate::request::{Prepared, RequestId};
 use crate::store::plan_file;
 use crate::tokenizer::tokenize::{Tokenize, TokenizeError};
 use crate::workload::Workload;
@@ -47,7 +47,8 @@ fn plan(scenario: &str, warmup: u32, requests: u32) -> Plan {
 
 fn started(plan: &Plan) -> (Drawing<Shared>, Shared) {
     let file = Shared::default();
-    let drawing = Drawing::start(plan, PlanWriter::new(file.clone())).expect("ids can be drawn");
+    let drawing =
+        Drawing::start(plan, PlanWriter::new(file.clone()), None).expect("ids can be drawn");
     (drawing, file)
 }
 
@@ -74,6 +75,31 @@ fn a_small_plan_is_drawn_and_saved_before_its_first_request() {
     let drawn = drawing.finish(true);
     assert!(drawn.not_drawn.is_none() && drawn.not_saved.is_none());
     assert_eq!(file.rows(), 43);
+}
+
+/// Notes the id of each request that it prepares.
+struct Noting;
+
+impl Prepare for Noting {
+    fn prepare(&mut self, shot: &Shot) -> Prepared {
+        Prepared::new(shot.id)
+    }
+}
+
+#[test]
+fn every_shot_was_prepared_by_its_target_when_it_is_taken() {
+    let plan = plan("D(2,1)", 0, WINDOW_SHOTS as u32 + 9);
+    let file = PlanWriter::new(Vec::new());
+    let mut drawing = Drawing::start(&plan, file, Some(Box::new(Noting))).expect("it is drawn");
+    let mut shots = drawing.shots(plan.shots());
+    let mut taken = 0;
+    while taken < shots.len() {
+        if shots.look(Lane::Counted) == Look::Ready {
+            let shot = shots.take(Lane::Counted).expect("it is ready");
+            assert_eq!(shot.prepared.get::<RequestId>().as_deref(), Some(&shot.id));
+            taken += 1;
+        }
+    }
 }
 
 #[test]
@@ -179,7 +205,7 @@ fn plan_of_texts(encodings: u32, tokens: u32, requests: u32) -> Plan {
 #[test]
 fn a_prompt_of_the_first_window_that_cannot_be_drawn_is_an_error_before_anything_is_sent() {
     let plan = plan_of_texts(3, 10, 9);
-    let error = Drawing::start(&plan, PlanWriter::new(Vec::new())).err().expect("it tires");
+    let error = Drawing::start(&plan, PlanWriter::new(Vec::new()), None).err().expect("it tires");
     assert!(matches!(error, DrawingError::Plan(PlanError::Prompt { .. })), "{error}");
 }
 
@@ -188,7 +214,7 @@ fn a_later_prompt_that_cannot_be_drawn_ends_the_queue_and_is_reported() {
     let window = window_tokens(PromptKind::Text) as u32;
     let plan = plan_of_texts(6, window / 4, 9);
     let file = PlanWriter::new(Vec::new());
-    let mut drawing = Drawing::start(&plan, file).expect("a window of four");
+    let mut drawing = Drawing::start(&plan, file, None).expect("a window of four");
     assert_eq!(take_all(drawing.shots(plan.shots())), [0, 1, 2, 3, 4, 5]);
     let drawn = drawing.finish(true);
     let not_drawn = drawn.not_drawn.expect("it tired").to_string();
@@ -213,12 +239,13 @@ impl Write for Disk {
 #[test]
 fn a_disk_that_is_full_stops_a_run_before_it_begins_and_not_after() {
     let plan = plan("D(1,1)", 0, 2 * WINDOW_SHOTS as u32);
-    let error = Drawing::start(&plan, PlanWriter::new(Disk(100))).err().expect("it is full");
+    let error = Drawing::start(&plan, PlanWriter::new(Disk(100)), None).err().expect("it is full");
     assert!(matches!(error, DrawingError::File(_)), "{error}");
 
     let (_, whole) = started(&plan);
     let room = whole.0.lock().expect("no writer panics").len() + 5000;
-    let mut drawing = Drawing::start(&plan, PlanWriter::new(Disk(room))).expect("a window fits");
+    let mut drawing =
+        Drawing::start(&plan, PlanWriter::new(Disk(room)), None).expect("a window fits");
     assert_eq!(take_all(drawing.shots(plan.shots())).len(), 2 * WINDOW_SHOTS);
     let drawn = drawing.finish(true);
     assert!(drawn.not_drawn.is_none());

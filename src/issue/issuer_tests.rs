@@ -95,7 +95,7 @@ fn shots(intended: impl IntoIterator<Item = Option<Nanos>>) -> Vec<Shot> {
     };
     (0..)
         .zip(intended)
-        .map(|(id, intended)| Shot { id: RequestId(id), intended, request: request.clone() })
+        .map(|(id, intended)| Shot::new(RequestId(id), request.clone()).intended(intended))
         .collect()
 }
 

@@ -14,7 +14,7 @@ use crate::record::nvtx_ranges::Tool;
 use crate::record::recorder::{PhaseRecords, Recorder};
 use crate::record::request_table::PlannedRequest;
 use crate::record::sink::Sink;
-use crate::targets::{Drain, EngineStatistics, KvEvents, Session, Target, TargetError};
+use crate::targets::{Drain, EngineStatistics, KvEvents, Prepare, Session, Target, TargetError};
 use crate::workload::seeds::Phase;
 
 /// An opened target with everything around it that turns shots into records.
@@ -113,6 +113,11 @@ impl Stage {
         let played =
             play(shots, pace, &mut *self.session, &mut self.issuer, &self.gate, &self.stop);
         (played, self.recorder.end())
+    }
+
+    /// Makes the target's form of requests, for a thread of its own; `None` where there is nothing to make.
+    pub fn preparer(&self) -> Option<Box<dyn Prepare>> {
+        self.session.preparer()
     }
 
     /// What the engine says of itself, for a thread of its own; `None` where it says nothing.

@@ -192,7 +192,7 @@ impl Dispatcher {
     ) {
         let asked = now();
         let prompt = request.prompt.tokens();
-        let shot = Shot { id: slot, intended: None, request };
+        let shot = Shot::new(slot, request);
         self.gate.open(slot);
         if let Err(failure) = self.session.submit(&shot) {
             self.gate.close(slot, now());

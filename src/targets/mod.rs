@@ -29,7 +29,7 @@ use crate::record::iteration::ReportedIteration;
 use crate::record::kv_event::KvEvent;
 use crate::record::sink::Sink;
 use crate::request::RequestId;
-use crate::request::{Failure, Limits};
+use crate::request::{Failure, Limits, Prepared};
 
 pub use error::TargetError;
 
@@ -68,6 +68,11 @@ pub trait Session {
     /// it. Returns when it is done.
     fn connect(&mut self, _in_flight: usize) {}
 
+    /// Makes requests ready ahead of their instants, for a thread of its own; `None` where a request costs nothing to make.
+    fn preparer(&self) -> Option<Box<dyn Prepare>> {
+        None
+    }
+
     /// What the engine says of itself while it runs, for a thread of its own; `None` where it says nothing.
     fn statistics(&self) -> Option<Box<dyn EngineStatistics>> {
         None
@@ -80,6 +85,13 @@ pub trait Session {
 
     /// Ends the session: nothing reaches the sink after it returns.
     fn finish(self: Box<Self>, by: MonoNs) -> Drain;
+}
+
+/// Makes a target's form of requests before the clock counts, so that [`Session::submit`] only hands it over. Called from a
+/// thread of its own, for a window of requests at a time.
+pub trait Prepare: Send {
+    /// What [`Session::submit`] will look for in the shot; nothing where the request cannot be made: `submit` then says why.
+    fn prepare(&mut self, shot: &Shot) -> Prepared;
 }
 
 /// What an engine says of itself, apart from what it answers. Read from a thread of its own.

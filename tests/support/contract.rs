@@ -41,11 +41,19 @@ impl Subject {
 
     pub fn play(&self, shots: &[Shot], pace: &Pace) -> (Played, PhaseRecords) {
         let mut stage = self.stage(shots.len());
-        let result = stage.run(shots, pace, None);
+        let prepared = prepared(&stage, shots);
+        let result = stage.run(&prepared, pace, None);
         assert_eq!(stage.stray_ends(), 0, "{}: nothing ended twice", self.name);
         assert_eq!(stage.finish(), Drain::Clean, "{}", self.name);
         result
     }
+}
+
+/// The same shots as the drawing thread would hand them over.
+fn prepared(stage: &Stage, shots: &[Shot]) -> Vec<Shot> {
+    let Some(mut preparer) = stage.preparer() else { return shots.to_vec() };
+    let prepare = |shot: &Shot| Shot { prepared: preparer.prepare(shot), ..shot.clone() };
+    shots.iter().map(prepare).collect()
 }
 
 pub fn shots(count: u32, prompt: usize, max_tokens: u32) -> Vec<Shot> {
@@ -61,7 +69,7 @@ pub fn shots(count: u32, prompt: usize, max_tokens: u32) -> Vec<Shot> {
                 adapter: None,
                 terms: Arc::default(),
             };
-            Shot { id: RequestId(id), intended: None, request }
+            Shot::new(RequestId(id), request)
         })
         .collect()
 }

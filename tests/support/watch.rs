@@ -220,10 +220,9 @@ impl Session for Gone {
 
 /// A shot that asks for `tokens` tokens, with a prompt as ids and as text.
 pub fn shot(id: u32, tokens: u32) -> Shot {
-    Shot {
-        id: RequestId(id),
-        intended: None,
-        request: RequestSpec {
+    Shot::new(
+        RequestId(id),
+        RequestSpec {
             prompt: Prompt {
                 ids: [100 + id, 7, 8, 9].into(),
                 text: Some(format!("one two {id} three").into()),
@@ -235,5 +234,5 @@ pub fn shot(id: u32, tokens: u32) -> Shot {
             adapter: None,
             terms: Arc::default(),
         },
-    }
+    )
 }

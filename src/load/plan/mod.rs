@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Nanos;
 use crate::load::Load;
 use crate::load::course::Course;
-use crate::request::RequestId;
 use crate::request::spec::{Prompt, RequestSpec};
+use crate::request::{Prepared, RequestId};
 
 pub use draw::{MAX_PLAN_SHOTS, MAX_PLAN_TOKENS, Pool};
 pub use error::PlanError;
@@ -29,6 +29,21 @@ pub struct Shot {
     pub intended: Option<Nanos>,
     /// What is asked.
     pub request: RequestSpec,
+    /// What its target has made of it ahead of its instant.
+    pub prepared: Prepared,
+}
+
+impl Shot {
+    /// A request that is sent as soon as it may, and is not prepared.
+    pub fn new(id: RequestId, request: RequestSpec) -> Self {
+        Self { id, intended: None, request, prepared: Prepared::default() }
+    }
+
+    /// The same, for an instant after the start.
+    #[must_use]
+    pub fn intended(self, intended: Option<Nanos>) -> Self {
+        Self { intended, ..self }
+    }
 }
 
 /// How much is asked at one point. Of `requests` and `duration` at least one is given; whichever ends first ends it.

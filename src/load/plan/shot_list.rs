@@ -187,6 +187,6 @@ impl ShotList {
             adapter: workload.adapter(seeds, *phase, place),
             terms: Arc::clone(terms),
         };
-        Ok(Shot { id, intended, request })
+        Ok(Shot::new(id, request).intended(intended))
     }
 }

@@ -1,6 +1,7 @@
-//! Bytes of one request, written by the issuing thread before the measured span begins.
+//! Bytes of one request, written ahead of its instant by the thread that draws prompts.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, USER_AGENT};
@@ -11,9 +12,9 @@ use serde_json::Value;
 use crate::clock::MonoNs;
 use crate::load::plan::Shot;
 use crate::network::proxy::Proxy;
-use crate::request::RequestId;
-use crate::request::{Failure, FailureKind};
+use crate::request::{Failure, FailureKind, Prepared, RequestId};
 use crate::settings::served::{BodyField, OutputTokenField};
+use crate::targets::Prepare;
 use crate::targets::openai::address::Address;
 use crate::targets::openai::options::{ConnectionPolicy, Endpoint, OpenAiOptions, PromptAs};
 
@@ -57,7 +58,7 @@ pub struct Outgoing {
     /// Which request.
     pub id: RequestId,
     /// What to send.
-    pub message: Message,
+    pub message: Arc<Message>,
     /// Tokens asked for.
     pub max_tokens: u32,
     /// Tokens come as they are made.
@@ -201,6 +202,14 @@ impl RequestWriter {
         Ok(Message { method: Method::POST, path: path.clone(), wire: wire.into(), body_at })
     }
 
+    /// The same, where it was prepared as it was then.
+    ///
+    /// # Errors
+    /// As [`Self::post`].
+    pub fn message_of(&self, shot: &Shot) -> Result<Arc<Message>, Failure> {
+        shot.prepared.get().map_or_else(|| self.post(shot).map(Arc::new), Ok)
+    }
+
     fn body(&self, shot: &Shot) -> Result<Vec<u8>, Failure> {
         let request = &shot.request;
         let mut body = Object::new(&self.extra, 256 + 6 * request.prompt.ids.len());
@@ -267,6 +276,12 @@ impl RequestWriter {
             let options = StreamOptions { include_usage: true, continuous_usage_stats };
             body.put("stream_options", &options);
         }
+    }
+}
+
+impl Prepare for RequestWriter {
+    fn prepare(&mut self, shot: &Shot) -> Prepared {
+        self.post(shot).map_or_else(|_| Prepared::default(), Prepared::new)
     }
 }
 

@@ -6,10 +6,9 @@ use super::*;
 use crate::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
 
 fn shot(text: Option<&str>) -> Shot {
-    Shot {
-        id: RequestId(0),
-        intended: None,
-        request: RequestSpec {
+    Shot::new(
+        RequestId(0),
+        RequestSpec {
             prompt: Prompt { ids: [3, 1, 4].into(), text: text.map(Arc::from) },
             output: OutputSpec { max_tokens: 8, min_tokens: 8, ignore_eos: true },
             sampling: Sampling::greedy(7),
@@ -18,7 +17,7 @@ fn shot(text: Option<&str>) -> Shot {
             adapter: None,
             terms: Arc::default(),
         },
-    }
+    )
 }
 
 fn writer(change: impl FnOnce(&mut OpenAiOptions)) -> Result<RequestWriter, BadRequestOption> {
@@ -139,6 +138,21 @@ fn what_is_omitted_is_not_sent() {
         let (all, left) = (whole.as_object().unwrap(), less.as_object().unwrap());
         assert_eq!(left.len(), all.len() - 1);
     }
+}
+
+#[test]
+fn a_prepared_request_is_sent_as_it_was_written_and_one_that_cannot_be_written_says_why() {
+    let mut writer = writer(|_| {}).unwrap();
+    let plain = shot(Some("x"));
+    let written = writer.post(&plain).unwrap();
+    let prepared = Shot { prepared: writer.prepare(&plain), ..plain };
+    let sent = writer.message_of(&prepared).unwrap();
+    assert_eq!(sent.wire, written.wire);
+    assert_eq!(sent.wire.as_ptr(), writer.message_of(&prepared).unwrap().wire.as_ptr());
+
+    let without_text = shot(None);
+    let prepared = Shot { prepared: writer.prepare(&without_text), ..without_text };
+    assert_eq!(writer.message_of(&prepared).unwrap_err().kind, FailureKind::Refused);
 }
 
 #[test]

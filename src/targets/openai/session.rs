@@ -16,7 +16,7 @@ use crate::request::{Failure, FailureKind};
 use crate::targets::openai::client_thread;
 use crate::targets::openai::client_thread::{ClientCommand, ClientSettings};
 use crate::targets::openai::request_body::{Outgoing, RequestWriter};
-use crate::targets::{Drain, Session};
+use crate::targets::{Drain, Prepare, Session};
 
 /// Session with an OpenAI-compatible server.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Session for OpenAiSession {
     fn submit(&mut self, shot: &Shot) -> Result<(), Failure> {
         let outgoing = Outgoing {
             id: shot.id,
-            message: self.writer.post(shot)?,
+            message: self.writer.message_of(shot)?,
             max_tokens: shot.request.output.max_tokens,
             streaming: shot.request.streaming,
             handed_over: now(),
@@ -77,6 +77,10 @@ impl Session for OpenAiSession {
             .commands
             .send(send)
             .map_err(|_| Failure::new(FailureKind::ShutDown, "the client's thread has ended"))
+    }
+
+    fn preparer(&self) -> Option<Box<dyn Prepare>> {
+        Some(Box::new(self.writer.clone()))
     }
 
     fn connect(&mut self, in_flight: usize) {

@@ -4,6 +4,7 @@ pub mod address;
 mod call;
 mod connect;
 pub(crate) mod datatype;
+pub(crate) mod encoded;
 mod extra_inputs;
 mod generate;
 pub(crate) mod in_flight;

@@ -253,10 +253,9 @@ mod tests {
     use crate::targets::triton::model_io::tests::facts;
 
     fn shot(text: Option<&str>, ignore_eos: bool) -> Shot {
-        Shot {
-            id: RequestId(7),
-            intended: None,
-            request: RequestSpec {
+        Shot::new(
+            RequestId(7),
+            RequestSpec {
                 prompt: Prompt { ids: [5, 6, 7].into(), text: text.map(Into::into) },
                 output: OutputSpec { max_tokens: 9, min_tokens: 0, ignore_eos },
                 sampling: Sampling::greedy(3),
@@ -265,7 +264,7 @@ mod tests {
                 adapter: None,
                 terms: std::sync::Arc::default(),
             },
-        }
+        )
     }
 
     fn template(

@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
@@ -18,15 +17,15 @@ use crate::record::sink::Sink;
 use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
 use crate::targets::triton::address::Protocol;
+use crate::targets::triton::encoded::{Encoded, Encoder};
 use crate::targets::triton::generate::Generate;
 use crate::targets::triton::in_flight::{InFlightTable, SessionSettings};
 use crate::targets::triton::in_flight_request::{Carrier, InFlightRequest};
-use crate::targets::triton::kserve::ModelInferRequest;
 use crate::targets::triton::options::TritonOptions;
 use crate::targets::triton::output_counter::OutputCounter;
 use crate::targets::triton::request::RequestTemplate;
 use crate::targets::triton::streams::Streams;
-use crate::targets::{Drain, Session};
+use crate::targets::{Drain, Prepare, Session};
 
 /// A command to an I/O thread.
 pub enum IoCommand {
@@ -43,14 +42,6 @@ pub struct NewRequest {
     id: RequestId,
     request: InFlightRequest,
     encoded: Encoded,
-}
-
-/// A request encoded for its protocol.
-pub enum Encoded {
-    /// For gRPC.
-    Message(ModelInferRequest),
-    /// For a generate endpoint.
-    Body(Bytes),
 }
 
 /// Client of one protocol.
@@ -97,9 +88,8 @@ pub type SharedTable = Rc<RefCell<InFlightTable>>;
 
 /// A Triton server under load.
 pub struct TritonSession {
-    template: Arc<RequestTemplate>,
+    encoder: Encoder,
     keep_text: bool,
-    protocol: Protocol,
     threads: Vec<IoThread>,
     _keeper: StampKeeper,
 }
@@ -136,8 +126,7 @@ impl TritonSession {
         }
         Ok(Self {
             keep_text: settings.count_tokens.is_some(),
-            protocol: options.address.protocol,
-            template,
+            encoder: Encoder { template, protocol: options.address.protocol },
             threads,
             _keeper: keeper,
         })
@@ -232,20 +221,22 @@ async fn wait_until_empty(table: &SharedTable, by: MonoNs) {
 impl Session for TritonSession {
     fn submit(&mut self, shot: &Shot) -> Result<(), Failure> {
         let handed_over = now();
-        let encoded = match self.protocol {
-            Protocol::Grpc => Encoded::Message(self.template.message(shot)?),
-            Protocol::HttpGenerate => Encoded::Body(self.template.json(shot)?),
-        };
-        let output = OutputCounter::new(self.template.model_io(), self.keep_text);
+        let encoded = self.encoder.request_of(shot)?;
+        let model_io = self.encoder.template.model_io();
+        let output = OutputCounter::new(model_io, self.keep_text);
         let prompt = shot.request.prompt.clone();
         let request =
             InFlightRequest::new(prompt, shot.request.output.max_tokens, output, handed_over)
-                .comes_whole(shot.request.streaming && !self.template.model_io().decoupled);
+                .comes_whole(shot.request.streaming && !model_io.decoupled);
         let new_request = Box::new(NewRequest { id: shot.id, request, encoded });
         self.thread(shot.id)
             .commands
             .send(IoCommand::Send(new_request))
             .map_err(|_| Failure::new(FailureKind::ShutDown, "the client's thread has ended"))
+    }
+
+    fn preparer(&self) -> Option<Box<dyn Prepare>> {
+        Some(Box::new(self.encoder.clone()))
     }
 
     fn cancel(&mut self, id: RequestId) {

@@ -11,17 +11,20 @@ use crate::load::plan::Shot;
 use crate::record::sink::Sink;
 use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
+use crate::targets::triton::address::Protocol;
+use crate::targets::triton::encoded::{Encoded, Encoder};
 use crate::targets::triton::in_flight::{InFlightTable, SessionSettings};
 use crate::targets::triton::in_flight_request::InFlightRequest;
 use crate::targets::triton::kserve::{Choice, ENABLE_EMPTY_FINAL, ModelInferRequest};
 use crate::targets::triton::output_counter::OutputCounter;
 use crate::targets::triton::request::RequestTemplate;
 use crate::targets::triton_c::event_thread::{EventThread, TableMessage, failure_of};
-use crate::targets::{Drain, Session};
+use crate::targets::{Drain, Prepare, Session};
 
 /// A core under load. Dropped without `finish`, it ends what is open and stops the core all the same.
 pub struct CoreSession {
-    template: RequestTemplate,
+    /// The C API takes the tensors of a gRPC message.
+    encoder: Encoder,
     keep_text: bool,
     deliver: Deliver,
     running: Option<Running>,
@@ -62,7 +65,8 @@ impl CoreSession {
             // A thread that has ended has ended all its requests.
             let _thread_is_gone = responses.send(TableMessage::Response(now(), response));
         });
-        Ok(Self { template, keep_text, deliver, running: Some(Running { core, messages, thread }) })
+        let encoder = Encoder { template: Arc::new(template), protocol: Protocol::Grpc };
+        Ok(Self { encoder, keep_text, deliver, running: Some(Running { core, messages, thread }) })
     }
 
     fn running(&self) -> &Running {
@@ -78,12 +82,16 @@ impl CoreSession {
 impl Session for CoreSession {
     fn submit(&mut self, shot: &Shot) -> Result<(), Failure> {
         let handed_over = now();
-        let request = request_of(self.template.message(shot)?, shot.id);
-        let counter = OutputCounter::new(self.template.model_io(), self.keep_text);
+        let Encoded::Message(message) = self.encoder.request_of(shot)? else {
+            unreachable!("the encoder is for gRPC")
+        };
+        let request = request_of(message, shot.id);
+        let model_io = self.encoder.template.model_io();
+        let counter = OutputCounter::new(model_io, self.keep_text);
         let prompt = shot.request.prompt.clone();
         let in_flight =
             InFlightRequest::new(prompt, shot.request.output.max_tokens, counter, handed_over)
-                .comes_whole(shot.request.streaming && !self.template.model_io().decoupled);
+                .comes_whole(shot.request.streaming && !model_io.decoupled);
         // Before the call: the first response may come before it returns.
         self.send(TableMessage::Begin(shot.id, Box::new(in_flight)))?;
         match self.running().core.infer(request, &self.deliver) {
@@ -93,6 +101,10 @@ impl Session for CoreSession {
                 Err(failure_of(&error))
             }
         }
+    }
+
+    fn preparer(&self) -> Option<Box<dyn Prepare>> {
+        Some(Box::new(self.encoder.clone()))
     }
 
     fn cancel(&mut self, id: RequestId) {

@@ -227,10 +227,9 @@ fn check(story: &Story) {
 
 /// A shot that streams, with both ids and text.
 pub fn shot(id: u32, max_tokens: u32) -> Shot {
-    Shot {
-        id: RequestId(id),
-        intended: None,
-        request: RequestSpec {
+    Shot::new(
+        RequestId(id),
+        RequestSpec {
             prompt: Prompt { ids: [1, 2, 3].into(), text: Some("one two three".into()) },
             output: OutputSpec { max_tokens, min_tokens: 0, ignore_eos: false },
             sampling: Sampling::greedy(1),
@@ -239,7 +238,7 @@ pub fn shot(id: u32, max_tokens: u32) -> Shot {
             adapter: None,
             terms: Arc::default(),
         },
-    }
+    )
 }
 
 /// Options for a model that needs no asking for.
