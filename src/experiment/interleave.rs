@@ -3,7 +3,9 @@
 use crate::clock::Nanos;
 use crate::experiment::calibrate;
 use crate::experiment::point_runner::{Opening, PointRunner};
-use crate::experiment::sweep::{ExperimentError, Watch, save_before_the_first_request};
+use crate::experiment::sweep::{
+    ExperimentError, Watch, calibrate_client, save_before_the_first_request,
+};
 use crate::issue::phase::Stage;
 use crate::issue::stop::Stop;
 use crate::load::plan::Plan;
@@ -71,6 +73,7 @@ pub fn play(
         let folder = directory.below(&name)?;
         let mut manifest = Manifest::begin(info.clone(), name, resolved.workload.seed);
         manifest.null_rate = Some(null_rate);
+        calibrate_client(&mut manifest, resolved, plans);
         save_before_the_first_request(&folder, &settings, &manifest)?;
         watch.begun(&info, &folder);
         runners.push(PointRunner::open(resolved, opening, plans, folder, manifest, stop)?);

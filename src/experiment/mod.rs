@@ -3,6 +3,7 @@
 pub mod artefacts;
 pub mod blocks;
 pub mod calibrate;
+mod client_rate;
 pub mod collectors;
 pub mod comparison_files;
 mod engines;

@@ -171,7 +171,11 @@ impl<'a> PointRunner<'a> {
             iteration_before: None,
             kv_event_before: None,
             facts: self.facts(plan),
-            health: Health { null_rate: self.manifest.null_rate, ..Health::default() },
+            health: Health {
+                null_rate: self.manifest.null_rate,
+                client_rate: self.manifest.client_rate,
+                ..Health::default()
+            },
         };
         let (files, log) = self.partial_files(plan, &entry).unzip();
         let (entry, records, collected) =
@@ -241,6 +245,7 @@ impl<'a> PointRunner<'a> {
             recorder_wait_ms: waited.span.as_millis_f64(),
             stray_ends: self.stage.stray_ends() - stray_before,
             null_rate: self.manifest.null_rate,
+            client_rate: self.manifest.client_rate,
             gpu: gpu.transpose()?,
             profiled: profiled || self.resolved.nvtx || profiler::is_attached(),
             ..seen

@@ -2,6 +2,7 @@
 
 use crate::clock::Nanos;
 use crate::experiment::calibrate;
+use crate::experiment::client_rate::client_rate;
 use crate::experiment::point_runner::PointRunner;
 use crate::experiment::preflight::Ready;
 use crate::ffi::cuda::CudaError;
@@ -92,6 +93,7 @@ pub fn run(
     watch.begun(&info, &directory);
 
     manifest.null_rate = Some(calibrate::null_rate()?);
+    calibrate_client(&mut manifest, resolved, &plans);
     let mut runner = PointRunner::open(resolved, opening, &plans, directory, manifest, stop)?
         .with_roofline(roofline);
     for plan in &plans {
@@ -101,6 +103,17 @@ pub fn run(
         runner.play(plan, plan.load().to_string(), watch)?;
     }
     Ok(runner.close())
+}
+
+/// Measures what the client of a server can read; where that cannot be, the run goes on and says so.
+pub(super) fn calibrate_client(manifest: &mut Manifest, resolved: &Resolved, plans: &[Plan]) {
+    match client_rate(resolved, plans) {
+        Ok(rate) => manifest.client_rate = rate,
+        Err(reason) => {
+            let fault = format!("what the client can read was not calibrated: {reason}");
+            manifest.faults.push(fault);
+        }
+    }
 }
 
 fn create_directory(

@@ -19,6 +19,9 @@ pub struct Health {
     pub stray_ends: u64,
     /// What this machine's harness reaches when nothing answers slowly: from the calibration before the run.
     pub null_rate: Option<NullRate>,
+    /// What the client of a server reads at most: from the calibration on the same path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_rate: Option<ClientRate>,
     /// CPU time of the harness's own threads ÷ wall time, where it can be separated from the target's.
     pub harness_cpu: Option<f64>,
     /// CPU time of the whole process ÷ wall time.
@@ -38,6 +41,17 @@ pub struct Health {
     /// Share of the run, 0 to 1, that the thread which fared worst, of those that send or stamp, was ready to run and had
     /// no core.
     pub core_wait: Option<f64>,
+}
+
+/// What the client of a server reads at most, against a stub on loopback that speaks the same protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ClientRate {
+    /// Requests per second, of one token each.
+    pub requests_per_s: f64,
+    /// Tokens per second, at the output lengths of the run and one per read.
+    pub tokens_per_s: f64,
+    /// Threads that send and read.
+    pub threads: u32,
 }
 
 /// What the harness reaches against a target that replies at once (L0).

@@ -1,16 +1,38 @@
-//! CPU time of another process, summed over its threads.
+//! CPU time of threads: all of another process, or some of this one.
 
 use std::fs;
+use std::path::Path;
 
 use crate::clock::Nanos;
+
+/// CPU time that this process's own threads of these names have used, each a prefix and a number; `None` where the kernel does
+/// not tell. Threads that have ended are not among them.
+pub fn cpu_of_own_threads(prefixes: &[&str]) -> Option<Nanos> {
+    let is_named = |comm: &str| {
+        let is_numbered = |prefix: &&str| {
+            let number = comm.trim().strip_prefix(*prefix);
+            number.is_some_and(|number| number.parse::<u16>().is_ok())
+        };
+        prefixes.iter().any(|prefix| is_numbered(&prefix))
+    };
+    let threads = fs::read_dir("/proc/self/task").ok()?;
+    let spent = threads.filter_map(|thread| {
+        let thread = thread.ok()?.path();
+        let comm = fs::read_to_string(thread.join("comm")).ok()?;
+        is_named(&comm).then(|| cpu_of_thread(&thread)).flatten()
+    });
+    Some(Nanos(spent.sum()))
+}
+
+fn cpu_of_thread(thread: &Path) -> Option<i64> {
+    let schedstat = fs::read_to_string(thread.join("schedstat")).ok()?;
+    schedstat.split_whitespace().next()?.parse().ok()
+}
 
 /// CPU time that the threads of process `pid` that live now have used; `None` where the kernel does not tell.
 pub fn cpu_of(pid: u32) -> Option<Nanos> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
-    let spent = threads.filter_map(|thread| {
-        let schedstat = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
-        schedstat.split_whitespace().next()?.parse::<i64>().ok()
-    });
+    let spent = threads.filter_map(|thread| cpu_of_thread(&thread.ok()?.path()));
     Some(Nanos(spent.sum()))
 }
 
@@ -24,6 +46,27 @@ mod tests {
     #[test]
     fn a_process_that_is_not_there_has_used_nothing_that_is_known() {
         assert_eq!(cpu_of(u32::MAX), None);
+    }
+
+    #[test]
+    fn only_threads_of_the_name_and_a_number_are_counted() {
+        let (work, done) = std::sync::mpsc::channel::<()>();
+        let burn = || {
+            let start = crate::clock::thread_cpu();
+            while crate::clock::thread_cpu().0 - start.0 < 20_000_000 {}
+        };
+        let (told, seen) = std::sync::mpsc::channel();
+        let thread = std::thread::Builder::new().name("bf-cpu-7".into()).spawn(move || {
+            burn();
+            told.send(()).unwrap();
+            // It lives until it was looked at.
+            done.recv().unwrap_err();
+        });
+        seen.recv().unwrap();
+        assert!(cpu_of_own_threads(&["bf-cpu-"]).unwrap() >= Nanos::from_millis(20));
+        assert_eq!(cpu_of_own_threads(&["bf-"]), Some(Nanos::ZERO));
+        drop(work);
+        thread.unwrap().join().unwrap();
     }
 
     #[test]

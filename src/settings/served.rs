@@ -50,6 +50,8 @@ pub struct ServedSettings {
     pub first_token_timeout: Option<Nanos>,
     /// Between outputs of a response.
     pub idle_timeout: Option<Nanos>,
+    /// Threads that send and read; one where nothing is said.
+    pub client_threads: Option<u16>,
     /// Prompts are ids since nobody said otherwise.
     pub ids_by_default: bool,
     /// Prompts are drawn as this.

@@ -6,7 +6,7 @@ use crate::engine_directory::EngineProblem;
 use crate::metrics::RunFacts;
 use crate::metrics::summary::SCHEMA_VERSION;
 use crate::observe::gpu::state::Machine;
-use crate::observe::health::{Health, NullRate};
+use crate::observe::health::{ClientRate, Health, NullRate};
 use crate::observe::host::{Build, Host};
 use crate::request::RequestId;
 use crate::store::partial_files::PartialNames;
@@ -56,6 +56,9 @@ pub struct Manifest {
     pub seed: u64,
     /// What the harness reaches on this machine (L0).
     pub null_rate: Option<NullRate>,
+    /// What its client reads at most on this machine, where the target is a server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_rate: Option<ClientRate>,
     /// One entry for each point whose records are in the files of the run.
     pub points: Vec<PointEntry>,
     /// Points whose records are in partial files: the one that runs, and those that could not be taken over.
@@ -125,6 +128,7 @@ impl Manifest {
             title,
             seed,
             null_rate: None,
+            client_rate: None,
             points: Vec::new(),
             unfinished: Vec::new(),
             warnings: Vec::new(),

@@ -95,7 +95,7 @@ fn set_of_engine(engine: &EngineSettings, can: Abilities) -> [Given; 10] {
     ]
 }
 
-fn set_of_server(served: &ServedSettings, can: Abilities) -> [Given; 18] {
+fn set_of_server(served: &ServedSettings, can: Abilities) -> [Given; 19] {
     let server = can.server.is_some();
     let http = can.server == Some(ServerProtocol::Http);
     let waits = server || can.loads_triton;
@@ -116,6 +116,7 @@ fn set_of_server(served: &ServedSettings, can: Abilities) -> [Given; 18] {
         ("--connect-timeout", served.connect_timeout.is_some(), waits, SERVER),
         ("--first-token-timeout", served.first_token_timeout.is_some(), waits, SERVER),
         ("--idle-timeout", served.idle_timeout.is_some(), waits, SERVER),
+        ("--client-threads", served.client_threads.is_some(), server, SERVER),
         ("--extra-inputs", served.extra_inputs.is_some(), can.extra_inputs, SERVER),
         (
             "--tokenizer",

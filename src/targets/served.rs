@@ -1,5 +1,6 @@
 //! Settings that all served targets share, as given on the command line.
 
+use std::num::NonZeroU16;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,6 +70,7 @@ impl ServedSettings {
             output_token_field: self.output_token_field,
             omit: self.omit.clone(),
             timeouts: self.openai_timeouts(),
+            threads: self.threads(),
             prompt_as: match self.prompts {
                 Some(PromptKind::Text) => PromptAs::Text,
                 Some(PromptKind::Ids) | None => PromptAs::Ids,
@@ -95,6 +97,10 @@ impl ServedSettings {
         }
         let variable = |variable: &str| std::env::var(variable).ok();
         Proxy::on_the_way_to(host, https, variable).map_err(|error| Self::unusable(name, error))
+    }
+
+    fn threads(&self) -> NonZeroU16 {
+        self.client_threads.and_then(NonZeroU16::new).unwrap_or(NonZeroU16::MIN)
     }
 
     fn openai_timeouts(&self) -> Timeouts {
@@ -138,6 +144,7 @@ impl ServedSettings {
         let (host, tls) = (options.address.host.clone(), options.address.tls);
         options.proxy = self.proxy(&name, &host, tls)?;
         options.timeouts = self.triton_timeouts();
+        options.io_threads = self.threads();
         options.headers = self.header_map(&name)?;
         options.asking = self.asking(&name)?;
         Ok(options)

@@ -4,6 +4,7 @@ use std::process::{Command, Output};
 
 use crate::support::fault_server::{FaultServer, Next, Out, Request};
 use crate::support::left_behind::{directory, read, words};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// A good streamed answer of `/v1/completions`.
@@ -200,4 +201,36 @@ fn a_proxy_that_the_environment_names_is_used_as_curl_does_and_is_told() {
         assert_eq!(direct.status.code(), Some(3), "there is no such host");
     }
     assert_eq!(posts(&proxy).len(), 1 + 24);
+}
+
+/// What the manifest says of the client's calibration, and what the check says of it.
+fn client_rate(out: &TempDir) -> (Value, Value, String) {
+    let run = directory(out);
+    let json = |name| serde_json::from_str::<Value>(&read(&run, name)).expect("JSON");
+    let (manifest, summary) = (json("manifest.json"), json("summary.json"));
+    let checks = summary["points"][0]["checks"].as_array().expect("checks").clone();
+    let headroom = checks.into_iter().find(|check| check["id"] == "headroom").expect("a check");
+    let sentence = headroom["sentence"].as_str().expect("a sentence").to_owned();
+    (manifest["client_rate"].clone(), manifest["faults"].clone(), sentence)
+}
+
+#[test]
+fn the_headroom_of_a_server_was_measured_on_its_client_s_own_path_with_the_threads_that_were_asked_for()
+ {
+    let ways: [(&[&str], u64); 3] =
+        [(&[], 1), (&["--client-threads", "2"], 2), (&["--no-streaming"], 1)];
+    for (flags, threads) in ways {
+        let out = tempfile::tempdir().expect("a folder");
+        let server = strict("nothing", "");
+        // What no server answers is calibrated all the same: the stub is our own.
+        let _ended = run(&out, &server.url(), flags);
+        let (rate, faults, sentence) = client_rate(&out);
+        assert_eq!(faults, serde_json::json!([]), "{flags:?}");
+        assert_eq!(rate["threads"], threads, "{flags:?}: {rate}");
+        for name in ["requests_per_s", "tokens_per_s"] {
+            assert!(rate[name].as_f64().is_some_and(|rate| rate > 100.0), "{flags:?}: {rate}");
+        }
+        let named = if threads == 1 { "one client thread" } else { "2 client threads" };
+        assert!(sentence.contains("stub on loopback") && sentence.contains(named), "{sentence}");
+    }
 }

@@ -65,7 +65,29 @@ pub fn resolve(typed: &Settings) -> Result<Resolved, SettingsError> {
         slo_text: typed.slo.clone(),
     };
     resolved.fill_in_sizes();
+    fill_in_client_threads(&mut resolved);
     Ok(resolved)
+}
+
+/// Requests in flight that one client thread serves: at a token each 10 ms about a third of a core (docs/CLIENT.md).
+const IN_FLIGHT_PER_CLIENT_THREAD: u32 = 512;
+
+/// The threads of a server's client, where nothing was typed.
+fn fill_in_client_threads(resolved: &mut Resolved) {
+    if registry::abilities_of(&resolved.target).server.is_none() {
+        return;
+    }
+    let in_flight = resolved.loads.iter().map(|load| match *load {
+        Load::Closed { concurrency } => concurrency,
+        Load::Open { max_in_flight: Some(cap), .. } => cap,
+        // Those of a second.
+        Load::Open { rate, .. } => rate.ceil() as u32,
+        Load::Batch => resolved.requests.unwrap_or(1),
+    });
+    let wanted = in_flight.max().unwrap_or(1).div_ceil(IN_FLIGHT_PER_CLIENT_THREAD);
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
+    let threads = wanted.clamp(1, (cores / 2).max(1));
+    resolved.served.client_threads.get_or_insert(threads as u16);
 }
 
 fn refuse_zeros(typed: &Settings) -> Result<(), SettingsError> {
@@ -96,6 +118,7 @@ fn refuse_zeros(typed: &Settings) -> Result<(), SettingsError> {
         ("--max-queue-size", typed.max_queue_size),
         ("--kv-tokens", typed.kv_tokens),
         ("--threads", typed.threads),
+        ("--client-threads", typed.client_threads.map(u32::from)),
     ] {
         if zero(value) {
             return Err(SettingsError::Zero(name, "give at least 1, or leave it out"));
@@ -289,6 +312,7 @@ fn served_settings(typed: &Settings) -> ServedSettings {
         connect_timeout: typed.connect_timeout.map(|span| span.0),
         first_token_timeout: typed.first_token_timeout.map(|span| span.0),
         idle_timeout: typed.idle_timeout.map(|span| span.0),
+        client_threads: typed.client_threads,
         ids_by_default: typed.prompts.is_none() && prompts_are_ids_of_a_server(typed),
         prompts: Some(prompt_kind(typed)),
         ignore_eos: !typed.stop_at_eos.unwrap_or(false),
@@ -413,6 +437,7 @@ impl Resolved {
         settings.connect_timeout = served.connect_timeout.map(HumanDuration);
         settings.first_token_timeout = served.first_token_timeout.map(HumanDuration);
         settings.idle_timeout = served.idle_timeout.map(HumanDuration);
+        settings.client_threads = served.client_threads;
         settings.tokenizer.clone_from(&served.tokenizer);
         settings.fresh_connections = Some(served.fresh_connections);
         settings.http2 = Some(served.http2);

@@ -277,6 +277,10 @@ pub struct Settings {
     #[arg(long, value_name = "SPAN", help_heading = "Served targets")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle_timeout: Option<HumanDuration>,
+    /// Threads that send and read [default: 1 for each 512 requests in flight, at most half of the cores]
+    #[arg(long, value_name = "N", help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_threads: Option<u16>,
     /// Go to the server itself, whatever `http_proxy`, `https_proxy` and `all_proxy` name
     #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Served targets")]
     #[serde(skip_serializing_if = "Option::is_none")]

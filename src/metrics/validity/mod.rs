@@ -16,7 +16,7 @@ use crate::metrics::observed::{Observed, ObservedPoint};
 use crate::metrics::per_request::Derived;
 use crate::metrics::percentile::Percentile;
 use crate::metrics::summary::{Check, CheckId, Counts, Distribution, Status, Verdict};
-use crate::observe::health::Health;
+use crate::observe::health::{ClientRate, Health};
 
 /// A schedule lag of this much is always forgiven.
 const LAG_FLOOR_MS: f64 = 1.0;
@@ -231,7 +231,13 @@ fn headroom(evidence: &Evidence<'_>) -> Check {
     };
     let (requests, tokens) = offered(evidence);
     let times = |could: f64, did: Option<f64>| did.filter(|did| *did > 0.0).map(|did| could / did);
-    let ratios = [times(null.requests_per_s, requests), times(null.tokens_per_s, tokens)];
+    let client = evidence.health.client_rate;
+    let ratios = [
+        times(null.requests_per_s, requests),
+        times(null.tokens_per_s, tokens),
+        client.and_then(|client| times(client.requests_per_s, requests)),
+        client.and_then(|client| times(client.tokens_per_s, tokens)),
+    ];
     let Some(least) = ratios.into_iter().flatten().reduce(f64::min).filter(|r| r.is_finite())
     else {
         return not_applicable(id, "nothing was sent in the window");
@@ -246,11 +252,23 @@ fn headroom(evidence: &Evidence<'_>) -> Check {
         measured: Some(least),
         limit: Some(limit),
         unit: "times",
-        sentence: format!(
-            "against a target that replies at once this machine reaches {} times the load",
-            short(least)
-        ),
-        remedy: "lower the load, or use a faster machine or several load generators",
+        sentence: match client {
+            Some(ClientRate { threads, .. }) => format!(
+                "against a stub on loopback this machine reaches {} times the load, with {}",
+                short(least),
+                if threads == 1 { "one client thread".to_owned() } else { format!("{threads} client threads") }
+            ),
+            None => format!(
+                "against a target that replies at once this machine reaches {} times the load",
+                short(least)
+            ),
+        },
+        remedy: match client {
+            Some(_) => {
+                "give more `--client-threads` where there are cores, lower the load, or use several load generators"
+            }
+            None => "lower the load, or use a faster machine or several load generators",
+        },
     }
     .named(id)
 }

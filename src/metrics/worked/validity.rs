@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::metrics::summary::{Check, CheckId, Mark, Status, Verdict};
+use crate::observe::health::ClientRate;
 use crate::record::request_record::EngineTimes;
 
 fn check_of(summary: &Summary, id: CheckId) -> &Check {
@@ -135,6 +136,22 @@ fn headroom_is_judged_by_whichever_is_scarcer() {
     assert_eq!(headroom(1e9, 200.0), Status::Pass);
     assert_eq!(headroom(1e9, 79.0), Status::Fail);
     assert_eq!(status(steady(), &Health::default(), CheckId::Headroom), Status::Warn);
+}
+
+#[test]
+fn the_headroom_of_a_server_is_what_its_own_client_reads_and_names_its_threads() {
+    let headroom = |requests_per_s, tokens_per_s, threads| {
+        let client_rate = Some(ClientRate { requests_per_s, tokens_per_s, threads });
+        let health = Health { client_rate, ..healthy() };
+        let summary = checked(steady(), &health, |_| {});
+        check_of(&summary, CheckId::Headroom).clone()
+    };
+    assert_eq!(headroom(50.0, 200.0, 1).status, Status::Pass);
+    assert_eq!(headroom(49.0, 200.0, 1).status, Status::Warn);
+    let scarce = headroom(50.0, 79.0, 3);
+    assert_eq!(scarce.status, Status::Fail, "the null rate alone would do");
+    assert!(scarce.sentence.contains("with 3 client threads"), "{}", scarce.sentence);
+    assert!(scarce.remedy.is_some_and(|remedy| remedy.contains("--client-threads")));
 }
 
 #[test]

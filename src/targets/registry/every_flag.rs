@@ -41,6 +41,7 @@ const OF_TARGETS: &[(&str, &[&str])] = &[
     ("connect_timeout = '1s'", &["openai", "triton", "triton-c"]),
     ("first_token_timeout = '1s'", &["openai", "triton", "triton-c"]),
     ("idle_timeout = '1s'", &["openai", "triton", "triton-c"]),
+    ("client_threads = 2", SERVERS),
     ("extra_inputs = '{}'", &["openai", "triton", "triton-c"]),
     ("tokenizer = 'x'", &["local", "sim", "trtllm", "openai", "triton", "triton-c", "text"]),
     ("vocab_size = 9", &["openai", "triton", "triton-c", "text", "null"]),
