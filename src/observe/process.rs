@@ -13,7 +13,7 @@ pub fn cpu_of_own_threads(prefixes: &[&str]) -> Option<Nanos> {
             let number = comm.trim().strip_prefix(*prefix);
             number.is_some_and(|number| number.parse::<u16>().is_ok())
         };
-        prefixes.iter().any(|prefix| is_numbered(&prefix))
+        prefixes.iter().any(is_numbered)
     };
     let threads = fs::read_dir("/proc/self/task").ok()?;
     let spent = threads.filter_map(|thread| {
