@@ -44,6 +44,11 @@ bench-steady *arguments:
     cargo build --release
     python3 benches/steady_state.py {{arguments}}
 
+# how often `compare` is wrong of two equal engines, and finds a difference of 2 %
+bench-compare *arguments:
+    cargo build --release
+    python3 benches/comparison_power.py {{arguments}}
+
 # how far the reported TTFT and ITL are from what a server with a known schedule did
 bench-fidelity *arguments:
     cargo bench --bench fidelity -- {{arguments}}
