@@ -1,9 +1,9 @@
 //! HOT PATH. Kernel receive stamps, converted to the clock of all other stamps.
 //!
 //! The kernel stamps arriving packets on the wall clock (`SO_TIMESTAMPING`, RX software). The wall clock's offset
-//! is measured again at least every [`REMEASURE`], and whenever a stamp looks odd, so that slewing (at most
-//! 500 ppm) shifts a stamp by at most 25 µs and a step of the clock is noticed. A stamp in the future, or one that
-//! a step has spoilt, gives way to our own.
+//! is measured again at least every [`REMEASURE`] while something is read, now and then while nothing is, and whenever a
+//! stamp looks odd, so that slewing (at most 500 ppm) shifts a stamp by at most 25 µs and a step of the clock is noticed by
+//! the two offsets around it. A stamp in the future, or one from before a step was noticed, gives way to our own.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
@@ -15,8 +15,10 @@ use crate::record::request_record::StampSource;
 pub const REMEASURE: Nanos = Nanos::from_millis(50);
 /// A lag above this may be a step of the wall clock, and is checked.
 const ODD_LAG: Nanos = Nanos::from_millis(1);
-/// More than the clock could have been slewed in between: it was set.
+/// What two measured offsets may differ by at least without a step.
 const STEP: Nanos = Nanos::from_micros(200);
+/// The clock is slewed by at most one part in so many: 500 ppm.
+const SLEW: i64 = 2_000;
 
 /// When the bytes of one read arrived, and how late our own thread was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,23 +38,40 @@ impl ReadStamp {
 }
 
 /// Turns kernel stamps into [`ReadStamp`]s. One per thread.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Converter {
     offset: WallOffset,
+    /// When the latest step was noticed: stamps from before may be of either side of it.
+    step_noticed: Option<MonoNs>,
 }
 
 impl Converter {
+    fn start() -> Self {
+        Self { offset: wall_offset(), step_noticed: None }
+    }
+
     /// `wall` is the kernel's stamp in nanoseconds of `CLOCK_REALTIME`, `seen` the instant right after the read.
     #[inline]
     fn convert(&mut self, wall: i64, seen: MonoNs) -> ReadStamp {
         if seen - self.offset.at > REMEASURE {
-            self.offset = wall_offset();
+            self.measure();
         }
         let lag = self.lag(wall, seen);
-        if lag >= Nanos(-self.offset.error.0) && lag <= ODD_LAG {
+        if lag >= Nanos(-self.offset.error.0) && lag <= ODD_LAG && self.step_noticed.is_none() {
             return Self::stamp(seen, lag);
         }
         self.convert_oddity(wall, seen)
+    }
+
+    /// Measures the offset anew, and notes a step since it was measured last.
+    fn measure(&mut self) {
+        let before = self.offset;
+        self.offset = wall_offset();
+        let moved = (self.offset.ahead.0 - before.ahead.0).abs();
+        let slewed = (self.offset.at - before.at).0 / SLEW;
+        if moved > STEP.0 + slewed {
+            self.step_noticed = Some(self.offset.at);
+        }
     }
 
     fn lag(&self, wall: i64, seen: MonoNs) -> Nanos {
@@ -61,14 +80,17 @@ impl Converter {
 
     #[cold]
     fn convert_oddity(&mut self, wall: i64, seen: MonoNs) -> ReadStamp {
-        let trusted = self.offset;
-        self.offset = wall_offset();
-        let moved = (self.offset.ahead.0 - trusted.ahead.0).abs();
+        self.measure();
         let lag = self.lag(wall, seen);
         // Slewing can make a stamp look a few microseconds younger than the read; it cannot do more.
-        if moved > STEP.0 || lag < Nanos(-STEP.0) {
+        if lag < Nanos(-STEP.0) {
             return ReadStamp::ours(seen);
         }
+        if self.step_noticed.is_some_and(|noticed| seen - lag < noticed) {
+            return ReadStamp::ours(seen);
+        }
+        // Stamps come in order: the next ones are from after the step as well.
+        self.step_noticed = None;
         Self::stamp(seen, lag)
     }
 
@@ -81,16 +103,24 @@ impl Converter {
 }
 
 thread_local! {
-    static OFFSET: Cell<Option<WallOffset>> = const { Cell::new(None) };
+    static CONVERTER: Cell<Option<Converter>> = const { Cell::new(None) };
+}
+
+/// Measures the wall clock's offset for this thread, which has read nothing for a while: the less time lies between two
+/// measurements, the smaller a step is noticed.
+pub fn measure_wall_clock() {
+    let mut converter = CONVERTER.get().unwrap_or_else(Converter::start);
+    converter.measure();
+    CONVERTER.set(Some(converter));
 }
 
 /// The stamp of a read that was over at `seen`, where the kernel's stamp is `wall` (nanoseconds of `CLOCK_REALTIME`).
 #[inline]
 pub fn stamp_of(wall: Option<i64>, seen: MonoNs) -> ReadStamp {
     let Some(wall) = wall else { return ReadStamp::ours(seen) };
-    let mut converter = Converter { offset: OFFSET.get().unwrap_or_else(wall_offset) };
+    let mut converter = CONVERTER.get().unwrap_or_else(Converter::start);
     let stamp = converter.convert(wall, seen);
-    OFFSET.set(Some(converter.offset));
+    CONVERTER.set(Some(converter));
     stamp
 }
 
@@ -165,7 +195,7 @@ mod tests {
     use crate::clock::now;
 
     fn converter_at(at: MonoNs) -> Converter {
-        Converter { offset: WallOffset { at, ..wall_offset() } }
+        Converter { offset: WallOffset { at, ..wall_offset() }, step_noticed: None }
     }
 
     #[test]
@@ -211,7 +241,9 @@ mod tests {
         let wall = now().0 + wall_offset().ahead.0;
         last.note(Some(wall), now());
         let first = last.get();
-        OFFSET.set(OFFSET.get().map(|it| WallOffset { ahead: Nanos(it.ahead.0 - 70), ..it }));
+        let offset = wall_offset();
+        let moved = WallOffset { ahead: Nanos(offset.ahead.0 - 70), ..offset };
+        CONVERTER.set(Some(Converter { offset: moved, step_noticed: None }));
         last.note(Some(wall), now());
         assert_eq!(last.get().at, first.at);
         assert!(last.get().lag_ns >= first.lag_ns);
@@ -219,15 +251,44 @@ mod tests {
         assert_ne!(last.get().at, first.at);
     }
 
+    /// As it is after somebody has moved the wall clock by so much, since an offset was measured so long ago.
+    fn stepped(by: Nanos, ago: Nanos) -> Converter {
+        let offset = wall_offset();
+        let before =
+            WallOffset { ahead: Nanos(offset.ahead.0 - by.0), at: offset.at - ago, ..offset };
+        Converter { offset: before, step_noticed: None }
+    }
+
     #[test]
-    fn a_step_of_the_wall_clock_gives_way_to_our_own_stamp() {
-        let mut converter = converter_at(now());
-        // The offset in use is one second off, as it is right after somebody set the clock.
-        converter.offset.ahead = Nanos(converter.offset.ahead.0 - 1_000_000_000);
+    fn a_step_of_the_wall_clock_gives_way_to_our_own_stamp_until_what_came_before_it_is_read() {
+        let mut converter = stepped(Nanos::from_millis(1_000), Nanos::ZERO);
+        let ahead = wall_offset().ahead.0;
         let seen = now();
-        let stamp = converter.convert(seen.0 + wall_offset().ahead.0, seen);
-        assert_eq!(stamp, ReadStamp::ours(seen));
-        let again = converter.convert(seen.0 + wall_offset().ahead.0 - 5_000, seen);
+        assert_eq!(converter.convert(seen.0 + ahead, seen), ReadStamp::ours(seen));
+        let later = now() + Nanos::from_millis(1);
+        let again = converter.convert(later.0 + ahead - 5_000, later);
         assert_eq!(again.source, StampSource::Kernel);
+        assert!((0..100_000).contains(&again.lag_ns), "{again:?}");
+    }
+
+    #[test]
+    fn a_step_while_nothing_was_read_spoils_only_what_came_before_it_was_noticed() {
+        // Backwards, so that a stamp from before the step looks a little younger than it is, and in the past all the same.
+        for step in [Nanos::from_millis(-3), Nanos::from_millis(3), Nanos::from_millis(500)] {
+            let mut converter = stepped(step, Nanos::from_millis(200));
+            let seen = now();
+            // It arrived 4 ms before it was read, on the clock as it was then.
+            let wall = seen.0 - 4_000_000 + converter.offset.ahead.0;
+            assert_eq!(converter.convert(wall, seen), ReadStamp::ours(seen), "{step:?}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_slewed_for_long_has_not_been_set() {
+        let by = Nanos::from_millis(4);
+        let mut converter = stepped(by, Nanos::from_millis(10_000));
+        let seen = now();
+        let stamp = converter.convert(seen.0 + wall_offset().ahead.0 - 300_000, seen);
+        assert_eq!(stamp.source, StampSource::Kernel);
     }
 }

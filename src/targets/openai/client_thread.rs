@@ -17,7 +17,7 @@ use tokio::task::AbortHandle;
 
 use crate::clock::{MonoNs, Nanos, now};
 use crate::network::secret::ApiKey;
-use crate::network::stamp::ReadStamp;
+use crate::network::stamp::{ReadStamp, measure_wall_clock};
 use crate::record::event::Ending;
 use crate::record::oddity::Oddity;
 use crate::record::request_record::{ConnectionUse, StampSource};
@@ -317,6 +317,7 @@ async fn watch_timeouts(client: Rc<ClientThread>) {
     let tick = (shortest / 8).clamp(Duration::from_millis(5), Duration::from_millis(250));
     loop {
         tokio::time::sleep(tick).await;
+        measure_wall_clock();
         client.end_overdue();
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use crate::clock::{MonoNs, now};
 use crate::load::plan::Shot;
 use crate::network::socket::StampKeeper;
+use crate::network::stamp::measure_wall_clock;
 use crate::network::thread;
 use crate::network::thread::NetThread;
 use crate::record::sink::Sink;
@@ -176,6 +177,7 @@ impl IoThread {
 async fn watch_timeouts(table: SharedTable, every: Duration) {
     loop {
         tokio::time::sleep(every).await;
+        measure_wall_clock();
         table.borrow_mut().fail_idle(now());
     }
 }
