@@ -52,6 +52,10 @@ pub struct ServedSettings {
     pub idle_timeout: Option<Nanos>,
     /// Threads that send and read; one where nothing is said.
     pub client_threads: Option<u16>,
+    /// Streams of Triton's gRPC protocol that all requests share; one for each request where nothing is said.
+    pub triton_streams: Option<u16>,
+    /// Connections of Triton's gRPC protocol.
+    pub triton_connections: Option<u16>,
     /// Prompts are ids since nobody said otherwise.
     pub ids_by_default: bool,
     /// Prompts are drawn as this.

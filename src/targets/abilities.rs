@@ -67,6 +67,7 @@ const EMBEDDED: &str =
 const SERVER: &str = "leave it out, or measure a server with `openai:` or `triton:` (in a comparison, give it to one side: \
      `--set A:KEY=VALUE`)";
 const HTTP: &str = "leave it out, or measure `openai:` (in a comparison, give it to one side: `--set A:KEY=VALUE`)";
+const GRPC: &str = "leave it out, or measure `triton:` (in a comparison, give it to one side: `--set A:KEY=VALUE`)";
 
 fn set_of_engine(engine: &EngineSettings, can: Abilities) -> [Given; 10] {
     let default = EngineSettings::default();
@@ -95,9 +96,10 @@ fn set_of_engine(engine: &EngineSettings, can: Abilities) -> [Given; 10] {
     ]
 }
 
-fn set_of_server(served: &ServedSettings, can: Abilities) -> [Given; 19] {
+fn set_of_server(served: &ServedSettings, can: Abilities) -> [Given; 21] {
     let server = can.server.is_some();
     let http = can.server == Some(ServerProtocol::Http);
+    let grpc = can.server == Some(ServerProtocol::Grpc);
     let waits = server || can.loads_triton;
     let field = served.output_token_field != OutputTokenField::default();
     [
@@ -117,6 +119,8 @@ fn set_of_server(served: &ServedSettings, can: Abilities) -> [Given; 19] {
         ("--first-token-timeout", served.first_token_timeout.is_some(), waits, SERVER),
         ("--idle-timeout", served.idle_timeout.is_some(), waits, SERVER),
         ("--client-threads", served.client_threads.is_some(), server, SERVER),
+        ("--triton-streams", served.triton_streams.is_some(), grpc, GRPC),
+        ("--triton-connections", served.triton_connections.is_some(), grpc, GRPC),
         ("--extra-inputs", served.extra_inputs.is_some(), can.extra_inputs, SERVER),
         (
             "--tokenizer",

@@ -17,8 +17,8 @@ use crate::settings::served::{ServedEndpoint, ServedSettings};
 use crate::targets::openai::options::{
     ConnectionPolicy, Endpoint, HttpVersion, OpenAiOptions, PromptAs, Timeouts,
 };
-use crate::targets::triton::address::Address;
-use crate::targets::triton::options::{AskOptions, CountTokens, TritonOptions};
+use crate::targets::triton::address::{Address, Protocol};
+use crate::targets::triton::options::{AskOptions, CountTokens, StreamUse, TritonOptions};
 use crate::targets::triton_c::TritonCOptions;
 use crate::targets::{TargetError, openai, triton};
 use crate::workload::PromptKind;
@@ -145,9 +145,32 @@ impl ServedSettings {
         options.proxy = self.proxy(&name, &host, tls)?;
         options.timeouts = self.triton_timeouts();
         options.io_threads = self.threads();
+        self.grpc_streams(&name, &mut options)?;
         options.headers = self.header_map(&name)?;
         options.asking = self.asking(&name)?;
         Ok(options)
+    }
+
+    /// How requests share streams and connections, which the HTTP endpoints do not have.
+    fn grpc_streams(&self, name: &str, options: &mut TritonOptions) -> Result<(), TargetError> {
+        let given = [
+            ("--triton-streams", self.triton_streams),
+            ("--triton-connections", self.triton_connections),
+        ];
+        let over_http = options.address.protocol == Protocol::HttpGenerate;
+        if let Some((flag, _)) = given.into_iter().find(|(_, count)| over_http && count.is_some()) {
+            let reason = format!(
+                "`{flag}` is about gRPC: name the gRPC port as `triton:HOST:PORT/MODEL`, or leave the flag out"
+            );
+            return Err(Self::unusable(name, reason));
+        }
+        if let Some(streams) = self.triton_streams.and_then(NonZeroU16::new) {
+            options.streams = StreamUse::Shared(streams);
+        }
+        if let Some(connections) = self.triton_connections.and_then(NonZeroU16::new) {
+            options.channels = connections;
+        }
+        Ok(())
     }
 
     /// Key and further headers, which gRPC calls metadata.

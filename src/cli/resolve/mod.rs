@@ -119,6 +119,8 @@ fn refuse_zeros(typed: &Settings) -> Result<(), SettingsError> {
         ("--kv-tokens", typed.kv_tokens),
         ("--threads", typed.threads),
         ("--client-threads", typed.client_threads.map(u32::from)),
+        ("--triton-streams", typed.triton_streams.map(u32::from)),
+        ("--triton-connections", typed.triton_connections.map(u32::from)),
     ] {
         if zero(value) {
             return Err(SettingsError::Zero(name, "give at least 1, or leave it out"));
@@ -313,6 +315,8 @@ fn served_settings(typed: &Settings) -> ServedSettings {
         first_token_timeout: typed.first_token_timeout.map(|span| span.0),
         idle_timeout: typed.idle_timeout.map(|span| span.0),
         client_threads: typed.client_threads,
+        triton_streams: typed.triton_streams,
+        triton_connections: typed.triton_connections,
         ids_by_default: typed.prompts.is_none() && prompts_are_ids_of_a_server(typed),
         prompts: Some(prompt_kind(typed)),
         ignore_eos: !typed.stop_at_eos.unwrap_or(false),
@@ -438,6 +442,8 @@ impl Resolved {
         settings.first_token_timeout = served.first_token_timeout.map(HumanDuration);
         settings.idle_timeout = served.idle_timeout.map(HumanDuration);
         settings.client_threads = served.client_threads;
+        settings.triton_streams = served.triton_streams;
+        settings.triton_connections = served.triton_connections;
         settings.tokenizer.clone_from(&served.tokenizer);
         settings.fresh_connections = Some(served.fresh_connections);
         settings.http2 = Some(served.http2);

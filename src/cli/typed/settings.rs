@@ -281,6 +281,14 @@ pub struct Settings {
     #[arg(long, value_name = "N", help_heading = "Served targets")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_threads: Option<u16>,
+    /// `triton:` over gRPC: streams that all requests share, as perf_analyzer's do [default: one for each request]
+    #[arg(long, value_name = "N", help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub triton_streams: Option<u16>,
+    /// `triton:` over gRPC: connections that streams are spread over [default: 8]
+    #[arg(long, value_name = "N", help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub triton_connections: Option<u16>,
     /// Go to the server itself, whatever `http_proxy`, `https_proxy` and `all_proxy` name
     #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Served targets")]
     #[serde(skip_serializing_if = "Option::is_none")]

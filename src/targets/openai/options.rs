@@ -122,8 +122,6 @@ pub struct OpenAiOptions {
     pub output_token_field: OutputTokenField,
     /// Members that are left out.
     pub omit: Vec<BodyField>,
-    /// Ask for the server's own token counts in streams.
-    pub include_usage: bool,
     /// How prompts are written.
     pub prompt_as: PromptAs,
     /// Which connection carries a request.
@@ -158,7 +156,6 @@ impl OpenAiOptions {
             min_tokens: false,
             output_token_field: OutputTokenField::default(),
             omit: Vec::new(),
-            include_usage: true,
             prompt_as: PromptAs::default(),
             connection: ConnectionPolicy::default(),
             http: HttpVersion::default(),
@@ -184,7 +181,6 @@ impl OpenAiOptions {
             "min_tokens": self.min_tokens,
             "output_token_field": self.output_token_field,
             "omit": self.omit,
-            "include_usage": self.include_usage,
             "prompt_as": self.prompt_as,
             "connection": self.connection,
             "http": self.http,

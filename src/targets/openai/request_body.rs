@@ -110,7 +110,6 @@ pub struct RequestWriter {
     min_tokens: bool,
     output_token_field: OutputTokenField,
     omit: Vec<BodyField>,
-    include_usage: bool,
     running_usage: bool,
     extra: serde_json::Map<String, Value>,
 }
@@ -148,7 +147,6 @@ impl RequestWriter {
             min_tokens: options.min_tokens,
             output_token_field: options.output_token_field,
             omit: options.omit.clone(),
-            include_usage: options.include_usage,
             running_usage: false,
             extra: options.extra_inputs.clone(),
         })
@@ -270,8 +268,7 @@ impl RequestWriter {
             body.put("seed", &(sampling.seed & u64::from(u32::MAX >> 1)));
         }
         body.put("stream", &shot.request.streaming);
-        let wants_usage = self.include_usage && self.sends(BodyField::StreamOptions);
-        if shot.request.streaming && wants_usage {
+        if shot.request.streaming && self.sends(BodyField::StreamOptions) {
             let continuous_usage_stats = self.running_usage.then_some(true);
             let options = StreamOptions { include_usage: true, continuous_usage_stats };
             body.put("stream_options", &options);
