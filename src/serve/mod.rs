@@ -210,9 +210,11 @@ async fn serve_here(
     Ok(served)
 }
 
-/// The target's name without its kind, and of a path only the last part.
+/// The target's name without its kind and without settings, and of a path only the last part: clients take a comma for the
+/// beginning of another model's name.
 fn name_of(target: &str) -> String {
     let (kind, rest) = target.split_once(':').unwrap_or(("", target));
+    let rest = rest.split(',').next().unwrap_or_default();
     let last = rest.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     if last.is_empty() { kind.to_owned() } else { last.to_owned() }
 }
@@ -225,6 +227,7 @@ mod tests {
     fn a_model_is_named_after_its_target() {
         assert_eq!(name_of("null:"), "null");
         assert_eq!(name_of("sim:h200-llama3-8b-fp8"), "h200-llama3-8b-fp8");
+        assert_eq!(name_of("sim:explicit,base_us=2000"), "explicit");
         assert_eq!(name_of("local:/models/tiny-llama/"), "tiny-llama");
     }
 }

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Python environments of the network suite: made once below a folder from the package index, then kept.
-#   environment.sh FOLDER [triton|llamacpp|clients]...     without a name: all of them
+#   environment.sh FOLDER [NAME]...     without a name: all of them
 # Prints nothing unless something fails.
 set -euo pipefail
 
-into=${1:?usage: environment.sh FOLDER [triton|llamacpp|clients]...}
+into=${1:?usage: environment.sh FOLDER [NAME]...}
 shift
-[ $# -gt 0 ] || set -- triton llamacpp clients
+[ $# -gt 0 ] || set -- triton llamacpp clients aiperf genai-bench perf-analyzer
 mkdir -p "$into"
 
 # One after the other, also where several processes ask: two that make the same environment would break it.
@@ -34,6 +34,10 @@ for name in "$@"; do
     triton) make triton '--no-deps nvidia-pytriton==0.7.0' 'numpy<2' ;;
     llamacpp) make llamacpp 'xllamacpp==2026.10.11549' ;;
     clients) make clients 'openai>=1.60 tritonclient[grpc]>=2.50 numpy' ;;
-    *) echo "environment.sh: no environment '$name': triton, llamacpp or clients" >&2; exit 2 ;;
+    aiperf) make aiperf 'aiperf==0.13.0' ;;
+    genai-bench) make genai-bench 'genai-bench==0.0.5' ;;
+    # The last release of Triton's client that brings the program, which wants a CUDA runtime even without a GPU.
+    perf-analyzer) make perf-analyzer 'tritonclient[grpc]==2.51.0 nvidia-cuda-runtime-cu12' ;;
+    *) echo "environment.sh: no environment '$name'" >&2; exit 2 ;;
     esac
 done

@@ -15,6 +15,7 @@ macro_rules! tests {
 }
 
 mod openai_server;
+mod peers;
 mod python;
 mod serve_clients;
 mod triton;
@@ -30,8 +31,13 @@ fn main() {
         return triton_core::child::run(&test.to_string_lossy());
     }
     let skipped = std::env::var_os(SKIP).is_some_and(|value| value == "1");
-    let all =
-        [openai_server::TESTS, serve_clients::TESTS, triton_core::TESTS, triton_server::TESTS];
+    let all = [
+        openai_server::TESTS,
+        peers::TESTS,
+        serve_clients::TESTS,
+        triton_core::TESTS,
+        triton_server::TESTS,
+    ];
     let trials = all.concat().into_iter().map(|(name, test)| {
         let name = name.trim_start_matches("network::");
         Trial::test(name, move || {
