@@ -8,6 +8,7 @@ use bareflight::cli::exit::{Coded, Exit};
 use bareflight::cli::typed::{Cli, Command, Document};
 use bareflight::cli::{
     compare, doctor, dry_run, engine_threads, inspect, ladder, load_number, mpi_rank, run, serve,
+    shell, translate,
 };
 use bareflight::console;
 use bareflight::experiment::{artefacts, preflight};
@@ -61,6 +62,9 @@ fn dispatch() -> Coded<Exit> {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments, typed),
         Command::Ladder(arguments) => ladder::run(&arguments, typed),
+        Command::Completions { shell } => shell::complete(program, shell),
+        Command::Man { folder } => shell::write_manual(program, &folder),
+        Command::Translate(arguments) => translate::run(&arguments),
         Command::Schema { of } => {
             let schema = match of {
                 Document::Summary => summary_json::SUMMARY_SCHEMA,

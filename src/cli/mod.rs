@@ -15,4 +15,6 @@ pub mod resolve;
 pub mod run;
 pub mod serve;
 pub mod setting_key;
+pub mod shell;
+pub mod translate;
 pub mod typed;

@@ -14,6 +14,7 @@ use crate::cli::doctor::DoctorArgs;
 use crate::cli::inspect::InspectArgs;
 use crate::cli::ladder::LadderArgs;
 use crate::cli::serve::ServeArgs;
+use crate::cli::translate::TranslateArgs;
 pub use engine::{EXECUTOR_HEADING, ExecutorFlags};
 pub use request::RequestFlags;
 pub use settings::Settings;
@@ -55,6 +56,19 @@ pub enum Command {
     Compare(Box<CompareArgs>),
     /// Measure what each layer adds: harness, bridge, engine, text, and a server over HTTP and gRPC, in turns
     Ladder(Box<LadderArgs>),
+    /// Print completions for a shell: `eval "$(bareflight completions bash)"`
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages into a folder, which `man -M` or `MANPATH` then finds in its `man1`
+    Man {
+        /// Where to
+        #[arg(default_value = "man1")]
+        folder: PathBuf,
+    },
+    /// Print our command for one of another benchmark, and what has no counterpart
+    Translate(TranslateArgs),
     /// Print the JSON schema of `summary.json`, or of another document
     Schema {
         /// Which document

@@ -1,0 +1,125 @@
+//! `aiperf profile`.
+
+use super::draft::{Draft, Service};
+use super::genai_perf::{
+    concurrency, endpoint, endpoint_type, input_mean, input_stddev, model, output_mean,
+    output_stddev, rate, streaming, tokenizer, url,
+};
+use super::reader::Means::{ItsOwn, ItsOwnSwitch, Nothing, Put, Same, Switch, Value};
+use super::reader::{Dialect, flag};
+
+pub const DIALECT: Dialect = Dialect {
+    programs: &[&["aiperf", "profile"]],
+    service: Service::OpenAi,
+    streams: false,
+    flags: &[
+        flag(&["-m", "--model", "--model-names"], Put(model)),
+        flag(&["-u", "--url"], Put(url)),
+        flag(&["--endpoint-type"], Value(endpoint_type)),
+        flag(&["--endpoint", "--custom-endpoint"], Value(endpoint)),
+        flag(&["--streaming"], Switch(streaming)),
+        flag(&["--concurrency"], Put(concurrency)),
+        flag(&["--request-rate"], Put(rate)),
+        flag(&["--request-rate-mode", "--arrival-pattern"], Same("--arrivals")),
+        flag(&["--arrival-smoothness", "--vllm-burstiness", "--burstiness"], Same("--burstiness")),
+        flag(&["--request-count", "--num-requests"], Same("--requests")),
+        flag(&["--warmup-request-count", "--num-warmup-requests"], Same("--warmup")),
+        flag(&["--benchmark-duration"], Put(seconds)),
+        flag(&["--benchmark-grace-period"], Put(grace)),
+        flag(&["--request-timeout-seconds"], Put(timeout)),
+        flag(&["--concurrency-ramp-duration"], Put(ramp)),
+        flag(
+            &["--isl", "--prompt-input-tokens-mean", "--synthetic-input-tokens-mean"],
+            Put(input_mean),
+        ),
+        flag(
+            &["--isl-stddev", "--prompt-input-tokens-stddev", "--synthetic-input-tokens-stddev"],
+            Put(input_stddev),
+        ),
+        flag(&["--osl", "--prompt-output-tokens-mean", "--output-tokens-mean"], Put(output_mean)),
+        flag(
+            &["--osl-stddev", "--prompt-output-tokens-stddev", "--output-tokens-stddev"],
+            Put(output_stddev),
+        ),
+        flag(
+            &["--prefix-prompt-length", "--prompt-prefix-length", "--shared-system-prompt-length"],
+            Same("--prefix-tokens"),
+        ),
+        flag(&["--random-seed"], Same("--seed")),
+        flag(&["--tokenizer"], Put(tokenizer)),
+        flag(&["--extra-inputs"], Value(Draft::add_extra)),
+        flag(&["-H", "--header"], Same("--header")),
+        flag(&["--api-key"], Put(api_key)),
+        flag(&["--goodput"], Nothing("write it as `--slo 'ttft<…ms,tpot<…ms'`")),
+        flag(
+            &["--input-file", "--custom-dataset-type", "--public-dataset"],
+            Nothing("prompts are synthetic, of the lengths of `--scenario`"),
+        ),
+        flag(
+            &["--num-prompts", "--num-dataset-entries"],
+            Nothing("every prompt is drawn anew, so that none is in a cache"),
+        ),
+        flag(
+            &[
+                "--num-conversations",
+                "--num-sessions",
+                "--conversation-num",
+                "--conversation-turn-mean",
+            ],
+            Nothing("requests are single turns"),
+        ),
+        flag(&["--artifact-dir", "--output-artifact-dir"], Same("--out")),
+        flag(
+            &[
+                "--ui",
+                "--ui-type",
+                "--export-level",
+                "--profile-export-prefix",
+                "--log-level",
+                "--workers-max",
+                "--max-workers",
+                "--record-processors",
+                "--tokenizer-revision",
+                "--connection-reuse-strategy",
+                "--gpu-telemetry",
+                "--server-metrics",
+            ],
+            ItsOwn,
+        ),
+        flag(
+            &[
+                "--tokenizer-trust-remote-code",
+                "--verbose",
+                "-v",
+                "--no-server-metrics",
+                "--no-gpu-telemetry",
+                "--use-server-token-count",
+                "--no-sweep-table",
+            ],
+            ItsOwnSwitch,
+        ),
+    ],
+};
+
+/// How long requests are sent.
+pub fn seconds(draft: &mut Draft, value: &str) {
+    draft.add("--duration", format!("{value}s"));
+}
+
+fn grace(draft: &mut Draft, value: &str) {
+    draft.add("--drain", format!("{value}s"));
+}
+
+fn timeout(draft: &mut Draft, value: &str) {
+    draft.add("--timeout", format!("{value}s"));
+}
+
+fn ramp(draft: &mut Draft, value: &str) {
+    draft.add("--ramp", format!("{value}s"));
+}
+
+/// A key on a command line can be read by every user of the machine.
+pub fn api_key(draft: &mut Draft, _value: &str) {
+    draft.add("--api-key-env", "API_KEY");
+    draft.leave_out("the API key itself", "put it into the environment: `export API_KEY=…`");
+}

@@ -1,0 +1,231 @@
+//! Command of ours in the making: what another benchmark asked for, in our terms.
+
+use std::fmt::Write as _;
+
+/// What is asked where a command does not say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// An OpenAI-compatible server.
+    OpenAi,
+    /// A Triton server.
+    Triton,
+    /// An engine of TensorRT-LLM in this process.
+    TrtLlm,
+}
+
+/// Mean and standard deviation of a length in tokens.
+#[derive(Debug, Clone, Default)]
+pub struct Length {
+    /// As it was typed.
+    pub mean: Option<String>,
+    /// As it was typed.
+    pub stddev: Option<String>,
+}
+
+/// The command so far.
+#[derive(Debug)]
+pub struct Draft {
+    /// What is asked.
+    pub service: Service,
+    /// URL or address of the server.
+    pub url: Option<String>,
+    /// Host and port where they were given apart.
+    pub host: Option<String>,
+    /// The same.
+    pub port: Option<String>,
+    /// Name of the model.
+    pub model: Option<String>,
+    /// A folder with an engine.
+    pub engine: Option<String>,
+    /// Endpoint of an OpenAI-compatible server.
+    pub endpoint: Option<String>,
+    /// Length of prompts.
+    pub input: Length,
+    /// Length of outputs.
+    pub output: Length,
+    /// Lengths in our own words.
+    pub scenarios: Vec<String>,
+    /// Closed loops.
+    pub concurrencies: Vec<String>,
+    /// Open loops.
+    pub rates: Vec<String>,
+    /// Most requests in flight of an open loop.
+    pub cap: Option<String>,
+    /// Whether tokens come as they are made.
+    pub streaming: bool,
+    /// Members of every request.
+    pub extra: serde_json::Map<String, serde_json::Value>,
+    /// Our flags that need nothing else to be known.
+    flags: Vec<(&'static str, String)>,
+    /// What is left out, and why or what to do.
+    left_out: Vec<(String, String)>,
+}
+
+impl Draft {
+    /// Nothing yet, for such a service.
+    pub fn new(service: Service, streaming: bool) -> Self {
+        Self {
+            service,
+            url: None,
+            host: None,
+            port: None,
+            model: None,
+            engine: None,
+            endpoint: None,
+            input: Length::default(),
+            output: Length::default(),
+            scenarios: Vec::new(),
+            concurrencies: Vec::new(),
+            rates: Vec::new(),
+            cap: None,
+            streaming,
+            extra: serde_json::Map::new(),
+            flags: Vec::new(),
+            left_out: Vec::new(),
+        }
+    }
+
+    /// Adds a flag of ours; the last one of a name is the one that counts.
+    pub fn add(&mut self, flag: &'static str, value: impl Into<String>) {
+        self.flags.retain(|(name, _)| *name != flag);
+        self.flags.push((flag, value.into()));
+    }
+
+    /// Notes what has no counterpart, and what to do about it.
+    pub fn leave_out(&mut self, what: &str, remedy: &str) {
+        self.left_out.push((what.to_owned(), remedy.to_owned()));
+    }
+
+    /// `NAME:VALUE`, `NAME=VALUE` or a JSON object, for every request.
+    ///
+    /// # Errors
+    /// When it is none of these.
+    pub fn add_extra(&mut self, text: &str) -> Result<(), String> {
+        if let Ok(serde_json::Value::Object(members)) = serde_json::from_str(text) {
+            self.extra.extend(members);
+            return Ok(());
+        }
+        let pair = text.split_once(':').or_else(|| text.split_once('='));
+        let (name, value) = pair.ok_or("NAME:VALUE or a JSON object is expected")?;
+        let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+        if name == "ignore_eos" {
+            // It is always sent, unless outputs may end by themselves.
+            if value == false {
+                self.add("--stop-at-eos", "");
+            }
+            return Ok(());
+        }
+        if ["max_tokens", "min_tokens", "max_completion_tokens"].contains(&name) {
+            self.leave_out(&format!("{name} {value}"), "the lengths of `--scenario` decide it");
+            return Ok(());
+        }
+        self.extra.insert(name.to_owned(), value);
+        Ok(())
+    }
+
+    /// Our command, and what it leaves out as comments.
+    ///
+    /// # Errors
+    /// When a number that is needed makes no sense.
+    pub fn render(mut self) -> Result<String, String> {
+        let mut words = vec!["bareflight".to_owned(), "run".to_owned()];
+        let mut put = |flag: &str, value: &str| {
+            words.push(flag.to_owned());
+            if !value.is_empty() {
+                words.push(quoted(value));
+            }
+        };
+        put("--target", &self.target());
+        if let Some(model) = self.model.as_ref().filter(|_| self.service == Service::OpenAi) {
+            put("--model", model);
+        }
+        if let Some(endpoint) = self.endpoint.as_ref().filter(|_| self.service == Service::OpenAi) {
+            put("--endpoint", endpoint);
+        }
+        let scenarios = self.all_scenarios()?;
+        for scenario in &scenarios {
+            put("--scenario", scenario);
+        }
+        if self.rates.is_empty() {
+            if !self.concurrencies.is_empty() {
+                put("--concurrency", &self.concurrencies.join(","));
+            }
+        } else {
+            put("--rate", &self.rates.join(","));
+            let cap = self.cap.take().or_else(|| self.concurrencies.first().cloned());
+            if let Some(cap) = cap {
+                put("--max-in-flight", &cap);
+            }
+        }
+        for (flag, value) in &self.flags {
+            put(flag, value);
+        }
+        if !self.extra.is_empty() {
+            put("--extra-inputs", &serde_json::Value::Object(self.extra.clone()).to_string());
+        }
+        if !self.streaming && self.endpoint.as_deref() != Some("embeddings") {
+            put("--no-streaming", "");
+        }
+        let mut text = words.join(" ") + "\n";
+        for (what, remedy) in &self.left_out {
+            // Writing to a string cannot fail.
+            let _infallible = writeln!(text, "# left out: {what}: {remedy}");
+        }
+        Ok(text)
+    }
+
+    fn target(&self) -> String {
+        let model = self.model.as_deref().unwrap_or("MODEL");
+        match self.service {
+            Service::OpenAi => format!("openai:{}", self.openai_url()),
+            Service::Triton => {
+                let address = self.url.as_deref().map_or("localhost:8001", |url| {
+                    url.trim_start_matches("grpc://").trim_end_matches('/')
+                });
+                format!("triton:{address}/{model}")
+            }
+            Service::TrtLlm => format!("trtllm:{}", self.engine.as_deref().unwrap_or("ENGINE_DIR")),
+        }
+    }
+
+    fn openai_url(&self) -> String {
+        let apart = || {
+            let host = self.host.as_deref().unwrap_or("localhost");
+            format!("{host}:{}", self.port.as_deref().unwrap_or("8000"))
+        };
+        let url = self.url.clone().unwrap_or_else(apart);
+        if url.contains("://") { url } else { format!("http://{url}") }
+    }
+
+    /// `D` where lengths do not vary, else `N`.
+    fn all_scenarios(&self) -> Result<Vec<String>, String> {
+        if !self.scenarios.is_empty() {
+            return Ok(self.scenarios.clone());
+        }
+        let (Some(input), Some(output)) = (&self.input.mean, &self.output.mean) else {
+            return Ok(Vec::new());
+        };
+        let spread = |length: &Length| number(length.stddev.as_deref().unwrap_or("0"));
+        let (in_spread, out_spread) = (spread(&self.input)?, spread(&self.output)?);
+        let (input, output) = (number(input)?, number(output)?);
+        Ok(vec![if in_spread == 0.0 && out_spread == 0.0 {
+            format!("D({input},{output})")
+        } else {
+            format!("N({input},{in_spread})/({output},{out_spread})")
+        }])
+    }
+}
+
+fn number(text: &str) -> Result<f64, String> {
+    text.parse().map_err(|_| format!("`{text}` is no number"))
+}
+
+/// As a POSIX shell takes it as one word.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}

@@ -1,0 +1,90 @@
+//! `bareflight translate`: the command of another benchmark as one of ours, and what has no counterpart.
+
+mod aiperf;
+mod draft;
+mod genai_bench;
+mod genai_perf;
+mod perf_analyzer;
+mod reader;
+mod trtllm_bench;
+mod vllm_bench;
+
+use anyhow::anyhow;
+use clap::Args;
+
+use crate::cli::exit::{Coded, Exit};
+use crate::cli::run;
+use draft::Draft;
+use reader::{Dialect, read};
+
+/// What is to be translated.
+#[derive(Debug, Args)]
+pub struct TranslateArgs {
+    /// The other command, behind `--`: of genai-perf, aiperf, genai-bench, vllm bench serve, trtllm-bench or perf_analyzer
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
+    pub words: Vec<String>,
+}
+
+/// Every command that is understood.
+const DIALECTS: [&Dialect; 6] = [
+    &aiperf::DIALECT,
+    &genai_bench::DIALECT,
+    &genai_perf::DIALECT,
+    &perf_analyzer::DIALECT,
+    &trtllm_bench::DIALECT,
+    &vllm_bench::DIALECT,
+];
+
+/// Prints our command, and as comments what it leaves out.
+///
+/// # Errors
+/// When the command is none that is known, or a value of it makes no sense.
+pub fn run(arguments: &TranslateArgs) -> Coded<Exit> {
+    let text = translate(&arguments.words).map_err(|why| (Exit::Usage, anyhow!(why)))?;
+    run::print(&text).map_err(|error| (Exit::Failure, error))?;
+    Ok(Exit::Ok)
+}
+
+/// Our command, one comment for each thing that it leaves out, and one for what the other does by itself and we do not.
+///
+/// # Errors
+/// In a sentence, when the command is none that is known, or a value of it makes no sense.
+pub fn translate(words: &[String]) -> Result<String, String> {
+    let (dialect, flags) = dialect_of(words)?;
+    let mut draft = Draft::new(dialect.service, dialect.streams);
+    read(dialect, flags, &mut draft)?;
+    draft.render()
+}
+
+fn dialect_of(words: &[String]) -> Result<(&'static Dialect, &[String]), String> {
+    // A path to the program, and an interpreter before it, say nothing.
+    let names: Vec<&str> =
+        words.iter().map(|word| word.rsplit('/').next().unwrap_or(word)).collect();
+    let place = |dialect: &Dialect| {
+        let begins = |at: usize, program: &[&str]| names[at..].starts_with(program);
+        let found = dialect.programs.iter().filter_map(|program| {
+            let at = (0..names.len().min(3)).find(|at| begins(*at, program))?;
+            Some(at + program.len())
+        });
+        found.max()
+    };
+    let found = DIALECTS.into_iter().find_map(|dialect| Some((dialect, place(dialect)?)));
+    let Some((dialect, flags)) = found else {
+        let known: Vec<String> =
+            DIALECTS.iter().flat_map(|it| it.programs).map(|it| it.join(" ")).collect();
+        return Err(format!(
+            "`{}` is no command that is known here; known are {}",
+            words.first().map_or("", String::as_str),
+            known.join(", ")
+        ));
+    };
+    Ok((dialect, &words[flags..]))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! Tests of translations: commands as their documentation has them, and nothing that is dropped without a word.
+
+use super::translate;
+
+fn words(command: &str) -> Vec<String> {
+    command.split_whitespace().map(str::to_owned).collect()
+}
+
+fn translated(command: &str) -> (String, Vec<String>) {
+    let text = translate(&words(command)).expect(command);
+    let mut lines = text.lines().map(str::to_owned);
+    (lines.next().expect("a command"), lines.collect())
+}
+
+fn left_out(comments: &[String], what: &str) -> bool {
+    comments.iter().any(|line| line.starts_with(&format!("# left out: {what}")))
+}
+
+#[test]
+fn genai_perf_against_triton() {
+    let (ours, comments) = translated(
+        "genai-perf profile -m ensemble --service-kind triton --backend tensorrtllm --num-prompts 100 --random-seed 123 \
+         --synthetic-input-tokens-mean 200 --synthetic-input-tokens-stddev 0 --streaming --output-tokens-mean 100 \
+         --output-tokens-stddev 0 --output-tokens-mean-deterministic --tokenizer /models/llama --concurrency 1 \
+         --measurement-interval 4000 --profile-export-file my_profile_export.json --url localhost:8001",
+    );
+    assert_eq!(
+        ours,
+        "bareflight run --target triton:localhost:8001/ensemble --scenario 'D(200,100)' --concurrency 1 --seed 123 \
+         --tokenizer /models/llama --duration 4000ms"
+    );
+    assert!(
+        left_out(&comments, "--backend tensorrtllm") && left_out(&comments, "--num-prompts 100")
+    );
+    assert_eq!(comments.len(), 2, "{comments:?}");
+}
+
+#[test]
+fn aiperf_against_a_chat_server_streams_only_if_told() {
+    let whole = "aiperf profile --model m --url http://h:8000 --endpoint-type chat --isl 550 --isl-stddev 50 --osl 256 \
+                 --concurrency 1,4,16 --request-count 64 --extra-inputs ignore_eos:true --ui none";
+    let (ours, comments) = translated(whole);
+    assert_eq!(
+        ours,
+        "bareflight run --target openai:http://h:8000 --model m --endpoint chat --scenario 'N(550,50)/(256,0)' \
+         --concurrency 1,4,16 --requests 64 --no-streaming"
+    );
+    assert!(comments.is_empty(), "{comments:?}");
+    let (streaming, _) = translated(&format!("{whole} --streaming"));
+    assert!(!streaming.contains("--no-streaming"));
+}
+
+#[test]
+fn genai_bench_with_repeated_flags() {
+    let (ours, comments) = translated(
+        "genai-bench benchmark --api-backend openai --api-base http://localhost:8082 --api-key secret --api-model-name m \
+         --model-tokenizer /models/m --task text-to-text --traffic-scenario D(100,100) --traffic-scenario N(480,240)/(300,150) \
+         --num-concurrency 1 --num-concurrency 8 --max-time-per-run 15 --max-requests-per-run 300 --server-engine vLLM \
+         --server-gpu-count 4",
+    );
+    assert!(!ours.contains("secret") && ours.contains("--api-key-env API_KEY"), "{ours}");
+    assert!(ours.contains("--scenario 'D(100,100)' --scenario 'N(480,240)/(300,150)'"), "{ours}");
+    assert!(
+        ours.contains("--concurrency 1,8") && ours.contains("--duration 15m --requests 300"),
+        "{ours}"
+    );
+    assert!(
+        left_out(&comments, "--server-engine vLLM") && left_out(&comments, "--server-gpu-count 4")
+    );
+}
+
+#[test]
+fn vllm_bench_serve_with_and_without_a_rate() {
+    let closed = "vllm bench serve --backend vllm --host 10.0.0.1 --port 8001 --model m --dataset-name random \
+                  --random-input-len 1024 --random-output-len 128 --num-prompts 200 --max-concurrency 32 --ignore-eos";
+    let (ours, comments) = translated(closed);
+    assert_eq!(
+        ours,
+        "bareflight run --target openai:http://10.0.0.1:8001 --model m --endpoint completions --scenario 'D(1024,128)' \
+         --concurrency 32 --requests 200"
+    );
+    assert!(comments.is_empty(), "{comments:?}");
+    let (open, _) = translated(&format!("{closed} --request-rate 5 --burstiness 2"));
+    assert!(
+        open.contains("--rate 5 --max-in-flight 32")
+            && open.contains("--arrivals gamma --burstiness 2"),
+        "{open}"
+    );
+    let (script, _) =
+        translated("python3 benchmarks/benchmark_serving.py --backend openai-chat --model m");
+    assert!(script.contains("--endpoint chat"), "{script}");
+}
+
+#[test]
+fn trtllm_bench_becomes_an_engine_in_this_process() {
+    let (ours, comments) = translated(
+        "trtllm-bench --model meta-llama/Llama-3.1-8B throughput --dataset data.jsonl --engine_dir /e --concurrency 64 \
+         --num_requests 512 --streaming --kv_cache_free_gpu_mem_fraction 0.9 --report_json out.json",
+    );
+    assert_eq!(
+        ours,
+        "bareflight run --target trtllm:/e --concurrency 64 --requests 512 --kv-fraction 0.9"
+    );
+    assert!(
+        left_out(&comments, "--dataset data.jsonl")
+            && left_out(&comments, "--report_json out.json")
+    );
+}
+
+#[test]
+fn perf_analyzer_s_ranges_become_lists() {
+    let (ours, _) = translated(
+        "perf_analyzer -m m -u h:8001 -i grpc --streaming --async --concurrency-range 2:8:3",
+    );
+    assert_eq!(ours, "bareflight run --target triton:h:8001/m --concurrency 2,5,8");
+}
+
+#[test]
+fn what_is_not_known_is_left_out_by_its_name_with_its_values() {
+    let (_, comments) = translated("aiperf profile -m m --brand-new 1 2 --streaming");
+    assert_eq!(comments, ["# left out: --brand-new 1 2: it is not known here"]);
+}
+
+#[test]
+fn a_value_that_makes_no_sense_and_a_program_that_is_not_known_are_errors_that_name_them() {
+    let why = |command: &str| translate(&words(command)).unwrap_err();
+    assert!(why("perf_analyzer -m m --concurrency-range 8:2").contains("--concurrency-range 8:2"));
+    assert!(why("aiperf profile --endpoint-type rankings").contains("`rankings`"));
+    assert!(why("aiperf profile -m").contains("`-m` has no value"));
+    let unknown = why("wrk -c 4 http://h");
+    assert!(unknown.contains("`wrk`") && unknown.contains("vllm bench serve"), "{unknown}");
+}

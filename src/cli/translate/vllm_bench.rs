@@ -1,0 +1,136 @@
+//! `vllm bench serve`, and `benchmark_serving.py` before it.
+
+use super::draft::{Draft, Service};
+use super::genai_perf::{endpoint, input_mean, model, output_mean, rate, tokenizer, url};
+use super::reader::Means::{Always, ItsOwn, ItsOwnSwitch, Nothing, Put, Same, Value};
+use super::reader::{Dialect, flag};
+
+pub const DIALECT: Dialect = Dialect {
+    programs: &[&["vllm", "bench", "serve"], &["benchmark_serving.py"]],
+    service: Service::OpenAi,
+    streams: true,
+    flags: &[
+        flag(&["--backend", "--endpoint-type"], Put(backend)),
+        flag(&["--base-url"], Put(url)),
+        flag(&["--host"], Put(host)),
+        flag(&["--port"], Put(port)),
+        flag(&["--endpoint"], Value(endpoint)),
+        flag(&["--model", "-m", "--served-model-name"], Put(model)),
+        flag(&["--tokenizer"], Put(tokenizer)),
+        flag(&["--dataset-name"], Put(dataset)),
+        flag(
+            &[
+                "--dataset-path",
+                "--sonnet-input-len",
+                "--sonnet-output-len",
+                "--sharegpt-output-len",
+                "--hf-split",
+                "--hf-subset",
+            ],
+            Nothing("prompts are synthetic, of the lengths of `--scenario`"),
+        ),
+        flag(&["--num-prompts"], Same("--requests")),
+        flag(&["--num-warmups"], Same("--warmup")),
+        flag(&["--random-input-len", "--input-len"], Put(input_mean)),
+        flag(&["--random-output-len", "--output-len"], Put(output_mean)),
+        flag(&["--random-prefix-len"], Same("--prefix-tokens")),
+        flag(&["--random-range-ratio"], Value(range)),
+        flag(&["--request-rate"], Put(rate_or_batch)),
+        flag(&["--burstiness"], Put(burstiness)),
+        flag(&["--max-concurrency"], Put(cap)),
+        flag(&["--seed"], Same("--seed")),
+        flag(&["--ignore-eos"], Always),
+        flag(&["--temperature"], Same("--temperature")),
+        flag(&["--top-p"], Same("--top-p")),
+        flag(&["--top-k"], Same("--top-k")),
+        flag(&["--goodput"], Nothing("write it as `--slo 'ttft<…ms,tpot<…ms'`")),
+        flag(&["--result-dir"], Same("--out")),
+        flag(
+            &[
+                "--result-filename",
+                "--metadata",
+                "--percentile-metrics",
+                "--metric-percentiles",
+                "--label",
+                "--tokenizer-mode",
+            ],
+            ItsOwn,
+        ),
+        flag(
+            &[
+                "--save-result",
+                "--save-detailed",
+                "--append-result",
+                "--trust-remote-code",
+                "--disable-tqdm",
+            ],
+            ItsOwnSwitch,
+        ),
+        flag(
+            &["--logprobs", "--best-of", "--use-beam-search"],
+            Nothing("put it into `--extra-inputs`"),
+        ),
+    ],
+};
+
+fn backend(draft: &mut Draft, value: &str) {
+    draft.endpoint = Some(match value {
+        "openai-chat" => "chat".to_owned(),
+        "openai-embeddings" => "embeddings".to_owned(),
+        "openai" | "vllm" | "sglang" | "sglang-oai" | "lmdeploy" | "llama.cpp" => {
+            "completions".to_owned()
+        }
+        other => {
+            draft.leave_out(&format!("--backend {other}"), "name the server's OpenAI endpoint");
+            return;
+        }
+    });
+}
+
+fn host(draft: &mut Draft, value: &str) {
+    draft.host = Some(value.to_owned());
+}
+
+fn port(draft: &mut Draft, value: &str) {
+    draft.port = Some(value.to_owned());
+}
+
+fn dataset(draft: &mut Draft, value: &str) {
+    if value == "random" {
+        return;
+    }
+    let remedy = "prompts are synthetic, of the lengths of `--scenario`";
+    draft.leave_out(&format!("--dataset-name {value}"), remedy);
+}
+
+/// Uniform lengths from (1 − r) to (1 + r) times the one that was given.
+fn range(draft: &mut Draft, value: &str) -> Result<(), String> {
+    let ratio: f64 = value.parse().map_err(|_| "a number is expected")?;
+    if ratio != 0.0 {
+        let what = format!("--random-range-ratio {value}");
+        draft.leave_out(&what, "write the bounds: `--scenario 'U(MIN,MAX)/(MIN,MAX)'`");
+    }
+    Ok(())
+}
+
+/// `inf`, the default, sends everything at once.
+fn rate_or_batch(draft: &mut Draft, value: &str) {
+    if value != "inf" {
+        rate(draft, value);
+    }
+}
+
+/// It counts by the inverse of the squared coefficient of variation, as ours does; 1 is Poisson.
+fn burstiness(draft: &mut Draft, value: &str) {
+    if value.parse::<f64>().is_ok_and(|it| it.to_bits() == 1.0_f64.to_bits()) {
+        return;
+    }
+    draft.add("--arrivals", "gamma");
+    draft.add("--burstiness", value);
+}
+
+/// A closed loop where no rate is given, else a limit.
+fn cap(draft: &mut Draft, value: &str) {
+    draft.concurrencies = vec![value.to_owned()];
+    draft.cap = Some(value.to_owned());
+}
