@@ -120,8 +120,8 @@ fn genai_bench_completes_every_request_and_counts_every_token() {
     });
     let run = experiment.expect("an experiment").read_dir().expect("a folder").find_map(|entry| {
         let path = entry.expect("can be listed").path();
-        let name = path.file_name()?.to_str()?.to_owned();
-        (name.starts_with("D64_16") && name.ends_with(".json")).then_some(path)
+        let is_run = path.file_stem()?.to_str()?.starts_with("D64_16");
+        (is_run && path.extension()? == "json").then_some(path)
     });
     let seen = &json(&run.expect("results"))["aggregated_metrics"];
     assert_eq!(seen["num_error_requests"], 0);
