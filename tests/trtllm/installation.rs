@@ -51,6 +51,32 @@ fn refused(out: &TempDir, output: &Output) -> String {
     message
 }
 
+#[test]
+fn the_build_took_the_version_from_the_package_since_the_headers_have_none_as_in_the_image() {
+    let root = installation();
+    assert!(!root.join("include/tensorrt_llm/executor/version.h").exists());
+    let package = root.join("lib").canonicalize().expect("a link into the package");
+    assert!(package.join("../version.py").exists(), "{}", package.display());
+}
+
+/// Lines of a list that a library does not define, as `docs/H200.md` looks for them.
+fn absent(library: &str, list: &str) -> Vec<String> {
+    let library = installation().join("lib").join(library);
+    let output = Command::new("nm").args(["-D", "--defined-only"]).arg(library).output();
+    let there = words(&output.expect("`nm` is needed for this test").stdout);
+    let there: Vec<&str> = there.lines().filter_map(|line| line.split(' ').nth(2)).collect();
+    list.lines().filter(|name| !there.contains(name)).map(str::to_owned).collect()
+}
+
+#[test]
+fn each_symbol_that_is_needed_is_in_the_library_that_it_is_listed_for() {
+    let of_library = include_str!("../needed_symbols.txt");
+    let of_plugins = include_str!("../needed_plugin_symbols.txt");
+    assert!(absent("libtensorrt_llm.so", of_library).is_empty());
+    assert!(absent("libnvinfer_plugin_tensorrt_llm.so", of_plugins).is_empty());
+    assert_eq!(absent("libtensorrt_llm.so", of_plugins), ["initTrtLlmPlugins"]);
+}
+
 /// Slow enough that the tokens of one output are seen one after the other.
 const COST: &str = "explicit,base_us=3000";
 
