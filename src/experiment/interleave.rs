@@ -3,7 +3,9 @@
 use crate::clock::Nanos;
 use crate::experiment::calibrate;
 use crate::experiment::point_runner::{Opening, PointRunner};
-use crate::experiment::sweep::{ExperimentError, Watch, save_before_the_first_request};
+use crate::experiment::sweep::{
+    ExperimentError, Watch, keep_engine_log, save_before_the_first_request,
+};
 use crate::issue::phase::Stage;
 use crate::issue::stop::Stop;
 use crate::load::plan::Plan;
@@ -63,6 +65,7 @@ pub fn play(
     stop: &Stop,
     watch: &mut dyn Watch,
 ) -> Result<Vec<MeasuredRun>, ExperimentError> {
+    keep_engine_log(directory)?;
     let null_rate = calibrate::null_rate()?;
     let mut runners = Vec::with_capacity(sides.len());
     let names: Vec<String> = sides.iter().map(|side| side.name.clone()).collect();

@@ -4,9 +4,11 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::support::contract::{Subject, pace, shots};
+use bareflight::ffi::engine::Engine;
 use bareflight::record::recorder::PhaseRecords;
 use bareflight::record::request_record::Outcome;
 use bareflight::settings::engine::{Drafting, EngineSettings};
+use bareflight::targets::sim::wire_config;
 
 const TARGET: &str = "sim:explicit,base_us=1000,external_drafts=4";
 
@@ -44,7 +46,8 @@ fn the_output_is_what_the_target_alone_gives_in_fewer_of_its_steps() {
 fn a_sequence_of_the_last_length_that_both_take_is_whole() {
     let drafting =
         Drafting { engine: "null,agreement=0.5".into(), tokens: 3, ..Drafting::default() };
-    let engine = EngineSettings { drafting: Some(drafting), ..EngineSettings::default() };
+    let engine =
+        EngineSettings { drafting: Some(drafting), kv_reuse: true, ..EngineSettings::default() };
     let subject =
         Subject { engine, ..Subject::named("sim:null,max_seq_len=100,external_drafts=4") };
     // Behind 96 tokens lies room for the drafts of one step.
@@ -125,15 +128,30 @@ fn what_cannot_draft_is_refused_before_load_with_the_remedy() {
         ("local:dummy-pico", "null", "--draft-engine"),
         ("sim:null,external_drafts=4,eos_after=3", "null", "eos_after"),
     ] {
-        let output = bareflight(folder.path(), &["--target", target, "--draft-engine", draft]);
+        let output =
+            bareflight(folder.path(), &["--target", target, "--kv-reuse", "--draft-engine", draft]);
         let complaints = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && complaints.contains(named), "{target}: {complaints}");
     }
     let alone = bareflight(folder.path(), &["--target", TARGET]);
     let complaints = String::from_utf8_lossy(&alone.stderr);
     assert!(!alone.status.success() && complaints.contains("--draft-engine"), "{complaints}");
-    let output =
-        bareflight(folder.path(), &["--target", TARGET, "--draft-engine", "null,agreement=0.7"]);
-    let words = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && words.contains("--kv-reuse"), "{words}");
+}
+
+#[test]
+fn without_reuse_of_the_kv_cache_nothing_is_loaded_and_the_flag_is_named() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let output = bareflight(folder.path(), &["--target", TARGET, "--draft-engine", "null"]);
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{complaints}");
+    assert!(complaints.contains("without `--kv-reuse`"), "{complaints}");
+    assert!(!folder.path().join("run").exists(), "nothing was begun");
+}
+
+#[test]
+fn the_simulated_library_refuses_it_as_the_original_does() {
+    let settings = EngineSettings::default();
+    let config = wire_config("null,external_drafts=4", &settings);
+    let error = Engine::open_simulated(&config).err().expect("refused").to_string();
+    assert!(error.contains("block reuse must be enabled"), "{error}");
 }

@@ -193,7 +193,8 @@ fn engines_that_do_not_draft_together_are_refused_with_the_remedy() {
         (&large, &wide, "orchestrator mode"),
         (&large, &"no/such/engine".to_owned(), "its draft engine"),
     ] {
-        let output = program(&out, target, &["--draft-engine", draft]).output().expect("runs");
+        let output =
+            program(&out, target, &["--kv-reuse", "--draft-engine", draft]).output().expect("runs");
         let message = refused(&out, &output);
         assert!(message.contains(named), "{message}");
     }
