@@ -257,8 +257,7 @@ impl RequestWriter {
             body.put("top_k", &top_k);
         }
         if sampling.temperature.is_some() && self.sends(BodyField::Seed) {
-            // Servers read it as a signed number.
-            body.put("seed", &(sampling.seed & u64::from(u32::MAX >> 1)));
+            body.put("seed", &sampling.seed);
         }
         body.put("stream", &shot.request.streaming);
         let wants_usage = self.include_usage && self.sends(BodyField::StreamOptions);
