@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use crate::support::left_behind::words;
 use crate::support::stand_in;
@@ -29,6 +29,31 @@ const PASSED: [&str; 17] = [
     "ladder",
 ];
 
+/// On a machine of its own: neither a GPU's tools nor TensorRT-LLM's server.
+fn first_hour(out: &Path, engine: &Path) -> Output {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/h200/first-hour.sh");
+    Command::new("bash")
+        .arg(script)
+        .arg(engine)
+        .env("BAREFLIGHT", env!("CARGO_BIN_EXE_bareflight"))
+        .env("OUT", out.join("first-hour"))
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .current_dir(out)
+        .output()
+        .expect("`bash` is needed for this test")
+}
+
+#[test]
+fn what_is_no_engine_is_a_failure_with_the_remedy_and_another_exit_code() {
+    let out = tempfile::tempdir().expect("a folder");
+    let checkpoint = r#"{"architecture": "LlamaForCausalLM", "num_hidden_layers": 32}"#;
+    fs::write(out.path().join("config.json"), checkpoint).expect("written");
+    let output = first_hour(out.path(), out.path());
+    let printed = words(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{printed}");
+    assert!(printed.contains("FAIL engine: ") && printed.contains("trtllm-build"), "{printed}");
+}
+
 #[test]
 fn every_check_of_the_first_hour_is_made_and_told_in_a_line() {
     let out = tempfile::tempdir().expect("a folder");
@@ -36,17 +61,7 @@ fn every_check_of_the_first_hour_is_made_and_told_in_a_line() {
     let profile = "explicit,base_us=1000,prefill_us_per_token=10,eos_after=20";
     let engine = stand_in::engine(&out, "engine", profile, 1, 0);
     fs::write(engine.join("generation_config.json"), r#"{"eos_token_id": 2}"#).expect("written");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/h200/first-hour.sh");
-    let output = Command::new("bash")
-        .arg(script)
-        .arg(&engine)
-        .env("BAREFLIGHT", env!("CARGO_BIN_EXE_bareflight"))
-        .env("OUT", out.path().join("first-hour"))
-        // As a machine of its own: neither a GPU's tools nor TensorRT-LLM's server.
-        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-        .current_dir(out.path())
-        .output()
-        .expect("`bash` is needed for this test");
+    let output = first_hour(out.path(), &engine);
     let printed = words(&output.stdout);
     let said = |word: &str, name: &str| {
         printed.lines().any(|line| line.starts_with(&format!("{word} {name}: ")))
