@@ -142,13 +142,15 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
     let mut manifest = Manifest::begin("comparison", &title, lettered.collect());
     manifest.write(&directory).map_err(|error| failure(error.into()))?;
     let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
+    let openings = ready.openings.into_iter().zip(ready.rooflines);
     let opened =
-        sides.iter().zip(ready.openings).enumerate().map(|(place, (resolved, opening))| {
+        sides.iter().zip(openings).enumerate().map(|(place, (resolved, (opening, roofline)))| {
             Ok(interleave::Side {
                 name: format!("{} {}", letter(place), resolved.target),
                 resolved,
                 settings: resolved.to_toml()?,
                 opening,
+                roofline,
             })
         });
     let opened = opened.collect::<Result<_, toml::ser::Error>>();

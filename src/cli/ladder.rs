@@ -108,15 +108,17 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
     let mut manifest = Manifest::begin("ladder", &title, named);
     manifest.write(&directory).map_err(|error| failure(error.into()))?;
     let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
-    let opened =
-        levels.iter().zip(&resolved).zip(blocks.openings).map(|((level, resolved), opening)| {
-            Ok(interleave::Side {
-                name: format!("{} {}", level.name(), resolved.target),
-                resolved,
-                settings: resolved.to_toml()?,
-                opening,
-            })
-        });
+    let openings = blocks.openings.into_iter().zip(blocks.rooflines);
+    let opened = levels.iter().zip(&resolved).zip(openings).map(|((level, resolved), opening)| {
+        let (opening, roofline) = opening;
+        Ok(interleave::Side {
+            name: format!("{} {}", level.name(), resolved.target),
+            resolved,
+            settings: resolved.to_toml()?,
+            opening,
+            roofline,
+        })
+    });
     let opened = opened.collect::<Result<_, toml::ser::Error>>();
     let opened = opened.context("settings cannot be written as TOML").map_err(failure)?;
     let mut watch = CpuWatch::new(Screen::without_tables(engine.quiet), server.as_ref().ok());

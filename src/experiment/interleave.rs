@@ -12,6 +12,7 @@ use crate::load::plan::Plan;
 use crate::metrics::Summary;
 use crate::metrics::compare::BLOCKS_FOR_A_VERDICT;
 use crate::settings::Resolved;
+use crate::specs::RooflineFacts;
 use crate::store::manifest::{Manifest, PointEntry, State};
 use crate::store::measured_run::MeasuredRun;
 use crate::store::run_directory::RunDirectory;
@@ -27,6 +28,8 @@ pub struct Side<'a> {
     pub settings: String,
     /// What answers, not yet opened.
     pub opening: Opening,
+    /// Its model and machine, where they are known.
+    pub roofline: Option<RooflineFacts>,
 }
 
 /// Blocks that every side plays before those that are compared.
@@ -69,14 +72,15 @@ pub fn play(
     let null_rate = calibrate::null_rate()?;
     let mut runners = Vec::with_capacity(sides.len());
     let names: Vec<String> = sides.iter().map(|side| side.name.clone()).collect();
-    for Side { name, resolved, settings, opening } in sides {
+    for Side { name, resolved, settings, opening, roofline } in sides {
         let info = opening.target.describe().clone();
         let folder = directory.below(&name)?;
         let mut manifest = Manifest::begin(info.clone(), name, resolved.workload.seed);
         manifest.null_rate = Some(null_rate);
         save_before_the_first_request(&folder, &settings, &manifest)?;
         watch.begun(&info, &folder);
-        runners.push(PointRunner::open(resolved, opening, plans, folder, manifest, stop)?);
+        let runner = PointRunner::open(resolved, opening, plans, folder, manifest, stop)?;
+        runners.push(runner.with_roofline(roofline));
     }
     'blocks: for (block, plan) in plans.iter().enumerate() {
         for side in order(block.saturating_sub(LEAD_IN), runners.len()) {

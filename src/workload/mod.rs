@@ -224,7 +224,7 @@ mod tests {
     fn a_seed_is_one_that_every_target_takes_as_it_is() {
         let workload = workload(1);
         let seeds = workload.seeds();
-        let all = (0..100).map(|index| workload.sampling(&seeds, Phase::Load, index).seed);
+        let all = (0..100).map(|index| workload.sampling(&seeds, Phase::Measure, index).seed);
         assert!(all.clone().all(|seed| i32::try_from(seed).is_ok()));
         assert!(all.max() > Some(1 << 30), "and uses all of the range");
     }

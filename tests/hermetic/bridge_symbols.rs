@@ -27,9 +27,15 @@ fn scratch(name: &str) -> PathBuf {
 fn include_root() -> PathBuf {
     let root = scratch("include");
     let link = root.join("bareflight");
-    if !link.exists() {
-        // Two tests may get here at once; the second finds the link made.
-        let _ = std::os::unix::fs::symlink(env!("CARGO_MANIFEST_DIR"), &link);
+    // A target folder that was copied from another checkout has a link to that one.
+    let leads_here =
+        || std::fs::read_link(&link).is_ok_and(|it| it == Path::new(env!("CARGO_MANIFEST_DIR")));
+    if !leads_here() {
+        // Two tests may get here at once: a link takes the other's place whole.
+        let fresh = root.join(format!("fresh-{:?}", std::thread::current().id()));
+        let _left_over = std::fs::remove_file(&fresh);
+        std::os::unix::fs::symlink(env!("CARGO_MANIFEST_DIR"), &fresh).expect("linked");
+        std::fs::rename(&fresh, &link).expect("it takes the place");
     }
     root
 }

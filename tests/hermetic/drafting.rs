@@ -155,3 +155,54 @@ fn the_simulated_library_refuses_it_as_the_original_does() {
     let error = Engine::open_simulated(&config).err().expect("refused").to_string();
     assert!(error.contains("block reuse must be enabled"), "{error}");
 }
+
+/// The one folder below `run`, with its manifest.
+fn left(folder: &Path) -> (std::path::PathBuf, serde_json::Value) {
+    let run =
+        std::fs::read_dir(folder.join("run")).expect("runs").next().expect("one").expect("one");
+    let manifest = std::fs::read(run.path().join("manifest.json")).expect("a manifest");
+    (run.path(), serde_json::from_slice(&manifest).expect("JSON"))
+}
+
+#[test]
+fn a_draft_engine_that_does_not_load_ends_the_run_before_load_with_its_own_words() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let draft = ["--draft-engine", "null", "--draft-kv-tokens", "1", "--kv-reuse"];
+    let output = bareflight(folder.path(), &[&["--target", TARGET][..], &draft].concat());
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{complaints}");
+    assert!(complaints.contains("its draft engine `null`: the KV cache holds 1"), "{complaints}");
+}
+
+#[test]
+fn a_run_whose_draft_engine_breaks_tells_it_and_keeps_every_record() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let draft = "explicit,base_us=100,fail_at_iteration=60";
+    let arguments =
+        ["--target", TARGET, "--draft-engine", draft, "--kv-reuse", "--window", "whole"];
+    let output = bareflight(folder.path(), &arguments);
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "some failed, so it is invalid: {complaints}");
+    let console = String::from_utf8_lossy(&output.stdout);
+    assert!(console.contains("the draft engine: "), "{console}");
+    let (run, manifest) = left(folder.path());
+    assert_eq!(manifest["state"], "complete");
+    let rows = std::fs::read_to_string(run.join("requests.csv")).expect("rows");
+    let (failed, completed) =
+        (rows.matches(",failed,").count(), rows.matches(",completed,").count());
+    assert!(failed > 0 && failed + completed == 8, "{rows}");
+}
+
+#[test]
+fn the_roofline_of_a_drafted_run_is_the_target_s() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let target = "sim:h200-llama3-8b-fp8,external_drafts=4";
+    let draft = "h200-llama3-8b-fp8,agreement=0.7";
+    let arguments = ["--target", target, "--draft-engine", draft, "--kv-reuse"];
+    let output = bareflight(folder.path(), &arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let summary = std::fs::read(left(folder.path()).0.join("summary.json")).expect("a summary");
+    let summary: serde_json::Value = serde_json::from_slice(&summary).expect("JSON");
+    let floor = &summary["points"][0]["roofline"]["decode"]["floor_ms"];
+    assert!(floor.as_f64().is_some_and(|floor| floor > 1.0), "weights of 8 GB: {floor}");
+}
