@@ -273,3 +273,46 @@ fn the_simulated_executor_lives_in_the_same_program_under_another_namespace() {
     assert!(matches!(output.status.code(), Some(0 | 4)), "{}", words(&output.stderr));
     assert_eq!(manifest(&out)["target"]["kind"], "sim");
 }
+
+#[test]
+fn what_the_library_writes_to_standard_output_is_kept_in_the_run_and_not_among_results() {
+    let out = tempfile::tempdir().expect("a folder");
+    let more = ["--concurrency", "2", "--requests", "6", "--engine-log", "info"];
+    let output = run(&out, COST, &more);
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{}", words(&output.stderr));
+    assert!(!words(&output.stdout).contains("[TensorRT-LLM]"), "{}", words(&output.stdout));
+    let log = read(&out, "engine.log");
+    assert!(log.contains("[TensorRT-LLM][INFO]") && log.ends_with("shuts down\n"), "{log}");
+}
+
+#[test]
+fn a_ladder_starts_from_an_engine_that_writes_to_standard_output_first() {
+    let out = tempfile::tempdir().expect("a folder");
+    let target = stand_in::target(&out, COST, 1);
+    let output = Command::new(env!("CARGO_BIN_EXE_bareflight"))
+        .args(["ladder", "--target", &target, "--scenario", "D(16,8)", "--requests", "4"])
+        .args(["--warmup", "1", "--blocks", "1"])
+        .current_dir(out.path())
+        .env("CI", "1")
+        .env("TLLM_LOG_LEVEL", "TRACE")
+        .output()
+        .expect("the binary runs");
+    let message = words(&output.stderr);
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{message}");
+    assert!(words(&output.stdout).contains("L6 "), "{}", words(&output.stdout));
+    for name in ["engine.log", "served.engine.log"] {
+        assert!(read(&out, name).contains("[TensorRT-LLM][INFO]"), "{name}");
+    }
+}
+
+#[test]
+fn a_checkpoint_in_place_of_an_engine_is_told_with_the_command_that_builds_one() {
+    let out = tempfile::tempdir().expect("a folder");
+    let checkpoint = out.path().join("checkpoint");
+    std::fs::create_dir(&checkpoint).expect("made");
+    let config = r#"{"architecture": "LlamaForCausalLM", "num_hidden_layers": 32}"#;
+    std::fs::write(checkpoint.join("config.json"), config).expect("written");
+    let target = format!("trtllm:{}", checkpoint.display());
+    let output = program(&out, &target, &[]).output().expect("runs");
+    assert!(refused(&out, &output).contains("trtllm-build --checkpoint_dir"));
+}
