@@ -257,7 +257,7 @@ fn the_hash_of_this_plan_never_changes() {
         max_in_flight: Some(64),
     };
     let plan = drawn(&workload, gamma, PlanSize { warmup: 5, ..requests(200) });
-    assert_eq!(plan.hash(), "b2422c601a2554aa924d8f8f7fa8c556da2d2c6d55be3c665b6b302dd4ffbe32");
+    assert_eq!(plan.hash(), "366544733659571cbc56c8f0cb849abae3641d0d8b6e63921e66429ae3e9149b");
 }
 
 #[test]
