@@ -4,6 +4,8 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::version;
+
 /// Facts about this machine; a test makes its own.
 #[derive(Debug, Default, Clone)]
 pub struct Machine {
@@ -11,8 +13,10 @@ pub struct Machine {
     pub root: Option<PathBuf>,
     /// `TRTLLM_INCLUDE`: headers that lie elsewhere, e.g. `cpp/include` of a source tree.
     pub include: Option<PathBuf>,
-    /// `TRTLLM_VERSION`: the version of headers that do not say it themselves.
+    /// `TRTLLM_VERSION`: the version of headers that do not say it themselves, set by hand.
     pub version: Option<String>,
+    /// `TRT_LLM_VERSION`, which NVIDIA's image sets.
+    pub image_version: Option<String>,
     /// The place in NVIDIA's container.
     pub container: PathBuf,
     /// The folder of the Python package, which holds libraries and no headers.
@@ -73,10 +77,10 @@ const HOW_TO_INSTALL: &str = "Remedy: build inside NVIDIA's container `tensorrt-
 pub fn find(machine: &Machine) -> Result<Installation, Missing> {
     let (libraries, beside) = find_libraries(machine)?;
     let include = find_headers(machine, beside.as_deref())?;
-    let version = headers_version(machine, &include)?;
-    same_version_as_libraries(&libraries, &include, &version)?;
+    let headers = version::of_headers(machine, &include, &libraries)?;
+    same_version_as_libraries(&libraries, &include, &headers)?;
     let cuda = if wants_cuda(&include) { Some(find_cuda(machine)?) } else { None };
-    Ok(Installation { include, libraries, cuda, version })
+    Ok(Installation { include, libraries, cuda, version: headers })
 }
 
 /// The libraries' folder, and the headers' folder that belongs to it where there is one.
@@ -148,51 +152,23 @@ fn find_headers(machine: &Machine, beside: Option<&Path>) -> Result<PathBuf, Mis
     })
 }
 
-/// From the generated header, else from the source tree around it, else from `TRTLLM_VERSION`.
-fn headers_version(machine: &Machine, include: &Path) -> Result<String, Missing> {
-    let header = include.join("tensorrt_llm/executor/version.h");
-    let python = include.join("../../tensorrt_llm/version.py");
-    quoted_after(&header, "kTensorRtLlmVersion")
-        .or_else(|| quoted_after(&python, "__version__"))
-        .or_else(|| machine.version.clone())
-        .ok_or_else(|| Missing {
-            what: "the headers of TensorRT-LLM do not say their version",
-            looked: vec![
-                (header.display().to_string(), "no kTensorRtLlmVersion".into()),
-                (python.display().to_string(), "no __version__".into()),
-                ("TRTLLM_VERSION".into(), "not set".into()),
-            ],
-            remedy: "Remedy: set TRTLLM_VERSION to the headers' version, e.g. 1.2.1".into(),
-        })
-}
-
 /// The version of a wheel; the library's own version is checked when the program starts.
 fn same_version_as_libraries(
     libraries: &Path,
     include: &Path,
     version: &str,
 ) -> Result<(), Missing> {
-    let Ok(folder) = libraries.canonicalize() else { return Ok(()) };
-    let python = folder.join("../version.py");
-    match quoted_after(&python, "__version__") {
+    match version::beside(libraries) {
         Some(library) if library != version => Err(Missing {
             what: "headers and libraries of TensorRT-LLM are of different versions",
             looked: vec![
                 (format!("headers {}", include.display()), version.to_owned()),
-                (format!("libraries {}", folder.display()), library),
+                (format!("libraries {}", libraries.display()), library),
             ],
             remedy: "Remedy: install both of the same version".into(),
         }),
         _ => Ok(()),
     }
-}
-
-/// The first quoted text after `name` in a file.
-fn quoted_after(file: &Path, name: &str) -> Option<String> {
-    let text = fs::read_to_string(file).ok()?;
-    let (_, rest) = text.split_once(name)?;
-    let (_, rest) = rest.split_once('"')?;
-    rest.split_once('"').map(|(version, _)| version.to_owned())
 }
 
 fn wants_cuda(include: &Path) -> bool {

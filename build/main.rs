@@ -4,9 +4,11 @@
 mod fingerprint;
 mod installation;
 mod library;
+mod library_version;
 mod simulated;
 mod stamp;
 mod trtllm;
+mod version;
 
 fn main() {
     simulated::build();

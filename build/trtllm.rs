@@ -37,6 +37,7 @@ fn this_machine() -> Machine {
         root,
         include: path("TRTLLM_INCLUDE"),
         version: path("TRTLLM_VERSION").map(|version| version.display().to_string()),
+        image_version: path("TRT_LLM_VERSION").map(|version| version.display().to_string()),
         container: "/app/tensorrt_llm".into(),
         wheel,
         cuda,

@@ -5,5 +5,6 @@
 mod bridge;
 pub mod cuda;
 pub mod engine;
+pub mod environment;
 pub mod nvtx;
 pub mod triton;

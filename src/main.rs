@@ -4,11 +4,12 @@ use std::process::ExitCode;
 use std::slice;
 
 use bareflight::cli::configuration::resolve_run;
+use bareflight::cli::engine_log::Destination;
 use bareflight::cli::exit::{Coded, Exit};
 use bareflight::cli::typed::{Cli, Command, Document};
 use bareflight::cli::{
-    compare, doctor, dry_run, engine_threads, inspect, ladder, load_number, mpi_rank, run, serve,
-    shell, translate,
+    compare, doctor, dry_run, engine_log, engine_threads, inspect, ladder, load_number, mpi_rank,
+    run, serve, shell, translate,
 };
 use bareflight::console;
 use bareflight::experiment::{artefacts, preflight};
@@ -17,13 +18,15 @@ use bareflight::store::read_back::read_back;
 use clap::FromArgMatches;
 
 fn main() -> ExitCode {
-    match dispatch() {
-        Ok(exit) => exit.into(),
-        Err((exit, error)) => {
-            console::print_notice(format_args!("{error:#}"));
-            exit.into()
-        }
+    let exit = dispatch().unwrap_or_else(|(exit, error)| {
+        console::print_notice(format_args!("{error:#}"));
+        exit
+    });
+    match exit {
+        Exit::Failure | Exit::Preflight => engine_log::show_last_lines(),
+        _ => {}
     }
+    exit.into()
 }
 
 fn dispatch() -> Coded<Exit> {
@@ -39,6 +42,7 @@ fn dispatch() -> Coded<Exit> {
                 return Ok(exit);
             }
             engine_threads::ensure(slice::from_mut(&mut resolved))?;
+            engine_log::set_up(slice::from_mut(&mut resolved), Destination::RunDirectory)?;
             run::run(resolved)
         }
         Command::Plan(arguments) => {

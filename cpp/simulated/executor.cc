@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "bareflight/cpp/simulated/logger.h"
 #include "bareflight/cpp/simulated/loop.h"
 #include "bareflight/cpp/simulated/ranks.h"
 
@@ -17,7 +18,22 @@ simulation::Limits checked_limits(simulation::Profile const& profile, ModelType 
     if (model_type != ModelType::kDECODER_ONLY) {
         throw std::runtime_error("the simulated executor has decoder-only models");
     }
-    return simulation::resolve_limits(profile, config);
+    try {
+        return simulation::resolve_limits(profile, config);
+    } catch (std::exception const& error) {
+        simulation::log(simulation::LogLevel::Error, error.what());
+        throw;
+    }
+}
+
+/// A few lines, as the original says what it has found and taken.
+void log_start(simulation::Profile const& profile, simulation::Limits const& limits) {
+    using simulation::LogLevel;
+    simulation::log(LogLevel::Info, "simulated executor " + std::string(version()) + ", " +
+                                        std::to_string(profile.world_size) + " rank(s)");
+    simulation::log(LogLevel::Info, "at most " + std::to_string(limits.max_batch_size) + " requests and " +
+                                        std::to_string(limits.max_num_tokens) + " tokens in an iteration, " +
+                                        std::to_string(limits.kv_blocks) + " blocks of KV cache");
 }
 
 /// The program whose processes hold the engine; empty in leader mode.
@@ -54,6 +70,7 @@ class Executor::Impl {
                  simulation::StatisticsRing<RequestStatsPerIteration>(config.getRequestStatsMaxIterations())},
           mEvents(event_buffer(mLimits)),
           mLoop(mProfile, mLimits, *mRanks, mIntake, mMailbox, mRings, mEvents.get()) {
+        log_start(mProfile, mLimits);
         std::this_thread::sleep_for(std::chrono::duration<double, std::milli>(mProfile.behaviour.load_ms));
         mThread = std::thread([this] { mRanks->leads() ? mLoop.run() : mRanks->follow(); });
     }
@@ -86,6 +103,7 @@ class Executor::Impl {
 
     void shutdown() {
         if (!mShutdown.exchange(true)) {
+            simulation::log(simulation::LogLevel::Info, "simulated executor shuts down");
             mIntake.close();
             mThread.join();
             mRanks->dismiss();

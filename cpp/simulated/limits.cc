@@ -67,6 +67,10 @@ Limits resolve_limits(Profile const& profile, executor::ExecutorConfig const& co
         throw std::runtime_error("static batching is not supported: use in-flight batching");
     }
     require_drafts(profile, config);
+    if (profile.behaviour.external_drafts > 0 && !config.getKvCacheConfig().getEnableBlockReuse()) {
+        throw std::runtime_error(
+            "KV cache block reuse must be enabled for speculative decoding target model");
+    }
     Limits limits{};
     limits.max_batch_size = within_build(config.getMaxBatchSize(), built.max_batch_size, "max_batch_size");
     limits.max_num_tokens = within_build(config.getMaxNumTokens(), built.max_num_tokens, "max_num_tokens");

@@ -10,6 +10,7 @@ use clap::{ArgMatches, Args};
 use serde_json::{Map, Value};
 
 use crate::cli::configuration::read_settings;
+use crate::cli::engine_log::{self, Destination};
 use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::origin::{as_map, as_tables};
@@ -110,6 +111,7 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
     }
     let mut sides = sides(arguments, matches).map_err(|error| (Exit::Usage, error))?;
     engine_threads::ensure(&mut sides)?;
+    engine_log::set_up(&mut sides, Destination::RunDirectory)?;
     refuse_profiled(&sides).map_err(|error| (Exit::Usage, error))?;
     let ready = blocks::prepare(&mut sides, arguments.blocks)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
@@ -140,13 +142,15 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
     let mut manifest = Manifest::begin("comparison", &title, lettered.collect());
     manifest.write(&directory).map_err(|error| failure(error.into()))?;
     let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
+    let openings = ready.openings.into_iter().zip(ready.rooflines);
     let opened =
-        sides.iter().zip(ready.openings).enumerate().map(|(place, (resolved, opening))| {
+        sides.iter().zip(openings).enumerate().map(|(place, (resolved, (opening, roofline)))| {
             Ok(interleave::Side {
                 name: format!("{} {}", letter(place), resolved.target),
                 resolved,
                 settings: resolved.to_toml()?,
                 opening,
+                roofline,
             })
         });
     let opened = opened.collect::<Result<_, toml::ser::Error>>();

@@ -7,6 +7,7 @@ use clap::{ArgMatches, Args};
 
 use crate::cli::compare::{load_records, measured, refuse_profiled};
 use crate::cli::configuration::read_settings;
+use crate::cli::engine_log::{self, Destination};
 use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::resolve::resolve;
@@ -76,6 +77,7 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
     let mut engine = engine(&settings).map_err(usage)?;
     refuse_profiled(std::slice::from_ref(&engine)).map_err(usage)?;
     engine_threads::ensure(std::slice::from_mut(&mut engine))?;
+    engine_log::set_up(std::slice::from_mut(&mut engine), Destination::RunDirectory)?;
 
     // Named wrongly, nothing is begun.
     registry::describe(&engine.target, &engine.engine, &engine.served)
@@ -106,15 +108,17 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
     let mut manifest = Manifest::begin("ladder", &title, named);
     manifest.write(&directory).map_err(|error| failure(error.into()))?;
     let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
-    let opened =
-        levels.iter().zip(&resolved).zip(blocks.openings).map(|((level, resolved), opening)| {
-            Ok(interleave::Side {
-                name: format!("{} {}", level.name(), resolved.target),
-                resolved,
-                settings: resolved.to_toml()?,
-                opening,
-            })
-        });
+    let openings = blocks.openings.into_iter().zip(blocks.rooflines);
+    let opened = levels.iter().zip(&resolved).zip(openings).map(|((level, resolved), opening)| {
+        let (opening, roofline) = opening;
+        Ok(interleave::Side {
+            name: format!("{} {}", level.name(), resolved.target),
+            resolved,
+            settings: resolved.to_toml()?,
+            opening,
+            roofline,
+        })
+    });
     let opened = opened.collect::<Result<_, toml::ser::Error>>();
     let opened = opened.context("settings cannot be written as TOML").map_err(failure)?;
     let mut watch = CpuWatch::new(Screen::without_tables(engine.quiet), server.as_ref().ok());
@@ -168,7 +172,8 @@ fn start_server(directory: &RunDirectory, engine: &Resolved) -> Coded<Server> {
         fs::write(&settings, text).context("settings of the server cannot be written")
     });
     written.map_err(|error| (Exit::Failure, error))?;
-    Server::start(&settings).map_err(|error| (Exit::Preflight, error.into()))
+    Server::start(&settings, &directory.file(file::SERVED_LOG))
+        .map_err(|error| (Exit::Preflight, error.into()))
 }
 
 /// Which rungs there are, and why others are not.

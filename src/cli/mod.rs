@@ -4,6 +4,7 @@ pub mod compare;
 pub mod configuration;
 pub mod doctor;
 pub mod dry_run;
+pub mod engine_log;
 pub mod engine_threads;
 pub mod exit;
 pub mod inspect;

@@ -2,6 +2,7 @@
 
 use anyhow::anyhow;
 
+use crate::cli::engine_log::{self, Destination};
 use crate::cli::exit::{Coded, Exit};
 use crate::settings::Resolved;
 use crate::targets::mpi_job::MpiJob;
@@ -29,6 +30,9 @@ pub fn run_worker_rank(resolved: &Resolved) -> Coded<Option<Exit>> {
     if job.rank == 0 {
         return Ok(None);
     }
+    // What mpirun collects of standard output belongs to rank 0's results.
+    let mut own = resolved.clone();
+    engine_log::set_up(std::slice::from_mut(&mut own), Destination::StandardError)?;
     if resolved.engine.drafting.is_some() {
         // Rank 0 reports that two engines cannot be loaded by several ranks.
         return Ok(Some(Exit::Preflight));

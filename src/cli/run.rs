@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use crate::cli::exit::Exit;
 use crate::clock::Nanos;
 use crate::console;
+use crate::console::streams;
 use crate::experiment::artefacts;
 use crate::experiment::preflight::{self, PreflightError};
 use crate::experiment::sweep::{self, ExperimentError, Watch};
@@ -97,7 +98,7 @@ pub(super) fn experiment_exit(error: &ExperimentError) -> Exit {
 /// # Errors
 /// When standard output cannot be written for another reason.
 pub fn print(text: &str) -> Result<()> {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
+    match streams::results().write_all(text.as_bytes()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => other.context("results cannot be printed"),
     }

@@ -1,7 +1,8 @@
 //! `bareflight serve`: an in-process engine behind OpenAI and KServe endpoints.
 
+use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::slice;
 
 use anyhow::{Context, anyhow};
@@ -9,12 +10,14 @@ use clap::{ArgMatches, Args, Command};
 use serde_json::json;
 
 use crate::cli::configuration::resolve_run;
+use crate::cli::engine_log::{self, Destination};
 use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::origin::{Origin, Origins};
 use crate::cli::typed::{EXECUTOR_HEADING, RunArgs};
 use crate::clock::Nanos;
 use crate::console;
+use crate::console::streams;
 use crate::engine_directory::EngineDirectory;
 use crate::issue::stop::Stop;
 use crate::network::secret::ApiKey;
@@ -63,6 +66,13 @@ pub struct ServeArgs {
     /// After SIGTERM or Ctrl-C, how long running requests may go on (default: 10s)
     #[arg(long, value_name = "SPAN", help_heading = "Serving")]
     pub grace: Option<HumanDuration>,
+    /// File to write the line to that says where it listens, for a parent process; may be `/dev/fd/N` (default: standard
+    /// output)
+    #[arg(long, value_name = "FILE", help_heading = "Serving")]
+    pub ready_file: Option<PathBuf>,
+    /// File for the engine's own log (default: standard error)
+    #[arg(long, value_name = "FILE", help_heading = "Serving")]
+    pub engine_log_file: Option<PathBuf>,
     /// Engine settings, as for a run.
     #[command(flatten)]
     pub run: RunArgs,
@@ -115,6 +125,12 @@ pub fn serve(arguments: &ServeArgs, program: &Command, matches: &ArgMatches) -> 
     refuse_run_flags(program, &origins)?;
     check_kind(&resolved.target).map_err(usage)?;
     engine_threads::ensure(slice::from_mut(&mut resolved))?;
+    let log = match &arguments.engine_log_file {
+        Some(file) => Destination::File(file),
+        None => Destination::StandardError,
+    };
+    engine_log::set_up(slice::from_mut(&mut resolved), log)?;
+    let announcement = announcement(arguments.ready_file.as_deref())?;
     let mut engine = resolved.engine.clone();
     // Statistics and events have no reader here.
     engine.iteration_stats = Some(0);
@@ -135,7 +151,7 @@ pub fn serve(arguments: &ServeArgs, program: &Command, matches: &ArgMatches) -> 
     let serving = format!("serving {} ({}){simulated}", target.name, target.title);
     let ready = |ready: &ReadyServer| {
         console::print_notice(format_args!("{serving}"));
-        announce(ready);
+        announce(ready, announcement);
     };
     let served = crate::serve::serve(named, options, stop, ready).map_err(|error| {
         let exit = match &error {
@@ -236,8 +252,17 @@ fn warn_if_open(options: &ServeOptions) {
     }
 }
 
-/// One line of JSON on standard output, for the parent process.
-fn announce(ready: &ReadyServer) {
+/// Where the parent process looks for the line.
+fn announcement(file: Option<&Path>) -> Coded<Box<dyn Write>> {
+    let Some(path) = file else { return Ok(streams::results()) };
+    let file = File::create(path)
+        .with_context(|| format!("`--ready-file {}` cannot be written", path.display()))
+        .map_err(usage)?;
+    Ok(Box::new(file))
+}
+
+/// One line of JSON for the parent process.
+fn announce(ready: &ReadyServer, mut to: Box<dyn Write>) {
     let line = json!({
         "ready": true,
         "openai": format!("http://{}", ready.openai),
@@ -245,7 +270,6 @@ fn announce(ready: &ReadyServer) {
         "model": ready.model,
         "pid": std::process::id(),
     });
-    let mut out = std::io::stdout().lock();
     // A parent that does not read it does not need it.
-    let _unread = writeln!(out, "{line}").and_then(|()| out.flush());
+    let _unread = to.write_all(format!("{line}\n").as_bytes()).and_then(|()| to.flush());
 }

@@ -1,12 +1,14 @@
 //! Lines on standard error, each in one write: ranks of an MPI job share the terminal, and pieces of two lines would mix.
 
+pub mod streams;
+
 use std::fmt;
 use std::io::{self, Write};
 
 /// Writes `bareflight: ` and the message as one line. An error of the terminal stops nothing: there is no place left to
 /// report it to.
 pub fn print_notice(message: fmt::Arguments<'_>) {
-    let _closed = write_line(&mut io::stderr(), format_args!("bareflight: {message}"));
+    let _closed = write_line(&mut *streams::notices(), format_args!("bareflight: {message}"));
 }
 
 /// Formats the line first and hands it to `to` in one call.

@@ -9,6 +9,7 @@ pub mod figures;
 pub mod files;
 pub(crate) mod fit;
 pub mod memory;
+pub mod mistaken;
 mod section;
 
 use std::fs;
@@ -24,6 +25,7 @@ pub use check::{EngineProblem, PlannedUse, Severity};
 pub use config::EngineConfig;
 pub use end_token::{EndToken, EndTokenError};
 pub use files::Files;
+pub use mistaken::Mistaken;
 pub use section::KeyError;
 
 /// An engine directory as it lies on disk; nothing of it is loaded.
@@ -60,13 +62,9 @@ pub enum EngineDirectoryError {
         /// What was wrong.
         why: serde_json::Error,
     },
-    /// It is a model, not an engine.
-    #[error(
-        "`{}` is the configuration of a Hugging Face model, not of an engine: build one with `trtllm-build`, or run \
-         the model itself with `--target local:DIR`",
-        .0.display()
-    )]
-    HuggingFace(PathBuf),
+    /// It is something else that can be mistaken for an engine.
+    #[error(transparent)]
+    Mistaken(#[from] Mistaken),
     /// A key is missing or wrong.
     #[error("`{}` is not the configuration of an engine: {why}; build the engine again", file.display())]
     Key {
@@ -83,6 +81,9 @@ impl EngineDirectory {
     /// # Errors
     /// When it is no engine directory; the text names the file, and the key in it.
     pub fn read(path: &Path) -> Result<Self, EngineDirectoryError> {
+        if let Some(mistaken) = Mistaken::of(path) {
+            return Err(mistaken.into());
+        }
         if !path.is_dir() {
             return Err(EngineDirectoryError::NotADirectory(path.to_owned()));
         }
@@ -91,10 +92,6 @@ impl EngineDirectory {
         let text = fs::read_to_string(&file).map_err(unreadable)?;
         let value: serde_json::Value = serde_json::from_str(&text)
             .map_err(|why| EngineDirectoryError::NotJson { file: file.clone(), why })?;
-        let is_model = value.get("architectures").is_some() || value.get("model_type").is_some();
-        if is_model && value.get("pretrained_config").is_none() {
-            return Err(EngineDirectoryError::HuggingFace(file));
-        }
         let config = EngineConfig::of(&value)
             .map_err(|why| EngineDirectoryError::Key { file: file.clone(), why })?;
         let files = Files::of(path, &config).map_err(unreadable)?;

@@ -56,6 +56,7 @@ fn notes(directory: &RunDirectory) -> Vec<FileNote> {
         (file::DELIVERIES, "the stamp of each delivery"),
         (file::ITERATIONS, "iteration statistics of the engine"),
         (file::KV_EVENTS, "what happened to blocks of the engine's KV cache"),
+        (file::ENGINE_LOG, "what the engine wrote to its own log (`--engine-log LEVEL`)"),
         (file::GPU, "GPU samples, ten per second"),
         (file::MANIFEST, "machine, versions, seeds, hashes"),
         (file::RESOLVED, "every setting: `bareflight run --config` repeats the run"),

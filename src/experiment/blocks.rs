@@ -10,6 +10,7 @@ use crate::load::plan::{Plan, PlanStart};
 use crate::request::Limits;
 use crate::request::RequestId;
 use crate::settings::Resolved;
+use crate::specs::RooflineFacts;
 use crate::targets::registry;
 use crate::workload::{PromptKind, Workload};
 
@@ -18,6 +19,8 @@ use crate::workload::{PromptKind, Workload};
 pub struct ReadyBlocks {
     /// What answers, in the order of the sides; not yet opened.
     pub openings: Vec<Opening>,
+    /// Model and machine of each side, where they are known.
+    pub rooflines: Vec<Option<RooflineFacts>>,
     /// That of the lead-in, and one for each block.
     pub plans: Vec<Plan>,
     /// What is odd about engines that come from a directory, and no reason to refuse them.
@@ -76,13 +79,18 @@ pub fn prepare(sides: &mut [Resolved], blocks: u32) -> Result<ReadyBlocks, Prefl
     }
     let mut warnings = Vec::new();
     let mut openings = Vec::with_capacity(sides.len());
+    let mut rooflines = Vec::with_capacity(sides.len());
     for (side, it) in sides.iter().zip(named) {
         open_files::raise(it.target.describe(), &plans)?;
         let telemetry = gpu_watch::find(side, it.target.describe().abilities())?;
         let gpus = machine::gpus(&it, side, telemetry.as_ref())?;
         let (found, _) = check_engines(&it, side, &plans, gpus.as_ref())?;
         warnings.extend(found);
+        let (roofline, lacking) = machine::roofline(it.deployment(), side, gpus.as_ref());
+        // What is given for all sides is in vain at one of which nothing is known.
+        warnings.extend(lacking.filter(|_| it.deployment().is_some()));
+        rooflines.push(roofline);
         openings.push(Opening { target: it.target, telemetry });
     }
-    Ok(ReadyBlocks { openings, plans, warnings })
+    Ok(ReadyBlocks { openings, rooflines, plans, warnings })
 }

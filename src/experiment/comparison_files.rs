@@ -99,7 +99,18 @@ pub fn write_comparison(
         (file::COMPARISON_JSON, "everything (see `bareflight schema comparison`)"),
         (file::MANIFEST, "machine, version, command line; each side has one of its own"),
     ];
-    Ok(notes.map(|(name, holds)| FileNote { name: name.into(), holds: holds.into() }).into())
+    Ok(with_logs(directory, &notes))
+}
+
+/// These files, and the logs of engines where there are any.
+fn with_logs(directory: &RunDirectory, notes: &[(&str, &str)]) -> Vec<FileNote> {
+    let logs = [
+        (file::ENGINE_LOG, "what engines in this process wrote to their own log"),
+        (file::SERVED_LOG, "the same of the server"),
+    ];
+    let logs = logs.iter().filter(|(name, _)| directory.file(name).exists());
+    let all = notes.iter().chain(logs);
+    all.map(|(name, holds)| FileNote { name: (*name).into(), holds: (*holds).into() }).collect()
 }
 
 /// Writes what the rungs of a ladder come to together.
@@ -120,5 +131,5 @@ pub fn write_ladder(
         (file::LADDER_JSON, "everything (see `bareflight schema ladder`)"),
         (file::MANIFEST, "machine, version, command line; each rung has one of its own"),
     ];
-    Ok(notes.map(|(name, holds)| FileNote { name: name.into(), holds: holds.into() }).into())
+    Ok(with_logs(directory, &notes))
 }

@@ -1,6 +1,5 @@
 //! Engine checks of the preflight: engine directories against settings, plans and GPUs.
 
-use crate::engine_directory::check::warn;
 use crate::engine_directory::memory::KvEstimate;
 use crate::engine_directory::{EngineDirectory, EngineProblem, PlannedUse, Severity};
 use crate::experiment::preflight::PreflightError;
@@ -21,7 +20,7 @@ pub(super) fn check_engines(
     plans: &[Plan],
     gpus: Option<&KnownGpus>,
 ) -> Result<(Vec<EngineProblem>, Option<KvEstimate>), PreflightError> {
-    let mut findings: Vec<EngineProblem> = of_rounds(&resolved.engine).into_iter().collect();
+    let mut findings: Vec<EngineProblem> = Vec::new();
     let mut kv = None;
     let memory = |directory: &EngineDirectory| {
         gpus.and_then(|gpus| gpus.memory_for(directory.config.mapping.world_size()))
@@ -53,17 +52,6 @@ pub(super) fn check_engines(
     } else {
         Err(PreflightError::Engine { target: resolved.target.clone(), refused })
     }
-}
-
-/// Every round asks both engines for what follows all of the context.
-fn of_rounds(engine: &EngineSettings) -> Option<EngineProblem> {
-    (engine.drafting.is_some() && !engine.kv_reuse).then(|| {
-        warn(
-            "kv_reuse",
-            "without reuse of KV-cache blocks each round computes the whole context again, in both engines".into(),
-            "give `--kv-reuse`, with engines that were built with `--use_paged_context_fmha enable`",
-        )
-    })
 }
 
 /// What is going to be asked of any of the engines.
@@ -151,7 +139,8 @@ mod tests {
             ("draft_device_ids = [1]", false),
             ("device_ids = [2]\ndraft_device_ids = [0]", false),
         ] {
-            let resolved = planned(&format!("[engine]\ndraft_engine = 'small'\n{ids}"));
+            let resolved =
+                planned(&format!("kv_reuse = true\n[engine]\ndraft_engine = 'small'\n{ids}"));
             let drafting = resolved.engine.drafting.as_ref().expect("a draft engine");
             assert_eq!(shares_gpus(drafting, &directory, &resolved), shared, "{ids}");
         }

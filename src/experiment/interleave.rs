@@ -4,7 +4,7 @@ use crate::clock::Nanos;
 use crate::experiment::calibrate;
 use crate::experiment::point_runner::{Opening, PointRunner};
 use crate::experiment::sweep::{
-    ExperimentError, Watch, calibrate_client, save_before_the_first_request,
+    ExperimentError, Watch, calibrate_client, keep_engine_log, save_before_the_first_request,
 };
 use crate::issue::phase::Stage;
 use crate::issue::stop::Stop;
@@ -12,6 +12,7 @@ use crate::load::plan::Plan;
 use crate::metrics::Summary;
 use crate::metrics::compare::BLOCKS_FOR_A_VERDICT;
 use crate::settings::Resolved;
+use crate::specs::RooflineFacts;
 use crate::store::manifest::{Manifest, PointEntry, State};
 use crate::store::measured_run::MeasuredRun;
 use crate::store::run_directory::RunDirectory;
@@ -27,6 +28,8 @@ pub struct Side<'a> {
     pub settings: String,
     /// What answers, not yet opened.
     pub opening: Opening,
+    /// Its model and machine, where they are known.
+    pub roofline: Option<RooflineFacts>,
 }
 
 /// Blocks that every side plays before those that are compared.
@@ -65,10 +68,11 @@ pub fn play(
     stop: &Stop,
     watch: &mut dyn Watch,
 ) -> Result<Vec<MeasuredRun>, ExperimentError> {
+    keep_engine_log(directory)?;
     let null_rate = calibrate::null_rate()?;
     let mut runners = Vec::with_capacity(sides.len());
     let names: Vec<String> = sides.iter().map(|side| side.name.clone()).collect();
-    for Side { name, resolved, settings, opening } in sides {
+    for Side { name, resolved, settings, opening, roofline } in sides {
         let info = opening.target.describe().clone();
         let folder = directory.below(&name)?;
         let mut manifest = Manifest::begin(info.clone(), name, resolved.workload.seed);
@@ -76,7 +80,8 @@ pub fn play(
         calibrate_client(&mut manifest, resolved, plans);
         save_before_the_first_request(&folder, &settings, &manifest)?;
         watch.begun(&info, &folder);
-        runners.push(PointRunner::open(resolved, opening, plans, folder, manifest, stop)?);
+        let runner = PointRunner::open(resolved, opening, plans, folder, manifest, stop)?;
+        runners.push(runner.with_roofline(roofline));
     }
     'blocks: for (block, plan) in plans.iter().enumerate() {
         for side in order(block.saturating_sub(LEAD_IN), runners.len()) {

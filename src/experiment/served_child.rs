@@ -1,16 +1,19 @@
 //! Server process of a ladder: `bareflight serve` as a child process, started and ended with its rungs.
 
 use std::io::{BufRead, BufReader};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 
 use crate::clock::{Nanos, now};
 use crate::console;
+use crate::console::streams;
 
 /// How long it may take to end after it was asked to.
 const PATIENCE: Nanos = Nanos::from_millis(20_000);
@@ -21,9 +24,14 @@ pub enum ServerError {
     /// It could not be started.
     #[error("`bareflight serve` cannot be started: {0}")]
     Start(#[from] std::io::Error),
-    /// It said something else than that it is ready.
-    #[error("`bareflight serve` did not become ready; it said: `{0}`")]
-    NotReady(String),
+    /// It ended, or said something else than that it is ready.
+    #[error("`bareflight serve` did not become ready{said}; its engine's log is `{}`", log.display())]
+    NotReady {
+        /// What it said, as the rest of a sentence.
+        said: String,
+        /// Where its engine's lines are.
+        log: PathBuf,
+    },
 }
 
 /// What it says of itself when it is ready.
@@ -46,26 +54,37 @@ pub struct Server {
 
 impl Server {
     /// Starts this very program as a server with these settings, on free ports of loopback, and waits until it is ready.
+    /// It is told of the readiness through a pipe of their own: what an engine writes to its streams goes to `log`.
     ///
     /// # Errors
-    /// When it cannot be started or ends before it is ready; what it printed then is on standard error.
-    pub fn start(settings: &Path) -> Result<Self, ServerError> {
+    /// When it cannot be started or ends before it is ready; what it said then is on standard error.
+    pub fn start(settings: &Path, log: &Path) -> Result<Self, ServerError> {
+        let (told, tell) = std::io::pipe()?;
+        // The child keeps it open under the same number.
+        fcntl_setfd(&tell, FdFlags::empty()).map_err(std::io::Error::from)?;
         let child = Command::new(std::env::current_exe()?)
             .args(["serve", "--host", "127.0.0.1", "--port", "0", "--grpc-port", "0", "--config"])
             .arg(settings)
+            .arg("--engine-log-file")
+            .arg(log)
+            .args(["--ready-file", &format!("/dev/fd/{}", tell.as_raw_fd())])
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(streams::notices_of_a_child()?)
             // Ctrl-C is for whoever holds it, who then ends it.
             .process_group(0)
             .spawn()?;
         let unready = Ready { openai: String::new(), grpc: String::new(), pid: 0 };
         let mut server = Self { child, ready: unready };
+        // So that the end of the child is the end of the pipe.
+        drop(tell);
         let mut line = String::new();
-        if let Some(out) = server.child.stdout.take() {
-            BufReader::new(out).read_line(&mut line)?;
-        }
-        server.ready = serde_json::from_str(&line)
-            .map_err(|_| ServerError::NotReady(line.trim().to_owned()))?;
+        BufReader::new(told).read_line(&mut line)?;
+        server.ready = serde_json::from_str(&line).map_err(|_| {
+            let line = line.trim();
+            let said = if line.is_empty() { String::new() } else { format!("; it said: `{line}`") };
+            ServerError::NotReady { said, log: log.to_owned() }
+        })?;
         Ok(server)
     }
 

@@ -1,6 +1,7 @@
 //! Sweep: calibrate, open the target, and for each point of load warm up, measure and write.
 
 use crate::clock::Nanos;
+use crate::console::streams;
 use crate::experiment::calibrate;
 use crate::experiment::client_rate::client_rate;
 use crate::experiment::point_runner::PointRunner;
@@ -52,6 +53,9 @@ pub enum ExperimentError {
     /// The events of the engine's KV cache could not be followed, so nothing was sent.
     #[error("`kv_events.jsonl` cannot be written, so nothing was sent: {0}")]
     KvEvents(std::io::Error),
+    /// The engine's own log could not be kept, so nothing was sent.
+    #[error("`engine.log` cannot be written, so nothing was sent: {0}")]
+    EngineLog(std::io::Error),
     /// What was recorded cannot be read again.
     #[error(transparent)]
     Records(#[from] RecordsError),
@@ -87,6 +91,7 @@ pub fn run(
     let Ready { opening, plans, warnings, roofline, kv: _ } = ready;
     let info = opening.target.describe().clone();
     let directory = create_directory(resolved, &info, &plans)?;
+    keep_engine_log(&directory)?;
     let mut manifest = Manifest::begin(info.clone(), title(resolved), resolved.workload.seed);
     manifest.warnings = warnings;
     save_before_the_first_request(&directory, settings, &manifest)?;
@@ -137,6 +142,11 @@ fn title(resolved: &Resolved) -> String {
         Some(Load::Batch) | None => "batch",
     };
     format!("{}, {}, {how}", resolved.target, resolved.workload.scenario)
+}
+
+/// Before the target is opened, so that all it says is there.
+pub(super) fn keep_engine_log(directory: &RunDirectory) -> Result<(), ExperimentError> {
+    streams::keep_engine_log(&directory.file(file::ENGINE_LOG)).map_err(ExperimentError::EngineLog)
 }
 
 pub(super) fn save_before_the_first_request(

@@ -66,6 +66,9 @@ pub struct Sampling {
 }
 
 impl Sampling {
+    /// Largest seed that is drawn: servers take 32 bits with a sign, and all targets of a comparison draw with the same one.
+    pub const LARGEST_SEED: u64 = 0x7fff_ffff;
+
     /// The most probable token, always.
     pub const fn greedy(seed: u64) -> Self {
         Self { temperature: None, top_p: None, top_k: None, seed }

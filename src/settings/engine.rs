@@ -73,6 +73,8 @@ pub struct EngineSettings {
     /// Iterations whose statistics are kept until they are read; 0 switches them off, and `None` leaves the number to
     /// the target: [`DEFAULT_ITERATION_STATS`], but none where iterations take no time.
     pub iteration_stats: Option<u32>,
+    /// Lines that the executor writes; `None` leaves it to the environment.
+    pub log_level: Option<LogLevel>,
     /// Program whose processes hold the engine (orchestrator mode); `None` holds it in this process and the ranks
     /// that `mpirun` started.
     pub worker: Option<PathBuf>,
@@ -121,6 +123,7 @@ impl Default for EngineSettings {
             lora_host_cache_bytes: None,
             perf_metrics: true,
             iteration_stats: None,
+            log_level: None,
             worker: None,
             threads: None,
             quantization: Quantization::default(),
@@ -302,6 +305,49 @@ impl TryFrom<String> for Lookahead {
 impl From<Lookahead> for String {
     fn from(Lookahead { window, ngram, verification }: Lookahead) -> Self {
         format!("{window},{ngram},{verification}")
+    }
+}
+
+/// Lines of an executor's log that are written: of this level and above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// Everything.
+    Trace,
+    /// What a developer of the engine looks at.
+    Debug,
+    /// What the engine has found and taken.
+    Info,
+    /// What may be wrong.
+    Warning,
+    /// What is wrong.
+    Error,
+}
+
+impl LogLevel {
+    const ALL: [Self; 5] = [Self::Trace, Self::Debug, Self::Info, Self::Warning, Self::Error];
+
+    /// As TensorRT-LLM reads it from `TLLM_LOG_LEVEL`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Trace => "TRACE",
+            Self::Debug => "DEBUG",
+            Self::Info => "INFO",
+            Self::Warning => "WARNING",
+            Self::Error => "ERROR",
+        }
+    }
+
+    /// The level of that word, where there is one.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| level.word() == word)
+    }
+}
+
+impl fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.word().to_ascii_lowercase())
     }
 }
 

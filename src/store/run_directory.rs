@@ -26,6 +26,10 @@ pub mod file {
     pub const ITERATIONS: &str = "iterations.jsonl";
     /// What happened to blocks of the KV cache.
     pub const KV_EVENTS: &str = "kv_events.jsonl";
+    /// What the engine wrote to its own log.
+    pub const ENGINE_LOG: &str = "engine.log";
+    /// The same of the server that a ladder starts.
+    pub const SERVED_LOG: &str = "served.engine.log";
     /// GPU samples, ten per second.
     pub const GPU: &str = "gpu.jsonl";
     /// All metrics.

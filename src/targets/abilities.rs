@@ -173,7 +173,7 @@ fn asked_of_requests(workload: &Workload) -> [(&'static str, bool); 13] {
     ]
 }
 
-fn set_of_executor(engine: &EngineSettings) -> [(&'static str, bool); 19] {
+fn set_of_executor(engine: &EngineSettings) -> [(&'static str, bool); 20] {
     let default = EngineSettings::default();
     [
         ("--kv-fraction", engine.kv_fraction.is_some()),
@@ -198,6 +198,7 @@ fn set_of_executor(engine: &EngineSettings) -> [(&'static str, bool); 19] {
         ("--lora-fraction", engine.lora_fraction.is_some()),
         ("--lora-host-cache-bytes", engine.lora_host_cache_bytes.is_some()),
         ("--cuda-graph-cache", engine.cuda_graph_cache.is_some()),
+        ("--engine-log", engine.log_level.is_some()),
     ]
 }
 

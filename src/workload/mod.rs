@@ -160,7 +160,7 @@ impl Workload {
     pub fn sampling(&self, seeds: &Seeds, phase: Phase, index: u32) -> Sampling {
         let SamplingPolicy { temperature, top_p, top_k } = self.sampling;
         let seed = seeds.seed(Stream::Sampling, &[phase.code(), index.into()]);
-        Sampling { temperature, top_p, top_k, seed }
+        Sampling { temperature, top_p, top_k, seed: seed & Sampling::LARGEST_SEED }
     }
 
     /// The LoRA adapter that request `index` asks for; `seeds` as for [`Workload::lengths`].
@@ -218,6 +218,15 @@ mod tests {
             let seen = mean_left(scenario);
             assert!((seen / expected - 1.0).abs() < 0.03, "{scenario}: {seen}, not {expected}");
         }
+    }
+
+    #[test]
+    fn a_seed_is_one_that_every_target_takes_as_it_is() {
+        let workload = workload(1);
+        let seeds = workload.seeds();
+        let all = (0..100).map(|index| workload.sampling(&seeds, Phase::Measure, index).seed);
+        assert!(all.clone().all(|seed| i32::try_from(seed).is_ok()));
+        assert!(all.max() > Some(1 << 30), "and uses all of the range");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 // environment and from the time since the library was loaded:
 //   FAKE_NVML_GPUS                how many (1)
 //   FAKE_NVML_NAME                product name (one that is no GPU's)
+//   FAKE_NVML_CUDA_UUIDS          if set, GPUs have the UUIDs that fake_cuda gives them
 //   FAKE_NVML_FREE_GIB            memory of each GPU that is free, of 80 GiB (79, and one less for each further GPU)
 //   FAKE_NVML_POWER_W             power of each GPU (200)
 //   FAKE_NVML_COUNTER_W           rate of the energy counter (the power); 0 lets it stand still
@@ -94,12 +95,15 @@ status nvmlDeviceGetHandleByIndex_v2(uint index, device* found) {
     *found = &gpus[index];
     return OK;
 }
+static char const* uuid_format(void) {
+    return getenv("FAKE_NVML_CUDA_UUIDS") ? "GPU-00000000-0000-0000-0000-%012u" : "GPU-fake-%u";
+}
 status nvmlDeviceGetUUID(device gpu, char* into, uint length) {
-    return snprintf(into, length, "GPU-fake-%u", gpu->index) < (int)length ? OK : TOO_SMALL;
+    return snprintf(into, length, uuid_format(), gpu->index) < (int)length ? OK : TOO_SMALL;
 }
 status nvmlDeviceGetHandleByUUID(char const* uuid, device* found) {
     uint index;
-    if (sscanf(uuid, "GPU-fake-%u", &index) != 1 || index >= count()) return NOT_FOUND;
+    if (sscanf(uuid, uuid_format(), &index) != 1 || index >= count()) return NOT_FOUND;
     *found = &gpus[index];
     return OK;
 }

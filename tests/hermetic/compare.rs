@@ -283,3 +283,20 @@ fn stored_runs_are_compared_and_marked_as_not_interleaved() {
     assert_eq!(missing.status.code(), Some(2), "{}", words(&missing.stderr));
     assert!(words(&missing.stderr).contains("nowhere"));
 }
+
+#[test]
+fn each_side_has_the_roofline_of_its_own_model_and_machine() {
+    let out = tempfile::tempdir().expect("a folder");
+    let sides = ["--target", "sim:h200-llama3-8b-fp8", "--target", "null:"];
+    let load = ["--scenario", "D(16,8)", "--concurrency", "1", "--requests", "4", "--blocks", "2"];
+    let output = run(&out, &[&sides[..], &load, &["--warmup", "1"]].concat());
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{}", words(&output.stderr));
+    let roofline = |side: &str| {
+        let folders = fs::read_dir(directory(&out)).expect("a folder").filter_map(Result::ok);
+        let mut folders = folders.filter(|it| it.file_name().to_string_lossy().starts_with(side));
+        let summary = document(&folders.next().expect("a side").path(), "summary");
+        summary["points"][1]["roofline"].clone()
+    };
+    assert!(roofline("A-").get("decode").is_some(), "{}", roofline("A-"));
+    assert!(roofline("B-").is_null(), "nothing is known of its model");
+}

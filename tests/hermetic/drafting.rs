@@ -4,9 +4,11 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::support::contract::{Subject, pace, shots};
+use bareflight::ffi::engine::Engine;
 use bareflight::record::recorder::PhaseRecords;
 use bareflight::record::request_record::Outcome;
 use bareflight::settings::engine::{Drafting, EngineSettings};
+use bareflight::targets::sim::wire_config;
 
 const TARGET: &str = "sim:explicit,base_us=1000,external_drafts=4";
 
@@ -44,7 +46,8 @@ fn the_output_is_what_the_target_alone_gives_in_fewer_of_its_steps() {
 fn a_sequence_of_the_last_length_that_both_take_is_whole() {
     let drafting =
         Drafting { engine: "null,agreement=0.5".into(), tokens: 3, ..Drafting::default() };
-    let engine = EngineSettings { drafting: Some(drafting), ..EngineSettings::default() };
+    let engine =
+        EngineSettings { drafting: Some(drafting), kv_reuse: true, ..EngineSettings::default() };
     let subject =
         Subject { engine, ..Subject::named("sim:null,max_seq_len=100,external_drafts=4") };
     // Behind 96 tokens lies room for the drafts of one step.
@@ -125,15 +128,81 @@ fn what_cannot_draft_is_refused_before_load_with_the_remedy() {
         ("local:dummy-pico", "null", "--draft-engine"),
         ("sim:null,external_drafts=4,eos_after=3", "null", "eos_after"),
     ] {
-        let output = bareflight(folder.path(), &["--target", target, "--draft-engine", draft]);
+        let output =
+            bareflight(folder.path(), &["--target", target, "--kv-reuse", "--draft-engine", draft]);
         let complaints = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && complaints.contains(named), "{target}: {complaints}");
     }
     let alone = bareflight(folder.path(), &["--target", TARGET]);
     let complaints = String::from_utf8_lossy(&alone.stderr);
     assert!(!alone.status.success() && complaints.contains("--draft-engine"), "{complaints}");
-    let output =
-        bareflight(folder.path(), &["--target", TARGET, "--draft-engine", "null,agreement=0.7"]);
-    let words = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && words.contains("--kv-reuse"), "{words}");
+}
+
+#[test]
+fn without_reuse_of_the_kv_cache_nothing_is_loaded_and_the_flag_is_named() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let output = bareflight(folder.path(), &["--target", TARGET, "--draft-engine", "null"]);
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{complaints}");
+    assert!(complaints.contains("without `--kv-reuse`"), "{complaints}");
+    assert!(!folder.path().join("run").exists(), "nothing was begun");
+}
+
+#[test]
+fn the_simulated_library_refuses_it_as_the_original_does() {
+    let settings = EngineSettings::default();
+    let config = wire_config("null,external_drafts=4", &settings);
+    let error = Engine::open_simulated(&config).err().expect("refused").to_string();
+    assert!(error.contains("block reuse must be enabled"), "{error}");
+}
+
+/// The one folder below `run`, with its manifest.
+fn left(folder: &Path) -> (std::path::PathBuf, serde_json::Value) {
+    let run =
+        std::fs::read_dir(folder.join("run")).expect("runs").next().expect("one").expect("one");
+    let manifest = std::fs::read(run.path().join("manifest.json")).expect("a manifest");
+    (run.path(), serde_json::from_slice(&manifest).expect("JSON"))
+}
+
+#[test]
+fn a_draft_engine_that_does_not_load_ends_the_run_before_load_with_its_own_words() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let draft = ["--draft-engine", "null", "--draft-kv-tokens", "1", "--kv-reuse"];
+    let output = bareflight(folder.path(), &[&["--target", TARGET][..], &draft].concat());
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{complaints}");
+    assert!(complaints.contains("its draft engine `null`: the KV cache holds 1"), "{complaints}");
+}
+
+#[test]
+fn a_run_whose_draft_engine_breaks_tells_it_and_keeps_every_record() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let draft = "explicit,base_us=100,fail_at_iteration=60";
+    let arguments =
+        ["--target", TARGET, "--draft-engine", draft, "--kv-reuse", "--window", "whole"];
+    let output = bareflight(folder.path(), &arguments);
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "some failed, so it is invalid: {complaints}");
+    let console = String::from_utf8_lossy(&output.stdout);
+    assert!(console.contains("the draft engine: "), "{console}");
+    let (run, manifest) = left(folder.path());
+    assert_eq!(manifest["state"], "complete");
+    let rows = std::fs::read_to_string(run.join("requests.csv")).expect("rows");
+    let (failed, completed) =
+        (rows.matches(",failed,").count(), rows.matches(",completed,").count());
+    assert!(failed > 0 && failed + completed == 8, "{rows}");
+}
+
+#[test]
+fn the_roofline_of_a_drafted_run_is_the_target_s() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let target = "sim:h200-llama3-8b-fp8,external_drafts=4";
+    let draft = "h200-llama3-8b-fp8,agreement=0.7";
+    let arguments = ["--target", target, "--draft-engine", draft, "--kv-reuse"];
+    let output = bareflight(folder.path(), &arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let summary = std::fs::read(left(folder.path()).0.join("summary.json")).expect("a summary");
+    let summary: serde_json::Value = serde_json::from_slice(&summary).expect("JSON");
+    let floor = &summary["points"][0]["roofline"]["decode"]["floor_ms"];
+    assert!(floor.as_f64().is_some_and(|floor| floor > 1.0), "weights of 8 GB: {floor}");
 }

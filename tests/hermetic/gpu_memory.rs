@@ -144,6 +144,26 @@ fn only_the_gpus_that_device_ids_name_are_asked_for_their_memory() {
 }
 
 #[test]
+fn nvml_tells_of_the_gpus_that_cuda_knows_by_the_device_ids() {
+    let both = ["--nvml-library", "./nvml.so", "--cuda-library", "./cuda.so"];
+    // NVML: 79 GiB are free on the first, 78 on the second.
+    let two = [("FAKE_NVML_GPUS", "2"), ("FAKE_CUDA_GPUS", "2"), ("FAKE_NVML_CUDA_UUIDS", "1")];
+    let load = ["--scenario", "D(16,8)", "--concurrency", "1", "--gpu-telemetry", "all"];
+    for (ids, room) in [
+        (&[][..], "1046944"),
+        (&["--device-ids", "0"], "1046944"),
+        (&["--device-ids", "1"], "1032192"),
+    ] {
+        let (code, message) = plan(LLAMA_8B_IN_8_BITS_GIB, &two, both, &[&load, ids].concat());
+        assert_eq!(code, 0, "{message}");
+        assert!(
+            message.contains(&format!("holds at most       {room} tokens")),
+            "{ids:?}: {message}"
+        );
+    }
+}
+
+#[test]
 fn the_doctor_tells_the_room_and_whether_a_load_fits_it() {
     let (folder, _) = engine(LLAMA_8B_IN_8_BITS_GIB);
     let asked = ["doctor", "--json", "--engine", "engine", "--nvml-library", "./nvml.so"];

@@ -8,6 +8,10 @@ use std::path::{Path, PathBuf};
 mod installation;
 #[path = "../../build/library.rs"]
 mod library;
+#[path = "../../build/library_version.rs"]
+mod library_version;
+#[path = "../../build/version.rs"]
+mod version;
 
 use installation::{Installation, LIBRARY, Machine, PLUGINS, find};
 use library::{Executor, executor_among, executor_of};
@@ -129,15 +133,108 @@ fn a_wheel_alone_has_no_headers_and_the_message_says_where_to_get_them() {
     );
 }
 
+/// NVIDIA's image: headers without `version.h`, and a link to the libraries of the Python package.
+fn image(folder: &TempDir) -> Machine {
+    let machine = machine(folder);
+    headers(&machine.container.join("include"));
+    let package = folder.path().join("dist-packages/tensorrt_llm");
+    libraries(&package.join("libs"));
+    let link = machine.container.join("lib");
+    std::os::unix::fs::symlink(package.join("libs"), link).expect("linked");
+    Machine { wheel: Some(package), ..machine }
+}
+
+fn version_of(machine: &Machine) -> String {
+    find(machine).expect("all is there").version
+}
+
 #[test]
-fn headers_without_a_version_need_it_as_a_setting() {
+fn in_the_image_the_package_around_the_libraries_says_the_version() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let image = image(&folder);
+    write(folder.path(), "dist-packages/tensorrt_llm/version.py", "# c\n__version__ = '1.2.1'\n");
+    let of_image = Machine { image_version: Some("another".into()), ..image };
+    assert_eq!(version_of(&of_image), "1.2.1");
+    versioned(&of_image.container.join("include"), "1.2.1rc1");
+    let message = missing(&of_image);
+    assert!(message.contains("1.2.1rc1"), "the header is believed before the package: {message}");
+}
+
+#[test]
+fn what_the_installer_of_the_package_noted_is_the_next_source() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let image = image(&folder);
+    write(folder.path(), "dist-packages/tensorrt_llm-1.2.0.dist-info/METADATA", "");
+    assert_eq!(version_of(&image), "1.2.0");
+}
+
+#[test]
+fn an_installed_package_says_the_version_of_libraries_that_lie_elsewhere() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut machine = machine(&folder);
-    libraries(&machine.container.join("lib"));
     headers(&machine.container.join("include"));
-    assert!(missing(&machine).contains("TRTLLM_VERSION: not set"));
+    libraries(&machine.container.join("lib"));
+    let package = folder.path().join("dist-packages/tensorrt_llm");
+    write(&package, "version.py", "__version__ = \"1.2.2\"\n");
+    machine.wheel = Some(package);
+    assert_eq!(version_of(&machine), "1.2.2");
+}
+
+#[test]
+fn then_the_variable_of_the_image_and_the_one_that_is_set_by_hand() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut machine = image(&folder);
     machine.version = Some("1.2.0".into());
-    assert_eq!(find(&machine).expect("now it is known").version, "1.2.0");
+    assert_eq!(version_of(&machine), "1.2.0");
+    machine.image_version = Some("1.2.0".into());
+    assert_eq!(version_of(&machine), "1.2.0");
+    machine.image_version = Some("1.2.1".into());
+    let message = missing(&machine);
+    for named in ["TRTLLM_VERSION: 1.2.0", "TRT_LLM_VERSION: 1.2.1", "unset TRTLLM_VERSION"] {
+        assert!(message.contains(named), "{named} is missing: {message}");
+    }
+}
+
+/// A library with the function `version()`.
+fn compiled(library: &Path, optimised: &str) {
+    let source = "namespace tensorrt_llm::executor { char const* version() noexcept { return \"1.2.3rc4\"; } }";
+    let from = library.with_extension("cc");
+    fs::write(&from, source).expect("written");
+    let done = std::process::Command::new("g++")
+        .args(["-shared", "-fPIC", optimised])
+        .arg(&from)
+        .arg("-o")
+        .arg(library)
+        .status();
+    assert!(done.expect("`g++` is needed for this test").success());
+}
+
+#[test]
+fn the_library_itself_is_the_last_source_and_is_not_loaded() {
+    for optimised in ["-O0", "-O2", "-fcf-protection=full"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let image = image(&folder);
+        compiled(&image.container.join("lib").join(LIBRARY), optimised);
+        assert_eq!(version_of(&image), "1.2.3rc4", "{optimised}");
+    }
+}
+
+#[test]
+fn where_nothing_says_the_version_one_message_names_all_that_was_looked_at() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let message = missing(&Machine { wheel: None, ..image(&folder) });
+    for named in [
+        "include/tensorrt_llm/executor/version.h: no such file",
+        "dist-packages/tensorrt_llm/version.py: no such file",
+        "tensorrt_llm-VERSION.dist-info: no such folder",
+        "python3",
+        "TRT_LLM_VERSION: not set",
+        "TRTLLM_VERSION: not set",
+        "its function `version()`: not a 64-bit ELF library",
+        "Remedy: set TRTLLM_VERSION",
+    ] {
+        assert!(message.contains(named), "{named} is missing: {message}");
+    }
 }
 
 #[test]

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# An installation of TensorRT-LLM as it lies on a disk, made of our simulated executor: include/, lib/, bin/, CUDA's header,
-# and libraries that do not fit the headers.
+# An installation of TensorRT-LLM as it lies in NVIDIA's image, made of our simulated executor: include/ without a version.h,
+# a Python package whose libs/ are what lib/ links to, bin/, CUDA's header, and libraries that do not fit the headers.
 #   make.sh DIR
 set -euo pipefail
 
 into=${1:?usage: make.sh DIR}
 cd "$(dirname "$0")/../.."
-mkdir -p "$into"/{include,lib,bin,cuda/include,build/include,other_version,other_layout/include,unreadable}
+package=dist-packages/tensorrt_llm
+mkdir -p "$into"/{include,bin,cuda/include,build/include,other_version,other_layout/include,unreadable,$package/libs}
 into=$(cd "$into" && pwd)
 
 is_fresh() { # file
@@ -16,18 +17,17 @@ if is_fresh "$into/bin/executorWorker"; then
     exit 0
 fi
 
-# Headers, with the one that TensorRT-LLM's own build generates, and with the one of CUDA that a build has to find.
+# Headers without the one that TensorRT-LLM's own build generates, and with the one of CUDA that a build has to find.
 version=$(sed -n 's/.*version() noexcept { return "\(.*\)"; }.*/\1/p' cpp/simulated/executor.cc)
 cp -r cpp/simulated/include/. "$into/include"
-cat >"$into/include/tensorrt_llm/executor/version.h" <<EOF
-#pragma once
-namespace tensorrt_llm::executor
-{
-static auto constexpr kTensorRtLlmVersion = "$version";
-}
-EOF
 sed -i 's|#pragma once|#pragma once\n#include <cuda_fp16.h>|' "$into/include/tensorrt_llm/executor/types.h"
 echo '#pragma once' >"$into/cuda/include/cuda_fp16.h"
+
+# The package, which says the version; folders of an older shape go.
+rm -f "$into/include/tensorrt_llm/executor/version.h"
+[ -L "$into/lib" ] || rm -rf "$into/lib"
+ln -sfn "$package/libs" "$into/lib"
+echo "__version__ = \"$version\"" >"$into/$package/version.py"
 
 ln -sfn "$PWD" "$into/build/include/bareflight"
 compile=(mpicxx -std=c++17 -O0 -fPIC -pthread -Wall -Wextra "-I$into/build/include")

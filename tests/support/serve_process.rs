@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::fd::AsRawFd;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -32,10 +33,14 @@ pub fn command(arguments: &[&str]) -> Command {
 
 impl Serving {
     pub fn start(arguments: &[&str]) -> Self {
-        let mut process = command(arguments).spawn().expect("the binary starts");
+        let (told, tell) = std::io::pipe().expect("a pipe");
+        rustix::io::fcntl_setfd(&tell, rustix::io::FdFlags::empty()).expect("open");
+        let mut command = command(arguments);
+        command.args(["--ready-file", &format!("/dev/fd/{}", tell.as_raw_fd())]);
+        let mut process = command.spawn().expect("the binary starts");
+        drop(tell);
         let mut line = String::new();
-        let out = process.stdout.as_mut().expect("the output is piped");
-        BufReader::new(out).read_line(&mut line).expect("it says something");
+        BufReader::new(told).read_line(&mut line).expect("it says something");
         let ready: Value = serde_json::from_str(&line).unwrap_or_else(|error| {
             let mut words = String::new();
             let errors = process.stderr.as_mut().expect("errors are piped");

@@ -51,6 +51,32 @@ fn refused(out: &TempDir, output: &Output) -> String {
     message
 }
 
+#[test]
+fn the_build_took_the_version_from_the_package_since_the_headers_have_none_as_in_the_image() {
+    let root = installation();
+    assert!(!root.join("include/tensorrt_llm/executor/version.h").exists());
+    let package = root.join("lib").canonicalize().expect("a link into the package");
+    assert!(package.join("../version.py").exists(), "{}", package.display());
+}
+
+/// Lines of a list that a library does not define, as `docs/H200.md` looks for them.
+fn absent(library: &str, list: &str) -> Vec<String> {
+    let library = installation().join("lib").join(library);
+    let output = Command::new("nm").args(["-D", "--defined-only"]).arg(library).output();
+    let there = words(&output.expect("`nm` is needed for this test").stdout);
+    let there: Vec<&str> = there.lines().filter_map(|line| line.split(' ').nth(2)).collect();
+    list.lines().filter(|name| !there.contains(name)).map(str::to_owned).collect()
+}
+
+#[test]
+fn each_symbol_that_is_needed_is_in_the_library_that_it_is_listed_for() {
+    let of_library = include_str!("../needed_symbols.txt");
+    let of_plugins = include_str!("../needed_plugin_symbols.txt");
+    assert!(absent("libtensorrt_llm.so", of_library).is_empty());
+    assert!(absent("libnvinfer_plugin_tensorrt_llm.so", of_plugins).is_empty());
+    assert_eq!(absent("libtensorrt_llm.so", of_plugins), ["initTrtLlmPlugins"]);
+}
+
 /// Slow enough that the tokens of one output are seen one after the other.
 const COST: &str = "explicit,base_us=3000";
 
@@ -167,7 +193,8 @@ fn engines_that_do_not_draft_together_are_refused_with_the_remedy() {
         (&large, &wide, "orchestrator mode"),
         (&large, &"no/such/engine".to_owned(), "its draft engine"),
     ] {
-        let output = program(&out, target, &["--draft-engine", draft]).output().expect("runs");
+        let output =
+            program(&out, target, &["--kv-reuse", "--draft-engine", draft]).output().expect("runs");
         let message = refused(&out, &output);
         assert!(message.contains(named), "{message}");
     }
@@ -245,4 +272,47 @@ fn the_simulated_executor_lives_in_the_same_program_under_another_namespace() {
     let output = program(&out, "sim:explicit,base_us=200", &more).output().expect("runs");
     assert!(matches!(output.status.code(), Some(0 | 4)), "{}", words(&output.stderr));
     assert_eq!(manifest(&out)["target"]["kind"], "sim");
+}
+
+#[test]
+fn what_the_library_writes_to_standard_output_is_kept_in_the_run_and_not_among_results() {
+    let out = tempfile::tempdir().expect("a folder");
+    let more = ["--concurrency", "2", "--requests", "6", "--engine-log", "info"];
+    let output = run(&out, COST, &more);
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{}", words(&output.stderr));
+    assert!(!words(&output.stdout).contains("[TensorRT-LLM]"), "{}", words(&output.stdout));
+    let log = read(&out, "engine.log");
+    assert!(log.contains("[TensorRT-LLM][INFO]") && log.ends_with("shuts down\n"), "{log}");
+}
+
+#[test]
+fn a_ladder_starts_from_an_engine_that_writes_to_standard_output_first() {
+    let out = tempfile::tempdir().expect("a folder");
+    let target = stand_in::target(&out, COST, 1);
+    let output = Command::new(env!("CARGO_BIN_EXE_bareflight"))
+        .args(["ladder", "--target", &target, "--scenario", "D(16,8)", "--requests", "4"])
+        .args(["--warmup", "1", "--blocks", "1"])
+        .current_dir(out.path())
+        .env("CI", "1")
+        .env("TLLM_LOG_LEVEL", "TRACE")
+        .output()
+        .expect("the binary runs");
+    let message = words(&output.stderr);
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{message}");
+    assert!(words(&output.stdout).contains("L6 "), "{}", words(&output.stdout));
+    for name in ["engine.log", "served.engine.log"] {
+        assert!(read(&out, name).contains("[TensorRT-LLM][INFO]"), "{name}");
+    }
+}
+
+#[test]
+fn a_checkpoint_in_place_of_an_engine_is_told_with_the_command_that_builds_one() {
+    let out = tempfile::tempdir().expect("a folder");
+    let checkpoint = out.path().join("checkpoint");
+    std::fs::create_dir(&checkpoint).expect("made");
+    let config = r#"{"architecture": "LlamaForCausalLM", "num_hidden_layers": 32}"#;
+    std::fs::write(checkpoint.join("config.json"), config).expect("written");
+    let target = format!("trtllm:{}", checkpoint.display());
+    let output = program(&out, &target, &[]).output().expect("runs");
+    assert!(refused(&out, &output).contains("trtllm-build --checkpoint_dir"));
 }

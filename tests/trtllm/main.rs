@@ -5,5 +5,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod first_hour;
 mod installation;
 mod ranks;

@@ -110,7 +110,8 @@ fn an_orchestrator_s_workers_hold_an_engine_over_two_gpus_and_the_one_that_draft
     let worker = format!("{root}/bin/executorWorker");
     let draft = small.display().to_string();
     let more = ["--concurrency", "2", "--requests", "8", "--worker", &worker];
-    let more = [&more[..], &["--draft-engine", &draft, "--draft-tokens", "3"]].concat();
+    let more =
+        [&more[..], &["--kv-reuse", "--draft-engine", &draft, "--draft-tokens", "3"]].concat();
     let output = program(&out, 0, &target, &more).output().expect("runs");
     finished(&output);
     let printed = words(&output.stdout);

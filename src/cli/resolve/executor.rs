@@ -37,6 +37,7 @@ pub(super) fn executor_settings(
         lora_fraction: typed.lora_fraction,
         lora_host_cache_bytes: typed.lora_host_cache_bytes,
         iteration_stats: typed.iteration_stats,
+        log_level: typed.engine_log,
         ..default
     })
 }
@@ -187,6 +188,7 @@ pub(super) fn to_flags(engine: &EngineSettings) -> ExecutorFlags {
         lora_fraction: engine.lora_fraction,
         lora_host_cache_bytes: engine.lora_host_cache_bytes,
         iteration_stats: engine.iteration_stats,
+        engine_log: engine.log_level,
     }
 }
 
@@ -206,6 +208,7 @@ mod tests {
             ("[engine]\ndecoding = 'top_k'\ndraft_choices = '0'", "--decoding medusa"),
             ("[engine]\ncuda_graph_cache = 4", "--cuda-graphs"),
             ("[engine]\ndraft_tokens = 4", "--draft-engine"),
+            ("[engine]\ndraft_engine = 'small'", "--kv-reuse"),
             ("[engine]\ndraft_engine = 'small'\ndraft_tokens = 0", "--draft-tokens"),
             ("[engine]\ndraft_engine = 'small'\ndraft_kv_fraction = 1.0", "--draft-kv-fraction"),
             ("[engine]\ndraft_engine = 'small'\ndecoding = 'top_k'", "--decoding"),
@@ -230,7 +233,8 @@ mod tests {
 
     #[test]
     fn a_draft_engine_leaves_memory_to_its_target_and_is_written_back() {
-        let typed: Settings = toml::from_str("[engine]\ndraft_engine = 'small'").expect("settings");
+        let typed: Settings =
+            toml::from_str("kv_reuse = true\n[engine]\ndraft_engine = 'small'").expect("settings");
         let resolved = resolve(&typed).expect("they make sense");
         let drafting = resolved.engine.drafting.clone().expect("a draft engine");
         assert_eq!((drafting.tokens, drafting.kv_fraction), (4, Some(0.1)));

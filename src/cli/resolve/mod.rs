@@ -260,6 +260,11 @@ fn engine_settings(typed: &Settings) -> Result<EngineSettings, SettingsError> {
         let needed = "`--kv-reuse`, without which an executor tells nothing of its blocks";
         return Err(SettingsError::Needs("--kv-events", needed));
     }
+    if default.drafting.is_some() && !typed.kv_reuse.unwrap_or(default.kv_reuse) {
+        let needed = "`--kv-reuse` (an executor does not load an engine that verifies drafts otherwise; both engines are to \
+                      be built with `--use_paged_context_fmha enable`)";
+        return Err(SettingsError::Needs("--draft-engine", needed));
+    }
     Ok(EngineSettings {
         max_batch_size: typed.max_batch_size,
         max_num_tokens: typed.max_num_tokens,

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::request::terms::TokenSequences;
-use crate::settings::engine::{DEFAULT_KV_EVENTS, Decoding, Lookahead};
+use crate::settings::engine::{DEFAULT_KV_EVENTS, Decoding, LogLevel, Lookahead};
 
 /// Over these flags in the help.
 pub const EXECUTOR_HEADING: &str = "Executor (`sim:` and TensorRT-LLM); table [engine] of a file";
@@ -114,4 +114,8 @@ pub struct ExecutorFlags {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iteration_stats: Option<u32>,
+    /// Lines of the executor's own log that are kept in `engine.log` [default: TLLM_LOG_LEVEL, else warning]
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine_log: Option<LogLevel>,
 }

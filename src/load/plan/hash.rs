@@ -9,7 +9,7 @@
 //!   them; for text the number of words (8 bytes) and each word, its cost and its cost at the beginning of a text;
 //! - warm-up, then measured shots: the phase in 1 byte and the number of shots in 8; where there are any, the SHA-256 of
 //!   the first prompt's ids and its optional text; then of each shot the optional intended instant, prompt and output
-//!   tokens (4 bytes each), the sampling seed, the priority and the optional adapter;
+//!   tokens (4 bytes each), the sampling seed (the low 31 bits of its stream, in 8 bytes), the priority and the optional adapter;
 //! - where there is a ramp or a tail, the supply of their shots in the same form, and the course: of the ramp 0 for none, 1
 //!   for an estimated one or 2 and its nanoseconds, of the tail 0 or 1.
 //!

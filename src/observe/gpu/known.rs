@@ -45,10 +45,23 @@ pub struct CudaQuery<'a> {
     pub device_ids: &'a [u32],
 }
 
+impl CudaQuery<'_> {
+    /// UUIDs of the GPUs that the device ids mean.
+    fn uuids(&self) -> Result<Vec<String>, CudaError> {
+        let shown = Driver::load(self.library)?.devices()?;
+        let meant = shown.into_iter().filter(|it| self.device_ids.contains(&it.ordinal));
+        Ok(meant.map(|it| it.uuid).collect())
+    }
+}
+
 impl KnownGpus {
-    /// Watched GPUs as NVML reports them; `None` where none is, or one of them is cut into instances.
-    fn from_nvml(machine: &Machine, watched: &[Watched]) -> Option<Self> {
-        let states = || machine.gpus.iter().filter(|state| watched.contains(&state.gpu));
+    /// GPUs as NVML reports them: those with these UUIDs where an engine's are known, else the watched ones. `None` where
+    /// there is none of them, or one is cut into instances.
+    fn from_nvml(machine: &Machine, watched: &[Watched], taken: Option<&[String]>) -> Option<Self> {
+        let is_meant = |gpu: &Watched| {
+            taken.map_or_else(|| watched.contains(gpu), |uuids| uuids.contains(&gpu.uuid))
+        };
+        let states = || machine.gpus.iter().filter(|state| is_meant(&state.gpu));
         if states().next().is_none() || states().any(|state| state.mig == Some(true)) {
             return None;
         }
@@ -62,8 +75,9 @@ impl KnownGpus {
         Some(Self { teller: MemorySource::Nvml, gpus: gpus.collect() })
     }
 
-    /// NVML's word of those that are watched, or CUDA's where that tells nothing of them and CUDA may be asked. `None` where
-    /// nobody tells of any.
+    /// NVML's word of those that are watched, or CUDA's where that tells nothing of them and CUDA may be asked. Of an engine
+    /// with device ids it is NVML's word of the GPUs that CUDA knows by these numbers, as NVML counts in another order. `None`
+    /// where nobody tells of any.
     ///
     /// # Errors
     /// When a named CUDA library fails; the system's may be missing or refuse.
@@ -71,7 +85,14 @@ impl KnownGpus {
         nvml: Option<(&Machine, &[Watched])>,
         cuda: Option<&CudaQuery>,
     ) -> Result<Option<Self>, CudaError> {
-        let of_nvml = nvml.and_then(|(machine, watched)| Self::from_nvml(machine, watched));
+        let taken = cuda.filter(|it| !it.device_ids.is_empty()).map(CudaQuery::uuids);
+        let taken = match taken {
+            Some(Ok(uuids)) => Some(uuids),
+            Some(Err(error)) if cuda.is_some_and(|it| it.library.is_some()) => return Err(error),
+            Some(Err(_)) | None => None,
+        };
+        let of_nvml =
+            nvml.and_then(|(machine, watched)| Self::from_nvml(machine, watched, taken.as_deref()));
         let Some(cuda) = cuda.filter(|_| of_nvml.is_none()) else { return Ok(of_nvml) };
         match Self::from_cuda(cuda) {
             // CUDA was not asked for; an engine that needs the driver fails when it is opened.

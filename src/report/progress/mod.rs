@@ -5,16 +5,18 @@
 mod format;
 
 use std::collections::VecDeque;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use ::console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::clock::{MonoNs, Nanos, now};
 use crate::console;
+use crate::console::streams;
 use crate::record::live::{LiveSnapshot, Snapshot};
 
 /// How progress is shown.
@@ -33,7 +35,7 @@ impl Mode {
     pub fn detect() -> Self {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let automatic = std::env::var_os("CI").is_some();
-        if std::io::stderr().is_terminal() && !dumb && !automatic { Self::Bar } else { Self::Lines }
+        if streams::is_terminal() && !dumb && !automatic { Self::Bar } else { Self::Lines }
     }
 
     /// How often a look is taken.
@@ -74,7 +76,7 @@ impl Progress {
     ) -> Self {
         let screen = match mode {
             Mode::Bar => Screen::Bar(bar(label)),
-            Mode::Lines => Screen::Lines(Box::new(std::io::stderr())),
+            Mode::Lines => Screen::Lines(streams::notices()),
             Mode::Silent => return Self { over: Arc::default(), thread: None },
         };
         let watch = Watch { label: label.to_owned(), totals, live, in_flight, screen };
@@ -114,11 +116,22 @@ fn bar(label: &str) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix} [{bar:20}] {msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ");
-    let bar = ProgressBar::with_draw_target(Some(PERMILLE), ProgressDrawTarget::stderr_with_hz(4));
+    let bar = ProgressBar::with_draw_target(Some(PERMILLE), terminal());
     bar.with_style(style).with_prefix(label.to_owned())
 }
 
 const PERMILLE: u64 = 1_000;
+const REDRAWS_PER_SECOND: u8 = 4;
+
+/// The terminal that notices go to; without one nothing is drawn.
+fn terminal() -> ProgressDrawTarget {
+    match (streams::notices_file(), streams::notices_file()) {
+        (Ok(read), Ok(write)) => {
+            ProgressDrawTarget::term(Term::read_write_pair(read, write), REDRAWS_PER_SECOND)
+        }
+        _ => ProgressDrawTarget::hidden(),
+    }
+}
 
 struct Watch<F> {
     label: String,

@@ -264,8 +264,7 @@ impl RequestWriter {
             body.put("top_k", &top_k);
         }
         if sampling.temperature.is_some() && self.sends(BodyField::Seed) {
-            // Servers read it as a signed number.
-            body.put("seed", &(sampling.seed & u64::from(u32::MAX >> 1)));
+            body.put("seed", &sampling.seed);
         }
         body.put("stream", &shot.request.streaming);
         if shot.request.streaming && self.sends(BodyField::StreamOptions) {

@@ -1,0 +1,155 @@
+//! Standard output and standard error of a process whose engine writes to both: results and notices keep the true ones, and
+//! what the engine writes goes to a file.
+//!
+//! The engine's side of both streams is the file itself and no pipe: nothing has to read it, and what was written before a crash
+//! is there afterwards.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::stdio::{dup2_stderr, dup2_stdout};
+
+/// The streams as they were, once an engine's are apart from them.
+static TRUE: OnceLock<True> = OnceLock::new();
+
+struct True {
+    results: File,
+    notices: File,
+    log: Mutex<Option<Log>>,
+}
+
+/// Where the engine's lines are: in memory at first, then in a file with a name.
+struct Log {
+    file: File,
+    path: Option<PathBuf>,
+}
+
+/// From now on whatever an engine writes to either stream is kept, in memory until [`keep_engine_log`] names a file.
+///
+/// # Errors
+/// When the system cannot duplicate a stream.
+pub fn capture_engine_log() -> io::Result<()> {
+    let log = File::from(memfd_create("engine.log", MemfdFlags::CLOEXEC)?);
+    if set_apart(Some(Log { file: log.try_clone()?, path: None }))? {
+        redirect(&log)?;
+        show_panics();
+    }
+    Ok(())
+}
+
+/// From now on whatever an engine writes to standard output goes to standard error.
+///
+/// # Errors
+/// When the system cannot duplicate a stream.
+pub fn engine_log_to_standard_error() -> io::Result<()> {
+    if set_apart(None)? {
+        dup2_stdout(io::stderr())?;
+    }
+    Ok(())
+}
+
+/// Whether the streams have only now been set apart.
+fn set_apart(log: Option<Log>) -> io::Result<bool> {
+    io::stdout().flush()?;
+    let results = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let notices = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+    Ok(TRUE.set(True { results, notices, log: Mutex::new(log) }).is_ok())
+}
+
+fn redirect(log: &File) -> io::Result<()> {
+    dup2_stdout(log)?;
+    dup2_stderr(log)?;
+    Ok(())
+}
+
+/// Rust reports a panic on descriptor 2, which must be the true one then.
+fn show_panics() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if let Some(it) = TRUE.get() {
+            // There is no other place to report to.
+            let _lost = dup2_stderr(&it.notices);
+        }
+        report(panic);
+    }));
+}
+
+/// Keeps a captured log in this file from now on, with what was written before; does nothing where none is captured.
+///
+/// # Errors
+/// When the file cannot be made or written.
+pub fn keep_engine_log(path: &Path) -> io::Result<()> {
+    let Some(it) = TRUE.get() else { return Ok(()) };
+    let mut log = it.log.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(log) = log.as_mut() else { return Ok(()) };
+    let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
+    redirect(&file)?;
+    file.write_all(&end_of(&log.file, u64::MAX)?)?;
+    *log = Log { file, path: Some(path.to_owned()) };
+    Ok(())
+}
+
+/// The last lines of a captured log and its file, where there are any.
+pub fn last_engine_lines(most: usize) -> Option<(Option<PathBuf>, Vec<String>)> {
+    const A_SCREEN: u64 = 16 << 10;
+    let log = TRUE.get()?.log.lock().unwrap_or_else(PoisonError::into_inner);
+    let log = log.as_ref()?;
+    let text = String::from_utf8_lossy(&end_of(&log.file, A_SCREEN).ok()?).into_owned();
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let last = lines[lines.len().saturating_sub(most)..].to_vec();
+    (!last.is_empty()).then(|| (log.path.clone(), last))
+}
+
+fn end_of(file: &File, most: u64) -> io::Result<Vec<u8>> {
+    let length = file.metadata()?.len();
+    let from = length.saturating_sub(most);
+    let mut bytes = vec![0; (length - from) as usize];
+    file.read_exact_at(&mut bytes, from)?;
+    Ok(bytes)
+}
+
+/// Where results are printed.
+pub fn results() -> Box<dyn Write> {
+    match TRUE.get() {
+        Some(it) => Box::new(&it.results),
+        None => Box::new(io::stdout().lock()),
+    }
+}
+
+/// Where a person is told what goes on.
+pub fn notices() -> Box<dyn Write + Send> {
+    match TRUE.get() {
+        Some(it) => Box::new(&it.notices),
+        None => Box::new(io::stderr()),
+    }
+}
+
+/// Whether a person looks at notices.
+pub fn is_terminal() -> bool {
+    TRUE.get().map_or_else(|| io::stderr().is_terminal(), |it| it.notices.is_terminal())
+}
+
+/// The same stream for something that wants a descriptor of its own.
+///
+/// # Errors
+/// When the system cannot duplicate it.
+pub fn notices_file() -> io::Result<File> {
+    match TRUE.get() {
+        Some(it) => it.notices.try_clone(),
+        None => Ok(File::from(io::stderr().as_fd().try_clone_to_owned()?)),
+    }
+}
+
+/// The same stream for a process that this one starts.
+///
+/// # Errors
+/// When the system cannot duplicate it.
+pub fn notices_of_a_child() -> io::Result<Stdio> {
+    notices_file().map(Stdio::from)
+}
