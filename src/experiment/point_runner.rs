@@ -15,6 +15,7 @@ use crate::issue::stop::Stop;
 use crate::load::Load;
 use crate::load::course::{Ramp, Tail, WindowKind, window_of};
 use crate::load::plan::Plan;
+use crate::metrics::facts::SentBefore;
 use crate::metrics::observed::ObservedPoint;
 use crate::metrics::{RunFacts, Summary, TargetFacts, iterations, kv_events, summarise_observed};
 use crate::observe::gpu::sampler::Telemetry;
@@ -72,6 +73,7 @@ pub struct PointRunner<'a> {
     tool: Option<Tool>,
     stop: &'a Stop,
     roofline: Option<RooflineFacts>,
+    sent_before: Option<SentBefore>,
     /// Measured points and what is known of each.
     points: Vec<MeasuredPoint>,
     entries: Vec<PointEntry>,
@@ -121,6 +123,7 @@ impl<'a> PointRunner<'a> {
             tool,
             stop,
             roofline: None,
+            sent_before: None,
             points: Vec::new(),
             entries: Vec::new(),
             incomplete: false,
@@ -133,6 +136,12 @@ impl<'a> PointRunner<'a> {
     #[must_use]
     pub fn with_roofline(self, roofline: Option<RooflineFacts>) -> Self {
         Self { roofline, ..self }
+    }
+
+    /// With the run that sent the same prompts to the same server, where there was one.
+    #[must_use]
+    pub fn with_sent_before(self, sent_before: Option<SentBefore>) -> Self {
+        Self { sent_before, ..self }
     }
 
     /// Whether another point can be played: nobody has asked for the end, and the target still answers.
@@ -429,6 +438,8 @@ impl<'a> PointRunner<'a> {
             complete: false,
             stability_percent: RunFacts::STABILITY_PERCENT,
             roofline: self.roofline.clone(),
+            shared_prefix_tokens: self.resolved.workload.prefix_tokens,
+            sent_before: self.sent_before.clone(),
         }
     }
 

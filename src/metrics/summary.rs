@@ -261,11 +261,13 @@ pub enum CheckId {
     HostCoreWait,
     /// Output came as it was made.
     Streaming,
+    /// The server had not seen the prompts before.
+    Repeats,
 }
 
 impl CheckId {
     /// Every check, in the order of reports.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::ScheduleLag,
         Self::NotSent,
         Self::Completion,
@@ -282,6 +284,7 @@ impl CheckId {
         Self::GpuThrottling,
         Self::HostCoreWait,
         Self::Streaming,
+        Self::Repeats,
     ];
 
     /// As printed.
@@ -303,6 +306,7 @@ impl CheckId {
             Self::GpuThrottling => "GPU throttling",
             Self::HostCoreWait => "waiting for a core",
             Self::Streaming => "streaming",
+            Self::Repeats => "repeats",
         }
     }
 }

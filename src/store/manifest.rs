@@ -10,7 +10,9 @@ use crate::observe::health::{Health, NullRate};
 use crate::observe::host::{Build, Host};
 use crate::request::RequestId;
 use crate::store::partial_files::PartialNames;
+use crate::store::sent_before::PromptFacts;
 use crate::targets::TargetInfo;
+use crate::workload::Workload;
 
 /// How far an experiment has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +56,9 @@ pub struct Manifest {
     pub title: String,
     /// The one seed.
     pub seed: u64,
+    /// What prompts were drawn from with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompts: Option<PromptFacts>,
     /// What the harness reaches on this machine (L0).
     pub null_rate: Option<NullRate>,
     /// One entry for each point whose records are in the files of the run.
@@ -111,7 +116,7 @@ pub struct PointEntry {
 
 impl Manifest {
     /// At the start.
-    pub fn begin(target: TargetInfo, title: String, seed: u64) -> Self {
+    pub fn begin(target: TargetInfo, title: String, workload: &Workload) -> Self {
         Self {
             schema_version: SCHEMA_VERSION,
             state: State::Running,
@@ -123,7 +128,8 @@ impl Manifest {
             gpus: None,
             target,
             title,
-            seed,
+            seed: workload.seed,
+            prompts: Some(PromptFacts::of(workload)),
             null_rate: None,
             points: Vec::new(),
             unfinished: Vec::new(),

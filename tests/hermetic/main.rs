@@ -23,6 +23,7 @@ mod openai_contract;
 mod openai_faults;
 mod profiling;
 mod recovery;
+mod repeats;
 mod report_console;
 mod report_files;
 mod report_page;

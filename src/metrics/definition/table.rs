@@ -267,7 +267,7 @@ pub(super) const KV_HIT: Definition = Definition {
     key: "kv_hit_fraction",
     label: "Prompt found in the KV cache",
     unit: Unit::Fraction,
-    formula: "reused ÷ (reused + missed) blocks",
+    formula: "reused ÷ (reused + missed) blocks; of a server, cached ÷ prompt tokens",
     origin: Origin::Count,
     per: Per::Request,
     over: Over::Completed,
