@@ -231,3 +231,52 @@ fn usage_that_runs_along_makes_nothing_approximate() {
     assert_eq!(run.point()["approximate"], false);
     assert!(!run.console.contains('≈'), "{}", run.console);
 }
+
+/// Three tokens in each chunk, and no word of how many each holds but at the end.
+fn bundles(out: &mut Out<'_>) -> Next {
+    out.stream_head();
+    for index in 0..4 {
+        let finish = if index == 3 { "\"length\"" } else { "null" };
+        out.raw(chunk_of(&token(" a b", finish)));
+        pause(2);
+    }
+    out.raw(done(8));
+    Next::KeepAlive
+}
+
+#[test]
+fn what_spreads_tokens_over_chunks_is_marked_in_every_headline() {
+    let server = FaultServer::start(|_, out| bundles(out));
+    let run = Run::of(&server, 12, &[]);
+    let place =
+        |text: &str, what: &str| text.find(what).unwrap_or_else(|| panic!("no {what} in\n{text}"));
+    let headline = &run.console[place(&run.console, "headline")..];
+    assert!(headline.contains("ITL p50 ≈"), "{headline}");
+    let page = run.text("report.html");
+    let tiles = &page[place(&page, "class=\"tiles\"")..];
+    let tile = &tiles[place(tiles, "Inter-token latency")..place(tiles, "Request latency")];
+    assert_eq!(tile.matches('≈').count(), 2, "{tile}");
+    let about_sum = place(&run.console, "adds up to");
+    let note = run.console[about_sum..].split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(note.contains("those that `≈` is about"), "{note}");
+    assert!(place(&run.console, "`≈` marks what spreads") < about_sum);
+}
+
+#[test]
+fn a_comparison_marks_what_spreads_tokens_over_chunks() {
+    let (odd, even) =
+        (FaultServer::start(|_, out| bundles(out)), FaultServer::start(|_, out| good(out)));
+    let out = tempfile::TempDir::new().unwrap();
+    let ended = Command::new(env!("CARGO_BIN_EXE_bareflight"))
+        .args(["compare", "--blocks", "2", "--endpoint", "completions", "--model", "m"])
+        .args(["--target", &format!("openai:{}", odd.url())])
+        .args(["--target", &format!("openai:{}", even.url())])
+        .args(["--scenario", "D(4,8)", "--concurrency", "1", "--requests", "4", "--warmup", "0"])
+        .current_dir(out.path())
+        .output()
+        .expect("the binary runs");
+    let text = String::from_utf8_lossy(&ended.stdout).into_owned();
+    let row = text.lines().find(|line| line.trim_start().starts_with("ITL p50")).expect(&text);
+    assert_eq!(row.matches('≈').count(), 1, "{text}");
+    assert!(text.contains("`≈` marks what spreads tokens"), "{text}");
+}

@@ -24,16 +24,32 @@ impl Run {
         Self::at(&target, Rc::new(TempDir::new().unwrap()), requests, more)
     }
 
+    /// The same at another endpoint.
+    pub fn of_endpoint(server: &FaultServer, endpoint: &str, requests: u32, more: &[&str]) -> Self {
+        let target = format!("openai:{}", server.url());
+        Self::at_endpoint(&target, endpoint, Rc::new(TempDir::new().unwrap()), requests, more)
+    }
+
     /// One more of the same kind, beside this one.
     pub fn again(&self, server: &FaultServer, requests: u32, more: &[&str]) -> Self {
         Self::at(&format!("openai:{}", server.url()), Rc::clone(&self.out), requests, more)
     }
 
     fn at(target: &str, out: Rc<TempDir>, requests: u32, more: &[&str]) -> Self {
+        Self::at_endpoint(target, "completions", out, requests, more)
+    }
+
+    fn at_endpoint(
+        target: &str,
+        endpoint: &str,
+        out: Rc<TempDir>,
+        requests: u32,
+        more: &[&str],
+    ) -> Self {
         let before = folders(&out);
         let requests = requests.to_string();
         let ended = Command::new(env!("CARGO_BIN_EXE_bareflight"))
-            .args(["run", "--target", target, "--endpoint", "completions", "--model", "m"])
+            .args(["run", "--target", target, "--endpoint", endpoint, "--model", "m"])
             .args(["--scenario", "D(4,8)", "--concurrency", "1", "--requests", &requests])
             .args(["--warmup", "0", "--window", "whole"])
             .args(more)
@@ -61,6 +77,11 @@ impl Run {
         let point = self.point();
         let checks = point["checks"].as_array().unwrap();
         checks.iter().find(|check| check["id"] == id).unwrap().clone()
+    }
+
+    /// A file as text.
+    pub fn text(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.join(name)).unwrap()
     }
 
     pub fn manifest(&self) -> Value {

@@ -306,7 +306,20 @@ pub(super) const TOTAL_THROUGHPUT: Definition = Definition {
     key: "total_throughput_tokens_per_s",
     label: "Total throughput",
     unit: Unit::TokensPerS,
-    formula: "(Σ n_k with t_k in the window + prompt tokens of requests with t_first in the window) ÷ window",
+    formula: "output_throughput + input_throughput",
+    origin: Origin::Window,
+    per: Per::Run,
+    over: Over::All,
+    better: Better::Higher,
+    needs_streaming: false,
+};
+
+pub(super) const INPUT_THROUGHPUT: Definition = Definition {
+    id: "input_throughput",
+    key: "input_throughput_tokens_per_s",
+    label: "Input throughput",
+    unit: Unit::TokensPerS,
+    formula: "prompt tokens of requests with t_first in the window, or t_end where completed without any output, ÷ window",
     origin: Origin::Window,
     per: Per::Run,
     over: Over::All,
