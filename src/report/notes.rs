@@ -74,7 +74,7 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
         ));
     }
     notes.extend(from_histograms(points));
-    if points.iter().any(|point| !point.summary.streaming) {
+    if points.iter().any(|point| !point.summary.streaming && !point.summary.is_without_output()) {
         notes.push("output was not streamed: no TTFT, ITL or TPOT exists".to_owned());
     }
     notes.extend(points.iter().flat_map(failures));
