@@ -20,7 +20,7 @@ use crate::cli::typed::{RunArgs, Settings};
 use crate::console;
 use crate::experiment::comparison_files::{Manifest, write_comparison, write_sides};
 use crate::experiment::interleave::LEAD_IN;
-use crate::experiment::{blocks, interleave, preflight, stored};
+use crate::experiment::{blocks, interleave, interrupt, preflight, stored};
 use crate::issue::stop::Stop;
 use crate::metrics::compare::BLOCKS_FOR_A_VERDICT;
 use crate::metrics::comparison::{Comparison, Measured, Question, conclude};
@@ -140,6 +140,8 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
     let mut manifest = Manifest::begin("comparison", &title, lettered.collect());
     manifest.write(&directory).map_err(|error| failure(error.into()))?;
     let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
+    interrupt::announce(&stop, sides[0].drain);
+    interrupt::keep_manifest(&stop, &directory);
     let opened =
         sides.iter().zip(ready.openings).enumerate().map(|(place, (resolved, opening))| {
             Ok(interleave::Side {

@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use crate::cli::exit::Exit;
 use crate::clock::Nanos;
 use crate::console;
-use crate::experiment::artefacts;
 use crate::experiment::preflight::{self, PreflightError};
 use crate::experiment::sweep::{self, ExperimentError, Watch};
+use crate::experiment::{artefacts, interrupt};
 use crate::issue::phase::Stage;
 use crate::issue::stop::Stop;
 use crate::metrics::Summary;
@@ -35,6 +35,7 @@ pub fn run(mut resolved: Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
     let stop = Stop::on_signals()
         .context("Ctrl-C cannot be handled")
         .map_err(|error| (Exit::Failure, error))?;
+    interrupt::announce(&stop, resolved.drain);
     let settings = resolved
         .to_toml()
         .context("settings cannot be written as TOML")

@@ -6,6 +6,7 @@ use crate::clock::{self, Nanos, Window, utc_now};
 use crate::console;
 use crate::experiment::collectors::{CollectedStatistics, Collectors};
 use crate::experiment::gpu_watch::GpuWatch;
+use crate::experiment::interrupt;
 use crate::experiment::sweep::{ExperimentError, Watch};
 use crate::experiment::warm_up::Warmed;
 use crate::issue::drawing::{Drawing, DrawingError, DrawingOutcome};
@@ -98,6 +99,7 @@ impl<'a> PointRunner<'a> {
         mut manifest: Manifest,
         stop: &'a Stop,
     ) -> Result<Self, ExperimentError> {
+        interrupt::keep_manifest(stop, &directory);
         let info = target.describe().clone();
         let gpus = telemetry.map(|telemetry| GpuWatch::open(telemetry, &directory)).transpose()?;
         manifest.gpus = gpus.as_ref().map(GpuWatch::machine).transpose()?;
@@ -335,6 +337,10 @@ impl<'a> PointRunner<'a> {
     /// Writes the manifest as it stands; whether it is on disk.
     fn write_manifest(&mut self) -> bool {
         let path = self.directory.file(file::MANIFEST);
+        if self.stop.is_asked() {
+            // Whatever ends the program now, this is what it was.
+            self.manifest.state = State::Interrupted;
+        }
         match write_whole(&path, self.manifest.to_json().as_bytes()) {
             Ok(()) => true,
             Err(error) => {

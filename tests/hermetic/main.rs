@@ -17,6 +17,7 @@ mod fidelity;
 mod gpu_memory;
 mod gpu_telemetry;
 mod inspect;
+mod interrupts;
 mod ladder;
 mod nvtx;
 mod odd_answers;
