@@ -111,14 +111,14 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
     let mut sides = sides(arguments, matches).map_err(|error| (Exit::Usage, error))?;
     engine_threads::ensure(&mut sides)?;
     refuse_profiled(&sides).map_err(|error| (Exit::Usage, error))?;
-    let ready = blocks::prepare(&mut sides, arguments.blocks)
+    let mut ready = blocks::prepare(&mut sides, arguments.blocks)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
-    for (side, opening) in sides.iter().zip(&ready.openings) {
+    for (side, opening) in sides.iter().zip(&mut ready.openings) {
         let info = opening.target.describe();
         abilities::check(info, &side.engine, &side.workload)
             .and_then(|()| abilities::check_served(info, &side.served))
             .map_err(|error| (Exit::Preflight, error.into()))?;
-        preflight::probe(&*opening.target, &ready.plans)
+        preflight::probe(&mut *opening.target, &ready.plans)
             .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
     }
     for finding in &ready.warnings {

@@ -25,12 +25,12 @@ use crate::targets::{TargetError, TargetInfo};
 /// # Errors
 /// What stood in the way, with the exit code that it deserves.
 pub fn run(mut resolved: Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
-    let ready = preflight::prepare(&mut resolved)
+    let mut ready = preflight::prepare(&mut resolved)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
     for warning in &ready.warnings {
         console::print_notice(format_args!("warning[{}]: {warning}", warning.about));
     }
-    preflight::probe(&*ready.opening.target, &ready.plans)
+    preflight::probe(&mut *ready.opening.target, &ready.plans)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
     let stop = Stop::on_signals()
         .context("Ctrl-C cannot be handled")

@@ -29,6 +29,7 @@ mod repeats;
 mod report_console;
 mod report_files;
 mod report_page;
+mod running_usage;
 mod serve;
 mod target_contract;
 mod triton_bindings;

@@ -254,7 +254,7 @@ pub(super) const CONNECT: Definition = Definition {
     key: "connect_ms",
     label: "Connection set-up",
     unit: Unit::Ms,
-    formula: "TCP and TLS of the connection that was opened for the request, or that it was the first to use",
+    formula: "name, TCP and TLS of the connection that was opened for the request, or that it was the first to use",
     origin: Origin::Connecting,
     per: Per::Request,
     over: Over::All,

@@ -117,6 +117,11 @@ impl ResponseReader {
         self.progress.done
     }
 
+    /// Whether usage came with the first output, as where it runs along with the chunks.
+    pub fn has_running_usage(&self) -> bool {
+        self.progress.usage_is_running == Some(true)
+    }
+
     /// The engine's own stamps, where the server sent them.
     pub fn times(&self) -> Option<EngineTimes> {
         self.progress.times
