@@ -250,8 +250,17 @@ fn tls_remedy(error: &io::Error) -> &'static str {
             "; the server shows a certificate of an authority as its own: give the server one that is signed by it and has \
              `CA:FALSE`, or `--insecure` to trust any"
         }
-        Some(TlsError::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+        // The signature is bad where an authority was made anew under its old name.
+        Some(TlsError::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        )) => {
             "; name the certificate of who signed it with `--ca-file`, or give `--insecure` to trust any"
+        }
+        Some(TlsError::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        )) => "; name the server as its certificate does, or give `--insecure` to trust any",
+        _ if error.kind() == io::ErrorKind::UnexpectedEof => {
+            "; it closed the connection instead: if it speaks no TLS, write http:// in place of https://"
         }
         _ => "",
     }

@@ -32,6 +32,7 @@ mod report_page;
 mod running_usage;
 mod serve;
 mod target_contract;
+mod tls;
 mod triton_bindings;
 mod triton_c;
 mod triton_faults;
