@@ -21,7 +21,7 @@ use crate::cli::typed::{RunArgs, Settings};
 use crate::console;
 use crate::experiment::comparison_files::{Manifest, write_comparison, write_sides};
 use crate::experiment::interleave::LEAD_IN;
-use crate::experiment::{blocks, interleave, preflight, stored};
+use crate::experiment::{blocks, interleave, interrupt, preflight, stored};
 use crate::issue::stop::Stop;
 use crate::metrics::compare::BLOCKS_FOR_A_VERDICT;
 use crate::metrics::comparison::{Comparison, Measured, Question, conclude};
@@ -113,14 +113,14 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
     engine_threads::ensure(&mut sides)?;
     engine_log::set_up(&mut sides, Destination::RunDirectory)?;
     refuse_profiled(&sides).map_err(|error| (Exit::Usage, error))?;
-    let ready = blocks::prepare(&mut sides, arguments.blocks)
+    let mut ready = blocks::prepare(&mut sides, arguments.blocks)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
-    for (side, opening) in sides.iter().zip(&ready.openings) {
+    for (side, opening) in sides.iter().zip(&mut ready.openings) {
         let info = opening.target.describe();
         abilities::check(info, &side.engine, &side.workload)
             .and_then(|()| abilities::check_served(info, &side.served))
             .map_err(|error| (Exit::Preflight, error.into()))?;
-        preflight::probe(&*opening.target, &ready.plans)
+        preflight::probe(&mut *opening.target, &ready.plans)
             .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
     }
     for finding in &ready.warnings {
@@ -142,6 +142,8 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
     let mut manifest = Manifest::begin("comparison", &title, lettered.collect());
     manifest.write(&directory).map_err(|error| failure(error.into()))?;
     let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
+    interrupt::announce(&stop, sides[0].drain);
+    interrupt::keep_manifest(&stop, &directory);
     let openings = ready.openings.into_iter().zip(ready.rooflines);
     let opened =
         sides.iter().zip(openings).enumerate().map(|(place, (resolved, (opening, roofline)))| {

@@ -11,9 +11,11 @@ use crate::cli::origin::{Origins, merge};
 use crate::cli::resolve::resolve;
 use crate::cli::setting_key;
 use crate::cli::typed::{RunArgs, Settings};
+use crate::console;
 use crate::settings::Resolved;
+use crate::settings::seed_choice::SeedChoice;
 
-/// Settings before resolution, and the origin of each.
+/// Settings before resolution, and the origin of each. A seed that is to be random is drawn here, once for every target.
 ///
 /// # Errors
 /// With the exit code for usage, when the configuration file cannot be used.
@@ -26,7 +28,18 @@ pub fn read_settings(arguments: &RunArgs, matches: &ArgMatches) -> Coded<(Settin
             .with_context(|| format!("configuration file `{}`", path.display()))
             .map_err(usage)?,
     };
-    merge(&arguments.settings, &file, matches).map_err(usage)
+    let (mut settings, origins) = merge(&arguments.settings, &file, matches).map_err(usage)?;
+    draw_seed(&mut settings);
+    Ok((settings, origins))
+}
+
+/// Whoever wants a random seed is told which it is, to run it again.
+fn draw_seed(settings: &mut Settings) {
+    if settings.seed == Some(SeedChoice::Random) {
+        let seed = SeedChoice::Random.number();
+        settings.seed = Some(SeedChoice::Number(seed));
+        console::print_notice(format_args!("`--seed random` is {seed}"));
+    }
 }
 
 /// Checks keys first, since its errors name the key that was probably meant.

@@ -19,7 +19,7 @@ use crate::experiment::interleave::LEAD_IN;
 use crate::experiment::preflight::PreflightError;
 use crate::experiment::served_child::{Ready, Server};
 use crate::experiment::sweep::Watch;
-use crate::experiment::{blocks, interleave};
+use crate::experiment::{blocks, interleave, interrupt};
 use crate::issue::phase::Stage;
 use crate::issue::stop::Stop;
 use crate::metrics::Summary;
@@ -108,6 +108,8 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
     let mut manifest = Manifest::begin("ladder", &title, named);
     manifest.write(&directory).map_err(|error| failure(error.into()))?;
     let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
+    interrupt::announce(&stop, engine.drain);
+    interrupt::keep_manifest(&stop, &directory);
     let openings = blocks.openings.into_iter().zip(blocks.rooflines);
     let opened = levels.iter().zip(&resolved).zip(openings).map(|((level, resolved), opening)| {
         let (opening, roofline) = opening;

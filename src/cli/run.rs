@@ -8,9 +8,9 @@ use crate::cli::exit::Exit;
 use crate::clock::Nanos;
 use crate::console;
 use crate::console::streams;
-use crate::experiment::artefacts;
 use crate::experiment::preflight::{self, PreflightError};
 use crate::experiment::sweep::{self, ExperimentError, Watch};
+use crate::experiment::{artefacts, interrupt};
 use crate::issue::phase::Stage;
 use crate::issue::stop::Stop;
 use crate::metrics::Summary;
@@ -26,16 +26,17 @@ use crate::targets::{TargetError, TargetInfo};
 /// # Errors
 /// What stood in the way, with the exit code that it deserves.
 pub fn run(mut resolved: Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
-    let ready = preflight::prepare(&mut resolved)
+    let mut ready = preflight::prepare(&mut resolved)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
     for warning in &ready.warnings {
         console::print_notice(format_args!("warning[{}]: {warning}", warning.about));
     }
-    preflight::probe(&*ready.opening.target, &ready.plans)
+    preflight::probe(&mut *ready.opening.target, &ready.plans)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
     let stop = Stop::on_signals()
         .context("Ctrl-C cannot be handled")
         .map_err(|error| (Exit::Failure, error))?;
+    interrupt::announce(&stop, resolved.drain);
     let settings = resolved
         .to_toml()
         .context("settings cannot be written as TOML")

@@ -16,6 +16,7 @@ use crate::specs::RooflineFacts;
 use crate::store::manifest::{Manifest, PointEntry, State};
 use crate::store::measured_run::MeasuredRun;
 use crate::store::run_directory::RunDirectory;
+use crate::store::sent_before::sent_before;
 use crate::targets::TargetInfo;
 
 /// One of the targets that are measured side by side.
@@ -72,16 +73,25 @@ pub fn play(
     let null_rate = calibrate::null_rate()?;
     let mut runners = Vec::with_capacity(sides.len());
     let names: Vec<String> = sides.iter().map(|side| side.name.clone()).collect();
-    for Side { name, resolved, settings, opening, roofline } in sides {
+    let before: Vec<_> = sides
+        .iter()
+        .map(|side| {
+            let target = side.opening.target.describe();
+            sent_before(&side.resolved.out, target, &side.resolved.workload)
+        })
+        .collect();
+    for (Side { name, resolved, settings, opening, roofline }, before) in
+        sides.into_iter().zip(before)
+    {
         let info = opening.target.describe().clone();
         let folder = directory.below(&name)?;
-        let mut manifest = Manifest::begin(info.clone(), name, resolved.workload.seed);
+        let mut manifest = Manifest::begin(info.clone(), name, &resolved.workload);
         manifest.null_rate = Some(null_rate);
         calibrate_client(&mut manifest, resolved, plans);
         save_before_the_first_request(&folder, &settings, &manifest)?;
         watch.begun(&info, &folder);
         let runner = PointRunner::open(resolved, opening, plans, folder, manifest, stop)?;
-        runners.push(runner.with_roofline(roofline));
+        runners.push(runner.with_roofline(roofline).with_sent_before(before));
     }
     'blocks: for (block, plan) in plans.iter().enumerate() {
         for side in order(block.saturating_sub(LEAD_IN), runners.len()) {

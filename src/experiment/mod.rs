@@ -9,6 +9,7 @@ pub mod comparison_files;
 mod engines;
 mod gpu_watch;
 pub mod interleave;
+pub mod interrupt;
 mod machine;
 pub mod open_files;
 pub mod point_runner;

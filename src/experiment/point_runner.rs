@@ -6,6 +6,7 @@ use crate::clock::{self, Nanos, Window, utc_now};
 use crate::console;
 use crate::experiment::collectors::{CollectedStatistics, Collectors};
 use crate::experiment::gpu_watch::GpuWatch;
+use crate::experiment::interrupt;
 use crate::experiment::sweep::{ExperimentError, Watch};
 use crate::experiment::warm_up::Warmed;
 use crate::issue::drawing::{Drawing, DrawingError, DrawingOutcome};
@@ -15,6 +16,7 @@ use crate::issue::stop::Stop;
 use crate::load::Load;
 use crate::load::course::{Ramp, Tail, WindowKind, window_of};
 use crate::load::plan::Plan;
+use crate::metrics::facts::SentBefore;
 use crate::metrics::observed::ObservedPoint;
 use crate::metrics::{RunFacts, Summary, TargetFacts, iterations, kv_events, summarise_observed};
 use crate::observe::gpu::sampler::Telemetry;
@@ -72,6 +74,7 @@ pub struct PointRunner<'a> {
     tool: Option<Tool>,
     stop: &'a Stop,
     roofline: Option<RooflineFacts>,
+    sent_before: Option<SentBefore>,
     /// Measured points and what is known of each.
     points: Vec<MeasuredPoint>,
     entries: Vec<PointEntry>,
@@ -96,6 +99,7 @@ impl<'a> PointRunner<'a> {
         mut manifest: Manifest,
         stop: &'a Stop,
     ) -> Result<Self, ExperimentError> {
+        interrupt::keep_manifest(stop, &directory);
         let info = target.describe().clone();
         let gpus = telemetry.map(|telemetry| GpuWatch::open(telemetry, &directory)).transpose()?;
         manifest.gpus = gpus.as_ref().map(GpuWatch::machine).transpose()?;
@@ -121,6 +125,7 @@ impl<'a> PointRunner<'a> {
             tool,
             stop,
             roofline: None,
+            sent_before: None,
             points: Vec::new(),
             entries: Vec::new(),
             incomplete: false,
@@ -133,6 +138,12 @@ impl<'a> PointRunner<'a> {
     #[must_use]
     pub fn with_roofline(self, roofline: Option<RooflineFacts>) -> Self {
         Self { roofline, ..self }
+    }
+
+    /// With the run that sent the same prompts to the same server, where there was one.
+    #[must_use]
+    pub fn with_sent_before(self, sent_before: Option<SentBefore>) -> Self {
+        Self { sent_before, ..self }
     }
 
     /// Whether another point can be played: nobody has asked for the end, and the target still answers.
@@ -331,6 +342,10 @@ impl<'a> PointRunner<'a> {
     /// Writes the manifest as it stands; whether it is on disk.
     fn write_manifest(&mut self) -> bool {
         let path = self.directory.file(file::MANIFEST);
+        if self.stop.is_asked() {
+            // Whatever ends the program now, this is what it was.
+            self.manifest.state = State::Interrupted;
+        }
         match write_whole(&path, self.manifest.to_json().as_bytes()) {
             Ok(()) => true,
             Err(error) => {
@@ -434,6 +449,8 @@ impl<'a> PointRunner<'a> {
             complete: false,
             stability_percent: RunFacts::STABILITY_PERCENT,
             roofline: self.roofline.clone(),
+            shared_prefix_tokens: self.resolved.workload.prefix_tokens,
+            sent_before: self.sent_before.clone(),
         }
     }
 

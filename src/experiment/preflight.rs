@@ -143,11 +143,11 @@ pub fn prepare(resolved: &mut Resolved) -> Result<Ready, PreflightError> {
     Ok(Ready { opening, plans, warnings, roofline, kv })
 }
 
-/// Sends one short request to a target that refuses things only when it is asked; it is no part of the load.
+/// Sends a short request or two to a target that can only be known by asking it; they are no part of the load.
 ///
 /// # Errors
 /// When the target would refuse the load, with its words and the remedy; or the request cannot be drawn.
-pub fn probe(target: &dyn Target, plans: &[Plan]) -> Result<(), PreflightError> {
+pub fn probe(target: &mut dyn Target, plans: &[Plan]) -> Result<(), PreflightError> {
     let Some(plan) = plans.first() else { return Ok(()) };
     let list = if plan.warmup().is_empty() { plan.shots() } else { plan.warmup() };
     if list.is_empty() {

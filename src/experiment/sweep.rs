@@ -20,6 +20,7 @@ use crate::settings::Resolved;
 use crate::store::manifest::{Manifest, PointEntry};
 use crate::store::measured_run::MeasuredRun;
 use crate::store::run_directory::{DirectoryError, RunDirectory, file};
+use crate::store::sent_before::sent_before;
 use crate::store::write::{WriteError, write_whole};
 use crate::targets::TargetInfo;
 
@@ -90,9 +91,10 @@ pub fn run(
 ) -> Result<MeasuredRun, ExperimentError> {
     let Ready { opening, plans, warnings, roofline, kv: _ } = ready;
     let info = opening.target.describe().clone();
+    let sent_before = sent_before(&resolved.out, &info, &resolved.workload);
     let directory = create_directory(resolved, &info, &plans)?;
     keep_engine_log(&directory)?;
-    let mut manifest = Manifest::begin(info.clone(), title(resolved), resolved.workload.seed);
+    let mut manifest = Manifest::begin(info.clone(), title(resolved), &resolved.workload);
     manifest.warnings = warnings;
     save_before_the_first_request(&directory, settings, &manifest)?;
     watch.begun(&info, &directory);
@@ -100,7 +102,8 @@ pub fn run(
     manifest.null_rate = Some(calibrate::null_rate()?);
     calibrate_client(&mut manifest, resolved, &plans);
     let mut runner = PointRunner::open(resolved, opening, &plans, directory, manifest, stop)?
-        .with_roofline(roofline);
+        .with_roofline(roofline)
+        .with_sent_before(sent_before);
     for plan in &plans {
         if !runner.can_go_on() {
             break;

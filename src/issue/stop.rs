@@ -1,13 +1,30 @@
-//! Stop request of the user, read by the issuer.
+//! Stop request of the user, read by the issuer, and what is done at each signal.
 
-use std::sync::Arc;
+use std::fmt;
+use std::io::Read;
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::{flag, low_level};
 
 /// Set by Ctrl-C or SIGTERM; read by the issuer between two requests.
-#[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<AtomicBool>);
+#[derive(Clone, Default)]
+pub struct Stop {
+    asked: Arc<AtomicBool>,
+    duties: Arc<Mutex<Duties>>,
+}
+
+/// What is to be done at signals, by a thread that waits for nothing else.
+#[derive(Default)]
+struct Duties {
+    first: Vec<Duty>,
+    second: Vec<Duty>,
+}
+
+type Duty = Box<dyn FnOnce() + Send>;
 
 impl Stop {
     /// The exit code of an interrupted program.
@@ -18,32 +35,68 @@ impl Stop {
         Self::default()
     }
 
-    /// Set by the first Ctrl-C or SIGTERM. The second one ends the program at once with code 130; what is on disk
-    /// by then is intact, since rows are flushed whole.
+    /// Set by the first Ctrl-C or SIGTERM. The second one ends the program with code 130 as soon as its duties are done, and a
+    /// third one at once; what is on disk by then is intact, since rows are flushed whole.
     ///
     /// # Errors
     /// When the kernel refuses the handler.
     pub fn on_signals() -> std::io::Result<Self> {
         let stop = Self::default();
+        let (signals, wake) = UnixStream::pair()?;
+        let is_ending = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
-            // Order matters: the first signal finds the flag unset here, and sets it in the next handler.
-            signal_hook::flag::register_conditional_shutdown(
-                signal,
-                Self::EXIT_CODE,
-                Arc::clone(&stop.0),
-            )?;
-            signal_hook::flag::register(signal, Arc::clone(&stop.0))?;
+            flag::register_conditional_shutdown(signal, Self::EXIT_CODE, Arc::clone(&is_ending))?;
+            flag::register(signal, Arc::clone(&stop.asked))?;
+            // One byte for each signal.
+            low_level::pipe::register(signal, wake.try_clone()?)?;
         }
+        let duties = Arc::clone(&stop.duties);
+        let keep = move || attend(signals, &duties, &is_ending);
+        thread::Builder::new().name("bf-signals".to_owned()).spawn(keep)?;
         Ok(stop)
+    }
+
+    /// Does this at the first signal, beside what goes on.
+    pub fn at_first_signal(&self, duty: impl FnOnce() + Send + 'static) {
+        self.duties.lock().unwrap_or_else(PoisonError::into_inner).first.push(Box::new(duty));
+    }
+
+    /// Does this at the second signal, before the program ends.
+    pub fn at_second_signal(&self, duty: impl FnOnce() + Send + 'static) {
+        self.duties.lock().unwrap_or_else(PoisonError::into_inner).second.push(Box::new(duty));
     }
 
     /// Whether the end was asked for.
     pub fn is_asked(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.asked.load(Ordering::Relaxed)
     }
 
     /// Asks for the end, as Ctrl-C does.
     pub fn ask(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.asked.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Waits for the first signal and for the second, and ends the program after that.
+fn attend(mut signals: UnixStream, duties: &Mutex<Duties>, is_ending: &AtomicBool) {
+    let take = |of: fn(&mut Duties) -> &mut Vec<Duty>| {
+        std::mem::take(of(&mut duties.lock().unwrap_or_else(PoisonError::into_inner)))
+    };
+    let mut byte = [0];
+    if signals.read_exact(&mut byte).is_err() {
+        return;
+    }
+    take(|duties| &mut duties.first).into_iter().for_each(|duty| duty());
+    if signals.read_exact(&mut byte).is_err() {
+        return;
+    }
+    is_ending.store(true, Ordering::SeqCst);
+    take(|duties| &mut duties.second).into_iter().for_each(|duty| duty());
+    low_level::exit(Stop::EXIT_CODE);
+}
+
+impl fmt::Debug for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stop").field("asked", &self.asked).finish_non_exhaustive()
     }
 }

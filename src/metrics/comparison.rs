@@ -275,6 +275,14 @@ fn notes(
             unpassed.join("; ")
         ));
     }
+    let compared = measured.iter().zip(blocks).flat_map(|(side, blocks)| &side.blocks[..*blocks]);
+    if compared.into_iter().any(|block| block.summary.approximate) {
+        notes.push(
+            "`≈` marks what spreads tokens evenly over chunks that held several: nothing told how many each held. A \
+             difference between sides may be one of chunks"
+                .to_owned(),
+        );
+    }
     notes.push(
         "each interval holds on its own with 95 %: of many rows that are equal in truth, one in twenty looks different"
             .to_owned(),

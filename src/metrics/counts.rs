@@ -4,7 +4,7 @@ use crate::clock::MonoNs;
 use crate::metrics::facts::RunFacts;
 use crate::metrics::observed::{Ended, Observed, ObservedPoint, Output};
 use crate::metrics::per_request::tpot_ms;
-use crate::metrics::summary::{Counts, PartCounts};
+use crate::metrics::summary::{Counts, PartCounts, PromptSurplus};
 use crate::record::request_record::{NotSentReason, Opened, Part, TokenSource};
 
 /// Counts the requests of a run.
@@ -43,9 +43,24 @@ pub fn of(point: &ObservedPoint, facts: &RunFacts) -> Counts {
         }
     }
     counts.tokens_per_chunk = chunks.tokens_each();
+    counts.prompt_surplus = prompt_surplus(point.requests());
     counts.output_tokens_in_window = tokens.round() as u64;
     counts.unsuccessful_tokens_in_window = unsuccessful.round() as u64;
     counts
+}
+
+fn prompt_surplus(requests: &[Observed]) -> Option<PromptSurplus> {
+    let completed = requests.iter().filter(|request| request.ended.is_completed());
+    let more =
+        |it: &Observed| Some(i64::from(it.other_counts.prompt?) - i64::from(it.prompt_tokens));
+    let mut surplus: Vec<i64> = completed.filter_map(more).collect();
+    surplus.sort_unstable();
+    let median = *surplus.get(surplus.len().saturating_sub(1) / 2)?;
+    Some(PromptSurplus {
+        requests: surplus.len() as u64,
+        tokens: median,
+        alike: surplus.iter().filter(|tokens| **tokens == median).count() as u64,
+    })
 }
 
 impl PartCounts {

@@ -38,6 +38,23 @@ pub struct RunFacts {
     /// The model and the machine, where both are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roofline: Option<RooflineFacts>,
+    /// So many first tokens are the same in every prompt.
+    #[serde(default)]
+    pub shared_prefix_tokens: u32,
+    /// An earlier run that sent these prompts to this server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_before: Option<SentBefore>,
+}
+
+/// An earlier run that sent the same prompts to the same server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentBefore {
+    /// Name of its folder.
+    pub run: String,
+    /// When it began, wall clock, UTC.
+    pub started: String,
+    /// The seed of both.
+    pub seed: u64,
 }
 
 impl RunFacts {
@@ -59,6 +76,8 @@ impl RunFacts {
             complete: true,
             stability_percent: Self::STABILITY_PERCENT,
             roofline: None,
+            shared_prefix_tokens: 0,
+            sent_before: None,
         }
     }
 }
@@ -80,6 +99,11 @@ impl TargetFacts {
     /// Whether the target replies at once, so that the harness itself is what is measured.
     pub fn is_null(&self) -> bool {
         registry::find(&self.kind).is_some_and(|kind| kind.abilities.replies_at_once)
+    }
+
+    /// Whether it was there before the run, and may remember what others have asked.
+    pub fn is_server(&self) -> bool {
+        registry::find(&self.kind).is_some_and(|kind| kind.abilities.server.is_some())
     }
 }
 

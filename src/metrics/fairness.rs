@@ -166,23 +166,40 @@ fn fingerprint<'a>(records: impl Iterator<Item = &'a RequestRecord>) -> String {
     format!("{:08x}", u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]))
 }
 
-/// Blocks of the KV cache that were found filled, of all that prompts needed.
+/// What was found and of how much, over the requests that tell it.
+fn summed(
+    side: &Conditions,
+    of: impl Fn(&RequestRecord) -> Option<(u32, u32)>,
+) -> Option<(u64, u64)> {
+    let records = side.blocks.iter().flat_map(|records| records.measured());
+    records.filter_map(of).fold(None, |sum: Option<(u64, u64)>, (found, all)| {
+        let (found_before, all_before) = sum.unwrap_or_default();
+        Some((found_before + u64::from(found), all_before + u64::from(all)))
+    })
+}
+
+/// What was found in a KV cache, of all that prompts needed: blocks of an engine, tokens of a server.
 fn cache(baseline: &Conditions, candidate: &Conditions) -> Item {
-    let reused = |side: &Conditions| {
-        let uses = side.blocks.iter().flat_map(|records| records.measured());
-        uses.filter_map(|record| record.engine_use).fold(None, |sum: Option<(u64, u64)>, it| {
-            let (reused, total) = sum.unwrap_or_default();
-            Some((reused + u64::from(it.kv_reused_blocks), total + u64::from(it.kv_total_blocks)))
-        })
+    let blocks = |side: &Conditions| {
+        let found =
+            summed(side, |it| it.engine_use.map(|it| (it.kv_reused_blocks, it.kv_total_blocks)));
+        found.map(|(hit, all)| (hit, format!("{hit} of {all} blocks reused")))
     };
-    let (a, b) = (reused(baseline), reused(candidate));
-    let word = |sum: Option<(u64, u64)>| {
-        sum.map_or_else(
-            || NOT_REPORTED.to_owned(),
-            |(hit, all)| format!("{hit} of {all} blocks reused"),
-        )
+    let tokens = |side: &Conditions| {
+        let found = summed(side, |it| {
+            let counted = it.other_counts.prompt.unwrap_or(it.prompt_tokens);
+            Some((it.other_counts.cached?, counted))
+        });
+        found.map(|(hit, all)| (hit, format!("{hit} of {all} prompt tokens cached")))
     };
-    let same = a.zip(b).map(|(a, b)| a.0 == b.0);
+    let (a, b) = (
+        blocks(baseline).or_else(|| tokens(baseline)),
+        blocks(candidate).or_else(|| tokens(candidate)),
+    );
+    let same = a.as_ref().zip(b.as_ref()).map(|(a, b)| a.0 == b.0);
+    let word = |found: Option<(u64, String)>| {
+        found.map_or_else(|| NOT_REPORTED.to_owned(), |(_, words)| words)
+    };
     Item { condition: "KV cache".to_owned(), baseline: word(a), candidate: word(b), same }
 }
 

@@ -96,6 +96,15 @@ impl Measure {
         }
     }
 
+    /// Whether its value in a run depends on how many tokens a chunk held, which is not known.
+    pub fn is_approximate(self, summary: &Summary) -> bool {
+        match self {
+            Self::Of(quantity, _) => summary.is_approximate(quantity),
+            Self::Rate(Rate::Goodput | Rate::GoodFraction) => summary.has_approximate_goodput(),
+            Self::Rate(_) => false,
+        }
+    }
+
     /// Whether the sample of a run can carry it; only percentiles want a certain size.
     pub fn is_certified(self, summary: &Summary) -> bool {
         match self {

@@ -156,6 +156,15 @@ impl Delivered {
     }
 }
 
+/// What was found of a prompt in a cache, of what was looked for: blocks or tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheUse {
+    /// Found.
+    pub found: u32,
+    /// Found or not.
+    pub looked_for: u32,
+}
+
 /// What is known of a request's output.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Output {
@@ -242,6 +251,32 @@ impl Observed {
     /// The engine's own counts.
     pub fn engine_use(&self) -> Option<EngineUse> {
         self.of_engine.as_ref()?.counts
+    }
+
+    /// Prompt tokens as the server counts them, else as planned.
+    pub fn counted_prompt(&self) -> u32 {
+        self.other_counts.prompt.unwrap_or(self.prompt_tokens)
+    }
+
+    /// Whether any of its prompt was not computed, since a cache held it.
+    pub fn reuses_a_prompt(&self) -> bool {
+        let by_engine = self.engine_use().is_some_and(|counts| counts.kv_reused_blocks > 0);
+        by_engine || self.other_counts.cached.is_some_and(|tokens| tokens > 0)
+    }
+
+    /// What was looked up of the prompt, in blocks by the engine's counts, else in tokens by the server's; `None` where
+    /// neither tells.
+    pub fn cache_use(&self) -> Option<CacheUse> {
+        let of_engine = self.engine_use().and_then(|counts| {
+            let found = counts.kv_reused_blocks;
+            Some(CacheUse { found, looked_for: found + counts.kv_missed_blocks? })
+        });
+        let looked_for = self.counted_prompt();
+        let of_server = self
+            .other_counts
+            .cached
+            .map(|cached| CacheUse { found: cached.min(looked_for), looked_for });
+        of_engine.or(of_server).filter(|used| used.looked_for > 0)
     }
 
     /// What is known of its output.

@@ -2,7 +2,7 @@
 
 use crate::clock::{MonoNs, Nanos};
 use crate::metrics::definition::{Per, Quantity};
-use crate::metrics::observed::Observed;
+use crate::metrics::observed::{CacheUse, Observed};
 use crate::record::request_record::{EngineTimes, STAMP_RESOLUTION, StampSource};
 
 /// Every per-request quantity of one request; pooled ones have no value here.
@@ -69,9 +69,8 @@ fn value(quantity: Quantity, record: &Observed, streaming: bool) -> Option<f64> 
         Quantity::PullLag => pull_lag_ms(record, streaming),
         Quantity::Connect => record.connection.opened.map(|it| it.took().as_millis_f64()),
         Quantity::KvHit => {
-            let counts = record.engine_use()?;
-            let missed = counts.kv_missed_blocks?;
-            share(counts.kv_reused_blocks, counts.kv_reused_blocks + missed)
+            let CacheUse { found, looked_for } = record.cache_use()?;
+            share(found, looked_for)
         }
         Quantity::DraftAcceptance => {
             let counts = record.engine_use()?;

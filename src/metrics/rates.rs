@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::clock::{Nanos, Window};
+use crate::clock::{MonoNs, Nanos, Window};
 use crate::metrics::counts::is_attempted;
 use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::facts::RunFacts;
@@ -32,7 +32,8 @@ pub fn of(
 ) -> BTreeMap<Rate, Option<f64>> {
     let amounts = Amounts {
         output: output_tokens(point, facts, counts),
-        prompts: prompt_tokens(point, facts) as f64,
+        has_output: has_output(point),
+        prompts: prompt_tokens(point, facts.window) as f64,
         completed: counts.completed_in_window as f64,
         good: good.map(|good| good.in_window as f64),
         good_fraction: good
@@ -47,6 +48,8 @@ pub fn of(
 #[derive(Clone, Copy)]
 struct Amounts {
     output: Option<f64>,
+    /// Whether output was made, or could have been; not so for embeddings.
+    has_output: bool,
     prompts: f64,
     completed: f64,
     good: Option<f64>,
@@ -55,17 +58,19 @@ struct Amounts {
 }
 
 fn per_window(facts: &RunFacts, window: Window, amounts: Amounts) -> BTreeMap<Rate, Option<f64>> {
-    let Amounts { output, prompts, completed, good, good_fraction, energy_j } = amounts;
+    let Amounts { output, has_output, prompts, completed, good, good_fraction, energy_j } = amounts;
     let seconds = window.seconds();
     let per_second = |amount: f64| seconds.map(|seconds| amount / seconds);
     let per_gpu = |rate: Option<f64>| {
         rate.filter(|_| facts.gpus > 0).map(|rate| rate / f64::from(facts.gpus))
     };
-    let output_rate = output.and_then(per_second);
     let total_rate = output.and_then(|output| per_second(output + prompts));
+    let output = output.filter(|_| has_output);
+    let output_rate = output.and_then(per_second);
     let rate = |rate: Rate| match rate {
         Rate::OutputThroughput => output_rate,
         Rate::TotalThroughput => total_rate,
+        Rate::InputThroughput => per_second(prompts),
         Rate::RequestThroughput => per_second(completed),
         Rate::PerGpuOutput => per_gpu(output_rate),
         Rate::PerGpuTotal => per_gpu(total_rate),
@@ -86,8 +91,6 @@ pub fn whole_run(point: &ObservedPoint, facts: &RunFacts, counts: &Counts) -> Op
     let end = sent().filter_map(Observed::end).max()? + Nanos(1);
     let window = Window { start, end };
     let output_tokens: u64 = sent().map(|request| u64::from(request.output_tokens)).sum();
-    let began = sent().filter(|request| request.first_token().is_some());
-    let prompts: u64 = began.map(|request| u64::from(request.prompt_tokens)).sum();
     let slos = &facts.slos.0;
     let streaming = point.is_streamed(facts.streaming);
     let judged = !slos.is_empty() && slos.iter().all(|slo| can_be_judged(slo, streaming, counts));
@@ -96,7 +99,8 @@ pub fn whole_run(point: &ObservedPoint, facts: &RunFacts, counts: &Counts) -> Op
     let completed = completed().count() as u64;
     let amounts = Amounts {
         output: Some(output_tokens as f64),
-        prompts: prompts as f64,
+        has_output: has_output(point),
+        prompts: prompt_tokens(point, window) as f64,
         completed: completed as f64,
         good,
         good_fraction: good.map(|good| good / submitted as f64),
@@ -128,10 +132,23 @@ fn output_tokens(point: &ObservedPoint, facts: &RunFacts, counts: &Counts) -> Op
     Some(point.all().iter().map(of_request).sum::<f64>() + 0.0)
 }
 
-fn prompt_tokens(point: &ObservedPoint, facts: &RunFacts) -> u64 {
-    let began_inside =
-        |record: &&Observed| record.first_token().is_some_and(|at| facts.window.holds(at));
-    point.all().iter().filter(began_inside).map(|record| u64::from(record.prompt_tokens)).sum()
+/// Whether any request had output, or none completed that could tell.
+fn has_output(point: &ObservedPoint) -> bool {
+    let mut completed =
+        point.all().iter().filter(|request| request.ended.is_completed()).peekable();
+    completed.peek().is_none() || point.all().iter().any(|request| request.output_tokens > 0)
+}
+
+/// Prompt tokens that were worked off in a window, as the server counts them where it does.
+fn prompt_tokens(point: &ObservedPoint, window: Window) -> u64 {
+    let inside = |request: &&Observed| worked_off(request).is_some_and(|at| window.holds(at));
+    point.all().iter().filter(inside).map(|request| u64::from(request.counted_prompt())).sum()
+}
+
+/// When a prompt had been read: at the first token, or at the end of an answer that has no tokens at all.
+fn worked_off(request: &Observed) -> Option<MonoNs> {
+    let is_without_output = request.ended.is_completed() && request.output_tokens == 0;
+    request.first_token().or(request.end().filter(|_| is_without_output))
 }
 
 /// Holds every request against every bound.

@@ -23,6 +23,9 @@ pub struct Row {
     pub blocks: u64,
     /// Whether every block's sample can carry it; `~` stands beside it if not.
     pub certified: bool,
+    /// On which sides the value spreads tokens over chunks; `≈` stands beside it there.
+    #[serde(default)]
+    pub approximate: Approximate,
     /// Mean over blocks on the side that is compared with.
     pub baseline: f64,
     /// Mean over blocks on the side in question.
@@ -31,6 +34,15 @@ pub struct Row {
     pub difference: Difference,
     /// How they relate, and the answer; `None` where a value is not above 0, so that there is no ratio.
     pub ratio: Option<Comparison>,
+}
+
+/// The sides on which a value is approximate in any block.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approximate {
+    /// On the side that is compared with.
+    pub baseline: bool,
+    /// On the side in question.
+    pub candidate: bool,
 }
 
 /// How numbers are compared.
@@ -70,6 +82,10 @@ fn row(
         better: definition.better,
         blocks: blocks.len() as u64,
         certified: paired.iter().all(|(_, certified)| *certified),
+        approximate: Approximate {
+            baseline: baseline.iter().any(|summary| metric.is_approximate(summary)),
+            candidate: candidate.iter().any(|summary| metric.is_approximate(summary)),
+        },
         baseline: side(|block| block.baseline)?,
         candidate: side(|block| block.candidate)?,
         difference: difference(&blocks)?,
@@ -169,6 +185,7 @@ mod tests {
             better: definition.better,
             blocks: blocks.len() as u64,
             certified: true,
+            approximate: Approximate::default(),
             baseline: 10.0,
             candidate: 10.0,
             difference: difference(&blocks).unwrap(),

@@ -108,6 +108,17 @@ impl Summary {
         self.approximate && matches!(quantity, Quantity::Tpot | Quantity::Itl | Quantity::PerUser)
     }
 
+    /// Whether answers have no output tokens at all, as embeddings: what is about output then does not apply.
+    pub fn is_without_output(&self) -> bool {
+        self.distribution(Quantity::OutputTokens).is_some_and(|tokens| tokens.max == 0.0)
+            && self.rate(Rate::OutputThroughput).is_none()
+    }
+
+    /// The rate that represents the run: of output, or of input where there is no output.
+    pub fn headline_rate(&self) -> Rate {
+        if self.is_without_output() { Rate::InputThroughput } else { Rate::OutputThroughput }
+    }
+
     /// Whether goodput depends on such a quantity.
     pub fn has_approximate_goodput(&self) -> bool {
         self.slos.iter().any(|result| self.is_approximate(result.slo.metric.quantity()))
@@ -261,11 +272,13 @@ pub enum CheckId {
     HostCoreWait,
     /// Output came as it was made.
     Streaming,
+    /// The server had not seen the prompts before.
+    Repeats,
 }
 
 impl CheckId {
     /// Every check, in the order of reports.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::ScheduleLag,
         Self::NotSent,
         Self::Completion,
@@ -282,6 +295,7 @@ impl CheckId {
         Self::GpuThrottling,
         Self::HostCoreWait,
         Self::Streaming,
+        Self::Repeats,
     ];
 
     /// As printed.
@@ -303,6 +317,7 @@ impl CheckId {
             Self::GpuThrottling => "GPU throttling",
             Self::HostCoreWait => "waiting for a core",
             Self::Streaming => "streaming",
+            Self::Repeats => "repeats",
         }
     }
 }
@@ -381,8 +396,11 @@ pub struct Counts {
     pub token_sources: BTreeMap<TokenSource, u64>,
     /// Requests whose output our tokenizer counts otherwise than the server; the server's count stands.
     pub token_mismatches: u64,
-    /// Requests whose prompt the server counts otherwise than it was planned; the planned count stands.
+    /// Requests whose prompt the server counts otherwise than it was planned; lengths are as planned, throughput as counted.
     pub prompt_token_mismatches: u64,
+    /// By how much; `None` where the server counts no prompts.
+    #[serde(default)]
+    pub prompt_surplus: Option<PromptSurplus>,
     /// Times that a request was sent again, since the server was closing the idle connection that carried it.
     #[serde(default)]
     pub resent: u64,
@@ -391,6 +409,17 @@ pub struct Counts {
     pub connected_inside: u64,
     /// Requests with output of which the deliveries were not kept; ITL, ICL, stall and throughput are then absent.
     pub deliveries_missing: u64,
+}
+
+/// By how many tokens a server counts prompts longer than they were planned: a chat template adds the same to each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromptSurplus {
+    /// Completed requests whose prompt the server counts.
+    pub requests: u64,
+    /// The median of what it counts more, or less where it is below 0.
+    pub tokens: i64,
+    /// Requests of which it counts exactly that much more.
+    pub alike: u64,
 }
 
 /// Requests of a part of the run that is not measured.

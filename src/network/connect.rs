@@ -1,7 +1,7 @@
 //! Connector: one resolved server or the proxy before it, TCP or TLS, and a failure that names the step that failed.
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::clock::{Nanos, now};
 use crate::network::proxy::Proxy;
 use crate::network::socket::StampedSocket;
 use crate::network::stamp::LastRead;
@@ -26,6 +27,7 @@ use crate::request::{Failure, FailureKind};
 pub struct Connector {
     shown: String,
     addresses: Arc<[Place]>,
+    lookup: Nanos,
     /// How many connections were begun: each begins with the address after that of the one before.
     begun: Arc<AtomicUsize>,
     via: Via,
@@ -85,7 +87,7 @@ impl Connector {
         timeout: Duration,
     ) -> Result<Self, Failure> {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let addresses = match &via {
+        let (addresses, lookup) = match &via {
             Via::Direct => resolved(host, port)?,
             Via::Forward(proxy) | Via::Tunnel(proxy) => resolved(&proxy.host, proxy.port)?,
         };
@@ -99,7 +101,12 @@ impl Connector {
                 Some((config, name))
             }
         };
-        Ok(Self { shown, addresses, begun: Arc::default(), via, tls, timeout })
+        Ok(Self { shown, addresses, lookup, begun: Arc::default(), via, tls, timeout })
+    }
+
+    /// How long the name took to resolve; nothing where an address was given.
+    pub fn lookup(&self) -> Nanos {
+        self.lookup
     }
 
     /// How long connecting may take.
@@ -216,12 +223,17 @@ impl Connector {
     }
 }
 
-fn resolved(host: &str, port: u16) -> Result<Arc<[Place]>, Failure> {
+/// The addresses of a name, and how long it took to find them.
+fn resolved(host: &str, port: u16) -> Result<(Arc<[Place]>, Nanos), Failure> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let begun = now();
     let found = (bare, port).to_socket_addrs().map_err(|error| {
         Failure::new(FailureKind::Connect, format!("cannot resolve `{host}`: {error}"))
     })?;
-    Ok(found.map(|address| Place { address, refuses: AtomicBool::new(false) }).collect())
+    let is_address = bare.parse::<IpAddr>().is_ok();
+    let lookup = if is_address { Nanos::ZERO } else { now() - begun };
+    let place = |address| Place { address, refuses: AtomicBool::new(false) };
+    Ok((found.map(place).collect(), lookup))
 }
 
 /// What to do about a failed handshake, where its error says what is the matter.
@@ -238,8 +250,17 @@ fn tls_remedy(error: &io::Error) -> &'static str {
             "; the server shows a certificate of an authority as its own: give the server one that is signed by it and has \
              `CA:FALSE`, or `--insecure` to trust any"
         }
-        Some(TlsError::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+        // The signature is bad where an authority was made anew under its old name.
+        Some(TlsError::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        )) => {
             "; name the certificate of who signed it with `--ca-file`, or give `--insecure` to trust any"
+        }
+        Some(TlsError::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        )) => "; name the server as its certificate does, or give `--insecure` to trust any",
+        _ if error.kind() == io::ErrorKind::UnexpectedEof => {
+            "; it closed the connection instead: if it speaks no TLS, write http:// in place of https://"
         }
         _ => "",
     }
@@ -392,10 +413,20 @@ mod tests {
         Connector {
             shown: "a name".to_owned(),
             addresses: addresses.iter().map(place).collect(),
+            lookup: Nanos::ZERO,
             begun: Arc::default(),
             via: Via::Direct,
             tls: None,
             timeout: Duration::from_secs(20),
+        }
+    }
+
+    #[test]
+    fn a_name_takes_time_to_resolve_and_an_address_none() {
+        let lookup = |host| Connector::new(host, 1, None, Duration::ZERO).unwrap().lookup();
+        assert!(lookup("localhost") > Nanos::ZERO);
+        for address in ["127.0.0.1", "[::1]"] {
+            assert_eq!(lookup(address), Nanos::ZERO, "{address}");
         }
     }
 

@@ -235,6 +235,7 @@ impl Worker {
             SideMessage::TokenCount(id, tokens, source) => table.token_count(id, tokens, source),
             SideMessage::TokenMismatch { id, retokenized, .. } => table.recounted(id, retokenized),
             SideMessage::PromptCount(id, tokens) => table.prompt_count(id, tokens),
+            SideMessage::CachedCount(id, tokens) => table.cached_count(id, tokens),
             SideMessage::Odd(id, oddity) => table.odd(id, oddity),
             SideMessage::StampsOf(id, source) => table.stamps_of(id, source),
             SideMessage::Connection(id, cost) => table.connection_of(id, cost),

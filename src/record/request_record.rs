@@ -110,7 +110,7 @@ impl RequestRecord {
             end: None,
             output_tokens: 0,
             token_source: TokenSource::Ids,
-            other_counts: OtherCounts { recounted: None, prompt: None },
+            other_counts: OtherCounts { recounted: None, prompt: None, cached: None },
             token_hash: TokenHash::EMPTY,
             stamp_source: StampSource::Engine,
             max_pull_lag_ns: 0,
@@ -207,6 +207,8 @@ pub struct OtherCounts {
     pub recounted: Option<u32>,
     /// Prompt tokens by the server's own count, where it gives one.
     pub prompt: Option<u32>,
+    /// Of these, tokens that the server found in its cache, where it tells.
+    pub cached: Option<u32>,
 }
 
 /// Who took the stamps of a request's deliveries.
@@ -294,7 +296,7 @@ impl ConnectionUse {
     pub const NOTHING: Self = Self { resent: 0, opened: None };
 }
 
-/// How long a connection took to open: TCP and TLS.
+/// How long a connection took to open: name, TCP and TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opened {
     /// Before the load: no latency holds it.

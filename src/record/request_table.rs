@@ -163,6 +163,10 @@ impl RequestTable {
         self.other_counts.entry(id).or_default().prompt = Some(tokens);
     }
 
+    pub(crate) fn cached_count(&mut self, id: RequestId, tokens: u32) {
+        self.other_counts.entry(id).or_default().cached = Some(tokens);
+    }
+
     pub(crate) fn odd(&mut self, id: RequestId, oddity: Oddity) {
         let marks = self.oddities.entry(id).or_default();
         *marks = marks.with(oddity);

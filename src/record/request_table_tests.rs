@@ -31,12 +31,16 @@ fn stamps_and_counts_that_differ_from_the_default_are_kept_with_their_request() 
     table.stamps_of(ID, StampSource::User);
     table.recounted(ID, 5);
     table.prompt_count(ID, 9);
+    table.cached_count(ID, 4);
     let ending = Ending::Completed(FinishReason::Length);
     table.note(&Event::End { id: ID, at: MonoNs(200), ending });
     let phase = table.close(Nanos::ZERO);
     let record = &phase.records.requests()[0];
     assert_eq!(record.stamp_source, StampSource::User);
-    assert_eq!(record.other_counts, OtherCounts { recounted: Some(5), prompt: Some(9) });
+    assert_eq!(
+        record.other_counts,
+        OtherCounts { recounted: Some(5), prompt: Some(9), cached: Some(4) }
+    );
 }
 
 /// The record and the deliveries of a request that got these `(ns, tokens)`.

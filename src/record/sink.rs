@@ -44,6 +44,8 @@ pub enum SideMessage {
     },
     /// The server's own count of the prompt's tokens, sent before the [`Event::End`].
     PromptCount(RequestId, u32),
+    /// Prompt tokens that the server found in its cache, sent before the [`Event::End`].
+    CachedCount(RequestId, u32),
     /// Who took the stamps of one request, where it differs from the session's default.
     StampsOf(RequestId, StampSource),
     /// What the connection of a request cost, where it cost anything; sent before the [`Event::End`].
@@ -209,6 +211,11 @@ impl Sink {
     /// What the server counted of the prompt; before the end of the request.
     pub fn prompt_count(&mut self, id: RequestId, tokens: u32) {
         let _recorder_is_gone = self.side_channel.send(SideMessage::PromptCount(id, tokens));
+    }
+
+    /// How many tokens of the prompt the server found in its cache; before the end of the request.
+    pub fn cached_count(&mut self, id: RequestId, tokens: u32) {
+        let _recorder_is_gone = self.side_channel.send(SideMessage::CachedCount(id, tokens));
     }
 
     /// Marks an answer that is not what was asked for; before the end of the request.

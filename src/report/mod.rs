@@ -90,9 +90,9 @@ impl Experiment {
         of_points.chain(of_target.into_iter().filter(|(is, _)| *is).map(|(_, mark)| mark)).collect()
     }
 
-    /// The point with the highest output throughput among those that are valid and complete.
+    /// The point with the highest throughput (of output; of input where there is no output) among those that are valid and complete.
     pub fn best_point(&self) -> Option<&PointReport> {
-        let rate = |point: &PointReport| point.summary.rate(crate::metrics::Rate::OutputThroughput);
+        let rate = |point: &PointReport| point.summary.rate(point.summary.headline_rate());
         self.points
             .iter()
             .filter(|point| point.summary.verdict != Verdict::Invalid)

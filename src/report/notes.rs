@@ -3,7 +3,7 @@
 use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::percentile::{Percentile, certification_floor};
 use crate::metrics::pooled::EXACT_GAPS;
-use crate::metrics::summary::{Check, CheckId, Counts, Status};
+use crate::metrics::summary::{Check, CheckId, Counts, PromptSurplus, Status};
 use crate::record::request_record::TokenSource;
 use crate::report::figures::{self, counted, figure};
 use crate::report::{Experiment, PointReport, json_word, odd_answers};
@@ -74,7 +74,7 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
         ));
     }
     notes.extend(from_histograms(points));
-    if points.iter().any(|point| !point.summary.streaming) {
+    if points.iter().any(|point| !point.summary.streaming && !point.summary.is_without_output()) {
         notes.push("output was not streamed: no TTFT, ITL or TPOT exists".to_owned());
     }
     notes.extend(points.iter().flat_map(failures));
@@ -83,13 +83,6 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
     notes.extend(points.iter().filter_map(missed_slo));
     let sum = |of: fn(&Counts) -> u64| points.iter().map(|point| of(&point.summary.counts)).sum();
     notes.extend(about_gpus(points));
-    let differs: u64 = sum(|counts| counts.token_count_differs);
-    if differs > 0 {
-        notes.push(format!(
-            "in {} the deliveries add up to another number of tokens than the target counted",
-            counted(differs, "request")
-        ));
-    }
     let recounted: u64 = sum(|counts| counts.token_mismatches);
     if recounted > 0 {
         notes.push(format!(
@@ -97,14 +90,7 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
             counted(recounted, "request")
         ));
     }
-    let prompts: u64 = sum(|counts| counts.prompt_token_mismatches);
-    if prompts > 0 {
-        notes.push(format!(
-            "in {} the server counts another number of prompt tokens than was planned; the planned count stands (a chat \
-             template adds tokens of its own)",
-            counted(prompts, "request")
-        ));
-    }
+    notes.extend(about_prompts(points));
     let without_ids =
         |source| points.iter().any(|it| it.summary.counts.token_sources.contains_key(&source));
     if without_ids(TokenSource::Chunks) {
@@ -130,6 +116,40 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
         ));
     }
     notes
+}
+
+/// By how much a server counts prompts otherwise than they were planned: once where it is the same everywhere.
+fn about_prompts(points: &[PointReport]) -> Vec<String> {
+    let mut notes: Vec<String> = Vec::new();
+    for note in points.iter().filter_map(about_prompts_of) {
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
+    }
+    notes
+}
+
+fn about_prompts_of(point: &PointReport) -> Option<String> {
+    let counts = &point.summary.counts;
+    let PromptSurplus { requests, tokens, alike } = counts.prompt_surplus?;
+    let of_each = match tokens {
+        0 => "as many prompt tokens as".to_owned(),
+        1.. => format!("{} more than", counted(tokens.unsigned_abs(), "prompt token")),
+        _ => format!("{} fewer than", counted(tokens.unsigned_abs(), "prompt token")),
+    };
+    let applies = "lengths are as planned, input and total throughput as counted";
+    if alike == requests {
+        return (tokens != 0).then(|| {
+            format!(
+                "the server counts {of_each} planned in every request, as a chat template or a start token adds them; \
+                 {applies}"
+            )
+        });
+    }
+    Some(format!(
+        "{}: the server counts {of_each} planned at the median, and exactly so in {alike} of {requests} requests; {applies}",
+        point.label
+    ))
 }
 
 /// That something stood between us and the server.

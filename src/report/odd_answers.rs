@@ -13,6 +13,7 @@ pub(super) fn notes(points: &[PointReport]) -> Vec<String> {
         Oddity::ALL.into_iter().filter_map(|oddity| of_kind(points, oddity)).collect();
     notes.extend(points.iter().filter_map(late_close));
     notes.extend(points.iter().filter_map(bundled));
+    notes.extend(other_sum(points));
     notes.extend(points.iter().flat_map(unmeasured));
     notes
 }
@@ -109,6 +110,24 @@ fn bundled(point: &PointReport) -> Option<String> {
         figures::roughly(true),
         figure(each)
     ))
+}
+
+/// That what deliveries held does not add up to what the target counted: where chunks hold several tokens, and where a few
+/// tokens had no text.
+fn other_sum(points: &[PointReport]) -> Option<String> {
+    let differs: u64 = points.iter().map(|it| it.summary.counts.token_count_differs).sum();
+    let is_approximate = points.iter().any(|it| it.summary.approximate);
+    let of_what = if is_approximate {
+        "those that `≈` is about: each chunk counts for its share of the target's count"
+    } else {
+        "the target's count stands, and each delivery counts for its share of it"
+    };
+    (differs > 0).then(|| {
+        format!(
+            "in {} what the deliveries held adds up to another number of tokens than the target counted; {of_what}",
+            counted(differs, "request")
+        )
+    })
 }
 
 /// How many requests lack what a bound is about: they are not good.

@@ -135,7 +135,7 @@ fn arrivals_word(arrivals: Arrivals) -> String {
     .to_owned()
 }
 
-fn counts(summary: &Summary) -> [Cell; 25] {
+fn counts(summary: &Summary) -> [Cell; 26] {
     let counts = &summary.counts;
     let by_kind = counts.failed_by_kind.iter().map(|(kind, count)| format!("{kind}:{count}"));
     let by_source =
@@ -167,6 +167,10 @@ fn counts(summary: &Summary) -> [Cell; 25] {
         cell("oddities", &odd.collect::<Vec<_>>().join(";")),
         cell("tokens_per_chunk", &maybe(counts.tokens_per_chunk)),
         cell("approximate", &summary.approximate),
+        cell(
+            "prompt_surplus_tokens",
+            &counts.prompt_surplus.map_or_else(String::new, |it| it.tokens.to_string()),
+        ),
     ]
 }
 

@@ -309,6 +309,7 @@ impl Dispatcher {
                 SideMessage::TokenCount(..)
                 | SideMessage::TokenMismatch { .. }
                 | SideMessage::PromptCount(..)
+                | SideMessage::CachedCount(..)
                 | SideMessage::StampsOf(..)
                 | SideMessage::Connection(..)
                 | SideMessage::Odd(..)

@@ -1,6 +1,10 @@
 //! Run manifest: what is needed to repeat an experiment and to judge it. Written at its start and at its end.
 
+use std::fs;
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::engine_directory::EngineProblem;
 use crate::metrics::RunFacts;
@@ -10,7 +14,10 @@ use crate::observe::health::{ClientRate, Health, NullRate};
 use crate::observe::host::{Build, Host};
 use crate::request::RequestId;
 use crate::store::partial_files::PartialNames;
+use crate::store::sent_before::PromptFacts;
+use crate::store::write::write_whole;
 use crate::targets::TargetInfo;
+use crate::workload::Workload;
 
 /// How far an experiment has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +61,9 @@ pub struct Manifest {
     pub title: String,
     /// The one seed.
     pub seed: u64,
+    /// What prompts were drawn from with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompts: Option<PromptFacts>,
     /// What the harness reaches on this machine (L0).
     pub null_rate: Option<NullRate>,
     /// What its client reads at most on this machine, where the target is a server.
@@ -114,7 +124,7 @@ pub struct PointEntry {
 
 impl Manifest {
     /// At the start.
-    pub fn begin(target: TargetInfo, title: String, seed: u64) -> Self {
+    pub fn begin(target: TargetInfo, title: String, workload: &Workload) -> Self {
         Self {
             schema_version: SCHEMA_VERSION,
             state: State::Running,
@@ -126,7 +136,8 @@ impl Manifest {
             gpus: None,
             target,
             title,
-            seed,
+            seed: workload.seed,
+            prompts: Some(PromptFacts::of(workload)),
             null_rate: None,
             client_rate: None,
             points: Vec::new(),
@@ -146,6 +157,23 @@ impl Manifest {
         text.push('\n');
         text
     }
+}
+
+/// Makes a manifest on disk that says `running` say `interrupted`, for a program that is about to end with work undone. Whatever
+/// else its manifest says stays: this is asked of a thread that knows nothing of the experiment.
+///
+/// # Errors
+/// When the file cannot be read or written.
+pub fn mark_interrupted(path: &Path) -> std::io::Result<()> {
+    let mut manifest: Value = serde_json::from_slice(&fs::read(path)?)?;
+    if manifest["state"] != json!(State::Running) {
+        return Ok(());
+    }
+    manifest["state"] = json!(State::Interrupted);
+    manifest["ended"] = json!(crate::clock::utc_now().to_string());
+    let mut text = serde_json::to_string_pretty(&manifest)?;
+    text.push('\n');
+    write_whole(path, text.as_bytes()).map_err(std::io::Error::other)
 }
 
 /// What was typed, but for the values of headers, which may be secrets.
@@ -184,5 +212,25 @@ mod tests {
         let expected =
             ["run", "--header", "x-key: (hidden)", "--header=y: (hidden)", "--seed", "1"];
         assert_eq!(kept, expected);
+    }
+
+    #[test]
+    fn a_manifest_that_says_running_is_made_to_say_interrupted_and_nothing_else_changes() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("manifest.json");
+        let marked = |text: &str| {
+            fs::write(&path, text).expect("a file");
+            mark_interrupted(&path).expect("it is a manifest");
+            let manifest: Value =
+                serde_json::from_slice(&fs::read(&path).expect("a file")).expect("JSON");
+            manifest
+        };
+        let running = marked(r#"{"b":0.1,"state":"running","ended":null,"a":[1]}"#);
+        assert_eq!(running["state"], "interrupted");
+        assert!(running["ended"].is_string());
+        assert_eq!((&running["b"], &running["a"]), (&json!(0.1), &json!([1])));
+        let failed = r#"{"state":"failed","ended":"x"}"#;
+        assert_eq!(marked(failed).to_string(), failed);
+        assert!(mark_interrupted(&folder.path().join("none")).is_err());
     }
 }

@@ -14,5 +14,6 @@ pub mod read_back;
 pub mod requests_csv;
 pub mod rows;
 pub mod run_directory;
+pub mod sent_before;
 pub mod stored_point;
 pub mod write;

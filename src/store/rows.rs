@@ -16,7 +16,7 @@ use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
 
 /// The columns of a raw row, in order.
-pub const COLUMNS: [&str; 36] = [
+pub const COLUMNS: [&str; 37] = [
     "point",
     "request_id",
     "part",
@@ -53,10 +53,12 @@ pub const COLUMNS: [&str; 36] = [
     "connect_ns",
     "connect_at",
     "oddities",
+    "cached_tokens",
 ];
 
 /// Columns that files of earlier versions do not have; they are then read as empty.
-const LATER: [&str; 5] = ["part", "resent", "connect_ns", "connect_at", "oddities"];
+const LATER: [&str; 6] =
+    ["part", "resent", "connect_ns", "connect_at", "oddities", "cached_tokens"];
 
 /// Why rows could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -131,6 +133,7 @@ pub fn fields(point: u32, record: &RequestRecord) -> StringRecord {
     put(&took);
     put(place);
     put(&record.oddities.to_string());
+    put(&other(record.other_counts.cached));
     row
 }
 
@@ -262,6 +265,7 @@ impl Row<'_> {
             other_counts: OtherCounts {
                 recounted: self.optional("recounted_tokens")?,
                 prompt: self.optional("prompt_tokens_told")?,
+                cached: self.optional("cached_tokens")?,
             },
             token_hash: TokenHash(self.word("token_hash", |w| u64::from_str_radix(w, 16).ok())?),
             stamp_source: self.word("stamp_source", stamp_source_of)?,

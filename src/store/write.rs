@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Why a file could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -38,14 +39,18 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     sync_folder_of(path).map_err(failed("sync folder"))
 }
 
-/// Beside `path`, so that the rename stays on one file system; hidden, and of this process alone.
+/// Temporary names that this process has given.
+static GIVEN: AtomicU32 = AtomicU32::new(0);
+
+/// Beside `path`, so that the rename stays on one file system; hidden, and of this call alone.
 fn temporary_name(path: &Path) -> io::Result<PathBuf> {
     let name = path
         .file_name()
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it has no file name"))?;
     let mut hidden = OsString::from(".");
     hidden.push(name);
-    hidden.push(format!(".{}.part", std::process::id()));
+    let number = GIVEN.fetch_add(1, Ordering::Relaxed);
+    hidden.push(format!(".{}-{number}.part", std::process::id()));
     Ok(path.with_file_name(hidden))
 }
 

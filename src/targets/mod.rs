@@ -38,11 +38,12 @@ pub trait Target: Send {
     /// What it is and what it allows, read cheaply: no weights are loaded, no load is sent.
     fn describe(&self) -> &TargetInfo;
 
-    /// Sends one request that is not measured, where a target can only be known by asking it. Called before [`Self::open`].
+    /// Sends a request or two that are not measured, where a target can only be known by asking it. Called before
+    /// [`Self::open`]; what it finds out may change how the target asks, and is then in its description.
     ///
     /// # Errors
     /// When the target would refuse every request like this one; with its words and the remedy.
-    fn probe(&self, _shot: &Shot) -> Result<(), TargetError> {
+    fn probe(&mut self, _shot: &Shot) -> Result<(), TargetError> {
         Ok(())
     }
 

@@ -106,6 +106,15 @@ impl Scenario {
         }
     }
 
+    /// The distribution of prompt lengths alone, as text that two scenarios share where their prompts do.
+    pub fn prompt_lengths(&self) -> String {
+        match self {
+            Self::Deterministic { input, .. } => format!("D({input})"),
+            Self::Normal { input: Normal { mean, std }, .. } => format!("N({mean},{std})"),
+            Self::Uniform { input: Span { min, max }, .. } => format!("U({min},{max})"),
+        }
+    }
+
     /// The longest output, or one that a normal length is beyond once in a million draws.
     pub fn longest_likely_output(&self) -> u32 {
         match *self {

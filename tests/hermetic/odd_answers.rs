@@ -1,84 +1,13 @@
 //! Odd answers of a server, through whole runs: what is one delivery, where latency ends, and what is marked.
 
-use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::support::fault_server::{FaultServer, Next, Out, pause};
-
-/// A run that has ended.
-struct Run {
-    _out: TempDir,
-    folder: PathBuf,
-    console: String,
-}
-
-impl Run {
-    /// So many requests of 8 tokens, one after the other.
-    fn of(server: &FaultServer, requests: u32, more: &[&str]) -> Self {
-        let out = TempDir::new().unwrap();
-        let target = format!("openai:{}", server.url());
-        let requests = requests.to_string();
-        let ended = Command::new(env!("CARGO_BIN_EXE_bareflight"))
-            .args(["run", "--target", &target, "--endpoint", "completions", "--model", "m"])
-            .args(["--scenario", "D(4,8)", "--concurrency", "1", "--requests", &requests])
-            .args(["--warmup", "0", "--window", "whole"])
-            .args(more)
-            .current_dir(out.path())
-            .output()
-            .expect("the binary runs");
-        let console = format!(
-            "{}{}",
-            String::from_utf8_lossy(&ended.stdout),
-            String::from_utf8_lossy(&ended.stderr)
-        );
-        let runs = fs::read_dir(out.path().join("runs"));
-        let mut runs = runs.unwrap_or_else(|_| panic!("{console}"));
-        let folder = runs.next().unwrap().unwrap().path();
-        Self { folder, console, _out: out }
-    }
-
-    fn point(&self) -> Value {
-        let text = fs::read_to_string(self.folder.join("summary.json")).unwrap();
-        let document: Value = serde_json::from_str(&text).unwrap();
-        document["points"][0].clone()
-    }
-
-    /// A column of `requests.csv`.
-    fn column(&self, name: &str) -> Vec<String> {
-        let mut rows = csv::Reader::from_path(self.folder.join("requests.csv")).unwrap();
-        let place = rows.headers().unwrap().iter().position(|column| column == name).unwrap();
-        rows.records().map(|row| row.unwrap()[place].to_owned()).collect()
-    }
-}
-
-fn token(text: &str, finish: &str) -> String {
-    format!(r#"{{"choices":[{{"index":0,"text":"{text}","finish_reason":{finish}}}]}}"#)
-}
-
-fn chunk_of(event: &str) -> String {
-    let event = format!("data: {event}\n\n");
-    format!("{:x}\r\n{event}\r\n", event.len())
-}
-
-fn tokens(count: usize) -> Vec<String> {
-    let finish = |index| if index + 1 == count { "\"length\"" } else { "null" };
-    (0..count).map(|index| chunk_of(&token(" a", finish(index)))).collect()
-}
-
-fn usage(tokens: usize) -> String {
-    let usage = format!(r#"{{"prompt_tokens":4,"completion_tokens":{tokens}}}"#);
-    chunk_of(&format!(r#"{{"choices":[],"usage":{usage}}}"#))
-}
-
-fn done(count: usize) -> String {
-    format!("{}{}0\r\n\r\n", usage(count), chunk_of("[DONE]"))
-}
+use crate::support::served_run::{Run, chunk_of, done, token, tokens, usage};
 
 /// A good answer of 8 tokens, some milliseconds apart.
 fn good(out: &mut Out<'_>) -> Next {
@@ -301,4 +230,53 @@ fn usage_that_runs_along_makes_nothing_approximate() {
     assert_eq!(run.column("first_tokens"), ["4"; 6]);
     assert_eq!(run.point()["approximate"], false);
     assert!(!run.console.contains('≈'), "{}", run.console);
+}
+
+/// Three tokens in each chunk, and no word of how many each holds but at the end.
+fn bundles(out: &mut Out<'_>) -> Next {
+    out.stream_head();
+    for index in 0..4 {
+        let finish = if index == 3 { "\"length\"" } else { "null" };
+        out.raw(chunk_of(&token(" a b", finish)));
+        pause(2);
+    }
+    out.raw(done(8));
+    Next::KeepAlive
+}
+
+#[test]
+fn what_spreads_tokens_over_chunks_is_marked_in_every_headline() {
+    let server = FaultServer::start(|_, out| bundles(out));
+    let run = Run::of(&server, 12, &[]);
+    let place =
+        |text: &str, what: &str| text.find(what).unwrap_or_else(|| panic!("no {what} in\n{text}"));
+    let headline = &run.console[place(&run.console, "headline")..];
+    assert!(headline.contains("ITL p50 ≈"), "{headline}");
+    let page = run.text("report.html");
+    let tiles = &page[place(&page, "class=\"tiles\"")..];
+    let tile = &tiles[place(tiles, "Inter-token latency")..place(tiles, "Request latency")];
+    assert_eq!(tile.matches('≈').count(), 2, "{tile}");
+    let about_sum = place(&run.console, "adds up to");
+    let note = run.console[about_sum..].split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(note.contains("those that `≈` is about"), "{note}");
+    assert!(place(&run.console, "`≈` marks what spreads") < about_sum);
+}
+
+#[test]
+fn a_comparison_marks_what_spreads_tokens_over_chunks() {
+    let (odd, even) =
+        (FaultServer::start(|_, out| bundles(out)), FaultServer::start(|_, out| good(out)));
+    let out = tempfile::TempDir::new().unwrap();
+    let ended = Command::new(env!("CARGO_BIN_EXE_bareflight"))
+        .args(["compare", "--blocks", "2", "--endpoint", "completions", "--model", "m"])
+        .args(["--target", &format!("openai:{}", odd.url())])
+        .args(["--target", &format!("openai:{}", even.url())])
+        .args(["--scenario", "D(4,8)", "--concurrency", "1", "--requests", "4", "--warmup", "0"])
+        .current_dir(out.path())
+        .output()
+        .expect("the binary runs");
+    let text = String::from_utf8_lossy(&ended.stdout).into_owned();
+    let row = text.lines().find(|line| line.trim_start().starts_with("ITL p50")).expect(&text);
+    assert_eq!(row.matches('≈').count(), 1, "{text}");
+    assert!(text.contains("`≈` marks what spreads tokens"), "{text}");
 }

@@ -8,6 +8,7 @@ pub mod left_behind;
 pub mod made_up;
 pub mod report_fixture;
 pub mod serve_process;
+pub mod served_run;
 pub mod stand_in;
 pub mod triton_fault_server;
 pub mod watch;

@@ -98,6 +98,8 @@ impl Paper {
             complete: self.complete,
             stability_percent: RunFacts::STABILITY_PERCENT,
             roofline: None,
+            shared_prefix_tokens: 0,
+            sent_before: None,
         }
     }
 

@@ -14,6 +14,7 @@ use crate::load::course::WindowKind;
 use crate::load::{Arrivals, Load};
 use crate::settings::engine::EngineSettings;
 use crate::settings::human_duration::HumanDuration;
+use crate::settings::seed_choice::SeedChoice;
 use crate::settings::served::{BodyField, ServedSettings};
 use crate::settings::slo::Slos;
 use crate::settings::{
@@ -250,7 +251,7 @@ fn workload(typed: &Settings) -> Result<Workload, SettingsError> {
         stop_texts: terms::stop_texts(&typed.request)?,
         adapters: typed.request.lora.clone(),
         priorities: typed.request.priority.clone(),
-        seed: typed.seed.unwrap_or(DEFAULT_SEED),
+        seed: typed.seed.map_or(DEFAULT_SEED, SeedChoice::number),
     })
 }
 
@@ -428,7 +429,7 @@ impl Resolved {
         settings.top_k = workload.sampling.top_k;
         settings.no_streaming = Some(!workload.streaming);
         settings.request = terms::to_flags(workload);
-        settings.seed = Some(workload.seed);
+        settings.seed = Some(SeedChoice::Number(workload.seed));
     }
 
     /// Headers stay out of files: their values may be secrets.

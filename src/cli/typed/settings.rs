@@ -12,6 +12,7 @@ use crate::settings::engine::{CapacityPolicy, ChunkingPolicy, Quantization};
 use crate::settings::gpu_choice::GpuChoice;
 use crate::settings::human_duration::HumanDuration;
 use crate::settings::profile_window::ProfileWindow;
+use crate::settings::seed_choice::SeedChoice;
 use crate::settings::served::{BodyField, OutputTokenField, ServedEndpoint};
 use crate::workload::scenario::Scenario;
 
@@ -139,12 +140,10 @@ pub struct Settings {
     #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Workload")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_streaming: Option<bool>,
-    /// The one seed that lengths, prompts, arrivals and sampling follow from
-    // TOML has no larger whole numbers, and the seed must be written back exactly.
-    #[arg(long, value_name = "N", help_heading = "Workload", env = "BAREFLIGHT_SEED",
-          value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    /// The one seed that lengths, prompts, arrivals and sampling follow from; `random` draws one, and files say which
+    #[arg(long, value_name = "N|random", help_heading = "Workload", env = "BAREFLIGHT_SEED")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub seed: Option<u64>,
+    pub seed: Option<SeedChoice>,
     /// Bounds that a good request meets, e.g. `ttft<2s,itl<40ms`
     #[arg(long, value_name = "BOUNDS", help_heading = "Workload")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -248,6 +248,9 @@ pub enum Rate {
     /// Prompt and output tokens per second.
     #[serde(rename = "total_throughput_tokens_per_s")]
     TotalThroughput,
+    /// Prompt tokens per second.
+    #[serde(rename = "input_throughput_tokens_per_s")]
+    InputThroughput,
     /// Requests per second.
     #[serde(rename = "request_throughput_per_s")]
     RequestThroughput,
@@ -329,9 +332,10 @@ impl Quantity {
 
 impl Rate {
     /// Every rate, in the order of files and tables.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::OutputThroughput,
         Self::TotalThroughput,
+        Self::InputThroughput,
         Self::RequestThroughput,
         Self::PerGpuOutput,
         Self::PerGpuTotal,
@@ -346,6 +350,7 @@ impl Rate {
         match self {
             Self::OutputThroughput => &table::OUTPUT_THROUGHPUT,
             Self::TotalThroughput => &table::TOTAL_THROUGHPUT,
+            Self::InputThroughput => &table::INPUT_THROUGHPUT,
             Self::RequestThroughput => &table::REQUEST_THROUGHPUT,
             Self::PerGpuOutput => &table::PER_GPU_OUTPUT,
             Self::PerGpuTotal => &table::PER_GPU_TOTAL,

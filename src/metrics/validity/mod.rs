@@ -3,6 +3,7 @@
 mod completion;
 mod gpu;
 mod host;
+mod repeats;
 mod stability;
 mod streaming;
 
@@ -80,6 +81,7 @@ pub fn checks(evidence: &Evidence<'_>) -> Vec<Check> {
         CheckId::GpuThrottling => gpu::throttling(evidence.health),
         CheckId::HostCoreWait => host::core_wait(evidence),
         CheckId::Streaming => streaming::check(evidence),
+        CheckId::Repeats => repeats::check(evidence),
     };
     CheckId::ALL.into_iter().map(check).collect()
 }

@@ -84,6 +84,21 @@ fn the_engines_own_counts_give_shares_and_nothing_where_it_counted_nothing() {
 }
 
 #[test]
+fn what_a_server_says_of_its_cache_is_a_share_of_the_prompt_as_it_counts_it() {
+    let told = |id: u32, prompt, cached| {
+        let mut request = played(id, 0.0, &[(10.0, 1)]);
+        request.0.other_counts = OtherCounts { recounted: None, prompt, cached };
+        request
+    };
+    let hit = |request: Played| mean(&summary(vec![request]), Quantity::KvHit);
+    assert_eq!(hit(told(0, Some(128), Some(32))), Some(0.25));
+    assert_eq!(hit(told(0, None, Some(25))), Some(0.25), "of 100 planned ones");
+    assert_eq!(hit(told(0, Some(100), Some(0))), Some(0.0));
+    assert_eq!(hit(told(0, Some(100), None)), None, "it does not tell");
+    assert_eq!(hit(told(0, Some(100), Some(900))), Some(1.0), "never more than all");
+}
+
+#[test]
 fn speculative_deliveries_count_once_for_each_token_and_show_their_gap_to_the_reader() {
     // Gaps of 30 ms with three tokens each, then one gap of 50 ms with a single token.
     let request = played(0, 0.0, &[(10.0, 1), (40.0, 3), (70.0, 3), (100.0, 3), (150.0, 1)]);
@@ -255,7 +270,7 @@ fn a_second_count_is_held_against_the_first_and_corrects_nothing() {
     let with_counts = |id: u32, recounted, prompt| {
         let mut request = played(id, 0.0, &[(10.0, 1), (20.0, 1)]);
         request.0.token_source = TokenSource::Usage;
-        request.0.other_counts = OtherCounts { recounted, prompt };
+        request.0.other_counts = OtherCounts { recounted, prompt, cached: None };
         request
     };
     let rows = vec![

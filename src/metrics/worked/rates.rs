@@ -195,3 +195,51 @@ fn ramp_and_tail_count_in_rates_and_in_nothing_else() {
     assert!((seconds - 0.55).abs() < 1e-6);
     assert_eq!(whole.rates[&Rate::OutputThroughput], Some(18.0 / seconds));
 }
+
+#[test]
+fn prompts_count_as_the_server_counts_them_and_lengths_as_they_were_planned() {
+    let mut rows = around_the_window();
+    // Of 100 planned ones, with a template of 11; the third one is not counted by the server.
+    rows[0].0.other_counts.prompt = Some(111);
+    rows[1].0.other_counts.prompt = Some(111);
+    let summary = summary_of(rows, &facts(closed(), 2_000.0, 3));
+    // The first token of request 0 came before the window.
+    assert_eq!(summary.rate(Rate::InputThroughput), Some((111.0 + 100.0) / 2.0));
+    assert_eq!(summary.rate(Rate::TotalThroughput), Some((211.0 + 7.0) / 2.0));
+    assert_eq!(mean(&summary, Quantity::PromptTokens), Some(100.0));
+}
+
+#[test]
+fn the_surplus_of_a_template_is_measured_once_and_says_how_constant_it_is() {
+    let surplus = |counted: &[Option<u32>]| {
+        let rows = counted.iter().zip(0..).map(|(prompt, id)| {
+            let mut row = played(id, 0.0, &[(10.0, 1)]);
+            row.0.other_counts.prompt = *prompt;
+            row
+        });
+        let found = summary(rows.collect()).counts.prompt_surplus;
+        found.map(|it| (it.tokens, it.alike, it.requests))
+    };
+    assert_eq!(surplus(&[Some(111), Some(111), Some(111)]), Some((11, 3, 3)));
+    assert_eq!(surplus(&[Some(100), None]), Some((0, 1, 1)));
+    assert_eq!(surplus(&[Some(99), Some(99), Some(140)]), Some((-1, 2, 3)));
+    assert_eq!(surplus(&[None, None]), None);
+}
+
+#[test]
+fn answers_without_output_have_a_rate_of_input_and_none_of_output() {
+    let embedding = |id: u32, submit: f64| {
+        let mut row = played(id, submit, &[]);
+        row.0.end = Some(at(submit + 10.0));
+        row
+    };
+    let rows = vec![embedding(0, 100.0), embedding(1, 1_985.0), embedding(2, 1_995.0)];
+    let summary = summary_of(rows, &facts(closed(), 2_000.0, 3));
+    assert!(summary.is_without_output());
+    assert_eq!(summary.rate(Rate::InputThroughput), Some(200.0 / 2.0));
+    assert_eq!(summary.rate(Rate::TotalThroughput), Some(200.0 / 2.0));
+    assert_eq!(summary.rate(Rate::RequestThroughput), Some(2.0 / 2.0));
+    assert_eq!(summary.rate(Rate::OutputThroughput), None);
+    assert_eq!(summary.headline_rate(), Rate::InputThroughput);
+    assert_eq!(mean(&summary, Quantity::E2e), Some(10.0));
+}

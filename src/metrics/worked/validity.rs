@@ -323,3 +323,46 @@ fn without_streaming_the_pull_lag_is_that_of_the_last_token_alone() {
     assert_eq!(summary.distribution(Quantity::PullLag).unwrap().max, 0.1);
     assert_eq!(check_of(&summary, CheckId::PullLag).status, Status::Pass);
 }
+
+/// The steady run of prompts of 100 tokens, of which the server says that it found so many.
+fn cached(tokens: impl Fn(u32) -> Option<u32>, prompt: u32) -> Vec<Played> {
+    let mut rows = steady();
+    for row in &mut rows {
+        row.0.other_counts.prompt = Some(prompt);
+        row.0.other_counts.cached = tokens(row.0.id.0);
+    }
+    rows
+}
+
+#[test]
+fn a_cache_that_finds_more_than_a_shared_prefix_explains_is_warned_of() {
+    let repeats = |rows: Vec<Played>, prefix: u32| {
+        let summary = checked(rows, &healthy(), |facts| facts.shared_prefix_tokens = prefix);
+        check_of(&summary, CheckId::Repeats).clone()
+    };
+    let known = repeats(cached(|_| Some(96), 100), 0);
+    assert_eq!((known.status, known.measured), (Status::Warn, Some(96.0)), "{}", known.sentence);
+    assert!(known.remedy.expect("one").contains("--seed random"));
+    assert_eq!(repeats(cached(|_| Some(64), 100), 64).status, Status::Pass, "the prefix");
+    assert_eq!(repeats(cached(|_| Some(65), 100), 64).status, Status::Pass, "within 1 %");
+    assert_eq!(repeats(cached(|_| Some(70), 100), 64).status, Status::Warn);
+    assert_eq!(repeats(cached(|_| Some(16), 120), 0).status, Status::Pass, "a chat template");
+    assert_eq!(repeats(cached(|_| None, 100), 0).status, Status::Pass, "it does not tell");
+    // Every tenth prompt was known.
+    let some = |id: u32| Some(if id % 10 == 0 { 96 } else { 0 });
+    assert_eq!(repeats(cached(some, 100), 0).status, Status::Warn);
+}
+
+#[test]
+fn prompts_that_a_run_sent_before_are_warned_of_even_where_the_server_does_not_tell() {
+    use crate::metrics::facts::SentBefore;
+    let run = || SentBefore { run: "monday".into(), started: "2026".into(), seed: 42 };
+    let summary = checked(steady(), &healthy(), |facts| facts.sent_before = Some(run()));
+    let check = check_of(&summary, CheckId::Repeats);
+    assert_eq!(check.status, Status::Warn);
+    assert!(check.sentence.contains("seed 42") && check.sentence.contains("`monday`"), "{check:?}");
+    let in_process = checked(cached(|_| Some(96), 100), &healthy(), |facts| {
+        facts.target.kind = "local".to_owned();
+    });
+    assert_eq!(check_of(&in_process, CheckId::Repeats).status, Status::NotApplicable);
+}

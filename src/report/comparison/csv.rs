@@ -4,7 +4,7 @@ use crate::metrics::comparison::Comparison;
 use crate::metrics::sides::Row;
 use crate::report::json_word;
 
-const COLUMNS: [&str; 18] = [
+const COLUMNS: [&str; 20] = [
     "baseline",
     "candidate",
     "metric",
@@ -23,6 +23,8 @@ const COLUMNS: [&str; 18] = [
     "ratio_high",
     "margin",
     "answer",
+    "baseline_approximate",
+    "candidate_approximate",
 ];
 
 /// The whole file. A value that does not exist is an empty field; nothing is rounded.
@@ -44,7 +46,7 @@ pub fn render(comparison: &Comparison) -> Vec<u8> {
     writer.into_inner().expect(in_memory)
 }
 
-fn fields(comparison: &Comparison, row: &Row) -> [String; 16] {
+fn fields(comparison: &Comparison, row: &Row) -> [String; 18] {
     let maybe = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
     let ratio = row.ratio.as_ref();
     [
@@ -64,5 +66,7 @@ fn fields(comparison: &Comparison, row: &Row) -> [String; 16] {
         maybe(ratio.and_then(|it| it.high)),
         comparison.terms.margin.to_string(),
         ratio.map_or_else(String::new, |it| json_word(&it.answer)),
+        row.approximate.baseline.to_string(),
+        row.approximate.candidate.to_string(),
     ]
 }

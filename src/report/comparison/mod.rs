@@ -14,7 +14,7 @@ use crate::metrics::sides::{GateResult, GateStatus, Row};
 use crate::report::figures::{self, short_name};
 
 /// The numbers that people look at, in the order of tables; the files hold them all.
-const SHOWN: [Measure; 13] = [
+const SHOWN: [Measure; 14] = [
     Measure::Of(Quantity::Ttft, Statistic::At(Percentile::P50)),
     Measure::Of(Quantity::Ttft, Statistic::At(Percentile::P99)),
     Measure::Of(Quantity::Itl, Statistic::At(Percentile::P50)),
@@ -25,18 +25,22 @@ const SHOWN: [Measure; 13] = [
     Measure::Of(Quantity::E2eIntended, Statistic::At(Percentile::P99)),
     Measure::Of(Quantity::Prefill, Statistic::Mean),
     Measure::Rate(Rate::OutputThroughput),
+    Measure::Rate(Rate::InputThroughput),
     Measure::Rate(Rate::RequestThroughput),
     Measure::Rate(Rate::PerGpuOutput),
     Measure::Rate(Rate::Goodput),
 ];
 
-/// The rows of a pair that tables show. In a closed loop the intended arrival adds nothing.
+/// The rows of a pair that tables show. In a closed loop the intended arrival adds nothing; where there is output, its rate
+/// says what that of the input would.
 fn shown<'a>(comparison: &Comparison, rows: &'a [Row]) -> Vec<&'a Row> {
     let closed = comparison.closed_loop;
+    let has_output = rows.iter().any(|it| it.metric == Measure::Rate(Rate::OutputThroughput));
     let intended = |measure: Measure| matches!(measure, Measure::Of(Quantity::E2eIntended, _));
     SHOWN
         .into_iter()
         .filter(|measure| !(closed && intended(*measure)))
+        .filter(|measure| !(has_output && *measure == Measure::Rate(Rate::InputThroughput)))
         .filter_map(|measure| rows.iter().find(|row| row.metric == measure))
         .collect()
 }
@@ -72,8 +76,8 @@ fn in_columns<'a>(a: &'a str, b: &'a str) -> (&'a str, &'a str) {
 fn cells(row: &Row, interleaved: bool) -> [String; 6] {
     [
         heading(row.metric),
-        value_text(row, row.baseline),
-        value_text(row, row.candidate),
+        value_text(row, row.baseline, row.approximate.baseline),
+        value_text(row, row.candidate, row.approximate.candidate),
         difference_text(row),
         ratio_text(row),
         answer(row, interleaved).to_owned(),
@@ -147,9 +151,10 @@ fn difference_text(row: &Row) -> String {
     with_interval(it.mean, it.low, it.high, |value| signed(value, digits))
 }
 
-/// A value of one side; `~` where a block's sample cannot certify it.
-fn value_text(row: &Row, value: f64) -> String {
-    format!("{}{}", if row.certified { "" } else { "~" }, figures::figure(value))
+/// A value of one side; `~` where a block's sample cannot certify it, `≈` where it spreads tokens over chunks.
+fn value_text(row: &Row, value: f64, is_approximate: bool) -> String {
+    let roughly = figures::roughly(is_approximate);
+    format!("{roughly}{}{}", if row.certified { "" } else { "~" }, figures::figure(value))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::report::html::text::{escape, prose};
 use crate::report::html::{badges, list, page};
 
 /// What marks and intervals mean on such a page.
-pub(in crate::report) const SMALL_PRINT: &str = "<code>~</code>: the samples of a block are too few to certify the percentile. Intervals: 95 %, Student’s t over blocks.";
+pub(in crate::report) const SMALL_PRINT: &str = "<code>~</code>: the samples of a block are too few to certify the percentile. <code>≈</code>: tokens are spread over chunks. Intervals: 95 %, Student’s t over blocks.";
 
 /// The whole page.
 pub fn render(comparison: &Comparison) -> String {

@@ -97,10 +97,14 @@ fn rate_series(points: &[PointReport], load: &LoadAxis, rate: Rate, colour: &str
 
 fn throughput(points: &[PointReport], load: &LoadAxis) -> Chart {
     let series = |rate, colour| rate_series(points, load, rate, colour);
-    let both = vec![
-        series(Rate::OutputThroughput, "var(--s0)"),
-        series(Rate::TotalThroughput, "var(--s1)"),
-    ];
+    let both = if points.iter().any(|point| point.summary.is_without_output()) {
+        vec![series(Rate::InputThroughput, "var(--s0)")]
+    } else {
+        vec![
+            series(Rate::OutputThroughput, "var(--s0)"),
+            series(Rate::TotalThroughput, "var(--s1)"),
+        ]
+    };
     Chart { y_may_be_log: false, ..chart("Throughput", load.axis(), "tokens/s", both) }
 }
 

@@ -113,20 +113,28 @@ fn verdict(experiment: &Experiment) -> String {
     )
 }
 
-/// Four numbers of the best point that can be trusted.
+/// A few numbers of the best point that can be trusted.
 fn headline(experiment: &Experiment) -> String {
     let Some(best) = experiment.best_point() else {
         return format!("<p>{}.</p>\n", escape(&crate::report::table::headline(experiment)));
     };
     let label = escape(&best.label);
     let mut tiles = String::new();
-    if let Some(output) = best.summary.rate(Rate::OutputThroughput) {
-        let name = if experiment.points.len() > 1 {
-            "Highest output throughput"
-        } else {
-            "Output throughput"
+    let is_without_output = best.summary.is_without_output();
+    let rate = best.summary.headline_rate();
+    if let Some(value) = best.summary.rate(rate) {
+        let name = match (is_without_output, experiment.points.len() > 1) {
+            (false, true) => "Highest output throughput",
+            (false, false) => "Output throughput",
+            (true, true) => "Highest input throughput",
+            (true, false) => "Input throughput",
         };
-        tiles.push_str(&tile(name, &figure(output), "tokens/s", &format!("at {label}")));
+        tiles.push_str(&tile(name, &figure(value), "tokens/s", &format!("at {label}")));
+    }
+    if let Some(requests) = best.summary.rate(Rate::RequestThroughput).filter(|_| is_without_output)
+    {
+        let name = Rate::RequestThroughput.definition().label;
+        tiles.push_str(&tile(name, &figure(requests), "requests/s", &format!("at {label}")));
     }
     for quantity in [Quantity::Ttft, Quantity::Itl, best.summary.headline_latency()] {
         tiles.push_str(&latency_tile(best, quantity));
@@ -148,7 +156,9 @@ fn latency_tile(best: &PointReport, quantity: Quantity) -> String {
         Quantity::E2eIntended => (Quantity::E2e.definition().label, ", from intended arrival"),
         _ => (definition.label, ""),
     };
-    tile(name, &p50, unit, &format!("median; p99 {p99} {unit}{origin}"))
+    let roughly = figures::roughly(best.summary.is_approximate(quantity));
+    let more = format!("median; p99 {roughly}{p99} {unit}{origin}");
+    tile(name, &format!("{roughly}{p50}"), unit, &more)
 }
 
 fn tile(name: &str, value: &str, unit: &str, more: &str) -> String {
@@ -195,7 +205,7 @@ fn ended(summary: &Summary) -> String {
 }
 
 /// What marks and whiskers mean on the page of a run.
-const SMALL_PRINT: &str = "<code>~</code> or a hollow dot: too few samples to certify the percentile. Small print below a \
+const SMALL_PRINT: &str = "<code>~</code> or a hollow dot: too few samples to certify the percentile. <code>≈</code>: tokens are spread over chunks. Small print below a \
      percentile, and whiskers: its 95 % order-statistic interval.";
 
 fn footer(small_print: &str) -> String {

@@ -104,10 +104,18 @@ fn over_time(summary: &Summary, colour: &str) -> String {
         let values = slices.iter().map(|slice| (middle(slice), value(slice)));
         course(title, y_label, vec![line("", colour, values)])
     };
-    let plots = [
-        chart("Output throughput", "tokens/s", &|slice| slice.output_tokens_per_s),
-        chart("In flight", "requests", &|slice| Some(slice.in_flight)),
-        chart("Median time to first token", "ms", &|slice| slice.ttft_p50_ms),
-    ];
+    let in_flight = chart("In flight", "requests", &|slice| Some(slice.in_flight));
+    let plots = if summary.is_without_output() {
+        vec![
+            chart("Completed requests", "requests/s", &|slice| Some(slice.requests_per_s)),
+            in_flight,
+        ]
+    } else {
+        vec![
+            chart("Output throughput", "tokens/s", &|slice| slice.output_tokens_per_s),
+            in_flight,
+            chart("Median time to first token", "ms", &|slice| slice.ttft_p50_ms),
+        ]
+    };
     format!("<div class=\"plots three\">\n{}</div>\n", plots.concat())
 }

@@ -39,25 +39,30 @@ pub(super) fn sweep(points: &[PointReport]) -> String {
     let goodput = points.iter().any(|point| point.summary.rate(Rate::Goodput).is_some());
     let latency = if open { "Latency, intended" } else { "Request latency" };
     let latency = format!("{latency}<small>p50 / p99, ms</small>");
-    let mut header = vec![
-        "Load",
-        "Requests<small>ok / failed</small>",
-        "Requests<small>per s</small>",
-        "Output<small>tokens/s</small>",
-        "Per user<small>p50, tokens/s</small>",
-        "TTFT<small>p50 / p99, ms</small>",
-        "ITL<small>p50 / p99, ms</small>",
-        &latency,
-    ];
+    let without_output = points.iter().any(|point| point.summary.is_without_output());
+    let mut header =
+        vec!["Load", "Requests<small>ok / failed</small>", "Requests<small>per s</small>"];
+    if without_output {
+        header.push("Input<small>tokens/s</small>");
+    } else {
+        header.extend([
+            "Output<small>tokens/s</small>",
+            "Per user<small>p50, tokens/s</small>",
+            "TTFT<small>p50 / p99, ms</small>",
+            "ITL<small>p50 / p99, ms</small>",
+        ]);
+    }
+    header.push(&latency);
     if goodput {
         header.push("Good<small>of attempted</small>");
     }
     header.push("Verdict");
-    let rows: Vec<Vec<String>> = points.iter().map(|point| sweep_row(point, goodput)).collect();
+    let rows: Vec<Vec<String>> =
+        points.iter().map(|it| sweep_row(it, without_output, goodput)).collect();
     format!("<h2>All points</h2>\n{}", table("", &header, &rows))
 }
 
-fn sweep_row(point: &PointReport, goodput: bool) -> Vec<String> {
+fn sweep_row(point: &PointReport, without_output: bool, goodput: bool) -> Vec<String> {
     let summary = &point.summary;
     let counts = &summary.counts;
     let per_user = summary.percentile(Quantity::PerUser, Percentile::P50).map(|it| it.value);
@@ -65,12 +70,19 @@ fn sweep_row(point: &PointReport, goodput: bool) -> Vec<String> {
         escape(&point.label),
         format!("{} / {}", counts.completed, counts.attempted.saturating_sub(counts.completed)),
         figures::maybe(summary.rate(Rate::RequestThroughput)),
-        figures::maybe(summary.rate(Rate::OutputThroughput)),
-        figures::maybe(per_user),
-        pair(summary, Quantity::Ttft),
-        pair(summary, Quantity::Itl),
-        pair(summary, summary.headline_latency()),
     ];
+    if without_output {
+        row.push(figures::maybe(summary.rate(Rate::InputThroughput)));
+    } else {
+        let roughly = figures::roughly(summary.is_approximate(Quantity::PerUser));
+        row.extend([
+            figures::maybe(summary.rate(Rate::OutputThroughput)),
+            per_user.map_or_else(|| ABSENT.to_owned(), |it| format!("{roughly}{}", figure(it))),
+            pair(summary, Quantity::Ttft),
+            pair(summary, Quantity::Itl),
+        ]);
+    }
+    row.push(pair(summary, summary.headline_latency()));
     if goodput {
         let share = summary.rate(Rate::GoodFraction);
         row.push(share.map_or_else(
@@ -108,6 +120,7 @@ fn pair(summary: &Summary, quantity: Quantity) -> String {
 pub(super) fn quantities(summary: &Summary) -> String {
     let rows: Vec<Vec<String>> = Quantity::ALL
         .into_iter()
+        .filter(|it| *it != Quantity::OutputTokens || !summary.is_without_output())
         .filter_map(|quantity| Some((quantity, summary.distribution(quantity)?)))
         .map(|(quantity, values)| quantity_row(summary, quantity, values))
         .collect();
@@ -150,14 +163,22 @@ fn quantity_row(summary: &Summary, quantity: Quantity, values: &Distribution) ->
 pub(super) fn rates(summary: &Summary) -> String {
     let parts: Vec<String> = Rate::ALL
         .into_iter()
+        // Without output it is the input alone.
+        .filter(|rate| *rate != Rate::TotalThroughput || !summary.is_without_output())
         .filter_map(|rate| Some((rate, summary.rate(rate)?)))
         .map(|(rate, value)| {
             let definition = rate.definition();
+            let roughly = match rate {
+                Rate::Goodput | Rate::GoodFraction => {
+                    figures::roughly(summary.has_approximate_goodput())
+                }
+                _ => "",
+            };
             let printed = match definition.unit.symbol() {
                 "" => with_unit(value, definition.unit),
                 unit => format!("{} {unit}", figure(value)),
             };
-            format!("{} <b>{printed}</b>", definition.label)
+            format!("{} <b>{roughly}{printed}</b>", definition.label)
         })
         .collect();
     format!("<p>{}</p>\n", parts.join(" · "))

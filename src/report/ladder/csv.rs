@@ -33,9 +33,13 @@ fn cells(ladder: &Ladder, rung: &Rung) -> Vec<(String, String)> {
         ("not_applicable".into(), rung.not_applicable.clone().unwrap_or_default()),
         ("against".into(), level(rung.stands_on)),
     ];
+    let mut approximate = Vec::new();
     for measure in SHOWN {
         let row = row(ladder, rung, measure);
-        cells.push((measure.to_string(), maybe(value(ladder, rung, measure))));
+        let found = value(ladder, rung, measure);
+        cells.push((measure.to_string(), maybe(found.map(|it| it.value))));
+        let is_approximate = found.map_or_else(String::new, |it| it.is_approximate.to_string());
+        approximate.push((format!("{measure}_approximate"), is_approximate));
         cells.push((format!("{measure}_added"), maybe(row.map(|row| row.difference.mean))));
         cells.push((format!("{measure}_added_low"), maybe(row.and_then(|row| row.difference.low))));
         cells.push((
@@ -57,5 +61,6 @@ fn cells(ladder: &Ladder, rung: &Rung) -> Vec<(String, String)> {
         ("pull_ms", parts.map(|it| it.pull_ms)),
     ];
     cells.extend(further.map(|(name, value)| (name.to_owned(), maybe(value))));
+    cells.extend(approximate);
     cells
 }

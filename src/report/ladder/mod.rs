@@ -26,13 +26,29 @@ fn row<'a>(ladder: &'a Ladder, rung: &Rung, measure: Measure) -> Option<&'a Row>
     pair.rows.iter().find(|row| row.metric == measure)
 }
 
+/// A number of a rung.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct RungValue {
+    value: f64,
+    is_approximate: bool,
+}
+
+impl RungValue {
+    /// As tables show it.
+    fn text(self) -> String {
+        format!("{}{}", figures::roughly(self.is_approximate), figures::figure(self.value))
+    }
+}
+
 /// The value of a number on a rung. The lowest rung is no candidate; it is the baseline of another.
-fn value(ladder: &Ladder, rung: &Rung, measure: Measure) -> Option<f64> {
+fn value(ladder: &Ladder, rung: &Rung, measure: Measure) -> Option<RungValue> {
     if let Some(row) = row(ladder, rung, measure) {
-        return Some(row.candidate);
+        let is_approximate = row.approximate.candidate;
+        return Some(RungValue { value: row.candidate, is_approximate });
     }
     let pair = ladder.comparison.pairs.iter().find(|pair| Some(pair.baseline) == rung.side)?;
-    pair.rows.iter().find(|row| row.metric == measure).map(|row| row.baseline)
+    let row = pair.rows.iter().find(|row| row.metric == measure)?;
+    Some(RungValue { value: row.baseline, is_approximate: row.approximate.baseline })
 }
 
 /// What a rung adds to a number, with its interval; of a rate, its ratio.

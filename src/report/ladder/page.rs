@@ -8,7 +8,7 @@ use crate::report::figures::{ABSENT, figure, short_verdict};
 use crate::report::html::tables::table;
 use crate::report::html::text::{escape, prose};
 use crate::report::html::{badges, list, page};
-use crate::report::ladder::{LEGEND, SHOWN, added, difference, row, slices, value};
+use crate::report::ladder::{LEGEND, RungValue, SHOWN, added, difference, row, slices, value};
 
 const COLOURS: [(&str, &str); 5] = [
     ("queue", "var(--s1)"),
@@ -123,7 +123,7 @@ fn cells(ladder: &Ladder, rung: &Rung) -> Vec<String> {
         below.map_or_else(String::new, |below| format!("added to {}", below.level.name()));
     let mut cells = vec![format!("{}<small>{against}</small>", escape(&rung.level.to_string()))];
     cells.extend(SHOWN.map(|measure| {
-        let value = value(ladder, rung, measure).map_or_else(|| ABSENT.to_owned(), figure);
+        let value = value(ladder, rung, measure).map_or_else(|| ABSENT.to_owned(), RungValue::text);
         let added = row(ladder, rung, measure).map_or_else(String::new, added);
         format!("{value}<small>{added}</small>")
     }));

@@ -6,7 +6,7 @@ use crate::metrics::ladder::{Ladder, Parts};
 use crate::report::comparison::heading;
 use crate::report::comparison::table::how;
 use crate::report::figures::{ABSENT, figure, short_verdict};
-use crate::report::ladder::{LEGEND, SHOWN, added, difference, row, slices, value};
+use crate::report::ladder::{LEGEND, RungValue, SHOWN, added, difference, row, slices, value};
 use crate::report::table::lines::{flowed, plain_table, printed, sentence};
 use crate::report::table::marks;
 
@@ -52,7 +52,9 @@ fn values(ladder: &Ladder) -> String {
     for rung in ladder.rungs.iter().filter(|rung| rung.side.is_some()) {
         let shown = |value: Option<f64>| value.map_or_else(|| ABSENT.to_owned(), figure);
         let mut cells = vec![rung.level.to_string()];
-        cells.extend(SHOWN.map(|measure| shown(value(ladder, rung, measure))));
+        cells.extend(SHOWN.map(|measure| {
+            value(ladder, rung, measure).map_or_else(|| ABSENT.to_owned(), RungValue::text)
+        }));
         cells.push(shown(rung.cpu.as_ref().map(|cpu| cpu.here_ms)));
         cells.push(shown(rung.cpu.as_ref().and_then(|cpu| cpu.server_ms)));
         let side = rung.side.map(|side| &ladder.comparison.sides[side]);

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::percentile::Percentile;
 use crate::metrics::summary::{Mark, Summary, Verdict};
-use crate::report::figures::{self, figure};
+use crate::report::figures::{self, figure, with_unit};
 use crate::report::{Experiment, FileNote, notes};
 
 use lines::sentence;
@@ -109,8 +109,14 @@ pub fn headline(experiment: &Experiment) -> String {
         };
     };
     let superlative = if experiment.points.len() > 1 { "up to " } else { "" };
-    let output = best.summary.rate(Rate::OutputThroughput).unwrap_or_default();
-    let mut text = format!("{superlative}{} output tokens/s at {}", figure(output), best.label);
+    let tokens = figure(best.summary.rate(best.summary.headline_rate()).unwrap_or_default());
+    let mut text = if best.summary.is_without_output() {
+        let requests = best.summary.rate(Rate::RequestThroughput).unwrap_or_default();
+        let requests = with_unit(requests, Rate::RequestThroughput.definition().unit);
+        format!("{superlative}{tokens} input tokens/s, {requests} at {}", best.label)
+    } else {
+        format!("{superlative}{tokens} output tokens/s at {}", best.label)
+    };
     for quantity in [Quantity::Ttft, Quantity::Itl, best.summary.headline_latency()] {
         if let Some(pair) = p50_and_p99(&best.summary, quantity) {
             let name = match quantity {

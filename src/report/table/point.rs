@@ -46,7 +46,11 @@ fn ended(summary: &Summary) -> Vec<String> {
 }
 
 fn rows(summary: &Summary) -> Vec<Quantity> {
-    let mut rows = vec![Quantity::Ttft, Quantity::Itl, Quantity::Tpot, Quantity::E2e];
+    let mut rows = if summary.is_without_output() {
+        vec![Quantity::E2e]
+    } else {
+        vec![Quantity::Ttft, Quantity::Itl, Quantity::Tpot, Quantity::E2e]
+    };
     if matches!(summary.load, Load::Open { .. }) {
         rows.push(Quantity::E2eIntended);
     }
@@ -54,7 +58,11 @@ fn rows(summary: &Summary) -> Vec<Quantity> {
     if summary.distribution(Quantity::StreamClose).is_some_and(|close| close.max > 0.0) {
         rows.push(Quantity::StreamClose);
     }
-    rows.push(Quantity::OutputTokens);
+    rows.push(if summary.is_without_output() {
+        Quantity::PromptTokens
+    } else {
+        Quantity::OutputTokens
+    });
     rows
 }
 
@@ -76,7 +84,7 @@ fn latencies(summary: &Summary) -> String {
 
 fn name(quantity: Quantity) -> String {
     match quantity {
-        Quantity::OutputTokens => short_name(quantity).to_owned(),
+        Quantity::OutputTokens | Quantity::PromptTokens => short_name(quantity).to_owned(),
         other => format!("{} ({})", short_name(other), other.definition().unit.symbol()),
     }
 }
@@ -85,7 +93,7 @@ fn name(quantity: Quantity) -> String {
 fn row(summary: &Summary, quantity: Quantity, values: &Distribution) -> Vec<String> {
     let roughly = figures::roughly(summary.is_approximate(quantity));
     // The spread of lengths is the workload's own, not an estimate: whole numbers, no interval, no mark.
-    let estimated = quantity != Quantity::OutputTokens;
+    let estimated = !matches!(quantity, Quantity::OutputTokens | Quantity::PromptTokens);
     let digits = if estimated { figures::decimals_of_row(values) } else { 0 };
     let below = if estimated { "\n  95 % interval" } else { "" };
     let mut cells = vec![
@@ -106,11 +114,16 @@ fn row(summary: &Summary, quantity: Quantity, values: &Distribution) -> Vec<Stri
 
 fn throughput(summary: &Summary) -> String {
     let mut parts: Vec<String> = Vec::new();
-    for (rate, name) in [
-        (Rate::OutputThroughput, "output"),
-        (Rate::TotalThroughput, "prompt + output"),
-        (Rate::PerGpuOutput, "output per GPU"),
-    ] {
+    let (input, both) = (
+        (Rate::InputThroughput, "input"),
+        [
+            (Rate::OutputThroughput, "output"),
+            (Rate::TotalThroughput, "prompt + output"),
+            (Rate::PerGpuOutput, "output per GPU"),
+        ],
+    );
+    let shown = if summary.is_without_output() { vec![input] } else { both.to_vec() };
+    for (rate, name) in shown {
         if let Some(value) = summary.rate(rate) {
             parts.push(format!("{name} {}", with_unit(value, rate.definition().unit)));
         }

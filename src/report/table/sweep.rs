@@ -13,18 +13,17 @@ pub(super) fn render(points: &[PointReport]) -> String {
     let open = points.iter().any(|point| matches!(point.summary.load, Load::Open { .. }));
     // In an open loop the latency counts from the intended arrival, and says so.
     let latency = if open { "intended, ms\np50/p99" } else { "latency, ms\np50/p99" };
-    let mut table = plain_table(&[
-        load_heading(points),
-        "requests\nok/failed",
-        "req/s",
-        "output\ntokens/s",
-        "TTFT, ms\np50/p99",
-        "ITL, ms\np50/p99",
-        latency,
-        "verdict",
-    ]);
+    let without_output = points.iter().any(|point| point.summary.is_without_output());
+    let mut header = vec![load_heading(points), "requests\nok/failed", "req/s"];
+    if without_output {
+        header.push("input\ntokens/s");
+    } else {
+        header.extend(["output\ntokens/s", "TTFT, ms\np50/p99", "ITL, ms\np50/p99"]);
+    }
+    header.extend([latency, "verdict"]);
+    let mut table = plain_table(&header);
     for point in points {
-        table.add_row(row(point));
+        table.add_row(row(point, without_output));
     }
     printed(&table)
 }
@@ -34,7 +33,7 @@ fn load_heading(points: &[PointReport]) -> &'static str {
     if closed { "concurrency" } else { "load" }
 }
 
-fn row(point: &PointReport) -> Vec<String> {
+fn row(point: &PointReport, without_output: bool) -> Vec<String> {
     let summary = &point.summary;
     let counts = &summary.counts;
     let load = match summary.load {
@@ -42,16 +41,19 @@ fn row(point: &PointReport) -> Vec<String> {
         Load::Open { .. } | Load::Batch => point.label.clone(),
     };
     let failed = counts.attempted.saturating_sub(counts.completed);
-    vec![
+    let mut row = vec![
         load,
         format!("{}/{failed}", counts.completed),
         figures::maybe(summary.rate(Rate::RequestThroughput)),
-        figures::maybe(summary.rate(Rate::OutputThroughput)),
-        pair(summary, Quantity::Ttft),
-        pair(summary, Quantity::Itl),
-        pair(summary, summary.headline_latency()),
-        verdict(summary),
-    ]
+    ];
+    if without_output {
+        row.push(figures::maybe(summary.rate(Rate::InputThroughput)));
+    } else {
+        row.push(figures::maybe(summary.rate(Rate::OutputThroughput)));
+        row.extend([Quantity::Ttft, Quantity::Itl].map(|quantity| pair(summary, quantity)));
+    }
+    row.extend([pair(summary, summary.headline_latency()), verdict(summary)]);
+    row
 }
 
 /// `12.3/~45.6`: p50 and p99.

@@ -7,6 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use hyper::body::{Body, Frame};
 use serde_json::{Value, json};
 
+use crate::record::request_record::EngineUse;
 use crate::serve::admission::{Completion, ResponseHandle, ResponsePart};
 use crate::serve::openai::error_response;
 use crate::serve::openai::response_state::{Endpoint, ResponseState, finish_word, timing};
@@ -139,7 +140,7 @@ impl Events {
                 self.state.text.finish(&mut self.text);
                 let timing = end.times.map(timing);
                 self.event(Some(Finish { reason: finish_word(reason), timing }), out);
-                self.usage(out);
+                self.usage(end.used, out);
             }
             Err(refusal) => put_event(out, &error_response::error_object(&shown(refusal))),
         }
@@ -147,11 +148,11 @@ impl Events {
     }
 
     /// The event with the usage, where it was asked for.
-    fn usage(&self, out: &mut BytesMut) {
+    fn usage(&self, used: Option<EngineUse>, out: &mut BytesMut) {
         if self.state.options.include_usage {
             let mut usage = self.state.head(true);
             usage["choices"] = json!([]);
-            usage["usage"] = self.state.usage();
+            usage["usage"] = self.state.usage(used);
             put_event(out, &usage);
         }
     }

@@ -15,7 +15,7 @@ pub async fn answer(
     mut state: ResponseState,
 ) -> Result<String, Refusal> {
     let (mut text, mut all_ids) = (String::new(), Vec::new());
-    let Completion { how, times, .. } = loop {
+    let Completion { how, times, used } = loop {
         match answer.next().await {
             ResponsePart::Accepted => {}
             ResponsePart::Output { ids, .. } => {
@@ -39,7 +39,7 @@ pub async fn answer(
     }
     let mut whole = state.head(false);
     whole["choices"] = json!([one]);
-    whole["usage"] = state.usage();
+    whole["usage"] = state.usage(used);
     if let Some(times) = times {
         whole["x-bareflight-timing"] = timing(times);
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::clock::MonoNs;
-use crate::record::request_record::{EngineTimes, FinishReason};
+use crate::record::request_record::{EngineTimes, EngineUse, FinishReason};
 use crate::serve::admission::RequestSerial;
 use crate::serve::openai::parse::ResponseOptions;
 use crate::serve::service::Service;
@@ -35,6 +35,8 @@ pub struct ResponseState {
     created: i64,
     model: String,
     prompt_tokens: u32,
+    /// Tokens of a block of the engine's KV cache, where the target says it.
+    block_tokens: Option<u32>,
     /// The prompt's ids, where ids are wanted.
     pub prompt_ids: Option<Vec<u32>>,
 }
@@ -62,6 +64,7 @@ impl ResponseState {
             created: crate::clock::utc_now().as_second(),
             model: service.model.clone(),
             prompt_tokens,
+            block_tokens: block_tokens(&service.info.details),
             prompt_ids,
         }
     }
@@ -76,14 +79,31 @@ impl ResponseState {
         json!({ "id": self.id, "object": object, "created": self.created, "model": self.model })
     }
 
-    /// What was used.
-    pub fn usage(&self) -> Value {
-        json!({
+    /// What was used. What the engine found of the prompt in its cache is told where it looked.
+    pub fn usage(&self, used: Option<EngineUse>) -> Value {
+        let mut usage = json!({
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.tokens,
             "total_tokens": u64::from(self.prompt_tokens) + u64::from(self.tokens),
-        })
+        });
+        if let Some(cached) = self.cached_tokens(used) {
+            usage["prompt_tokens_details"] = json!({ "cached_tokens": cached });
+        }
+        usage
     }
+
+    fn cached_tokens(&self, used: Option<EngineUse>) -> Option<u32> {
+        let used = used.filter(|used| used.kv_missed_blocks.is_some())?;
+        let found = used.kv_reused_blocks.saturating_mul(self.block_tokens?);
+        Some(found.min(self.prompt_tokens))
+    }
+}
+
+/// Tokens of a block, from what an engine says of itself.
+fn block_tokens(details: &Value) -> Option<u32> {
+    let places = ["/tokens_per_block", "/limits/tokens_per_block"];
+    let told = places.iter().find_map(|place| details.pointer(place)?.as_u64())?;
+    u32::try_from(told).ok()
 }
 
 /// OpenAI's word for why an output stopped.

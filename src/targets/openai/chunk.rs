@@ -30,6 +30,8 @@ pub struct Usage {
     pub prompt: Option<u32>,
     /// Output tokens, if given.
     pub completion: Option<u32>,
+    /// Prompt tokens that were found in a cache, if given.
+    pub cached: Option<u32>,
 }
 
 /// Contents of one object.
@@ -200,17 +202,16 @@ impl Chunk {
     /// A larger count replaces a smaller one: some servers send zeros first.
     fn usage(&mut self, scan: &mut Scanner<'_>) -> Result<(), BadJson> {
         let mut usage = self.usage.unwrap_or_default();
-        scan.object(|scan, key| {
-            let count = match (key, scan.kind()?) {
-                (b"prompt_tokens" | b"completion_tokens", Kind::Number) => {
-                    scan.whole_number()?.and_then(|count| u32::try_from(count).ok())
-                }
-                _ => return scan.skip(),
-            };
-            let place =
-                if key == b"prompt_tokens" { &mut usage.prompt } else { &mut usage.completion };
-            *place = count.max(*place);
-            Ok(())
+        scan.object(|scan, key| match key {
+            b"prompt_tokens" => larger(&mut usage.prompt, scan),
+            b"completion_tokens" => larger(&mut usage.completion, scan),
+            b"prompt_tokens_details" if scan.kind()? == Kind::Object => {
+                scan.object(|scan, key| match key {
+                    b"cached_tokens" => larger(&mut usage.cached, scan),
+                    _ => scan.skip(),
+                })
+            }
+            _ => scan.skip(),
         })?;
         self.usage = Some(usage);
         Ok(())
@@ -254,6 +255,16 @@ impl Chunk {
         self.times = Some(times);
         Ok(())
     }
+}
+
+/// Reads a count where there is one, and keeps the larger one.
+fn larger(count: &mut Option<u32>, scan: &mut Scanner<'_>) -> Result<(), BadJson> {
+    if scan.kind()? != Kind::Number {
+        return scan.skip();
+    }
+    let told = scan.whole_number()?.and_then(|told| u32::try_from(told).ok());
+    *count = told.max(*count);
+    Ok(())
 }
 
 fn finish_of(word: RawText<'_>) -> Option<Finish> {

@@ -48,7 +48,7 @@ fn role_empty_and_usage_chunks_carry_no_output() {
 #[test]
 fn usage_is_found_wherever_it_stands_and_zeros_do_not_hide_it() {
     let usage = |json: &str| chunk(json).usage;
-    let four = Some(Usage { prompt: Some(3), completion: Some(4) });
+    let four = Some(Usage { prompt: Some(3), completion: Some(4), cached: None });
     assert_eq!(usage(r#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}"#), four);
     assert_eq!(
         usage(r#"{"choices":[{"usage":{"prompt_tokens":3,"completion_tokens":4.0}}]}"#),
@@ -61,6 +61,33 @@ fn usage_is_found_wherever_it_stands_and_zeros_do_not_hide_it() {
         four
     );
     assert_eq!(usage(r#"{"usage":null}"#), None);
+}
+
+#[test]
+fn tokens_of_the_prompt_that_were_cached_are_read_where_they_are_a_number() {
+    let cached = |details: &str| {
+        let json = format!(
+            r#"{{"choices":[],"usage":{{"prompt_tokens":30,"prompt_tokens_details":{details},"completion_tokens":4}}}}"#
+        );
+        let usage = chunk(&json).usage.expect("usage");
+        assert_eq!((usage.prompt, usage.completion), (Some(30), Some(4)), "{details}");
+        usage.cached
+    };
+    assert_eq!(cached(r#"{"audio_tokens":null,"cached_tokens":16}"#), Some(16));
+    assert_eq!(cached(r#"{"cached_tokens":0}"#), Some(0));
+    for untold in [
+        "null",
+        "{}",
+        "[]",
+        "16",
+        r#"{"cached_tokens":null}"#,
+        r#"{"cached_tokens":"16"}"#,
+        r#"{"cached_tokens":true}"#,
+        r#"{"cached_tokens":-1}"#,
+        r#"{"cached_tokens":{"a":1}}"#,
+    ] {
+        assert_eq!(cached(untold), None, "{untold}");
+    }
 }
 
 #[test]

@@ -241,6 +241,9 @@ impl ClientThread {
                 if let Some(prompt) = closing.prompt {
                     sink.prompt_count(id, prompt);
                 }
+                if let Some(cached) = closing.cached {
+                    sink.cached_count(id, cached);
+                }
                 if let Some(times) = answer.times().filter(|_| self.settings.takes_engine_stamps) {
                     sink.engine_times(id, times);
                 }

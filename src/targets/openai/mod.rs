@@ -35,11 +35,12 @@ use crate::network::socket::StampKeeper;
 use crate::network::tls;
 use crate::record::request_record::{StampSource, TokenSource};
 use crate::record::sink::Sink;
-use crate::request::{FailureKind, Limits};
+use crate::request::{Failure, FailureKind, Limits};
 use crate::targets::named::Named;
 use crate::targets::openai::address::Address;
 use crate::targets::openai::client_thread::ClientSettings;
 use crate::targets::openai::discover::{Model, named_model, only_model};
+use crate::targets::openai::probe::Answer;
 use crate::targets::openai::remedy::Remedies;
 use crate::targets::openai::request_body::RequestWriter;
 use crate::targets::openai::session::OpenAiSession;
@@ -145,6 +146,41 @@ impl OpenAiTarget {
 }
 
 impl OpenAiTarget {
+    /// Sends a probe that asks for the usage so far in each chunk where that can be asked, and asks for it from then on where it
+    /// comes. A server that refuses is asked once more without it, since other servers take the field or pass over it.
+    fn ask_for_running_usage(&mut self, shot: &Shot) -> Result<Option<Failure>, TargetError> {
+        let is_known_to_take_it = self.writer.asks_for_running_usage();
+        if self.writer.may_ask_for_running_usage(shot) {
+            self.writer.ask_for_running_usage();
+        }
+        let mut answer = self.answer_to(shot)?;
+        let takes_it = match &answer {
+            Answer::Taken { running_usage } => *running_usage,
+            Answer::Unknown => is_known_to_take_it,
+            Answer::Refused(_) => false,
+        };
+        if self.writer.asks_for_running_usage() && !takes_it {
+            self.writer.leave_out_running_usage();
+            let may_be_why = |it: &Failure| {
+                it.kind == FailureKind::HttpClient && !self.remedies.blames_no_usage(&it.message)
+            };
+            if matches!(&answer, Answer::Refused(failure) if may_be_why(failure)) {
+                answer = self.answer_to(shot)?;
+            }
+        }
+        self.info.details["continuous_usage_stats"] = self.writer.asks_for_running_usage().into();
+        Ok(match answer {
+            Answer::Refused(failure) => Some(failure),
+            Answer::Taken { .. } | Answer::Unknown => None,
+        })
+    }
+
+    fn answer_to(&self, shot: &Shot) -> Result<Answer, TargetError> {
+        let message = self.writer.post(shot);
+        let message = message.map_err(|error| unusable(&self.info.name, &error.message))?;
+        Ok(probe::answer(Arc::clone(&self.route), message))
+    }
+
     /// What to do about a path that the server does not have.
     fn where_it_is(&self) -> String {
         let Some(base) = self.address.likely_base(self.options.endpoint) else {
@@ -168,10 +204,10 @@ impl Target for OpenAiTarget {
         &self.info
     }
 
-    fn probe(&self, shot: &Shot) -> Result<(), TargetError> {
+    fn probe(&mut self, shot: &Shot) -> Result<(), TargetError> {
+        let refused = self.ask_for_running_usage(shot)?;
         let name = &self.info.name;
-        let message = self.writer.post(shot).map_err(|error| unusable(name, &error.message))?;
-        let Some(failure) = probe::refusal(Arc::clone(&self.route), message) else { return Ok(()) };
+        let Some(failure) = refused else { return Ok(()) };
         let failure = self.remedies.explain(failure);
         let mut reason = match &self.options.api_key {
             Some(key) => key.redact(&failure.message),

@@ -1,4 +1,4 @@
-//! Probe: one request before any load, so that what a server refuses stops the run with its remedy.
+//! Probe: a request before any load, so that what a server refuses stops the run with its remedy, and what it can do is known.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use crate::network::refusal::failure_of;
 use crate::network::thread;
 use crate::request::{Failure, FailureKind};
 use crate::targets::openai::request_body::Message;
+use crate::targets::openai::response_reader::ResponseReader;
 use crate::targets::openai::transport::{Response, Route, Transport, Way};
 
 /// How long the probe waits: a server that is slower refuses nothing yet.
@@ -17,13 +18,28 @@ const REST: Duration = Duration::from_secs(2);
 /// Longest answer that is read.
 const MAX_ANSWER: usize = 4 << 20;
 
-/// Why the server would refuse every request like this one; `None` where it takes it, or does not say within the limit.
-pub fn refusal(route: Arc<Route>, message: Message) -> Option<Failure> {
+/// What became of a request that stands for all like it.
+#[derive(Debug)]
+pub enum Answer {
+    /// The server would refuse each of them.
+    Refused(Failure),
+    /// It takes them.
+    Taken {
+        /// Usage came with the first output of a stream.
+        running_usage: bool,
+    },
+    /// It did not say within the limit, or was busy.
+    Unknown,
+}
+
+/// Sends this and reads the answer.
+pub fn answer(route: Arc<Route>, message: Message) -> Answer {
     let asked = thread::wait_for("bf-openai-probe", move || async move {
-        tokio::time::timeout(LIMIT, ask(&route, &message)).await.ok().flatten()
+        tokio::time::timeout(LIMIT, ask(&route, &message)).await.unwrap_or(Answer::Unknown)
     });
     asked.unwrap_or_else(|error| {
-        Some(Failure::new(FailureKind::Connect, format!("no thread to ask on: {error}")))
+        let message = format!("no thread to ask on: {error}");
+        Answer::Refused(Failure::new(FailureKind::Connect, message))
     })
 }
 
@@ -43,18 +59,27 @@ async fn send(route: &Arc<Route>, message: &Message) -> Result<Response, Failure
     Transport::new(Arc::clone(route)).ask(message, &way).await
 }
 
-async fn ask(route: &Arc<Route>, message: &Message) -> Option<Failure> {
+async fn ask(route: &Arc<Route>, message: &Message) -> Answer {
     let mut response = match send(route, message).await {
         Ok(response) => response,
-        Err(failure) => return Some(failure).filter(|it| is_lasting(it.kind)),
+        Err(failure) => return refused(failure),
     };
     let body = tokio::time::timeout(REST, response.body.read_whole(MAX_ANSWER)).await;
-    if response.status.is_success() {
-        return None;
+    let body = body.ok().and_then(Result::ok);
+    if !response.status.is_success() {
+        return refused(failure_of(response.status, &response.headers, &body.unwrap_or_default()));
     }
-    let body = body.ok().and_then(Result::ok).unwrap_or_default();
-    let failure = failure_of(response.status, &response.headers, &body);
-    Some(failure).filter(|it| is_lasting(it.kind))
+    body.map_or(Answer::Unknown, |body| Answer::Taken { running_usage: has_running_usage(&body) })
+}
+
+fn refused(failure: Failure) -> Answer {
+    if is_lasting(failure.kind) { Answer::Refused(failure) } else { Answer::Unknown }
+}
+
+/// Of a body that is no stream, nothing is an event.
+fn has_running_usage(body: &[u8]) -> bool {
+    let mut reader = ResponseReader::default();
+    reader.feed(body).is_ok() && reader.has_running_usage()
 }
 
 /// Whether a failure of this kind meets every request: what is busy now may not be later.

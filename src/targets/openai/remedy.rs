@@ -57,6 +57,12 @@ impl Remedies {
         }
     }
 
+    /// Whether a refusal names members of the request, and those that ask for usage are not among them.
+    pub fn blames_no_usage(&self, words: &str) -> bool {
+        let asks = ["stream_options", "include_usage", "continuous_usage_stats"];
+        !asks.iter().any(|name| words.contains(name)) && self.remedy_in(words).is_some()
+    }
+
     /// What to do about every member that is named.
     fn remedy_in(&self, words: &str) -> Option<String> {
         let named = self.fields.iter().filter(|(field, _)| is_named(field, words));
@@ -129,6 +135,15 @@ mod tests {
         assert_eq!(explained("seed", omitted), "seed");
         for words in ["the context is too long", "seeds", "my_seed", "model `m` does not exist"] {
             assert_eq!(explained(words, |_| {}), words);
+        }
+    }
+
+    #[test]
+    fn a_refusal_that_may_be_about_usage_is_told_from_one_that_names_something_else() {
+        let remedies = Remedies::of(&OpenAiOptions::new("http://h"));
+        assert!(remedies.blames_no_usage("extra field: ignore_eos"));
+        for words in ["stream_options.continuous_usage_stats: seed", "bad request", ""] {
+            assert!(!remedies.blames_no_usage(words), "{words}");
         }
     }
 

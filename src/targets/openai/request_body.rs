@@ -168,6 +168,24 @@ impl RequestWriter {
         self.running_usage = true;
     }
 
+    /// Asks for it no more.
+    pub fn leave_out_running_usage(&mut self) {
+        self.running_usage = false;
+    }
+
+    /// Whether it is asked for.
+    pub const fn asks_for_running_usage(&self) -> bool {
+        self.running_usage
+    }
+
+    /// Whether it could be: in a stream, where neither `--omit` nor `--extra-inputs` decides of `stream_options`.
+    pub fn may_ask_for_running_usage(&self, shot: &Shot) -> bool {
+        shot.request.streaming
+            && self.endpoint != Endpoint::Embeddings
+            && self.sends(BodyField::StreamOptions)
+            && !self.extra.contains_key("stream_options")
+    }
+
     /// Headers for HTTP/2, which has no `Host` and no `Connection`.
     pub fn http2_headers(&self) -> HeaderMap {
         let mut headers = self.headers.clone();

@@ -44,6 +44,8 @@ pub struct Closing {
     pub mismatch: Option<(u32, u32)>,
     /// How many prompt tokens the server counted.
     pub prompt: Option<u32>,
+    /// How many of them it found in its cache.
+    pub cached: Option<u32>,
     /// What is odd about the answer.
     pub oddity: Option<Oddity>,
 }
@@ -70,6 +72,8 @@ struct Progress {
     usage: Option<u32>,
     /// The server's own count of the prompt; zeros are ignored.
     prompt: Option<u32>,
+    /// What the server found of the prompt in its cache.
+    cached: Option<u32>,
     knows_finish: bool,
     finish: Option<Finish>,
     times: Option<EngineTimes>,
@@ -111,6 +115,11 @@ impl ResponseReader {
     #[inline]
     pub fn is_done(&self) -> bool {
         self.progress.done
+    }
+
+    /// Whether usage came with the first output, as where it runs along with the chunks.
+    pub fn has_running_usage(&self) -> bool {
+        self.progress.usage_is_running == Some(true)
     }
 
     /// The engine's own stamps, where the server sent them.
@@ -177,6 +186,7 @@ impl ResponseReader {
                 tokens,
                 mismatch: None,
                 prompt: progress.prompt,
+                cached: progress.cached,
                 oddity: None,
             };
             return Ok((NOTHING, closing));
@@ -225,6 +235,7 @@ impl Progress {
         self.usage = usage.or(self.usage);
         let prompt = self.chunk.usage.and_then(|usage| usage.prompt).filter(|count| *count > 0);
         self.prompt = prompt.or(self.prompt);
+        self.cached = self.chunk.usage.and_then(|usage| usage.cached).max(self.cached);
         if self.chunk.has_output() {
             self.take_chunk_output(usage);
         }
@@ -275,10 +286,10 @@ impl Progress {
             return Err(Failure::new(FailureKind::Empty, "the answer ended and held no token"));
         }
         let mismatch = self.usage.zip(ours).filter(|(usage, ours)| usage != ours);
-        let prompt = self.prompt;
+        let (prompt, cached) = (self.prompt, self.cached);
         let has_no_token = self.counted > 0 && ours == Some(0);
         let oddity = has_no_token.then_some(Oddity::NoTokensInText);
-        Ok(Closing { finish: FinishReason::Unknown, tokens, mismatch, prompt, oddity })
+        Ok(Closing { finish: FinishReason::Unknown, tokens, mismatch, prompt, cached, oddity })
     }
 }
 

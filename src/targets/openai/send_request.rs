@@ -212,7 +212,8 @@ async fn whole(
     let stamp = body.stamp();
     let (output, closing) = reader.whole(&bytes, client.tokenizer())?;
     client.note_stamps(outgoing.id, stamp.source == StampSource::Kernel);
-    if outgoing.streaming {
+    // An embedding has no tokens that could come one by one.
+    if outgoing.streaming && output.tokens > 0 {
         client.note_not_streamed(outgoing.id);
     }
     client.deliver(outgoing.id, output, stamp);

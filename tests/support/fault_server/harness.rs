@@ -165,7 +165,7 @@ impl Range {
                 stories.entry(id.0).or_default().mismatch = Some((usage, retokenized));
             }
             // Counted where whole runs are told of.
-            SideMessage::PromptCount(..) => {}
+            SideMessage::PromptCount(..) | SideMessage::CachedCount(..) => {}
             SideMessage::Connection(id, cost) => stories.entry(id.0).or_default().connection = cost,
             SideMessage::Odd(id, oddity) => {
                 let story = stories.entry(id.0).or_default();

@@ -1,0 +1,94 @@
+//! Interrupts of a run whose server answers nothing: what is said at the first, and what is left after the second.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::fault_server::FaultServer;
+use crate::support::left_behind::{directory, read};
+use crate::support::serve_process::PATIENCE;
+use crate::support::served_run::{done, tokens};
+
+/// A server that answers the probe and then nothing: each request that waits is told of.
+fn stalling() -> (FaultServer, Receiver<()>) {
+    let (waiting, told) = channel();
+    let server = FaultServer::start(move |request, out| {
+        if request.method == "GET" {
+            return out.json(404, "{}");
+        }
+        let is_probe = request.json()["max_tokens"].as_u64() < Some(8);
+        out.stream_head();
+        if is_probe {
+            out.raw(format!("{}{}", tokens(4).concat(), done(4)));
+            return crate::support::fault_server::Next::KeepAlive;
+        }
+        let _test_is_over = waiting.send(());
+        thread::park();
+        crate::support::fault_server::Next::Close
+    });
+    (server, told)
+}
+
+fn start(out: &TempDir, arguments: &[&str]) -> (Child, impl Iterator<Item = String> + use<>) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_bareflight"))
+        .args(arguments)
+        .args(["--endpoint", "completions", "--model", "m", "--scenario", "D(4,8)"])
+        .args(["--concurrency", "1", "--requests", "4", "--warmup", "0", "--drain", "1h"])
+        .current_dir(out.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let errors = BufReader::new(child.stderr.take().expect("piped"));
+    (child, errors.lines().map_while(Result::ok))
+}
+
+fn interrupt(child: &Child) {
+    kill_process(Pid::from_child(child), Signal::INT).expect("it runs");
+}
+
+#[test]
+fn a_second_ctrl_c_ends_at_once_and_leaves_the_manifest_interrupted() {
+    let (server, waiting) = stalling();
+    let out = TempDir::new().expect("a folder");
+    let target = format!("openai:{}", server.url());
+    let (mut child, mut errors) = start(&out, &["run", "--target", &target]);
+    waiting.recv_timeout(PATIENCE).expect("a request waits");
+    interrupt(&child);
+    let said = errors.find(|line| line.contains("interrupted")).expect("it says what it does");
+    assert!(said.contains("`--drain`") && said.contains("1h"), "{said}");
+    interrupt(&child);
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    let folder = directory(&out);
+    let manifest: Value = serde_json::from_str(&read(&folder, "manifest.json")).expect("JSON");
+    assert_eq!(manifest["state"], "interrupted");
+    assert!(manifest["ended"].is_string(), "{manifest}");
+    assert_eq!(manifest["unfinished"].as_array().map(Vec::len), Some(1), "its records are named");
+}
+
+#[test]
+fn a_second_ctrl_c_leaves_every_manifest_of_a_comparison_interrupted() {
+    let ((a, a_waits), (b, _)) = (stalling(), stalling());
+    let out = TempDir::new().expect("a folder");
+    let targets = [a, b].map(|server| format!("openai:{}", server.url()));
+    let (mut child, mut errors) =
+        start(&out, &["compare", "--target", &targets[0], "--target", &targets[1]]);
+    a_waits.recv_timeout(PATIENCE).expect("a request waits");
+    interrupt(&child);
+    errors.find(|line| line.contains("interrupted")).expect("it says what it does");
+    interrupt(&child);
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    let folder = directory(&out);
+    let sides = std::fs::read_dir(&folder).expect("a folder").flatten().map(|it| it.path());
+    let folders: Vec<_> = sides.filter(|it| it.is_dir()).chain([folder.clone()]).collect();
+    assert_eq!(folders.len(), 3, "two sides and the whole");
+    for folder in folders {
+        let manifest: Value = serde_json::from_str(&read(&folder, "manifest.json")).expect("JSON");
+        assert_eq!(manifest["state"], "interrupted", "{}", folder.display());
+    }
+}
