@@ -36,7 +36,7 @@ pub enum Destination<'a> {
 pub fn set_up(sides: &mut [Resolved], to: Destination<'_>) -> Coded<()> {
     let mut own: Vec<&mut Resolved> = sides.iter_mut().filter(|it| has_log(&it.target)).collect();
     if own.is_empty() {
-        return Ok(());
+        return quiet_stub(sides);
     }
     let levels: Vec<Option<LogLevel>> = own.iter().map(|it| it.engine.log_level).collect();
     let level = level_of(&levels).map_err(|error| (Exit::Usage, error))?;
@@ -54,6 +54,19 @@ pub fn set_up(sides: &mut [Resolved], to: Destination<'_>) -> Coded<()> {
     };
     separated
         .context("the engine's log cannot be kept apart from results")
+        .map_err(|error| (Exit::Failure, error))
+}
+
+/// A server's client is calibrated against a stub with a simulated executor, whose log is of no interest.
+fn quiet_stub(sides: &[Resolved]) -> Coded<()> {
+    if !sides.iter().any(|side| registry::abilities_of(&side.target).server.is_some()) {
+        return Ok(());
+    }
+    if environment::set(VARIABLE, LogLevel::Error.word()).is_ok() {
+        return Ok(());
+    }
+    streams::engine_log_to_standard_error()
+        .context("the log of the stub cannot be kept apart from results")
         .map_err(|error| (Exit::Failure, error))
 }
 

@@ -236,3 +236,15 @@ fn the_headroom_of_a_server_was_measured_on_its_client_s_own_path_with_the_threa
         assert!(sentence.contains("stub on loopback") && sentence.contains(named), "{sentence}");
     }
 }
+
+#[test]
+fn nothing_of_the_stub_is_printed() {
+    let out = tempfile::tempdir().expect("a folder");
+    let server = strict("nothing", "");
+    let environment = [("TLLM_LOG_LEVEL", "TRACE")];
+    let ran = run_with(&out, &server.url(), &[], &environment);
+    for stream in [&ran.stdout, &ran.stderr] {
+        assert!(!words(stream).contains("[TensorRT-LLM]"), "{}", words(stream));
+    }
+    assert!(words(&ran.stdout).contains("TTFT"));
+}
