@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "bareflight/cpp/simulated/cost_model.h"
+#include "bareflight/cpp/simulated/faults.h"
 #include "bareflight/cpp/simulated/roofline.h"
 
 namespace tensorrt_llm::simulation {
@@ -51,6 +52,7 @@ struct Behaviour {
     std::optional<double> stall_ms;
     double load_ms = 0;
     std::optional<std::int64_t> fail_at_iteration;
+    ThrowsAt throws_at;
 };
 
 struct Profile {

@@ -247,7 +247,7 @@ impl<'a> PointRunner<'a> {
         };
         entry.ran_out = played.ran_out && plan.is_pool();
         entry.late_events = phase.late_events;
-        entry.iteration_before = collected.iterations.before.map(|it| it.iteration);
+        entry.iteration_before = collected.iterations.before.and_then(|it| it.last_number());
         entry.kv_event_before = collected.kv_events.before.map(|it| it.event);
         let first = first_id(plan);
         Ok((entry, PartialPoint::new(files, phase.records, first), collected))
