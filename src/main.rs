@@ -16,13 +16,14 @@ use bareflight::store::read_back::read_back;
 use clap::FromArgMatches;
 
 fn main() -> ExitCode {
-    match dispatch() {
-        Ok(exit) => exit.into(),
+    let exit = match dispatch() {
+        Ok(exit) => exit,
         Err((exit, error)) => {
             console::print_notice(format_args!("{error:#}"));
-            exit.into()
+            exit
         }
-    }
+    };
+    exit.end_process()
 }
 
 fn dispatch() -> Coded<Exit> {

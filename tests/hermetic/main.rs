@@ -12,6 +12,7 @@ mod compare;
 mod curl;
 mod doctor;
 mod drafting;
+mod executor_faults;
 mod fidelity;
 mod gpu_memory;
 mod gpu_telemetry;
