@@ -122,6 +122,7 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
             counted(overdue, "request")
         ));
     }
+    notes.extend(points.iter().filter_map(held_after_cancel));
     let missing: u64 = sum(|counts| counts.deliveries_missing);
     if missing > 0 {
         notes.push(format!(
@@ -130,6 +131,24 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
         ));
     }
     notes
+}
+
+/// Shorter than this, a cancel took effect at once.
+const CANCEL_AT_ONCE_S: f64 = 0.001;
+
+/// That cancelled requests went on in the target, which nothing else could use meanwhile.
+fn held_after_cancel(point: &PointReport) -> Option<String> {
+    let held = point.summary.counts.cancelled_still_running;
+    (held.max_s >= CANCEL_AT_ONCE_S).then(|| {
+        format!(
+            "{}: {} held a slot of the target after the cancel, for {} s together and {} s at most: a cancel takes effect \
+             when the target comes to it",
+            point.label,
+            counted(held.requests, "request"),
+            figure(held.total_s),
+            figure(held.max_s)
+        )
+    })
 }
 
 /// That something stood between us and the server.

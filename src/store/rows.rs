@@ -16,7 +16,7 @@ use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
 
 /// The columns of a raw row, in order.
-pub const COLUMNS: [&str; 36] = [
+pub const COLUMNS: [&str; 37] = [
     "point",
     "request_id",
     "part",
@@ -53,10 +53,12 @@ pub const COLUMNS: [&str; 36] = [
     "connect_ns",
     "connect_at",
     "oddities",
+    "cancel_asked_ns",
 ];
 
 /// Columns that files of earlier versions do not have; they are then read as empty.
-const LATER: [&str; 5] = ["part", "resent", "connect_ns", "connect_at", "oddities"];
+const LATER: [&str; 6] =
+    ["part", "resent", "connect_ns", "connect_at", "oddities", "cancel_asked_ns"];
 
 /// Why rows could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -131,6 +133,7 @@ pub fn fields(point: u32, record: &RequestRecord) -> StringRecord {
     put(&took);
     put(place);
     put(&record.oddities.to_string());
+    put(&instant(record.cancel_asked));
     row
 }
 
@@ -257,6 +260,7 @@ impl Row<'_> {
             first_tokens: self.number("first_tokens")?,
             last_token: self.instant("last_token_ns")?,
             end: self.instant("end_ns")?,
+            cancel_asked: self.instant("cancel_asked_ns")?,
             output_tokens: self.number("output_tokens")?,
             token_source: self.word("token_source", token_source_of)?,
             other_counts: OtherCounts {

@@ -1,4 +1,5 @@
-//! Claims about an executor that throws, and about one that cannot shut down in time: right exit code, complete records, no hang.
+//! Claims about an executor as it really behaves: exceptions of every call, a shutdown that runs its backlog, cancels that cost
+//! a prefill, statistics whose latency is that of the iteration before.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -68,7 +69,7 @@ const REQUESTS: usize = 12;
 
 const CASES: [Case; 7] = [
     Case { throws: "open=1", exits: &[3], state: "failed", fault: "cannot be opened" },
-    Case { throws: "enqueue=5", exits: &[4], state: "complete", fault: "" },
+    Case { throws: "enqueue=1", exits: &[1], state: "complete", fault: "" },
     Case { throws: "await=3", exits: &[1], state: "failed", fault: "failed as a whole" },
     // Every request takes longer than it may, and ends by itself.
     Case { throws: "cancel=1", exits: &[1], state: "complete", fault: "could not be cancelled" },
@@ -189,4 +190,102 @@ fn ctrl_c_under_overload_ends_within_the_stated_time_with_complete_records() {
     assert!(faults.contains("was not over after 10 s"), "{faults}");
     assert_eq!(json(&folder, "summary.json")["incomplete"], true);
     assert!(rows(&folder) > 50, "{}", rows(&folder));
+}
+
+/// The summary of the only point.
+fn point(folder: &Path) -> Value {
+    json(folder, "summary.json")["points"][0].clone()
+}
+
+#[test]
+fn each_iteration_has_its_own_latency_although_its_line_carries_that_of_the_one_before() {
+    let out = tempfile::tempdir().expect("a folder");
+    // A prefill of 50 ms and steps of 10 ms, one request after the other.
+    let arguments = [
+        "run",
+        "--target",
+        "sim:explicit,base_us=10000,prefill_us_per_token=5000",
+        "--scenario",
+        "D(8,5)",
+        "--requests",
+        "4",
+        "--concurrency",
+        "1",
+        "--warmup",
+        "0",
+        "--window",
+        "whole",
+    ];
+    let output = ended(started(&out, &arguments), "a run");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code().is_some_and(|code| COMPLETE.contains(&code)), "{told}");
+    let folder = folder(&out);
+    let iterations = point(&folder)["iterations"].clone();
+    let number = |keys: [&str; 2]| iterations[keys[0]][keys[1]].as_f64().expect("a number");
+    // What is simulated is never faster than its model.
+    assert!(number(["with_context_ms", "min"]) >= 50.0, "{iterations}");
+    assert!(number(["generation_only_ms", "min"]) >= 9.0, "{iterations}");
+    assert!(
+        number(["generation_only_ms", "mean"]) < number(["with_context_ms", "mean"]),
+        "{iterations}"
+    );
+    assert_eq!(number(["active_requests", "mean"]), 1.0, "{iterations}");
+    assert_eq!(iterations["lost"], 0, "{iterations}");
+    // Lines stay as the executor wrote them: the first has no latency, and the second that of the prefill.
+    let text = fs::read_to_string(folder.join("iterations.jsonl")).expect("lines");
+    let lines: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(lines[0]["engine"]["iterLatencyMS"], 0.0);
+    assert!(lines[1]["engine"]["iterLatencyMS"].as_f64().expect("a number") >= 50.0);
+    assert_eq!(lines[1]["engine"]["inflightBatchingStats"]["numCtxTokens"], 0);
+    assert!(lines.iter().any(|line| line["active"] == 0), "an idle engine adds a line");
+    assert!(lines.iter().all(|line| line["latency_of"] == "iteration_before"));
+    let again = Command::new(PROGRAM).arg("report").arg(&folder).output().expect("the binary runs");
+    assert!(again.status.code().is_some_and(|code| COMPLETE.contains(&code)));
+    assert_eq!(point(&folder)["iterations"], iterations, "read back from the lines");
+}
+
+#[test]
+fn a_request_that_timed_out_keeps_its_slot_until_the_engine_has_ended_it_and_the_report_says_how_long()
+ {
+    let out = tempfile::tempdir().expect("a folder");
+    // Steps of 300 ms, of which the engine leaves none before it looks for cancels.
+    let arguments = [
+        "run",
+        "--target",
+        "sim:explicit,base_us=300000",
+        "--scenario",
+        "D(8,50)",
+        "--requests",
+        "4",
+        "--concurrency",
+        "2",
+        "--warmup",
+        "0",
+        "--window",
+        "whole",
+        "--timeout",
+        "50ms",
+    ];
+    let output = ended(started(&out, &arguments), "a run");
+    assert_eq!(output.status.code(), Some(1), "no request completes");
+    let folder = folder(&out);
+    let counts = point(&folder)["counts"].clone();
+    assert_eq!(
+        (&counts["timed_out"], &counts["failed"]),
+        (&Value::from(4), &Value::from(0)),
+        "{counts}"
+    );
+    let held = &counts["cancelled_still_running"];
+    assert_eq!(held["requests"], 4, "{held}");
+    // Asked after 50 ms, ended with a step.
+    assert!(held["max_s"].as_f64().expect("seconds") >= 0.2, "{held}");
+    let text = fs::read_to_string(folder.join("iterations.jsonl")).expect("lines");
+    let active = text.lines().map(|line| {
+        let line: Value = serde_json::from_str(line).expect("JSON");
+        line["active"].as_u64().expect("a number")
+    });
+    assert!(active.max() <= Some(2), "more requests were active than the loop has slots");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("held a slot of the target after the cancel"), "{said}");
 }
