@@ -22,8 +22,8 @@ void Faults::pass(Call call) {
     if (mAt.other_type) {
         throw static_cast<int>(index);
     }
-    throw std::runtime_error(std::string("simulated exception of the call ") + kCallNames[index] + ", number " +
-                             std::to_string(number));
+    throw std::runtime_error(std::string("simulated exception of the call ") + kCallNames[index] +
+                             ", number " + std::to_string(number));
 }
 
 }  // namespace tensorrt_llm::simulation

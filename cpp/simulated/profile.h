@@ -24,6 +24,8 @@ struct BuildLimits {
     int vocab_size = 32000;
     int max_beam_width = 4;
     int tokens_per_block = 32;
+    /// Whether KV blocks can be used again; an engine that cannot is opened all the same.
+    bool can_reuse = true;
 };
 
 /// The KV cache: a number of tokens, or the memory it may take.
