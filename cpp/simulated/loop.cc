@@ -24,26 +24,30 @@ ExecutionLoop::ExecutionLoop(Profile const& profile, Limits const& limits, Ranks
 void ExecutionLoop::run() {
     Pacer::sharpen_this_thread();
     for (;;) {
+        mTally = {};
+        // As in the original, before the wait for work: it is part of the latency.
+        mTally.started = Clock::now();
         if (mActive.empty()) {
             mPacer.rest();
-            if (mIntake.queued() == 0) {
-                report_idle();
-            }
             if (!mIntake.wait()) {
                 return;
             }
         }
         mPacer.wait_out_stall();
-        mTally = {};
         mTally.began = Clock::now();
         try {
             fetch();
             mark_cancelled_and_late();
-            if (!mActive.empty()) {
+            if (mActive.empty()) {
+                mBefore = {};
+            } else {
                 iterate();
             }
         } catch (std::exception const& error) {
             fail_active(error.what());
+        }
+        if (mActive.empty()) {
+            report_idle();
         }
         mMailbox.deliver(mOutbox);
         // After the responses: a worker of the original hands the events on, and comes when it comes.
@@ -147,7 +151,7 @@ void ExecutionLoop::iterate() {
     auto const now = Clock::now();
     advance(now);
     report_requests();
-    mTally.outcome.latency_ms = std::chrono::duration<double, std::milli>(now - mTally.began).count();
+    mTally.outcome.latency_ms = std::chrono::duration<double, std::milli>(now - mTally.started).count();
     mBefore = mTally.outcome;
     remove_finished();
     ++mIteration;

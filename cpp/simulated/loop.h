@@ -46,6 +46,7 @@ class ExecutionLoop {
 
     /// Counts of one iteration, for its statistics.
     struct Tally {
+        Clock::time_point started;
         Clock::time_point began;
         double queue_latency_ms = 0;
         std::int32_t fetched = 0;

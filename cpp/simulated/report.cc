@@ -92,13 +92,13 @@ void ExecutionLoop::report() {
     mRings.iterations.push(std::move(stats));
 }
 
-/// The engine has nothing to do: a line without batch and latency, whose number the next iteration repeats.
+/// The last active request has ended: a line without batch and latency, whose number the next iteration
+/// repeats.
 void ExecutionLoop::report_idle() {
     if (!mIsIdle && mRings.iterations.enabled()) {
         mRings.iterations.push(statistics());
     }
     mIsIdle = true;
-    mBefore = {};
 }
 
 void ExecutionLoop::report_requests() {

@@ -1,39 +1,57 @@
 //! Alignment of iteration statistics: each iteration with its own latency, from lines that carry that of the one before.
 
+use crate::clock::Nanos;
 use crate::record::iteration::{Iteration, LatencyOf};
 
 /// Iterations with the latency and the ended requests of their own, without the lines of an idle engine.
 ///
 /// A line that carries what came of the iteration before is completed by the line behind it, at whose time the iteration had
-/// ended. An idle engine's line says who ended and not how long it took: that is the time between both lines. An iteration
-/// whose next line is missing has no latency, and is left out.
+/// ended. Where that is an idle engine's line, which has no latency, the first line after it has it. Two latencies are no use,
+/// and the time between two lines stands for them: one that is still unknown since the engine idles, and one that holds the wait
+/// for work, since the engine idled before. An iteration whose next line is missing is left out.
 pub(super) fn aligned(lines: &[Iteration]) -> Vec<Iteration> {
-    let next = lines.iter().skip(1).map(Some).chain([None]);
-    lines.iter().zip(next).filter_map(|(line, next)| of_line(line, next)).collect()
+    (0..lines.len()).filter_map(|at| of_line(lines, at)).collect()
 }
 
-fn of_line(line: &Iteration, next: Option<&Iteration>) -> Option<Iteration> {
+fn of_line(lines: &[Iteration], at: usize) -> Option<Iteration> {
+    let line = &lines[at];
     match line.latency_of {
-        LatencyOf::ThisIteration => Some(*line),
-        LatencyOf::IterationBefore if line.is_idle() => None,
-        LatencyOf::IterationBefore => {
-            let next = next.filter(|next| next.iteration == line.iteration + 1)?;
-            let latency = match next.latency.0 {
-                0 if next.is_idle() => next.at - line.at,
-                _ => next.latency,
-            };
-            let (at, completed) = (next.at, next.completed);
-            let own =
-                Iteration { at, latency, completed, latency_of: LatencyOf::ThisIteration, ..*line };
-            (latency.0 > 0).then_some(own)
-        }
+        LatencyOf::ThisIteration => return Some(*line),
+        LatencyOf::IterationBefore if line.is_idle() => return None,
+        LatencyOf::IterationBefore => {}
+    }
+    let next = lines.get(at + 1).filter(|next| next.iteration == line.iteration + 1)?;
+    let waited_before = at.checked_sub(1).is_none_or(|before| lines[before].is_idle());
+    let (reported, between) = (reported(lines, at + 1), next.at - line.at);
+    let latency = match reported.0 {
+        1.. if waited_before && between.0 > 0 => reported.min(between),
+        1.. => reported,
+        _ => between,
+    };
+    let own = Iteration {
+        at: next.at,
+        latency,
+        latency_of: LatencyOf::ThisIteration,
+        completed: next.completed,
+        ..*line
+    };
+    (latency.0 > 0).then_some(own)
+}
+
+/// The latency of the iteration before the line at `next`: in that line, or behind the line of an idle engine in the one that
+/// repeats its number. 0 where it is in neither.
+fn reported(lines: &[Iteration], next: usize) -> Nanos {
+    let (line, after) = (&lines[next], lines.get(next + 1));
+    match after {
+        Some(after) if line.is_idle() && after.iteration == line.iteration => after.latency,
+        _ => line.latency,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{MonoNs, Nanos, Window};
+    use crate::clock::{MonoNs, Window};
     use crate::metrics::iterations;
     use crate::record::iteration::BatchMix;
 
@@ -112,6 +130,24 @@ mod tests {
         assert_eq!((summary.iterations, summary.lost), (10, 0));
         assert_eq!(summary.busy_fraction, Some(0.18));
         assert_eq!(summary.active_requests.expect("known").mean, 1.0);
+    }
+
+    #[test]
+    fn the_latency_behind_an_idle_line_is_that_of_the_last_step_before_it() {
+        let mut lines = [one_request(0, 0), one_request(5, 200)].concat();
+        // Of a step that took 12 ms, although the lines are 10 ms apart; its end is told a second time.
+        (lines[6].latency, lines[6].completed) = (Nanos::from_millis(12), 1);
+        let aligned = aligned(&lines);
+        assert_eq!(latencies(&aligned), [50, 10, 10, 10, 12, 50, 10, 10, 10, 10]);
+        assert_eq!(aligned.iter().map(|it| it.completed).sum::<u32>(), 2);
+    }
+
+    #[test]
+    fn the_wait_for_work_is_no_part_of_the_first_iteration_after_it() {
+        let mut lines = [one_request(0, 0), one_request(5, 200)].concat();
+        // Since the engine has nothing to do at 90 ms, until the prefill ends at 250 ms.
+        lines[7].latency = Nanos::from_millis(160);
+        assert_eq!(latencies(&aligned(&lines))[5..7], [50, 10]);
     }
 
     #[test]

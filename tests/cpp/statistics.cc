@@ -36,7 +36,7 @@ CLAIM("each iteration leaves one entry with its batch and what came of the one b
         same(stats[i].numCompletedRequests, i == 5 ? 1 : 0, "completed requests");
     }
     same(stats[0].iterLatencyMS, 0.0, "latency before the first");
-    claims::within(stats[1].iterLatencyMS, 10.0, 50.0, "latency of the prefill, in the line of the step");
+    claims::within(stats[1].iterLatencyMS, 10.0, 500.0, "latency of the prefill, in the line of the step");
     holds(stats[2].iterLatencyMS > 0, "a step took no time");
     same(stats[5].iterLatencyMS, 0.0, "latency of an idle engine");
     same(stats[0].inflightBatchingStats->numCtxTokens, 8, "context tokens");
@@ -44,8 +44,9 @@ CLAIM("each iteration leaves one entry with its batch and what came of the one b
     answer_of(executor, streaming(8, 2));
     auto const next = lines_of(executor);
     same(next.front().iter, 5U, "iteration, which the idle line had named");
-    same(next.front().iterLatencyMS, 0.0, "latency of the first after idling");
-    same(next.front().numCompletedRequests, 0, "completed before the first after idling");
+    holds(next.front().iterLatencyMS > 0, "the first after idling lacks the latency of the last before");
+    same(next.front().numCompletedRequests, 1, "ended requests, told a second time");
+    holds(next[1].iterLatencyMS >= 10.0, "the wait is not part of the first latency after idling");
 }
 
 CLAIM("the ring keeps the newest entries, and 0 keeps none") {
