@@ -289,3 +289,37 @@ fn a_request_that_timed_out_keeps_its_slot_until_the_engine_has_ended_it_and_the
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(said.contains("held a slot of the target after the cancel"), "{said}");
 }
+
+#[test]
+fn the_end_of_an_overloaded_open_loop_is_bounded_too_and_every_request_has_its_row() {
+    let out = tempfile::tempdir().expect("a folder");
+    // 200 ms for each prompt, one request at a time, 50 arrivals a second for two seconds.
+    let arguments = [
+        "run",
+        "--target",
+        "sim:explicit,base_us=200000,max_batch_size=1",
+        "--scenario",
+        "D(8,2)",
+        "--rate",
+        "50",
+        "--duration",
+        "2s",
+        "--warmup",
+        "0",
+        "--window",
+        "whole",
+        "--drain",
+        "500ms",
+    ];
+    let output = ended(started(&out, &arguments), "an overloaded loop");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{told}");
+    let folder = folder(&out);
+    let manifest = json(&folder, "manifest.json");
+    assert_eq!(manifest["state"], "complete");
+    assert!(manifest["faults"].to_string().contains("was not over after 10 s"), "{manifest}");
+    let counts = point(&folder)["counts"].clone();
+    assert_eq!(counts["planned"].as_u64(), Some(rows(&folder) as u64), "{counts}");
+    assert!(counts["cancelled_still_running"]["requests"].as_u64() > Some(50), "{counts}");
+    assert!(told.contains("was not over after 10 s"), "{told}");
+}
