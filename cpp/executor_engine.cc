@@ -4,6 +4,7 @@
 // library's.
 #include <algorithm>
 #include <atomic>
+#include <cstdio>
 #include <mutex>
 #include <stdexcept>
 
@@ -59,11 +60,24 @@ class ExecutorEngine final : public Engine {
                 "this process is not the leader of its MPI job: rank 0 drives the engine");
         }
         if (settings.kv_event_buffer > 0) {
+            if (!settings.kv_block_reuse) {
+                throw std::runtime_error(
+                    "events of the KV cache need block reuse: without it the executor gives none");
+            }
             bareflight::kv_events::require(mExecutor);
         }
     }
 
-    ~ExecutorEngine() override { shutdown(); }
+    ~ExecutorEngine() override {
+        // Whoever wants to know how it ended has called `shutdown`; an exception here would end the program.
+        try {
+            shutdown();
+        } catch (std::exception const& error) {
+            std::fprintf(stderr, "the executor threw while it was shut down: %s\n", error.what());
+        } catch (...) {
+            std::fprintf(stderr, "the executor threw while it was shut down\n");
+        }
+    }
 
     std::string version() const override { return tle::version(); }
 
@@ -90,7 +104,14 @@ class ExecutorEngine final : public Engine {
         }
         if (!requests.empty()) {
             mLive.add(accepted);
-            enqueue(accepted, requests, refusals);
+            try {
+                enqueue(accepted, requests, refusals);
+            } catch (...) {
+                for (auto const& head : accepted) {
+                    mLive.remove(head.id);
+                }
+                throw;
+            }
         }
     }
 

@@ -102,7 +102,7 @@ void append(Event const& event_in, KvEventBatch& batch) {
     batch.events.push_back(event);
 }
 
-/// Throws std::runtime_error when `executor` gives no events although a buffer for them was asked for.
+/// Throws std::runtime_error when `executor` has no events. One without block reuse has, and gives none.
 template <typename Executor>
 void require(Executor& executor) {
     if constexpr (HasManager<Executor>::value) {
@@ -111,9 +111,8 @@ void require(Executor& executor) {
         }
     }
     throw std::runtime_error(
-        "this executor gives no events of its KV cache: they need block reuse, an engine in this process and "
-        "a "
-        "library that has them; leave the event buffer out");
+        "this executor gives no events of its KV cache: they need an engine in this process and a library "
+        "that has them; leave the event buffer out");
 }
 
 /// Everything since the last call.

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         Exit::Failure | Exit::Preflight => engine_log::show_last_lines(),
         _ => {}
     }
-    exit.into()
+    exit.end_process()
 }
 
 fn dispatch() -> Coded<Exit> {

@@ -83,6 +83,14 @@ std::string costs_of(CostModel const& cost) {
                   pair("roofline_communication_ns_per_token", number(roofline.communication_ns_per_token)));
 }
 
+std::string throws_of(ThrowsAt const& at) {
+    std::string list = "[";
+    for (auto const call : at.call) {
+        list += (list.size() > 1 ? "," : "") + std::to_string(call);
+    }
+    return list + "]";
+}
+
 std::string behaviour_of(Behaviour const& behaviour) {
     return object(pair("seed", std::to_string(behaviour.seed)) +
                   pair("draft_len", std::to_string(behaviour.draft_len)) +
@@ -94,6 +102,8 @@ std::string behaviour_of(Behaviour const& behaviour) {
                   pair("stall_ms", number_or_null(behaviour.stall_ms)) +
                   pair("load_ms", number(behaviour.load_ms)) +
                   pair("fail_at_iteration", number_or_null(behaviour.fail_at_iteration)) +
+                  pair("throws_at_call", throws_of(behaviour.throws_at)) +
+                  pair("throws_int", behaviour.throws_at.other_type ? "true" : "false") +
                   pair("spin_us", std::to_string(kSpin.count())) +
                   pair("longest_catch_up_ms", std::to_string(kLongestCatchUp.count())));
 }

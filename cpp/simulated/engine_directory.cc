@@ -46,6 +46,16 @@ void append_external_drafts(std::map<std::string, std::string> const& config, st
     }
 }
 
+/// As in the original, reuse is switched off without a word for an engine that returns context logits, and
+/// for one without paged context attention.
+bool can_reuse(std::map<std::string, std::string> const& config) {
+    auto const is = [&](char const* key, char const* value) {
+        auto const found = config.find(std::string("build_config.") + key);
+        return found != config.end() && found->second == value;
+    };
+    return !is("gather_context_logits", "true") && !is("plugin_config.use_paged_context_fmha", "false");
+}
+
 std::int32_t world_size_of(std::map<std::string, std::string> const& config) {
     std::int32_t size = 1;
     for (auto const* key : {"tp_size", "pp_size", "cp_size"}) {
@@ -77,6 +87,7 @@ Profile load_profile(std::string const& path) {
     append_external_drafts(config, spec);
     auto profile = parse_profile(spec);
     profile.world_size = world_size_of(config);
+    profile.limits.can_reuse = can_reuse(config);
     return profile;
 }
 

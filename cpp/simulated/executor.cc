@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "bareflight/cpp/simulated/faults.h"
 #include "bareflight/cpp/simulated/logger.h"
 #include "bareflight/cpp/simulated/loop.h"
 #include "bareflight/cpp/simulated/ranks.h"
@@ -43,14 +44,13 @@ std::string worker_of(ExecutorConfig const& config) {
     return orchestrator ? orchestrator->getWorkerExecutablePath() : std::string();
 }
 
-/// Null where no events are wanted.
+/// There whenever there is a KV cache; without reuse or room it stays empty.
 std::shared_ptr<simulation::KvEventBuffer> event_buffer(simulation::Limits const& limits) {
-    if (limits.kv_event_buffer == 0) {
-        return nullptr;
-    }
     auto buffer = std::make_shared<simulation::KvEventBuffer>(limits.kv_event_buffer, limits.max_seq_len);
-    buffer->created(limits.kv_blocks);
-    buffer->flush();
+    if (limits.kv_event_buffer > 0) {
+        buffer->created(limits.kv_blocks);
+        buffer->flush();
+    }
     return buffer;
 }
 
@@ -69,16 +69,20 @@ class Executor::Impl {
           mRings{simulation::StatisticsRing<IterationStats>(config.getIterStatsMaxIterations()),
                  simulation::StatisticsRing<RequestStatsPerIteration>(config.getRequestStatsMaxIterations())},
           mEvents(event_buffer(mLimits)),
-          mLoop(mProfile, mLimits, *mRanks, mIntake, mMailbox, mRings, mEvents.get()) {
+          mFaults(mProfile.behaviour.throws_at),
+          mLoop(mProfile, mLimits, *mRanks, mIntake, mMailbox, mRings,
+                mLimits.kv_event_buffer > 0 ? mEvents.get() : nullptr) {
+        mFaults.pass(simulation::Call::kOpen);
         log_start(mProfile, mLimits);
         std::this_thread::sleep_for(std::chrono::duration<double, std::milli>(mProfile.behaviour.load_ms));
         mThread = std::thread([this] { mRanks->leads() ? mLoop.run() : mRanks->follow(); });
     }
 
-    ~Impl() { shutdown(); }
+    ~Impl() { end(); }
 
     std::vector<IdType> enqueue(std::vector<Request const*> const& requests) {
         require_open();
+        mFaults.pass(simulation::Call::kEnqueue);
         if (!leads()) {
             throw std::runtime_error("only the leader of the ranks takes requests");
         }
@@ -101,21 +105,18 @@ class Executor::Impl {
         return mRings;
     }
 
+    simulation::Faults& faults() { return mFaults; }
+
     void shutdown() {
-        if (!mShutdown.exchange(true)) {
-            simulation::log(simulation::LogLevel::Info, "simulated executor shuts down");
-            mIntake.close();
-            mThread.join();
-            mRanks->dismiss();
-            mMailbox.close();
-            if (mEvents) {
-                mEvents->close();
-            }
+        if (end()) {
+            mFaults.pass(simulation::Call::kShutdown);
         }
     }
 
-    std::optional<std::shared_ptr<KVCacheEventManager>> event_manager() const {
-        if (!mEvents) {
+    /// Empty in orchestrator mode: the cache is in other processes.
+    std::optional<std::shared_ptr<KVCacheEventManager>> event_manager() {
+        mFaults.pass(simulation::Call::kKvEvents);
+        if (mLimits.orchestrator) {
             return std::nullopt;
         }
         return std::make_shared<KVCacheEventManager>(mEvents);
@@ -124,6 +125,19 @@ class Executor::Impl {
     bool leads() const { return mRanks->leads(); }
 
   private:
+    /// Whether this call was the one that ended it.
+    bool end() {
+        if (mShutdown.exchange(true)) {
+            return false;
+        }
+        mIntake.close();
+        mThread.join();
+        mRanks->dismiss();
+        mMailbox.close();
+        mEvents->close();
+        return true;
+    }
+
     void require_open() const {
         if (mShutdown.load()) {
             throw std::runtime_error("Shutdown called");
@@ -157,6 +171,7 @@ class Executor::Impl {
     simulation::Mailbox mMailbox;
     simulation::StatisticsRings mRings;
     std::shared_ptr<simulation::KvEventBuffer> mEvents;
+    simulation::Faults mFaults;
     simulation::ExecutionLoop mLoop;
     std::atomic<bool> mShutdown{false};
     std::thread mThread;
@@ -181,6 +196,7 @@ std::vector<IdType> Executor::enqueueRequests(std::vector<Request> const& reques
 }
 
 std::vector<Response> Executor::awaitResponses(std::optional<std::chrono::milliseconds> const& timeout) {
+    mImpl->faults().pass(simulation::Call::kAwait);
     return mImpl->mailbox().await(timeout);
 }
 
@@ -202,11 +218,17 @@ SizeType32 Executor::getNumResponsesReady(std::optional<IdType> const& requestId
     return mImpl->mailbox().ready(requestId);
 }
 
-void Executor::cancelRequest(IdType requestId) { mImpl->intake().cancel(requestId); }
+void Executor::cancelRequest(IdType requestId) {
+    mImpl->faults().pass(simulation::Call::kCancel);
+    mImpl->intake().cancel(requestId);
+}
 
 void Executor::shutdown() { mImpl->shutdown(); }
 
-std::deque<IterationStats> Executor::getLatestIterationStats() { return mImpl->rings().iterations.drain(); }
+std::deque<IterationStats> Executor::getLatestIterationStats() {
+    mImpl->faults().pass(simulation::Call::kStatistics);
+    return mImpl->rings().iterations.drain();
+}
 
 std::deque<RequestStatsPerIteration> Executor::getLatestRequestStats() {
     return mImpl->rings().requests.drain();

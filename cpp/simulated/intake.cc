@@ -69,7 +69,7 @@ void Intake::close() {
 bool Intake::wait() {
     std::unique_lock lock(mMutex);
     mChanged.wait(lock, [this] { return mClosed || !mQueue.empty(); });
-    return !mClosed;
+    return !mQueue.empty();
 }
 
 std::size_t Intake::queued() const {
@@ -88,11 +88,6 @@ void Intake::take_cancelled(std::vector<executor::IdType>& cancelled) {
         cancelled.push_back(*id);
         id = mCancelled.erase(id);
     }
-}
-
-bool Intake::was_cancelled(executor::IdType id) {
-    std::lock_guard const lock(mMutex);
-    return mCancelled.erase(id) != 0;
 }
 
 }  // namespace tensorrt_llm::simulation

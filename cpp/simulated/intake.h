@@ -35,27 +35,29 @@ class Intake {
     executor::IdType reserve_id();
 
     void cancel(executor::IdType id);
+    /// Puts the end marker behind all that waits, which is still fetched.
     void close();
 
-    /// Parks until there is something to fetch, or the executor closes; false on the latter.
+    /// Parks until there is something to fetch; false when the end marker is next.
     bool wait();
     std::size_t queued() const;
 
-    /// The next request, if `fits` agrees to it: higher priority first, then the order of arrival.
+    /// The next requests, as long as `fits` agrees: higher priority first, then the order of arrival. Sets
+    /// `at_end` when the end marker comes right behind them.
     template <typename Fits>
-    std::optional<Queued> take(Fits fits) {
+    std::vector<Queued> take(Fits fits, bool& at_end) {
+        std::vector<Queued> taken;
         std::lock_guard const lock(mMutex);
-        if (mQueue.empty() || mClosed || !fits(mQueue.begin()->second)) {
-            return std::nullopt;
+        while (!mQueue.empty() && fits(mQueue.begin()->second)) {
+            auto node = mQueue.extract(mQueue.begin());
+            mWaiting.erase(node.mapped().id);
+            taken.push_back(std::move(node.mapped()));
         }
-        auto node = mQueue.extract(mQueue.begin());
-        mWaiting.erase(node.mapped().id);
-        return std::move(node.mapped());
+        at_end = mClosed && mQueue.empty();
+        return taken;
     }
     /// The ids to cancel that do not wait in the queue; waiting ones are kept until they are fetched.
     void take_cancelled(std::vector<executor::IdType>& cancelled);
-    /// Whether a fetched request was cancelled while it waited.
-    bool was_cancelled(executor::IdType id);
 
   private:
     executor::IdType next_id(std::int32_t sequences);

@@ -81,7 +81,7 @@ Limits resolve_limits(Profile const& profile, executor::ExecutorConfig const& co
     limits.kv_blocks = kv_blocks_of(profile, config.getKvCacheConfig());
     limits.tokens_per_block = built.tokens_per_block;
     limits.chunked_context = config.getEnableChunkedContext();
-    limits.block_reuse = config.getKvCacheConfig().getEnableBlockReuse();
+    limits.block_reuse = built.can_reuse && config.getKvCacheConfig().getEnableBlockReuse();
     limits.kv_event_buffer = limits.block_reuse ? config.getKvCacheConfig().getEventBufferMaxSize() : 0;
     limits.equal_progress =
         scheduler.getContextChunkingPolicy() == executor::ContextChunkingPolicy::kEQUAL_PROGRESS;

@@ -24,6 +24,9 @@ ExecutionLoop::ExecutionLoop(Profile const& profile, Limits const& limits, Ranks
 void ExecutionLoop::run() {
     Pacer::sharpen_this_thread();
     for (;;) {
+        mTally = {};
+        // As in the original, before the wait for work: it is part of the latency.
+        mTally.started = Clock::now();
         if (mActive.empty()) {
             mPacer.rest();
             if (!mIntake.wait()) {
@@ -31,44 +34,61 @@ void ExecutionLoop::run() {
             }
         }
         mPacer.wait_out_stall();
-        mTally = {};
         mTally.began = Clock::now();
         try {
             fetch();
-            end_cancelled_and_late();
-            if (!mActive.empty()) {
+            mark_cancelled_and_late();
+            if (mActive.empty()) {
+                mBefore = {};
+            } else {
                 iterate();
             }
         } catch (std::exception const& error) {
             fail_active(error.what());
         }
-        // Before the responses, so that a caller with a response can read its KV cache events.
+        if (mActive.empty()) {
+            report_idle();
+        }
+        mMailbox.deliver(mOutbox);
+        // After the responses: a worker of the original hands the events on, and comes when it comes.
         if (mPool.events() != nullptr) {
             mPool.events()->flush();
         }
-        mMailbox.deliver(mOutbox);
     }
 }
 
 void ExecutionLoop::fetch() {
-    auto const fits = [this](Queued const& queued) {
-        return mActive.empty() ||
-               queued.request.samplingConfig.getBeamWidth() == mActive.front()->job->beam_width;
-    };
-    while (mActive.size() < static_cast<std::size_t>(mLimits.max_batch_size)) {
-        auto queued = mIntake.take(fits);
-        if (!queued) {
-            return;
+    auto const most = static_cast<std::size_t>(mLimits.max_batch_size);
+    auto sequences = mActive.size();
+    std::optional<std::int32_t> beam_width;
+    if (!mActive.empty()) {
+        beam_width = mActive.front()->job->beam_width;
+    }
+    auto const fits = [&](Queued const& queued) {
+        auto const width = queued.request.samplingConfig.getBeamWidth();
+        bool const agrees = sequences < most && beam_width.value_or(width) == width;
+        if (agrees) {
+            beam_width = width;
+            sequences += static_cast<std::size_t>(queued.request.numReturnSequences);
         }
-        auto const now = Clock::now();
+        return agrees;
+    };
+    bool at_end = false;
+    auto fetched = mIntake.take(fits, at_end);
+    if (at_end && sequences < most) {
+        // As in the original, what is fetched together with the end marker is dropped.
+        return;
+    }
+    auto const now = Clock::now();
+    for (auto& queued : fetched) {
         mPacer.first_arrival(now);
-        mTally.queue_latency_ms += std::chrono::duration<double, std::milli>(now - queued->queued_at).count();
+        mTally.queue_latency_ms += std::chrono::duration<double, std::milli>(now - queued.queued_at).count();
         ++mTally.fetched;
-        auto const reason = reason_to_refuse(queued->request, mLimits, mLoraCache);
+        auto const reason = reason_to_refuse(queued.request, mLimits, mLoraCache);
         if (reason) {
-            refuse(*queued, *reason);
+            refuse(queued, *reason);
         } else {
-            activate(std::move(*queued), now);
+            activate(std::move(queued), now);
         }
     }
 }
@@ -79,7 +99,6 @@ void ExecutionLoop::refuse(Queued const& queued, std::string const& reason) {
 }
 
 void ExecutionLoop::activate(Queued&& queued, Clock::time_point now) {
-    bool const cancelled = mIntake.was_cancelled(queued.id);
     auto const priority = queued.request.priority;
     // From the back: with equal priorities the newest goes last.
     auto at = mActive.end();
@@ -87,37 +106,30 @@ void ExecutionLoop::activate(Queued&& queued, Clock::time_point now) {
         --at;
     }
     for (auto& sequence : make_sequences(std::move(queued), mLimits, mProfile.behaviour, now)) {
-        if (cancelled) {
-            sequence->finished = FinishReason::kCANCELLED;
-            finish(*sequence);
-            continue;
-        }
         at = std::next(mActive.insert(at, std::move(sequence)));
     }
 }
 
-void ExecutionLoop::end_cancelled_and_late() {
+void ExecutionLoop::mark_cancelled_and_late() {
     mIntake.take_cancelled(mCancelled);
     auto const now = mTally.began;
     for (auto& sequence : mActive) {
         auto const& job = *sequence->job;
         auto const allotted = job.request.allottedTimeMs;
         if (allotted && now - job.arrived > *allotted) {
-            sequence->finished = FinishReason::kTIMED_OUT;
+            sequence->ending = FinishReason::kTIMED_OUT;
         } else if (std::find(mCancelled.begin(), mCancelled.end(), job.id) != mCancelled.end()) {
-            sequence->finished = FinishReason::kCANCELLED;
-        }
-        if (sequence->finished) {
-            finish(*sequence);
+            sequence->ending = FinishReason::kCANCELLED;
         }
     }
-    remove_finished();
 }
 
 void ExecutionLoop::iterate() {
     auto const iteration = static_cast<std::int64_t>(mIteration);
+    mIsIdle = false;
     if (mProfile.behaviour.fail_at_iteration == iteration) {
         ++mIteration;
+        mBefore = {};
         fail_active(
             "Encountered an error in forwardAsync function: simulated failure of the forward pass at "
             "iteration " +
@@ -133,10 +145,14 @@ void ExecutionLoop::iterate() {
     mark_scheduled(Clock::now());
     mRanks.iterate();
     mTally.load = mBatch.load();
+    // Before the work is done, so that its latency is that of the iteration before.
+    report();
     mPacer.spend(std::chrono::nanoseconds(mProfile.cost.iteration_cost_ns(mTally.load)));
     auto const now = Clock::now();
     advance(now);
-    report(now);
+    report_requests();
+    mTally.outcome.latency_ms = std::chrono::duration<double, std::milli>(now - mTally.started).count();
+    mBefore = mTally.outcome;
     remove_finished();
     ++mIteration;
 }
@@ -192,7 +208,7 @@ void ExecutionLoop::mark_scheduled(Clock::time_point now) {
 void ExecutionLoop::advance(Clock::time_point now) {
     for (auto const& chunk : mBatch.context) {
         chunk.sequence->prefilled += chunk.tokens;
-        if (!chunk.sequence->in_context()) {
+        if (chunk.sequence->ending || !chunk.sequence->in_context()) {
             step(*chunk.sequence, false, now);
         }
     }
@@ -202,6 +218,10 @@ void ExecutionLoop::advance(Clock::time_point now) {
 }
 
 void ExecutionLoop::step(Sequence& sequence, bool decoding, Clock::time_point now) {
+    if (sequence.ending) {
+        finish(sequence);
+        return;
+    }
     auto const made = generate(sequence, mProfile.behaviour, decoding);
     auto& perf = sequence.perf;
     perf.iter = mIteration;
@@ -216,10 +236,11 @@ void ExecutionLoop::step(Sequence& sequence, bool decoding, Clock::time_point no
         speculation.acceptanceRate = static_cast<float>(speculation.totalAcceptedDraftTokens) /
                                      static_cast<float>(speculation.totalDraftTokens);
     }
-    mTally.drafted += made.drafted;
-    mTally.accepted += made.accepted;
-    mTally.drafting_requests += made.drafted > 0 ? 1 : 0;
-    mTally.decoded += decoding ? made.count : 0;
+    auto& outcome = mTally.outcome;
+    outcome.drafted += made.drafted;
+    outcome.accepted += made.accepted;
+    outcome.drafting_requests += made.drafted > 0 ? 1 : 0;
+    outcome.decoded += decoding ? made.count : 0;
     if (!decoding) {
         name_blocks(sequence, mPool);
     }
@@ -227,7 +248,7 @@ void ExecutionLoop::step(Sequence& sequence, bool decoding, Clock::time_point no
         perf.lastIter = mIteration;
         perf.timingMetrics.lastTokenTime = now;
         --sequence.job->open_sequences;
-        ++mTally.completed;
+        ++outcome.completed;
     }
     auto response = respond(sequence, made, mLimits.vocab_size);
     if (response) {
@@ -236,8 +257,9 @@ void ExecutionLoop::step(Sequence& sequence, bool decoding, Clock::time_point no
 }
 
 void ExecutionLoop::finish(Sequence& sequence) {
+    sequence.end_early();
     --sequence.job->open_sequences;
-    ++mTally.completed;
+    ++mTally.outcome.completed;
     sequence.perf.lastIter = mIteration;
     sequence.perf.timingMetrics.lastTokenTime = Clock::now();
     Step nothing;

@@ -30,26 +30,33 @@ class ExecutionLoop {
     ExecutionLoop(Profile const& profile, Limits const& limits, Ranks& ranks, Intake& intake,
                   Mailbox& mailbox, StatisticsRings& rings, KvEventBuffer* events);
 
-    /// Returns when the intake has closed and no request is active.
+    /// Returns when the intake's end marker is reached and no request is active.
     void run();
 
   private:
-    /// Counts of one iteration, for its statistics.
-    struct Tally {
-        Clock::time_point began;
-        double queue_latency_ms = 0;
-        std::int32_t fetched = 0;
+    /// What is known of an iteration when it is over: the statistics of the next one carry it.
+    struct Outcome {
+        double latency_ms = 0;
         std::int32_t completed = 0;
-        IterationLoad load;
         std::int64_t drafted = 0;
         std::int64_t accepted = 0;
         std::int32_t drafting_requests = 0;
         std::int64_t decoded = 0;
     };
 
+    /// Counts of one iteration, for its statistics.
+    struct Tally {
+        Clock::time_point started;
+        Clock::time_point began;
+        double queue_latency_ms = 0;
+        std::int32_t fetched = 0;
+        IterationLoad load;
+        Outcome outcome;
+    };
+
     void fetch();
     void activate(Queued&& queued, Clock::time_point now);
-    void end_cancelled_and_late();
+    void mark_cancelled_and_late();
     void iterate();
     void hold_memory();
     void start(Sequence& sequence);
@@ -61,7 +68,9 @@ class ExecutionLoop {
     void remove_finished();
     void fail_active(std::string const& reason);
     void refuse(Queued const& queued, std::string const& reason);
-    void report(Clock::time_point now);
+    executor::IterationStats statistics() const;
+    void report();
+    void report_idle();
     void report_requests();
 
     Profile const mProfile;
@@ -80,6 +89,9 @@ class ExecutionLoop {
     std::set<executor::IdType> mLoraCache;
     executor::IterationType mIteration = 0;
     Tally mTally;
+    Outcome mBefore;
+    /// No iteration since the last statistics of an idle engine.
+    bool mIsIdle = true;
 };
 
 }  // namespace tensorrt_llm::simulation

@@ -36,6 +36,11 @@ struct Key {
 
 int whole(double value) { return static_cast<int>(value); }
 
+void throw_at(Draft& draft, Call call, double number) {
+    auto const index = static_cast<std::size_t>(call);
+    draft.profile.behaviour.throws_at.call[index] = static_cast<std::int64_t>(number);
+}
+
 constexpr double kInt = std::numeric_limits<std::int32_t>::max();
 
 constexpr Key kKeys[] = {
@@ -92,6 +97,14 @@ constexpr Key kKeys[] = {
     {"load_ms", false, 0, kNoLimit, [](Draft& d, double v) { d.profile.behaviour.load_ms = v; }},
     {"fail_at_iteration", true, 0, kInt,
      [](Draft& d, double v) { d.profile.behaviour.fail_at_iteration = static_cast<std::int64_t>(v); }},
+    {"throw_at_open", true, 0, kInt, [](Draft& d, double v) { throw_at(d, Call::kOpen, v); }},
+    {"throw_at_enqueue", true, 0, kInt, [](Draft& d, double v) { throw_at(d, Call::kEnqueue, v); }},
+    {"throw_at_await", true, 0, kInt, [](Draft& d, double v) { throw_at(d, Call::kAwait, v); }},
+    {"throw_at_cancel", true, 0, kInt, [](Draft& d, double v) { throw_at(d, Call::kCancel, v); }},
+    {"throw_at_statistics", true, 0, kInt, [](Draft& d, double v) { throw_at(d, Call::kStatistics, v); }},
+    {"throw_at_kv_events", true, 0, kInt, [](Draft& d, double v) { throw_at(d, Call::kKvEvents, v); }},
+    {"throw_at_shutdown", true, 0, kInt, [](Draft& d, double v) { throw_at(d, Call::kShutdown, v); }},
+    {"throw_int", true, 0, 1, [](Draft& d, double v) { d.profile.behaviour.throws_at.other_type = v != 0; }},
 };
 
 [[noreturn]] void refuse(std::string const& spec, std::string const& why) {

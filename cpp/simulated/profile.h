@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "bareflight/cpp/simulated/cost_model.h"
+#include "bareflight/cpp/simulated/faults.h"
 #include "bareflight/cpp/simulated/roofline.h"
 
 namespace tensorrt_llm::simulation {
@@ -23,6 +24,8 @@ struct BuildLimits {
     int vocab_size = 32000;
     int max_beam_width = 4;
     int tokens_per_block = 32;
+    /// Whether KV blocks can be used again; an engine that cannot is opened all the same.
+    bool can_reuse = true;
 };
 
 /// The KV cache: a number of tokens, or the memory it may take.
@@ -51,6 +54,7 @@ struct Behaviour {
     std::optional<double> stall_ms;
     double load_ms = 0;
     std::optional<std::int64_t> fail_at_iteration;
+    ThrowsAt throws_at;
 };
 
 struct Profile {

@@ -28,10 +28,7 @@ executor::RequestStats stats_of(Sequence const& sequence, bool scheduled) {
     return stats;
 }
 
-double milliseconds(Clock::duration duration) {
-    return std::chrono::duration<double, std::milli>(duration).count();
-}
-
+/// `decoded` tokens came out of the iteration before.
 executor::InflightBatchingStats inflight_of(Microbatch const& batch, Admission const& admission,
                                             IterationLoad const& load, std::int64_t decoded) {
     executor::InflightBatchingStats stats;
@@ -48,20 +45,13 @@ executor::InflightBatchingStats inflight_of(Microbatch const& batch, Admission c
 
 }  // namespace
 
-void ExecutionLoop::report(Clock::time_point now) {
-    report_requests();
-    if (!mRings.iterations.enabled()) {
-        return;
-    }
+executor::IterationStats ExecutionLoop::statistics() const {
     executor::IterationStats stats;
     stats.timestamp = timestamp_now();
     stats.iter = mIteration;
-    stats.iterLatencyMS = milliseconds(now - mTally.began);
-    stats.newActiveRequestsQueueLatencyMS = mTally.queue_latency_ms;
-    stats.numNewActiveRequests = mTally.fetched;
     stats.numActiveRequests = static_cast<std::int32_t>(mActive.size());
     stats.numQueuedRequests = static_cast<std::int32_t>(mIntake.queued());
-    stats.numCompletedRequests = mTally.completed;
+    stats.numCompletedRequests = mBefore.completed;
     stats.maxNumActiveRequests = mLimits.max_batch_size;
     stats.maxBatchSizeStatic = mProfile.limits.max_batch_size;
     stats.maxBatchSizeRuntime = mLimits.max_batch_size;
@@ -73,20 +63,42 @@ void ExecutionLoop::report(Clock::time_point now) {
             static_cast<std::size_t>(mProfile.weights_bytes + kv_tokens * mProfile.kv.bytes_per_token);
     }
     stats.kvCacheStats = mPool.stats();
-    stats.inflightBatchingStats = inflight_of(mBatch, mAdmission, mTally.load, mTally.decoded);
+    stats.inflightBatchingStats = executor::InflightBatchingStats();
+    return stats;
+}
+
+/// Batch and cache are those of the iteration that begins, latency and ends those of the one before.
+void ExecutionLoop::report() {
+    if (!mRings.iterations.enabled()) {
+        return;
+    }
+    auto stats = statistics();
+    stats.iterLatencyMS = mBefore.latency_ms;
+    stats.newActiveRequestsQueueLatencyMS = mTally.queue_latency_ms;
+    stats.numNewActiveRequests = mTally.fetched;
+    stats.inflightBatchingStats = inflight_of(mBatch, mAdmission, mTally.load, mBefore.decoded);
     if (mLimits.draft_len > 0) {
         executor::SpecDecodingStats speculation;
-        speculation.numDraftTokens = mTally.drafted;
-        speculation.numAcceptedTokens = mTally.accepted;
-        speculation.numRequestsWithDraftTokens = mTally.drafting_requests;
+        speculation.numDraftTokens = mBefore.drafted;
+        speculation.numAcceptedTokens = mBefore.accepted;
+        speculation.numRequestsWithDraftTokens = mBefore.drafting_requests;
         speculation.acceptanceLength =
-            mTally.drafting_requests == 0
+            mBefore.drafting_requests == 0
                 ? 0.0
-                : 1.0 + static_cast<double>(mTally.accepted) / mTally.drafting_requests;
+                : 1.0 + static_cast<double>(mBefore.accepted) / mBefore.drafting_requests;
         speculation.iterLatencyMS = stats.iterLatencyMS;
         stats.specDecodingStats = speculation;
     }
     mRings.iterations.push(std::move(stats));
+}
+
+/// The last active request has ended: a line without batch and latency, whose number the next iteration
+/// repeats.
+void ExecutionLoop::report_idle() {
+    if (!mIsIdle && mRings.iterations.enabled()) {
+        mRings.iterations.push(statistics());
+    }
+    mIsIdle = true;
 }
 
 void ExecutionLoop::report_requests() {

@@ -58,6 +58,8 @@ struct Sequence {
     std::vector<std::int32_t> blocks;
     bool started = false;
     std::optional<executor::FinishReason> finished;
+    /// Cancelled or out of time: it ends with the next iteration that works on it, and not before.
+    std::optional<executor::FinishReason> ending;
 
     executor::RequestPerfMetrics perf;
     std::int32_t decoding_iterations = 0;
@@ -65,6 +67,8 @@ struct Sequence {
 
     /// Generates one more token.
     void append();
+    /// Ends it early, without the tokens that it has made.
+    void end_early();
     /// Keeps the first `count` tokens of the output alone.
     void forget_after(std::int32_t count);
     /// Of the output; rows beyond the first are those of other beams.
@@ -96,6 +100,11 @@ inline void Sequence::forget_after(std::int32_t count) {
     for (auto const token : output) {
         prefix = chain(prefix, token);
     }
+}
+
+inline void Sequence::end_early() {
+    finished = ending;
+    forget_after(0);
 }
 
 inline std::int32_t Sequence::token(std::int32_t at, std::int32_t beam) const {

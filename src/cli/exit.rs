@@ -1,9 +1,12 @@
 //! Exit codes.
 
+use std::io::Write;
+
 use crate::issue::stop::Stop;
 use crate::metrics::summary::{Summary, Verdict};
 use crate::store::manifest::State;
 use crate::store::measured_run::MeasuredRun;
+use crate::targets::executor;
 
 /// A result whose error carries the exit code.
 pub type Coded<T> = Result<T, (Exit, anyhow::Error)>;
@@ -56,6 +59,18 @@ impl Exit {
             [Exit::Interrupted, Exit::Failure, Exit::Invalid, Exit::Regression, Exit::SloMissed];
         let is = |exit| gate == Some(exit) || runs.iter().any(|run| Self::of(run) == exit);
         FROM_THE_GRAVEST.into_iter().find(|exit| is(*exit)).unwrap_or(Self::Ok)
+    }
+}
+
+impl Exit {
+    /// The code for the process to end with. Where an executor was left as it is, the process ends here, without handlers and
+    /// destructors of its library, which would wait for it: everything is written by now.
+    pub fn end_process(self) -> std::process::ExitCode {
+        if executor::is_left_open() {
+            let _nowhere_left_to_say_it = std::io::stdout().flush();
+            signal_hook::low_level::exit(i32::from(self as u8));
+        }
+        self.into()
     }
 }
 

@@ -106,6 +106,8 @@ impl EngineDirectory {
             self.batch_size(planned.settings),
             self.iteration_size(planned.settings),
             self.reuse(planned.settings),
+            self.reuse_with_context_logits(planned.settings),
+            self.reuse_of_recurrent(planned.settings),
             self.chunking(planned.settings),
             self.chunk_size(planned.settings),
             self.streamed_max_utilization(planned),
@@ -215,7 +217,7 @@ impl EngineDirectory {
         ))
     }
 
-    /// PlannedUse for by name, so that numbers without it would carry a wrong label.
+    /// Asked for by name, so that numbers without it would carry a wrong label.
     fn reuse(&self, settings: &EngineSettings) -> Option<EngineProblem> {
         if self.config.plugins.paged_context_fmha || !settings.kv_reuse {
             return None;
@@ -227,6 +229,32 @@ impl EngineDirectory {
             sentence.into(),
             "leave out `--kv-reuse`, or build the engine with `--use_paged_context_fmha enable`",
         ))
+    }
+
+    /// The executor switches reuse off for such an engine, with a warning in its log.
+    fn reuse_with_context_logits(&self, settings: &EngineSettings) -> Option<EngineProblem> {
+        if !self.config.plugins.context_logits || !settings.kv_reuse {
+            return None;
+        }
+        let sentence = "KV-cache reuse is asked for and the engine was built to return the logits of its prompts, which \
+                        reused blocks do not have, so that nothing would be reused";
+        Some(refuse(
+            "gather_context_logits",
+            sentence.into(),
+            "leave out `--kv-reuse` and `--kv-events`, or build the engine without `--gather_context_logits`",
+        ))
+    }
+
+    fn reuse_of_recurrent(&self, settings: &EngineSettings) -> Option<EngineProblem> {
+        let architecture = &self.config.model.architecture;
+        let is_recurrent = ["Mamba", "Recurrent"].iter().any(|word| architecture.contains(word));
+        if !is_recurrent || !settings.kv_reuse {
+            return None;
+        }
+        let sentence = format!(
+            "KV-cache reuse is asked for and {architecture} is recurrent: its state is not kept in blocks of the cache"
+        );
+        Some(warn("architecture", sentence, "leave out `--kv-reuse`"))
     }
 
     fn chunking(&self, settings: &EngineSettings) -> Option<EngineProblem> {

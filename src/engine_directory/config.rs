@@ -183,6 +183,8 @@ pub struct Plugins {
     pub paged_context_fmha: bool,
     /// Prompts use fused attention in 8 bits.
     pub fp8_context_fmha: bool,
+    /// It returns the logits of every prompt token, which those of reused blocks do not have.
+    pub context_logits: bool,
 }
 
 impl EngineConfig {
@@ -226,7 +228,11 @@ fn current(top: &Section<'_>) -> Result<EngineConfig, KeyError> {
             context: mapping.maybe("cp_size")?.unwrap_or(1),
         },
         limits: limits(&build)?,
-        plugins: plugins_of(&plugins, build.maybe::<String>("kv_cache_type")?.as_deref())?,
+        plugins: plugins_of(
+            &plugins,
+            build.maybe::<String>("kv_cache_type")?.as_deref(),
+            build.maybe("gather_context_logits")?.unwrap_or(false),
+        )?,
     })
 }
 
@@ -294,7 +300,11 @@ fn limits(build: &Section<'_>) -> Result<BuildLimits, KeyError> {
     })
 }
 
-fn plugins_of(section: &Section<'_>, kv_cache_type: Option<&str>) -> Result<Plugins, KeyError> {
+fn plugins_of(
+    section: &Section<'_>,
+    kv_cache_type: Option<&str>,
+    context_logits: bool,
+) -> Result<Plugins, KeyError> {
     let flag = |name| section.maybe::<bool>(name).map(|flag| flag.unwrap_or(false));
     let paged_kv_cache = match kv_cache_type {
         Some(kind) => kind.eq_ignore_ascii_case("paged"),
@@ -310,6 +320,7 @@ fn plugins_of(section: &Section<'_>, kv_cache_type: Option<&str>) -> Result<Plug
         context_fmha: flag("context_fmha")?,
         paged_context_fmha: flag("use_paged_context_fmha")?,
         fp8_context_fmha: flag("use_fp8_context_fmha")?,
+        context_logits,
     })
 }
 
@@ -359,6 +370,6 @@ fn legacy(top: &Section<'_>) -> Result<EngineConfig, KeyError> {
             context: 1,
         },
         limits: limits(&builder)?,
-        plugins: plugins_of(&plugins, None)?,
+        plugins: plugins_of(&plugins, None, false)?,
     })
 }

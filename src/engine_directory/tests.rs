@@ -160,6 +160,26 @@ fn reuse_without_paged_context_attention_is_refused_and_chunking_warned_of() {
 }
 
 #[test]
+fn reuse_that_an_engine_cannot_have_is_refused_or_warned_of_from_its_directory() {
+    let reuse = EngineSettings { kv_reuse: true, ..EngineSettings::default() };
+    let found = |change: fn(&mut serde_json::Value), settings: &EngineSettings| {
+        let directory = changed(LLAMA_8B, change);
+        let directory = EngineDirectory::read(directory.path()).unwrap();
+        let problems = directory.check(&PlannedUse::settings(settings));
+        let of_reuse = abouts(&problems).into_iter().filter(|(_, about)| *about != "rank files");
+        of_reuse.map(|(severity, about)| (severity, about.to_owned())).collect::<Vec<_>>()
+    };
+    let logits: fn(&mut serde_json::Value) =
+        |config| config["build_config"]["gather_context_logits"] = true.into();
+    assert_eq!(found(logits, &reuse), [(Severity::Refuse, "gather_context_logits".to_owned())]);
+    assert_eq!(found(logits, &EngineSettings::default()), []);
+    let recurrent: fn(&mut serde_json::Value) = |config| {
+        config["pretrained_config"]["architecture"] = "RecurrentGemmaForCausalLM".into();
+    };
+    assert_eq!(found(recurrent, &reuse), [(Severity::Warn, "architecture".to_owned())]);
+}
+
+#[test]
 fn split_prompts_want_iterations_of_whole_blocks() {
     let settings = EngineSettings { max_num_tokens: Some(1000), ..EngineSettings::default() };
     let problems = read(LLAMA_8B).check(&PlannedUse::settings(&settings));

@@ -1,6 +1,7 @@
 //! Point runner: an opened target with its folder and manifest, on which points are played one after another.
 
 use std::fs::File;
+use std::path::Path;
 
 use crate::clock::{self, Nanos, Window, utc_now};
 use crate::console;
@@ -65,10 +66,11 @@ pub struct Opening {
 pub struct PointRunner<'a> {
     resolved: &'a Resolved,
     info: TargetInfo,
+    /// Before `stage`, so that an error on the way ends them first: they read from its target.
+    collectors: Collectors,
     stage: Stage,
     directory: RunDirectory,
     manifest: Manifest,
-    collectors: Collectors,
     gpus: Option<GpuWatch>,
     profiler: Option<Profiler>,
     tool: Option<Tool>,
@@ -90,8 +92,21 @@ impl<'a> PointRunner<'a> {
     /// Opens the target for all of these plans. `manifest` has been written into `directory` already.
     ///
     /// # Errors
-    /// When the target cannot be opened or a file not be made.
+    /// When the target cannot be opened or a file not be made. The manifest on disk then says so.
     pub fn open(
+        resolved: &'a Resolved,
+        opening: Opening,
+        plans: &[Plan],
+        directory: RunDirectory,
+        manifest: Manifest,
+        stop: &'a Stop,
+    ) -> Result<Self, ExperimentError> {
+        let (path, on_disk) = (directory.file(file::MANIFEST), manifest.clone());
+        Self::open_all(resolved, opening, plans, directory, manifest, stop)
+            .inspect_err(|error| write_not_opened(&path, on_disk, error))
+    }
+
+    fn open_all(
         resolved: &'a Resolved,
         Opening { target, telemetry }: Opening,
         plans: &[Plan],
@@ -263,7 +278,7 @@ impl<'a> PointRunner<'a> {
         };
         entry.ran_out = played.ran_out && plan.is_pool();
         entry.late_events = phase.late_events;
-        entry.iteration_before = collected.iterations.before.map(|it| it.iteration);
+        entry.iteration_before = collected.iterations.before.and_then(|it| it.last_number());
         entry.kv_event_before = collected.kv_events.before.map(|it| it.event);
         let first = first_id(plan);
         Ok((entry, PartialPoint::new(files, phase.records, first), collected))
@@ -487,6 +502,16 @@ impl<'a> PointRunner<'a> {
         self.manifest.points = self.entries;
         self.manifest.unfinished.clear();
         MeasuredRun { directory: self.directory, manifest: self.manifest, points: self.points }
+    }
+}
+
+/// Ends the manifest of a run whose target could not be opened.
+fn write_not_opened(path: &Path, mut manifest: Manifest, error: &ExperimentError) {
+    manifest.state = State::Failed;
+    manifest.faults.push(error.to_string());
+    manifest.ended = Some(utc_now().to_string());
+    if let Err(error) = write_whole(path, manifest.to_json().as_bytes()) {
+        console::print_notice(format_args!("{error}"));
     }
 }
 

@@ -67,6 +67,8 @@ pub struct Played {
 const LEAD: Nanos = Nanos::from_micros(500);
 /// How long a cancelled request may take to say that it has ended.
 const CANCEL_GRACE: Nanos = Nanos::from_millis(5_000);
+/// How long every slot may belong to requests that were given up, before the target is.
+const STUCK_GRACE: Nanos = Nanos::from_millis(60_000);
 /// Between two looks for a shot that has not been drawn yet.
 const DRAW_LOOK: Nanos = Nanos::from_micros(50);
 /// Longest sleep without a look at the stop flag.
@@ -136,16 +138,17 @@ struct Slots {
     gap: Nanos,
     /// One that was found free and not used.
     held: Option<MonoNs>,
+    /// Since when every slot belongs to a request that was given up.
+    stuck: Option<MonoNs>,
 }
 
 impl Slots {
     fn at_once(slots: u32, start: MonoNs) -> Self {
-        Self { unused: slots, due: start, gap: Nanos::ZERO, held: None }
+        Self { unused: slots, due: start, gap: Nanos::ZERO, held: None, stuck: None }
     }
 
-    fn over(slots: u32, start: MonoNs, span: Nanos) -> Self {
-        let gap = Nanos(span.0 / i64::from(slots.max(1)));
-        Self { gap, ..Self::at_once(slots, start) }
+    fn spread_over(&mut self, span: Nanos) {
+        self.gap = Nanos(span.0 / i64::from(self.unused.max(1)));
     }
 }
 
@@ -297,10 +300,10 @@ impl Issuer<'_> {
             None => VecDeque::new(),
         };
         self.begin(pace);
-        let mut free = Slots::at_once(slots, self.start);
+        let mut free = Slots::at_once(self.gate.unheld(slots), self.start);
         if let Some(ramp) = pace.ramp {
             let _marked = self.gate.tool().map(|tool| tool.phase("ramp"));
-            free = Slots::over(slots, self.start, ramp.over.unwrap_or(Nanos::ZERO));
+            free.spread_over(ramp.over.unwrap_or(Nanos::ZERO));
             if !self.ramp_closed(shots, ramp, first, slots, &mut free) {
                 return 0;
             }
@@ -376,7 +379,7 @@ impl Issuer<'_> {
 
     fn send_open(&mut self, shots: &mut Shots<'_>, pace: &Pace, cap: Option<u32>) -> usize {
         self.begin(pace);
-        let mut slots = cap.map(|cap| Slots::at_once(cap, self.start));
+        let mut slots = cap.map(|cap| Slots::at_once(self.gate.unheld(cap), self.start));
         if let Some(ramp) = pace.ramp {
             let _marked = self.gate.tool().map(|tool| tool.phase("ramp"));
             let Some(next) = self.ramp_open(shots, ramp, &mut slots) else { return 0 };
@@ -584,10 +587,25 @@ impl Issuer<'_> {
                 return None;
             }
             if let Some(freed) = self.gate.take_freed() {
+                slots.stuck = None;
                 return Some(Free::Freed(freed));
             }
             self.enforce_deadlines(now);
+            self.fail_if_stuck(slots, now);
             self.gate.wait(next);
+        }
+    }
+
+    /// A target that holds every slot with requests that it was asked to end, and ends none of them, takes no more.
+    fn fail_if_stuck(&self, slots: &mut Slots, now: MonoNs) {
+        let held = self.gate.held();
+        let is_stuck = slots.unused == 0 && held > 0 && self.gate.in_flight() == 0;
+        slots.stuck = is_stuck.then(|| slots.stuck.unwrap_or(now));
+        if slots.stuck.is_some_and(|since| now - since >= STUCK_GRACE) {
+            self.gate.fail_target(format!(
+                "every slot belongs to a cancelled request ({held} of them), and the target has ended none in {} s",
+                STUCK_GRACE.as_secs_f64()
+            ));
         }
     }
 
@@ -613,7 +631,7 @@ impl Issuer<'_> {
                 break;
             }
             self.cancelled.pop_front();
-            if self.gate.abandon(id, now) {
+            if self.gate.abandon(id) {
                 let ending = Ending::Failed(FailureKind::Unanswered);
                 self.sink.push_blocking(Event::End { id, at: now, ending });
             }
@@ -621,6 +639,8 @@ impl Issuer<'_> {
     }
 
     fn cancel(&mut self, id: RequestId, now: MonoNs) {
+        // Before the call, as with a submission.
+        self.sink.push_blocking(Event::CancelAsked { id, at: now });
         self.session.cancel(id);
         self.cancelled.push_back((now + CANCEL_GRACE, id));
     }

@@ -185,6 +185,19 @@ fn a_target_that_ignores_even_a_cancel_does_not_hold_the_run_for_ever() {
 }
 
 #[test]
+fn a_closed_loop_does_not_refill_the_slot_of_a_request_that_the_target_has_not_ended() {
+    let timeout = Nanos::from_millis(10);
+    // Longer than a cancelled request may take until it is given up.
+    let pace = Pace { duration: Some(Nanos(CANCEL_GRACE.0 + 500_000_000)), timeout, ..closed(1) };
+    let (_, phase) = played(Answers::Never, &shots([None; 2]), &pace);
+    let unsent = Outcome::NotSent(NotSentReason::NotReached);
+    assert_eq!(outcomes(&phase), [&Outcome::TimedOut, &unsent]);
+    let record = &phase.records.requests()[0];
+    let held = record.end.zip(record.cancel_asked).map(|(end, asked)| end - asked);
+    assert!(held.is_some_and(|held| held >= CANCEL_GRACE), "{held:?}");
+}
+
+#[test]
 fn a_refused_request_has_failed_with_the_words_of_the_target() {
     let (_, phase) = played(Answers::Refuses, &shots([None]), &closed(1));
     let refusal = Outcome::Failed(Failure::new(FailureKind::QueueFull, "full"));

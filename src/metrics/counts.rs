@@ -1,10 +1,10 @@
 //! Counts of requests by how they ended.
 
-use crate::clock::MonoNs;
+use crate::clock::{MonoNs, Nanos};
 use crate::metrics::facts::RunFacts;
 use crate::metrics::observed::{Ended, Observed, ObservedPoint, Output};
 use crate::metrics::per_request::tpot_ms;
-use crate::metrics::summary::{Counts, PartCounts, PromptSurplus};
+use crate::metrics::summary::{Counts, HeldAfterCancel, PartCounts, PromptSurplus};
 use crate::record::request_record::{NotSentReason, Opened, Part, TokenSource};
 
 /// Counts the requests of a run.
@@ -32,6 +32,9 @@ pub fn of(point: &ObservedPoint, facts: &RunFacts) -> Counts {
             }
             Output::Unknown => counts.deliveries_missing += 1,
             Output::Deliveries { .. } | Output::Nothing | Output::Once(_) => {}
+        }
+        if let Some(held) = record.held_after_cancel() {
+            counts.cancelled_still_running.add(held);
         }
         let in_window = record.tokens_in_window(facts.window);
         tokens += in_window;
@@ -61,6 +64,14 @@ fn prompt_surplus(requests: &[Observed]) -> Option<PromptSurplus> {
         tokens: median,
         alike: surplus.iter().filter(|tokens| **tokens == median).count() as u64,
     })
+}
+
+impl HeldAfterCancel {
+    fn add(&mut self, held: Nanos) {
+        self.requests += 1;
+        self.total_s += held.as_secs_f64();
+        self.max_s = self.max_s.max(held.as_secs_f64());
+    }
 }
 
 impl PartCounts {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Nanos;
 use crate::clock::Window;
+use crate::metrics::aligned_iterations::aligned;
 use crate::metrics::distribution;
 use crate::metrics::lost;
 use crate::metrics::over_time::{Cuts, slice_length};
@@ -81,13 +82,10 @@ pub struct IterationSlice {
     pub kv_used_fraction: Option<f64>,
 }
 
-/// Of the iterations of one run; `None` where none ended in the window. `before` is the number of the last iteration before
-/// all of these, where there was one.
-pub fn of(
-    iterations: &[Iteration],
-    before: Option<u64>,
-    window: Window,
-) -> Option<IterationSummary> {
+/// Of the lines of one run, which are aligned first; `None` where no iteration ended in the window. `before` is the number of
+/// the last iteration before all of these, where there was one.
+pub fn of(lines: &[Iteration], before: Option<u64>, window: Window) -> Option<IterationSummary> {
+    let iterations = aligned(lines);
     let inside: Vec<Iteration> =
         iterations.iter().filter(|it| window.holds(it.at)).copied().collect();
     let last = inside.last()?;
@@ -104,7 +102,7 @@ pub fn of(
     let batch_size_limit = last.max_batch_size;
     Some(IterationSummary {
         iterations: inside.len() as u64,
-        lost: lost::of(numbers(iterations), before, numbers(&inside)),
+        lost: lost::of(numbers(lines), before, numbers(&inside)),
         busy_fraction: window.seconds().map(|seconds| Nanos(total).as_secs_f64() / seconds),
         latency_ms: milliseconds(&|_| true),
         generation_only_ms: milliseconds(&|it| it.batch.is_some() && !has_context(it)),
@@ -180,7 +178,7 @@ mod tests {
 
     use super::*;
     use crate::clock::MonoNs;
-    use crate::record::iteration::KvLevel;
+    use crate::record::iteration::{KvLevel, LatencyOf};
 
     const WINDOW: Window = Window { start: MonoNs(1_000), end: MonoNs(1_000 + 1_000_000_000) };
 
@@ -190,6 +188,7 @@ mod tests {
             iteration: number,
             at: MonoNs(1_000) + Nanos::from_millis(end_ms),
             latency: Nanos::from_millis(latency_ms),
+            latency_of: LatencyOf::ThisIteration,
             active: context + going,
             queued: 2,
             completed: 0,

@@ -1,5 +1,6 @@
 //! Metrics: pure functions of records, and one definition for each number.
 
+mod aligned_iterations;
 pub mod binomial;
 pub mod compare;
 pub mod comparison;

@@ -107,6 +107,7 @@ pub struct Observed {
     first_token: Stamp,
     last_token: Stamp,
     end: Stamp,
+    cancel_asked: Stamp,
     of_engine: Option<Box<OfEngine>>,
     delivered: Delivered,
 }
@@ -208,6 +209,7 @@ impl Observed {
             first_token: Stamp::of(record.first_token),
             last_token: Stamp::of(record.last_token),
             end: Stamp::of(record.end),
+            cancel_asked: Stamp::of(record.cancel_asked),
             of_engine: has_engine.then(of_engine),
             delivered: Delivered::NOTHING,
         }
@@ -241,6 +243,12 @@ impl Observed {
     /// The final event.
     pub fn end(&self) -> Option<MonoNs> {
         self.end.get()
+    }
+
+    /// How long it was still the target's after it had been asked to end it.
+    pub fn held_after_cancel(&self) -> Option<Nanos> {
+        let held = self.end.get()? - self.cancel_asked.get()?;
+        (held.0 >= 0).then_some(held)
     }
 
     /// The engine's own stamps.

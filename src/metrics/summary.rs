@@ -336,6 +336,17 @@ pub enum Status {
     NotApplicable,
 }
 
+/// Slots that cancelled requests held: a cancel takes effect when the target comes to it, and until then its slot is taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct HeldAfterCancel {
+    /// Requests.
+    pub requests: u64,
+    /// From the cancel to the end, of all of them together. One that was given up counts until then.
+    pub total_s: f64,
+    /// The longest of these times.
+    pub max_s: f64,
+}
+
 /// How requests ended. `planned` is the sum of completed, failed, cancelled, timed out and not sent in a sound run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counts {
@@ -407,6 +418,9 @@ pub struct Counts {
     /// Requests that opened their own connection after they had been submitted, so that their latencies hold it.
     #[serde(default)]
     pub connected_inside: u64,
+    /// Requests that the harness had asked the target to end, and that were the target's until it did; of ramp and tail too.
+    #[serde(default)]
+    pub cancelled_still_running: HeldAfterCancel,
     /// Requests with output of which the deliveries were not kept; ITL, ICL, stall and throughput are then absent.
     pub deliveries_missing: u64,
 }

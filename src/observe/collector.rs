@@ -93,7 +93,7 @@ impl<S: Source> Collector<S> {
         self.call(Command::Begin { point, begun }, &wait);
     }
 
-    /// Ends the point and returns what was collected.
+    /// Ends the point and returns what was collected, a period later: an engine may report after it has answered.
     pub fn end(&self) -> Collected<S::Summary> {
         let (collected, wait) = sync_channel(1);
         self.call(Command::End { collected }, &wait)
@@ -137,6 +137,9 @@ impl<S: Source> Worker<S> {
                     let _nobody_waits = begun.send(());
                 }
                 Ok(Command::End { collected }) => {
+                    self.collect();
+                    // What belongs to the last answers may be reported after them.
+                    std::thread::sleep(PERIOD);
                     self.collect();
                     let all = self.open.take().map(|(_, all)| all).unwrap_or_default();
                     let _nobody_waits = collected.send(all);

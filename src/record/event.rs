@@ -77,6 +77,13 @@ pub enum Event {
         /// When the issuer noticed.
         at: MonoNs,
     },
+    /// The issuer has asked the target to end it early.
+    CancelAsked {
+        /// Which request.
+        id: RequestId,
+        /// When.
+        at: MonoNs,
+    },
     /// Output arrived.
     Delivery {
         /// Which request.

@@ -30,6 +30,8 @@ pub struct Gate {
     /// Ends of requests that had ended before, or were never opened: an accounting fault.
     stray_ends: AtomicU64,
     freed: ArrayQueue<MonoNs>,
+    /// Given up and not ended: their slots are still the target's.
+    held: AtomicU32,
     issuer: OnceLock<Thread>,
     /// Why the target as a whole answers no more.
     broken: OnceLock<String>,
@@ -46,6 +48,7 @@ impl Gate {
             ended: CachePadded::new(AtomicU64::new(0)),
             stray_ends: AtomicU64::new(0),
             freed: ArrayQueue::new(slots.max(1)),
+            held: AtomicU32::new(0),
             issuer: OnceLock::new(),
             broken: OnceLock::new(),
             ranges: None,
@@ -89,8 +92,15 @@ impl Gate {
     #[inline]
     pub fn close(&self, id: RequestId, at: MonoNs) -> bool {
         match self.leave_open(id, ENDED) {
-            Ok(()) => self.free_slot(at),
-            Err(ABANDONED) => return false,
+            Ok(()) => {
+                self.free_slot(at);
+                self.count_ended();
+                self.wake_issuer();
+            }
+            Err(ABANDONED) => {
+                self.end_late(id, at);
+                return false;
+            }
             Err(_) => {
                 self.stray_ends.fetch_add(1, Ordering::Relaxed);
                 return false;
@@ -99,13 +109,33 @@ impl Gate {
         true
     }
 
-    /// Gives up on a request that did not even end after a cancel. `false` if it had ended meanwhile.
-    pub fn abandon(&self, id: RequestId, at: MonoNs) -> bool {
+    /// Gives up on a request that did not even end after a cancel. `false` if it had ended meanwhile. Its slot stays taken
+    /// until the target says that it has ended.
+    pub fn abandon(&self, id: RequestId) -> bool {
         let abandoned = self.leave_open(id, ABANDONED).is_ok();
         if abandoned {
-            self.free_slot(at);
+            self.held.fetch_add(1, Ordering::AcqRel);
+            self.count_ended();
+            self.wake_issuer();
         }
         abandoned
+    }
+
+    /// Frees the slot of a request that was given up, the first time that it ends.
+    #[cold]
+    fn end_late(&self, id: RequestId, at: MonoNs) {
+        let Some(slot) = self.states.get(id.0 as usize) else { return };
+        let ends = slot.compare_exchange(ABANDONED, ENDED, Ordering::AcqRel, Ordering::Acquire);
+        if ends.is_ok() {
+            self.held.fetch_sub(1, Ordering::AcqRel);
+            self.free_slot(at);
+            self.wake_issuer();
+        }
+    }
+
+    /// Requests that were given up and have not ended: their slots are still the target's.
+    pub fn held(&self) -> u32 {
+        self.held.load(Ordering::Acquire)
     }
 
     #[inline]
@@ -140,9 +170,12 @@ impl Gate {
     fn free_slot(&self, at: MonoNs) {
         // Outside a closed loop nobody takes stamps out, so the queue simply stays full.
         let _unread_in_open_loop = self.freed.push(at);
+    }
+
+    #[inline]
+    fn count_ended(&self) {
         self.ended.fetch_add(1, Ordering::AcqRel);
         self.in_flight.fetch_sub(1, Ordering::AcqRel);
-        self.wake_issuer();
     }
 
     /// Whether output of this request is still expected.
@@ -175,6 +208,11 @@ impl Gate {
     /// Forgets slots freed by an earlier phase.
     pub fn forget_freed(&self) {
         while self.freed.pop().is_some() {}
+    }
+
+    /// Of so many slots, those that no request of an earlier phase holds.
+    pub fn unheld(&self, slots: u32) -> u32 {
+        slots.saturating_sub(self.held())
     }
 
     /// Parks the issuer until a request ends, `until` passes, or something else wakes it.
@@ -211,9 +249,19 @@ mod tests {
     fn the_late_end_of_an_abandoned_request_is_not_a_stray() {
         let gate = Gate::new(1, 1);
         gate.open(RequestId(0));
-        assert!(gate.abandon(RequestId(0), now()));
+        assert!(gate.abandon(RequestId(0)));
         assert!(!gate.close(RequestId(0), now()));
         assert_eq!((gate.in_flight(), gate.stray_ends()), (0, 0));
+    }
+
+    #[test]
+    fn the_slot_of_an_abandoned_request_is_free_when_the_target_has_ended_it_and_not_before() {
+        let gate = Gate::new(1, 1);
+        gate.open(RequestId(0));
+        assert!(gate.abandon(RequestId(0)));
+        assert_eq!((gate.take_freed(), gate.held(), gate.ended()), (None, 1, 1));
+        assert!(!gate.close(RequestId(0), MonoNs(42)));
+        assert_eq!((gate.take_freed(), gate.held(), gate.ended()), (Some(MonoNs(42)), 0, 1));
     }
 
     #[test]

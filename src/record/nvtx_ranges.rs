@@ -119,7 +119,7 @@ mod tests {
             gate.open(RequestId(7));
             assert_eq!(PAYLOAD.load(Ordering::Relaxed), 7);
             assert!(gate.close(RequestId(7), now()));
-            assert!(gate.abandon(RequestId(5), now()));
+            assert!(gate.abandon(RequestId(5)));
         });
         assert_eq!(counted.count_total, 0);
         assert_eq!(MESSAGE.load(Ordering::Relaxed), REGISTERED_HANDLE);

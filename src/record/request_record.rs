@@ -68,6 +68,8 @@ pub struct RequestRecord {
     pub last_token: Option<MonoNs>,
     /// The final event.
     pub end: Option<MonoNs>,
+    /// When the harness asked the target to end it early; until `end` it is the target's all the same.
+    pub cancel_asked: Option<MonoNs>,
     /// Output tokens that arrived.
     pub output_tokens: u32,
     /// Where `output_tokens` comes from.
@@ -108,6 +110,7 @@ impl RequestRecord {
             first_tokens: 0,
             last_token: None,
             end: None,
+            cancel_asked: None,
             output_tokens: 0,
             token_source: TokenSource::Ids,
             other_counts: OtherCounts { recounted: None, prompt: None, cached: None },

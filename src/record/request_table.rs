@@ -269,6 +269,9 @@ impl RequestTable {
                     self.states[i] = State::OverTime;
                 }
             }
+            Event::CancelAsked { id, at } => {
+                self.change(id, |record| record.cancel_asked = Some(at));
+            }
             Event::Times(id, times) => {
                 self.change(id, |record| record.engine_times = Some(times.unpack()));
             }

@@ -108,6 +108,7 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
             counted(overdue, "request")
         ));
     }
+    notes.extend(points.iter().filter_map(held_after_cancel));
     let missing: u64 = sum(|counts| counts.deliveries_missing);
     if missing > 0 {
         notes.push(format!(
@@ -150,6 +151,24 @@ fn about_prompts_of(point: &PointReport) -> Option<String> {
         "{}: the server counts {of_each} planned at the median, and exactly so in {alike} of {requests} requests; {applies}",
         point.label
     ))
+}
+
+/// Shorter than this, a cancel took effect at once.
+const CANCEL_AT_ONCE_S: f64 = 0.001;
+
+/// That cancelled requests went on in the target, which nothing else could use meanwhile.
+fn held_after_cancel(point: &PointReport) -> Option<String> {
+    let held = point.summary.counts.cancelled_still_running;
+    (held.max_s >= CANCEL_AT_ONCE_S).then(|| {
+        format!(
+            "{}: {} held a slot of the target after the cancel, for {} s together and {} s at most: a cancel takes effect \
+             when the target comes to it",
+            point.label,
+            counted(held.requests, "request"),
+            figure(held.total_s),
+            figure(held.max_s)
+        )
+    })
 }
 
 /// That something stood between us and the server.

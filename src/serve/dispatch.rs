@@ -251,6 +251,7 @@ impl Dispatcher {
                     | Event::Sent { .. }
                     | Event::NotSent { .. }
                     | Event::TimedOut { .. }
+                    | Event::CancelAsked { .. }
                     | Event::Delivery { .. } => {}
                 }
             }

@@ -49,13 +49,18 @@ pub fn read_all(
 mod tests {
     use super::*;
     use crate::clock::{MonoNs, Nanos};
-    use crate::record::iteration::{BatchMix, KvLevel};
+    use crate::record::iteration::{BatchMix, KvLevel, LatencyOf};
 
     fn some(number: u64) -> Iteration {
         Iteration {
             iteration: number,
             at: MonoNs(77_000_000_123_456_789),
             latency: Nanos(12_345_678),
+            latency_of: if number > 1 {
+                LatencyOf::IterationBefore
+            } else {
+                LatencyOf::ThisIteration
+            },
             active: 3,
             queued: 1,
             completed: 0,

@@ -71,7 +71,7 @@ mod tests {
 
     use super::*;
     use crate::clock::{MonoNs, Nanos};
-    use crate::record::iteration::Iteration;
+    use crate::record::iteration::{Iteration, LatencyOf};
 
     #[test]
     fn every_batch_is_on_disk_when_it_was_written() {
@@ -82,6 +82,7 @@ mod tests {
                 iteration,
                 at: MonoNs(5),
                 latency: Nanos(1),
+                latency_of: LatencyOf::ThisIteration,
                 active: 0,
                 queued: 0,
                 completed: 0,

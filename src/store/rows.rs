@@ -16,7 +16,7 @@ use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
 
 /// The columns of a raw row, in order.
-pub const COLUMNS: [&str; 37] = [
+pub const COLUMNS: [&str; 38] = [
     "point",
     "request_id",
     "part",
@@ -54,11 +54,12 @@ pub const COLUMNS: [&str; 37] = [
     "connect_at",
     "oddities",
     "cached_tokens",
+    "cancel_asked_ns",
 ];
 
 /// Columns that files of earlier versions do not have; they are then read as empty.
-const LATER: [&str; 6] =
-    ["part", "resent", "connect_ns", "connect_at", "oddities", "cached_tokens"];
+const LATER: [&str; 7] =
+    ["part", "resent", "connect_ns", "connect_at", "oddities", "cached_tokens", "cancel_asked_ns"];
 
 /// Why rows could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -134,6 +135,7 @@ pub fn fields(point: u32, record: &RequestRecord) -> StringRecord {
     put(place);
     put(&record.oddities.to_string());
     put(&other(record.other_counts.cached));
+    put(&instant(record.cancel_asked));
     row
 }
 
@@ -260,6 +262,7 @@ impl Row<'_> {
             first_tokens: self.number("first_tokens")?,
             last_token: self.instant("last_token_ns")?,
             end: self.instant("end_ns")?,
+            cancel_asked: self.instant("cancel_asked_ns")?,
             output_tokens: self.number("output_tokens")?,
             token_source: self.word("token_source", token_source_of)?,
             other_counts: OtherCounts {

@@ -79,6 +79,7 @@ fn any_record(id: u32, rng: &mut Xoshiro256PlusPlus) -> RequestRecord {
         first_tokens: rng.random(),
         last_token: instant(rng),
         end: instant(rng),
+        cancel_asked: instant(rng),
         output_tokens: rng.random(),
         token_source: sources[rng.random_range(0..sources.len())],
         other_counts: OtherCounts {
@@ -119,6 +120,7 @@ fn a_file_of_an_earlier_version_is_read_all_the_same() {
         part: Part::Measured,
         connection: ConnectionUse::NOTHING,
         oddities: Oddities::NONE,
+        cancel_asked: None,
         ..without_cached(any_record(0, &mut rng))
     };
     let text = written(&[(0, record.clone())]);
@@ -145,10 +147,14 @@ fn a_file_without_a_column_is_named_as_no_file_of_requests() {
 #[test]
 fn rows_of_an_earlier_version_have_no_marks() {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(11);
-    let record =
-        RequestRecord { oddities: Oddities::NONE, ..without_cached(any_record(0, &mut rng)) };
+    let record = RequestRecord {
+        oddities: Oddities::NONE,
+        cancel_asked: None,
+        ..without_cached(any_record(0, &mut rng))
+    };
     let text = written(&[(0, record.clone())]);
-    let earlier = text.replace(",oddities,cached_tokens\n", "\n").replace(",,\n", "\n");
+    let earlier =
+        text.replace(",oddities,cached_tokens,cancel_asked_ns\n", "\n").replace(",,,\n", "\n");
     assert_ne!(text, earlier);
     assert_eq!(read(&earlier).unwrap(), [(0, record)]);
 }

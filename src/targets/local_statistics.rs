@@ -4,7 +4,7 @@ use bareflight_engine as engine;
 
 use crate::clock::{MonoNs, Nanos};
 use crate::record::iteration::ReportedIteration;
-use crate::record::iteration::{BatchMix, Iteration, KvLevel};
+use crate::record::iteration::{BatchMix, Iteration, KvLevel, LatencyOf};
 use crate::targets::EngineStatistics;
 
 /// Statistics of a running embedded engine.
@@ -36,6 +36,7 @@ fn iteration_of(stats: &engine::IterationStats) -> Iteration {
         iteration: stats.iteration,
         at: MonoNs(stats.at_ns + stats.latency_ns),
         latency: Nanos(stats.latency_ns),
+        latency_of: LatencyOf::ThisIteration,
         active: stats.active as u32,
         queued: stats.queued as u32,
         completed: stats.completed as u32,

@@ -301,7 +301,8 @@ impl TextThread {
             | Event::Submitted { .. }
             | Event::Sent { .. }
             | Event::NotSent { .. }
-            | Event::TimedOut { .. } => {}
+            | Event::TimedOut { .. }
+            | Event::CancelAsked { .. } => {}
         }
     }
 }

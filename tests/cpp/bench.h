@@ -2,7 +2,9 @@
 // final.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
+#include <deque>
 #include <map>
 #include <string>
 #include <vector>
@@ -96,6 +98,27 @@ inline Answers answers_of(tle::Executor& executor, std::vector<tle::IdType> cons
 inline Answer answer_of(tle::Executor& executor, tle::Request const& request) {
     auto const id = executor.enqueueRequest(request);
     return answers_of(executor, {id})[id];
+}
+
+/// Statistics up to the line that an idle engine adds, which is the last; throws when it does not come.
+inline std::deque<tle::IterationStats> lines_of(tle::Executor& executor) {
+    std::deque<tle::IterationStats> lines;
+    auto const patience = Clock::now() + 30s;
+    while (lines.empty() || lines.back().numActiveRequests > 0) {
+        claims::holds(Clock::now() < patience, "the engine did not go idle");
+        for (auto& line : executor.getLatestIterationStats()) {
+            lines.push_back(std::move(line));
+        }
+    }
+    return lines;
+}
+
+/// The same without the lines of an idle engine.
+inline std::deque<tle::IterationStats> iterations_of(tle::Executor& executor) {
+    auto lines = lines_of(executor);
+    auto const is_idle = [](tle::IterationStats const& line) { return line.numActiveRequests == 0; };
+    lines.erase(std::remove_if(lines.begin(), lines.end(), is_idle), lines.end());
+    return lines;
 }
 
 inline double ms_between(Clock::time_point from, Clock::time_point to) {

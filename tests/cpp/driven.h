@@ -49,6 +49,11 @@ inline std::vector<Refusal> submit(Engine& engine, std::vector<RequestHead> cons
     return refusals;
 }
 
+/// Whether the last of these lines is that of an idle engine.
+inline bool is_idle(std::vector<std::string> const& lines) {
+    return !lines.empty() && lines.back().find("\"numActiveRequests\":0,") != std::string::npos;
+}
+
 struct Record {
     std::vector<std::int32_t> tokens;
     int deliveries = 0;

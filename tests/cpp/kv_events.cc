@@ -21,7 +21,11 @@ tle::ExecutorConfig telling(std::size_t buffer, bool reuse = true) {
     return config;
 }
 
+/// Events may come after the responses that they belong to; a request that is refused comes after them.
 std::deque<tle::KVCacheEvent> events_of(tle::Executor& executor) {
+    auto refused = streaming(1, 1);
+    refused.setEndId(1 << 24);
+    holds(!answer_of(executor, refused).error.empty(), "an end token outside the vocabulary was taken");
     return (*executor.getKVCacheEventManager())->getLatestEvents(0ms);
 }
 
@@ -92,9 +96,13 @@ class Believed {
 
 }  // namespace
 
-CLAIM("there are no events without block reuse, nor without a buffer for them") {
-    holds(!open("null", telling(100, false)).getKVCacheEventManager(), "events came without reuse");
-    holds(!open("null", telling(0)).getKVCacheEventManager(), "events came without a buffer");
+CLAIM("without block reuse or a buffer there is a manager of events all the same, which gives none") {
+    for (auto const& config : {telling(100, false), telling(0)}) {
+        auto executor = open("null", config);
+        answer_of(executor, streaming(100, 2));
+        lines_of(executor);
+        holds(events_of(executor).empty(), "events came");
+    }
     bareflight::Settings settings;
     settings.model = "null";
     settings.kv_event_buffer = 100;
@@ -124,7 +132,7 @@ CLAIM("a removed block was stored before, a stored one has its parent there, and
         auto const answer = answer_of(executor, with_metrics(tle::Request(prompt, 40, true)));
         same(answer.metrics().kvCacheMetrics.numReusedBlocks, expected, "blocks that were found");
         reused += expected;
-        auto const stats = executor.getLatestIterationStats();
+        auto const stats = lines_of(executor);
         same(stats.back().kvCacheStats->reusedBlocks, reused, "found blocks in the statistics");
         believed.follow(events_of(executor));
         holds(believed.size() <= 20, "more blocks are there than the cache has");
@@ -143,9 +151,10 @@ CLAIM("stored minus removed is what the statistics say is held, where requests h
         requests.push_back(streaming(kBlock * (salt + 1), 1, salt + 1));
     }
     answers_of(executor, executor.enqueueRequests(requests));
+    auto const iterations = iterations_of(executor);
     believed.follow(events_of(executor));
     std::int32_t held = 0;
-    for (auto const& stats : executor.getLatestIterationStats()) {
+    for (auto const& stats : iterations) {
         held += stats.kvCacheStats->usedNumBlocks;
     }
     same(held, 1 + 2 + 3 + 4 + 5, "blocks held over all iterations");
@@ -157,6 +166,7 @@ CLAIM("events that nobody reads are lost, the oldest first, and their numbers ar
     for (int salt = 0; salt < 10; ++salt) {
         answer_of(executor, streaming(kBlock + 1, 1, salt + 1));
     }
+    lines_of(executor);
     auto const events = events_of(executor);
     same(events.size(), 3U, "events");
     // One to create the cache, and one for each prompt.
@@ -198,6 +208,10 @@ CLAIM("the engine hands events over in one piece, each with its blocks") {
         bareflight::Batch batch;
         while (driven::pump(*engine, batch, records) == 0) {
         }
+        // A request that is refused comes after all events of those before.
+        auto refused = driven::head(100 + static_cast<std::uint64_t>(round), 1);
+        refused.end_id = 1 << 24;
+        holds(!driven::run(*engine, {refused}).begin()->second.error.empty(), "it was not refused");
         auto const events = engine->kv_events();
         for (auto const& event : events.events) {
             holds(event.first + event.count <= events.numbers.size(), "an event points beyond its numbers");

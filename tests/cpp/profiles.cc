@@ -8,6 +8,7 @@
 #include "bench.h"
 
 using claims::contains;
+namespace tle = bench::tle;
 using claims::holds;
 using claims::same;
 using claims::thrown_by;
@@ -106,4 +107,44 @@ CLAIM("a directory without a profile, or with a broken config, is refused by nam
     contains(thrown_by([&] { sim::load_profile(real.path()); }), "has no key \"simulated_profile\"");
     EngineDirectory const broken("{\"version\":");
     contains(thrown_by([&] { sim::load_profile(broken.path()); }), "malformed JSON at offset 11");
+}
+
+CLAIM(
+    "an engine that returns context logits, or has no paged context attention, reuses nothing and says "
+    "nothing") {
+    std::string const head = R"({"simulated_profile":"null","build_config":{)";
+    auto const reused = [&](std::string const& build) {
+        EngineDirectory const engine(head + build + "}}");
+        tle::ExecutorConfig config;
+        config.setKvCacheConfig(tle::KvCacheConfig(true));
+        auto executor = bench::open(engine.path(), config);
+        bench::answer_of(executor, bench::streaming(100, 2));
+        auto const again = bench::answer_of(executor, bench::with_metrics(bench::streaming(100, 2)));
+        return again.metrics().kvCacheMetrics.numReusedBlocks;
+    };
+    claims::same(reused(R"("gather_context_logits":false)"), 3, "blocks that were reused");
+    claims::same(reused(R"("gather_context_logits":true)"), 0, "blocks reused with context logits");
+    claims::same(reused(R"("plugin_config":{"use_paged_context_fmha":false})"), 0,
+                 "blocks reused without it");
+}
+
+CLAIM("each call of the executor throws from the call on that the profile names, whichever type it names") {
+    auto const thrower = [](std::string const& keys) { return bench::open("null," + keys); };
+    contains(thrown_by([&] { thrower("throw_at_open=1"); }),
+             "simulated exception of the call open, number 1");
+    auto executor = thrower("throw_at_enqueue=2");
+    executor.enqueueRequest(bench::streaming(4, 1));
+    for (int number = 2; number < 4; ++number) {
+        contains(thrown_by([&] { executor.enqueueRequest(bench::streaming(4, 1)); }),
+                 "enqueue, number " + std::to_string(number));
+    }
+    bool threw_int = false;
+    auto other = thrower("throw_at_shutdown=1,throw_int=1");
+    try {
+        other.shutdown();
+    } catch (int) {
+        threw_int = true;
+    }
+    claims::holds(threw_int, "it threw something else than an int");
+    other.shutdown();
 }

@@ -171,16 +171,44 @@ CLAIM("a cancelled request ends with kCANCELLED; unknown and finished ids are ig
     same(answer_of(executor, streaming(4, 2)).tokens.size(), 2U, "tokens afterwards");
 }
 
-CLAIM("a queued request is cancelled when it becomes active, and makes no token") {
+CLAIM("a queued request that is cancelled still costs a prefill when its turn comes, and makes no token") {
     auto executor = open(kBusy);
     auto const active = executor.enqueueRequest(streaming(4, 20));
-    auto const queued = executor.enqueueRequest(streaming(4, 20));
+    auto const queued = executor.enqueueRequest(streaming(40, 20));
     wait_until_fetched(executor);
     executor.cancelRequest(queued);
     auto const answers = answers_of(executor, {queued});
     holds(answers.at(queued).reason == tle::FinishReason::kCANCELLED, "the reason is not the cancellation");
     same(answers.at(queued).tokens.size(), 0U, "tokens");
     holds(answers.at(active).final, "the cancellation came before the slot was free");
+    auto const iterations = iterations_of(executor);
+    same(iterations.back().inflightBatchingStats->numCtxTokens, 40, "prompt tokens of the last iteration");
+}
+
+CLAIM("a cancelled request that waits for memory stays active until it is worked on") {
+    // Memory for one of them at a time.
+    auto executor = open("explicit,base_us=2000,kv_tokens=64,tokens_per_block=4");
+    auto const first = executor.enqueueRequest(streaming(20, 30));
+    auto const second = executor.enqueueRequest(streaming(21, 30, 1));
+    wait_until_fetched(executor);
+    executor.cancelRequest(second);
+    auto const answers = answers_of(executor, {second});
+    holds(answers.at(second).reason == tle::FinishReason::kCANCELLED, "the reason is not the cancellation");
+    holds(answers.count(first) == 1 && answers.at(first).final, "it ended before memory was free");
+    same(iterations_of(executor).back().inflightBatchingStats->numCtxTokens, 21,
+         "prompt tokens of the last iteration");
+}
+
+CLAIM("a cancelled request that does not stream returns no generated token") {
+    auto executor = open("explicit,base_us=1000");
+    auto const id = executor.enqueueRequest(tle::Request(prompt(4), 10000));
+    while (executor.getLatestIterationStats().empty()) {
+        std::this_thread::sleep_for(1ms);
+    }
+    executor.cancelRequest(id);
+    auto const answer = answers_of(executor, {id})[id];
+    holds(answer.reason == tle::FinishReason::kCANCELLED, "the reason is not the cancellation");
+    same(answer.tokens.size(), 4U, "tokens: the prompt alone");
 }
 
 CLAIM("allottedTimeMs ends a request with kTIMED_OUT") {
@@ -206,10 +234,12 @@ CLAIM("after shutdown every call throws, and shutdown again does not") {
     same(thrown_by([&] { executor.getLatestRequestStats(); }), expected, "getLatestRequestStats");
 }
 
-CLAIM("at shutdown active requests run to completion and queued ones are never answered") {
-    auto executor = open(kBusy);
+CLAIM("shutdown runs all that waits before it returns, and none of it is answered") {
+    // One request at a time, 2 ms a step.
+    auto executor = open("explicit,base_us=2000,max_batch_size=1");
     auto const active = executor.enqueueRequest(streaming(4, 20));
     auto const queued = executor.enqueueRequest(streaming(4, 20));
+    executor.enqueueRequest(streaming(4, 20));
     wait_until_fetched(executor);
     std::vector<tle::Response> responses;
     std::thread consumer([&] {
@@ -226,7 +256,7 @@ CLAIM("at shutdown active requests run to completion and queued ones are never a
     auto const begin = Clock::now();
     executor.shutdown();
     consumer.join();
-    claims::within(ms_between(begin, Clock::now()), 20.0, 5000.0, "milliseconds to shut down");
+    claims::within(ms_between(begin, Clock::now()), 80.0, 5000.0, "milliseconds to run what waits");
     for (auto const& response : responses) {
         same(response.getRequestId(), active, "answered id");
         holds(response.getRequestId() != queued, "the queued request was answered");
@@ -234,18 +264,21 @@ CLAIM("at shutdown active requests run to completion and queued ones are never a
 }
 
 CLAIM("a wait by id that shutdown interrupts throws std::out_of_range") {
-    auto executor = open(kBusy);
-    executor.enqueueRequest(streaming(4, 50));
-    auto const queued = executor.enqueueRequest(streaming(4, 20));
+    auto executor = open("explicit,base_us=2000,max_batch_size=2", tle::ExecutorConfig(2));
+    executor.enqueueRequest(streaming(4, 200));
+    // Of another beam width, so that it waits until the first is through, and is fetched with the end marker.
+    auto const queued = executor.enqueueRequest(tle::Request(prompt(8), 2, true, tle::SamplingConfig(2)));
     bool out_of_range = false;
     std::thread consumer([&] {
         try {
             executor.awaitResponses(queued, 10'000ms);
         } catch (std::out_of_range const&) {
             out_of_range = true;
+        } catch (std::runtime_error const&) {
+            // It began to wait too late: the claim below says so.
         }
     });
-    std::this_thread::sleep_for(20ms);
+    std::this_thread::sleep_for(100ms);
     executor.shutdown();
     consumer.join();
     holds(out_of_range, "something else ended the wait");

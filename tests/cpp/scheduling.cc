@@ -33,7 +33,7 @@ Outcome run(tle::Executor& executor, std::vector<tle::Request> const& requests) 
     Outcome outcome;
     outcome.ids = executor.enqueueRequests(requests);
     outcome.answers = answers_of(executor, outcome.ids);
-    outcome.stats = executor.getLatestIterationStats();
+    outcome.stats = iterations_of(executor);
     return outcome;
 }
 
@@ -167,7 +167,7 @@ CLAIM("block reuse spares the shared prefix, and is counted; without reuse nothi
     same(first.metrics().kvCacheMetrics.numReusedBlocks, 0, "blocks reused by the first");
     same(second.metrics().kvCacheMetrics.numReusedBlocks, 6, "blocks reused by the second");
     same(second.metrics().kvCacheMetrics.numMissedBlocks, 1, "blocks missed by the second");
-    auto const stats = reusing.getLatestIterationStats();
+    auto const stats = lines_of(reusing);
     same(stats.back().kvCacheStats->reusedBlocks, 6, "reused blocks in the statistics");
     auto const other = answer_of(reusing, with_metrics(streaming(100, 4, 1)));
     same(other.metrics().kvCacheMetrics.numReusedBlocks, 0, "blocks reused by another prompt");
@@ -225,10 +225,11 @@ CLAIM("after all requests end no block is held") {
     }
     run(executor, requests);
     answer_of(executor, streaming(4, 1));
-    auto const stats = executor.getLatestIterationStats();
+    auto const stats = lines_of(executor);
     // The last iteration still holds the blocks of the one request that ended in it.
-    same(stats.back().kvCacheStats->usedNumBlocks, 1, "blocks in use");
-    same(stats.back().kvCacheStats->freeNumBlocks, 127, "free blocks");
+    same(stats[stats.size() - 2].kvCacheStats->usedNumBlocks, 1, "blocks in use");
+    same(stats.back().kvCacheStats->usedNumBlocks, 0, "blocks in use by an idle engine");
+    same(stats.back().kvCacheStats->freeNumBlocks, 128, "free blocks");
 }
 
 CLAIM("a request of another beam width waits until the active set has drained") {

@@ -1,4 +1,6 @@
 // What do the executor's own statistics say, and in which words?
+#include <thread>
+
 #include "bareflight/cpp/simulated/json_reader.h"
 #include "bench.h"
 
@@ -21,27 +23,44 @@ tle::ExecutorConfig with_rings(int iterations, int requests) {
 
 }  // namespace
 
-CLAIM("each iteration leaves one entry, in order, and reading drains them") {
-    auto executor = open("null");
+CLAIM("each iteration leaves one entry with its batch and what came of the one before, and reading drains") {
+    // A prefill of 10 ms, then steps of 2 ms.
+    auto executor = open("explicit,base_us=2000,prefill_us_per_token=1000");
     answer_of(executor, streaming(8, 5));
-    auto const stats = executor.getLatestIterationStats();
-    same(stats.size(), 5U, "entries");
+    auto const stats = lines_of(executor);
+    same(stats.size(), 6U, "entries, the idle engine's included");
     for (std::size_t i = 0; i < stats.size(); ++i) {
         same(stats[i].iter, i, "iteration");
         same(stats[i].inflightBatchingStats->numContextRequests, i == 0 ? 1 : 0, "context requests");
-        same(stats[i].inflightBatchingStats->numGenRequests, i == 0 ? 0 : 1, "generation requests");
-        same(stats[i].numCompletedRequests, i == 4 ? 1 : 0, "completed requests");
+        same(stats[i].inflightBatchingStats->numGenRequests, i == 0 || i == 5 ? 0 : 1, "generation requests");
+        same(stats[i].numCompletedRequests, i == 5 ? 1 : 0, "completed requests");
     }
+    same(stats[0].iterLatencyMS, 0.0, "latency before the first");
+    claims::within(stats[1].iterLatencyMS, 10.0, 500.0, "latency of the prefill, in the line of the step");
+    holds(stats[2].iterLatencyMS > 0, "a step took no time");
+    same(stats[5].iterLatencyMS, 0.0, "latency of an idle engine");
     same(stats[0].inflightBatchingStats->numCtxTokens, 8, "context tokens");
     holds(executor.getLatestIterationStats().empty(), "the ring was not drained");
+    answer_of(executor, streaming(8, 2));
+    auto const next = lines_of(executor);
+    same(next.front().iter, 5U, "iteration, which the idle line had named");
+    holds(next.front().iterLatencyMS > 0, "the first after idling lacks the latency of the last before");
+    same(next.front().numCompletedRequests, 1, "ended requests, told a second time");
+    holds(next[1].iterLatencyMS >= 10.0, "the wait is not part of the first latency after idling");
 }
 
 CLAIM("the ring keeps the newest entries, and 0 keeps none") {
     auto small = open("null", with_rings(3, 0));
     answer_of(small, streaming(8, 10));
-    auto const stats = small.getLatestIterationStats();
-    same(stats.size(), 3U, "entries");
-    same(stats.back().iter, 9U, "newest iteration");
+    auto const patience = Clock::now() + 30s;
+    std::deque<tle::IterationStats> stats;
+    // The line of the idle engine comes after the last response.
+    while ((stats.empty() || stats.back().iter < 10) && Clock::now() < patience) {
+        std::this_thread::sleep_for(1ms);
+        stats = small.getLatestIterationStats();
+    }
+    holds(stats.size() <= 3, "the ring keeps more than it holds");
+    same(stats.back().iter, 10U, "newest number, the idle engine's");
     auto none = open("null", with_rings(0, 0));
     answer_of(none, streaming(8, 10));
     holds(none.getLatestIterationStats().empty(), "entries were kept");
@@ -50,7 +69,7 @@ CLAIM("the ring keeps the newest entries, and 0 keeps none") {
 CLAIM("iteration statistics serialise with the member names as keys") {
     auto executor = open("null,draft_len=2");
     answer_of(executor, streaming(40, 5));
-    auto const scalars = read(tle::JsonSerialization::toJsonStr(executor.getLatestIterationStats().front()));
+    auto const scalars = read(tle::JsonSerialization::toJsonStr(lines_of(executor).front()));
     for (auto const* key : {"cpuMemUsage",
                             "gpuMemUsage",
                             "iter",
@@ -137,6 +156,6 @@ CLAIM("performance metrics come on every response, only when asked for, and in o
 CLAIM("a roofline profile's memory use covers its weights and its cache") {
     auto executor = open("h100-llama3-8b-fp8,bandwidth_efficiency=1");
     answer_of(executor, streaming(8, 1));
-    auto const stats = executor.getLatestIterationStats();
+    auto const stats = lines_of(executor);
     claims::within(static_cast<double>(stats.front().gpuMemUsage), 8.03e9, 80e9, "bytes in use");
 }

@@ -25,6 +25,7 @@ mod odd_answers;
 mod openai_contract;
 mod openai_faults;
 mod profiling;
+mod real_executor;
 mod recovery;
 mod repeats;
 mod report_console;

@@ -136,6 +136,7 @@ impl Paper {
             first_tokens: 1,
             last_token: last.map(|it| it.at),
             end: last.map(|it| it.at),
+            cancel_asked: None,
             output_tokens: self.output_tokens,
             token_source: TokenSource::Ids,
             other_counts: OtherCounts::default(),

@@ -47,6 +47,7 @@ fn played(id: u32, submit_ms: f64, deliveries: &[(f64, u32)]) -> Played {
         first_tokens: with_tokens().next().map_or(0, |arrival| arrival.tokens),
         last_token: with_tokens().next_back().map(|arrival| arrival.at),
         end: arrivals.last().map(|arrival| arrival.at),
+        cancel_asked: None,
         output_tokens: arrivals.iter().map(|arrival| arrival.tokens).sum(),
         token_source: TokenSource::Ids,
         other_counts: OtherCounts::default(),

@@ -4,6 +4,7 @@
 mod drafted;
 mod engines;
 mod kv_events;
+mod open_executors;
 mod polling;
 mod request;
 mod response;
@@ -12,5 +13,6 @@ mod statistics;
 
 pub use drafted::{NO_DRAFTS, Verifier, combined_limits};
 pub use engines::Engines;
+pub use open_executors::{CLOSE_WITHIN, is_left_open};
 pub use request::PerRequest;
 pub(in crate::targets) use request::sequences;

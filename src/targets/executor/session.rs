@@ -1,16 +1,17 @@
 //! HOT PATH. Session over one executor: its poller thread turns deliveries into events.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
+use std::sync::atomic::AtomicBool;
 
 use crate::clock::MonoNs;
+use crate::console;
 use crate::ffi::engine::{Batch, Engine, Poller, RequestHead};
 use crate::load::plan::Shot;
 use crate::record::sink::Sink;
 use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
 use crate::targets::executor::kv_events::ExecutorKvEvents;
+use crate::targets::executor::open_executors::{CLOSE_WITHIN, OpenExecutors};
 use crate::targets::executor::polling::poll_until_closed;
 use crate::targets::executor::request::{PerRequest, WordLists, head_of};
 use crate::targets::executor::response::{ending_of, failure_in, failure_of, times_of, use_of};
@@ -27,10 +28,11 @@ pub struct ExecutorSession {
     per_request: PerRequest,
     prompt: Vec<i32>,
     word_lists: WordLists,
-    closing: Arc<AtomicBool>,
-    job_end: JobEnd,
     has_kv_events: bool,
-    poller: JoinHandle<Result<(), String>>,
+    /// The first exception of a cancel.
+    cancel_error: Option<String>,
+    /// `None` once it is closed.
+    open: Option<OpenExecutors>,
 }
 
 impl ExecutorSession {
@@ -52,23 +54,53 @@ impl ExecutorSession {
         let poller = std::thread::Builder::new()
             .name("bf-poller".into())
             .spawn(move || pump_all(poller, sink, &closed, &ended))?;
+        let open = OpenExecutors {
+            engines: vec![engine.for_another_thread()],
+            pollers: vec![poller],
+            closing,
+            job_end,
+        };
         Ok(Self {
             engine,
             per_request,
             prompt: Vec::with_capacity(1 << 14),
             word_lists: WordLists::default(),
-            closing,
-            job_end,
             has_kv_events: false,
-            poller,
+            cancel_error: None,
+            open: Some(open),
         })
     }
 
     /// The same session; the executor may keep events of its KV cache.
     #[must_use]
-    pub fn with_kv_events(self, has_kv_events: bool) -> Self {
-        Self { has_kv_events, ..self }
+    pub fn with_kv_events(mut self, has_kv_events: bool) -> Self {
+        self.has_kv_events = has_kv_events;
+        self
     }
+}
+
+impl Drop for ExecutorSession {
+    /// On every path that does not finish it, an error's above all.
+    fn drop(&mut self) {
+        close_unfinished(self.open.take());
+    }
+}
+
+/// Closes executors whose session nobody has finished.
+pub(super) fn close_unfinished(open: Option<OpenExecutors>) {
+    if let Some(Drain::Forced(text)) = open.map(|open| open.close(CLOSE_WITHIN)) {
+        console::print_notice(format_args!("closing the target: {text}"));
+    }
+}
+
+/// How a session ended, with an exception of a cancel where there was one.
+pub(super) fn drained(drain: Drain, cancel_error: Option<String>) -> Drain {
+    let Some(error) = cancel_error else { return drain };
+    let cancelled = format!("a request could not be cancelled: {error}");
+    Drain::Forced(match drain {
+        Drain::Clean => cancelled,
+        Drain::Forced(text) => format!("{text}; {cancelled}"),
+    })
 }
 
 impl Session for ExecutorSession {
@@ -82,8 +114,9 @@ impl Session for ExecutorSession {
     }
 
     fn cancel(&mut self, id: RequestId) {
-        // An executor that cannot cancel is about to fail its requests, and the poller will see that.
-        let _seen_by_the_poller = self.engine.cancel(u64::from(id.0));
+        if let Err(error) = self.engine.cancel(u64::from(id.0)) {
+            self.cancel_error.get_or_insert(error.to_string());
+        }
     }
 
     fn statistics(&self) -> Option<Box<dyn EngineStatistics>> {
@@ -96,20 +129,10 @@ impl Session for ExecutorSession {
         Some(Box::new(ExecutorKvEvents::new(engine)))
     }
 
-    fn finish(self: Box<Self>, _by: MonoNs) -> Drain {
-        if self.job_end.has_come() {
-            // The engine waits for a rank that is gone; closing it would block as well.
-            std::mem::forget(self);
-            return Drain::Forced(JobEnd::MESSAGE.into());
-        }
-        let closed = self.engine.close();
-        self.closing.store(true, Ordering::Release);
-        match (closed, self.poller.join()) {
-            (Ok(()), Ok(Ok(()))) => Drain::Clean,
-            (Err(error), _) => Drain::Forced(error.to_string()),
-            (_, Ok(Err(message))) => Drain::Forced(message),
-            (_, Err(_)) => Drain::Forced("the poller thread panicked".into()),
-        }
+    fn finish(mut self: Box<Self>, _by: MonoNs) -> Drain {
+        // Requests that are open at `by` are the executor's, which ends them in `CLOSE_WITHIN` or is left.
+        let drain = self.open.take().map_or(Drain::Clean, |open| open.close(CLOSE_WITHIN));
+        drained(drain, self.cancel_error.take())
     }
 }
 

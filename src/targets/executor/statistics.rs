@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::clock::{MonoNs, Nanos, now, utc_now};
 use crate::ffi::engine::Engine;
 use crate::record::iteration::ReportedIteration;
-use crate::record::iteration::{BatchMix, Iteration, KvLevel};
+use crate::record::iteration::{BatchMix, Iteration, KvLevel, LatencyOf};
 use crate::targets::EngineStatistics;
 
 /// Iteration statistics of an opened executor.
@@ -86,6 +86,7 @@ impl Line {
             iteration: self.iter,
             at: MonoNs(read_at.0 - age_ns(&self.timestamp, wall).unwrap_or(0)),
             latency: Nanos::from_secs_f64(self.iter_latency_ms / 1e3),
+            latency_of: LatencyOf::IterationBefore,
             active: self.num_active_requests,
             queued: self.num_queued_requests,
             completed: self.num_completed_requests,
@@ -174,6 +175,7 @@ mod tests {
             iteration: 7,
             at: READ_AT + Nanos(-20_000_000),
             latency: Nanos(1_500_000),
+            latency_of: LatencyOf::IterationBefore,
             active: 8,
             queued: 9,
             completed: 1,

@@ -6,10 +6,9 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 
 use crate::clock::{MonoNs, now};
-use crate::ffi::engine::{Delivery, Engine, Poller, Sequences};
+use crate::ffi::engine::{Delivery, Engine, EngineError, Poller, Sequences};
 use crate::load::plan::Shot;
 use crate::record::event::Ending;
 use crate::record::request_record::{EngineTimes, EngineUse};
@@ -18,10 +17,11 @@ use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
 use crate::targets::executor::drafted::request::{DraftedRequest, EngineCall, Next, Side};
 use crate::targets::executor::kv_events::ExecutorKvEvents;
+use crate::targets::executor::open_executors::{CLOSE_WITHIN, OpenExecutors};
 use crate::targets::executor::polling::poll_until_closed;
 use crate::targets::executor::request::{PerRequest, WordLists, head_of};
 use crate::targets::executor::response::{ending_of, failure_in, times_of, use_of};
-use crate::targets::executor::session::hand_over;
+use crate::targets::executor::session::{close_unfinished, drained, hand_over};
 use crate::targets::executor::statistics::ExecutorStatistics;
 use crate::targets::mpi_job::JobEnd;
 use crate::targets::{Drain, EngineStatistics, KvEvents, Session};
@@ -34,6 +34,8 @@ const POLL_US: u32 = 5_000;
 struct DraftedRequests {
     open: Mutex<HashMap<RequestId, DraftedRequest>>,
     messages: Mutex<Vec<DraftMessage>>,
+    /// The first exception of a cancel.
+    cancel_error: Mutex<Option<String>>,
 }
 
 /// A message from the draft's poller to the target's.
@@ -58,6 +60,15 @@ impl DraftedRequests {
 
     fn messages(&self) -> MutexGuard<'_, Vec<DraftMessage>> {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_cancel_error(&self, error: &EngineError) {
+        let mut first = self.cancel_error.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert(error.to_string());
+    }
+
+    fn take_cancel_error(&self) -> Option<String> {
+        self.cancel_error.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Removes a request and returns how it ended.
@@ -100,8 +111,9 @@ impl EnginePair {
     }
 
     fn cancel_on(&self, side: Side, executor_id: u64) {
-        // An executor that cannot cancel is about to fail its requests, and its poller will see that.
-        let _seen_by_the_poller = self.engine(side).cancel(executor_id);
+        if let Err(error) = self.engine(side).cancel(executor_id) {
+            self.requests.note_cancel_error(&error);
+        }
     }
 
     /// Continues a request; returns its end if it is over.
@@ -133,10 +145,16 @@ pub struct DraftedSession {
     per_request: PerRequest,
     drafts: u32,
     word_lists: WordLists,
-    closing: Arc<AtomicBool>,
-    job_end: JobEnd,
     has_kv_events: bool,
-    pollers: [JoinHandle<Result<(), String>>; 2],
+    /// `None` once it is closed.
+    open: Option<OpenExecutors>,
+}
+
+impl Drop for DraftedSession {
+    /// On every path that does not finish it, an error's above all.
+    fn drop(&mut self) {
+        close_unfinished(self.open.take());
+    }
 }
 
 impl DraftedSession {
@@ -166,22 +184,27 @@ impl DraftedSession {
             spawn("bf-poller", Box::new(move || pump_target(poller, &mine, sink, &closed, &ended)))
                 // Stops the other poller.
                 .inspect_err(|_| closing.store(true, Ordering::Release))?;
+        let open = OpenExecutors {
+            engines: vec![engines.draft.for_another_thread(), engines.target.for_another_thread()],
+            pollers: vec![of_draft, of_target],
+            closing,
+            job_end,
+        };
         Ok(Self {
             engines,
             per_request,
             drafts,
             word_lists: WordLists::default(),
-            closing,
-            job_end,
             has_kv_events: false,
-            pollers: [of_draft, of_target],
+            open: Some(open),
         })
     }
 
     /// The same session; the target may keep events of its KV cache.
     #[must_use]
-    pub fn with_kv_events(self, has_kv_events: bool) -> Self {
-        Self { has_kv_events, ..self }
+    pub fn with_kv_events(mut self, has_kv_events: bool) -> Self {
+        self.has_kv_events = has_kv_events;
+        self
     }
 }
 
@@ -225,26 +248,14 @@ impl Session for DraftedSession {
         Some(Box::new(ExecutorKvEvents::new(engine)))
     }
 
-    fn finish(self: Box<Self>, _by: MonoNs) -> Drain {
-        if self.job_end.has_come() {
-            // The engines wait for a rank that is gone; closing them would block as well.
-            std::mem::forget(self);
-            return Drain::Forced(JobEnd::MESSAGE.into());
-        }
-        let closed = [self.engines.draft.close(), self.engines.target.close()];
-        self.closing.store(true, Ordering::Release);
-        let polled = self
-            .pollers
-            .map(|poller| poller.join().unwrap_or_else(|_| Err("a poller thread panicked".into())));
-        let closed = closed.into_iter().map(|it| it.map_err(|error| error.to_string()));
-        match closed.chain(polled).find_map(Result::err) {
-            None => Drain::Clean,
-            Some(message) => Drain::Forced(message),
-        }
+    fn finish(mut self: Box<Self>, _by: MonoNs) -> Drain {
+        // Requests that are open at `by` are the executors', which end them in `CLOSE_WITHIN` or are left.
+        let drain = self.open.take().map_or(Drain::Clean, |open| open.close(CLOSE_WITHIN));
+        drained(drain, self.engines.requests.take_cancel_error())
     }
 }
 
-/// EnginePair what the draft engine proposes to the target.
+/// Passes what the draft engine proposes to the target.
 fn pump_drafts(
     poller: Poller,
     engines: &EnginePair,
