@@ -233,10 +233,10 @@ impl Worker {
         match message {
             SideMessage::FailureMessage(id, words) => table.told().failure_message(id, words),
             SideMessage::TokenCount(id, tokens, source) => {
-                table.told().token_count(id, tokens, source)
+                table.told().token_count(id, tokens, source);
             }
             SideMessage::TokenMismatch { id, retokenized, .. } => {
-                table.told().recounted(id, retokenized)
+                table.told().recounted(id, retokenized);
             }
             SideMessage::PromptCount(id, tokens) => table.told().prompt_count(id, tokens),
             SideMessage::CachedCount(id, tokens) => table.told().cached_count(id, tokens),
