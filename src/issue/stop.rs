@@ -86,12 +86,16 @@ fn attend(mut signals: UnixStream, duties: &Mutex<Duties>, is_ending: &AtomicBoo
     if signals.read_exact(&mut byte).is_err() {
         return;
     }
-    take(|duties| &mut duties.first).into_iter().for_each(|duty| duty());
+    for duty in take(|duties| &mut duties.first) {
+        duty();
+    }
     if signals.read_exact(&mut byte).is_err() {
         return;
     }
     is_ending.store(true, Ordering::SeqCst);
-    take(|duties| &mut duties.second).into_iter().for_each(|duty| duty());
+    for duty in take(|duties| &mut duties.second) {
+        duty();
+    }
     low_level::exit(Stop::EXIT_CODE);
 }
 

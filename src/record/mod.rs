@@ -12,4 +12,5 @@ pub mod oddity;
 pub mod recorder;
 pub mod request_record;
 pub mod request_table;
+pub mod side_facts;
 pub mod sink;

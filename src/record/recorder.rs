@@ -231,14 +231,18 @@ impl Worker {
         }
         let Some(table) = self.table.as_mut() else { return };
         match message {
-            SideMessage::FailureMessage(id, words) => table.failure_message(id, words),
-            SideMessage::TokenCount(id, tokens, source) => table.token_count(id, tokens, source),
-            SideMessage::TokenMismatch { id, retokenized, .. } => table.recounted(id, retokenized),
-            SideMessage::PromptCount(id, tokens) => table.prompt_count(id, tokens),
-            SideMessage::CachedCount(id, tokens) => table.cached_count(id, tokens),
-            SideMessage::Odd(id, oddity) => table.odd(id, oddity),
-            SideMessage::StampsOf(id, source) => table.stamps_of(id, source),
-            SideMessage::Connection(id, cost) => table.connection_of(id, cost),
+            SideMessage::FailureMessage(id, words) => table.told().failure_message(id, words),
+            SideMessage::TokenCount(id, tokens, source) => {
+                table.told().token_count(id, tokens, source);
+            }
+            SideMessage::TokenMismatch { id, retokenized, .. } => {
+                table.told().recounted(id, retokenized);
+            }
+            SideMessage::PromptCount(id, tokens) => table.told().prompt_count(id, tokens),
+            SideMessage::CachedCount(id, tokens) => table.told().cached_count(id, tokens),
+            SideMessage::Odd(id, oddity) => table.told().odd(id, oddity),
+            SideMessage::StampsOf(id, source) => table.told().stamps_of(id, source),
+            SideMessage::Connection(id, cost) => table.told().connection_of(id, cost),
             SideMessage::Stamps(_) | SideMessage::Tokens(_) => table.set_sources(self.sources),
             SideMessage::Ring(_) => unreachable!("a ring was taken above"),
         }

@@ -3,19 +3,19 @@
 //! Only requests under way are held whole. A request that has ended leaves with the next batch, to the log where there is
 //! one, so that memory does not grow with requests or deliveries.
 
-use std::collections::HashMap;
 use std::io;
 
 use crate::clock::{MonoNs, Nanos};
 use crate::record::event::{Ending, Event, TokenHash};
 use crate::record::live::{LiveLatency, Snapshot};
 use crate::record::log::{Batch, RecordLog};
-use crate::record::oddity::{Asked, Oddities, Oddity};
+use crate::record::oddity::{Asked, Oddities};
 use crate::record::recorder::PhaseRecords;
 use crate::record::request_record::{
-    Arrival, ConnectionUse, NotSentReason, OtherCounts, Outcome, Part, Records, RequestRecord,
-    STAMP_RESOLUTION, StampSource, TokenSource,
+    Arrival, NotSentReason, Outcome, Part, Records, RequestRecord, STAMP_RESOLUTION, StampSource,
+    TokenSource,
 };
+use crate::record::side_facts::SideFacts;
 use crate::request::{Failure, FailureKind, RequestId};
 use crate::workload::seeds::Phase;
 
@@ -89,17 +89,7 @@ pub(crate) struct RequestTable {
     log_error: Option<io::Error>,
     /// What no log has taken: everything without a log, and everything since the log failed.
     unlogged: Batch,
-    failure_messages: HashMap<RequestId, String>,
-    /// Counts better than the sum over deliveries; they apply when the request ends.
-    counts: HashMap<RequestId, (u32, TokenSource)>,
-    /// Counts by others, which apply when the request ends.
-    other_counts: HashMap<RequestId, OtherCounts>,
-    /// What targets found odd; applies when the request ends.
-    oddities: HashMap<RequestId, Oddities>,
-    /// Who took the stamps of a request, where it was not the session's default; applies when the request ends.
-    own_stamps: HashMap<RequestId, StampSource>,
-    /// What connections cost, where they cost anything; applies when the request ends.
-    connections: HashMap<RequestId, ConnectionUse>,
+    told: SideFacts,
     late_events: u64,
     last_end: Option<MonoNs>,
     submissions: Option<(MonoNs, MonoNs)>,
@@ -131,12 +121,7 @@ impl RequestTable {
             log,
             log_error: None,
             unlogged: Batch::default(),
-            failure_messages: HashMap::new(),
-            counts: HashMap::new(),
-            other_counts: HashMap::new(),
-            oddities: HashMap::new(),
-            own_stamps: HashMap::new(),
-            connections: HashMap::new(),
+            told: SideFacts::default(),
             late_events: 0,
             last_end: None,
             submissions: None,
@@ -147,37 +132,9 @@ impl RequestTable {
         }
     }
 
-    pub(crate) fn failure_message(&mut self, id: RequestId, message: String) {
-        self.failure_messages.insert(id, message);
-    }
-
-    pub(crate) fn token_count(&mut self, id: RequestId, tokens: u32, source: TokenSource) {
-        self.counts.insert(id, (tokens, source));
-    }
-
-    pub(crate) fn recounted(&mut self, id: RequestId, tokens: u32) {
-        self.other_counts.entry(id).or_default().recounted = Some(tokens);
-    }
-
-    pub(crate) fn prompt_count(&mut self, id: RequestId, tokens: u32) {
-        self.other_counts.entry(id).or_default().prompt = Some(tokens);
-    }
-
-    pub(crate) fn cached_count(&mut self, id: RequestId, tokens: u32) {
-        self.other_counts.entry(id).or_default().cached = Some(tokens);
-    }
-
-    pub(crate) fn odd(&mut self, id: RequestId, oddity: Oddity) {
-        let marks = self.oddities.entry(id).or_default();
-        *marks = marks.with(oddity);
-    }
-
-    pub(crate) fn stamps_of(&mut self, id: RequestId, source: StampSource) {
-        self.own_stamps.insert(id, source);
-    }
-
-    pub(crate) fn connection_of(&mut self, id: RequestId, cost: ConnectionUse) {
-        self.connections.insert(id, cost);
+    /// Where facts go that come beside the ring.
+    pub(crate) fn told(&mut self) -> &mut SideFacts {
+        &mut self.told
     }
 
     pub(crate) fn set_sources(&mut self, sources: Sources) {
@@ -384,7 +341,7 @@ impl RequestTable {
             Ending::Cancelled => Outcome::Cancelled,
             Ending::TimedOut => Outcome::TimedOut,
             Ending::Failed(kind) => {
-                let message = self.failure_messages.remove(&id).unwrap_or_default();
+                let message = self.told.take_failure_message(id);
                 Outcome::Failed(Failure { kind, message })
             }
         };
@@ -410,16 +367,7 @@ impl RequestTable {
         self.places[i] = NOWHERE;
         self.states[i] = State::Ended;
         record.outcome = outcome;
-        if let Some((tokens, source)) = self.counts.remove(&record.id) {
-            record.output_tokens = tokens;
-            record.token_source = source;
-        }
-        if let Some(counts) = self.other_counts.remove(&record.id) {
-            record.other_counts = counts;
-        }
-        if let Some(source) = self.own_stamps.remove(&record.id) {
-            record.stamp_source = source;
-        }
+        let odd = self.told.complete(&mut record);
         if record.part == Part::Measured {
             self.live.measured_ended += u64::from(record.submit.is_some());
             if let Some(at) = record.submit {
@@ -427,12 +375,8 @@ impl RequestTable {
                 self.submissions = Some((first.min(at), last.max(at)));
             }
         }
-        if let Some(cost) = self.connections.remove(&record.id) {
-            record.connection = cost;
-        }
-        let told = self.oddities.remove(&record.id).unwrap_or_default();
         if record.outcome.is_completed() {
-            record.oddities = Oddities::of(&record, asked, told);
+            record.oddities = Oddities::of(&record, asked, odd);
         }
         self.batch.ended.push(record);
     }

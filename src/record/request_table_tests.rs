@@ -1,7 +1,7 @@
 //! Tests of the table of requests, event by event.
 
 use super::*;
-use crate::record::request_record::FinishReason;
+use crate::record::request_record::{FinishReason, OtherCounts};
 
 const ID: RequestId = RequestId(7);
 
@@ -28,10 +28,10 @@ fn a_request_that_left_later_than_it_was_handed_over_counts_from_there() {
 #[test]
 fn stamps_and_counts_that_differ_from_the_default_are_kept_with_their_request() {
     let mut table = submitted_at(100);
-    table.stamps_of(ID, StampSource::User);
-    table.recounted(ID, 5);
-    table.prompt_count(ID, 9);
-    table.cached_count(ID, 4);
+    table.told().stamps_of(ID, StampSource::User);
+    table.told().recounted(ID, 5);
+    table.told().prompt_count(ID, 9);
+    table.told().cached_count(ID, 4);
     let ending = Ending::Completed(FinishReason::Length);
     table.note(&Event::End { id: ID, at: MonoNs(200), ending });
     let phase = table.close(Nanos::ZERO);

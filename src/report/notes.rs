@@ -81,42 +81,50 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
     notes.extend(points.iter().filter_map(failed_around));
     notes.extend(odd_answers::notes(points));
     notes.extend(points.iter().filter_map(missed_slo));
-    let sum = |of: fn(&Counts) -> u64| points.iter().map(|point| of(&point.summary.counts)).sum();
     notes.extend(about_gpus(points));
-    let recounted: u64 = sum(|counts| counts.token_mismatches);
-    if recounted > 0 {
-        notes.push(format!(
-            "in {} our tokenizer counts another number of output tokens than the server; the server's count stands",
-            counted(recounted, "request")
-        ));
-    }
     notes.extend(about_prompts(points));
-    let without_ids =
-        |source| points.iter().any(|it| it.summary.counts.token_sources.contains_key(&source));
-    if without_ids(TokenSource::Chunks) {
-        notes.push(
-            "output tokens were counted as chunks with text, for want of ids, usage or a `--tokenizer`: a chunk is not a \
-             token"
-                .to_owned(),
-        );
-    }
     notes.extend(about_connections(points));
-    let overdue: u64 = sum(|counts| counts.timed_out);
-    if overdue > 0 {
-        notes.push(format!(
-            "{} took longer than a request may, which `--timeout` says, and counted as timed out",
-            counted(overdue, "request")
-        ));
-    }
     notes.extend(points.iter().filter_map(held_after_cancel));
-    let missing: u64 = sum(|counts| counts.deliveries_missing);
-    if missing > 0 {
-        notes.push(format!(
-            "the deliveries of {} were not kept: ITL, ICL, stall and token throughput are left out",
-            counted(missing, "request")
-        ));
-    }
+    notes.extend(COUNT_NOTES.iter().filter_map(|note| note.of(points)));
     notes
+}
+
+/// A sentence on a count of requests, told where it is not 0.
+struct CountNote {
+    count: fn(&Counts) -> u64,
+    before: &'static str,
+    after: &'static str,
+}
+
+const COUNT_NOTES: [CountNote; 4] = [
+    CountNote {
+        count: |counts| counts.token_mismatches,
+        before: "in",
+        after: "our tokenizer counts another number of output tokens than the server; the server's count stands",
+    },
+    CountNote {
+        count: |counts| counts.token_sources.get(&TokenSource::Chunks).copied().unwrap_or(0),
+        before: "output tokens of",
+        after: "were counted as chunks with text, for want of ids, usage or a `--tokenizer`: a chunk is not a token",
+    },
+    CountNote {
+        count: |counts| counts.timed_out,
+        before: "",
+        after: "took longer than a request may, which `--timeout` says, and counted as timed out",
+    },
+    CountNote {
+        count: |counts| counts.deliveries_missing,
+        before: "the deliveries of",
+        after: "were not kept: ITL, ICL, stall and token throughput are left out",
+    },
+];
+
+impl CountNote {
+    fn of(&self, points: &[PointReport]) -> Option<String> {
+        let requests = points.iter().map(|point| (self.count)(&point.summary.counts)).sum();
+        let words = format!("{} {} {}", self.before, counted(requests, "request"), self.after);
+        (requests > 0).then(|| words.trim_start().to_owned())
+    }
 }
 
 /// By how much a server counts prompts otherwise than they were planned: once where it is the same everywhere.

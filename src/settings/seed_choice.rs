@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(SeedChoice::Number(7).number(), 7);
         let drawn: std::collections::BTreeSet<u64> =
             (0..8).map(|_| SeedChoice::Random.number()).collect();
-        assert!(drawn.len() > 1 && drawn.iter().all(|seed| *seed <= u64::from(u32::MAX)));
+        assert!(drawn.len() > 1 && drawn.iter().all(|seed| u32::try_from(*seed).is_ok()));
     }
 
     #[test]

@@ -65,13 +65,13 @@ pub fn sent_before(place: &Path, target: &TargetInfo, workload: &Workload) -> Op
         earlier.seed == workload.seed
             && earlier.prompts == prompts
             && earlier.target.name == target.name
-            && WHO_READS.iter().all(|key| alike(key))
+            && WHO_READS.iter().all(alike)
             && !(earlier.points.is_empty() && earlier.unfinished.is_empty())
     };
     let found = folders(place).into_iter().filter_map(|folder| {
         let text = fs::read(folder.join(file::MANIFEST)).ok()?;
         let earlier: Earlier = serde_json::from_slice(&text).ok()?;
-        is_same(&earlier).then(|| (earlier.started, folder))
+        is_same(&earlier).then_some((earlier.started, folder))
     });
     let (started, folder) = found.max()?;
     let run = folder.strip_prefix(place).unwrap_or(&folder).display().to_string();

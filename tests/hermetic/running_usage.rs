@@ -21,7 +21,8 @@ fn bundles(out: &mut Out<'_>, with_usage: bool) -> Next {
         let mut event = token(text, finish);
         if with_usage {
             event.truncate(event.len() - 1);
-            event += &format!(r#","usage":{{"prompt_tokens":4,"completion_tokens":{so_far}}}}}"#);
+            let usage = format!(r#","usage":{{"prompt_tokens":4,"completion_tokens":{so_far}}}}}"#);
+            event.push_str(&usage);
         }
         out.raw(chunk_of(&event));
         pause(2);

@@ -63,7 +63,7 @@ impl Run {
         );
         let new = folders(&out).into_iter().find(|folder| !before.contains(folder));
         let folder = new.unwrap_or_else(|| panic!("{console}"));
-        Self { folder, console, out }
+        Self { out, folder, console }
     }
 
     pub fn point(&self) -> Value {

@@ -83,7 +83,7 @@ pub fn of(
     icl: Option<&Distribution>,
 ) -> Option<Roofline> {
     let known = facts.roofline.as_ref()?;
-    let reused = point.requests().iter().any(|record| record.reuses_a_prompt());
+    let reused = point.requests().iter().any(Observed::reuses_a_prompt);
     let load = decode_load(point, facts.window);
     let computed = !reused;
     Some(Roofline {

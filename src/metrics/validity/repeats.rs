@@ -17,7 +17,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Check {
             "the target was started for this run and has seen no other prompts",
         );
     }
-    let found = Found::of(evidence);
+    let found = Cached::of(evidence);
     let beyond = found.as_ref().map(|found| 100.0 * found.beyond / found.looked_for);
     let is_warm = beyond.is_some_and(|percent| percent > LIMIT_PERCENT);
     let status = if is_warm || facts.sent_before.is_some() { Status::Warn } else { Status::Pass };
@@ -52,24 +52,24 @@ fn sent_before(earlier: &SentBefore) -> String {
 }
 
 /// What caches found of the prompts of completed requests, in the unit in which each of them tells it.
-struct Found {
+struct Cached {
     looked_for: f64,
-    found: f64,
+    hit: f64,
     /// What a shared prefix and the tokens that a server adds to every prompt do not explain.
     beyond: f64,
 }
 
-impl Found {
+impl Cached {
     /// `None` where nothing tells.
     fn of(evidence: &Evidence<'_>) -> Option<Self> {
         let completed = evidence.point.requests().iter().filter(|it| it.ended.is_completed());
         let told = completed.filter_map(|request| Some((request, request.cache_use()?)));
-        let nothing = Self { looked_for: 0.0, found: 0.0, beyond: 0.0 };
+        let nothing = Self { looked_for: 0.0, hit: 0.0, beyond: 0.0 };
         let sum = told.fold(nothing, |sum, (request, CacheUse { found, looked_for })| {
             let expected = (f64::from(looked_for) * explained(request, evidence.facts)).ceil();
             Self {
                 looked_for: sum.looked_for + f64::from(looked_for),
-                found: sum.found + f64::from(found),
+                hit: sum.hit + f64::from(found),
                 beyond: sum.beyond + (f64::from(found) - expected).max(0.0),
             }
         });
@@ -83,7 +83,7 @@ impl Found {
             _ if self.beyond > 0.0 => "more than the shared prefix explains",
             _ => "as the shared prefix explains",
         };
-        match self.found {
+        match self.hit {
             0.0 => "the server found nothing of the prompts in its cache".to_owned(),
             found => format!(
                 "the server found {} % of the prompts in its cache, {explained}",

@@ -349,7 +349,7 @@ fn a_cache_that_finds_more_than_a_shared_prefix_explains_is_warned_of() {
     assert_eq!(repeats(cached(|_| Some(16), 120), 0).status, Status::Pass, "a chat template");
     assert_eq!(repeats(cached(|_| None, 100), 0).status, Status::Pass, "it does not tell");
     // Every tenth prompt was known.
-    let some = |id: u32| Some(if id % 10 == 0 { 96 } else { 0 });
+    let some = |id: u32| Some(if id.is_multiple_of(10) { 96 } else { 0 });
     assert_eq!(repeats(cached(some, 100), 0).status, Status::Warn);
 }
 
