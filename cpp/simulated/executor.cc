@@ -35,6 +35,10 @@ void log_start(simulation::Profile const& profile, simulation::Limits const& lim
     simulation::log(LogLevel::Info, "at most " + std::to_string(limits.max_batch_size) + " requests and " +
                                         std::to_string(limits.max_num_tokens) + " tokens in an iteration, " +
                                         std::to_string(limits.kv_blocks) + " blocks of KV cache");
+    if (limits.max_seq_len < profile.limits.max_seq_len) {
+        simulation::log(LogLevel::Warning, "sequences end at " + std::to_string(limits.max_seq_len) +
+                                               " tokens: the KV cache holds no longer one");
+    }
 }
 
 /// The program whose processes hold the engine; empty in leader mode.

@@ -114,8 +114,12 @@ CLAIM("drafts: more than the engine was built for, and any to an engine that was
     contains(thrown_by([] { bench::open("null,draft_len=2,external_drafts=2"); }), "one way of drafting");
 }
 
+CLAIM("drafts: an engine that verifies them is not loaded without block reuse") {
+    contains(thrown_by([] { driven::open(kTarget); }), "block reuse must be enabled");
+}
+
 CLAIM("engine: drafts cross the line beside the prompt, and must lie within the buffer") {
-    auto const engine = driven::open(kTarget);
+    auto const engine = driven::open(kTarget, 0, true);
     auto head = driven::head(1, 3);
     head.streaming = false;
     head.perf_metrics = true;

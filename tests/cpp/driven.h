@@ -21,10 +21,12 @@ using bareflight::RejectionKind;
 using bareflight::RequestHead;
 using bareflight::Settings;
 
-inline std::unique_ptr<Engine> open(std::string const& profile, int max_queue_size = 0) {
+inline std::unique_ptr<Engine> open(std::string const& profile, int max_queue_size = 0,
+                                    bool kv_block_reuse = false) {
     Settings settings;
     settings.model = profile;
     settings.max_queue_size = max_queue_size;
+    settings.kv_block_reuse = kv_block_reuse;
     return bareflight::simulated::open_engine(settings);
 }
 

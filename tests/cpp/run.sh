@@ -16,6 +16,9 @@ case $mode in
         ;;
 esac
 
+# Otherwise every executor that a claim opens would write its log between them.
+export TLLM_LOG_LEVEL="${TLLM_LOG_LEVEL:-ERROR}"
+
 generated=${CXX_INCLUDE:-target/cxxbridge}
 if [ ! -e "$generated/bareflight/ffi/bridge.rs.h" ]; then
     echo "run.sh: no generated bridge header: run 'cargo build' first, or set CXX_INCLUDE" >&2

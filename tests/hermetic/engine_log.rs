@@ -64,6 +64,15 @@ fn warnings_are_the_default_the_environment_comes_before_it_and_the_flag_before_
 }
 
 #[test]
+fn a_warning_is_kept_too_though_it_goes_to_the_other_stream() {
+    let out = tempfile::tempdir().expect("a folder");
+    let output = finished(&mut run(&out, TARGET, &["--kv-tokens", "64"]));
+    assert!(!words(&output.stderr).contains(MARK), "{}", words(&output.stderr));
+    let log = read(&directory(&out), "engine.log");
+    assert!(log.starts_with("[TensorRT-LLM][WARNING] sequences end at "), "{log}");
+}
+
+#[test]
 fn the_last_lines_are_shown_when_the_engine_does_not_load() {
     let out = tempfile::tempdir().expect("a folder");
     let output = run(&out, TARGET, &["--kv-tokens", "1"]).output().expect("the binary runs");

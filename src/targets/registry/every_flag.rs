@@ -23,6 +23,7 @@ const OF_TARGETS: &[(&str, &[&str])] = &[
     ("chunking_policy = 'equal_progress'", EXECUTORS),
     ("no_chunked_context = true", EXECUTORS),
     ("no_engine_stamps = true", &["sim", "trtllm", "openai", "triton", "triton-c"]),
+    ("[engine]\nengine_log = 'info'", EXECUTORS),
     ("worker = 'x'", &["trtllm"]),
     ("threads = 1", &["local"]),
     ("quantization = 'f32'", &["local"]),
@@ -95,7 +96,8 @@ const OF_RUNS: &[&str] = &[
 ];
 
 fn key_of(line: &str) -> &str {
-    line.split(' ').next().unwrap_or_default()
+    let key = line.rsplit('\n').next().unwrap_or_default();
+    key.split(' ').next().unwrap_or_default()
 }
 
 #[test]
