@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::request::spec::Prompt;
@@ -14,8 +15,11 @@ use crate::workload::prompts::PromptError;
 use crate::workload::vocabulary::Vocabulary;
 use crate::workload::words::{Words, filler};
 
-/// Texts begun anew before a length is given up.
-const STARTS: u32 = 32;
+/// Encodings before a length is given up.
+const TRIES: u32 = 512;
+
+/// Texts that are tried as a prefix of others before the last one is taken as it is.
+const PREFIXES: u32 = 16;
 
 /// Encodings spent on one text before it is begun anew.
 const REPAIRS: u32 = 16;
@@ -71,7 +75,8 @@ impl TextSource {
         &self.vocabulary
     }
 
-    /// A text of exactly `tokens` tokens to begin others with; empty for 0.
+    /// A text of exactly `tokens` tokens to begin others with; empty for 0. Where a text ends on a piece that merges with
+    /// whatever follows, others cannot begin with it, and another one is drawn.
     ///
     /// # Errors
     /// When none is found, or the tokenizer fails.
@@ -80,7 +85,17 @@ impl TextSource {
         rng: &mut Xoshiro256PlusPlus,
         tokens: u32,
     ) -> Result<TextPrefix, PromptError> {
-        self.extend(rng, &TextPrefix::default(), tokens)
+        let mut draw = || self.extend(rng, &TextPrefix::default(), tokens);
+        let mut prefix = draw()?;
+        for _ in 0..PREFIXES {
+            // Tried with draws of its own, so that those of the prompts stay what they are.
+            let mut trial = Xoshiro256PlusPlus::seed_from_u64(tokens.into());
+            if tokens == 0 || self.extend(&mut trial, &prefix, tokens + 1).is_ok() {
+                break;
+            }
+            prefix = draw()?;
+        }
+        Ok(prefix)
     }
 
     /// A prompt of exactly `tokens` tokens whose first ids are those of the prefix.
@@ -108,7 +123,7 @@ impl TextSource {
         }
         let mut closest = prefix.tokens() as u32;
         let mut tries = 0;
-        for _ in 0..STARTS {
+        while tries < TRIES {
             let mut draft = Draft::after(prefix);
             draft.grow(rng, &self.words, tokens - prefix.tokens() as u32);
             for _ in 0..REPAIRS {
