@@ -134,6 +134,7 @@ class Executor::Impl {
         if (mShutdown.exchange(true)) {
             return false;
         }
+        simulation::log(simulation::LogLevel::Info, "simulated executor shuts down");
         mIntake.close();
         mThread.join();
         mRanks->dismiss();

@@ -28,7 +28,8 @@ fn drafted(costs: &str) -> Subject {
         tokens: 3,
         ..Drafting::default()
     };
-    let engine = EngineSettings { drafting: Some(drafting), ..EngineSettings::default() };
+    let engine =
+        EngineSettings { drafting: Some(drafting), kv_reuse: true, ..EngineSettings::default() };
     Subject { engine, ..Subject::named(&format!("sim:explicit,external_drafts=3,{costs}")) }
 }
 
