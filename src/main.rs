@@ -7,12 +7,12 @@ use bareflight::cli::configuration::resolve_run;
 use bareflight::cli::exit::{Coded, Exit};
 use bareflight::cli::typed::{Cli, Command, Document};
 use bareflight::cli::{
-    compare, doctor, dry_run, engine_threads, inspect, ladder, load_number, mpi_rank, run, serve,
+    compare, doctor, dry_run, engine_threads, inspect, ladder, load_number, mpi_rank,
+    report as report_command, run, serve,
 };
 use bareflight::console;
-use bareflight::experiment::{artefacts, preflight};
-use bareflight::report::{self, comparison, summary_json, table};
-use bareflight::store::read_back::read_back;
+use bareflight::experiment::preflight;
+use bareflight::report::{self, comparison, summary_json};
 use clap::FromArgMatches;
 
 fn main() -> ExitCode {
@@ -49,13 +49,7 @@ fn dispatch() -> Coded<Exit> {
             run::print(&text).map_err(|error| (Exit::Failure, error))?;
             Ok(Exit::Ok)
         }
-        Command::Report { directory } => {
-            let run =
-                read_back(&directory).map_err(|error| (Exit::Usage, anyhow::Error::new(error)))?;
-            let shown = artefacts::write_reports(&run).map_err(failure)?;
-            run::print(&table::render(&shown)).map_err(|error| (Exit::Failure, error))?;
-            Ok(Exit::of(&run))
-        }
+        Command::Report(arguments) => report_command::run(&arguments),
         Command::Serve(arguments) => serve::serve(&arguments, &program, typed),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),

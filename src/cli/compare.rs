@@ -13,6 +13,7 @@ use crate::cli::configuration::read_settings;
 use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::origin::{as_map, as_tables};
+use crate::cli::report::refuse_extra;
 use crate::cli::resolve::resolve;
 use crate::cli::run::{Screen, experiment_exit, preflight_exit, print};
 use crate::cli::setting_key;
@@ -337,6 +338,7 @@ fn one_side<'a>(
 }
 
 fn same_question(sides: &[Resolved]) -> anyhow::Result<()> {
+    refuse_extra(sides)?;
     let first = &sides[0];
     if first.loads.len() > 1 {
         return Err(anyhow!(

@@ -5,6 +5,7 @@ use std::io::Write;
 use anyhow::{Context, Result};
 
 use crate::cli::exit::Exit;
+use crate::cli::report;
 use crate::clock::Nanos;
 use crate::console;
 use crate::experiment::artefacts;
@@ -53,6 +54,7 @@ pub fn run(mut resolved: Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
         console::print_notice(format_args!("{fault}"));
     }
     written.map_err(|error| (Exit::Failure, anyhow::Error::new(error)))?;
+    report::write_extra(&run, &resolved.export, &resolved.plots)?;
     Ok(Exit::of(&run))
 }
 

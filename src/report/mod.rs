@@ -1,6 +1,7 @@
 //! Reports: one renderer per file, each a pure function from an [`Experiment`] to text.
 
 pub mod comparison;
+pub mod export;
 pub mod figures;
 pub mod html;
 pub mod ladder;

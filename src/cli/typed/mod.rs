@@ -13,6 +13,7 @@ use crate::cli::compare::CompareArgs;
 use crate::cli::doctor::DoctorArgs;
 use crate::cli::inspect::InspectArgs;
 use crate::cli::ladder::LadderArgs;
+use crate::cli::report::ReportArgs;
 use crate::cli::serve::ServeArgs;
 pub use engine::{EXECUTOR_HEADING, ExecutorFlags};
 pub use request::RequestFlags;
@@ -41,10 +42,7 @@ pub enum Command {
     /// Resolve everything and run nothing: what would be measured, and where each value comes from
     Plan(RunArgs),
     /// Make the reports of a run directory again from its records
-    Report {
-        /// A run directory, as named by `run`
-        directory: PathBuf,
-    },
+    Report(ReportArgs),
     /// Look at what would be loaded, without loading it
     Inspect(InspectArgs),
     /// Serve an engine of this process over OpenAI's and Triton's protocols
