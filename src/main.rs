@@ -50,6 +50,7 @@ fn dispatch() -> Coded<Exit> {
             Ok(Exit::Ok)
         }
         Command::Report(arguments) => report_command::run(&arguments),
+        Command::Import(arguments) => report_command::run_import(&arguments),
         Command::Serve(arguments) => serve::serve(&arguments, &program, typed),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),

@@ -6,8 +6,10 @@ use std::path::PathBuf;
 
 use crate::metrics::point_records::RecordsError;
 use crate::report::export::{self, ExportRun};
+use crate::report::html::plot;
+use crate::report::png::{self, PngError};
 use crate::report::{Experiment, FileNote, PointReport, html, summary_csv, summary_json};
-use crate::settings::export::ExportFormat;
+use crate::settings::export::{ExportFormat, PlotFormat};
 use crate::store::manifest::State;
 use crate::store::measured_run::MeasuredRun;
 use crate::store::run_directory::{RunDirectory, file};
@@ -38,6 +40,39 @@ pub enum ExtraFilesError {
     /// A file cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// A picture cannot be drawn.
+    #[error(transparent)]
+    Png(#[from] PngError),
+}
+
+/// Writes the plots of the page as pictures.
+///
+/// # Errors
+/// When a picture cannot be drawn or written.
+pub fn write_plots(run: &MeasuredRun, formats: &[PlotFormat]) -> Result<(), ExtraFilesError> {
+    if formats.is_empty() {
+        return Ok(());
+    }
+    for (name, chart) in html::curves::charts(&as_experiment(run).points) {
+        let Some(svg) = plot::file::alone(&chart) else { continue };
+        for format in formats {
+            let (extension, bytes) = as_picture(&svg, *format)?;
+            let path = format!("{}/{name}.{extension}", file::PLOTS);
+            write_below(&run.directory, &path, &bytes)?;
+        }
+    }
+    Ok(())
+}
+
+/// An SVG as a file of a format, with the ending of its name.
+///
+/// # Errors
+/// When it cannot be drawn.
+pub fn as_picture(svg: &str, format: PlotFormat) -> Result<(&'static str, Vec<u8>), PngError> {
+    match format {
+        PlotFormat::Svg => Ok(("svg", svg.as_bytes().to_vec())),
+        PlotFormat::Png => Ok(("png", png::from_svg(svg)?)),
+    }
 }
 
 /// Writes results in the shapes of other tools; what a format has no place for is given back in words.

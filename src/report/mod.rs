@@ -7,11 +7,13 @@ pub mod html;
 pub mod ladder;
 pub mod notes;
 mod odd_answers;
+pub mod png;
 pub mod progress;
 pub mod roofline;
 pub mod summary_csv;
 pub mod summary_json;
 pub mod table;
+pub mod together;
 
 use std::collections::BTreeSet;
 

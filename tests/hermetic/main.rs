@@ -12,6 +12,7 @@ mod compare;
 mod curl;
 mod doctor;
 mod drafting;
+mod exports;
 mod fidelity;
 mod gpu_memory;
 mod gpu_telemetry;

@@ -13,7 +13,7 @@ use crate::cli::compare::CompareArgs;
 use crate::cli::doctor::DoctorArgs;
 use crate::cli::inspect::InspectArgs;
 use crate::cli::ladder::LadderArgs;
-use crate::cli::report::ReportArgs;
+use crate::cli::report::{ImportArgs, ReportArgs};
 use crate::cli::serve::ServeArgs;
 pub use engine::{EXECUTOR_HEADING, ExecutorFlags};
 pub use request::RequestFlags;
@@ -41,8 +41,10 @@ pub enum Command {
     Run(RunArgs),
     /// Resolve everything and run nothing: what would be measured, and where each value comes from
     Plan(RunArgs),
-    /// Make the reports of a run directory again from its records
+    /// Make the reports of a run directory again from its records, or show several runs side by side
     Report(ReportArgs),
+    /// Show results of other tools, beside each other and beside runs of ours
+    Import(ImportArgs),
     /// Look at what would be loaded, without loading it
     Inspect(InspectArgs),
     /// Serve an engine of this process over OpenAI's and Triton's protocols

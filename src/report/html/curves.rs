@@ -82,7 +82,7 @@ fn file_name(quantity: Quantity, over: &str) -> String {
 }
 
 /// Every chart of a run, each with the name of its file.
-pub(in crate::report) fn charts(points: &[PointReport]) -> Vec<(String, Chart)> {
+pub fn charts(points: &[PointReport]) -> Vec<(String, Chart)> {
     let mut charts = charts_over_load(points);
     charts.extend(charts_by_percentile(points));
     charts
