@@ -166,7 +166,7 @@ pub fn side_of(shown: &Experiment) -> Side {
     }
     Side {
         name: String::new(),
-        title: shown.title.clone(),
+        title: shown.title.clone() + &crate::report::table::marks(shown.marks()),
         measured_by: None,
         notes,
         points: points.collect(),

@@ -1,5 +1,6 @@
 //! Picture of several runs: TTFT, TPOT, ITL, latency and output throughput against the load, a colour per run.
 
+use super::table::title;
 use super::{Number, Side, SideLoad};
 use crate::report::figures::figure;
 use crate::report::html::plot::file::{run_colour, sheet};
@@ -19,7 +20,7 @@ const SIZE: (f64, f64) = (520.0, 290.0);
 pub fn comparison(sides: &[Side]) -> Option<String> {
     let charts = DRAWN.map(|(number, title, unit)| chart(sides, number, title, unit));
     let names: Vec<String> =
-        sides.iter().map(|side| format!("{}: {}", side.name, side.title)).collect();
+        sides.iter().map(|side| format!("{}: {}", side.name, title(side))).collect();
     sheet(&names.join("   "), &charts, 3)
 }
 

@@ -97,7 +97,8 @@ pub fn summary(sides: &[Side], margin: f64) -> String {
     text
 }
 
-fn title(side: &Side) -> String {
+/// What a side is, with who measured it where that was somebody else.
+pub(super) fn title(side: &Side) -> String {
     match &side.measured_by {
         Some(_) => format!("{} [SOMEBODY ELSE'S NUMBERS]", side.title),
         None => side.title.clone(),
