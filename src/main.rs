@@ -9,12 +9,11 @@ use bareflight::cli::exit::{Coded, Exit};
 use bareflight::cli::typed::{Cli, Command, Document};
 use bareflight::cli::{
     compare, doctor, dry_run, engine_log, engine_threads, inspect, ladder, load_number, mpi_rank,
-    run, serve, shell, translate,
+    report as report_command, run, serve, shell, translate,
 };
 use bareflight::console;
-use bareflight::experiment::{artefacts, preflight};
-use bareflight::report::{self, comparison, summary_json, table};
-use bareflight::store::read_back::read_back;
+use bareflight::experiment::preflight;
+use bareflight::report::{self, comparison, summary_json};
 use clap::FromArgMatches;
 
 fn main() -> ExitCode {
@@ -54,13 +53,8 @@ fn dispatch() -> Coded<Exit> {
             run::print(&text).map_err(|error| (Exit::Failure, error))?;
             Ok(Exit::Ok)
         }
-        Command::Report { directory } => {
-            let run =
-                read_back(&directory).map_err(|error| (Exit::Usage, anyhow::Error::new(error)))?;
-            let shown = artefacts::write_reports(&run).map_err(failure)?;
-            run::print(&table::render(&shown)).map_err(|error| (Exit::Failure, error))?;
-            Ok(Exit::of(&run))
-        }
+        Command::Report(arguments) => report_command::run(&arguments),
+        Command::Import(arguments) => report_command::run_import(&arguments),
         Command::Serve(arguments) => serve::serve(&arguments, &program, typed),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),

@@ -14,6 +14,7 @@ use crate::cli::engine_log::{self, Destination};
 use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::origin::{as_map, as_tables};
+use crate::cli::report::refuse_extra;
 use crate::cli::resolve::resolve;
 use crate::cli::run::{Screen, experiment_exit, preflight_exit, print};
 use crate::cli::setting_key;
@@ -343,6 +344,7 @@ fn one_side<'a>(
 }
 
 fn same_question(sides: &[Resolved]) -> anyhow::Result<()> {
+    refuse_extra(sides)?;
     let first = &sides[0];
     if first.loads.len() > 1 {
         return Err(anyhow!(

@@ -10,6 +10,7 @@ use crate::cli::configuration::read_settings;
 use crate::cli::engine_log::{self, Destination};
 use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
+use crate::cli::report::refuse_extra;
 use crate::cli::resolve::resolve;
 use crate::cli::run::{Screen, experiment_exit, preflight_exit, print};
 use crate::cli::typed::{RunArgs, Settings};
@@ -76,6 +77,7 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
     let (settings, _) = read_settings(&arguments.run, matches)?;
     let mut engine = engine(&settings).map_err(usage)?;
     refuse_profiled(std::slice::from_ref(&engine)).map_err(usage)?;
+    refuse_extra(std::slice::from_ref(&engine)).map_err(usage)?;
     engine_threads::ensure(std::slice::from_mut(&mut engine))?;
     engine_log::set_up(std::slice::from_mut(&mut engine), Destination::RunDirectory)?;
 

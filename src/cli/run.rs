@@ -5,6 +5,7 @@ use std::io::Write;
 use anyhow::{Context, Result};
 
 use crate::cli::exit::Exit;
+use crate::cli::report;
 use crate::clock::Nanos;
 use crate::console;
 use crate::console::streams;
@@ -26,6 +27,7 @@ use crate::targets::{TargetError, TargetInfo};
 /// # Errors
 /// What stood in the way, with the exit code that it deserves.
 pub fn run(mut resolved: Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
+    report::check_plots(&resolved.plots)?;
     let mut ready = preflight::prepare(&mut resolved)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
     for warning in &ready.warnings {
@@ -45,6 +47,7 @@ pub fn run(mut resolved: Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
     let run = sweep::run(&resolved, &settings, ready, &stop, &mut screen)
         .map_err(|error| (experiment_exit(&error), anyhow::Error::new(error)))?;
     // What was measured is shown even where it cannot be written.
+    let extra = report::write_extra(&run, &resolved.export, &resolved.plots);
     let written = artefacts::write_reports(&run);
     let shown = written.as_ref().map_or_else(|_| artefacts::as_experiment(&run), Clone::clone);
     print(&table::conclusion(&shown)).map_err(|error| (Exit::Failure, error))?;
@@ -55,6 +58,7 @@ pub fn run(mut resolved: Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
         console::print_notice(format_args!("{fault}"));
     }
     written.map_err(|error| (Exit::Failure, anyhow::Error::new(error)))?;
+    extra?;
     Ok(Exit::of(&run))
 }
 

@@ -1,6 +1,15 @@
 //! Reports of a measured run: summary as JSON and CSV, and the page.
 
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use crate::metrics::point_records::RecordsError;
+use crate::report::export::{self, ExportRun};
+use crate::report::html::plot;
+use crate::report::png::{self, PngError};
 use crate::report::{Experiment, FileNote, PointReport, html, summary_csv, summary_json};
+use crate::settings::export::{ExportFormat, PlotFormat};
 use crate::store::manifest::State;
 use crate::store::measured_run::MeasuredRun;
 use crate::store::run_directory::{RunDirectory, file};
@@ -17,6 +26,96 @@ pub fn write_reports(run: &MeasuredRun) -> Result<Experiment, WriteError> {
     write_whole(&directory.file(file::SUMMARY_CSV), &summary_csv::render(&experiment))?;
     write_whole(&directory.file(file::REPORT), html::render(&experiment).as_bytes())?;
     Ok(experiment)
+}
+
+/// Why files for others are not there.
+#[derive(Debug, thiserror::Error)]
+pub enum ExtraFilesError {
+    /// The records cannot be read.
+    #[error(transparent)]
+    Records(#[from] RecordsError),
+    /// A folder cannot be made.
+    #[error("the folder `{0}` cannot be made ({1}): check that the run directory is writable")]
+    Folder(PathBuf, #[source] io::Error),
+    /// A file cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// A picture cannot be drawn.
+    #[error(transparent)]
+    Png(#[from] PngError),
+}
+
+/// Writes the plots of the page as pictures.
+///
+/// # Errors
+/// When a picture cannot be drawn or written.
+pub fn write_plots(run: &MeasuredRun, formats: &[PlotFormat]) -> Result<(), ExtraFilesError> {
+    if formats.is_empty() {
+        return Ok(());
+    }
+    for (name, chart) in html::curves::charts(&as_experiment(run).points) {
+        let Some(svg) = plot::file::alone(&chart) else { continue };
+        for format in formats {
+            let (extension, bytes) = as_picture(&svg, *format)?;
+            let path = format!("{}/{name}.{extension}", file::PLOTS);
+            write_below(&run.directory, &path, &bytes)?;
+        }
+    }
+    Ok(())
+}
+
+/// An SVG as a file of a format, with the ending of its name.
+///
+/// # Errors
+/// When it cannot be drawn.
+pub fn as_picture(svg: &str, format: PlotFormat) -> Result<(&'static str, Vec<u8>), PngError> {
+    match format {
+        PlotFormat::Svg => Ok(("svg", svg.as_bytes().to_vec())),
+        PlotFormat::Png => Ok(("png", png::from_svg(svg)?)),
+    }
+}
+
+/// Writes results in the shapes of other tools; what a format has no place for is given back in words.
+///
+/// # Errors
+/// When records cannot be read, or a file cannot be written.
+pub fn write_exports(
+    run: &MeasuredRun,
+    formats: &[ExportFormat],
+) -> Result<Vec<String>, ExtraFilesError> {
+    if formats.is_empty() {
+        return Ok(Vec::new());
+    }
+    let records = run.load_records()?;
+    let shown = as_experiment(run);
+    let exporting = ExportRun::new(&run.manifest, &shown, scenario(run), &records);
+    let mut left_out = Vec::new();
+    for format in formats {
+        let exported = export::render(*format, &exporting);
+        for file in exported.files {
+            write_below(&run.directory, &file.path, &file.bytes)?;
+        }
+        left_out.extend(exported.left_out);
+    }
+    Ok(left_out)
+}
+
+/// Writes a file in a folder of the run, which is made where it is not there.
+fn write_below(directory: &RunDirectory, name: &str, bytes: &[u8]) -> Result<(), ExtraFilesError> {
+    let path = directory.file(name);
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)
+            .map_err(|error| ExtraFilesError::Folder(folder.to_owned(), error))?;
+    }
+    Ok(write_whole(&path, bytes)?)
+}
+
+/// The scenario of lengths as it was typed; empty where the folder does not say.
+fn scenario(run: &MeasuredRun) -> String {
+    let settings = fs::read_to_string(run.directory.file(file::RESOLVED)).ok();
+    let table = settings.and_then(|text| text.parse::<toml::Table>().ok());
+    let scenario = table.as_ref().and_then(|table| table.get("scenario"));
+    scenario.and_then(toml::Value::as_str).unwrap_or_default().to_owned()
 }
 
 /// A run as reports show it.
@@ -60,6 +159,8 @@ fn notes(directory: &RunDirectory) -> Vec<FileNote> {
         (file::GPU, "GPU samples, ten per second"),
         (file::MANIFEST, "machine, versions, seeds, hashes"),
         (file::RESOLVED, "every setting: `bareflight run --config` repeats the run"),
+        (file::EXPORTS, "the same results in the shapes of other tools"),
+        (file::PLOTS, "the plots of the page as pictures"),
     ]
     .into_iter()
     .filter(|(name, _)| {

@@ -1,16 +1,19 @@
 //! Reports: one renderer per file, each a pure function from an [`Experiment`] to text.
 
 pub mod comparison;
+pub mod export;
 pub mod figures;
 pub mod html;
 pub mod ladder;
 pub mod notes;
 mod odd_answers;
+pub mod png;
 pub mod progress;
 pub mod roofline;
 pub mod summary_csv;
 pub mod summary_json;
 pub mod table;
+pub mod together;
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,7 @@
 //! What a run is, resolved: target, engine, workload, loads, sizes, limits, output.
 
 pub mod engine;
+pub mod export;
 pub mod gpu_choice;
 pub mod human_duration;
 pub mod profile_window;
@@ -15,6 +16,7 @@ use crate::load::Load;
 use crate::load::course::{Course, WindowKind};
 use crate::load::plan::PlanSize;
 use crate::settings::engine::EngineSettings;
+use crate::settings::export::{ExportFormat, PlotFormat};
 use crate::settings::gpu_choice::GpuChoice;
 use crate::settings::profile_window::ProfileWindow;
 use crate::settings::served::ServedSettings;
@@ -81,6 +83,10 @@ pub struct Resolved {
     pub out: PathBuf,
     /// Keep the stamp of each delivery.
     pub keep_deliveries: bool,
+    /// Tools in whose shapes results are written too.
+    pub export: Vec<ExportFormat>,
+    /// Formats in which plots are written too.
+    pub plots: Vec<PlotFormat>,
     /// No progress.
     pub quiet: bool,
     /// The bounds as they were typed.

@@ -50,6 +50,10 @@ pub mod file {
     pub const LADDER_PAGE: &str = "ladder.html";
     /// Settings of the server that a ladder starts.
     pub const SERVED: &str = "served.toml";
+    /// Folder of files in the shapes of other tools.
+    pub const EXPORTS: &str = "exports";
+    /// Folder of pictures.
+    pub const PLOTS: &str = "plots";
     /// For people.
     pub const REPORT: &str = "report.html";
 }

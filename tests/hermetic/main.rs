@@ -14,6 +14,7 @@ mod doctor;
 mod drafting;
 mod embeddings;
 mod engine_log;
+mod exports;
 mod fidelity;
 mod gpu_memory;
 mod gpu_telemetry;

@@ -62,6 +62,8 @@ pub fn resolve(typed: &Settings) -> Result<Resolved, SettingsError> {
         cuda_library: typed.cuda_library.clone(),
         out: typed.out.clone().unwrap_or_else(|| PathBuf::from("runs")),
         keep_deliveries: !typed.no_deliveries.unwrap_or(false),
+        export: typed.export.clone().unwrap_or_default(),
+        plots: typed.plots.clone().unwrap_or_default(),
         quiet: typed.quiet.unwrap_or(false),
         slo_text: typed.slo.clone(),
     };
@@ -368,6 +370,8 @@ impl Resolved {
             cuda_library: self.cuda_library.clone(),
             out: Some(self.out.clone()),
             no_deliveries: Some(!self.keep_deliveries),
+            export: (!self.export.is_empty()).then(|| self.export.clone()),
+            plots: (!self.plots.is_empty()).then(|| self.plots.clone()),
             quiet: Some(self.quiet),
             gpu: self.gpu.as_ref().map(|gpu| gpu.name.clone()),
             memory_bandwidth_gbps: self.memory_bandwidth_gbps,

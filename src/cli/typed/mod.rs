@@ -13,6 +13,7 @@ use crate::cli::compare::CompareArgs;
 use crate::cli::doctor::DoctorArgs;
 use crate::cli::inspect::InspectArgs;
 use crate::cli::ladder::LadderArgs;
+use crate::cli::report::{ImportArgs, ReportArgs};
 use crate::cli::serve::ServeArgs;
 use crate::cli::translate::TranslateArgs;
 pub use engine::{EXECUTOR_HEADING, ExecutorFlags};
@@ -41,11 +42,10 @@ pub enum Command {
     Run(RunArgs),
     /// Resolve everything and run nothing: what would be measured, and where each value comes from
     Plan(RunArgs),
-    /// Make the reports of a run directory again from its records
-    Report {
-        /// A run directory, as named by `run`
-        directory: PathBuf,
-    },
+    /// Make the reports of a run directory again from its records, or show several runs side by side
+    Report(ReportArgs),
+    /// Show results of other tools, beside each other and beside runs of ours
+    Import(ImportArgs),
     /// Look at what would be loaded, without loading it
     Inspect(InspectArgs),
     /// Serve an engine of this process over OpenAI's and Triton's protocols

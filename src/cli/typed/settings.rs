@@ -9,6 +9,7 @@ use crate::cli::load_number;
 use crate::cli::typed::{ArrivalKind, ExecutorFlags, PromptFormat, RequestFlags};
 use crate::load::course::WindowKind;
 use crate::settings::engine::{CapacityPolicy, ChunkingPolicy, Quantization};
+use crate::settings::export::{ExportFormat, PlotFormat};
 use crate::settings::gpu_choice::GpuChoice;
 use crate::settings::human_duration::HumanDuration;
 use crate::settings::profile_window::ProfileWindow;
@@ -361,6 +362,14 @@ pub struct Settings {
     #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Output")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_deliveries: Option<bool>,
+    /// Write results in the shapes of other tools too (folder `exports`; see docs/exports.md)
+    #[arg(long, value_name = "TOOL,…", value_delimiter = ',', help_heading = "Output")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub export: Option<Vec<ExportFormat>>,
+    /// Write the page's plots as pictures too (folder `plots`)
+    #[arg(long, value_name = "FORMAT,…", value_delimiter = ',', help_heading = "Output")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plots: Option<Vec<PlotFormat>>,
     /// Print results only, no progress
     #[arg(
         long,

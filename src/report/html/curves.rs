@@ -53,15 +53,39 @@ impl LoadAxis {
 
 /// The curves of a sweep; nothing where there is only one point.
 pub(super) fn over_load(points: &[PointReport]) -> String {
-    let Some(load) = LoadAxis::of(points) else { return String::new() };
-    let mut plots = throughput(points, &load).figure();
-    plots.push_str(&frontier(points).figure());
-    let headline = points.first().map_or(Quantity::E2e, |point| point.summary.headline_latency());
-    for quantity in [Quantity::Ttft, Quantity::Itl, headline] {
-        plots.push_str(&latency(points, &load, quantity).figure());
+    let plots: String = charts_over_load(points).iter().map(|(_, chart)| chart.figure()).collect();
+    if plots.is_empty() {
+        return plots;
     }
-    plots.push_str(&requests(points, &load).figure());
     format!("<h2>Under load</h2>\n<div class=\"plots\">\n{plots}</div>\n")
+}
+
+/// The same as charts, each with the name of its file.
+fn charts_over_load(points: &[PointReport]) -> Vec<(String, Chart)> {
+    let Some(load) = LoadAxis::of(points) else { return Vec::new() };
+    let mut charts = vec![
+        ("throughput".to_owned(), throughput(points, &load)),
+        ("frontier".to_owned(), frontier(points)),
+    ];
+    let headline = points.first().map_or(Quantity::E2e, |point| point.summary.headline_latency());
+    charts.extend(
+        [Quantity::Ttft, Quantity::Itl, headline]
+            .map(|quantity| (file_name(quantity, "load"), latency(points, &load, quantity))),
+    );
+    charts.push(("requests".to_owned(), requests(points, &load)));
+    charts
+}
+
+/// `ttft_ms_over_load`.
+fn file_name(quantity: Quantity, over: &str) -> String {
+    format!("{}_over_{over}", quantity.definition().key)
+}
+
+/// Every chart of a run, each with the name of its file.
+pub fn charts(points: &[PointReport]) -> Vec<(String, Chart)> {
+    let mut charts = charts_over_load(points);
+    charts.extend(charts_by_percentile(points));
+    charts
 }
 
 /// The points in the order of their load.
@@ -176,14 +200,18 @@ fn percentile_text(value: &PercentileValue) -> String {
 
 /// Latency over percentile, a line for each point: where a tail begins, and how long it is.
 pub(super) fn by_percentile(points: &[PointReport]) -> String {
-    let headline = points.first().map_or(Quantity::E2e, |point| point.summary.headline_latency());
-    let plots: String = [Quantity::Ttft, Quantity::Itl, Quantity::Tpot, headline]
-        .map(|quantity| tail(points, quantity).figure())
-        .concat();
+    let plots: String =
+        charts_by_percentile(points).iter().map(|(_, chart)| chart.figure()).collect();
     if plots.is_empty() {
         return plots;
     }
     format!("<h2>From the median into the tail</h2>\n<div class=\"plots\">\n{plots}</div>\n")
+}
+
+fn charts_by_percentile(points: &[PointReport]) -> [(String, Chart); 4] {
+    let headline = points.first().map_or(Quantity::E2e, |point| point.summary.headline_latency());
+    [Quantity::Ttft, Quantity::Itl, Quantity::Tpot, headline]
+        .map(|quantity| (file_name(quantity, "percentile"), tail(points, quantity)))
 }
 
 fn tail(points: &[PointReport], quantity: Quantity) -> Chart {

@@ -1,7 +1,7 @@
 //! HTML report: one self-contained file without scripts, fonts or network.
 
 mod checks;
-mod curves;
+pub mod curves;
 mod facts;
 mod iterations;
 pub mod plot;

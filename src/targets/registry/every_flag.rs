@@ -89,6 +89,8 @@ const OF_RUNS: &[&str] = &[
     "cuda_library",
     "out",
     "no_deliveries",
+    "export",
+    "plots",
     "quiet",
     // Places of libraries, which the environment may name for all runs.
     "triton_library",

@@ -1,5 +1,6 @@
 //! Line charts as inline SVG.
 
+pub mod file;
 pub mod ratios;
 pub mod scale;
 
@@ -89,16 +90,20 @@ struct Frame {
 impl Chart {
     /// A `<figure>`, or nothing where no point can be drawn.
     pub fn figure(&self) -> String {
-        let Some(frame) = self.frame() else { return String::new() };
+        let Some(drawing) = self.drawing() else { return String::new() };
+        let (width, height) = self.size;
+        let title = escape(&self.title);
+        format!(
+            "<figure><figcaption>{title}{}</figcaption><svg viewBox=\"0 0 {width} {height}\" role=\"img\" \
+             aria-label=\"{title}\">{drawing}</svg></figure>\n",
+            self.legend()
+        )
+    }
+
+    /// What is drawn, as elements of an SVG of [`Self::size`]; `None` where no point can be drawn.
+    pub fn drawing(&self) -> Option<String> {
+        let frame = self.frame()?;
         let mut svg = String::new();
-        // Writing to a string cannot fail, here and below.
-        let _infallible = write!(
-            svg,
-            r#"<svg viewBox="0 0 {} {}" role="img" aria-label="{}">"#,
-            self.size.0,
-            self.size.1,
-            escape(&self.title)
-        );
         self.draw_axes(&frame, &mut svg);
         for series in &self.series {
             self.draw(series, &frame, &mut svg);
@@ -106,12 +111,7 @@ impl Chart {
         if self.named_points {
             self.draw_names(&frame, &mut svg);
         }
-        svg.push_str("</svg>");
-        format!(
-            "<figure><figcaption>{}{}</figcaption>{svg}</figure>\n",
-            escape(&self.title),
-            self.legend()
-        )
+        Some(svg)
     }
 
     fn legend(&self) -> String {
@@ -158,6 +158,7 @@ impl Chart {
     fn draw_axes(&self, frame: &Frame, svg: &mut String) {
         for tick in &frame.y_ticks {
             let y = frame.y.at(*tick);
+            // Writing to a string cannot fail, here and below.
             let _infallible = write!(
                 svg,
                 r#"<path class="grid" d="M{LEFT} {y:.1}H{}"/><text class="tick" x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"#,

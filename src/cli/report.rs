@@ -1,0 +1,207 @@
+//! `bareflight report` and `import`: reports made again, several runs side by side, files for other tools.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use clap::{Args, ValueEnum};
+
+use crate::cli::exit::{Coded, Exit};
+use crate::cli::run::print;
+use crate::console;
+use crate::experiment::artefacts;
+use crate::metrics::threshold::Percent;
+use crate::report::export::markdown;
+use crate::report::together::{Side, import, name_sides, pictures, side_of, table as together};
+use crate::report::{png, table};
+use crate::settings::Resolved;
+use crate::settings::export::{ExportFormat, PlotFormat};
+use crate::store::measured_run::MeasuredRun;
+use crate::store::read_back::read_back;
+use crate::store::write::write_whole;
+
+/// What is made again.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// A run directory, as named by `run`; several, or results of other tools (see `import`), are shown side by side
+    #[arg(value_name = "RUN_DIR|FILE", required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Write results in the shapes of other tools too (folder `exports`; see docs/exports.md)
+    #[arg(long, value_name = "TOOL,…", value_delimiter = ',')]
+    pub export: Vec<ExportFormat>,
+    /// How results are shown, and pictures of them.
+    #[command(flatten)]
+    pub shown: ShownArgs,
+}
+
+/// What is read in.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// JSON results of `vllm bench serve`, aiperf, GenAI-Perf and genai-bench; run directories of ours may stand beside them
+    #[arg(value_name = "FILE|RUN_DIR", required = true)]
+    pub paths: Vec<PathBuf>,
+    /// How results are shown, and pictures of them.
+    #[command(flatten)]
+    pub shown: ShownArgs,
+}
+
+/// How results are shown.
+#[derive(Debug, Args)]
+pub struct ShownArgs {
+    /// On standard output
+    #[arg(long, value_enum, default_value_t)]
+    pub format: TextFormat,
+    /// Write plots as pictures: of one run into its folder `plots`, of several `benchmark_comparison` and `benchmark_summary.txt`
+    #[arg(long, value_name = "FORMAT,…", value_delimiter = ',')]
+    pub plots: Vec<PlotFormat>,
+    /// Of several runs: where pictures and summary go
+    #[arg(long, short = 'o', value_name = "DIR", default_value = ".")]
+    pub out: PathBuf,
+    /// Of several runs: differences within this share count as none
+    #[arg(long, value_name = "PERCENT", default_value = "2%")]
+    pub margin: Percent,
+}
+
+/// A form of text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum TextFormat {
+    /// For a terminal
+    #[default]
+    Text,
+    /// Markdown, for pull requests
+    Md,
+}
+
+/// Makes reports again, or shows several runs side by side.
+///
+/// # Errors
+/// What stood in the way, with the exit code that it deserves.
+pub fn run(arguments: &ReportArgs) -> Coded<Exit> {
+    let ReportArgs { paths, export, shown } = arguments;
+    check_plots(&shown.plots)?;
+    match paths.as_slice() {
+        [directory] if !directory.is_file() => one(directory, export, shown),
+        _ if !export.is_empty() => {
+            let why = anyhow!("`--export` is about one run directory: give it with one alone");
+            Err((Exit::Usage, why))
+        }
+        paths => several(paths, shown),
+    }
+}
+
+/// Shows results of other tools, beside each other and beside ours.
+///
+/// # Errors
+/// What stood in the way, with the exit code that it deserves.
+pub fn run_import(arguments: &ImportArgs) -> Coded<Exit> {
+    check_plots(&arguments.shown.plots)?;
+    several(&arguments.paths, &arguments.shown)
+}
+
+fn one(directory: &Path, export: &[ExportFormat], how: &ShownArgs) -> Coded<Exit> {
+    let run = read(directory)?;
+    write_extra(&run, export, &how.plots)?;
+    let shown = artefacts::write_reports(&run).map_err(failure)?;
+    let text = match how.format {
+        TextFormat::Text => table::render(&shown),
+        TextFormat::Md => markdown::table(&shown),
+    };
+    print(&text).map_err(|error| (Exit::Failure, error))?;
+    Ok(Exit::of(&run))
+}
+
+fn several(paths: &[PathBuf], how: &ShownArgs) -> Coded<Exit> {
+    let mut runs = Vec::new();
+    let mut sides = Vec::new();
+    for path in paths {
+        if path.is_file() {
+            sides.push(imported(path).map_err(|error| (Exit::Usage, error))?);
+        } else {
+            let run = read(path)?;
+            sides.push(side_of(&artefacts::as_experiment(&run)));
+            runs.push(run);
+        }
+    }
+    name_sides(&mut sides);
+    let margin = how.margin.share();
+    if !how.plots.is_empty() {
+        write_comparison(&sides, how).map_err(|error| (Exit::Failure, error))?;
+    }
+    let text = match how.format {
+        TextFormat::Text => together::console(&sides, margin),
+        TextFormat::Md => together::markdown(&sides, margin),
+    };
+    print(&text).map_err(|error| (Exit::Failure, error))?;
+    Ok(Exit::of_sides(&runs, None))
+}
+
+fn read(directory: &Path) -> Coded<MeasuredRun> {
+    read_back(directory).map_err(|error| (Exit::Usage, anyhow::Error::new(error)))
+}
+
+fn imported(path: &Path) -> anyhow::Result<Side> {
+    let name = path.display().to_string();
+    let text = fs::read_to_string(path).with_context(|| format!("`{name}` cannot be read"))?;
+    Ok(import::read(&name, &text)?)
+}
+
+fn write_comparison(sides: &[Side], how: &ShownArgs) -> anyhow::Result<()> {
+    let out = &how.out;
+    fs::create_dir_all(out).with_context(|| format!("`{}` cannot be made", out.display()))?;
+    let summary = together::summary(sides, how.margin.share());
+    write_whole(&out.join("benchmark_summary.txt"), summary.as_bytes())?;
+    let Some(svg) = pictures::comparison(sides) else {
+        console::print_notice(format_args!(
+            "no `benchmark_comparison`: no load with a concurrency or a rate has a number to draw"
+        ));
+        return Ok(());
+    };
+    for format in &how.plots {
+        let (extension, bytes) = artefacts::as_picture(&svg, *format)?;
+        write_whole(&out.join(format!("benchmark_comparison.{extension}")), &bytes)?;
+    }
+    Ok(())
+}
+
+/// Refuses pictures that this build or this machine cannot draw, before anything is measured.
+///
+/// # Errors
+/// With what is missing.
+pub fn check_plots(plots: &[PlotFormat]) -> Coded<()> {
+    if plots.contains(&PlotFormat::Png) {
+        png::check().map_err(|error| (Exit::Usage, anyhow::Error::new(error)))?;
+    }
+    Ok(())
+}
+
+/// Writes what was asked for beside our own reports, and says what a format has no place for.
+///
+/// # Errors
+/// When records cannot be read, or a file cannot be written.
+pub fn write_extra(run: &MeasuredRun, export: &[ExportFormat], plots: &[PlotFormat]) -> Coded<()> {
+    for words in artefacts::write_exports(run, export).map_err(failure)? {
+        console::print_notice(format_args!("left out of {words}"));
+    }
+    artefacts::write_plots(run, plots).map_err(failure)
+}
+
+/// For an experiment of several sides, whose files are not written by one run.
+///
+/// # Errors
+/// Where files of one run are asked for.
+pub fn refuse_extra(sides: &[Resolved]) -> anyhow::Result<()> {
+    let flag = if sides.iter().any(|side| !side.export.is_empty()) {
+        "export"
+    } else if sides.iter().any(|side| !side.plots.is_empty()) {
+        "plots"
+    } else {
+        return Ok(());
+    };
+    Err(anyhow!(
+        "`--{flag}` is about one run: leave it out, and give it to `bareflight report` with the folder of a side"
+    ))
+}
+
+fn failure(error: impl Into<anyhow::Error>) -> (Exit, anyhow::Error) {
+    (Exit::Failure, error.into())
+}

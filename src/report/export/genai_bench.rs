@@ -1,0 +1,189 @@
+//! Files of genai-bench 0.0.5: `experiment_metadata.json` and a JSON per scenario and concurrency.
+
+use serde_json::{Map, Value, json};
+
+use super::answers::Answer;
+use super::sample::Sample;
+use super::{ExportFile, ExportPoint, ExportRun, Exported, json_file, per_second};
+
+/// The version whose shape is written.
+const VERSION: &str = "0.0.5";
+const PERCENTILES: [(&str, f64); 6] =
+    [("p25", 25.0), ("p50", 50.0), ("p75", 75.0), ("p90", 90.0), ("p95", 95.0), ("p99", 99.0)];
+/// The tool takes no speed from an output that came within this time.
+const SHORTEST_OUTPUT_S: f64 = 0.001;
+/// Code of a request that failed without a status of HTTP.
+const NO_STATUS: u32 = 599;
+
+/// A value of each request, in the order of the tool.
+type Field = (&'static str, fn(&Answer) -> Option<f64>);
+
+const FIELDS: [Field; 12] = [
+    ("ttft", ttft),
+    ("tpot", tpot),
+    ("e2e_latency", |it| Some(it.whole_s())),
+    ("output_latency", output_latency),
+    ("output_inference_speed", |it| Some(1.0 / tpot(it)?)),
+    ("num_input_tokens", |it| Some(f64::from(it.prompt_tokens))),
+    ("num_output_tokens", |it| Some(f64::from(it.output_tokens))),
+    ("num_reasoning_tokens", |_| Some(0.0)),
+    ("total_tokens", |it| Some(f64::from(it.prompt_tokens) + f64::from(it.output_tokens))),
+    ("input_throughput", |it| Some(per_second(f64::from(it.prompt_tokens), ttft(it)?))),
+    ("output_throughput", |it| {
+        let after_first = f64::from(it.output_tokens.checked_sub(1)?);
+        Some(per_second(after_first, output_latency(it)?))
+    }),
+    ("audio_throughput", |_| None),
+];
+
+/// Without streaming the first thing that comes is the end.
+#[expect(clippy::unnecessary_wraps, reason = "one of many functions that may have no value")]
+fn ttft(answer: &Answer) -> Option<f64> {
+    Some(answer.ttft_s().unwrap_or_else(|| answer.whole_s()))
+}
+
+fn output_latency(answer: &Answer) -> Option<f64> {
+    Some(answer.whole_s() - ttft(answer)?)
+}
+
+fn tpot(answer: &Answer) -> Option<f64> {
+    let output = output_latency(answer)?;
+    (answer.output_tokens > 1 && output >= SHORTEST_OUTPUT_S)
+        .then(|| output / f64::from(answer.output_tokens - 1))
+}
+
+pub(super) fn render(run: &ExportRun) -> Exported {
+    let mut exported = Exported::default();
+    let mut levels: Vec<u32> = Vec::new();
+    for point in &run.points {
+        let label = &point.entry.label;
+        let Some(concurrency) = point.concurrency() else {
+            let why = "its files are named by a concurrency, which this load has not";
+            exported.left_out.push(format!("{label}: {why}"));
+            continue;
+        };
+        if point.completed().next().is_none() {
+            exported.left_out.push(format!("{label}: no request completed"));
+        } else if levels.contains(&concurrency) {
+            exported.left_out.push(format!("{label}: a file of this concurrency exists already"));
+        } else {
+            levels.push(concurrency);
+            exported.files.push(one_run(run, point, concurrency));
+        }
+    }
+    exported.files.push(json_file("experiment_metadata.json", &metadata(run, &levels), 4));
+    exported
+}
+
+fn one_run(run: &ExportRun, point: &ExportPoint, concurrency: u32) -> ExportFile {
+    let scenario = scenario(run);
+    let seconds = point.duration_s().round() as u64;
+    let name = format!(
+        "{}_text-to-text_num_concurrency_{concurrency}_time_{seconds}s.json",
+        scenario.replace(['/', ','], "_").replace(['(', ')'], "")
+    );
+    let document = json!({
+        "aggregated_metrics": aggregated(point, &scenario, concurrency),
+        "individual_request_metrics": point.answers.iter().map(individual).collect::<Value>(),
+        "_time_unit": "s",
+    });
+    json_file(name, &document, 4)
+}
+
+/// Lengths of given prompts have no form of their own in the tool.
+fn scenario(run: &ExportRun) -> String {
+    let known = ["D(", "N(", "U("].iter().any(|form| run.scenario.starts_with(form));
+    if known { run.scenario.clone() } else { "dataset".to_owned() }
+}
+
+fn aggregated(point: &ExportPoint, scenario: &str, concurrency: u32) -> Value {
+    let seconds = point.duration_s();
+    let (completed, failed) = (point.completed().count(), point.failed());
+    let (prompt, output) = (point.prompt_tokens() as f64, point.output_tokens() as f64);
+    let failures = if failed == 0 { json!({}) } else { json!({NO_STATUS.to_string(): failed}) };
+    let mut stats = Map::new();
+    for (name, of) in FIELDS {
+        let sample = Sample::of(point.completed().filter_map(of));
+        stats.insert(name.to_owned(), statistics(name, sample.as_ref()));
+    }
+    json!({
+        "scenario": scenario,
+        "num_concurrency": concurrency,
+        "batch_size": 1,
+        "iteration_type": "num_concurrency",
+        "run_duration": seconds,
+        "mean_output_throughput_tokens_per_s": per_second(output, seconds),
+        "mean_input_throughput_tokens_per_s": per_second(prompt, seconds),
+        "mean_total_tokens_throughput_tokens_per_s": per_second(prompt + output, seconds),
+        "requests_per_second": per_second(completed as f64, seconds),
+        "error_codes_frequency": failures,
+        "error_rate": failed as f64 / (completed + failed) as f64,
+        "num_error_requests": failed,
+        "num_completed_requests": completed,
+        "num_requests": completed + failed,
+        "stats": stats,
+    })
+}
+
+fn statistics(name: &str, sample: Option<&Sample>) -> Value {
+    let value = |of: fn(&Sample) -> f64| sample.map(of);
+    let mut stats = Map::new();
+    let whole = name.starts_with("num_") || name == "total_tokens";
+    let count = |it: Option<f64>| it.map_or(Value::Null, |it| number(it, whole));
+    stats.insert("min".into(), count(value(Sample::min)));
+    stats.insert("max".into(), count(value(Sample::max)));
+    stats.insert("mean".into(), value(Sample::mean).into());
+    stats.insert("stddev".into(), value(Sample::std).into());
+    stats.insert("sum".into(), count(value(Sample::sum)));
+    for (name, percent) in PERCENTILES {
+        stats.insert(name.into(), sample.map(|sample| sample.percentile(percent)).into());
+    }
+    Value::Object(stats)
+}
+
+fn number(value: f64, whole: bool) -> Value {
+    if whole { Value::from(value as u64) } else { value.into() }
+}
+
+fn individual(answer: &Answer) -> Value {
+    let mut metrics = Map::new();
+    for (name, of) in FIELDS {
+        let whole = name.starts_with("num_") || name == "total_tokens";
+        let value = of(answer).filter(|_| answer.failure.is_none());
+        metrics.insert(name.to_owned(), value.map_or(Value::Null, |it| number(it, whole)));
+    }
+    let failure = answer.failure.as_ref();
+    metrics.insert("error_code".into(), failure.map(|_| NO_STATUS).into());
+    metrics.insert("error_message".into(), failure.map(|(_, words)| words.clone()).into());
+    Value::Object(metrics)
+}
+
+fn metadata(run: &ExportRun, levels: &[u32]) -> Value {
+    let requests = run.points.iter().map(|point| point.answers.len()).max().unwrap_or(0);
+    let longest = run.points.iter().map(ExportPoint::duration_s).fold(0.0, f64::max);
+    let gpus = run.manifest.target.gpus;
+    json!({
+        "cmd": run.command(),
+        "benchmark_version": VERSION,
+        "api_backend": run.manifest.target.kind,
+        "auth_config": {},
+        "api_model_name": run.model(),
+        "server_model_tokenizer": null,
+        "model": run.model(),
+        "task": "text-to-text",
+        "num_concurrency": levels,
+        "batch_size": [1],
+        "iteration_type": "num_concurrency",
+        "traffic_scenario": [scenario(run)],
+        "additional_request_params": {},
+        "server_engine": null,
+        "server_version": null,
+        "server_gpu_type": null,
+        "server_gpu_count": (gpus > 0).then(|| gpus.to_string()),
+        "max_time_per_run_s": longest.ceil() as u64,
+        "max_requests_per_run": requests,
+        "experiment_folder_name": run.shown.folder,
+        "metrics_time_unit": "s",
+        "dataset_path": null,
+    })
+}

@@ -1,0 +1,169 @@
+//! Charts as SVG files of their own: colours written out, title and legend drawn into the picture.
+
+use std::fmt::Write as _;
+
+use super::Chart;
+use crate::report::html::text::escape;
+
+/// Room above a chart for its title and one line of legend.
+const HEAD: f64 = 46.0;
+/// Room around the charts of a sheet.
+const GAP: f64 = 18.0;
+/// Room above a sheet for its title.
+const SHEET_HEAD: f64 = 40.0;
+/// Width of a letter of the legend, on average.
+const LETTER: f64 = 6.3;
+
+/// Colours of the page in light, since programs that draw SVG files know no variables of CSS.
+const COLOURS: [(&str, &str); 9] = [
+    ("var(--s0)", "#2563eb"),
+    ("var(--s1)", "#d97706"),
+    ("var(--s2)", "#be185d"),
+    ("var(--good)", "#1a7f47"),
+    ("var(--bad)", "#b3261e"),
+    ("var(--soft)", "#5c6670"),
+    ("var(--grid)", "#eceef0"),
+    ("var(--ink)", "#1b1f24"),
+    ("var(--card)", "#ffffff"),
+];
+
+const STYLE: &str = "text{fill:#5c6670;font-family:'DejaVu Sans',Roboto,'Segoe UI',sans-serif;font-size:11.5px}\
+    .title{fill:#1b1f24;font-size:13.5px;font-weight:600}.sheet{fill:#1b1f24;font-size:17px;font-weight:600}\
+    .name{fill:#1b1f24}.margin{fill:#eceef0}.grid{stroke:#eceef0;fill:none}.axis{stroke:#5c6670;fill:none}\
+    .line{stroke:currentColor;stroke-width:1.8;fill:none;stroke-linejoin:round}\
+    .whisker{stroke:currentColor;stroke-width:1.2;opacity:.55;fill:none}.dot{fill:currentColor}\
+    .hollow{fill:#ffffff;stroke:currentColor;stroke-width:1.6}";
+
+/// Colours that stay apart, for series without an order, such as several runs.
+const APART: [&str; 8] =
+    ["#2563eb", "#d97706", "#be185d", "#0f766e", "#7c3aed", "#65a30d", "#475569", "#b91c1c"];
+
+/// The colour of one of several runs.
+pub fn run_colour(index: usize) -> &'static str {
+    APART[index % APART.len()]
+}
+
+/// A chart as a file; `None` where no point can be drawn.
+pub fn alone(chart: &Chart) -> Option<String> {
+    let drawn = placed(chart, 0.0, 0.0)?;
+    Some(document(chart.size.0, chart.size.1 + HEAD, &drawn))
+}
+
+/// Several charts in one picture, with a title; `None` where none can be drawn.
+pub fn sheet(title: &str, charts: &[Chart], columns: usize) -> Option<String> {
+    let (width, height) = charts.iter().fold((0.0_f64, 0.0_f64), |(width, height), chart| {
+        (width.max(chart.size.0), height.max(chart.size.1 + HEAD))
+    });
+    let mut drawn = String::new();
+    let mut placed_charts = 0;
+    for chart in charts {
+        let (column, row) = (placed_charts % columns, placed_charts / columns);
+        let x = GAP + column as f64 * (width + GAP);
+        let y = SHEET_HEAD + row as f64 * (height + GAP);
+        let Some(one) = placed(chart, x, y) else { continue };
+        drawn.push_str(&one);
+        placed_charts += 1;
+    }
+    if placed_charts == 0 {
+        return None;
+    }
+    let across = placed_charts.min(columns) as f64;
+    let down = placed_charts.div_ceil(columns) as f64;
+    let heading = format!(r#"<text class="sheet" x="{GAP}" y="26">{}</text>"#, escape(title));
+    let size = (GAP + across * (width + GAP), SHEET_HEAD + down * (height + GAP));
+    Some(document(size.0, size.1, &(heading + &drawn)))
+}
+
+fn placed(chart: &Chart, x: f64, y: f64) -> Option<String> {
+    let drawn = chart.drawing()?;
+    Some(format!(
+        r#"<g transform="translate({x} {y})"><text class="title" x="4" y="17">{}</text>{}<g transform="translate(0 {HEAD})">{drawn}</g></g>"#,
+        escape(&chart.title),
+        legend(chart)
+    ))
+}
+
+/// One line; names that find no room in it are cut short.
+fn legend(chart: &Chart) -> String {
+    let mut text = String::new();
+    if chart.series.len() < 2 {
+        return text;
+    }
+    let each = (chart.size.0 - 8.0) / chart.series.len() as f64;
+    let letters = ((each - 26.0) / LETTER).max(3.0) as usize;
+    let mut x = 4.0;
+    for series in &chart.series {
+        let name = shortened(&series.name, letters);
+        // Writing to a string cannot fail.
+        let _infallible = write!(
+            text,
+            r#"<rect x="{x:.1}" y="30" width="13" height="3" rx="1.5" style="fill:{}"/><text x="{:.1}" y="36">{}</text>"#,
+            series.colour,
+            x + 18.0,
+            escape(&name)
+        );
+        x += 30.0 + name.chars().count() as f64 * LETTER;
+    }
+    text
+}
+
+fn shortened(name: &str, letters: usize) -> String {
+    if name.chars().count() <= letters {
+        return name.to_owned();
+    }
+    let begin: String = name.chars().take(letters - 1).collect();
+    format!("{begin}…")
+}
+
+fn document(width: f64, height: f64, drawn: &str) -> String {
+    let mut body = drawn.to_owned();
+    for (name, colour) in COLOURS {
+        body = body.replace(name, colour);
+    }
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" viewBox=\"0 0 {width:.0} {height:.0}\">\
+         <style>{STYLE}</style><rect width=\"100%\" height=\"100%\" style=\"fill:#ffffff\"/>{body}</svg>\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::html::plot::scale::Spread;
+    use crate::report::html::plot::{Axis, Point, Series};
+
+    fn chart(points: Vec<Point>) -> Chart {
+        Chart {
+            title: "TTFT <p50>".to_owned(),
+            x: Axis { label: "x".to_owned(), spread: Spread::Linear, from_zero: true, ticks: None },
+            y_label: "ms".to_owned(),
+            series: ["a very long name of a run that has no room", "b"]
+                .map(|name| Series {
+                    name: name.to_owned(),
+                    colour: "var(--s0)".to_owned(),
+                    points: points.clone(),
+                })
+                .into(),
+            y_may_be_log: false,
+            size: (200.0, 200.0),
+            dots: true,
+            named_points: false,
+        }
+    }
+
+    #[test]
+    fn a_file_has_no_variable_of_the_page_and_no_raw_markup() {
+        let drawn =
+            alone(&chart(vec![Point { x: 1.0, y: 2.0, ..Point::default() }])).expect("drawn");
+        assert!(!drawn.contains("var(") && drawn.contains("TTFT &lt;p50&gt;"), "{drawn}");
+        assert!(drawn.starts_with("<svg xmlns") && drawn.contains("a very…"), "{drawn}");
+    }
+
+    #[test]
+    fn charts_without_points_leave_no_hole_in_a_sheet() {
+        let full = || chart(vec![Point { x: 1.0, y: 2.0, ..Point::default() }]);
+        let two = sheet("t", &[full(), full()], 2);
+        assert_eq!(sheet("t", &[full(), chart(Vec::new()), full()], 2), two);
+        assert_eq!(sheet("t", &[chart(Vec::new())], 2), None);
+    }
+}

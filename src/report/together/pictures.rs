@@ -1,0 +1,93 @@
+//! Picture of several runs: TTFT, TPOT, ITL, latency and output throughput against the load, a colour per run.
+
+use super::table::title;
+use super::{Number, Side, SideLoad};
+use crate::report::figures::figure;
+use crate::report::html::plot::file::{run_colour, sheet};
+use crate::report::html::plot::scale::{Spread, tick_label};
+use crate::report::html::plot::{Axis, Chart, Point, Series};
+
+const DRAWN: [(Number, &str, &str); 5] = [
+    (Number::Ttft, "TTFT, mean", "ms"),
+    (Number::Tpot, "TPOT, mean", "ms"),
+    (Number::Itl, "ITL, mean", "ms"),
+    (Number::E2el, "E2EL, mean", "ms"),
+    (Number::Output, "Output throughput", "tokens/s"),
+];
+const SIZE: (f64, f64) = (520.0, 290.0);
+
+/// `benchmark_comparison.svg`; `None` where no side has a number to draw.
+pub fn comparison(sides: &[Side]) -> Option<String> {
+    let charts = DRAWN.map(|(number, title, unit)| chart(sides, number, title, unit));
+    let names: Vec<String> =
+        sides.iter().map(|side| format!("{}: {}", side.name, title(side))).collect();
+    sheet(&names.join("   "), &charts, 3)
+}
+
+fn chart(sides: &[Side], number: Number, title: &str, unit: &str) -> Chart {
+    let rates = has_rates(sides);
+    let series = sides.iter().enumerate().map(|(place, side)| Series {
+        name: side.name.clone(),
+        colour: run_colour(place).to_owned(),
+        points: points(side, number, rates),
+    });
+    let series: Vec<Series> = series.filter(|series| !series.points.is_empty()).collect();
+    Chart {
+        title: title.to_owned(),
+        x: axis(sides, rates),
+        y_label: unit.to_owned(),
+        series,
+        y_may_be_log: number != Number::Output,
+        size: SIZE,
+        dots: true,
+        named_points: false,
+    }
+}
+
+fn points(side: &Side, number: Number, rates: bool) -> Vec<Point> {
+    let point = |x: f64, y: f64| Point {
+        x,
+        y,
+        name: format!("{}: {}", side.name, figure(y)),
+        ..Point::default()
+    };
+    let mut points: Vec<Point> = side
+        .points
+        .iter()
+        .filter_map(|it| Some(point(place(it.load, rates)?, it.get(number)?)))
+        .collect();
+    points.sort_by(|a, b| a.x.total_cmp(&b.x));
+    points
+}
+
+/// Whether the axis is one of rates: where the first load that has a place is a rate.
+fn has_rates(sides: &[Side]) -> bool {
+    let mut loads = sides.iter().flat_map(|side| &side.points).map(|point| point.load);
+    let first = loads.find(|load| *load != SideLoad::Unbounded);
+    matches!(first, Some(SideLoad::Rate(_)))
+}
+
+/// Where a load stands on the axis; one of another kind has no place.
+fn place(load: SideLoad, rates: bool) -> Option<f64> {
+    match load {
+        SideLoad::Concurrency(concurrency) => (!rates).then(|| f64::from(concurrency)),
+        SideLoad::Rate(rate) => rates.then_some(rate),
+        SideLoad::Unbounded => None,
+    }
+}
+
+fn axis(sides: &[Side], rates: bool) -> Axis {
+    let loads = super::loads(sides);
+    let mut places: Vec<f64> = loads.into_iter().filter_map(|load| place(load, rates)).collect();
+    places.sort_by(f64::total_cmp);
+    let spread = match (places.first(), places.last()) {
+        (Some(low), Some(high)) if *low > 0.0 && high / low >= 4.0 => Spread::Log,
+        _ => Spread::Linear,
+    };
+    Axis {
+        label: if rates { "offered load (requests/s)" } else { "concurrency" }.to_owned(),
+        spread,
+        from_zero: false,
+        ticks: Some(places.into_iter().map(|it| (it, tick_label(it))).collect()),
+    }
+}

@@ -1,0 +1,185 @@
+//! Claims about files for other tools, results of other tools, and several runs side by side, each with the program itself.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_bareflight");
+const ALL: &str = "aiperf,genai-perf,benchmark-serving,genai-bench,trtllm-bench,mlperf,md";
+
+fn bareflight(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(PROGRAM).args(arguments).current_dir(folder).output().expect("the binary runs")
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A sweep over a simulated engine, with exports.
+fn exported(load: &[&str]) -> (TempDir, PathBuf) {
+    let base = tempfile::tempdir().expect("a folder");
+    let mut arguments =
+        vec!["run", "--target", "sim:explicit,base_us=300", "--scenario", "D(16,8)"];
+    arguments.extend(["--requests", "24", "-q", "--export", ALL, "--plots", "svg"]);
+    arguments.extend(load);
+    let ran = bareflight(base.path(), &arguments);
+    let run = fs::read_dir(base.path().join("runs")).expect("runs").next().expect("a run");
+    let run = run.expect("a folder").path();
+    assert!(run.join("exports/md/report.md").exists(), "{}", err(&ran));
+    (base, run)
+}
+
+fn json(path: &Path) -> Value {
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+    serde_json::from_str(&text).expect("JSON")
+}
+
+/// The one file of a folder whose name holds a text.
+fn found(folder: &Path, part: &str) -> PathBuf {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
+    let mut names = entries.map(|entry| entry.expect("an entry").path());
+    names.find(|path| path.to_string_lossy().contains(part)).expect(part)
+}
+
+fn number(document: &Value, pointer: &str) -> f64 {
+    document.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("{pointer}"))
+}
+
+/// A column of the measured requests of a point, in milliseconds or tokens.
+fn column(run: &Path, point: &str, name: &str) -> Vec<f64> {
+    let mut rows = csv::Reader::from_path(run.join("requests.csv")).expect("rows");
+    let header = rows.headers().expect("a header").clone();
+    let place = |name: &str| header.iter().position(|it| it == name).expect("a column");
+    let (value, of, part) = (place(name), place("point"), place("part"));
+    let rows = rows.records().map(|row| row.expect("a row"));
+    let rows = rows.filter(|row| &row[of] == point && &row[part] == "measured");
+    rows.map(|row| row[value].parse().expect("a number")).collect()
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+fn close(a: f64, b: f64) -> bool {
+    (a - b).abs() <= 1e-6 * a.abs().max(1.0)
+}
+
+#[test]
+fn every_format_says_of_one_run_what_its_records_say() {
+    let (_base, run) = exported(&["--concurrency", "1,4"]);
+    let exports = run.join("exports");
+    let ttft = mean(&column(&run, "1", "ttft_ms"));
+    let latency = mean(&column(&run, "1", "e2e_ms"));
+    let aiperf = json(&exports.join("aiperf/concurrency4/profile_export_aiperf.json"));
+    assert!(close(number(&aiperf, "/time_to_first_token/avg"), ttft));
+    assert!(close(number(&aiperf, "/request_latency/avg"), latency));
+    assert_eq!(aiperf.pointer("/request_latency/unit"), Some(&"ms".into()));
+    assert!(close(number(&aiperf, "/total_osl/avg"), 24.0 * 8.0));
+    let lines = fs::read_to_string(exports.join("aiperf/concurrency4/profile_export.jsonl"));
+    assert_eq!(lines.expect("records").lines().count(), 24);
+
+    let genai_perf = found(&exports.join("genai-perf"), "concurrency4");
+    let document = json(&genai_perf.join("profile_export_genai_perf.json"));
+    assert!(close(number(&document, "/time_to_first_token/avg"), ttft));
+    let stamps = json(&genai_perf.join("profile_export.json"));
+    let requests = stamps.pointer("/experiments/0/requests").and_then(Value::as_array);
+    assert_eq!(requests.map(Vec::len), Some(24));
+
+    let vllm = json(&found(&exports.join("benchmark-serving"), "concurrency4"));
+    assert!(close(number(&vllm, "/mean_ttft_ms"), ttft));
+    assert!(close(number(&vllm, "/mean_e2el_ms"), latency));
+    assert_eq!(vllm["ttfts"].as_array().map(Vec::len), Some(24));
+
+    let genai_bench = json(&found(&exports.join("genai-bench"), "num_concurrency_4"));
+    assert!(close(number(&genai_bench, "/aggregated_metrics/stats/ttft/mean") * 1e3, ttft));
+    assert_eq!(genai_bench["aggregated_metrics"]["scenario"], "D(16,8)");
+
+    let trtllm = json(&exports.join("trtllm-bench/concurrency4/report.json"));
+    assert!(close(number(&trtllm, "/streaming_metrics/avg_ttft_ms"), ttft));
+    assert!(close(number(&trtllm, "/performance/avg_request_latency_ms"), latency));
+    let mlperf = exports.join("mlperf/concurrency4/mlperf_log_summary.txt");
+    assert!(fs::read_to_string(mlperf).expect("a summary").contains("no result of MLPerf"));
+}
+
+#[test]
+fn exports_and_pictures_are_made_again_byte_for_byte() {
+    let (base, run) = exported(&["--concurrency", "1,2"]);
+    let read = || {
+        let mut all = vec![fs::read(run.join("plots/throughput.svg")).expect("a plot")];
+        all.push(
+            fs::read(run.join("exports/aiperf/concurrency1/profile_export.jsonl")).expect("x"),
+        );
+        all.push(
+            fs::read(found(&run.join("exports/benchmark-serving"), "concurrency2")).expect("x"),
+        );
+        all
+    };
+    let before = read();
+    fs::remove_dir_all(run.join("exports")).expect("removed");
+    fs::remove_dir_all(run.join("plots")).expect("removed");
+    let folder = run.to_str().expect("a plain path");
+    bareflight(base.path(), &["report", folder, "--export", ALL, "--plots", "svg"]);
+    assert_eq!(read(), before);
+}
+
+#[test]
+fn a_load_without_concurrency_is_left_out_of_genai_bench_and_said() {
+    let (base, run) = exported(&["--rate", "400"]);
+    assert!(run.join("exports/aiperf/request_rate400/profile_export_aiperf.json").exists());
+    let folder = run.to_str().expect("a plain path");
+    let again = bareflight(base.path(), &["report", folder, "--export", "genai-bench"]);
+    assert!(err(&again).contains("left out of export genai-bench: "), "{}", err(&again));
+}
+
+#[test]
+fn exports_of_a_run_read_in_stand_beside_it_with_the_same_numbers() {
+    let (base, run) = exported(&["--concurrency", "2,4"]);
+    let exports = run.join("exports");
+    let others = [
+        exports.join("aiperf/concurrency4/profile_export_aiperf.json"),
+        found(&exports.join("genai-perf"), "concurrency4").join("profile_export_genai_perf.json"),
+        found(&exports.join("benchmark-serving"), "concurrency4"),
+        found(&exports.join("genai-bench"), "num_concurrency_4"),
+    ];
+    let mut arguments = vec!["report", run.to_str().expect("a plain path")];
+    arguments.extend(others.iter().map(|path| path.to_str().expect("a plain path")));
+    arguments.extend(["--format", "md", "--plots", "svg", "-o", "together"]);
+    let said = out(&bareflight(base.path(), &arguments));
+    let at_four = said.split("**concurrency 4**").nth(1).expect("the load of all");
+    let ttft = at_four.lines().find(|line| line.starts_with("| TTFT mean")).expect("a row");
+    let ratios: Vec<&str> =
+        ttft.split('|').map(str::trim).filter(|cell| *cell == "1.000").collect();
+    assert_eq!(ratios.len(), 4, "{ttft}");
+    assert_eq!(said.matches("SOMEBODY ELSE'S NUMBERS").count(), 4, "{said}");
+    assert!(said.contains("undecided"), "{said}");
+    let summary = fs::read_to_string(base.path().join("together/benchmark_summary.txt"));
+    assert!(summary.expect("a summary").contains("B / A = "));
+    assert!(base.path().join("together/benchmark_comparison.svg").exists());
+}
+
+#[test]
+fn a_file_of_no_known_tool_ends_with_a_usage_error() {
+    let base = tempfile::tempdir().expect("a folder");
+    fs::write(base.path().join("x.json"), "{\"a\": 1}").expect("written");
+    let said = bareflight(base.path(), &["import", "x.json"]);
+    assert_eq!(said.status.code(), Some(2));
+    assert!(err(&said).contains("x.json") && err(&said).contains("genai-bench"), "{}", err(&said));
+}
+
+#[test]
+fn files_of_one_run_are_refused_where_there_are_several_sides() {
+    let base = tempfile::tempdir().expect("a folder");
+    let said = bareflight(
+        base.path(),
+        &["compare", "--target", "null:", "--target", "null:", "--export", "aiperf"],
+    );
+    assert_eq!(said.status.code(), Some(2), "{}", err(&said));
+    assert!(err(&said).contains("--export"), "{}", err(&said));
+}
