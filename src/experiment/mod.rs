@@ -17,3 +17,4 @@ pub mod served_child;
 pub mod stored;
 pub mod sweep;
 pub mod warm_up;
+mod workload_file;
