@@ -2,7 +2,7 @@
 
 use clap::{Args, Command};
 
-use crate::cli::typed::{ExecutorFlags, RequestFlags, Settings};
+use crate::cli::typed::{ExecutorFlags, RequestFlags, Settings, WorkloadFlags};
 
 /// Names less alike than this are not taken for a slip of the keyboard.
 const ALIKE: f64 = 0.7;
@@ -54,6 +54,7 @@ fn known() -> Vec<String> {
     let tables = [
         ("engine", names(ExecutorFlags::augment_args(Command::new("")))),
         ("request", names(RequestFlags::augment_args(Command::new("")))),
+        ("workload", names(WorkloadFlags::augment_args(Command::new("")))),
     ];
     let table_of = |name: &String| {
         tables.iter().find(|(_, keys)| keys.contains(name)).map(|(table, _)| *table)

@@ -5,7 +5,7 @@ use crate::experiment::engines::check_engines;
 use crate::experiment::interleave::LEAD_IN;
 use crate::experiment::point_runner::Opening;
 use crate::experiment::preflight::{PreflightError, prompt_source, tokenise_words};
-use crate::experiment::{gpu_watch, machine, open_files};
+use crate::experiment::{gpu_watch, machine, open_files, workload_file};
 use crate::load::plan::{Plan, PlanStart};
 use crate::request::Limits;
 use crate::request::RequestId;
@@ -43,7 +43,20 @@ pub fn prepare(sides: &mut [Resolved], blocks: u32) -> Result<ReadyBlocks, Prefl
     let wants_text = sides.iter().any(|side| side.workload.prompts == PromptKind::Text);
     let kind = if wants_text { PromptKind::Text } else { PromptKind::Ids };
     let mut served: Vec<_> = sides.iter_mut().map(|side| &mut side.served).collect();
-    let source = prompt_source(kind, &mut named, &mut served)?;
+    let mut source = prompt_source(kind, &mut named, &mut served)?;
+    let chosen = match &mut *sides {
+        [] => None,
+        [first, ..] => {
+            workload_file::choose_entries(first, kind, &mut named, blocks as usize + LEAD_IN)?
+        }
+    };
+    if let ([first, others @ ..], Some(chosen)) = (&mut *sides, &chosen) {
+        source = source.with_entries(Some(chosen.entries.clone()));
+        for it in others {
+            it.loads.clone_from(&first.loads);
+            it.requests = first.requests;
+        }
+    }
     // The same ids for all: the question is one.
     if let [first, others @ ..] = &mut *sides {
         tokenise_words(&mut first.workload, &mut named)?;
@@ -75,9 +88,11 @@ pub fn prepare(sides: &mut [Resolved], blocks: u32) -> Result<ReadyBlocks, Prefl
         for limits in &limits {
             plan.check(limits)?;
         }
+        source = source.behind(plan.shots().len(), plan.warmup().len() + plan.fill().len());
         plans.push(plan);
     }
-    let mut warnings = Vec::new();
+    let mut warnings: Vec<_> =
+        chosen.iter().flat_map(|it| workload_file::notices(it, &plans)).collect();
     let mut openings = Vec::with_capacity(sides.len());
     let mut rooflines = Vec::with_capacity(sides.len());
     for (side, it) in sides.iter().zip(named) {

@@ -18,3 +18,4 @@ pub mod served_child;
 pub mod stored;
 pub mod sweep;
 pub mod warm_up;
+mod workload_file;

@@ -9,7 +9,7 @@ use crate::engine_directory::memory::KvEstimate;
 use crate::experiment::engines::check_engines;
 use crate::experiment::open_files::{self, TooFewOpenFiles};
 use crate::experiment::point_runner::Opening;
-use crate::experiment::{gpu_watch, machine};
+use crate::experiment::{gpu_watch, machine, workload_file};
 use crate::ffi::cuda::CudaError;
 use crate::load::plan::{Plan, PlanError, PlanStart};
 use crate::observe::gpu::library::NvmlUnavailable;
@@ -22,6 +22,7 @@ use crate::targets::named::Named;
 use crate::targets::registry::DefaultPrompts;
 use crate::targets::{Target, TargetError, abilities, registry};
 use crate::tokenizer::tokenize::{Tokenize, TokenizeError};
+use crate::workload::dataset::DatasetError;
 use crate::workload::prompts::{PromptError, PromptSource};
 use crate::workload::stop_texts::StopTextError;
 use crate::workload::vocabulary::Vocabulary;
@@ -39,6 +40,9 @@ pub enum PreflightError {
     /// The prompts.
     #[error(transparent)]
     Prompt(#[from] PromptError),
+    /// The file of a workload.
+    #[error(transparent)]
+    Workload(#[from] DatasetError),
     /// Text without a tokenizer.
     #[error(
         "`{0}` has no tokenizer that text prompts could be counted with: name one with `--tokenizer FILE`, or draw \
@@ -117,7 +121,10 @@ pub fn prepare(resolved: &mut Resolved) -> Result<Ready, PreflightError> {
     let info = named[0].target.describe();
     abilities::check(info, &resolved.engine, &resolved.workload)?;
     abilities::check_served(info, &resolved.served)?;
-    let source = prompt_source(resolved.workload.prompts, &mut named, &mut [&mut resolved.served])?;
+    let kind = resolved.workload.prompts;
+    let chosen = workload_file::choose_entries(resolved, kind, &mut named, 1)?;
+    let source = prompt_source(kind, &mut named, &mut [&mut resolved.served])?;
+    let mut source = source.with_entries(chosen.as_ref().map(|it| it.entries.clone()));
     tokenise_words(&mut resolved.workload, &mut named)?;
     let resolved = &*resolved;
     let [named] = named;
@@ -131,6 +138,7 @@ pub fn prepare(resolved: &mut Resolved) -> Result<Ready, PreflightError> {
         if let Some(directory) = named.engine_directory() {
             plan.check(&directory.limits(&resolved.engine))?;
         }
+        source = source.behind(plan.shots().len(), plan.warmup().len() + plan.fill().len());
         plans.push(plan);
     }
     open_files::raise(named.target.describe(), &plans)?;
@@ -139,6 +147,7 @@ pub fn prepare(resolved: &mut Resolved) -> Result<Ready, PreflightError> {
     let (mut warnings, kv) = check_engines(&named, resolved, &plans, gpus.as_ref())?;
     let (roofline, lacking) = machine::roofline(named.deployment(), resolved, gpus.as_ref());
     warnings.extend(lacking);
+    warnings.extend(chosen.iter().flat_map(|it| workload_file::notices(it, &plans)));
     let opening = Opening { target: named.target, telemetry };
     Ok(Ready { opening, plans, warnings, roofline, kv })
 }
@@ -208,7 +217,7 @@ pub(super) fn prompt_source(
 }
 
 /// Vocabulary that the targets themselves report.
-fn told_by(targets: &[Named]) -> impl Iterator<Item = u32> {
+pub(super) fn told_by(targets: &[Named]) -> impl Iterator<Item = u32> {
     targets.iter().filter_map(|it| it.target.describe().limits.vocab_size)
 }
 
@@ -260,7 +269,7 @@ pub(super) fn tokenise_words(
 }
 
 /// A tokenizer in Hugging Face's format.
-struct HfTokenizer(Tokenizer);
+pub(super) struct HfTokenizer(pub(super) Tokenizer);
 
 impl Tokenize for HfTokenizer {
     fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizeError> {

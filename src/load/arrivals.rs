@@ -52,7 +52,8 @@ enum Shape {
 impl Gaps {
     fn of(arrivals: Arrivals, seed: u64) -> Result<Self, GammaError> {
         let shape = match arrivals {
-            Arrivals::Constant => Shape::Constant,
+            // The plan takes a trace's own instants.
+            Arrivals::Constant | Arrivals::Replay => Shape::Constant,
             Arrivals::Poisson => Shape::Exponential,
             Arrivals::Uniform => Shape::Uniform,
             Arrivals::Gamma { burstiness } => {

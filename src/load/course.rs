@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{MonoNs, Nanos, Window};
-use crate::load::Load;
+use crate::load::{Arrivals, Load};
 
 /// What is sent around the measured requests, without a pause between. The default is nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,9 +51,9 @@ pub enum WindowKind {
 }
 
 impl Course {
-    /// Of a load whose rates are taken over such a window; a batch has neither ramp nor tail.
+    /// Of a load whose rates are taken over such a window; a batch and a replay have neither ramp nor tail.
     pub fn of(load: &Load, window: WindowKind, ramp: Option<Nanos>) -> Self {
-        let loops = !matches!(load, Load::Batch);
+        let loops = !is_whole(load);
         let steady = loops && window == WindowKind::Steady;
         Self {
             ramp: match ramp.filter(|_| loops) {
@@ -73,14 +73,19 @@ impl Course {
 }
 
 impl WindowKind {
-    /// Of a load: a batch has no steady state.
+    /// Of a load: a batch and a trace have no steady state.
     #[must_use]
     pub const fn of(self, load: &Load) -> Self {
         match load {
-            Load::Batch => Self::Whole,
+            Load::Batch | Load::Open { arrivals: Arrivals::Replay, .. } => Self::Whole,
             Load::Closed { .. } | Load::Open { .. } => self,
         }
     }
+}
+
+/// A batch has no steady state, and a trace is played as it is.
+const fn is_whole(load: &Load) -> bool {
+    matches!(load, Load::Batch | Load::Open { arrivals: Arrivals::Replay, .. })
 }
 
 /// The window of the rates, from the first and the last measured submission and the last end of a measured request; `None`

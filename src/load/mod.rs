@@ -40,6 +40,8 @@ pub enum Arrivals {
     Poisson,
     /// Gaps uniform between 0 and twice the mean.
     Uniform,
+    /// Those of a trace.
+    Replay,
     /// Gamma gaps with this shape; 1 is Poisson, below 1 is burstier.
     Gamma {
         /// Shape parameter, as `burstiness` in vLLM's and TensorRT-LLM's benchmarks.
@@ -66,6 +68,7 @@ impl fmt::Display for Arrivals {
             Self::Constant => f.write_str("constant"),
             Self::Poisson => f.write_str("poisson"),
             Self::Uniform => f.write_str("uniform"),
+            Self::Replay => f.write_str("replay"),
             Self::Gamma { burstiness } => write!(f, "gamma(burstiness {burstiness})"),
         }
     }

@@ -103,7 +103,8 @@ fn identity(point: &PointReport) -> [Cell; 16] {
     };
     let burstiness = match arrivals {
         Some(Arrivals::Gamma { burstiness }) => Some(burstiness),
-        Some(Arrivals::Constant | Arrivals::Poisson | Arrivals::Uniform) | None => None,
+        Some(Arrivals::Constant | Arrivals::Poisson | Arrivals::Uniform | Arrivals::Replay)
+        | None => None,
     };
     [
         cell("schema_version", &summary.schema_version),
@@ -130,6 +131,7 @@ fn arrivals_word(arrivals: Arrivals) -> String {
         Arrivals::Constant => "constant",
         Arrivals::Poisson => "poisson",
         Arrivals::Uniform => "uniform",
+        Arrivals::Replay => "replay",
         Arrivals::Gamma { .. } => "gamma",
     }
     .to_owned()

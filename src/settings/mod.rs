@@ -12,9 +12,9 @@ pub mod slo;
 use std::path::PathBuf;
 
 use crate::clock::Nanos;
-use crate::load::Load;
 use crate::load::course::{Course, WindowKind};
 use crate::load::plan::PlanSize;
+use crate::load::{Arrivals, Load};
 use crate::settings::engine::EngineSettings;
 use crate::settings::export::{ExportFormat, PlotFormat};
 use crate::settings::gpu_choice::GpuChoice;
@@ -104,6 +104,8 @@ impl Resolved {
             (None, None, Load::Closed { concurrency }) => {
                 (Some(concurrency.saturating_mul(4).max(40)), None)
             }
+            // As many as the trace has.
+            (None, None, Load::Open { arrivals: Arrivals::Replay, .. }) => (None, None),
             (None, None, Load::Open { .. }) => (None, Some(DEFAULT_OPEN_LOOP_DURATION)),
             (None, None, Load::Batch) => (Some(DEFAULT_BATCH_REQUESTS), None),
             (requests, duration, _) => (requests, duration),

@@ -1,6 +1,7 @@
 //! Workload: lengths, prompts and outputs of requests, and the seed that they are drawn from.
 
 pub mod adapters;
+pub mod dataset;
 pub mod mix;
 pub mod priorities;
 pub mod prompts;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::request::spec::{OutputSpec, Sampling};
 use crate::request::terms::Terms;
 use adapters::AdapterMix;
+use dataset::FileWorkload;
 use priorities::PriorityMix;
 use scenario::{Lengths, Scenario};
 use seeds::{Phase, Seeds, Stream, below, unit};
@@ -31,8 +33,14 @@ pub const DEFAULT_PRIORITY: f32 = 0.5;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Workload {
-    /// How long prompts and outputs are.
+    /// How long prompts and outputs are; not used where they come from a file.
     pub scenario: Scenario,
+    /// The file that prompts or their lengths come from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileWorkload>,
+    /// So many prompts are different in one phase of a point, and come again and again; `None` is as many as requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distinct_prompts: Option<u32>,
     /// What prompts are made of.
     pub prompts: PromptKind,
     /// So many first tokens are the same in every prompt of one point; part of the prompt's length, not on top.
@@ -99,6 +107,8 @@ impl Workload {
     pub fn synthetic(scenario: Scenario, seed: u64) -> Self {
         Self {
             scenario,
+            file: None,
+            distinct_prompts: None,
             prompts: PromptKind::Ids,
             prefix_tokens: 0,
             output: OutputPolicy { ignore_eos: true, min_tokens: 0 },
@@ -142,6 +152,22 @@ impl Workload {
             }
         }
         let whole = taken.or(last).unwrap_or_else(|| self.scenario.mean());
+        let left = 1 + below(&mut rng, u64::from(whole.output.max(1))) as u32;
+        Lengths { input: whole.input, output: left }
+    }
+
+    /// Which of the distinct prompts request `index` has.
+    pub fn prompt_of(&self, index: u32) -> u32 {
+        match self.distinct_prompts {
+            // A file's entries come again of themselves.
+            Some(distinct) if self.file.is_none() => index % distinct.max(1),
+            _ => index,
+        }
+    }
+
+    /// What is left of a request of a file that is under way: uniform over its output.
+    pub fn rest_of(&self, seeds: &Seeds, index: u32, whole: Lengths) -> Lengths {
+        let mut rng = seeds.rng(Stream::Residual, &[Phase::Fill.code(), index.into()]);
         let left = 1 + below(&mut rng, u64::from(whole.output.max(1))) as u32;
         Lengths { input: whole.input, output: left }
     }

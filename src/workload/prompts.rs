@@ -7,6 +7,7 @@ use thiserror::Error;
 use crate::request::spec::Prompt;
 use crate::tokenizer::tokenize::{Tokenize, TokenizeError};
 use crate::workload::PromptKind;
+use crate::workload::dataset::entries::{Content as EntryContent, Entries, Entry};
 use crate::workload::seeds::{Phase, Seeds, Stream};
 use crate::workload::text::{TextPrefix, TextSource};
 use crate::workload::vocabulary::Vocabulary;
@@ -17,6 +18,7 @@ use crate::workload::words::Words;
 #[derive(Debug, Clone)]
 pub struct PromptSource {
     content: Content,
+    entries: Option<Entries>,
 }
 
 #[derive(Debug, Clone)]
@@ -35,6 +37,7 @@ pub struct PromptSeries {
     phase: Phase,
     point: u32,
     content: SeriesContent,
+    entries: Option<Entries>,
 }
 
 #[derive(Debug)]
@@ -94,7 +97,7 @@ pub enum PromptError {
 impl PromptSource {
     /// Prompts of random ids, uniform over what the vocabulary allows.
     pub fn ids(vocabulary: Vocabulary) -> Self {
-        Self { content: Content::Ids(vocabulary) }
+        Self { content: Content::Ids(vocabulary), entries: None }
     }
 
     /// Prompts of random words that re-tokenise to exactly the wanted count with this tokenizer, of ids below `limit`
@@ -103,7 +106,26 @@ impl PromptSource {
     /// # Errors
     /// When the tokenizer fails or knows no words.
     pub fn text(tokenizer: Arc<dyn Tokenize>, limit: Option<u32>) -> Result<Self, PromptError> {
-        Ok(Self { content: Content::Text(Arc::new(TextSource::new(tokenizer, limit)?)) })
+        let content = Content::Text(Arc::new(TextSource::new(tokenizer, limit)?));
+        Ok(Self { content, entries: None })
+    }
+
+    /// The same, with the entries of a file in place of random prompts, of random lengths, or both.
+    #[must_use]
+    pub fn with_entries(self, entries: Option<Entries>) -> Self {
+        Self { entries, ..self }
+    }
+
+    /// The entries of a file, where there is one.
+    pub fn entries(&self) -> Option<&Entries> {
+        self.entries.as_ref()
+    }
+
+    /// The same behind a plan of so many requests: the next one has entries of its own.
+    #[must_use]
+    pub fn behind(self, measured: usize, unmeasured: usize) -> Self {
+        let entries = self.entries.map(|it| it.behind(measured, unmeasured));
+        Self { entries, ..self }
     }
 
     /// What its prompts are made of.
@@ -125,12 +147,7 @@ impl PromptSource {
         phase: Phase,
         point: u32,
     ) -> Result<PromptSeries, PromptError> {
-        // Ramp and tail are of one kind with what is measured between them.
-        let prefix_phase = match phase {
-            Phase::Warmup => Phase::Warmup,
-            Phase::Measure | Phase::Fill => Phase::Measure,
-        };
-        let mut rng = seeds.rng(Stream::Prefixes, &[prefix_phase.code(), point.into()]);
+        let mut rng = seeds.rng(Stream::Prefixes, &[prefix_phase(phase).code(), point.into()]);
         let content = match &self.content {
             Content::Ids(vocabulary) => SeriesContent::Ids {
                 prefix: (0..prefix_tokens).map(|_| vocabulary.draw(&mut rng)).collect(),
@@ -141,7 +158,7 @@ impl PromptSource {
                 source: Arc::clone(source),
             },
         };
-        Ok(PromptSeries { seeds, phase, point, content })
+        Ok(PromptSeries { seeds, phase, point, content, entries: self.entries.clone() })
     }
 }
 
@@ -170,6 +187,45 @@ impl PromptSeries {
         }
     }
 
+    /// The entry of a file that request `index` comes from, where there is a file.
+    pub fn entry(&self, index: u32) -> Option<&Entry> {
+        self.entries.as_ref().map(|entries| entries.of(self.phase, index))
+    }
+
+    /// A prompt whose blocks are a function of their ids: equal ids are equal tokens, so that a cache of prefixes finds them.
+    fn of_blocks(
+        &self,
+        index: u32,
+        tokens: u32,
+        block: u32,
+        ids: &[u64],
+    ) -> Result<Prompt, PromptError> {
+        let phase = prefix_phase(self.phase).code();
+        let rng_of = |id: u64| self.seeds.rng(Stream::Blocks, &[phase, self.point.into(), id]);
+        let place = [self.phase.code(), self.point.into(), index.into()];
+        // What no id names is the request's own.
+        let own = || self.seeds.rng(Stream::Prompts, &place);
+        let ends = (1..).map(|number: u32| number.saturating_mul(block).min(tokens));
+        let ends = ids.iter().map(|id| rng_of(*id)).zip(ends).chain([(own(), tokens)]);
+        match &self.content {
+            SeriesContent::Ids { vocabulary, .. } => {
+                let mut drawn = Vec::with_capacity(tokens as usize);
+                for (mut rng, end) in ends {
+                    let missing = end as usize - drawn.len();
+                    drawn.extend((0..missing).map(|_| vocabulary.draw(&mut rng)));
+                }
+                Ok(Prompt { ids: drawn.into(), text: None })
+            }
+            SeriesContent::Text { source, .. } => {
+                let mut text = TextPrefix::default();
+                for (mut rng, end) in ends {
+                    text = source.extend(&mut rng, &text, end)?;
+                }
+                Ok(text.into_prompt())
+            }
+        }
+    }
+
     /// Whether a prompt may have this length.
     ///
     /// # Errors
@@ -183,6 +239,13 @@ impl PromptSeries {
     /// # Errors
     /// When the prefix is longer than that, or no such text can be found.
     pub fn prompt(&self, index: u32, tokens: u32) -> Result<Prompt, PromptError> {
+        match self.entry(index).map(|entry| &entry.content) {
+            Some(EntryContent::Prompt(prompt)) => return Ok(prompt.clone()),
+            Some(EntryContent::Blocks { block, ids }) => {
+                return self.of_blocks(index, tokens, *block, ids);
+            }
+            Some(EntryContent::Length) | None => {}
+        }
         let place = [self.phase.code(), self.point.into(), index.into()];
         let mut rng = self.seeds.rng(Stream::Prompts, &place);
         match &self.content {
@@ -196,6 +259,14 @@ impl PromptSeries {
                 source.prompt(&mut rng, prefix, tokens)
             }
         }
+    }
+}
+
+/// Ramp and tail are of one kind with what is measured between them.
+fn prefix_phase(phase: Phase) -> Phase {
+    match phase {
+        Phase::Warmup => Phase::Warmup,
+        Phase::Measure | Phase::Fill => Phase::Measure,
     }
 }
 

@@ -53,6 +53,10 @@ pub enum Stream {
     Priorities,
     /// Lengths of requests that stand for ones under way.
     Residual,
+    /// Order of a file's entries.
+    Entries,
+    /// Content of a trace's blocks.
+    Blocks,
 }
 
 impl Stream {
@@ -66,6 +70,8 @@ impl Stream {
             Self::Adapters => "adapters",
             Self::Priorities => "priorities",
             Self::Residual => "residual",
+            Self::Entries => "entries",
+            Self::Blocks => "blocks",
         }
     }
 }
@@ -81,6 +87,8 @@ pub struct Seeds {
     adapters: u64,
     priorities: u64,
     residual: u64,
+    entries: u64,
+    blocks: u64,
 }
 
 impl Seeds {
@@ -95,6 +103,8 @@ impl Seeds {
             adapters: derive(Stream::Adapters, root),
             priorities: derive(Stream::Priorities, root),
             residual: derive(Stream::Residual, root),
+            entries: derive(Stream::Entries, root),
+            blocks: derive(Stream::Blocks, root),
         }
     }
 
@@ -109,6 +119,8 @@ impl Seeds {
             Stream::Adapters => self.adapters,
             Stream::Priorities => self.priorities,
             Stream::Residual => self.residual,
+            Stream::Entries => self.entries,
+            Stream::Blocks => self.blocks,
         }
     }
 

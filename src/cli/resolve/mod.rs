@@ -3,6 +3,7 @@
 mod error;
 mod executor;
 mod terms;
+mod workload;
 
 use std::path::PathBuf;
 
@@ -18,13 +19,11 @@ use crate::settings::seed_choice::SeedChoice;
 use crate::settings::served::{BodyField, ServedSettings};
 use crate::settings::slo::Slos;
 use crate::settings::{
-    DEFAULT_CONCURRENCIES, DEFAULT_DRAIN, DEFAULT_SCENARIO, DEFAULT_SEED, DEFAULT_TARGET,
-    DEFAULT_TIMEOUT, Resolved,
+    DEFAULT_CONCURRENCIES, DEFAULT_DRAIN, DEFAULT_SEED, DEFAULT_TARGET, DEFAULT_TIMEOUT, Resolved,
 };
 use crate::specs::MachineFigures;
 use crate::targets::local::LocalTarget;
 use crate::targets::registry;
-use crate::workload::scenario::Scenario;
 use crate::workload::{OutputPolicy, PromptKind, SamplingPolicy, Workload};
 
 /// Fills in defaults and refuses contradictions.
@@ -115,6 +114,7 @@ fn refuse_zeros(typed: &Settings) -> Result<(), SettingsError> {
     }
     refuse_omitted(typed)?;
     for (name, value) in [
+        ("--num-prompts", typed.workload.num_prompts),
         ("--max-in-flight", typed.max_in_flight),
         ("--max-batch-size", typed.max_batch_size),
         ("--max-num-tokens", typed.max_num_tokens),
@@ -165,6 +165,9 @@ fn loads(typed: &Settings) -> Result<Vec<Load>, SettingsError> {
         (_, Some(_), true) => return Err(SettingsError::TwoLoads("`--rate`", "`--batch`")),
         _ => {}
     }
+    if typed.workload.replay == Some(true) {
+        return replay_load(typed);
+    }
     if let Some(rates) = &typed.rate {
         return open_loads(typed, rates);
     }
@@ -199,6 +202,26 @@ fn loads(typed: &Settings) -> Result<Vec<Load>, SettingsError> {
     Ok(concurrencies.iter().map(|concurrency| Load::Closed { concurrency: *concurrency }).collect())
 }
 
+/// A trace's own arrivals; its rate is known when it has been read.
+fn replay_load(typed: &Settings) -> Result<Vec<Load>, SettingsError> {
+    let why = "a trace is played as it is";
+    for (name, given) in [
+        ("--concurrency", typed.concurrency.is_some()),
+        ("--rate", typed.rate.is_some()),
+        ("--batch", typed.batch == Some(true)),
+        ("--arrivals", typed.arrivals.is_some()),
+        ("--burstiness", typed.burstiness.is_some()),
+        ("--ramp", typed.ramp.is_some()),
+        ("--window steady", typed.window == Some(WindowKind::Steady)),
+    ] {
+        if given {
+            return Err(SettingsError::Apart(name, "`--replay`", why));
+        }
+    }
+    let max_in_flight = typed.max_in_flight;
+    Ok(vec![Load::Open { arrivals: Arrivals::Replay, rate: 1.0, max_in_flight }])
+}
+
 fn batch_load(typed: &Settings) -> Result<Vec<Load>, SettingsError> {
     if typed.ramp.is_some() {
         return Err(SettingsError::Apart("--ramp", "`--batch`", "a batch is sent all at once"));
@@ -231,12 +254,10 @@ fn open_loads(typed: &Settings, rates: &[f64]) -> Result<Vec<Load>, SettingsErro
 }
 
 fn workload(typed: &Settings) -> Result<Workload, SettingsError> {
-    let scenario: Scenario = match typed.scenario {
-        Some(scenario) => scenario,
-        None => DEFAULT_SCENARIO.parse()?,
-    };
     Ok(Workload {
-        scenario,
+        scenario: workload::scenario(typed)?,
+        file: workload::file(typed)?,
+        distinct_prompts: typed.workload.num_prompts,
         prompts: prompt_kind(typed),
         prefix_tokens: typed.prefix_tokens.unwrap_or(0),
         output: OutputPolicy {
@@ -350,6 +371,10 @@ fn prompt_kind(typed: &Settings) -> PromptKind {
     }
 }
 
+fn has_steady_state(load: &Load) -> bool {
+    WindowKind::Steady.of(load) == WindowKind::Steady
+}
+
 impl Resolved {
     /// As it would have to be typed: every value that has one, so that the file runs again as it ran.
     pub fn to_settings(&self) -> Settings {
@@ -359,7 +384,7 @@ impl Resolved {
             duration: self.duration.map(HumanDuration),
             warmup: self.warmup,
             ramp: self.ramp.map(HumanDuration),
-            window: (!self.loads.contains(&Load::Batch)).then_some(self.window),
+            window: self.loads.iter().all(has_steady_state).then_some(self.window),
             timeout: Some(HumanDuration(self.timeout)),
             drain: Some(HumanDuration(self.drain)),
             slo: self.slo_text.clone(),
@@ -399,13 +424,17 @@ impl Resolved {
                     settings.concurrency.get_or_insert_default().push(concurrency);
                 }
                 Load::Batch => settings.batch = Some(true),
+                // Table `[workload]` says so.
+                Load::Open { arrivals: Arrivals::Replay, max_in_flight, .. } => {
+                    settings.max_in_flight = max_in_flight;
+                }
                 Load::Open { arrivals, rate, max_in_flight } => {
                     settings.rate.get_or_insert_default().push(rate);
                     settings.max_in_flight = max_in_flight;
                     settings.arrivals = Some(match arrivals {
                         Arrivals::Constant => ArrivalKind::Constant,
                         Arrivals::Poisson => ArrivalKind::Poisson,
-                        Arrivals::Uniform => ArrivalKind::Uniform,
+                        Arrivals::Uniform | Arrivals::Replay => ArrivalKind::Uniform,
                         Arrivals::Gamma { burstiness } => {
                             settings.burstiness = Some(burstiness);
                             ArrivalKind::Gamma
@@ -418,7 +447,8 @@ impl Resolved {
 
     fn write_workload(&self, settings: &mut Settings) {
         let workload = &self.workload;
-        settings.scenario = Some(workload.scenario);
+        settings.scenario = workload.file.is_none().then_some(workload.scenario);
+        settings.workload = workload::to_flags(workload);
         settings.prompts = match workload.prompts {
             // Whoever types them vouches for the vocabulary.
             PromptKind::Ids if self.served.ids_by_default => None,

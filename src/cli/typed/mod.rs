@@ -3,6 +3,7 @@
 mod engine;
 mod request;
 mod settings;
+mod workload;
 
 use std::path::PathBuf;
 
@@ -19,6 +20,7 @@ use crate::cli::translate::TranslateArgs;
 pub use engine::{EXECUTOR_HEADING, ExecutorFlags};
 pub use request::RequestFlags;
 pub use settings::Settings;
+pub use workload::WorkloadFlags;
 
 const EXIT_CODES: &str = "Exit codes: 0 completed and valid · 1 runtime failure · 2 usage or configuration · \
      3 preflight failed · 4 measurement invalid · 5 SLO missed · 6 regression · 130 interrupted";
@@ -81,7 +83,11 @@ impl Settings {
     /// The same; a closed loop at so many where no load was given.
     #[must_use]
     pub fn or_concurrency(mut self, concurrency: u32) -> Self {
-        if self.concurrency.is_none() && self.rate.is_none() && self.batch != Some(true) {
+        if self.concurrency.is_none()
+            && self.rate.is_none()
+            && self.batch != Some(true)
+            && self.workload.replay != Some(true)
+        {
             // No more slots than requests: the default must not be what is refused.
             let slots =
                 self.requests.map_or(concurrency, |requests| concurrency.min(requests.max(1)));

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::load_number;
-use crate::cli::typed::{ArrivalKind, ExecutorFlags, PromptFormat, RequestFlags};
+use crate::cli::typed::{ArrivalKind, ExecutorFlags, PromptFormat, RequestFlags, WorkloadFlags};
 use crate::load::course::WindowKind;
 use crate::settings::engine::{CapacityPolicy, ChunkingPolicy, Quantization};
 use crate::settings::export::{ExportFormat, PlotFormat};
@@ -390,6 +390,10 @@ pub struct Settings {
     #[command(flatten)]
     #[serde(skip_serializing_if = "is_default")]
     pub request: RequestFlags,
+    /// Which file prompts or lengths come from.
+    #[command(flatten)]
+    #[serde(skip_serializing_if = "is_default")]
+    pub workload: WorkloadFlags,
 }
 
 fn is_default<T: Default + PartialEq>(table: &T) -> bool {

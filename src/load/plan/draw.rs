@@ -5,12 +5,13 @@ use std::sync::{Arc, OnceLock};
 use super::shot_list::{Content, Instants, ShotList};
 use super::{Plan, PlanError, PlanSize, PlanStart};
 use crate::clock::Nanos;
-use crate::load::Load;
 use crate::load::course::{Course, Ramp, Tail};
 use crate::load::plan::check::{load_makes_sense, sampling_makes_sense, size_makes_sense};
 use crate::load::plan::hash;
+use crate::load::{Arrivals, Load};
 use crate::request::RequestId;
 use crate::request::terms::Terms;
+use crate::workload::dataset::entries::Entries;
 use crate::workload::prompts::PromptSource;
 use crate::workload::scenario::Lengths;
 use crate::workload::seeds::{Phase, Seeds, Stream};
@@ -160,7 +161,10 @@ impl Draw<'_> {
         let (instants, requests) = self.instants(Phase::Fill, at_most, None)?;
         let mut lengths = self.lengths(Phase::Fill, requests, supply)?;
         for (index, lengths) in (0..under_way).zip(&mut lengths) {
-            *lengths = self.workload.residual_lengths(&self.seeds, Phase::Fill, index);
+            *lengths = match self.source.entries() {
+                Some(_) => self.workload.rest_of(&self.seeds, index, *lengths),
+                None => self.workload.residual_lengths(&self.seeds, Phase::Fill, index),
+            };
         }
         self.list(Phase::Fill, before, instants, lengths)
     }
@@ -176,6 +180,9 @@ impl Draw<'_> {
         let (instants, requests) = match self.load {
             Load::Closed { .. } => (Instants::WhenFree, at_most),
             Load::Batch => (Instants::AtStart, at_most),
+            Load::Open { arrivals: Arrivals::Replay, .. } => {
+                self.replayed(phase, at_most, before)?
+            }
             Load::Open { arrivals, rate, .. } => {
                 let seed = self.seeds.seed(Stream::Schedule, &[phase.code()]);
                 let mut drawn = arrivals
@@ -192,6 +199,24 @@ impl Draw<'_> {
         Ok((instants, requests))
     }
 
+    /// Instants of a trace. Its warm-up is a batch: the trace says nothing of what was before it.
+    fn replayed(
+        &self,
+        phase: Phase,
+        at_most: usize,
+        before: Option<Nanos>,
+    ) -> Result<(Instants, usize), PlanError> {
+        if phase != Phase::Measure {
+            return Ok((Instants::AtStart, at_most));
+        }
+        let instants = self.source.entries().and_then(Entries::instants);
+        let instants = instants.ok_or(PlanError::NothingToReplay)?.into_iter();
+        let played = instants.take_while(|at| before.is_none_or(|end| *at < end)).take(at_most);
+        let played: Vec<Nanos> = played.collect();
+        let requests = played.len();
+        Ok((Instants::Each(played), requests))
+    }
+
     /// Lengths of up to `requests` requests: fewer where a supply of tokens ends first.
     fn lengths(
         &self,
@@ -202,7 +227,13 @@ impl Draw<'_> {
         let mut tokens = 0;
         let mut drawn = Vec::with_capacity(requests);
         for index in 0..requests as u32 {
-            let lengths = self.workload.lengths(&self.seeds, phase, index);
+            let lengths = match self.source.entries() {
+                Some(entries) => entries.of(phase, index).lengths,
+                None => {
+                    let prompt = self.workload.prompt_of(index);
+                    self.workload.lengths(&self.seeds, phase, prompt)
+                }
+            };
             tokens += u64::from(lengths.input);
             if tokens > supply.tokens && index > 0 {
                 break;
@@ -234,6 +265,9 @@ impl Draw<'_> {
             let (min, max) = (self.workload.output.min_tokens, lengths.output);
             if min > max && phase != Phase::Fill {
                 return Err(PlanError::MinAboveMax { request: id, min, max });
+            }
+            if self.source.entries().is_some() {
+                continue;
             }
             series.check(lengths.input).map_err(|why| PlanError::Prompt { request: id, why })?;
         }
@@ -271,6 +305,24 @@ impl Plan {
             },
         }
     }
+}
+
+/// Requests that a plan of this load and size has at most, all phases together; so many entries of a file it may take.
+pub fn requests_at_most(load: &Load, size: PlanSize) -> usize {
+    let of_time = match (load, size.duration) {
+        // A good deal more than the mean number of arrivals.
+        (Load::Open { rate, .. }, Some(time)) => (2.0 * rate * time.as_secs_f64()) as u32 + 1_000,
+        (_, Some(_)) => Pool::of(PromptKind::Ids).shots,
+        (_, None) => u32::MAX,
+    };
+    let measured = size.requests.unwrap_or(u32::MAX).min(of_time).min(MAX_PLAN_SHOTS);
+    let sides = match load {
+        Load::Batch => 0,
+        Load::Closed { concurrency } => closed_side(*concurrency).saturating_mul(2),
+        Load::Open { .. } => measured.max(FILL_LEAST).saturating_mul(2),
+    };
+    let fill = if size.course.is_plain() { 0 } else { sides.min(FILL_MOST) };
+    measured as usize + size.warmup as usize + fill as usize
 }
 
 impl Pool {

@@ -13,6 +13,9 @@ pub enum PlanError {
     /// Neither a number of requests nor a duration.
     #[error("the run has no end: give --requests, --duration or both")]
     NoEnd,
+    /// A replay without a trace.
+    #[error("nothing can be replayed: a trace with instants is needed")]
+    NothingToReplay,
     /// No measured request.
     #[error("there is no request to measure: ask for at least 1")]
     NoRequests,

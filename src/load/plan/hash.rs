@@ -2,6 +2,7 @@
 //!
 //! The SHA-256 of, in this order:
 //! - `bareflight plan v2` and a line feed; the load; the optional duration;
+//! - where prompts come again, `distinct` and their number (4 bytes);
 //! - what all shots share: minimum output (4 bytes), whether end tokens are ignored, optional temperature, top-p and
 //!   top-k, streaming, terms;
 //! - where prompts come from: 1 for ids or 2 for text; the seeds of the streams `prompts` and `prefixes`; the point and
@@ -10,6 +11,8 @@
 //! - warm-up, then measured shots: the phase in 1 byte and the number of shots in 8; where there are any, the SHA-256 of
 //!   the first prompt's ids and its optional text; then of each shot the optional intended instant, prompt and output
 //!   tokens (4 bytes each), the sampling seed (the low 31 bits of its stream, in 8 bytes), the priority and the optional adapter;
+//!   where entries of a file are asked, the SHA-256 of the entry (0; or 1, its ids and its text; or 2, its block's tokens in 4
+//!   bytes and its blocks in 8 each);
 //! - where there is a ramp or a tail, the supply of their shots in the same form, and the course: of the ramp 0 for none, 1
 //!   for an estimated one or 2 and its nanoseconds, of the tail 0 or 1.
 //!
@@ -165,6 +168,7 @@ impl Form {
             Arrivals::Constant => self.put(&[1]),
             Arrivals::Poisson => self.put(&[2]),
             Arrivals::Uniform => self.put(&[3]),
+            Arrivals::Replay => self.put(&[5]),
             Arrivals::Gamma { burstiness } => {
                 self.put(&[4]);
                 self.put(&burstiness.to_bits().to_le_bytes());
@@ -183,6 +187,8 @@ impl Form {
             stop_texts: _,
             // Each shot has what is drawn from these.
             scenario: _,
+            file: _,
+            distinct_prompts,
             adapters: _,
             priorities: _,
             // The source of prompts has these.
@@ -190,6 +196,10 @@ impl Form {
             prefix_tokens: _,
             seed: _,
         } = workload;
+        if let Some(distinct) = distinct_prompts {
+            self.put(b"distinct");
+            self.put(&distinct.to_le_bytes());
+        }
         self.put(&min_tokens.to_le_bytes());
         self.put(&[u8::from(*ignore_eos)]);
         self.optional(temperature.map(|value| value.to_bits().to_le_bytes()));
@@ -258,6 +268,9 @@ impl Form {
         let (workload, seeds) = (&content.workload, &content.seeds);
         for (index, shot) in (0_u32..).zip(shots.facts()) {
             self.shot(shot, workload, seeds, phase, index);
+            if let Some(entry) = content.series.entry(index) {
+                self.put(&entry.digest());
+            }
         }
         Ok(())
     }

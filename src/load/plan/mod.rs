@@ -16,7 +16,7 @@ use crate::load::course::Course;
 use crate::request::spec::{Prompt, RequestSpec};
 use crate::request::{Prepared, RequestId};
 
-pub use draw::{MAX_PLAN_SHOTS, MAX_PLAN_TOKENS, Pool};
+pub use draw::{MAX_PLAN_SHOTS, MAX_PLAN_TOKENS, Pool, requests_at_most};
 pub use error::PlanError;
 pub use shot_list::{ShotFacts, ShotList};
 

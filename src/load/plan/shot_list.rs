@@ -176,7 +176,7 @@ impl ShotList {
         let ShotFacts { id, intended, prompt_tokens, .. } = self.facts_of(index);
         let place = index as u32;
         let prompt = series
-            .prompt(place, prompt_tokens)
+            .prompt(workload.prompt_of(place), prompt_tokens)
             .map_err(|why| PlanError::Prompt { request: id, why })?;
         let request = RequestSpec {
             prompt,

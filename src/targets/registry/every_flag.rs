@@ -51,7 +51,7 @@ const OF_TARGETS: &[(&str, &[&str])] = &[
 ];
 
 /// Tables of the executor's and the requests' own flags, whose refusals have tests of their own.
-const TABLES: &[&str] = &["engine", "request"];
+const TABLES: &[&str] = &["engine", "request", "workload"];
 
 /// Flags of the load, the workload, the files and the machine: they mean the same at every kind.
 const OF_RUNS: &[&str] = &[
@@ -97,6 +97,26 @@ const OF_RUNS: &[&str] = &[
     "triton_backends",
 ];
 
+/// Flags of the table `[workload]`: entries become prompts and lengths, which every kind takes alike.
+const OF_WORKLOADS: &[&str] = &[
+    "workload",
+    "workload_order",
+    "prompt_column",
+    "output_tokens_column",
+    "output_tokens",
+    "skip_bad_lines",
+    "max_isl",
+    "max_osl",
+    "replay",
+    "time_scale",
+    "trace_window",
+    "num_prompts",
+    "input_tokens_mean",
+    "input_tokens_stddev",
+    "output_tokens_mean",
+    "output_tokens_stddev",
+];
+
 fn key_of(line: &str) -> &str {
     let key = line.rsplit('\n').next().unwrap_or_default();
     key.split(' ').next().unwrap_or_default()
@@ -136,7 +156,7 @@ fn every_flag_has_a_place_here() {
     let request = crate::cli::typed::RequestFlags::augment_args(Command::new(""));
     let own = |name: &str| {
         let has = |of: &Command| of.get_arguments().any(|it| it.get_id() == name);
-        has(&engine) || has(&request)
+        has(&engine) || has(&request) || OF_WORKLOADS.contains(&name)
     };
     for argument in command.get_arguments() {
         let name = argument.get_id().as_str();

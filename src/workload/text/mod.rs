@@ -43,6 +43,11 @@ impl TextPrefix {
     pub fn tokens(&self) -> usize {
         self.ids.len()
     }
+
+    /// The same as a whole prompt.
+    pub fn into_prompt(self) -> Prompt {
+        Prompt { ids: self.ids.into(), text: Some(self.text.into()) }
+    }
 }
 
 impl fmt::Debug for TextSource {
@@ -108,11 +113,14 @@ impl TextSource {
         prefix: &TextPrefix,
         tokens: u32,
     ) -> Result<Prompt, PromptError> {
-        let TextPrefix { text, ids } = self.extend(rng, prefix, tokens)?;
-        Ok(Prompt { ids: ids.into(), text: Some(text.into()) })
+        Ok(self.extend(rng, prefix, tokens)?.into_prompt())
     }
 
-    fn extend(
+    /// A text that begins with another one and has exactly `tokens` tokens.
+    ///
+    /// # Errors
+    /// When none is found, or the tokenizer fails.
+    pub fn extend(
         &self,
         rng: &mut Xoshiro256PlusPlus,
         prefix: &TextPrefix,

@@ -1,0 +1,84 @@
+//! Flags of a workload from a file and of its lengths: table `[workload]` of a configuration file.
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use crate::workload::dataset::{FileOrder, FileSource, TraceWindow};
+
+/// What is asked; absent means not given.
+#[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "snake_case")]
+#[command(
+    next_help_heading = "Workload from a file (docs/workloads.md); table [workload] of a file"
+)]
+pub struct WorkloadFlags {
+    /// Prompts of a file, or lengths and instants of a trace: `sharegpt:FILE`, `jsonl:FILE`, `mooncake:FILE`, …
+    #[arg(long, value_name = "KIND:FILE", env = "BAREFLIGHT_WORKLOAD")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload: Option<FileSource>,
+    /// Order of the file's entries (default: shuffled with the seed; a trace in its own)
+    #[arg(long, value_enum)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload_order: Option<FileOrder>,
+    /// JSON and CSV: column of the prompt, a text or a list of token ids
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_column: Option<String>,
+    /// JSON and CSV: column of the number of output tokens
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_tokens_column: Option<String>,
+    /// Length of every output, whatever the file says
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_tokens: Option<u32>,
+    /// Count lines that are none of the format and leave them out, instead of refusing the file
+    #[arg(long, num_args = 0, default_missing_value = "true")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skip_bad_lines: Option<bool>,
+    /// Leave out entries with longer prompts
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_isl: Option<u32>,
+    /// Leave out entries with longer outputs
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_osl: Option<u32>,
+    /// Send each request at the trace's own instant (an open loop)
+    #[arg(long, num_args = 0, default_missing_value = "true")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replay: Option<bool>,
+    /// Replay so many times faster than the trace
+    #[arg(long, value_name = "X")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_scale: Option<f64>,
+    /// Part of a trace in its own time, in seconds from its first entry, e.g. `600..1200`
+    #[arg(long, value_name = "START..END")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_window: Option<TraceWindow>,
+    /// Different prompts of each run, which come again and again (default: as many as requests)
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub num_prompts: Option<u32>,
+    /// Mean prompt length: with `--osl`, another spelling of a scenario
+    #[arg(long, value_name = "N", visible_alias = "isl", alias = "synthetic-input-tokens-mean")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_tokens_mean: Option<f64>,
+    /// Standard deviation of prompt lengths (default: 0)
+    #[arg(
+        long,
+        value_name = "N",
+        visible_alias = "isl-stddev",
+        alias = "synthetic-input-tokens-stddev"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_tokens_stddev: Option<f64>,
+    /// Mean output length
+    #[arg(long, value_name = "N", visible_alias = "osl")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_tokens_mean: Option<f64>,
+    /// Standard deviation of output lengths (default: 0)
+    #[arg(long, value_name = "N", visible_alias = "osl-stddev")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_tokens_stddev: Option<f64>,
+}

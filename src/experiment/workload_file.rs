@@ -1,0 +1,101 @@
+//! Preflight of a workload from a file: entries chosen for all plans together, tokens counted with a target's tokenizer.
+
+use std::sync::Arc;
+
+use crate::engine_directory::EngineProblem;
+use crate::engine_directory::check::warn;
+use crate::experiment::preflight::{HfTokenizer, PreflightError, told_by};
+use crate::load::plan::{MAX_PLAN_SHOTS, Plan, requests_at_most};
+use crate::load::{Arrivals, Load};
+use crate::settings::Resolved;
+use crate::targets::named::Named;
+use crate::tokenizer::tokenize::Tokenize;
+use crate::workload::PromptKind;
+use crate::workload::dataset::DatasetError;
+use crate::workload::dataset::choose::{Chosen, choose};
+use crate::workload::dataset::entries::{Content, Entries};
+use crate::workload::dataset::resolve::Counter;
+
+/// Chooses the entries of the file that these settings name, for so many plans at each load. A replay gets its number of
+/// requests and its mean rate, which only the file tells.
+///
+/// # Errors
+/// When the file cannot be used, with the line and the reason.
+pub(super) fn choose_entries(
+    resolved: &mut Resolved,
+    prompts: PromptKind,
+    named: &mut [Named],
+    plans_of_load: usize,
+) -> Result<Option<Chosen>, PreflightError> {
+    let Some(file) = &resolved.workload.file else { return Ok(None) };
+    let mut tokenizer: Option<Arc<dyn Tokenize>> = None;
+    for it in named.iter_mut() {
+        if tokenizer.is_none() {
+            tokenizer = it.tokenizer()?.map(|it| Arc::new(HfTokenizer(it)) as Arc<dyn Tokenize>);
+        }
+    }
+    let vocabulary = told_by(named).chain(resolved.served.vocab_size).min();
+    let counter = Counter { tokenizer, prompts, vocabulary };
+    let most = most_entries(resolved, file.replay).saturating_mul(plans_of_load);
+    let most = most.min(resolved.workload.distinct_prompts.map_or(usize::MAX, |it| it as usize));
+    let most = most.min(MAX_PLAN_SHOTS as usize);
+    let chosen = choose(file, &counter, &resolved.workload.seeds(), most)?;
+    if file.replay {
+        let path = file.source.path.clone();
+        let why = "a replay needs at least two entries at different instants";
+        let rate = mean_rate(&chosen.entries).ok_or_else(|| DatasetError::Replay { path, why })?;
+        resolved.loads = resolved.loads.iter().map(|load| replayed_at(*load, rate)).collect();
+        let all = chosen.entries.all().len() as u32;
+        if resolved.duration.is_none() || resolved.requests.is_some() {
+            resolved.requests = Some(resolved.requests.unwrap_or(all).min(all));
+        }
+    }
+    Ok(Some(chosen))
+}
+
+fn most_entries(resolved: &Resolved, replay: bool) -> usize {
+    let of_load = |load: &Load| requests_at_most(load, resolved.size(load));
+    match (replay, resolved.requests) {
+        (true, None) => MAX_PLAN_SHOTS as usize,
+        (true, Some(requests)) => requests as usize,
+        (false, _) => resolved.loads.iter().map(of_load).sum(),
+    }
+}
+
+fn mean_rate(entries: &Entries) -> Option<f64> {
+    let instants = entries.instants()?;
+    let span = instants.last()?.as_secs_f64();
+    (span > 0.0).then(|| (instants.len() - 1) as f64 / span)
+}
+
+fn replayed_at(load: Load, rate: f64) -> Load {
+    match load {
+        Load::Open { arrivals: Arrivals::Replay, max_in_flight, .. } => {
+            Load::Open { arrivals: Arrivals::Replay, rate, max_in_flight }
+        }
+        other => other,
+    }
+}
+
+/// What should be known of the entries before numbers are read: what was left out, and what comes again.
+pub(super) fn notices(chosen: &Chosen, plans: &[Plan]) -> Vec<EngineProblem> {
+    let Chosen { entries, tally } = chosen;
+    let mut notices = Vec::new();
+    if !tally.is_clean() {
+        notices.push(warn("workload", tally.to_string(), "the run takes what is left"));
+    }
+    let measured: usize = plans.iter().map(|plan| plan.shots().len()).sum();
+    let all = entries.all();
+    let given = all.iter().any(|entry| entry.content != Content::Length);
+    if given && measured > all.len() {
+        notices.push(warn(
+            "workload",
+            format!(
+                "{measured} requests are asked and the file gives {} prompts, so that prompts come again",
+                all.len()
+            ),
+            "a cache of prefixes makes repeated prompts cheap: ask for fewer requests, or take a larger file",
+        ));
+    }
+    notices
+}

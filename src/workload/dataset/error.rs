@@ -1,0 +1,99 @@
+//! Errors of a workload file.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::tokenizer::tokenize::TokenizeError;
+
+/// Why a workload file cannot be used.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum DatasetError {
+    /// It cannot be opened or read.
+    #[error("`{}` cannot be read: {why}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        why: Arc<io::Error>,
+    },
+    /// A line that is not what the format has there.
+    #[error("`{}`, line {line}: {reason}; mend it, or leave such lines out with `--skip-bad-lines`", path.display())]
+    BadLine {
+        /// Which file.
+        path: PathBuf,
+        /// From 1.
+        line: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file as a whole is not of its format.
+    #[error("`{}`, line {line}: {reason}: it is no file of kind `{kind}`", path.display())]
+    NotOfKind {
+        /// Which file.
+        path: PathBuf,
+        /// From 1.
+        line: u64,
+        /// What is wrong with it.
+        reason: String,
+        /// Which kind was typed.
+        kind: &'static str,
+    },
+    /// Text without a tokenizer.
+    #[error(
+        "`{}` has {what} as text, and nothing counts its tokens: name the model's tokenizer with `--tokenizer FILE`{}",
+        path.display(),
+        if *what == "outputs" { ", or give their length with `--output-tokens N`" } else { "" }
+    )]
+    NoTokenizer {
+        /// Which file.
+        path: PathBuf,
+        /// What is text.
+        what: &'static str,
+    },
+    /// Nobody says how long an output is.
+    #[error(
+        "`{}`, line {line}: it has no output length: give `--output-tokens N`, or name a column with `--output-tokens-column`",
+        path.display()
+    )]
+    NoOutputLength {
+        /// Which file.
+        path: PathBuf,
+        /// From 1.
+        line: u64,
+    },
+    /// Nothing is left.
+    #[error("`{}` has no entry that can be asked: {tally}", path.display())]
+    NoEntries {
+        /// Which file.
+        path: PathBuf,
+        /// What was left out, in words.
+        tally: String,
+    },
+    /// Token ids that the model does not have.
+    #[error(
+        "`{}`, line {line}: token id {id} is outside the vocabulary of {size} ids: the file was made with another tokenizer",
+        path.display()
+    )]
+    OutsideVocabulary {
+        /// Which file.
+        path: PathBuf,
+        /// From 1.
+        line: u64,
+        /// The id.
+        id: u32,
+        /// Ids that there are.
+        size: u32,
+    },
+    /// Arrivals that cannot be played.
+    #[error("`{}` cannot be replayed: {why}", path.display())]
+    Replay {
+        /// Which file.
+        path: PathBuf,
+        /// What is missing.
+        why: &'static str,
+    },
+    /// The tokenizer failed.
+    #[error(transparent)]
+    Tokenize(#[from] TokenizeError),
+}

@@ -1,0 +1,77 @@
+//! Format trait: how a file is cut into records, and what a record asks.
+
+use serde_json::Value;
+
+use super::columns::Columns;
+use crate::clock::Nanos;
+
+/// How a file is cut into records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// JSON: one array, one object with an array under one of these names, or one value a line.
+    Json(&'static [&'static str]),
+    /// A table with a header; each row becomes an object of texts.
+    Csv,
+    /// A text a line.
+    Lines,
+}
+
+/// What a record asks, before anything is counted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RawEntry {
+    /// The prompt, or what is known of it.
+    pub given: Given,
+    /// The output.
+    pub output: RawOutput,
+    /// When it arrived, on the trace's own clock.
+    pub at: Option<Nanos>,
+}
+
+/// What is known of a prompt.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Given {
+    /// Its text.
+    Text(String),
+    /// Its token ids.
+    Ids(Vec<u32>),
+    /// Its length alone.
+    Length(u32),
+    /// Its length, and blocks of tokens of which those with the same id are the same.
+    Blocks {
+        /// Length in tokens.
+        tokens: u32,
+        /// Tokens of a block.
+        block: u32,
+        /// Which blocks.
+        ids: Vec<u64>,
+    },
+}
+
+/// What is known of an output.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RawOutput {
+    /// Nothing.
+    Unknown,
+    /// Its length.
+    Tokens(u32),
+    /// A recorded answer, whose tokens are to be counted.
+    Text(String),
+}
+
+impl RawEntry {
+    pub(super) fn new(given: Given, output: RawOutput) -> Self {
+        Self { given, output, at: None }
+    }
+}
+
+/// A published format: one file of `formats/` each.
+pub(super) trait Format: Sync {
+    /// How its files are cut; `has_csv_name` where the file's name says that it is a table.
+    fn shape(&self, has_csv_name: bool) -> Shape;
+
+    /// What a record asks; `None` where it is well formed and asks nothing.
+    ///
+    /// # Errors
+    /// What is wrong with it, to follow `file, line n: `.
+    fn entry(&self, record: &Value, columns: &Columns) -> Result<Option<RawEntry>, String>;
+}

@@ -1,0 +1,17 @@
+//! Workloads from files: published formats read as a stream, entries chosen with the seed, lengths of a tokenizer.
+
+pub mod choice;
+pub mod choose;
+mod columns;
+mod elements;
+pub mod entries;
+mod error;
+mod format;
+mod formats;
+mod open;
+mod records;
+pub mod resolve;
+
+pub use choice::{FileKind, FileOrder, FileSource, FileWorkload, TraceWindow};
+pub use error::DatasetError;
+pub use format::{Given, RawEntry, RawOutput};

@@ -1,0 +1,124 @@
+//! Counting of an entry's tokens: text to ids of the target's tokenizer, answers to lengths, bounds.
+
+use std::sync::Arc;
+
+use super::DatasetError;
+use super::choice::FileWorkload;
+use super::entries::{Content, Entry};
+use super::format::{Given, RawEntry, RawOutput};
+use crate::request::spec::Prompt;
+use crate::tokenizer::tokenize::Tokenize;
+use crate::workload::PromptKind;
+use crate::workload::scenario::Lengths;
+
+/// Counts tokens for one target.
+pub struct Counter {
+    /// The target's tokenizer.
+    pub tokenizer: Option<Arc<dyn Tokenize>>,
+    /// What the target takes.
+    pub prompts: PromptKind,
+    /// Ids are below this, where that is known.
+    pub vocabulary: Option<u32>,
+}
+
+/// What becomes of an entry.
+pub enum Counted {
+    /// It can be asked.
+    Entry(Entry),
+    /// Its prompt or output has no token.
+    Empty,
+    /// Its prompt is longer than asked for.
+    LongInput,
+    /// Its output is longer than asked for.
+    LongOutput,
+}
+
+impl Counter {
+    /// Counts the tokens of an entry.
+    ///
+    /// # Errors
+    /// When nothing counts them, or they are none of the model.
+    pub fn count(
+        &self,
+        file: &FileWorkload,
+        line: u64,
+        raw: RawEntry,
+    ) -> Result<Counted, DatasetError> {
+        let (content, input) = self.content(file, line, raw.given)?;
+        if input == 0 {
+            return Ok(Counted::Empty);
+        }
+        if file.max_input.is_some_and(|most| input > most) {
+            return Ok(Counted::LongInput);
+        }
+        let output = self.output(file, line, raw.output)?;
+        if output == 0 {
+            return Ok(Counted::Empty);
+        }
+        if file.max_output.is_some_and(|most| output > most) {
+            return Ok(Counted::LongOutput);
+        }
+        let lengths = Lengths { input, output };
+        Ok(Counted::Entry(Entry { content, lengths, at: raw.at, line }))
+    }
+
+    fn content(
+        &self,
+        file: &FileWorkload,
+        line: u64,
+        given: Given,
+    ) -> Result<(Content, u32), DatasetError> {
+        let (ids, text) = match given {
+            Given::Length(tokens) => return Ok((Content::Length, tokens)),
+            Given::Blocks { tokens, block, ids } => {
+                return Ok((Content::Blocks { block, ids: ids.into() }, tokens));
+            }
+            Given::Text(text) if text.trim().is_empty() => (Vec::new(), None),
+            Given::Text(text) => {
+                let ids = self.tokenizer(file, "prompts")?.encode(&text)?;
+                (ids, (self.prompts == PromptKind::Text).then_some(text))
+            }
+            Given::Ids(ids) if self.prompts == PromptKind::Text => {
+                // What a text server will see is the text's own ids.
+                let tokenizer = self.tokenizer(file, "prompts")?;
+                let text = tokenizer.decode(&ids)?;
+                (tokenizer.encode(&text)?, Some(text))
+            }
+            Given::Ids(ids) => (ids, None),
+        };
+        if let (Some(size), Some(id)) = (self.vocabulary, ids.iter().copied().max())
+            && id >= size
+        {
+            let path = file.source.path.clone();
+            return Err(DatasetError::OutsideVocabulary { path, line, id, size });
+        }
+        let tokens = ids.len() as u32;
+        Ok((Content::Prompt(Prompt { ids: ids.into(), text: text.map(Into::into) }), tokens))
+    }
+
+    fn output(
+        &self,
+        file: &FileWorkload,
+        line: u64,
+        output: RawOutput,
+    ) -> Result<u32, DatasetError> {
+        match (file.output_tokens, output) {
+            (Some(tokens), _) | (None, RawOutput::Tokens(tokens)) => Ok(tokens),
+            (None, RawOutput::Text(text)) => {
+                Ok(self.tokenizer(file, "outputs")?.encode(&text)?.len() as u32)
+            }
+            (None, RawOutput::Unknown) => {
+                Err(DatasetError::NoOutputLength { path: file.source.path.clone(), line })
+            }
+        }
+    }
+
+    fn tokenizer(
+        &self,
+        file: &FileWorkload,
+        what: &'static str,
+    ) -> Result<&dyn Tokenize, DatasetError> {
+        let path = || file.source.path.clone();
+        self.tokenizer.as_deref().ok_or_else(|| DatasetError::NoTokenizer { path: path(), what })
+    }
+}
