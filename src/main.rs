@@ -7,7 +7,8 @@ use bareflight::cli::configuration::resolve_run;
 use bareflight::cli::exit::{Coded, Exit};
 use bareflight::cli::typed::{Cli, Command, Document};
 use bareflight::cli::{
-    compare, doctor, dry_run, engine_threads, inspect, ladder, load_number, mpi_rank, run, serve,
+    compare, doctor, dry_run, engine_threads, inspect, ladder, load_number, mpi_rank, run, search,
+    serve,
 };
 use bareflight::console;
 use bareflight::experiment::{artefacts, preflight};
@@ -61,11 +62,13 @@ fn dispatch() -> Coded<Exit> {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments, typed),
         Command::Ladder(arguments) => ladder::run(&arguments, typed),
+        Command::Search(arguments) => search::run(&arguments, typed),
         Command::Schema { of } => {
             let schema = match of {
                 Document::Summary => summary_json::SUMMARY_SCHEMA,
                 Document::Comparison => comparison::json::COMPARISON_SCHEMA,
                 Document::Ladder => report::ladder::json::LADDER_SCHEMA,
+                Document::Search => report::search::json::SEARCH_SCHEMA,
             };
             run::print(schema).map_err(|error| (Exit::Failure, error))?;
             Ok(Exit::Ok)

@@ -13,6 +13,7 @@ pub mod mpi_rank;
 pub mod origin;
 pub mod resolve;
 pub mod run;
+pub mod search;
 pub mod serve;
 pub mod setting_key;
 pub mod typed;

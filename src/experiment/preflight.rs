@@ -105,6 +105,8 @@ pub struct Ready {
     pub roofline: Option<RooflineFacts>,
     /// What the KV cache of an engine directory holds, and what the largest load takes of it.
     pub kv: Option<KvEstimate>,
+    /// What prompts are drawn from, for plans that follow from what earlier ones have shown.
+    pub source: PromptSource,
 }
 
 /// Describes the target, draws every plan, and holds the plans against the target's limits. Words that were given as text
@@ -140,7 +142,7 @@ pub fn prepare(resolved: &mut Resolved) -> Result<Ready, PreflightError> {
     let (roofline, lacking) = machine::roofline(named.deployment(), resolved, gpus.as_ref());
     warnings.extend(lacking);
     let opening = Opening { target: named.target, telemetry };
-    Ok(Ready { opening, plans, warnings, roofline, kv })
+    Ok(Ready { opening, plans, warnings, roofline, kv, source })
 }
 
 /// Sends one short request to a target that refuses things only when it is asked; it is no part of the load.

@@ -5,9 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-/// Set by Ctrl-C or SIGTERM; read by the issuer between two requests.
+/// Set by Ctrl-C or SIGTERM; read by the issuer between two requests. Beside it, whether the phase that runs has shown
+/// enough: it then ends early, and the run goes on.
 #[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<AtomicBool>);
+pub struct Stop {
+    asked: Arc<AtomicBool>,
+    enough: Arc<AtomicBool>,
+}
 
 impl Stop {
     /// The exit code of an interrupted program.
@@ -30,20 +34,30 @@ impl Stop {
             signal_hook::flag::register_conditional_shutdown(
                 signal,
                 Self::EXIT_CODE,
-                Arc::clone(&stop.0),
+                Arc::clone(&stop.asked),
             )?;
-            signal_hook::flag::register(signal, Arc::clone(&stop.0))?;
+            signal_hook::flag::register(signal, Arc::clone(&stop.asked))?;
         }
         Ok(stop)
     }
 
     /// Whether the end was asked for.
     pub fn is_asked(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.asked.load(Ordering::Relaxed)
     }
 
     /// Asks for the end, as Ctrl-C does.
     pub fn ask(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.asked.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the phase that runs has shown enough.
+    pub fn is_enough(&self) -> bool {
+        self.enough.load(Ordering::Relaxed)
+    }
+
+    /// Says so, or takes it back before the next phase.
+    pub fn set_enough(&self, enough: bool) {
+        self.enough.store(enough, Ordering::Relaxed);
     }
 }

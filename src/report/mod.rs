@@ -8,6 +8,7 @@ pub mod notes;
 mod odd_answers;
 pub mod progress;
 pub mod roofline;
+pub mod search;
 pub mod summary_csv;
 pub mod summary_json;
 pub mod table;

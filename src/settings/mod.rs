@@ -3,6 +3,7 @@
 pub mod engine;
 pub mod gpu_choice;
 pub mod human_duration;
+pub mod objective;
 pub mod profile_window;
 pub mod served;
 pub mod slo;
