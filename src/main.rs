@@ -9,7 +9,7 @@ use bareflight::cli::exit::{Coded, Exit};
 use bareflight::cli::typed::{Cli, Command, Document};
 use bareflight::cli::{
     compare, doctor, dry_run, engine_log, engine_threads, inspect, ladder, load_number, mpi_rank,
-    report as report_command, run, serve, shell, translate,
+    report as report_command, run, search, serve, shell, translate,
 };
 use bareflight::console;
 use bareflight::experiment::preflight;
@@ -63,11 +63,13 @@ fn dispatch() -> Coded<Exit> {
         Command::Completions { shell } => shell::complete(program, shell),
         Command::Man { folder } => shell::write_manual(program, &folder),
         Command::Translate(arguments) => translate::run(&arguments),
+        Command::Search(arguments) => search::run(&arguments, typed),
         Command::Schema { of } => {
             let schema = match of {
                 Document::Summary => summary_json::SUMMARY_SCHEMA,
                 Document::Comparison => comparison::json::COMPARISON_SCHEMA,
                 Document::Ladder => report::ladder::json::LADDER_SCHEMA,
+                Document::Search => report::search::json::SEARCH_SCHEMA,
             };
             run::print(schema).map_err(|error| (Exit::Failure, error))?;
             Ok(Exit::Ok)

@@ -15,6 +15,7 @@ pub mod origin;
 pub mod report;
 pub mod resolve;
 pub mod run;
+pub mod search;
 pub mod serve;
 pub mod setting_key;
 pub mod shell;

@@ -1,4 +1,4 @@
-//! Files of an experiment with several sides, beside those in the folder of each side.
+//! Files of an experiment with several sides or probes, beside those in the folder of each.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,11 +6,12 @@ use crate::clock::utc_now;
 use crate::experiment::artefacts;
 use crate::metrics::comparison::Comparison;
 use crate::metrics::ladder::Ladder;
+use crate::metrics::search::Search;
 use crate::metrics::summary::SCHEMA_VERSION;
 use crate::observe::host::{Build, Host};
 use crate::report::FileNote;
 use crate::report::comparison::{csv, json, page};
-use crate::report::ladder;
+use crate::report::{ladder, search};
 use crate::store::manifest::{State, command_line};
 use crate::store::measured_run::MeasuredRun;
 use crate::store::run_directory::{RunDirectory, file};
@@ -21,7 +22,7 @@ use crate::store::write::{WriteError, write_whole};
 pub struct Manifest {
     /// Version of the shape of the files.
     pub schema_version: u32,
-    /// `comparison` or `ladder`.
+    /// `comparison`, `ladder` or `search`.
     pub kind: String,
     /// How far it has come.
     pub state: State,
@@ -132,4 +133,26 @@ pub fn write_ladder(
         (file::MANIFEST, "machine, version, command line; each rung has one of its own"),
     ];
     Ok(with_logs(directory, &notes))
+}
+
+/// Writes a search as far as it has come.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write_search(
+    directory: &RunDirectory,
+    document: &Search,
+) -> Result<Vec<FileNote>, WriteError> {
+    let json = search::json::render(document);
+    write_whole(&directory.file(file::SEARCH_JSON), json.as_bytes())?;
+    write_whole(&directory.file(file::SEARCH_CSV), &search::csv::render(document))?;
+    write_whole(&directory.file(file::SEARCH_PAGE), search::page::render(document).as_bytes())?;
+    let notes = [
+        (file::SEARCH_PAGE, "for people: where the limit lies, every probe"),
+        (file::SEARCH_CSV, "one row per probe"),
+        (file::SEARCH_JSON, "everything (see `bareflight schema search`)"),
+        (file::RESOLVED, "every setting; `bareflight search --resume` goes on from here"),
+        (file::MANIFEST, "machine, version, command line"),
+    ];
+    Ok(notes.map(|(name, holds)| FileNote { name: name.into(), holds: holds.into() }).into())
 }

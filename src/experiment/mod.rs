@@ -1,4 +1,4 @@
-//! Experiments: preflight, calibration, sweeps, comparisons and ladders.
+//! Experiments: preflight, calibration, sweeps, searches, comparisons and ladders.
 
 pub mod artefacts;
 pub mod blocks;
@@ -10,12 +10,15 @@ mod engines;
 mod gpu_watch;
 pub mod interleave;
 pub mod interrupt;
+pub mod listening_log;
 mod machine;
 pub mod open_files;
 pub mod point_runner;
 pub mod preflight;
+pub mod search;
 pub mod served_child;
 pub mod stored;
 pub mod sweep;
+pub mod tally;
 pub mod warm_up;
 mod workload_file;

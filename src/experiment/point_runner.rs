@@ -8,6 +8,7 @@ use crate::console;
 use crate::experiment::collectors::{CollectedStatistics, Collectors};
 use crate::experiment::gpu_watch::GpuWatch;
 use crate::experiment::interrupt;
+use crate::experiment::listening_log::{Listener, heard};
 use crate::experiment::sweep::{ExperimentError, Watch};
 use crate::experiment::warm_up::Warmed;
 use crate::issue::drawing::{Drawing, DrawingError, DrawingOutcome};
@@ -40,15 +41,26 @@ use crate::store::stored_point::PartialPoint;
 use crate::store::write::write_whole;
 use crate::targets::{Drain, Target, TargetInfo};
 
-/// Requests of the whole session, and the most that a closed or capped loop has in flight.
-fn room_for(plans: &[Plan]) -> (usize, usize) {
-    let requests = plans.last().map_or(0, |plan| plan.next_id().0 as usize);
-    let slots = plans.iter().map(|plan| match plan.load() {
-        Load::Closed { concurrency } => concurrency,
-        Load::Open { max_in_flight, .. } => max_in_flight.unwrap_or(1),
-        Load::Batch => 1,
-    });
-    (requests, slots.max().unwrap_or(1).max(WARM_UP_CONCURRENCY) as usize)
+/// How much a session has room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Requests of the whole session.
+    pub requests: usize,
+    /// The most that a closed or capped loop has in flight.
+    pub slots: usize,
+}
+
+impl Room {
+    /// For all of these plans.
+    pub fn of(plans: &[Plan]) -> Self {
+        let requests = plans.last().map_or(0, |plan| plan.next_id().0 as usize);
+        let slots = plans.iter().map(|plan| match plan.load() {
+            Load::Closed { concurrency } => concurrency,
+            Load::Open { max_in_flight, .. } => max_in_flight.unwrap_or(1),
+            Load::Batch => 1,
+        });
+        Self { requests, slots: slots.max().unwrap_or(1).max(WARM_UP_CONCURRENCY) as usize }
+    }
 }
 
 /// Requests in flight while an open loop or a batch is warmed up.
@@ -86,6 +98,8 @@ pub struct PointRunner<'a> {
     plan_file: Option<PlanWriter<File>>,
     /// A prompt could not be drawn.
     is_cut_off: bool,
+    /// Hears of the requests of the next point.
+    listener: Option<Listener>,
 }
 
 impl<'a> PointRunner<'a> {
@@ -101,15 +115,30 @@ impl<'a> PointRunner<'a> {
         manifest: Manifest,
         stop: &'a Stop,
     ) -> Result<Self, ExperimentError> {
+        Self::open_for(resolved, opening, Room::of(plans), directory, manifest, stop)
+    }
+
+    /// The same, where plans are not known yet.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_for(
+        resolved: &'a Resolved,
+        opening: Opening,
+        room: Room,
+        directory: RunDirectory,
+        manifest: Manifest,
+        stop: &'a Stop,
+    ) -> Result<Self, ExperimentError> {
         let (path, on_disk) = (directory.file(file::MANIFEST), manifest.clone());
-        Self::open_all(resolved, opening, plans, directory, manifest, stop)
+        Self::open_all(resolved, opening, room, directory, manifest, stop)
             .inspect_err(|error| write_not_opened(&path, on_disk, error))
     }
 
     fn open_all(
         resolved: &'a Resolved,
         Opening { target, telemetry }: Opening,
-        plans: &[Plan],
+        Room { requests, slots }: Room,
         directory: RunDirectory,
         mut manifest: Manifest,
         stop: &'a Stop,
@@ -122,7 +151,6 @@ impl<'a> PointRunner<'a> {
             .profile_window
             .map(|window| Profiler::new(window.from, window.to, resolved.cuda_library.as_deref()))
             .transpose()?;
-        let (requests, slots) = room_for(plans);
         let tool = resolved.nvtx.then(Tool::find).transpose()?;
         let stage = Stage::open_heard(target, requests, slots, stop.clone(), tool)?;
         let collectors = Collectors::start(&stage, &directory)?;
@@ -146,7 +174,13 @@ impl<'a> PointRunner<'a> {
             incomplete: false,
             plan_file: Some(plan_file),
             is_cut_off: false,
+            listener: None,
         })
+    }
+
+    /// Lets somebody hear of every request of the next point as soon as it has ended.
+    pub fn listen(&mut self, listener: Listener) {
+        self.listener = Some(listener);
     }
 
     /// The same, with the model and machine that points are held against.
@@ -204,6 +238,10 @@ impl<'a> PointRunner<'a> {
             },
         };
         let (files, log) = self.partial_files(plan, &entry).unzip();
+        let log = match self.listener.take() {
+            Some(listener) => log.map(|log| heard(log, listener)),
+            None => log,
+        };
         let (entry, records, collected) =
             self.measure(plan, drawing, entry, (files, log), warmed, watch)?;
         let observed = ObservedPoint::read(&records, &entry.facts)?;

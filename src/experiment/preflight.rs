@@ -109,6 +109,8 @@ pub struct Ready {
     pub roofline: Option<RooflineFacts>,
     /// What the KV cache of an engine directory holds, and what the largest load takes of it.
     pub kv: Option<KvEstimate>,
+    /// What prompts are drawn from, for plans that follow from what earlier ones have shown.
+    pub source: PromptSource,
 }
 
 /// Describes the target, draws every plan, and holds the plans against the target's limits. Words that were given as text
@@ -149,7 +151,7 @@ pub fn prepare(resolved: &mut Resolved) -> Result<Ready, PreflightError> {
     warnings.extend(lacking);
     warnings.extend(chosen.iter().flat_map(|it| workload_file::notices(it, &plans)));
     let opening = Opening { target: named.target, telemetry };
-    Ok(Ready { opening, plans, warnings, roofline, kv })
+    Ok(Ready { opening, plans, warnings, roofline, kv, source })
 }
 
 /// Sends a short request or two to a target that can only be known by asking it; they are no part of the load.

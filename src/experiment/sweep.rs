@@ -4,6 +4,7 @@ use crate::clock::Nanos;
 use crate::console::streams;
 use crate::experiment::calibrate;
 use crate::experiment::client_rate::client_rate;
+use crate::experiment::open_files::TooFewOpenFiles;
 use crate::experiment::point_runner::PointRunner;
 use crate::experiment::preflight::Ready;
 use crate::ffi::cuda::CudaError;
@@ -11,7 +12,7 @@ use crate::issue::drawing::DrawingError;
 use crate::issue::phase::{Stage, StageError};
 use crate::issue::stop::Stop;
 use crate::load::Load;
-use crate::load::plan::Plan;
+use crate::load::plan::{Plan, PlanError};
 use crate::metrics::Summary;
 use crate::metrics::point_records::RecordsError;
 use crate::observe::gpu::library::NvmlUnavailable;
@@ -48,6 +49,22 @@ pub enum ExperimentError {
     /// The plan of a point could not be drawn or saved, so nothing of it was sent.
     #[error("the plan cannot be drawn and saved, so nothing of it was sent: {0}")]
     Plan(#[from] DrawingError),
+    /// The load of a probe cannot be planned.
+    #[error(transparent)]
+    Probe(#[from] PlanError),
+    /// A search needs more room than a session was given.
+    #[error(
+        "probe {0} would be more than this session has room for: lower `--flood` or `--requests`, or go on with `--resume`"
+    )]
+    Room(u32),
+    /// More connections than the system allows files.
+    #[error(transparent)]
+    OpenFiles(#[from] TooFewOpenFiles),
+    /// Nothing of a probe was heard.
+    #[error(
+        "no request of probe {0} was counted, so nothing is known of its load: see what the run folder says of it"
+    )]
+    Unheard(u32),
     /// The engine's own statistics could not be followed, so nothing was sent.
     #[error("`iterations.jsonl` cannot be written, so nothing was sent: {0}")]
     Iterations(std::io::Error),
@@ -89,7 +106,7 @@ pub fn run(
     stop: &Stop,
     watch: &mut dyn Watch,
 ) -> Result<MeasuredRun, ExperimentError> {
-    let Ready { opening, plans, warnings, roofline, kv: _ } = ready;
+    let Ready { opening, plans, warnings, roofline, kv: _, source: _ } = ready;
     let info = opening.target.describe().clone();
     let sent_before = sent_before(&resolved.out, &info, &resolved.workload);
     let directory = create_directory(resolved, &info, &plans)?;

@@ -106,12 +106,13 @@ pub fn play(
     let cut_off = sent < shots.len() && issuer.is_cut_off;
     let draining = gate.tool().map(|tool| tool.phase("drain"));
     let interrupted = cut_off || (stop.is_asked() && sent < shots.len());
-    let why_unsent = issuer.why_unsent(interrupted);
+    let shortened = interrupted || stop.is_enough();
+    let why_unsent = issuer.why_unsent(shortened);
     let ids = SentIds { counted: shots.ids(sent), fill: shots.fill_ids() };
     issuer.fail_open_if_broken(&ids);
     let patience = match issuer.tail_until {
         Some(until) if clock::now() >= until => Nanos::ZERO,
-        _ if pace.duration.is_some() || interrupted => pace.drain,
+        _ if pace.duration.is_some() || shortened => pace.drain,
         _ => Nanos(i64::MAX),
     };
     let all_counted_ended = issuer.counted.have_ended(gate).then(clock::now);
@@ -253,9 +254,10 @@ impl Deadlines {
 }
 
 impl Issuer<'_> {
-    /// Whether no further shot may be sent: the end was asked for, the target is gone, or the tail has done its work.
+    /// Whether no further shot may be sent: the end was asked for, enough was shown, the target is gone, or the tail has done its work.
     fn is_over(&mut self) -> bool {
         self.stop.is_asked()
+            || self.stop.is_enough()
             || self.gate.broken().is_some()
             || self
                 .tail_until
@@ -646,10 +648,10 @@ impl Issuer<'_> {
     }
 
     /// Why what is left is not sent, as things stand when sending ends; `None` for the load's own end.
-    fn why_unsent(&self, interrupted: bool) -> Option<NotSentReason> {
+    fn why_unsent(&self, shortened: bool) -> Option<NotSentReason> {
         match self.gate.broken() {
             Some(_) => Some(NotSentReason::TargetFailed),
-            None => interrupted.then_some(NotSentReason::Interrupted),
+            None => shortened.then_some(NotSentReason::Interrupted),
         }
     }
 
@@ -685,7 +687,7 @@ impl Issuer<'_> {
             let now = clock::now();
             self.fail_open_if_broken(sent);
             self.enforce_deadlines(now);
-            if !stop_seen && self.stop.is_asked() {
+            if !stop_seen && (self.stop.is_asked() || self.stop.is_enough()) {
                 stop_seen = true;
                 give_up = now + after_stop;
             }

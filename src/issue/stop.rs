@@ -10,10 +10,12 @@ use std::thread;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
-/// Set by Ctrl-C or SIGTERM; read by the issuer between two requests.
+/// Set by Ctrl-C or SIGTERM; read by the issuer between two requests. Beside it, whether the phase that runs has shown
+/// enough: it then ends early, and the run goes on.
 #[derive(Clone, Default)]
 pub struct Stop {
     asked: Arc<AtomicBool>,
+    enough: Arc<AtomicBool>,
     duties: Arc<Mutex<Duties>>,
 }
 
@@ -74,6 +76,16 @@ impl Stop {
     /// Asks for the end, as Ctrl-C does.
     pub fn ask(&self) {
         self.asked.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the phase that runs has shown enough.
+    pub fn is_enough(&self) -> bool {
+        self.enough.load(Ordering::Relaxed)
+    }
+
+    /// Says so, or takes it back before the next phase.
+    pub fn set_enough(&self, enough: bool) {
+        self.enough.store(enough, Ordering::Relaxed);
     }
 }
 

@@ -10,6 +10,7 @@ mod odd_answers;
 pub mod png;
 pub mod progress;
 pub mod roofline;
+pub mod search;
 pub mod summary_csv;
 pub mod summary_json;
 pub mod table;

@@ -4,6 +4,7 @@ pub mod engine;
 pub mod export;
 pub mod gpu_choice;
 pub mod human_duration;
+pub mod objective;
 pub mod profile_window;
 pub mod seed_choice;
 pub mod served;

@@ -48,6 +48,12 @@ pub mod file {
     pub const LADDER_CSV: &str = "ladder.csv";
     /// The same for people.
     pub const LADDER_PAGE: &str = "ladder.html";
+    /// The limit, and every probe.
+    pub const SEARCH_JSON: &str = "search.json";
+    /// One row per probe.
+    pub const SEARCH_CSV: &str = "search.csv";
+    /// The same for people.
+    pub const SEARCH_PAGE: &str = "search.html";
     /// Settings of the server that a ladder starts.
     pub const SERVED: &str = "served.toml";
     /// Folder of files in the shapes of other tools.

@@ -15,6 +15,7 @@ use crate::cli::doctor::DoctorArgs;
 use crate::cli::inspect::InspectArgs;
 use crate::cli::ladder::LadderArgs;
 use crate::cli::report::{ImportArgs, ReportArgs};
+use crate::cli::search::SearchArgs;
 use crate::cli::serve::ServeArgs;
 use crate::cli::translate::TranslateArgs;
 pub use engine::{EXECUTOR_HEADING, ExecutorFlags};
@@ -71,6 +72,8 @@ pub enum Command {
     },
     /// Print our command for one of another benchmark, and what has no counterpart
     Translate(TranslateArgs),
+    /// Find the highest rate or concurrency that meets objectives: bracket, bisection, a limit with an interval
+    Search(Box<SearchArgs>),
     /// Print the JSON schema of `summary.json`, or of another document
     Schema {
         /// Which document
@@ -107,6 +110,8 @@ pub enum Document {
     Comparison,
     /// `ladder.json` of a ladder.
     Ladder,
+    /// `search.json` of a search.
+    Search,
 }
 
 impl Cli {
@@ -120,6 +125,8 @@ impl Cli {
                     .help("What answers, as for `run`: once for each side, the baseline first")
             })
         });
+        let program = program
+            .mut_subcommand("search", |search| search.mut_arg("slo", |slo| slo.help(SEARCHED_FOR)));
         let program = [("serve", SERVED_HERE), ("ladder", LADDERS_START)].into_iter().fold(
             program,
             |program, (name, help)| {
@@ -143,11 +150,13 @@ impl Cli {
 
 /// Only an engine in this process can be served.
 const SERVED_HERE: &str = "What is served: `local:dummy-nano`, `local:MODEL_DIR`, `sim:PROFILE`, `trtllm:ENGINE_DIR`, `null:`";
+/// Objectives have percentiles.
+const SEARCHED_FOR: &str = "What a load must meet: `ttft.p99<2s,tpot.p99<40ms`; bounds without a percentile together for 99 % of all requests; or a preset, e.g. `mlperf:llama2-70b-interactive`";
 /// Every other rung is made from this one.
 const LADDERS_START: &str =
     "The engine: `local:dummy-nano`, `local:MODEL_DIR`, `sim:PROFILE`, `trtllm:ENGINE_DIR`";
 /// Subcommands that take the settings of a run.
-const MEASURING: [&str; 5] = ["run", "plan", "compare", "ladder", "serve"];
+const MEASURING: [&str; 6] = ["run", "plan", "compare", "ladder", "search", "serve"];
 
 /// Everything about a run.
 #[derive(Debug, Args)]

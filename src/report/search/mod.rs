@@ -1,0 +1,80 @@
+//! Reports of a search: the limit, every probe, and a picture of them.
+
+pub mod csv;
+pub mod json;
+pub mod page;
+pub mod table;
+
+use crate::metrics::early_stopping::Decision;
+use crate::metrics::search::{Axis, Count, Probe, Search};
+use crate::report::figures::{counted, figure, share};
+
+/// The sentence that a user quotes.
+fn headline(search: &Search) -> String {
+    let unit = search.question.axis.unit();
+    match (search.outcome.limit, search.outcome.interval.1) {
+        (Some(limit), Some(missed)) => format!(
+            "up to {} {unit} meet {}; {} miss",
+            value(search, limit),
+            search.question.objectives,
+            value(search, missed)
+        ),
+        (Some(limit), None) => format!(
+            "{} {unit} meet {}, and nothing is known to miss",
+            value(search, limit),
+            search.question.objectives
+        ),
+        (None, _) => format!("no load that was tried meets {}", search.question.objectives),
+    }
+}
+
+/// A load with the digits that tell probes apart.
+fn value(search: &Search, at: f64) -> String {
+    match search.question.axis {
+        Axis::Concurrency => format!("{at}"),
+        Axis::Rate if at >= 1_000.0 => format!("{at:.0}"),
+        Axis::Rate if at >= 100.0 => format!("{at:.1}"),
+        Axis::Rate if at >= 10.0 => format!("{at:.2}"),
+        Axis::Rate => format!("{at:.4}"),
+    }
+}
+
+/// How probes are limited and decided, for below a table.
+fn how(search: &Search) -> String {
+    format!(
+        "A probe ends where the binomial rule of MLPerf's early stopping decides at 99 %, or after {} or {} s; `~` marks one that \
+         came to its limit first. Requests that failed count as misses.",
+        counted(search.requests.into(), "request"),
+        figure(search.seconds)
+    )
+}
+
+/// What must be said of the result.
+fn notes(search: &Search) -> Vec<String> {
+    let outcome = &search.outcome;
+    let contradictions = outcome.contradictions.iter().map(|text| format!("not monotone: {text}"));
+    let told = contradictions.chain(outcome.notes.iter().cloned());
+    let early = (!outcome.converged && outcome.notes.is_empty())
+        .then(|| "the search has not come to its end: go on with `--resume`".to_owned());
+    told.chain(early).collect()
+}
+
+/// `meets`, `~misses`, or what a bracket is for.
+fn verdict(probe: &Probe) -> String {
+    let word = if probe.meets { "meets" } else { "misses" };
+    if probe.certain { word.to_owned() } else { format!("~{word}") }
+}
+
+/// Requests that missed an objective of those that were counted.
+fn over(count: &Count, probe: &Probe) -> String {
+    let mark = match count.decision {
+        Decision::Meets | Decision::Misses => "",
+        Decision::Open => "~",
+    };
+    format!("{mark}{}/{}", count.over, probe.counted)
+}
+
+/// The share of counted requests that met every bound.
+fn good(probe: &Probe) -> String {
+    share(probe.good as f64 / (probe.counted.max(1)) as f64)
+}

@@ -1,0 +1,32 @@
+//! Console table of a search: the limit, every probe, notes.
+
+use crate::metrics::search::Search;
+use crate::report::figures::{figure, maybe};
+use crate::report::search::{good, headline, how, notes, over, verdict};
+use crate::report::table::lines::{plain_table, printed, sentence};
+
+/// The whole text.
+pub fn render(search: &Search) -> String {
+    let simulated = if search.simulated { " [SIMULATED]" } else { "" };
+    let mut text = sentence("", &format!("{}{simulated}", search.title));
+    let objectives: Vec<String> =
+        search.question.objectives.0.iter().map(|it| format!("over\n{it}")).collect();
+    let mut header = vec!["probe", "load"];
+    header.extend(objectives.iter().map(String::as_str));
+    header.extend(["good\n%", "req/s", "s", "verdict"]);
+    let mut table = plain_table(&header);
+    for probe in &search.probes {
+        let mut row =
+            vec![format!("{} {}", probe.number, probe.role.word()), probe.load.to_string()];
+        row.extend(probe.counts.iter().map(|count| over(count, probe)));
+        row.extend([good(probe), maybe(probe.throughput), figure(probe.seconds), verdict(probe)]);
+        table.add_row(row);
+    }
+    text.push_str(&printed(&table));
+    text.push_str(&sentence("  ", &how(search)));
+    for note in notes(search) {
+        text.push_str(&sentence("  note: ", &note));
+    }
+    text.push_str(&sentence("\nlimit  ", &headline(search)));
+    text
+}
