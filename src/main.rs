@@ -8,6 +8,7 @@ use bareflight::cli::exit::{Coded, Exit};
 use bareflight::cli::typed::{Cli, Command, Document};
 use bareflight::cli::{
     compare, doctor, dry_run, engine_threads, inspect, ladder, load_number, mpi_rank, run, serve,
+    workload,
 };
 use bareflight::console;
 use bareflight::experiment::{artefacts, preflight};
@@ -58,6 +59,7 @@ fn dispatch() -> Coded<Exit> {
         }
         Command::Serve(arguments) => serve::serve(&arguments, &program, typed),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Workload(arguments) => workload::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments, typed),
         Command::Ladder(arguments) => ladder::run(&arguments, typed),

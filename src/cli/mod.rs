@@ -16,3 +16,4 @@ pub mod run;
 pub mod serve;
 pub mod setting_key;
 pub mod typed;
+pub mod workload;

@@ -15,6 +15,7 @@ use crate::cli::doctor::DoctorArgs;
 use crate::cli::inspect::InspectArgs;
 use crate::cli::ladder::LadderArgs;
 use crate::cli::serve::ServeArgs;
+use crate::cli::workload::WorkloadArgs;
 pub use engine::{EXECUTOR_HEADING, ExecutorFlags};
 pub use request::RequestFlags;
 pub use settings::Settings;
@@ -49,6 +50,8 @@ pub enum Command {
     },
     /// Look at what would be loaded, without loading it
     Inspect(InspectArgs),
+    /// Look at a dataset or a trace: lengths, prefix reuse, arrivals
+    Workload(WorkloadArgs),
     /// Serve an engine of this process over OpenAI's and Triton's protocols
     Serve(Box<ServeArgs>),
     /// Look whether this machine is fit to measure: what is in the way, why it matters, what mends it
