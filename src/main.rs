@@ -9,7 +9,7 @@ use bareflight::cli::exit::{Coded, Exit};
 use bareflight::cli::typed::{Cli, Command, Document};
 use bareflight::cli::{
     compare, doctor, dry_run, engine_log, engine_threads, inspect, ladder, load_number, mpi_rank,
-    report as report_command, run, search, serve, shell, translate,
+    report as report_command, run, search, serve, shell, translate, workload,
 };
 use bareflight::console;
 use bareflight::experiment::preflight;
@@ -57,6 +57,7 @@ fn dispatch() -> Coded<Exit> {
         Command::Import(arguments) => report_command::run_import(&arguments),
         Command::Serve(arguments) => serve::serve(&arguments, &program, typed),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Workload(arguments) => workload::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments, typed),
         Command::Ladder(arguments) => ladder::run(&arguments, typed),

@@ -21,3 +21,4 @@ pub mod setting_key;
 pub mod shell;
 pub mod translate;
 pub mod typed;
+pub mod workload;

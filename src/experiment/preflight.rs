@@ -271,7 +271,7 @@ pub(super) fn tokenise_words(
 }
 
 /// A tokenizer in Hugging Face's format.
-pub(super) struct HfTokenizer(pub(super) Tokenizer);
+pub struct HfTokenizer(pub Tokenizer);
 
 impl Tokenize for HfTokenizer {
     fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizeError> {

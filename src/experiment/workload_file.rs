@@ -65,7 +65,10 @@ fn most_entries(resolved: &Resolved, replay: bool) -> usize {
 fn mean_rate(entries: &Entries) -> Option<f64> {
     let instants = entries.instants()?;
     let span = instants.last()?.as_secs_f64();
-    (span > 0.0).then(|| (instants.len() - 1) as f64 / span)
+    let rate = (instants.len() - 1) as f64 / span;
+    // Four digits: it stands in labels.
+    let rounded = format!("{rate:.3e}").parse().unwrap_or(rate);
+    (span > 0.0).then_some(rounded)
 }
 
 fn replayed_at(load: Load, rate: f64) -> Load {

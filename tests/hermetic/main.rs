@@ -41,3 +41,4 @@ mod triton_c;
 mod triton_faults;
 mod trtllm_discovery;
 mod wire;
+mod workloads;

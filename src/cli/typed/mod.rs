@@ -18,6 +18,7 @@ use crate::cli::report::{ImportArgs, ReportArgs};
 use crate::cli::search::SearchArgs;
 use crate::cli::serve::ServeArgs;
 use crate::cli::translate::TranslateArgs;
+use crate::cli::workload::WorkloadArgs;
 pub use engine::{EXECUTOR_HEADING, ExecutorFlags};
 pub use request::RequestFlags;
 pub use settings::Settings;
@@ -51,6 +52,8 @@ pub enum Command {
     Import(ImportArgs),
     /// Look at what would be loaded, without loading it
     Inspect(InspectArgs),
+    /// Look at a dataset or a trace: lengths, prefix reuse, arrivals
+    Workload(WorkloadArgs),
     /// Serve an engine of this process over OpenAI's and Triton's protocols
     Serve(Box<ServeArgs>),
     /// Look whether this machine is fit to measure: what is in the way, why it matters, what mends it

@@ -96,7 +96,7 @@ pub enum PlanError {
     /// A prompt that the target would refuse or cut.
     #[error(
         "request {} has a prompt of {tokens} tokens and the target takes {limit}: shorten the prompts of the \
-         scenario (`--scenario`), or raise `--kv-tokens` where the KV cache is smaller than the model's context", request.0
+         scenario (`--scenario`), leave out those of a file with `--max-isl`, or raise `--kv-tokens` where the KV cache is smaller than the model's context", request.0
     )]
     PromptTooLong {
         /// Which one.
@@ -109,7 +109,7 @@ pub enum PlanError {
     /// Prompt and output together do not fit, and the target would cut the output.
     #[error(
         "request {} needs {prompt} prompt and {output} output tokens and the target holds {limit} in a sequence: \
-         shorten prompts or outputs (`--scenario`), or raise `--kv-tokens` where the KV cache is smaller than the \
+         shorten prompts or outputs (`--scenario`; of a file `--max-isl`, `--max-osl`), or raise `--kv-tokens` where the KV cache is smaller than the \
          model's context", request.0
     )]
     SequenceTooLong {

@@ -9,6 +9,7 @@ mod error;
 mod format;
 mod formats;
 mod open;
+pub mod profile;
 mod records;
 pub mod resolve;
 

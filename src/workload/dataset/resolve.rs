@@ -62,7 +62,7 @@ impl Counter {
         Ok(Counted::Entry(Entry { content, lengths, at: raw.at, line }))
     }
 
-    fn content(
+    pub(super) fn content(
         &self,
         file: &FileWorkload,
         line: u64,
@@ -96,7 +96,7 @@ impl Counter {
         Ok((Content::Prompt(Prompt { ids: ids.into(), text: text.map(Into::into) }), tokens))
     }
 
-    fn output(
+    pub(super) fn output(
         &self,
         file: &FileWorkload,
         line: u64,

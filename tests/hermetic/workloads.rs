@@ -1,0 +1,238 @@
+//! Workloads from files and traces: planned, recorded and refused, on targets of this process.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::support::left_behind::words;
+use bareflight_engine::dummy_tokenizer;
+use tempfile::TempDir;
+
+fn fixture(kind: &str, name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/workloads").join(name);
+    format!("{kind}:{}", path.display())
+}
+
+struct Bench {
+    folder: TempDir,
+    tokenizer: String,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("tokenizer.json");
+        dummy_tokenizer(4_096).save(&file, false).expect("a file");
+        let tokenizer = file.to_str().expect("a path of text").to_owned();
+        Self { folder, tokenizer }
+    }
+
+    fn play(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bareflight"));
+        command.args(["run", "--warmup", "0", "--window", "whole", "--quiet"]);
+        command.args(arguments).arg("--out").arg(self.runs()).env("CI", "1");
+        command.output().expect("the binary runs")
+    }
+
+    /// On the simulated executor, which takes token ids.
+    fn simulated(&self, arguments: &[&str]) -> Output {
+        let target = ["--target", "sim:null", "--tokenizer", &self.tokenizer];
+        self.play(&[&target[..], arguments].concat())
+    }
+
+    fn runs(&self) -> PathBuf {
+        self.folder.path().join("runs")
+    }
+
+    /// Columns of a file of the one run, without its warm-up.
+    fn rows(&self, file: &str, columns: &[&str]) -> Vec<Vec<String>> {
+        let mut runs = fs::read_dir(self.runs()).expect("runs");
+        let run = runs.next().expect("one run").expect("a folder").path();
+        assert!(runs.next().is_none(), "one run");
+        let mut reader = csv::Reader::from_path(run.join(file)).expect("a table");
+        let header = reader.headers().expect("a header").clone();
+        let rows = reader.records().map(|row| {
+            let row = row.expect("a row");
+            let by_name: HashMap<&str, &str> = header.iter().zip(row.iter()).collect();
+            columns.iter().map(|name| by_name[name].to_owned()).collect()
+        });
+        rows.collect()
+    }
+
+    /// Prompt and output tokens as planned.
+    fn planned(&self) -> Vec<(u32, u32)> {
+        let number = |text: &String| text.parse().expect("a number");
+        let rows = self.rows("plan.csv", &["prompt_tokens", "max_tokens"]);
+        rows.iter().map(|row| (number(&row[0]), number(&row[1]))).collect()
+    }
+}
+
+fn is_ok(output: &Output) {
+    assert_eq!(output.status.code(), Some(0), "{}", words(&output.stderr));
+}
+
+#[test]
+fn a_dataset_s_lengths_are_those_of_the_plan_and_of_the_records() {
+    let bench = Bench::new();
+    let file = fixture("sharegpt", "sharegpt.json");
+    let order = ["--workload-order", "file", "--concurrency", "1", "--requests", "3"];
+    let output = bench.simulated(&[&["--workload", &file][..], &order].concat());
+    is_ok(&output);
+    assert_eq!(bench.planned(), [(3, 2), (2, 4), (5, 3)]);
+    let mut recorded = bench.rows("requests.csv", &["prompt_tokens", "output_tokens"]);
+    recorded.sort();
+    assert_eq!(recorded, [["2", "4"], ["3", "2"], ["5", "3"]]);
+    let said = words(&output.stderr);
+    assert!(said.contains("1 ask nothing, 1 have an empty prompt"), "{said}");
+}
+
+#[test]
+fn the_embedded_engine_counts_text_with_its_own_tokenizer() {
+    let bench = Bench::new();
+    let file = fixture("openorca", "openorca.jsonl");
+    is_ok(&bench.play(&[
+        "--target",
+        "local:dummy-pico",
+        "--workload",
+        &file,
+        "--workload-order",
+        "file",
+        "--concurrency",
+        "1",
+        "--requests",
+        "2",
+    ]));
+    let recorded = bench.rows("requests.csv", &["prompt_tokens", "output_tokens"]);
+    let planned: Vec<[String; 2]> = bench
+        .planned()
+        .iter()
+        .map(|(input, output)| [input.to_string(), output.to_string()])
+        .collect();
+    assert_eq!(planned.len(), 2);
+    assert_eq!(recorded, planned);
+}
+
+#[test]
+fn prompts_that_come_again_are_told() {
+    let bench = Bench::new();
+    let file = fixture("trtllm-bench", "trtllm_bench.jsonl");
+    let output = bench.simulated(&["--workload", &file, "--concurrency", "2", "--requests", "7"]);
+    is_ok(&output);
+    let said = words(&output.stderr);
+    assert!(said.contains("7 requests are asked and the file gives 3 prompts"), "{said}");
+    let mut planned = bench.planned();
+    planned.sort_unstable();
+    planned.dedup();
+    assert_eq!(planned, [(2, 5), (3, 2), (4, 3)]);
+}
+
+#[test]
+fn a_trace_is_replayed_at_its_own_instants_and_equal_blocks_are_equal_tokens() {
+    let bench = Bench::new();
+    let file = fixture("mooncake", "mooncake.jsonl");
+    let output = bench.simulated(&["--workload", &file, "--replay", "--time-scale", "10"]);
+    is_ok(&output);
+    assert_eq!(bench.planned(), [(1100, 5), (1030, 4), (512, 3), (1500, 2)]);
+    let instants = bench.rows("plan.csv", &["intended_ns"]);
+    assert_eq!(instants, [["0"], ["10000000"], ["40000000"], ["100000000"]]);
+    let outcomes = bench.rows("requests.csv", &["outcome"]);
+    assert_eq!(outcomes, vec![["completed"]; 4]);
+
+    let folder = |runs: PathBuf| {
+        fs::read_dir(runs).expect("runs").next().expect("one run").expect("a folder").path()
+    };
+    let run = folder(bench.runs());
+    let again = bench.folder.path().join("again");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bareflight"));
+    command.args(["run", "--config"]).arg(run.join("resolved.toml")).arg("--out").arg(&again);
+    is_ok(&command.env("CI", "1").output().expect("the binary runs"));
+    let plan = |run: &Path| fs::read_to_string(run.join("plan.csv")).expect("a plan");
+    assert_eq!(plan(&run), plan(&folder(again)), "the settings that were written ask for the same");
+}
+
+#[test]
+fn a_workload_that_cannot_be_asked_ends_before_any_load() {
+    let bench = Bench::new();
+    let orca = fixture("openorca", "openorca.jsonl");
+    let prompts = fixture("jsonl", "prompts.jsonl");
+    let columns = ["--prompt-column", "ask", "--output-tokens-column", "limit"];
+    let nowhere = "sharegpt:/no/such/file.json";
+    let cases: [(Vec<&str>, i32, &[&str]); 9] = [
+        (vec!["--workload", "orca"], 2, &["KIND:FILE"]),
+        (vec!["--workload", "orca:file"], 2, &["`orca`", "sharegpt"]),
+        (vec!["--workload", nowhere], 3, &["/no/such/file.json"]),
+        (
+            [&["--workload", &prompts], &columns[..]].concat(),
+            3,
+            &["prompts.jsonl`, line 4", "--skip-bad-lines"],
+        ),
+        (vec!["--workload", &orca, "--scenario", "D(1,1)"], 2, &["--scenario"]),
+        (vec!["--workload", &orca, "--prompt-column", "a"], 2, &["--prompt-column"]),
+        (vec!["--workload", &orca, "--replay"], 2, &["--replay", "mooncake"]),
+        (vec!["--max-isl", "9"], 2, &["--max-isl", "--workload"]),
+        (vec!["--isl", "9"], 2, &["--osl"]),
+    ];
+    for (arguments, code, parts) in cases {
+        let output = bench.simulated(&arguments);
+        let message = words(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {message}");
+        assert!(parts.iter().all(|part| message.contains(part)), "{arguments:?}: {message}");
+    }
+    let untokenised = bench.play(&["--target", "sim:null", "--workload", &orca]);
+    let message = words(&untokenised.stderr);
+    assert_eq!(untokenised.status.code(), Some(3), "{message}");
+    assert!(message.contains("--tokenizer"), "{message}");
+    assert!(!bench.runs().exists(), "no run was begun");
+}
+
+#[test]
+fn few_distinct_prompts_come_again_and_means_are_another_spelling_of_a_scenario() {
+    let bench = Bench::new();
+    is_ok(&bench.simulated(&[
+        "--isl",
+        "20",
+        "--isl-stddev",
+        "5",
+        "--osl",
+        "4",
+        "--num-prompts",
+        "3",
+        "--concurrency",
+        "2",
+        "--requests",
+        "9",
+    ]));
+    let mut shas = bench.rows("plan.csv", &["prompt_sha"]);
+    let again = shas.clone();
+    assert_eq!(shas[..3], again[3..6]);
+    shas.sort();
+    shas.dedup();
+    assert_eq!(shas.len(), 3);
+    assert!(bench.planned().iter().all(|(input, output)| *input < 60 && *output == 4));
+}
+
+#[test]
+fn a_workload_is_inspected_without_a_run() {
+    let inspect = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bareflight"));
+        command.args(["workload", "inspect"]).args(arguments).output().expect("the binary runs")
+    };
+    let output = inspect(&[&fixture("mooncake", "mooncake.jsonl")]);
+    is_ok(&output);
+    let shown = words(&output.stdout);
+    // Of 4142 tokens, two blocks of the second prompt and one of the fourth have been there before.
+    for part in
+        ["mean 1035.5 tokens, longest 1500", "blocks of 512", "37.1 %", "(1536)", "arrivals"]
+    {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let orca = fixture("openorca", "openorca.jsonl");
+    let output = inspect(&[&orca]);
+    let message = words(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{message}");
+    assert!(message.contains("--tokenizer"), "{message}");
+    let output = inspect(&[&orca, "--tokenizer", &Bench::new().tokenizer]);
+    is_ok(&output);
+    assert!(words(&output.stdout).contains("outputs: mean 1.5 tokens, longest 2"));
+}
