@@ -1,6 +1,6 @@
 //! Elements of a JSON array, cut out of a stream one at a time with the line where each begins.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read as _};
 
 /// Longest element that is kept: a broken file may never end one.
 const LONGEST: usize = 64 << 20;
@@ -36,6 +36,7 @@ impl Elements {
     pub(super) fn new(
         bytes: Box<dyn BufRead>,
         members: &[&str],
+        may_be_lines: bool,
     ) -> Result<(Place, Self), CutError> {
         let mut it = Self { bytes, line: 1, first: true };
         let place = match it.peek_past_space()? {
@@ -43,7 +44,10 @@ impl Elements {
                 it.take()?;
                 Place::Array
             }
-            Some(b'{') if !members.is_empty() => {
+            Some(b'{')
+                if !members.is_empty()
+                    && !(may_be_lines && it.has_an_object_on_its_line(members)?) =>
+            {
                 it.enter_member(members)?;
                 Place::Array
             }
@@ -72,6 +76,19 @@ impl Elements {
         self.first = false;
         let line = self.line;
         Ok(Some((line, self.value()?)))
+    }
+
+    /// Whether the first line is an object by itself that has none of these lists: the file is then one of lines.
+    fn has_an_object_on_its_line(&mut self, members: &[&str]) -> Result<bool, CutError> {
+        let mut line = Vec::new();
+        let mut bytes = std::mem::replace(&mut self.bytes, Box::new(io::empty()));
+        (&mut bytes).take(LONGEST as u64).read_until(b'\n', &mut line).map_err(CutError::Read)?;
+        let object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&line);
+        let is_whole = object.is_ok_and(|object| {
+            !members.iter().any(|name| object.get(*name).is_some_and(serde_json::Value::is_array))
+        });
+        self.bytes = Box::new(io::Cursor::new(line).chain(bytes));
+        Ok(is_whole)
     }
 
     fn bad(&self, why: &str) -> CutError {
@@ -167,7 +184,7 @@ mod tests {
 
     fn cut(text: &str, members: &[&str]) -> Result<Vec<(u64, String)>, CutError> {
         let bytes: Box<dyn BufRead> = Box::new(io::Cursor::new(text.to_owned().into_bytes()));
-        let (place, mut elements) = Elements::new(bytes, members)?;
+        let (place, mut elements) = Elements::new(bytes, members, false)?;
         assert_eq!(place, Place::Array);
         let mut all = Vec::new();
         while let Some((line, value)) = elements.next()? {
@@ -192,6 +209,17 @@ mod tests {
         assert_eq!(cut(text, &["samples"]).expect("a list").len(), 2);
         let lacking = cut(r#"{"n": 3}"#, &["samples"]).expect_err("no list");
         assert!(matches!(lacking, CutError::Form(1, why) if why.contains("`samples`")));
+    }
+
+    #[test]
+    fn an_object_on_the_first_line_without_the_list_begins_a_file_of_lines() {
+        let place = |text: &str| {
+            let bytes: Box<dyn BufRead> = Box::new(io::Cursor::new(text.to_owned().into_bytes()));
+            Elements::new(bytes, &["data"], true).map(|(place, _)| place).expect("JSON")
+        };
+        assert_eq!(place("{\"data\": 1}\n{\"data\": 2}\n"), Place::Lines);
+        assert_eq!(place("\n{\"data\": [1]}"), Place::Array);
+        assert_eq!(place("{\n\"data\": [\n1]}"), Place::Array);
     }
 
     #[test]

@@ -10,6 +10,8 @@ use crate::clock::Nanos;
 pub(super) enum Shape {
     /// JSON: one array, one object with an array under one of these names, or one value a line.
     Json(&'static [&'static str]),
+    /// The same, and never lines.
+    JsonWithin(&'static [&'static str]),
     /// A table with a header; each row becomes an object of texts.
     Csv,
     /// A text a line.

@@ -50,13 +50,16 @@ impl Records {
         let bytes = open::open(path).map_err(ReadError::Read)?;
         match shape {
             Shape::Lines => Ok(Self::Lines { bytes, line: 1, json: false }),
-            Shape::Json(members) => match Elements::new(bytes, members)? {
-                (Place::Array, elements) => Ok(Self::Elements(elements)),
-                (Place::Lines, elements) => {
-                    let (bytes, line) = elements.into_lines();
-                    Ok(Self::Lines { bytes, line, json: true })
+            Shape::Json(members) | Shape::JsonWithin(members) => {
+                let may_be_lines = matches!(shape, Shape::Json(_));
+                match Elements::new(bytes, members, may_be_lines)? {
+                    (Place::Array, elements) => Ok(Self::Elements(elements)),
+                    (Place::Lines, elements) => {
+                        let (bytes, line) = elements.into_lines();
+                        Ok(Self::Lines { bytes, line, json: true })
+                    }
                 }
-            },
+            }
             Shape::Csv => {
                 let mut rows = csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
                 let headers = rows.headers().cloned().map_err(of_table)?;

@@ -9,7 +9,7 @@ pub(in super::super) struct GptManager;
 
 impl Format for GptManager {
     fn shape(&self, _: bool) -> Shape {
-        Shape::Json(&["samples"])
+        Shape::JsonWithin(&["samples"])
     }
 
     fn entry(&self, record: &Value, _: &Columns) -> Result<Option<RawEntry>, String> {
