@@ -80,15 +80,12 @@ struct Begun {
 /// What stood in the way, with the exit code that it deserves.
 pub fn run(arguments: &SearchArgs, matches: &ArgMatches) -> Coded<Exit> {
     let failure = |error: anyhow::Error| (Exit::Failure, error);
-    let mut begun = match &arguments.resume {
-        Some(folder) => {
-            refuse_settings(arguments, matches)?;
-            resumed(folder).map_err(|error| (Exit::Usage, error))?
-        }
-        None => {
-            let (said, _) = read_settings(&arguments.run, matches)?;
-            begun(arguments, &said).map_err(|error| (Exit::Usage, error))?
-        }
+    let mut begun = if let Some(folder) = &arguments.resume {
+        refuse_settings(arguments, matches)?;
+        resumed(folder).map_err(|error| (Exit::Usage, error))?
+    } else {
+        let (said, _) = read_settings(&arguments.run, matches)?;
+        begun(arguments, &said).map_err(|error| (Exit::Usage, error))?
     };
     engine_threads::ensure(std::slice::from_mut(&mut begun.resolved))?;
     engine_log::set_up(std::slice::from_mut(&mut begun.resolved), Destination::RunDirectory)?;
@@ -104,14 +101,13 @@ pub fn run(arguments: &SearchArgs, matches: &ArgMatches) -> Coded<Exit> {
     let settings =
         resolved.to_toml().context("settings cannot be written as TOML").map_err(failure)?;
     let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
-    let directory = match directory {
-        Some(directory) => directory,
-        None => {
-            let name = &ready.opening.target.describe().name;
-            let hash = ready.plans.first().map_or("", |plan| plan.hash());
-            RunDirectory::create(&resolved.out, name, "search", hash)
-                .map_err(|error| failure(error.into()))?
-        }
+    let directory = if let Some(directory) = directory {
+        directory
+    } else {
+        let name = &ready.opening.target.describe().name;
+        let hash = ready.plans.first().map_or("", |plan| plan.hash());
+        RunDirectory::create(&resolved.out, name, "search", hash)
+            .map_err(|error| failure(error.into()))?
     };
     let mut manifest =
         Manifest::begin("search", &search.title, vec![(search.target.clone(), "probes".into())]);

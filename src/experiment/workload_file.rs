@@ -43,7 +43,7 @@ pub(super) fn choose_entries(
     if file.replay {
         let path = file.source.path.clone();
         let why = "a replay needs at least two entries at different instants";
-        let rate = mean_rate(&chosen.entries).ok_or_else(|| DatasetError::Replay { path, why })?;
+        let rate = mean_rate(&chosen.entries).ok_or(DatasetError::Replay { path, why })?;
         resolved.loads = resolved.loads.iter().map(|load| replayed_at(*load, rate)).collect();
         let all = chosen.entries.all().len() as u32;
         if resolved.duration.is_none() || resolved.requests.is_some() {

@@ -190,10 +190,11 @@ fn known(probes: &[Probe]) -> Vec<Known> {
     let mut all: Vec<Known> = Vec::new();
     for probe in probes {
         let Some(at) = probe.at else { continue };
-        let place = all.iter().position(|known| known.at == at).unwrap_or_else(|| {
-            all.push(Known { at, meets: 0, misses: 0 });
-            all.len() - 1
-        });
+        let place =
+            all.iter().position(|known| known.at.to_bits() == at.to_bits()).unwrap_or_else(|| {
+                all.push(Known { at, meets: 0, misses: 0 });
+                all.len() - 1
+            });
         if probe.meets {
             all[place].meets += 1;
         } else {

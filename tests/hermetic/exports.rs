@@ -37,13 +37,15 @@ fn exported(load: &[&str]) -> (TempDir, PathBuf) {
 }
 
 fn json(path: &Path) -> Value {
-    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+    let text =
+        fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_str(&text).expect("JSON")
 }
 
 /// The one file of a folder whose name holds a text.
 fn found(folder: &Path, part: &str) -> PathBuf {
-    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
+    let entries =
+        fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut names = entries.map(|entry| entry.expect("an entry").path());
     names.find(|path| path.to_string_lossy().contains(part)).expect(part)
 }

@@ -227,12 +227,11 @@ impl Draw<'_> {
         let mut tokens = 0;
         let mut drawn = Vec::with_capacity(requests);
         for index in 0..requests as u32 {
-            let lengths = match self.source.entries() {
-                Some(entries) => entries.of(phase, index).lengths,
-                None => {
-                    let prompt = self.workload.prompt_of(index);
-                    self.workload.lengths(&self.seeds, phase, prompt)
-                }
+            let lengths = if let Some(entries) = self.source.entries() {
+                entries.of(phase, index).lengths
+            } else {
+                let prompt = self.workload.prompt_of(index);
+                self.workload.lengths(&self.seeds, phase, prompt)
             };
             tokens += u64::from(lengths.input);
             if tokens > supply.tokens && index > 0 {

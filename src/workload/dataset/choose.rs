@@ -56,7 +56,7 @@ impl<'a> Reading<'a> {
     ///
     /// # Errors
     /// A bad line, unless those are left out; or the file cannot be read on.
-    pub fn next(&mut self) -> Result<Option<(u64, RawEntry)>, DatasetError> {
+    pub fn read(&mut self) -> Result<Option<(u64, RawEntry)>, DatasetError> {
         let kind = self.file.source.kind;
         loop {
             let failed = |error: ReadError| error.of(&self.file.source.path, kind.name());
@@ -97,7 +97,7 @@ impl<'a> Reading<'a> {
 fn has_csv_name(path: &Path) -> bool {
     let name = path.file_name().map(|it| it.to_string_lossy().to_lowercase()).unwrap_or_default();
     let name = name.trim_end_matches(".gz").trim_end_matches(".zst");
-    name.ends_with(".csv")
+    Path::new(name).extension().is_some_and(|extension| extension == "csv")
 }
 
 /// Chooses at most `most` entries of a file.
@@ -113,7 +113,7 @@ pub fn choose(
     let mut reading = Reading::open(file)?;
     let mut kept: BinaryHeap<Keyed> = BinaryHeap::new();
     let mut number = 0_u64;
-    while let Some((line, raw)) = reading.next()? {
+    while let Some((line, raw)) = reading.read()? {
         let key = match file.order {
             FileOrder::File => number,
             FileOrder::Shuffled => seeds.seed(Stream::Entries, &[number]),

@@ -44,12 +44,13 @@ impl Elements {
                 it.take()?;
                 Place::Array
             }
-            Some(b'{')
-                if !members.is_empty()
-                    && !(may_be_lines && it.has_an_object_on_its_line(members)?) =>
-            {
-                it.enter_member(members)?;
-                Place::Array
+            Some(b'{') if !members.is_empty() => {
+                if may_be_lines && it.has_an_object_on_its_line(members)? {
+                    Place::Lines
+                } else {
+                    it.enter_member(members)?;
+                    Place::Array
+                }
             }
             _ => Place::Lines,
         };

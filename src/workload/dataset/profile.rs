@@ -98,7 +98,7 @@ impl Profile {
     pub fn of(file: &FileWorkload, counter: &Counter) -> Result<Self, DatasetError> {
         let mut reading = Reading::open(file)?;
         let mut profile = Self::default();
-        while let Some((line, raw)) = reading.next()? {
+        while let Some((line, raw)) = reading.read()? {
             let (content, tokens) = counter.content(file, line, raw.given)?;
             if tokens == 0 {
                 reading.tally.empty += 1;

@@ -30,12 +30,11 @@ impl Format for AzureLlm {
 /// `2023-11-16 18:17:03.9799600`, in 2024 with an offset from UTC behind it.
 fn instant(stamp: &str) -> Option<Nanos> {
     let stamp = stamp.trim();
-    let at = match stamp.parse::<jiff::Timestamp>() {
-        Ok(at) => at,
-        Err(_) => {
-            let local: jiff::civil::DateTime = stamp.parse().ok()?;
-            local.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp()
-        }
+    let at = if let Ok(at) = stamp.parse::<jiff::Timestamp>() {
+        at
+    } else {
+        let local: jiff::civil::DateTime = stamp.parse().ok()?;
+        local.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp()
     };
     i64::try_from(at.as_nanosecond()).ok().map(Nanos)
 }
