@@ -1,6 +1,7 @@
 //! Sweep: calibrate, open the target, and for each point of load warm up, measure and write.
 
 use crate::clock::Nanos;
+use crate::experiment::between::{self, NoServer};
 use crate::experiment::calibrate;
 use crate::experiment::client_rate::client_rate;
 use crate::experiment::open_files::TooFewOpenFiles;
@@ -50,6 +51,9 @@ pub enum ExperimentError {
     /// The load of a probe cannot be planned.
     #[error(transparent)]
     Probe(#[from] PlanError),
+    /// What should run between two points cannot.
+    #[error(transparent)]
+    Between(#[from] NoServer),
     /// A search needs more room than a session was given.
     #[error(
         "probe {0} would be more than this session has room for: lower `--flood` or `--requests`, or go on with `--resume`"
@@ -102,10 +106,14 @@ pub fn run(
     watch: &mut dyn Watch,
 ) -> Result<MeasuredRun, ExperimentError> {
     let Ready { opening, plans, warnings, roofline, kv: _, source: _ } = ready;
+    if let Some(given) = &resolved.between {
+        between::command(given, &resolved.target)?;
+    }
     let info = opening.target.describe().clone();
     let directory = create_directory(resolved, &info, &plans)?;
     let mut manifest = Manifest::begin(info.clone(), title(resolved), resolved.workload.seed);
     manifest.warnings = warnings;
+    manifest.gpu_hour_price = resolved.gpu_hour_price;
     save_before_the_first_request(&directory, settings, &manifest)?;
     watch.begun(&info, &directory);
 
@@ -113,7 +121,10 @@ pub fn run(
     calibrate_client(&mut manifest, resolved, &plans);
     let mut runner = PointRunner::open(resolved, opening, &plans, directory, manifest, stop)?
         .with_roofline(roofline);
-    for plan in &plans {
+    for (index, plan) in plans.iter().enumerate() {
+        if index > 0 {
+            runner.rest();
+        }
         if !runner.can_go_on() {
             break;
         }

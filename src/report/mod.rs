@@ -1,7 +1,9 @@
 //! Reports: one renderer per file, each a pure function from an [`Experiment`] to text.
 
 pub mod comparison;
+mod cost;
 pub mod figures;
+mod frontier;
 pub mod html;
 pub mod ladder;
 pub mod notes;
