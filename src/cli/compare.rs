@@ -184,7 +184,7 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
     Ok(Exit::of_sides(&runs, gate_exit(&comparison)))
 }
 
-/// Settings that let a profiler look are refused where targets are held against each other.
+/// Settings that let a profiler look, or do something between points, are refused where targets are held against each other.
 ///
 /// # Errors
 /// The one that was given.
@@ -193,6 +193,16 @@ pub(super) fn refuse_profiled(sides: &[Resolved]) -> anyhow::Result<()> {
         ("--profile-window", sides.iter().any(|side| side.profile_window.is_some())),
         ("--nvtx", sides.iter().any(|side| side.nvtx)),
     ];
+    let pauses = [
+        ("--cool-down", sides.iter().any(|side| side.cool_down.is_some())),
+        ("--between", sides.iter().any(|side| side.between.is_some())),
+        ("--gpu-hour-price", sides.iter().any(|side| side.gpu_hour_price.is_some())),
+    ];
+    if let Some((flag, _)) = pauses.into_iter().find(|(_, given)| *given) {
+        return Err(anyhow!(
+            "sides take turns without a pause, and have no cost of their own: leave out `{flag}` in a comparison"
+        ));
+    }
     match flags.into_iter().find(|(_, given)| *given) {
         None => Ok(()),
         Some((flag, _)) => Err(anyhow!(
@@ -355,7 +365,14 @@ fn same_question(sides: &[Resolved]) -> anyhow::Result<()> {
     let asked = |side: &Resolved| {
         let mut workload = side.workload.clone();
         workload.prompts = first.workload.prompts;
-        (workload, side.loads.clone(), side.requests, side.duration, side.warmup)
+        (
+            workload,
+            side.loads.clone(),
+            side.requests,
+            side.requests_per_slot,
+            side.duration,
+            side.warmup,
+        )
     };
     if sides.iter().any(|side| asked(side) != asked(first)) {
         return Err(anyhow!(

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::cli::origin::{Origin, Origins, as_map};
 use crate::engine_directory::memory::KvEstimate;
+use crate::experiment::estimate::estimate;
 use crate::experiment::preflight::Ready;
 use crate::settings::Resolved;
 
@@ -53,6 +54,7 @@ pub fn render(
             &plan.hash()[..16],
         );
     }
+    let _infallible = writeln!(text, "\ntime\n  {}", estimate(&ready.plans).sentence());
     if let Some(KvEstimate { room, need }) = &ready.kv {
         let _infallible = writeln!(
             text,

@@ -3,6 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::str::FromStr;
 
+use crate::settings::load_rules::{ConcurrencyItem, ConcurrencyPreset};
+
 /// What was typed, with every list that begins with a number below zero tied to the flag before it: alone, `-1,2` would
 /// be flags that nobody knows, and not a value whose flag can say what is wrong with it.
 pub fn join_negative_lists(typed: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
@@ -34,8 +36,16 @@ fn begins_below_zero(list: &OsStr) -> bool {
 ///
 /// # Errors
 /// With the form of the whole list.
-pub fn concurrency(text: &str) -> Result<u32, LoadNumberError> {
-    number(text, "whole numbers, separated by commas, such as `1,2,4`")
+pub fn concurrency(text: &str) -> Result<ConcurrencyItem, LoadNumberError> {
+    match text.trim() {
+        "quick" => Ok(ConcurrencyItem::Preset(ConcurrencyPreset::Quick)),
+        "full" => Ok(ConcurrencyItem::Preset(ConcurrencyPreset::Full)),
+        text => {
+            let wanted =
+                "whole numbers, separated by commas, such as `1,2,4`, or `quick` or `full`";
+            number(text, wanted).map(ConcurrencyItem::Number)
+        }
+    }
 }
 
 /// A piece of `--rate`.
@@ -88,6 +98,6 @@ mod tests {
             let said = rate(text).expect_err(text).to_string();
             assert!(said.contains("`0.5,1,2`"), "{text}: {said}");
         }
-        assert_eq!((concurrency(" 4"), rate("0.5")), (Ok(4), Ok(0.5)));
+        assert_eq!((concurrency(" 4"), rate("0.5")), (Ok(4.into()), Ok(0.5)));
     }
 }

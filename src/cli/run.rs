@@ -9,6 +9,7 @@ use crate::cli::report;
 use crate::clock::Nanos;
 use crate::console;
 use crate::console::streams;
+use crate::experiment::estimate::estimate;
 use crate::experiment::preflight::{self, PreflightError};
 use crate::experiment::sweep::{self, ExperimentError, Watch};
 use crate::experiment::{artefacts, interrupt};
@@ -43,6 +44,9 @@ pub fn run(mut resolved: Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
         .to_toml()
         .context("settings cannot be written as TOML")
         .map_err(|error| (Exit::Failure, error))?;
+    if !resolved.quiet {
+        console::print_notice(format_args!("{}", estimate(&ready.plans).sentence()));
+    }
     let mut screen = Screen::new(resolved.quiet);
     let run = sweep::run(&resolved, &settings, ready, &stop, &mut screen)
         .map_err(|error| (experiment_exit(&error), anyhow::Error::new(error)))?;
@@ -93,7 +97,8 @@ pub(super) fn experiment_exit(error: &ExperimentError) -> Exit {
         ExperimentError::Stage(_)
         | ExperimentError::Gpu(_)
         | ExperimentError::Profiler(_)
-        | ExperimentError::Ranges(_) => Exit::Preflight,
+        | ExperimentError::Ranges(_)
+        | ExperimentError::Between(_) => Exit::Preflight,
         _ => Exit::Failure,
     }
 }

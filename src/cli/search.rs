@@ -172,6 +172,11 @@ fn begun(arguments: &SearchArgs, said: &Settings) -> anyhow::Result<Begun> {
             ));
         }
     }
+    if said.requests.is_some() && said.fixed_requests().is_none() {
+        return Err(anyhow!(
+            "`--requests` limits every probe of a search alike: give a number and no multiple"
+        ));
+    }
     let objectives: Objectives = said.slo.as_deref().unwrap_or_default().parse()?;
     let highest = objectives.0.iter().map(|it| it.share).fold(0.5, f64::max);
     let least = (REQUESTS_OVER_LEAST * least_within(0, highest)).max(FEWEST_REQUESTS);
@@ -185,7 +190,8 @@ fn begun(arguments: &SearchArgs, said: &Settings) -> anyhow::Result<Begun> {
     if question.precision <= 0.0 {
         return Err(anyhow!("`--precision 0%` is never reached: give for example `2%`"));
     }
-    let requests = said.requests.unwrap_or_else(|| u32::try_from(least).unwrap_or(u32::MAX));
+    let requests =
+        said.fixed_requests().unwrap_or_else(|| u32::try_from(least).unwrap_or(u32::MAX));
     let duration = said.duration.unwrap_or(HumanDuration(DEFAULT_DURATION));
     let (resolved, open_loop) = resolved(said, &question, requests, duration)?;
     let over = match question.axis {
@@ -224,7 +230,7 @@ fn resolved(
         slo: Some(bounds),
         requests: None,
         duration: None,
-        concurrency: (question.axis == Axis::Concurrency).then(|| vec![flood]),
+        concurrency: (question.axis == Axis::Concurrency).then(|| vec![flood.into()]),
         rate: (question.axis == Axis::Rate).then(|| vec![f64::from(flood)]),
         ..said.clone()
     };

@@ -1,12 +1,14 @@
 //! Experiments: preflight, calibration, sweeps, searches, comparisons and ladders.
 
 pub mod artefacts;
+pub mod between;
 pub mod blocks;
 pub mod calibrate;
 mod client_rate;
 pub mod collectors;
 pub mod comparison_files;
 mod engines;
+pub mod estimate;
 mod gpu_watch;
 pub mod interleave;
 pub mod interrupt;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::clock::{self, Nanos, Window, utc_now};
 use crate::console;
+use crate::experiment::between;
 use crate::experiment::collectors::{CollectedStatistics, Collectors};
 use crate::experiment::gpu_watch::GpuWatch;
 use crate::experiment::interrupt;
@@ -193,6 +194,14 @@ impl<'a> PointRunner<'a> {
     #[must_use]
     pub fn with_sent_before(self, sent_before: Option<SentBefore>) -> Self {
         Self { sent_before, ..self }
+    }
+
+    /// What is to happen between two points. A point is measured all the same where it fails, and the run says so.
+    pub fn rest(&mut self) {
+        if let Some(text) = between::rest(self.resolved, self.stop) {
+            console::print_notice(format_args!("{text}"));
+            self.manifest.faults.push(text);
+        }
     }
 
     /// Whether another point can be played: nobody has asked for the end, and the target still answers.

@@ -4,6 +4,7 @@ use std::slice;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::{self, Nanos};
+use crate::experiment::between;
 use crate::experiment::calibrate;
 use crate::experiment::open_files;
 use crate::experiment::point_runner::{PointRunner, Room};
@@ -60,11 +61,15 @@ pub fn play(
 ) -> Result<MeasuredRun, ExperimentError> {
     let Ready { opening, plans, warnings, roofline, kv: _, source } = ready;
     let info = opening.target.describe().clone();
+    if let Some(given) = &terms.resolved.between {
+        between::command(given, &terms.resolved.target)?;
+    }
     let (folder, directory) = new_folder(terms.directory)?;
     keep_engine_log(&directory)?;
     let workload = &terms.resolved.workload;
     let mut manifest = Manifest::begin(info.clone(), search.title.clone(), workload);
     manifest.warnings = warnings;
+    manifest.gpu_hour_price = terms.resolved.gpu_hour_price;
     save_before_the_first_request(&directory, terms.settings, &manifest)?;
     watch.begun(&info, &directory);
     manifest.null_rate = Some(calibrate::null_rate()?);
@@ -74,6 +79,7 @@ pub fn play(
         .with_roofline(roofline);
     let mut player =
         Player { terms, info, source, folder, room, runner, stop, next_id: RequestId(0), point: 0 };
+    let mut is_first = true;
     while player.runner.can_go_on() {
         search.outcome = outcome(&search.question, &search.probes);
         let (role, at) = match next(&search.question, &search.probes) {
@@ -84,6 +90,9 @@ pub fn play(
             }
             Step::Play(role, at) => (role, at),
         };
+        if !std::mem::take(&mut is_first) {
+            player.runner.rest();
+        }
         let Some(probe) = player.probe(search, role, at, watch)? else { break };
         search.probes.push(probe);
         search.outcome = outcome(&search.question, &search.probes);

@@ -2,6 +2,7 @@
 
 use crate::clock::Nanos;
 use crate::console::streams;
+use crate::experiment::between::{self, NoServer};
 use crate::experiment::calibrate;
 use crate::experiment::client_rate::client_rate;
 use crate::experiment::open_files::TooFewOpenFiles;
@@ -52,6 +53,9 @@ pub enum ExperimentError {
     /// The load of a probe cannot be planned.
     #[error(transparent)]
     Probe(#[from] PlanError),
+    /// What should run between two points cannot.
+    #[error(transparent)]
+    Between(#[from] NoServer),
     /// A search needs more room than a session was given.
     #[error(
         "probe {0} would be more than this session has room for: lower `--flood` or `--requests`, or go on with `--resume`"
@@ -107,12 +111,16 @@ pub fn run(
     watch: &mut dyn Watch,
 ) -> Result<MeasuredRun, ExperimentError> {
     let Ready { opening, plans, warnings, roofline, kv: _, source: _ } = ready;
+    if let Some(given) = &resolved.between {
+        between::command(given, &resolved.target)?;
+    }
     let info = opening.target.describe().clone();
     let sent_before = sent_before(&resolved.out, &info, &resolved.workload);
     let directory = create_directory(resolved, &info, &plans)?;
     keep_engine_log(&directory)?;
     let mut manifest = Manifest::begin(info.clone(), title(resolved), &resolved.workload);
     manifest.warnings = warnings;
+    manifest.gpu_hour_price = resolved.gpu_hour_price;
     save_before_the_first_request(&directory, settings, &manifest)?;
     watch.begun(&info, &directory);
 
@@ -121,7 +129,10 @@ pub fn run(
     let mut runner = PointRunner::open(resolved, opening, &plans, directory, manifest, stop)?
         .with_roofline(roofline)
         .with_sent_before(sent_before);
-    for plan in &plans {
+    for (index, plan) in plans.iter().enumerate() {
+        if index > 0 {
+            runner.rest();
+        }
         if !runner.can_go_on() {
             break;
         }

@@ -1,8 +1,10 @@
 //! Reports: one renderer per file, each a pure function from an [`Experiment`] to text.
 
 pub mod comparison;
+mod cost;
 pub mod export;
 pub mod figures;
+mod frontier;
 pub mod html;
 pub mod ladder;
 pub mod notes;

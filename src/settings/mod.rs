@@ -4,6 +4,7 @@ pub mod engine;
 pub mod export;
 pub mod gpu_choice;
 pub mod human_duration;
+pub mod load_rules;
 pub mod objective;
 pub mod profile_window;
 pub mod seed_choice;
@@ -19,6 +20,7 @@ use crate::load::{Arrivals, Load};
 use crate::settings::engine::EngineSettings;
 use crate::settings::export::{ExportFormat, PlotFormat};
 use crate::settings::gpu_choice::GpuChoice;
+use crate::settings::load_rules::requests_of_slots;
 use crate::settings::profile_window::ProfileWindow;
 use crate::settings::served::ServedSettings;
 use crate::settings::slo::Slos;
@@ -46,6 +48,8 @@ pub struct Resolved {
     pub engine: EngineSettings,
     /// The GPU that the engine runs on, where the user gives it.
     pub gpu: Option<MachineFigures>,
+    /// What an hour of one GPU costs, where the user gives it.
+    pub gpu_hour_price: Option<f64>,
     /// Memory bandwidth of this host in GB/s, where the user gives it.
     pub memory_bandwidth_gbps: Option<f64>,
     /// How a server is asked.
@@ -56,12 +60,20 @@ pub struct Resolved {
     pub loads: Vec<Load>,
     /// Measured requests of each run; `None` has a default that differs between the loads, or a duration is given.
     pub requests: Option<u32>,
+    /// Measured requests for each slot of a closed loop, instead.
+    pub requests_per_slot: Option<u32>,
     /// How long each run sends requests.
     pub duration: Option<Nanos>,
     /// Requests before each run; `None` has a default that differs between the loads.
     pub warmup: Option<u32>,
     /// How long the ramp of each run is; `None` follows from what is measured.
     pub ramp: Option<Nanos>,
+    /// Slots that a closed loop starts each second, which gives each run a ramp of its own.
+    pub spawn_rate: Option<f64>,
+    /// Pause between two points.
+    pub cool_down: Option<Nanos>,
+    /// Command that runs between two points, or the name of one.
+    pub between: Option<String>,
     /// What rates are taken over.
     pub window: WindowKind,
     /// Longest time of one request.
@@ -101,7 +113,13 @@ impl Resolved {
     /// open loop 30 seconds, a batch 100 requests. That is a first look; published figures want more (see the marks
     /// on percentiles).
     pub fn size(&self, load: &Load) -> PlanSize {
-        let (requests, duration) = match (self.requests, self.duration, load) {
+        let asked = match (self.requests_per_slot, load) {
+            (Some(times), Load::Closed { concurrency }) => {
+                Some(requests_of_slots(times, *concurrency))
+            }
+            _ => self.requests,
+        };
+        let (requests, duration) = match (asked, self.duration, load) {
             (None, None, Load::Closed { concurrency }) => {
                 (Some(concurrency.saturating_mul(4).max(40)), None)
             }
@@ -115,7 +133,13 @@ impl Resolved {
             Load::Closed { concurrency } => (*concurrency).clamp(2, 32),
             Load::Open { .. } | Load::Batch => 8,
         });
-        let course = Course::of(load, self.window, self.ramp);
+        let ramp = match (self.spawn_rate, load) {
+            (Some(each_second), Load::Closed { concurrency }) => {
+                Some(Nanos::from_secs_f64(f64::from(*concurrency) / each_second))
+            }
+            _ => self.ramp,
+        };
+        let course = Course::of(load, self.window, ramp);
         PlanSize { requests, duration, warmup, course }
     }
 
@@ -127,7 +151,8 @@ impl Resolved {
             self.warmup = Some(first.warmup);
         }
         let end = |size: &PlanSize| (size.requests, size.duration);
-        if others.iter().all(|size| end(size) == end(first)) {
+        let by_rule = self.requests_per_slot.is_some();
+        if !by_rule && others.iter().all(|size| end(size) == end(first)) {
             (self.requests, self.duration) = end(first);
         }
     }

@@ -69,6 +69,9 @@ pub struct Manifest {
     /// What its client reads at most on this machine, where the target is a server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_rate: Option<ClientRate>,
+    /// What an hour of one GPU costs, where the user says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu_hour_price: Option<f64>,
     /// One entry for each point whose records are in the files of the run.
     pub points: Vec<PointEntry>,
     /// Points whose records are in partial files: the one that runs, and those that could not be taken over.
@@ -140,6 +143,7 @@ impl Manifest {
             prompts: Some(PromptFacts::of(workload)),
             null_rate: None,
             client_rate: None,
+            gpu_hour_price: None,
             points: Vec::new(),
             unfinished: Vec::new(),
             warnings: Vec::new(),

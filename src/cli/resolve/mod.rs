@@ -15,6 +15,7 @@ use crate::load::course::WindowKind;
 use crate::load::{Arrivals, Load};
 use crate::settings::engine::EngineSettings;
 use crate::settings::human_duration::HumanDuration;
+use crate::settings::load_rules::{ConcurrencyItem, RequestCount};
 use crate::settings::seed_choice::SeedChoice;
 use crate::settings::served::{BodyField, ServedSettings};
 use crate::settings::slo::Slos;
@@ -42,14 +43,19 @@ pub fn resolve(typed: &Settings) -> Result<Resolved, SettingsError> {
         target,
         engine,
         gpu: gpu(typed)?,
+        gpu_hour_price: gpu_hour_price(typed)?,
         memory_bandwidth_gbps: memory_bandwidth(typed)?,
         served: served_settings(typed),
         workload: workload(typed)?,
         loads: loads(typed)?,
-        requests: typed.requests,
+        requests: typed.fixed_requests(),
+        requests_per_slot: typed.requests.and_then(RequestCount::per_slot),
         duration: typed.duration.map(|span| span.0),
         warmup: typed.warmup,
         ramp: typed.ramp.map(|span| span.0),
+        spawn_rate: spawn_rate(typed)?,
+        cool_down: typed.cool_down.map(|span| span.0),
+        between: typed.between.clone(),
         window: typed.window.unwrap_or_default(),
         timeout: typed.timeout.map_or(DEFAULT_TIMEOUT, |span| span.0),
         drain: typed.drain.map_or(DEFAULT_DRAIN, |span| span.0),
@@ -94,7 +100,7 @@ fn fill_in_client_threads(resolved: &mut Resolved) {
 
 fn refuse_zeros(typed: &Settings) -> Result<(), SettingsError> {
     let zero = |value: Option<u32>| value == Some(0);
-    if zero(typed.requests) {
+    if zero(typed.fixed_requests()) {
         return Err(SettingsError::Zero("--requests", "a run of no request measures nothing"));
     }
     if typed.duration.is_some_and(|span| span.0 == Nanos::ZERO) {
@@ -157,6 +163,10 @@ fn refuse_omitted(typed: &Settings) -> Result<(), SettingsError> {
 
 fn loads(typed: &Settings) -> Result<Vec<Load>, SettingsError> {
     let batch = typed.batch.unwrap_or(false);
+    if typed.requests.is_some_and(|it| it.per_slot().is_some()) && (batch || typed.rate.is_some()) {
+        let needed = "a closed loop, whose slots it counts: give `--concurrency`";
+        return Err(SettingsError::Needs("--requests Nx", needed));
+    }
     match (&typed.concurrency, &typed.rate, batch) {
         (Some(_), Some(_), _) => {
             return Err(SettingsError::TwoLoads("`--concurrency`", "`--rate`"));
@@ -183,20 +193,23 @@ fn loads(typed: &Settings) -> Result<Vec<Load>, SettingsError> {
     if batch {
         return batch_load(typed);
     }
-    let enough = |slots: u32| typed.requests.is_none_or(|requests| requests >= slots);
+    let enough = |slots: u32| typed.fixed_requests().is_none_or(|requests| requests >= slots);
     let Some(concurrencies) = &typed.concurrency else {
         let filled = DEFAULT_CONCURRENCIES.into_iter().filter(|slots| enough(*slots));
         return Ok(filled.map(|concurrency| Load::Closed { concurrency }).collect());
     };
+    let concurrencies: Vec<u32> =
+        concurrencies.iter().flat_map(ConcurrencyItem::numbers).copied().collect();
     if concurrencies.is_empty() {
         return Err(SettingsError::EmptyList("--concurrency"));
     }
     if concurrencies.contains(&0) {
         return Err(SettingsError::Zero("--concurrency", "nothing would ever be sent"));
     }
-    if let (Some(requests), Some(slots)) =
-        (typed.requests, concurrencies.iter().copied().filter(|slots| !enough(*slots)).max())
-    {
+    if let (Some(requests), Some(slots)) = (
+        typed.fixed_requests(),
+        concurrencies.iter().copied().filter(|slots| !enough(*slots)).max(),
+    ) {
         return Err(SettingsError::SlotsNotFilled { requests, slots });
     }
     Ok(concurrencies.iter().map(|concurrency| Load::Closed { concurrency: *concurrency }).collect())
@@ -230,7 +243,7 @@ fn batch_load(typed: &Settings) -> Result<Vec<Load>, SettingsError> {
         let why = "a batch has no steady state";
         return Err(SettingsError::Apart("--window steady", "`--batch`", why));
     }
-    if typed.duration.is_some() && typed.requests.is_none() {
+    if typed.duration.is_some() && typed.fixed_requests().is_none() {
         let needed = "`--requests`, which says how many a batch sends at once";
         return Err(SettingsError::Needs("--batch --duration", needed));
     }
@@ -304,6 +317,34 @@ fn engine_settings(typed: &Settings) -> Result<EngineSettings, SettingsError> {
         quantization: typed.quantization.unwrap_or(default.quantization),
         ..default
     })
+}
+
+/// Slots that a closed loop starts each second.
+fn spawn_rate(typed: &Settings) -> Result<Option<f64>, SettingsError> {
+    let Some(given) = typed.spawn_rate else { return Ok(None) };
+    if !(given > 0.0 && given.is_finite()) {
+        let range = "slots per second above 0";
+        return Err(SettingsError::Range { flag: "--spawn-rate", given: given.to_string(), range });
+    }
+    if typed.ramp.is_some() {
+        let why = "both say how fast slots start";
+        return Err(SettingsError::Apart("--spawn-rate", "`--ramp`", why));
+    }
+    if typed.rate.is_some() || typed.batch == Some(true) {
+        let needed = "a closed loop, whose slots it starts: give `--concurrency`";
+        return Err(SettingsError::Needs("--spawn-rate", needed));
+    }
+    Ok(Some(given))
+}
+
+fn gpu_hour_price(typed: &Settings) -> Result<Option<f64>, SettingsError> {
+    match typed.gpu_hour_price {
+        Some(given) if !(given > 0.0 && given.is_finite()) => {
+            let range = "a price above 0, in any currency";
+            Err(SettingsError::Range { flag: "--gpu-hour-price", given: given.to_string(), range })
+        }
+        given => Ok(given),
+    }
 }
 
 fn gpu(typed: &Settings) -> Result<Option<MachineFigures>, SettingsError> {
@@ -380,11 +421,17 @@ impl Resolved {
     pub fn to_settings(&self) -> Settings {
         let mut settings = Settings {
             target: Some(self.target.clone()),
-            requests: self.requests,
+            requests: self
+                .requests_per_slot
+                .map(RequestCount::PerSlot)
+                .or(self.requests.map(RequestCount::Fixed)),
             duration: self.duration.map(HumanDuration),
             warmup: self.warmup,
             ramp: self.ramp.map(HumanDuration),
             window: self.loads.iter().all(has_steady_state).then_some(self.window),
+            spawn_rate: self.spawn_rate,
+            cool_down: self.cool_down.map(HumanDuration),
+            between: self.between.clone(),
             timeout: Some(HumanDuration(self.timeout)),
             drain: Some(HumanDuration(self.drain)),
             slo: self.slo_text.clone(),
@@ -399,6 +446,7 @@ impl Resolved {
             plots: (!self.plots.is_empty()).then(|| self.plots.clone()),
             quiet: Some(self.quiet),
             gpu: self.gpu.as_ref().map(|gpu| gpu.name.clone()),
+            gpu_hour_price: self.gpu_hour_price,
             memory_bandwidth_gbps: self.memory_bandwidth_gbps,
             ..Settings::default()
         };
@@ -421,7 +469,7 @@ impl Resolved {
         for load in &self.loads {
             match *load {
                 Load::Closed { concurrency } => {
-                    settings.concurrency.get_or_insert_default().push(concurrency);
+                    settings.concurrency.get_or_insert_default().push(concurrency.into());
                 }
                 Load::Batch => settings.batch = Some(true),
                 // Table `[workload]` says so.

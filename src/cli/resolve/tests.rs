@@ -25,6 +25,11 @@ fn contradictions_are_refused_by_name() {
         ("batch = true\nramp = '5s'", "--ramp"),
         ("batch = true\nwindow = 'steady'", "--window"),
         ("threads = 0", "--threads"),
+        ("gpu_hour_price = 0", "--gpu-hour-price"),
+        ("concurrency = [2]\nspawn_rate = 0", "--spawn-rate"),
+        ("rate = [2.0]\nspawn_rate = 1", "--spawn-rate"),
+        ("concurrency = [2]\nspawn_rate = 1\nramp = '1s'", "--ramp"),
+        ("rate = [2.0]\nrequests = '5x'", "--requests Nx"),
     ] {
         let error = resolve(&typed(settings)).expect_err(settings).to_string();
         assert!(error.contains(named), "{settings}: {error}");
@@ -102,7 +107,7 @@ fn an_unknown_key_of_a_file_is_refused() {
 fn what_follows_from_a_single_load_and_the_embedded_engine_is_written_down() {
     let written = |settings: &str| resolve(&typed(settings)).expect(settings).to_settings();
     let closed = written("concurrency = [16]");
-    assert_eq!((closed.requests, closed.warmup), (Some(64), Some(16)));
+    assert_eq!((closed.fixed_requests(), closed.warmup), (Some(64), Some(16)));
     assert_eq!((closed.max_batch_size, closed.max_num_tokens), (Some(32), Some(256)));
     assert_eq!((closed.max_queue_size, closed.engine.iteration_stats), (Some(4096), Some(1000)));
     let open = written("rate = [1.0, 2.0]\ntarget = 'sim:null'");
@@ -112,4 +117,25 @@ fn what_follows_from_a_single_load_and_the_embedded_engine_is_written_down() {
     // No single number says what differs between loads.
     let several = written("concurrency = [1, 32]");
     assert_eq!((several.requests, several.warmup), (None, None));
+}
+
+#[test]
+fn slots_that_start_at_a_rate_give_each_concurrency_a_ramp_of_its_own() {
+    let resolved = resolve(&typed("concurrency = [4, 16]\nspawn_rate = 8")).expect("a rate");
+    let ramps = resolved.loads.iter().map(|load| resolved.size(load).course.ramp);
+    let half = Nanos::from_millis(500);
+    assert_eq!(
+        ramps.collect::<Vec<_>>(),
+        [Ramp::Over(half), Ramp::Over(Nanos::from_millis(2_000))]
+    );
+    assert_eq!(resolve(&resolved.to_settings()).expect("as written"), resolved);
+}
+
+#[test]
+fn presets_and_multiples_are_resolved_for_each_point() {
+    let resolved = resolve(&typed("concurrency = ['quick', 2]\nrequests = '5x'")).expect("rules");
+    let requests = |load: &Load| resolved.size(load).requests.expect("a number");
+    let each: Vec<u32> = resolved.loads.iter().map(requests).collect();
+    assert_eq!(each, [20, 40, 160, 320, 20]);
+    assert_eq!(resolve(&resolved.to_settings()).expect("as written"), resolved);
 }

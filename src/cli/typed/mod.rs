@@ -19,6 +19,7 @@ use crate::cli::search::SearchArgs;
 use crate::cli::serve::ServeArgs;
 use crate::cli::translate::TranslateArgs;
 use crate::cli::workload::WorkloadArgs;
+use crate::settings::load_rules::RequestCount;
 pub use engine::{EXECUTOR_HEADING, ExecutorFlags};
 pub use request::RequestFlags;
 pub use settings::Settings;
@@ -86,6 +87,11 @@ pub enum Command {
 }
 
 impl Settings {
+    /// Requests of each run, where they do not follow from its load.
+    pub fn fixed_requests(&self) -> Option<u32> {
+        self.requests.and_then(RequestCount::fixed)
+    }
+
     /// The same; a closed loop at so many where no load was given.
     #[must_use]
     pub fn or_concurrency(mut self, concurrency: u32) -> Self {
@@ -96,8 +102,8 @@ impl Settings {
         {
             // No more slots than requests: the default must not be what is refused.
             let slots =
-                self.requests.map_or(concurrency, |requests| concurrency.min(requests.max(1)));
-            self.concurrency = Some(vec![slots]);
+                self.fixed_requests().map_or(concurrency, |most| concurrency.min(most.max(1)));
+            self.concurrency = Some(vec![slots.into()]);
         }
         self
     }

@@ -12,6 +12,7 @@ use crate::settings::engine::{CapacityPolicy, ChunkingPolicy, Quantization};
 use crate::settings::export::{ExportFormat, PlotFormat};
 use crate::settings::gpu_choice::GpuChoice;
 use crate::settings::human_duration::HumanDuration;
+use crate::settings::load_rules::{ConcurrencyItem, RequestCount};
 use crate::settings::profile_window::ProfileWindow;
 use crate::settings::seed_choice::SeedChoice;
 use crate::settings::served::{BodyField, OutputTokenField, ServedEndpoint};
@@ -26,7 +27,7 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
 
-    /// Closed loop: requests in flight, one run for each number
+    /// Closed loop: requests in flight, one run for each number; `quick` is 1,8,32,64, `full` a whole curve of 16 up to 384
     #[arg(
         long,
         value_name = "N,N,…",
@@ -36,7 +37,7 @@ pub struct Settings {
         env = "BAREFLIGHT_CONCURRENCY"
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub concurrency: Option<Vec<u32>>,
+    pub concurrency: Option<Vec<ConcurrencyItem>>,
     /// Open loop: arrivals per second, one run for each number
     #[arg(
         long,
@@ -64,14 +65,22 @@ pub struct Settings {
     #[arg(long, value_name = "N", help_heading = "Load")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_in_flight: Option<u32>,
-    /// Requests of each run; with `--duration`, whichever ends first
-    #[arg(long, short = 'n', value_name = "N", help_heading = "Load", env = "BAREFLIGHT_REQUESTS")]
+    /// Requests of each run, or `5x` for 5 times its concurrency and at least 20; with `--duration`, whichever ends first
+    #[arg(
+        long,
+        short = 'n',
+        visible_alias = "max-requests-per-run",
+        value_name = "N|Nx",
+        help_heading = "Load",
+        env = "BAREFLIGHT_REQUESTS"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub requests: Option<u32>,
+    pub requests: Option<RequestCount>,
     /// How long each run sends requests, e.g. `60s`
     #[arg(
         long,
         short = 'd',
+        visible_alias = "max-time-per-run",
         value_name = "SPAN",
         help_heading = "Load",
         env = "BAREFLIGHT_DURATION"
@@ -86,10 +95,22 @@ pub struct Settings {
     #[arg(long, value_name = "SPAN", help_heading = "Load", env = "BAREFLIGHT_RAMP")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ramp: Option<HumanDuration>,
+    /// Closed loop: slots started each second, another spelling of `--ramp` that is as fast at every concurrency
+    #[arg(long, value_name = "N", help_heading = "Load")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spawn_rate: Option<f64>,
     /// What rates are taken over: the steady state between ramp and tail, or the whole of a run without them (default: steady)
     #[arg(long, value_enum, help_heading = "Load", env = "BAREFLIGHT_WINDOW")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<WindowKind>,
+    /// Pause before each point but the first
+    #[arg(long, value_name = "SPAN", help_heading = "Load")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cool_down: Option<HumanDuration>,
+    /// Shell command before each point but the first; `vllm-reset` and `sglang-flush` empty the server's prefix cache (with `curl`)
+    #[arg(long, value_name = "COMMAND", help_heading = "Load")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub between: Option<String>,
     /// Longest time of one request; it is then cancelled and counts as timed out
     #[arg(long, value_name = "SPAN", help_heading = "Load")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -354,6 +375,10 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cuda_library: Option<PathBuf>,
 
+    /// What an hour of one GPU costs, in any currency: gives the cost of a million output tokens
+    #[arg(long, value_name = "PRICE", help_heading = "Output")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu_hour_price: Option<f64>,
     /// Where run directories are made
     #[arg(long, short = 'o', value_name = "DIR", help_heading = "Output", env = "BAREFLIGHT_OUT")]
     #[serde(skip_serializing_if = "Option::is_none")]

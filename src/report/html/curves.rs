@@ -6,8 +6,10 @@ use crate::metrics::percentile::Percentile;
 use crate::metrics::summary::{PercentileValue, Summary};
 use crate::report::PointReport;
 use crate::report::figures::{self, with_unit};
+use crate::report::frontier;
 use crate::report::html::plot::scale::{Spread, tick_label};
 use crate::report::html::plot::{Axis, Chart, Point, Series, shade};
+use crate::report::html::text::escape;
 
 const SIZE: (f64, f64) = (520.0, 290.0);
 /// The percentiles of curves over load, each with its colour.
@@ -57,7 +59,10 @@ pub(super) fn over_load(points: &[PointReport]) -> String {
     if plots.is_empty() {
         return plots;
     }
-    format!("<h2>Under load</h2>\n<div class=\"plots\">\n{plots}</div>\n")
+    let dominated = frontier::dominated(points).map_or_else(String::new, |text| {
+        format!("<p class=\"soft\">Hollow: {}</p>\n", escape(&text))
+    });
+    format!("<h2>Under load</h2>\n<div class=\"plots\">\n{plots}</div>\n{dominated}")
 }
 
 /// The same as charts, each with the name of its file.
@@ -65,7 +70,7 @@ fn charts_over_load(points: &[PointReport]) -> Vec<(String, Chart)> {
     let Some(load) = LoadAxis::of(points) else { return Vec::new() };
     let mut charts = vec![
         ("throughput".to_owned(), throughput(points, &load)),
-        ("frontier".to_owned(), frontier(points)),
+        ("frontier".to_owned(), interactivity(points)),
     ];
     let headline = points.first().map_or(Quantity::E2e, |point| point.summary.headline_latency());
     charts.extend(
@@ -143,19 +148,20 @@ fn requests(points: &[PointReport], load: &LoadAxis) -> Chart {
 }
 
 /// What all users get together against what each of them gets.
-fn frontier(points: &[PointReport]) -> Chart {
-    let on_gpus = points.iter().all(|point| point.summary.gpus > 0);
-    let (rate, unit) = if on_gpus {
-        (Rate::PerGpuOutput, "output tokens/s per GPU")
-    } else {
-        (Rate::OutputThroughput, "output tokens/s")
+fn interactivity(points: &[PointReport]) -> Chart {
+    let unit = match frontier::rate(points) {
+        Rate::PerGpuOutput => "output tokens/s per GPU",
+        _ => "output tokens/s",
     };
+    let places = frontier::places(points);
     let drawn = points
         .iter()
-        .filter_map(|point| {
-            let x = point.summary.percentile(Quantity::PerUser, Percentile::P50)?.value;
-            let y = point.summary.rate(rate)?;
-            Some(Point { x, y, name: point.short_label(), ..Point::default() })
+        .zip(&places)
+        .filter_map(|(point, place)| {
+            let place = (*place)?;
+            let hollow = frontier::is_dominated(place, &places);
+            let name = point.short_label();
+            Some(Point { x: place.per_user, y: place.together, name, hollow, interval: None })
         })
         .collect();
     let series = Series { name: String::new(), colour: "var(--s0)".to_owned(), points: drawn };

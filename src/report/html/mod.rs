@@ -34,6 +34,7 @@ pub fn render(experiment: &Experiment) -> String {
         know_before_quoting(experiment),
         results,
         curves::over_load(&experiment.points),
+        cost(experiment),
         curves::by_percentile(&experiment.points),
         checks::section(&experiment.points),
         details,
@@ -54,6 +55,11 @@ pub(in crate::report) fn page(title: &str, body: &str, small_print: &str) -> Str
         body,
         footer(small_print)
     )
+}
+
+fn cost(experiment: &Experiment) -> String {
+    let line = |text: String| format!("<p class=\"soft\">Cost: {}</p>\n", escape(&text));
+    crate::report::cost::sentence(experiment).map_or_else(String::new, line)
 }
 
 fn heading(experiment: &Experiment) -> String {

@@ -12,7 +12,7 @@ use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::percentile::Percentile;
 use crate::metrics::summary::{Mark, Summary, Verdict};
 use crate::report::figures::{self, figure, with_unit};
-use crate::report::{Experiment, FileNote, notes};
+use crate::report::{Experiment, FileNote, cost, notes};
 
 use lines::sentence;
 pub use point::render as point;
@@ -46,6 +46,9 @@ fn closing(experiment: &Experiment) -> String {
     if experiment.points.len() > 1 {
         text.push('\n');
         text.push_str(&sweep::render(&experiment.points));
+    }
+    if let Some(cost) = cost::sentence(experiment) {
+        text.push_str(&sentence("  cost  ", &cost));
     }
     text.push_str(&what_to_know(experiment));
     text.push_str(&files(&experiment.folder, &experiment.files));

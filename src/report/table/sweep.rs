@@ -6,7 +6,8 @@ use crate::metrics::percentile::Percentile;
 use crate::metrics::summary::{Mark, Summary};
 use crate::report::PointReport;
 use crate::report::figures::{self, ABSENT};
-use crate::report::table::lines::{plain_table, printed};
+use crate::report::frontier;
+use crate::report::table::lines::{plain_table, printed, sentence};
 
 /// One line for each point.
 pub(super) fn render(points: &[PointReport]) -> String {
@@ -25,7 +26,8 @@ pub(super) fn render(points: &[PointReport]) -> String {
     for point in points {
         table.add_row(row(point, without_output));
     }
-    printed(&table)
+    let dominated = frontier::dominated(points);
+    printed(&table) + &dominated.map_or_else(String::new, |text| sentence("  ", &text))
 }
 
 fn load_heading(points: &[PointReport]) -> &'static str {
