@@ -45,7 +45,10 @@ pub fn run(mut resolved: Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
         .context("settings cannot be written as TOML")
         .map_err(|error| (Exit::Failure, error))?;
     if !resolved.quiet {
-        console::print_notice(format_args!("{}", estimate(&ready.plans).sentence()));
+        let estimate = estimate(&ready.plans);
+        if estimate.tells_time() {
+            console::print_notice(format_args!("{}", estimate.sentence()));
+        }
     }
     let mut screen = Screen::new(resolved.quiet);
     let run = sweep::run(&resolved, &settings, ready, &stop, &mut screen)

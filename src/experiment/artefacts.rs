@@ -125,9 +125,6 @@ fn scenario(run: &MeasuredRun) -> String {
 pub fn as_experiment(run: &MeasuredRun) -> Experiment {
     let manifest = &run.manifest;
     let points = manifest.points.iter().zip(&run.points);
-    let warm_ups = manifest.points.iter().filter_map(|entry| {
-        entry.warmup_failure.as_ref().map(|failure| format!("{}: {failure}", entry.label))
-    });
     Experiment {
         title: manifest.title.clone(),
         target: manifest.target.clone(),
@@ -138,7 +135,7 @@ pub fn as_experiment(run: &MeasuredRun) -> Experiment {
             })
             .collect(),
         incomplete: manifest.state != State::Complete,
-        warnings: manifest.warnings.iter().map(ToString::to_string).chain(warm_ups).collect(),
+        warnings: manifest.warnings.iter().map(ToString::to_string).collect(),
         manifest: serde_json::to_value(manifest)
             .expect("every key is a string, and a value in memory takes any size"),
         folder: run.directory.path().display().to_string(),

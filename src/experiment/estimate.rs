@@ -40,22 +40,29 @@ fn sends_for(plan: &Plan) -> Option<Nanos> {
 }
 
 impl Estimate {
+    /// Whether the time of any point is known.
+    pub const fn tells_time(&self) -> bool {
+        self.points > self.unknown
+    }
+
     /// In a sentence.
     pub fn sentence(&self) -> String {
         let points = |count: usize| format!("{count} point{}", if count == 1 { "" } else { "s" });
+        let ends =
+            |count: usize| format!("{} end{}", points(count), if count == 1 { "s" } else { "" });
         let around = "without loading, warm-up, ramp and the last answers";
         let known = in_words(self.known);
         match (self.points - self.unknown, self.unknown) {
             (0, 0) => "nothing is sent".to_owned(),
             (_, 0) => format!("sends for about {known}, {around}"),
             (0, _) => format!(
-                "time is unknown: {} end after so many answers (`--duration` would bound it)",
-                points(self.unknown)
+                "how long it takes nobody knows before: {} by a number of answers (`--duration` would bound it)",
+                ends(self.unknown)
             ),
             (bounded, unknown) => format!(
-                "sends for about {known} in {}, {around}; the time of {} is unknown, since they end after so many answers",
+                "sends for about {known} in {}, {around}; {} by a number of answers, and how long that takes nobody knows before",
                 points(bounded),
-                points(unknown)
+                ends(unknown)
             ),
         }
     }
@@ -85,7 +92,7 @@ mod tests {
         for (estimate, said) in [
             (of(2, 125.0, 0), "about 2 min 5 s"),
             (of(2, 3_900.0, 0), "about 1 h 5 min"),
-            (of(3, 0.0, 3), "3 points end after so many answers"),
+            (of(3, 0.0, 3), "3 points end by a number of answers"),
             (of(3, 11.5, 2), "about 12 s in 1 point"),
         ] {
             assert!(estimate.sentence().contains(said), "{}", estimate.sentence());

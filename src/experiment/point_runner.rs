@@ -234,12 +234,11 @@ impl<'a> PointRunner<'a> {
             plan_hash: plan.hash().to_owned(),
             warmup_requests: plan.warmup().len() as u32,
             warmup_completed: warmed.completed,
-            warmup_failure: warmed.failure.clone(),
             ran_out: false,
             late_events: 0,
             iteration_before: None,
             kv_event_before: None,
-            facts: self.facts(plan),
+            facts: self.facts(plan, warmed.failure.clone()),
             health: Health {
                 null_rate: self.manifest.null_rate,
                 client_rate: self.manifest.client_rate,
@@ -495,7 +494,7 @@ impl<'a> PointRunner<'a> {
         }
     }
 
-    fn facts(&self, plan: &Plan) -> RunFacts {
+    fn facts(&self, plan: &Plan, warmup_failure: Option<String>) -> RunFacts {
         let now = clock::now();
         RunFacts {
             point: plan.point(),
@@ -513,6 +512,7 @@ impl<'a> PointRunner<'a> {
             roofline: self.roofline.clone(),
             shared_prefix_tokens: self.resolved.workload.prefix_tokens,
             sent_before: self.sent_before.clone(),
+            warmup_failure,
         }
     }
 

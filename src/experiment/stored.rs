@@ -317,7 +317,6 @@ mod tests {
             plan_hash: "abc".into(),
             warmup_requests: 0,
             warmup_completed: 0,
-            warmup_failure: None,
             ran_out: false,
             late_events: 0,
             iteration_before: None,

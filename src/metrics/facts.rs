@@ -44,6 +44,9 @@ pub struct RunFacts {
     /// An earlier run that sent these prompts to this server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_before: Option<SentBefore>,
+    /// How many requests of the warm-up completed and why others did not; `None` where all did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warmup_failure: Option<String>,
 }
 
 /// An earlier run that sent the same prompts to the same server.
@@ -78,6 +81,7 @@ impl RunFacts {
             roofline: None,
             shared_prefix_tokens: 0,
             sent_before: None,
+            warmup_failure: None,
         }
     }
 }

@@ -106,9 +106,6 @@ pub struct PointEntry {
     pub warmup_requests: u32,
     /// Of these, completed.
     pub warmup_completed: u32,
-    /// Why not all of them did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub warmup_failure: Option<String>,
     /// The plan was a supply for a given time and ran out before it.
     pub ran_out: bool,
     /// Events that came after their point was over.

@@ -82,11 +82,13 @@ pub enum CheckId {
     Streaming,
     /// The server had not seen the prompts before.
     Repeats,
+    /// The warm-up went as asked.
+    WarmUp,
 }
 
 impl CheckId {
     /// Every check, in the order of reports.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::ScheduleLag,
         Self::NotSent,
         Self::Completion,
@@ -104,6 +106,7 @@ impl CheckId {
         Self::HostCoreWait,
         Self::Streaming,
         Self::Repeats,
+        Self::WarmUp,
     ];
 
     /// As printed.
@@ -126,6 +129,7 @@ impl CheckId {
             Self::HostCoreWait => "waiting for a core",
             Self::Streaming => "streaming",
             Self::Repeats => "repeats",
+            Self::WarmUp => "warm-up",
         }
     }
 }

@@ -23,7 +23,7 @@ const fn warn_above(measured: f64, limit: f64) -> Status {
 
 /// How much of the latencies may be lost before a number moves by more than it is known to: `least`, or half the narrowest
 /// interval of the medians that are reported, as a share.
-fn bearable(evidence: &Evidence<'_>, least: f64) -> f64 {
+pub(super) fn bearable(evidence: &Evidence<'_>, least: f64) -> f64 {
     let reach = |quantity: Quantity| {
         let distribution = evidence.distributions.get(&quantity)?.as_ref()?;
         let median = distribution.percentiles.get(&Percentile::P50)?;

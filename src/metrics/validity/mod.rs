@@ -3,9 +3,11 @@
 mod completion;
 mod gpu;
 mod host;
+mod pull_lag;
 mod repeats;
 mod stability;
 mod streaming;
+mod warm_up;
 
 use std::collections::BTreeMap;
 
@@ -23,8 +25,6 @@ use crate::observe::health::{ClientRate, Health};
 const LAG_FLOOR_MS: f64 = 1.0;
 /// Beyond the floor, a lag of this share of the median TTFT is forgiven.
 const LAG_SHARE: f64 = 0.01;
-/// Pull lag above which a warning is due.
-const PULL_LAG_MS: f64 = 0.2;
 /// Null rate ÷ offered rate under which a warning is due.
 const HEADROOM_WARN: f64 = 5.0;
 /// Null rate ÷ offered rate under which the harness was the bottleneck.
@@ -68,7 +68,7 @@ pub fn checks(evidence: &Evidence<'_>) -> Vec<Check> {
         CheckId::ScheduleLag => schedule_lag(evidence),
         CheckId::NotSent => not_sent(evidence),
         CheckId::Completion => completion::check(evidence.counts),
-        CheckId::PullLag => pull_lag(evidence),
+        CheckId::PullLag => pull_lag::check(evidence),
         CheckId::Headroom => headroom(evidence),
         CheckId::Recorder => recorder(evidence),
         CheckId::Accounting => accounting(evidence),
@@ -82,6 +82,7 @@ pub fn checks(evidence: &Evidence<'_>) -> Vec<Check> {
         CheckId::HostCoreWait => host::core_wait(evidence),
         CheckId::Streaming => streaming::check(evidence),
         CheckId::Repeats => repeats::check(evidence),
+        CheckId::WarmUp => warm_up::check(evidence.facts),
     };
     CheckId::ALL.into_iter().map(check).collect()
 }
@@ -190,28 +191,6 @@ fn not_sent(evidence: &Evidence<'_>) -> Check {
         remedy: "lower the rate, or raise or drop the cap on requests in flight",
     }
     .named(CheckId::NotSent)
-}
-
-fn pull_lag(evidence: &Evidence<'_>) -> Check {
-    let id = CheckId::PullLag;
-    let Some(p99) = evidence.percentile(Quantity::PullLag, Percentile::P99) else {
-        return not_applicable(
-            id,
-            "neither the engine nor the kernel gave a stamp to compare ours with",
-        );
-    };
-    CheckOutcome {
-        status: if p99 > PULL_LAG_MS { Status::Warn } else { Status::Pass },
-        measured: Some(p99),
-        limit: Some(PULL_LAG_MS),
-        unit: "ms",
-        sentence: format!(
-            "output was seen {} ms after it existed, at p99 over requests",
-            short(p99)
-        ),
-        remedy: "give the harness a core of its own; what a request waits here is not the engine's",
-    }
-    .named(id)
 }
 
 fn headroom(evidence: &Evidence<'_>) -> Check {

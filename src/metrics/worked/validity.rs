@@ -109,18 +109,34 @@ fn a_request_that_was_due_and_not_sent_makes_a_run_invalid() {
 }
 
 #[test]
-fn a_late_look_at_the_kernels_stamp_is_a_warning() {
-    let seen = |lag_ns: u32| {
+fn a_late_look_at_the_kernels_stamp_is_a_warning_where_it_is_a_share_of_the_latency() {
+    let seen = |lag_ns: u32, source, later| {
         let mut rows = steady();
-        for row in &mut rows {
-            row.0.stamp_source = StampSource::Kernel;
-            row.0.max_pull_lag_ns = lag_ns;
+        for (record, arrivals) in &mut rows {
+            record.stamp_source = source;
+            record.max_pull_lag_ns = lag_ns;
+            record.last_token = record.last_token.map(|at| at + later);
+            record.end = record.last_token;
+            arrivals[1].at = arrivals[1].at + later;
         }
         status(rows, &healthy(), CheckId::PullLag)
     };
-    assert_eq!(seen(200_001), Status::Warn);
-    assert_eq!(seen(200_000), Status::Pass);
-    assert_eq!(status(steady(), &healthy(), CheckId::PullLag), Status::NotApplicable);
+    let latency_20_ms = |lag_ns| seen(lag_ns, StampSource::Kernel, Nanos::ZERO);
+    assert_eq!(latency_20_ms(200_001), Status::Warn);
+    assert_eq!(latency_20_ms(200_000), Status::Pass);
+    let latency_70_ms = |lag_ns| seen(lag_ns, StampSource::Kernel, Nanos::from_millis(50));
+    assert_eq!(latency_70_ms(700_001), Status::Warn);
+    assert_eq!(latency_70_ms(699_999), Status::Pass);
+    assert_eq!(seen(1_000_000, StampSource::User, Nanos::ZERO), Status::NotApplicable);
+}
+
+#[test]
+fn a_warm_up_that_failed_in_part_is_a_warning_with_the_targets_words() {
+    let failure = || Some("1 of 8 warm-up requests completed".to_owned());
+    let summary = checked(steady(), &healthy(), |facts| facts.warmup_failure = failure());
+    let check = check_of(&summary, CheckId::WarmUp);
+    assert_eq!((check.status, &check.sentence), (Status::Warn, &failure().unwrap()));
+    assert_eq!(status(steady(), &healthy(), CheckId::WarmUp), Status::Pass);
 }
 
 #[test]

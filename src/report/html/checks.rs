@@ -28,6 +28,7 @@ const fn proves(id: CheckId) -> &'static str {
         CheckId::HostCpu => "the harness had CPU time to spare",
         CheckId::GpuThrottling => "neither power nor heat held the GPUs' clocks down",
         CheckId::Repeats => "the server had not seen the prompts before",
+        CheckId::WarmUp => "every request of the warm-up completed",
         CheckId::Streaming => "nothing held tokens back to hand them out all at once",
         CheckId::HostCoreWait => "the harness's threads had a core when they needed one",
     }
