@@ -10,6 +10,9 @@ use crate::metrics::summary::{Distribution, Outliers, PercentileValue};
 /// Interquartile ranges between a quartile and Tukey's outer fence.
 const FENCE: f64 = 3.0;
 
+/// Equal shares into which a curve cuts its samples.
+const CURVE: u64 = 200;
+
 /// A sample that stands for `weight` tokens.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Weighted {
@@ -64,6 +67,11 @@ pub fn of_sorted(values: &[f64], sizes: impl FnOnce(Vec<f64>) -> Sizes) -> Optio
             above: (n - not_above) as u64,
         },
         relative_error: None,
+        curve: curve(|share| {
+            // Rounding of the product must not raise a rank.
+            let rank = (share * n as f64 * (1.0 - 1e-12)).ceil() as usize;
+            values[rank.max(1) - 1]
+        }),
     })
 }
 
@@ -162,6 +170,10 @@ impl Moments {
                 above: above.round() as u64,
             },
             relative_error,
+            curve: curve(|share| match share {
+                share if share > 0.0 => at_weight(total * share),
+                _ => min,
+            }),
         }
     }
 }
@@ -216,6 +228,10 @@ impl Streamed {
         let sizes = |_, independent| sizes(independent);
         Some(moments.distribution(at_weight, outside, sizes, Some(LogHistogram::RELATIVE_ERROR)))
     }
+}
+
+fn curve(at_share: impl Fn(f64) -> f64) -> Vec<f64> {
+    (0..=CURVE).map(|step| at_share(step as f64 / CURVE as f64)).collect()
 }
 
 fn share_of(which: Percentile, total: f64) -> f64 {

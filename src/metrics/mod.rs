@@ -23,6 +23,7 @@ pub mod observed;
 pub mod over_time;
 pub mod per_request;
 pub mod percentile;
+pub mod plot_samples;
 pub mod point_records;
 pub mod pooled;
 pub mod rates;

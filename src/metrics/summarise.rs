@@ -6,6 +6,7 @@ use crate::metrics::definition::{Over, Per, Quantity};
 use crate::metrics::facts::RunFacts;
 use crate::metrics::observed::ObservedPoint;
 use crate::metrics::per_request::Derived;
+use crate::metrics::plot_samples::PlotSamples;
 use crate::metrics::pooled::Pooled;
 use crate::metrics::summary::{Counts, Dependence, Distribution, Mark, SCHEMA_VERSION, Summary};
 use crate::metrics::validity::{self, Evidence};
@@ -68,6 +69,7 @@ pub fn summarise_observed(point: &ObservedPoint, facts: &RunFacts, health: &Heal
         slos,
         dependence: dependence(point, facts),
         gpu: health.gpu.clone(),
+        samples: PlotSamples::of(point, facts),
     }
 }
 

@@ -6,6 +6,7 @@ use crate::clock::{MonoNs, Nanos, Window};
 use crate::metrics::facts::RunFacts;
 use crate::metrics::observed::{Delivered, Observed, Output};
 use crate::metrics::over_time::{Cuts, slice_length};
+use crate::metrics::plot_samples::{GapMap, GapMapBuilder};
 use crate::metrics::point_records::{PointRecords, RecordsError};
 use crate::metrics::pooled::{Pooled, PooledGaps, TimeBlocks};
 use crate::record::request_record::{Outcome, Part};
@@ -25,6 +26,8 @@ pub struct ObservedPoint {
     pub heard: Vec<bool>,
     /// Gaps of completed requests.
     pub pooled: Pooled,
+    /// The same over time.
+    pub gap_map: GapMap,
 }
 
 /// Parts of a window in which a target is heard of or not, for the check of stability.
@@ -42,17 +45,19 @@ struct Together {
     slice_tokens: Vec<f64>,
     heard: Vec<bool>,
     gaps: PooledGaps,
+    gap_map: GapMapBuilder,
 }
 
 impl Together {
-    fn new(window: Window, gaps: TimeBlocks) -> Self {
+    fn new(window: Window, (first, last): (MonoNs, MonoNs)) -> Self {
         let (slices, moments) = (Cuts::new(window, slice_length(window.span())), moments(window));
         Self {
             slice_tokens: vec![0.0; slices.count()],
             heard: vec![false; moments.count()],
             slices,
             moments,
-            gaps: PooledGaps::new(gaps),
+            gaps: PooledGaps::new(TimeBlocks::between(first, last)),
+            gap_map: GapMapBuilder::new(window, first, last),
         }
     }
 
@@ -117,6 +122,7 @@ impl ObservedPoint {
             slice_tokens: together.slice_tokens,
             heard: together.heard,
             pooled: together.gaps.finish(),
+            gap_map: together.gap_map.finish(),
         })
     }
 
@@ -138,10 +144,10 @@ impl ObservedPoint {
 }
 
 /// From the first token of all to the last.
-fn time_of_output(requests: &[Observed]) -> TimeBlocks {
+fn time_of_output(requests: &[Observed]) -> (MonoNs, MonoNs) {
     let first = requests.iter().filter_map(Observed::first_token).min();
     let last = requests.iter().filter_map(Observed::last_token).max();
-    TimeBlocks::between(first.unwrap_or(MonoNs(0)), last.or(first).unwrap_or(MonoNs(0)))
+    (first.unwrap_or(MonoNs(0)), last.or(first).unwrap_or(MonoNs(0)))
 }
 
 fn read_deliveries(
@@ -161,6 +167,7 @@ fn read_deliveries(
             let counts = request.part == Part::Measured && request.ended.is_completed();
             if let Some(gap) = gap.filter(|_| facts.streaming && counts) {
                 together.gaps.add(gap, tokens, arrival.at);
+                together.gap_map.add(gap, tokens, arrival.at);
             }
         }
     })?;

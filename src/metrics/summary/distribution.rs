@@ -29,6 +29,10 @@ pub struct Distribution {
     /// Largest relative error of the percentiles, where they come from a histogram; `None` where they are exact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relative_error: Option<f64>,
+    /// The values up to which equal shares of the samples lie, from the smallest to the largest, for plots of the cumulative
+    /// distribution. In no file: empty where a summary was read.
+    #[serde(skip)]
+    pub curve: Vec<f64>,
 }
 
 /// One percentile.

@@ -20,6 +20,7 @@ use crate::metrics::facts::TargetFacts;
 use crate::metrics::iterations::IterationSummary;
 use crate::metrics::kv_events::KvEventSummary;
 use crate::metrics::percentile::Percentile;
+use crate::metrics::plot_samples::PlotSamples;
 use crate::metrics::roofline::Roofline;
 use crate::observe::gpu::over_window::GpuUse;
 use crate::settings::slo::{GOOD_FRACTION, Slo};
@@ -93,6 +94,9 @@ pub struct Summary {
     pub kv_events: Option<KvEventSummary>,
     /// What the watched GPUs did over the window; `None` where none were watched.
     pub gpu: Option<GpuUse>,
+    /// Samples for plots. In no file: empty where a summary was read.
+    #[serde(skip)]
+    pub samples: PlotSamples,
 }
 
 impl Summary {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::metrics::observed::ObservedPoint;
+use crate::metrics::plot_samples::PlotSamples;
 use crate::metrics::point_records::{PointRecords, collect};
 use crate::metrics::{Definition, Rate};
 use crate::record::request_record::{EngineTimes, EngineUse};
@@ -104,12 +105,21 @@ fn deliveries_of_another_run_are_refused() {
     assert!(error.contains("not of one run"), "{error}");
 }
 
+/// What a file holds of a summary: all but what only plots need.
+fn without_samples(mut summary: Summary) -> Summary {
+    summary.samples = PlotSamples::default();
+    for distribution in summary.distributions.values_mut().flatten() {
+        distribution.curve.clear();
+    }
+    summary
+}
+
 #[test]
 fn a_summary_that_was_saved_is_read_back_equal() {
     let records = mixed();
     let summary = summarise(&records, &facts(open(99.7), 2_345.6, records.len()), &healthy());
     let text = serde_json::to_string(&summary).unwrap();
-    assert_eq!(serde_json::from_str::<Summary>(&text).unwrap(), summary);
+    assert_eq!(serde_json::from_str::<Summary>(&text).unwrap(), without_samples(summary));
 }
 
 #[test]
@@ -204,6 +214,6 @@ fn nothing_in_the_json_of_a_broken_run_is_out_of_range() {
         let summary = summarise(&Records::new(rows), &facts, &healthy());
         // A NaN or an infinity would be written as null, which no plain number reads back from.
         let text = serde_json::to_string(&summary).unwrap();
-        assert_eq!(serde_json::from_str::<Summary>(&text).unwrap(), summary);
+        assert_eq!(serde_json::from_str::<Summary>(&text).unwrap(), without_samples(summary));
     }
 }

@@ -7,6 +7,7 @@ use crate::metrics::summary::{PercentileValue, Summary};
 use crate::report::PointReport;
 use crate::report::figures::{self, with_unit};
 use crate::report::frontier;
+use crate::report::html::cumulative;
 use crate::report::html::plot::scale::{Spread, tick_label};
 use crate::report::html::plot::{Axis, Chart, Point, Series, shade};
 use crate::report::html::text::escape;
@@ -90,6 +91,7 @@ fn file_name(quantity: Quantity, over: &str) -> String {
 pub fn charts(points: &[PointReport]) -> Vec<(String, Chart)> {
     let mut charts = charts_over_load(points);
     charts.extend(charts_by_percentile(points));
+    charts.extend(cumulative::charts(points));
     charts
 }
 

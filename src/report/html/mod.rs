@@ -1,11 +1,13 @@
 //! HTML report: one self-contained file without scripts, fonts or network.
 
 mod checks;
+mod cumulative;
 pub mod curves;
 mod facts;
 mod iterations;
 pub mod plot;
 mod point;
+mod requests;
 pub(in crate::report) mod tables;
 pub mod text;
 
@@ -36,6 +38,7 @@ pub fn render(experiment: &Experiment) -> String {
         curves::over_load(&experiment.points),
         cost(experiment),
         curves::by_percentile(&experiment.points),
+        cumulative::section(&experiment.points),
         checks::section(&experiment.points),
         details,
         facts::definitions(),

@@ -5,7 +5,7 @@ use crate::report::figures::{figure, with_unit};
 use crate::report::html::plot::scale::Spread;
 use crate::report::html::plot::{Axis, Chart, Point, Series, shade};
 use crate::report::html::text::escape;
-use crate::report::html::{badges, checks, ended, iterations, tables};
+use crate::report::html::{badges, checks, ended, iterations, requests, tables};
 use crate::report::{PointReport, json_word, roofline};
 
 /// A section for each point.
@@ -17,7 +17,7 @@ pub(super) fn sections(points: &[PointReport]) -> String {
 fn section(point: &PointReport, colour: &str) -> String {
     let summary = &point.summary;
     format!(
-        "<h2>{}{}</h2>\n<p>{}: {}</p>\n{}{}{}{}{}{}<details><summary>Checks in words</summary>\n{}</details>\n",
+        "<h2>{}{}</h2>\n<p>{}: {}</p>\n{}{}{}{}{}{}{}<details><summary>Checks in words</summary>\n{}</details>\n",
         escape(&point.label),
         badges(&summary.marks),
         summary.verdict.description(),
@@ -27,6 +27,7 @@ fn section(point: &PointReport, colour: &str) -> String {
         bounds(summary),
         tables::quantities(summary),
         over_time(summary, colour),
+        requests::section(summary),
         iterations::section(summary, colour),
         checks::sentences(point),
     )

@@ -1,8 +1,12 @@
 //! Line charts as inline SVG.
 
+pub mod dots;
 pub mod file;
+pub mod frame;
+pub mod heat_map;
 pub mod ratios;
 pub mod scale;
+pub mod spans;
 
 use std::fmt::Write as _;
 
@@ -79,6 +83,15 @@ pub fn shade(index: usize, of: usize) -> String {
     format!("hsl({:.0} 68% 52%)", 208.0 + share * 182.0)
 }
 
+/// A `<figure>` that fills the window while its box is ticked: no script is needed.
+fn enlargeable(title: &str, legend: &str, (width, height): (f64, f64), drawing: &str) -> String {
+    format!(
+        "<figure><figcaption>{title}{legend}<label class=\"enlarge\" title=\"enlarge\"><input type=\"checkbox\" \
+         aria-label=\"enlarge {title}\"></label></figcaption><svg viewBox=\"0 0 {width} {height}\" role=\"img\" \
+         aria-label=\"{title}\">{drawing}</svg></figure>\n"
+    )
+}
+
 struct Frame {
     x: Scale,
     y: Scale,
@@ -91,13 +104,7 @@ impl Chart {
     /// A `<figure>`, or nothing where no point can be drawn.
     pub fn figure(&self) -> String {
         let Some(drawing) = self.drawing() else { return String::new() };
-        let (width, height) = self.size;
-        let title = escape(&self.title);
-        format!(
-            "<figure><figcaption>{title}{}</figcaption><svg viewBox=\"0 0 {width} {height}\" role=\"img\" \
-             aria-label=\"{title}\">{drawing}</svg></figure>\n",
-            self.legend()
-        )
+        enlargeable(&escape(&self.title), &self.legend(), self.size, &drawing)
     }
 
     /// What is drawn, as elements of an SVG of [`Self::size`]; `None` where no point can be drawn.
