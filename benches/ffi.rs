@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bareflight::clock::{self, Nanos};
 use bareflight::ffi::engine::raw_loop_simulated;
-use bareflight::issue::issuer::Pace;
+use bareflight::issue::pace::Pace;
 use bareflight::issue::phase::Stage;
 use bareflight::issue::stop::Stop;
 use bareflight::load::Load;

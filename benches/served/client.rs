@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bareflight::clock::{MonoNs, Nanos, process_cpu};
-use bareflight::issue::issuer::Pace;
+use bareflight::issue::pace::Pace;
 use bareflight::issue::phase::Stage;
 use bareflight::issue::stop::Stop;
 use bareflight::load::Load;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::clock::Nanos;
-use crate::issue::issuer::Pace;
+use crate::issue::pace::Pace;
 use crate::issue::phase::{Stage, StageError};
 use crate::issue::stop::Stop;
 use crate::load::Load;

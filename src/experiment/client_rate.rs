@@ -8,7 +8,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use crate::clock::{self, Nanos};
-use crate::issue::issuer::Pace;
+use crate::issue::pace::Pace;
 use crate::issue::phase::Stage;
 use crate::issue::stop::Stop;
 use crate::load::Load;

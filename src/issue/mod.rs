@@ -2,6 +2,7 @@
 
 pub mod drawing;
 pub mod issuer;
+pub mod pace;
 pub mod phase;
 pub mod shots;
 pub mod stop;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::issue::issuer::{Pace, Played, play};
+use crate::issue::issuer::play;
+use crate::issue::pace::{Pace, Played};
 use crate::issue::shots::Shots;
 use crate::issue::stop::Stop;
 use crate::load::Load;

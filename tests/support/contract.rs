@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bareflight::clock::{self, MonoNs, Nanos};
-use bareflight::issue::issuer::{Pace, Played};
+use bareflight::issue::pace::{Pace, Played};
 use bareflight::issue::phase::Stage;
 use bareflight::issue::stop::Stop;
 use bareflight::load::Load;

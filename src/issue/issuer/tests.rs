@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use super::ends::CANCEL_GRACE;
 use super::*;
+use crate::issue::pace::RampPace;
 use crate::load::Arrivals;
 use crate::load::course::Tail;
-use crate::record::event::TokenHash;
+use crate::record::event::{Ending, TokenHash};
 use crate::record::recorder::{PhaseRecords, Recorder};
-use crate::record::request_record::{FinishReason, Outcome, Part, RequestRecord};
+use crate::record::request_record::{FinishReason, NotSentReason, Outcome, Part, RequestRecord};
 use crate::record::request_table::PlannedRequest;
 use crate::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
+use crate::request::{Failure, FailureKind};
 use crate::targets::Drain;
 use crate::workload::DEFAULT_PRIORITY;
 use crate::workload::seeds::Phase;

@@ -1,0 +1,174 @@
+//! Measuring of one point: warm-up, pace, the requests that count, and what is known of them.
+
+use std::fs::File;
+
+use super::opening::WARM_UP_CONCURRENCY;
+use super::{PointRunner, first_id};
+use crate::clock::{self, Nanos, Window};
+use crate::experiment::collectors::CollectedStatistics;
+use crate::experiment::gpu_watch::GpuWatch;
+use crate::experiment::sweep::{ExperimentError, Watch};
+use crate::experiment::warm_up::Warmed;
+use crate::issue::drawing::Drawing;
+use crate::issue::pace::{Pace, Played, RampPace};
+use crate::load::Load;
+use crate::load::course::{Ramp, Tail, WindowKind, window_of};
+use crate::load::plan::Plan;
+use crate::metrics::{RunFacts, TargetFacts};
+use crate::observe::health::Health;
+use crate::observe::probe::Probe;
+use crate::observe::profiler::{self, Profiler};
+use crate::record::log::RecordLog;
+use crate::record::recorder::PhaseRecords;
+use crate::store::manifest::PointEntry;
+use crate::store::partial_files::PartialFiles;
+use crate::store::stored_point::PartialPoint;
+
+impl PointRunner<'_> {
+    /// Sends the measured requests and returns what is known of them.
+    pub(super) fn measure(
+        &mut self,
+        plan: &Plan,
+        mut drawing: Drawing<File>,
+        mut entry: PointEntry,
+        (files, log): (Option<PartialFiles>, Option<Box<dyn RecordLog>>),
+        warmed: Warmed,
+        watch: &mut dyn Watch,
+    ) -> Result<(PointEntry, PartialPoint, CollectedStatistics), ExperimentError> {
+        let label = entry.label.clone();
+        let (waited_before, stray_before) = (self.stage.waited(), self.stage.stray_ends());
+        // What the engine did while it was warmed up is not part of the point.
+        self.collectors.begin(plan.point());
+        let sampling = self.gpus.as_ref().map(GpuWatch::start).transpose()?;
+        let profiling = self.profiler.as_ref().map(Profiler::begin);
+        let probe = Probe::start();
+        watch.phase(&label, plan.shots().len() as u64, plan.size().duration, &self.stage);
+        let marked = self.tool.map(|tool| tool.phase(&label));
+        let pace = self.pace(plan, warmed.mean_latency);
+        let mut shots = drawing.measured(plan);
+        let (played, phase) = self.stage.play(&mut shots, &pace, log);
+        drop(marked);
+        let seen = probe.finish();
+        let profiled = profiling.is_some_and(|begun| self.end_profiling(begun, &label));
+        let collected = self.collectors.end();
+        watch.phase_over();
+        self.end_drawing(drawing, &label);
+        if let Some(error) = &phase.log_error {
+            self.fault(format!("records of point {label} are not all on disk: {error}"));
+        }
+        for text in [&collected.iterations.fault, &collected.kv_events.fault].into_iter().flatten()
+        {
+            self.manifest.faults.push(format!("point {label}: {text}"));
+        }
+        if played.ramp_ran_out {
+            let why = "the load may be more than the target can take, or `--ramp` is too long";
+            let most = plan.ramp_at_most();
+            let text = format!("point {label}: the ramp ended early, after {most} requests: {why}");
+            self.manifest.faults.push(text);
+        }
+        entry.facts.window = window(entry.facts.window_kind, &played, &phase);
+        entry.facts.complete = !played.interrupted && self.stage.broken().is_none();
+        let waited = self.stage.waited() - waited_before;
+        let watched = self.gpus.as_mut().zip(sampling);
+        let window = entry.facts.window;
+        let gpu = watched.map(|(gpus, sampling)| gpus.finish(sampling, plan.point(), window));
+        entry.health = Health {
+            dropped_events: waited.lost,
+            recorder_waits: waited.waits,
+            recorder_wait_ms: waited.span.as_millis_f64(),
+            stray_ends: self.stage.stray_ends() - stray_before,
+            null_rate: self.manifest.null_rate,
+            client_rate: self.manifest.client_rate,
+            gpu: gpu.transpose()?,
+            profiled: profiled || self.resolved.nvtx || profiler::is_attached(),
+            ..seen
+        };
+        entry.ran_out = played.ran_out && plan.is_pool();
+        entry.late_events = phase.late_events;
+        entry.iteration_before = collected.iterations.before.and_then(|it| it.last_number());
+        entry.kv_event_before = collected.kv_events.before.map(|it| it.event);
+        let first = first_id(plan);
+        Ok((entry, PartialPoint::new(files, phase.records, first), collected))
+    }
+
+    pub(super) fn warm_up(
+        &mut self,
+        plan: &Plan,
+        drawing: &mut Drawing<File>,
+        label: &str,
+        watch: &mut dyn Watch,
+    ) -> Warmed {
+        let shots = plan.warmup();
+        if shots.is_empty() {
+            return Warmed::default();
+        }
+        let concurrency = match plan.load() {
+            Load::Closed { concurrency } => concurrency,
+            Load::Open { .. } | Load::Batch => WARM_UP_CONCURRENCY,
+        };
+        let pace = Pace {
+            load: Load::Closed { concurrency },
+            ramp: None,
+            tail: Tail::None,
+            duration: None,
+            ..self.pace(plan, None)
+        };
+        let label = format!("{label}, warm-up");
+        watch.phase(&label, shots.len() as u64, None, &self.stage);
+        let _marked = self.tool.map(|tool| tool.phase(&label));
+        let (_, phase) = self.stage.play(&mut drawing.shots(shots), &pace, None);
+        watch.phase_over();
+        Warmed::of(phase.records.requests())
+    }
+
+    pub(super) fn pace(&self, plan: &Plan, mean_latency: Option<Nanos>) -> Pace {
+        let course = plan.size().course;
+        let at_most = plan.ramp_at_most();
+        let ramp = match (course.ramp, plan.load()) {
+            (Ramp::None, _) => None,
+            (Ramp::Over(span), _) => Some(RampPace { over: Some(span), at_most }),
+            (Ramp::Estimated, Load::Closed { .. }) => {
+                Some(RampPace { over: mean_latency, at_most })
+            }
+            (Ramp::Estimated, Load::Open { .. } | Load::Batch) => {
+                Some(RampPace { over: None, at_most })
+            }
+        };
+        Pace {
+            load: plan.load(),
+            ramp,
+            tail: course.tail,
+            duration: plan.size().duration,
+            timeout: self.resolved.timeout,
+            drain: self.resolved.drain,
+        }
+    }
+
+    pub(super) fn facts(&self, plan: &Plan, warmup_failure: Option<String>) -> RunFacts {
+        let now = clock::now();
+        RunFacts {
+            point: plan.point(),
+            target: TargetFacts::from(&self.info),
+            load: plan.load(),
+            // Known at the end.
+            window: Window { start: now, end: now },
+            window_kind: self.resolved.window.of(&plan.load()),
+            planned: plan.shots().len() as u64,
+            gpus: self.info.gpus,
+            streaming: self.resolved.workload.streaming,
+            slos: self.resolved.slos.clone(),
+            complete: false,
+            stability_percent: RunFacts::STABILITY_PERCENT,
+            roofline: self.roofline.clone(),
+            shared_prefix_tokens: self.resolved.workload.prefix_tokens,
+            sent_before: self.sent_before.clone(),
+            warmup_failure,
+        }
+    }
+}
+
+/// The window of the rates; empty where no request that counts was submitted.
+fn window(kind: WindowKind, played: &Played, phase: &PhaseRecords) -> Window {
+    let nothing = Window { start: played.start, end: played.start };
+    window_of(kind, phase.submissions, phase.last_end).unwrap_or(nothing)
+}

@@ -1,0 +1,145 @@
+//! Opening of a target with its folder: room for every request, watchers, files.
+
+use std::path::Path;
+
+use super::PointRunner;
+use crate::clock::utc_now;
+use crate::console;
+use crate::experiment::collectors::Collectors;
+use crate::experiment::gpu_watch::GpuWatch;
+use crate::experiment::interrupt;
+use crate::experiment::sweep::ExperimentError;
+use crate::issue::drawing::DrawingError;
+use crate::issue::phase::Stage;
+use crate::issue::stop::Stop;
+use crate::load::Load;
+use crate::load::plan::Plan;
+use crate::observe::gpu::sampler::Telemetry;
+use crate::observe::profiler::Profiler;
+use crate::record::nvtx_ranges::Tool;
+use crate::settings::Resolved;
+use crate::store::manifest::{Manifest, State};
+use crate::store::plan_file::PlanWriter;
+use crate::store::run_directory::{RunDirectory, file};
+use crate::store::write::write_whole;
+use crate::targets::Target;
+
+/// How much a session has room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Requests of the whole session.
+    pub requests: usize,
+    /// The most that a closed or capped loop has in flight.
+    pub slots: usize,
+}
+
+impl Room {
+    /// For all of these plans.
+    pub fn of(plans: &[Plan]) -> Self {
+        let requests = plans.last().map_or(0, |plan| plan.next_id().0 as usize);
+        let slots = plans.iter().map(|plan| match plan.load() {
+            Load::Closed { concurrency } => concurrency,
+            Load::Open { max_in_flight, .. } => max_in_flight.unwrap_or(1),
+            Load::Batch => 1,
+        });
+        Self { requests, slots: slots.max().unwrap_or(1).max(WARM_UP_CONCURRENCY) as usize }
+    }
+}
+
+/// Requests in flight while an open loop or a batch is warmed up.
+pub(super) const WARM_UP_CONCURRENCY: u32 = 4;
+
+/// What is about to be opened.
+pub struct Opening {
+    /// What answers.
+    pub target: Box<dyn Target>,
+    /// The GPUs that are watched meanwhile.
+    pub telemetry: Option<Telemetry>,
+}
+
+impl<'a> PointRunner<'a> {
+    /// Opens the target for all of these plans. `manifest` has been written into `directory` already.
+    ///
+    /// # Errors
+    /// When the target cannot be opened or a file not be made. The manifest on disk then says so.
+    pub fn open(
+        resolved: &'a Resolved,
+        opening: Opening,
+        plans: &[Plan],
+        directory: RunDirectory,
+        manifest: Manifest,
+        stop: &'a Stop,
+    ) -> Result<Self, ExperimentError> {
+        Self::open_for(resolved, opening, Room::of(plans), directory, manifest, stop)
+    }
+
+    /// The same, where plans are not known yet.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_for(
+        resolved: &'a Resolved,
+        opening: Opening,
+        room: Room,
+        directory: RunDirectory,
+        manifest: Manifest,
+        stop: &'a Stop,
+    ) -> Result<Self, ExperimentError> {
+        let (path, on_disk) = (directory.file(file::MANIFEST), manifest.clone());
+        Self::open_all(resolved, opening, room, directory, manifest, stop)
+            .inspect_err(|error| write_not_opened(&path, on_disk, error))
+    }
+
+    pub(super) fn open_all(
+        resolved: &'a Resolved,
+        Opening { target, telemetry }: Opening,
+        Room { requests, slots }: Room,
+        directory: RunDirectory,
+        mut manifest: Manifest,
+        stop: &'a Stop,
+    ) -> Result<Self, ExperimentError> {
+        interrupt::keep_manifest(stop, &directory);
+        let info = target.describe().clone();
+        let gpus = telemetry.map(|telemetry| GpuWatch::open(telemetry, &directory)).transpose()?;
+        manifest.gpus = gpus.as_ref().map(GpuWatch::machine).transpose()?;
+        let profiler = resolved
+            .profile_window
+            .map(|window| Profiler::new(window.from, window.to, resolved.cuda_library.as_deref()))
+            .transpose()?;
+        let tool = resolved.nvtx.then(Tool::find).transpose()?;
+        let stage = Stage::open_heard(target, requests, slots, stop.clone(), tool)?;
+        let collectors = Collectors::start(&stage, &directory)?;
+        let plan_file =
+            PlanWriter::create(&directory.file(file::PLAN)).map_err(DrawingError::File)?;
+        Ok(Self {
+            resolved,
+            info,
+            stage,
+            directory,
+            manifest,
+            collectors,
+            gpus,
+            profiler,
+            tool,
+            stop,
+            roofline: None,
+            sent_before: None,
+            points: Vec::new(),
+            entries: Vec::new(),
+            incomplete: false,
+            plan_file: Some(plan_file),
+            is_cut_off: false,
+            listener: None,
+        })
+    }
+}
+
+/// Ends the manifest of a run whose target could not be opened.
+fn write_not_opened(path: &Path, mut manifest: Manifest, error: &ExperimentError) {
+    manifest.state = State::Failed;
+    manifest.faults.push(error.to_string());
+    manifest.ended = Some(utc_now().to_string());
+    if let Err(error) = write_whole(path, manifest.to_json().as_bytes()) {
+        console::print_notice(format_args!("{error}"));
+    }
+}
