@@ -43,6 +43,10 @@ pub fn render(
             prompt += u64::from(shot.prompt_tokens);
             output += u64::from(shot.output_tokens);
         }
+        let prompt = match prompt {
+            0 => "no counted".to_owned(),
+            counted => counted.to_string(),
+        };
         let around = if plan.fill().is_empty() { "" } else { ", between ramp and tail" };
         let _infallible = writeln!(
             text,

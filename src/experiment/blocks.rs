@@ -36,22 +36,25 @@ pub struct ReadyBlocks {
 /// # Errors
 /// The first thing that is in the way, with its remedy.
 pub fn prepare(sides: &mut [Resolved], blocks: u32) -> Result<ReadyBlocks, PreflightError> {
+    for side in sides.iter_mut() {
+        workload_file::send_text_where_nothing_counts(side)?;
+    }
     let mut named = Vec::with_capacity(sides.len());
     for side in sides.iter() {
         named.push(registry::describe(&side.target, &side.engine, &side.served)?);
     }
     let wants_text = sides.iter().any(|side| side.workload.prompts == PromptKind::Text);
     let kind = if wants_text { PromptKind::Text } else { PromptKind::Ids };
-    let mut served: Vec<_> = sides.iter_mut().map(|side| &mut side.served).collect();
-    let mut source = prompt_source(kind, &mut named, &mut served)?;
     let chosen = match &mut *sides {
         [] => None,
         [first, ..] => {
             workload_file::choose_entries(first, kind, &mut named, blocks as usize + LEAD_IN)?
         }
     };
-    if let ([first, others @ ..], Some(chosen)) = (&mut *sides, &chosen) {
-        source = source.with_entries(Some(chosen.entries.clone()));
+    let entries = chosen.as_ref().map(|it| it.entries.clone());
+    let mut served: Vec<_> = sides.iter_mut().map(|side| &mut side.served).collect();
+    let mut source = prompt_source(kind, &mut named, &mut served, entries)?;
+    if let ([first, others @ ..], Some(_)) = (&mut *sides, &chosen) {
         for it in others {
             it.loads.clone_from(&first.loads);
             it.requests = first.requests;

@@ -68,7 +68,9 @@ pub fn client_rate(resolved: &Resolved, plans: &[Plan]) -> Result<Option<ClientR
     let in_flight = in_flight(plan.load()).min(MOST_IN_FLIGHT);
     let shots = shots(plan).map_err(|error| error.to_string())?;
     let longest = shots.iter().map(|shot| {
-        u64::from(shot.request.prompt.tokens()) + u64::from(shot.request.output.max_tokens)
+        let Prompt { ids, text } = &shot.request.prompt;
+        let bytes = text.as_ref().filter(|_| ids.is_empty()).map_or(0, |text| text.len());
+        (ids.len() + bytes) as u64 + u64::from(shot.request.output.max_tokens)
     });
     let stub = Stub::start(in_flight, longest.max().unwrap_or(1))?;
     let client = Client {

@@ -23,6 +23,7 @@ use crate::targets::registry::DefaultPrompts;
 use crate::targets::{Target, TargetError, abilities, registry};
 use crate::tokenizer::tokenize::{Tokenize, TokenizeError};
 use crate::workload::dataset::DatasetError;
+use crate::workload::dataset::entries::Entries;
 use crate::workload::prompts::{PromptError, PromptSource};
 use crate::workload::stop_texts::StopTextError;
 use crate::workload::vocabulary::Vocabulary;
@@ -119,14 +120,15 @@ pub struct Ready {
 /// # Errors
 /// The first thing that is in the way, with its remedy.
 pub fn prepare(resolved: &mut Resolved) -> Result<Ready, PreflightError> {
+    workload_file::send_text_where_nothing_counts(resolved)?;
     let mut named = [registry::describe(&resolved.target, &resolved.engine, &resolved.served)?];
     let info = named[0].target.describe();
     abilities::check(info, &resolved.engine, &resolved.workload)?;
     abilities::check_served(info, &resolved.served)?;
     let kind = resolved.workload.prompts;
     let chosen = workload_file::choose_entries(resolved, kind, &mut named, 1)?;
-    let source = prompt_source(kind, &mut named, &mut [&mut resolved.served])?;
-    let mut source = source.with_entries(chosen.as_ref().map(|it| it.entries.clone()));
+    let entries = chosen.as_ref().map(|it| it.entries.clone());
+    let mut source = prompt_source(kind, &mut named, &mut [&mut resolved.served], entries)?;
     tokenise_words(&mut resolved.workload, &mut named)?;
     let resolved = &*resolved;
     let [named] = named;
@@ -190,26 +192,31 @@ fn shorten(request: &mut RequestSpec) {
     request.output.max_tokens = request.output.max_tokens.min(least);
 }
 
-/// Prompts that every one of these targets takes: ids below the smallest vocabulary and special to none of them, or text
-/// of the first tokenizer that there is.
+/// Prompts that every one of these targets takes: ids below the smallest vocabulary and special to none of them, text of the
+/// first tokenizer that there is, or texts of a file that nothing counts; with the entries of a file where there is one.
 pub(super) fn prompt_source(
     kind: PromptKind,
     targets: &mut [Named],
     served: &mut [&mut ServedSettings],
+    entries: Option<Entries>,
 ) -> Result<PromptSource, PreflightError> {
     match kind {
         PromptKind::Ids => {
             let size = vocabulary_size(targets, served)?;
             let special: Vec<u32> = targets.iter().flat_map(Named::special_ids).collect();
-            Ok(PromptSource::ids(Vocabulary::new(size, special)?))
+            Ok(PromptSource::ids(Vocabulary::new(size, special)?).with_entries(entries))
         }
         PromptKind::Text => {
             let said = served.iter().filter_map(|it| it.vocab_size);
             let limit = told_by(targets).chain(said).min();
             for named in targets.iter_mut() {
                 if let Some(tokenizer) = named.tokenizer()? {
-                    return Ok(PromptSource::text(Arc::new(HfTokenizer(tokenizer)), limit)?);
+                    let source = PromptSource::text(Arc::new(HfTokenizer(tokenizer)), limit)?;
+                    return Ok(source.with_entries(entries));
                 }
+            }
+            if let Some(entries) = entries.filter(Entries::are_all_given) {
+                return Ok(PromptSource::verbatim(entries));
             }
             let names: Vec<String> =
                 targets.iter().map(|it| it.target.describe().name.clone()).collect();
@@ -404,7 +411,7 @@ mod tests {
         let target = "target = 'openai:http://127.0.0.1:9'\nmodel = 'm'\nendpoint = 'completions'";
         let mut asked = resolved(&format!("{target}\n{ASKED}\n{settings}"));
         let ready = prepare(&mut asked).map_err(|error| error.to_string())?;
-        let size = ready.plans[0].shots().series().vocabulary().size();
+        let size = ready.plans[0].shots().series().vocabulary().expect("ids are drawn").size();
         Ok((size, asked.to_settings()))
     }
 

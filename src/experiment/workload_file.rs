@@ -11,10 +11,29 @@ use crate::settings::Resolved;
 use crate::targets::named::Named;
 use crate::tokenizer::tokenize::Tokenize;
 use crate::workload::PromptKind;
-use crate::workload::dataset::DatasetError;
 use crate::workload::dataset::choose::{Chosen, choose};
 use crate::workload::dataset::entries::{Content, Entries};
 use crate::workload::dataset::resolve::Counter;
+use crate::workload::dataset::{DatasetError, Given};
+
+/// A server that would be sent ids only since nobody said otherwise gets text of a file of text, where no tokenizer was named
+/// that could make ids of it.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(super) fn send_text_where_nothing_counts(resolved: &mut Resolved) -> Result<(), DatasetError> {
+    let Some(file) = &resolved.workload.file else { return Ok(()) };
+    if !resolved.served.ids_by_default || resolved.served.tokenizer.is_some() {
+        return Ok(());
+    }
+    let first = file.first_entry()?;
+    if first.is_some_and(|entry| matches!(entry.given, Given::Text(_))) {
+        resolved.workload.prompts = PromptKind::Text;
+        resolved.served.prompts = Some(PromptKind::Text);
+        resolved.served.ids_by_default = false;
+    }
+    Ok(())
+}
 
 /// Chooses the entries of the file that these settings name, for so many plans at each load. A replay gets its number of
 /// requests and its mean rate, which only the file tells.
@@ -90,6 +109,13 @@ pub(super) fn notices(chosen: &Chosen, plans: &[Plan]) -> Vec<EngineProblem> {
     let measured: usize = plans.iter().map(|plan| plan.shots().len()).sum();
     let all = entries.all();
     let given = all.iter().any(|entry| entry.content != Content::Length);
+    if all.iter().any(|entry| entry.lengths.input == 0) {
+        notices.push(warn(
+            "workload",
+            "no tokenizer is named, so that prompts go as text whose tokens the server alone counts".to_owned(),
+            "`--tokenizer FILE` lets plan, limits and memory be checked before load",
+        ));
+    }
     if given && measured > all.len() {
         notices.push(warn(
             "workload",

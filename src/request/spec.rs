@@ -25,17 +25,17 @@ pub struct RequestSpec {
     pub terms: Arc<Terms>,
 }
 
-/// A prompt: token ids always; text too where the workload was drawn as text.
+/// A prompt: token ids; text too where the workload was drawn as text; text alone where a server counts what nobody here can.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prompt {
-    /// Token ids in the target's vocabulary; never empty.
+    /// Token ids in the target's vocabulary; empty only where the text alone is known.
     pub ids: Arc<[u32]>,
-    /// The text that re-tokenises to exactly `ids`, where there is one.
+    /// The text that re-tokenises to exactly `ids`, where there are any.
     pub text: Option<Arc<str>>,
 }
 
 impl Prompt {
-    /// Length in tokens.
+    /// Length in tokens; 0 where the text alone is known.
     pub fn tokens(&self) -> u32 {
         self.ids.len() as u32
     }

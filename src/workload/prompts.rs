@@ -25,6 +25,8 @@ pub struct PromptSource {
 enum Content {
     Ids(Vocabulary),
     Text(Arc<TextSource>),
+    /// Texts of a file as they stand there, which nothing here can count.
+    Verbatim,
 }
 
 /// The prompts of one stretch of a session: one phase of one point of load.
@@ -44,6 +46,7 @@ pub struct PromptSeries {
 enum SeriesContent {
     Ids { vocabulary: Vocabulary, prefix: Vec<u32> },
     Text { source: Arc<TextSource>, prefix: TextPrefix },
+    Verbatim,
 }
 
 /// Why a prompt could not be drawn.
@@ -89,6 +92,9 @@ pub enum PromptError {
         /// Tokens of the prefix.
         prefix: u32,
     },
+    /// Random text without a tokenizer.
+    #[error("random text needs a tokenizer that counts it: name one with `--tokenizer FILE`")]
+    NothingToDrawFrom,
     /// The tokenizer failed.
     #[error(transparent)]
     Tokenize(#[from] TokenizeError),
@@ -108,6 +114,11 @@ impl PromptSource {
     pub fn text(tokenizer: Arc<dyn Tokenize>, limit: Option<u32>) -> Result<Self, PromptError> {
         let content = Content::Text(Arc::new(TextSource::new(tokenizer, limit)?));
         Ok(Self { content, entries: None })
+    }
+
+    /// Prompts of these entries as they stand in their file, each of which has a text.
+    pub fn verbatim(entries: Entries) -> Self {
+        Self { content: Content::Verbatim, entries: Some(entries) }
     }
 
     /// The same, with the entries of a file in place of random prompts, of random lengths, or both.
@@ -132,7 +143,7 @@ impl PromptSource {
     pub fn kind(&self) -> PromptKind {
         match self.content {
             Content::Ids(_) => PromptKind::Ids,
-            Content::Text(_) => PromptKind::Text,
+            Content::Text(_) | Content::Verbatim => PromptKind::Text,
         }
     }
 
@@ -157,24 +168,26 @@ impl PromptSource {
                 prefix: source.prefix(&mut rng, prefix_tokens)?,
                 source: Arc::clone(source),
             },
+            Content::Verbatim => SeriesContent::Verbatim,
         };
         Ok(PromptSeries { seeds, phase, point, content, entries: self.entries.clone() })
     }
 }
 
 impl PromptSeries {
-    /// The ids that prompts are made of.
-    pub fn vocabulary(&self) -> &Vocabulary {
+    /// The ids that prompts are made of; `None` where nobody here knows any.
+    pub fn vocabulary(&self) -> Option<&Vocabulary> {
         match &self.content {
-            SeriesContent::Ids { vocabulary, .. } => vocabulary,
-            SeriesContent::Text { source, .. } => source.vocabulary(),
+            SeriesContent::Ids { vocabulary, .. } => Some(vocabulary),
+            SeriesContent::Text { source, .. } => Some(source.vocabulary()),
+            SeriesContent::Verbatim => None,
         }
     }
 
     /// The words that prompts are made of; `None` where they are drawn as ids.
     pub fn words(&self) -> Option<&Words> {
         match &self.content {
-            SeriesContent::Ids { .. } => None,
+            SeriesContent::Ids { .. } | SeriesContent::Verbatim => None,
             SeriesContent::Text { source, .. } => Some(source.words()),
         }
     }
@@ -184,6 +197,7 @@ impl PromptSeries {
         match &self.content {
             SeriesContent::Ids { prefix, .. } => prefix.len(),
             SeriesContent::Text { prefix, .. } => prefix.tokens(),
+            SeriesContent::Verbatim => 0,
         }
     }
 
@@ -223,6 +237,7 @@ impl PromptSeries {
                 }
                 Ok(text.into_prompt())
             }
+            SeriesContent::Verbatim => Err(PromptError::NothingToDrawFrom),
         }
     }
 
@@ -258,6 +273,7 @@ impl PromptSeries {
                 own_tokens(tokens, prefix.tokens())?;
                 source.prompt(&mut rng, prefix, tokens)
             }
+            SeriesContent::Verbatim => Err(PromptError::NothingToDrawFrom),
         }
     }
 }

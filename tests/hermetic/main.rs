@@ -42,5 +42,6 @@ mod triton_bindings;
 mod triton_c;
 mod triton_faults;
 mod trtllm_discovery;
+mod uncounted_text;
 mod wire;
 mod workloads;

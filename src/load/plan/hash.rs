@@ -5,8 +5,8 @@
 //! - where prompts come again, `distinct` and their number (4 bytes);
 //! - what all shots share: minimum output (4 bytes), whether end tokens are ignored, optional temperature, top-p and
 //!   top-k, streaming, terms;
-//! - where prompts come from: 1 for ids or 2 for text; the seeds of the streams `prompts` and `prefixes`; the point and
-//!   the prefix in tokens (4 bytes each); the vocabulary's size and its number of excluded ids (4 bytes each) and each of
+//! - where prompts come from: 1 for ids, 2 for text or 3 for texts of a file that nothing counts; the seeds of the streams `prompts` and `prefixes`; the point and
+//!   the prefix in tokens (4 bytes each); but for 3, the vocabulary's size and its number of excluded ids (4 bytes each) and each of
 //!   them; for text the number of words (8 bytes) and each word, its cost and its cost at the beginning of a text;
 //! - warm-up, then measured shots: the phase in 1 byte and the number of shots in 8; where there are any, the SHA-256 of
 //!   the first prompt's ids and its optional text; then of each shot the optional intended instant, prompt and output
@@ -42,6 +42,9 @@ const CHUNK: usize = 4096;
 
 pub(super) fn prompt_sha(prompt: &Prompt) -> PromptSha {
     let mut hasher = Sha256::new();
+    if let (true, Some(text)) = (prompt.ids.is_empty(), &prompt.text) {
+        hasher.update(text.as_bytes());
+    }
     let mut bytes = [0_u8; CHUNK];
     for ids in prompt.ids.chunks(CHUNK / 4) {
         for (four, id) in bytes.chunks_exact_mut(4).zip(ids) {
@@ -235,12 +238,19 @@ impl Form {
 
     fn source(&mut self, series: &PromptSeries, seeds: &Seeds, point: u32) {
         let (vocabulary, words) = (series.vocabulary(), series.words());
-        self.put(&[if words.is_some() { 2 } else { 1 }]);
+        self.put(&[match (vocabulary, words) {
+            (None, _) => 3,
+            (Some(_), Some(_)) => 2,
+            (Some(_), None) => 1,
+        }]);
         for stream in [Stream::Prompts, Stream::Prefixes] {
             self.put(&seeds.of(stream).to_le_bytes());
         }
-        let excluded = vocabulary.size() - vocabulary.allowed();
-        for number in [point, series.prefix_tokens() as u32, vocabulary.size(), excluded] {
+        for number in [point, series.prefix_tokens() as u32] {
+            self.put(&number.to_le_bytes());
+        }
+        let Some(vocabulary) = vocabulary else { return };
+        for number in [vocabulary.size(), vocabulary.size() - vocabulary.allowed()] {
             self.put(&number.to_le_bytes());
         }
         for id in vocabulary.excluded() {

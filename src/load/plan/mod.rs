@@ -82,7 +82,7 @@ pub struct Plan {
     hash: String,
 }
 
-/// SHA-256 over a prompt's ids, each as 4 little-endian bytes. Prints its first 16 hexadecimal digits.
+/// SHA-256 over a prompt's ids, each as 4 little-endian bytes, or over its text where that alone is known. Prints its first 16 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PromptSha([u8; 32]);
 

@@ -215,7 +215,7 @@ pub(super) const PROMPT_TOKENS: Definition = Definition {
     key: "prompt_tokens",
     label: "Prompt length",
     unit: Unit::Tokens,
-    formula: "tokens of the prompt",
+    formula: "tokens of the prompt as planned; as the server counts them where only its text was known",
     origin: Origin::Count,
     per: Per::Request,
     over: Over::Completed,

@@ -113,6 +113,11 @@ impl Entries {
         &self.all
     }
 
+    /// Whether each has a prompt of its own, so that none is drawn.
+    pub fn are_all_given(&self) -> bool {
+        self.all.iter().all(|entry| matches!(entry.content, Content::Prompt(_)))
+    }
+
     /// The same behind so many requests that were measured and sent unmeasured: each point has entries of its own, as long as
     /// the file has enough.
     #[must_use]

@@ -45,12 +45,15 @@ impl Counter {
         raw: RawEntry,
     ) -> Result<Counted, DatasetError> {
         let (content, input) = self.content(file, line, raw.given)?;
-        if input == 0 {
-            return Ok(Counted::Empty);
+        match (input, file.max_input) {
+            (Some(0), _) => return Ok(Counted::Empty),
+            (Some(input), Some(most)) if input > most => return Ok(Counted::LongInput),
+            (None, Some(_)) => {
+                return Err(DatasetError::Unbounded { path: file.source.path.clone() });
+            }
+            _ => {}
         }
-        if file.max_input.is_some_and(|most| input > most) {
-            return Ok(Counted::LongInput);
-        }
+        let input = input.unwrap_or(0);
         let output = self.output(file, line, raw.output)?;
         if output == 0 {
             return Ok(Counted::Empty);
@@ -62,18 +65,27 @@ impl Counter {
         Ok(Counted::Entry(Entry { content, lengths, at: raw.at, line }))
     }
 
+    /// What is sent, and its length, unless it is text that nothing here counts.
     pub(super) fn content(
         &self,
         file: &FileWorkload,
         line: u64,
         given: Given,
-    ) -> Result<(Content, u32), DatasetError> {
+    ) -> Result<(Content, Option<u32>), DatasetError> {
+        let goes_uncounted = self.prompts == PromptKind::Text && self.tokenizer.is_none();
         let (ids, text) = match given {
-            Given::Length(tokens) => return Ok((Content::Length, tokens)),
+            Given::Length(tokens) => return Ok((Content::Length, Some(tokens))),
             Given::Blocks { tokens, block, ids } => {
-                return Ok((Content::Blocks { block, ids: ids.into() }, tokens));
+                return Ok((Content::Blocks { block, ids: ids.into() }, Some(tokens)));
             }
             Given::Text(text) if text.trim().is_empty() => (Vec::new(), None),
+            Given::Text(text) if goes_uncounted => {
+                let prompt = Prompt { ids: Arc::new([]), text: Some(text.into()) };
+                return Ok((Content::Prompt(prompt), None));
+            }
+            Given::Ids(_) if goes_uncounted => {
+                return Err(DatasetError::IdsAsText { path: file.source.path.clone(), line });
+            }
             Given::Text(text) => {
                 let ids = self.tokenizer(file, "prompts")?.encode(&text)?;
                 (ids, (self.prompts == PromptKind::Text).then_some(text))
@@ -93,7 +105,8 @@ impl Counter {
             return Err(DatasetError::OutsideVocabulary { path, line, id, size });
         }
         let tokens = ids.len() as u32;
-        Ok((Content::Prompt(Prompt { ids: ids.into(), text: text.map(Into::into) }), tokens))
+        let prompt = Prompt { ids: ids.into(), text: text.map(Into::into) };
+        Ok((Content::Prompt(prompt), Some(tokens)))
     }
 
     pub(super) fn output(
