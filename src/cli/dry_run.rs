@@ -52,7 +52,7 @@ pub fn render(
             text,
             "  {:28} {} requests after {} warm-up{around}, {prompt} prompt and {output} output tokens, \
              sha-256 {}",
-            plan.load().to_string(),
+            plan.label(),
             plan.shots().len(),
             plan.warmup().len(),
             &plan.hash()[..16],

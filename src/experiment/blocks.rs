@@ -12,6 +12,7 @@ use crate::request::RequestId;
 use crate::settings::Resolved;
 use crate::specs::RooflineFacts;
 use crate::targets::registry;
+use crate::workload::images::ImageUrls;
 use crate::workload::{PromptKind, Workload};
 
 /// Described targets, and the plan of each block, checked against all of them.
@@ -53,7 +54,9 @@ pub fn prepare(sides: &mut [Resolved], blocks: u32) -> Result<ReadyBlocks, Prefl
     };
     let entries = chosen.as_ref().map(|it| it.entries.clone());
     let mut served: Vec<_> = sides.iter_mut().map(|side| &mut side.served).collect();
-    let mut source = prompt_source(kind, &mut named, &mut served, entries)?;
+    let source = prompt_source(kind, &mut named, &mut served, entries)?;
+    let images = sides.first().and_then(|first| first.workload.images.as_ref());
+    let mut source = source.with_images(images.map(ImageUrls::read).transpose()?);
     if let ([first, others @ ..], Some(_)) = (&mut *sides, &chosen) {
         for it in others {
             it.loads.clone_from(&first.loads);
@@ -91,7 +94,7 @@ pub fn prepare(sides: &mut [Resolved], blocks: u32) -> Result<ReadyBlocks, Prefl
         for limits in &limits {
             plan.check(limits)?;
         }
-        source = source.behind(plan.shots().len(), plan.warmup().len() + plan.fill().len());
+        source = source.behind(&plan);
         plans.push(plan);
     }
     let mut warnings: Vec<_> =

@@ -512,6 +512,8 @@ impl<'a> PointRunner<'a> {
             stability_percent: RunFacts::STABILITY_PERCENT,
             roofline: self.roofline.clone(),
             shared_prefix_tokens: self.resolved.workload.prefix_tokens,
+            documents: plan.workload().documents,
+            images: plan.shots().images_each(),
             sent_before: self.sent_before.clone(),
         }
     }

@@ -10,11 +10,11 @@ use crate::load::{Arrivals, Load};
 use crate::settings::Resolved;
 use crate::targets::named::Named;
 use crate::tokenizer::tokenize::Tokenize;
-use crate::workload::PromptKind;
 use crate::workload::dataset::choose::{Chosen, choose};
 use crate::workload::dataset::entries::{Content, Entries};
 use crate::workload::dataset::resolve::Counter;
 use crate::workload::dataset::{DatasetError, Given};
+use crate::workload::{PromptKind, Workload};
 
 /// A server that would be sent ids only since nobody said otherwise gets text of a file of text, where no tokenizer was named
 /// that could make ids of it.
@@ -54,7 +54,8 @@ pub(super) fn choose_entries(
         }
     }
     let vocabulary = told_by(named).chain(resolved.served.vocab_size).min();
-    let counter = Counter { tokenizer, prompts, vocabulary };
+    let has_output = resolved.served.endpoint.has_output();
+    let counter = Counter { tokenizer, prompts, vocabulary, has_output };
     let most = most_entries(resolved, file.replay).saturating_mul(plans_of_load);
     let most = most.min(resolved.workload.distinct_prompts.map_or(usize::MAX, |it| it as usize));
     let most = most.min(MAX_PLAN_SHOTS as usize);
@@ -77,7 +78,12 @@ fn most_entries(resolved: &Resolved, replay: bool) -> usize {
     match (replay, resolved.requests) {
         (true, None) => MAX_PLAN_SHOTS as usize,
         (true, Some(requests)) => requests as usize,
-        (false, _) => resolved.loads.iter().map(of_load).sum(),
+        (false, _) => {
+            let of_point = |(workload, load): (Workload, Load)| {
+                of_load(&load) * workload.documents.unwrap_or(1) as usize
+            };
+            resolved.points().map(of_point).sum()
+        }
     }
 }
 

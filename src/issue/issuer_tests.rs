@@ -9,7 +9,7 @@ use crate::record::event::TokenHash;
 use crate::record::recorder::{PhaseRecords, Recorder};
 use crate::record::request_record::{FinishReason, Outcome, Part, RequestRecord};
 use crate::record::request_table::PlannedRequest;
-use crate::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
+use crate::request::spec::{Beside, OutputSpec, Prompt, RequestSpec, Sampling};
 use crate::targets::Drain;
 use crate::workload::DEFAULT_PRIORITY;
 use crate::workload::seeds::Phase;
@@ -85,6 +85,7 @@ impl Session for Scripted {
 
 fn shots(intended: impl IntoIterator<Item = Option<Nanos>>) -> Vec<Shot> {
     let request = RequestSpec {
+        beside: Beside::Nothing,
         prompt: Prompt { ids: Arc::from([1_u32]), text: None },
         output: OutputSpec { max_tokens: 1, min_tokens: 0, ignore_eos: true },
         sampling: Sampling::greedy(0),

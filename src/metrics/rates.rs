@@ -68,11 +68,14 @@ fn per_window(facts: &RunFacts, window: Window, amounts: Amounts) -> BTreeMap<Ra
     let total_rate = output.zip(prompts).and_then(|(output, prompts)| per_second(output + prompts));
     let output = output.filter(|_| has_output);
     let output_rate = output.and_then(per_second);
+    let items = |each: Option<u32>| each.and_then(|each| per_second(completed * f64::from(each)));
     let rate = |rate: Rate| match rate {
         Rate::OutputThroughput => output_rate,
         Rate::TotalThroughput => total_rate,
         Rate::InputThroughput => prompts.and_then(per_second),
         Rate::RequestThroughput => per_second(completed),
+        Rate::DocumentThroughput => items(facts.documents),
+        Rate::ImageThroughput => items(facts.images),
         Rate::PerGpuOutput => per_gpu(output_rate),
         Rate::PerGpuTotal => per_gpu(total_rate),
         Rate::Goodput => good.and_then(per_second),

@@ -37,6 +37,7 @@ mod search;
 mod serve;
 mod sweep_rules;
 mod target_contract;
+mod tasks;
 mod tls;
 mod triton_bindings;
 mod triton_c;

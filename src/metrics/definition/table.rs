@@ -340,6 +340,32 @@ pub(super) const REQUEST_THROUGHPUT: Definition = Definition {
     needs_streaming: false,
 };
 
+pub(super) const DOCUMENT_THROUGHPUT: Definition = Definition {
+    id: "document_throughput",
+    key: "document_throughput_per_s",
+    label: "Document throughput",
+    unit: Unit::DocumentsPerS,
+    formula: "request_throughput × texts or documents of a request",
+    origin: Origin::Window,
+    per: Per::Run,
+    over: Over::Completed,
+    better: Better::Higher,
+    needs_streaming: false,
+};
+
+pub(super) const IMAGE_THROUGHPUT: Definition = Definition {
+    id: "image_throughput",
+    key: "image_throughput_per_s",
+    label: "Image throughput",
+    unit: Unit::ImagesPerS,
+    formula: "request_throughput × images of a request",
+    origin: Origin::Window,
+    per: Per::Run,
+    over: Over::Completed,
+    better: Better::Higher,
+    needs_streaming: false,
+};
+
 pub(super) const PER_GPU_OUTPUT: Definition = Definition {
     id: "per_gpu_output",
     key: "per_gpu_output_tokens_per_s",

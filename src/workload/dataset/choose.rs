@@ -47,8 +47,11 @@ impl<'a> Reading<'a> {
         let kind = file.source.kind;
         let shape = kind.format().shape(has_extension(path, "csv"));
         let records = Records::open(path, shape).map_err(|error| error.of(path, kind.name()))?;
-        let columns =
-            Columns { prompt: file.prompt_column.clone(), output: file.output_column.clone() };
+        let columns = Columns {
+            prompt: file.prompt_column.clone(),
+            output: file.output_column.clone(),
+            image: file.image_column.clone(),
+        };
         Ok(Self { file, columns, records, begin: None, tally: Tally::default() })
     }
 

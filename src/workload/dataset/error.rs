@@ -51,6 +51,16 @@ pub enum DatasetError {
         /// What is text.
         what: &'static str,
     },
+    /// An image that cannot be sent.
+    #[error("`{}`, line {line}: its image cannot be sent: {reason}", path.display())]
+    BadImage {
+        /// Which file.
+        path: PathBuf,
+        /// From 1.
+        line: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Ids where text is sent, without a tokenizer.
     #[error(
         "`{}`, line {line}: it has a prompt as token ids, and text is sent: name the model's tokenizer with `--tokenizer FILE`, or \
