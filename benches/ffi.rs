@@ -15,7 +15,7 @@ use bareflight::load::Load;
 use bareflight::load::course::Tail;
 use bareflight::load::plan::Shot;
 use bareflight::request::RequestId;
-use bareflight::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
+use bareflight::request::spec::{Beside, OutputSpec, Prompt, RequestSpec, Sampling};
 use bareflight::settings::engine::EngineSettings;
 use bareflight::targets::Target;
 use bareflight::targets::sim::{SimTarget, wire_config};
@@ -42,6 +42,7 @@ fn settings() -> EngineSettings {
 fn shots() -> Vec<Shot> {
     let prompt = Prompt { ids: Arc::from(vec![5_u32; PROMPT as usize]), text: None };
     let request = RequestSpec {
+        beside: Beside::Nothing,
         prompt,
         output: OutputSpec { max_tokens: TOKENS, min_tokens: 0, ignore_eos: true },
         sampling: Sampling::greedy(0),

@@ -11,7 +11,7 @@ use bareflight::load::course::Tail;
 use bareflight::load::plan::Shot;
 use bareflight::record::request_record::{Arrival, StampSource};
 use bareflight::request::RequestId;
-use bareflight::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
+use bareflight::request::spec::{Beside, OutputSpec, Prompt, RequestSpec, Sampling};
 use bareflight::targets::openai::{OpenAiOptions, OpenAiTarget};
 use bareflight::workload::DEFAULT_PRIORITY;
 
@@ -113,6 +113,7 @@ fn shot(number: u32, asked: &Asked) -> Shot {
     Shot::new(
         RequestId(number),
         RequestSpec {
+            beside: Beside::Nothing,
             prompt: Prompt { ids: vec![1; PROMPT_TOKENS].into(), text: Some(text) },
             output: OutputSpec { max_tokens: asked.tokens, min_tokens: 0, ignore_eos: false },
             sampling: Sampling::greedy(0),

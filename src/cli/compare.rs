@@ -362,6 +362,11 @@ fn same_question(sides: &[Resolved]) -> anyhow::Result<()> {
             first.loads.len()
         ));
     }
+    if first.batch_sizes.len() > 1 {
+        return Err(anyhow!(
+            "a comparison plays one batch size: give one number of `--batch-size`"
+        ));
+    }
     let asked = |side: &Resolved| {
         let mut workload = side.workload.clone();
         workload.prompts = first.workload.prompts;

@@ -43,12 +43,16 @@ pub fn render(
             prompt += u64::from(shot.prompt_tokens);
             output += u64::from(shot.output_tokens);
         }
+        let prompt = match prompt {
+            0 => "no counted".to_owned(),
+            counted => counted.to_string(),
+        };
         let around = if plan.fill().is_empty() { "" } else { ", between ramp and tail" };
         let _infallible = writeln!(
             text,
             "  {:28} {} requests after {} warm-up{around}, {prompt} prompt and {output} output tokens, \
              sha-256 {}",
-            plan.load().to_string(),
+            plan.label(),
             plan.shots().len(),
             plan.warmup().len(),
             &plan.hash()[..16],

@@ -235,6 +235,9 @@ fn resolved(
         ..said.clone()
     };
     let mut resolved = resolve(&settings)?;
+    if resolved.batch_sizes.len() > 1 {
+        return Err(anyhow!("a search asks one batch size: give one number of `--batch-size`"));
+    }
     let arrivals = resolved.loads.first().copied().unwrap_or(Load::Batch);
     resolved.loads = vec![Load::Closed { concurrency: 1 }];
     resolved.requests = Some(requests);

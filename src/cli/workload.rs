@@ -68,7 +68,8 @@ pub fn run(arguments: &WorkloadArgs) -> Coded<Exit> {
         skip_bad_lines: *skip_bad_lines,
         ..FileWorkload::new(source.clone())
     };
-    let counter = Counter { tokenizer, prompts: PromptKind::Ids, vocabulary: None };
+    let counter =
+        Counter { tokenizer, prompts: PromptKind::Ids, vocabulary: None, has_output: true };
     let profile =
         Profile::of(&file, &counter).map_err(|error| in_the_way(anyhow::Error::new(error)))?;
     print(&render(source, &profile)).map_err(|error| (Exit::Failure, error))?;

@@ -76,7 +76,8 @@ impl ServerAddress {
     /// When it is no URL.
     pub fn http(url: &str) -> Result<Self, ServerAddressError> {
         // A URL may name any endpoint; the list of models lies beside each.
-        let endpoints = [Endpoint::Chat, Endpoint::Completions, Endpoint::Embeddings];
+        let endpoints =
+            [Endpoint::Chat, Endpoint::Completions, Endpoint::Embeddings, Endpoint::Rerank];
         let read = |endpoint| OpenAiAddress::parse(url, endpoint);
         let address = endpoints
             .into_iter()

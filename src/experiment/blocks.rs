@@ -12,6 +12,7 @@ use crate::request::RequestId;
 use crate::settings::Resolved;
 use crate::specs::RooflineFacts;
 use crate::targets::registry;
+use crate::workload::images::ImageUrls;
 use crate::workload::{PromptKind, Workload};
 
 /// Described targets, and the plan of each block, checked against all of them.
@@ -36,22 +37,27 @@ pub struct ReadyBlocks {
 /// # Errors
 /// The first thing that is in the way, with its remedy.
 pub fn prepare(sides: &mut [Resolved], blocks: u32) -> Result<ReadyBlocks, PreflightError> {
+    for side in sides.iter_mut() {
+        workload_file::send_text_where_nothing_counts(side)?;
+    }
     let mut named = Vec::with_capacity(sides.len());
     for side in sides.iter() {
         named.push(registry::describe(&side.target, &side.engine, &side.served)?);
     }
     let wants_text = sides.iter().any(|side| side.workload.prompts == PromptKind::Text);
     let kind = if wants_text { PromptKind::Text } else { PromptKind::Ids };
-    let mut served: Vec<_> = sides.iter_mut().map(|side| &mut side.served).collect();
-    let mut source = prompt_source(kind, &mut named, &mut served)?;
     let chosen = match &mut *sides {
         [] => None,
         [first, ..] => {
             workload_file::choose_entries(first, kind, &mut named, blocks as usize + LEAD_IN)?
         }
     };
-    if let ([first, others @ ..], Some(chosen)) = (&mut *sides, &chosen) {
-        source = source.with_entries(Some(chosen.entries.clone()));
+    let entries = chosen.as_ref().map(|it| it.entries.clone());
+    let mut served: Vec<_> = sides.iter_mut().map(|side| &mut side.served).collect();
+    let source = prompt_source(kind, &mut named, &mut served, entries)?;
+    let images = sides.first().and_then(|first| first.workload.images.as_ref());
+    let mut source = source.with_images(images.map(ImageUrls::read).transpose()?);
+    if let ([first, others @ ..], Some(_)) = (&mut *sides, &chosen) {
         for it in others {
             it.loads.clone_from(&first.loads);
             it.requests = first.requests;
@@ -88,7 +94,7 @@ pub fn prepare(sides: &mut [Resolved], blocks: u32) -> Result<ReadyBlocks, Prefl
         for limits in &limits {
             plan.check(limits)?;
         }
-        source = source.behind(plan.shots().len(), plan.warmup().len() + plan.fill().len());
+        source = source.behind(&plan);
         plans.push(plan);
     }
     let mut warnings: Vec<_> =

@@ -11,7 +11,7 @@ use crate::load::course::Tail;
 use crate::load::plan::Shot;
 use crate::observe::health::NullRate;
 use crate::request::RequestId;
-use crate::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
+use crate::request::spec::{Beside, OutputSpec, Prompt, RequestSpec, Sampling};
 use crate::targets::null::NullTarget;
 use crate::workload::DEFAULT_PRIORITY;
 
@@ -59,6 +59,7 @@ fn rates(tokens: u32) -> Result<(f64, f64), StageError> {
 fn shots(tokens: u32) -> Vec<Shot> {
     let prompt = Prompt { ids: Arc::from([1_u32]), text: None };
     let request = RequestSpec {
+        beside: Beside::Nothing,
         prompt,
         output: OutputSpec { max_tokens: tokens, min_tokens: 0, ignore_eos: true },
         sampling: Sampling::greedy(0),

@@ -24,7 +24,7 @@ use crate::serve::chat::ChatTemplate;
 use crate::serve::{ReadyServer, ServeOptions, serve};
 use crate::settings::Resolved;
 use crate::settings::engine::EngineSettings;
-use crate::settings::served::{ServedEndpoint, ServedSettings};
+use crate::settings::served::ServedSettings;
 use crate::targets::registry::{self, ServerProtocol};
 use crate::workload::PromptKind;
 
@@ -59,7 +59,10 @@ pub fn client_rate(resolved: &Resolved, plans: &[Plan]) -> Result<Option<ClientR
     let Some(protocol) = kind.abilities.server else { return Ok(None) };
     let is_url = name.argument.starts_with("http://") || name.argument.starts_with("https://");
     let is_spoken = match protocol {
-        ServerProtocol::Http => resolved.served.endpoint != ServedEndpoint::Embeddings,
+        // The stub sees no images.
+        ServerProtocol::Http => {
+            resolved.served.endpoint.has_output() && !resolved.workload.has_images()
+        }
         ServerProtocol::Grpc => !is_url,
     };
     if !is_spoken {
@@ -68,7 +71,9 @@ pub fn client_rate(resolved: &Resolved, plans: &[Plan]) -> Result<Option<ClientR
     let in_flight = in_flight(plan.load()).min(MOST_IN_FLIGHT);
     let shots = shots(plan).map_err(|error| error.to_string())?;
     let longest = shots.iter().map(|shot| {
-        u64::from(shot.request.prompt.tokens()) + u64::from(shot.request.output.max_tokens)
+        let Prompt { ids, text } = &shot.request.prompt;
+        let bytes = text.as_ref().filter(|_| ids.is_empty()).map_or(0, |text| text.len());
+        (ids.len() + bytes) as u64 + u64::from(shot.request.output.max_tokens)
     });
     let stub = Stub::start(in_flight, longest.max().unwrap_or(1))?;
     let client = Client {

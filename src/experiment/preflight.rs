@@ -14,15 +14,17 @@ use crate::ffi::cuda::CudaError;
 use crate::load::plan::{Plan, PlanError, PlanStart};
 use crate::observe::gpu::library::NvmlUnavailable;
 use crate::request::RequestId;
-use crate::request::spec::{Prompt, RequestSpec};
+use crate::request::spec::{Beside, Prompt, RequestSpec};
 use crate::settings::Resolved;
-use crate::settings::served::ServedSettings;
+use crate::settings::served::{ServedEndpoint, ServedSettings};
 use crate::specs::RooflineFacts;
 use crate::targets::named::Named;
 use crate::targets::registry::DefaultPrompts;
 use crate::targets::{Target, TargetError, abilities, registry};
 use crate::tokenizer::tokenize::{Tokenize, TokenizeError};
 use crate::workload::dataset::DatasetError;
+use crate::workload::dataset::entries::Entries;
+use crate::workload::images::{ImageError, ImageUrls};
 use crate::workload::prompts::{PromptError, PromptSource};
 use crate::workload::stop_texts::StopTextError;
 use crate::workload::vocabulary::Vocabulary;
@@ -43,13 +45,20 @@ pub enum PreflightError {
     /// The file of a workload.
     #[error(transparent)]
     Workload(#[from] DatasetError),
+    /// Images that were named.
+    #[error(transparent)]
+    Images(#[from] ImageError),
     /// Text without a tokenizer.
     #[error(
-        "`{0}` has no tokenizer that text prompts could be counted with: name one with `--tokenizer FILE`, or draw \
-         `{endpoint}--prompts ids`",
-        endpoint = endpoint_with_ids(.0)
+        "`{targets}` has no tokenizer that text prompts could be counted with: name one with `--tokenizer FILE`{}",
+        with_ids(.targets, *.endpoint)
     )]
-    NoTokenizer(String),
+    NoTokenizer {
+        /// Which targets.
+        targets: String,
+        /// What is asked of the first one that is a server.
+        endpoint: ServedEndpoint,
+    },
     /// Random ids without a vocabulary.
     #[error(
         "nothing says how many tokens `{0}` knows, and random ids may not exist there: name its tokenizer with `--tokenizer \
@@ -89,12 +98,18 @@ pub enum PreflightError {
     },
 }
 
-/// What a message adds where one of the targets takes ids at another endpoint.
-fn endpoint_with_ids(targets: &str) -> &'static str {
+/// What a message adds where one of the targets takes ids, perhaps at another endpoint.
+fn with_ids(targets: &str, endpoint: ServedEndpoint) -> &'static str {
     let mut names = targets.split("`, `");
     let by_endpoint =
         names.any(|name| registry::abilities_of(name).prompts == DefaultPrompts::ByEndpoint);
-    if by_endpoint { "--endpoint completions " } else { "" }
+    match endpoint {
+        ServedEndpoint::Rerank => ", which text to rerank needs",
+        ServedEndpoint::Chat if by_endpoint => ", or draw `--endpoint completions --prompts ids`",
+        ServedEndpoint::Chat | ServedEndpoint::Completions | ServedEndpoint::Embeddings => {
+            ", or draw `--prompts ids`"
+        }
+    }
 }
 
 /// A described target and the plans of all points, checked against it.
@@ -119,28 +134,31 @@ pub struct Ready {
 /// # Errors
 /// The first thing that is in the way, with its remedy.
 pub fn prepare(resolved: &mut Resolved) -> Result<Ready, PreflightError> {
+    workload_file::send_text_where_nothing_counts(resolved)?;
     let mut named = [registry::describe(&resolved.target, &resolved.engine, &resolved.served)?];
     let info = named[0].target.describe();
     abilities::check(info, &resolved.engine, &resolved.workload)?;
     abilities::check_served(info, &resolved.served)?;
     let kind = resolved.workload.prompts;
     let chosen = workload_file::choose_entries(resolved, kind, &mut named, 1)?;
-    let source = prompt_source(kind, &mut named, &mut [&mut resolved.served])?;
-    let mut source = source.with_entries(chosen.as_ref().map(|it| it.entries.clone()));
+    let entries = chosen.as_ref().map(|it| it.entries.clone());
+    let images = resolved.workload.images.as_ref().map(ImageUrls::read).transpose()?;
+    let source = prompt_source(kind, &mut named, &mut [&mut resolved.served], entries)?;
+    let mut source = source.with_images(images);
     tokenise_words(&mut resolved.workload, &mut named)?;
     let resolved = &*resolved;
     let [named] = named;
     let limits = named.target.describe().limits;
     let mut plans: Vec<Plan> = Vec::with_capacity(resolved.loads.len());
-    for (point, load) in resolved.loads.iter().enumerate() {
+    for (point, (workload, load)) in resolved.points().enumerate() {
         let first_id = plans.last().map_or(RequestId(0), Plan::next_id);
         let start = PlanStart { point: point as u32, first_id };
-        let plan = Plan::draw(&resolved.workload, load, resolved.size(load), start, &source)?;
+        let plan = Plan::draw(&workload, &load, resolved.size(&load), start, &source)?;
         plan.check(&limits)?;
         if let Some(directory) = named.engine_directory() {
             plan.check(&directory.limits(&resolved.engine))?;
         }
-        source = source.behind(plan.shots().len(), plan.warmup().len() + plan.fill().len());
+        source = source.behind(&plan);
         plans.push(plan);
     }
     open_files::raise(named.target.describe(), &plans)?;
@@ -175,45 +193,56 @@ const PROBE_PROMPT: usize = 8;
 const PROBE_OUTPUT: u32 = 4;
 
 fn shorten(request: &mut RequestSpec) {
-    let Prompt { ids, text } = &request.prompt;
-    // From the end, so that no prompt of the load begins alike.
-    let few = |text: &Arc<str>| {
-        let words: Vec<&str> = text.split_whitespace().rev().take(PROBE_PROMPT).collect();
-        Arc::from(words.join(" "))
-    };
-    let prompt = Prompt {
-        ids: ids.iter().rev().copied().take(PROBE_PROMPT).collect(),
-        text: text.as_ref().map(few),
-    };
-    request.prompt = prompt;
+    request.prompt = few(&request.prompt);
+    if let Beside::Texts(texts) = &request.beside {
+        request.beside = Beside::Texts(texts.iter().map(few).collect());
+    }
     let least = request.output.min_tokens.max(PROBE_OUTPUT);
     request.output.max_tokens = request.output.max_tokens.min(least);
 }
 
-/// Prompts that every one of these targets takes: ids below the smallest vocabulary and special to none of them, or text
-/// of the first tokenizer that there is.
+/// The end of a prompt, so that no prompt of the load begins alike.
+fn few(Prompt { ids, text }: &Prompt) -> Prompt {
+    let few = |text: &Arc<str>| {
+        let words: Vec<&str> = text.split_whitespace().rev().take(PROBE_PROMPT).collect();
+        Arc::from(words.join(" "))
+    };
+    Prompt {
+        ids: ids.iter().rev().copied().take(PROBE_PROMPT).collect(),
+        text: text.as_ref().map(few),
+    }
+}
+
+/// Prompts that every one of these targets takes: ids below the smallest vocabulary and special to none of them, text of the
+/// first tokenizer that there is, or texts of a file that nothing counts; with the entries of a file where there is one.
 pub(super) fn prompt_source(
     kind: PromptKind,
     targets: &mut [Named],
     served: &mut [&mut ServedSettings],
+    entries: Option<Entries>,
 ) -> Result<PromptSource, PreflightError> {
     match kind {
         PromptKind::Ids => {
             let size = vocabulary_size(targets, served)?;
             let special: Vec<u32> = targets.iter().flat_map(Named::special_ids).collect();
-            Ok(PromptSource::ids(Vocabulary::new(size, special)?))
+            Ok(PromptSource::ids(Vocabulary::new(size, special)?).with_entries(entries))
         }
         PromptKind::Text => {
             let said = served.iter().filter_map(|it| it.vocab_size);
             let limit = told_by(targets).chain(said).min();
             for named in targets.iter_mut() {
                 if let Some(tokenizer) = named.tokenizer()? {
-                    return Ok(PromptSource::text(Arc::new(HfTokenizer(tokenizer)), limit)?);
+                    let source = PromptSource::text(Arc::new(HfTokenizer(tokenizer)), limit)?;
+                    return Ok(source.with_entries(entries));
                 }
+            }
+            if let Some(entries) = entries.filter(Entries::are_all_given) {
+                return Ok(PromptSource::verbatim(entries));
             }
             let names: Vec<String> =
                 targets.iter().map(|it| it.target.describe().name.clone()).collect();
-            Err(PreflightError::NoTokenizer(names.join("`, `")))
+            let endpoint = served.first().map_or_else(ServedEndpoint::default, |it| it.endpoint);
+            Err(PreflightError::NoTokenizer { targets: names.join("`, `"), endpoint })
         }
     }
 }
@@ -404,7 +433,7 @@ mod tests {
         let target = "target = 'openai:http://127.0.0.1:9'\nmodel = 'm'\nendpoint = 'completions'";
         let mut asked = resolved(&format!("{target}\n{ASKED}\n{settings}"));
         let ready = prepare(&mut asked).map_err(|error| error.to_string())?;
-        let size = ready.plans[0].shots().series().vocabulary().size();
+        let size = ready.plans[0].shots().series().vocabulary().expect("ids are drawn").size();
         Ok((size, asked.to_settings()))
     }
 
@@ -426,7 +455,9 @@ mod tests {
 
     #[test]
     fn a_chat_server_without_a_tokenizer_is_offered_what_it_takes() {
-        let error = PreflightError::NoTokenizer("openai:http://host".into()).to_string();
+        let targets = "openai:http://host".to_owned();
+        let error = PreflightError::NoTokenizer { targets, endpoint: ServedEndpoint::Chat };
+        let error = error.to_string();
         for remedy in ["--tokenizer FILE", "`--endpoint completions --prompts ids`"] {
             assert!(error.contains(remedy), "{error}");
         }

@@ -136,7 +136,7 @@ pub fn run(
         if !runner.can_go_on() {
             break;
         }
-        runner.play(plan, plan.load().to_string(), watch)?;
+        runner.play(plan, plan.label(), watch)?;
     }
     Ok(runner.close())
 }
@@ -172,7 +172,11 @@ fn title(resolved: &Resolved) -> String {
         Some(Load::Open { .. }) => "open loop",
         Some(Load::Batch) | None => "batch",
     };
-    format!("{}, {}, {how}", resolved.target, resolved.workload.scenario)
+    let asked = match &resolved.workload.file {
+        Some(file) => file.source.to_string(),
+        None => resolved.workload.scenario.to_string(),
+    };
+    format!("{}, {asked}, {how}", resolved.target)
 }
 
 /// Before the target is opened, so that all it says is there.

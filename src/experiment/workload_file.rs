@@ -10,11 +10,30 @@ use crate::load::{Arrivals, Load};
 use crate::settings::Resolved;
 use crate::targets::named::Named;
 use crate::tokenizer::tokenize::Tokenize;
-use crate::workload::PromptKind;
-use crate::workload::dataset::DatasetError;
 use crate::workload::dataset::choose::{Chosen, choose};
 use crate::workload::dataset::entries::{Content, Entries};
 use crate::workload::dataset::resolve::Counter;
+use crate::workload::dataset::{DatasetError, Given};
+use crate::workload::{PromptKind, Workload};
+
+/// A server that would be sent ids only since nobody said otherwise gets text of a file of text, where no tokenizer was named
+/// that could make ids of it.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(super) fn send_text_where_nothing_counts(resolved: &mut Resolved) -> Result<(), DatasetError> {
+    let Some(file) = &resolved.workload.file else { return Ok(()) };
+    if !resolved.served.ids_by_default || resolved.served.tokenizer.is_some() {
+        return Ok(());
+    }
+    let first = file.first_entry()?;
+    if first.is_some_and(|entry| matches!(entry.given, Given::Text(_))) {
+        resolved.workload.prompts = PromptKind::Text;
+        resolved.served.prompts = Some(PromptKind::Text);
+        resolved.served.ids_by_default = false;
+    }
+    Ok(())
+}
 
 /// Chooses the entries of the file that these settings name, for so many plans at each load. A replay gets its number of
 /// requests and its mean rate, which only the file tells.
@@ -35,7 +54,8 @@ pub(super) fn choose_entries(
         }
     }
     let vocabulary = told_by(named).chain(resolved.served.vocab_size).min();
-    let counter = Counter { tokenizer, prompts, vocabulary };
+    let has_output = resolved.served.endpoint.has_output();
+    let counter = Counter { tokenizer, prompts, vocabulary, has_output };
     let most = most_entries(resolved, file.replay).saturating_mul(plans_of_load);
     let most = most.min(resolved.workload.distinct_prompts.map_or(usize::MAX, |it| it as usize));
     let most = most.min(MAX_PLAN_SHOTS as usize);
@@ -58,7 +78,12 @@ fn most_entries(resolved: &Resolved, replay: bool) -> usize {
     match (replay, resolved.requests) {
         (true, None) => MAX_PLAN_SHOTS as usize,
         (true, Some(requests)) => requests as usize,
-        (false, _) => resolved.loads.iter().map(of_load).sum(),
+        (false, _) => {
+            let of_point = |(workload, load): (Workload, Load)| {
+                of_load(&load) * workload.documents.unwrap_or(1) as usize
+            };
+            resolved.points().map(of_point).sum()
+        }
     }
 }
 
@@ -90,6 +115,13 @@ pub(super) fn notices(chosen: &Chosen, plans: &[Plan]) -> Vec<EngineProblem> {
     let measured: usize = plans.iter().map(|plan| plan.shots().len()).sum();
     let all = entries.all();
     let given = all.iter().any(|entry| entry.content != Content::Length);
+    if all.iter().any(|entry| entry.lengths.input == 0) {
+        notices.push(warn(
+            "workload",
+            "no tokenizer is named, so that prompts go as text whose tokens the server alone counts".to_owned(),
+            "`--tokenizer FILE` lets plan, limits and memory be checked before load",
+        ));
+    }
     if given && measured > all.len() {
         notices.push(warn(
             "workload",

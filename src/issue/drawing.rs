@@ -227,7 +227,7 @@ impl Lane {
 
     fn tokens_of(&self, index: usize) -> u64 {
         let (list, index) = self.place(index);
-        list.facts_of(index).prompt_tokens.into()
+        list.weight_of(index)
     }
 
     fn is_done(&self) -> bool {
@@ -361,7 +361,7 @@ impl<W: Write> Worker<W> {
                     }
                     let phase = list.phase();
                     save(not_saved, || file.write(*point, phase, &shot));
-                    lane.tokens_ahead += u64::from(shot.request.prompt.tokens());
+                    lane.tokens_ahead += list.weight_of(index);
                     lane.next += 1;
                     batch.push(shot);
                 }

@@ -55,7 +55,7 @@ pub fn of(point: &ObservedPoint, facts: &RunFacts) -> Counts {
 fn prompt_surplus(requests: &[Observed]) -> Option<PromptSurplus> {
     let completed = requests.iter().filter(|request| request.ended.is_completed());
     let more =
-        |it: &Observed| Some(i64::from(it.other_counts.prompt?) - i64::from(it.prompt_tokens));
+        |it: &Observed| Some(i64::from(it.other_counts.prompt?) - i64::from(it.planned_prompt()?));
     let mut surplus: Vec<i64> = completed.filter_map(more).collect();
     surplus.sort_unstable();
     let median = *surplus.get(surplus.len().saturating_sub(1) / 2)?;
@@ -125,8 +125,9 @@ fn count_tokens(counts: &mut Counts, record: &Observed) {
     let others = record.other_counts;
     counts.token_mismatches +=
         u64::from(others.recounted.is_some_and(|count| count != record.output_tokens));
+    let counted_twice = others.prompt.zip(record.planned_prompt());
     counts.prompt_token_mismatches +=
-        u64::from(others.prompt.is_some_and(|count| count != record.prompt_tokens));
+        u64::from(counted_twice.is_some_and(|(told, planned)| told != planned));
 }
 
 fn count_outcome(counts: &mut Counts, record: &Observed) {

@@ -41,6 +41,12 @@ pub struct RunFacts {
     /// So many first tokens are the same in every prompt.
     #[serde(default)]
     pub shared_prefix_tokens: u32,
+    /// Texts or documents of each request, where requests are batches of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub documents: Option<u32>,
+    /// Images of each request, where each has as many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<u32>,
     /// An earlier run that sent these prompts to this server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_before: Option<SentBefore>,
@@ -80,6 +86,8 @@ impl RunFacts {
             stability_percent: Self::STABILITY_PERCENT,
             roofline: None,
             shared_prefix_tokens: 0,
+            documents: None,
+            images: None,
             sent_before: None,
             warmup_failure: None,
         }

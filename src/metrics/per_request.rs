@@ -64,7 +64,9 @@ fn value(quantity: Quantity, record: &Observed, streaming: bool) -> Option<f64> 
         }
         Quantity::PerUser => tpot_ms(record).map(|tpot| 1_000.0 / tpot),
         Quantity::OutputTokens => Some(f64::from(record.output_tokens)),
-        Quantity::PromptTokens => Some(f64::from(record.prompt_tokens)),
+        Quantity::PromptTokens => {
+            record.planned_prompt().or(record.other_counts.prompt).map(f64::from)
+        }
         Quantity::ScheduleLag => ms(record.submit(), record.ready()),
         Quantity::PullLag => pull_lag_ms(record, streaming),
         Quantity::Connect => record.connection.opened.map(|it| it.took().as_millis_f64()),

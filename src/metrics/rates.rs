@@ -33,7 +33,7 @@ pub fn of(
     let amounts = Amounts {
         output: output_tokens(point, facts, counts),
         has_output: has_output(point),
-        prompts: prompt_tokens(point, facts.window) as f64,
+        prompts: prompt_tokens(point, facts.window).map(|tokens| tokens as f64),
         completed: counts.completed_in_window as f64,
         good: good.map(|good| good.in_window as f64),
         good_fraction: good
@@ -50,7 +50,8 @@ struct Amounts {
     output: Option<f64>,
     /// Whether output was made, or could have been; not so for embeddings.
     has_output: bool,
-    prompts: f64,
+    /// `None` where nobody counted them.
+    prompts: Option<f64>,
     completed: f64,
     good: Option<f64>,
     good_fraction: Option<f64>,
@@ -64,14 +65,17 @@ fn per_window(facts: &RunFacts, window: Window, amounts: Amounts) -> BTreeMap<Ra
     let per_gpu = |rate: Option<f64>| {
         rate.filter(|_| facts.gpus > 0).map(|rate| rate / f64::from(facts.gpus))
     };
-    let total_rate = output.and_then(|output| per_second(output + prompts));
+    let total_rate = output.zip(prompts).and_then(|(output, prompts)| per_second(output + prompts));
     let output = output.filter(|_| has_output);
     let output_rate = output.and_then(per_second);
+    let items = |each: Option<u32>| each.and_then(|each| per_second(completed * f64::from(each)));
     let rate = |rate: Rate| match rate {
         Rate::OutputThroughput => output_rate,
         Rate::TotalThroughput => total_rate,
-        Rate::InputThroughput => per_second(prompts),
+        Rate::InputThroughput => prompts.and_then(per_second),
         Rate::RequestThroughput => per_second(completed),
+        Rate::DocumentThroughput => items(facts.documents),
+        Rate::ImageThroughput => items(facts.images),
         Rate::PerGpuOutput => per_gpu(output_rate),
         Rate::PerGpuTotal => per_gpu(total_rate),
         Rate::Goodput => good.and_then(per_second),
@@ -100,7 +104,7 @@ pub fn whole_run(point: &ObservedPoint, facts: &RunFacts, counts: &Counts) -> Op
     let amounts = Amounts {
         output: Some(output_tokens as f64),
         has_output: has_output(point),
-        prompts: prompt_tokens(point, window) as f64,
+        prompts: prompt_tokens(point, window).map(|tokens| tokens as f64),
         completed: completed as f64,
         good,
         good_fraction: good.map(|good| good / submitted as f64),
@@ -139,10 +143,10 @@ fn has_output(point: &ObservedPoint) -> bool {
     completed.peek().is_none() || point.all().iter().any(|request| request.output_tokens > 0)
 }
 
-/// Prompt tokens that were worked off in a window, as the server counts them where it does.
-fn prompt_tokens(point: &ObservedPoint, window: Window) -> u64 {
+/// Prompt tokens that were worked off in a window, as the server counts them where it does; `None` where nobody counted one.
+fn prompt_tokens(point: &ObservedPoint, window: Window) -> Option<u64> {
     let inside = |request: &&Observed| worked_off(request).is_some_and(|at| window.holds(at));
-    point.all().iter().filter(inside).map(|request| u64::from(request.counted_prompt())).sum()
+    point.all().iter().filter(inside).map(|request| request.counted_prompt().map(u64::from)).sum()
 }
 
 /// When a prompt had been read: at the first token, or at the end of an answer that has no tokens at all.

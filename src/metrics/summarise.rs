@@ -49,6 +49,8 @@ pub fn summarise_observed(point: &ObservedPoint, facts: &RunFacts, health: &Heal
         point: facts.point,
         target: facts.target.clone(),
         load: facts.load,
+        documents: facts.documents,
+        images: facts.images,
         streaming: point.is_streamed(facts.streaming),
         gpus: facts.gpus,
         window: facts.window,

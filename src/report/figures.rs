@@ -48,7 +48,13 @@ pub fn with_unit(value: f64, unit: Unit) -> String {
     match unit {
         Unit::Fraction => format!("{} %", share(value)),
         Unit::Tokens => format!("{value:.0} tokens"),
-        Unit::Ms | Unit::TokensPerS | Unit::RequestsPerS | Unit::Joules | Unit::TokensPerJoule => {
+        Unit::Ms
+        | Unit::TokensPerS
+        | Unit::RequestsPerS
+        | Unit::DocumentsPerS
+        | Unit::ImagesPerS
+        | Unit::Joules
+        | Unit::TokensPerJoule => {
             format!("{} {}", figure(value), unit.symbol())
         }
     }

@@ -62,6 +62,7 @@ impl PointReport {
     /// The label where it is known what kind of load it is: `8` for concurrency 8, `20/s` for a rate.
     fn short_label(&self) -> String {
         match self.summary.load {
+            _ if self.summary.documents.is_some() => self.label.clone(),
             Load::Closed { concurrency } => concurrency.to_string(),
             Load::Open { rate, .. } => format!("{rate}/s"),
             Load::Batch => self.label.clone(),

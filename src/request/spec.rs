@@ -11,6 +11,8 @@ use crate::request::terms::Terms;
 pub struct RequestSpec {
     /// What is sent.
     pub prompt: Prompt,
+    /// What goes with it.
+    pub beside: Beside,
     /// How much is asked back.
     pub output: OutputSpec,
     /// How tokens are chosen.
@@ -25,26 +27,49 @@ pub struct RequestSpec {
     pub terms: Arc<Terms>,
 }
 
-/// A prompt: token ids always; text too where the workload was drawn as text.
+/// A prompt: token ids; text too where the workload was drawn as text; text alone where a server counts what nobody here can.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prompt {
-    /// Token ids in the target's vocabulary; never empty.
+    /// Token ids in the target's vocabulary; empty only where the text alone is known.
     pub ids: Arc<[u32]>,
-    /// The text that re-tokenises to exactly `ids`, where there is one.
+    /// The text that re-tokenises to exactly `ids`, where there are any.
     pub text: Option<Arc<str>>,
 }
 
 impl Prompt {
-    /// Length in tokens.
+    /// Length in tokens; 0 where the text alone is known.
     pub fn tokens(&self) -> u32 {
         self.ids.len() as u32
+    }
+}
+
+/// What a request carries beside its prompt.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Beside {
+    /// Nothing: one text or one list of ids.
+    #[default]
+    Nothing,
+    /// The other texts of a batch of embeddings; the documents whose order is asked for.
+    Texts(Arc<[Prompt]>),
+    /// Images, each as a URL: of its data, or of where it lies.
+    Images(Arc<[Arc<str>]>),
+}
+
+impl RequestSpec {
+    /// Tokens of all texts; 0 where the texts alone are known.
+    pub fn prompt_tokens(&self) -> u32 {
+        let others: u32 = match &self.beside {
+            Beside::Texts(texts) => texts.iter().map(Prompt::tokens).sum(),
+            Beside::Nothing | Beside::Images(_) => 0,
+        };
+        self.prompt.tokens() + others
     }
 }
 
 /// How many tokens are asked for, and what may end the output earlier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputSpec {
-    /// At most this many; at least 1.
+    /// At most this many; at least 1, and 0 where no text is asked for.
     pub max_tokens: u32,
     /// No end token before this many; 0 for no minimum.
     pub min_tokens: u32,

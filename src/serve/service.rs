@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::network::secret::ApiKey;
-use crate::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
+use crate::request::spec::{Beside, OutputSpec, Prompt, RequestSpec, Sampling};
 use crate::serve::admission::{Admission, ResponseHandle};
 use crate::serve::chat::ChatTemplate;
 use crate::serve::metrics::Metrics;
@@ -97,6 +97,7 @@ impl Service {
             return Err(Refusal::field("min_tokens", message));
         }
         Ok(RequestSpec {
+            beside: Beside::Nothing,
             prompt: Prompt { ids: prompt.into(), text: None },
             output: OutputSpec { max_tokens, min_tokens, ignore_eos },
             sampling,

@@ -58,6 +58,8 @@ pub struct Resolved {
     pub workload: Workload,
     /// When it is asked: one run for each.
     pub loads: Vec<Load>,
+    /// Texts of each request of a batch: each load is played with each of them; empty where requests have one text.
+    pub batch_sizes: Vec<u32>,
     /// Measured requests of each run; `None` has a default that differs between the loads, or a duration is given.
     pub requests: Option<u32>,
     /// Measured requests for each slot of a closed loop, instead.
@@ -107,6 +109,16 @@ pub struct Resolved {
 }
 
 impl Resolved {
+    /// What is asked at each point, and when: loads of the first batch size, then of the next.
+    pub fn points(&self) -> impl Iterator<Item = (Workload, Load)> + '_ {
+        let whole = self.batch_sizes.is_empty().then_some(self.workload.documents);
+        let sizes = whole.into_iter().chain(self.batch_sizes.iter().map(|size| Some(*size)));
+        sizes.flat_map(|documents| {
+            let workload = Workload { documents, ..self.workload.clone() };
+            self.loads.iter().map(move |load| (workload.clone(), *load))
+        })
+    }
+
     /// How much is asked at one load, defaults included.
     ///
     /// Where neither requests nor a duration are given: a closed loop gets four rounds and at least 40 requests, an

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Nanos;
 use crate::workload::PromptKind;
+use crate::workload::scenario::Task;
 
 /// Settings of a server; secrets are named by variable or file and never held.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -157,4 +158,25 @@ pub enum ServedEndpoint {
     Completions,
     /// `/v1/embeddings`.
     Embeddings,
+    /// `/v1/rerank`.
+    Rerank,
+}
+
+impl ServedEndpoint {
+    /// The one that a task is asked of.
+    pub const fn of(task: Task) -> Self {
+        match task {
+            Task::Text | Task::ImageText => Self::Chat,
+            Task::Embeddings => Self::Embeddings,
+            Task::Rerank => Self::Rerank,
+        }
+    }
+
+    /// Whether answers are text.
+    pub const fn has_output(self) -> bool {
+        match self {
+            Self::Chat | Self::Completions => true,
+            Self::Embeddings | Self::Rerank => false,
+        }
+    }
 }

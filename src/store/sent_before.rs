@@ -16,7 +16,7 @@ use crate::workload::{PromptKind, Workload};
 pub struct PromptFacts {
     /// Ids or text.
     pub kind: PromptKind,
-    /// Distribution of their lengths.
+    /// Distribution of their lengths, or the file that they come from.
     pub lengths: String,
     /// Tokens that all of them begin with.
     pub prefix_tokens: u32,
@@ -27,7 +27,10 @@ impl PromptFacts {
     pub fn of(workload: &Workload) -> Self {
         Self {
             kind: workload.prompts,
-            lengths: workload.scenario.prompt_lengths(),
+            lengths: match &workload.file {
+                Some(file) => file.source.to_string(),
+                None => workload.scenario.prompt_lengths(),
+            },
             prefix_tokens: workload.prefix_tokens,
         }
     }

@@ -60,6 +60,7 @@ impl ServedSettings {
                 ServedEndpoint::Chat => Endpoint::Chat,
                 ServedEndpoint::Completions => Endpoint::Completions,
                 ServedEndpoint::Embeddings => Endpoint::Embeddings,
+                ServedEndpoint::Rerank => Endpoint::Rerank,
             },
             model: self.model.clone(),
             api_key: self.api_key(&name)?,

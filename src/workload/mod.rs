@@ -2,6 +2,7 @@
 
 pub mod adapters;
 pub mod dataset;
+pub mod images;
 pub mod mix;
 pub mod priorities;
 pub mod prompts;
@@ -12,12 +13,14 @@ pub mod text;
 pub mod vocabulary;
 pub mod words;
 
+use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
 use crate::request::spec::{OutputSpec, Sampling};
 use crate::request::terms::Terms;
 use adapters::AdapterMix;
 use dataset::FileWorkload;
+use images::GivenImages;
 use priorities::PriorityMix;
 use scenario::{Lengths, Scenario};
 use seeds::{Phase, Seeds, Stream, below, unit};
@@ -41,6 +44,13 @@ pub struct Workload {
     /// So many prompts are different in one phase of a point, and come again and again; `None` is as many as requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distinct_prompts: Option<u32>,
+    /// Texts that each request asks embeddings of, or documents that it has put in order; `None` is a single text that is
+    /// sent as such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub documents: Option<u32>,
+    /// Images that go with each request, where they are not made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<GivenImages>,
     /// What prompts are made of.
     pub prompts: PromptKind,
     /// So many first tokens are the same in every prompt of one point; part of the prompt's length, not on top.
@@ -109,6 +119,8 @@ impl Workload {
             scenario,
             file: None,
             distinct_prompts: None,
+            documents: None,
+            images: None,
             prompts: PromptKind::Ids,
             prefix_tokens: 0,
             output: OutputPolicy { ignore_eos: true, min_tokens: 0 },
@@ -130,7 +142,42 @@ impl Workload {
     /// Lengths of request `index`. The same at every point of a sweep, so that points differ by load alone.
     /// `seeds` are [`Workload::seeds`], derived once for all requests.
     pub fn lengths(&self, seeds: &Seeds, phase: Phase, index: u32) -> Lengths {
-        self.scenario.draw(&mut seeds.rng(Stream::Lengths, &[phase.code(), index.into()]))
+        let first =
+            self.scenario.draw(&mut seeds.rng(Stream::Lengths, &[phase.code(), index.into()]));
+        let others = (1..self.documents.unwrap_or(1))
+            .map(|number| self.document_tokens(seeds, phase, index, number));
+        let query = self.query_tokens().unwrap_or(0);
+        Lengths { input: first.input + query + others.sum::<u32>(), output: first.output }
+    }
+
+    /// Tokens of one text of request `index`, the first of which is number 0.
+    pub fn document_tokens(&self, seeds: &Seeds, phase: Phase, index: u32, number: u32) -> u32 {
+        let place = [phase.code(), index.into(), number.into()];
+        let place = if number == 0 { &place[..2] } else { &place[..] };
+        self.scenario.draw(&mut seeds.rng(Stream::Lengths, place)).input
+    }
+
+    /// Tokens of the query that documents are held against.
+    pub fn query_tokens(&self) -> Option<u32> {
+        match self.scenario {
+            Scenario::Rerank { query, .. } if self.file.is_none() => Some(query),
+            _ => None,
+        }
+    }
+
+    /// Whether requests carry images.
+    pub fn has_images(&self) -> bool {
+        let of_file = self.file.as_ref().is_some_and(|file| file.image_column.is_some());
+        of_file || self.images_each().is_some()
+    }
+
+    /// Images of each request, made or given; `None` where there are none, or each entry of a file has its own.
+    pub fn images_each(&self) -> Option<u32> {
+        match (&self.images, self.scenario) {
+            (Some(given), _) => Some(given.each),
+            (None, Scenario::Images { made, .. }) if self.file.is_none() => Some(made.count),
+            _ => None,
+        }
     }
 
     /// Lengths of a request that stands for one under way: its output is what is left of it at an instant that knows nothing
@@ -139,6 +186,9 @@ impl Workload {
     pub fn residual_lengths(&self, seeds: &Seeds, phase: Phase, index: u32) -> Lengths {
         let mut rng = seeds.rng(Stream::Residual, &[phase.code(), index.into()]);
         let longest = f64::from(self.scenario.longest_likely_output());
+        if longest == 0.0 {
+            return self.lengths(seeds, phase, index);
+        }
         let tries = (0..RESIDUAL_TRIES).map(|_| {
             let drawn = self.scenario.draw(&mut rng);
             (drawn, unit(&mut rng) * longest < f64::from(drawn.output))
@@ -152,8 +202,7 @@ impl Workload {
             }
         }
         let whole = taken.or(last).unwrap_or_else(|| self.scenario.mean());
-        let left = 1 + below(&mut rng, u64::from(whole.output.max(1))) as u32;
-        Lengths { input: whole.input, output: left }
+        Lengths { input: whole.input, output: left_of(whole.output, &mut rng) }
     }
 
     /// Which of the distinct prompts request `index` has.
@@ -168,8 +217,7 @@ impl Workload {
     /// What is left of a request of a file that is under way: uniform over its output.
     pub fn rest_of(&self, seeds: &Seeds, index: u32, whole: Lengths) -> Lengths {
         let mut rng = seeds.rng(Stream::Residual, &[Phase::Fill.code(), index.into()]);
-        let left = 1 + below(&mut rng, u64::from(whole.output.max(1))) as u32;
-        Lengths { input: whole.input, output: left }
+        Lengths { input: whole.input, output: left_of(whole.output, &mut rng) }
     }
 
     /// What request `index` asks back, given its drawn length.
@@ -200,6 +248,11 @@ impl Workload {
         let Some(mix) = &self.priorities else { return DEFAULT_PRIORITY };
         mix.draw(&mut seeds.rng(Stream::Priorities, &[phase.code(), index.into()]))
     }
+}
+
+/// What is left of an output, uniform over it; nothing of nothing.
+fn left_of(output: u32, rng: &mut Xoshiro256PlusPlus) -> u32 {
+    if output == 0 { 0 } else { 1 + below(rng, output.into()) as u32 }
 }
 
 #[cfg(test)]

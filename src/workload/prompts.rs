@@ -8,6 +8,8 @@ use crate::request::spec::Prompt;
 use crate::tokenizer::tokenize::{Tokenize, TokenizeError};
 use crate::workload::PromptKind;
 use crate::workload::dataset::entries::{Content as EntryContent, Entries, Entry};
+use crate::workload::images::{ImageUrls, noise};
+use crate::workload::scenario::{MadeImages, Scenario};
 use crate::workload::seeds::{Phase, Seeds, Stream};
 use crate::workload::text::{TextPrefix, TextSource};
 use crate::workload::vocabulary::Vocabulary;
@@ -19,12 +21,15 @@ use crate::workload::words::Words;
 pub struct PromptSource {
     content: Content,
     entries: Option<Entries>,
+    images: Option<ImageUrls>,
 }
 
 #[derive(Debug, Clone)]
 enum Content {
     Ids(Vocabulary),
     Text(Arc<TextSource>),
+    /// Texts of a file as they stand there, which nothing here can count.
+    Verbatim,
 }
 
 /// The prompts of one stretch of a session: one phase of one point of load.
@@ -38,12 +43,14 @@ pub struct PromptSeries {
     point: u32,
     content: SeriesContent,
     entries: Option<Entries>,
+    images: Option<ImageUrls>,
 }
 
 #[derive(Debug)]
 enum SeriesContent {
     Ids { vocabulary: Vocabulary, prefix: Vec<u32> },
     Text { source: Arc<TextSource>, prefix: TextPrefix },
+    Verbatim,
 }
 
 /// Why a prompt could not be drawn.
@@ -89,6 +96,9 @@ pub enum PromptError {
         /// Tokens of the prefix.
         prefix: u32,
     },
+    /// Random text without a tokenizer.
+    #[error("random text needs a tokenizer that counts it: name one with `--tokenizer FILE`")]
+    NothingToDrawFrom,
     /// The tokenizer failed.
     #[error(transparent)]
     Tokenize(#[from] TokenizeError),
@@ -97,7 +107,7 @@ pub enum PromptError {
 impl PromptSource {
     /// Prompts of random ids, uniform over what the vocabulary allows.
     pub fn ids(vocabulary: Vocabulary) -> Self {
-        Self { content: Content::Ids(vocabulary), entries: None }
+        Self { content: Content::Ids(vocabulary), entries: None, images: None }
     }
 
     /// Prompts of random words that re-tokenise to exactly the wanted count with this tokenizer, of ids below `limit`
@@ -107,7 +117,12 @@ impl PromptSource {
     /// When the tokenizer fails or knows no words.
     pub fn text(tokenizer: Arc<dyn Tokenize>, limit: Option<u32>) -> Result<Self, PromptError> {
         let content = Content::Text(Arc::new(TextSource::new(tokenizer, limit)?));
-        Ok(Self { content, entries: None })
+        Ok(Self { content, entries: None, images: None })
+    }
+
+    /// Prompts of these entries as they stand in their file, each of which has a text.
+    pub fn verbatim(entries: Entries) -> Self {
+        Self { content: Content::Verbatim, entries: Some(entries), images: None }
     }
 
     /// The same, with the entries of a file in place of random prompts, of random lengths, or both.
@@ -116,14 +131,20 @@ impl PromptSource {
         Self { entries, ..self }
     }
 
+    /// The same, with images that were given.
+    #[must_use]
+    pub fn with_images(self, images: Option<ImageUrls>) -> Self {
+        Self { images, ..self }
+    }
+
     /// The entries of a file, where there is one.
     pub fn entries(&self) -> Option<&Entries> {
         self.entries.as_ref()
     }
 
-    /// The same behind a plan of so many requests: the next one has entries of its own.
+    /// The same behind so many texts that were measured and sent unmeasured: the next plan has entries of its own.
     #[must_use]
-    pub fn behind(self, measured: usize, unmeasured: usize) -> Self {
+    pub fn behind_texts(self, measured: usize, unmeasured: usize) -> Self {
         let entries = self.entries.map(|it| it.behind(measured, unmeasured));
         Self { entries, ..self }
     }
@@ -132,7 +153,7 @@ impl PromptSource {
     pub fn kind(&self) -> PromptKind {
         match self.content {
             Content::Ids(_) => PromptKind::Ids,
-            Content::Text(_) => PromptKind::Text,
+            Content::Text(_) | Content::Verbatim => PromptKind::Text,
         }
     }
 
@@ -157,24 +178,27 @@ impl PromptSource {
                 prefix: source.prefix(&mut rng, prefix_tokens)?,
                 source: Arc::clone(source),
             },
+            Content::Verbatim => SeriesContent::Verbatim,
         };
-        Ok(PromptSeries { seeds, phase, point, content, entries: self.entries.clone() })
+        let (entries, images) = (self.entries.clone(), self.images.clone());
+        Ok(PromptSeries { seeds, phase, point, content, entries, images })
     }
 }
 
 impl PromptSeries {
-    /// The ids that prompts are made of.
-    pub fn vocabulary(&self) -> &Vocabulary {
+    /// The ids that prompts are made of; `None` where nobody here knows any.
+    pub fn vocabulary(&self) -> Option<&Vocabulary> {
         match &self.content {
-            SeriesContent::Ids { vocabulary, .. } => vocabulary,
-            SeriesContent::Text { source, .. } => source.vocabulary(),
+            SeriesContent::Ids { vocabulary, .. } => Some(vocabulary),
+            SeriesContent::Text { source, .. } => Some(source.vocabulary()),
+            SeriesContent::Verbatim => None,
         }
     }
 
     /// The words that prompts are made of; `None` where they are drawn as ids.
     pub fn words(&self) -> Option<&Words> {
         match &self.content {
-            SeriesContent::Ids { .. } => None,
+            SeriesContent::Ids { .. } | SeriesContent::Verbatim => None,
             SeriesContent::Text { source, .. } => Some(source.words()),
         }
     }
@@ -184,12 +208,37 @@ impl PromptSeries {
         match &self.content {
             SeriesContent::Ids { prefix, .. } => prefix.len(),
             SeriesContent::Text { prefix, .. } => prefix.tokens(),
+            SeriesContent::Verbatim => 0,
         }
     }
 
-    /// The entry of a file that request `index` comes from, where there is a file.
-    pub fn entry(&self, index: u32) -> Option<&Entry> {
+    /// The entry of a file that text `index` comes from, where there is a file.
+    pub fn entry(&self, index: u64) -> Option<&Entry> {
         self.entries.as_ref().map(|entries| entries.of(self.phase, index))
+    }
+
+    /// Images that were given, where there are any.
+    pub fn images(&self) -> Option<&ImageUrls> {
+        self.images.as_ref()
+    }
+
+    /// Images of request `index`: those of its entry, given ones in turns, or made ones; `None` where it has none.
+    pub fn images_of(&self, index: u32, scenario: Scenario) -> Option<Arc<[Arc<str>]>> {
+        if let Some(entry) = self.entry(index.into()) {
+            let of_entry = entry.images.as_ref().map(Arc::clone);
+            return of_entry.or_else(|| Some(self.images.as_ref()?.of(index)));
+        }
+        if let Some(images) = &self.images {
+            return Some(images.of(index));
+        }
+        let Scenario::Images { made: MadeImages { width, height, count }, .. } = scenario else {
+            return None;
+        };
+        let place =
+            |number: u32| [self.phase.code(), self.point.into(), index.into(), number.into()];
+        let image =
+            |number| noise(&mut self.seeds.rng(Stream::Images, &place(number)), width, height);
+        Some((0..count).map(image).collect())
     }
 
     /// A prompt whose blocks are a function of their ids: equal ids are equal tokens, so that a cache of prefixes finds them.
@@ -223,6 +272,7 @@ impl PromptSeries {
                 }
                 Ok(text.into_prompt())
             }
+            SeriesContent::Verbatim => Err(PromptError::NothingToDrawFrom),
         }
     }
 
@@ -239,15 +289,26 @@ impl PromptSeries {
     /// # Errors
     /// When the prefix is longer than that, or no such text can be found.
     pub fn prompt(&self, index: u32, tokens: u32) -> Result<Prompt, PromptError> {
-        match self.entry(index).map(|entry| &entry.content) {
+        match self.entry(index.into()).map(|entry| &entry.content) {
             Some(EntryContent::Prompt(prompt)) => return Ok(prompt.clone()),
             Some(EntryContent::Blocks { block, ids }) => {
                 return self.of_blocks(index, tokens, *block, ids);
             }
             Some(EntryContent::Length) | None => {}
         }
-        let place = [self.phase.code(), self.point.into(), index.into()];
-        let mut rng = self.seeds.rng(Stream::Prompts, &place);
+        self.drawn(&[self.phase.code(), self.point.into(), index.into()], tokens)
+    }
+
+    /// Another text of request `index`, numbered from 1, exactly `tokens` long.
+    ///
+    /// # Errors
+    /// As [`Self::prompt`].
+    pub fn further(&self, index: u32, number: u32, tokens: u32) -> Result<Prompt, PromptError> {
+        self.drawn(&[self.phase.code(), self.point.into(), index.into(), number.into()], tokens)
+    }
+
+    fn drawn(&self, place: &[u64], tokens: u32) -> Result<Prompt, PromptError> {
+        let mut rng = self.seeds.rng(Stream::Prompts, place);
         match &self.content {
             SeriesContent::Ids { vocabulary, prefix } => {
                 let own = own_tokens(tokens, prefix.len())?;
@@ -258,6 +319,7 @@ impl PromptSeries {
                 own_tokens(tokens, prefix.tokens())?;
                 source.prompt(&mut rng, prefix, tokens)
             }
+            SeriesContent::Verbatim => Err(PromptError::NothingToDrawFrom),
         }
     }
 }

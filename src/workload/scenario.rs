@@ -8,6 +8,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::workload::images::{LONGEST_SIDE, MOST_IMAGES};
 use crate::workload::seeds::below;
 
 /// Longest prompt or output that can be asked for, in tokens; above what any model takes.
@@ -24,6 +25,10 @@ const RESAMPLES: u32 = 64;
 /// | `N(mean,std)/(mean,std)` | normal: input, then output |
 /// | `U(min,max)/(min,max)` | uniform, both ends included: input, then output |
 /// | `U(max_in,max_out)` | short for `U(1,max_in)/(1,max_out)` |
+/// | `E(n)` | embeddings: each text has n tokens |
+/// | `R(doc,query)` | rerank: tokens of each document, and of the query |
+/// | `I(w,h)`, `I(w,h,n)` | chat with n images (1) of w × h pixels and a text of 100 tokens in, 100 out |
+/// | `I(w,h,n)/(in,out)` | the same with a text of these lengths |
 ///
 /// The letter may be small, spaces are ignored, and `Display` writes the long form. A normal length is rounded to
 /// a whole number and drawn again until it is at least 1: nothing piles up at 1, and where the deviation is large
@@ -52,7 +57,55 @@ pub enum Scenario {
         /// Output tokens.
         output: Span,
     },
+    /// Embeddings of texts.
+    Embedding {
+        /// Tokens of a text.
+        tokens: u32,
+    },
+    /// Documents in the order of their relevance to a query.
+    Rerank {
+        /// Tokens of a document.
+        document: u32,
+        /// Tokens of the query.
+        query: u32,
+    },
+    /// Images with a text.
+    Images {
+        /// How many, and of which size.
+        made: MadeImages,
+        /// Tokens of the text.
+        input: u32,
+        /// Output tokens.
+        output: u32,
+    },
 }
+
+/// What a scenario asks of a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// Text.
+    Text,
+    /// Vectors.
+    Embeddings,
+    /// An order of documents.
+    Rerank,
+    /// Text about images.
+    ImageText,
+}
+
+/// Images of a request that are made for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MadeImages {
+    /// Pixels of a row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// How many.
+    pub count: u32,
+}
+
+/// Lengths of the text beside images where none are given, prompt and output.
+const TEXT_BESIDE_IMAGES: u32 = 100;
 
 /// Mean and standard deviation, in tokens, before truncation.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -85,7 +138,8 @@ pub struct Lengths {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
     "'{text}' is not a traffic scenario: {why}; write D(in,out), N(mean,std)/(mean,std) or \
-     U(min,max)/(min,max), e.g. D(512,128), N(480,240)/(300,150) or U(50,100)/(200,250)"
+     U(min,max)/(min,max), e.g. D(512,128), N(480,240)/(300,150) or U(50,100)/(200,250); E(n) for embeddings, R(doc,query) \
+     for rerank, I(w,h) or I(w,h,n)/(in,out) for images with text"
 )]
 pub struct ScenarioError {
     text: String,
@@ -103,6 +157,19 @@ impl Scenario {
             Self::Uniform { input, output } => {
                 Lengths { input: input.draw(rng), output: output.draw(rng) }
             }
+            Self::Embedding { tokens } => Lengths { input: tokens, output: 0 },
+            Self::Rerank { document, .. } => Lengths { input: document, output: 0 },
+            Self::Images { input, output, .. } => Lengths { input, output },
+        }
+    }
+
+    /// What is asked.
+    pub fn task(&self) -> Task {
+        match self {
+            Self::Deterministic { .. } | Self::Normal { .. } | Self::Uniform { .. } => Task::Text,
+            Self::Embedding { .. } => Task::Embeddings,
+            Self::Rerank { .. } => Task::Rerank,
+            Self::Images { .. } => Task::ImageText,
         }
     }
 
@@ -112,13 +179,18 @@ impl Scenario {
             Self::Deterministic { input, .. } => format!("D({input})"),
             Self::Normal { input: Normal { mean, std }, .. } => format!("N({mean},{std})"),
             Self::Uniform { input: Span { min, max }, .. } => format!("U({min},{max})"),
+            Self::Embedding { .. } | Self::Rerank { .. } => self.to_string(),
+            Self::Images { made: MadeImages { width, height, count }, input, .. } => {
+                format!("I({width},{height},{count})/({input})")
+            }
         }
     }
 
     /// The longest output, or one that a normal length is beyond once in a million draws.
     pub fn longest_likely_output(&self) -> u32 {
         match *self {
-            Self::Deterministic { output, .. } => output,
+            Self::Deterministic { output, .. } | Self::Images { output, .. } => output,
+            Self::Embedding { .. } | Self::Rerank { .. } => 0,
             Self::Uniform { output, .. } => output.max,
             Self::Normal { output: Normal { mean, std }, .. } => {
                 (mean + 5.0 * std).round().clamp(1.0, f64::from(MAX_TOKENS)) as u32
@@ -130,7 +202,11 @@ impl Scenario {
     pub fn mean(&self) -> Lengths {
         let middle = |span: Span| span.min.midpoint(span.max);
         match *self {
-            Self::Deterministic { input, output } => Lengths { input, output },
+            Self::Deterministic { input, output } | Self::Images { input, output, .. } => {
+                Lengths { input, output }
+            }
+            Self::Embedding { tokens } => Lengths { input: tokens, output: 0 },
+            Self::Rerank { document, query } => Lengths { input: document + query, output: 0 },
             Self::Normal { input, output } => {
                 Lengths { input: input.mean.round() as u32, output: output.mean.round() as u32 }
             }
@@ -169,6 +245,11 @@ impl fmt::Display for Scenario {
             Self::Uniform { input: i, output: o } => {
                 write!(f, "U({},{})/({},{})", i.min, i.max, o.min, o.max)
             }
+            Self::Embedding { tokens } => write!(f, "E({tokens})"),
+            Self::Rerank { document, query } => write!(f, "R({document},{query})"),
+            Self::Images { made: MadeImages { width, height, count }, input, output } => {
+                write!(f, "I({width},{height},{count})/({input},{output})")
+            }
         }
     }
 }
@@ -198,33 +279,68 @@ impl From<Scenario> for String {
 fn parse(text: &str) -> Result<Scenario, String> {
     let compact: String = text.chars().filter(|c| !c.is_whitespace()).collect();
     let letter = compact.chars().next().ok_or("it is empty")?;
-    let pairs = compact[letter.len_utf8()..].split('/').map(pair).collect::<Result<Vec<_>, _>>()?;
-    match (letter.to_ascii_uppercase(), pairs.as_slice()) {
-        ('D', [(input, output)]) => {
+    let groups =
+        compact[letter.len_utf8()..].split('/').map(group).collect::<Result<Vec<_>, _>>()?;
+    let groups: Vec<&[&str]> = groups.iter().map(Vec::as_slice).collect();
+    match (letter.to_ascii_uppercase(), groups.as_slice()) {
+        ('D', [[input, output]]) => {
             Ok(Scenario::Deterministic { input: tokens(input)?, output: tokens(output)? })
         }
-        ('N', [input, output]) => {
-            Ok(Scenario::Normal { input: normal(input)?, output: normal(output)? })
+        ('N', [[_, _], [_, _]]) => {
+            Ok(Scenario::Normal { input: normal(groups[0])?, output: normal(groups[1])? })
         }
-        ('U', [input, output]) => {
-            Ok(Scenario::Uniform { input: span(input)?, output: span(output)? })
+        ('U', [[_, _], [_, _]]) => {
+            Ok(Scenario::Uniform { input: span(groups[0])?, output: span(groups[1])? })
         }
-        ('U', [(max_in, max_out)]) => Ok(Scenario::Uniform {
+        ('E', [[length]]) => Ok(Scenario::Embedding { tokens: tokens(length)? }),
+        ('R', [[document, query]]) => {
+            Ok(Scenario::Rerank { document: tokens(document)?, query: tokens(query)? })
+        }
+        ('I', [size]) => {
+            let (input, output) = (TEXT_BESIDE_IMAGES, TEXT_BESIDE_IMAGES);
+            Ok(Scenario::Images { made: images(size)?, input, output })
+        }
+        ('I', [size, [input, output]]) => Ok(Scenario::Images {
+            made: images(size)?,
+            input: tokens(input)?,
+            output: tokens(output)?,
+        }),
+        ('U', [[max_in, max_out]]) => Ok(Scenario::Uniform {
             input: Span { min: 1, max: tokens(max_in)? },
             output: Span { min: 1, max: tokens(max_out)? },
         }),
         ('D', _) => Err("D takes one pair".to_owned()),
         ('N', _) => Err("N takes two pairs, input and output".to_owned()),
         ('U', _) => Err("U takes one pair or two".to_owned()),
+        ('E', _) => Err("E takes one number".to_owned()),
+        ('R', _) => Err("R takes one pair, document and query".to_owned()),
+        ('I', _) => Err("I takes width, height and a number of images, then lengths".to_owned()),
         _ => Err(format!("there is no distribution '{letter}'")),
     }
 }
 
-fn pair(text: &str) -> Result<(&str, &str), String> {
+fn group(text: &str) -> Result<Vec<&str>, String> {
     text.strip_prefix('(')
         .and_then(|rest| rest.strip_suffix(')'))
-        .and_then(|inside| inside.split_once(','))
-        .ok_or_else(|| format!("'{text}' is not a pair in parentheses"))
+        .map(|inside| inside.split(',').collect())
+        .ok_or_else(|| format!("'{text}' is no number, pair or more in parentheses"))
+}
+
+fn images(size: &[&str]) -> Result<MadeImages, String> {
+    let number = |text: &str, most: u32, what: &str| {
+        let number: Option<u32> = text.parse().ok().filter(|number| (1..=most).contains(number));
+        number.ok_or_else(|| format!("'{text}' is no {what} from 1 to {most}"))
+    };
+    let side = |text: &str| number(text, LONGEST_SIDE, "number of pixels");
+    match *size {
+        [width, height] => Ok(MadeImages { width: side(width)?, height: side(height)?, count: 1 }),
+        [width, height, count] => Ok(MadeImages {
+            width: side(width)?,
+            height: side(height)?,
+            count: number(count, MOST_IMAGES, "number of images")?,
+        }),
+        _ => Err("I takes width, height and a number of images, then lengths".to_owned()),
+    }
 }
 
 fn tokens(text: &str) -> Result<u32, String> {
@@ -237,7 +353,8 @@ fn tokens(text: &str) -> Result<u32, String> {
     }
 }
 
-fn span((min, max): &(&str, &str)) -> Result<Span, String> {
+fn span(pair: &[&str]) -> Result<Span, String> {
+    let &[min, max] = pair else { return Err("U takes one pair or two".to_owned()) };
     let span = Span { min: tokens(min)?, max: tokens(max)? };
     if span.min > span.max {
         return Err(format!("the minimum {min} is above the maximum {max}"));
@@ -245,7 +362,8 @@ fn span((min, max): &(&str, &str)) -> Result<Span, String> {
     Ok(span)
 }
 
-fn normal((mean, std): &(&str, &str)) -> Result<Normal, String> {
+fn normal(pair: &[&str]) -> Result<Normal, String> {
+    let &[mean, std] = pair else { return Err("N takes two pairs, input and output".to_owned()) };
     let number = |text: &str| text.parse::<f64>().map_err(|_| format!("'{text}' is not a number"));
     let normal = Normal { mean: number(mean)?, std: number(std)? };
     let most = f64::from(MAX_TOKENS);
@@ -270,17 +388,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_scenario_is_refused_with_the_reason_and_all_three_forms() {
+    fn what_is_no_scenario_is_refused_with_the_reason_and_all_forms() {
         for (text, why) in [
             ("", "empty"),
             ("é(1,2)", "no distribution"),
             ("X(1,2)", "no distribution"),
             ("D(1)", "pair"),
-            ("D(1,2", "pair"),
+            ("D(1,2", "parentheses"),
             ("D(1,2)/(3,4)", "one pair"),
             ("D(0,2)", "outside 1"),
             ("D(1.5,2)", "whole number"),
-            ("D(1,2,3)", "whole number"),
+            ("D(1,2,3)", "one pair"),
+            ("E(1,2)", "one number"),
+            ("R(4)", "one pair"),
+            ("I(0,4)", "pixels"),
+            ("I(4,4,99)", "number of images"),
             ("N(480,240)", "two pairs"),
             ("N(0,240)/(300,150)", "mean"),
             ("N(480,-1)/(300,150)", "deviation"),
@@ -350,6 +472,15 @@ mod tests {
                 .prop_map(|(input, output)| Scenario::Deterministic { input, output }),
             (normal.clone(), normal).prop_map(|(input, output)| Scenario::Normal { input, output }),
             (span.clone(), span).prop_map(|(input, output)| Scenario::Uniform { input, output }),
+            (1..=MAX_TOKENS).prop_map(|tokens| Scenario::Embedding { tokens }),
+            (1..=MAX_TOKENS, 1..=MAX_TOKENS)
+                .prop_map(|(document, query)| Scenario::Rerank { document, query }),
+            (1..=LONGEST_SIDE, 1..=LONGEST_SIDE, 1..=MOST_IMAGES, 1..=MAX_TOKENS).prop_map(
+                |(width, height, count, input)| {
+                    let made = MadeImages { width, height, count };
+                    Scenario::Images { made, input, output: 7 }
+                }
+            ),
         ]
     }
 
@@ -362,11 +493,13 @@ mod tests {
         #[test]
         fn every_length_is_at_least_one_and_never_absurd(scenario in any_scenario(), seed: u64) {
             let Lengths { input, output } = scenario.draw(&mut generator(seed));
-            prop_assert!((1..=MAX_TOKENS).contains(&input) && (1..=MAX_TOKENS).contains(&output));
+            let has_output = matches!(scenario.task(), Task::Text | Task::ImageText);
+            prop_assert!((1..=MAX_TOKENS).contains(&input));
+            prop_assert!((u32::from(has_output)..=MAX_TOKENS).contains(&output));
         }
 
         #[test]
-        fn whatever_is_accepted_is_written_back_as_something_accepted(text in "[dnuDNU(),/0-9. ]{0,24}") {
+        fn whatever_is_accepted_is_written_back_as_something_accepted(text in "[dnueriDNUERI(),/0-9. ]{0,24}") {
             if let Ok(scenario) = text.parse::<Scenario>() {
                 prop_assert_eq!(parsed(&scenario.to_string()), scenario);
             }

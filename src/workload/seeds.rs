@@ -57,6 +57,8 @@ pub enum Stream {
     Entries,
     /// Content of a trace's blocks.
     Blocks,
+    /// Pixels of images.
+    Images,
 }
 
 impl Stream {
@@ -72,6 +74,7 @@ impl Stream {
             Self::Residual => "residual",
             Self::Entries => "entries",
             Self::Blocks => "blocks",
+            Self::Images => "images",
         }
     }
 }
@@ -89,6 +92,7 @@ pub struct Seeds {
     residual: u64,
     entries: u64,
     blocks: u64,
+    images: u64,
 }
 
 impl Seeds {
@@ -105,6 +109,7 @@ impl Seeds {
             residual: derive(Stream::Residual, root),
             entries: derive(Stream::Entries, root),
             blocks: derive(Stream::Blocks, root),
+            images: derive(Stream::Images, root),
         }
     }
 
@@ -121,6 +126,7 @@ impl Seeds {
             Stream::Residual => self.residual,
             Stream::Entries => self.entries,
             Stream::Blocks => self.blocks,
+            Stream::Images => self.images,
         }
     }
 

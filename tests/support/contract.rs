@@ -14,7 +14,7 @@ use bareflight::record::recorder::PhaseRecords;
 use bareflight::record::request_record::Outcome;
 use bareflight::request::FailureKind;
 use bareflight::request::RequestId;
-use bareflight::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
+use bareflight::request::spec::{Beside, OutputSpec, Prompt, RequestSpec, Sampling};
 use bareflight::settings::engine::EngineSettings;
 use bareflight::settings::served::ServedSettings;
 use bareflight::targets::Drain;
@@ -61,6 +61,7 @@ pub fn shots(count: u32, prompt: usize, max_tokens: u32) -> Vec<Shot> {
         .map(|id| {
             let ids: Vec<u32> = (0..prompt as u32).map(|i| 3 + (id * 31 + i * 7) % 400).collect();
             let request = RequestSpec {
+                beside: Beside::Nothing,
                 prompt: Prompt { ids: Arc::from(ids), text: None },
                 output: OutputSpec { max_tokens, min_tokens: 0, ignore_eos: true },
                 sampling: Sampling::greedy(u64::from(id)),

@@ -99,6 +99,8 @@ impl Paper {
             stability_percent: RunFacts::STABILITY_PERCENT,
             roofline: None,
             shared_prefix_tokens: 0,
+            documents: None,
+            images: None,
             sent_before: None,
             warmup_failure: None,
         }

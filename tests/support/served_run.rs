@@ -46,13 +46,23 @@ impl Run {
         requests: u32,
         more: &[&str],
     ) -> Self {
-        let before = folders(&out);
         let requests = requests.to_string();
+        let load = ["--scenario", "D(4,8)", "--concurrency", "1", "--requests", &requests];
+        Self::with(target, endpoint, out, &[&load[..], more].concat())
+    }
+
+    /// A run of exactly what is asked, at an endpoint.
+    pub fn asked(server: &FaultServer, endpoint: &str, asked: &[&str]) -> Self {
+        let target = format!("openai:{}", server.url());
+        Self::with(&target, endpoint, Rc::new(TempDir::new().unwrap()), asked)
+    }
+
+    fn with(target: &str, endpoint: &str, out: Rc<TempDir>, asked: &[&str]) -> Self {
+        let before = folders(&out);
         let ended = Command::new(env!("CARGO_BIN_EXE_bareflight"))
             .args(["run", "--target", target, "--endpoint", endpoint, "--model", "m"])
-            .args(["--scenario", "D(4,8)", "--concurrency", "1", "--requests", &requests])
             .args(["--warmup", "0", "--window", "whole"])
-            .args(more)
+            .args(asked)
             .current_dir(out.path())
             .output()
             .expect("the binary runs");

@@ -14,7 +14,7 @@ use bareflight::record::request_record::{StampSource, TokenSource};
 use bareflight::record::sink::{SideMessage, Sink};
 use bareflight::request::FailureKind;
 use bareflight::request::RequestId;
-use bareflight::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
+use bareflight::request::spec::{Beside, OutputSpec, Prompt, RequestSpec, Sampling};
 use bareflight::targets::{Drain, Session, Target, TargetError};
 
 /// Everything that was seen of one request.
@@ -223,6 +223,7 @@ pub fn shot(id: u32, tokens: u32) -> Shot {
     Shot::new(
         RequestId(id),
         RequestSpec {
+            beside: Beside::Nothing,
             prompt: Prompt {
                 ids: [100 + id, 7, 8, 9].into(),
                 text: Some(format!("one two {id} three").into()),

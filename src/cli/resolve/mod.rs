@@ -2,6 +2,7 @@
 
 mod error;
 mod executor;
+mod tasks;
 mod terms;
 mod workload;
 
@@ -48,6 +49,7 @@ pub fn resolve(typed: &Settings) -> Result<Resolved, SettingsError> {
         served: served_settings(typed),
         workload: workload(typed)?,
         loads: loads(typed)?,
+        batch_sizes: typed.workload.batch_size.clone().unwrap_or_default(),
         requests: typed.fixed_requests(),
         requests_per_slot: typed.requests.and_then(RequestCount::per_slot),
         duration: typed.duration.map(|span| span.0),
@@ -271,6 +273,8 @@ fn workload(typed: &Settings) -> Result<Workload, SettingsError> {
         scenario: workload::scenario(typed)?,
         file: workload::file(typed)?,
         distinct_prompts: typed.workload.num_prompts,
+        documents: tasks::documents(typed)?,
+        images: tasks::images(typed)?,
         prompts: prompt_kind(typed),
         prefix_tokens: typed.prefix_tokens.unwrap_or(0),
         output: OutputPolicy {
@@ -365,7 +369,7 @@ fn memory_bandwidth(typed: &Settings) -> Result<Option<f64>, SettingsError> {
 fn served_settings(typed: &Settings) -> ServedSettings {
     ServedSettings {
         model: typed.model.clone(),
-        endpoint: typed.endpoint.unwrap_or_default(),
+        endpoint: tasks::endpoint(typed),
         api_key_env: typed.api_key_env.clone(),
         api_key_file: typed.api_key_file.clone(),
         headers: typed.header.clone().unwrap_or_default(),
@@ -402,8 +406,7 @@ fn prompts_are_ids_of_a_server(typed: &Settings) -> bool {
 /// A chat server takes text and nothing else, and so does a target behind its tokenizer; everything else takes ids.
 fn prompt_kind(typed: &Settings) -> PromptKind {
     let target = typed.target.as_deref().unwrap_or(DEFAULT_TARGET);
-    let takes_text =
-        registry::abilities_of(target).prompts_are_text(typed.endpoint.unwrap_or_default());
+    let takes_text = registry::abilities_of(target).prompts_are_text(tasks::endpoint(typed));
     match typed.prompts {
         Some(PromptFormat::Text) => PromptKind::Text,
         Some(PromptFormat::Ids) => PromptKind::Ids,
@@ -496,7 +499,7 @@ impl Resolved {
     fn write_workload(&self, settings: &mut Settings) {
         let workload = &self.workload;
         settings.scenario = workload.file.is_none().then_some(workload.scenario);
-        settings.workload = workload::to_flags(workload);
+        settings.workload = workload::to_flags(workload, &self.batch_sizes);
         settings.prompts = match workload.prompts {
             // Whoever types them vouches for the vocabulary.
             PromptKind::Ids if self.served.ids_by_default => None,

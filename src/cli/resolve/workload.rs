@@ -5,7 +5,8 @@ use crate::cli::typed::{Settings, WorkloadFlags};
 use crate::settings::DEFAULT_SCENARIO;
 use crate::workload::Workload;
 use crate::workload::dataset::{FileOrder, FileWorkload};
-use crate::workload::scenario::Scenario;
+use crate::workload::images::ImagesFrom;
+use crate::workload::scenario::{MAX_TOKENS, Scenario};
 
 /// The scenario, as it was typed or by its means and deviations.
 pub(super) fn scenario(typed: &Settings) -> Result<Scenario, SettingsError> {
@@ -14,6 +15,16 @@ pub(super) fn scenario(typed: &Settings) -> Result<Scenario, SettingsError> {
     let deviations = (flags.input_tokens_stddev, flags.output_tokens_stddev);
     let any = input.is_some() || output.is_some() || deviations != (None, None);
     match (typed.scenario, any) {
+        (Some(Scenario::Images { made, input: own_input, output: own_output }), true)
+            if deviations == (None, None) =>
+        {
+            // The lengths of the text beside images.
+            Ok(Scenario::Images {
+                made,
+                input: whole_or("--isl", input, own_input)?,
+                output: whole_or("--osl", output, own_output)?,
+            })
+        }
         (Some(_), true) => {
             let why = "it says the lengths too";
             Err(SettingsError::Apart("--scenario", "`--isl`, `--osl` and their deviations", why))
@@ -37,6 +48,15 @@ pub(super) fn scenario(typed: &Settings) -> Result<Scenario, SettingsError> {
     }
 }
 
+/// A length as a whole number of tokens; its own where none is given.
+fn whole_or(flag: &'static str, given: Option<f64>, own: u32) -> Result<u32, SettingsError> {
+    let Some(given) = given else { return Ok(own) };
+    let is_length = given.fract() == 0.0 && (1.0..=f64::from(MAX_TOKENS)).contains(&given);
+    let range = "a whole number of tokens";
+    let wrong = || SettingsError::Range { flag, given: given.to_string(), range };
+    is_length.then_some(given as u32).ok_or_else(wrong)
+}
+
 /// The file, where one was named.
 pub(super) fn file(typed: &Settings) -> Result<Option<FileWorkload>, SettingsError> {
     let flags = &typed.workload;
@@ -46,6 +66,7 @@ pub(super) fn file(typed: &Settings) -> Result<Option<FileWorkload>, SettingsErr
     for (name, given) in [
         ("--prompt-column", flags.prompt_column.is_some()),
         ("--output-tokens-column", flags.output_tokens_column.is_some()),
+        ("--image-column", flags.image_column.is_some()),
     ] {
         if given && !kind.has_columns() {
             return Err(SettingsError::Needs(name, "a workload of kind `jsonl`, `json` or `csv`"));
@@ -99,6 +120,7 @@ pub(super) fn file(typed: &Settings) -> Result<Option<FileWorkload>, SettingsErr
         order,
         prompt_column: flags.prompt_column.clone(),
         output_column: flags.output_tokens_column.clone(),
+        image_column: flags.image_column.clone(),
         output_tokens: flags.output_tokens,
         skip_bad_lines: flags.skip_bad_lines.unwrap_or(false),
         max_input: flags.max_isl,
@@ -114,6 +136,7 @@ fn refuse_without_file(flags: &WorkloadFlags) -> Result<(), SettingsError> {
         ("--workload-order", flags.workload_order.is_some()),
         ("--prompt-column", flags.prompt_column.is_some()),
         ("--output-tokens-column", flags.output_tokens_column.is_some()),
+        ("--image-column", flags.image_column.is_some()),
         ("--output-tokens", flags.output_tokens.is_some()),
         ("--skip-bad-lines", flags.skip_bad_lines == Some(true)),
         ("--max-isl", flags.max_isl.is_some()),
@@ -149,16 +172,29 @@ fn refuse_beside_file(typed: &Settings) -> Result<(), SettingsError> {
 }
 
 /// The flags of a workload, as they would have to be typed.
-pub(super) fn to_flags(workload: &Workload) -> WorkloadFlags {
-    let num_prompts = workload.distinct_prompts;
-    let Some(file) = &workload.file else {
-        return WorkloadFlags { num_prompts, ..WorkloadFlags::default() };
+pub(super) fn to_flags(workload: &Workload, batch_sizes: &[u32]) -> WorkloadFlags {
+    let from = workload.images.as_ref().map(|it| &it.from);
+    let of_requests = WorkloadFlags {
+        num_prompts: workload.distinct_prompts,
+        batch_size: Some(batch_sizes.to_vec()).filter(|sizes| !sizes.is_empty()),
+        image_folder: from.and_then(|from| match from {
+            ImagesFrom::Folder(path) => Some(path.clone()),
+            ImagesFrom::Urls(_) => None,
+        }),
+        image_url: from.and_then(|from| match from {
+            ImagesFrom::Urls(urls) => Some(urls.clone()),
+            ImagesFrom::Folder(_) => None,
+        }),
+        images_per_request: workload.images.as_ref().map(|it| it.each),
+        ..WorkloadFlags::default()
     };
+    let Some(file) = &workload.file else { return of_requests };
     WorkloadFlags {
         workload: Some(file.source.clone()),
         workload_order: Some(file.order),
         prompt_column: file.prompt_column.clone(),
         output_tokens_column: file.output_column.clone(),
+        image_column: file.image_column.clone(),
         output_tokens: file.output_tokens,
         skip_bad_lines: Some(file.skip_bad_lines),
         max_isl: file.max_input,
@@ -166,7 +202,6 @@ pub(super) fn to_flags(workload: &Workload) -> WorkloadFlags {
         replay: Some(file.replay),
         time_scale: file.replay.then_some(file.time_scale),
         trace_window: file.window,
-        num_prompts,
-        ..WorkloadFlags::default()
+        ..of_requests
     }
 }

@@ -1,5 +1,7 @@
 //! Flags of a workload from a file and of its lengths: table `[workload]` of a configuration file.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +62,26 @@ pub struct WorkloadFlags {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub num_prompts: Option<u32>,
+    /// Embeddings and rerank: texts or documents of each request; several for a sweep, e.g. `1,8` (default: 1)
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_size: Option<Vec<u32>>,
+    /// Chat: each request carries an image of this folder, by name and in turns
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_folder: Option<PathBuf>,
+    /// Chat: each request carries this image, which the server fetches; several are taken in turns
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_url: Option<Vec<String>>,
+    /// JSON and CSV: column of an image, or of a list: an address, a file beside the workload, or data
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_column: Option<String>,
+    /// Images of each request, with `--image-folder` or `--image-url` (default: 1)
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub images_per_request: Option<u32>,
     /// Mean prompt length: with `--osl`, another spelling of a scenario
     #[arg(long, value_name = "N", visible_alias = "isl", alias = "synthetic-input-tokens-mean")]
     #[serde(skip_serializing_if = "Option::is_none")]

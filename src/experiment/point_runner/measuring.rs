@@ -161,6 +161,8 @@ impl PointRunner<'_> {
             stability_percent: RunFacts::STABILITY_PERCENT,
             roofline: self.roofline.clone(),
             shared_prefix_tokens: self.resolved.workload.prefix_tokens,
+            documents: plan.workload().documents,
+            images: plan.shots().images_each(),
             sent_before: self.sent_before.clone(),
             warmup_failure,
         }

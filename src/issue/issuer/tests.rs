@@ -11,7 +11,7 @@ use crate::record::event::{Ending, TokenHash};
 use crate::record::recorder::{PhaseRecords, Recorder};
 use crate::record::request_record::{FinishReason, NotSentReason, Outcome, Part, RequestRecord};
 use crate::record::request_table::PlannedRequest;
-use crate::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
+use crate::request::spec::{Beside, OutputSpec, Prompt, RequestSpec, Sampling};
 use crate::request::{Failure, FailureKind};
 use crate::targets::Drain;
 use crate::workload::DEFAULT_PRIORITY;
@@ -88,6 +88,7 @@ impl Session for Scripted {
 
 fn shots(intended: impl IntoIterator<Item = Option<Nanos>>) -> Vec<Shot> {
     let request = RequestSpec {
+        beside: Beside::Nothing,
         prompt: Prompt { ids: Arc::from([1_u32]), text: None },
         output: OutputSpec { max_tokens: 1, min_tokens: 0, ignore_eos: true },
         sampling: Sampling::greedy(0),

@@ -4,6 +4,7 @@ use super::{Plan, PlanError, PlanSize, ShotFacts};
 use crate::clock::Nanos;
 use crate::load::{Arrivals, Load};
 use crate::request::Limits;
+use crate::workload::vocabulary::Vocabulary;
 use crate::workload::{SamplingPolicy, Workload};
 
 impl Plan {
@@ -30,10 +31,10 @@ impl Plan {
         let mut lists = lists.into_iter().filter(|list| !list.is_empty());
         lists.try_for_each(|list| {
             list.facts().try_for_each(|shot| shot_fits(&shot, limits))?;
-            let largest = list.series().vocabulary().largest();
-            match limits.vocab_size {
-                Some(size) if largest >= size => {
-                    Err(PlanError::OutsideVocabulary { id: largest, size })
+            let largest = list.series().vocabulary().map(Vocabulary::largest);
+            match (largest, limits.vocab_size) {
+                (Some(id), Some(size)) if id >= size => {
+                    Err(PlanError::OutsideVocabulary { id, size })
                 }
                 _ => Ok(()),
             }

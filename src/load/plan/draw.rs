@@ -228,7 +228,7 @@ impl Draw<'_> {
         let mut drawn = Vec::with_capacity(requests);
         for index in 0..requests as u32 {
             let lengths = if let Some(entries) = self.source.entries() {
-                entries.of(phase, index).lengths
+                self.of_entries(entries, phase, index)
             } else {
                 let prompt = self.workload.prompt_of(index);
                 self.workload.lengths(&self.seeds, phase, prompt)
@@ -243,6 +243,15 @@ impl Draw<'_> {
             return Err(PlanError::TooManyTokens);
         }
         Ok(drawn)
+    }
+
+    /// Lengths of a request whose texts are entries of a file.
+    fn of_entries(&self, entries: &Entries, phase: Phase, index: u32) -> Lengths {
+        let texts = u64::from(self.workload.documents.unwrap_or(1));
+        let first = u64::from(index) * texts;
+        let output = entries.of(phase, first).lengths.output;
+        let input = (first..first + texts).map(|text| entries.of(phase, text).lengths.input).sum();
+        Lengths { input, output }
     }
 
     /// Puts a phase together, and refuses what its lengths already rule out.

@@ -3,10 +3,12 @@
 //! The SHA-256 of, in this order:
 //! - `bareflight plan v2` and a line feed; the load; the optional duration;
 //! - where prompts come again, `distinct` and their number (4 bytes);
+//! - where requests have several texts, `documents` and their number (4 bytes); where images are made, `images`, their width,
+//!   height and number (4 bytes each);
 //! - what all shots share: minimum output (4 bytes), whether end tokens are ignored, optional temperature, top-p and
 //!   top-k, streaming, terms;
-//! - where prompts come from: 1 for ids or 2 for text; the seeds of the streams `prompts` and `prefixes`; the point and
-//!   the prefix in tokens (4 bytes each); the vocabulary's size and its number of excluded ids (4 bytes each) and each of
+//! - where prompts come from: 1 for ids, 2 for text or 3 for texts of a file that nothing counts; given images as texts; the seeds of the streams `prompts` and `prefixes`; the point and
+//!   the prefix in tokens (4 bytes each); but for 3, the vocabulary's size and its number of excluded ids (4 bytes each) and each of
 //!   them; for text the number of words (8 bytes) and each word, its cost and its cost at the beginning of a text;
 //! - warm-up, then measured shots: the phase in 1 byte and the number of shots in 8; where there are any, the SHA-256 of
 //!   the first prompt's ids and its optional text; then of each shot the optional intended instant, prompt and output
@@ -28,9 +30,10 @@ use sha2::{Digest, Sha256};
 use super::{PlanError, PlanSize, PromptSha, ShotFacts, ShotList};
 use crate::load::course::{Course, Ramp, Tail};
 use crate::load::{Arrivals, Load};
-use crate::request::spec::Prompt;
+use crate::request::spec::{Beside, Prompt, RequestSpec};
 use crate::request::terms::Terms;
 use crate::workload::prompts::PromptSeries;
+use crate::workload::scenario::{MadeImages, Scenario};
 use crate::workload::seeds::{Phase, Seeds, Stream};
 use crate::workload::words::Word;
 use crate::workload::{OutputPolicy, SamplingPolicy, Workload};
@@ -40,8 +43,20 @@ const VERSION: &[u8] = b"bareflight plan v2\n";
 /// Bytes hashed at a time: a call per number would cost more than the hash itself.
 const CHUNK: usize = 4096;
 
-pub(super) fn prompt_sha(prompt: &Prompt) -> PromptSha {
+/// The hash of the texts of a request: of the prompt alone, as it always was, where there is no other.
+pub(super) fn texts_sha(request: &RequestSpec) -> PromptSha {
     let mut hasher = Sha256::new();
+    put_prompt(&mut hasher, &request.prompt);
+    if let Beside::Texts(texts) = &request.beside {
+        texts.iter().for_each(|text| put_prompt(&mut hasher, text));
+    }
+    PromptSha(hasher.finalize().into())
+}
+
+fn put_prompt(hasher: &mut Sha256, prompt: &Prompt) {
+    if let (true, Some(text)) = (prompt.ids.is_empty(), &prompt.text) {
+        hasher.update(text.as_bytes());
+    }
     let mut bytes = [0_u8; CHUNK];
     for ids in prompt.ids.chunks(CHUNK / 4) {
         for (four, id) in bytes.chunks_exact_mut(4).zip(ids) {
@@ -49,7 +64,6 @@ pub(super) fn prompt_sha(prompt: &Prompt) -> PromptSha {
         }
         hasher.update(&bytes[..4 * ids.len()]);
     }
-    PromptSha(hasher.finalize().into())
 }
 
 /// The hash of a plan of these phases, warm-up first.
@@ -185,10 +199,13 @@ impl Form {
             terms,
             // Their ids are among the words of `terms`.
             stop_texts: _,
-            // Each shot has what is drawn from these.
-            scenario: _,
+            // Each shot has the lengths that are drawn from it.
+            scenario,
             file: _,
             distinct_prompts,
+            documents,
+            // The series has them.
+            images: _,
             adapters: _,
             priorities: _,
             // The source of prompts has these.
@@ -199,6 +216,14 @@ impl Form {
         if let Some(distinct) = distinct_prompts {
             self.put(b"distinct");
             self.put(&distinct.to_le_bytes());
+        }
+        if let Some(documents) = documents {
+            self.put(b"documents");
+            self.put(&documents.to_le_bytes());
+        }
+        if let Scenario::Images { made: MadeImages { width, height, count }, .. } = scenario {
+            self.put(b"images");
+            [width, height, count].iter().for_each(|number| self.put(&number.to_le_bytes()));
         }
         self.put(&min_tokens.to_le_bytes());
         self.put(&[u8::from(*ignore_eos)]);
@@ -235,12 +260,22 @@ impl Form {
 
     fn source(&mut self, series: &PromptSeries, seeds: &Seeds, point: u32) {
         let (vocabulary, words) = (series.vocabulary(), series.words());
-        self.put(&[if words.is_some() { 2 } else { 1 }]);
+        self.put(&[match (vocabulary, words) {
+            (None, _) => 3,
+            (Some(_), Some(_)) => 2,
+            (Some(_), None) => 1,
+        }]);
         for stream in [Stream::Prompts, Stream::Prefixes] {
             self.put(&seeds.of(stream).to_le_bytes());
         }
-        let excluded = vocabulary.size() - vocabulary.allowed();
-        for number in [point, series.prefix_tokens() as u32, vocabulary.size(), excluded] {
+        for url in series.images().iter().flat_map(|images| images.all()) {
+            self.text(url);
+        }
+        for number in [point, series.prefix_tokens() as u32] {
+            self.put(&number.to_le_bytes());
+        }
+        let Some(vocabulary) = vocabulary else { return };
+        for number in [vocabulary.size(), vocabulary.size() - vocabulary.allowed()] {
             self.put(&number.to_le_bytes());
         }
         for id in vocabulary.excluded() {
@@ -260,15 +295,17 @@ impl Form {
         self.put(&[phase.code() as u8]);
         self.put(&(shots.len() as u64).to_le_bytes());
         if !shots.is_empty() {
-            let prompt = shots.shot(0)?.request.prompt;
-            self.put(&prompt_sha(&prompt).0);
-            self.optional_text(prompt.text.as_deref());
+            let request = shots.shot(0)?.request;
+            self.put(&texts_sha(&request).0);
+            self.optional_text(request.prompt.text.as_deref());
         }
         let content = shots.content();
         let (workload, seeds) = (&content.workload, &content.seeds);
         for (index, shot) in (0_u32..).zip(shots.facts()) {
             self.shot(shot, workload, seeds, phase, index);
-            if let Some(entry) = content.series.entry(index) {
+            let texts = u64::from(workload.documents.unwrap_or(1));
+            let first = u64::from(index) * texts;
+            for entry in (first..first + texts).map_while(|text| content.series.entry(text)) {
                 self.put(&entry.digest());
             }
         }

@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Nanos;
 use crate::load::Load;
 use crate::load::course::Course;
-use crate::request::spec::{Prompt, RequestSpec};
+use crate::request::spec::RequestSpec;
 use crate::request::{Prepared, RequestId};
+use crate::workload::Workload;
+use crate::workload::prompts::PromptSource;
 
 pub use draw::{MAX_PLAN_SHOTS, MAX_PLAN_TOKENS, Pool, requests_at_most};
 pub use error::PlanError;
@@ -82,7 +84,7 @@ pub struct Plan {
     hash: String,
 }
 
-/// SHA-256 over a prompt's ids, each as 4 little-endian bytes. Prints its first 16 hexadecimal digits.
+/// SHA-256 over a prompt's ids, each as 4 little-endian bytes, or over its text where that alone is known. Prints its first 16 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PromptSha([u8; 32]);
 
@@ -93,9 +95,19 @@ impl fmt::Display for PromptSha {
 }
 
 impl PromptSha {
-    /// The hash of a prompt.
-    pub fn of(prompt: &Prompt) -> Self {
-        hash::prompt_sha(prompt)
+    /// The hash of a request's texts.
+    pub fn of(request: &RequestSpec) -> Self {
+        hash::texts_sha(request)
+    }
+}
+
+impl PromptSource {
+    /// The same behind a plan: the next one has entries of its own.
+    #[must_use]
+    pub fn behind(self, plan: &Plan) -> Self {
+        let texts = plan.workload().documents.unwrap_or(1) as usize;
+        let unmeasured = plan.warmup.len() + plan.fill.len();
+        self.behind_texts(plan.shots.len() * texts, unmeasured * texts)
     }
 }
 
@@ -103,6 +115,19 @@ impl Plan {
     /// How requests arrive.
     pub fn load(&self) -> Load {
         self.load
+    }
+
+    /// What is asked, but for lengths and instants.
+    pub fn workload(&self) -> &Workload {
+        self.shots.workload()
+    }
+
+    /// What tells its point from others: the load, and the texts of a request where that is a batch.
+    pub fn label(&self) -> String {
+        match self.workload().documents {
+            Some(documents) => format!("{}, batch size {documents}", self.load),
+            None => self.load.to_string(),
+        }
     }
 
     /// How much was asked for.

@@ -5,11 +5,12 @@ use std::sync::{Arc, OnceLock};
 use super::{PlanError, Shot};
 use crate::clock::Nanos;
 use crate::request::RequestId;
-use crate::request::spec::RequestSpec;
+use crate::request::spec::{Beside, Prompt, RequestSpec};
 use crate::request::terms::Terms;
 use crate::workload::Workload;
-use crate::workload::prompts::PromptSeries;
-use crate::workload::scenario::Lengths;
+use crate::workload::images::noise_bytes;
+use crate::workload::prompts::{PromptError, PromptSeries};
+use crate::workload::scenario::{Lengths, MadeImages, Scenario};
 use crate::workload::seeds::{Phase, Seeds};
 
 /// Shots of a phase that is kept drawn: a comparison plays it on several sides. A few hundred kilobytes.
@@ -17,6 +18,9 @@ const KEPT_SHOTS: usize = 4096;
 
 /// Prompt tokens of a phase that is kept drawn: 1 MiB of ids.
 const KEPT_TOKENS: u64 = 256 << 10;
+
+/// A window of text has 256 Ki tokens, and that of images should have about 128 MiB.
+const BYTES_OF_IMAGES_PER_TOKEN: u64 = 512;
 
 /// What is known of a planned request without its prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +40,7 @@ impl From<&Shot> for ShotFacts {
         Self {
             id: shot.id,
             intended: shot.intended,
-            prompt_tokens: shot.request.prompt.tokens(),
+            prompt_tokens: shot.request.prompt_tokens(),
             output_tokens: shot.request.output.max_tokens,
         }
     }
@@ -114,6 +118,23 @@ impl ShotList {
         &self.0.series
     }
 
+    /// What is asked, but for lengths and instants.
+    pub fn workload(&self) -> &Workload {
+        &self.0.workload
+    }
+
+    /// Images of each request; `None` where there are none, or requests differ.
+    pub fn images_each(&self) -> Option<u32> {
+        let of_workload = self.0.workload.images_each();
+        of_workload.or_else(|| {
+            let of = |index: usize| {
+                self.0.series.entry(index as u64)?.images.as_ref().map(|it| it.len() as u32)
+            };
+            let first = of(0)?;
+            (1..self.len()).all(|index| of(index) == Some(first)).then_some(first)
+        })
+    }
+
     /// Prompt tokens of all shots.
     pub fn prompt_tokens(&self) -> u64 {
         self.0.lengths.iter().map(|lengths| u64::from(lengths.input)).sum()
@@ -162,7 +183,8 @@ impl ShotList {
     /// # Errors
     /// When a prompt cannot be drawn.
     pub fn keep_if_small(&self) -> Result<(), PlanError> {
-        let small = self.len() <= KEPT_SHOTS && self.prompt_tokens() <= KEPT_TOKENS;
+        let weight: u64 = (0..self.len()).map(|index| self.weight_of(index)).sum();
+        let small = self.len() <= KEPT_SHOTS && weight <= KEPT_TOKENS;
         if small && self.0.kept.get().is_none() {
             let drawn: Box<[Shot]> = self.shots().collect::<Result<_, _>>()?;
             // Another thread has drawn the same.
@@ -171,15 +193,62 @@ impl ShotList {
         Ok(())
     }
 
+    /// The prompt, and what texts go with it.
+    fn texts(&self, index: usize) -> Result<(Prompt, Beside), PromptError> {
+        let Content { workload, series, seeds, phase, .. } = &*self.0;
+        let place = workload.prompt_of(index as u32);
+        let Some(documents) = workload.documents else {
+            let prompt = series.prompt(place, self.0.lengths[index].input)?;
+            return Ok((prompt, Beside::Nothing));
+        };
+        if workload.file.is_some() {
+            let texts = (0..documents).map(|number| {
+                let text = place.saturating_mul(documents).saturating_add(number);
+                let tokens = series.entry(text.into()).map_or(0, |entry| entry.lengths.input);
+                series.prompt(text, tokens)
+            });
+            let mut texts = texts.collect::<Result<Vec<_>, _>>()?;
+            let first = texts.remove(0);
+            return Ok((first, Beside::Texts(texts.into())));
+        }
+        let tokens = |number| workload.document_tokens(seeds, *phase, place, number);
+        // A query comes before all documents; else the first text is the prompt.
+        let (first, begun) = match workload.query_tokens() {
+            Some(query) => (query, 0),
+            None => (tokens(0), 1),
+        };
+        let others = (begun..documents)
+            .map(|number| series.further(place, 1 + number, tokens(number)))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok((series.prompt(place, first)?, Beside::Texts(others.into())))
+    }
+
+    /// About how much memory a request takes while it waits, in prompt tokens of text.
+    pub fn weight_of(&self, index: usize) -> u64 {
+        let Content { workload, series, lengths, .. } = &*self.0;
+        let images = match (series.images(), workload.scenario) {
+            (Some(given), _) => given.bytes_each(),
+            (None, Scenario::Images { made: MadeImages { width, height, count }, .. }) => {
+                noise_bytes(width, height) * u64::from(count)
+            }
+            (None, _) => 0,
+        };
+        u64::from(lengths[index].input) + images / BYTES_OF_IMAGES_PER_TOKEN
+    }
+
     fn draw(&self, index: usize) -> Result<Shot, PlanError> {
         let Content { phase, workload, seeds, series, terms, .. } = &*self.0;
-        let ShotFacts { id, intended, prompt_tokens, .. } = self.facts_of(index);
+        let ShotFacts { id, intended, .. } = self.facts_of(index);
         let place = index as u32;
-        let prompt = series
-            .prompt(workload.prompt_of(place), prompt_tokens)
-            .map_err(|why| PlanError::Prompt { request: id, why })?;
+        let (prompt, beside) =
+            self.texts(index).map_err(|why| PlanError::Prompt { request: id, why })?;
+        let beside = match series.images_of(workload.prompt_of(place), workload.scenario) {
+            Some(images) => Beside::Images(images),
+            None => beside,
+        };
         let request = RequestSpec {
             prompt,
+            beside,
             output: workload.output(self.0.lengths[index]),
             sampling: workload.sampling(seeds, *phase, place),
             streaming: workload.streaming,

@@ -60,7 +60,9 @@ fn each_number_has_one_id_and_one_key_that_names_its_unit() {
             crate::metrics::definition::Unit::Ms => "_ms",
             crate::metrics::definition::Unit::Tokens => "_tokens",
             crate::metrics::definition::Unit::TokensPerS => "_tokens_per_s",
-            crate::metrics::definition::Unit::RequestsPerS => "_per_s",
+            crate::metrics::definition::Unit::RequestsPerS
+            | crate::metrics::definition::Unit::DocumentsPerS
+            | crate::metrics::definition::Unit::ImagesPerS => "_per_s",
             crate::metrics::definition::Unit::Fraction => "_fraction",
             crate::metrics::definition::Unit::Joules => "_j",
             crate::metrics::definition::Unit::TokensPerJoule => "_tokens_per_joule",

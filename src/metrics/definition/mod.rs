@@ -43,6 +43,10 @@ pub enum Unit {
     TokensPerS,
     /// Requests per second.
     RequestsPerS,
+    /// Texts or documents per second.
+    DocumentsPerS,
+    /// Images per second.
+    ImagesPerS,
     /// A share from 0 to 1.
     Fraction,
     /// Joules.
@@ -59,6 +63,8 @@ impl Unit {
             Self::Tokens => "tokens",
             Self::TokensPerS => "tokens/s",
             Self::RequestsPerS => "requests/s",
+            Self::DocumentsPerS => "documents/s",
+            Self::ImagesPerS => "images/s",
             Self::Fraction => "",
             Self::Joules => "J",
             Self::TokensPerJoule => "tokens/J",
@@ -254,6 +260,12 @@ pub enum Rate {
     /// Requests per second.
     #[serde(rename = "request_throughput_per_s")]
     RequestThroughput,
+    /// Texts or documents per second.
+    #[serde(rename = "document_throughput_per_s")]
+    DocumentThroughput,
+    /// Images per second.
+    #[serde(rename = "image_throughput_per_s")]
+    ImageThroughput,
     /// Output tokens per second and GPU.
     #[serde(rename = "per_gpu_output_tokens_per_s")]
     PerGpuOutput,
@@ -332,11 +344,13 @@ impl Quantity {
 
 impl Rate {
     /// Every rate, in the order of files and tables.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::OutputThroughput,
         Self::TotalThroughput,
         Self::InputThroughput,
         Self::RequestThroughput,
+        Self::DocumentThroughput,
+        Self::ImageThroughput,
         Self::PerGpuOutput,
         Self::PerGpuTotal,
         Self::Goodput,
@@ -352,6 +366,8 @@ impl Rate {
             Self::TotalThroughput => &table::TOTAL_THROUGHPUT,
             Self::InputThroughput => &table::INPUT_THROUGHPUT,
             Self::RequestThroughput => &table::REQUEST_THROUGHPUT,
+            Self::DocumentThroughput => &table::DOCUMENT_THROUGHPUT,
+            Self::ImageThroughput => &table::IMAGE_THROUGHPUT,
             Self::PerGpuOutput => &table::PER_GPU_OUTPUT,
             Self::PerGpuTotal => &table::PER_GPU_TOTAL,
             Self::Goodput => &table::GOODPUT,

@@ -215,7 +215,7 @@ pub(super) const PROMPT_TOKENS: Definition = Definition {
     key: "prompt_tokens",
     label: "Prompt length",
     unit: Unit::Tokens,
-    formula: "tokens of the prompt",
+    formula: "tokens of the prompt as planned; as the server counts them where only its text was known",
     origin: Origin::Count,
     per: Per::Request,
     over: Over::Completed,
@@ -333,6 +333,32 @@ pub(super) const REQUEST_THROUGHPUT: Definition = Definition {
     label: "Request throughput",
     unit: Unit::RequestsPerS,
     formula: "completed requests with t_end in the window ÷ window",
+    origin: Origin::Window,
+    per: Per::Run,
+    over: Over::Completed,
+    better: Better::Higher,
+    needs_streaming: false,
+};
+
+pub(super) const DOCUMENT_THROUGHPUT: Definition = Definition {
+    id: "document_throughput",
+    key: "document_throughput_per_s",
+    label: "Document throughput",
+    unit: Unit::DocumentsPerS,
+    formula: "request_throughput × texts or documents of a request",
+    origin: Origin::Window,
+    per: Per::Run,
+    over: Over::Completed,
+    better: Better::Higher,
+    needs_streaming: false,
+};
+
+pub(super) const IMAGE_THROUGHPUT: Definition = Definition {
+    id: "image_throughput",
+    key: "image_throughput_per_s",
+    label: "Image throughput",
+    unit: Unit::ImagesPerS,
+    formula: "request_throughput × images of a request",
     origin: Origin::Window,
     per: Per::Run,
     over: Over::Completed,

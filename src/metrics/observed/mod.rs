@@ -260,9 +260,14 @@ impl Observed {
         self.of_engine.as_ref()?.counts
     }
 
-    /// Prompt tokens as the server counts them, else as planned.
-    pub fn counted_prompt(&self) -> u32 {
-        self.other_counts.prompt.unwrap_or(self.prompt_tokens)
+    /// Prompt tokens as planned, where anything counted them then.
+    pub fn planned_prompt(&self) -> Option<u32> {
+        (self.prompt_tokens > 0).then_some(self.prompt_tokens)
+    }
+
+    /// Prompt tokens as the server counts them, else as planned; `None` where nobody did.
+    pub fn counted_prompt(&self) -> Option<u32> {
+        self.other_counts.prompt.or_else(|| self.planned_prompt())
     }
 
     /// Whether any of its prompt was not computed, since a cache held it.
@@ -278,7 +283,7 @@ impl Observed {
             let found = counts.kv_reused_blocks;
             Some(CacheUse { found, looked_for: found + counts.kv_missed_blocks? })
         });
-        let looked_for = self.counted_prompt();
+        let looked_for = self.counted_prompt().unwrap_or(0);
         let of_server = self
             .other_counts
             .cached

@@ -48,6 +48,12 @@ pub struct Summary {
     pub target: TargetFacts,
     /// How requests arrived.
     pub load: Load,
+    /// Texts or documents of each request, where requests are batches of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub documents: Option<u32>,
+    /// Images of each request, where each has as many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<u32>,
     /// Whether output was delivered token by token.
     pub streaming: bool,
     /// GPUs in use; 0 on a CPU.

@@ -95,8 +95,9 @@ impl Cached {
 
 /// The share of a prompt that others begin with too: the shared prefix, and what a chat template puts around every prompt.
 fn explained(request: &Observed, facts: &RunFacts) -> f64 {
-    let counted = request.counted_prompt();
-    let added = counted.saturating_sub(request.prompt_tokens);
+    let counted = request.counted_prompt().unwrap_or(0);
+    // Of a text that was counted by the server alone nobody knows what it added.
+    let added = request.planned_prompt().map_or(0, |planned| counted.saturating_sub(planned));
     let shared = facts.shared_prefix_tokens.saturating_add(added).min(counted);
     f64::from(shared) / f64::from(counted.max(1))
 }

@@ -14,7 +14,7 @@ use crate::metrics::sides::{GateResult, GateStatus, Row};
 use crate::report::figures::{self, short_name};
 
 /// The numbers that people look at, in the order of tables; the files hold them all.
-const SHOWN: [Measure; 14] = [
+const SHOWN: [Measure; 16] = [
     Measure::Of(Quantity::Ttft, Statistic::At(Percentile::P50)),
     Measure::Of(Quantity::Ttft, Statistic::At(Percentile::P99)),
     Measure::Of(Quantity::Itl, Statistic::At(Percentile::P50)),
@@ -27,6 +27,8 @@ const SHOWN: [Measure; 14] = [
     Measure::Rate(Rate::OutputThroughput),
     Measure::Rate(Rate::InputThroughput),
     Measure::Rate(Rate::RequestThroughput),
+    Measure::Rate(Rate::DocumentThroughput),
+    Measure::Rate(Rate::ImageThroughput),
     Measure::Rate(Rate::PerGpuOutput),
     Measure::Rate(Rate::Goodput),
 ];

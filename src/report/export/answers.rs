@@ -79,7 +79,10 @@ fn answer(record: &RequestRecord, arrivals: &[Arrival], streaming: bool) -> Opti
         last: if streaming { record.last_token.unwrap_or(end) } else { end },
         end,
         chunks: if streaming { chunks(arrivals) } else { Vec::new() },
-        prompt_tokens: record.prompt_tokens,
+        prompt_tokens: match record.prompt_tokens {
+            0 => record.other_counts.prompt.unwrap_or(0),
+            planned => planned,
+        },
         requested_tokens: record.requested_tokens,
         output_tokens: record.output_tokens,
         usage: record

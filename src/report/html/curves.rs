@@ -37,6 +37,14 @@ impl LoadAxis {
             Load::Open { rate, .. } => Some(rate),
             Load::Closed { .. } | Load::Batch => None,
         });
+        let sizes: Vec<Option<u32>> = points.iter().map(|point| point.summary.documents).collect();
+        if sizes.iter().any(|size| *size != sizes[0]) {
+            // Of two things that change, a line is drawn over neither.
+            let one_load = points.iter().all(|it| it.summary.load == points[0].summary.load);
+            let values = sizes.into_iter().map(|size| size.map(f64::from)).collect::<Option<_>>();
+            let label = "batch size (texts of a request)";
+            return values.filter(|_| one_load).map(|values| Self { label, values });
+        }
         let of = |label, values: Option<Vec<f64>>| values.map(|values| Self { label, values });
         of("concurrency (requests in flight)", closed.collect())
             .or_else(|| of("offered load (requests/s)", open.collect()))

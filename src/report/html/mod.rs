@@ -140,10 +140,16 @@ fn headline(experiment: &Experiment) -> String {
         };
         tiles.push_str(&tile(name, &figure(value), "tokens/s", &format!("at {label}")));
     }
-    if let Some(requests) = best.summary.rate(Rate::RequestThroughput).filter(|_| is_without_output)
-    {
-        let name = Rate::RequestThroughput.definition().label;
-        tiles.push_str(&tile(name, &figure(requests), "requests/s", &format!("at {label}")));
+    let of_items = [
+        (Rate::RequestThroughput, is_without_output),
+        (Rate::DocumentThroughput, true),
+        (Rate::ImageThroughput, true),
+    ];
+    for (rate, _) in of_items.into_iter().filter(|(_, is_told)| *is_told) {
+        if let Some(value) = best.summary.rate(rate) {
+            let (name, unit) = (rate.definition().label, rate.definition().unit.symbol());
+            tiles.push_str(&tile(name, &figure(value), unit, &format!("at {label}")));
+        }
     }
     for quantity in [Quantity::Ttft, Quantity::Itl, best.summary.headline_latency()] {
         tiles.push_str(&latency_tile(best, quantity));

@@ -42,6 +42,15 @@ pub(super) fn sweep(points: &[PointReport]) -> String {
     let without_output = points.iter().any(|point| point.summary.is_without_output());
     let mut header =
         vec!["Load", "Requests<small>ok / failed</small>", "Requests<small>per s</small>"];
+    let rates = items(points);
+    let item_headings = rates.clone().map(|rate| {
+        format!(
+            "{}<small>per s</small>",
+            if rate == Rate::ImageThroughput { "Images" } else { "Documents" }
+        )
+    });
+    let item_headings: Vec<String> = item_headings.collect();
+    header.extend(item_headings.iter().map(String::as_str));
     if without_output {
         header.push("Input<small>tokens/s</small>");
     } else {
@@ -58,11 +67,23 @@ pub(super) fn sweep(points: &[PointReport]) -> String {
     }
     header.push("Verdict");
     let rows: Vec<Vec<String>> =
-        points.iter().map(|it| sweep_row(it, without_output, goodput)).collect();
+        points.iter().map(|it| sweep_row(it, rates.clone(), without_output, goodput)).collect();
     format!("<h2>All points</h2>\n{}", table("", &header, &rows))
 }
 
-fn sweep_row(point: &PointReport, without_output: bool, goodput: bool) -> Vec<String> {
+/// Rates of what requests hold beside a text, where any point has them.
+fn items(points: &[PointReport]) -> impl Iterator<Item = Rate> + Clone {
+    [Rate::DocumentThroughput, Rate::ImageThroughput]
+        .into_iter()
+        .filter(|rate| points.iter().any(|point| point.summary.rate(*rate).is_some()))
+}
+
+fn sweep_row(
+    point: &PointReport,
+    items: impl Iterator<Item = Rate>,
+    without_output: bool,
+    goodput: bool,
+) -> Vec<String> {
     let summary = &point.summary;
     let counts = &summary.counts;
     let per_user = summary.percentile(Quantity::PerUser, Percentile::P50).map(|it| it.value);
@@ -71,6 +92,7 @@ fn sweep_row(point: &PointReport, without_output: bool, goodput: bool) -> Vec<St
         format!("{} / {}", counts.completed, counts.attempted.saturating_sub(counts.completed)),
         figures::maybe(summary.rate(Rate::RequestThroughput)),
     ];
+    row.extend(items.map(|rate| figures::maybe(summary.rate(rate))));
     if without_output {
         row.push(figures::maybe(summary.rate(Rate::InputThroughput)));
     } else {

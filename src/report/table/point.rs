@@ -128,8 +128,8 @@ fn throughput(summary: &Summary) -> String {
             parts.push(format!("{name} {}", with_unit(value, rate.definition().unit)));
         }
     }
-    if let Some(value) = summary.rate(Rate::RequestThroughput) {
-        parts.push(with_unit(value, Rate::RequestThroughput.definition().unit));
+    for rate in [Rate::RequestThroughput, Rate::DocumentThroughput, Rate::ImageThroughput] {
+        parts.extend(summary.rate(rate).map(|value| with_unit(value, rate.definition().unit)));
     }
     if let Some(speed) = summary.percentile(Quantity::PerUser, Percentile::P50) {
         let roughly = figures::roughly(summary.is_approximate(Quantity::PerUser));

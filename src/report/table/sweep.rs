@@ -16,6 +16,15 @@ pub(super) fn render(points: &[PointReport]) -> String {
     let latency = if open { "intended, ms\np50/p99" } else { "latency, ms\np50/p99" };
     let without_output = points.iter().any(|point| point.summary.is_without_output());
     let mut header = vec![load_heading(points), "requests\nok/failed", "req/s"];
+    let documents = points.iter().any(|point| point.summary.documents.is_some());
+    let images = points.iter().any(|point| point.summary.images.is_some());
+    if documents {
+        header.insert(1, "batch\nsize");
+        header.push("docs/s");
+    }
+    if images {
+        header.push("images/s");
+    }
     if without_output {
         header.push("input\ntokens/s");
     } else {
@@ -24,7 +33,7 @@ pub(super) fn render(points: &[PointReport]) -> String {
     header.extend([latency, "verdict"]);
     let mut table = plain_table(&header);
     for point in points {
-        table.add_row(row(point, without_output));
+        table.add_row(row(point, without_output, (documents, images)));
     }
     let dominated = frontier::dominated(points);
     printed(&table) + &dominated.map_or_else(String::new, |text| sentence("  ", &text))
@@ -35,12 +44,16 @@ fn load_heading(points: &[PointReport]) -> &'static str {
     if closed { "concurrency" } else { "load" }
 }
 
-fn row(point: &PointReport, without_output: bool) -> Vec<String> {
+fn row(
+    point: &PointReport,
+    without_output: bool,
+    (documents, images): (bool, bool),
+) -> Vec<String> {
     let summary = &point.summary;
     let counts = &summary.counts;
     let load = match summary.load {
         Load::Closed { concurrency } => concurrency.to_string(),
-        Load::Open { .. } | Load::Batch => point.label.clone(),
+        Load::Open { .. } | Load::Batch => summary.load.to_string(),
     };
     let failed = counts.attempted.saturating_sub(counts.completed);
     let mut row = vec![
@@ -48,6 +61,13 @@ fn row(point: &PointReport, without_output: bool) -> Vec<String> {
         format!("{}/{failed}", counts.completed),
         figures::maybe(summary.rate(Rate::RequestThroughput)),
     ];
+    if documents {
+        row.insert(1, summary.documents.map_or_else(|| ABSENT.to_owned(), |it| it.to_string()));
+        row.push(figures::maybe(summary.rate(Rate::DocumentThroughput)));
+    }
+    if images {
+        row.push(figures::maybe(summary.rate(Rate::ImageThroughput)));
+    }
     if without_output {
         row.push(figures::maybe(summary.rate(Rate::InputThroughput)));
     } else {

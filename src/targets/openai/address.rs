@@ -119,7 +119,7 @@ fn base_of(path: &str, endpoint: Endpoint) -> Result<String, String> {
         return Ok("/v1".to_owned());
     }
     // Chat first: its path ends in that of completions.
-    for known in [Endpoint::Chat, Endpoint::Completions, Endpoint::Embeddings] {
+    for known in [Endpoint::Chat, Endpoint::Completions, Endpoint::Embeddings, Endpoint::Rerank] {
         if let Some(base) = path.strip_suffix(known.path()) {
             if known != endpoint {
                 return Err(format!(

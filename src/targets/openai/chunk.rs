@@ -28,6 +28,8 @@ pub enum Finish {
 pub struct Usage {
     /// Prompt tokens, if given.
     pub prompt: Option<u32>,
+    /// Prompt and output tokens together, if given.
+    pub total: Option<u32>,
     /// Output tokens, if given.
     pub completion: Option<u32>,
     /// Prompt tokens that were found in a cache, if given.
@@ -45,6 +47,8 @@ pub struct Chunk {
     pub choices: u32,
     /// Entries of `data` that hold an embedding.
     pub embeddings: u32,
+    /// Entries of `results` that hold a score.
+    pub scores: u32,
     /// A choice had the member `finish_reason`, perhaps null.
     pub knows_finish: bool,
     /// The `finish_reason` that was not null.
@@ -96,6 +100,7 @@ impl Chunk {
         self.texts == 1
             && self.token_ids.is_empty()
             && self.embeddings == 0
+            && self.scores == 0
             && self.finish.is_none()
             && self.usage.is_none()
             && self.times.is_none()
@@ -113,6 +118,12 @@ impl Chunk {
             (b"choices", Kind::Array) => scan.array(|scan| self.choice(scan)),
             (b"usage", Kind::Object) => self.usage(scan),
             (b"data", Kind::Array) => scan.array(|scan| self.datum(scan)),
+            (b"results", Kind::Array) => scan.array(|scan| self.result(scan)),
+            // Cohere's own place for counts.
+            (b"meta", Kind::Object) => scan.object(|scan, key| match (key, scan.kind()?) {
+                (b"tokens", Kind::Object) => self.usage(scan),
+                _ => scan.skip(),
+            }),
             // Some servers send the member always, empty where all is well.
             (b"error", _) => {
                 self.is_error |= scan.skip_and_judge()?;
@@ -203,7 +214,8 @@ impl Chunk {
     fn usage(&mut self, scan: &mut Scanner<'_>) -> Result<(), BadJson> {
         let mut usage = self.usage.unwrap_or_default();
         scan.object(|scan, key| match key {
-            b"prompt_tokens" => larger(&mut usage.prompt, scan),
+            b"prompt_tokens" | b"input_tokens" => larger(&mut usage.prompt, scan),
+            b"total_tokens" => larger(&mut usage.total, scan),
             b"completion_tokens" => larger(&mut usage.completion, scan),
             b"prompt_tokens_details" if scan.kind()? == Kind::Object => {
                 scan.object(|scan, key| match key {
@@ -228,6 +240,21 @@ impl Chunk {
             scan.skip()
         })?;
         self.embeddings += u32::from(holds_embedding);
+        Ok(())
+    }
+
+    /// An entry of an order of documents.
+    fn result(&mut self, scan: &mut Scanner<'_>) -> Result<(), BadJson> {
+        if scan.kind()? != Kind::Object {
+            return scan.skip();
+        }
+        let mut holds_score = false;
+        scan.object(|scan, key| {
+            let is_score = matches!(key, b"relevance_score" | b"score");
+            holds_score |= is_score && scan.kind()? == Kind::Number;
+            scan.skip()
+        })?;
+        self.scores += u32::from(holds_score);
         Ok(())
     }
 

@@ -48,7 +48,7 @@ fn role_empty_and_usage_chunks_carry_no_output() {
 #[test]
 fn usage_is_found_wherever_it_stands_and_zeros_do_not_hide_it() {
     let usage = |json: &str| chunk(json).usage;
-    let four = Some(Usage { prompt: Some(3), completion: Some(4), cached: None });
+    let four = Some(Usage { prompt: Some(3), completion: Some(4), cached: None, total: None });
     assert_eq!(usage(r#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}"#), four);
     assert_eq!(
         usage(r#"{"choices":[{"usage":{"prompt_tokens":3,"completion_tokens":4.0}}]}"#),

@@ -24,6 +24,8 @@ pub enum Endpoint {
     Completions,
     /// `/v1/embeddings`: no output tokens; the request latency is what is measured.
     Embeddings,
+    /// `/v1/rerank`, as Cohere, Jina, vLLM and llama.cpp have it: no output tokens either.
+    Rerank,
 }
 
 impl Endpoint {
@@ -33,6 +35,15 @@ impl Endpoint {
             Self::Chat => "/chat/completions",
             Self::Completions => "/completions",
             Self::Embeddings => "/embeddings",
+            Self::Rerank => "/rerank",
+        }
+    }
+
+    /// Whether answers are text.
+    pub const fn has_output(self) -> bool {
+        match self {
+            Self::Chat | Self::Completions => true,
+            Self::Embeddings | Self::Rerank => false,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::request::{Failure, FailureKind};
 use crate::settings::served::BodyField;
-use crate::targets::openai::options::{Endpoint, OpenAiOptions};
+use crate::targets::openai::options::OpenAiOptions;
 
 /// The longest part of a server's words that is kept before a remedy.
 const WORDS: usize = 220;
@@ -18,7 +18,7 @@ impl Remedies {
     /// For requests with these options.
     pub fn of(options: &OpenAiOptions) -> Self {
         let mut fields = Vec::new();
-        if options.endpoint != Endpoint::Embeddings {
+        if options.endpoint.has_output() {
             let (name, other) = (options.output_token_field, options.output_token_field.other());
             let remedy = format!("give `--output-token-field {}`", other.name());
             fields.push((name.name().to_owned(), remedy));

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::clock::MonoNs;
 use crate::load::plan::Shot;
 use crate::network::proxy::Proxy;
+use crate::request::spec::{Beside, Prompt, RequestSpec};
 use crate::request::{Failure, FailureKind, Prepared, RequestId};
 use crate::settings::served::{BodyField, OutputTokenField};
 use crate::targets::Prepare;
@@ -22,7 +23,7 @@ use crate::targets::openai::options::{ConnectionPolicy, Endpoint, OpenAiOptions,
 const OURS: [&str; 4] = ["content-length", "transfer-encoding", "connection", "accept-encoding"];
 
 /// Members of a request that the run decides, and with which flag.
-const DECIDED: [(&str, &str); 8] = [
+const DECIDED: [(&str, &str); 10] = [
     (
         "max_tokens",
         "`--scenario` says how many, and `--output-token-field max_tokens` that they are called so",
@@ -34,6 +35,8 @@ const DECIDED: [(&str, &str); 8] = [
     ("prompt", "`--scenario` and `--prompts` draw prompts"),
     ("messages", "`--scenario` and `--prompts` draw prompts"),
     ("input", "`--scenario` and `--prompts` draw prompts"),
+    ("query", "`--scenario` draws queries"),
+    ("documents", "`--scenario` and `--batch-size` draw documents"),
     ("stream", "`--no-streaming` switches it off"),
     ("n", "every request is measured by its one output, so leave it out"),
     ("model", "`--model` names it"),
@@ -61,6 +64,8 @@ pub struct Outgoing {
     pub message: Arc<Message>,
     /// Tokens asked for.
     pub max_tokens: u32,
+    /// Vectors or scores that the answer must hold, where it holds any.
+    pub expects: Option<u32>,
     /// Tokens come as they are made.
     pub streaming: bool,
     /// When it was submitted.
@@ -86,6 +91,11 @@ pub enum BadRequestOption {
         /// The flag that decides it.
         remedy: &'static str,
     },
+    /// Neither has a rerank.
+    #[error(
+        "documents to rerank cannot be token ids: leave `--prompts ids` out and give `--tokenizer FILE`"
+    )]
+    RerankIds,
     /// Chat has no token ids.
     #[error(
         "chat prompts cannot be token ids: give `--endpoint completions`, or `--prompts text` and `--tokenizer FILE`"
@@ -127,6 +137,9 @@ impl RequestWriter {
         }
         if options.endpoint == Endpoint::Chat && options.prompt_as == PromptAs::Ids {
             return Err(BadRequestOption::ChatIds);
+        }
+        if options.endpoint == Endpoint::Rerank && options.prompt_as == PromptAs::Ids {
+            return Err(BadRequestOption::RerankIds);
         }
         let headers = headers_of(options, address)?;
         let mut header_lines = String::new();
@@ -181,7 +194,7 @@ impl RequestWriter {
     /// Whether it could be: in a stream, where neither `--omit` nor `--extra-inputs` decides of `stream_options`.
     pub fn may_ask_for_running_usage(&self, shot: &Shot) -> bool {
         shot.request.streaming
-            && self.endpoint != Endpoint::Embeddings
+            && self.endpoint.has_output()
             && self.sends(BodyField::StreamOptions)
             && !self.extra.contains_key("stream_options")
     }
@@ -228,12 +241,17 @@ impl RequestWriter {
 
     fn body(&self, shot: &Shot) -> Result<Vec<u8>, Failure> {
         let request = &shot.request;
-        let mut body = Object::new(&self.extra, 256 + 6 * request.prompt.ids.len());
+        let room = match &request.beside {
+            Beside::Images(urls) => urls.iter().map(|url| url.len() + 64).sum(),
+            Beside::Nothing | Beside::Texts(_) => 0,
+        };
+        let room = 256 + 6 * request.prompt_tokens() as usize + room;
+        let mut body = Object::new(&self.extra, room);
         if let Some(model) = self.model.as_ref().filter(|_| self.sends(BodyField::Model)) {
             body.put("model", model);
         }
         self.put_prompt(&mut body, shot)?;
-        if self.endpoint != Endpoint::Embeddings {
+        if self.endpoint.has_output() {
             self.put_output(&mut body, shot);
         }
         Ok(body.close())
@@ -245,22 +263,54 @@ impl RequestWriter {
     }
 
     fn put_prompt(&self, body: &mut Object<'_>, shot: &Shot) -> Result<(), Failure> {
-        let prompt = &shot.request.prompt;
-        let name = if self.endpoint == Endpoint::Embeddings { "input" } else { "prompt" };
-        if self.prompt_as == PromptAs::Ids {
-            body.put(name, &prompt.ids[..]);
-            return Ok(());
-        }
-        let Some(text) = prompt.text.as_deref() else {
-            let message = "this prompt has no text: send token ids to the completions endpoint";
-            return Err(Failure::new(FailureKind::Refused, message));
-        };
-        if self.endpoint == Endpoint::Chat {
-            body.put("messages", &[ChatMessage { role: "user", content: text }]);
-        } else {
-            body.put(name, text);
+        let RequestSpec { prompt, beside, .. } = &shot.request;
+        match (self.endpoint, beside, self.prompt_as) {
+            (Endpoint::Chat, Beside::Images(urls), _) => {
+                let of_url = |url| Part::Image { image_url: ImageUrl { url } };
+                let images = urls.iter().map(|url| of_url(url));
+                let parts: Vec<Part<'_>> =
+                    [Part::Text { text: text_of(prompt)? }].into_iter().chain(images).collect();
+                body.put("messages", &[ChatMessage { role: "user", content: &parts[..] }]);
+            }
+            (Endpoint::Chat, _, _) => {
+                body.put("messages", &[ChatMessage { role: "user", content: text_of(prompt)? }]);
+            }
+            (Endpoint::Completions, _, PromptAs::Ids) => body.put("prompt", &prompt.ids[..]),
+            (Endpoint::Completions, _, PromptAs::Text) => body.put("prompt", text_of(prompt)?),
+            (Endpoint::Embeddings, Beside::Texts(others), PromptAs::Ids) => {
+                let all = std::iter::once(prompt).chain(others.iter()).map(|it| &it.ids[..]);
+                body.put("input", &all.collect::<Vec<_>>());
+            }
+            (Endpoint::Embeddings, Beside::Texts(others), PromptAs::Text) => {
+                let all = std::iter::once(prompt).chain(others.iter()).map(text_of);
+                body.put("input", &all.collect::<Result<Vec<_>, _>>()?);
+            }
+            (Endpoint::Embeddings, _, PromptAs::Ids) => body.put("input", &prompt.ids[..]),
+            (Endpoint::Embeddings, _, PromptAs::Text) => body.put("input", text_of(prompt)?),
+            (Endpoint::Rerank, Beside::Texts(documents), _) => {
+                body.put("query", text_of(prompt)?);
+                let documents = documents.iter().map(text_of);
+                body.put("documents", &documents.collect::<Result<Vec<_>, _>>()?);
+            }
+            (Endpoint::Rerank, _, _) => {
+                let message =
+                    "this request has no documents to rerank: ask with `--scenario R(doc,query)`";
+                return Err(Failure::new(FailureKind::Refused, message));
+            }
         }
         Ok(())
+    }
+
+    /// How many vectors or scores an answer must hold; `None` where it is text, or the server was asked for the best alone.
+    pub fn expects(&self, shot: &Shot) -> Option<u32> {
+        match (self.endpoint, &shot.request.beside) {
+            (Endpoint::Embeddings, Beside::Texts(others)) => Some(1 + others.len() as u32),
+            (Endpoint::Embeddings, _) => Some(1),
+            (Endpoint::Rerank, Beside::Texts(documents)) if !self.extra.contains_key("top_n") => {
+                Some(documents.len() as u32)
+            }
+            _ => None,
+        }
     }
 
     fn put_output(&self, body: &mut Object<'_>, shot: &Shot) {
@@ -299,10 +349,35 @@ impl Prepare for RequestWriter {
     }
 }
 
+fn text_of(prompt: &Prompt) -> Result<&str, Failure> {
+    prompt.text.as_deref().ok_or_else(|| {
+        let message = "this prompt has no text: send token ids to the completions endpoint";
+        Failure::new(FailureKind::Refused, message)
+    })
+}
+
 #[derive(Serialize)]
-struct ChatMessage<'a> {
+struct ChatMessage<'a, T: ?Sized> {
     role: &'a str,
-    content: &'a str,
+    content: &'a T,
+}
+
+/// A part of a message.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Part<'a> {
+    Text {
+        text: &'a str,
+    },
+    #[serde(rename = "image_url")]
+    Image {
+        image_url: ImageUrl<'a>,
+    },
+}
+
+#[derive(Serialize)]
+struct ImageUrl<'a> {
+    url: &'a str,
 }
 
 #[derive(Serialize)]

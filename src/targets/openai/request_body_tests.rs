@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
+use crate::request::spec::{Beside, OutputSpec, Prompt, RequestSpec, Sampling};
 
 fn shot(text: Option<&str>) -> Shot {
     Shot::new(
         RequestId(0),
         RequestSpec {
+            beside: Beside::Nothing,
             prompt: Prompt { ids: [3, 1, 4].into(), text: text.map(Arc::from) },
             output: OutputSpec { max_tokens: 8, min_tokens: 8, ignore_eos: true },
             sampling: Sampling::greedy(7),

@@ -167,25 +167,32 @@ impl ResponseReader {
         }
     }
 
-    /// Reads a response without streaming; its tokens are one delivery.
+    /// Reads a response without streaming; its tokens are one delivery. Where it must hold so many vectors or scores, it does.
     ///
     /// # Errors
-    /// When it is an error, cannot be understood, or holds nothing.
+    /// When it is an error, cannot be understood, or does not hold what it must.
     pub fn whole(
         &mut self,
         body: &[u8],
+        expects: Option<u32>,
         count: Option<&CountTokens>,
     ) -> Result<(Output, Closing), Failure> {
         let progress = &mut self.progress;
         progress.take_json(body)?;
         let hash = progress.unread.take().map_or(TokenHash::EMPTY, |output| output.hash);
-        if progress.chunk.embeddings > 0 {
+        let items = progress.chunk.embeddings + progress.chunk.scores;
+        if let Some(expected) = expects.filter(|expected| *expected != items) {
+            return Err(short_of(items, expected));
+        }
+        if items > 0 {
             let tokens = (0, TokenSource::Usage);
+            let total = progress.chunk.usage.and_then(|usage| usage.total);
             let closing = Closing {
                 finish: FinishReason::Unknown,
                 tokens,
                 mismatch: None,
-                prompt: progress.prompt,
+                // Without output all tokens are of the prompt.
+                prompt: progress.prompt.or(total.filter(|count| *count > 0)),
                 cached: progress.cached,
                 oddity: None,
             };
@@ -291,6 +298,13 @@ impl Progress {
         let oddity = has_no_token.then_some(Oddity::NoTokensInText);
         Ok(Closing { finish: FinishReason::Unknown, tokens, mismatch, prompt, cached, oddity })
     }
+}
+
+#[cold]
+fn short_of(items: u32, expected: u32) -> Failure {
+    let message = format!("the answer holds {items} vectors or scores for {expected} texts");
+    let kind = if items == 0 { FailureKind::Empty } else { FailureKind::Malformed };
+    Failure::new(kind, message)
 }
 
 fn reason_of(finish: Finish) -> FinishReason {

@@ -185,11 +185,14 @@ fn what_is_no_json_is_malformed_and_comments_in_data_are_not() {
 #[test]
 fn a_whole_answer_is_one_delivery_of_all_its_tokens() {
     let body = r#"{"choices":[{"message":{"content":"a b c"},"finish_reason":"stop"}],"usage":{"completion_tokens":3}}"#;
-    let (output, closing) = ResponseReader::default().whole(body.as_bytes(), None).unwrap();
+    let (output, closing) = ResponseReader::default().whole(body.as_bytes(), None, None).unwrap();
     assert_eq!((output.tokens, closing.finish), (3, FinishReason::EndToken));
     let embedding = r#"{"data":[{"embedding":[0.5]}],"usage":{"prompt_tokens":3}}"#;
-    assert_eq!(ResponseReader::default().whole(embedding.as_bytes(), None).unwrap().0.tokens, 0);
-    let nothing = ResponseReader::default().whole(br#"{"choices":[]}"#, None).unwrap_err();
+    assert_eq!(
+        ResponseReader::default().whole(embedding.as_bytes(), None, None).unwrap().0.tokens,
+        0
+    );
+    let nothing = ResponseReader::default().whole(br#"{"choices":[]}"#, None, None).unwrap_err();
     assert_eq!(nothing.kind, FailureKind::Empty);
 }
 

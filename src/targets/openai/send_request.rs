@@ -210,7 +210,7 @@ async fn whole(
 ) -> Result<Completed, Failure> {
     let bytes = body.read_whole(MAX_WHOLE).await?;
     let stamp = body.stamp();
-    let (output, closing) = reader.whole(&bytes, client.tokenizer())?;
+    let (output, closing) = reader.whole(&bytes, outgoing.expects, client.tokenizer())?;
     client.note_stamps(outgoing.id, stamp.source == StampSource::Kernel);
     // An embedding has no tokens that could come one by one.
     if outgoing.streaming && output.tokens > 0 {

@@ -69,6 +69,7 @@ impl Session for OpenAiSession {
             id: shot.id,
             message: self.writer.message_of(shot)?,
             max_tokens: shot.request.output.max_tokens,
+            expects: self.writer.expects(shot),
             streaming: shot.request.streaming,
             handed_over: now(),
         };

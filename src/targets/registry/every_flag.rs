@@ -115,6 +115,12 @@ const OF_WORKLOADS: &[&str] = &[
     "time_scale",
     "trace_window",
     "num_prompts",
+    // Refused by a test of their own where a target has no such task.
+    "batch_size",
+    "image_folder",
+    "image_url",
+    "image_column",
+    "images_per_request",
     "input_tokens_mean",
     "input_tokens_stddev",
     "output_tokens_mean",

@@ -249,13 +249,14 @@ fn push(message: &mut ModelInferRequest, input: &Input, value: &Value<'_>) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::spec::{OutputSpec, Prompt, Sampling};
+    use crate::request::spec::{Beside, OutputSpec, Prompt, Sampling};
     use crate::targets::triton::model_io::tests::facts;
 
     fn shot(text: Option<&str>, ignore_eos: bool) -> Shot {
         Shot::new(
             RequestId(7),
             RequestSpec {
+                beside: Beside::Nothing,
                 prompt: Prompt { ids: [5, 6, 7].into(), text: text.map(Into::into) },
                 output: OutputSpec { max_tokens: 9, min_tokens: 0, ignore_eos },
                 sampling: Sampling::greedy(3),

@@ -248,6 +248,9 @@ pub struct FileWorkload {
     /// Column of the output's length, where it can be named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_column: Option<String>,
+    /// Column of an image or of several, where it can be named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_column: Option<String>,
     /// Length of every output, whatever the file says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_tokens: Option<u32>,
@@ -276,6 +279,7 @@ impl FileWorkload {
             order: FileOrder::default(),
             prompt_column: None,
             output_column: None,
+            image_column: None,
             output_tokens: None,
             skip_bad_lines: false,
             max_input: None,

@@ -5,13 +5,13 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
-use std::path::Path;
 
 use super::DatasetError;
 use super::choice::{FileOrder, FileWorkload};
 use super::columns::Columns;
 use super::entries::{Entries, Entry, Tally};
 use super::format::RawEntry;
+use super::open::has_extension;
 use super::records::{ReadError, Records};
 use super::resolve::{Counted, Counter};
 use crate::clock::Nanos;
@@ -45,10 +45,13 @@ impl<'a> Reading<'a> {
     pub fn open(file: &'a FileWorkload) -> Result<Self, DatasetError> {
         let path = &file.source.path;
         let kind = file.source.kind;
-        let shape = kind.format().shape(has_csv_name(path));
+        let shape = kind.format().shape(has_extension(path, "csv"));
         let records = Records::open(path, shape).map_err(|error| error.of(path, kind.name()))?;
-        let columns =
-            Columns { prompt: file.prompt_column.clone(), output: file.output_column.clone() };
+        let columns = Columns {
+            prompt: file.prompt_column.clone(),
+            output: file.output_column.clone(),
+            image: file.image_column.clone(),
+        };
         Ok(Self { file, columns, records, begin: None, tally: Tally::default() })
     }
 
@@ -94,10 +97,14 @@ impl<'a> Reading<'a> {
     }
 }
 
-fn has_csv_name(path: &Path) -> bool {
-    let name = path.file_name().map(|it| it.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let name = name.trim_end_matches(".gz").trim_end_matches(".zst");
-    Path::new(name).extension().is_some_and(|extension| extension == "csv")
+impl FileWorkload {
+    /// What the first record asks that asks anything; `None` where there is none.
+    ///
+    /// # Errors
+    /// When the file cannot be read so far.
+    pub fn first_entry(&self) -> Result<Option<RawEntry>, DatasetError> {
+        Ok(Reading::open(self)?.read()?.map(|(_, entry)| entry))
+    }
 }
 
 /// Chooses at most `most` entries of a file.

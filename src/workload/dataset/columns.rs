@@ -7,6 +7,7 @@ use serde_json::Value;
 pub(super) struct Columns {
     pub(super) prompt: Option<String>,
     pub(super) output: Option<String>,
+    pub(super) image: Option<String>,
 }
 
 fn member<'a>(record: &'a Value, name: &str) -> Result<Option<&'a Value>, String> {

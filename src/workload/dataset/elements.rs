@@ -23,6 +23,17 @@ pub(super) enum CutError {
     Form(u64, String),
 }
 
+/// Whether a file that begins with an object may have one on each line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lines {
+    /// It is one object.
+    Never,
+    /// Its first line tells.
+    Possible,
+    /// Its name says so, unless its first line holds the list as a whole.
+    Named,
+}
+
 /// Cuts values out of a stream of JSON.
 pub(super) struct Elements {
     bytes: Box<dyn BufRead>,
@@ -36,7 +47,7 @@ impl Elements {
     pub(super) fn new(
         bytes: Box<dyn BufRead>,
         members: &[&str],
-        may_be_lines: bool,
+        lines: Lines,
     ) -> Result<(Place, Self), CutError> {
         let mut it = Self { bytes, line: 1, first: true };
         let place = match it.peek_past_space()? {
@@ -45,7 +56,7 @@ impl Elements {
                 Place::Array
             }
             Some(b'{') if !members.is_empty() => {
-                if may_be_lines && it.has_an_object_on_its_line(members)? {
+                if lines != Lines::Never && it.begins_lines(members, lines)? {
                     Place::Lines
                 } else {
                     it.enter_member(members)?;
@@ -79,17 +90,23 @@ impl Elements {
         Ok(Some((line, self.value()?)))
     }
 
-    /// Whether the first line is an object by itself that has none of these lists: the file is then one of lines.
-    fn has_an_object_on_its_line(&mut self, members: &[&str]) -> Result<bool, CutError> {
+    /// Whether the file is one of lines: its first line is an object by itself that has none of these lists, or is broken as no
+    /// part of a larger object is. Where the line may be the beginning of a larger object, the name of the file tells.
+    fn begins_lines(&mut self, members: &[&str], lines: Lines) -> Result<bool, CutError> {
         let mut line = Vec::new();
         let mut bytes = std::mem::replace(&mut self.bytes, Box::new(io::empty()));
         (&mut bytes).take(LONGEST as u64).read_until(b'\n', &mut line).map_err(CutError::Read)?;
         let object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&line);
-        let is_whole = object.is_ok_and(|object| {
-            !members.iter().any(|name| object.get(*name).is_some_and(serde_json::Value::is_array))
-        });
+        let has_list = |object: &serde_json::Map<String, serde_json::Value>| {
+            members.iter().any(|name| object.get(*name).is_some_and(serde_json::Value::is_array))
+        };
+        let are_lines = match object {
+            Ok(object) => !has_list(&object),
+            Err(error) if error.is_eof() => lines == Lines::Named,
+            Err(_) => true,
+        };
         self.bytes = Box::new(io::Cursor::new(line).chain(bytes));
-        Ok(is_whole)
+        Ok(are_lines)
     }
 
     fn bad(&self, why: &str) -> CutError {
@@ -185,7 +202,7 @@ mod tests {
 
     fn cut(text: &str, members: &[&str]) -> Result<Vec<(u64, String)>, CutError> {
         let bytes: Box<dyn BufRead> = Box::new(io::Cursor::new(text.to_owned().into_bytes()));
-        let (place, mut elements) = Elements::new(bytes, members, false)?;
+        let (place, mut elements) = Elements::new(bytes, members, Lines::Never)?;
         assert_eq!(place, Place::Array);
         let mut all = Vec::new();
         while let Some((line, value)) = elements.next()? {
@@ -214,13 +231,25 @@ mod tests {
 
     #[test]
     fn an_object_on_the_first_line_without_the_list_begins_a_file_of_lines() {
-        let place = |text: &str| {
-            let bytes: Box<dyn BufRead> = Box::new(io::Cursor::new(text.to_owned().into_bytes()));
-            Elements::new(bytes, &["data"], true).map(|(place, _)| place).expect("JSON")
-        };
-        assert_eq!(place("{\"data\": 1}\n{\"data\": 2}\n"), Place::Lines);
-        assert_eq!(place("\n{\"data\": [1]}"), Place::Array);
-        assert_eq!(place("{\n\"data\": [\n1]}"), Place::Array);
+        assert_eq!(place("{\"data\": 1}\n{\"data\": 2}\n", Lines::Possible), Place::Lines);
+        assert_eq!(place("\n{\"data\": [1]}", Lines::Possible), Place::Array);
+        assert_eq!(place("{\n\"data\": [\n1]}", Lines::Possible), Place::Array);
+    }
+
+    fn place(text: &str, lines: Lines) -> Place {
+        let bytes: Box<dyn BufRead> = Box::new(io::Cursor::new(text.to_owned().into_bytes()));
+        Elements::new(bytes, &["data"], lines).map(|(place, _)| place).expect("JSON")
+    }
+
+    #[test]
+    fn a_broken_first_line_is_a_line_where_no_larger_object_begins_so_or_the_name_says_lines() {
+        // A text that is cut off, a word that is none, something behind the object.
+        for broken in ["{\"prompt\": \"a b\n{}\n", "{\"prompt\": no}\n{}\n", "{} x\n{}\n"] {
+            assert_eq!(place(broken, Lines::Possible), Place::Lines, "{broken}");
+        }
+        let cut_off = "{\"prompt\": \"a\",\n{\"prompt\": \"b\"}\n";
+        assert_eq!(place(cut_off, Lines::Named), Place::Lines);
+        assert_eq!(place("{\"data\": [1, 2]}", Lines::Named), Place::Array);
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct Entry {
     pub at: Option<Nanos>,
     /// Line of the file that it begins on.
     pub line: u64,
+    /// Images that go with it, as URLs.
+    pub images: Option<Arc<[Arc<str>]>>,
 }
 
 /// What a prompt consists of.
@@ -113,6 +115,11 @@ impl Entries {
         &self.all
     }
 
+    /// Whether each has a prompt of its own, so that none is drawn.
+    pub fn are_all_given(&self) -> bool {
+        self.all.iter().all(|entry| matches!(entry.content, Content::Prompt(_)))
+    }
+
     /// The same behind so many requests that were measured and sent unmeasured: each point has entries of its own, as long as
     /// the file has enough.
     #[must_use]
@@ -124,16 +131,16 @@ impl Entries {
         }
     }
 
-    /// The entry of request `index`. Measured ones are taken from the front, others from the back; behind the last the first
+    /// The entry of text `index`. Measured ones are taken from the front, others from the back; behind the last the first
     /// comes again.
-    pub fn of(&self, phase: Phase, index: u32) -> &Entry {
+    pub fn of(&self, phase: Phase, index: u64) -> &Entry {
         let count = self.all.len() as u64;
         let place = match phase {
-            Phase::Measure => (self.before + u64::from(index)) % count,
+            Phase::Measure => (self.before + index) % count,
             // The fill follows the warm-up at a distance, since it is not known how many that has.
-            Phase::Warmup => count - 1 - (self.unmeasured_before + u64::from(index)) % count,
+            Phase::Warmup => count - 1 - (self.unmeasured_before + index) % count,
             Phase::Fill => {
-                let index = self.unmeasured_before + u64::from(index) + FILL_BEHIND;
+                let index = self.unmeasured_before + index + FILL_BEHIND;
                 count - 1 - index % count
             }
         };
@@ -167,6 +174,10 @@ impl Entry {
                 hasher.update(block.to_le_bytes());
                 ids.iter().for_each(|id| hasher.update(id.to_le_bytes()));
             }
+        }
+        for url in self.images.iter().flat_map(|urls| urls.iter()) {
+            hasher.update([3]);
+            hasher.update(url.as_bytes());
         }
         hasher.finalize().into()
     }

@@ -51,6 +51,38 @@ pub enum DatasetError {
         /// What is text.
         what: &'static str,
     },
+    /// An image that cannot be sent.
+    #[error("`{}`, line {line}: its image cannot be sent: {reason}", path.display())]
+    BadImage {
+        /// Which file.
+        path: PathBuf,
+        /// From 1.
+        line: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Ids where text is sent, without a tokenizer.
+    #[error(
+        "`{}`, line {line}: it has a prompt as token ids, and text is sent: name the model's tokenizer with `--tokenizer FILE`, or \
+         send ids where the server takes them (`--endpoint completions --prompts ids`)",
+        path.display()
+    )]
+    IdsAsText {
+        /// Which file.
+        path: PathBuf,
+        /// From 1.
+        line: u64,
+    },
+    /// A bound on what nothing counts.
+    #[error(
+        "`--max-isl` is about tokens, and nothing here counts those of `{}`: name the model's tokenizer with `--tokenizer FILE`, or \
+         leave it out",
+        path.display()
+    )]
+    Unbounded {
+        /// Which file.
+        path: PathBuf,
+    },
     /// Nobody says how long an output is.
     #[error(
         "`{}`, line {line}: it has no output length: give `--output-tokens N`, or name a column with `--output-tokens-column`",

@@ -27,6 +27,8 @@ pub struct RawEntry {
     pub output: RawOutput,
     /// When it arrived, on the trace's own clock.
     pub at: Option<Nanos>,
+    /// Addresses, data or files of images.
+    pub images: Vec<String>,
 }
 
 /// What is known of a prompt.
@@ -62,7 +64,7 @@ pub enum RawOutput {
 
 impl RawEntry {
     pub(super) fn new(given: Given, output: RawOutput) -> Self {
-        Self { given, output, at: None }
+        Self { given, output, at: None, images: Vec::new() }
     }
 }
 

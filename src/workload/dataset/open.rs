@@ -15,6 +15,13 @@ const UTF16_MARKS: [[u8; 2]; 2] = [[0xff, 0xfe], [0xfe, 0xff]];
 /// Bytes read at a time.
 const BUFFER: usize = 256 << 10;
 
+/// Whether a file's name ends so, compressed or not.
+pub(super) fn has_extension(path: &Path, name: &str) -> bool {
+    let all = path.file_name().map(|it| it.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let plain = all.trim_end_matches(".gz").trim_end_matches(".zst");
+    Path::new(plain).extension().is_some_and(|extension| extension == name)
+}
+
 /// The bytes of a file, decompressed.
 pub(super) fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
     let mut file = BufReader::with_capacity(BUFFER, File::open(path)?);

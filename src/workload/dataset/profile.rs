@@ -100,10 +100,10 @@ impl Profile {
         let mut profile = Self::default();
         while let Some((line, raw)) = reading.read()? {
             let (content, tokens) = counter.content(file, line, raw.given)?;
-            if tokens == 0 {
+            let Some(tokens) = tokens.filter(|tokens| *tokens > 0) else {
                 reading.tally.empty += 1;
                 continue;
-            }
+            };
             profile.inputs.add(tokens);
             if file.output_tokens.is_some() || raw.output != RawOutput::Unknown {
                 profile.outputs.add(counter.output(file, line, raw.output)?);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::elements::{CutError, Elements, Place};
+use super::elements::{CutError, Elements, Lines, Place};
 use super::format::Shape;
 use super::{DatasetError, open};
 
@@ -51,8 +51,12 @@ impl Records {
         match shape {
             Shape::Lines => Ok(Self::Lines { bytes, line: 1, json: false }),
             Shape::Json(members) | Shape::JsonWithin(members) => {
-                let may_be_lines = matches!(shape, Shape::Json(_));
-                match Elements::new(bytes, members, may_be_lines)? {
+                let lines = match shape {
+                    Shape::Json(_) if has_name_of_lines(path) => Lines::Named,
+                    Shape::Json(_) => Lines::Possible,
+                    Shape::JsonWithin(_) | Shape::Csv | Shape::Lines => Lines::Never,
+                };
+                match Elements::new(bytes, members, lines)? {
                     (Place::Array, elements) => Ok(Self::Elements(elements)),
                     (Place::Lines, elements) => {
                         let (bytes, line) = elements.into_lines();
@@ -78,6 +82,10 @@ impl Records {
             Self::Rows { headers, rows } => next_row(headers, rows),
         }
     }
+}
+
+fn has_name_of_lines(path: &Path) -> bool {
+    ["jsonl", "ndjson"].iter().any(|name| open::has_extension(path, name))
 }
 
 fn no_json(error: serde_json::Error) -> String {

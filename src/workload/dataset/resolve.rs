@@ -9,6 +9,7 @@ use super::format::{Given, RawEntry, RawOutput};
 use crate::request::spec::Prompt;
 use crate::tokenizer::tokenize::Tokenize;
 use crate::workload::PromptKind;
+use crate::workload::images::{ImageError, data_url_of};
 use crate::workload::scenario::Lengths;
 
 /// Counts tokens for one target.
@@ -19,6 +20,8 @@ pub struct Counter {
     pub prompts: PromptKind,
     /// Ids are below this, where that is known.
     pub vocabulary: Option<u32>,
+    /// Text is asked for; else the length of an output is nothing.
+    pub has_output: bool,
 }
 
 /// What becomes of an entry.
@@ -45,35 +48,48 @@ impl Counter {
         raw: RawEntry,
     ) -> Result<Counted, DatasetError> {
         let (content, input) = self.content(file, line, raw.given)?;
-        if input == 0 {
-            return Ok(Counted::Empty);
+        match (input, file.max_input) {
+            (Some(0), _) => return Ok(Counted::Empty),
+            (Some(input), Some(most)) if input > most => return Ok(Counted::LongInput),
+            (None, Some(_)) => {
+                return Err(DatasetError::Unbounded { path: file.source.path.clone() });
+            }
+            _ => {}
         }
-        if file.max_input.is_some_and(|most| input > most) {
-            return Ok(Counted::LongInput);
-        }
-        let output = self.output(file, line, raw.output)?;
-        if output == 0 {
+        let input = input.unwrap_or(0);
+        let output = if self.has_output { self.output(file, line, raw.output)? } else { 0 };
+        if output == 0 && self.has_output {
             return Ok(Counted::Empty);
         }
         if file.max_output.is_some_and(|most| output > most) {
             return Ok(Counted::LongOutput);
         }
         let lengths = Lengths { input, output };
-        Ok(Counted::Entry(Entry { content, lengths, at: raw.at, line }))
+        let images = self.images(file, line, raw.images)?;
+        Ok(Counted::Entry(Entry { content, lengths, at: raw.at, line, images }))
     }
 
+    /// What is sent, and its length, unless it is text that nothing here counts.
     pub(super) fn content(
         &self,
         file: &FileWorkload,
         line: u64,
         given: Given,
-    ) -> Result<(Content, u32), DatasetError> {
+    ) -> Result<(Content, Option<u32>), DatasetError> {
+        let goes_uncounted = self.prompts == PromptKind::Text && self.tokenizer.is_none();
         let (ids, text) = match given {
-            Given::Length(tokens) => return Ok((Content::Length, tokens)),
+            Given::Length(tokens) => return Ok((Content::Length, Some(tokens))),
             Given::Blocks { tokens, block, ids } => {
-                return Ok((Content::Blocks { block, ids: ids.into() }, tokens));
+                return Ok((Content::Blocks { block, ids: ids.into() }, Some(tokens)));
             }
             Given::Text(text) if text.trim().is_empty() => (Vec::new(), None),
+            Given::Text(text) if goes_uncounted => {
+                let prompt = Prompt { ids: Arc::new([]), text: Some(text.into()) };
+                return Ok((Content::Prompt(prompt), None));
+            }
+            Given::Ids(_) if goes_uncounted => {
+                return Err(DatasetError::IdsAsText { path: file.source.path.clone(), line });
+            }
             Given::Text(text) => {
                 let ids = self.tokenizer(file, "prompts")?.encode(&text)?;
                 (ids, (self.prompts == PromptKind::Text).then_some(text))
@@ -93,7 +109,36 @@ impl Counter {
             return Err(DatasetError::OutsideVocabulary { path, line, id, size });
         }
         let tokens = ids.len() as u32;
-        Ok((Content::Prompt(Prompt { ids: ids.into(), text: text.map(Into::into) }), tokens))
+        let prompt = Prompt { ids: ids.into(), text: text.map(Into::into) };
+        Ok((Content::Prompt(prompt), Some(tokens)))
+    }
+
+    /// Images as they are sent: an address or data as it stands, a file beside the workload as its data.
+    fn images(
+        &self,
+        file: &FileWorkload,
+        line: u64,
+        images: Vec<String>,
+    ) -> Result<Option<Arc<[Arc<str>]>>, DatasetError> {
+        let path = &file.source.path;
+        let as_url = |image: String| {
+            let is_url =
+                ["http://", "https://", "data:", "file://"].iter().any(|it| image.starts_with(it));
+            if is_url {
+                return Ok(Arc::from(image));
+            }
+            let beside = path.parent().map_or_else(|| image.clone().into(), |it| it.join(&image));
+            let reason = |why: ImageError| DatasetError::BadImage {
+                path: path.clone(),
+                line,
+                reason: why.to_string(),
+            };
+            data_url_of(&beside).map_err(reason)
+        };
+        if images.is_empty() {
+            return Ok(None);
+        }
+        images.into_iter().map(as_url).collect::<Result<Arc<[_]>, _>>().map(Some)
     }
 
     pub(super) fn output(

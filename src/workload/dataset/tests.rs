@@ -40,7 +40,12 @@ fn in_order(kind: &str, path: PathBuf) -> FileWorkload {
 
 fn counter() -> Counter {
     let tokenizer: std::sync::Arc<dyn Tokenize> = std::sync::Arc::new(Words);
-    Counter { tokenizer: Some(tokenizer), prompts: PromptKind::Ids, vocabulary: None }
+    Counter {
+        tokenizer: Some(tokenizer),
+        prompts: PromptKind::Ids,
+        vocabulary: None,
+        has_output: true,
+    }
 }
 
 fn chosen(file: &FileWorkload, most: usize) -> Result<Chosen, DatasetError> {
@@ -119,7 +124,7 @@ fn a_file_of_another_kind_and_a_missing_column_say_so() {
 
 #[test]
 fn text_without_a_tokenizer_names_the_flag_and_ids_need_none() {
-    let without = Counter { tokenizer: None, prompts: PromptKind::Ids, vocabulary: Some(15) };
+    let without = Counter { tokenizer: None, vocabulary: Some(15), ..counter() };
     let seeds = Seeds::from_root(1);
     let file = in_order("sharegpt", fixture("sharegpt.json"));
     let error = choose(&file, &without, &seeds, 9).expect_err("text").to_string();

@@ -15,7 +15,7 @@ use bareflight::record::request_record::{
 };
 use bareflight::record::sink::{SideMessage, Sink};
 use bareflight::request::RequestId;
-use bareflight::request::spec::{OutputSpec, Prompt, RequestSpec, Sampling};
+use bareflight::request::spec::{Beside, OutputSpec, Prompt, RequestSpec, Sampling};
 use bareflight::request::{Failure, FailureKind};
 use bareflight::targets::openai::{OpenAiOptions, OpenAiTarget};
 use bareflight::targets::{Drain, Session, Target};
@@ -230,6 +230,7 @@ pub fn shot(id: u32, max_tokens: u32) -> Shot {
     Shot::new(
         RequestId(id),
         RequestSpec {
+            beside: Beside::Nothing,
             prompt: Prompt { ids: [1, 2, 3].into(), text: Some("one two three".into()) },
             output: OutputSpec { max_tokens, min_tokens: 0, ignore_eos: false },
             sampling: Sampling::greedy(1),

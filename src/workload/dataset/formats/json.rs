@@ -43,5 +43,18 @@ pub(super) fn of_columns(record: &Value, columns: &Columns) -> Result<RawEntry, 
     };
     let name = columns.output.as_deref().unwrap_or("output_tokens");
     let output = output.map(|value| columns::count(value, name)).transpose()?;
-    Ok(RawEntry::new(given, output.map_or(RawOutput::Unknown, RawOutput::Tokens)))
+    let images = columns.image.as_deref().map_or(Ok(Vec::new()), |name| images(record, name))?;
+    let output = output.map_or(RawOutput::Unknown, RawOutput::Tokens);
+    Ok(RawEntry { images, ..RawEntry::new(given, output) })
+}
+
+/// One image, or a list of them.
+fn images(record: &Value, name: &str) -> Result<Vec<String>, String> {
+    let none = || format!("`{name}` is no address or file of an image, and no list of them");
+    let one = |value: &Value| value.as_str().filter(|it| !it.is_empty()).map(str::to_owned);
+    match columns::needed(record, &[name])? {
+        Value::Array(list) if !list.is_empty() => list.iter().map(one).collect::<Option<_>>(),
+        value => one(value).map(|image| vec![image]),
+    }
+    .ok_or_else(none)
 }

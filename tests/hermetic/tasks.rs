@@ -1,0 +1,333 @@
+//! Tasks besides text on served targets: batches of embeddings, rerank in the shapes of its servers, images with text.
+
+use std::fs;
+use std::process::Command;
+
+use bareflight_engine::dummy_tokenizer;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::fault_server::{FaultServer, Next, Out, Request};
+use crate::support::left_behind::words;
+use crate::support::served_run::Run;
+
+struct Bench {
+    folder: TempDir,
+    tokenizer: String,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let file = folder.path().join("tokenizer.json");
+        dummy_tokenizer(4_096).save(&file, false).expect("a file");
+        let tokenizer = file.to_str().expect("a path of text").to_owned();
+        Self { folder, tokenizer }
+    }
+}
+
+fn served(answer: impl Fn(&Request) -> Value + Send + Sync + 'static) -> FaultServer {
+    FaultServer::start(move |request, out: &mut Out<'_>| -> Next {
+        match request.method.as_str() {
+            "GET" => out.json(404, "{}"),
+            _ => out.json(200, &answer(request).to_string()),
+        }
+    })
+}
+
+fn tokens_of(text: &Value) -> usize {
+    text.as_str().expect("text").split_whitespace().count()
+}
+
+/// A vector for each text, as OpenAI answers.
+fn embedder() -> FaultServer {
+    served(|request| {
+        let body = request.json();
+        let texts = body["input"].as_array().expect("a list of texts").clone();
+        let tokens: usize = texts.iter().map(tokens_of).sum();
+        let of = |index| json!({ "object": "embedding", "index": index, "embedding": [0.5, 0.25] });
+        let data: Vec<Value> = (0..texts.len()).map(of).collect();
+        json!({ "object": "list", "data": data, "usage": { "prompt_tokens": tokens, "total_tokens": tokens } })
+    })
+}
+
+fn points(run: &Run) -> Vec<Value> {
+    let document: Value = serde_json::from_str(&run.text("summary.json")).expect("JSON");
+    document["points"].as_array().expect("points").clone()
+}
+
+fn rate(point: &Value, name: &str) -> f64 {
+    point["rates"][name].as_f64().unwrap_or_else(|| panic!("{name}: {}", point["rates"]))
+}
+
+fn posts(server: &FaultServer) -> Vec<Request> {
+    server.requests().into_iter().filter(|it| it.method == "POST").collect()
+}
+
+#[test]
+fn embeddings_are_swept_over_batch_sizes_with_their_documents_and_no_first_token() {
+    let (bench, server) = (Bench::new(), embedder());
+    let asked = ["--scenario", "E(20)", "--batch-size", "1,8", "--tokenizer", &bench.tokenizer];
+    let load = ["--concurrency", "1", "--requests", "10"];
+    let run = Run::asked(&server, "embeddings", &[&asked[..], &load].concat());
+    let points = points(&run);
+    let console = &run.console;
+    assert_eq!(points.len(), 2, "{console}");
+    for (point, size) in points.iter().zip([1_u32, 8]) {
+        assert_eq!(point["counts"]["completed"], 10, "{console}");
+        assert_eq!(point["documents"], size);
+        let requests = rate(point, "request_throughput_per_s");
+        let documents = rate(point, "document_throughput_per_s");
+        assert!((documents / requests - f64::from(size)).abs() < 1e-9, "{documents} of {requests}");
+        let input = rate(point, "input_throughput_tokens_per_s");
+        assert!((input / documents - 20.0).abs() < 1e-6, "{input} of {documents}");
+        assert_eq!(point["distributions"]["ttft_ms"], Value::Null);
+        assert_eq!(point["distributions"]["prompt_tokens"]["min"], 20.0 * f64::from(size));
+        assert_eq!(point["rates"]["image_throughput_per_s"], Value::Null);
+    }
+    let sizes: Vec<usize> =
+        posts(&server)[1..].iter().map(|it| it.json()["input"].as_array().unwrap().len()).collect();
+    assert_eq!(sizes, [[1; 10], [8; 10]].concat());
+    let mut texts: Vec<String> = posts(&server)[1..]
+        .iter()
+        .flat_map(|it| it.json()["input"].as_array().unwrap().clone())
+        .map(|text| text.as_str().unwrap().to_owned())
+        .collect();
+    texts.sort();
+    texts.dedup();
+    assert_eq!(texts.len(), 90, "no text comes twice");
+    for part in ["docs/s", "batch", "batch size 8"] {
+        assert!(words(console.as_bytes()).contains(part), "{part}: {console}");
+    }
+    for absent in ["TTFT", "ITL", "output"] {
+        assert!(!console.contains(absent), "{absent} in {console}");
+    }
+    let page = run.text("report.html");
+    assert!(
+        page.contains("Documents<small>per s") && page.contains("batch size (texts of a request)")
+    );
+    assert!(run.text("summary.csv").contains("document_throughput_per_s"));
+}
+
+#[test]
+fn a_file_of_texts_is_embedded_in_batches_without_a_tokenizer() {
+    let (bench, server) = (Bench::new(), embedder());
+    let path = bench.folder.path().join("texts.txt");
+    let text: Vec<String> = (0..12).map(|line| format!("line {line} of twelve")).collect();
+    fs::write(&path, text.join("\n")).expect("a file");
+    let file = format!("text:{}", path.display());
+    let asked = ["--workload", &file, "--workload-order", "file", "--batch-size", "4"];
+    let load = ["--concurrency", "1", "--requests", "3"];
+    let run = Run::asked(&server, "embeddings", &[&asked[..], &load].concat());
+    assert_eq!(run.point()["counts"]["completed"], 3, "{}", run.console);
+    let sent: Vec<Value> = posts(&server)[1..]
+        .iter()
+        .flat_map(|it| it.json()["input"].as_array().unwrap().clone())
+        .collect();
+    assert_eq!(sent, text);
+    assert_eq!(run.column("prompt_tokens_told"), ["16"; 3]);
+}
+
+#[test]
+fn an_answer_with_fewer_vectors_than_texts_is_a_failure() {
+    let bench = Bench::new();
+    let server =
+        served(|_| json!({ "data": [{ "embedding": [0.5] }], "usage": { "prompt_tokens": 3 } }));
+    let asked = ["--scenario", "E(4)", "--batch-size", "3", "--tokenizer", &bench.tokenizer];
+    let run = Run::asked(
+        &server,
+        "embeddings",
+        &[&asked[..], &["--concurrency", "1", "--requests", "2"]].concat(),
+    );
+    assert_eq!(run.point()["counts"]["failed"], 2, "{}", run.console);
+    assert!(
+        words(run.console.as_bytes()).contains("1 vectors or scores for 3 texts"),
+        "{}",
+        run.console
+    );
+}
+
+/// Scores for so many documents and the tokens of it all, in the shape of one server.
+type Shape = fn(Vec<Value>, usize) -> Value;
+
+fn scored(name: &str, count: usize) -> Vec<Value> {
+    let of = |index: usize| json!({ "index": index, name: 1.0 / (index + 1) as f64 });
+    (0..count).map(of).collect()
+}
+
+#[test]
+fn rerank_is_understood_in_the_shapes_of_its_servers() {
+    let vllm: Shape = |results, tokens| json!({ "id": "rerank-1", "model": "m", "results": results, "usage": { "total_tokens": tokens } });
+    let jina: Shape = |results, tokens| json!({ "model": "m", "object": "list", "usage": { "total_tokens": tokens, "prompt_tokens": tokens }, "results": results });
+    let cohere: Shape = |results, tokens| {
+        let meta = json!({ "api_version": { "version": "2" }, "billed_units": { "search_units": 1 }, "tokens": { "input_tokens": tokens } });
+        json!({ "id": "x", "results": results, "meta": meta })
+    };
+    for (name, shape) in [("vLLM", vllm), ("Jina", jina), ("Cohere", cohere)] {
+        let bench = Bench::new();
+        let server = served(move |request| {
+            let body = request.json();
+            let documents = body["documents"].as_array().expect("documents").clone();
+            let tokens = tokens_of(&body["query"]) + documents.iter().map(tokens_of).sum::<usize>();
+            shape(scored("relevance_score", documents.len()), tokens)
+        });
+        let asked =
+            ["--scenario", "R(30,10)", "--batch-size", "5", "--tokenizer", &bench.tokenizer];
+        let load = ["--concurrency", "2", "--requests", "8"];
+        let run = Run::asked(&server, "rerank", &[&asked[..], &load].concat());
+        let point = run.point();
+        assert_eq!(point["counts"]["completed"], 8, "{name}: {}", run.console);
+        assert_eq!(run.column("prompt_tokens_told"), ["160"; 8], "{name}");
+        assert_eq!(run.column("prompt_tokens"), ["160"; 8], "{name}");
+        let per_request =
+            rate(&point, "document_throughput_per_s") / rate(&point, "request_throughput_per_s");
+        assert!((per_request - 5.0).abs() < 1e-9);
+        assert_eq!(point["distributions"]["ttft_ms"], Value::Null);
+        let sent = posts(&server);
+        assert!(sent.iter().all(|it| it.path == "/v1/rerank"));
+        let body = sent[1].json();
+        assert_eq!((body["model"].as_str(), tokens_of(&body["query"])), (Some("m"), 10));
+        assert!(body["max_tokens"].is_null() && body["stream"].is_null(), "{body}");
+    }
+}
+
+/// A chat that tells nothing of images but their number.
+fn sees() -> FaultServer {
+    FaultServer::start(|request, out| match request.method.as_str() {
+        "GET" => out.json(404, "{}"),
+        _ => out.good(3),
+    })
+}
+
+fn images_of(request: &Request) -> Vec<String> {
+    let body = request.json();
+    let parts = body["messages"][0]["content"].as_array().expect("parts").clone();
+    assert_eq!(parts[0]["type"], "text");
+    let images = parts.iter().filter(|part| part["type"] == "image_url");
+    images.map(|part| part["image_url"]["url"].as_str().expect("a URL").to_owned()).collect()
+}
+
+#[test]
+fn images_of_the_asked_size_and_number_go_with_a_text_and_none_comes_twice() {
+    let (bench, server) = (Bench::new(), sees());
+    let asked = ["--scenario", "I(64,32,2)/(12,3)", "--tokenizer", &bench.tokenizer];
+    let load = ["--concurrency", "1", "--requests", "6"];
+    let run = Run::asked(&server, "chat", &[&asked[..], &load].concat());
+    let point = run.point();
+    assert_eq!(point["counts"]["completed"], 6, "{}", run.console);
+    assert_eq!(point["images"], 2);
+    let per_request =
+        rate(&point, "image_throughput_per_s") / rate(&point, "request_throughput_per_s");
+    assert!((per_request - 2.0).abs() < 1e-9);
+    assert!(
+        point["distributions"]["ttft_ms"]["p50"].is_object()
+            || point["distributions"]["ttft_ms"].is_object()
+    );
+    let mut urls: Vec<String> = posts(&server)[1..].iter().flat_map(images_of).collect();
+    assert_eq!(urls.len(), 12);
+    // 64 × 32 pixels of three bytes, which nothing makes smaller.
+    assert!(
+        urls.iter().all(|url| url.starts_with("data:image/png;base64,") && url.len() > 64 * 32 * 4)
+    );
+    urls.sort();
+    urls.dedup();
+    assert_eq!(urls.len(), 12);
+    assert!(words(run.console.as_bytes()).contains("images/s"), "{}", run.console);
+    assert!(run.text("report.html").contains("Image throughput"));
+}
+
+#[test]
+fn images_come_from_a_folder_from_addresses_or_from_a_column() {
+    let bench = Bench::new();
+    let folder = bench.folder.path().join("images");
+    fs::create_dir(&folder).expect("a folder");
+    fs::write(folder.join("a.jpg"), [0xff, 0xd8, 0xff, 0xe0]).expect("a file");
+    fs::write(folder.join("b.png"), b"\x89PNG\r\n").expect("a file");
+    let (jpeg, png) = ("data:image/jpeg;base64,/9j/4A==", "data:image/png;base64,iVBORw0K");
+    let column = bench.folder.path().join("asked.jsonl");
+    let lines = [
+        json!({ "prompt": "what is it", "max_tokens": 3, "image": "images/b.png" }),
+        json!({ "prompt": "and this", "max_tokens": 3, "image": ["http://h/c.png"] }),
+    ];
+    fs::write(&column, lines.map(|line| line.to_string()).join("\n")).expect("a file");
+    let (folder, column) = (folder.display().to_string(), format!("jsonl:{}", column.display()));
+    let text = ["--scenario", "D(6,3)", "--tokenizer", &bench.tokenizer];
+    let of_folder = [&text[..], &["--image-folder", &folder, "--images-per-request", "3"]].concat();
+    let of_urls =
+        [&text[..], &["--image-url", "http://h/a.png", "--image-url", "http://h/b.png"]].concat();
+    let of_column =
+        vec!["--workload", &column, "--workload-order", "file", "--image-column", "image"];
+    for (asked, expected) in [
+        (of_folder, vec![vec![jpeg, png, jpeg], vec![png, jpeg, png]]),
+        (of_urls, vec![vec!["http://h/a.png"], vec!["http://h/b.png"]]),
+        (of_column, vec![vec![png], vec!["http://h/c.png"]]),
+    ] {
+        let server = sees();
+        let run = Run::asked(
+            &server,
+            "chat",
+            &[&asked[..], &["--concurrency", "1", "--requests", "2"]].concat(),
+        );
+        assert_eq!(run.point()["counts"]["completed"], 2, "{}", run.console);
+        let sent: Vec<Vec<String>> = posts(&server)[1..].iter().map(images_of).collect();
+        assert_eq!(sent, expected);
+        assert_eq!(run.point()["images"], expected[0].len(), "{asked:?}");
+        // Run again from its own settings, it asks for the same.
+        let plan = run.text("plan.csv");
+        let again = bench.folder.path().join("again");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bareflight"));
+        let settings = run.folder.join("resolved.toml");
+        command.args(["run", "--config"]).arg(settings).arg("--out").arg(&again);
+        let output = command.output().expect("the binary runs");
+        assert!(again.exists(), "{}", words(&output.stderr));
+        let rerun =
+            fs::read_dir(&again).expect("runs").next().expect("a run").expect("a folder").path();
+        assert_eq!(fs::read_to_string(rerun.join("plan.csv")).expect("a plan"), plan);
+        fs::remove_dir_all(&again).expect("a folder");
+    }
+}
+
+#[test]
+fn a_task_that_endpoint_or_target_do_not_have_is_refused_by_its_flag() {
+    let bench = Bench::new();
+    let nowhere = "openai:http://127.0.0.1:9";
+    let cases: [(&[&str], &[&str]); 11] = [
+        (&["--target", "local:dummy-nano", "--scenario", "E(8)"], &["E(n)", "openai:URL"]),
+        (&["--target", "sim:null", "--scenario", "I(8,8)"], &["I(w,h)", "openai:URL"]),
+        (&["--target", "null:", "--image-folder", "x"], &["--image-folder", "openai:URL"]),
+        (&["--target", nowhere, "--batch-size", "4"], &["--batch-size", "embeddings"]),
+        (&["--target", nowhere, "--endpoint", "rerank"], &["--endpoint rerank", "R(doc,query)"]),
+        (
+            &["--target", nowhere, "--endpoint", "completions", "--scenario", "I(8,8)"],
+            &["I(w,h)", "chat"],
+        ),
+        (
+            &["--target", nowhere, "--scenario", "E(8)", "--batch-size", "0"],
+            &["--batch-size", "1 to"],
+        ),
+        (
+            &["--target", nowhere, "--scenario", "I(8,8)", "--image-url", "http://h"],
+            &["--image-url", "I(w,h)"],
+        ),
+        (
+            &["--target", nowhere, "--images-per-request", "2"],
+            &["--images-per-request", "--image-folder"],
+        ),
+        (&["--target", nowhere, "--image-column", "x"], &["--image-column", "--workload"]),
+        (&["--target", nowhere, "--scenario", "I(0,8)"], &["pixels"]),
+    ];
+    for (asked, parts) in cases {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bareflight"));
+        command.args(["run", "--model", "m"]).args(asked).current_dir(bench.folder.path());
+        let output = command.output().expect("the binary runs");
+        let said = words(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{asked:?}: {said}");
+        assert!(parts.iter().all(|part| said.contains(part)), "{asked:?}: {said}");
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bareflight"));
+    command.args(["run", "--target", nowhere, "--model", "m", "--scenario", "R(8,8)"]);
+    let output = command.output().expect("the binary runs");
+    let said = words(&output.stderr);
+    assert!(output.status.code() == Some(3) && said.contains("--tokenizer FILE"), "{said}");
+    assert!(!said.contains("--prompts ids"), "a rerank takes none: {said}");
+}
