@@ -6,5 +6,7 @@ mod bridge;
 pub mod cuda;
 pub mod engine;
 pub mod environment;
+#[cfg(feature = "cuda")]
+pub mod gpu;
 pub mod nvtx;
 pub mod triton;

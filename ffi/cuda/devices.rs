@@ -173,7 +173,7 @@ impl Drop for Context<'_> {
 }
 
 /// `GPU-8a3c1b2d-…`, in groups of 4, 2, 2, 2 and 6 bytes.
-fn written(uuid: [u8; 16]) -> String {
+pub(in crate::ffi) fn written(uuid: [u8; 16]) -> String {
     let mut text = String::from("GPU");
     for (place, byte) in uuid.iter().enumerate() {
         let dash = if [0, 4, 6, 8, 10].contains(&place) { "-" } else { "" };

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use libloading::Library;
 
+#[cfg(feature = "cuda")]
+pub(super) use devices::written;
 pub use devices::{Device, DeviceMemory};
 pub use profiler::ProfilerSwitch;
 
@@ -27,6 +29,42 @@ pub enum CudaError {
     /// A function refused.
     #[error("{0} failed with CUDA error {1}: `nvidia-smi` says how the driver is")]
     Call(&'static str, i32),
+    /// No cuBLASLt, or one without a function.
+    #[error(
+        "cuBLASLt cannot be used ({0}): install CUDA's libraries, or put the folder of `libcublasLt.so` into \
+         `LD_LIBRARY_PATH`"
+    )]
+    NoMatrices(String),
+    /// A function of cuBLASLt refused.
+    #[error("{0} failed with cuBLAS status {1}")]
+    Matrices(&'static str, i32),
+    /// cuBLASLt does not multiply such matrices on this GPU.
+    #[error("cuBLASLt does not multiply such matrices on this GPU")]
+    NoSuchMatrices,
+}
+
+/// Every GPU that the process may see, by the library that is named, else by the system's. No context is made.
+///
+/// # Errors
+/// When there is no library, or the driver refuses.
+pub fn visible_devices(library: Option<&Path>) -> Result<Vec<Device>, CudaError> {
+    #[cfg(feature = "cuda")]
+    if library.is_none() {
+        return super::gpu::devices();
+    }
+    Driver::load(library)?.devices()
+}
+
+/// Free memory of one of them.
+///
+/// # Errors
+/// When there is no library, or the driver refuses, as it does where not even a context has room.
+pub fn device_memory(library: Option<&Path>, ordinal: u32) -> Result<DeviceMemory, CudaError> {
+    #[cfg(feature = "cuda")]
+    if library.is_none() {
+        return super::gpu::memory(ordinal);
+    }
+    Driver::load(library)?.memory(ordinal)
 }
 
 /// The driver's library, loaded. A clone is another handle on the same one.

@@ -8,7 +8,8 @@ use clap::Args;
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::run::print;
 use crate::doctor::check_result::Status;
-use crate::doctor::{DoctorOptions, PlannedLoad, examine, render};
+use crate::doctor::{DoctorOptions, PlannedLoad, Probe, examine, render};
+use crate::observe::gpu::peaks;
 use crate::workload::scenario::Scenario;
 
 /// What the machine should be fit for.
@@ -44,6 +45,10 @@ pub struct DoctorArgs {
     /// With an engine: the GPUs that it may use, as `run` takes them; CUDA device numbers where CUDA reports the memory
     #[arg(long, value_name = "ID,ID,…", value_delimiter = ',')]
     pub device_ids: Vec<u32>,
+    /// Measure what each GPU reaches, in less than 10 s: memory, BF16 and FP8 products, copies, launches; rooflines of later
+    /// runs show their share of it (builds with the feature `cuda`)
+    #[arg(long)]
+    pub probe_gpu: bool,
     /// Print JSON for scripts
     #[arg(long)]
     pub json: bool,
@@ -59,6 +64,17 @@ pub fn run(arguments: &DoctorArgs) -> Coded<Exit> {
             format!("`--kv-fraction {share}` is out of range: give a share above 0 and below 1");
         return Err((Exit::Usage, anyhow!(sentence)));
     }
+    if arguments.probe_gpu {
+        peaks::check().map_err(|error| (Exit::Preflight, error.into()))?;
+        if let Some(library) = &arguments.cuda_library {
+            let sentence = format!(
+                "`--probe-gpu` finds CUDA by name and cannot be kept to `--cuda-library {0}`: leave that out, and put its \
+                 folder into `LD_LIBRARY_PATH` if it is not the system's",
+                library.display()
+            );
+            return Err((Exit::Usage, anyhow!(sentence)));
+        }
+    }
     let options = DoctorOptions {
         target: arguments.target.clone(),
         engine: arguments.engine.clone(),
@@ -72,6 +88,7 @@ pub fn run(arguments: &DoctorArgs) -> Coded<Exit> {
             .scenario
             .zip(arguments.concurrency)
             .map(|(scenario, concurrency)| PlannedLoad { scenario, concurrency }),
+        probe: if arguments.probe_gpu { Probe::Yes } else { Probe::No },
     };
     let report = examine(&options).map_err(|error| (Exit::Usage, error.into()))?;
     let text = if arguments.json { render::json(&report) } else { render::text(&report) };

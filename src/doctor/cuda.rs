@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::doctor::check_result::{Area, Check, CheckResult};
 use crate::engine_directory::fit::gib;
-use crate::ffi::cuda::{CudaError, Device, Driver};
+use crate::ffi::cuda::{CudaError, Device, visible_devices};
 
 /// What hides a GPU.
 const REMEDY: &str =
@@ -24,8 +24,7 @@ pub struct CudaFacts {
 impl CudaFacts {
     /// Starts the driver, where there is one; no context is made.
     pub fn gather(library: Option<&Path>, known_to_nvml: usize, wanted: bool) -> Self {
-        let devices = Driver::load(library).and_then(|driver| driver.devices());
-        Self { devices, known_to_nvml, wanted }
+        Self { devices: visible_devices(library), known_to_nvml, wanted }
     }
 }
 

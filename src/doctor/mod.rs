@@ -15,6 +15,7 @@ mod libraries;
 mod loader;
 mod mpi;
 mod network;
+mod peaks;
 pub mod render;
 
 use std::path::PathBuf;
@@ -32,7 +33,10 @@ use crate::doctor::mpi::MpiFacts;
 use crate::observe::gpu::known::{CudaQuery, KnownGpus};
 use crate::observe::gpu::library;
 use crate::observe::gpu::over_window::Watched;
+use crate::observe::gpu::peaks as gpu_peaks;
 use crate::observe::gpu::state::Machine;
+use crate::specs::MeasuredGpu;
+use crate::store::measured_gpus;
 use crate::targets::registry::{self, ServerProtocol};
 
 /// What the doctor checks.
@@ -56,13 +60,27 @@ pub struct DoctorOptions {
     pub device_ids: Vec<u32>,
     /// What is going to be asked of the engine.
     pub load: Option<PlannedLoad>,
+    /// Whether the GPUs are measured.
+    pub probe: Probe,
+}
+
+/// Whether the GPUs are measured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Probe {
+    /// They are looked at, and left alone.
+    #[default]
+    No,
+    /// They work for some seconds, and their figures are kept.
+    Yes,
 }
 
 /// Everything that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Report {
     /// One line each, in the order of the areas.
     pub results: Vec<CheckResult>,
+    /// What each GPU was measured to do, where that was asked for.
+    pub measured: Vec<MeasuredGpu>,
 }
 
 impl Report {
@@ -99,6 +117,7 @@ pub fn examine(options: &DoctorOptions) -> Result<Report, ServerAddressError> {
     let mut results = host::check_results(&host);
     results.extend(gpu::check_results(&gpu));
     results.push(cuda::check_result(&cuda));
+    let measured = probe(options, &mut results);
     results.extend(libraries::check_results(&libraries));
     let version = libraries.installation.and_then(|installation| installation.version);
     let mut mpi = MpiFacts::gather(&paths, wants_executor);
@@ -110,7 +129,20 @@ pub fn examine(options: &DoctorOptions) -> Result<Report, ServerAddressError> {
     if let Some(place) = place {
         results.extend(network::check_results(&NetworkFacts::gather(&place)));
     }
-    Ok(Report { results })
+    Ok(Report { results, measured })
+}
+
+/// Measures the GPUs where that was asked for, keeps the figures and adds lines about them.
+fn probe(options: &DoctorOptions, results: &mut Vec<CheckResult>) -> Vec<MeasuredGpu> {
+    if options.probe == Probe::No {
+        return Vec::new();
+    }
+    let measured = gpu_peaks::measure(options.nvml_library.as_deref());
+    let keep = |all: &Vec<MeasuredGpu>| measured_gpus::keep(&measured_gpus::path()?, all);
+    let kept = measured.as_ref().map_or(Ok(()), keep);
+    let not_kept = kept.err().map(|error| error.to_string());
+    results.extend(peaks::check_results(&measured, not_kept.as_deref()));
+    measured.unwrap_or_default()
 }
 
 /// The GPUs of this machine that an engine may run on: all of them, or those that are named where CUDA tells of them.
@@ -149,7 +181,8 @@ mod tests {
     #[test]
     fn a_report_is_as_good_as_its_worst_line() {
         let check = check_result::Check { area: check_result::Area::Host, id: "x", why: "" };
-        let mut report = Report { results: vec![check.skip("not here"), check.pass("good")] };
+        let results = vec![check.skip("not here"), check.pass("good")];
+        let mut report = Report { results, measured: Vec::new() };
         assert_eq!(report.status(), Status::Pass);
         report.results.push(check.fail("bad", "mend it"));
         report.results.push(check.warn("so so", "mend it"));

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::doctor::Report;
 use crate::doctor::check_result::{CheckResult, Status};
+use crate::specs::MeasuredGpu;
 
 /// Width that longer texts are wrapped at.
 const WIDTH: usize = 110;
@@ -73,6 +74,9 @@ struct Json<'a> {
     status: Status,
     #[serde(rename = "findings")]
     results: &'a [CheckResult],
+    /// With `--probe-gpu`.
+    #[serde(skip_serializing_if = "<[MeasuredGpu]>::is_empty")]
+    measured: &'a [MeasuredGpu],
 }
 
 /// For scripts.
@@ -80,7 +84,8 @@ struct Json<'a> {
 /// # Panics
 /// Never: every key is a string.
 pub fn json(report: &Report) -> String {
-    let shape = Json { schema_version: 1, status: report.status(), results: &report.results };
+    let Report { results, measured } = report;
+    let shape = Json { schema_version: 1, status: report.status(), results, measured };
     let mut text = serde_json::to_string_pretty(&shape)
         .expect("every key is a string, and a string in memory takes any length");
     text.push('\n');
@@ -95,7 +100,8 @@ mod tests {
     fn report() -> Report {
         let check = |area, id| Check { area, id, why: "it costs time" };
         let host = check(Area::Host, "governor").warn("it is `powersave`", "sudo mend --now");
-        Report { results: vec![host, check(Area::Gpu, "gpu").skip("no GPU here: not checked")] }
+        let gpu = check(Area::Gpu, "gpu").skip("no GPU here: not checked");
+        Report { results: vec![host, gpu], measured: Vec::new() }
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod json_lines;
 pub mod kv_events_file;
 pub mod line_log;
 pub mod manifest;
+pub mod measured_gpus;
 pub mod measured_run;
 pub mod partial_files;
 pub mod plan_file;

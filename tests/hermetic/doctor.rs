@@ -67,3 +67,12 @@ fn a_server_that_is_not_there_fails_by_name_and_a_text_that_is_no_url_is_refused
     assert_eq!(output.status.code(), Some(2));
     assert!(words(&output.stderr).contains("ftp://h"), "{}", words(&output.stderr));
 }
+
+#[cfg(not(feature = "cuda"))]
+#[test]
+fn a_build_that_cannot_measure_a_gpu_says_which_feature_it_lacks() {
+    let output = doctor(&["--probe-gpu"]);
+    let message = words(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{message}");
+    assert!(message.contains("cargo build --release --features cuda"), "{message}");
+}

@@ -7,4 +7,5 @@ mod support;
 
 mod first_hour;
 mod installation;
+mod probe_gpu;
 mod ranks;

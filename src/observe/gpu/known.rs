@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::ffi::cuda::{CudaError, Driver};
+use crate::ffi::cuda::{CudaError, device_memory, visible_devices};
 use crate::observe::gpu::over_window::Watched;
 use crate::observe::gpu::state::Machine;
 use crate::specs::GpuMemory;
@@ -48,7 +48,7 @@ pub struct CudaQuery<'a> {
 impl CudaQuery<'_> {
     /// UUIDs of the GPUs that the device ids mean.
     fn uuids(&self) -> Result<Vec<String>, CudaError> {
-        let shown = Driver::load(self.library)?.devices()?;
+        let shown = visible_devices(self.library)?;
         let meant = shown.into_iter().filter(|it| self.device_ids.contains(&it.ordinal));
         Ok(meant.map(|it| it.uuid).collect())
     }
@@ -103,14 +103,13 @@ impl KnownGpus {
 
     /// GPUs of an engine as CUDA reports them. `None` where there is none of them.
     fn from_cuda(asked: &CudaQuery) -> Result<Option<Self>, CudaError> {
-        let driver = Driver::load(asked.library)?;
-        let shown = driver.devices()?;
+        let shown = visible_devices(asked.library)?;
         let reported = asked.device_ids;
         let takes = |ordinal| {
             if reported.is_empty() { ordinal < asked.ranks } else { reported.contains(&ordinal) }
         };
         let gpus = shown.into_iter().filter(|device| takes(device.ordinal)).map(|device| {
-            let memory = driver.memory(device.ordinal)?;
+            let memory = device_memory(asked.library, device.ordinal)?;
             let memory =
                 GpuMemory { free_bytes: memory.free_bytes, total_bytes: memory.total_bytes };
             Ok(KnownGpu { name: device.name, memory: Some(memory) })

@@ -8,6 +8,7 @@ pub mod energy;
 pub mod known;
 pub mod library;
 pub mod over_window;
+pub mod peaks;
 pub mod sample;
 pub mod sampler;
 pub mod state;
