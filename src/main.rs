@@ -9,12 +9,12 @@ use bareflight::cli::exit::{Coded, Exit};
 use bareflight::cli::typed::{Cli, Command, Document};
 use bareflight::cli::{
     compare, doctor, dry_run, engine_log, engine_threads, inspect, ladder, load_number, mpi_rank,
-    report as report_command, run, search, serve, shell, translate, workload,
+    report as report_command, run, search, serve, shell, spelling, suggestion, translate, workload,
 };
 use bareflight::console;
 use bareflight::experiment::preflight;
 use bareflight::report::{self, comparison, summary_json};
-use clap::FromArgMatches;
+use clap::{ArgMatches, FromArgMatches};
 
 fn main() -> ExitCode {
     let exit = dispatch().unwrap_or_else(|(exit, error)| {
@@ -30,10 +30,17 @@ fn main() -> ExitCode {
 
 fn dispatch() -> Coded<Exit> {
     let mut program = serve::hide_run_flags(Cli::clap_command());
-    let typed = load_number::join_negative_lists(std::env::args_os());
-    let matches = program.try_get_matches_from_mut(typed).unwrap_or_else(|error| error.exit());
+    let respelled = spelling::respell(std::env::args_os(), &program)
+        .map_err(|error| (Exit::Usage, error.into()))?;
+    let typed = load_number::join_negative_lists(respelled.words);
+    let matches = program
+        .try_get_matches_from_mut(typed)
+        .unwrap_or_else(|error| suggestion::with_remedy(error).exit());
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.exit())?;
     let typed = matches.subcommand().map_or(&matches, |(_, typed)| typed);
+    if !respelled.told.is_empty() && !is_quiet(typed) {
+        console::print_notice(format_args!("read {}", respelled.told.join(", ")));
+    }
     match cli.command {
         Command::Run(arguments) => {
             let (mut resolved, _) = resolve_run(&arguments, typed)?;
@@ -76,6 +83,10 @@ fn dispatch() -> Coded<Exit> {
             Ok(Exit::Ok)
         }
     }
+}
+
+fn is_quiet(typed: &ArgMatches) -> bool {
+    matches!(typed.try_get_one::<bool>("quiet"), Ok(Some(true)))
 }
 
 fn failure(error: impl Into<anyhow::Error>) -> (Exit, anyhow::Error) {

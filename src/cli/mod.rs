@@ -19,6 +19,8 @@ pub mod search;
 pub mod serve;
 pub mod setting_key;
 pub mod shell;
+pub mod spelling;
+pub mod suggestion;
 pub mod translate;
 pub mod typed;
 pub mod workload;

@@ -35,6 +35,7 @@ mod report_page;
 mod running_usage;
 mod search;
 mod serve;
+mod spelling;
 mod sweep_rules;
 mod target_contract;
 mod tls;

@@ -17,6 +17,7 @@ use crate::cli::ladder::LadderArgs;
 use crate::cli::report::{ImportArgs, ReportArgs};
 use crate::cli::search::SearchArgs;
 use crate::cli::serve::ServeArgs;
+use crate::cli::spelling;
 use crate::cli::translate::TranslateArgs;
 use crate::cli::workload::WorkloadArgs;
 use crate::settings::load_rules::RequestCount;
@@ -146,7 +147,7 @@ impl Cli {
         );
         MEASURING.into_iter().fold(program, |program, name| {
             program.mut_subcommand(name, |measuring| {
-                measuring.mut_args(|flag| {
+                spelling::show_aliases(measuring).mut_args(|flag| {
                     // Without a number of values, a flag takes one.
                     let takes_one = flag.get_num_args().is_none_or(|count| count.takes_values());
                     let is_set = matches!(flag.get_action(), ArgAction::Set | ArgAction::Append);
@@ -165,7 +166,7 @@ const SEARCHED_FOR: &str = "What a load must meet: `ttft.p99<2s,tpot.p99<40ms`; 
 const LADDERS_START: &str =
     "The engine: `local:dummy-nano`, `local:MODEL_DIR`, `sim:PROFILE`, `trtllm:ENGINE_DIR`";
 /// Subcommands that take the settings of a run.
-const MEASURING: [&str; 6] = ["run", "plan", "compare", "ladder", "search", "serve"];
+pub const MEASURING: [&str; 6] = ["run", "plan", "compare", "ladder", "search", "serve"];
 
 /// Everything about a run.
 #[derive(Debug, Args)]

@@ -80,7 +80,7 @@ pub struct Settings {
     #[arg(
         long,
         short = 'd',
-        visible_alias = "max-time-per-run",
+        alias = "max-time-per-run",
         value_name = "SPAN",
         help_heading = "Load",
         env = "BAREFLIGHT_DURATION"
@@ -139,7 +139,14 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prefix_tokens: Option<u32>,
     /// Let an end token end the output (by default every output has the asked length)
-    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Workload")]
+    #[arg(
+        long,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        hide_possible_values = true,
+        help_heading = "Workload"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_at_eos: Option<bool>,
     /// No end token before this many
@@ -159,7 +166,14 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top_k: Option<u32>,
     /// Deliver each output as a whole, at its end
-    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Workload")]
+    #[arg(
+        long,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        hide_possible_values = true,
+        help_heading = "Workload"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_streaming: Option<bool>,
     /// The one seed that lengths, prompts, arrivals and sampling follow from; `random` draws one, and files say which
@@ -245,7 +259,7 @@ pub struct Settings {
     pub memory_bandwidth_gbps: Option<f64>,
 
     /// Name of the model, where a server has several
-    #[arg(long, value_name = "NAME", help_heading = "Served targets")]
+    #[arg(long, short = 'm', value_name = "NAME", help_heading = "Served targets")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Which endpoint of an OpenAI-compatible server
