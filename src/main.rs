@@ -1,5 +1,6 @@
 //! Entry point: parses arguments, runs the command, returns its exit code.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::slice;
 
@@ -8,8 +9,9 @@ use bareflight::cli::engine_log::Destination;
 use bareflight::cli::exit::{Coded, Exit};
 use bareflight::cli::typed::{Cli, Command, Document};
 use bareflight::cli::{
-    compare, doctor, dry_run, engine_log, engine_threads, inspect, ladder, load_number, mpi_rank,
-    report as report_command, run, search, serve, shell, spelling, suggestion, translate, workload,
+    compare, doctor, dry_run, engine_log, engine_threads, help, inspect, ladder, load_number,
+    mpi_rank, report as report_command, run, search, serve, shell, spelling, suggestion, translate,
+    workload,
 };
 use bareflight::console;
 use bareflight::experiment::preflight;
@@ -29,9 +31,10 @@ fn main() -> ExitCode {
 }
 
 fn dispatch() -> Coded<Exit> {
-    let mut program = serve::hide_run_flags(Cli::clap_command());
-    let respelled = spelling::respell(std::env::args_os(), &program)
-        .map_err(|error| (Exit::Usage, error.into()))?;
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let mut program = help::shorten(serve::hide_run_flags(Cli::clap_command()), &words);
+    let respelled =
+        spelling::respell(words, &program).map_err(|error| (Exit::Usage, error.into()))?;
     let typed = load_number::join_negative_lists(respelled.words);
     let matches = program
         .try_get_matches_from_mut(typed)
@@ -70,6 +73,7 @@ fn dispatch() -> Coded<Exit> {
         Command::Ladder(arguments) => ladder::run(&arguments, typed),
         Command::Completions { shell } => shell::complete(program, shell),
         Command::Man { folder } => shell::write_manual(program, &folder),
+        Command::Help(arguments) => help::show(&arguments, program),
         Command::Translate(arguments) => translate::run(&arguments),
         Command::Search(arguments) => search::run(&arguments, typed),
         Command::Schema { of } => {

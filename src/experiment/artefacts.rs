@@ -146,27 +146,31 @@ pub fn as_experiment(run: &MeasuredRun) -> Experiment {
     }
 }
 
+/// Files of a run in the order of lists, each with what it holds.
+pub const FILES: &[(&str, &str)] = &[
+    (file::REPORT, "for people: tables and plots"),
+    (file::SUMMARY_CSV, "one row per point of load"),
+    (file::SUMMARY_JSON, "every metric with its definition (see `bareflight schema`)"),
+    (file::REQUESTS, "one row per request, raw stamps and derived values"),
+    (file::DELIVERIES, "the stamp of each delivery"),
+    (file::ITERATIONS, "iteration statistics of the engine"),
+    (file::KV_EVENTS, "what happened to blocks of the engine's KV cache"),
+    (file::ENGINE_LOG, "what the engine wrote to its own log (`--engine-log LEVEL`)"),
+    (file::GPU, "GPU samples, ten per second"),
+    (file::MANIFEST, "machine, versions, seeds, hashes"),
+    (file::RESOLVED, "every setting: `bareflight run --config` repeats the run"),
+    (file::EXPORTS, "the same results in the shapes of other tools"),
+    (file::PLOTS, "the plots of the page as pictures"),
+];
+
 fn notes(directory: &RunDirectory) -> Vec<FileNote> {
-    [
-        (file::REPORT, "for people: tables and plots"),
-        (file::SUMMARY_CSV, "one row per point of load"),
-        (file::SUMMARY_JSON, "every metric with its definition (see `bareflight schema`)"),
-        (file::REQUESTS, "one row per request, raw stamps and derived values"),
-        (file::DELIVERIES, "the stamp of each delivery"),
-        (file::ITERATIONS, "iteration statistics of the engine"),
-        (file::KV_EVENTS, "what happened to blocks of the engine's KV cache"),
-        (file::ENGINE_LOG, "what the engine wrote to its own log (`--engine-log LEVEL`)"),
-        (file::GPU, "GPU samples, ten per second"),
-        (file::MANIFEST, "machine, versions, seeds, hashes"),
-        (file::RESOLVED, "every setting: `bareflight run --config` repeats the run"),
-        (file::EXPORTS, "the same results in the shapes of other tools"),
-        (file::PLOTS, "the plots of the page as pictures"),
-    ]
-    .into_iter()
-    .filter(|(name, _)| {
-        let written_after_this_list = [file::REPORT, file::SUMMARY_CSV, file::SUMMARY_JSON];
-        written_after_this_list.contains(name) || directory.file(name).exists()
-    })
-    .map(|(name, holds)| FileNote { name: name.into(), holds: holds.into() })
-    .collect()
+    FILES
+        .iter()
+        .copied()
+        .filter(|(name, _)| {
+            let written_after_this_list = [file::REPORT, file::SUMMARY_CSV, file::SUMMARY_JSON];
+            written_after_this_list.contains(name) || directory.file(name).exists()
+        })
+        .map(|(name, holds)| FileNote { name: name.into(), holds: holds.into() })
+        .collect()
 }

@@ -18,6 +18,7 @@ mod exports;
 mod fidelity;
 mod gpu_memory;
 mod gpu_telemetry;
+mod help;
 mod inspect;
 mod interrupts;
 mod ladder;

@@ -61,7 +61,7 @@ fn a_mistyped_flag_gets_the_one_that_was_meant_or_the_benchmark_that_has_it() {
     let out = tempfile::tempdir().expect("a folder");
     for (typed, meant) in [
         (&["--concurency", "4"][..], "'--concurrency'"),
-        (&["--service-kind", "openai"], "`bareflight translate -- genai-perf …`"),
+        (&["--service-kind", "openai"], "`bareflight translate -- genai-perf profile …`"),
         (&["--zzz"], "`bareflight run --help`"),
         (&["--rate", "1", "--request-rate", "1"], "are the same setting"),
     ] {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::compare::CompareArgs;
 use crate::cli::doctor::DoctorArgs;
+use crate::cli::help::{self, HelpArgs};
 use crate::cli::inspect::InspectArgs;
 use crate::cli::ladder::LadderArgs;
 use crate::cli::report::{ImportArgs, ReportArgs};
@@ -34,7 +35,7 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BAREFLIGHT_
 
 /// Measures what an LLM engine can do with nothing in the way, and what everything in the way costs.
 #[derive(Debug, Parser)]
-#[command(version = VERSION, after_help = EXIT_CODES, arg_required_else_help = true)]
+#[command(version = VERSION, after_help = EXIT_CODES, arg_required_else_help = true, disable_help_subcommand = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -79,6 +80,8 @@ pub enum Command {
     Translate(TranslateArgs),
     /// Find the highest rate or concurrency that meets objectives: bracket, bisection, a limit with an interval
     Search(Box<SearchArgs>),
+    /// Explain a topic, or a command with all its flags
+    Help(HelpArgs),
     /// Print the JSON schema of `summary.json`, or of another document
     Schema {
         /// Which document
@@ -147,7 +150,7 @@ impl Cli {
         );
         MEASURING.into_iter().fold(program, |program, name| {
             program.mut_subcommand(name, |measuring| {
-                spelling::show_aliases(measuring).mut_args(|flag| {
+                help::with_effects(spelling::show_aliases(measuring)).mut_args(|flag| {
                     // Without a number of values, a flag takes one.
                     let takes_one = flag.get_num_args().is_none_or(|count| count.takes_values());
                     let is_set = matches!(flag.get_action(), ArgAction::Set | ArgAction::Append);
