@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use crate::experiment::artefacts;
 use crate::issue::stop::Stop;
 use crate::metrics::summary::{Summary, Verdict};
 use crate::store::manifest::State;
@@ -57,7 +58,9 @@ impl Exit {
             Self::Preflight => {
                 "preflight failed: something was in the way before any load was sent"
             }
-            Self::Invalid => "completed, and the measurement is invalid: see the failed checks",
+            Self::Invalid => {
+                "completed, and the measurement is invalid (see the failed checks), or a warning of `--deny` came up"
+            }
             Self::SloMissed => "completed and valid, and too few requests met `--slo`",
             Self::Regression => "completed and valid, and worse than `--fail-if` allows",
             Self::Interrupted => "interrupted; what was measured is written and marked incomplete",
@@ -76,7 +79,8 @@ impl Exit {
         if failed || run.points.is_empty() || nothing_worked {
             return Self::Failure;
         }
-        if summaries().any(|summary| summary.verdict == Verdict::Invalid) {
+        let is_denied = !artefacts::denied(run).is_empty();
+        if is_denied || summaries().any(|summary| summary.verdict == Verdict::Invalid) {
             return Self::Invalid;
         }
         let missed = summaries().any(Summary::misses_slo);

@@ -7,6 +7,7 @@ pub mod dry_run;
 pub mod engine_log;
 pub mod engine_threads;
 pub mod exit;
+pub mod explain;
 pub mod help;
 pub mod inspect;
 pub mod ladder;

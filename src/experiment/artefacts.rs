@@ -1,5 +1,6 @@
 //! Reports of a measured run: summary as JSON and CSV, and the page.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -8,12 +9,13 @@ use crate::metrics::point_records::RecordsError;
 use crate::report::export::{self, ExportRun};
 use crate::report::html::plot;
 use crate::report::png::{self, PngError};
-use crate::report::{Experiment, FileNote, PointReport, html, summary_csv, summary_json};
+use crate::report::{Experiment, FileNote, PointReport, html, notes, summary_csv, summary_json};
 use crate::settings::export::{ExportFormat, PlotFormat};
 use crate::store::manifest::State;
 use crate::store::measured_run::MeasuredRun;
 use crate::store::run_directory::{RunDirectory, file};
 use crate::store::write::{WriteError, write_whole};
+use crate::warning::{Code, Note};
 
 /// Writes every report of a run.
 ///
@@ -26,6 +28,30 @@ pub fn write_reports(run: &MeasuredRun) -> Result<Experiment, WriteError> {
     write_whole(&directory.file(file::SUMMARY_CSV), &summary_csv::render(&experiment))?;
     write_whole(&directory.file(file::REPORT), html::render(&experiment).as_bytes())?;
     Ok(experiment)
+}
+
+/// Writes into the manifest which codes came up.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn note_codes(run: &mut MeasuredRun) -> Result<(), WriteError> {
+    let raised = notes::all(&as_experiment(run));
+    let codes: BTreeSet<Code> = raised.into_iter().map(|note| note.code).collect();
+    run.manifest.codes = codes.into_iter().collect();
+    write_whole(&run.directory.file(file::MANIFEST), run.manifest.to_json().as_bytes())
+}
+
+/// What came up although it was denied, each in a sentence that names its code.
+pub fn denied(run: &MeasuredRun) -> Vec<String> {
+    let denied = &run.manifest.denied;
+    if denied.is_empty() {
+        return Vec::new();
+    }
+    let raised = notes::all(&as_experiment(run)).into_iter();
+    raised
+        .filter(|note| denied.contains(&note.code))
+        .map(|note| format!("{} {} is denied: {}", note.code, note.code.entry().name, note.text))
+        .collect()
 }
 
 /// Why files for others are not there.
@@ -126,8 +152,11 @@ pub fn as_experiment(run: &MeasuredRun) -> Experiment {
     let manifest = &run.manifest;
     let points = manifest.points.iter().zip(&run.points);
     let warm_ups = manifest.points.iter().filter_map(|entry| {
-        entry.warmup_failure.as_ref().map(|failure| format!("{}: {failure}", entry.label))
+        let failure = entry.warmup_failure.as_ref()?;
+        Some(Note::new(Code::WarmUp, format!("{}: {failure}", entry.label)))
     });
+    let known = manifest.warnings.iter().map(|it| Note::new(it.code, it.to_string()));
+    let faults = manifest.faults.iter().map(|fault| Note::new(Code::Fault, fault));
     Experiment {
         title: manifest.title.clone(),
         target: manifest.target.clone(),
@@ -138,11 +167,11 @@ pub fn as_experiment(run: &MeasuredRun) -> Experiment {
             })
             .collect(),
         incomplete: manifest.state != State::Complete,
-        warnings: manifest.warnings.iter().map(ToString::to_string).chain(warm_ups).collect(),
+        warnings: known.chain(warm_ups).chain(faults).collect(),
         manifest: serde_json::to_value(manifest)
             .expect("every key is a string, and a value in memory takes any size"),
         folder: run.directory.path().display().to_string(),
-        files: notes(&run.directory),
+        files: file_notes(&run.directory),
     }
 }
 
@@ -163,7 +192,7 @@ pub const FILES: &[(&str, &str)] = &[
     (file::PLOTS, "the plots of the page as pictures"),
 ];
 
-fn notes(directory: &RunDirectory) -> Vec<FileNote> {
+fn file_notes(directory: &RunDirectory) -> Vec<FileNote> {
     FILES
         .iter()
         .copied()

@@ -513,6 +513,7 @@ impl<'a> PointRunner<'a> {
             roofline: self.roofline.clone(),
             shared_prefix_tokens: self.resolved.workload.prefix_tokens,
             sent_before: self.sent_before.clone(),
+            allowed: self.resolved.allow.clone(),
         }
     }
 

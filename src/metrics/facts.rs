@@ -8,6 +8,7 @@ use crate::load::course::WindowKind;
 use crate::settings::slo::Slos;
 use crate::specs::RooflineFacts;
 use crate::targets::registry;
+use crate::warning::Code;
 
 /// What the harness knew of one run; saved with it, so that a summary can be made again from files alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,6 +45,9 @@ pub struct RunFacts {
     /// An earlier run that sent these prompts to this server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_before: Option<SentBefore>,
+    /// Warning codes that the user knows of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<Code>,
 }
 
 /// An earlier run that sent the same prompts to the same server.
@@ -78,6 +82,7 @@ impl RunFacts {
             roofline: None,
             shared_prefix_tokens: 0,
             sent_before: None,
+            allowed: Vec::new(),
         }
     }
 }

@@ -44,5 +44,6 @@ mod triton_bindings;
 mod triton_c;
 mod triton_faults;
 mod trtllm_discovery;
+mod warnings;
 mod wire;
 mod workloads;

@@ -121,6 +121,8 @@ pub(super) const EFFECTS: &[(&str, &str)] = &[
     ("no_deliveries", "No number of this run, and none can be made again from its files"),
     ("export", "No number: the same ones in other shapes"),
     ("plots", "No number: the page's plots as files"),
+    ("deny", "No number, and exit code 4 where such a warning comes up"),
+    ("allow", "No number, and a milder verdict: a warning that is known no longer counts"),
     ("quiet", "No number: less of the harness's own CPU time goes into the screen"),
     ("kv_fraction", "How many requests fit at once: throughput, and TTFT of those that wait"),
     ("kv_host_cache_bytes", "TTFT of prompts whose blocks have left the GPU"),

@@ -13,6 +13,7 @@ use clap::{Args, Command};
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::run;
 use topics::Topic;
+pub use wrapped::{Line, Page};
 
 /// What is to be explained.
 #[derive(Debug, Args)]
@@ -67,7 +68,7 @@ pub fn show(arguments: &HelpArgs, mut program: Command) -> Coded<Exit> {
         [] => program.render_long_help().to_string(),
         [topic] if Topic::named(topic).is_some() => {
             let topic = Topic::named(topic).unwrap_or(Topic::Targets);
-            wrapped::Page::for_terminal().render(&topic.lines())
+            Page::for_terminal().render(&topic.lines())
         }
         words => of_command(program, words).map_err(|error| (Exit::Usage, error))?,
     };

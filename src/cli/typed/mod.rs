@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::compare::CompareArgs;
 use crate::cli::doctor::DoctorArgs;
+use crate::cli::explain::ExplainArgs;
 use crate::cli::help::{self, HelpArgs};
 use crate::cli::inspect::InspectArgs;
 use crate::cli::ladder::LadderArgs;
@@ -80,6 +81,8 @@ pub enum Command {
     Translate(TranslateArgs),
     /// Find the highest rate or concurrency that meets objectives: bracket, bisection, a limit with an interval
     Search(Box<SearchArgs>),
+    /// Explain a warning: what it means, why it matters, what helps
+    Explain(ExplainArgs),
     /// Explain a topic, or a command with all its flags
     Help(HelpArgs),
     /// Print the JSON schema of `summary.json`, or of another document

@@ -16,6 +16,7 @@ use crate::settings::load_rules::{ConcurrencyItem, RequestCount};
 use crate::settings::profile_window::ProfileWindow;
 use crate::settings::seed_choice::SeedChoice;
 use crate::settings::served::{BodyField, OutputTokenField, ServedEndpoint};
+use crate::warning::Code;
 use crate::workload::scenario::Scenario;
 
 /// The same list for flags, environment and file; absent means not given.
@@ -409,6 +410,14 @@ pub struct Settings {
     #[arg(long, value_name = "FORMAT,…", value_delimiter = ',', help_heading = "Output")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plots: Option<Vec<PlotFormat>>,
+    /// End with exit code 4 where one of these warnings comes up (docs/WARNINGS.md, `bareflight explain`)
+    #[arg(long, value_name = "CODE,…", value_delimiter = ',', help_heading = "Output")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deny: Option<Vec<Code>>,
+    /// Warnings that are known: still told, but they no longer make the verdict "with warnings"; a failed check makes it that
+    #[arg(long, value_name = "CODE,…", value_delimiter = ',', help_heading = "Output")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow: Option<Vec<Code>>,
     /// Print results only, no progress
     #[arg(
         long,
