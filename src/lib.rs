@@ -25,4 +25,5 @@ pub mod specs;
 pub mod store;
 pub mod targets;
 pub mod tokenizer;
+pub mod warning;
 pub mod workload;

@@ -1,5 +1,6 @@
 //! Entry point: parses arguments, runs the command, returns its exit code.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::slice;
 
@@ -8,13 +9,14 @@ use bareflight::cli::engine_log::Destination;
 use bareflight::cli::exit::{Coded, Exit};
 use bareflight::cli::typed::{Cli, Command, Document};
 use bareflight::cli::{
-    compare, doctor, dry_run, engine_log, engine_threads, inspect, ladder, load_number, mpi_rank,
-    report as report_command, run, search, serve, shell, translate, workload,
+    compare, doctor, dry_run, engine_log, engine_threads, explain, help, inspect, ladder,
+    load_number, mpi_rank, report as report_command, run, search, serve, shell, spelling,
+    suggestion, translate, workload,
 };
 use bareflight::console;
 use bareflight::experiment::preflight;
 use bareflight::report::{self, comparison, summary_json};
-use clap::FromArgMatches;
+use clap::{ArgMatches, FromArgMatches};
 
 fn main() -> ExitCode {
     let exit = dispatch().unwrap_or_else(|(exit, error)| {
@@ -29,11 +31,19 @@ fn main() -> ExitCode {
 }
 
 fn dispatch() -> Coded<Exit> {
-    let mut program = serve::hide_run_flags(Cli::clap_command());
-    let typed = load_number::join_negative_lists(std::env::args_os());
-    let matches = program.try_get_matches_from_mut(typed).unwrap_or_else(|error| error.exit());
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let mut program = help::shorten(serve::hide_run_flags(Cli::clap_command()), &words);
+    let respelled =
+        spelling::respell(words, &program).map_err(|error| (Exit::Usage, error.into()))?;
+    let typed = load_number::join_negative_lists(respelled.words);
+    let matches = program
+        .try_get_matches_from_mut(typed)
+        .unwrap_or_else(|error| suggestion::with_remedy(error).exit());
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.exit())?;
     let typed = matches.subcommand().map_or(&matches, |(_, typed)| typed);
+    if !respelled.told.is_empty() && !is_quiet(typed) {
+        console::print_notice(format_args!("read {}", respelled.told.join(", ")));
+    }
     match cli.command {
         Command::Run(arguments) => {
             let (mut resolved, _) = resolve_run(&arguments, typed)?;
@@ -63,6 +73,8 @@ fn dispatch() -> Coded<Exit> {
         Command::Ladder(arguments) => ladder::run(&arguments, typed),
         Command::Completions { shell } => shell::complete(program, shell),
         Command::Man { folder } => shell::write_manual(program, &folder),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Help(arguments) => help::show(&arguments, program),
         Command::Translate(arguments) => translate::run(&arguments),
         Command::Search(arguments) => search::run(&arguments, typed),
         Command::Schema { of } => {
@@ -76,6 +88,10 @@ fn dispatch() -> Coded<Exit> {
             Ok(Exit::Ok)
         }
     }
+}
+
+fn is_quiet(typed: &ArgMatches) -> bool {
+    matches!(typed.try_get_one::<bool>("quiet"), Ok(Some(true)))
 }
 
 fn failure(error: impl Into<anyhow::Error>) -> (Exit, anyhow::Error) {

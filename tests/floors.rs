@@ -7,9 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The floors, from the ground up. Every folder of `src/` is one of them, and so is `ffi/`.
-const FLOORS: [&str; 22] = [
+const FLOORS: [&str; 23] = [
     "ffi",
     "console",
+    "warning",
     "clock",
     "request",
     "tokenizer",

@@ -16,7 +16,7 @@ use crate::cli::exit::{Coded, Exit};
 use crate::cli::origin::{as_map, as_tables};
 use crate::cli::report::refuse_extra;
 use crate::cli::resolve::resolve;
-use crate::cli::run::{Screen, experiment_exit, preflight_exit, print};
+use crate::cli::run::{Screen, experiment_exit, preflight_exit, print, tell_denied};
 use crate::cli::setting_key;
 use crate::cli::typed::{RunArgs, Settings};
 use crate::console;
@@ -125,7 +125,7 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
             .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
     }
     for finding in &ready.warnings {
-        console::print_notice(format_args!("{finding}"));
+        console::print_notice(format_args!("{} {finding}", finding.code));
     }
     let names: Vec<String> = sides.iter().map(|side| side.target.clone()).collect();
     let load = sides[0].loads[0];
@@ -159,9 +159,10 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
     let opened = opened.collect::<Result<_, toml::ser::Error>>();
     let opened = opened.context("settings cannot be written as TOML").map_err(failure)?;
     let mut screen = Screen::without_tables(sides[0].quiet);
-    let runs = interleave::play(opened, &ready.plans, &directory, &stop, &mut screen)
+    let mut runs = interleave::play(opened, &ready.plans, &directory, &stop, &mut screen)
         .map_err(|error| (experiment_exit(&error), error.into()))?;
-    write_sides(&runs).map_err(|error| failure(error.into()))?;
+    write_sides(&mut runs).map_err(|error| failure(error.into()))?;
+    tell_denied(&runs);
     manifest.end(interleave::state(&runs));
     manifest.write(&directory).map_err(|error| failure(error.into()))?;
     let question = Question {

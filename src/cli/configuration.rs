@@ -7,9 +7,10 @@ use clap::ArgMatches;
 use toml::Value;
 
 use crate::cli::exit::{Coded, Exit};
-use crate::cli::origin::{Origins, merge};
+use crate::cli::origin::{Origin, Origins, merge};
 use crate::cli::resolve::resolve;
 use crate::cli::setting_key;
+use crate::cli::spelling;
 use crate::cli::typed::{RunArgs, Settings};
 use crate::console;
 use crate::settings::Resolved;
@@ -30,6 +31,8 @@ pub fn read_settings(arguments: &RunArgs, matches: &ArgMatches) -> Coded<(Settin
     };
     let (mut settings, origins) = merge(&arguments.settings, &file, matches).map_err(usage)?;
     draw_seed(&mut settings);
+    name_kind(&mut settings);
+    tell_prompts(&settings, &origins);
     Ok((settings, origins))
 }
 
@@ -39,6 +42,32 @@ fn draw_seed(settings: &mut Settings) {
         let seed = SeedChoice::Random.number();
         settings.seed = Some(SeedChoice::Number(seed));
         console::print_notice(format_args!("`--seed random` is {seed}"));
+    }
+}
+
+/// What was typed has its kind by now; the environment and files may name an address alone.
+fn name_kind(settings: &mut Settings) {
+    let Some(target) = &mut settings.target else { return };
+    let whole = spelling::with_kind(target);
+    if whole != *target {
+        console::print_notice(format_args!("the target is an address and read as `openai:`"));
+        *target = whole;
+    }
+}
+
+/// `--num-prompts` means one thing in GenAI-Perf and another in vLLM bench, and nothing else tells which was meant.
+fn tell_prompts(settings: &Settings, origins: &Origins) {
+    let typed = origins.get("workload.num_prompts") == Some(&Origin::Flag);
+    let (Some(prompts), None, None) =
+        (settings.workload.num_prompts, settings.requests, settings.duration)
+    else {
+        return;
+    };
+    if typed && settings.quiet != Some(true) {
+        console::print_notice(format_args!(
+            "`--num-prompts {prompts}` is how many different prompts there are, as in GenAI-Perf; how many requests there \
+             are, as vLLM bench means it, is `--requests {prompts}`"
+        ));
     }
 }
 

@@ -67,7 +67,8 @@ pub fn render(
         );
     }
     for warning in &ready.warnings {
-        let _infallible = writeln!(text, "\nwarning[{}]: {warning}", warning.about);
+        let _infallible =
+            writeln!(text, "\n{} warning[{}]: {warning}", warning.code, warning.about);
     }
     text.push_str("\nnothing was run\n");
     Ok(text)

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use crate::experiment::artefacts;
 use crate::issue::stop::Stop;
 use crate::metrics::summary::{Summary, Verdict};
 use crate::store::manifest::State;
@@ -34,6 +35,38 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// Every code, in its order.
+    pub const ALL: [Self; 8] = [
+        Self::Ok,
+        Self::Failure,
+        Self::Usage,
+        Self::Preflight,
+        Self::Invalid,
+        Self::SloMissed,
+        Self::Regression,
+        Self::Interrupted,
+    ];
+
+    /// What it says, for help.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Ok => "completed and valid; with warnings, too",
+            Self::Failure => "runtime failure: the target broke, or no request completed",
+            Self::Usage => {
+                "usage or configuration: what was typed cannot be meant, and nothing was run"
+            }
+            Self::Preflight => {
+                "preflight failed: something was in the way before any load was sent"
+            }
+            Self::Invalid => {
+                "completed, and the measurement is invalid (see the failed checks), or a warning of `--deny` came up"
+            }
+            Self::SloMissed => "completed and valid, and too few requests met `--slo`",
+            Self::Regression => "completed and valid, and worse than `--fail-if` allows",
+            Self::Interrupted => "interrupted; what was measured is written and marked incomplete",
+        }
+    }
+
     /// What came of an experiment; the first that applies, from the gravest.
     pub fn of(run: &MeasuredRun) -> Self {
         let summaries = || run.points.iter().map(|point| &point.summary);
@@ -46,7 +79,8 @@ impl Exit {
         if failed || run.points.is_empty() || nothing_worked {
             return Self::Failure;
         }
-        if summaries().any(|summary| summary.verdict == Verdict::Invalid) {
+        let is_denied = !artefacts::denied(run).is_empty();
+        if is_denied || summaries().any(|summary| summary.verdict == Verdict::Invalid) {
             return Self::Invalid;
         }
         let missed = summaries().any(Summary::misses_slo);

@@ -20,8 +20,10 @@ use crate::report::progress::{Mode, Progress, Totals};
 use crate::report::{PointReport, table};
 use crate::settings::Resolved;
 use crate::store::manifest::PointEntry;
+use crate::store::measured_run::MeasuredRun;
 use crate::store::run_directory::RunDirectory;
 use crate::targets::{TargetError, TargetInfo};
+use crate::warning::Code;
 
 /// Runs everything that was resolved.
 ///
@@ -32,7 +34,10 @@ pub fn run(mut resolved: Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
     let mut ready = preflight::prepare(&mut resolved)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
     for warning in &ready.warnings {
-        console::print_notice(format_args!("warning[{}]: {warning}", warning.about));
+        console::print_notice(format_args!(
+            "{} warning[{}]: {warning}",
+            warning.code, warning.about
+        ));
     }
     preflight::probe(&mut *ready.opening.target, &ready.plans)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
@@ -51,9 +56,10 @@ pub fn run(mut resolved: Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
         }
     }
     let mut screen = Screen::new(resolved.quiet);
-    let run = sweep::run(&resolved, &settings, ready, &stop, &mut screen)
+    let mut run = sweep::run(&resolved, &settings, ready, &stop, &mut screen)
         .map_err(|error| (experiment_exit(&error), anyhow::Error::new(error)))?;
     // What was measured is shown even where it cannot be written.
+    let noted = artefacts::note_codes(&mut run);
     let extra = report::write_extra(&run, &resolved.export, &resolved.plots);
     let written = artefacts::write_reports(&run);
     let shown = written.as_ref().map_or_else(|_| artefacts::as_experiment(&run), Clone::clone);
@@ -62,11 +68,20 @@ pub fn run(mut resolved: Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
         console::print_notice(format_args!("{line}"));
     }
     for fault in &run.manifest.faults {
-        console::print_notice(format_args!("{fault}"));
+        console::print_notice(format_args!("{} {fault}", Code::Fault));
     }
+    tell_denied(std::slice::from_ref(&run));
+    noted.map_err(|error| (Exit::Failure, anyhow::Error::new(error)))?;
     written.map_err(|error| (Exit::Failure, anyhow::Error::new(error)))?;
     extra?;
     Ok(Exit::of(&run))
+}
+
+/// Says which warnings came up although they were denied, which ends the program with exit code 4.
+pub(super) fn tell_denied(runs: &[MeasuredRun]) {
+    for denied in runs.iter().flat_map(artefacts::denied) {
+        console::print_notice(format_args!("{denied}"));
+    }
 }
 
 /// Why a point has no result. It goes to standard error even where results alone were asked for.

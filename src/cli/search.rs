@@ -12,7 +12,7 @@ use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::origin::Origin;
 use crate::cli::resolve::resolve;
-use crate::cli::run::{Screen, experiment_exit, preflight_exit, print};
+use crate::cli::run::{Screen, experiment_exit, preflight_exit, print, tell_denied};
 use crate::cli::typed::{RunArgs, Settings};
 use crate::clock::Nanos;
 use crate::console;
@@ -92,7 +92,10 @@ pub fn run(arguments: &SearchArgs, matches: &ArgMatches) -> Coded<Exit> {
     let mut ready = preflight::prepare(&mut begun.resolved)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
     for warning in &ready.warnings {
-        console::print_notice(format_args!("warning[{}]: {warning}", warning.about));
+        console::print_notice(format_args!(
+            "{} warning[{}]: {warning}",
+            warning.code, warning.about
+        ));
     }
     preflight::probe(&mut *ready.opening.target, &ready.plans)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
@@ -123,8 +126,9 @@ pub fn run(arguments: &SearchArgs, matches: &ArgMatches) -> Coded<Exit> {
     };
     let mut screen = Screen::without_tables(resolved.quiet);
     let mut save = |search: &Search| write_search(&directory, search).map(|_| ());
-    let run = search::play(&mut search, &terms, ready, &stop, &mut screen, &mut save)
+    let mut run = search::play(&mut search, &terms, ready, &stop, &mut screen, &mut save)
         .map_err(|error| (experiment_exit(&error), anyhow::Error::new(error)))?;
+    artefacts::note_codes(&mut run).map_err(|error| failure(error.into()))?;
     artefacts::write_reports(&run).map_err(|error| failure(error.into()))?;
     manifest.end(run.manifest.state);
     manifest.write(&directory).map_err(|error| failure(error.into()))?;
@@ -132,7 +136,12 @@ pub fn run(arguments: &SearchArgs, matches: &ArgMatches) -> Coded<Exit> {
     for fault in &run.manifest.faults {
         console::print_notice(format_args!("{fault}"));
     }
-    Ok(exit(run.manifest.state, &search))
+    tell_denied(std::slice::from_ref(&run));
+    let exit = exit(run.manifest.state, &search);
+    // What is graver stays; a denied warning is graver than a missed objective.
+    let is_denied =
+        matches!(exit, Exit::Ok | Exit::SloMissed) && !artefacts::denied(&run).is_empty();
+    Ok(if is_denied { Exit::Invalid } else { exit })
 }
 
 /// Loads that miss are part of every search; only one that no load meets has missed.

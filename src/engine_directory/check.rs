@@ -12,6 +12,7 @@ use crate::load::Load;
 use crate::load::plan::Plan;
 use crate::settings::engine::{CapacityPolicy, EngineSettings};
 use crate::specs::GpuMemory;
+use crate::warning::Code;
 
 /// Planned use of an engine.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +61,9 @@ pub enum Severity {
 /// A mismatch between an engine and its planned use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineProblem {
+    /// Its code, which is listed in `docs/WARNINGS.md`.
+    #[serde(default = "no_code_of_its_own")]
+    pub code: Code,
     /// How grave it is.
     pub severity: Severity,
     /// The key or file that it is about.
@@ -76,8 +80,27 @@ impl fmt::Display for EngineProblem {
     }
 }
 
+const fn no_code_of_its_own() -> Code {
+    Code::EngineFit
+}
+
+/// The code of what is about a key or a file.
+fn code_of(about: &str) -> Code {
+    match about {
+        "kv_cache" => Code::KvCache,
+        "max_batch_size" => Code::BatchSize,
+        "max_num_tokens" => Code::ChunkSize,
+        "use_paged_context_fmha" => Code::ChunkedContext,
+        "architecture" => Code::RecurrentReuse,
+        "roofline" => Code::NoRoofline,
+        "workload" => Code::WorkloadFile,
+        _ => no_code_of_its_own(),
+    }
+}
+
 pub(super) fn refuse(about: &str, sentence: String, remedy: impl Into<String>) -> EngineProblem {
     EngineProblem {
+        code: code_of(about),
         severity: Severity::Refuse,
         about: about.to_owned(),
         sentence,
@@ -88,6 +111,7 @@ pub(super) fn refuse(about: &str, sentence: String, remedy: impl Into<String>) -
 /// To be known.
 pub(crate) fn warn(about: &str, sentence: String, remedy: impl Into<String>) -> EngineProblem {
     EngineProblem {
+        code: code_of(about),
         severity: Severity::Warn,
         about: about.to_owned(),
         sentence,

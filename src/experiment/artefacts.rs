@@ -1,5 +1,6 @@
 //! Reports of a measured run: summary as JSON and CSV, and the page.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -8,12 +9,13 @@ use crate::metrics::point_records::RecordsError;
 use crate::report::export::{self, ExportRun};
 use crate::report::html::plot;
 use crate::report::png::{self, PngError};
-use crate::report::{Experiment, FileNote, PointReport, html, summary_csv, summary_json};
+use crate::report::{Experiment, FileNote, PointReport, html, notes, summary_csv, summary_json};
 use crate::settings::export::{ExportFormat, PlotFormat};
 use crate::store::manifest::State;
 use crate::store::measured_run::MeasuredRun;
 use crate::store::run_directory::{RunDirectory, file};
 use crate::store::write::{WriteError, write_whole};
+use crate::warning::{Code, Note};
 
 /// Writes every report of a run.
 ///
@@ -26,6 +28,30 @@ pub fn write_reports(run: &MeasuredRun) -> Result<Experiment, WriteError> {
     write_whole(&directory.file(file::SUMMARY_CSV), &summary_csv::render(&experiment))?;
     write_whole(&directory.file(file::REPORT), html::render(&experiment).as_bytes())?;
     Ok(experiment)
+}
+
+/// Writes into the manifest which codes came up.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn note_codes(run: &mut MeasuredRun) -> Result<(), WriteError> {
+    let raised = notes::all(&as_experiment(run));
+    let codes: BTreeSet<Code> = raised.into_iter().map(|note| note.code).collect();
+    run.manifest.codes = codes.into_iter().collect();
+    write_whole(&run.directory.file(file::MANIFEST), run.manifest.to_json().as_bytes())
+}
+
+/// What came up although it was denied, each in a sentence that names its code.
+pub fn denied(run: &MeasuredRun) -> Vec<String> {
+    let denied = &run.manifest.denied;
+    if denied.is_empty() {
+        return Vec::new();
+    }
+    let raised = notes::all(&as_experiment(run)).into_iter();
+    raised
+        .filter(|note| denied.contains(&note.code))
+        .map(|note| format!("{} {} is denied: {}", note.code, note.code.entry().name, note.text))
+        .collect()
 }
 
 /// Why files for others are not there.
@@ -125,6 +151,8 @@ fn scenario(run: &MeasuredRun) -> String {
 pub fn as_experiment(run: &MeasuredRun) -> Experiment {
     let manifest = &run.manifest;
     let points = manifest.points.iter().zip(&run.points);
+    let known = manifest.warnings.iter().map(|it| Note::new(it.code, it.to_string()));
+    let faults = manifest.faults.iter().map(|fault| Note::new(Code::Fault, fault));
     Experiment {
         title: manifest.title.clone(),
         target: manifest.target.clone(),
@@ -135,35 +163,39 @@ pub fn as_experiment(run: &MeasuredRun) -> Experiment {
             })
             .collect(),
         incomplete: manifest.state != State::Complete,
-        warnings: manifest.warnings.iter().map(ToString::to_string).collect(),
+        warnings: known.chain(faults).collect(),
         manifest: serde_json::to_value(manifest)
             .expect("every key is a string, and a value in memory takes any size"),
         folder: run.directory.path().display().to_string(),
-        files: notes(&run.directory),
+        files: file_notes(&run.directory),
     }
 }
 
-fn notes(directory: &RunDirectory) -> Vec<FileNote> {
-    [
-        (file::REPORT, "for people: tables and plots"),
-        (file::SUMMARY_CSV, "one row per point of load"),
-        (file::SUMMARY_JSON, "every metric with its definition (see `bareflight schema`)"),
-        (file::REQUESTS, "one row per request, raw stamps and derived values"),
-        (file::DELIVERIES, "the stamp of each delivery"),
-        (file::ITERATIONS, "iteration statistics of the engine"),
-        (file::KV_EVENTS, "what happened to blocks of the engine's KV cache"),
-        (file::ENGINE_LOG, "what the engine wrote to its own log (`--engine-log LEVEL`)"),
-        (file::GPU, "GPU samples, ten per second"),
-        (file::MANIFEST, "machine, versions, seeds, hashes"),
-        (file::RESOLVED, "every setting: `bareflight run --config` repeats the run"),
-        (file::EXPORTS, "the same results in the shapes of other tools"),
-        (file::PLOTS, "the plots of the page as pictures"),
-    ]
-    .into_iter()
-    .filter(|(name, _)| {
-        let written_after_this_list = [file::REPORT, file::SUMMARY_CSV, file::SUMMARY_JSON];
-        written_after_this_list.contains(name) || directory.file(name).exists()
-    })
-    .map(|(name, holds)| FileNote { name: name.into(), holds: holds.into() })
-    .collect()
+/// Files of a run in the order of lists, each with what it holds.
+pub const FILES: &[(&str, &str)] = &[
+    (file::REPORT, "for people: tables and plots"),
+    (file::SUMMARY_CSV, "one row per point of load"),
+    (file::SUMMARY_JSON, "every metric with its definition (see `bareflight schema`)"),
+    (file::REQUESTS, "one row per request, raw stamps and derived values"),
+    (file::DELIVERIES, "the stamp of each delivery"),
+    (file::ITERATIONS, "iteration statistics of the engine"),
+    (file::KV_EVENTS, "what happened to blocks of the engine's KV cache"),
+    (file::ENGINE_LOG, "what the engine wrote to its own log (`--engine-log LEVEL`)"),
+    (file::GPU, "GPU samples, ten per second"),
+    (file::MANIFEST, "machine, versions, seeds, hashes"),
+    (file::RESOLVED, "every setting: `bareflight run --config` repeats the run"),
+    (file::EXPORTS, "the same results in the shapes of other tools"),
+    (file::PLOTS, "the plots of the page as pictures"),
+];
+
+fn file_notes(directory: &RunDirectory) -> Vec<FileNote> {
+    FILES
+        .iter()
+        .copied()
+        .filter(|(name, _)| {
+            let written_after_this_list = [file::REPORT, file::SUMMARY_CSV, file::SUMMARY_JSON];
+            written_after_this_list.contains(name) || directory.file(name).exists()
+        })
+        .map(|(name, holds)| FileNote { name: name.into(), holds: holds.into() })
+        .collect()
 }

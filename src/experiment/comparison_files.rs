@@ -79,8 +79,11 @@ impl Manifest {
 ///
 /// # Errors
 /// When a file cannot be written; those before it are complete.
-pub fn write_sides(runs: &[MeasuredRun]) -> Result<(), WriteError> {
-    runs.iter().try_for_each(|run| artefacts::write_reports(run).map(|_| ()))
+pub fn write_sides(runs: &mut [MeasuredRun]) -> Result<(), WriteError> {
+    runs.iter_mut().try_for_each(|run| {
+        artefacts::note_codes(run)?;
+        artefacts::write_reports(run).map(|_| ())
+    })
 }
 
 /// Writes what the sides come to together.

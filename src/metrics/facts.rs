@@ -8,6 +8,7 @@ use crate::load::course::WindowKind;
 use crate::settings::slo::Slos;
 use crate::specs::RooflineFacts;
 use crate::targets::registry;
+use crate::warning::Code;
 
 /// What the harness knew of one run; saved with it, so that a summary can be made again from files alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,6 +54,9 @@ pub struct RunFacts {
     /// How many requests of the warm-up completed and why others did not; `None` where all did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warmup_failure: Option<String>,
+    /// Warning codes that the user knows of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<Code>,
 }
 
 /// An earlier run that sent the same prompts to the same server.
@@ -90,6 +94,7 @@ impl RunFacts {
             images: None,
             sent_before: None,
             warmup_failure: None,
+            allowed: Vec::new(),
         }
     }
 }

@@ -26,6 +26,7 @@ use crate::load::Load;
 use crate::metrics::Summary;
 use crate::metrics::summary::{Mark, Verdict, json_word};
 use crate::targets::TargetInfo;
+use crate::warning::Note;
 
 /// Several runs that are shown together, e.g. one for each concurrency. What every renderer takes.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,8 +39,8 @@ pub struct Experiment {
     pub points: Vec<PointReport>,
     /// It was interrupted: points or requests that were planned are missing.
     pub incomplete: bool,
-    /// What was known of the engine before it was loaded, and should be known of its numbers.
-    pub warnings: Vec<String>,
+    /// What was known of the engine before it was loaded, and should be known of its numbers; and what went wrong beside requests.
+    pub warnings: Vec<Note>,
     /// The manifest, for the facts that the HTML report repeats: an object of any depth.
     pub manifest: serde_json::Value,
     /// The folder that was written, as a user can open it.

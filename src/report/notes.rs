@@ -1,5 +1,7 @@
 //! Notes of a report: failed checks with their remedies, and explanations of marks.
 
+use std::collections::BTreeSet;
+
 use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::percentile::{Percentile, certification_floor};
 use crate::metrics::pooled::EXACT_GAPS;
@@ -8,6 +10,7 @@ use crate::record::request_record::TokenSource;
 use crate::report::figures::{self, counted, figure};
 use crate::report::{Experiment, PointReport, json_word, odd_answers};
 use crate::settings::slo::GOOD_FRACTION;
+use crate::warning::{Code, Note};
 
 /// A check that did not pass at one or more points.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,10 +43,14 @@ impl<'a> Concern<'a> {
         Some(Self { worst, labels, points: experiment.points.len() })
     }
 
-    /// `warning[headroom]` or `invalid[headroom]`: a word that scripts can look for.
+    /// `W005 warning[headroom]` or `W005 invalid[headroom]`: words that scripts can look for.
     pub fn code(&self) -> String {
-        let word = if self.worst.status == Status::Fail { "invalid" } else { "warning" };
-        format!("{word}[{}]", json_word(&self.worst.id))
+        let word = match (self.worst.allowed, self.worst.status) {
+            (true, _) => "allowed",
+            (false, Status::Fail) => "invalid",
+            (false, _) => "warning",
+        };
+        format!("{} {word}[{}]", self.worst.code, json_word(&self.worst.id))
     }
 
     /// Where it was seen, in brackets; empty where there is only one point.
@@ -57,40 +64,82 @@ impl<'a> Concern<'a> {
     }
 }
 
+/// Everything that came up, checks first, each with its code.
+pub fn all(experiment: &Experiment) -> Vec<Note> {
+    let concerns = concerns(experiment).into_iter().map(|concern| {
+        Note::new(concern.worst.code, format!("{}{}", concern.worst.sentence, concern.place()))
+    });
+    concerns.chain(notes(experiment)).collect()
+}
+
+/// The codes of one point: of its checks that did not pass, its marks and its notes, in the order of numbers.
+pub fn codes_of(point: &PointReport) -> Vec<Code> {
+    let summary = &point.summary;
+    let checks = summary.checks.iter().filter(|check| check.is_concern()).map(|check| check.code);
+    let marks = summary.marks.iter().map(|mark| mark.code());
+    let notes = of_points(std::slice::from_ref(point)).into_iter().map(|note| note.code);
+    let codes: BTreeSet<Code> = checks.chain(marks).chain(notes).collect();
+    codes.into_iter().collect()
+}
+
 /// Everything else that a reader should not have to find out.
-pub fn notes(experiment: &Experiment) -> Vec<String> {
-    let mut notes: Vec<String> = experiment
+pub fn notes(experiment: &Experiment) -> Vec<Note> {
+    let mut notes: Vec<Note> = experiment
         .marks()
         .into_iter()
-        .map(|mark| format!("{}: {}", mark.description().to_uppercase(), mark.sentence()))
+        .map(|mark| {
+            let words = format!("{}: {}", mark.description().to_uppercase(), mark.sentence());
+            Note::new(mark.code(), words)
+        })
         .chain(experiment.warnings.iter().cloned())
         .collect();
-    notes.extend(about_proxy(experiment));
-    let points = &experiment.points;
+    notes.extend(about_proxy(experiment).map(|words| Note::new(Code::Proxy, words)));
+    notes.extend(of_points(&experiment.points));
+    notes
+}
+
+/// What is seen in the points themselves.
+fn of_points(points: &[PointReport]) -> Vec<Note> {
+    let mut notes: Vec<Note> = Vec::new();
+    let mut tell = |code: Code, words: Vec<String>| {
+        notes.extend(words.into_iter().map(|text| Note { code, text }));
+    };
+    let of_each = |of: fn(&PointReport) -> Option<String>| points.iter().filter_map(of).collect();
     if points.iter().any(has_uncertified) {
-        notes.push(format!(
+        let words = format!(
             "`~` marks a percentile that so few samples cannot certify ({}, and samples that tell of each other count as fewer)",
             floors()
-        ));
+        );
+        tell(Code::Uncertified, vec![words]);
     }
-    notes.extend(from_histograms(points));
+    tell(Code::Histogram, from_histograms(points).into_iter().collect());
     if points.iter().any(|point| !point.summary.streaming && !point.summary.is_without_output()) {
-        notes.push("output was not streamed: no TTFT, ITL or TPOT exists".to_owned());
+        let words = "output was not streamed: no TTFT, ITL or TPOT exists";
+        tell(Code::NotStreamed, vec![words.to_owned()]);
     }
-    notes.extend(points.iter().flat_map(failures));
-    notes.extend(points.iter().filter_map(failed_around));
-    notes.extend(odd_answers::notes(points));
-    notes.extend(points.iter().filter_map(missed_slo));
-    notes.extend(about_gpus(points));
-    notes.extend(about_prompts(points));
-    notes.extend(about_connections(points));
-    notes.extend(points.iter().filter_map(held_after_cancel));
-    notes.extend(COUNT_NOTES.iter().filter_map(|note| note.of(points)));
+    tell(Code::Failures, points.iter().flat_map(failures).collect());
+    tell(Code::FailedAround, of_each(failed_around));
+    for (code, words) in odd_answers::notes(points) {
+        tell(code, vec![words]);
+    }
+    tell(Code::MissedSlo, of_each(missed_slo));
+    for (code, words) in about_gpus(points) {
+        tell(code, vec![words]);
+    }
+    tell(Code::PromptCounts, about_prompts(points));
+    for (code, words) in about_connections(points) {
+        tell(code, vec![words]);
+    }
+    tell(Code::HeldAfterCancel, of_each(held_after_cancel));
+    for note in &COUNT_NOTES {
+        tell(note.code, note.of(points).into_iter().collect());
+    }
     notes
 }
 
 /// A sentence on a count of requests, told where it is not 0.
 struct CountNote {
+    code: Code,
     count: fn(&Counts) -> u64,
     before: &'static str,
     after: &'static str,
@@ -98,21 +147,25 @@ struct CountNote {
 
 const COUNT_NOTES: [CountNote; 4] = [
     CountNote {
+        code: Code::CountDiffers,
         count: |counts| counts.token_mismatches,
         before: "in",
         after: "our tokenizer counts another number of output tokens than the server; the server's count stands",
     },
     CountNote {
+        code: Code::ChunksCounted,
         count: |counts| counts.token_sources.get(&TokenSource::Chunks).copied().unwrap_or(0),
         before: "output tokens of",
         after: "were counted as chunks with text, for want of ids, usage or a `--tokenizer`: a chunk is not a token",
     },
     CountNote {
+        code: Code::TimedOut,
         count: |counts| counts.timed_out,
         before: "",
         after: "took longer than a request may, which `--timeout` says, and counted as timed out",
     },
     CountNote {
+        code: Code::DeliveriesMissing,
         count: |counts| counts.deliveries_missing,
         before: "the deliveries of",
         after: "were not kept: ITL, ICL, stall and token throughput are left out",
@@ -192,15 +245,15 @@ fn about_proxy(experiment: &Experiment) -> Option<String> {
 }
 
 /// What connections cost beside the answers.
-fn about_connections(points: &[PointReport]) -> Vec<String> {
+fn about_connections(points: &[PointReport]) -> Vec<(Code, String)> {
     let sum = |of: fn(&Counts) -> u64| points.iter().map(|it| of(&it.summary.counts)).sum::<u64>();
     let (resent, inside) = (sum(|it| it.resent), sum(|it| it.connected_inside));
     let mut notes = Vec::new();
     if resent > 0 {
-        notes.push(format!(
+        notes.push((Code::Resent, format!(
             "{} sent again over a new connection, since the server was closing the idle one at that moment",
             if resent == 1 { "1 request was".to_owned() } else { format!("{resent} requests were") }
-        ));
+        )));
     }
     if inside > 0 {
         let largest = points
@@ -210,10 +263,10 @@ fn about_connections(points: &[PointReport]) -> Vec<String> {
         let spans = largest.map_or_else(String::new, |all| {
             format!(" (on average {} ms, at most {} ms)", figure(all.mean), figure(all.max))
         });
-        notes.push(format!(
+        notes.push((Code::ConnectedInside, format!(
             "{} opened a connection of their own after they were submitted: their TTFT and latency hold it{spans}",
             counted(inside, "request")
-        ));
+        )));
     }
     notes
 }
@@ -257,17 +310,20 @@ fn missed_slo(point: &PointReport) -> Option<String> {
 }
 
 /// Whose word the GPUs' numbers are, and why their energy is not known.
-fn about_gpus(points: &[PointReport]) -> Vec<String> {
+fn about_gpus(points: &[PointReport]) -> Vec<(Code, String)> {
     let mut notes = Vec::new();
     let watched = || points.iter().filter_map(|point| point.summary.gpu.as_ref());
     if let Some(named) = watched().map(|gpu| &gpu.driver).find(|driver| driver.named) {
-        notes.push(format!(
+        notes.push((Code::NamedGpuLibrary, format!(
             "power, clocks and energy come from `{}`, which was named with `--nvml-library`: they are as true as it is",
             named.library
-        ));
+        )));
     }
     if let Some(reason) = watched().flat_map(|gpu| &gpu.energy_reasons).next() {
-        notes.push(format!("energy per token is left out where it is not known: {reason}"));
+        notes.push((
+            Code::NoEnergy,
+            format!("energy per token is left out where it is not known: {reason}"),
+        ));
     }
     notes
 }

@@ -6,16 +6,32 @@ use crate::metrics::summary::{Check, CheckId, Counts, OddRequests, Status, Summa
 use crate::record::oddity::Oddity;
 use crate::report::PointReport;
 use crate::report::figures::{self, counted, figure};
+use crate::warning::Code;
 
 /// One note for each kind of oddity, and those on the close of streams, on bundled chunks and on what no request has.
-pub(super) fn notes(points: &[PointReport]) -> Vec<String> {
-    let mut notes: Vec<String> =
-        Oddity::ALL.into_iter().filter_map(|oddity| of_kind(points, oddity)).collect();
-    notes.extend(points.iter().filter_map(late_close));
-    notes.extend(points.iter().filter_map(bundled));
-    notes.extend(other_sum(points));
-    notes.extend(points.iter().flat_map(unmeasured));
+pub(super) fn notes(points: &[PointReport]) -> Vec<(Code, String)> {
+    let odd = |oddity| Some((code(oddity), of_kind(points, oddity)?));
+    let mut notes: Vec<(Code, String)> = Oddity::ALL.into_iter().filter_map(odd).collect();
+    let mut tell = |code: Code, words: Vec<String>| {
+        notes.extend(words.into_iter().map(|text| (code, text)));
+    };
+    tell(Code::LateClose, points.iter().filter_map(late_close).collect());
+    tell(Code::Approximate, points.iter().filter_map(bundled).collect());
+    tell(Code::DeliverySums, other_sum(points).into_iter().collect());
+    tell(Code::UnmeasuredBound, points.iter().flat_map(unmeasured).collect());
     notes
+}
+
+const fn code(oddity: Oddity) -> Code {
+    match oddity {
+        Oddity::NotStreamed => Code::AnsweredWhole,
+        Oddity::UsageWithoutText => Code::UsageWithoutText,
+        Oddity::NoTokensInText => Code::NoTokensInText,
+        Oddity::LongerThanAsked => Code::LongerThanAsked,
+        Oddity::ShorterThanAsked => Code::ShorterThanAsked,
+        Oddity::Burst => Code::Bursts,
+        Oddity::CountDiffers => Code::CountDiffers,
+    }
 }
 
 fn of_kind(points: &[PointReport], oddity: Oddity) -> Option<String> {

@@ -7,7 +7,8 @@ use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::percentile::Percentile;
 use crate::metrics::roofline::{Bound, Roofline};
 use crate::metrics::summary::{Distribution, Mark, Summary};
-use crate::report::{Experiment, PointReport, json_word};
+use crate::report::{Experiment, PointReport, json_word, notes};
+use crate::warning::Code;
 
 /// The columns that come first, in this order and with these names, in every version.
 pub const FIRST_COLUMNS: [&str; 12] = [
@@ -60,6 +61,8 @@ fn row(point: &PointReport) -> Vec<Cell> {
         cells.extend(statistics(quantity, summary.distribution(quantity)));
     }
     cells.extend(roofline(summary.roofline.as_ref()));
+    let codes: Vec<&str> = notes::codes_of(point).into_iter().map(Code::number).collect();
+    cells.push(cell("warning_codes", &codes.join(";")));
     cells
 }
 

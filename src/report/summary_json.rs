@@ -4,8 +4,9 @@ use serde::Serialize;
 
 use crate::metrics::definition::{Better, Definition, Origin, Over, Per, Quantity, Rate, Unit};
 use crate::metrics::summary::{Mark, SCHEMA_VERSION, Verdict};
-use crate::report::{Experiment, PointReport};
+use crate::report::{Experiment, PointReport, notes};
 use crate::targets::TargetInfo;
+use crate::warning::Note;
 
 /// The JSON Schema (2020-12) of [`render`]'s document, as published in `docs/summary.schema.json`.
 pub const SUMMARY_SCHEMA: &str = include_str!("../../docs/summary.schema.json");
@@ -19,6 +20,7 @@ struct Document<'a> {
     verdict: Option<Verdict>,
     marks: Vec<Mark>,
     incomplete: bool,
+    notes: Vec<Note>,
     definitions: Vec<DefinitionEntry>,
     points: &'a [PointReport],
 }
@@ -86,6 +88,7 @@ pub fn render(experiment: &Experiment) -> String {
         verdict: experiment.verdict(),
         marks: experiment.marks().into_iter().collect(),
         incomplete: experiment.incomplete,
+        notes: notes::notes(experiment),
         definitions: quantities.into_iter().chain(rates).collect(),
         points: &experiment.points,
     };

@@ -25,6 +25,7 @@ use crate::settings::profile_window::ProfileWindow;
 use crate::settings::served::ServedSettings;
 use crate::settings::slo::Slos;
 use crate::specs::MachineFigures;
+use crate::warning::Code;
 use crate::workload::Workload;
 
 /// Concurrencies of a closed loop where none is given.
@@ -102,6 +103,10 @@ pub struct Resolved {
     pub export: Vec<ExportFormat>,
     /// Formats in which plots are written too.
     pub plots: Vec<PlotFormat>,
+    /// Warning codes that end a run with exit code 4.
+    pub deny: Vec<Code>,
+    /// Warning codes that are known and do not decide the verdict.
+    pub allow: Vec<Code>,
     /// No progress.
     pub quiet: bool,
     /// The bounds as they were typed.

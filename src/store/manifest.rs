@@ -17,6 +17,7 @@ use crate::store::partial_files::PartialNames;
 use crate::store::sent_before::PromptFacts;
 use crate::store::write::write_whole;
 use crate::targets::TargetInfo;
+use crate::warning::Code;
 use crate::workload::Workload;
 
 /// How far an experiment has come.
@@ -72,6 +73,12 @@ pub struct Manifest {
     /// What an hour of one GPU costs, where the user says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu_hour_price: Option<f64>,
+    /// Warning codes that must not come up, as the user says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub denied: Vec<Code>,
+    /// Warning codes that came up, in the order of numbers; known at the end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub codes: Vec<Code>,
     /// One entry for each point whose records are in the files of the run.
     pub points: Vec<PointEntry>,
     /// Points whose records are in partial files: the one that runs, and those that could not be taken over.
@@ -141,6 +148,8 @@ impl Manifest {
             null_rate: None,
             client_rate: None,
             gpu_hour_price: None,
+            denied: Vec::new(),
+            codes: Vec::new(),
             points: Vec::new(),
             unfinished: Vec::new(),
             warnings: Vec::new(),

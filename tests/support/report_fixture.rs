@@ -3,7 +3,6 @@
 use bareflight::clock::MonoNs;
 use bareflight::clock::Window;
 use bareflight::load::Load;
-use bareflight::load::course::WindowKind;
 use bareflight::metrics::{RunFacts, TargetFacts, summarise};
 use bareflight::observe::health::{Health, NullRate};
 use bareflight::record::event::TokenHash;
@@ -85,24 +84,14 @@ impl Paper {
     }
 
     fn facts(&self, point: u32, window: Window) -> RunFacts {
+        let target = TargetFacts::from(&target(self.simulated));
         RunFacts {
             point,
-            target: TargetFacts::from(&target(self.simulated)),
-            load: self.load,
-            window,
-            window_kind: WindowKind::default(),
-            planned: u64::from(self.requests),
             gpus: self.gpus,
             streaming: self.streaming,
             slos: self.slos.parse::<Slos>().unwrap(),
             complete: self.complete,
-            stability_percent: RunFacts::STABILITY_PERCENT,
-            roofline: None,
-            shared_prefix_tokens: 0,
-            documents: None,
-            images: None,
-            sent_before: None,
-            warmup_failure: None,
+            ..RunFacts::plain(target, self.load, window, u64::from(self.requests))
         }
     }
 

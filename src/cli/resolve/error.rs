@@ -1,6 +1,7 @@
 //! Errors of settings that contradict each other or are out of range.
 
 use crate::settings::slo::SloError;
+use crate::warning::Code;
 use crate::workload::scenario::ScenarioError;
 
 /// A setting that is out of range or contradicts another one.
@@ -61,6 +62,9 @@ pub enum SettingsError {
     /// Two settings that exclude each other: the first, the others, and why.
     #[error("`{0}` does not go with {1}, since {2}: leave one out")]
     Apart(&'static str, &'static str, &'static str),
+    /// One code on two lists.
+    #[error("`{0}` is both denied and allowed: give it to one of `--deny` and `--allow`")]
+    DeniedAndAllowed(Code),
     /// The default scenario, should it ever be wrong.
     #[error(transparent)]
     Scenario(#[from] ScenarioError),

@@ -26,6 +26,7 @@ use crate::settings::{
 use crate::specs::MachineFigures;
 use crate::targets::local::LocalTarget;
 use crate::targets::registry;
+use crate::warning::Code;
 use crate::workload::{OutputPolicy, PromptKind, SamplingPolicy, Workload};
 
 /// Fills in defaults and refuses contradictions.
@@ -71,6 +72,8 @@ pub fn resolve(typed: &Settings) -> Result<Resolved, SettingsError> {
         keep_deliveries: !typed.no_deliveries.unwrap_or(false),
         export: typed.export.clone().unwrap_or_default(),
         plots: typed.plots.clone().unwrap_or_default(),
+        deny: denied(typed)?,
+        allow: typed.allow.clone().unwrap_or_default(),
         quiet: typed.quiet.unwrap_or(false),
         slo_text: typed.slo.clone(),
     };
@@ -341,6 +344,16 @@ fn spawn_rate(typed: &Settings) -> Result<Option<f64>, SettingsError> {
     Ok(Some(given))
 }
 
+/// Codes that must not come up. A code is denied or allowed, and not both.
+fn denied(typed: &Settings) -> Result<Vec<Code>, SettingsError> {
+    let (deny, allow) = (typed.deny.as_deref(), typed.allow.as_deref().unwrap_or_default());
+    let denied = deny.unwrap_or_default();
+    match denied.iter().find(|code| allow.contains(code)) {
+        Some(code) => Err(SettingsError::DeniedAndAllowed(*code)),
+        None => Ok(denied.to_vec()),
+    }
+}
+
 fn gpu_hour_price(typed: &Settings) -> Result<Option<f64>, SettingsError> {
     match typed.gpu_hour_price {
         Some(given) if !(given > 0.0 && given.is_finite()) => {
@@ -447,6 +460,8 @@ impl Resolved {
             no_deliveries: Some(!self.keep_deliveries),
             export: (!self.export.is_empty()).then(|| self.export.clone()),
             plots: (!self.plots.is_empty()).then(|| self.plots.clone()),
+            deny: (!self.deny.is_empty()).then(|| self.deny.clone()),
+            allow: (!self.allow.is_empty()).then(|| self.allow.clone()),
             quiet: Some(self.quiet),
             gpu: self.gpu.as_ref().map(|gpu| gpu.name.clone()),
             gpu_hour_price: self.gpu_hour_price,

@@ -40,6 +40,13 @@ const DIALECTS: [&Dialect; 6] = [
     &vllm_bench::DIALECT,
 ];
 
+/// The benchmark that has a flag of this name, with its dashes.
+pub fn program_with(flag: &str) -> Option<String> {
+    let has = |dialect: &&Dialect| dialect.flags.iter().any(|it| it.names.contains(&flag));
+    let program = DIALECTS.into_iter().find(has)?.programs.first()?;
+    Some(program.join(" "))
+}
+
 /// Prints our command, and as comments what it leaves out.
 ///
 /// # Errors

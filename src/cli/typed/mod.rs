@@ -12,11 +12,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::compare::CompareArgs;
 use crate::cli::doctor::DoctorArgs;
+use crate::cli::explain::ExplainArgs;
+use crate::cli::help::{self, HelpArgs};
 use crate::cli::inspect::InspectArgs;
 use crate::cli::ladder::LadderArgs;
 use crate::cli::report::{ImportArgs, ReportArgs};
 use crate::cli::search::SearchArgs;
 use crate::cli::serve::ServeArgs;
+use crate::cli::spelling;
 use crate::cli::translate::TranslateArgs;
 use crate::cli::workload::WorkloadArgs;
 use crate::settings::load_rules::RequestCount;
@@ -33,7 +36,7 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BAREFLIGHT_
 
 /// Measures what an LLM engine can do with nothing in the way, and what everything in the way costs.
 #[derive(Debug, Parser)]
-#[command(version = VERSION, after_help = EXIT_CODES, arg_required_else_help = true)]
+#[command(version = VERSION, after_help = EXIT_CODES, arg_required_else_help = true, disable_help_subcommand = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -78,6 +81,10 @@ pub enum Command {
     Translate(TranslateArgs),
     /// Find the highest rate or concurrency that meets objectives: bracket, bisection, a limit with an interval
     Search(Box<SearchArgs>),
+    /// Explain a warning: what it means, why it matters, what helps
+    Explain(ExplainArgs),
+    /// Explain a topic, or a command with all its flags
+    Help(HelpArgs),
     /// Print the JSON schema of `summary.json`, or of another document
     Schema {
         /// Which document
@@ -146,7 +153,7 @@ impl Cli {
         );
         MEASURING.into_iter().fold(program, |program, name| {
             program.mut_subcommand(name, |measuring| {
-                measuring.mut_args(|flag| {
+                help::with_effects(spelling::show_aliases(measuring)).mut_args(|flag| {
                     // Without a number of values, a flag takes one.
                     let takes_one = flag.get_num_args().is_none_or(|count| count.takes_values());
                     let is_set = matches!(flag.get_action(), ArgAction::Set | ArgAction::Append);
@@ -165,7 +172,7 @@ const SEARCHED_FOR: &str = "What a load must meet: `ttft.p99<2s,tpot.p99<40ms`; 
 const LADDERS_START: &str =
     "The engine: `local:dummy-nano`, `local:MODEL_DIR`, `sim:PROFILE`, `trtllm:ENGINE_DIR`";
 /// Subcommands that take the settings of a run.
-const MEASURING: [&str; 6] = ["run", "plan", "compare", "ladder", "search", "serve"];
+pub const MEASURING: [&str; 6] = ["run", "plan", "compare", "ladder", "search", "serve"];
 
 /// Everything about a run.
 #[derive(Debug, Args)]

@@ -16,6 +16,7 @@ use crate::settings::load_rules::{ConcurrencyItem, RequestCount};
 use crate::settings::profile_window::ProfileWindow;
 use crate::settings::seed_choice::SeedChoice;
 use crate::settings::served::{BodyField, OutputTokenField, ServedEndpoint};
+use crate::warning::Code;
 use crate::workload::scenario::Scenario;
 
 /// The same list for flags, environment and file; absent means not given.
@@ -80,7 +81,7 @@ pub struct Settings {
     #[arg(
         long,
         short = 'd',
-        visible_alias = "max-time-per-run",
+        alias = "max-time-per-run",
         value_name = "SPAN",
         help_heading = "Load",
         env = "BAREFLIGHT_DURATION"
@@ -139,7 +140,14 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prefix_tokens: Option<u32>,
     /// Let an end token end the output (by default every output has the asked length)
-    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Workload")]
+    #[arg(
+        long,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        hide_possible_values = true,
+        help_heading = "Workload"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_at_eos: Option<bool>,
     /// No end token before this many
@@ -159,7 +167,14 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top_k: Option<u32>,
     /// Deliver each output as a whole, at its end
-    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Workload")]
+    #[arg(
+        long,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        hide_possible_values = true,
+        help_heading = "Workload"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_streaming: Option<bool>,
     /// The one seed that lengths, prompts, arrivals and sampling follow from; `random` draws one, and files say which
@@ -245,7 +260,7 @@ pub struct Settings {
     pub memory_bandwidth_gbps: Option<f64>,
 
     /// Name of the model, where a server has several
-    #[arg(long, value_name = "NAME", help_heading = "Served targets")]
+    #[arg(long, short = 'm', value_name = "NAME", help_heading = "Served targets")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Which endpoint of an OpenAI-compatible server
@@ -395,6 +410,14 @@ pub struct Settings {
     #[arg(long, value_name = "FORMAT,…", value_delimiter = ',', help_heading = "Output")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plots: Option<Vec<PlotFormat>>,
+    /// End with exit code 4 where one of these warnings comes up (docs/WARNINGS.md, `bareflight explain`)
+    #[arg(long, value_name = "CODE,…", value_delimiter = ',', help_heading = "Output")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deny: Option<Vec<Code>>,
+    /// Warnings that are known: still told, but they no longer make the verdict "with warnings"; a failed check makes it that
+    #[arg(long, value_name = "CODE,…", value_delimiter = ',', help_heading = "Output")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow: Option<Vec<Code>>,
     /// Print results only, no progress
     #[arg(
         long,

@@ -165,6 +165,7 @@ impl PointRunner<'_> {
             images: plan.shots().images_each(),
             sent_before: self.sent_before.clone(),
             warmup_failure,
+            allowed: self.resolved.allow.clone(),
         }
     }
 }

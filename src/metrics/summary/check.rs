@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::warning::Code;
+
 /// Whether the numbers can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -30,8 +32,13 @@ impl Verdict {
 pub struct Check {
     /// Which check.
     pub id: CheckId,
+    /// Its code, which is listed in `docs/WARNINGS.md`.
+    pub code: Code,
     /// What came of it.
     pub status: Status,
+    /// The user has said that this code is known: it does not decide the verdict alone.
+    #[serde(default)]
+    pub allowed: bool,
     /// What was measured, in `unit`.
     pub measured: Option<f64>,
     /// Where the status changes, in `unit`.
@@ -42,6 +49,13 @@ pub struct Check {
     pub sentence: String,
     /// What to do; only where the status is `warn` or `fail`.
     pub remedy: Option<String>,
+}
+
+impl Check {
+    /// Whether it did not pass.
+    pub const fn is_concern(&self) -> bool {
+        matches!(self.status, Status::Warn | Status::Fail)
+    }
 }
 
 /// Which check.
@@ -108,6 +122,30 @@ impl CheckId {
         Self::Repeats,
         Self::WarmUp,
     ];
+
+    /// Its code.
+    pub const fn code(self) -> Code {
+        match self {
+            Self::ScheduleLag => Code::ScheduleLag,
+            Self::NotSent => Code::NotSent,
+            Self::Completion => Code::Completion,
+            Self::PullLag => Code::PullLag,
+            Self::Headroom => Code::Headroom,
+            Self::Recorder => Code::Recorder,
+            Self::Accounting => Code::Accounting,
+            Self::Clocks => Code::Clocks,
+            Self::Stability => Code::Stability,
+            Self::HostThrottling => Code::HostThrottling,
+            Self::HostSteal => Code::HostSteal,
+            Self::HostSwitches => Code::HostSwitches,
+            Self::HostCpu => Code::HostCpu,
+            Self::GpuThrottling => Code::GpuThrottling,
+            Self::HostCoreWait => Code::HostCoreWait,
+            Self::Streaming => Code::Streaming,
+            Self::Repeats => Code::Repeats,
+            Self::WarmUp => Code::WarmUp,
+        }
+    }
 
     /// As printed.
     pub const fn label(self) -> &'static str {

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::warning::Code;
+
 /// What every artefact of a run must say. A mark is no fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -19,6 +21,17 @@ pub enum Mark {
 }
 
 impl Mark {
+    /// Its code, which is listed in `docs/WARNINGS.md`.
+    pub const fn code(self) -> Code {
+        match self {
+            Self::Incomplete => Code::Incomplete,
+            Self::Simulated => Code::Simulated,
+            Self::DummyWeights => Code::DummyWeights,
+            Self::NullTarget => Code::NullTarget,
+            Self::Profiled => Code::Profiled,
+        }
+    }
+
     /// As printed beside a heading.
     pub const fn description(self) -> &'static str {
         match self {

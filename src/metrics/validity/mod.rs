@@ -84,15 +84,17 @@ pub fn checks(evidence: &Evidence<'_>) -> Vec<Check> {
         CheckId::Repeats => repeats::check(evidence),
         CheckId::WarmUp => warm_up::check(evidence.facts),
     };
-    CheckId::ALL.into_iter().map(check).collect()
+    let allowed = |code| evidence.facts.allowed.contains(&code);
+    let told = |check: Check| Check { allowed: check.is_concern() && allowed(check.code), ..check };
+    CheckId::ALL.into_iter().map(check).map(told).collect()
 }
 
-/// The worst of the checks.
+/// The worst of the checks. One that is allowed counts a step less.
 pub fn verdict(checks: &[Check]) -> Verdict {
-    let of_one = |check: &Check| match check.status {
-        Status::Pass | Status::NotApplicable => Verdict::Valid,
-        Status::Warn => Verdict::ValidWithWarnings,
-        Status::Fail => Verdict::Invalid,
+    let of_one = |check: &Check| match (check.status, check.allowed) {
+        (Status::Pass | Status::NotApplicable, _) | (Status::Warn, true) => Verdict::Valid,
+        (Status::Warn, false) | (Status::Fail, true) => Verdict::ValidWithWarnings,
+        (Status::Fail, false) => Verdict::Invalid,
     };
     checks.iter().map(of_one).max().unwrap_or(Verdict::Valid)
 }
@@ -113,6 +115,8 @@ impl CheckOutcome {
         let needs_remedy = matches!(status, Status::Warn | Status::Fail);
         Check {
             id,
+            code: id.code(),
+            allowed: false,
             status,
             measured,
             limit,

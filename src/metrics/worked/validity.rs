@@ -382,3 +382,28 @@ fn prompts_that_a_run_sent_before_are_warned_of_even_where_the_server_does_not_t
     });
     assert_eq!(check_of(&in_process, CheckId::Repeats).status, Status::NotApplicable);
 }
+
+#[test]
+fn a_check_that_is_allowed_is_told_and_counts_a_step_less() {
+    use crate::metrics::facts::SentBefore;
+    use crate::warning::Code;
+    let run = || SentBefore { run: "monday".into(), started: "2026".into(), seed: 42 };
+    let warned = |allowed: Vec<Code>| {
+        checked(steady(), &healthy(), |facts| {
+            facts.sent_before = Some(run());
+            facts.allowed.clone_from(&allowed);
+        })
+    };
+    assert_eq!(warned(Vec::new()).verdict, Verdict::ValidWithWarnings);
+    let allowed = warned(vec![Code::Repeats]);
+    assert_eq!(allowed.verdict, Verdict::Valid);
+    let check = check_of(&allowed, CheckId::Repeats);
+    assert!(check.allowed && check.status == Status::Warn, "it is still told: {check:?}");
+    let stray = Health { stray_ends: 1, ..healthy() };
+    let failed = |allowed: Vec<Code>| {
+        checked(steady(), &stray, |facts| facts.allowed.clone_from(&allowed)).verdict
+    };
+    assert_eq!(failed(Vec::new()), Verdict::Invalid);
+    assert_eq!(failed(vec![Code::Accounting]), Verdict::ValidWithWarnings);
+    assert_eq!(failed(vec![Code::Repeats]), Verdict::Invalid, "another code changes nothing");
+}

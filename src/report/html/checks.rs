@@ -58,7 +58,8 @@ pub(super) fn section(points: &[PointReport]) -> String {
         .into_iter()
         .filter(|id| points.iter().any(|point| of(point, *id).is_some()))
         .map(|id| {
-            let mut row = vec![format!("{}<small>{}</small>", id.label(), about(points, id))];
+            let name = format!("{} {}", id.code(), id.label());
+            let mut row = vec![format!("{name}<small>{}</small>", about(points, id))];
             row.extend(points.iter().map(|point| cell(of(point, id))));
             row
         })
@@ -90,10 +91,11 @@ fn cell(check: Option<&Check>) -> String {
         format!("<small>{} {}</small>", figure(value), escape(&check.unit))
     });
     format!(
-        "<span class=\"{}\" title=\"{}\">{}</span>{measured}",
+        "<span class=\"{}\" title=\"{}\">{}{}</span>{measured}",
         json_word(&check.status),
         escape(&check.sentence),
-        word(check.status)
+        word(check.status),
+        if check.allowed { " (allowed)" } else { "" }
     )
 }
 
@@ -108,7 +110,12 @@ pub(super) fn sentences(point: &PointReport) -> String {
                 || ABSENT.to_owned(),
                 |limit| format!("{} {}", figure(limit), escape(&check.unit)),
             );
-            vec![check.id.label().to_owned(), cell(Some(check)), limit, escape(&check.sentence)]
+            vec![
+                format!("{} {}", check.code, check.id.label()),
+                cell(Some(check)),
+                limit,
+                escape(&check.sentence),
+            ]
         })
         .collect();
     table("text-table", &["Check", "Result", "Limit", "What was seen"], &rows)

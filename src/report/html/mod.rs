@@ -198,7 +198,12 @@ fn know_before_quoting(experiment: &Experiment) -> String {
             )
         })
         .collect();
-    items.extend(notes::notes(experiment).iter().map(|note| format!("<li>{}</li>\n", prose(note))));
+    let notes = notes::notes(experiment);
+    items.extend(
+        notes
+            .iter()
+            .map(|note| format!("<li><code>{}</code> {}</li>\n", note.code, prose(&note.text))),
+    );
     if items.is_empty() {
         return String::new();
     }

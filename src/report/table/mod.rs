@@ -154,7 +154,7 @@ fn what_to_know(experiment: &Experiment) -> String {
         }
     }
     for note in notes::notes(experiment) {
-        text.push_str(&sentence("  note: ", &note));
+        text.push_str(&sentence(&format!("  {} note: ", note.code), &note.text));
     }
     if text.is_empty() { text } else { format!("\nnotes\n{text}") }
 }

@@ -95,6 +95,8 @@ const OF_RUNS: &[&str] = &[
     "no_deliveries",
     "export",
     "plots",
+    "deny",
+    "allow",
     "quiet",
     // Places of libraries, which the environment may name for all runs.
     "triton_library",

@@ -1,0 +1,32 @@
+//! Target without a kind: a URL or `HOST:PORT` is an OpenAI-compatible server.
+
+use crate::targets::registry;
+
+const OPENAI: &str = "openai:";
+
+/// The target with its kind; unchanged where it has one, or where it is no address.
+pub fn with_kind(target: &str) -> String {
+    let has_kind = registry::kind_of(target).is_some();
+    if !has_kind && is_address(target) { format!("{OPENAI}{target}") } else { target.to_owned() }
+}
+
+/// The same of what can only be a URL.
+pub fn of_url(url: &str) -> String {
+    if registry::kind_of(url).is_some() { url.to_owned() } else { format!("{OPENAI}{url}") }
+}
+
+/// `http://…`, `https://…`, or `HOST:PORT` with or without a path.
+fn is_address(target: &str) -> bool {
+    let scheme = target.split_once("://").map(|(scheme, _)| scheme);
+    if let Some(scheme) = scheme {
+        return matches!(scheme, "http" | "https");
+    }
+    let authority = target.split('/').next().unwrap_or_default();
+    let port = authority.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    port.is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+}
+
+/// As it may be printed: an address with a password stays out.
+pub fn shown(word: &str) -> &str {
+    if word.contains("://") && word.contains('@') { "…" } else { word }
+}

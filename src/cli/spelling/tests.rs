@@ -1,0 +1,130 @@
+use std::ffi::OsString;
+
+use super::*;
+use crate::cli::typed::Cli;
+
+fn read(line: &str) -> Result<Respelled, SpellingError> {
+    respell(line.split(' ').map(OsString::from), &Cli::clap_command())
+}
+
+fn ours(line: &str) -> String {
+    let read = read(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+    let words = read.words.iter().map(|word| word.to_string_lossy().into_owned());
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_flag_of_another_benchmark_is_read_as_ours_and_told() {
+    for (typed, meant) in [
+        ("--request-rate 4", "--rate 4"),
+        ("--request-rate=4", "--rate 4"),
+        ("--num-concurrency 1 --num-concurrency 2", "--concurrency 1 --concurrency 2"),
+        ("--max_requests 9", "--requests 9"),
+        ("--max-requests 9", "--requests 9"),
+        ("--traffic-scenario D(1,2)", "--scenario D(1,2)"),
+        ("--random-seed 7", "--seed 7"),
+        ("--artifact-dir a", "--out a"),
+        ("--output_dir a", "--out a"),
+        ("--tokenizer_dir t", "--tokenizer t"),
+        ("--streaming", "--no-streaming=false"),
+        ("--ignore-eos", "--stop-at-eos=false"),
+        ("-u localhost:80", "--target openai:localhost:80"),
+        ("--url http://h/v1", "--target openai:http://h/v1"),
+        ("--api-base http://h/v1", "--target openai:http://h/v1"),
+        ("--url triton:h:1/m", "--target triton:h:1/m"),
+        ("--endpoint-type openai-chat", "--endpoint chat"),
+        ("--endpoint-type v1/completions", "--endpoint completions"),
+        ("--max-concurrency 4", "--concurrency 4"),
+        ("--request-rate 2 --max-concurrency 4", "--rate 2 --max-in-flight 4"),
+        ("--request-rate inf --max-concurrency 4", "--concurrency 4"),
+        ("--request-rate inf", "--batch"),
+        ("--max-time-per-run 10", "--duration 10m"),
+        ("--max-time-per-run 10s", "--duration 10s"),
+        ("--max_batch_size 4", "--max-batch-size 4"),
+        ("--max_batch_size=4", "--max-batch-size=4"),
+    ] {
+        assert_eq!(ours(&format!("bareflight run {typed}")), format!("bareflight run {meant}"));
+        let told = read(&format!("bareflight run {typed}")).expect(typed).told;
+        assert!(!told.is_empty(), "{typed} is changed and not told");
+    }
+}
+
+#[test]
+fn what_is_ours_already_is_left_as_it_is_and_not_told() {
+    for line in [
+        "bareflight run --rate 4 -n 5 --isl 4 --osl 3 -m x",
+        "bareflight run --target sim:null --between --q",
+        "bareflight translate -- genai-perf -u h:1 --request-rate 4",
+        "bareflight run -- --request-rate 4",
+        "bareflight",
+    ] {
+        assert_eq!(ours(line), line);
+        assert_eq!(read(line).expect(line).told, Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_list_may_have_spaces_or_commas_or_both() {
+    for typed in ["--concurrency 1 2 4", "--concurrency 1,2,4", "--concurrency 1,2 4"] {
+        let line = ours(&format!("bareflight run {typed} -q"));
+        assert_eq!(line, "bareflight run --concurrency 1,2,4 -q");
+    }
+    assert_eq!(ours("bareflight run --rate 1 -2"), "bareflight run --rate 1 -2");
+    assert_eq!(
+        ours("bareflight compare --concurrency 1 a b"),
+        "bareflight compare --concurrency 1 a b"
+    );
+}
+
+#[test]
+fn one_setting_under_two_names_is_refused_even_with_one_value() {
+    for typed in [
+        "--request-rate 4 --rate 4",
+        "--max-requests 4 --requests 4",
+        "--output-dir a --out a",
+        "--artifact-dir a --output-dir a",
+        "--target sim:null -u localhost:80",
+        "--concurrency 1 --num-concurrency 2",
+        "--streaming --no-streaming",
+    ] {
+        let error = read(&format!("bareflight run {typed}")).expect_err(typed);
+        assert!(error.to_string().contains("are the same setting"), "{typed}: {error}");
+    }
+    let sides = "bareflight compare --target sim:null -u localhost:80";
+    assert!(read(sides).is_ok(), "sides of a comparison are targets of their own");
+}
+
+#[test]
+fn an_address_alone_is_an_openai_server_and_a_kind_stays() {
+    for (typed, meant) in [
+        ("http://h", "openai:http://h"),
+        ("https://h:1/v1", "openai:https://h:1/v1"),
+        ("localhost:8000", "openai:localhost:8000"),
+        ("10.0.0.1:80/v1", "openai:10.0.0.1:80/v1"),
+        ("[::1]:80", "openai:[::1]:80"),
+        ("sim:9", "sim:9"),
+        ("null:", "null:"),
+        ("warp:x", "warp:x"),
+        ("ftp://h", "ftp://h"),
+        ("localhost", "localhost"),
+    ] {
+        assert_eq!(with_kind(typed), meant);
+    }
+}
+
+#[test]
+fn a_password_in_an_address_is_not_told() {
+    let told = read("bareflight run --url http://me:secret@h --target2 x").expect("read").told;
+    assert!(!told.concat().contains("secret"), "{told:?}");
+}
+
+#[test]
+fn every_alias_stands_for_a_flag_that_there_is() {
+    let program = Cli::clap_command();
+    let run = program.find_subcommand("run").expect("run");
+    for alias in ALIASES {
+        let (Means::Same(ours) | Means::Switch(ours)) = alias.means else { continue };
+        let ours = ours.split('=').next().unwrap_or(ours);
+        assert!(is_known(run, ours), "--{ours}");
+    }
+}

@@ -1,0 +1,73 @@
+//! Flags of other benchmarks at the command line: read as ours, told, and never silently something else.
+
+use std::process::{Command, Output};
+
+use crate::support::left_behind::words;
+use tempfile::TempDir;
+
+fn run(out: &TempDir, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bareflight"));
+    command.args(arguments).current_dir(out.path()).env("CI", "1");
+    command.output().expect("the binary runs")
+}
+
+/// Key, value and origin of a setting in what `plan` prints.
+fn setting(plan: &Output, key: &str) -> String {
+    let text = words(&plan.stdout);
+    let found = text.lines().find(|line| line.split_whitespace().next() == Some(key));
+    let line = found.unwrap_or_else(|| panic!("{key} in {text}{}", words(&plan.stderr)));
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_line_of_another_benchmark_is_planned_under_our_names() {
+    let out = tempfile::tempdir().expect("a folder");
+    let typed = ["plan", "--target", "sim:null", "--max_requests", "40", "--concurrency", "1", "2"];
+    let more = ["--random-seed", "7", "--streaming", "--traffic-scenario", "D(8,4)"];
+    let plan = run(&out, &[&typed[..], &more].concat());
+    assert_eq!(plan.status.code(), Some(0), "{}", words(&plan.stderr));
+    assert_eq!(setting(&plan, "requests"), "requests 40 flag");
+    assert_eq!(setting(&plan, "concurrency"), "concurrency [1,2] flag");
+    assert_eq!(setting(&plan, "seed"), "seed 7 flag");
+    assert_eq!(setting(&plan, "no_streaming"), "no_streaming false flag");
+    let told = words(&plan.stderr);
+    assert!(told.contains("`--max_requests 40` as `--requests 40`"), "{told}");
+    assert!(told.contains("`--streaming` as `--no-streaming=false`"), "{told}");
+}
+
+#[test]
+fn an_address_alone_is_asked_as_an_openai_server() {
+    let out = tempfile::tempdir().expect("a folder");
+    for address in [&["-u", "127.0.0.1:9"][..], &["--target", "http://127.0.0.1:9"]] {
+        let asked = run(&out, &[&["run", "--concurrency", "1"], address].concat());
+        let said = words(&asked.stderr);
+        assert_eq!(asked.status.code(), Some(3), "{said}");
+        assert!(said.contains("openai:") && said.contains("127.0.0.1:9"), "{said}");
+    }
+}
+
+#[test]
+fn vllm_s_number_of_prompts_is_told_not_to_be_ours() {
+    let out = tempfile::tempdir().expect("a folder");
+    let typed = ["plan", "--target", "sim:null", "--concurrency", "1", "--num-prompts", "9"];
+    let said = words(&run(&out, &typed).stderr);
+    assert!(said.contains("`--requests 9`") && said.contains("vLLM"), "{said}");
+    let said = words(&run(&out, &[&typed[..], &["-n", "9"]].concat()).stderr);
+    assert!(!said.contains("vLLM"), "{said}");
+}
+
+#[test]
+fn a_mistyped_flag_gets_the_one_that_was_meant_or_the_benchmark_that_has_it() {
+    let out = tempfile::tempdir().expect("a folder");
+    for (typed, meant) in [
+        (&["--concurency", "4"][..], "'--concurrency'"),
+        (&["--service-kind", "openai"], "`bareflight translate -- genai-perf profile …`"),
+        (&["--zzz"], "`bareflight run --help`"),
+        (&["--rate", "1", "--request-rate", "1"], "are the same setting"),
+    ] {
+        let refused = run(&out, &[&["run"], typed].concat());
+        let said = words(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{said}");
+        assert!(said.contains(meant), "{typed:?}: {said}");
+    }
+}
