@@ -9,6 +9,7 @@ pub mod engine_threads;
 pub mod exit;
 pub mod inspect;
 pub mod ladder;
+pub mod launched;
 pub mod load_number;
 pub mod mpi_rank;
 pub mod origin;

@@ -12,6 +12,8 @@ pub mod estimate;
 mod gpu_watch;
 pub mod interleave;
 pub mod interrupt;
+pub mod launch;
+pub mod launches;
 pub mod listening_log;
 mod machine;
 pub mod open_files;

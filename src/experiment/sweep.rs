@@ -110,7 +110,7 @@ pub fn run(
     stop: &Stop,
     watch: &mut dyn Watch,
 ) -> Result<MeasuredRun, ExperimentError> {
-    let Ready { opening, plans, warnings, roofline, kv: _, source: _ } = ready;
+    let Ready { opening, plans, warnings, roofline, kv: _, source: _, launched } = ready;
     if let Some(given) = &resolved.between {
         between::command(given, &resolved.target)?;
     }
@@ -119,6 +119,7 @@ pub fn run(
     let directory = create_directory(resolved, &info, &plans)?;
     keep_engine_log(&directory)?;
     let mut manifest = Manifest::begin(info.clone(), title(resolved), &resolved.workload);
+    manifest.launch = launched;
     manifest.warnings = warnings;
     manifest.gpu_hour_price = resolved.gpu_hour_price;
     save_before_the_first_request(&directory, settings, &manifest)?;

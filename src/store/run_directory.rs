@@ -30,6 +30,10 @@ pub mod file {
     pub const ENGINE_LOG: &str = "engine.log";
     /// The same of the server that a ladder starts.
     pub const SERVED_LOG: &str = "served.engine.log";
+    /// What a launched server wrote to its standard streams.
+    pub const SERVER_LOG: &str = "server.log";
+    /// How a launched server was started and how it ended.
+    pub const LAUNCH: &str = "launch.json";
     /// GPU samples, ten per second.
     pub const GPU: &str = "gpu.jsonl";
     /// All metrics.

@@ -21,6 +21,7 @@ mod gpu_telemetry;
 mod inspect;
 mod interrupts;
 mod ladder;
+mod launch;
 mod nvtx;
 mod odd_answers;
 mod openai_contract;

@@ -2,6 +2,7 @@
 
 mod error;
 mod executor;
+mod launch;
 mod terms;
 mod workload;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 
 use crate::cli::engine_threads::is_embedded;
 pub use crate::cli::resolve::error::SettingsError;
+pub use crate::cli::resolve::launch::split as split_launches;
 use crate::cli::typed::{ArrivalKind, PromptFormat, Settings};
 use crate::clock::Nanos;
 use crate::load::course::WindowKind;
@@ -46,6 +48,7 @@ pub fn resolve(typed: &Settings) -> Result<Resolved, SettingsError> {
         gpu_hour_price: gpu_hour_price(typed)?,
         memory_bandwidth_gbps: memory_bandwidth(typed)?,
         served: served_settings(typed),
+        launch: launch::launch(typed)?,
         workload: workload(typed)?,
         loads: loads(typed)?,
         requests: typed.fixed_requests(),
@@ -419,8 +422,14 @@ fn has_steady_state(load: &Load) -> bool {
 impl Resolved {
     /// As it would have to be typed: every value that has one, so that the file runs again as it ran.
     pub fn to_settings(&self) -> Settings {
+        let target = match &self.launch {
+            // Its port is another one each time.
+            Some(launch) => launch.target.clone(),
+            None => Some(self.target.clone()),
+        };
         let mut settings = Settings {
-            target: Some(self.target.clone()),
+            target,
+            launch: launch::to_flags(self.launch.as_ref()),
             requests: self
                 .requests_per_slot
                 .map(RequestCount::PerSlot)

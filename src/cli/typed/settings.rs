@@ -6,7 +6,9 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::load_number;
-use crate::cli::typed::{ArrivalKind, ExecutorFlags, PromptFormat, RequestFlags, WorkloadFlags};
+use crate::cli::typed::{
+    ArrivalKind, ExecutorFlags, LaunchFlags, PromptFormat, RequestFlags, WorkloadFlags,
+};
 use crate::load::course::WindowKind;
 use crate::settings::engine::{CapacityPolicy, ChunkingPolicy, Quantization};
 use crate::settings::export::{ExportFormat, PlotFormat};
@@ -419,6 +421,10 @@ pub struct Settings {
     #[command(flatten)]
     #[serde(skip_serializing_if = "is_default")]
     pub workload: WorkloadFlags,
+    /// Which server is started.
+    #[command(flatten)]
+    #[serde(skip_serializing_if = "is_default")]
+    pub launch: LaunchFlags,
 }
 
 fn is_default<T: Default + PartialEq>(table: &T) -> bool {

@@ -51,7 +51,7 @@ const OF_TARGETS: &[(&str, &[&str])] = &[
 ];
 
 /// Tables of the executor's and the requests' own flags, whose refusals have tests of their own.
-const TABLES: &[&str] = &["engine", "request", "workload"];
+const TABLES: &[&str] = &["engine", "request", "workload", "launch"];
 
 /// Flags of the load, the workload, the files and the machine: they mean the same at every kind.
 const OF_RUNS: &[&str] = &[
@@ -158,9 +158,10 @@ fn every_flag_has_a_place_here() {
     let command = Settings::augment_args(Command::new(""));
     let engine = crate::cli::typed::ExecutorFlags::augment_args(Command::new(""));
     let request = crate::cli::typed::RequestFlags::augment_args(Command::new(""));
+    let launch = crate::cli::typed::LaunchFlags::augment_args(Command::new(""));
     let own = |name: &str| {
         let has = |of: &Command| of.get_arguments().any(|it| it.get_id() == name);
-        has(&engine) || has(&request) || OF_WORKLOADS.contains(&name)
+        has(&engine) || has(&request) || has(&launch) || OF_WORKLOADS.contains(&name)
     };
     for argument in command.get_arguments() {
         let name = argument.get_id().as_str();
