@@ -5,6 +5,7 @@ use std::path::Path;
 use std::slice;
 
 use anyhow::Context;
+use serde_json::Value;
 
 use crate::cli::engine_log::{self, Destination};
 use crate::cli::exit::{Coded, Exit};
@@ -66,7 +67,8 @@ impl Launch {
     fn resolved(&self, places: &Places) -> Result<Resolved, SettingsError> {
         let target = Some(places.fill(&self.plan.target));
         let mut resolved = resolve(&Settings { target, ..self.settings.clone() })?;
-        resolved.launch = Some(self.launch.clone());
+        let metrics = self.plan.metrics.as_ref().and_then(|url| places.fill(url).parse().ok());
+        resolved.launch = Some(LaunchSettings { metrics, ..self.launch.clone() });
         Ok(resolved)
     }
 }
@@ -249,8 +251,7 @@ pub fn show_plan(settings: &Settings, origins: &Origins) -> Coded<Exit> {
     for (key, value) in shown {
         let origin = origins.get(&key).copied().unwrap_or(Origin::Default);
         // Writing to a string cannot fail, here and below.
-        let _infallible =
-            writeln!(text, "  {key:22} {:<34} {origin}", masked(&key, value.to_string()));
+        let _infallible = writeln!(text, "  {key:22} {:<34} {origin}", masked(&key, &value));
     }
     for launch in launches_of(settings)? {
         let LaunchPlan { name, argv, ready, target, metrics, .. } = &launch.plan;
@@ -272,11 +273,17 @@ pub fn show_plan(settings: &Settings, origins: &Origins) -> Coded<Exit> {
     Ok(Exit::Ok)
 }
 
-fn masked(key: &str, value: String) -> String {
+/// A setting as text, without secrets.
+fn masked(key: &str, value: &Value) -> String {
+    let each = |mask: fn(&str) -> String| {
+        let items = value.as_array().into_iter().flatten().filter_map(Value::as_str);
+        Value::from_iter(items.map(mask)).to_string()
+    };
     match key {
-        "launch.launch" | "launch.env" => masking::command(&value),
+        "launch.launch" => each(masking::command),
+        "launch.env" => each(masking::variables),
         "header" => masking::HIDDEN.to_owned(),
-        _ => value,
+        _ => value.to_string(),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::console;
 use crate::console::streams;
 use crate::experiment::estimate::estimate;
 use crate::experiment::preflight::{self, PreflightError, Ready};
+use crate::experiment::server_watch::ServerWatchError;
 use crate::experiment::sweep::{self, ExperimentError, Watch};
 use crate::experiment::{artefacts, interrupt};
 use crate::issue::phase::Stage;
@@ -122,6 +123,7 @@ pub(super) fn experiment_exit(error: &ExperimentError) -> Exit {
         | ExperimentError::Gpu(_)
         | ExperimentError::Profiler(_)
         | ExperimentError::Ranges(_)
+        | ExperimentError::ServerMetrics(ServerWatchError::Place(_))
         | ExperimentError::Between(_) => Exit::Preflight,
         _ => Exit::Failure,
     }

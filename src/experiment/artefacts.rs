@@ -174,6 +174,7 @@ fn notes(directory: &RunDirectory) -> Vec<FileNote> {
         (file::ENGINE_LOG, "what the engine wrote to its own log (`--engine-log LEVEL`)"),
         (file::LAUNCH, "how the server was started and how it ended"),
         (file::SERVER_LOG, "what the launched server wrote"),
+        (file::SERVER_METRICS, "the server's own metrics, twice a second"),
         (file::GPU, "GPU samples, ten per second"),
         (file::MANIFEST, "machine, versions, seeds, hashes"),
         (file::RESOLVED, "every setting: `bareflight run --config` repeats the run"),

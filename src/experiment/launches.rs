@@ -29,13 +29,16 @@ pub fn write(
     let sides = sides(runs);
     write_together(directory.path(), &sides, margin, plots)?;
     let folder = directory.path().display();
-    Ok(format!("{}\n{folder}\n", table::console(&sides, margin)))
+    Ok(format!("\n{}\n{folder}\n", table::console(&sides, margin)))
 }
 
 fn sides(runs: &[(String, MeasuredRun)]) -> Vec<Side> {
     let side = |(name, run): &(String, MeasuredRun)| {
         let side = side_of(&artefacts::as_experiment(run));
-        Side { title: format!("{name}, {}", side.title), ..side }
+        // Its address is another one each time.
+        let target = run.manifest.launch.as_ref().map(|launch| format!("{}, ", launch.target));
+        let rest = target.and_then(|target| side.title.strip_prefix(&target).map(str::to_owned));
+        Side { title: format!("{name}, {}", rest.unwrap_or(side.title)), ..side }
     };
     let mut sides: Vec<Side> = runs.iter().map(side).collect();
     name_sides(&mut sides);

@@ -21,6 +21,7 @@ pub mod point_runner;
 pub mod preflight;
 pub mod search;
 pub mod served_child;
+pub mod server_watch;
 pub mod stored;
 pub mod sweep;
 pub mod tally;

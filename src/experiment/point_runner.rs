@@ -10,6 +10,7 @@ use crate::experiment::collectors::{CollectedStatistics, Collectors};
 use crate::experiment::gpu_watch::GpuWatch;
 use crate::experiment::interrupt;
 use crate::experiment::listening_log::{Listener, heard};
+use crate::experiment::server_watch::ServerWatch;
 use crate::experiment::sweep::{ExperimentError, Watch};
 use crate::experiment::warm_up::Warmed;
 use crate::issue::drawing::{Drawing, DrawingError, DrawingOutcome};
@@ -85,6 +86,7 @@ pub struct PointRunner<'a> {
     directory: RunDirectory,
     manifest: Manifest,
     gpus: Option<GpuWatch>,
+    server: Option<ServerWatch>,
     profiler: Option<Profiler>,
     tool: Option<Tool>,
     stop: &'a Stop,
@@ -148,6 +150,7 @@ impl<'a> PointRunner<'a> {
         let info = target.describe().clone();
         let gpus = telemetry.map(|telemetry| GpuWatch::open(telemetry, &directory)).transpose()?;
         manifest.gpus = gpus.as_ref().map(GpuWatch::machine).transpose()?;
+        let server = ServerWatch::open(resolved, &directory)?;
         let profiler = resolved
             .profile_window
             .map(|window| Profiler::new(window.from, window.to, resolved.cuda_library.as_deref()))
@@ -165,6 +168,7 @@ impl<'a> PointRunner<'a> {
             manifest,
             collectors,
             gpus,
+            server,
             profiler,
             tool,
             stop,
@@ -280,6 +284,7 @@ impl<'a> PointRunner<'a> {
         // What the engine did while it was warmed up is not part of the point.
         self.collectors.begin(plan.point());
         let sampling = self.gpus.as_ref().map(GpuWatch::start).transpose()?;
+        let scraping = self.server.as_ref().map(ServerWatch::start).transpose()?;
         let profiling = self.profiler.as_ref().map(Profiler::begin);
         let probe = Probe::start();
         watch.phase(&label, plan.shots().len() as u64, plan.size().duration, &self.stage);
@@ -312,6 +317,9 @@ impl<'a> PointRunner<'a> {
         let watched = self.gpus.as_mut().zip(sampling);
         let window = entry.facts.window;
         let gpu = watched.map(|(gpus, sampling)| gpus.finish(sampling, plan.point(), window));
+        let asked = self.server.as_mut().zip(scraping);
+        let server =
+            asked.map(|(server, it)| server.finish(it, plan.point(), window)).transpose()?;
         entry.health = Health {
             dropped_events: waited.lost,
             recorder_waits: waited.waits,
@@ -320,6 +328,7 @@ impl<'a> PointRunner<'a> {
             null_rate: self.manifest.null_rate,
             client_rate: self.manifest.client_rate,
             gpu: gpu.transpose()?,
+            server,
             profiled: profiled || self.resolved.nvtx || profiler::is_attached(),
             ..seen
         };

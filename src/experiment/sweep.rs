@@ -8,6 +8,7 @@ use crate::experiment::client_rate::client_rate;
 use crate::experiment::open_files::TooFewOpenFiles;
 use crate::experiment::point_runner::PointRunner;
 use crate::experiment::preflight::Ready;
+use crate::experiment::server_watch::ServerWatchError;
 use crate::ffi::cuda::CudaError;
 use crate::issue::drawing::DrawingError;
 use crate::issue::phase::{Stage, StageError};
@@ -38,6 +39,9 @@ pub enum ExperimentError {
     /// A profiler cannot be switched, so nothing was sent.
     #[error("`--profile-window` cannot be kept to: {0}")]
     Profiler(#[from] CudaError),
+    /// The server's metrics cannot be followed.
+    #[error(transparent)]
+    ServerMetrics(#[from] ServerWatchError),
     /// Nobody listens to ranges, so nothing was sent.
     #[error("`--nvtx` has no effect: {0}")]
     Ranges(#[from] NvtxError),

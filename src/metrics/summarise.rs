@@ -68,6 +68,7 @@ pub fn summarise_observed(point: &ObservedPoint, facts: &RunFacts, health: &Heal
         slos,
         dependence: dependence(point, facts),
         gpu: health.gpu.clone(),
+        server: health.server.clone(),
     }
 }
 

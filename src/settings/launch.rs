@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Nanos;
+use crate::settings::server_metrics::MetricsUrl;
 
 /// How long loading may take, where nothing else is said: weights of a large model come through a network.
 pub const DEFAULT_READY_TIMEOUT: Nanos = Nanos::from_millis(600_000);
@@ -36,6 +37,8 @@ pub struct LaunchSettings {
     pub stop_timeout: Nanos,
     /// The target as typed, with its placeholders; `None` leaves it to the preset.
     pub target: Option<String>,
+    /// Where its metrics are, once it has ports.
+    pub metrics: Option<MetricsUrl>,
 }
 
 /// What says that a server is ready.

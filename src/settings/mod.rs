@@ -11,6 +11,7 @@ pub mod objective;
 pub mod profile_window;
 pub mod seed_choice;
 pub mod served;
+pub mod server_metrics;
 pub mod slo;
 
 use std::path::PathBuf;

@@ -34,6 +34,8 @@ pub mod file {
     pub const SERVER_LOG: &str = "server.log";
     /// How a launched server was started and how it ended.
     pub const LAUNCH: &str = "launch.json";
+    /// A server's own metrics, twice a second.
+    pub const SERVER_METRICS: &str = "server_metrics.jsonl";
     /// GPU samples, ten per second.
     pub const GPU: &str = "gpu.jsonl";
     /// All metrics.

@@ -361,7 +361,8 @@ fn two_servers_are_measured_in_turn_and_held_against_each_other() {
     for side in &sides {
         assert_gone(side);
     }
-    for text in ["concurrency 2", "TTFT mean, ms", "A: bareflight", "B: bareflight"] {
+    for text in ["concurrency 2", "TTFT mean, ms", "A  bareflight, D(4,4)", "B  bareflight, D(4,4)"]
+    {
         assert!(printed.contains(text), "{text} in {printed}");
     }
     assert!(read(&folder, "benchmark_comparison.svg").starts_with("<svg"));
@@ -384,7 +385,7 @@ fn one_server_that_does_not_start_keeps_the_other_from_nothing() {
     assert_eq!(output.status.code(), Some(3), "{message}");
     assert!(message.contains("exit code 3"), "{message}");
     let printed = words(&output.stdout);
-    assert!(printed.contains("bareflight, "), "the other was measured: {printed}");
+    assert!(printed.contains("A  bareflight, "), "the other was measured: {printed}");
 }
 
 #[test]

@@ -36,6 +36,7 @@ mod report_page;
 mod running_usage;
 mod search;
 mod serve;
+mod server_metrics;
 mod sweep_rules;
 mod target_contract;
 mod tls;

@@ -65,6 +65,7 @@ pub(super) fn launch(typed: &Settings) -> Result<Option<LaunchSettings>, Setting
         ready_timeout: flags.ready_timeout.map_or(DEFAULT_READY_TIMEOUT, |span| span.0),
         stop_timeout,
         target: typed.target.clone(),
+        metrics: None,
     }))
 }
 

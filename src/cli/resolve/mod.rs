@@ -20,6 +20,7 @@ use crate::settings::human_duration::HumanDuration;
 use crate::settings::load_rules::{ConcurrencyItem, RequestCount};
 use crate::settings::seed_choice::SeedChoice;
 use crate::settings::served::{BodyField, ServedSettings};
+use crate::settings::server_metrics::ServerMetricsChoice;
 use crate::settings::slo::Slos;
 use crate::settings::{
     DEFAULT_CONCURRENCIES, DEFAULT_DRAIN, DEFAULT_SEED, DEFAULT_TARGET, DEFAULT_TIMEOUT, Resolved,
@@ -384,6 +385,7 @@ fn served_settings(typed: &Settings) -> ServedSettings {
         omit: typed.omit.clone().unwrap_or_default(),
         vocab_size: typed.vocab_size,
         no_proxy: typed.no_proxy.unwrap_or(false),
+        server_metrics: typed.server_metrics.clone().unwrap_or_default(),
         connect_timeout: typed.connect_timeout.map(|span| span.0),
         first_token_timeout: typed.first_token_timeout.map(|span| span.0),
         idle_timeout: typed.idle_timeout.map(|span| span.0),
@@ -535,6 +537,8 @@ impl Resolved {
         settings.omit = Some(served.omit.clone()).filter(|fields| !fields.is_empty());
         settings.vocab_size = served.vocab_size;
         settings.no_proxy = Some(served.no_proxy);
+        settings.server_metrics = Some(served.server_metrics.clone())
+            .filter(|choice| *choice != ServerMetricsChoice::Auto);
         settings.connect_timeout = served.connect_timeout.map(HumanDuration);
         settings.first_token_timeout = served.first_token_timeout.map(HumanDuration);
         settings.idle_timeout = served.idle_timeout.map(HumanDuration);

@@ -18,6 +18,7 @@ use crate::settings::load_rules::{ConcurrencyItem, RequestCount};
 use crate::settings::profile_window::ProfileWindow;
 use crate::settings::seed_choice::SeedChoice;
 use crate::settings::served::{BodyField, OutputTokenField, ServedEndpoint};
+use crate::settings::server_metrics::ServerMetricsChoice;
 use crate::workload::scenario::Scenario;
 
 /// The same list for flags, environment and file; absent means not given.
@@ -316,6 +317,10 @@ pub struct Settings {
     #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Served targets")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_proxy: Option<bool>,
+    /// Where the server's own metrics are scraped: `auto` (where it has them), `off`, or a URL such as `http://host:8002/metrics`
+    #[arg(long, value_name = "URL|off", help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_metrics: Option<ServerMetricsChoice>,
     /// `tokenizer.json` of the served model, or its folder: draws text prompts, checks the server's counts
     #[arg(long, value_name = "PATH", help_heading = "Served targets")]
     #[serde(skip_serializing_if = "Option::is_none")]

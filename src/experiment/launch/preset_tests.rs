@@ -18,6 +18,7 @@ fn settings(launch: &str) -> LaunchSettings {
         ready_timeout: DEFAULT_READY_TIMEOUT,
         stop_timeout: DEFAULT_STOP_TIMEOUT,
         target: None,
+        metrics: None,
     }
 }
 

@@ -22,6 +22,7 @@ use crate::metrics::kv_events::KvEventSummary;
 use crate::metrics::percentile::Percentile;
 use crate::metrics::roofline::Roofline;
 use crate::observe::gpu::over_window::GpuUse;
+use crate::observe::server_metrics::over_window::ServerUse;
 use crate::settings::slo::{GOOD_FRACTION, Slo};
 
 pub use check::{Check, CheckId, Status, Verdict};
@@ -93,6 +94,9 @@ pub struct Summary {
     pub kv_events: Option<KvEventSummary>,
     /// What the watched GPUs did over the window; `None` where none were watched.
     pub gpu: Option<GpuUse>,
+    /// What the server told of itself over the window; `None` where it has no metrics.
+    #[serde(default)]
+    pub server: Option<ServerUse>,
 }
 
 impl Summary {

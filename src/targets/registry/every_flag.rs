@@ -39,6 +39,7 @@ const OF_TARGETS: &[(&str, &[&str])] = &[
     ("ca_file = 'x'", SERVERS),
     ("insecure = true", SERVERS),
     ("no_proxy = true", SERVERS),
+    ("server_metrics = 'off'", SERVERS),
     ("connect_timeout = '1s'", &["openai", "triton", "triton-c"]),
     ("first_token_timeout = '1s'", &["openai", "triton", "triton-c"]),
     ("idle_timeout = '1s'", &["openai", "triton", "triton-c"]),
