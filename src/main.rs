@@ -4,21 +4,26 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::slice;
 
-use bareflight::cli::configuration::resolve_run;
+use bareflight::cli::configuration::read_settings;
 use bareflight::cli::engine_log::Destination;
 use bareflight::cli::exit::{Coded, Exit};
+use bareflight::cli::resolve::resolve;
 use bareflight::cli::typed::{Cli, Command, Document};
 use bareflight::cli::{
-    compare, doctor, dry_run, engine_log, engine_threads, explain, help, inspect, ladder,
+    compare, doctor, dry_run, engine_log, engine_threads, explain, help, inspect, ladder, launched,
     load_number, mpi_rank, report as report_command, run, search, serve, shell, spelling,
     suggestion, translate, workload,
 };
 use bareflight::console;
+use bareflight::experiment::launch::guard;
 use bareflight::experiment::preflight;
 use bareflight::report::{self, comparison, summary_json};
 use clap::{ArgMatches, FromArgMatches};
 
 fn main() -> ExitCode {
+    if let Some(exit) = guard::run_as_asked(std::env::args_os()) {
+        return exit;
+    }
     let exit = dispatch().unwrap_or_else(|(exit, error)| {
         console::print_notice(format_args!("{error:#}"));
         exit
@@ -46,7 +51,11 @@ fn dispatch() -> Coded<Exit> {
     }
     match cli.command {
         Command::Run(arguments) => {
-            let (mut resolved, _) = resolve_run(&arguments, typed)?;
+            let (settings, _) = read_settings(&arguments, typed)?;
+            if settings.launch.launch.is_some() {
+                return launched::run(&settings);
+            }
+            let mut resolved = resolve(&settings).map_err(|error| (Exit::Usage, error.into()))?;
             if let Some(exit) = mpi_rank::run_worker_rank(&resolved)? {
                 return Ok(exit);
             }
@@ -55,7 +64,11 @@ fn dispatch() -> Coded<Exit> {
             run::run(resolved)
         }
         Command::Plan(arguments) => {
-            let (mut resolved, origins) = resolve_run(&arguments, typed)?;
+            let (settings, origins) = read_settings(&arguments, typed)?;
+            if settings.launch.launch.is_some() {
+                return launched::show_plan(&settings, &origins);
+            }
+            let mut resolved = resolve(&settings).map_err(|error| (Exit::Usage, error.into()))?;
             engine_threads::ensure(slice::from_mut(&mut resolved))?;
             let ready = preflight::prepare(&mut resolved)
                 .map_err(|error| (Exit::Preflight, anyhow::Error::new(error)))?;

@@ -34,6 +34,7 @@ use crate::report::ladder::table;
 use crate::report::{FileNote, table as console};
 use crate::settings::Resolved;
 use crate::settings::served::ServedEndpoint;
+use crate::settings::server_metrics::ServerMetricsChoice;
 use crate::store::manifest::PointEntry;
 use crate::store::run_directory::{RunDirectory, file};
 use crate::targets::{TargetInfo, abilities, registry};
@@ -215,6 +216,9 @@ fn rung(
         prompts: None,
         ..settings.clone()
     };
+    // Microseconds are told apart here: nothing else asks the server, unless it is wanted.
+    let scraped = settings.server_metrics.clone().or(Some(ServerMetricsChoice::Off));
+    let own = Settings { server_metrics: None, ..own };
     let with = |target: String| Settings { target: Some(target), ..own.clone() };
     match level {
         Level::Harness => Ok(with("null:".into())),
@@ -233,12 +237,14 @@ fn rung(
                 // Asked for, since the list of models also says whether the engine is simulated.
                 model: None,
                 endpoint: Some(endpoint),
+                server_metrics: scraped.clone(),
                 ..with(format!("openai:{}", server.openai))
             })
         }
         Level::Grpc => {
             let server = server.as_ref().map_err(Clone::clone)?;
-            Ok(with(format!("triton:{}/tensorrt_llm", server.grpc)))
+            let grpc = with(format!("triton:{}/tensorrt_llm", server.grpc));
+            Ok(Settings { server_metrics: scraped, ..grpc })
         }
     }
 }

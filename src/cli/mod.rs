@@ -11,6 +11,7 @@ pub mod explain;
 pub mod help;
 pub mod inspect;
 pub mod ladder;
+pub mod launched;
 pub mod load_number;
 pub mod mpi_rank;
 pub mod origin;

@@ -4,13 +4,14 @@ use std::io::Write;
 
 use anyhow::{Context, Result};
 
-use crate::cli::exit::Exit;
+use crate::cli::exit::{Coded, Exit};
 use crate::cli::report;
 use crate::clock::Nanos;
 use crate::console;
 use crate::console::streams;
 use crate::experiment::estimate::estimate;
-use crate::experiment::preflight::{self, PreflightError};
+use crate::experiment::preflight::{self, PreflightError, Ready};
+use crate::experiment::server_watch::ServerWatchError;
 use crate::experiment::sweep::{self, ExperimentError, Watch};
 use crate::experiment::{artefacts, interrupt};
 use crate::issue::phase::Stage;
@@ -30,8 +31,23 @@ use crate::warning::Code;
 /// # Errors
 /// What stood in the way, with the exit code that it deserves.
 pub fn run(mut resolved: Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
+    let ready = prepare(&mut resolved)?;
+    let stop = Stop::on_signals()
+        .context("Ctrl-C cannot be handled")
+        .map_err(|error| (Exit::Failure, error))?;
+    interrupt::announce(&stop, resolved.drain);
+    let mut screen = Screen::new(resolved.quiet);
+    let run = play(&resolved, ready, &stop, &mut screen)?;
+    Ok(Exit::of(&run))
+}
+
+/// Everything that is checked before load is sent.
+///
+/// # Errors
+/// What stood in the way, with the exit code that it deserves.
+pub(super) fn prepare(resolved: &mut Resolved) -> Coded<Ready> {
     report::check_plots(&resolved.plots)?;
-    let mut ready = preflight::prepare(&mut resolved)
+    let mut ready = preflight::prepare(resolved)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
     for warning in &ready.warnings {
         console::print_notice(format_args!(
@@ -41,10 +57,19 @@ pub fn run(mut resolved: Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
     }
     preflight::probe(&mut *ready.opening.target, &ready.plans)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
-    let stop = Stop::on_signals()
-        .context("Ctrl-C cannot be handled")
-        .map_err(|error| (Exit::Failure, error))?;
-    interrupt::announce(&stop, resolved.drain);
+    Ok(ready)
+}
+
+/// Measures what is ready, writes and prints every report.
+///
+/// # Errors
+/// What stood in the way, with the exit code that it deserves.
+pub(super) fn play(
+    resolved: &Resolved,
+    ready: Ready,
+    stop: &Stop,
+    watch: &mut dyn Watch,
+) -> Coded<MeasuredRun> {
     let settings = resolved
         .to_toml()
         .context("settings cannot be written as TOML")
@@ -55,8 +80,7 @@ pub fn run(mut resolved: Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
             console::print_notice(format_args!("{}", estimate.sentence()));
         }
     }
-    let mut screen = Screen::new(resolved.quiet);
-    let mut run = sweep::run(&resolved, &settings, ready, &stop, &mut screen)
+    let mut run = sweep::run(resolved, &settings, ready, stop, watch)
         .map_err(|error| (experiment_exit(&error), anyhow::Error::new(error)))?;
     // What was measured is shown even where it cannot be written.
     let noted = artefacts::note_codes(&mut run);
@@ -74,7 +98,7 @@ pub fn run(mut resolved: Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
     noted.map_err(|error| (Exit::Failure, anyhow::Error::new(error)))?;
     written.map_err(|error| (Exit::Failure, anyhow::Error::new(error)))?;
     extra?;
-    Ok(Exit::of(&run))
+    Ok(run)
 }
 
 /// Says which warnings came up although they were denied, which ends the program with exit code 4.
@@ -116,6 +140,7 @@ pub(super) fn experiment_exit(error: &ExperimentError) -> Exit {
         | ExperimentError::Gpu(_)
         | ExperimentError::Profiler(_)
         | ExperimentError::Ranges(_)
+        | ExperimentError::ServerMetrics(ServerWatchError::Place(_))
         | ExperimentError::Between(_) => Exit::Preflight,
         _ => Exit::Failure,
     }
@@ -140,7 +165,7 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    fn new(quiet: bool) -> Self {
+    pub(super) fn new(quiet: bool) -> Self {
         let mode = if quiet { Mode::Silent } else { Mode::detect() };
         Self { mode, tables: true, progress: None }
     }

@@ -2,7 +2,7 @@
 
 use clap::{Args, Command};
 
-use crate::cli::typed::{ExecutorFlags, RequestFlags, Settings, WorkloadFlags};
+use crate::cli::typed::{ExecutorFlags, LaunchFlags, RequestFlags, Settings, WorkloadFlags};
 
 /// Names less alike than this are not taken for a slip of the keyboard.
 const ALIKE: f64 = 0.7;
@@ -55,6 +55,7 @@ fn known() -> Vec<String> {
         ("engine", names(ExecutorFlags::augment_args(Command::new("")))),
         ("request", names(RequestFlags::augment_args(Command::new("")))),
         ("workload", names(WorkloadFlags::augment_args(Command::new("")))),
+        ("launch", names(LaunchFlags::augment_args(Command::new("")))),
     ];
     let table_of = |name: &String| {
         tables.iter().find(|(_, keys)| keys.contains(name)).map(|(table, _)| *table)

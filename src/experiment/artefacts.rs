@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::metrics::point_records::RecordsError;
 use crate::report::export::{self, ExportRun};
@@ -126,6 +126,22 @@ pub fn write_exports(
     Ok(left_out)
 }
 
+/// Writes a result JSON for each point into a folder, named for its load, e.g. `concurrency_16.json`.
+///
+/// # Errors
+/// When records cannot be read, or a file cannot be written.
+pub fn write_by_load(run: &MeasuredRun, folder: &Path) -> Result<(), ExtraFilesError> {
+    let records = run.load_records()?;
+    let shown = as_experiment(run);
+    let exporting = ExportRun::new(&run.manifest, &shown, scenario(run), &records);
+    fs::create_dir_all(folder)
+        .map_err(|error| ExtraFilesError::Folder(folder.to_owned(), error))?;
+    for file in export::serving_by_load(&exporting) {
+        write_whole(&folder.join(&file.path), &file.bytes)?;
+    }
+    Ok(())
+}
+
 /// Writes a file in a folder of the run, which is made where it is not there.
 fn write_below(directory: &RunDirectory, name: &str, bytes: &[u8]) -> Result<(), ExtraFilesError> {
     let path = directory.file(name);
@@ -181,6 +197,9 @@ pub const FILES: &[(&str, &str)] = &[
     (file::ITERATIONS, "iteration statistics of the engine"),
     (file::KV_EVENTS, "what happened to blocks of the engine's KV cache"),
     (file::ENGINE_LOG, "what the engine wrote to its own log (`--engine-log LEVEL`)"),
+    (file::LAUNCH, "how the server was started and how it ended"),
+    (file::SERVER_LOG, "what the launched server wrote"),
+    (file::SERVER_METRICS, "the server's own metrics, twice a second"),
     (file::GPU, "GPU samples, ten per second"),
     (file::MANIFEST, "machine, versions, seeds, hashes"),
     (file::RESOLVED, "every setting: `bareflight run --config` repeats the run"),

@@ -18,6 +18,7 @@ use crate::request::spec::{Beside, Prompt, RequestSpec};
 use crate::settings::Resolved;
 use crate::settings::served::{ServedEndpoint, ServedSettings};
 use crate::specs::RooflineFacts;
+use crate::store::launch_file::LaunchFacts;
 use crate::targets::named::Named;
 use crate::targets::registry::DefaultPrompts;
 use crate::targets::{Target, TargetError, abilities, registry};
@@ -126,6 +127,8 @@ pub struct Ready {
     pub kv: Option<KvEstimate>,
     /// What prompts are drawn from, for plans that follow from what earlier ones have shown.
     pub source: PromptSource,
+    /// The server that was started for it.
+    pub launched: Option<LaunchFacts>,
 }
 
 /// Describes the target, draws every plan, and holds the plans against the target's limits. Words that were given as text
@@ -169,7 +172,7 @@ pub fn prepare(resolved: &mut Resolved) -> Result<Ready, PreflightError> {
     warnings.extend(lacking);
     warnings.extend(chosen.iter().flat_map(|it| workload_file::notices(it, &plans)));
     let opening = Opening { target: named.target, telemetry };
-    Ok(Ready { opening, plans, warnings, roofline, kv, source })
+    Ok(Ready { opening, plans, warnings, roofline, kv, source, launched: None })
 }
 
 /// Sends a short request or two to a target that can only be known by asking it; they are no part of the load.

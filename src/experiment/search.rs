@@ -59,7 +59,7 @@ pub fn play(
     watch: &mut dyn Watch,
     save: &mut Save<'_>,
 ) -> Result<MeasuredRun, ExperimentError> {
-    let Ready { opening, plans, warnings, roofline, kv: _, source } = ready;
+    let Ready { opening, plans, warnings, roofline, kv: _, source, launched } = ready;
     let info = opening.target.describe().clone();
     if let Some(given) = &terms.resolved.between {
         between::command(given, &terms.resolved.target)?;
@@ -68,6 +68,7 @@ pub fn play(
     keep_engine_log(&directory)?;
     let workload = &terms.resolved.workload;
     let mut manifest = Manifest::begin(info.clone(), search.title.clone(), workload);
+    manifest.launch = launched;
     manifest.warnings = warnings;
     manifest.gpu_hour_price = terms.resolved.gpu_hour_price;
     manifest.denied.clone_from(&terms.resolved.deny);

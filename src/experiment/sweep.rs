@@ -8,6 +8,7 @@ use crate::experiment::client_rate::client_rate;
 use crate::experiment::open_files::TooFewOpenFiles;
 use crate::experiment::point_runner::PointRunner;
 use crate::experiment::preflight::Ready;
+use crate::experiment::server_watch::ServerWatchError;
 use crate::ffi::cuda::CudaError;
 use crate::issue::drawing::DrawingError;
 use crate::issue::phase::{Stage, StageError};
@@ -38,6 +39,9 @@ pub enum ExperimentError {
     /// A profiler cannot be switched, so nothing was sent.
     #[error("`--profile-window` cannot be kept to: {0}")]
     Profiler(#[from] CudaError),
+    /// The server's metrics cannot be followed.
+    #[error(transparent)]
+    ServerMetrics(#[from] ServerWatchError),
     /// Nobody listens to ranges, so nothing was sent.
     #[error("`--nvtx` has no effect: {0}")]
     Ranges(#[from] NvtxError),
@@ -110,7 +114,7 @@ pub fn run(
     stop: &Stop,
     watch: &mut dyn Watch,
 ) -> Result<MeasuredRun, ExperimentError> {
-    let Ready { opening, plans, warnings, roofline, kv: _, source: _ } = ready;
+    let Ready { opening, plans, warnings, roofline, kv: _, source: _, launched } = ready;
     if let Some(given) = &resolved.between {
         between::command(given, &resolved.target)?;
     }
@@ -119,6 +123,7 @@ pub fn run(
     let directory = create_directory(resolved, &info, &plans)?;
     keep_engine_log(&directory)?;
     let mut manifest = Manifest::begin(info.clone(), title(resolved), &resolved.workload);
+    manifest.launch = launched;
     manifest.warnings = warnings;
     manifest.gpu_hour_price = resolved.gpu_hour_price;
     manifest.denied.clone_from(&resolved.deny);

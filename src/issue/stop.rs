@@ -16,6 +16,8 @@ use signal_hook::{flag, low_level};
 pub struct Stop {
     asked: Arc<AtomicBool>,
     enough: Arc<AtomicBool>,
+    failure: Arc<Mutex<Option<String>>>,
+    has_failed: Arc<AtomicBool>,
     duties: Arc<Mutex<Duties>>,
 }
 
@@ -68,9 +70,26 @@ impl Stop {
         self.duties.lock().unwrap_or_else(PoisonError::into_inner).second.push(Box::new(duty));
     }
 
-    /// Whether the end was asked for.
+    /// Whether the end was asked for, or what is measured has failed.
     pub fn is_asked(&self) -> bool {
-        self.asked.load(Ordering::Relaxed)
+        self.asked.load(Ordering::Relaxed) || self.has_failed.load(Ordering::Relaxed)
+    }
+
+    /// Ends what runs, since what is measured has failed as a whole, as these words say.
+    pub fn fail(&self, words: String) {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(words);
+        self.has_failed.store(true, Ordering::Relaxed);
+    }
+
+    /// Why what is measured has failed as a whole, where it has.
+    pub fn failure(&self) -> Option<String> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is measured next has not failed.
+    pub fn forget_failure(&self) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.has_failed.store(false, Ordering::Relaxed);
     }
 
     /// Asks for the end, as Ctrl-C does.

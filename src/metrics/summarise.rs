@@ -72,6 +72,7 @@ pub fn summarise_observed(point: &ObservedPoint, facts: &RunFacts, health: &Heal
         dependence: dependence(point, facts),
         gpu: health.gpu.clone(),
         samples: PlotSamples::of(point, facts),
+        server: health.server.clone(),
     }
 }
 

@@ -5,6 +5,7 @@
 //! asks [`stamp::LastRead`] when the bytes it was just given had arrived.
 
 pub mod connect;
+pub mod plain_get;
 pub mod proxy;
 pub mod refusal;
 pub mod secret;

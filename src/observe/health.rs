@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::observe::gpu::over_window::GpuUse;
+use crate::observe::server_metrics::over_window::ServerUse;
 
 /// What the harness and the machine were seen doing during one run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -35,6 +36,9 @@ pub struct Health {
     /// What the GPUs did over the window, where any were watched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu: Option<GpuUse>,
+    /// What the server told of itself over the window, where it has metrics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerUse>,
     /// A profiler watched the process, which slows what it watches.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub profiled: bool,

@@ -9,3 +9,4 @@ pub mod kv_events;
 pub mod probe;
 pub mod process;
 pub mod profiler;
+pub mod server_metrics;

@@ -4,11 +4,14 @@ pub mod engine;
 pub mod export;
 pub mod gpu_choice;
 pub mod human_duration;
+pub mod launch;
 pub mod load_rules;
+pub mod masking;
 pub mod objective;
 pub mod profile_window;
 pub mod seed_choice;
 pub mod served;
+pub mod server_metrics;
 pub mod slo;
 
 use std::path::PathBuf;
@@ -20,6 +23,7 @@ use crate::load::{Arrivals, Load};
 use crate::settings::engine::EngineSettings;
 use crate::settings::export::{ExportFormat, PlotFormat};
 use crate::settings::gpu_choice::GpuChoice;
+use crate::settings::launch::LaunchSettings;
 use crate::settings::load_rules::requests_of_slots;
 use crate::settings::profile_window::ProfileWindow;
 use crate::settings::served::ServedSettings;
@@ -55,6 +59,8 @@ pub struct Resolved {
     pub memory_bandwidth_gbps: Option<f64>,
     /// How a server is asked.
     pub served: ServedSettings,
+    /// The server that is started for it.
+    pub launch: Option<LaunchSettings>,
     /// What is asked.
     pub workload: Workload,
     /// When it is asked: one run for each.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Nanos;
+use crate::settings::server_metrics::ServerMetricsChoice;
 use crate::workload::PromptKind;
 use crate::workload::scenario::Task;
 
@@ -45,6 +46,8 @@ pub struct ServedSettings {
     pub vocab_size: Option<u32>,
     /// Go to the server itself, whatever proxy the environment names.
     pub no_proxy: bool,
+    /// Where its own metrics are scraped.
+    pub server_metrics: ServerMetricsChoice,
     /// For connecting, TLS included.
     pub connect_timeout: Option<Nanos>,
     /// From sending a request to its first token.

@@ -13,6 +13,8 @@ use crate::observe::gpu::state::Machine;
 use crate::observe::health::{ClientRate, Health, NullRate};
 use crate::observe::host::{Build, Host};
 use crate::request::RequestId;
+use crate::settings::masking;
+use crate::store::launch_file::LaunchFacts;
 use crate::store::partial_files::PartialNames;
 use crate::store::sent_before::PromptFacts;
 use crate::store::write::write_whole;
@@ -58,6 +60,9 @@ pub struct Manifest {
     pub gpus: Option<Machine>,
     /// What answered.
     pub target: TargetInfo,
+    /// The server that was started for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launch: Option<LaunchFacts>,
     /// A title for reports.
     pub title: String,
     /// The one seed.
@@ -142,6 +147,7 @@ impl Manifest {
             host: Host::read(),
             gpus: None,
             target,
+            launch: None,
             title,
             seed: workload.seed,
             prompts: Some(PromptFacts::of(workload)),
@@ -186,26 +192,54 @@ pub fn mark_interrupted(path: &Path) -> std::io::Result<()> {
     write_whole(path, text.as_bytes()).map_err(std::io::Error::other)
 }
 
-/// What was typed, but for the values of headers, which may be secrets.
+/// What was typed, but for the values of headers and of flags and variables whose names say that they are secrets.
 pub fn command_line() -> Vec<String> {
-    without_header_values(std::env::args())
+    without_secrets(std::env::args())
 }
 
-fn without_header_values(arguments: impl Iterator<Item = String>) -> Vec<String> {
-    const FLAG: &str = "--header";
-    let name = |header: &str| match header.split_once(':') {
-        Some((name, _)) => format!("{name}: (hidden)"),
-        None => "(hidden)".to_owned(),
-    };
-    let mut is_header = false;
+/// Flags whose values are masked as a whole, by what they hold.
+#[derive(Clone, Copy)]
+enum Holds {
+    Header,
+    Command,
+    Variables,
+}
+
+impl Holds {
+    fn of(flag: &str) -> Option<Self> {
+        match flag {
+            "--header" => Some(Self::Header),
+            "--launch" => Some(Self::Command),
+            "--env" => Some(Self::Variables),
+            _ => None,
+        }
+    }
+
+    fn mask(self, value: &str) -> String {
+        match self {
+            Self::Header => match value.split_once(':') {
+                Some((name, _)) => format!("{name}: {}", masking::HIDDEN),
+                None => masking::HIDDEN.to_owned(),
+            },
+            Self::Command => masking::command(value),
+            Self::Variables => masking::variables(value),
+        }
+    }
+}
+
+fn without_secrets(arguments: impl Iterator<Item = String>) -> Vec<String> {
+    let mut next: Option<Holds> = None;
     arguments
         .map(|argument| {
-            if std::mem::replace(&mut is_header, argument == FLAG) {
-                return name(&argument);
+            if let Some(holds) = std::mem::replace(&mut next, Holds::of(&argument)) {
+                return holds.mask(&argument);
             }
             match argument.split_once('=') {
-                Some((FLAG, header)) => format!("{FLAG}={}", name(header)),
-                _ => argument,
+                Some((flag, value)) => match Holds::of(flag) {
+                    Some(holds) => format!("{flag}={}", holds.mask(value)),
+                    None => argument,
+                },
+                None => argument,
             }
         })
         .collect()
@@ -218,10 +252,18 @@ mod tests {
     #[test]
     fn the_value_of_a_header_is_kept_out_of_the_manifest() {
         let typed = ["run", "--header", "x-key: sk-secret", "--header=y: sk-secret", "--seed", "1"];
-        let kept = without_header_values(typed.iter().map(ToString::to_string));
+        let kept = without_secrets(typed.iter().map(ToString::to_string));
         let expected =
             ["run", "--header", "x-key: (hidden)", "--header=y: (hidden)", "--seed", "1"];
         assert_eq!(kept, expected);
+    }
+
+    #[test]
+    fn secrets_of_a_launched_server_are_kept_out_of_the_manifest() {
+        let typed = ["--launch", "vllm serve m --api-key sk-1", "--env", "A=1,HF_TOKEN=hf-2"];
+        let kept = without_secrets(typed.iter().map(ToString::to_string)).join(" ");
+        assert!(!kept.contains("sk-1") && !kept.contains("hf-2"), "{kept}");
+        assert!(kept.contains("vllm serve m --api-key") && kept.contains("A=1"), "{kept}");
     }
 
     #[test]

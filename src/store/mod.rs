@@ -4,6 +4,7 @@ pub mod deliveries_file;
 pub mod iterations_file;
 pub mod json_lines;
 pub mod kv_events_file;
+pub mod launch_file;
 pub mod line_log;
 pub mod manifest;
 pub mod measured_gpus;

@@ -30,6 +30,12 @@ pub mod file {
     pub const ENGINE_LOG: &str = "engine.log";
     /// The same of the server that a ladder starts.
     pub const SERVED_LOG: &str = "served.engine.log";
+    /// What a launched server wrote to its standard streams.
+    pub const SERVER_LOG: &str = "server.log";
+    /// How a launched server was started and how it ended.
+    pub const LAUNCH: &str = "launch.json";
+    /// A server's own metrics, twice a second.
+    pub const SERVER_METRICS: &str = "server_metrics.jsonl";
     /// GPU samples, ten per second.
     pub const GPU: &str = "gpu.jsonl";
     /// All metrics.

@@ -2,6 +2,7 @@
 
 use crate::settings::engine::{CapacityPolicy, ChunkingPolicy, EngineSettings};
 use crate::settings::served::{OutputTokenField, ServedEndpoint, ServedSettings};
+use crate::settings::server_metrics::ServerMetricsChoice;
 use crate::targets::registry::{Abilities, ServerProtocol};
 use crate::targets::{TargetError, TargetInfo};
 use crate::workload::Workload;
@@ -96,7 +97,7 @@ fn set_of_engine(engine: &EngineSettings, can: Abilities) -> [Given; 10] {
     ]
 }
 
-fn set_of_server(served: &ServedSettings, can: Abilities) -> [Given; 21] {
+fn set_of_server(served: &ServedSettings, can: Abilities) -> [Given; 22] {
     let server = can.server.is_some();
     let http = can.server == Some(ServerProtocol::Http);
     let grpc = can.server == Some(ServerProtocol::Grpc);
@@ -115,6 +116,7 @@ fn set_of_server(served: &ServedSettings, can: Abilities) -> [Given; 21] {
         ("--ca-file", served.ca_file.is_some(), server, SERVER),
         ("--insecure", served.insecure, server, SERVER),
         ("--no-proxy", served.no_proxy, server, SERVER),
+        ("--server-metrics", served.server_metrics != ServerMetricsChoice::Auto, server, SERVER),
         ("--connect-timeout", served.connect_timeout.is_some(), waits, SERVER),
         ("--first-token-timeout", served.first_token_timeout.is_some(), waits, SERVER),
         ("--idle-timeout", served.idle_timeout.is_some(), waits, SERVER),

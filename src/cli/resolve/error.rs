@@ -1,5 +1,6 @@
 //! Errors of settings that contradict each other or are out of range.
 
+use crate::settings::launch::BadEnv;
 use crate::settings::slo::SloError;
 use crate::warning::Code;
 use crate::workload::scenario::ScenarioError;
@@ -68,6 +69,9 @@ pub enum SettingsError {
     /// The default scenario, should it ever be wrong.
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
+    /// A text that sets no variable.
+    #[error(transparent)]
+    Env(#[from] BadEnv),
     /// Bounds that are none.
     #[error(transparent)]
     Slo(#[from] SloError),

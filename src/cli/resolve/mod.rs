@@ -2,6 +2,7 @@
 
 mod error;
 mod executor;
+mod launch;
 mod tasks;
 mod terms;
 mod workload;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 use crate::cli::engine_threads::is_embedded;
 pub use crate::cli::resolve::error::SettingsError;
+pub use crate::cli::resolve::launch::split as split_launches;
 use crate::cli::typed::{ArrivalKind, PromptFormat, Settings};
 use crate::clock::Nanos;
 use crate::load::course::WindowKind;
@@ -19,6 +21,7 @@ use crate::settings::human_duration::HumanDuration;
 use crate::settings::load_rules::{ConcurrencyItem, RequestCount};
 use crate::settings::seed_choice::SeedChoice;
 use crate::settings::served::{BodyField, ServedSettings};
+use crate::settings::server_metrics::ServerMetricsChoice;
 use crate::settings::slo::Slos;
 use crate::settings::{
     DEFAULT_CONCURRENCIES, DEFAULT_DRAIN, DEFAULT_SEED, DEFAULT_TARGET, DEFAULT_TIMEOUT, Resolved,
@@ -48,6 +51,7 @@ pub fn resolve(typed: &Settings) -> Result<Resolved, SettingsError> {
         gpu_hour_price: gpu_hour_price(typed)?,
         memory_bandwidth_gbps: memory_bandwidth(typed)?,
         served: served_settings(typed),
+        launch: launch::launch(typed)?,
         workload: workload(typed)?,
         loads: loads(typed)?,
         batch_sizes: typed.workload.batch_size.clone().unwrap_or_default(),
@@ -398,6 +402,7 @@ fn served_settings(typed: &Settings) -> ServedSettings {
         omit: typed.omit.clone().unwrap_or_default(),
         vocab_size: typed.vocab_size,
         no_proxy: typed.no_proxy.unwrap_or(false),
+        server_metrics: typed.server_metrics.clone().unwrap_or_default(),
         connect_timeout: typed.connect_timeout.map(|span| span.0),
         first_token_timeout: typed.first_token_timeout.map(|span| span.0),
         idle_timeout: typed.idle_timeout.map(|span| span.0),
@@ -435,8 +440,14 @@ fn has_steady_state(load: &Load) -> bool {
 impl Resolved {
     /// As it would have to be typed: every value that has one, so that the file runs again as it ran.
     pub fn to_settings(&self) -> Settings {
+        let target = match &self.launch {
+            // Its port is another one each time.
+            Some(launch) => launch.target.clone(),
+            None => Some(self.target.clone()),
+        };
         let mut settings = Settings {
-            target: Some(self.target.clone()),
+            target,
+            launch: launch::to_flags(self.launch.as_ref()),
             requests: self
                 .requests_per_slot
                 .map(RequestCount::PerSlot)
@@ -544,6 +555,8 @@ impl Resolved {
         settings.omit = Some(served.omit.clone()).filter(|fields| !fields.is_empty());
         settings.vocab_size = served.vocab_size;
         settings.no_proxy = Some(served.no_proxy);
+        settings.server_metrics = Some(served.server_metrics.clone())
+            .filter(|choice| *choice != ServerMetricsChoice::Auto);
         settings.connect_timeout = served.connect_timeout.map(HumanDuration);
         settings.first_token_timeout = served.first_token_timeout.map(HumanDuration);
         settings.idle_timeout = served.idle_timeout.map(HumanDuration);

@@ -1,6 +1,7 @@
 //! Command-line flags, each also an environment variable or a key of the configuration file.
 
 mod engine;
+mod launch;
 mod request;
 mod settings;
 mod workload;
@@ -24,6 +25,7 @@ use crate::cli::translate::TranslateArgs;
 use crate::cli::workload::WorkloadArgs;
 use crate::settings::load_rules::RequestCount;
 pub use engine::{EXECUTOR_HEADING, ExecutorFlags};
+pub use launch::LaunchFlags;
 pub use request::RequestFlags;
 pub use settings::Settings;
 pub use workload::WorkloadFlags;

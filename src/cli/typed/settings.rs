@@ -6,7 +6,9 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::load_number;
-use crate::cli::typed::{ArrivalKind, ExecutorFlags, PromptFormat, RequestFlags, WorkloadFlags};
+use crate::cli::typed::{
+    ArrivalKind, ExecutorFlags, LaunchFlags, PromptFormat, RequestFlags, WorkloadFlags,
+};
 use crate::load::course::WindowKind;
 use crate::settings::engine::{CapacityPolicy, ChunkingPolicy, Quantization};
 use crate::settings::export::{ExportFormat, PlotFormat};
@@ -16,6 +18,7 @@ use crate::settings::load_rules::{ConcurrencyItem, RequestCount};
 use crate::settings::profile_window::ProfileWindow;
 use crate::settings::seed_choice::SeedChoice;
 use crate::settings::served::{BodyField, OutputTokenField, ServedEndpoint};
+use crate::settings::server_metrics::ServerMetricsChoice;
 use crate::warning::Code;
 use crate::workload::scenario::Scenario;
 
@@ -329,6 +332,10 @@ pub struct Settings {
     #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Served targets")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_proxy: Option<bool>,
+    /// Where the server's own metrics are scraped: `auto` (where it has them), `off`, or a URL such as `http://host:8002/metrics`
+    #[arg(long, value_name = "URL|off", help_heading = "Served targets")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_metrics: Option<ServerMetricsChoice>,
     /// `tokenizer.json` of the served model, or its folder: draws text prompts, checks the server's counts
     #[arg(long, value_name = "PATH", help_heading = "Served targets")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -442,6 +449,10 @@ pub struct Settings {
     #[command(flatten)]
     #[serde(skip_serializing_if = "is_default")]
     pub workload: WorkloadFlags,
+    /// Which server is started.
+    #[command(flatten)]
+    #[serde(skip_serializing_if = "is_default")]
+    pub launch: LaunchFlags,
 }
 
 fn is_default<T: Default + PartialEq>(table: &T) -> bool {

@@ -7,6 +7,7 @@ use super::{PointRunner, first_id};
 use crate::clock::{self, Nanos, Window};
 use crate::experiment::collectors::CollectedStatistics;
 use crate::experiment::gpu_watch::GpuWatch;
+use crate::experiment::server_watch::ServerWatch;
 use crate::experiment::sweep::{ExperimentError, Watch};
 use crate::experiment::warm_up::Warmed;
 use crate::issue::drawing::Drawing;
@@ -40,6 +41,7 @@ impl PointRunner<'_> {
         // What the engine did while it was warmed up is not part of the point.
         self.collectors.begin(plan.point());
         let sampling = self.gpus.as_ref().map(GpuWatch::start).transpose()?;
+        let scraping = self.server.as_ref().map(ServerWatch::start).transpose()?;
         let profiling = self.profiler.as_ref().map(Profiler::begin);
         let probe = Probe::start();
         watch.phase(&label, plan.shots().len() as u64, plan.size().duration, &self.stage);
@@ -72,6 +74,9 @@ impl PointRunner<'_> {
         let watched = self.gpus.as_mut().zip(sampling);
         let window = entry.facts.window;
         let gpu = watched.map(|(gpus, sampling)| gpus.finish(sampling, plan.point(), window));
+        let asked = self.server.as_mut().zip(scraping);
+        let server =
+            asked.map(|(server, it)| server.finish(it, plan.point(), window)).transpose()?;
         entry.health = Health {
             dropped_events: waited.lost,
             recorder_waits: waited.waits,
@@ -80,6 +85,7 @@ impl PointRunner<'_> {
             null_rate: self.manifest.null_rate,
             client_rate: self.manifest.client_rate,
             gpu: gpu.transpose()?,
+            server,
             profiled: profiled || self.resolved.nvtx || profiler::is_attached(),
             ..seen
         };

@@ -12,6 +12,7 @@ use crate::experiment::between;
 use crate::experiment::collectors::Collectors;
 use crate::experiment::gpu_watch::GpuWatch;
 use crate::experiment::listening_log::{Listener, heard};
+use crate::experiment::server_watch::ServerWatch;
 use crate::experiment::sweep::{ExperimentError, Watch};
 use crate::issue::drawing::Drawing;
 use crate::issue::phase::Stage;
@@ -42,6 +43,7 @@ pub struct PointRunner<'a> {
     directory: RunDirectory,
     manifest: Manifest,
     gpus: Option<GpuWatch>,
+    server: Option<ServerWatch>,
     profiler: Option<Profiler>,
     tool: Option<Tool>,
     stop: &'a Stop,

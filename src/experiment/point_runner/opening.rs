@@ -8,6 +8,7 @@ use crate::console;
 use crate::experiment::collectors::Collectors;
 use crate::experiment::gpu_watch::GpuWatch;
 use crate::experiment::interrupt;
+use crate::experiment::server_watch::ServerWatch;
 use crate::experiment::sweep::ExperimentError;
 use crate::issue::drawing::DrawingError;
 use crate::issue::phase::Stage;
@@ -102,6 +103,7 @@ impl<'a> PointRunner<'a> {
         let info = target.describe().clone();
         let gpus = telemetry.map(|telemetry| GpuWatch::open(telemetry, &directory)).transpose()?;
         manifest.gpus = gpus.as_ref().map(GpuWatch::machine).transpose()?;
+        let server = ServerWatch::open(resolved, &directory)?;
         let profiler = resolved
             .profile_window
             .map(|window| Profiler::new(window.from, window.to, resolved.cuda_library.as_deref()))
@@ -119,6 +121,7 @@ impl<'a> PointRunner<'a> {
             manifest,
             collectors,
             gpus,
+            server,
             profiler,
             tool,
             stop,

@@ -135,7 +135,7 @@ impl PointRunner<'_> {
 
     /// Closes the target and writes the manifest for the last time; the reports are made from what is returned.
     pub fn close(mut self) -> MeasuredRun {
-        let broken = self.stage.broken().map(str::to_owned);
+        let broken = self.stop.failure().or_else(|| self.stage.broken().map(str::to_owned));
         self.collectors.stop();
         if let Drain::Forced(text) = self.stage.finish() {
             self.manifest.faults.push(format!("closing the target: {text}"));

@@ -23,6 +23,7 @@ use crate::metrics::percentile::Percentile;
 use crate::metrics::plot_samples::PlotSamples;
 use crate::metrics::roofline::Roofline;
 use crate::observe::gpu::over_window::GpuUse;
+use crate::observe::server_metrics::over_window::ServerUse;
 use crate::settings::slo::{GOOD_FRACTION, Slo};
 
 pub use check::{Check, CheckId, Status, Verdict};
@@ -103,6 +104,9 @@ pub struct Summary {
     /// Samples for plots. In no file: empty where a summary was read.
     #[serde(skip)]
     pub samples: PlotSamples,
+    /// What the server told of itself over the window; `None` where it has no metrics.
+    #[serde(default)]
+    pub server: Option<ServerUse>,
 }
 
 impl Summary {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::answers::Answer;
 use super::sample::Sample;
-use super::{ExportPoint, ExportRun, Exported, json_file, per_second};
+use super::{ExportFile, ExportPoint, ExportRun, Exported, json_file, per_second};
 
 const BACKEND: &str = "openai";
 
@@ -23,6 +23,23 @@ pub(super) fn render(run: &ExportRun) -> Exported {
         file.bytes.retain(|byte| *byte != b'\n');
     }
     exported
+}
+
+/// A file for each point, named for its load: `concurrency_16.json`, `rate_5.json`, `batch.json`.
+pub(super) fn by_load(run: &ExportRun) -> Vec<ExportFile> {
+    let mut files: Vec<ExportFile> = Vec::new();
+    for point in run.points.iter().filter(|point| point.completed().next().is_some()) {
+        let mut stem = match (point.concurrency(), point.rate()) {
+            (Some(concurrency), _) => format!("concurrency_{concurrency}"),
+            (None, Some(rate)) => format!("rate_{rate}"),
+            (None, None) => "batch".to_owned(),
+        };
+        while files.iter().any(|file| file.path == format!("{stem}.json")) {
+            stem.push_str("_again");
+        }
+        files.push(json_file(format!("{stem}.json"), &document(run, point), 2));
+    }
+    files
 }
 
 /// `openai-infqps-concurrency8-MODEL-20261129-061815.json`, as the tool names it.

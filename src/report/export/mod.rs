@@ -191,6 +191,11 @@ pub fn render(format: ExportFormat, run: &ExportRun) -> Exported {
     exported
 }
 
+/// A result JSON as `vllm bench serve` writes it for each point, named for its load, e.g. `concurrency_16.json`.
+pub fn serving_by_load(run: &ExportRun) -> Vec<ExportFile> {
+    benchmark_serving::by_load(run)
+}
+
 /// One folder for each point, with the files that `of` makes.
 fn by_point(run: &ExportRun, of: impl Fn(&ExportPoint) -> Vec<ExportFile>) -> Exported {
     let mut exported = Exported::default();

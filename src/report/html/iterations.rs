@@ -3,6 +3,7 @@
 use crate::metrics::iterations::IterationSlice;
 use crate::metrics::kv_events::KvEventSlice;
 use crate::metrics::summary::Summary;
+use crate::observe::server_metrics::over_window::ServerSlice;
 use crate::report::html::point::{course, line};
 use crate::report::html::text::escape;
 use crate::report::table::engine::paragraphs;
@@ -26,7 +27,44 @@ pub(super) fn section(summary: &Summary, colour: &str) -> String {
         let drawn = format!("<div class=\"plots three\">\n{}</div>\n", blocks(slices, colour));
         text.push_str(&drawn);
     }
+    let told = summary.server.as_ref().map_or([].as_slice(), |told| &told.over_time);
+    if told.len() > 1 {
+        let drawn = format!("<div class=\"plots three\">\n{}</div>\n", server(told, colour));
+        text.push_str(&drawn);
+    }
     text
+}
+
+/// What the server told of itself; plots of what it did not tell are left out.
+fn server(slices: &[ServerSlice], colour: &str) -> String {
+    let values = |of: fn(&ServerSlice) -> Option<f64>| {
+        slices.iter().map(move |slice| (slice.t_s, of(slice)))
+    };
+    let percent = |of: fn(&ServerSlice) -> Option<f64>| {
+        slices.iter().map(move |slice| (slice.t_s, of(slice).map(|share| share * 100.0)))
+    };
+    let requests = vec![
+        line("running", colour, values(|slice| slice.running)),
+        line("waiting", "var(--s2)", values(|slice| slice.waiting)),
+    ];
+    let cache = vec![
+        line("held", colour, percent(|slice| slice.kv_used)),
+        line("prefix hits", "var(--s2)", percent(|slice| slice.prefix_hit_rate)),
+    ];
+    let queue = vec![line("", colour, values(|slice| slice.queue_ms))];
+    let preempted = vec![line("", colour, values(|slice| slice.preemptions))];
+    [
+        ("Requests in the server", "requests", requests),
+        ("KV cache of the server", "%", cache),
+        ("Wait in the server's queue", "ms", queue),
+        ("Preemptions", "since the point before", preempted),
+    ]
+    .into_iter()
+    .filter_map(|(title, unit, mut series)| {
+        series.retain(|series| series.points.len() > 1);
+        (!series.is_empty()).then(|| course(title, unit, series))
+    })
+    .collect()
 }
 
 fn blocks(slices: &[KvEventSlice], colour: &str) -> String {

@@ -6,8 +6,8 @@ use crate::metrics::kv_events::KvEventSummary;
 use crate::metrics::percentile::Percentile;
 use crate::metrics::summary::{Distribution, Summary};
 use crate::report::figures::{self, counted, figure, with_unit};
-use crate::report::table::gpu;
 use crate::report::table::lines::flowed;
+use crate::report::table::{gpu, server};
 
 /// Empty where the engine reports no statistics.
 pub(super) fn render(summary: &Summary) -> String {
@@ -31,6 +31,9 @@ pub fn paragraphs(summary: &Summary) -> Vec<(&'static str, Vec<String>)> {
     }
     if let Some(gpus) = &summary.gpu {
         paragraphs.push(("GPUs", gpu::parts(gpus)));
+    }
+    if let Some(told) = &summary.server {
+        paragraphs.push(("server's metrics", server::parts(told)));
     }
     paragraphs.retain(|(_, parts)| !parts.is_empty());
     paragraphs

@@ -4,6 +4,7 @@ pub(super) mod engine;
 mod gpu;
 pub(in crate::report) mod lines;
 mod point;
+mod server;
 mod sweep;
 
 use std::fmt::Write as _;

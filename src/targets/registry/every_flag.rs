@@ -39,6 +39,7 @@ const OF_TARGETS: &[(&str, &[&str])] = &[
     ("ca_file = 'x'", SERVERS),
     ("insecure = true", SERVERS),
     ("no_proxy = true", SERVERS),
+    ("server_metrics = 'off'", SERVERS),
     ("connect_timeout = '1s'", &["openai", "triton", "triton-c"]),
     ("first_token_timeout = '1s'", &["openai", "triton", "triton-c"]),
     ("idle_timeout = '1s'", &["openai", "triton", "triton-c"]),
@@ -51,7 +52,7 @@ const OF_TARGETS: &[(&str, &[&str])] = &[
 ];
 
 /// Tables of the executor's and the requests' own flags, whose refusals have tests of their own.
-const TABLES: &[&str] = &["engine", "request", "workload"];
+const TABLES: &[&str] = &["engine", "request", "workload", "launch"];
 
 /// Flags of the load, the workload, the files and the machine: they mean the same at every kind.
 const OF_RUNS: &[&str] = &[
@@ -166,9 +167,10 @@ fn every_flag_has_a_place_here() {
     let command = Settings::augment_args(Command::new(""));
     let engine = crate::cli::typed::ExecutorFlags::augment_args(Command::new(""));
     let request = crate::cli::typed::RequestFlags::augment_args(Command::new(""));
+    let launch = crate::cli::typed::LaunchFlags::augment_args(Command::new(""));
     let own = |name: &str| {
         let has = |of: &Command| of.get_arguments().any(|it| it.get_id() == name);
-        has(&engine) || has(&request) || OF_WORKLOADS.contains(&name)
+        has(&engine) || has(&request) || has(&launch) || OF_WORKLOADS.contains(&name)
     };
     for argument in command.get_arguments() {
         let name = argument.get_id().as_str();

@@ -1,0 +1,386 @@
+//! Launched server: started, awaited, and stopped with everything that it has started.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use crate::clock::{self, Nanos, now, utc_now};
+use crate::console;
+use crate::experiment::launch::echo::Echo;
+use crate::experiment::launch::guard::{Ended, Order, StopSignal};
+use crate::experiment::launch::guarded::{End, Guarded};
+use crate::experiment::launch::places::Places;
+use crate::experiment::launch::preset::{LaunchPlan, ReadyWhen};
+use crate::experiment::launch::readiness::{Seen, Watcher};
+use crate::experiment::launch::{program, version};
+use crate::issue::stop::Stop;
+use crate::settings::human_duration::HumanDuration;
+use crate::settings::launch::LaunchSettings;
+use crate::settings::masking;
+use crate::store::launch_file::{LaunchFacts, LaunchFile};
+use crate::store::run_directory::{RunDirectory, file};
+use crate::store::write::{WriteError, write_whole};
+
+/// Between two looks whether it is ready.
+const PERIOD: Nanos = Nanos::from_millis(100);
+/// Lines of the log in an error.
+const LAST_LINES: usize = 15;
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// A program is not there.
+    #[error(
+        "`--launch`: there is no program `{0}`: install it, put its folder into `PATH` (`--env PATH=…`), or write its whole path"
+    )]
+    NoProgram(String),
+    /// The system refuses.
+    #[error("`--launch`: `{command}` cannot be started: {source}")]
+    Start {
+        /// What should have been started.
+        command: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A file of the launch.
+    #[error("`--launch`: {0}")]
+    Write(#[from] WriteError),
+    /// It ended before it was ready.
+    #[error(
+        "the launched server `{command}` ended with {ended} after {after}, before it was ready; {log}\nmend its command line, \
+         its model or its environment, and see the whole log"
+    )]
+    Died {
+        /// Its command line.
+        command: String,
+        /// How.
+        ended: Ended,
+        /// Since it was started.
+        after: HumanDuration,
+        /// The last lines of its log.
+        log: LastLines,
+    },
+    /// It took too long.
+    #[error(
+        "the launched server `{command}` was not ready within {limit} (`--ready-timeout`): {when} is awaited, and {seen}; {log}\n\
+         give it more time, or say with `--ready-path` or `--ready-log` how it is known to be ready"
+    )]
+    NotReady {
+        /// Its command line.
+        command: String,
+        /// The limit.
+        limit: HumanDuration,
+        /// What was awaited.
+        when: String,
+        /// What was seen instead.
+        seen: String,
+        /// The last lines of its log.
+        log: LastLines,
+    },
+    /// The user did not want to wait.
+    #[error("interrupted while the launched server was loading; it was stopped")]
+    Interrupted,
+}
+
+/// The last lines of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastLines {
+    path: PathBuf,
+    lines: Vec<String>,
+}
+
+impl LastLines {
+    /// As they are now.
+    pub fn of(path: &Path) -> Self {
+        let text = fs::read(path).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let last = lines[lines.len().saturating_sub(LAST_LINES)..].to_vec();
+        Self { path: path.to_owned(), lines: last }
+    }
+}
+
+impl std::fmt::Display for LastLines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let path = self.path.display();
+        if self.lines.is_empty() {
+            return write!(f, "its log `{path}` is empty");
+        }
+        write!(f, "the end of its log `{path}`:")?;
+        self.lines.iter().try_for_each(|line| write!(f, "\n  | {line}"))
+    }
+}
+
+/// A server that is ready; stopped when it is let go.
+#[derive(Debug)]
+pub struct LaunchedServer {
+    guarded: Option<Guarded>,
+    file: LaunchFile,
+    /// Where its log was begun.
+    loading: PathBuf,
+    /// Where its log is.
+    folder: PathBuf,
+    places: Places,
+    /// Its profiler writes where its log was begun, at its end.
+    keeps_folder: bool,
+    echo: Option<Echo>,
+}
+
+impl LaunchedServer {
+    /// Starts a server and waits until it is ready. Its log and `launch.json` are in `folder`, of which the run takes them over.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not become ready; nothing of it is left then.
+    pub fn start(
+        plan: &LaunchPlan,
+        settings: &LaunchSettings,
+        folder: &Path,
+        stop: &Stop,
+    ) -> Result<Self, LaunchError> {
+        check_programs(plan, settings)?;
+        let shown = masking::arguments(&plan.argv).join(" ");
+        let failed = |source| LaunchError::Start { command: shown.clone(), source };
+        let folder = folder.canonicalize().map_err(failed)?;
+        let places = Places::free(&folder).map_err(failed)?;
+        let argv: Vec<String> = plan.argv.iter().map(|word| places.fill(word)).collect();
+        let env: Vec<(String, String)> =
+            settings.env.iter().map(|(name, value)| (name.clone(), places.fill(value))).collect();
+        let log = folder.join(file::SERVER_LOG);
+        let patience_ms = (settings.stop_timeout.0 / 1_000_000).unsigned_abs();
+        let order = Order { argv: argv.clone(), env: env.clone(), log: log.clone(), patience_ms };
+        let started = utc_now().to_string();
+        let guarded = Guarded::start(&order).map_err(failed)?;
+        let ready = filled(&plan.ready, &places);
+        let facts = LaunchFacts {
+            name: plan.name.clone(),
+            command_line: masking::arguments(&argv),
+            env: masked(env.iter().cloned()),
+            version: None,
+            target: places.fill(&plan.target),
+            pid: guarded.pid(),
+            started,
+            ready_when: ready.to_string(),
+            ready_after_s: None,
+        };
+        let file = LaunchFile {
+            facts,
+            inherited_env: masked(std::env::vars_os().map(|(name, value)| {
+                (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
+            })),
+            ended: None,
+            stopped_by: None,
+            stopped_after_s: None,
+            left_behind: Vec::new(),
+        };
+        let echo = settings.log_server.then(|| Echo::start(&log)).transpose().map_err(failed)?;
+        let keeps_folder = settings.profile.is_some();
+        let guarded = Some(guarded);
+        let loading = folder.clone();
+        let mut server = Self { guarded, file, loading, folder, places, keeps_folder, echo };
+        server.write()?;
+        let asked = ask_version(plan, &env, &server.folder);
+        let outcome = server.wait_until_ready(&ready, settings, stop);
+        server.file.facts.version = asked.and_then(|asking| asking.join().ok().flatten());
+        match outcome {
+            Ok(after) => {
+                server.file.facts.ready_after_s = Some(after.as_secs_f64());
+                server.write()?;
+                Ok(server)
+            }
+            Err(error) => {
+                server.stop();
+                Err(error)
+            }
+        }
+    }
+
+    fn wait_until_ready(
+        &self,
+        ready: &ReadyWhen,
+        settings: &LaunchSettings,
+        stop: &Stop,
+    ) -> Result<Nanos, LaunchError> {
+        let begun = now();
+        let log = self.log();
+        let mut watcher = Watcher::new(ready, &log);
+        let command = || self.file.facts.command_line.join(" ");
+        loop {
+            // Whatever listens there is another one where ours has ended.
+            let death = self.guarded.as_ref().and_then(Guarded::death);
+            if let Some(ended) = death {
+                let after = rounded(now() - begun);
+                let log = LastLines::of(&log);
+                return Err(LaunchError::Died { command: command(), ended, after, log });
+            }
+            let seen = match watcher.look() {
+                Seen::Ready => return Ok(now() - begun),
+                Seen::NotYet(words) => words,
+            };
+            if stop.is_asked() {
+                return Err(LaunchError::Interrupted);
+            }
+            if now() - begun >= settings.ready_timeout {
+                return Err(LaunchError::NotReady {
+                    command: command(),
+                    limit: HumanDuration(settings.ready_timeout),
+                    when: ready.to_string(),
+                    seen,
+                    log: LastLines::of(&log),
+                });
+            }
+            clock::sleep(PERIOD);
+        }
+    }
+
+    /// What is known of it.
+    pub fn facts(&self) -> &LaunchFacts {
+        &self.file.facts
+    }
+
+    /// Where its ports are.
+    pub fn places(&self) -> &Places {
+        &self.places
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.join(file::SERVER_LOG)
+    }
+
+    /// From now on its death ends the run, which then says so.
+    pub fn fail_at_death(&self, stop: &Stop) {
+        let stop = stop.clone();
+        let duty = move |ended: Ended| {
+            stop.fail(format!("the launched server ended during the run with {ended}"));
+        };
+        if let Some(guarded) = &self.guarded {
+            guarded.at_death(Box::new(duty));
+        }
+    }
+
+    /// Moves its log and `launch.json` into the folder of the run; it goes on writing there.
+    ///
+    /// # Errors
+    /// When they cannot be moved.
+    pub fn move_into(&mut self, directory: &RunDirectory) -> io::Result<()> {
+        let to = directory.path().canonicalize()?;
+        for name in [file::SERVER_LOG, file::LAUNCH] {
+            fs::rename(self.folder.join(name), to.join(name))?;
+        }
+        self.folder = to;
+        if !self.keeps_folder {
+            // Nothing is in it any more; a folder that stays is no harm.
+            let _not_empty = fs::remove_dir(&self.loading);
+        }
+        Ok(())
+    }
+
+    /// Ends it with everything that it has started, and writes how.
+    pub fn stop(&mut self) {
+        let Some(guarded) = self.guarded.take() else { return };
+        let (ended, end) = guarded.stop();
+        self.echo = None;
+        self.file.ended = ended.map(|ended| ended.to_string());
+        match end {
+            Some(End::Gone { signal, after }) => {
+                self.file.stopped_by = signal.map(|signal| signal.name().to_owned());
+                self.file.stopped_after_s = signal.map(|_| after.as_secs_f64());
+                if signal == Some(StopSignal::Kill) {
+                    console::print_notice(format_args!(
+                        "the launched server did not end when it was asked to, and was killed"
+                    ));
+                }
+            }
+            Some(End::Left(pids)) => {
+                console::print_notice(format_args!(
+                    "processes of the launched server outlived SIGKILL: {pids:?}: look at them with `ps`"
+                ));
+                self.file.left_behind = pids;
+            }
+            None => {}
+        }
+        if let Err(error) = self.write() {
+            console::print_notice(format_args!("{error}"));
+        }
+        self.take_over_what_is_left();
+    }
+
+    /// What a profiler wrote at the end goes to the run too.
+    fn take_over_what_is_left(&self) {
+        if self.loading == self.folder {
+            return;
+        }
+        let entries = fs::read_dir(&self.loading).into_iter().flatten().flatten();
+        for entry in entries {
+            if let Err(error) = fs::rename(entry.path(), self.folder.join(entry.file_name())) {
+                let path = entry.path();
+                console::print_notice(format_args!("`{}` stays there: {error}", path.display()));
+            }
+        }
+        let _not_empty = fs::remove_dir(&self.loading);
+    }
+
+    /// The end of its log, in words.
+    pub fn last_lines(&self) -> LastLines {
+        LastLines::of(&self.log())
+    }
+
+    fn write(&self) -> Result<(), WriteError> {
+        write_whole(&self.folder.join(file::LAUNCH), self.file.to_json().as_bytes())
+    }
+}
+
+impl Drop for LaunchedServer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Both the server's program and the profiler before it.
+fn check_programs(plan: &LaunchPlan, settings: &LaunchSettings) -> Result<(), LaunchError> {
+    let path = settings.env.iter().rev().find(|(name, _)| name == "PATH");
+    for name in [&plan.argv[0], &plan.program] {
+        if program::find(name, path.map(|(_, value)| value.as_str())).is_none() {
+            return Err(LaunchError::NoProgram(name.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// Asked beside the loading, and answered before any load is sent.
+fn ask_version(
+    plan: &LaunchPlan,
+    env: &[(String, String)],
+    folder: &Path,
+) -> Option<thread::JoinHandle<Option<String>>> {
+    let (argv, env) = (plan.version.clone(), env.to_vec());
+    let said = folder.join("version.txt");
+    let ask = move || version::ask(&argv, &env, &said);
+    // Without a thread there is no version, which is no reason not to measure.
+    thread::Builder::new().name("bf-version".into()).spawn(ask).ok()
+}
+
+fn filled(ready: &ReadyWhen, places: &Places) -> ReadyWhen {
+    match ready {
+        ReadyWhen::Answers { port, path } => {
+            ReadyWhen::Answers { port: places.fill(port), path: places.fill(path) }
+        }
+        ReadyWhen::Listens(port) => ReadyWhen::Listens(places.fill(port)),
+        ReadyWhen::Says(text) => ReadyWhen::Says(text.clone()),
+    }
+}
+
+fn masked(variables: impl Iterator<Item = (String, String)>) -> BTreeMap<String, String> {
+    let mask = |(name, value): (String, String)| {
+        let value = masking::value_of_variable(&name, &value);
+        (name, value)
+    };
+    variables.map(mask).collect()
+}
+
+/// To a tenth of a second, for people.
+fn rounded(span: Nanos) -> HumanDuration {
+    const TENTH: i64 = 100_000_000;
+    HumanDuration(Nanos(span.0 / TENTH * TENTH))
+}

@@ -1,0 +1,108 @@
+//! Words of a command line, quoted as in a shell, without a shell.
+
+/// Why a text is no command line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoCommand {
+    /// A quotation mark without its partner.
+    #[error("`--launch`: a quotation mark of `{0}` is not closed")]
+    Unclosed(String),
+    /// Only a shell knows these.
+    #[error(
+        "`--launch` starts a program and no shell, and `{0}` is a shell's: leave it out, or write `sh -c '…'`"
+    )]
+    Shell(String),
+    /// A variable before the program.
+    #[error("`--launch` starts a program, and `{0}` is a variable: set it with `--env {0}`")]
+    Variable(String),
+    /// Nothing.
+    #[error("`--launch` needs a command line, or a preset such as `vllm`")]
+    Empty,
+}
+
+/// Takes a command line apart.
+///
+/// # Errors
+/// When a quotation mark is not closed, or a shell would be needed.
+pub fn split(text: &str) -> Result<Vec<String>, NoCommand> {
+    let mut words: Vec<String> = Vec::new();
+    let mut word: Option<String> = None;
+    let mut letters = text.chars();
+    let unclosed = || NoCommand::Unclosed(text.to_owned());
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\'' => {
+                let word = word.get_or_insert_default();
+                loop {
+                    match letters.next().ok_or_else(unclosed)? {
+                        '\'' => break,
+                        inside => word.push(inside),
+                    }
+                }
+            }
+            '"' => {
+                let word = word.get_or_insert_default();
+                loop {
+                    match letters.next().ok_or_else(unclosed)? {
+                        '"' => break,
+                        '\\' => word.extend(escaped(letters.next().ok_or_else(unclosed)?)),
+                        inside => word.push(inside),
+                    }
+                }
+            }
+            '\\' => word.get_or_insert_default().push(letters.next().ok_or_else(unclosed)?),
+            space if space.is_whitespace() => words.extend(word.take()),
+            other => word.get_or_insert_default().push(other),
+        }
+    }
+    words.extend(word);
+    check(&words)?;
+    Ok(words)
+}
+
+/// Within double quotation marks a backslash stays, unless it stands before one of two characters.
+fn escaped(letter: char) -> impl Iterator<Item = char> {
+    let keeps = !matches!(letter, '"' | '\\');
+    keeps.then_some('\\').into_iter().chain([letter])
+}
+
+fn check(words: &[String]) -> Result<(), NoCommand> {
+    const OF_SHELLS: [&str; 10] = ["|", "||", "&", "&&", ";", ">", ">>", "<", "2>&1", "&>"];
+    let Some(program) = words.first() else { return Err(NoCommand::Empty) };
+    if let Some(word) = words.iter().find(|word| OF_SHELLS.contains(&word.as_str())) {
+        return Err(NoCommand::Shell(word.clone()));
+    }
+    match program.split_once('=') {
+        Some((name, _)) if !name.contains('/') => Err(NoCommand::Variable(program.clone())),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_as_in_a_shell() {
+        let text = r#"vllm serve 'a b' --x "c \"d\" \n" e\ f '' --json '{"a": 1}'"#;
+        let expected =
+            ["vllm", "serve", "a b", "--x", r#"c "d" \n"#, "e f", "", "--json", r#"{"a": 1}"#];
+        assert_eq!(split(text).expect("words"), expected);
+    }
+
+    #[test]
+    fn what_needs_a_shell_is_refused_with_what_to_write_instead() {
+        for (text, remedy) in [
+            ("a | b", "sh -c"),
+            ("a && b", "sh -c"),
+            ("a > log", "sh -c"),
+            ("A=1 b", "--env A=1"),
+            ("a 'b", "not closed"),
+            ("a \"b", "not closed"),
+            (" ", "command line"),
+        ] {
+            let error = split(text).expect_err(text).to_string();
+            assert!(error.contains(remedy), "{text}: {error}");
+        }
+        assert!(split("sh -c 'a | b'").is_ok());
+    }
+}
