@@ -11,6 +11,7 @@ pub mod ladder;
 pub mod load_number;
 pub mod mpi_rank;
 pub mod origin;
+pub mod program;
 pub mod resolve;
 pub mod run;
 pub mod serve;

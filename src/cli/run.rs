@@ -1,7 +1,5 @@
 //! `bareflight run`: measurement, report, exit code.
 
-use std::io::Write;
-
 use anyhow::{Context, Result};
 
 use crate::cli::exit::Exit;
@@ -10,6 +8,7 @@ use crate::console;
 use crate::experiment::artefacts;
 use crate::experiment::preflight::{self, PreflightError};
 use crate::experiment::sweep::{self, ExperimentError, Watch};
+use crate::host;
 use crate::issue::phase::Stage;
 use crate::issue::stop::Stop;
 use crate::metrics::Summary;
@@ -97,7 +96,7 @@ pub(super) fn experiment_exit(error: &ExperimentError) -> Exit {
 /// # Errors
 /// When standard output cannot be written for another reason.
 pub fn print(text: &str) -> Result<()> {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
+    match host::write_results(text.as_bytes()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => other.context("results cannot be printed"),
     }

@@ -1,6 +1,5 @@
 //! `bareflight serve`: an in-process engine behind OpenAI and KServe endpoints.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::slice;
 
@@ -16,6 +15,7 @@ use crate::cli::typed::{EXECUTOR_HEADING, RunArgs};
 use crate::clock::Nanos;
 use crate::console;
 use crate::engine_directory::EngineDirectory;
+use crate::host;
 use crate::issue::stop::Stop;
 use crate::network::secret::ApiKey;
 use crate::serve::chat::ChatTemplate;
@@ -245,7 +245,6 @@ fn announce(ready: &ReadyServer) {
         "model": ready.model,
         "pid": std::process::id(),
     });
-    let mut out = std::io::stdout().lock();
     // A parent that does not read it does not need it.
-    let _unread = writeln!(out, "{line}").and_then(|()| out.flush());
+    let _unread = host::write_results(format!("{line}\n").as_bytes());
 }

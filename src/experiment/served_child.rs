@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::clock::{Nanos, now};
 use crate::console;
+use crate::host;
 
 /// How long it may take to end after it was asked to.
 const PATIENCE: Nanos = Nanos::from_millis(20_000);
@@ -50,7 +51,7 @@ impl Server {
     /// # Errors
     /// When it cannot be started or ends before it is ready; what it printed then is on standard error.
     pub fn start(settings: &Path) -> Result<Self, ServerError> {
-        let child = Command::new(std::env::current_exe()?)
+        let child = host::this_program()?
             .args(["serve", "--host", "127.0.0.1", "--port", "0", "--grpc-port", "0", "--config"])
             .arg(settings)
             .stdin(Stdio::null())

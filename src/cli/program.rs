@@ -1,0 +1,97 @@
+//! The program as a function: parses arguments, runs the command, returns its exit code.
+
+use std::slice;
+
+use clap::FromArgMatches;
+
+use crate::cli::configuration::resolve_run;
+use crate::cli::exit::{Coded, Exit};
+use crate::cli::typed::{Cli, Command, Document};
+use crate::cli::{
+    compare, doctor, dry_run, engine_threads, inspect, ladder, load_number, mpi_rank, run, serve,
+};
+use crate::console;
+use crate::experiment::{artefacts, preflight};
+use crate::host;
+use crate::report::{self, comparison, summary_json, table};
+use crate::store::read_back::read_back;
+
+/// Runs what was typed, and says on standard error why it failed.
+pub fn main() -> Exit {
+    dispatch().unwrap_or_else(|(exit, error)| {
+        console::print_notice(format_args!("{error:#}"));
+        exit
+    })
+}
+
+fn dispatch() -> Coded<Exit> {
+    let mut program = serve::hide_run_flags(Cli::clap_command());
+    let typed = load_number::join_negative_lists(host::arguments());
+    let parsed = program
+        .try_get_matches_from_mut(typed)
+        .and_then(|matches| Cli::from_arg_matches(&matches).map(|cli| (cli, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => return print_parser_message(&error),
+    };
+    let typed = matches.subcommand().map_or(&matches, |(_, typed)| typed);
+    match cli.command {
+        Command::Run(arguments) => {
+            let (mut resolved, _) = resolve_run(&arguments, typed)?;
+            if let Some(exit) = mpi_rank::run_worker_rank(&resolved)? {
+                return Ok(exit);
+            }
+            engine_threads::ensure(slice::from_mut(&mut resolved))?;
+            run::run(resolved)
+        }
+        Command::Plan(arguments) => {
+            let (mut resolved, origins) = resolve_run(&arguments, typed)?;
+            engine_threads::ensure(slice::from_mut(&mut resolved))?;
+            let ready = preflight::prepare(&mut resolved)
+                .map_err(|error| (Exit::Preflight, anyhow::Error::new(error)))?;
+            let text = dry_run::render(&resolved, &origins, &ready).map_err(failure)?;
+            run::print(&text).map_err(|error| (Exit::Failure, error))?;
+            Ok(Exit::Ok)
+        }
+        Command::Report { directory } => {
+            let run =
+                read_back(&directory).map_err(|error| (Exit::Usage, anyhow::Error::new(error)))?;
+            let shown = artefacts::write_reports(&run).map_err(failure)?;
+            run::print(&table::render(&shown)).map_err(|error| (Exit::Failure, error))?;
+            Ok(Exit::of(&run))
+        }
+        Command::Serve(arguments) => serve::serve(&arguments, &program, typed),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments, typed),
+        Command::Ladder(arguments) => ladder::run(&arguments, typed),
+        Command::Schema { of } => {
+            let schema = match of {
+                Document::Summary => summary_json::SUMMARY_SCHEMA,
+                Document::Comparison => comparison::json::COMPARISON_SCHEMA,
+                Document::Ladder => report::ladder::json::LADDER_SCHEMA,
+            };
+            run::print(schema).map_err(|error| (Exit::Failure, error))?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+/// Help and version are results; everything else that the parser says is an error of usage.
+fn print_parser_message(message: &clap::Error) -> Coded<Exit> {
+    let printed = if host::is_held() && !message.use_stderr() {
+        host::write_results(message.render().to_string().as_bytes())
+    } else {
+        message.print()
+    };
+    // A reader that has closed its end early does not want it.
+    match printed {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(failure(error)),
+        _ if message.use_stderr() => Ok(Exit::Usage),
+        _ => Ok(Exit::Ok),
+    }
+}
+
+fn failure(error: impl Into<anyhow::Error>) -> (Exit, anyhow::Error) {
+    (Exit::Failure, error.into())
+}
