@@ -7,7 +7,7 @@ use crate::settings::engine::EngineSettings;
 use crate::settings::served::{ServedEndpoint, ServedSettings};
 use crate::targets::named::Named;
 use crate::targets::{
-    TargetError, TargetInfo, local, null, openai, sim, text, triton, triton_c, trtllm,
+    TargetError, TargetInfo, local, null, openai, python, sim, text, triton, triton_c, trtllm,
 };
 
 /// Every kind, in the order of help texts.
@@ -18,6 +18,8 @@ pub const KINDS: &[&Kind] = &[
     &openai::KIND,
     &triton::KIND,
     &triton_c::KIND,
+    &python::KIND,
+    &python::VLLM_KIND,
     &text::KIND,
     &null::KIND,
     #[cfg(test)]
