@@ -12,6 +12,7 @@ pub mod ladder;
 pub mod load_number;
 pub mod mpi_rank;
 pub mod origin;
+pub mod program;
 pub mod report;
 pub mod resolve;
 pub mod run;

@@ -174,7 +174,7 @@ pub fn serve(arguments: &ServeArgs, program: &Command, matches: &ArgMatches) -> 
 
 fn target_exit(error: &TargetError) -> Exit {
     match error {
-        TargetError::Unknown { .. } => Exit::Usage,
+        TargetError::Unknown { .. } | TargetError::Elsewhere { .. } => Exit::Usage,
         TargetError::Unusable { .. }
         | TargetError::Impossible { .. }
         | TargetError::Refused { .. }

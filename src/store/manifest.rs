@@ -182,7 +182,8 @@ pub fn mark_interrupted(path: &Path) -> std::io::Result<()> {
 
 /// What was typed, but for the values of headers, which may be secrets.
 pub fn command_line() -> Vec<String> {
-    without_header_values(std::env::args())
+    let lossy = |word: std::ffi::OsString| word.to_string_lossy().into_owned();
+    without_header_values(crate::host::arguments().into_iter().map(lossy))
 }
 
 fn without_header_values(arguments: impl Iterator<Item = String>) -> Vec<String> {

@@ -7,7 +7,7 @@ use crate::cli::typed::Settings;
 use crate::targets::abilities::{self, tests::target};
 use crate::targets::registry::KINDS;
 
-const IN_PROCESS: &[&str] = &["local", "sim", "trtllm"];
+const IN_PROCESS: &[&str] = &["local", "sim", "trtllm", "py", "vllm", "trtllm-torch"];
 const EXECUTORS: &[&str] = &["sim", "trtllm"];
 const SERVERS: &[&str] = &["openai", "triton"];
 const OPENAI: &[&str] = &["openai"];
@@ -22,7 +22,10 @@ const OF_TARGETS: &[(&str, &[&str])] = &[
     ("capacity_policy = 'max_utilization'", EXECUTORS),
     ("chunking_policy = 'equal_progress'", EXECUTORS),
     ("no_chunked_context = true", EXECUTORS),
-    ("no_engine_stamps = true", &["sim", "trtllm", "openai", "triton", "triton-c"]),
+    (
+        "no_engine_stamps = true",
+        &["sim", "trtllm", "openai", "triton", "triton-c", "py", "vllm", "trtllm-torch"],
+    ),
     ("[engine]\nengine_log = 'info'", EXECUTORS),
     ("worker = 'x'", &["trtllm"]),
     ("threads = 1", &["local"]),
@@ -46,7 +49,21 @@ const OF_TARGETS: &[(&str, &[&str])] = &[
     ("triton_streams = 1", &["triton"]),
     ("triton_connections = 1", &["triton"]),
     ("extra_inputs = '{}'", &["openai", "triton", "triton-c"]),
-    ("tokenizer = 'x'", &["local", "sim", "trtllm", "openai", "triton", "triton-c", "text"]),
+    (
+        "tokenizer = 'x'",
+        &[
+            "local",
+            "sim",
+            "trtllm",
+            "openai",
+            "triton",
+            "triton-c",
+            "text",
+            "py",
+            "vllm",
+            "trtllm-torch",
+        ],
+    ),
     ("vocab_size = 9", &["openai", "triton", "triton-c", "text", "null"]),
 ];
 

@@ -1,0 +1,107 @@
+//! The program as a function: parses arguments, runs the command, returns its exit code.
+
+use std::io;
+use std::slice;
+
+use clap::FromArgMatches;
+
+use crate::cli::configuration::resolve_run;
+use crate::cli::engine_log::{self, Destination};
+use crate::cli::exit::{Coded, Exit};
+use crate::cli::typed::{Cli, Command, Document};
+use crate::cli::{
+    compare, doctor, dry_run, engine_threads, inspect, ladder, load_number, mpi_rank,
+    report as report_command, run, search, serve, shell, translate, workload,
+};
+use crate::console;
+use crate::console::streams;
+use crate::experiment::preflight;
+use crate::host;
+use crate::report::{self, comparison, summary_json};
+
+/// Runs what was typed, and says on standard error why it failed.
+pub fn main() -> Exit {
+    let exit = dispatch().unwrap_or_else(|(exit, error)| {
+        console::print_notice(format_args!("{error:#}"));
+        exit
+    });
+    match exit {
+        Exit::Failure | Exit::Preflight => engine_log::show_last_lines(),
+        _ => {}
+    }
+    exit
+}
+
+fn dispatch() -> Coded<Exit> {
+    let mut program = serve::hide_run_flags(Cli::clap_command());
+    let typed = load_number::join_negative_lists(host::arguments().into_iter());
+    let parsed = program
+        .try_get_matches_from_mut(typed)
+        .and_then(|matches| Cli::from_arg_matches(&matches).map(|cli| (cli, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
+        Err(message) => return print_parser_message(&message),
+    };
+    let typed = matches.subcommand().map_or(&matches, |(_, typed)| typed);
+    match cli.command {
+        Command::Run(arguments) => {
+            let (mut resolved, _) = resolve_run(&arguments, typed)?;
+            if let Some(exit) = mpi_rank::run_worker_rank(&resolved)? {
+                return Ok(exit);
+            }
+            engine_threads::ensure(slice::from_mut(&mut resolved))?;
+            engine_log::set_up(slice::from_mut(&mut resolved), Destination::RunDirectory)?;
+            run::run(resolved)
+        }
+        Command::Plan(arguments) => {
+            let (mut resolved, origins) = resolve_run(&arguments, typed)?;
+            engine_threads::ensure(slice::from_mut(&mut resolved))?;
+            let ready = preflight::prepare(&mut resolved)
+                .map_err(|error| (Exit::Preflight, anyhow::Error::new(error)))?;
+            let text = dry_run::render(&resolved, &origins, &ready).map_err(failure)?;
+            run::print(&text).map_err(|error| (Exit::Failure, error))?;
+            Ok(Exit::Ok)
+        }
+        Command::Report(arguments) => report_command::run(&arguments),
+        Command::Import(arguments) => report_command::run_import(&arguments),
+        Command::Serve(arguments) => serve::serve(&arguments, &program, typed),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Workload(arguments) => workload::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments, typed),
+        Command::Ladder(arguments) => ladder::run(&arguments, typed),
+        Command::Completions { shell } => shell::complete(program, shell),
+        Command::Man { folder } => shell::write_manual(program, &folder),
+        Command::Translate(arguments) => translate::run(&arguments),
+        Command::Search(arguments) => search::run(&arguments, typed),
+        Command::Schema { of } => {
+            let schema = match of {
+                Document::Summary => summary_json::SUMMARY_SCHEMA,
+                Document::Comparison => comparison::json::COMPARISON_SCHEMA,
+                Document::Ladder => report::ladder::json::LADDER_SCHEMA,
+                Document::Search => report::search::json::SEARCH_SCHEMA,
+            };
+            run::print(schema).map_err(|error| (Exit::Failure, error))?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+/// Help and version are results; everything else that the parser says is an error of usage.
+fn print_parser_message(message: &clap::Error) -> Coded<Exit> {
+    let printed = if host::is_held() && !message.use_stderr() {
+        streams::results().write_all(message.render().to_string().as_bytes())
+    } else {
+        message.print()
+    };
+    // A reader that has closed its end early does not want it.
+    match printed {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(failure(error)),
+        _ if message.use_stderr() => Ok(Exit::Usage),
+        _ => Ok(Exit::Ok),
+    }
+}
+
+fn failure(error: impl Into<anyhow::Error>) -> (Exit, anyhow::Error) {
+    (Exit::Failure, error.into())
+}
