@@ -2,7 +2,7 @@
 engine of the tests.
 
 Options: `itl_us` (between two tokens of a request), `prefill_us` (from its start to its first token), `batch` (tokens that one
-step gives of a request), `fault` (see `FAULTS`), `hot` (1: a step never sleeps).
+step gives of a request), `hot` (1: a step never sleeps), `fault` (what it does wrong, see `FAULTS`), `fault_step` (in which step).
 """
 
 from __future__ import annotations
@@ -14,36 +14,33 @@ import sys
 import time
 from typing import Any
 
+from bareflight import fake_faults
 from bareflight.adapter import Adapter, Ended, Request, Step
 
 VOCABULARY = 32_000
-FAULTS = frozenset(
-    {
-        "describe", "open", "prepare", "add", "step", "hang", "end_twice", "after_end", "silent_abort",
-        "unknown_request", "print", "exit", "close",
-    }
-)
+BLOCK_TOKENS = 16
+KV_BLOCKS = 100_000
 
 
 class Engine(Adapter):
     """A heap of due instants: each request's next token comes when it is due, never before."""
 
     SETTINGS = frozenset({"max_batch_size"})
-    OPTIONS = frozenset({"itl_us", "prefill_us", "batch", "fault", "hot"})
+    OPTIONS = frozenset({"itl_us", "prefill_us", "batch", "fault", "fault_step", "hot"})
 
     @classmethod
     def describe(cls, model: str, settings: dict[str, Any]) -> dict[str, Any]:
-        fault = settings["options"].get("fault")
-        if fault is not None and fault not in FAULTS:
-            raise ValueError(f"it has no fault `{fault}`: it knows {', '.join(sorted(FAULTS))}")
-        if fault == "describe":
-            raise RuntimeError("played fault: describe")
+        fake_faults.describe(settings["options"].get("fault"))
         return {
             "title": "FAKE engine in Python: tokens at due instants",
             "simulated": True,
             "limits": {"vocab_size": VOCABULARY, "max_sequence_tokens": 65_536, "max_batch_size": settings["max_batch_size"]},
-            "details": {"driver_level": "adapter", "child_processes": "none"},
+            "details": {"driver_level": "the fake engine itself", "child_processes": "none"},
         }
+
+    @classmethod
+    def examine(cls) -> list[tuple[str, str]]:
+        return [("ok", "the fake engine needs the standard library alone")]
 
     def open(self, model: str, settings: dict[str, Any]) -> None:
         options = settings["options"]
@@ -51,36 +48,31 @@ class Engine(Adapter):
         self.prefill_ns = int(options.get("prefill_us", 2_000)) * 1_000
         self.batch = int(options.get("batch", 1))
         self.hot = options.get("hot") == "1"
-        self.fault = options.get("fault")
         self.most = settings["max_batch_size"] or sys.maxsize
         self.ready: dict[int, tuple[int, int]] = {}
         self.left: dict[int, int] = {}
+        self.blocks: dict[int, int] = {}
         self.first: dict[int, int] = {}
         self.waiting: list[int] = []
         self.due: list[tuple[int, int]] = []
         self.steps = 0
         self.told: list[str] = []
-        if self.fault == "open":
-            raise RuntimeError("played fault: open")
-        if self.fault == "print":
-            os.write(1, b"the engine prints to file descriptor 1\n")
-            print("the engine prints to sys.stdout", flush=True)
+        self.faults = fake_faults.Faults(options.get("fault"), int(options.get("fault_step", 5)))
+        self.faults.open()
 
     def prepare(self, requests: list[Request]) -> list[tuple[int, str]]:
-        if self.fault == "prepare":
-            raise RuntimeError("played fault: prepare")
+        self.faults.play("prepare")
         refused = []
         for index, prompt, most, _terms in requests:
             ids = memoryview(prompt).cast("I")
             if len(ids) == 0 or max(ids) >= VOCABULARY:
                 refused.append((index, f"the prompt is empty or has an id of {VOCABULARY} or more"))
-            self.ready[index] = (most, sum(ids))
+            self.ready[index] = (most, -(-(len(ids) + most) // BLOCK_TOKENS))
         return refused
 
     def add(self, index: int) -> None:
-        if self.fault == "add":
-            raise RuntimeError("played fault: add")
-        self.left[index], _ = self.ready.pop(index)
+        self.faults.play("add")
+        self.left[index], self.blocks[index] = self.ready.pop(index)
         self.waiting.append(index)
         self.start_waiting()
 
@@ -90,9 +82,10 @@ class Engine(Adapter):
             heapq.heappush(self.due, (time.monotonic_ns() + self.prefill_ns, self.waiting.pop(0)))
 
     def cancel(self, index: int) -> bool:
-        if self.fault == "silent_abort":
+        if self.faults.name == "silent_abort":
             return False
         self.left.pop(index, None)
+        self.blocks.pop(index, None)
         self.waiting = [other for other in self.waiting if other != index]
         self.due = [entry for entry in self.due if entry[1] != index]
         heapq.heapify(self.due)
@@ -123,11 +116,12 @@ class Engine(Adapter):
                 heapq.heappush(self.due, (due + self.itl_ns, index))
             else:
                 del self.left[index]
-                ended.append(Ended(index, "length", (None, None, self.first.pop(index), at)))
+                times, blocks = (None, None, self.first.pop(index), at), self.blocks.pop(index)
+                ended.append(Ended(index, "length", times, (blocks, blocks, 0, None)))
         self.start_waiting()
-        self.play_fault(ids, counts, tokens, ended)
         self.tell(began, at, len(ended))
-        return Step(at, ids, counts, tokens, ended)
+        step = Step(at, ids, counts, tokens, ended)
+        return step if self.faults.name is None else self.faults.step(step, self.steps)
 
     def wait(self, due: int) -> None:
         """Until an instant: hot in Python, or asleep for at most 5 ms, so that new requests are seen."""
@@ -138,33 +132,12 @@ class Engine(Adapter):
         elif (left := due - time.monotonic_ns()) > 0:
             time.sleep(min(left, 5_000_000) / 1e9)
 
-    def play_fault(self, ids: list[int], counts: list[int], tokens: list[int], ended: list[Ended]) -> None:
-        """Does wrong what it was asked to do wrong."""
-        if self.fault == "unknown_request":
-            ids.append(4_000_000)
-            counts.append(1)
-            tokens.append(1)
-        if self.fault in {"step", "hang", "exit"} and self.steps >= 5:
-            if self.fault == "step":
-                raise RuntimeError("played fault: step")
-            if self.fault == "exit":
-                os._exit(86)
-            while True:
-                time.sleep(1)
-        if self.fault == "end_twice" and ended:
-            ended.append(ended[0])
-        if self.fault == "after_end":
-            if gone := getattr(self, "gone", None):
-                ids.append(gone.pop())
-                counts.append(1)
-                tokens.append(1)
-            self.gone = [end.index for end in ended]
-
     def tell(self, began: int, at: int, completed: int) -> None:
         """Statistics of one step."""
         told = {
             "iteration": self.steps, "at_ns": at, "latency_ns": at - began, "active": len(self.due),
-            "queued": len(self.waiting), "completed": completed, "max_batch_size": None, "batch": None, "kv": None,
+            "queued": len(self.waiting), "completed": completed, "max_batch_size": None, "batch": None,
+            "kv": {"used_blocks": sum(self.blocks.values()), "max_blocks": KV_BLOCKS},
         }
         self.told.append(json.dumps(told))
 
@@ -173,5 +146,4 @@ class Engine(Adapter):
         return told
 
     def close(self) -> None:
-        if self.fault == "close":
-            raise RuntimeError("played fault: close")
+        self.faults.close()

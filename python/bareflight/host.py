@@ -6,6 +6,7 @@ import gc
 import importlib
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -13,7 +14,7 @@ import traceback
 from functools import lru_cache
 from typing import Any
 
-from bareflight.adapter import Adapter, Request
+from bareflight.adapter import Adapter, Refused, Request
 
 #: How long an idle thread sleeps at the desk; an order wakes it.
 IDLE_US = 50_000
@@ -21,18 +22,31 @@ IDLE_US = 50_000
 STATISTICS_NS = 20_000_000
 #: Settings that are set, where they are not these.
 DEFAULTS = {"max_batch_size": None, "max_num_tokens": None, "max_queue_size": None, "kv_reuse": False, "kv_tokens": None}
+#: Variables whose values the labels keep, where they are set.
+ECHOED = ("VLLM_", "TLLM_", "TRTLLM_", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "PYTORCH_")
 
 
 def find(module: str) -> type[Adapter]:
-    """The adapter of a module."""
-    found = getattr(importlib.import_module(module), "Engine", None)
+    """The adapter of a module; modules of the working directory are found too, as the last ones."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        found = getattr(importlib.import_module(module), "Engine", None)
+    except ModuleNotFoundError as error:
+        if error.name == module and module.startswith("bareflight."):
+            raise Refused(f"this version of bareflight has no adapter `{module}`: use `py:` with one of yours") from error
+        if error.name == module.split(".")[0]:
+            raise Refused(f"there is no module `{error.name}` in this environment or this folder") from error
+        raise
     if not (isinstance(found, type) and issubclass(found, Adapter)):
-        raise TypeError(f"`{module}` has no class `Engine` that is a `bareflight.adapter.Adapter`: see docs/PYTHON_ENGINES.md")
+        raise Refused(f"`{module}` has no class `Engine` that is a `bareflight.adapter.Adapter`: see docs/PYTHON_ENGINES.md")
     return found
 
 
 def words_of(error: BaseException, where: str) -> str:
-    """An exception on one line, with the place in which it was raised."""
+    """An exception on one line, with the place in which it was raised; the words alone where it is a refusal."""
+    if isinstance(error, Refused):
+        return str(error)
     frames = traceback.extract_tb(error.__traceback__)
     at = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
     return f"`{where}` of the adapter raised {type(error).__name__}: {error}{at}"
@@ -42,33 +56,58 @@ def check_settings(engine: type[Adapter], settings: dict[str, Any]) -> None:
     """Refuses what the adapter does not honour."""
     for name, default in DEFAULTS.items():
         if settings.get(name) != default and name not in engine.SETTINGS:
-            raise ValueError(f"it has no `--{name.replace('_', '-')}`: leave it out")
+            raise Refused(f"it has no `--{name.replace('_', '-')}`: leave it out")
     for option in settings.get("options", {}):
         if engine.OPTIONS is not None and option not in engine.OPTIONS:
             known = ", ".join(sorted(engine.OPTIONS)) or "none"
-            raise ValueError(f"it has no option `{option}`: it knows {known}")
+            raise Refused(f"it has no option `{option}`: it knows {known}")
+
+
+def labels(engine: type[Adapter]) -> dict[str, Any]:
+    """What is true of every engine here, unless its adapter says otherwise."""
+    return {
+        "python": sys.version.split()[0],
+        "switch_interval_s": engine.SWITCH_INTERVAL_S or sys.getswitchinterval(),
+        "garbage_collector": "frozen after opening, then as the engine has it",
+        "driver_level": "adapter",
+        "child_processes": "not said",
+        "stamps": "engine's thread",
+        "prepared": "before the clock, between steps while the engine is busy",
+        "environment": {name: value for name, value in sorted(os.environ.items()) if name.startswith(ECHOED)},
+    }
 
 
 def describe(module: str, model: str, settings_json: str) -> tuple[bool, str]:
     """What an engine is, as JSON; or False and why it cannot be used."""
+    masks = affinity_masks()
     try:
         engine = find(module)
         settings = json.loads(settings_json)
         check_settings(engine, settings)
         said = dict(engine.describe(model, settings))
-        said["details"] = {
-            "python": sys.version.split()[0],
-            "switch_interval_s": sys.getswitchinterval(),
-            "garbage_collector": "frozen after opening, then as the engine has it",
-            "stamps": "engine thread",
-            "prepared": "before the clock, and between steps while the engine is busy",
-            **said.get("details", {}),
-        }
+        said["details"] = {**labels(engine), **said.get("details", {})}
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_DFL:
+            return False, "importing it takes over SIGINT, which ends a run in order: it must leave signals alone"
         return True, json.dumps(said)
-    except (KeyboardInterrupt, SystemExit) as error:
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
         return False, words_of(error, "describe")
-    except Exception as error:  # The adapter's words are the reason.
-        return False, words_of(error, "describe")
+    finally:
+        restore_affinity(masks, None)
+
+
+def examine(module: str) -> list[tuple[str, str]]:
+    """What the doctor says of an adapter and its library."""
+    try:
+        return [(str(status), str(sentence)) for status, sentence in find(module).examine()]
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        return [("fail", words_of(error, "examine"))]
+
+
+def check(module: str, model: str, options_json: str) -> tuple[bool, str]:
+    """Whether an adapter keeps the contract, and what breaks it otherwise."""
+    from bareflight import check as conformance
+
+    return conformance.check(module, model, json.loads(options_json))
 
 
 def start(module: str, model: str, settings_json: str, desk: Any) -> None:
@@ -79,30 +118,69 @@ def start(module: str, model: str, settings_json: str, desk: Any) -> None:
 
 def run(module: str, model: str, settings: dict[str, Any], desk: Any) -> None:
     """The engine's thread: opens the engine, runs it, closes it."""
+    # Threads and children of the engine inherit this: Ctrl-C is for bareflight, which still needs them for what is in flight.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     masks = affinity_masks()
     try:
-        engine = find(module)()
-        engine.open(model, settings)
+        adapter = find(module)
     except BaseException as error:  # Whatever it is, somebody waits for the engine.
         desk.ended(words_of(error, "open"))
         return
-    restore_affinity(masks)
+    INTERPRETER.begin(adapter.SWITCH_INTERVAL_S)
+    try:
+        engine = adapter()
+        engine.open(model, settings)
+    except BaseException as error:  # As above.
+        INTERPRETER.end()
+        desk.ended(words_of(error, "open"))
+        return
+    restore_affinity(masks, threading.get_native_id())
     gc.collect()
     gc.freeze()
+    print(f"bareflight: {gc.get_freeze_count()} objects are frozen for the garbage collector", file=sys.stderr)
     desk.opened()
+    why = None
     try:
         loop(engine, desk, settings["iteration_stats"])
     except EngineFailed as failure:
-        print(f"bareflight: {failure}", file=sys.stderr)
-        desk.failed(str(failure))
-        desk.ended(str(failure))
-        return
+        why = str(failure)
+        print(f"bareflight: {why}", file=sys.stderr)
+        desk.failed(why)
     try:
         engine.close()
     except BaseException as error:  # Its thread ends here either way.
-        desk.ended(words_of(error, "close"))
-    else:
-        desk.ended(None)
+        why = why or words_of(error, "close")
+    INTERPRETER.end()
+    desk.ended(why)
+
+
+class Interpreter:
+    """What engines change of the interpreter, which they share: put back when the last of them has closed."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.engines = 0
+        self.switch_interval_s = sys.getswitchinterval()
+
+    def begin(self, switch_interval_s: float | None) -> None:
+        """An engine is about to open."""
+        with self.lock:
+            if self.engines == 0:
+                self.switch_interval_s = sys.getswitchinterval()
+            self.engines += 1
+            if switch_interval_s is not None:
+                sys.setswitchinterval(min(switch_interval_s, sys.getswitchinterval()))
+
+    def end(self) -> None:
+        """An engine has closed."""
+        with self.lock:
+            self.engines -= 1
+            if self.engines == 0:
+                sys.setswitchinterval(self.switch_interval_s)
+                gc.unfreeze()
+
+
+INTERPRETER = Interpreter()
 
 
 class EngineFailed(Exception):
@@ -147,7 +225,17 @@ def cancel(engine: Adapter, desk: Any, index: int) -> None:
     except Exception as error:
         raise EngineFailed(words_of(error, "cancel")) from error
     if silent:
-        desk.deliver(time.monotonic_ns(), [], [], [], [(index, "cancelled", None)])
+        desk.deliver(time.monotonic_ns(), [], [], [], [(index, "cancelled", None, None)])
+
+
+def deliver(desk: Any, step: tuple) -> bool:
+    """Hands over what a step gave. Returns whether orders wait."""
+    try:
+        return desk.deliver(*step)
+    except RuntimeError as error:  # Its words are bareflight's.
+        raise EngineFailed(str(error)) from error
+    except Exception as error:
+        raise EngineFailed(f"`step` of the adapter gave what is no `Step`: {error}") from error
 
 
 def loop(engine: Adapter, desk: Any, statistics: bool) -> None:
@@ -175,16 +263,25 @@ def loop(engine: Adapter, desk: Any, statistics: bool) -> None:
             orders = False
             if busy:
                 where = "step"
-                orders = desk.deliver(*engine.step())
-            if statistics and (now := time.monotonic_ns()) >= next_statistics:
-                next_statistics = now + STATISTICS_NS
+                step = engine.step()
+                if statistics and step[4] and not engine.busy():
+                    # Whoever waits for the last end reads them at once.
+                    next_statistics = tell_iterations(engine, desk)
+                orders = deliver(desk, step)
+            if statistics and time.monotonic_ns() >= next_statistics:
                 where = "iterations"
-                if texts := engine.iterations():
-                    desk.iterations(texts)
+                next_statistics = tell_iterations(engine, desk)
     except EngineFailed:
         raise
     except BaseException as error:  # The engine is dead, whatever it raised.
         raise EngineFailed(words_of(error, where)) from error
+
+
+def tell_iterations(engine: Adapter, desk: Any) -> int:
+    """Hands over statistics; returns when that is due again."""
+    if texts := engine.iterations():
+        desk.iterations(texts)
+    return time.monotonic_ns() + STATISTICS_NS
 
 
 def affinity_masks() -> dict[int, set[int]]:
@@ -198,9 +295,8 @@ def affinity_masks() -> dict[int, set[int]]:
     return masks
 
 
-def restore_affinity(masks: dict[int, set[int]]) -> None:
+def restore_affinity(masks: dict[int, set[int]], own: int | None) -> None:
     """Gives each thread that was there before the engine its cores back, but for the engine's own."""
-    own = threading.get_native_id()
     for thread, mask in masks.items():
         try:
             if thread != own and os.sched_getaffinity(thread) != mask:

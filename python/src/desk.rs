@@ -5,16 +5,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bareflight::clock::MonoNs;
-use bareflight::record::request_record::EngineTimes;
+use bareflight::record::request_record::{EngineTimes, EngineUse};
 use bareflight::targets::python::desk::{self, Orders, Stage};
-use bareflight::targets::python::engine_end::{EngineEnd, Step};
+use bareflight::targets::python::engine_end::{EngineEnd, Step, ToldAtEnd};
 use pyo3::BoundObject;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCFunction, PyDict, PyTuple};
 
-/// The end of a request: id, reason, and the engine's stamps of arrival, scheduling, first and last token.
-type Ended = (u32, String, Option<(Option<i64>, Option<i64>, Option<i64>, Option<i64>)>);
+/// The engine's stamps of arrival, scheduling, first and last token.
+type Times = (Option<i64>, Option<i64>, Option<i64>, Option<i64>);
+/// Blocks of its KV cache: in total, newly allocated, found in the cache, looked for and not found.
+type Blocks = (u32, u32, u32, Option<u32>);
+/// The end of a request: id, reason, and what its engine says of it.
+type Ended = (u32, String, Option<Times>, Option<Blocks>);
 /// A request to make ready: id, prompt (`u32`, little endian), most tokens, terms (JSON).
 type ToPrepare = (u32, Py<PyBytes>, u32, String);
 /// To make ready, to start, to cancel, and whether to close.
@@ -95,6 +99,26 @@ fn breach(words: String) -> PyErr {
     PyRuntimeError::new_err(words)
 }
 
+fn times_of(times: Times) -> EngineTimes {
+    let (arrival, first_scheduled, first_token, last_token) = times;
+    let [arrival, first_scheduled, first_token, last_token] =
+        [arrival, first_scheduled, first_token, last_token].map(|it| it.map(MonoNs));
+    EngineTimes { arrival, first_scheduled, first_token, last_token }
+}
+
+fn counts_of(blocks: Blocks) -> EngineUse {
+    let (kv_total_blocks, kv_new_blocks, kv_reused_blocks, kv_missed_blocks) = blocks;
+    let (draft_tokens, accepted_draft_tokens) = (0, 0);
+    EngineUse {
+        kv_total_blocks,
+        kv_new_blocks,
+        kv_reused_blocks,
+        kv_missed_blocks,
+        draft_tokens,
+        accepted_draft_tokens,
+    }
+}
+
 impl Desk {
     fn end(&self) -> MutexGuard<'_, EngineEnd> {
         self.end.lock().unwrap_or_else(PoisonError::into_inner)
@@ -135,13 +159,9 @@ impl Desk {
         let at = MonoNs(at);
         let mut end = self.end();
         end.deliver(Step { at, ids: &ids, counts: &counts, tokens: &tokens }).map_err(breach)?;
-        for (id, reason, times) in ended {
-            let times = times.map(|(arrival, first_scheduled, first_token, last_token)| {
-                let [arrival, first_scheduled, first_token, last_token] =
-                    [arrival, first_scheduled, first_token, last_token].map(|it| it.map(MonoNs));
-                EngineTimes { arrival, first_scheduled, first_token, last_token }
-            });
-            end.end(id, at, &reason, times).map_err(breach)?;
+        for (id, reason, times, blocks) in ended {
+            let told = ToldAtEnd { times: times.map(times_of), counts: blocks.map(counts_of) };
+            end.end(id, at, &reason, told).map_err(breach)?;
         }
         drop(end);
         object(given.py(), self.orders.has_orders())

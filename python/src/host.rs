@@ -27,6 +27,21 @@ impl PythonHost for Host {
         .and_then(|(described, text)| if described { Ok(text) } else { Err(text) })
     }
 
+    fn examine(&self, module: &str) -> Result<Vec<(String, String)>, String> {
+        Python::attach(|py| self.0.call_method1(py, "examine", (module,))?.extract(py))
+            .map_err(|error: PyErr| error.to_string())
+    }
+
+    fn check(&self, asked: &Asked) -> Result<String, String> {
+        let (module, model, options) = (&asked.module, &asked.model, &asked.settings);
+        Python::attach(|py| {
+            let said = self.0.call_method1(py, "check", (module, model, options))?;
+            said.extract::<(bool, String)>(py)
+        })
+        .map_err(|error| error.to_string())
+        .and_then(|(kept, text)| if kept { Ok(text) } else { Err(text) })
+    }
+
     fn start(&self, asked: &Asked, end: EngineEnd) -> Result<(), String> {
         let (module, model, settings) = (&asked.module, &asked.model, &asked.settings);
         Python::attach(|py| {

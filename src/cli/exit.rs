@@ -37,6 +37,9 @@ impl Exit {
     /// What came of an experiment; the first that applies, from the gravest.
     pub fn of(run: &MeasuredRun) -> Self {
         let summaries = || run.points.iter().map(|point| &point.summary);
+        if run.manifest.was_ended_by_its_engine() {
+            return Self::Failure;
+        }
         // A run that is read back as running was killed.
         if matches!(run.manifest.state, State::Interrupted | State::Running) {
             return Self::Interrupted;

@@ -1,5 +1,6 @@
 //! Command line: flags, their resolution into settings, commands, exit codes.
 
+pub mod adapter;
 pub mod compare;
 pub mod configuration;
 pub mod doctor;

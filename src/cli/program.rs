@@ -10,7 +10,7 @@ use crate::cli::engine_log::{self, Destination};
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::typed::{Cli, Command, Document};
 use crate::cli::{
-    compare, doctor, dry_run, engine_threads, inspect, ladder, load_number, mpi_rank,
+    adapter, compare, doctor, dry_run, engine_threads, inspect, ladder, load_number, mpi_rank,
     report as report_command, run, search, serve, shell, translate, workload,
 };
 use crate::console;
@@ -70,6 +70,7 @@ fn dispatch() -> Coded<Exit> {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments, typed),
         Command::Ladder(arguments) => ladder::run(&arguments, typed),
+        Command::Adapter(arguments) => adapter::run(&arguments),
         Command::Completions { shell } => shell::complete(program, shell),
         Command::Man { folder } => shell::write_manual(program, &folder),
         Command::Translate(arguments) => translate::run(&arguments),

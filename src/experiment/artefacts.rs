@@ -118,6 +118,10 @@ fn scenario(run: &MeasuredRun) -> String {
     scenario.and_then(toml::Value::as_str).unwrap_or_default().to_owned()
 }
 
+/// Of a run that is read back as running, whose engine lives in its process.
+const ENDED_BY_ITS_ENGINE: &str = "FAILED: the process ended in the middle of the run without a word: its engine lives in it and can \
+     end it (a crash, a watchdog, `os._exit`), unless somebody killed it; `engine.log` has the engine's last lines";
+
 /// A run as reports show it.
 ///
 /// # Panics
@@ -128,6 +132,7 @@ pub fn as_experiment(run: &MeasuredRun) -> Experiment {
     let warm_ups = manifest.points.iter().filter_map(|entry| {
         entry.warmup_failure.as_ref().map(|failure| format!("{}: {failure}", entry.label))
     });
+    let ended = manifest.was_ended_by_its_engine().then(|| ENDED_BY_ITS_ENGINE.to_owned());
     Experiment {
         title: manifest.title.clone(),
         target: manifest.target.clone(),
@@ -138,7 +143,13 @@ pub fn as_experiment(run: &MeasuredRun) -> Experiment {
             })
             .collect(),
         incomplete: manifest.state != State::Complete,
-        warnings: manifest.warnings.iter().map(ToString::to_string).chain(warm_ups).collect(),
+        warnings: manifest
+            .warnings
+            .iter()
+            .map(ToString::to_string)
+            .chain(warm_ups)
+            .chain(ended)
+            .collect(),
         manifest: serde_json::to_value(manifest)
             .expect("every key is a string, and a value in memory takes any size"),
         folder: run.directory.path().display().to_string(),
@@ -155,7 +166,7 @@ fn notes(directory: &RunDirectory) -> Vec<FileNote> {
         (file::DELIVERIES, "the stamp of each delivery"),
         (file::ITERATIONS, "iteration statistics of the engine"),
         (file::KV_EVENTS, "what happened to blocks of the engine's KV cache"),
-        (file::ENGINE_LOG, "what the engine wrote to its own log (`--engine-log LEVEL`)"),
+        (file::ENGINE_LOG, "what the engine wrote to its own log"),
         (file::GPU, "GPU samples, ten per second"),
         (file::MANIFEST, "machine, versions, seeds, hashes"),
         (file::RESOLVED, "every setting: `bareflight run --config` repeats the run"),

@@ -6,7 +6,7 @@ use crate::metrics::pooled::EXACT_GAPS;
 use crate::metrics::summary::{Check, CheckId, Counts, PromptSurplus, Status};
 use crate::record::request_record::TokenSource;
 use crate::report::figures::{self, counted, figure};
-use crate::report::{Experiment, PointReport, json_word, odd_answers};
+use crate::report::{Experiment, PointReport, in_python, json_word, odd_answers};
 use crate::settings::slo::GOOD_FRACTION;
 
 /// A check that did not pass at one or more points.
@@ -65,6 +65,7 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
         .map(|mark| format!("{}: {}", mark.description().to_uppercase(), mark.sentence()))
         .chain(experiment.warnings.iter().cloned())
         .collect();
+    notes.extend(in_python::sentence(&experiment.target));
     notes.extend(about_proxy(experiment));
     let points = &experiment.points;
     if points.iter().any(has_uncertified) {

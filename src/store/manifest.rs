@@ -126,6 +126,12 @@ pub struct PointEntry {
 }
 
 impl Manifest {
+    /// Whether the process ended in the middle of the run and its engine, which lives in Python, may have ended it. Only of a
+    /// manifest that was read back.
+    pub fn was_ended_by_its_engine(&self) -> bool {
+        self.state == State::Running && self.target.abilities().in_python.is_some()
+    }
+
     /// At the start.
     pub fn begin(target: TargetInfo, title: String, workload: &Workload) -> Self {
         Self {

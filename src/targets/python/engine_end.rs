@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::clock::{MonoNs, now};
 use crate::record::event::Ending;
-use crate::record::request_record::{EngineTimes, FinishReason};
+use crate::record::request_record::{EngineTimes, EngineUse, FinishReason};
 use crate::record::sink::Sink;
 use crate::request::{Failure, FailureKind, RequestId};
 use crate::targets::python::desk::{Desk, Orders, Stage};
@@ -40,6 +40,15 @@ pub struct Step<'a> {
     pub counts: &'a [u32],
     /// All tokens, request by request.
     pub tokens: &'a [u32],
+}
+
+/// What an engine says of a request when it is over.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ToldAtEnd {
+    /// Its own stamps.
+    pub times: Option<EngineTimes>,
+    /// Its own counts.
+    pub counts: Option<EngineUse>,
 }
 
 impl EngineEnd {
@@ -127,7 +136,7 @@ impl EngineEnd {
         id: u32,
         at: MonoNs,
         reason: &str,
-        times: Option<EngineTimes>,
+        told: ToldAtEnd,
     ) -> Result<(), String> {
         match self.state(id) {
             State::Open => {}
@@ -160,8 +169,11 @@ impl EngineEnd {
         if let Some(held) = self.held.remove(&id) {
             self.sink.output(RequestId(id), at, held.into_iter());
         }
-        if let Some(times) = times {
+        if let Some(times) = told.times {
             self.sink.engine_times(RequestId(id), times);
+        }
+        if let Some(counts) = told.counts {
+            self.sink.engine_use(RequestId(id), counts);
         }
         self.sink.end(RequestId(id), at, ending);
         Ok(())
@@ -243,7 +255,7 @@ mod tests {
         let (mut end, mut ring, gate) = end_of_two();
         end.deliver(step(&[0], &[3], &[7, 8, 9])).expect("sound");
         end.deliver(step(&[0], &[], &[7])).expect("sound");
-        end.end(0, now(), "length", None).expect("sound");
+        end.end(0, now(), "length", ToldAtEnd::default()).expect("sound");
         assert!(matches!(ring.pop(), Ok(Event::Delivery { tokens: 3, .. })));
         assert!(matches!(ring.pop(), Ok(Event::Delivery { tokens: 1, .. })));
         assert!(matches!(ring.pop(), Ok(Event::End { .. })));
@@ -255,19 +267,21 @@ mod tests {
         type Breach = fn(&mut EngineEnd) -> Result<(), String>;
         let breaches: [(&str, Breach); 6] = [
             ("a second end of request 0", |end| {
-                end.end(0, now(), "length", None)?;
-                end.end(0, now(), "length", None)
+                end.end(0, now(), "length", ToldAtEnd::default())?;
+                end.end(0, now(), "length", ToldAtEnd::default())
             }),
             ("output of request 0 after its end", |end| {
-                end.end(0, now(), "length", None)?;
+                end.end(0, now(), "length", ToldAtEnd::default())?;
                 end.deliver(step(&[0], &[], &[1]))
             }),
             ("output of request 1, which it was not given", |end| {
                 end.deliver(step(&[1], &[], &[1]))
             }),
-            ("the end of request 9, which it was not given", |end| end.end(9, now(), "stop", None)),
+            ("the end of request 9, which it was not given", |end| {
+                end.end(9, now(), "stop", ToldAtEnd::default())
+            }),
             ("counts must add up", |end| end.deliver(step(&[0], &[2], &[1]))),
-            ("the reason `why`", |end| end.end(0, now(), "why", None)),
+            ("the reason `why`", |end| end.end(0, now(), "why", ToldAtEnd::default())),
         ];
         for (words, breach) in breaches {
             let (mut end, _ring, gate) = end_of_two();

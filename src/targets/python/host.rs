@@ -24,6 +24,18 @@ pub trait PythonHost: Send + Sync {
     /// In the adapter's words.
     fn describe(&self, asked: &Asked) -> Result<String, String>;
 
+    /// What an adapter says of the library that it drives: a status (`ok`, `warn`, `fail`) and a sentence each.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    fn examine(&self, module: &str) -> Result<Vec<(String, String)>, String>;
+
+    /// Runs an adapter without a clock and holds it against the contract; `asked.settings` are options alone.
+    ///
+    /// # Errors
+    /// What breaks the contract, a line each.
+    fn check(&self, asked: &Asked) -> Result<String, String>;
+
     /// Starts the engine's thread, which owns `end` from now on.
     ///
     /// # Errors

@@ -13,8 +13,9 @@ use crate::settings::engine::EngineSettings;
 use crate::settings::served::ServedSettings;
 use crate::targets::TargetError;
 use crate::targets::named::Named;
+use crate::targets::python::host::{Asked, PythonHost};
 use crate::targets::python::target::{Adapter, PythonTarget};
-use crate::targets::registry::{Abilities, Kind, TargetName};
+use crate::targets::registry::{Abilities, AdapterModule, Kind, TargetName, kind_of};
 
 const ABILITIES: Abilities = Abilities {
     in_process: true,
@@ -25,7 +26,13 @@ const ABILITIES: Abilities = Abilities {
     ..Abilities::NONE
 };
 
-const OF_MODEL: Abilities = Abilities { model_folder: true, ..ABILITIES };
+const fn of_model_abilities(module: &'static str) -> Abilities {
+    let in_python = Some(AdapterModule::Fixed(module));
+    Abilities { model_folder: true, local_gpus: true, in_python, ..ABILITIES }
+}
+
+const VLLM_ADAPTER: &str = "bareflight.vllm_adapter";
+const TRTLLM_TORCH_ADAPTER: &str = "bareflight.trtllm_torch_adapter";
 
 /// `py:MODULE`.
 pub const KIND: Kind = Kind {
@@ -41,7 +48,7 @@ pub const KIND: Kind = Kind {
             served,
         )
     },
-    abilities: ABILITIES,
+    abilities: Abilities { in_python: Some(AdapterModule::Named), ..ABILITIES },
 };
 
 /// `vllm:MODEL`.
@@ -49,10 +56,8 @@ pub const VLLM_KIND: Kind = Kind {
     name: "vllm",
     help: "`vllm:MODEL[,KEY=VALUE…]` (vLLM's engine core in this process, with the `bareflight` that pip installs)",
     has_argument: true,
-    describe: |name, settings, served| {
-        of_model("vllm", "bareflight.vllm_adapter", name, settings, served)
-    },
-    abilities: OF_MODEL,
+    describe: |name, settings, served| of_model("vllm", VLLM_ADAPTER, name, settings, served),
+    abilities: of_model_abilities(VLLM_ADAPTER),
 };
 
 /// `trtllm-torch:MODEL`.
@@ -62,9 +67,9 @@ pub const TRTLLM_TORCH_KIND: Kind = Kind {
            installs)",
     has_argument: true,
     describe: |name, settings, served| {
-        of_model("trtllm-torch", "bareflight.trtllm_torch_adapter", name, settings, served)
+        of_model("trtllm-torch", TRTLLM_TORCH_ADAPTER, name, settings, served)
     },
-    abilities: OF_MODEL,
+    abilities: of_model_abilities(TRTLLM_TORCH_ADAPTER),
 };
 
 fn of_model(
@@ -81,4 +86,31 @@ fn of_model(
 /// What stands before the first comma, and the options after it.
 fn split_options<'a>(name: &TargetName<'a>) -> (&'a str, &'a str) {
     name.argument.split_once(',').unwrap_or((name.argument, ""))
+}
+
+/// The adapter of a target, its model and its options.
+///
+/// # Errors
+/// When an option is none.
+pub fn adapter_of(target: &str) -> Option<Result<Asked, String>> {
+    let (kind, name) = kind_of(target)?;
+    let module = kind.abilities.in_python?;
+    let (first, options) = split_options(&name);
+    let (module, model) = match module {
+        AdapterModule::Fixed(module) => (module, first),
+        AdapterModule::Named => (first, ""),
+    };
+    Some(target::parse_options(options).map(|options| Asked {
+        module: module.to_owned(),
+        model: model.to_owned(),
+        settings: serde_json::json!(options).to_string(),
+    }))
+}
+
+/// The host, or what to do where Python does not hold this program.
+///
+/// # Errors
+/// In a sentence for the user.
+pub fn host_or_remedy() -> Result<&'static dyn PythonHost, &'static str> {
+    host::host().ok_or(target::NO_HOST)
 }

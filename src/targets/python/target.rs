@@ -1,6 +1,7 @@
 //! Target of an engine in Python, as its adapter describes it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -9,6 +10,7 @@ use serde_json::json;
 use crate::record::sink::Sink;
 use crate::request::Limits;
 use crate::settings::engine::{DEFAULT_ITERATION_STATS, EngineSettings};
+use crate::settings::engine_arg::EngineArg;
 use crate::settings::served::ServedSettings;
 use crate::targets::named::{Named, Tokens};
 use crate::targets::python::desk::Desk;
@@ -19,7 +21,7 @@ use crate::targets::registry::TargetName;
 use crate::targets::{Session, Target, TargetError, TargetInfo};
 
 /// What to do where Python does not hold this program.
-const NO_HOST: &str = "its engine lives in Python, and this is the plain program: run `pip install .` in bareflight's source folder \
+pub(super) const NO_HOST: &str = "its engine lives in Python, and this is the plain program: run `pip install .` in bareflight's source folder \
      with the pip of the engine's environment, then start that environment's `bareflight` (docs/PYTHON_ENGINES.md)";
 
 /// An engine in Python, not yet opened.
@@ -88,7 +90,7 @@ impl PythonTarget {
             "kv_tokens": settings.kv_tokens,
             "iteration_stats": iteration_stats > 0,
             "engine_stamps": settings.perf_metrics,
-            "options": parse_options(options).map_err(&unusable)?,
+            "options": all_options(options, &settings.engine_args).map_err(&unusable)?,
         });
         let asked = Asked {
             module: module.to_owned(),
@@ -110,13 +112,20 @@ impl PythonTarget {
             details: json!({ "adapter": module, "settings": wanted, "engine": described.details }),
         };
         let target = Self { host, asked, info, has_statistics: iteration_stats > 0 };
-        let tokens = Tokens::named(name.whole, served, None);
+        let tokens = Tokens::named(name.whole, &with_tokenizer_of(model, served), None);
         Ok(Named::new(target, described.special_ids, tokens))
     }
 }
 
+/// The tokenizer that was named, else the one that lies in the model's folder.
+fn with_tokenizer_of(model: &str, served: &ServedSettings) -> ServedSettings {
+    let beside = Path::new(model).join("tokenizer.json");
+    let found = (!model.is_empty() && beside.is_file()).then_some(beside);
+    ServedSettings { tokenizer: served.tokenizer.clone().or(found), ..served.clone() }
+}
+
 /// `KEY=VALUE,…`.
-fn parse_options(text: &str) -> Result<BTreeMap<&str, &str>, String> {
+pub(super) fn parse_options(text: &str) -> Result<BTreeMap<&str, &str>, String> {
     let words = text.split(',').filter(|word| !word.is_empty());
     words
         .map(|word| {
@@ -124,6 +133,22 @@ fn parse_options(text: &str) -> Result<BTreeMap<&str, &str>, String> {
                 .ok_or_else(|| format!("`{word}` is no option: write KEY=VALUE after a comma"))
         })
         .collect()
+}
+
+/// Those after the target's name, and those of `--engine-arg`.
+fn all_options<'a>(
+    text: &'a str,
+    arguments: &'a [EngineArg],
+) -> Result<BTreeMap<&'a str, &'a str>, String> {
+    let mut all = parse_options(text)?;
+    for EngineArg { key, value } in arguments {
+        if all.insert(key, value).is_some() {
+            return Err(format!(
+                "`{key}` stands after the target's name and in `--engine-arg`: say it once"
+            ));
+        }
+    }
+    Ok(all)
 }
 
 impl Target for PythonTarget {
@@ -162,5 +187,10 @@ mod tests {
         let options = parse_options("a=1,b=x=y").expect("two");
         assert_eq!(options, BTreeMap::from([("a", "1"), ("b", "x=y")]));
         assert!(parse_options("a").expect_err("no value").contains("`a` is no option"));
+        let argument: EngineArg = "c=3".parse().expect("an argument");
+        let all = all_options("a=1", std::slice::from_ref(&argument)).expect("two");
+        assert_eq!(all, BTreeMap::from([("a", "1"), ("c", "3")]));
+        let twice = all_options("c=1", &[argument]).expect_err("c stands twice");
+        assert!(twice.contains("`c`"), "{twice}");
     }
 }

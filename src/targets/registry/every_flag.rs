@@ -8,6 +8,7 @@ use crate::targets::abilities::{self, tests::target};
 use crate::targets::registry::KINDS;
 
 const IN_PROCESS: &[&str] = &["local", "sim", "trtllm", "py", "vllm", "trtllm-torch"];
+const IN_PYTHON: &[&str] = &["py", "vllm", "trtllm-torch"];
 const EXECUTORS: &[&str] = &["sim", "trtllm"];
 const SERVERS: &[&str] = &["openai", "triton"];
 const OPENAI: &[&str] = &["openai"];
@@ -27,6 +28,7 @@ const OF_TARGETS: &[(&str, &[&str])] = &[
         &["sim", "trtllm", "openai", "triton", "triton-c", "py", "vllm", "trtllm-torch"],
     ),
     ("[engine]\nengine_log = 'info'", EXECUTORS),
+    ("[engine]\nengine_arg = ['a=b']", IN_PYTHON),
     ("worker = 'x'", &["trtllm"]),
     ("threads = 1", &["local"]),
     ("quantization = 'f32'", &["local"]),

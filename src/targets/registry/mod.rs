@@ -92,8 +92,19 @@ pub struct Abilities {
     pub wraps_target: bool,
     /// Its argument names a server.
     pub server: Option<ServerProtocol>,
+    /// It lives in Python, behind an adapter: arguments of its own apply.
+    pub in_python: Option<AdapterModule>,
     /// What prompts are by default.
     pub prompts: DefaultPrompts,
+}
+
+/// Where the adapter of an engine in Python is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdapterModule {
+    /// This module.
+    Fixed(&'static str),
+    /// The target's argument names it.
+    Named,
 }
 
 /// How a server is spoken to.
@@ -138,6 +149,7 @@ impl Abilities {
         engine_directory: false,
         wraps_target: false,
         server: None,
+        in_python: None,
         prompts: DefaultPrompts::Ids,
     };
 
