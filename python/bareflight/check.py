@@ -12,6 +12,7 @@ from bareflight import host
 from bareflight.adapter import REASONS, Adapter, Request
 
 REQUESTS = 8
+#: Of the first request; each one has one more than the one before.
 TOKENS = 5
 DEADLINE_S = 60
 #: What every iteration says.
@@ -33,7 +34,7 @@ def check(module: str, model: str, options: dict[str, str]) -> tuple[bool, str]:
         faults = [f"{type(error).__name__}: {error}"]
     if faults:
         return False, "\n".join(f"{module}: {fault}" for fault in faults)
-    return True, f"{module} keeps the contract: {REQUESTS} requests of {TOKENS} tokens, one of them cancelled"
+    return True, f"{module} keeps the contract: {REQUESTS} requests, one of them cancelled"
 
 
 def faults_of(adapter: type[Adapter], model: str, settings: dict[str, Any]) -> list[str]:
@@ -63,13 +64,22 @@ def faults_of(adapter: type[Adapter], model: str, settings: dict[str, Any]) -> l
 def begin(engine: Adapter) -> list[str]:
     """Starts all requests; returns which were refused."""
     prompt = array("I", [1, 2, 3, 4]).tobytes()
-    terms = {"min_tokens": TOKENS, "ignore_eos": True}
-    refused = engine.prepare([Request(index, prompt, TOKENS, terms) for index in range(REQUESTS)])
+    refused = engine.prepare([Request(index, prompt, tokens_of(index), terms_of(index)) for index in range(REQUESTS)])
     if refused:
         return [f"`prepare` refuses request {index}: {why}" for index, why in refused]
     for index in range(REQUESTS):
         engine.add(index)
     return []
+
+
+def tokens_of(index: int) -> int:
+    """How many a request asks for."""
+    return TOKENS + index
+
+
+def terms_of(index: int) -> dict[str, Any]:
+    """That it gets them all."""
+    return {"min_tokens": tokens_of(index), "ignore_eos": True}
 
 
 class Watch:
@@ -92,8 +102,8 @@ class Watch:
                 return [f"`busy` is false, and {REQUESTS - len(self.over)} requests have not ended"]
             self.step(engine)
         for index, count in self.given.items():
-            if not self.faults and index != CANCELLED and count != TOKENS:
-                self.faults.append(f"request {index} has {count} tokens and not {TOKENS}")
+            if not self.faults and index != CANCELLED and count != tokens_of(index):
+                self.faults.append(f"request {index} has {count} tokens and not {tokens_of(index)}")
         return self.faults
 
     def step(self, engine: Adapter) -> None:

@@ -79,7 +79,7 @@ class Faults:
             for thread in os.listdir("/proc/self/task"):
                 os.sched_setaffinity(int(thread), core)
         elif self.name == "thread":
-            threading.Thread(target=time.sleep, args=(3600,), name="left-behind").start()
+            threading.Thread(target=time.sleep, args=(3600,), name="left-behind", daemon=False).start()
         elif self.name == "set_signal":
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         elif self.name == "spawn":
@@ -95,6 +95,8 @@ class Faults:
                 os._exit(86)
             if self.name == "interrupt":
                 os.kill(os.getpid(), signal.SIGINT)
+            if self.name == "hang":
+                print("played fault: hang", file=sys.stderr)
             while self.name == "hang":
                 time.sleep(1)
         at, ids, counts, tokens, ended = step

@@ -17,7 +17,7 @@ pub struct AdapterArgs {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Run an adapter without a clock and hold it against the contract: 8 requests of 5 tokens, one of them cancelled
+    /// Run an adapter without a clock and hold it against the contract: 8 requests, one of them cancelled
     Check {
         /// Its module, or a target: `my_adapter`, `my_adapter,KEY=VALUE`, `vllm:MODEL_DIR`
         #[arg(value_name = "MODULE|TARGET")]
