@@ -20,8 +20,10 @@ if [ "${1:-}" = wheel ]; then
     "$venv/bin/pip" install --quiet .
 else
     ${CARGO:-cargo} build --quiet --package bareflight-python
-    ln -sf "$target/debug/lib_native.so" python/bareflight/_native.abi3.so
-    echo "$PWD/python" >"$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/bareflight.pth"
+    package=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/bareflight
+    mkdir "$package"
+    ln -s "$PWD"/python/bareflight/*.py "$package"
+    ln -s "$target/debug/lib_native.so" "$package/_native.abi3.so"
     # As pip writes it.
     cat >"$venv/bin/bareflight" <<SCRIPT
 #!$venv/bin/python
@@ -34,4 +36,21 @@ SCRIPT
 fi
 
 cd python/tests
-exec "$venv/bin/python" -m unittest "${@:-discover}"
+if [ $# -gt 0 ]; then
+    exec "$venv/bin/python" -m unittest "$@"
+fi
+# Most of a test is waiting.
+jobs=()
+for module in test_*.py; do
+    "$venv/bin/python" -m unittest "${module%.py}" >"$target/python-tests/$module.log" 2>&1 &
+    jobs+=("$module:$!")
+done
+failed=0
+for job in "${jobs[@]}"; do
+    wait "${job#*:}" || failed=1
+    tail -n 3 "$target/python-tests/${job%%:*}.log"
+done
+if [ "$failed" = 1 ]; then
+    grep -hv '^\.*$' "$target"/python-tests/*.log >&2
+    exit 1
+fi

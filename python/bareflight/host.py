@@ -113,7 +113,7 @@ def check(module: str, model: str, options_json: str) -> tuple[bool, str]:
 def start(module: str, model: str, settings_json: str, desk: Any) -> None:
     """Starts the engine's thread. Python does not wait for it at the end, since it may never come back."""
     arguments = (module, model, json.loads(settings_json), desk)
-    threading.Thread(target=run, args=arguments, name="bf-engine", daemon=True).start()
+    threading.Thread(target=run, args=arguments, name="engine", daemon=True).start()
 
 
 def run(module: str, model: str, settings: dict[str, Any], desk: Any) -> None:

@@ -125,3 +125,61 @@ impl EngineStatistics for Statistics {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::spec::{OutputSpec, Prompt, Sampling};
+    use crate::targets::python::desk::Stage;
+    use serde_json::Value;
+
+    fn spec(sampling: Sampling) -> RequestSpec {
+        RequestSpec {
+            prompt: Prompt { ids: Arc::from([1, 2, 3]), text: None },
+            output: OutputSpec { max_tokens: 9, min_tokens: 4, ignore_eos: true },
+            sampling,
+            streaming: true,
+            priority: 0.5,
+            adapter: None,
+            terms: Arc::default(),
+        }
+    }
+
+    fn terms(sampling: Sampling) -> Value {
+        let made = to_prepare(RequestId(7), &spec(sampling));
+        assert_eq!((made.index, made.max_tokens, &made.prompt[..]), (7, 9, &[1, 2, 3][..]));
+        serde_json::from_str(&made.terms).expect("JSON")
+    }
+
+    #[test]
+    fn a_greedy_request_has_no_seed_and_one_that_samples_has_its_own() {
+        let greedy = Sampling { temperature: None, top_p: None, top_k: None, seed: 5 };
+        assert_eq!(terms(greedy), json!({ "min_tokens": 4, "ignore_eos": true }));
+        let drawn =
+            Sampling { temperature: Some(0.5), top_p: Some(0.25), top_k: Some(8), ..greedy };
+        let expected = json!({
+            "min_tokens": 4, "ignore_eos": true, "temperature": 0.5, "seed": 5, "top_p": 0.25, "top_k": 8
+        });
+        assert_eq!(terms(drawn), expected);
+    }
+
+    #[test]
+    fn statistics_that_are_none_are_an_error_with_the_adapter_s_own_text() {
+        let desk = Arc::new(Desk::default());
+        desk.note_iterations(vec!["{\"iteration\": 1}".into()]);
+        let mut statistics = Statistics(desk);
+        let error = statistics.iterations(&mut Vec::new()).expect_err("it has no latency");
+        assert!(
+            error.contains("the adapter's `iterations`") && error.contains("{\"iteration\": 1}")
+        );
+    }
+
+    #[test]
+    fn an_engine_that_has_failed_is_closed_with_its_words() {
+        let desk = Arc::new(Desk::default());
+        desk.note_stage(Stage::Ended(Some("`step` raised".into())));
+        let session = Box::new(PythonSession::new(desk, false));
+        assert!(session.statistics().is_none());
+        assert_eq!(session.finish(now()), Drain::Forced("`step` raised".into()));
+    }
+}
