@@ -11,6 +11,7 @@ pub mod engine_directory;
 pub mod experiment;
 #[path = "../ffi/mod.rs"]
 pub mod ffi;
+pub mod host;
 pub mod issue;
 pub mod load;
 pub mod metrics;

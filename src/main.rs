@@ -1,112 +1,12 @@
-//! Entry point: parses arguments, runs the command, returns its exit code.
-
-use std::ffi::OsString;
+//! Entry point of the plain program.
 use std::process::ExitCode;
-use std::slice;
 
-use bareflight::cli::configuration::read_settings;
-use bareflight::cli::engine_log::Destination;
-use bareflight::cli::exit::{Coded, Exit};
-use bareflight::cli::resolve::resolve;
-use bareflight::cli::typed::{Cli, Command, Document};
-use bareflight::cli::{
-    compare, doctor, dry_run, engine_log, engine_threads, explain, help, inspect, ladder, launched,
-    load_number, mpi_rank, report as report_command, run, search, serve, shell, spelling,
-    suggestion, translate, workload,
-};
-use bareflight::console;
+use bareflight::cli::program;
 use bareflight::experiment::launch::guard;
-use bareflight::experiment::preflight;
-use bareflight::report::{self, comparison, summary_json};
-use clap::{ArgMatches, FromArgMatches};
 
 fn main() -> ExitCode {
-    if let Some(exit) = guard::run_as_asked(std::env::args_os()) {
-        return exit;
+    match guard::run_as_asked(std::env::args_os()) {
+        Some(code) => ExitCode::from(code),
+        None => program::main().end_process(),
     }
-    let exit = dispatch().unwrap_or_else(|(exit, error)| {
-        console::print_notice(format_args!("{error:#}"));
-        exit
-    });
-    match exit {
-        Exit::Failure | Exit::Preflight => engine_log::show_last_lines(),
-        _ => {}
-    }
-    exit.end_process()
-}
-
-fn dispatch() -> Coded<Exit> {
-    let words: Vec<OsString> = std::env::args_os().collect();
-    let mut program = help::shorten(serve::hide_run_flags(Cli::clap_command()), &words);
-    let respelled =
-        spelling::respell(words, &program).map_err(|error| (Exit::Usage, error.into()))?;
-    let typed = load_number::join_negative_lists(respelled.words);
-    let matches = program
-        .try_get_matches_from_mut(typed)
-        .unwrap_or_else(|error| suggestion::with_remedy(error).exit());
-    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.exit())?;
-    let typed = matches.subcommand().map_or(&matches, |(_, typed)| typed);
-    if !respelled.told.is_empty() && !is_quiet(typed) {
-        console::print_notice(format_args!("read {}", respelled.told.join(", ")));
-    }
-    match cli.command {
-        Command::Run(arguments) => {
-            let (settings, _) = read_settings(&arguments, typed)?;
-            if settings.launch.launch.is_some() {
-                return launched::run(&settings);
-            }
-            let mut resolved = resolve(&settings).map_err(|error| (Exit::Usage, error.into()))?;
-            if let Some(exit) = mpi_rank::run_worker_rank(&resolved)? {
-                return Ok(exit);
-            }
-            engine_threads::ensure(slice::from_mut(&mut resolved))?;
-            engine_log::set_up(slice::from_mut(&mut resolved), Destination::RunDirectory)?;
-            run::run(resolved)
-        }
-        Command::Plan(arguments) => {
-            let (settings, origins) = read_settings(&arguments, typed)?;
-            if settings.launch.launch.is_some() {
-                return launched::show_plan(&settings, &origins);
-            }
-            let mut resolved = resolve(&settings).map_err(|error| (Exit::Usage, error.into()))?;
-            engine_threads::ensure(slice::from_mut(&mut resolved))?;
-            let ready = preflight::prepare(&mut resolved)
-                .map_err(|error| (Exit::Preflight, anyhow::Error::new(error)))?;
-            let text = dry_run::render(&resolved, &origins, &ready).map_err(failure)?;
-            run::print(&text).map_err(|error| (Exit::Failure, error))?;
-            Ok(Exit::Ok)
-        }
-        Command::Report(arguments) => report_command::run(&arguments),
-        Command::Import(arguments) => report_command::run_import(&arguments),
-        Command::Serve(arguments) => serve::serve(&arguments, &program, typed),
-        Command::Inspect(arguments) => inspect::run(&arguments),
-        Command::Workload(arguments) => workload::run(&arguments),
-        Command::Doctor(arguments) => doctor::run(&arguments),
-        Command::Compare(arguments) => compare::run(&arguments, typed),
-        Command::Ladder(arguments) => ladder::run(&arguments, typed),
-        Command::Completions { shell } => shell::complete(program, shell),
-        Command::Man { folder } => shell::write_manual(program, &folder),
-        Command::Explain(arguments) => explain::run(&arguments),
-        Command::Help(arguments) => help::show(&arguments, program),
-        Command::Translate(arguments) => translate::run(&arguments),
-        Command::Search(arguments) => search::run(&arguments, typed),
-        Command::Schema { of } => {
-            let schema = match of {
-                Document::Summary => summary_json::SUMMARY_SCHEMA,
-                Document::Comparison => comparison::json::COMPARISON_SCHEMA,
-                Document::Ladder => report::ladder::json::LADDER_SCHEMA,
-                Document::Search => report::search::json::SEARCH_SCHEMA,
-            };
-            run::print(schema).map_err(|error| (Exit::Failure, error))?;
-            Ok(Exit::Ok)
-        }
-    }
-}
-
-fn is_quiet(typed: &ArgMatches) -> bool {
-    matches!(typed.try_get_one::<bool>("quiet"), Ok(Some(true)))
-}
-
-fn failure(error: impl Into<anyhow::Error>) -> (Exit, anyhow::Error) {
-    (Exit::Failure, error.into())
 }

@@ -34,17 +34,10 @@ pub enum Destination<'a> {
 /// # Errors
 /// When two sides want two levels of one process, or streams or the level cannot be set.
 pub fn set_up(sides: &mut [Resolved], to: Destination<'_>) -> Coded<()> {
-    let mut own: Vec<&mut Resolved> = sides.iter_mut().filter(|it| has_log(&it.target)).collect();
-    if own.is_empty() {
+    if !sides.iter().any(|it| registry::engine_abilities_of(&it.target).writes_log) {
         return quiet_stub(sides);
     }
-    let levels: Vec<Option<LogLevel>> = own.iter().map(|it| it.engine.log_level).collect();
-    let level = level_of(&levels).map_err(|error| (Exit::Usage, error))?;
-    if let Some(level) = set(level).map_err(|error| (Exit::Preflight, error))? {
-        for it in &mut own {
-            it.engine.log_level = Some(level);
-        }
-    }
+    set_level(sides)?;
     let separated = match to {
         Destination::RunDirectory => streams::capture_engine_log(),
         Destination::File(path) => {
@@ -55,6 +48,22 @@ pub fn set_up(sides: &mut [Resolved], to: Destination<'_>) -> Coded<()> {
     separated
         .context("the engine's log cannot be kept apart from results")
         .map_err(|error| (Exit::Failure, error))
+}
+
+/// Settles the level of the sides that have one.
+fn set_level(sides: &mut [Resolved]) -> Coded<()> {
+    let mut own: Vec<&mut Resolved> = sides.iter_mut().filter(|it| has_level(&it.target)).collect();
+    if own.is_empty() {
+        return Ok(());
+    }
+    let levels: Vec<Option<LogLevel>> = own.iter().map(|it| it.engine.log_level).collect();
+    let level = level_of(&levels).map_err(|error| (Exit::Usage, error))?;
+    if let Some(level) = set(level).map_err(|error| (Exit::Preflight, error))? {
+        for it in &mut own {
+            it.engine.log_level = Some(level);
+        }
+    }
+    Ok(())
 }
 
 /// A server's client is calibrated against a stub with a simulated executor, whose log is of no interest.
@@ -70,8 +79,8 @@ fn quiet_stub(sides: &[Resolved]) -> Coded<()> {
         .map_err(|error| (Exit::Failure, error))
 }
 
-/// Whether the engine behind a target writes a log.
-fn has_log(target: &str) -> bool {
+/// Whether the log of the engine behind a target has a level that is set here.
+fn has_level(target: &str) -> bool {
     registry::engine_abilities_of(target).executor_settings
 }
 

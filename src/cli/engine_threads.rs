@@ -1,11 +1,11 @@
 //! Number of threads of the embedded engine, set in the environment before it starts.
 
 use std::os::unix::process::CommandExt;
-use std::process::Command;
 
 use anyhow::Context;
 
 use crate::cli::exit::{Coded, Exit};
+use crate::host;
 use crate::settings::Resolved;
 use crate::targets::registry;
 
@@ -26,11 +26,11 @@ pub fn ensure(sides: &mut [Resolved]) -> Coded<()> {
         set_resolved_threads(sides, threads);
         return Ok(());
     }
-    let program = std::env::current_exe()
+    let mut program = host::this_program()
         .context("this program cannot find itself")
         .map_err(|error| (Exit::Failure, error))?;
-    let error = Command::new(program)
-        .args(std::env::args_os().skip(1))
+    let error = program
+        .args(host::arguments().into_iter().skip(1))
         .envs(bareflight_engine::thread_environment(threads))
         .env(DONE, "1")
         .exec();

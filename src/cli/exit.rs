@@ -7,7 +7,7 @@ use crate::issue::stop::Stop;
 use crate::metrics::summary::{Summary, Verdict};
 use crate::store::manifest::State;
 use crate::store::measured_run::MeasuredRun;
-use crate::targets::executor;
+use crate::targets::{executor, python};
 
 /// A result whose error carries the exit code.
 pub type Coded<T> = Result<T, (Exit, anyhow::Error)>;
@@ -70,6 +70,9 @@ impl Exit {
     /// What came of an experiment; the first that applies, from the gravest.
     pub fn of(run: &MeasuredRun) -> Self {
         let summaries = || run.points.iter().map(|point| &point.summary);
+        if run.manifest.was_ended_by_its_engine() {
+            return Self::Failure;
+        }
         // A run that is read back as running was killed.
         if matches!(run.manifest.state, State::Interrupted | State::Running) {
             return Self::Interrupted;
@@ -97,15 +100,20 @@ impl Exit {
 }
 
 impl Exit {
-    /// The code for the process to end with. Where an executor was left as it is, the process ends here, without handlers and
-    /// destructors of its library, which would wait for it: everything is written by now.
+    /// The code for the process to end with. Where the process must end at once, it ends here.
     pub fn end_process(self) -> std::process::ExitCode {
-        if executor::is_left_open() {
+        if is_left_open() {
             let _nowhere_left_to_say_it = std::io::stdout().flush();
             signal_hook::low_level::exit(i32::from(self as u8));
         }
         self.into()
     }
+}
+
+/// Whether an engine was left as it is: the process must then end without handlers and destructors of the engine's library,
+/// which would wait for it. Everything is written by now.
+pub fn is_left_open() -> bool {
+    executor::is_left_open() || python::host::thread_was_left()
 }
 
 impl From<Exit> for std::process::ExitCode {

@@ -1,5 +1,6 @@
 //! Command line: flags, their resolution into settings, commands, exit codes.
 
+pub mod adapter;
 pub mod compare;
 pub mod configuration;
 pub mod doctor;
@@ -15,6 +16,7 @@ pub mod launched;
 pub mod load_number;
 pub mod mpi_rank;
 pub mod origin;
+pub mod program;
 pub mod report;
 pub mod resolve;
 pub mod run;

@@ -1,7 +1,5 @@
 //! `bareflight run`: measurement, report, exit code.
 
-use std::io::Write;
-
 use anyhow::{Context, Result};
 
 use crate::cli::exit::{Coded, Exit};
@@ -128,7 +126,9 @@ fn without_result(point: &PointReport) -> Option<String> {
 /// Naming a target that does not exist is a slip of the keyboard, everything else is found on the way.
 pub(super) fn preflight_exit(error: &PreflightError) -> Exit {
     match error {
-        PreflightError::Target(TargetError::Unknown { .. }) => Exit::Usage,
+        PreflightError::Target(TargetError::Unknown { .. } | TargetError::Elsewhere { .. }) => {
+            Exit::Usage
+        }
         _ => Exit::Preflight,
     }
 }

@@ -174,7 +174,7 @@ pub fn serve(arguments: &ServeArgs, program: &Command, matches: &ArgMatches) -> 
 
 fn target_exit(error: &TargetError) -> Exit {
     match error {
-        TargetError::Unknown { .. } => Exit::Usage,
+        TargetError::Unknown { .. } | TargetError::Elsewhere { .. } => Exit::Usage,
         TargetError::Unusable { .. }
         | TargetError::Impossible { .. }
         | TargetError::Refused { .. }
@@ -212,7 +212,11 @@ fn options(arguments: &ServeArgs, resolved: &Resolved, named: &mut Named) -> Cod
 /// The folder of the model that a target is named after, where it is named after one.
 fn model_folder(target: &str) -> Option<PathBuf> {
     let (kind, name) = registry::kind_of(target)?;
-    kind.abilities.model_folder.then(|| PathBuf::from(name.argument))
+    let (folder, _options) = match kind.abilities.in_python {
+        Some(_) => name.argument.split_once(',').unwrap_or((name.argument, "")),
+        None => (name.argument, ""),
+    };
+    kind.abilities.model_folder.then(|| PathBuf::from(folder))
 }
 
 /// The given template, or else the one beside the tokenizer.

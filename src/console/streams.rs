@@ -15,6 +15,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::stdio::{dup2_stderr, dup2_stdout};
 
+use crate::host;
+
 /// The streams as they were, once an engine's are apart from them.
 static TRUE: OnceLock<True> = OnceLock::new();
 
@@ -57,7 +59,10 @@ pub fn engine_log_to_standard_error() -> io::Result<()> {
 /// Whether the streams have only now been set apart.
 fn set_apart(log: Option<Log>) -> io::Result<bool> {
     io::stdout().flush()?;
-    let results = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let results = match host::results() {
+        Some(held) => held.try_clone()?,
+        None => File::from(io::stdout().as_fd().try_clone_to_owned()?),
+    };
     let notices = File::from(io::stderr().as_fd().try_clone_to_owned()?);
     Ok(TRUE.set(True { results, notices, log: Mutex::new(log) }).is_ok())
 }
@@ -116,9 +121,10 @@ fn end_of(file: &File, most: u64) -> io::Result<Vec<u8>> {
 
 /// Where results are printed.
 pub fn results() -> Box<dyn Write> {
-    match TRUE.get() {
-        Some(it) => Box::new(&it.results),
-        None => Box::new(io::stdout().lock()),
+    match (TRUE.get(), host::results()) {
+        (Some(it), _) => Box::new(&it.results),
+        (None, Some(held)) => Box::new(held),
+        (None, None) => Box::new(io::stdout().lock()),
     }
 }
 

@@ -16,6 +16,7 @@ mod loader;
 mod mpi;
 mod network;
 mod peaks;
+mod python;
 pub mod render;
 
 use std::path::PathBuf;
@@ -126,6 +127,7 @@ pub fn examine(options: &DoctorOptions) -> Result<Report, ServerAddressError> {
     mpi.engine_ranks = engine.as_ref().and_then(EngineFacts::built_ranks);
     results.extend(mpi::check_results(&mpi));
     results.extend(engine.iter().flat_map(engine::check_results));
+    results.extend(options.target.as_deref().into_iter().flat_map(python::check_results));
     if let Some(place) = place {
         results.extend(network::check_results(&NetworkFacts::gather(&place)));
     }

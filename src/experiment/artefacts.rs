@@ -160,6 +160,10 @@ fn scenario(run: &MeasuredRun) -> String {
     scenario.and_then(toml::Value::as_str).unwrap_or_default().to_owned()
 }
 
+/// Of a run that is read back as running, whose engine lives in its process.
+const ENDED_BY_ITS_ENGINE: &str = "FAILED: the process ended in the middle of the run without a word: its engine lives in it and can \
+     end it (a crash, a watchdog, `os._exit`), unless somebody killed it; `engine.log` has the engine's last lines";
+
 /// A run as reports show it.
 ///
 /// # Panics
@@ -169,6 +173,8 @@ pub fn as_experiment(run: &MeasuredRun) -> Experiment {
     let points = manifest.points.iter().zip(&run.points);
     let known = manifest.warnings.iter().map(|it| Note::new(it.code, it.to_string()));
     let faults = manifest.faults.iter().map(|fault| Note::new(Code::Fault, fault));
+    let ended =
+        manifest.was_ended_by_its_engine().then(|| Note::new(Code::Fault, ENDED_BY_ITS_ENGINE));
     Experiment {
         title: manifest.title.clone(),
         target: manifest.target.clone(),
@@ -179,7 +185,7 @@ pub fn as_experiment(run: &MeasuredRun) -> Experiment {
             })
             .collect(),
         incomplete: manifest.state != State::Complete,
-        warnings: known.chain(faults).collect(),
+        warnings: known.chain(faults).chain(ended).collect(),
         manifest: serde_json::to_value(manifest)
             .expect("every key is a string, and a value in memory takes any size"),
         folder: run.directory.path().display().to_string(),

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use rustix::io::{FdFlags, fcntl_setfd};
@@ -14,6 +14,7 @@ use serde::Deserialize;
 use crate::clock::{Nanos, now};
 use crate::console;
 use crate::console::streams;
+use crate::host;
 
 /// How long it may take to end after it was asked to.
 const PATIENCE: Nanos = Nanos::from_millis(20_000);
@@ -62,7 +63,7 @@ impl Server {
         let (told, tell) = std::io::pipe()?;
         // The child keeps it open under the same number.
         fcntl_setfd(&tell, FdFlags::empty()).map_err(std::io::Error::from)?;
-        let child = Command::new(std::env::current_exe()?)
+        let child = host::this_program()?
             .args(["serve", "--host", "127.0.0.1", "--port", "0", "--grpc-port", "0", "--config"])
             .arg(settings)
             .arg("--engine-log-file")

@@ -6,6 +6,7 @@ pub mod export;
 pub mod figures;
 mod frontier;
 pub mod html;
+pub mod in_python;
 pub mod ladder;
 pub mod notes;
 mod odd_answers;

@@ -8,7 +8,7 @@ use crate::metrics::pooled::EXACT_GAPS;
 use crate::metrics::summary::{Check, CheckId, Counts, PromptSurplus, Status};
 use crate::record::request_record::TokenSource;
 use crate::report::figures::{self, counted, figure};
-use crate::report::{Experiment, PointReport, json_word, odd_answers};
+use crate::report::{Experiment, PointReport, in_python, json_word, odd_answers};
 use crate::settings::slo::GOOD_FRACTION;
 use crate::warning::{Code, Note};
 
@@ -93,6 +93,9 @@ pub fn notes(experiment: &Experiment) -> Vec<Note> {
         })
         .chain(experiment.warnings.iter().cloned())
         .collect();
+    notes.extend(
+        in_python::sentence(&experiment.target).map(|words| Note::new(Code::InPython, words)),
+    );
     notes.extend(about_proxy(experiment).map(|words| Note::new(Code::Proxy, words)));
     notes.extend(of_points(&experiment.points));
     notes

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::request::terms::TokenSequences;
+use crate::settings::engine_arg::EngineArg;
 
 /// Settings of an engine in this process; `None` leaves a value to the engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,6 +76,9 @@ pub struct EngineSettings {
     pub iteration_stats: Option<u32>,
     /// Lines that the executor writes; `None` leaves it to the environment.
     pub log_level: Option<LogLevel>,
+    /// Arguments of the engine's own, passed on as they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub engine_args: Vec<EngineArg>,
     /// Program whose processes hold the engine (orchestrator mode); `None` holds it in this process and the ranks
     /// that `mpirun` started.
     pub worker: Option<PathBuf>,
@@ -124,6 +128,7 @@ impl Default for EngineSettings {
             perf_metrics: true,
             iteration_stats: None,
             log_level: None,
+            engine_args: Vec::new(),
             worker: None,
             threads: None,
             quantization: Quantization::default(),

@@ -1,6 +1,7 @@
 //! What a run is, resolved: target, engine, workload, loads, sizes, limits, output.
 
 pub mod engine;
+pub mod engine_arg;
 pub mod export;
 pub mod gpu_choice;
 pub mod human_duration;

@@ -135,6 +135,12 @@ pub struct PointEntry {
 }
 
 impl Manifest {
+    /// Whether the process ended in the middle of the run and its engine, which lives in Python, may have ended it. Only of a
+    /// manifest that was read back.
+    pub fn was_ended_by_its_engine(&self) -> bool {
+        self.state == State::Running && self.target.abilities().in_python.is_some()
+    }
+
     /// At the start.
     pub fn begin(target: TargetInfo, title: String, workload: &Workload) -> Self {
         Self {
@@ -194,7 +200,8 @@ pub fn mark_interrupted(path: &Path) -> std::io::Result<()> {
 
 /// What was typed, but for the values of headers and of flags and variables whose names say that they are secrets.
 pub fn command_line() -> Vec<String> {
-    without_secrets(std::env::args())
+    let lossy = |word: std::ffi::OsString| word.to_string_lossy().into_owned();
+    without_secrets(crate::host::arguments().into_iter().map(lossy))
 }
 
 /// Flags whose values are masked as a whole, by what they hold.

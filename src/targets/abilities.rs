@@ -65,12 +65,14 @@ const IN_PROCESS: &str = "leave it out, or measure an engine in this process, su
      comparison, give it to one side: `--set A:KEY=VALUE`)";
 const EMBEDDED: &str =
     "leave it out, or measure `local:` (in a comparison, give it to one side: `--set A:KEY=VALUE`)";
+const IN_PYTHON: &str = "leave it out, or measure `vllm:`, `trtllm-torch:` or `py:` (in a comparison, give it to one side: \
+     `--set A:KEY=VALUE`)";
 const SERVER: &str = "leave it out, or measure a server with `openai:` or `triton:` (in a comparison, give it to one side: \
      `--set A:KEY=VALUE`)";
 const HTTP: &str = "leave it out, or measure `openai:` (in a comparison, give it to one side: `--set A:KEY=VALUE`)";
 const GRPC: &str = "leave it out, or measure `triton:` (in a comparison, give it to one side: `--set A:KEY=VALUE`)";
 
-fn set_of_engine(engine: &EngineSettings, can: Abilities) -> [Given; 10] {
+fn set_of_engine(engine: &EngineSettings, can: Abilities) -> [Given; 11] {
     let default = EngineSettings::default();
     let (own, stamps) = (can.scheduler_settings, can.engine_stamps);
     [
@@ -87,6 +89,7 @@ fn set_of_engine(engine: &EngineSettings, can: Abilities) -> [Given; 10] {
             can.arithmetic_threads,
             EMBEDDED,
         ),
+        ("--engine-arg", !engine.engine_args.is_empty(), can.in_python.is_some(), IN_PYTHON),
         ("--no-engine-stamps", !engine.perf_metrics, stamps, "leave it out: it gives none"),
         (
             "--worker",

@@ -11,6 +11,14 @@ pub enum TargetError {
         /// What can be typed instead.
         remedy: String,
     },
+    /// Its engine lives in another program, which does not hold this one.
+    #[error("target `{given}` is not in this program: {remedy}")]
+    Elsewhere {
+        /// What was typed.
+        given: String,
+        /// Which program has it.
+        remedy: &'static str,
+    },
     /// The target exists but cannot be used.
     #[error("target `{name}` cannot be opened: {reason}")]
     Unusable {

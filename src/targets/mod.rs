@@ -13,6 +13,7 @@ pub mod mpi_job;
 pub mod named;
 pub mod null;
 pub mod openai;
+pub mod python;
 pub mod registry;
 pub mod served;
 pub mod sim;

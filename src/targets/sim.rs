@@ -34,6 +34,7 @@ pub const KIND: Kind = Kind {
         simulated: true,
         scheduler_settings: true,
         executor_settings: true,
+        writes_log: true,
         engine_stamps: true,
         priorities: true,
         ..Abilities::NONE

@@ -2,6 +2,7 @@
 
 use crate::support::contract;
 use crate::support::contract::{Subject, pace, shots};
+use crate::support::python_stand_in;
 use bareflight::clock::Nanos;
 use bareflight::record::request_record::Outcome;
 use bareflight::settings::engine::{Drafting, EngineSettings};
@@ -31,6 +32,22 @@ fn drafted(costs: &str) -> Subject {
     let engine =
         EngineSettings { drafting: Some(drafting), kv_reuse: true, ..EngineSettings::default() };
     Subject { engine, ..Subject::named(&format!("sim:explicit,external_drafts=3,{costs}")) }
+}
+
+#[test]
+fn an_engine_behind_the_desk_of_python_keeps_the_contract() {
+    python_stand_in::hold_this_process();
+    let fast = Subject::named("py:stand_in");
+    contract::every_shot_ends_exactly_once_with_as_many_tokens_as_were_asked_for(&fast);
+    contract::stamps_are_monotone_from_the_intended_instant_to_the_end(&fast);
+    contract::the_engine_s_own_stamps_lie_between_submission_and_delivery(&fast);
+    contract::two_phases_on_one_session_do_not_see_each_other_s_requests(&fast);
+    let narrow = Subject::named("py:stand_in,longest_prompt=64");
+    contract::what_a_target_refuses_has_a_kind_and_the_target_s_words(&narrow);
+    contract::what_is_cancelled_ends_as_cancelled_and_keeps_what_had_arrived(
+        &Subject::named("py:stand_in,step_us=3000"),
+        Nanos::from_millis(80),
+    );
 }
 
 #[test]

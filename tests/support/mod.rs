@@ -6,6 +6,7 @@ pub mod contract;
 pub mod fault_server;
 pub mod left_behind;
 pub mod made_up;
+pub mod python_stand_in;
 pub mod report_fixture;
 pub mod serve_process;
 pub mod served_run;

@@ -5,6 +5,7 @@ use crate::cli::typed::{ExecutorFlags, RequestFlags};
 use crate::settings::engine::{
     DEFAULT_DRAFT_KV_FRACTION, DEFAULT_DRAFT_TOKENS, Decoding, Drafting, EngineSettings,
 };
+use crate::settings::engine_arg::EngineArg;
 
 /// The settings that an executor alone has; all others have their defaults.
 pub(super) fn executor_settings(
@@ -13,6 +14,7 @@ pub(super) fn executor_settings(
 ) -> Result<EngineSettings, SettingsError> {
     hold_ranges(typed)?;
     hold_together(typed, request)?;
+    hold_apart(typed.engine_arg.as_deref().unwrap_or_default())?;
     let default = EngineSettings::default();
     let max_beam_width = request.beam_width.unwrap_or(default.max_beam_width);
     Ok(EngineSettings {
@@ -38,6 +40,7 @@ pub(super) fn executor_settings(
         lora_host_cache_bytes: typed.lora_host_cache_bytes,
         iteration_stats: typed.iteration_stats,
         log_level: typed.engine_log,
+        engine_args: typed.engine_arg.clone().unwrap_or_default(),
         ..default
     })
 }
@@ -84,6 +87,17 @@ fn hold_ranges(typed: &ExecutorFlags) -> Result<(), SettingsError> {
         if let Some(given) = count.filter(|count| *count == 0 || i32::try_from(*count).is_err()) {
             let range = "a whole number from 1 to 2147483647";
             return Err(SettingsError::Range { flag, given: given.to_string(), range });
+        }
+    }
+    Ok(())
+}
+
+/// An argument has one value.
+fn hold_apart(arguments: &[EngineArg]) -> Result<(), SettingsError> {
+    for (i, argument) in arguments.iter().enumerate() {
+        if arguments[..i].iter().any(|earlier| earlier.key == argument.key) {
+            let (flag, range) = ("--engine-arg", "each key once");
+            return Err(SettingsError::Range { flag, given: argument.to_string(), range });
         }
     }
     Ok(())
@@ -189,6 +203,7 @@ pub(super) fn to_flags(engine: &EngineSettings) -> ExecutorFlags {
         lora_host_cache_bytes: engine.lora_host_cache_bytes,
         iteration_stats: engine.iteration_stats,
         engine_log: engine.log_level,
+        engine_arg: (!engine.engine_args.is_empty()).then(|| engine.engine_args.clone()),
     }
 }
 
@@ -214,6 +229,7 @@ mod tests {
             ("[engine]\ndraft_engine = 'small'\ndecoding = 'top_k'", "--decoding"),
             ("[engine]\ndraft_engine = 'small'\n[request]\nbeam_width = 2", "--beam-width"),
             ("[engine]\ndecoding = 'beam'", "--beam-width"),
+            ("[engine]\nengine_arg = ['a=1', 'b=1', 'a=2']", "--engine-arg a=2"),
             ("[engine]\nkv_events = 100", "--kv-reuse"),
             ("kv_reuse = true\n[engine]\nkv_events = 0", "--kv-events"),
             ("[request]\nlora = '1'", "--lora-dir"),

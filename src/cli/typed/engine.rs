@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::request::terms::TokenSequences;
 use crate::settings::engine::{DEFAULT_KV_EVENTS, Decoding, LogLevel, Lookahead};
+use crate::settings::engine_arg::EngineArg;
 
 /// Over these flags in the help.
 pub const EXECUTOR_HEADING: &str = "Executor (`sim:` and TensorRT-LLM); table [engine] of a file";
@@ -118,4 +119,8 @@ pub struct ExecutorFlags {
     #[arg(long, value_enum, value_name = "LEVEL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine_log: Option<LogLevel>,
+    /// With `vllm:`, `trtllm-torch:` and `py:`: an argument of the engine's own, passed on as it is; may be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine_arg: Option<Vec<EngineArg>>,
 }

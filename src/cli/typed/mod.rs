@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+use crate::cli::adapter::AdapterArgs;
 use crate::cli::compare::CompareArgs;
 use crate::cli::doctor::DoctorArgs;
 use crate::cli::explain::ExplainArgs;
@@ -68,6 +69,8 @@ pub enum Command {
     Compare(Box<CompareArgs>),
     /// Measure what each layer adds: harness, bridge, engine, text, and a server over HTTP and gRPC, in turns
     Ladder(Box<LadderArgs>),
+    /// Look after an adapter of an engine in Python (see docs/PYTHON_ENGINES.md)
+    Adapter(AdapterArgs),
     /// Print completions for a shell: `eval "$(bareflight completions bash)"`
     Completions {
         /// Which shell

@@ -14,7 +14,7 @@ use std::io::{self, BufRead, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::clock::{Nanos, now};
+use crate::host;
 
 /// First argument of a guard.
 pub const GUARD: &str = "guard-of-a-launched-server";
@@ -148,8 +149,8 @@ impl StopSignal {
     }
 }
 
-/// Runs this process as a guard or as what becomes the server, where its arguments say so.
-pub fn run_as_asked(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
+/// Runs this process as a guard or as what becomes the server, where its arguments say so; the code to end with.
+pub fn run_as_asked(arguments: impl IntoIterator<Item = OsString>) -> Option<u8> {
     let arguments: Vec<OsString> = arguments.into_iter().skip(1).collect();
     let (first, rest) = arguments.split_first()?;
     let outcome = if first == GUARD {
@@ -163,11 +164,11 @@ pub fn run_as_asked(arguments: impl IntoIterator<Item = OsString>) -> Option<Exi
         return None;
     };
     Some(match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             // Standard error of what becomes the server is its log.
             let _nowhere_left = writeln!(io::stderr(), "bareflight: {error}");
-            ExitCode::from(127)
+            127
         }
     })
 }
@@ -249,7 +250,7 @@ fn hear_signals(tell: Sender<Event>) -> io::Result<()> {
 /// Starts the server as the leader of a group, from the main thread: its end would end the server.
 fn start(order: &Order) -> io::Result<Pid> {
     let log = OpenOptions::new().create(true).append(true).open(&order.log)?;
-    let child = Command::new(std::env::current_exe()?)
+    let child = host::this_program()?
         .args([SERVER, &std::process::id().to_string()])
         .args(&order.argv)
         .envs(order.env.iter().map(|(name, value)| (name, value)))

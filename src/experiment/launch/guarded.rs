@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use crate::clock::{Nanos, now};
 use crate::console::streams;
 use crate::experiment::launch::guard::{Ended, GUARD, Order, Report, StopSignal};
+use crate::host;
 
 /// How much longer than its spans a guard may take to end.
 const GRACE: Duration = Duration::from_secs(20);
@@ -113,7 +114,7 @@ impl Guarded {
     /// # Errors
     /// When either cannot be started.
     pub fn start(order: &Order) -> io::Result<Self> {
-        let mut guard = Command::new(std::env::current_exe()?)
+        let mut guard = host::this_program()?
             .arg(GUARD)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

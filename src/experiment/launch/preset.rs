@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::experiment::launch::places::names_a_port;
 use crate::experiment::launch::words::{self, NoCommand};
+use crate::host;
 use crate::settings::launch::{LaunchProfiler, LaunchSettings, ReadySign};
 
 /// Everything about a launch before its ports are known; texts may hold placeholders.
@@ -310,9 +311,10 @@ fn trtllm_serve(
 }
 
 fn bareflight(target: &str, options: Option<String>) -> Result<Vec<String>, NoPlan> {
-    let program = std::env::current_exe().map_err(|_| NoPlan::NoSelf)?;
-    let program = program.display().to_string();
-    let start = words(&[&program, "serve", "--target", target]);
+    let program = host::this_program().map_err(|_| NoPlan::NoSelf)?;
+    let itself = std::iter::once(program.get_program()).chain(program.get_args());
+    let itself: Vec<String> = itself.map(|word| word.to_string_lossy().into_owned()).collect();
+    let start = [itself, words(&["serve", "--target", target])].concat();
     let grpc = words(&["--grpc-port", "{http_port}"]);
     Ok([start, words(&LOOPBACK), grpc, flag_of("--config", options)].concat())
 }

@@ -7,7 +7,8 @@ use crate::cli::typed::Settings;
 use crate::targets::abilities::{self, tests::target};
 use crate::targets::registry::KINDS;
 
-const IN_PROCESS: &[&str] = &["local", "sim", "trtllm"];
+const IN_PROCESS: &[&str] = &["local", "sim", "trtllm", "py", "vllm", "trtllm-torch"];
+const IN_PYTHON: &[&str] = &["py", "vllm", "trtllm-torch"];
 const EXECUTORS: &[&str] = &["sim", "trtllm"];
 const SERVERS: &[&str] = &["openai", "triton"];
 const OPENAI: &[&str] = &["openai"];
@@ -22,8 +23,12 @@ const OF_TARGETS: &[(&str, &[&str])] = &[
     ("capacity_policy = 'max_utilization'", EXECUTORS),
     ("chunking_policy = 'equal_progress'", EXECUTORS),
     ("no_chunked_context = true", EXECUTORS),
-    ("no_engine_stamps = true", &["sim", "trtllm", "openai", "triton", "triton-c"]),
+    (
+        "no_engine_stamps = true",
+        &["sim", "trtllm", "openai", "triton", "triton-c", "py", "vllm", "trtllm-torch"],
+    ),
     ("[engine]\nengine_log = 'info'", EXECUTORS),
+    ("[engine]\nengine_arg = ['a=b']", IN_PYTHON),
     ("worker = 'x'", &["trtllm"]),
     ("threads = 1", &["local"]),
     ("quantization = 'f32'", &["local"]),
@@ -47,7 +52,21 @@ const OF_TARGETS: &[(&str, &[&str])] = &[
     ("triton_streams = 1", &["triton"]),
     ("triton_connections = 1", &["triton"]),
     ("extra_inputs = '{}'", &["openai", "triton", "triton-c"]),
-    ("tokenizer = 'x'", &["local", "sim", "trtllm", "openai", "triton", "triton-c", "text"]),
+    (
+        "tokenizer = 'x'",
+        &[
+            "local",
+            "sim",
+            "trtllm",
+            "openai",
+            "triton",
+            "triton-c",
+            "text",
+            "py",
+            "vllm",
+            "trtllm-torch",
+        ],
+    ),
     ("vocab_size = 9", &["openai", "triton", "triton-c", "text", "null"]),
 ];
 

@@ -7,7 +7,7 @@ use crate::settings::engine::EngineSettings;
 use crate::settings::served::{ServedEndpoint, ServedSettings};
 use crate::targets::named::Named;
 use crate::targets::{
-    TargetError, TargetInfo, local, null, openai, sim, text, triton, triton_c, trtllm,
+    TargetError, TargetInfo, local, null, openai, python, sim, text, triton, triton_c, trtllm,
 };
 
 /// Every kind, in the order of help texts.
@@ -18,6 +18,9 @@ pub const KINDS: &[&Kind] = &[
     &openai::KIND,
     &triton::KIND,
     &triton_c::KIND,
+    &python::KIND,
+    &python::VLLM_KIND,
+    &python::TRTLLM_TORCH_KIND,
     &text::KIND,
     &null::KIND,
     #[cfg(test)]
@@ -63,6 +66,8 @@ pub struct Abilities {
     pub scheduler_settings: bool,
     /// Settings of TensorRT-LLM's executor apply.
     pub executor_settings: bool,
+    /// It writes a log to the standard streams of this process.
+    pub writes_log: bool,
     /// The scheduler is its own: settings that change its policy are refused.
     pub own_scheduler: bool,
     /// It honours the priority of a request.
@@ -87,8 +92,19 @@ pub struct Abilities {
     pub wraps_target: bool,
     /// Its argument names a server.
     pub server: Option<ServerProtocol>,
+    /// It lives in Python, behind an adapter: arguments of its own apply.
+    pub in_python: Option<AdapterModule>,
     /// What prompts are by default.
     pub prompts: DefaultPrompts,
+}
+
+/// Where the adapter of an engine in Python is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdapterModule {
+    /// This module.
+    Fixed(&'static str),
+    /// The target's argument names it.
+    Named,
 }
 
 /// How a server is spoken to.
@@ -120,6 +136,7 @@ impl Abilities {
         replies_at_once: false,
         scheduler_settings: false,
         executor_settings: false,
+        writes_log: false,
         own_scheduler: false,
         priorities: false,
         extra_inputs: false,
@@ -132,6 +149,7 @@ impl Abilities {
         engine_directory: false,
         wraps_target: false,
         server: None,
+        in_python: None,
         prompts: DefaultPrompts::Ids,
     };
 

@@ -23,6 +23,7 @@ pub const KIND: Kind = Kind {
         engine: true,
         scheduler_settings: true,
         executor_settings: true,
+        writes_log: true,
         engine_stamps: true,
         priorities: true,
         local_gpus: true,

@@ -120,4 +120,13 @@ pub(super) const ENTRIES: &[Entry] = &[
         why: "What it looks at is slower: the numbers compare with nothing",
         remedy: "Measure again without `--profile-window` and `--nvtx`",
     },
+    Entry {
+        code: Code::InPython,
+        number: "W045",
+        name: "engine in Python",
+        source: Source::Mark,
+        means: "The engine lives in Python, in this process",
+        why: "How it is driven, who takes stamps and what is a child process decide what latencies hold",
+        remedy: "Quote the labels with the numbers; docs/PYTHON_ENGINES.md says what each means",
+    },
 ];

@@ -104,6 +104,8 @@ pub enum Code {
     NullTarget,
     /// A profiler watched.
     Profiled,
+    /// The engine lives in Python, in this process.
+    InPython,
     /// Percentiles marked `~` have too few samples behind them.
     Uncertified,
     /// Percentiles of very many gaps come from a histogram.

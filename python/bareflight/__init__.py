@@ -1,0 +1,1 @@
+"""bareflight: benchmark of engines for large language models, in process and served."""

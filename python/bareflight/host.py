@@ -1,0 +1,306 @@
+"""Host of engines: finds adapters, and runs an engine's thread. The loop is written here, once, for all adapters."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from functools import lru_cache
+from typing import Any
+
+from bareflight.adapter import Adapter, Refused, Request
+
+#: How long an idle thread sleeps at the desk; an order wakes it.
+IDLE_US = 50_000
+#: Between two looks at the engine's statistics.
+STATISTICS_NS = 20_000_000
+#: Settings that are set, where they are not these.
+DEFAULTS = {"max_batch_size": None, "max_num_tokens": None, "max_queue_size": None, "kv_reuse": False, "kv_tokens": None}
+#: Variables whose values the labels keep, where they are set.
+ECHOED = ("VLLM_", "TLLM_", "TRTLLM_", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "PYTORCH_")
+
+
+def find(module: str) -> type[Adapter]:
+    """The adapter of a module; modules of the working directory are found too, as the last ones."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        found = getattr(importlib.import_module(module), "Engine", None)
+    except ModuleNotFoundError as error:
+        if error.name == module and module.startswith("bareflight."):
+            raise Refused(f"this version of bareflight has no adapter `{module}`: use `py:` with one of yours") from error
+        if error.name == module.split(".")[0]:
+            raise Refused(f"there is no module `{error.name}` in this environment or this folder") from error
+        raise
+    if not (isinstance(found, type) and issubclass(found, Adapter)):
+        raise Refused(f"`{module}` has no class `Engine` that is a `bareflight.adapter.Adapter`: see docs/PYTHON_ENGINES.md")
+    return found
+
+
+def words_of(error: BaseException, where: str) -> str:
+    """An exception on one line, with the place in which it was raised; the words alone where it is a refusal."""
+    if isinstance(error, Refused):
+        return str(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    at = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
+    return f"`{where}` of the adapter raised {type(error).__name__}: {error}{at}"
+
+
+def check_settings(engine: type[Adapter], settings: dict[str, Any]) -> None:
+    """Refuses what the adapter does not honour."""
+    for name, default in DEFAULTS.items():
+        if settings.get(name) != default and name not in engine.SETTINGS:
+            raise Refused(f"it has no `--{name.replace('_', '-')}`: leave it out")
+    for option in settings.get("options", {}):
+        if engine.OPTIONS is not None and option not in engine.OPTIONS:
+            known = ", ".join(sorted(engine.OPTIONS)) or "none"
+            raise Refused(f"it has no option `{option}`: it knows {known}")
+
+
+def labels(engine: type[Adapter]) -> dict[str, Any]:
+    """What is true of every engine here, unless its adapter says otherwise."""
+    return {
+        "python": sys.version.split()[0],
+        "switch_interval_s": engine.SWITCH_INTERVAL_S or sys.getswitchinterval(),
+        "garbage_collector": "frozen after opening, then as the engine has it",
+        "driver_level": "adapter",
+        "child_processes": "not said",
+        "stamps": "engine's thread",
+        "prepared": "before the clock, between steps while the engine is busy",
+        "environment": {name: value for name, value in sorted(os.environ.items()) if name.startswith(ECHOED)},
+    }
+
+
+def describe(module: str, model: str, settings_json: str) -> tuple[bool, str]:
+    """What an engine is, as JSON; or False and why it cannot be used."""
+    masks = affinity_masks()
+    try:
+        engine = find(module)
+        settings = json.loads(settings_json)
+        check_settings(engine, settings)
+        said = dict(engine.describe(model, settings))
+        said["details"] = {**labels(engine), **said.get("details", {})}
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_DFL:
+            return False, "importing it takes over SIGINT, which ends a run in order: it must leave signals alone"
+        return True, json.dumps(said)
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        return False, words_of(error, "describe")
+    finally:
+        restore_affinity(masks, None)
+
+
+def examine(module: str) -> list[tuple[str, str]]:
+    """What the doctor says of an adapter and its library."""
+    try:
+        return [(str(status), str(sentence)) for status, sentence in find(module).examine()]
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        return [("fail", words_of(error, "examine"))]
+
+
+def check(module: str, model: str, options_json: str) -> tuple[bool, str]:
+    """Whether an adapter keeps the contract, and what breaks it otherwise."""
+    from bareflight import check as conformance
+
+    return conformance.check(module, model, json.loads(options_json))
+
+
+def start(module: str, model: str, settings_json: str, desk: Any) -> None:
+    """Starts the engine's thread. Python does not wait for it at the end, since it may never come back."""
+    arguments = (module, model, json.loads(settings_json), desk)
+    threading.Thread(target=run, args=arguments, name="engine", daemon=True).start()
+
+
+def run(module: str, model: str, settings: dict[str, Any], desk: Any) -> None:
+    """The engine's thread: opens the engine, runs it, closes it."""
+    # Threads and children of the engine inherit this: Ctrl-C is for bareflight, which still needs them for what is in flight.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    masks = affinity_masks()
+    try:
+        adapter = find(module)
+    except BaseException as error:  # Whatever it is, somebody waits for the engine.
+        desk.ended(words_of(error, "open"))
+        return
+    INTERPRETER.begin(adapter.SWITCH_INTERVAL_S)
+    try:
+        engine = adapter()
+        engine.open(model, settings)
+    except BaseException as error:  # As above.
+        INTERPRETER.end()
+        desk.ended(words_of(error, "open"))
+        return
+    restore_affinity(masks, threading.get_native_id())
+    gc.collect()
+    gc.freeze()
+    print(f"bareflight: {gc.get_freeze_count()} objects are frozen for the garbage collector", file=sys.stderr)
+    desk.opened()
+    why = None
+    try:
+        loop(engine, desk, settings["iteration_stats"])
+    except EngineFailed as failure:
+        why = str(failure)
+        print(f"bareflight: {why}", file=sys.stderr)
+        desk.failed(why)
+    try:
+        engine.close()
+    except BaseException as error:  # Its thread ends here either way.
+        why = why or words_of(error, "close")
+    INTERPRETER.end()
+    desk.ended(why)
+
+
+class Interpreter:
+    """What engines change of the interpreter, which they share: put back when the last of them has closed."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.engines = 0
+        self.switch_interval_s = sys.getswitchinterval()
+
+    def begin(self, switch_interval_s: float | None) -> None:
+        """An engine is about to open."""
+        with self.lock:
+            if self.engines == 0:
+                self.switch_interval_s = sys.getswitchinterval()
+            self.engines += 1
+            if switch_interval_s is not None:
+                sys.setswitchinterval(min(switch_interval_s, sys.getswitchinterval()))
+
+    def end(self) -> None:
+        """An engine has closed."""
+        with self.lock:
+            self.engines -= 1
+            if self.engines == 0:
+                sys.setswitchinterval(self.switch_interval_s)
+                gc.unfreeze()
+
+
+INTERPRETER = Interpreter()
+
+
+class EngineFailed(Exception):
+    """The engine as a whole has failed; the words are for the user."""
+
+
+@lru_cache(maxsize=64)
+def terms_of(text: str) -> dict[str, Any]:
+    """Terms of a request; most requests of a plan have the same."""
+    return json.loads(text)
+
+
+def prepare(engine: Adapter, desk: Any, orders: list[tuple[int, bytes, int, str]], refused: dict[int, str]) -> None:
+    """Has requests made ready, and notes which are refused."""
+    requests = [Request(index, prompt, most, terms_of(terms)) for index, prompt, most, terms in orders]
+    try:
+        refused.update(engine.prepare(requests))
+    except Exception as error:  # It refuses these requests, and no other.
+        words = words_of(error, "prepare")
+        refused.update((request.index, words) for request in requests)
+    desk.prepared(len(requests))
+
+
+def add(engine: Adapter, desk: Any, index: int, refused: dict[int, str]) -> None:
+    """Starts a request, or says why it is refused."""
+    why = refused.pop(index, None)
+    if why is None:
+        try:
+            engine.add(index)
+            return
+        except Exception as error:  # It refuses this request, and no other.
+            why = words_of(error, "add")
+    desk.refuse(index, why)
+
+
+def cancel(engine: Adapter, desk: Any, index: int) -> None:
+    """Ends a request early, unless it has ended."""
+    if not desk.is_open(index):
+        return
+    try:
+        silent = engine.cancel(index)
+    except Exception as error:
+        raise EngineFailed(words_of(error, "cancel")) from error
+    if silent:
+        desk.deliver(time.monotonic_ns(), [], [], [], [(index, "cancelled", None, None)])
+
+
+def deliver(desk: Any, step: tuple) -> bool:
+    """Hands over what a step gave. Returns whether orders wait."""
+    try:
+        return desk.deliver(*step)
+    except RuntimeError as error:  # Its words are bareflight's.
+        raise EngineFailed(str(error)) from error
+    except Exception as error:
+        raise EngineFailed(f"`step` of the adapter gave what is no `Step`: {error}") from error
+
+
+def loop(engine: Adapter, desk: Any, statistics: bool) -> None:
+    """Steps the engine until it is to be closed: orders between steps, one call per step."""
+    refused: dict[int, str] = {}
+    next_statistics = 0
+    orders = True
+    where = "busy"
+    try:
+        while True:
+            where = "busy"
+            busy = engine.busy()
+            if orders or not busy:
+                to_prepare, added, cancelled, stop = desk.take(0 if busy else IDLE_US)
+                if to_prepare:
+                    prepare(engine, desk, to_prepare, refused)
+                for index in added:
+                    add(engine, desk, index, refused)
+                for index in cancelled:
+                    cancel(engine, desk, index)
+                if stop:
+                    return
+                where = "busy"
+                busy = engine.busy()
+            orders = False
+            if busy:
+                where = "step"
+                step = engine.step()
+                if statistics and step[4] and not engine.busy():
+                    # Whoever waits for the last end reads them at once.
+                    next_statistics = tell_iterations(engine, desk)
+                orders = deliver(desk, step)
+            if statistics and time.monotonic_ns() >= next_statistics:
+                where = "iterations"
+                next_statistics = tell_iterations(engine, desk)
+    except EngineFailed:
+        raise
+    except BaseException as error:  # The engine is dead, whatever it raised.
+        raise EngineFailed(words_of(error, where)) from error
+
+
+def tell_iterations(engine: Adapter, desk: Any) -> int:
+    """Hands over statistics; returns when that is due again."""
+    if texts := engine.iterations():
+        desk.iterations(texts)
+    return time.monotonic_ns() + STATISTICS_NS
+
+
+def affinity_masks() -> dict[int, set[int]]:
+    """The cores on which each thread of this process may run."""
+    masks = {}
+    for thread in map(int, os.listdir("/proc/self/task")):
+        try:
+            masks[thread] = os.sched_getaffinity(thread)
+        except ProcessLookupError:  # It ended meanwhile.
+            continue
+    return masks
+
+
+def restore_affinity(masks: dict[int, set[int]], own: int | None) -> None:
+    """Gives each thread that was there before the engine its cores back, but for the engine's own."""
+    for thread, mask in masks.items():
+        try:
+            if thread != own and os.sched_getaffinity(thread) != mask:
+                os.sched_setaffinity(thread, mask)
+                print(f"bareflight: the engine had pinned thread {thread}; it has its cores back", file=sys.stderr)
+        except ProcessLookupError:  # It ended meanwhile.
+            continue

@@ -1,0 +1,73 @@
+//! Labels of an engine in Python: how it is driven, who takes stamps, what is a child process.
+
+use serde_json::Value;
+
+use crate::report::figures::figure;
+use crate::targets::TargetInfo;
+
+/// One sentence of all labels; nothing where the engine does not live in Python.
+pub fn sentence(target: &TargetInfo) -> Option<String> {
+    let engine =
+        target.details.get("engine").filter(|_| target.details.get("adapter").is_some())?;
+    let text = |key: &str| engine.get(key).and_then(Value::as_str).unwrap_or("not said");
+    let interval = engine.get("switch_interval_s").and_then(Value::as_f64);
+    let interval =
+        interval.map_or_else(|| "not said".to_owned(), |s| format!("{} ms", figure(s * 1e3)));
+    let unproven = engine.get("unproven").and_then(Value::as_str);
+    let unproven = unproven.map_or_else(String::new, |what| format!("; UNPROVEN: {what}"));
+    Some(format!(
+        "the engine lives in this process, under Python {}: driver level {}; child processes: {}; stamps: {}; requests \
+         prepared {}; switch interval {interval}; garbage collector {}{unproven}",
+        text("python"),
+        text("driver_level"),
+        text("child_processes"),
+        text("stamps"),
+        text("prepared"),
+        text("garbage_collector"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::Limits;
+    use serde_json::json;
+
+    fn target(details: Value) -> TargetInfo {
+        TargetInfo {
+            name: "vllm:m".into(),
+            kind: "vllm".into(),
+            title: String::new(),
+            simulated: false,
+            dummy_weights: false,
+            gpus: 1,
+            limits: Limits::default(),
+            details,
+        }
+    }
+
+    #[test]
+    fn every_label_of_an_engine_in_python_is_said_and_what_is_missing_is_not_made_up() {
+        let engine = json!({
+            "python": "3.12.1",
+            "driver_level": "EngineCore",
+            "stamps": "engine's thread",
+            "prepared": "before the clock",
+            "switch_interval_s": 0.005,
+            "unproven": "nobody has run it on a GPU",
+        });
+        let said = sentence(&target(json!({ "adapter": "a", "engine": engine }))).expect("labels");
+        for label in [
+            "Python 3.12.1",
+            "driver level EngineCore",
+            "child processes: not said",
+            "stamps: engine's thread",
+            "prepared before the clock",
+            "interval 5.00 ms",
+            "UNPROVEN: nobody has run it on a GPU",
+        ] {
+            assert!(said.contains(label), "{label}: {said}");
+        }
+        assert_eq!(sentence(&target(json!({ "engine": {} }))), None);
+    }
+}

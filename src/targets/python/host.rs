@@ -1,0 +1,67 @@
+//! Host of Python engines: what the program that Python holds does for this crate.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::targets::python::engine_end::EngineEnd;
+
+/// Which engine is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The module of its adapter.
+    pub module: String,
+    /// What the adapter opens: a model's folder, or nothing.
+    pub model: String,
+    /// Settings and options, a JSON object.
+    pub settings: String,
+}
+
+/// What the program that Python holds does.
+pub trait PythonHost: Send + Sync {
+    /// What the engine is, as JSON; nothing is loaded.
+    ///
+    /// # Errors
+    /// In the adapter's words.
+    fn describe(&self, asked: &Asked) -> Result<String, String>;
+
+    /// What an adapter says of the library that it drives: a status (`ok`, `warn`, `fail`) and a sentence each.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    fn examine(&self, module: &str) -> Result<Vec<(String, String)>, String>;
+
+    /// Runs an adapter without a clock and holds it against the contract; `asked.settings` are options alone.
+    ///
+    /// # Errors
+    /// What breaks the contract, a line each.
+    fn check(&self, asked: &Asked) -> Result<String, String>;
+
+    /// Starts the engine's thread, which owns `end` from now on.
+    ///
+    /// # Errors
+    /// When there is no thread.
+    fn start(&self, asked: &Asked, end: EngineEnd) -> Result<(), String>;
+}
+
+static HOST: OnceLock<Box<dyn PythonHost>> = OnceLock::new();
+static THREAD_LEFT: AtomicBool = AtomicBool::new(false);
+
+/// Names the host; the first one stands.
+pub fn install(host: Box<dyn PythonHost>) {
+    let _the_first_one_stands = HOST.set(host);
+}
+
+/// The host, where Python holds this program.
+pub fn host() -> Option<&'static dyn PythonHost> {
+    HOST.get().map(Box::as_ref)
+}
+
+/// Notes that an engine's thread never came back.
+pub(super) fn leave_thread() {
+    THREAD_LEFT.store(true, Ordering::Release);
+}
+
+/// Whether an engine's thread never came back: Python then cannot end in order, and the process must end at once.
+pub fn thread_was_left() -> bool {
+    THREAD_LEFT.load(Ordering::Acquire)
+}

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Tests of the program that Python holds: builds its module in the target folder of the other tests, puts it into a virtual
+# environment, and runs python/tests there. Any CPython from 3.10 on: PYTHON names it. `wheel` installs the release build through
+# pip instead, as a user does.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+python=${PYTHON:-python3}
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || {
+    echo "\`$python\` is no Python 3.10 or later: name one with PYTHON=…" >&2
+    exit 1
+}
+target=${CARGO_TARGET_DIR:-$PWD/target}
+venv=$target/python-tests
+rm -rf "$venv"
+"$python" -m venv "$venv"
+
+if [ "${1:-}" = wheel ]; then
+    shift
+    "$venv/bin/pip" install --quiet .
+else
+    ${CARGO:-cargo} build --quiet --package bareflight-python
+    package=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/bareflight
+    mkdir "$package"
+    ln -s "$PWD"/python/bareflight/*.py "$package"
+    ln -s "$target/debug/lib_native.so" "$package/_native.abi3.so"
+    # As pip writes it.
+    cat >"$venv/bin/bareflight" <<SCRIPT
+#!$venv/bin/python
+import sys
+from bareflight.__main__ import run
+if __name__ == "__main__":
+    sys.exit(run())
+SCRIPT
+    chmod +x "$venv/bin/bareflight"
+fi
+
+cd python/tests
+if [ $# -gt 0 ]; then
+    exec "$venv/bin/python" -m unittest "$@"
+fi
+# Most of a test is waiting.
+jobs=()
+for module in test_*.py; do
+    "$venv/bin/python" -m unittest "${module%.py}" >"$target/python-tests/$module.log" 2>&1 &
+    jobs+=("$module:$!")
+done
+failed=0
+for job in "${jobs[@]}"; do
+    wait "${job#*:}" || failed=1
+    tail -n 3 "$target/python-tests/${job%%:*}.log"
+done
+if [ "$failed" = 1 ]; then
+    grep -hv '^\.*$' "$target"/python-tests/*.log >&2
+    exit 1
+fi
