@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bareflight::clock::{self, Nanos};
 use bareflight::ffi::engine::raw_loop_simulated;
-use bareflight::issue::issuer::Pace;
+use bareflight::issue::issuer::{Graces, Pace};
 use bareflight::issue::phase::Stage;
 use bareflight::issue::stop::Stop;
 use bareflight::load::Load;
@@ -64,6 +64,7 @@ fn through_the_bridge(shots: &[Shot]) -> Cost {
         duration: None,
         timeout: Nanos::from_secs_f64(60.0),
         drain: Nanos::from_secs_f64(1.0),
+        graces: Graces::OF_RUNS,
     };
     let cpu = clock::process_cpu();
     let (played, sealed) = stage.run(shots, &pace, None);

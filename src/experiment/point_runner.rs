@@ -13,7 +13,7 @@ use crate::experiment::listening_log::{Listener, heard};
 use crate::experiment::sweep::{ExperimentError, Watch};
 use crate::experiment::warm_up::Warmed;
 use crate::issue::drawing::{Drawing, DrawingError, DrawingOutcome};
-use crate::issue::issuer::{Pace, Played, RampPace};
+use crate::issue::issuer::{Graces, Pace, Played, RampPace};
 use crate::issue::phase::Stage;
 use crate::issue::stop::Stop;
 use crate::load::Load;
@@ -29,6 +29,7 @@ use crate::observe::profiler::{self, Profiler, Profiling};
 use crate::record::log::RecordLog;
 use crate::record::nvtx_ranges::Tool;
 use crate::record::recorder::PhaseRecords;
+use crate::report::figures::counted;
 use crate::request::RequestId;
 use crate::settings::Resolved;
 use crate::specs::RooflineFacts;
@@ -306,6 +307,15 @@ impl<'a> PointRunner<'a> {
             let text = format!("point {label}: the ramp ended early, after {most} requests: {why}");
             self.manifest.faults.push(text);
         }
+        if played.given_up > 0 {
+            let text = format!(
+                "point {label}: the target went on with {} for more than {} s after they were cancelled, because their \
+                 time or the drain's was up; each counts so, and is still the target's",
+                counted(played.given_up, "request"),
+                Graces::OF_RUNS.cancelled.as_secs_f64()
+            );
+            self.manifest.faults.push(text);
+        }
         entry.facts.window = window(entry.facts.window_kind, &played, &phase);
         entry.facts.complete = !played.interrupted && self.stage.broken().is_none();
         let waited = self.stage.waited() - waited_before;
@@ -492,6 +502,7 @@ impl<'a> PointRunner<'a> {
             duration: plan.size().duration,
             timeout: self.resolved.timeout,
             drain: self.resolved.drain,
+            graces: Graces::OF_RUNS,
         }
     }
 
@@ -519,7 +530,9 @@ impl<'a> PointRunner<'a> {
     /// Closes the target and writes the manifest for the last time; the reports are made from what is returned.
     pub fn close(mut self) -> MeasuredRun {
         let broken = self.stage.broken().map(str::to_owned);
-        self.collectors.stop();
+        if let Err(text) = self.collectors.stop() {
+            self.manifest.faults.push(text);
+        }
         if let Drain::Forced(text) = self.stage.finish() {
             self.manifest.faults.push(format!("closing the target: {text}"));
         }

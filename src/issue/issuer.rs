@@ -36,6 +36,23 @@ pub struct Pace {
     pub timeout: Nanos,
     /// How long answers are awaited after the duration or an interrupt, before what is open is cancelled.
     pub drain: Nanos,
+    /// How long a target may go on with what it was asked to end.
+    pub graces: Graces,
+}
+
+/// How long a target may go on with what it was asked to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Graces {
+    /// A cancelled request, before it is given up.
+    pub cancelled: Nanos,
+    /// Every slot with requests that were given up, before the target is.
+    pub stuck: Nanos,
+}
+
+impl Graces {
+    /// Those of every run.
+    pub const OF_RUNS: Self =
+        Self { cancelled: Nanos::from_millis(5_000), stuck: Nanos::from_millis(60_000) };
 }
 
 /// How a ramp is played. It ends when as many requests have ended as are in flight, and not before its time.
@@ -61,14 +78,12 @@ pub struct Played {
     pub ran_out: bool,
     /// The ramp had used up its supply before it was over.
     pub ramp_ran_out: bool,
+    /// Requests, of ramp and tail too, that the target went on with after a cancel for as long as it may, and longer.
+    pub given_up: u64,
 }
 
 /// Between "go" and the first shot, so that the first one is not late.
 const LEAD: Nanos = Nanos::from_micros(500);
-/// How long a cancelled request may take to say that it has ended.
-const CANCEL_GRACE: Nanos = Nanos::from_millis(5_000);
-/// How long every slot may belong to requests that were given up, before the target is.
-const STUCK_GRACE: Nanos = Nanos::from_millis(60_000);
 /// Between two looks for a shot that has not been drawn yet.
 const DRAW_LOOK: Nanos = Nanos::from_micros(50);
 /// Longest sleep without a look at the stop flag.
@@ -91,6 +106,8 @@ pub fn play(
         gate,
         stop,
         timeout: pace.timeout,
+        graces: pace.graces,
+        given_up: 0,
         start: clock::now(),
         ended_before: gate.ended(),
         deadlines: Deadlines::of(shots),
@@ -128,6 +145,7 @@ pub fn play(
         interrupted: interrupted || stop.is_asked(),
         ran_out,
         ramp_ran_out: issuer.ramp_ran_out,
+        given_up: issuer.given_up,
     }
 }
 
@@ -205,6 +223,8 @@ struct Issuer<'a> {
     gate: &'a Gate,
     stop: &'a Stop,
     timeout: Nanos,
+    graces: Graces,
+    given_up: u64,
     /// What intended instants count from: of the ramp, then of the shots that count.
     start: MonoNs,
     /// Requests that the session had ended before.
@@ -603,10 +623,10 @@ impl Issuer<'_> {
         let held = self.gate.held();
         let is_stuck = slots.unused == 0 && held > 0 && self.gate.in_flight() == 0;
         slots.stuck = is_stuck.then(|| slots.stuck.unwrap_or(now));
-        if slots.stuck.is_some_and(|since| now - since >= STUCK_GRACE) {
+        if slots.stuck.is_some_and(|since| now - since >= self.graces.stuck) {
             self.gate.fail_target(format!(
                 "every slot belongs to a cancelled request ({held} of them), and the target has ended none in {} s",
-                STUCK_GRACE.as_secs_f64()
+                self.graces.stuck.as_secs_f64()
             ));
         }
     }
@@ -634,8 +654,9 @@ impl Issuer<'_> {
             }
             self.cancelled.pop_front();
             if self.gate.abandon(id) {
-                let ending = Ending::Failed(FailureKind::Unanswered);
-                self.sink.push_blocking(Event::End { id, at: now, ending });
+                // It was cancelled, or its time was up; that the target did not say so changes neither.
+                self.given_up += 1;
+                self.sink.push_blocking(Event::End { id, at: now, ending: Ending::Cancelled });
             }
         }
     }
@@ -644,7 +665,7 @@ impl Issuer<'_> {
         // Before the call, as with a submission.
         self.sink.push_blocking(Event::CancelAsked { id, at: now });
         self.session.cancel(id);
-        self.cancelled.push_back((now + CANCEL_GRACE, id));
+        self.cancelled.push_back((now + self.graces.cancelled, id));
     }
 
     /// Why what is left is not sent, as things stand when sending ends; `None` for the load's own end.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bareflight::clock::{self, MonoNs, Nanos};
-use bareflight::issue::issuer::{Pace, Played};
+use bareflight::issue::issuer::{Graces, Pace, Played};
 use bareflight::issue::phase::Stage;
 use bareflight::issue::stop::Stop;
 use bareflight::load::Load;
@@ -82,6 +82,7 @@ pub fn pace(concurrency: u32) -> Pace {
         duration: None,
         timeout: Nanos::from_secs_f64(120.0),
         drain: Nanos::from_secs_f64(5.0),
+        graces: Graces::OF_RUNS,
     }
 }
 
