@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bareflight::clock::{self, Nanos};
 use bareflight::ffi::engine::raw_loop_simulated;
-use bareflight::issue::pace::Pace;
+use bareflight::issue::pace::{Graces, Pace};
 use bareflight::issue::phase::Stage;
 use bareflight::issue::stop::Stop;
 use bareflight::load::Load;
@@ -65,6 +65,7 @@ fn through_the_bridge(shots: &[Shot]) -> Cost {
         duration: None,
         timeout: Nanos::from_secs_f64(60.0),
         drain: Nanos::from_secs_f64(1.0),
+        graces: Graces::OF_RUNS,
     };
     let cpu = clock::process_cpu();
     let (played, sealed) = stage.run(shots, &pace, None);

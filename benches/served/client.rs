@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bareflight::clock::{MonoNs, Nanos, process_cpu};
-use bareflight::issue::pace::Pace;
+use bareflight::issue::pace::{Graces, Pace};
 use bareflight::issue::phase::Stage;
 use bareflight::issue::stop::Stop;
 use bareflight::load::Load;
@@ -85,6 +85,7 @@ pub fn through_openai(address: &str, asked: &Asked) -> Pass {
         duration: None,
         timeout: Nanos::from_secs_f64(600.0),
         drain: Nanos::from_secs_f64(1.0),
+        graces: Graces::OF_RUNS,
     };
     let shots: Vec<Shot> = (0..asked.requests).map(|number| shot(number, asked)).collect();
     let before = process_cpu();

@@ -103,6 +103,7 @@ std::string behaviour_of(Behaviour const& behaviour) {
                   pair("load_ms", number(behaviour.load_ms)) +
                   pair("fail_at_iteration", number_or_null(behaviour.fail_at_iteration)) +
                   pair("throws_at_call", throws_of(behaviour.throws_at)) +
+                  pair("hangs_at_statistics_call", std::to_string(behaviour.throws_at.statistics_hang)) +
                   pair("throws_int", behaviour.throws_at.other_type ? "true" : "false") +
                   pair("spin_us", std::to_string(kSpin.count())) +
                   pair("longest_catch_up_ms", std::to_string(kLongestCatchUp.count())));

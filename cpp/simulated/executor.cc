@@ -28,7 +28,7 @@ simulation::Limits checked_limits(simulation::Profile const& profile, ModelType 
 }
 
 /// A few lines, as the original says what it has found and taken.
-void log_start(simulation::Profile const& profile, simulation::Limits const& limits) {
+void log_start(simulation::Profile const& profile, simulation::Limits const& limits, bool reuse_is_asked) {
     using simulation::LogLevel;
     simulation::log(LogLevel::Info, "simulated executor " + std::string(version()) + ", " +
                                         std::to_string(profile.world_size) + " rank(s)");
@@ -38,6 +38,9 @@ void log_start(simulation::Profile const& profile, simulation::Limits const& lim
     if (limits.max_seq_len < profile.limits.max_seq_len) {
         simulation::log(LogLevel::Warning, "sequences end at " + std::to_string(limits.max_seq_len) +
                                                " tokens: the KV cache holds no longer one");
+    }
+    if (reuse_is_asked && !limits.block_reuse) {
+        simulation::log(LogLevel::Warning, "block reuse is switched off: this engine cannot have it");
     }
 }
 
@@ -77,7 +80,7 @@ class Executor::Impl {
           mLoop(mProfile, mLimits, *mRanks, mIntake, mMailbox, mRings,
                 mLimits.kv_event_buffer > 0 ? mEvents.get() : nullptr) {
         mFaults.pass(simulation::Call::kOpen);
-        log_start(mProfile, mLimits);
+        log_start(mProfile, mLimits, config.getKvCacheConfig().getEnableBlockReuse());
         std::this_thread::sleep_for(std::chrono::duration<double, std::milli>(mProfile.behaviour.load_ms));
         mThread = std::thread([this] { mRanks->leads() ? mLoop.run() : mRanks->follow(); });
     }

@@ -1,8 +1,10 @@
-// Exceptions of the executor's calls that a profile asks for.
+// Exceptions of the executor's calls, and calls that never return, where a profile asks for them.
 #include "bareflight/cpp/simulated/faults.h"
 
+#include <chrono>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 namespace tensorrt_llm::simulation {
 
@@ -16,6 +18,11 @@ constexpr char const* kCallNames[kCalls] = {"open",       "enqueue",   "await", 
 void Faults::pass(Call call) {
     auto const index = static_cast<std::size_t>(call);
     auto const number = mCalls[index].fetch_add(1) + 1;
+    if (call == Call::kStatistics && mAt.statistics_hang != 0 && number >= mAt.statistics_hang) {
+        for (;;) {
+            std::this_thread::sleep_for(std::chrono::hours(1));
+        }
+    }
     if (mAt.call[index] == 0 || number < mAt.call[index]) {
         return;
     }

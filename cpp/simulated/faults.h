@@ -1,4 +1,5 @@
-// Exceptions of the executor's calls that a profile asks for. Of the simulation alone.
+// Exceptions of the executor's calls, and calls that never return, where a profile asks for them. Of the
+// simulation alone.
 #pragma once
 
 #include <array>
@@ -17,13 +18,15 @@ struct ThrowsAt {
     std::array<std::int64_t, kCalls> call{};
     /// An `int` instead of a `std::runtime_error`.
     bool other_type = false;
+    /// From which call for statistics on none returns; 0 for never.
+    std::int64_t statistics_hang = 0;
 };
 
 class Faults {
   public:
     explicit Faults(ThrowsAt const& at) : mAt(at) {}
 
-    /// Counts one call, and throws if its turn has come.
+    /// Counts one call, and throws, or never returns, if its turn has come.
     void pass(Call call);
 
   private:

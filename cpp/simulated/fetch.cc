@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "bareflight/cpp/simulated/logger.h"
+
 namespace tensorrt_llm::simulation {
 
 namespace {
@@ -100,6 +102,10 @@ std::shared_ptr<Job> make_job(Queued&& queued, Limits const& limits, Clock::time
     job->prompt_len = static_cast<std::int32_t>(request.inputTokenIds.size());
     auto const room = limits.max_seq_len - job->prompt_len - room_for_drafts(request, limits);
     job->max_tokens = std::min(request.maxTokens, static_cast<std::int32_t>(room));
+    if (job->max_tokens < request.maxTokens) {
+        log(LogLevel::Warning, "an output of " + std::to_string(request.maxTokens) +
+                                   " tokens does not fit: it ends after " + std::to_string(job->max_tokens));
+    }
     job->end_id = request.endId.value_or(-1);
     job->min_tokens = sampling.getMinTokens().value_or(0);
     job->beam_width = sampling.getBeamWidth();

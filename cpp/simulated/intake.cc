@@ -77,6 +77,16 @@ std::size_t Intake::queued() const {
     return mQueue.size();
 }
 
+std::vector<executor::IdType> Intake::waiting() const {
+    std::lock_guard const lock(mMutex);
+    std::vector<executor::IdType> ids;
+    ids.reserve(mQueue.size());
+    for (auto const& [priority, queued] : mQueue) {
+        ids.push_back(queued.id);
+    }
+    return ids;
+}
+
 void Intake::take_cancelled(std::vector<executor::IdType>& cancelled) {
     cancelled.clear();
     std::lock_guard const lock(mMutex);

@@ -41,6 +41,8 @@ class Intake {
     /// Parks until there is something to fetch; false when the end marker is next.
     bool wait();
     std::size_t queued() const;
+    /// Ids of the requests that wait, in the order in which they will be fetched.
+    std::vector<executor::IdType> waiting() const;
 
     /// The next requests, as long as `fits` agrees: higher priority first, then the order of arrival. Sets
     /// `at_end` when the end marker comes right behind them.

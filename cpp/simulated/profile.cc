@@ -104,6 +104,10 @@ constexpr Key kKeys[] = {
     {"throw_at_statistics", true, 0, kInt, [](Draft& d, double v) { throw_at(d, Call::kStatistics, v); }},
     {"throw_at_kv_events", true, 0, kInt, [](Draft& d, double v) { throw_at(d, Call::kKvEvents, v); }},
     {"throw_at_shutdown", true, 0, kInt, [](Draft& d, double v) { throw_at(d, Call::kShutdown, v); }},
+    {"hang_at_statistics", true, 0, kInt,
+     [](Draft& d, double v) {
+         d.profile.behaviour.throws_at.statistics_hang = static_cast<std::int64_t>(v);
+     }},
     {"throw_int", true, 0, 1, [](Draft& d, double v) { d.profile.behaviour.throws_at.other_type = v != 0; }},
 };
 

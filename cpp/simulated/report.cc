@@ -28,6 +28,14 @@ executor::RequestStats stats_of(Sequence const& sequence, bool scheduled) {
     return stats;
 }
 
+/// Of a request that has not been fetched: nothing has happened to it yet.
+executor::RequestStats stats_of_waiting(executor::IdType id) {
+    executor::RequestStats stats{};
+    stats.id = id;
+    stats.stage = executor::RequestStage::kQUEUED;
+    return stats;
+}
+
 /// `decoded` tokens came out of the iteration before.
 executor::InflightBatchingStats inflight_of(Microbatch const& batch, Admission const& admission,
                                             IterationLoad const& load, std::int64_t decoded) {
@@ -114,6 +122,9 @@ void ExecutionLoop::report_requests() {
             std::any_of(mBatch.context.begin(), mBatch.context.end(), is_chunk) ||
             std::find(generation.begin(), generation.end(), sequence.get()) != generation.end();
         stats.requestStats.push_back(stats_of(*sequence, scheduled));
+    }
+    for (auto const id : mIntake.waiting()) {
+        stats.requestStats.push_back(stats_of_waiting(id));
     }
     mRings.requests.push(std::move(stats));
 }

@@ -350,7 +350,8 @@ mod tests {
             file.expect("made").set_len(rank_gib << 30).expect("a file with a hole");
         }
         let memory = GpuMemory { free_bytes: free_gib << 30, total_bytes: 80 << 30 };
-        let gpu = KnownGpu { name: "NVIDIA H100 80GB HBM3".into(), memory: Some(memory) };
+        let (uuid, name) = ("GPU-made-up".into(), "NVIDIA H100 80GB HBM3".into());
+        let gpu = KnownGpu { uuid, name, memory: Some(memory) };
         let gpus = KnownGpus { teller: MemorySource::Nvml, gpus: vec![gpu.clone(), gpu] };
         let facts = EngineFacts::gather(folder.path(), None, None, Some(gpus), &options(load));
         let about_memory = ["memory_plan", "kv_room", "kv_load"];

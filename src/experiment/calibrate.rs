@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::clock::Nanos;
-use crate::issue::pace::Pace;
+use crate::issue::pace::{Graces, Pace};
 use crate::issue::phase::{Stage, StageError};
 use crate::issue::stop::Stop;
 use crate::load::Load;
@@ -43,6 +43,7 @@ fn rates(tokens: u32) -> Result<(f64, f64), StageError> {
         duration: Some(SPAN),
         timeout: Nanos::from_millis(10_000),
         drain: Nanos::from_millis(1_000),
+        graces: Graces::OF_RUNS,
     };
     let (played, phase) = stage.run(&shots, &pace, None);
     stage.finish();

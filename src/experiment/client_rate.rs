@@ -8,7 +8,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use crate::clock::{self, Nanos};
-use crate::issue::pace::Pace;
+use crate::issue::pace::{Graces, Pace};
 use crate::issue::phase::Stage;
 use crate::issue::stop::Stop;
 use crate::load::Load;
@@ -271,6 +271,7 @@ impl Client {
             duration: Some(SPAN),
             timeout: TIMEOUT,
             drain: DRAIN,
+            graces: Graces::OF_RUNS,
         };
         let cpu = || {
             let client = cpu_of_own_threads(&CLIENT_THREADS)

@@ -47,30 +47,32 @@ impl Collectors {
     }
 
     /// Items from now on belong to `point`.
-    pub fn begin(&self, point: u32) {
-        if let Some(iterations) = &self.iterations {
+    pub fn begin(&mut self, point: u32) {
+        if let Some(iterations) = &mut self.iterations {
             iterations.begin(point);
         }
-        if let Some(kv_events) = &self.kv_events {
+        if let Some(kv_events) = &mut self.kv_events {
             kv_events.begin(point);
         }
     }
 
     /// Ends the point and returns what was collected.
-    pub fn end(&self) -> CollectedStatistics {
+    pub fn end(&mut self) -> CollectedStatistics {
         CollectedStatistics {
-            iterations: self.iterations.as_ref().map_or_else(Collected::default, Collector::end),
-            kv_events: self.kv_events.as_ref().map_or_else(Collected::default, Collector::end),
+            iterations: self.iterations.as_mut().map_or_else(Collected::default, Collector::end),
+            kv_events: self.kv_events.as_mut().map_or_else(Collected::default, Collector::end),
         }
     }
 
-    /// Ends the threads; the engine is not read any more.
-    pub fn stop(self) {
-        if let Some(iterations) = self.iterations {
-            iterations.stop();
-        }
-        if let Some(kv_events) = self.kv_events {
-            kv_events.stop();
-        }
+    /// Ends the threads; the engine is not read any more. What hangs is left as it is.
+    ///
+    /// # Errors
+    /// With each that hangs.
+    pub fn stop(self) -> Result<(), String> {
+        let iterations = self.iterations.map(Collector::stop);
+        let kv_events = self.kv_events.map(Collector::stop);
+        let hang: Vec<String> =
+            [iterations, kv_events].into_iter().flatten().filter_map(Result::err).collect();
+        if hang.is_empty() { Ok(()) } else { Err(hang.join("; ")) }
     }
 }

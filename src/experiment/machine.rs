@@ -1,12 +1,15 @@
 //! Machine of a roofline: named by the user, else by the target, else by the driver.
 
+use std::path::Path;
+
 use crate::engine_directory::EngineProblem;
 use crate::engine_directory::check::warn;
 use crate::experiment::preflight::PreflightError;
 use crate::observe::gpu::known::{CudaQuery, KnownGpus, MemorySource};
 use crate::observe::gpu::sampler::Telemetry;
 use crate::settings::Resolved;
-use crate::specs::{MachineFigures, MachineOrigin, RooflineFacts};
+use crate::specs::{MachineFigures, MachineOrigin, MeasuredGpu, RooflineFacts};
+use crate::store::measured_gpus;
 use crate::targets::deployment::{Deployment, Placement};
 use crate::targets::named::Named;
 
@@ -32,8 +35,47 @@ pub(super) fn gpus(
     Ok(KnownGpus::find(nvml, may_ask.then_some(&cuda))?)
 }
 
-/// The model on its machine, and what is to be known where there is none although somebody could expect it.
+/// The model on its machine, with what its GPUs were measured to do where they were, and what is to be known where one of both is
+/// not there although somebody could expect it.
 pub(super) fn roofline(
+    deployment: Option<&Deployment>,
+    resolved: &Resolved,
+    gpus: Option<&KnownGpus>,
+) -> (Option<RooflineFacts>, Option<EngineProblem>) {
+    let (found, lacking) = of_datasheet(deployment, resolved, gpus);
+    // A user without a place for a cache has measured nothing that was kept.
+    let (Some(facts), Some(gpus), Ok(cache)) = (&found, gpus, measured_gpus::path()) else {
+        return (found, lacking);
+    };
+    let (facts, unread) = with_measured(facts.clone(), gpus, &cache);
+    (Some(facts), lacking.or(unread))
+}
+
+/// Adds the least that these GPUs were measured to do, if the machine is theirs and each was measured.
+fn with_measured(
+    facts: RooflineFacts,
+    gpus: &KnownGpus,
+    cache: &Path,
+) -> (RooflineFacts, Option<EngineProblem>) {
+    match facts.machine_from {
+        Some(MachineOrigin::Nvml | MachineOrigin::Cuda) => {}
+        Some(MachineOrigin::User | MachineOrigin::Target) | None => return (facts, None),
+    }
+    let uuids: Vec<&str> = gpus.gpus.iter().map(|gpu| gpu.uuid.as_str()).collect();
+    match measured_gpus::of(cache, &uuids) {
+        Ok(known) => {
+            let measured = known.and_then(|all| MeasuredGpu::least(&all));
+            (RooflineFacts { measured, ..facts }, None)
+        }
+        Err(error) => {
+            let why = "the roofline does not show what the GPU was measured to do".to_owned();
+            (facts, Some(warn("roofline", why, error.to_string())))
+        }
+    }
+}
+
+/// The model on its machine by a datasheet.
+fn of_datasheet(
     deployment: Option<&Deployment>,
     resolved: &Resolved,
     gpus: Option<&KnownGpus>,
@@ -123,10 +165,14 @@ mod tests {
     ) -> (Option<(String, Option<MachineOrigin>)>, Option<String>) {
         let settings = Settings { gpu: chosen_gpu.map(str::to_owned), ..Settings::default() };
         let resolved = resolve(&settings).expect("settings");
-        let gpu = |name: &&str| KnownGpu { name: (*name).to_owned(), memory: None };
+        let gpu = |name: &&str| KnownGpu {
+            uuid: "GPU-made-up".to_owned(),
+            name: (*name).to_owned(),
+            memory: None,
+        };
         let gpus = KnownGpus { teller: MemorySource::Nvml, gpus: gpus.iter().map(gpu).collect() };
         let seen = (!gpus.gpus.is_empty()).then_some(&gpus);
-        let (facts, note) = roofline(deployment, &resolved, seen);
+        let (facts, note) = of_datasheet(deployment, &resolved, seen);
         (facts.map(|it| (it.machine.name, it.machine_from)), note.map(|it| it.to_string()))
     }
 
@@ -170,6 +216,40 @@ mod tests {
         let simulated = Deployment { placement: Placement::Gpus(Some(machine)), ..engine() };
         let target = Some(("the profile's GPU".to_owned(), Some(MachineOrigin::Target)));
         assert_eq!(machine_of(Some(&simulated), None, &["a GPU of next year"]), (target, None));
+    }
+
+    #[test]
+    fn measured_figures_belong_to_the_gpus_that_the_driver_names_and_to_no_other_machine() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let cache = folder.path().join("measured-gpus.json");
+        let measured = MeasuredGpu {
+            uuid: "GPU-made-up".into(),
+            read_bytes_per_s: Some(4e12),
+            ..MeasuredGpu::default()
+        };
+        measured_gpus::keep(&cache, &[measured]).expect("kept");
+        let found = |chosen: Option<&str>, uuids: &[&str]| {
+            let settings = Settings { gpu: chosen.map(str::to_owned), ..Settings::default() };
+            let resolved = resolve(&settings).expect("settings");
+            let gpu = |uuid: &&str| KnownGpu {
+                uuid: (*uuid).to_owned(),
+                name: "NVIDIA H200".into(),
+                memory: None,
+            };
+            let gpus =
+                KnownGpus { teller: MemorySource::Cuda, gpus: uuids.iter().map(gpu).collect() };
+            let (facts, _) = of_datasheet(Some(&engine()), &resolved, Some(&gpus));
+            let (facts, unread) = with_measured(facts.expect("a machine"), &gpus, &cache);
+            (facts.measured.map(|it| it.bandwidth_bytes_per_s), unread.map(|it| it.to_string()))
+        };
+        assert_eq!(found(None, &["GPU-made-up"]), (Some(4e12), None));
+        assert_eq!(found(Some("h200"), &["GPU-made-up"]), (None, None));
+        // Nobody knows what the second one does.
+        assert_eq!(found(None, &["GPU-made-up", "GPU-other"]), (None, None));
+        std::fs::write(&cache, "no JSON").expect("written");
+        let (none, unread) = found(None, &["GPU-made-up"]);
+        assert_eq!(none, None);
+        assert!(unread.expect("a warning").contains("measured-gpus.json"));
     }
 
     #[test]

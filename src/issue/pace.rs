@@ -19,6 +19,23 @@ pub struct Pace {
     pub timeout: Nanos,
     /// How long answers are awaited after the duration or an interrupt, before what is open is cancelled.
     pub drain: Nanos,
+    /// How long a target may go on with what it was asked to end.
+    pub graces: Graces,
+}
+
+/// How long a target may go on with what it was asked to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Graces {
+    /// A cancelled request, before it is given up.
+    pub cancelled: Nanos,
+    /// Every slot with requests that were given up, before the target is.
+    pub stuck: Nanos,
+}
+
+impl Graces {
+    /// Those of every run.
+    pub const OF_RUNS: Self =
+        Self { cancelled: Nanos::from_millis(5_000), stuck: Nanos::from_millis(60_000) };
 }
 
 /// How a ramp is played. It ends when as many requests have ended as are in flight, and not before its time.
@@ -44,4 +61,6 @@ pub struct Played {
     pub ran_out: bool,
     /// The ramp had used up its supply before it was over.
     pub ramp_ran_out: bool,
+    /// Requests, of ramp and tail too, that the target went on with after a cancel for as long as it may, and longer.
+    pub given_up: u64,
 }

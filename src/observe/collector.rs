@@ -3,11 +3,15 @@
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often the source is read. An engine keeps its latest items in a ring, so fewer must arrive within one period than
 /// the ring holds.
 pub const PERIOD: Duration = Duration::from_millis(20);
+/// How long one answer of the thread may take: an engine whose call for statistics never returns would hold the run up.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two looks at a thread that is about to end.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// One kind of statistics that an engine reports.
 pub trait Source: Send + 'static {
@@ -47,6 +51,9 @@ pub trait Log<Item>: Send {
 pub struct Collector<S: Source> {
     commands: SyncSender<Command<S::Summary>>,
     thread: JoinHandle<()>,
+    patience: Duration,
+    /// A call of the engine's has not returned in its time; nothing more is asked of the thread.
+    hangs: bool,
 }
 
 enum Command<Summary> {
@@ -84,33 +91,70 @@ impl<S: Source> Collector<S> {
         let worker = Worker { source, log, unread: Vec::new(), last: None, open: None };
         let thread =
             std::thread::Builder::new().name(S::THREAD.into()).spawn(move || worker.run(&inbox))?;
-        Ok(Self { commands, thread })
+        Ok(Self { commands, thread, patience: PATIENCE, hangs: false })
     }
 
-    /// Items from now on belong to `point`; returns when earlier ones have been read and dropped.
-    pub fn begin(&self, point: u32) {
+    /// Items from now on belong to `point`; returns when earlier ones have been read and dropped, or the engine hangs.
+    pub fn begin(&mut self, point: u32) {
         let (begun, wait) = sync_channel(1);
-        self.call(Command::Begin { point, begun }, &wait);
+        let _the_end_tells_a_hang = self.call(Command::Begin { point, begun }, &wait);
     }
 
     /// Ends the point and returns what was collected, a period later: an engine may report after it has answered.
-    pub fn end(&self) -> Collected<S::Summary> {
+    pub fn end(&mut self) -> Collected<S::Summary> {
         let (collected, wait) = sync_channel(1);
-        self.call(Command::End { collected }, &wait)
+        let hangs = Collected { fault: Some(self.hang()), ..Collected::default() };
+        self.call(Command::End { collected }, &wait).unwrap_or(hangs)
     }
 
-    fn call<Answer>(&self, command: Command<S::Summary>, answer: &Receiver<Answer>) -> Answer {
+    /// The thread's answer; `None` where it does not come in its time, now or before.
+    fn call<Answer>(
+        &mut self,
+        command: Command<S::Summary>,
+        answer: &Receiver<Answer>,
+    ) -> Option<Answer> {
+        if self.hangs {
+            return None;
+        }
         self.commands.send(command).expect("the thread lives until `stop`");
-        answer.recv().expect("the thread answers every command")
+        match answer.recv_timeout(self.patience) {
+            Ok(answer) => Some(answer),
+            Err(RecvTimeoutError::Timeout) => {
+                self.hangs = true;
+                None
+            }
+            Err(RecvTimeoutError::Disconnected) => panic!("the thread answers every command"),
+        }
     }
 
-    /// Ends the thread; the source is not read any more.
+    fn hang(&self) -> String {
+        format!(
+            "{} ended: a call of the engine for them has not returned after {} s",
+            S::WHAT,
+            self.patience.as_secs_f64()
+        )
+    }
+
+    /// Ends the thread; the source is not read any more. A thread that is inside a call which does not return is left there.
+    ///
+    /// # Errors
+    /// With what hangs, where it does.
     ///
     /// # Panics
     /// If the thread has panicked.
-    pub fn stop(self) {
-        drop(self.commands);
-        self.thread.join().expect("the thread does not panic");
+    pub fn stop(self) -> Result<(), String> {
+        let hang = self.hang();
+        let Self { commands, thread, patience, hangs } = self;
+        drop(commands);
+        let by = Instant::now() + patience;
+        while !thread.is_finished() {
+            if hangs || Instant::now() >= by {
+                return Err(hang);
+            }
+            std::thread::sleep(LOOK);
+        }
+        thread.join().expect("the thread does not panic");
+        Ok(())
     }
 }
 
@@ -225,17 +269,33 @@ mod tests {
     #[test]
     fn an_engine_that_stops_reporting_leaves_a_fault() {
         let engine = Numbers::default();
-        let collector = Collector::start(engine.clone(), Box::new(Lines::default())).unwrap();
+        let mut collector = Collector::start(engine.clone(), Box::new(Lines::default())).unwrap();
         collector.begin(0);
         engine.report([u64::MAX]);
         assert!(collector.end().fault.unwrap().contains("the engine is gone"));
-        collector.stop();
+        assert_eq!(collector.stop(), Ok(()));
+    }
+
+    #[test]
+    fn an_engine_whose_call_never_returns_is_given_up_and_never_asked_again() {
+        let engine = Numbers::default();
+        let mut collector = Collector::start(engine.clone(), Box::new(Lines::default())).unwrap();
+        collector.patience = Duration::from_millis(50);
+        collector.begin(0);
+        // Whoever reads waits for this lock.
+        let hold = engine.0.lock().unwrap();
+        assert!(collector.end().fault.unwrap().contains("has not returned after 0.05 s"));
+        collector.patience = Duration::from_hours(1);
+        collector.begin(1);
+        assert!(collector.end().fault.unwrap().contains("numbers ended"));
+        assert!(collector.stop().unwrap_err().contains("has not returned"));
+        drop(hold);
     }
 
     #[test]
     fn a_point_keeps_its_own_items_and_knows_the_last_one_before_it() {
         let (engine, lines) = (Numbers::default(), Lines::default());
-        let collector = Collector::start(engine.clone(), Box::new(lines.clone())).unwrap();
+        let mut collector = Collector::start(engine.clone(), Box::new(lines.clone())).unwrap();
         collector.begin(0);
         engine.report([4]);
         let nothing_before = collector.end();
@@ -247,7 +307,7 @@ mod tests {
         collector.begin(2);
         engine.report([12]);
         let right_after_a_point = collector.end();
-        collector.stop();
+        assert_eq!(collector.stop(), Ok(()));
         let seen = |collected: Collected<u64>| (collected.before, collected.items);
         assert_eq!(seen(nothing_before), (None, vec![4]));
         assert_eq!(seen(after_a_warm_up), (Some(6), vec![9, 10]));

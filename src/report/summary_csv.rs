@@ -202,9 +202,10 @@ fn statistics(quantity: Quantity, values: Option<&Distribution>) -> Vec<Cell> {
     cells
 }
 
-fn roofline(found: Option<&Roofline>) -> [Cell; 13] {
+fn roofline(found: Option<&Roofline>) -> [Cell; 17] {
     let decode = found.and_then(|it| it.decode);
     let prefill = found.and_then(|it| it.prefill);
+    let measured = found.and_then(|it| it.measured.as_ref());
     let bound = |bound: Option<Bound>| bound.map_or("", Bound::word);
     let number = |name: &str, value: Option<f64>| (format!("roofline_{name}"), maybe(value));
     let from = found.and_then(|it| it.machine_from).as_ref().map_or_else(String::new, json_word);
@@ -222,6 +223,10 @@ fn roofline(found: Option<&Roofline>) -> [Cell; 13] {
         cell("roofline_prefill_bound", &bound(prefill.map(|it| it.bound))),
         number("prefill_share", prefill.and_then(|it| it.share)),
         number("flop_utilisation", found.and_then(|it| it.flop_utilisation)),
+        number("measured_decode_share", measured.and_then(|it| it.decode_share)),
+        number("measured_bandwidth_utilisation", measured.and_then(|it| it.bandwidth_utilisation)),
+        number("measured_prefill_share", measured.and_then(|it| it.prefill_share)),
+        number("measured_flop_utilisation", measured.and_then(|it| it.flop_utilisation)),
     ]
 }
 

@@ -136,6 +136,9 @@ pub struct RooflineFacts {
     /// Source of the machine's name; `None` in records of versions that did not keep it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine_from: Option<MachineOrigin>,
+    /// The same machine as it was measured; `None` where it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<MachineFigures>,
     /// How many share the work of each layer.
     pub tensor_parallel: u32,
     /// Into how many stages the layers are cut.
@@ -143,6 +146,12 @@ pub struct RooflineFacts {
 }
 
 impl RooflineFacts {
+    /// The same model on the machine as it was measured.
+    pub fn on_measured(&self) -> Option<Self> {
+        let machine = self.measured.clone()?;
+        Some(Self { machine, measured: None, ..self.clone() })
+    }
+
     /// Machines in use.
     pub const fn machines(&self) -> u32 {
         self.tensor_parallel * self.pipeline_parallel

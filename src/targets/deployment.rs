@@ -44,6 +44,7 @@ impl Deployment {
             model: self.model,
             machine,
             machine_from: Some(from),
+            measured: None,
             tensor_parallel: self.tensor_parallel,
             pipeline_parallel: self.pipeline_parallel,
         })

@@ -114,7 +114,7 @@ CLAIM("a stop word ends the sequence and its tokens are delivered") {
     holds(stopped.reason == tle::FinishReason::kSTOP_WORDS, "the reason is not the stop word");
 }
 
-CLAIM("prompt and maxTokens beyond the sequence length are clamped silently") {
+CLAIM("prompt and maxTokens beyond the sequence length are clamped") {
     auto executor = open("null,max_seq_len=32");
     auto const answer = answer_of(executor, streaming(20, 100));
     same(answer.tokens.size(), 12U, "number of tokens");

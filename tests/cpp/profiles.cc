@@ -1,6 +1,10 @@
 // What is a profile, and what is said of one that is not?
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iostream>
+#include <sstream>
+#include <thread>
 
 #include "bareflight/cpp/simulated/describe.h"
 #include "bareflight/cpp/simulated/json_reader.h"
@@ -110,8 +114,8 @@ CLAIM("a directory without a profile, or with a broken config, is refused by nam
 }
 
 CLAIM(
-    "an engine that returns context logits, or has no paged context attention, reuses nothing and says "
-    "nothing") {
+    "an engine that returns context logits, or has no paged context attention, reuses nothing and "
+    "still answers") {
     std::string const head = R"({"simulated_profile":"null","build_config":{)";
     auto const reused = [&](std::string const& build) {
         EngineDirectory const engine(head + build + "}}");
@@ -126,6 +130,26 @@ CLAIM(
     claims::same(reused(R"("gather_context_logits":true)"), 0, "blocks reused with context logits");
     claims::same(reused(R"("plugin_config":{"use_paged_context_fmha":false})"), 0,
                  "blocks reused without it");
+}
+
+CLAIM("an output that is clamped and reuse that is switched off are warnings of the log") {
+    setenv("TLLM_LOG_LEVEL", "WARNING", 1);
+    std::ostringstream written;
+    auto* const before = std::cerr.rdbuf(written.rdbuf());
+    // Each thread reads the level once: this one and the executor's are new.
+    std::thread([] {
+        EngineDirectory const engine(
+            R"({"simulated_profile":"null,max_seq_len=32","build_config":{"gather_context_logits":true}})");
+        tle::ExecutorConfig config;
+        config.setKvCacheConfig(tle::KvCacheConfig(true));
+        auto executor = bench::open(engine.path(), config);
+        bench::answer_of(executor, bench::streaming(20, 100));
+    }).join();
+    std::cerr.rdbuf(before);
+    setenv("TLLM_LOG_LEVEL", "ERROR", 1);
+    auto const log = written.str();
+    contains(log, "[TensorRT-LLM][WARNING] block reuse is switched off");
+    contains(log, "[TensorRT-LLM][WARNING] an output of 100 tokens does not fit: it ends after 12");
 }
 
 CLAIM("each call of the executor throws from the call on that the profile names, whichever type it names") {

@@ -1,4 +1,5 @@
 // What do the executor's own statistics say, and in which words?
+#include <algorithm>
 #include <thread>
 
 #include "bareflight/cpp/simulated/json_reader.h"
@@ -130,6 +131,29 @@ CLAIM("request statistics are off by default and follow each active request when
     auto const scalars = read(tle::JsonSerialization::toJsonStr(stats[2]));
     same(scalars.at("iter"), std::string("2"), "iteration");
     same(scalars.at("requestStats[].stage"), std::string("GENERATION_COMPLETE"), "stage");
+}
+
+CLAIM("request statistics also list the requests that wait, behind the active ones") {
+    auto executor = open("explicit,base_us=20000,max_batch_size=1", with_rings(0, 100));
+    std::vector<tle::IdType> ids;
+    for (int i = 0; i < 3; ++i) {
+        ids.push_back(executor.enqueueRequest(streaming(8, 2)));
+    }
+    answers_of(executor, ids);
+    auto const stats = executor.getLatestRequestStats();
+    auto const has_three = [](tle::RequestStatsPerIteration const& line) {
+        return line.requestStats.size() == 3;
+    };
+    auto const line = std::find_if(stats.begin(), stats.end(), has_three);
+    holds(line != stats.end(), "no line lists all three");
+    same(line->requestStats.at(0).id, ids[0], "the active one");
+    for (std::size_t i = 1; i < 3; ++i) {
+        auto const& waiting = line->requestStats.at(i);
+        same(waiting.id, ids[i], "one that waits");
+        holds(waiting.stage == tle::RequestStage::kQUEUED && !waiting.scheduled, "it does not wait");
+        same(waiting.numGeneratedTokens, 0, "tokens of one that waits");
+    }
+    same(stats.back().requestStats.size(), 1U, "requests of the last line");
 }
 
 CLAIM("performance metrics come on every response, only when asked for, and in order") {

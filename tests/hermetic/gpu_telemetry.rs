@@ -118,14 +118,23 @@ fn every_artefact_names_the_source_of_gpu_numbers() {
 
 /// A run of an engine directory that a simulated profile stands in for, which names no GPU of its own.
 fn run_engine(name: &str, more: &[&str]) -> (Output, Value, Value) {
+    run_engine_after_a_probe(name, more, "{}")
+}
+
+/// The same, where the user's cache holds this of measured GPUs.
+fn run_engine_after_a_probe(name: &str, more: &[&str], measured: &str) -> (Output, Value, Value) {
     let (folder, library) = with_library();
+    let cache = folder.path().join("cache/bareflight");
+    fs::create_dir_all(&cache).expect("a folder");
+    fs::write(cache.join("measured-gpus.json"), measured).expect("written");
     let engine = stand_in::target(&folder, "explicit,base_us=2000", 1).replace("trtllm:", "sim:");
     let library = library.display().to_string();
     let mut arguments = vec!["run", "--target", &engine, "--scenario", "D(16,8)"];
     arguments.extend(["--concurrency", "2", "--requests", "8", "--warmup", "1"]);
     arguments.extend(["--nvml-library", &library, "--gpu-telemetry", "all"]);
     arguments.extend(more);
-    let output = bareflight(&folder, &[("FAKE_NVML_NAME", name)], &arguments);
+    let script = [("FAKE_NVML_NAME", name), ("XDG_CACHE_HOME", "cache")];
+    let output = bareflight(&folder, &script, &arguments);
     assert!(matches!(output.status.code(), Some(0 | 4)), "{}", words(&output.stderr));
     let directory = left_behind::directory(&folder);
     let summary = left_behind::document(&directory, "summary");
@@ -156,6 +165,32 @@ fn the_roofline_is_that_of_the_gpu_that_the_driver_names_unless_the_user_names_o
     let (_, point, _) = run_engine("NVIDIA H200", &["--gpu", "b200"]);
     assert_eq!(point["roofline"]["machine"], "B200");
     assert_eq!(point["roofline"]["machine_from"], "user");
+}
+
+#[test]
+fn a_roofline_shows_both_shares_of_the_datasheet_and_of_what_the_gpu_was_measured_to_do() {
+    let measured = r#"{"GPU-fake-0": {"uuid": "GPU-fake-0", "at": "2026-01-01T00:00:00Z",
+        "read_bytes_per_s": 2.4e12, "bfloat16_flops": 4e14, "float8_flops": 8e14}}"#;
+    let (output, point, manifest) = run_engine_after_a_probe("NVIDIA H200", &[], measured);
+    let roofline = &point["roofline"];
+    let (share, of_measured) =
+        (&roofline["decode"]["share"], &roofline["measured"]["decode_share"]);
+    // Memory holds it back, at half of the datasheet's 4.8 TB/s.
+    let twice = of_measured.as_f64().expect("a share") / share.as_f64().expect("a share");
+    assert!((twice - 2.0).abs() < 1e-9, "{roofline}");
+    assert_eq!(roofline["measured"]["source"], "measured at 2026-01-01T00:00:00Z");
+    let facts = &manifest["points"][0]["facts"]["roofline"]["measured"];
+    assert_eq!(facts["bandwidth_bytes_per_s"], 2.4e12);
+    let printed = words(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(printed.contains("% of measured)"), "{printed}");
+    // Another machine than the user's was not measured, nor was another GPU.
+    let (_, point, _) = run_engine_after_a_probe("NVIDIA H200", &["--gpu", "b200"], measured);
+    assert_eq!(point["roofline"].get("measured"), None);
+    let other = measured.replace("GPU-fake-0", "GPU-fake-7");
+    let (_, point, _) = run_engine_after_a_probe("NVIDIA H200", &[], &other);
+    assert_eq!(point["roofline"].get("measured"), None);
+    let (output, _, _) = run_engine_after_a_probe("NVIDIA H200", &[], "not JSON");
+    assert!(words(&output.stderr).contains("measured-gpus.json"), "{}", words(&output.stderr));
 }
 
 #[test]

@@ -140,6 +140,37 @@ fn an_exception_of_any_call_ends_in_the_right_exit_code_with_complete_records() 
 }
 
 #[test]
+fn a_call_for_statistics_that_never_returns_is_given_up_and_the_run_ends_with_its_records() {
+    let out = tempfile::tempdir().expect("a folder");
+    let arguments = [
+        "run",
+        "--target",
+        "sim:explicit,base_us=1000,hang_at_statistics=2",
+        "--scenario",
+        "D(8,40)",
+        "--requests",
+        "12",
+        "--concurrency",
+        "4,2",
+        "--warmup",
+        "0",
+    ];
+    let begun = Instant::now();
+    let output = ended(started(&out, &arguments), "a hanging call");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code().is_some_and(|code| COMPLETE.contains(&code)), "{told}");
+    // 5 s for the first answer that does not come, none for the next, 10 s for the shutdown behind the call.
+    assert!(begun.elapsed() < Duration::from_mins(1), "{:?}", begun.elapsed());
+    let folder = folder(&out);
+    let manifest = json(&folder, "manifest.json");
+    assert_eq!(manifest["state"], "complete");
+    let faults = manifest["faults"].to_string();
+    assert!(faults.contains("iteration statistics ended"), "{faults}");
+    assert!(faults.contains("has not returned after 5 s"), "{faults}");
+    assert_eq!(rows(&folder), 24);
+}
+
+#[test]
 fn ctrl_c_under_overload_ends_within_the_stated_time_with_complete_records() {
     let out = tempfile::tempdir().expect("a folder");
     // 50 ms for each prompt, one request at a time, 100 arrivals a second: cancelling costs a prefill each, so that the
@@ -317,8 +348,13 @@ fn the_end_of_an_overloaded_open_loop_is_bounded_too_and_every_request_has_its_r
     let folder = folder(&out);
     let manifest = json(&folder, "manifest.json");
     assert_eq!(manifest["state"], "complete");
-    assert!(manifest["faults"].to_string().contains("was not over after 10 s"), "{manifest}");
+    let faults = manifest["faults"].to_string();
+    assert!(faults.contains("was not over after 10 s"), "{faults}");
     let counts = point(&folder)["counts"].clone();
+    // What outlives even the time after the cancel was cancelled all the same.
+    assert!(faults.contains("for more than 5 s after they were cancelled"), "{faults}");
+    assert_eq!(counts["failed"], 0, "{counts}");
+    assert!(counts["cancelled"].as_u64() > Some(50), "{counts}");
     assert_eq!(counts["planned"].as_u64(), Some(rows(&folder) as u64), "{counts}");
     assert!(counts["cancelled_still_running"]["requests"].as_u64() > Some(50), "{counts}");
     assert!(told.contains("was not over after 10 s"), "{told}");

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bareflight::clock::{self, MonoNs, Nanos};
-use bareflight::issue::pace::{Pace, Played};
+use bareflight::issue::pace::{Graces, Pace, Played};
 use bareflight::issue::phase::Stage;
 use bareflight::issue::stop::Stop;
 use bareflight::load::Load;
@@ -83,6 +83,7 @@ pub fn pace(concurrency: u32) -> Pace {
         duration: None,
         timeout: Nanos::from_secs_f64(120.0),
         drain: Nanos::from_secs_f64(5.0),
+        graces: Graces::OF_RUNS,
     }
 }
 

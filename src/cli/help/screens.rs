@@ -169,7 +169,7 @@ fn spelt(flag: &Arg) -> String {
 }
 
 /// Commands in the order in which people come to them, with a line each.
-const COMMANDS: [(&str, &str); 17] = [
+const COMMANDS: [(&str, &str); 18] = [
     ("run", "measure a target under one or several loads"),
     ("plan", "the same, resolved and explained, and nothing is sent"),
     ("compare", "two targets or more in turns: ratios, intervals, a verdict"),
@@ -180,6 +180,7 @@ const COMMANDS: [(&str, &str); 17] = [
     ("import", "results of other tools beside ours"),
     ("inspect", "look into an engine, a model or a profile without loading it"),
     ("workload", "look into a dataset or a trace"),
+    ("adapter", "hold an adapter of an engine in Python against its contract"),
     ("serve", "an engine of this process over OpenAI's and Triton's protocols"),
     ("translate", "our command for one of another benchmark"),
     ("schema", "JSON schemas of the documents"),

@@ -11,7 +11,7 @@ use crate::experiment::server_watch::ServerWatch;
 use crate::experiment::sweep::{ExperimentError, Watch};
 use crate::experiment::warm_up::Warmed;
 use crate::issue::drawing::Drawing;
-use crate::issue::pace::{Pace, Played, RampPace};
+use crate::issue::pace::{Graces, Pace, Played, RampPace};
 use crate::load::Load;
 use crate::load::course::{Ramp, Tail, WindowKind, window_of};
 use crate::load::plan::Plan;
@@ -21,6 +21,7 @@ use crate::observe::probe::Probe;
 use crate::observe::profiler::{self, Profiler};
 use crate::record::log::RecordLog;
 use crate::record::recorder::PhaseRecords;
+use crate::report::figures::counted;
 use crate::store::manifest::PointEntry;
 use crate::store::partial_files::PartialFiles;
 use crate::store::stored_point::PartialPoint;
@@ -66,6 +67,15 @@ impl PointRunner<'_> {
             let why = "the load may be more than the target can take, or `--ramp` is too long";
             let most = plan.ramp_at_most();
             let text = format!("point {label}: the ramp ended early, after {most} requests: {why}");
+            self.manifest.faults.push(text);
+        }
+        if played.given_up > 0 {
+            let text = format!(
+                "point {label}: the target went on with {} for more than {} s after they were cancelled, because their \
+                 time or the drain's was up; each counts so, and is still the target's",
+                counted(played.given_up, "request"),
+                Graces::OF_RUNS.cancelled.as_secs_f64()
+            );
             self.manifest.faults.push(text);
         }
         entry.facts.window = window(entry.facts.window_kind, &played, &phase);
@@ -147,6 +157,7 @@ impl PointRunner<'_> {
             duration: plan.size().duration,
             timeout: self.resolved.timeout,
             drain: self.resolved.drain,
+            graces: Graces::OF_RUNS,
         }
     }
 

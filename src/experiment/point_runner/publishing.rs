@@ -136,7 +136,9 @@ impl PointRunner<'_> {
     /// Closes the target and writes the manifest for the last time; the reports are made from what is returned.
     pub fn close(mut self) -> MeasuredRun {
         let broken = self.stop.failure().or_else(|| self.stage.broken().map(str::to_owned));
-        self.collectors.stop();
+        if let Err(text) = self.collectors.stop() {
+            self.manifest.faults.push(text);
+        }
         if let Drain::Forced(text) = self.stage.finish() {
             self.manifest.faults.push(format!("closing the target: {text}"));
         }

@@ -11,9 +11,6 @@ use crate::record::gate::Gate;
 use crate::record::request_record::NotSentReason;
 use crate::request::{Failure, FailureKind, RequestId};
 
-/// How long a cancelled request may take to say that it has ended.
-pub(super) const CANCEL_GRACE: Nanos = Nanos::from_millis(5_000);
-
 /// Ids of the shots that count and were sent, looked at in order until each has ended.
 pub(super) struct Counted(pub(super) Range<u32>);
 
@@ -91,8 +88,9 @@ impl Issuer<'_> {
             }
             self.cancelled.pop_front();
             if self.gate.abandon(id) {
-                let ending = Ending::Failed(FailureKind::Unanswered);
-                self.sink.push_blocking(Event::End { id, at: now, ending });
+                // It was cancelled, or its time was up; that the target did not say so changes neither.
+                self.given_up += 1;
+                self.sink.push_blocking(Event::End { id, at: now, ending: Ending::Cancelled });
             }
         }
     }
@@ -101,7 +99,7 @@ impl Issuer<'_> {
         // Before the call, as with a submission.
         self.sink.push_blocking(Event::CancelAsked { id, at: now });
         self.session.cancel(id);
-        self.cancelled.push_back((now + CANCEL_GRACE, id));
+        self.cancelled.push_back((now + self.graces.cancelled, id));
     }
 
     /// Why what is left is not sent, as things stand when sending ends; `None` for the load's own end.

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use self::ends::{Counted, Deadlines, SentIds};
 use self::slots::Slots;
 use crate::clock::{self, MonoNs, Nanos};
-use crate::issue::pace::{Pace, Played};
+use crate::issue::pace::{Graces, Pace, Played};
 use crate::issue::shots::{Lane, Look, Shots};
 use crate::issue::stop::Stop;
 use crate::load::Load;
@@ -49,6 +49,8 @@ pub fn play(
         gate,
         stop,
         timeout: pace.timeout,
+        graces: pace.graces,
+        given_up: 0,
         start: clock::now(),
         ended_before: gate.ended(),
         deadlines: Deadlines::of(shots),
@@ -86,6 +88,7 @@ pub fn play(
         interrupted: interrupted || stop.is_asked(),
         ran_out,
         ramp_ran_out: issuer.ramp_ran_out,
+        given_up: issuer.given_up,
     }
 }
 
@@ -95,6 +98,8 @@ struct Issuer<'a> {
     gate: &'a Gate,
     stop: &'a Stop,
     timeout: Nanos,
+    graces: Graces,
+    given_up: u64,
     /// What intended instants count from: of the ramp, then of the shots that count.
     start: MonoNs,
     /// Requests that the session had ended before.

@@ -3,9 +3,6 @@
 use super::{Issuer, LOOK_UP};
 use crate::clock::{self, MonoNs, Nanos};
 
-/// How long every slot may belong to requests that were given up, before the target is.
-const STUCK_GRACE: Nanos = Nanos::from_millis(60_000);
-
 /// The slots of a loop that is closed or capped: unused ones first, each when it is due, then freed ones.
 pub(super) struct Slots {
     pub(super) unused: u32,
@@ -81,10 +78,10 @@ impl Issuer<'_> {
         let held = self.gate.held();
         let is_stuck = slots.unused == 0 && held > 0 && self.gate.in_flight() == 0;
         slots.stuck = is_stuck.then(|| slots.stuck.unwrap_or(now));
-        if slots.stuck.is_some_and(|since| now - since >= STUCK_GRACE) {
+        if slots.stuck.is_some_and(|since| now - since >= self.graces.stuck) {
             self.gate.fail_target(format!(
                 "every slot belongs to a cancelled request ({held} of them), and the target has ended none in {} s",
-                STUCK_GRACE.as_secs_f64()
+                self.graces.stuck.as_secs_f64()
             ));
         }
     }

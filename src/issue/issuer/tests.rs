@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use super::ends::CANCEL_GRACE;
 use super::*;
-use crate::issue::pace::RampPace;
+use crate::issue::pace::{Graces, RampPace};
 use crate::load::Arrivals;
 use crate::load::course::Tail;
 use crate::record::event::{Ending, TokenHash};
@@ -111,6 +110,7 @@ fn closed(concurrency: u32) -> Pace {
         duration: None,
         timeout: Nanos::from_millis(60_000),
         drain: Nanos::from_millis(50),
+        graces: Graces { cancelled: Nanos::from_millis(80), stuck: Nanos::from_millis(60_000) },
     }
 }
 
@@ -182,23 +182,44 @@ fn what_is_open_when_patience_ends_is_cancelled() {
 
 #[test]
 fn a_target_that_ignores_even_a_cancel_does_not_hold_the_run_for_ever() {
-    let pace = Pace { duration: Some(Nanos::from_millis(10)), ..closed(1) };
-    let (_, phase) = played(Answers::Never, &shots([None]), &pace);
-    let Outcome::Failed(failure) = outcomes(&phase)[0] else { panic!("it failed") };
-    assert_eq!(failure.kind, FailureKind::Unanswered);
+    let pace = Pace { duration: Some(Nanos::from_millis(10)), ..closed(2) };
+    let (played, phase) = played(Answers::Never, &shots([None, None]), &pace);
+    // The end of the drain cancelled them, whatever the target makes of it.
+    assert_eq!(outcomes(&phase), [&Outcome::Cancelled, &Outcome::Cancelled]);
+    assert_eq!(played.given_up, 2);
+    for record in phase.records.requests() {
+        let held = record.end.zip(record.cancel_asked).map(|(end, asked)| end - asked);
+        assert!(held.is_some_and(|held| held >= pace.graces.cancelled), "{held:?}");
+    }
+}
+
+#[test]
+fn a_target_that_holds_every_slot_with_cancelled_requests_and_ends_none_has_failed() {
+    let graces = Graces { stuck: Nanos::from_millis(120), ..closed(2).graces };
+    let pace = Pace { timeout: Nanos::from_millis(10), graces, ..closed(2) };
+    let (played, phase) = played(Answers::Never, &shots([None; 4]), &pace);
+    let unsent = Outcome::NotSent(NotSentReason::TargetFailed);
+    assert_eq!(outcomes(&phase), [&Outcome::TimedOut, &Outcome::TimedOut, &unsent, &unsent]);
+    // 10 ms until they are cancelled, 80 until they are given up, 120 more until the target is.
+    assert!(
+        played.end - played.start >= Nanos::from_millis(210),
+        "{:?}",
+        played.end - played.start
+    );
+    assert!(!played.interrupted && played.given_up == 2);
 }
 
 #[test]
 fn a_closed_loop_does_not_refill_the_slot_of_a_request_that_the_target_has_not_ended() {
     let timeout = Nanos::from_millis(10);
     // Longer than a cancelled request may take until it is given up.
-    let pace = Pace { duration: Some(Nanos(CANCEL_GRACE.0 + 500_000_000)), timeout, ..closed(1) };
+    let pace = Pace { duration: Some(Nanos::from_millis(500)), timeout, ..closed(1) };
     let (_, phase) = played(Answers::Never, &shots([None; 2]), &pace);
     let unsent = Outcome::NotSent(NotSentReason::NotReached);
     assert_eq!(outcomes(&phase), [&Outcome::TimedOut, &unsent]);
     let record = &phase.records.requests()[0];
     let held = record.end.zip(record.cancel_asked).map(|(end, asked)| end - asked);
-    assert!(held.is_some_and(|held| held >= CANCEL_GRACE), "{held:?}");
+    assert!(held.is_some_and(|held| held >= pace.graces.cancelled), "{held:?}");
 }
 
 #[test]

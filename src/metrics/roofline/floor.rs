@@ -128,6 +128,7 @@ mod tests {
                 source: "a sheet of paper".into(),
             },
             machine_from: None,
+            measured: None,
             tensor_parallel: 1,
             pipeline_parallel: 1,
         }

@@ -26,6 +26,28 @@ pub struct Roofline {
     pub prefill: Option<Prefill>,
     /// Operations that the model needed ÷ operations that the machines could have done in the window (MFU).
     pub flop_utilisation: Option<f64>,
+    /// The same, held against what the machines were measured to do; absent where they were not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<OfMeasured>,
+}
+
+/// Shares of what the machines were measured to do (`doctor --probe-gpu`). A figure that needs one that was not measured is `None`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OfMeasured {
+    /// When and how, as `measured at …`.
+    pub source: String,
+    /// Floor of a decoding step, in ms.
+    pub decode_floor_ms: Option<f64>,
+    /// Floor ÷ step.
+    pub decode_share: Option<f64>,
+    /// Bytes that had to be read ÷ bytes that the memory was measured to deliver in a step.
+    pub bandwidth_utilisation: Option<f64>,
+    /// Floor of a prompt, in ms.
+    pub prefill_floor_ms: Option<f64>,
+    /// Floor ÷ measured prefill.
+    pub prefill_share: Option<f64>,
+    /// Operations that the model needed ÷ operations that the machines were measured to do in the window.
+    pub flop_utilisation: Option<f64>,
 }
 
 impl Roofline {
@@ -86,7 +108,7 @@ pub fn of(
     let reused = point.requests().iter().any(Observed::reuses_a_prompt);
     let load = decode_load(point, facts.window);
     let computed = !reused;
-    Some(Roofline {
+    let held_against = |known: &RooflineFacts| Roofline {
         machine: known.machine_description(),
         machine_from: known.machine_from,
         decode: load.map(|load| decode(known, load, icl.map(|gaps| gaps.mean))),
@@ -94,7 +116,26 @@ pub fn of(
         flop_utilisation: (computed && counts.deliveries_missing == 0)
             .then(|| flop_utilisation(known, point, facts.window))
             .flatten(),
-    })
+        measured: None,
+    };
+    let measured = known.on_measured().map(|known| of_measured(&known, &held_against(&known)));
+    Some(Roofline { measured, ..held_against(known) })
+}
+
+/// Without the arithmetic of the model among what was measured, only the memory can be held against it.
+fn of_measured(known: &RooflineFacts, roofline: &Roofline) -> OfMeasured {
+    let is_whole = known.machine.peak.of(known.model.arithmetic).is_some();
+    let (decode, prefill) = (roofline.decode, roofline.prefill);
+    let (whole_decode, whole_prefill) = (decode.filter(|_| is_whole), prefill.filter(|_| is_whole));
+    OfMeasured {
+        source: known.machine.source.clone(),
+        decode_floor_ms: whole_decode.map(|it| it.floor_ms),
+        decode_share: whole_decode.and_then(|it| it.share),
+        bandwidth_utilisation: decode.and_then(|it| it.bandwidth_utilisation),
+        prefill_floor_ms: whole_prefill.map(|it| it.floor_ms),
+        prefill_share: whole_prefill.and_then(|it| it.share),
+        flop_utilisation: roofline.flop_utilisation,
+    }
 }
 
 fn decode(known: &RooflineFacts, load: DecodeLoad, step_ms: Option<f64>) -> Decode {

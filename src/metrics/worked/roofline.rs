@@ -24,6 +24,7 @@ fn known() -> RooflineFacts {
             source: "a sheet of paper".into(),
         },
         machine_from: None,
+        measured: None,
         tensor_parallel: 1,
         pipeline_parallel: 1,
     }
@@ -138,6 +139,7 @@ fn the_documented_example_is_what_the_program_computes() {
         },
         machine: MachineFigures::gpu("h200").unwrap(),
         machine_from: None,
+        measured: None,
         tensor_parallel: 1,
         pipeline_parallel: 1,
     };
@@ -157,4 +159,34 @@ fn the_documented_example_is_what_the_program_computes() {
         prefill.ms()
     );
     assert!(DOCUMENT.contains(&text), "{text}");
+}
+
+#[test]
+fn the_same_run_is_held_against_what_the_machine_was_measured_to_do() {
+    let measured = |float8| MachineFigures {
+        bandwidth_bytes_per_s: 8e11,
+        peak: PeakFlops { float8, ..PeakFlops::default() },
+        source: "measured at noon".into(),
+        ..known().machine
+    };
+    let rows = || vec![five(0, 10.0)];
+    let with = |float8| RooflineFacts { measured: Some(measured(float8)), ..known() };
+    let paper = roofline_of(rows(), Some(known())).unwrap();
+    assert_eq!(paper.measured, None);
+    let both = roofline_of(rows(), Some(with(Some(5e14)))).unwrap();
+    assert_eq!((&both.decode, both.flop_utilisation), (&paper.decode, paper.flop_utilisation));
+    let found = both.measured.unwrap();
+    // Memory holds a step of one sequence back, and it was measured at 80 %.
+    close(found.decode_share.unwrap(), paper.decode.unwrap().share.unwrap() / 0.8);
+    close(found.flop_utilisation.unwrap(), paper.flop_utilisation.unwrap() / 0.5);
+    // Without FP8 nobody knows whether the memory is what holds it back.
+    let found = roofline_of(rows(), Some(with(None))).unwrap().measured.unwrap();
+    assert_eq!(
+        (found.decode_share, found.prefill_floor_ms, found.flop_utilisation),
+        (None, None, None)
+    );
+    close(
+        found.bandwidth_utilisation.unwrap(),
+        paper.decode.unwrap().bandwidth_utilisation.unwrap() / 0.8,
+    );
 }

@@ -19,6 +19,8 @@ pub enum MemorySource {
 /// A GPU as far as it is known before anything is loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownGpu {
+    /// As the driver writes it: `GPU-…`.
+    pub uuid: String,
     /// Its product name.
     pub name: String,
     /// Its memory, where it is known.
@@ -66,6 +68,7 @@ impl KnownGpus {
             return None;
         }
         let gpus = states().map(|state| KnownGpu {
+            uuid: state.gpu.uuid.clone(),
             name: state.gpu.name.clone(),
             memory: state
                 .memory_bytes
@@ -112,7 +115,7 @@ impl KnownGpus {
             let memory = device_memory(asked.library, device.ordinal)?;
             let memory =
                 GpuMemory { free_bytes: memory.free_bytes, total_bytes: memory.total_bytes };
-            Ok(KnownGpu { name: device.name, memory: Some(memory) })
+            Ok(KnownGpu { uuid: device.uuid, name: device.name, memory: Some(memory) })
         });
         let gpus = gpus.collect::<Result<Vec<_>, _>>()?;
         Ok((!gpus.is_empty()).then_some(Self { teller: MemorySource::Cuda, gpus }))
@@ -135,6 +138,7 @@ mod tests {
 
     fn gpus(free_gib: &[u64]) -> KnownGpus {
         let gpu = |gib: &u64| KnownGpu {
+            uuid: "GPU-made-up".into(),
             name: "NVIDIA H200".into(),
             memory: Some(GpuMemory { free_bytes: gib << 30, total_bytes: 141 << 30 }),
         };
