@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bareflight::clock::MonoNs;
 use bareflight::record::request_record::{EngineTimes, EngineUse};
-use bareflight::targets::python::desk::{self, Orders, Stage};
+use bareflight::targets::python::desk::{self, Orders};
 use bareflight::targets::python::engine_end::{EngineEnd, Step, ToldAtEnd};
 use pyo3::BoundObject;
 use pyo3::exceptions::PyRuntimeError;
@@ -61,7 +61,7 @@ pub fn make_desk(py: Python<'_>, end: EngineEnd) -> PyResult<Bound<'_, PyAny>> {
         none(given)
     })?;
     put(c"opened", |desk, given| {
-        desk.orders.note_stage(Stage::Open);
+        desk.orders.note_open(only(given)?);
         none(given)
     })?;
     put(c"failed", |desk, given| {

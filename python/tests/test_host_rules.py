@@ -137,6 +137,18 @@ assert os.environ["VLLM_NO_USAGE_STATS"] == "mine"
         self.assertEqual(run.engine()["switch_interval_s"], 1e-4)
         self.assertIn("switch interval 0.100 ms", " ".join(run.out.split()))
 
+    def test_what_is_known_only_after_opening_is_kept(self) -> None:
+        body = """    def open(self, model, settings):
+        super().open(model, settings)
+        return {"blocks": 7, "driver_level": "known late"}
+"""
+        self.adapter("late", body)
+        run = self.measure_module("late")
+        self.assertIn(run.code, (0, 4), run)
+        opened = run.json("manifest.json")["target"]["details"]["opened"]
+        self.assertEqual(opened["blocks"], 7)
+        self.assertIn("driver level known late", " ".join(run.out.split()))
+
     def test_everything_of_an_engine_is_called_on_one_thread(self) -> None:
         body = """    def open(self, model, settings):
         import threading
