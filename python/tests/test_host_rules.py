@@ -63,7 +63,7 @@ assert os.environ["VLLM_NO_USAGE_STATS"] == "mine"
         self.assertEqual(run.engine()["environment"]["VLLM_NO_USAGE_STATS"], "mine")
 
     def test_ctrl_c_in_a_step_ends_with_complete_records(self) -> None:
-        run = self.measure("fault=interrupt,fault_step=60", "-n", "100000", "--warmup", "0")
+        run = self.measure("fault=interrupt,fault_step=60", "-n", "5000", "--warmup", "0")
         self.assertEqual(run.code, 130, run)
         self.assertNotIn("KeyboardInterrupt", run.told + run.read("engine.log"))
         rows = run.requests()
@@ -73,7 +73,7 @@ assert os.environ["VLLM_NO_USAGE_STATS"] == "mine"
         self.assertEqual(run.counts()["completed"], len(rows))
 
     def test_ctrl_c_from_outside_leaves_children_of_the_engine_alone(self) -> None:
-        child = self.begin_measure("fault=child", "-n", "100000")
+        child = self.begin_measure("fault=child", "-n", "5000")
         self.wait_for_requests(child, 5)
         os.killpg(child.pid, signal.SIGINT)
         run = self.end(child)
@@ -81,7 +81,7 @@ assert os.environ["VLLM_NO_USAGE_STATS"] == "mine"
         self.assertNotIn("its child had ended", run.told)
 
     def test_a_second_ctrl_c_ends_at_once(self) -> None:
-        child = self.begin_measure("fault=hang,fault_step=60", "-n", "100000", "--warmup", "0")
+        child = self.begin_measure("fault=hang,fault_step=60", "-n", "5000", "--warmup", "0")
         self.wait_for(child, "engine.log", lambda text: "played fault: hang" in text)
         child.send_signal(signal.SIGINT)
         while "interrupted" not in child.stderr.readline():
