@@ -34,7 +34,7 @@ pub fn main() -> Exit {
 
 fn dispatch() -> Coded<Exit> {
     let mut program = serve::hide_run_flags(Cli::clap_command());
-    let typed = load_number::join_negative_lists(host::arguments().into_iter());
+    let typed = load_number::join_negative_lists(host::arguments());
     let parsed = program
         .try_get_matches_from_mut(typed)
         .and_then(|matches| Cli::from_arg_matches(&matches).map(|cli| (cli, matches)));
