@@ -43,6 +43,9 @@ fi
 step "tests"
 cargo test --workspace --quiet -- --test-threads=2
 
+step "engines in Python"
+bash tests/python.sh
+
 step "tests with the feature trtllm"
 bash tests/trtllm_feature.sh
 

@@ -13,12 +13,13 @@ python=${PYTHON:-python3}
 target=${CARGO_TARGET_DIR:-$PWD/target}
 venv=$target/python-tests
 rm -rf "$venv"
-"$python" -m venv "$venv"
 
 if [ "${1:-}" = wheel ]; then
     shift
+    "$python" -m venv "$venv"
     "$venv/bin/pip" install --quiet .
 else
+    "$python" -m venv --without-pip "$venv"
     ${CARGO:-cargo} build --quiet --package bareflight-python
     package=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/bareflight
     mkdir "$package"

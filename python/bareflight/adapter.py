@@ -12,8 +12,8 @@ Indices are bareflight's ids of requests; they are unique within a session. An e
 request; an exception in ``step`` or ``cancel`` is the end of the engine, and fails the run with its words. :class:`Refused` is
 shown in its own words, any other exception with its type and place.
 
-``settings`` has ``max_batch_size``, ``max_num_tokens``, ``max_queue_size``, ``kv_reuse``, ``kv_tokens`` (None where nobody set
-them), ``iteration_stats``, ``engine_stamps`` (whether they are wanted), and ``options``, which has the texts of
+``settings`` has ``max_batch_size``, ``max_num_tokens``, ``max_queue_size``, ``kv_reuse``, ``kv_tokens``, ``chunked_context``,
+``cuda_graphs`` (None where nobody set them: the engine's own way), ``iteration_stats``, ``engine_stamps`` (whether they are wanted), and ``options``, which has the texts of
 ``py:MODULE,KEY=VALUE`` and of ``--engine-arg KEY=VALUE``.
 
 docs/PYTHON_ENGINES.md has a worked example; ``bareflight adapter check MODULE`` holds an adapter against this contract.
@@ -73,8 +73,8 @@ class Step(NamedTuple):
 class Adapter(ABC):
     """An engine, as bareflight drives it. Every method is called on one thread."""
 
-    #: Settings that it honours, of ``max_batch_size``, ``max_num_tokens``, ``max_queue_size``, ``kv_reuse``, ``kv_tokens``. Others
-    #: are refused by their names where the user sets them.
+    #: Settings that it honours, of ``max_batch_size``, ``max_num_tokens``, ``max_queue_size``, ``kv_reuse``, ``kv_tokens``,
+    #: ``chunked_context``, ``cuda_graphs``. Others are refused by their names where the user sets them.
     SETTINGS: frozenset[str] = frozenset()
     #: Options (``py:MODULE,KEY=VALUE``, ``--engine-arg KEY=VALUE``) that it honours; None takes any.
     OPTIONS: frozenset[str] | None = frozenset()
@@ -96,8 +96,9 @@ class Adapter(ABC):
         return []
 
     @abstractmethod
-    def open(self, model: str, settings: dict[str, Any]) -> None:
-        """Loads the engine. An exception refuses the target with its words."""
+    def open(self, model: str, settings: dict[str, Any]) -> dict[str, Any] | None:
+        """Loads the engine. An exception refuses the target with its words. What it returns is kept in the manifest as ``opened``:
+        what is known only now; the labels of ``details`` may stand there too, and count more."""
 
     @abstractmethod
     def prepare(self, requests: list[Request]) -> list[tuple[int, str]]:

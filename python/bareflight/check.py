@@ -45,11 +45,12 @@ def faults_of(adapter: type[Adapter], model: str, settings: dict[str, Any]) -> l
     if not said.get("title"):
         faults.append("`describe` gives no `title`")
     engine = adapter()
+    begun = time.monotonic_ns()
     engine.open(model, settings)
     try:
         faults += begin(engine)
         if not faults:
-            faults += Watch().run(engine)
+            faults += Watch(begun).run(engine)
         if not faults and engine.busy():
             faults.append("`busy` is true, and every request has ended")
         for text in engine.iterations():
@@ -85,7 +86,8 @@ def terms_of(index: int) -> dict[str, Any]:
 class Watch:
     """Counts what an engine gives."""
 
-    def __init__(self) -> None:
+    def __init__(self, begun: int) -> None:
+        self.begun = begun
         self.given = dict.fromkeys(range(REQUESTS), 0)
         self.over: set[int] = set()
         self.faults: list[str] = []
@@ -108,10 +110,10 @@ class Watch:
 
     def step(self, engine: Adapter) -> None:
         """One step, held against the contract."""
-        before = time.monotonic_ns()
         at, ids, counts, tokens, ended = engine.step()
-        if not before <= at <= time.monotonic_ns():
-            self.faults.append("`at_ns` is not an instant of `time.monotonic_ns()` within its step")
+        # An engine with a loop of its own may have stamped before its step was called.
+        if not self.begun <= at <= time.monotonic_ns():
+            self.faults.append("`at_ns` is no instant of `time.monotonic_ns()` between `open` and now")
         if counts and len(counts) != len(ids):
             self.faults.append("`counts` has not one number for each of `ids`")
         if sum(counts or [1] * len(ids)) != len(tokens):

@@ -21,7 +21,12 @@ IDLE_US = 50_000
 #: Between two looks at the engine's statistics.
 STATISTICS_NS = 20_000_000
 #: Settings that are set, where they are not these.
-DEFAULTS = {"max_batch_size": None, "max_num_tokens": None, "max_queue_size": None, "kv_reuse": False, "kv_tokens": None}
+DEFAULTS = {
+    "max_batch_size": None, "max_num_tokens": None, "max_queue_size": None, "kv_reuse": False, "kv_tokens": None,
+    "chunked_context": None, "cuda_graphs": None,
+}
+#: Flags that are not named after their setting.
+FLAGS = {"chunked_context": "--no-chunked-context"}
 #: Variables whose values the labels keep, where they are set.
 ECHOED = ("VLLM_", "TLLM_", "TRTLLM_", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "PYTORCH_")
 
@@ -56,7 +61,8 @@ def check_settings(engine: type[Adapter], settings: dict[str, Any]) -> None:
     """Refuses what the adapter does not honour."""
     for name, default in DEFAULTS.items():
         if settings.get(name) != default and name not in engine.SETTINGS:
-            raise Refused(f"it has no `--{name.replace('_', '-')}`: leave it out")
+            flag = FLAGS.get(name, f"--{name.replace('_', '-')}")
+            raise Refused(f"it has no `{flag}`: leave it out")
     for option in settings.get("options", {}):
         if engine.OPTIONS is not None and option not in engine.OPTIONS:
             known = ", ".join(sorted(engine.OPTIONS)) or "none"
@@ -129,7 +135,8 @@ def run(module: str, model: str, settings: dict[str, Any], desk: Any) -> None:
     INTERPRETER.begin(adapter.SWITCH_INTERVAL_S)
     try:
         engine = adapter()
-        engine.open(model, settings)
+        facts = engine.open(model, settings)
+        told = None if facts is None else json.dumps(facts)
     except BaseException as error:  # As above.
         INTERPRETER.end()
         desk.ended(words_of(error, "open"))
@@ -138,7 +145,7 @@ def run(module: str, model: str, settings: dict[str, Any], desk: Any) -> None:
     gc.collect()
     gc.freeze()
     print(f"bareflight: {gc.get_freeze_count()} objects are frozen for the garbage collector", file=sys.stderr)
-    desk.opened()
+    desk.opened(told)
     why = None
     try:
         loop(engine, desk, settings["iteration_stats"])

@@ -22,6 +22,8 @@ from bareflight.adapter import Ended, Step
 BATCHES = (1, 8, 32, 256)
 TOKENS = 2_000
 RATE = 500
+TURNS = 5
+FOUND = Path("found.json")
 
 
 class Engine(fake.Engine):
@@ -45,7 +47,7 @@ class Engine(fake.Engine):
 
 
 def measure(batch: int) -> None:
-    """Runs the program in this process with a host that times each step; prints the medians as JSON."""
+    """Runs the program in this process with a host that times each step; writes the medians as JSON."""
     from bareflight import __main__ as program
     from bareflight import host
 
@@ -73,19 +75,21 @@ def measure(batch: int) -> None:
         "--scenario", f"D(16,{TOKENS})", "--out", "runs", "--iteration-stats", "0", "--no-deliveries",
     ]
     program.run()
-    print(json.dumps({"crossing": statistics.median(crossing), "pure": statistics.median(pure), "steps": len(crossing)}), file=sys.stderr)
+    # Standard streams belong to the engine's log by now.
+    found = {"crossing": statistics.median(crossing), "pure": statistics.median(pure), "steps": len(crossing)}
+    FOUND.write_text(json.dumps(found))
 
 
-def lag_us() -> list[float]:
-    """The issuer's lag of each request while the engine's thread never leaves Python, in microseconds."""
+def lag_us(target: str, out: str) -> float:
+    """The median lag of the issuer in a run, in microseconds."""
     command = [
-        sys.executable, "-m", "bareflight", "run", "--quiet", "--target", "py:bareflight.fake,hot=1", "--rate", str(RATE),
-        "-n", "3000", "--scenario", "D(16,16)", "--out", "runs", "--no-deliveries",
+        sys.executable, "-m", "bareflight", "run", "--quiet", "--target", target, "--rate", str(RATE), "-n", "2000",
+        "--scenario", "D(16,16)", "--out", out, "--no-deliveries",
     ]
     subprocess.run(command, check=False, capture_output=True, timeout=300)
-    (rows,) = Path().glob("runs/*fake*/requests.csv")
-    lags = [float(row["schedule_lag_ms"]) * 1e3 for row in csv.DictReader(rows.open()) if row["part"] == "measured"]
-    return sorted(lags)
+    (rows,) = Path(out).glob("*/requests.csv")
+    measured = [row for row in csv.DictReader(rows.open()) if row["part"] == "measured"]
+    return statistics.median(float(row["schedule_lag_ms"]) * 1e3 for row in measured)
 
 
 def main() -> None:
@@ -97,20 +101,21 @@ def main() -> None:
         print("| batch | steps | one step handed over, us | per delivery, us | appended in Python, us | ratio |")
         print("|---|---|---|---|---|---|")
         for batch in BATCHES:
-            done = subprocess.run(
-                [sys.executable, str(here), str(batch)], capture_output=True, text=True, timeout=300, check=False
-            )
-            found = json.loads(done.stderr.strip().splitlines()[-1])
+            subprocess.run([sys.executable, str(here), str(batch)], capture_output=True, timeout=300, check=False)
+            found = json.loads(FOUND.read_text())
+            FOUND.unlink()
             crossing, pure = found["crossing"] / 1e3, found["pure"] / 1e3
             print(
                 f"| {batch} | {found['steps']} | {crossing:.2f} | {crossing / batch:.3f} | {pure:.2f} | {crossing / pure:.1f} |",
                 flush=True,
             )
-        lags = lag_us()
-        print(
-            f"\nThe issuer's lag at {RATE} requests/s while the engine's thread never leaves Python: p50 "
-            f"{lags[len(lags) // 2]:.1f} us, p90 {lags[len(lags) * 9 // 10]:.1f} us, {len(lags)} requests."
-        )
+        hot, null = [], []
+        for turn in range(TURNS):
+            null.append(lag_us("null:", f"null-{turn}"))
+            hot.append(lag_us("py:bareflight.fake,hot=1", f"hot-{turn}"))
+        print(f"\nThe issuer's median lag at {RATE} requests/s, us, in {TURNS} turns:")
+        print(f"- without an engine: {', '.join(f'{lag:.1f}' for lag in null)}")
+        print(f"- while the engine's thread never leaves Python: {', '.join(f'{lag:.1f}' for lag in hot)}")
 
 
 if __name__ == "__main__":

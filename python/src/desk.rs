@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bareflight::clock::MonoNs;
 use bareflight::record::request_record::{EngineTimes, EngineUse};
-use bareflight::targets::python::desk::{self, Orders, Stage};
+use bareflight::targets::python::desk::{self, Orders};
 use bareflight::targets::python::engine_end::{EngineEnd, Step, ToldAtEnd};
 use pyo3::BoundObject;
 use pyo3::exceptions::PyRuntimeError;
@@ -41,11 +41,11 @@ pub fn make_desk(py: Python<'_>, end: EngineEnd) -> PyResult<Bound<'_, PyAny>> {
             PyCFunction::new_closure(py, Some(name), None, move |given, _| call(&desk, given))?;
         functions.set_item(name.to_string_lossy(), function)
     };
-    put(c"take", |desk, given| desk.take(given))?;
-    put(c"deliver", |desk, given| desk.deliver(given))?;
+    put(c"take", Desk::take)?;
+    put(c"deliver", Desk::deliver)?;
     put(c"prepared", |desk, given| {
         desk.orders.note_prepared(only(given)?);
-        none(given)
+        Ok(given.py().None())
     })?;
     put(c"is_open", |desk, given| {
         let is = desk.end().is_open(only(given)?);
@@ -54,25 +54,25 @@ pub fn make_desk(py: Python<'_>, end: EngineEnd) -> PyResult<Bound<'_, PyAny>> {
     put(c"refuse", |desk, given| {
         let (id, words): (u32, String) = given.extract()?;
         desk.end().refuse(id, &words);
-        none(given)
+        Ok(given.py().None())
     })?;
     put(c"iterations", |desk, given| {
         desk.orders.note_iterations(only(given)?);
-        none(given)
+        Ok(given.py().None())
     })?;
     put(c"opened", |desk, given| {
-        desk.orders.note_stage(Stage::Open);
-        none(given)
+        desk.orders.note_open(only(given)?);
+        Ok(given.py().None())
     })?;
     put(c"failed", |desk, given| {
         let words: String = only(given)?;
         desk.end().failed(&words);
-        none(given)
+        Ok(given.py().None())
     })?;
     put(c"ended", |desk, given| {
         let why: Option<String> = only(given)?;
         desk.end().ended(why);
-        none(given)
+        Ok(given.py().None())
     })?;
     py.import("types")?.getattr("SimpleNamespace")?.call((), Some(&functions))
 }
@@ -84,10 +84,6 @@ where
 {
     let (it,) = given.extract()?;
     Ok(it)
-}
-
-fn none(given: &Bound<'_, PyTuple>) -> PyResult<Py<PyAny>> {
-    Ok(given.py().None())
 }
 
 fn object<'py>(py: Python<'py>, value: impl IntoPyObject<'py>) -> PyResult<Py<PyAny>> {

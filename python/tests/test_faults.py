@@ -10,7 +10,7 @@ from program import ProgramTest
 class Faults(ProgramTest):
     def fails(self, fault: str, words: str):
         """The run fails as a whole, with these words; what had ended before is kept."""
-        run = self.measure(f"fault={fault},fault_step=60", "-n", "100000", "--warmup", "0")
+        run = self.measure(f"fault={fault},fault_step=60", "-n", "5000", "--warmup", "0")
         self.assertEqual(run.code, 1, run)
         self.assertIn(words, run.told)
         self.assertEqual(run.json("manifest.json")["state"], "failed")
@@ -53,7 +53,7 @@ class Faults(ProgramTest):
                 self.assertIn(f"`{fault}` of the adapter raised RuntimeError: played fault: {fault}", run.told)
 
     def test_an_engine_that_hangs_in_a_step_is_left_behind_after_an_interrupt(self) -> None:
-        child = self.begin_measure("fault=hang,fault_step=60", "-n", "100000", "--warmup", "0", "--drain", "200ms")
+        child = self.begin_measure("fault=hang,fault_step=60", "-n", "5000", "--warmup", "0", "--drain", "200ms")
         self.wait_for(child, "engine.log", lambda text: "played fault: hang" in text)
         child.send_signal(2)
         run = self.end(child)
@@ -74,7 +74,7 @@ class Faults(ProgramTest):
         self.assertIn("`close` of the adapter raised RuntimeError: played fault: close", run.told)
 
     def test_a_process_that_its_engine_ends_leaves_records_that_are_reported_as_failed(self) -> None:
-        run = self.measure("fault=exit,fault_step=60", "-n", "100000", "--warmup", "0")
+        run = self.measure("fault=exit,fault_step=60", "-n", "5000", "--warmup", "0")
         self.assertEqual(run.code, 86, run)
         report = self.program("report", str(run.directory()))
         self.assertEqual(report.code, 1, report)

@@ -63,7 +63,7 @@ assert os.environ["VLLM_NO_USAGE_STATS"] == "mine"
         self.assertEqual(run.engine()["environment"]["VLLM_NO_USAGE_STATS"], "mine")
 
     def test_ctrl_c_in_a_step_ends_with_complete_records(self) -> None:
-        run = self.measure("fault=interrupt,fault_step=60", "-n", "100000", "--warmup", "0")
+        run = self.measure("fault=interrupt,fault_step=60", "-n", "5000", "--warmup", "0")
         self.assertEqual(run.code, 130, run)
         self.assertNotIn("KeyboardInterrupt", run.told + run.read("engine.log"))
         rows = run.requests()
@@ -73,7 +73,7 @@ assert os.environ["VLLM_NO_USAGE_STATS"] == "mine"
         self.assertEqual(run.counts()["completed"], len(rows))
 
     def test_ctrl_c_from_outside_leaves_children_of_the_engine_alone(self) -> None:
-        child = self.begin_measure("fault=child", "-n", "100000")
+        child = self.begin_measure("fault=child", "-n", "5000")
         self.wait_for_requests(child, 5)
         os.killpg(child.pid, signal.SIGINT)
         run = self.end(child)
@@ -81,7 +81,7 @@ assert os.environ["VLLM_NO_USAGE_STATS"] == "mine"
         self.assertNotIn("its child had ended", run.told)
 
     def test_a_second_ctrl_c_ends_at_once(self) -> None:
-        child = self.begin_measure("fault=hang,fault_step=60", "-n", "100000", "--warmup", "0")
+        child = self.begin_measure("fault=hang,fault_step=60", "-n", "5000", "--warmup", "0")
         self.wait_for(child, "engine.log", lambda text: "played fault: hang" in text)
         child.send_signal(signal.SIGINT)
         while "interrupted" not in child.stderr.readline():
@@ -136,6 +136,18 @@ assert os.environ["VLLM_NO_USAGE_STATS"] == "mine"
         self.assertIn(run.code, (0, 4), run)
         self.assertEqual(run.engine()["switch_interval_s"], 1e-4)
         self.assertIn("switch interval 0.100 ms", " ".join(run.out.split()))
+
+    def test_what_is_known_only_after_opening_is_kept(self) -> None:
+        body = """    def open(self, model, settings):
+        super().open(model, settings)
+        return {"blocks": 7, "driver_level": "known late"}
+"""
+        self.adapter("late", body)
+        run = self.measure_module("late")
+        self.assertIn(run.code, (0, 4), run)
+        opened = run.json("manifest.json")["target"]["details"]["opened"]
+        self.assertEqual(opened["blocks"], 7)
+        self.assertIn("driver level known late", " ".join(run.out.split()))
 
     def test_everything_of_an_engine_is_called_on_one_thread(self) -> None:
         body = """    def open(self, model, settings):

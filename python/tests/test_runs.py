@@ -80,7 +80,9 @@ class Runs(ProgramTest):
             (("--engine-arg", "nosuch=1"), "no option `nosuch`"),
             (("--engine-arg", "itl_us=1"), "`itl_us` stands after"),
             (("--scenario", "D(70000,8)"), "65536"),
-            (("--cuda-graphs",), "--cuda-graphs"),
+            (("--cuda-graphs",), "it has no `--cuda-graphs`"),
+            (("--no-chunked-context",), "it has no `--no-chunked-context`"),
+            (("--kv-fraction", "0.5"), "--kv-fraction"),
         ]:
             with self.subTest(arguments):
                 run = self.measure("itl_us=300", "-n", "4", *arguments)
@@ -121,6 +123,7 @@ class Runs(ProgramTest):
         )
         self.assertIn(run.code, (0, 4, 6), run)
         self.assertIn("ITL", run.out)
+        self.assertEqual(" ".join(run.out.split()).count("driver level the fake engine itself"), 2)
 
 
 def lines_of(table: str) -> list[str]:

@@ -74,7 +74,7 @@ fn dispatch() -> Coded<Exit> {
             let mut resolved = resolve(&settings).map_err(|error| (Exit::Usage, error.into()))?;
             engine_threads::ensure(slice::from_mut(&mut resolved))?;
             let ready = preflight::prepare(&mut resolved)
-                .map_err(|error| (Exit::Preflight, anyhow::Error::new(error)))?;
+                .map_err(|error| (run::preflight_exit(&error), anyhow::Error::new(error)))?;
             let text = dry_run::render(&resolved, &origins, &ready).map_err(failure)?;
             run::print(&text).map_err(|error| (Exit::Failure, error))?;
             Ok(Exit::Ok)

@@ -121,6 +121,11 @@ impl Stage {
         self.session.preparer()
     }
 
+    /// What is known of the engine only since it was opened.
+    pub fn facts(&self) -> Option<serde_json::Value> {
+        self.session.facts()
+    }
+
     /// What the engine says of itself, for a thread of its own; `None` where it says nothing.
     pub fn statistics(&self) -> Option<Box<dyn EngineStatistics>> {
         self.session.statistics()

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::metrics::comparison::SideReport;
 use crate::report::figures::figure;
 use crate::targets::TargetInfo;
 
@@ -9,11 +10,14 @@ use crate::targets::TargetInfo;
 pub fn sentence(target: &TargetInfo) -> Option<String> {
     let engine =
         target.details.get("engine").filter(|_| target.details.get("adapter").is_some())?;
-    let text = |key: &str| engine.get(key).and_then(Value::as_str).unwrap_or("not said");
-    let interval = engine.get("switch_interval_s").and_then(Value::as_f64);
+    // What is known only since it was opened counts more.
+    let opened = target.details.get("opened");
+    let label = |key: &str| opened.and_then(|it| it.get(key)).or_else(|| engine.get(key));
+    let text = |key: &str| label(key).and_then(Value::as_str).unwrap_or("not said");
+    let interval = label("switch_interval_s").and_then(Value::as_f64);
     let interval =
         interval.map_or_else(|| "not said".to_owned(), |s| format!("{} ms", figure(s * 1e3)));
-    let unproven = engine.get("unproven").and_then(Value::as_str);
+    let unproven = label("unproven").and_then(Value::as_str);
     let unproven = unproven.map_or_else(String::new, |what| format!("; UNPROVEN: {what}"));
     Some(format!(
         "the engine lives in this process, under Python {}: driver level {}; child processes: {}; stamps: {}; requests \
@@ -25,6 +29,11 @@ pub fn sentence(target: &TargetInfo) -> Option<String> {
         text("prepared"),
         text("garbage_collector"),
     ))
+}
+
+/// The same of every side of a comparison, by the side's name.
+pub fn sentences_of_sides(sides: &[SideReport]) -> impl Iterator<Item = String> {
+    sides.iter().filter_map(|side| Some(format!("{}: {}", side.name, sentence(&side.target)?)))
 }
 
 #[cfg(test)]
@@ -56,10 +65,12 @@ mod tests {
             "switch_interval_s": 0.005,
             "unproven": "nobody has run it on a GPU",
         });
-        let said = sentence(&target(json!({ "adapter": "a", "engine": engine }))).expect("labels");
+        let opened = json!({ "driver_level": "EngineCore, hooked" });
+        let details = json!({ "adapter": "a", "engine": engine, "opened": opened });
+        let said = sentence(&target(details)).expect("labels");
         for label in [
             "Python 3.12.1",
-            "driver level EngineCore",
+            "driver level EngineCore, hooked;",
             "child processes: not said",
             "stamps: engine's thread",
             "prepared before the clock",

@@ -25,9 +25,15 @@ pub fn check(
         .into_iter()
         .filter(|(flag, _)| !can.priorities || *flag != "--priority")
         .map(|(flag, is)| (flag, is, can.extra_inputs));
-    let of_engine = set_of_executor(engine).into_iter().map(|(flag, is)| (flag, is, false));
-    let of_local = set_of_scheduler(engine).into_iter().map(|(flag, is)| (flag, is, false));
-    match of_requests.chain(of_engine).chain(of_local).find(|(_, is_set, _)| *is_set) {
+    // An adapter refuses by itself what it does not honour.
+    let is_left_to_adapter =
+        |flag| can.in_python.is_some() && ["--cuda-graphs", "--no-chunked-context"].contains(&flag);
+    let of_engine = set_of_executor(engine)
+        .into_iter()
+        .chain(set_of_scheduler(engine))
+        .filter(|(flag, _)| !is_left_to_adapter(*flag))
+        .map(|(flag, is)| (flag, is, false));
+    match of_requests.chain(of_engine).find(|(_, is_set, _)| *is_set) {
         None => Ok(()),
         Some((flag, _, of_server)) => Err(TargetError::Impossible {
             name: info.name.clone(),

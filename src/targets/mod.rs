@@ -75,6 +75,11 @@ pub trait Session {
         None
     }
 
+    /// What is known of the engine only since it was opened, as a JSON object; `None` where there is nothing.
+    fn facts(&self) -> Option<serde_json::Value> {
+        None
+    }
+
     /// What the engine says of itself while it runs, for a thread of its own; `None` where it says nothing.
     fn statistics(&self) -> Option<Box<dyn EngineStatistics>> {
         None

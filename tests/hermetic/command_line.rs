@@ -35,6 +35,26 @@ fn quick<'a>(more: &[&'a str]) -> Vec<&'a str> {
 }
 
 #[test]
+fn an_engine_in_python_is_refused_by_the_plain_program_which_names_the_one_that_has_it() {
+    for words in [
+        &["run", "--target", "py:my_adapter"][..],
+        &["plan", "--target", "vllm:/models/tiny"],
+        &["serve", "--target", "trtllm-torch:/models/tiny"],
+        &["compare", "--target", "vllm:/models/tiny", "--target", "null:"],
+        &["ladder", "--target", "vllm:/models/tiny"],
+        &["adapter", "check", "my_adapter"],
+    ] {
+        let out = tempfile::tempdir().expect("a folder");
+        let output = run(&out, words);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {told}");
+        assert!(told.contains("pip install .") && told.contains("PYTHON_ENGINES.md"), "{told}");
+        assert!(output.stdout.is_empty(), "{words:?}");
+        assert_eq!(fs::read_dir(out.path()).expect("the folder").count(), 0, "{words:?}");
+    }
+}
+
+#[test]
 fn a_run_leaves_every_file_that_it_names() {
     let out = tempfile::tempdir().expect("a folder");
     let output = run(&out, &quick(&["--concurrency", "1,2"]));

@@ -110,6 +110,11 @@ impl<'a> PointRunner<'a> {
             .transpose()?;
         let tool = resolved.nvtx.then(Tool::find).transpose()?;
         let stage = Stage::open_heard(target, requests, slots, stop.clone(), tool)?;
+        if let (Some(facts), Some(details)) =
+            (stage.facts(), manifest.target.details.as_object_mut())
+        {
+            details.insert("opened".to_owned(), facts);
+        }
         let collectors = Collectors::start(&stage, &directory)?;
         let plan_file =
             PlanWriter::create(&directory.file(file::PLAN)).map_err(DrawingError::File)?;

@@ -8,6 +8,7 @@ use crate::report::html::plot::ratios::{Bar, Tone, figure};
 use crate::report::html::tables::table;
 use crate::report::html::text::{escape, prose};
 use crate::report::html::{badges, list, page};
+use crate::report::in_python::sentences_of_sides;
 
 /// What marks and intervals mean on such a page.
 pub(in crate::report) const SMALL_PRINT: &str = "<code>~</code>: the samples of a block are too few to certify the percentile. <code>≈</code>: tokens are spread over chunks. Intervals: 95 %, Student’s t over blocks.";
@@ -25,7 +26,9 @@ pub fn render(comparison: &Comparison) -> String {
         body.push_str(&of_pair(comparison, pair));
     }
     body.push_str("<h2>What to know before quoting a number</h2>\n");
-    body.push_str(&list(comparison.notes.iter().map(|note| prose(note))));
+    let labels = sentences_of_sides(&comparison.sides);
+    let notes = labels.chain(comparison.notes.iter().cloned());
+    body.push_str(&list(notes.map(|note| prose(&note))));
     page(&comparison.title, &body, SMALL_PRINT)
 }
 

@@ -8,6 +8,7 @@ use crate::report::figures::{ABSENT, figure, short_verdict};
 use crate::report::html::tables::table;
 use crate::report::html::text::{escape, prose};
 use crate::report::html::{badges, list, page};
+use crate::report::in_python;
 use crate::report::ladder::{LEGEND, RungValue, SHOWN, added, difference, row, slices, value};
 
 const COLOURS: [(&str, &str); 5] = [
@@ -32,6 +33,7 @@ pub fn render(ladder: &Ladder) -> String {
             let why = rung.not_applicable.as_ref()?;
             Some(format!("{} does not apply: {why}", rung.level))
         })
+        .chain(comparison.sides.iter().find_map(|side| in_python::sentence(&side.target)))
         .chain(comparison.notes.iter().cloned())
         .map(|note| prose(&note));
     let notes = list(notes);

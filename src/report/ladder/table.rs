@@ -6,6 +6,7 @@ use crate::metrics::ladder::{Ladder, Parts};
 use crate::report::comparison::heading;
 use crate::report::comparison::table::how;
 use crate::report::figures::{ABSENT, figure, short_verdict};
+use crate::report::in_python;
 use crate::report::ladder::{LEGEND, RungValue, SHOWN, added, difference, row, slices, value};
 use crate::report::table::lines::{flowed, plain_table, printed, sentence};
 use crate::report::table::marks;
@@ -31,6 +32,10 @@ pub fn render(ladder: &Ladder) -> String {
         if let Some(why) = &rung.not_applicable {
             text.push_str(&sentence("  not applicable: ", &format!("{}: {why}", rung.level)));
         }
+    }
+    if let Some(labels) = comparison.sides.iter().find_map(|side| in_python::sentence(&side.target))
+    {
+        text.push_str(&sentence("  note: ", &labels));
     }
     for note in &comparison.notes {
         text.push_str(&sentence("  note: ", note));

@@ -62,6 +62,8 @@ struct State {
     /// The engine's thread waits in [`Desk::take`].
     sleeps: bool,
     iterations: Vec<String>,
+    /// What the engine said of itself when it was open, a JSON object.
+    facts: Option<String>,
 }
 
 /// Shared by a session, its preparer, its statistics and the engine's thread.
@@ -176,6 +178,11 @@ impl Desk {
         Some(state.stage.clone())
     }
 
+    /// What the engine said of itself when it was open, a JSON object.
+    pub fn facts(&self) -> Option<String> {
+        self.state().facts.clone()
+    }
+
     /// Statistics since the last call.
     pub fn take_iterations(&self) -> Vec<String> {
         std::mem::take(&mut self.state().iterations)
@@ -208,6 +215,12 @@ impl Desk {
     pub fn note_prepared(&self, requests: usize) {
         self.state().prepared += requests as u64;
         self.changed.notify_all();
+    }
+
+    /// For the engine's thread: it is open, and says this of itself.
+    pub fn note_open(&self, facts: Option<String>) {
+        self.state().facts = facts;
+        self.note_stage(Stage::Open);
     }
 
     /// For the engine's thread: how far it has come. An end stands.

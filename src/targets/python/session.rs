@@ -76,6 +76,11 @@ impl Session for PythonSession {
         Some(Box::new(Preparer { desk: Arc::clone(&self.desk), gave_up: false }))
     }
 
+    fn facts(&self) -> Option<serde_json::Value> {
+        // The host has made it with a writer of JSON.
+        self.desk.facts().and_then(|text| serde_json::from_str(&text).ok())
+    }
+
     fn statistics(&self) -> Option<Box<dyn EngineStatistics>> {
         let desk = Arc::clone(&self.desk);
         self.has_statistics.then(|| Box::new(Statistics(desk)) as Box<dyn EngineStatistics>)

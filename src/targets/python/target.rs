@@ -88,6 +88,9 @@ impl PythonTarget {
             "max_queue_size": settings.max_queue_size,
             "kv_reuse": settings.kv_reuse,
             "kv_tokens": settings.kv_tokens,
+            // Where nobody has said it, the engine's own way.
+            "chunked_context": (!settings.chunked_context).then_some(false),
+            "cuda_graphs": settings.cuda_graphs.then_some(true),
             "iteration_stats": iteration_stats > 0,
             "engine_stamps": settings.perf_metrics,
             "options": all_options(options, &settings.engine_args).map_err(&unusable)?,
