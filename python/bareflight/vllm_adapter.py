@@ -1,0 +1,466 @@
+"""`vllm:MODEL_DIR`: vLLM's engine core in this process, beneath its convenience class.
+
+Requests are made ready by vLLM's input processor before the clock; a step is one iteration of the engine core and nothing
+more. The options after the target's name and `--engine-arg` are vLLM's own arguments, but for two:
+
+- ``core=child``: the engine core in a child process, as vLLM's servers have it; the way there and back is then measured too.
+- ``request_seeds=1``: the seed of each request goes to vLLM where it samples.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+import time
+from typing import Any
+
+from bareflight import model_folder, signatures, vllm_settings
+from bareflight.adapter import Adapter, Ended, Request, Step
+from bareflight.signatures import Needed
+
+#: Versions that this adapter was written against: run on a CPU.
+KNOWN_VERSIONS = ("0.32.0",)
+#: What it uses of vLLM.
+NEEDED = [
+    Needed("vllm.engine.arg_utils:EngineArgs.add_cli_args", ("parser",)),
+    Needed("vllm.engine.arg_utils:EngineArgs.from_cli_args", ("args",)),
+    Needed("vllm.utils.argparse_utils:FlexibleArgumentParser|vllm.utils:FlexibleArgumentParser"),
+    Needed("vllm.v1.engine.llm_engine:LLMEngine.from_engine_args", ("engine_args", "enable_multiprocessing")),
+    Needed(
+        "vllm.v1.engine.input_processor:InputProcessor.process_inputs|vllm.v1.engine.processor:Processor.process_inputs",
+        ("request_id", "prompt", "params"),
+    ),
+    Needed("vllm.v1.engine.core_client:InprocClient.add_request", ("request",)),
+    Needed("vllm.v1.engine.core_client:InprocClient.get_output"),
+    Needed("vllm.v1.engine.core_client:InprocClient.abort_requests", ("request_ids",)),
+    Needed("vllm.v1.engine.core_client:InprocClient.shutdown"),
+    Needed("vllm.v1.engine:EngineCoreOutputs", fields=("outputs", "scheduler_stats", "timestamp")),
+    Needed("vllm.v1.engine:EngineCoreOutput", fields=("request_id", "new_token_ids", "finish_reason", "stop_reason", "events")),
+    Needed("vllm.v1.engine:EngineCoreEvent", fields=("type", "timestamp"), without="the engine's own stamps"),
+    Needed(
+        "vllm.v1.metrics.stats:SchedulerStats",
+        fields=("num_running_reqs", "num_waiting_reqs", "kv_cache_usage", "prefix_cache_stats"),
+        without="statistics of iterations",
+    ),
+    Needed("vllm.v1.metrics.stats:SchedulerStats", fields=("iteration_details",), without="what each iteration worked on"),
+    Needed(
+        "vllm.sampling_params:SamplingParams",
+        ("max_tokens", "min_tokens", "ignore_eos", "temperature", "top_p", "top_k", "seed", "detokenize", "output_kind"),
+    ),
+    Needed("vllm.sampling_params:RequestOutputKind", fields=("DELTA",)),
+    Needed("vllm.v1.core.sched.scheduler:Scheduler.has_requests", without="the step that clears up after the last request"),
+]
+#: Why vLLM ended a request, in the words of the contract.
+REASONS = {"length": "length", "stop": "stop", "repetition": "stop_word"}
+#: Kinds of events of a request, as vLLM numbers them.
+QUEUED, SCHEDULED, PREEMPTED = 1, 2, 3
+
+
+class Engine(Adapter):
+    """vLLM's engine core."""
+
+    SETTINGS = frozenset({"max_batch_size", "max_num_tokens", "kv_reuse", "kv_tokens"})
+    OPTIONS = None
+
+    @classmethod
+    def describe(cls, model: str, settings: dict[str, Any]) -> dict[str, Any]:
+        version = vllm_settings.version()
+        if version is None:
+            raise RuntimeError(
+                "vLLM is not installed in this environment: install bareflight into the environment that has it, and start the "
+                "`bareflight` of that environment"
+            )
+        folder, cpu = model_folder.read(model), vllm_settings.is_cpu_build()
+        arguments = vllm_settings.arguments(model, settings, folder, cpu)
+        child = in_child(settings)
+        ranks = int(arguments.get("tensor_parallel_size") or 1) * int(arguments.get("pipeline_parallel_size") or 1)
+        level = "EngineCore in a child process" if child else "EngineCore (InprocClient)"
+        return {
+            "title": f"vLLM {version}: {level}{', CPU' if cpu else ''}",
+            "limits": {
+                "max_sequence_tokens": longest_of(arguments),
+                "vocab_size": folder.vocab_size,
+                "max_batch_size": settings.get("max_batch_size"),
+            },
+            "special_ids": folder.special_ids,
+            "gpus": 0 if cpu else ranks,
+            "dummy_weights": arguments.get("load_format") == "dummy",
+            "details": {
+                "library": "vllm",
+                "version": version,
+                "known_versions": list(KNOWN_VERSIONS),
+                "driver_level": level,
+                "child_processes": children(child, ranks),
+                "stamps": "engine thread, after the message of a child process" if child else "engine thread",
+                "request_seeds": "sent" if sends_seeds(settings) else "not sent",
+                "detokenizes": False,
+                "run_on_gpu": "never" if not cpu else "no GPU in this build",
+                "arguments": arguments,
+                "environment": environment(),
+            },
+        }
+
+    def open(self, model: str, settings: dict[str, Any]) -> dict[str, Any]:
+        self.child = in_child(settings)
+        check_environment()
+        self.refuse_moved()
+        self.sends_seeds = sends_seeds(settings)
+        self.statistics = bool(settings.get("iteration_stats"))
+        folder, cpu = model_folder.read(model), vllm_settings.is_cpu_build()
+        arguments = vllm_settings.arguments(model, settings, folder, cpu)
+        self.engine = build(self.with_details(arguments), self.child)
+        self.client = self.engine.engine_core
+        self.config = self.engine.vllm_config
+        self.vocab_size = folder.vocab_size or self.config.model_config.get_vocab_size()
+        self.longest = self.config.model_config.max_model_len
+        self.check_blocks(arguments, settings.get("kv_tokens"))
+        self.make_request = request_maker(self.engine)
+        self.params: dict[tuple[int, str], Any] = {}
+        self.ready: dict[int, Any] = {}
+        self.name_of: dict[int, str] = {}
+        self.index_of: dict[str, int] = {}
+        self.times: dict[int, tuple[int | None, int | None, int | None]] = {}
+        self.told: list[tuple[Any, ...]] = []
+        self.steps = self.preempted = self.hit_tokens = self.queried_tokens = 0
+        # Both names are looked up once; each is called in every step.
+        self.get_output = self.client.get_output
+        self.has_leftovers = leftovers(self.client)
+        return self.resolved()
+
+    def refuse_moved(self) -> None:
+        """Refuses a vLLM that is not as the adapter knows it, by the names that moved."""
+        faults = [fault for fault in signatures.moved(NEEDED) if not fault.without]
+        if faults:
+            words = "; ".join(f"`{fault.where}` {fault.what}" for fault in faults)
+            raise RuntimeError(f"vLLM {vllm_settings.version()} is not as this adapter knows it: {words}")
+
+    def with_details(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The arguments, and statistics of what an iteration worked on, where vLLM hands them over and does not log them."""
+        stats = signatures.first_of("vllm.v1.metrics.stats:SchedulerStats")
+        hands_over = not signatures.missing_fields(stats, ("iteration_details",))
+        if self.statistics and hands_over and "enable_logging_iteration_details" not in arguments:
+            return {**arguments, "enable_logging_iteration_details": True}
+        return arguments
+
+    def check_blocks(self, arguments: dict[str, Any], tokens: int | None) -> None:
+        """Refuses an engine that took another size of block than was asked for."""
+        block = self.config.cache_config.block_size
+        if tokens is not None and block != arguments["block_size"]:
+            raise ValueError(
+                f"`--kv-tokens` was said in blocks of {arguments['block_size']} tokens, and vLLM takes blocks of {block} for this "
+                f"model: give `--engine-arg block_size={block}`"
+            )
+
+    def resolved(self) -> dict[str, Any]:
+        """What vLLM made of the settings."""
+        cache, scheduler = self.config.cache_config, self.config.scheduler_config
+        return {
+            "max_model_len": self.longest,
+            "max_num_seqs": scheduler.max_num_seqs,
+            "max_num_batched_tokens": scheduler.max_num_batched_tokens,
+            "chunked_prefill": getattr(scheduler, "enable_chunked_prefill", None),
+            "async_scheduling": getattr(scheduler, "async_scheduling", None),
+            "prefix_caching": cache.enable_prefix_caching,
+            "kv_block_size": cache.block_size,
+            "kv_blocks": cache.num_gpu_blocks,
+            "dtype": str(self.config.model_config.dtype).removeprefix("torch."),
+            "eager": getattr(self.config.model_config, "enforce_eager", None),
+            "client": type(self.client).__name__,
+        }
+
+    def prepare(self, requests: list[Request]) -> list[tuple[int, str]]:
+        refused = []
+        for request in requests:
+            prompt = memoryview(request.prompt).cast("I").tolist()
+            why = self.why_not(prompt, request.max_tokens)
+            if why is None:
+                try:
+                    params = self.params_of(request.max_tokens, request.terms)
+                    self.ready[request.index] = self.make_request(str(request.index), prompt, params)
+                    continue
+                except ValueError as error:
+                    why = " ".join(str(error).split())
+            refused.append((request.index, why))
+        return refused
+
+    def why_not(self, prompt: list[int], most: int) -> str | None:
+        """Why a request would not get what it asks for."""
+        if not prompt:
+            return "the prompt is empty"
+        if len(prompt) + most > self.longest:
+            return (
+                f"prompt and output need {len(prompt) + most} tokens, and the engine has `max_model_len` {self.longest}: it would "
+                "end short"
+            )
+        if max(prompt) >= self.vocab_size:
+            return f"the prompt has the id {max(prompt)}, and the vocabulary has {self.vocab_size} ids"
+        return None
+
+    def params_of(self, most: int, terms: dict[str, Any]) -> Any:
+        """Sampling parameters of a request; most requests of a plan have the same."""
+        from vllm.sampling_params import RequestOutputKind, SamplingParams
+
+        key = (most, json.dumps(terms, sort_keys=True))
+        if key not in self.params:
+            if len(self.params) >= 256:
+                self.params.clear()
+            said = {name: terms[name] for name in ("top_p", "top_k") if terms.get(name) is not None}
+            if self.sends_seeds and terms.get("seed") is not None:
+                said["seed"] = terms["seed"]
+            self.params[key] = SamplingParams(
+                max_tokens=most,
+                min_tokens=terms.get("min_tokens") or 0,
+                ignore_eos=bool(terms.get("ignore_eos")),
+                temperature=terms.get("temperature") or 0.0,
+                detokenize=False,
+                output_kind=RequestOutputKind.DELTA,
+                **said,
+            )
+        return self.params[key]
+
+    def add(self, index: int) -> None:
+        request = self.ready.pop(index)
+        # vLLM gives requests names of its own, with a random end; outputs have those.
+        name = request.request_id
+        self.client.add_request(request)
+        self.name_of[index] = name
+        self.index_of[name] = index
+
+    def cancel(self, index: int) -> bool:
+        name = self.name_of.pop(index)
+        del self.index_of[name]
+        self.times.pop(index, None)
+        self.client.abort_requests([name])
+        # vLLM says no word of an aborted request.
+        return True
+
+    def busy(self) -> bool:
+        return bool(self.index_of) or self.has_leftovers()
+
+    def step(self) -> Step:
+        began = time.monotonic_ns()
+        given = self.get_output()
+        at = time.monotonic_ns()
+        ids: list[int] = []
+        counts: list[int] = []
+        tokens: list[int] = []
+        ended: list[Ended] = []
+        for output in given.outputs:
+            index = self.index_of.get(output.request_id)
+            if index is None:  # It was aborted while its iteration ran.
+                continue
+            new = output.new_token_ids
+            if new:
+                ids.append(index)
+                counts.append(len(new))
+                tokens += new
+            if output.events:
+                self.note_events(index, output.events, given.timestamp)
+            if output.finish_reason is not None:
+                ended.append(self.end(index, output, given.timestamp))
+        if self.statistics and given.scheduler_stats is not None:
+            self.steps += 1
+            self.told.append((self.steps, began, at, given.timestamp, len(ended), self.preempted, given.scheduler_stats))
+            self.preempted = 0
+        return Step(at, ids, counts if len(tokens) != len(ids) else [], tokens, ended)
+
+    def note_events(self, index: int, events: list[Any], now: float) -> None:
+        """Keeps the engine's stamps of a request, which come with its first output."""
+        queued, scheduled, first = self.times.get(index, (None, None, ns(now)))
+        for event in events:
+            if event.type == QUEUED:
+                queued = ns(event.timestamp)
+            elif event.type == SCHEDULED and scheduled is None:
+                scheduled = ns(event.timestamp)
+            elif event.type == PREEMPTED:
+                self.preempted += 1
+        self.times[index] = (queued, scheduled, first)
+
+    def end(self, index: int, output: Any, now: float) -> Ended:
+        """The end of a request."""
+        del self.index_of[output.request_id]
+        del self.name_of[index]
+        known = self.times.pop(index, None)
+        times = None if known is None else (*known, ns(now))
+        word = str(output.finish_reason)
+        if word == "stop" and output.stop_reason is not None:
+            return Ended(index, "stop_word", times)
+        # An abort that was asked for has no output: this one is vLLM's own.
+        return Ended(index, REASONS.get(word, f"error:vLLM ended the request: {word}"), times)
+
+    def iterations(self) -> list[str]:
+        told, self.told = self.told, []
+        return [json.dumps(self.iteration(*each)) for each in told]
+
+    def iteration(self, number: int, began: int, at: int, stamp: float, completed: int, preempted: int, stats: Any) -> dict[str, Any]:
+        """Statistics of one iteration."""
+        details = getattr(stats, "iteration_details", None)
+        prefix = stats.prefix_cache_stats
+        waiting = stats.num_waiting_reqs + getattr(stats, "num_skipped_waiting_reqs", 0)
+        hits = {} if prefix is None else {"queried_tokens": prefix.queries, "hit_tokens": prefix.hits}
+        return {
+            "iteration": number,
+            "at_ns": at,
+            "latency_ns": at - began,
+            "active": stats.num_running_reqs,
+            "queued": waiting,
+            "completed": completed,
+            "max_batch_size": self.config.scheduler_config.max_num_seqs,
+            "batch": None
+            if details is None
+            else {
+                "context_requests": details.num_ctx_requests,
+                "context_tokens": details.num_ctx_tokens,
+                "generation_requests": details.num_generation_requests,
+                "paused": preempted,
+            },
+            "kv": self.kv_level(stats.kv_cache_usage),
+            "engine": {
+                "stamp_ns": ns(stamp),
+                "kv_cache_usage": stats.kv_cache_usage,
+                "preempted": preempted,
+                **hits,
+                **speculation(stats),
+            },
+        }
+
+    def kv_level(self, usage: float) -> dict[str, int] | None:
+        """Blocks of the KV cache that are in use."""
+        blocks = self.config.cache_config.num_gpu_blocks
+        if not blocks:
+            return None
+        # One block holds nothing, and is not counted by vLLM either.
+        return {"used_blocks": round(usage * (blocks - 1)), "max_blocks": blocks - 1}
+
+    def close(self) -> None:
+        self.client.shutdown()
+
+    @classmethod
+    def doctor(cls) -> list[dict[str, str]]:
+        """Findings of the installed vLLM: its version, and names that moved."""
+        return signatures.findings("vLLM", vllm_settings.version(), KNOWN_VERSIONS, NEEDED)
+
+    @classmethod
+    def served(cls, model: str, settings: dict[str, Any], port: int, name: str) -> tuple[list[str], dict[str, str]]:
+        """The command of the same engine behind `vllm serve`, and its environment."""
+        return vllm_settings.served(model, settings, port, name)
+
+
+def ns(seconds: float) -> int:
+    """An instant of `time.monotonic()` in nanoseconds."""
+    return round(seconds * 1e9)
+
+
+def in_child(settings: dict[str, Any]) -> bool:
+    """Whether the engine core is to live in a child process."""
+    word = settings.get("options", {}).get("core", "here")
+    if word not in ("here", "child"):
+        raise ValueError(f"the option `core` is `{word}`: use `here` or `child`")
+    return word == "child"
+
+
+def sends_seeds(settings: dict[str, Any]) -> bool:
+    """Whether vLLM gets the seed of each request."""
+    word = settings.get("options", {}).get("request_seeds", "0")
+    if word not in ("0", "1"):
+        raise ValueError(f"the option `request_seeds` is `{word}`: use 0 or 1")
+    return word == "1"
+
+
+def longest_of(arguments: dict[str, Any]) -> int | None:
+    """Longest prompt and output together; None where vLLM finds it while it loads."""
+    return None if arguments["max_model_len"] == -1 else arguments["max_model_len"]
+
+
+def children(child: bool, ranks: int) -> str:
+    """Which part of the engine lives in child processes."""
+    parts = (["engine core"] if child else []) + ([f"{ranks} workers"] if ranks > 1 else [])
+    return " and ".join(parts) or "none"
+
+
+def environment() -> dict[str, str]:
+    """Variables that change what vLLM does."""
+    return {name: value for name, value in sorted(os.environ.items()) if name.startswith("VLLM_") and "KEY" not in name}
+
+
+def check_environment() -> None:
+    """Refuses an environment in which the engine core would not live in this process."""
+    if os.environ.get("VLLM_ENABLE_V1_MULTIPROCESSING") != "0":
+        if "vllm" in sys.modules:
+            raise RuntimeError("vLLM was imported before VLLM_ENABLE_V1_MULTIPROCESSING=0 was set: set it in the shell")
+        if "VLLM_ENABLE_V1_MULTIPROCESSING" in os.environ:
+            raise RuntimeError(
+                "VLLM_ENABLE_V1_MULTIPROCESSING is set, and the engine core is to live in this process: unset it (for an engine "
+                "core in a child process use the option `core=child`)"
+            )
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+
+
+def build(arguments: dict[str, Any], child: bool) -> Any:
+    """vLLM's engine from its arguments, which its own parser reads, as for a server."""
+    from vllm.engine.arg_utils import EngineArgs
+    from vllm.v1.engine.llm_engine import LLMEngine
+
+    parser_kind = signatures.first_of("vllm.utils.argparse_utils:FlexibleArgumentParser|vllm.utils:FlexibleArgumentParser")
+
+    class Parser(parser_kind):  # type: ignore[misc, valid-type]
+        def error(self, message: str) -> Any:
+            raise ValueError(f"vLLM {vllm_settings.version()} refuses its arguments: {message}")
+
+    parser = EngineArgs.add_cli_args(Parser(allow_abbrev=False))
+    words = [f"--model={arguments['model']}", *vllm_settings.argv(arguments)]
+    return LLMEngine.from_engine_args(EngineArgs.from_cli_args(parser.parse_args(words)), enable_multiprocessing=child)
+
+
+def request_maker(engine: Any) -> Any:
+    """A function (name, prompt, parameters) that makes a request of vLLM's, across its versions."""
+    processor = getattr(engine, "input_processor", None) or engine.processor
+    process = processor.process_inputs
+    extra = {}
+    if signatures.takes(process, "supported_tasks"):
+        extra["supported_tasks"] = engine.get_supported_tasks()
+    # Newer versions want prompts that are already rendered, and warn of others.
+    kind = {"type": "token"} if is_there("vllm.inputs.engine") else {}
+    assign = getattr(processor, "assign_request_id", None)
+
+    def make(name: str, prompt: list[int], params: Any) -> Any:
+        made = process(name, {**kind, "prompt_token_ids": prompt}, params, **extra)
+        # Older versions give the text of the prompt too.
+        request = made[1] if isinstance(made, tuple) else made
+        if assign is not None:
+            assign(request)
+        return request
+
+    return make
+
+
+def is_there(module: str) -> bool:
+    """Whether a module can be imported."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def leftovers(client: Any) -> Any:
+    """A function that tells whether the engine core has work though no request is open: it lets go of ended ones in its next
+    iteration, and one may be in flight."""
+    core = getattr(client, "engine_core", None)
+    has_requests = getattr(getattr(core, "scheduler", None), "has_requests", None)
+    if has_requests is None:
+        return lambda: False
+    return lambda: has_requests() or bool(getattr(core, "batch_queue", None))
+
+
+def speculation(stats: Any) -> dict[str, int]:
+    """Drafted tokens of an iteration, and those that were accepted."""
+    found = getattr(stats, "spec_decoding_stats", None)
+    if found is None:
+        return {}
+    return {"drafted_tokens": found.num_draft_tokens, "accepted_tokens": found.num_accepted_tokens}
+
+
+if __name__ == "__main__":
+    sys.exit(signatures.print_findings(Engine.doctor()))
