@@ -110,7 +110,9 @@ class Engine(Adapter):
         self.statistics = bool(settings.get("iteration_stats"))
         folder, cpu = model_folder.read(model), vllm_settings.is_cpu_build()
         arguments = vllm_settings.arguments(model, settings, folder, cpu)
-        self.engine = build(self.with_details(arguments), self.child)
+        wanted = self.with_details(arguments)
+        self.has_details = bool(wanted.get("enable_logging_iteration_details"))
+        self.engine = build(wanted, self.child)
         self.client = self.engine.engine_core
         self.config = self.engine.vllm_config
         self.vocab_size = folder.vocab_size or self.config.model_config.get_vocab_size()
@@ -123,7 +125,7 @@ class Engine(Adapter):
         self.index_of: dict[str, int] = {}
         self.times: dict[int, tuple[int | None, int | None, int | None]] = {}
         self.told: list[tuple[Any, ...]] = []
-        self.steps = self.preempted = self.hit_tokens = self.queried_tokens = 0
+        self.steps = self.preempted = 0
         # Both names are looked up once; each is called in every step.
         self.get_output = self.client.get_output
         self.has_leftovers = leftovers(self.client)
@@ -260,11 +262,18 @@ class Engine(Adapter):
                 self.note_events(index, output.events, given.timestamp)
             if output.finish_reason is not None:
                 ended.append(self.end(index, output, given.timestamp))
-        if self.statistics and given.scheduler_stats is not None:
-            self.steps += 1
-            self.told.append((self.steps, began, at, given.timestamp, len(ended), self.preempted, given.scheduler_stats))
-            self.preempted = 0
+        if self.statistics:
+            self.note_iteration(began, at, given, len(ended))
         return Step(at, ids, counts if len(tokens) != len(ids) else [], tokens, ended)
+
+    def note_iteration(self, began: int, at: int, given: Any, completed: int) -> None:
+        """Keeps the statistics of an iteration; one that worked on nothing is none."""
+        stats = given.scheduler_stats
+        if stats is None or (self.has_details and stats.iteration_details is None):
+            return
+        self.steps += 1
+        self.told.append((self.steps, began, at, given.timestamp, completed, self.preempted, stats))
+        self.preempted = 0
 
     def note_events(self, index: int, events: list[Any], now: float) -> None:
         """Keeps the engine's stamps of a request, which come with its first output."""

@@ -92,7 +92,7 @@ class Scheduler:
         block = self.args.block_size
         used = sum(-(-(len(s.request.prompt_token_ids) - s.left + s.done) // block) for s in self.running)
         stats = SchedulerStats(len(self.running), len(self.waiting), 0, used / (self.blocks - 1))
-        if self.args.enable_logging_iteration_details:
+        if self.args.enable_logging_iteration_details and plan:
             tokens = sum(share for _, share in context)
             generating = len(plan) - len(context)
             stats.iteration_details = SchedulerIterationDetails(
