@@ -19,6 +19,7 @@ from typing import Any
 from bareflight import model_folder, signatures, vllm_settings
 from bareflight.adapter import Adapter, Ended, Request, Step
 from bareflight.signatures import Needed
+from bareflight.twin import Twin
 
 #: Versions that this adapter was written against: run on a CPU.
 KNOWN_VERSIONS = ("0.32.0",)
@@ -352,8 +353,8 @@ class Engine(Adapter):
         return signatures.findings("vLLM", vllm_settings.version(), KNOWN_VERSIONS, NEEDED)
 
     @classmethod
-    def served(cls, model: str, settings: dict[str, Any], port: int, name: str) -> tuple[list[str], dict[str, str]]:
-        """The command of the same engine behind `vllm serve`, and its environment."""
+    def served(cls, model: str, settings: dict[str, Any], port: int, name: str, folder: str) -> Twin:
+        """The same engine behind `vllm serve`. It needs no file in `folder`."""
         return vllm_settings.served(model, settings, port, name)
 
 

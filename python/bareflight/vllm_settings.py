@@ -9,6 +9,7 @@ from typing import Any
 
 from bareflight import engine_arguments, model_folder
 from bareflight.model_folder import ModelFolder
+from bareflight.twin import Twin, module_command
 
 #: Options of the adapter itself. All others are vLLM's arguments.
 OWN_OPTIONS = frozenset({"core", "request_seeds"})
@@ -93,27 +94,22 @@ def argv(arguments: dict[str, Any]) -> list[str]:
     return engine_arguments.argv_of({name: value for name, value in arguments.items() if name != "model"})
 
 
-def served(model: str, settings: dict[str, Any], port: int, name: str) -> tuple[list[str], dict[str, str]]:
-    """The command that starts the same engine behind vLLM's own server, and what it needs in its environment."""
+def served(model: str, settings: dict[str, Any], port: int, name: str) -> Twin:
+    """The same engine behind vLLM's own server."""
     said = arguments(model, settings, model_folder.read(model), is_cpu_build())
     if "override_generation_config" not in said:
         # A request without a temperature is greedy here; the server would take what the model's folder proposes.
         said["override_generation_config"] = {"temperature": 0}
-    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", said["model"]]
-    command += ["--host=127.0.0.1", f"--port={port}", f"--served-model-name={name}", *argv(said)]
-    return command, {
-        # This process has switched it off for itself.
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "1",
-        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
-        "VLLM_NO_USAGE_STATS": "1",
-    }
+    words = ["serve", said["model"], "--host=127.0.0.1", f"--port={port}", f"--served-model-name={name}", *argv(said)]
+    # This process has switched the engine core's own process off for itself.
+    env = {"VLLM_ENABLE_V1_MULTIPROCESSING": "1", "VLLM_WORKER_MULTIPROC_METHOD": "spawn", "VLLM_NO_USAGE_STATS": "1"}
+    return Twin(module_command("vllm.entrypoints.cli.main", *words), env, {})
 
 
 def main() -> int:
     """Prints the twin's command as JSON: `python -m bareflight.vllm_settings MODEL SETTINGS_JSON PORT NAME`."""
     model, settings, port, name = sys.argv[1:5]
-    command, environment = served(model, json.loads(settings), int(port), name)
-    print(json.dumps({"argv": command, "env": environment}))
+    print(json.dumps(served(model, json.loads(settings), int(port), name)._asdict()))
     return 0
 
 

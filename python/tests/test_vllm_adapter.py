@@ -389,7 +389,7 @@ class Twin(unittest.TestCase):
 
     def test_the_twin_has_the_same_arguments(self):
         wanted = {**settings(enforce_eager="true", block_size="32"), "max_batch_size": 16, "max_num_tokens": 1024, "kv_tokens": 4096}
-        argv, env = vllm_adapter.Engine.served(FOLDER, wanted, 8123, "twin")
+        argv, env, files = vllm_adapter.Engine.served(FOLDER, wanted, 8123, "twin", "/nowhere")
         self.assertEqual(argv[:5], [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", FOLDER])
         said = vllm_settings.argv(vllm_settings.arguments(FOLDER, wanted, model_folder.read(FOLDER), False))
         self.assertEqual([word for word in argv if word in said], said)
@@ -397,15 +397,15 @@ class Twin(unittest.TestCase):
                      "--no-enable-prefix-caching", "--enforce-eager", f"--max-model-len={LONGEST}", "--port=8123",
                      "--served-model-name=twin", "--host=127.0.0.1"):
             self.assertIn(word, argv)
-        self.assertEqual(env["VLLM_ENABLE_V1_MULTIPROCESSING"], "1")
+        self.assertEqual((env["VLLM_ENABLE_V1_MULTIPROCESSING"], files), ("1", {}))
 
     def test_the_adapters_own_options_do_not_reach_the_server(self):
-        argv, _ = vllm_adapter.Engine.served(FOLDER, settings(core="child", request_seeds="1"), 1, "x")
+        argv = vllm_adapter.Engine.served(FOLDER, settings(core="child", request_seeds="1"), 1, "x", "/nowhere").argv
         self.assertFalse([word for word in argv if "core" in word or "seed" in word])
 
     def test_engine_arguments_and_flags_of_the_run_are_passed(self):
         wanted = {**settings(), "engine_args": {"kv-cache-dtype": "fp8"}, "cuda_graphs": False, "chunked_context": True}
-        argv, _ = vllm_adapter.Engine.served(FOLDER, wanted, 1, "x")
+        argv = vllm_adapter.Engine.served(FOLDER, wanted, 1, "x", "/nowhere").argv
         for word in ("--kv-cache-dtype=fp8", "--enforce-eager", "--enable-chunked-prefill"):
             self.assertIn(word, argv)
 
