@@ -21,6 +21,10 @@ from typing import Any, NamedTuple
 REASONS = frozenset({"length", "stop", "stop_word", "cancelled", "timed_out"})
 
 
+class Refused(Exception):
+    """In `describe`, `open`, `prepare` or `add`: it cannot be used, in words for the user that name the remedy."""
+
+
 class Request(NamedTuple):
     """A request to make ready."""
 
@@ -40,6 +44,8 @@ class Ended(NamedTuple):
     reason: str
     #: The engine's own stamps in ``time.monotonic_ns()``: arrival, first scheduled, first token, last token; each may be None.
     times: tuple[int | None, int | None, int | None, int | None] | None = None
+    #: Its KV-cache blocks: in total, newly allocated, found in the cache, looked for and not found (None where unknown).
+    blocks: tuple[int, int, int, int | None] | None = None
 
 
 class Step(NamedTuple):

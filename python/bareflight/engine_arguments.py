@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from bareflight.adapter import Refused
+
 #: An argument of a command line: text, number, switch, or a JSON object.
 Value = Any
 
@@ -32,7 +34,7 @@ def refuse_owned(arguments: dict[str, Value], owned: dict[str, str]) -> None:
     """Refuses arguments for which bareflight has a flag of its own."""
     for name in arguments:
         if name in owned:
-            raise ValueError(f"the engine's argument `{name}` is set by {owned[name]}: use that")
+            raise Refused(f"the engine's argument `{name}` is set by {owned[name]}: use that")
 
 
 def argv_of(arguments: dict[str, Value]) -> list[str]:

@@ -6,6 +6,8 @@ import json
 import os
 from typing import Any, NamedTuple
 
+from bareflight.adapter import Refused
+
 #: Names under which models say how many positions they were made for; the smallest that is there counts.
 LENGTH_KEYS = (
     "max_position_embeddings",
@@ -40,7 +42,7 @@ def read_json(folder: str, name: str) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except ValueError as error:
-        raise ValueError(f"`{os.path.join(folder, name)}` is no JSON: {error}") from error
+        raise Refused(f"`{os.path.join(folder, name)}` is no JSON: {error}") from error
     return read if isinstance(read, dict) else {}
 
 
@@ -49,13 +51,13 @@ def folder_of(model: str) -> str:
     if os.path.isfile(os.path.join(model, "config.json")):
         return model
     if os.path.exists(model):
-        raise ValueError(f"`{model}` is no model's folder: it has no config.json")
+        raise Refused(f"`{model}` is no model's folder: it has no config.json")
     try:
         from huggingface_hub import snapshot_download
 
         return snapshot_download(model, local_files_only=True)
     except Exception as error:  # Whatever the reason, the remedy is the same.
-        raise ValueError(
+        raise Refused(
             f"there is no folder `{model}`, and no local copy of a model of that name ({type(error).__name__}): "
             f"give a folder with config.json, or fetch the model first (`hf download {model}`)"
         ) from error

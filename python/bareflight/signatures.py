@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import json
 from typing import Any, NamedTuple
 
 
@@ -100,38 +99,27 @@ def release_of(version: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def findings(library: str, version: str | None, known: tuple[str, ...], needed: list[Needed]) -> list[dict[str, str]]:
-    """Findings for `doctor`: `status` (pass, warn, fail), `finding`, `remedy`."""
+def findings(library: str, version: str | None, known: tuple[str, ...], needed: list[Needed]) -> list[tuple[str, str]]:
+    """Findings of an installed library: `ok`, `warn` or `fail`, each with a sentence."""
     if version is None:
-        remedy = f"install {library} into this environment, or start the `bareflight` of the environment that has it"
-        return [{"status": "fail", "finding": f"{library} is not installed here", "remedy": remedy}]
+        remedy = "start the `bareflight` of the environment that has it"
+        return [("fail", f"{library} is not installed in this environment: {remedy}")]
     found = []
     faults = moved(needed)
     for fault in faults:
         lost = f"; without it: {fault.without}" if fault.without else ""
-        found.append(
-            {
-                "status": "warn" if fault.without else "fail",
-                "finding": f"{library} {version}: `{fault.where}` {fault.what}{lost}",
-                "remedy": f"use a version that the adapter knows ({', '.join(known)}), or report what moved",
-            }
-        )
+        words = f"{library} {version}: `{fault.where}` {fault.what}{lost}; the adapter knows {', '.join(known)}"
+        found.append(("warn" if fault.without else "fail", words))
     if release_of(version) not in {release_of(each) for each in known}:
-        found.append(
-            {
-                "status": "warn",
-                "finding": f"{library} {version} is not among the versions that the adapter knows: {', '.join(known)}",
-                "remedy": "all that it uses is checked above by its signature; a first short run shows the rest",
-            }
-        )
+        words = f"{library} {version} is not among the versions that the adapter knows ({', '.join(known)}): try a short run first"
+        found.append(("warn", words))
     if not faults:
-        finding = f"{library} {version}: all {len(needed)} names that the adapter uses are as it knows them"
-        found.append({"status": "pass", "finding": finding, "remedy": ""})
+        found.append(("ok", f"{library} {version}: all {len(needed)} names that the adapter uses are as it knows them"))
     return found
 
 
-def print_findings(found: list[dict[str, str]]) -> int:
-    """Prints findings as JSON, one a line; returns 1 where one of them is a failure."""
-    for finding in found:
-        print(json.dumps(finding))
-    return int(any(finding["status"] == "fail" for finding in found))
+def print_findings(found: list[tuple[str, str]]) -> int:
+    """Prints findings, one a line; returns 1 where one of them is a failure."""
+    for status, words in found:
+        print(f"{status}: {words}")
+    return int(any(status == "fail" for status, _ in found))

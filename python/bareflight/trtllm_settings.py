@@ -9,6 +9,7 @@ import os
 from typing import Any
 
 from bareflight import engine_arguments, model_folder
+from bareflight.adapter import Refused
 from bareflight.model_folder import ModelFolder
 from bareflight.twin import Twin, module_command
 
@@ -41,11 +42,11 @@ def longest(arguments: dict[str, Any], folder: ModelFolder) -> int:
     """Longest prompt and output together."""
     asked = arguments.get("max_seq_len", folder.max_positions)
     if asked is None:
-        raise ValueError(
+        raise Refused(
             f"`{folder.folder}/config.json` does not say how long a sequence may be: give `--engine-arg max_seq_len=N`"
         )
     if not isinstance(asked, int) or asked <= 0:
-        raise ValueError(f"the engine's argument `max_seq_len` is `{asked}`: give a number of tokens")
+        raise Refused(f"the engine's argument `max_seq_len` is `{asked}`: give a number of tokens")
     return asked
 
 
@@ -60,7 +61,7 @@ def arguments(model: str, settings: dict[str, Any], folder: ModelFolder) -> dict
         cache["max_tokens"] = tokens
     theirs = asked.pop("kv_cache_config", {})
     if not isinstance(theirs, dict):
-        raise ValueError(f"the engine's argument `kv_cache_config` is `{theirs}`: give a JSON object")
+        raise Refused(f"the engine's argument `kv_cache_config` is `{theirs}`: give a JSON object")
     engine_arguments.refuse_owned(theirs, {"enable_block_reuse": "`--kv-reuse`", "max_tokens": "`--kv-tokens`"})
     said: dict[str, Any] = {
         "model": folder.folder,
@@ -84,7 +85,7 @@ def refuse_ranks(arguments: dict[str, Any]) -> None:
     """Refuses more than one GPU."""
     for name in ("tensor_parallel_size", "pipeline_parallel_size", "context_parallel_size"):
         if int(arguments.get(name) or 1) > 1:
-            raise ValueError(
+            raise Refused(
                 f"`{name}` is {arguments[name]}: with more than one GPU TensorRT-LLM's `LLM` puts its ranks into other processes, "
                 "and none of them is this one: measure it behind `trtllm-serve` with an `openai:` target"
             )

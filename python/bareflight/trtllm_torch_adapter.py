@@ -22,7 +22,7 @@ from collections import deque
 from typing import Any
 
 from bareflight import model_folder, signatures, trtllm_settings
-from bareflight.adapter import Adapter, Ended, Request, Step
+from bareflight.adapter import Adapter, Ended, Refused, Request, Step
 from bareflight.signatures import Needed
 from bareflight.twin import Twin
 
@@ -63,8 +63,6 @@ NEEDED = [
 REASONS = {"LENGTH": "length", "END_ID": "stop", "STOP_WORDS": "stop_word", "TIMED_OUT": "timed_out"}
 #: A step waits so long for responses; orders are looked at after that.
 WAIT_S = 0.0005
-#: Between two changes of Python's thread, so that the engine's thread is not kept waiting by ours.
-SWITCH_INTERVAL_S = 0.0001
 
 
 class Engine(Adapter):
@@ -72,12 +70,14 @@ class Engine(Adapter):
 
     SETTINGS = frozenset({"max_batch_size", "max_num_tokens", "kv_reuse", "kv_tokens", "chunked_context", "cuda_graphs"})
     OPTIONS = None
+    #: The engine's thread is not to be kept waiting by ours.
+    SWITCH_INTERVAL_S = 1e-4
 
     @classmethod
     def describe(cls, model: str, settings: dict[str, Any]) -> dict[str, Any]:
         version = trtllm_settings.version()
         if version is None:
-            raise RuntimeError(
+            raise Refused(
                 "TensorRT-LLM is not installed in this environment: install bareflight into the environment that has it (NVIDIA's "
                 "container), and start the `bareflight` of that environment"
             )
@@ -103,13 +103,11 @@ class Engine(Adapter):
                 "driver_level": f"PyExecutor, responses {wanted_responses(settings) or 'hooked where this version allows it'}",
                 "child_processes": "none",
                 "stamps": "engine thread where hooked, else a second thread with its lag",
-                "switch_interval_s": SWITCH_INTERVAL_S,
                 "orders_are_seen_within_s": WAIT_S,
                 "request_seeds": "sent" if sends_seeds(settings) else "not sent",
                 "detokenizes": False,
-                "run_on_gpu": "never",
+                "unproven": "nobody has run this adapter, on a GPU or elsewhere",
                 "arguments": arguments,
-                "environment": environment(),
             },
         }
 
@@ -118,14 +116,13 @@ class Engine(Adapter):
         faults = [fault for fault in signatures.moved(NEEDED) if not fault.without]
         if faults:
             words = "; ".join(f"`{fault.where}` {fault.what}" for fault in faults)
-            raise RuntimeError(f"TensorRT-LLM {trtllm_settings.version()} is not as this adapter knows it: {words}")
+            raise Refused(f"TensorRT-LLM {trtllm_settings.version()} is not as this adapter knows it: {words}")
         self.statistics = bool(settings.get("iteration_stats"))
         self.stamps = bool(settings.get("engine_stamps"))
         self.sends_seeds = sends_seeds(settings)
         folder = model_folder.read(model)
         arguments = trtllm_settings.arguments(model, settings, folder)
         self.vocab_size = folder.vocab_size
-        sys.setswitchinterval(SWITCH_INTERVAL_S)
         self.llm = build(arguments)
         self.worker = self.llm._executor
         self.engine = engine_of(self.worker)
@@ -162,7 +159,7 @@ class Engine(Adapter):
             return False
         if not possible:
             if wanted == "hooked":
-                raise RuntimeError(
+                raise Refused(
                     f"TensorRT-LLM {trtllm_settings.version()} has no `PyExecutor._enqueue_responses(responses)`: use "
                     "`responses=awaited`"
                 )
@@ -225,7 +222,7 @@ class Engine(Adapter):
         made = caught.take()
         most = getattr(made, "max_tokens", request.max_tokens)
         if most != request.max_tokens:
-            raise ValueError(f"the library asks for {most} tokens instead of {request.max_tokens}")
+            raise Refused(f"the library asks for {most} tokens instead of {request.max_tokens}")
         return made
 
     def params_of(self, most: int, terms: dict[str, Any]) -> Any:
@@ -333,7 +330,7 @@ class Engine(Adapter):
         self.llm.shutdown()
 
     @classmethod
-    def doctor(cls) -> list[dict[str, str]]:
+    def examine(cls) -> list[tuple[str, str]]:
         """Findings of the installed TensorRT-LLM: its version, and names that moved."""
         return signatures.findings("TensorRT-LLM", trtllm_settings.version(), KNOWN_VERSIONS, NEEDED)
 
@@ -374,7 +371,7 @@ def wanted_responses(settings: dict[str, Any]) -> str | None:
     """Where responses are to be taken; None for the best place there is."""
     word = settings.get("options", {}).get("responses")
     if word not in (None, "hooked", "awaited"):
-        raise ValueError(f"the option `responses` is `{word}`: use `hooked` or `awaited`")
+        raise Refused(f"the option `responses` is `{word}`: use `hooked` or `awaited`")
     return word
 
 
@@ -382,13 +379,8 @@ def sends_seeds(settings: dict[str, Any]) -> bool:
     """Whether the engine gets the seed of each request."""
     word = settings.get("options", {}).get("request_seeds", "0")
     if word not in ("0", "1"):
-        raise ValueError(f"the option `request_seeds` is `{word}`: use 0 or 1")
+        raise Refused(f"the option `request_seeds` is `{word}`: use 0 or 1")
     return word == "1"
-
-
-def environment() -> dict[str, str]:
-    """Variables that change what TensorRT-LLM does."""
-    return {name: value for name, value in sorted(os.environ.items()) if name.startswith(("TLLM_", "TRTLLM_"))}
 
 
 def check_environment() -> None:
@@ -397,7 +389,7 @@ def check_environment() -> None:
     os.environ.setdefault("TLLM_NUMA_AWARE_WORKER_AFFINITY", "0")
     given = os.environ.setdefault("TLLM_WORKER_USE_SINGLE_PROCESS", "1")
     if given != "1":
-        raise RuntimeError(
+        raise Refused(
             f"TLLM_WORKER_USE_SINGLE_PROCESS is {given}, and the engine is to live in this process: set it to 1, or unset it"
         )
 
@@ -421,12 +413,12 @@ def engine_of(worker: Any) -> Any:
     """The PyExecutor in a worker of this process."""
     engine = getattr(worker, "engine", None)
     if engine is None or not hasattr(engine, "enqueue_request"):
-        raise RuntimeError(
+        raise Refused(
             f"TensorRT-LLM made a {type(worker).__name__} and no engine in this process: was it imported before "
             "TLLM_WORKER_USE_SINGLE_PROCESS=1 was set? Set it in the shell"
         )
     if not hasattr(engine, "await_responses") or type(engine).__module__.startswith("tensorrt_llm.bindings"):
-        raise RuntimeError(f"TensorRT-LLM made a {type(engine).__name__} and no PyExecutor: use the PyTorch backend")
+        raise Refused(f"TensorRT-LLM made a {type(engine).__name__} and no PyExecutor: use the PyTorch backend")
     return engine
 
 
@@ -478,4 +470,4 @@ def iteration(said: dict[str, Any], read_at: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(signatures.print_findings(Engine.doctor()))
+    sys.exit(signatures.print_findings(Engine.examine()))

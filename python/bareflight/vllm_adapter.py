@@ -17,7 +17,7 @@ import time
 from typing import Any
 
 from bareflight import model_folder, signatures, vllm_settings
-from bareflight.adapter import Adapter, Ended, Request, Step
+from bareflight.adapter import Adapter, Ended, Refused, Request, Step
 from bareflight.signatures import Needed
 from bareflight.twin import Twin
 
@@ -38,7 +38,7 @@ NEEDED = [
     Needed("vllm.v1.engine.core_client:InprocClient.abort_requests", ("request_ids",)),
     Needed("vllm.v1.engine.core_client:InprocClient.shutdown"),
     Needed("vllm.v1.engine:EngineCoreOutputs", fields=("outputs", "scheduler_stats", "timestamp")),
-    Needed("vllm.v1.engine:EngineCoreOutput", fields=("request_id", "new_token_ids", "finish_reason", "stop_reason", "events")),
+    Needed("vllm.v1.engine:EngineCoreOutput", fields=("request_id", "new_token_ids", "finish_reason", "stop_reason", "events", "prefill_stats")),
     Needed("vllm.v1.engine:EngineCoreEvent", fields=("type", "timestamp"), without="the engine's own stamps"),
     Needed(
         "vllm.v1.metrics.stats:SchedulerStats",
@@ -62,14 +62,14 @@ QUEUED, SCHEDULED, PREEMPTED = 1, 2, 3
 class Engine(Adapter):
     """vLLM's engine core."""
 
-    SETTINGS = frozenset({"max_batch_size", "max_num_tokens", "kv_reuse", "kv_tokens"})
+    SETTINGS = frozenset({"max_batch_size", "max_num_tokens", "kv_reuse", "kv_tokens", "chunked_context", "cuda_graphs"})
     OPTIONS = None
 
     @classmethod
     def describe(cls, model: str, settings: dict[str, Any]) -> dict[str, Any]:
         version = vllm_settings.version()
         if version is None:
-            raise RuntimeError(
+            raise Refused(
                 "vLLM is not installed in this environment: install bareflight into the environment that has it, and start the "
                 "`bareflight` of that environment"
             )
@@ -97,9 +97,8 @@ class Engine(Adapter):
                 "stamps": "engine thread, after the message of a child process" if child else "engine thread",
                 "request_seeds": "sent" if sends_seeds(settings) else "not sent",
                 "detokenizes": False,
-                "run_on_gpu": "never" if not cpu else "no GPU in this build",
                 "arguments": arguments,
-                "environment": environment(),
+                **({} if cpu else {"unproven": "nobody has run this adapter on a GPU"}),
             },
         }
 
@@ -125,6 +124,9 @@ class Engine(Adapter):
         self.name_of: dict[int, str] = {}
         self.index_of: dict[str, int] = {}
         self.times: dict[int, tuple[int | None, int | None, int | None]] = {}
+        self.lookups: dict[int, tuple[int, int]] = {}
+        self.wanted: dict[int, int] = {}
+        self.block = self.config.cache_config.block_size
         self.told: list[tuple[Any, ...]] = []
         self.steps = self.preempted = 0
         # Both names are looked up once; each is called in every step.
@@ -137,7 +139,7 @@ class Engine(Adapter):
         faults = [fault for fault in signatures.moved(NEEDED) if not fault.without]
         if faults:
             words = "; ".join(f"`{fault.where}` {fault.what}" for fault in faults)
-            raise RuntimeError(f"vLLM {vllm_settings.version()} is not as this adapter knows it: {words}")
+            raise Refused(f"vLLM {vllm_settings.version()} is not as this adapter knows it: {words}")
 
     def with_details(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """The arguments, and statistics of what an iteration worked on, where vLLM hands them over and does not log them."""
@@ -151,7 +153,7 @@ class Engine(Adapter):
         """Refuses an engine that took another size of block than was asked for."""
         block = self.config.cache_config.block_size
         if tokens is not None and block != arguments["block_size"]:
-            raise ValueError(
+            raise Refused(
                 f"`--kv-tokens` was said in blocks of {arguments['block_size']} tokens, and vLLM takes blocks of {block} for this "
                 f"model: give `--engine-arg block_size={block}`"
             )
@@ -228,13 +230,13 @@ class Engine(Adapter):
         # vLLM gives requests names of its own, with a random end; outputs have those.
         name = request.request_id
         self.client.add_request(request)
+        self.wanted[index] = request.sampling_params.max_tokens
         self.name_of[index] = name
         self.index_of[name] = index
 
     def cancel(self, index: int) -> bool:
-        name = self.name_of.pop(index)
-        del self.index_of[name]
-        self.times.pop(index, None)
+        name = self.name_of[index]
+        self.forget(index, name)
         self.client.abort_requests([name])
         # vLLM says no word of an aborted request.
         return True
@@ -261,6 +263,8 @@ class Engine(Adapter):
                 tokens += new
             if output.events:
                 self.note_events(index, output.events, given.timestamp)
+            if output.prefill_stats is not None:
+                self.lookups[index] = (output.prefill_stats.num_prompt_tokens, output.prefill_stats.num_cached_tokens)
             if output.finish_reason is not None:
                 ended.append(self.end(index, output, given.timestamp))
         if self.statistics:
@@ -290,15 +294,31 @@ class Engine(Adapter):
 
     def end(self, index: int, output: Any, now: float) -> Ended:
         """The end of a request."""
-        del self.index_of[output.request_id]
-        del self.name_of[index]
-        known = self.times.pop(index, None)
+        known, lookup, wanted = self.times.get(index), self.lookups.get(index), self.wanted[index]
+        self.forget(index, output.request_id)
         times = None if known is None else (*known, ns(now))
         word = str(output.finish_reason)
         if word == "stop" and output.stop_reason is not None:
             return Ended(index, "stop_word", times)
         # An abort that was asked for has no output: this one is vLLM's own.
-        return Ended(index, REASONS.get(word, f"error:vLLM ended the request: {word}"), times)
+        reason = REASONS.get(word, f"error:vLLM ended the request: {word}")
+        # Only of this one the length is known.
+        blocks = self.blocks_of(*lookup, wanted) if word == "length" and lookup is not None else None
+        return Ended(index, reason, times, blocks)
+
+    def blocks_of(self, prompt: int, cached: int, output: int) -> tuple[int, int, int, int | None]:
+        """Blocks of the KV cache that a request had: in total, new, found in the cache, looked for and not found."""
+        total = -(-(prompt + output - 1) // self.block)
+        found = cached // self.block
+        # The last token of a prompt is always computed.
+        missed = (prompt - 1) // self.block - found if self.config.cache_config.enable_prefix_caching else None
+        return total, total - found, found, missed
+
+    def forget(self, index: int, name: str) -> None:
+        """Lets go of what it knows of a request."""
+        del self.index_of[name], self.name_of[index], self.wanted[index]
+        self.times.pop(index, None)
+        self.lookups.pop(index, None)
 
     def iterations(self) -> list[str]:
         told, self.told = self.told, []
@@ -348,7 +368,7 @@ class Engine(Adapter):
         self.client.shutdown()
 
     @classmethod
-    def doctor(cls) -> list[dict[str, str]]:
+    def examine(cls) -> list[tuple[str, str]]:
         """Findings of the installed vLLM: its version, and names that moved."""
         return signatures.findings("vLLM", vllm_settings.version(), KNOWN_VERSIONS, NEEDED)
 
@@ -367,7 +387,7 @@ def in_child(settings: dict[str, Any]) -> bool:
     """Whether the engine core is to live in a child process."""
     word = settings.get("options", {}).get("core", "here")
     if word not in ("here", "child"):
-        raise ValueError(f"the option `core` is `{word}`: use `here` or `child`")
+        raise Refused(f"the option `core` is `{word}`: use `here` or `child`")
     return word == "child"
 
 
@@ -375,7 +395,7 @@ def sends_seeds(settings: dict[str, Any]) -> bool:
     """Whether vLLM gets the seed of each request."""
     word = settings.get("options", {}).get("request_seeds", "0")
     if word not in ("0", "1"):
-        raise ValueError(f"the option `request_seeds` is `{word}`: use 0 or 1")
+        raise Refused(f"the option `request_seeds` is `{word}`: use 0 or 1")
     return word == "1"
 
 
@@ -390,18 +410,13 @@ def children(child: bool, ranks: int) -> str:
     return " and ".join(parts) or "none"
 
 
-def environment() -> dict[str, str]:
-    """Variables that change what vLLM does."""
-    return {name: value for name, value in sorted(os.environ.items()) if name.startswith("VLLM_") and "KEY" not in name}
-
-
 def check_environment() -> None:
     """Refuses an environment in which the engine core would not live in this process."""
     if os.environ.get("VLLM_ENABLE_V1_MULTIPROCESSING") != "0":
         if "vllm" in sys.modules:
-            raise RuntimeError("vLLM was imported before VLLM_ENABLE_V1_MULTIPROCESSING=0 was set: set it in the shell")
+            raise Refused("vLLM was imported before VLLM_ENABLE_V1_MULTIPROCESSING=0 was set: set it in the shell")
         if "VLLM_ENABLE_V1_MULTIPROCESSING" in os.environ:
-            raise RuntimeError(
+            raise Refused(
                 "VLLM_ENABLE_V1_MULTIPROCESSING is set, and the engine core is to live in this process: unset it (for an engine "
                 "core in a child process use the option `core=child`)"
             )
@@ -417,7 +432,7 @@ def build(arguments: dict[str, Any], child: bool) -> Any:
 
     class Parser(parser_kind):  # type: ignore[misc, valid-type]
         def error(self, message: str) -> Any:
-            raise ValueError(f"vLLM {vllm_settings.version()} refuses its arguments: {message}")
+            raise Refused(f"vLLM {vllm_settings.version()} refuses its arguments: {message}")
 
     parser = EngineArgs.add_cli_args(Parser(allow_abbrev=False))
     words = [f"--model={arguments['model']}", *vllm_settings.argv(arguments)]
@@ -473,4 +488,4 @@ def speculation(stats: Any) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    sys.exit(signatures.print_findings(Engine.doctor()))
+    sys.exit(signatures.print_findings(Engine.examine()))

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from bareflight import engine_arguments, model_folder
+from bareflight.adapter import Refused
 from bareflight.model_folder import ModelFolder
 from bareflight.twin import Twin, module_command
 
@@ -56,10 +57,10 @@ def longest(arguments: dict[str, Any], folder: ModelFolder) -> int | None:
     if isinstance(asked, int) and asked > 0:
         return asked
     if asked is None:
-        raise ValueError(
+        raise Refused(
             f"`{folder.folder}/config.json` does not say how long a sequence may be: give `--engine-arg max_model_len=N`"
         )
-    raise ValueError(f"the engine's argument `max_model_len` is `{asked}`: give a number of tokens, or `auto`")
+    raise Refused(f"the engine's argument `max_model_len` is `{asked}`: give a number of tokens, or `auto`")
 
 
 def arguments(model: str, settings: dict[str, Any], folder: ModelFolder, cpu: bool) -> dict[str, Any]:

@@ -29,6 +29,7 @@ class Shot:
     tokens: list[int] = field(default_factory=list)
     reason: str | None = None
     times: tuple[int | None, ...] | None = None
+    blocks: tuple[int, int, int, int | None] | None = None
     refused: str | None = None
 
     @property
@@ -84,9 +85,10 @@ class Desk:
             at += count
             if shot.cancel_after is not None and len(shot.tokens) >= shot.cancel_after and index not in self.to_cancel:
                 self.to_cancel.append(index)
-        for index, reason, times in ended:
+        for index, reason, times, *rest in ended:
             shot = self.open_shot(index, "end")
             shot.reason, shot.times = reason, times
+            shot.blocks = rest[0] if rest else None
             self.in_flight.discard(index)
         return bool(self.to_cancel or (self.waiting and len(self.in_flight) < self.concurrency) or not self.in_flight)
 

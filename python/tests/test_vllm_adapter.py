@@ -28,7 +28,7 @@ from drive import hold, settings_of, shots_of  # noqa: E402
 from stand_in_desk import Desk, Shot  # noqa: E402
 
 from bareflight import host, model_folder, signatures, vllm_adapter, vllm_settings  # noqa: E402
-from bareflight.adapter import Request  # noqa: E402
+from bareflight.adapter import Refused  # noqa: E402
 
 LONGEST = 512
 OUTPUT = 24
@@ -180,6 +180,13 @@ class Played(unittest.TestCase):
         self.assertIn("top_p", bad.refused)
         hold([good], OUTPUT)
 
+    def test_blocks_of_the_cache_are_counted_where_the_length_is_known(self):
+        (shot,) = shots = self.shots(1, prompt=200, output=100)
+        self.play(shots, 1)
+        block = self.engine.facts["kv_block_size"]
+        total = -(-299 // block)
+        self.assertEqual(shot.blocks, (total, total, 0, None))
+
     def test_names_of_requests_are_the_engines_own(self):
         (shot,) = self.shots(1)
         made = self.engine.make_request(str(shot.index), shot.prompt, self.engine.params_of(3, {}))
@@ -237,6 +244,7 @@ class OtherSettings(unittest.TestCase):
                 shots[1].prompt = shots[0].prompt
                 desk = self.play({**settings(), "kv_reuse": reuse}, shots, 1)
                 self.assertEqual(sum(each["engine"].get("hit_tokens", 0) for each in desk.statistics), hits)
+                self.assertEqual(shots[1].blocks, (3, 1, 2, 0) if reuse else (3, 3, 0, None))
         arguments = vllm_settings.arguments(FOLDER, settings(), model_folder.read(FOLDER), False)
         self.assertIn("--no-enable-prefix-caching", vllm_settings.argv(arguments))
 
@@ -284,7 +292,7 @@ class OtherSettings(unittest.TestCase):
 
     @stand_in_only
     def test_blocks_of_another_size_are_refused_with_the_remedy(self):
-        with self.assertRaisesRegex(ValueError, "block_size=64"):
+        with self.assertRaisesRegex(Refused, "block_size=64"):
             opened({**settings(stand_in_block_size="64"), "kv_tokens": 2048})
 
 
@@ -318,7 +326,7 @@ class BeforeLoading(unittest.TestCase):
         del wanted["options"]["max_model_len"]
         self.assertEqual(self.describe(wanted)["limits"]["max_sequence_tokens"], 4096)
         self.assertIsNone(self.describe(settings(max_model_len="auto"))["limits"]["max_sequence_tokens"])
-        with self.assertRaisesRegex(ValueError, "max_model_len"):
+        with self.assertRaisesRegex(Refused, "max_model_len"):
             self.describe(settings(max_model_len="many"))
 
     def test_bad_settings_are_refused_by_their_names(self):
@@ -330,35 +338,35 @@ class BeforeLoading(unittest.TestCase):
             (settings(request_seeds="yes"), "`request_seeds` is `yes`"),
         ]
         for wanted, words in cases:
-            with self.assertRaisesRegex(ValueError, words):
+            with self.assertRaisesRegex((Refused, ValueError), words):
                 self.describe(wanted)
 
     def test_an_argument_that_vllm_does_not_know_is_refused_in_its_words(self):
-        with self.assertRaisesRegex(ValueError, "refuses its arguments.*no-such-thing"):
+        with self.assertRaisesRegex(Refused, "refuses its arguments.*no-such-thing"):
             opened(settings(no_such_thing="1"))
-        with self.assertRaisesRegex(ValueError, "refuses its arguments.*max-num-seqs"):
+        with self.assertRaisesRegex(Refused, "refuses its arguments.*max-num-seqs"):
             vllm_adapter.build({"model": FOLDER, "max_num_seqs": "many"}, False)
 
     def test_a_folder_without_a_model_is_refused(self):
-        with tempfile.TemporaryDirectory() as folder, self.assertRaisesRegex(ValueError, "no config.json"):
+        with tempfile.TemporaryDirectory() as folder, self.assertRaisesRegex(Refused, "no config.json"):
             vllm_adapter.Engine.describe(folder, settings())
-        with self.assertRaisesRegex(ValueError, "there is no folder"):
+        with self.assertRaisesRegex(Refused, "there is no folder"):
             vllm_adapter.Engine.describe("nobody/no-such-model", settings())
 
     def test_an_environment_without_vllm_is_refused_with_the_remedy(self):
         with mock.patch.object(vllm_settings, "version", return_value=None):
-            with self.assertRaisesRegex(RuntimeError, "not installed in this environment"):
+            with self.assertRaisesRegex(Refused, "not installed in this environment"):
                 self.describe(settings())
-            self.assertEqual(vllm_adapter.Engine.doctor()[0]["status"], "fail")
+            self.assertEqual(vllm_adapter.Engine.examine()[0][0], "fail")
 
     def test_an_environment_that_puts_the_core_into_a_child_is_refused(self):
         with mock.patch.dict(os.environ, {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}):
-            with self.assertRaisesRegex(RuntimeError, "VLLM_ENABLE_V1_MULTIPROCESSING"):
+            with self.assertRaisesRegex(Refused, "VLLM_ENABLE_V1_MULTIPROCESSING"):
                 opened(settings())
 
     def test_the_library_is_as_the_adapter_knows_it(self):
-        found = vllm_adapter.Engine.doctor()
-        self.assertEqual([finding["status"] for finding in found], ["pass"], found)
+        found = vllm_adapter.Engine.examine()
+        self.assertEqual([status for status, _ in found], ["ok"], found)
 
     def test_what_moved_is_named(self):
         client = signatures.find("vllm.v1.engine.core_client:InprocClient")
@@ -369,19 +377,19 @@ class BeforeLoading(unittest.TestCase):
             mock.patch.object(vllm_adapter, "NEEDED", needed),
             mock.patch.object(client, "abort_requests", new=lambda self, ids: None),
         ):
-            found = vllm_adapter.Engine.doctor()
-            words = " ".join(finding["finding"] for finding in found)
+            found = vllm_adapter.Engine.examine()
+            words = " ".join(words for _, words in found)
             self.assertIn("get_no_output` is not there", words)
             self.assertIn("abort_requests` takes no request_ids", words)
             self.assertIn("has no field no_events; without it: stamps", words)
-            self.assertEqual(sorted(finding["status"] for finding in found), ["fail", "fail", "warn"])
-            with self.assertRaisesRegex(RuntimeError, "InprocClient.get_no_output"):
+            self.assertEqual(sorted(status for status, _ in found), ["fail", "fail", "warn"])
+            with self.assertRaisesRegex(Refused, "InprocClient.get_no_output"):
                 opened(settings())
 
     def test_a_version_that_nobody_tried_is_a_warning(self):
         with mock.patch.object(vllm_settings, "version", return_value="0.99.1"):
-            found = vllm_adapter.Engine.doctor()
-        self.assertEqual(sorted(finding["status"] for finding in found), ["pass", "warn"])
+            found = vllm_adapter.Engine.examine()
+        self.assertEqual(sorted(status for status, _ in found), ["ok", "warn"])
 
 
 class Twin(unittest.TestCase):

@@ -43,6 +43,7 @@ class EngineCoreOutput:
     finish_reason: FinishReason | None = None
     stop_reason: int | str | None = None
     events: list | None = None
+    prefill_stats: object | None = None
 
 
 @dataclass

@@ -76,6 +76,8 @@ class Scheduler:
         tokens = [(first + state.done + i) % VOCABULARY for i in range(count)]
         state.done += count
         output = EngineCoreOutput(state.request.request_id, tokens, events=state.events or None)
+        if state.done == count:
+            output.prefill_stats = SimpleNamespace(num_prompt_tokens=len(state.request.prompt_token_ids), num_cached_tokens=0)
         state.events = []
         if state.done == params.max_tokens:
             output.finish_reason = FinishReason.LENGTH
