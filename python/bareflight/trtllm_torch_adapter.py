@@ -99,7 +99,8 @@ class Engine(Adapter):
             "details": {
                 "library": "tensorrt_llm",
                 "version": version,
-                "known_versions": list(KNOWN_VERSIONS),
+                "adapter_ran_with": [],
+                "adapter_read": list(KNOWN_VERSIONS),
                 "driver_level": f"PyExecutor, responses {wanted_responses(settings) or 'hooked where this version allows it'}",
                 "child_processes": "none",
                 "stamps": "engine thread where hooked, else a second thread with its lag",

@@ -21,8 +21,11 @@ from bareflight.adapter import Adapter, Ended, Refused, Request, Step
 from bareflight.signatures import Needed
 from bareflight.twin import Twin
 
-#: Versions that this adapter was written against: run on a CPU.
-KNOWN_VERSIONS = ("0.32.0",)
+#: Versions with which it was run, on a CPU.
+RUN_VERSIONS = ("0.32",)
+#: Versions in whose sources all that it uses was looked up.
+READ_VERSIONS = ("0.11", "0.13", "0.16", "0.20", "0.25", "0.29", "0.33")
+KNOWN_VERSIONS = tuple(sorted(RUN_VERSIONS + READ_VERSIONS))
 #: What it uses of vLLM.
 NEEDED = [
     Needed("vllm.engine.arg_utils:EngineArgs.add_cli_args", ("parser",)),
@@ -38,7 +41,8 @@ NEEDED = [
     Needed("vllm.v1.engine.core_client:InprocClient.abort_requests", ("request_ids",)),
     Needed("vllm.v1.engine.core_client:InprocClient.shutdown"),
     Needed("vllm.v1.engine:EngineCoreOutputs", fields=("outputs", "scheduler_stats", "timestamp")),
-    Needed("vllm.v1.engine:EngineCoreOutput", fields=("request_id", "new_token_ids", "finish_reason", "stop_reason", "events", "prefill_stats")),
+    Needed("vllm.v1.engine:EngineCoreOutput", fields=("request_id", "new_token_ids", "finish_reason", "stop_reason", "events")),
+    Needed("vllm.v1.engine:EngineCoreOutput", fields=("prefill_stats",), without="blocks of the KV cache of each request"),
     Needed("vllm.v1.engine:EngineCoreEvent", fields=("type", "timestamp"), without="the engine's own stamps"),
     Needed(
         "vllm.v1.metrics.stats:SchedulerStats",
@@ -91,7 +95,8 @@ class Engine(Adapter):
             "details": {
                 "library": "vllm",
                 "version": version,
-                "known_versions": list(KNOWN_VERSIONS),
+                "adapter_ran_with": list(RUN_VERSIONS),
+                "adapter_read": list(READ_VERSIONS),
                 "driver_level": level,
                 "child_processes": children(child, ranks),
                 "stamps": "engine thread, after the message of a child process" if child else "engine thread",
@@ -262,9 +267,7 @@ class Engine(Adapter):
                 counts.append(len(new))
                 tokens += new
             if output.events:
-                self.note_events(index, output.events, given.timestamp)
-            if output.prefill_stats is not None:
-                self.lookups[index] = (output.prefill_stats.num_prompt_tokens, output.prefill_stats.num_cached_tokens)
+                self.note_events(index, output, given.timestamp)
             if output.finish_reason is not None:
                 ended.append(self.end(index, output, given.timestamp))
         if self.statistics:
@@ -280,10 +283,12 @@ class Engine(Adapter):
         self.told.append((self.steps, began, at, given.timestamp, completed, self.preempted, stats))
         self.preempted = 0
 
-    def note_events(self, index: int, events: list[Any], now: float) -> None:
-        """Keeps the engine's stamps of a request, which come with its first output."""
+    def note_events(self, index: int, output: Any, now: float) -> None:
+        """Keeps the engine's stamps of a request and what it found in the cache, which come with its first output."""
         queued, scheduled, first = self.times.get(index, (None, None, ns(now)))
-        for event in events:
+        if (prefill := getattr(output, "prefill_stats", None)) is not None:
+            self.lookups[index] = (prefill.num_prompt_tokens, prefill.num_cached_tokens)
+        for event in output.events:
             if event.type == QUEUED:
                 queued = ns(event.timestamp)
             elif event.type == SCHEDULED and scheduled is None:
