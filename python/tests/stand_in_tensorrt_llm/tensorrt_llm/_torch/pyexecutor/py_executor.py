@@ -41,6 +41,7 @@ class PyExecutor:
         self.active = []
         self.cancelled = set()
         self.stats = []
+        self.stats_lock = threading.Lock()
         self.iteration = 0
         self.worker_thread = threading.Thread(target=self._event_loop_wrapper, daemon=True)
         self.worker_thread.start()
@@ -64,7 +65,8 @@ class PyExecutor:
         return found
 
     def get_latest_iteration_stats(self):
-        found, self.stats = self.stats, []
+        with self.stats_lock:
+            found, self.stats = self.stats, []
         return found
 
     def shutdown(self):
@@ -92,6 +94,8 @@ class PyExecutor:
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
         responses = [(state.number, self._advance(state)) for state in list(self.active)]
         self._enqueue_responses(self.hands_over(responses))
+        if self.args.enable_iter_perf_stats:
+            self._tell()
 
     def _fetch(self):
         while not self.request_queue.empty():
@@ -132,14 +136,10 @@ class PyExecutor:
                     last_token_time=since_start(),
                 )
                 metrics = SimpleNamespace(timing_metrics=timing)
-        if self.args.enable_iter_perf_stats:
-            self._tell()
         result = SimpleNamespace(output_token_ids=[tokens], finish_reasons=[reason], request_perf_metrics=metrics)
         return LlmResponse(state.number, result=LlmResult(result, final), client_id=request.client_id)
 
     def _tell(self):
-        if self.stats and self.stats[-1][0]["iter"] == self.iteration:
-            return
         told = {
             "iter": self.iteration,
             "iterLatencyMS": 2.0,
@@ -151,7 +151,8 @@ class PyExecutor:
             "inflightBatchingStats": {"numContextRequests": 0, "numGenRequests": len(self.active), "numCtxTokens": 0},
             "kvCacheStats": {"maxNumBlocks": 100, "usedNumBlocks": len(self.active)},
         }
-        self.stats.append((told, None))
+        with self.stats_lock:
+            self.stats.append((told, None))
 
     def _enqueue_responses(self, responses):
         pairs = responses.items() if isinstance(responses, dict) else responses
