@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import tempfile
 import threading
@@ -32,6 +33,7 @@ OUTPUT = 12
 def setUpModule():
     global FOLDER, ENVIRONMENT
     FOLDER = tempfile.mkdtemp(prefix="bareflight-model-")
+    unittest.addModuleCleanup(shutil.rmtree, FOLDER)
     Path(FOLDER, "config.json").write_text(json.dumps({"vocab_size": 8192, "max_position_embeddings": 4096, "eos_token_id": 2}))
     ENVIRONMENT = mock.patch.dict(os.environ)
     ENVIRONMENT.start()

@@ -6,8 +6,10 @@ model, against the installed vLLM.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import sys
 import tempfile
 import unittest
@@ -40,6 +42,7 @@ def model_dir() -> str:
     if REAL:
         return MODEL
     folder = tempfile.mkdtemp(prefix="bareflight-model-")
+    atexit.register(shutil.rmtree, folder)
     config = {"vocab_size": 8192, "max_position_embeddings": 4096, "bos_token_id": 0, "eos_token_id": 2}
     Path(folder, "config.json").write_text(json.dumps(config))
     Path(folder, "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 3]}))
