@@ -55,7 +55,6 @@ NEEDED = [
         ("max_tokens", "min_tokens", "ignore_eos", "temperature", "top_p", "top_k", "seed", "detokenize", "output_kind"),
     ),
     Needed("vllm.sampling_params:RequestOutputKind", fields=("DELTA",)),
-    Needed("vllm.v1.core.sched.scheduler:Scheduler.has_requests", without="the step that clears up after the last request"),
 ]
 #: Why vLLM ended a request, in the words of the contract.
 REASONS = {"length": "length", "stop": "stop", "repetition": "stop_word"}
@@ -134,9 +133,8 @@ class Engine(Adapter):
         self.block = self.config.cache_config.block_size
         self.told: list[tuple[Any, ...]] = []
         self.steps = self.preempted = 0
-        # Both names are looked up once; each is called in every step.
+        # Looked up once, and called in every step.
         self.get_output = self.client.get_output
-        self.has_leftovers = leftovers(self.client)
         return self.resolved()
 
     def refuse_moved(self) -> None:
@@ -247,7 +245,8 @@ class Engine(Adapter):
         return True
 
     def busy(self) -> bool:
-        return bool(self.index_of) or self.has_leftovers()
+        # What the core still holds of ended requests it lets go of in its next iteration, with the next request.
+        return bool(self.index_of)
 
     def step(self) -> Step:
         began = time.monotonic_ns()
@@ -472,16 +471,6 @@ def is_there(module: str) -> bool:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:
         return False
-
-
-def leftovers(client: Any) -> Any:
-    """A function that tells whether the engine core has work though no request is open: it lets go of ended ones in its next
-    iteration, and one may be in flight."""
-    core = getattr(client, "engine_core", None)
-    has_requests = getattr(getattr(core, "scheduler", None), "has_requests", None)
-    if has_requests is None:
-        return lambda: False
-    return lambda: has_requests() or bool(getattr(core, "batch_queue", None))
 
 
 def speculation(stats: Any) -> dict[str, int]:
