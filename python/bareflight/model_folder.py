@@ -52,6 +52,9 @@ def folder_of(model: str) -> str:
         return model
     if os.path.exists(model):
         raise Refused(f"`{model}` is no model's folder: it has no config.json")
+    # Names on Hugging Face are `NAME` or `OWNER/NAME`.
+    if model.startswith((".", "/", "~")) or model.count("/") > 1:
+        raise Refused(f"there is no folder `{model}`")
     try:
         from huggingface_hub import snapshot_download
 

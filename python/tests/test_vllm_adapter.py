@@ -349,7 +349,9 @@ class BeforeLoading(unittest.TestCase):
     def test_a_folder_without_a_model_is_refused(self):
         with tempfile.TemporaryDirectory() as folder, self.assertRaisesRegex(Refused, "no config.json"):
             vllm_adapter.Engine.describe(folder, settings())
-        with self.assertRaisesRegex(Refused, "there is no folder"):
+        with self.assertRaisesRegex(Refused, "there is no folder `/no/such/folder`$"):
+            vllm_adapter.Engine.describe("/no/such/folder", settings())
+        with self.assertRaisesRegex(Refused, "hf download nobody/no-such-model"):
             vllm_adapter.Engine.describe("nobody/no-such-model", settings())
 
     def test_an_environment_without_vllm_is_refused_with_the_remedy(self):
