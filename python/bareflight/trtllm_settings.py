@@ -93,7 +93,8 @@ def refuse_ranks(arguments: dict[str, Any]) -> None:
 
 def served(model: str, settings: dict[str, Any], port: int, folder: str) -> Twin:
     """The same engine behind TensorRT-LLM's own server. The server calls its model by the folder's name."""
-    said = arguments(model, settings, model_folder.read(model))
+    facts = model_folder.read(model)
+    said = arguments(model, settings, facts)
     path = os.path.join(folder, "trtllm-serve.yaml")
     rest = {name: value for name, value in said.items() if name != "model"}
     # JSON is YAML. `--extra_llm_api_options` is the older name of `--config`, and both are taken.
@@ -101,4 +102,7 @@ def served(model: str, settings: dict[str, Any], port: int, folder: str) -> Twin
     argv = module_command("tensorrt_llm.commands.serve", *words, f"--extra_llm_api_options={path}")
     # This process has switched the worker's own process off for itself.
     env = {"TLLM_WORKER_USE_SINGLE_PROCESS": "0", "TRTLLM_NO_USAGE_STATS": "1"}
-    return Twin(argv, env, {path: json.dumps(rest, indent=1)})
+    ask: dict[str, str | int] = {"endpoint": "completions", "model": os.path.basename(os.path.abspath(facts.folder))}
+    if facts.vocab_size is not None:
+        ask["vocab_size"] = facts.vocab_size
+    return Twin(argv, env, {path: json.dumps(rest, indent=1)}, ask)

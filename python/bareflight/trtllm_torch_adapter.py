@@ -142,14 +142,13 @@ class Engine(Adapter):
         """What the engine made of the settings."""
         args = self.llm.args
         return {
-            "responses": "hooked" if self.hooked else "awaited",
+            "driver_level": f"PyExecutor, responses {'hooked' if self.hooked else 'awaited'}",
             "stamps": "engine thread" if self.hooked else "second thread, lag up to one change of threads and a poll",
             "max_seq_len": self.longest,
             **{
                 name: getattr(args, name, None)
                 for name in ("max_batch_size", "max_num_tokens", "disable_overlap_scheduler", "enable_chunked_prefill", "backend")
             },
-            "switch_interval_s": sys.getswitchinterval(),
         }
 
     def hook(self, wanted: str | None) -> bool:

@@ -15,6 +15,8 @@ class Twin(NamedTuple):
     env: dict[str, str]
     #: Files that the command reads: path and text.
     files: dict[str, str]
+    #: How an `openai:` target asks it, as settings of a run: `endpoint`, `model`, `vocab_size`, `extra_inputs`.
+    ask: dict[str, str | int]
 
 
 def module_command(module: str, *words: str) -> list[str]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
-import sys
 from typing import Any
 
 from bareflight import engine_arguments, model_folder
@@ -97,22 +95,17 @@ def argv(arguments: dict[str, Any]) -> list[str]:
 
 def served(model: str, settings: dict[str, Any], port: int, name: str) -> Twin:
     """The same engine behind vLLM's own server."""
-    said = arguments(model, settings, model_folder.read(model), is_cpu_build())
+    folder = model_folder.read(model)
+    said = arguments(model, settings, folder, is_cpu_build())
     if "override_generation_config" not in said:
         # A request without a temperature is greedy here; the server would take what the model's folder proposes.
         said["override_generation_config"] = {"temperature": 0}
     words = ["serve", said["model"], "--host=127.0.0.1", f"--port={port}", f"--served-model-name={name}", *argv(said)]
     # This process has switched the engine core's own process off for itself.
     env = {"VLLM_ENABLE_V1_MULTIPROCESSING": "1", "VLLM_WORKER_MULTIPROC_METHOD": "spawn", "VLLM_NO_USAGE_STATS": "1"}
-    return Twin(module_command("vllm.entrypoints.cli.main", *words), env, {})
+    # With ids of its output, equal work is proved by hashes of tokens.
+    ask = {"endpoint": "completions", "model": name, "extra_inputs": '{"return_token_ids":true}'}
+    if folder.vocab_size is not None:
+        ask["vocab_size"] = folder.vocab_size
+    return Twin(module_command("vllm.entrypoints.cli.main", *words), env, {}, ask)
 
-
-def main() -> int:
-    """Prints the twin's command as JSON: `python -m bareflight.vllm_settings MODEL SETTINGS_JSON PORT NAME`."""
-    model, settings, port, name = sys.argv[1:5]
-    print(json.dumps(served(model, json.loads(settings), int(port), name)._asdict()))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -398,7 +398,7 @@ class Twin(unittest.TestCase):
 
     def test_the_twin_has_the_same_arguments(self):
         wanted = {**settings(enforce_eager="true", block_size="32"), "max_batch_size": 16, "max_num_tokens": 1024, "kv_tokens": 4096}
-        argv, env, files = vllm_adapter.Engine.served(FOLDER, wanted, 8123, "twin", "/nowhere")
+        argv, env, files, ask = vllm_adapter.Engine.served(FOLDER, wanted, 8123, "twin", "/nowhere")
         self.assertEqual(argv[:5], [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", FOLDER])
         said = vllm_settings.argv(vllm_settings.arguments(FOLDER, wanted, model_folder.read(FOLDER), False))
         self.assertEqual([word for word in argv if word in said], said)
@@ -407,6 +407,7 @@ class Twin(unittest.TestCase):
                      "--served-model-name=twin", "--host=127.0.0.1"):
             self.assertIn(word, argv)
         self.assertEqual((env["VLLM_ENABLE_V1_MULTIPROCESSING"], files), ("1", {}))
+        self.assertEqual((ask["endpoint"], ask["model"], ask["vocab_size"]), ("completions", "twin", 8192))
 
     def test_the_adapters_own_options_do_not_reach_the_server(self):
         argv = vllm_adapter.Engine.served(FOLDER, settings(core="child", request_seeds="1"), 1, "x", "/nowhere").argv
