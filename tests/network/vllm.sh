@@ -68,4 +68,5 @@ echo "== in process, engine core in a child process, served: equal greedy tokens
 "$python" -m bareflight.twin_server "$target" -- "$python" -m bareflight compare --target "$target" --target "$target,core=child" \
     --target 'openai:{url}' '{set:C}' --scenario 'D(128,64)' --concurrency 8 --requests 24 --blocks 5 --out "$into/vllm-runs" \
     2>>"$into/vllm-run.log" | tee "$into/vllm-compare.txt"
-[ "$(grep -o 'output tokens (120 of' "$into/vllm-compare.txt" | wc -l)" = 2 ] || grep -q '120 of 120 pairs alike' "$into/vllm-compare.txt"
+alike=$(tr -s ' \n' ' ' <"$into/vllm-compare.txt" | grep -o 'output tokens (120 of 120 pairs alike)' | wc -l)
+[ "$alike" = 2 ] || { echo "output tokens are not equal on all sides" >&2; exit 1; }
