@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 from typing import Any
@@ -24,18 +23,6 @@ OWNED = {
     "return_perf_metrics": "`--perf-metrics`",
     "stream_interval": "nobody: every token is delivered as it is made",
 }
-#: What ours adds that older versions may not know: left out there.
-OPTIONAL = frozenset({"return_perf_metrics", "enable_iter_perf_stats", "stream_interval"})
-
-
-def version() -> str | None:
-    """The version of TensorRT-LLM that is installed, without importing it."""
-    for name in ("tensorrt_llm", "tensorrt-llm"):
-        try:
-            return importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return None
 
 
 def longest(arguments: dict[str, Any], folder: ModelFolder) -> int:

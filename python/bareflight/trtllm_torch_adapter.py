@@ -14,51 +14,16 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import sys
 import threading
 import time
 from collections import deque
 from typing import Any
 
-from bareflight import model_folder, signatures, trtllm_settings
+from bareflight import model_folder, signatures, trtllm_library, trtllm_settings
 from bareflight.adapter import Adapter, Ended, Refused, Request, Step
-from bareflight.signatures import Needed
 from bareflight.twin import Twin
 
-#: Versions whose sources this adapter was written from. None was run.
-KNOWN_VERSIONS = ("1.0", "1.1", "1.2", "1.3")
-#: What it uses of TensorRT-LLM.
-NEEDED = [
-    Needed("tensorrt_llm:LLM"),
-    Needed("tensorrt_llm:LLM._prepare_sampling_params", ("sampling_params",)),
-    Needed("tensorrt_llm:LLM.shutdown"),
-    Needed(
-        "tensorrt_llm:SamplingParams",
-        ("max_tokens", "min_tokens", "ignore_eos", "temperature", "top_p", "top_k", "seed", "detokenize", "return_perf_metrics"),
-    ),
-    Needed("tensorrt_llm.executor.request:GenerationRequest", ("prompt_token_ids", "sampling_params", "streaming")),
-    Needed("tensorrt_llm.executor.request:GenerationRequest.set_id", ("id",)),
-    Needed("tensorrt_llm.executor.worker:GenerationExecutorWorker._enqueue_request", ("request",)),
-    Needed("tensorrt_llm._torch.pyexecutor.py_executor:PyExecutor.enqueue_request", ("request",)),
-    Needed("tensorrt_llm._torch.pyexecutor.py_executor:PyExecutor.cancel_request", ("id",)),
-    Needed("tensorrt_llm._torch.pyexecutor.py_executor:PyExecutor.await_responses", ("timeout",)),
-    Needed("tensorrt_llm._torch.pyexecutor.py_executor:PyExecutor.can_enqueue_requests"),
-    Needed(
-        "tensorrt_llm._torch.pyexecutor.py_executor:PyExecutor._enqueue_responses",
-        ("responses",),
-        without="stamps on the engine's thread: responses are awaited by a second thread, with its lag",
-    ),
-    Needed(
-        "tensorrt_llm._torch.pyexecutor.py_executor:PyExecutor.get_latest_iteration_stats", without="statistics of iterations"
-    ),
-    Needed(
-        "tensorrt_llm.executor.worker:GenerationExecutorWorker._stats_serializer", ("stats",), without="statistics of iterations"
-    ),
-    Needed("tensorrt_llm._torch.pyexecutor.llm_request:LlmResponse", fields=("request_id", "error_msg", "result")),
-    Needed("tensorrt_llm.llmapi:KvCacheConfig"),
-    Needed("tensorrt_llm.llmapi.llm_args:TorchLlmArgs", fields=("model_fields",)),
-]
 #: Why the engine ended a request, in the words of the contract.
 REASONS = {"LENGTH": "length", "END_ID": "stop", "STOP_WORDS": "stop_word", "TIMED_OUT": "timed_out"}
 #: A step waits so long for responses; orders are looked at after that.
@@ -75,7 +40,7 @@ class Engine(Adapter):
 
     @classmethod
     def describe(cls, model: str, settings: dict[str, Any]) -> dict[str, Any]:
-        version = trtllm_settings.version()
+        version = trtllm_library.version()
         if version is None:
             raise Refused(
                 "TensorRT-LLM is not installed in this environment: install bareflight into the environment that has it (NVIDIA's "
@@ -100,7 +65,7 @@ class Engine(Adapter):
                 "library": "tensorrt_llm",
                 "version": version,
                 "adapter_ran_with": [],
-                "adapter_read": list(KNOWN_VERSIONS),
+                "adapter_read": list(trtllm_library.KNOWN_VERSIONS),
                 "driver_level": f"PyExecutor, responses {wanted_responses(settings) or 'hooked where this version allows it'}",
                 "child_processes": "none",
                 "stamps": "engine thread where hooked, else a second thread with its lag",
@@ -113,20 +78,17 @@ class Engine(Adapter):
         }
 
     def open(self, model: str, settings: dict[str, Any]) -> dict[str, Any]:
-        check_environment()
-        faults = [fault for fault in signatures.moved(NEEDED) if not fault.without]
-        if faults:
-            words = "; ".join(f"`{fault.where}` {fault.what}" for fault in faults)
-            raise Refused(f"TensorRT-LLM {trtllm_settings.version()} is not as this adapter knows it: {words}")
+        trtllm_library.check_environment()
+        trtllm_library.refuse_moved()
         self.statistics = bool(settings.get("iteration_stats"))
         self.stamps = bool(settings.get("engine_stamps"))
         self.sends_seeds = sends_seeds(settings)
         folder = model_folder.read(model)
         arguments = trtllm_settings.arguments(model, settings, folder)
         self.vocab_size = folder.vocab_size
-        self.llm = build(arguments)
+        self.llm = trtllm_library.build(arguments)
         self.worker = self.llm._executor
-        self.engine = engine_of(self.worker)
+        self.engine = trtllm_library.engine_of(self.worker)
         self.longest = int(getattr(self.worker, "max_seq_len", None) or arguments["max_seq_len"])
         self.whole = None if arguments.get("enable_chunked_prefill") else getattr(self.llm.args, "max_num_tokens", None)
         self.params: dict[tuple[int, str], Any] = {}
@@ -160,7 +122,7 @@ class Engine(Adapter):
         if not possible:
             if wanted == "hooked":
                 raise Refused(
-                    f"TensorRT-LLM {trtllm_settings.version()} has no `PyExecutor._enqueue_responses(responses)`: use "
+                    f"TensorRT-LLM {trtllm_library.version()} has no `PyExecutor._enqueue_responses(responses)`: use "
                     "`responses=awaited`"
                 )
             return False
@@ -332,7 +294,7 @@ class Engine(Adapter):
     @classmethod
     def examine(cls) -> list[tuple[str, str]]:
         """Findings of the installed TensorRT-LLM: its version, and names that moved."""
-        return signatures.findings("TensorRT-LLM", trtllm_settings.version(), KNOWN_VERSIONS, NEEDED)
+        return trtllm_library.findings()
 
     @classmethod
     def served(cls, model: str, settings: dict[str, Any], port: int, name: str, folder: str) -> Twin:
@@ -381,45 +343,6 @@ def sends_seeds(settings: dict[str, Any]) -> bool:
     if word not in ("0", "1"):
         raise Refused(f"the option `request_seeds` is `{word}`: use 0 or 1")
     return word == "1"
-
-
-def check_environment() -> None:
-    """Refuses an environment in which the engine would not live in this process."""
-    os.environ.setdefault("TRTLLM_NO_USAGE_STATS", "1")
-    os.environ.setdefault("TLLM_NUMA_AWARE_WORKER_AFFINITY", "0")
-    given = os.environ.setdefault("TLLM_WORKER_USE_SINGLE_PROCESS", "1")
-    if given != "1":
-        raise Refused(
-            f"TLLM_WORKER_USE_SINGLE_PROCESS is {given}, and the engine is to live in this process: set it to 1, or unset it"
-        )
-
-
-def build(arguments: dict[str, Any]) -> Any:
-    """TensorRT-LLM's `LLM` from its arguments."""
-    from tensorrt_llm import LLM
-    from tensorrt_llm import llmapi
-
-    known = signatures.find("tensorrt_llm.llmapi.llm_args:TorchLlmArgs").model_fields
-    said = {
-        name: value for name, value in arguments.items() if name in known or name not in trtllm_settings.OPTIONAL
-    }
-    said["kv_cache_config"] = llmapi.KvCacheConfig(**said["kv_cache_config"])
-    if isinstance(said.get("cuda_graph_config"), dict):
-        said["cuda_graph_config"] = llmapi.CudaGraphConfig(**said["cuda_graph_config"])
-    return LLM(**said)
-
-
-def engine_of(worker: Any) -> Any:
-    """The PyExecutor in a worker of this process."""
-    engine = getattr(worker, "engine", None)
-    if engine is None or not hasattr(engine, "enqueue_request"):
-        raise Refused(
-            f"TensorRT-LLM made a {type(worker).__name__} and no engine in this process: was it imported before "
-            "TLLM_WORKER_USE_SINGLE_PROCESS=1 was set? Set it in the shell"
-        )
-    if not hasattr(engine, "await_responses") or type(engine).__module__.startswith("tensorrt_llm.bindings"):
-        raise Refused(f"TensorRT-LLM made a {type(engine).__name__} and no PyExecutor: use the PyTorch backend")
-    return engine
 
 
 def reason_of(result: Any) -> str:

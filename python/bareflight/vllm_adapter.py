@@ -9,53 +9,15 @@ more. The options after the target's name and `--engine-arg` are vLLM's own argu
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
 import sys
 import time
 from typing import Any
 
-from bareflight import model_folder, signatures, vllm_settings
+from bareflight import model_folder, signatures, vllm_library, vllm_settings
 from bareflight.adapter import Adapter, Ended, Refused, Request, Step
-from bareflight.signatures import Needed
 from bareflight.twin import Twin
 
-#: Versions with which it was run, on a CPU.
-RUN_VERSIONS = ("0.32",)
-#: Versions in whose sources all that it uses was looked up.
-READ_VERSIONS = ("0.11", "0.13", "0.16", "0.20", "0.25", "0.29", "0.33")
-KNOWN_VERSIONS = tuple(sorted(RUN_VERSIONS + READ_VERSIONS))
-#: What it uses of vLLM.
-NEEDED = [
-    Needed("vllm.engine.arg_utils:EngineArgs.add_cli_args", ("parser",)),
-    Needed("vllm.engine.arg_utils:EngineArgs.from_cli_args", ("args",)),
-    Needed("vllm.utils.argparse_utils:FlexibleArgumentParser|vllm.utils:FlexibleArgumentParser"),
-    Needed("vllm.v1.engine.llm_engine:LLMEngine.from_engine_args", ("engine_args", "enable_multiprocessing")),
-    Needed(
-        "vllm.v1.engine.input_processor:InputProcessor.process_inputs|vllm.v1.engine.processor:Processor.process_inputs",
-        ("request_id", "prompt", "params"),
-    ),
-    Needed("vllm.v1.engine.core_client:InprocClient.add_request", ("request",)),
-    Needed("vllm.v1.engine.core_client:InprocClient.get_output"),
-    Needed("vllm.v1.engine.core_client:InprocClient.abort_requests", ("request_ids",)),
-    Needed("vllm.v1.engine.core_client:InprocClient.shutdown"),
-    Needed("vllm.v1.engine:EngineCoreOutputs", fields=("outputs", "scheduler_stats", "timestamp")),
-    Needed("vllm.v1.engine:EngineCoreOutput", fields=("request_id", "new_token_ids", "finish_reason", "stop_reason", "events")),
-    Needed("vllm.v1.engine:EngineCoreOutput", fields=("prefill_stats",), without="blocks of the KV cache of each request"),
-    Needed("vllm.v1.engine:EngineCoreEvent", fields=("type", "timestamp"), without="the engine's own stamps"),
-    Needed(
-        "vllm.v1.metrics.stats:SchedulerStats",
-        fields=("num_running_reqs", "num_waiting_reqs", "kv_cache_usage", "prefix_cache_stats"),
-        without="statistics of iterations",
-    ),
-    Needed("vllm.v1.metrics.stats:SchedulerStats", fields=("iteration_details",), without="what each iteration worked on"),
-    Needed(
-        "vllm.sampling_params:SamplingParams",
-        ("max_tokens", "min_tokens", "ignore_eos", "temperature", "top_p", "top_k", "seed", "detokenize", "output_kind"),
-    ),
-    Needed("vllm.sampling_params:RequestOutputKind", fields=("DELTA",)),
-]
 #: Why vLLM ended a request, in the words of the contract.
 REASONS = {"length": "length", "stop": "stop", "repetition": "stop_word"}
 #: Kinds of events of a request, as vLLM numbers them.
@@ -70,13 +32,13 @@ class Engine(Adapter):
 
     @classmethod
     def describe(cls, model: str, settings: dict[str, Any]) -> dict[str, Any]:
-        version = vllm_settings.version()
+        version = vllm_library.version()
         if version is None:
             raise Refused(
                 "vLLM is not installed in this environment: install bareflight into the environment that has it, and start the "
                 "`bareflight` of that environment"
             )
-        folder, cpu = model_folder.read(model), vllm_settings.is_cpu_build()
+        folder, cpu = model_folder.read(model), vllm_library.is_cpu_build()
         arguments = vllm_settings.arguments(model, settings, folder, cpu)
         child = in_child(settings)
         ranks = int(arguments.get("tensor_parallel_size") or 1) * int(arguments.get("pipeline_parallel_size") or 1)
@@ -94,8 +56,8 @@ class Engine(Adapter):
             "details": {
                 "library": "vllm",
                 "version": version,
-                "adapter_ran_with": list(RUN_VERSIONS),
-                "adapter_read": list(READ_VERSIONS),
+                "adapter_ran_with": list(vllm_library.RUN_VERSIONS),
+                "adapter_read": list(vllm_library.READ_VERSIONS),
                 "driver_level": level,
                 "child_processes": children(child, ranks),
                 "stamps": "engine thread, after the message of a child process" if child else "engine thread",
@@ -108,21 +70,21 @@ class Engine(Adapter):
 
     def open(self, model: str, settings: dict[str, Any]) -> dict[str, Any]:
         self.child = in_child(settings)
-        check_environment()
-        self.refuse_moved()
+        vllm_library.check_environment()
+        vllm_library.refuse_moved()
         self.sends_seeds = sends_seeds(settings)
         self.statistics = bool(settings.get("iteration_stats"))
-        folder, cpu = model_folder.read(model), vllm_settings.is_cpu_build()
+        folder, cpu = model_folder.read(model), vllm_library.is_cpu_build()
         arguments = vllm_settings.arguments(model, settings, folder, cpu)
         wanted = self.with_details(arguments)
         self.has_details = bool(wanted.get("enable_logging_iteration_details"))
-        self.engine = build(wanted, self.child)
+        self.engine = vllm_library.build([f"--model={wanted['model']}", *vllm_settings.argv(wanted)], self.child)
         self.client = self.engine.engine_core
         self.config = self.engine.vllm_config
         self.vocab_size = folder.vocab_size or self.config.model_config.get_vocab_size()
         self.longest = self.config.model_config.max_model_len
         self.check_blocks(arguments, settings.get("kv_tokens"))
-        self.make_request = request_maker(self.engine)
+        self.make_request = vllm_library.request_maker(self.engine)
         self.params: dict[tuple[int, str], Any] = {}
         self.ready: dict[int, Any] = {}
         self.name_of: dict[int, str] = {}
@@ -136,13 +98,6 @@ class Engine(Adapter):
         # Looked up once, and called in every step.
         self.get_output = self.client.get_output
         return self.resolved()
-
-    def refuse_moved(self) -> None:
-        """Refuses a vLLM that is not as the adapter knows it, by the names that moved."""
-        faults = [fault for fault in signatures.moved(NEEDED) if not fault.without]
-        if faults:
-            words = "; ".join(f"`{fault.where}` {fault.what}" for fault in faults)
-            raise Refused(f"vLLM {vllm_settings.version()} is not as this adapter knows it: {words}")
 
     def with_details(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """The arguments, and statistics of what an iteration worked on, where vLLM hands them over and does not log them."""
@@ -374,7 +329,7 @@ class Engine(Adapter):
     @classmethod
     def examine(cls) -> list[tuple[str, str]]:
         """Findings of the installed vLLM: its version, and names that moved."""
-        return signatures.findings("vLLM", vllm_settings.version(), KNOWN_VERSIONS, NEEDED)
+        return vllm_library.findings()
 
     @classmethod
     def served(cls, model: str, settings: dict[str, Any], port: int, name: str, folder: str) -> Twin:
@@ -412,65 +367,6 @@ def children(child: bool, ranks: int) -> str:
     """Which part of the engine lives in child processes."""
     parts = (["engine core"] if child else []) + ([f"{ranks} workers"] if ranks > 1 else [])
     return " and ".join(parts) or "none"
-
-
-def check_environment() -> None:
-    """Refuses an environment in which the engine core would not live in this process."""
-    if os.environ.get("VLLM_ENABLE_V1_MULTIPROCESSING") != "0":
-        if "vllm" in sys.modules:
-            raise Refused("vLLM was imported before VLLM_ENABLE_V1_MULTIPROCESSING=0 was set: set it in the shell")
-        if "VLLM_ENABLE_V1_MULTIPROCESSING" in os.environ:
-            raise Refused(
-                "VLLM_ENABLE_V1_MULTIPROCESSING is set, and the engine core is to live in this process: unset it (for an engine "
-                "core in a child process use the option `core=child`)"
-            )
-        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-
-
-def build(arguments: dict[str, Any], child: bool) -> Any:
-    """vLLM's engine from its arguments, which its own parser reads, as for a server."""
-    from vllm.engine.arg_utils import EngineArgs
-    from vllm.v1.engine.llm_engine import LLMEngine
-
-    parser_kind = signatures.first_of("vllm.utils.argparse_utils:FlexibleArgumentParser|vllm.utils:FlexibleArgumentParser")
-
-    class Parser(parser_kind):  # type: ignore[misc, valid-type]
-        def error(self, message: str) -> Any:
-            raise Refused(f"vLLM {vllm_settings.version()} refuses its arguments: {message}")
-
-    parser = EngineArgs.add_cli_args(Parser(allow_abbrev=False))
-    words = [f"--model={arguments['model']}", *vllm_settings.argv(arguments)]
-    return LLMEngine.from_engine_args(EngineArgs.from_cli_args(parser.parse_args(words)), enable_multiprocessing=child)
-
-
-def request_maker(engine: Any) -> Any:
-    """A function (name, prompt, parameters) that makes a request of vLLM's, across its versions."""
-    processor = getattr(engine, "input_processor", None) or engine.processor
-    process = processor.process_inputs
-    extra = {}
-    if signatures.takes(process, "supported_tasks"):
-        extra["supported_tasks"] = engine.get_supported_tasks()
-    # Newer versions want prompts that are already rendered, and warn of others.
-    kind = {"type": "token"} if is_there("vllm.inputs.engine") else {}
-    assign = getattr(processor, "assign_request_id", None)
-
-    def make(name: str, prompt: list[int], params: Any) -> Any:
-        made = process(name, {**kind, "prompt_token_ids": prompt}, params, **extra)
-        # Older versions give the text of the prompt too.
-        request = made[1] if isinstance(made, tuple) else made
-        if assign is not None:
-            assign(request)
-        return request
-
-    return make
-
-
-def is_there(module: str) -> bool:
-    """Whether a module can be imported."""
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
 
 
 def speculation(stats: Any) -> dict[str, int]:

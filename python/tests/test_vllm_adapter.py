@@ -29,7 +29,7 @@ os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 from drive import hold, settings_of, shots_of  # noqa: E402
 from stand_in_desk import Desk, Shot  # noqa: E402
 
-from bareflight import host, model_folder, signatures, vllm_adapter, vllm_settings  # noqa: E402
+from bareflight import host, model_folder, signatures, vllm_adapter, vllm_library, vllm_settings  # noqa: E402
 from bareflight.adapter import Refused  # noqa: E402
 
 LONGEST = 512
@@ -327,7 +327,7 @@ class BeforeLoading(unittest.TestCase):
         self.assertEqual(self.describe(settings(core="child"))["details"]["child_processes"], "engine core")
         said = self.describe(settings(tensor_parallel_size="2"))
         self.assertEqual(said["details"]["child_processes"], "2 workers")
-        self.assertEqual(said["gpus"], 0 if vllm_settings.is_cpu_build() else 2)
+        self.assertEqual(said["gpus"], 0 if vllm_library.is_cpu_build() else 2)
         self.assertTrue(self.describe(settings(load_format="dummy"))["dummy_weights"])
 
     def test_the_longest_sequence_is_the_models_unless_told(self):
@@ -354,7 +354,7 @@ class BeforeLoading(unittest.TestCase):
         with self.assertRaisesRegex(Refused, "refuses its arguments.*no-such-thing"):
             opened(settings(no_such_thing="1"))
         with self.assertRaisesRegex(Refused, "refuses its arguments.*max-num-seqs"):
-            vllm_adapter.build({"model": FOLDER, "max_num_seqs": "many"}, False)
+            vllm_library.build([f"--model={FOLDER}", "--max-num-seqs=many"], False)
 
     def test_a_folder_without_a_model_is_refused(self):
         with tempfile.TemporaryDirectory() as folder, self.assertRaisesRegex(Refused, "no config.json"):
@@ -365,7 +365,7 @@ class BeforeLoading(unittest.TestCase):
             vllm_adapter.Engine.describe("nobody/no-such-model", settings())
 
     def test_an_environment_without_vllm_is_refused_with_the_remedy(self):
-        with mock.patch.object(vllm_settings, "version", return_value=None):
+        with mock.patch.object(vllm_library, "version", return_value=None):
             with self.assertRaisesRegex(Refused, "not installed in this environment"):
                 self.describe(settings())
             self.assertEqual(vllm_adapter.Engine.examine()[0][0], "fail")
@@ -383,9 +383,9 @@ class BeforeLoading(unittest.TestCase):
         client = signatures.find("vllm.v1.engine.core_client:InprocClient")
         gone = signatures.Needed("vllm.v1.engine.core_client:InprocClient.get_no_output")
         optional = signatures.Needed("vllm.v1.engine:EngineCoreOutput", fields=("no_events",), without="stamps")
-        needed = [*vllm_adapter.NEEDED, gone, optional]
+        needed = [*vllm_library.NEEDED, gone, optional]
         with (
-            mock.patch.object(vllm_adapter, "NEEDED", needed),
+            mock.patch.object(vllm_library, "NEEDED", needed),
             mock.patch.object(client, "abort_requests", new=lambda self, ids: None),
         ):
             found = vllm_adapter.Engine.examine()
@@ -398,7 +398,7 @@ class BeforeLoading(unittest.TestCase):
                 opened(settings())
 
     def test_a_version_that_nobody_tried_is_a_warning(self):
-        with mock.patch.object(vllm_settings, "version", return_value="0.99.1"):
+        with mock.patch.object(vllm_library, "version", return_value="0.99.1"):
             found = vllm_adapter.Engine.examine()
         self.assertEqual(sorted(status for status, _ in found), ["ok", "warn"])
 
