@@ -2,8 +2,8 @@
 
     python -m bareflight.twin_server vllm:MODEL_DIR[,KEY=VALUE…] [FLAGS] -- COMMAND WORD…
 
-starts the twin, runs the command, in which `{url}`, `{model}` and `{set:SIDE}` stand for the twin's address, its model's name and the
-`--set` words that make a side of a comparison ask it, and ends the twin.
+starts the twin, runs the command, in which `{url}`, `{model}` and `{set:SIDE}` stand for the twin's address, its model's name and
+the `--set` words that make a side of a comparison ask it, and ends the twin.
 """
 
 from __future__ import annotations

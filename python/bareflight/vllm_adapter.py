@@ -131,7 +131,18 @@ class Engine(Adapter):
             "dtype": str(self.config.model_config.dtype).removeprefix("torch."),
             "eager": getattr(self.config.model_config, "enforce_eager", None),
             "client": type(self.client).__name__,
+            **self.workers(),
         }
+
+    def workers(self) -> dict[str, str]:
+        """Who computes, where vLLM does not do it on this thread."""
+        executor = getattr(getattr(self.client, "engine_core", None), "model_executor", None)
+        if executor is None:
+            return {}
+        name = type(executor).__name__
+        # The one that calls its worker as a function; all others start processes.
+        parts = {} if name.startswith("UniProc") else {"child_processes": f"workers of {name}"}
+        return {"executor": name, **parts}
 
     def prepare(self, requests: list[Request]) -> list[tuple[int, str]]:
         refused = []
@@ -283,7 +294,9 @@ class Engine(Adapter):
         told, self.told = self.told, []
         return [json.dumps(self.iteration(*each)) for each in told]
 
-    def iteration(self, number: int, began: int, at: int, stamp: float, completed: int, preempted: int, stats: Any) -> dict[str, Any]:
+    def iteration(
+        self, number: int, began: int, at: int, stamp: float, completed: int, preempted: int, stats: Any
+    ) -> dict[str, Any]:
         """Statistics of one iteration."""
         details = getattr(stats, "iteration_details", None)
         prefix = stats.prefix_cache_stats

@@ -45,6 +45,8 @@ def arguments(model: str, settings: dict[str, Any], folder: ModelFolder, cpu: bo
     """vLLM's arguments for a run. Every default that a benchmark depends on is said."""
     asked = engine_arguments.given(settings, OWN_OPTIONS)
     engine_arguments.refuse_owned(asked, OWNED)
+    if int(asked.get("data_parallel_size") or 1) > 1:
+        raise Refused("`data_parallel_size` makes several engines, and one is measured here: measure them behind `vllm serve`")
     said: dict[str, Any] = {
         "model": folder.folder if folder.folder != model else model,
         "max_model_len": longest(asked, folder),
@@ -84,7 +86,7 @@ def served(model: str, settings: dict[str, Any], port: int, name: str) -> Twin:
     # This process has switched the engine core's own process off for itself.
     env = {"VLLM_ENABLE_V1_MULTIPROCESSING": "1", "VLLM_WORKER_MULTIPROC_METHOD": "spawn", "VLLM_NO_USAGE_STATS": "1"}
     # With ids of its output, equal work is proved by hashes of tokens.
-    ask = {"endpoint": "completions", "model": name, "extra_inputs": '{"return_token_ids":true}'}
+    ask: dict[str, str | int] = {"endpoint": "completions", "model": name, "extra_inputs": '{"return_token_ids":true}'}
     if folder.vocab_size is not None:
         ask["vocab_size"] = folder.vocab_size
     return Twin(module_command("vllm.entrypoints.cli.main", *words), env, {}, ask)

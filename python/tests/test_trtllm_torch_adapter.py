@@ -1,4 +1,4 @@
-"""Tests of the adapter of TensorRT-LLM's PyTorch backend, against a STAND-IN of its modules. The adapter has never met the real library.
+"""Tests of the adapter of TensorRT-LLM's PyTorch backend, against a STAND-IN of its modules: it has never met the real library.
 
     python -m unittest discover -s python/tests
 """

@@ -214,6 +214,7 @@ class Played(unittest.TestCase):
         facts = self.engine.facts
         self.assertEqual((facts["max_model_len"], facts["prefix_caching"], facts["client"]), (LONGEST, False, "InprocClient"))
         self.assertGreater(facts["kv_blocks"], 0)
+        self.assertEqual((facts["executor"], "child_processes" in facts), ("UniProcExecutor", False))
 
     def test_an_engine_at_rest_is_not_busy(self):
         self.play(self.shots(3), 3)
@@ -343,6 +344,7 @@ class BeforeLoading(unittest.TestCase):
             ({**settings(), "max_queue_size": 4}, "--max-queue-size"),
             (settings(max_num_seqs="4"), "max_num_seqs.*--max-batch-size"),
             (settings(**{"enable-prefix-caching": "true"}), "enable_prefix_caching.*--kv-reuse"),
+            (settings(data_parallel_size="2"), "data_parallel_size.*vllm serve"),
             (settings(core="elsewhere"), "`core` is `elsewhere`"),
             (settings(request_seeds="yes"), "`request_seeds` is `yes`"),
         ]
@@ -407,7 +409,8 @@ class Twin(unittest.TestCase):
     """The same engine behind its own server."""
 
     def test_the_twin_has_the_same_arguments(self):
-        wanted = {**settings(enforce_eager="true", block_size="32"), "max_batch_size": 16, "max_num_tokens": 1024, "kv_tokens": 4096}
+        sizes = {"max_batch_size": 16, "max_num_tokens": 1024, "kv_tokens": 4096}
+        wanted = {**settings(enforce_eager="true", block_size="32"), **sizes}
         argv, env, files, ask = vllm_adapter.Engine.served(FOLDER, wanted, 8123, "twin", "/nowhere")
         self.assertEqual(argv[:5], [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", FOLDER])
         said = vllm_settings.argv(vllm_settings.arguments(FOLDER, wanted, model_folder.read(FOLDER), False))

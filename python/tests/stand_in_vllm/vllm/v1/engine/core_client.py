@@ -6,8 +6,13 @@ from vllm.v1.core.sched.scheduler import Scheduler
 from vllm.v1.engine import EngineCoreOutputs
 
 
+class UniProcExecutor:
+    pass
+
+
 class EngineCore:
     def __init__(self, args, blocks):
+        self.model_executor = UniProcExecutor()
         self.scheduler = Scheduler(args, blocks)
         self.batch_queue = deque() if args.async_scheduling else None
 
