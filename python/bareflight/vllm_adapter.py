@@ -80,6 +80,8 @@ class Engine(Adapter):
         self.has_details = bool(wanted.get("enable_logging_iteration_details"))
         self.engine = vllm_library.build([f"--model={wanted['model']}", *vllm_settings.argv(wanted)], self.child)
         self.client = self.engine.engine_core
+        if self.child:
+            vllm_library.watch_child(self.client)
         self.config = self.engine.vllm_config
         self.vocab_size = folder.vocab_size or self.config.model_config.get_vocab_size()
         self.longest = self.config.model_config.max_model_len

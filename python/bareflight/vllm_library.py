@@ -7,6 +7,8 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
+import threading
+import time
 from typing import Any
 
 from bareflight import signatures
@@ -18,7 +20,9 @@ RUN_VERSIONS = ("0.32",)
 #: Versions in whose sources all that it uses was looked up.
 READ_VERSIONS = ("0.11", "0.13", "0.16", "0.20", "0.25", "0.29", "0.33")
 KNOWN_VERSIONS = tuple(sorted(RUN_VERSIONS + READ_VERSIONS))
-#: What it uses of vLLM.
+#: Between two looks at the process of an engine core.
+LOOK_S = 0.2
+#: What the adapter uses of vLLM.
 NEEDED = [
     Needed("vllm.engine.arg_utils:EngineArgs.add_cli_args", ("parser",)),
     Needed("vllm.engine.arg_utils:EngineArgs.from_cli_args", ("args",)),
@@ -130,6 +134,17 @@ def request_maker(engine: Any) -> Any:
         return request
 
     return make
+
+
+def watch_child(client: Any) -> None:
+    """Makes the death of an engine core in a child process an exception of `get_output`, which would wait for its words for ever."""
+
+    def watch() -> None:
+        while not client.resources.engine_dead:
+            time.sleep(LOOK_S)
+        client.outputs_queue.put(RuntimeError("the process of the engine core has ended; its log says why"))
+
+    threading.Thread(target=watch, name="bf-core-watch", daemon=True).start()
 
 
 def is_there(module: str) -> bool:

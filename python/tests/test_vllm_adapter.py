@@ -9,11 +9,13 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import queue
 import shutil
 import sys
 import tempfile
 import unittest
 from pathlib import Path
+from types import SimpleNamespace
 from unittest import mock
 
 HERE = Path(__file__).parent
@@ -376,6 +378,12 @@ class BeforeLoading(unittest.TestCase):
         with mock.patch.dict(os.environ, {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}):
             with self.assertRaisesRegex(Refused, "VLLM_ENABLE_V1_MULTIPROCESSING"):
                 opened(settings())
+
+    def test_the_death_of_a_core_in_a_child_process_is_an_exception_and_no_silence(self):
+        client = SimpleNamespace(outputs_queue=queue.Queue(), resources=SimpleNamespace(engine_dead=False))
+        vllm_library.watch_child(client)
+        client.resources.engine_dead = True
+        self.assertIn("engine core has ended", str(client.outputs_queue.get(timeout=60)))
 
     def test_the_library_is_as_the_adapter_knows_it(self):
         found = vllm_adapter.Engine.examine()
