@@ -4,7 +4,9 @@ across versions."""
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 from bareflight import signatures
@@ -12,7 +14,7 @@ from bareflight.adapter import Refused
 from bareflight.signatures import Needed
 
 #: Versions whose sources this adapter was written from. None was run.
-KNOWN_VERSIONS = ("1.0", "1.1", "1.2", "1.3")
+KNOWN_VERSIONS = ("1.0", "1.1", "1.2", "1.3", "1.4")
 #: What it uses of TensorRT-LLM.
 NEEDED = [
     Needed("tensorrt_llm:LLM"),
@@ -38,7 +40,9 @@ NEEDED = [
         "tensorrt_llm._torch.pyexecutor.py_executor:PyExecutor.get_latest_iteration_stats", without="statistics of iterations"
     ),
     Needed(
-        "tensorrt_llm.executor.worker:GenerationExecutorWorker._stats_serializer", ("stats",), without="statistics of iterations"
+        "tensorrt_llm.executor.iteration_stats:materialize_stats_batch"
+        "|tensorrt_llm.executor.worker:GenerationExecutorWorker._stats_serializer",
+        without="statistics of iterations",
     ),
     Needed("tensorrt_llm._torch.pyexecutor.llm_request:LlmResponse", fields=("request_id", "error_msg", "result")),
     Needed("tensorrt_llm.llmapi:KvCacheConfig"),
@@ -108,3 +112,13 @@ def engine_of(worker: Any) -> Any:
     if not hasattr(engine, "await_responses") or type(engine).__module__.startswith("tensorrt_llm.bindings"):
         raise Refused(f"TensorRT-LLM made a {type(engine).__name__} and no PyExecutor: use the PyTorch backend")
     return engine
+
+
+def statistics_reader(worker: Any) -> Callable[[list[Any]], list[dict[str, Any]]]:
+    """A function that makes JSON objects of the engine's records of iterations, with the library's own code."""
+    try:
+        # Newer versions hand over frames, and have a function for all kinds of records.
+        return signatures.find("tensorrt_llm.executor.iteration_stats:materialize_stats_batch")
+    except (ImportError, AttributeError):
+        serialize = worker._stats_serializer
+        return lambda records: [json.loads(serialize(record)) for record in records]

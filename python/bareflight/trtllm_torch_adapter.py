@@ -97,6 +97,7 @@ class Engine(Adapter):
         self.index_of: dict[int, int] = {}
         self.inbox: deque[tuple[int, list[tuple[int, Any]]]] = deque()
         self.wake = threading.Event()
+        self.read_statistics = trtllm_library.statistics_reader(self.worker) if self.statistics else list
         self.hooked = self.hook(wanted_responses(settings))
         return self.resolved()
 
@@ -223,7 +224,8 @@ class Engine(Adapter):
         return True
 
     def busy(self) -> bool:
-        return bool(self.index_of)
+        # A loop that has ended is found out by a step, also where all requests ended with it.
+        return bool(self.index_of) or getattr(self.engine, "is_shutdown", False)
 
     def step(self) -> Step:
         at, responses = self.next_responses()
@@ -269,7 +271,7 @@ class Engine(Adapter):
 
     def check_alive(self) -> None:
         """Raises where the engine's loop is dead: it would say nothing for ever."""
-        error = getattr(self.engine, "_event_loop_error", None)
+        error = getattr(self.engine, "_event_loop_error", None) or getattr(self.engine, "_fatal_error", None)
         if error is not None:
             raise RuntimeError(f"the engine's loop has failed: {error}")
         thread = getattr(self.engine, "worker_thread", None)
@@ -285,8 +287,7 @@ class Engine(Adapter):
     def iterations(self) -> list[str]:
         found = self.engine.get_latest_iteration_stats()
         at = time.monotonic_ns()
-        serialize = self.worker._stats_serializer
-        return [json.dumps(iteration(json.loads(serialize(stats)), at)) for stats in found or []]
+        return [json.dumps(iteration(said, at)) for said in self.read_statistics(list(found or []))]
 
     def close(self) -> None:
         self.llm.shutdown()

@@ -14,6 +14,7 @@ import threading
 import time
 import unittest
 from pathlib import Path
+from types import ModuleType
 from unittest import mock
 
 HERE = Path(__file__).parent
@@ -134,6 +135,16 @@ class Played(unittest.TestCase):
         self.assertEqual(first["kv"]["max_blocks"], 100)
         self.assertEqual(first["batch"]["paused"], 0)
 
+    def test_frames_of_newer_versions_are_read_by_the_librarys_own_code(self):
+        newer = ModuleType("tensorrt_llm.executor.iteration_stats")
+        newer.materialize_stats_batch = lambda frames: [{**frame[0], "iterLatencyMS": 7.0} for frame in frames]
+        for each in newer.materialize_stats_batch([({"hostStepTimeMS": 1.0},)]):
+            self.assertEqual(each["iterLatencyMS"], 7.0)
+        with mock.patch.dict(sys.modules, {newer.__name__: newer}):
+            desk = self.play(settings(), shots_of(6, 0, 8000, 20, 60), 3)
+            self.assertEqual([status for status, _ in adapter.Engine.examine()], ["ok"])
+        self.assertEqual({each["engine"]["iterLatencyMS"] for each in desk.statistics}, {7.0})
+
     def test_an_error_of_a_request_ends_that_request_and_not_the_engine(self):
         shots = shots_of(2, 0, 8000, 20, OUTPUT)
         self.play(settings(stand_in_error_at="3"), shots, 1)
@@ -143,6 +154,12 @@ class Played(unittest.TestCase):
         for responses in ("hooked", "awaited"):
             with self.assertRaisesRegex(host.EngineFailed, "`step`.*illegal memory access"):
                 self.play(settings(responses=responses, stand_in_fails_at="3"), shots_of(1, 0, 8000, 20, OUTPUT), 1)
+
+    def test_a_fatal_error_that_ended_all_requests_is_the_end_of_the_engine(self):
+        shots = shots_of(4, 0, 8000, 20, OUTPUT)
+        with self.assertRaisesRegex(host.EngineFailed, "`step`.*out of memory"):
+            self.play(settings(stand_in_fatal_at="3"), shots, 2)
+        self.assertEqual({shot.reason for shot in shots[:2]}, {"error:out of memory"})
 
     def test_what_would_be_cut_or_cannot_be_read_is_refused_before_it_is_sent(self):
         engine = opened({**settings(), "max_num_tokens": 256})

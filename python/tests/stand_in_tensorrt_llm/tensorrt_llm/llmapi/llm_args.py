@@ -18,6 +18,7 @@ class TorchLlmArgs:
         # Played by the stand-in alone.
         "stand_in_fails_at": 0,
         "stand_in_error_at": 0,
+        "stand_in_fatal_at": 0,
     }
 
     def __init__(self, **given):

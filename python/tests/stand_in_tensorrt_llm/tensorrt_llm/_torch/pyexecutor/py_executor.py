@@ -36,6 +36,7 @@ class PyExecutor:
         self.responses = {}
         self.is_shutdown = False
         self._event_loop_error = None
+        self._fatal_error = None
         self.next_id = 1
         self.waiting = []
         self.active = []
@@ -92,6 +93,14 @@ class PyExecutor:
         self.iteration += 1
         if self.iteration == self.args.stand_in_fails_at:
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        if self.iteration == self.args.stand_in_fatal_at:
+            # All requests fail, then the loop ends.
+            self._fatal_error = RuntimeError("Fatal error: out of memory")
+            self.is_shutdown = True
+            self._enqueue_responses(
+                [(state.number, LlmResponse(state.number, error_msg="out of memory")) for state in self.active]
+            )
+            return
         responses = [(state.number, self._advance(state)) for state in list(self.active)]
         self._enqueue_responses(self.hands_over(responses))
         if self.args.enable_iter_perf_stats:
