@@ -1,0 +1,1 @@
+"""STAND-IN for TensorRT-LLM: see README.md beside this package."""

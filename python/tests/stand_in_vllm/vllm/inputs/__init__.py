@@ -1,0 +1,1 @@
+"""STAND-IN for vLLM: see README.md beside this package."""
