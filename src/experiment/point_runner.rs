@@ -14,7 +14,7 @@ use crate::experiment::sweep::{ExperimentError, Watch};
 use crate::experiment::warm_up::Warmed;
 use crate::issue::drawing::{Drawing, DrawingError, DrawingOutcome};
 use crate::issue::issuer::{Pace, Played, RampPace};
-use crate::issue::phase::Stage;
+use crate::issue::phase::{Keep, Stage};
 use crate::issue::stop::Stop;
 use crate::load::Load;
 use crate::load::course::{Ramp, Tail, WindowKind, window_of};
@@ -153,7 +153,9 @@ impl<'a> PointRunner<'a> {
             .map(|window| Profiler::new(window.from, window.to, resolved.cuda_library.as_deref()))
             .transpose()?;
         let tool = resolved.nvtx.then(Tool::find).transpose()?;
-        let stage = Stage::open_heard(target, requests, slots, stop.clone(), tool)?;
+        let has_turns = resolved.workload.is_conversation();
+        let keep = if has_turns { Keep::Answers } else { Keep::Nothing };
+        let stage = Stage::open_heard(target, requests, slots, stop.clone(), tool, keep)?;
         let collectors = Collectors::start(&stage, &directory)?;
         let plan_file =
             PlanWriter::create(&directory.file(file::PLAN)).map_err(DrawingError::File)?;

@@ -36,6 +36,7 @@ pub const KIND: Kind = Kind {
         executor_settings: true,
         engine_stamps: true,
         priorities: true,
+        tells_answers: true,
         ..Abilities::NONE
     },
 };
