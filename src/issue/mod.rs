@@ -1,5 +1,6 @@
 //! Playing a plan: drawing ahead, the issuer, phases, and the request to stop.
 
+pub mod conversations;
 pub mod drawing;
 pub mod issuer;
 pub mod pace;

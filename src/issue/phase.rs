@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::issue::conversations::play_conversations;
 use crate::issue::issuer::play;
 use crate::issue::pace::{Pace, Played};
 use crate::issue::shots::Shots;
@@ -25,6 +26,15 @@ pub struct Stage {
     gate: Arc<Gate>,
     recorder: Recorder,
     stop: Stop,
+}
+
+/// What is kept of answers while they come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// Counts and hashes.
+    Nothing,
+    /// All of each, since later prompts repeat them.
+    Answers,
 }
 
 /// Why a stage could not be set up.
@@ -60,7 +70,7 @@ impl Stage {
         slots: usize,
         stop: Stop,
     ) -> Result<Self, StageError> {
-        Self::open_heard(target, requests, slots, stop, None)
+        Self::open_heard(target, requests, slots, stop, None, Keep::Nothing)
     }
 
     /// The same, where a tool may listen to its requests.
@@ -73,9 +83,14 @@ impl Stage {
         slots: usize,
         stop: Stop,
         tool: Option<Tool>,
+        keep: Keep,
     ) -> Result<Self, StageError> {
         let recorder = Recorder::start()?;
-        let gate = Arc::new(Gate::new(requests, slots).with_ranges(tool));
+        let gate = Gate::new(requests, slots).with_ranges(tool);
+        let gate = Arc::new(match keep {
+            Keep::Nothing => gate,
+            Keep::Answers => gate.keeping_answers(),
+        });
         let issuer = recorder.sink(&gate);
         let _loading = tool.map(|tool| tool.phase("load"));
         let session = target.open(recorder.sink(&gate))?;
@@ -111,8 +126,12 @@ impl Stage {
         let all: Vec<_> = counted.chain(shots.fill_facts().map(planned(Phase::Fill))).collect();
         self.session.connect(in_flight(&pace.load, all.len()));
         self.recorder.begin(all, log);
-        let played =
-            play(shots, pace, &mut *self.session, &mut self.issuer, &self.gate, &self.stop);
+        let (session, issuer) = (&mut *self.session, &mut self.issuer);
+        let played = if self.gate.answers().is_some() {
+            play_conversations(shots, pace, session, issuer, &self.gate, &self.stop)
+        } else {
+            play(shots, pace, session, issuer, &self.gate, &self.stop)
+        };
         (played, self.recorder.end())
     }
 

@@ -109,6 +109,15 @@ impl<'a> Shots<'a> {
         }
     }
 
+    /// Whether this shot is the first turn of a conversation, or no turn at all.
+    pub fn begins_conversation(&self, index: usize) -> bool {
+        let turn = match &self.0 {
+            Source::Ready { lists: [list, _], .. } => list[index].turn,
+            Source::DrawingOutcome { list, .. } => list.turn_of(index),
+        };
+        turn.is_none_or(|turn| turn.number == 0)
+    }
+
     /// Ids of the first so many shots that count.
     pub fn ids(&self, count: usize) -> Range<u32> {
         let first = if self.is_empty() { 0 } else { self.facts_of(0).id.0 };

@@ -12,6 +12,7 @@ use crossbeam_queue::ArrayQueue;
 use crossbeam_utils::CachePadded;
 
 use crate::clock::{MonoNs, Nanos, now};
+use crate::record::answers::Answers;
 use crate::record::nvtx_ranges::{RequestRanges, Tool};
 use crate::request::RequestId;
 
@@ -37,6 +38,8 @@ pub struct Gate {
     broken: OnceLock<String>,
     /// An attached tool that is notified when each request begins and ends.
     ranges: Option<RequestRanges>,
+    /// Where answers are kept that later prompts repeat.
+    answers: Option<Answers>,
 }
 
 impl Gate {
@@ -52,7 +55,20 @@ impl Gate {
             issuer: OnceLock::new(),
             broken: OnceLock::new(),
             ranges: None,
+            answers: None,
         }
+    }
+
+    /// The same, where answers are kept.
+    #[must_use]
+    pub fn keeping_answers(self) -> Self {
+        Self { answers: Some(Answers::default()), ..self }
+    }
+
+    /// Where answers are kept, if they are.
+    #[inline]
+    pub fn answers(&self) -> Option<&Answers> {
+        self.answers.as_ref()
     }
 
     /// The same, with an attached tool that is notified when each request begins and ends.

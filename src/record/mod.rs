@@ -1,5 +1,6 @@
 //! Events from the threads that see them, and the record of every request.
 
+pub mod answers;
 pub mod backpressure;
 pub mod event;
 pub mod gate;

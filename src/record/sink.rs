@@ -130,6 +130,12 @@ impl Sink {
             self.serve(id, at, &mut ids);
             return;
         }
+        if let Some(answers) = self.gate.answers() {
+            let kept: Vec<u32> = ids.collect();
+            answers.add_ids(id, &kept);
+            let hash = TokenHash::of(kept.iter().copied());
+            return self.delivery(id, at, kept.len() as u32, hash);
+        }
         let mut tokens = 0;
         let hash = TokenHash::of(ids.inspect(|_| tokens += 1));
         self.delivery(id, at, tokens, hash);
@@ -233,6 +239,13 @@ impl Sink {
         let _recorder_is_gone = self.side_channel.send(SideMessage::Connection(id, cost));
     }
 
+    /// The text of a whole answer, where it is kept; before the end of the request.
+    pub fn answer_text(&mut self, id: RequestId, text: impl FnOnce() -> String) {
+        if let Some(answers) = self.gate.answers() {
+            answers.set_text(id, text());
+        }
+    }
+
     /// The request is over. A second end of the same request is counted and dropped.
     #[inline]
     pub fn end(&mut self, id: RequestId, at: MonoNs, ending: Ending) {
@@ -242,6 +255,9 @@ impl Sink {
             return;
         }
         self.push_blocking(Event::End { id, at, ending });
+        if let Some(answers) = self.gate.answers() {
+            answers.end(id, matches!(ending, Ending::Completed(_)));
+        }
         self.gate.close(id, at);
         self.wake_server();
     }

@@ -1,5 +1,6 @@
 //! Requests: id, specification, terms, prepared form, limits, failure.
 
+pub mod exchange;
 pub mod failure;
 pub mod id;
 pub mod limits;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::request::exchange::Exchange;
 use crate::request::terms::Terms;
 
 /// One request, ready to be sent: the same value goes to an engine and to a server.
@@ -51,6 +52,8 @@ pub enum Beside {
     Nothing,
     /// The other texts of a batch of embeddings; the documents whose order is asked for.
     Texts(Arc<[Prompt]>),
+    /// What was asked and answered before, as messages of their own.
+    Exchanges(Arc<[Exchange]>),
     /// Images, each as a URL: of its data, or of where it lies.
     Images(Arc<[Arc<str>]>),
 }
@@ -60,6 +63,9 @@ impl RequestSpec {
     pub fn prompt_tokens(&self) -> u32 {
         let others: u32 = match &self.beside {
             Beside::Texts(texts) => texts.iter().map(Prompt::tokens).sum(),
+            Beside::Exchanges(before) => {
+                before.iter().map(|it| it.asked.tokens() + it.answered.tokens()).sum()
+            }
             Beside::Nothing | Beside::Images(_) => 0,
         };
         self.prompt.tokens() + others

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 
 use crate::clock::Nanos;
 use crate::load::course::{Course, WindowKind};
-use crate::load::plan::PlanSize;
+use crate::load::plan::{MAX_PLAN_SHOTS, PlanSize};
 use crate::load::{Arrivals, Load};
 use crate::settings::engine::EngineSettings;
 use crate::settings::export::{ExportFormat, PlotFormat};
@@ -143,7 +143,10 @@ impl Resolved {
             }
             _ => self.requests,
         };
+        let sessions = self.workload.file.as_ref().and_then(|it| it.conversation?.sessions);
         let (requests, duration) = match (asked, self.duration, load) {
+            // As many as their conversations have.
+            (None, None, _) if sessions.is_some() => (Some(MAX_PLAN_SHOTS), None),
             (None, None, Load::Closed { concurrency }) => {
                 (Some(concurrency.saturating_mul(4).max(40)), None)
             }
@@ -169,6 +172,14 @@ impl Resolved {
 
     /// Says how much is asked where it follows from the load and is alike for all of them: one setting cannot say more.
     pub(crate) fn fill_in_sizes(&mut self) {
+        if self
+            .workload
+            .file
+            .as_ref()
+            .is_some_and(|it| it.conversation.is_some_and(|it| it.sessions.is_some()))
+        {
+            return;
+        }
         let sizes: Vec<PlanSize> = self.loads.iter().map(|load| self.size(load)).collect();
         let Some((first, others)) = sizes.split_first() else { return };
         if others.iter().all(|size| size.warmup == first.warmup) {

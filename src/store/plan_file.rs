@@ -38,6 +38,12 @@ pub struct PlanRow {
     pub adapter: Option<u64>,
     /// Higher first; the executor's default is 0.5.
     pub priority: f32,
+    /// The first request of its conversation; empty where there is none.
+    #[serde(default)]
+    pub session: Option<u32>,
+    /// Which turn of it, from 0.
+    #[serde(default)]
+    pub turn: Option<u32>,
 }
 
 /// A `plan.csv` cannot be written or read.
@@ -119,13 +125,15 @@ impl PlanRow {
             request_id: shot.id,
             phase,
             intended_ns: shot.intended,
-            prompt_tokens: request.prompt_tokens(),
+            prompt_tokens: shot.prompt_tokens(),
             max_tokens: request.output.max_tokens,
             min_tokens: request.output.min_tokens,
             prompt_sha: PromptSha::of(request).to_string(),
             seed: request.sampling.seed,
             adapter: request.adapter,
             priority: request.priority,
+            session: shot.turn.map(|turn| shot.id.0 - turn.number),
+            turn: shot.turn.map(|turn| turn.number),
         }
     }
 }
@@ -198,7 +206,7 @@ mod tests {
         let text = String::from_utf8(written(&[&plan(Load::Batch, 0, RequestId(0))]));
         let text = text.expect("CSV is UTF-8");
         assert!(text.starts_with(
-            "point,request_id,phase,intended_ns,prompt_tokens,max_tokens,min_tokens,prompt_sha,seed,adapter,priority\n\
+            "point,request_id,phase,intended_ns,prompt_tokens,max_tokens,min_tokens,prompt_sha,seed,adapter,priority,session,turn\n\
              0,0,warmup,0,"
         ));
     }

@@ -34,6 +34,7 @@ pub const KIND: Kind = Kind {
         priorities: true,
         arithmetic_threads: true,
         model_folder: true,
+        tells_answers: true,
         ..Abilities::NONE
     },
 };

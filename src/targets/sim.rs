@@ -37,6 +37,7 @@ pub const KIND: Kind = Kind {
         writes_log: true,
         engine_stamps: true,
         priorities: true,
+        tells_answers: true,
         ..Abilities::NONE
     },
 };

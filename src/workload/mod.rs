@@ -165,6 +165,11 @@ impl Workload {
         }
     }
 
+    /// Whether requests are turns of conversations.
+    pub fn is_conversation(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| file.conversation.is_some())
+    }
+
     /// Whether requests carry images.
     pub fn has_images(&self) -> bool {
         let of_file = self.file.as_ref().is_some_and(|file| file.image_column.is_some());

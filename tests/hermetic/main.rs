@@ -9,6 +9,7 @@ mod support;
 mod bridge_symbols;
 mod command_line;
 mod compare;
+mod conversations;
 mod curl;
 mod doctor;
 mod drafting;

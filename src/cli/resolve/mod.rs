@@ -1,5 +1,6 @@
 //! Resolution of typed settings: defaults filled in, contradictions refused, nothing opened.
 
+mod conversation;
 mod error;
 mod executor;
 mod launch;
@@ -81,6 +82,7 @@ pub fn resolve(typed: &Settings) -> Result<Resolved, SettingsError> {
         quiet: typed.quiet.unwrap_or(false),
         slo_text: typed.slo.clone(),
     };
+    conversation::settle(typed, &mut resolved)?;
     resolved.fill_in_sizes();
     fill_in_client_threads(&mut resolved);
     Ok(resolved)

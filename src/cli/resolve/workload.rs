@@ -1,8 +1,9 @@
 //! Resolution of a workload's flags: a scenario by its means and deviations, or a file.
 
-use super::SettingsError;
+use super::{SettingsError, conversation};
 use crate::cli::typed::{Settings, WorkloadFlags};
 use crate::settings::DEFAULT_SCENARIO;
+use crate::settings::human_duration::HumanDuration;
 use crate::workload::Workload;
 use crate::workload::dataset::{FileOrder, FileWorkload};
 use crate::workload::images::ImagesFrom;
@@ -128,6 +129,7 @@ pub(super) fn file(typed: &Settings) -> Result<Option<FileWorkload>, SettingsErr
         replay,
         time_scale: flags.time_scale.unwrap_or(1.0),
         window: flags.trace_window,
+        conversation: conversation::rules(typed),
     }))
 }
 
@@ -141,6 +143,9 @@ fn refuse_without_file(flags: &WorkloadFlags) -> Result<(), SettingsError> {
         ("--skip-bad-lines", flags.skip_bad_lines == Some(true)),
         ("--max-isl", flags.max_isl.is_some()),
         ("--max-osl", flags.max_osl.is_some()),
+        ("--history", flags.history.is_some()),
+        ("--think-time", flags.think_time.is_some()),
+        ("--sessions", flags.sessions.is_some()),
         ("--replay", flags.replay == Some(true)),
         ("--time-scale", flags.time_scale.is_some()),
         ("--trace-window", flags.trace_window.is_some()),
@@ -202,6 +207,9 @@ pub(super) fn to_flags(workload: &Workload, batch_sizes: &[u32]) -> WorkloadFlag
         replay: Some(file.replay),
         time_scale: file.replay.then_some(file.time_scale),
         trace_window: file.window,
+        history: file.conversation.map(|it| it.history),
+        think_time: file.conversation.map(|it| HumanDuration(it.think)),
+        sessions: file.conversation.and_then(|it| it.sessions),
         ..of_requests
     }
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::workload::dataset::{FileOrder, FileSource, TraceWindow};
+use crate::settings::human_duration::HumanDuration;
+use crate::workload::dataset::{FileOrder, FileSource, History, TraceWindow};
 
 /// What is asked; absent means not given.
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
@@ -82,6 +83,18 @@ pub struct WorkloadFlags {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub images_per_request: Option<u32>,
+    /// Conversations: what later prompts repeat, the model's own answers or the recorded ones (default: model)
+    #[arg(long, value_enum)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<History>,
+    /// Conversations: how long a user thinks before each later turn, where the file does not say it (default: 0s)
+    #[arg(long, value_name = "SPAN")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub think_time: Option<HumanDuration>,
+    /// Conversations of each run, instead of requests
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<u32>,
     /// Mean prompt length: with `--osl`, another spelling of a scenario
     #[arg(long, value_name = "N", visible_alias = "isl", alias = "synthetic-input-tokens-mean")]
     #[serde(skip_serializing_if = "Option::is_none")]

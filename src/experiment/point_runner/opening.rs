@@ -11,7 +11,7 @@ use crate::experiment::interrupt;
 use crate::experiment::server_watch::ServerWatch;
 use crate::experiment::sweep::ExperimentError;
 use crate::issue::drawing::DrawingError;
-use crate::issue::phase::Stage;
+use crate::issue::phase::{Keep, Stage};
 use crate::issue::stop::Stop;
 use crate::load::Load;
 use crate::load::plan::Plan;
@@ -109,7 +109,9 @@ impl<'a> PointRunner<'a> {
             .map(|window| Profiler::new(window.from, window.to, resolved.cuda_library.as_deref()))
             .transpose()?;
         let tool = resolved.nvtx.then(Tool::find).transpose()?;
-        let stage = Stage::open_heard(target, requests, slots, stop.clone(), tool)?;
+        let has_turns = resolved.workload.is_conversation();
+        let keep = if has_turns { Keep::Answers } else { Keep::Nothing };
+        let stage = Stage::open_heard(target, requests, slots, stop.clone(), tool, keep)?;
         if let (Some(facts), Some(details)) =
             (stage.facts(), manifest.target.details.as_object_mut())
         {

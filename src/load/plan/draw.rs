@@ -123,6 +123,7 @@ impl Draw<'_> {
         };
         let (instants, requests) =
             self.instants(Phase::Measure, asked.min(supply.shots), size.duration)?;
+        let requests = self.whole_conversations(requests);
         let lengths = self.lengths(Phase::Measure, requests, supply)?;
         let shots = self.list(Phase::Measure, warmup, instants, lengths)?;
         if shots.is_empty() {
@@ -130,6 +131,29 @@ impl Draw<'_> {
         }
         let is_pool = !matches!(self.load, Load::Open { .. }) && (shots.len() as u32) < asked;
         Ok((shots, is_pool))
+    }
+
+    /// Conversations are planned to their ends: as many as were asked for, or those that the requests begin.
+    fn whole_conversations(&self, requests: usize) -> usize {
+        let rules = self.workload.file.as_ref().and_then(|file| file.conversation);
+        let (Some(rules), Some(entries)) = (rules, self.source.entries()) else { return requests };
+        let begins = |index: usize| {
+            entries.of(Phase::Measure, index as u64).turn.as_ref().is_none_or(|it| it.number == 0)
+        };
+        let mut begun = 0_u32;
+        for index in 0..MAX_PLAN_SHOTS as usize {
+            if begins(index) {
+                let enough = match rules.sessions {
+                    Some(sessions) => begun >= sessions,
+                    None => index >= requests,
+                };
+                if enough {
+                    return index;
+                }
+                begun += 1;
+            }
+        }
+        requests
     }
 
     /// Enough for ramp and tail where nothing goes wrong: a closed loop turns each slot over a few times, and an open loop

@@ -16,6 +16,7 @@ use crate::load::course::Course;
 use crate::request::spec::RequestSpec;
 use crate::request::{Prepared, RequestId};
 use crate::workload::Workload;
+use crate::workload::dataset::History;
 use crate::workload::prompts::PromptSource;
 
 pub use draw::{MAX_PLAN_SHOTS, MAX_PLAN_TOKENS, Pool, requests_at_most};
@@ -33,12 +34,38 @@ pub struct Shot {
     pub request: RequestSpec,
     /// What its target has made of it ahead of its instant.
     pub prepared: Prepared,
+    /// Where it stands in a conversation.
+    pub turn: Option<Turn>,
+}
+
+/// Place of a shot in a conversation, whose shots follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// From 0.
+    pub number: u32,
+    /// Tokens of all that is said before it, as planned, which its prompt gets when they are known.
+    pub before: u32,
+    /// How long the user thinks before it.
+    pub think: Nanos,
+    /// Which answers its prompt repeats.
+    pub history: History,
+    /// What was said before goes as messages.
+    pub as_messages: bool,
 }
 
 impl Shot {
     /// A request that is sent as soon as it may, and is not prepared.
     pub fn new(id: RequestId, request: RequestSpec) -> Self {
-        Self { id, intended: None, request, prepared: Prepared::default() }
+        Self { id, intended: None, request, prepared: Prepared::default(), turn: None }
+    }
+
+    /// Tokens of its prompt, as planned.
+    pub fn prompt_tokens(&self) -> u32 {
+        // Of text that nothing counts nothing is known.
+        match self.request.prompt_tokens() {
+            0 => 0,
+            own => own + self.turn.map_or(0, |turn| turn.before),
+        }
     }
 
     /// The same, for an instant after the start.

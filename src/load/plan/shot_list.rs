@@ -2,12 +2,14 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{PlanError, Shot};
+use super::{PlanError, Shot, Turn};
 use crate::clock::Nanos;
 use crate::request::RequestId;
+use crate::request::exchange::{Exchange, with_history};
 use crate::request::spec::{Beside, Prompt, RequestSpec};
 use crate::request::terms::Terms;
 use crate::workload::Workload;
+use crate::workload::dataset::History;
 use crate::workload::images::noise_bytes;
 use crate::workload::prompts::{PromptError, PromptSeries};
 use crate::workload::scenario::{Lengths, MadeImages, Scenario};
@@ -40,7 +42,7 @@ impl From<&Shot> for ShotFacts {
         Self {
             id: shot.id,
             intended: shot.intended,
-            prompt_tokens: shot.request.prompt_tokens(),
+            prompt_tokens: shot.prompt_tokens(),
             output_tokens: shot.request.output.max_tokens,
         }
     }
@@ -197,6 +199,9 @@ impl ShotList {
     fn texts(&self, index: usize) -> Result<(Prompt, Beside), PromptError> {
         let Content { workload, series, seeds, phase, .. } = &*self.0;
         let place = workload.prompt_of(index as u32);
+        if let Some(turn) = self.turn_of(index).filter(|it| it.history == History::Recorded) {
+            return self.recorded(index, turn);
+        }
         let Some(documents) = workload.documents else {
             let prompt = series.prompt(place, self.0.lengths[index].input)?;
             return Ok((prompt, Beside::Nothing));
@@ -221,6 +226,30 @@ impl ShotList {
             .map(|number| series.further(place, 1 + number, tokens(number)))
             .collect::<Result<Vec<_>, _>>()?;
         Ok((series.prompt(place, first)?, Beside::Texts(others.into())))
+    }
+
+    /// The prompt of a turn with what is recorded of the turns before it.
+    fn recorded(&self, index: usize, turn: Turn) -> Result<(Prompt, Beside), PromptError> {
+        let series = &self.0.series;
+        let asked = |index: usize| series.prompt(index as u32, self.0.lengths[index].input);
+        let before = (index - turn.number as usize..index).map(|earlier| {
+            let answer =
+                series.entry(earlier as u64).and_then(|it| it.turn.as_ref()?.answer.clone());
+            let answered = answer.unwrap_or(Prompt { ids: Arc::new([]), text: None });
+            Ok(Exchange { asked: asked(earlier)?, answered })
+        });
+        let before = before.collect::<Result<Vec<_>, PromptError>>()?;
+        Ok(with_history(&before, asked(index)?, turn.as_messages))
+    }
+
+    /// Where a shot stands in a conversation.
+    pub fn turn_of(&self, index: usize) -> Option<Turn> {
+        let rules = self.0.workload.file.as_ref()?.conversation?;
+        let turn = self.0.series.entry(index as u64)?.turn.as_ref()?;
+        let (history, as_messages) = (rules.history, rules.as_messages);
+        // What is recorded is part of the prompt as it is drawn.
+        let before = if history == History::Recorded { 0 } else { turn.before };
+        Some(Turn { number: turn.number, before, think: turn.think, history, as_messages })
     }
 
     /// About how much memory a request takes while it waits, in prompt tokens of text.
@@ -256,6 +285,7 @@ impl ShotList {
             adapter: workload.adapter(seeds, *phase, place),
             terms: Arc::clone(terms),
         };
-        Ok(Shot::new(id, request).intended(intended))
+        let turn = self.turn_of(index);
+        Ok(Shot { turn, ..Shot::new(id, request).intended(intended) })
     }
 }

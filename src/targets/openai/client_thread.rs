@@ -247,6 +247,7 @@ impl ClientThread {
                 if let Some(times) = answer.times().filter(|_| self.settings.takes_engine_stamps) {
                     sink.engine_times(id, times);
                 }
+                sink.answer_text(id, || answer.text());
                 sink.end(id, at, Ending::Completed(closing.finish));
             }
         }

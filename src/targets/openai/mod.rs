@@ -70,6 +70,7 @@ pub const KIND: Kind = Kind {
         engine_stamps: true,
         server: Some(ServerProtocol::Http),
         prompts: DefaultPrompts::ByEndpoint,
+        tells_answers: true,
         ..Abilities::NONE
     },
 };

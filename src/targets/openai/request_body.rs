@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::clock::MonoNs;
 use crate::load::plan::Shot;
 use crate::network::proxy::Proxy;
+use crate::request::exchange::Exchange;
 use crate::request::spec::{Beside, Prompt, RequestSpec};
 use crate::request::{Failure, FailureKind, Prepared, RequestId};
 use crate::settings::served::{BodyField, OutputTokenField};
@@ -243,7 +244,7 @@ impl RequestWriter {
         let request = &shot.request;
         let room = match &request.beside {
             Beside::Images(urls) => urls.iter().map(|url| url.len() + 64).sum(),
-            Beside::Nothing | Beside::Texts(_) => 0,
+            Beside::Nothing | Beside::Texts(_) | Beside::Exchanges(_) => 0,
         };
         let room = 256 + 6 * request.prompt_tokens() as usize + room;
         let mut body = Object::new(&self.extra, room);
@@ -271,6 +272,15 @@ impl RequestWriter {
                 let parts: Vec<Part<'_>> =
                     [Part::Text { text: text_of(prompt)? }].into_iter().chain(images).collect();
                 body.put("messages", &[ChatMessage { role: "user", content: &parts[..] }]);
+            }
+            (Endpoint::Chat, Beside::Exchanges(before), _) => {
+                let mut messages = Vec::with_capacity(2 * before.len() + 1);
+                for Exchange { asked, answered } in before.iter() {
+                    messages.push(ChatMessage { role: "user", content: text_of(asked)? });
+                    messages.push(ChatMessage { role: "assistant", content: text_of(answered)? });
+                }
+                messages.push(ChatMessage { role: "user", content: text_of(prompt)? });
+                body.put("messages", &messages);
             }
             (Endpoint::Chat, _, _) => {
                 body.put("messages", &[ChatMessage { role: "user", content: text_of(prompt)? }]);

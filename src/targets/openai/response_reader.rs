@@ -122,6 +122,11 @@ impl ResponseReader {
         self.progress.usage_is_running == Some(true)
     }
 
+    /// All text of the answer so far.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(self.progress.text.all()).into_owned()
+    }
+
     /// The engine's own stamps, where the server sent them.
     pub fn times(&self) -> Option<EngineTimes> {
         self.progress.times

@@ -72,6 +72,8 @@ pub struct Abilities {
     pub own_scheduler: bool,
     /// It honours the priority of a request.
     pub priorities: bool,
+    /// It tells what it answers, as ids or text, so that later prompts can repeat it.
+    pub tells_answers: bool,
     /// Further parameters of a request go into `--extra-inputs`.
     pub extra_inputs: bool,
     /// It gives stamps of its own where they are wanted.
@@ -139,6 +141,7 @@ impl Abilities {
         writes_log: false,
         own_scheduler: false,
         priorities: false,
+        tells_answers: false,
         extra_inputs: false,
         engine_stamps: false,
         loads_triton: false,

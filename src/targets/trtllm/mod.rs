@@ -29,6 +29,7 @@ pub const KIND: Kind = Kind {
         local_gpus: true,
         several_ranks: true,
         engine_directory: true,
+        tells_answers: true,
         ..Abilities::NONE
     },
 };

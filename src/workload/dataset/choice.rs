@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::format::Format;
 use super::formats;
+use crate::clock::Nanos;
 
 /// A published format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,11 +40,13 @@ pub enum FileKind {
     Burstgpt,
     /// Azure's traces of LLM inference.
     AzureLlm,
+    /// Conversations of several turns.
+    Conversation,
 }
 
 impl FileKind {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Sharegpt,
         Self::Openorca,
         Self::CnnDailymail,
@@ -57,6 +60,7 @@ impl FileKind {
         Self::Mooncake,
         Self::Burstgpt,
         Self::AzureLlm,
+        Self::Conversation,
     ];
 
     /// As it is typed.
@@ -75,6 +79,7 @@ impl FileKind {
             Self::Mooncake => "mooncake",
             Self::Burstgpt => "burstgpt",
             Self::AzureLlm => "azure-llm",
+            Self::Conversation => "conversation",
         }
     }
 
@@ -92,6 +97,7 @@ impl FileKind {
             Self::Mooncake => &formats::mooncake::Mooncake,
             Self::Burstgpt => &formats::burstgpt::BurstGpt,
             Self::AzureLlm => &formats::azure_llm::AzureLlm,
+            Self::Conversation => &formats::conversation::Conversation,
         }
     }
 
@@ -269,6 +275,35 @@ pub struct FileWorkload {
     /// Which part of the trace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<TraceWindow>,
+    /// How conversations are played, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<ConversationRules>,
+}
+
+/// How conversations are played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConversationRules {
+    /// Which answers later prompts repeat.
+    pub history: History,
+    /// How long a user thinks before each later turn, where the file does not say it.
+    pub think: Nanos,
+    /// So many of them at each point; `None` is as many as the requests take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<u32>,
+    /// What was said before goes as messages, and not as one text.
+    pub as_messages: bool,
+}
+
+/// Which answers later prompts of a conversation repeat.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum History {
+    /// Those that the model gave in this run.
+    #[default]
+    Model,
+    /// Those of the file.
+    Recorded,
 }
 
 impl FileWorkload {
@@ -287,6 +322,7 @@ impl FileWorkload {
             replay: false,
             time_scale: 1.0,
             window: None,
+            conversation: None,
         }
     }
 }

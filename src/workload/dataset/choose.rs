@@ -135,11 +135,11 @@ pub fn choose(
             continue;
         }
         match counter.count(file, line, raw)? {
-            Counted::Entry(entry) => {
+            Counted::Entries(entries) => {
                 if is_full {
                     kept.pop();
                 }
-                kept.push(Keyed { place, entry });
+                kept.push(Keyed { place, entries });
             }
             Counted::Empty => reading.tally.empty += 1,
             Counted::LongInput => reading.tally.long_input += 1,
@@ -147,7 +147,7 @@ pub fn choose(
         }
     }
     let mut entries: Vec<Entry> =
-        kept.into_sorted_vec().into_iter().map(|keyed| keyed.entry).collect();
+        kept.into_sorted_vec().into_iter().flat_map(|keyed| keyed.entries).collect();
     if file.replay {
         start_at_zero(&mut entries);
     }
@@ -167,10 +167,10 @@ fn start_at_zero(entries: &mut [Entry]) {
     }
 }
 
-/// An entry with its place in the shuffled order.
+/// An entry, or the turns of a conversation, with its place in the shuffled order.
 struct Keyed {
     place: (u64, u64),
-    entry: Entry,
+    entries: Vec<Entry>,
 }
 
 impl PartialEq for Keyed {

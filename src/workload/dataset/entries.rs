@@ -23,6 +23,21 @@ pub struct Entry {
     pub line: u64,
     /// Images that go with it, as URLs.
     pub images: Option<Arc<[Arc<str>]>>,
+    /// Where it stands in a conversation.
+    pub turn: Option<EntryTurn>,
+}
+
+/// A turn of a conversation. Those of one follow each other.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EntryTurn {
+    /// From 0.
+    pub number: u32,
+    /// Tokens of all that is said before it, as planned; part of the entry's prompt length.
+    pub before: u32,
+    /// The recorded answer to it.
+    pub answer: Option<Prompt>,
+    /// How long the user thinks before it.
+    pub think: Nanos,
 }
 
 /// What a prompt consists of.
@@ -178,6 +193,15 @@ impl Entry {
         for url in self.images.iter().flat_map(|urls| urls.iter()) {
             hasher.update([3]);
             hasher.update(url.as_bytes());
+        }
+        if let Some(turn) = &self.turn {
+            hasher.update([4]);
+            hasher.update(turn.number.to_le_bytes());
+            hasher.update(turn.think.0.to_le_bytes());
+            if let Some(Prompt { ids, text }) = &turn.answer {
+                ids.iter().for_each(|id| hasher.update(id.to_le_bytes()));
+                hasher.update(text.as_deref().unwrap_or_default().as_bytes());
+            }
         }
         hasher.finalize().into()
     }

@@ -51,6 +51,17 @@ pub enum DatasetError {
         /// What is text.
         what: &'static str,
     },
+    /// A turn without what later prompts repeat.
+    #[error(
+        "`{}`, line {line}: a turn has no recorded answer, which `--history recorded` repeats: leave it out to repeat the model's own",
+        path.display()
+    )]
+    NoRecordedAnswer {
+        /// Which file.
+        path: PathBuf,
+        /// From 1.
+        line: u64,
+    },
     /// An image that cannot be sent.
     #[error("`{}`, line {line}: its image cannot be sent: {reason}", path.display())]
     BadImage {

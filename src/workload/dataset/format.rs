@@ -29,6 +29,12 @@ pub struct RawEntry {
     pub at: Option<Nanos>,
     /// Addresses, data or files of images.
     pub images: Vec<String>,
+    /// The recorded answer, where later turns may repeat it.
+    pub answer: Option<String>,
+    /// How long the user thinks before it, where the file says so.
+    pub think: Option<Nanos>,
+    /// Later turns of the same conversation.
+    pub later: Vec<RawEntry>,
 }
 
 /// What is known of a prompt.
@@ -64,7 +70,8 @@ pub enum RawOutput {
 
 impl RawEntry {
     pub(super) fn new(given: Given, output: RawOutput) -> Self {
-        Self { given, output, at: None, images: Vec::new() }
+        let (at, images, answer, think, later) = (None, Vec::new(), None, None, Vec::new());
+        Self { given, output, at, images, answer, think, later }
     }
 }
 

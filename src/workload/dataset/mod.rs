@@ -13,6 +13,8 @@ pub mod profile;
 mod records;
 pub mod resolve;
 
-pub use choice::{FileKind, FileOrder, FileSource, FileWorkload, TraceWindow};
+pub use choice::{
+    ConversationRules, FileKind, FileOrder, FileSource, FileWorkload, History, TraceWindow,
+};
 pub use error::DatasetError;
 pub use format::{Given, RawEntry, RawOutput};

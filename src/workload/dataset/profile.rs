@@ -7,7 +7,7 @@ use super::DatasetError;
 use super::choice::FileWorkload;
 use super::choose::Reading;
 use super::entries::{Content, Tally};
-use super::format::RawOutput;
+use super::format::{RawEntry, RawOutput};
 use super::resolve::Counter;
 use crate::clock::Nanos;
 
@@ -98,22 +98,38 @@ impl Profile {
     pub fn of(file: &FileWorkload, counter: &Counter) -> Result<Self, DatasetError> {
         let mut reading = Reading::open(file)?;
         let mut profile = Self::default();
-        while let Some((line, raw)) = reading.read()? {
-            let (content, tokens) = counter.content(file, line, raw.given)?;
-            let Some(tokens) = tokens.filter(|tokens| *tokens > 0) else {
-                reading.tally.empty += 1;
-                continue;
-            };
-            profile.inputs.add(tokens);
-            if file.output_tokens.is_some() || raw.output != RawOutput::Unknown {
-                profile.outputs.add(counter.output(file, line, raw.output)?);
+        while let Some((line, mut raw)) = reading.read()? {
+            let later = std::mem::take(&mut raw.later);
+            for raw in std::iter::once(raw).chain(later) {
+                profile.add(file, counter, line, raw, &mut reading.tally)?;
             }
-            profile.instants.extend(raw.at);
-            profile.add_prefix(&content, tokens);
         }
         profile.instants.sort_unstable();
         profile.tally = reading.tally;
         Ok(profile)
+    }
+
+    /// Adds one prompt.
+    fn add(
+        &mut self,
+        file: &FileWorkload,
+        counter: &Counter,
+        line: u64,
+        raw: RawEntry,
+        tally: &mut Tally,
+    ) -> Result<(), DatasetError> {
+        let (content, tokens) = counter.content(file, line, raw.given)?;
+        let Some(tokens) = tokens.filter(|tokens| *tokens > 0) else {
+            tally.empty += 1;
+            return Ok(());
+        };
+        self.inputs.add(tokens);
+        if file.output_tokens.is_some() || raw.output != RawOutput::Unknown {
+            self.outputs.add(counter.output(file, line, raw.output)?);
+        }
+        self.instants.extend(raw.at);
+        self.add_prefix(&content, tokens);
+        Ok(())
     }
 
     fn add_prefix(&mut self, content: &Content, tokens: u32) {

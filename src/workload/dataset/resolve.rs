@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::DatasetError;
-use super::choice::FileWorkload;
-use super::entries::{Content, Entry};
+use super::choice::{FileWorkload, History};
+use super::entries::{Content, Entry, EntryTurn};
 use super::format::{Given, RawEntry, RawOutput};
 use crate::request::spec::Prompt;
 use crate::tokenizer::tokenize::Tokenize;
@@ -26,14 +26,20 @@ pub struct Counter {
 
 /// What becomes of an entry.
 pub enum Counted {
-    /// It can be asked.
-    Entry(Entry),
+    /// It can be asked: of a conversation, all its turns.
+    Entries(Vec<Entry>),
     /// Its prompt or output has no token.
     Empty,
     /// Its prompt is longer than asked for.
     LongInput,
     /// Its output is longer than asked for.
     LongOutput,
+}
+
+/// What becomes of one prompt.
+enum One {
+    Entry(Entry),
+    Not(Counted),
 }
 
 impl Counter {
@@ -45,28 +51,83 @@ impl Counter {
         &self,
         file: &FileWorkload,
         line: u64,
-        raw: RawEntry,
+        mut raw: RawEntry,
     ) -> Result<Counted, DatasetError> {
+        let Some(rules) = file.conversation else {
+            return Ok(match self.count_one(file, line, raw, 0)? {
+                One::Entry(entry) => Counted::Entries(vec![entry]),
+                One::Not(counted) => counted,
+            });
+        };
+        let later = std::mem::take(&mut raw.later);
+        let (mut turns, mut before): (Vec<Entry>, u32) = (Vec::new(), 0);
+        for (number, mut raw) in (0..).zip(std::iter::once(raw).chain(later)) {
+            let answer = raw.answer.take().map(|text| self.answer(file, &text)).transpose()?;
+            let think = raw.think.unwrap_or(rules.think);
+            let mut entry = match (self.count_one(file, line, raw, before)?, number) {
+                (One::Entry(entry), _) => entry,
+                (One::Not(counted), 0) => return Ok(counted),
+                // What cannot be asked ends the conversation before it.
+                (One::Not(_), _) => break,
+            };
+            let answered = match (rules.history, &answer) {
+                (History::Recorded, None) => {
+                    let path = file.source.path.clone();
+                    return Err(DatasetError::NoRecordedAnswer { path, line });
+                }
+                (History::Recorded, Some(answer)) => answer.tokens(),
+                (History::Model, _) => entry.lengths.output,
+            };
+            let counts = entry.lengths.input > 0;
+            let next = entry.lengths.input + if counts { answered } else { 0 };
+            entry.turn = Some(EntryTurn { number, before, answer, think });
+            before = next;
+            turns.push(entry);
+        }
+        Ok(Counted::Entries(turns))
+    }
+
+    /// A recorded answer as a later prompt repeats it.
+    fn answer(&self, file: &FileWorkload, text: &str) -> Result<Prompt, DatasetError> {
+        if self.prompts == PromptKind::Text && self.tokenizer.is_none() {
+            return Ok(Prompt { ids: Arc::new([]), text: Some(text.into()) });
+        }
+        let ids = self.tokenizer(file, "answers")?.encode(text)?.into();
+        let text = (self.prompts == PromptKind::Text).then(|| text.into());
+        Ok(Prompt { ids, text })
+    }
+
+    /// Counts one prompt behind so many tokens.
+    fn count_one(
+        &self,
+        file: &FileWorkload,
+        line: u64,
+        raw: RawEntry,
+        before: u32,
+    ) -> Result<One, DatasetError> {
         let (content, input) = self.content(file, line, raw.given)?;
         match (input, file.max_input) {
-            (Some(0), _) => return Ok(Counted::Empty),
-            (Some(input), Some(most)) if input > most => return Ok(Counted::LongInput),
+            (Some(0), _) => return Ok(One::Not(Counted::Empty)),
+            (Some(input), Some(most)) if input + before > most => {
+                return Ok(One::Not(Counted::LongInput));
+            }
             (None, Some(_)) => {
                 return Err(DatasetError::Unbounded { path: file.source.path.clone() });
             }
             _ => {}
         }
-        let input = input.unwrap_or(0);
+        let input = input.map_or(0, |input| input + before);
         let output = if self.has_output { self.output(file, line, raw.output)? } else { 0 };
         if output == 0 && self.has_output {
-            return Ok(Counted::Empty);
+            return Ok(One::Not(Counted::Empty));
         }
         if file.max_output.is_some_and(|most| output > most) {
-            return Ok(Counted::LongOutput);
+            return Ok(One::Not(Counted::LongOutput));
         }
         let lengths = Lengths { input, output };
         let images = self.images(file, line, raw.images)?;
-        Ok(Counted::Entry(Entry { content, lengths, at: raw.at, line, images }))
+        let at = raw.at;
+        Ok(One::Entry(Entry { content, lengths, at, line, images, turn: None }))
     }
 
     /// What is sent, and its length, unless it is text that nothing here counts.

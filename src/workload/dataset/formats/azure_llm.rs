@@ -23,7 +23,7 @@ impl Format for AzureLlm {
             return Ok(None);
         }
         let (given, output) = (Given::Length(input), RawOutput::Tokens(output));
-        Ok(Some(RawEntry { given, output, at: Some(at), images: Vec::new() }))
+        Ok(Some(RawEntry { at: Some(at), ..RawEntry::new(given, output) }))
     }
 }
 

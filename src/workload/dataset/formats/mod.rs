@@ -3,6 +3,7 @@
 pub(super) mod azure_llm;
 pub(super) mod burstgpt;
 pub(super) mod cnn_dailymail;
+pub(super) mod conversation;
 pub(super) mod csv;
 pub(super) mod genai_perf;
 pub(super) mod gpt_manager;

@@ -35,6 +35,6 @@ impl Format for Mooncake {
             }
         };
         let output = RawOutput::Tokens(needed_count(record, &["output_length"])?);
-        Ok(Some(RawEntry { given, output, at: Some(at), images: Vec::new() }))
+        Ok(Some(RawEntry { at: Some(at), ..RawEntry::new(given, output) }))
     }
 }
