@@ -44,6 +44,9 @@ pub struct RunFacts {
     /// An earlier run that sent these prompts to this server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_before: Option<SentBefore>,
+    /// Other sides of the same comparison that send the same prompts to the same server, as they are meant to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also_sent_by: Vec<String>,
 }
 
 /// An earlier run that sent the same prompts to the same server.
@@ -78,6 +81,7 @@ impl RunFacts {
             roofline: None,
             shared_prefix_tokens: 0,
             sent_before: None,
+            also_sent_by: Vec::new(),
         }
     }
 }

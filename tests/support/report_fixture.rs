@@ -100,6 +100,7 @@ impl Paper {
             roofline: None,
             shared_prefix_tokens: 0,
             sent_before: None,
+            also_sent_by: Vec::new(),
         }
     }
 
