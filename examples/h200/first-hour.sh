@@ -368,7 +368,7 @@ serve() {
     kill "$server" 2>/dev/null
     wait "$server" 2>/dev/null
     if [ "$rc" = 0 ] || [ "$rc" = 4 ]; then
-        say PASS compare "exit code $rc; $(grep -iE 'verdict|headline|ratio' "$out/compare.txt" | head -n 4)"
+        say PASS compare "exit code $rc; $(grep -E '^ +(TTFT p50|Request latency p50|Output)' "$out/compare.txt" | head -n 3)"
     else
         say FAIL compare "exit code $rc: $(words compare); $(tail -n 2 "$out/trtllm-serve.txt")"
     fi
