@@ -6,6 +6,7 @@
 #   BAREFLIGHT    the program (bareflight)               OUT          where everything goes (first-hour)
 #   TRTLLM_ROOT   the installation (/app/tensorrt_llm)   CUDA_HOME    CUDA's headers (/usr/local/cuda)
 #   KV_FRACTION   share of the memory for each of two engines side by side (0.3)
+#   COMPARE_REQUESTS, COMPARE_BLOCKS   of the comparison with trtllm-serve (100 in each of 6)
 set -uo pipefail
 
 engine=${1:?usage: first-hour.sh ENGINE_DIR [MODEL_DIR]}
@@ -218,11 +219,19 @@ else
     say SKIP gpus "no nvidia-smi here"
     say SKIP doctor "it would miss the GPU"
 fi
-if "$bareflight" doctor --help | grep -q -- --probe-gpu && command -v nvidia-smi >/dev/null; then
-    note probe-gpu "$bareflight" doctor --probe-gpu
-    if [ "$rc" = 0 ]; then say PASS probe-gpu "$(cat "$out/probe-gpu.txt")"; else say FAIL probe-gpu "$(words probe-gpu)"; fi
+if command -v nvidia-smi >/dev/null; then
+    note probe-gpu "$bareflight" doctor --probe-gpu --json
+    # The doctor's other lines have their own verdict above.
+    probed=$(python3 -c 'import json, sys
+lines = [line for line in json.load(sys.stdin)["findings"] if line["id"] == "probe"]
+worst = "FAIL" if not lines or any(line["status"] == "fail" for line in lines) else "PASS"
+print(worst, " | ".join(line["sentence"] for line in lines))' <"$out/probe-gpu.txt" 2>>"$transcript")
+    case $probed in
+    PASS\ * | FAIL\ *) say "${probed%% *}" probe-gpu "${probed#* }" ;;
+    *) say FAIL probe-gpu "exit code $rc: $(words probe-gpu)" ;;
+    esac
 else
-    say SKIP probe-gpu "no GPU here, or this build cannot measure one"
+    say SKIP probe-gpu "no nvidia-smi here"
 fi
 
 # --- headers and libraries ----------------------------------------------------------------------------------------------------
@@ -354,12 +363,12 @@ serve() {
         sleep 2
     done
     note compare "$bareflight" compare --target "trtllm:$engine" --target "openai:http://127.0.0.1:$port" \
-        --set "A:engine.kv_fraction=$kv" --endpoint completions --tokenizer "$model" --quiet --out "$out/compare" \
-        --scenario 'D(1024,128)' --concurrency 8 --requests 100 --blocks 6
+        --set "A:engine.kv_fraction=$kv" --set B:endpoint=completions --tokenizer "$model" --quiet --out "$out/compare" \
+        --scenario 'D(1024,128)' --concurrency 8 --requests "${COMPARE_REQUESTS:-100}" --blocks "${COMPARE_BLOCKS:-6}"
     kill "$server" 2>/dev/null
     wait "$server" 2>/dev/null
     if [ "$rc" = 0 ] || [ "$rc" = 4 ]; then
-        say PASS compare "exit code $rc; $(grep -iE 'verdict|headline|ratio' "$out/compare.txt" | head -n 4)"
+        say PASS compare "exit code $rc; $(grep -E '^ +(TTFT p50|Request latency p50|Output)' "$out/compare.txt" | head -n 3)"
     else
         say FAIL compare "exit code $rc: $(words compare); $(tail -n 2 "$out/trtllm-serve.txt")"
     fi

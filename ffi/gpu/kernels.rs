@@ -67,6 +67,8 @@ impl Drop for Kernels {
 impl Gpu {
     /// Writes hashed words over a whole buffer, and waits.
     pub(super) fn fill(&self, buffer: &Buffer, bits: Bits) -> Result<(), CudaError> {
+        // Another GPU's context may be current, where memory was just allocated.
+        self.context.bind_to_thread().map_err(told("cuCtxSetCurrent"))?;
         let (mut at, mut words) = (buffer.at, buffer.bytes as u64 / 4);
         let Bits { mut keep, mut set } = bits;
         let parameters = [

@@ -173,6 +173,7 @@ impl EngineDirectory {
         Some(refuse("mapping.world_size", sentence, format!("start it with `mpirun -n {built}`")))
     }
 
+    /// A suffix such as `+cu130` names a build of the same release.
     fn version(&self, library: Option<&str>) -> Option<EngineProblem> {
         const REMEDY: &str = "build the engine again with the version that loads it";
         match (self.config.layout, &self.config.version, library) {
@@ -183,7 +184,7 @@ impl EngineDirectory {
                     .into(),
                 REMEDY,
             )),
-            (Layout::Current, Some(built), Some(library)) if built != library => Some(refuse(
+            (Layout::Current, Some(built), Some(library)) if release(built) != release(library) => Some(refuse(
                 "version",
                 format!("the engine was built with TensorRT-LLM {built} and the library is {library}"),
                 REMEDY,
@@ -359,4 +360,9 @@ impl EngineDirectory {
             format!("measure up to concurrency {batch}, or build the engine for a larger batch"),
         ))
     }
+}
+
+/// A version without the suffix of a certain build.
+fn release(version: &str) -> &str {
+    version.split('+').next().unwrap_or(version)
 }

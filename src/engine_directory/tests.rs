@@ -206,6 +206,8 @@ fn ranks_and_versions_must_be_those_of_the_build() {
     assert!(about("rank files").sentence.contains("rank0.engine, rank1.engine"));
     let right = PlannedUse { ranks: Some(2), library_version: Some("1.2.1"), ..planned };
     assert_eq!(abouts(&directory.check(&right)), [(Severity::Refuse, "rank files")]);
+    let of_a_build = PlannedUse { library_version: Some("1.2.1+cu130"), ..right };
+    assert_eq!(abouts(&directory.check(&of_a_build)), [(Severity::Refuse, "rank files")]);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::specs::RooflineFacts;
 use crate::store::manifest::{Manifest, PointEntry, State};
 use crate::store::measured_run::MeasuredRun;
 use crate::store::run_directory::RunDirectory;
-use crate::store::sent_before::sent_before;
+use crate::store::sent_before::{PromptFacts, is_one_server, sent_before};
 use crate::targets::TargetInfo;
 
 /// One of the targets that are measured side by side.
@@ -80,8 +80,9 @@ pub fn play(
             sent_before(&side.resolved.out, target, &side.resolved.workload)
         })
         .collect();
-    for (Side { name, resolved, settings, opening, roofline }, before) in
-        sides.into_iter().zip(before)
+    let beside: Vec<Vec<String>> = (0..sides.len()).map(|at| also_sent_by(&sides, at)).collect();
+    for ((Side { name, resolved, settings, opening, roofline }, before), beside) in
+        sides.into_iter().zip(before).zip(beside)
     {
         let info = opening.target.describe().clone();
         let folder = directory.below(&name)?;
@@ -92,7 +93,8 @@ pub fn play(
         save_before_the_first_request(&folder, &settings, &manifest)?;
         watch.begun(&info, &folder);
         let runner = PointRunner::open(resolved, opening, plans, folder, manifest, stop)?;
-        runners.push(runner.with_roofline(roofline).with_sent_before(before));
+        let runner = runner.with_roofline(roofline).with_sent_before(before);
+        runners.push(runner.with_also_sent_by(beside));
     }
     'blocks: for (block, plan) in plans.iter().enumerate() {
         for side in order(block.saturating_sub(LEAD_IN), runners.len()) {
@@ -110,6 +112,21 @@ pub fn play(
         }
     }
     Ok(runners.into_iter().map(PointRunner::close).collect())
+}
+
+/// Names of the other sides that send the prompts of this one to its server.
+fn also_sent_by(sides: &[Side<'_>], at: usize) -> Vec<String> {
+    let facts = |side: &Side<'_>| {
+        let workload = &side.resolved.workload;
+        (workload.seed, PromptFacts::of(workload))
+    };
+    let own = &sides[at];
+    let is_alike = |other: &Side<'_>| {
+        let (one, two) = (own.opening.target.describe(), other.opening.target.describe());
+        is_one_server(one, two) && facts(own) == facts(other)
+    };
+    let others = sides.iter().enumerate().filter(|(place, other)| *place != at && is_alike(other));
+    others.map(|(_, other)| other.name.clone()).collect()
 }
 
 /// A watcher of several targets is notified which one each phase belongs to; a side's own records need not say so.

@@ -57,6 +57,9 @@ pub struct RunFacts {
     /// Warning codes that the user knows of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed: Vec<Code>,
+    /// Other sides of the same comparison that send the same prompts to the same server, as they are meant to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also_sent_by: Vec<String>,
 }
 
 /// An earlier run that sent the same prompts to the same server.
@@ -95,6 +98,7 @@ impl RunFacts {
             sent_before: None,
             warmup_failure: None,
             allowed: Vec::new(),
+            also_sent_by: Vec::new(),
         }
     }
 }

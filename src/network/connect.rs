@@ -22,12 +22,15 @@ use crate::network::socket::StampedSocket;
 use crate::network::stamp::LastRead;
 use crate::request::{Failure, FailureKind};
 
-/// Where to connect, and how. Names are resolved once, so that no request waits for a name server.
+/// Where to connect, and how. Names are resolved once, so that no request waits for a name server, unless each connection is to
+/// begin from nothing.
 #[derive(Debug, Clone)]
 pub struct Connector {
     shown: String,
     addresses: Arc<[Place]>,
     lookup: Nanos,
+    /// Host and port that each connection resolves anew; `None` where the addresses stand.
+    each_time: Option<(String, u16)>,
     /// How many connections were begun: each begins with the address after that of the one before.
     begun: Arc<AtomicUsize>,
     via: Via,
@@ -86,22 +89,30 @@ impl Connector {
         tls: Option<Arc<ClientConfig>>,
         timeout: Duration,
     ) -> Result<Self, Failure> {
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let (addresses, lookup) = match &via {
-            Via::Direct => resolved(host, port)?,
-            Via::Forward(proxy) | Via::Tunnel(proxy) => resolved(&proxy.host, proxy.port)?,
-        };
+        let (asked, port_asked) = place_of(&via, host, port);
+        let (addresses, lookup) = resolved(asked, port_asked)?;
         let shown = format!("{host}:{port}");
         let tls = match tls {
             None => None,
             Some(config) => {
-                let name = ServerName::try_from(bare.to_owned()).map_err(|error| {
+                let name = ServerName::try_from(bare(host).to_owned()).map_err(|error| {
                     Failure::new(FailureKind::Tls, format!("`{host}`: {error}"))
                 })?;
                 Some((config, name))
             }
         };
-        Ok(Self { shown, addresses, lookup, begun: Arc::default(), via, tls, timeout })
+        let (each_time, begun) = (None, Arc::default());
+        Ok(Self { shown, addresses, lookup, each_time, begun, via, tls, timeout })
+    }
+
+    /// The same, where each connection resolves the name anew, as a client does that has just been started. An address has no name
+    /// to resolve.
+    #[must_use]
+    pub fn resolving_each_time(self, host: &str, port: u16) -> Self {
+        let (asked, port_asked) = place_of(&self.via, host, port);
+        let is_name = bare(asked).parse::<IpAddr>().is_err();
+        let each_time = is_name.then(|| (bare(asked).to_owned(), port_asked));
+        Self { each_time, ..self }
     }
 
     /// How long the name took to resolve; nothing where an address was given.
@@ -152,13 +163,12 @@ impl Connector {
     }
 
     async fn connect_tcp(&self) -> Result<StampedSocket, Failure> {
-        let mut waiting = self.in_turn().into_iter();
+        let mut waiting = self.in_turn(self.addresses_now().await?).into_iter();
         let mut attempts = JoinSet::new();
         let mut last = None;
         loop {
-            if let Some(at) = waiting.next() {
-                let address = self.addresses[at].address;
-                attempts.spawn(async move { (at, StampedSocket::connect(address).await) });
+            if let Some(address) = waiting.next() {
+                attempts.spawn(async move { (address, StampedSocket::connect(address).await) });
             } else if attempts.is_empty() {
                 break;
             }
@@ -168,11 +178,13 @@ impl Connector {
             } else {
                 next.await
             };
-            let Some(Ok((at, outcome))) = ended else { continue };
-            self.addresses[at].refuses.store(outcome.is_err(), Ordering::Relaxed);
+            let Some(Ok((address, outcome))) = ended else { continue };
+            if let Some(place) = self.place(address) {
+                place.refuses.store(outcome.is_err(), Ordering::Relaxed);
+            }
             match outcome {
                 Ok(socket) => return Ok(socket),
-                Err(error) => last = Some((self.addresses[at].address, error)),
+                Err(error) => last = Some((address, error)),
             }
         }
         let by = match &self.via {
@@ -189,14 +201,33 @@ impl Connector {
         })
     }
 
-    /// Places of addresses in the order in which this connection tries them: connections share the load, and an address that
-    /// refused comes last.
-    fn in_turn(&self) -> Vec<usize> {
-        let count = self.addresses.len();
+    /// The addresses of this connection: those that were found once, or what the name says now.
+    async fn addresses_now(&self) -> Result<Vec<SocketAddr>, Failure> {
+        let Some((host, port)) = &self.each_time else {
+            return Ok(self.addresses.iter().map(|place| place.address).collect());
+        };
+        match tokio::net::lookup_host((host.as_str(), *port)).await {
+            Ok(found) => Ok(found.collect()),
+            Err(error) => Err(unresolved(host, &error)),
+        }
+    }
+
+    /// What is remembered of an address.
+    fn place(&self, address: SocketAddr) -> Option<&Place> {
+        self.addresses.iter().find(|place| place.address == address)
+    }
+
+    /// Addresses in the order in which this connection tries them: connections share the load, and an address that refused
+    /// comes last.
+    fn in_turn(&self, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
         let first = self.begun.fetch_add(1, Ordering::Relaxed);
-        let mut order: Vec<usize> = (0..count).map(|at| (first + at) % count).collect();
-        order.sort_by_key(|at| self.addresses[*at].refuses.load(Ordering::Relaxed));
-        order
+        let count = addresses.len().max(1);
+        addresses.rotate_left(first % count);
+        let refuses = |at: &SocketAddr| {
+            self.place(*at).is_some_and(|place| place.refuses.load(Ordering::Relaxed))
+        };
+        addresses.sort_by_key(refuses);
+        addresses
     }
 
     async fn open_tunnel(&self, socket: &mut StampedSocket, proxy: &Proxy) -> Result<(), Failure> {
@@ -223,13 +254,28 @@ impl Connector {
     }
 }
 
+/// Without the brackets of an IPv6 address.
+fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+/// Whose name is resolved: the server's, or that of the proxy before it.
+fn place_of<'a>(via: &'a Via, host: &'a str, port: u16) -> (&'a str, u16) {
+    match via {
+        Via::Direct => (host, port),
+        Via::Forward(proxy) | Via::Tunnel(proxy) => (&proxy.host, proxy.port),
+    }
+}
+
+fn unresolved(host: &str, error: &io::Error) -> Failure {
+    Failure::new(FailureKind::Connect, format!("cannot resolve `{host}`: {error}"))
+}
+
 /// The addresses of a name, and how long it took to find them.
 fn resolved(host: &str, port: u16) -> Result<(Arc<[Place]>, Nanos), Failure> {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let bare = bare(host);
     let begun = now();
-    let found = (bare, port).to_socket_addrs().map_err(|error| {
-        Failure::new(FailureKind::Connect, format!("cannot resolve `{host}`: {error}"))
-    })?;
+    let found = (bare, port).to_socket_addrs().map_err(|error| unresolved(host, &error))?;
     let is_address = bare.parse::<IpAddr>().is_ok();
     let lookup = if is_address { Nanos::ZERO } else { now() - begun };
     let place = |address| Place { address, refuses: AtomicBool::new(false) };
@@ -414,6 +460,7 @@ mod tests {
             shown: "a name".to_owned(),
             addresses: addresses.iter().map(place).collect(),
             lookup: Nanos::ZERO,
+            each_time: None,
             begun: Arc::default(),
             via: Via::Direct,
             tls: None,
@@ -428,6 +475,22 @@ mod tests {
         for address in ["127.0.0.1", "[::1]"] {
             assert_eq!(lookup(address), Nanos::ZERO, "{address}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_name_is_resolved_once_or_by_each_connection() {
+        let (listener, address) = listener();
+        let once = to(&[address]);
+        once.connect().await.expect("the address stands");
+        // The name would not be found, if anybody asked.
+        let anew = once.clone().resolving_each_time("no-such-host.invalid", address.port());
+        let failure = anew.connect().await.err().expect("there is no such name");
+        assert!(failure.message.contains("cannot resolve `no-such-host.invalid`"), "{failure:?}");
+        let found = once.clone().resolving_each_time("localhost", address.port());
+        found.connect().await.expect("the name is this machine's");
+        let addressed = once.resolving_each_time("127.0.0.1", address.port());
+        assert_eq!(addressed.each_time, None);
+        assert_eq!(accepted(&listener), 2);
     }
 
     fn listener() -> (TcpListener, SocketAddr) {

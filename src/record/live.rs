@@ -32,6 +32,10 @@ pub struct Snapshot {
     pub itl_p50: Option<Nanos>,
     /// Inter-token latency, 99th percentile.
     pub itl_p99: Option<Nanos>,
+    /// Time from submit to the end of completed requests, median.
+    pub latency_p50: Option<Nanos>,
+    /// The same, 99th percentile.
+    pub latency_p99: Option<Nanos>,
 }
 
 /// The latest snapshot; written by the recorder, read by whoever shows it.

@@ -96,6 +96,7 @@ pub(crate) struct RequestTable {
     sources: Sources,
     live: Snapshot,
     ttft: LiveLatency,
+    latency: LiveLatency,
     itl: LiveLatency,
 }
 
@@ -128,6 +129,7 @@ impl RequestTable {
             sources,
             live: Snapshot { part: Part::Ramp, ..Snapshot::default() },
             ttft: LiveLatency::new(),
+            latency: LiveLatency::new(),
             itl: LiveLatency::new(),
         }
     }
@@ -377,6 +379,9 @@ impl RequestTable {
         }
         if record.outcome.is_completed() {
             record.oddities = Oddities::of(&record, asked, odd);
+            if let Some((submit, end)) = record.submit.zip(record.end) {
+                self.latency.record(end - submit, 1);
+            }
         }
         self.batch.ended.push(record);
     }
@@ -408,6 +413,8 @@ impl RequestTable {
         Snapshot {
             ttft_p50: self.ttft.quantile(0.5),
             ttft_p99: self.ttft.quantile(0.99),
+            latency_p50: self.latency.quantile(0.5),
+            latency_p99: self.latency.quantile(0.99),
             itl_p50: self.itl.quantile(0.5),
             itl_p99: self.itl.quantile(0.99),
             ..self.live.clone()

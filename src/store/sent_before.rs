@@ -81,6 +81,12 @@ pub fn sent_before(place: &Path, target: &TargetInfo, workload: &Workload) -> Op
     Some(SentBefore { run, started, seed: workload.seed })
 }
 
+/// Whether two targets are one server that reads these prompts alike, so that what one leaves in its cache serves the other.
+pub fn is_one_server(one: &TargetInfo, other: &TargetInfo) -> bool {
+    let alike = |key: &&str| one.details.get(key) == other.details.get(key);
+    one.abilities().server.is_some() && one.name == other.name && WHO_READS.iter().all(alike)
+}
+
 /// Folders of runs, and of the sides of comparisons, which lie one level deeper.
 fn folders(place: &Path) -> Vec<PathBuf> {
     let within = |folder: &Path| -> Vec<PathBuf> {
@@ -142,6 +148,15 @@ mod tests {
 
     fn is_found(place: &tempfile::TempDir, url: &str, scenario: &str, seed: u64) -> bool {
         sent_before(place.path(), &server(url), &workload(scenario, seed)).is_some()
+    }
+
+    #[test]
+    fn one_server_is_known_by_address_model_and_endpoint() {
+        let a = server("http://a:1");
+        assert!(is_one_server(&a, &a.clone()));
+        assert!(!is_one_server(&a, &server("http://b:1")));
+        let other_model = TargetInfo { details: json!({ "model": "n" }), ..a.clone() };
+        assert!(!is_one_server(&a, &other_model));
     }
 
     #[test]

@@ -126,6 +126,9 @@ int cuProfilerStop(void) { return note("stop"); }
 // --- work on a stream ---------------------------------------------------------------------------------------------------------
 
 static double simulated_ms;
+// A stream is its GPU's place in here: work is put on it while that GPU's context is current.
+static int streams[MOST_GPUS];
+static int is_own(void const* stream) { return current && stream == &streams[current - contexts]; }
 static address next_address = 1 << 20;
 
 // For cublaslt.c, too.
@@ -153,12 +156,13 @@ int cuCtxEnablePeerAccess(void* peer, unsigned flags) { return peer && peer != c
 
 int cuStreamCreate(void** stream, unsigned flags) {
     (void)flags;
-    *stream = &simulated_ms;
+    if (!current) return INVALID_CONTEXT;
+    *stream = &streams[current - contexts];
     return OK;
 }
-int cuStreamDestroy_v2(void* stream) { return stream == &simulated_ms ? OK : INVALID_VALUE; }
+int cuStreamDestroy_v2(void* stream) { return is_own(stream) ? OK : INVALID_CONTEXT; }
 int cuStreamSynchronize(void* stream) {
-    (void)stream;
+    if (!is_own(stream)) return INVALID_CONTEXT;
     fake_cuda_advance(5e-3);
     return OK;
 }
@@ -169,7 +173,7 @@ int cuEventCreate(void** event, unsigned flags) {
     return *event ? OK : UNKNOWN;
 }
 int cuEventRecord(void* event, void* stream) {
-    (void)stream;
+    if (!is_own(stream)) return INVALID_CONTEXT;
     *(double*)event = simulated_ms;
     return OK;
 }
@@ -199,16 +203,16 @@ int cuMemFreeHost(void* at) {
     return OK;
 }
 int cuMemcpyHtoDAsync_v2(address to, void const* from, size_t bytes, void* stream) {
-    return to && from && stream ? takes("cuMemcpyHtoDAsync", (double)bytes, 50) : INVALID_VALUE;
+    return to && from && is_own(stream) ? takes("cuMemcpyHtoDAsync", (double)bytes, 50) : INVALID_VALUE;
 }
 int cuMemcpyDtoHAsync_v2(void* to, address from, size_t bytes, void* stream) {
-    return to && from && stream ? takes("cuMemcpyDtoHAsync", (double)bytes, 40) : INVALID_VALUE;
+    return to && from && is_own(stream) ? takes("cuMemcpyDtoHAsync", (double)bytes, 40) : INVALID_VALUE;
 }
 int cuMemcpyDtoDAsync_v2(address to, address from, size_t bytes, void* stream) {
-    return to && from && stream ? takes("cuMemcpyDtoDAsync", 2.0 * (double)bytes, 3000) : INVALID_VALUE;
+    return to && from && is_own(stream) ? takes("cuMemcpyDtoDAsync", 2.0 * (double)bytes, 3000) : INVALID_VALUE;
 }
 int cuMemcpyPeerAsync(address to, void* into, address from, void* out_of, size_t bytes, void* stream) {
-    if (!to || !from || !stream || into == out_of) return INVALID_VALUE;
+    if (!to || !from || !is_own(stream) || into == out_of) return INVALID_VALUE;
     return takes("cuMemcpyPeerAsync", (double)bytes, 400);
 }
 
@@ -230,7 +234,7 @@ int cuModuleGetFunction(void** function, void* module, char const* name) {
 int cuModuleUnload(void* module) { return module == &contexts ? OK : INVALID_VALUE; }
 int cuLaunchKernel(void* function, unsigned x, unsigned y, unsigned z, unsigned threads, unsigned threads_y, unsigned threads_z,
     unsigned shared, void* stream, void** parameters, void** more) {
-    if (x * y * z == 0 || threads * threads_y * threads_z == 0 || shared || !stream || more) return INVALID_VALUE;
+    if (x * y * z == 0 || threads * threads_y * threads_z == 0 || shared || !is_own(stream) || more) return INVALID_VALUE;
     if (function == &kernels[0]) return takes("bf_fill", 4.0 * (double)*(address*)parameters[1], 3000);
     if (function == &kernels[1]) return takes("bf_read", 64.0 * (double)*(address*)parameters[1], 4000);
     return takes("bf_nothing", 2e3, 1);

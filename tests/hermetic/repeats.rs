@@ -1,9 +1,13 @@
 //! Prompts that a server has seen before: what it says of its cache, what earlier runs say, and the remedy.
 
 use std::collections::HashSet;
+use std::process::Command;
 use std::sync::Mutex;
 
+use tempfile::TempDir;
+
 use crate::support::fault_server::{FaultServer, Next};
+use crate::support::left_behind::{self, words};
 use crate::support::serve_process::Serving;
 use crate::support::served_run::{Run, chunk_of, tokens};
 
@@ -81,6 +85,50 @@ fn a_seed_that_was_used_before_is_warned_of_where_the_server_does_not_tell() {
     // Another seed, another prefix: other prompts.
     for other in [["--seed", "7"], ["--prefix-tokens", "1"]] {
         assert_eq!(first.again(&server, 3, &other).check("repeats")["status"], "pass");
+    }
+}
+
+/// The summary of a side of the one comparison in this folder, whose folder begins with its letter.
+fn side(out: &TempDir, letter: &str) -> serde_json::Value {
+    let sides = std::fs::read_dir(left_behind::directory(out)).expect("a folder of sides");
+    let is_meant =
+        |name: &std::ffi::OsStr| name.to_string_lossy().starts_with(&format!("{letter}-"));
+    let mut found = sides.filter_map(Result::ok).filter(|entry| is_meant(&entry.file_name()));
+    left_behind::document(&found.next().expect("the side").path(), "summary")
+}
+
+#[test]
+fn sides_of_one_comparison_are_no_repeats_of_each_other_and_their_cache_is_still_seen() {
+    let server = remembering(tells);
+    let target = format!("openai:{}", server.url());
+    let out = tempfile::tempdir().expect("a folder");
+    let output = Command::new(env!("CARGO_BIN_EXE_bareflight"))
+        .args(["compare", "--target", &target, "--target", &target])
+        .args(["--endpoint", "completions", "--model", "m", "--scenario", "D(4,8)"])
+        .args(["--concurrency", "1", "--requests", "3", "--blocks", "2", "--warmup", "0"])
+        .args(["--window", "whole"])
+        .current_dir(out.path())
+        .output()
+        .expect("the binary runs");
+    let console = words(&output.stdout) + &words(&output.stderr);
+    assert!(!console.contains("warning[repeats]"), "{console}");
+    for (name, other) in [("A", "B"), ("B", "A")] {
+        let points = side(&out, name)["points"].clone();
+        let points = points.as_array().expect("a list");
+        for point in points {
+            let checks = point["checks"].as_array().expect("checks");
+            let check = checks.iter().find(|check| check["id"] == "repeats").expect("the check");
+            assert_eq!(check["status"], "pass", "{check}");
+            let sentence = check["sentence"].as_str().expect("text");
+            let named = format!("`{other} {target}` of this comparison sends the same prompts");
+            assert!(sentence.contains(&named), "{sentence}");
+        }
+        // Whoever comes second in a block finds what the first has left.
+        let hits = points.iter().map(|point| &point["distributions"]["kv_hit_fraction"]["mean"]);
+        assert!(
+            hits.clone().any(|hit| *hit == 1.0) && hits.clone().any(|hit| *hit == 0.0),
+            "{points:?}"
+        );
     }
 }
 

@@ -18,6 +18,21 @@ pub fn library(folder: &TempDir, source: &str, name: &str) {
     assert!(built.expect("`cc` is needed for this test").success());
 }
 
+/// A folder with CUDA's driver and cuBLASLt under the names by which they are looked for, for GPUs that do not exist.
+pub fn cuda() -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    library(&folder, "fake_cuda/cuda.c", "libcuda.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fake_cuda/cublaslt.c");
+    let built = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&folder.path().join("libcublasLt.so"), &source])
+        .arg(format!("-L{}", folder.path().display()))
+        .arg("-lcuda")
+        .status();
+    assert!(built.expect("`cc` is needed for this test").success());
+    folder
+}
+
 /// What comes of the program in this folder, so that the library is `./NAME`, under this script.
 pub fn bareflight(folder: &TempDir, script: &[(&str, &str)], arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_bareflight"))

@@ -10,26 +10,11 @@ use crate::support::made_up;
 use serde_json::Value;
 use tempfile::TempDir;
 
-const TESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
-
 /// A folder with a driver, cuBLASLt and NVML, all made up.
 fn made_up_cuda() -> TempDir {
-    let folder = tempfile::tempdir().expect("a folder");
-    made_up::library(&folder, "fake_cuda/cuda.c", "libcuda.so");
+    let folder = made_up::cuda();
     made_up::library(&folder, "fake_nvml/nvml.c", "nvml.so");
-    compile(&folder, "fake_cuda/cublaslt.c", "libcublasLt.so");
     folder
-}
-
-/// Compiles a library that calls the made-up driver.
-fn compile(folder: &TempDir, source: &str, name: &str) {
-    let built = Command::new("cc")
-        .args(["-shared", "-fPIC", "-o"])
-        .args([&folder.path().join(name), &Path::new(TESTS).join(source)])
-        .arg(format!("-L{}", folder.path().display()))
-        .arg("-lcuda")
-        .status();
-    assert!(built.expect("`cc` is needed for this test").success());
 }
 
 /// The doctor in this folder, which is where CUDA's libraries are looked for, and the user's cache too.

@@ -181,6 +181,7 @@ impl PointRunner<'_> {
             documents: plan.workload().documents,
             images: plan.shots().images_each(),
             sent_before: self.sent_before.clone(),
+            also_sent_by: self.also_sent_by.clone(),
             warmup_failure,
             allowed: self.resolved.allow.clone(),
         }

@@ -49,6 +49,7 @@ pub struct PointRunner<'a> {
     stop: &'a Stop,
     roofline: Option<RooflineFacts>,
     sent_before: Option<SentBefore>,
+    also_sent_by: Vec<String>,
     /// Measured points and what is known of each.
     points: Vec<MeasuredPoint>,
     entries: Vec<PointEntry>,
@@ -78,6 +79,12 @@ impl<'a> PointRunner<'a> {
     #[must_use]
     pub fn with_sent_before(self, sent_before: Option<SentBefore>) -> Self {
         Self { sent_before, ..self }
+    }
+
+    /// The same, where other sides of a comparison send the same prompts to its server.
+    #[must_use]
+    pub fn with_also_sent_by(self, also_sent_by: Vec<String>) -> Self {
+        Self { also_sent_by, ..self }
     }
 
     /// What is to happen between two points. A point is measured all the same where it fails, and the run says so.

@@ -134,6 +134,7 @@ impl<'a> PointRunner<'a> {
             stop,
             roofline: None,
             sent_before: None,
+            also_sent_by: Vec::new(),
             points: Vec::new(),
             entries: Vec::new(),
             incomplete: false,

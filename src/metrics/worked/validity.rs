@@ -370,6 +370,24 @@ fn a_cache_that_finds_more_than_a_shared_prefix_explains_is_warned_of() {
 }
 
 #[test]
+fn sides_of_a_comparison_are_no_repeats_of_each_other_and_their_cache_is_told() {
+    let beside = |facts: &mut RunFacts| facts.also_sent_by = vec!["B".to_owned()];
+    let summary = checked(cached(|_| Some(96), 100), &healthy(), beside);
+    let check = check_of(&summary, CheckId::Repeats);
+    assert_eq!((check.status, check.measured), (Status::Pass, Some(96.0)), "{}", check.sentence);
+    assert!(check.sentence.contains("96") && check.sentence.contains("`B` of this comparison"));
+    assert_eq!(summary.distribution(Quantity::KvHit).expect("the cache is seen").mean, 0.96);
+    // An earlier run is another matter.
+    let before = checked(steady(), &healthy(), |facts| {
+        use crate::metrics::facts::SentBefore;
+        beside(facts);
+        let run = SentBefore { run: "monday".into(), started: "2026".into(), seed: 42 };
+        facts.sent_before = Some(run);
+    });
+    assert_eq!(check_of(&before, CheckId::Repeats).status, Status::Warn);
+}
+
+#[test]
 fn prompts_that_a_run_sent_before_are_warned_of_even_where_the_server_does_not_tell() {
     use crate::metrics::facts::SentBefore;
     let run = || SentBefore { run: "monday".into(), started: "2026".into(), seed: 42 };

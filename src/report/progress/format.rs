@@ -33,7 +33,9 @@ impl Look {
         }
         if let Some(speed) = self.speed {
             parts.push(format!("{} req/s", figure(speed.requests_per_s)));
-            parts.push(format!("{} tok/s", figure(speed.tokens_per_s)));
+            if !self.answers_without_tokens() {
+                parts.push(format!("{} tok/s", figure(speed.tokens_per_s)));
+            }
         }
         parts.push(format!("{} in flight", self.in_flight));
         if self.snapshot.failed > 0 {
@@ -42,9 +44,20 @@ impl Look {
         parts.join(" · ")
     }
 
+    /// Whether requests complete and none has brought a token, as embeddings do: nothing is then said of tokens.
+    fn answers_without_tokens(&self) -> bool {
+        self.snapshot.output_tokens == 0 && self.snapshot.latency_p50.is_some()
+    }
+
     /// `live: TTFT p50 12.3 p99 45.6 ms · ITL p50 1.2 p99 3.4 ms`: approximate, and said so.
     pub(super) fn latencies(&self) -> String {
         let seen = &self.snapshot;
+        if self.answers_without_tokens()
+            && let Some((p50, p99)) = seen.latency_p50.zip(seen.latency_p99)
+        {
+            let (p50, p99) = (figure(p50.as_millis_f64()), figure(p99.as_millis_f64()));
+            return format!("live: latency p50 {p50} p99 {p99} ms");
+        }
         let pair = |name: &str, p50: Option<Nanos>, p99: Option<Nanos>| {
             let (p50, p99) = (p50?.as_millis_f64(), p99?.as_millis_f64());
             Some(format!("{name} p50 {} p99 {} ms", figure(p50), figure(p99)))
@@ -88,6 +101,8 @@ mod tests {
                 ttft_p99: Some(Nanos(45_600_000)),
                 itl_p50: None,
                 itl_p99: None,
+                latency_p50: Some(Nanos(60_000_000)),
+                latency_p99: Some(Nanos(90_000_000)),
             },
             elapsed: Nanos::from_secs_f64(9.6),
             in_flight: 8,
@@ -113,6 +128,19 @@ mod tests {
     #[test]
     fn a_latency_that_nobody_has_seen_is_left_out_and_the_others_are_called_live() {
         assert_eq!(look().latencies(), "live: TTFT p50 12.34 p99 45.60 ms");
+    }
+
+    #[test]
+    fn of_answers_without_tokens_such_as_embeddings_nothing_is_said_of_tokens() {
+        let mut embeddings = look();
+        let seen = &mut embeddings.snapshot;
+        (seen.output_tokens, seen.ttft_p50, seen.ttft_p99) = (0, None, None);
+        assert_eq!(embeddings.latencies(), "live: latency p50 60.00 p99 90.00 ms");
+        let words = embeddings.counts(Totals { requests: 200, duration: None });
+        assert!(words.contains("req/s") && !words.contains("tok/s"), "{words}");
+        // Before the first answer nobody knows what will come.
+        embeddings.snapshot.latency_p50 = None;
+        assert_eq!(embeddings.latencies(), "live: no token yet");
     }
 
     #[test]

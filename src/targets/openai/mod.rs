@@ -280,6 +280,10 @@ fn route_to(
     let limit = options.timeouts.connect;
     let connector = Connector::through(via, &address.host, address.port, config, limit)
         .map_err(|failure| unusable(name, &failure.message))?;
+    let connector = match options.connection {
+        ConnectionPolicy::Pool => connector,
+        ConnectionPolicy::Fresh => connector.resolving_each_time(&address.host, address.port),
+    };
     // Without TLS there is no ALPN, so the HTTP version cannot be negotiated.
     let http = match options.http {
         HttpVersion::Auto if !address.https => HttpVersion::Http1,
