@@ -1,8 +1,8 @@
 //! Launched server: started, awaited, and stopped with everything that it has started.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -94,12 +94,22 @@ pub struct LastLines {
 impl LastLines {
     /// As they are now.
     pub fn of(path: &Path) -> Self {
-        let text = fs::read(path).unwrap_or_default();
+        let text = end_of(path).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<String> = text.lines().map(str::to_owned).collect();
         let last = lines[lines.len().saturating_sub(LAST_LINES)..].to_vec();
         Self { path: path.to_owned(), lines: last }
     }
+}
+
+fn end_of(path: &Path) -> io::Result<Vec<u8>> {
+    const A_FEW_SCREENS: u64 = 64 << 10;
+    let mut log = File::open(path)?;
+    let length = log.metadata()?.len();
+    log.seek(SeekFrom::Start(length.saturating_sub(A_FEW_SCREENS)))?;
+    let mut text = Vec::new();
+    log.read_to_end(&mut text)?;
+    Ok(text)
 }
 
 impl std::fmt::Display for LastLines {
