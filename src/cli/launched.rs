@@ -212,11 +212,11 @@ pub(super) fn start_for_sides(
         ));
     };
     let server = start(&mut sides[asking], stop)?;
-    let launch = sides[asking].launch.clone();
-    let others = sides.iter_mut().enumerate().filter(|(place, _)| *place != asking);
-    for (_, side) in others {
+    let metrics = sides[asking].launch.as_ref().and_then(|launch| launch.metrics.clone());
+    for (_, side) in sides.iter_mut().enumerate().filter(|(place, _)| *place != asking) {
         let asks = names_a_port(&side.target);
-        side.launch = launch.clone().filter(|_| asks);
+        let own = side.launch.take().filter(|_| asks);
+        side.launch = own.map(|own| LaunchSettings { metrics: metrics.clone(), ..own });
         if let Some(server) = &server {
             side.target = server.places().fill(&side.target);
         }
@@ -317,7 +317,7 @@ pub fn show_plan(settings: &Settings, origins: &Origins) -> Coded<Exit> {
 fn masked(key: &str, value: &Value) -> String {
     let each = |mask: fn(&str) -> String| {
         let items = value.as_array().into_iter().flatten().filter_map(Value::as_str);
-        Value::from_iter(items.map(mask)).to_string()
+        items.map(mask).collect::<Value>().to_string()
     };
     match key {
         "launch.launch" => each(masking::command),
@@ -330,9 +330,12 @@ fn masked(key: &str, value: &Value) -> String {
 /// As it could be typed.
 fn quoted(argv: &[String]) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+{}".contains(c);
-    let quote = |word: &String| match word.chars().all(plain) && !word.is_empty() {
-        true => word.clone(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
+    let quote = |word: &String| {
+        if word.chars().all(plain) && !word.is_empty() {
+            word.clone()
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
     };
     argv.iter().map(quote).collect::<Vec<_>>().join(" ")
 }

@@ -60,7 +60,7 @@ pub enum LaunchError {
         /// Since it was started.
         after: HumanDuration,
         /// The last lines of its log.
-        log: LastLines,
+        log: Box<LastLines>,
     },
     /// It took too long.
     #[error(
@@ -77,7 +77,7 @@ pub enum LaunchError {
         /// What was seen instead.
         seen: String,
         /// The last lines of its log.
-        log: LastLines,
+        log: Box<LastLines>,
     },
     /// The user did not want to wait.
     #[error("interrupted while the launched server was loading; it was stopped")]
@@ -221,7 +221,7 @@ impl LaunchedServer {
             let death = self.guarded.as_ref().and_then(Guarded::death);
             if let Some(ended) = death {
                 let after = rounded(now() - begun);
-                let log = LastLines::of(&log);
+                let log = Box::new(LastLines::of(&log));
                 return Err(LaunchError::Died { command: command(), ended, after, log });
             }
             let seen = match watcher.look() {
@@ -237,7 +237,7 @@ impl LaunchedServer {
                     limit: HumanDuration(settings.ready_timeout),
                     when: ready.to_string(),
                     seen,
-                    log: LastLines::of(&log),
+                    log: Box::new(LastLines::of(&log)),
                 });
             }
             clock::sleep(PERIOD);
