@@ -13,6 +13,7 @@ use crate::cli::configuration::read_settings;
 use crate::cli::engine_log::{self, Destination};
 use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
+use crate::cli::launched;
 use crate::cli::origin::{as_map, as_tables};
 use crate::cli::report::refuse_extra;
 use crate::cli::resolve::resolve;
@@ -22,6 +23,7 @@ use crate::cli::typed::{RunArgs, Settings};
 use crate::console;
 use crate::experiment::comparison_files::{Manifest, write_comparison, write_sides};
 use crate::experiment::interleave::LEAD_IN;
+use crate::experiment::launch::server::LaunchedServer;
 use crate::experiment::{blocks, interleave, interrupt, preflight, stored};
 use crate::issue::stop::Stop;
 use crate::metrics::compare::BLOCKS_FOR_A_VERDICT;
@@ -114,6 +116,24 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
     engine_threads::ensure(&mut sides)?;
     engine_log::set_up(&mut sides, Destination::RunDirectory)?;
     refuse_profiled(&sides).map_err(|error| (Exit::Usage, error))?;
+    let failure = |error: anyhow::Error| (Exit::Failure, error);
+    let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
+    match launched::start_for_sides(&mut sides, &stop)? {
+        None => measure(arguments, sides, &stop, None),
+        Some(mut server) => {
+            let outcome = measure(arguments, sides, &stop, Some(&mut server));
+            launched::end(server, &stop, outcome)
+        }
+    }
+}
+
+/// Measures sides whose servers are there.
+fn measure(
+    arguments: &CompareArgs,
+    mut sides: Vec<Resolved>,
+    stop: &Stop,
+    server: Option<&mut LaunchedServer>,
+) -> Coded<Exit> {
     let mut ready = blocks::prepare(&mut sides, arguments.blocks)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
     for (side, opening) in sides.iter().zip(&mut ready.openings) {
@@ -142,9 +162,11 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
     let lettered = names.iter().enumerate().map(|(side, name)| (letter(side), name.clone()));
     let mut manifest = Manifest::begin("comparison", &title, lettered.collect());
     manifest.write(&directory).map_err(|error| failure(error.into()))?;
-    let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
-    interrupt::announce(&stop, sides[0].drain);
-    interrupt::keep_manifest(&stop, &directory);
+    if let Some(server) = server {
+        server.move_into(&directory).map_err(|error| failure(error.into()))?;
+    }
+    interrupt::announce(stop, sides[0].drain);
+    interrupt::keep_manifest(stop, &directory);
     let openings = ready.openings.into_iter().zip(ready.rooflines);
     let opened =
         sides.iter().zip(openings).enumerate().map(|(place, (resolved, (opening, roofline)))| {
@@ -159,7 +181,7 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
     let opened = opened.collect::<Result<_, toml::ser::Error>>();
     let opened = opened.context("settings cannot be written as TOML").map_err(failure)?;
     let mut screen = Screen::without_tables(sides[0].quiet);
-    let mut runs = interleave::play(opened, &ready.plans, &directory, &stop, &mut screen)
+    let mut runs = interleave::play(opened, &ready.plans, &directory, stop, &mut screen)
         .map_err(|error| (experiment_exit(&error), error.into()))?;
     write_sides(&mut runs).map_err(|error| failure(error.into()))?;
     tell_denied(&runs);

@@ -159,6 +159,11 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
 
 /// The rung of the engine itself, which all others are made from.
 fn engine(settings: &Settings) -> anyhow::Result<Resolved> {
+    if settings.launch.launch.is_some() {
+        return Err(anyhow!(
+            "a ladder serves its engine itself: leave out `--launch`, and hold another server against it with `bareflight compare`"
+        ));
+    }
     let resolved = resolve(&settings.clone().or_concurrency(DEFAULT_CONCURRENCY))?;
     if resolved.loads.len() > 1 {
         return Err(anyhow!("a ladder plays one load: give one number and not several"));

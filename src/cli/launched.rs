@@ -1,22 +1,20 @@
 //! `bareflight run --launch`: servers started, measured and stopped in turn, and their results side by side.
 
 use std::fmt::Write;
-use std::path::Path;
-use std::slice;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use serde_json::Value;
 
 use crate::cli::engine_log::{self, Destination};
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::origin::{Origin, Origins, as_map};
 use crate::cli::report;
-use crate::cli::resolve::{SettingsError, resolve, split_launches};
+use crate::cli::resolve::{resolve, split_launches};
 use crate::cli::run::{Screen, play, prepare, print};
 use crate::cli::typed::Settings;
 use crate::clock::Nanos;
 use crate::console;
-use crate::experiment::launch::places::Places;
+use crate::experiment::launch::places::names_a_port;
 use crate::experiment::launch::preset::{self, LaunchPlan};
 use crate::experiment::launch::server::{LaunchError, LaunchedServer};
 use crate::experiment::sweep::Watch;
@@ -25,66 +23,54 @@ use crate::issue::phase::Stage;
 use crate::issue::stop::Stop;
 use crate::metrics::Summary;
 use crate::settings::Resolved;
+use crate::settings::export::PlotFormat;
 use crate::settings::launch::LaunchSettings;
 use crate::settings::masking;
 use crate::store::manifest::PointEntry;
 use crate::store::measured_run::MeasuredRun;
 use crate::store::run_directory::RunDirectory;
-use crate::targets::TargetInfo;
+use crate::targets::{TargetInfo, registry};
 
-/// Where nothing listens: settings are resolved against it before a server is started.
-const NOWHERE: u16 = 9;
-/// What resolves before the preset has said what is measured.
-const ANY_SERVER: &str = "openai:http://127.0.0.1:9/v1";
-
-/// One server to start.
-struct Launch {
-    settings: Settings,
-    launch: LaunchSettings,
-    plan: LaunchPlan,
-}
-
-impl Launch {
-    fn of(settings: Settings) -> anyhow::Result<Self> {
-        let target = settings.target.clone().unwrap_or_else(|| ANY_SERVER.into());
-        let mut launch = resolve(&Settings { target: Some(target), ..settings.clone() })?
-            .launch
-            .context("`--launch` is missing")?;
-        launch.target.clone_from(&settings.target);
-        let plan = preset::plan(&launch, settings.tokenizer.as_deref())?;
-        let it = Self { settings, launch, plan };
-        // Whatever is wrong with the load is said before a server is started.
-        it.resolved(&Places {
-            port: NOWHERE,
-            http_port: NOWHERE,
-            metrics_port: NOWHERE,
-            folder: Path::new(".").to_owned(),
-        })?;
-        Ok(it)
-    }
-
-    /// Everything about its run, with its ports filled in.
-    fn resolved(&self, places: &Places) -> Result<Resolved, SettingsError> {
-        let target = Some(places.fill(&self.plan.target));
-        let mut resolved = resolve(&Settings { target, ..self.settings.clone() })?;
-        let metrics = self.plan.metrics.as_ref().and_then(|url| places.fill(url).parse().ok());
-        resolved.launch = Some(LaunchSettings { metrics, ..self.launch.clone() });
-        Ok(resolved)
-    }
-}
-
-fn launches_of(settings: &Settings) -> Coded<Vec<Launch>> {
+/// One server after the other, resolved but for their ports.
+fn launches_of(settings: &Settings) -> Coded<Vec<Resolved>> {
     let usage = |error: anyhow::Error| (Exit::Usage, error);
     let split = split_launches(settings).map_err(|error| usage(error.into()))?;
-    let launches: Vec<Launch> =
-        split.into_iter().map(Launch::of).collect::<anyhow::Result<_>>().map_err(usage)?;
+    let launches: Vec<Resolved> =
+        split.iter().map(resolve).collect::<Result<_, _>>().map_err(|error| usage(error.into()))?;
+    for launch in &launches {
+        check_target(launch)?;
+    }
     if launches.len() < 2 && settings.launch.layout.is_some() {
-        let why = anyhow::anyhow!(
+        return Err(usage(anyhow!(
             "`--layout` is about several servers side by side: give `--launch` twice or more, or leave it out"
-        );
-        return Err(usage(why));
+        )));
     }
     Ok(launches)
+}
+
+/// Refuses to start a server that nobody would ask.
+fn check_target(resolved: &Resolved) -> Coded<()> {
+    let Some((_, plan)) = plan_of(resolved)? else { return Ok(()) };
+    let target = &resolved.target;
+    let why = if registry::abilities_of(target).server.is_none() {
+        format!(
+            "`{target}` asks no server, so that the one of `--launch` would be started for nothing"
+        )
+    } else if plan.argv.iter().any(|word| names_a_port(word)) && !names_a_port(target) {
+        format!(
+            "`{target}` is another server than the one of `--launch`, which listens at `{{port}}`"
+        )
+    } else {
+        return Ok(());
+    };
+    Err((Exit::Usage, anyhow!("{why}: leave `--target` out, or write `{{port}}` into it")))
+}
+
+/// The command line of a launch.
+fn plan_of(resolved: &Resolved) -> Coded<Option<(LaunchSettings, LaunchPlan)>> {
+    let Some(launch) = resolved.launch.clone() else { return Ok(None) };
+    let plan = preset::plan(&launch, resolved.served.tokenizer.as_deref());
+    Ok(Some((launch, plan.map_err(|error| (Exit::Usage, error.into()))?)))
 }
 
 /// Starts, measures and stops each server, and compares them where there are several.
@@ -93,86 +79,154 @@ fn launches_of(settings: &Settings) -> Coded<Vec<Launch>> {
 /// What stood in the way, with the exit code that it deserves.
 pub fn run(settings: &Settings) -> Coded<Exit> {
     let failure = |error: anyhow::Error| (Exit::Failure, error);
-    let launches = launches_of(settings)?;
+    let mut launches = launches_of(settings)?;
     let Some(first) = launches.first() else { return Ok(Exit::Ok) };
-    let mut resolved = first
-        .resolved(&Places::free(Path::new(".")).map_err(|error| failure(error.into()))?)
-        .map_err(|error| (Exit::Usage, error.into()))?;
-    report::check_plots(&resolved.plots)?;
-    engine_log::set_up(slice::from_mut(&mut resolved), Destination::RunDirectory)?;
+    report::check_plots(&first.plots)?;
+    engine_log::set_up(&mut launches, Destination::RunDirectory)?;
     let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
-    interrupt::announce(&stop, resolved.drain);
+    interrupt::announce(&stop, launches[0].drain);
     if let [only] = launches.as_slice() {
-        let run = measure(only, &resolved.out, &stop)?;
-        return Ok(Exit::of(&run));
+        return Ok(Exit::of(&measure(only.clone(), &stop)?));
     }
-    in_turn(settings, &launches, &resolved, &stop)
+    in_turn(settings, &launches, &stop)
 }
 
 /// One server after the other, each in a folder of one experiment. One that fails does not keep the others from being measured.
-fn in_turn(
-    settings: &Settings,
-    launches: &[Launch],
-    resolved: &Resolved,
-    stop: &Stop,
-) -> Coded<Exit> {
+fn in_turn(settings: &Settings, launches: &[Resolved], stop: &Stop) -> Coded<Exit> {
     let failure = |error: anyhow::Error| (Exit::Failure, error);
-    let names: Vec<&str> = launches.iter().map(|launch| launch.plan.name.as_str()).collect();
-    let directory = RunDirectory::create(&resolved.out, "launches", &names.join(" "), "runs")
+    let names = launches
+        .iter()
+        .map(|it| Ok(plan_of(it)?.map_or_else(String::new, |(_, plan)| plan.name)))
+        .collect::<Coded<Vec<String>>>()?;
+    let Resolved { out, plots, .. } = &launches[0];
+    let directory = RunDirectory::create(out, "launches", &names.join(" "), "runs")
         .map_err(|error| failure(error.into()))?;
     let mut runs: Vec<(String, MeasuredRun)> = Vec::new();
-    let mut worst: Option<(Exit, anyhow::Error)> = None;
-    for launch in launches {
-        match measure(launch, directory.path(), stop) {
-            Ok(run) => runs.push((launch.plan.name.clone(), run)),
+    let mut first_error: Option<(Exit, anyhow::Error)> = None;
+    for (launch, name) in launches.iter().zip(names) {
+        let resolved = Resolved { out: directory.path().to_owned(), ..launch.clone() };
+        match measure(resolved, stop) {
+            Ok(run) => runs.push((name, run)),
             Err((exit, error)) => {
-                console::print_notice(format_args!("{}: {error:#}", launch.plan.name));
-                worst.get_or_insert((exit, error));
+                console::print_notice(format_args!("{name}: {error:#}"));
+                first_error.get_or_insert((exit, error));
             }
         }
+        // What failed was this server.
         stop.forget_failure();
         if stop.is_asked() {
             break;
         }
     }
-    let margin = launches::MARGIN;
-    let text = launches::write(&directory, &runs, margin, &resolved.plots)
-        .map_err(|error| failure(error.into()))?;
-    print(&text).map_err(failure)?;
-    if let Some(layout) = settings.launch.layout {
-        let folder = launches::write_layout(&directory, &runs, layout, margin, &resolved.plots)
-            .map_err(|error| failure(error.into()))?;
-        print(&format!("\n{}\n", folder.display())).map_err(failure)?;
-    }
+    show_together(settings, &directory, &runs, plots).map_err(failure)?;
     let measured: Vec<MeasuredRun> = runs.into_iter().map(|(_, run)| run).collect();
-    match worst {
+    match first_error {
         Some((exit, error)) => Err((exit, error.context("not every server was measured"))),
         None => Ok(Exit::of_sides(&measured, None)),
     }
 }
 
+fn show_together(
+    settings: &Settings,
+    directory: &RunDirectory,
+    runs: &[(String, MeasuredRun)],
+    plots: &[PlotFormat],
+) -> anyhow::Result<()> {
+    if runs.is_empty() {
+        return Ok(());
+    }
+    print(&launches::write(directory, runs, launches::MARGIN, plots)?)?;
+    if let Some(layout) = settings.launch.layout {
+        let folder = launches::write_layout(directory, runs, layout, launches::MARGIN, plots)?;
+        print(&format!("{}\n", folder.display()))?;
+    }
+    Ok(())
+}
+
 /// Starts a server, measures it, and stops it whatever happens.
-fn measure(launch: &Launch, out: &Path, stop: &Stop) -> Coded<MeasuredRun> {
-    let failure = |error: anyhow::Error| (Exit::Failure, error);
-    let name = &launch.plan.name;
-    let loading = RunDirectory::create(out, "launch", name, "loading")
-        .map_err(|error| failure(error.into()))?;
-    let quiet = launch.settings.quiet.unwrap_or(false);
-    if !quiet {
-        let command = masking::arguments(&launch.plan.argv).join(" ");
+fn measure(mut resolved: Resolved, stop: &Stop) -> Coded<MeasuredRun> {
+    let Some(mut server) = start(&mut resolved, stop)? else {
+        return Err((Exit::Usage, anyhow!("`--launch` is missing")));
+    };
+    let outcome = measure_ready(&mut resolved, stop, &mut server);
+    end(server, stop, outcome)
+}
+
+fn measure_ready(
+    resolved: &mut Resolved,
+    stop: &Stop,
+    server: &mut LaunchedServer,
+) -> Coded<MeasuredRun> {
+    let mut ready = prepare(resolved)?;
+    ready.launched = Some(server.facts().clone());
+    let mut watch = LaunchWatch { screen: Screen::new(resolved.quiet), server };
+    play(resolved, ready, stop, &mut watch)
+}
+
+/// Starts the server of these settings, waits until it is ready, and fills its ports in; `None` where none is asked for.
+///
+/// # Errors
+/// What stood in the way, with the exit code that it deserves.
+pub(super) fn start(resolved: &mut Resolved, stop: &Stop) -> Coded<Option<LaunchedServer>> {
+    let Some((launch, plan)) = plan_of(resolved)? else { return Ok(None) };
+    check_target(resolved)?;
+    let loading = RunDirectory::create(&resolved.out, "launch", &plan.name, "loading")
+        .map_err(|error| (Exit::Failure, error.into()))?;
+    let name = &plan.name;
+    if !resolved.quiet {
+        let command = masking::arguments(&plan.argv).join(" ");
         console::print_notice(format_args!("starting {command}"));
     }
-    let mut server = LaunchedServer::start(&launch.plan, &launch.launch, loading.path(), stop)
+    let server = LaunchedServer::start(&plan, &launch, loading.path(), stop)
         .map_err(|error| (launch_exit(&error), error.into()))?;
-    if !quiet {
+    if !resolved.quiet {
         let facts = server.facts();
         let after = facts.ready_after_s.unwrap_or_default();
         let version = facts.version.as_deref().map(|it| format!(", {it}")).unwrap_or_default();
         console::print_notice(format_args!("{name} is ready after {after:.1} s{version}"));
     }
     server.fail_at_death(stop);
-    let outcome = measure_ready(launch, out, stop, &mut server);
-    // Asked before it is stopped.
+    resolved.target = server.places().fill(&resolved.target);
+    let metrics = plan.metrics.and_then(|url| server.places().fill(&url).parse().ok());
+    resolved.launch = Some(LaunchSettings { metrics, ..launch });
+    Ok(Some(server))
+}
+
+/// The same for the sides of a comparison, which share the server: those whose target names its port.
+///
+/// # Errors
+/// As [`start`], and where no side names it.
+pub(super) fn start_for_sides(
+    sides: &mut [Resolved],
+    stop: &Stop,
+) -> Coded<Option<LaunchedServer>> {
+    if sides.iter().all(|side| side.launch.is_none()) {
+        return Ok(None);
+    }
+    let Some(asking) = sides.iter().position(|side| names_a_port(&side.target)) else {
+        return Err((
+            Exit::Usage,
+            anyhow!(
+                "no side asks the server that `--launch` starts: give one of them `--target openai:http://127.0.0.1:{{port}}/v1`"
+            ),
+        ));
+    };
+    let server = start(&mut sides[asking], stop)?;
+    let metrics = sides[asking].launch.as_ref().and_then(|launch| launch.metrics.clone());
+    for (_, side) in sides.iter_mut().enumerate().filter(|(place, _)| *place != asking) {
+        let asks = names_a_port(&side.target);
+        let own = side.launch.take().filter(|_| asks);
+        side.launch = own.map(|own| LaunchSettings { metrics: metrics.clone(), ..own });
+        if let Some(server) = &server {
+            side.target = server.places().fill(&side.target);
+        }
+    }
+    Ok(server)
+}
+
+/// Stops a server, and says of what was measured on it that it has died, where it has.
+pub(super) fn end<T>(mut server: LaunchedServer, stop: &Stop, outcome: Coded<T>) -> Coded<T> {
+    // Looked at before it is stopped.
     let died = stop.failure();
     server.stop();
     if died.is_some() {
@@ -182,21 +236,6 @@ fn measure(launch: &Launch, out: &Path, stop: &Stop) -> Coded<MeasuredRun> {
         (Err((exit, error)), Some(words)) => Err((exit, error.context(words))),
         (outcome, _) => outcome,
     }
-}
-
-fn measure_ready(
-    launch: &Launch,
-    out: &Path,
-    stop: &Stop,
-    server: &mut LaunchedServer,
-) -> Coded<MeasuredRun> {
-    let mut resolved =
-        launch.resolved(server.places()).map_err(|error| (Exit::Usage, error.into()))?;
-    out.clone_into(&mut resolved.out);
-    let mut ready = prepare(&mut resolved)?;
-    ready.launched = Some(server.facts().clone());
-    let mut watch = LaunchWatch { screen: Screen::new(resolved.quiet), server };
-    play(&resolved, ready, stop, &mut watch)
 }
 
 /// A server that does not start is found before any load is sent.
@@ -253,12 +292,13 @@ pub fn show_plan(settings: &Settings, origins: &Origins) -> Coded<Exit> {
         // Writing to a string cannot fail, here and below.
         let _infallible = writeln!(text, "  {key:22} {:<34} {origin}", masked(&key, &value));
     }
-    for launch in launches_of(settings)? {
-        let LaunchPlan { name, argv, ready, target, metrics, .. } = &launch.plan;
+    for resolved in launches_of(settings)? {
+        let Some((launch, plan)) = plan_of(&resolved)? else { continue };
+        let LaunchPlan { name, argv, ready, target, metrics, .. } = &plan;
         let _infallible = writeln!(text, "\nlaunch {name}");
         let _infallible =
             writeln!(text, "  command            {}", quoted(&masking::arguments(argv)));
-        for (name, value) in &launch.launch.env {
+        for (name, value) in &launch.env {
             let value = masking::value_of_variable(name, value);
             let _infallible = writeln!(text, "  variable           {name}={value}");
         }
@@ -277,7 +317,7 @@ pub fn show_plan(settings: &Settings, origins: &Origins) -> Coded<Exit> {
 fn masked(key: &str, value: &Value) -> String {
     let each = |mask: fn(&str) -> String| {
         let items = value.as_array().into_iter().flatten().filter_map(Value::as_str);
-        Value::from_iter(items.map(mask)).to_string()
+        items.map(mask).collect::<Value>().to_string()
     };
     match key {
         "launch.launch" => each(masking::command),
@@ -290,9 +330,12 @@ fn masked(key: &str, value: &Value) -> String {
 /// As it could be typed.
 fn quoted(argv: &[String]) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+{}".contains(c);
-    let quote = |word: &String| match word.chars().all(plain) && !word.is_empty() {
-        true => word.clone(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
+    let quote = |word: &String| {
+        if word.chars().all(plain) && !word.is_empty() {
+            word.clone()
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
     };
     argv.iter().map(quote).collect::<Vec<_>>().join(" ")
 }

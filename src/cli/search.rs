@@ -10,6 +10,7 @@ use crate::cli::configuration::read_settings;
 use crate::cli::engine_log::{self, Destination};
 use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
+use crate::cli::launched;
 use crate::cli::origin::Origin;
 use crate::cli::resolve::resolve;
 use crate::cli::run::{Screen, experiment_exit, preflight_exit, print, tell_denied};
@@ -17,6 +18,7 @@ use crate::cli::typed::{RunArgs, Settings};
 use crate::clock::Nanos;
 use crate::console;
 use crate::experiment::comparison_files::{Manifest, write_search};
+use crate::experiment::launch::server::LaunchedServer;
 use crate::experiment::search::{self, Terms};
 use crate::experiment::{artefacts, preflight};
 use crate::issue::stop::Stop;
@@ -89,6 +91,19 @@ pub fn run(arguments: &SearchArgs, matches: &ArgMatches) -> Coded<Exit> {
     };
     engine_threads::ensure(std::slice::from_mut(&mut begun.resolved))?;
     engine_log::set_up(std::slice::from_mut(&mut begun.resolved), Destination::RunDirectory)?;
+    let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
+    match launched::start(&mut begun.resolved, &stop)? {
+        None => search_on(begun, &stop, None),
+        Some(mut server) => {
+            let outcome = search_on(begun, &stop, Some(&mut server));
+            launched::end(server, &stop, outcome)
+        }
+    }
+}
+
+/// Searches on a target that is there.
+fn search_on(mut begun: Begun, stop: &Stop, server: Option<&mut LaunchedServer>) -> Coded<Exit> {
+    let failure = |error: anyhow::Error| (Exit::Failure, error);
     let mut ready = preflight::prepare(&mut begun.resolved)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
     for warning in &ready.warnings {
@@ -103,7 +118,6 @@ pub fn run(arguments: &SearchArgs, matches: &ArgMatches) -> Coded<Exit> {
     search.simulated = ready.opening.target.describe().simulated;
     let settings =
         resolved.to_toml().context("settings cannot be written as TOML").map_err(failure)?;
-    let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
     let directory = if let Some(directory) = directory {
         directory
     } else {
@@ -112,6 +126,10 @@ pub fn run(arguments: &SearchArgs, matches: &ArgMatches) -> Coded<Exit> {
         RunDirectory::create(&resolved.out, name, "search", hash)
             .map_err(|error| failure(error.into()))?
     };
+    if let Some(server) = server {
+        ready.launched = Some(server.facts().clone());
+        server.move_into(&directory).map_err(|error| failure(error.into()))?;
+    }
     let mut manifest =
         Manifest::begin("search", &search.title, vec![(search.target.clone(), "probes".into())]);
     manifest.write(&directory).map_err(|error| failure(error.into()))?;
@@ -126,7 +144,7 @@ pub fn run(arguments: &SearchArgs, matches: &ArgMatches) -> Coded<Exit> {
     };
     let mut screen = Screen::without_tables(resolved.quiet);
     let mut save = |search: &Search| write_search(&directory, search).map(|_| ());
-    let mut run = search::play(&mut search, &terms, ready, &stop, &mut screen, &mut save)
+    let mut run = search::play(&mut search, &terms, ready, stop, &mut screen, &mut save)
         .map_err(|error| (experiment_exit(&error), anyhow::Error::new(error)))?;
     artefacts::note_codes(&mut run).map_err(|error| failure(error.into()))?;
     artefacts::write_reports(&run).map_err(|error| failure(error.into()))?;

@@ -19,6 +19,7 @@ use crate::clock::Nanos;
 use crate::console;
 use crate::console::streams;
 use crate::engine_directory::EngineDirectory;
+use crate::experiment::served_child;
 use crate::issue::stop::Stop;
 use crate::network::secret::ApiKey;
 use crate::serve::chat::ChatTemplate;
@@ -121,6 +122,7 @@ fn refuse_run_flags(program: &Command, origins: &Origins) -> Coded<()> {
 /// # Errors
 /// What stood in the way, with the exit code that it deserves.
 pub fn serve(arguments: &ServeArgs, program: &Command, matches: &ArgMatches) -> Coded<Exit> {
+    served_child::end_with_parent().map_err(|error| (Exit::Failure, error.into()))?;
     let (mut resolved, origins) = resolve_run(&arguments.run, matches)?;
     refuse_run_flags(program, &origins)?;
     check_kind(&resolved.target).map_err(usage)?;

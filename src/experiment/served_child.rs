@@ -8,7 +8,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
 use serde::Deserialize;
 
 use crate::clock::{Nanos, now};
@@ -18,6 +18,23 @@ use crate::host;
 
 /// How long it may take to end after it was asked to.
 const PATIENCE: Nanos = Nanos::from_millis(20_000);
+
+/// Names the process whose end is the server's end.
+const SERVED_FOR: &str = "BAREFLIGHT_SERVED_FOR";
+
+/// Lets a server end with the ladder that has started it, however that ends; does nothing for any other server.
+///
+/// # Errors
+/// When the kernel refuses, or the ladder has ended already.
+pub fn end_with_parent() -> std::io::Result<()> {
+    let Ok(parent) = std::env::var(SERVED_FOR) else { return Ok(()) };
+    set_parent_process_death_signal(Some(Signal::TERM))?;
+    // It may have ended before the kernel was asked.
+    match getppid() {
+        Some(now) if now.as_raw_nonzero().to_string() == parent => Ok(()),
+        _ => Err(std::io::Error::other("whoever started this server has ended")),
+    }
+}
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +86,7 @@ impl Server {
             .arg("--engine-log-file")
             .arg(log)
             .args(["--ready-file", &format!("/dev/fd/{}", tell.as_raw_fd())])
+            .env(SERVED_FOR, std::process::id().to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(streams::notices_of_a_child()?)

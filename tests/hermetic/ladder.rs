@@ -1,9 +1,12 @@
 //! `bareflight ladder`: every rung or why it is missing, what each adds, where the time goes.
 
+use std::fs;
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use crate::support::left_behind;
 use crate::support::left_behind::{directory, document, words};
+use crate::support::serve_process::PATIENCE;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -138,5 +141,41 @@ fn a_simulated_engine_stays_labelled_on_every_rung_that_is_served() {
         let manifest = left_behind::read(&folder.join(own), "manifest.json");
         let manifest: Value = serde_json::from_str(&manifest).expect("JSON");
         assert_eq!(manifest["target"]["simulated"], true, "{level}: {manifest}");
+    }
+}
+
+#[test]
+fn a_ladder_that_is_killed_leaves_no_server_behind() {
+    let out = tempfile::tempdir().expect("a folder");
+    let mut ladder = Command::new(env!("CARGO_BIN_EXE_bareflight"))
+        .args(["ladder", "--target", "sim:explicit,base_us=2000", "--scenario", "D(16,8)"])
+        .args(["--requests", "100000", "--warmup", "1", "--quiet"])
+        .current_dir(out.path())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("the binary runs");
+    let id = ladder.id();
+    let children = || fs::read_to_string(format!("/proc/{id}/task/{id}/children")).ok();
+    let command = |pid: &str| fs::read_to_string(format!("/proc/{pid}/cmdline"));
+    let server = wait_for(|| {
+        let children = children()?;
+        let is_server = |pid: &&str| command(pid).is_ok_and(|it| it.contains("serve"));
+        children.split_whitespace().find(is_server).map(str::to_owned)
+    });
+    ladder.kill().expect("it runs");
+    ladder.wait().expect("it ends");
+    // Its process id may be another program's by then.
+    wait_for(|| command(&server).map_or(true, |it| !it.contains("serve")).then_some(()));
+}
+
+fn wait_for<T>(look: impl Fn() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(began.elapsed() < PATIENCE, "it never came");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -418,3 +418,70 @@ fn a_flag_of_a_launch_without_one_is_refused() {
     }
     assert!(!out.path().join("runs").exists(), "nothing was begun");
 }
+
+#[test]
+fn a_comparison_starts_the_server_that_one_of_its_sides_asks() {
+    let out = TempDir::new().expect("a folder");
+    let output = Command::new(PROGRAM)
+        .args(["compare", "--launch", &serving(""), "--blocks", "2", "--target", "sim:null"])
+        .args(["--target", "openai:http://127.0.0.1:{port}/v1", "--set", "B:endpoint=completions"])
+        .args(&LOAD[2..])
+        .current_dir(out.path())
+        .output()
+        .expect("the binary runs");
+    let message = words(&output.stderr);
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{message}");
+    let folder = directory(&out);
+    assert_gone(&folder);
+    assert!(folder.join("comparison.json").exists());
+    let output = Command::new(PROGRAM)
+        .args(["compare", "--launch", &serving(""), "--target", "sim:null", "--target", "null:"])
+        .current_dir(out.path())
+        .output()
+        .expect("the binary runs");
+    let message = words(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("no side asks"), "{message}");
+}
+
+#[test]
+fn a_search_starts_its_server_and_stops_it() {
+    let out = TempDir::new().expect("a folder");
+    let output = Command::new(PROGRAM)
+        .args(["search", "--launch", &serving(""), "--slo", "e2e.p50<5s", "--max-probes", "3"])
+        .args(["--search", "concurrency", "--flood", "2", "--requests", "20", "--warmup", "1"])
+        .args(["--endpoint", "completions", "--scenario", "D(4,4)"])
+        .current_dir(out.path())
+        .output()
+        .expect("the binary runs");
+    let message = words(&output.stderr);
+    assert!(matches!(output.status.code(), Some(0 | 1 | 4 | 5)), "{message}");
+    let folder = directory(&out);
+    assert!(folder.join("search.json").exists(), "{message}");
+    assert_gone(&folder);
+}
+
+#[test]
+fn a_ladder_serves_its_engine_itself() {
+    let out = TempDir::new().expect("a folder");
+    let output = Command::new(PROGRAM)
+        .args(["ladder", "--target", "sim:null", "--launch", &serving("")])
+        .current_dir(out.path())
+        .output()
+        .expect("the binary runs");
+    let message = words(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("--launch") && message.contains("compare"), "{message}");
+}
+
+#[test]
+fn a_server_that_nobody_would_ask_is_not_started() {
+    let out = TempDir::new().expect("a folder");
+    for target in ["sim:null", "openai:http://127.0.0.1:8000/v1"] {
+        let output = output(&out, &["--launch", &serving(""), "--target", target]);
+        let message = words(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(message.contains(target) && message.contains("{port}"), "{message}");
+    }
+    assert!(!out.path().join("runs").exists(), "nothing was begun");
+}

@@ -14,6 +14,7 @@ macro_rules! tests {
     };
 }
 
+mod launch;
 mod openai_server;
 mod peers;
 mod python;
@@ -32,6 +33,7 @@ fn main() {
     }
     let skipped = std::env::var_os(SKIP).is_some_and(|value| value == "1");
     let all = [
+        launch::TESTS,
         openai_server::TESTS,
         peers::TESTS,
         serve_clients::TESTS,

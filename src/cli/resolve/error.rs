@@ -1,5 +1,6 @@
 //! Errors of settings that contradict each other or are out of range.
 
+use crate::experiment::launch::preset::NoPlan;
 use crate::settings::launch::BadEnv;
 use crate::settings::slo::SloError;
 use crate::warning::Code;
@@ -72,6 +73,9 @@ pub enum SettingsError {
     /// A text that sets no variable.
     #[error(transparent)]
     Env(#[from] BadEnv),
+    /// A server that cannot be launched as typed.
+    #[error(transparent)]
+    Launch(#[from] NoPlan),
     /// Bounds that are none.
     #[error(transparent)]
     Slo(#[from] SloError),

@@ -15,6 +15,7 @@ pub use crate::cli::resolve::error::SettingsError;
 pub use crate::cli::resolve::launch::split as split_launches;
 use crate::cli::typed::{ArrivalKind, PromptFormat, Settings};
 use crate::clock::Nanos;
+use crate::experiment::launch::preset;
 use crate::load::course::WindowKind;
 use crate::load::{Arrivals, Load};
 use crate::settings::engine::EngineSettings;
@@ -38,6 +39,14 @@ use crate::workload::{OutputPolicy, PromptKind, SamplingPolicy, Workload};
 /// # Errors
 /// One sentence that names the setting and the remedy.
 pub fn resolve(typed: &Settings) -> Result<Resolved, SettingsError> {
+    let Some(launch) = launch::launch(typed)? else { return resolve_all(typed) };
+    // Its placeholders are filled in when the server has ports.
+    let target = Some(preset::plan(&launch, typed.tokenizer.as_deref())?.target);
+    let resolved = resolve_all(&Settings { target, ..typed.clone() })?;
+    Ok(Resolved { launch: Some(launch), ..resolved })
+}
+
+fn resolve_all(typed: &Settings) -> Result<Resolved, SettingsError> {
     refuse_zeros(typed)?;
     let slos: Slos = typed.slo.as_deref().unwrap_or_default().parse()?;
     let target = typed.target.clone().unwrap_or_else(|| DEFAULT_TARGET.into());
@@ -52,7 +61,7 @@ pub fn resolve(typed: &Settings) -> Result<Resolved, SettingsError> {
         gpu_hour_price: gpu_hour_price(typed)?,
         memory_bandwidth_gbps: memory_bandwidth(typed)?,
         served: served_settings(typed),
-        launch: launch::launch(typed)?,
+        launch: None,
         workload: workload(typed)?,
         loads: loads(typed)?,
         batch_sizes: typed.workload.batch_size.clone().unwrap_or_default(),

@@ -30,15 +30,16 @@ impl Echo {
         let is_over = Arc::new(AtomicBool::new(false));
         let over = Arc::clone(&is_over);
         let show = move || {
-            let mut line = String::new();
+            let mut line = Vec::new();
             loop {
                 // Before the last look, so that nothing is missed.
                 let is_last = over.load(Ordering::Acquire);
-                while lines.read_line(&mut line).is_ok_and(|count| count > 0) {
-                    if !line.ends_with('\n') && !is_last {
+                while lines.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+                    if !line.ends_with(b"\n") && !is_last {
                         break;
                     }
                     let text = std::mem::take(&mut line);
+                    let text = String::from_utf8_lossy(&text);
                     let shown = format_args!("server: {}", text.trim_end());
                     let _closed = console::write_line(&mut *streams::notices(), shown);
                 }

@@ -327,7 +327,7 @@ impl Tree {
                 }
             }
         }
-        say(&Report::Left { pids: self.members().into_iter().map(|(pid, _)| pid).collect() });
+        say(&Report::Left { pids: members().into_iter().map(|(pid, _)| pid).collect() });
     }
 
     /// How long is waited after a signal. What SIGKILL ends may take a while to give its memory back.
@@ -343,7 +343,7 @@ impl Tree {
     /// group is asked too where the server itself has ended.
     fn send(&self, signal: StopSignal) {
         let leader = self.leader.as_raw_nonzero().get();
-        let members = self.members();
+        let members = members();
         if members.iter().any(|(_, group)| *group == leader) {
             // It may have ended by itself, here and below.
             let _gone = kill_process_group(self.leader, signal.number());
@@ -355,23 +355,23 @@ impl Tree {
             let _gone = Pid::from_raw(pid).map(|pid| kill_process(pid, signal.number()));
         }
     }
+}
 
-    /// Process ids below the guard, each with its group.
-    fn members(&self) -> Vec<(i32, i32)> {
-        let mut children: HashMap<i32, Vec<(i32, i32)>> = HashMap::new();
-        for Relation { pid, parent, group } in relations() {
-            children.entry(parent).or_default().push((pid, group));
-        }
-        let mut members = Vec::new();
-        let mut unseen = vec![getpid().as_raw_nonzero().get()];
-        while let Some(parent) = unseen.pop() {
-            for (pid, group) in children.remove(&parent).unwrap_or_default() {
-                unseen.push(pid);
-                members.push((pid, group));
-            }
-        }
-        members
+/// Process ids below the guard, each with its group.
+fn members() -> Vec<(i32, i32)> {
+    let mut children: HashMap<i32, Vec<(i32, i32)>> = HashMap::new();
+    for Relation { pid, parent, group } in relations() {
+        children.entry(parent).or_default().push((pid, group));
     }
+    let mut members = Vec::new();
+    let mut unseen = vec![getpid().as_raw_nonzero().get()];
+    while let Some(parent) = unseen.pop() {
+        for (pid, group) in children.remove(&parent).unwrap_or_default() {
+            unseen.push(pid);
+            members.push((pid, group));
+        }
+    }
+    members
 }
 
 /// How long SIGKILL has at least.

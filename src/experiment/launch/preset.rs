@@ -384,19 +384,33 @@ fn of_command(settings: &LaunchSettings) -> Result<LaunchPlan, NoPlan> {
         Some(target) => port_of(target).ok_or_else(|| NoPlan::NoPort(text.to_owned()))?,
         None => return Err(NoPlan::NoPort(text.to_owned())),
     };
+    let has_metrics = argv.iter().any(|word| word.contains("{metrics_port}"));
     let program = argv[0].clone();
-    let name = Path::new(&program)
-        .file_name()
-        .map_or_else(|| program.clone(), |name| name.to_string_lossy().into_owned());
     Ok(LaunchPlan {
-        name,
+        name: name_of(&argv),
         version: vec![program.clone(), "--version".into()],
         program,
         argv,
         ready: ReadyWhen::Listens(port),
         target: OPENAI.into(),
-        metrics: None,
+        metrics: has_metrics.then(|| "http://127.0.0.1:{metrics_port}/metrics".into()),
     })
+}
+
+/// The program's name, or that of the script or module which an interpreter runs.
+fn name_of(argv: &[String]) -> String {
+    let stem = |path: &str| {
+        let stem = Path::new(path).file_stem();
+        stem.map_or_else(|| path.to_owned(), |stem| stem.to_string_lossy().into_owned())
+    };
+    let (program, rest) = argv.split_first().map_or(("", argv), |(first, rest)| (first, rest));
+    let program = Path::new(program).file_name().unwrap_or_default().to_string_lossy();
+    let what_it_runs = match rest {
+        _ if !program.starts_with("python") => None,
+        [flag, module, ..] if flag == "-m" => Some(module.clone()),
+        _ => rest.iter().find(|word| !word.starts_with('-')).map(|script| stem(script)),
+    };
+    what_it_runs.unwrap_or_else(|| program.into_owned())
 }
 
 /// The port of a target such as `openai:http://127.0.0.1:8000/v1`.

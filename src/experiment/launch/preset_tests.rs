@@ -157,3 +157,20 @@ fn a_profiler_stands_before_the_server_and_writes_beside_its_log() {
     assert!(text.ends_with("vllm serve m --host 127.0.0.1 --port {port}"), "{text}");
     assert_eq!((profiled.program.as_str(), profiled.name.as_str()), ("vllm", "vllm"));
 }
+
+#[test]
+fn an_interpreter_is_called_by_what_it_runs() {
+    for (launch, name) in [
+        (
+            "python3 -m vllm.entrypoints.openai.api_server --port {port}",
+            "vllm.entrypoints.openai.api_server",
+        ),
+        ("/venv/bin/python -u /opt/my_server.py --port {port}", "my_server"),
+        ("/opt/run.sh {port}", "run.sh"),
+        ("sh -c 'x {port}'", "sh"),
+    ] {
+        assert_eq!(plan(&settings(launch), None).expect(launch).name, name);
+    }
+    let plan = plan(&settings("x {port} --metrics {metrics_port}"), None).expect("a plan");
+    assert_eq!(plan.metrics.as_deref(), Some("http://127.0.0.1:{metrics_port}/metrics"));
+}

@@ -1,8 +1,8 @@
 //! Launched server: started, awaited, and stopped with everything that it has started.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -60,7 +60,7 @@ pub enum LaunchError {
         /// Since it was started.
         after: HumanDuration,
         /// The last lines of its log.
-        log: LastLines,
+        log: Box<LastLines>,
     },
     /// It took too long.
     #[error(
@@ -77,7 +77,7 @@ pub enum LaunchError {
         /// What was seen instead.
         seen: String,
         /// The last lines of its log.
-        log: LastLines,
+        log: Box<LastLines>,
     },
     /// The user did not want to wait.
     #[error("interrupted while the launched server was loading; it was stopped")]
@@ -94,12 +94,22 @@ pub struct LastLines {
 impl LastLines {
     /// As they are now.
     pub fn of(path: &Path) -> Self {
-        let text = fs::read(path).unwrap_or_default();
+        let text = end_of(path).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<String> = text.lines().map(str::to_owned).collect();
         let last = lines[lines.len().saturating_sub(LAST_LINES)..].to_vec();
         Self { path: path.to_owned(), lines: last }
     }
+}
+
+fn end_of(path: &Path) -> io::Result<Vec<u8>> {
+    const A_FEW_SCREENS: u64 = 64 << 10;
+    let mut log = File::open(path)?;
+    let length = log.metadata()?.len();
+    log.seek(SeekFrom::Start(length.saturating_sub(A_FEW_SCREENS)))?;
+    let mut text = Vec::new();
+    log.read_to_end(&mut text)?;
+    Ok(text)
 }
 
 impl std::fmt::Display for LastLines {
@@ -211,7 +221,7 @@ impl LaunchedServer {
             let death = self.guarded.as_ref().and_then(Guarded::death);
             if let Some(ended) = death {
                 let after = rounded(now() - begun);
-                let log = LastLines::of(&log);
+                let log = Box::new(LastLines::of(&log));
                 return Err(LaunchError::Died { command: command(), ended, after, log });
             }
             let seen = match watcher.look() {
@@ -227,7 +237,7 @@ impl LaunchedServer {
                     limit: HumanDuration(settings.ready_timeout),
                     when: ready.to_string(),
                     seen,
-                    log: LastLines::of(&log),
+                    log: Box::new(LastLines::of(&log)),
                 });
             }
             clock::sleep(PERIOD);

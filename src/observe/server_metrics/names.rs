@@ -75,6 +75,12 @@ const NONE: &[Rule] = &[];
 const LABELLED: &str = "nv_trt_llm_request_metrics";
 const BLOCKS: &str = "nv_trt_llm_kv_cache_block_metrics";
 
+/// Counters of what was found in a prefix cache and of what was not, for servers that count no look-ups.
+const FOUND_AND_MISSED: [(&str, &str); 2] = [
+    ("trtllm_kv_cache_reused_blocks_total", "trtllm_kv_cache_missed_blocks_total"),
+    ("llamacpp_prompt_tokens_cached_total", "llamacpp_prompt_tokens_total"),
+];
+
 const DIALECTS: [Dialect; 6] = [
     Dialect {
         server: "vLLM",
@@ -208,10 +214,11 @@ fn derive(levels: &mut Levels, named: &[(String, Series<'_>)]) {
         levels.kv_used = (most > 0.0).then_some(used / most);
     }
     let counter = |name| found(named, (name, None, Over::Sum));
-    let reused = counter("trtllm_kv_cache_reused_blocks_total");
-    if let (Some(hits), Some(missed)) = (reused, counter("trtllm_kv_cache_missed_blocks_total")) {
-        levels.prefix_hits = Some(hits);
-        levels.prefix_queries = Some(hits + missed);
+    for (found, missed) in FOUND_AND_MISSED {
+        if let (Some(hits), Some(missed)) = (counter(found), counter(missed)) {
+            levels.prefix_hits = Some(hits);
+            levels.prefix_queries = Some(hits + missed);
+        }
     }
     // One of the two alone says nothing.
     if levels.prefix_hits.is_none() || levels.prefix_queries.is_none() {

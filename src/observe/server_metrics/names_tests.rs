@@ -106,9 +106,10 @@ nv_gpu_utilization{gpu_uuid="GPU-1"} 0.5
 
 #[test]
 fn llama_cpp_and_our_own_server_tell_what_runs_and_what_waits() {
-    let text = "llamacpp:requests_processing 2\nllamacpp:requests_deferred 1\nllamacpp:kv_cache_usage_ratio 0.1\n";
+    let text = "llamacpp:requests_processing 2\nllamacpp:requests_deferred 1\nllamacpp:kv_cache_usage_ratio 0.1\nllamacpp:prompt_tokens_total 30\nllamacpp:prompt_tokens_cached_total 10\n";
     let llama = levels(text, "llama.cpp");
     assert_eq!((llama.running, llama.waiting, llama.kv_used), (Some(2.0), Some(1.0), Some(0.1)));
+    assert_eq!((llama.prefix_hits, llama.prefix_queries), (Some(10.0), Some(40.0)));
     let text = "bareflight_num_requests_running 5\nbareflight_num_requests_waiting 1\n";
     let ours = levels(text, "bareflight");
     assert_eq!((ours.running, ours.waiting), (Some(5.0), Some(1.0)));

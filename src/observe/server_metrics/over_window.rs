@@ -79,7 +79,7 @@ impl ServerUse {
             answers.iter().map(|scrape| scrape.levels).collect()
         };
         let gained = Gained::between(told.first().copied(), told.last().copied());
-        let slowest = inside.iter().map(|scrape| scrape.took_ms).fold(None, larger);
+        let slowest = inside.iter().map(|scrape| scrape.took_ms).reduce(f64::max);
         let rates = levels.iter().filter_map(|it| it.prefix_hit_rate);
         Self {
             server: server.to_owned(),
@@ -88,11 +88,11 @@ impl ServerUse {
             unanswered: (inside.len() - answers.len()) as u64,
             slowest_answer_ms: slowest,
             running_mean: mean(levels.iter().filter_map(|it| it.running)),
-            running_max: levels.iter().filter_map(|it| it.running).fold(None, larger),
+            running_max: levels.iter().filter_map(|it| it.running).reduce(f64::max),
             waiting_mean: mean(levels.iter().filter_map(|it| it.waiting)),
-            waiting_max: levels.iter().filter_map(|it| it.waiting).fold(None, larger),
+            waiting_max: levels.iter().filter_map(|it| it.waiting).reduce(f64::max),
             kv_used_mean: mean(levels.iter().filter_map(|it| it.kv_used)),
-            kv_used_max: levels.iter().filter_map(|it| it.kv_used).fold(None, larger),
+            kv_used_max: levels.iter().filter_map(|it| it.kv_used).reduce(f64::max),
             prefix_hit_rate: gained.hit_rate.or_else(|| mean(rates)),
             preemptions: gained.preemptions,
             queue_mean_ms: gained.queue_ms,
@@ -165,10 +165,6 @@ fn slices(told: &[&Scrape], start: MonoNs) -> Vec<ServerSlice> {
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (count, sum) = values.fold((0_u32, 0.0), |(count, sum), value| (count + 1, sum + value));
     (count > 0).then(|| sum / f64::from(count))
-}
-
-fn larger(so_far: Option<f64>, value: f64) -> Option<f64> {
-    Some(so_far.map_or(value, |so_far| so_far.max(value)))
 }
 
 #[cfg(test)]

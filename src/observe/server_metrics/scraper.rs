@@ -94,7 +94,7 @@ impl Place {
                 thread::park_timeout(until);
             }
         };
-        let thread = thread::Builder::new().name("bf-server-scrape".into()).spawn(work)?;
+        let thread = thread::Builder::new().name("bf-scrape".into()).spawn(work)?;
         Ok(Scraping { stop, thread })
     }
 }

@@ -47,6 +47,7 @@ fn closing(experiment: &Experiment) -> String {
     if experiment.points.len() > 1 {
         text.push('\n');
         text.push_str(&sweep::render(&experiment.points));
+        text.push_str(&server::by_point(&experiment.points));
     }
     if let Some(cost) = cost::sentence(experiment) {
         text.push_str(&sentence("  cost  ", &cost));

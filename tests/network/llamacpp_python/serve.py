@@ -22,11 +22,12 @@ def free_port():
         return held.getsockname()[1]
 
 
-def parameters(model, embeddings, context):
+def parameters(model, embeddings, context, port):
     wanted = xllamacpp.CommonParams()
     wanted.model.path = str(model)
     wanted.hostnames = ["127.0.0.1"]
-    wanted.port = free_port()
+    wanted.port = port or free_port()
+    wanted.endpoint_metrics = True
     wanted.n_parallel, wanted.n_ctx, wanted.cont_batching = SLOTS, SLOTS * context, True
     # More threads wait for each other by spinning.
     wanted.cpuparams.n_threads = wanted.cpuparams_batch.n_threads = 1
@@ -45,11 +46,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--embeddings", action="store_true")
     parser.add_argument("--context", type=int, default=512, help="tokens of each of %d slots" % SLOTS)
+    parser.add_argument("--port", type=int, default=0, help="0: any that is free")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bareflight-llamacpp-") as folder:
         model = pathlib.Path(folder) / "tiny.gguf"
         tiny_model.write(model)
-        server = xllamacpp.Server(parameters(model, options.embeddings, options.context))
+        server = xllamacpp.Server(parameters(model, options.embeddings, options.context, options.port))
     print("READY url=%s" % server.listening_address, flush=True)
     sys.stdin.read()
     # Its threads would keep the process.

@@ -142,10 +142,11 @@ def start(work, ports):
     triton, _ = find_triton()
     command = [str(triton / "bin/tritonserver"), "--model-repository", str(work / "repository"),
                "--backend-directory", str(work / "backends"), "--disable-auto-complete-config",
-               "--grpc-address", "127.0.0.1", "--http-address", "127.0.0.1", "--allow-metrics", "false",
+               "--grpc-address", "127.0.0.1", "--http-address", "127.0.0.1",
                "--grpc-port", str(ports[0]), "--http-port", str(ports[1]), "--exit-timeout-secs", "2",
                "--cuda-memory-pool-byte-size", "0:0", "--pinned-memory-pool-byte-size", "0", "--log-info", "false",
                "--backend-config", "python,shm-region-prefix-name=bf%d_" % os.getpid()]
+    command += ["--metrics-port", str(ports[2])] if len(ports) > 2 else ["--allow-metrics", "false"]
     log = open(work / "log", "wb")
     return subprocess.Popen(command, env=environment(work), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 
@@ -166,6 +167,7 @@ def main():
     parser.add_argument("--itl-ms", default="10")
     parser.add_argument("--lay-out", type=pathlib.Path, help="only write repository and backends there, for a core in another process, and print what that process needs in its environment")
     parser.add_argument("--only", nargs="+", help="lay out these models, not all")
+    parser.add_argument("--ports", nargs=3, type=int, help="of gRPC, HTTP and metrics; default: any two, and no metrics")
     options = parser.parse_args()
     timing = {"ttft_ms": options.ttft_ms, "itl_ms": options.itl_ms}
     if options.lay_out:
@@ -177,12 +179,12 @@ def main():
         return
     work = pathlib.Path(tempfile.mkdtemp(prefix="bareflight-triton-"))
     lay_out(work, timing)
-    ports = free_ports(2)
+    ports = options.ports or free_ports(2)
     server = start(work, ports)
     try:
         if not await_ready(server, ports[1]):
             sys.exit((work / "log").read_text(errors="replace"))
-        print("READY grpc=127.0.0.1:%d http=127.0.0.1:%d cancelled=%s" % (*ports, work / "cancelled"), flush=True)
+        print("READY grpc=127.0.0.1:%d http=127.0.0.1:%d cancelled=%s" % (*ports[:2], work / "cancelled"), flush=True)
         sys.stdin.read()
     finally:
         server.terminate()
