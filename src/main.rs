@@ -9,7 +9,7 @@ use bareflight::cli::engine_log::Destination;
 use bareflight::cli::exit::{Coded, Exit};
 use bareflight::cli::typed::{Cli, Command, Document};
 use bareflight::cli::{
-    compare, doctor, dry_run, engine_log, engine_threads, explain, help, inspect, ladder,
+    compare, doctor, dry_run, engine_log, engine_threads, explain, help, init, inspect, ladder,
     load_number, mpi_rank, report as report_command, run, search, serve, shell, spelling,
     suggestion, translate, workload,
 };
@@ -73,6 +73,7 @@ fn dispatch() -> Coded<Exit> {
         Command::Ladder(arguments) => ladder::run(&arguments, typed),
         Command::Completions { shell } => shell::complete(program, shell),
         Command::Man { folder } => shell::write_manual(program, &folder),
+        Command::Init(arguments) => init::init(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Help(arguments) => help::show(&arguments, program),
         Command::Translate(arguments) => translate::run(&arguments),

@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow};
 use clap::{ArgMatches, Args};
 use serde_json::{Map, Value};
 
-use crate::cli::configuration::read_settings;
+use crate::cli::configuration::{read_settings, settings_of as settings_of_text};
 use crate::cli::engine_log::{self, Destination};
 use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
@@ -285,7 +285,7 @@ fn settings_of(folder: &Path) -> anyhow::Result<Map<String, Value>> {
     let path = folder.join(file::RESOLVED);
     let text = fs::read_to_string(&path)
         .with_context(|| format!("`{}` cannot be read: name a run directory", path.display()))?;
-    let settings: Settings = toml::from_str(&text)
+    let settings = settings_of_text(&text)
         .with_context(|| format!("`{}` is no settings of this version", path.display()))?;
     Ok(as_map(&settings)?)
 }

@@ -19,6 +19,7 @@ use crate::metrics::Summary;
 use crate::report::progress::{Mode, Progress, Totals};
 use crate::report::{PointReport, table};
 use crate::settings::Resolved;
+use crate::settings::time_unit::TimeUnit;
 use crate::store::manifest::PointEntry;
 use crate::store::measured_run::MeasuredRun;
 use crate::store::run_directory::RunDirectory;
@@ -52,7 +53,7 @@ pub fn run(mut resolved: Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
     if !resolved.quiet {
         console::print_notice(format_args!("{}", estimate(&ready.plans).sentence()));
     }
-    let mut screen = Screen::new(resolved.quiet);
+    let mut screen = Screen { time_unit: resolved.time_unit, ..Screen::new(resolved.quiet) };
     let mut run = sweep::run(&resolved, &settings, ready, &stop, &mut screen)
         .map_err(|error| (experiment_exit(&error), anyhow::Error::new(error)))?;
     // What was measured is shown even where it cannot be written.
@@ -133,13 +134,14 @@ pub fn print(text: &str) -> Result<()> {
 pub(super) struct Screen {
     mode: Mode,
     tables: bool,
+    time_unit: TimeUnit,
     progress: Option<Progress>,
 }
 
 impl Screen {
     fn new(quiet: bool) -> Self {
         let mode = if quiet { Mode::Silent } else { Mode::detect() };
-        Self { mode, tables: true, progress: None }
+        Self { mode, tables: true, time_unit: TimeUnit::default(), progress: None }
     }
 
     /// For an experiment whose points are not results of their own.
@@ -175,7 +177,7 @@ impl Watch for Screen {
             return;
         }
         let report = PointReport { label: entry.label.clone(), summary: summary.clone() };
-        let mut text = table::point(&report);
+        let mut text = table::point_in(&report, self.time_unit);
         text.push('\n');
         if let Err(error) = print(&text) {
             console::print_notice(format_args!("{error:#}"));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use clap::{ArgMatches, Args};
 
-use crate::cli::configuration::read_settings;
+use crate::cli::configuration::{read_settings, settings_of};
 use crate::cli::engine_log::{self, Destination};
 use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
@@ -269,7 +269,7 @@ fn resumed(folder: &Path) -> anyhow::Result<Begun> {
             folder.display()
         ));
     }
-    let mut said: Settings = toml::from_str(&read(file::RESOLVED)?)
+    let mut said = settings_of(&read(file::RESOLVED)?)
         .with_context(|| format!("`{}` holds no settings of this version", folder.display()))?;
     let requests = search.requests;
     let duration = HumanDuration(Nanos::from_secs_f64(search.seconds));

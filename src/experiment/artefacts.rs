@@ -167,6 +167,8 @@ pub fn as_experiment(run: &MeasuredRun) -> Experiment {
             })
             .collect(),
         incomplete: manifest.state != State::Complete,
+        declared: manifest.declared.clone(),
+        time_unit: manifest.time_unit,
         warnings: known.chain(warm_ups).chain(faults).collect(),
         manifest: serde_json::to_value(manifest)
             .expect("every key is a string, and a value in memory takes any size"),

@@ -495,6 +495,12 @@ impl<'a> PointRunner<'a> {
         }
     }
 
+    /// As the target knows them, else as the user says.
+    fn gpus_in_use(&self) -> u32 {
+        let said = self.resolved.declared.server.gpu_count;
+        if self.info.gpus > 0 { self.info.gpus } else { said.unwrap_or(0) }
+    }
+
     fn facts(&self, plan: &Plan) -> RunFacts {
         let now = clock::now();
         RunFacts {
@@ -505,7 +511,7 @@ impl<'a> PointRunner<'a> {
             window: Window { start: now, end: now },
             window_kind: self.resolved.window.of(&plan.load()),
             planned: plan.shots().len() as u64,
-            gpus: self.info.gpus,
+            gpus: self.gpus_in_use(),
             streaming: self.resolved.workload.streaming,
             slos: self.resolved.slos.clone(),
             complete: false,

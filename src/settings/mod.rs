@@ -1,5 +1,6 @@
 //! What a run is, resolved: target, engine, workload, loads, sizes, limits, output.
 
+pub mod declared;
 pub mod engine;
 pub mod export;
 pub mod gpu_choice;
@@ -10,6 +11,7 @@ pub mod profile_window;
 pub mod seed_choice;
 pub mod served;
 pub mod slo;
+pub mod time_unit;
 
 use std::path::PathBuf;
 
@@ -17,6 +19,7 @@ use crate::clock::Nanos;
 use crate::load::course::{Course, WindowKind};
 use crate::load::plan::PlanSize;
 use crate::load::{Arrivals, Load};
+use crate::settings::declared::Declared;
 use crate::settings::engine::EngineSettings;
 use crate::settings::export::{ExportFormat, PlotFormat};
 use crate::settings::gpu_choice::GpuChoice;
@@ -24,6 +27,7 @@ use crate::settings::load_rules::requests_of_slots;
 use crate::settings::profile_window::ProfileWindow;
 use crate::settings::served::ServedSettings;
 use crate::settings::slo::Slos;
+use crate::settings::time_unit::TimeUnit;
 use crate::specs::MachineFigures;
 use crate::warning::Code;
 use crate::workload::Workload;
@@ -101,6 +105,10 @@ pub struct Resolved {
     pub export: Vec<ExportFormat>,
     /// Formats in which plots are written too.
     pub plots: Vec<PlotFormat>,
+    /// What the user says of server and run.
+    pub declared: Declared,
+    /// What latencies are shown in, on the console and in Markdown.
+    pub time_unit: TimeUnit,
     /// Warning codes that end a run with exit code 4.
     pub deny: Vec<Code>,
     /// Warning codes that are known and do not decide the verdict.

@@ -10,6 +10,7 @@ mod bridge_symbols;
 mod command_line;
 mod compare;
 mod curl;
+mod declared;
 mod doctor;
 mod drafting;
 mod embeddings;
