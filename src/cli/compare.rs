@@ -16,7 +16,9 @@ use crate::cli::exit::{Coded, Exit};
 use crate::cli::origin::{as_map, as_tables};
 use crate::cli::report::refuse_extra;
 use crate::cli::resolve::resolve;
-use crate::cli::run::{Screen, experiment_exit, preflight_exit, print, tell_denied};
+use crate::cli::run::{
+    Screen, experiment_exit, preflight_exit, print, tell_denied, write_prometheus,
+};
 use crate::cli::setting_key;
 use crate::cli::typed::{RunArgs, Settings};
 use crate::console;
@@ -158,9 +160,10 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
         });
     let opened = opened.collect::<Result<_, toml::ser::Error>>();
     let opened = opened.context("settings cannot be written as TOML").map_err(failure)?;
-    let mut screen = Screen::without_tables(sides[0].quiet);
+    let mut screen = Screen::without_tables(sides[0].quiet).with_wishes(&sides[0])?;
     let mut runs = interleave::play(opened, &ready.plans, &directory, &stop, &mut screen)
         .map_err(|error| (experiment_exit(&error), error.into()))?;
+    write_prometheus(&sides[0], &runs)?;
     write_sides(&mut runs).map_err(|error| failure(error.into()))?;
     tell_denied(&runs);
     manifest.end(interleave::state(&runs));

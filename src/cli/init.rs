@@ -70,12 +70,12 @@ const QUESTIONS: [Question; 5] = [
     Question {
         about: "How long is each point? A number of requests (700 certify a p99), or a span (60s)",
         default: "200",
-        lines: size_lines,
+        lines: |answer| Ok(size_lines(answer)),
     },
     Question {
         about: "What must a good request meet? E.g. ttft<200ms,itl<20ms, or none",
         default: "none",
-        lines: slo_lines,
+        lines: |answer| Ok(slo_lines(answer)),
     },
 ];
 
@@ -195,19 +195,19 @@ fn load_lines(answer: &str) -> Result<String, String> {
     Err(format!("`{answer}` is no load: write `1,8,32` or `5/s,10/s`"))
 }
 
-fn size_lines(answer: &str) -> Result<String, String> {
-    Ok(if answer.parse::<u32>().is_ok() {
+fn size_lines(answer: &str) -> String {
+    if answer.parse::<u32>().is_ok() {
         format!("requests = {answer}\n")
     } else {
         format!("duration = {}\n", quoted(answer))
-    })
+    }
 }
 
-fn slo_lines(answer: &str) -> Result<String, String> {
-    Ok(match answer {
+fn slo_lines(answer: &str) -> String {
+    match answer {
         "none" => "# slo = \"ttft<200ms,itl<20ms\"\n".to_owned(),
         bounds => format!("slo = {}\n", quoted(bounds)),
-    })
+    }
 }
 
 /// As TOML writes it.

@@ -204,6 +204,10 @@ pub fn refuse_extra(sides: &[Resolved]) -> anyhow::Result<()> {
         "export"
     } else if sides.iter().any(|side| !side.plots.is_empty()) {
         "plots"
+    } else if sides.iter().any(|side| side.time_unit != TimeUnit::default()) {
+        return Err(anyhow!(
+            "`--time-unit` is about tables of one run: leave it out, and give it to `bareflight report` with the folder of a side"
+        ));
     } else {
         return Ok(());
     };

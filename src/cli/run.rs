@@ -1,10 +1,11 @@
 //! `bareflight run`: measurement, report, exit code.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
-use crate::cli::exit::Exit;
+use crate::cli::exit::{Coded, Exit};
 use crate::cli::report;
 use crate::clock::Nanos;
 use crate::console;
@@ -17,6 +18,7 @@ use crate::issue::phase::Stage;
 use crate::issue::stop::Stop;
 use crate::metrics::Summary;
 use crate::report::progress::{Mode, Progress, Totals};
+use crate::report::prometheus::server::Exporter;
 use crate::report::{PointReport, table};
 use crate::settings::Resolved;
 use crate::settings::time_unit::TimeUnit;
@@ -53,11 +55,12 @@ pub fn run(mut resolved: Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
     if !resolved.quiet {
         console::print_notice(format_args!("{}", estimate(&ready.plans).sentence()));
     }
-    let mut screen = Screen { time_unit: resolved.time_unit, ..Screen::new(resolved.quiet) };
+    let mut screen = Screen::new(resolved.quiet).with_wishes(&resolved)?;
     let mut run = sweep::run(&resolved, &settings, ready, &stop, &mut screen)
         .map_err(|error| (experiment_exit(&error), anyhow::Error::new(error)))?;
     // What was measured is shown even where it cannot be written.
     let noted = artefacts::note_codes(&mut run);
+    let scraped = write_prometheus(&resolved, std::slice::from_ref(&run));
     let extra = report::write_extra(&run, &resolved.export, &resolved.plots);
     let written = artefacts::write_reports(&run);
     let shown = written.as_ref().map_or_else(|_| artefacts::as_experiment(&run), Clone::clone);
@@ -69,10 +72,21 @@ pub fn run(mut resolved: Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
         console::print_notice(format_args!("{} {fault}", Code::Fault));
     }
     tell_denied(std::slice::from_ref(&run));
+    scraped?;
     noted.map_err(|error| (Exit::Failure, anyhow::Error::new(error)))?;
     written.map_err(|error| (Exit::Failure, anyhow::Error::new(error)))?;
     extra?;
     Ok(Exit::of(&run))
+}
+
+/// Leaves the results for Prometheus where it was asked for.
+pub(super) fn write_prometheus(resolved: &Resolved, runs: &[MeasuredRun]) -> Coded<()> {
+    if resolved.prometheus.is_none() {
+        return Ok(());
+    }
+    runs.iter()
+        .try_for_each(artefacts::write_prometheus)
+        .map_err(|error| (Exit::Failure, error.into()))
 }
 
 /// Says which warnings came up although they were denied, which ends the program with exit code 4.
@@ -135,13 +149,31 @@ pub(super) struct Screen {
     mode: Mode,
     tables: bool,
     time_unit: TimeUnit,
+    exporter: Option<Exporter>,
     progress: Option<Progress>,
 }
 
 impl Screen {
     fn new(quiet: bool) -> Self {
         let mode = if quiet { Mode::Silent } else { Mode::detect() };
-        Self { mode, tables: true, time_unit: TimeUnit::default(), progress: None }
+        Self { mode, tables: true, time_unit: TimeUnit::default(), exporter: None, progress: None }
+    }
+
+    /// With what a run asks for: its unit of times, and answers to Prometheus.
+    ///
+    /// # Errors
+    /// When the address for Prometheus cannot be listened on.
+    pub(super) fn with_wishes(mut self, resolved: &Resolved) -> Coded<Self> {
+        self.time_unit = resolved.time_unit;
+        let Some(address) = resolved.prometheus else { return Ok(self) };
+        let exporter = Exporter::start(address.0)
+            .with_context(|| {
+                format!("`--prometheus {address}` cannot be listened on: choose another port")
+            })
+            .map_err(|error| (Exit::Preflight, error))?;
+        console::print_notice(format_args!("metrics at http://{}/metrics", exporter.address()));
+        self.exporter = Some(exporter);
+        Ok(self)
     }
 
     /// For an experiment whose points are not results of their own.
@@ -152,6 +184,9 @@ impl Screen {
 
 impl Watch for Screen {
     fn begun(&mut self, target: &TargetInfo, directory: &RunDirectory) {
+        if let Some(exporter) = &self.exporter {
+            exporter.begun(&target.name);
+        }
         if self.mode != Mode::Silent {
             let simulated = if target.simulated { " [SIMULATED]" } else { "" };
             console::print_notice(format_args!("{} ({}){simulated}", target.name, target.title));
@@ -161,18 +196,29 @@ impl Watch for Screen {
 
     fn phase(&mut self, label: &str, shots: u64, duration: Option<Nanos>, stage: &Stage) {
         let (live, gate) = stage.live();
+        if let Some(exporter) = &self.exporter {
+            let gate = Arc::clone(&gate);
+            exporter.phase(label, Arc::clone(&live), move || gate.in_flight());
+        }
         let totals = Totals { requests: shots, duration };
         self.progress =
             Some(Progress::start(self.mode, label, totals, live, move || gate.in_flight()));
     }
 
     fn phase_over(&mut self) {
+        if let Some(exporter) = &self.exporter {
+            exporter.phase_over();
+        }
         if let Some(progress) = self.progress.take() {
             progress.finish();
         }
     }
 
     fn measured(&mut self, entry: &PointEntry, summary: &Summary) {
+        if let Some(exporter) = &self.exporter {
+            let (label, summary) = (entry.label.clone(), summary.clone());
+            exporter.measured(PointReport { label, summary });
+        }
         if !self.tables {
             return;
         }

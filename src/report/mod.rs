@@ -11,6 +11,7 @@ pub mod notes;
 mod odd_answers;
 pub mod png;
 pub mod progress;
+pub mod prometheus;
 pub mod roofline;
 pub mod search;
 pub mod summary_csv;

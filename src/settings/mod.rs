@@ -8,6 +8,7 @@ pub mod human_duration;
 pub mod load_rules;
 pub mod objective;
 pub mod profile_window;
+pub mod scrape_address;
 pub mod seed_choice;
 pub mod served;
 pub mod slo;
@@ -25,6 +26,7 @@ use crate::settings::export::{ExportFormat, PlotFormat};
 use crate::settings::gpu_choice::GpuChoice;
 use crate::settings::load_rules::requests_of_slots;
 use crate::settings::profile_window::ProfileWindow;
+use crate::settings::scrape_address::ScrapeAddress;
 use crate::settings::served::ServedSettings;
 use crate::settings::slo::Slos;
 use crate::settings::time_unit::TimeUnit;
@@ -105,6 +107,8 @@ pub struct Resolved {
     pub export: Vec<ExportFormat>,
     /// Formats in which plots are written too.
     pub plots: Vec<PlotFormat>,
+    /// Where metrics are answered while a run goes on.
+    pub prometheus: Option<ScrapeAddress>,
     /// What the user says of server and run.
     pub declared: Declared,
     /// What latencies are shown in, on the console and in Markdown.

@@ -100,6 +100,7 @@ pub struct Manifest {
     pub faults: Vec<String>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 fn is_usual(unit: &TimeUnit) -> bool {
     *unit == TimeUnit::default()
 }

@@ -28,6 +28,7 @@ mod odd_answers;
 mod openai_contract;
 mod openai_faults;
 mod profiling;
+mod prometheus;
 mod real_executor;
 mod recovery;
 mod repeats;

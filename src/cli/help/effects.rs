@@ -121,6 +121,7 @@ pub(super) const EFFECTS: &[(&str, &str)] = &[
     ("no_deliveries", "No number of this run, and none can be made again from its files"),
     ("export", "No number: the same ones in other shapes"),
     ("plots", "No number: the page's plots as files"),
+    ("prometheus", "No number: figures are read four times a second at most, where somebody asks"),
     ("time_unit", "No number: the same ones in another unit"),
     ("server_engine", "No number: what is known of the server"),
     ("server_version", "No number: what is known of the server"),

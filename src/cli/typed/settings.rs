@@ -15,6 +15,7 @@ use crate::settings::gpu_choice::GpuChoice;
 use crate::settings::human_duration::HumanDuration;
 use crate::settings::load_rules::{ConcurrencyItem, RequestCount};
 use crate::settings::profile_window::ProfileWindow;
+use crate::settings::scrape_address::ScrapeAddress;
 use crate::settings::seed_choice::SeedChoice;
 use crate::settings::served::{BodyField, OutputTokenField, ServedEndpoint};
 use crate::settings::time_unit::TimeUnit;
@@ -412,6 +413,10 @@ pub struct Settings {
     #[arg(long, value_name = "FORMAT,…", value_delimiter = ',', help_heading = "Output")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plots: Option<Vec<PlotFormat>>,
+    /// Answer Prometheus here while it runs (`:9400` on every interface, `127.0.0.1:9400` on this machine), and leave `metrics.prom`
+    #[arg(long, value_name = "ADDRESS", help_heading = "Output")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prometheus: Option<ScrapeAddress>,
     /// Unit of latencies on the console and in Markdown; JSON, CSV and the page keep to milliseconds, which their keys name
     #[arg(
         long,

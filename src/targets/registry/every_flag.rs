@@ -95,6 +95,7 @@ const OF_RUNS: &[&str] = &[
     "no_deliveries",
     "export",
     "plots",
+    "prometheus",
     "time_unit",
     "server_engine",
     "server_version",
