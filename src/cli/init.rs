@@ -266,11 +266,12 @@ mod tests {
     #[test]
     fn every_setting_in_a_comment_is_one() {
         let text = compose([None; 5]).expect("defaults");
-        let bare: String = text
+        let lines: Vec<&str> = text
             .lines()
             .filter(|line| !line.starts_with("# ") || line.contains(" = ") || line.contains("# ["))
-            .map(|line| format!("{}\n", line.trim_start_matches("# ")))
+            .map(|line| line.trim_start_matches("# "))
             .collect();
+        let bare = lines.join("\n");
         settings_of(&bare).expect("a file");
     }
 }
