@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow};
 use clap::{ArgMatches, Args};
 use serde_json::{Map, Value};
 
-use crate::cli::configuration::read_settings;
+use crate::cli::configuration::{read_settings, settings_of as settings_of_text};
 use crate::cli::engine_log::{self, Destination};
 use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
@@ -17,7 +17,9 @@ use crate::cli::launched;
 use crate::cli::origin::{as_map, as_tables};
 use crate::cli::report::refuse_extra;
 use crate::cli::resolve::resolve;
-use crate::cli::run::{Screen, experiment_exit, preflight_exit, print, tell_denied};
+use crate::cli::run::{
+    Screen, experiment_exit, preflight_exit, print, tell_denied, write_prometheus,
+};
 use crate::cli::setting_key;
 use crate::cli::typed::{RunArgs, Settings};
 use crate::console;
@@ -180,9 +182,10 @@ fn measure(
         });
     let opened = opened.collect::<Result<_, toml::ser::Error>>();
     let opened = opened.context("settings cannot be written as TOML").map_err(failure)?;
-    let mut screen = Screen::without_tables(sides[0].quiet);
+    let mut screen = Screen::without_tables(sides[0].quiet).with_wishes(&sides[0])?;
     let mut runs = interleave::play(opened, &ready.plans, &directory, stop, &mut screen)
         .map_err(|error| (experiment_exit(&error), error.into()))?;
+    write_prometheus(&sides[0], &runs)?;
     write_sides(&mut runs).map_err(|error| failure(error.into()))?;
     tell_denied(&runs);
     manifest.end(interleave::state(&runs));
@@ -307,7 +310,7 @@ fn settings_of(folder: &Path) -> anyhow::Result<Map<String, Value>> {
     let path = folder.join(file::RESOLVED);
     let text = fs::read_to_string(&path)
         .with_context(|| format!("`{}` cannot be read: name a run directory", path.display()))?;
-    let settings: Settings = toml::from_str(&text)
+    let settings = settings_of_text(&text)
         .with_context(|| format!("`{}` is no settings of this version", path.display()))?;
     Ok(as_map(&settings)?)
 }

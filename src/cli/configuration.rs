@@ -12,6 +12,7 @@ use crate::cli::resolve::resolve;
 use crate::cli::setting_key;
 use crate::cli::spelling;
 use crate::cli::typed::{RunArgs, Settings};
+use crate::cli::variables;
 use crate::console;
 use crate::settings::Resolved;
 use crate::settings::seed_choice::SeedChoice;
@@ -71,8 +72,10 @@ fn tell_prompts(settings: &Settings, origins: &Origins) {
     }
 }
 
-/// Checks keys first, since its errors name the key that was probably meant.
-fn settings_of(text: &str) -> anyhow::Result<Settings> {
+/// What a file says, with variables of the environment in it. Keys are checked first, since its errors name the key that was
+/// probably meant.
+pub(crate) fn settings_of(text: &str) -> anyhow::Result<Settings> {
+    let text = &variables::expand(text, |name| std::env::var(name).ok())?;
     let tables: toml::Table = toml::from_str(text)?;
     let keys: Vec<String> = tables
         .iter()

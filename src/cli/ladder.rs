@@ -12,7 +12,9 @@ use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::report::refuse_extra;
 use crate::cli::resolve::resolve;
-use crate::cli::run::{Screen, experiment_exit, preflight_exit, print, tell_denied};
+use crate::cli::run::{
+    Screen, experiment_exit, preflight_exit, print, tell_denied, write_prometheus,
+};
 use crate::cli::typed::{RunArgs, Settings};
 use crate::clock::{self, Nanos};
 use crate::experiment::comparison_files::{Manifest, write_ladder, write_sides};
@@ -126,12 +128,16 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
     });
     let opened = opened.collect::<Result<_, toml::ser::Error>>();
     let opened = opened.context("settings cannot be written as TOML").map_err(failure)?;
-    let mut watch = CpuWatch::new(Screen::without_tables(engine.quiet), server.as_ref().ok());
+    let mut watch = CpuWatch::new(
+        Screen::without_tables(engine.quiet).with_wishes(&engine)?,
+        server.as_ref().ok(),
+    );
     let mut runs = interleave::play(opened, &blocks.plans, &directory, &stop, &mut watch)
         .map_err(|error| (experiment_exit(&error), error.into()))?;
     let cpu = watch.by_side(&levels, arguments.blocks as usize);
     drop(server);
 
+    write_prometheus(&engine, &runs)?;
     write_sides(&mut runs).map_err(|error| failure(error.into()))?;
     tell_denied(&runs);
     manifest.end(interleave::state(&runs));

@@ -159,7 +159,8 @@ fn measure_ready(
 ) -> Coded<MeasuredRun> {
     let mut ready = prepare(resolved)?;
     ready.launched = Some(server.facts().clone());
-    let mut watch = LaunchWatch { screen: Screen::new(resolved.quiet), server };
+    let screen = Screen::new(resolved.quiet).with_wishes(&resolved)?;
+    let mut watch = LaunchWatch { screen, server };
     play(resolved, ready, stop, &mut watch)
 }
 

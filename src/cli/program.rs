@@ -11,8 +11,8 @@ use crate::cli::exit::{Coded, Exit};
 use crate::cli::resolve::resolve;
 use crate::cli::typed::{Cli, Command, Document};
 use crate::cli::{
-    adapter, compare, doctor, dry_run, engine_threads, explain, help, inspect, ladder, launched,
-    load_number, mpi_rank, report as report_command, run, search, serve, shell, spelling,
+    adapter, compare, doctor, dry_run, engine_threads, explain, help, init, inspect, ladder,
+    launched, load_number, mpi_rank, report as report_command, run, search, serve, shell, spelling,
     suggestion, translate, workload,
 };
 use crate::console;
@@ -90,6 +90,7 @@ fn dispatch() -> Coded<Exit> {
         Command::Adapter(arguments) => adapter::run(&arguments),
         Command::Completions { shell } => shell::complete(program, shell),
         Command::Man { folder } => shell::write_manual(program, &folder),
+        Command::Init(arguments) => init::init(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Help(arguments) => help::show(&arguments, program),
         Command::Translate(arguments) => translate::run(&arguments),

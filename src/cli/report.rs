@@ -16,6 +16,7 @@ use crate::report::together::{Side, import, name_sides, pictures, side_of, table
 use crate::report::{png, table};
 use crate::settings::Resolved;
 use crate::settings::export::{ExportFormat, PlotFormat};
+use crate::settings::time_unit::TimeUnit;
 use crate::store::measured_run::MeasuredRun;
 use crate::store::read_back::read_back;
 use crate::store::write::write_whole;
@@ -48,6 +49,9 @@ pub struct ImportArgs {
 /// How results are shown.
 #[derive(Debug, Args)]
 pub struct ShownArgs {
+    /// Unit of latencies of one run (default: as it was measured with)
+    #[arg(long, value_enum)]
+    pub time_unit: Option<TimeUnit>,
     /// On standard output
     #[arg(long, value_enum, default_value_t)]
     pub format: TextFormat,
@@ -101,7 +105,8 @@ pub fn run_import(arguments: &ImportArgs) -> Coded<Exit> {
 fn one(directory: &Path, export: &[ExportFormat], how: &ShownArgs) -> Coded<Exit> {
     let run = read(directory)?;
     write_extra(&run, export, &how.plots)?;
-    let shown = artefacts::write_reports(&run).map_err(failure)?;
+    let mut shown = artefacts::write_reports(&run).map_err(failure)?;
+    shown.time_unit = how.time_unit.unwrap_or(shown.time_unit);
     let text = match how.format {
         TextFormat::Text => table::render(&shown),
         TextFormat::Md => markdown::table(&shown),
@@ -121,6 +126,11 @@ fn several(paths: &[PathBuf], how: &ShownArgs) -> Coded<Exit> {
             sides.push(side_of(&artefacts::as_experiment(&run)));
             runs.push(run);
         }
+    }
+    if how.time_unit.is_some() {
+        let why =
+            anyhow!("`--time-unit` is about one run directory: several are shown in milliseconds");
+        return Err((Exit::Usage, why));
     }
     name_sides(&mut sides);
     let margin = how.margin.share();
@@ -194,6 +204,10 @@ pub fn refuse_extra(sides: &[Resolved]) -> anyhow::Result<()> {
         "export"
     } else if sides.iter().any(|side| !side.plots.is_empty()) {
         "plots"
+    } else if sides.iter().any(|side| side.time_unit != TimeUnit::default()) {
+        return Err(anyhow!(
+            "`--time-unit` is about tables of one run: leave it out, and give it to `bareflight report` with the folder of a side"
+        ));
     } else {
         return Ok(());
     };

@@ -1,5 +1,8 @@
 //! `bareflight run`: measurement, report, exit code.
 
+use std::io::Write;
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
 
 use crate::cli::exit::{Coded, Exit};
@@ -16,8 +19,10 @@ use crate::issue::phase::Stage;
 use crate::issue::stop::Stop;
 use crate::metrics::Summary;
 use crate::report::progress::{Mode, Progress, Totals};
+use crate::report::prometheus::server::Exporter;
 use crate::report::{PointReport, table};
 use crate::settings::Resolved;
+use crate::settings::time_unit::TimeUnit;
 use crate::store::manifest::PointEntry;
 use crate::store::measured_run::MeasuredRun;
 use crate::store::run_directory::RunDirectory;
@@ -34,7 +39,7 @@ pub fn run(mut resolved: Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
         .context("Ctrl-C cannot be handled")
         .map_err(|error| (Exit::Failure, error))?;
     interrupt::announce(&stop, resolved.drain);
-    let mut screen = Screen::new(resolved.quiet);
+    let mut screen = Screen::new(resolved.quiet).with_wishes(&resolved)?;
     let run = play(&resolved, ready, &stop, &mut screen)?;
     Ok(Exit::of(&run))
 }
@@ -82,6 +87,7 @@ pub(super) fn play(
         .map_err(|error| (experiment_exit(&error), anyhow::Error::new(error)))?;
     // What was measured is shown even where it cannot be written.
     let noted = artefacts::note_codes(&mut run);
+    let scraped = write_prometheus(resolved, std::slice::from_ref(&run));
     let extra = report::write_extra(&run, &resolved.export, &resolved.plots);
     let written = artefacts::write_reports(&run);
     let shown = written.as_ref().map_or_else(|_| artefacts::as_experiment(&run), Clone::clone);
@@ -93,10 +99,21 @@ pub(super) fn play(
         console::print_notice(format_args!("{} {fault}", Code::Fault));
     }
     tell_denied(std::slice::from_ref(&run));
+    scraped?;
     noted.map_err(|error| (Exit::Failure, anyhow::Error::new(error)))?;
     written.map_err(|error| (Exit::Failure, anyhow::Error::new(error)))?;
     extra?;
     Ok(run)
+}
+
+/// Leaves the results for Prometheus where it was asked for.
+pub(super) fn write_prometheus(resolved: &Resolved, runs: &[MeasuredRun]) -> Coded<()> {
+    if resolved.prometheus.is_none() {
+        return Ok(());
+    }
+    runs.iter()
+        .try_for_each(artefacts::write_prometheus)
+        .map_err(|error| (Exit::Failure, error.into()))
 }
 
 /// Says which warnings came up although they were denied, which ends the program with exit code 4.
@@ -161,13 +178,32 @@ pub fn print(text: &str) -> Result<()> {
 pub(super) struct Screen {
     mode: Mode,
     tables: bool,
+    time_unit: TimeUnit,
+    exporter: Option<Exporter>,
     progress: Option<Progress>,
 }
 
 impl Screen {
     pub(super) fn new(quiet: bool) -> Self {
         let mode = if quiet { Mode::Silent } else { Mode::detect() };
-        Self { mode, tables: true, progress: None }
+        Self { mode, tables: true, time_unit: TimeUnit::default(), exporter: None, progress: None }
+    }
+
+    /// With what a run asks for: its unit of times, and answers to Prometheus.
+    ///
+    /// # Errors
+    /// When the address for Prometheus cannot be listened on.
+    pub(super) fn with_wishes(mut self, resolved: &Resolved) -> Coded<Self> {
+        self.time_unit = resolved.time_unit;
+        let Some(address) = resolved.prometheus else { return Ok(self) };
+        let exporter = Exporter::start(address.0)
+            .with_context(|| {
+                format!("`--prometheus {address}` cannot be listened on: choose another port")
+            })
+            .map_err(|error| (Exit::Preflight, error))?;
+        console::print_notice(format_args!("metrics at http://{}/metrics", exporter.address()));
+        self.exporter = Some(exporter);
+        Ok(self)
     }
 
     /// For an experiment whose points are not results of their own.
@@ -178,6 +214,9 @@ impl Screen {
 
 impl Watch for Screen {
     fn begun(&mut self, target: &TargetInfo, directory: &RunDirectory) {
+        if let Some(exporter) = &self.exporter {
+            exporter.begun(&target.name);
+        }
         if self.mode != Mode::Silent {
             let simulated = if target.simulated { " [SIMULATED]" } else { "" };
             console::print_notice(format_args!("{} ({}){simulated}", target.name, target.title));
@@ -187,23 +226,34 @@ impl Watch for Screen {
 
     fn phase(&mut self, label: &str, shots: u64, duration: Option<Nanos>, stage: &Stage) {
         let (live, gate) = stage.live();
+        if let Some(exporter) = &self.exporter {
+            let gate = Arc::clone(&gate);
+            exporter.phase(label, Arc::clone(&live), move || gate.in_flight());
+        }
         let totals = Totals { requests: shots, duration };
         self.progress =
             Some(Progress::start(self.mode, label, totals, live, move || gate.in_flight()));
     }
 
     fn phase_over(&mut self) {
+        if let Some(exporter) = &self.exporter {
+            exporter.phase_over();
+        }
         if let Some(progress) = self.progress.take() {
             progress.finish();
         }
     }
 
     fn measured(&mut self, entry: &PointEntry, summary: &Summary) {
+        if let Some(exporter) = &self.exporter {
+            let (label, summary) = (entry.label.clone(), summary.clone());
+            exporter.measured(PointReport { label, summary });
+        }
         if !self.tables {
             return;
         }
         let report = PointReport { label: entry.label.clone(), summary: summary.clone() };
-        let mut text = table::point(&report);
+        let mut text = table::point_in(&report, self.time_unit);
         text.push('\n');
         if let Err(error) = print(&text) {
             console::print_notice(format_args!("{error:#}"));

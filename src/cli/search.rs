@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use clap::{ArgMatches, Args};
 
-use crate::cli::configuration::read_settings;
+use crate::cli::configuration::{read_settings, settings_of};
 use crate::cli::engine_log::{self, Destination};
 use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::launched;
 use crate::cli::origin::Origin;
 use crate::cli::resolve::resolve;
-use crate::cli::run::{Screen, experiment_exit, preflight_exit, print, tell_denied};
+use crate::cli::run::{
+    Screen, experiment_exit, preflight_exit, print, tell_denied, write_prometheus,
+};
 use crate::cli::typed::{RunArgs, Settings};
 use crate::clock::Nanos;
 use crate::console;
@@ -32,6 +34,7 @@ use crate::report::{FileNote, table as report_table};
 use crate::settings::Resolved;
 use crate::settings::human_duration::HumanDuration;
 use crate::settings::objective::Objectives;
+use crate::settings::time_unit::TimeUnit;
 use crate::store::manifest::State;
 use crate::store::run_directory::{RunDirectory, file};
 use crate::store::write::write_whole;
@@ -142,10 +145,11 @@ fn search_on(mut begun: Begun, stop: &Stop, server: Option<&mut LaunchedServer>)
         duration: Nanos::from_secs_f64(search.seconds),
         directory: &directory,
     };
-    let mut screen = Screen::without_tables(resolved.quiet);
+    let mut screen = Screen::without_tables(resolved.quiet).with_wishes(&resolved)?;
     let mut save = |search: &Search| write_search(&directory, search).map(|_| ());
     let mut run = search::play(&mut search, &terms, ready, stop, &mut screen, &mut save)
         .map_err(|error| (experiment_exit(&error), anyhow::Error::new(error)))?;
+    write_prometheus(&resolved, std::slice::from_ref(&run))?;
     artefacts::note_codes(&mut run).map_err(|error| failure(error.into()))?;
     artefacts::write_reports(&run).map_err(|error| failure(error.into()))?;
     manifest.end(run.manifest.state);
@@ -198,6 +202,11 @@ fn begun(arguments: &SearchArgs, said: &Settings) -> anyhow::Result<Begun> {
                 "a search chooses its loads itself: leave out `{flag}`; `--search concurrency` searches over requests in flight"
             ));
         }
+    }
+    if said.time_unit.is_some_and(|unit| unit != TimeUnit::default()) {
+        return Err(anyhow!(
+            "`--time-unit` is about tables of one run: leave it out, and give it to `bareflight report` with the folder of the probes"
+        ));
     }
     if said.requests.is_some() && said.fixed_requests().is_none() {
         return Err(anyhow!(
@@ -290,7 +299,7 @@ fn resumed(folder: &Path) -> anyhow::Result<Begun> {
             folder.display()
         ));
     }
-    let mut said: Settings = toml::from_str(&read(file::RESOLVED)?)
+    let mut said = settings_of(&read(file::RESOLVED)?)
         .with_context(|| format!("`{}` holds no settings of this version", folder.display()))?;
     let requests = search.requests;
     let duration = HumanDuration(Nanos::from_secs_f64(search.seconds));

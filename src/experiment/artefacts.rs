@@ -9,7 +9,9 @@ use crate::metrics::point_records::RecordsError;
 use crate::report::export::{self, ExportRun};
 use crate::report::html::plot;
 use crate::report::png::{self, PngError};
-use crate::report::{Experiment, FileNote, PointReport, html, notes, summary_csv, summary_json};
+use crate::report::{
+    Experiment, FileNote, PointReport, html, notes, prometheus, summary_csv, summary_json,
+};
 use crate::settings::export::{ExportFormat, PlotFormat};
 use crate::store::manifest::State;
 use crate::store::measured_run::MeasuredRun;
@@ -39,6 +41,16 @@ pub fn note_codes(run: &mut MeasuredRun) -> Result<(), WriteError> {
     let codes: BTreeSet<Code> = raised.into_iter().map(|note| note.code).collect();
     run.manifest.codes = codes.into_iter().collect();
     write_whole(&run.directory.file(file::MANIFEST), run.manifest.to_json().as_bytes())
+}
+
+/// Writes the results for Prometheus' textfile collector.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_prometheus(run: &MeasuredRun) -> Result<(), WriteError> {
+    let shown = as_experiment(run);
+    let text = prometheus::render(&shown.target.name, &shown.points, None);
+    write_whole(&run.directory.file(file::PROMETHEUS), text.as_bytes())
 }
 
 /// What came up although it was denied, each in a sentence that names its code.
@@ -185,6 +197,8 @@ pub fn as_experiment(run: &MeasuredRun) -> Experiment {
             })
             .collect(),
         incomplete: manifest.state != State::Complete,
+        declared: manifest.declared.clone(),
+        time_unit: manifest.time_unit,
         warnings: known.chain(faults).chain(ended).collect(),
         manifest: serde_json::to_value(manifest)
             .expect("every key is a string, and a value in memory takes any size"),
@@ -211,6 +225,7 @@ pub const FILES: &[(&str, &str)] = &[
     (file::RESOLVED, "every setting: `bareflight run --config` repeats the run"),
     (file::EXPORTS, "the same results in the shapes of other tools"),
     (file::PLOTS, "the plots of the page as pictures"),
+    (file::PROMETHEUS, "results for Prometheus' textfile collector"),
 ];
 
 fn file_notes(directory: &RunDirectory) -> Vec<FileNote> {

@@ -88,7 +88,7 @@ pub fn play(
         let folder = directory.below(&name)?;
         let mut manifest = Manifest::begin(info.clone(), name, &resolved.workload);
         manifest.null_rate = Some(null_rate);
-        manifest.denied.clone_from(&resolved.deny);
+        manifest.keep_wishes(resolved);
         calibrate_client(&mut manifest, resolved, plans);
         save_before_the_first_request(&folder, &settings, &manifest)?;
         watch.begun(&info, &folder);

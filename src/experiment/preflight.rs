@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bareflight_engine::tokenizers::Tokenizer;
 
 use crate::engine_directory::EngineProblem;
+use crate::engine_directory::check::warn;
 use crate::engine_directory::memory::KvEstimate;
 use crate::experiment::engines::check_engines;
 use crate::experiment::open_files::{self, TooFewOpenFiles};
@@ -21,7 +22,7 @@ use crate::specs::RooflineFacts;
 use crate::store::launch_file::LaunchFacts;
 use crate::targets::named::Named;
 use crate::targets::registry::DefaultPrompts;
-use crate::targets::{Target, TargetError, abilities, registry};
+use crate::targets::{Target, TargetError, TargetInfo, abilities, registry};
 use crate::tokenizer::tokenize::{Tokenize, TokenizeError};
 use crate::workload::dataset::DatasetError;
 use crate::workload::dataset::entries::Entries;
@@ -170,9 +171,22 @@ pub fn prepare(resolved: &mut Resolved) -> Result<Ready, PreflightError> {
     let (mut warnings, kv) = check_engines(&named, resolved, &plans, gpus.as_ref())?;
     let (roofline, lacking) = machine::roofline(named.deployment(), resolved, gpus.as_ref());
     warnings.extend(lacking);
+    warnings.extend(gpus_said_otherwise(named.target.describe(), resolved));
     warnings.extend(chosen.iter().flat_map(|it| workload_file::notices(it, &plans)));
     let opening = Opening { target: named.target, telemetry };
     Ok(Ready { opening, plans, warnings, roofline, kv, source, launched: None })
+}
+
+/// That the target knows its GPUs, and others were said.
+fn gpus_said_otherwise(info: &TargetInfo, resolved: &Resolved) -> Option<EngineProblem> {
+    let said = resolved.declared.server.gpu_count.filter(|said| *said != info.gpus)?;
+    (info.gpus > 0).then(|| {
+        warn(
+            "gpus",
+            format!("`--server-gpu-count {said}` is kept as said, and the target itself runs on {} GPUs", info.gpus),
+            "rates per GPU are over those of the target",
+        )
+    })
 }
 
 /// Sends a short request or two to a target that can only be known by asking it; they are no part of the load.

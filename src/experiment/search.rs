@@ -71,7 +71,7 @@ pub fn play(
     manifest.launch = launched;
     manifest.warnings = warnings;
     manifest.gpu_hour_price = terms.resolved.gpu_hour_price;
-    manifest.denied.clone_from(&terms.resolved.deny);
+    manifest.keep_wishes(terms.resolved);
     save_before_the_first_request(&directory, terms.settings, &manifest)?;
     watch.begun(&info, &directory);
     manifest.null_rate = Some(calibrate::null_rate()?);

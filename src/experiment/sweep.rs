@@ -126,7 +126,7 @@ pub fn run(
     manifest.launch = launched;
     manifest.warnings = warnings;
     manifest.gpu_hour_price = resolved.gpu_hour_price;
-    manifest.denied.clone_from(&resolved.deny);
+    manifest.keep_wishes(resolved);
     save_before_the_first_request(&directory, settings, &manifest)?;
     watch.begun(&info, &directory);
 

@@ -12,11 +12,13 @@ pub mod notes;
 mod odd_answers;
 pub mod png;
 pub mod progress;
+pub mod prometheus;
 pub mod roofline;
 pub mod search;
 pub mod summary_csv;
 pub mod summary_json;
 pub mod table;
+mod times;
 pub mod together;
 
 use std::collections::BTreeSet;
@@ -26,6 +28,8 @@ use serde::Serialize;
 use crate::load::Load;
 use crate::metrics::Summary;
 use crate::metrics::summary::{Mark, Verdict, json_word};
+use crate::settings::declared::Declared;
+use crate::settings::time_unit::TimeUnit;
 use crate::targets::TargetInfo;
 use crate::warning::Note;
 
@@ -42,6 +46,10 @@ pub struct Experiment {
     pub incomplete: bool,
     /// What was known of the engine before it was loaded, and should be known of its numbers; and what went wrong beside requests.
     pub warnings: Vec<Note>,
+    /// What the user says of server and run.
+    pub declared: Declared,
+    /// What latencies are shown in, on the console and in Markdown.
+    pub time_unit: TimeUnit,
     /// The manifest, for the facts that the HTML report repeats: an object of any depth.
     pub manifest: serde_json::Value,
     /// The folder that was written, as a user can open it.

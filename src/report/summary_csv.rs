@@ -8,6 +8,7 @@ use crate::metrics::percentile::Percentile;
 use crate::metrics::roofline::{Bound, Roofline};
 use crate::metrics::summary::{Distribution, Mark, Summary};
 use crate::report::{Experiment, PointReport, json_word, notes};
+use crate::settings::declared::Declared;
 use crate::warning::Code;
 
 /// The columns that come first, in this order and with these names, in every version.
@@ -34,7 +35,8 @@ type Cell = (String, String);
 /// # Panics
 /// Never: rows of equal length in memory are always accepted.
 pub fn render(experiment: &Experiment) -> Vec<u8> {
-    let rows: Vec<Vec<Cell>> = experiment.points.iter().map(row).collect();
+    let rows: Vec<Vec<Cell>> =
+        experiment.points.iter().map(|point| row(point, &experiment.declared)).collect();
     let header: Vec<String> = match rows.first() {
         Some(first) => first.iter().map(|(name, _)| name.clone()).collect(),
         None => FIRST_COLUMNS.map(str::to_owned).to_vec(),
@@ -48,7 +50,7 @@ pub fn render(experiment: &Experiment) -> Vec<u8> {
     writer.into_inner().expect(in_memory)
 }
 
-fn row(point: &PointReport) -> Vec<Cell> {
+fn row(point: &PointReport, declared: &Declared) -> Vec<Cell> {
     let summary = &point.summary;
     let mut cells: Vec<Cell> =
         FIRST_COLUMNS.map(str::to_owned).into_iter().zip(first(summary)).collect();
@@ -63,6 +65,14 @@ fn row(point: &PointReport) -> Vec<Cell> {
     cells.extend(roofline(summary.roofline.as_ref()));
     let codes: Vec<&str> = notes::codes_of(point).into_iter().map(Code::number).collect();
     cells.push(cell("warning_codes", &codes.join(";")));
+    let server = &declared.server;
+    let said = |text: &Option<String>| text.clone().unwrap_or_default();
+    cells.push(cell("server_engine", &said(&server.engine)));
+    cells.push(cell("server_version", &said(&server.version)));
+    cells.push(cell("server_gpu_type", &said(&server.gpu_type)));
+    let count = server.gpu_count.map_or_else(String::new, |count| count.to_string());
+    cells.push(cell("server_gpu_count", &count));
+    cells.extend(declared.notes.iter().map(|(key, text)| cell(&format!("note_{key}"), text)));
     cells
 }
 

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::metrics::definition::{Better, Definition, Origin, Over, Per, Quantity, Rate, Unit};
 use crate::metrics::summary::{Mark, SCHEMA_VERSION, Verdict};
 use crate::report::{Experiment, PointReport, notes};
+use crate::settings::declared::Declared;
 use crate::targets::TargetInfo;
 use crate::warning::Note;
 
@@ -20,6 +21,7 @@ struct Document<'a> {
     verdict: Option<Verdict>,
     marks: Vec<Mark>,
     incomplete: bool,
+    declared: &'a Declared,
     notes: Vec<Note>,
     definitions: Vec<DefinitionEntry>,
     points: &'a [PointReport],
@@ -88,6 +90,7 @@ pub fn render(experiment: &Experiment) -> String {
         verdict: experiment.verdict(),
         marks: experiment.marks().into_iter().collect(),
         incomplete: experiment.incomplete,
+        declared: &experiment.declared,
         notes: notes::notes(experiment),
         definitions: quantities.into_iter().chain(rates).collect(),
         points: &experiment.points,

@@ -1,5 +1,6 @@
 //! What a run is, resolved: target, engine, workload, loads, sizes, limits, output.
 
+pub mod declared;
 pub mod engine;
 pub mod engine_arg;
 pub mod export;
@@ -10,10 +11,12 @@ pub mod load_rules;
 pub mod masking;
 pub mod objective;
 pub mod profile_window;
+pub mod scrape_address;
 pub mod seed_choice;
 pub mod served;
 pub mod server_metrics;
 pub mod slo;
+pub mod time_unit;
 
 use std::path::PathBuf;
 
@@ -21,14 +24,17 @@ use crate::clock::Nanos;
 use crate::load::course::{Course, WindowKind};
 use crate::load::plan::{MAX_PLAN_SHOTS, PlanSize};
 use crate::load::{Arrivals, Load};
+use crate::settings::declared::Declared;
 use crate::settings::engine::EngineSettings;
 use crate::settings::export::{ExportFormat, PlotFormat};
 use crate::settings::gpu_choice::GpuChoice;
 use crate::settings::launch::LaunchSettings;
 use crate::settings::load_rules::requests_of_slots;
 use crate::settings::profile_window::ProfileWindow;
+use crate::settings::scrape_address::ScrapeAddress;
 use crate::settings::served::ServedSettings;
 use crate::settings::slo::Slos;
+use crate::settings::time_unit::TimeUnit;
 use crate::specs::MachineFigures;
 use crate::warning::Code;
 use crate::workload::Workload;
@@ -110,6 +116,12 @@ pub struct Resolved {
     pub export: Vec<ExportFormat>,
     /// Formats in which plots are written too.
     pub plots: Vec<PlotFormat>,
+    /// Where metrics are answered while a run goes on.
+    pub prometheus: Option<ScrapeAddress>,
+    /// What the user says of server and run.
+    pub declared: Declared,
+    /// What latencies are shown in, on the console and in Markdown.
+    pub time_unit: TimeUnit,
     /// Warning codes that end a run with exit code 4.
     pub deny: Vec<Code>,
     /// Warning codes that are known and do not decide the verdict.

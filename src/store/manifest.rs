@@ -13,7 +13,10 @@ use crate::observe::gpu::state::Machine;
 use crate::observe::health::{ClientRate, Health, NullRate};
 use crate::observe::host::{Build, Host};
 use crate::request::RequestId;
+use crate::settings::Resolved;
+use crate::settings::declared::Declared;
 use crate::settings::masking;
+use crate::settings::time_unit::TimeUnit;
 use crate::store::launch_file::LaunchFacts;
 use crate::store::partial_files::PartialNames;
 use crate::store::sent_before::PromptFacts;
@@ -78,6 +81,12 @@ pub struct Manifest {
     /// What an hour of one GPU costs, where the user says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu_hour_price: Option<f64>,
+    /// What the user says of server and run.
+    #[serde(default, skip_serializing_if = "Declared::is_empty")]
+    pub declared: Declared,
+    /// What latencies are shown in, on the console and in Markdown.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub time_unit: TimeUnit,
     /// Warning codes that must not come up, as the user says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub denied: Vec<Code>,
@@ -94,6 +103,11 @@ pub struct Manifest {
     pub warnings: Vec<EngineProblem>,
     /// What went wrong beside requests: a journal that could not be written, a target that did not close.
     pub faults: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_usual(unit: &TimeUnit) -> bool {
+    *unit == TimeUnit::default()
 }
 
 /// A point that is not in the files of the run yet.
@@ -160,6 +174,8 @@ impl Manifest {
             null_rate: None,
             client_rate: None,
             gpu_hour_price: None,
+            declared: Declared::default(),
+            time_unit: TimeUnit::default(),
             denied: Vec::new(),
             codes: Vec::new(),
             points: Vec::new(),
@@ -167,6 +183,13 @@ impl Manifest {
             warnings: Vec::new(),
             faults: Vec::new(),
         }
+    }
+
+    /// Keeps what the user wants said, shown and denied.
+    pub fn keep_wishes(&mut self, resolved: &Resolved) {
+        self.declared.clone_from(&resolved.declared);
+        self.denied.clone_from(&resolved.deny);
+        self.time_unit = resolved.time_unit;
     }
 
     /// As text.

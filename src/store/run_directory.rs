@@ -66,6 +66,8 @@ pub mod file {
     pub const EXPORTS: &str = "exports";
     /// Folder of pictures.
     pub const PLOTS: &str = "plots";
+    /// Results for Prometheus' textfile collector.
+    pub const PROMETHEUS: &str = "metrics.prom";
     /// For people.
     pub const REPORT: &str = "report.html";
 }

@@ -37,7 +37,8 @@ fn an_invalid_point_is_never_the_headline_and_its_remedy_is_printed() {
     place(&text, "INVALID at 1 of 2 points");
     place(&text, "up to 405.8 output tokens/s at concurrency 2");
     place(&text, "invalid[recorder]: ");
-    place(&text, "(concurrency 16)");
+    let flowing = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    place(&flowing, "(concurrency 16)");
     place(&text, "    remedy: ");
     place(&table::render(&experiment(&[lossy])), "no number here can be trusted");
 }

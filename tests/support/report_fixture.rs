@@ -14,7 +14,9 @@ use bareflight::record::request_record::{
 use bareflight::report::{Experiment, FileNote, PointReport};
 use bareflight::request::RequestId;
 use bareflight::request::{Failure, FailureKind, Limits};
+use bareflight::settings::declared::Declared;
 use bareflight::settings::slo::Slos;
+use bareflight::settings::time_unit::TimeUnit;
 use bareflight::targets::TargetInfo;
 
 /// One run of the engine on paper.
@@ -191,6 +193,8 @@ pub fn experiment(runs: &[Paper]) -> Experiment {
         points,
         incomplete: runs.iter().any(|run| !run.complete),
         warnings: Vec::new(),
+        declared: Declared::default(),
+        time_unit: TimeUnit::default(),
         manifest: serde_json::json!({
             "schema_version": 2,
             "tool": {"name": "bareflight", "version": "0.1.0", "revision": "0123abcd"},

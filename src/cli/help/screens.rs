@@ -169,7 +169,7 @@ fn spelt(flag: &Arg) -> String {
 }
 
 /// Commands in the order in which people come to them, with a line each.
-const COMMANDS: [(&str, &str); 18] = [
+const COMMANDS: &[(&str, &str)] = &[
     ("run", "measure a target under one or several loads"),
     ("plan", "the same, resolved and explained, and nothing is sent"),
     ("compare", "two targets or more in turns: ratios, intervals, a verdict"),
@@ -183,12 +183,13 @@ const COMMANDS: [(&str, &str); 18] = [
     ("adapter", "hold an adapter of an engine in Python against its contract"),
     ("serve", "an engine of this process over OpenAI's and Triton's protocols"),
     ("translate", "our command for one of another benchmark"),
-    ("schema", "JSON schemas of the documents"),
-    ("completions", "for a shell: eval \"$(bareflight completions bash)\""),
-    ("man", "manual pages"),
+    ("init", "five questions, and a settings file"),
     ("help", "a topic, or a command"),
     ("explain", "what a warning means and what mends it"),
 ];
+
+/// Commands that people know to look for.
+const ALSO: &str = "also: schema, completions, man";
 
 /// The screen of the program.
 pub fn of_program(program: &Command) -> String {
@@ -201,7 +202,7 @@ pub fn of_program(program: &Command) -> String {
     }
     let _infallible = write!(
         text,
-        "\nBegin with `bareflight run`; `bareflight run -h` has ten flags, `--help` has all\nTopics: `bareflight help {}`\n",
+        "  {ALSO}\n\nBegin with `bareflight run`; `bareflight run -h` has ten flags, `--help` has all\nTopics: `bareflight help {}`\n",
         Topic::ALL.map(Topic::name).join("|")
     );
     text

@@ -40,8 +40,9 @@ fn every_command_is_on_the_screen_of_the_program() {
     let program = built();
     let text = screens::of_program(&program);
     for command in program.get_subcommands() {
-        let begin = format!("  {} ", command.get_name());
-        assert!(text.contains(&begin), "`{}` is new: add it to screens.rs", command.get_name());
+        let mut words = text.split([' ', ',', '\n']);
+        let is_there = words.any(|word| word == command.get_name());
+        assert!(is_there, "`{}` is new: add it to screens.rs", command.get_name());
     }
 }
 

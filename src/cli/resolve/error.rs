@@ -64,6 +64,9 @@ pub enum SettingsError {
     /// Two settings that exclude each other: the first, the others, and why.
     #[error("`{0}` does not go with {1}, since {2}: leave one out")]
     Apart(&'static str, &'static str, &'static str),
+    /// One note twice.
+    #[error("the note `{0}` is given twice: give each key of `--note` once")]
+    NoteTwice(String),
     /// One code on two lists.
     #[error("`{0}` is both denied and allowed: give it to one of `--deny` and `--allow`")]
     DeniedAndAllowed(Code),

@@ -8,16 +8,19 @@ mod tasks;
 mod terms;
 mod workload;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::cli::engine_threads::is_embedded;
 pub use crate::cli::resolve::error::SettingsError;
 pub use crate::cli::resolve::launch::split as split_launches;
 use crate::cli::typed::{ArrivalKind, PromptFormat, Settings};
+use crate::cli::variables;
 use crate::clock::Nanos;
 use crate::experiment::launch::preset;
 use crate::load::course::WindowKind;
 use crate::load::{Arrivals, Load};
+use crate::settings::declared::{Declared, KeyValue, ServerFacts};
 use crate::settings::engine::EngineSettings;
 use crate::settings::human_duration::HumanDuration;
 use crate::settings::load_rules::{ConcurrencyItem, RequestCount};
@@ -25,6 +28,7 @@ use crate::settings::seed_choice::SeedChoice;
 use crate::settings::served::{BodyField, ServedSettings};
 use crate::settings::server_metrics::ServerMetricsChoice;
 use crate::settings::slo::Slos;
+use crate::settings::time_unit::TimeUnit;
 use crate::settings::{
     DEFAULT_CONCURRENCIES, DEFAULT_DRAIN, DEFAULT_SEED, DEFAULT_TARGET, DEFAULT_TIMEOUT, Resolved,
 };
@@ -86,6 +90,9 @@ fn resolve_all(typed: &Settings) -> Result<Resolved, SettingsError> {
         keep_deliveries: !typed.no_deliveries.unwrap_or(false),
         export: typed.export.clone().unwrap_or_default(),
         plots: typed.plots.clone().unwrap_or_default(),
+        prometheus: typed.prometheus,
+        declared: declared(typed)?,
+        time_unit: typed.time_unit.unwrap_or_default(),
         deny: denied(typed)?,
         allow: typed.allow.clone().unwrap_or_default(),
         quiet: typed.quiet.unwrap_or(false),
@@ -359,6 +366,26 @@ fn spawn_rate(typed: &Settings) -> Result<Option<f64>, SettingsError> {
     Ok(Some(given))
 }
 
+/// What is said of server and run.
+fn declared(typed: &Settings) -> Result<Declared, SettingsError> {
+    if typed.server_gpu_count == Some(0) {
+        return Err(SettingsError::Zero("--server-gpu-count", "leave it out for a server without"));
+    }
+    let mut notes = BTreeMap::new();
+    for KeyValue { key, value } in typed.note.iter().flatten() {
+        if notes.insert(key.clone(), value.clone()).is_some() {
+            return Err(SettingsError::NoteTwice(key.clone()));
+        }
+    }
+    let server = ServerFacts {
+        engine: typed.server_engine.clone(),
+        version: typed.server_version.clone(),
+        gpu_type: typed.server_gpu_type.clone(),
+        gpu_count: typed.server_gpu_count,
+    };
+    Ok(Declared { server, notes })
+}
+
 /// Codes that must not come up. A code is denied or allowed, and not both.
 fn denied(typed: &Settings) -> Result<Vec<Code>, SettingsError> {
     let (deny, allow) = (typed.deny.as_deref(), typed.allow.as_deref().unwrap_or_default());
@@ -482,6 +509,13 @@ impl Resolved {
             no_deliveries: Some(!self.keep_deliveries),
             export: (!self.export.is_empty()).then(|| self.export.clone()),
             plots: (!self.plots.is_empty()).then(|| self.plots.clone()),
+            time_unit: (self.time_unit != TimeUnit::default()).then_some(self.time_unit),
+            prometheus: self.prometheus,
+            server_engine: self.declared.server.engine.clone(),
+            server_version: self.declared.server.version.clone(),
+            server_gpu_type: self.declared.server.gpu_type.clone(),
+            server_gpu_count: self.declared.server.gpu_count,
+            note: self.notes(),
             deny: (!self.deny.is_empty()).then(|| self.deny.clone()),
             allow: (!self.allow.is_empty()).then(|| self.allow.clone()),
             quiet: Some(self.quiet),
@@ -502,7 +536,14 @@ impl Resolved {
     /// # Errors
     /// When a value has no form in TOML.
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
-        toml::to_string(&self.to_settings())
+        toml::to_string(&self.to_settings()).map(|text| variables::escape(&text))
+    }
+
+    fn notes(&self) -> Option<Vec<KeyValue>> {
+        let notes = self.declared.notes.iter();
+        let notes: Vec<KeyValue> =
+            notes.map(|(key, value)| KeyValue { key: key.clone(), value: value.clone() }).collect();
+        (!notes.is_empty()).then_some(notes)
     }
 
     fn write_loads(&self, settings: &mut Settings) {

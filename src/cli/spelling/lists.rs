@@ -15,7 +15,8 @@ pub fn join(words: Vec<OsString>, command: &Command) -> Vec<OsString> {
         if !is_list {
             continue;
         }
-        let Some(mut list) = words.next() else { continue };
+        // A flag without its value is for the parser to name.
+        let Some(mut list) = words.next_if(|word| !is_flag(word)) else { continue };
         let belongs = |word: &OsString| {
             word.to_str().is_some_and(|word| {
                 !word.starts_with('-') && (!has_words_of_its_own || is_number(word))
@@ -28,6 +29,10 @@ pub fn join(words: Vec<OsString>, command: &Command) -> Vec<OsString> {
         joined.push(list);
     }
     joined
+}
+
+fn is_flag(word: &OsString) -> bool {
+    word.to_str().is_some_and(|word| word.starts_with('-') && !is_number(word))
 }
 
 fn takes_list(word: &str, command: &Command) -> bool {

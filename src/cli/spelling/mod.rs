@@ -169,6 +169,10 @@ impl<'a> Reader<'a> {
                 (format!("{} {value}", flag.typed), vec![format!("--{ours}"), value])
             }
             Means::Switch(ours) => (flag.typed.clone(), vec![format!("--{ours}")]),
+            Means::Words(words) => {
+                let value = value()?;
+                (format!("{} {}", flag.typed, target::shown(&value)), words(&value, self.asked))
+            }
             Means::Converted(convert) => {
                 let value = value()?;
                 let ours = convert(&value, self.asked).map_err(|remedy| {
@@ -195,10 +199,10 @@ impl<'a> Reader<'a> {
 
     /// Remembers how a flag of ours was spelt.
     fn note(&mut self, ours: &str, typed: &str) -> Result<(), SpellingError> {
-        let appends = |flag: &&clap::Arg| matches!(flag.get_action(), ArgAction::Append);
         let found = self.command.get_arguments().find(|flag| flag.get_long() == Some(ours));
         // Each side of a comparison may be spelt as it likes.
-        let sides = ours == "target" && found.filter(appends).is_some();
+        let sides = ours == "target"
+            && found.is_some_and(|flag| matches!(flag.get_action(), ArgAction::Append));
         let first = self.spelt.entry(ours.to_owned()).or_insert_with(|| typed.to_owned());
         if first == typed || sides {
             return Ok(());

@@ -19,6 +19,8 @@ pub enum Means {
     Same(&'static str),
     /// A switch, as our flag with its value.
     Switch(&'static str),
+    /// Our words for any value.
+    Words(fn(&str, Asked) -> Vec<String>),
     /// Our words for a value, or what can be given instead.
     Converted(fn(&str, Asked) -> Result<Vec<String>, String>),
 }
@@ -57,11 +59,11 @@ impl Asked {
 
 /// Every alias.
 pub const ALIASES: &[Alias] = &[
-    alias(&["request-rate"], Means::Converted(request_rate)),
+    alias(&["request-rate"], Means::Words(request_rate)),
     alias(&["num-concurrency"], Means::Same("concurrency")),
-    alias(&["max-concurrency"], Means::Converted(max_concurrency)),
+    alias(&["max-concurrency"], Means::Words(max_concurrency)),
     alias(&["max-requests", "request-count", "num-requests"], Means::Same("requests")),
-    alias(&["max-time-per-run"], Means::Converted(minutes)),
+    alias(&["max-time-per-run"], Means::Words(minutes)),
     alias(&["warmup-request-count", "num-warmup-requests"], Means::Same("warmup")),
     alias(&["traffic-scenario"], Means::Same("scenario")),
     alias(&["random-input-len"], Means::Same("input-tokens-mean")),
@@ -69,7 +71,7 @@ pub const ALIASES: &[Alias] = &[
     alias(&["random-seed"], Means::Same("seed")),
     alias(&["streaming"], Means::Switch("no-streaming=false")),
     alias(&["ignore-eos"], Means::Switch("stop-at-eos=false")),
-    alias(&["url", "api-base", "base-url"], Means::Converted(url)),
+    alias(&["url", "api-base", "base-url"], Means::Words(url)),
     alias(&["endpoint-type"], Means::Converted(endpoint)),
     alias(&["tokenizer-dir"], Means::Same("tokenizer")),
     alias(&["artifact-dir", "artifact-directory", "output-dir"], Means::Same("out")),
@@ -91,28 +93,28 @@ fn words(flag: &str, value: &str) -> Vec<String> {
 }
 
 /// vLLM bench sends as fast as it may where the rate is `inf`: a closed loop where requests in flight are bounded.
-fn request_rate(value: &str, asked: Asked) -> Result<Vec<String>, String> {
-    Ok(match (value, asked.in_flight) {
+fn request_rate(value: &str, asked: Asked) -> Vec<String> {
+    match (value, asked.in_flight) {
         (ENDLESS, true) => Vec::new(),
         (ENDLESS, false) => vec!["--batch".to_owned()],
         (rate, _) => words("--rate", rate),
-    })
+    }
 }
 
 /// A closed loop, or the cap of an open one.
-fn max_concurrency(value: &str, asked: Asked) -> Result<Vec<String>, String> {
-    Ok(words(if asked.rate { "--max-in-flight" } else { "--concurrency" }, value))
+fn max_concurrency(value: &str, asked: Asked) -> Vec<String> {
+    words(if asked.rate { "--max-in-flight" } else { "--concurrency" }, value)
 }
 
 /// genai-bench counts the time of a run in minutes.
-fn minutes(value: &str, _: Asked) -> Result<Vec<String>, String> {
+fn minutes(value: &str, _: Asked) -> Vec<String> {
     let bare = value.parse::<f64>().is_ok();
-    Ok(words("--duration", &if bare { format!("{value}m") } else { value.to_owned() }))
+    words("--duration", &if bare { format!("{value}m") } else { value.to_owned() })
 }
 
 /// Whatever it looks like, it is a server's.
-fn url(value: &str, _: Asked) -> Result<Vec<String>, String> {
-    Ok(words("--target", &target::of_url(value)))
+fn url(value: &str, _: Asked) -> Vec<String> {
+    words("--target", &target::of_url(value))
 }
 
 fn endpoint(value: &str, _: Asked) -> Result<Vec<String>, String> {

@@ -3,6 +3,8 @@
 use crate::targets::registry;
 
 const OPENAI: &str = "openai:";
+/// Of a server for HTTP.
+const LOWEST_PORT: u16 = 80;
 
 /// The target with its kind; unchanged where it has one, or where it is no address.
 pub fn with_kind(target: &str) -> String {
@@ -22,8 +24,12 @@ fn is_address(target: &str) -> bool {
         return matches!(scheme, "http" | "https");
     }
     let authority = target.split('/').next().unwrap_or_default();
-    let port = authority.rsplit_once(':').filter(|(host, _)| !host.is_empty());
-    port.is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+    let Some((host, port)) = authority.rsplit_once(':').filter(|(host, _)| !host.is_empty()) else {
+        return false;
+    };
+    // A bare word may as well be a kind that does not exist: servers listen on port 80 or above.
+    let is_host = host == "localhost" || host.contains('.') || host.starts_with('[');
+    port.parse::<u16>().is_ok_and(|port| is_host || port >= LOWEST_PORT)
 }
 
 /// As it may be printed: an address with a password stays out.

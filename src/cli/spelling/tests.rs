@@ -69,7 +69,9 @@ fn a_list_may_have_spaces_or_commas_or_both() {
         let line = ours(&format!("bareflight run {typed} -q"));
         assert_eq!(line, "bareflight run --concurrency 1,2,4 -q");
     }
-    assert_eq!(ours("bareflight run --rate 1 -2"), "bareflight run --rate 1 -2");
+    for line in ["bareflight run --rate 1 -2", "bareflight run --concurrency --rate 2"] {
+        assert_eq!(ours(line), line);
+    }
     assert_eq!(
         ours("bareflight compare --concurrency 1 a b"),
         "bareflight compare --concurrency 1 a b"
@@ -105,6 +107,8 @@ fn an_address_alone_is_an_openai_server_and_a_kind_stays() {
         ("sim:9", "sim:9"),
         ("null:", "null:"),
         ("warp:x", "warp:x"),
+        ("warp:9", "warp:9"),
+        ("node7:8000", "openai:node7:8000"),
         ("ftp://h", "ftp://h"),
         ("localhost", "localhost"),
     ] {

@@ -16,6 +16,7 @@ use crate::cli::compare::CompareArgs;
 use crate::cli::doctor::DoctorArgs;
 use crate::cli::explain::ExplainArgs;
 use crate::cli::help::{self, HelpArgs};
+use crate::cli::init::InitArgs;
 use crate::cli::inspect::InspectArgs;
 use crate::cli::ladder::LadderArgs;
 use crate::cli::report::{ImportArgs, ReportArgs};
@@ -86,6 +87,8 @@ pub enum Command {
     Translate(TranslateArgs),
     /// Find the highest rate or concurrency that meets objectives: bracket, bisection, a limit with an interval
     Search(Box<SearchArgs>),
+    /// Ask five questions and write a settings file with comments
+    Init(InitArgs),
     /// Explain a warning: what it means, why it matters, what helps
     Explain(ExplainArgs),
     /// Explain a topic, or a command with all its flags

@@ -10,15 +10,18 @@ use crate::cli::typed::{
     ArrivalKind, ExecutorFlags, LaunchFlags, PromptFormat, RequestFlags, WorkloadFlags,
 };
 use crate::load::course::WindowKind;
+use crate::settings::declared::KeyValue;
 use crate::settings::engine::{CapacityPolicy, ChunkingPolicy, Quantization};
 use crate::settings::export::{ExportFormat, PlotFormat};
 use crate::settings::gpu_choice::GpuChoice;
 use crate::settings::human_duration::HumanDuration;
 use crate::settings::load_rules::{ConcurrencyItem, RequestCount};
 use crate::settings::profile_window::ProfileWindow;
+use crate::settings::scrape_address::ScrapeAddress;
 use crate::settings::seed_choice::SeedChoice;
 use crate::settings::served::{BodyField, OutputTokenField, ServedEndpoint};
 use crate::settings::server_metrics::ServerMetricsChoice;
+use crate::settings::time_unit::TimeUnit;
 use crate::warning::Code;
 use crate::workload::scenario::Scenario;
 
@@ -417,6 +420,40 @@ pub struct Settings {
     #[arg(long, value_name = "FORMAT,…", value_delimiter = ',', help_heading = "Output")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plots: Option<Vec<PlotFormat>>,
+    /// Answer Prometheus here while it runs (`:9400` on every interface, `127.0.0.1:9400` on this machine), and leave `metrics.prom`
+    #[arg(long, value_name = "ADDRESS", help_heading = "Output")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prometheus: Option<ScrapeAddress>,
+    /// Unit of latencies on the console and in Markdown; JSON, CSV and the page keep to milliseconds, which their keys name
+    #[arg(
+        long,
+        value_enum,
+        help_heading = "Output",
+        hide_possible_values = true,
+        value_name = "ms|s"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_unit: Option<TimeUnit>,
+    /// What the server runs, e.g. `vLLM`: kept in every artefact
+    #[arg(long, value_name = "NAME", help_heading = "Output")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_engine: Option<String>,
+    /// The version of the server's engine: kept in every artefact
+    #[arg(long, value_name = "VERSION", help_heading = "Output")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_version: Option<String>,
+    /// The server's GPUs, e.g. `H100`: kept in every artefact
+    #[arg(long, value_name = "NAME", help_heading = "Output")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_gpu_type: Option<String>,
+    /// How many GPUs the server has: for rates per GPU, frontier and cost, where the target does not know its own
+    #[arg(long, value_name = "N", help_heading = "Output")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_gpu_count: Option<u32>,
+    /// Anything else that every artefact should carry, `KEY=VALUE`; may be given again and again
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "Output")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<Vec<KeyValue>>,
     /// End with exit code 4 where one of these warnings comes up (docs/WARNINGS.md, `bareflight explain`)
     #[arg(long, value_name = "CODE,…", value_delimiter = ',', help_heading = "Output")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -161,6 +161,12 @@ impl PointRunner<'_> {
         }
     }
 
+    /// As the target knows them, else as the user says.
+    fn gpus_in_use(&self) -> u32 {
+        let said = self.resolved.declared.server.gpu_count;
+        if self.info.gpus > 0 { self.info.gpus } else { said.unwrap_or(0) }
+    }
+
     pub(super) fn facts(&self, plan: &Plan, warmup_failure: Option<String>) -> RunFacts {
         let now = clock::now();
         RunFacts {
@@ -171,7 +177,7 @@ impl PointRunner<'_> {
             window: Window { start: now, end: now },
             window_kind: self.resolved.window.of(&plan.load()),
             planned: plan.shots().len() as u64,
-            gpus: self.info.gpus,
+            gpus: self.gpus_in_use(),
             streaming: self.resolved.workload.streaming,
             slos: self.resolved.slos.clone(),
             complete: false,

@@ -75,6 +75,10 @@ fn document(run: &ExportRun, point: &ExportPoint) -> Value {
             put(&key.replace('X', name), value.into());
         }
     }
+    // As the tool's `--metadata KEY=VALUE` does, which never hides a figure.
+    for (key, value) in &run.manifest.declared.notes {
+        document.entry(key).or_insert_with(|| value.clone().into());
+    }
     Value::Object(document)
 }
 

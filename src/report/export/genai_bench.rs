@@ -161,7 +161,9 @@ fn individual(answer: &Answer) -> Value {
 fn metadata(run: &ExportRun, levels: &[u32]) -> Value {
     let requests = run.points.iter().map(|point| point.answers.len()).max().unwrap_or(0);
     let longest = run.points.iter().map(ExportPoint::duration_s).fold(0.0, f64::max);
-    let gpus = run.manifest.target.gpus;
+    let server = &run.manifest.declared.server;
+    let own = Some(run.manifest.target.gpus).filter(|gpus| *gpus > 0);
+    let gpus = own.or(server.gpu_count);
     json!({
         "cmd": run.command(),
         "benchmark_version": VERSION,
@@ -176,10 +178,10 @@ fn metadata(run: &ExportRun, levels: &[u32]) -> Value {
         "iteration_type": "num_concurrency",
         "traffic_scenario": [scenario(run)],
         "additional_request_params": {},
-        "server_engine": null,
-        "server_version": null,
-        "server_gpu_type": null,
-        "server_gpu_count": (gpus > 0).then(|| gpus.to_string()),
+        "server_engine": server.engine,
+        "server_version": server.version,
+        "server_gpu_type": server.gpu_type,
+        "server_gpu_count": gpus.map(|gpus| gpus.to_string()),
         "max_time_per_run_s": longest.ceil() as u64,
         "max_requests_per_run": requests,
         "experiment_folder_name": run.shown.folder,

@@ -6,7 +6,9 @@ use super::{ExportRun, Exported, text_file};
 use crate::metrics::percentile::Percentile;
 use crate::metrics::{Quantity, Rate};
 use crate::report::figures::{self, ABSENT};
+use crate::report::times::Shown;
 use crate::report::{Experiment, PointReport};
+use crate::settings::time_unit::TimeUnit;
 
 pub(super) fn render(run: &ExportRun) -> Exported {
     Exported { files: vec![text_file("report.md", table(run.shown))], left_out: Vec::new() }
@@ -19,12 +21,18 @@ pub fn table(shown: &Experiment) -> String {
         if marks.is_empty() { String::new() } else { format!(" **[{}]**", marks.join(", ")) };
     // Writing to a string cannot fail, here and below.
     let mut text = format!("**{}**{marks}\n\n", escape(&shown.title));
-    text.push_str(
-        "| load | requests | req/s | output tok/s | TTFT p50 / p99 ms | TPOT p50 ms | ITL p50 / p99 ms | latency p50 / p99 ms | verdict |\n\
+    let unit = shown.time_unit.symbol();
+    let _infallible = write!(
+        text,
+        "| load | requests | req/s | output tok/s | TTFT p50 / p99 {unit} | TPOT p50 {unit} | ITL p50 / p99 {unit} | latency p50 / p99 {unit} | verdict |\n\
          |---|--:|--:|--:|--:|--:|--:|--:|---|\n",
     );
     for point in &shown.points {
-        text.push_str(&row(point));
+        text.push_str(&row(point, shown.time_unit));
+    }
+    let said = [shown.declared.server.line(), shown.declared.notes_line()];
+    for said in said.into_iter().flatten() {
+        let _infallible = write!(text, "\n{}\n", escape(&said));
     }
     let _infallible = writeln!(
         text,
@@ -36,13 +44,12 @@ pub fn table(shown: &Experiment) -> String {
     text
 }
 
-fn row(point: &PointReport) -> String {
+fn row(point: &PointReport, unit: TimeUnit) -> String {
     let summary = &point.summary;
     let one = |quantity, which| {
-        summary.percentile(quantity, which).map_or_else(
-            || ABSENT.to_owned(),
-            |value| figures::percentile(value, figures::decimals(value.value)),
-        )
+        summary
+            .percentile(quantity, which)
+            .map_or_else(|| ABSENT.to_owned(), |value| Shown::of(quantity, unit).text(value))
     };
     let both = |quantity| {
         format!("{} / {}", one(quantity, Percentile::P50), one(quantity, Percentile::P99))

@@ -13,17 +13,19 @@ use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::percentile::Percentile;
 use crate::metrics::summary::{Mark, Summary, Verdict};
 use crate::report::figures::{self, figure, with_unit};
+use crate::report::times::Shown;
 use crate::report::{Experiment, FileNote, cost, notes};
+use crate::settings::time_unit::TimeUnit;
 
 use lines::sentence;
-pub use point::render as point;
+pub use point::{render as point, render_in as point_in};
 
 /// The whole report, for one point or several.
 pub fn render(experiment: &Experiment) -> String {
     let mut text = opening(experiment);
     for report in &experiment.points {
         text.push('\n');
-        text.push_str(&point(report));
+        text.push_str(&point_in(report, experiment.time_unit));
     }
     text.push_str(&closing(experiment));
     text
@@ -37,6 +39,11 @@ pub fn conclusion(experiment: &Experiment) -> String {
 fn opening(experiment: &Experiment) -> String {
     let mut text = format!("{}{}\n", experiment.title, marks(experiment.marks()));
     text.push_str(&line("target", &experiment.target.title));
+    for (name, said) in
+        [("server", experiment.declared.server.line()), ("notes", experiment.declared.notes_line())]
+    {
+        text.push_str(&said.map_or_else(String::new, |said| line(name, &said)));
+    }
     text.push_str(&line("verdict", &verdict(experiment)));
     text.push_str(&line("headline", &headline(experiment)));
     text
@@ -46,7 +53,7 @@ fn closing(experiment: &Experiment) -> String {
     let mut text = String::new();
     if experiment.points.len() > 1 {
         text.push('\n');
-        text.push_str(&sweep::render(&experiment.points));
+        text.push_str(&sweep::render(&experiment.points, experiment.time_unit));
         text.push_str(&server::by_point(&experiment.points));
     }
     if let Some(cost) = cost::sentence(experiment) {
@@ -123,7 +130,7 @@ pub fn headline(experiment: &Experiment) -> String {
         format!("{superlative}{tokens} output tokens/s at {}", best.label)
     };
     for quantity in [Quantity::Ttft, Quantity::Itl, best.summary.headline_latency()] {
-        if let Some(pair) = p50_and_p99(&best.summary, quantity) {
+        if let Some(pair) = p50_and_p99(&best.summary, quantity, experiment.time_unit) {
             let name = match quantity {
                 Quantity::E2eIntended => "request latency from intended arrival",
                 other => figures::short_name(other),
@@ -135,12 +142,10 @@ pub fn headline(experiment: &Experiment) -> String {
 }
 
 /// `p50 12.3 ms, p99 ~45.6 ms`.
-fn p50_and_p99(summary: &Summary, quantity: Quantity) -> Option<String> {
-    let unit = quantity.definition().unit.symbol();
-    let printed = |which| {
-        let value = summary.percentile(quantity, which)?;
-        Some(figures::percentile(value, figures::decimals(value.value)))
-    };
+fn p50_and_p99(summary: &Summary, quantity: Quantity, unit: TimeUnit) -> Option<String> {
+    let shown = Shown::of(quantity, unit);
+    let unit = shown.symbol;
+    let printed = |which| Some(shown.text(summary.percentile(quantity, which)?));
     let (p50, p99) = (printed(Percentile::P50)?, printed(Percentile::P99)?);
     let roughly = figures::roughly(summary.is_approximate(quantity));
     Some(format!("p50 {roughly}{p50} {unit}, p99 {roughly}{p99} {unit}"))

@@ -14,16 +14,23 @@ use crate::report::notes::{self, SHOWN};
 use crate::report::roofline;
 use crate::report::table::lines::{flowed, plain_table, printed};
 use crate::report::table::{engine, marks};
+use crate::report::times::Shown;
+use crate::settings::time_unit::TimeUnit;
 
 /// One run: heading with marks, verdict, counts, latencies, throughput.
 pub fn render(point: &PointReport) -> String {
+    render_in(point, TimeUnit::default())
+}
+
+/// The same, with latencies in this unit.
+pub fn render_in(point: &PointReport, unit: TimeUnit) -> String {
     let summary = &point.summary;
     let heading = format!("{}{}\n", point.label, marks(summary.marks.iter().copied()));
     let verdict = format!("  {}: ", summary.verdict.description());
     let ended = flowed(&verdict, ", ", &ended(summary));
     format!(
         "{heading}{ended}{}{}{}{}",
-        latencies(summary),
+        latencies(summary, unit),
         throughput(summary),
         roofline(summary),
         engine::render(summary)
@@ -66,15 +73,15 @@ fn rows(summary: &Summary) -> Vec<Quantity> {
     rows
 }
 
-fn latencies(summary: &Summary) -> String {
+fn latencies(summary: &Summary, unit: TimeUnit) -> String {
     let mut table = plain_table(&["", "avg", "min", "max", "p99", "p90", "p75", "p50"]);
     for quantity in rows(summary) {
         if !summary.streaming && quantity.definition().needs_streaming {
             continue;
         }
         table.add_row(match summary.distribution(quantity) {
-            Some(values) => row(summary, quantity, values),
-            None => iter::once(name(quantity))
+            Some(values) => row(summary, quantity, values, unit),
+            None => iter::once(name(quantity, unit))
                 .chain(iter::repeat_n(ABSENT.to_owned(), 3 + SHOWN.len()))
                 .collect(),
         });
@@ -82,29 +89,36 @@ fn latencies(summary: &Summary) -> String {
     printed(&table)
 }
 
-fn name(quantity: Quantity) -> String {
+fn name(quantity: Quantity, unit: TimeUnit) -> String {
     match quantity {
         Quantity::OutputTokens | Quantity::PromptTokens => short_name(quantity).to_owned(),
-        other => format!("{} ({})", short_name(other), other.definition().unit.symbol()),
+        other => format!("{} ({})", short_name(other), Shown::of(other, unit).symbol),
     }
 }
 
 /// Average, smallest, largest, and each percentile with its interval below.
-fn row(summary: &Summary, quantity: Quantity, values: &Distribution) -> Vec<String> {
+fn row(
+    summary: &Summary,
+    quantity: Quantity,
+    values: &Distribution,
+    unit: TimeUnit,
+) -> Vec<String> {
+    let shown = Shown::of(quantity, unit);
     let roughly = figures::roughly(summary.is_approximate(quantity));
     // The spread of lengths is the workload's own, not an estimate: whole numbers, no interval, no mark.
     let estimated = !matches!(quantity, Quantity::OutputTokens | Quantity::PromptTokens);
-    let digits = if estimated { figures::decimals_of_row(values) } else { 0 };
+    let digits = if estimated { shown.row_digits(values) } else { 0 };
     let below = if estimated { "\n  95 % interval" } else { "" };
     let mut cells = vec![
-        format!("{roughly}{}{below}", name(quantity)),
-        fixed(values.mean, digits.max(usize::from(!estimated))),
-        fixed(values.min, digits),
-        fixed(values.max, digits),
+        format!("{roughly}{}{below}", name(quantity, unit)),
+        fixed(shown.value(values.mean), digits.max(usize::from(!estimated))),
+        fixed(shown.value(values.min), digits),
+        fixed(shown.value(values.max), digits),
     ];
     cells.extend(SHOWN.iter().map(|which| match values.percentiles.get(which) {
         Some(value) if estimated => {
-            format!("{roughly}{}\n{}", percentile(value, digits), interval(value, digits))
+            let value = shown.percentile(value);
+            format!("{roughly}{}\n{}", percentile(&value, digits), interval(&value, digits))
         }
         Some(value) => percentile(value, digits),
         None => ABSENT.to_owned(),

@@ -8,12 +8,16 @@ use crate::report::PointReport;
 use crate::report::figures::{self, ABSENT};
 use crate::report::frontier;
 use crate::report::table::lines::{plain_table, printed, sentence};
+use crate::report::times::Shown;
+use crate::settings::time_unit::TimeUnit;
 
 /// One line for each point.
-pub(super) fn render(points: &[PointReport]) -> String {
+pub(super) fn render(points: &[PointReport], unit: TimeUnit) -> String {
     let open = points.iter().any(|point| matches!(point.summary.load, Load::Open { .. }));
     // In an open loop the latency counts from the intended arrival, and says so.
-    let latency = if open { "intended, ms\np50/p99" } else { "latency, ms\np50/p99" };
+    let heading = |name: &str| format!("{name}, {}\np50/p99", unit.symbol());
+    let latency = heading(if open { "intended" } else { "latency" });
+    let (ttft, itl) = (heading("TTFT"), heading("ITL"));
     let without_output = points.iter().any(|point| point.summary.is_without_output());
     let mut header = vec![load_heading(points), "requests\nok/failed", "req/s"];
     let documents = points.iter().any(|point| point.summary.documents.is_some());
@@ -28,12 +32,12 @@ pub(super) fn render(points: &[PointReport]) -> String {
     if without_output {
         header.push("input\ntokens/s");
     } else {
-        header.extend(["output\ntokens/s", "TTFT, ms\np50/p99", "ITL, ms\np50/p99"]);
+        header.extend(["output\ntokens/s", &ttft, &itl]);
     }
-    header.extend([latency, "verdict"]);
+    header.extend([latency.as_str(), "verdict"]);
     let mut table = plain_table(&header);
     for point in points {
-        table.add_row(row(point, without_output, (documents, images)));
+        table.add_row(row(point, without_output, (documents, images), unit));
     }
     let dominated = frontier::dominated(points);
     printed(&table) + &dominated.map_or_else(String::new, |text| sentence("  ", &text))
@@ -48,6 +52,7 @@ fn row(
     point: &PointReport,
     without_output: bool,
     (documents, images): (bool, bool),
+    unit: TimeUnit,
 ) -> Vec<String> {
     let summary = &point.summary;
     let counts = &summary.counts;
@@ -72,19 +77,19 @@ fn row(
         row.push(figures::maybe(summary.rate(Rate::InputThroughput)));
     } else {
         row.push(figures::maybe(summary.rate(Rate::OutputThroughput)));
-        row.extend([Quantity::Ttft, Quantity::Itl].map(|quantity| pair(summary, quantity)));
+        row.extend([Quantity::Ttft, Quantity::Itl].map(|quantity| pair(summary, quantity, unit)));
     }
-    row.extend([pair(summary, summary.headline_latency()), verdict(summary)]);
+    row.extend([pair(summary, summary.headline_latency(), unit), verdict(summary)]);
     row
 }
 
 /// `12.3/~45.6`: p50 and p99.
-fn pair(summary: &Summary, quantity: Quantity) -> String {
+fn pair(summary: &Summary, quantity: Quantity, unit: TimeUnit) -> String {
+    let shown = Shown::of(quantity, unit);
     let printed = |which| {
-        summary.percentile(quantity, which).map_or_else(
-            || ABSENT.to_owned(),
-            |value| figures::percentile(value, figures::decimals(value.value)),
-        )
+        summary
+            .percentile(quantity, which)
+            .map_or_else(|| ABSENT.to_owned(), |value| shown.text(value))
     };
     let roughly = figures::roughly(summary.is_approximate(quantity));
     format!("{roughly}{}/{}", printed(Percentile::P50), printed(Percentile::P99))
