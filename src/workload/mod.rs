@@ -2,6 +2,8 @@
 
 pub mod adapters;
 pub mod dataset;
+#[cfg(test)]
+mod distribution_tests;
 pub mod images;
 pub mod mix;
 pub mod priorities;

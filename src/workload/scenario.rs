@@ -25,6 +25,7 @@ const RESAMPLES: u32 = 64;
 /// | `N(mean,std)/(mean,std)` | normal: input, then output |
 /// | `U(min,max)/(min,max)` | uniform, both ends included: input, then output |
 /// | `U(max_in,max_out)` | short for `U(1,max_in)/(1,max_out)` |
+/// | `L(mean,std)/(mean,std)` | log-normal with these means and deviations: input, then output |
 /// | `E(n)` | embeddings: each text has n tokens |
 /// | `R(doc,query)` | rerank: tokens of each document, and of the query |
 /// | `I(w,h)`, `I(w,h,n)` | chat with n images (1) of w × h pixels and a text of 100 tokens in, 100 out |
@@ -56,6 +57,13 @@ pub enum Scenario {
         input: Span,
         /// Output tokens.
         output: Span,
+    },
+    /// Log-normal, truncated below 1.
+    LogNormal {
+        /// Prompt tokens.
+        input: LogNormal,
+        /// Output tokens.
+        output: LogNormal,
     },
     /// Embeddings of texts.
     Embedding {
@@ -116,6 +124,28 @@ pub struct Normal {
     pub std: f64,
 }
 
+/// Mean and standard deviation of lengths whose logarithms are normal, in tokens, before truncation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LogNormal(pub Normal);
+
+impl LogNormal {
+    /// Mean and standard deviation of the logarithms.
+    pub fn of_logarithms(self) -> Normal {
+        let Normal { mean, std } = self.0;
+        let variance = libm::log1p((std / mean) * (std / mean));
+        Normal { mean: libm::log(mean) - variance / 2.0, std: variance.sqrt() }
+    }
+
+    fn draw(self, rng: &mut Xoshiro256PlusPlus) -> u32 {
+        let Normal { mean, std } = self.of_logarithms();
+        let draw = || {
+            let z: f64 = StandardNormal.sample(rng);
+            libm::exp(mean + std * z)
+        };
+        drawn_within(draw, self.0.mean)
+    }
+}
+
 /// Smallest and largest length, in tokens, both included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
@@ -138,7 +168,7 @@ pub struct Lengths {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
     "'{text}' is not a traffic scenario: {why}; write D(in,out), N(mean,std)/(mean,std) or \
-     U(min,max)/(min,max), e.g. D(512,128), N(480,240)/(300,150) or U(50,100)/(200,250); E(n) for embeddings, R(doc,query) \
+     U(min,max)/(min,max), e.g. D(512,128), N(480,240)/(300,150) or U(50,100)/(200,250); L(mean,std)/(mean,std) is log-normal; E(n) for embeddings, R(doc,query) \
      for rerank, I(w,h) or I(w,h,n)/(in,out) for images with text"
 )]
 pub struct ScenarioError {
@@ -157,6 +187,9 @@ impl Scenario {
             Self::Uniform { input, output } => {
                 Lengths { input: input.draw(rng), output: output.draw(rng) }
             }
+            Self::LogNormal { input, output } => {
+                Lengths { input: input.draw(rng), output: output.draw(rng) }
+            }
             Self::Embedding { tokens } => Lengths { input: tokens, output: 0 },
             Self::Rerank { document, .. } => Lengths { input: document, output: 0 },
             Self::Images { input, output, .. } => Lengths { input, output },
@@ -166,7 +199,10 @@ impl Scenario {
     /// What is asked.
     pub fn task(&self) -> Task {
         match self {
-            Self::Deterministic { .. } | Self::Normal { .. } | Self::Uniform { .. } => Task::Text,
+            Self::Deterministic { .. }
+            | Self::Normal { .. }
+            | Self::Uniform { .. }
+            | Self::LogNormal { .. } => Task::Text,
             Self::Embedding { .. } => Task::Embeddings,
             Self::Rerank { .. } => Task::Rerank,
             Self::Images { .. } => Task::ImageText,
@@ -179,6 +215,9 @@ impl Scenario {
             Self::Deterministic { input, .. } => format!("D({input})"),
             Self::Normal { input: Normal { mean, std }, .. } => format!("N({mean},{std})"),
             Self::Uniform { input: Span { min, max }, .. } => format!("U({min},{max})"),
+            Self::LogNormal { input: LogNormal(Normal { mean, std }), .. } => {
+                format!("L({mean},{std})")
+            }
             Self::Embedding { .. } | Self::Rerank { .. } => self.to_string(),
             Self::Images { made: MadeImages { width, height, count }, input, .. } => {
                 format!("I({width},{height},{count})/({input})")
@@ -190,6 +229,10 @@ impl Scenario {
     pub fn longest_likely_output(&self) -> u32 {
         match *self {
             Self::Deterministic { output, .. } | Self::Images { output, .. } => output,
+            Self::LogNormal { output, .. } => {
+                let Normal { mean, std } = output.of_logarithms();
+                libm::exp(mean + 5.0 * std).round().clamp(1.0, f64::from(MAX_TOKENS)) as u32
+            }
             Self::Embedding { .. } | Self::Rerank { .. } => 0,
             Self::Uniform { output, .. } => output.max,
             Self::Normal { output: Normal { mean, std }, .. } => {
@@ -207,7 +250,8 @@ impl Scenario {
             }
             Self::Embedding { tokens } => Lengths { input: tokens, output: 0 },
             Self::Rerank { document, query } => Lengths { input: document + query, output: 0 },
-            Self::Normal { input, output } => {
+            Self::Normal { input, output }
+            | Self::LogNormal { input: LogNormal(input), output: LogNormal(output) } => {
                 Lengths { input: input.mean.round() as u32, output: output.mean.round() as u32 }
             }
             Self::Uniform { input, output } => {
@@ -219,14 +263,19 @@ impl Scenario {
 
 impl Normal {
     fn draw(self, rng: &mut Xoshiro256PlusPlus) -> u32 {
-        let range = 1.0..=f64::from(MAX_TOKENS);
-        let mut draw = || {
+        let draw = || {
             let z: f64 = StandardNormal.sample(rng);
-            (self.mean + self.std * z).round()
+            self.mean + self.std * z
         };
-        let accepted = (0..RESAMPLES).map(|_| draw()).find(|length| range.contains(length));
-        accepted.unwrap_or(self.mean.round()) as u32
+        drawn_within(draw, self.mean)
     }
+}
+
+/// A whole length, drawn until it is one that can be asked for; after many tries the mean.
+fn drawn_within(mut draw: impl FnMut() -> f64, mean: f64) -> u32 {
+    let range = 1.0..=f64::from(MAX_TOKENS);
+    let accepted = (0..RESAMPLES).map(|_| draw().round()).find(|length| range.contains(length));
+    accepted.unwrap_or(mean.round()) as u32
 }
 
 impl Span {
@@ -244,6 +293,9 @@ impl fmt::Display for Scenario {
             }
             Self::Uniform { input: i, output: o } => {
                 write!(f, "U({},{})/({},{})", i.min, i.max, o.min, o.max)
+            }
+            Self::LogNormal { input: LogNormal(i), output: LogNormal(o) } => {
+                write!(f, "L({},{})/({},{})", i.mean, i.std, o.mean, o.std)
             }
             Self::Embedding { tokens } => write!(f, "E({tokens})"),
             Self::Rerank { document, query } => write!(f, "R({document},{query})"),
@@ -292,6 +344,11 @@ fn parse(text: &str) -> Result<Scenario, String> {
         ('U', [[_, _], [_, _]]) => {
             Ok(Scenario::Uniform { input: span(groups[0])?, output: span(groups[1])? })
         }
+        ('L', [[_, _], [_, _]]) => Ok(Scenario::LogNormal {
+            input: LogNormal(normal(groups[0])?),
+            output: LogNormal(normal(groups[1])?),
+        }),
+        ('L', _) => Err("L takes two pairs, input and output".to_owned()),
         ('E', [[length]]) => Ok(Scenario::Embedding { tokens: tokens(length)? }),
         ('R', [[document, query]]) => {
             Ok(Scenario::Rerank { document: tokens(document)?, query: tokens(query)? })
@@ -499,7 +556,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_is_accepted_is_written_back_as_something_accepted(text in "[dnueriDNUERI(),/0-9. ]{0,24}") {
+        fn whatever_is_accepted_is_written_back_as_something_accepted(text in "[dnulerDNULERIi(),/0-9. ]{0,24}") {
             if let Ok(scenario) = text.parse::<Scenario>() {
                 prop_assert_eq!(parsed(&scenario.to_string()), scenario);
             }

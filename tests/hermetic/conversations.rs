@@ -69,6 +69,11 @@ fn in_process(folder: &TempDir, target: &str, asked: &[&str]) -> Output {
     command.output().expect("the binary runs")
 }
 
+/// What was asked is the claim, and not whether this machine was quiet enough for numbers.
+fn is_played(output: &Output) {
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{}", words(&output.stderr));
+}
+
 fn columns(folder: &TempDir, file: &str, names: &[&str]) -> Vec<Vec<String>> {
     let runs = fs::read_dir(folder.path().join("runs")).expect("runs");
     let run = runs.into_iter().next().expect("one run").expect("a folder").path();
@@ -92,7 +97,7 @@ fn a_turn_waits_for_the_one_before_and_repeats_the_model_s_own_answers_in_proces
     let (file, tokenizer) = (file(&folder), tokenizer(&folder));
     let asked = ["--workload", &file, "--tokenizer", &tokenizer];
     let output = in_process(&folder, "sim:null", &[&asked[..], &ASKED].concat());
-    assert_eq!(output.status.code(), Some(0), "{}", words(&output.stderr));
+    is_played(&output);
     let names =
         ["prompt_tokens", "prompt_tokens_told", "output_tokens", "outcome", "submit_ns", "end_ns"];
     let mut rows = columns(&folder, "requests.csv", &[&["request_id"][..], &names].concat());
@@ -150,7 +155,7 @@ fn recorded_answers_are_part_of_the_plan_for_every_target() {
     let (file, tokenizer) = (file(&folder), tokenizer(&folder));
     let asked = ["--workload", &file, "--tokenizer", &tokenizer, "--history", "recorded"];
     let output = in_process(&folder, "sim:null", &[&asked[..], &ASKED].concat());
-    assert_eq!(output.status.code(), Some(0), "{}", words(&output.stderr));
+    is_played(&output);
     let prompts: Vec<String> =
         columns(&folder, "plan.csv", &["prompt_tokens"]).into_iter().flatten().collect();
     assert_eq!(prompts, ["3", "5", "9", "1", "4"]);
@@ -209,7 +214,7 @@ fn sharegpt_s_conversations_are_played_in_turns_and_inspected() {
     let asked =
         ["--workload", &file, "--tokenizer", &tokenizer, "--sessions", "3", "--concurrency", "2"];
     let output = in_process(&folder, "sim:null", &asked);
-    assert_eq!(output.status.code(), Some(0), "{}", words(&output.stderr));
+    is_played(&output);
     let planned = columns(&folder, "plan.csv", &["turn", "prompt_tokens", "max_tokens"]);
     assert_eq!(planned, [["0", "3", "2"], ["1", "6", "1"]].repeat(3));
 }

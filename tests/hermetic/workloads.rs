@@ -69,7 +69,8 @@ impl Bench {
 }
 
 fn is_ok(output: &Output) {
-    assert_eq!(output.status.code(), Some(0), "{}", words(&output.stderr));
+    // What was asked is the claim, and not whether this machine was quiet enough for numbers.
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{}", words(&output.stderr));
 }
 
 #[test]
@@ -235,4 +236,85 @@ fn a_workload_is_inspected_without_a_run() {
     let output = inspect(&[&orca, "--tokenizer", &Bench::new().tokenizer]);
     is_ok(&output);
     assert!(words(&output.stdout).contains("outputs: mean 1.5 tokens, longest 2"));
+}
+
+#[test]
+fn what_inspect_computes_of_prefix_reuse_is_what_engines_find_in_their_caches() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("trace.jsonl");
+    let lines = [(700, [1, 2]), (900, [1, 3]), (612, [1, 4]), (1_000, [5, 6]), (1_020, [5, 7])];
+    let line = |(length, ids): (u32, [u32; 2])| {
+        format!(
+            "{{\"timestamp\": 0, \"input_length\": {length}, \"output_length\": 2, \"hash_ids\": {ids:?}}}"
+        )
+    };
+    fs::write(&path, lines.map(line).join("\n")).expect("a file");
+    let file = format!("mooncake:{}", path.display());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bareflight"));
+    let output = command.args(["workload", "inspect", &file]).output().expect("the binary runs");
+    let shown = words(&output.stdout);
+    let told = shown.split("of prompt tokens (").nth(1).expect("a share of blocks");
+    let computed: u64 = told.split(')').next().expect("a number").parse().expect("a number");
+    assert_eq!(computed, 3 * 512);
+    for target in ["local:dummy-pico", "sim:null"] {
+        let bench = Bench::new();
+        let asked = ["--target", target, "--workload", &file, "--kv-reuse", "--concurrency", "1"];
+        let tokenizer = ["--tokenizer", &bench.tokenizer];
+        let more = if target == "sim:null" { &tokenizer[..] } else { &[] };
+        is_ok(&bench.play(&[&asked[..], &["--requests", "5"], more].concat()));
+        let names = ["prompt_tokens", "kv_reused_blocks", "kv_total_blocks", "kv_missed_blocks"];
+        let rows = bench.rows("requests.csv", &names);
+        let number = |text: &String| text.parse::<u64>().expect("a number");
+        // Blocks of a prompt that is looked for as a whole tell how many tokens one holds.
+        let looked_for = number(&rows[0][1]) + number(&rows[0][3]);
+        let block = number(&rows[0][0]).div_ceil(looked_for);
+        let found: u64 = rows.iter().map(|row| number(&row[1])).sum();
+        assert_eq!(found * block, computed, "{target}, blocks of {block}: {rows:?}");
+    }
+}
+
+#[test]
+fn a_file_is_converted_and_reads_back_with_the_same_lengths() {
+    let bench = Bench::new();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bareflight"));
+        command.args(["workload"]).args(arguments).output().expect("the binary runs")
+    };
+    let profile = |file: &str| {
+        let output = run(&["inspect", file, "--tokenizer", &bench.tokenizer]);
+        is_ok(&output);
+        let shown = words(&output.stdout);
+        let lengths = shown.split("\nprompts: ").nth(1).expect("lengths").to_owned();
+        lengths.split("\nprefixes").next().expect("lengths").trim().to_owned()
+    };
+    for (from, file, to) in [
+        ("sharegpt", "sharegpt.json", "jsonl"),
+        ("openorca", "openorca.jsonl", "trtllm-bench"),
+        ("trtllm-bench", "trtllm_bench.jsonl", "jsonl"),
+        ("csv", "prompts.csv", "genai-perf"),
+        ("burstgpt", "burstgpt.csv", "mooncake"),
+        ("azure-llm", "azure_llm_2023.csv", "lengths"),
+        ("mooncake", "mooncake.jsonl", "mooncake"),
+    ] {
+        let (source, out) = (fixture(from, file), bench.folder.path().join(format!("{from}.{to}")));
+        let path = out.to_str().expect("text");
+        let tokenizer = ["--tokenizer", &bench.tokenizer];
+        let output =
+            run(&[&["convert", &source, "--to", to, "--out", path], &tokenizer[..]].concat());
+        is_ok(&output);
+        let (before, after) = (profile(&source), profile(&format!("{to}:{path}")));
+        let lengths = |text: &str| text.split("\narrivals").next().expect("lengths").to_owned();
+        assert_eq!(lengths(&before), lengths(&after), "{from} to {to}");
+    }
+    let trace = fixture("mooncake", "mooncake.jsonl");
+    let output = run(&["convert", &trace, "--to", "jsonl", "--out", "-"]);
+    let message = words(&output.stderr);
+    assert!(
+        output.status.code() == Some(3) && message.contains("`mooncake` or `lengths`"),
+        "{message}"
+    );
+    let page = bench.folder.path().join("trace.html");
+    is_ok(&run(&["inspect", &trace, "--html", page.to_str().expect("text")]));
+    let page = fs::read_to_string(&page).expect("a page");
+    assert!(page.contains("<pre>") && page.contains("blocks of 512"), "{page}");
 }

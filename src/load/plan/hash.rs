@@ -3,18 +3,21 @@
 //! The SHA-256 of, in this order:
 //! - `bareflight plan v2` and a line feed; the load; the optional duration;
 //! - where prompts come again, `distinct` and their number (4 bytes);
+//! - where they are turns of conversations, `conversation`, whether answers are recorded ones and whether they go as messages;
 //! - where requests have several texts, `documents` and their number (4 bytes); where images are made, `images`, their width,
 //!   height and number (4 bytes each);
 //! - what all shots share: minimum output (4 bytes), whether end tokens are ignored, optional temperature, top-p and
 //!   top-k, streaming, terms;
-//! - where prompts come from: 1 for ids, 2 for text or 3 for texts of a file that nothing counts; given images as texts; the seeds of the streams `prompts` and `prefixes`; the point and
-//!   the prefix in tokens (4 bytes each); but for 3, the vocabulary's size and its number of excluded ids (4 bytes each) and each of
+//! - where prompts come from: 1 for ids, 2 for text or 3 for texts of a file that nothing counts; the seeds of the streams
+//!   `prompts` and `prefixes`; given images as texts; the point and the prefix in tokens (4 bytes each); but for 3, the
+//!   vocabulary's size and its number of excluded ids (4 bytes each) and each of
 //!   them; for text the number of words (8 bytes) and each word, its cost and its cost at the beginning of a text;
 //! - warm-up, then measured shots: the phase in 1 byte and the number of shots in 8; where there are any, the SHA-256 of
 //!   the first prompt's ids and its optional text; then of each shot the optional intended instant, prompt and output
 //!   tokens (4 bytes each), the sampling seed (the low 31 bits of its stream, in 8 bytes), the priority and the optional adapter;
 //!   where entries of a file are asked, the SHA-256 of the entry (0; or 1, its ids and its text; or 2, its block's tokens in 4
-//!   bytes and its blocks in 8 each);
+//!   bytes and its blocks in 8 each; then of each image 3 and its URL; of a turn 4, its number, the time to think and the recorded
+//!   answer);
 //! - where there is a ramp or a tail, the supply of their shots in the same form, and the course: of the ramp 0 for none, 1
 //!   for an estimated one or 2 and its nanoseconds, of the tail 0 or 1.
 //!
@@ -32,6 +35,7 @@ use crate::load::course::{Course, Ramp, Tail};
 use crate::load::{Arrivals, Load};
 use crate::request::spec::{Beside, Prompt, RequestSpec};
 use crate::request::terms::Terms;
+use crate::workload::dataset::{ConversationRules, History};
 use crate::workload::prompts::PromptSeries;
 use crate::workload::scenario::{MadeImages, Scenario};
 use crate::workload::seeds::{Phase, Seeds, Stream};
@@ -201,7 +205,7 @@ impl Form {
             stop_texts: _,
             // Each shot has the lengths that are drawn from it.
             scenario,
-            file: _,
+            file,
             distinct_prompts,
             documents,
             // The series has them.
@@ -216,6 +220,11 @@ impl Form {
         if let Some(distinct) = distinct_prompts {
             self.put(b"distinct");
             self.put(&distinct.to_le_bytes());
+        }
+        if let Some(rules) = file.as_ref().and_then(|file| file.conversation) {
+            let ConversationRules { history, as_messages, think: _, sessions: _ } = rules;
+            self.put(b"conversation");
+            self.put(&[u8::from(history == History::Recorded), u8::from(as_messages)]);
         }
         if let Some(documents) = documents {
             self.put(b"documents");

@@ -49,7 +49,7 @@ pub fn render(experiment: &Experiment) -> String {
 }
 
 /// A page of ours around its sections.
-pub(in crate::report) fn page(title: &str, body: &str, small_print: &str) -> String {
+pub fn page(title: &str, body: &str, small_print: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\

@@ -42,11 +42,13 @@ pub enum FileKind {
     AzureLlm,
     /// Conversations of several turns.
     Conversation,
+    /// Pairs of lengths.
+    Lengths,
 }
 
 impl FileKind {
     /// Every kind.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Sharegpt,
         Self::Openorca,
         Self::CnnDailymail,
@@ -61,6 +63,7 @@ impl FileKind {
         Self::Burstgpt,
         Self::AzureLlm,
         Self::Conversation,
+        Self::Lengths,
     ];
 
     /// As it is typed.
@@ -80,6 +83,7 @@ impl FileKind {
             Self::Burstgpt => "burstgpt",
             Self::AzureLlm => "azure-llm",
             Self::Conversation => "conversation",
+            Self::Lengths => "lengths",
         }
     }
 
@@ -98,6 +102,7 @@ impl FileKind {
             Self::Burstgpt => &formats::burstgpt::BurstGpt,
             Self::AzureLlm => &formats::azure_llm::AzureLlm,
             Self::Conversation => &formats::conversation::Conversation,
+            Self::Lengths => &formats::lengths::Lengths,
         }
     }
 

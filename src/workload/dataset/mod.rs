@@ -3,6 +3,7 @@
 pub mod choice;
 pub mod choose;
 mod columns;
+pub mod convert;
 mod elements;
 pub mod entries;
 mod error;

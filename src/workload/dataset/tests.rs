@@ -66,6 +66,7 @@ fn every_published_shape_gives_its_lengths() {
         ("csv", "prompts.csv", vec![(2, 3), (3, 5)]),
         ("trtllm-bench", "trtllm_bench.jsonl", vec![(4, 3), (2, 5), (3, 2)]),
         ("gpt-manager", "gpt_manager.json", vec![(3, 4), (2, 6)]),
+        ("lengths", "lengths.csv", vec![(12, 3), (700, 5), (33, 9)]),
         ("mooncake", "mooncake.jsonl", vec![(1100, 5), (1030, 4), (512, 3), (1500, 2)]),
         ("burstgpt", "burstgpt.csv", vec![(20, 8), (40, 6)]),
         ("azure-llm", "azure_llm_2023.csv", vec![(37, 4), (20, 10)]),

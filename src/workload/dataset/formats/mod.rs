@@ -8,6 +8,7 @@ pub(super) mod csv;
 pub(super) mod genai_perf;
 pub(super) mod gpt_manager;
 pub(super) mod json;
+pub(super) mod lengths;
 pub(super) mod mooncake;
 pub(super) mod openorca;
 pub(super) mod sharegpt;
