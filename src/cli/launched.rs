@@ -159,7 +159,7 @@ fn measure_ready(
 ) -> Coded<MeasuredRun> {
     let mut ready = prepare(resolved)?;
     ready.launched = Some(server.facts().clone());
-    let screen = Screen::new(resolved.quiet).with_wishes(&resolved)?;
+    let screen = Screen::new(resolved.quiet).with_wishes(resolved)?;
     let mut watch = LaunchWatch { screen, server };
     play(resolved, ready, stop, &mut watch)
 }

@@ -484,7 +484,7 @@ mod tests {
         once.connect().await.expect("the address stands");
         // The name would not be found, if anybody asked.
         let anew = once.clone().resolving_each_time("no-such-host.invalid", address.port());
-        let failure = anew.connect().await.err().expect("there is no such name");
+        let failure = anew.connect().await.expect_err("there is no such name");
         assert!(failure.message.contains("cannot resolve `no-such-host.invalid`"), "{failure:?}");
         let found = once.clone().resolving_each_time("localhost", address.port());
         found.connect().await.expect("the name is this machine's");

@@ -100,15 +100,15 @@ fn text_goes_as_it_stands_and_its_length_is_the_server_s_own_count() {
 #[test]
 fn a_server_that_counts_nothing_has_no_rate_of_input() {
     let folder = TempDir::new().expect("a folder");
-    let server = FaultServer::start(|request, out| match request.method.as_str() {
-        "GET" => out.json(404, "{}"),
-        _ => {
-            out.stream_head();
-            out.event(TOKEN);
-            out.event(LENGTH);
-            out.event("[DONE]");
-            out.end()
+    let server = FaultServer::start(|request, out| {
+        if request.method == "GET" {
+            return out.json(404, "{}");
         }
+        out.stream_head();
+        out.event(TOKEN);
+        out.event(LENGTH);
+        out.event("[DONE]");
+        out.end()
     });
     let file = lines(&folder, 3);
     let run = Run::asked(

@@ -117,13 +117,11 @@ pub(super) fn images(typed: &Settings) -> Result<Option<GivenImages>, SettingsEr
         return Err(SettingsError::EmptyList("--image-url"));
     }
     let Some(from) = from else {
-        return match flags.images_per_request {
-            None => Ok(None),
-            Some(_) => {
-                let needed = "`--image-folder` or `--image-url`";
-                Err(SettingsError::Needs("--images-per-request", needed))
-            }
-        };
+        if flags.images_per_request.is_some() {
+            let needed = "`--image-folder` or `--image-url`";
+            return Err(SettingsError::Needs("--images-per-request", needed));
+        }
+        return Ok(None);
     };
     let each = flags.images_per_request.unwrap_or(1);
     if !(1..=MOST_IMAGES).contains(&each) {

@@ -63,7 +63,7 @@ pub struct PointRunner<'a> {
     listener: Option<Listener>,
 }
 
-impl<'a> PointRunner<'a> {
+impl PointRunner<'_> {
     /// Lets somebody hear of every request of the next point as soon as it has ended.
     pub fn listen(&mut self, listener: Listener) {
         self.listener = Some(listener);

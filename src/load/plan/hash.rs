@@ -232,7 +232,9 @@ impl Form {
         }
         if let Scenario::Images { made: MadeImages { width, height, count }, .. } = scenario {
             self.put(b"images");
-            [width, height, count].iter().for_each(|number| self.put(&number.to_le_bytes()));
+            for number in [width, height, count] {
+                self.put(&number.to_le_bytes());
+            }
         }
         self.put(&min_tokens.to_le_bytes());
         self.put(&[u8::from(*ignore_eos)]);

@@ -125,7 +125,7 @@ impl Counter {
             return Ok(One::Not(Counted::LongOutput));
         }
         let lengths = Lengths { input, output };
-        let images = self.images(file, line, raw.images)?;
+        let images = Self::images(file, line, raw.images)?;
         let at = raw.at;
         Ok(One::Entry(Entry { content, lengths, at, line, images, turn: None }))
     }
@@ -176,7 +176,6 @@ impl Counter {
 
     /// Images as they are sent: an address or data as it stands, a file beside the workload as its data.
     fn images(
-        &self,
         file: &FileWorkload,
         line: u64,
         images: Vec<String>,

@@ -51,12 +51,16 @@ pub const fn check() -> Result<(), PeaksError> {
 ///
 /// # Errors
 /// When this build has no CUDA, or none of the GPUs can be opened.
+#[cfg(feature = "cuda")]
 pub fn measure(nvml_library: Option<&Path>) -> Result<Vec<MeasuredGpu>, PeaksError> {
-    #[cfg(feature = "cuda")]
-    return probe::measure(nvml_library);
-    #[cfg(not(feature = "cuda"))]
-    {
-        let _names_nothing_here = nvml_library;
-        Err(PeaksError::NotBuilt)
-    }
+    probe::measure(nvml_library)
+}
+
+/// The same without CUDA.
+///
+/// # Errors
+/// Always.
+#[cfg(not(feature = "cuda"))]
+pub fn measure(_nvml_library: Option<&Path>) -> Result<Vec<MeasuredGpu>, PeaksError> {
+    Err(PeaksError::NotBuilt)
 }

@@ -54,14 +54,14 @@ pub fn axes(x: &Scale, y: &Scale, x_label: &str, y_label: &str) -> String {
 
 /// A `<figure>` around what is drawn, with a legend where there is more than one entry.
 pub fn figure(title: &str, legend: &[(&str, &str)], drawing: &str) -> String {
-    let entries = legend
+    let entries: Vec<String> = legend
         .iter()
         .map(|(name, colour)| {
             format!(r#"<span><i style="background:{colour}"></i>{}</span>"#, escape(name))
         })
-        .collect::<String>();
-    let legend = if legend.len() > 1 {
-        format!(r#"<span class="legend">{entries}</span>"#)
+        .collect();
+    let legend = if entries.len() > 1 {
+        format!(r#"<span class="legend">{}</span>"#, entries.concat())
     } else {
         String::new()
     };
