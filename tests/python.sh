@@ -20,7 +20,8 @@ if [ "${1:-}" = wheel ]; then
     "$venv/bin/pip" install --quiet .
 else
     "$python" -m venv --without-pip "$venv"
-    ${CARGO:-cargo} build --quiet --package bareflight-python
+    # With the tests, since their features are those of the other suites: alone it would build every dependency once more.
+    ${CARGO:-cargo} build --quiet --workspace --lib --tests
     package=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/bareflight
     mkdir "$package"
     ln -s "$PWD"/python/bareflight/*.py "$package"
