@@ -72,7 +72,7 @@ pub(super) struct Product<'a> {
     gpu: &'a Gpu,
     left: Buffer,
     right: Buffer,
-    product: Buffer,
+    output: Buffer,
     workspace: Buffer,
     how: cublasLtMatmulHeuristicResult_t,
     description: Owned<cublasLtMatmulDesc_t>,
@@ -94,7 +94,7 @@ impl<'a> Product<'a> {
         let area = side * side;
         let (left, right) =
             (buffer(area * arithmetic.bytes())?, buffer(area * arithmetic.bytes())?);
-        let (product, workspace) = (buffer(area * 2)?, buffer(WORKSPACE)?);
+        let (output, workspace) = (buffer(area * 2)?, buffer(WORKSPACE)?);
         gpu.fill(&left, arithmetic.bits())?;
         gpu.fill(&right, arithmetic.bits())?;
         let library = result::create_handle().map_err(refused("cublasLtCreate"))?;
@@ -111,7 +111,7 @@ impl<'a> Product<'a> {
                 CudaError::Matrices(of, code)
             }
         })?;
-        Ok(Self { gpu, left, right, product, workspace, how, description, factor, result, library })
+        Ok(Self { gpu, left, right, output, workspace, how, description, factor, result, library })
     }
 
     /// Enqueues one multiplication.
@@ -130,9 +130,9 @@ impl<'a> Product<'a> {
                 self.factor.it,
                 at(&self.right),
                 self.factor.it,
-                at(&self.product),
+                at(&self.output),
                 self.result.it,
-                at(&self.product),
+                at(&self.output),
                 self.result.it,
                 &raw const self.how.algo,
                 at(&self.workspace),

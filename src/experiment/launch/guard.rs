@@ -2,7 +2,7 @@
 //! it has started, however this program ends.
 //!
 //! The guard is this program again, called with [`GUARD`]. It adopts what the server leaves behind (subreaper), hears of this
-//! program's end by the end of its standard input, and starts the server through a third call ([`SERVER`]), which asks the kernel
+//! program's end by the end of its standard input, and starts the server through a third call (`SERVER`), which asks the kernel
 //! for SIGKILL should the guard itself be killed, and then becomes the server. It prints a line of JSON for each thing that
 //! happens ([`Report`]).
 
