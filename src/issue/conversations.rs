@@ -4,7 +4,7 @@
 //! that fails ends its conversation: what would follow is not sent.
 
 use crate::clock::{self, MonoNs, Nanos};
-use crate::issue::pace::{Pace, Played};
+use crate::issue::pace::{DRAW_LOOK, LOOK_UP, Pace, Played};
 use crate::issue::shots::{Lane, Look, Shots};
 use crate::issue::stop::Stop;
 use crate::load::Load;
@@ -20,11 +20,6 @@ use crate::request::spec::Prompt;
 use crate::request::{Failure, FailureKind, Prepared, RequestId};
 use crate::targets::Session;
 use crate::workload::dataset::History;
-
-/// Longest sleep without a look at the stop flag.
-const LOOK_UP: Nanos = Nanos::from_millis(50);
-/// Between two looks for a shot that has not been drawn yet.
-const DRAW_LOOK: Nanos = Nanos::from_micros(50);
 
 /// Plays the conversations of `shots` and returns when every turn has ended or been given up.
 pub fn play_conversations(

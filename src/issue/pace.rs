@@ -4,6 +4,11 @@ use crate::clock::{MonoNs, Nanos};
 use crate::load::Load;
 use crate::load::course::Tail;
 
+/// Longest sleep without a look at the stop flag.
+pub(super) const LOOK_UP: Nanos = Nanos::from_millis(50);
+/// Between two looks for a shot that has not been drawn yet.
+pub(super) const DRAW_LOOK: Nanos = Nanos::from_micros(50);
+
 /// How a plan is played.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pace {

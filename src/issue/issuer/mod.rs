@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use self::ends::{Counted, Deadlines, SentIds};
 use self::slots::Slots;
 use crate::clock::{self, MonoNs, Nanos};
-use crate::issue::pace::{Graces, Pace, Played};
+use crate::issue::pace::{DRAW_LOOK, Graces, LOOK_UP, Pace, Played};
 use crate::issue::shots::{Lane, Look, Shots};
 use crate::issue::stop::Stop;
 use crate::load::Load;
@@ -27,10 +27,6 @@ use crate::targets::Session;
 
 /// Between "go" and the first shot, so that the first one is not late.
 const LEAD: Nanos = Nanos::from_micros(500);
-/// Between two looks for a shot that has not been drawn yet.
-const DRAW_LOOK: Nanos = Nanos::from_micros(50);
-/// Longest sleep without a look at the stop flag.
-const LOOK_UP: Nanos = Nanos::from_millis(50);
 
 /// Plays `shots` against `session` and returns when every one of them has ended or been given up.
 pub fn play(

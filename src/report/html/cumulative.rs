@@ -3,11 +3,9 @@
 use crate::metrics::definition::Quantity;
 use crate::report::PointReport;
 use crate::report::figures::figure;
+use crate::report::html::plot::frame::extent;
 use crate::report::html::plot::scale::Spread;
-use crate::report::html::plot::{Axis, Chart, Point, Series, shade};
-
-/// Beyond this ratio of the longest to the shortest, equal ratios take equal room.
-const LOG_BEYOND: f64 = 20.0;
+use crate::report::html::plot::{Axis, Chart, LOG_BEYOND, Point, Series, shade};
 
 /// A chart for each latency, with a line for each point; empty where the page is not made from records.
 pub(super) fn section(points: &[PointReport]) -> String {
@@ -40,9 +38,9 @@ fn chart(points: &[PointReport], quantity: Quantity) -> Chart {
             })
         })
         .collect();
-    let values = || series.iter().flat_map(|series| &series.points).map(|point| point.x);
-    let (least, most) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
-    let is_wide = least > 0.0 && most / least > LOG_BEYOND;
+    let values = series.iter().flat_map(|series| &series.points).map(|point| point.x);
+    let is_wide =
+        extent(values).is_some_and(|(least, most)| least > 0.0 && most / least > LOG_BEYOND);
     Chart {
         title: quantity.definition().label.to_owned(),
         x: Axis {

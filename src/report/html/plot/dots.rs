@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::LOG_BEYOND;
-use super::frame::{ACROSS, UP, axes, extent, figure};
+use super::frame::{ACROSS, UP, extent, figure, plain_axes};
 use super::scale::{Scale, Spread, from_zero};
 
 /// A plot of dots.
@@ -43,7 +43,7 @@ impl Dots {
             Scale::new(Spread::Linear, from_zero(high, 5), UP)
         };
         let mut svg = self.shade(&x);
-        svg.push_str(&axes(&x, &y, &self.x_label, &self.y_label));
+        svg.push_str(&plain_axes(&x, &y, &self.x_label, &self.y_label));
         for group in &self.groups {
             let mut path = String::new();
             for dot in &group.dots {

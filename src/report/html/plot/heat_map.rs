@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::frame::{ACROSS, UP, axes, extent, figure};
+use super::frame::{ACROSS, UP, extent, figure, plain_axes};
 use super::scale::{Scale, Spread};
 use crate::report::figures::figure as number;
 
@@ -56,7 +56,7 @@ impl HeatMap {
                 "M{left:.1} {top:.1}H{right:.1}V{bottom:.1}H{left:.1}z"
             );
         }
-        let mut svg = axes(&x, &y, &self.x_label, &self.y_label);
+        let mut svg = plain_axes(&x, &y, &self.x_label, &self.y_label);
         for (step, path) in paths.iter().enumerate().filter(|(_, path)| !path.is_empty()) {
             let least = most * weight_share(step);
             let _infallible = write!(

@@ -11,13 +11,11 @@ pub mod spans;
 use std::fmt::Write as _;
 
 use crate::report::html::text::escape;
-use scale::{Scale, Spread, from_zero, tick_label};
+use frame::Axes;
+use scale::{Scale, Spread, from_zero};
 
-const LEFT: f64 = 58.0;
-const TOP: f64 = 28.0;
-const TICKS: usize = 5;
 /// Beyond this ratio of largest to smallest value, small ones would vanish on a linear axis.
-const LOG_BEYOND: f64 = 20.0;
+pub(super) const LOG_BEYOND: f64 = 20.0;
 
 /// A chart with its title and legend.
 pub struct Chart {
@@ -95,9 +93,7 @@ fn enlargeable(title: &str, legend: &str, (width, height): (f64, f64), drawing: 
 struct Frame {
     x: Scale,
     y: Scale,
-    right: f64,
     bottom: f64,
-    y_ticks: Vec<f64>,
 }
 
 impl Chart {
@@ -110,8 +106,14 @@ impl Chart {
     /// What is drawn, as elements of an SVG of [`Self::size`]; `None` where no point can be drawn.
     pub fn drawing(&self) -> Option<String> {
         let frame = self.frame()?;
-        let mut svg = String::new();
-        self.draw_axes(&frame, &mut svg);
+        let mut svg = frame::axes(&Axes {
+            x: &frame.x,
+            y: &frame.y,
+            x_ticks: &self.x_ticks(&frame),
+            x_label: &self.x.label,
+            y_label: &self.y_label,
+            size: self.size,
+        });
         for series in &self.series {
             self.draw(series, &frame, &mut svg);
         }
@@ -134,79 +136,30 @@ impl Chart {
 
     fn frame(&self) -> Option<Frame> {
         let points = || self.series.iter().flat_map(|series| &series.points);
-        let span = |values: &mut dyn Iterator<Item = f64>| {
-            values.fold(None, |span: Option<(f64, f64)>, value| {
-                Some(span.map_or((value, value), |(low, high)| (low.min(value), high.max(value))))
-            })
-        };
-        let (x_low, x_high) = span(&mut points().map(|point| point.x))?;
-        let (y_low, y_high) = span(&mut points().flat_map(|point| {
+        let (x_low, x_high) = frame::extent(points().map(|point| point.x))?;
+        let (y_low, y_high) = frame::extent(points().flat_map(|point| {
             let (low, high) = point.interval.unwrap_or((point.y, point.y));
             [low, point.y, high]
         }))?;
-        let (right, bottom) = (self.size.0 - 20.0, self.size.1 - 42.0);
+        let (right, bottom) = (self.size.0 - frame::BESIDE, self.size.1 - frame::BELOW);
         let logarithmic = self.y_may_be_log && y_low > 0.0 && y_high / y_low > LOG_BEYOND;
         let y = if logarithmic {
-            Scale::new(Spread::Log, (y_low / 1.15, y_high * 1.15), (bottom, TOP))
+            Scale::new(Spread::Log, (y_low / 1.15, y_high * 1.15), (bottom, frame::TOP))
         } else {
-            Scale::new(Spread::Linear, from_zero(y_high, TICKS), (bottom, TOP))
+            Scale::new(Spread::Linear, from_zero(y_high, frame::TICKS), (bottom, frame::TOP))
         };
-        let y_ticks = y.ticks(TICKS);
         // Room at both sides, so that dots and names do not sit on the frame.
         let margin = if self.dots { 16.0 } else { 0.0 };
         let x = if self.x.from_zero {
-            Scale::new(Spread::Linear, from_zero(x_high, TICKS), (LEFT, right))
+            Scale::new(Spread::Linear, from_zero(x_high, frame::TICKS), (frame::LEFT, right))
         } else {
-            Scale::new(self.x.spread, (x_low, x_high), (LEFT + margin, right - margin))
+            Scale::new(self.x.spread, (x_low, x_high), (frame::LEFT + margin, right - margin))
         };
-        Some(Frame { x, y, right, bottom, y_ticks })
-    }
-
-    fn draw_axes(&self, frame: &Frame, svg: &mut String) {
-        for tick in &frame.y_ticks {
-            let y = frame.y.at(*tick);
-            // Writing to a string cannot fail, here and below.
-            let _infallible = write!(
-                svg,
-                r#"<path class="grid" d="M{LEFT} {y:.1}H{}"/><text class="tick" x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"#,
-                frame.right,
-                LEFT - 7.0,
-                y + 4.0,
-                tick_label(*tick)
-            );
-        }
-        let mut free_from = f64::NEG_INFINITY;
-        for (value, label) in self.x_ticks(frame) {
-            let x = frame.x.at(value);
-            let half = label.chars().count() as f64 * 3.4 + 3.0;
-            let _infallible =
-                write!(svg, r#"<path class="axis" d="M{x:.1} {:.1}v4"/>"#, frame.bottom);
-            if x - half >= free_from {
-                free_from = x + half;
-                let _infallible = write!(
-                    svg,
-                    r#"<text class="tick" x="{x:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
-                    frame.bottom + 17.0,
-                    escape(&label)
-                );
-            }
-        }
-        let _infallible = write!(
-            svg,
-            r#"<path class="axis" d="M{LEFT} {:.1}H{}"/><text class="label" x="4" y="13">{}</text><text class="label" x="{:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
-            frame.bottom,
-            frame.right,
-            escape(&self.y_label),
-            f64::midpoint(LEFT, frame.right),
-            self.size.1 - 5.0,
-            escape(&self.x.label)
-        );
+        Some(Frame { x, y, bottom })
     }
 
     fn x_ticks(&self, frame: &Frame) -> Vec<(f64, String)> {
-        self.x.ticks.clone().unwrap_or_else(|| {
-            frame.x.ticks(2 * TICKS).into_iter().map(|tick| (tick, tick_label(tick))).collect()
-        })
+        self.x.ticks.clone().unwrap_or_else(|| frame::round_ticks(&frame.x, 2 * frame::TICKS))
     }
 
     fn draw(&self, series: &Series, frame: &Frame, svg: &mut String) {
@@ -246,7 +199,8 @@ impl Chart {
             let places =
                 [(x + 8.0, y - 4.0), (x - 8.0 - width, y - 5.0), (x - width / 2.0, y + 17.0)];
             let is_free = |(left, base): &(f64, f64)| {
-                let inside = *left > LEFT && left + width < self.size.0 && *base < frame.bottom;
+                let inside =
+                    *left > frame::LEFT && left + width < self.size.0 && *base < frame.bottom;
                 inside
                     && taken.iter().all(|(other, other_width, other_base)| {
                         left + width < *other

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::frame::{ACROSS, UP, axes, extent, figure};
+use super::frame::{ACROSS, UP, extent, figure, plain_axes};
 use super::scale::{Scale, Spread};
 
 /// Bars below each other, the first one at the bottom.
@@ -43,7 +43,7 @@ impl Spans {
                 }
             }
         }
-        let mut svg = axes(&x, &y, &self.x_label, &self.y_label);
+        let mut svg = plain_axes(&x, &y, &self.x_label, &self.y_label);
         for (name, colour) in &self.legend {
             let Some(path) = paths.get(colour) else { continue };
             let _infallible = write!(
