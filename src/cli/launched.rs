@@ -11,6 +11,7 @@ use crate::cli::origin::{Origin, Origins, as_map};
 use crate::cli::report;
 use crate::cli::resolve::{resolve, split_launches};
 use crate::cli::run::{Screen, play, prepare, print};
+use crate::cli::shell_word::quoted;
 use crate::cli::typed::Settings;
 use crate::clock::Nanos;
 use crate::console;
@@ -298,7 +299,7 @@ pub fn show_plan(settings: &Settings, origins: &Origins) -> Coded<Exit> {
         let LaunchPlan { name, argv, ready, target, metrics, .. } = &plan;
         let _infallible = writeln!(text, "\nlaunch {name}");
         let _infallible =
-            writeln!(text, "  command            {}", quoted(&masking::arguments(argv)));
+            writeln!(text, "  command            {}", command_line(&masking::arguments(argv)));
         for (name, value) in &launch.env {
             let value = masking::value_of_variable(name, value);
             let _infallible = writeln!(text, "  variable           {name}={value}");
@@ -328,15 +329,7 @@ fn masked(key: &str, value: &Value) -> String {
     }
 }
 
-/// As it could be typed.
-fn quoted(argv: &[String]) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+{}".contains(c);
-    let quote = |word: &String| {
-        if word.chars().all(plain) && !word.is_empty() {
-            word.clone()
-        } else {
-            format!("'{}'", word.replace('\'', r"'\''"))
-        }
-    };
-    argv.iter().map(quote).collect::<Vec<_>>().join(" ")
+/// As it could be typed; placeholders stand as they are.
+fn command_line(argv: &[String]) -> String {
+    argv.iter().map(|word| quoted(word, "{}")).collect::<Vec<_>>().join(" ")
 }

@@ -3,7 +3,7 @@
 //! So many conversations are open at once as the load has slots; one that has ended makes room for the next of the plan. A turn
 //! that fails ends its conversation: what would follow is not sent.
 
-use crate::clock::{self, MonoNs, Nanos};
+use crate::clock::{self, MonoNs};
 use crate::issue::pace::{DRAW_LOOK, LOOK_UP, Pace, Played};
 use crate::issue::shots::{Lane, Look, Shots};
 use crate::issue::stop::Stop;
@@ -100,8 +100,7 @@ impl Player<'_> {
             self.hear_answers(now);
             let is_over = self.is_over(now);
             if is_over {
-                let patience = Nanos(self.pace.drain.0);
-                let until = *drain_until.get_or_insert(now + patience);
+                let until = *drain_until.get_or_insert(now + self.pace.drain);
                 self.drop_later_turns(now >= until, now);
             } else {
                 self.begin(shots, slots, now);
@@ -116,13 +115,11 @@ impl Player<'_> {
             self.gate.wait(next);
         }
         let end = clock::now();
-        let asked_for = self.stop.is_asked() || self.stop.is_enough();
+        let (is_asked, is_enough) = (self.stop.is_asked(), self.stop.is_enough());
         let ran_out = self.pace.duration.is_some() && self.all_began && end < self.until;
-        let interrupted = self.stop.is_asked();
-        let stop = asked_for;
         let given_up = self.given_up;
-        let left = self.leave_unsent(shots);
-        let interrupted = interrupted || (stop && left);
+        let is_left = self.leave_unsent(shots);
+        let interrupted = is_asked || (is_enough && is_left);
         Played {
             start,
             end,

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::load::course::{Course, Ramp, Tail};
+use crate::settings::human_duration::HumanDuration;
 
 fn typed(toml: &str) -> Settings {
     toml::from_str(toml).expect("the test's own settings")

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::cli::shell_word::quoted;
+
 /// What is asked where a command does not say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
@@ -132,7 +134,7 @@ impl Draft {
         let mut put = |flag: &str, value: &str| {
             words.push(flag.to_owned());
             if !value.is_empty() {
-                words.push(quoted(value));
+                words.push(quoted(value, ""));
             }
         };
         put("--target", &self.target());
@@ -218,14 +220,4 @@ impl Draft {
 
 fn number(text: &str) -> Result<f64, String> {
     text.parse().map_err(|_| format!("`{text}` is no number"))
-}
-
-/// As a POSIX shell takes it as one word.
-fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }
