@@ -8,8 +8,8 @@ use bareflight::cli::engine_log::Destination;
 use bareflight::cli::exit::{Coded, Exit};
 use bareflight::cli::typed::{Cli, Command, Document};
 use bareflight::cli::{
-    compare, doctor, dry_run, engine_log, engine_threads, inspect, ladder, load_number, mpi_rank,
-    report as report_command, run, search, serve, shell, translate, workload,
+    cells, compare, doctor, dry_run, engine_log, engine_threads, inspect, ladder, load_number,
+    mpi_rank, report as report_command, run, search, serve, shell, translate, workload,
 };
 use bareflight::console;
 use bareflight::experiment::preflight;
@@ -36,13 +36,17 @@ fn dispatch() -> Coded<Exit> {
     let typed = matches.subcommand().map_or(&matches, |(_, typed)| typed);
     match cli.command {
         Command::Run(arguments) => {
-            let (mut resolved, _) = resolve_run(&arguments, typed)?;
+            let resume = arguments.resume.as_deref();
+            let mut resolved = match resume {
+                Some(folder) => cells::resumed(folder, &arguments, typed)?,
+                None => resolve_run(&arguments.run, typed)?.0,
+            };
             if let Some(exit) = mpi_rank::run_worker_rank(&resolved)? {
                 return Ok(exit);
             }
             engine_threads::ensure(slice::from_mut(&mut resolved))?;
             engine_log::set_up(slice::from_mut(&mut resolved), Destination::RunDirectory)?;
-            run::run(resolved)
+            run::run(resolved, resume)
         }
         Command::Plan(arguments) => {
             let (mut resolved, origins) = resolve_run(&arguments, typed)?;

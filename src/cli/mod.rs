@@ -1,5 +1,6 @@
 //! Command line: flags, their resolution into settings, commands, exit codes.
 
+pub mod cells;
 pub mod compare;
 pub mod configuration;
 pub mod doctor;

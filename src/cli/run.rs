@@ -1,9 +1,11 @@
 //! `bareflight run`: measurement, report, exit code.
 
 use std::io::Write;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::cli::cells;
 use crate::cli::exit::Exit;
 use crate::cli::report;
 use crate::clock::Nanos;
@@ -27,7 +29,7 @@ use crate::targets::{TargetError, TargetInfo};
 ///
 /// # Errors
 /// What stood in the way, with the exit code that it deserves.
-pub fn run(mut resolved: Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
+pub fn run(mut resolved: Resolved, resume: Option<&Path>) -> Result<Exit, (Exit, anyhow::Error)> {
     report::check_plots(&resolved.plots)?;
     let mut ready = preflight::prepare(&mut resolved)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
@@ -46,6 +48,9 @@ pub fn run(mut resolved: Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
         .map_err(|error| (Exit::Failure, error))?;
     if !resolved.quiet {
         console::print_notice(format_args!("{}", estimate(&ready.plans).sentence()));
+    }
+    if resume.is_some() || resolved.has_cells() {
+        return cells::run(&resolved, &settings, ready, resume, &stop);
     }
     let mut screen = Screen::new(resolved.quiet);
     let run = sweep::run(&resolved, &settings, ready, &stop, &mut screen)
@@ -122,7 +127,7 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    fn new(quiet: bool) -> Self {
+    pub(super) fn new(quiet: bool) -> Self {
         let mode = if quiet { Mode::Silent } else { Mode::detect() };
         Self { mode, tables: true, progress: None }
     }

@@ -16,6 +16,7 @@ use crate::observe::gpu::library::NvmlUnavailable;
 use crate::request::RequestId;
 use crate::request::spec::{Prompt, RequestSpec};
 use crate::settings::Resolved;
+use crate::settings::cells::Cell;
 use crate::settings::served::ServedSettings;
 use crate::specs::RooflineFacts;
 use crate::targets::named::Named;
@@ -101,7 +102,7 @@ fn endpoint_with_ids(targets: &str) -> &'static str {
 pub struct Ready {
     /// What answers, not yet opened.
     pub opening: Opening,
-    /// One plan for each load.
+    /// One plan for each cell: each load, of each scenario.
     pub plans: Vec<Plan>,
     /// What should be known of the engine before its numbers are read.
     pub warnings: Vec<EngineProblem>,
@@ -131,11 +132,13 @@ pub fn prepare(resolved: &mut Resolved) -> Result<Ready, PreflightError> {
     let resolved = &*resolved;
     let [named] = named;
     let limits = named.target.describe().limits;
-    let mut plans: Vec<Plan> = Vec::with_capacity(resolved.loads.len());
-    for (point, load) in resolved.loads.iter().enumerate() {
+    let cells = resolved.grid();
+    let mut plans: Vec<Plan> = Vec::with_capacity(cells.len());
+    for (point, Cell { scenario, load, .. }) in cells.iter().enumerate() {
+        let workload = Workload { scenario: *scenario, ..resolved.workload.clone() };
         let first_id = plans.last().map_or(RequestId(0), Plan::next_id);
         let start = PlanStart { point: point as u32, first_id };
-        let plan = Plan::draw(&resolved.workload, load, resolved.size(load), start, &source)?;
+        let plan = Plan::draw(&workload, load, resolved.size(load), start, &source)?;
         plan.check(&limits)?;
         if let Some(directory) = named.engine_directory() {
             plan.check(&directory.limits(&resolved.engine))?;
@@ -152,6 +155,16 @@ pub fn prepare(resolved: &mut Resolved) -> Result<Ready, PreflightError> {
     warnings.extend(chosen.iter().flat_map(|it| workload_file::notices(it, &plans)));
     let opening = Opening { target: named.target, telemetry };
     Ok(Ready { opening, plans, warnings, roofline, kv, source })
+}
+
+/// Describes the target once more, for a session behind one that has ended. What is asked of it was checked before.
+///
+/// # Errors
+/// When the target is not there any more, or its GPUs cannot be watched.
+pub fn describe_again(resolved: &Resolved) -> Result<Opening, PreflightError> {
+    let named = registry::describe(&resolved.target, &resolved.engine, &resolved.served)?;
+    let telemetry = gpu_watch::find(resolved, named.target.describe().abilities())?;
+    Ok(Opening { target: named.target, telemetry })
 }
 
 /// Sends a short request or two to a target that can only be known by asking it; they are no part of the load.

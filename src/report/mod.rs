@@ -1,5 +1,6 @@
 //! Reports: one renderer per file, each a pure function from an [`Experiment`] to text.
 
+pub mod cells;
 pub mod comparison;
 mod cost;
 pub mod export;
@@ -11,8 +12,10 @@ pub mod notes;
 mod odd_answers;
 pub mod png;
 pub mod progress;
+pub mod repeats;
 pub mod roofline;
 pub mod search;
+mod stages;
 pub mod summary_csv;
 pub mod summary_json;
 pub mod table;

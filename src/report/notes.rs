@@ -80,6 +80,7 @@ pub fn notes(experiment: &Experiment) -> Vec<String> {
     notes.extend(points.iter().flat_map(failures));
     notes.extend(points.iter().filter_map(failed_around));
     notes.extend(odd_answers::notes(points));
+    notes.extend(points.iter().filter_map(ended_early));
     notes.extend(points.iter().filter_map(missed_slo));
     notes.extend(about_gpus(points));
     notes.extend(about_prompts(points));
@@ -234,6 +235,27 @@ fn failures(point: &PointReport) -> Vec<String> {
 }
 
 /// That fewer requests than wanted met the SLO, which ends the program with a code of its own.
+/// What ended a point before its time.
+fn ended_early(point: &PointReport) -> Option<String> {
+    let label = &point.label;
+    if let Some(found) = point.summary.saturated {
+        return Some(format!(
+            "{label}: SATURATED, ended after {} s: {:.0} requests were due and had not ended, and latencies had risen by {} %; \
+             its numbers are those of a queue that grows",
+            figure(found.after_s),
+            found.backlog,
+            figures::share(found.rise)
+        ));
+    }
+    let windows = point.summary.windows.as_ref().filter(|windows| windows.stable)?;
+    let (count, rule) = (windows.windows.len(), windows.rule);
+    Some(format!(
+        "{label}: stable after {count} windows of {} s: the last three agree within {} %",
+        figure(rule.interval.as_secs_f64()),
+        rule.percent
+    ))
+}
+
 fn missed_slo(point: &PointReport) -> Option<String> {
     let summary = &point.summary;
     if !summary.misses_slo() {

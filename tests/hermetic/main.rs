@@ -7,12 +7,14 @@
 mod support;
 
 mod bridge_symbols;
+mod cells;
 mod command_line;
 mod compare;
 mod curl;
 mod doctor;
 mod drafting;
 mod embeddings;
+mod endings;
 mod engine_log;
 mod exports;
 mod fidelity;
@@ -35,6 +37,7 @@ mod report_page;
 mod running_usage;
 mod search;
 mod serve;
+mod stages;
 mod sweep_rules;
 mod target_contract;
 mod tls;

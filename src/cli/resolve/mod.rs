@@ -1,7 +1,9 @@
 //! Resolution of typed settings: defaults filled in, contradictions refused, nothing opened.
 
+mod endings;
 mod error;
 mod executor;
+mod stages;
 mod terms;
 mod workload;
 
@@ -12,6 +14,7 @@ pub use crate::cli::resolve::error::SettingsError;
 use crate::cli::typed::{ArrivalKind, PromptFormat, Settings};
 use crate::clock::Nanos;
 use crate::load::course::WindowKind;
+use crate::load::stages::StagesOf;
 use crate::load::{Arrivals, Load};
 use crate::settings::engine::EngineSettings;
 use crate::settings::human_duration::HumanDuration;
@@ -25,6 +28,7 @@ use crate::settings::{
 use crate::specs::MachineFigures;
 use crate::targets::local::LocalTarget;
 use crate::targets::registry;
+use crate::workload::scenario::Scenario;
 use crate::workload::{OutputPolicy, PromptKind, SamplingPolicy, Workload};
 
 /// Fills in defaults and refuses contradictions.
@@ -39,6 +43,7 @@ pub fn resolve(typed: &Settings) -> Result<Resolved, SettingsError> {
     if is_embedded(&target) {
         LocalTarget::fill_in_defaults(&mut engine);
     }
+    let scenarios = workload::scenarios(typed)?;
     let mut resolved = Resolved {
         target,
         engine,
@@ -46,14 +51,21 @@ pub fn resolve(typed: &Settings) -> Result<Resolved, SettingsError> {
         gpu_hour_price: gpu_hour_price(typed)?,
         memory_bandwidth_gbps: memory_bandwidth(typed)?,
         served: served_settings(typed),
-        workload: workload(typed)?,
+        workload: workload(typed, scenarios[0])?,
+        scenarios,
+        cells: typed.cells.unwrap_or(false),
         loads: loads(typed)?,
         requests: typed.fixed_requests(),
         requests_per_slot: typed.requests.and_then(RequestCount::per_slot),
         duration: typed.duration.map(|span| span.0),
         warmup: typed.warmup,
+        warmup_until: endings::warmup_until(typed)?,
         ramp: typed.ramp.map(|span| span.0),
         spawn_rate: spawn_rate(typed)?,
+        stages: stages::stages(typed)?,
+        repeat: typed.repeat.unwrap_or(1),
+        windows: endings::windows(typed)?,
+        stop_when_saturated: endings::stop_when_saturated(typed)?,
         cool_down: typed.cool_down.map(|span| span.0),
         between: typed.between.clone(),
         window: typed.window.unwrap_or_default(),
@@ -120,6 +132,7 @@ fn refuse_zeros(typed: &Settings) -> Result<(), SettingsError> {
     }
     refuse_omitted(typed)?;
     for (name, value) in [
+        ("--repeat", typed.repeat),
         ("--num-prompts", typed.workload.num_prompts),
         ("--max-in-flight", typed.max_in_flight),
         ("--max-batch-size", typed.max_batch_size),
@@ -164,7 +177,7 @@ fn refuse_omitted(typed: &Settings) -> Result<(), SettingsError> {
 fn loads(typed: &Settings) -> Result<Vec<Load>, SettingsError> {
     let batch = typed.batch.unwrap_or(false);
     if typed.requests.is_some_and(|it| it.per_slot().is_some()) && (batch || typed.rate.is_some()) {
-        let needed = "a closed loop, whose slots it counts: give `--concurrency`";
+        let needed = "a closed loop, whose slots it counts (`--concurrency`)";
         return Err(SettingsError::Needs("--requests Nx", needed));
     }
     match (&typed.concurrency, &typed.rate, batch) {
@@ -177,6 +190,12 @@ fn loads(typed: &Settings) -> Result<Vec<Load>, SettingsError> {
     }
     if typed.workload.replay == Some(true) {
         return replay_load(typed);
+    }
+    if let Some(stages) = stages::stages(typed)? {
+        return match stages.of {
+            StagesOf::Rate => open_loads(typed, &[stages.list.mean()]),
+            StagesOf::Concurrency => Ok(vec![stages::most_slots(stages)]),
+        };
     }
     if let Some(rates) = &typed.rate {
         return open_loads(typed, rates);
@@ -266,9 +285,9 @@ fn open_loads(typed: &Settings, rates: &[f64]) -> Result<Vec<Load>, SettingsErro
     Ok(rates.iter().map(|rate| Load::Open { arrivals, rate: *rate, max_in_flight }).collect())
 }
 
-fn workload(typed: &Settings) -> Result<Workload, SettingsError> {
+fn workload(typed: &Settings, scenario: Scenario) -> Result<Workload, SettingsError> {
     Ok(Workload {
-        scenario: workload::scenario(typed)?,
+        scenario,
         file: workload::file(typed)?,
         distinct_prompts: typed.workload.num_prompts,
         prompts: prompt_kind(typed),
@@ -331,7 +350,7 @@ fn spawn_rate(typed: &Settings) -> Result<Option<f64>, SettingsError> {
         return Err(SettingsError::Apart("--spawn-rate", "`--ramp`", why));
     }
     if typed.rate.is_some() || typed.batch == Some(true) {
-        let needed = "a closed loop, whose slots it starts: give `--concurrency`";
+        let needed = "a closed loop, whose slots it starts (`--concurrency`)";
         return Err(SettingsError::Needs("--spawn-rate", needed));
     }
     Ok(Some(given))
@@ -427,9 +446,14 @@ impl Resolved {
                 .or(self.requests.map(RequestCount::Fixed)),
             duration: self.duration.map(HumanDuration),
             warmup: self.warmup,
+            warmup_until: self.warmup_until,
             ramp: self.ramp.map(HumanDuration),
             window: self.loads.iter().all(has_steady_state).then_some(self.window),
             spawn_rate: self.spawn_rate,
+            repeat: Some(self.repeat).filter(|runs| *runs > 1),
+            measurement_interval: self.windows.map(|rule| HumanDuration(rule.interval)),
+            stability_percentage: self.windows.map(|rule| rule.percent),
+            stop_when_saturated: Some(true).filter(|_| self.stop_when_saturated),
             cool_down: self.cool_down.map(HumanDuration),
             between: self.between.clone(),
             timeout: Some(HumanDuration(self.timeout)),
@@ -441,6 +465,7 @@ impl Resolved {
             nvtx: Some(self.nvtx),
             cuda_library: self.cuda_library.clone(),
             out: Some(self.out.clone()),
+            cells: Some(self.cells).filter(|cells| *cells),
             no_deliveries: Some(!self.keep_deliveries),
             export: (!self.export.is_empty()).then(|| self.export.clone()),
             plots: (!self.plots.is_empty()).then(|| self.plots.clone()),
@@ -450,7 +475,10 @@ impl Resolved {
             memory_bandwidth_gbps: self.memory_bandwidth_gbps,
             ..Settings::default()
         };
-        self.write_loads(&mut settings);
+        match self.stages {
+            None => self.write_loads(&mut settings),
+            Some(stages) => self.write_stages(&mut settings, stages),
+        }
         self.write_workload(&mut settings);
         self.write_engine(&mut settings);
         self.write_served(&mut settings);
@@ -495,7 +523,7 @@ impl Resolved {
 
     fn write_workload(&self, settings: &mut Settings) {
         let workload = &self.workload;
-        settings.scenario = workload.file.is_none().then_some(workload.scenario);
+        settings.scenario = workload.file.is_none().then(|| self.scenarios.clone());
         settings.workload = workload::to_flags(workload);
         settings.prompts = match workload.prompts {
             // Whoever types them vouches for the vocabulary.

@@ -8,6 +8,7 @@ use crate::clock::Nanos;
 use crate::load::course::{Course, Ramp, Tail};
 use crate::load::plan::check::{load_makes_sense, sampling_makes_sense, size_makes_sense};
 use crate::load::plan::hash;
+use crate::load::stages::Stages;
 use crate::load::{Arrivals, Load};
 use crate::request::RequestId;
 use crate::request::terms::Terms;
@@ -88,6 +89,7 @@ impl Plan {
             terms: Arc::new(workload.terms.clone()),
             seeds: workload.seeds(),
             load: *load,
+            stages: size.stages,
             start,
             source,
         };
@@ -104,6 +106,7 @@ struct Draw<'a> {
     terms: Arc<Terms>,
     seeds: Seeds,
     load: Load,
+    stages: Option<Stages>,
     start: PlanStart,
     source: &'a PromptSource,
 }
@@ -185,9 +188,11 @@ impl Draw<'_> {
             }
             Load::Open { arrivals, rate, .. } => {
                 let seed = self.seeds.seed(Stream::Schedule, &[phase.code()]);
-                let mut drawn = arrivals
-                    .instants(rate, at_most, before, seed)
-                    .expect("the burstiness was found positive and finite");
+                let drawn = match self.stages.filter(|_| phase == Phase::Measure) {
+                    Some(stages) => arrivals.instants_in(&stages.list, at_most, seed),
+                    None => arrivals.instants(rate, at_most, before, seed),
+                };
+                let mut drawn = drawn.expect("the burstiness was found positive and finite");
                 drawn.shrink_to_fit();
                 let requests = drawn.len();
                 (Instants::Each(drawn), requests)

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Nanos;
 use crate::load::Load;
 use crate::load::course::Course;
+use crate::load::stages::Stages;
 use crate::request::spec::{Prompt, RequestSpec};
 use crate::request::{Prepared, RequestId};
 
@@ -58,6 +59,9 @@ pub struct PlanSize {
     /// What is sent around the measured requests.
     #[serde(default)]
     pub course: Course,
+    /// How the load changes with time, where it does; the duration is then that of all stages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stages: Option<Stages>,
 }
 
 /// Where a plan stands in its session.
@@ -103,6 +107,14 @@ impl Plan {
     /// How requests arrive.
     pub fn load(&self) -> Load {
         self.load
+    }
+
+    /// The load in words, with its stages where it has any.
+    pub fn label(&self) -> String {
+        match self.size.stages {
+            Some(stages) => stages.to_string(),
+            None => self.load.to_string(),
+        }
     }
 
     /// How much was asked for.

@@ -279,7 +279,10 @@ fn headroom(evidence: &Evidence<'_>) -> Check {
 /// about, whichever is more. Without streaming a request is one delivery, and tokens cost nothing of their own.
 fn offered(evidence: &Evidence<'_>) -> (Option<f64>, Option<f64>) {
     let scheduled = match evidence.facts.load {
-        Load::Open { rate, .. } => Some(rate),
+        Load::Open { rate, .. } => {
+            let highest = evidence.facts.stages.map(|stages| stages.list.highest());
+            Some(highest.unwrap_or(rate))
+        }
         Load::Closed { .. } | Load::Batch => None,
     };
     let window = evidence.facts.window;

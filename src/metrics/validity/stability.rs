@@ -4,10 +4,12 @@ use super::{CheckOutcome, Evidence, not_applicable, short};
 use crate::clock::{Nanos, Window};
 use crate::load::Load;
 use crate::metrics::definition::Quantity;
+use crate::metrics::measurement_windows::WindowsOutcome;
 use crate::metrics::observed;
 use crate::metrics::over_time::{Cuts, slice_length};
 use crate::metrics::summary::{Check, CheckId, Status};
 use crate::metrics::trend::{FEWEST_BLOCKS, Trend, trend};
+use crate::settings::window_rule::WindowRule;
 
 /// In a shorter window a single turn of the scheduler looks like a drift.
 const SHORTEST_WINDOW: Nanos = Nanos::from_millis(100);
@@ -33,6 +35,12 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Check {
     let id = CheckId::Stability;
     if matches!(evidence.facts.load, Load::Batch) {
         return not_applicable(id, "a batch that arrives at once is not meant to be steady");
+    }
+    if evidence.facts.stages.is_some() {
+        return not_applicable(id, "a load in stages is not meant to be steady");
+    }
+    if let Some(found) = evidence.facts.windows.as_ref().filter(|found| !found.stable) {
+        return unstable(found);
     }
     let window = evidence.facts.window;
     if window.span() < SHORTEST_WINDOW {
@@ -74,6 +82,25 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Check {
         remedy: "measure longer, warm up longer, or lower the rate if the target falls behind",
     }
     .named(id)
+}
+
+/// Windows that never agreed.
+fn unstable(found: &WindowsOutcome) -> Check {
+    let WindowRule { interval, percent } = found.rule;
+    CheckOutcome {
+        status: Status::Warn,
+        measured: None,
+        limit: Some(percent),
+        unit: "%",
+        sentence: format!(
+            "of {} windows of {} s no three in a row agreed within {} % in throughput and latency",
+            found.windows.len(),
+            interval.as_secs_f64(),
+            short(percent)
+        ),
+        remedy: "measure longer (`--duration`), in longer windows (`--measurement-interval`), or allow for more (`--stability-percentage`)",
+    }
+    .named(CheckId::Stability)
 }
 
 /// What a series is about.

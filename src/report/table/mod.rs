@@ -1,5 +1,6 @@
 //! Console report: verdict, headline, latencies, throughput, notes, files.
 
+pub mod cells;
 pub(super) mod engine;
 mod gpu;
 pub(in crate::report) mod lines;
@@ -12,7 +13,7 @@ use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::percentile::Percentile;
 use crate::metrics::summary::{Mark, Summary, Verdict};
 use crate::report::figures::{self, figure, with_unit};
-use crate::report::{Experiment, FileNote, cost, notes};
+use crate::report::{Experiment, FileNote, cost, notes, repeats};
 
 use lines::sentence;
 pub use point::render as point;
@@ -47,6 +48,7 @@ fn closing(experiment: &Experiment) -> String {
         text.push('\n');
         text.push_str(&sweep::render(&experiment.points));
     }
+    text.push_str(&repeats::text(&experiment.points));
     if let Some(cost) = cost::sentence(experiment) {
         text.push_str(&sentence("  cost  ", &cost));
     }
