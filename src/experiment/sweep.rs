@@ -173,6 +173,7 @@ fn create_directory(
     plans: &[Plan],
 ) -> Result<RunDirectory, DirectoryError> {
     let load = match (&resolved.loads[..], resolved.loads.first()) {
+        _ if resolved.stages.is_some() => "stages".into(),
         ([_], Some(load)) => load.to_string(),
         (_, Some(Load::Closed { .. })) => "concurrency-sweep".into(),
         _ => "rate-sweep".into(),

@@ -6,8 +6,8 @@ use std::path::Path;
 use super::MeasuredCells;
 use crate::load::plan::Plan;
 use crate::settings::Resolved;
-use crate::store::cells_index::{CellEntry, CellState, CellsIndex};
-use crate::store::manifest::command_line;
+use crate::store::cells_index::{CellEntry, CellNumbers, CellState, CellsIndex};
+use crate::store::manifest::{State, command_line};
 use crate::store::measured_run::MeasuredRun;
 use crate::store::read_back::{ReadError, read_back};
 use crate::store::run_directory::{RunDirectory, file};
@@ -91,6 +91,12 @@ impl Default for CellsStart {
     }
 }
 
+/// Whether everything was measured and written.
+fn is_whole(run: &MeasuredRun) -> bool {
+    run.manifest.state == State::Complete
+        && run.points.first().is_some_and(|point| !point.summary.nothing_completed())
+}
+
 fn read_index(folder: &Path) -> Result<CellsIndex, ResumeError> {
     let path = folder.join(file::INDEX_JSON);
     let name = path.display().to_string();
@@ -126,16 +132,23 @@ fn finished(
     plan: &Plan,
 ) -> Result<Option<MeasuredRun>, ResumeError> {
     let of_cell = folder.join(&entry.name);
-    let was_measured = matches!(entry.state, CellState::Complete) && of_cell.is_dir();
-    if was_measured {
-        let run =
-            read_back(&of_cell).map_err(|error| ResumeError::Cell(entry.name.clone(), error))?;
+    let run = match entry.state {
+        CellState::Complete if of_cell.is_dir() => Some(
+            read_back(&of_cell).map_err(|error| ResumeError::Cell(entry.name.clone(), error))?,
+        ),
+        // The process may have been killed between the cell's end and the index.
+        CellState::Missing => read_back(&of_cell).ok().filter(|run| is_whole(run)),
+        CellState::Complete | CellState::Failed | CellState::Interrupted => None,
+    };
+    if let Some(run) = run {
         let was = run.manifest.points.first().map_or("", |point| &point.plan_hash);
         if was != plan.hash() {
             let short = |hash: &str| hash.chars().take(16).collect();
             let name = entry.name.clone();
             return Err(ResumeError::OtherPlan { name, was: short(was), now: short(plan.hash()) });
         }
+        entry.state = CellState::Complete;
+        entry.numbers = run.points.first().map(|point| CellNumbers::of(&point.summary));
         return Ok(Some(run));
     }
     entry.state = CellState::Missing;
