@@ -19,6 +19,8 @@ pub(super) struct EarlyEnd(Arc<Mutex<Seen>>);
 struct Seen {
     windows: Option<MeasurementWindows>,
     saturation: Option<Saturation>,
+    /// Of a warm-up, whose records no file keeps.
+    ended: Vec<RequestRecord>,
 }
 
 impl EarlyEnd {
@@ -31,6 +33,7 @@ impl EarlyEnd {
         let seen = Seen {
             windows: resolved.windows.map(MeasurementWindows::new),
             saturation: rate.filter(|_| resolved.stop_when_saturated).map(Saturation::new),
+            ended: Vec::new(),
         };
         let is_any = seen.windows.is_some() || seen.saturation.is_some();
         is_any.then(|| Self(Arc::new(Mutex::new(seen))))
@@ -39,7 +42,7 @@ impl EarlyEnd {
     /// Of a warm-up that ends as soon as windows agree.
     pub(super) fn when_stable(rule: WindowRule) -> Self {
         let windows = Some(MeasurementWindows::new(rule));
-        Self(Arc::new(Mutex::new(Seen { windows, saturation: None })))
+        Self(Arc::new(Mutex::new(Seen { windows, saturation: None, ended: Vec::new() })))
     }
 
     /// Where no windows have agreed, in words.
@@ -64,6 +67,17 @@ impl EarlyEnd {
         let stable = windows.is_some_and(|it| it.add(submit, end));
         let intended = record.intended.unwrap_or(submit);
         stable | seen.saturation.as_mut().is_some_and(|it| it.add(intended, end))
+    }
+
+    /// The same, and keeps the record.
+    pub(super) fn keep(&self, record: &RequestRecord) -> bool {
+        self.lock().ended.push(record.clone());
+        self.add(record)
+    }
+
+    /// The records that were kept.
+    pub(super) fn take_kept(&self) -> Vec<RequestRecord> {
+        std::mem::take(&mut self.lock().ended)
     }
 
     /// Writes down what was seen.

@@ -134,7 +134,11 @@ impl PointRunner<'_> {
         let (_, phase) = self.stage.play(&mut drawing.shots(shots), &pace, log);
         self.stop.set_enough(false);
         watch.phase_over();
-        let mut warmed = Warmed::of(phase.records.requests());
+        // A log that is there takes the records, even if it keeps none.
+        let mut warmed = match &steady {
+            Some(steady) => Warmed::of(&steady.take_kept()),
+            None => Warmed::of(phase.records.requests()),
+        };
         if let Some(words) = steady.and_then(|it| it.why_not_stable()) {
             warmed.failure.get_or_insert(words);
         }
@@ -151,7 +155,7 @@ impl PointRunner<'_> {
     fn heard_by(&self, early: Option<EarlyEnd>) -> Option<Box<dyn RecordLog>> {
         let (early, stop) = (early?, self.stop.clone());
         Some(heard_alone(Box::new(move |record| {
-            if early.add(record) {
+            if early.keep(record) {
                 stop.set_enough(true);
             }
         })))
