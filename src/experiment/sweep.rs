@@ -194,11 +194,7 @@ fn title(resolved: &Resolved) -> String {
         Some(Load::Open { .. }) => "open loop",
         Some(Load::Batch) | None => "batch",
     };
-    let asked = match &resolved.workload.file {
-        Some(file) => file.source.to_string(),
-        None => resolved.workload.scenario.to_string(),
-    };
-    format!("{}, {asked}, {how}", resolved.target)
+    format!("{}, {}, {how}", resolved.target, resolved.workload.asked())
 }
 
 /// Before the target is opened, so that all it says is there.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::utc_now;
 use crate::load::Load;
+use crate::load::plan::Plan;
 use crate::metrics::Summary;
 use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::percentile::Percentile;
@@ -57,7 +58,7 @@ pub enum CellState {
 pub struct CellEntry {
     /// Its name, and that of its folder.
     pub name: String,
-    /// How long prompts and outputs are.
+    /// How long prompts and outputs are, or the file that they come from.
     pub scenario: String,
     /// When requests arrive.
     pub load: Load,
@@ -140,12 +141,12 @@ impl CellsIndex {
 
 impl CellEntry {
     /// Before it is measured.
-    pub fn missing(cell: &Cell, plan_hash: &str) -> Self {
+    pub fn missing(cell: &Cell, plan: &Plan) -> Self {
         Self {
             name: cell.name.clone(),
-            scenario: cell.scenario.to_string(),
+            scenario: plan.workload().asked(),
             load: cell.load,
-            plan_hash: plan_hash.to_owned(),
+            plan_hash: plan.hash().to_owned(),
             state: CellState::Missing,
             why: None,
             earlier: Vec::new(),

@@ -1,11 +1,13 @@
 //! Cells: every scenario with every load, each in a run folder of its own, on one target that stays open between them.
 
+mod labelled;
 mod reports;
 mod stored;
 
 use std::fs;
 use std::path::PathBuf;
 
+use self::labelled::Labelled;
 pub use self::reports::{as_report, write_reports};
 pub use self::stored::{CellsStart, ResumeError, stored};
 use crate::clock::{self, MonoNs, utc_now};
@@ -71,7 +73,7 @@ pub fn run(
     let CellsStart { directory, index, runs } = start;
     let index = index.unwrap_or_else(|| {
         let entries = cells.iter().zip(&plans);
-        let entries = entries.map(|(cell, plan)| CellEntry::missing(cell, plan.hash())).collect();
+        let entries = entries.map(|(cell, plan)| CellEntry::missing(cell, plan)).collect();
         CellsIndex::begin(title, resolved.target.clone(), info.simulated, entries)
     });
     // Before the folder is made: what this run sends itself was not sent before.
@@ -197,7 +199,7 @@ impl Player<'_> {
         let settings = own.to_toml().map_err(ExperimentError::Settings)?;
         keep_engine_log(&directory)?;
         let mut manifest = self.template.clone();
-        manifest.title = format!("{}, {}, {}", own.target, own.workload.scenario, cell.load);
+        manifest.title = format!("{}, {}, {}", own.target, own.workload.asked(), cell.load);
         manifest.prompts = Some(PromptFacts::of(&own.workload));
         manifest.started = utc_now().to_string();
         manifest.faults.extend(fault);
@@ -214,7 +216,8 @@ impl Player<'_> {
         let mut runner = PointRunner::begin(&own, beginning, directory, manifest, self.stop)?
             .with_roofline(self.roofline.clone())
             .with_sent_before(self.before[place].clone());
-        runner.play(&self.plans[place], cell.label(self.plans[place].label()), watch)?;
+        let mut watch = Labelled { asked: own.workload.asked(), watch };
+        runner.play(&self.plans[place], cell.label(self.plans[place].label()), &mut watch)?;
         if is_last {
             return Ok(runner.close());
         }
