@@ -59,11 +59,7 @@ pub fn denied(run: &MeasuredRun) -> Vec<String> {
     if denied.is_empty() {
         return Vec::new();
     }
-    let raised = notes::all(&as_experiment(run)).into_iter();
-    raised
-        .filter(|note| denied.contains(&note.code))
-        .map(|note| format!("{} {} is denied: {}", note.code, note.code.entry().name, note.text))
-        .collect()
+    Note::denied(notes::all(&as_experiment(run)), denied)
 }
 
 /// Why files for others are not there.

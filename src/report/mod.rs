@@ -20,6 +20,7 @@ pub mod summary_json;
 pub mod table;
 mod times;
 pub mod together;
+mod unseen_server;
 
 use std::collections::BTreeSet;
 

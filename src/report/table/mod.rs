@@ -17,7 +17,7 @@ use crate::report::times::Shown;
 use crate::report::{Experiment, FileNote, cost, notes};
 use crate::settings::time_unit::TimeUnit;
 
-use lines::sentence;
+use lines::{coded, sentence};
 pub use point::{render as point, render_in as point_in};
 
 /// The whole report, for one point or several.
@@ -161,7 +161,7 @@ fn what_to_know(experiment: &Experiment) -> String {
         }
     }
     for note in notes::notes(experiment) {
-        text.push_str(&sentence(&format!("  {} note: ", note.code), &note.text));
+        text.push_str(&coded(&note));
     }
     if text.is_empty() { text } else { format!("\nnotes\n{text}") }
 }
