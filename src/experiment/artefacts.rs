@@ -87,8 +87,10 @@ pub fn write_plots(run: &MeasuredRun, formats: &[PlotFormat]) -> Result<(), Extr
     if formats.is_empty() {
         return Ok(());
     }
-    for (name, chart) in html::curves::charts(&as_experiment(run).points) {
-        let Some(svg) = plot::file::alone(&chart) else { continue };
+    let shown = as_experiment(run);
+    let marks = table::marks(shown.marks());
+    for (name, chart) in html::curves::charts(&shown.points) {
+        let Some(svg) = plot::file::alone(&chart, marks.trim()) else { continue };
         for format in formats {
             let (extension, bytes) = as_picture(&svg, *format)?;
             let path = format!("{}/{name}.{extension}", file::PLOTS);

@@ -61,7 +61,8 @@ fn script(environment_name: &str, name: &str) -> Command {
 }
 
 fn pictures(folder: &Path) -> usize {
-    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let entries =
+        fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
     entries.filter(|path| path.extension().is_some_and(|it| it == "png")).count()
 }
 
@@ -107,7 +108,8 @@ fn hdr_histogram_reads_our_interval_log() {
     let summary = fs::read(exported.run.join("summary.json")).expect("a summary");
     let summary: Value = serde_json::from_slice(&summary).expect("JSON");
     for (tag, quantity) in [("TTFT", "ttft"), ("latency", "e2e"), ("ITL", "itl")] {
-        let ours = summary["points"][1]["distributions"][quantity]["max"].as_f64().expect("a maximum");
+        let ours =
+            summary["points"][1]["distributions"][quantity]["max"].as_f64().expect("a maximum");
         let theirs = told[tag]["max_ms"].as_f64().expect("a maximum");
         assert!((ours - theirs).abs() <= 0.002 * ours, "{tag}: {ours} and {theirs}");
     }

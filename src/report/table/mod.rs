@@ -82,7 +82,7 @@ fn line(name: &str, value: &str) -> String {
 }
 
 /// `  [SIMULATED, DUMMY WEIGHTS]`, or nothing.
-pub(in crate::report) fn marks(marks: impl IntoIterator<Item = Mark>) -> String {
+pub fn marks(marks: impl IntoIterator<Item = Mark>) -> String {
     let words: Vec<String> =
         marks.into_iter().map(|mark| mark.description().to_uppercase()).collect();
     if words.is_empty() { String::new() } else { format!("  [{}]", words.join(", ")) }

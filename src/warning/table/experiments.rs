@@ -102,4 +102,13 @@ pub(super) const ENTRIES: &[Entry] = &[
         why: "The limit lies beyond what was tried",
         remedy: "Tighten `--slo`, or raise `--flood`",
     },
+    Entry {
+        code: Code::NotOurs,
+        number: "W130",
+        name: "not ours",
+        source: Source::Experiment,
+        means: "Numbers come from a file of another tool",
+        why: "Nothing shows that its client was not the limit, and windows and definitions are its own",
+        remedy: "Measure the same with `bareflight run`",
+    },
 ];

@@ -189,6 +189,8 @@ pub enum Code {
     NeverMet,
     /// Every load that was tried met the objectives.
     AlwaysMet,
+    /// Numbers come from a file of another tool.
+    NotOurs,
 }
 
 /// Every code with what is known of it, in the order of numbers.
