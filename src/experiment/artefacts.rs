@@ -9,8 +9,9 @@ use crate::metrics::point_records::RecordsError;
 use crate::report::export::{self, ExportRun};
 use crate::report::html::plot;
 use crate::report::png::{self, PngError};
+use crate::report::table::marks as marks_of;
 use crate::report::{
-    Experiment, FileNote, PointReport, html, notes, prometheus, summary_csv, summary_json,
+    Experiment, FileNote, PointReport, html, notes, prometheus, repeats, summary_csv, summary_json,
 };
 use crate::settings::export::{ExportFormat, PlotFormat};
 use crate::store::manifest::State;
@@ -28,6 +29,7 @@ pub fn write_reports(run: &MeasuredRun) -> Result<Experiment, WriteError> {
     let directory = &run.directory;
     write_whole(&directory.file(file::SUMMARY_JSON), summary_json::render(&experiment).as_bytes())?;
     write_whole(&directory.file(file::SUMMARY_CSV), &summary_csv::render(&experiment))?;
+    write_repeats(directory, &experiment)?;
     write_whole(&directory.file(file::REPORT), html::render(&experiment).as_bytes())?;
     Ok(experiment)
 }
@@ -62,6 +64,15 @@ pub fn denied(run: &MeasuredRun) -> Vec<String> {
     Note::denied(notes::all(&as_experiment(run)), denied)
 }
 
+/// Writes what several runs of each load come to, where there are several.
+pub(super) fn write_repeats(
+    directory: &RunDirectory,
+    experiment: &Experiment,
+) -> Result<(), WriteError> {
+    let rows = repeats::csv(&experiment.points);
+    if rows.is_empty() { Ok(()) } else { write_whole(&directory.file(file::REPEATS_CSV), &rows) }
+}
+
 /// Why files for others are not there.
 #[derive(Debug, thiserror::Error)]
 pub enum ExtraFilesError {
@@ -88,7 +99,7 @@ pub fn write_plots(run: &MeasuredRun, formats: &[PlotFormat]) -> Result<(), Extr
         return Ok(());
     }
     let shown = as_experiment(run);
-    let marks = table::marks(shown.marks());
+    let marks = marks_of(shown.marks());
     for (name, chart) in html::curves::charts(&shown.points) {
         let Some(svg) = plot::file::alone(&chart, marks.trim()) else { continue };
         for format in formats {

@@ -1,5 +1,6 @@
 //! Reports: one renderer per file, each a pure function from an [`Experiment`] to text.
 
+pub mod cells;
 pub mod comparison;
 mod cost;
 pub mod export;
@@ -13,8 +14,10 @@ mod odd_answers;
 pub mod png;
 pub mod progress;
 pub mod prometheus;
+pub mod repeats;
 pub mod roofline;
 pub mod search;
+mod stages;
 pub mod summary_csv;
 pub mod summary_json;
 pub mod table;
@@ -79,6 +82,12 @@ impl PointReport {
             Load::Batch => self.label.clone(),
         }
     }
+}
+
+/// Marks as a field of a table: `simulated;dummy_weights`, empty where there is none.
+pub(in crate::report) fn mark_words(marks: impl IntoIterator<Item = Mark>) -> String {
+    let marks: BTreeSet<Mark> = marks.into_iter().collect();
+    marks.iter().map(json_word).collect::<Vec<_>>().join(";")
 }
 
 /// A file that an experiment left behind.
