@@ -103,8 +103,8 @@ fn a_window_in_which_the_server_was_not_asked_has_no_levels_and_says_why() {
     assert!(matches!(output.status.code(), Some(0 | 4)), "{printed}{}", words(&output.stderr));
     assert!(printed.contains("no answer within the window"), "{printed}");
     assert!(printed.contains("W088 note: ") && printed.contains("twice a second"), "{printed}");
-    let row =
-        printed.lines().skip_while(|line| !line.contains("'s metrics")).nth(3).expect("a row");
+    let mut rows = printed.lines().skip_while(|line| !line.contains("vLLM's metrics"));
+    let row = rows.find(|line| line.contains("concurrency 1")).expect("a row");
     assert!(row.contains(" – ") && !row.contains("0/0"), "{printed}");
     let summary = document(&directory(&out), "summary");
     let told = &summary["points"][0]["server"];

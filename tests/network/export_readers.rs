@@ -107,7 +107,7 @@ fn hdr_histogram_reads_our_interval_log() {
     }
     let summary = fs::read(exported.run.join("summary.json")).expect("a summary");
     let summary: Value = serde_json::from_slice(&summary).expect("JSON");
-    for (tag, quantity) in [("TTFT", "ttft"), ("latency", "e2e"), ("ITL", "itl")] {
+    for (tag, quantity) in [("TTFT", "ttft_ms"), ("latency", "e2e_ms"), ("ITL", "itl_ms")] {
         let ours =
             summary["points"][1]["distributions"][quantity]["max"].as_f64().expect("a maximum");
         let theirs = told[tag]["max_ms"].as_f64().expect("a maximum");

@@ -32,7 +32,7 @@ const COLOURS: [(&str, &str); 9] = [
 ];
 
 const STYLE: &str = "text{fill:#5c6670;font-family:'DejaVu Sans',Roboto,'Segoe UI',sans-serif;font-size:11.5px}\
-    .title{fill:#1b1f24;font-size:13.5px;font-weight:600}.sheet{fill:#1b1f24;font-size:14px;font-weight:600}.label{fill:#b3261e;font-weight:600}\
+    .title{fill:#1b1f24;font-size:13.5px;font-weight:600}.sheet{fill:#1b1f24;font-size:14px;font-weight:600}.mark{fill:#b3261e;font-weight:600}\
     .name{fill:#1b1f24}.margin{fill:#eceef0}.grid{stroke:#eceef0;fill:none}.axis{stroke:#5c6670;fill:none}\
     .line{stroke:currentColor;stroke-width:1.8;fill:none;stroke-linejoin:round}\
     .whisker{stroke:currentColor;stroke-width:1.2;opacity:.55;fill:none}.dot{fill:currentColor}\
@@ -55,7 +55,7 @@ pub fn alone(chart: &Chart, label: &str) -> Option<String> {
         // Writing to a string cannot fail.
         let _infallible = write!(
             drawn,
-            r#"<text class="label" x="{:.1}" y="17" text-anchor="end">{}</text>"#,
+            r#"<text class="mark" x="{:.1}" y="17" text-anchor="end">{}</text>"#,
             width - 8.0,
             escape(label)
         );
