@@ -13,7 +13,8 @@ use crate::cli::exit::{Coded, Exit};
 use crate::cli::report::refuse_extra;
 use crate::cli::resolve::resolve;
 use crate::cli::run::{
-    Screen, experiment_exit, preflight_exit, print, tell_denied, write_prometheus,
+    Screen, experiment_exit, preflight_exit, print, tell_denied, tell_denied_notes,
+    write_prometheus,
 };
 use crate::cli::typed::{RunArgs, Settings};
 use crate::clock::{self, Nanos};
@@ -32,7 +33,7 @@ use crate::metrics::ladder::{BlockCpu, Ladder, Level, Planned};
 use crate::metrics::sides::Terms;
 use crate::metrics::threshold::Percent;
 use crate::observe::process;
-use crate::report::ladder::table;
+use crate::report::ladder::{notes, table};
 use crate::report::{FileNote, table as console};
 use crate::settings::Resolved;
 use crate::settings::served::ServedEndpoint;
@@ -160,7 +161,8 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
     let comparison = comparison::conclude(&question, &measured);
     let ladder = ladder::conclude(comparison, &planned, &measured, &cpu);
     show(&directory, &ladder).map_err(failure)?;
-    Ok(Exit::of_sides(&runs, None))
+    let denied = tell_denied_notes(notes(&ladder), &engine.deny);
+    Ok(Exit::of_sides(&runs, denied))
 }
 
 /// The rung of the engine itself, which all others are made from.

@@ -29,7 +29,7 @@ use crate::store::manifest::PointEntry;
 use crate::store::measured_run::MeasuredRun;
 use crate::store::run_directory::RunDirectory;
 use crate::targets::{TargetError, TargetInfo};
-use crate::warning::Code;
+use crate::warning::{Code, Note};
 
 /// Runs everything that was resolved.
 ///
@@ -137,6 +137,15 @@ pub(super) fn tell_denied<'a>(runs: impl IntoIterator<Item = &'a MeasuredRun>) {
     for denied in runs.into_iter().flat_map(artefacts::denied) {
         console::print_notice(format_args!("{denied}"));
     }
+}
+
+/// The same of the notes of an experiment; `Invalid` where one was denied.
+pub(super) fn tell_denied_notes(raised: Vec<Note>, denied: &[Code]) -> Option<Exit> {
+    let told = Note::denied(raised, denied);
+    for denied in &told {
+        console::print_notice(format_args!("{denied}"));
+    }
+    (!told.is_empty()).then_some(Exit::Invalid)
 }
 
 /// Why a point has no result. It goes to standard error even where results alone were asked for.

@@ -14,6 +14,7 @@ macro_rules! tests {
     };
 }
 
+mod export_readers;
 mod launch;
 mod openai_server;
 mod peers;
@@ -33,6 +34,7 @@ fn main() {
     }
     let skipped = std::env::var_os(SKIP).is_some_and(|value| value == "1");
     let all = [
+        export_readers::TESTS,
         launch::TESTS,
         openai_server::TESTS,
         peers::TESTS,
