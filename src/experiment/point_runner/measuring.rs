@@ -59,6 +59,11 @@ impl PointRunner<'_> {
         let profiled = profiling.is_some_and(|begun| self.end_profiling(begun, &label));
         let collected = self.collectors.end();
         watch.phase_over();
+        let window = window(entry.facts.window_kind, &played, &phase);
+        entry.facts.window = window;
+        let watched = self.gpus.as_mut().zip(sampling);
+        let gpu = watched.map(|(gpus, sampling)| gpus.finish(sampling, plan.point(), window));
+        // To draw and write what was not sent takes long: nothing is sampled any more.
         self.end_drawing(drawing, &label);
         if let Some(error) = &phase.log_error {
             self.fault(format!("records of point {label} are not all on disk: {error}"));
@@ -82,13 +87,9 @@ impl PointRunner<'_> {
             );
             self.manifest.faults.push(text);
         }
-        entry.facts.window = window(entry.facts.window_kind, &played, &phase);
         entry.facts.stages_start = entry.facts.stages.map(|_| played.start);
         entry.facts.complete = !played.interrupted && self.stage.broken().is_none();
         let waited = self.stage.waited() - waited_before;
-        let watched = self.gpus.as_mut().zip(sampling);
-        let window = entry.facts.window;
-        let gpu = watched.map(|(gpus, sampling)| gpus.finish(sampling, plan.point(), window));
         let asked = self.server.as_mut().zip(scraping);
         let server =
             asked.map(|(server, it)| server.finish(it, plan.point(), window)).transpose()?;

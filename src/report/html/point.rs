@@ -84,6 +84,11 @@ pub(super) fn line(
 
 /// What went on over the window.
 pub(super) fn course(title: &str, y_label: &str, series: Vec<Series>) -> String {
+    course_chart(title, y_label, series).figure()
+}
+
+/// The same as a chart.
+pub(super) fn course_chart(title: &str, y_label: &str, series: Vec<Series>) -> Chart {
     Chart {
         title: title.to_owned(),
         x: Axis {
@@ -99,7 +104,6 @@ pub(super) fn course(title: &str, y_label: &str, series: Vec<Series>) -> String 
         dots: false,
         named_points: false,
     }
-    .figure()
 }
 
 fn over_time(summary: &Summary, colour: &str) -> String {
