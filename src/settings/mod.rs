@@ -17,6 +17,7 @@ pub mod served;
 pub mod server_metrics;
 pub mod slo;
 pub mod time_unit;
+pub mod ui;
 
 use std::path::PathBuf;
 
@@ -35,6 +36,7 @@ use crate::settings::scrape_address::ScrapeAddress;
 use crate::settings::served::ServedSettings;
 use crate::settings::slo::Slos;
 use crate::settings::time_unit::TimeUnit;
+use crate::settings::ui::Ui;
 use crate::specs::MachineFigures;
 use crate::warning::Code;
 use crate::workload::Workload;
@@ -126,6 +128,8 @@ pub struct Resolved {
     pub deny: Vec<Code>,
     /// Warning codes that are known and do not decide the verdict.
     pub allow: Vec<Code>,
+    /// How progress is shown.
+    pub ui: Ui,
     /// No progress.
     pub quiet: bool,
     /// The bounds as they were typed.
