@@ -187,6 +187,7 @@ fn measure(
     let mut screen = Screen::without_tables(sides[0].quiet).with_wishes(&sides[0])?;
     let mut runs = interleave::play(opened, &ready.plans, &directory, stop, &mut screen)
         .map_err(|error| (experiment_exit(&error), error.into()))?;
+    drop(screen);
     write_prometheus(&sides[0], &runs)?;
     write_sides(&mut runs).map_err(|error| failure(error.into()))?;
     tell_denied(&runs);

@@ -24,7 +24,7 @@ use crate::experiment::preflight::PreflightError;
 use crate::experiment::served_child::{Ready, Server};
 use crate::experiment::sweep::Watch;
 use crate::experiment::{blocks, interleave, interrupt};
-use crate::issue::phase::Stage;
+use crate::issue::live_phase::LivePhase;
 use crate::issue::stop::Stop;
 use crate::metrics::Summary;
 use crate::metrics::comparison::{self, Question};
@@ -305,8 +305,8 @@ impl Watch for CpuWatch {
         self.screen.begun(target, directory);
     }
 
-    fn phase(&mut self, label: &str, shots: u64, duration: Option<Nanos>, stage: &Stage) {
-        self.screen.phase(label, shots, duration, stage);
+    fn phase(&mut self, label: &str, shots: u64, duration: Option<Nanos>, live: &LivePhase) {
+        self.screen.phase(label, shots, duration, live);
         self.before = self.read();
     }
 

@@ -98,6 +98,7 @@ pub(crate) struct RequestTable {
     ttft: LiveLatency,
     latency: LiveLatency,
     itl: LiveLatency,
+    lag: LiveLatency,
 }
 
 impl RequestTable {
@@ -131,6 +132,7 @@ impl RequestTable {
             ttft: LiveLatency::new(),
             latency: LiveLatency::new(),
             itl: LiveLatency::new(),
+            lag: LiveLatency::new(),
         }
     }
 
@@ -377,6 +379,9 @@ impl RequestTable {
                 self.submissions = Some((first.min(at), last.max(at)));
             }
         }
+        if let Some((ready, submit)) = record.ready.zip(record.submit) {
+            self.lag.record(submit - ready, 1);
+        }
         if record.outcome.is_completed() {
             record.oddities = Oddities::of(&record, asked, odd);
             if let Some((submit, end)) = record.submit.zip(record.end) {
@@ -409,14 +414,17 @@ impl RequestTable {
         self.unlogged.append(&mut self.batch);
     }
 
-    pub(crate) fn snapshot(&self) -> Snapshot {
+    pub(crate) fn snapshot(&self, at: MonoNs) -> Snapshot {
         Snapshot {
+            at: Some(at),
             ttft_p50: self.ttft.quantile(0.5),
             ttft_p99: self.ttft.quantile(0.99),
             latency_p50: self.latency.quantile(0.5),
             latency_p99: self.latency.quantile(0.99),
             itl_p50: self.itl.quantile(0.5),
             itl_p99: self.itl.quantile(0.99),
+            lag_p99: self.lag.quantile(0.99),
+            lag_most: self.lag.most(),
             ..self.live.clone()
         }
     }

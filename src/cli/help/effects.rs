@@ -148,6 +148,10 @@ pub(super) const EFFECTS: &[(&str, &str)] = &[
     ("note", "No number: what is known of the run"),
     ("deny", "No number, and exit code 4 where such a warning comes up"),
     ("allow", "No number, and a milder verdict: a warning that is known no longer counts"),
+    (
+        "ui",
+        "No number: a view costs some of the harness's own CPU time, `full` the most (docs/commands/run.md)",
+    ),
     ("quiet", "No number: less of the harness's own CPU time goes into the screen"),
     ("kv_fraction", "How many requests fit at once: throughput, and TTFT of those that wait"),
     ("kv_host_cache_bytes", "TTFT of prompts whose blocks have left the GPU"),

@@ -12,6 +12,7 @@ use crate::settings::load_rules::RequestCount;
 use crate::settings::seed_choice::SeedChoice;
 use crate::settings::server_metrics::ServerMetricsChoice;
 use crate::settings::time_unit::TimeUnit;
+use crate::settings::ui::Ui;
 use crate::workload::PromptKind;
 
 fn has_steady_state(load: &Load) -> bool {
@@ -67,6 +68,7 @@ impl Resolved {
             note: self.notes(),
             deny: (!self.deny.is_empty()).then(|| self.deny.clone()),
             allow: (!self.allow.is_empty()).then(|| self.allow.clone()),
+            ui: (self.ui != Ui::default()).then_some(self.ui),
             quiet: Some(self.quiet),
             gpu: self.gpu.as_ref().map(|gpu| gpu.name.clone()),
             gpu_hour_price: self.gpu_hour_price,

@@ -50,6 +50,9 @@ pub fn resolve(typed: &Settings) -> Result<Resolved, SettingsError> {
 
 fn resolve_all(typed: &Settings) -> Result<Resolved, SettingsError> {
     refuse_zeros(typed)?;
+    if typed.quiet == Some(true) && typed.ui.is_some() {
+        return Err(SettingsError::Apart("--quiet", "`--ui`", "nothing is shown then"));
+    }
     let slos: Slos = typed.slo.as_deref().unwrap_or_default().parse()?;
     let target = typed.target.clone().unwrap_or_else(|| DEFAULT_TARGET.into());
     let mut engine = engine_settings(typed)?;
@@ -101,6 +104,7 @@ fn resolve_all(typed: &Settings) -> Result<Resolved, SettingsError> {
         time_unit: typed.time_unit.unwrap_or_default(),
         deny: denied(typed)?,
         allow: typed.allow.clone().unwrap_or_default(),
+        ui: typed.ui.unwrap_or_default(),
         quiet: typed.quiet.unwrap_or(false),
         slo_text: typed.slo.clone(),
     };

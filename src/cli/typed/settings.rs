@@ -25,6 +25,7 @@ use crate::settings::served::{BodyField, OutputTokenField, ServedEndpoint};
 use crate::settings::server_metrics::ServerMetricsChoice;
 use crate::settings::stages_text::StagesText;
 use crate::settings::time_unit::TimeUnit;
+use crate::settings::ui::Ui;
 use crate::settings::warm_up_end::WarmUpEnd;
 use crate::warning::Code;
 use crate::workload::scenario::Scenario;
@@ -498,6 +499,16 @@ pub struct Settings {
     #[arg(long, value_name = "CODE,…", value_delimiter = ',', help_heading = "Output")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow: Option<Vec<Code>>,
+    /// Progress on standard error: `plain` lines, a moving `line`, or the `full` terminal; plain where there is no terminal
+    #[arg(
+        long,
+        value_enum,
+        help_heading = "Output",
+        hide_possible_values = true,
+        value_name = "plain|line|full"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ui: Option<Ui>,
     /// Print results only, no progress
     #[arg(
         long,

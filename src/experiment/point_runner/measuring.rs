@@ -18,6 +18,7 @@ use crate::load::Load;
 use crate::load::course::{Ramp, Tail, WindowKind, window_of};
 use crate::load::plan::Plan;
 use crate::metrics::{RunFacts, TargetFacts};
+use crate::observe::gpu::sampler::SamplingThread;
 use crate::observe::health::Health;
 use crate::observe::probe::Probe;
 use crate::observe::profiler::{self, Profiler};
@@ -49,7 +50,9 @@ impl PointRunner<'_> {
         let scraping = self.server.as_ref().map(ServerWatch::start).transpose()?;
         let profiling = self.profiler.as_ref().map(Profiler::begin);
         let probe = Probe::start();
-        watch.phase(&label, plan.shots().len() as u64, plan.size().duration, &self.stage);
+        let gpus = sampling.as_ref().map(SamplingThread::latest);
+        let live = self.stage.live(plan.load(), gpus);
+        watch.phase(&label, plan.shots().len() as u64, plan.size().duration, &live);
         let marked = self.tool.map(|tool| tool.phase(&label));
         let pace = self.pace(plan, warmed.mean_latency);
         let mut shots = drawing.measured(plan);
@@ -143,7 +146,8 @@ impl PointRunner<'_> {
             ..self.pace(plan, None)
         };
         let label = format!("{label}, warm-up");
-        watch.phase(&label, shots.len() as u64, None, &self.stage);
+        let live = self.stage.live(pace.load, None);
+        watch.phase(&label, shots.len() as u64, None, &live);
         let _marked = self.tool.map(|tool| tool.phase(&label));
         let steady = matches!(self.resolved.warmup_until, Some(WarmUpEnd::Stable))
             .then(|| EarlyEnd::when_stable(self.warm_up_rule()));

@@ -133,6 +133,7 @@ const OF_RUNS: &[&str] = &[
     "note",
     "deny",
     "allow",
+    "ui",
     "quiet",
     // Places of libraries, which the environment may name for all runs.
     "triton_library",
