@@ -133,7 +133,7 @@ pub struct LaunchedServer {
     /// Where its log is.
     folder: PathBuf,
     places: Places,
-    /// Its profiler writes where its log was begun, at its end.
+    /// Its profiler writes where its log was begun, at its end; or its own files are there.
     keeps_folder: bool,
     echo: Option<Echo>,
 }
@@ -157,6 +157,9 @@ impl LaunchedServer {
         let argv: Vec<String> = plan.argv.iter().map(|word| places.fill(word)).collect();
         let env: Vec<(String, String)> =
             settings.env.iter().map(|(name, value)| (name.clone(), places.fill(value))).collect();
+        for (path, text) in settings.twin.iter().flat_map(|twin| &twin.files) {
+            write_whole(Path::new(&places.fill(path)), text.as_bytes())?;
+        }
         let log = folder.join(file::SERVER_LOG);
         let patience_ms = (settings.stop_timeout.0 / 1_000_000).unsigned_abs();
         let order = Order { argv: argv.clone(), env: env.clone(), log: log.clone(), patience_ms };
@@ -185,7 +188,8 @@ impl LaunchedServer {
             left_behind: Vec::new(),
         };
         let echo = settings.log_server.then(|| Echo::start(&log)).transpose().map_err(failed)?;
-        let keeps_folder = settings.profile.is_some();
+        let has_files = settings.twin.as_ref().is_some_and(|twin| !twin.files.is_empty());
+        let keeps_folder = settings.profile.is_some() || has_files;
         let guarded = Some(guarded);
         let loading = folder.clone();
         let mut server = Self { guarded, file, loading, folder, places, keeps_folder, echo };

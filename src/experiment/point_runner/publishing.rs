@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use super::{PointRunner, first_id};
+use super::{PausedRunner, PointRunner, first_id};
 use crate::clock::utc_now;
 use crate::console;
 use crate::issue::drawing::{Drawing, DrawingOutcome};
@@ -19,7 +19,6 @@ use crate::store::point_files;
 use crate::store::run_directory::file;
 use crate::store::stored_point::PartialPoint;
 use crate::store::write::write_whole;
-use crate::targets::Drain;
 
 impl PointRunner<'_> {
     /// Makes the partial files of a point and names them in the manifest on disk. Where that cannot be, the point is
@@ -134,19 +133,19 @@ impl PointRunner<'_> {
     }
 
     /// Closes the target and writes the manifest for the last time; the reports are made from what is returned.
+    pub fn close(self) -> MeasuredRun {
+        self.pause().close()
+    }
+}
+
+impl PausedRunner<'_> {
+    /// Writes the manifest for the last time; the reports are made from what is returned.
     pub fn close(mut self) -> MeasuredRun {
-        let broken = self.stop.failure().or_else(|| self.stage.broken().map(str::to_owned));
-        if let Err(text) = self.collectors.stop() {
-            self.manifest.faults.push(text);
-        }
-        if let Drain::Forced(text) = self.stage.finish() {
-            self.manifest.faults.push(format!("closing the target: {text}"));
-        }
         if let Some(Err(error)) = self.plan_file.take().map(PlanWriter::close) {
             self.manifest.faults.push(error.to_string());
             self.incomplete = true;
         }
-        self.manifest.state = match broken {
+        self.manifest.state = match self.stop.failure().or(self.broken) {
             Some(text) => {
                 self.manifest.faults.push(format!("the target failed as a whole: {text}"));
                 State::Failed
