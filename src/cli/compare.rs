@@ -27,7 +27,7 @@ use crate::console;
 use crate::experiment::comparison_files::{Manifest, write_comparison, write_sides};
 use crate::experiment::interleave::LEAD_IN;
 use crate::experiment::launch::server::LaunchedServer;
-use crate::experiment::{blocks, interleave, interrupt, preflight, stored};
+use crate::experiment::{blocks, interleave, interrupt, preflight, stored, turns};
 use crate::issue::stop::Stop;
 use crate::metrics::compare::BLOCKS_FOR_A_VERDICT;
 use crate::metrics::comparison::{Comparison, Measured, Question, conclude};
@@ -50,7 +50,7 @@ const DEFAULT_CONCURRENCY: u32 = 8;
 #[derive(Debug, Args)]
 pub struct CompareArgs {
     /// Two runs that were made before, instead of measuring now: their folders, the baseline first
-    #[arg(value_name = "RUN_DIR", num_args = 2, conflicts_with_all = ["set", "blocks", "target"])]
+    #[arg(value_name = "RUN_DIR", num_args = 2, conflicts_with_all = ["set", "blocks", "target", "serve_twin", "one_at_a_time"])]
     pub stored: Vec<PathBuf>,
     /// Change one setting of one side: `B:max_batch_size=4`, with a key as in a configuration file
     #[arg(long, value_name = "SIDE:KEY=VALUE", help_heading = "Comparison")]
@@ -58,6 +58,9 @@ pub struct CompareArgs {
     /// Start the own server of the first target (`vllm:`, `trtllm-torch:`, `py:`) with the same settings, and compare with it as the last side
     #[arg(long, help_heading = "Comparison", conflicts_with = "launch")]
     pub serve_twin: bool,
+    /// Close a side before another one opens, for engines that do not fit side by side: slower by a start at each change of sides
+    #[arg(long, help_heading = "Comparison")]
+    pub one_at_a_time: bool,
     /// Times that every side plays; at least 5 for a verdict
     #[arg(long, value_name = "N", default_value_t = 6, help_heading = "Comparison",
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -146,7 +149,7 @@ fn measure(
     arguments: &CompareArgs,
     mut sides: Vec<Resolved>,
     stop: &Stop,
-    server: Option<&mut LaunchedServer>,
+    mut server: Option<&mut LaunchedServer>,
 ) -> Coded<Exit> {
     let mut ready = blocks::prepare(&mut sides, arguments.blocks)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
@@ -163,8 +166,9 @@ fn measure(
     }
     let names: Vec<String> = sides.iter().map(|side| side.target.clone()).collect();
     let load = sides[0].loads[0];
+    let open = if arguments.one_at_a_time { ", one side open at a time" } else { "" };
     let title = format!(
-        "{} against {}, {}, {load}",
+        "{} against {}, {}, {load}{open}",
         names[1..].join(" and "),
         names[0],
         sides[0].workload.scenario
@@ -176,7 +180,7 @@ fn measure(
     let lettered = names.iter().enumerate().map(|(side, name)| (letter(side), name.clone()));
     let mut manifest = Manifest::begin("comparison", &title, lettered.collect());
     manifest.write(&directory).map_err(|error| failure(error.into()))?;
-    if let Some(server) = server {
+    if let Some(server) = &mut server {
         server.move_into(&directory).map_err(|error| failure(error.into()))?;
     }
     interrupt::announce(stop, sides[0].drain);
@@ -195,8 +199,12 @@ fn measure(
     let opened = opened.collect::<Result<_, toml::ser::Error>>();
     let opened = opened.context("settings cannot be written as TOML").map_err(failure)?;
     let mut screen = Screen::without_tables(sides[0].quiet).with_wishes(&sides[0])?;
-    let mut runs = interleave::play(opened, &ready.plans, &directory, stop, &mut screen)
-        .map_err(|error| (experiment_exit(&error), error.into()))?;
+    let played = if arguments.one_at_a_time {
+        turns::play(opened, &ready.plans, &directory, stop, &mut screen, server)
+    } else {
+        interleave::play(opened, &ready.plans, &directory, stop, &mut screen)
+    };
+    let mut runs = played.map_err(|error| (experiment_exit(&error), error.into()))?;
     write_prometheus(&sides[0], &runs)?;
     write_sides(&mut runs).map_err(|error| failure(error.into()))?;
     tell_denied(&runs);

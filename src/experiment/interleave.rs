@@ -12,6 +12,7 @@ use crate::load::plan::Plan;
 use crate::metrics::Summary;
 use crate::metrics::compare::BLOCKS_FOR_A_VERDICT;
 use crate::metrics::facts::SentBefore;
+use crate::observe::health::NullRate;
 use crate::settings::Resolved;
 use crate::specs::RooflineFacts;
 use crate::store::manifest::{Manifest, PointEntry, State};
@@ -102,7 +103,7 @@ pub(super) struct Common<'a> {
     pub(super) plans: &'a [Plan],
     pub(super) directory: &'a RunDirectory,
     pub(super) stop: &'a Stop,
-    pub(super) null_rate: f64,
+    pub(super) null_rate: NullRate,
 }
 
 /// A side, with what was known of its server before any side was opened.

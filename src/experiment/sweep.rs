@@ -5,9 +5,10 @@ use crate::console::streams;
 use crate::experiment::between::{self, NoServer};
 use crate::experiment::calibrate;
 use crate::experiment::client_rate::client_rate;
+use crate::experiment::launch::server::LaunchError;
 use crate::experiment::open_files::TooFewOpenFiles;
 use crate::experiment::point_runner::PointRunner;
-use crate::experiment::preflight::Ready;
+use crate::experiment::preflight::{PreflightError, Ready};
 use crate::experiment::server_watch::ServerWatchError;
 use crate::ffi::cuda::CudaError;
 use crate::issue::drawing::DrawingError;
@@ -65,6 +66,20 @@ pub enum ExperimentError {
         "probe {0} would be more than this session has room for: lower `--flood` or `--requests`, or go on with `--resume`"
     )]
     Room(u32),
+    /// What is left of an earlier attempt stands in the way.
+    #[error("the earlier folder of cell `{name}` cannot be renamed ({source}): move it away")]
+    Keep {
+        /// Of the cell.
+        name: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Settings have no form as a file.
+    #[error("settings cannot be written as TOML: {0}")]
+    Settings(toml::ser::Error),
+    /// A target that has failed cannot be opened again.
+    #[error("the target cannot be set up again after it failed: {0}")]
+    Again(String),
     /// More connections than the system allows files.
     #[error(transparent)]
     OpenFiles(#[from] TooFewOpenFiles),
@@ -82,6 +97,12 @@ pub enum ExperimentError {
     /// The engine's own log could not be kept, so nothing was sent.
     #[error("`engine.log` cannot be written, so nothing was sent: {0}")]
     EngineLog(std::io::Error),
+    /// A target that was closed for another one's turn is not what it was.
+    #[error("a side cannot be opened again: {0}")]
+    ClosedBetween(#[from] Box<PreflightError>),
+    /// The same of its server.
+    #[error("a side cannot be opened again: {0}")]
+    Server(#[from] Box<LaunchError>),
     /// What was recorded cannot be read again.
     #[error(transparent)]
     Records(#[from] RecordsError),
@@ -135,14 +156,15 @@ pub fn run(
     let mut runner = PointRunner::open(resolved, opening, &plans, directory, manifest, stop)?
         .with_roofline(roofline)
         .with_sent_before(sent_before);
-    for (index, plan) in plans.iter().enumerate() {
+    let cells = resolved.grid();
+    for (index, (plan, cell)) in plans.iter().zip(&cells).enumerate() {
         if index > 0 {
             runner.rest();
         }
         if !runner.can_go_on() {
             break;
         }
-        runner.play(plan, plan.label(), watch)?;
+        runner.play(plan, cell.label(plan.label()), watch)?;
     }
     Ok(runner.close())
 }
@@ -164,6 +186,7 @@ fn create_directory(
     plans: &[Plan],
 ) -> Result<RunDirectory, DirectoryError> {
     let load = match (&resolved.loads[..], resolved.loads.first()) {
+        _ if resolved.stages.is_some() => "stages".into(),
         ([_], Some(load)) => load.to_string(),
         (_, Some(Load::Closed { .. })) => "concurrency-sweep".into(),
         _ => "rate-sweep".into(),
@@ -178,11 +201,7 @@ fn title(resolved: &Resolved) -> String {
         Some(Load::Open { .. }) => "open loop",
         Some(Load::Batch) | None => "batch",
     };
-    let asked = match &resolved.workload.file {
-        Some(file) => file.source.to_string(),
-        None => resolved.workload.scenario.to_string(),
-    };
-    format!("{}, {asked}, {how}", resolved.target)
+    format!("{}, {}, {how}", resolved.target, resolved.workload.asked())
 }
 
 /// Before the target is opened, so that all it says is there.

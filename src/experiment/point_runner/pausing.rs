@@ -24,13 +24,13 @@ use crate::targets::{Drain, Target, TargetInfo};
 /// A point runner whose target is closed.
 pub struct PausedRunner<'a> {
     resolved: &'a Resolved,
-    info: TargetInfo,
+    pub(super) info: TargetInfo,
     pub(super) directory: RunDirectory,
     pub(super) manifest: Manifest,
-    gpus: Option<GpuWatch>,
+    pub(super) gpus: Option<GpuWatch>,
     server: Option<ServerWatch>,
     profiler: Option<Profiler>,
-    tool: Option<Tool>,
+    pub(super) tool: Option<Tool>,
     pub(super) stop: &'a Stop,
     roofline: Option<RooflineFacts>,
     sent_before: Option<SentBefore>,
@@ -47,15 +47,19 @@ pub struct PausedRunner<'a> {
 impl<'a> PointRunner<'a> {
     /// Closes the target.
     pub fn pause(self) -> PausedRunner<'a> {
+        let (stage, mut paused) = self.part();
+        paused.note_closed(stage.finish());
+        paused
+    }
+
+    /// The target that is still open, which nobody reads from any more, and all the rest.
+    pub(super) fn part(self) -> (Stage, PausedRunner<'a>) {
         let mut manifest = self.manifest;
         let broken = self.stage.broken().map(str::to_owned);
         if let Err(text) = self.collectors.stop() {
             manifest.faults.push(text);
         }
-        if let Drain::Forced(text) = self.stage.finish() {
-            manifest.faults.push(format!("closing the target: {text}"));
-        }
-        PausedRunner {
+        let paused = PausedRunner {
             resolved: self.resolved,
             info: self.info,
             directory: self.directory,
@@ -74,11 +78,19 @@ impl<'a> PointRunner<'a> {
             plan_file: self.plan_file,
             is_cut_off: self.is_cut_off,
             broken,
-        }
+        };
+        (self.stage, paused)
     }
 }
 
 impl<'a> PausedRunner<'a> {
+    /// Keeps what did not go well when the target was closed.
+    pub(super) fn note_closed(&mut self, drain: Drain) {
+        if let Drain::Forced(text) = drain {
+            self.manifest.faults.push(format!("closing the target: {text}"));
+        }
+    }
+
     /// Whether its target can be opened again and measured.
     pub fn can_go_on(&self) -> bool {
         !self.stop.is_asked() && !self.is_cut_off && self.broken.is_none()

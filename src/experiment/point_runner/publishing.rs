@@ -2,9 +2,11 @@
 
 use std::fs::File;
 
+use super::opening::OpenTarget;
 use super::{PausedRunner, PointRunner, first_id};
 use crate::clock::utc_now;
 use crate::console;
+use crate::experiment::gpu_watch::GpuWatch;
 use crate::issue::drawing::{Drawing, DrawingOutcome};
 use crate::load::plan::Plan;
 use crate::metrics::Summary;
@@ -136,6 +138,18 @@ impl PointRunner<'_> {
     pub fn close(self) -> MeasuredRun {
         self.pause().close()
     }
+
+    /// The same, but that a target which still answers stays open for another folder.
+    pub fn release(self) -> (MeasuredRun, Option<OpenTarget>) {
+        let (stage, mut paused) = self.part();
+        if paused.broken.is_some() || paused.stop.failure().is_some() {
+            paused.note_closed(stage.finish());
+            return (paused.close(), None);
+        }
+        let telemetry = paused.gpus.take().map(GpuWatch::into_telemetry);
+        let open = OpenTarget::new(stage, paused.info.clone(), telemetry, paused.tool);
+        (paused.close(), Some(open))
+    }
 }
 
 impl PausedRunner<'_> {
@@ -166,6 +180,7 @@ impl PausedRunner<'_> {
         // On disk a point that could not be taken over is unfinished; here it is measured like the others.
         self.manifest.points = self.entries;
         self.manifest.unfinished.clear();
-        MeasuredRun { directory: self.directory, manifest: self.manifest, points: self.points }
+        let points = self.points;
+        MeasuredRun { directory: self.directory, manifest: self.manifest, points }
     }
 }
