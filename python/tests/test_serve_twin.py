@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import unittest
 
@@ -51,6 +52,18 @@ class ServedTwin(ProgramTest):
         run = self.compare("--set", "C:http2=true")
         self.assertEqual(run.code, 2, run)
         self.assertIn("there is no side C", run.told)
+
+    def test_one_side_is_closed_before_the_other_opens(self) -> None:
+        run = self.compare("--one-at-a-time")
+        self.assertIn(run.code, (0, 4), run)
+        flat = " ".join(run.out.split())
+        self.assertIn("one side open at a time", flat)
+        self.assertIn("output tokens (30 of 30 pairs alike)", flat)
+        # Side by side it is ABBABA after the lead-in of B and A: the twin is started for the lead-in and again for two blocks in a row.
+        self.assertEqual(run.json("launch.json")["starts"], 4)
+        for side in run.directory().glob("*/manifest.json"):
+            manifest = json.loads(side.read_text())
+            self.assertEqual((manifest["state"], len(manifest["points"])), ("complete", 6), side)
 
     def test_a_twin_that_dies_is_found_before_load_with_its_last_words(self) -> None:
         (self.folder / "dying.py").write_text(WITH_DYING_SERVER)
