@@ -298,7 +298,7 @@ class Engine(Adapter):
         return trtllm_library.findings()
 
     @classmethod
-    def served(cls, model: str, settings: dict[str, Any], port: int, name: str, folder: str) -> Twin:
+    def served(cls, model: str, settings: dict[str, Any], port: str, name: str, folder: str) -> Twin:
         """The same engine behind `trtllm-serve`, which calls its model by its folder's name and not by `name`."""
         return trtllm_settings.served(model, settings, port, folder)
 

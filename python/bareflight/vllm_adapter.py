@@ -347,7 +347,7 @@ class Engine(Adapter):
         return vllm_library.findings()
 
     @classmethod
-    def served(cls, model: str, settings: dict[str, Any], port: int, name: str, folder: str) -> Twin:
+    def served(cls, model: str, settings: dict[str, Any], port: str, name: str, folder: str) -> Twin:
         """The same engine behind `vllm serve`. It needs no file in `folder`."""
         return vllm_settings.served(model, settings, port, name)
 
