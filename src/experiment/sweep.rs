@@ -178,10 +178,7 @@ fn title(resolved: &Resolved) -> String {
         Some(Load::Open { .. }) => "open loop",
         Some(Load::Batch) | None => "batch",
     };
-    let asked = match &resolved.workload.file {
-        Some(file) => file.source.to_string(),
-        None => resolved.workload.scenario.to_string(),
-    };
+    let asked = resolved.workload.asked();
     format!("{}, {asked}, {how}", resolved.target)
 }
 

@@ -19,6 +19,7 @@ pub mod ladder;
 pub mod log_histogram;
 mod lost;
 pub mod measure;
+mod mixture;
 pub mod observed;
 pub mod over_time;
 pub mod per_request;

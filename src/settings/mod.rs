@@ -155,7 +155,7 @@ impl Resolved {
             }
             _ => self.requests,
         };
-        let sessions = self.workload.file.as_ref().and_then(|it| it.conversation?.sessions);
+        let sessions = self.workload.conversation().and_then(|it| it.sessions);
         let (requests, duration) = match (asked, self.duration, load) {
             // As many as their conversations have.
             (None, None, _) if sessions.is_some() => (Some(MAX_PLAN_SHOTS), None),

@@ -27,9 +27,10 @@ impl PromptFacts {
     pub fn of(workload: &Workload) -> Self {
         Self {
             kind: workload.prompts,
-            lengths: match &workload.file {
-                Some(file) => file.source.to_string(),
-                None => workload.scenario.prompt_lengths(),
+            lengths: if workload.has_entries() {
+                workload.asked()
+            } else {
+                workload.scenario.prompt_lengths()
             },
             prefix_tokens: workload.prefix_tokens,
         }

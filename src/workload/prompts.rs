@@ -217,6 +217,14 @@ impl PromptSeries {
         self.entries.as_ref().map(|entries| entries.of(self.phase, index))
     }
 
+    /// Whether the prompt of request `index` is drawn as a whole, behind the shared prefix, and is no file's.
+    pub fn draws(&self, index: u32) -> bool {
+        match self.entry(index.into()).map(|entry| &entry.content) {
+            Some(EntryContent::Prompt(_) | EntryContent::Blocks { .. }) => false,
+            Some(EntryContent::Length) | None => true,
+        }
+    }
+
     /// Images that were given, where there are any.
     pub fn images(&self) -> Option<&ImageUrls> {
         self.images.as_ref()

@@ -59,6 +59,8 @@ pub enum Stream {
     Blocks,
     /// Pixels of images.
     Images,
+    /// Parts of a mixture.
+    Mixture,
 }
 
 impl Stream {
@@ -75,6 +77,7 @@ impl Stream {
             Self::Entries => "entries",
             Self::Blocks => "blocks",
             Self::Images => "images",
+            Self::Mixture => "mixture",
         }
     }
 }
@@ -93,6 +96,7 @@ pub struct Seeds {
     entries: u64,
     blocks: u64,
     images: u64,
+    mixture: u64,
 }
 
 impl Seeds {
@@ -110,6 +114,7 @@ impl Seeds {
             entries: derive(Stream::Entries, root),
             blocks: derive(Stream::Blocks, root),
             images: derive(Stream::Images, root),
+            mixture: derive(Stream::Mixture, root),
         }
     }
 
@@ -127,6 +132,7 @@ impl Seeds {
             Stream::Entries => self.entries,
             Stream::Blocks => self.blocks,
             Stream::Images => self.images,
+            Stream::Mixture => self.mixture,
         }
     }
 

@@ -25,6 +25,7 @@ mod inspect;
 mod interrupts;
 mod ladder;
 mod launch;
+mod mixtures;
 mod nvtx;
 mod odd_answers;
 mod openai_contract;

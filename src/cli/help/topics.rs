@@ -146,6 +146,7 @@ fn scenarios() -> Vec<Line> {
         heading("Examples"),
         code("bareflight run --scenario 'N(480,240)/(300,150)' --concurrency 8"),
         code("bareflight run --workload sharegpt:FILE --rate 5"),
+        code("bareflight run --workload 0.7:sharegpt:FILE --workload '0.3:synthetic:D(128,64)'"),
         code("bareflight workload inspect mooncake:FILE"),
     ]
 }

@@ -119,7 +119,7 @@ impl Resolved {
 
     fn write_workload(&self, settings: &mut Settings) {
         let workload = &self.workload;
-        settings.scenario = workload.file.is_none().then_some(workload.scenario);
+        settings.scenario = (!workload.has_entries()).then_some(workload.scenario);
         settings.workload = workload::to_flags(workload, &self.batch_sizes);
         settings.prompts = match workload.prompts {
             // Whoever types them vouches for the vocabulary.

@@ -291,9 +291,11 @@ fn open_loads(typed: &Settings, rates: &[f64]) -> Result<Vec<Load>, SettingsErro
 }
 
 fn workload(typed: &Settings) -> Result<Workload, SettingsError> {
+    let workload::Asked { scenario, file, mixture } = workload::asked(typed)?;
     Ok(Workload {
-        scenario: workload::scenario(typed)?,
-        file: workload::file(typed)?,
+        scenario,
+        file,
+        mixture,
         distinct_prompts: typed.workload.num_prompts,
         documents: tasks::documents(typed)?,
         images: tasks::images(typed)?,

@@ -205,7 +205,9 @@ impl Form {
             stop_texts: _,
             // Each shot has the lengths that are drawn from it.
             scenario,
-            file,
+            // Entries are hashed with the shots that they become.
+            mixture: _,
+            file: _,
             distinct_prompts,
             documents,
             // The series has them.
@@ -221,7 +223,7 @@ impl Form {
             self.put(b"distinct");
             self.put(&distinct.to_le_bytes());
         }
-        if let Some(rules) = file.as_ref().and_then(|file| file.conversation) {
+        if let Some(rules) = workload.conversation() {
             let ConversationRules { history, as_messages, think: _, sessions: _ } = rules;
             self.put(b"conversation");
             self.put(&[u8::from(history == History::Recorded), u8::from(as_messages)]);
@@ -332,7 +334,8 @@ impl Form {
         phase: Phase,
         index: u32,
     ) {
-        let ShotFacts { id: _, intended, prompt_tokens, output_tokens } = shot;
+        // The part of a mixture is told by its entry.
+        let ShotFacts { id: _, intended, prompt_tokens, output_tokens, workload: _ } = shot;
         self.optional(intended.map(|at| at.0.to_le_bytes()));
         self.put(&prompt_tokens.to_le_bytes());
         self.put(&output_tokens.to_le_bytes());

@@ -36,6 +36,8 @@ pub struct Shot {
     pub prepared: Prepared,
     /// Where it stands in a conversation.
     pub turn: Option<Turn>,
+    /// Which part of a mixture it is of, from 0.
+    pub workload: Option<u8>,
 }
 
 /// Place of a shot in a conversation, whose shots follow each other.
@@ -56,7 +58,14 @@ pub struct Turn {
 impl Shot {
     /// A request that is sent as soon as it may, and is not prepared.
     pub fn new(id: RequestId, request: RequestSpec) -> Self {
-        Self { id, intended: None, request, prepared: Prepared::default(), turn: None }
+        Self {
+            id,
+            intended: None,
+            request,
+            prepared: Prepared::default(),
+            turn: None,
+            workload: None,
+        }
     }
 
     /// Tokens of its prompt, as planned.

@@ -3,6 +3,7 @@
 pub(super) mod engine;
 mod gpu;
 pub(in crate::report) mod lines;
+mod mixture;
 mod point;
 mod server;
 mod sweep;

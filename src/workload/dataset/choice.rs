@@ -111,6 +111,11 @@ impl FileKind {
         matches!(self, Self::Mooncake | Self::Burstgpt | Self::AzureLlm)
     }
 
+    /// Whether its entries are lengths and nothing else, so that their prompts are random as a whole.
+    pub fn has_lengths_alone(self) -> bool {
+        matches!(self, Self::Burstgpt | Self::AzureLlm | Self::Lengths)
+    }
+
     /// Whether its columns can be named.
     pub fn has_columns(self) -> bool {
         matches!(self, Self::Jsonl | Self::Json | Self::Csv)
@@ -161,7 +166,7 @@ impl FromStr for FileSource {
         let known = FileKind::ALL.into_iter().find(|it| it.name() == kind);
         let kind = known.ok_or_else(|| SourceError::Kind {
             kind: kind.to_owned(),
-            known: FileKind::ALL.map(FileKind::name).join(", "),
+            known: format!("{}, synthetic", FileKind::ALL.map(FileKind::name).join(", ")),
         })?;
         Ok(Self { kind, path: path.into() })
     }

@@ -24,6 +24,19 @@ pub struct Chosen {
     pub entries: Entries,
     /// What the file had.
     pub tally: Tally,
+    /// The same of each part of a mixture.
+    pub parts: Vec<PartTally>,
+}
+
+/// What a part of a mixture had.
+#[derive(Debug, Clone)]
+pub struct PartTally {
+    /// As it was typed, without its weight.
+    pub name: String,
+    /// What its file had.
+    pub tally: Tally,
+    /// Entries of its file that were kept, after which the first comes again; `None` where prompts are random.
+    pub entries: Option<usize>,
 }
 
 /// Reads a file record by record: what each asks, before anything is counted.
@@ -155,7 +168,7 @@ pub fn choose(
     let tally = reading.tally;
     let none = || DatasetError::NoEntries { path, tally: tally.to_string() };
     let entries = Entries::new(entries).ok_or_else(none)?;
-    Ok(Chosen { entries, tally })
+    Ok(Chosen { entries, tally, parts: Vec::new() })
 }
 
 /// Entries in the order of their instants, the first of which is the start.

@@ -15,7 +15,8 @@ mod records;
 pub mod resolve;
 
 pub use choice::{
-    ConversationRules, FileKind, FileOrder, FileSource, FileWorkload, History, TraceWindow,
+    ConversationRules, FileKind, FileOrder, FileSource, FileWorkload, History, SourceError,
+    TraceWindow,
 };
 pub use error::DatasetError;
 pub use format::{Given, RawEntry, RawOutput};
