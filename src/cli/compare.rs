@@ -224,6 +224,7 @@ pub(super) fn refuse_profiled(sides: &[Resolved]) -> anyhow::Result<()> {
         ("--between", sides.iter().any(|side| side.between.is_some())),
         ("--gpu-hour-price", sides.iter().any(|side| side.gpu_hour_price.is_some())),
     ];
+    refuse_uneven(sides)?;
     if let Some((flag, _)) = pauses.into_iter().find(|(_, given)| *given) {
         return Err(anyhow!(
             "sides take turns without a pause, and have no cost of their own: leave out `{flag}` in a comparison"
@@ -233,6 +234,30 @@ pub(super) fn refuse_profiled(sides: &[Resolved]) -> anyhow::Result<()> {
         None => Ok(()),
         Some((flag, _)) => Err(anyhow!(
             "a profiled run is slowed by what watches it: leave out `{flag}` in a comparison"
+        )),
+    }
+}
+
+/// Blocks are alike: what ends one of them early, changes its load or gives it a folder is refused.
+///
+/// # Errors
+/// The one that was given.
+fn refuse_uneven(sides: &[Resolved]) -> anyhow::Result<()> {
+    let any = |given: fn(&Resolved) -> bool| sides.iter().any(given);
+    let uneven = [
+        ("--stages", any(|side| side.stages.is_some())),
+        ("--measurement-interval", any(|side| side.windows.is_some())),
+        ("--stop-when-saturated", any(|side| side.stop_when_saturated)),
+        ("--warmup-until", any(|side| side.warmup_until.is_some())),
+        ("--repeat", any(|side| side.repeat > 1)),
+        ("--cells", any(|side| side.cells)),
+        ("--scenario", any(|side| side.scenarios.len() > 1)),
+    ];
+    match uneven.into_iter().find(|(_, given)| *given) {
+        None => Ok(()),
+        Some((flag, _)) => Err(anyhow!(
+            "every block of a comparison asks the same in the same time: leave out `{flag}`{}",
+            if flag == "--scenario" { " but one" } else { "" }
         )),
     }
 }

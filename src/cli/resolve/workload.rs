@@ -12,29 +12,32 @@ use crate::workload::mixture::{
 };
 use crate::workload::scenario::{MAX_TOKENS, Scenario};
 
-/// The scenario, as it was typed or by its means and deviations.
-fn scenario(typed: &Settings) -> Result<Scenario, SettingsError> {
+/// The scenarios, as they were typed or one by its means and deviations; never empty.
+fn scenarios(typed: &Settings) -> Result<Vec<Scenario>, SettingsError> {
     let flags = &typed.workload;
     let (input, output) = (flags.input_tokens_mean, flags.output_tokens_mean);
     let deviations = (flags.input_tokens_stddev, flags.output_tokens_stddev);
     let any = input.is_some() || output.is_some() || deviations != (None, None);
-    match (typed.scenario, any) {
-        (Some(Scenario::Images { made, input: own_input, output: own_output }), true)
-            if deviations == (None, None) =>
+    match (&typed.scenario, any) {
+        (Some(scenarios), _) if scenarios.is_empty() => Err(SettingsError::EmptyList("scenario")),
+        (Some(scenarios), true)
+            if let [Scenario::Images { made, input: own_input, output: own_output }] =
+                scenarios[..]
+                && deviations == (None, None) =>
         {
             // The lengths of the text beside images.
-            Ok(Scenario::Images {
+            Ok(vec![Scenario::Images {
                 made,
                 input: whole_or("--isl", input, own_input)?,
                 output: whole_or("--osl", output, own_output)?,
-            })
+            }])
         }
         (Some(_), true) => {
             let why = "it says the lengths too";
             Err(SettingsError::Apart("--scenario", "`--isl`, `--osl` and their deviations", why))
         }
-        (Some(scenario), false) => Ok(scenario),
-        (None, false) => Ok(DEFAULT_SCENARIO.parse()?),
+        (Some(scenarios), false) => Ok(scenarios.clone()),
+        (None, false) => Ok(vec![DEFAULT_SCENARIO.parse()?]),
         (None, true) => {
             let input = input.ok_or(SettingsError::Needs("--osl", "`--isl`"))?;
             let output = output.ok_or(SettingsError::Needs("--isl", "`--osl`"))?;
@@ -47,7 +50,7 @@ fn scenario(typed: &Settings) -> Result<Scenario, SettingsError> {
                     format!("N({input},{of_input})/({output},{of_output})")
                 }
             };
-            Ok(text.parse()?)
+            Ok(vec![text.parse()?])
         }
     }
 }
@@ -63,7 +66,8 @@ fn whole_or(flag: &'static str, given: Option<f64>, own: u32) -> Result<u32, Set
 
 /// Where prompts and lengths come from.
 pub(super) struct Asked {
-    pub(super) scenario: Scenario,
+    /// Never empty; unused beside a file or a mixture.
+    pub(super) scenarios: Vec<Scenario>,
     pub(super) file: Option<FileWorkload>,
     pub(super) mixture: Option<Mixture>,
 }
@@ -73,20 +77,20 @@ pub(super) fn asked(typed: &Settings) -> Result<Asked, SettingsError> {
     let flags = &typed.workload;
     let Some(sources) = flags.workload.as_deref() else {
         refuse_without_file(flags)?;
-        return Ok(Asked { scenario: scenario(typed)?, file: None, mixture: None });
+        return Ok(Asked { scenarios: scenarios(typed)?, file: None, mixture: None });
     };
     refuse_lengths(typed)?;
     refuse_what_no_part_has(typed, sources)?;
-    let unused = DEFAULT_SCENARIO.parse()?;
+    let unused = vec![DEFAULT_SCENARIO.parse()?];
     match sources {
         [] => Err(SettingsError::EmptyList("--workload")),
         [SourceText { source: MixtureSource::Synthetic(scenario), .. }] => {
             refuse_without_file(flags)?;
-            Ok(Asked { scenario: *scenario, file: None, mixture: None })
+            Ok(Asked { scenarios: vec![*scenario], file: None, mixture: None })
         }
         [SourceText { source: MixtureSource::File(source), .. }] => {
             let file = file(typed, source)?;
-            Ok(Asked { scenario: unused, file: Some(file), mixture: None })
+            Ok(Asked { scenarios: unused, file: Some(file), mixture: None })
         }
         several => {
             refuse_beside_mixture(typed, several)?;
@@ -100,7 +104,7 @@ pub(super) fn asked(typed: &Settings) -> Result<Asked, SettingsError> {
                 Ok(MixturePart { weight: text.weight, asks })
             };
             let parts = several.iter().map(part).collect::<Result<_, SettingsError>>()?;
-            Ok(Asked { scenario: unused, file: None, mixture: Some(Mixture { parts }) })
+            Ok(Asked { scenarios: unused, file: None, mixture: Some(Mixture { parts }) })
         }
     }
 }

@@ -8,6 +8,7 @@ mod distribution;
 mod mark;
 mod over_time;
 mod part;
+mod stage;
 
 use std::collections::BTreeMap;
 
@@ -20,9 +21,11 @@ use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::facts::TargetFacts;
 use crate::metrics::iterations::IterationSummary;
 use crate::metrics::kv_events::KvEventSummary;
+use crate::metrics::measurement_windows::WindowsOutcome;
 use crate::metrics::percentile::Percentile;
 use crate::metrics::plot_samples::PlotSamples;
 use crate::metrics::roofline::Roofline;
+use crate::metrics::saturation::SaturatedFacts;
 use crate::observe::gpu::over_window::GpuUse;
 use crate::observe::server_metrics::over_window::ServerUse;
 use crate::settings::slo::{GOOD_FRACTION, Slo};
@@ -33,6 +36,7 @@ pub use distribution::{Dependence, Distribution, Outliers, PercentileValue};
 pub use mark::Mark;
 pub use over_time::{OverTime, Slice};
 pub use part::PartSummary;
+pub use stage::{Pair, StageSummary};
 
 /// Version of every definition and of the shape of the files; a change of meaning changes it.
 pub const SCHEMA_VERSION: u32 = 2;
@@ -97,6 +101,15 @@ pub struct Summary {
     /// The best that is possible, and how much of it was reached; `None` where model or machine is not known.
     #[serde(default)]
     pub roofline: Option<Roofline>,
+    /// What each stage of the load came to; empty where it has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageSummary>,
+    /// Windows that could end the run; `None` where none were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows: Option<WindowsOutcome>,
+    /// The run was ended early, since its rate was more than the target could take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saturated: Option<SaturatedFacts>,
     /// The course of the run.
     pub over_time: OverTime,
     /// Iteration statistics of the engine in the window; `None` where it reports none.
