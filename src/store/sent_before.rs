@@ -20,6 +20,9 @@ pub struct PromptFacts {
     pub lengths: String,
     /// Tokens that all of them begin with.
     pub prefix_tokens: u32,
+    /// Groups that have prefixes of their own, or their shares; empty where there is one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub prefix_groups: String,
 }
 
 impl PromptFacts {
@@ -33,6 +36,10 @@ impl PromptFacts {
                 workload.scenario.prompt_lengths()
             },
             prefix_tokens: workload.prefix_tokens,
+            prefix_groups: workload
+                .prefix_groups
+                .as_ref()
+                .map_or_else(String::new, ToString::to_string),
         }
     }
 }

@@ -7,6 +7,7 @@ mod distribution_tests;
 pub mod images;
 pub mod mix;
 pub mod mixture;
+pub mod prefixes;
 pub mod priorities;
 pub mod prompts;
 pub mod scenario;
@@ -25,6 +26,7 @@ use adapters::AdapterMix;
 use dataset::{ConversationRules, FileWorkload};
 use images::GivenImages;
 use mixture::{Mixture, MixturePart};
+use prefixes::{PrefixGroups, SharedPrefix};
 use priorities::PriorityMix;
 use scenario::{Lengths, Scenario};
 use seeds::{Phase, Seeds, Stream, below, unit};
@@ -62,6 +64,9 @@ pub struct Workload {
     pub prompts: PromptKind,
     /// So many first tokens are the same in every prompt of one point; part of the prompt's length, not on top.
     pub prefix_tokens: u32,
+    /// Groups of prompts that each have a prefix of their own; `None` is one for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix_groups: Option<PrefixGroups>,
     /// What may end an output.
     pub output: OutputPolicy,
     /// How tokens are chosen.
@@ -131,6 +136,7 @@ impl Workload {
             images: None,
             prompts: PromptKind::Ids,
             prefix_tokens: 0,
+            prefix_groups: None,
             output: OutputPolicy { ignore_eos: true, min_tokens: 0 },
             sampling: SamplingPolicy::default(),
             streaming: true,
@@ -186,6 +192,11 @@ impl Workload {
     /// Whether prompts, or their lengths, are chosen before the plan, from files or as parts of a mixture.
     pub fn has_entries(&self) -> bool {
         self.file.is_some() || self.mixture.is_some()
+    }
+
+    /// What prompts begin with alike.
+    pub fn prefix(&self) -> SharedPrefix {
+        SharedPrefix { tokens: self.prefix_tokens, groups: self.prefix_groups.clone() }
     }
 
     /// The files that prompts come from.

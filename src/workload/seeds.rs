@@ -61,6 +61,8 @@ pub enum Stream {
     Images,
     /// Parts of a mixture.
     Mixture,
+    /// Groups of prompts with a prefix of their own.
+    PrefixGroups,
 }
 
 impl Stream {
@@ -78,6 +80,7 @@ impl Stream {
             Self::Blocks => "blocks",
             Self::Images => "images",
             Self::Mixture => "mixture",
+            Self::PrefixGroups => "prefix groups",
         }
     }
 }
@@ -97,6 +100,7 @@ pub struct Seeds {
     blocks: u64,
     images: u64,
     mixture: u64,
+    prefix_groups: u64,
 }
 
 impl Seeds {
@@ -115,6 +119,7 @@ impl Seeds {
             blocks: derive(Stream::Blocks, root),
             images: derive(Stream::Images, root),
             mixture: derive(Stream::Mixture, root),
+            prefix_groups: derive(Stream::PrefixGroups, root),
         }
     }
 
@@ -133,6 +138,7 @@ impl Seeds {
             Stream::Blocks => self.blocks,
             Stream::Images => self.images,
             Stream::Mixture => self.mixture,
+            Stream::PrefixGroups => self.prefix_groups,
         }
     }
 

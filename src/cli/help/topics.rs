@@ -134,6 +134,10 @@ fn scenarios() -> Vec<Line> {
         ),
         term("--prefix-tokens N", "a beginning that all prompts share, for prefix caches"),
         term(
+            "--prefix-groups N",
+            "so many of them, each shared by a group; shares with --prefix-shares",
+        ),
+        term(
             "--num-prompts N",
             "so many different prompts, again and again; not the number of requests",
         ),

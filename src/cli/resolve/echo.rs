@@ -13,6 +13,7 @@ use crate::settings::seed_choice::SeedChoice;
 use crate::settings::server_metrics::ServerMetricsChoice;
 use crate::settings::time_unit::TimeUnit;
 use crate::workload::PromptKind;
+use crate::workload::prefixes::PrefixGroups;
 
 fn has_steady_state(load: &Load) -> bool {
     WindowKind::Steady.of(load) == WindowKind::Steady
@@ -137,6 +138,9 @@ impl Resolved {
             PromptKind::Text => Some(PromptFormat::Text),
         };
         settings.prefix_tokens = Some(workload.prefix_tokens);
+        settings.prefix_groups = workload.prefix_groups.as_ref().map(PrefixGroups::count);
+        let unequal = workload.prefix_groups.as_ref().filter(|groups| !groups.are_equal());
+        settings.prefix_shares = unequal.map(|groups| groups.shares().to_vec());
         settings.stop_at_eos = Some(!workload.output.ignore_eos);
         settings.min_tokens = Some(workload.output.min_tokens);
         settings.temperature = workload.sampling.temperature;

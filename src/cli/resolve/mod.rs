@@ -319,6 +319,7 @@ fn workload(typed: &Settings, asked: &workload::Asked) -> Result<Workload, Setti
         images: tasks::images(typed)?,
         prompts: prompt_kind(typed),
         prefix_tokens: typed.prefix_tokens.unwrap_or(0),
+        prefix_groups: workload::prefix_groups(typed)?,
         output: OutputPolicy {
             ignore_eos: !typed.stop_at_eos.unwrap_or(false),
             min_tokens: typed.min_tokens.unwrap_or(0),

@@ -10,6 +10,7 @@ use crate::workload::images::ImagesFrom;
 use crate::workload::mixture::{
     MOST_PARTS, Mixture, MixturePart, MixtureSource, PartContent, SourceText,
 };
+use crate::workload::prefixes::PrefixGroups;
 use crate::workload::scenario::{MAX_TOKENS, Scenario};
 
 /// The scenarios, as they were typed or one by its means and deviations; never empty.
@@ -94,6 +95,9 @@ pub(super) fn asked(typed: &Settings) -> Result<Asked, SettingsError> {
         }
         several => {
             refuse_beside_mixture(typed, several)?;
+            if several.iter().all(|it| matches!(it.source, MixtureSource::Synthetic(_))) {
+                refuse_without_file(flags)?;
+            }
             let part = |text: &SourceText| {
                 let asks = match &text.source {
                     MixtureSource::Synthetic(scenario) => PartContent::Synthetic(*scenario),
@@ -131,6 +135,12 @@ fn refuse_what_no_part_has(typed: &Settings, sources: &[SourceText]) -> Result<(
             let needed = "a trace: `mooncake`, `burstgpt` or `azure-llm`";
             return Err(SettingsError::Needs(name, needed));
         }
+    }
+    let has_order =
+        |it: &SourceText| matches!(&it.source, MixtureSource::File(file) if !file.kind.is_drawn());
+    if flags.workload_order.is_some() && !sources.iter().any(has_order) {
+        let needed = "a file of requests: those of a histogram or a scenario are drawn";
+        return Err(SettingsError::Needs("--workload-order", needed));
     }
     let has_prefix = typed.prefix_tokens.is_some_and(|tokens| tokens > 0);
     let is_random = |it: &SourceText| match &it.source {
@@ -219,6 +229,33 @@ fn time_scale(flags: &WorkloadFlags, replay: bool) -> Result<f64, SettingsError>
     Ok(scale)
 }
 
+/// Groups of prompts with prefixes of their own; `None` where there is one group.
+pub(super) fn prefix_groups(typed: &Settings) -> Result<Option<PrefixGroups>, SettingsError> {
+    let (count, shares) = (typed.prefix_groups, typed.prefix_shares.as_deref());
+    let flag = if count.is_some() { "--prefix-groups" } else { "--prefix-shares" };
+    if count.is_none() && shares.is_none() {
+        return Ok(None);
+    }
+    if typed.prefix_tokens.is_none_or(|tokens| tokens == 0) {
+        return Err(SettingsError::Needs(flag, "`--prefix-tokens N`, the length of each prefix"));
+    }
+    let range = |flag, given: String, range| SettingsError::Range { flag, given, range };
+    let groups = match (count, shares) {
+        (Some(count), Some(shares)) if count as usize != shares.len() => {
+            let why = "they name different numbers of groups";
+            return Err(SettingsError::Apart("--prefix-groups", "`--prefix-shares`", why));
+        }
+        (_, Some(shares)) => PrefixGroups::of_shares(shares.to_vec()).ok_or_else(|| {
+            let given: Vec<String> = shares.iter().map(ToString::to_string).collect();
+            range("--prefix-shares", given.join(","), "numbers above 0, one for each group")
+        })?,
+        (Some(count), None) => PrefixGroups::equal(count)
+            .ok_or_else(|| range("--prefix-groups", count.to_string(), "groups from 1 to 65536"))?,
+        (None, None) => return Ok(None),
+    };
+    Ok((groups.count() > 1).then_some(groups))
+}
+
 fn refuse_without_file(flags: &WorkloadFlags) -> Result<(), SettingsError> {
     let given = [
         ("--workload-order", flags.workload_order.is_some()),
@@ -300,9 +337,10 @@ pub(super) fn to_flags(workload: &Workload, batch_sizes: &[u32]) -> WorkloadFlag
     };
     let Some(file) = workload.files().next() else { return of_files };
     // Files of a mixture may have orders of their own where none was typed.
+    let has_order = workload.files().any(|file| !file.source.kind.is_drawn());
     let is_one_order = workload.files().all(|other| other.order == file.order);
     WorkloadFlags {
-        workload_order: Some(file.order).filter(|_| is_one_order),
+        workload_order: Some(file.order).filter(|_| is_one_order && has_order),
         output_tokens: file.output_tokens,
         skip_bad_lines: Some(file.skip_bad_lines),
         max_isl: file.max_input,

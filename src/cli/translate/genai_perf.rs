@@ -54,10 +54,7 @@ pub const DIALECT: Dialect = Dialect {
         flag(&["--profile-export-file", "--server-metrics-url", "--server-metrics-urls"], ItsOwn),
         flag(&["--generate-plots"], NothingOfSwitch("`report.html` has the plots of every run")),
         flag(&["-v", "--verbose"], ItsOwnSwitch),
-        flag(
-            &["--num-prefix-prompts"],
-            Nothing("one prefix is shared by all: `--prefix-tokens N`"),
-        ),
+        flag(&["--num-prefix-prompts"], Same("--prefix-groups")),
         flag(&["--prefix-prompt-length"], Same("--prefix-tokens")),
     ],
 };

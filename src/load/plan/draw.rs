@@ -296,7 +296,7 @@ impl Draw<'_> {
         let first = first.filter(|_| fits.is_some()).ok_or(PlanError::OutOfIds)?;
         let series = self
             .source
-            .series(self.seeds, self.workload.prefix_tokens, phase, self.start.point)
+            .series(self.seeds, self.workload.prefix(), phase, self.start.point)
             .map_err(PlanError::Prefix)?;
         for (lengths, id) in lengths.iter().zip((first..).map(RequestId)) {
             let (min, max) = (self.workload.output.min_tokens, lengths.output);

@@ -2,6 +2,8 @@
 //!
 //! The SHA-256 of, in this order:
 //! - `bareflight plan v2` and a line feed; the load; the optional duration;
+//! - where groups of prompts have prefixes of their own, `prefix groups`, the seed of their stream and the share of each (8 bytes
+//!   each);
 //! - where prompts come again, `distinct` and their number (4 bytes);
 //! - where they are turns of conversations, `conversation`, whether answers are recorded ones and whether they go as messages;
 //! - where requests have several texts, `documents` and their number (4 bytes); where images are made, `images`, their width,
@@ -237,8 +239,16 @@ impl Form {
             // The source of prompts has these.
             prompts: _,
             prefix_tokens: _,
+            prefix_groups,
             seed: _,
         } = workload;
+        if let Some(groups) = prefix_groups {
+            self.put(b"prefix groups");
+            self.put(&workload.seeds().of(Stream::PrefixGroups).to_le_bytes());
+            for share in groups.shares() {
+                self.put(&share.to_bits().to_le_bytes());
+            }
+        }
         if let Some(distinct) = distinct_prompts {
             self.put(b"distinct");
             self.put(&distinct.to_le_bytes());

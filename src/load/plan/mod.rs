@@ -39,6 +39,8 @@ pub struct Shot {
     pub turn: Option<Turn>,
     /// Which part of a mixture it is of, from 0.
     pub workload: Option<u8>,
+    /// The group whose prefix its prompt begins with, from 0; `None` where all begin alike.
+    pub prefix_group: Option<u32>,
 }
 
 /// Place of a shot in a conversation, whose shots follow each other.
@@ -66,6 +68,7 @@ impl Shot {
             prepared: Prepared::default(),
             turn: None,
             workload: None,
+            prefix_group: None,
         }
     }
 

@@ -297,6 +297,7 @@ impl ShotList {
             terms: Arc::clone(terms),
         };
         let turn = self.turn_of(index);
-        Ok(Shot { turn, workload: part, ..Shot::new(id, request).intended(intended) })
+        let prefix_group = series.group_of(workload.prompt_of(place));
+        Ok(Shot { turn, workload: part, prefix_group, ..Shot::new(id, request).intended(intended) })
     }
 }

@@ -44,11 +44,13 @@ pub enum FileKind {
     Conversation,
     /// Pairs of lengths.
     Lengths,
+    /// Bins of lengths with their counts.
+    Histogram,
 }
 
 impl FileKind {
     /// Every kind.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Sharegpt,
         Self::Openorca,
         Self::CnnDailymail,
@@ -64,6 +66,7 @@ impl FileKind {
         Self::AzureLlm,
         Self::Conversation,
         Self::Lengths,
+        Self::Histogram,
     ];
 
     /// As it is typed.
@@ -84,6 +87,7 @@ impl FileKind {
             Self::AzureLlm => "azure-llm",
             Self::Conversation => "conversation",
             Self::Lengths => "lengths",
+            Self::Histogram => "histogram",
         }
     }
 
@@ -103,6 +107,7 @@ impl FileKind {
             Self::AzureLlm => &formats::azure_llm::AzureLlm,
             Self::Conversation => &formats::conversation::Conversation,
             Self::Lengths => &formats::lengths::Lengths,
+            Self::Histogram => &formats::histogram::Histogram,
         }
     }
 
@@ -113,7 +118,12 @@ impl FileKind {
 
     /// Whether its entries are lengths and nothing else, so that their prompts are random as a whole.
     pub fn has_lengths_alone(self) -> bool {
-        matches!(self, Self::Burstgpt | Self::AzureLlm | Self::Lengths)
+        matches!(self, Self::Burstgpt | Self::AzureLlm | Self::Lengths | Self::Histogram)
+    }
+
+    /// Whether its requests are drawn, and are no entries with an order of their own.
+    pub fn is_drawn(self) -> bool {
+        self == Self::Histogram
     }
 
     /// Whether its columns can be named.

@@ -6,7 +6,6 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use super::DatasetError;
 use super::choice::{FileOrder, FileWorkload};
 use super::columns::Columns;
 use super::entries::{Entries, Entry, Tally};
@@ -14,6 +13,7 @@ use super::format::RawEntry;
 use super::open::has_extension;
 use super::records::{ReadError, Records};
 use super::resolve::{Counted, Counter};
+use super::{DatasetError, histogram};
 use crate::clock::Nanos;
 use crate::workload::seeds::{Seeds, Stream};
 
@@ -130,6 +130,9 @@ pub fn choose(
     seeds: &Seeds,
     most: usize,
 ) -> Result<Chosen, DatasetError> {
+    if file.source.kind.is_drawn() {
+        return histogram::draw(file, counter, seeds, most);
+    }
     let mut reading = Reading::open(file)?;
     let mut kept: BinaryHeap<Keyed> = BinaryHeap::new();
     let mut number = 0_u64;

@@ -9,6 +9,7 @@ pub mod entries;
 mod error;
 mod format;
 mod formats;
+mod histogram;
 mod open;
 pub mod profile;
 mod records;
