@@ -173,7 +173,7 @@ fn measure(
         "{} against {}, {}, {load}{open}",
         names[1..].join(" and "),
         names[0],
-        sides[0].workload.scenario
+        sides[0].workload.asked()
     );
     let hash = ready.plans.first().map_or("", |plan| plan.hash());
     let failure = |error: anyhow::Error| (Exit::Failure, error);

@@ -146,7 +146,7 @@ fn climb(
             .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
     }
 
-    let title = format!("ladder of {}, {}, {load}", engine.target, engine.workload.scenario);
+    let title = format!("ladder of {}, {}, {load}", engine.target, engine.workload.asked());
     let sides = levels.iter().zip(&resolved);
     let named = sides.map(|(level, it)| (level.name().to_owned(), it.target.clone())).collect();
     let mut manifest = Manifest::begin("ladder", &title, named);

@@ -251,7 +251,9 @@ fn begun(arguments: &SearchArgs, said: &Settings) -> anyhow::Result<Begun> {
         schema_version: SCHEMA_VERSION,
         title: format!(
             "highest {over} of {}, {}, that meets {}",
-            resolved.target, resolved.workload.scenario, question.objectives
+            resolved.target,
+            resolved.workload.asked(),
+            question.objectives
         ),
         target: resolved.target.clone(),
         simulated: false,

@@ -33,7 +33,6 @@ use crate::specs::MachineFigures;
 use crate::targets::local::LocalTarget;
 use crate::targets::registry;
 use crate::warning::Code;
-use crate::workload::scenario::Scenario;
 use crate::workload::{OutputPolicy, PromptKind, SamplingPolicy, Workload};
 
 /// Fills in defaults and refuses contradictions.
@@ -59,7 +58,7 @@ fn resolve_all(typed: &Settings) -> Result<Resolved, SettingsError> {
     if is_embedded(&target) {
         LocalTarget::fill_in_defaults(&mut engine);
     }
-    let scenarios = workload::scenarios(typed)?;
+    let asked = workload::asked(typed)?;
     let mut resolved = Resolved {
         target,
         engine,
@@ -68,8 +67,8 @@ fn resolve_all(typed: &Settings) -> Result<Resolved, SettingsError> {
         memory_bandwidth_gbps: memory_bandwidth(typed)?,
         served: served_settings(typed),
         launch: None,
-        workload: workload(typed, scenarios[0])?,
-        scenarios,
+        workload: workload(typed, &asked)?,
+        scenarios: asked.scenarios,
         cells: typed.cells.unwrap_or(false),
         loads: loads::loads(typed)?,
         batch_sizes: typed.workload.batch_size.clone().unwrap_or_default(),
@@ -199,15 +198,18 @@ fn refuse_omitted(typed: &Settings) -> Result<(), SettingsError> {
     Ok(())
 }
 
-fn workload(typed: &Settings, scenario: Scenario) -> Result<Workload, SettingsError> {
+fn workload(typed: &Settings, asked: &workload::Asked) -> Result<Workload, SettingsError> {
+    let workload::Asked { scenarios, file, mixture } = asked;
     Ok(Workload {
-        scenario,
-        file: workload::file(typed)?,
+        scenario: scenarios[0],
+        file: file.clone(),
+        mixture: mixture.clone(),
         distinct_prompts: typed.workload.num_prompts,
         documents: tasks::documents(typed)?,
         images: tasks::images(typed)?,
         prompts: prompt_kind(typed),
         prefix_tokens: typed.prefix_tokens.unwrap_or(0),
+        prefix_groups: workload::prefix_groups(typed)?,
         output: OutputPolicy {
             ignore_eos: !typed.stop_at_eos.unwrap_or(false),
             min_tokens: typed.min_tokens.unwrap_or(0),

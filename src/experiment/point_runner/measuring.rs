@@ -17,6 +17,7 @@ use crate::issue::pace::{Graces, Pace, Played, RampPace};
 use crate::load::Load;
 use crate::load::course::{Ramp, Tail, WindowKind, window_of};
 use crate::load::plan::Plan;
+use crate::metrics::facts::PartFacts;
 use crate::metrics::{RunFacts, TargetFacts};
 use crate::observe::gpu::sampler::SamplingThread;
 use crate::observe::health::Health;
@@ -30,6 +31,7 @@ use crate::settings::window_rule::{MOST_WINDOWS, WindowRule};
 use crate::store::manifest::PointEntry;
 use crate::store::partial_files::PartialFiles;
 use crate::store::stored_point::PartialPoint;
+use crate::workload::Workload;
 
 impl PointRunner<'_> {
     /// Sends the measured requests and returns what is known of them.
@@ -239,12 +241,20 @@ impl PointRunner<'_> {
             shared_prefix_tokens: self.resolved.workload.prefix_tokens,
             documents: plan.workload().documents,
             images: plan.shots().images_each(),
+            workloads: parts(plan.workload()),
             sent_before: self.sent_before.clone(),
             also_sent_by: self.also_sent_by.clone(),
             warmup_failure,
             allowed: self.resolved.allow.clone(),
         }
     }
+}
+
+/// The parts of a mixture.
+fn parts(workload: &Workload) -> Vec<PartFacts> {
+    let Some(mixture) = &workload.mixture else { return Vec::new() };
+    let named = mixture.parts.iter().zip(mixture.shares());
+    named.map(|(part, share)| PartFacts { name: part.source().to_string(), share }).collect()
 }
 
 /// The window of the rates; empty where no request that counts was submitted.
