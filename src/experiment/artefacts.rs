@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::metrics::point_records::RecordsError;
-use crate::report::export::{self, ExportRun};
+use crate::report::export::{self, ExportRun, GenaiBench};
 use crate::report::html::plot;
 use crate::report::png::{self, PngError};
 use crate::report::table::marks as marks_of;
@@ -145,6 +145,27 @@ pub fn write_exports(
         left_out.extend(exported.left_out);
     }
     Ok(left_out)
+}
+
+/// Writes one experiment of genai-bench for several runs into a folder above theirs; what has no place is given back in words.
+///
+/// # Errors
+/// When records cannot be read, or a file cannot be written.
+pub fn write_genai_bench<'a>(
+    directory: &RunDirectory,
+    runs: impl Iterator<Item = &'a MeasuredRun>,
+) -> Result<Vec<String>, ExtraFilesError> {
+    let mut experiment = GenaiBench::default();
+    for run in runs {
+        let records = run.load_records()?;
+        let shown = as_experiment(run);
+        experiment.add(&ExportRun::new(&run.manifest, &shown, scenario(run), &records));
+    }
+    let exported = export::genai_bench_together(experiment);
+    for file in exported.files {
+        write_below(directory, &file.path, &file.bytes)?;
+    }
+    Ok(exported.left_out)
 }
 
 /// Writes a result JSON for each point into a folder, named for its load, e.g. `concurrency_16.json`.

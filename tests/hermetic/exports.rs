@@ -287,3 +287,26 @@ fn the_workbook_of_genai_bench_has_its_sheets_and_the_means_of_its_json() {
     assert!(text.contains(&format!("<v>{mean}</v>")), "{mean}");
     assert!(text.contains("Concurrency at target speed (&gt;10 tokens/s)"));
 }
+
+#[test]
+fn cells_are_one_experiment_of_genai_bench_with_a_file_of_each_and_one_workbook() {
+    let base = tempfile::tempdir().expect("a folder");
+    let arguments = ["run", "--target", "sim:explicit,base_us=300", "--scenario", "D(16,8)"];
+    let more = ["--scenario", "D(8,4)", "--concurrency", "1,2", "--requests", "12", "-q"];
+    let asked = [&arguments[..], &more, &["--export", "genai-bench"]].concat();
+    let ran = bareflight(base.path(), &asked);
+    let run = fs::read_dir(base.path().join("runs")).expect("runs").next().expect("a run");
+    let folder = run.expect("a folder").path().join("exports/genai-bench");
+    assert!(folder.is_dir(), "{}", err(&ran));
+    let metadata = json(&folder.join("experiment_metadata.json"));
+    assert_eq!(metadata["traffic_scenario"], serde_json::json!(["D(16,8)", "D(8,4)"]));
+    assert_eq!(metadata["num_concurrency"], serde_json::json!([1, 2]));
+    for name in ["D16_8_text-to-text_num_concurrency_2", "D8_4_text-to-text_num_concurrency_1"] {
+        assert!(json(&found(&folder, name))["aggregated_metrics"].is_object(), "{name}");
+    }
+    let text = unpacked(&fs::read(folder.join("genai-bench_summary.xlsx")).expect("a workbook"));
+    assert!(text.contains(">D(16,8)<") && text.contains(">D(8,4)<"), "both have a row");
+    let origin = fs::read_to_string(folder.join("README.txt")).expect("an origin");
+    assert_eq!(origin.matches("SIMULATED").count(), 4, "{origin}");
+    assert!(out(&ran).contains("exports"), "it is listed: {}", out(&ran));
+}

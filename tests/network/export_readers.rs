@@ -11,6 +11,7 @@ use crate::python::environment;
 
 tests! {
     genai_bench_makes_the_workbook_that_we_wrote_and_its_plots_of_our_export,
+    genai_bench_reads_the_cells_of_several_scenarios_as_one_experiment,
     aiperf_plots_our_export,
     hdr_histogram_reads_our_interval_log,
 }
@@ -23,10 +24,17 @@ struct Exported {
 
 impl Exported {
     fn of(formats: &str) -> Self {
+        Self::asking(formats, &["D(16,8)"])
+    }
+
+    /// With several scenarios each cell has a folder of its own.
+    fn asking(formats: &str, scenarios: &[&str]) -> Self {
+        let scenarios = scenarios.iter().flat_map(|it| ["--scenario", it]);
         let folder = tempfile::tempdir().expect("a folder");
         finished(
             Command::new(env!("CARGO_BIN_EXE_bareflight"))
-                .args(["run", "--target", "sim:explicit,base_us=2000", "--scenario", "D(16,8)"])
+                .args(["run", "--target", "sim:explicit,base_us=2000"])
+                .args(scenarios)
                 .args(["--requests", "40", "--concurrency", "1,4,16", "-q", "--export", formats])
                 .current_dir(folder.path()),
         );
@@ -67,7 +75,17 @@ fn pictures(folder: &Path) -> usize {
 }
 
 fn genai_bench_makes_the_workbook_that_we_wrote_and_its_plots_of_our_export() {
-    let exported = Exported::of("genai-bench");
+    is_read_by_genai_bench(&Exported::of("genai-bench"));
+}
+
+fn genai_bench_reads_the_cells_of_several_scenarios_as_one_experiment() {
+    is_read_by_genai_bench(&Exported::asking(
+        "genai-bench",
+        &["D(16,8)", "D(100,100)", "U(4,16)/(2,9)"],
+    ));
+}
+
+fn is_read_by_genai_bench(exported: &Exported) {
     let folder = exported.folder("genai-bench");
     finished(
         program("genai-bench")

@@ -57,34 +57,101 @@ fn tpot(answer: &Answer) -> Option<f64> {
 }
 
 pub(super) fn render(run: &ExportRun) -> Exported {
-    let mut exported = Exported::default();
-    let mut documents: Vec<(u32, Value)> = Vec::new();
-    for point in &run.points {
-        let label = &point.entry.label;
-        let Some(concurrency) = point.concurrency() else {
-            let why = "its files are named by a concurrency, which this load has not";
-            exported.left_out.push(format!("{label}: {why}"));
-            continue;
-        };
-        if point.completed().next().is_none() {
-            exported.left_out.push(format!("{label}: no request completed"));
-        } else if documents.iter().any(|(known, _)| *known == concurrency) {
-            exported.left_out.push(format!("{label}: a file of this concurrency exists already"));
-        } else {
-            let document = document(run, point, concurrency);
-            exported.files.push(json_file(file_name(run, point, concurrency), &document, 4));
-            documents.push((concurrency, document));
+    let mut experiment = GenaiBench::default();
+    experiment.add(run);
+    experiment.finish()
+}
+
+/// An experiment of the tool while runs are added, e.g. one for each cell of scenarios and concurrencies.
+#[derive(Debug, Default)]
+pub struct GenaiBench {
+    metadata: Option<Value>,
+    documents: Vec<Document>,
+    origins: Vec<(String, Vec<String>)>,
+    exported: Exported,
+}
+
+/// One file of a scenario and a concurrency.
+#[derive(Debug)]
+struct Document {
+    scenario: String,
+    concurrency: u32,
+    value: Value,
+}
+
+impl GenaiBench {
+    /// Adds the points of a run.
+    pub fn add(&mut self, run: &ExportRun) {
+        for point in &run.points {
+            self.add_point(run, point);
+        }
+        self.origins.push((run.shown.folder.clone(), provenance::lines(run, None)));
+        let own = metadata(run);
+        match &mut self.metadata {
+            None => self.metadata = Some(own),
+            Some(all) => widen(all, &own),
         }
     }
-    let levels: Vec<u32> = documents.iter().map(|(concurrency, _)| *concurrency).collect();
-    let metadata = metadata(run, &levels);
-    exported.files.push(json_file("experiment_metadata.json", &metadata, 4));
-    documents.sort_by_key(|(concurrency, _)| *concurrency);
-    match workbook(&metadata, &documents) {
-        Ok(file) => exported.files.push(file),
-        Err(error) => exported.left_out.push(format!("{WORKBOOK}: {error}")),
+
+    fn add_point(&mut self, run: &ExportRun, point: &ExportPoint) {
+        let left_out = match point.concurrency() {
+            None => "its files are named by a concurrency, which this load has not",
+            Some(_) if point.completed().next().is_none() => "no request completed",
+            Some(concurrency) => {
+                let scenario = scenario(run);
+                let is_it =
+                    |it: &Document| it.concurrency == concurrency && it.scenario == scenario;
+                if self.documents.iter().any(is_it) {
+                    "a file of this concurrency exists already"
+                } else {
+                    let value = document(run, point, concurrency);
+                    let name = file_name(run, point, concurrency);
+                    self.exported.files.push(json_file(name, &value, 4));
+                    self.documents.push(Document { scenario, concurrency, value });
+                    return;
+                }
+            }
+        };
+        self.exported.left_out.push(format!("{}: {left_out}", point.entry.label));
     }
-    exported
+
+    /// The folder of each run, and what is to be said of where its numbers come from.
+    pub(super) fn origins(&self) -> &[(String, Vec<String>)] {
+        &self.origins
+    }
+
+    /// Its files: a document of each scenario and concurrency, what they have in common, the workbook.
+    pub(super) fn finish(mut self) -> Exported {
+        let Some(mut metadata) = self.metadata else { return self.exported };
+        let mut levels: Vec<u32> = Vec::new();
+        for document in &self.documents {
+            if !levels.contains(&document.concurrency) {
+                levels.push(document.concurrency);
+            }
+        }
+        metadata["num_concurrency"] = levels.into();
+        self.exported.files.push(json_file("experiment_metadata.json", &metadata, 4));
+        match workbook(&metadata, &mut self.documents) {
+            Ok(file) => self.exported.files.push(file),
+            Err(error) => self.exported.left_out.push(format!("{WORKBOOK}: {error}")),
+        }
+        self.exported
+    }
+}
+
+/// Takes up what another run of the same experiment has beyond it.
+fn widen(all: &mut Value, own: &Value) {
+    for key in ["max_time_per_run_s", "max_requests_per_run"] {
+        if own[key].as_u64() > all[key].as_u64() {
+            all[key] = own[key].clone();
+        }
+    }
+    let scenario = &own["traffic_scenario"][0];
+    if let Some(scenarios) = all["traffic_scenario"].as_array_mut()
+        && !scenarios.contains(scenario)
+    {
+        scenarios.push(scenario.clone());
+    }
 }
 
 /// Why there is no workbook.
@@ -96,10 +163,13 @@ enum WorkbookError {
     Packing(#[from] std::io::Error),
 }
 
-fn workbook(metadata: &Value, documents: &[(u32, Value)]) -> Result<ExportFile, WorkbookError> {
+fn workbook(metadata: &Value, documents: &mut [Document]) -> Result<ExportFile, WorkbookError> {
+    let order = genai_bench_sheets::order(metadata);
+    let place = |scenario: &str| order.iter().position(|it| it == scenario);
+    documents.sort_by_key(|it| (place(&it.scenario), it.concurrency));
     let runs: Vec<Run> = documents
         .iter()
-        .map(|(concurrency, document)| Run { concurrency: *concurrency, document })
+        .map(|it| Run { concurrency: it.concurrency, document: &it.value })
         .collect();
     let fields = FIELDS.map(|(name, _)| name);
     let sheets = genai_bench_sheets::all(metadata, &runs, &fields);
@@ -192,7 +262,8 @@ fn individual(answer: &Answer) -> Value {
     Value::Object(metrics)
 }
 
-fn metadata(run: &ExportRun, levels: &[u32]) -> Value {
+/// All but the concurrencies, which are those that have a file.
+fn metadata(run: &ExportRun) -> Value {
     let requests = run.points.iter().map(|point| point.answers.len()).max().unwrap_or(0);
     let longest = run.points.iter().map(ExportPoint::duration_s).fold(0.0, f64::max);
     let server = &run.manifest.declared.server;
@@ -211,7 +282,7 @@ fn metadata(run: &ExportRun, levels: &[u32]) -> Value {
         "server_model_tokenizer": null,
         "model": run.model(),
         "task": "text-to-text",
-        "num_concurrency": levels,
+        "num_concurrency": [],
         "batch_size": [1],
         "iteration_type": "num_concurrency",
         "traffic_scenario": [scenario(run)],

@@ -58,7 +58,16 @@ impl Run<'_> {
     }
 }
 
-/// All of them, in the order of the tool. Runs are sorted by concurrency.
+/// Scenarios in the order of the tool's sheets: those that it names, then the others as they were asked for.
+pub(super) fn order(metadata: &Value) -> Vec<String> {
+    let asked = metadata["traffic_scenario"].as_array().map_or(&[][..], Vec::as_slice);
+    let asked: Vec<&str> = asked.iter().filter_map(Value::as_str).collect();
+    let named = NAMED.iter().map(|(known, _)| *known).filter(|known| asked.contains(known));
+    let others = asked.iter().copied().filter(|it| NAMED.iter().all(|(known, _)| known != it));
+    named.chain(others).map(str::to_owned).collect()
+}
+
+/// All of them, in the order of the tool. Runs are sorted by scenario, then by concurrency.
 pub(super) fn all(metadata: &Value, runs: &[Run], fields: &[&str]) -> Vec<Sheet> {
     let mut totals = all_runs(runs, fields);
     let mut requests = all_requests(runs, fields);
@@ -87,17 +96,25 @@ fn summary(metadata: &Value, runs: &[Run]) -> Sheet {
         "Total Throughput (tokens/min)",
     ];
     let mut rows = vec![header.map(Cell::text).to_vec()];
-    if let Some(first) = runs.first() {
+    rows.extend(by_scenario(runs).map(|runs| {
         let usable = usable(runs);
         let absent = || Cell::text("N/A");
-        rows.push(vec![
+        vec![
             Cell::text(machine(metadata)),
-            use_case(first.scenario()),
+            use_case(runs[0].scenario()),
             usable.map_or_else(absent, |run| Cell::Number(run.concurrency.into())),
             usable.map_or_else(absent, |run| Cell::Number(run.total(TOTAL_THROUGHPUT) * 60.0)),
-        ]);
-    }
-    Sheet { decimals_from: Some(3), ..Sheet::new("Summary", rows, Bold::FirstRow) }
+        ]
+    }));
+    let mut sheet = Sheet { decimals_from: Some(3), ..Sheet::new("Summary", rows, Bold::FirstRow) };
+    let last = sheet.rows.len() - 1;
+    merge(&mut sheet, 0, 1, last);
+    sheet
+}
+
+/// Runs of each scenario together; none of them is empty.
+fn by_scenario<'a, 'b>(runs: &'a [Run<'b>]) -> impl Iterator<Item = &'a [Run<'b>]> {
+    runs.chunk_by(|a, b| a.scenario() == b.scenario())
 }
 
 /// The highest concurrency that is fast enough and still brings more than the one before.
@@ -151,17 +168,19 @@ fn appendix(metadata: &Value, runs: &[Run]) -> Sheet {
     }));
     let mut sheet =
         Sheet { decimals_from: Some(3), ..Sheet::new("Appendix", rows, Bold::FirstRow) };
-    let last = runs.len();
-    for column in [0, 1] {
-        sheet.merge(column, 1, last);
-        keep_first(&mut sheet.rows, column, 1, last);
+    merge(&mut sheet, 0, 1, runs.len());
+    let mut first = 1;
+    for runs in by_scenario(runs) {
+        merge(&mut sheet, 1, first, first + runs.len() - 1);
+        first += runs.len();
     }
     sheet
 }
 
-/// Of cells that are shown as one only the first has a value.
-fn keep_first(rows: &mut [Vec<Cell>], column: usize, first: usize, last: usize) {
-    for row in rows.iter_mut().take(last + 1).skip(first + 1) {
+/// Shows cells as one, of which only the first keeps its value.
+fn merge(sheet: &mut Sheet, column: usize, first: usize, last: usize) {
+    sheet.merge(column, first, last);
+    for row in sheet.rows.iter_mut().take(last + 1).skip(first + 1) {
         if let Some(cell) = row.get_mut(column) {
             *cell = Cell::Empty;
         }
@@ -223,8 +242,7 @@ fn all_requests(runs: &[Run], fields: &[&str]) -> Sheet {
         }
         let last = sheet.rows.len().saturating_sub(1);
         for column in [0, 1] {
-            sheet.merge(column, first, last);
-            keep_first(&mut sheet.rows, column, first, last);
+            merge(&mut sheet, column, first, last);
         }
     }
     sheet

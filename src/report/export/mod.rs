@@ -191,12 +191,29 @@ pub fn render(format: ExportFormat, run: &ExportRun) -> Exported {
     if format != ExportFormat::Md {
         exported.files.push(provenance::sidecar(format, run));
     }
+    below_its_folder(format, &mut exported);
+    exported
+}
+
+fn below_its_folder(format: ExportFormat, exported: &mut Exported) {
     for written in &mut exported.files {
         written.path = format!("{}/{}/{}", file::EXPORTS, format.word(), written.path);
     }
     for words in &mut exported.left_out {
         words.insert_str(0, &format!("export {}: ", format.word()));
     }
+}
+
+/// One experiment of genai-bench for several runs, which the tool has in one folder.
+pub use genai_bench::GenaiBench;
+
+/// The files of an experiment of several runs.
+pub fn genai_bench_together(experiment: GenaiBench) -> Exported {
+    let format = ExportFormat::GenaiBench;
+    let origins = provenance::sidecar_of(format, experiment.origins());
+    let mut exported = experiment.finish();
+    exported.files.push(origins);
+    below_its_folder(format, &mut exported);
     exported
 }
 

@@ -81,14 +81,32 @@ pub(super) fn lines(run: &ExportRun, point: Option<&ExportPoint>) -> Vec<String>
     lines
 }
 
+/// The file beside those of several runs, with what is to be said of each folder.
+pub(super) fn sidecar_of(format: ExportFormat, origins: &[(String, Vec<String>)]) -> ExportFile {
+    let mut text = opening(format);
+    for (folder, lines) in origins {
+        // Writing to a string cannot fail, here and below.
+        let name = folder.rsplit('/').next().unwrap_or(folder);
+        let _infallible = writeln!(text, "\n{name}");
+        for line in lines {
+            let _infallible = writeln!(text, "  {line}");
+        }
+    }
+    text.push_str("\nThe whole record of each is in its own folder: summary.json, report.html.\n");
+    text_file(SIDECAR, text)
+}
+
+fn opening(format: ExportFormat) -> String {
+    format!(
+        "Files in the shape of {}, for scripts that read its results. Figures are computed as that tool computes them.\n",
+        format.word()
+    )
+}
+
 /// The file beside those of a format, with all warnings of the run.
 pub(super) fn sidecar(format: ExportFormat, run: &ExportRun) -> ExportFile {
-    let mut text = format!(
-        "Files in the shape of {}, for scripts that read its results. Figures are computed as that tool computes them.\n\n",
-        format.word()
-    );
+    let mut text = opening(format) + "\n";
     for line in lines(run, None) {
-        // Writing to a string cannot fail, here and below.
         let _infallible = writeln!(text, "{line}");
     }
     let warnings = notes::all(run.shown);
