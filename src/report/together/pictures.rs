@@ -21,7 +21,7 @@ pub fn comparison(sides: &[Side]) -> Option<String> {
     let charts = DRAWN.map(|(number, title, unit)| chart(sides, number, title, unit));
     let names: Vec<String> =
         sides.iter().map(|side| format!("{}: {}", side.name, title(side))).collect();
-    sheet(&names.join("   "), &charts, 3)
+    sheet(&names, &charts, 3)
 }
 
 fn chart(sides: &[Side], number: Number, title: &str, unit: &str) -> Chart {

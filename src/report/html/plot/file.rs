@@ -9,8 +9,10 @@ use crate::report::html::text::escape;
 const HEAD: f64 = 46.0;
 /// Room around the charts of a sheet.
 const GAP: f64 = 18.0;
-/// Room above a sheet for its title.
-const SHEET_HEAD: f64 = 40.0;
+/// Room above a sheet for each line of its title.
+const SHEET_LINE: f64 = 23.0;
+/// Width of a letter of such a line, on average.
+const SHEET_LETTER: f64 = 10.2;
 /// Width of a letter of the legend, on average.
 const LETTER: f64 = 6.3;
 
@@ -49,8 +51,9 @@ pub fn alone(chart: &Chart) -> Option<String> {
     Some(document(chart.size.0, chart.size.1 + HEAD, &drawn))
 }
 
-/// Several charts in one picture, with a title; `None` where none can be drawn.
-pub fn sheet(title: &str, charts: &[Chart], columns: usize) -> Option<String> {
+/// Several charts in one picture below the lines of its title; `None` where none can be drawn.
+pub fn sheet(title: &[String], charts: &[Chart], columns: usize) -> Option<String> {
+    let head = GAP + SHEET_LINE * title.len() as f64;
     let (width, height) = charts.iter().fold((0.0_f64, 0.0_f64), |(width, height), chart| {
         (width.max(chart.size.0), height.max(chart.size.1 + HEAD))
     });
@@ -59,7 +62,7 @@ pub fn sheet(title: &str, charts: &[Chart], columns: usize) -> Option<String> {
     for chart in charts {
         let (column, row) = (placed_charts % columns, placed_charts / columns);
         let x = GAP + column as f64 * (width + GAP);
-        let y = SHEET_HEAD + row as f64 * (height + GAP);
+        let y = head + row as f64 * (height + GAP);
         let Some(one) = placed(chart, x, y) else { continue };
         drawn.push_str(&one);
         placed_charts += 1;
@@ -69,9 +72,18 @@ pub fn sheet(title: &str, charts: &[Chart], columns: usize) -> Option<String> {
     }
     let across = placed_charts.min(columns) as f64;
     let down = placed_charts.div_ceil(columns) as f64;
-    let heading = format!(r#"<text class="sheet" x="{GAP}" y="26">{}</text>"#, escape(title));
-    let size = (GAP + across * (width + GAP), SHEET_HEAD + down * (height + GAP));
-    Some(document(size.0, size.1, &(heading + &drawn)))
+    let size = (GAP + across * (width + GAP), head + down * (height + GAP));
+    let letters = ((size.0 - 2.0 * GAP) / SHEET_LETTER).max(3.0) as usize;
+    for (index, line) in title.iter().enumerate() {
+        // Writing to a string cannot fail.
+        let _infallible = write!(
+            drawn,
+            r#"<text class="sheet" x="{GAP}" y="{:.1}">{}</text>"#,
+            SHEET_LINE * (index as f64 + 1.0) + 3.0,
+            escape(&shortened(line, letters))
+        );
+    }
+    Some(document(size.0, size.1, &drawn))
 }
 
 fn placed(chart: &Chart, x: f64, y: f64) -> Option<String> {
@@ -160,10 +172,18 @@ mod tests {
     }
 
     #[test]
+    fn a_sheet_of_several_runs_has_a_line_for_each_and_cuts_none_at_its_edge() {
+        let names = ["A: short".to_owned(), format!("B: {}", "long ".repeat(60))];
+        let drawn = sheet(&names, &[chart(vec![Point::default()])], 3).expect("drawn");
+        assert_eq!(drawn.matches("class=\"sheet\"").count(), 2, "{drawn}");
+        assert!(drawn.contains("A: short</text>") && drawn.contains("…</text>"), "{drawn}");
+    }
+
+    #[test]
     fn charts_without_points_leave_no_hole_in_a_sheet() {
         let full = || chart(vec![Point { x: 1.0, y: 2.0, ..Point::default() }]);
-        let two = sheet("t", &[full(), full()], 2);
-        assert_eq!(sheet("t", &[full(), chart(Vec::new()), full()], 2), two);
-        assert_eq!(sheet("t", &[chart(Vec::new())], 2), None);
+        let two = sheet(&["t".to_owned()], &[full(), full()], 2);
+        assert_eq!(sheet(&["t".to_owned()], &[full(), chart(Vec::new()), full()], 2), two);
+        assert_eq!(sheet(&["t".to_owned()], &[chart(Vec::new())], 2), None);
     }
 }
