@@ -34,19 +34,25 @@ fn all(out: &TempDir) -> Vec<Made> {
     let made = |name, file, arguments: String| Made { name, file, arguments };
     let report = "report.html";
     vec![
-        made("run", report, format!("run {ENGINE} --concurrency 4 --duration 500ms --slo ttft<50ms")),
+        made("run", report, format!("run {ENGINE} --concurrency 4 --requests 60 --slo ttft<50ms")),
         made(
             "sweep",
             report,
             format!(
-                "run {ENGINE} --concurrency 1,2,4,8,16,32 --duration 300ms --gpu-telemetry all --nvml-library \
+                "run {ENGINE} --concurrency 1,2,4,8,16,32 --requests 40 --gpu-telemetry all --nvml-library \
                  ./libfake-nvml.so"
             ),
         ),
         made(
+            "cells",
+            report,
+            "run --target sim:explicit,base_us=2000 --warmup 1 -s D(16,8) -s D(64,4) --concurrency 1,4 --repeat 2 --requests 12"
+                .to_owned(),
+        ),
+        made(
             "open-loop",
             report,
-            format!("run {ENGINE} --arrivals poisson --request-rate 20,60,200 --duration 500ms --slo ttft<9ms"),
+            format!("run {ENGINE} --arrivals poisson --request-rate 40,100,300 --requests 40 --slo ttft<9ms"),
         ),
         made(
             "failed",
@@ -60,8 +66,8 @@ fn all(out: &TempDir) -> Vec<Made> {
         made(
             "served",
             report,
-            "run --launch bareflight --launch-model sim:explicit,base_us=2000 --endpoint completions --scenario D(16,8) \
-             --concurrency 2 --warmup 1 --duration 3s"
+            "run --launch bareflight --launch-model sim:explicit,base_us=5000 --endpoint completions --scenario D(16,8) \
+             --concurrency 2 --warmup 1 --requests 120"
                 .to_owned(),
         ),
         made(
