@@ -18,7 +18,8 @@ use crate::cli::origin::{as_map, as_tables};
 use crate::cli::report::refuse_extra;
 use crate::cli::resolve::resolve;
 use crate::cli::run::{
-    Screen, experiment_exit, preflight_exit, print, tell_denied, write_prometheus,
+    Screen, experiment_exit, preflight_exit, print, tell_denied, tell_denied_notes,
+    write_prometheus,
 };
 use crate::cli::setting_key;
 use crate::cli::twin;
@@ -36,12 +37,13 @@ use crate::metrics::sides::{GateStatus, Terms};
 use crate::metrics::threshold::{Percent, Threshold};
 use crate::record::request_record::Records;
 use crate::report::FileNote;
-use crate::report::comparison::table;
+use crate::report::comparison::{self, table};
 use crate::report::table as report_table;
 use crate::settings::Resolved;
 use crate::store::measured_run::MeasuredRun;
 use crate::store::run_directory::{RunDirectory, file};
 use crate::targets::abilities;
+use crate::warning::Code;
 
 /// Concurrency where no load is given.
 const DEFAULT_CONCURRENCY: u32 = 8;
@@ -171,7 +173,7 @@ fn measure(
         "{} against {}, {}, {load}{open}",
         names[1..].join(" and "),
         names[0],
-        sides[0].workload.scenario
+        sides[0].workload.asked()
     );
     let hash = ready.plans.first().map_or("", |plan| plan.hash());
     let failure = |error: anyhow::Error| (Exit::Failure, error);
@@ -204,6 +206,7 @@ fn measure(
     } else {
         interleave::play(opened, &ready.plans, &directory, stop, &mut screen)
     };
+    drop(screen);
     let mut runs = played.map_err(|error| (experiment_exit(&error), error.into()))?;
     write_prometheus(&sides[0], &runs)?;
     write_sides(&mut runs).map_err(|error| failure(error.into()))?;
@@ -227,7 +230,9 @@ fn measure(
     let measured = measured(letters, &sides, &runs, &records).map_err(failure)?;
     let comparison = conclude(&question, &measured);
     show(&directory, &comparison).map_err(failure)?;
-    Ok(Exit::of_sides(&runs, gate_exit(&comparison)))
+    let codes: Vec<Code> = sides.iter().flat_map(|side| side.deny.iter().copied()).collect();
+    let denied = tell_denied_notes(comparison::notes(&comparison), &codes);
+    Ok(Exit::of_sides(&runs, denied.or(gate_exit(&comparison))))
 }
 
 /// Settings that let a profiler look, or do something between points, are refused where targets are held against each other.
@@ -322,7 +327,8 @@ fn stored(
     show(&directory, &comparison).map_err(failure)?;
     let runs: Vec<MeasuredRun> =
         common.into_iter().flat_map(|both| [both.baseline, both.candidate]).collect();
-    Ok(Exit::of_sides(&runs, gate_exit(&comparison)))
+    let denied = tell_denied_notes(comparison::notes(&comparison), &resolved.deny);
+    Ok(Exit::of_sides(&runs, denied.or(gate_exit(&comparison))))
 }
 
 /// Every setting that a stored run was made with.

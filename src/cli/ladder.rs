@@ -14,7 +14,8 @@ use crate::cli::launched;
 use crate::cli::report::refuse_extra;
 use crate::cli::resolve::resolve;
 use crate::cli::run::{
-    Screen, experiment_exit, preflight_exit, print, tell_denied, write_prometheus,
+    Screen, experiment_exit, preflight_exit, print, tell_denied, tell_denied_notes,
+    write_prometheus,
 };
 use crate::cli::twin;
 use crate::cli::typed::{RunArgs, Settings};
@@ -26,7 +27,7 @@ use crate::experiment::preflight::PreflightError;
 use crate::experiment::served_child::{Ready, Server};
 use crate::experiment::sweep::Watch;
 use crate::experiment::{blocks, interleave, interrupt, preflight};
-use crate::issue::phase::Stage;
+use crate::issue::live_phase::LivePhase;
 use crate::issue::stop::Stop;
 use crate::metrics::Summary;
 use crate::metrics::comparison::{self, Question};
@@ -35,7 +36,7 @@ use crate::metrics::ladder::{BlockCpu, Ladder, Level, Planned};
 use crate::metrics::sides::Terms;
 use crate::metrics::threshold::Percent;
 use crate::observe::process;
-use crate::report::ladder::table;
+use crate::report::ladder::{notes, table};
 use crate::report::{FileNote, table as console};
 use crate::settings::Resolved;
 use crate::settings::served::ServedEndpoint;
@@ -145,7 +146,7 @@ fn climb(
             .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
     }
 
-    let title = format!("ladder of {}, {}, {load}", engine.target, engine.workload.scenario);
+    let title = format!("ladder of {}, {}, {load}", engine.target, engine.workload.asked());
     let sides = levels.iter().zip(&resolved);
     let named = sides.map(|(level, it)| (level.name().to_owned(), it.target.clone())).collect();
     let mut manifest = Manifest::begin("ladder", &title, named);
@@ -197,7 +198,8 @@ fn climb(
     let comparison = comparison::conclude(&question, &measured);
     let ladder = ladder::conclude(comparison, &planned, &measured, &cpu);
     show(&directory, &ladder).map_err(failure)?;
-    Ok(Exit::of_sides(&runs, None))
+    let denied = tell_denied_notes(notes(&ladder), &engine.deny);
+    Ok(Exit::of_sides(&runs, denied))
 }
 
 /// The rung of the engine itself, which all others are made from.
@@ -359,8 +361,8 @@ impl Watch for CpuWatch {
         self.screen.begun(target, directory);
     }
 
-    fn phase(&mut self, label: &str, shots: u64, duration: Option<Nanos>, stage: &Stage) {
-        self.screen.phase(label, shots, duration, stage);
+    fn phase(&mut self, label: &str, shots: u64, duration: Option<Nanos>, live: &LivePhase) {
+        self.screen.phase(label, shots, duration, live);
         self.before = self.read();
     }
 

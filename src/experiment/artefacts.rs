@@ -9,6 +9,7 @@ use crate::metrics::point_records::RecordsError;
 use crate::report::export::{self, ExportRun};
 use crate::report::html::plot;
 use crate::report::png::{self, PngError};
+use crate::report::table::marks as marks_of;
 use crate::report::{
     Experiment, FileNote, PointReport, html, notes, prometheus, repeats, summary_csv, summary_json,
 };
@@ -60,11 +61,7 @@ pub fn denied(run: &MeasuredRun) -> Vec<String> {
     if denied.is_empty() {
         return Vec::new();
     }
-    let raised = notes::all(&as_experiment(run)).into_iter();
-    raised
-        .filter(|note| denied.contains(&note.code))
-        .map(|note| format!("{} {} is denied: {}", note.code, note.code.entry().name, note.text))
-        .collect()
+    Note::denied(notes::all(&as_experiment(run)), denied)
 }
 
 /// Writes what several runs of each load come to, where there are several.
@@ -101,8 +98,10 @@ pub fn write_plots(run: &MeasuredRun, formats: &[PlotFormat]) -> Result<(), Extr
     if formats.is_empty() {
         return Ok(());
     }
-    for (name, chart) in html::curves::charts(&as_experiment(run).points) {
-        let Some(svg) = plot::file::alone(&chart) else { continue };
+    let shown = as_experiment(run);
+    let marks = marks_of(shown.marks());
+    for (name, chart) in html::curves::charts(&shown.points) {
+        let Some(svg) = plot::file::alone(&chart, marks.trim()) else { continue };
         for format in formats {
             let (extension, bytes) = as_picture(&svg, *format)?;
             let path = format!("{}/{name}.{extension}", file::PLOTS);

@@ -6,7 +6,7 @@ use crate::experiment::point_runner::{Opening, PointRunner};
 use crate::experiment::sweep::{
     ExperimentError, Watch, calibrate_client, keep_engine_log, save_before_the_first_request,
 };
-use crate::issue::phase::Stage;
+use crate::issue::live_phase::LivePhase;
 use crate::issue::stop::Stop;
 use crate::load::plan::Plan;
 use crate::metrics::Summary;
@@ -177,8 +177,8 @@ impl Watch for OfSide<'_> {
         self.watch.begun(target, directory);
     }
 
-    fn phase(&mut self, label: &str, shots: u64, duration: Option<Nanos>, stage: &Stage) {
-        self.watch.phase(&format!("{}, {label}", self.name), shots, duration, stage);
+    fn phase(&mut self, label: &str, shots: u64, duration: Option<Nanos>, live: &LivePhase) {
+        self.watch.phase(&format!("{}, {label}", self.name), shots, duration, live);
     }
 
     fn phase_over(&mut self) {

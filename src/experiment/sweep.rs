@@ -12,7 +12,8 @@ use crate::experiment::preflight::{PreflightError, Ready};
 use crate::experiment::server_watch::ServerWatchError;
 use crate::ffi::cuda::CudaError;
 use crate::issue::drawing::DrawingError;
-use crate::issue::phase::{Stage, StageError};
+use crate::issue::live_phase::LivePhase;
+use crate::issue::phase::StageError;
 use crate::issue::stop::Stop;
 use crate::load::Load;
 use crate::load::plan::{Plan, PlanError};
@@ -116,11 +117,13 @@ pub trait Watch {
     /// The folder exists and the target is about to be opened.
     fn begun(&mut self, target: &TargetInfo, directory: &RunDirectory);
     /// A phase begins: its label and shots, and where to look at it live.
-    fn phase(&mut self, label: &str, shots: u64, duration: Option<Nanos>, stage: &Stage);
+    fn phase(&mut self, label: &str, shots: u64, duration: Option<Nanos>, live: &LivePhase);
     /// The phase is over.
     fn phase_over(&mut self);
     /// A point was measured.
     fn measured(&mut self, entry: &PointEntry, summary: &Summary);
+    /// Nothing more is measured: results follow.
+    fn ended(&mut self) {}
 }
 
 /// Runs everything that is ready and leaves a complete folder, whatever happens on the way. `settings` is what was

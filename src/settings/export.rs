@@ -19,6 +19,8 @@ pub enum ExportFormat {
     TrtllmBench,
     /// A text laid out like `mlperf_log_summary.txt`; no result of MLPerf
     Mlperf,
+    /// Interval log of HdrHistogram: `latency.hlog` with the tags TTFT, ITL, TPOT and latency
+    Hlog,
     /// A table for pull requests
     Md,
 }
@@ -33,6 +35,7 @@ impl ExportFormat {
             Self::GenaiBench => "genai-bench",
             Self::TrtllmBench => "trtllm-bench",
             Self::Mlperf => "mlperf",
+            Self::Hlog => "hlog",
             Self::Md => "md",
         }
     }

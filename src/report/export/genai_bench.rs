@@ -1,11 +1,15 @@
-//! Files of genai-bench 0.0.5: `experiment_metadata.json` and a JSON per scenario and concurrency.
+//! Files of genai-bench 0.0.5: `experiment_metadata.json`, a JSON per scenario and concurrency, and the workbook of all.
 
 use serde_json::{Map, Value, json};
 
 use super::answers::Answer;
+use super::genai_bench_sheets::{self, Run};
 use super::sample::Sample;
-use super::{ExportFile, ExportPoint, ExportRun, Exported, json_file, per_second};
+use super::workbook::{self, Sheet};
+use super::{ExportFile, ExportPoint, ExportRun, Exported, json_file, per_second, provenance};
 
+/// As the tool names it, by the folder of the experiment.
+const WORKBOOK: &str = "genai-bench_summary.xlsx";
 /// The version whose shape is written.
 const VERSION: &str = "0.0.5";
 const PERCENTILES: [(&str, f64); 6] =
@@ -54,7 +58,7 @@ fn tpot(answer: &Answer) -> Option<f64> {
 
 pub(super) fn render(run: &ExportRun) -> Exported {
     let mut exported = Exported::default();
-    let mut levels: Vec<u32> = Vec::new();
+    let mut documents: Vec<(u32, Value)> = Vec::new();
     for point in &run.points {
         let label = &point.entry.label;
         let Some(concurrency) = point.concurrency() else {
@@ -64,30 +68,60 @@ pub(super) fn render(run: &ExportRun) -> Exported {
         };
         if point.completed().next().is_none() {
             exported.left_out.push(format!("{label}: no request completed"));
-        } else if levels.contains(&concurrency) {
+        } else if documents.iter().any(|(known, _)| *known == concurrency) {
             exported.left_out.push(format!("{label}: a file of this concurrency exists already"));
         } else {
-            levels.push(concurrency);
-            exported.files.push(one_run(run, point, concurrency));
+            let document = document(run, point, concurrency);
+            exported.files.push(json_file(file_name(run, point, concurrency), &document, 4));
+            documents.push((concurrency, document));
         }
     }
-    exported.files.push(json_file("experiment_metadata.json", &metadata(run, &levels), 4));
+    let levels: Vec<u32> = documents.iter().map(|(concurrency, _)| *concurrency).collect();
+    let metadata = metadata(run, &levels);
+    exported.files.push(json_file("experiment_metadata.json", &metadata, 4));
+    documents.sort_by_key(|(concurrency, _)| *concurrency);
+    match workbook(&metadata, &documents) {
+        Ok(file) => exported.files.push(file),
+        Err(error) => exported.left_out.push(format!("{WORKBOOK}: {error}")),
+    }
     exported
 }
 
-fn one_run(run: &ExportRun, point: &ExportPoint, concurrency: u32) -> ExportFile {
-    let scenario = scenario(run);
+/// Why there is no workbook.
+#[derive(Debug, thiserror::Error)]
+enum WorkbookError {
+    #[error("a sheet holds {} rows, and there are more requests", Sheet::MOST_ROWS)]
+    TooManyRows,
+    #[error("it cannot be packed ({0})")]
+    Packing(#[from] std::io::Error),
+}
+
+fn workbook(metadata: &Value, documents: &[(u32, Value)]) -> Result<ExportFile, WorkbookError> {
+    let runs: Vec<Run> = documents
+        .iter()
+        .map(|(concurrency, document)| Run { concurrency: *concurrency, document })
+        .collect();
+    let fields = FIELDS.map(|(name, _)| name);
+    let sheets = genai_bench_sheets::all(metadata, &runs, &fields);
+    if sheets.iter().any(|sheet| sheet.rows.len() > Sheet::MOST_ROWS) {
+        return Err(WorkbookError::TooManyRows);
+    }
+    Ok(ExportFile { path: WORKBOOK.to_owned(), bytes: workbook::bytes(&sheets)? })
+}
+
+fn file_name(run: &ExportRun, point: &ExportPoint, concurrency: u32) -> String {
+    let scenario = scenario(run).replace(['/', ','], "_").replace(['(', ')'], "");
     let seconds = point.duration_s().round() as u64;
-    let name = format!(
-        "{}_text-to-text_num_concurrency_{concurrency}_time_{seconds}s.json",
-        scenario.replace(['/', ','], "_").replace(['(', ')'], "")
-    );
-    let document = json!({
-        "aggregated_metrics": aggregated(point, &scenario, concurrency),
+    format!("{scenario}_text-to-text_num_concurrency_{concurrency}_time_{seconds}s.json")
+}
+
+fn document(run: &ExportRun, point: &ExportPoint, concurrency: u32) -> Value {
+    json!({
+        "aggregated_metrics": aggregated(point, &scenario(run), concurrency),
         "individual_request_metrics": point.answers.iter().map(individual).collect::<Value>(),
         "_time_unit": "s",
-    });
-    json_file(name, &document, 4)
+        (provenance::KEY): provenance::value(run, point),
+    })
 }
 
 /// Lengths of given prompts have no form of their own in the tool.
@@ -164,6 +198,10 @@ fn metadata(run: &ExportRun, levels: &[u32]) -> Value {
     let server = &run.manifest.declared.server;
     let own = Some(run.manifest.target.gpus).filter(|gpus| *gpus > 0);
     let gpus = own.or(server.gpu_count);
+    // The tool's sheets and plots show the kind of GPU, and nothing else of where numbers come from.
+    let gpu_type = [server.gpu_type.clone(), provenance::label(run)];
+    let gpu_type: Vec<String> = gpu_type.into_iter().flatten().collect();
+    let gpu_type = (!gpu_type.is_empty()).then(|| gpu_type.join(", "));
     json!({
         "cmd": run.command(),
         "benchmark_version": VERSION,
@@ -180,7 +218,7 @@ fn metadata(run: &ExportRun, levels: &[u32]) -> Value {
         "additional_request_params": {},
         "server_engine": server.engine,
         "server_version": server.version,
-        "server_gpu_type": server.gpu_type,
+        "server_gpu_type": gpu_type,
         "server_gpu_count": gpus.map(|gpus| gpus.to_string()),
         "max_time_per_run_s": longest.ceil() as u64,
         "max_requests_per_run": requests,

@@ -7,11 +7,16 @@ mod aiperf_metrics;
 mod answers;
 mod benchmark_serving;
 mod genai_bench;
+mod genai_bench_sheets;
 mod genai_perf;
+mod hdr_encoding;
+mod hlog;
 pub mod markdown;
 mod mlperf;
+mod provenance;
 pub mod sample;
 mod trtllm_bench;
+mod workbook;
 
 use serde_json::Value;
 
@@ -180,8 +185,12 @@ pub fn render(format: ExportFormat, run: &ExportRun) -> Exported {
         ExportFormat::GenaiBench => genai_bench::render(run),
         ExportFormat::TrtllmBench => trtllm_bench::render(run),
         ExportFormat::Mlperf => mlperf::render(run),
+        ExportFormat::Hlog => hlog::render(run),
         ExportFormat::Md => markdown::render(run),
     };
+    if format != ExportFormat::Md {
+        exported.files.push(provenance::sidecar(format, run));
+    }
     for written in &mut exported.files {
         written.path = format!("{}/{}/{}", file::EXPORTS, format.word(), written.path);
     }
@@ -197,7 +206,7 @@ pub fn serving_by_load(run: &ExportRun) -> Vec<ExportFile> {
 }
 
 /// One folder for each point, with the files that `of` makes.
-fn by_point(run: &ExportRun, of: impl Fn(&ExportPoint) -> Vec<ExportFile>) -> Exported {
+fn by_point(run: &ExportRun, mut of: impl FnMut(&ExportPoint) -> Vec<ExportFile>) -> Exported {
     let mut exported = Exported::default();
     let mut taken: Vec<String> = Vec::new();
     for point in &run.points {

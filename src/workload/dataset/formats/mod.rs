@@ -7,6 +7,7 @@ pub(super) mod conversation;
 pub(super) mod csv;
 pub(super) mod genai_perf;
 pub(super) mod gpt_manager;
+pub(super) mod histogram;
 pub(super) mod json;
 pub(super) mod lengths;
 pub(super) mod mooncake;
