@@ -129,6 +129,10 @@ class Adapter(ABC):
         return []
 
     @classmethod
+    def release(cls) -> None:
+        """After ``close``, when bareflight holds nothing of the engine any more: gives memory back that its library keeps for later."""
+
+    @classmethod
     def served(cls, model: str, settings: dict[str, Any], port: str, name: str, folder: str) -> Twin:
         """How the same engine with the same settings is started behind its own server, for ``--serve-twin``. Nothing is started or
         written here. `port` and `folder` are texts that bareflight replaces later, in commands, variables and paths of files, so use them as they

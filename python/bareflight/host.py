@@ -175,6 +175,13 @@ def run(module: str, model: str, settings: dict[str, Any], desk: Any) -> None:
     except BaseException as error:  # Its thread ends here either way.
         why = why or words_of(error, "close")
     INTERPRETER.end()
+    del engine
+    # Whoever opens next, in this process or beside it, needs the memory.
+    gc.collect()
+    try:
+        adapter.release()
+    except BaseException as error:  # As above.
+        why = why or words_of(error, "release")
     desk.ended(why)
 
 

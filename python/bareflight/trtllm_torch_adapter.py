@@ -293,6 +293,10 @@ class Engine(Adapter):
         self.llm.shutdown()
 
     @classmethod
+    def release(cls) -> None:
+        model_folder.give_back_gpu_memory()
+
+    @classmethod
     def examine(cls) -> list[tuple[str, str]]:
         """Findings of the installed TensorRT-LLM: its version, and names that moved."""
         return trtllm_library.findings()

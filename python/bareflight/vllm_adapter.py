@@ -342,6 +342,10 @@ class Engine(Adapter):
         self.client.shutdown()
 
     @classmethod
+    def release(cls) -> None:
+        model_folder.give_back_gpu_memory()
+
+    @classmethod
     def examine(cls) -> list[tuple[str, str]]:
         """Findings of the installed vLLM: its version, and names that moved."""
         return vllm_library.findings()

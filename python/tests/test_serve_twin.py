@@ -6,6 +6,7 @@ import json
 import os
 import unittest
 
+from bareflight.fake import tokenizer
 from program import Ended, ProgramTest
 
 TARGET = "py:bareflight.fake,itl_us=300"
@@ -64,6 +65,20 @@ class ServedTwin(ProgramTest):
         for side in run.directory().glob("*/manifest.json"):
             manifest = json.loads(side.read_text())
             self.assertEqual((manifest["state"], len(manifest["points"])), ("complete", 6), side)
+
+    def test_a_ladder_has_the_rung_of_the_engine_s_own_server(self) -> None:
+        (self.folder / "tokenizer.json").write_text(json.dumps(tokenizer()))
+        run = self.program(
+            "ladder", "--target", TARGET, "--serve-twin", "--concurrency", "1", "-n", "4", "--scenario", "D(16,8)", "--blocks", "2",
+            "--tokenizer", "tokenizer.json", "--out", "runs",
+        )
+        self.assertIn(run.code, (0, 4), run)
+        self.assertIn("L7 its own server, OpenAI, ids", run.out)
+        ladder = run.json("ladder.json")
+        twin = next(rung for rung in ladder["rungs"] if rung["level"] == "L7")
+        (engine,) = (rung["side"] for rung in ladder["rungs"] if rung["level"] == "L2")
+        self.assertEqual((twin["stands_on"], twin["cpu"]["adds_ms"]), (engine, None), "its children's CPU time is not known")
+        self.assertEqual(run.json("launch.json")["name"], "py-twin")
 
     def test_a_twin_that_dies_is_found_before_load_with_its_last_words(self) -> None:
         (self.folder / "dying.py").write_text(WITH_DYING_SERVER)

@@ -226,7 +226,9 @@ pub fn conclude(
             not_applicable: planned.side.clone().err(),
             stands_on,
             cpu: side.and_then(|side| {
-                cpu_of(&per_request[side], stands_on.map(|below| &*per_request[below]))
+                // Of the engine's own server, with all its children, nothing is known.
+                let below = stands_on.filter(|_| planned.level != Level::Twin);
+                cpu_of(&per_request[side], below.map(|below| &*per_request[below]))
             }),
             parts: side.and_then(|side| parts_of(&measured[side].blocks[..blocks])),
         }
