@@ -21,6 +21,8 @@ pub enum ExportFormat {
     Mlperf,
     /// A table for pull requests
     Md,
+    /// `requests.parquet` and `deliveries.parquet` (a build with `--features parquet`)
+    Parquet,
 }
 
 impl ExportFormat {
@@ -34,6 +36,7 @@ impl ExportFormat {
             Self::TrtllmBench => "trtllm-bench",
             Self::Mlperf => "mlperf",
             Self::Md => "md",
+            Self::Parquet => "parquet",
         }
     }
 }

@@ -181,6 +181,8 @@ pub fn render(format: ExportFormat, run: &ExportRun) -> Exported {
         ExportFormat::TrtllmBench => trtllm_bench::render(run),
         ExportFormat::Mlperf => mlperf::render(run),
         ExportFormat::Md => markdown::render(run),
+        // Made of the files of the run, row by row: `store/parquet_tables.rs`.
+        ExportFormat::Parquet => Exported::default(),
     };
     for written in &mut exported.files {
         written.path = format!("{}/{}/{}", file::EXPORTS, format.word(), written.path);
