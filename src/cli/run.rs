@@ -57,6 +57,7 @@ pub fn run(mut resolved: Resolved, resume: Option<&Path>) -> Result<Exit, (Exit,
 /// What stood in the way, with the exit code that it deserves.
 pub(super) fn prepare(resolved: &mut Resolved) -> Coded<Ready> {
     report::check_plots(&resolved.plots)?;
+    report::check_exports(&resolved.export)?;
     let mut ready = preflight::prepare(resolved)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
     for warning in &ready.warnings {

@@ -32,6 +32,7 @@ mod nvtx;
 mod odd_answers;
 mod openai_contract;
 mod openai_faults;
+mod parquet;
 mod prefix_groups;
 mod profiling;
 mod prometheus;

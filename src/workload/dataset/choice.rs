@@ -46,11 +46,13 @@ pub enum FileKind {
     Lengths,
     /// Bins of lengths with their counts.
     Histogram,
+    /// Parquet with a prompt column.
+    Parquet,
 }
 
 impl FileKind {
     /// Every kind.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Sharegpt,
         Self::Openorca,
         Self::CnnDailymail,
@@ -67,6 +69,7 @@ impl FileKind {
         Self::Conversation,
         Self::Lengths,
         Self::Histogram,
+        Self::Parquet,
     ];
 
     /// As it is typed.
@@ -88,6 +91,7 @@ impl FileKind {
             Self::Conversation => "conversation",
             Self::Lengths => "lengths",
             Self::Histogram => "histogram",
+            Self::Parquet => "parquet",
         }
     }
 
@@ -108,6 +112,7 @@ impl FileKind {
             Self::Conversation => &formats::conversation::Conversation,
             Self::Lengths => &formats::lengths::Lengths,
             Self::Histogram => &formats::histogram::Histogram,
+            Self::Parquet => &formats::parquet::Parquet,
         }
     }
 
@@ -128,7 +133,7 @@ impl FileKind {
 
     /// Whether its columns can be named.
     pub fn has_columns(self) -> bool {
-        matches!(self, Self::Jsonl | Self::Json | Self::Csv)
+        matches!(self, Self::Jsonl | Self::Json | Self::Csv | Self::Parquet)
     }
 }
 

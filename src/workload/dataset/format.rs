@@ -17,6 +17,8 @@ pub(super) enum Shape {
     Csv,
     /// A text a line.
     Lines,
+    /// Columns of Parquet; any other shape but lines may be Parquet too.
+    Parquet,
 }
 
 /// What a record asks, before anything is counted.

@@ -11,6 +11,7 @@ mod format;
 mod formats;
 mod histogram;
 mod open;
+mod parquet_rows;
 pub mod profile;
 mod records;
 pub mod resolve;
