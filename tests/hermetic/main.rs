@@ -29,6 +29,7 @@ mod ladder;
 mod launch;
 mod nvtx;
 mod odd_answers;
+mod odd_bodies;
 mod openai_contract;
 mod openai_faults;
 mod profiling;
