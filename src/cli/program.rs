@@ -24,7 +24,7 @@ use crate::report::{self, comparison, summary_json};
 /// Runs what was typed, and says on standard error why it failed.
 pub fn main() -> Exit {
     let exit = dispatch().unwrap_or_else(|(exit, error)| {
-        console::print_notice(format_args!("{error:#}"));
+        console::print_notice(format_args!("{}", console::in_one_line(&error)));
         exit
     });
     match exit {

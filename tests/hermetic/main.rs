@@ -30,6 +30,7 @@ mod launch;
 mod mixtures;
 mod nvtx;
 mod odd_answers;
+mod odd_bodies;
 mod openai_contract;
 mod openai_faults;
 mod parquet;
