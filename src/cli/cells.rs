@@ -83,6 +83,7 @@ pub(super) fn run(
     let mut screen = Screen::new(resolved.quiet).with_wishes(resolved)?;
     let mut measured = cells::run(resolved, &settings, ready, start, stop, &mut screen)
         .map_err(|error| (experiment_exit(&error), error.into()))?;
+    drop(screen);
     let noted = measured.runs.iter_mut().try_for_each(|(_, run)| artefacts::note_codes(run));
     let extra = report::write_extra_of_cells(&measured, &resolved.export, &resolved.plots);
     let written = cells::write_reports(&measured);

@@ -20,6 +20,7 @@ use crate::settings::export::{ExportFormat, PlotFormat};
 use crate::settings::time_unit::TimeUnit;
 use crate::store::cells_index::CellState;
 use crate::store::measured_run::MeasuredRun;
+use crate::store::parquet_tables;
 use crate::store::read_back::read_back;
 use crate::store::run_directory::file;
 use crate::store::write::write_whole;
@@ -86,6 +87,7 @@ pub enum TextFormat {
 pub fn run(arguments: &ReportArgs) -> Coded<Exit> {
     let ReportArgs { paths, export, shown } = arguments;
     check_plots(&shown.plots)?;
+    check_exports(export)?;
     match paths.as_slice() {
         [directory] if !directory.is_file() => one(directory, export, shown),
         _ if !export.is_empty() => {
@@ -205,6 +207,17 @@ fn write_comparison(sides: &[Side], how: &ShownArgs) -> anyhow::Result<()> {
 pub fn check_plots(plots: &[PlotFormat]) -> Coded<()> {
     if plots.contains(&PlotFormat::Png) {
         png::check().map_err(|error| (Exit::Usage, anyhow::Error::new(error)))?;
+    }
+    Ok(())
+}
+
+/// Refuses files that this build cannot write, before anything is measured.
+///
+/// # Errors
+/// With what is missing.
+pub fn check_exports(export: &[ExportFormat]) -> Coded<()> {
+    if export.contains(&ExportFormat::Parquet) {
+        parquet_tables::check().map_err(|error| (Exit::Usage, anyhow::Error::new(error)))?;
     }
     Ok(())
 }

@@ -150,6 +150,7 @@ fn search_on(mut begun: Begun, stop: &Stop, server: Option<&mut LaunchedServer>)
     let mut save = |search: &Search| write_search(&directory, search).map(|_| ());
     let mut run = search::play(&mut search, &terms, ready, stop, &mut screen, &mut save)
         .map_err(|error| (experiment_exit(&error), anyhow::Error::new(error)))?;
+    drop(screen);
     write_prometheus(&resolved, std::slice::from_ref(&run))?;
     artefacts::note_codes(&mut run).map_err(|error| failure(error.into()))?;
     artefacts::write_reports(&run).map_err(|error| failure(error.into()))?;
@@ -250,7 +251,9 @@ fn begun(arguments: &SearchArgs, said: &Settings) -> anyhow::Result<Begun> {
         schema_version: SCHEMA_VERSION,
         title: format!(
             "highest {over} of {}, {}, that meets {}",
-            resolved.target, resolved.workload.scenario, question.objectives
+            resolved.target,
+            resolved.workload.asked(),
+            question.objectives
         ),
         target: resolved.target.clone(),
         simulated: false,

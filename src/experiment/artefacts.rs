@@ -16,6 +16,7 @@ use crate::report::{
 use crate::settings::export::{ExportFormat, PlotFormat};
 use crate::store::manifest::State;
 use crate::store::measured_run::MeasuredRun;
+use crate::store::parquet_tables::{self, ParquetFileError};
 use crate::store::run_directory::{RunDirectory, file};
 use crate::store::write::{WriteError, write_whole};
 use crate::warning::{Code, Note};
@@ -85,6 +86,9 @@ pub enum ExtraFilesError {
     /// A file cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// Parquet cannot be written.
+    #[error(transparent)]
+    Parquet(#[from] ParquetFileError),
     /// A picture cannot be drawn.
     #[error(transparent)]
     Png(#[from] PngError),
@@ -137,6 +141,13 @@ pub fn write_exports(
     let shown = as_experiment(run);
     let exporting = ExportRun::new(&run.manifest, &shown, scenario(run), &records);
     let mut left_out = Vec::new();
+    if formats.contains(&ExportFormat::Parquet) {
+        let folder = run.directory.file(file::EXPORTS).join(ExportFormat::Parquet.word());
+        fs::create_dir_all(&folder)
+            .map_err(|error| ExtraFilesError::Folder(folder.clone(), error))?;
+        let words = parquet_tables::write(run.directory.path(), &folder)?;
+        left_out.extend(words.into_iter().map(|words| format!("export parquet: {words}")));
+    }
     for format in formats {
         let exported = export::render(*format, &exporting);
         for file in exported.files {

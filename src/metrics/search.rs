@@ -369,11 +369,15 @@ pub fn outcome(question: &Question, probes: &[Probe]) -> Outcome {
     }
 }
 
+fn times(count: usize) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
+}
+
 /// Loads whose results contradict each other, or their own.
 fn contradictions(question: &Question, known: &[Known]) -> Vec<String> {
     let unit = question.axis.unit();
     let own = known.iter().filter(|it| it.meets > 0 && it.misses > 0).map(|it| {
-        format!("{:.4} {unit} met {} times and missed {} times", it.at, it.meets, it.misses)
+        format!("{:.4} {unit} met {} and missed {}", it.at, times(it.meets), times(it.misses))
     });
     let lowest_missed = known.iter().find(|it| it.verdict() == Some(false));
     let order = known.iter().filter(|it| it.verdict() == Some(true)).filter_map(|met| {

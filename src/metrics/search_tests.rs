@@ -129,7 +129,7 @@ fn a_load_that_contradicts_itself_is_told_and_the_majority_of_three_counts() {
     });
     let limit = outcome.limit.expect("a limit");
     assert_eq!(probes.iter().filter(|probe| probe.at == Some(limit)).count(), 3);
-    assert!(outcome.contradictions[0].contains("met 2 times and missed 1 times"), "{outcome:?}");
+    assert!(outcome.contradictions[0].contains("met 2 times and missed once"), "{outcome:?}");
 }
 
 #[test]

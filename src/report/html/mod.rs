@@ -5,6 +5,7 @@ mod checks;
 mod cumulative;
 pub mod curves;
 mod facts;
+mod gpus;
 mod iterations;
 pub mod plot;
 mod point;

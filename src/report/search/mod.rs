@@ -5,6 +5,7 @@ pub mod json;
 pub mod page;
 pub mod table;
 
+use crate::load::Load;
 use crate::metrics::early_stopping::Decision;
 use crate::metrics::search::{Axis, Count, Probe, Search};
 use crate::report::figures::{ABSENT, counted, figure, share};
@@ -37,6 +38,17 @@ fn value(search: &Search, at: f64) -> String {
         Axis::Rate if at >= 100.0 => format!("{at:.1}"),
         Axis::Rate if at >= 10.0 => format!("{at:.2}"),
         Axis::Rate => format!("{at:.4}"),
+    }
+}
+
+/// What a probe played, in as many digits as tell probes apart.
+fn load(search: &Search, probe: &Probe) -> String {
+    let text = probe.load.to_string();
+    match probe.load {
+        Load::Open { rate, .. } => {
+            text.replace(&format!("{rate}/s"), &format!("{}/s", value(search, rate)))
+        }
+        Load::Closed { .. } | Load::Batch => text,
     }
 }
 

@@ -4,6 +4,7 @@ pub mod cells;
 pub(super) mod engine;
 mod gpu;
 pub(in crate::report) mod lines;
+mod mixture;
 mod point;
 mod server;
 mod sweep;
