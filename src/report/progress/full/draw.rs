@@ -149,8 +149,12 @@ fn progress(frame: &mut Frame, area: Rect, phase: &PhaseShown) {
     frame.render_widget(Line::from(line), words);
     let share = phase.look.share(phase.totals);
     let style = Style::new().fg(Color::Cyan);
-    let bar =
-        LineGauge::default().ratio(share).filled_style(style).unfilled_style(Style::new().dim());
+    let bar = LineGauge::default()
+        .filled_symbol("█")
+        .unfilled_symbol("░")
+        .ratio(share)
+        .filled_style(style)
+        .unfilled_style(Style::new().dim());
     frame.render_widget(bar.label(format!("{:3.0} %", share * 100.0)), gauge);
 }
 
