@@ -88,6 +88,7 @@ pub fn run(settings: &Settings) -> Coded<Exit> {
     let mut launches = launches_of(settings)?;
     let Some(first) = launches.first() else { return Ok(Exit::Ok) };
     report::check_plots(&first.plots)?;
+    report::check_exports(&first.export)?;
     engine_log::set_up(&mut launches, Destination::RunDirectory)?;
     let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
     interrupt::announce(&stop, launches[0].drain);

@@ -31,7 +31,7 @@ use crate::store::manifest::PointEntry;
 use crate::store::measured_run::MeasuredRun;
 use crate::store::run_directory::RunDirectory;
 use crate::targets::{TargetError, TargetInfo};
-use crate::warning::Code;
+use crate::warning::{Code, Note};
 
 /// Runs everything that was resolved.
 ///
@@ -57,6 +57,7 @@ pub fn run(mut resolved: Resolved, resume: Option<&Path>) -> Result<Exit, (Exit,
 /// What stood in the way, with the exit code that it deserves.
 pub(super) fn prepare(resolved: &mut Resolved) -> Coded<Ready> {
     report::check_plots(&resolved.plots)?;
+    report::check_exports(&resolved.export)?;
     let mut ready = preflight::prepare(resolved)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
     for warning in &ready.warnings {
@@ -140,6 +141,15 @@ pub(super) fn tell_denied<'a>(runs: impl IntoIterator<Item = &'a MeasuredRun>) {
     for denied in runs.into_iter().flat_map(artefacts::denied) {
         console::print_notice(format_args!("{denied}"));
     }
+}
+
+/// The same of the notes of an experiment; `Invalid` where one was denied.
+pub(super) fn tell_denied_notes(raised: Vec<Note>, denied: &[Code]) -> Option<Exit> {
+    let told = Note::denied(raised, denied);
+    for denied in &told {
+        console::print_notice(format_args!("{denied}"));
+    }
+    (!told.is_empty()).then_some(Exit::Invalid)
 }
 
 /// Why a point has no result. It goes to standard error even where results alone were asked for.

@@ -5,9 +5,10 @@ use crate::console::streams;
 use crate::experiment::between::{self, NoServer};
 use crate::experiment::calibrate;
 use crate::experiment::client_rate::client_rate;
+use crate::experiment::launch::server::LaunchError;
 use crate::experiment::open_files::TooFewOpenFiles;
 use crate::experiment::point_runner::PointRunner;
-use crate::experiment::preflight::Ready;
+use crate::experiment::preflight::{PreflightError, Ready};
 use crate::experiment::server_watch::ServerWatchError;
 use crate::ffi::cuda::CudaError;
 use crate::issue::drawing::DrawingError;
@@ -97,6 +98,12 @@ pub enum ExperimentError {
     /// The engine's own log could not be kept, so nothing was sent.
     #[error("`engine.log` cannot be written, so nothing was sent: {0}")]
     EngineLog(std::io::Error),
+    /// A target that was closed for another one's turn is not what it was.
+    #[error("a side cannot be opened again: {0}")]
+    ClosedBetween(#[from] Box<PreflightError>),
+    /// The same of its server.
+    #[error("a side cannot be opened again: {0}")]
+    Server(#[from] Box<LaunchError>),
     /// What was recorded cannot be read again.
     #[error(transparent)]
     Records(#[from] RecordsError),

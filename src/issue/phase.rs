@@ -122,6 +122,7 @@ impl Stage {
                 phase,
                 prompt_tokens: shot.prompt_tokens,
                 requested_tokens: shot.output_tokens,
+                workload: shot.workload,
             }
         };
         let counted = shots.facts().map(planned(Phase::Measure));

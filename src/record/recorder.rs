@@ -278,7 +278,13 @@ mod tests {
     use crate::workload::seeds::Phase;
 
     fn planned(id: RequestId) -> PlannedRequest {
-        PlannedRequest { id, phase: Phase::Measure, prompt_tokens: 1, requested_tokens: 1 }
+        PlannedRequest {
+            id,
+            phase: Phase::Measure,
+            prompt_tokens: 1,
+            requested_tokens: 1,
+            workload: None,
+        }
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct PlannedRequest {
     pub prompt_tokens: u32,
     /// Output tokens asked for.
     pub requested_tokens: u32,
+    /// Which part of a mixture it is of, from 0.
+    pub workload: Option<u8>,
 }
 
 /// Who takes stamps and counts tokens where a request says nothing of its own.
@@ -78,6 +80,8 @@ pub(crate) struct RequestTable {
     /// Requests that are not of ramp or tail.
     measured: usize,
     lengths: Vec<Lengths>,
+    /// The part of a mixture that each request is of; empty where there is no mixture.
+    workloads: Vec<Option<u8>>,
     states: Vec<State>,
     /// Place of each request among those under way.
     places: Vec<u32>,
@@ -111,10 +115,13 @@ impl RequestTable {
             prompt: request.prompt_tokens,
             requested: request.requested_tokens,
         });
+        let is_mixed = planned.iter().any(|request| request.workload.is_some());
+        let workloads = planned.iter().filter(|_| is_mixed).map(|request| request.workload);
         Self {
             first: planned.first().map_or(0, |request| request.id.0),
             measured: planned.iter().take_while(|it| it.phase != Phase::Fill).count(),
             lengths: lengths.collect(),
+            workloads: workloads.collect(),
             states: vec![State::Waiting; planned.len()],
             places: vec![NOWHERE; planned.len()],
             under_way: Vec::new(),
@@ -188,6 +195,7 @@ impl RequestTable {
         RequestRecord {
             stamp_source: self.sources.stamps,
             token_source: self.sources.tokens,
+            workload: self.workloads.get(i).copied().flatten(),
             ..RequestRecord::planned(RequestId(self.first + i as u32), prompt, requested)
         }
     }

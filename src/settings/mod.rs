@@ -173,7 +173,7 @@ impl Resolved {
         };
         let limit = self.windows.map(|rule| Nanos(rule.interval.0.saturating_mul(MOST_WINDOWS)));
         let duration = self.duration.or(limit.filter(|_| asked.is_none()));
-        let sessions = self.workload.file.as_ref().and_then(|it| it.conversation?.sessions);
+        let sessions = self.workload.conversation().and_then(|it| it.sessions);
         let (requests, duration) = match (asked, duration, load) {
             // As many as their conversations have.
             (None, None, _) if sessions.is_some() => (Some(MAX_PLAN_SHOTS), None),

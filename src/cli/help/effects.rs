@@ -68,6 +68,11 @@ pub(super) const EFFECTS: &[(&str, &str)] = &[
     ("prompts", "Whether tokenising is in TTFT: text costs the target what ids do not"),
     ("prefix_tokens", "TTFT, where the target reuses equal beginnings"),
     (
+        "prefix_groups",
+        "TTFT and memory: each group's prefix is computed once, and takes blocks of its own",
+    ),
+    ("prefix_shares", "Which prefixes a cache that is too small for all of them keeps"),
+    (
         "stop_at_eos",
         "Output lengths, and with them every latency and rate: runs no longer ask the same",
     ),

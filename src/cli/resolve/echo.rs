@@ -14,6 +14,7 @@ use crate::settings::server_metrics::ServerMetricsChoice;
 use crate::settings::time_unit::TimeUnit;
 use crate::settings::ui::Ui;
 use crate::workload::PromptKind;
+use crate::workload::prefixes::PrefixGroups;
 
 fn has_steady_state(load: &Load) -> bool {
     WindowKind::Steady.of(load) == WindowKind::Steady
@@ -130,7 +131,7 @@ impl Resolved {
 
     fn write_workload(&self, settings: &mut Settings) {
         let workload = &self.workload;
-        settings.scenario = workload.file.is_none().then(|| self.scenarios.clone());
+        settings.scenario = (!workload.has_entries()).then(|| self.scenarios.clone());
         settings.workload = workload::to_flags(workload, &self.batch_sizes);
         settings.prompts = match workload.prompts {
             // Whoever types them vouches for the vocabulary.
@@ -139,6 +140,9 @@ impl Resolved {
             PromptKind::Text => Some(PromptFormat::Text),
         };
         settings.prefix_tokens = Some(workload.prefix_tokens);
+        settings.prefix_groups = workload.prefix_groups.as_ref().map(PrefixGroups::count);
+        let unequal = workload.prefix_groups.as_ref().filter(|groups| !groups.are_equal());
+        settings.prefix_shares = unequal.map(|groups| groups.shares().to_vec());
         settings.stop_at_eos = Some(!workload.output.ignore_eos);
         settings.min_tokens = Some(workload.output.min_tokens);
         settings.temperature = workload.sampling.temperature;

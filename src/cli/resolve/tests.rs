@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::load::course::{Course, Ramp, Tail};
+use crate::settings::DEFAULT_CONCURRENCIES;
 use crate::settings::human_duration::HumanDuration;
 
 fn typed(toml: &str) -> Settings {

@@ -178,6 +178,14 @@ pub struct Settings {
     #[arg(long, value_name = "N", help_heading = "Workload")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prefix_tokens: Option<u32>,
+    /// So many groups of prompts, each with a prefix of its own of `--prefix-tokens` (default: one prefix for all)
+    #[arg(long, value_name = "N", help_heading = "Workload")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix_groups: Option<u32>,
+    /// Share of the prompts of each prefix group, e.g. `5,3,2`; they need not sum to one (default: equal)
+    #[arg(long, value_name = "SHARES", value_delimiter = ',', help_heading = "Workload")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix_shares: Option<Vec<f64>>,
     /// Let an end token end the output (by default every output has the asked length)
     #[arg(
         long,

@@ -103,6 +103,8 @@ const OF_RUNS: &[&str] = &[
     "scenario",
     "prompts",
     "prefix_tokens",
+    "prefix_groups",
+    "prefix_shares",
     "stop_at_eos",
     "min_tokens",
     "temperature",
