@@ -136,7 +136,11 @@ fn progress(frame: &mut Frame, area: Rect, phase: &PhaseShown) {
     }
     line.push(Span::from(match phase.totals.duration {
         Some(duration) => {
-            format!(" · {:.0} of {} s", phase.look.elapsed.as_secs_f64(), duration.as_secs_f64())
+            format!(
+                " · {:.0} of {} s",
+                phase.look.elapsed.min(duration).as_secs_f64(),
+                duration.as_secs_f64()
+            )
         }
         None => format!(
             " · {} of {} requests",
