@@ -37,6 +37,8 @@ pub(super) enum Stream {
 /// The alternate screen, without cursor and wrapped lines.
 const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J";
 const LEAVE: &[u8] = b"\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l";
+/// The size of a terminal that does not say its own.
+const UNKNOWN: (u16, u16) = (80, 24);
 /// Turns a special character of a terminal off.
 const NO_CHARACTER: u8 = 0;
 
@@ -131,7 +133,7 @@ pub fn size() -> io::Result<(u16, u16)> {
         return Err(io::Error::from(io::ErrorKind::NotConnected));
     };
     let size = tcgetwinsize(screen)?;
-    Ok((size.ws_col, size.ws_row))
+    Ok(if size.ws_col == 0 || size.ws_row == 0 { UNKNOWN } else { (size.ws_col, size.ws_row) })
 }
 
 /// The keys since the last look.

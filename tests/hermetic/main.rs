@@ -20,6 +20,7 @@ mod endings;
 mod engine_log;
 mod exports;
 mod fidelity;
+mod full_view;
 mod gpu_memory;
 mod gpu_telemetry;
 mod help;

@@ -136,7 +136,11 @@ fn progress(frame: &mut Frame, area: Rect, phase: &PhaseShown) {
     }
     line.push(Span::from(match phase.totals.duration {
         Some(duration) => {
-            format!(" · {:.0} of {} s", phase.look.elapsed.as_secs_f64(), duration.as_secs_f64())
+            format!(
+                " · {:.0} of {} s",
+                phase.look.elapsed.min(duration).as_secs_f64(),
+                duration.as_secs_f64()
+            )
         }
         None => format!(
             " · {} of {} requests",
@@ -149,8 +153,12 @@ fn progress(frame: &mut Frame, area: Rect, phase: &PhaseShown) {
     frame.render_widget(Line::from(line), words);
     let share = phase.look.share(phase.totals);
     let style = Style::new().fg(Color::Cyan);
-    let bar =
-        LineGauge::default().ratio(share).filled_style(style).unfilled_style(Style::new().dim());
+    let bar = LineGauge::default()
+        .filled_symbol("█")
+        .unfilled_symbol("░")
+        .ratio(share)
+        .filled_style(style)
+        .unfilled_style(Style::new().dim());
     frame.render_widget(bar.label(format!("{:3.0} %", share * 100.0)), gauge);
 }
 
