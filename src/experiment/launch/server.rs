@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::clock::{self, Nanos, now, utc_now};
@@ -190,8 +192,10 @@ impl LaunchedServer {
         let loading = folder.clone();
         let mut server = Self { guarded, file, loading, folder, places, keeps_folder, echo };
         server.write()?;
-        let asked = ask_version(plan, &env, &server.folder);
+        let is_loading = Arc::new(AtomicBool::new(true));
+        let asked = ask_version(plan, &env, &server.folder, Arc::clone(&is_loading));
         let outcome = server.wait_until_ready(&ready, settings, stop);
+        is_loading.store(false, Ordering::Relaxed);
         server.file.facts.version = asked.and_then(|asking| asking.join().ok().flatten());
         match outcome {
             Ok(after) => {
@@ -363,10 +367,11 @@ fn ask_version(
     plan: &LaunchPlan,
     env: &[(String, String)],
     folder: &Path,
+    is_loading: Arc<AtomicBool>,
 ) -> Option<thread::JoinHandle<Option<String>>> {
     let (argv, env) = (plan.version.clone(), env.to_vec());
     let said = folder.join("version.txt");
-    let ask = move || version::ask(&argv, &env, &said);
+    let ask = move || version::ask(&argv, &env, &said, &is_loading);
     // Without a thread there is no version, which is no reason not to measure.
     thread::Builder::new().name("bf-version".into()).spawn(ask).ok()
 }
