@@ -80,7 +80,10 @@ pub struct Point {
 /// Shades from blue over violet to orange, for series that are ordered.
 pub fn shade(index: usize, of: usize) -> String {
     let share = if of > 1 { index as f64 / (of - 1) as f64 } else { 0.0 };
-    format!("hsl({:.0} 68% 52%)", 208.0 + share * 182.0)
+    let hue = 208.0 + share * 182.0;
+    // Blue and violet are darker than other hues of one lightness, and would vanish on a dark page.
+    let lighter = 14.0 * (1.0 - (hue - 246.0_f64).abs() / 45.0).max(0.0);
+    format!("hsl({hue:.0} 68% {:.0}%)", 52.0 + lighter)
 }
 
 /// The begin of a picture of this size. Where there is no room for it, its text stays readable and its box is scrolled.
