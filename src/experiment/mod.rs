@@ -27,5 +27,6 @@ pub mod server_watch;
 pub mod stored;
 pub mod sweep;
 pub mod tally;
+pub mod turns;
 pub mod warm_up;
 mod workload_file;

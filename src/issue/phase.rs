@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use crate::issue::conversations::play_conversations;
 use crate::issue::issuer::play;
+use crate::issue::live_phase::LivePhase;
 use crate::issue::pace::{Pace, Played};
 use crate::issue::shots::Shots;
 use crate::issue::stop::Stop;
 use crate::load::Load;
 use crate::load::plan::{Shot, ShotFacts};
+use crate::observe::gpu::sampler::LatestSamples;
 use crate::record::backpressure::Waited;
 use crate::record::gate::Gate;
 use crate::record::log::RecordLog;
@@ -120,6 +122,7 @@ impl Stage {
                 phase,
                 prompt_tokens: shot.prompt_tokens,
                 requested_tokens: shot.output_tokens,
+                workload: shot.workload,
             }
         };
         let counted = shots.facts().map(planned(Phase::Measure));
@@ -170,9 +173,15 @@ impl Stage {
         self.gate.broken()
     }
 
-    /// For a live view: the snapshot of the phase that runs, and the requests in flight.
-    pub fn live(&self) -> (Arc<crate::record::live::LiveSnapshot>, Arc<Gate>) {
-        (self.recorder.live(), Arc::clone(&self.gate))
+    /// For a live view of the phase that begins.
+    pub fn live(&self, load: Load, gpus: Option<Arc<LatestSamples>>) -> LivePhase {
+        LivePhase {
+            load,
+            snapshot: self.recorder.live(),
+            gate: Arc::clone(&self.gate),
+            backpressure: self.recorder.backpressure(),
+            gpus,
+        }
     }
 
     /// Closes the target.

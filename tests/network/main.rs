@@ -15,6 +15,7 @@ macro_rules! tests {
 }
 
 mod browser;
+mod export_readers;
 mod launch;
 mod openai_server;
 mod peers;
@@ -35,6 +36,7 @@ fn main() {
     let skipped = std::env::var_os(SKIP).is_some_and(|value| value == "1");
     let all = [
         browser::TESTS,
+        export_readers::TESTS,
         launch::TESTS,
         openai_server::TESTS,
         peers::TESTS,

@@ -46,6 +46,10 @@ pub const DIALECT: Dialect = Dialect {
             &["--prefix-prompt-length", "--prompt-prefix-length", "--shared-system-prompt-length"],
             Same("--prefix-tokens"),
         ),
+        flag(
+            &["--num-prefix-prompts", "--prompt-prefix-pool-size", "--prefix-prompt-pool-size"],
+            Same("--prefix-groups"),
+        ),
         flag(&["--random-seed"], Same("--seed")),
         flag(&["--tokenizer"], Put(tokenizer)),
         flag(&["--extra-inputs"], Value(Draft::add_extra)),

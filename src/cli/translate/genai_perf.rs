@@ -45,10 +45,7 @@ pub const DIALECT: Dialect = Dialect {
         flag(&["--server-metrics-url", "--server-metrics-urls"], Same("--server-metrics")),
         flag(&["--generate-plots"], Switch(asked::plots)),
         flag(&["-v", "--verbose"], ItsOwnSwitch),
-        flag(
-            &["--num-prefix-prompts"],
-            Nothing("one prefix is shared by all: `--prefix-tokens N`"),
-        ),
+        flag(&["--num-prefix-prompts"], Same("--prefix-groups")),
         flag(&["--prefix-prompt-length"], Same("--prefix-tokens")),
     ],
 };

@@ -168,3 +168,15 @@ fn a_value_that_makes_no_sense_and_a_program_that_is_not_known_are_errors_that_n
     let unknown = why("wrk -c 4 http://h");
     assert!(unknown.contains("`wrk`") && unknown.contains("vllm bench serve"), "{unknown}");
 }
+
+#[test]
+fn the_prefixes_of_vllm_s_prefix_repetition_are_groups() {
+    let (ours, comments) = translated(
+        "vllm bench serve --model m --dataset-name prefix_repetition --num-prompts 100 --prefix-repetition-prefix-len 512 \
+         --prefix-repetition-suffix-len 128 --prefix-repetition-num-prefixes 5 --prefix-repetition-output-len 64",
+    );
+    for part in ["D(640,64)", "--prefix-tokens 512", "--prefix-groups 5", "--requests 100"] {
+        assert!(ours.contains(part), "{part}: {ours}");
+    }
+    assert!(comments.is_empty(), "{comments:?}");
+}

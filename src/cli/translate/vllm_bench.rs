@@ -36,6 +36,10 @@ pub const DIALECT: Dialect = Dialect {
         flag(&["--random-input-len", "--input-len"], Put(input_mean)),
         flag(&["--random-output-len", "--output-len"], Put(output_mean)),
         flag(&["--random-prefix-len"], Same("--prefix-tokens")),
+        flag(&["--prefix-repetition-prefix-len"], Put(repeated_prefix)),
+        flag(&["--prefix-repetition-suffix-len"], Put(add_to_input)),
+        flag(&["--prefix-repetition-num-prefixes"], Same("--prefix-groups")),
+        flag(&["--prefix-repetition-output-len"], Put(output_mean)),
         flag(&["--random-range-ratio"], Value(range)),
         flag(&["--request-rate"], Put(rate_or_batch)),
         flag(&["--burstiness"], Put(burstiness)),
@@ -89,9 +93,22 @@ fn port(draft: &mut Draft, value: &str) {
     draft.port = Some(value.to_owned());
 }
 
+/// Tokens that a group of prompts shares, before what each has of its own.
+fn repeated_prefix(draft: &mut Draft, value: &str) {
+    draft.add("--prefix-tokens", value);
+    add_to_input(draft, value);
+}
+
+/// Prefix and suffix together are a prompt.
+fn add_to_input(draft: &mut Draft, value: &str) {
+    let number = |text: &str| text.parse::<u64>().unwrap_or(0);
+    let before = draft.input.mean.as_deref().map_or(0, number);
+    draft.input.mean = Some((before + number(value)).to_string());
+}
+
 fn dataset(draft: &mut Draft, value: &str) {
     draft.file_kind = match value {
-        "random" => FileKind::NoFile,
+        "random" | "prefix_repetition" => FileKind::NoFile,
         "sharegpt" => FileKind::Of("sharegpt"),
         "burstgpt" => FileKind::Of("burstgpt"),
         "custom" => FileKind::Of("jsonl"),

@@ -35,6 +35,8 @@ pub struct ShotFacts {
     pub prompt_tokens: u32,
     /// Output tokens asked for at most.
     pub output_tokens: u32,
+    /// Which part of a mixture it is of, from 0.
+    pub workload: Option<u8>,
 }
 
 impl From<&Shot> for ShotFacts {
@@ -44,6 +46,7 @@ impl From<&Shot> for ShotFacts {
             intended: shot.intended,
             prompt_tokens: shot.prompt_tokens(),
             output_tokens: shot.request.output.max_tokens,
+            workload: shot.workload,
         }
     }
 }
@@ -158,7 +161,15 @@ impl ShotList {
             intended: self.0.instants.of(index),
             prompt_tokens: input,
             output_tokens: output,
+            workload: self.part_of(index),
         }
+    }
+
+    /// Which part of a mixture a shot is of.
+    fn part_of(&self, index: usize) -> Option<u8> {
+        let Content { workload, series, .. } = &*self.0;
+        workload.mixture.as_ref()?;
+        series.entry(index as u64)?.part
     }
 
     /// Draws one shot. The same index always gives the same shot.
@@ -206,7 +217,7 @@ impl ShotList {
             let prompt = series.prompt(place, self.0.lengths[index].input)?;
             return Ok((prompt, Beside::Nothing));
         };
-        if workload.file.is_some() {
+        if workload.has_entries() {
             let texts = (0..documents).map(|number| {
                 let text = place.saturating_mul(documents).saturating_add(number);
                 let tokens = series.entry(text.into()).map_or(0, |entry| entry.lengths.input);
@@ -244,7 +255,7 @@ impl ShotList {
 
     /// Where a shot stands in a conversation.
     pub fn turn_of(&self, index: usize) -> Option<Turn> {
-        let rules = self.0.workload.file.as_ref()?.conversation?;
+        let rules = self.0.workload.conversation()?;
         let turn = self.0.series.entry(index as u64)?.turn.as_ref()?;
         let (history, as_messages) = (rules.history, rules.as_messages);
         // What is recorded is part of the prompt as it is drawn.
@@ -267,7 +278,7 @@ impl ShotList {
 
     fn draw(&self, index: usize) -> Result<Shot, PlanError> {
         let Content { phase, workload, seeds, series, terms, .. } = &*self.0;
-        let ShotFacts { id, intended, .. } = self.facts_of(index);
+        let ShotFacts { id, intended, workload: part, .. } = self.facts_of(index);
         let place = index as u32;
         let (prompt, beside) =
             self.texts(index).map_err(|why| PlanError::Prompt { request: id, why })?;
@@ -286,6 +297,7 @@ impl ShotList {
             terms: Arc::clone(terms),
         };
         let turn = self.turn_of(index);
-        Ok(Shot { turn, ..Shot::new(id, request).intended(intended) })
+        let prefix_group = series.group_of(workload.prompt_of(place));
+        Ok(Shot { turn, workload: part, prefix_group, ..Shot::new(id, request).intended(intended) })
     }
 }

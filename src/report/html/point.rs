@@ -17,7 +17,7 @@ pub(super) fn sections(points: &[PointReport]) -> String {
 fn section(point: &PointReport, colour: &str) -> String {
     let summary = &point.summary;
     format!(
-        "<h2>{}{}</h2>\n<p>{}: {}</p>\n{}{}{}{}{}{}{}{}<details><summary>Checks in words</summary>\n{}</details>\n",
+        "<h2>{}{}</h2>\n<p>{}: {}</p>\n{}{}{}{}{}{}{}{}{}<details><summary>Checks in words</summary>\n{}</details>\n",
         escape(&point.label),
         badges(&summary.marks),
         summary.verdict.description(),
@@ -26,6 +26,7 @@ fn section(point: &PointReport, colour: &str) -> String {
         roofline(summary),
         bounds(summary),
         tables::quantities(summary),
+        tables::mixture(summary),
         stages(summary),
         over_time(summary, colour),
         requests::section(summary),

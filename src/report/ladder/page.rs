@@ -7,10 +7,11 @@ use crate::report::comparison::page::SMALL_PRINT;
 use crate::report::figures::{ABSENT, figure, short_verdict};
 use crate::report::html::plot::picture;
 use crate::report::html::tables::table;
-use crate::report::html::text::{escape, prose};
-use crate::report::html::{badges, list, page};
-use crate::report::in_python;
-use crate::report::ladder::{LEGEND, RungValue, SHOWN, added, difference, row, slices, value};
+use crate::report::html::text::escape;
+use crate::report::html::{badges, coded, list, page};
+use crate::report::ladder::{
+    LEGEND, RungValue, SHOWN, added, difference, notes, row, slices, value,
+};
 
 const COLOURS: [(&str, &str); 5] = [
     ("queue", "var(--s1)"),
@@ -27,17 +28,7 @@ const ROW: f64 = 30.0;
 /// The whole page.
 pub fn render(ladder: &Ladder) -> String {
     let comparison = &ladder.comparison;
-    let notes = ladder
-        .rungs
-        .iter()
-        .filter_map(|rung| {
-            let why = rung.not_applicable.as_ref()?;
-            Some(format!("{} does not apply: {why}", rung.level))
-        })
-        .chain(comparison.sides.iter().find_map(|side| in_python::sentence(&side.target)))
-        .chain(comparison.notes.iter().cloned())
-        .map(|note| prose(&note));
-    let notes = list(notes);
+    let notes = list(notes(ladder).iter().map(coded));
     let body = format!(
         "<h1>{}{}</h1>\n<p class=\"soft\">{} of {} blocks; the rungs took turns, with the same requests in each block</p>\n\
          <h2>Where the milliseconds of a request go</h2>\n{}<p class=\"soft\">{}</p>\n\

@@ -7,8 +7,8 @@ use crate::report::html::plot::scale::Spread;
 use crate::report::html::plot::{Axis, Chart, Point, Series};
 use crate::report::html::tables::table;
 use crate::report::html::text::{escape, prose};
-use crate::report::html::{badges, list, page};
-use crate::report::search::{good, headline, how, load, notes, over, value, verdict};
+use crate::report::html::{badges, coded, list, page};
+use crate::report::search::{good, good_share, headline, how, load, notes, over, value, verdict};
 
 const SIZE: (f64, f64) = (1060.0, 340.0);
 const SMALL_PRINT: &str =
@@ -26,7 +26,7 @@ pub fn render(search: &Search) -> String {
         picture(search).figure(),
         probes(search),
         prose(&how(search)),
-        list(notes(search).iter().map(|note| prose(note))),
+        list(notes(search).iter().map(coded)),
     );
     page(&search.title, &body, SMALL_PRINT)
 }
@@ -76,7 +76,7 @@ fn point(search: &Search, probe: &Probe) -> Option<Point> {
     let x = probe.at?;
     Some(Point {
         x,
-        y: 100.0 * probe.good as f64 / probe.counted.max(1) as f64,
+        y: 100.0 * good_share(probe)?,
         hollow: !probe.certain,
         name: format!("{}: {}", probe.number, value(search, x)),
         ..Point::default()

@@ -3,7 +3,7 @@
 use crate::metrics::search::Search;
 use crate::report::figures::{figure, maybe};
 use crate::report::search::{good, headline, how, load, notes, over, verdict};
-use crate::report::table::lines::{plain_table, printed, sentence};
+use crate::report::table::lines::{coded, plain_table, printed, sentence};
 
 /// The whole text.
 pub fn render(search: &Search) -> String {
@@ -23,9 +23,7 @@ pub fn render(search: &Search) -> String {
     }
     text.push_str(&printed(&table));
     text.push_str(&sentence("  ", &how(search)));
-    for note in notes(search) {
-        text.push_str(&sentence("  note: ", &note));
-    }
+    text.extend(notes(search).iter().map(coded));
     text.push_str(&sentence("\nlimit  ", &headline(search)));
     text
 }

@@ -9,10 +9,12 @@ use crate::report::html::text::escape;
 const HEAD: f64 = 46.0;
 /// Room around the charts of a sheet.
 const GAP: f64 = 18.0;
-/// Room above a sheet for each line of its title.
-const SHEET_LINE: f64 = 23.0;
-/// Width of a letter of such a line, on average.
-const SHEET_LETTER: f64 = 10.2;
+/// Room between the title of a sheet and its charts.
+const SHEET_HEAD: f64 = 18.0;
+/// Height of a line of that title.
+const SHEET_LINE: f64 = 22.0;
+/// Width of a letter of it, on average.
+const SHEET_LETTER: f64 = 8.6;
 /// Width of a letter of the legend, on average.
 const LETTER: f64 = 6.3;
 
@@ -30,7 +32,7 @@ const COLOURS: [(&str, &str); 9] = [
 ];
 
 const STYLE: &str = "text{fill:#5c6670;font-family:'DejaVu Sans',Roboto,'Segoe UI',sans-serif;font-size:11.5px}\
-    .title{fill:#1b1f24;font-size:13.5px;font-weight:600}.sheet{fill:#1b1f24;font-size:17px;font-weight:600}\
+    .title{fill:#1b1f24;font-size:13.5px;font-weight:600}.sheet{fill:#1b1f24;font-size:14px;font-weight:600}.mark{fill:#b3261e;font-weight:600}\
     .name{fill:#1b1f24}.margin{fill:#eceef0}.grid{stroke:#eceef0;fill:none}.axis{stroke:#5c6670;fill:none}\
     .line{stroke:currentColor;stroke-width:1.8;fill:none;stroke-linejoin:round}\
     .whisker{stroke:currentColor;stroke-width:1.2;opacity:.55;fill:none}.dot{fill:currentColor}\
@@ -45,15 +47,34 @@ pub fn run_colour(index: usize) -> &'static str {
     APART[index % APART.len()]
 }
 
-/// A chart as a file; `None` where no point can be drawn.
-pub fn alone(chart: &Chart) -> Option<String> {
-    let drawn = placed(chart, 0.0, 0.0)?;
-    Some(document(chart.size.0, chart.size.1 + HEAD, &drawn))
+/// A chart as a file, with what must be said of its numbers at the right of its title; `None` where no point can be drawn.
+pub fn alone(chart: &Chart, label: &str) -> Option<String> {
+    let mut drawn = placed(chart, 0.0, 0.0)?;
+    let (width, height) = (chart.size.0, chart.size.1 + HEAD);
+    if !label.is_empty() {
+        // Writing to a string cannot fail.
+        let _infallible = write!(
+            drawn,
+            r#"<text class="mark" x="{:.1}" y="17" text-anchor="end">{}</text>"#,
+            width - 8.0,
+            escape(label)
+        );
+    }
+    Some(document(width, height, &drawn))
 }
 
-/// Several charts in one picture below the lines of its title; `None` where none can be drawn.
-pub fn sheet(title: &[String], charts: &[Chart], columns: usize) -> Option<String> {
-    let head = GAP + SHEET_LINE * title.len() as f64;
+/// A line of a sheet's title.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Heading {
+    /// What it says.
+    pub text: String,
+    /// The colour of what it is about.
+    pub colour: &'static str,
+}
+
+/// Several charts in one picture, with a line for each heading above them; `None` where no chart can be drawn.
+pub fn sheet(headings: &[Heading], charts: &[Chart], columns: usize) -> Option<String> {
+    let head = SHEET_HEAD + SHEET_LINE * headings.len() as f64;
     let (width, height) = charts.iter().fold((0.0_f64, 0.0_f64), |(width, height), chart| {
         (width.max(chart.size.0), height.max(chart.size.1 + HEAD))
     });
@@ -73,17 +94,22 @@ pub fn sheet(title: &[String], charts: &[Chart], columns: usize) -> Option<Strin
     let across = placed_charts.min(columns) as f64;
     let down = placed_charts.div_ceil(columns) as f64;
     let size = (GAP + across * (width + GAP), head + down * (height + GAP));
-    let letters = ((size.0 - 2.0 * GAP) / SHEET_LETTER).max(3.0) as usize;
-    for (index, line) in title.iter().enumerate() {
-        // Writing to a string cannot fail.
-        let _infallible = write!(
-            drawn,
-            r#"<text class="sheet" x="{GAP}" y="{:.1}">{}</text>"#,
-            SHEET_LINE * (index as f64 + 1.0) + 3.0,
-            escape(&shortened(line, letters))
-        );
-    }
-    Some(document(size.0, size.1, &drawn))
+    let letters = ((size.0 - 4.0 * GAP) / SHEET_LETTER) as usize;
+    let titles: String = (1..).zip(headings).map(|(line, it)| title(it, line, letters)).collect();
+    Some(document(size.0, size.1, &(titles + &drawn)))
+}
+
+/// A line of the title behind a mark in its colour; what finds no room is cut short.
+fn title(heading: &Heading, line: u32, letters: usize) -> String {
+    let y = SHEET_LINE * f64::from(line);
+    format!(
+        r#"<rect x="{GAP}" y="{:.1}" width="16" height="4" rx="2" style="fill:{}"/><text class="sheet" x="{:.1}" y="{:.1}">{}</text>"#,
+        y - 1.0,
+        heading.colour,
+        2.5 * GAP,
+        y + 5.0,
+        escape(&shortened(&heading.text, letters))
+    )
 }
 
 fn placed(chart: &Chart, x: f64, y: f64) -> Option<String> {
@@ -168,25 +194,19 @@ mod tests {
 
     #[test]
     fn a_file_has_no_variable_of_the_page_and_no_raw_markup() {
-        let drawn =
-            alone(&chart(vec![Point { x: 1.0, y: 2.0, ..Point::default() }])).expect("drawn");
+        let drawn = alone(&chart(vec![Point { x: 1.0, y: 2.0, ..Point::default() }]), "SIMULATED")
+            .expect("drawn");
+        assert!(drawn.contains(">SIMULATED</text>"), "{drawn}");
         assert!(!drawn.contains("var(") && drawn.contains("TTFT &lt;p50&gt;"), "{drawn}");
         assert!(drawn.starts_with("<svg xmlns") && drawn.contains("a very lon…"), "{drawn}");
     }
 
     #[test]
-    fn a_sheet_of_several_runs_has_a_line_for_each_and_cuts_none_at_its_edge() {
-        let names = ["A: short".to_owned(), format!("B: {}", "long ".repeat(60))];
-        let drawn = sheet(&names, &[chart(vec![Point::default()])], 3).expect("drawn");
-        assert_eq!(drawn.matches("class=\"sheet\"").count(), 2, "{drawn}");
-        assert!(drawn.contains("A: short</text>") && drawn.contains("…</text>"), "{drawn}");
-    }
-
-    #[test]
     fn charts_without_points_leave_no_hole_in_a_sheet() {
         let full = || chart(vec![Point { x: 1.0, y: 2.0, ..Point::default() }]);
-        let two = sheet(&["t".to_owned()], &[full(), full()], 2);
-        assert_eq!(sheet(&["t".to_owned()], &[full(), chart(Vec::new()), full()], 2), two);
-        assert_eq!(sheet(&["t".to_owned()], &[chart(Vec::new())], 2), None);
+        let title = [Heading { text: "t".to_owned(), colour: run_colour(0) }];
+        let two = sheet(&title, &[full(), full()], 2);
+        assert_eq!(sheet(&title, &[full(), chart(Vec::new()), full()], 2), two);
+        assert_eq!(sheet(&title, &[chart(Vec::new())], 2), None);
     }
 }
