@@ -43,6 +43,7 @@ pub struct TRITONSERVER_ServerOptions {
 pub type TRITONSERVER_DataType = u32;
 pub type TRITONSERVER_Error_Code = u32;
 pub type TRITONSERVER_MemoryType = u32;
+pub type TRITONSERVER_ModelControlMode = u32;
 pub type TRITONSERVER_ResponseAllocatorAllocFn_t = ::std::option::Option<
     unsafe extern "C" fn(
         allocator: *mut TRITONSERVER_ResponseAllocator,
@@ -129,6 +130,11 @@ pub struct TritonApi {
         value: *const ::std::os::raw::c_char,
     )
         -> *mut TRITONSERVER_Error,
+    pub TRITONSERVER_ServerOptionsSetModelControlMode:
+        unsafe extern "C" fn(
+            options: *mut TRITONSERVER_ServerOptions,
+            mode: TRITONSERVER_ModelControlMode,
+        ) -> *mut TRITONSERVER_Error,
     pub TRITONSERVER_ServerOptionsSetExitOnError: unsafe extern "C" fn(
         options: *mut TRITONSERVER_ServerOptions,
         exit: bool,
@@ -165,11 +171,9 @@ pub struct TritonApi {
         unsafe extern "C" fn(server: *mut TRITONSERVER_Server) -> *mut TRITONSERVER_Error,
     pub TRITONSERVER_ServerDelete:
         unsafe extern "C" fn(server: *mut TRITONSERVER_Server) -> *mut TRITONSERVER_Error,
-    pub TRITONSERVER_ServerModelIsReady: unsafe extern "C" fn(
+    pub TRITONSERVER_ServerLoadModel: unsafe extern "C" fn(
         server: *mut TRITONSERVER_Server,
         model: *const ::std::os::raw::c_char,
-        version: i64,
-        ready: *mut bool,
     ) -> *mut TRITONSERVER_Error,
     pub TRITONSERVER_ServerMetadata: unsafe extern "C" fn(
         server: *mut TRITONSERVER_Server,
@@ -345,6 +349,8 @@ impl TritonApi {
             __library.get(b"TRITONSERVER_ServerOptionsSetBackendDirectory\0").map(|sym| *sym)?;
         let TRITONSERVER_ServerOptionsSetBackendConfig =
             __library.get(b"TRITONSERVER_ServerOptionsSetBackendConfig\0").map(|sym| *sym)?;
+        let TRITONSERVER_ServerOptionsSetModelControlMode =
+            __library.get(b"TRITONSERVER_ServerOptionsSetModelControlMode\0").map(|sym| *sym)?;
         let TRITONSERVER_ServerOptionsSetExitOnError =
             __library.get(b"TRITONSERVER_ServerOptionsSetExitOnError\0").map(|sym| *sym)?;
         let TRITONSERVER_ServerOptionsSetExitTimeout =
@@ -362,8 +368,8 @@ impl TritonApi {
             __library.get(b"TRITONSERVER_ServerStop\0").map(|sym| *sym)?;
         let TRITONSERVER_ServerDelete =
             __library.get(b"TRITONSERVER_ServerDelete\0").map(|sym| *sym)?;
-        let TRITONSERVER_ServerModelIsReady =
-            __library.get(b"TRITONSERVER_ServerModelIsReady\0").map(|sym| *sym)?;
+        let TRITONSERVER_ServerLoadModel =
+            __library.get(b"TRITONSERVER_ServerLoadModel\0").map(|sym| *sym)?;
         let TRITONSERVER_ServerMetadata =
             __library.get(b"TRITONSERVER_ServerMetadata\0").map(|sym| *sym)?;
         let TRITONSERVER_ServerModelMetadata =
@@ -427,6 +433,7 @@ impl TritonApi {
             TRITONSERVER_ServerOptionsSetModelRepositoryPath,
             TRITONSERVER_ServerOptionsSetBackendDirectory,
             TRITONSERVER_ServerOptionsSetBackendConfig,
+            TRITONSERVER_ServerOptionsSetModelControlMode,
             TRITONSERVER_ServerOptionsSetExitOnError,
             TRITONSERVER_ServerOptionsSetExitTimeout,
             TRITONSERVER_ServerOptionsSetModelLoadRetryCount,
@@ -436,7 +443,7 @@ impl TritonApi {
             TRITONSERVER_ServerNew,
             TRITONSERVER_ServerStop,
             TRITONSERVER_ServerDelete,
-            TRITONSERVER_ServerModelIsReady,
+            TRITONSERVER_ServerLoadModel,
             TRITONSERVER_ServerMetadata,
             TRITONSERVER_ServerModelMetadata,
             TRITONSERVER_ServerModelConfig,
@@ -546,6 +553,13 @@ impl TritonApi {
     ) -> *mut TRITONSERVER_Error {
         (self.TRITONSERVER_ServerOptionsSetBackendConfig)(options, backend, setting, value)
     }
+    pub unsafe fn TRITONSERVER_ServerOptionsSetModelControlMode(
+        &self,
+        options: *mut TRITONSERVER_ServerOptions,
+        mode: TRITONSERVER_ModelControlMode,
+    ) -> *mut TRITONSERVER_Error {
+        (self.TRITONSERVER_ServerOptionsSetModelControlMode)(options, mode)
+    }
     pub unsafe fn TRITONSERVER_ServerOptionsSetExitOnError(
         &self,
         options: *mut TRITONSERVER_ServerOptions,
@@ -607,14 +621,12 @@ impl TritonApi {
     ) -> *mut TRITONSERVER_Error {
         (self.TRITONSERVER_ServerDelete)(server)
     }
-    pub unsafe fn TRITONSERVER_ServerModelIsReady(
+    pub unsafe fn TRITONSERVER_ServerLoadModel(
         &self,
         server: *mut TRITONSERVER_Server,
         model: *const ::std::os::raw::c_char,
-        version: i64,
-        ready: *mut bool,
     ) -> *mut TRITONSERVER_Error {
-        (self.TRITONSERVER_ServerModelIsReady)(server, model, version, ready)
+        (self.TRITONSERVER_ServerLoadModel)(server, model)
     }
     pub unsafe fn TRITONSERVER_ServerMetadata(
         &self,

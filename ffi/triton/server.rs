@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr::{null, null_mut};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::bindings::{
     TRITONSERVER_Error, TRITONSERVER_Message, TRITONSERVER_ResponseAllocator, TRITONSERVER_Server,
@@ -57,6 +57,8 @@ pub struct Core {
     pub(super) library: Library,
     pub(super) server: *mut TRITONSERVER_Server,
     pub(super) allocator: *mut TRITONSERVER_ResponseAllocator,
+    /// It did not stop in time. It is left as it is until the process ends, since deleting it under a running model crashes.
+    runs_on: AtomicBool,
 }
 
 // SAFETY: Triton's C API may be called from any thread; the two pointers are written once, before the first share.
@@ -104,8 +106,8 @@ pub(super) unsafe fn text(string: *const c_char) -> String {
 }
 
 impl Core {
-    /// Starts a core on a repository. Blocks while its models load; a model that does not load does not
-    /// affect the others.
+    /// Starts a core on a repository. No model is loaded yet: a core that loads models while it starts counts as failed
+    /// when one of them does not load, and a failed core is deleted with its models still running, which can crash.
     ///
     /// # Errors
     /// With the core's message.
@@ -120,7 +122,8 @@ impl Core {
                 None,
             )
         })?;
-        let mut core = Self { library, server: null_mut(), allocator };
+        let mut core =
+            Self { library, server: null_mut(), allocator, runs_on: AtomicBool::new(false) };
         core.server = core.start_server(options)?;
         Ok(Arc::new(core))
     }
@@ -160,6 +163,7 @@ impl Core {
                 let folder = c_path(backends)?;
                 check(api.TRITONSERVER_ServerOptionsSetBackendDirectory(made, folder.as_ptr()))?;
             }
+            check(api.TRITONSERVER_ServerOptionsSetModelControlMode(made, MODELS_ON_REQUEST))?;
             check(api.TRITONSERVER_ServerOptionsSetExitOnError(made, false))?;
             check(api.TRITONSERVER_ServerOptionsSetExitTimeout(made, options.exit_timeout_s))?;
             // 2.51 leaves the number as it finds it in memory, and tried a broken model again for minutes.
@@ -178,22 +182,16 @@ impl Core {
         }
     }
 
-    /// Whether a model is loaded. Version −1 leaves the choice to the core.
+    /// Loads a model, and the models that an ensemble is made of. Blocks until it is ready.
     ///
     /// # Errors
-    /// With the core's message.
-    pub fn model_is_ready(&self, model: &str, version: i64) -> Result<bool, CoreError> {
-        let (model, mut ready) = (c_string(model)?, false);
+    /// With the core's message; what was loaded before stays loaded.
+    pub fn load(&self, model: &str) -> Result<(), CoreError> {
+        let model = c_string(model)?;
         // SAFETY: the server lives as long as `self`, the name as long as the call.
         self.library.check(unsafe {
-            self.library.api.TRITONSERVER_ServerModelIsReady(
-                self.server,
-                model.as_ptr(),
-                version,
-                &raw mut ready,
-            )
-        })?;
-        Ok(ready)
+            self.library.api.TRITONSERVER_ServerLoadModel(self.server, model.as_ptr())
+        })
     }
 
     /// Name, version and extensions of the core, as JSON.
@@ -282,23 +280,38 @@ impl Core {
     /// With the core's message, for example that requests were still open.
     pub fn stop(&self) -> Result<(), CoreError> {
         // SAFETY: the server lives as long as `self`; stopping twice is allowed.
-        self.library.check(unsafe { self.library.api.TRITONSERVER_ServerStop(self.server) })
+        let stopped =
+            self.library.check(unsafe { self.library.api.TRITONSERVER_ServerStop(self.server) });
+        // Only the first call stops, so that only its answer says anything.
+        if stopped.is_err() {
+            self.runs_on.store(true, Ordering::Relaxed);
+        }
+        stopped
     }
 }
 
 impl Drop for Core {
     fn drop(&mut self) {
+        if !self.server.is_null() {
+            let _told_by_the_flag = self.stop();
+        }
+        if *self.runs_on.get_mut() {
+            return;
+        }
         // SAFETY: nobody else holds the core any more, so no request is open; each object is deleted once.
         unsafe {
             if !self.server.is_null() {
-                let stopped = self.library.api.TRITONSERVER_ServerDelete(self.server);
-                let _nobody_is_left_to_hear_it = self.library.check(stopped);
+                let deleted = self.library.api.TRITONSERVER_ServerDelete(self.server);
+                let _nobody_is_left_to_hear_it = self.library.check(deleted);
             }
             let deleted = self.library.api.TRITONSERVER_ResponseAllocatorDelete(self.allocator);
             let _nobody_is_left_to_hear_it = self.library.check(deleted);
         }
     }
 }
+
+/// `TRITONSERVER_MODEL_CONTROL_EXPLICIT`
+const MODELS_ON_REQUEST: u32 = 2;
 
 /// Two cores on one machine must not share the memory through which they talk to Python models.
 fn shared_memory_prefix() -> String {

@@ -21,6 +21,7 @@ typedef struct TRITONSERVER_ServerOptions TRITONSERVER_ServerOptions;
 typedef uint32_t TRITONSERVER_DataType;
 typedef uint32_t TRITONSERVER_Error_Code;
 typedef uint32_t TRITONSERVER_MemoryType;
+typedef uint32_t TRITONSERVER_ModelControlMode;
 
 // Which version is loaded.
 TRITONSERVER_Error* TRITONSERVER_ApiVersion(uint32_t* major, uint32_t* minor);
@@ -45,6 +46,8 @@ TRITONSERVER_Error* TRITONSERVER_ServerOptionsSetModelRepositoryPath(TRITONSERVE
 TRITONSERVER_Error* TRITONSERVER_ServerOptionsSetBackendDirectory(TRITONSERVER_ServerOptions* options, const char* path);
 TRITONSERVER_Error* TRITONSERVER_ServerOptionsSetBackendConfig(
     TRITONSERVER_ServerOptions* options, const char* backend, const char* setting, const char* value);
+TRITONSERVER_Error* TRITONSERVER_ServerOptionsSetModelControlMode(
+    TRITONSERVER_ServerOptions* options, TRITONSERVER_ModelControlMode mode);
 TRITONSERVER_Error* TRITONSERVER_ServerOptionsSetExitOnError(TRITONSERVER_ServerOptions* options, bool exit);
 TRITONSERVER_Error* TRITONSERVER_ServerOptionsSetExitTimeout(TRITONSERVER_ServerOptions* options, unsigned int seconds);
 TRITONSERVER_Error* TRITONSERVER_ServerOptionsSetModelLoadRetryCount(TRITONSERVER_ServerOptions* options, unsigned int retries);
@@ -56,8 +59,7 @@ TRITONSERVER_Error* TRITONSERVER_ServerOptionsSetMetrics(TRITONSERVER_ServerOpti
 TRITONSERVER_Error* TRITONSERVER_ServerNew(TRITONSERVER_Server** server, TRITONSERVER_ServerOptions* options);
 TRITONSERVER_Error* TRITONSERVER_ServerStop(TRITONSERVER_Server* server);
 TRITONSERVER_Error* TRITONSERVER_ServerDelete(TRITONSERVER_Server* server);
-TRITONSERVER_Error* TRITONSERVER_ServerModelIsReady(
-    TRITONSERVER_Server* server, const char* model, int64_t version, bool* ready);
+TRITONSERVER_Error* TRITONSERVER_ServerLoadModel(TRITONSERVER_Server* server, const char* model);
 TRITONSERVER_Error* TRITONSERVER_ServerMetadata(TRITONSERVER_Server* server, TRITONSERVER_Message** metadata);
 TRITONSERVER_Error* TRITONSERVER_ServerModelMetadata(
     TRITONSERVER_Server* server, const char* model, int64_t version, TRITONSERVER_Message** metadata);

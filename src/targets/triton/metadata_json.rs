@@ -37,24 +37,41 @@ pub fn facts_from_json(
     })
 }
 
-/// Reason why a model is not ready, from the core's index of its repository.
-pub fn why_not_ready(index: &str, model: &str) -> String {
+/// Reason why a model did not load: that of the core's index of its repository, or else the answer to the call.
+pub fn why_not_ready(index: &str, model: &str, answer: &str) -> String {
     let entries: Vec<JsonIndexEntry> = serde_json::from_str(index).unwrap_or_default();
-    let reasons: Vec<_> = entries
+    let mut reasons: Vec<_> = entries
         .iter()
         .filter(|entry| entry.name == model && !entry.reason.is_empty())
-        .map(|entry| entry.reason.as_str())
+        .map(|entry| entry.reason.trim_end())
         .collect();
     if reasons.is_empty() {
-        return format!("model `{model}` is not ready, and the core does not say why");
+        reasons.push(answer.trim_end());
     }
     format!("model `{model}` is not ready: {}", reasons.join("; "))
+}
+
+/// Whether a version of a model is loaded.
+pub fn is_loaded(index: &str, model: &str) -> bool {
+    const READY: &str = "READY";
+    let entries: Vec<JsonIndexEntry> = serde_json::from_str(index).unwrap_or_default();
+    entries.iter().any(|entry| entry.name == model && entry.state == READY)
+}
+
+/// Models of a repository of which no version is loaded, in the order of the core's index.
+pub fn not_loaded(index: &str) -> Vec<String> {
+    let entries: Vec<JsonIndexEntry> = serde_json::from_str(index).unwrap_or_default();
+    let mut names: Vec<_> = entries.into_iter().map(|entry| entry.name).collect();
+    names.dedup();
+    names.retain(|name| !is_loaded(index, name));
+    names
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct JsonIndexEntry {
     name: String,
+    state: String,
     reason: String,
 }
 
@@ -140,10 +157,19 @@ mod tests {
 
     #[test]
     fn a_model_that_is_not_ready_is_explained_in_the_cores_words() {
-        let index = r#"[{"name":"other"},{"name":"m","version":"1","state":"UNAVAILABLE","reason":"no file"}]"#;
-        assert_eq!(why_not_ready(index, "m"), "model `m` is not ready: no file");
-        assert!(why_not_ready(index, "other").contains("does not say why"));
-        assert!(why_not_ready("[]", "m").contains("does not say why"));
+        let index = r#"[{"name":"other"},{"name":"m","version":"1","state":"UNAVAILABLE","reason":"no file\n"}]"#;
+        assert_eq!(why_not_ready(index, "m", "it failed"), "model `m` is not ready: no file");
+        let other = "model `other` is not ready: failed to poll";
+        assert_eq!(why_not_ready(index, "other", "failed to poll"), other);
+        assert_eq!(why_not_ready("[]", "other", "failed to poll"), other);
+    }
+
+    #[test]
+    fn models_of_which_no_version_is_loaded_are_listed_once() {
+        let index = r#"[{"name":"a"},{"name":"b","version":"1","state":"UNAVAILABLE"},{"name":"b","version":"2","state":"READY"},
+            {"name":"c","version":"1","state":"UNAVAILABLE"},{"name":"c","version":"2","state":"UNAVAILABLE"}]"#;
+        assert_eq!(not_loaded(index), ["a", "c"]);
+        assert!(is_loaded(index, "b") && !is_loaded(index, "c") && !is_loaded(index, "unknown"));
     }
 
     #[test]

@@ -16,7 +16,9 @@ use crate::targets::named::Named;
 use crate::targets::registry::{Abilities, Kind};
 use crate::targets::triton::in_flight::SessionSettings;
 use crate::targets::triton::metadata::ServerFacts;
-use crate::targets::triton::metadata_json::{facts_from_json, why_not_ready};
+use crate::targets::triton::metadata_json::{
+    facts_from_json, is_loaded, not_loaded, why_not_ready,
+};
 use crate::targets::triton::model_io::ModelIo;
 use crate::targets::triton::options::{AskOptions, Timeouts};
 use crate::targets::triton::request::RequestTemplate;
@@ -98,8 +100,8 @@ pub struct TritonCTarget {
 
 /// Version −1 leaves the choice to the core.
 const ANY_VERSION: i64 = -1;
-/// Seconds that stopping waits for open requests, which have been cancelled before.
-const EXIT_TIMEOUT_S: u32 = 5;
+/// Seconds that stopping waits for models to unload; their requests have been cancelled before.
+const EXIT_TIMEOUT_S: u32 = 20;
 
 impl TritonCTarget {
     /// Finds and loads the library; no model is loaded.
@@ -136,7 +138,7 @@ impl TritonCTarget {
     }
 }
 
-/// Starts the core and asks for its model.
+/// Starts the core, loads its model and asks for it.
 fn start(
     library: Library,
     options: &TritonCOptions,
@@ -147,19 +149,36 @@ fn start(
         exit_timeout_s: EXIT_TIMEOUT_S,
     };
     let core = Core::start(library, &set_up).map_err(|error| error.to_string())?;
+    load(&core, &options.model)?;
     let facts = query_model(&core, &options.model)?;
     let filled = options.asking.extra_inputs.keys().map(String::as_str);
     let model_io = ModelIo::choose(&facts.model, filled, options.asking.engine_stamps)?;
     let template = RequestTemplate::new(model_io, &facts.model, "", &options.asking)?;
+    load_the_others(&core)?;
     Ok((core, template))
 }
 
-fn query_model(core: &Core, model: &str) -> Result<ServerFacts, String> {
-    // A model that did not load is unknown to every other question.
-    if !core.model_is_ready(model, ANY_VERSION).unwrap_or(false) {
-        let index = core.model_index().map_err(|error| error.to_string())?;
-        return Err(why_not_ready(&index, model));
+fn load(core: &Core, model: &str) -> Result<(), String> {
+    let Err(error) = core.load(model) else { return Ok(()) };
+    let index = core.model_index().map_err(|error| error.to_string())?;
+    // The call also fails where one version of several did not load.
+    if is_loaded(&index, model) {
+        return Ok(());
     }
+    Err(why_not_ready(&index, model, &error.message))
+}
+
+/// Loads the rest of the repository: a model may call others by name. What does not load is in the core's log, and keeps none
+/// of the others from being used.
+fn load_the_others(core: &Core) -> Result<(), String> {
+    let index = core.model_index().map_err(|error| error.to_string())?;
+    for model in not_loaded(&index) {
+        let _in_the_cores_log = core.load(&model);
+    }
+    Ok(())
+}
+
+fn query_model(core: &Core, model: &str) -> Result<ServerFacts, String> {
     let server = core.metadata().map_err(|error| error.to_string())?;
     let metadata = core.model_metadata(model, ANY_VERSION).map_err(|error| error.to_string())?;
     let config = core.model_config(model, ANY_VERSION).map_err(|error| error.to_string())?;
