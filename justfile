@@ -35,6 +35,10 @@ bench-bridge:
 bench-summarise:
     cargo bench --bench summarise
 
+# how exactly requests leave at 50 to 20 000 a second, and what that costs
+bench-instants:
+    cargo bench --bench instants
+
 # what the HTTP client costs per token, beside a reader that throws the bytes away
 bench-client *arguments:
     cargo bench --bench client_cost -- {{arguments}}

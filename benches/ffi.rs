@@ -62,6 +62,7 @@ fn through_the_bridge(shots: &[Shot]) -> Cost {
         load: Load::Closed { concurrency: CONCURRENCY },
         ramp: None,
         tail: Tail::None,
+        stages: None,
         duration: None,
         timeout: Nanos::from_secs_f64(60.0),
         drain: Nanos::from_secs_f64(1.0),

@@ -82,6 +82,7 @@ pub fn through_openai(address: &str, asked: &Asked) -> Pass {
         load: Load::Closed { concurrency: asked.concurrency },
         ramp: None,
         tail: Tail::None,
+        stages: None,
         duration: None,
         timeout: Nanos::from_secs_f64(600.0),
         drain: Nanos::from_secs_f64(1.0),

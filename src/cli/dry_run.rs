@@ -37,7 +37,8 @@ pub fn render(
         let _infallible = writeln!(text, "  {name:18} {limit}");
     }
     text.push_str("\nplan\n");
-    for plan in &ready.plans {
+    let cells = resolved.grid();
+    for (plan, cell) in ready.plans.iter().zip(&cells) {
         let (mut prompt, mut output) = (0_u64, 0_u64);
         for shot in plan.shots().facts() {
             prompt += u64::from(shot.prompt_tokens);
@@ -52,7 +53,7 @@ pub fn render(
             text,
             "  {:28} {} requests after {} warm-up{around}, {prompt} prompt and {output} output tokens, \
              sha-256 {}",
-            plan.label(),
+            if resolved.has_cells() { cell.name.clone() } else { cell.label(plan.label()) },
             plan.shots().len(),
             plan.warmup().len(),
             &plan.hash()[..16],

@@ -41,6 +41,11 @@ fn launches_of(settings: &Settings) -> Coded<Vec<Resolved>> {
     for launch in &launches {
         check_target(launch)?;
     }
+    if launches.iter().any(Resolved::has_cells) {
+        return Err(usage(anyhow!(
+            "`--launch` measures into one folder for each server: give one `--scenario`, and leave `--cells` out"
+        )));
+    }
     if launches.len() < 2 && settings.launch.layout.is_some() {
         return Err(usage(anyhow!(
             "`--layout` is about several servers side by side: give `--launch` twice or more, or leave it out"

@@ -1,6 +1,7 @@
 //! Command line: flags, their resolution into settings, commands, exit codes.
 
 pub mod adapter;
+pub mod cells;
 pub mod compare;
 pub mod configuration;
 pub mod doctor;

@@ -11,7 +11,7 @@ use crate::cli::exit::{Coded, Exit};
 use crate::cli::resolve::resolve;
 use crate::cli::typed::{Cli, Command, Document};
 use crate::cli::{
-    adapter, compare, doctor, dry_run, engine_threads, explain, help, init, inspect, ladder,
+    adapter, cells, compare, doctor, dry_run, engine_threads, explain, help, init, inspect, ladder,
     launched, load_number, mpi_rank, report as report_command, run, search, serve, shell, spelling,
     suggestion, translate, workload,
 };
@@ -54,7 +54,12 @@ fn dispatch() -> Coded<Exit> {
     }
     match cli.command {
         Command::Run(arguments) => {
-            let (settings, _) = read_settings(&arguments, typed)?;
+            let resume = arguments.resume.as_deref();
+            let (settings, _) = read_settings(&arguments.run, typed)?;
+            let settings = match resume {
+                Some(folder) => cells::resumed(folder, &arguments, typed)?,
+                None => settings,
+            };
             if settings.launch.launch.is_some() {
                 return launched::run(&settings);
             }
@@ -64,7 +69,7 @@ fn dispatch() -> Coded<Exit> {
             }
             engine_threads::ensure(slice::from_mut(&mut resolved))?;
             engine_log::set_up(slice::from_mut(&mut resolved), Destination::RunDirectory)?;
-            run::run(resolved)
+            run::run(resolved, resume)
         }
         Command::Plan(arguments) => {
             let (settings, origins) = read_settings(&arguments, typed)?;

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::run::print;
 use crate::console;
-use crate::experiment::artefacts;
+use crate::experiment::{artefacts, cells};
 use crate::metrics::threshold::Percent;
 use crate::report::export::markdown;
 use crate::report::together::{Side, import, name_sides, pictures, side_of, table as together};
@@ -17,8 +17,10 @@ use crate::report::{png, table};
 use crate::settings::Resolved;
 use crate::settings::export::{ExportFormat, PlotFormat};
 use crate::settings::time_unit::TimeUnit;
+use crate::store::cells_index::CellState;
 use crate::store::measured_run::MeasuredRun;
 use crate::store::read_back::read_back;
+use crate::store::run_directory::file;
 use crate::store::write::write_whole;
 
 /// What is made again.
@@ -103,6 +105,9 @@ pub fn run_import(arguments: &ImportArgs) -> Coded<Exit> {
 }
 
 fn one(directory: &Path, export: &[ExportFormat], how: &ShownArgs) -> Coded<Exit> {
+    if directory.join(file::INDEX_JSON).is_file() {
+        return cells_again(directory, export, how);
+    }
     let run = read(directory)?;
     write_extra(&run, export, &how.plots)?;
     let mut shown = artefacts::write_reports(&run).map_err(failure)?;
@@ -113,6 +118,25 @@ fn one(directory: &Path, export: &[ExportFormat], how: &ShownArgs) -> Coded<Exit
     };
     print(&text).map_err(|error| (Exit::Failure, error))?;
     Ok(Exit::of(&run))
+}
+
+/// The reports of a run of cells and of each cell.
+fn cells_again(directory: &Path, export: &[ExportFormat], how: &ShownArgs) -> Coded<Exit> {
+    let measured =
+        cells::stored(directory).map_err(|error| (Exit::Usage, anyhow::Error::new(error)))?;
+    for (_, run) in &measured.runs {
+        write_extra(run, export, &how.plots)?;
+        artefacts::write_reports(run).map_err(failure)?;
+    }
+    let shown = cells::write_reports(&measured).map_err(failure)?;
+    let text = match how.format {
+        TextFormat::Text => table::cells::render(&shown),
+        TextFormat::Md => markdown::table(&shown.experiment),
+    };
+    print(&text).map_err(|error| (Exit::Failure, error))?;
+    let failed = measured.index.cells.iter().any(|cell| cell.state == CellState::Failed);
+    let runs: Vec<MeasuredRun> = measured.runs.into_iter().map(|(_, run)| run).collect();
+    Ok(Exit::of_sides(&runs, failed.then_some(Exit::Failure)))
 }
 
 fn several(paths: &[PathBuf], how: &ShownArgs) -> Coded<Exit> {
@@ -200,6 +224,28 @@ pub fn write_extra(run: &MeasuredRun, export: &[ExportFormat], plots: &[PlotForm
 /// # Errors
 /// Where files of one run are asked for.
 pub fn refuse_extra(sides: &[Resolved]) -> anyhow::Result<()> {
+    if sides.iter().any(Resolved::has_cells) {
+        return Err(anyhow!(
+            "cells are those of one run: give one `--scenario` and leave out `--cells`, or use `bareflight run`"
+        ));
+    }
+    for (flag, given) in [
+        ("--repeat", sides.iter().any(|side| side.repeat > 1)),
+        ("--measurement-interval", sides.iter().any(|side| side.windows.is_some())),
+        ("--warmup-until", sides.iter().any(|side| side.warmup_until.is_some())),
+        ("--stop-when-saturated", sides.iter().any(|side| side.stop_when_saturated)),
+    ] {
+        if given {
+            return Err(anyhow!(
+                "`{flag}` is about one run: leave it out here, where blocks are repeated in turns"
+            ));
+        }
+    }
+    if sides.iter().any(|side| side.stages.is_some()) {
+        return Err(anyhow!(
+            "`--stages` is a load of one run: leave it out, and compare at a rate or a concurrency"
+        ));
+    }
     let flag = if sides.iter().any(|side| !side.export.is_empty()) {
         "export"
     } else if sides.iter().any(|side| !side.plots.is_empty()) {

@@ -1,10 +1,12 @@
 //! `bareflight run`: measurement, report, exit code.
 
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
+use crate::cli::cells;
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::report;
 use crate::clock::Nanos;
@@ -33,12 +35,15 @@ use crate::warning::Code;
 ///
 /// # Errors
 /// What stood in the way, with the exit code that it deserves.
-pub fn run(mut resolved: Resolved) -> Result<Exit, (Exit, anyhow::Error)> {
+pub fn run(mut resolved: Resolved, resume: Option<&Path>) -> Result<Exit, (Exit, anyhow::Error)> {
     let ready = prepare(&mut resolved)?;
     let stop = Stop::on_signals()
         .context("Ctrl-C cannot be handled")
         .map_err(|error| (Exit::Failure, error))?;
     interrupt::announce(&stop, resolved.drain);
+    if resume.is_some() || resolved.has_cells() {
+        return cells::run(&resolved, ready, resume, &stop);
+    }
     let mut screen = Screen::new(resolved.quiet).with_wishes(&resolved)?;
     let run = play(&resolved, ready, &stop, &mut screen)?;
     Ok(Exit::of(&run))
@@ -73,16 +78,8 @@ pub(super) fn play(
     stop: &Stop,
     watch: &mut dyn Watch,
 ) -> Coded<MeasuredRun> {
-    let settings = resolved
-        .to_toml()
-        .context("settings cannot be written as TOML")
-        .map_err(|error| (Exit::Failure, error))?;
-    if !resolved.quiet {
-        let estimate = estimate(&ready.plans);
-        if estimate.tells_time() {
-            console::print_notice(format_args!("{}", estimate.sentence()));
-        }
-    }
+    let settings = settings_file(resolved)?;
+    tell_estimate(resolved, &ready);
     let mut run = sweep::run(resolved, &settings, ready, stop, watch)
         .map_err(|error| (experiment_exit(&error), anyhow::Error::new(error)))?;
     // What was measured is shown even where it cannot be written.
@@ -106,19 +103,38 @@ pub(super) fn play(
     Ok(run)
 }
 
+/// What `resolved.toml` holds.
+pub(super) fn settings_file(resolved: &Resolved) -> Coded<String> {
+    resolved
+        .to_toml()
+        .context("settings cannot be written as TOML")
+        .map_err(|error| (Exit::Failure, error))
+}
+
+/// How long it will take, where that is known.
+pub(super) fn tell_estimate(resolved: &Resolved, ready: &Ready) {
+    let estimate = estimate(&ready.plans);
+    if !resolved.quiet && estimate.tells_time() {
+        console::print_notice(format_args!("{}", estimate.sentence()));
+    }
+}
+
 /// Leaves the results for Prometheus where it was asked for.
-pub(super) fn write_prometheus(resolved: &Resolved, runs: &[MeasuredRun]) -> Coded<()> {
+pub(super) fn write_prometheus<'a>(
+    resolved: &Resolved,
+    runs: impl IntoIterator<Item = &'a MeasuredRun>,
+) -> Coded<()> {
     if resolved.prometheus.is_none() {
         return Ok(());
     }
-    runs.iter()
+    runs.into_iter()
         .try_for_each(artefacts::write_prometheus)
         .map_err(|error| (Exit::Failure, error.into()))
 }
 
 /// Says which warnings came up although they were denied, which ends the program with exit code 4.
-pub(super) fn tell_denied(runs: &[MeasuredRun]) {
-    for denied in runs.iter().flat_map(artefacts::denied) {
+pub(super) fn tell_denied<'a>(runs: impl IntoIterator<Item = &'a MeasuredRun>) {
+    for denied in runs.into_iter().flat_map(artefacts::denied) {
         console::print_notice(format_args!("{denied}"));
     }
 }

@@ -196,6 +196,11 @@ fn begun(arguments: &SearchArgs, said: &Settings) -> anyhow::Result<Begun> {
         ("--rate", said.rate.is_some()),
         ("--concurrency", said.concurrency.is_some()),
         ("--batch", said.batch == Some(true)),
+        ("--stages", said.stages.is_some()),
+        ("--repeat", said.repeat.is_some()),
+        ("--warmup-until", said.warmup_until.is_some()),
+        ("--measurement-interval", said.measurement_interval.is_some()),
+        ("--stop-when-saturated", said.stop_when_saturated == Some(true)),
     ] {
         if given {
             return Err(anyhow!(
@@ -206,6 +211,11 @@ fn begun(arguments: &SearchArgs, said: &Settings) -> anyhow::Result<Begun> {
     if said.time_unit.is_some_and(|unit| unit != TimeUnit::default()) {
         return Err(anyhow!(
             "`--time-unit` is about tables of one run: leave it out, and give it to `bareflight report` with the folder of the probes"
+        ));
+    }
+    if said.cells == Some(true) || said.scenario.as_ref().is_some_and(|it| it.len() > 1) {
+        return Err(anyhow!(
+            "a search has one scenario and one folder: give one `--scenario` and leave out `--cells`"
         ));
     }
     if said.requests.is_some() && said.fixed_requests().is_none() {

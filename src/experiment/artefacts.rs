@@ -10,7 +10,7 @@ use crate::report::export::{self, ExportRun};
 use crate::report::html::plot;
 use crate::report::png::{self, PngError};
 use crate::report::{
-    Experiment, FileNote, PointReport, html, notes, prometheus, summary_csv, summary_json,
+    Experiment, FileNote, PointReport, html, notes, prometheus, repeats, summary_csv, summary_json,
 };
 use crate::settings::export::{ExportFormat, PlotFormat};
 use crate::store::manifest::State;
@@ -28,6 +28,7 @@ pub fn write_reports(run: &MeasuredRun) -> Result<Experiment, WriteError> {
     let directory = &run.directory;
     write_whole(&directory.file(file::SUMMARY_JSON), summary_json::render(&experiment).as_bytes())?;
     write_whole(&directory.file(file::SUMMARY_CSV), &summary_csv::render(&experiment))?;
+    write_repeats(directory, &experiment)?;
     write_whole(&directory.file(file::REPORT), html::render(&experiment).as_bytes())?;
     Ok(experiment)
 }
@@ -64,6 +65,15 @@ pub fn denied(run: &MeasuredRun) -> Vec<String> {
         .filter(|note| denied.contains(&note.code))
         .map(|note| format!("{} {} is denied: {}", note.code, note.code.entry().name, note.text))
         .collect()
+}
+
+/// Writes what several runs of each load come to, where there are several.
+pub(super) fn write_repeats(
+    directory: &RunDirectory,
+    experiment: &Experiment,
+) -> Result<(), WriteError> {
+    let rows = repeats::csv(&experiment.points);
+    if rows.is_empty() { Ok(()) } else { write_whole(&directory.file(file::REPEATS_CSV), &rows) }
 }
 
 /// Why files for others are not there.

@@ -40,6 +40,7 @@ fn rates(tokens: u32) -> Result<(f64, f64), StageError> {
         load: Load::Closed { concurrency: CONCURRENCY },
         ramp: None,
         tail: Tail::None,
+        stages: None,
         duration: Some(SPAN),
         timeout: Nanos::from_millis(10_000),
         drain: Nanos::from_millis(1_000),

@@ -268,6 +268,7 @@ impl Client {
             load: Load::Closed { concurrency: self.in_flight },
             ramp: None,
             tail: Tail::None,
+            stages: None,
             duration: Some(SPAN),
             timeout: TIMEOUT,
             drain: DRAIN,

@@ -51,7 +51,7 @@ impl Estimate {
         let ends =
             |count: usize| format!("{} end{}", points(count), if count == 1 { "s" } else { "" });
         let around = "without loading, warm-up, ramp and the last answers";
-        let known = in_words(self.known);
+        let known = in_words(self.known.as_secs_f64());
         match (self.points - self.unknown, self.unknown) {
             (0, 0) => "nothing is sent".to_owned(),
             (_, 0) => format!("sends for about {known}, {around}"),
@@ -69,8 +69,8 @@ impl Estimate {
 }
 
 /// `1 h 5 min`, `2 min 5 s`, `12 s`.
-fn in_words(span: Nanos) -> String {
-    let seconds = span.as_secs_f64().ceil() as u64;
+pub(super) fn in_words(seconds: f64) -> String {
+    let seconds = seconds.ceil() as u64;
     match (seconds / 3_600, seconds / 60 % 60, seconds % 60) {
         (0, 0, seconds) => format!("{seconds} s"),
         (0, minutes, seconds) => format!("{minutes} min {seconds} s"),

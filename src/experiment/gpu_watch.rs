@@ -50,6 +50,11 @@ impl GpuWatch {
         Ok(Self { telemetry, lines: BufWriter::new(lines) })
     }
 
+    /// The GPUs, for another folder.
+    pub fn into_telemetry(self) -> Telemetry {
+        self.telemetry
+    }
+
     /// In which state the GPUs of this machine are now.
     ///
     /// # Errors

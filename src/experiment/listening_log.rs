@@ -18,6 +18,22 @@ pub fn heard(inner: Box<dyn RecordLog>, listener: Listener) -> Box<dyn RecordLog
     Box::new(ListeningLog { inner, listener })
 }
 
+/// A log that keeps nothing: records stay in memory.
+struct NoLog;
+
+impl RecordLog for NoLog {
+    fn write(&mut self, _first: u32, _batch: &Batch) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn report(&self, _error: &io::Error) {}
+}
+
+/// A listener alone, where nothing is kept.
+pub fn heard_alone(listener: Listener) -> Box<dyn RecordLog> {
+    heard(Box::new(NoLog), listener)
+}
+
 impl RecordLog for ListeningLog {
     fn write(&mut self, first: u32, batch: &Batch) -> io::Result<()> {
         batch.ended.iter().for_each(&mut self.listener);

@@ -118,7 +118,7 @@ fn with_ids(targets: &str, endpoint: ServedEndpoint) -> &'static str {
 pub struct Ready {
     /// What answers, not yet opened.
     pub opening: Opening,
-    /// One plan for each load.
+    /// One plan for each cell: each load, of each scenario.
     pub plans: Vec<Plan>,
     /// What should be known of the engine before its numbers are read.
     pub warnings: Vec<EngineProblem>,
@@ -153,11 +153,13 @@ pub fn prepare(resolved: &mut Resolved) -> Result<Ready, PreflightError> {
     let resolved = &*resolved;
     let [named] = named;
     let limits = named.target.describe().limits;
-    let mut plans: Vec<Plan> = Vec::with_capacity(resolved.loads.len());
-    for (point, (workload, load)) in resolved.points().enumerate() {
+    let cells = resolved.grid();
+    let mut plans: Vec<Plan> = Vec::with_capacity(cells.len());
+    for (point, cell) in cells.iter().enumerate() {
         let first_id = plans.last().map_or(RequestId(0), Plan::next_id);
         let start = PlanStart { point: point as u32, first_id };
-        let plan = Plan::draw(&workload, &load, resolved.size(&load), start, &source)?;
+        let load = &cell.load;
+        let plan = Plan::draw(&cell.workload(resolved), load, resolved.size(load), start, &source)?;
         plan.check(&limits)?;
         if let Some(directory) = named.engine_directory() {
             plan.check(&directory.limits(&resolved.engine))?;
@@ -187,6 +189,16 @@ fn gpus_said_otherwise(info: &TargetInfo, resolved: &Resolved) -> Option<EngineP
             "rates per GPU are over those of the target",
         )
     })
+}
+
+/// Describes the target once more, for a session behind one that has ended. What is asked of it was checked before.
+///
+/// # Errors
+/// When the target is not there any more, or its GPUs cannot be watched.
+pub fn describe_again(resolved: &Resolved) -> Result<Opening, PreflightError> {
+    let named = registry::describe(&resolved.target, &resolved.engine, &resolved.served)?;
+    let telemetry = gpu_watch::find(resolved, named.target.describe().abilities())?;
+    Ok(Opening { target: named.target, telemetry })
 }
 
 /// Sends a short request or two to a target that can only be known by asking it; they are no part of the load.

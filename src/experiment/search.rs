@@ -7,7 +7,7 @@ use crate::clock::{self, Nanos};
 use crate::experiment::between;
 use crate::experiment::calibrate;
 use crate::experiment::open_files;
-use crate::experiment::point_runner::{PointRunner, Room};
+use crate::experiment::point_runner::{Beginning, PointRunner, Room};
 use crate::experiment::preflight::Ready;
 use crate::experiment::sweep::{
     ExperimentError, Watch, calibrate_client, keep_engine_log, save_before_the_first_request,
@@ -77,7 +77,8 @@ pub fn play(
     manifest.null_rate = Some(calibrate::null_rate()?);
     calibrate_client(&mut manifest, terms.resolved, &plans);
     let room = room(search);
-    let runner = PointRunner::open_for(terms.resolved, opening, room, directory, manifest, stop)?
+    let beginning = Beginning::Closed(opening, room);
+    let runner = PointRunner::begin(terms.resolved, beginning, directory, manifest, stop)?
         .with_roofline(roofline);
     let mut player =
         Player { terms, info, source, folder, room, runner, stop, next_id: RequestId(0), point: 0 };
@@ -223,6 +224,7 @@ impl Player<'_> {
             duration: Some(self.terms.duration),
             warmup: resolved.size(&load).warmup,
             course: Course::of(&load, resolved.window, resolved.ramp),
+            stages: None,
         };
         let start = PlanStart { point: self.point, first_id: self.next_id };
         let workload = Workload {

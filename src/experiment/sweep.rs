@@ -65,6 +65,20 @@ pub enum ExperimentError {
         "probe {0} would be more than this session has room for: lower `--flood` or `--requests`, or go on with `--resume`"
     )]
     Room(u32),
+    /// What is left of an earlier attempt stands in the way.
+    #[error("the earlier folder of cell `{name}` cannot be renamed ({source}): move it away")]
+    Keep {
+        /// Of the cell.
+        name: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Settings have no form as a file.
+    #[error("settings cannot be written as TOML: {0}")]
+    Settings(toml::ser::Error),
+    /// A target that has failed cannot be opened again.
+    #[error("the target cannot be set up again after it failed: {0}")]
+    Again(String),
     /// More connections than the system allows files.
     #[error(transparent)]
     OpenFiles(#[from] TooFewOpenFiles),
@@ -135,14 +149,15 @@ pub fn run(
     let mut runner = PointRunner::open(resolved, opening, &plans, directory, manifest, stop)?
         .with_roofline(roofline)
         .with_sent_before(sent_before);
-    for (index, plan) in plans.iter().enumerate() {
+    let cells = resolved.grid();
+    for (index, (plan, cell)) in plans.iter().zip(&cells).enumerate() {
         if index > 0 {
             runner.rest();
         }
         if !runner.can_go_on() {
             break;
         }
-        runner.play(plan, plan.label(), watch)?;
+        runner.play(plan, cell.label(plan.label()), watch)?;
     }
     Ok(runner.close())
 }
@@ -164,6 +179,7 @@ fn create_directory(
     plans: &[Plan],
 ) -> Result<RunDirectory, DirectoryError> {
     let load = match (&resolved.loads[..], resolved.loads.first()) {
+        _ if resolved.stages.is_some() => "stages".into(),
         ([_], Some(load)) => load.to_string(),
         (_, Some(Load::Closed { .. })) => "concurrency-sweep".into(),
         _ => "rate-sweep".into(),
@@ -178,11 +194,7 @@ fn title(resolved: &Resolved) -> String {
         Some(Load::Open { .. }) => "open loop",
         Some(Load::Batch) | None => "batch",
     };
-    let asked = match &resolved.workload.file {
-        Some(file) => file.source.to_string(),
-        None => resolved.workload.scenario.to_string(),
-    };
-    format!("{}, {asked}, {how}", resolved.target)
+    format!("{}, {}, {how}", resolved.target, resolved.workload.asked())
 }
 
 /// Before the target is opened, so that all it says is there.

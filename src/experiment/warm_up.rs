@@ -1,11 +1,13 @@
 //! Outcome of a warm-up: how many requests completed, how long they took, and why others did not.
 
 use crate::clock::Nanos;
-use crate::record::request_record::{Outcome, RequestRecord};
+use crate::record::request_record::{NotSentReason, Outcome, RequestRecord};
 
 /// What the warm-up of a point has shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Warmed {
+    /// Requests that were sent.
+    pub sent: u32,
     /// Requests that completed.
     pub completed: u32,
     /// Mean latency of the completed ones.
@@ -23,16 +25,23 @@ impl Warmed {
         let mean = |count: i64| Nanos(latencies.iter().sum::<i64>() / count);
         let mean_latency = (!latencies.is_empty()).then(|| mean(latencies.len() as i64));
         let completed = latencies.len();
+        let unneeded = requests.iter().filter(|record| is_unneeded(&record.outcome)).count();
         let reason = requests.iter().find_map(|record| reason(&record.outcome));
         let failure = reason.map(|reason| {
             format!(
                 "{completed} of {} warm-up requests completed, the first of the others {reason}; what is measured was not \
                  warmed up as asked",
-                requests.len()
+                requests.len() - unneeded
             )
         });
-        Self { completed: completed as u32, mean_latency, failure }
+        let sent = requests.iter().filter(|record| record.submit.is_some()).count() as u32;
+        Self { sent, completed: completed as u32, mean_latency, failure }
     }
+}
+
+/// Whether a request was only there in case that it would be needed.
+fn is_unneeded(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::NotSent(NotSentReason::NotReached))
 }
 
 /// Why a request that was sent did not complete.

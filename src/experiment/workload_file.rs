@@ -8,13 +8,14 @@ use crate::experiment::preflight::{HfTokenizer, PreflightError, told_by};
 use crate::load::plan::{MAX_PLAN_SHOTS, Plan, requests_at_most};
 use crate::load::{Arrivals, Load};
 use crate::settings::Resolved;
+use crate::settings::cells::Cell;
 use crate::targets::named::Named;
 use crate::tokenizer::tokenize::Tokenize;
+use crate::workload::PromptKind;
 use crate::workload::dataset::choose::{Chosen, choose};
 use crate::workload::dataset::entries::{Content, Entries};
 use crate::workload::dataset::resolve::Counter;
 use crate::workload::dataset::{DatasetError, Given};
-use crate::workload::{PromptKind, Workload};
 
 /// A server that would be sent ids only since nobody said otherwise gets text of a file of text, where no tokenizer was named
 /// that could make ids of it.
@@ -79,10 +80,8 @@ fn most_entries(resolved: &Resolved, replay: bool) -> usize {
         (true, None) => MAX_PLAN_SHOTS as usize,
         (true, Some(requests)) => requests as usize,
         (false, _) => {
-            let of_point = |(workload, load): (Workload, Load)| {
-                of_load(&load) * workload.documents.unwrap_or(1) as usize
-            };
-            resolved.points().map(of_point).sum()
+            let of_cell = |cell: &Cell| of_load(&cell.load) * cell.documents.unwrap_or(1) as usize;
+            resolved.grid().iter().map(of_cell).sum()
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::clock::{MonoNs, Nanos};
 use crate::load::Load;
 use crate::load::course::Tail;
+use crate::load::stages::Stages;
 
 /// Longest sleep without a look at the stop flag.
 pub(super) const LOOK_UP: Nanos = Nanos::from_millis(50);
@@ -18,6 +19,8 @@ pub struct Pace {
     pub ramp: Option<RampPace>,
     /// What is sent behind the last shot that counts.
     pub tail: Tail,
+    /// How many slots a closed loop has in the course of time, where that changes.
+    pub stages: Option<Stages>,
     /// No shot that counts leaves later than this after the first one; `None` plays all of them.
     pub duration: Option<Nanos>,
     /// Longest time from submit to end of one request; it is then cancelled and counts as timed out.

@@ -8,6 +8,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::clock::Nanos;
 use crate::load::Arrivals;
+use crate::load::stages::StageList;
 use crate::workload::seeds::{generator, unit};
 
 impl Arrivals {
@@ -33,6 +34,28 @@ impl Arrivals {
             at
         });
         Ok(instants.take_while(|at| before.is_none_or(|end| *at < end)).collect())
+    }
+}
+
+impl Arrivals {
+    /// Instants of a load in stages: the same gaps, stretched by the rate of the stage that they fall into.
+    ///
+    /// # Errors
+    /// As [`Self::instants`].
+    pub fn instants_in(
+        self,
+        stages: &StageList,
+        at_most: usize,
+        seed: u64,
+    ) -> Result<Vec<Nanos>, GammaError> {
+        let mut gaps = Gaps::of(self, seed)?;
+        let mut sum_of_gaps = 0.0;
+        let instants = (0..at_most).map_while(|_| {
+            let at = stages.instant_of(sum_of_gaps);
+            sum_of_gaps += gaps.next();
+            at
+        });
+        Ok(instants.collect())
     }
 }
 

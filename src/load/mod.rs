@@ -3,6 +3,7 @@
 pub mod arrivals;
 pub mod course;
 pub mod plan;
+pub mod stages;
 
 use std::fmt;
 

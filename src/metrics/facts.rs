@@ -2,9 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Window;
+use crate::clock::{MonoNs, Window};
 use crate::load::Load;
 use crate::load::course::WindowKind;
+use crate::load::stages::Stages;
+use crate::metrics::measurement_windows::WindowsOutcome;
+use crate::metrics::saturation::SaturatedFacts;
 use crate::settings::slo::Slos;
 use crate::specs::RooflineFacts;
 use crate::targets::registry;
@@ -36,6 +39,18 @@ pub struct RunFacts {
     pub complete: bool,
     /// Windows of a stable run agree within this many percent.
     pub stability_percent: f64,
+    /// The stages of the load, where it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stages: Option<Stages>,
+    /// When the first of them began; `None` until the run has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stages_start: Option<MonoNs>,
+    /// Windows of the measurement, where they could end the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows: Option<WindowsOutcome>,
+    /// The rate was found to be too high, and the run was ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saturated: Option<SaturatedFacts>,
     /// The model and the machine, where both are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roofline: Option<RooflineFacts>,
@@ -91,6 +106,10 @@ impl RunFacts {
             slos: Slos::default(),
             complete: true,
             stability_percent: Self::STABILITY_PERCENT,
+            stages: None,
+            stages_start: None,
+            windows: None,
+            saturated: None,
             roofline: None,
             shared_prefix_tokens: 0,
             documents: None,

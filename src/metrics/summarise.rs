@@ -10,7 +10,7 @@ use crate::metrics::plot_samples::PlotSamples;
 use crate::metrics::pooled::Pooled;
 use crate::metrics::summary::{Counts, Dependence, Distribution, Mark, SCHEMA_VERSION, Summary};
 use crate::metrics::validity::{self, Evidence};
-use crate::metrics::{counts, dependence, distribution, over_time, rates, roofline};
+use crate::metrics::{counts, dependence, distribution, over_time, rates, roofline, stages};
 use crate::observe::health::Health;
 use crate::record::request_record::Records;
 
@@ -62,6 +62,9 @@ pub fn summarise_observed(point: &ObservedPoint, facts: &RunFacts, health: &Heal
         checks,
         approximate: is_approximate(&counts, &distributions),
         roofline: roofline::of(point, facts, &counts, icl),
+        stages: stages::of(point, facts),
+        windows: facts.windows.clone(),
+        saturated: facts.saturated,
         over_time: over_time::of(point, facts, &counts),
         iterations: None,
         kv_events: None,

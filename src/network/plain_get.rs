@@ -1,14 +1,19 @@
 //! Plain GET over HTTP/1.1: one short request on a connection of its own, with a time limit, on the caller's thread.
 
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io;
 use std::time::Duration;
 
-use crate::clock::{Nanos, now};
+use bytes::Bytes;
+use http::header::{ACCEPT, CONNECTION, HOST};
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::Request;
+use hyper::client::conn::http1::handshake;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::runtime;
 
-/// Longest answer that is read.
+/// Longest answer that is read, in bytes.
 const MAX_ANSWER: usize = 16 << 20;
-const MAX_HEADERS: usize = 64;
 
 /// What a server answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +21,7 @@ pub struct Answer {
     /// Its status.
     pub status: u16,
     /// Its body.
-    pub body: Vec<u8>,
+    pub body: Bytes,
 }
 
 impl Answer {
@@ -31,134 +36,42 @@ impl Answer {
 /// # Errors
 /// When there is no connection, no whole answer within the limit, or an answer that is no HTTP.
 pub fn get(authority: &str, path: &str, limit: Duration) -> io::Result<Answer> {
-    let until = now() + Nanos(limit.as_nanos() as i64);
-    let left = || match until - now() {
-        Nanos(left) if left > 0 => Ok(Duration::from_nanos(left.unsigned_abs())),
-        _ => Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {limit:?}"))),
-    };
-    let mut stream = connect(authority, &left)?;
-    stream.set_write_timeout(Some(left()?))?;
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {authority}\r\nAccept: text/plain\r\nConnection: close\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes())?;
-    let mut bytes = Vec::new();
-    let mut part = [0; 16 << 10];
-    loop {
-        if let Some(answer) = whole(&bytes)? {
-            return Ok(answer);
-        }
-        stream.set_read_timeout(Some(left()?))?;
-        match stream.read(&mut part) {
-            Ok(0) => return at_the_end(&bytes),
-            Ok(count) if bytes.len() + count > MAX_ANSWER => {
-                return Err(malformed("it is too long"));
-            }
-            Ok(count) => bytes.extend_from_slice(&part[..count]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => drop(left()?),
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-fn connect(authority: &str, left: &dyn Fn() -> io::Result<Duration>) -> io::Result<TcpStream> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, format!("`{authority}` is no address"));
-    for address in authority.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, left()?) {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                return Ok(stream);
-            }
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-fn malformed(why: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("the answer is no HTTP: {why}"))
-}
-
-/// How a body ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Framing {
-    Length(usize),
-    Chunked,
-    UntilTheEnd,
-}
-
-struct Head {
-    status: u16,
-    framing: Framing,
-    length: usize,
-}
-
-fn head(bytes: &[u8]) -> io::Result<Option<Head>> {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut response = httparse::Response::new(&mut headers);
-    let parsed = response.parse(bytes).map_err(|error| malformed(&error.to_string()))?;
-    let httparse::Status::Complete(length) = parsed else { return Ok(None) };
-    let value = |name: &str| {
-        let header = response.headers.iter().find(|it| it.name.eq_ignore_ascii_case(name))?;
-        std::str::from_utf8(header.value).ok().map(str::trim)
-    };
-    let framing = match (value("transfer-encoding"), value("content-length")) {
-        (Some(coding), _) if coding.eq_ignore_ascii_case("chunked") => Framing::Chunked,
-        (_, Some(length)) => {
-            Framing::Length(length.parse().map_err(|_| malformed("its length is no number"))?)
-        }
-        (_, None) => Framing::UntilTheEnd,
-    };
-    Ok(Some(Head { status: response.code.unwrap_or(0), framing, length }))
-}
-
-/// The answer, once it is all there.
-fn whole(bytes: &[u8]) -> io::Result<Option<Answer>> {
-    let Some(Head { status, framing, length }) = head(bytes)? else { return Ok(None) };
-    let body = &bytes[length..];
-    Ok(match framing {
-        Framing::Length(count) => {
-            body.get(..count).map(|body| Answer { status, body: body.to_vec() })
-        }
-        Framing::Chunked => unchunked(body)?.map(|body| Answer { status, body }),
-        Framing::UntilTheEnd => None,
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        tokio::time::timeout(limit, ask(authority, path)).await.unwrap_or_else(|_| {
+            Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {limit:?}")))
+        })
     })
 }
 
-fn at_the_end(bytes: &[u8]) -> io::Result<Answer> {
-    match head(bytes)? {
-        Some(Head { status, framing: Framing::UntilTheEnd, length }) => {
-            Ok(Answer { status, body: bytes[length..].to_vec() })
-        }
-        _ => Err(io::Error::new(
-            io::ErrorKind::UnexpectedEof,
-            "the connection ended before the answer",
-        )),
-    }
+async fn ask(authority: &str, path: &str) -> io::Result<Answer> {
+    let stream = TcpStream::connect(authority).await?;
+    stream.set_nodelay(true)?;
+    let (mut requests, connection) = handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let request = Request::get(path)
+        .header(HOST, authority)
+        .header(ACCEPT, "text/plain")
+        .header(CONNECTION, "close")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    // It ends with the runtime at the latest; what goes wrong in it is told by the answer.
+    tokio::spawn(connection);
+    let response = requests.send_request(request).await.map_err(broken)?;
+    let status = response.status().as_u16();
+    let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+    let body = body.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    Ok(Answer { status, body: body.to_bytes() })
 }
 
-/// A chunked body, once its last chunk is there.
-fn unchunked(mut bytes: &[u8]) -> io::Result<Option<Vec<u8>>> {
-    let mut body = Vec::new();
-    loop {
-        let parsed =
-            httparse::parse_chunk_size(bytes).map_err(|_| malformed("a chunk has no size"))?;
-        let httparse::Status::Complete((start, size)) = parsed else { return Ok(None) };
-        let size = usize::try_from(size).map_err(|_| malformed("a chunk is too long"))?;
-        if size == 0 {
-            return Ok(Some(body));
-        }
-        let end = start.saturating_add(size);
-        let Some(chunk) = bytes.get(start..end) else { return Ok(None) };
-        body.extend_from_slice(chunk);
-        let Some(rest) = bytes.get(end + 2..) else { return Ok(None) };
-        bytes = rest;
-    }
+fn broken(error: hyper::Error) -> io::Error {
+    let kind =
+        if error.is_parse() { io::ErrorKind::InvalidData } else { io::ErrorKind::BrokenPipe };
+    io::Error::new(kind, format!("no answer of HTTP came: {error}"))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
     use std::net::TcpListener;
 
     use super::*;
@@ -188,7 +101,7 @@ mod tests {
             b"HTTP/1.0 200 OK\r\n\r\nab\ncd",
         ] {
             let answer = answered(bytes).expect("an answer");
-            assert_eq!((answer.status, answer.body.as_slice()), (200, &b"ab\ncd"[..]));
+            assert_eq!((answer.status, &answer.body[..]), (200, &b"ab\ncd"[..]));
         }
     }
 

@@ -1,5 +1,6 @@
 //! Reports: one renderer per file, each a pure function from an [`Experiment`] to text.
 
+pub mod cells;
 pub mod comparison;
 mod cost;
 pub mod export;
@@ -13,8 +14,10 @@ mod odd_answers;
 pub mod png;
 pub mod progress;
 pub mod prometheus;
+pub mod repeats;
 pub mod roofline;
 pub mod search;
+mod stages;
 pub mod summary_csv;
 pub mod summary_json;
 pub mod table;

@@ -137,6 +137,8 @@ fn of_points(points: &[PointReport]) -> Vec<Note> {
     for note in &COUNT_NOTES {
         tell(note.code, note.of(points).into_iter().collect());
     }
+    tell(Code::Saturated, of_each(saturated));
+    tell(Code::StableWindows, of_each(stable_windows));
     notes
 }
 
@@ -290,6 +292,30 @@ fn failures(point: &PointReport) -> Vec<String> {
 }
 
 /// That fewer requests than wanted met the SLO, which ends the program with a code of its own.
+/// What ended a point before its time.
+fn saturated(point: &PointReport) -> Option<String> {
+    let found = point.summary.saturated?;
+    Some(format!(
+        "{}: SATURATED, ended after {} s: {:.0} requests were due and had not ended, and latencies had risen by {} %; its numbers \
+         are those of a queue that grows",
+        point.label,
+        figure(found.after_s),
+        found.backlog,
+        figures::share(found.rise)
+    ))
+}
+
+fn stable_windows(point: &PointReport) -> Option<String> {
+    let windows = point.summary.windows.as_ref().filter(|windows| windows.stable)?;
+    let (count, rule) = (windows.windows.len(), windows.rule);
+    Some(format!(
+        "{}: stable after {count} windows of {} s: the last three agree within {} %",
+        point.label,
+        figure(rule.interval.as_secs_f64()),
+        rule.percent
+    ))
+}
+
 fn missed_slo(point: &PointReport) -> Option<String> {
     let summary = &point.summary;
     if !summary.misses_slo() {

@@ -1,5 +1,6 @@
 //! What a run is, resolved: target, engine, workload, loads, sizes, limits, output.
 
+pub mod cells;
 pub mod declared;
 pub mod engine;
 pub mod engine_arg;
@@ -16,13 +17,17 @@ pub mod seed_choice;
 pub mod served;
 pub mod server_metrics;
 pub mod slo;
+pub mod stages_text;
 pub mod time_unit;
+pub mod warm_up_end;
+pub mod window_rule;
 
 use std::path::PathBuf;
 
 use crate::clock::Nanos;
 use crate::load::course::{Course, WindowKind};
-use crate::load::plan::{MAX_PLAN_SHOTS, PlanSize};
+use crate::load::plan::{MAX_PLAN_SHOTS, PlanSize, Pool};
+use crate::load::stages::Stages;
 use crate::load::{Arrivals, Load};
 use crate::settings::declared::Declared;
 use crate::settings::engine::EngineSettings;
@@ -35,9 +40,12 @@ use crate::settings::scrape_address::ScrapeAddress;
 use crate::settings::served::ServedSettings;
 use crate::settings::slo::Slos;
 use crate::settings::time_unit::TimeUnit;
+use crate::settings::warm_up_end::{MOST_WARM_UP_REQUESTS, WarmUpEnd};
+use crate::settings::window_rule::{MOST_WINDOWS, WindowRule};
 use crate::specs::MachineFigures;
 use crate::warning::Code;
 use crate::workload::Workload;
+use crate::workload::scenario::Scenario;
 
 /// Concurrencies of a closed loop where none is given.
 pub const DEFAULT_CONCURRENCIES: [u32; 6] = [1, 2, 4, 8, 16, 32];
@@ -70,6 +78,10 @@ pub struct Resolved {
     pub launch: Option<LaunchSettings>,
     /// What is asked.
     pub workload: Workload,
+    /// How long prompts and outputs are, each with every load; the first one is that of the workload.
+    pub scenarios: Vec<Scenario>,
+    /// Each scenario and load has a folder of its own, even where there is one scenario.
+    pub cells: bool,
     /// When it is asked: one run for each.
     pub loads: Vec<Load>,
     /// Texts of each request of a batch: each load is played with each of them; empty where requests have one text.
@@ -82,10 +94,20 @@ pub struct Resolved {
     pub duration: Option<Nanos>,
     /// Requests before each run; `None` has a default that differs between the loads.
     pub warmup: Option<u32>,
+    /// When a warm-up ends, where that is not after a number of requests.
+    pub warmup_until: Option<WarmUpEnd>,
     /// How long the ramp of each run is; `None` follows from what is measured.
     pub ramp: Option<Nanos>,
     /// Slots that a closed loop starts each second, which gives each run a ramp of its own.
     pub spawn_rate: Option<f64>,
+    /// Stages of a load that changes with time; the only load is then their mean rate or their most slots.
+    pub stages: Option<Stages>,
+    /// Runs of each load.
+    pub repeat: u32,
+    /// Windows that end a run as soon as three of them agree.
+    pub windows: Option<WindowRule>,
+    /// A rate that is found to be too high ends its run.
+    pub stop_when_saturated: bool,
     /// Pause between two points.
     pub cool_down: Option<Nanos>,
     /// Command that runs between two points, or the name of one.
@@ -133,16 +155,6 @@ pub struct Resolved {
 }
 
 impl Resolved {
-    /// What is asked at each point, and when: loads of the first batch size, then of the next.
-    pub fn points(&self) -> impl Iterator<Item = (Workload, Load)> + '_ {
-        let whole = self.batch_sizes.is_empty().then_some(self.workload.documents);
-        let sizes = whole.into_iter().chain(self.batch_sizes.iter().map(|size| Some(*size)));
-        sizes.flat_map(|documents| {
-            let workload = Workload { documents, ..self.workload.clone() };
-            self.loads.iter().map(move |load| (workload.clone(), *load))
-        })
-    }
-
     /// How much is asked at one load, defaults included.
     ///
     /// Where neither requests nor a duration are given: a closed loop gets four rounds and at least 40 requests, an
@@ -155,8 +167,10 @@ impl Resolved {
             }
             _ => self.requests,
         };
+        let limit = self.windows.map(|rule| Nanos(rule.interval.0.saturating_mul(MOST_WINDOWS)));
+        let duration = self.duration.or(limit.filter(|_| asked.is_none()));
         let sessions = self.workload.file.as_ref().and_then(|it| it.conversation?.sessions);
-        let (requests, duration) = match (asked, self.duration, load) {
+        let (requests, duration) = match (asked, duration, load) {
             // As many as their conversations have.
             (None, None, _) if sessions.is_some() => (Some(MAX_PLAN_SHOTS), None),
             (None, None, Load::Closed { concurrency }) => {
@@ -168,18 +182,34 @@ impl Resolved {
             (None, None, Load::Batch) => (Some(DEFAULT_BATCH_REQUESTS), None),
             (requests, duration, _) => (requests, duration),
         };
-        let warmup = self.warmup.unwrap_or(match load {
-            Load::Closed { concurrency } => (*concurrency).clamp(2, 32),
-            Load::Open { .. } | Load::Batch => 8,
-        });
+        let warmup = match (self.warmup_until, load) {
+            (Some(_), _) => self.warm_up_supply(),
+            (None, Load::Closed { concurrency }) => {
+                self.warmup.unwrap_or((*concurrency).clamp(2, 32))
+            }
+            (None, Load::Open { .. } | Load::Batch) => self.warmup.unwrap_or(8),
+        };
         let ramp = match (self.spawn_rate, load) {
             (Some(each_second), Load::Closed { concurrency }) => {
                 Some(Nanos::from_secs_f64(f64::from(*concurrency) / each_second))
             }
+            // A load that may be too high has no steady state to be brought to.
+            (_, Load::Open { .. }) if self.stop_when_saturated => self.ramp.or(Some(Nanos::ZERO)),
             _ => self.ramp,
         };
+        if let Some(stages) = self.stages {
+            let (course, duration) = (Course::default(), Some(stages.list.span()));
+            return PlanSize { requests: None, duration, warmup, course, stages: Some(stages) };
+        }
         let course = Course::of(load, self.window, ramp);
-        PlanSize { requests, duration, warmup, course }
+        PlanSize { requests, duration, warmup, course, stages: None }
+    }
+
+    /// Requests that a warm-up may need whose number is not known before.
+    fn warm_up_supply(&self) -> u32 {
+        let each = self.workload.scenario.mean().input.max(1);
+        let room = Pool::of(self.workload.prompts).tokens / u64::from(each);
+        (room.clamp(64, u64::from(MOST_WARM_UP_REQUESTS))) as u32
     }
 
     /// Says how much is asked where it follows from the load and is alike for all of them: one setting cannot say more.
@@ -194,7 +224,7 @@ impl Resolved {
         }
         let sizes: Vec<PlanSize> = self.loads.iter().map(|load| self.size(load)).collect();
         let Some((first, others)) = sizes.split_first() else { return };
-        if others.iter().all(|size| size.warmup == first.warmup) {
+        if self.warmup_until.is_none() && others.iter().all(|it| it.warmup == first.warmup) {
             self.warmup = Some(first.warmup);
         }
         let end = |size: &PlanSize| (size.requests, size.duration);

@@ -1,5 +1,6 @@
 //! Files of a run directory, in and out, written while the run goes on.
 
+pub mod cells_index;
 pub mod deliveries_file;
 pub mod iterations_file;
 pub mod json_lines;

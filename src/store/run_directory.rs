@@ -60,6 +60,12 @@ pub mod file {
     pub const SEARCH_CSV: &str = "search.csv";
     /// The same for people.
     pub const SEARCH_PAGE: &str = "search.html";
+    /// What several runs of each load come to.
+    pub const REPEATS_CSV: &str = "repeats.csv";
+    /// Every cell of a sweep: its folder, how far it has come, its main numbers.
+    pub const INDEX_JSON: &str = "index.json";
+    /// One row per cell.
+    pub const INDEX_CSV: &str = "index.csv";
     /// Settings of the server that a ladder starts.
     pub const SERVED: &str = "served.toml";
     /// Folder of files in the shapes of other tools.
@@ -122,6 +128,18 @@ impl RunDirectory {
     /// When the folder cannot be made, or is there already.
     pub fn below(&self, name: &str) -> Result<Self, DirectoryError> {
         let path = self.0.join(word(name));
+        match fs::create_dir(&path) {
+            Ok(()) => Ok(Self(path)),
+            Err(source) => Err(DirectoryError { path, source }),
+        }
+    }
+
+    /// The same for a cell, whose name is kept as it is.
+    ///
+    /// # Errors
+    /// As [`Self::below`].
+    pub fn cell(&self, name: &str) -> Result<Self, DirectoryError> {
+        let path = self.0.join(name);
         match fs::create_dir(&path) {
             Ok(()) => Ok(Self(path)),
             Err(source) => Err(DirectoryError { path, source }),

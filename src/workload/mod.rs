@@ -115,6 +115,14 @@ pub struct SamplingPolicy {
 }
 
 impl Workload {
+    /// What is asked, in a word: the file that it comes from, or the scenario.
+    pub fn asked(&self) -> String {
+        match &self.file {
+            Some(file) => file.source.to_string(),
+            None => self.scenario.to_string(),
+        }
+    }
+
     /// Random ids of these lengths, streamed, greedy, each output exactly as long as drawn.
     pub fn synthetic(scenario: Scenario, seed: u64) -> Self {
         Self {

@@ -489,19 +489,6 @@ fn a_plan_and_a_run_say_the_same_threads_and_the_run_writes_them_down() {
 }
 
 #[test]
-fn help_names_the_targets_that_a_subcommand_takes_and_no_others() {
-    let out = tempfile::tempdir().expect("a folder");
-    let help = |subcommand| words(&run(&out, &[subcommand, "--help"]).stdout);
-    assert!(help("run").contains("`trtllm:ENGINE_DIR`"));
-    for subcommand in ["serve", "ladder"] {
-        let help = help(subcommand);
-        assert!(help.contains("`trtllm:ENGINE_DIR`"), "{help}");
-        assert!(!help.contains("`openai:URL`") && !help.contains("`triton:HOST"), "{help}");
-    }
-    assert!(help("compare").contains("--fail-if <BOUND,…>"));
-}
-
-#[test]
 fn a_version_names_its_revision_as_the_manifest_does() {
     let out = tempfile::tempdir().expect("a folder");
     let message = words(&run(&out, &["--version"]).stdout);
@@ -509,77 +496,4 @@ fn a_version_names_its_revision_as_the_manifest_does() {
     run(&out, &quick(&["--concurrency", "1"]));
     let manifest = read(&directory(&out), "manifest.json");
     assert!(manifest.contains(&format!("\"{revision}\"")), "{message} {manifest}");
-}
-
-#[test]
-fn bash_completes_commands_flags_and_their_values() {
-    let out = tempfile::tempdir().expect("a folder");
-    let script = run(&out, &["completions", "bash"]);
-    assert!(script.status.success());
-    fs::write(out.path().join("completions"), &script.stdout).expect("the folder is ours");
-    let completed = |line: &[&str]| {
-        let last = line.len() - 1;
-        let typed: Vec<String> = line.iter().map(|word| format!("'{word}'")).collect();
-        let asked = format!(
-            "source completions; COMP_WORDS=({}); COMP_CWORD={last}; \
-             _bareflight bareflight '{}' '{}'; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
-            typed.join(" "),
-            line[last],
-            line[last - 1],
-        );
-        let output = Command::new("bash").args(["-c", &asked]).current_dir(out.path()).output();
-        words(&output.expect("bash runs").stdout)
-    };
-    assert!(completed(&["bareflight", "com"]).lines().any(|word| word == "compare"));
-    assert!(
-        completed(&["bareflight", "run", "--conc"]).lines().any(|word| word == "--concurrency")
-    );
-    let endpoints = completed(&["bareflight", "run", "--endpoint", ""]);
-    assert!(endpoints.contains("embeddings"), "{endpoints}");
-}
-
-#[test]
-fn every_command_has_a_manual_page() {
-    let out = tempfile::tempdir().expect("a folder");
-    assert!(run(&out, &["man", "pages"]).status.success());
-    let pages = out.path().join("pages");
-    for name in
-        ["bareflight.1", "bareflight-run.1", "bareflight-compare.1", "bareflight-translate.1"]
-    {
-        let page = fs::read_to_string(pages.join(name)).expect(name);
-        assert!(page.contains(".SH"), "{name}");
-    }
-    assert!(
-        fs::read_to_string(pages.join("bareflight-run.1")).expect("read").contains("concurrency")
-    );
-    let nowhere = run(&out, &["man", "/proc/no"]);
-    assert_eq!(nowhere.status.code(), Some(1));
-    assert!(words(&nowhere.stderr).contains("/proc/no"));
-}
-
-#[test]
-fn a_translated_command_is_one_that_plans() {
-    let out = tempfile::tempdir().expect("a folder");
-    let ours = run(
-        &out,
-        &[
-            "translate",
-            "--",
-            "trtllm-bench",
-            "throughput",
-            "--engine_dir",
-            "/e",
-            "--concurrency",
-            "4",
-            "--num_requests",
-            "16",
-        ],
-    );
-    let text = words(&ours.stdout);
-    let command = text.lines().next().expect("a command").replace("trtllm:/e", "sim:null");
-    let command = command.replacen("bareflight run", "bareflight plan", 1);
-    let typed: Vec<&str> = command.split_whitespace().skip(1).collect();
-    let planned = run(&out, &typed);
-    assert!(planned.status.success(), "{command}: {}", words(&planned.stderr));
-    assert_eq!(run(&out, &["translate", "--", "wrk", "-c", "4"]).status.code(), Some(2));
 }

@@ -7,6 +7,7 @@
 mod support;
 
 mod bridge_symbols;
+mod cells;
 mod command_line;
 mod compare;
 mod conversations;
@@ -15,6 +16,7 @@ mod declared;
 mod doctor;
 mod drafting;
 mod embeddings;
+mod endings;
 mod engine_log;
 mod exports;
 mod fidelity;
@@ -42,6 +44,7 @@ mod search;
 mod serve;
 mod server_metrics;
 mod spelling;
+mod stages;
 mod sweep_rules;
 mod target_contract;
 mod tasks;

@@ -48,7 +48,12 @@ fn a_server_that_gives_it_is_asked_for_it_whatever_it_calls_itself() {
     });
     let run = Run::of(&server, 6, &[]);
     assert_eq!(seen(&server), (vec![true], true, true), "{}", run.console);
-    assert_eq!(run.column("first_tokens"), ["5"; 6]);
+    // On a busy machine the next chunk may come in the same read.
+    let first = run.column("first_tokens");
+    assert!(
+        first.len() == 6 && first.iter().all(|it| matches!(it.as_str(), "5" | "6")),
+        "{first:?}"
+    );
     assert_eq!(run.point()["approximate"], false);
     assert_eq!(run.manifest()["target"]["details"]["continuous_usage_stats"], true);
 }

@@ -80,6 +80,7 @@ pub fn pace(concurrency: u32) -> Pace {
         load: Load::Closed { concurrency },
         ramp: None,
         tail: Tail::None,
+        stages: None,
         duration: None,
         timeout: Nanos::from_secs_f64(120.0),
         drain: Nanos::from_secs_f64(5.0),

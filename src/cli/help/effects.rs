@@ -17,6 +17,11 @@ pub(super) const EFFECTS: &[(&str, &str)] = &[
     ("arrivals", "The burstiness that queues see: percentiles of TTFT grow with it"),
     ("burstiness", "The burstiness that queues see: percentiles of TTFT grow with it"),
     (
+        "stages",
+        "How a load that changes is borne: latencies and rates of each stage, and no steady state",
+    ),
+    ("stages_of", "Whether a stage's level is arrivals per second or requests at once"),
+    (
         "max_in_flight",
         "Bounds the queue of the target; waiting for it is in latencies from the intended arrival",
     ),
@@ -28,6 +33,17 @@ pub(super) const EFFECTS: &[(&str, &str)] = &[
         "duration",
         "How many samples stand behind each percentile, and so how narrow its interval is",
     ),
+    (
+        "measurement_interval",
+        "How long a run lasts: until three windows of this length agree, which bounds its drift",
+    ),
+    ("stability_percentage", "How far windows may differ, and so how long a run lasts"),
+    (
+        "stop_when_saturated",
+        "Ends a run whose queue grows: its latencies would only tell how long it was watched",
+    ),
+    ("repeat", "Adds how far runs differ, which no interval of one run can tell"),
+    ("warmup_until", "Keeps first-time costs out of every number, for as long as they last"),
     ("warmup", "Keeps first-time costs (connections, compilation, caches) out of every number"),
     ("ramp", "Keeps the filling of the batch out of latencies and rates"),
     ("spawn_rate", "Keeps the filling of the batch out of latencies and rates"),
@@ -118,6 +134,8 @@ pub(super) const EFFECTS: &[(&str, &str)] = &[
     ("cuda_library", "No number"),
     ("gpu_hour_price", "Adds the cost of tokens; no latency changes"),
     ("out", "No number"),
+    ("cells", "No number: where the files of each scenario and load lie"),
+    ("resume", "No number: cells that are measured stay as they are"),
     ("no_deliveries", "No number of this run, and none can be made again from its files"),
     ("export", "No number: the same ones in other shapes"),
     ("plots", "No number: the page's plots as files"),

@@ -35,9 +35,14 @@ impl Resolved {
                 .or(self.requests.map(RequestCount::Fixed)),
             duration: self.duration.map(HumanDuration),
             warmup: self.warmup,
+            warmup_until: self.warmup_until,
             ramp: self.ramp.map(HumanDuration),
             window: self.loads.iter().all(has_steady_state).then_some(self.window),
             spawn_rate: self.spawn_rate,
+            repeat: Some(self.repeat).filter(|runs| *runs > 1),
+            measurement_interval: self.windows.map(|rule| HumanDuration(rule.interval)),
+            stability_percentage: self.windows.map(|rule| rule.percent),
+            stop_when_saturated: Some(true).filter(|_| self.stop_when_saturated),
             cool_down: self.cool_down.map(HumanDuration),
             between: self.between.clone(),
             timeout: Some(HumanDuration(self.timeout)),
@@ -49,6 +54,7 @@ impl Resolved {
             nvtx: Some(self.nvtx),
             cuda_library: self.cuda_library.clone(),
             out: Some(self.out.clone()),
+            cells: Some(self.cells).filter(|cells| *cells),
             no_deliveries: Some(!self.keep_deliveries),
             export: (!self.export.is_empty()).then(|| self.export.clone()),
             plots: (!self.plots.is_empty()).then(|| self.plots.clone()),
@@ -67,7 +73,10 @@ impl Resolved {
             memory_bandwidth_gbps: self.memory_bandwidth_gbps,
             ..Settings::default()
         };
-        self.write_loads(&mut settings);
+        match &self.stages {
+            None => self.write_loads(&mut settings),
+            Some(stages) => self.write_stages(&mut settings, stages),
+        }
         self.write_workload(&mut settings);
         self.write_engine(&mut settings);
         self.write_served(&mut settings);
@@ -89,7 +98,7 @@ impl Resolved {
         (!notes.is_empty()).then_some(notes)
     }
 
-    fn write_loads(&self, settings: &mut Settings) {
+    pub(super) fn write_loads(&self, settings: &mut Settings) {
         for load in &self.loads {
             match *load {
                 Load::Closed { concurrency } => {
@@ -119,7 +128,7 @@ impl Resolved {
 
     fn write_workload(&self, settings: &mut Settings) {
         let workload = &self.workload;
-        settings.scenario = workload.file.is_none().then_some(workload.scenario);
+        settings.scenario = workload.file.is_none().then(|| self.scenarios.clone());
         settings.workload = workload::to_flags(workload, &self.batch_sizes);
         settings.prompts = match workload.prompts {
             // Whoever types them vouches for the vocabulary.

@@ -2,9 +2,11 @@
 
 mod conversation;
 mod echo;
+mod endings;
 mod error;
 mod executor;
 mod launch;
+mod stages;
 mod tasks;
 mod terms;
 mod workload;
@@ -19,6 +21,7 @@ use crate::cli::typed::{ArrivalKind, PromptFormat, Settings};
 use crate::clock::Nanos;
 use crate::experiment::launch::preset;
 use crate::load::course::WindowKind;
+use crate::load::stages::StagesOf;
 use crate::load::{Arrivals, Load};
 use crate::settings::declared::{Declared, KeyValue, ServerFacts};
 use crate::settings::engine::EngineSettings;
@@ -33,6 +36,7 @@ use crate::specs::MachineFigures;
 use crate::targets::local::LocalTarget;
 use crate::targets::registry;
 use crate::warning::Code;
+use crate::workload::scenario::Scenario;
 use crate::workload::{OutputPolicy, PromptKind, SamplingPolicy, Workload};
 
 /// Fills in defaults and refuses contradictions.
@@ -55,6 +59,7 @@ fn resolve_all(typed: &Settings) -> Result<Resolved, SettingsError> {
     if is_embedded(&target) {
         LocalTarget::fill_in_defaults(&mut engine);
     }
+    let scenarios = workload::scenarios(typed)?;
     let mut resolved = Resolved {
         target,
         engine,
@@ -63,15 +68,22 @@ fn resolve_all(typed: &Settings) -> Result<Resolved, SettingsError> {
         memory_bandwidth_gbps: memory_bandwidth(typed)?,
         served: served_settings(typed),
         launch: None,
-        workload: workload(typed)?,
+        workload: workload(typed, scenarios[0])?,
+        scenarios,
+        cells: typed.cells.unwrap_or(false),
         loads: loads(typed)?,
         batch_sizes: typed.workload.batch_size.clone().unwrap_or_default(),
         requests: typed.fixed_requests(),
         requests_per_slot: typed.requests.and_then(RequestCount::per_slot),
         duration: typed.duration.map(|span| span.0),
         warmup: typed.warmup,
+        warmup_until: endings::warmup_until(typed)?,
         ramp: typed.ramp.map(|span| span.0),
         spawn_rate: spawn_rate(typed)?,
+        stages: stages::stages(typed)?,
+        repeat: typed.repeat.unwrap_or(1),
+        windows: endings::windows(typed)?,
+        stop_when_saturated: endings::stop_when_saturated(typed)?,
         cool_down: typed.cool_down.map(|span| span.0),
         between: typed.between.clone(),
         window: typed.window.unwrap_or_default(),
@@ -144,6 +156,7 @@ fn refuse_zeros(typed: &Settings) -> Result<(), SettingsError> {
     }
     refuse_omitted(typed)?;
     for (name, value) in [
+        ("--repeat", typed.repeat),
         ("--num-prompts", typed.workload.num_prompts),
         ("--max-in-flight", typed.max_in_flight),
         ("--max-batch-size", typed.max_batch_size),
@@ -188,7 +201,7 @@ fn refuse_omitted(typed: &Settings) -> Result<(), SettingsError> {
 fn loads(typed: &Settings) -> Result<Vec<Load>, SettingsError> {
     let batch = typed.batch.unwrap_or(false);
     if typed.requests.is_some_and(|it| it.per_slot().is_some()) && (batch || typed.rate.is_some()) {
-        let needed = "a closed loop, whose slots it counts: give `--concurrency`";
+        let needed = "a closed loop, whose slots it counts (`--concurrency`)";
         return Err(SettingsError::Needs("--requests Nx", needed));
     }
     match (&typed.concurrency, &typed.rate, batch) {
@@ -201,6 +214,12 @@ fn loads(typed: &Settings) -> Result<Vec<Load>, SettingsError> {
     }
     if typed.workload.replay == Some(true) {
         return replay_load(typed);
+    }
+    if let Some(stages) = stages::stages(typed)? {
+        return match stages.of {
+            StagesOf::Rate => open_loads(typed, &[stages.list.mean()]),
+            StagesOf::Concurrency => Ok(vec![stages::most_slots(&stages)]),
+        };
     }
     if let Some(rates) = &typed.rate {
         return open_loads(typed, rates);
@@ -290,9 +309,9 @@ fn open_loads(typed: &Settings, rates: &[f64]) -> Result<Vec<Load>, SettingsErro
     Ok(rates.iter().map(|rate| Load::Open { arrivals, rate: *rate, max_in_flight }).collect())
 }
 
-fn workload(typed: &Settings) -> Result<Workload, SettingsError> {
+fn workload(typed: &Settings, scenario: Scenario) -> Result<Workload, SettingsError> {
     Ok(Workload {
-        scenario: workload::scenario(typed)?,
+        scenario,
         file: workload::file(typed)?,
         distinct_prompts: typed.workload.num_prompts,
         documents: tasks::documents(typed)?,
@@ -357,7 +376,7 @@ fn spawn_rate(typed: &Settings) -> Result<Option<f64>, SettingsError> {
         return Err(SettingsError::Apart("--spawn-rate", "`--ramp`", why));
     }
     if typed.rate.is_some() || typed.batch == Some(true) {
-        let needed = "a closed loop, whose slots it starts: give `--concurrency`";
+        let needed = "a closed loop, whose slots it starts (`--concurrency`)";
         return Err(SettingsError::Needs("--spawn-rate", needed));
     }
     Ok(Some(given))

@@ -11,15 +11,23 @@ use crate::workload::scenario::{Scenario, Task};
 /// Most texts of one request.
 const MOST_DOCUMENTS: u32 = 10_000;
 
-/// The endpoint that was typed, or that the scenario is asked of.
+/// The scenarios that were typed.
+fn scenarios(typed: &Settings) -> &[Scenario] {
+    typed.scenario.as_deref().unwrap_or_default()
+}
+
+/// The endpoint that was typed, or that the first scenario is asked of.
 pub(super) fn endpoint(typed: &Settings) -> ServedEndpoint {
-    let of_scenario = || typed.scenario.map(|it| ServedEndpoint::of(it.task()));
+    let of_scenario = || scenarios(typed).first().map(|it| ServedEndpoint::of(it.task()));
     typed.endpoint.or_else(of_scenario).unwrap_or_default()
 }
 
 /// Texts of each request, where requests are batches: the first size of a sweep.
 pub(super) fn documents(typed: &Settings) -> Result<Option<u32>, SettingsError> {
-    refuse_other_tasks(typed)?;
+    match scenarios(typed) {
+        [] => refuse_other_tasks(typed, None)?,
+        several => several.iter().try_for_each(|it| refuse_other_tasks(typed, Some(*it)))?,
+    }
     let sizes = typed.workload.batch_size.as_deref();
     if sizes == Some(&[]) {
         return Err(SettingsError::EmptyList("--batch-size"));
@@ -35,16 +43,16 @@ pub(super) fn documents(typed: &Settings) -> Result<Option<u32>, SettingsError> 
         let needed = "`--endpoint embeddings` or `rerank`, whose requests have several texts";
         return Err(SettingsError::Needs("--batch-size", needed));
     }
-    let by_scenario = typed.scenario.is_some_and(|it| it.task() == Task::Embeddings);
+    let by_scenario = scenarios(typed).iter().any(|it| it.task() == Task::Embeddings);
     let first = sizes.and_then(|sizes| sizes.first().copied());
     let least = (by_scenario || endpoint == ServedEndpoint::Rerank).then_some(1);
     Ok(first.or(least))
 }
 
 /// What is asked must be what the endpoint and the target answer.
-fn refuse_other_tasks(typed: &Settings) -> Result<(), SettingsError> {
+fn refuse_other_tasks(typed: &Settings, scenario: Option<Scenario>) -> Result<(), SettingsError> {
     let endpoint = endpoint(typed);
-    let task = typed.scenario.map_or(Task::Text, |it| it.task());
+    let task = scenario.map_or(Task::Text, |it| it.task());
     let fits = match endpoint {
         ServedEndpoint::Chat => matches!(task, Task::Text | Task::ImageText),
         ServedEndpoint::Completions => task == Task::Text,
@@ -66,7 +74,7 @@ fn refuse_other_tasks(typed: &Settings) -> Result<(), SettingsError> {
     let is_http = registry::abilities_of(target).server == Some(ServerProtocol::Http);
     let asks = task != Task::Text || images_flag(typed).is_some();
     if asks && !is_http {
-        let flag = match (typed.scenario, images_flag(typed)) {
+        let flag = match (scenario, images_flag(typed)) {
             (Some(Scenario::Embedding { .. }), _) => "--scenario E(n)",
             (Some(Scenario::Rerank { .. }), _) => "--scenario R(doc,query)",
             (Some(Scenario::Images { .. }), _) => "--scenario I(w,h)",
@@ -95,7 +103,7 @@ pub(super) fn images(typed: &Settings) -> Result<Option<GivenImages>, SettingsEr
     if let (Some(flag), false) = (images_flag(typed), endpoint(typed) == ServedEndpoint::Chat) {
         return Err(SettingsError::Needs(flag, "`--endpoint chat`, which takes images"));
     }
-    let made = matches!(typed.scenario, Some(Scenario::Images { .. }));
+    let made = scenarios(typed).iter().any(|it| matches!(it, Scenario::Images { .. }));
     if let (Some(flag), true) = (images_flag(typed), made) {
         let why = "images are made or given";
         return Err(SettingsError::Apart(flag, "`--scenario I(w,h)`", why));

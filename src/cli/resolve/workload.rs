@@ -9,29 +9,32 @@ use crate::workload::dataset::{FileOrder, FileWorkload};
 use crate::workload::images::ImagesFrom;
 use crate::workload::scenario::{MAX_TOKENS, Scenario};
 
-/// The scenario, as it was typed or by its means and deviations.
-pub(super) fn scenario(typed: &Settings) -> Result<Scenario, SettingsError> {
+/// The scenarios, as they were typed or one by its means and deviations; never empty.
+pub(super) fn scenarios(typed: &Settings) -> Result<Vec<Scenario>, SettingsError> {
     let flags = &typed.workload;
     let (input, output) = (flags.input_tokens_mean, flags.output_tokens_mean);
     let deviations = (flags.input_tokens_stddev, flags.output_tokens_stddev);
     let any = input.is_some() || output.is_some() || deviations != (None, None);
-    match (typed.scenario, any) {
-        (Some(Scenario::Images { made, input: own_input, output: own_output }), true)
-            if deviations == (None, None) =>
+    match (&typed.scenario, any) {
+        (Some(scenarios), _) if scenarios.is_empty() => Err(SettingsError::EmptyList("scenario")),
+        (Some(scenarios), true)
+            if let [Scenario::Images { made, input: own_input, output: own_output }] =
+                scenarios[..]
+                && deviations == (None, None) =>
         {
             // The lengths of the text beside images.
-            Ok(Scenario::Images {
+            Ok(vec![Scenario::Images {
                 made,
                 input: whole_or("--isl", input, own_input)?,
                 output: whole_or("--osl", output, own_output)?,
-            })
+            }])
         }
         (Some(_), true) => {
             let why = "it says the lengths too";
             Err(SettingsError::Apart("--scenario", "`--isl`, `--osl` and their deviations", why))
         }
-        (Some(scenario), false) => Ok(scenario),
-        (None, false) => Ok(DEFAULT_SCENARIO.parse()?),
+        (Some(scenarios), false) => Ok(scenarios.clone()),
+        (None, false) => Ok(vec![DEFAULT_SCENARIO.parse()?]),
         (None, true) => {
             let input = input.ok_or(SettingsError::Needs("--osl", "`--isl`"))?;
             let output = output.ok_or(SettingsError::Needs("--isl", "`--osl`"))?;
@@ -44,7 +47,7 @@ pub(super) fn scenario(typed: &Settings) -> Result<Scenario, SettingsError> {
                     format!("N({input},{of_input})/({output},{of_output})")
                 }
             };
-            Ok(text.parse()?)
+            Ok(vec![text.parse()?])
         }
     }
 }

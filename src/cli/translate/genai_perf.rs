@@ -113,7 +113,7 @@ pub fn rate(draft: &mut Draft, value: &str) {
 
 /// In milliseconds.
 pub fn interval(draft: &mut Draft, value: &str) {
-    draft.add("--duration", format!("{value}ms"));
+    draft.add("--measurement-interval", format!("{value}ms"));
 }
 
 /// Mean length of prompts.

@@ -27,7 +27,7 @@ fn genai_perf_against_triton() {
     assert_eq!(
         ours,
         "bareflight run --target triton:localhost:8001/ensemble --scenario 'D(200,100)' --concurrency 1 --seed 123 \
-         --tokenizer /models/llama --duration 4000ms"
+         --tokenizer /models/llama --measurement-interval 4000ms"
     );
     assert!(
         left_out(&comments, "--backend tensorrtllm") && left_out(&comments, "--num-prompts 100")

@@ -3,6 +3,7 @@
 mod engine;
 mod launch;
 mod request;
+mod scenario_list;
 mod settings;
 mod workload;
 
@@ -51,9 +52,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Measure: play a plan of requests against a target and report
-    Run(RunArgs),
+    Run(Box<MeasureArgs>),
     /// Resolve everything and run nothing: what would be measured, and where each value comes from
-    Plan(RunArgs),
+    Plan(Box<RunArgs>),
     /// Make the reports of a run directory again from its records, or show several runs side by side
     Report(ReportArgs),
     /// Show results of other tools, beside each other and beside runs of ours
@@ -112,6 +113,7 @@ impl Settings {
     pub fn or_concurrency(mut self, concurrency: u32) -> Self {
         if self.concurrency.is_none()
             && self.rate.is_none()
+            && self.stages.is_none()
             && self.batch != Some(true)
             && self.workload.replay != Some(true)
         {
@@ -191,6 +193,17 @@ pub struct RunArgs {
     /// All that a configuration file can say too.
     #[command(flatten)]
     pub settings: Settings,
+}
+
+/// Everything about a run that may go on where one was ended.
+#[derive(Debug, Args)]
+pub struct MeasureArgs {
+    /// Go on with a run of cells that was ended: its folder. Finished cells stay as they are, and its settings are used
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub resume: Option<PathBuf>,
+    /// All that a configuration file can say too.
+    #[command(flatten)]
+    pub run: RunArgs,
 }
 
 /// Distribution of the gaps between arrivals.

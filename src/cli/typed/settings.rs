@@ -6,10 +6,12 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::load_number;
+use crate::cli::typed::scenario_list;
 use crate::cli::typed::{
     ArrivalKind, ExecutorFlags, LaunchFlags, PromptFormat, RequestFlags, WorkloadFlags,
 };
 use crate::load::course::WindowKind;
+use crate::load::stages::StagesOf;
 use crate::settings::declared::KeyValue;
 use crate::settings::engine::{CapacityPolicy, ChunkingPolicy, Quantization};
 use crate::settings::export::{ExportFormat, PlotFormat};
@@ -21,7 +23,9 @@ use crate::settings::scrape_address::ScrapeAddress;
 use crate::settings::seed_choice::SeedChoice;
 use crate::settings::served::{BodyField, OutputTokenField, ServedEndpoint};
 use crate::settings::server_metrics::ServerMetricsChoice;
+use crate::settings::stages_text::StagesText;
 use crate::settings::time_unit::TimeUnit;
+use crate::settings::warm_up_end::WarmUpEnd;
 use crate::warning::Code;
 use crate::workload::scenario::Scenario;
 
@@ -72,6 +76,14 @@ pub struct Settings {
     #[arg(long, value_name = "N", help_heading = "Load")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_in_flight: Option<u32>,
+    /// A load that changes: SPAN:RATE in order, e.g. `60s:5,60s:20,30s:0`; with `--stages-of concurrency` slots of a closed loop
+    #[arg(long, value_name = "SPAN:LEVEL,…", help_heading = "Load")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stages: Option<StagesText>,
+    /// What the levels of `--stages` are (default: rate)
+    #[arg(long, value_enum, help_heading = "Load")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stages_of: Option<StagesOf>,
     /// Requests of each run, or `5x` for 5 times its concurrency and at least 20; with `--duration`, whichever ends first
     #[arg(
         long,
@@ -94,10 +106,30 @@ pub struct Settings {
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration: Option<HumanDuration>,
+    /// Measure in windows of this length and end a run when three in a row agree in throughput and latency (at most 10 windows, or `--duration`)
+    #[arg(long, value_name = "SPAN", help_heading = "Load")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measurement_interval: Option<HumanDuration>,
+    /// Three windows agree where the largest is at most so many percent above the smallest (default: 10)
+    #[arg(long, value_name = "PERCENT", help_heading = "Load")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stability_percentage: Option<f64>,
+    /// Open loop: end a run early where the rate is found to be more than the target can take
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Load")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_when_saturated: Option<bool>,
+    /// Measure each load so often, one sweep after the other, and tell how far the runs differ
+    #[arg(long, value_name = "N", help_heading = "Load")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<u32>,
     /// Requests sent before each run and not counted
     #[arg(long, value_name = "N", help_heading = "Load", env = "BAREFLIGHT_WARMUP")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warmup: Option<u32>,
+    /// Warm up for a time instead, or until three windows agree (`stable`, see `--measurement-interval`; windows of 1 s, at most 10)
+    #[arg(long, value_name = "SPAN|stable", help_heading = "Load")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warmup_until: Option<WarmUpEnd>,
     /// How long each run is brought to its steady state before requests are measured; 0 for not at all (default: as needed)
     #[arg(long, value_name = "SPAN", help_heading = "Load", env = "BAREFLIGHT_RAMP")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -127,7 +159,7 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drain: Option<HumanDuration>,
 
-    /// Lengths in tokens: `D(in,out)` fixed, `N(mean,std)/(mean,std)` normal, `U(min,max)/(min,max)` uniform
+    /// Lengths in tokens: `D(in,out)` fixed, `N(mean,std)/(mean,std)` normal, `U(min,max)/(min,max)` uniform; may be given several times: each scenario at each load is a cell with a folder of its own
     #[arg(
         long,
         short = 's',
@@ -135,8 +167,8 @@ pub struct Settings {
         help_heading = "Workload",
         env = "BAREFLIGHT_SCENARIO"
     )]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub scenario: Option<Scenario>,
+    #[serde(skip_serializing_if = "Option::is_none", with = "scenario_list")]
+    pub scenario: Option<Vec<Scenario>>,
     /// Draw prompts as random token ids, or as text that re-tokenises to the same count
     #[arg(long, value_enum, help_heading = "Workload")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -408,6 +440,10 @@ pub struct Settings {
     #[arg(long, short = 'o', value_name = "DIR", help_heading = "Output", env = "BAREFLIGHT_OUT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub out: Option<PathBuf>,
+    /// A folder for each scenario and load below one run directory, which `--resume` can go on with (so it is with several scenarios)
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Output")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cells: Option<bool>,
     /// Do not keep each delivery's stamp: smaller files, and reports cannot be made again
     #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Output")]
     #[serde(skip_serializing_if = "Option::is_none")]

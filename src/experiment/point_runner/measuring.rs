@@ -6,7 +6,9 @@ use super::opening::WARM_UP_CONCURRENCY;
 use super::{PointRunner, first_id};
 use crate::clock::{self, Nanos, Window};
 use crate::experiment::collectors::CollectedStatistics;
+use crate::experiment::early_end::EarlyEnd;
 use crate::experiment::gpu_watch::GpuWatch;
+use crate::experiment::listening_log::heard_alone;
 use crate::experiment::server_watch::ServerWatch;
 use crate::experiment::sweep::{ExperimentError, Watch};
 use crate::experiment::warm_up::Warmed;
@@ -22,6 +24,8 @@ use crate::observe::profiler::{self, Profiler};
 use crate::record::log::RecordLog;
 use crate::record::recorder::PhaseRecords;
 use crate::report::figures::counted;
+use crate::settings::warm_up_end::WarmUpEnd;
+use crate::settings::window_rule::{MOST_WINDOWS, WindowRule};
 use crate::store::manifest::PointEntry;
 use crate::store::partial_files::PartialFiles;
 use crate::store::stored_point::PartialPoint;
@@ -79,6 +83,7 @@ impl PointRunner<'_> {
             self.manifest.faults.push(text);
         }
         entry.facts.window = window(entry.facts.window_kind, &played, &phase);
+        entry.facts.stages_start = entry.facts.stages.map(|_| played.start);
         entry.facts.complete = !played.interrupted && self.stage.broken().is_none();
         let waited = self.stage.waited() - waited_before;
         let watched = self.gpus.as_mut().zip(sampling);
@@ -126,15 +131,50 @@ impl PointRunner<'_> {
             load: Load::Closed { concurrency },
             ramp: None,
             tail: Tail::None,
-            duration: None,
+            stages: None,
+            duration: match self.resolved.warmup_until {
+                None => None,
+                Some(WarmUpEnd::After(span)) => Some(span),
+                Some(WarmUpEnd::Stable) => {
+                    Some(Nanos(self.warm_up_rule().interval.0 * MOST_WINDOWS))
+                }
+            },
             ..self.pace(plan, None)
         };
         let label = format!("{label}, warm-up");
         watch.phase(&label, shots.len() as u64, None, &self.stage);
         let _marked = self.tool.map(|tool| tool.phase(&label));
-        let (_, phase) = self.stage.play(&mut drawing.shots(shots), &pace, None);
+        let steady = matches!(self.resolved.warmup_until, Some(WarmUpEnd::Stable))
+            .then(|| EarlyEnd::when_stable(self.warm_up_rule()));
+        let log = self.heard_by(steady.clone());
+        let (_, phase) = self.stage.play(&mut drawing.shots(shots), &pace, log);
+        self.stop.set_enough(false);
         watch.phase_over();
-        Warmed::of(phase.records.requests())
+        // A log that is there takes the records, even if it keeps none.
+        let mut warmed = match &steady {
+            Some(steady) => Warmed::of(&steady.take_kept()),
+            None => Warmed::of(phase.records.requests()),
+        };
+        if let Some(words) = steady.and_then(|it| it.why_not_stable()) {
+            warmed.failure.get_or_insert(words);
+        }
+        warmed
+    }
+
+    /// Windows of a warm-up that ends when it is stable.
+    fn warm_up_rule(&self) -> WindowRule {
+        const USUAL: WindowRule = WindowRule { interval: Nanos::from_millis(1_000), percent: 10.0 };
+        self.resolved.windows.unwrap_or(USUAL)
+    }
+
+    /// A log that keeps nothing, and ends the phase as soon as enough is known.
+    fn heard_by(&self, early: Option<EarlyEnd>) -> Option<Box<dyn RecordLog>> {
+        let (early, stop) = (early?, self.stop.clone());
+        Some(heard_alone(Box::new(move |record| {
+            if early.keep(record) {
+                stop.set_enough(true);
+            }
+        })))
     }
 
     pub(super) fn pace(&self, plan: &Plan, mean_latency: Option<Nanos>) -> Pace {
@@ -154,6 +194,7 @@ impl PointRunner<'_> {
             load: plan.load(),
             ramp,
             tail: course.tail,
+            stages: plan.size().stages,
             duration: plan.size().duration,
             timeout: self.resolved.timeout,
             drain: self.resolved.drain,
@@ -175,7 +216,14 @@ impl PointRunner<'_> {
             load: plan.load(),
             // Known at the end.
             window: Window { start: now, end: now },
-            window_kind: self.resolved.window.of(&plan.load()),
+            window_kind: match plan.size().stages {
+                Some(_) => WindowKind::Whole,
+                None => self.resolved.window.of(&plan.load()),
+            },
+            stages: plan.size().stages,
+            stages_start: None,
+            windows: None,
+            saturated: None,
             planned: plan.shots().len() as u64,
             gpus: self.gpus_in_use(),
             streaming: self.resolved.workload.streaming,

@@ -6,10 +6,11 @@ mod publishing;
 
 use std::fs::File;
 
-pub use self::opening::{Opening, Room};
+pub use self::opening::{Beginning, OpenTarget, Opening, Room};
 use crate::console;
 use crate::experiment::between;
 use crate::experiment::collectors::Collectors;
+use crate::experiment::early_end::EarlyEnd;
 use crate::experiment::gpu_watch::GpuWatch;
 use crate::experiment::listening_log::{Listener, heard};
 use crate::experiment::server_watch::ServerWatch;
@@ -23,7 +24,9 @@ use crate::metrics::observed::ObservedPoint;
 use crate::metrics::{iterations, kv_events, summarise_observed};
 use crate::observe::health::Health;
 use crate::observe::profiler::Profiler;
+use crate::record::log::RecordLog;
 use crate::record::nvtx_ranges::Tool;
+use crate::record::request_record::RequestRecord;
 use crate::request::RequestId;
 use crate::settings::Resolved;
 use crate::specs::RooflineFacts;
@@ -123,7 +126,10 @@ impl PointRunner<'_> {
         let entry = PointEntry {
             label,
             plan_hash: plan.hash().to_owned(),
-            warmup_requests: plan.warmup().len() as u32,
+            warmup_requests: match self.resolved.warmup_until {
+                None => plan.warmup().len() as u32,
+                Some(_) => warmed.sent,
+            },
             warmup_completed: warmed.completed,
             ran_out: false,
             late_events: 0,
@@ -141,8 +147,17 @@ impl PointRunner<'_> {
             Some(listener) => log.map(|log| heard(log, listener)),
             None => log,
         };
-        let (entry, records, collected) =
-            self.measure(plan, drawing, entry, (files, log), warmed, watch)?;
+        let early = EarlyEnd::of(self.resolved, plan);
+        let log = self.ended_by(early.clone(), log);
+        let measured = self.measure(plan, drawing, entry, (files, log), warmed, watch);
+        if early.is_some() {
+            // The next point has its own.
+            self.stop.set_enough(false);
+        }
+        let (mut entry, records, collected) = measured?;
+        if let Some(early) = early {
+            early.note(&mut entry.facts);
+        }
         let observed = ObservedPoint::read(&records, &entry.facts)?;
         let mut summary = summarise_observed(&observed, &entry.facts, &entry.health);
         let window = entry.facts.window;
@@ -153,6 +168,24 @@ impl PointRunner<'_> {
         watch.measured(&entry, &summary);
         self.publish(entry, summary, &observed, records);
         Ok(())
+    }
+}
+
+impl PointRunner<'_> {
+    /// The log of a point that ends as soon as enough is known.
+    fn ended_by(
+        &self,
+        early: Option<EarlyEnd>,
+        log: Option<Box<dyn RecordLog>>,
+    ) -> Option<Box<dyn RecordLog>> {
+        let Some(early) = early else { return log };
+        let stop = self.stop.clone();
+        let listener = move |record: &RequestRecord| {
+            if early.add(record) {
+                stop.set_enough(true);
+            }
+        };
+        log.map(|log| heard(log, Box::new(listener)))
     }
 }
 

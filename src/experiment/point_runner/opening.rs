@@ -23,7 +23,7 @@ use crate::store::manifest::{Manifest, State};
 use crate::store::plan_file::PlanWriter;
 use crate::store::run_directory::{RunDirectory, file};
 use crate::store::write::write_whole;
-use crate::targets::Target;
+use crate::targets::{Drain, Target, TargetInfo};
 
 /// How much a session has room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +58,33 @@ pub struct Opening {
     pub telemetry: Option<Telemetry>,
 }
 
+/// A target that stays open between two run folders.
+pub struct OpenTarget {
+    stage: Stage,
+    info: TargetInfo,
+    telemetry: Option<Telemetry>,
+    tool: Option<Tool>,
+}
+
+/// What a runner begins with.
+#[allow(clippy::large_enum_variant, reason = "there is one of it, and it is moved once")]
+pub enum Beginning {
+    /// A target that is to be opened, with room for a whole session.
+    Closed(Opening, Room),
+    /// One that is open already.
+    Open(OpenTarget),
+}
+
+impl Beginning {
+    /// What it says of its target.
+    fn info(&self) -> TargetInfo {
+        match self {
+            Self::Closed(opening, _) => opening.target.describe().clone(),
+            Self::Open(open) => open.info.clone(),
+        }
+    }
+}
+
 impl<'a> PointRunner<'a> {
     /// Opens the target for all of these plans. `manifest` has been written into `directory` already.
     ///
@@ -71,36 +98,41 @@ impl<'a> PointRunner<'a> {
         manifest: Manifest,
         stop: &'a Stop,
     ) -> Result<Self, ExperimentError> {
-        Self::open_for(resolved, opening, Room::of(plans), directory, manifest, stop)
+        let beginning = Beginning::Closed(opening, Room::of(plans));
+        Self::begin(resolved, beginning, directory, manifest, stop)
     }
 
-    /// The same, where plans are not known yet.
+    /// The same, where plans are not known yet or the target may be open.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn open_for(
+    pub fn begin(
         resolved: &'a Resolved,
-        opening: Opening,
-        room: Room,
+        beginning: Beginning,
         directory: RunDirectory,
         manifest: Manifest,
         stop: &'a Stop,
     ) -> Result<Self, ExperimentError> {
         let (path, on_disk) = (directory.file(file::MANIFEST), manifest.clone());
-        Self::open_all(resolved, opening, room, directory, manifest, stop)
+        Self::begin_all(resolved, beginning, directory, manifest, stop)
             .inspect_err(|error| write_not_opened(&path, on_disk, error))
     }
 
-    pub(super) fn open_all(
+    fn begin_all(
         resolved: &'a Resolved,
-        Opening { target, telemetry }: Opening,
-        Room { requests, slots }: Room,
+        beginning: Beginning,
         directory: RunDirectory,
         mut manifest: Manifest,
         stop: &'a Stop,
     ) -> Result<Self, ExperimentError> {
         interrupt::keep_manifest(stop, &directory);
-        let info = target.describe().clone();
+        let info = beginning.info();
+        let (stage, telemetry) = match beginning {
+            Beginning::Open(OpenTarget { stage, telemetry, tool, .. }) => {
+                (Ok((stage, tool)), telemetry)
+            }
+            Beginning::Closed(opening, room) => (Err((opening.target, room)), opening.telemetry),
+        };
         let gpus = telemetry.map(|telemetry| GpuWatch::open(telemetry, &directory)).transpose()?;
         manifest.gpus = gpus.as_ref().map(GpuWatch::machine).transpose()?;
         let server = ServerWatch::open(resolved, &directory)?;
@@ -108,10 +140,15 @@ impl<'a> PointRunner<'a> {
             .profile_window
             .map(|window| Profiler::new(window.from, window.to, resolved.cuda_library.as_deref()))
             .transpose()?;
-        let tool = resolved.nvtx.then(Tool::find).transpose()?;
-        let has_turns = resolved.workload.is_conversation();
-        let keep = if has_turns { Keep::Answers } else { Keep::Nothing };
-        let stage = Stage::open_heard(target, requests, slots, stop.clone(), tool, keep)?;
+        let (stage, tool) = match stage {
+            Ok(open) => open,
+            Err((target, Room { requests, slots })) => {
+                let tool = resolved.nvtx.then(Tool::find).transpose()?;
+                let has_turns = resolved.workload.is_conversation();
+                let keep = if has_turns { Keep::Answers } else { Keep::Nothing };
+                (Stage::open_heard(target, requests, slots, stop.clone(), tool, keep)?, tool)
+            }
+        };
         if let (Some(facts), Some(details)) =
             (stage.facts(), manifest.target.details.as_object_mut())
         {
@@ -142,6 +179,25 @@ impl<'a> PointRunner<'a> {
             is_cut_off: false,
             listener: None,
         })
+    }
+}
+
+impl OpenTarget {
+    pub(super) const fn new(
+        stage: Stage,
+        info: TargetInfo,
+        telemetry: Option<Telemetry>,
+        tool: Option<Tool>,
+    ) -> Self {
+        Self { stage, info, telemetry, tool }
+    }
+
+    /// Closes it; what did not go well, where something did not.
+    pub fn close(self) -> Option<String> {
+        match self.stage.finish() {
+            Drain::Clean => None,
+            Drain::Forced(text) => Some(format!("closing the target: {text}")),
+        }
     }
 }
 

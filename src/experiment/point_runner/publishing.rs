@@ -2,9 +2,11 @@
 
 use std::fs::File;
 
+use super::opening::OpenTarget;
 use super::{PointRunner, first_id};
 use crate::clock::utc_now;
 use crate::console;
+use crate::experiment::gpu_watch::GpuWatch;
 use crate::issue::drawing::{Drawing, DrawingOutcome};
 use crate::load::plan::Plan;
 use crate::metrics::Summary;
@@ -19,7 +21,13 @@ use crate::store::point_files;
 use crate::store::run_directory::file;
 use crate::store::stored_point::PartialPoint;
 use crate::store::write::write_whole;
-use crate::targets::Drain;
+
+/// What becomes of the target of a runner that ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Afterwards {
+    Close,
+    StayOpen,
+}
 
 impl PointRunner<'_> {
     /// Makes the partial files of a point and names them in the manifest on disk. Where that cannot be, the point is
@@ -134,14 +142,29 @@ impl PointRunner<'_> {
     }
 
     /// Closes the target and writes the manifest for the last time; the reports are made from what is returned.
-    pub fn close(mut self) -> MeasuredRun {
+    pub fn close(self) -> MeasuredRun {
+        self.end(Afterwards::Close).0
+    }
+
+    /// The same, but that a target which still answers stays open for another folder.
+    pub fn release(self) -> (MeasuredRun, Option<OpenTarget>) {
+        self.end(Afterwards::StayOpen)
+    }
+
+    fn end(mut self, afterwards: Afterwards) -> (MeasuredRun, Option<OpenTarget>) {
         let broken = self.stop.failure().or_else(|| self.stage.broken().map(str::to_owned));
         if let Err(text) = self.collectors.stop() {
             self.manifest.faults.push(text);
         }
-        if let Drain::Forced(text) = self.stage.finish() {
-            self.manifest.faults.push(format!("closing the target: {text}"));
-        }
+        let telemetry = self.gpus.map(GpuWatch::into_telemetry);
+        let open = OpenTarget::new(self.stage, self.info, telemetry, self.tool);
+        let open = match afterwards {
+            Afterwards::StayOpen if broken.is_none() => Some(open),
+            Afterwards::StayOpen | Afterwards::Close => {
+                self.manifest.faults.extend(open.close());
+                None
+            }
+        };
         if let Some(Err(error)) = self.plan_file.take().map(PlanWriter::close) {
             self.manifest.faults.push(error.to_string());
             self.incomplete = true;
@@ -167,6 +190,7 @@ impl PointRunner<'_> {
         // On disk a point that could not be taken over is unfinished; here it is measured like the others.
         self.manifest.points = self.entries;
         self.manifest.unfinished.clear();
-        MeasuredRun { directory: self.directory, manifest: self.manifest, points: self.points }
+        let points = self.points;
+        (MeasuredRun { directory: self.directory, manifest: self.manifest, points }, open)
     }
 }

@@ -106,6 +106,10 @@ impl Issuer<'_> {
     pub(super) fn why_unsent(&self, shortened: bool) -> Option<NotSentReason> {
         match self.gate.broken() {
             Some(_) => Some(NotSentReason::TargetFailed),
+            // What has shown enough was not meant to be played to its end.
+            None if self.stop.is_enough() && !self.stop.is_asked() => {
+                Some(NotSentReason::NotReached)
+            }
             None => shortened.then_some(NotSentReason::Interrupted),
         }
     }

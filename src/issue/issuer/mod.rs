@@ -10,7 +10,7 @@ mod slots;
 use std::collections::VecDeque;
 
 use self::ends::{Counted, Deadlines, SentIds};
-use self::slots::Slots;
+use self::slots::{Slots, StagedSlots};
 use crate::clock::{self, MonoNs, Nanos};
 use crate::issue::pace::{DRAW_LOOK, Graces, LOOK_UP, Pace, Played};
 use crate::issue::shots::{Lane, Look, Shots};
@@ -169,6 +169,12 @@ impl Issuer<'_> {
             self.measure_from(clock::now(), pace);
         }
         let start = self.start;
+        if let Some(stages) = pace.stages {
+            let mut staged = StagedSlots::new(&stages.list, start);
+            return self.send_counted(shots, |issuer, _| {
+                issuer.await_staged_slot(&mut staged).map(Leave::at)
+            });
+        }
         let sent = self.send_counted(shots, |issuer, _| {
             let until = issuer.until;
             let since = issuer.await_slot(&mut free, until)?.since();

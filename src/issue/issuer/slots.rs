@@ -2,6 +2,7 @@
 
 use super::{Issuer, LOOK_UP};
 use crate::clock::{self, MonoNs, Nanos};
+use crate::load::stages::StageList;
 
 /// The slots of a loop that is closed or capped: unused ones first, each when it is due, then freed ones.
 pub(super) struct Slots {
@@ -42,7 +43,43 @@ impl Free {
     }
 }
 
+/// Slots of a closed loop in stages: how many there are follows from the time.
+pub(super) struct StagedSlots {
+    list: StageList,
+    start: MonoNs,
+    /// The last instant at which one became free.
+    freed: MonoNs,
+}
+
+impl StagedSlots {
+    pub(super) const fn new(list: &StageList, start: MonoNs) -> Self {
+        Self { list: *list, start, freed: start }
+    }
+}
+
 impl Issuer<'_> {
+    /// Waits until fewer requests are in flight than the stage has slots, and says since when; `None` when the stages are over or
+    /// the end was asked for. A stage with fewer slots lets requests of the one before end.
+    pub(super) fn await_staged_slot(&mut self, slots: &mut StagedSlots) -> Option<MonoNs> {
+        loop {
+            let now = clock::now();
+            while let Some(freed) = self.gate.take_freed() {
+                slots.freed = freed;
+            }
+            let (stage, ends) = slots.list.at(now - slots.start)?;
+            if self.is_over() {
+                return None;
+            }
+            let taken = self.gate.in_flight() + self.gate.held();
+            if f64::from(taken) < stage.level().floor() {
+                let begins = slots.start + Nanos(ends.0 - stage.span.0);
+                return Some(begins.max(slots.freed).min(now));
+            }
+            self.enforce_deadlines(now);
+            self.gate.wait(self.next_look(now).min(slots.start + ends));
+        }
+    }
+
     /// Waits for a free slot; `None` when time is over or the end was asked for.
     pub(super) fn await_slot(&mut self, slots: &mut Slots, until: MonoNs) -> Option<Free> {
         if let Some(since) = slots.held.take() {

@@ -6,6 +6,7 @@ use super::*;
 use crate::issue::pace::{Graces, RampPace};
 use crate::load::Arrivals;
 use crate::load::course::Tail;
+use crate::load::stages::{LoadStage, StageList, Stages, StagesOf};
 use crate::record::event::{Ending, TokenHash};
 use crate::record::recorder::{PhaseRecords, Recorder};
 use crate::record::request_record::{FinishReason, NotSentReason, Outcome, Part, RequestRecord};
@@ -107,6 +108,7 @@ fn closed(concurrency: u32) -> Pace {
         load: Load::Closed { concurrency },
         ramp: None,
         tail: Tail::None,
+        stages: None,
         duration: None,
         timeout: Nanos::from_millis(60_000),
         drain: Nanos::from_millis(50),
@@ -392,4 +394,24 @@ fn a_ramp_that_uses_up_its_supply_is_told() {
     let (played, phase) = played_around(Answers::AtOnce, &counted, &fill, &pace);
     assert!(played.ramp_ran_out);
     assert_eq!(of_part(&phase, Part::Measured).len(), 4);
+}
+
+#[test]
+fn a_closed_loop_in_stages_has_as_many_in_flight_as_the_stage_has_slots() {
+    let stage =
+        |slots: u64| LoadStage { span: Nanos::from_millis(60), millionths: slots * 1_000_000 };
+    let list = StageList::try_from(vec![stage(1), stage(3), stage(0)]).expect("stages");
+    let stages = Some(Stages { of: StagesOf::Concurrency, list });
+    let pace = Pace { stages, duration: Some(list.span()), ..closed(3) };
+    // None ends before it is cancelled, so that those in flight are all that were sent.
+    let (played, phase) = played(Answers::WhenCancelled, &shots([None; 10]), &pace);
+    let submitted: Vec<Nanos> = phase
+        .records
+        .requests()
+        .iter()
+        .filter_map(|record| record.submit.map(|at| at - played.start))
+        .collect();
+    assert_eq!(submitted.len(), 3, "{submitted:?}");
+    assert!(submitted[0] < Nanos::from_millis(60), "{submitted:?}");
+    assert!(submitted[1..].iter().all(|at| *at >= Nanos::from_millis(60)), "{submitted:?}");
 }

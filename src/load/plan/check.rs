@@ -70,7 +70,7 @@ pub(super) fn load_makes_sense(load: &Load) -> Result<(), PlanError> {
     }
 }
 
-pub(super) fn size_makes_sense(size: PlanSize) -> Result<(), PlanError> {
+pub(super) fn size_makes_sense(size: &PlanSize) -> Result<(), PlanError> {
     match (size.requests, size.duration) {
         (None, None) => Err(PlanError::NoEnd),
         (Some(0), _) => Err(PlanError::NoRequests),

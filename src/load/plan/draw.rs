@@ -8,6 +8,7 @@ use crate::clock::Nanos;
 use crate::load::course::{Course, Ramp, Tail};
 use crate::load::plan::check::{load_makes_sense, sampling_makes_sense, size_makes_sense};
 use crate::load::plan::hash;
+use crate::load::stages::Stages;
 use crate::load::{Arrivals, Load};
 use crate::request::RequestId;
 use crate::request::terms::Terms;
@@ -77,7 +78,7 @@ impl Plan {
         source: &PromptSource,
     ) -> Result<Self, PlanError> {
         load_makes_sense(load)?;
-        size_makes_sense(size)?;
+        size_makes_sense(&size)?;
         sampling_makes_sense(workload)?;
         if workload.prompts != source.kind() {
             let (asked, made) = (workload.prompts, source.kind());
@@ -88,13 +89,14 @@ impl Plan {
             terms: Arc::new(workload.terms.clone()),
             seeds: workload.seeds(),
             load: *load,
+            stages: size.stages,
             start,
             source,
         };
         let warmup = draw.warmup(size.warmup)?;
-        let (shots, is_pool) = draw.measured(size, warmup.len() as u32)?;
-        let fill = draw.fill(size, (warmup.len() + shots.len()) as u32, &shots)?;
-        let hash = hash::of(*load, size, start.point, [&warmup, &shots, &fill])?;
+        let (shots, is_pool) = draw.measured(&size, warmup.len() as u32)?;
+        let fill = draw.fill(&size, (warmup.len() + shots.len()) as u32, &shots)?;
+        let hash = hash::of(*load, &size, start.point, [&warmup, &shots, &fill])?;
         Ok(Self { load: *load, size, start, warmup, shots, fill, is_pool, hash })
     }
 }
@@ -104,6 +106,7 @@ struct Draw<'a> {
     terms: Arc<Terms>,
     seeds: Seeds,
     load: Load,
+    stages: Option<Stages>,
     start: PlanStart,
     source: &'a PromptSource,
 }
@@ -115,7 +118,7 @@ impl Draw<'_> {
         self.list(Phase::Warmup, 0, instants, lengths)
     }
 
-    fn measured(&self, size: PlanSize, warmup: u32) -> Result<(ShotList, bool), PlanError> {
+    fn measured(&self, size: &PlanSize, warmup: u32) -> Result<(ShotList, bool), PlanError> {
         let asked = size.requests.unwrap_or(u32::MAX);
         let supply = match (self.load, size.duration) {
             (Load::Open { .. }, _) | (_, None) => Pool::everything(),
@@ -160,7 +163,7 @@ impl Draw<'_> {
     /// sends as much on either side as is measured.
     fn fill(
         &self,
-        size: PlanSize,
+        size: &PlanSize,
         before: u32,
         measured: &ShotList,
     ) -> Result<ShotList, PlanError> {
@@ -209,9 +212,11 @@ impl Draw<'_> {
             }
             Load::Open { arrivals, rate, .. } => {
                 let seed = self.seeds.seed(Stream::Schedule, &[phase.code()]);
-                let mut drawn = arrivals
-                    .instants(rate, at_most, before, seed)
-                    .expect("the burstiness was found positive and finite");
+                let drawn = match self.stages.filter(|_| phase == Phase::Measure) {
+                    Some(stages) => arrivals.instants_in(&stages.list, at_most, seed),
+                    None => arrivals.instants(rate, at_most, before, seed),
+                };
+                let mut drawn = drawn.expect("the burstiness was found positive and finite");
                 drawn.shrink_to_fit();
                 let requests = drawn.len();
                 (Instants::Each(drawn), requests)

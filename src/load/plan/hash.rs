@@ -19,7 +19,9 @@
 //!   bytes and its blocks in 8 each; then of each image 3 and its URL; of a turn 4, its number, the time to think and the recorded
 //!   answer);
 //! - where there is a ramp or a tail, the supply of their shots in the same form, and the course: of the ramp 0 for none, 1
-//!   for an estimated one or 2 and its nanoseconds, of the tail 0 or 1.
+//!   for an estimated one or 2 and its nanoseconds, of the tail 0 or 1;
+//! - where there are stages, `stages`, 0 for rates or 1 for slots, their number in 1 byte, and of each its nanoseconds and its
+//!   level in millionths (8 bytes each).
 //!
 //! Prompts are a pure function of this, so their content needs not be drawn to be hashed. The first one is there since the
 //! form names a tokenizer by its words only.
@@ -32,6 +34,7 @@ use sha2::{Digest, Sha256};
 
 use super::{PlanError, PlanSize, PromptSha, ShotFacts, ShotList};
 use crate::load::course::{Course, Ramp, Tail};
+use crate::load::stages::{LoadStage, Stages, StagesOf};
 use crate::load::{Arrivals, Load};
 use crate::request::spec::{Beside, Prompt, RequestSpec};
 use crate::request::terms::Terms;
@@ -76,7 +79,7 @@ fn put_prompt(hasher: &mut Sha256, prompt: &Prompt) {
 /// When the first prompt of a phase cannot be drawn.
 pub(super) fn of(
     load: Load,
-    size: PlanSize,
+    size: &PlanSize,
     point: u32,
     phases: [&ShotList; 3],
 ) -> Result<String, PlanError> {
@@ -95,6 +98,10 @@ pub(super) fn of(
     }
     if has_fill {
         form.course(size.course);
+    }
+    // The same of stages.
+    if let Some(stages) = size.stages {
+        form.stages(stages);
     }
     Ok(format!("{:x}", form.finish()))
 }
@@ -179,6 +186,19 @@ impl Form {
             Tail::None => 0,
             Tail::UntilMeasuredEnd => 1,
         }]);
+    }
+
+    fn stages(&mut self, Stages { of, list }: Stages) {
+        self.put(b"stages");
+        self.put(&[match of {
+            StagesOf::Rate => 0,
+            StagesOf::Concurrency => 1,
+        }]);
+        self.put(&[list.iter().len() as u8]);
+        for LoadStage { span, millionths } in list.iter() {
+            self.put(&span.0.to_le_bytes());
+            self.put(&millionths.to_le_bytes());
+        }
     }
 
     fn arrivals(&mut self, arrivals: Arrivals) {

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Nanos;
 use crate::load::Load;
 use crate::load::course::Course;
+use crate::load::stages::Stages;
 use crate::request::spec::RequestSpec;
 use crate::request::{Prepared, RequestId};
 use crate::workload::Workload;
@@ -89,6 +90,9 @@ pub struct PlanSize {
     /// What is sent around the measured requests.
     #[serde(default)]
     pub course: Course,
+    /// How the load changes with time, where it does; the duration is then that of all stages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stages: Option<Stages>,
 }
 
 /// Where a plan stands in its session.
@@ -151,11 +155,13 @@ impl Plan {
         self.shots.workload()
     }
 
-    /// What tells its point from others: the load, and the texts of a request where that is a batch.
+    /// What tells its point from others: the load with its stages where it has any, and the texts of a request where that is a
+    /// batch.
     pub fn label(&self) -> String {
+        let load = self.size.stages.map_or_else(|| self.load.to_string(), |it| it.to_string());
         match self.workload().documents {
-            Some(documents) => format!("{}, batch size {documents}", self.load),
-            None => self.load.to_string(),
+            Some(documents) => format!("{load}, batch size {documents}"),
+            None => load,
         }
     }
 

@@ -7,6 +7,7 @@ mod counts;
 mod distribution;
 mod mark;
 mod over_time;
+mod stage;
 
 use std::collections::BTreeMap;
 
@@ -19,9 +20,11 @@ use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::facts::TargetFacts;
 use crate::metrics::iterations::IterationSummary;
 use crate::metrics::kv_events::KvEventSummary;
+use crate::metrics::measurement_windows::WindowsOutcome;
 use crate::metrics::percentile::Percentile;
 use crate::metrics::plot_samples::PlotSamples;
 use crate::metrics::roofline::Roofline;
+use crate::metrics::saturation::SaturatedFacts;
 use crate::observe::gpu::over_window::GpuUse;
 use crate::observe::server_metrics::over_window::ServerUse;
 use crate::settings::slo::{GOOD_FRACTION, Slo};
@@ -31,6 +34,7 @@ pub use counts::{Counts, HeldAfterCancel, OddRequests, PartCounts, PromptSurplus
 pub use distribution::{Dependence, Distribution, Outliers, PercentileValue};
 pub use mark::Mark;
 pub use over_time::{OverTime, Slice};
+pub use stage::{Pair, StageSummary};
 
 /// Version of every definition and of the shape of the files; a change of meaning changes it.
 pub const SCHEMA_VERSION: u32 = 2;
@@ -92,6 +96,15 @@ pub struct Summary {
     /// The best that is possible, and how much of it was reached; `None` where model or machine is not known.
     #[serde(default)]
     pub roofline: Option<Roofline>,
+    /// What each stage of the load came to; empty where it has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageSummary>,
+    /// Windows that could end the run; `None` where none were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows: Option<WindowsOutcome>,
+    /// The run was ended early, since its rate was more than the target could take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saturated: Option<SaturatedFacts>,
     /// The course of the run.
     pub over_time: OverTime,
     /// Iteration statistics of the engine in the window; `None` where it reports none.

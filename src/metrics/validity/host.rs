@@ -1,6 +1,6 @@
 //! Validity checks of the host: CPU quota, hypervisor, scheduler, and CPU time of the harness itself.
 
-use super::{CheckOutcome, Evidence, not_applicable, short};
+use super::{CheckOutcome, Evidence, not_applicable, short, too_short};
 use crate::metrics::definition::Quantity;
 use crate::metrics::percentile::Percentile;
 use crate::metrics::summary::{Check, CheckId, Status};
@@ -57,6 +57,9 @@ pub(super) fn throttling(health: &Health) -> Check {
 /// Whether the hypervisor gave CPU time to others.
 pub(super) fn steal(evidence: &Evidence<'_>) -> Check {
     let id = CheckId::HostSteal;
+    if let Some(check) = too_short(evidence, id) {
+        return check;
+    }
     let Some(share) = evidence.health.steal else {
         return not_applicable(id, "this machine does not tell how much CPU time others took");
     };
@@ -79,6 +82,9 @@ pub(super) fn steal(evidence: &Evidence<'_>) -> Check {
 /// has a check of its own.
 pub(super) fn switches(evidence: &Evidence<'_>) -> Check {
     let id = CheckId::HostSwitches;
+    if let Some(check) = too_short(evidence, id) {
+        return check;
+    }
     let rate = evidence.health.involuntary_switches.zip(evidence.facts.window.seconds());
     let Some(rate) = rate.map(|(switches, seconds)| switches as f64 / seconds) else {
         return not_applicable(id, "involuntary switches of hot threads were not counted");
@@ -128,6 +134,9 @@ pub(super) fn cpu(evidence: &Evidence<'_>) -> Check {
 /// these are longer by at most this share.
 pub(super) fn core_wait(evidence: &Evidence<'_>) -> Check {
     let id = CheckId::HostCoreWait;
+    if let Some(check) = too_short(evidence, id) {
+        return check;
+    }
     let Some(share) = evidence.health.core_wait else {
         return not_applicable(id, "this machine does not tell how long threads wait for a core");
     };

@@ -11,6 +11,7 @@ mod warm_up;
 
 use std::collections::BTreeMap;
 
+use crate::clock::Nanos;
 use crate::load::Load;
 use crate::metrics::counts;
 use crate::metrics::definition::{Quantity, Rate};
@@ -33,6 +34,8 @@ const HEADROOM_FAIL: f64 = 2.0;
 const RECORDER_WAIT_SHARE: f64 = 0.01;
 /// Clocks are read within a microsecond of each other at best.
 const CLOCK_RESOLUTION_MS: f64 = 0.001;
+/// In a shorter window a single turn of the scheduler looks like a drift, or like a machine that is never free.
+const SHORTEST_WINDOW: Nanos = Nanos::from_millis(100);
 
 /// What the checks look at.
 #[derive(Debug, Clone, Copy)]
@@ -137,6 +140,12 @@ fn not_applicable(id: CheckId, sentence: &str) -> Check {
         remedy: "",
     }
     .named(id)
+}
+
+/// No verdict on a window in which a single turn of the scheduler is a large share.
+fn too_short(evidence: &Evidence<'_>, id: CheckId) -> Option<Check> {
+    let is_short = evidence.facts.window.span() < SHORTEST_WINDOW;
+    is_short.then(|| not_applicable(id, "the window is shorter than 100 ms: too short to tell"))
 }
 
 /// A number with three significant digits, as sentences want it.
@@ -262,7 +271,10 @@ fn headroom(evidence: &Evidence<'_>) -> Check {
 /// about, whichever is more. Without streaming a request is one delivery, and tokens cost nothing of their own.
 fn offered(evidence: &Evidence<'_>) -> (Option<f64>, Option<f64>) {
     let scheduled = match evidence.facts.load {
-        Load::Open { rate, .. } => Some(rate),
+        Load::Open { rate, .. } => {
+            let highest = evidence.facts.stages.map(|stages| stages.list.highest());
+            Some(highest.unwrap_or(rate))
+        }
         Load::Closed { .. } | Load::Batch => None,
     };
     let window = evidence.facts.window;

@@ -8,11 +8,12 @@ use crate::record::request_record::StampSource;
 
 /// Pull lag above which a warning is due.
 const LIMIT_MS: f64 = 0.2;
-/// Share of the median request latency that is always borne where no latency holds the lag.
+/// Share of the median latency that is always borne.
 const LEAST_SHARE: f64 = 0.01;
 
-/// What lags against an engine's stamps is inside the latencies. What lags against the kernel's is in none: it only makes a
-/// closed loop send its next request later, so it is judged by its share of the request latency too.
+/// What lags against an engine's stamps is inside the latencies, and is judged by its share of the TTFT. What lags against the
+/// kernel's is in none: it only makes a closed loop send its next request later, so it is judged by its share of the request
+/// latency.
 pub(super) fn check(evidence: &Evidence<'_>) -> Check {
     let id = CheckId::PullLag;
     let Some(p99) = evidence.percentile(Quantity::PullLag, Percentile::P99) else {
@@ -21,20 +22,19 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Check {
             "neither the engine nor the kernel gave a stamp to compare ours with",
         );
     };
-    let latency = evidence.percentile(Quantity::E2e, Percentile::P50);
-    let (limit, sentence) = match latency.filter(|_| stamped_by_kernel(evidence)) {
-        None => (
-            LIMIT_MS,
-            format!("output was seen {} ms after it existed, at p99 over requests", short(p99)),
-        ),
-        Some(latency) => (
-            LIMIT_MS.max(latency * host::bearable(evidence, LEAST_SHARE)),
-            format!(
-                "output was read {} ms after it had arrived, at p99 over requests; the kernel stamped its arrival, so that no \
-                 latency holds this, but what follows an answer is later by so much",
-                short(p99)
-            ),
-        ),
+    let by_kernel = stamped_by_kernel(evidence);
+    let median = |quantity| evidence.percentile(quantity, Percentile::P50);
+    let ttft = median(Quantity::Ttft).filter(|_| !by_kernel);
+    let latency = ttft.or_else(|| median(Quantity::E2e)).unwrap_or(0.0);
+    let limit = LIMIT_MS.max(latency * host::bearable(evidence, LEAST_SHARE));
+    let sentence = if by_kernel {
+        format!(
+            "output was read {} ms after it had arrived, at p99 over requests; the kernel stamped its arrival, so that no latency \
+             holds this, but what follows an answer is later by so much",
+            short(p99)
+        )
+    } else {
+        format!("output was seen {} ms after it existed, at p99 over requests", short(p99))
     };
     CheckOutcome {
         status: if p99 > limit { Status::Warn } else { Status::Pass },

@@ -1,16 +1,16 @@
 //! Stability check: drift of latencies, growth of queues and stalls of the target, as opposed to chance.
 
-use super::{CheckOutcome, Evidence, not_applicable, short};
+use super::{CheckOutcome, Evidence, not_applicable, short, too_short};
 use crate::clock::{Nanos, Window};
 use crate::load::Load;
 use crate::metrics::definition::Quantity;
+use crate::metrics::measurement_windows::WindowsOutcome;
 use crate::metrics::observed;
 use crate::metrics::over_time::{Cuts, slice_length};
 use crate::metrics::summary::{Check, CheckId, Status};
 use crate::metrics::trend::{FEWEST_BLOCKS, Trend, trend};
+use crate::settings::window_rule::WindowRule;
 
-/// In a shorter window a single turn of the scheduler looks like a drift.
-const SHORTEST_WINDOW: Nanos = Nanos::from_millis(100);
 /// Requests of a block at least; in a closed loop as many as are in flight, since they may run in lock-step.
 const REQUESTS_OF_A_BLOCK: usize = 5;
 /// A drift counts where it would come about by chance less often than this; four series together make 1 %.
@@ -34,9 +34,14 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Check {
     if matches!(evidence.facts.load, Load::Batch) {
         return not_applicable(id, "a batch that arrives at once is not meant to be steady");
     }
-    let window = evidence.facts.window;
-    if window.span() < SHORTEST_WINDOW {
-        return not_applicable(id, "the window is shorter than 100 ms: too short to tell");
+    if evidence.facts.stages.is_some() {
+        return not_applicable(id, "a load in stages is not meant to be steady");
+    }
+    if let Some(found) = evidence.facts.windows.as_ref().filter(|found| !found.stable) {
+        return unstable(found);
+    }
+    if let Some(check) = too_short(evidence, id) {
+        return check;
     }
     let limit = evidence.facts.stability_percent;
     let drifts = drifts(evidence);
@@ -74,6 +79,25 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Check {
         remedy: "measure longer, warm up longer, or lower the rate if the target falls behind",
     }
     .named(id)
+}
+
+/// Windows that never agreed.
+fn unstable(found: &WindowsOutcome) -> Check {
+    let WindowRule { interval, percent } = found.rule;
+    CheckOutcome {
+        status: Status::Warn,
+        measured: None,
+        limit: Some(percent),
+        unit: "%",
+        sentence: format!(
+            "of {} windows of {} s no three in a row agreed within {} % in throughput and latency",
+            found.windows.len(),
+            interval.as_secs_f64(),
+            short(percent)
+        ),
+        remedy: "measure longer (`--duration`), in longer windows (`--measurement-interval`), or allow for more (`--stability-percentage`)",
+    }
+    .named(CheckId::Stability)
 }
 
 /// What a series is about.

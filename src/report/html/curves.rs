@@ -12,7 +12,7 @@ use crate::report::html::plot::scale::{Spread, tick_label};
 use crate::report::html::plot::{Axis, Chart, Point, Series, shade};
 use crate::report::html::text::escape;
 
-const SIZE: (f64, f64) = (520.0, 290.0);
+pub(super) const SIZE: (f64, f64) = (520.0, 290.0);
 /// The percentiles of curves over load, each with its colour.
 const LEVELS: [(Percentile, &str); 3] = [
     (Percentile::P50, "var(--s0)"),
@@ -21,14 +21,19 @@ const LEVELS: [(Percentile, &str); 3] = [
 ];
 
 /// What all points of an experiment have in common along the horizontal axis.
-struct LoadAxis {
+pub(super) struct LoadAxis {
     label: &'static str,
     values: Vec<f64>,
 }
 
 impl LoadAxis {
     /// `None` where loads of different kinds have no axis in common, or where there is only one.
-    fn of(points: &[PointReport]) -> Option<Self> {
+    pub(super) fn of(points: &[PointReport]) -> Option<Self> {
+        Self::with_one(points).filter(|axis| axis.values.len() > 1)
+    }
+
+    /// The same where one point is enough.
+    pub(super) fn with_one(points: &[PointReport]) -> Option<Self> {
         let closed = points.iter().map(|point| match point.summary.load {
             Load::Closed { concurrency } => Some(f64::from(concurrency)),
             Load::Open { .. } | Load::Batch => None,
@@ -48,16 +53,17 @@ impl LoadAxis {
         let of = |label, values: Option<Vec<f64>>| values.map(|values| Self { label, values });
         of("concurrency (requests in flight)", closed.collect())
             .or_else(|| of("offered load (requests/s)", open.collect()))
-            .filter(|axis| axis.values.len() > 1)
+            .filter(|axis| !axis.values.is_empty())
     }
 
-    fn axis(&self) -> Axis {
+    pub(super) fn axis(&self) -> Axis {
         let low = self.values.iter().copied().fold(f64::INFINITY, f64::min);
         let high = self.values.iter().copied().fold(0.0, f64::max);
         // Loads are usually doubled from point to point.
         let spread = if low > 0.0 && high / low >= 4.0 { Spread::Log } else { Spread::Linear };
         let mut ticks: Vec<_> = self.values.iter().map(|it| (*it, tick_label(*it))).collect();
         ticks.sort_by(|a, b| a.0.total_cmp(&b.0));
+        ticks.dedup_by(|a, b| a.0.total_cmp(&b.0).is_eq());
         Axis { label: self.label.to_owned(), spread, from_zero: false, ticks: Some(ticks) }
     }
 }
@@ -104,13 +110,16 @@ pub fn charts(points: &[PointReport]) -> Vec<(String, Chart)> {
 }
 
 /// The points in the order of their load.
-fn in_order<'a>(points: &'a [PointReport], load: &LoadAxis) -> Vec<(f64, &'a PointReport)> {
+pub(super) fn in_order<'a>(
+    points: &'a [PointReport],
+    load: &LoadAxis,
+) -> Vec<(f64, &'a PointReport)> {
     let mut sorted: Vec<_> = load.values.iter().copied().zip(points).collect();
     sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
     sorted
 }
 
-fn chart(title: &str, x: Axis, y_label: &str, series: Vec<Series>) -> Chart {
+pub(super) fn chart(title: &str, x: Axis, y_label: &str, series: Vec<Series>) -> Chart {
     Chart {
         title: title.to_owned(),
         x,
@@ -207,7 +216,7 @@ fn at_percentile(x: f64, value: &PercentileValue, name: String) -> Point {
 }
 
 /// `~12.3 ms (11.0…14.1)`.
-fn percentile_text(value: &PercentileValue) -> String {
+pub(super) fn percentile_text(value: &PercentileValue) -> String {
     let digits = figures::decimals(value.value);
     let interval = figures::interval(value, digits);
     let number = figures::percentile(value, digits);

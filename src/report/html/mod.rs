@@ -1,5 +1,6 @@
 //! HTML report: one self-contained file without scripts, fonts or network.
 
+pub mod cells;
 mod checks;
 mod cumulative;
 pub mod curves;
@@ -17,7 +18,7 @@ use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::percentile::Percentile;
 use crate::metrics::summary::{Mark, Summary};
 use crate::report::figures::{self, counted, figure};
-use crate::report::{Experiment, PointReport, json_word, notes};
+use crate::report::{Experiment, PointReport, json_word, notes, repeats};
 use text::{escape, prose};
 
 const STYLE: &str = include_str!("style.css");
@@ -35,6 +36,7 @@ pub fn render(experiment: &Experiment) -> String {
         headline(experiment),
         know_before_quoting(experiment),
         results,
+        repeats::page(&experiment.points),
         curves::over_load(&experiment.points),
         cost(experiment),
         curves::by_percentile(&experiment.points),

@@ -6,7 +6,7 @@ use crate::report::html::plot::scale::Spread;
 use crate::report::html::plot::{Axis, Chart, Point, Series, shade};
 use crate::report::html::text::escape;
 use crate::report::html::{badges, checks, ended, iterations, requests, tables};
-use crate::report::{PointReport, json_word, roofline};
+use crate::report::{PointReport, json_word, roofline, stages};
 
 /// A section for each point.
 pub(super) fn sections(points: &[PointReport]) -> String {
@@ -17,7 +17,7 @@ pub(super) fn sections(points: &[PointReport]) -> String {
 fn section(point: &PointReport, colour: &str) -> String {
     let summary = &point.summary;
     format!(
-        "<h2>{}{}</h2>\n<p>{}: {}</p>\n{}{}{}{}{}{}{}<details><summary>Checks in words</summary>\n{}</details>\n",
+        "<h2>{}{}</h2>\n<p>{}: {}</p>\n{}{}{}{}{}{}{}{}<details><summary>Checks in words</summary>\n{}</details>\n",
         escape(&point.label),
         badges(&summary.marks),
         summary.verdict.description(),
@@ -26,6 +26,7 @@ fn section(point: &PointReport, colour: &str) -> String {
         roofline(summary),
         bounds(summary),
         tables::quantities(summary),
+        stages(summary),
         over_time(summary, colour),
         requests::section(summary),
         iterations::section(summary, colour),
@@ -43,6 +44,12 @@ fn roofline(summary: &Summary) -> String {
     let simulated = if summary.marks.contains(&Mark::Simulated) { ", simulated" } else { "" };
     let machine = escape(&found.machine_description());
     format!("<p>Roofline of {machine}{simulated}: {}</p>\n", escape(&parts.join(" · ")))
+}
+
+/// One row for each stage of the load.
+fn stages(summary: &Summary) -> String {
+    let Some((header, rows)) = stages::rows(summary) else { return String::new() };
+    format!("<h3>Stages of the load</h3>\n{}", tables::table("", &header, &rows))
 }
 
 /// How each SLO was met.

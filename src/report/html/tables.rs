@@ -33,8 +33,13 @@ fn cells(element: &str, texts: &[impl AsRef<str>]) -> String {
     row
 }
 
-/// One row for each point.
+/// One row for each point, under a heading.
 pub(super) fn sweep(points: &[PointReport]) -> String {
+    format!("<h2>All points</h2>\n{}", self::points(points))
+}
+
+/// One row for each point.
+pub(super) fn points(points: &[PointReport]) -> String {
     let open = points.iter().any(|point| matches!(point.summary.load, Load::Open { .. }));
     let goodput = points.iter().any(|point| point.summary.rate(Rate::Goodput).is_some());
     let latency = if open { "Latency, intended" } else { "Request latency" };
@@ -68,7 +73,7 @@ pub(super) fn sweep(points: &[PointReport]) -> String {
     header.push("Verdict");
     let rows: Vec<Vec<String>> =
         points.iter().map(|it| sweep_row(it, rates.clone(), without_output, goodput)).collect();
-    format!("<h2>All points</h2>\n{}", table("", &header, &rows))
+    table("", &header, &rows)
 }
 
 /// Rates of what requests hold beside a text, where any point has them.

@@ -1,23 +1,31 @@
 //! Answers to Prometheus while a run goes on: one thread, one page, HTTP/1.1 without keep-alive.
 
+use std::convert::Infallible;
 use std::fmt;
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::runtime;
+use tokio::sync::oneshot;
 
 use super::{Live, render};
 use crate::record::live::LiveSnapshot;
 use crate::report::PointReport;
 
-/// How often the thread looks for somebody who asks.
-const LOOK: Duration = Duration::from_millis(20);
 /// Longest time that one who asks may take.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Longest request.
-const LONGEST: usize = 8_192;
 
 /// The phase that runs.
 struct Phase {
@@ -37,7 +45,8 @@ struct State {
 pub struct Exporter {
     state: Arc<Mutex<State>>,
     address: SocketAddr,
-    over: Arc<AtomicBool>,
+    /// Dropped when it is to end.
+    over: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -53,16 +62,16 @@ impl Exporter {
     /// # Errors
     /// When the address cannot be had, or no thread.
     pub fn start(address: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let listener = runtime.block_on(TcpListener::bind(address))?;
         let address = listener.local_addr()?;
         let state = Arc::<Mutex<State>>::default();
-        let over = Arc::new(AtomicBool::new(false));
-        let (shown, is_over) = (Arc::clone(&state), Arc::clone(&over));
+        let (over, is_over) = oneshot::channel();
+        let shown = Arc::clone(&state);
         let thread = std::thread::Builder::new()
             .name("bf-prometheus".to_owned())
-            .spawn(move || answer_until(&is_over, &listener, &shown))?;
-        Ok(Self { state, address, over, thread: Some(thread) })
+            .spawn(move || runtime.block_on(answer_until(is_over, listener, &shown)))?;
+        Ok(Self { state, address, over: Some(over), thread: Some(thread) })
     }
 
     /// Where it listens.
@@ -99,9 +108,8 @@ impl Exporter {
 
 impl Drop for Exporter {
     fn drop(&mut self) {
-        self.over.store(true, Ordering::Release);
+        drop(self.over.take());
         if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
             // It has nothing left to say.
             let _ended = thread.join();
         }
@@ -112,42 +120,40 @@ fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn answer_until(over: &AtomicBool, listener: &TcpListener, state: &Mutex<State>) {
-    while !over.load(Ordering::Acquire) {
-        match listener.accept() {
-            // Whoever hangs up has no use for an answer.
-            Ok((stream, _)) => drop(answer(stream, state)),
-            Err(_) => std::thread::park_timeout(LOOK),
+/// Takes one who asks after the other until it is told to end.
+async fn answer_until(
+    mut over: oneshot::Receiver<()>,
+    listener: TcpListener,
+    state: &Mutex<State>,
+) {
+    loop {
+        tokio::select! {
+            // Whoever holds the other end has ended.
+            _ = &mut over => return,
+            accepted = listener.accept() => {
+                let Ok((stream, _)) = accepted else { continue };
+                let service = service_fn(|request| async move { Ok::<_, Infallible>(answer(&request, state)) });
+                let served = http1::Builder::new()
+                    .keep_alive(false)
+                    .serve_connection(TokioIo::new(stream), service);
+                // Whoever hangs up, or takes too long, has no use for an answer.
+                let _answered = tokio::time::timeout(PATIENCE, served).await;
+            }
         }
     }
 }
 
-fn answer(mut stream: TcpStream, state: &Mutex<State>) -> io::Result<()> {
-    stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let mut asked = Vec::new();
-    let mut piece = [0; 1_024];
-    while !asked.windows(4).any(|end| end == b"\r\n\r\n") && asked.len() < LONGEST {
-        match stream.read(&mut piece)? {
-            0 => break,
-            read => asked.extend_from_slice(&piece[..read]),
-        }
-    }
-    let first = String::from_utf8_lossy(&asked);
-    let mut words = first.split_whitespace();
-    let (status, body) = match (words.next(), words.next()) {
-        (Some("GET"), Some("/metrics" | "/")) => ("200 OK", page(state)),
-        (Some("GET"), _) => ("404 Not Found", "the metrics are at /metrics\n".to_owned()),
-        _ => ("405 Method Not Allowed", "ask with GET /metrics\n".to_owned()),
+fn answer(request: &Request<Incoming>, state: &Mutex<State>) -> Response<Full<Bytes>> {
+    let (status, text) = match (request.method(), request.uri().path()) {
+        (&Method::GET, "/metrics" | "/") => (StatusCode::OK, page(state)),
+        (&Method::GET, _) => (StatusCode::NOT_FOUND, "the metrics are at /metrics\n".to_owned()),
+        _ => (StatusCode::METHOD_NOT_ALLOWED, "ask with GET /metrics\n".to_owned()),
     };
-    let kind = "text/plain; version=0.0.4; charset=utf-8";
-    write!(
-        stream,
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    )?;
-    stream.flush()
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
 }
 
 fn page(state: &Mutex<State>) -> String {
@@ -162,6 +168,9 @@ fn page(state: &Mutex<State>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+
     use super::*;
 
     fn asked(address: SocketAddr, request: &str) -> String {
@@ -181,11 +190,11 @@ mod tests {
         assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
         assert!(text.contains("bareflight_live_in_flight{point=\"concurrency 8\"} 5"), "{text}");
         exporter.phase_over();
-        let text = asked(exporter.address(), "GET / HTTP/1.1\r\n\r\n");
+        let text = asked(exporter.address(), "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
         assert!(text.contains("target=\"sim:x\"") && !text.contains("live"), "{text}");
-        let text = asked(exporter.address(), "GET /x HTTP/1.1\r\n\r\n");
+        let text = asked(exporter.address(), "GET /x HTTP/1.1\r\nHost: x\r\n\r\n");
         assert!(text.starts_with("HTTP/1.1 404"), "{text}");
-        let text = asked(exporter.address(), "POST /metrics HTTP/1.1\r\n\r\n");
+        let text = asked(exporter.address(), "POST /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
         assert!(text.starts_with("HTTP/1.1 405"), "{text}");
     }
 }

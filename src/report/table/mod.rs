@@ -1,5 +1,6 @@
 //! Console report: verdict, headline, latencies, throughput, notes, files.
 
+pub mod cells;
 pub(super) mod engine;
 mod gpu;
 pub(in crate::report) mod lines;
@@ -14,7 +15,7 @@ use crate::metrics::percentile::Percentile;
 use crate::metrics::summary::{Mark, Summary, Verdict};
 use crate::report::figures::{self, figure, with_unit};
 use crate::report::times::Shown;
-use crate::report::{Experiment, FileNote, cost, notes};
+use crate::report::{Experiment, FileNote, cost, notes, repeats};
 use crate::settings::time_unit::TimeUnit;
 
 use lines::sentence;
@@ -56,6 +57,7 @@ fn closing(experiment: &Experiment) -> String {
         text.push_str(&sweep::render(&experiment.points, experiment.time_unit));
         text.push_str(&server::by_point(&experiment.points));
     }
+    text.push_str(&repeats::text(&experiment.points));
     if let Some(cost) = cost::sentence(experiment) {
         text.push_str(&sentence("  cost  ", &cost));
     }

@@ -11,10 +11,10 @@ use crate::report::figures::{
     self, ABSENT, counted, figure, fixed, interval, percentile, short_name, with_unit,
 };
 use crate::report::notes::{self, SHOWN};
-use crate::report::roofline;
 use crate::report::table::lines::{flowed, plain_table, printed};
 use crate::report::table::{engine, marks};
 use crate::report::times::Shown;
+use crate::report::{roofline, stages};
 use crate::settings::time_unit::TimeUnit;
 
 /// One run: heading with marks, verdict, counts, latencies, throughput.
@@ -29,9 +29,10 @@ pub fn render_in(point: &PointReport, unit: TimeUnit) -> String {
     let verdict = format!("  {}: ", summary.verdict.description());
     let ended = flowed(&verdict, ", ", &ended(summary));
     format!(
-        "{heading}{ended}{}{}{}{}",
+        "{heading}{ended}{}{}{}{}{}",
         latencies(summary, unit),
         throughput(summary),
+        stages(summary),
         roofline(summary),
         engine::render(summary)
     )
@@ -166,6 +167,16 @@ fn throughput(summary: &Summary) -> String {
         return "  throughput: none was measured\n".to_owned();
     }
     flowed("  throughput: ", " · ", &parts)
+}
+
+/// One line for each stage of the load.
+fn stages(summary: &Summary) -> String {
+    let Some((header, rows)) = stages::rows(summary) else { return String::new() };
+    let mut table = plain_table(&header);
+    for row in rows {
+        table.add_row(row);
+    }
+    printed(&table)
 }
 
 fn roofline(summary: &Summary) -> String {

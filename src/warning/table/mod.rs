@@ -160,6 +160,10 @@ pub enum Code {
     NamedGpuLibrary,
     /// Energy per token is not known.
     NoEnergy,
+    /// A run was ended, since its rate was more than the target could take.
+    Saturated,
+    /// A run ended when its windows agreed.
+    StableWindows,
     /// Something went wrong beside requests: a file that could not be written, a target that did not close, a calibration that failed.
     Fault,
 }

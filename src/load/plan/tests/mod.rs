@@ -31,10 +31,12 @@ fn source() -> PromptSource {
     PromptSource::ids(Vocabulary::new(1000, [0, 1, 2]).expect("997 ids are left"))
 }
 
+#[allow(clippy::large_types_passed_by_value, reason = "as the claims read")]
 fn draw(workload: &Workload, load: Load, size: PlanSize) -> Result<Plan, PlanError> {
     Plan::draw(workload, &load, size, FIRST, &source())
 }
 
+#[allow(clippy::large_types_passed_by_value, reason = "as the claims read")]
 fn drawn(workload: &Workload, load: Load, size: PlanSize) -> Plan {
     draw(workload, load, size).expect("it makes sense")
 }
