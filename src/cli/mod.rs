@@ -32,4 +32,5 @@ pub mod suggestion;
 pub mod translate;
 pub mod typed;
 pub mod variables;
+pub mod workers;
 pub mod workload;

@@ -241,14 +241,13 @@ impl Watch for Screen {
     }
 
     fn phase(&mut self, label: &str, shots: u64, duration: Option<Nanos>, stage: &Stage) {
-        let (live, gate) = stage.live();
+        let (live, in_flight) = stage.live();
         if let Some(exporter) = &self.exporter {
-            let gate = Arc::clone(&gate);
-            exporter.phase(label, Arc::clone(&live), move || gate.in_flight());
+            let in_flight = Arc::clone(&in_flight);
+            exporter.phase(label, Arc::clone(&live), move || in_flight());
         }
         let totals = Totals { requests: shots, duration };
-        self.progress =
-            Some(Progress::start(self.mode, label, totals, live, move || gate.in_flight()));
+        self.progress = Some(Progress::start(self.mode, label, totals, live, move || in_flight()));
     }
 
     fn phase_over(&mut self) {

@@ -28,4 +28,5 @@ pub mod stored;
 pub mod sweep;
 pub mod tally;
 pub mod warm_up;
+pub mod workers;
 mod workload_file;

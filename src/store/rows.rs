@@ -418,6 +418,7 @@ const fn not_sent_reason_word(reason: NotSentReason) -> &'static str {
         NotSentReason::Missed => "missed",
         NotSentReason::Interrupted => "interrupted",
         NotSentReason::TargetFailed => "target_failed",
+        NotSentReason::WorkerLost => "worker_lost",
     }
 }
 
@@ -427,6 +428,7 @@ fn not_sent_reason_of(word: &str) -> Option<NotSentReason> {
         NotSentReason::Missed,
         NotSentReason::Interrupted,
         NotSentReason::TargetFailed,
+        NotSentReason::WorkerLost,
     ]
     .into_iter()
     .find(|reason| not_sent_reason_word(*reason) == word)

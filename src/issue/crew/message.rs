@@ -24,6 +24,13 @@ pub enum Order {
         /// The seed, which may have been drawn.
         seed: u64,
     },
+    /// Open what its part of so many shots of this load will need, before an instant is agreed.
+    Connect {
+        /// The whole load.
+        load: Load,
+        /// Shots of the whole phase.
+        shots: usize,
+    },
     /// What time is it?
     Ping(MonoNs),
     /// Play a phase.
@@ -89,6 +96,8 @@ pub enum Report {
         /// When the answer left, on the worker's clock.
         answered: MonoNs,
     },
+    /// What the load needs is open.
+    Connected,
     /// All of its requests that count have ended.
     CountedEnded,
     /// The phase is over, and all of its records were sent before.
@@ -213,9 +222,11 @@ fn encode(records: &RecordsPart) -> io::Result<Vec<u8>> {
 fn decode(bytes: &[u8]) -> io::Result<RecordsPart> {
     let short = || io::Error::other("records that end early");
     let (head, rest) = bytes.split_first_chunk::<HEAD>().ok_or_else(short)?;
-    let number = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    let number =
+        |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     let (rows, deliveries) = rest.split_at_checked(number(12) as usize).ok_or_else(short)?;
-    let mut text = RowWriter::new(Vec::new()).map_err(io::Error::other)?.finish().map_err(io::Error::other)?;
+    let mut text =
+        RowWriter::new(Vec::new()).map_err(io::Error::other)?.finish().map_err(io::Error::other)?;
     text.extend_from_slice(rows);
     let ended = RowReader::new(text.as_slice())
         .map_err(io::Error::other)?

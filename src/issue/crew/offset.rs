@@ -31,7 +31,10 @@ impl RoundTrip {
     pub fn offset(self) -> ClockOffset {
         let there = (self.received - self.asked).0;
         let back = (self.heard - self.answered).0;
-        ClockOffset { ahead: Nanos((there - back) / 2), bound: Nanos((there + back).max(0) / 2 + 1) }
+        ClockOffset {
+            ahead: Nanos((there - back) / 2),
+            bound: Nanos((there + back).max(0) / 2 + 1),
+        }
     }
 }
 
