@@ -161,6 +161,11 @@ impl Merge {
         }
     }
 
+    /// Requests that count and of which no worker has told.
+    pub(super) fn without_record(&self) -> usize {
+        self.has_record[..self.counted].iter().filter(|has_record| !**has_record).count()
+    }
+
     /// Gives every request that counts and of which no worker told a record: its worker was lost.
     pub(super) fn end(mut self, late_events: u64, recorder_cpu: Nanos) -> PhaseRecords {
         let mut batch = Batch::default();
@@ -208,11 +213,22 @@ mod tests {
     use super::*;
     use crate::load::plan::Shot;
     use crate::record::request_record::{Arrival, FinishReason};
-    use crate::request::spec::RequestSpec;
+    use crate::request::spec::{Beside, OutputSpec, Prompt, RequestSpec, Sampling};
+    use crate::workload::DEFAULT_PRIORITY;
     use std::sync::{Arc, Mutex};
 
     fn shots(ids: std::ops::Range<u32>) -> Vec<Shot> {
-        ids.map(|id| Shot::new(RequestId(id), RequestSpec::of_ids(&[1, 2], 4))).collect()
+        let request = RequestSpec {
+            beside: Beside::Nothing,
+            prompt: Prompt { ids: Arc::from([1_u32, 2]), text: None },
+            output: OutputSpec { max_tokens: 4, min_tokens: 0, ignore_eos: true },
+            sampling: Sampling::greedy(0),
+            streaming: true,
+            priority: DEFAULT_PRIORITY,
+            adapter: None,
+            terms: Arc::default(),
+        };
+        ids.map(|id| Shot::new(RequestId(id), request.clone())).collect()
     }
 
     fn ended(id: u32, submit: i64, end: i64) -> RequestRecord {

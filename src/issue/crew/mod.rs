@@ -179,7 +179,7 @@ impl Crew {
             }
         }
         merge.keep_drawing(shots);
-        self.note_lost(shots);
+        self.note_lost(merge.without_record());
         self.publish(&merge);
         let parts: Vec<&PlayedPart> =
             self.members.iter().filter_map(|member| member.part.as_ref()).collect();
@@ -298,19 +298,18 @@ impl Crew {
     }
 
     /// Names workers that were lost, with what is not known of their part.
-    fn note_lost(&mut self, shots: &Shots<'_>) {
+    fn note_lost(&mut self, without_record: usize) {
         let workers = self.members.len();
         for member in &self.members {
             let Some(why) = member.lost() else { continue };
             let sent = &member.sent;
             let words = format!(
-                "worker {} of {workers} (process {} on {}) was lost: {why}; it had sent {} of the requests that count at this \
-                 load ({} in all), {} of what it had sent were in flight, and what it had not sent was sent by nobody",
+                "worker {} of {workers} (process {} on {}) was lost: {why}; {} of its requests that count have a record, {} were in \
+                 flight, and {without_record} that count were not sent or have no record",
                 member.number + 1,
                 member.pid,
                 member.host,
                 sent.counted,
-                shots.len(),
                 sent.in_flight,
             );
             self.broken.get_or_insert(words);
