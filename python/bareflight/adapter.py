@@ -24,6 +24,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
+from bareflight.twin import Twin
+
 #: What ended a request. Beside these, ``"error:WORDS"``.
 REASONS = frozenset({"length", "stop", "stop_word", "cancelled", "timed_out"})
 
@@ -125,6 +127,17 @@ class Adapter(ABC):
         ``queued``, ``completed`` and, or null, ``max_batch_size``, ``batch``, ``kv``. Called between steps, at most every 20 ms, and
         only where they are wanted."""
         return []
+
+    @classmethod
+    def release(cls) -> None:
+        """After ``close``, when bareflight holds nothing of the engine any more: gives memory back that its library keeps for later."""
+
+    @classmethod
+    def served(cls, model: str, settings: dict[str, Any], port: str, name: str, folder: str) -> Twin:
+        """How the same engine with the same settings is started behind its own server, for ``--serve-twin``. Nothing is started or
+        written here. `port` and `folder` are texts that bareflight replaces later, in commands, variables and paths of files, so use them as they
+        are; `name` is what the server may call its model."""
+        raise Refused("its adapter does not say how its engine is served: give it a method `served` (docs/PYTHON_ENGINES.md)")
 
     def close(self) -> None:
         """Lets go of the engine. After 20 s the process ends without it."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from bareflight import fake_faults
 from bareflight.adapter import Adapter, Ended, Request, Step
+from bareflight.twin import Twin, module_command
 
 VOCABULARY = 32_000
 BLOCK_TOKENS = 16
@@ -49,9 +50,10 @@ class Engine(Adapter):
         self.batch = int(options.get("batch", 1))
         self.hot = options.get("hot") == "1"
         self.most = settings["max_batch_size"] or sys.maxsize
-        self.ready: dict[int, tuple[int, int]] = {}
+        self.ready: dict[int, tuple[int, int, int]] = {}
         self.left: dict[int, int] = {}
         self.blocks: dict[int, int] = {}
+        self.salt: dict[int, int] = {}
         self.first: dict[int, int] = {}
         self.waiting: list[int] = []
         self.due: list[tuple[int, int]] = []
@@ -67,12 +69,13 @@ class Engine(Adapter):
             ids = memoryview(prompt).cast("I")
             if len(ids) == 0 or max(ids) >= VOCABULARY:
                 refused.append((index, f"the prompt is empty or has an id of {VOCABULARY} or more"))
-            self.ready[index] = (most, -(-(len(ids) + most) // BLOCK_TOKENS))
+            # What is said hangs on the prompt alone, as with a greedy model.
+            self.ready[index] = (most, -(-(len(ids) + most) // BLOCK_TOKENS), sum(ids) * 7)
         return refused
 
     def add(self, index: int) -> None:
         self.faults.play("add")
-        self.left[index], self.blocks[index] = self.ready.pop(index)
+        self.left[index], self.blocks[index], self.salt[index] = self.ready.pop(index)
         self.waiting.append(index)
         self.start_waiting()
 
@@ -86,6 +89,7 @@ class Engine(Adapter):
             return False
         self.left.pop(index, None)
         self.blocks.pop(index, None)
+        self.salt.pop(index, None)
         self.waiting = [other for other in self.waiting if other != index]
         self.due = [entry for entry in self.due if entry[1] != index]
         heapq.heapify(self.due)
@@ -110,12 +114,13 @@ class Engine(Adapter):
             self.left[index] -= count
             ids.append(index)
             counts.append(count)
-            tokens.extend((index * 7 + self.left[index]) % VOCABULARY for _ in range(count))
+            salt = self.salt[index] + self.left[index]
+            tokens.extend((salt + i) % VOCABULARY for i in range(count))
             self.first.setdefault(index, at)
             if self.left[index] > 0:
                 heapq.heappush(self.due, (due + self.itl_ns, index))
             else:
-                del self.left[index]
+                del self.left[index], self.salt[index]
                 times, blocks = (None, None, self.first.pop(index), at), self.blocks.pop(index)
                 ended.append(Ended(index, "length", times, (blocks, blocks, 0, None)))
         self.start_waiting()
@@ -147,3 +152,25 @@ class Engine(Adapter):
 
     def close(self) -> None:
         self.faults.close()
+
+    @classmethod
+    def served(cls, model: str, settings: dict[str, Any], port: str, name: str, folder: str) -> Twin:
+        """The same engine behind bareflight's own server, which needs a tokenizer for its text."""
+        target = ",".join(["py:bareflight.fake", *(f"{key}={value}" for key, value in settings["options"].items())])
+        vocabulary = f"{folder}/tokenizer.json"
+        words = ["serve", "--target", target, "--port", port, "--grpc-port", "0", "--model-name", name, "--tokenizer", vocabulary]
+        if settings["max_batch_size"] is not None:
+            words += ["--max-batch-size", str(settings["max_batch_size"])]
+        ask: dict[str, str | int] = {
+            "endpoint": "completions", "model": name, "vocab_size": VOCABULARY, "extra_inputs": '{"return_token_ids":true}',
+        }
+        return Twin(module_command("bareflight", *words), {}, {vocabulary: json.dumps(tokenizer())}, ask)
+
+
+def tokenizer() -> dict[str, Any]:
+    """A tokenizer of made-up words, as Hugging Face writes it."""
+    model = {"type": "WordLevel", "vocab": {f"w{i}": i for i in range(VOCABULARY)}, "unk_token": "w0"}
+    return {
+        "version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None,
+        "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": None, "decoder": None, "model": model,
+    }

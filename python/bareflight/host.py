@@ -25,6 +25,8 @@ DEFAULTS = {
     "max_batch_size": None, "max_num_tokens": None, "max_queue_size": None, "kv_reuse": False, "kv_tokens": None,
     "chunked_context": None, "cuda_graphs": None,
 }
+#: What stands in a twin's words for the port where it listens and the folder of its files: bareflight fills them in.
+PORT, FOLDER = "{port}", "{folder}"
 #: Flags that are not named after their setting.
 FLAGS = {"chunked_context": "--no-chunked-context"}
 #: Variables whose values the labels keep, where they are set.
@@ -101,6 +103,21 @@ def describe(module: str, model: str, settings_json: str) -> tuple[bool, str]:
         restore_affinity(masks, None)
 
 
+def served(module: str, model: str, settings_json: str, name: str) -> tuple[bool, str]:
+    """How the same engine is started behind its own server, as JSON; or False and why it cannot be."""
+    masks = affinity_masks()
+    try:
+        engine = find(module)
+        settings = json.loads(settings_json)
+        check_settings(engine, settings)
+        twin = engine.served(model, settings, PORT, name, FOLDER)
+        return True, json.dumps(twin._asdict())
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        return False, words_of(error, "served")
+    finally:
+        restore_affinity(masks, None)
+
+
 def examine(module: str) -> list[tuple[str, str]]:
     """What the doctor says of an adapter and its library."""
     try:
@@ -158,6 +175,13 @@ def run(module: str, model: str, settings: dict[str, Any], desk: Any) -> None:
     except BaseException as error:  # Its thread ends here either way.
         why = why or words_of(error, "close")
     INTERPRETER.end()
+    del engine
+    # Whoever opens next, in this process or beside it, needs the memory.
+    gc.collect()
+    try:
+        adapter.release()
+    except BaseException as error:  # As above.
+        why = why or words_of(error, "release")
     desk.ended(why)
 
 

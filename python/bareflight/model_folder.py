@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from typing import Any, NamedTuple
 
 from bareflight.adapter import Refused
@@ -90,3 +91,10 @@ def _ids(facts: dict[str, Any], key: str) -> set[int]:
     value = facts.get(key)
     values = value if isinstance(value, list) else [value]
     return {each for each in values if isinstance(each, int) and not isinstance(each, bool)}
+
+
+def give_back_gpu_memory() -> None:
+    """Gives GPU memory back that PyTorch keeps for tensors to come."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()

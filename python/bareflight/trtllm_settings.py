@@ -78,7 +78,7 @@ def refuse_ranks(arguments: dict[str, Any]) -> None:
             )
 
 
-def served(model: str, settings: dict[str, Any], port: int, folder: str) -> Twin:
+def served(model: str, settings: dict[str, Any], port: str, folder: str) -> Twin:
     """The same engine behind TensorRT-LLM's own server. The server calls its model by the folder's name."""
     facts = model_folder.read(model)
     said = arguments(model, settings, facts)

@@ -293,12 +293,16 @@ class Engine(Adapter):
         self.llm.shutdown()
 
     @classmethod
+    def release(cls) -> None:
+        model_folder.give_back_gpu_memory()
+
+    @classmethod
     def examine(cls) -> list[tuple[str, str]]:
         """Findings of the installed TensorRT-LLM: its version, and names that moved."""
         return trtllm_library.findings()
 
     @classmethod
-    def served(cls, model: str, settings: dict[str, Any], port: int, name: str, folder: str) -> Twin:
+    def served(cls, model: str, settings: dict[str, Any], port: str, name: str, folder: str) -> Twin:
         """The same engine behind `trtllm-serve`, which calls its model by its folder's name and not by `name`."""
         return trtllm_settings.served(model, settings, port, folder)
 

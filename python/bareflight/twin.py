@@ -15,7 +15,8 @@ class Twin(NamedTuple):
     env: dict[str, str]
     #: Files that the command reads: path and text.
     files: dict[str, str]
-    #: How an `openai:` target asks it, as settings of a run: `endpoint`, `model`, `vocab_size`, `extra_inputs`.
+    #: How an `openai:` target asks it, as settings of a run: `endpoint`, `model`, `vocab_size`, `extra_inputs`. With token ids as
+    #: prompts (`endpoint` is `completions`) and ids of its output where it has them, equal work is proved by hashes of tokens.
     ask: dict[str, str | int]
 
 

@@ -342,12 +342,16 @@ class Engine(Adapter):
         self.client.shutdown()
 
     @classmethod
+    def release(cls) -> None:
+        model_folder.give_back_gpu_memory()
+
+    @classmethod
     def examine(cls) -> list[tuple[str, str]]:
         """Findings of the installed vLLM: its version, and names that moved."""
         return vllm_library.findings()
 
     @classmethod
-    def served(cls, model: str, settings: dict[str, Any], port: int, name: str, folder: str) -> Twin:
+    def served(cls, model: str, settings: dict[str, Any], port: str, name: str, folder: str) -> Twin:
         """The same engine behind `vllm serve`. It needs no file in `folder`."""
         return vllm_settings.served(model, settings, port, name)
 

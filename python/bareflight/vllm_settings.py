@@ -75,7 +75,7 @@ def argv(arguments: dict[str, Any]) -> list[str]:
     return engine_arguments.argv_of({name: value for name, value in arguments.items() if name != "model"})
 
 
-def served(model: str, settings: dict[str, Any], port: int, name: str) -> Twin:
+def served(model: str, settings: dict[str, Any], port: str, name: str) -> Twin:
     """The same engine behind vLLM's own server."""
     folder = model_folder.read(model)
     said = arguments(model, settings, folder, vllm_library.is_cpu_build())

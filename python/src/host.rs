@@ -42,6 +42,16 @@ impl PythonHost for Host {
         .and_then(|(kept, text)| if kept { Ok(text) } else { Err(text) })
     }
 
+    fn served(&self, asked: &Asked, name: &str) -> Result<String, String> {
+        let (module, model, settings) = (&asked.module, &asked.model, &asked.settings);
+        Python::attach(|py| {
+            let said = self.0.call_method1(py, "served", (module, model, settings, name))?;
+            said.extract::<(bool, String)>(py)
+        })
+        .map_err(|error| error.to_string())
+        .and_then(|(described, text)| if described { Ok(text) } else { Err(text) })
+    }
+
     fn start(&self, asked: &Asked, end: EngineEnd) -> Result<(), String> {
         let (module, model, settings) = (&asked.module, &asked.model, &asked.settings);
         Python::attach(|py| {

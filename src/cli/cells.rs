@@ -83,7 +83,9 @@ pub(super) fn run(
     let mut screen = Screen::new(resolved.quiet).with_wishes(resolved)?;
     let mut measured = cells::run(resolved, &settings, ready, start, stop, &mut screen)
         .map_err(|error| (experiment_exit(&error), error.into()))?;
+    drop(screen);
     let noted = measured.runs.iter_mut().try_for_each(|(_, run)| artefacts::note_codes(run));
+    let extra = report::write_extra_of_cells(&measured, &resolved.export, &resolved.plots);
     let written = cells::write_reports(&measured);
     let shown = written.as_ref().map_or_else(|_| cells::as_report(&measured), Clone::clone);
     print(&table::cells::render(&shown)).map_err(failure)?;
@@ -95,9 +97,7 @@ pub(super) fn run(
     noted.map_err(|error| failure(error.into()))?;
     written.map_err(|error| failure(error.into()))?;
     write_prometheus(resolved, runs())?;
-    for run in runs() {
-        report::write_extra(run, &resolved.export, &resolved.plots)?;
-    }
+    extra?;
     Ok(exit(measured, stop))
 }
 

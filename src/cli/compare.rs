@@ -18,15 +18,17 @@ use crate::cli::origin::{as_map, as_tables};
 use crate::cli::report::refuse_extra;
 use crate::cli::resolve::resolve;
 use crate::cli::run::{
-    Screen, experiment_exit, preflight_exit, print, tell_denied, write_prometheus,
+    Screen, experiment_exit, preflight_exit, print, tell_denied, tell_denied_notes,
+    write_prometheus,
 };
 use crate::cli::setting_key;
+use crate::cli::twin;
 use crate::cli::typed::{RunArgs, Settings};
 use crate::console;
 use crate::experiment::comparison_files::{Manifest, write_comparison, write_sides};
 use crate::experiment::interleave::LEAD_IN;
 use crate::experiment::launch::server::LaunchedServer;
-use crate::experiment::{blocks, interleave, interrupt, preflight, stored};
+use crate::experiment::{blocks, interleave, interrupt, preflight, stored, turns};
 use crate::issue::stop::Stop;
 use crate::metrics::compare::BLOCKS_FOR_A_VERDICT;
 use crate::metrics::comparison::{Comparison, Measured, Question, conclude};
@@ -35,12 +37,13 @@ use crate::metrics::sides::{GateStatus, Terms};
 use crate::metrics::threshold::{Percent, Threshold};
 use crate::record::request_record::Records;
 use crate::report::FileNote;
-use crate::report::comparison::table;
+use crate::report::comparison::{self, table};
 use crate::report::table as report_table;
 use crate::settings::Resolved;
 use crate::store::measured_run::MeasuredRun;
 use crate::store::run_directory::{RunDirectory, file};
 use crate::targets::abilities;
+use crate::warning::Code;
 
 /// Concurrency where no load is given.
 const DEFAULT_CONCURRENCY: u32 = 8;
@@ -49,11 +52,17 @@ const DEFAULT_CONCURRENCY: u32 = 8;
 #[derive(Debug, Args)]
 pub struct CompareArgs {
     /// Two runs that were made before, instead of measuring now: their folders, the baseline first
-    #[arg(value_name = "RUN_DIR", num_args = 2, conflicts_with_all = ["set", "blocks", "target"])]
+    #[arg(value_name = "RUN_DIR", num_args = 2, conflicts_with_all = ["set", "blocks", "target", "serve_twin", "one_at_a_time"])]
     pub stored: Vec<PathBuf>,
     /// Change one setting of one side: `B:max_batch_size=4`, with a key as in a configuration file
     #[arg(long, value_name = "SIDE:KEY=VALUE", help_heading = "Comparison")]
     pub set: Vec<Change>,
+    /// Start the own server of the first target (`vllm:`, `trtllm-torch:`, `py:`) with the same settings, and compare with it as the last side
+    #[arg(long, help_heading = "Comparison", conflicts_with = "launch")]
+    pub serve_twin: bool,
+    /// Close a side before another one opens, for engines that do not fit side by side: slower by a start at each change of sides
+    #[arg(long, help_heading = "Comparison")]
+    pub one_at_a_time: bool,
     /// Times that every side plays; at least 5 for a verdict
     #[arg(long, value_name = "N", default_value_t = 6, help_heading = "Comparison",
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -114,9 +123,17 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
     if let [baseline, candidate] = &*arguments.stored {
         return stored(arguments, matches, baseline, candidate);
     }
-    let mut sides = sides(arguments, matches).map_err(|error| (Exit::Usage, error))?;
+    let usage = |error: anyhow::Error| (Exit::Usage, error);
+    let (said, _) = read_settings(&arguments.run, matches)?;
+    let mut sides = sides(arguments, matches, &said).map_err(usage)?;
     engine_threads::ensure(&mut sides)?;
     engine_log::set_up(&mut sides, Destination::RunDirectory)?;
+    if arguments.serve_twin {
+        let changes = changes_of(&arguments.set, sides.len()).map_err(usage)?;
+        let own = said.clone().or_concurrency(DEFAULT_CONCURRENCY);
+        sides.push(twin::side(&own, &sides[0], changes)?);
+        same_question(&sides).map_err(usage)?;
+    }
     refuse_profiled(&sides).map_err(|error| (Exit::Usage, error))?;
     let failure = |error: anyhow::Error| (Exit::Failure, error);
     let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
@@ -134,7 +151,7 @@ fn measure(
     arguments: &CompareArgs,
     mut sides: Vec<Resolved>,
     stop: &Stop,
-    server: Option<&mut LaunchedServer>,
+    mut server: Option<&mut LaunchedServer>,
 ) -> Coded<Exit> {
     let mut ready = blocks::prepare(&mut sides, arguments.blocks)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
@@ -151,11 +168,12 @@ fn measure(
     }
     let names: Vec<String> = sides.iter().map(|side| side.target.clone()).collect();
     let load = sides[0].loads[0];
+    let open = if arguments.one_at_a_time { ", one side open at a time" } else { "" };
     let title = format!(
-        "{} against {}, {}, {load}",
+        "{} against {}, {}, {load}{open}",
         names[1..].join(" and "),
         names[0],
-        sides[0].workload.scenario
+        sides[0].workload.asked()
     );
     let hash = ready.plans.first().map_or("", |plan| plan.hash());
     let failure = |error: anyhow::Error| (Exit::Failure, error);
@@ -164,7 +182,7 @@ fn measure(
     let lettered = names.iter().enumerate().map(|(side, name)| (letter(side), name.clone()));
     let mut manifest = Manifest::begin("comparison", &title, lettered.collect());
     manifest.write(&directory).map_err(|error| failure(error.into()))?;
-    if let Some(server) = server {
+    if let Some(server) = &mut server {
         server.move_into(&directory).map_err(|error| failure(error.into()))?;
     }
     interrupt::announce(stop, sides[0].drain);
@@ -183,8 +201,13 @@ fn measure(
     let opened = opened.collect::<Result<_, toml::ser::Error>>();
     let opened = opened.context("settings cannot be written as TOML").map_err(failure)?;
     let mut screen = Screen::without_tables(sides[0].quiet).with_wishes(&sides[0])?;
-    let mut runs = interleave::play(opened, &ready.plans, &directory, stop, &mut screen)
-        .map_err(|error| (experiment_exit(&error), error.into()))?;
+    let played = if arguments.one_at_a_time {
+        turns::play(opened, &ready.plans, &directory, stop, &mut screen, server)
+    } else {
+        interleave::play(opened, &ready.plans, &directory, stop, &mut screen)
+    };
+    drop(screen);
+    let mut runs = played.map_err(|error| (experiment_exit(&error), error.into()))?;
     write_prometheus(&sides[0], &runs)?;
     write_sides(&mut runs).map_err(|error| failure(error.into()))?;
     tell_denied(&runs);
@@ -207,7 +230,9 @@ fn measure(
     let measured = measured(letters, &sides, &runs, &records).map_err(failure)?;
     let comparison = conclude(&question, &measured);
     show(&directory, &comparison).map_err(failure)?;
-    Ok(Exit::of_sides(&runs, gate_exit(&comparison)))
+    let codes: Vec<Code> = sides.iter().flat_map(|side| side.deny.iter().copied()).collect();
+    let denied = tell_denied_notes(comparison::notes(&comparison), &codes);
+    Ok(Exit::of_sides(&runs, denied.or(gate_exit(&comparison))))
 }
 
 /// Settings that let a profiler look, or do something between points, are refused where targets are held against each other.
@@ -302,7 +327,8 @@ fn stored(
     show(&directory, &comparison).map_err(failure)?;
     let runs: Vec<MeasuredRun> =
         common.into_iter().flat_map(|both| [both.baseline, both.candidate]).collect();
-    Ok(Exit::of_sides(&runs, gate_exit(&comparison)))
+    let denied = tell_denied_notes(comparison::notes(&comparison), &resolved.deny);
+    Ok(Exit::of_sides(&runs, denied.or(gate_exit(&comparison))))
 }
 
 /// Every setting that a stored run was made with.
@@ -328,11 +354,15 @@ fn gate_exit(comparison: &Comparison) -> Option<Exit> {
 }
 
 /// The settings of every side, resolved. They ask the same; only the target and how it is set up may differ.
-fn sides(arguments: &CompareArgs, matches: &ArgMatches) -> anyhow::Result<Vec<Resolved>> {
-    let (said, _) = read_settings(&arguments.run, matches).map_err(|(_, error)| error)?;
+fn sides(
+    arguments: &CompareArgs,
+    matches: &ArgMatches,
+    said: &Settings,
+) -> anyhow::Result<Vec<Resolved>> {
     let typed = matches.get_many::<String>("target");
     let targets: Vec<&String> = typed.map_or_else(Vec::new, Iterator::collect);
-    if !(2..=26).contains(&targets.len()) {
+    let count = targets.len() + usize::from(arguments.serve_twin);
+    if !(2..=26).contains(&count) {
         return Err(anyhow!(
             "a comparison needs two targets or more: give `--target` once for each side, the baseline first"
         ));
@@ -342,19 +372,18 @@ fn sides(arguments: &CompareArgs, matches: &ArgMatches) -> anyhow::Result<Vec<Re
             "`--fail-if` needs {BLOCKS_FOR_A_VERDICT} blocks or more to decide anything: raise `--blocks`"
         ));
     }
-    if let Some(change) = arguments.set.iter().find(|change| change.side >= targets.len()) {
+    if let Some(change) = arguments.set.iter().find(|change| change.side >= count) {
         let side = letter(change.side);
-        return Err(anyhow!(
-            "there is no side {side}: `--set` names one of the {} targets",
-            targets.len()
-        ));
+        return Err(anyhow!("there is no side {side}: `--set` names one of the {count} sides"));
     }
+    let own = arguments.serve_twin.then(|| twin::without_server(said));
+    let said = own.as_ref().unwrap_or(said);
     let sides: Vec<Resolved> = targets
         .into_iter()
         .enumerate()
         .map(|(side, target)| {
-            let changes = arguments.set.iter().filter(|change| change.side == side);
-            one_side(&said, target, changes)
+            changes_of(&arguments.set, side)
+                .and_then(|changes| one_side(said, target, changes))
                 .with_context(|| format!("side {} cannot be set up", letter(side)))
         })
         .collect::<Result<_, _>>()?;
@@ -362,18 +391,25 @@ fn sides(arguments: &CompareArgs, matches: &ArgMatches) -> anyhow::Result<Vec<Re
     Ok(sides)
 }
 
-fn one_side<'a>(
+/// Settings of one side alone.
+fn changes_of(changes: &[Change], side: usize) -> anyhow::Result<Map<String, Value>> {
+    let own = changes.iter().filter(|change| change.side == side);
+    own.map(|change| {
+        setting_key::check([change.key.as_str()]).with_context(|| format!("`--set {change}`"))?;
+        Ok((change.key.clone(), change.value.clone()))
+    })
+    .collect()
+}
+
+fn one_side(
     said: &Settings,
     target: &str,
-    changes: impl Iterator<Item = &'a Change>,
+    changes: Map<String, Value>,
 ) -> anyhow::Result<Resolved> {
     let settings = Settings { target: Some(target.to_owned()), ..said.clone() }
         .or_concurrency(DEFAULT_CONCURRENCY);
     let mut map = as_map(&settings)?;
-    for change in changes {
-        setting_key::check([change.key.as_str()]).with_context(|| format!("`--set {change}`"))?;
-        map.insert(change.key.clone(), change.value.clone());
-    }
+    map.extend(changes);
     let settings: Settings =
         serde_json::from_value(as_tables(map)).context("its `--set` cannot be used")?;
     Ok(resolve(&settings)?)
@@ -444,7 +480,7 @@ mod tests {
         let said = Settings::default();
         let side = |change: &str| {
             let change: Change = change.parse().unwrap();
-            one_side(&said, "sim:null", [&change].into_iter())
+            changes_of(&[change], 1).and_then(|changes| one_side(&said, "sim:null", changes))
         };
         let resolved = side("B:engine.kv_fraction=0.5").unwrap();
         assert_eq!(resolved.engine.kv_fraction, Some(0.5));

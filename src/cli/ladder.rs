@@ -10,20 +10,24 @@ use crate::cli::configuration::read_settings;
 use crate::cli::engine_log::{self, Destination};
 use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
+use crate::cli::launched;
 use crate::cli::report::refuse_extra;
 use crate::cli::resolve::resolve;
 use crate::cli::run::{
-    Screen, experiment_exit, preflight_exit, print, tell_denied, write_prometheus,
+    Screen, experiment_exit, preflight_exit, print, tell_denied, tell_denied_notes,
+    write_prometheus,
 };
+use crate::cli::twin;
 use crate::cli::typed::{RunArgs, Settings};
 use crate::clock::{self, Nanos};
 use crate::experiment::comparison_files::{Manifest, write_ladder, write_sides};
 use crate::experiment::interleave::LEAD_IN;
+use crate::experiment::launch::server::LaunchedServer;
 use crate::experiment::preflight::PreflightError;
 use crate::experiment::served_child::{Ready, Server};
 use crate::experiment::sweep::Watch;
-use crate::experiment::{blocks, interleave, interrupt};
-use crate::issue::phase::Stage;
+use crate::experiment::{blocks, interleave, interrupt, preflight};
+use crate::issue::live_phase::LivePhase;
 use crate::issue::stop::Stop;
 use crate::metrics::Summary;
 use crate::metrics::comparison::{self, Question};
@@ -32,7 +36,7 @@ use crate::metrics::ladder::{BlockCpu, Ladder, Level, Planned};
 use crate::metrics::sides::Terms;
 use crate::metrics::threshold::Percent;
 use crate::observe::process;
-use crate::report::ladder::table;
+use crate::report::ladder::{notes, table};
 use crate::report::{FileNote, table as console};
 use crate::settings::Resolved;
 use crate::settings::served::ServedEndpoint;
@@ -59,6 +63,9 @@ pub struct LadderArgs {
     /// Leave out the rungs that need a server
     #[arg(long, help_heading = "Ladder")]
     pub in_process: bool,
+    /// Add the rung of the engine's own server (`vllm:`, `trtllm-torch:`, `py:`), started with the same settings
+    #[arg(long, help_heading = "Ladder", conflicts_with = "in_process")]
+    pub serve_twin: bool,
     /// All that a run takes.
     #[command(flatten)]
     pub run: RunArgs,
@@ -78,19 +85,43 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
     let usage = |error: anyhow::Error| (Exit::Usage, error);
     let failure = |error: anyhow::Error| (Exit::Failure, error);
     let (settings, _) = read_settings(&arguments.run, matches)?;
-    let mut engine = engine(&settings).map_err(usage)?;
+    let own = arguments.serve_twin.then(|| twin::without_server(&settings));
+    let mut engine = engine(own.as_ref().unwrap_or(&settings)).map_err(usage)?;
     refuse_profiled(std::slice::from_ref(&engine)).map_err(usage)?;
     refuse_extra(std::slice::from_ref(&engine)).map_err(usage)?;
     engine_threads::ensure(std::slice::from_mut(&mut engine))?;
     engine_log::set_up(std::slice::from_mut(&mut engine), Destination::RunDirectory)?;
 
     // Named wrongly, nothing is begun.
+    let mut twin = arguments.serve_twin.then(|| twin_rung(&settings, &engine)).transpose()?;
     registry::describe(&engine.target, &engine.engine, &engine.served)
         .and_then(|named| {
             abilities::check(named.target.describe(), &engine.engine, &engine.workload)
         })
         .map_err(PreflightError::from)
         .map_err(|error| (preflight_exit(&error), error.into()))?;
+    let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
+    let mut server = match &mut twin {
+        Some(twin) => launched::start(twin, &stop)?,
+        None => None,
+    };
+    let served = twin.as_ref().zip(server.as_mut());
+    let outcome = climb(arguments, &own.unwrap_or(settings), engine, served, &stop);
+    match server {
+        Some(server) => launched::end(server, &stop, outcome),
+        None => outcome,
+    }
+}
+
+/// Measures every rung, with the engine's own server where it is there.
+fn climb(
+    arguments: &LadderArgs,
+    settings: &Settings,
+    engine: Resolved,
+    mut twin: Option<(&Resolved, &mut LaunchedServer)>,
+    stop: &Stop,
+) -> Coded<Exit> {
+    let failure = |error: anyhow::Error| (Exit::Failure, error);
     let load = engine.loads[0].to_string();
     let directory =
         RunDirectory::create(&engine.out, "ladder", &format!("{} {load}", engine.target), "rungs")
@@ -101,20 +132,27 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
         Ok(start_server(&directory, &engine)?)
     };
     let ready = server.as_ref().map(|server| server.ready().clone()).map_err(Clone::clone);
-    let (planned, rungs) = plan(&settings, &engine, &ready).map_err(failure)?;
+    if let Some((_, server)) = &mut twin {
+        server.move_into(&directory).map_err(|error| failure(error.into()))?;
+    }
+    let twin = twin.as_ref().map(|(twin, _)| *twin);
+    let (planned, rungs) = plan(settings, &engine, &ready, twin).map_err(failure)?;
     let (mut resolved, levels): (Vec<Resolved>, Vec<Level>) =
         rungs.into_iter().map(|rung| (rung.resolved, rung.level)).unzip();
-    let blocks = blocks::prepare(&mut resolved, arguments.blocks)
+    let mut blocks = blocks::prepare(&mut resolved, arguments.blocks)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
+    if let Some(at) = levels.iter().position(|level| *level == Level::Twin) {
+        preflight::probe(&mut *blocks.openings[at].target, &blocks.plans)
+            .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
+    }
 
-    let title = format!("ladder of {}, {}, {load}", engine.target, engine.workload.scenario);
+    let title = format!("ladder of {}, {}, {load}", engine.target, engine.workload.asked());
     let sides = levels.iter().zip(&resolved);
     let named = sides.map(|(level, it)| (level.name().to_owned(), it.target.clone())).collect();
     let mut manifest = Manifest::begin("ladder", &title, named);
     manifest.write(&directory).map_err(|error| failure(error.into()))?;
-    let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
-    interrupt::announce(&stop, engine.drain);
-    interrupt::keep_manifest(&stop, &directory);
+    interrupt::announce(stop, engine.drain);
+    interrupt::keep_manifest(stop, &directory);
     let openings = blocks.openings.into_iter().zip(blocks.rooflines);
     let opened = levels.iter().zip(&resolved).zip(openings).map(|((level, resolved), opening)| {
         let (opening, roofline) = opening;
@@ -132,7 +170,7 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
         Screen::without_tables(engine.quiet).with_wishes(&engine)?,
         server.as_ref().ok(),
     );
-    let mut runs = interleave::play(opened, &blocks.plans, &directory, &stop, &mut watch)
+    let mut runs = interleave::play(opened, &blocks.plans, &directory, stop, &mut watch)
         .map_err(|error| (experiment_exit(&error), error.into()))?;
     let cpu = watch.by_side(&levels, arguments.blocks as usize);
     drop(server);
@@ -160,7 +198,8 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
     let comparison = comparison::conclude(&question, &measured);
     let ladder = ladder::conclude(comparison, &planned, &measured, &cpu);
     show(&directory, &ladder).map_err(failure)?;
-    Ok(Exit::of_sides(&runs, None))
+    let denied = tell_denied_notes(notes(&ladder), &engine.deny);
+    Ok(Exit::of_sides(&runs, denied))
 }
 
 /// The rung of the engine itself, which all others are made from.
@@ -183,6 +222,17 @@ fn engine(settings: &Settings) -> anyhow::Result<Resolved> {
     Ok(resolved)
 }
 
+/// The rung of the engine's own server: the ladder's load, and no look at its metrics unless it is wanted.
+fn twin_rung(settings: &Settings, engine: &Resolved) -> Coded<Resolved> {
+    let own = Settings {
+        concurrency: engine.to_settings().concurrency,
+        prompts: None,
+        server_metrics: settings.server_metrics.clone().or(Some(ServerMetricsChoice::Off)),
+        ..settings.clone()
+    };
+    twin::side(&own, engine, serde_json::Map::new())
+}
+
 fn start_server(directory: &RunDirectory, engine: &Resolved) -> Coded<Server> {
     let settings = directory.file(file::SERVED);
     let written = engine.to_toml().context("settings cannot be written as TOML").and_then(|text| {
@@ -198,16 +248,23 @@ fn plan(
     settings: &Settings,
     engine: &Resolved,
     server: &Result<Ready, String>,
+    twin: Option<&Resolved>,
 ) -> anyhow::Result<(Vec<Planned>, Vec<Rung>)> {
     let (mut planned, mut rungs) = (Vec::new(), Vec::new());
-    for level in Level::ALL {
-        let side = match rung(level, settings, engine, server) {
-            Ok(settings) => {
-                rungs.push(Rung { level, resolved: resolve(&settings)? });
-                Ok(rungs.len() - 1)
-            }
-            Err(why) => Err(why),
+    // Few engines have a server of their own: its rung is there where it was asked for.
+    let there = Level::ALL.into_iter().filter(|level| *level != Level::Twin || twin.is_some());
+    for level in there {
+        let resolved = match (level, twin) {
+            (Level::Twin, Some(twin)) => Ok(twin.clone()),
+            (level, _) => match rung(level, settings, engine, server) {
+                Ok(settings) => Ok(resolve(&settings)?),
+                Err(why) => Err(why),
+            },
         };
+        let side = resolved.map(|resolved| {
+            rungs.push(Rung { level, resolved });
+            rungs.len() - 1
+        });
         planned.push(Planned { level, side });
     }
     Ok((planned, rungs))
@@ -252,6 +309,7 @@ fn rung(
                 ..with(format!("openai:{}", server.openai))
             })
         }
+        Level::Twin => Err("it is made from the engine's adapter".into()),
         Level::Grpc => {
             let server = server.as_ref().map_err(Clone::clone)?;
             let grpc = with(format!("triton:{}/tensorrt_llm", server.grpc));
@@ -303,8 +361,8 @@ impl Watch for CpuWatch {
         self.screen.begun(target, directory);
     }
 
-    fn phase(&mut self, label: &str, shots: u64, duration: Option<Nanos>, stage: &Stage) {
-        self.screen.phase(label, shots, duration, stage);
+    fn phase(&mut self, label: &str, shots: u64, duration: Option<Nanos>, live: &LivePhase) {
+        self.screen.phase(label, shots, duration, live);
         self.before = self.read();
     }
 

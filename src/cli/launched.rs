@@ -20,7 +20,7 @@ use crate::experiment::launch::preset::{self, LaunchPlan};
 use crate::experiment::launch::server::{LaunchError, LaunchedServer};
 use crate::experiment::sweep::Watch;
 use crate::experiment::{interrupt, launches};
-use crate::issue::phase::Stage;
+use crate::issue::live_phase::LivePhase;
 use crate::issue::stop::Stop;
 use crate::metrics::Summary;
 use crate::settings::Resolved;
@@ -88,6 +88,7 @@ pub fn run(settings: &Settings) -> Coded<Exit> {
     let mut launches = launches_of(settings)?;
     let Some(first) = launches.first() else { return Ok(Exit::Ok) };
     report::check_plots(&first.plots)?;
+    report::check_exports(&first.export)?;
     engine_log::set_up(&mut launches, Destination::RunDirectory)?;
     let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
     interrupt::announce(&stop, launches[0].drain);
@@ -273,8 +274,8 @@ impl Watch for LaunchWatch<'_> {
         self.screen.begun(target, directory);
     }
 
-    fn phase(&mut self, label: &str, shots: u64, duration: Option<Nanos>, stage: &Stage) {
-        self.screen.phase(label, shots, duration, stage);
+    fn phase(&mut self, label: &str, shots: u64, duration: Option<Nanos>, live: &LivePhase) {
+        self.screen.phase(label, shots, duration, live);
     }
 
     fn phase_over(&mut self) {
@@ -283,6 +284,10 @@ impl Watch for LaunchWatch<'_> {
 
     fn measured(&mut self, entry: &PointEntry, summary: &Summary) {
         self.screen.measured(entry, summary);
+    }
+
+    fn ended(&mut self) {
+        self.screen.ended();
     }
 }
 

@@ -30,6 +30,7 @@ mod shell_word;
 pub mod spelling;
 pub mod suggestion;
 pub mod translate;
+mod twin;
 pub mod typed;
 pub mod variables;
 pub mod workers;

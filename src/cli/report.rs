@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::run::print;
 use crate::console;
+use crate::experiment::cells::MeasuredCells;
 use crate::experiment::{artefacts, cells};
 use crate::metrics::threshold::Percent;
 use crate::report::export::markdown;
@@ -19,6 +20,7 @@ use crate::settings::export::{ExportFormat, PlotFormat};
 use crate::settings::time_unit::TimeUnit;
 use crate::store::cells_index::CellState;
 use crate::store::measured_run::MeasuredRun;
+use crate::store::parquet_tables;
 use crate::store::read_back::read_back;
 use crate::store::run_directory::file;
 use crate::store::write::write_whole;
@@ -85,6 +87,7 @@ pub enum TextFormat {
 pub fn run(arguments: &ReportArgs) -> Coded<Exit> {
     let ReportArgs { paths, export, shown } = arguments;
     check_plots(&shown.plots)?;
+    check_exports(export)?;
     match paths.as_slice() {
         [directory] if !directory.is_file() => one(directory, export, shown),
         _ if !export.is_empty() => {
@@ -124,8 +127,8 @@ fn one(directory: &Path, export: &[ExportFormat], how: &ShownArgs) -> Coded<Exit
 fn cells_again(directory: &Path, export: &[ExportFormat], how: &ShownArgs) -> Coded<Exit> {
     let measured =
         cells::stored(directory).map_err(|error| (Exit::Usage, anyhow::Error::new(error)))?;
+    write_extra_of_cells(&measured, export, &how.plots)?;
     for (_, run) in &measured.runs {
-        write_extra(run, export, &how.plots)?;
         artefacts::write_reports(run).map_err(failure)?;
     }
     let shown = cells::write_reports(&measured).map_err(failure)?;
@@ -208,6 +211,17 @@ pub fn check_plots(plots: &[PlotFormat]) -> Coded<()> {
     Ok(())
 }
 
+/// Refuses files that this build cannot write, before anything is measured.
+///
+/// # Errors
+/// With what is missing.
+pub fn check_exports(export: &[ExportFormat]) -> Coded<()> {
+    if export.contains(&ExportFormat::Parquet) {
+        parquet_tables::check().map_err(|error| (Exit::Usage, anyhow::Error::new(error)))?;
+    }
+    Ok(())
+}
+
 /// Writes what was asked for beside our own reports, and says what a format has no place for.
 ///
 /// # Errors
@@ -217,6 +231,23 @@ pub fn write_extra(run: &MeasuredRun, export: &[ExportFormat], plots: &[PlotForm
         console::print_notice(format_args!("left out of {words}"));
     }
     artefacts::write_plots(run, plots).map_err(failure)
+}
+
+/// Writes what other tools and viewers read of every cell, and the experiment of genai-bench that all of them make.
+pub fn write_extra_of_cells(
+    measured: &MeasuredCells,
+    export: &[ExportFormat],
+    plots: &[PlotFormat],
+) -> Coded<()> {
+    for (_, run) in &measured.runs {
+        write_extra(run, export, plots)?;
+    }
+    if export.contains(&ExportFormat::GenaiBench) {
+        let runs = measured.runs.iter().map(|(_, run)| run);
+        // Each cell has said what it leaves out.
+        let _said = artefacts::write_genai_bench(&measured.directory, runs).map_err(failure)?;
+    }
+    Ok(())
 }
 
 /// For an experiment of several sides, whose files are not written by one run.

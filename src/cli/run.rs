@@ -17,19 +17,21 @@ use crate::experiment::preflight::{self, PreflightError, Ready};
 use crate::experiment::server_watch::ServerWatchError;
 use crate::experiment::sweep::{self, ExperimentError, Watch};
 use crate::experiment::{artefacts, interrupt};
-use crate::issue::phase::Stage;
+use crate::issue::live_phase::LivePhase;
 use crate::issue::stop::Stop;
 use crate::metrics::Summary;
+use crate::report::progress::full::FullView;
 use crate::report::progress::{Mode, Progress, Totals};
 use crate::report::prometheus::server::Exporter;
 use crate::report::{PointReport, table};
 use crate::settings::Resolved;
 use crate::settings::time_unit::TimeUnit;
+use crate::settings::ui::Ui;
 use crate::store::manifest::PointEntry;
 use crate::store::measured_run::MeasuredRun;
 use crate::store::run_directory::RunDirectory;
 use crate::targets::{TargetError, TargetInfo};
-use crate::warning::Code;
+use crate::warning::{Code, Note};
 
 /// Runs everything that was resolved.
 ///
@@ -55,6 +57,7 @@ pub fn run(mut resolved: Resolved, resume: Option<&Path>) -> Result<Exit, (Exit,
 /// What stood in the way, with the exit code that it deserves.
 pub(super) fn prepare(resolved: &mut Resolved) -> Coded<Ready> {
     report::check_plots(&resolved.plots)?;
+    report::check_exports(&resolved.export)?;
     let mut ready = preflight::prepare(resolved)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
     for warning in &ready.warnings {
@@ -80,8 +83,9 @@ pub(super) fn play(
 ) -> Coded<MeasuredRun> {
     let settings = settings_file(resolved)?;
     tell_estimate(resolved, &ready);
-    let mut run = sweep::run(resolved, &settings, ready, stop, watch)
-        .map_err(|error| (experiment_exit(&error), anyhow::Error::new(error)))?;
+    let run = sweep::run(resolved, &settings, ready, stop, watch);
+    watch.ended();
+    let mut run = run.map_err(|error| (experiment_exit(&error), anyhow::Error::new(error)))?;
     // What was measured is shown even where it cannot be written.
     let noted = artefacts::note_codes(&mut run);
     let scraped = write_prometheus(resolved, std::slice::from_ref(&run));
@@ -137,6 +141,15 @@ pub(super) fn tell_denied<'a>(runs: impl IntoIterator<Item = &'a MeasuredRun>) {
     for denied in runs.into_iter().flat_map(artefacts::denied) {
         console::print_notice(format_args!("{denied}"));
     }
+}
+
+/// The same of the notes of an experiment; `Invalid` where one was denied.
+pub(super) fn tell_denied_notes(raised: Vec<Note>, denied: &[Code]) -> Option<Exit> {
+    let told = Note::denied(raised, denied);
+    for denied in &told {
+        console::print_notice(format_args!("{denied}"));
+    }
+    (!told.is_empty()).then_some(Exit::Invalid)
 }
 
 /// Why a point has no result. It goes to standard error even where results alone were asked for.
@@ -197,19 +210,31 @@ pub(super) struct Screen {
     time_unit: TimeUnit,
     exporter: Option<Exporter>,
     progress: Option<Progress>,
+    targets: Vec<String>,
+    full: Option<FullView>,
 }
 
 impl Screen {
     pub(super) fn new(quiet: bool) -> Self {
-        let mode = if quiet { Mode::Silent } else { Mode::detect() };
-        Self { mode, tables: true, time_unit: TimeUnit::default(), exporter: None, progress: None }
+        Self {
+            mode: if quiet { Mode::Silent } else { Mode::of(Ui::default()) },
+            tables: true,
+            time_unit: TimeUnit::default(),
+            exporter: None,
+            progress: None,
+            targets: Vec::new(),
+            full: None,
+        }
     }
 
-    /// With what a run asks for: its unit of times, and answers to Prometheus.
+    /// With what a run asks for: its view, its unit of times, and answers to Prometheus.
     ///
     /// # Errors
     /// When the address for Prometheus cannot be listened on.
     pub(super) fn with_wishes(mut self, resolved: &Resolved) -> Coded<Self> {
+        if self.mode != Mode::Silent {
+            self.mode = Mode::of(resolved.ui);
+        }
         self.time_unit = resolved.time_unit;
         let Some(address) = resolved.prometheus else { return Ok(self) };
         let exporter = Exporter::start(address.0)
@@ -220,6 +245,25 @@ impl Screen {
         console::print_notice(format_args!("metrics at http://{}/metrics", exporter.address()));
         self.exporter = Some(exporter);
         Ok(self)
+    }
+
+    /// Shows a phase on the whole terminal; a bar follows where it cannot be taken.
+    fn show_in_full(&mut self, label: &str, totals: Totals, live: &LivePhase) {
+        if self.full.is_none() {
+            match FullView::start(self.targets.clone()) {
+                Ok(full) => self.full = Some(full),
+                Err(error) => {
+                    console::print_notice(format_args!(
+                        "`--ui full` cannot take the terminal ({error}): a line follows"
+                    ));
+                    self.mode = Mode::Bar;
+                    return;
+                }
+            }
+        }
+        if let Some(full) = &self.full {
+            full.phase(label, totals, live);
+        }
     }
 
     /// For an experiment whose points are not results of their own.
@@ -237,17 +281,28 @@ impl Watch for Screen {
             let simulated = if target.simulated { " [SIMULATED]" } else { "" };
             console::print_notice(format_args!("{} ({}){simulated}", target.name, target.title));
             console::print_notice(format_args!("writing to {}", directory.path().display()));
+            let name = format!("{}{simulated}", target.name);
+            match &self.full {
+                Some(full) => full.also(&name),
+                None => self.targets.push(name),
+            }
         }
     }
 
-    fn phase(&mut self, label: &str, shots: u64, duration: Option<Nanos>, stage: &Stage) {
-        let (live, in_flight) = stage.live();
+    fn phase(&mut self, label: &str, shots: u64, duration: Option<Nanos>, live: &LivePhase) {
+        let in_flight = {
+            let in_flight = live.in_flight.clone();
+            move || in_flight.now()
+        };
         if let Some(exporter) = &self.exporter {
-            let in_flight = Arc::clone(&in_flight);
-            exporter.phase(label, Arc::clone(&live), move || in_flight());
+            exporter.phase(label, Arc::clone(&live.snapshot), in_flight.clone());
         }
         let totals = Totals { requests: shots, duration };
-        self.progress = Some(Progress::start(self.mode, label, totals, live, move || in_flight()));
+        if self.mode == Mode::Full {
+            self.show_in_full(label, totals, live);
+        }
+        let snapshot = Arc::clone(&live.snapshot);
+        self.progress = Some(Progress::start(self.mode, label, totals, snapshot, in_flight));
     }
 
     fn phase_over(&mut self) {
@@ -257,12 +312,18 @@ impl Watch for Screen {
         if let Some(progress) = self.progress.take() {
             progress.finish();
         }
+        if let Some(full) = &self.full {
+            full.phase_over();
+        }
     }
 
     fn measured(&mut self, entry: &PointEntry, summary: &Summary) {
         if let Some(exporter) = &self.exporter {
             let (label, summary) = (entry.label.clone(), summary.clone());
             exporter.measured(PointReport { label, summary });
+        }
+        if let Some(full) = &self.full {
+            full.measured(&entry.label, summary);
         }
         if !self.tables {
             return;
@@ -273,5 +334,9 @@ impl Watch for Screen {
         if let Err(error) = print(&text) {
             console::print_notice(format_args!("{error:#}"));
         }
+    }
+
+    fn ended(&mut self) {
+        self.full = None;
     }
 }

@@ -14,7 +14,8 @@ use crate::cli::launched;
 use crate::cli::origin::Origin;
 use crate::cli::resolve::resolve;
 use crate::cli::run::{
-    Screen, experiment_exit, preflight_exit, print, tell_denied, write_prometheus,
+    Screen, experiment_exit, preflight_exit, print, tell_denied, tell_denied_notes,
+    write_prometheus,
 };
 use crate::cli::typed::{RunArgs, Settings};
 use crate::clock::Nanos;
@@ -29,7 +30,7 @@ use crate::metrics::early_stopping::least_within;
 use crate::metrics::search::{Axis, Outcome, Question, Search};
 use crate::metrics::summary::SCHEMA_VERSION;
 use crate::metrics::threshold::Percent;
-use crate::report::search::table;
+use crate::report::search::{notes, table};
 use crate::report::{FileNote, table as report_table};
 use crate::settings::Resolved;
 use crate::settings::human_duration::HumanDuration;
@@ -149,6 +150,7 @@ fn search_on(mut begun: Begun, stop: &Stop, server: Option<&mut LaunchedServer>)
     let mut save = |search: &Search| write_search(&directory, search).map(|_| ());
     let mut run = search::play(&mut search, &terms, ready, stop, &mut screen, &mut save)
         .map_err(|error| (experiment_exit(&error), anyhow::Error::new(error)))?;
+    drop(screen);
     write_prometheus(&resolved, std::slice::from_ref(&run))?;
     artefacts::note_codes(&mut run).map_err(|error| failure(error.into()))?;
     artefacts::write_reports(&run).map_err(|error| failure(error.into()))?;
@@ -161,9 +163,10 @@ fn search_on(mut begun: Begun, stop: &Stop, server: Option<&mut LaunchedServer>)
     tell_denied(std::slice::from_ref(&run));
     let exit = exit(run.manifest.state, &search);
     // What is graver stays; a denied warning is graver than a missed objective.
-    let is_denied =
-        matches!(exit, Exit::Ok | Exit::SloMissed) && !artefacts::denied(&run).is_empty();
-    Ok(if is_denied { Exit::Invalid } else { exit })
+    let of_search = tell_denied_notes(notes(&search), &resolved.deny).is_some();
+    let is_denied = of_search || !artefacts::denied(&run).is_empty();
+    let is_less = matches!(exit, Exit::Ok | Exit::SloMissed);
+    Ok(if is_denied && is_less { Exit::Invalid } else { exit })
 }
 
 /// Loads that miss are part of every search; only one that no load meets has missed.
@@ -248,7 +251,9 @@ fn begun(arguments: &SearchArgs, said: &Settings) -> anyhow::Result<Begun> {
         schema_version: SCHEMA_VERSION,
         title: format!(
             "highest {over} of {}, {}, that meets {}",
-            resolved.target, resolved.workload.scenario, question.objectives
+            resolved.target,
+            resolved.workload.asked(),
+            question.objectives
         ),
         target: resolved.target.clone(),
         simulated: false,

@@ -1,6 +1,7 @@
 //! Lines on standard error, each in one write: ranks of an MPI job share the terminal, and pieces of two lines would mix.
 
 pub mod streams;
+pub mod terminal;
 
 use std::fmt;
 use std::io::{self, Write};

@@ -15,6 +15,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::stdio::{dup2_stderr, dup2_stdout};
 
+use crate::console::terminal::{self, Stream};
 use crate::host;
 
 /// The streams as they were, once an engine's are apart from them.
@@ -119,8 +120,40 @@ fn end_of(file: &File, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// What is written while a view has the terminal waits; everything else goes on.
+struct Waiting<W> {
+    stream: Stream,
+    to: W,
+}
+
+impl<W: Write> Write for Waiting<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if terminal::keep(self.stream, bytes) { Ok(bytes.len()) } else { self.to.write(bytes) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
 /// Where results are printed.
 pub fn results() -> Box<dyn Write> {
+    if is_terminal_for_results() {
+        Box::new(Waiting { stream: Stream::Results, to: results_now() })
+    } else {
+        results_now()
+    }
+}
+
+fn is_terminal_for_results() -> bool {
+    match (TRUE.get(), host::results()) {
+        (Some(it), _) => it.results.is_terminal(),
+        (None, Some(held)) => held.is_terminal(),
+        (None, None) => io::stdout().is_terminal(),
+    }
+}
+
+fn results_now() -> Box<dyn Write> {
     match (TRUE.get(), host::results()) {
         (Some(it), _) => Box::new(&it.results),
         (None, Some(held)) => Box::new(held),
@@ -130,6 +163,10 @@ pub fn results() -> Box<dyn Write> {
 
 /// Where a person is told what goes on.
 pub fn notices() -> Box<dyn Write + Send> {
+    Box::new(Waiting { stream: Stream::Notices, to: notices_now() })
+}
+
+fn notices_now() -> Box<dyn Write + Send> {
     match TRUE.get() {
         Some(it) => Box::new(&it.notices),
         None => Box::new(io::stderr()),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine_directory::EngineDirectory;
 use crate::engine_directory::config::Layout;
+use crate::engine_directory::memory::CommonPrefix;
 use crate::load::Load;
 use crate::load::plan::Plan;
 use crate::settings::engine::{CapacityPolicy, EngineSettings};
@@ -29,8 +30,8 @@ pub struct PlannedUse<'a> {
     pub library_version: Option<&'a str>,
     /// Memory that each rank finds on its GPU, where that is known.
     pub memory: Option<GpuMemory>,
-    /// Tokens that every prompt begins with alike.
-    pub common_prefix: u32,
+    /// What prompts begin with alike.
+    pub common_prefix: CommonPrefix,
 }
 
 impl<'a> PlannedUse<'a> {
@@ -43,7 +44,7 @@ impl<'a> PlannedUse<'a> {
             ranks: None,
             library_version: None,
             memory: None,
-            common_prefix: 0,
+            common_prefix: CommonPrefix { tokens: 0, different: 1 },
         }
     }
 }

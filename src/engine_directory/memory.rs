@@ -140,20 +140,25 @@ impl EngineDirectory {
         settings: &EngineSettings,
         lengths: impl Iterator<Item = (u32, u32)>,
         in_flight: usize,
-        common_prefix: u32,
+        common: CommonPrefix,
     ) -> Option<u64> {
         let taken: Option<Vec<u64>> =
             lengths.map(|(prompt, output)| self.kv_of_request(settings, prompt, output)).collect();
         let taken = taken?;
         let block = self.tokens_per_block();
         let reuses = settings.kv_reuse && self.config.plugins.paged_context_fmha;
-        let found = if reuses { u64::from(common_prefix) / block * block } else { 0 };
+        let found = if reuses { u64::from(common.tokens) / block * block } else { 0 };
         let size = in_flight.clamp(1, taken.len().max(1));
         // Requests that are in flight together follow one another in the plan.
         let together = most_of_any(&taken, size)?;
         // Not more than the smallest of them keeps, where a window bounds that.
         let found = found.min(*taken.iter().min()?);
-        Some(together.saturating_sub(found * (size as u64 - 1)))
+        // Each prefix is computed by the first of its requests.
+        Some(
+            together.saturating_sub(
+                found * (size as u64).saturating_sub(common.different.max(1).into()),
+            ),
+        )
     }
 
     /// What the requests in flight of a plan take at most; `None` where the load does not say how many those are.
@@ -161,7 +166,7 @@ impl EngineDirectory {
         &self,
         settings: &EngineSettings,
         plan: &Plan,
-        common_prefix: u32,
+        common: CommonPrefix,
     ) -> Option<KvDemand> {
         let planned = match plan.load() {
             Load::Closed { concurrency } => concurrency,
@@ -173,9 +178,18 @@ impl EngineDirectory {
         let most = batch.saturating_mul(self.config.mapping.pipeline.max(1));
         let in_flight = planned.min(most).min(plan.shots().len() as u32);
         let lengths = plan.shots().facts().map(|shot| (shot.prompt_tokens, shot.output_tokens));
-        let tokens = self.kv_of_requests(settings, lengths, in_flight as usize, common_prefix)?;
+        let tokens = self.kv_of_requests(settings, lengths, in_flight as usize, common)?;
         Some(KvDemand { in_flight, tokens })
     }
+}
+
+/// What prompts begin with alike.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CommonPrefix {
+    /// Tokens; 0 where there is a prompt that shares none.
+    pub tokens: u32,
+    /// Different prefixes.
+    pub different: u32,
 }
 
 /// The largest sum of so many that follow one another; `None` where there are fewer.
@@ -317,7 +331,8 @@ mod tests {
         let plain = EngineSettings::default();
         let lengths = [(64, 64), (640, 64), (640, 64), (64, 64)];
         let need = |settings: &EngineSettings, in_flight, prefix| {
-            engine.kv_of_requests(settings, lengths.into_iter(), in_flight, prefix)
+            let common = CommonPrefix { tokens: prefix, different: 1 };
+            engine.kv_of_requests(settings, lengths.into_iter(), in_flight, common)
         };
         assert_eq!(need(&plain, 1, 0), Some(704));
         assert_eq!(need(&plain, 2, 0), Some(1_408));

@@ -6,15 +6,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::metrics::point_records::RecordsError;
-use crate::report::export::{self, ExportRun};
+use crate::report::export::{self, ExportRun, GenaiBench};
 use crate::report::html::plot;
 use crate::report::png::{self, PngError};
+use crate::report::table::marks as marks_of;
 use crate::report::{
     Experiment, FileNote, PointReport, html, notes, prometheus, repeats, summary_csv, summary_json,
 };
 use crate::settings::export::{ExportFormat, PlotFormat};
 use crate::store::manifest::State;
 use crate::store::measured_run::MeasuredRun;
+use crate::store::parquet_tables::{self, ParquetFileError};
 use crate::store::run_directory::{RunDirectory, file};
 use crate::store::write::{WriteError, write_whole};
 use crate::warning::{Code, Note};
@@ -60,11 +62,7 @@ pub fn denied(run: &MeasuredRun) -> Vec<String> {
     if denied.is_empty() {
         return Vec::new();
     }
-    let raised = notes::all(&as_experiment(run)).into_iter();
-    raised
-        .filter(|note| denied.contains(&note.code))
-        .map(|note| format!("{} {} is denied: {}", note.code, note.code.entry().name, note.text))
-        .collect()
+    Note::denied(notes::all(&as_experiment(run)), denied)
 }
 
 /// Writes what several runs of each load come to, where there are several.
@@ -88,6 +86,9 @@ pub enum ExtraFilesError {
     /// A file cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// Parquet cannot be written.
+    #[error(transparent)]
+    Parquet(#[from] ParquetFileError),
     /// A picture cannot be drawn.
     #[error(transparent)]
     Png(#[from] PngError),
@@ -101,8 +102,10 @@ pub fn write_plots(run: &MeasuredRun, formats: &[PlotFormat]) -> Result<(), Extr
     if formats.is_empty() {
         return Ok(());
     }
-    for (name, chart) in html::curves::charts(&as_experiment(run).points) {
-        let Some(svg) = plot::file::alone(&chart) else { continue };
+    let shown = as_experiment(run);
+    let marks = marks_of(shown.marks());
+    for (name, chart) in html::curves::charts(&shown.points) {
+        let Some(svg) = plot::file::alone(&chart, marks.trim()) else { continue };
         for format in formats {
             let (extension, bytes) = as_picture(&svg, *format)?;
             let path = format!("{}/{name}.{extension}", file::PLOTS);
@@ -138,6 +141,13 @@ pub fn write_exports(
     let shown = as_experiment(run);
     let exporting = ExportRun::new(&run.manifest, &shown, scenario(run), &records);
     let mut left_out = Vec::new();
+    if formats.contains(&ExportFormat::Parquet) {
+        let folder = run.directory.file(file::EXPORTS).join(ExportFormat::Parquet.word());
+        fs::create_dir_all(&folder)
+            .map_err(|error| ExtraFilesError::Folder(folder.clone(), error))?;
+        let words = parquet_tables::write(run.directory.path(), &folder)?;
+        left_out.extend(words.into_iter().map(|words| format!("export parquet: {words}")));
+    }
     for format in formats {
         let exported = export::render(*format, &exporting);
         for file in exported.files {
@@ -146,6 +156,27 @@ pub fn write_exports(
         left_out.extend(exported.left_out);
     }
     Ok(left_out)
+}
+
+/// Writes one experiment of genai-bench for several runs into a folder above theirs; what has no place is given back in words.
+///
+/// # Errors
+/// When records cannot be read, or a file cannot be written.
+pub fn write_genai_bench<'a>(
+    directory: &RunDirectory,
+    runs: impl Iterator<Item = &'a MeasuredRun>,
+) -> Result<Vec<String>, ExtraFilesError> {
+    let mut experiment = GenaiBench::default();
+    for run in runs {
+        let records = run.load_records()?;
+        let shown = as_experiment(run);
+        experiment.add(&ExportRun::new(&run.manifest, &shown, scenario(run), &records));
+    }
+    let exported = export::genai_bench_together(experiment);
+    for file in exported.files {
+        write_below(directory, &file.path, &file.bytes)?;
+    }
+    Ok(exported.left_out)
 }
 
 /// Writes a result JSON for each point into a folder, named for its load, e.g. `concurrency_16.json`.

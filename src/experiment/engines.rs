@@ -1,6 +1,6 @@
 //! Engine checks of the preflight: engine directories against settings, plans and GPUs.
 
-use crate::engine_directory::memory::KvEstimate;
+use crate::engine_directory::memory::{CommonPrefix, KvEstimate};
 use crate::engine_directory::{EngineDirectory, EngineProblem, PlannedUse, Severity};
 use crate::experiment::preflight::PreflightError;
 use crate::load::plan::Plan;
@@ -9,6 +9,8 @@ use crate::settings::Resolved;
 use crate::settings::engine::{Drafting, EngineSettings};
 use crate::specs::GpuMemory;
 use crate::targets::named::Named;
+use crate::workload::Workload;
+use crate::workload::prefixes::PrefixGroups;
 
 /// What an engine refuses ends the run here; the rest is handed on, with what is known of the target's KV cache.
 ///
@@ -66,9 +68,16 @@ fn planned<'a>(
         streaming: resolved.workload.streaming,
         ranks: named.loader().ranks,
         library_version: named.loader().library_version.as_deref(),
-        common_prefix: resolved.workload.prefix_tokens,
+        common_prefix: common_prefix(&resolved.workload),
         ..PlannedUse::settings(settings)
     }
+}
+
+/// What all prompts begin with; nothing is counted on where some come from a file.
+fn common_prefix(workload: &Workload) -> CommonPrefix {
+    let tokens = if workload.mixture.is_some() { 0 } else { workload.prefix_tokens };
+    let different = workload.prefix_groups.as_ref().map_or(1, PrefixGroups::count);
+    CommonPrefix { tokens, different }
 }
 
 /// What the draft engine's directory says, in the words of its own flags.

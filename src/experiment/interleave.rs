@@ -6,11 +6,13 @@ use crate::experiment::point_runner::{Opening, PointRunner};
 use crate::experiment::sweep::{
     ExperimentError, Watch, calibrate_client, keep_engine_log, save_before_the_first_request,
 };
-use crate::issue::phase::Stage;
+use crate::issue::live_phase::LivePhase;
 use crate::issue::stop::Stop;
 use crate::load::plan::Plan;
 use crate::metrics::Summary;
 use crate::metrics::compare::BLOCKS_FOR_A_VERDICT;
+use crate::metrics::facts::SentBefore;
+use crate::observe::health::NullRate;
 use crate::settings::Resolved;
 use crate::specs::RooflineFacts;
 use crate::store::manifest::{Manifest, PointEntry, State};
@@ -70,9 +72,49 @@ pub fn play(
     watch: &mut dyn Watch,
 ) -> Result<Vec<MeasuredRun>, ExperimentError> {
     keep_engine_log(directory)?;
-    let null_rate = calibrate::null_rate()?;
+    let run = Common { plans, directory, stop, null_rate: calibrate::null_rate()? };
     let mut runners = Vec::with_capacity(sides.len());
     let names: Vec<String> = sides.iter().map(|side| side.name.clone()).collect();
+    for side in unopened(sides) {
+        runners.push(side.open(&run, watch)?);
+    }
+    'blocks: for (block, plan) in plans.iter().enumerate() {
+        for side in order(block.saturating_sub(LEAD_IN), runners.len()) {
+            if !runners.iter().all(PointRunner::can_go_on) {
+                break 'blocks;
+            }
+            let mut watch = OfSide { name: &names[side], watch: &mut *watch };
+            runners[side].play(plan, label(block, plans.len()), &mut watch)?;
+        }
+    }
+    Ok(runners.into_iter().map(PointRunner::close).collect())
+}
+
+/// What a block is called.
+pub(super) fn label(block: usize, plans: usize) -> String {
+    match (block + 1).checked_sub(LEAD_IN) {
+        Some(number) if number > 0 => format!("block {number} of {}", plans - LEAD_IN),
+        _ => LEAD_IN_LABEL.to_owned(),
+    }
+}
+
+/// What all sides have in common.
+pub(super) struct Common<'a> {
+    pub(super) plans: &'a [Plan],
+    pub(super) directory: &'a RunDirectory,
+    pub(super) stop: &'a Stop,
+    pub(super) null_rate: NullRate,
+}
+
+/// A side, with what was known of its server before any side was opened.
+pub(super) struct Unopened<'a> {
+    pub(super) side: Side<'a>,
+    sent_before: Option<SentBefore>,
+    also_sent_by: Vec<String>,
+}
+
+/// All sides, before any is opened.
+pub(super) fn unopened(sides: Vec<Side<'_>>) -> Vec<Unopened<'_>> {
     let before: Vec<_> = sides
         .iter()
         .map(|side| {
@@ -81,37 +123,32 @@ pub fn play(
         })
         .collect();
     let beside: Vec<Vec<String>> = (0..sides.len()).map(|at| also_sent_by(&sides, at)).collect();
-    for ((Side { name, resolved, settings, opening, roofline }, before), beside) in
-        sides.into_iter().zip(before).zip(beside)
-    {
+    let known = sides.into_iter().zip(before.into_iter().zip(beside));
+    known
+        .map(|(side, (sent_before, also_sent_by))| Unopened { side, sent_before, also_sent_by })
+        .collect()
+}
+
+impl<'a> Unopened<'a> {
+    /// Makes its folder and opens its target.
+    pub(super) fn open(
+        self,
+        run: &Common<'a>,
+        watch: &mut dyn Watch,
+    ) -> Result<PointRunner<'a>, ExperimentError> {
+        let Side { name, resolved, settings, opening, roofline } = self.side;
         let info = opening.target.describe().clone();
-        let folder = directory.below(&name)?;
+        let folder = run.directory.below(&name)?;
         let mut manifest = Manifest::begin(info.clone(), name, &resolved.workload);
-        manifest.null_rate = Some(null_rate);
+        manifest.null_rate = Some(run.null_rate);
         manifest.keep_wishes(resolved);
-        calibrate_client(&mut manifest, resolved, plans);
+        calibrate_client(&mut manifest, resolved, run.plans);
         save_before_the_first_request(&folder, &settings, &manifest)?;
         watch.begun(&info, &folder);
-        let runner = PointRunner::open(resolved, opening, plans, folder, manifest, stop)?;
-        let runner = runner.with_roofline(roofline).with_sent_before(before);
-        runners.push(runner.with_also_sent_by(beside));
+        let runner = PointRunner::open(resolved, opening, run.plans, folder, manifest, run.stop)?;
+        let runner = runner.with_roofline(roofline).with_sent_before(self.sent_before);
+        Ok(runner.with_also_sent_by(self.also_sent_by))
     }
-    'blocks: for (block, plan) in plans.iter().enumerate() {
-        for side in order(block.saturating_sub(LEAD_IN), runners.len()) {
-            if !runners.iter().all(PointRunner::can_go_on) {
-                break 'blocks;
-            }
-            let label = match (block + 1).checked_sub(LEAD_IN) {
-                Some(number) if number > 0 => {
-                    format!("block {number} of {}", plans.len() - LEAD_IN)
-                }
-                _ => LEAD_IN_LABEL.to_owned(),
-            };
-            let mut watch = OfSide { name: &names[side], watch: &mut *watch };
-            runners[side].play(plan, label, &mut watch)?;
-        }
-    }
-    Ok(runners.into_iter().map(PointRunner::close).collect())
 }
 
 /// Names of the other sides that send the prompts of this one to its server.
@@ -130,9 +167,9 @@ fn also_sent_by(sides: &[Side<'_>], at: usize) -> Vec<String> {
 }
 
 /// A watcher of several targets is notified which one each phase belongs to; a side's own records need not say so.
-struct OfSide<'a> {
-    name: &'a str,
-    watch: &'a mut dyn Watch,
+pub(super) struct OfSide<'a> {
+    pub(super) name: &'a str,
+    pub(super) watch: &'a mut dyn Watch,
 }
 
 impl Watch for OfSide<'_> {
@@ -140,8 +177,8 @@ impl Watch for OfSide<'_> {
         self.watch.begun(target, directory);
     }
 
-    fn phase(&mut self, label: &str, shots: u64, duration: Option<Nanos>, stage: &Stage) {
-        self.watch.phase(&format!("{}, {label}", self.name), shots, duration, stage);
+    fn phase(&mut self, label: &str, shots: u64, duration: Option<Nanos>, live: &LivePhase) {
+        self.watch.phase(&format!("{}, {label}", self.name), shots, duration, live);
     }
 
     fn phase_over(&mut self) {

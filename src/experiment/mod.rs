@@ -27,6 +27,7 @@ pub mod server_watch;
 pub mod stored;
 pub mod sweep;
 pub mod tally;
+pub mod turns;
 pub mod warm_up;
 pub mod workers;
 mod workload_file;

@@ -260,9 +260,15 @@ pub(super) fn prompt_source(
             let said = served.iter().filter_map(|it| it.vocab_size);
             let limit = told_by(targets).chain(said).min();
             for named in targets.iter_mut() {
-                if let Some(tokenizer) = named.tokenizer()? {
-                    let source = PromptSource::text(Arc::new(HfTokenizer(tokenizer)), limit)?;
-                    return Ok(source.with_entries(entries));
+                let Some(tokenizer) = named.tokenizer()? else { continue };
+                match PromptSource::text(Arc::new(HfTokenizer(tokenizer)), limit) {
+                    // Nothing is drawn where a file has every text.
+                    Err(PromptError::NoWords)
+                        if entries.as_ref().is_some_and(Entries::are_all_given) =>
+                    {
+                        break;
+                    }
+                    source => return Ok(source?.with_entries(entries)),
                 }
             }
             if let Some(entries) = entries.filter(Entries::are_all_given) {

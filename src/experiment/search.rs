@@ -13,7 +13,7 @@ use crate::experiment::sweep::{
     ExperimentError, Watch, calibrate_client, keep_engine_log, save_before_the_first_request,
 };
 use crate::experiment::tally::Tally;
-use crate::issue::phase::Stage;
+use crate::issue::live_phase::LivePhase;
 use crate::issue::stop::Stop;
 use crate::load::course::Course;
 use crate::load::plan::{Plan, PlanSize, PlanStart};
@@ -286,8 +286,8 @@ impl Watch for Seen<'_> {
         self.watch.begun(target, directory);
     }
 
-    fn phase(&mut self, label: &str, shots: u64, duration: Option<Nanos>, stage: &Stage) {
-        self.watch.phase(label, shots, duration, stage);
+    fn phase(&mut self, label: &str, shots: u64, duration: Option<Nanos>, live: &LivePhase) {
+        self.watch.phase(label, shots, duration, live);
     }
 
     fn phase_over(&mut self) {

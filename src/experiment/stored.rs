@@ -23,6 +23,7 @@ use crate::record::request_record::Records;
 use crate::store::manifest::PointEntry;
 use crate::store::measured_run::{MeasuredPoint, MeasuredRun, RecordsAt};
 use crate::store::read_back::{ReadError, read_back};
+use crate::warning::{Code, Note};
 
 /// Stretches that a point is cut into, where it has requests enough.
 const STRETCHES: usize = 8;
@@ -272,12 +273,9 @@ pub fn conclude(
     for (pair, both) in comparison.pairs.iter_mut().zip(common) {
         pair.fairness.extend(both.circumstances());
     }
-    comparison.notes.insert(
-        0,
-        "NOT INTERLEAVED: the runs were made at different times, so that a drift of the machine is part of every \
-         difference; intervals tell of the spread within each run alone, and no answer is more than likely"
-            .to_owned(),
-    );
+    let words = "NOT INTERLEAVED: the runs were made at different times, so that a drift of the machine is part of every \
+         difference; intervals tell of the spread within each run alone, and no answer is more than likely";
+    comparison.notes.insert(0, Note::new(Code::NotInterleaved, words));
     Ok(comparison)
 }
 

@@ -5,13 +5,15 @@ use crate::console::streams;
 use crate::experiment::between::{self, NoServer};
 use crate::experiment::calibrate;
 use crate::experiment::client_rate::client_rate;
+use crate::experiment::launch::server::LaunchError;
 use crate::experiment::open_files::TooFewOpenFiles;
 use crate::experiment::point_runner::PointRunner;
-use crate::experiment::preflight::Ready;
+use crate::experiment::preflight::{PreflightError, Ready};
 use crate::experiment::server_watch::ServerWatchError;
 use crate::ffi::cuda::CudaError;
 use crate::issue::drawing::DrawingError;
-use crate::issue::phase::{Stage, StageError};
+use crate::issue::live_phase::LivePhase;
+use crate::issue::phase::StageError;
 use crate::issue::stop::Stop;
 use crate::load::Load;
 use crate::load::plan::{Plan, PlanError};
@@ -96,6 +98,12 @@ pub enum ExperimentError {
     /// The engine's own log could not be kept, so nothing was sent.
     #[error("`engine.log` cannot be written, so nothing was sent: {0}")]
     EngineLog(std::io::Error),
+    /// A target that was closed for another one's turn is not what it was.
+    #[error("a side cannot be opened again: {0}")]
+    ClosedBetween(#[from] Box<PreflightError>),
+    /// The same of its server.
+    #[error("a side cannot be opened again: {0}")]
+    Server(#[from] Box<LaunchError>),
     /// What was recorded cannot be read again.
     #[error(transparent)]
     Records(#[from] RecordsError),
@@ -109,11 +117,13 @@ pub trait Watch {
     /// The folder exists and the target is about to be opened.
     fn begun(&mut self, target: &TargetInfo, directory: &RunDirectory);
     /// A phase begins: its label and shots, and where to look at it live.
-    fn phase(&mut self, label: &str, shots: u64, duration: Option<Nanos>, stage: &Stage);
+    fn phase(&mut self, label: &str, shots: u64, duration: Option<Nanos>, live: &LivePhase);
     /// The phase is over.
     fn phase_over(&mut self);
     /// A point was measured.
     fn measured(&mut self, entry: &PointEntry, summary: &Summary);
+    /// Nothing more is measured: results follow.
+    fn ended(&mut self) {}
 }
 
 /// Runs everything that is ready and leaves a complete folder, whatever happens on the way. `settings` is what was

@@ -12,10 +12,11 @@ use crate::settings::cells::Cell;
 use crate::targets::named::Named;
 use crate::tokenizer::tokenize::Tokenize;
 use crate::workload::PromptKind;
-use crate::workload::dataset::choose::{Chosen, choose};
+use crate::workload::dataset::choose::{Chosen, PartTally, choose};
 use crate::workload::dataset::entries::{Content, Entries};
 use crate::workload::dataset::resolve::Counter;
 use crate::workload::dataset::{DatasetError, Given};
+use crate::workload::mixture::choose::choose_mixed;
 
 /// A server that would be sent ids only since nobody said otherwise gets text of a file of text, where no tokenizer was named
 /// that could make ids of it.
@@ -23,12 +24,15 @@ use crate::workload::dataset::{DatasetError, Given};
 /// # Errors
 /// When the file cannot be read.
 pub(super) fn send_text_where_nothing_counts(resolved: &mut Resolved) -> Result<(), DatasetError> {
-    let Some(file) = &resolved.workload.file else { return Ok(()) };
     if !resolved.served.ids_by_default || resolved.served.tokenizer.is_some() {
         return Ok(());
     }
-    let first = file.first_entry()?;
-    if first.is_some_and(|entry| matches!(entry.given, Given::Text(_))) {
+    let mut has_text = false;
+    for file in resolved.workload.files() {
+        let first = file.first_entry()?;
+        has_text |= first.is_some_and(|entry| matches!(entry.given, Given::Text(_)));
+    }
+    if has_text {
         resolved.workload.prompts = PromptKind::Text;
         resolved.served.prompts = Some(PromptKind::Text);
         resolved.served.ids_by_default = false;
@@ -47,7 +51,10 @@ pub(super) fn choose_entries(
     named: &mut [Named],
     plans_of_load: usize,
 ) -> Result<Option<Chosen>, PreflightError> {
-    let Some(file) = &resolved.workload.file else { return Ok(None) };
+    if !resolved.workload.has_entries() {
+        return Ok(None);
+    }
+    let replayed = resolved.workload.file.as_ref().filter(|file| file.replay);
     let mut tokenizer: Option<Arc<dyn Tokenize>> = None;
     for it in named.iter_mut() {
         if tokenizer.is_none() {
@@ -57,11 +64,16 @@ pub(super) fn choose_entries(
     let vocabulary = told_by(named).chain(resolved.served.vocab_size).min();
     let has_output = resolved.served.endpoint.has_output();
     let counter = Counter { tokenizer, prompts, vocabulary, has_output };
-    let most = most_entries(resolved, file.replay).saturating_mul(plans_of_load);
+    let most = most_entries(resolved, replayed.is_some()).saturating_mul(plans_of_load);
     let most = most.min(resolved.workload.distinct_prompts.map_or(usize::MAX, |it| it as usize));
     let most = most.min(MAX_PLAN_SHOTS as usize);
-    let chosen = choose(file, &counter, &resolved.workload.seeds(), most)?;
-    if file.replay {
+    let seeds = resolved.workload.seeds();
+    let chosen = match (&resolved.workload.mixture, &resolved.workload.file) {
+        (Some(mixture), _) => choose_mixed(mixture, &counter, &seeds, most)?,
+        (None, Some(file)) => choose(file, &counter, &seeds, most)?,
+        (None, None) => return Ok(None),
+    };
+    if let Some(file) = replayed {
         let path = file.source.path.clone();
         let why = "a replay needs at least two entries at different instants";
         let rate = mean_rate(&chosen.entries).ok_or(DatasetError::Replay { path, why })?;
@@ -106,10 +118,14 @@ fn replayed_at(load: Load, rate: f64) -> Load {
 
 /// What should be known of the entries before numbers are read: what was left out, and what comes again.
 pub(super) fn notices(chosen: &Chosen, plans: &[Plan]) -> Vec<EngineProblem> {
-    let Chosen { entries, tally } = chosen;
+    let Chosen { entries, tally, parts } = chosen;
     let mut notices = Vec::new();
     if !tally.is_clean() {
         notices.push(warn("workload", tally.to_string(), "the run takes what is left"));
+    }
+    for PartTally { name, tally, .. } in parts.iter().filter(|part| !part.tally.is_clean()) {
+        let found = format!("{name}: {tally}");
+        notices.push(warn("workload", found, "the run takes what is left"));
     }
     let measured: usize = plans.iter().map(|plan| plan.shots().len()).sum();
     let all = entries.all();
@@ -121,15 +137,26 @@ pub(super) fn notices(chosen: &Chosen, plans: &[Plan]) -> Vec<EngineProblem> {
             "`--tokenizer FILE` lets plan, limits and memory be checked before load",
         ));
     }
+    notices.extend(parts.iter().zip(0..).filter_map(|(part, number)| {
+        let of_part = all.iter().take(measured).filter(|entry| entry.part == Some(number));
+        let asked = of_part.clone().count();
+        let given = part.entries.filter(|given| asked > *given)?;
+        let is_drawn = of_part.clone().all(|entry| entry.content == Content::Length);
+        (!is_drawn).then(|| comes_again(&format!("`{}`", part.name), asked, given))
+    }));
     if given && measured > all.len() {
-        notices.push(warn(
-            "workload",
-            format!(
-                "{measured} requests are asked and the file gives {} prompts, so that prompts come again",
-                all.len()
-            ),
-            "a cache of prefixes makes repeated prompts cheap: ask for fewer requests, or take a larger file",
-        ));
+        notices.push(comes_again("the file", measured, all.len()));
     }
     notices
+}
+
+/// That prompts come again, since a file has fewer than are asked.
+fn comes_again(what: &str, asked: usize, given: usize) -> EngineProblem {
+    warn(
+        "workload",
+        format!(
+            "{asked} requests are asked and {what} gives {given} prompts, so that prompts come again"
+        ),
+        "a cache of prefixes makes repeated prompts cheap: ask for fewer requests, or take a larger file",
+    )
 }

@@ -4,6 +4,7 @@ pub mod conversations;
 pub mod crew;
 pub mod drawing;
 pub mod issuer;
+pub mod live_phase;
 pub mod pace;
 pub mod phase;
 pub mod shots;

@@ -1,19 +1,19 @@
 //! Phase of a run, from its first shot to its records; the same for warm-up and measurement.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crate::issue::conversations::play_conversations;
 use crate::issue::crew::{Crew, CrewError};
 use crate::issue::issuer::play;
+use crate::issue::live_phase::{InFlight, LivePhase};
 use crate::issue::pace::{Pace, Played};
 use crate::issue::shots::Shots;
 use crate::issue::stop::Stop;
 use crate::load::Load;
 use crate::load::plan::{Shot, ShotFacts};
+use crate::observe::gpu::sampler::LatestSamples;
 use crate::record::backpressure::Waited;
 use crate::record::gate::Gate;
-use crate::record::live::LiveSnapshot;
 use crate::record::log::RecordLog;
 use crate::record::nvtx_ranges::Tool;
 use crate::record::recorder::{PhaseRecords, Recorder};
@@ -210,17 +210,29 @@ impl Stage {
         }
     }
 
-    /// For a live view: the snapshot of the phase that runs, and the requests in flight.
-    pub fn live(&self) -> (Arc<LiveSnapshot>, InFlight) {
+    /// For a live view of the phase that begins.
+    pub fn live(&self, load: Load, gpus: Option<Arc<LatestSamples>>) -> LivePhase {
         match &self.0 {
-            Players::Here(here) => {
-                let gate = Arc::clone(&here.gate);
-                (here.recorder.live(), Arc::new(move || gate.in_flight()))
-            }
+            Players::Here(here) => LivePhase {
+                load,
+                snapshot: here.recorder.live(),
+                in_flight: InFlight::Gate(Arc::clone(&here.gate)),
+                backpressure: here.recorder.backpressure(),
+                gpus,
+            },
             Players::Crew(crew) => {
-                let (live, in_flight) = crew.live();
-                (live, Arc::new(move || in_flight.load(Ordering::Relaxed)))
+                let (snapshot, in_flight) = crew.live();
+                let in_flight = InFlight::Workers(in_flight);
+                LivePhase { load, snapshot, in_flight, backpressure: Arc::default(), gpus }
             }
+        }
+    }
+
+    /// How many requests are in flight, now and later.
+    pub fn in_flight(&self) -> InFlight {
+        match &self.0 {
+            Players::Here(here) => InFlight::Gate(Arc::clone(&here.gate)),
+            Players::Crew(crew) => InFlight::Workers(crew.live().1),
         }
     }
 
@@ -232,9 +244,6 @@ impl Stage {
         }
     }
 }
-
-/// How many requests are in flight now.
-pub type InFlight = Arc<dyn Fn() -> u32 + Send + Sync>;
 
 impl Here {
     fn play(
@@ -249,6 +258,7 @@ impl Here {
                 phase,
                 prompt_tokens: shot.prompt_tokens,
                 requested_tokens: shot.output_tokens,
+                workload: shot.workload,
             }
         };
         let counted = shots.facts().map(planned(Phase::Measure));

@@ -10,6 +10,8 @@ use std::thread;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
+use crate::console::terminal;
+
 /// Set by Ctrl-C or SIGTERM; read by the issuer between two requests. Beside it, whether the phase that runs has shown
 /// enough: it then ends early, and the run goes on.
 #[derive(Clone, Default)]
@@ -163,6 +165,7 @@ fn attend(mut signals: UnixStream, duties: &Mutex<Duties>, is_ending: &AtomicBoo
     if signals.read_exact(&mut byte).is_err() {
         return;
     }
+    terminal::release();
     is_ending.store(true, Ordering::SeqCst);
     for duty in take(|duties| &mut duties.second) {
         duty();

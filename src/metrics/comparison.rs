@@ -13,6 +13,7 @@ use crate::metrics::summary::{
 use crate::metrics::threshold::Threshold;
 use crate::record::request_record::Records;
 use crate::targets::TargetInfo;
+use crate::warning::{Code, Note};
 
 /// `comparison.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,7 +44,7 @@ pub struct Comparison {
     /// Each comparison of two sides.
     pub pairs: Vec<Pair>,
     /// What a reader should know.
-    pub notes: Vec<String>,
+    pub notes: Vec<Note>,
 }
 
 /// One side.
@@ -247,43 +248,45 @@ fn notes(
     sides: &[SideReport],
     blocks: &[usize],
     incomplete: bool,
-) -> Vec<String> {
+) -> Vec<Note> {
     let mut notes = Vec::new();
+    let mut tell = |code: Code, text: String| notes.push(Note { code, text });
     if incomplete {
         let finished = finished(sides, blocks);
-        notes.push(format!(
-            "INCOMPLETE: the comparison was cut short; what is shown are the {finished}"
-        ));
+        let words =
+            format!("INCOMPLETE: the comparison was cut short; what is shown are the {finished}");
+        tell(Code::Incomplete, words);
     }
     if blocks.iter().any(|it| *it < BLOCKS_FOR_A_VERDICT) {
         let remedy = &question.remedy;
-        notes.push(format!("fewer than {BLOCKS_FOR_A_VERDICT} blocks decide nothing: {remedy}"));
+        let words = format!("fewer than {BLOCKS_FOR_A_VERDICT} blocks decide nothing: {remedy}");
+        tell(Code::FewBlocks, words);
     }
     for side in sides.iter().filter(|side| side.completed < side.attempted) {
-        notes.push(format!(
-            "{}: {} of {} requests did not complete; latencies are over those that did",
-            side.name,
-            side.attempted - side.completed,
-            side.attempted
-        ));
+        let (missing, all) = (side.attempted - side.completed, side.attempted);
+        let which = format!("{}: {missing} of {all} requests did not complete", side.name);
+        tell(Code::Failures, format!("{which}; latencies are over those that did"));
     }
     let unpassed: Vec<String> =
         measured.iter().zip(blocks).filter_map(|(side, blocks)| unpassed(side, *blocks)).collect();
     if !unpassed.is_empty() {
-        notes.push(format!(
+        let words = format!(
             "checks that did not pass in some block: {}; `summary.json` of a side says what was seen and what helps",
             unpassed.join("; ")
-        ));
+        );
+        tell(Code::SideChecks, words);
     }
     let compared = measured.iter().zip(blocks).flat_map(|(side, blocks)| &side.blocks[..*blocks]);
     if compared.into_iter().any(|block| block.summary.approximate) {
-        notes.push(
+        tell(
+            Code::Approximate,
             "`≈` marks what spreads tokens evenly over chunks that held several: nothing told how many each held. A \
              difference between sides may be one of chunks"
                 .to_owned(),
         );
     }
-    notes.push(
+    tell(
+        Code::ManyIntervals,
         "each interval holds on its own with 95 %: of many rows that are equal in truth, one in twenty looks different"
             .to_owned(),
     );
@@ -315,8 +318,10 @@ fn unpassed(side: &Measured, blocks: usize) -> Option<String> {
                 check.id == id && matches!(check.status, Status::Warn | Status::Fail)
             };
             let checks = blocks.iter().flat_map(|block| &block.summary.checks);
-            let count = checks.filter(concerns).count();
-            (count > 0).then(|| format!("{} {count}×", json_word(&id)))
+            let concerns: Vec<&Check> = checks.filter(concerns).collect();
+            let (first, count) = (concerns.first()?, concerns.len());
+            let allowed = if first.allowed { " (allowed)" } else { "" };
+            Some(format!("{} {} {count}×{allowed}", first.code, json_word(&id)))
         })
         .collect();
     (!failed_checks.is_empty()).then(|| format!("{} {}", side.name, failed_checks.join(", ")))

@@ -66,6 +66,9 @@ pub struct RunFacts {
     /// Images of each request, where each has as many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<u32>,
+    /// Each part of a mixture, in order; empty where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workloads: Vec<PartFacts>,
     /// An earlier run that sent these prompts to this server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_before: Option<SentBefore>,
@@ -85,8 +88,17 @@ pub struct RunFacts {
 pub struct WorkersFacts {
     /// How many.
     pub workers: u32,
-    /// Stamps of different workers are this far off against each other at most: half of the longest of their shortest round trips.
+    /// Stamps of each worker are off by so much at most against the clock of the leading process.
     pub clock_bound_ns: Nanos,
+}
+
+/// A part of a mixture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PartFacts {
+    /// As it was typed, without its weight.
+    pub name: String,
+    /// Its share of the requests, from 0 to 1.
+    pub share: f64,
 }
 
 /// An earlier run that sent the same prompts to the same server.
@@ -127,6 +139,7 @@ impl RunFacts {
             shared_prefix_tokens: 0,
             documents: None,
             images: None,
+            workloads: Vec::new(),
             sent_before: None,
             warmup_failure: None,
             allowed: Vec::new(),

@@ -44,8 +44,8 @@ impl Item {
 /// Where a side says nothing.
 const NOT_REPORTED: &str = "not reported";
 /// Settings that name a side or a place, and change nothing about the work.
-const BESIDE_THE_WORK: [&str; 7] =
-    ["target", "out", "quiet", "no_deliveries", "slo", "export", "plots"];
+const BESIDE_THE_WORK: [&str; 8] =
+    ["target", "out", "ui", "quiet", "no_deliveries", "slo", "export", "plots"];
 
 /// Every condition that a fair comparison keeps equal, in the order of reports.
 pub fn items(baseline: &Conditions, candidate: &Conditions) -> Vec<Item> {

@@ -32,11 +32,14 @@ pub enum Level {
     /// The engine in a server on loopback: KServe v2 over gRPC, ids in and out.
     #[serde(rename = "L6")]
     Grpc,
+    /// The engine behind a server of its own: OpenAI completions, ids as prompt.
+    #[serde(rename = "L7")]
+    Twin,
 }
 
 impl Level {
     /// Every rung, from the floor up.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Harness,
         Self::Simulated,
         Self::Engine,
@@ -44,9 +47,10 @@ impl Level {
         Self::ServedIds,
         Self::ServedText,
         Self::Grpc,
+        Self::Twin,
     ];
 
-    /// `L0` to `L6`.
+    /// `L0` to `L7`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Harness => "L0",
@@ -56,6 +60,7 @@ impl Level {
             Self::ServedIds => "L4",
             Self::ServedText => "L5",
             Self::Grpc => "L6",
+            Self::Twin => "L7",
         }
     }
 
@@ -69,19 +74,20 @@ impl Level {
             Self::ServedIds => "served, OpenAI, ids",
             Self::ServedText => "served, OpenAI chat, text",
             Self::Grpc => "served, gRPC, ids",
+            Self::Twin => "its own server, OpenAI, ids",
         }
     }
 
-    /// Whether a server answers.
+    /// Whether the ladder's own server, this program, answers.
     pub const fn is_served(self) -> bool {
         matches!(self, Self::ServedIds | Self::ServedText | Self::Grpc)
     }
 
     /// The rung that this one is compared with: what it adds is shown against the nearest rung below that has the same
-    /// layers but one. gRPC is another way to the same ids as L4, and no layer on top of text.
+    /// layers but one. gRPC and the engine's own server are other ways to the same ids as L4, and no layers on top of text.
     pub const fn may_stand_on(self, below: Self) -> bool {
         match self {
-            Self::Grpc => !matches!(below, Self::ServedText | Self::ServedIds | Self::Text),
+            Self::Grpc | Self::Twin => !(below.is_served() || matches!(below, Self::Text)),
             Self::ServedIds => !matches!(below, Self::Text),
             _ => true,
         }
@@ -220,7 +226,9 @@ pub fn conclude(
             not_applicable: planned.side.clone().err(),
             stands_on,
             cpu: side.and_then(|side| {
-                cpu_of(&per_request[side], stands_on.map(|below| &*per_request[below]))
+                // Of the engine's own server, with all its children, nothing is known.
+                let below = stands_on.filter(|_| planned.level != Level::Twin);
+                cpu_of(&per_request[side], below.map(|below| &*per_request[below]))
             }),
             parts: side.and_then(|side| parts_of(&measured[side].blocks[..blocks])),
         }
@@ -323,8 +331,8 @@ mod tests {
     fn a_rung_stands_on_the_nearest_one_with_a_layer_less() {
         assert_eq!(
             steps(&planned(&Level::ALL)),
-            [(0, 1), (1, 2), (2, 3), (2, 4), (4, 5), (2, 6)],
-            "text on ids; served ids and gRPC on the engine itself; served text on served ids"
+            [(0, 1), (1, 2), (2, 3), (2, 4), (4, 5), (2, 6), (2, 7)],
+            "text on ids; served ids, gRPC and its own server on the engine itself; served text on served ids"
         );
     }
 

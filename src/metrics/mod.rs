@@ -20,6 +20,7 @@ pub mod log_histogram;
 mod lost;
 pub mod measure;
 pub mod measurement_windows;
+mod mixture;
 pub mod observed;
 pub mod over_time;
 pub mod per_request;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::load::Load;
 use crate::metrics::early_stopping::Decision;
 use crate::settings::objective::Objectives;
+use crate::warning::{Code, Note};
 
 /// What is searched over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -149,7 +150,7 @@ pub struct Outcome {
     /// Probes whose results contradict each other, in words.
     pub contradictions: Vec<String>,
     /// What else must be said of it.
-    pub notes: Vec<String>,
+    pub notes: Vec<Note>,
     /// It came to an end by itself; otherwise it ran out of probes.
     pub converged: bool,
 }
@@ -214,11 +215,11 @@ pub fn next(question: &Question, probes: &[Probe]) -> Step {
     if !sequential.meets {
         return Step::Done(Outcome {
             converged: true,
-            notes: vec![
-                "one request at a time misses the objectives already, so no load can meet them: \
-                 loosen `--slo`, or ask for shorter answers"
-                    .to_owned(),
-            ],
+            notes: vec![Note::new(
+                Code::NeverMet,
+                "one request at a time misses the objectives already, so no load can meet them: loosen `--slo`, or ask for \
+                 shorter answers",
+            )],
             ..outcome(question, probes)
         });
     }
@@ -234,10 +235,11 @@ pub fn next(question: &Question, probes: &[Probe]) -> Step {
         Step::Play(..) if probes.len() >= question.most_probes as usize => {
             let mut outcome = outcome(question, probes);
             outcome.converged = false;
-            outcome.notes.push(format!(
+            let words = format!(
                 "the search ran out of probes: raise `--max-probes` above {}",
                 question.most_probes
-            ));
+            );
+            outcome.notes.push(Note::new(Code::OutOfProbes, words));
             Step::Done(outcome)
         }
         Step::Done(narrowed) => {
@@ -287,8 +289,9 @@ fn bracket(known: &[Known]) -> (Option<Known>, Option<Known>) {
 }
 
 fn narrow(question: &Question, known: &[Known], sequential: &Probe, flood: &Probe) -> Step {
-    let done =
-        |note: &str| Step::Done(Outcome { notes: vec![note.to_owned()], ..Outcome::default() });
+    let done = |code: Code, words: &str| {
+        Step::Done(Outcome { notes: vec![Note::new(code, words)], ..Outcome::default() })
+    };
     let (met, missed) = bracket(known);
     let (bottom, top) = match question.axis {
         Axis::Rate => {
@@ -304,17 +307,19 @@ fn narrow(question: &Question, known: &[Known], sequential: &Probe, flood: &Prob
     };
     match (met, missed) {
         (None, None) => play(question, Role::Between, top / BEYOND_FLOOD * FIRST_GUESS),
-        (Some(met), None) if met.at > top * HIGHEST => {
-            done("every load that was tried met the objectives: the limit lies beyond them")
-        }
+        (Some(met), None) if met.at > top * HIGHEST => done(
+            Code::AlwaysMet,
+            "every load that was tried met the objectives: the limit lies beyond them",
+        ),
         (Some(met), None) if met.at >= top => {
             play(question, Role::Above, middle(question.axis, met.at, met.at * 4.0))
         }
         (Some(met), None) if is_close(met.at, top) => play(question, Role::Above, top),
         (Some(met), None) => play(question, Role::Between, middle(question.axis, met.at, top)),
-        (None, Some(missed)) if missed.at <= bottom * LOWEST => {
-            done("no rate that was tried met the objectives, although single requests do")
-        }
+        (None, Some(missed)) if missed.at <= bottom * LOWEST => done(
+            Code::NeverMet,
+            "no rate that was tried met the objectives, although single requests do",
+        ),
         (None, Some(missed)) if missed.at <= bottom => play(question, Role::Below, missed.at / 4.0),
         (None, Some(missed)) if is_close(bottom, missed.at) => play(question, Role::Below, bottom),
         (None, Some(missed)) => {
@@ -349,10 +354,11 @@ pub fn outcome(question: &Question, probes: &[Probe]) -> Outcome {
         .filter(|probe| probe.at == limit || probe.at == missed.map(|missed| missed.at))
         .count();
     if uncertain > 0 {
-        notes.push(format!(
+        let words = format!(
             "{uncertain} probes at the ends of the interval came to their limit before 99 % confidence: raise `--requests` \
              or `--duration`"
-        ));
+        );
+        notes.push(Note::new(Code::UndecidedEnds, words));
     }
     Outcome {
         limit,
@@ -363,11 +369,15 @@ pub fn outcome(question: &Question, probes: &[Probe]) -> Outcome {
     }
 }
 
+fn times(count: usize) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
+}
+
 /// Loads whose results contradict each other, or their own.
 fn contradictions(question: &Question, known: &[Known]) -> Vec<String> {
     let unit = question.axis.unit();
     let own = known.iter().filter(|it| it.meets > 0 && it.misses > 0).map(|it| {
-        format!("{:.4} {unit} met {} times and missed {} times", it.at, it.meets, it.misses)
+        format!("{:.4} {unit} met {} and missed {}", it.at, times(it.meets), times(it.misses))
     });
     let lowest_missed = known.iter().find(|it| it.verdict() == Some(false));
     let order = known.iter().filter(|it| it.verdict() == Some(true)).filter_map(|met| {

@@ -10,7 +10,9 @@ use crate::metrics::plot_samples::PlotSamples;
 use crate::metrics::pooled::Pooled;
 use crate::metrics::summary::{Counts, Dependence, Distribution, Mark, SCHEMA_VERSION, Summary};
 use crate::metrics::validity::{self, Evidence};
-use crate::metrics::{counts, dependence, distribution, over_time, rates, roofline, stages};
+use crate::metrics::{
+    counts, dependence, distribution, mixture, over_time, rates, roofline, stages,
+};
 use crate::observe::health::Health;
 use crate::record::request_record::Records;
 
@@ -51,6 +53,7 @@ pub fn summarise_observed(point: &ObservedPoint, facts: &RunFacts, health: &Heal
         load: facts.load,
         documents: facts.documents,
         images: facts.images,
+        workloads: mixture::of(point, facts),
         streaming: point.is_streamed(facts.streaming),
         gpus: facts.gpus,
         window: facts.window,

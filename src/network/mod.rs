@@ -4,6 +4,7 @@
 //! Nothing here knows a protocol above TLS: an HTTP or gRPC client of any kind sits on [`connect::Stream`], and
 //! asks [`stamp::LastRead`] when the bytes it was just given had arrived.
 
+pub mod base64;
 pub mod connect;
 pub mod plain_get;
 pub mod proxy;

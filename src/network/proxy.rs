@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::network::base64;
+
 /// A proxy that speaks HTTP. Its password is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
@@ -69,7 +71,8 @@ impl Proxy {
         if host.is_empty() {
             return Err(bad("it has no host"));
         }
-        let authorization = user.map(|user| format!("Basic {}", base64(&percent_decoded(user))));
+        let authorization =
+            user.map(|user| format!("Basic {}", base64::encoded(&percent_decoded(user))));
         Ok(Self { host: host.to_owned(), port, variable, authorization })
     }
 
@@ -155,20 +158,6 @@ fn percent_decoded(text: &str) -> Vec<u8> {
 
 fn text_of(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok()
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for part in bytes.chunks(3) {
-        let byte = |at: usize| u32::from(part.get(at).copied().unwrap_or_default());
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for digit in 0..4 {
-            let value = (bits >> (18 - 6 * digit)) & 63;
-            text.push(if digit <= part.len() { char::from(DIGITS[value as usize]) } else { '=' });
-        }
-    }
-    text
 }
 
 #[cfg(test)]

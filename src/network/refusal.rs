@@ -9,7 +9,8 @@ use crate::request::{Failure, FailureKind};
 pub fn failure_of(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
     let kind = match status.as_u16() {
         401 | 403 => FailureKind::Unauthorized,
-        404 => FailureKind::NotFound,
+        // What is there takes no requests of this kind: the path is that of something else.
+        404 | 405 | 410 => FailureKind::NotFound,
         429 => FailureKind::RateLimited,
         500..=599 => FailureKind::HttpServer,
         _ => FailureKind::HttpClient,
@@ -20,7 +21,12 @@ pub fn failure_of(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failu
     };
     let retry = noted(header::RETRY_AFTER, "Retry-After").unwrap_or_default();
     let moved = noted(header::LOCATION, "moved to").unwrap_or_default();
-    Failure::new(kind, format!("HTTP {status}{retry}{moved}: {}", error_message(body)))
+    let words = if status.is_redirection() {
+        "redirects are not followed, since each request would pay for them: name that address as the target".to_owned()
+    } else {
+        error_message(body)
+    };
+    Failure::new(kind, format!("HTTP {status}{retry}{moved}: {words}"))
 }
 
 /// The message of an error object in any of its shapes, or the text as it is.
@@ -36,7 +42,7 @@ fn message_in(value: &Value) -> Option<String> {
     match value {
         Value::String(message) => Some(message.clone()),
         Value::Object(members) => {
-            let message = ["error", "message", "detail", "error_message"]
+            let message = ["error", "errors", "message", "detail", "error_message", "msg"]
                 .iter()
                 .filter_map(|name| members.get(*name))
                 .find_map(message_in)?;
@@ -69,6 +75,7 @@ mod tests {
             (401, FailureKind::Unauthorized),
             (403, FailureKind::Unauthorized),
             (404, FailureKind::NotFound),
+            (405, FailureKind::NotFound),
             (422, FailureKind::HttpClient),
             (429, FailureKind::RateLimited),
             (500, FailureKind::HttpServer),
@@ -93,6 +100,8 @@ mod tests {
             (r#"{"detail":"Not Found"}"#, "Not Found"),
             (r#"{"detail":[{"msg":"field required"}]}"#, r#"[{"msg":"field required"}]"#),
             (r#"{"error":"overloaded"}"#, "overloaded"),
+            (r#"{"code":1302,"msg":"too many","success":false}"#, "too many (1302)"),
+            (r#"{"errors":[{"message":"no"}]}"#, r#"[{"message":"no"}]"#),
             ("Internal Server Error", "Internal Server Error"),
             ("", "no message"),
         ] {

@@ -40,6 +40,7 @@ pub struct SseReader {
     /// The last byte was CR: an LF that follows belongs to it.
     after_cr: bool,
     begun: bool,
+    had_event: bool,
 }
 
 impl SseReader {
@@ -48,6 +49,12 @@ impl SseReader {
         self.line.clear();
         self.data.clear();
         (self.data_lines, self.is_error, self.after_cr, self.begun) = (0, false, false, false);
+        self.had_event = false;
+    }
+
+    /// Whether an event has been handed out.
+    pub fn had_event(&self) -> bool {
+        self.had_event
     }
 
     /// Takes the next bytes and hands out every event that they complete.
@@ -150,6 +157,7 @@ impl SseReader {
         let is_error = std::mem::take(&mut self.is_error);
         let kept_lines = std::mem::take(&mut self.data_lines);
         let data = if kept_lines > 0 { self.data.as_slice() } else { in_place.unwrap_or_default() };
+        self.had_event |= !data.is_empty();
         let handed_out = if data.is_empty() { Ok(()) } else { event(SseEvent { data, is_error }) };
         self.data.clear();
         handed_out

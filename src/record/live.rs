@@ -10,6 +10,8 @@ use crate::record::request_record::Part;
 /// Approximate figures for a person who waits: histograms of three digits, never used in results.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Snapshot {
+    /// When the snapshot was taken.
+    pub at: Option<MonoNs>,
     /// When the first request was submitted: of the ramp, then of those that count.
     pub since: Option<MonoNs>,
     /// Requests submitted.
@@ -36,6 +38,10 @@ pub struct Snapshot {
     pub latency_p50: Option<Nanos>,
     /// The same, 99th percentile.
     pub latency_p99: Option<Nanos>,
+    /// Schedule lag of ended requests, 99th percentile.
+    pub lag_p99: Option<Nanos>,
+    /// The largest.
+    pub lag_most: Option<Nanos>,
 }
 
 /// The latest snapshot; written by the recorder, read by whoever shows it.
@@ -75,5 +81,9 @@ impl LiveLatency {
 
     pub(crate) fn quantile(&self, q: f64) -> Option<Nanos> {
         (!self.0.is_empty()).then(|| Nanos(self.0.value_at_quantile(q) as i64))
+    }
+
+    pub(crate) fn most(&self) -> Option<Nanos> {
+        (!self.0.is_empty()).then(|| Nanos(self.0.max() as i64))
     }
 }

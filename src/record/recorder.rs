@@ -94,6 +94,11 @@ impl Recorder {
         Arc::clone(&self.live)
     }
 
+    /// Counters of who waits for the recorder, for a look while it runs.
+    pub fn backpressure(&self) -> Arc<Backpressure> {
+        Arc::clone(&self.backpressure)
+    }
+
     /// How long threads have waited for the recorder, so far.
     pub fn waited(&self) -> Waited {
         self.backpressure.so_far()
@@ -186,7 +191,7 @@ impl Worker {
             let now = clock::now();
             if now >= publish_at {
                 if let Some(table) = &self.table {
-                    self.live.publish(table.snapshot());
+                    self.live.publish(table.snapshot(now));
                 }
                 publish_at = now + PUBLISH_EVERY;
             }
@@ -254,7 +259,7 @@ impl Worker {
         while self.drain() > 0 {}
         let table = self.table.take();
         let table = table.unwrap_or_else(|| RequestTable::open(&[], self.sources, None));
-        self.live.publish(table.snapshot());
+        self.live.publish(table.snapshot(clock::now()));
         let records = table.close(clock::thread_cpu());
         // The caller may be gone after an error of its own; the records then have no reader.
         let _caller_is_gone = reply.send(records);
@@ -273,7 +278,13 @@ mod tests {
     use crate::workload::seeds::Phase;
 
     fn planned(id: RequestId) -> PlannedRequest {
-        PlannedRequest { id, phase: Phase::Measure, prompt_tokens: 1, requested_tokens: 1 }
+        PlannedRequest {
+            id,
+            phase: Phase::Measure,
+            prompt_tokens: 1,
+            requested_tokens: 1,
+            workload: None,
+        }
     }
 
     #[test]

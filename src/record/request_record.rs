@@ -93,6 +93,8 @@ pub struct RequestRecord {
     pub engine_use: Option<EngineUse>,
     /// What its connection cost.
     pub connection: ConnectionUse,
+    /// Which part of a mixture it is of, from 0.
+    pub workload: Option<u8>,
 }
 
 impl RequestRecord {
@@ -122,6 +124,7 @@ impl RequestRecord {
             engine_times: None,
             engine_use: None,
             connection: ConnectionUse::NOTHING,
+            workload: None,
         }
     }
 }

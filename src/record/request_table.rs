@@ -30,6 +30,8 @@ pub struct PlannedRequest {
     pub prompt_tokens: u32,
     /// Output tokens asked for.
     pub requested_tokens: u32,
+    /// Which part of a mixture it is of, from 0.
+    pub workload: Option<u8>,
 }
 
 /// Who takes stamps and counts tokens where a request says nothing of its own.
@@ -78,6 +80,8 @@ pub(crate) struct RequestTable {
     /// Requests that are not of ramp or tail.
     measured: usize,
     lengths: Vec<Lengths>,
+    /// The part of a mixture that each request is of; empty where there is no mixture.
+    workloads: Vec<Option<u8>>,
     states: Vec<State>,
     /// Place of each request among those under way.
     places: Vec<u32>,
@@ -98,6 +102,7 @@ pub(crate) struct RequestTable {
     ttft: LiveLatency,
     latency: LiveLatency,
     itl: LiveLatency,
+    lag: LiveLatency,
 }
 
 impl RequestTable {
@@ -110,10 +115,13 @@ impl RequestTable {
             prompt: request.prompt_tokens,
             requested: request.requested_tokens,
         });
+        let is_mixed = planned.iter().any(|request| request.workload.is_some());
+        let workloads = planned.iter().filter(|_| is_mixed).map(|request| request.workload);
         Self {
             first: planned.first().map_or(0, |request| request.id.0),
             measured: planned.iter().take_while(|it| it.phase != Phase::Fill).count(),
             lengths: lengths.collect(),
+            workloads: workloads.collect(),
             states: vec![State::Waiting; planned.len()],
             places: vec![NOWHERE; planned.len()],
             under_way: Vec::new(),
@@ -131,6 +139,7 @@ impl RequestTable {
             ttft: LiveLatency::new(),
             latency: LiveLatency::new(),
             itl: LiveLatency::new(),
+            lag: LiveLatency::new(),
         }
     }
 
@@ -186,6 +195,7 @@ impl RequestTable {
         RequestRecord {
             stamp_source: self.sources.stamps,
             token_source: self.sources.tokens,
+            workload: self.workloads.get(i).copied().flatten(),
             ..RequestRecord::planned(RequestId(self.first + i as u32), prompt, requested)
         }
     }
@@ -377,6 +387,9 @@ impl RequestTable {
                 self.submissions = Some((first.min(at), last.max(at)));
             }
         }
+        if let Some((ready, submit)) = record.ready.zip(record.submit) {
+            self.lag.record(submit - ready, 1);
+        }
         if record.outcome.is_completed() {
             record.oddities = Oddities::of(&record, asked, odd);
             if let Some((submit, end)) = record.submit.zip(record.end) {
@@ -409,14 +422,17 @@ impl RequestTable {
         self.unlogged.append(&mut self.batch);
     }
 
-    pub(crate) fn snapshot(&self) -> Snapshot {
+    pub(crate) fn snapshot(&self, at: MonoNs) -> Snapshot {
         Snapshot {
+            at: Some(at),
             ttft_p50: self.ttft.quantile(0.5),
             ttft_p99: self.ttft.quantile(0.99),
             latency_p50: self.latency.quantile(0.5),
             latency_p99: self.latency.quantile(0.99),
             itl_p50: self.itl.quantile(0.5),
             itl_p99: self.itl.quantile(0.99),
+            lag_p99: self.lag.quantile(0.99),
+            lag_most: self.lag.most(),
             ..self.live.clone()
         }
     }

@@ -6,8 +6,13 @@ use crate::record::request_record::{FinishReason, OtherCounts};
 const ID: RequestId = RequestId(7);
 
 fn submitted_at(at: i64) -> RequestTable {
-    let planned =
-        PlannedRequest { id: ID, phase: Phase::Measure, prompt_tokens: 1, requested_tokens: 1 };
+    let planned = PlannedRequest {
+        id: ID,
+        phase: Phase::Measure,
+        prompt_tokens: 1,
+        requested_tokens: 1,
+        workload: None,
+    };
     let sources = Sources { stamps: StampSource::Kernel, tokens: TokenSource::Ids };
     let mut table = RequestTable::open(&[planned], sources, None);
     let at = MonoNs(at);

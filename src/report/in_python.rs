@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::metrics::comparison::SideReport;
 use crate::report::figures::figure;
 use crate::targets::TargetInfo;
+use crate::warning::{Code, Note};
 
 /// One sentence of all labels; nothing where the engine does not live in Python.
 pub fn sentence(target: &TargetInfo) -> Option<String> {
@@ -32,8 +33,11 @@ pub fn sentence(target: &TargetInfo) -> Option<String> {
 }
 
 /// The same of every side of a comparison, by the side's name.
-pub fn sentences_of_sides(sides: &[SideReport]) -> impl Iterator<Item = String> {
-    sides.iter().filter_map(|side| Some(format!("{}: {}", side.name, sentence(&side.target)?)))
+pub fn notes_of_sides(sides: &[SideReport]) -> impl Iterator<Item = Note> {
+    sides.iter().filter_map(|side| {
+        let words = format!("{}: {}", side.name, sentence(&side.target)?);
+        Some(Note::new(Code::InPython, words))
+    })
 }
 
 #[cfg(test)]

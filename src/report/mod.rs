@@ -23,6 +23,7 @@ pub mod summary_json;
 pub mod table;
 mod times;
 pub mod together;
+mod unseen_server;
 
 use std::collections::BTreeSet;
 
@@ -81,6 +82,12 @@ impl PointReport {
             Load::Batch => self.label.clone(),
         }
     }
+}
+
+/// Marks as a field of a table: `simulated;dummy_weights`, empty where there is none.
+pub(in crate::report) fn mark_words(marks: impl IntoIterator<Item = Mark>) -> String {
+    let marks: BTreeSet<Mark> = marks.into_iter().collect();
+    marks.iter().map(json_word).collect::<Vec<_>>().join(";")
 }
 
 /// A file that an experiment left behind.

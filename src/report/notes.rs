@@ -8,7 +8,7 @@ use crate::metrics::pooled::EXACT_GAPS;
 use crate::metrics::summary::{Check, CheckId, Counts, PromptSurplus, Status};
 use crate::record::request_record::TokenSource;
 use crate::report::figures::{self, counted, figure};
-use crate::report::{Experiment, PointReport, in_python, json_word, odd_answers};
+use crate::report::{Experiment, PointReport, in_python, json_word, odd_answers, unseen_server};
 use crate::settings::slo::GOOD_FRACTION;
 use crate::warning::{Code, Note};
 
@@ -129,6 +129,7 @@ fn of_points(points: &[PointReport]) -> Vec<Note> {
     for (code, words) in about_gpus(points) {
         tell(code, vec![words]);
     }
+    tell(Code::UnseenServer, of_each(unseen_server::note));
     tell(Code::PromptCounts, about_prompts(points));
     for (code, words) in about_connections(points) {
         tell(code, vec![words]);

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 
 use crate::metrics::repeats::{RepeatedNumber, Repeats, of};
-use crate::report::PointReport;
 use crate::report::figures::{ABSENT, figure, share};
 use crate::report::html::tables::table as html_table;
 use crate::report::html::text::escape;
 use crate::report::table::lines::{plain_table, printed};
+use crate::report::{PointReport, mark_words};
 use crate::settings::cells::common_label;
 
 const HEADER: [&str; 6] = ["number", "mean", "95 % interval", "variation, %", "min", "max"];
@@ -70,7 +70,9 @@ pub fn csv(points: &[PointReport]) -> Vec<u8> {
     }
     let in_memory = "rows of equal length in memory are always accepted";
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let header = ["load", "runs", "number", "mean", "low", "high", "variation", "min", "max"];
+    let header =
+        ["load", "runs", "number", "mean", "low", "high", "variation", "min", "max", "marks"];
+    let marks = mark_words(points.iter().flat_map(|point| point.summary.marks.iter().copied()));
     writer.write_record(header).expect(in_memory);
     for repeats in &all {
         for number in &repeats.numbers {
@@ -84,6 +86,7 @@ pub fn csv(points: &[PointReport]) -> Vec<u8> {
                 number.variation.map_or_else(String::new, |it| it.to_string()),
                 number.min.to_string(),
                 number.max.to_string(),
+                marks.clone(),
             ];
             writer.write_record(row).expect(in_memory);
         }

@@ -114,9 +114,10 @@ impl Resolved {
 
     /// What is asked: lengths, or the kind of the file that they come from.
     fn asked(&self, scenario: &Scenario) -> String {
-        match &self.workload.file {
-            Some(file) => file.source.kind.to_string().replace('-', "_"),
-            None => of_scenario(scenario),
+        match (&self.workload.mixture, &self.workload.file) {
+            (Some(_), _) => "mixture".to_owned(),
+            (None, Some(file)) => file.source.kind.to_string().replace('-', "_"),
+            (None, None) => of_scenario(scenario),
         }
     }
 }

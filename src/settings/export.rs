@@ -19,8 +19,12 @@ pub enum ExportFormat {
     TrtllmBench,
     /// A text laid out like `mlperf_log_summary.txt`; no result of MLPerf
     Mlperf,
+    /// Interval log of HdrHistogram: `latency.hlog` with the tags TTFT, ITL, TPOT and latency
+    Hlog,
     /// A table for pull requests
     Md,
+    /// `requests.parquet` and `deliveries.parquet` (a build with `--features parquet`)
+    Parquet,
 }
 
 impl ExportFormat {
@@ -33,7 +37,9 @@ impl ExportFormat {
             Self::GenaiBench => "genai-bench",
             Self::TrtllmBench => "trtllm-bench",
             Self::Mlperf => "mlperf",
+            Self::Hlog => "hlog",
             Self::Md => "md",
+            Self::Parquet => "parquet",
         }
     }
 }

@@ -39,6 +39,17 @@ pub struct LaunchSettings {
     pub target: Option<String>,
     /// Where its metrics are, once it has ports.
     pub metrics: Option<MetricsUrl>,
+    /// What the adapter of an engine says beside the command line, where this is the engine's twin.
+    pub twin: Option<TwinSettings>,
+}
+
+/// The twin of an engine: the same engine behind its own server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TwinSettings {
+    /// What it is called in words and folders.
+    pub name: String,
+    /// Files that its command reads: a path, which may begin with `{folder}`, and a text.
+    pub files: Vec<(String, String)>,
 }
 
 /// What says that a server is ready.

@@ -19,6 +19,7 @@ pub mod server_metrics;
 pub mod slo;
 pub mod stages_text;
 pub mod time_unit;
+pub mod ui;
 pub mod warm_up_end;
 pub mod window_rule;
 
@@ -40,6 +41,7 @@ use crate::settings::scrape_address::ScrapeAddress;
 use crate::settings::served::ServedSettings;
 use crate::settings::slo::Slos;
 use crate::settings::time_unit::TimeUnit;
+use crate::settings::ui::Ui;
 use crate::settings::warm_up_end::{MOST_WARM_UP_REQUESTS, WarmUpEnd};
 use crate::settings::window_rule::{MOST_WINDOWS, WindowRule};
 use crate::specs::MachineFigures;
@@ -150,6 +152,8 @@ pub struct Resolved {
     pub deny: Vec<Code>,
     /// Warning codes that are known and do not decide the verdict.
     pub allow: Vec<Code>,
+    /// How progress is shown.
+    pub ui: Ui,
     /// No progress.
     pub quiet: bool,
     /// The bounds as they were typed.
@@ -171,7 +175,7 @@ impl Resolved {
         };
         let limit = self.windows.map(|rule| Nanos(rule.interval.0.saturating_mul(MOST_WINDOWS)));
         let duration = self.duration.or(limit.filter(|_| asked.is_none()));
-        let sessions = self.workload.file.as_ref().and_then(|it| it.conversation?.sessions);
+        let sessions = self.workload.conversation().and_then(|it| it.sessions);
         let (requests, duration) = match (asked, duration, load) {
             // As many as their conversations have.
             (None, None, _) if sessions.is_some() => (Some(MAX_PLAN_SHOTS), None),

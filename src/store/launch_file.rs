@@ -35,6 +35,9 @@ pub struct LaunchFile {
     pub facts: LaunchFacts,
     /// Variables that it inherited, without secrets.
     pub inherited_env: BTreeMap<String, String>,
+    /// How often it was started: more than once where one side is open at a time.
+    #[serde(default = "once")]
+    pub starts: u32,
     /// How its own process ended, e.g. `exit code 0` or `signal SIGKILL`.
     pub ended: Option<String>,
     /// The last signal that was needed to end all that it had started; none where it ended by itself.
@@ -44,6 +47,10 @@ pub struct LaunchFile {
     /// Processes that outlived SIGKILL.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_behind: Vec<i32>,
+}
+
+fn once() -> u32 {
+    1
 }
 
 impl LaunchFile {

@@ -120,7 +120,7 @@ pub struct WorkerEntry {
     pub host: String,
     /// How far its clock was ahead of ours, which its stamps were corrected by; 0 where the two may be one clock.
     pub clock_ahead_ns: Nanos,
-    /// Half of the shortest round trip: the true offset lies within this much. The largest of all points.
+    /// Its corrected stamps are off by so much at most. The largest of all points.
     pub clock_bound_ns: Nanos,
     /// Why it was lost, where it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]

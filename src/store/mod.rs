@@ -10,6 +10,7 @@ pub mod line_log;
 pub mod manifest;
 pub mod measured_gpus;
 pub mod measured_run;
+pub mod parquet_tables;
 pub mod partial_files;
 pub mod plan_file;
 pub mod point_files;

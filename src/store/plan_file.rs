@@ -44,6 +44,12 @@ pub struct PlanRow {
     /// Which turn of it, from 0.
     #[serde(default)]
     pub turn: Option<u32>,
+    /// Which of several `--workload` it is of, from 0; empty where there is one.
+    #[serde(default)]
+    pub workload: Option<u8>,
+    /// The group whose prefix its prompt begins with, from 0; empty where all begin alike.
+    #[serde(default)]
+    pub prefix_group: Option<u32>,
 }
 
 /// A `plan.csv` cannot be written or read.
@@ -134,6 +140,8 @@ impl PlanRow {
             priority: request.priority,
             session: shot.turn.map(|turn| shot.id.0 - turn.number),
             turn: shot.turn.map(|turn| turn.number),
+            workload: shot.workload,
+            prefix_group: shot.prefix_group,
         }
     }
 }
@@ -206,7 +214,7 @@ mod tests {
         let text = String::from_utf8(written(&[&plan(Load::Batch, 0, RequestId(0))]));
         let text = text.expect("CSV is UTF-8");
         assert!(text.starts_with(
-            "point,request_id,phase,intended_ns,prompt_tokens,max_tokens,min_tokens,prompt_sha,seed,adapter,priority,session,turn\n\
+            "point,request_id,phase,intended_ns,prompt_tokens,max_tokens,min_tokens,prompt_sha,seed,adapter,priority,session,turn,workload,prefix_group\n\
              0,0,warmup,0,"
         ));
     }

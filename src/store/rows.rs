@@ -16,7 +16,7 @@ use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
 
 /// The columns of a raw row, in order.
-pub const COLUMNS: [&str; 38] = [
+pub const COLUMNS: [&str; 39] = [
     "point",
     "request_id",
     "part",
@@ -55,11 +55,20 @@ pub const COLUMNS: [&str; 38] = [
     "oddities",
     "cached_tokens",
     "cancel_asked_ns",
+    "workload",
 ];
 
 /// Columns that files of earlier versions do not have; they are then read as empty.
-const LATER: [&str; 7] =
-    ["part", "resent", "connect_ns", "connect_at", "oddities", "cached_tokens", "cancel_asked_ns"];
+const LATER: [&str; 8] = [
+    "part",
+    "resent",
+    "connect_ns",
+    "connect_at",
+    "oddities",
+    "cached_tokens",
+    "cancel_asked_ns",
+    "workload",
+];
 
 /// Why rows could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -136,6 +145,7 @@ pub fn fields(point: u32, record: &RequestRecord) -> StringRecord {
     put(&record.oddities.to_string());
     put(&other(record.other_counts.cached));
     put(&instant(record.cancel_asked));
+    put(&record.workload.map_or_else(String::new, |part| part.to_string()));
     row
 }
 
@@ -281,6 +291,7 @@ impl Row<'_> {
                 resent: self.optional("resent")?.unwrap_or_default(),
                 opened: self.opened()?,
             },
+            workload: self.optional("workload")?,
         };
         Ok((self.number("point")?, record))
     }

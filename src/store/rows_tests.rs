@@ -80,6 +80,7 @@ fn any_record(id: u32, rng: &mut Xoshiro256PlusPlus) -> RequestRecord {
         last_token: instant(rng),
         end: instant(rng),
         cancel_asked: instant(rng),
+        workload: maybe(rng, 3),
         output_tokens: rng.random(),
         token_source: sources[rng.random_range(0..sources.len())],
         other_counts: OtherCounts {
@@ -121,6 +122,7 @@ fn a_file_of_an_earlier_version_is_read_all_the_same() {
         connection: ConnectionUse::NOTHING,
         oddities: Oddities::NONE,
         cancel_asked: None,
+        workload: None,
         ..without_cached(any_record(0, &mut rng))
     };
     let text = written(&[(0, record.clone())]);
@@ -150,11 +152,13 @@ fn rows_of_an_earlier_version_have_no_marks() {
     let record = RequestRecord {
         oddities: Oddities::NONE,
         cancel_asked: None,
+        workload: None,
         ..without_cached(any_record(0, &mut rng))
     };
     let text = written(&[(0, record.clone())]);
-    let earlier =
-        text.replace(",oddities,cached_tokens,cancel_asked_ns\n", "\n").replace(",,,\n", "\n");
+    let earlier = text
+        .replace(",oddities,cached_tokens,cancel_asked_ns,workload\n", "\n")
+        .replace(",,,,\n", "\n");
     assert_ne!(text, earlier);
     assert_eq!(read(&earlier).unwrap(), [(0, record)]);
 }

@@ -20,6 +20,9 @@ pub struct PromptFacts {
     pub lengths: String,
     /// Tokens that all of them begin with.
     pub prefix_tokens: u32,
+    /// Groups that have prefixes of their own, or their shares; empty where there is one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub prefix_groups: String,
 }
 
 impl PromptFacts {
@@ -27,11 +30,16 @@ impl PromptFacts {
     pub fn of(workload: &Workload) -> Self {
         Self {
             kind: workload.prompts,
-            lengths: match &workload.file {
-                Some(file) => file.source.to_string(),
-                None => workload.scenario.prompt_lengths(),
+            lengths: if workload.has_entries() {
+                workload.asked()
+            } else {
+                workload.scenario.prompt_lengths()
             },
             prefix_tokens: workload.prefix_tokens,
+            prefix_groups: workload
+                .prefix_groups
+                .as_ref()
+                .map_or_else(String::new, ToString::to_string),
         }
     }
 }

@@ -48,6 +48,7 @@ impl Source {
             Self::Preflight => "Before the run",
             Self::Mark => "Marks",
             Self::Note => "Notes on results",
+            Self::Experiment => "Notes on comparisons, ladders and searches",
         }
     }
 
@@ -62,6 +63,10 @@ impl Source {
             Self::Mark => "What every artefact says of such a run.",
             Self::Note => {
                 "What a reader should know before quoting a number. They do not change the verdict."
+            }
+            Self::Experiment => {
+                "What a reader should know before quoting a number of an experiment that holds several runs against each other. \
+                 Codes of its runs come up there as well, and each run's own report has them."
             }
         }
     }

@@ -103,6 +103,14 @@ impl Note {
     pub fn new(code: Code, text: impl Into<String>) -> Self {
         Self { code, text: text.into() }
     }
+
+    /// What is said of those that came up although they were denied, each in a sentence that names its code.
+    pub fn denied(raised: impl IntoIterator<Item = Self>, codes: &[Code]) -> Vec<String> {
+        let raised = raised.into_iter().filter(|note| codes.contains(&note.code));
+        raised
+            .map(|Self { code, text }| format!("{code} {} is denied: {text}", code.entry().name))
+            .collect()
+    }
 }
 
 #[cfg(test)]

@@ -148,14 +148,19 @@ fn of_folder(path: &Path) -> Result<Vec<Arc<str>>, ImageError> {
 /// When it cannot be read, or is no image.
 pub fn data_url_of(path: &Path) -> Result<Arc<str>, ImageError> {
     let bytes = fs::read(path).map_err(|why| ImageError::Read { path: path.to_owned(), why })?;
-    let kind = match &*bytes {
+    data_url_of_bytes(&bytes).ok_or_else(|| ImageError::Kind(path.to_owned()))
+}
+
+/// The bytes of an image as a URL that holds them; `None` where they are none.
+pub fn data_url_of_bytes(bytes: &[u8]) -> Option<Arc<str>> {
+    let kind = match bytes {
         [0x89, b'P', b'N', b'G', ..] => "png",
         [0xff, 0xd8, 0xff, ..] => "jpeg",
         [b'G', b'I', b'F', b'8', ..] => "gif",
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "webp",
-        _ => return Err(ImageError::Kind(path.to_owned())),
+        _ => return None,
     };
-    Ok(data_url(kind, &bytes))
+    Some(data_url(kind, bytes))
 }
 
 /// A PNG of this size whose pixels are random, so that nothing compresses it, as a URL that holds its data.

@@ -6,6 +6,8 @@ pub mod dataset;
 mod distribution_tests;
 pub mod images;
 pub mod mix;
+pub mod mixture;
+pub mod prefixes;
 pub mod priorities;
 pub mod prompts;
 pub mod scenario;
@@ -21,8 +23,10 @@ use serde::{Deserialize, Serialize};
 use crate::request::spec::{OutputSpec, Sampling};
 use crate::request::terms::Terms;
 use adapters::AdapterMix;
-use dataset::FileWorkload;
+use dataset::{ConversationRules, FileWorkload};
 use images::GivenImages;
+use mixture::{Mixture, MixturePart};
+use prefixes::{PrefixGroups, SharedPrefix};
 use priorities::PriorityMix;
 use scenario::{Lengths, Scenario};
 use seeds::{Phase, Seeds, Stream, below, unit};
@@ -43,6 +47,9 @@ pub struct Workload {
     /// The file that prompts or their lengths come from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<FileWorkload>,
+    /// Several workloads by weight, in place of the two above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mixture: Option<Mixture>,
     /// So many prompts are different in one phase of a point, and come again and again; `None` is as many as requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distinct_prompts: Option<u32>,
@@ -57,6 +64,9 @@ pub struct Workload {
     pub prompts: PromptKind,
     /// So many first tokens are the same in every prompt of one point; part of the prompt's length, not on top.
     pub prefix_tokens: u32,
+    /// Groups of prompts that each have a prefix of their own; `None` is one for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix_groups: Option<PrefixGroups>,
     /// What may end an output.
     pub output: OutputPolicy,
     /// How tokens are chosen.
@@ -115,24 +125,18 @@ pub struct SamplingPolicy {
 }
 
 impl Workload {
-    /// What is asked, in a word: the file that it comes from, or the scenario.
-    pub fn asked(&self) -> String {
-        match &self.file {
-            Some(file) => file.source.to_string(),
-            None => self.scenario.to_string(),
-        }
-    }
-
     /// Random ids of these lengths, streamed, greedy, each output exactly as long as drawn.
     pub fn synthetic(scenario: Scenario, seed: u64) -> Self {
         Self {
             scenario,
             file: None,
+            mixture: None,
             distinct_prompts: None,
             documents: None,
             images: None,
             prompts: PromptKind::Ids,
             prefix_tokens: 0,
+            prefix_groups: None,
             output: OutputPolicy { ignore_eos: true, min_tokens: 0 },
             sampling: SamplingPolicy::default(),
             streaming: true,
@@ -170,19 +174,49 @@ impl Workload {
     /// Tokens of the query that documents are held against.
     pub fn query_tokens(&self) -> Option<u32> {
         match self.scenario {
-            Scenario::Rerank { query, .. } if self.file.is_none() => Some(query),
+            Scenario::Rerank { query, .. } if !self.has_entries() => Some(query),
             _ => None,
         }
     }
 
     /// Whether requests are turns of conversations.
     pub fn is_conversation(&self) -> bool {
-        self.file.as_ref().is_some_and(|file| file.conversation.is_some())
+        self.conversation().is_some()
+    }
+
+    /// How conversations are played, where requests are turns of them.
+    pub fn conversation(&self) -> Option<ConversationRules> {
+        self.files().find_map(|file| file.conversation)
+    }
+
+    /// Whether prompts, or their lengths, are chosen before the plan, from files or as parts of a mixture.
+    pub fn has_entries(&self) -> bool {
+        self.file.is_some() || self.mixture.is_some()
+    }
+
+    /// What prompts begin with alike.
+    pub fn prefix(&self) -> SharedPrefix {
+        SharedPrefix { tokens: self.prefix_tokens, groups: self.prefix_groups.clone() }
+    }
+
+    /// The files that prompts come from.
+    pub fn files(&self) -> impl Iterator<Item = &FileWorkload> {
+        let of_parts = self.mixture.iter().flat_map(|mixture| &mixture.parts);
+        self.file.iter().chain(of_parts.filter_map(MixturePart::file))
+    }
+
+    /// What is asked, as it is typed: a scenario, a file, or parts with their weights.
+    pub fn asked(&self) -> String {
+        match (&self.mixture, &self.file) {
+            (Some(mixture), _) => mixture.to_string(),
+            (None, Some(file)) => file.source.to_string(),
+            (None, None) => self.scenario.to_string(),
+        }
     }
 
     /// Whether requests carry images.
     pub fn has_images(&self) -> bool {
-        let of_file = self.file.as_ref().is_some_and(|file| file.image_column.is_some());
+        let of_file = self.files().any(|file| file.image_column.is_some());
         of_file || self.images_each().is_some()
     }
 
@@ -190,7 +224,7 @@ impl Workload {
     pub fn images_each(&self) -> Option<u32> {
         match (&self.images, self.scenario) {
             (Some(given), _) => Some(given.each),
-            (None, Scenario::Images { made, .. }) if self.file.is_none() => Some(made.count),
+            (None, Scenario::Images { made, .. }) if !self.has_entries() => Some(made.count),
             _ => None,
         }
     }
@@ -224,7 +258,7 @@ impl Workload {
     pub fn prompt_of(&self, index: u32) -> u32 {
         match self.distinct_prompts {
             // A file's entries come again of themselves.
-            Some(distinct) if self.file.is_none() => index % distinct.max(1),
+            Some(distinct) if !self.has_entries() => index % distinct.max(1),
             _ => index,
         }
     }

@@ -1,7 +1,8 @@
 //! Prompt sources: token ids or text, of exact lengths, drawn by index.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use rand_xoshiro::Xoshiro256PlusPlus;
 use thiserror::Error;
 
 use crate::request::spec::Prompt;
@@ -9,6 +10,7 @@ use crate::tokenizer::tokenize::{Tokenize, TokenizeError};
 use crate::workload::PromptKind;
 use crate::workload::dataset::entries::{Content as EntryContent, Entries, Entry};
 use crate::workload::images::{ImageUrls, noise};
+use crate::workload::prefixes::{PrefixGroups, SharedPrefix};
 use crate::workload::scenario::{MadeImages, Scenario};
 use crate::workload::seeds::{Phase, Seeds, Stream};
 use crate::workload::text::{TextPrefix, TextSource};
@@ -44,13 +46,39 @@ pub struct PromptSeries {
     content: SeriesContent,
     entries: Option<Entries>,
     images: Option<ImageUrls>,
+    shared: SharedPrefix,
 }
 
 #[derive(Debug)]
 enum SeriesContent {
-    Ids { vocabulary: Vocabulary, prefix: Vec<u32> },
-    Text { source: Arc<TextSource>, prefix: TextPrefix },
+    Ids { vocabulary: Vocabulary, prefixes: Groups<Vec<u32>> },
+    Text { source: Arc<TextSource>, prefixes: Groups<TextPrefix> },
     Verbatim,
+}
+
+/// The prefix of each group, drawn when a prompt first begins with it.
+#[derive(Debug)]
+struct Groups<T>(Vec<OnceLock<T>>);
+
+impl<T> Groups<T> {
+    fn new(shared: &SharedPrefix) -> Self {
+        let groups = shared.groups.as_ref().map_or(1, PrefixGroups::count);
+        Self((0..groups).map(|_| OnceLock::new()).collect())
+    }
+
+    fn get(
+        &self,
+        group: u32,
+        draw: impl FnOnce() -> Result<T, PromptError>,
+    ) -> Result<&T, PromptError> {
+        let place = &self.0[group as usize];
+        if let Some(drawn) = place.get() {
+            return Ok(drawn);
+        }
+        let drawn = draw()?;
+        // Another thread may have drawn the same.
+        Ok(place.get_or_init(|| drawn))
+    }
 }
 
 /// Why a prompt could not be drawn.
@@ -157,31 +185,35 @@ impl PromptSource {
         }
     }
 
-    /// The prompts of one phase of one point, which all begin with the same `prefix_tokens` tokens.
+    /// The prompts of one phase of one point, which begin with the same tokens, or those of one group do.
     ///
     /// # Errors
     /// When no prefix of that length can be drawn.
     pub fn series(
         &self,
         seeds: Seeds,
-        prefix_tokens: u32,
+        shared: impl Into<SharedPrefix>,
         phase: Phase,
         point: u32,
     ) -> Result<PromptSeries, PromptError> {
-        let mut rng = seeds.rng(Stream::Prefixes, &[prefix_phase(phase).code(), point.into()]);
+        let shared = shared.into();
         let content = match &self.content {
             Content::Ids(vocabulary) => SeriesContent::Ids {
-                prefix: (0..prefix_tokens).map(|_| vocabulary.draw(&mut rng)).collect(),
+                prefixes: Groups::new(&shared),
                 vocabulary: vocabulary.clone(),
             },
-            Content::Text(source) => SeriesContent::Text {
-                prefix: source.prefix(&mut rng, prefix_tokens)?,
-                source: Arc::clone(source),
-            },
+            Content::Text(source) => {
+                SeriesContent::Text { prefixes: Groups::new(&shared), source: Arc::clone(source) }
+            }
             Content::Verbatim => SeriesContent::Verbatim,
         };
         let (entries, images) = (self.entries.clone(), self.images.clone());
-        Ok(PromptSeries { seeds, phase, point, content, entries, images })
+        let series = PromptSeries { seeds, phase, point, content, entries, images, shared };
+        if let SeriesContent::Text { source, prefixes } = &series.content {
+            // Whether there is such a text at all is known before any prompt is drawn.
+            series.text_prefix(source, prefixes, 0)?;
+        }
+        Ok(series)
     }
 }
 
@@ -203,18 +235,60 @@ impl PromptSeries {
         }
     }
 
-    /// Tokens that all prompts begin with.
+    /// Tokens that prompts begin with alike.
     pub fn prefix_tokens(&self) -> usize {
         match &self.content {
-            SeriesContent::Ids { prefix, .. } => prefix.len(),
-            SeriesContent::Text { prefix, .. } => prefix.tokens(),
+            SeriesContent::Ids { .. } | SeriesContent::Text { .. } => self.shared.tokens as usize,
             SeriesContent::Verbatim => 0,
         }
+    }
+
+    /// The group whose prefix prompt `index` begins with; `None` where all begin alike, or this one is a file's.
+    pub fn group_of(&self, index: u32) -> Option<u32> {
+        let groups = self.shared.groups.as_ref()?;
+        let draws = self.shared.tokens > 0 && self.draws(index);
+        draws.then(|| groups.group_of(&self.seeds, self.phase, index))
+    }
+
+    /// Of a group's prefix; that of the first one is the prefix where there are no groups.
+    fn prefix_rng(&self, group: u32) -> Xoshiro256PlusPlus {
+        let place = [prefix_phase(self.phase).code(), self.point.into(), group.into()];
+        let place = if group == 0 { &place[..2] } else { &place[..] };
+        self.seeds.rng(Stream::Prefixes, place)
+    }
+
+    fn ids_prefix<'a>(
+        &self,
+        vocabulary: &Vocabulary,
+        prefixes: &'a Groups<Vec<u32>>,
+        group: u32,
+    ) -> Result<&'a Vec<u32>, PromptError> {
+        prefixes.get(group, || {
+            let mut rng = self.prefix_rng(group);
+            Ok((0..self.shared.tokens).map(|_| vocabulary.draw(&mut rng)).collect())
+        })
+    }
+
+    fn text_prefix<'a>(
+        &self,
+        source: &TextSource,
+        prefixes: &'a Groups<TextPrefix>,
+        group: u32,
+    ) -> Result<&'a TextPrefix, PromptError> {
+        prefixes.get(group, || source.prefix(&mut self.prefix_rng(group), self.shared.tokens))
     }
 
     /// The entry of a file that text `index` comes from, where there is a file.
     pub fn entry(&self, index: u64) -> Option<&Entry> {
         self.entries.as_ref().map(|entries| entries.of(self.phase, index))
+    }
+
+    /// Whether the prompt of request `index` is drawn as a whole, behind the shared prefix, and is no file's.
+    pub fn draws(&self, index: u32) -> bool {
+        match self.entry(index.into()).map(|entry| &entry.content) {
+            Some(EntryContent::Prompt(_) | EntryContent::Blocks { .. }) => false,
+            Some(EntryContent::Length) | None => true,
+        }
     }
 
     /// Images that were given, where there are any.
@@ -296,7 +370,7 @@ impl PromptSeries {
             }
             Some(EntryContent::Length) | None => {}
         }
-        self.drawn(&[self.phase.code(), self.point.into(), index.into()], tokens)
+        self.drawn(index, &[self.phase.code(), self.point.into(), index.into()], tokens)
     }
 
     /// Another text of request `index`, numbered from 1, exactly `tokens` long.
@@ -304,18 +378,22 @@ impl PromptSeries {
     /// # Errors
     /// As [`Self::prompt`].
     pub fn further(&self, index: u32, number: u32, tokens: u32) -> Result<Prompt, PromptError> {
-        self.drawn(&[self.phase.code(), self.point.into(), index.into(), number.into()], tokens)
+        let place = [self.phase.code(), self.point.into(), index.into(), number.into()];
+        self.drawn(index, &place, tokens)
     }
 
-    fn drawn(&self, place: &[u64], tokens: u32) -> Result<Prompt, PromptError> {
+    fn drawn(&self, index: u32, place: &[u64], tokens: u32) -> Result<Prompt, PromptError> {
         let mut rng = self.seeds.rng(Stream::Prompts, place);
+        let group = self.group_of(index).unwrap_or(0);
         match &self.content {
-            SeriesContent::Ids { vocabulary, prefix } => {
+            SeriesContent::Ids { vocabulary, prefixes } => {
+                let prefix = self.ids_prefix(vocabulary, prefixes, group)?;
                 let own = own_tokens(tokens, prefix.len())?;
                 let drawn = (0..own).map(|_| vocabulary.draw(&mut rng));
                 Ok(Prompt { ids: prefix.iter().copied().chain(drawn).collect(), text: None })
             }
-            SeriesContent::Text { source, prefix } => {
+            SeriesContent::Text { source, prefixes } => {
+                let prefix = self.text_prefix(source, prefixes, group)?;
                 own_tokens(tokens, prefix.tokens())?;
                 source.prompt(&mut rng, prefix, tokens)
             }

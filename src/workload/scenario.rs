@@ -279,7 +279,8 @@ fn drawn_within(mut draw: impl FnMut() -> f64, mean: f64) -> u32 {
 }
 
 impl Span {
-    fn draw(self, rng: &mut Xoshiro256PlusPlus) -> u32 {
+    /// A length of it, each as likely as another.
+    pub(in crate::workload) fn draw(self, rng: &mut Xoshiro256PlusPlus) -> u32 {
         self.min + below(rng, u64::from(self.max - self.min) + 1) as u32
     }
 }

@@ -59,6 +59,10 @@ pub enum Stream {
     Blocks,
     /// Pixels of images.
     Images,
+    /// Parts of a mixture.
+    Mixture,
+    /// Groups of prompts with a prefix of their own.
+    PrefixGroups,
 }
 
 impl Stream {
@@ -75,6 +79,8 @@ impl Stream {
             Self::Entries => "entries",
             Self::Blocks => "blocks",
             Self::Images => "images",
+            Self::Mixture => "mixture",
+            Self::PrefixGroups => "prefix groups",
         }
     }
 }
@@ -93,6 +99,8 @@ pub struct Seeds {
     entries: u64,
     blocks: u64,
     images: u64,
+    mixture: u64,
+    prefix_groups: u64,
 }
 
 impl Seeds {
@@ -110,6 +118,8 @@ impl Seeds {
             entries: derive(Stream::Entries, root),
             blocks: derive(Stream::Blocks, root),
             images: derive(Stream::Images, root),
+            mixture: derive(Stream::Mixture, root),
+            prefix_groups: derive(Stream::PrefixGroups, root),
         }
     }
 
@@ -127,6 +137,8 @@ impl Seeds {
             Stream::Entries => self.entries,
             Stream::Blocks => self.blocks,
             Stream::Images => self.images,
+            Stream::Mixture => self.mixture,
+            Stream::PrefixGroups => self.prefix_groups,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Claims about files for other tools, results of other tools, and several runs side by side, each with the program itself.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -8,7 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_bareflight");
-const ALL: &str = "aiperf,genai-perf,benchmark-serving,genai-bench,trtllm-bench,mlperf,md";
+const ALL: &str = "aiperf,genai-perf,benchmark-serving,genai-bench,trtllm-bench,mlperf,hlog,md";
 
 fn bareflight(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(PROGRAM).args(arguments).current_dir(folder).output().expect("the binary runs")
@@ -184,4 +185,128 @@ fn files_of_one_run_are_refused_where_there_are_several_sides() {
     );
     assert_eq!(said.status.code(), Some(2), "{}", err(&said));
     assert!(err(&said).contains("--export"), "{}", err(&said));
+}
+
+/// Every file below a folder.
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let entries =
+        fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    entries.flat_map(|path| if path.is_dir() { below(&path) } else { vec![path] }).collect()
+}
+
+/// The files of an archive as one text, read by its local headers.
+fn unpacked(bytes: &[u8]) -> String {
+    let number =
+        |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four")) as usize;
+    let short = |at: usize| usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
+    let (mut at, mut text) = (0, String::new());
+    while bytes[at..].starts_with(b"PK\x03\x04") {
+        let (packed, begin) = (number(at + 18), at + 30 + short(at + 26) + short(at + 28));
+        let mut file = flate2::read::DeflateDecoder::new(&bytes[begin..begin + packed]);
+        file.read_to_string(&mut text).expect("a text");
+        at = begin + packed;
+    }
+    text
+}
+
+#[test]
+fn every_exported_file_says_that_its_numbers_are_simulated() {
+    let (_base, run) = exported(&["--concurrency", "2"]);
+    for path in below(&run.join("exports")) {
+        let bytes = fs::read(&path).expect("a file");
+        let is_workbook = path.extension().is_some_and(|it| it == "xlsx");
+        let text =
+            if is_workbook { unpacked(&bytes) } else { String::from_utf8(bytes).expect("a text") };
+        assert!(text.to_lowercase().contains("simulated"), "{}", path.display());
+    }
+}
+
+#[test]
+fn exports_carry_verdict_warnings_and_what_the_user_declared() {
+    let declared = ["--server-engine", "vLLM", "--server-gpu-type", "H100", "--note", "team=blue"];
+    let (_base, run) = exported(&[&["--concurrency", "2"][..], &declared].concat());
+    let exports = run.join("exports");
+    let documents = [
+        exports.join("trtllm-bench/concurrency2/report.json"),
+        exports.join("aiperf/concurrency2/profile_export_aiperf.json"),
+        found(&exports.join("genai-perf"), "concurrency2").join("profile_export_genai_perf.json"),
+        found(&exports.join("genai-bench"), "num_concurrency_2"),
+        found(&exports.join("benchmark-serving"), "concurrency2"),
+    ];
+    for path in documents {
+        let ours = &json(&path)["bareflight"];
+        assert_eq!(ours["marks"][0], "simulated", "{}", path.display());
+        assert_eq!(ours["server"]["engine"], "vLLM");
+        assert_eq!(ours["notes"]["team"], "blue");
+        assert!(ours["verdict"].is_string() && ours["warnings"][0]["code"].is_string(), "{ours}");
+    }
+    for text in
+        ["mlperf/concurrency2/mlperf_log_summary.txt", "mlperf/README.txt", "hlog/README.txt"]
+    {
+        let text = fs::read_to_string(exports.join(text)).expect(text);
+        assert!(text.contains("verdict: ") && text.contains("server: vLLM on H100"), "{text}");
+        assert!(text.contains("notes: team=blue"), "{text}");
+    }
+}
+
+#[test]
+fn an_interval_log_has_a_line_for_each_second_and_tag_with_the_largest_value() {
+    let (_base, run) = exported(&["--concurrency", "4"]);
+    let log =
+        fs::read_to_string(run.join("exports/hlog/concurrency4/latency.hlog")).expect("a log");
+    assert!(log.starts_with("#[") && log.contains("\n#[StartTime: "), "{log}");
+    let largest = column(&run, "0", "e2e_ms").into_iter().fold(0.0, f64::max);
+    let lines: Vec<&str> = log.lines().filter(|line| line.starts_with("Tag=")).collect();
+    for tag in ["TTFT", "ITL", "TPOT", "latency"] {
+        assert!(lines.iter().any(|line| line.starts_with(&format!("Tag={tag},"))), "{tag}");
+    }
+    let most = lines.iter().filter(|line| line.starts_with("Tag=latency,"));
+    let most =
+        most.map(|line| line.split(',').nth(3).expect("a field").parse::<f64>().expect("ms"));
+    let most = most.fold(0.0, f64::max);
+    assert!((most - largest).abs() <= 0.002 * largest, "{most} {largest}");
+    assert!(lines.iter().all(|line| line.contains(",HIST")), "compressed, version 2");
+}
+
+#[test]
+fn the_workbook_of_genai_bench_has_its_sheets_and_the_means_of_its_json() {
+    let (_base, run) = exported(&["--concurrency", "1,4"]);
+    let folder = run.join("exports/genai-bench");
+    let text = unpacked(&fs::read(folder.join("genai-bench_summary.xlsx")).expect("a workbook"));
+    for sheet in [
+        "Summary",
+        "Appendix",
+        "Experiment Metadata",
+        "Aggregated Metrics for Each Run",
+        "Individual Request Metrics",
+    ] {
+        assert!(text.contains(&format!("<sheet name=\"{sheet}\"")), "{sheet}");
+    }
+    let document = json(&found(&folder, "num_concurrency_4"));
+    let mean = number(&document, "/aggregated_metrics/stats/ttft/mean");
+    assert!(text.contains(&format!("<v>{mean}</v>")), "{mean}");
+    assert!(text.contains("Concurrency at target speed (&gt;10 tokens/s)"));
+}
+
+#[test]
+fn cells_are_one_experiment_of_genai_bench_with_a_file_of_each_and_one_workbook() {
+    let base = tempfile::tempdir().expect("a folder");
+    let arguments = ["run", "--target", "sim:explicit,base_us=300", "--scenario", "D(16,8)"];
+    let more = ["--scenario", "D(8,4)", "--concurrency", "1,2", "--requests", "12", "-q"];
+    let asked = [&arguments[..], &more, &["--export", "genai-bench"]].concat();
+    let ran = bareflight(base.path(), &asked);
+    let run = fs::read_dir(base.path().join("runs")).expect("runs").next().expect("a run");
+    let folder = run.expect("a folder").path().join("exports/genai-bench");
+    assert!(folder.is_dir(), "{}", err(&ran));
+    let metadata = json(&folder.join("experiment_metadata.json"));
+    assert_eq!(metadata["traffic_scenario"], serde_json::json!(["D(16,8)", "D(8,4)"]));
+    assert_eq!(metadata["num_concurrency"], serde_json::json!([1, 2]));
+    for name in ["D16_8_text-to-text_num_concurrency_2", "D8_4_text-to-text_num_concurrency_1"] {
+        assert!(json(&found(&folder, name))["aggregated_metrics"].is_object(), "{name}");
+    }
+    let text = unpacked(&fs::read(folder.join("genai-bench_summary.xlsx")).expect("a workbook"));
+    assert!(text.contains(">D(16,8)<") && text.contains(">D(8,4)<"), "both have a row");
+    let origin = fs::read_to_string(folder.join("README.txt")).expect("an origin");
+    assert_eq!(origin.matches("SIMULATED").count(), 4, "{origin}");
+    assert!(out(&ran).contains("exports"), "it is listed: {}", out(&ran));
 }

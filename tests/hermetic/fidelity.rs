@@ -4,7 +4,7 @@ use bareflight::cli::resolve::resolve;
 use bareflight::cli::typed::Settings;
 use bareflight::experiment::preflight;
 use bareflight::experiment::sweep::{self, Watch};
-use bareflight::issue::phase::Stage;
+use bareflight::issue::live_phase::LivePhase;
 use bareflight::issue::stop::Stop;
 use bareflight::metrics::percentile::Percentile;
 use bareflight::metrics::{Quantity, Summary};
@@ -21,7 +21,7 @@ impl Watch for Nobody {
         _: &bareflight::store::run_directory::RunDirectory,
     ) {
     }
-    fn phase(&mut self, _: &str, _: u64, _: Option<bareflight::clock::Nanos>, _: &Stage) {}
+    fn phase(&mut self, _: &str, _: u64, _: Option<bareflight::clock::Nanos>, _: &LivePhase) {}
     fn phase_over(&mut self) {}
     fn measured(&mut self, _: &bareflight::store::manifest::PointEntry, _: &Summary) {}
 }

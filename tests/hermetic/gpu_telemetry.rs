@@ -116,6 +116,18 @@ fn every_artefact_names_the_source_of_gpu_numbers() {
     assert!(page.contains("libfake-nvml.so"));
 }
 
+#[test]
+fn the_page_shows_power_and_clocks_where_gpus_were_watched_and_nowhere_else() {
+    for (choice, is_there) in [("all", true), ("none", false)] {
+        let (_folder, output, directory) = run(&[], &["--gpu-telemetry", choice]);
+        let directory = directory.unwrap_or_else(|| panic!("{}", words(&output.stderr)));
+        let page = fs::read_to_string(directory.join("report.html")).expect("a page");
+        for title in ["Power of the GPUs", "Clock of the multiprocessors"] {
+            assert_eq!(page.contains(title), is_there, "{choice}: {title}");
+        }
+    }
+}
+
 /// A run of an engine directory that a simulated profile stands in for, which names no GPU of its own.
 fn run_engine(name: &str, more: &[&str]) -> (Output, Value, Value) {
     run_engine_after_a_probe(name, more, "{}")

@@ -14,7 +14,8 @@ use crate::support::served_run::{done, tokens};
 fn run(out: &TempDir, target: &str, more: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_bareflight"))
         .args(["run", "--target", target, "--endpoint", "completions", "--scenario", "D(4,8)"])
-        .args(["--concurrency", "2", "--warmup", "0"])
+        .args(["--warmup", "0"])
+        .args(if more.contains(&"--concurrency") { &[][..] } else { &["--concurrency", "2"] })
         .args(more)
         .current_dir(out.path())
         .env("CI", "1")
@@ -81,12 +82,33 @@ fn what_vllm_tells_is_normalised_into_rates_and_waits() {
     let server = like_vllm();
     let out = TempDir::new().expect("a folder");
     let target = format!("openai:{}", server.url());
-    let output = run(&out, &target, &["--requests", "20", "--model", "m"]);
+    let output = run(&out, &target, &["--duration", "2s", "--model", "m"]);
     let printed = words(&output.stdout);
     assert!(matches!(output.status.code(), Some(0 | 4)), "{printed}{}", words(&output.stderr));
     for part in ["2.00 running", "KV cache 50", "prefix cache hit 25", "30.00 ms in the queue"] {
         assert!(printed.contains(part), "{part} in {printed}");
     }
+    assert!(!printed.contains("W088"), "{printed}");
+}
+
+#[test]
+fn a_window_in_which_the_server_was_not_asked_has_no_levels_and_says_why() {
+    let server = like_vllm();
+    let out = TempDir::new().expect("a folder");
+    let target = format!("openai:{}", server.url());
+    // Some milliseconds each, between two questions.
+    let more = ["--requests", "20", "--model", "m", "--concurrency", "1,2"];
+    let output = run(&out, &target, &more);
+    let printed = words(&output.stdout);
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{printed}{}", words(&output.stderr));
+    assert!(printed.contains("no answer within the window"), "{printed}");
+    assert!(printed.contains("W088 note: ") && printed.contains("twice a second"), "{printed}");
+    let mut rows = printed.lines().skip_while(|line| !line.contains("vLLM's metrics"));
+    let row = rows.find(|line| line.contains("concurrency 1")).expect("a row");
+    assert!(row.contains(" – ") && !row.contains("0/0"), "{printed}");
+    let summary = document(&directory(&out), "summary");
+    let told = &summary["points"][0]["server"];
+    assert!(told["running_mean"].is_null() && told["kv_used_max"].is_null(), "{told}");
 }
 
 #[test]

@@ -86,3 +86,57 @@ fn a_code_is_explained_and_an_unknown_one_is_not() {
     assert!(all.contains("W001 schedule lag") && all.contains("W090 fault"), "{all}");
     assert_eq!(run(&out, &["explain", "W998"]).status.code(), Some(2));
 }
+
+/// Codes of the notes of a document, wherever they stand in it.
+fn codes_in(document: &Value, notes: &str) -> Vec<String> {
+    let notes = document.pointer(notes).and_then(Value::as_array).expect("notes");
+    notes.iter().map(|note| note["code"].as_str().expect("a code").to_owned()).collect()
+}
+
+#[test]
+fn notes_of_a_comparison_have_codes_that_can_be_denied() {
+    let out = tempfile::tempdir().expect("a folder");
+    let sides =
+        ["compare", "--target", "null:", "--target", "null:", "--blocks", "2", "-n12", "-q"];
+    let output = run(&out, &[&sides[..], &["--deny", "W100"]].concat());
+    let (printed, said) = (words(&output.stdout), words(&output.stderr));
+    assert_eq!(output.status.code(), Some(4), "{printed}{said}");
+    assert!(
+        printed.contains("W100 note: fewer than") && printed.contains("W103 note: "),
+        "{printed}"
+    );
+    assert!(said.contains("W100 few blocks is denied: fewer than"), "{said}");
+    let folder = directory(&out);
+    let document: Value = serde_json::from_str(&read(&folder, "comparison.json")).expect("JSON");
+    assert!(codes_in(&document, "/notes").contains(&"W100".to_owned()), "{document}");
+    assert!(read(&folder, "comparison.html").contains("<code>W100</code>"));
+}
+
+#[test]
+fn notes_of_a_ladder_have_codes_that_can_be_denied() {
+    let out = tempfile::tempdir().expect("a folder");
+    let ladder =
+        ["ladder", "--target", "sim:explicit,base_us=200", "--in-process", "--blocks", "2"];
+    let asked =
+        ["--isl", "16", "--osl=4", "-n12", "-q", "--concurrency=1", "--deny", "rung left out"];
+    let output = run(&out, &[&ladder[..], &asked].concat());
+    let (printed, said) = (words(&output.stdout), words(&output.stderr));
+    assert_eq!(output.status.code(), Some(4), "{printed}{said}");
+    assert!(printed.contains("W110 note: L2 engine in process, ids does not apply"), "{printed}");
+    assert!(said.contains("W110 rung left out is denied"), "{said}");
+}
+
+#[test]
+fn notes_of_a_search_have_codes_that_can_be_denied() {
+    let out = tempfile::tempdir().expect("a folder");
+    let search = ["search", "--target", "sim:explicit,base_us=2000", "--slo", "ttft<0.1ms", "-q"];
+    let asked = ["--isl", "16", "--osl=4", "-n12", "--deny", "W124"];
+    let output = run(&out, &[&search[..], &asked].concat());
+    let (printed, said) = (words(&output.stdout), words(&output.stderr));
+    assert_eq!(output.status.code(), Some(4), "{printed}{said}");
+    assert!(printed.contains("W124 note: one request at a time misses"), "{printed}");
+    assert!(said.contains("W124 never met is denied"), "{said}");
+    let document: Value =
+        serde_json::from_str(&read(&directory(&out), "search.json")).expect("JSON");
+    assert_eq!(codes_in(&document, "/outcome/notes"), ["W124"]);
+}

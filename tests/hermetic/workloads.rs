@@ -319,3 +319,23 @@ fn a_file_is_converted_and_reads_back_with_the_same_lengths() {
     let page = fs::read_to_string(&page).expect("a page");
     assert!(page.contains("<pre>") && page.contains("blocks of 512"), "{page}");
 }
+
+#[test]
+fn a_histogram_of_lengths_is_drawn_planned_and_inspected() {
+    let bench = Bench::new();
+    let file = fixture("histogram", "histogram.csv");
+    let load = ["--concurrency", "2", "--requests", "40"];
+    is_ok(&bench.simulated(&[&["--workload", &file], &load[..]].concat()));
+    let planned = bench.planned();
+    let is_of_a_bin =
+        |(input, output): &(u32, u32)| matches!((input, output), (1..=100, 7) | (1_000..=1_999, 9));
+    assert!(planned.len() == 40 && planned.iter().all(is_of_a_bin), "{planned:?}");
+    let recorded = bench.rows("requests.csv", &["prompt_tokens", "output_tokens"]);
+    assert_eq!(recorded.len(), 40);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bareflight"));
+    let shown = command.args(["workload", "inspect", &file]).output().expect("the binary runs");
+    is_ok(&shown);
+    assert!(words(&shown.stdout).contains("the first 1000 requests"), "{}", words(&shown.stdout));
+    let ordered = bench.simulated(&["--workload", &file, "--workload-order", "file"]);
+    assert!(words(&ordered.stderr).contains("--workload-order"), "{}", words(&ordered.stderr));
+}

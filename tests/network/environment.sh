@@ -6,7 +6,7 @@ set -euo pipefail
 
 into=${1:?usage: environment.sh FOLDER [NAME]...}
 shift
-[ $# -gt 0 ] || set -- triton llamacpp clients aiperf genai-bench perf-analyzer
+[ $# -gt 0 ] || set -- triton llamacpp clients aiperf genai-bench hdrhistogram perf-analyzer
 mkdir -p "$into"
 
 # One after the other, also where several processes ask: two that make the same environment would break it.
@@ -35,6 +35,7 @@ for name in "$@"; do
     llamacpp) make llamacpp 'xllamacpp==2026.10.11549' ;;
     clients) make clients 'openai>=1.60 tritonclient[grpc]>=2.50 numpy' ;;
     aiperf) make aiperf 'aiperf==0.13.0' ;;
+    hdrhistogram) make hdrhistogram 'hdrhistogram==0.10.3' ;;
     genai-bench) make genai-bench 'genai-bench==0.0.5' ;;
     # The last release of Triton's client that brings the program, which wants a CUDA runtime even without a GPU.
     perf-analyzer) make perf-analyzer 'tritonclient[grpc]==2.51.0 nvidia-cuda-runtime-cu12' ;;

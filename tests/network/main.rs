@@ -1,4 +1,4 @@
-//! Network suite: real servers and clients, from Python packages of the package index.
+//! Network suite: real servers and clients, from Python packages of the package index, and pages in a real browser.
 //!
 //! What is missing fails a test. With `BAREFLIGHT_SKIP_NETWORK=1` each test is ignored by name in the runner's count; this
 //! is decided when the suite runs, so that nothing is built anew for it.
@@ -14,6 +14,8 @@ macro_rules! tests {
     };
 }
 
+mod browser;
+mod export_readers;
 mod launch;
 mod openai_server;
 mod peers;
@@ -33,6 +35,8 @@ fn main() {
     }
     let skipped = std::env::var_os(SKIP).is_some_and(|value| value == "1");
     let all = [
+        browser::TESTS,
+        export_readers::TESTS,
         launch::TESTS,
         openai_server::TESTS,
         peers::TESTS,

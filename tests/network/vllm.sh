@@ -65,8 +65,12 @@ echo "== a run at concurrency 1, 8, 32"
 bareflight run --target "$target" --scenario 'D(128,64)' --concurrency 1,8,32 --requests 5x --out "$into/vllm-runs"
 
 echo "== in process, engine core in a child process, served: equal greedy tokens"
-"$python" -m bareflight.twin_server "$target" -- "$python" -m bareflight compare --target "$target" --target "$target,core=child" \
-    --target 'openai:{url}' '{set:C}' --scenario 'D(128,64)' --concurrency 8 --requests 24 --blocks 5 --out "$into/vllm-runs" \
-    2>>"$into/vllm-run.log" | tee "$into/vllm-compare.txt"
+bareflight compare --target "$target" --target "$target,core=child" --serve-twin --scenario 'D(128,64)' --concurrency 8 \
+    --requests 24 --blocks 5 --out "$into/vllm-runs" | tee "$into/vllm-compare.txt"
 alike=$(tr -s ' \n' ' ' <"$into/vllm-compare.txt" | grep -o 'output tokens (120 of 120 pairs alike)' | wc -l)
 [ "$alike" = 2 ] || { echo "output tokens are not equal on all sides" >&2; exit 1; }
+
+echo "== the same, one engine closed before the other opens"
+bareflight compare --target "$target" --serve-twin --one-at-a-time --scenario 'D(128,64)' --concurrency 8 --requests 24 --blocks 5 \
+    --out "$into/vllm-runs" | tee "$into/vllm-turns.txt"
+tr -s ' \n' ' ' <"$into/vllm-turns.txt" | grep -q 'output tokens (120 of 120 pairs alike)'

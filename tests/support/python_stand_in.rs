@@ -41,6 +41,10 @@ impl PythonHost for StandIn {
         Err(format!("`{}` is no Python", asked.module))
     }
 
+    fn served(&self, asked: &Asked, _name: &str) -> Result<String, String> {
+        Err(format!("`{}` is no Python", asked.module))
+    }
+
     fn start(&self, asked: &Asked, end: EngineEnd) -> Result<(), String> {
         let engine = Engine {
             step: Duration::from_micros(option(asked, "step_us", 300)),

@@ -131,6 +131,7 @@ impl Paper {
             last_token: last.map(|it| it.at),
             end: last.map(|it| it.at),
             cancel_asked: None,
+            workload: None,
             output_tokens: self.output_tokens,
             token_source: TokenSource::Ids,
             other_counts: OtherCounts::default(),

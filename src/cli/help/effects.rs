@@ -68,6 +68,11 @@ pub(super) const EFFECTS: &[(&str, &str)] = &[
     ("prompts", "Whether tokenising is in TTFT: text costs the target what ids do not"),
     ("prefix_tokens", "TTFT, where the target reuses equal beginnings"),
     (
+        "prefix_groups",
+        "TTFT and memory: each group's prefix is computed once, and takes blocks of its own",
+    ),
+    ("prefix_shares", "Which prefixes a cache that is too small for all of them keeps"),
+    (
         "stop_at_eos",
         "Output lengths, and with them every latency and rate: runs no longer ask the same",
     ),
@@ -152,6 +157,10 @@ pub(super) const EFFECTS: &[(&str, &str)] = &[
     ("note", "No number: what is known of the run"),
     ("deny", "No number, and exit code 4 where such a warning comes up"),
     ("allow", "No number, and a milder verdict: a warning that is known no longer counts"),
+    (
+        "ui",
+        "No number: a view costs some of the harness's own CPU time, `full` the most (docs/commands/run.md)",
+    ),
     ("quiet", "No number: less of the harness's own CPU time goes into the screen"),
     ("kv_fraction", "How many requests fit at once: throughput, and TTFT of those that wait"),
     ("kv_host_cache_bytes", "TTFT of prompts whose blocks have left the GPU"),

@@ -134,6 +134,10 @@ fn scenarios() -> Vec<Line> {
         ),
         term("--prefix-tokens N", "a beginning that all prompts share, for prefix caches"),
         term(
+            "--prefix-groups N",
+            "so many of them, each shared by a group; shares with --prefix-shares",
+        ),
+        term(
             "--num-prompts N",
             "so many different prompts, again and again; not the number of requests",
         ),
@@ -146,6 +150,7 @@ fn scenarios() -> Vec<Line> {
         heading("Examples"),
         code("bareflight run --scenario 'N(480,240)/(300,150)' --concurrency 8"),
         code("bareflight run --workload sharegpt:FILE --rate 5"),
+        code("bareflight run --workload 0.7:sharegpt:FILE --workload '0.3:synthetic:D(128,64)'"),
         code("bareflight workload inspect mooncake:FILE"),
     ]
 }

@@ -10,10 +10,12 @@ use crate::targets::registry::{self, ServerProtocol};
 use crate::workload::PromptKind;
 use crate::workload::dataset::{ConversationRules, FileKind, History};
 
-/// How conversations are played; `None` where the file holds none.
-pub(super) fn rules(typed: &Settings) -> Option<ConversationRules> {
+/// How conversations are played; `None` where a file of this kind holds none.
+pub(super) fn rules(typed: &Settings, kind: FileKind) -> Option<ConversationRules> {
     let flags = &typed.workload;
-    flags.workload.as_ref().filter(|source| source.kind == FileKind::Conversation)?;
+    if kind != FileKind::Conversation {
+        return None;
+    }
     let target = typed.target.as_deref().unwrap_or(DEFAULT_TARGET);
     let is_http = registry::abilities_of(target).server == Some(ServerProtocol::Http);
     Some(ConversationRules {
@@ -27,7 +29,7 @@ pub(super) fn rules(typed: &Settings) -> Option<ConversationRules> {
 /// Sizes and the window of a run of conversations, and what they do not have.
 pub(super) fn settle(typed: &Settings, resolved: &mut Resolved) -> Result<(), SettingsError> {
     let flags = &typed.workload;
-    let rules = resolved.workload.file.as_ref().and_then(|file| file.conversation);
+    let rules = resolved.workload.conversation();
     let Some(rules) = rules else {
         let given = [
             ("--history", flags.history.is_some()),

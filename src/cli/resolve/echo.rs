@@ -12,7 +12,9 @@ use crate::settings::load_rules::RequestCount;
 use crate::settings::seed_choice::SeedChoice;
 use crate::settings::server_metrics::ServerMetricsChoice;
 use crate::settings::time_unit::TimeUnit;
+use crate::settings::ui::Ui;
 use crate::workload::PromptKind;
+use crate::workload::prefixes::PrefixGroups;
 
 fn has_steady_state(load: &Load) -> bool {
     WindowKind::Steady.of(load) == WindowKind::Steady
@@ -67,6 +69,7 @@ impl Resolved {
             note: self.notes(),
             deny: (!self.deny.is_empty()).then(|| self.deny.clone()),
             allow: (!self.allow.is_empty()).then(|| self.allow.clone()),
+            ui: (self.ui != Ui::default()).then_some(self.ui),
             quiet: Some(self.quiet),
             gpu: self.gpu.as_ref().map(|gpu| gpu.name.clone()),
             gpu_hour_price: self.gpu_hour_price,
@@ -128,7 +131,7 @@ impl Resolved {
 
     fn write_workload(&self, settings: &mut Settings) {
         let workload = &self.workload;
-        settings.scenario = workload.file.is_none().then(|| self.scenarios.clone());
+        settings.scenario = (!workload.has_entries()).then(|| self.scenarios.clone());
         settings.workload = workload::to_flags(workload, &self.batch_sizes);
         settings.prompts = match workload.prompts {
             // Whoever types them vouches for the vocabulary.
@@ -137,6 +140,9 @@ impl Resolved {
             PromptKind::Text => Some(PromptFormat::Text),
         };
         settings.prefix_tokens = Some(workload.prefix_tokens);
+        settings.prefix_groups = workload.prefix_groups.as_ref().map(PrefixGroups::count);
+        let unequal = workload.prefix_groups.as_ref().filter(|groups| !groups.are_equal());
+        settings.prefix_shares = unequal.map(|groups| groups.shares().to_vec());
         settings.stop_at_eos = Some(!workload.output.ignore_eos);
         settings.min_tokens = Some(workload.output.min_tokens);
         settings.temperature = workload.sampling.temperature;

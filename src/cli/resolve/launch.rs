@@ -66,6 +66,7 @@ pub(super) fn launch(typed: &Settings) -> Result<Option<LaunchSettings>, Setting
         stop_timeout,
         target: typed.target.clone(),
         metrics: None,
+        twin: None,
     }))
 }
 

@@ -6,6 +6,7 @@ mod endings;
 mod error;
 mod executor;
 mod launch;
+mod loads;
 mod stages;
 mod tasks;
 mod terms;
@@ -17,26 +18,21 @@ use std::path::PathBuf;
 use crate::cli::engine_threads::is_embedded;
 pub use crate::cli::resolve::error::SettingsError;
 pub use crate::cli::resolve::launch::split as split_launches;
-use crate::cli::typed::{ArrivalKind, PromptFormat, Settings};
+use crate::cli::typed::{PromptFormat, Settings};
 use crate::clock::Nanos;
 use crate::experiment::launch::preset;
-use crate::load::course::WindowKind;
-use crate::load::stages::StagesOf;
-use crate::load::{Arrivals, Load};
+use crate::load::Load;
 use crate::settings::declared::{Declared, KeyValue, ServerFacts};
 use crate::settings::engine::EngineSettings;
-use crate::settings::load_rules::{ConcurrencyItem, RequestCount};
+use crate::settings::load_rules::RequestCount;
 use crate::settings::seed_choice::SeedChoice;
 use crate::settings::served::{BodyField, ServedSettings};
 use crate::settings::slo::Slos;
-use crate::settings::{
-    DEFAULT_CONCURRENCIES, DEFAULT_DRAIN, DEFAULT_SEED, DEFAULT_TARGET, DEFAULT_TIMEOUT, Resolved,
-};
+use crate::settings::{DEFAULT_DRAIN, DEFAULT_SEED, DEFAULT_TARGET, DEFAULT_TIMEOUT, Resolved};
 use crate::specs::MachineFigures;
 use crate::targets::local::LocalTarget;
 use crate::targets::registry;
 use crate::warning::Code;
-use crate::workload::scenario::Scenario;
 use crate::workload::{OutputPolicy, PromptKind, SamplingPolicy, Workload};
 
 /// Fills in defaults and refuses contradictions.
@@ -53,13 +49,16 @@ pub fn resolve(typed: &Settings) -> Result<Resolved, SettingsError> {
 
 fn resolve_all(typed: &Settings) -> Result<Resolved, SettingsError> {
     refuse_zeros(typed)?;
+    if typed.quiet == Some(true) && typed.ui.is_some() {
+        return Err(SettingsError::Apart("--quiet", "`--ui`", "nothing is shown then"));
+    }
     let slos: Slos = typed.slo.as_deref().unwrap_or_default().parse()?;
     let target = typed.target.clone().unwrap_or_else(|| DEFAULT_TARGET.into());
     let mut engine = engine_settings(typed)?;
     if is_embedded(&target) {
         LocalTarget::fill_in_defaults(&mut engine);
     }
-    let scenarios = workload::scenarios(typed)?;
+    let asked = workload::asked(typed)?;
     let mut resolved = Resolved {
         target,
         engine,
@@ -68,10 +67,10 @@ fn resolve_all(typed: &Settings) -> Result<Resolved, SettingsError> {
         memory_bandwidth_gbps: memory_bandwidth(typed)?,
         served: served_settings(typed),
         launch: None,
-        workload: workload(typed, scenarios[0])?,
-        scenarios,
+        workload: workload(typed, &asked)?,
+        scenarios: asked.scenarios,
         cells: typed.cells.unwrap_or(false),
-        loads: loads(typed)?,
+        loads: loads::loads(typed)?,
         batch_sizes: typed.workload.batch_size.clone().unwrap_or_default(),
         requests: typed.fixed_requests(),
         requests_per_slot: typed.requests.and_then(RequestCount::per_slot),
@@ -105,6 +104,7 @@ fn resolve_all(typed: &Settings) -> Result<Resolved, SettingsError> {
         time_unit: typed.time_unit.unwrap_or_default(),
         deny: denied(typed)?,
         allow: typed.allow.clone().unwrap_or_default(),
+        ui: typed.ui.unwrap_or_default(),
         quiet: typed.quiet.unwrap_or(false),
         slo_text: typed.slo.clone(),
     };
@@ -199,126 +199,18 @@ fn refuse_omitted(typed: &Settings) -> Result<(), SettingsError> {
     Ok(())
 }
 
-fn loads(typed: &Settings) -> Result<Vec<Load>, SettingsError> {
-    let batch = typed.batch.unwrap_or(false);
-    if typed.requests.is_some_and(|it| it.per_slot().is_some()) && (batch || typed.rate.is_some()) {
-        let needed = "a closed loop, whose slots it counts (`--concurrency`)";
-        return Err(SettingsError::Needs("--requests Nx", needed));
-    }
-    match (&typed.concurrency, &typed.rate, batch) {
-        (Some(_), Some(_), _) => {
-            return Err(SettingsError::TwoLoads("`--concurrency`", "`--rate`"));
-        }
-        (Some(_), _, true) => return Err(SettingsError::TwoLoads("`--concurrency`", "`--batch`")),
-        (_, Some(_), true) => return Err(SettingsError::TwoLoads("`--rate`", "`--batch`")),
-        _ => {}
-    }
-    if typed.workload.replay == Some(true) {
-        return replay_load(typed);
-    }
-    if let Some(stages) = stages::stages(typed)? {
-        return match stages.of {
-            StagesOf::Rate => open_loads(typed, &[stages.list.mean()]),
-            StagesOf::Concurrency => Ok(vec![stages::most_slots(&stages)]),
-        };
-    }
-    if let Some(rates) = &typed.rate {
-        return open_loads(typed, rates);
-    }
-    for (name, given) in [
-        ("--arrivals", typed.arrivals.is_some()),
-        ("--burstiness", typed.burstiness.is_some()),
-        ("--max-in-flight", typed.max_in_flight.is_some()),
-    ] {
-        if given {
-            return Err(SettingsError::NeedsRate(name));
-        }
-    }
-    if batch {
-        return batch_load(typed);
-    }
-    let enough = |slots: u32| typed.fixed_requests().is_none_or(|requests| requests >= slots);
-    let Some(concurrencies) = &typed.concurrency else {
-        let filled = DEFAULT_CONCURRENCIES.into_iter().filter(|slots| enough(*slots));
-        return Ok(filled.map(|concurrency| Load::Closed { concurrency }).collect());
-    };
-    let concurrencies: Vec<u32> =
-        concurrencies.iter().flat_map(ConcurrencyItem::numbers).copied().collect();
-    if concurrencies.is_empty() {
-        return Err(SettingsError::EmptyList("--concurrency"));
-    }
-    if concurrencies.contains(&0) {
-        return Err(SettingsError::Zero("--concurrency", "nothing would ever be sent"));
-    }
-    if let (Some(requests), Some(slots)) = (
-        typed.fixed_requests(),
-        concurrencies.iter().copied().filter(|slots| !enough(*slots)).max(),
-    ) {
-        return Err(SettingsError::SlotsNotFilled { requests, slots });
-    }
-    Ok(concurrencies.iter().map(|concurrency| Load::Closed { concurrency: *concurrency }).collect())
-}
-
-/// A trace's own arrivals; its rate is known when it has been read.
-fn replay_load(typed: &Settings) -> Result<Vec<Load>, SettingsError> {
-    let why = "a trace is played as it is";
-    for (name, given) in [
-        ("--concurrency", typed.concurrency.is_some()),
-        ("--rate", typed.rate.is_some()),
-        ("--batch", typed.batch == Some(true)),
-        ("--arrivals", typed.arrivals.is_some()),
-        ("--burstiness", typed.burstiness.is_some()),
-        ("--ramp", typed.ramp.is_some()),
-        ("--window steady", typed.window == Some(WindowKind::Steady)),
-    ] {
-        if given {
-            return Err(SettingsError::Apart(name, "`--replay`", why));
-        }
-    }
-    let max_in_flight = typed.max_in_flight;
-    Ok(vec![Load::Open { arrivals: Arrivals::Replay, rate: 1.0, max_in_flight }])
-}
-
-fn batch_load(typed: &Settings) -> Result<Vec<Load>, SettingsError> {
-    if typed.ramp.is_some() {
-        return Err(SettingsError::Apart("--ramp", "`--batch`", "a batch is sent all at once"));
-    }
-    if typed.window == Some(WindowKind::Steady) {
-        let why = "a batch has no steady state";
-        return Err(SettingsError::Apart("--window steady", "`--batch`", why));
-    }
-    if typed.duration.is_some() && typed.fixed_requests().is_none() {
-        let needed = "`--requests`, which says how many a batch sends at once";
-        return Err(SettingsError::Needs("--batch --duration", needed));
-    }
-    Ok(vec![Load::Batch])
-}
-
-fn open_loads(typed: &Settings, rates: &[f64]) -> Result<Vec<Load>, SettingsError> {
-    if rates.is_empty() {
-        return Err(SettingsError::EmptyList("--rate"));
-    }
-    let arrivals = match (typed.arrivals.unwrap_or(ArrivalKind::Poisson), typed.burstiness) {
-        (ArrivalKind::Gamma, Some(burstiness)) => Arrivals::Gamma { burstiness },
-        (ArrivalKind::Gamma, None) => return Err(SettingsError::GammaWithoutBurstiness),
-        (_, Some(_)) => return Err(SettingsError::BurstinessWithoutGamma),
-        (ArrivalKind::Constant, None) => Arrivals::Constant,
-        (ArrivalKind::Poisson, None) => Arrivals::Poisson,
-        (ArrivalKind::Uniform, None) => Arrivals::Uniform,
-    };
-    let max_in_flight = typed.max_in_flight;
-    Ok(rates.iter().map(|rate| Load::Open { arrivals, rate: *rate, max_in_flight }).collect())
-}
-
-fn workload(typed: &Settings, scenario: Scenario) -> Result<Workload, SettingsError> {
+fn workload(typed: &Settings, asked: &workload::Asked) -> Result<Workload, SettingsError> {
+    let workload::Asked { scenarios, file, mixture } = asked;
     Ok(Workload {
-        scenario,
-        file: workload::file(typed)?,
+        scenario: scenarios[0],
+        file: file.clone(),
+        mixture: mixture.clone(),
         distinct_prompts: typed.workload.num_prompts,
         documents: tasks::documents(typed)?,
         images: tasks::images(typed)?,
         prompts: prompt_kind(typed),
         prefix_tokens: typed.prefix_tokens.unwrap_or(0),
+        prefix_groups: workload::prefix_groups(typed)?,
         output: OutputPolicy {
             ignore_eos: !typed.stop_at_eos.unwrap_or(false),
             min_tokens: typed.min_tokens.unwrap_or(0),

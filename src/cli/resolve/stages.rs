@@ -1,6 +1,6 @@
 //! Resolution of a load in stages.
 
-use super::SettingsError;
+use super::{SettingsError, loads};
 use crate::cli::typed::Settings;
 use crate::load::Load;
 use crate::load::course::WindowKind;
@@ -34,15 +34,7 @@ pub(super) fn stages(typed: &Settings) -> Result<Option<Stages>, SettingsError> 
     }
     let of = typed.stages_of.unwrap_or_default();
     if of == StagesOf::Concurrency {
-        for (name, given) in [
-            ("--arrivals", typed.arrivals.is_some()),
-            ("--burstiness", typed.burstiness.is_some()),
-            ("--max-in-flight", typed.max_in_flight.is_some()),
-        ] {
-            if given {
-                return Err(SettingsError::NeedsRate(name));
-            }
-        }
+        loads::refuse_terms_of_rates(typed)?;
         if let Some(part) = list.iter().map(LoadStage::level).find(|level| level.fract() != 0.0) {
             let range = "whole numbers of slots with `--stages-of concurrency`";
             return Err(SettingsError::Range { flag: "--stages", given: part.to_string(), range });

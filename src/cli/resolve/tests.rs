@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::load::course::{Course, Ramp, Tail};
+use crate::settings::DEFAULT_CONCURRENCIES;
 use crate::settings::human_duration::HumanDuration;
 
 fn typed(toml: &str) -> Settings {
@@ -90,7 +91,7 @@ fn what_is_written_into_a_run_directory_resolves_to_the_same_run() {
         "target = 'sim:null'\nkv_reuse = true\n[engine]\nkv_events = 4096",
         "concurrency = [2]\nramp = '0s'\nwindow = 'whole'",
         "server_engine = 'x'\nserver_version = '1'\nserver_gpu_type = 'y'\nserver_gpu_count = 2\nnote = ['a=b', 'c=d=e']\n\
-         deny = ['W005']\nallow = ['W012']\ntime_unit = 's'\nprometheus = ':9400'",
+         deny = ['W005']\nallow = ['W012']\ntime_unit = 's'\nui = 'full'\nprometheus = ':9400'",
         "rate = [2.0]\nramp = '3s'\nwindow = 'steady'",
         "target = 'sim:null'\n[request]\npriority = '0.9:0.2,0.5:0.8'\nstop_text = ['END', ' ']\nbad_text = ['no']",
     ] {

@@ -1,6 +1,7 @@
 //! `aiperf profile`.
 
-use super::draft::{Draft, Service};
+use super::asked;
+use super::draft::{Draft, FileKind, Service};
 use super::genai_perf::{
     concurrency, endpoint, endpoint_type, input_mean, input_stddev, model, output_mean,
     output_stddev, rate, streaming, tokenizer, url,
@@ -45,20 +46,23 @@ pub const DIALECT: Dialect = Dialect {
             &["--prefix-prompt-length", "--prompt-prefix-length", "--shared-system-prompt-length"],
             Same("--prefix-tokens"),
         ),
+        flag(
+            &["--num-prefix-prompts", "--prompt-prefix-pool-size", "--prefix-prompt-pool-size"],
+            Same("--prefix-groups"),
+        ),
         flag(&["--random-seed"], Same("--seed")),
         flag(&["--tokenizer"], Put(tokenizer)),
         flag(&["--extra-inputs"], Value(Draft::add_extra)),
         flag(&["-H", "--header"], Same("--header")),
         flag(&["--api-key"], Put(api_key)),
-        flag(&["--goodput"], Nothing("write it as `--slo 'ttft<…ms,tpot<…ms'`")),
+        flag(&["--goodput"], Value(asked::goodput)),
+        flag(&["--input-file"], Put(asked::genai_perf_file)),
+        flag(&["--custom-dataset-type"], Put(dataset_type)),
         flag(
-            &["--input-file", "--custom-dataset-type", "--public-dataset"],
-            Nothing("prompts are synthetic, of the lengths of `--scenario`"),
+            &["--public-dataset"],
+            Nothing("nothing is downloaded here: `--workload sharegpt:FILE` reads a copy"),
         ),
-        flag(
-            &["--num-prompts", "--num-dataset-entries"],
-            Nothing("every prompt is drawn anew, so that none is in a cache"),
-        ),
+        flag(&["--num-prompts", "--num-dataset-entries"], Same("--num-prompts")),
         flag(
             &[
                 "--num-conversations",
@@ -66,7 +70,7 @@ pub const DIALECT: Dialect = Dialect {
                 "--conversation-num",
                 "--conversation-turn-mean",
             ],
-            Nothing("requests are single turns"),
+            Nothing("conversations come from a file: `--workload conversation:FILE --sessions N`"),
         ),
         flag(&["--artifact-dir", "--output-artifact-dir"], Same("--out")),
         flag(
@@ -100,6 +104,23 @@ pub const DIALECT: Dialect = Dialect {
         ),
     ],
 };
+
+/// The shape of the file.
+fn dataset_type(draft: &mut Draft, value: &str) {
+    draft.file_kind = match value {
+        "single_turn" => FileKind::Of("genai-perf"),
+        // Its instants are kept, as aiperf keeps them.
+        "mooncake_trace" => {
+            draft.add("--replay", "");
+            FileKind::Of("mooncake")
+        }
+        other => {
+            let what = format!("--custom-dataset-type {other}");
+            draft.leave_out(&what, "docs/workloads.md lists the shapes that are read");
+            FileKind::NoFile
+        }
+    };
+}
 
 /// How long requests are sent.
 pub fn seconds(draft: &mut Draft, value: &str) {

@@ -4,6 +4,9 @@ use std::fmt::Write as _;
 
 use crate::cli::shell_word::quoted;
 
+/// perf_analyzer's own, where only a percentage is given.
+const DEFAULT_INTERVAL: &str = "5s";
+
 /// What is asked where a command does not say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
@@ -13,6 +16,19 @@ pub enum Service {
     Triton,
     /// An engine of TensorRT-LLM in this process.
     TrtLlm,
+    /// TensorRT-LLM's PyTorch backend in this process.
+    TrtLlmTorch,
+}
+
+/// The shape of a file of prompts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// Nothing was said.
+    Unsaid,
+    /// As `--workload` names it.
+    Of(&'static str),
+    /// Prompts come from no file.
+    NoFile,
 }
 
 /// Mean and standard deviation of a length in tokens.
@@ -39,6 +55,8 @@ pub struct Draft {
     pub model: Option<String>,
     /// A folder with an engine.
     pub engine: Option<String>,
+    /// A folder with a model and its tokenizer.
+    pub model_folder: Option<String>,
     /// Endpoint of an OpenAI-compatible server.
     pub endpoint: Option<String>,
     /// Length of prompts.
@@ -47,6 +65,14 @@ pub struct Draft {
     pub output: Length,
     /// Lengths in our own words.
     pub scenarios: Vec<String>,
+    /// A file of prompts.
+    pub file: Option<String>,
+    /// Its shape.
+    pub file_kind: FileKind,
+    /// Sizes of batches of texts.
+    pub batch_sizes: Vec<String>,
+    /// Bounds that a good request meets.
+    pub bounds: Vec<String>,
     /// Closed loops.
     pub concurrencies: Vec<String>,
     /// Open loops.
@@ -73,10 +99,15 @@ impl Draft {
             port: None,
             model: None,
             engine: None,
+            model_folder: None,
             endpoint: None,
             input: Length::default(),
             output: Length::default(),
             scenarios: Vec::new(),
+            file: None,
+            file_kind: FileKind::Unsaid,
+            batch_sizes: Vec::new(),
+            bounds: Vec::new(),
             concurrencies: Vec::new(),
             rates: Vec::new(),
             cap: None,
@@ -145,8 +176,17 @@ impl Draft {
             put("--endpoint", endpoint);
         }
         let scenarios = self.all_scenarios()?;
-        for scenario in &scenarios {
-            put("--scenario", scenario);
+        match self.workload(&scenarios) {
+            Some(file) => {
+                put("--workload", &file);
+                if let Some(output) = &self.output.mean {
+                    put("--output-tokens", output);
+                }
+            }
+            None => scenarios.iter().for_each(|scenario| put("--scenario", scenario)),
+        }
+        if !self.batch_sizes.is_empty() {
+            put("--batch-size", &self.batch_sizes.join(","));
         }
         if self.rates.is_empty() {
             if !self.concurrencies.is_empty() {
@@ -162,6 +202,17 @@ impl Draft {
         for (flag, value) in &self.flags {
             put(flag, value);
         }
+        let has = |flag: &str| self.flags.iter().any(|(name, _)| *name == flag);
+        if has("--stability-percentage") && !has("--measurement-interval") {
+            put("--measurement-interval", DEFAULT_INTERVAL);
+        }
+        if let Some(folder) = self.model_folder.as_ref().filter(|_| self.service == Service::TrtLlm)
+        {
+            put("--tokenizer", folder);
+        }
+        if !self.bounds.is_empty() {
+            put("--slo", &self.bounds.join(","));
+        }
         if !self.extra.is_empty() {
             put("--extra-inputs", &serde_json::Value::Object(self.extra.clone()).to_string());
         }
@@ -176,6 +227,32 @@ impl Draft {
         Ok(text)
     }
 
+    /// The file that prompts come from, where they are not drawn.
+    fn workload(&mut self, scenarios: &[String]) -> Option<String> {
+        let file = self.file.take()?;
+        match self.file_kind {
+            FileKind::Of(_) if !self.scenarios.is_empty() => {
+                let what = format!("the file {file}");
+                self.leave_out(&what, "prompts are drawn, of the lengths of `--scenario`");
+                None
+            }
+            FileKind::Of(kind) => {
+                if !scenarios.is_empty() {
+                    self.leave_out("the length of prompts", "that of the file's prompts is kept");
+                }
+                Some(format!("{kind}:{file}"))
+            }
+            FileKind::Unsaid => {
+                self.leave_out(
+                    &format!("the file {file}"),
+                    "name its shape: `--workload KIND:FILE`",
+                );
+                None
+            }
+            FileKind::NoFile => None,
+        }
+    }
+
     fn target(&self) -> String {
         let model = self.model.as_deref().unwrap_or("MODEL");
         match self.service {
@@ -187,6 +264,9 @@ impl Draft {
                 format!("triton:{address}/{model}")
             }
             Service::TrtLlm => format!("trtllm:{}", self.engine.as_deref().unwrap_or("ENGINE_DIR")),
+            Service::TrtLlmTorch => {
+                format!("trtllm-torch:{}", self.model_folder.as_deref().unwrap_or(model))
+            }
         }
     }
 

@@ -1,7 +1,11 @@
 //! `genai-bench benchmark`.
 
+use std::ffi::OsStr;
+use std::path::Path;
+
 use super::aiperf::api_key;
-use super::draft::{Draft, Service};
+use super::asked;
+use super::draft::{Draft, FileKind, Service};
 use super::genai_perf::{concurrency, model, tokenizer, url};
 use super::reader::Means::{ItsOwn, Nothing, NothingOfSwitch, Put, Same, Value};
 use super::reader::{Dialect, flag};
@@ -21,40 +25,31 @@ pub const DIALECT: Dialect = Dialect {
         flag(&["--traffic-scenario"], Put(scenario)),
         flag(&["--num-concurrency"], Put(concurrency)),
         flag(&["--iteration-type"], ItsOwn),
-        flag(&["--batch-size"], Nothing("requests have one input")),
+        flag(&["--batch-size"], Put(batch_size)),
         flag(&["--max-time-per-run"], Put(minutes)),
         flag(&["--max-requests-per-run"], Same("--requests")),
         flag(&["--prefix-len"], Same("--prefix-tokens")),
         flag(&["--prefix-ratio"], Nothing("say how many tokens: `--prefix-tokens N`")),
         flag(&["--additional-request-params"], Value(Draft::add_extra)),
+        flag(&["--dataset-path"], Put(dataset)),
+        flag(&["--dataset-prompt-column"], Same("--prompt-column")),
+        flag(&["--dataset-image-column"], Same("--image-column")),
         flag(
-            &[
-                "--dataset-path",
-                "--dataset-config",
-                "--dataset-prompt-column",
-                "--dataset-image-column",
-            ],
-            Nothing("prompts are synthetic, of the lengths of `--scenario`"),
+            &["--dataset-config"],
+            Nothing("name its file: `--workload csv:FILE --prompt-column NAME`"),
         ),
-        flag(&["--spawn-rate"], Value(spawn_rate)),
+        flag(&["--spawn-rate"], Same("--spawn-rate")),
         flag(
             &["--num-workers", "--master-port"],
             Nothing("one process sends all, on `--client-threads N`"),
         ),
         flag(&["--experiment-base-dir"], Same("--out")),
-        flag(
-            &[
-                "--experiment-folder-name",
-                "--log-dir",
-                "--metrics-time-unit",
-                "--metrics-refresh-interval",
-            ],
-            ItsOwn,
-        ),
-        flag(
-            &["--server-engine", "--server-version", "--server-gpu-type", "--server-gpu-count"],
-            Nothing("note it beside the run: the folder keeps what the server says of itself"),
-        ),
+        flag(&["--experiment-folder-name", "--log-dir", "--metrics-refresh-interval"], ItsOwn),
+        flag(&["--server-engine"], Same("--server-engine")),
+        flag(&["--server-version"], Same("--server-version")),
+        flag(&["--server-gpu-type"], Same("--server-gpu-type")),
+        flag(&["--server-gpu-count"], Same("--server-gpu-count")),
+        flag(&["--metrics-time-unit"], Same("--time-unit")),
         flag(
             &["--warmup-ratio", "--cooldown-ratio"],
             Nothing("ramp and tail are sent beside what is measured, and are not counted"),
@@ -76,7 +71,8 @@ fn backend(draft: &mut Draft, value: &str) {
 
 fn task(draft: &mut Draft, value: &str) -> Result<(), String> {
     draft.endpoint = match value {
-        "text-to-text" => Some("chat".to_owned()),
+        "text-to-text" | "image-text-to-text" => Some("chat".to_owned()),
+        "text-to-rerank" => Some("rerank".to_owned()),
         "text-to-embeddings" => Some("embeddings".to_owned()),
         other => return Err(format!("there is no task `{other}` here")),
     };
@@ -84,18 +80,29 @@ fn task(draft: &mut Draft, value: &str) -> Result<(), String> {
 }
 
 fn scenario(draft: &mut Draft, value: &str) {
-    draft.scenarios.push(value.to_owned());
+    // Prompts as a dataset has them.
+    if value != "dataset" {
+        draft.scenarios.push(value.to_owned());
+    }
+}
+
+fn batch_size(draft: &mut Draft, value: &str) {
+    draft.batch_sizes.push(value.to_owned());
+}
+
+/// A file, whose name says its shape.
+fn dataset(draft: &mut Draft, value: &str) {
+    let shape = Path::new(value).extension().and_then(OsStr::to_str);
+    draft.file_kind = match shape {
+        Some("csv") => FileKind::Of("csv"),
+        Some("json") => FileKind::Of("json"),
+        Some("jsonl") => FileKind::Of("jsonl"),
+        Some("txt") => FileKind::Of("text"),
+        _ => FileKind::Unsaid,
+    };
+    asked::path(draft, value);
 }
 
 fn minutes(draft: &mut Draft, value: &str) {
     draft.add("--duration", format!("{value}m"));
-}
-
-/// Users per second.
-fn spawn_rate(draft: &mut Draft, value: &str) -> Result<(), String> {
-    let rate: f64 = value.parse().map_err(|_| "a number is expected")?;
-    let most = draft.concurrencies.iter().filter_map(|it| it.parse::<f64>().ok());
-    let most = most.fold(1.0, f64::max);
-    draft.add("--ramp", format!("{}s", most / rate));
-    Ok(())
 }

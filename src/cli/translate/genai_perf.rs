@@ -1,9 +1,8 @@
 //! `genai-perf profile`.
 
+use super::asked;
 use super::draft::{Draft, Service};
-use super::reader::Means::{
-    Always, ItsOwn, ItsOwnSwitch, Nothing, NothingOfSwitch, Put, Same, Switch, Value,
-};
+use super::reader::Means::{Always, ItsOwn, ItsOwnSwitch, Nothing, Put, Same, Switch, Value};
 use super::reader::{Dialect, flag};
 
 pub const DIALECT: Dialect = Dialect {
@@ -22,10 +21,7 @@ pub const DIALECT: Dialect = Dialect {
         flag(&["--request-count", "--num-requests"], Same("--requests")),
         flag(&["--warmup-request-count", "--num-warmup-requests"], Same("--warmup")),
         flag(&["--measurement-interval", "-p"], Put(interval)),
-        flag(
-            &["--stability-percentage", "-s"],
-            Nothing("the check `stability` looks for drift in every run"),
-        ),
+        flag(&["--stability-percentage", "-s"], Put(asked::stability)),
         flag(&["--synthetic-input-tokens-mean", "--isl"], Put(input_mean)),
         flag(&["--synthetic-input-tokens-stddev"], Put(input_stddev)),
         flag(&["--output-tokens-mean", "--osl"], Put(output_mean)),
@@ -34,30 +30,22 @@ pub const DIALECT: Dialect = Dialect {
         flag(&["--random-seed"], Same("--seed")),
         flag(&["--tokenizer"], Put(tokenizer)),
         flag(&["--tokenizer-trust-remote-code", "--tokenizer-revision"], ItsOwn),
-        flag(
-            &["--num-prompts", "--num-dataset-entries"],
-            Nothing("every prompt is drawn anew, so that none is in a cache"),
-        ),
+        flag(&["--num-prompts", "--num-dataset-entries"], Same("--num-prompts")),
         flag(
             &["--prompt-source", "--input-dataset"],
             Nothing("prompts are synthetic, of the lengths of `--scenario`"),
         ),
-        flag(
-            &["--input-file", "-f"],
-            Nothing("prompts are synthetic, of the lengths of `--scenario`"),
-        ),
+        flag(&["--input-file", "-f"], Put(asked::genai_perf_file)),
         flag(&["--extra-inputs"], Value(Draft::add_extra)),
         flag(&["--header", "-H"], Same("--header")),
-        flag(&["--goodput"], Nothing("write it as `--slo 'ttft<…ms,tpot<…ms'`")),
+        flag(&["--goodput"], Value(asked::goodput)),
         flag(&["--streaming"], Switch(streaming)),
         flag(&["--artifact-dir"], Same("--out")),
-        flag(&["--profile-export-file", "--server-metrics-url", "--server-metrics-urls"], ItsOwn),
-        flag(&["--generate-plots"], NothingOfSwitch("`report.html` has the plots of every run")),
+        flag(&["--profile-export-file"], Put(asked::genai_perf_export)),
+        flag(&["--server-metrics-url", "--server-metrics-urls"], Same("--server-metrics")),
+        flag(&["--generate-plots"], Switch(asked::plots)),
         flag(&["-v", "--verbose"], ItsOwnSwitch),
-        flag(
-            &["--num-prefix-prompts"],
-            Nothing("one prefix is shared by all: `--prefix-tokens N`"),
-        ),
+        flag(&["--num-prefix-prompts"], Same("--prefix-groups")),
         flag(&["--prefix-prompt-length"], Same("--prefix-tokens")),
     ],
 };

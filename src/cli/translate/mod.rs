@@ -1,6 +1,7 @@
 //! `bareflight translate`: the command of another benchmark as one of ours, and what has no counterpart.
 
 mod aiperf;
+mod asked;
 mod draft;
 mod genai_bench;
 mod genai_perf;

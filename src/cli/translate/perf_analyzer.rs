@@ -1,5 +1,6 @@
 //! `perf_analyzer`, as it is used for models that stream.
 
+use super::asked;
 use super::draft::{Draft, Service};
 use super::genai_perf::{interval, model, streaming, url};
 use super::reader::Means::{Always, ItsOwn, ItsOwnSwitch, Nothing, Put, Same, Switch, Value};
@@ -24,10 +25,7 @@ pub const DIALECT: Dialect = Dialect {
         flag(&["-p", "--measurement-interval"], Put(interval)),
         flag(&["--measurement-request-count"], Same("--requests")),
         flag(&["--measurement-mode", "--max-trials", "-r"], ItsOwn),
-        flag(
-            &["-s", "--stability-percentage"],
-            Nothing("the check `stability` looks for drift in every run"),
-        ),
+        flag(&["-s", "--stability-percentage"], Put(asked::stability)),
         flag(&["--percentile"], Nothing("all percentiles are reported")),
         flag(&["--max-threads"], Same("--client-threads")),
         flag(
@@ -41,7 +39,8 @@ pub const DIALECT: Dialect = Dialect {
             Nothing("give tensors as `--extra-inputs '{\"NAME\":VALUE}'`"),
         ),
         flag(&["--random-seed"], Same("--seed")),
-        flag(&["-f", "--profile-export-file"], ItsOwn),
+        flag(&["--profile-export-file"], Put(asked::genai_perf_export)),
+        flag(&["-f"], ItsOwn),
         flag(
             &["-v", "--verbose", "--verbose-csv", "--collect-metrics", "--no-verbose"],
             ItsOwnSwitch,

@@ -14,6 +14,13 @@ pub struct Dialect {
     pub flags: &'static [Flag],
 }
 
+impl Dialect {
+    /// Whether a word is one of its flags, or the name of a command that stands among them.
+    fn names(&self, word: &str) -> bool {
+        self.flags.iter().any(|flag| flag.names.contains(&word))
+    }
+}
+
 /// One flag.
 pub struct Flag {
     /// Every way to spell it.
@@ -96,7 +103,8 @@ pub fn read(dialect: &Dialect, words: &[String], draft: &mut Draft) -> Result<()
             let value = words.next().ok_or_else(|| format!("`{name}` has no value"))?;
             values.push(value);
             // Lists are separated by spaces in some of these programs.
-            while let Some(value) = words.next_if(|next| is_value(next)) {
+            let is_next = |next: &&String| is_value(next) && !dialect.names(next);
+            while let Some(value) = words.next_if(is_next) {
                 values.push(value);
             }
         }

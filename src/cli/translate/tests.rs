@@ -26,13 +26,11 @@ fn genai_perf_against_triton() {
     );
     assert_eq!(
         ours,
-        "bareflight run --target triton:localhost:8001/ensemble --scenario 'D(200,100)' --concurrency 1 --seed 123 \
-         --tokenizer /models/llama --measurement-interval 4000ms"
+        "bareflight run --target triton:localhost:8001/ensemble --scenario 'D(200,100)' --concurrency 1 --num-prompts 100 --seed 123 \
+         --tokenizer /models/llama --measurement-interval 4000ms --export genai-perf"
     );
-    assert!(
-        left_out(&comments, "--backend tensorrtllm") && left_out(&comments, "--num-prompts 100")
-    );
-    assert_eq!(comments.len(), 2, "{comments:?}");
+    assert!(left_out(&comments, "--backend tensorrtllm"));
+    assert_eq!(comments.len(), 1, "{comments:?}");
 }
 
 #[test]
@@ -64,9 +62,8 @@ fn genai_bench_with_repeated_flags() {
         ours.contains("--concurrency 1,8") && ours.contains("--duration 15m --requests 300"),
         "{ours}"
     );
-    assert!(
-        left_out(&comments, "--server-engine vLLM") && left_out(&comments, "--server-gpu-count 4")
-    );
+    assert!(ours.contains("--server-engine vLLM --server-gpu-count 4"), "{ours}");
+    assert_eq!(comments.len(), 1, "the key: {comments:?}");
 }
 
 #[test]
@@ -99,12 +96,53 @@ fn trtllm_bench_becomes_an_engine_in_this_process() {
     );
     assert_eq!(
         ours,
-        "bareflight run --target trtllm:/e --concurrency 64 --requests 512 --kv-fraction 0.9"
+        "bareflight run --target trtllm:/e --workload trtllm-bench:data.jsonl --concurrency 64 --requests 512 --kv-fraction 0.9 \
+         --export trtllm-bench"
     );
-    assert!(
-        left_out(&comments, "--dataset data.jsonl")
-            && left_out(&comments, "--report_json out.json")
+    assert!(comments.is_empty(), "{comments:?}");
+    let (torch, _) = translated(
+        "trtllm-bench --model meta-llama/Llama-3.1-8B --model_path /m throughput --backend pytorch --concurrency 8",
     );
+    assert_eq!(torch, "bareflight run --target trtllm-torch:/m --concurrency 8 --no-streaming");
+}
+
+#[test]
+fn a_file_of_prompts_is_a_workload_and_its_shape_is_named() {
+    for (command, workload) in [
+        ("aiperf profile -m m --input-file p.jsonl", "genai-perf:p.jsonl"),
+        (
+            "aiperf profile -m m --input-file t.jsonl --custom-dataset-type mooncake_trace",
+            "mooncake:t.jsonl --replay",
+        ),
+        (
+            "vllm bench serve --model m --dataset-name sharegpt --dataset-path s.json",
+            "sharegpt:s.json",
+        ),
+        (
+            "genai-bench benchmark --traffic-scenario dataset --dataset-path p.csv --dataset-prompt-column q",
+            "csv:p.csv --prompt-column q",
+        ),
+    ] {
+        let (ours, comments) = translated(command);
+        assert!(ours.contains(&format!("--workload {workload}")), "{ours}");
+        assert!(!ours.contains("--scenario") && comments.is_empty(), "{ours} {comments:?}");
+    }
+    let (drawn, comments) = translated(
+        "genai-bench benchmark --traffic-scenario D(100,100) --dataset-path p.csv --batch-size 1 --batch-size 8",
+    );
+    assert!(drawn.contains("--scenario 'D(100,100)' --batch-size 1,8"), "{drawn}");
+    assert!(left_out(&comments, "the file p.csv"), "{comments:?}");
+}
+
+#[test]
+fn goodput_and_stability_are_bounds_and_windows_of_ours() {
+    let (ours, comments) = translated(
+        "genai-perf profile -m m --service-kind openai --endpoint-type chat --streaming --concurrency 4 -s 20 \
+         --goodput time_to_first_token:100 inter_token_latency:20 output_token_throughput:5",
+    );
+    assert!(ours.contains("--stability-percentage 20 --measurement-interval 5s"), "{ours}");
+    assert!(ours.contains("--slo 'ttft<100ms,tpot<20ms'"), "{ours}");
+    assert!(left_out(&comments, "--goodput output_token_throughput:5"), "{comments:?}");
 }
 
 #[test]
@@ -129,4 +167,16 @@ fn a_value_that_makes_no_sense_and_a_program_that_is_not_known_are_errors_that_n
     assert!(why("aiperf profile -m").contains("`-m` has no value"));
     let unknown = why("wrk -c 4 http://h");
     assert!(unknown.contains("`wrk`") && unknown.contains("vllm bench serve"), "{unknown}");
+}
+
+#[test]
+fn the_prefixes_of_vllm_s_prefix_repetition_are_groups() {
+    let (ours, comments) = translated(
+        "vllm bench serve --model m --dataset-name prefix_repetition --num-prompts 100 --prefix-repetition-prefix-len 512 \
+         --prefix-repetition-suffix-len 128 --prefix-repetition-num-prefixes 5 --prefix-repetition-output-len 64",
+    );
+    for part in ["D(640,64)", "--prefix-tokens 512", "--prefix-groups 5", "--requests 100"] {
+        assert!(ours.contains(part), "{part}: {ours}");
+    }
+    assert!(comments.is_empty(), "{comments:?}");
 }

@@ -1,7 +1,8 @@
 //! `trtllm-bench … throughput` and `latency`.
 
-use super::draft::{Draft, Service};
-use super::genai_perf::{concurrency, streaming};
+use super::asked;
+use super::draft::{Draft, FileKind, Service};
+use super::genai_perf::{concurrency, model, streaming};
 use super::reader::Means::{ItsOwn, ItsOwnSwitch, Nothing, Put, Same, Switch};
 use super::reader::{Dialect, flag};
 
@@ -12,11 +13,11 @@ pub const DIALECT: Dialect = Dialect {
     flags: &[
         flag(&["throughput"], ItsOwnSwitch),
         flag(&["latency"], Switch(latency)),
-        flag(&["-m", "--model"], ItsOwn),
-        flag(&["--model_path"], Same("--tokenizer")),
+        flag(&["-m", "--model"], Put(model)),
+        flag(&["--model_path"], Put(model_path)),
         flag(&["--engine_dir"], Put(engine)),
         flag(&["--backend"], Put(backend)),
-        flag(&["--dataset"], Nothing("prompts are synthetic, of the lengths of `--scenario`")),
+        flag(&["--dataset"], Put(dataset)),
         flag(&["--concurrency"], Put(concurrency)),
         flag(&["--num_requests"], Same("--requests")),
         flag(&["--warmup"], Same("--warmup")),
@@ -31,11 +32,10 @@ pub const DIALECT: Dialect = Dialect {
             Nothing("the engine was built for so many: start them with `mpirun -n N`"),
         ),
         flag(&["--medusa_choices"], Nothing("`--decoding medusa --draft-choices FILE`")),
+        flag(&["--report_json"], Put(report)),
         flag(
-            &["--report_json", "--iteration_log", "--output_json", "--request_json"],
-            Nothing(
-                "`summary.json`, `requests.csv` and `iterations.jsonl` are in every run's folder",
-            ),
+            &["--iteration_log", "--output_json", "--request_json"],
+            Nothing("`requests.csv` and `iterations.jsonl` are in every run's folder"),
         ),
         flag(&["-w", "--workspace", "--extra_llm_api_options", "--config"], ItsOwn),
     ],
@@ -51,8 +51,25 @@ fn latency(draft: &mut Draft) {
 }
 
 fn backend(draft: &mut Draft, value: &str) {
-    if value != "tensorrt" {
-        let remedy = "the engine of this process is TensorRT's; start `trtllm-serve --backend pytorch` and measure `openai:URL`";
-        draft.leave_out(&format!("--backend {value}"), remedy);
+    match value {
+        "tensorrt" => {}
+        "pytorch" => draft.service = Service::TrtLlmTorch,
+        other => {
+            let remedy = "start `trtllm-serve` with it (`--launch trtllm-serve:autodeploy`) and measure the server";
+            draft.leave_out(&format!("--backend {other}"), remedy);
+        }
     }
+}
+
+fn model_path(draft: &mut Draft, value: &str) {
+    draft.model_folder = Some(value.to_owned());
+}
+
+fn dataset(draft: &mut Draft, value: &str) {
+    draft.file_kind = FileKind::Of("trtllm-bench");
+    asked::path(draft, value);
+}
+
+fn report(draft: &mut Draft, _path: &str) {
+    draft.add("--export", "trtllm-bench");
 }

@@ -1,8 +1,9 @@
 //! `vllm bench serve`, and `benchmark_serving.py` before it.
 
-use super::draft::{Draft, Service};
+use super::asked;
+use super::draft::{Draft, FileKind, Service};
 use super::genai_perf::{endpoint, input_mean, model, output_mean, rate, tokenizer, url};
-use super::reader::Means::{Always, ItsOwn, ItsOwnSwitch, Nothing, Put, Same, Value};
+use super::reader::Means::{Always, ItsOwn, ItsOwnSwitch, Nothing, Put, Same, Switch, Value};
 use super::reader::{Dialect, flag};
 
 pub const DIALECT: Dialect = Dialect {
@@ -20,20 +21,25 @@ pub const DIALECT: Dialect = Dialect {
         flag(&["--dataset-name"], Put(dataset)),
         flag(
             &[
-                "--dataset-path",
                 "--sonnet-input-len",
                 "--sonnet-output-len",
-                "--sharegpt-output-len",
+                "--sonnet-prefix-len",
                 "--hf-split",
                 "--hf-subset",
             ],
-            Nothing("prompts are synthetic, of the lengths of `--scenario`"),
+            Nothing("files that lie here are read: `--workload KIND:FILE`"),
         ),
+        flag(&["--dataset-path"], Put(dataset_path)),
+        flag(&["--sharegpt-output-len", "--custom-output-len"], Put(output_mean)),
         flag(&["--num-prompts"], Same("--requests")),
         flag(&["--num-warmups"], Same("--warmup")),
         flag(&["--random-input-len", "--input-len"], Put(input_mean)),
         flag(&["--random-output-len", "--output-len"], Put(output_mean)),
         flag(&["--random-prefix-len"], Same("--prefix-tokens")),
+        flag(&["--prefix-repetition-prefix-len"], Put(repeated_prefix)),
+        flag(&["--prefix-repetition-suffix-len"], Put(add_to_input)),
+        flag(&["--prefix-repetition-num-prefixes"], Same("--prefix-groups")),
+        flag(&["--prefix-repetition-output-len"], Put(output_mean)),
         flag(&["--random-range-ratio"], Value(range)),
         flag(&["--request-rate"], Put(rate_or_batch)),
         flag(&["--burstiness"], Put(burstiness)),
@@ -43,7 +49,7 @@ pub const DIALECT: Dialect = Dialect {
         flag(&["--temperature"], Same("--temperature")),
         flag(&["--top-p"], Same("--top-p")),
         flag(&["--top-k"], Same("--top-k")),
-        flag(&["--goodput"], Nothing("write it as `--slo 'ttft<…ms,tpot<…ms'`")),
+        flag(&["--goodput"], Value(asked::goodput)),
         flag(&["--result-dir"], Same("--out")),
         flag(
             &[
@@ -56,16 +62,8 @@ pub const DIALECT: Dialect = Dialect {
             ],
             ItsOwn,
         ),
-        flag(
-            &[
-                "--save-result",
-                "--save-detailed",
-                "--append-result",
-                "--trust-remote-code",
-                "--disable-tqdm",
-            ],
-            ItsOwnSwitch,
-        ),
+        flag(&["--append-result", "--trust-remote-code", "--disable-tqdm"], ItsOwnSwitch),
+        flag(&["--save-result", "--save-detailed"], Switch(save)),
         flag(
             &["--logprobs", "--best-of", "--use-beam-search"],
             Nothing("put it into `--extra-inputs`"),
@@ -95,12 +93,43 @@ fn port(draft: &mut Draft, value: &str) {
     draft.port = Some(value.to_owned());
 }
 
+/// Tokens that a group of prompts shares, before what each has of its own.
+fn repeated_prefix(draft: &mut Draft, value: &str) {
+    draft.add("--prefix-tokens", value);
+    add_to_input(draft, value);
+}
+
+/// Prefix and suffix together are a prompt.
+fn add_to_input(draft: &mut Draft, value: &str) {
+    let number = |text: &str| text.parse::<u64>().unwrap_or(0);
+    let before = draft.input.mean.as_deref().map_or(0, number);
+    draft.input.mean = Some((before + number(value)).to_string());
+}
+
 fn dataset(draft: &mut Draft, value: &str) {
-    if value == "random" {
-        return;
+    draft.file_kind = match value {
+        "random" | "prefix_repetition" => FileKind::NoFile,
+        "sharegpt" => FileKind::Of("sharegpt"),
+        "burstgpt" => FileKind::Of("burstgpt"),
+        "custom" => FileKind::Of("jsonl"),
+        other => {
+            let remedy = "docs/workloads.md lists the shapes that are read";
+            draft.leave_out(&format!("--dataset-name {other}"), remedy);
+            FileKind::NoFile
+        }
+    };
+}
+
+/// ShareGPT's, where no other shape is said.
+fn dataset_path(draft: &mut Draft, value: &str) {
+    if draft.file_kind == FileKind::Unsaid {
+        draft.file_kind = FileKind::Of("sharegpt");
     }
-    let remedy = "prompts are synthetic, of the lengths of `--scenario`";
-    draft.leave_out(&format!("--dataset-name {value}"), remedy);
+    asked::path(draft, value);
+}
+
+fn save(draft: &mut Draft) {
+    draft.add("--export", "benchmark-serving");
 }
 
 /// Uniform lengths from (1 − r) to (1 + r) times the one that was given.

@@ -25,6 +25,7 @@ use crate::settings::served::{BodyField, OutputTokenField, ServedEndpoint};
 use crate::settings::server_metrics::ServerMetricsChoice;
 use crate::settings::stages_text::StagesText;
 use crate::settings::time_unit::TimeUnit;
+use crate::settings::ui::Ui;
 use crate::settings::warm_up_end::WarmUpEnd;
 use crate::warning::Code;
 use crate::workload::scenario::Scenario;
@@ -177,6 +178,14 @@ pub struct Settings {
     #[arg(long, value_name = "N", help_heading = "Workload")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prefix_tokens: Option<u32>,
+    /// So many groups of prompts, each with a prefix of its own of `--prefix-tokens` (default: one prefix for all)
+    #[arg(long, value_name = "N", help_heading = "Workload")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix_groups: Option<u32>,
+    /// Share of the prompts of each prefix group, e.g. `5,3,2`; they need not sum to one (default: equal)
+    #[arg(long, value_name = "SHARES", value_delimiter = ',', help_heading = "Workload")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix_shares: Option<Vec<f64>>,
     /// Let an end token end the output (by default every output has the asked length)
     #[arg(
         long,
@@ -498,6 +507,16 @@ pub struct Settings {
     #[arg(long, value_name = "CODE,…", value_delimiter = ',', help_heading = "Output")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow: Option<Vec<Code>>,
+    /// Progress on standard error: `plain` lines, a moving `line`, or the `full` terminal; plain where there is no terminal
+    #[arg(
+        long,
+        value_enum,
+        help_heading = "Output",
+        hide_possible_values = true,
+        value_name = "plain|line|full"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ui: Option<Ui>,
     /// Print results only, no progress
     #[arg(
         long,

@@ -6,7 +6,8 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::settings::human_duration::HumanDuration;
-use crate::workload::dataset::{FileOrder, FileSource, History, TraceWindow};
+use crate::workload::dataset::{FileOrder, History, TraceWindow};
+use crate::workload::mixture::{SourceText, list_or_one};
 
 /// What is asked; absent means not given.
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
@@ -15,10 +16,11 @@ use crate::workload::dataset::{FileOrder, FileSource, History, TraceWindow};
     next_help_heading = "Workload from a file (docs/workloads.md); table [workload] of a file"
 )]
 pub struct WorkloadFlags {
-    /// Prompts of a file, or lengths and instants of a trace: `sharegpt:FILE`, `jsonl:FILE`, `mooncake:FILE`, …
-    #[arg(long, value_name = "KIND:FILE", env = "BAREFLIGHT_WORKLOAD")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub workload: Option<FileSource>,
+    /// Prompts of a file, or lengths and instants of a trace: `sharegpt:FILE`, `mooncake:FILE`, …; several, or
+    /// `synthetic:SCENARIO`, with weights: `--workload 0.7:sharegpt:FILE --workload 0.3:synthetic:D(128,64)`
+    #[arg(long, value_name = "[WEIGHT:]KIND:FILE", env = "BAREFLIGHT_WORKLOAD")]
+    #[serde(with = "list_or_one", skip_serializing_if = "Option::is_none")]
+    pub workload: Option<Vec<SourceText>>,
     /// Order of the file's entries (default: shuffled with the seed; a trace in its own)
     #[arg(long, value_enum)]
     #[serde(skip_serializing_if = "Option::is_none")]

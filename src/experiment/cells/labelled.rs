@@ -2,7 +2,7 @@
 
 use crate::clock::Nanos;
 use crate::experiment::sweep::Watch;
-use crate::issue::phase::Stage;
+use crate::issue::live_phase::LivePhase;
 use crate::metrics::Summary;
 use crate::store::manifest::PointEntry;
 use crate::store::run_directory::RunDirectory;
@@ -26,9 +26,9 @@ impl Watch for Labelled<'_> {
         self.watch.begun(target, directory);
     }
 
-    fn phase(&mut self, label: &str, shots: u64, duration: Option<Nanos>, stage: &Stage) {
+    fn phase(&mut self, label: &str, shots: u64, duration: Option<Nanos>, live: &LivePhase) {
         let label = self.label(label);
-        self.watch.phase(&label, shots, duration, stage);
+        self.watch.phase(&label, shots, duration, live);
     }
 
     fn phase_over(&mut self) {

@@ -5,7 +5,7 @@ use crate::experiment::artefacts;
 use crate::report::cells::{CellsReport, Group};
 use crate::report::{Experiment, FileNote, PointReport, html, summary_csv, summary_json};
 use crate::store::cells_index::CellState;
-use crate::store::run_directory::file;
+use crate::store::run_directory::{RunDirectory, file};
 use crate::store::write::{WriteError, write_whole};
 use crate::warning::Note;
 
@@ -76,12 +76,14 @@ pub fn as_report(measured: &MeasuredCells) -> CellsReport {
         manifest: serde_json::to_value(index)
             .expect("every key is a string, and a value in memory takes any size"),
         folder: measured.directory.path().display().to_string(),
-        files: notes(),
+        files: notes(&measured.directory),
     };
     CellsReport { experiment, groups, lost }
 }
 
-fn notes() -> Vec<FileNote> {
+fn notes(directory: &RunDirectory) -> Vec<FileNote> {
+    let exports = (file::EXPORTS, "all cells as one experiment of genai-bench");
+    let exports = directory.file(file::EXPORTS).is_dir().then_some(exports);
     [
         (file::REPORT, "for people: a table and a curve for each scenario"),
         (file::INDEX_CSV, "one row per cell: how far it has come, its main numbers"),
@@ -91,6 +93,8 @@ fn notes() -> Vec<FileNote> {
         (file::RESOLVED, "every setting; `bareflight run --resume` goes on from here"),
         ("isl_…/", "a run directory for each cell, with everything of a run"),
     ]
+    .into_iter()
+    .chain(exports)
     .map(|(name, holds)| FileNote { name: name.into(), holds: holds.into() })
-    .into()
+    .collect()
 }

@@ -1,7 +1,7 @@
 //! Echo of a launched server's log on standard error.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,12 +21,13 @@ pub struct Echo {
 }
 
 impl Echo {
-    /// Starts to show a log that is there.
+    /// Starts to show a log that is there, without its first bytes, which are of an earlier start.
     ///
     /// # Errors
     /// When the log cannot be opened or the thread not be started.
-    pub fn start(log: &Path) -> io::Result<Self> {
+    pub fn start(log: &Path, without: u64) -> io::Result<Self> {
         let mut lines = BufReader::new(File::open(log)?);
+        lines.seek(SeekFrom::Start(without))?;
         let is_over = Arc::new(AtomicBool::new(false));
         let over = Arc::clone(&is_over);
         let show = move || {

@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::clock::{Nanos, now};
+use crate::console::streams;
 use crate::host;
 
 /// First argument of a guard.
@@ -410,7 +411,8 @@ fn relation(stat: &str) -> Option<Relation> {
 fn say(report: &Report) {
     if let Ok(mut line) = serde_json::to_string(report) {
         line.push('\n');
-        let mut out = io::stdout().lock();
+        // Python has pointed descriptor 1 elsewhere where it holds this program.
+        let mut out = streams::results();
         let _nobody_hears = out.write_all(line.as_bytes()).and_then(|()| out.flush());
     }
 }

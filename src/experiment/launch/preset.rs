@@ -386,9 +386,14 @@ fn of_command(settings: &LaunchSettings) -> Result<LaunchPlan, NoPlan> {
     };
     let has_metrics = argv.iter().any(|word| word.contains("{metrics_port}"));
     let program = argv[0].clone();
+    // A twin is of the environment of its engine, which says its version.
+    let (name, version) = match &settings.twin {
+        Some(twin) => (twin.name.clone(), Vec::new()),
+        None => (name_of(&argv), vec![program.clone(), "--version".into()]),
+    };
     Ok(LaunchPlan {
-        name: name_of(&argv),
-        version: vec![program.clone(), "--version".into()],
+        name,
+        version,
         program,
         argv,
         ready: ReadyWhen::Listens(port),

@@ -19,6 +19,7 @@ fn settings(launch: &str) -> LaunchSettings {
         stop_timeout: DEFAULT_STOP_TIMEOUT,
         target: None,
         metrics: None,
+        twin: None,
     }
 }
 

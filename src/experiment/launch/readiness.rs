@@ -41,6 +41,12 @@ impl<'a> Watcher<'a> {
         Self { when, log, read: 0, tail: Vec::new() }
     }
 
+    /// Leaves out what the log holds of an earlier start.
+    #[must_use]
+    pub fn after(self, bytes: u64) -> Self {
+        Self { read: bytes, ..self }
+    }
+
     /// One look.
     pub fn look(&mut self) -> Seen {
         match self.when {

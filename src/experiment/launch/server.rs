@@ -127,13 +127,17 @@ impl std::fmt::Display for LastLines {
 #[derive(Debug)]
 pub struct LaunchedServer {
     guarded: Option<Guarded>,
+    settings: LaunchSettings,
+    argv: Vec<String>,
+    env: Vec<(String, String)>,
+    ready: ReadyWhen,
     file: LaunchFile,
     /// Where its log was begun.
     loading: PathBuf,
     /// Where its log is.
     folder: PathBuf,
     places: Places,
-    /// Its profiler writes where its log was begun, at its end.
+    /// Its profiler writes where its log was begun, at its end; or its own files are there.
     keeps_folder: bool,
     echo: Option<Echo>,
 }
@@ -157,11 +161,6 @@ impl LaunchedServer {
         let argv: Vec<String> = plan.argv.iter().map(|word| places.fill(word)).collect();
         let env: Vec<(String, String)> =
             settings.env.iter().map(|(name, value)| (name.clone(), places.fill(value))).collect();
-        let log = folder.join(file::SERVER_LOG);
-        let patience_ms = (settings.stop_timeout.0 / 1_000_000).unsigned_abs();
-        let order = Order { argv: argv.clone(), env: env.clone(), log: log.clone(), patience_ms };
-        let started = utc_now().to_string();
-        let guarded = Guarded::start(&order).map_err(failed)?;
         let ready = filled(&plan.ready, &places);
         let facts = LaunchFacts {
             name: plan.name.clone(),
@@ -169,8 +168,8 @@ impl LaunchedServer {
             env: masked(env.iter().cloned()),
             version: None,
             target: places.fill(&plan.target),
-            pid: guarded.pid(),
-            started,
+            pid: 0,
+            started: String::new(),
             ready_when: ready.to_string(),
             ready_after_s: None,
         };
@@ -179,42 +178,96 @@ impl LaunchedServer {
             inherited_env: masked(std::env::vars_os().map(|(name, value)| {
                 (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
             })),
+            starts: 0,
             ended: None,
             stopped_by: None,
             stopped_after_s: None,
             left_behind: Vec::new(),
         };
-        let echo = settings.log_server.then(|| Echo::start(&log)).transpose().map_err(failed)?;
-        let keeps_folder = settings.profile.is_some();
-        let guarded = Some(guarded);
-        let loading = folder.clone();
-        let mut server = Self { guarded, file, loading, folder, places, keeps_folder, echo };
-        server.write()?;
-        let asked = ask_version(plan, &env, &server.folder);
-        let outcome = server.wait_until_ready(&ready, settings, stop);
+        let has_files = settings.twin.as_ref().is_some_and(|twin| !twin.files.is_empty());
+        let mut server = Self {
+            guarded: None,
+            settings: settings.clone(),
+            argv,
+            env,
+            ready,
+            file,
+            loading: folder.clone(),
+            folder,
+            places,
+            keeps_folder: settings.profile.is_some() || has_files,
+            echo: None,
+        };
+        let log_before = server.begin()?;
+        let asked = ask_version(plan, &server.env, &server.folder);
+        let outcome = server.wait_until_ready(log_before, stop);
         server.file.facts.version = asked.and_then(|asking| asking.join().ok().flatten());
+        server.note_ready(outcome)?;
+        Ok(server)
+    }
+
+    /// Starts it again at the same places, where it was stopped, and waits until it is ready.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn restart(&mut self, stop: &Stop) -> Result<(), LaunchError> {
+        if self.guarded.is_some() {
+            return Ok(());
+        }
+        let log_before = self.begin()?;
+        let outcome = self.wait_until_ready(log_before, stop);
+        self.note_ready(outcome)
+    }
+
+    /// Starts its process. Returns how long its log was before.
+    fn begin(&mut self) -> Result<u64, LaunchError> {
+        let shown = self.file.facts.command_line.join(" ");
+        let failed = |source| LaunchError::Start { command: shown.clone(), source };
+        if let Some(twin) = self.settings.twin.as_ref().filter(|twin| !twin.files.is_empty()) {
+            // It is gone where the run has taken its files over.
+            fs::create_dir_all(&self.places.folder).map_err(failed)?;
+            for (path, text) in &twin.files {
+                write_whole(Path::new(&self.places.fill(path)), text.as_bytes())?;
+            }
+        }
+        let log = self.log();
+        let log_before = fs::metadata(&log).map_or(0, |it| it.len());
+        let patience_ms = (self.settings.stop_timeout.0 / 1_000_000).unsigned_abs();
+        let (argv, env) = (self.argv.clone(), self.env.clone());
+        let order = Order { argv, env, log: log.clone(), patience_ms };
+        self.file.facts.started = utc_now().to_string();
+        let guarded = Guarded::start(&order).map_err(failed)?;
+        self.file.facts.pid = guarded.pid();
+        self.file.starts += 1;
+        (self.file.ended, self.file.stopped_by, self.file.stopped_after_s) = (None, None, None);
+        self.guarded = Some(guarded);
+        if self.settings.log_server {
+            self.echo = Some(Echo::start(&log, log_before).map_err(failed)?);
+        }
+        self.write()?;
+        Ok(log_before)
+    }
+
+    /// Writes that it is ready, or stops what is left of it.
+    fn note_ready(&mut self, outcome: Result<Nanos, LaunchError>) -> Result<(), LaunchError> {
         match outcome {
             Ok(after) => {
-                server.file.facts.ready_after_s = Some(after.as_secs_f64());
-                server.write()?;
-                Ok(server)
+                self.file.facts.ready_after_s = Some(after.as_secs_f64());
+                self.write()?;
+                Ok(())
             }
             Err(error) => {
-                server.stop();
+                self.stop();
                 Err(error)
             }
         }
     }
 
-    fn wait_until_ready(
-        &self,
-        ready: &ReadyWhen,
-        settings: &LaunchSettings,
-        stop: &Stop,
-    ) -> Result<Nanos, LaunchError> {
+    fn wait_until_ready(&self, log_before: u64, stop: &Stop) -> Result<Nanos, LaunchError> {
+        let (ready, settings) = (&self.ready, &self.settings);
         let begun = now();
         let log = self.log();
-        let mut watcher = Watcher::new(ready, &log);
+        let mut watcher = Watcher::new(ready, &log).after(log_before);
         let command = || self.file.facts.command_line.join(" ");
         loop {
             // Whatever listens there is another one where ours has ended.

@@ -17,7 +17,9 @@ use crate::issue::pace::{Graces, Pace, Played, RampPace};
 use crate::load::Load;
 use crate::load::course::{Ramp, Tail, WindowKind, window_of};
 use crate::load::plan::Plan;
+use crate::metrics::facts::PartFacts;
 use crate::metrics::{RunFacts, TargetFacts};
+use crate::observe::gpu::sampler::SamplingThread;
 use crate::observe::health::Health;
 use crate::observe::probe::Probe;
 use crate::observe::profiler::{self, Profiler};
@@ -29,6 +31,7 @@ use crate::settings::window_rule::{MOST_WINDOWS, WindowRule};
 use crate::store::manifest::PointEntry;
 use crate::store::partial_files::PartialFiles;
 use crate::store::stored_point::PartialPoint;
+use crate::workload::Workload;
 
 impl PointRunner<'_> {
     /// Sends the measured requests and returns what is known of them.
@@ -49,7 +52,9 @@ impl PointRunner<'_> {
         let scraping = self.server.as_ref().map(ServerWatch::start).transpose()?;
         let profiling = self.profiler.as_ref().map(Profiler::begin);
         let probe = Probe::start();
-        watch.phase(&label, plan.shots().len() as u64, plan.size().duration, &self.stage);
+        let gpus = sampling.as_ref().map(SamplingThread::latest);
+        let live = self.stage.live(plan.load(), gpus);
+        watch.phase(&label, plan.shots().len() as u64, plan.size().duration, &live);
         let marked = self.tool.map(|tool| tool.phase(&label));
         let pace = self.pace(plan, warmed.mean_latency);
         let mut shots = drawing.measured(plan);
@@ -59,6 +64,11 @@ impl PointRunner<'_> {
         let profiled = profiling.is_some_and(|begun| self.end_profiling(begun, &label));
         let collected = self.collectors.end();
         watch.phase_over();
+        let window = window(entry.facts.window_kind, &played, &phase);
+        entry.facts.window = window;
+        let watched = self.gpus.as_mut().zip(sampling);
+        let gpu = watched.map(|(gpus, sampling)| gpus.finish(sampling, plan.point(), window));
+        // To draw and write what was not sent takes long: nothing is sampled any more.
         self.end_drawing(drawing, &label);
         if let Some(error) = &phase.log_error {
             self.fault(format!("records of point {label} are not all on disk: {error}"));
@@ -82,7 +92,6 @@ impl PointRunner<'_> {
             );
             self.manifest.faults.push(text);
         }
-        entry.facts.window = window(entry.facts.window_kind, &played, &phase);
         entry.facts.stages_start = entry.facts.stages.map(|_| played.start);
         if let Some(crew) = self.stage.crew() {
             self.manifest.workers = crew.entries();
@@ -90,9 +99,6 @@ impl PointRunner<'_> {
         }
         entry.facts.complete = !played.interrupted && self.stage.broken().is_none();
         let waited = self.stage.waited() - waited_before;
-        let watched = self.gpus.as_mut().zip(sampling);
-        let window = entry.facts.window;
-        let gpu = watched.map(|(gpus, sampling)| gpus.finish(sampling, plan.point(), window));
         let asked = self.server.as_mut().zip(scraping);
         let server =
             asked.map(|(server, it)| server.finish(it, plan.point(), window)).transpose()?;
@@ -146,7 +152,8 @@ impl PointRunner<'_> {
             ..self.pace(plan, None)
         };
         let label = format!("{label}, warm-up");
-        watch.phase(&label, shots.len() as u64, None, &self.stage);
+        let live = self.stage.live(pace.load, None);
+        watch.phase(&label, shots.len() as u64, None, &live);
         let _marked = self.tool.map(|tool| tool.phase(&label));
         let steady = matches!(self.resolved.warmup_until, Some(WarmUpEnd::Stable))
             .then(|| EarlyEnd::when_stable(self.warm_up_rule()));
@@ -245,12 +252,20 @@ impl PointRunner<'_> {
             shared_prefix_tokens: self.resolved.workload.prefix_tokens,
             documents: plan.workload().documents,
             images: plan.shots().images_each(),
+            workloads: parts(plan.workload()),
             sent_before: self.sent_before.clone(),
             also_sent_by: self.also_sent_by.clone(),
             warmup_failure,
             allowed: self.resolved.allow.clone(),
         }
     }
+}
+
+/// The parts of a mixture.
+fn parts(workload: &Workload) -> Vec<PartFacts> {
+    let Some(mixture) = &workload.mixture else { return Vec::new() };
+    let named = mixture.parts.iter().zip(mixture.shares());
+    named.map(|(part, share)| PartFacts { name: part.source().to_string(), share }).collect()
 }
 
 /// The window of the rates; empty where no request that counts was submitted.

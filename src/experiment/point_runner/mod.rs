@@ -2,11 +2,13 @@
 
 mod measuring;
 mod opening;
+mod pausing;
 mod publishing;
 
 use std::fs::File;
 
 pub use self::opening::{Beginning, OpenTarget, Opening, Room};
+pub use self::pausing::PausedRunner;
 use crate::console;
 use crate::experiment::between;
 use crate::experiment::collectors::Collectors;

@@ -230,7 +230,7 @@ impl OpenTarget {
 }
 
 /// Ends the manifest of a run whose target could not be opened.
-fn write_not_opened(path: &Path, mut manifest: Manifest, error: &ExperimentError) {
+pub(super) fn write_not_opened(path: &Path, mut manifest: Manifest, error: &ExperimentError) {
     manifest.state = State::Failed;
     manifest.faults.push(error.to_string());
     manifest.ended = Some(utc_now().to_string());

@@ -3,7 +3,7 @@
 use std::fs::File;
 
 use super::opening::OpenTarget;
-use super::{PointRunner, first_id};
+use super::{PausedRunner, PointRunner, first_id};
 use crate::clock::utc_now;
 use crate::console;
 use crate::experiment::gpu_watch::GpuWatch;
@@ -22,13 +22,6 @@ use crate::store::point_files;
 use crate::store::run_directory::file;
 use crate::store::stored_point::PartialPoint;
 use crate::store::write::write_whole;
-
-/// What becomes of the target of a runner that ends.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Afterwards {
-    Close,
-    StayOpen,
-}
 
 impl PointRunner<'_> {
     /// Makes the partial files of a point and names them in the manifest on disk. Where that cannot be, the point is
@@ -144,28 +137,25 @@ impl PointRunner<'_> {
 
     /// Closes the target and writes the manifest for the last time; the reports are made from what is returned.
     pub fn close(self) -> MeasuredRun {
-        self.end(Afterwards::Close).0
+        self.pause().close()
     }
 
     /// The same, but that a target which still answers stays open for another folder.
     pub fn release(self) -> (MeasuredRun, Option<OpenTarget>) {
-        self.end(Afterwards::StayOpen)
-    }
-
-    fn end(mut self, afterwards: Afterwards) -> (MeasuredRun, Option<OpenTarget>) {
-        let broken = self.stop.failure().or_else(|| self.stage.broken().map(str::to_owned));
-        if let Err(text) = self.collectors.stop() {
-            self.manifest.faults.push(text);
+        let (stage, mut paused) = self.part();
+        if paused.broken.is_some() || paused.stop.failure().is_some() {
+            paused.note_closed(stage.finish());
+            return (paused.close(), None);
         }
-        let telemetry = self.gpus.map(GpuWatch::into_telemetry);
-        let open = OpenTarget::new(self.stage, self.info, telemetry, self.tool);
-        let open = match afterwards {
-            Afterwards::StayOpen if broken.is_none() => Some(open),
-            Afterwards::StayOpen | Afterwards::Close => {
-                self.manifest.faults.extend(open.close());
-                None
-            }
-        };
+        let telemetry = paused.gpus.take().map(GpuWatch::into_telemetry);
+        let open = OpenTarget::new(stage, paused.info.clone(), telemetry, paused.tool);
+        (paused.close(), Some(open))
+    }
+}
+
+impl PausedRunner<'_> {
+    /// Writes the manifest for the last time; the reports are made from what is returned.
+    pub fn close(mut self) -> MeasuredRun {
         if let Some(workers) = self.resolved.workers {
             workers::remove_empty_logs(workers, &self.directory);
         }
@@ -173,7 +163,7 @@ impl PointRunner<'_> {
             self.manifest.faults.push(error.to_string());
             self.incomplete = true;
         }
-        self.manifest.state = match broken {
+        self.manifest.state = match self.stop.failure().or(self.broken) {
             Some(text) => {
                 let is_lost = self.manifest.workers.iter().any(|worker| worker.lost.is_some());
                 let text =
@@ -198,6 +188,6 @@ impl PointRunner<'_> {
         self.manifest.points = self.entries;
         self.manifest.unfinished.clear();
         let points = self.points;
-        (MeasuredRun { directory: self.directory, manifest: self.manifest, points }, open)
+        MeasuredRun { directory: self.directory, manifest: self.manifest, points }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::console;
 use crate::issue::crew::link::Outbox;
 use crate::issue::crew::message::{RecordsPart, Report, send, send_records};
-use crate::issue::phase::InFlight;
+use crate::issue::live_phase::InFlight;
 use crate::load::plan::ShotList;
 use crate::record::log::{Batch, RecordLog};
 use crate::record::request_record::Outcome;
@@ -72,7 +72,7 @@ impl RecordLog for LinkLog {
             self.ended_counted += u32::from(was_sent && place < self.counted.len());
         }
         let deliveries = batch.deliveries.iter();
-        let in_flight = (self.in_flight)();
+        let in_flight = self.in_flight.now();
         let records = RecordsPart {
             sent: self.ended + in_flight,
             counted: self.ended_counted,

@@ -210,7 +210,7 @@ impl Worker {
         let Self { plans, stage, outbox, drawing, .. } = self;
         let plan = &plans[number].1;
         let (_, drawing) = drawing.as_mut().ok_or("nothing is drawn")?;
-        let (_, in_flight) = stage.live();
+        let in_flight = stage.in_flight();
         let (list, fill) =
             if is_warm_up { (plan.warmup(), None) } else { (plan.shots(), Some(plan.fill())) };
         let log = LinkLog::new(outbox.clone(), list, fill, in_flight);

@@ -128,7 +128,7 @@ impl Member {
     pub(super) fn settle_clock(&mut self) {
         self.offset = ClockOffset::of(&self.trips).or(self.offset);
         if let Some(offset) = self.offset {
-            self.worst_bound = self.worst_bound.max(offset.bound);
+            self.worst_bound = self.worst_bound.max(offset.error());
             self.correction = offset.correction();
         }
     }

@@ -5,6 +5,7 @@ use std::io;
 use super::message::RecordsPart;
 use crate::clock::{MonoNs, Nanos};
 use crate::issue::shots::{Lane, Look, Shots};
+use crate::load::plan::ShotFacts;
 use crate::record::live::{LiveLatency, Snapshot};
 use crate::record::log::{Batch, RecordLog};
 use crate::record::recorder::PhaseRecords;
@@ -20,8 +21,8 @@ pub(super) struct Merge {
     counted: usize,
     /// Which request has a record, by place.
     has_record: Vec<bool>,
-    /// Prompt and output length, by place of those that count.
-    lengths: Vec<(u32, u32)>,
+    /// What is planned, by place of those that count.
+    planned: Vec<ShotFacts>,
     log: Option<Box<dyn RecordLog>>,
     log_error: Option<io::Error>,
     /// What no log has taken.
@@ -44,7 +45,7 @@ impl Merge {
             first: first.map_or(0, |shot| shot.id.0),
             counted,
             has_record: vec![false; counted + shots.fill_len()],
-            lengths: shots.facts().map(|shot| (shot.prompt_tokens, shot.output_tokens)).collect(),
+            planned: shots.facts().collect(),
             log,
             log_error: None,
             unlogged: Batch::default(),
@@ -173,11 +174,11 @@ impl Merge {
             if self.has_record[place] {
                 continue;
             }
-            let (prompt, output) = self.lengths[place];
-            let id = RequestId(self.first + place as u32);
+            let shot = self.planned[place];
             batch.ended.push(RequestRecord {
                 outcome: Outcome::NotSent(NotSentReason::WorkerLost),
-                ..RequestRecord::planned(id, prompt, output)
+                workload: shot.workload,
+                ..RequestRecord::planned(shot.id, shot.prompt_tokens, shot.output_tokens)
             });
         }
         self.write(batch);

@@ -48,6 +48,11 @@ impl ClockOffset {
     pub fn correction(self) -> Nanos {
         if self.ahead.0.abs() <= self.bound.0 { Nanos::ZERO } else { self.ahead }
     }
+
+    /// How far corrected stamps may be off against our clock.
+    pub fn error(self) -> Nanos {
+        Nanos(self.bound.0 + (self.ahead.0 - self.correction().0).abs())
+    }
 }
 
 #[cfg(test)]
@@ -90,5 +95,8 @@ mod tests {
         assert_eq!(trip(0, 900, 0, 100).offset().correction(), Nanos::ZERO);
         let apart = trip(40_000, 900, 0, 100).offset();
         assert_eq!(apart.correction(), apart.ahead);
+        assert_eq!(apart.error(), apart.bound);
+        let near = trip(0, 900, 0, 100).offset();
+        assert_eq!(near.error(), Nanos(near.bound.0 + near.ahead.0));
     }
 }

@@ -151,6 +151,7 @@ fn played_around(
             phase,
             prompt_tokens: 1,
             requested_tokens: 1,
+            workload: None,
         }
     };
     let counted = shots.iter().map(planned(Phase::Measure));

@@ -138,7 +138,7 @@ impl Draw<'_> {
 
     /// Conversations are planned to their ends: as many as were asked for, or those that the requests begin.
     fn whole_conversations(&self, requests: usize) -> usize {
-        let rules = self.workload.file.as_ref().and_then(|file| file.conversation);
+        let rules = self.workload.conversation();
         let (Some(rules), Some(entries)) = (rules, self.source.entries()) else { return requests };
         let begins = |index: usize| {
             entries.of(Phase::Measure, index as u64).turn.as_ref().is_none_or(|it| it.number == 0)
@@ -296,14 +296,15 @@ impl Draw<'_> {
         let first = first.filter(|_| fits.is_some()).ok_or(PlanError::OutOfIds)?;
         let series = self
             .source
-            .series(self.seeds, self.workload.prefix_tokens, phase, self.start.point)
+            .series(self.seeds, self.workload.prefix(), phase, self.start.point)
             .map_err(PlanError::Prefix)?;
         for (lengths, id) in lengths.iter().zip((first..).map(RequestId)) {
             let (min, max) = (self.workload.output.min_tokens, lengths.output);
             if min > max && phase != Phase::Fill {
                 return Err(PlanError::MinAboveMax { request: id, min, max });
             }
-            if self.source.entries().is_some() {
+            let place = id.0 - first;
+            if self.source.entries().is_some() && !series.draws(place) {
                 continue;
             }
             series.check(lengths.input).map_err(|why| PlanError::Prompt { request: id, why })?;

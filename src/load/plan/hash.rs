@@ -2,6 +2,8 @@
 //!
 //! The SHA-256 of, in this order:
 //! - `bareflight plan v2` and a line feed; the load; the optional duration;
+//! - where groups of prompts have prefixes of their own, `prefix groups`, the seed of their stream and the share of each (8 bytes
+//!   each);
 //! - where prompts come again, `distinct` and their number (4 bytes);
 //! - where they are turns of conversations, `conversation`, whether answers are recorded ones and whether they go as messages;
 //! - where requests have several texts, `documents` and their number (4 bytes); where images are made, `images`, their width,
@@ -225,7 +227,9 @@ impl Form {
             stop_texts: _,
             // Each shot has the lengths that are drawn from it.
             scenario,
-            file,
+            // Entries are hashed with the shots that they become.
+            mixture: _,
+            file: _,
             distinct_prompts,
             documents,
             // The series has them.
@@ -235,13 +239,21 @@ impl Form {
             // The source of prompts has these.
             prompts: _,
             prefix_tokens: _,
+            prefix_groups,
             seed: _,
         } = workload;
+        if let Some(groups) = prefix_groups {
+            self.put(b"prefix groups");
+            self.put(&workload.seeds().of(Stream::PrefixGroups).to_le_bytes());
+            for share in groups.shares() {
+                self.put(&share.to_bits().to_le_bytes());
+            }
+        }
         if let Some(distinct) = distinct_prompts {
             self.put(b"distinct");
             self.put(&distinct.to_le_bytes());
         }
-        if let Some(rules) = file.as_ref().and_then(|file| file.conversation) {
+        if let Some(rules) = workload.conversation() {
             let ConversationRules { history, as_messages, think: _, sessions: _ } = rules;
             self.put(b"conversation");
             self.put(&[u8::from(history == History::Recorded), u8::from(as_messages)]);
@@ -352,7 +364,8 @@ impl Form {
         phase: Phase,
         index: u32,
     ) {
-        let ShotFacts { id: _, intended, prompt_tokens, output_tokens } = shot;
+        // The part of a mixture is told by its entry.
+        let ShotFacts { id: _, intended, prompt_tokens, output_tokens, workload: _ } = shot;
         self.optional(intended.map(|at| at.0.to_le_bytes()));
         self.put(&prompt_tokens.to_le_bytes());
         self.put(&output_tokens.to_le_bytes());

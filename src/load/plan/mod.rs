@@ -39,6 +39,10 @@ pub struct Shot {
     pub prepared: Prepared,
     /// Where it stands in a conversation.
     pub turn: Option<Turn>,
+    /// Which part of a mixture it is of, from 0.
+    pub workload: Option<u8>,
+    /// The group whose prefix its prompt begins with, from 0; `None` where all begin alike.
+    pub prefix_group: Option<u32>,
 }
 
 /// Place of a shot in a conversation, whose shots follow each other.
@@ -59,7 +63,15 @@ pub struct Turn {
 impl Shot {
     /// A request that is sent as soon as it may, and is not prepared.
     pub fn new(id: RequestId, request: RequestSpec) -> Self {
-        Self { id, intended: None, request, prepared: Prepared::default(), turn: None }
+        Self {
+            id,
+            intended: None,
+            request,
+            prepared: Prepared::default(),
+            turn: None,
+            workload: None,
+            prefix_group: None,
+        }
     }
 
     /// Tokens of its prompt, as planned.

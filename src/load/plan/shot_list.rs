@@ -36,6 +36,8 @@ pub struct ShotFacts {
     pub prompt_tokens: u32,
     /// Output tokens asked for at most.
     pub output_tokens: u32,
+    /// Which part of a mixture it is of, from 0.
+    pub workload: Option<u8>,
 }
 
 impl From<&Shot> for ShotFacts {
@@ -45,6 +47,7 @@ impl From<&Shot> for ShotFacts {
             intended: shot.intended,
             prompt_tokens: shot.prompt_tokens(),
             output_tokens: shot.request.output.max_tokens,
+            workload: shot.workload,
         }
     }
 }
@@ -188,7 +191,15 @@ impl ShotList {
             intended: self.content.instants.of(whole),
             prompt_tokens: input,
             output_tokens: output,
+            workload: self.part_of(whole),
         }
+    }
+
+    /// Which part of a mixture a shot is of.
+    fn part_of(&self, index: usize) -> Option<u8> {
+        let Content { workload, series, .. } = &*self.content;
+        workload.mixture.as_ref()?;
+        series.entry(index as u64)?.part
     }
 
     /// Draws one shot. The same index always gives the same shot.
@@ -236,7 +247,7 @@ impl ShotList {
             let prompt = series.prompt(place, self.content.lengths[index].input)?;
             return Ok((prompt, Beside::Nothing));
         };
-        if workload.file.is_some() {
+        if workload.has_entries() {
             let texts = (0..documents).map(|number| {
                 let text = place.saturating_mul(documents).saturating_add(number);
                 let tokens = series.entry(text.into()).map_or(0, |entry| entry.lengths.input);
@@ -279,7 +290,7 @@ impl ShotList {
 
     /// The same of a place in the whole list.
     fn turn_at(&self, index: usize) -> Option<Turn> {
-        let rules = self.content.workload.file.as_ref()?.conversation?;
+        let rules = self.content.workload.conversation()?;
         let turn = self.content.series.entry(index as u64)?.turn.as_ref()?;
         let (history, as_messages) = (rules.history, rules.as_messages);
         // What is recorded is part of the prompt as it is drawn.
@@ -302,7 +313,7 @@ impl ShotList {
 
     fn draw(&self, index: usize) -> Result<Shot, PlanError> {
         let Content { phase, workload, seeds, series, terms, .. } = &*self.content;
-        let ShotFacts { id, intended, .. } = self.facts_of(index);
+        let ShotFacts { id, intended, workload: part, .. } = self.facts_of(index);
         let whole = self.whole(index);
         let place = whole as u32;
         let (prompt, beside) =
@@ -322,6 +333,7 @@ impl ShotList {
             terms: Arc::clone(terms),
         };
         let turn = self.turn_at(whole);
-        Ok(Shot { turn, ..Shot::new(id, request).intended(intended) })
+        let prefix_group = series.group_of(workload.prompt_of(place));
+        Ok(Shot { turn, workload: part, prefix_group, ..Shot::new(id, request).intended(intended) })
     }
 }

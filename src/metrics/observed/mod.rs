@@ -100,6 +100,8 @@ pub struct Observed {
     pub connection: ConnectionUse,
     /// In what the answer is not what was asked for.
     pub oddities: Oddities,
+    /// Which part of a mixture it is of, from 0.
+    pub workload: Option<u8>,
     intended: Stamp,
     ready: Stamp,
     submit: Stamp,
@@ -202,6 +204,7 @@ impl Observed {
             other_counts: record.other_counts,
             connection: record.connection,
             oddities: record.oddities,
+            workload: record.workload,
             intended: Stamp::of(record.intended),
             ready: Stamp::of(record.ready),
             submit: Stamp::of(record.submit),

@@ -7,6 +7,7 @@ mod counts;
 mod distribution;
 mod mark;
 mod over_time;
+mod part;
 mod stage;
 
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ pub use counts::{Counts, HeldAfterCancel, OddRequests, PartCounts, PromptSurplus
 pub use distribution::{Dependence, Distribution, Outliers, PercentileValue};
 pub use mark::Mark;
 pub use over_time::{OverTime, Slice};
+pub use part::PartSummary;
 pub use stage::{Pair, StageSummary};
 
 /// Version of every definition and of the shape of the files; a change of meaning changes it.
@@ -60,6 +62,9 @@ pub struct Summary {
     /// Images of each request, where each has as many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<u32>,
+    /// Each part of a mixture of workloads; empty where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workloads: Vec<PartSummary>,
     /// Whether output was delivered token by token.
     pub streaming: bool,
     /// GPUs in use; 0 on a CPU.

@@ -48,6 +48,7 @@ fn played(id: u32, submit_ms: f64, deliveries: &[(f64, u32)]) -> Played {
         last_token: with_tokens().next_back().map(|arrival| arrival.at),
         end: arrivals.last().map(|arrival| arrival.at),
         cancel_asked: None,
+        workload: None,
         output_tokens: arrivals.iter().map(|arrival| arrival.tokens).sum(),
         token_source: TokenSource::Ids,
         other_counts: OtherCounts::default(),

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Window;
+use crate::clock::{MonoNs, Window};
 use crate::observe::gpu::energy::{self, EnergySource};
 use crate::observe::gpu::library::Driver;
 use crate::observe::gpu::sample::{GpuSample, Throttle};
+
+/// Most slices of the course of a point.
+const SLICES: usize = 120;
 
 /// A GPU that is watched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +66,22 @@ pub struct GpuOverWindow {
     pub throttled: BTreeMap<Throttle, f64>,
     /// Share of samples in which clocks were held down for any reason; `None` without samples.
     pub throttled_share: Option<f64>,
+    /// The course of the point, with what lies before and behind the window. Runs of older versions have none.
+    #[serde(default)]
+    pub over_time: Vec<GpuSlice>,
+}
+
+/// What one GPU did in one slice of time, on average.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct GpuSlice {
+    /// Its middle in seconds, from the start of the window: below 0 in the ramp.
+    pub t_s: f64,
+    /// Power in watts.
+    pub power_w: Option<f64>,
+    /// Clock of the multiprocessors, MHz.
+    pub sm_mhz: Option<f64>,
+    /// Degrees Celsius.
+    pub temperature_c: Option<f64>,
 }
 
 impl GpuUse {
@@ -83,6 +102,7 @@ impl GpuUse {
                 GpuOverWindow {
                     energy_j: energy.map(|energy| energy.joules),
                     energy_from: energy.map(|energy| energy.from),
+                    over_time: slices(&own, window.start),
                     ..GpuOverWindow::without_energy(gpu.clone(), &inside)
                 }
             })
@@ -127,8 +147,28 @@ impl GpuOverWindow {
             utilisation_mean: mean(&all(|sample| sample.gpu_utilisation)),
             throttled,
             throttled_share: (!inside.is_empty()).then(|| held / count),
+            over_time: Vec::new(),
         }
     }
+}
+
+/// Samples in equal numbers, each number of them as one slice.
+fn slices(samples: &[GpuSample], start: MonoNs) -> Vec<GpuSlice> {
+    let each = samples.len().div_ceil(SLICES).max(1);
+    let slice = |chunk: &[GpuSample]| {
+        let all = |value: fn(&GpuSample) -> Option<f64>| -> Option<f64> {
+            mean(&chunk.iter().filter_map(value).collect::<Vec<f64>>())
+        };
+        let (first, last) = (chunk.first()?, chunk.last()?);
+        let since = |sample: &GpuSample| (sample.at - start).as_secs_f64();
+        Some(GpuSlice {
+            t_s: f64::midpoint(since(first), since(last)),
+            power_w: all(|sample| sample.power_w),
+            sm_mhz: all(|sample| sample.sm_mhz.map(f64::from)),
+            temperature_c: all(|sample| sample.temperature_c.map(f64::from)),
+        })
+    };
+    samples.chunks(each).filter_map(slice).collect()
 }
 
 fn mean(values: &[f64]) -> Option<f64> {
@@ -178,6 +218,24 @@ mod tests {
             BTreeMap::from([(Throttle::PowerCap, 0.1), (Throttle::HardwareThermal, 0.1)])
         );
         assert_eq!(seen.most_throttled().map(|(_, share)| share), Some(0.1));
+    }
+
+    #[test]
+    fn the_course_of_a_point_begins_before_its_window_and_ends_behind_it() {
+        let samples: Vec<_> = (0..=20).map(|i| sample(i * 100, 100.0, 0.0)).collect();
+        let seen = GpuUse::of(driver(), &watched(&["GPU-a"]), &samples, window(500, 1_500));
+        let slices = &seen.gpus[0].over_time;
+        assert_eq!(slices.len(), 21);
+        assert!((slices[0].t_s + 0.5).abs() < 1e-9 && (slices[20].t_s - 1.5).abs() < 1e-9);
+        assert_eq!(slices[0].power_w, Some(100.0));
+    }
+
+    #[test]
+    fn a_long_run_has_no_more_slices_than_a_plot_can_show() {
+        let samples: Vec<_> = (0..36_000).map(|i| sample(i * 100, 100.0, 0.0)).collect();
+        let seen = GpuUse::of(driver(), &watched(&["GPU-a"]), &samples, window(0, 3_600_000));
+        assert_eq!(seen.gpus[0].over_time.len(), SLICES);
+        assert!((seen.gpus[0].over_time[0].t_s - 14.95).abs() < 1e-9);
     }
 
     #[test]

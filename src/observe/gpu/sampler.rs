@@ -1,8 +1,8 @@
 //! GPU sampler: a thread that samples ten times a second, from before a run until after its window.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use nvml_wrapper::{Device, Nvml};
@@ -28,9 +28,35 @@ pub struct Telemetry {
     pub watched: Vec<Watched>,
 }
 
+/// The last sample of each GPU, for a look while a run goes on.
+#[derive(Debug, Default)]
+pub struct LatestSamples {
+    /// Those that are watched.
+    pub watched: Vec<Watched>,
+    samples: Mutex<Vec<GpuSample>>,
+}
+
+impl LatestSamples {
+    /// In the order of the GPUs that answer.
+    pub fn read(&self) -> Vec<GpuSample> {
+        self.samples.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What a thread has just sampled.
+    pub fn publish(&self, samples: &[GpuSample]) {
+        samples.clone_into(&mut self.samples.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Of these GPUs, none of which has been sampled.
+    pub fn of(watched: Vec<Watched>) -> Self {
+        Self { watched, samples: Mutex::default() }
+    }
+}
+
 /// A thread that samples.
 #[derive(Debug)]
 pub struct SamplingThread {
+    latest: Arc<LatestSamples>,
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Vec<GpuSample>>,
 }
@@ -84,6 +110,8 @@ impl Telemetry {
         let stop = Arc::new(AtomicBool::new(false));
         let (nvml, watched, stopped) =
             (Arc::clone(&self.nvml), self.watched.clone(), Arc::clone(&stop));
+        let latest = Arc::new(LatestSamples::of(self.watched.clone()));
+        let published = Arc::clone(&latest);
         let (first, first_is_taken) = mpsc::sync_channel::<()>(1);
         let work = move || {
             let devices: Vec<(u32, Device<'_>)> = (0..)
@@ -98,8 +126,10 @@ impl Telemetry {
             loop {
                 // The order matters: a sample is taken after the stop was seen, so that it lies behind the window.
                 let is_last = stopped.load(Ordering::Acquire);
+                let before = samples.len();
                 samples
                     .extend(devices.iter().map(|(index, device)| GpuSample::read(*index, device)));
+                published.publish(&samples[before..]);
                 drop(first.take());
                 if is_last {
                     return samples;
@@ -111,11 +141,16 @@ impl Telemetry {
         let thread = thread::Builder::new().name("bf-gpu".into()).spawn(work)?;
         // It ends by the thread's dropping its side, after its first samples.
         let _dropped: Result<(), mpsc::RecvError> = first_is_taken.recv();
-        Ok(SamplingThread { stop, thread })
+        Ok(SamplingThread { latest, stop, thread })
     }
 }
 
 impl SamplingThread {
+    /// Where its last samples can be read.
+    pub fn latest(&self) -> Arc<LatestSamples> {
+        Arc::clone(&self.latest)
+    }
+
     /// Takes a last sample at or after `until`, and hands out all of them in order of time.
     ///
     /// # Panics

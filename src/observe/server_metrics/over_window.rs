@@ -9,8 +9,8 @@ use crate::observe::server_metrics::scraper::Scrape;
 /// Most slices of the course of a point.
 const SLICES: usize = 120;
 
-/// What a server told of itself over the window. Means are over answers within it; what counters gained is from the last answer
-/// before the window to the first behind it.
+/// What a server told of itself over the window. Levels are means over answers within it, and absent where there was none; what
+/// counters gained is from the last answer before the window to the first behind it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ServerUse {
     /// Whose names the metrics have.
@@ -71,13 +71,9 @@ impl ServerUse {
         let inside: Vec<&Scrape> = scrapes.iter().filter(is_inside).collect();
         let answers: Vec<&Scrape> =
             inside.iter().copied().filter(|scrape| scrape.failure.is_none()).collect();
-        // A short window holds none; what was told closest to it is better than nothing.
         let told = around(scrapes, window);
-        let levels: Vec<Levels> = if answers.is_empty() {
-            told.iter().map(|scrape| scrape.levels).collect()
-        } else {
-            answers.iter().map(|scrape| scrape.levels).collect()
-        };
+        // A short window may hold none. What was told before and behind it, when the server had nothing to do, says nothing of it.
+        let levels: Vec<Levels> = answers.iter().map(|scrape| scrape.levels).collect();
         let gained = Gained::between(told.first().copied(), told.last().copied());
         let slowest = inside.iter().map(|scrape| scrape.took_ms).reduce(f64::max);
         let rates = levels.iter().filter_map(|it| it.prefix_hit_rate);
@@ -112,6 +108,10 @@ struct Gained {
 impl Gained {
     fn between(first: Option<&Scrape>, last: Option<&Scrape>) -> Self {
         let (Some(first), Some(last)) = (first, last) else { return Self::default() };
+        // One answer alone tells of no time, in which nothing can be gained.
+        if first.at_ns >= last.at_ns {
+            return Self::default();
+        }
         let gain = |of: fn(&Levels) -> Option<f64>| {
             let gain = of(&last.levels)? - of(&first.levels)?;
             // A server that was started anew counts from 0 again.
@@ -223,12 +223,23 @@ mod tests {
     }
 
     #[test]
-    fn a_window_between_two_answers_has_what_both_told() {
+    fn a_window_between_two_answers_has_what_counters_gained_and_no_levels() {
         let scrapes =
             [at(1.0, counted(2.0, 0.0, 0.0, 0.0, 0.0)), at(2.0, counted(4.0, 1.0, 4.0, 0.0, 0.0))];
         let found = ServerUse::of("vLLM", String::new(), &scrapes, window(1.2, 1.3));
-        assert_eq!((found.answers, found.running_mean), (0, Some(3.0)));
+        assert_eq!((found.answers, found.running_mean, found.running_max), (0, None, None));
         assert_eq!((found.prefix_hit_rate, found.queue_mean_ms), (Some(0.25), None));
+        assert_eq!(found.preemptions, Some(0.0));
+    }
+
+    #[test]
+    fn one_answer_alone_tells_of_no_gain_rather_than_of_none() {
+        let scrapes = [at(1.0, counted(2.0, 3.0, 9.0, 1.0, 4.0))];
+        for window in [window(0.5, 1.5), window(2.0, 3.0)] {
+            let found = ServerUse::of("vLLM", String::new(), &scrapes, window);
+            assert_eq!((found.preemptions, found.prefix_hit_rate), (None, None));
+            assert!(found.over_time.iter().all(|slice| slice.preemptions.is_none()));
+        }
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use crate::metrics::comparison::Comparison;
 use crate::metrics::sides::Row;
-use crate::report::json_word;
+use crate::report::{json_word, mark_words};
 
-const COLUMNS: [&str; 20] = [
+const COLUMNS: [&str; 21] = [
     "baseline",
     "candidate",
     "metric",
@@ -25,6 +25,7 @@ const COLUMNS: [&str; 20] = [
     "answer",
     "baseline_approximate",
     "candidate_approximate",
+    "marks",
 ];
 
 /// The whole file. A value that does not exist is an empty field; nothing is rounded.
@@ -46,7 +47,7 @@ pub fn render(comparison: &Comparison) -> Vec<u8> {
     writer.into_inner().expect(in_memory)
 }
 
-fn fields(comparison: &Comparison, row: &Row) -> [String; 18] {
+fn fields(comparison: &Comparison, row: &Row) -> [String; 19] {
     let maybe = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
     let ratio = row.ratio.as_ref();
     [
@@ -68,5 +69,6 @@ fn fields(comparison: &Comparison, row: &Row) -> [String; 18] {
         ratio.map_or_else(String::new, |it| json_word(&it.answer)),
         row.approximate.baseline.to_string(),
         row.approximate.candidate.to_string(),
+        mark_words(comparison.marks.iter().copied()),
     ]
 }

@@ -12,6 +12,13 @@ use crate::metrics::measure::{Measure, Statistic};
 use crate::metrics::percentile::Percentile;
 use crate::metrics::sides::{GateResult, GateStatus, Row};
 use crate::report::figures::{self, short_name};
+use crate::report::in_python::notes_of_sides;
+use crate::warning::Note;
+
+/// Everything that a reader should know of a comparison, each with its code.
+pub fn notes(comparison: &Comparison) -> Vec<Note> {
+    notes_of_sides(&comparison.sides).chain(comparison.notes.iter().cloned()).collect()
+}
 
 /// The numbers that people look at, in the order of tables; the files hold them all.
 const SHOWN: [Measure; 16] = [

@@ -2,13 +2,12 @@
 
 use crate::metrics::compare::ComparisonVerdict;
 use crate::metrics::comparison::{Comparison, Pair};
-use crate::report::comparison::{cells, gate_result, heading, in_columns, shown};
+use crate::report::comparison::{cells, gate_result, heading, in_columns, notes, shown};
 use crate::report::figures::{self, short_verdict};
 use crate::report::html::plot::ratios::{Bar, Tone, figure};
 use crate::report::html::tables::table;
 use crate::report::html::text::{escape, prose};
-use crate::report::html::{badges, list, page};
-use crate::report::in_python::sentences_of_sides;
+use crate::report::html::{badges, coded, list, page};
 
 /// What marks and intervals mean on such a page.
 pub(in crate::report) const SMALL_PRINT: &str = "<code>~</code>: the samples of a block are too few to certify the percentile. <code>≈</code>: tokens are spread over chunks. Intervals: 95 %, Student’s t over blocks.";
@@ -26,9 +25,7 @@ pub fn render(comparison: &Comparison) -> String {
         body.push_str(&of_pair(comparison, pair));
     }
     body.push_str("<h2>What to know before quoting a number</h2>\n");
-    let labels = sentences_of_sides(&comparison.sides);
-    let notes = labels.chain(comparison.notes.iter().cloned());
-    body.push_str(&list(notes.map(|note| prose(&note))));
+    body.push_str(&list(notes(comparison).iter().map(coded)));
     page(&comparison.title, &body, SMALL_PRINT)
 }
 

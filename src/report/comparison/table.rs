@@ -3,10 +3,9 @@
 use std::fmt::Write as _;
 
 use crate::metrics::comparison::{Comparison, Pair, SideReport};
-use crate::report::comparison::{cells, gate_result, in_columns, shown};
+use crate::report::comparison::{cells, gate_result, in_columns, notes, shown};
 use crate::report::figures::{self, short_verdict};
-use crate::report::in_python::sentences_of_sides;
-use crate::report::table::lines::{flowed, plain_table, printed, sentence};
+use crate::report::table::lines::{coded, flowed, plain_table, printed, sentence};
 use crate::report::table::marks;
 
 /// The whole text.
@@ -23,9 +22,7 @@ pub fn render(comparison: &Comparison) -> String {
         text.push_str(&of_pair(comparison, pair));
     }
     text.push_str("\nnotes\n");
-    for note in sentences_of_sides(&comparison.sides).chain(comparison.notes.iter().cloned()) {
-        text.push_str(&sentence("  note: ", &note));
-    }
+    text.extend(notes(comparison).iter().map(coded));
     text
 }
 

@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json};
 use super::aiperf_metrics::{Metric, OF_REQUESTS, Values, all};
 use super::answers::Answer;
 use super::sample::Sample;
-use super::{ExportFile, ExportPoint, ExportRun, Exported, by_point, json_file, text_file};
+use super::{
+    ExportFile, ExportPoint, ExportRun, Exported, by_point, json_file, provenance, text_file,
+};
 use crate::store::manifest::State;
 
 /// The version whose shape is written.
@@ -29,7 +31,7 @@ pub(super) fn render(run: &ExportRun) -> Exported {
         let metrics = all(point);
         vec![
             json_file("profile_export_aiperf.json", &document(run, point, &metrics), 2),
-            text_file("profile_export_aiperf.csv", table(metrics)),
+            text_file("profile_export_aiperf.csv", table(metrics, provenance::label(run))),
             records(run, point),
         ]
     })
@@ -57,6 +59,7 @@ fn document(run: &ExportRun, point: &ExportPoint, metrics: &[Metric]) -> Value {
     };
     put("start_time", stamp(point.answers.iter().map(|it| it.start).min()).into());
     put("end_time", stamp(point.answers.iter().map(|it| it.end).max()).into());
+    put(provenance::KEY, provenance::value(run, point));
     Value::Object(document)
 }
 
@@ -118,7 +121,7 @@ fn errors(point: &ExportPoint) -> Value {
 }
 
 /// Two sections, each in the order of the tool's own names for its metrics.
-fn table(mut metrics: Vec<Metric>) -> String {
+fn table(mut metrics: Vec<Metric>, label: Option<String>) -> String {
     metrics.sort_by_key(|metric| metric.tag);
     let mut text = String::from("Metric,avg,min,max,sum");
     for (name, _) in PERCENTILES {
@@ -138,6 +141,7 @@ fn table(mut metrics: Vec<Metric>) -> String {
             let _infallible = write!(text, "{},{value:.2}\r\n", title(metric));
         }
     }
+    text.push_str(&provenance::section(label));
     text
 }
 
@@ -170,6 +174,8 @@ fn records(run: &ExportRun, point: &ExportPoint) -> ExportFile {
 
 fn record(run: &ExportRun, answer: &Answer, place: usize) -> Value {
     let name = format!("bareflight-{}", answer.id);
+    let label = provenance::label(run);
+    let worker = label.map_or_else(|| "bareflight".to_owned(), |it| format!("bareflight [{it}]"));
     let mut line = json!({
         "metadata": {
             "session_num": place,
@@ -181,8 +187,8 @@ fn record(run: &ExportRun, answer: &Answer, place: usize) -> Value {
             "request_start_ns": run.wall_ns(answer.start),
             "request_ack_ns": answer.first.map(|at| run.wall_ns(at)),
             "request_end_ns": run.wall_ns(answer.end),
-            "worker_id": "bareflight",
-            "record_processor_id": "bareflight",
+            "worker_id": worker,
+            "record_processor_id": worker,
             "benchmark_phase": "profiling",
             "phase_index": 0,
             "profiling_index": 0,

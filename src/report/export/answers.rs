@@ -22,6 +22,8 @@ pub struct Answer {
     pub end: MonoNs,
     /// Instants of the deliveries with tokens; empty where they were not kept or not streamed.
     pub chunks: Vec<MonoNs>,
+    /// Tokens of each of these.
+    pub chunk_tokens: Vec<u32>,
     /// Prompt length in tokens.
     pub prompt_tokens: u32,
     /// Output tokens asked for.
@@ -71,6 +73,7 @@ pub fn of(records: &Records, streaming: bool) -> Vec<Answer> {
 fn answer(record: &RequestRecord, arrivals: &[Arrival], streaming: bool) -> Option<Answer> {
     let start = record.submit?;
     let end = record.end.or(record.last_token)?;
+    let (chunks, chunk_tokens) = if streaming { chunks(arrivals) } else { Default::default() };
     Some(Answer {
         id: record.id.0,
         ready: record.ready.unwrap_or(start),
@@ -78,7 +81,8 @@ fn answer(record: &RequestRecord, arrivals: &[Arrival], streaming: bool) -> Opti
         first: record.first_token.filter(|_| streaming),
         last: if streaming { record.last_token.unwrap_or(end) } else { end },
         end,
-        chunks: if streaming { chunks(arrivals) } else { Vec::new() },
+        chunks,
+        chunk_tokens,
         prompt_tokens: match record.prompt_tokens {
             0 => record.other_counts.prompt.unwrap_or(0),
             planned => planned,
@@ -95,14 +99,21 @@ fn answer(record: &RequestRecord, arrivals: &[Arrival], streaming: bool) -> Opti
 }
 
 /// Deliveries with tokens; what came at one instant, as far as stamps tell instants apart, is one chunk.
-fn chunks(arrivals: &[Arrival]) -> Vec<MonoNs> {
+fn chunks(arrivals: &[Arrival]) -> (Vec<MonoNs>, Vec<u32>) {
     let mut chunks: Vec<MonoNs> = Vec::with_capacity(arrivals.len());
+    let mut tokens: Vec<u32> = Vec::with_capacity(arrivals.len());
     for arrival in arrivals.iter().filter(|arrival| arrival.tokens > 0) {
-        if chunks.last().is_none_or(|last| arrival.at - *last >= STAMP_RESOLUTION) {
-            chunks.push(arrival.at);
+        match (chunks.last(), tokens.last_mut()) {
+            (Some(last), Some(held)) if arrival.at - *last < STAMP_RESOLUTION => {
+                *held += arrival.tokens;
+            }
+            _ => {
+                chunks.push(arrival.at);
+                tokens.push(arrival.tokens);
+            }
         }
     }
-    chunks
+    (chunks, tokens)
 }
 
 fn failure(outcome: &Outcome) -> Option<(&'static str, String)> {

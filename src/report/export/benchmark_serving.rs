@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::answers::Answer;
 use super::sample::Sample;
-use super::{ExportFile, ExportPoint, ExportRun, Exported, json_file, per_second};
+use super::{ExportFile, ExportPoint, ExportRun, Exported, json_file, per_second, provenance};
 
 const BACKEND: &str = "openai";
 
@@ -75,6 +75,7 @@ fn document(run: &ExportRun, point: &ExportPoint) -> Value {
             put(&key.replace('X', name), value.into());
         }
     }
+    put(provenance::KEY, provenance::value(run, point));
     // As the tool's `--metadata KEY=VALUE` does, which never hides a figure.
     for (key, value) in &run.manifest.declared.notes {
         document.entry(key).or_insert_with(|| value.clone().into());

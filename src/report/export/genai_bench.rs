@@ -1,11 +1,15 @@
-//! Files of genai-bench 0.0.5: `experiment_metadata.json` and a JSON per scenario and concurrency.
+//! Files of genai-bench 0.0.5: `experiment_metadata.json`, a JSON per scenario and concurrency, and the workbook of all.
 
 use serde_json::{Map, Value, json};
 
 use super::answers::Answer;
+use super::genai_bench_sheets::{self, Run};
 use super::sample::Sample;
-use super::{ExportFile, ExportPoint, ExportRun, Exported, json_file, per_second};
+use super::workbook::{self, Sheet};
+use super::{ExportFile, ExportPoint, ExportRun, Exported, json_file, per_second, provenance};
 
+/// As the tool names it, by the folder of the experiment.
+const WORKBOOK: &str = "genai-bench_summary.xlsx";
 /// The version whose shape is written.
 const VERSION: &str = "0.0.5";
 const PERCENTILES: [(&str, f64); 6] =
@@ -53,41 +57,141 @@ fn tpot(answer: &Answer) -> Option<f64> {
 }
 
 pub(super) fn render(run: &ExportRun) -> Exported {
-    let mut exported = Exported::default();
-    let mut levels: Vec<u32> = Vec::new();
-    for point in &run.points {
-        let label = &point.entry.label;
-        let Some(concurrency) = point.concurrency() else {
-            let why = "its files are named by a concurrency, which this load has not";
-            exported.left_out.push(format!("{label}: {why}"));
-            continue;
-        };
-        if point.completed().next().is_none() {
-            exported.left_out.push(format!("{label}: no request completed"));
-        } else if levels.contains(&concurrency) {
-            exported.left_out.push(format!("{label}: a file of this concurrency exists already"));
-        } else {
-            levels.push(concurrency);
-            exported.files.push(one_run(run, point, concurrency));
-        }
-    }
-    exported.files.push(json_file("experiment_metadata.json", &metadata(run, &levels), 4));
-    exported
+    let mut experiment = GenaiBench::default();
+    experiment.add(run);
+    experiment.finish()
 }
 
-fn one_run(run: &ExportRun, point: &ExportPoint, concurrency: u32) -> ExportFile {
-    let scenario = scenario(run);
+/// An experiment of the tool while runs are added, e.g. one for each cell of scenarios and concurrencies.
+#[derive(Debug, Default)]
+pub struct GenaiBench {
+    metadata: Option<Value>,
+    documents: Vec<Document>,
+    origins: Vec<(String, Vec<String>)>,
+    exported: Exported,
+}
+
+/// One file of a scenario and a concurrency.
+#[derive(Debug)]
+struct Document {
+    scenario: String,
+    concurrency: u32,
+    value: Value,
+}
+
+impl GenaiBench {
+    /// Adds the points of a run.
+    pub fn add(&mut self, run: &ExportRun) {
+        for point in &run.points {
+            self.add_point(run, point);
+        }
+        self.origins.push((run.shown.folder.clone(), provenance::lines(run, None)));
+        let own = metadata(run);
+        match &mut self.metadata {
+            None => self.metadata = Some(own),
+            Some(all) => widen(all, &own),
+        }
+    }
+
+    fn add_point(&mut self, run: &ExportRun, point: &ExportPoint) {
+        let left_out = match point.concurrency() {
+            None => "its files are named by a concurrency, which this load has not",
+            Some(_) if point.completed().next().is_none() => "no request completed",
+            Some(concurrency) => {
+                let scenario = scenario(run);
+                let is_it =
+                    |it: &Document| it.concurrency == concurrency && it.scenario == scenario;
+                if self.documents.iter().any(is_it) {
+                    "a file of this concurrency exists already"
+                } else {
+                    let value = document(run, point, concurrency);
+                    let name = file_name(run, point, concurrency);
+                    self.exported.files.push(json_file(name, &value, 4));
+                    self.documents.push(Document { scenario, concurrency, value });
+                    return;
+                }
+            }
+        };
+        self.exported.left_out.push(format!("{}: {left_out}", point.entry.label));
+    }
+
+    /// The folder of each run, and what is to be said of where its numbers come from.
+    pub(super) fn origins(&self) -> &[(String, Vec<String>)] {
+        &self.origins
+    }
+
+    /// Its files: a document of each scenario and concurrency, what they have in common, the workbook.
+    pub(super) fn finish(mut self) -> Exported {
+        let Some(mut metadata) = self.metadata else { return self.exported };
+        let mut levels: Vec<u32> = Vec::new();
+        for document in &self.documents {
+            if !levels.contains(&document.concurrency) {
+                levels.push(document.concurrency);
+            }
+        }
+        metadata["num_concurrency"] = levels.into();
+        self.exported.files.push(json_file("experiment_metadata.json", &metadata, 4));
+        match workbook(&metadata, &mut self.documents) {
+            Ok(file) => self.exported.files.push(file),
+            Err(error) => self.exported.left_out.push(format!("{WORKBOOK}: {error}")),
+        }
+        self.exported
+    }
+}
+
+/// Takes up what another run of the same experiment has beyond it.
+fn widen(all: &mut Value, own: &Value) {
+    for key in ["max_time_per_run_s", "max_requests_per_run"] {
+        if own[key].as_u64() > all[key].as_u64() {
+            all[key] = own[key].clone();
+        }
+    }
+    let scenario = &own["traffic_scenario"][0];
+    if let Some(scenarios) = all["traffic_scenario"].as_array_mut()
+        && !scenarios.contains(scenario)
+    {
+        scenarios.push(scenario.clone());
+    }
+}
+
+/// Why there is no workbook.
+#[derive(Debug, thiserror::Error)]
+enum WorkbookError {
+    #[error("a sheet holds {} rows, and there are more requests", Sheet::MOST_ROWS)]
+    TooManyRows,
+    #[error("it cannot be packed ({0})")]
+    Packing(#[from] std::io::Error),
+}
+
+fn workbook(metadata: &Value, documents: &mut [Document]) -> Result<ExportFile, WorkbookError> {
+    let order = genai_bench_sheets::order(metadata);
+    let place = |scenario: &str| order.iter().position(|it| it == scenario);
+    documents.sort_by_key(|it| (place(&it.scenario), it.concurrency));
+    let runs: Vec<Run> = documents
+        .iter()
+        .map(|it| Run { concurrency: it.concurrency, document: &it.value })
+        .collect();
+    let fields = FIELDS.map(|(name, _)| name);
+    let sheets = genai_bench_sheets::all(metadata, &runs, &fields);
+    if sheets.iter().any(|sheet| sheet.rows.len() > Sheet::MOST_ROWS) {
+        return Err(WorkbookError::TooManyRows);
+    }
+    Ok(ExportFile { path: WORKBOOK.to_owned(), bytes: workbook::bytes(&sheets)? })
+}
+
+fn file_name(run: &ExportRun, point: &ExportPoint, concurrency: u32) -> String {
+    let scenario = scenario(run).replace(['/', ','], "_").replace(['(', ')'], "");
     let seconds = point.duration_s().round() as u64;
-    let name = format!(
-        "{}_text-to-text_num_concurrency_{concurrency}_time_{seconds}s.json",
-        scenario.replace(['/', ','], "_").replace(['(', ')'], "")
-    );
-    let document = json!({
-        "aggregated_metrics": aggregated(point, &scenario, concurrency),
+    format!("{scenario}_text-to-text_num_concurrency_{concurrency}_time_{seconds}s.json")
+}
+
+fn document(run: &ExportRun, point: &ExportPoint, concurrency: u32) -> Value {
+    json!({
+        "aggregated_metrics": aggregated(point, &scenario(run), concurrency),
         "individual_request_metrics": point.answers.iter().map(individual).collect::<Value>(),
         "_time_unit": "s",
-    });
-    json_file(name, &document, 4)
+        (provenance::KEY): provenance::value(run, point),
+    })
 }
 
 /// Lengths of given prompts have no form of their own in the tool.
@@ -158,12 +262,17 @@ fn individual(answer: &Answer) -> Value {
     Value::Object(metrics)
 }
 
-fn metadata(run: &ExportRun, levels: &[u32]) -> Value {
+/// All but the concurrencies, which are those that have a file.
+fn metadata(run: &ExportRun) -> Value {
     let requests = run.points.iter().map(|point| point.answers.len()).max().unwrap_or(0);
     let longest = run.points.iter().map(ExportPoint::duration_s).fold(0.0, f64::max);
     let server = &run.manifest.declared.server;
     let own = Some(run.manifest.target.gpus).filter(|gpus| *gpus > 0);
     let gpus = own.or(server.gpu_count);
+    // The tool's sheets and plots show the kind of GPU, and nothing else of where numbers come from.
+    let gpu_type = [server.gpu_type.clone(), provenance::label(run)];
+    let gpu_type: Vec<String> = gpu_type.into_iter().flatten().collect();
+    let gpu_type = (!gpu_type.is_empty()).then(|| gpu_type.join(", "));
     json!({
         "cmd": run.command(),
         "benchmark_version": VERSION,
@@ -173,14 +282,14 @@ fn metadata(run: &ExportRun, levels: &[u32]) -> Value {
         "server_model_tokenizer": null,
         "model": run.model(),
         "task": "text-to-text",
-        "num_concurrency": levels,
+        "num_concurrency": [],
         "batch_size": [1],
         "iteration_type": "num_concurrency",
         "traffic_scenario": [scenario(run)],
         "additional_request_params": {},
         "server_engine": server.engine,
         "server_version": server.version,
-        "server_gpu_type": server.gpu_type,
+        "server_gpu_type": gpu_type,
         "server_gpu_count": gpus.map(|gpus| gpus.to_string()),
         "max_time_per_run_s": longest.ceil() as u64,
         "max_requests_per_run": requests,

@@ -6,7 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::answers::Answer;
 use super::sample::Sample;
-use super::{ExportPoint, ExportRun, Exported, by_point, json_file, per_second, text_file};
+use super::{
+    ExportPoint, ExportRun, Exported, by_point, json_file, per_second, provenance, text_file,
+};
 
 const MS: f64 = 1e3;
 const NS: f64 = 1e9;
@@ -19,8 +21,8 @@ pub(super) fn render(run: &ExportRun) -> Exported {
         vec![
             json_file("profile_export.json", &profile(run, point), 1),
             json_file("profile_export_genai_perf.json", &document(run, point, &metrics), 2),
-            text_file("profile_export_genai_perf.csv", csv(point, &metrics)),
-            text_file("llm_metrics_24.03.txt", table_of_24_03(point)),
+            text_file("profile_export_genai_perf.csv", csv(run, point, &metrics)),
+            text_file("llm_metrics_24.03.txt", table_of_24_03(run, point)),
         ]
     });
     // The tool's own name of a folder of artefacts.
@@ -97,6 +99,7 @@ fn document(run: &ExportRun, point: &ExportPoint, metrics: &[Metric]) -> Value {
         document.insert((*key).into(), Value::Object(values));
     }
     document.insert("input_config".into(), input_config(run, point));
+    document.insert(provenance::KEY.into(), provenance::value(run, point));
     Value::Object(document)
 }
 
@@ -137,7 +140,7 @@ fn grouped(value: f64, decimals: usize) -> String {
     format!("{sign}{spaced}{rest}")
 }
 
-fn csv(point: &ExportPoint, metrics: &[Metric]) -> String {
+fn csv(run: &ExportRun, point: &ExportPoint, metrics: &[Metric]) -> String {
     let mut text = String::from("Metric,avg,min,max,p99,p95,p90,p75,p50,p25\r\n");
     for (title, _, unit, sample) in metrics {
         let percentiles = PERCENTILES.iter().rev().map(|(_, percent)| sample.percentile(*percent));
@@ -156,11 +159,12 @@ fn csv(point: &ExportPoint, metrics: &[Metric]) -> String {
     for (title, value) in of_run {
         let _infallible = write!(text, "{title},{}\r\n", cell(value));
     }
+    text.push_str(&provenance::section(provenance::label(run)));
     text
 }
 
 /// The table that 24.03 printed: nanoseconds, and every gap between chunks as inter-token latency.
-fn table_of_24_03(point: &ExportPoint) -> String {
+fn table_of_24_03(run: &ExportRun, point: &ExportPoint) -> String {
     let ns = |seconds: f64| seconds * NS;
     let rows = [
         (
@@ -202,6 +206,9 @@ fn table_of_24_03(point: &ExportPoint) -> String {
         text,
         "Output token throughput (per sec): {tokens:.2}\nRequest throughput (per sec): {requests:.2}\n"
     );
+    for line in provenance::lines(run, Some(point)) {
+        let _infallible = writeln!(text, "{line}");
+    }
     text
 }
 
@@ -226,6 +233,7 @@ fn profile(run: &ExportRun, point: &ExportPoint) -> Value {
         "version": "2.51.0",
         "service_kind": "openai",
         "endpoint": "v1/chat/completions",
+        (provenance::KEY): provenance::value(run, point),
     })
 }
 

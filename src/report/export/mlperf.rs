@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::answers::Answer;
 use super::sample::Sample;
-use super::{ExportPoint, ExportRun, Exported, by_point, per_second, text_file};
+use super::{ExportPoint, ExportRun, Exported, by_point, per_second, provenance, text_file};
 use crate::load::Load;
 use crate::metrics::summary::{CheckId, Status, Verdict};
 
@@ -111,5 +111,8 @@ fn parameters(text: &mut String, run: &ExportRun, point: &ExportPoint) {
     text.push_str(
         "\nThis file was written by bareflight, not by LoadGen: it is no result of MLPerf.\n",
     );
+    for line in provenance::lines(run, Some(point)) {
+        let _infallible = writeln!(text, "{line}");
+    }
     let _infallible = writeln!(text, "{} errors encountered.", point.failed());
 }

@@ -7,11 +7,16 @@ mod aiperf_metrics;
 mod answers;
 mod benchmark_serving;
 mod genai_bench;
+mod genai_bench_sheets;
 mod genai_perf;
+mod hdr_encoding;
+mod hlog;
 pub mod markdown;
 mod mlperf;
+mod provenance;
 pub mod sample;
 mod trtllm_bench;
+mod workbook;
 
 use serde_json::Value;
 
@@ -180,14 +185,37 @@ pub fn render(format: ExportFormat, run: &ExportRun) -> Exported {
         ExportFormat::GenaiBench => genai_bench::render(run),
         ExportFormat::TrtllmBench => trtllm_bench::render(run),
         ExportFormat::Mlperf => mlperf::render(run),
+        ExportFormat::Hlog => hlog::render(run),
         ExportFormat::Md => markdown::render(run),
+        // Made of the files of the run, row by row: `store/parquet_tables.rs`.
+        ExportFormat::Parquet => Exported::default(),
     };
+    if format != ExportFormat::Md {
+        exported.files.push(provenance::sidecar(format, run));
+    }
+    below_its_folder(format, &mut exported);
+    exported
+}
+
+fn below_its_folder(format: ExportFormat, exported: &mut Exported) {
     for written in &mut exported.files {
         written.path = format!("{}/{}/{}", file::EXPORTS, format.word(), written.path);
     }
     for words in &mut exported.left_out {
         words.insert_str(0, &format!("export {}: ", format.word()));
     }
+}
+
+/// One experiment of genai-bench for several runs, which the tool has in one folder.
+pub use genai_bench::GenaiBench;
+
+/// The files of an experiment of several runs.
+pub fn genai_bench_together(experiment: GenaiBench) -> Exported {
+    let format = ExportFormat::GenaiBench;
+    let origins = provenance::sidecar_of(format, experiment.origins());
+    let mut exported = experiment.finish();
+    exported.files.push(origins);
+    below_its_folder(format, &mut exported);
     exported
 }
 
@@ -197,7 +225,7 @@ pub fn serving_by_load(run: &ExportRun) -> Vec<ExportFile> {
 }
 
 /// One folder for each point, with the files that `of` makes.
-fn by_point(run: &ExportRun, of: impl Fn(&ExportPoint) -> Vec<ExportFile>) -> Exported {
+fn by_point(run: &ExportRun, mut of: impl FnMut(&ExportPoint) -> Vec<ExportFile>) -> Exported {
     let mut exported = Exported::default();
     let mut taken: Vec<String> = Vec::new();
     for point in &run.points {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::answers::Answer;
 use super::sample::Sample;
-use super::{ExportPoint, ExportRun, Exported, by_point, json_file, per_second};
+use super::{ExportPoint, ExportRun, Exported, by_point, json_file, per_second, provenance};
 use crate::store::manifest::Manifest;
 
 const MS: f64 = 1e3;
@@ -25,6 +25,7 @@ fn document(run: &ExportRun, point: &ExportPoint) -> Value {
         document["streaming_metrics"] = streaming(point);
     }
     document["dataset"] = dataset(point);
+    document[provenance::KEY] = provenance::value(run, point);
     document
 }
 

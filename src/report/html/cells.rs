@@ -1,8 +1,9 @@
 //! HTML page of a run of cells: a table for each scenario, and a curve for each in every chart.
 
-use super::curves::{LoadAxis, SIZE, chart, in_order, percentile_text};
-use super::plot::scale::Spread;
-use super::plot::{Axis, Chart, Point, Series, shade};
+use super::curves::{
+    LoadAxis, against_interactivity, chart, frontier_points, in_order, percentile_text,
+};
+use super::plot::{Chart, Point, Series, shade};
 use super::text::escape;
 use super::{
     SMALL_PRINT, cost, facts, heading, headline, know_before_quoting, page, tables, verdict,
@@ -11,7 +12,7 @@ use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::percentile::Percentile;
 use crate::report::PointReport;
 use crate::report::cells::{CellsReport, Group};
-use crate::report::{frontier, repeats};
+use crate::report::repeats;
 
 /// The whole page.
 pub fn render(cells: &CellsReport) -> String {
@@ -78,7 +79,7 @@ fn charts(groups: &[Group]) -> Vec<Chart> {
     };
     let mut charts = vec![
         of_rate("Throughput", rate, unit),
-        frontier_of(groups),
+        frontiers(&all, groups),
         of_rate("Completed requests", Rate::RequestThroughput, "requests/s"),
     ];
     for quantity in [Quantity::Ttft, Quantity::Itl, headline] {
@@ -119,38 +120,12 @@ fn series(groups: &[Group], points: impl Fn(&Group) -> Vec<Point>) -> Vec<Series
     groups.iter().enumerate().map(of).collect()
 }
 
-/// What all users get together against what each of them gets.
-fn frontier_of(groups: &[Group]) -> Chart {
+/// A frontier for each scenario.
+fn frontiers(all: &[PointReport], groups: &[Group]) -> Chart {
     let points = |group: &Group| {
-        let places = frontier::places(&group.points);
-        let mut drawn: Vec<Point> = group
-            .points
-            .iter()
-            .zip(&places)
-            .filter_map(|(point, place)| {
-                let place = (*place)?;
-                let hollow = frontier::is_dominated(place, &places);
-                let name = point.short_label();
-                Some(Point { x: place.per_user, y: place.together, name, hollow, interval: None })
-            })
-            .collect();
+        let mut drawn = frontier_points(&group.points);
         drawn.sort_by(|a, b| a.x.total_cmp(&b.x));
         drawn
     };
-    let x = Axis {
-        label: "tokens/s per user (median)".to_owned(),
-        spread: Spread::Linear,
-        from_zero: true,
-        ticks: None,
-    };
-    Chart {
-        title: "Throughput against interactivity".to_owned(),
-        x,
-        y_label: "output tokens/s".to_owned(),
-        series: series(groups, points),
-        y_may_be_log: false,
-        size: SIZE,
-        dots: true,
-        named_points: true,
-    }
+    against_interactivity(all, series(groups, points))
 }

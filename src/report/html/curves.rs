@@ -12,7 +12,7 @@ use crate::report::html::plot::scale::{Spread, tick_label};
 use crate::report::html::plot::{Axis, Chart, Point, Series, shade};
 use crate::report::html::text::escape;
 
-pub(super) const SIZE: (f64, f64) = (520.0, 290.0);
+const SIZE: (f64, f64) = (520.0, 290.0);
 /// The percentiles of curves over load, each with its colour.
 const LEVELS: [(Percentile, &str); 3] = [
     (Percentile::P50, "var(--s0)"),
@@ -168,29 +168,36 @@ fn requests(points: &[PointReport], load: &LoadAxis) -> Chart {
 
 /// What all users get together against what each of them gets.
 fn interactivity(points: &[PointReport]) -> Chart {
+    let drawn = frontier_points(points);
+    let series = Series { name: String::new(), colour: "var(--s0)".to_owned(), points: drawn };
+    against_interactivity(points, vec![series])
+}
+
+/// Every load at what each of its users gets and what all of them get together; those that another one beats in both are hollow.
+pub(super) fn frontier_points(points: &[PointReport]) -> Vec<Point> {
+    let places = frontier::places(points);
+    let drawn = points.iter().zip(&places).filter_map(|(point, place)| {
+        let place = (*place)?;
+        let hollow = frontier::is_dominated(place, &places);
+        let name = point.short_label();
+        Some(Point { x: place.per_user, y: place.together, name, hollow, interval: None })
+    });
+    drawn.collect()
+}
+
+/// The chart of such points.
+pub(super) fn against_interactivity(points: &[PointReport], series: Vec<Series>) -> Chart {
     let unit = match frontier::rate(points) {
         Rate::PerGpuOutput => "output tokens/s per GPU",
         _ => "output tokens/s",
     };
-    let places = frontier::places(points);
-    let drawn = points
-        .iter()
-        .zip(&places)
-        .filter_map(|(point, place)| {
-            let place = (*place)?;
-            let hollow = frontier::is_dominated(place, &places);
-            let name = point.short_label();
-            Some(Point { x: place.per_user, y: place.together, name, hollow, interval: None })
-        })
-        .collect();
-    let series = Series { name: String::new(), colour: "var(--s0)".to_owned(), points: drawn };
     let x = Axis {
         label: "tokens/s per user (median)".to_owned(),
         spread: Spread::Linear,
         from_zero: true,
         ticks: None,
     };
-    let chart = chart("Throughput against interactivity", x, unit, vec![series]);
+    let chart = chart("Throughput against interactivity", x, unit, series);
     Chart { y_may_be_log: false, named_points: true, ..chart }
 }
 

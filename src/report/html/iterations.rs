@@ -4,6 +4,7 @@ use crate::metrics::iterations::IterationSlice;
 use crate::metrics::kv_events::KvEventSlice;
 use crate::metrics::summary::Summary;
 use crate::observe::server_metrics::over_window::ServerSlice;
+use crate::report::html::gpus;
 use crate::report::html::point::{course, line};
 use crate::report::html::text::escape;
 use crate::report::table::engine::paragraphs;
@@ -32,6 +33,7 @@ pub(super) fn section(summary: &Summary, colour: &str) -> String {
         let drawn = format!("<div class=\"plots three\">\n{}</div>\n", server(told, colour));
         text.push_str(&drawn);
     }
+    text.push_str(&gpus::section(summary));
     text
 }
 

@@ -5,6 +5,7 @@ mod checks;
 mod cumulative;
 pub mod curves;
 mod facts;
+mod gpus;
 mod iterations;
 pub mod plot;
 mod point;
@@ -19,6 +20,7 @@ use crate::metrics::percentile::Percentile;
 use crate::metrics::summary::{Mark, Summary};
 use crate::report::figures::{self, counted, figure};
 use crate::report::{Experiment, PointReport, json_word, notes, repeats};
+use crate::warning::Note;
 use text::{escape, prose};
 
 const STYLE: &str = include_str!("style.css");
@@ -87,6 +89,11 @@ pub(in crate::report) fn badges<'a>(marks: impl IntoIterator<Item = &'a Mark>) -
         )
     };
     marks.into_iter().map(badge).collect()
+}
+
+/// A note behind its code.
+pub(in crate::report) fn coded(note: &Note) -> String {
+    format!("<code>{}</code> {}", note.code, prose(&note.text))
 }
 
 /// A list of ready items; nothing where there is none.
@@ -201,11 +208,7 @@ fn know_before_quoting(experiment: &Experiment) -> String {
         })
         .collect();
     let notes = notes::notes(experiment);
-    items.extend(
-        notes
-            .iter()
-            .map(|note| format!("<li><code>{}</code> {}</li>\n", note.code, prose(&note.text))),
-    );
+    items.extend(notes.iter().map(|note| format!("<li>{}</li>\n", coded(note))));
     if items.is_empty() {
         return String::new();
     }

@@ -17,7 +17,7 @@ pub(super) fn sections(points: &[PointReport]) -> String {
 fn section(point: &PointReport, colour: &str) -> String {
     let summary = &point.summary;
     format!(
-        "<h2>{}{}</h2>\n<p>{}: {}</p>\n{}{}{}{}{}{}{}{}<details><summary>Checks in words</summary>\n{}</details>\n",
+        "<h2>{}{}</h2>\n<p>{}: {}</p>\n{}{}{}{}{}{}{}{}{}<details><summary>Checks in words</summary>\n{}</details>\n",
         escape(&point.label),
         badges(&summary.marks),
         summary.verdict.description(),
@@ -26,6 +26,7 @@ fn section(point: &PointReport, colour: &str) -> String {
         roofline(summary),
         bounds(summary),
         tables::quantities(summary),
+        tables::mixture(summary),
         stages(summary),
         over_time(summary, colour),
         requests::section(summary),
@@ -84,6 +85,11 @@ pub(super) fn line(
 
 /// What went on over the window.
 pub(super) fn course(title: &str, y_label: &str, series: Vec<Series>) -> String {
+    course_chart(title, y_label, series).figure()
+}
+
+/// The same as a chart.
+pub(super) fn course_chart(title: &str, y_label: &str, series: Vec<Series>) -> Chart {
     Chart {
         title: title.to_owned(),
         x: Axis {
@@ -99,7 +105,6 @@ pub(super) fn course(title: &str, y_label: &str, series: Vec<Series>) -> String 
         dots: false,
         named_points: false,
     }
-    .figure()
 }
 
 fn over_time(summary: &Summary, colour: &str) -> String {

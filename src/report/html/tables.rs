@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use crate::load::Load;
-use crate::metrics::definition::{Quantity, Rate};
+use crate::metrics::definition::{Quantity, Rate, Unit};
 use crate::metrics::percentile::Percentile;
-use crate::metrics::summary::{Distribution, Mark, Summary, Verdict};
+use crate::metrics::summary::{Distribution, Mark, PartSummary, Summary, Verdict};
 use crate::report::PointReport;
 use crate::report::figures::{self, ABSENT, figure, fixed, with_unit};
 use crate::report::html::badges;
@@ -73,6 +73,36 @@ pub(super) fn points(points: &[PointReport]) -> String {
     header.push("Verdict");
     let rows: Vec<Vec<String>> =
         points.iter().map(|it| sweep_row(it, rates.clone(), without_output, goodput)).collect();
+    table("", &header, &rows)
+}
+
+/// One row for each part of a mixture.
+pub(super) fn mixture(summary: &Summary) -> String {
+    if summary.workloads.is_empty() {
+        return String::new();
+    }
+    let shown = |value: Option<f64>| value.map_or_else(|| ABSENT.to_owned(), figure);
+    let row = |part: &PartSummary| {
+        vec![
+            escape(&part.name),
+            with_unit(part.share, Unit::Fraction),
+            format!("{} / {}", part.requests, part.completed),
+            shown(part.prompt_tokens_mean),
+            shown(part.output_tokens_mean),
+            format!("{} / {}", shown(part.ttft_p50_ms), shown(part.ttft_p99_ms)),
+            format!("{} / {}", shown(part.e2e_p50_ms), shown(part.e2e_p99_ms)),
+        ]
+    };
+    let rows: Vec<Vec<String>> = summary.workloads.iter().map(row).collect();
+    let header = [
+        "Workload",
+        "Share",
+        "Requests<small>planned / completed</small>",
+        "Prompt<small>mean, tokens</small>",
+        "Output<small>mean, tokens</small>",
+        "TTFT<small>p50 / p99, ms</small>",
+        "Request latency<small>p50 / p99, ms</small>",
+    ];
     table("", &header, &rows)
 }
 

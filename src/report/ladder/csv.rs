@@ -2,6 +2,7 @@
 
 use crate::metrics::ladder::{Ladder, Rung};
 use crate::report::ladder::{SHOWN, row, value};
+use crate::report::mark_words;
 
 /// The whole file. A value that does not exist is an empty field; nothing is rounded.
 ///
@@ -62,5 +63,6 @@ fn cells(ladder: &Ladder, rung: &Rung) -> Vec<(String, String)> {
     ];
     cells.extend(further.map(|(name, value)| (name.to_owned(), maybe(value))));
     cells.extend(approximate);
+    cells.push(("marks".into(), mark_words(ladder.comparison.marks.iter().copied())));
     cells
 }

@@ -10,7 +10,22 @@ use crate::metrics::ladder::{Ladder, Parts, Rung};
 use crate::metrics::measure::{Measure, Statistic};
 use crate::metrics::percentile::Percentile;
 use crate::metrics::sides::Row;
-use crate::report::figures;
+use crate::report::{figures, in_python};
+use crate::warning::{Code, Note};
+
+/// Everything that a reader should know of a ladder, each with its code. Labels of an engine in Python hold on every rung.
+pub fn notes(ladder: &Ladder) -> Vec<Note> {
+    let left_out = ladder.rungs.iter().filter_map(|rung| {
+        let why = rung.not_applicable.as_ref()?;
+        Some(Note::new(Code::RungLeftOut, format!("{} does not apply: {why}", rung.level)))
+    });
+    let comparison = &ladder.comparison;
+    let labels = comparison.sides.iter().find_map(|side| in_python::sentence(&side.target));
+    left_out
+        .chain(labels.map(|words| Note::new(Code::InPython, words)))
+        .chain(comparison.notes.iter().cloned())
+        .collect()
+}
 
 /// The numbers whose additions are shown.
 const SHOWN: [Measure; 4] = [

@@ -5,11 +5,13 @@ use std::fmt::Write as _;
 use crate::metrics::ladder::{Ladder, Rung};
 use crate::report::comparison::page::SMALL_PRINT;
 use crate::report::figures::{ABSENT, figure, short_verdict};
+use crate::report::html::plot::picture;
 use crate::report::html::tables::table;
-use crate::report::html::text::{escape, prose};
-use crate::report::html::{badges, list, page};
-use crate::report::in_python;
-use crate::report::ladder::{LEGEND, RungValue, SHOWN, added, difference, row, slices, value};
+use crate::report::html::text::escape;
+use crate::report::html::{badges, coded, list, page};
+use crate::report::ladder::{
+    LEGEND, RungValue, SHOWN, added, difference, notes, row, slices, value,
+};
 
 const COLOURS: [(&str, &str); 5] = [
     ("queue", "var(--s1)"),
@@ -26,17 +28,7 @@ const ROW: f64 = 30.0;
 /// The whole page.
 pub fn render(ladder: &Ladder) -> String {
     let comparison = &ladder.comparison;
-    let notes = ladder
-        .rungs
-        .iter()
-        .filter_map(|rung| {
-            let why = rung.not_applicable.as_ref()?;
-            Some(format!("{} does not apply: {why}", rung.level))
-        })
-        .chain(comparison.sides.iter().find_map(|side| in_python::sentence(&side.target)))
-        .chain(comparison.notes.iter().cloned())
-        .map(|note| prose(&note));
-    let notes = list(notes);
+    let notes = list(notes(ladder).iter().map(coded));
     let body = format!(
         "<h1>{}{}</h1>\n<p class=\"soft\">{} of {} blocks; the rungs took turns, with the same requests in each block</p>\n\
          <h2>Where the milliseconds of a request go</h2>\n{}<p class=\"soft\">{}</p>\n\
@@ -61,10 +53,8 @@ fn waterfall(ladder: &Ladder) -> String {
         ladder.rungs.iter().filter_map(|rung| Some((rung, rung.parts.as_ref()?))).collect();
     let longest = rungs.iter().map(|(_, parts)| parts.e2e_ms).fold(1e-9, f64::max);
     let width = |ms: f64| ms.max(0.0) / longest * (WIDTH - NAMES - FIGURES);
-    let mut svg = format!(
-        r#"<svg viewBox="0 0 {WIDTH} {}" role="img" aria-label="where the milliseconds go">"#,
-        ROW * rungs.len() as f64 + 10.0
-    );
+    let size = (WIDTH, ROW * rungs.len() as f64 + 10.0);
+    let mut svg = picture("where the milliseconds go", size);
     for (index, (rung, parts)) in rungs.iter().enumerate() {
         let y = ROW * index as f64 + 6.0;
         let mut x = NAMES;
@@ -119,6 +109,11 @@ fn additions(ladder: &Ladder) -> String {
     table("", &header, &rows)
 }
 
+/// An interval stays on one line.
+fn unbroken(text: &str) -> String {
+    text.replace(", ", ",\u{a0}")
+}
+
 fn cells(ladder: &Ladder, rung: &Rung) -> Vec<String> {
     let below = ladder.rungs.iter().find(|it| it.side.is_some() && it.side == rung.stands_on);
     let against =
@@ -126,15 +121,16 @@ fn cells(ladder: &Ladder, rung: &Rung) -> Vec<String> {
     let mut cells = vec![format!("{}<small>{against}</small>", escape(&rung.level.to_string()))];
     cells.extend(SHOWN.map(|measure| {
         let value = value(ladder, rung, measure).map_or_else(|| ABSENT.to_owned(), RungValue::text);
-        let added = row(ladder, rung, measure).map_or_else(String::new, added);
+        let added = row(ladder, rung, measure).map_or_else(String::new, |it| unbroken(&added(it)));
         format!("{value}<small>{added}</small>")
     }));
     cells.push(rung.cpu.as_ref().map_or_else(
         || ABSENT.to_owned(),
         |cpu| {
             let server = cpu.server_ms.map_or_else(String::new, |ms| format!(" + {}", figure(ms)));
-            let added =
-                cpu.adds_ms.map_or_else(String::new, |it| difference(it.mean, it.low, it.high));
+            let added = cpu
+                .adds_ms
+                .map_or_else(String::new, |it| unbroken(&difference(it.mean, it.low, it.high)));
             format!("{}{server}<small>{added}</small>", figure(cpu.here_ms))
         },
     ));

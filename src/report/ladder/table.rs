@@ -6,9 +6,10 @@ use crate::metrics::ladder::{Ladder, Parts};
 use crate::report::comparison::heading;
 use crate::report::comparison::table::how;
 use crate::report::figures::{ABSENT, figure, short_verdict};
-use crate::report::in_python;
-use crate::report::ladder::{LEGEND, RungValue, SHOWN, added, difference, row, slices, value};
-use crate::report::table::lines::{flowed, plain_table, printed, sentence};
+use crate::report::ladder::{
+    LEGEND, RungValue, SHOWN, added, difference, notes, row, slices, value,
+};
+use crate::report::table::lines::{coded, flowed, plain_table, printed, sentence};
 use crate::report::table::marks;
 
 /// Characters of the longest bar.
@@ -28,18 +29,7 @@ pub fn render(ladder: &Ladder) -> String {
     text.push_str(&waterfall(ladder));
     text.push_str(&sentence("  ", LEGEND));
     text.push_str("\nnotes\n");
-    for rung in &ladder.rungs {
-        if let Some(why) = &rung.not_applicable {
-            text.push_str(&sentence("  not applicable: ", &format!("{}: {why}", rung.level)));
-        }
-    }
-    if let Some(labels) = comparison.sides.iter().find_map(|side| in_python::sentence(&side.target))
-    {
-        text.push_str(&sentence("  note: ", &labels));
-    }
-    for note in &comparison.notes {
-        text.push_str(&sentence("  note: ", note));
-    }
+    text.extend(notes(ladder).iter().map(coded));
     text
 }
 

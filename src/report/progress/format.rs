@@ -45,7 +45,7 @@ impl Look {
     }
 
     /// Whether requests complete and none has brought a token, as embeddings do: nothing is then said of tokens.
-    fn answers_without_tokens(&self) -> bool {
+    pub(super) fn answers_without_tokens(&self) -> bool {
         self.snapshot.output_tokens == 0 && self.snapshot.latency_p50.is_some()
     }
 
@@ -103,10 +103,11 @@ mod tests {
                 itl_p99: None,
                 latency_p50: Some(Nanos(60_000_000)),
                 latency_p99: Some(Nanos(90_000_000)),
+                ..Snapshot::default()
             },
             elapsed: Nanos::from_secs_f64(9.6),
             in_flight: 8,
-            speed: Some(Speed { requests_per_s: 12.5, tokens_per_s: 500.0 }),
+            speed: Some(Speed { submitted_per_s: 13.0, requests_per_s: 12.5, tokens_per_s: 500.0 }),
         }
     }
 

@@ -1,13 +1,14 @@
-//! Progress display on standard error: a bar on a terminal, occasional lines elsewhere.
+//! Progress display on standard error: a bar or the whole of a terminal, occasional lines elsewhere.
 //!
 //! A thread of its own looks at published snapshots a few times a second; no hot thread knows of it.
 
 mod format;
+pub mod full;
 
 use std::collections::VecDeque;
 use std::io::Write;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Once};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::clock::{MonoNs, Nanos, now};
 use crate::console;
 use crate::console::streams;
 use crate::record::live::{LiveSnapshot, Snapshot};
+use crate::settings::ui::Ui;
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,25 +28,46 @@ pub enum Mode {
     Bar,
     /// A line every few seconds, and one at the end.
     Lines,
+    /// The whole terminal ([`full::FullView`]).
+    Full,
     /// Not at all.
     Silent,
 }
 
 impl Mode {
-    /// A bar where a person looks at a terminal, lines in logs and continuous integration.
-    pub fn detect() -> Self {
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let automatic = std::env::var_os("CI").is_some();
-        if streams::is_terminal() && !dumb && !automatic { Self::Bar } else { Self::Lines }
+    /// What was asked for, and lines where no person looks at a terminal: in logs and continuous integration.
+    pub fn of(ui: Ui) -> Self {
+        match ui {
+            Ui::Plain => Self::Lines,
+            Ui::Line if is_looked_at() => Self::Bar,
+            Ui::Full if is_looked_at() => Self::Full,
+            Ui::Line => Self::Lines,
+            Ui::Full => {
+                static ONCE: Once = Once::new();
+                ONCE.call_once(|| {
+                    console::print_notice(format_args!(
+                        "`--ui full` needs a terminal on standard error (and neither `TERM=dumb` nor `CI`): plain lines follow"
+                    ));
+                });
+                Self::Lines
+            }
+        }
     }
 
     /// How often a look is taken.
     const fn period(self) -> Duration {
         match self {
-            Self::Bar | Self::Silent => Duration::from_millis(250),
+            Self::Bar | Self::Full | Self::Silent => Duration::from_millis(250),
             Self::Lines => Duration::from_secs(5),
         }
     }
+}
+
+/// Whether a person looks at a terminal that can be drawn on.
+fn is_looked_at() -> bool {
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    let automatic = std::env::var_os("CI").is_some();
+    streams::is_terminal() && !dumb && !automatic
 }
 
 /// When a phase is over: after so many requests or so much time, whichever is first.
@@ -77,7 +100,7 @@ impl Progress {
         let screen = match mode {
             Mode::Bar => Screen::Bar(bar(label)),
             Mode::Lines => Screen::Lines(streams::notices()),
-            Mode::Silent => return Self { over: Arc::default(), thread: None },
+            Mode::Full | Mode::Silent => return Self { over: Arc::default(), thread: None },
         };
         let watch = Watch { label: label.to_owned(), totals, live, in_flight, screen };
         watch.start(mode.period())
@@ -202,6 +225,7 @@ impl<F: Fn() -> u32 + Send + 'static> Watch<F> {
 }
 
 /// What is seen at one instant.
+#[derive(Debug, Clone)]
 struct Look {
     snapshot: Snapshot,
     elapsed: Nanos,
@@ -209,37 +233,40 @@ struct Look {
     speed: Option<Speed>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Speed {
+    submitted_per_s: f64,
     requests_per_s: f64,
     tokens_per_s: f64,
 }
 
 /// The last looks, so that speeds are those of now and not of the whole phase.
-#[derive(Default)]
-struct Recent(VecDeque<(MonoNs, u64, u64)>);
+#[derive(Debug, Default)]
+struct Recent(VecDeque<(MonoNs, [u64; 3])>);
 
 impl Recent {
     /// Looks that a speed is taken over: two seconds of a bar.
     const LOOKS: usize = 9;
 
     fn push(&mut self, at: MonoNs, snapshot: &Snapshot) {
+        // The recorder's own instant, where it says one: a look comes a little later, now more and now less.
+        let at = snapshot.at.unwrap_or(at);
         let begun = snapshot.since.filter(|_| self.0.is_empty());
-        self.0.extend(begun.map(|since| (since, 0, 0)));
-        self.0.push_back((at, snapshot.ended, snapshot.output_tokens));
+        self.0.extend(begun.map(|since| (since, [0; 3])));
+        self.0.push_back((at, [snapshot.submitted, snapshot.ended, snapshot.output_tokens]));
         while self.0.len() > Self::LOOKS {
             self.0.pop_front();
         }
     }
 
     fn speed(&self) -> Option<Speed> {
-        let (&(from, requests, tokens), &(to, more_requests, more_tokens)) =
-            (self.0.front()?, self.0.back()?);
+        let (&(from, before), &(to, after)) = (self.0.front()?, self.0.back()?);
         let seconds = (to - from).as_secs_f64();
-        let per_s = |less: u64, more: u64| more.saturating_sub(less) as f64 / seconds;
+        let per_s = |which: usize| after[which].saturating_sub(before[which]) as f64 / seconds;
         (seconds > 0.0).then(|| Speed {
-            requests_per_s: per_s(requests, more_requests),
-            tokens_per_s: per_s(tokens, more_tokens),
+            submitted_per_s: per_s(0),
+            requests_per_s: per_s(1),
+            tokens_per_s: per_s(2),
         })
     }
 }

@@ -8,7 +8,7 @@ use crate::clock::Nanos;
 use crate::metrics::definition::{Definition, Quantity, Rate, Unit};
 use crate::metrics::percentile::Percentile;
 use crate::record::live::Snapshot;
-use crate::report::{PointReport, json_word, notes};
+use crate::report::{PointReport, json_word, mark_words, notes};
 
 /// Figures of the point that runs.
 #[derive(Debug, Clone)]
@@ -24,8 +24,12 @@ pub struct Live {
 /// The text of points that were measured, and of the one that runs.
 pub fn render(target: &str, points: &[PointReport], live: Option<&Live>) -> String {
     let mut text = String::new();
-    let info =
-        format!("{{version=\"{}\",target=\"{}\"}}", env!("CARGO_PKG_VERSION"), escape(target));
+    let marks = mark_words(points.iter().flat_map(|point| point.summary.marks.iter().copied()));
+    let info = format!(
+        "{{version=\"{}\",target=\"{}\",marks=\"{marks}\"}}",
+        env!("CARGO_PKG_VERSION"),
+        escape(target)
+    );
     family(&mut text, "bareflight_info", "This program and its target.", "gauge");
     line(&mut text, "bareflight_info", &info, 1.0);
     if let Some(live) = live {

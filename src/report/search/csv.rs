@@ -1,6 +1,8 @@
 //! `search.csv`: one row per probe.
 
 use crate::metrics::search::{Probe, Search};
+use crate::metrics::summary::Mark;
+use crate::report::mark_words;
 
 /// The whole file. A value that does not exist is an empty field; nothing is rounded.
 ///
@@ -10,7 +12,7 @@ pub fn render(search: &Search) -> Vec<u8> {
     let in_memory = "rows of equal length in memory are always accepted";
     let mut writer = ::csv::Writer::from_writer(Vec::new());
     for (index, probe) in search.probes.iter().enumerate() {
-        let cells = cells(probe);
+        let cells = cells(search, probe);
         if index == 0 {
             writer.write_record(cells.iter().map(|(name, _)| name)).expect(in_memory);
         }
@@ -20,7 +22,7 @@ pub fn render(search: &Search) -> Vec<u8> {
 }
 
 /// Column and field together, so that they cannot come apart.
-fn cells(probe: &Probe) -> Vec<(String, String)> {
+fn cells(search: &Search, probe: &Probe) -> Vec<(String, String)> {
     let maybe = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
     let mut cells: Vec<(String, String)> = vec![
         ("number".into(), probe.number.to_string()),
@@ -39,5 +41,6 @@ fn cells(probe: &Probe) -> Vec<(String, String)> {
     cells.extend(
         probe.counts.iter().map(|it| (format!("over {}", it.objective), it.over.to_string())),
     );
+    cells.push(("marks".into(), mark_words(search.simulated.then_some(Mark::Simulated))));
     cells
 }

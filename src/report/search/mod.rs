@@ -5,9 +5,11 @@ pub mod json;
 pub mod page;
 pub mod table;
 
+use crate::load::Load;
 use crate::metrics::early_stopping::Decision;
 use crate::metrics::search::{Axis, Count, Probe, Search};
-use crate::report::figures::{counted, figure, share};
+use crate::report::figures::{ABSENT, counted, figure, share};
+use crate::warning::{Code, Note};
 
 /// The sentence that a user quotes.
 fn headline(search: &Search) -> String {
@@ -39,6 +41,17 @@ fn value(search: &Search, at: f64) -> String {
     }
 }
 
+/// What a probe played, in as many digits as tell probes apart.
+fn load(search: &Search, probe: &Probe) -> String {
+    let text = probe.load.to_string();
+    match probe.load {
+        Load::Open { rate, .. } => {
+            text.replace(&format!("{rate}/s"), &format!("{}/s", value(search, rate)))
+        }
+        Load::Closed { .. } | Load::Batch => text,
+    }
+}
+
 /// How probes are limited and decided, for below a table.
 fn how(search: &Search) -> String {
     format!(
@@ -49,13 +62,16 @@ fn how(search: &Search) -> String {
     )
 }
 
-/// What must be said of the result.
-fn notes(search: &Search) -> Vec<String> {
+/// What must be said of the result, each with its code.
+pub fn notes(search: &Search) -> Vec<Note> {
     let outcome = &search.outcome;
-    let contradictions = outcome.contradictions.iter().map(|text| format!("not monotone: {text}"));
+    let contradictions = outcome.contradictions.iter();
+    let contradictions =
+        contradictions.map(|text| Note::new(Code::NotMonotone, format!("not monotone: {text}")));
     let told = contradictions.chain(outcome.notes.iter().cloned());
-    let early = (!outcome.converged && outcome.notes.is_empty())
-        .then(|| "the search has not come to its end: go on with `--resume`".to_owned());
+    let ran_out = outcome.notes.iter().any(|note| note.code == Code::OutOfProbes);
+    let words = "the search has not come to its end: go on with `--resume`";
+    let early = (!outcome.converged && !ran_out).then(|| Note::new(Code::Unfinished, words));
     told.chain(early).collect()
 }
 
@@ -74,7 +90,11 @@ fn over(count: &Count, probe: &Probe) -> String {
     format!("{mark}{}/{}", count.over, probe.counted)
 }
 
-/// The share of counted requests that met every bound.
+/// The share of counted requests that met every bound; absent where none was counted.
 fn good(probe: &Probe) -> String {
-    share(probe.good as f64 / (probe.counted.max(1)) as f64)
+    good_share(probe).map_or_else(|| ABSENT.to_owned(), share)
+}
+
+fn good_share(probe: &Probe) -> Option<f64> {
+    (probe.counted > 0).then(|| probe.good as f64 / probe.counted as f64)
 }

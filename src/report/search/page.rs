@@ -3,12 +3,12 @@
 use crate::metrics::search::{Axis as SearchAxis, Probe, Search};
 use crate::metrics::summary::Mark;
 use crate::report::figures::{figure, maybe};
-use crate::report::html::plot::scale::{Spread, tick_label};
+use crate::report::html::plot::scale::Spread;
 use crate::report::html::plot::{Axis, Chart, Point, Series};
 use crate::report::html::tables::table;
 use crate::report::html::text::{escape, prose};
-use crate::report::html::{badges, list, page};
-use crate::report::search::{good, headline, how, notes, over, value, verdict};
+use crate::report::html::{badges, coded, list, page};
+use crate::report::search::{good, good_share, headline, how, load, notes, over, value, verdict};
 
 const SIZE: (f64, f64) = (1060.0, 340.0);
 const SMALL_PRINT: &str =
@@ -26,7 +26,7 @@ pub fn render(search: &Search) -> String {
         picture(search).figure(),
         probes(search),
         prose(&how(search)),
-        list(notes(search).iter().map(|note| prose(note))),
+        list(notes(search).iter().map(coded)),
     );
     page(&search.title, &body, SMALL_PRINT)
 }
@@ -54,7 +54,7 @@ fn picture(search: &Search) -> Chart {
     let mut loads: Vec<f64> = search.probes.iter().filter_map(|probe| probe.at).collect();
     loads.sort_by(f64::total_cmp);
     loads.dedup();
-    let ticks = loads.iter().map(|at| (*at, tick_label(*at))).collect();
+    let ticks = loads.iter().map(|at| (*at, value(search, *at))).collect();
     Chart {
         title: "Requests that met every bound".to_owned(),
         x: Axis {
@@ -76,7 +76,7 @@ fn point(search: &Search, probe: &Probe) -> Option<Point> {
     let x = probe.at?;
     Some(Point {
         x,
-        y: 100.0 * probe.good as f64 / probe.counted.max(1) as f64,
+        y: 100.0 * good_share(probe)?,
         hollow: !probe.certain,
         name: format!("{}: {}", probe.number, value(search, x)),
         ..Point::default()
@@ -94,7 +94,7 @@ fn probes(search: &Search) -> String {
         .map(|probe| {
             let mut row = vec![
                 format!("{}<small>{}</small>", probe.number, probe.role.word()),
-                escape(&probe.load.to_string()),
+                escape(&load(search, probe)),
             ];
             row.extend(probe.counts.iter().map(|count| over(count, probe)));
             row.extend([

@@ -2,8 +2,8 @@
 
 use crate::metrics::search::Search;
 use crate::report::figures::{figure, maybe};
-use crate::report::search::{good, headline, how, notes, over, verdict};
-use crate::report::table::lines::{plain_table, printed, sentence};
+use crate::report::search::{good, headline, how, load, notes, over, verdict};
+use crate::report::table::lines::{coded, plain_table, printed, sentence};
 
 /// The whole text.
 pub fn render(search: &Search) -> String {
@@ -16,17 +16,14 @@ pub fn render(search: &Search) -> String {
     header.extend(["good\n%", "req/s", "s", "verdict"]);
     let mut table = plain_table(&header);
     for probe in &search.probes {
-        let mut row =
-            vec![format!("{} {}", probe.number, probe.role.word()), probe.load.to_string()];
+        let mut row = vec![format!("{} {}", probe.number, probe.role.word()), load(search, probe)];
         row.extend(probe.counts.iter().map(|count| over(count, probe)));
         row.extend([good(probe), maybe(probe.throughput), figure(probe.seconds), verdict(probe)]);
         table.add_row(row);
     }
     text.push_str(&printed(&table));
     text.push_str(&sentence("  ", &how(search)));
-    for note in notes(search) {
-        text.push_str(&sentence("  note: ", &note));
-    }
+    text.extend(notes(search).iter().map(coded));
     text.push_str(&sentence("\nlimit  ", &headline(search)));
     text
 }

@@ -54,6 +54,7 @@ mod tests {
             utilisation_mean: None,
             throttled: BTreeMap::new(),
             throttled_share: None,
+            over_time: Vec::new(),
         };
         assert_eq!(of_one(&gpu), "NVIDIA H200 (GPU-a): not one sample in the window");
         (gpu.energy_j, gpu.energy_from) = (Some(120.0), Some(EnergySource::Counter));

@@ -2,6 +2,8 @@
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
 
+use crate::warning::Note;
+
 /// Columns that are always there.
 pub(in crate::report) const WIDTH: usize = 100;
 
@@ -35,6 +37,11 @@ pub(in crate::report) fn printed(table: &Table) -> String {
 /// A sentence behind its `name`, broken between words; further lines start below its first word.
 pub(in crate::report) fn sentence(name: &str, text: &str) -> String {
     flowed(name, " ", &text.split_whitespace().collect::<Vec<_>>())
+}
+
+/// A note behind its code.
+pub(in crate::report) fn coded(note: &Note) -> String {
+    sentence(&format!("  {} note: ", note.code), &note.text)
 }
 
 /// Parts behind their `name` with `between` between them, broken between parts.

@@ -4,6 +4,7 @@ pub mod cells;
 pub(super) mod engine;
 mod gpu;
 pub(in crate::report) mod lines;
+mod mixture;
 mod point;
 mod server;
 mod sweep;
@@ -18,7 +19,7 @@ use crate::report::times::Shown;
 use crate::report::{Experiment, FileNote, cost, notes, repeats};
 use crate::settings::time_unit::TimeUnit;
 
-use lines::sentence;
+use lines::{coded, sentence};
 pub use point::{render as point, render_in as point_in};
 
 /// The whole report, for one point or several.
@@ -84,7 +85,7 @@ fn line(name: &str, value: &str) -> String {
 }
 
 /// `  [SIMULATED, DUMMY WEIGHTS]`, or nothing.
-pub(in crate::report) fn marks(marks: impl IntoIterator<Item = Mark>) -> String {
+pub fn marks(marks: impl IntoIterator<Item = Mark>) -> String {
     let words: Vec<String> =
         marks.into_iter().map(|mark| mark.description().to_uppercase()).collect();
     if words.is_empty() { String::new() } else { format!("  [{}]", words.join(", ")) }
@@ -163,7 +164,7 @@ fn what_to_know(experiment: &Experiment) -> String {
         }
     }
     for note in notes::notes(experiment) {
-        text.push_str(&sentence(&format!("  {} note: ", note.code), &note.text));
+        text.push_str(&coded(&note));
     }
     if text.is_empty() { text } else { format!("\nnotes\n{text}") }
 }

@@ -12,7 +12,7 @@ use crate::report::figures::{
 };
 use crate::report::notes::{self, SHOWN};
 use crate::report::table::lines::{flowed, plain_table, printed};
-use crate::report::table::{engine, marks};
+use crate::report::table::{engine, marks, mixture};
 use crate::report::times::Shown;
 use crate::report::{roofline, stages};
 use crate::settings::time_unit::TimeUnit;
@@ -29,9 +29,10 @@ pub fn render_in(point: &PointReport, unit: TimeUnit) -> String {
     let verdict = format!("  {}: ", summary.verdict.description());
     let ended = flowed(&verdict, ", ", &ended(summary));
     format!(
-        "{heading}{ended}{}{}{}{}{}",
+        "{heading}{ended}{}{}{}{}{}{}",
         latencies(summary, unit),
         throughput(summary),
+        mixture::render(summary),
         stages(summary),
         roofline(summary),
         engine::render(summary)

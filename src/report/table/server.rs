@@ -26,7 +26,7 @@ pub(super) fn parts(told: &ServerUse) -> Vec<String> {
     .flatten()
     .collect();
     if told.answers == 0 {
-        parts.push("no answer within the window: these are the closest to it".into());
+        parts.push("no answer within the window".into());
     }
     if told.unanswered > 0 {
         parts.push(format!("{} questions without an answer", told.unanswered));

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{Number, Side, SideLoad, SidePoint};
+use crate::warning::{Code, Note};
 
 /// Why a file is no result that can be read.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +60,11 @@ fn side(tool: &str, model: &str, point: SidePoint, cannot_tell: &[&str]) -> Side
         name: String::new(),
         title: format!("{tool}: {model}"),
         measured_by: Some(tool.to_owned()),
-        notes: [NOT_OURS].iter().chain(cannot_tell).map(|note| (*note).to_owned()).collect(),
+        notes: [NOT_OURS]
+            .iter()
+            .chain(cannot_tell)
+            .map(|note| Note::new(Code::NotOurs, *note))
+            .collect(),
         points: vec![point],
     }
 }
@@ -194,7 +199,7 @@ mod tests {
         assert_eq!(side.points[0].requests, Some((9, 10)));
         assert_eq!(side.points[0].get(Number::Ttft), Some(12.0));
         assert_eq!(side.points[0].get(Number::E2el), None);
-        assert!(side.measured_by.is_some() && side.notes[0].contains("another tool"));
+        assert!(side.measured_by.is_some() && side.notes[0].text.contains("another tool"));
         document["request_rate"] = json!(20.0);
         assert_eq!(imported(&document).points[0].load, SideLoad::Rate(20.0));
     }

@@ -8,8 +8,11 @@ use crate::load::Load;
 use crate::metrics::compare::{Block, ComparisonVerdict, compare};
 use crate::metrics::definition::Better;
 use crate::metrics::percentile::Percentile;
+use crate::metrics::summary::Verdict;
 use crate::metrics::{Quantity, Rate, Summary};
 use crate::report::Experiment;
+use crate::report::notes::concerns;
+use crate::warning::{Code, Note};
 
 /// A number that ours and other tools' files have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -144,7 +147,7 @@ pub struct Side {
     /// The tool that measured it, where that was not this one.
     pub measured_by: Option<String>,
     /// What readers must know: marks of ours, and what another tool's file cannot tell.
-    pub notes: Vec<String>,
+    pub notes: Vec<Note>,
     /// Its loads, in their order.
     pub points: Vec<SidePoint>,
 }
@@ -156,14 +159,15 @@ pub fn side_of(shown: &Experiment) -> Side {
         requests: Some((point.summary.counts.completed, point.summary.counts.attempted)),
         values: Number::ALL.map(|number| number.of(&point.summary)),
     });
-    let mut notes: Vec<String> = shown
+    let mut notes: Vec<Note> = shown
         .marks()
         .iter()
-        .map(|mark| format!("{}: {}", mark.description(), mark.sentence()))
+        .map(|mark| {
+            let words = format!("{}: {}", mark.description(), mark.sentence());
+            Note::new(mark.code(), words)
+        })
         .collect();
-    if let Some(verdict) = shown.verdict() {
-        notes.push(format!("measurement {}", verdict.description()));
-    }
+    notes.extend(verdict_note(shown));
     Side {
         name: String::new(),
         title: shown.title.clone() + &crate::report::table::marks(shown.marks()),
@@ -171,6 +175,14 @@ pub fn side_of(shown: &Experiment) -> Side {
         notes,
         points: points.collect(),
     }
+}
+
+/// The verdict, where it is not plainly valid, with the codes of the checks that did not pass.
+fn verdict_note(shown: &Experiment) -> Option<Note> {
+    let verdict = shown.verdict().filter(|verdict| *verdict != Verdict::Valid)?;
+    let codes: Vec<&str> = concerns(shown).iter().map(|it| it.worst.code.number()).collect();
+    let words = format!("measurement {} ({})", verdict.description(), codes.join(", "));
+    Some(Note::new(Code::SideChecks, words))
 }
 
 /// Names sides `A`, `B`, … in their order.

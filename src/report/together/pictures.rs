@@ -3,7 +3,7 @@
 use super::table::title;
 use super::{Number, Side, SideLoad};
 use crate::report::figures::figure;
-use crate::report::html::plot::file::{run_colour, sheet};
+use crate::report::html::plot::file::{Heading, run_colour, sheet};
 use crate::report::html::plot::scale::{Spread, tick_label};
 use crate::report::html::plot::{Axis, Chart, Point, Series};
 
@@ -19,9 +19,15 @@ const SIZE: (f64, f64) = (520.0, 290.0);
 /// `benchmark_comparison.svg`; `None` where no side has a number to draw.
 pub fn comparison(sides: &[Side]) -> Option<String> {
     let charts = DRAWN.map(|(number, title, unit)| chart(sides, number, title, unit));
-    let names: Vec<String> =
-        sides.iter().map(|side| format!("{}: {}", side.name, title(side))).collect();
-    sheet(&names.join("   "), &charts, 3)
+    let headings: Vec<Heading> = sides
+        .iter()
+        .enumerate()
+        .map(|(place, side)| Heading {
+            text: format!("{}: {}", side.name, title(side)),
+            colour: run_colour(place),
+        })
+        .collect();
+    sheet(&headings, &charts, 3)
 }
 
 fn chart(sides: &[Side], number: Number, title: &str, unit: &str) -> Chart {

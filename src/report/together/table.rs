@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use super::{Against, Number, Side, SideLoad, against, loads};
 use crate::metrics::compare::ComparisonVerdict;
 use crate::report::figures::{self, ABSENT};
-use crate::report::table::lines::{plain_table, printed, sentence};
+use crate::report::table::lines::{coded, plain_table, printed, sentence};
+use crate::warning::{Code, Note};
 
 /// Why most answers are what they are.
 const FEW: &str = "fewer than 5 points of one load decide nothing: repeat it (`--concurrency 8,8,8,8,8`), or measure in turns \
@@ -30,9 +31,7 @@ pub fn console(sides: &[Side], margin: f64) -> String {
         text.push_str(&printed(&table));
     }
     text.push_str("\nnotes\n");
-    for note in notes(sides) {
-        text.push_str(&sentence("  note: ", &note));
-    }
+    text.extend(notes(sides).iter().map(coded));
     text
 }
 
@@ -57,7 +56,7 @@ pub fn markdown(sides: &[Side], margin: f64) -> String {
     }
     text.push('\n');
     for note in notes(sides) {
-        let _infallible = writeln!(text, "- {note}");
+        let _infallible = writeln!(text, "- `{}` {}", note.code, note.text);
     }
     text
 }
@@ -92,7 +91,7 @@ pub fn summary(sides: &[Side], margin: f64) -> String {
     }
     text.push('\n');
     for note in notes(sides) {
-        text.push_str(&sentence("note: ", &note));
+        text.push_str(&sentence(&format!("{} note: ", note.code), &note.text));
     }
     text
 }
@@ -168,12 +167,14 @@ fn ratio_and_word(against: Against) -> Option<(f64, &'static str)> {
     Some((against.ratio?, word))
 }
 
-fn notes(sides: &[Side]) -> Vec<String> {
-    let of_sides = sides
-        .iter()
-        .flat_map(|side| side.notes.iter().map(|note| format!("{}: {note}", side.name)));
-    let few = (sides.len() > 1).then(|| FEW.to_owned());
-    of_sides.chain(few).collect()
+fn notes(sides: &[Side]) -> Vec<Note> {
+    let of_side = |side: &Side| {
+        let name = side.name.clone();
+        let notes = side.notes.clone().into_iter();
+        notes.map(move |note| Note::new(note.code, format!("{name}: {}", note.text)))
+    };
+    let few = (sides.len() > 1).then(|| Note::new(Code::FewBlocks, FEW));
+    sides.iter().flat_map(of_side).chain(few).collect()
 }
 
 #[cfg(test)]
@@ -186,7 +187,10 @@ mod tests {
             name: String::new(),
             title: title.to_owned(),
             measured_by: measured_by.map(str::to_owned),
-            notes: measured_by.map(|_| "cannot tell".to_owned()).into_iter().collect(),
+            notes: measured_by
+                .map(|_| Note::new(Code::NotOurs, "cannot tell"))
+                .into_iter()
+                .collect(),
             points: vec![SidePoint {
                 load: SideLoad::Concurrency(8),
                 requests: Some((9, 10)),

@@ -3,6 +3,8 @@
 //! Reads only what is measured, in one pass and into memory that is reused. Servers differ in almost everything, so `id`
 //! and `model` are ignored, `object` matters only as `error`, and unknown members are skipped.
 
+mod delta;
+
 use std::ops::Range;
 
 use crate::clock::MonoNs;
@@ -59,6 +61,12 @@ pub struct Chunk {
     pub is_error: bool,
     /// `x-bareflight-timing`: the engine's stamps, from our own server.
     pub times: Option<EngineTimes>,
+    /// It holds sound, which has no text.
+    pub has_sound: bool,
+    /// Words at the top, as of an error object without that name: `message`, `msg`.
+    says: bool,
+    /// A code or status beside them that stands for a failure.
+    is_fault: bool,
     /// Strings that went into `text`.
     texts: u32,
     /// The last of them, in the JSON; without escapes.
@@ -89,6 +97,7 @@ impl Chunk {
         let mut scan = Scanner::new(json);
         scan.object(|scan, key| self.top(scan, key))?;
         scan.end()?;
+        self.is_error |= self.says && self.is_fault && self.has_nothing();
         if let Some(text) = self.text_at.take().filter(|_| self.has_only_text()) {
             self.pattern.learn(json, text);
         }
@@ -104,13 +113,20 @@ impl Chunk {
             && self.finish.is_none()
             && self.usage.is_none()
             && self.times.is_none()
+            && !self.has_sound
             && !self.is_error
     }
 
     /// Whether it carries output.
     #[inline]
     pub fn has_output(&self) -> bool {
-        !self.text.is_empty() || !self.token_ids.is_empty()
+        !self.text.is_empty() || !self.token_ids.is_empty() || self.has_sound
+    }
+
+    /// Whether nothing that an answer consists of is in it.
+    #[inline]
+    pub fn has_nothing(&self) -> bool {
+        self.choices == 0 && self.embeddings == 0 && self.scores == 0 && self.usage.is_none()
     }
 
     fn top(&mut self, scan: &mut Scanner<'_>, key: &[u8]) -> Result<(), BadJson> {
@@ -124,18 +140,48 @@ impl Chunk {
                 (b"tokens", Kind::Object) => self.usage(scan),
                 _ => scan.skip(),
             }),
+            // Groq's own place for counts.
+            (b"x_groq", Kind::Object) => scan.object(|scan, key| match (key, scan.kind()?) {
+                (b"usage", Kind::Object) => self.usage(scan),
+                _ => scan.skip(),
+            }),
             // Some servers send the member always, empty where all is well.
-            (b"error", _) => {
+            (b"error" | b"errors", _) => {
                 self.is_error |= scan.skip_and_judge()?;
                 Ok(())
             }
-            (b"object", Kind::Text) => {
+            (b"object" | b"type", Kind::Text) => {
                 self.is_error |= scan.text()?.raw == b"error";
                 Ok(())
+            }
+            (b"message" | b"msg" | b"detail" | b"code" | b"status" | b"success", _) => {
+                self.complaint(scan, key)
             }
             (b"x-bareflight-timing", Kind::Object) => self.timing(scan),
             _ => scan.skip(),
         }
+    }
+
+    /// A member of an error object that does not call itself one, as frameworks and gateways write them.
+    fn complaint(&mut self, scan: &mut Scanner<'_>, key: &[u8]) -> Result<(), BadJson> {
+        match (key, scan.kind()?) {
+            (b"message" | b"msg", Kind::Text) => self.says |= !scan.text()?.raw.is_empty(),
+            (b"detail", _) => {
+                let is_there = scan.skip_and_judge()?;
+                (self.says, self.is_fault) = (self.says || is_there, self.is_fault || is_there);
+            }
+            (b"code" | b"status", Kind::Number) => {
+                self.is_fault |= !matches!(scan.whole_number()?, Some(0 | 200));
+            }
+            (b"code" | b"status", Kind::Text) => {
+                let word = scan.text()?.raw;
+                let is_well = ["", "0", "200", "ok", "success"];
+                self.is_fault |= !is_well.iter().any(|it| word.eq_ignore_ascii_case(it.as_bytes()));
+            }
+            (b"success", Kind::Bool) => self.is_fault |= !scan.skip_and_judge()?,
+            _ => scan.skip()?,
+        }
+        Ok(())
     }
 
     fn choice(&mut self, scan: &mut Scanner<'_>) -> Result<(), BadJson> {
@@ -144,7 +190,7 @@ impl Chunk {
             return scan.skip();
         }
         scan.object(|scan, key| match (key, scan.kind()?) {
-            (b"delta" | b"message", Kind::Object) => scan.object(|scan, key| self.delta(scan, key)),
+            (b"delta" | b"message", Kind::Object) => self.delta(scan),
             (b"text", Kind::Text) => self.output(scan),
             (b"token_ids", Kind::Array) => scan.array(|scan| self.token_id(scan)),
             (b"finish_reason", kind) => {
@@ -165,42 +211,6 @@ impl Chunk {
         })
     }
 
-    /// A member of `delta` or `message`.
-    fn delta(&mut self, scan: &mut Scanner<'_>, key: &[u8]) -> Result<(), BadJson> {
-        match (key, scan.kind()?) {
-            (b"content" | b"reasoning" | b"reasoning_content" | b"refusal", Kind::Text) => {
-                self.output(scan)
-            }
-            // Some servers send content as a list of parts.
-            (b"content", Kind::Array) => scan.array(|scan| self.part(scan)),
-            (b"tool_calls", Kind::Array) => scan.array(|scan| self.part(scan)),
-            (b"function_call", Kind::Object) => self.part(scan),
-            (b"token_ids", Kind::Array) => scan.array(|scan| self.token_id(scan)),
-            _ => scan.skip(),
-        }
-    }
-
-    /// A part of a content, or a call: `text`, or `function` with a name and arguments.
-    fn part(&mut self, scan: &mut Scanner<'_>) -> Result<(), BadJson> {
-        if scan.kind()? != Kind::Object {
-            return scan.skip();
-        }
-        scan.object(|scan, key| match (key, scan.kind()?) {
-            (b"text" | b"name" | b"arguments", Kind::Text) => self.output(scan),
-            (b"function", Kind::Object) => self.part(scan),
-            _ => scan.skip(),
-        })
-    }
-
-    #[inline]
-    fn output(&mut self, scan: &mut Scanner<'_>) -> Result<(), BadJson> {
-        let text = scan.text()?;
-        text.append_to(&mut self.text);
-        self.texts += 1;
-        self.text_at = scan.place_of(text);
-        Ok(())
-    }
-
     fn token_id(&mut self, scan: &mut Scanner<'_>) -> Result<(), BadJson> {
         if scan.kind()? != Kind::Number {
             return scan.skip();
@@ -216,7 +226,7 @@ impl Chunk {
         scan.object(|scan, key| match key {
             b"prompt_tokens" | b"input_tokens" => larger(&mut usage.prompt, scan),
             b"total_tokens" => larger(&mut usage.total, scan),
-            b"completion_tokens" => larger(&mut usage.completion, scan),
+            b"completion_tokens" | b"output_tokens" => larger(&mut usage.completion, scan),
             b"prompt_tokens_details" if scan.kind()? == Kind::Object => {
                 scan.object(|scan, key| match key {
                     b"cached_tokens" => larger(&mut usage.cached, scan),
@@ -294,12 +304,38 @@ fn larger(count: &mut Option<u32>, scan: &mut Scanner<'_>) -> Result<(), BadJson
     Ok(())
 }
 
+/// Words for `length`, in any case of letters.
+const LENGTH: &[&str] = &["length", "max_tokens", "model_length", "token_limit"];
+/// Words for `stop`.
+const STOP: &[&str] =
+    &["stop", "tool_calls", "function_call", "eos", "eos_token", "end_turn", "stop_sequence"];
+/// Words for an answer that the server gave up.
+const ABORTED: &[&str] = &[
+    "abort",
+    "aborted",
+    "error",
+    "cancelled",
+    "canceled",
+    "cancel",
+    "failed",
+    "failure",
+    "timeout",
+    "network_error",
+    "internal_error",
+    "server_error",
+    "insufficient_system_resource",
+];
+
 fn finish_of(word: RawText<'_>) -> Option<Finish> {
+    let is_one_of =
+        |words: &[&str]| words.iter().any(|known| word.raw.eq_ignore_ascii_case(known.as_bytes()));
     Some(match word.raw {
         b"" => return None,
         b"length" => Finish::Length,
-        b"stop" | b"tool_calls" | b"function_call" | b"eos" | b"eos_token" => Finish::Stop,
-        b"abort" | b"error" | b"cancelled" => Finish::Aborted,
+        b"stop" => Finish::Stop,
+        _ if is_one_of(LENGTH) => Finish::Length,
+        _ if is_one_of(STOP) => Finish::Stop,
+        _ if is_one_of(ABORTED) => Finish::Aborted,
         _ => Finish::Other,
     })
 }

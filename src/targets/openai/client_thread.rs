@@ -28,6 +28,7 @@ use crate::targets::openai::options::{CountTokens, Timeouts};
 use crate::targets::openai::remedy::Remedies;
 use crate::targets::openai::request_body::Outgoing;
 use crate::targets::openai::response_reader::{Output, ResponseReader};
+use crate::targets::openai::running_usage::RunningUsage;
 use crate::targets::openai::send_request::{Completed, Phase, RequestProgress, send_request};
 use crate::targets::openai::transport::{Route, Transport};
 
@@ -44,6 +45,8 @@ pub struct ClientSettings {
     pub api_key: Option<ApiKey>,
     /// What to do about refusals.
     pub remedies: Arc<Remedies>,
+    /// What is known of the counts beside the chunks of a stream.
+    pub usage: RunningUsage,
     /// Stamps come from the kernel unless a request says otherwise.
     pub kernel_stamps: bool,
     /// The server runs on this host, so its stamps are on our clock, and they are wanted.
@@ -180,7 +183,7 @@ impl ClientThread {
     /// A reader for the next response.
     pub fn take_reader(&self) -> ResponseReader {
         let mut answer = self.spare.borrow_mut().pop().unwrap_or_default();
-        answer.restart();
+        answer.restart(self.settings.usage);
         answer
     }
 

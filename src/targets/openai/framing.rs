@@ -51,8 +51,8 @@ impl Framing {
             return Ok(Self::Done);
         }
         if let Some(coding) = headers.get(header::TRANSFER_ENCODING) {
-            if !coding.as_bytes().to_ascii_lowercase().ends_with(b"chunked") {
-                return Err(BadFraming("a transfer-encoding other than chunked"));
+            if !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") {
+                return Err(BadFraming("a transfer-encoding other than chunked (such as gzip)"));
             }
             return Ok(Self::Chunked(ChunkState::Size(0, 0, 0)));
         }

@@ -23,6 +23,7 @@ mod probe;
 mod remedy;
 mod request_body;
 mod response_reader;
+mod running_usage;
 mod send_request;
 mod session;
 mod transport;
@@ -43,6 +44,7 @@ use crate::targets::openai::discover::{Model, named_model, only_model};
 use crate::targets::openai::probe::Answer;
 use crate::targets::openai::remedy::Remedies;
 use crate::targets::openai::request_body::RequestWriter;
+use crate::targets::openai::running_usage::RunningUsage;
 use crate::targets::openai::session::OpenAiSession;
 use crate::targets::openai::transport::Route;
 use crate::targets::registry::{Abilities, DefaultPrompts, Kind, ServerProtocol};
@@ -83,6 +85,8 @@ pub struct OpenAiTarget {
     route: Arc<Route>,
     writer: RequestWriter,
     remedies: Arc<Remedies>,
+    /// What the probe has found of the counts beside the chunks of a stream.
+    usage: RunningUsage,
     address: Address,
 }
 
@@ -129,7 +133,8 @@ impl OpenAiTarget {
             learn(&mut info, &mut writer, &model);
         }
         let remedies = Arc::new(Remedies::of(&options));
-        Ok(Self { options, info, route, writer, remedies, address })
+        let usage = RunningUsage::default();
+        Ok(Self { options, info, route, writer, remedies, usage, address })
     }
 
     /// Reads the server's facts about the model that the user named, as [`Self::new`] does without a name: its longest
@@ -156,7 +161,7 @@ impl OpenAiTarget {
         }
         let mut answer = self.answer_to(shot)?;
         let takes_it = match &answer {
-            Answer::Taken { running_usage } => *running_usage,
+            Answer::Taken { running_usage } => running_usage.unwrap_or(is_known_to_take_it),
             Answer::Unknown => is_known_to_take_it,
             Answer::Refused(_) => false,
         };
@@ -168,6 +173,9 @@ impl OpenAiTarget {
             if matches!(&answer, Answer::Refused(failure) if may_be_why(failure)) {
                 answer = self.answer_to(shot)?;
             }
+        }
+        if let Answer::Taken { running_usage: Some(false) } = answer {
+            self.usage = RunningUsage::apart();
         }
         self.info.details["continuous_usage_stats"] = self.writer.asks_for_running_usage().into();
         Ok(match answer {
@@ -221,7 +229,7 @@ impl Target for OpenAiTarget {
     }
 
     fn open(self: Box<Self>, sink: Sink) -> Result<Box<dyn Session>, TargetError> {
-        let Self { options, info, route, writer, remedies, address: _ } = *self;
+        let Self { options, info, route, writer, remedies, usage, address: _ } = *self;
         let keeper = StampKeeper::start();
         let kernel_stamps = keeper.works();
         sink.set_stamp_source(if kernel_stamps { StampSource::Kernel } else { StampSource::User });
@@ -233,6 +241,7 @@ impl Target for OpenAiTarget {
             tokenizer: options.tokenizer,
             api_key: options.api_key,
             remedies,
+            usage,
             kernel_stamps,
         };
         let threads = options.threads.get();

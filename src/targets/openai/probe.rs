@@ -9,6 +9,7 @@ use crate::network::thread;
 use crate::request::{Failure, FailureKind};
 use crate::targets::openai::request_body::Message;
 use crate::targets::openai::response_reader::ResponseReader;
+use crate::targets::openai::send_request::refuse_what_cannot_be_read;
 use crate::targets::openai::transport::{Response, Route, Transport, Way};
 
 /// How long the probe waits: a server that is slower refuses nothing yet.
@@ -25,8 +26,8 @@ pub enum Answer {
     Refused(Failure),
     /// It takes them.
     Taken {
-        /// Usage came with the first output of a stream.
-        running_usage: bool,
+        /// Whether usage ran along with the chunks of its answer; `None` where that had no output.
+        running_usage: Option<bool>,
     },
     /// It did not say within the limit, or was busy.
     Unknown,
@@ -69,17 +70,20 @@ async fn ask(route: &Arc<Route>, message: &Message) -> Answer {
     if !response.status.is_success() {
         return refused(failure_of(response.status, &response.headers, &body.unwrap_or_default()));
     }
-    body.map_or(Answer::Unknown, |body| Answer::Taken { running_usage: has_running_usage(&body) })
+    if let Err(failure) = refuse_what_cannot_be_read(&response.headers) {
+        return Answer::Refused(failure);
+    }
+    body.map_or(Answer::Unknown, |body| Answer::Taken { running_usage: had_running_usage(&body) })
 }
 
 fn refused(failure: Failure) -> Answer {
     if is_lasting(failure.kind) { Answer::Refused(failure) } else { Answer::Unknown }
 }
 
-/// Of a body that is no stream, nothing is an event.
-fn has_running_usage(body: &[u8]) -> bool {
+fn had_running_usage(body: &[u8]) -> Option<bool> {
     let mut reader = ResponseReader::default();
-    reader.feed(body).is_ok() && reader.has_running_usage()
+    reader.feed(body).ok()?;
+    reader.had_running_usage()
 }
 
 /// Whether a failure of this kind meets every request: what is busy now may not be later.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::network::refusal::error_message;
-use crate::network::sse::{SseEvent, SseReader};
+use crate::network::sse::{MAX_EVENT, SseEvent, SseReader};
 use crate::record::event::TokenHash;
 use crate::record::oddity::Oddity;
 use crate::record::request_record::{EngineTimes, FinishReason, TokenSource};
@@ -11,6 +11,7 @@ use crate::request::{Failure, FailureKind};
 use crate::targets::openai::chunk::{Chunk, Finish};
 use crate::targets::openai::options::CountTokens;
 use crate::targets::openai::output_text::OutputText;
+use crate::targets::openai::running_usage::RunningUsage;
 use crate::tokenizer::tokens_so_far::TokensSoFar;
 
 /// Output that one read added.
@@ -55,6 +56,21 @@ pub struct Closing {
 pub struct ResponseReader {
     reader: SseReader,
     progress: Progress,
+    shape: Shape,
+    /// A document so far, or the beginning of what is none and no stream of events.
+    document: Vec<u8>,
+}
+
+/// What a body turned out to be, whatever its head called it.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// Nothing but white space has come.
+    #[default]
+    Unknown,
+    /// A stream of events.
+    Events,
+    /// One JSON document.
+    Document,
 }
 
 #[derive(Debug, Default)]
@@ -64,12 +80,11 @@ struct Progress {
     unread: Option<Output>,
     counted: u32,
     has_ids: bool,
-    /// Usage came with the first output, so each chunk has a running count.
-    usage_is_running: Option<bool>,
+    has_sound: bool,
+    /// The server's own counts; zeros are ignored.
+    usage: RunningUsage,
     /// Our tokenizer's count, delivery by delivery, where nothing else counts them.
     tokens_so_far: TokensSoFar,
-    /// The server's own count; zeros are ignored.
-    usage: Option<u32>,
     /// The server's own count of the prompt; zeros are ignored.
     prompt: Option<u32>,
     /// What the server found of the prompt in its cache.
@@ -78,24 +93,83 @@ struct Progress {
     finish: Option<Finish>,
     times: Option<EngineTimes>,
     done: bool,
+    /// The first object that is no part of an answer.
+    stray: Vec<u8>,
 }
 
 impl ResponseReader {
     /// Resets for the next response and keeps the memory.
-    pub fn restart(&mut self) {
+    pub fn restart(&mut self, usage: RunningUsage) {
         self.reader.restart();
-        let Progress { chunk, mut text, .. } = std::mem::take(&mut self.progress);
+        let Progress { chunk, mut text, mut stray, .. } = std::mem::take(&mut self.progress);
         text.restart();
-        self.progress = Progress { chunk, text, ..Progress::default() };
+        stray.clear();
+        self.document.clear();
+        self.shape = Shape::Unknown;
+        self.progress = Progress { chunk, text, stray, usage, ..Progress::default() };
     }
 
-    /// Takes the next bytes of a stream of events.
+    /// Takes the next bytes of a body: a stream of events, or one document, which servers send under each other's name.
     ///
     /// # Errors
     /// When an event is an error, or cannot be understood.
     #[inline]
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        match self.shape {
+            Shape::Events => self.reader.feed(bytes, |event| self.progress.take(event)),
+            Shape::Document => self.keep(bytes),
+            Shape::Unknown => self.begin(bytes),
+        }
+    }
+
+    fn begin(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        match bytes.iter().find(|byte| !is_before_a_body(**byte)) {
+            None => {}
+            Some(b'{') => {
+                self.shape = Shape::Document;
+                return self.keep(bytes);
+            }
+            Some(b'<') => return Err(web_page()),
+            Some(_) => {
+                self.shape = Shape::Events;
+                self.document.extend_from_slice(&bytes[..bytes.len().min(SHOWN)]);
+            }
+        }
         self.reader.feed(bytes, |event| self.progress.take(event))
+    }
+
+    #[cold]
+    fn keep(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.document.extend_from_slice(bytes);
+        if self.document.len() <= MAX_EVENT {
+            return Ok(());
+        }
+        let message = format!("the answer is one document of more than {MAX_EVENT} bytes");
+        Err(Failure::new(FailureKind::Malformed, message))
+    }
+
+    /// Whether one JSON document came in place of a stream.
+    #[inline]
+    pub fn is_document(&self) -> bool {
+        self.shape == Shape::Document
+    }
+
+    /// Reads the document that came in place of a stream, as [`Self::whole`] does.
+    ///
+    /// # Errors
+    /// When it was cut off, and as [`Self::whole`].
+    pub fn document(
+        &mut self,
+        end: StreamEnd,
+        count: Option<&CountTokens>,
+    ) -> Result<(Output, Closing), Failure> {
+        if let StreamEnd::Broken(message) = end {
+            return Err(Failure::new(FailureKind::Disconnected, message));
+        }
+        let document = std::mem::take(&mut self.document);
+        let read = self.whole(&document, None, count);
+        self.document = document;
+        read
     }
 
     /// Output since the last call, if any. Where neither ids nor usage say how many tokens a chunk holds, `count` does.
@@ -117,9 +191,9 @@ impl ResponseReader {
         self.progress.done
     }
 
-    /// Whether usage came with the first output, as where it runs along with the chunks.
-    pub fn has_running_usage(&self) -> bool {
-        self.progress.usage_is_running == Some(true)
+    /// Whether the server's counts ran along with the chunks; `None` where no output came.
+    pub fn had_running_usage(&self) -> Option<bool> {
+        self.progress.usage.was_running()
     }
 
     /// All text of the answer so far.
@@ -155,7 +229,7 @@ impl ResponseReader {
         if let (StreamEnd::Broken(message), false) = (end, over) {
             return Err(Failure::new(FailureKind::Disconnected, message));
         }
-        let closing = progress.tally(count)?;
+        let closing = progress.tally(count).map_err(|failure| self.with_words(failure))?;
         match (progress.finish, progress.done) {
             (Some(finish), _) => Ok(Closing { finish: reason_of(finish), ..closing }),
             (None, true) if closing.tokens.0 >= max_tokens => {
@@ -167,9 +241,25 @@ impl ResponseReader {
                 let got = closing.tokens.0;
                 let message =
                     format!("{marker} without a finish_reason after {got} of {max_tokens} tokens");
-                Err(Failure::new(FailureKind::Truncated, message))
+                Err(self.with_words(Failure::new(FailureKind::Truncated, message)))
             }
         }
+    }
+
+    /// The failure, with what came that was no part of an answer.
+    #[cold]
+    fn with_words(&self, failure: Failure) -> Failure {
+        let Failure { kind, message } = failure;
+        let no_event = !self.reader.had_event() && !self.document.trim_ascii().is_empty();
+        let message = match (no_event, self.progress.stray.as_slice()) {
+            (true, _) => format!(
+                "{message}, nor any server-sent event (`data: …`); it begins with: {}",
+                shown(&self.document)
+            ),
+            (false, []) => message,
+            (false, stray) => format!("{message}; the server said: {}", shown(stray)),
+        };
+        Failure::new(kind, message)
     }
 
     /// Reads a response without streaming; its tokens are one delivery. Where it must hold so many vectors or scores, it does.
@@ -182,6 +272,10 @@ impl ResponseReader {
         expects: Option<u32>,
         count: Option<&CountTokens>,
     ) -> Result<(Output, Closing), Failure> {
+        let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+        if body.trim_ascii_start().starts_with(b"<") {
+            return Err(web_page());
+        }
         let progress = &mut self.progress;
         progress.take_json(body)?;
         let hash = progress.unread.take().map_or(TokenHash::EMPTY, |output| output.hash);
@@ -203,7 +297,9 @@ impl ResponseReader {
             };
             return Ok((NOTHING, closing));
         }
-        let mut closing = progress.tally(count)?;
+        let mut closing = progress.tally(count).map_err(|Failure { kind, message }| {
+            Failure::new(kind, format!("{message}: {}", shown(body)))
+        })?;
         closing.finish = progress.finish.map_or(FinishReason::Unknown, reason_of);
         Ok((Output { tokens: closing.tokens.0, hash }, closing))
     }
@@ -235,47 +331,47 @@ impl Progress {
             return Err(Failure::new(FailureKind::ErrorInStream, error_message(json)));
         }
         if self.chunk.finish == Some(Finish::Aborted) {
-            return Err(Failure::new(
-                FailureKind::Engine,
-                "the finish_reason says abort, error or cancelled",
-            ));
+            return Err(given_up(json));
         }
         self.knows_finish |= self.chunk.knows_finish;
         self.finish = self.chunk.finish.or(self.finish);
         self.times = self.chunk.times.or(self.times);
         let usage = self.chunk.usage.and_then(|usage| usage.completion).filter(|count| *count > 0);
-        self.usage = usage.or(self.usage);
         let prompt = self.chunk.usage.and_then(|usage| usage.prompt).filter(|count| *count > 0);
         self.prompt = prompt.or(self.prompt);
         self.cached = self.chunk.usage.and_then(|usage| usage.cached).max(self.cached);
         if self.chunk.has_output() {
             self.take_chunk_output(usage);
+        } else {
+            self.usage.take(usage);
+            if self.chunk.has_nothing() && self.stray.is_empty() {
+                self.stray.extend_from_slice(&json[..json.len().min(SHOWN)]);
+            }
         }
         Ok(())
     }
 
     #[inline]
     fn take_chunk_output(&mut self, usage: Option<u32>) {
-        let is_running = *self.usage_is_running.get_or_insert(usage.is_some());
-        let has_new_text = !self.chunk.text.is_empty() && self.text.take(&self.chunk.text);
+        let has_text = !self.chunk.text.is_empty() && self.text.take(&self.chunk.text);
+        let is_new = has_text || self.chunk.has_sound;
         let ids = &self.chunk.token_ids;
         self.has_ids |= !ids.is_empty();
-        let tokens = match usage {
-            _ if self.has_ids => ids.len() as u32,
-            Some(so_far) if is_running => so_far.saturating_sub(self.counted),
-            _ => u32::from(has_new_text),
-        };
+        self.has_sound |= self.chunk.has_sound;
+        let by_usage = self.usage.tokens_of(usage, is_new, self.counted);
+        let tokens = if self.has_ids { ids.len() as u32 } else { by_usage };
         self.counted += tokens;
         let hash = TokenHash::of(ids.iter().copied());
         let before = self.unread.unwrap_or(NOTHING);
         self.unread = Some(Output {
-            tokens: before.tokens + tokens,
+            tokens: before.tokens.saturating_add(tokens),
             hash: before.hash.then(hash, ids.len() as u32),
         });
     }
 
+    /// Whether neither ids nor usage say how many tokens a chunk has. Sound has none that a tokenizer would find.
     fn is_uncounted(&self) -> bool {
-        !self.has_ids && self.usage_is_running != Some(true)
+        !self.has_ids && !self.has_sound && !self.usage.is_running()
     }
 
     fn added_tokens(&mut self, count: &CountTokens) -> u32 {
@@ -288,7 +384,8 @@ impl Progress {
             let text: Cow<'_, str> = String::from_utf8_lossy(self.text.all());
             count(&text) as u32
         });
-        let tokens = match (self.usage, ours) {
+        let usage = self.usage.total();
+        let tokens = match (usage, ours) {
             _ if self.has_ids => (self.counted, TokenSource::Ids),
             (Some(usage), _) => (usage, TokenSource::Usage),
             (None, Some(ours)) if self.counted > 0 && ours > 0 => (ours, TokenSource::Retokenized),
@@ -297,7 +394,7 @@ impl Progress {
         if tokens.0 == 0 {
             return Err(Failure::new(FailureKind::Empty, "the answer ended and held no token"));
         }
-        let mismatch = self.usage.zip(ours).filter(|(usage, ours)| usage != ours);
+        let mismatch = usage.zip(ours).filter(|(usage, ours)| usage != ours);
         let (prompt, cached) = (self.prompt, self.cached);
         let has_no_token = self.counted > 0 && ours == Some(0);
         let oddity = has_no_token.then_some(Oddity::NoTokensInText);
@@ -320,10 +417,42 @@ fn reason_of(finish: Finish) -> FinishReason {
     }
 }
 
+/// Longest part of an answer that is shown.
+const SHOWN: usize = 200;
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// White space, or a part of a byte-order mark.
+fn is_before_a_body(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || BYTE_ORDER_MARK.contains(&byte)
+}
+
+fn shown(text: &[u8]) -> String {
+    let text = text.trim_ascii();
+    String::from_utf8_lossy(&text[..text.len().min(SHOWN)]).into_owned()
+}
+
+/// A page for people came.
+#[cold]
+pub fn web_page() -> Failure {
+    let message = "the answer is a web page: does the URL name the API of the server?";
+    Failure::new(FailureKind::Malformed, message)
+}
+
+#[cold]
+fn given_up(json: &[u8]) -> Failure {
+    let message = format!("the finish_reason says that the server gave up: {}", shown(json));
+    Failure::new(FailureKind::Engine, message)
+}
+
 #[cold]
 fn not_json(text: &[u8], at: usize) -> Failure {
-    let shown = String::from_utf8_lossy(&text[..text.len().min(Failure::MAX_MESSAGE)]);
-    Failure::new(FailureKind::Malformed, format!("no JSON object (byte {at}): {shown}"))
+    let follows = at > 0 && text[at..].trim_ascii_start().starts_with(b"{");
+    let what = if follows {
+        "several JSON objects in a row, in place of one or of server-sent events (`data: …`)"
+    } else {
+        "no JSON object"
+    };
+    Failure::new(FailureKind::Malformed, format!("{what} (byte {at}): {}", shown(text)))
 }
 
 #[cfg(test)]

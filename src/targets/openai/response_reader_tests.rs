@@ -200,7 +200,7 @@ fn a_whole_answer_is_one_delivery_of_all_its_tokens() {
 fn an_answer_used_again_remembers_nothing() {
     let mut answer = ResponseReader::default();
     answer.feed(format!("data: {LENGTH}\n\ndata: [DONE]\n\ndata: half").as_bytes()).unwrap();
-    answer.restart();
+    answer.restart(RunningUsage::default());
     answer.feed(format!("data: {}\n\n", token("a")).as_bytes()).unwrap();
     assert_eq!(answer.take_output(None).unwrap().tokens, 1);
     assert!(!answer.is_done());

@@ -8,11 +8,14 @@ use http::{HeaderMap, header};
 
 use crate::clock::{MonoNs, now};
 use crate::network::refusal::failure_of;
+use crate::network::stamp::ReadStamp;
 use crate::record::request_record::{ConnectionUse, StampSource};
 use crate::request::{Failure, FailureKind};
 use crate::targets::openai::client_thread::ClientThread;
 use crate::targets::openai::request_body::Outgoing;
-use crate::targets::openai::response_reader::{Closing, ResponseReader, StreamEnd};
+use crate::targets::openai::response_reader::{
+    Closing, Output, ResponseReader, StreamEnd, web_page,
+};
 use crate::targets::openai::transport::{Response, ResponseBody, Step, Way};
 
 /// How long the end of a stream may take after `[DONE]` without costing the connection a place in the pool.
@@ -160,8 +163,9 @@ async fn read_response(
         let body = response.body.read_whole(MAX_REFUSAL).await.unwrap_or_default();
         return Err(failure_of(response.status, &response.headers, &body));
     }
-    refuse_compression(&response.headers)?;
-    if is_event_stream(&response.headers, outgoing.streaming)? {
+    refuse_what_cannot_be_read(&response.headers)?;
+    // Without streaming a document is all that can come, unless its head says otherwise.
+    if outgoing.streaming || says_events(&response.headers) {
         stream(client, outgoing, progress, reader, &mut response.body).await
     } else {
         whole(client, outgoing, reader, &mut response.body).await
@@ -189,6 +193,9 @@ async fn stream(
             client.deliver(outgoing.id, output, stamp);
             body.read_freely();
         }
+        if reader.is_document() {
+            body.read_freely();
+        }
         match step? {
             Step::Open if reader.is_done() => break StreamEnd::Clean,
             Step::Open => {}
@@ -196,6 +203,10 @@ async fn stream(
             Step::Broken(message) => break StreamEnd::Broken(message),
         }
     };
+    if reader.is_document() {
+        let read = reader.document(end, client.tokenizer())?;
+        return Ok(came_whole(client, outgoing, read, body.stamp()));
+    }
     client.note_stamps(outgoing.id, all_by_kernel);
     let closing = reader.close(end, outgoing.max_tokens, client.tokenizer())?;
     Ok(Completed { at: body.stamp().at, closing })
@@ -210,17 +221,33 @@ async fn whole(
 ) -> Result<Completed, Failure> {
     let bytes = body.read_whole(MAX_WHOLE).await?;
     let stamp = body.stamp();
-    let (output, closing) = reader.whole(&bytes, outgoing.expects, client.tokenizer())?;
+    let read = reader.whole(&bytes, outgoing.expects, client.tokenizer())?;
+    Ok(came_whole(client, outgoing, read, stamp))
+}
+
+fn came_whole(
+    client: &ClientThread,
+    outgoing: &Outgoing,
+    (output, closing): (Output, Closing),
+    stamp: ReadStamp,
+) -> Completed {
     client.note_stamps(outgoing.id, stamp.source == StampSource::Kernel);
     // An embedding has no tokens that could come one by one.
     if outgoing.streaming && output.tokens > 0 {
         client.note_not_streamed(outgoing.id);
     }
     client.deliver(outgoing.id, output, stamp);
-    Ok(Completed { at: stamp.at, closing })
+    Completed { at: stamp.at, closing }
 }
 
-fn refuse_compression(headers: &HeaderMap) -> Result<(), Failure> {
+/// Refuses what is no answer by its head alone: a compressed body, or a page for people.
+///
+/// # Errors
+/// When it is one of these.
+pub fn refuse_what_cannot_be_read(headers: &HeaderMap) -> Result<(), Failure> {
+    if kind_is(headers, "text/html") {
+        return Err(web_page());
+    }
     let Some(coding) = headers.get(header::CONTENT_ENCODING) else { return Ok(()) };
     if coding.as_bytes().eq_ignore_ascii_case(b"identity") {
         return Ok(());
@@ -233,16 +260,11 @@ fn refuse_compression(headers: &HeaderMap) -> Result<(), Failure> {
     Err(Failure::new(FailureKind::Malformed, message))
 }
 
-/// Whether the body is a stream of events. Without a content type it is what the request asked for.
-fn is_event_stream(headers: &HeaderMap, asked_for: bool) -> Result<bool, Failure> {
+fn says_events(headers: &HeaderMap) -> bool {
+    kind_is(headers, "text/event-stream")
+}
+
+fn kind_is(headers: &HeaderMap, name: &str) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).map(|kind| kind.as_bytes().to_ascii_lowercase());
-    match kind.as_deref() {
-        Some(kind) if kind.starts_with(b"text/event-stream") => Ok(true),
-        Some(kind) if kind.starts_with(b"application/json") => Ok(false),
-        Some(kind) if kind.starts_with(b"text/html") => {
-            let message = "the answer is a web page: does the URL name the API of the server?";
-            Err(Failure::new(FailureKind::Malformed, message))
-        }
-        _ => Ok(asked_for),
-    }
+    kind.is_some_and(|kind| kind.starts_with(name.as_bytes()))
 }

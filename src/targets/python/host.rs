@@ -36,6 +36,13 @@ pub trait PythonHost: Send + Sync {
     /// What breaks the contract, a line each.
     fn check(&self, asked: &Asked) -> Result<String, String>;
 
+    /// How the same engine is started behind its own server, as JSON: command, variables, files, and how it is asked. Nothing is
+    /// started. Texts may hold `{port}` and `{folder}`.
+    ///
+    /// # Errors
+    /// In the adapter's words.
+    fn served(&self, asked: &Asked, name: &str) -> Result<String, String>;
+
     /// Starts the engine's thread, which owns `end` from now on.
     ///
     /// # Errors

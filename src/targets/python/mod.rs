@@ -8,6 +8,7 @@ pub mod engine_end;
 pub mod host;
 mod session;
 mod target;
+pub mod twin;
 
 use crate::settings::engine::EngineSettings;
 use crate::settings::served::ServedSettings;
@@ -88,11 +89,8 @@ fn split_options<'a>(name: &TargetName<'a>) -> (&'a str, &'a str) {
     name.argument.split_once(',').unwrap_or((name.argument, ""))
 }
 
-/// The adapter of a target, its model and its options.
-///
-/// # Errors
-/// When an option is none.
-pub fn adapter_of(target: &str) -> Option<Result<Asked, String>> {
+/// The adapter of a target; `None` where it is no engine in Python.
+pub(super) fn named_adapter(target: &str) -> Option<Adapter<'_>> {
     let (kind, name) = kind_of(target)?;
     let module = kind.abilities.in_python?;
     let (first, options) = split_options(&name);
@@ -100,6 +98,15 @@ pub fn adapter_of(target: &str) -> Option<Result<Asked, String>> {
         AdapterModule::Fixed(module) => (module, first),
         AdapterModule::Named => (first, ""),
     };
+    Some(Adapter { kind: kind.name, module, model, options })
+}
+
+/// The adapter of a target, its model and its options.
+///
+/// # Errors
+/// When an option is none.
+pub fn adapter_of(target: &str) -> Option<Result<Asked, String>> {
+    let Adapter { module, model, options, .. } = named_adapter(target)?;
     Some(target::parse_options(options).map(|options| Asked {
         module: module.to_owned(),
         model: model.to_owned(),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::record::sink::Sink;
 use crate::request::Limits;
@@ -81,20 +81,7 @@ impl PythonTarget {
             return Err(TargetError::Elsewhere { given, remedy: NO_HOST });
         };
         let unusable = |reason: String| TargetError::Unusable { name: given.clone(), reason };
-        let iteration_stats = settings.iteration_stats.unwrap_or(DEFAULT_ITERATION_STATS);
-        let wanted = json!({
-            "max_batch_size": settings.max_batch_size,
-            "max_num_tokens": settings.max_num_tokens,
-            "max_queue_size": settings.max_queue_size,
-            "kv_reuse": settings.kv_reuse,
-            "kv_tokens": settings.kv_tokens,
-            // Where nobody has said it, the engine's own way.
-            "chunked_context": (!settings.chunked_context).then_some(false),
-            "cuda_graphs": settings.cuda_graphs.then_some(true),
-            "iteration_stats": iteration_stats > 0,
-            "engine_stamps": settings.perf_metrics,
-            "options": all_options(options, &settings.engine_args).map_err(&unusable)?,
-        });
+        let wanted = settings_of(options, settings).map_err(&unusable)?;
         let asked = Asked {
             module: module.to_owned(),
             model: model.to_owned(),
@@ -114,10 +101,35 @@ impl PythonTarget {
             limits: described.limits,
             details: json!({ "adapter": module, "settings": wanted, "engine": described.details }),
         };
-        let target = Self { host, asked, info, has_statistics: iteration_stats > 0 };
+        let has_statistics = wants_statistics(settings);
+        let target = Self { host, asked, info, has_statistics };
         let tokens = Tokens::named(name.whole, &with_tokenizer_of(model, served), None);
         Ok(Named::new(target, described.special_ids, tokens))
     }
+}
+
+/// What an adapter is told: settings of the run, and options.
+///
+/// # Errors
+/// When an option is none, or stands twice.
+pub(super) fn settings_of(options: &str, settings: &EngineSettings) -> Result<Value, String> {
+    Ok(json!({
+        "max_batch_size": settings.max_batch_size,
+        "max_num_tokens": settings.max_num_tokens,
+        "max_queue_size": settings.max_queue_size,
+        "kv_reuse": settings.kv_reuse,
+        "kv_tokens": settings.kv_tokens,
+        // Where nobody has said it, the engine's own way.
+        "chunked_context": (!settings.chunked_context).then_some(false),
+        "cuda_graphs": settings.cuda_graphs.then_some(true),
+        "iteration_stats": wants_statistics(settings),
+        "engine_stamps": settings.perf_metrics,
+        "options": all_options(options, &settings.engine_args)?,
+    }))
+}
+
+fn wants_statistics(settings: &EngineSettings) -> bool {
+    settings.iteration_stats.unwrap_or(DEFAULT_ITERATION_STATS) > 0
 }
 
 /// The tokenizer that was named, else the one that lies in the model's folder.

@@ -103,6 +103,8 @@ const OF_RUNS: &[&str] = &[
     "scenario",
     "prompts",
     "prefix_tokens",
+    "prefix_groups",
+    "prefix_shares",
     "stop_at_eos",
     "min_tokens",
     "temperature",
@@ -133,6 +135,7 @@ const OF_RUNS: &[&str] = &[
     "note",
     "deny",
     "allow",
+    "ui",
     "quiet",
     // Places of libraries, which the environment may name for all runs.
     "triton_library",

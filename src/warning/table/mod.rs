@@ -2,6 +2,7 @@
 
 mod before;
 mod checks;
+mod experiments;
 mod notes;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,8 @@ pub enum Source {
     Mark,
     /// A note on results.
     Note,
+    /// A note on an experiment of several runs: a comparison, a ladder, a search.
+    Experiment,
 }
 
 /// What is known of a code.
@@ -164,11 +167,37 @@ pub enum Code {
     Saturated,
     /// A run ended when its windows agreed.
     StableWindows,
+    /// No answer of a server's own metrics fell into the window.
+    UnseenServer,
     /// Something went wrong beside requests: a file that could not be written, a target that did not close, a calibration that failed.
     Fault,
+    /// A comparison has fewer blocks than decide anything.
+    FewBlocks,
+    /// Sides were measured at different times.
+    NotInterleaved,
+    /// Checks did not pass in blocks of a side.
+    SideChecks,
+    /// Many intervals stand side by side, each with a chance to be wrong of its own.
+    ManyIntervals,
+    /// A rung of a ladder does not apply.
+    RungLeftOut,
+    /// Probes of a search contradict each other.
+    NotMonotone,
+    /// A search has used all its probes.
+    OutOfProbes,
+    /// A search was ended before it was done.
+    Unfinished,
+    /// Probes at the ends of the interval were not decided with confidence.
+    UndecidedEnds,
+    /// Not even single requests meet the objectives.
+    NeverMet,
+    /// Every load that was tried met the objectives.
+    AlwaysMet,
+    /// Numbers come from a file of another tool.
+    NotOurs,
 }
 
 /// Every code with what is known of it, in the order of numbers.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {
-    [checks::ENTRIES, before::ENTRIES, notes::ENTRIES].into_iter().flatten()
+    [checks::ENTRIES, before::ENTRIES, notes::ENTRIES, experiments::ENTRIES].into_iter().flatten()
 }

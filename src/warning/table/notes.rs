@@ -265,6 +265,15 @@ pub(super) const ENTRIES: &[Entry] = &[
         remedy: "None is needed; `--duration` fixes the length",
     },
     Entry {
+        code: Code::UnseenServer,
+        number: "W088",
+        name: "unseen server",
+        source: Source::Note,
+        means: "No answer of the server's own metrics fell into the window",
+        why: "Requests running and waiting and the cache held are left out; what counters gained is from the answers around the window",
+        remedy: "Measure for some seconds: the server is asked twice a second",
+    },
+    Entry {
         code: Code::Fault,
         number: "W090",
         name: "fault",

@@ -44,11 +44,15 @@ pub enum FileKind {
     Conversation,
     /// Pairs of lengths.
     Lengths,
+    /// Bins of lengths with their counts.
+    Histogram,
+    /// Parquet with a prompt column.
+    Parquet,
 }
 
 impl FileKind {
     /// Every kind.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Sharegpt,
         Self::Openorca,
         Self::CnnDailymail,
@@ -64,6 +68,8 @@ impl FileKind {
         Self::AzureLlm,
         Self::Conversation,
         Self::Lengths,
+        Self::Histogram,
+        Self::Parquet,
     ];
 
     /// As it is typed.
@@ -84,6 +90,8 @@ impl FileKind {
             Self::AzureLlm => "azure-llm",
             Self::Conversation => "conversation",
             Self::Lengths => "lengths",
+            Self::Histogram => "histogram",
+            Self::Parquet => "parquet",
         }
     }
 
@@ -103,6 +111,8 @@ impl FileKind {
             Self::AzureLlm => &formats::azure_llm::AzureLlm,
             Self::Conversation => &formats::conversation::Conversation,
             Self::Lengths => &formats::lengths::Lengths,
+            Self::Histogram => &formats::histogram::Histogram,
+            Self::Parquet => &formats::parquet::Parquet,
         }
     }
 
@@ -111,9 +121,19 @@ impl FileKind {
         matches!(self, Self::Mooncake | Self::Burstgpt | Self::AzureLlm)
     }
 
+    /// Whether its entries are lengths and nothing else, so that their prompts are random as a whole.
+    pub fn has_lengths_alone(self) -> bool {
+        matches!(self, Self::Burstgpt | Self::AzureLlm | Self::Lengths | Self::Histogram)
+    }
+
+    /// Whether its requests are drawn, and are no entries with an order of their own.
+    pub fn is_drawn(self) -> bool {
+        self == Self::Histogram
+    }
+
     /// Whether its columns can be named.
     pub fn has_columns(self) -> bool {
-        matches!(self, Self::Jsonl | Self::Json | Self::Csv)
+        matches!(self, Self::Jsonl | Self::Json | Self::Csv | Self::Parquet)
     }
 }
 
@@ -161,7 +181,7 @@ impl FromStr for FileSource {
         let known = FileKind::ALL.into_iter().find(|it| it.name() == kind);
         let kind = known.ok_or_else(|| SourceError::Kind {
             kind: kind.to_owned(),
-            known: FileKind::ALL.map(FileKind::name).join(", "),
+            known: format!("{}, synthetic", FileKind::ALL.map(FileKind::name).join(", ")),
         })?;
         Ok(Self { kind, path: path.into() })
     }

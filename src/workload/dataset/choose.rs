@@ -6,7 +6,6 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use super::DatasetError;
 use super::choice::{FileOrder, FileWorkload};
 use super::columns::Columns;
 use super::entries::{Entries, Entry, Tally};
@@ -14,6 +13,7 @@ use super::format::RawEntry;
 use super::open::has_extension;
 use super::records::{ReadError, Records};
 use super::resolve::{Counted, Counter};
+use super::{DatasetError, histogram};
 use crate::clock::Nanos;
 use crate::workload::seeds::{Seeds, Stream};
 
@@ -24,6 +24,19 @@ pub struct Chosen {
     pub entries: Entries,
     /// What the file had.
     pub tally: Tally,
+    /// The same of each part of a mixture.
+    pub parts: Vec<PartTally>,
+}
+
+/// What a part of a mixture had.
+#[derive(Debug, Clone)]
+pub struct PartTally {
+    /// As it was typed, without its weight.
+    pub name: String,
+    /// What its file had.
+    pub tally: Tally,
+    /// Entries of its file that were kept, after which the first comes again; `None` where prompts are random.
+    pub entries: Option<usize>,
 }
 
 /// Reads a file record by record: what each asks, before anything is counted.
@@ -117,6 +130,9 @@ pub fn choose(
     seeds: &Seeds,
     most: usize,
 ) -> Result<Chosen, DatasetError> {
+    if file.source.kind.is_drawn() {
+        return histogram::draw(file, counter, seeds, most);
+    }
     let mut reading = Reading::open(file)?;
     let mut kept: BinaryHeap<Keyed> = BinaryHeap::new();
     let mut number = 0_u64;
@@ -155,7 +171,7 @@ pub fn choose(
     let tally = reading.tally;
     let none = || DatasetError::NoEntries { path, tally: tally.to_string() };
     let entries = Entries::new(entries).ok_or_else(none)?;
-    Ok(Chosen { entries, tally })
+    Ok(Chosen { entries, tally, parts: Vec::new() })
 }
 
 /// Entries in the order of their instants, the first of which is the start.

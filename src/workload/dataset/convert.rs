@@ -63,6 +63,14 @@ pub fn convert(
     }
     let mut number = 0_u64;
     while let Some((line, entry)) = reading.read()? {
+        if entry.bin.is_some() {
+            let what = "a histogram has bins and no requests";
+            return Err(ConvertError::NoPlace {
+                line,
+                what,
+                other: "nothing, and play it as it is",
+            });
+        }
         if !entry.later.is_empty() {
             let what = "a conversation has several turns, and the other format has one a line";
             return Err(ConvertError::NoPlace {

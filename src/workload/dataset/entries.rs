@@ -25,6 +25,8 @@ pub struct Entry {
     pub images: Option<Arc<[Arc<str>]>>,
     /// Where it stands in a conversation.
     pub turn: Option<EntryTurn>,
+    /// Which part of a mixture it is of, from 0.
+    pub part: Option<u8>,
 }
 
 /// A turn of a conversation. Those of one follow each other.
@@ -172,6 +174,12 @@ impl Entries {
 const FILL_BEHIND: u64 = 32;
 
 impl Entry {
+    /// A random prompt of these lengths.
+    pub fn of_lengths(lengths: Lengths) -> Self {
+        let (content, line) = (Content::Length, 0);
+        Self { content, lengths, at: None, line, images: None, turn: None, part: None }
+    }
+
     /// SHA-256 of its prompt: ids and text, or the blocks.
     pub fn digest(&self) -> [u8; 32] {
         let mut hasher = Sha256::new();

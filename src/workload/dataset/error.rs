@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::parquet_rows::BUILD;
 use crate::tokenizer::tokenize::TokenizeError;
 
 /// Why a workload file cannot be used.
@@ -16,6 +17,12 @@ pub enum DatasetError {
         path: PathBuf,
         /// What the system said.
         why: Arc<io::Error>,
+    },
+    /// Parquet in a build without it.
+    #[error("`{}` is Parquet, which this build does not read: build it with `{BUILD}`, or convert the file to JSONL", path.display())]
+    ParquetNotBuilt {
+        /// Which file.
+        path: PathBuf,
     },
     /// A line that is not what the format has there.
     #[error("`{}`, line {line}: {reason}; mend it, or leave such lines out with `--skip-bad-lines`", path.display())]

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::columns::Columns;
 use crate::clock::Nanos;
+use crate::workload::scenario::Span;
 
 /// How a file is cut into records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub(super) enum Shape {
     Csv,
     /// A text a line.
     Lines,
+    /// Columns of Parquet; any other shape but lines may be Parquet too.
+    Parquet,
 }
 
 /// What a record asks, before anything is counted.
@@ -35,6 +38,33 @@ pub struct RawEntry {
     pub think: Option<Nanos>,
     /// Later turns of the same conversation.
     pub later: Vec<RawEntry>,
+    /// The bin of a histogram that it is, from which requests are drawn.
+    pub bin: Option<Box<Bin>>,
+}
+
+/// A bin of a histogram.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bin {
+    /// Which lengths it is of.
+    pub of: BinOf,
+    /// Its count, above 0.
+    pub weight: f64,
+}
+
+/// Lengths of a bin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BinOf {
+    /// A prompt and, where it is told, its output.
+    Both {
+        /// Prompt tokens.
+        input: Span,
+        /// Output tokens.
+        output: Option<Span>,
+    },
+    /// A prompt, whatever its output.
+    Input(Span),
+    /// An output, whatever its prompt.
+    Output(Span),
 }
 
 /// What is known of a prompt.
@@ -71,7 +101,7 @@ pub enum RawOutput {
 impl RawEntry {
     pub(super) fn new(given: Given, output: RawOutput) -> Self {
         let (at, images, answer, think, later) = (None, Vec::new(), None, None, Vec::new());
-        Self { given, output, at, images, answer, think, later }
+        Self { given, output, at, images, answer, think, later, bin: None }
     }
 }
 

@@ -9,13 +9,16 @@ pub mod entries;
 mod error;
 mod format;
 mod formats;
+mod histogram;
 mod open;
+mod parquet_rows;
 pub mod profile;
 mod records;
 pub mod resolve;
 
 pub use choice::{
-    ConversationRules, FileKind, FileOrder, FileSource, FileWorkload, History, TraceWindow,
+    ConversationRules, FileKind, FileOrder, FileSource, FileWorkload, History, SourceError,
+    TraceWindow,
 };
 pub use error::DatasetError;
 pub use format::{Given, RawEntry, RawOutput};

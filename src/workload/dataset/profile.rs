@@ -10,6 +10,7 @@ use super::entries::{Content, Tally};
 use super::format::{RawEntry, RawOutput};
 use super::resolve::Counter;
 use crate::clock::Nanos;
+use crate::request::spec::Prompt;
 
 /// Block sizes, in tokens, that prefixes are cut into where the file has the tokens themselves.
 const BLOCK_SIZES: [u32; 4] = [16, 32, 64, 512];
@@ -45,6 +46,8 @@ pub struct Reuse {
 pub struct Profile {
     /// What was read and left out.
     pub tally: Tally,
+    /// So many requests were drawn as a run does; `None` where a file was read as a whole.
+    pub drawn: Option<usize>,
     /// Lengths of prompts.
     pub inputs: Histogram,
     /// Lengths of outputs, where the file tells.
@@ -130,6 +133,15 @@ impl Profile {
         self.instants.extend(raw.at);
         self.add_prefix(&content, tokens);
         Ok(())
+    }
+
+    /// Adds a prompt that was drawn, and the output that is asked for.
+    pub fn add_drawn(&mut self, prompt: &Prompt, output: u32) {
+        self.inputs.add(prompt.tokens());
+        if output > 0 {
+            self.outputs.add(output);
+        }
+        self.add_prefix(&Content::Prompt(prompt.clone()), prompt.tokens());
     }
 
     fn add_prefix(&mut self, content: &Content, tokens: u32) {

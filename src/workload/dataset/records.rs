@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::elements::{CutError, Elements, Lines, Place};
 use super::format::Shape;
+use super::parquet_rows::{self, ParquetRows};
 use super::{DatasetError, open};
 
 /// A record with the line that it begins on, or why that is none.
@@ -18,12 +19,15 @@ pub(super) enum Records {
     Elements(Elements),
     Lines { bytes: Box<dyn BufRead>, line: u64, json: bool },
     Rows { headers: csv::StringRecord, rows: Box<csv::Reader<Box<dyn BufRead>>> },
+    Parquet(Box<ParquetRows>),
 }
 
 /// Where a file is not what its kind has.
 pub(super) enum ReadError {
     Read(std::io::Error),
     Form(u64, String),
+    #[cfg(not(feature = "parquet"))]
+    ParquetNotBuilt,
 }
 
 impl From<CutError> for ReadError {
@@ -40,6 +44,8 @@ impl ReadError {
         let path = path.to_owned();
         match self {
             Self::Read(why) => DatasetError::Read { path, why: Arc::new(why) },
+            #[cfg(not(feature = "parquet"))]
+            Self::ParquetNotBuilt => DatasetError::ParquetNotBuilt { path },
             Self::Form(line, reason) => DatasetError::NotOfKind { path, line, reason, kind },
         }
     }
@@ -47,14 +53,23 @@ impl ReadError {
 
 impl Records {
     pub(super) fn open(path: &Path, shape: Shape) -> Result<Self, ReadError> {
+        if shape == Shape::Parquet || parquet_rows::is_parquet(path).map_err(ReadError::Read)? {
+            if shape == Shape::Lines {
+                let why = "it is Parquet, which has columns: name the kind `parquet`, and a column with `--prompt-column`";
+                return Err(ReadError::Form(1, why.to_owned()));
+            }
+            return parquet_rows::open(path).map(|rows| Self::Parquet(Box::new(rows)));
+        }
         let bytes = open::open(path).map_err(ReadError::Read)?;
         match shape {
-            Shape::Lines => Ok(Self::Lines { bytes, line: 1, json: false }),
+            Shape::Lines | Shape::Parquet => Ok(Self::Lines { bytes, line: 1, json: false }),
             Shape::Json(members) | Shape::JsonWithin(members) => {
                 let lines = match shape {
                     Shape::Json(_) if has_name_of_lines(path) => Lines::Named,
                     Shape::Json(_) => Lines::Possible,
-                    Shape::JsonWithin(_) | Shape::Csv | Shape::Lines => Lines::Never,
+                    Shape::JsonWithin(_) | Shape::Csv | Shape::Lines | Shape::Parquet => {
+                        Lines::Never
+                    }
                 };
                 match Elements::new(bytes, members, lines)? {
                     (Place::Array, elements) => Ok(Self::Elements(elements)),
@@ -80,6 +95,7 @@ impl Records {
             }
             Self::Lines { bytes, line, json } => next_line(bytes, line, *json),
             Self::Rows { headers, rows } => next_row(headers, rows),
+            Self::Parquet(rows) => rows.next(),
         }
     }
 }

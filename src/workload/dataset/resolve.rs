@@ -127,7 +127,7 @@ impl Counter {
         let lengths = Lengths { input, output };
         let images = Self::images(file, line, raw.images)?;
         let at = raw.at;
-        Ok(One::Entry(Entry { content, lengths, at, line, images, turn: None }))
+        Ok(One::Entry(Entry { content, lengths, at, line, images, turn: None, part: None }))
     }
 
     /// What is sent, and its length, unless it is text that nothing here counts.

@@ -229,3 +229,50 @@ fn each_phase_and_point_has_entries_of_its_own_while_there_are_enough() {
     assert_eq!(output(&next, Phase::Warmup, 0), 197);
     assert_eq!(output(&next, Phase::Measure, 190), 1, "behind the last the first comes again");
 }
+
+#[test]
+fn a_histogram_gives_lengths_of_its_bins_by_their_counts() {
+    let file = in_order("histogram", fixture("histogram.csv"));
+    let drawn = lengths(&chosen(&file, 4_000).expect("it can be asked"));
+    let short = drawn.iter().filter(|it| (1..=100).contains(&it.0) && it.1 == 7).count();
+    let long = drawn.iter().filter(|it| (1_000..=1_999).contains(&it.0) && it.1 == 9).count();
+    assert_eq!(short + long, 4_000);
+    assert!((2_900..3_100).contains(&short), "{short} of 4000 where 3000 are due");
+    let mean = drawn.iter().filter(|it| it.1 == 9).map(|it| f64::from(it.0)).sum::<f64>();
+    assert!((mean / long as f64 - 1_499.5).abs() < 30.0, "uniform within a bin");
+    assert_eq!(drawn[..10], lengths(&chosen(&file, 10).expect("it can be asked"))[..]);
+    let bounded = FileWorkload { max_input: Some(100), ..file };
+    let chosen = chosen(&bounded, 50).expect("short ones are left");
+    assert!(chosen.entries.all().len() == 50 && chosen.tally.long_input > 0);
+}
+
+#[test]
+fn a_histogram_may_tell_of_prompts_and_outputs_apart() {
+    let made = |text: &str| {
+        let mut made = tempfile::NamedTempFile::new().expect("a file");
+        made.write_all(text.as_bytes()).expect("text");
+        made
+    };
+    let whole =
+        made("length,from,to,count\ninput,10,19,1\ninput,30,39,1\noutput,1,4,1\noutput,9,9,0\n");
+    let drawn = chosen(&in_order("histogram", whole.path().to_owned()), 200).expect("drawn");
+    let all = lengths(&drawn);
+    assert!(all.iter().all(|(input, output)| matches!(input, 10..=19 | 30..=39) && *output <= 4));
+    assert!(
+        all.iter().any(|it| it.0 > 20 && it.1 == 1) && all.iter().any(|it| it.0 < 20 && it.1 == 4)
+    );
+    for (text, said) in [
+        ("length,from,to,count\ninput,10,9,1\n", "from 10 to 9"),
+        ("length,from,to,count\nboth,1,9,1\n", "`both`"),
+        ("length,from,to,count\noutput,1,9,1\n", "no bin of prompts"),
+        ("input_from,input_to,count\n1,9,1\n", "--output-tokens"),
+        ("input_from,output_tokens,count\n1,9,1\n", "`input_from` and `input_to`"),
+        ("input_tokens,output_tokens,count\n1,9,x\n", "`count`"),
+        ("input_tokens,output_tokens,count\n1,9,0\n", "no bin of prompts"),
+    ] {
+        let file = made(text);
+        let refused = chosen(&in_order("histogram", file.path().to_owned()), 5);
+        let message = refused.map(|_| ()).expect_err(text).to_string();
+        assert!(message.contains(said), "{text}: {message}");
+    }
+}

@@ -11,6 +11,9 @@ import csv
 import json
 import sys
 
+# What we say of ourselves, where the tool's readers skip what they do not know: a field, and a section of a table.
+OURS = "bareflight"
+OUR_SECTION = "Mark"
 # Entries of these stand for data, and their names are no part of the shape.
 DATA = {"error_codes_frequency", "input_config", "run_info", "auth_config", "request_inputs", "response_outputs"}
 
@@ -19,6 +22,8 @@ def keys(value, path=""):
     """Paths of all keys; elements of a list count as one."""
     if isinstance(value, dict):
         for key, inner in value.items():
+            if key == OURS:
+                continue
             yield f"{path}/{key}"
             if key == "unit":
                 yield f"{path}/unit={inner}"
@@ -44,6 +49,8 @@ def of_csv(path):
     found = set()
     with open(path, newline="") as file:
         for row in csv.reader(file):
+            if row and row[0] == OUR_SECTION:
+                break
             if row:
                 found.add(",".join(row) if row[0] in ("Metric", "Endpoint") else row[0])
     return found

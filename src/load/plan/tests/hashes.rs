@@ -1,6 +1,7 @@
 //! Tests of the hash of a plan.
 
 use super::*;
+use crate::workload::prefixes::PrefixGroups;
 
 #[test]
 fn the_hash_of_this_plan_never_changes() {
@@ -54,11 +55,13 @@ type Change = fn(&mut Workload);
 fn whatever_changes_what_is_asked_changes_the_hash() {
     let words = || "7".parse().expect("a token id");
     let other_words: fn(&mut Workload) = |it| it.terms.stop_words = "8".parse().ok();
-    let changes: [Change; 26] = [
+    let changes: [Change; 28] = [
         |it| it.seed += 1,
         |it| it.scenario = "D(9,8)".parse().expect("a scenario"),
         |it| it.scenario = "D(8,9)".parse().expect("a scenario"),
         |it| it.prefix_tokens = 1,
+        |it| it.prefix_groups = PrefixGroups::equal(2),
+        |it| it.prefix_groups = PrefixGroups::of_shares(vec![2.0, 1.0]),
         |it| it.output.min_tokens = 1,
         |it| it.output.ignore_eos = false,
         |it| it.sampling.temperature = Some(0.5),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::LOG_BEYOND;
-use super::frame::{ACROSS, UP, extent, figure, plain_axes};
+use super::frame::{ACROSS, UP, extent, figure, plain_axes, shade};
 use super::scale::{Scale, Spread, from_zero};
 
 /// A plot of dots.
@@ -42,7 +42,8 @@ impl Dots {
         } else {
             Scale::new(Spread::Linear, from_zero(high, 5), UP)
         };
-        let mut svg = self.shade(&x);
+        let mut svg =
+            self.marked.map_or_else(String::new, |stretch| shade(&x, stretch, ACROSS, UP));
         svg.push_str(&plain_axes(&x, &y, &self.x_label, &self.y_label));
         for group in &self.groups {
             let mut path = String::new();
@@ -63,22 +64,5 @@ impl Dots {
             .map(|group| (group.name.as_str(), group.colour.as_str()))
             .collect();
         figure(&self.title, &legend, &svg)
-    }
-
-    fn shade(&self, x: &Scale) -> String {
-        let Some((from, to)) = self.marked else { return String::new() };
-        let mut svg = String::new();
-        for (left, right) in [(ACROSS.0, x.at(from)), (x.at(to), ACROSS.1)] {
-            if right - left > 0.5 {
-                let _infallible = write!(
-                    svg,
-                    r#"<rect class="margin" x="{left:.1}" y="{}" width="{:.1}" height="{}"/>"#,
-                    UP.1,
-                    right - left,
-                    UP.0 - UP.1
-                );
-            }
-        }
-        svg
     }
 }

@@ -9,8 +9,12 @@ use crate::report::html::text::escape;
 const HEAD: f64 = 46.0;
 /// Room around the charts of a sheet.
 const GAP: f64 = 18.0;
-/// Room above a sheet for its title.
-const SHEET_HEAD: f64 = 40.0;
+/// Room between the title of a sheet and its charts.
+const SHEET_HEAD: f64 = 18.0;
+/// Height of a line of that title.
+const SHEET_LINE: f64 = 22.0;
+/// Width of a letter of it, on average.
+const SHEET_LETTER: f64 = 8.6;
 /// Width of a letter of the legend, on average.
 const LETTER: f64 = 6.3;
 
@@ -28,7 +32,7 @@ const COLOURS: [(&str, &str); 9] = [
 ];
 
 const STYLE: &str = "text{fill:#5c6670;font-family:'DejaVu Sans',Roboto,'Segoe UI',sans-serif;font-size:11.5px}\
-    .title{fill:#1b1f24;font-size:13.5px;font-weight:600}.sheet{fill:#1b1f24;font-size:17px;font-weight:600}\
+    .title{fill:#1b1f24;font-size:13.5px;font-weight:600}.sheet{fill:#1b1f24;font-size:14px;font-weight:600}.mark{fill:#b3261e;font-weight:600}\
     .name{fill:#1b1f24}.margin{fill:#eceef0}.grid{stroke:#eceef0;fill:none}.axis{stroke:#5c6670;fill:none}\
     .line{stroke:currentColor;stroke-width:1.8;fill:none;stroke-linejoin:round}\
     .whisker{stroke:currentColor;stroke-width:1.2;opacity:.55;fill:none}.dot{fill:currentColor}\
@@ -43,14 +47,34 @@ pub fn run_colour(index: usize) -> &'static str {
     APART[index % APART.len()]
 }
 
-/// A chart as a file; `None` where no point can be drawn.
-pub fn alone(chart: &Chart) -> Option<String> {
-    let drawn = placed(chart, 0.0, 0.0)?;
-    Some(document(chart.size.0, chart.size.1 + HEAD, &drawn))
+/// A chart as a file, with what must be said of its numbers at the right of its title; `None` where no point can be drawn.
+pub fn alone(chart: &Chart, label: &str) -> Option<String> {
+    let mut drawn = placed(chart, 0.0, 0.0)?;
+    let (width, height) = (chart.size.0, chart.size.1 + HEAD);
+    if !label.is_empty() {
+        // Writing to a string cannot fail.
+        let _infallible = write!(
+            drawn,
+            r#"<text class="mark" x="{:.1}" y="17" text-anchor="end">{}</text>"#,
+            width - 8.0,
+            escape(label)
+        );
+    }
+    Some(document(width, height, &drawn))
 }
 
-/// Several charts in one picture, with a title; `None` where none can be drawn.
-pub fn sheet(title: &str, charts: &[Chart], columns: usize) -> Option<String> {
+/// A line of a sheet's title.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Heading {
+    /// What it says.
+    pub text: String,
+    /// The colour of what it is about.
+    pub colour: &'static str,
+}
+
+/// Several charts in one picture, with a line for each heading above them; `None` where no chart can be drawn.
+pub fn sheet(headings: &[Heading], charts: &[Chart], columns: usize) -> Option<String> {
+    let head = SHEET_HEAD + SHEET_LINE * headings.len() as f64;
     let (width, height) = charts.iter().fold((0.0_f64, 0.0_f64), |(width, height), chart| {
         (width.max(chart.size.0), height.max(chart.size.1 + HEAD))
     });
@@ -59,7 +83,7 @@ pub fn sheet(title: &str, charts: &[Chart], columns: usize) -> Option<String> {
     for chart in charts {
         let (column, row) = (placed_charts % columns, placed_charts / columns);
         let x = GAP + column as f64 * (width + GAP);
-        let y = SHEET_HEAD + row as f64 * (height + GAP);
+        let y = head + row as f64 * (height + GAP);
         let Some(one) = placed(chart, x, y) else { continue };
         drawn.push_str(&one);
         placed_charts += 1;
@@ -69,9 +93,23 @@ pub fn sheet(title: &str, charts: &[Chart], columns: usize) -> Option<String> {
     }
     let across = placed_charts.min(columns) as f64;
     let down = placed_charts.div_ceil(columns) as f64;
-    let heading = format!(r#"<text class="sheet" x="{GAP}" y="26">{}</text>"#, escape(title));
-    let size = (GAP + across * (width + GAP), SHEET_HEAD + down * (height + GAP));
-    Some(document(size.0, size.1, &(heading + &drawn)))
+    let size = (GAP + across * (width + GAP), head + down * (height + GAP));
+    let letters = ((size.0 - 4.0 * GAP) / SHEET_LETTER) as usize;
+    let titles: String = (1..).zip(headings).map(|(line, it)| title(it, line, letters)).collect();
+    Some(document(size.0, size.1, &(titles + &drawn)))
+}
+
+/// A line of the title behind a mark in its colour; what finds no room is cut short.
+fn title(heading: &Heading, line: u32, letters: usize) -> String {
+    let y = SHEET_LINE * f64::from(line);
+    format!(
+        r#"<rect x="{GAP}" y="{:.1}" width="16" height="4" rx="2" style="fill:{}"/><text class="sheet" x="{:.1}" y="{:.1}">{}</text>"#,
+        y - 1.0,
+        heading.colour,
+        2.5 * GAP,
+        y + 5.0,
+        escape(&shortened(&heading.text, letters))
+    )
 }
 
 fn placed(chart: &Chart, x: f64, y: f64) -> Option<String> {
@@ -153,8 +191,9 @@ mod tests {
 
     #[test]
     fn a_file_has_no_variable_of_the_page_and_no_raw_markup() {
-        let drawn =
-            alone(&chart(vec![Point { x: 1.0, y: 2.0, ..Point::default() }])).expect("drawn");
+        let drawn = alone(&chart(vec![Point { x: 1.0, y: 2.0, ..Point::default() }]), "SIMULATED")
+            .expect("drawn");
+        assert!(drawn.contains(">SIMULATED</text>"), "{drawn}");
         assert!(!drawn.contains("var(") && drawn.contains("TTFT &lt;p50&gt;"), "{drawn}");
         assert!(drawn.starts_with("<svg xmlns") && drawn.contains("a very lon…"), "{drawn}");
     }
@@ -162,8 +201,9 @@ mod tests {
     #[test]
     fn charts_without_points_leave_no_hole_in_a_sheet() {
         let full = || chart(vec![Point { x: 1.0, y: 2.0, ..Point::default() }]);
-        let two = sheet("t", &[full(), full()], 2);
-        assert_eq!(sheet("t", &[full(), chart(Vec::new()), full()], 2), two);
-        assert_eq!(sheet("t", &[chart(Vec::new())], 2), None);
+        let title = [Heading { text: "t".to_owned(), colour: run_colour(0) }];
+        let two = sheet(&title, &[full(), full()], 2);
+        assert_eq!(sheet(&title, &[full(), chart(Vec::new()), full()], 2), two);
+        assert_eq!(sheet(&title, &[chart(Vec::new())], 2), None);
     }
 }

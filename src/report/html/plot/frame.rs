@@ -15,6 +15,8 @@ pub const TOP: f64 = 28.0;
 pub const BESIDE: f64 = 20.0;
 /// Room for the labels of the horizontal axis.
 pub const BELOW: f64 = 42.0;
+/// Where the label of the vertical axis begins: its left edge and base line.
+pub const LABEL: (f64, f64) = (4.0, 13.0);
 /// Ticks of an axis, about.
 pub const TICKS: usize = 5;
 
@@ -67,7 +69,7 @@ pub fn axes(axes: &Axes<'_>) -> String {
     let mut free_from = f64::NEG_INFINITY;
     for (value, label) in axes.x_ticks {
         let x = axes.x.at(*value);
-        let half = label.chars().count() as f64 * 3.4 + 3.0;
+        let half = label.chars().count() as f64 * 4.5 + 2.0;
         let _infallible = write!(svg, r#"<path class="axis" d="M{x:.1} {bottom:.1}v4"/>"#);
         if x - half >= free_from {
             free_from = x + half;
@@ -81,7 +83,9 @@ pub fn axes(axes: &Axes<'_>) -> String {
     }
     let _infallible = write!(
         svg,
-        r#"<path class="axis" d="M{LEFT} {bottom:.1}H{right}"/><text class="label" x="4" y="13">{}</text><text class="label" x="{:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
+        r#"<path class="axis" d="M{LEFT} {bottom:.1}H{right}"/><text class="label" x="{}" y="{}">{}</text><text class="label" x="{:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
+        LABEL.0,
+        LABEL.1,
         escape(axes.y_label),
         f64::midpoint(LEFT, right),
         axes.size.1 - 5.0,
@@ -104,6 +108,23 @@ pub fn figure(title: &str, legend: &[(&str, &str)], drawing: &str) -> String {
         String::new()
     };
     super::enlargeable(&escape(title), &legend, SIZE, drawing)
+}
+
+/// Grey where the axis lies beside a stretch, which so stands out, between picture positions across and up.
+pub fn shade(x: &Scale, stretch: (f64, f64), across: (f64, f64), up: (f64, f64)) -> String {
+    let mut svg = String::new();
+    for (left, right) in [(across.0, x.at(stretch.0)), (x.at(stretch.1), across.1)] {
+        if right - left > 0.5 {
+            let _infallible = write!(
+                svg,
+                r#"<rect class="margin" x="{left:.1}" y="{}" width="{:.1}" height="{}"/>"#,
+                up.1,
+                right - left,
+                up.0 - up.1
+            );
+        }
+    }
+    svg
 }
 
 /// The smallest and largest of some values; `None` of none.

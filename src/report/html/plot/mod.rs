@@ -16,6 +16,8 @@ use scale::{Scale, Spread, from_zero};
 
 /// Beyond this ratio of largest to smallest value, small ones would vanish on a linear axis.
 pub(super) const LOG_BEYOND: f64 = 20.0;
+/// A picture is drawn no smaller than this share of the size that its text is made for; on a phone its text is larger.
+const LEAST_SHARE: f64 = 0.55;
 
 /// A chart with its title and legend.
 pub struct Chart {
@@ -81,12 +83,20 @@ pub fn shade(index: usize, of: usize) -> String {
     format!("hsl({:.0} 68% 52%)", 208.0 + share * 182.0)
 }
 
+/// The begin of a picture of this size. Where there is no room for it, its text stays readable and its box is scrolled.
+pub fn picture(title: &str, (width, height): (f64, f64)) -> String {
+    let least = width * LEAST_SHARE;
+    format!(
+        r#"<svg viewBox="0 0 {width} {height}" style="min-width:{least:.0}px" role="img" aria-label="{title}">"#
+    )
+}
+
 /// A `<figure>` that fills the window while its box is ticked: no script is needed.
-fn enlargeable(title: &str, legend: &str, (width, height): (f64, f64), drawing: &str) -> String {
+fn enlargeable(title: &str, legend: &str, size: (f64, f64), drawing: &str) -> String {
     format!(
         "<figure><figcaption>{title}{legend}<label class=\"enlarge\" title=\"enlarge\"><input type=\"checkbox\" \
-         aria-label=\"enlarge {title}\"></label></figcaption><svg viewBox=\"0 0 {width} {height}\" role=\"img\" \
-         aria-label=\"{title}\">{drawing}</svg></figure>\n"
+         aria-label=\"enlarge {title}\"></label></figcaption>{}{drawing}</svg></figure>\n",
+        picture(title, size)
     )
 }
 
@@ -99,8 +109,19 @@ struct Frame {
 impl Chart {
     /// A `<figure>`, or nothing where no point can be drawn.
     pub fn figure(&self) -> String {
-        let Some(drawing) = self.drawing() else { return String::new() };
-        enlargeable(&escape(&self.title), &self.legend(), self.size, &drawing)
+        self.drawing().map_or_else(String::new, |drawing| self.figure_of(&drawing))
+    }
+
+    /// The same, with what lies beside this stretch of the horizontal axis shaded.
+    pub fn figure_beside(&self, stretch: (f64, f64)) -> String {
+        let Some((frame, drawing)) = self.frame().zip(self.drawing()) else { return String::new() };
+        let (right, bottom) = (self.size.0 - frame::BESIDE, frame.bottom);
+        let shade = frame::shade(&frame.x, stretch, (frame::LEFT, right), (bottom, frame::TOP));
+        self.figure_of(&(shade + &drawing))
+    }
+
+    fn figure_of(&self, drawing: &str) -> String {
+        enlargeable(&escape(&self.title), &self.legend(), self.size, drawing)
     }
 
     /// What is drawn, as elements of an SVG of [`Self::size`]; `None` where no point can be drawn.
@@ -191,10 +212,12 @@ impl Chart {
     /// Names beside points: right, left or below, wherever there is room in the picture and no other name; one that
     /// finds none is left to the pointer.
     fn draw_names(&self, frame: &Frame, svg: &mut String) {
-        let mut taken: Vec<(f64, f64, f64)> = Vec::new();
+        let width_of = |text: &str| text.chars().count() as f64 * 6.6;
+        // The label of the vertical axis stands where the highest points have their names.
+        let mut taken = vec![(frame::LABEL.0, width_of(&self.y_label), frame::LABEL.1)];
         for point in self.series.iter().flat_map(|series| &series.points) {
             let (x, y) = (frame.x.at(point.x), frame.y.at(point.y));
-            let width = point.name.chars().count() as f64 * 6.6;
+            let width = width_of(&point.name);
             // Left edge and base line.
             let places =
                 [(x + 8.0, y - 4.0), (x - 8.0 - width, y - 5.0), (x - width / 2.0, y + 17.0)];

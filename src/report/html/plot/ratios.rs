@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use crate::report::figures::fixed;
-use crate::report::html::plot::scale::{Scale, Spread};
+use crate::report::html::plot::picture;
+use crate::report::html::plot::scale::{Scale, Spread, tick_label};
 use crate::report::html::text::escape;
 
 /// One ratio.
@@ -57,11 +58,7 @@ pub fn figure(title: &str, bars: &[Bar], margin: f64) -> String {
         .min(MOST_REACH);
     let scale = Scale::new(Spread::Log, (1.0 / reach, reach), (NAMES, WIDTH - 20.0));
     let bottom = TOP + ROW * bars.len() as f64;
-    let mut svg = format!(
-        r#"<svg viewBox="0 0 {WIDTH} {}" role="img" aria-label="{}">"#,
-        bottom + 30.0,
-        escape(title)
-    );
+    let mut svg = picture(&escape(title), (WIDTH, bottom + 30.0));
     frame(&scale, reach, margin, bottom, &mut svg);
     for (index, bar) in bars.iter().enumerate() {
         draw(bar, &scale, TOP + ROW * (index as f64 + 0.5), &mut svg);
@@ -93,7 +90,7 @@ fn frame(scale: &Scale, reach: f64, margin: f64, bottom: f64, svg: &mut String) 
             svg,
             r#"<path class="grid" d="M{x:.1} {TOP}V{bottom:.1}"/><text class="tick" x="{x:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
             bottom + 18.0,
-            fixed(tick, 2)
+            tick_label((tick * 1_000.0).round() / 1_000.0)
         );
     }
     let one = scale.at(1.0);

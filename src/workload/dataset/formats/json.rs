@@ -51,7 +51,11 @@ pub(super) fn of_columns(record: &Value, columns: &Columns) -> Result<RawEntry, 
 /// One image, or a list of them.
 fn images(record: &Value, name: &str) -> Result<Vec<String>, String> {
     let none = || format!("`{name}` is no address or file of an image, and no list of them");
-    let one = |value: &Value| value.as_str().filter(|it| !it.is_empty()).map(str::to_owned);
+    let one = |value: &Value| {
+        // As datasets on Hugging Face hold images.
+        let value = value.get("bytes").filter(|it| !it.is_null()).unwrap_or(value);
+        value.as_str().filter(|it| !it.is_empty()).map(str::to_owned)
+    };
     match columns::needed(record, &[name])? {
         Value::Array(list) if !list.is_empty() => list.iter().map(one).collect::<Option<_>>(),
         value => one(value).map(|image| vec![image]),
