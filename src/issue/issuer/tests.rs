@@ -392,7 +392,7 @@ fn a_target_that_dies_or_a_user_that_stops_in_the_ramp_leaves_what_counts_unsent
 fn a_ramp_that_uses_up_its_supply_is_told() {
     let (counted, fill) = shots_and_fill(4, 40);
     let over = Some(Nanos::from_millis(60_000));
-    let pace = Pace { ramp: Some(RampPace { over, at_most: 10 }), ..closed(2) };
+    let pace = Pace { ramp: Some(RampPace { over, at_most: 10, then: None }), ..closed(2) };
     let (played, phase) = played_around(Answers::AtOnce, &counted, &fill, &pace);
     assert!(played.ramp_ran_out);
     assert_eq!(of_part(&phase, Part::Measured).len(), 4);
