@@ -291,8 +291,8 @@ impl Watch for Screen {
 
     fn phase(&mut self, label: &str, shots: u64, duration: Option<Nanos>, live: &LivePhase) {
         let in_flight = {
-            let gate = Arc::clone(&live.gate);
-            move || gate.in_flight()
+            let in_flight = live.in_flight.clone();
+            move || in_flight.now()
         };
         if let Some(exporter) = &self.exporter {
             exporter.phase(label, Arc::clone(&live.snapshot), in_flight.clone());

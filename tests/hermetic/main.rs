@@ -61,4 +61,5 @@ mod trtllm_discovery;
 mod uncounted_text;
 mod warnings;
 mod wire;
+mod workers;
 mod workloads;

@@ -97,6 +97,7 @@ fn resolve_all(typed: &Settings) -> Result<Resolved, SettingsError> {
         profile_window: typed.profile_window,
         nvtx: typed.nvtx.unwrap_or(false),
         cuda_library: typed.cuda_library.clone(),
+        workers: None,
         out: typed.out.clone().unwrap_or_else(|| PathBuf::from("runs")),
         keep_deliveries: !typed.no_deliveries.unwrap_or(false),
         export: typed.export.clone().unwrap_or_default(),
