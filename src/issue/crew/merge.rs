@@ -242,7 +242,10 @@ mod tests {
     }
 
     #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<(Vec<u32>, Vec<(u32, i64)>)>>);
+    struct Kept(Arc<Mutex<Seen>>);
+
+    /// Ids of the requests that ended; place and stamp of each delivery.
+    type Seen = (Vec<u32>, Vec<(u32, i64)>);
 
     impl RecordLog for Kept {
         fn write(&mut self, _first: u32, batch: &Batch) -> io::Result<()> {

@@ -77,7 +77,7 @@ mod tests {
             for (there, back) in [(100, 100), (10, 4_000), (9_000, 1), (0, 0)] {
                 let offset = trip(ahead, there, 777, back).offset();
                 assert!((offset.ahead.0 - ahead).abs() <= offset.bound.0, "{offset:?} of {ahead}");
-                assert!(offset.bound.0 <= (there + back) / 2 + 1);
+                assert!(offset.bound.0 <= i64::midpoint(there, back) + 1);
             }
         }
     }

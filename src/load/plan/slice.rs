@@ -133,7 +133,9 @@ mod tests {
                 for share in shares(Load::Closed { concurrency }, workers) {
                     let own: Vec<_> = (0..share.len_of(all)).map(|at| share.whole(at)).collect();
                     assert!(own.is_sorted(), "{own:?}");
-                    own.into_iter().for_each(|at| seen[at] += 1);
+                    for at in own {
+                        seen[at] += 1;
+                    }
                 }
                 assert!(seen.iter().all(|times| *times == 1), "{concurrency} {workers}: {seen:?}");
             }

@@ -234,6 +234,7 @@ struct Look {
 }
 
 #[derive(Debug, Clone, Copy)]
+#[allow(clippy::struct_field_names, reason = "they say their unit")]
 struct Speed {
     submitted_per_s: f64,
     requests_per_s: f64,

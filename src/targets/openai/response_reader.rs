@@ -106,7 +106,7 @@ impl ResponseReader {
         stray.clear();
         self.document.clear();
         self.shape = Shape::Unknown;
-        self.progress = Progress { chunk, text, stray, usage, ..Progress::default() };
+        self.progress = Progress { chunk, text, usage, stray, ..Progress::default() };
     }
 
     /// Takes the next bytes of a body: a stream of events, or one document, which servers send under each other's name.

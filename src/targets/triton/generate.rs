@@ -212,13 +212,11 @@ async fn read_body(
             None => events.feed(bytes, |event| take_event(event.data, reads, table, id))?,
         }
     }
-    match document {
-        Some(document) => take(&document, reads, table, id),
-        None => {
-            events.end(|event| take_event(event.data, reads, table, id))?;
-            if events.had_event() || opening.is_empty() { Ok(()) } else { Err(no_json(&opening)) }
-        }
+    if let Some(document) = document {
+        return take(&document, reads, table, id);
     }
+    events.end(|event| take_event(event.data, reads, table, id))?;
+    if events.had_event() || opening.is_empty() { Ok(()) } else { Err(no_json(&opening)) }
 }
 
 fn no_json(data: &[u8]) -> Failure {

@@ -14,6 +14,7 @@ use crate::record::live::Snapshot;
 use crate::record::request_record::Part;
 use crate::report::progress::{Look, Speed, Totals};
 
+#[allow(clippy::unnecessary_wraps, reason = "spans of a snapshot may be absent")]
 fn ms(span: f64) -> Option<Nanos> {
     Some(Nanos((span * 1e6) as i64))
 }
