@@ -15,6 +15,7 @@ macro_rules! tests {
 }
 
 mod launch;
+mod llamacpp_workloads;
 mod openai_server;
 mod peers;
 mod python;
@@ -34,6 +35,7 @@ fn main() {
     let skipped = std::env::var_os(SKIP).is_some_and(|value| value == "1");
     let all = [
         launch::TESTS,
+        llamacpp_workloads::TESTS,
         openai_server::TESTS,
         peers::TESTS,
         serve_clients::TESTS,
