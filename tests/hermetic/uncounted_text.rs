@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use crate::support::fault_server::{FaultServer, LENGTH, Out, Request, TOKEN};
 use crate::support::left_behind::words;
+use crate::support::serve_process::Serving;
 use crate::support::served_run::Run;
 
 /// Counts the words of what it is sent, and answers with as many tokens as are asked for.
@@ -165,5 +166,41 @@ fn a_broken_first_line_is_left_out_like_any_other_where_that_is_asked() {
         assert_eq!(run.point()["counts"]["completed"], 1, "{first}: {}", run.console);
         let said = words(run.console.as_bytes());
         assert!(said.contains("1 are bad lines (the first bad one is line 1"), "{said}");
+    }
+}
+
+#[test]
+fn text_goes_over_triton_s_protocol_too_and_a_mixture_of_texts_over_both() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let served = Serving::start(&["--target", "local:dummy-pico"]);
+    let file = lines(&folder, 6);
+    let again = folder.path().join("again.jsonl");
+    fs::copy(folder.path().join("prompts.jsonl"), &again).expect("a copy");
+    let again = format!("2:jsonl:{}", again.display());
+    let triton = format!("triton:{}/ensemble", served.grpc);
+    let openai = format!("openai:{}", served.openai);
+    for (number, target) in [&triton, &openai].into_iter().enumerate() {
+        let out = folder.path().join(format!("runs{number}"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bareflight"));
+        command.args(["run", "--target", target, "--prompts", "text", "--concurrency", "2"]);
+        command.args(["--workload", &file, "--workload", &again, "--output-tokens-column"]);
+        command.args(["max_tokens", "--requests", "6", "--warmup", "0", "--window", "whole"]);
+        command.arg("--quiet").arg("--out").arg(&out).env("CI", "1");
+        let output = command.output().expect("the binary runs");
+        assert!(matches!(output.status.code(), Some(0 | 4)), "{}", words(&output.stderr));
+        let run = fs::read_dir(&out).expect("runs").next().expect("one").expect("a folder").path();
+        let mut table = csv::Reader::from_path(run.join("requests.csv")).expect("a table");
+        let header = table.headers().expect("a header").clone();
+        let place = |name| header.iter().position(|it| it == name).expect("a column");
+        let (asked, answered) = (place("requested_tokens"), place("output_tokens"));
+        let (outcome, planned, part) =
+            (place("outcome"), place("prompt_tokens"), place("workload"));
+        let rows: Vec<_> = table.records().map(|row| row.expect("a row")).collect();
+        assert_eq!(rows.len(), 6, "{target}");
+        for row in &rows {
+            assert_eq!(&row[outcome], "completed", "{target}: {row:?}");
+            assert_eq!(row[asked], row[answered], "{target}: {row:?}");
+            assert!(&row[planned] == "0" && ["0", "1"].contains(&&row[part]), "{row:?}");
+        }
     }
 }

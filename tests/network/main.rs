@@ -17,6 +17,7 @@ macro_rules! tests {
 mod browser;
 mod export_readers;
 mod launch;
+mod llamacpp_workloads;
 mod openai_server;
 mod peers;
 mod python;
@@ -38,6 +39,7 @@ fn main() {
         browser::TESTS,
         export_readers::TESTS,
         launch::TESTS,
+        llamacpp_workloads::TESTS,
         openai_server::TESTS,
         peers::TESTS,
         serve_clients::TESTS,

@@ -1,6 +1,6 @@
 //! Rows of a Parquet file as JSON objects, in builds with the feature `parquet`.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -19,6 +19,10 @@ pub(super) fn is_parquet(path: &Path) -> io::Result<bool> {
     if has_extension(path, "parquet") {
         return Ok(true);
     }
+    // What a pipe gives can be read only once.
+    if !fs::metadata(path)?.is_file() {
+        return Ok(false);
+    }
     let mut head = Vec::with_capacity(MAGIC.len());
     File::open(path)?.take(MAGIC.len() as u64).read_to_end(&mut head)?;
     Ok(head == MAGIC)
@@ -26,13 +30,12 @@ pub(super) fn is_parquet(path: &Path) -> io::Result<bool> {
 
 #[cfg(not(feature = "parquet"))]
 mod reading {
-    use std::convert::Infallible;
     use std::path::Path;
 
     use super::super::records::{ReadError, Record};
 
     /// There is none in this build.
-    pub(in super::super) struct ParquetRows(Infallible);
+    pub(in super::super) enum ParquetRows {}
 
     /// # Errors
     /// Always: this build reads no Parquet.
@@ -41,9 +44,8 @@ mod reading {
     }
 
     impl ParquetRows {
-        #[allow(clippy::unnecessary_wraps, reason = "as in a build with the feature")]
         pub(in super::super) fn next(&mut self) -> Result<Option<Record>, ReadError> {
-            match self.0 {}
+            match *self {}
         }
     }
 }

@@ -22,7 +22,7 @@ def free_port():
         return held.getsockname()[1]
 
 
-def parameters(model, embeddings, context, port):
+def parameters(model, pooling, context, port):
     wanted = xllamacpp.CommonParams()
     wanted.model.path = str(model)
     wanted.hostnames = ["127.0.0.1"]
@@ -35,9 +35,9 @@ def parameters(model, embeddings, context, port):
     wanted.offline = True
     wanted.fit_params = False
     wanted.verbosity = 1
-    wanted.embedding = embeddings
-    if embeddings:
-        wanted.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+    wanted.embedding = pooling is not None
+    if pooling is not None:
+        wanted.pooling_type = pooling
     wanted.model_alias = {"tiny"}
     return wanted
 
@@ -45,13 +45,17 @@ def parameters(model, embeddings, context, port):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--embeddings", action="store_true")
+    parser.add_argument("--rerank", action="store_true")
     parser.add_argument("--context", type=int, default=512, help="tokens of each of %d slots" % SLOTS)
     parser.add_argument("--port", type=int, default=0, help="0: any that is free")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bareflight-llamacpp-") as folder:
         model = pathlib.Path(folder) / "tiny.gguf"
-        tiny_model.write(model)
-        server = xllamacpp.Server(parameters(model, options.embeddings, options.context, options.port))
+        tiny_model.write(model, ranks=options.rerank)
+        kinds = xllamacpp.llama_pooling_type
+        pooling = (kinds.LLAMA_POOLING_TYPE_RANK if options.rerank
+                   else kinds.LLAMA_POOLING_TYPE_MEAN if options.embeddings else None)
+        server = xllamacpp.Server(parameters(model, pooling, options.context, options.port))
     print("READY url=%s" % server.listening_address, flush=True)
     sys.stdin.read()
     # Its threads would keep the process.

@@ -1,4 +1,5 @@
-"""A tiny Llama with random weights as a GGUF file, written with nothing but Python's own library; always the same file.
+"""A tiny model with random weights as a GGUF file, written with nothing but Python's own library; always the same file: a
+Llama, or a Qwen3 with a head that scores documents.
 
 Each word of the vocabulary is one token, and the output layer is zero for everything that is no word: every token that
 the model gives is a word, and it ends by itself only where a request makes it (`logit_bias`).
@@ -39,20 +40,22 @@ def entries(key, kind, items):
     return head + b"".join(value(kind, it) for it in items)
 
 
-def metadata():
-    return [
-        entry("general.architecture", TEXT, "llama"),
-        entry("general.name", TEXT, "tiny-random-llama"),
+def metadata(ranks):
+    family = "qwen3" if ranks else "llama"
+    labels = [entries("qwen3.classifier.output_labels", TEXT, ["yes", "no"])] if ranks else []
+    return labels + [
+        entry("general.architecture", TEXT, family),
+        entry("general.name", TEXT, "tiny-random-" + family),
         entry("general.alignment", U32, 32),
-        entry("llama.context_length", U32, CONTEXT),
-        entry("llama.embedding_length", U32, WIDTH),
-        entry("llama.block_count", U32, LAYERS),
-        entry("llama.feed_forward_length", U32, INNER),
-        entry("llama.attention.head_count", U32, HEADS),
-        entry("llama.attention.head_count_kv", U32, HEADS),
-        entry("llama.attention.layer_norm_rms_epsilon", F32, 1e-5),
-        entry("llama.rope.dimension_count", U32, WIDTH // HEADS),
-        entry("llama.vocab_size", U32, len(TOKENS)),
+        entry(family + ".context_length", U32, CONTEXT),
+        entry(family + ".embedding_length", U32, WIDTH),
+        entry(family + ".block_count", U32, LAYERS),
+        entry(family + ".feed_forward_length", U32, INNER),
+        entry(family + ".attention.head_count", U32, HEADS),
+        entry(family + ".attention.head_count_kv", U32, HEADS),
+        entry(family + ".attention.layer_norm_rms_epsilon", F32, 1e-5),
+        entry(family + ".rope.dimension_count", U32, WIDTH // HEADS),
+        entry(family + ".vocab_size", U32, len(TOKENS)),
         entry("tokenizer.ggml.model", TEXT, "llama"),
         entries("tokenizer.ggml.tokens", TEXT, [word for word, _ in TOKENS]),
         entries("tokenizer.ggml.scores", F32, [0.0] * len(TOKENS)),
@@ -64,15 +67,15 @@ def metadata():
     ]
 
 
-def tensors():
+def tensors(ranks):
     """name -> (shape as GGUF has it, the fastest dimension first; numbers)."""
     draw = random.Random(7)
 
     def normal(inner, outer, scale):
         return (inner, outer), array.array("f", (draw.gauss(0, scale) for _ in range(inner * outer)))
 
-    def ones():
-        return (WIDTH,), array.array("f", [1.0] * WIDTH)
+    def ones(width=WIDTH):
+        return (width,), array.array("f", [1.0] * width)
 
     made = {"token_embd.weight": normal(WIDTH, len(TOKENS), 1.0), "output_norm.weight": ones()}
     shape, output = normal(WIDTH, len(TOKENS), 0.5)
@@ -82,11 +85,16 @@ def tensors():
         name = "blk.%d." % layer
         for norm in ("attn_norm", "ffn_norm"):
             made[name + norm + ".weight"] = ones()
+        if ranks:
+            for norm in ("attn_q_norm", "attn_k_norm"):
+                made[name + norm + ".weight"] = ones(WIDTH // HEADS)
         for part in ("attn_q", "attn_k", "attn_v", "attn_output"):
             made[name + part + ".weight"] = normal(WIDTH, WIDTH, WIDTH ** -0.5)
         for part in ("ffn_gate", "ffn_up"):
             made[name + part + ".weight"] = normal(WIDTH, INNER, WIDTH ** -0.5)
         made[name + "ffn_down.weight"] = normal(INNER, WIDTH, INNER ** -0.5)
+    if ranks:
+        made["cls.output.weight"] = normal(WIDTH, 2, 1.0)
     return made
 
 
@@ -94,8 +102,8 @@ def padded(raw):
     return raw + bytes(-len(raw) % 32)
 
 
-def write(path):
-    known, weights = metadata(), tensors()
+def write(path, ranks=False):
+    known, weights = metadata(ranks), tensors(ranks)
     heads, offset = [], 0
     for name, (shape, numbers) in weights.items():
         full = struct.pack("<I%dQIQ" % len(shape), len(shape), *shape, 0, offset)
