@@ -67,6 +67,7 @@ fn through_the_bridge(shots: &[Shot]) -> Cost {
         timeout: Nanos::from_secs_f64(60.0),
         drain: Nanos::from_secs_f64(1.0),
         graces: Graces::OF_RUNS,
+        begin_at: None,
     };
     let cpu = clock::process_cpu();
     let (played, sealed) = stage.run(shots, &pace, None);

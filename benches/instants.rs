@@ -82,6 +82,7 @@ fn ours(rate: f64) -> Kept {
         timeout: Nanos::from_secs_f64(60.0),
         drain: Nanos::from_secs_f64(1.0),
         graces: Graces::OF_RUNS,
+        begin_at: None,
     };
     let (cpu, begins) = (clock::process_cpu(), clock::now());
     let (_, phase) = stage.run(&shots, &pace, None);

@@ -87,6 +87,7 @@ pub fn through_openai(address: &str, asked: &Asked) -> Pass {
         timeout: Nanos::from_secs_f64(600.0),
         drain: Nanos::from_secs_f64(1.0),
         graces: Graces::OF_RUNS,
+        begin_at: None,
     };
     let shots: Vec<Shot> = (0..asked.requests).map(|number| shot(number, asked)).collect();
     let before = process_cpu();

@@ -115,7 +115,8 @@ fn in_turn(settings: &Settings, launches: &[Resolved], stop: &Stop) -> Coded<Exi
         match measure(resolved, stop) {
             Ok(run) => runs.push((name, run)),
             Err((exit, error)) => {
-                console::print_notice(format_args!("{name}: {error:#}"));
+                let said = console::in_one_line(&error);
+                console::print_notice(format_args!("{name}: {said}"));
                 first_error.get_or_insert((exit, error));
             }
         }

@@ -53,9 +53,9 @@ pub fn concurrency(text: &str) -> Result<ConcurrencyItem, LoadNumberError> {
 /// # Errors
 /// With the form of the whole list.
 pub fn rate(text: &str) -> Result<f64, LoadNumberError> {
-    let wanted = "arrivals per second above 0, separated by commas, such as `0.5,1,2`";
+    let wanted = "arrivals per second from 0.000001 to 1e9, separated by commas, such as `0.5,1,2`";
     let rate: f64 = number(text, wanted)?;
-    if rate > 0.0 && rate.is_finite() { Ok(rate) } else { Err(LoadNumberError { wanted }) }
+    if (1e-6..=1e9).contains(&rate) { Ok(rate) } else { Err(LoadNumberError { wanted }) }
 }
 
 fn number<N: FromStr>(text: &str, wanted: &'static str) -> Result<N, LoadNumberError> {

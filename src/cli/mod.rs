@@ -33,4 +33,5 @@ pub mod translate;
 mod twin;
 pub mod typed;
 pub mod variables;
+pub mod workers;
 pub mod workload;

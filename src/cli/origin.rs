@@ -5,6 +5,7 @@ use std::fmt;
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;
+use serde::de::Error as _;
 use serde_json::{Map, Value};
 
 use crate::cli::typed::Settings;
@@ -39,15 +40,18 @@ pub type Origins = BTreeMap<String, Origin>;
 /// Adds settings of the file to the typed ones, and records the origin of each.
 ///
 /// # Errors
-/// Never in practice: settings are plain data; the error of the serialisation is handed on.
+/// When a number is none; the error of the serialisation is handed on.
 pub fn merge(
     typed: &Settings,
     file: &Settings,
     matches: &ArgMatches,
 ) -> Result<(Settings, Origins), serde_json::Error> {
     let mut merged = as_map(file)?;
+    numbers_are_finite(&merged)?;
     let mut origins: Origins = merged.keys().map(|key| (key.clone(), Origin::File)).collect();
-    for (key, value) in as_map(typed)? {
+    let typed = as_map(typed)?;
+    numbers_are_finite(&typed)?;
+    for (key, value) in typed {
         let flag = key.rsplit('.').next().unwrap_or(&key);
         let origin = match matches.value_source(flag) {
             Some(ValueSource::EnvVariable) => Origin::Environment,
@@ -57,6 +61,22 @@ pub fn merge(
         merged.insert(key, value);
     }
     Ok((serde_json::from_value(as_tables(merged))?, origins))
+}
+
+/// A number that is none (`nan`) or has no end (`inf`) has no JSON, and would be lost without a word.
+fn numbers_are_finite(given: &Map<String, Value>) -> Result<(), serde_json::Error> {
+    let is_lost = |value: &Value| {
+        value.is_null() || value.as_array().is_some_and(|list| list.iter().any(Value::is_null))
+    };
+    match given.iter().find(|(_, value)| is_lost(value)) {
+        None => Ok(()),
+        Some((key, _)) => {
+            let name = key.rsplit('.').next().unwrap_or(key).replace('_', "-");
+            let message =
+                format!("`--{name}` is not a number, or has no end: give a finite number");
+            Err(serde_json::Error::custom(message))
+        }
+    }
 }
 
 /// The map holds given settings only, since absent fields are not written; `engine.kv_fraction` is a key of a table.
@@ -93,4 +113,20 @@ pub(crate) fn as_tables(flat: Map<String, Value>) -> Value {
         }
     }
     Value::Object(settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_is_none_is_refused_by_name_and_not_lost() {
+        let given = Settings { temperature: Some(f32::NAN), ..Settings::default() };
+        let error = numbers_are_finite(&as_map(&given).unwrap()).unwrap_err().to_string();
+        assert!(error.contains("`--temperature`"), "{error}");
+        let rates = Settings { rate: Some(vec![1.0, f64::INFINITY]), ..Settings::default() };
+        assert!(numbers_are_finite(&as_map(&rates).unwrap()).is_err());
+        let finite = Settings { temperature: Some(0.5), ..Settings::default() };
+        assert!(numbers_are_finite(&as_map(&finite).unwrap()).is_ok());
+    }
 }

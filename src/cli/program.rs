@@ -13,18 +13,19 @@ use crate::cli::typed::{Cli, Command, Document};
 use crate::cli::{
     adapter, cells, compare, doctor, dry_run, engine_threads, explain, help, init, inspect, ladder,
     launched, load_number, mpi_rank, report as report_command, run, search, serve, shell, spelling,
-    suggestion, translate, workload,
+    suggestion, translate, workers, workload,
 };
 use crate::console;
 use crate::console::streams;
 use crate::experiment::preflight;
 use crate::host;
 use crate::report::{self, comparison, summary_json};
+use crate::settings::Resolved;
 
 /// Runs what was typed, and says on standard error why it failed.
 pub fn main() -> Exit {
     let exit = dispatch().unwrap_or_else(|(exit, error)| {
-        console::print_notice(format_args!("{error:#}"));
+        console::print_notice(format_args!("{}", console::in_one_line(&error)));
         exit
     });
     match exit {
@@ -60,10 +61,23 @@ fn dispatch() -> Coded<Exit> {
                 Some(folder) => cells::resumed(folder, &arguments, typed)?,
                 None => settings,
             };
+            let divided = |resolved: Resolved| {
+                let resolved = Resolved { workers: arguments.workers, ..resolved };
+                workers::check(&resolved, resume.is_some())
+                    .map_err(|error| (Exit::Usage, error))?;
+                Ok(resolved)
+            };
             if settings.launch.launch.is_some() {
+                if arguments.workers.is_some() {
+                    divided(resolve(&settings).map_err(|error| (Exit::Usage, error.into()))?)?;
+                }
                 return launched::run(&settings);
             }
-            let mut resolved = resolve(&settings).map_err(|error| (Exit::Usage, error.into()))?;
+            let resolved = resolve(&settings).map_err(|error| (Exit::Usage, error.into()))?;
+            if let Some(exit) = workers::work_as_asked(&resolved)? {
+                return Ok(exit);
+            }
+            let mut resolved = divided(resolved)?;
             if let Some(exit) = mpi_rank::run_worker_rank(&resolved)? {
                 return Ok(exit);
             }

@@ -91,7 +91,7 @@ pub(super) fn play(
     let scraped = write_prometheus(resolved, std::slice::from_ref(&run));
     let extra = report::write_extra(&run, &resolved.export, &resolved.plots);
     let written = artefacts::write_reports(&run);
-    let shown = written.as_ref().map_or_else(|_| artefacts::as_experiment(&run), Clone::clone);
+    let shown = written.as_ref().map_or_else(|_| artefacts::as_far_as_written(&run), Clone::clone);
     print(&table::conclusion(&shown)).map_err(|error| (Exit::Failure, error))?;
     for line in shown.points.iter().filter_map(without_result) {
         console::print_notice(format_args!("{line}"));
@@ -291,8 +291,8 @@ impl Watch for Screen {
 
     fn phase(&mut self, label: &str, shots: u64, duration: Option<Nanos>, live: &LivePhase) {
         let in_flight = {
-            let gate = Arc::clone(&live.gate);
-            move || gate.in_flight()
+            let in_flight = live.in_flight.clone();
+            move || in_flight.now()
         };
         if let Some(exporter) = &self.exporter {
             exporter.phase(label, Arc::clone(&live.snapshot), in_flight.clone());
@@ -332,7 +332,7 @@ impl Watch for Screen {
         let mut text = table::point_in(&report, self.time_unit);
         text.push('\n');
         if let Err(error) = print(&text) {
-            console::print_notice(format_args!("{error:#}"));
+            console::print_notice(format_args!("{}", console::in_one_line(&error)));
         }
     }
 

@@ -20,6 +20,19 @@ pub fn write_line(to: &mut dyn Write, line: fmt::Arguments<'_>) -> io::Result<()
     to.write_all(format!("{line}\n").as_bytes())
 }
 
+/// An error and what caused it, in one line; a cause that the words before it hold already is not said again.
+pub fn in_one_line(error: &anyhow::Error) -> String {
+    let mut said = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if said.is_empty() {
+            said = cause;
+        } else if !said.contains(&cause) {
+            said = format!("{said}: {cause}");
+        }
+    }
+    said
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,5 +57,13 @@ mod tests {
         let mut calls = Calls::default();
         write_line(&mut calls, format_args!("rank {} of {}", 1, 2)).expect("written");
         assert_eq!(calls.0, ["rank 1 of 2\n"]);
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error =
+            anyhow::anyhow!("file exists").context("cannot be made (file exists): choose another");
+        assert_eq!(in_one_line(&error), "cannot be made (file exists): choose another");
+        assert_eq!(in_one_line(&anyhow::anyhow!("b").context("a")), "a: b");
     }
 }

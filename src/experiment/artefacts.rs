@@ -248,6 +248,13 @@ pub fn as_experiment(run: &MeasuredRun) -> Experiment {
     }
 }
 
+/// The same where not all of its files could be written: only those that are there are named.
+pub fn as_far_as_written(run: &MeasuredRun) -> Experiment {
+    let mut shown = as_experiment(run);
+    shown.files.retain(|note| run.directory.file(&note.name).exists());
+    shown
+}
+
 /// Files of a run in the order of lists, each with what it holds.
 pub const FILES: &[(&str, &str)] = &[
     (file::REPORT, "for people: tables and plots"),

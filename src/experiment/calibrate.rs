@@ -45,6 +45,7 @@ fn rates(tokens: u32) -> Result<(f64, f64), StageError> {
         timeout: Nanos::from_millis(10_000),
         drain: Nanos::from_millis(1_000),
         graces: Graces::OF_RUNS,
+        begin_at: None,
     };
     let (played, phase) = stage.run(&shots, &pace, None);
     stage.finish();

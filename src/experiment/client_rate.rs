@@ -273,6 +273,7 @@ impl Client {
             timeout: TIMEOUT,
             drain: DRAIN,
             graces: Graces::OF_RUNS,
+            begin_at: None,
         };
         let cpu = || {
             let client = cpu_of_own_threads(&CLIENT_THREADS)

@@ -6,6 +6,7 @@ use crate::issue::stop::Stop;
 use crate::settings::human_duration::HumanDuration;
 use crate::store::manifest::mark_interrupted;
 use crate::store::run_directory::{RunDirectory, file};
+use crate::store::write::have_the_last_word;
 
 /// At the first interrupt, says what is still awaited and for how long.
 pub fn announce(stop: &Stop, drain: Nanos) {
@@ -22,6 +23,7 @@ pub fn announce(stop: &Stop, drain: Nanos) {
 pub fn keep_manifest(stop: &Stop, directory: &RunDirectory) {
     let path = directory.file(file::MANIFEST);
     stop.at_second_signal(move || {
+        have_the_last_word();
         if let Err(error) = mark_interrupted(&path) {
             console::print_notice(format_args!("`{}` still says running: {error}", path.display()));
         }

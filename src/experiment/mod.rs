@@ -29,4 +29,5 @@ pub mod sweep;
 pub mod tally;
 pub mod turns;
 pub mod warm_up;
+pub mod workers;
 mod workload_file;

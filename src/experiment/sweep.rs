@@ -155,7 +155,10 @@ pub fn run(
     watch.begun(&info, &directory);
 
     manifest.null_rate = Some(calibrate::null_rate()?);
-    calibrate_client(&mut manifest, resolved, &plans);
+    // Of one process: it says nothing of several.
+    if resolved.workers.is_none() {
+        calibrate_client(&mut manifest, resolved, &plans);
+    }
     let mut runner = PointRunner::open(resolved, opening, &plans, directory, manifest, stop)?
         .with_roofline(roofline)
         .with_sent_before(sent_before);

@@ -1,6 +1,7 @@
 //! Playing a plan: drawing ahead, the issuer, phases, and the request to stop.
 
 pub mod conversations;
+pub mod crew;
 pub mod drawing;
 pub mod issuer;
 pub mod live_phase;

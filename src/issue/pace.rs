@@ -1,5 +1,7 @@
 //! Pace: how a plan is played, and how the playing went.
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::{MonoNs, Nanos};
 use crate::load::Load;
 use crate::load::course::Tail;
@@ -29,6 +31,8 @@ pub struct Pace {
     pub drain: Nanos,
     /// How long a target may go on with what it was asked to end.
     pub graces: Graces,
+    /// When it begins, where that was agreed with other processes; at once otherwise.
+    pub begin_at: Option<MonoNs>,
 }
 
 /// How long a target may go on with what it was asked to end.
@@ -54,10 +58,12 @@ pub struct RampPace {
     pub over: Option<Nanos>,
     /// Requests at most.
     pub at_most: usize,
+    /// How long after the beginning the shots that count of an open loop begin, where that was agreed with other processes.
+    pub then: Option<Nanos>,
 }
 
 /// How the playing went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Played {
     /// The instant that intended arrivals count from.
     pub start: MonoNs,

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::issue::conversations::play_conversations;
+use crate::issue::crew::{Crew, CrewError};
 use crate::issue::issuer::play;
-use crate::issue::live_phase::LivePhase;
+use crate::issue::live_phase::{InFlight, LivePhase};
 use crate::issue::pace::{Pace, Played};
 use crate::issue::shots::Shots;
 use crate::issue::stop::Stop;
@@ -21,8 +22,16 @@ use crate::record::sink::Sink;
 use crate::targets::{Drain, EngineStatistics, KvEvents, Prepare, Session, Target, TargetError};
 use crate::workload::seeds::Phase;
 
-/// An opened target with everything around it that turns shots into records.
-pub struct Stage {
+/// An opened target with everything around it that turns shots into records: in this process, or in several.
+pub struct Stage(Players);
+
+enum Players {
+    Here(Box<Here>),
+    Crew(Box<Crew>),
+}
+
+/// A target that is opened in this process.
+struct Here {
     session: Box<dyn Session>,
     issuer: Sink,
     gate: Arc<Gate>,
@@ -45,6 +54,9 @@ pub enum StageError {
     /// The target.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// Processes that should send the load together.
+    #[error(transparent)]
+    Crew(#[from] CrewError),
     /// A thread.
     #[error("the recorder's thread cannot be started: {0}")]
     Thread(#[from] std::io::Error),
@@ -96,7 +108,36 @@ impl Stage {
         let issuer = recorder.sink(&gate);
         let _loading = tool.map(|tool| tool.phase("load"));
         let session = target.open(recorder.sink(&gate))?;
-        Ok(Self { session, issuer, gate, recorder, stop })
+        Ok(Self(Players::Here(Box::new(Here { session, issuer, gate, recorder, stop }))))
+    }
+
+    /// Of several processes, each of which has opened the target.
+    pub fn of_crew(crew: Crew) -> Self {
+        Self(Players::Crew(Box::new(crew)))
+    }
+
+    /// The processes, where there are several.
+    pub fn crew(&self) -> Option<&Crew> {
+        match &self.0 {
+            Players::Here(_) => None,
+            Players::Crew(crew) => Some(crew),
+        }
+    }
+
+    fn here(&self) -> Option<&Here> {
+        match &self.0 {
+            Players::Here(here) => Some(here),
+            Players::Crew(_) => None,
+        }
+    }
+
+    /// Opens what so many shots of a load will need, before they come.
+    pub fn connect(&mut self, load: &Load, shots: usize) {
+        match &mut self.0 {
+            Players::Here(here) => here.session.connect(in_flight(load, shots)),
+            // Each does so by itself when it is told to play.
+            Players::Crew(_) => {}
+        }
     }
 
     /// Plays shots and returns when each has its record.
@@ -111,6 +152,101 @@ impl Stage {
 
     /// The same, of shots that may be drawn meanwhile.
     pub fn play(
+        &mut self,
+        shots: &mut Shots<'_>,
+        pace: &Pace,
+        log: Option<Box<dyn RecordLog>>,
+    ) -> (Played, PhaseRecords) {
+        match &mut self.0 {
+            Players::Here(here) => here.play(shots, pace, log),
+            Players::Crew(crew) => crew.play(shots, pace, log),
+        }
+    }
+
+    /// Makes the target's form of requests, for a thread of its own; `None` where there is nothing to make here.
+    pub fn preparer(&self) -> Option<Box<dyn Prepare>> {
+        self.here()?.session.preparer()
+    }
+
+    /// What is known of the engine only since it was opened.
+    pub fn facts(&self) -> Option<serde_json::Value> {
+        match &self.0 {
+            Players::Here(here) => here.session.facts(),
+            Players::Crew(crew) => crew.facts(),
+        }
+    }
+
+    /// What the engine says of itself, for a thread of its own; `None` where it says nothing.
+    pub fn statistics(&self) -> Option<Box<dyn EngineStatistics>> {
+        self.here()?.session.statistics()
+    }
+
+    /// What happens to blocks of the engine's KV cache, for a thread of its own; `None` where it was not asked.
+    pub fn kv_events(&self) -> Option<Box<dyn KvEvents>> {
+        self.here()?.session.kv_events()
+    }
+
+    /// Ends that belonged to no open request, so far.
+    pub fn stray_ends(&self) -> u64 {
+        match &self.0 {
+            Players::Here(here) => here.gate.stray_ends(),
+            Players::Crew(crew) => crew.stray_ends(),
+        }
+    }
+
+    /// How long threads have waited for the recorder, so far.
+    pub fn waited(&self) -> Waited {
+        match &self.0 {
+            Players::Here(here) => here.recorder.waited(),
+            Players::Crew(crew) => crew.waited(),
+        }
+    }
+
+    /// Why the target as a whole answers no more, or a process was lost, if so.
+    pub fn broken(&self) -> Option<&str> {
+        match &self.0 {
+            Players::Here(here) => here.gate.broken(),
+            Players::Crew(crew) => crew.broken(),
+        }
+    }
+
+    /// For a live view of the phase that begins.
+    pub fn live(&self, load: Load, gpus: Option<Arc<LatestSamples>>) -> LivePhase {
+        match &self.0 {
+            Players::Here(here) => LivePhase {
+                load,
+                snapshot: here.recorder.live(),
+                in_flight: InFlight::Gate(Arc::clone(&here.gate)),
+                backpressure: here.recorder.backpressure(),
+                gpus,
+            },
+            Players::Crew(crew) => {
+                let (snapshot, in_flight) = crew.live();
+                let in_flight = InFlight::Workers(in_flight);
+                LivePhase { load, snapshot, in_flight, backpressure: Arc::default(), gpus }
+            }
+        }
+    }
+
+    /// How many requests are in flight, now and later.
+    pub fn in_flight(&self) -> InFlight {
+        match &self.0 {
+            Players::Here(here) => InFlight::Gate(Arc::clone(&here.gate)),
+            Players::Crew(crew) => InFlight::Workers(crew.live().1),
+        }
+    }
+
+    /// Closes the target.
+    pub fn finish(self) -> Drain {
+        match self.0 {
+            Players::Here(here) => here.session.finish(crate::clock::now()),
+            Players::Crew(crew) => crew.finish(),
+        }
+    }
+}
+
+impl Here {
+    fn play(
         &mut self,
         shots: &mut Shots<'_>,
         pace: &Pace,
@@ -136,56 +272,5 @@ impl Stage {
             play(shots, pace, session, issuer, &self.gate, &self.stop)
         };
         (played, self.recorder.end())
-    }
-
-    /// Makes the target's form of requests, for a thread of its own; `None` where there is nothing to make.
-    pub fn preparer(&self) -> Option<Box<dyn Prepare>> {
-        self.session.preparer()
-    }
-
-    /// What is known of the engine only since it was opened.
-    pub fn facts(&self) -> Option<serde_json::Value> {
-        self.session.facts()
-    }
-
-    /// What the engine says of itself, for a thread of its own; `None` where it says nothing.
-    pub fn statistics(&self) -> Option<Box<dyn EngineStatistics>> {
-        self.session.statistics()
-    }
-
-    /// What happens to blocks of the engine's KV cache, for a thread of its own; `None` where it was not asked.
-    pub fn kv_events(&self) -> Option<Box<dyn KvEvents>> {
-        self.session.kv_events()
-    }
-
-    /// Ends that belonged to no open request, so far.
-    pub fn stray_ends(&self) -> u64 {
-        self.gate.stray_ends()
-    }
-
-    /// How long threads have waited for the recorder, so far.
-    pub fn waited(&self) -> Waited {
-        self.recorder.waited()
-    }
-
-    /// Why the target as a whole answers no more, if so.
-    pub fn broken(&self) -> Option<&str> {
-        self.gate.broken()
-    }
-
-    /// For a live view of the phase that begins.
-    pub fn live(&self, load: Load, gpus: Option<Arc<LatestSamples>>) -> LivePhase {
-        LivePhase {
-            load,
-            snapshot: self.recorder.live(),
-            gate: Arc::clone(&self.gate),
-            backpressure: self.recorder.backpressure(),
-            gpus,
-        }
-    }
-
-    /// Closes the target.
-    pub fn finish(self) -> Drain {
-        self.session.finish(crate::clock::now())
     }
 }

@@ -20,7 +20,16 @@ pub struct Stop {
     enough: Arc<AtomicBool>,
     failure: Arc<Mutex<Option<String>>>,
     has_failed: Arc<AtomicBool>,
+    company: Option<Arc<Company>>,
     duties: Arc<Mutex<Duties>>,
+}
+
+/// Other processes that play the same plan.
+struct Company {
+    /// Told once, when all requests that count have ended here.
+    tell: Box<dyn Fn() + Send + Sync>,
+    is_told: AtomicBool,
+    have_ended: AtomicBool,
 }
 
 /// What is to be done at signals, by a thread that waits for nothing else.
@@ -102,6 +111,37 @@ impl Stop {
     /// Whether the phase that runs has shown enough.
     pub fn is_enough(&self) -> bool {
         self.enough.load(Ordering::Relaxed)
+    }
+
+    /// In company: `tell` is called when all requests that count have ended here, and the tail goes on until those of the others
+    /// have ended too.
+    #[must_use]
+    pub fn in_company(self, tell: impl Fn() + Send + Sync + 'static) -> Self {
+        let company = Company {
+            tell: Box::new(tell),
+            is_told: AtomicBool::new(false),
+            have_ended: AtomicBool::new(false),
+        };
+        Self { company: Some(Arc::new(company)), ..self }
+    }
+
+    /// Whether the requests that count of every other process have ended. Asked when those of this one have.
+    pub fn have_others_ended(&self) -> bool {
+        let Some(company) = &self.company else { return true };
+        if !company.is_told.swap(true, Ordering::Relaxed) {
+            (company.tell)();
+        }
+        company.have_ended.load(Ordering::Relaxed)
+    }
+
+    /// Says so, or takes it back before the next phase.
+    pub fn set_others_ended(&self, ended: bool) {
+        if let Some(company) = &self.company {
+            company.have_ended.store(ended, Ordering::Relaxed);
+            if !ended {
+                company.is_told.store(false, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Says so, or takes it back before the next phase.

@@ -148,16 +148,22 @@ fn count_outcome(counts: &mut Counts, record: &Observed) {
                 NotSentReason::Missed => counts.missed += 1,
                 NotSentReason::Interrupted => counts.interrupted += 1,
                 NotSentReason::TargetFailed => counts.target_failed += 1,
+                NotSentReason::WorkerLost => counts.worker_lost += 1,
             }
         }
     }
 }
 
 /// Whether a request belongs into the denominator of the good fraction. A shot that a closed loop never reached was
-/// never asked for, and one behind an interrupt neither; one that was due and not sent was, and so was one that a target
+/// never asked for, and one behind an interrupt or of a lost worker neither; one that was due and not sent was, and so was one that a target
 /// never got because it had failed as a whole.
 pub fn is_attempted(record: &Observed) -> bool {
-    !matches!(record.ended, Ended::NotSent(NotSentReason::NotReached | NotSentReason::Interrupted))
+    !matches!(
+        record.ended,
+        Ended::NotSent(
+            NotSentReason::NotReached | NotSentReason::Interrupted | NotSentReason::WorkerLost
+        )
+    )
 }
 
 /// Requests whose stamps contradict their outcome or each other: a completed one without an end, one that was not sent

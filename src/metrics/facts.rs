@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::{MonoNs, Window};
+use crate::clock::{MonoNs, Nanos, Window};
 use crate::load::Load;
 use crate::load::course::WindowKind;
 use crate::load::stages::Stages;
@@ -51,6 +51,9 @@ pub struct RunFacts {
     /// The rate was found to be too high, and the run was ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saturated: Option<SaturatedFacts>,
+    /// The processes that sent the load, where it was divided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers: Option<WorkersFacts>,
     /// The model and the machine, where both are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roofline: Option<RooflineFacts>,
@@ -78,6 +81,15 @@ pub struct RunFacts {
     /// Other sides of the same comparison that send the same prompts to the same server, as they are meant to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also_sent_by: Vec<String>,
+}
+
+/// Several processes that sent one load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkersFacts {
+    /// How many.
+    pub workers: u32,
+    /// Stamps of each worker are off by so much at most against the clock of the leading process.
+    pub clock_bound_ns: Nanos,
 }
 
 /// A part of a mixture.
@@ -122,6 +134,7 @@ impl RunFacts {
             stages_start: None,
             windows: None,
             saturated: None,
+            workers: None,
             roofline: None,
             shared_prefix_tokens: 0,
             documents: None,

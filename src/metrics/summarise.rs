@@ -66,6 +66,7 @@ pub fn summarise_observed(point: &ObservedPoint, facts: &RunFacts, health: &Heal
         approximate: is_approximate(&counts, &distributions),
         roofline: roofline::of(point, facts, &counts, icl),
         stages: stages::of(point, facts),
+        workers: facts.workers,
         windows: facts.windows.clone(),
         saturated: facts.saturated,
         over_time: over_time::of(point, facts, &counts),

@@ -90,7 +90,8 @@ impl Connector {
         timeout: Duration,
     ) -> Result<Self, Failure> {
         let (asked, port_asked) = place_of(&via, host, port);
-        let (addresses, lookup) = resolved(asked, port_asked)?;
+        let (addresses, lookup) =
+            resolved(asked, port_asked).map_err(|failure| via.explain(failure))?;
         let shown = format!("{host}:{port}");
         let tls = match tls {
             None => None,
@@ -137,8 +138,13 @@ impl Connector {
     /// [`FailureKind::Connect`] or [`FailureKind::Tls`].
     pub async fn connect(&self) -> Result<Stream, Failure> {
         tokio::time::timeout(self.timeout, self.connect_in_any_time()).await.unwrap_or_else(|_| {
+            let hint = if self.tls.is_some() {
+                "; a port that speaks no TLS may stay silent so: is it http://?"
+            } else {
+                ""
+            };
             let message = format!(
-                "no connection to {} within {:?}, which `--connect-timeout` sets",
+                "no connection to {} within {:?}, which `--connect-timeout` sets{hint}",
                 self.shown, self.timeout
             );
             Err(Failure::new(FailureKind::Connect, message))
@@ -251,6 +257,22 @@ impl Connector {
         let first = text.lines().next().unwrap_or_default();
         let status = first.split(' ').nth(1).unwrap_or_default();
         if status.starts_with('2') { Ok(()) } else { Err(failed(format!("it says `{first}`"))) }
+    }
+}
+
+impl Via {
+    /// The failure to find whoever is asked first; a proxy's variable is named, since nobody typed that name.
+    fn explain(&self, failure: Failure) -> Failure {
+        match self {
+            Self::Direct => failure,
+            Self::Forward(proxy) | Self::Tunnel(proxy) => {
+                let (words, variable) = (&failure.message, proxy.variable);
+                let message = format!(
+                    "{words}; `{variable}` names it as a proxy: mend that, or go to the server itself with `--no-proxy`"
+                );
+                Failure::new(failure.kind, message)
+            }
+        }
     }
 }
 

@@ -83,3 +83,16 @@ fn where_no_address_answers_the_last_error_is_told() {
     assert_eq!(failure.kind, FailureKind::Connect);
     assert!(failure.message.contains("refused"), "{}", failure.message);
 }
+
+#[test]
+fn a_proxy_that_has_no_address_is_named_with_its_variable() {
+    let known =
+        |name: &str| (name == "http_proxy").then(|| "http://no-such-proxy.invalid:3128".to_owned());
+    let proxy = Proxy::on_the_way_to("h", false, known).expect("a URL").expect("it is set");
+    let via = Via::Forward(Arc::new(proxy));
+    let failure =
+        Connector::through(via, "h", 80, None, Duration::from_secs(1)).expect_err("no name");
+    for words in ["no-such-proxy.invalid", "`http_proxy`", "--no-proxy"] {
+        assert!(failure.message.contains(words), "{failure:?}");
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Nanos;
 
 /// Counters that every sink of a recorder shares.
@@ -13,7 +15,7 @@ pub struct Backpressure {
 }
 
 /// What [`Backpressure`] has counted so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waited {
     /// Events that had to wait for room.
     pub waits: u64,

@@ -190,6 +190,8 @@ pub enum NotSentReason {
     Interrupted,
     /// The target as a whole had failed by then.
     TargetFailed,
+    /// Its worker was lost: it was not sent, or its record went with the worker.
+    WorkerLost,
 }
 
 /// Where the number of output tokens comes from.

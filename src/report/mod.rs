@@ -117,14 +117,15 @@ impl Experiment {
         of_points.chain(of_target.into_iter().filter(|(is, _)| *is).map(|(_, mark)| mark)).collect()
     }
 
-    /// The point with the highest throughput (of output; of input where there is no output) among those that are valid and complete.
+    /// The point with the highest throughput (of output; of input where there is no output) among those that are valid and complete; one whose
+    /// throughput is not known comes behind all others.
     pub fn best_point(&self) -> Option<&PointReport> {
         let rate = |point: &PointReport| point.summary.rate(point.summary.headline_rate());
         self.points
             .iter()
             .filter(|point| point.summary.verdict != Verdict::Invalid)
             .filter(|point| !point.summary.marks.contains(&Mark::Incomplete))
-            .filter(|point| point.summary.counts.completed > 0 && rate(point).is_some())
+            .filter(|point| point.summary.counts.completed > 0)
             .max_by(|a, b| rate(a).partial_cmp(&rate(b)).unwrap_or(std::cmp::Ordering::Equal))
     }
 }

@@ -372,6 +372,7 @@ pub fn unsuccessful(counts: &Counts) -> Vec<(u64, String)> {
         (counts.not_reached, "not reached in time".to_owned()),
         (counts.interrupted, "not sent before the interrupt".to_owned()),
         (counts.target_failed, "not sent before the target failed as a whole".to_owned()),
+        (counts.worker_lost, "not sent, or not told, by a lost worker".to_owned()),
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)

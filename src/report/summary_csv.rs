@@ -150,7 +150,7 @@ fn arrivals_word(arrivals: Arrivals) -> String {
     .to_owned()
 }
 
-fn counts(summary: &Summary) -> [Cell; 26] {
+fn counts(summary: &Summary) -> [Cell; 27] {
     let counts = &summary.counts;
     let by_kind = counts.failed_by_kind.iter().map(|(kind, count)| format!("{kind}:{count}"));
     let by_source =
@@ -168,6 +168,7 @@ fn counts(summary: &Summary) -> [Cell; 26] {
         cell("missed", &counts.missed),
         cell("interrupted", &counts.interrupted),
         cell("target_failed", &counts.target_failed),
+        cell("worker_lost", &counts.worker_lost),
         cell("completed_in_window", &counts.completed_in_window),
         cell("output_tokens_in_window", &counts.output_tokens_in_window),
         cell("unsuccessful_tokens_in_window", &counts.unsuccessful_tokens_in_window),

@@ -132,6 +132,8 @@ pub struct Resolved {
     pub nvtx: bool,
     /// NVIDIA's driver library, where it is not the system's.
     pub cuda_library: Option<PathBuf>,
+    /// Processes that send the load together; `None` sends it from this one.
+    pub workers: Option<u32>,
     /// Where run directories are made.
     pub out: PathBuf,
     /// Keep the stamp of each delivery.

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::clock::Nanos;
 use crate::engine_directory::EngineProblem;
 use crate::metrics::RunFacts;
 use crate::metrics::summary::SCHEMA_VERSION;
@@ -66,6 +67,9 @@ pub struct Manifest {
     /// The server that was started for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub launch: Option<LaunchFacts>,
+    /// The processes that sent the load, where it was divided.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workers: Vec<WorkerEntry>,
     /// A title for reports.
     pub title: String,
     /// The one seed.
@@ -103,6 +107,24 @@ pub struct Manifest {
     pub warnings: Vec<EngineProblem>,
     /// What went wrong beside requests: a journal that could not be written, a target that did not close.
     pub faults: Vec<String>,
+}
+
+/// One of several processes that sent the load.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerEntry {
+    /// From 1.
+    pub worker: u32,
+    /// Its process id.
+    pub process: u32,
+    /// Its machine.
+    pub host: String,
+    /// How far its clock was ahead of ours, which its stamps were corrected by; 0 where the two may be one clock.
+    pub clock_ahead_ns: Nanos,
+    /// Its corrected stamps are off by so much at most. The largest of all points.
+    pub clock_bound_ns: Nanos,
+    /// Why it was lost, where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
@@ -168,6 +190,7 @@ impl Manifest {
             gpus: None,
             target,
             launch: None,
+            workers: Vec::new(),
             title,
             seed: workload.seed,
             prompts: Some(PromptFacts::of(workload)),

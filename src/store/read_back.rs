@@ -44,6 +44,36 @@ pub enum ReadError {
     /// Events of the KV cache.
     #[error("`kv_events.jsonl`: {0}")]
     KvEvents(#[source] LinesError),
+    /// A run whose files do not hold together.
+    #[error(
+        "the run in `{folder}` is damaged: {why}: copy its folder anew from where it was measured, or leave it out"
+    )]
+    Damaged {
+        /// Its folder.
+        folder: String,
+        /// What is wrong.
+        #[source]
+        why: Box<ReadError>,
+    },
+}
+
+impl ReadError {
+    /// The error with the folder that it is about, where its words do not name that.
+    fn within(self, folder: &Path) -> Self {
+        match self {
+            Self::File(..)
+            | Self::Manifest(..)
+            | Self::Point(StoredPointError::Open(..))
+            | Self::Damaged { .. } => self,
+            Self::Point(_)
+            | Self::Records(_)
+            | Self::Partial(..)
+            | Self::Iterations(_)
+            | Self::KvEvents(_) => {
+                Self::Damaged { folder: folder.display().to_string(), why: Box::new(self) }
+            }
+        }
+    }
 }
 
 /// Reads a run back, with the points that did not end as far as they came.
@@ -51,6 +81,10 @@ pub enum ReadError {
 /// # Errors
 /// When a file is missing, cut short or not of this version.
 pub fn read_back(folder: &Path) -> Result<MeasuredRun, ReadError> {
+    read_files(folder).map_err(|error| error.within(folder))
+}
+
+fn read_files(folder: &Path) -> Result<MeasuredRun, ReadError> {
     let directory = RunDirectory::existing(folder);
     let mut manifest = read_manifest(&directory)?;
     let statistics = Statistics::read(&directory, manifest.state == State::Running)?;

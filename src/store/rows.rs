@@ -429,6 +429,7 @@ const fn not_sent_reason_word(reason: NotSentReason) -> &'static str {
         NotSentReason::Missed => "missed",
         NotSentReason::Interrupted => "interrupted",
         NotSentReason::TargetFailed => "target_failed",
+        NotSentReason::WorkerLost => "worker_lost",
     }
 }
 
@@ -438,6 +439,7 @@ fn not_sent_reason_of(word: &str) -> Option<NotSentReason> {
         NotSentReason::Missed,
         NotSentReason::Interrupted,
         NotSentReason::TargetFailed,
+        NotSentReason::WorkerLost,
     ]
     .into_iter()
     .find(|reason| not_sent_reason_word(*reason) == word)

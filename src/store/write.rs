@@ -5,6 +5,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread::{self, ThreadId};
 
 /// Why a file could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -30,13 +32,34 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     let temporary = temporary_name(path).map_err(failed("name"))?;
     let written = write_and_sync(&temporary, bytes)
         .map_err(failed("write"))
-        .and_then(|()| fs::rename(&temporary, path).map_err(failed("rename")));
+        .and_then(|()| replace(&temporary, path).map_err(failed("rename")));
     if let Err(error) = written {
         // What is left of the temporary file helps nobody, and the first error is the one worth telling.
         let _may_not_exist = fs::remove_file(&temporary);
         return Err(error);
     }
     sync_folder_of(path).map_err(failed("sync folder"))
+}
+
+/// Held while a file takes the place of another.
+static REPLACING: Mutex<()> = Mutex::new(());
+
+/// The thread that has the last word.
+static LAST: OnceLock<ThreadId> = OnceLock::new();
+
+fn replace(temporary: &Path, path: &Path) -> io::Result<()> {
+    if LAST.get() == Some(&thread::current().id()) {
+        return fs::rename(temporary, path);
+    }
+    let _turn = REPLACING.lock().unwrap_or_else(PoisonError::into_inner);
+    fs::rename(temporary, path)
+}
+
+/// From now on no thread but this one replaces a file: the program is about to end, and what this thread writes must stand.
+pub fn have_the_last_word() {
+    if LAST.set(thread::current().id()).is_ok() {
+        std::mem::forget(REPLACING.lock().unwrap_or_else(PoisonError::into_inner));
+    }
 }
 
 /// Temporary names that this process has given.

@@ -159,6 +159,27 @@ fn every_fault_of_a_generate_endpoint_has_a_kind_and_the_servers_words() {
 }
 
 #[test]
+fn a_generate_endpoint_is_read_by_what_it_sends_and_not_by_what_its_head_says() {
+    const THREE: &str = r#"{"output_ids":[7,8,9]}"#;
+    let tokens = |answer: fn(&mut Out<'_>) -> Next| generate(answer).tokens();
+    for count in [
+        tokens(|out| {
+            out.raw("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n");
+            out.event(THREE);
+            out.event("[DONE]");
+            out.end()
+        }),
+        tokens(|out| out.whole(200, "content-type: text/event-stream\r\n", THREE)),
+        tokens(|out| out.whole(200, "", THREE)),
+    ] {
+        assert_eq!(count, 3);
+    }
+    let garbage = generate(|out| out.whole(200, "content-type: text/plain\r\n", "boomwords"));
+    assert_eq!(garbage.failure(), FailureKind::Malformed);
+    assert!(garbage.message().contains("boomwords"), "{garbage:?}");
+}
+
+#[test]
 fn every_proper_end_is_an_end() {
     for model in
         ["whole", "several_per_response", "empty_final", "twice_final", "final_after_half_close"]

@@ -57,8 +57,12 @@ fn finished(command: &mut Command) -> String {
     out
 }
 
-fn program(name: &str) -> Command {
-    Command::new(environment(name).parent().expect("a folder of programs").join(name))
+/// A tool that leaves its log where it runs.
+fn program(name: &str, folder: &Path) -> Command {
+    let programs = environment(name);
+    let mut command = Command::new(programs.parent().expect("a folder of programs").join(name));
+    command.current_dir(folder);
+    command
 }
 
 fn script(environment_name: &str, name: &str) -> Command {
@@ -88,7 +92,7 @@ fn genai_bench_reads_the_cells_of_several_scenarios_as_one_experiment() {
 fn is_read_by_genai_bench(exported: &Exported) {
     let folder = exported.folder("genai-bench");
     finished(
-        program("genai-bench")
+        program("genai-bench", &folder)
             .args(["excel", "--excel-name", "theirs", "--metric-percentile", "mean"])
             .args(["--metrics-time-unit", "s", "--experiment-folder"])
             .arg(&folder),
@@ -97,7 +101,7 @@ fn is_read_by_genai_bench(exported: &Exported) {
     let said = finished(script("genai-bench", "workbook_cells.py").arg(ours).arg(theirs));
     assert_eq!(said.trim(), "0 differences");
     finished(
-        program("genai-bench")
+        program("genai-bench", &folder)
             .args(["plot", "--group-key", "traffic_scenario", "--experiments-folder"])
             .arg(&folder),
     );
@@ -107,11 +111,11 @@ fn is_read_by_genai_bench(exported: &Exported) {
 fn aiperf_plots_our_export() {
     let exported = Exported::of("aiperf");
     let folder = exported.folder("aiperf");
-    finished(program("aiperf").arg("plot").arg(&folder));
+    finished(program("aiperf", &folder).arg("plot").arg(&folder));
     assert!(folder.join("plots/ttft_vs_throughput.png").exists());
     // Of one point, which has a line for each request.
     let point = folder.join("concurrency4");
-    finished(program("aiperf").arg("plot").arg(&point));
+    finished(program("aiperf", &folder).arg("plot").arg(&point));
     assert!(pictures(&point.join("plots")) > 1, "{} pictures", pictures(&point.join("plots")));
 }
 
@@ -120,9 +124,14 @@ fn hdr_histogram_reads_our_interval_log() {
     let log = exported.folder("hlog").join("concurrency4/latency.hlog");
     let said = finished(script("hdrhistogram", "read_hlog.py").arg(log));
     let told: Value = serde_json::from_str(&said).expect("JSON");
-    for (tag, count) in [("TTFT", 40), ("latency", 40), ("TPOT", 40), ("ITL", 40 * 7)] {
-        assert_eq!(told[tag]["count"], count, "{tag}: {told}");
+    for tag in ["TTFT", "latency", "TPOT"] {
+        assert_eq!(told[tag]["count"], 40, "{tag}: {told}");
     }
+    // On a busy machine a first delivery may bring more than one of the eight tokens.
+    assert!(
+        told["ITL"]["count"].as_u64().is_some_and(|gaps| (40..=40 * 7).contains(&gaps)),
+        "{told}"
+    );
     let summary = fs::read(exported.run.join("summary.json")).expect("a summary");
     let summary: Value = serde_json::from_slice(&summary).expect("JSON");
     for (tag, quantity) in [("TTFT", "ttft_ms"), ("latency", "e2e_ms"), ("ITL", "itl_ms")] {

@@ -299,7 +299,7 @@ pub mod child {
         let raised = refusal("broken");
         assert!(raised.contains("no weights"), "{raised}");
         let unread = repository().join("unread");
-        std::fs::create_dir(&unread).unwrap();
+        std::fs::create_dir_all(&unread).unwrap();
         std::fs::write(unread.join("config.pbtxt"), "no configuration {").unwrap();
         let polled = refusal("unread");
         assert!(polled.contains("failed to poll from model repository"), "{polled}");

@@ -85,6 +85,7 @@ pub fn pace(concurrency: u32) -> Pace {
         timeout: Nanos::from_secs_f64(120.0),
         drain: Nanos::from_secs_f64(5.0),
         graces: Graces::OF_RUNS,
+        begin_at: None,
     }
 }
 

@@ -140,6 +140,10 @@ pub(super) const EFFECTS: &[(&str, &str)] = &[
     ("gpu_hour_price", "Adds the cost of tokens; no latency changes"),
     ("out", "No number"),
     ("cells", "No number: where the files of each scenario and load lie"),
+    (
+        "workers",
+        "How much load can be sent, and how late: several processes read more than one does",
+    ),
     ("resume", "No number: cells that are measured stay as they are"),
     ("no_deliveries", "No number of this run, and none can be made again from its files"),
     ("export", "No number: the same ones in other shapes"),

@@ -9,6 +9,9 @@ use crate::workload::scenario::ScenarioError;
 /// A setting that is out of range or contradicts another one.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SettingsError {
+    /// A name of nothing.
+    #[error("`{0}` is empty: give a name, or leave it out")]
+    EmptyName(&'static str),
     /// Two kinds of load at once.
     #[error(
         "{0} and {1} are two kinds of load: give one of `--concurrency`, `--rate` and `--batch`"

@@ -52,6 +52,9 @@ fn resolve_all(typed: &Settings) -> Result<Resolved, SettingsError> {
     if typed.quiet == Some(true) && typed.ui.is_some() {
         return Err(SettingsError::Apart("--quiet", "`--ui`", "nothing is shown then"));
     }
+    if typed.model.as_deref().is_some_and(|name| name.trim().is_empty()) {
+        return Err(SettingsError::EmptyName("--model"));
+    }
     let slos: Slos = typed.slo.as_deref().unwrap_or_default().parse()?;
     let target = typed.target.clone().unwrap_or_else(|| DEFAULT_TARGET.into());
     let mut engine = engine_settings(typed)?;
@@ -94,6 +97,7 @@ fn resolve_all(typed: &Settings) -> Result<Resolved, SettingsError> {
         profile_window: typed.profile_window,
         nvtx: typed.nvtx.unwrap_or(false),
         cuda_library: typed.cuda_library.clone(),
+        workers: None,
         out: typed.out.clone().unwrap_or_else(|| PathBuf::from("runs")),
         keep_deliveries: !typed.no_deliveries.unwrap_or(false),
         export: typed.export.clone().unwrap_or_default(),

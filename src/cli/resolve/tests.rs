@@ -27,6 +27,7 @@ fn contradictions_are_refused_by_name() {
         ("batch = true\nramp = '5s'", "--ramp"),
         ("batch = true\nwindow = 'steady'", "--window"),
         ("threads = 0", "--threads"),
+        ("model = ' '", "--model"),
         ("gpu_hour_price = 0", "--gpu-hour-price"),
         ("concurrency = [2]\nspawn_rate = 0", "--spawn-rate"),
         ("rate = [2.0]\nspawn_rate = 1", "--spawn-rate"),

@@ -201,6 +201,9 @@ pub struct MeasureArgs {
     /// Go on with a run of cells that was ended: its folder. Finished cells stay as they are, and its settings are used
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub resume: Option<PathBuf>,
+    /// Processes on this machine that send the load together: disjoint slices of one plan, from one agreed instant
+    #[arg(long, value_name = "N", help_heading = "Load")]
+    pub workers: Option<u32>,
     /// All that a configuration file can say too.
     #[command(flatten)]
     pub run: RunArgs,

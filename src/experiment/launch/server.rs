@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::clock::{self, Nanos, now, utc_now};
@@ -199,8 +201,10 @@ impl LaunchedServer {
             echo: None,
         };
         let log_before = server.begin()?;
-        let asked = ask_version(plan, &server.env, &server.folder);
+        let is_loading = Arc::new(AtomicBool::new(true));
+        let asked = ask_version(plan, &server.env, &server.folder, Arc::clone(&is_loading));
         let outcome = server.wait_until_ready(log_before, stop);
+        is_loading.store(false, Ordering::Relaxed);
         server.file.facts.version = asked.and_then(|asking| asking.join().ok().flatten());
         server.note_ready(outcome)?;
         Ok(server)
@@ -416,10 +420,11 @@ fn ask_version(
     plan: &LaunchPlan,
     env: &[(String, String)],
     folder: &Path,
+    is_loading: Arc<AtomicBool>,
 ) -> Option<thread::JoinHandle<Option<String>>> {
     let (argv, env) = (plan.version.clone(), env.to_vec());
     let said = folder.join("version.txt");
-    let ask = move || version::ask(&argv, &env, &said);
+    let ask = move || version::ask(&argv, &env, &said, &is_loading);
     // Without a thread there is no version, which is no reason not to measure.
     thread::Builder::new().name("bf-version".into()).spawn(ask).ok()
 }

@@ -93,6 +93,10 @@ impl PointRunner<'_> {
             self.manifest.faults.push(text);
         }
         entry.facts.stages_start = entry.facts.stages.map(|_| played.start);
+        if let Some(crew) = self.stage.crew() {
+            self.manifest.workers = crew.entries();
+            entry.facts.workers = Some(crew.facts_of_workers());
+        }
         entry.facts.complete = !played.interrupted && self.stage.broken().is_none();
         let waited = self.stage.waited() - waited_before;
         let asked = self.server.as_mut().zip(scraping);
@@ -189,12 +193,17 @@ impl PointRunner<'_> {
         let at_most = plan.ramp_at_most();
         let ramp = match (course.ramp, plan.load()) {
             (Ramp::None, _) => None,
-            (Ramp::Over(span), _) => Some(RampPace { over: Some(span), at_most }),
+            (Ramp::Over(span), _) => Some(RampPace { over: Some(span), at_most, then: None }),
             (Ramp::Estimated, Load::Closed { .. }) => {
-                Some(RampPace { over: mean_latency, at_most })
+                Some(RampPace { over: mean_latency, at_most, then: None })
+            }
+            // No worker sees all requests: as many have ended as are in flight after twice the mean latency.
+            (Ramp::Estimated, Load::Open { .. } | Load::Batch) if self.stage.crew().is_some() => {
+                let over = Nanos(2 * mean_latency.unwrap_or(Nanos::ZERO).0);
+                Some(RampPace { over: Some(over), at_most, then: None })
             }
             (Ramp::Estimated, Load::Open { .. } | Load::Batch) => {
-                Some(RampPace { over: None, at_most })
+                Some(RampPace { over: None, at_most, then: None })
             }
         };
         Pace {
@@ -206,6 +215,7 @@ impl PointRunner<'_> {
             timeout: self.resolved.timeout,
             drain: self.resolved.drain,
             graces: Graces::OF_RUNS,
+            begin_at: None,
         }
     }
 
@@ -231,6 +241,7 @@ impl PointRunner<'_> {
             stages_start: None,
             windows: None,
             saturated: None,
+            workers: None,
             planned: plan.shots().len() as u64,
             gpus: self.gpus_in_use(),
             streaming: self.resolved.workload.streaming,

@@ -10,8 +10,10 @@ use crate::experiment::gpu_watch::GpuWatch;
 use crate::experiment::interrupt;
 use crate::experiment::server_watch::ServerWatch;
 use crate::experiment::sweep::ExperimentError;
+use crate::experiment::workers;
+use crate::issue::crew::Crew;
 use crate::issue::drawing::DrawingError;
-use crate::issue::phase::{Keep, Stage};
+use crate::issue::phase::{Keep, Stage, StageError};
 use crate::issue::stop::Stop;
 use crate::load::Load;
 use crate::load::plan::Plan;
@@ -71,6 +73,8 @@ pub struct OpenTarget {
 pub enum Beginning {
     /// A target that is to be opened, with room for a whole session.
     Closed(Opening, Room),
+    /// One that so many workers open, each for itself, to play plans of these hashes.
+    Divided(Opening, u32, Vec<String>),
     /// One that is open already.
     Open(OpenTarget),
 }
@@ -79,7 +83,9 @@ impl Beginning {
     /// What it says of its target.
     fn info(&self) -> TargetInfo {
         match self {
-            Self::Closed(opening, _) => opening.target.describe().clone(),
+            Self::Closed(opening, _) | Self::Divided(opening, ..) => {
+                opening.target.describe().clone()
+            }
             Self::Open(open) => open.info.clone(),
         }
     }
@@ -98,7 +104,13 @@ impl<'a> PointRunner<'a> {
         manifest: Manifest,
         stop: &'a Stop,
     ) -> Result<Self, ExperimentError> {
-        let beginning = Beginning::Closed(opening, Room::of(plans));
+        let beginning = match resolved.workers {
+            Some(workers) => {
+                let hashes = plans.iter().map(|plan| plan.hash().to_owned()).collect();
+                Beginning::Divided(opening, workers, hashes)
+            }
+            None => Beginning::Closed(opening, Room::of(plans)),
+        };
         Self::begin(resolved, beginning, directory, manifest, stop)
     }
 
@@ -131,7 +143,12 @@ impl<'a> PointRunner<'a> {
             Beginning::Open(OpenTarget { stage, telemetry, tool, .. }) => {
                 (Ok((stage, tool)), telemetry)
             }
-            Beginning::Closed(opening, room) => (Err((opening.target, room)), opening.telemetry),
+            Beginning::Closed(opening, room) => {
+                (Err(Shut::Here(opening.target, room)), opening.telemetry)
+            }
+            Beginning::Divided(opening, workers, hashes) => {
+                (Err(Shut::Divided(workers, hashes)), opening.telemetry)
+            }
         };
         let gpus = telemetry.map(|telemetry| GpuWatch::open(telemetry, &directory)).transpose()?;
         manifest.gpus = gpus.as_ref().map(GpuWatch::machine).transpose()?;
@@ -142,7 +159,11 @@ impl<'a> PointRunner<'a> {
             .transpose()?;
         let (stage, tool) = match stage {
             Ok(open) => open,
-            Err((target, Room { requests, slots })) => {
+            Err(Shut::Divided(workers, hashes)) => {
+                let crew = workers::start(resolved, workers, &hashes, &directory, stop.clone());
+                (Stage::of_crew(crew.map_err(StageError::from)?), None)
+            }
+            Err(Shut::Here(target, Room { requests, slots })) => {
                 let tool = resolved.nvtx.then(Tool::find).transpose()?;
                 let has_turns = resolved.workload.is_conversation();
                 let keep = if has_turns { Keep::Answers } else { Keep::Nothing };
@@ -154,6 +175,7 @@ impl<'a> PointRunner<'a> {
         {
             details.insert("opened".to_owned(), facts);
         }
+        manifest.workers = stage.crew().map(Crew::entries).unwrap_or_default();
         let collectors = Collectors::start(&stage, &directory)?;
         let plan_file =
             PlanWriter::create(&directory.file(file::PLAN)).map_err(DrawingError::File)?;
@@ -180,6 +202,12 @@ impl<'a> PointRunner<'a> {
             listener: None,
         })
     }
+}
+
+/// A target that is not open yet.
+enum Shut {
+    Here(Box<dyn Target>, Room),
+    Divided(u32, Vec<String>),
 }
 
 impl OpenTarget {

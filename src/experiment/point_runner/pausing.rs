@@ -23,7 +23,7 @@ use crate::targets::{Drain, Target, TargetInfo};
 
 /// A point runner whose target is closed.
 pub struct PausedRunner<'a> {
-    resolved: &'a Resolved,
+    pub(super) resolved: &'a Resolved,
     pub(super) info: TargetInfo,
     pub(super) directory: RunDirectory,
     pub(super) manifest: Manifest,

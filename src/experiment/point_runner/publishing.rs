@@ -7,6 +7,7 @@ use super::{PausedRunner, PointRunner, first_id};
 use crate::clock::utc_now;
 use crate::console;
 use crate::experiment::gpu_watch::GpuWatch;
+use crate::experiment::workers;
 use crate::issue::drawing::{Drawing, DrawingOutcome};
 use crate::load::plan::Plan;
 use crate::metrics::Summary;
@@ -155,13 +156,19 @@ impl PointRunner<'_> {
 impl PausedRunner<'_> {
     /// Writes the manifest for the last time; the reports are made from what is returned.
     pub fn close(mut self) -> MeasuredRun {
+        if let Some(workers) = self.resolved.workers {
+            workers::remove_empty_logs(workers, &self.directory);
+        }
         if let Some(Err(error)) = self.plan_file.take().map(PlanWriter::close) {
             self.manifest.faults.push(error.to_string());
             self.incomplete = true;
         }
         self.manifest.state = match self.stop.failure().or(self.broken) {
             Some(text) => {
-                self.manifest.faults.push(format!("the target failed as a whole: {text}"));
+                let is_lost = self.manifest.workers.iter().any(|worker| worker.lost.is_some());
+                let text =
+                    if is_lost { text } else { format!("the target failed as a whole: {text}") };
+                self.manifest.faults.push(text);
                 State::Failed
             }
             None if self.is_cut_off => State::Failed,

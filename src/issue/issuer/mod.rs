@@ -123,7 +123,12 @@ impl Issuer<'_> {
             || self.gate.broken().is_some()
             || self
                 .tail_until
-                .is_some_and(|until| self.counted.have_ended(self.gate) || clock::now() >= until)
+                .is_some_and(|until| self.has_tail_done_its_work() || clock::now() >= until)
+    }
+
+    /// Whether every request that counts has ended, those of other processes too.
+    fn has_tail_done_its_work(&mut self) -> bool {
+        self.counted.have_ended(self.gate) && self.stop.have_others_ended()
     }
 
     /// Sends shots until the plan, the time or the user's patience ends; returns how many that count were sent.
@@ -142,7 +147,8 @@ impl Issuer<'_> {
 
     /// Waits for an instant that is soon, from which intended ones count.
     fn begin(&mut self, pace: &Pace) {
-        self.start = clock::now() + LEAD;
+        // An instant that was agreed and has passed makes shots late, which their records say.
+        self.start = pace.begin_at.unwrap_or_else(|| clock::now() + LEAD);
         self.measure_from(self.start, pace);
         clock::wait_precisely_until(self.start);
     }
@@ -196,8 +202,9 @@ impl Issuer<'_> {
         let mut slots = cap.map(|cap| Slots::at_once(self.gate.unheld(cap), self.start));
         if let Some(ramp) = pace.ramp {
             let _marked = self.gate.tool().map(|tool| tool.phase("ramp"));
+            let begun = self.start;
             let Some(next) = self.ramp_open(shots, ramp, &mut slots) else { return 0 };
-            self.measure_from(next, pace);
+            self.measure_from(ramp.then.map_or(next, |span| begun + span), pace);
         }
         let start = self.start;
         let sent = self.send_counted(shots, |issuer, shot| {

@@ -113,6 +113,7 @@ fn closed(concurrency: u32) -> Pace {
         timeout: Nanos::from_millis(60_000),
         drain: Nanos::from_millis(50),
         graces: Graces { cancelled: Nanos::from_millis(80), stuck: Nanos::from_millis(60_000) },
+        begin_at: None,
     }
 }
 
@@ -301,7 +302,7 @@ fn a_ramp_lasts_until_as_many_requests_have_ended_as_there_are_slots_and_a_tail_
  {
     let (counted, fill) = shots_and_fill(5, 40);
     let pace = Pace {
-        ramp: Some(RampPace { over: None, at_most: 20 }),
+        ramp: Some(RampPace { over: None, at_most: 20, then: None }),
         tail: Tail::UntilMeasuredEnd,
         // So that what is open behind the last one is cancelled soon.
         duration: Some(Nanos::from_millis(60_000)),
@@ -329,7 +330,7 @@ fn a_ramp_lasts_until_as_many_requests_have_ended_as_there_are_slots_and_a_tail_
 fn the_slots_of_a_ramp_start_one_after_another_over_its_span() {
     let (counted, fill) = shots_and_fill(4, 400);
     let span = Nanos::from_millis(40);
-    let ramp = Some(RampPace { over: Some(span), at_most: 300 });
+    let ramp = Some(RampPace { over: Some(span), at_most: 300, then: None });
     let pace = Pace { ramp, timeout: Nanos::from_millis(80), ..closed(4) };
     let (_, phase) = played_around(Answers::WhenCancelled, &counted, &fill, &pace);
     let ramp = of_part(&phase, Part::Ramp);
@@ -353,7 +354,7 @@ fn an_open_loop_goes_on_through_ramp_and_tail_with_the_gaps_of_its_arrivals() {
         })
         .collect();
     let pace = Pace {
-        ramp: Some(RampPace { over: None, at_most: 15 }),
+        ramp: Some(RampPace { over: None, at_most: 15, then: None }),
         tail: Tail::UntilMeasuredEnd,
         duration: Some(Nanos::from_millis(10_000)),
         ..open(None)
@@ -377,7 +378,7 @@ fn a_target_that_dies_or_a_user_that_stops_in_the_ramp_leaves_what_counts_unsent
         (Answers::UserStopsAt(8), NotSentReason::Interrupted),
     ] {
         let (counted, fill) = shots_and_fill(4, 40);
-        let ramp = Some(RampPace { over: Some(Nanos::from_millis(500)), at_most: 20 });
+        let ramp = Some(RampPace { over: Some(Nanos::from_millis(500)), at_most: 20, then: None });
         let pace = Pace { ramp, tail: Tail::UntilMeasuredEnd, ..closed(4) };
         let (_, phase) = played_around(answers, &counted, &fill, &pace);
         let measured = of_part(&phase, Part::Measured);
@@ -391,7 +392,7 @@ fn a_target_that_dies_or_a_user_that_stops_in_the_ramp_leaves_what_counts_unsent
 fn a_ramp_that_uses_up_its_supply_is_told() {
     let (counted, fill) = shots_and_fill(4, 40);
     let over = Some(Nanos::from_millis(60_000));
-    let pace = Pace { ramp: Some(RampPace { over, at_most: 10 }), ..closed(2) };
+    let pace = Pace { ramp: Some(RampPace { over, at_most: 10, then: None }), ..closed(2) };
     let (played, phase) = played_around(Answers::AtOnce, &counted, &fill, &pace);
     assert!(played.ramp_ran_out);
     assert_eq!(of_part(&phase, Part::Measured).len(), 4);

@@ -60,7 +60,7 @@ pub(super) fn load_makes_sense(load: &Load) -> Result<(), PlanError> {
     match *load {
         Load::Closed { concurrency: 0 } => Err(PlanError::NoConcurrency),
         Load::Open { max_in_flight: Some(0), .. } => Err(PlanError::NoneInFlight),
-        Load::Open { rate, .. } if !(rate > 0.0 && rate <= 1e9) => Err(PlanError::Rate(rate)),
+        Load::Open { rate, .. } if !(1e-6..=1e9).contains(&rate) => Err(PlanError::Rate(rate)),
         Load::Open { arrivals: Arrivals::Gamma { burstiness }, .. }
             if !(1e-3..=1e6).contains(&burstiness) =>
         {

@@ -29,7 +29,7 @@ pub enum PlanError {
     #[error("a limit of 0 requests in flight sends nothing: give at least 1, or no limit")]
     NoneInFlight,
     /// A rate at which nothing arrives.
-    #[error("`--rate {0}` is no rate of arrivals: give a number above 0, up to 1e9")]
+    #[error("`--rate {0:?}` is no rate of arrivals: give a number from 0.000001 to 1e9")]
     Rate(f64),
     /// No gamma distribution has this shape.
     #[error(

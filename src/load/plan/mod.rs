@@ -5,6 +5,7 @@ mod draw;
 mod error;
 mod hash;
 mod shot_list;
+mod slice;
 
 use std::fmt;
 
@@ -23,6 +24,7 @@ use crate::workload::prompts::PromptSource;
 pub use draw::{MAX_PLAN_SHOTS, MAX_PLAN_TOKENS, Pool, requests_at_most};
 pub use error::PlanError;
 pub use shot_list::{ShotFacts, ShotList};
+pub use slice::{Slice, TooFew};
 
 /// One planned request.
 #[derive(Debug, Clone, PartialEq)]

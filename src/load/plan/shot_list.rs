@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use super::slice::Share;
 use super::{PlanError, Shot, Turn};
 use crate::clock::Nanos;
 use crate::request::RequestId;
@@ -74,7 +75,18 @@ impl Instants {
 
 /// The shots of one phase, in order. Takes 8 bytes a shot, and 8 more in an open loop; a copy shares them.
 #[derive(Debug, Clone)]
-pub struct ShotList(Arc<Content>);
+pub struct ShotList {
+    content: Arc<Content>,
+    /// Where only some of the shots are played here.
+    part: Option<Part>,
+}
+
+/// The shots of a list that one of several workers plays, with ids of their own.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    share: Share,
+    first_id: RequestId,
+}
 
 #[derive(Debug)]
 pub(super) struct Content {
@@ -91,58 +103,75 @@ pub(super) struct Content {
 
 impl ShotList {
     pub(super) fn new(content: Content) -> Self {
-        Self(Arc::new(content))
+        Self { content: Arc::new(content), part: None }
     }
 
     pub(super) fn content(&self) -> &Content {
-        &self.0
+        &self.content
+    }
+
+    /// The shots of this whole list that belong to a share.
+    pub(super) fn shared(&self, share: Share, first_id: RequestId) -> Self {
+        Self { content: Arc::clone(&self.content), part: Some(Part { share, first_id }) }
+    }
+
+    /// The place in the whole list.
+    fn whole(&self, index: usize) -> usize {
+        self.part.map_or(index, |part| part.share.whole(index))
+    }
+
+    /// The id that a shot has in the whole plan.
+    pub fn whole_id(&self, index: usize) -> RequestId {
+        RequestId(self.content.first_id.0 + self.whole(index) as u32)
     }
 
     /// How many shots there are.
     pub fn len(&self) -> usize {
-        self.0.lengths.len()
+        let all = self.content.lengths.len();
+        self.part.map_or(all, |part| part.share.len_of(all))
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.lengths.is_empty()
+        self.len() == 0
     }
 
     /// Whether these are warm-up or measured shots.
     pub fn phase(&self) -> Phase {
-        self.0.phase
+        self.content.phase
     }
 
     /// Id of the first shot; the others follow without a gap.
     pub fn first_id(&self) -> RequestId {
-        self.0.first_id
+        self.part.map_or(self.content.first_id, |part| part.first_id)
     }
 
     /// Where prompts come from.
     pub fn series(&self) -> &PromptSeries {
-        &self.0.series
+        &self.content.series
     }
 
     /// What is asked, but for lengths and instants.
     pub fn workload(&self) -> &Workload {
-        &self.0.workload
+        &self.content.workload
     }
 
     /// Images of each request; `None` where there are none, or requests differ.
     pub fn images_each(&self) -> Option<u32> {
-        let of_workload = self.0.workload.images_each();
+        let of_workload = self.content.workload.images_each();
         of_workload.or_else(|| {
             let of = |index: usize| {
-                self.0.series.entry(index as u64)?.images.as_ref().map(|it| it.len() as u32)
+                self.content.series.entry(index as u64)?.images.as_ref().map(|it| it.len() as u32)
             };
             let first = of(0)?;
-            (1..self.len()).all(|index| of(index) == Some(first)).then_some(first)
+            let all = self.content.lengths.len();
+            (1..all).all(|index| of(index) == Some(first)).then_some(first)
         })
     }
 
     /// Prompt tokens of all shots.
     pub fn prompt_tokens(&self) -> u64 {
-        self.0.lengths.iter().map(|lengths| u64::from(lengths.input)).sum()
+        self.facts().map(|shot| u64::from(shot.prompt_tokens)).sum()
     }
 
     /// What is known of every shot without drawing it.
@@ -155,19 +184,20 @@ impl ShotList {
     /// # Panics
     /// When there is no such shot.
     pub fn facts_of(&self, index: usize) -> ShotFacts {
-        let Lengths { input, output } = self.0.lengths[index];
+        let whole = self.whole(index);
+        let Lengths { input, output } = self.content.lengths[whole];
         ShotFacts {
-            id: RequestId(self.0.first_id.0 + index as u32),
-            intended: self.0.instants.of(index),
+            id: RequestId(self.first_id().0 + index as u32),
+            intended: self.content.instants.of(whole),
             prompt_tokens: input,
             output_tokens: output,
-            workload: self.part_of(index),
+            workload: self.part_of(whole),
         }
     }
 
     /// Which part of a mixture a shot is of.
     fn part_of(&self, index: usize) -> Option<u8> {
-        let Content { workload, series, .. } = &*self.0;
+        let Content { workload, series, .. } = &*self.content;
         workload.mixture.as_ref()?;
         series.entry(index as u64)?.part
     }
@@ -180,9 +210,9 @@ impl ShotList {
     /// # Panics
     /// When there is no such shot.
     pub fn shot(&self, index: usize) -> Result<Shot, PlanError> {
-        match self.0.kept.get() {
-            Some(kept) => Ok(kept[index].clone()),
-            None => self.draw(index),
+        match self.content.kept.get() {
+            Some(kept) if self.part.is_none() => Ok(kept[index].clone()),
+            _ => self.draw(index),
         }
     }
 
@@ -197,24 +227,24 @@ impl ShotList {
     /// When a prompt cannot be drawn.
     pub fn keep_if_small(&self) -> Result<(), PlanError> {
         let weight: u64 = (0..self.len()).map(|index| self.weight_of(index)).sum();
-        let small = self.len() <= KEPT_SHOTS && weight <= KEPT_TOKENS;
-        if small && self.0.kept.get().is_none() {
+        let small = self.len() <= KEPT_SHOTS && weight <= KEPT_TOKENS && self.part.is_none();
+        if small && self.content.kept.get().is_none() {
             let drawn: Box<[Shot]> = self.shots().collect::<Result<_, _>>()?;
             // Another thread has drawn the same.
-            let _equal = self.0.kept.set(drawn);
+            let _equal = self.content.kept.set(drawn);
         }
         Ok(())
     }
 
-    /// The prompt, and what texts go with it.
+    /// The prompt of a place in the whole list, and what texts go with it.
     fn texts(&self, index: usize) -> Result<(Prompt, Beside), PromptError> {
-        let Content { workload, series, seeds, phase, .. } = &*self.0;
+        let Content { workload, series, seeds, phase, .. } = &*self.content;
         let place = workload.prompt_of(index as u32);
-        if let Some(turn) = self.turn_of(index).filter(|it| it.history == History::Recorded) {
+        if let Some(turn) = self.turn_at(index).filter(|it| it.history == History::Recorded) {
             return self.recorded(index, turn);
         }
         let Some(documents) = workload.documents else {
-            let prompt = series.prompt(place, self.0.lengths[index].input)?;
+            let prompt = series.prompt(place, self.content.lengths[index].input)?;
             return Ok((prompt, Beside::Nothing));
         };
         if workload.has_entries() {
@@ -241,8 +271,8 @@ impl ShotList {
 
     /// The prompt of a turn with what is recorded of the turns before it.
     fn recorded(&self, index: usize, turn: Turn) -> Result<(Prompt, Beside), PromptError> {
-        let series = &self.0.series;
-        let asked = |index: usize| series.prompt(index as u32, self.0.lengths[index].input);
+        let series = &self.content.series;
+        let asked = |index: usize| series.prompt(index as u32, self.content.lengths[index].input);
         let before = (index - turn.number as usize..index).map(|earlier| {
             let answer =
                 series.entry(earlier as u64).and_then(|it| it.turn.as_ref()?.answer.clone());
@@ -255,8 +285,13 @@ impl ShotList {
 
     /// Where a shot stands in a conversation.
     pub fn turn_of(&self, index: usize) -> Option<Turn> {
-        let rules = self.0.workload.conversation()?;
-        let turn = self.0.series.entry(index as u64)?.turn.as_ref()?;
+        self.turn_at(self.whole(index))
+    }
+
+    /// The same of a place in the whole list.
+    fn turn_at(&self, index: usize) -> Option<Turn> {
+        let rules = self.content.workload.conversation()?;
+        let turn = self.content.series.entry(index as u64)?.turn.as_ref()?;
         let (history, as_messages) = (rules.history, rules.as_messages);
         // What is recorded is part of the prompt as it is drawn.
         let before = if history == History::Recorded { 0 } else { turn.before };
@@ -265,7 +300,7 @@ impl ShotList {
 
     /// About how much memory a request takes while it waits, in prompt tokens of text.
     pub fn weight_of(&self, index: usize) -> u64 {
-        let Content { workload, series, lengths, .. } = &*self.0;
+        let Content { workload, series, lengths, .. } = &*self.content;
         let images = match (series.images(), workload.scenario) {
             (Some(given), _) => given.bytes_each(),
             (None, Scenario::Images { made: MadeImages { width, height, count }, .. }) => {
@@ -273,15 +308,16 @@ impl ShotList {
             }
             (None, _) => 0,
         };
-        u64::from(lengths[index].input) + images / BYTES_OF_IMAGES_PER_TOKEN
+        u64::from(lengths[self.whole(index)].input) + images / BYTES_OF_IMAGES_PER_TOKEN
     }
 
     fn draw(&self, index: usize) -> Result<Shot, PlanError> {
-        let Content { phase, workload, seeds, series, terms, .. } = &*self.0;
+        let Content { phase, workload, seeds, series, terms, .. } = &*self.content;
         let ShotFacts { id, intended, workload: part, .. } = self.facts_of(index);
-        let place = index as u32;
+        let whole = self.whole(index);
+        let place = whole as u32;
         let (prompt, beside) =
-            self.texts(index).map_err(|why| PlanError::Prompt { request: id, why })?;
+            self.texts(whole).map_err(|why| PlanError::Prompt { request: id, why })?;
         let beside = match series.images_of(workload.prompt_of(place), workload.scenario) {
             Some(images) => Beside::Images(images),
             None => beside,
@@ -289,14 +325,14 @@ impl ShotList {
         let request = RequestSpec {
             prompt,
             beside,
-            output: workload.output(self.0.lengths[index]),
+            output: workload.output(self.content.lengths[whole]),
             sampling: workload.sampling(seeds, *phase, place),
             streaming: workload.streaming,
             priority: workload.priority(seeds, *phase, place),
             adapter: workload.adapter(seeds, *phase, place),
             terms: Arc::clone(terms),
         };
-        let turn = self.turn_of(index);
+        let turn = self.turn_at(whole);
         let prefix_group = series.group_of(workload.prompt_of(place));
         Ok(Shot { turn, workload: part, prefix_group, ..Shot::new(id, request).intended(intended) })
     }

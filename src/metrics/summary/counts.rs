@@ -52,6 +52,9 @@ pub struct Counts {
     pub interrupted: u64,
     /// Not sent: the target as a whole had failed before.
     pub target_failed: u64,
+    /// Not sent, or its record is gone: its worker was lost.
+    #[serde(default)]
+    pub worker_lost: u64,
     /// Requests before the measured ones, which count in nothing above.
     #[serde(default)]
     pub ramp: PartCounts,

@@ -19,6 +19,7 @@ use crate::load::Load;
 use crate::load::course::WindowKind;
 use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::facts::TargetFacts;
+use crate::metrics::facts::WorkersFacts;
 use crate::metrics::iterations::IterationSummary;
 use crate::metrics::kv_events::KvEventSummary;
 use crate::metrics::measurement_windows::WindowsOutcome;
@@ -104,6 +105,9 @@ pub struct Summary {
     /// What each stage of the load came to; empty where it has none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<StageSummary>,
+    /// The processes that sent the load, where it was divided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers: Option<WorkersFacts>,
     /// Windows that could end the run; `None` where none were asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub windows: Option<WindowsOutcome>,

@@ -50,17 +50,17 @@ enum LogError {
 struct Value {
     tag: usize,
     at: MonoNs,
-    value: u64,
+    ns: u64,
     times: u64,
 }
 
 fn log(run: &ExportRun, point: &ExportPoint) -> Result<String, LogError> {
     let start = point.answers.iter().map(|answer| answer.start).min().unwrap_or(MonoNs(0));
     let values: Vec<Value> = point.completed().flat_map(values).collect();
-    let largest = values.iter().map(|it| it.value).max().unwrap_or(0);
+    let largest = values.iter().map(|it| it.ns).max().unwrap_or(0);
     let highest = largest.saturating_add(1).max(LEAST_HIGHEST_NS);
     let mut intervals: BTreeMap<(i64, usize), Histogram<u64>> = BTreeMap::new();
-    for Value { tag, at, value, times } in values {
+    for Value { tag, at, ns, times } in values {
         let place = ((at - start).0 / INTERVAL.0, tag);
         let histogram = match intervals.entry(place) {
             std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
@@ -68,7 +68,7 @@ fn log(run: &ExportRun, point: &ExportPoint) -> Result<String, LogError> {
                 entry.insert(Histogram::new_with_bounds(1, highest, DIGITS)?)
             }
         };
-        histogram.record_n(value, times)?;
+        histogram.record_n(ns, times)?;
     }
     let mut text = header(run, point, start);
     for ((second, tag), histogram) in &intervals {
@@ -89,24 +89,24 @@ fn log(run: &ExportRun, point: &ExportPoint) -> Result<String, LogError> {
 fn values(answer: &Answer) -> Vec<Value> {
     let ns = |span: Nanos| span.0.max(0) as u64;
     let mut all =
-        vec![Value { tag: 3, at: answer.last, value: ns(answer.last - answer.start), times: 1 }];
+        vec![Value { tag: 3, at: answer.last, ns: ns(answer.last - answer.start), times: 1 }];
     all.extend(answer.first.map(|first| Value {
         tag: 0,
         at: first,
-        value: ns(first - answer.start),
+        ns: ns(first - answer.start),
         times: 1,
     }));
     let tokens = answer.chunk_tokens.iter().skip(1);
     all.extend(answer.chunks.windows(2).zip(tokens).map(|(pair, tokens)| Value {
         tag: 1,
         at: pair[1],
-        value: ns(pair[1] - pair[0]) / u64::from((*tokens).max(1)),
+        ns: ns(pair[1] - pair[0]) / u64::from((*tokens).max(1)),
         times: u64::from(*tokens),
     }));
     all.extend(answer.per_token_s().map(|each| Value {
         tag: 2,
         at: answer.last,
-        value: ns(Nanos::from_secs_f64(each)),
+        ns: ns(Nanos::from_secs_f64(each)),
         times: 1,
     }));
     all

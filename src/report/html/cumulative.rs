@@ -30,7 +30,8 @@ fn chart(points: &[PointReport], quantity: Quantity) -> Chart {
         .iter()
         .enumerate()
         .filter_map(|(index, point)| {
-            let name = if points.len() > 1 { point.short_label() } else { point.label.clone() };
+            // The first name says what the numbers of the others are.
+            let name = if index > 0 { point.short_label() } else { point.label.clone() };
             Some(Series {
                 name,
                 colour: shade(index, points.len()),

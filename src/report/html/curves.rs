@@ -249,7 +249,8 @@ fn charts_by_percentile(points: &[PointReport]) -> [(String, Chart); 4] {
 fn tail(points: &[PointReport], quantity: Quantity) -> Chart {
     let series = points.iter().enumerate().filter_map(|(index, point)| {
         let percentiles = percentiles(&point.summary, quantity)?;
-        let name = if points.len() > 1 { point.short_label() } else { point.label.clone() };
+        // The first name says what the numbers of the others are.
+        let name = if index > 0 { point.short_label() } else { point.label.clone() };
         Some(Series { name, colour: shade(index, points.len()), points: percentiles })
     });
     let ticks = Percentile::ALL.map(|which| (nines(which), which.label().to_owned()));

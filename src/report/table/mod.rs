@@ -124,8 +124,12 @@ pub fn headline(experiment: &Experiment) -> String {
         };
     };
     let superlative = if experiment.points.len() > 1 { "up to " } else { "" };
-    let tokens = figure(best.summary.rate(best.summary.headline_rate()).unwrap_or_default());
-    let mut text = if best.summary.is_without_output() {
+    let tokens = best.summary.rate(best.summary.headline_rate());
+    let is_unknown = tokens.is_none();
+    let tokens = figure(tokens.unwrap_or_default());
+    let mut text = if is_unknown {
+        format!("throughput is not known at {}; see `notes`", best.label)
+    } else if best.summary.is_without_output() {
         let requests = best.summary.rate(Rate::RequestThroughput).unwrap_or_default();
         let requests = with_unit(requests, Rate::RequestThroughput.definition().unit);
         format!("{superlative}{tokens} input tokens/s, {requests} at {}", best.label)

@@ -51,6 +51,13 @@ fn ended(summary: &Summary) -> Vec<String> {
     );
     parts.extend(summary.window_s.map(|seconds| format!("in {} s", figure(seconds))));
     parts.extend(notes::around(counts));
+    parts.extend(summary.workers.map(|it| {
+        format!(
+            "sent by {}, whose clocks agree within {}",
+            counted(u64::from(it.workers), "worker"),
+            it.clock_bound_ns
+        )
+    }));
     parts
 }
 

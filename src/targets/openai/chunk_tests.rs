@@ -172,3 +172,83 @@ fn what_is_no_object_is_refused() {
         assert!(chunk.read(json.as_bytes()).is_err(), "{json}");
     }
 }
+
+#[test]
+fn a_text_under_two_names_is_read_once() {
+    for delta in [
+        r#""reasoning":" a","reasoning_content":" a""#,
+        r#""content":"","reasoning":" a","reasoning_details":[{"type":"reasoning.text","text":" a"}]"#,
+        r#""thinking_blocks":[{"type":"thinking","thinking":" a"}],"reasoning_content":" a""#,
+        r#""reasoning":"","thinking":" a""#,
+    ] {
+        assert_eq!(text(&format!(r#"{{"choices":[{{"delta":{{{delta}}}}}]}}"#)), " a", "{delta}");
+    }
+    let different = r#"{"choices":[{"delta":{"reasoning":" a","content":" a"}}]}"#;
+    assert_eq!(text(different), " a a", "what is said is not what is thought");
+}
+
+#[test]
+fn sound_is_output_with_its_words_or_without() {
+    assert_eq!(text(r#"{"choices":[{"delta":{"audio":{"id":"a","transcript":" hi"}}}]}"#), " hi");
+    let sound = chunk(r#"{"choices":[{"delta":{"audio":{"data":"AAAA"}}}]}"#);
+    assert!(sound.has_output() && sound.text.is_empty());
+    for none in [r#"{"id":"a"}"#, r#"{"data":""}"#, "null", r#"{"expires_at":9}"#] {
+        let json = format!(r#"{{"choices":[{{"delta":{{"audio":{none}}}}}]}}"#);
+        assert!(!chunk(&json).has_output(), "{none}");
+    }
+}
+
+#[test]
+fn a_complaint_in_place_of_an_answer_is_an_error_under_any_name() {
+    for json in [
+        r#"{"detail":"boom"}"#,
+        r#"{"detail":[{"msg":"boom"}]}"#,
+        r#"{"code":1302,"msg":"boom","success":false}"#,
+        r#"{"message":"boom","status":"UNAVAILABLE"}"#,
+        r#"{"type":"error","message":"boom"}"#,
+        r#"{"errors":[{"message":"boom"}]}"#,
+    ] {
+        assert!(chunk(json).is_error, "{json}");
+    }
+    for json in [
+        r#"{"code":0,"message":"success","choices":[{"text":"a"}]}"#,
+        r#"{"code":200,"message":"ok"}"#,
+        r#"{"status":"success","msg":"x"}"#,
+        r#"{"message":"warming up"}"#,
+        r#"{"code":7}"#,
+        r#"{"detail":null,"errors":[]}"#,
+        r#"{"code":7,"message":"x","choices":[{"text":"a"}]}"#,
+    ] {
+        assert!(!chunk(json).is_error, "{json}");
+    }
+}
+
+#[test]
+fn finish_reasons_are_known_in_any_case_of_letters() {
+    let finish =
+        |word: &str| chunk(&format!(r#"{{"choices":[{{"finish_reason":"{word}"}}]}}"#)).finish;
+    for (word, meaning) in [
+        ("LENGTH", Finish::Length),
+        ("max_tokens", Finish::Length),
+        ("STOP", Finish::Stop),
+        ("end_turn", Finish::Stop),
+        ("canceled", Finish::Aborted),
+        ("ERROR", Finish::Aborted),
+        ("insufficient_system_resource", Finish::Aborted),
+        ("content_filter", Finish::Other),
+    ] {
+        assert_eq!(finish(word), Some(meaning), "{word}");
+    }
+    assert_eq!(finish(""), None);
+}
+
+#[test]
+fn counts_are_found_under_other_names_and_in_other_places() {
+    for json in [
+        r#"{"choices":[],"usage":{"input_tokens":3,"output_tokens":4}}"#,
+        r#"{"choices":[],"x_groq":{"usage":{"prompt_tokens":3,"completion_tokens":4}}}"#,
+    ] {
+        let usage = chunk(json).usage.unwrap();
+        assert_eq!((usage.prompt, usage.completion), (Some(3), Some(4)), "{json}");
+    }
+}

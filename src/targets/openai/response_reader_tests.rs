@@ -206,3 +206,65 @@ fn an_answer_used_again_remembers_nothing() {
     assert!(!answer.is_done());
     assert_eq!(answer.close(StreamEnd::Clean, 3, None).unwrap_err().kind, FailureKind::Truncated);
 }
+
+/// Plays bytes in pieces of this size and reads the document that they are.
+fn document_in_pieces(body: &[u8], size: usize) -> Result<(Output, Closing), Failure> {
+    let mut answer = ResponseReader::default();
+    for piece in body.chunks(size) {
+        answer.feed(piece)?;
+    }
+    assert!(answer.is_document());
+    answer.document(StreamEnd::Clean, None)
+}
+
+#[test]
+fn a_document_in_place_of_a_stream_is_known_by_its_first_byte() {
+    let body = "\u{feff}\n {\"choices\":[{\"text\":\" a b\",\"finish_reason\":\"length\"}],\n\"usage\":{\"completion_tokens\":2}}";
+    for size in [1, 7, 1_000] {
+        let (output, closing) = document_in_pieces(body.as_bytes(), size).unwrap();
+        assert_eq!((output.tokens, closing.finish), (2, FinishReason::Length), "{size}");
+    }
+    let broken = StreamEnd::Broken("reset".to_owned());
+    let mut cut = ResponseReader::default();
+    cut.feed(&body.as_bytes()[..30]).unwrap();
+    assert_eq!(cut.document(broken, None).unwrap_err().kind, FailureKind::Disconnected);
+}
+
+#[test]
+fn what_came_in_place_of_an_answer_is_said() {
+    let lines = "{\"choices\":[{\"text\":\"a\"}]}\n{\"choices\":[{\"text\":\"b\"}]}\n";
+    let failure = document_in_pieces(lines.as_bytes(), 9).unwrap_err();
+    assert!(failure.message.contains("several JSON objects in a row"), "{}", failure.message);
+    let page = ResponseReader::default().feed(b"\n<!doctype html>").unwrap_err();
+    assert!(page.message.contains("web page"), "{}", page.message);
+    let ended = |bytes: &str| {
+        let mut answer = ResponseReader::default();
+        answer.feed(bytes.as_bytes()).unwrap();
+        answer.close(StreamEnd::Clean, 3, None).unwrap_err()
+    };
+    let plain = ended("upstream is gone\n");
+    assert_eq!(plain.kind, FailureKind::Empty);
+    assert!(plain.message.contains("it begins with: upstream is gone"), "{}", plain.message);
+    let odd = ended("data: {\"notice\":\"try later\"}\n\ndata: [DONE]\n\n");
+    assert!(odd.message.contains("try later"), "{}", odd.message);
+}
+
+#[test]
+fn a_total_beside_each_chunk_is_no_running_count_once_that_is_known() {
+    let each =
+        r#"{"choices":[{"text":" a","finish_reason":null}],"usage":{"completion_tokens":3}}"#;
+    let play = |usage: RunningUsage| {
+        let mut answer = ResponseReader::default();
+        answer.restart(usage);
+        let mut tokens = Vec::new();
+        for event in [each, each, each, LENGTH] {
+            answer.feed(format!("data: {event}\n\n").as_bytes()).unwrap();
+            tokens.extend(answer.take_output(None).map(|output| output.tokens));
+        }
+        let running = answer.had_running_usage();
+        (tokens, running, answer.close(StreamEnd::Clean, 3, None).unwrap().tokens)
+    };
+    let (_, running, total) = play(RunningUsage::default());
+    assert_eq!((running, total), (Some(false), (3, TokenSource::Usage)));
+    assert_eq!(play(RunningUsage::apart()).0, [1, 1, 1]);
+}

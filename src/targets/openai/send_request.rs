@@ -164,8 +164,8 @@ async fn read_response(
         return Err(failure_of(response.status, &response.headers, &body));
     }
     refuse_what_cannot_be_read(&response.headers)?;
-    // Without streaming a document is all that can come, unless its head says otherwise.
-    if outgoing.streaming || says_events(&response.headers) {
+    // What comes is known by its first byte: some servers stream unasked, or don't stream though asked.
+    if outgoing.expects.is_none() {
         stream(client, outgoing, progress, reader, &mut response.body).await
     } else {
         whole(client, outgoing, reader, &mut response.body).await
@@ -258,10 +258,6 @@ pub fn refuse_what_cannot_be_read(headers: &HeaderMap) -> Result<(), Failure> {
          compression holds tokens back, switch it off in the server or the proxy before it"
     );
     Err(Failure::new(FailureKind::Malformed, message))
-}
-
-fn says_events(headers: &HeaderMap) -> bool {
-    kind_is(headers, "text/event-stream")
 }
 
 fn kind_is(headers: &HeaderMap, name: &str) -> bool {

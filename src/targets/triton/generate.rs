@@ -28,6 +28,9 @@ use crate::targets::triton::request::RequestTemplate;
 use crate::targets::triton::response::JsonResponse;
 use crate::targets::triton::session::SharedTable;
 
+/// Longest part of an answer that is shown.
+const SHOWN: usize = 200;
+
 /// The HTTP connections of one thread.
 pub struct Generate {
     client: Rc<Client>,
@@ -176,22 +179,15 @@ async fn generate_one(
         let body = body.collect().await.map_err(broken)?.to_bytes();
         return Err(failure_of(head.status, &head.headers, &body));
     }
-    let is_stream = response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-    if is_stream {
-        read_events(response, &connection.reads, table, id).await?;
-    } else {
-        let body = response.into_body().collect().await.map_err(broken)?.to_bytes();
-        take(&body, &connection.reads, table, id)?;
-    }
+    read_body(response, &connection.reads, table, id).await?;
     table.borrow_mut().complete(id, connection.reads.get().at);
     client.idle.borrow_mut().push(connection);
     Ok(())
 }
 
-async fn read_events(
+/// Reads a stream of events or one document. Which it is shows in its first byte: servers and proxies send each under the
+/// other's name.
+async fn read_body(
     response: Response<Incoming>,
     reads: &LastRead,
     table: &SharedTable,
@@ -199,13 +195,45 @@ async fn read_events(
 ) -> Result<(), Failure> {
     let mut body = response.into_body();
     let mut events = SseReader::default();
+    let mut document: Option<Vec<u8>> = None;
+    let mut opening = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(broken)?;
-        if let Some(bytes) = frame.data_ref() {
-            events.feed(bytes, |event| take(event.data, reads, table, id))?;
+        let Some(bytes) = frame.data_ref() else { continue };
+        if opening.is_empty() {
+            let begins = bytes.trim_ascii_start();
+            opening.extend_from_slice(&begins[..begins.len().min(SHOWN)]);
+            if opening.starts_with(b"{") {
+                document = Some(Vec::new());
+            }
+        }
+        match &mut document {
+            Some(document) => document.extend_from_slice(bytes),
+            None => events.feed(bytes, |event| take_event(event.data, reads, table, id))?,
         }
     }
-    events.end(|event| take(event.data, reads, table, id))
+    match document {
+        Some(document) => take(&document, reads, table, id),
+        None => {
+            events.end(|event| take_event(event.data, reads, table, id))?;
+            if events.had_event() || opening.is_empty() { Ok(()) } else { Err(no_json(&opening)) }
+        }
+    }
+}
+
+fn no_json(data: &[u8]) -> Failure {
+    let shown = String::from_utf8_lossy(&data[..data.len().min(SHOWN)]);
+    Failure::new(FailureKind::Malformed, format!("not a JSON object: {shown}"))
+}
+
+/// Handles one event; gateways end streams as OpenAI's protocol does.
+fn take_event(
+    data: &[u8],
+    reads: &LastRead,
+    table: &SharedTable,
+    id: RequestId,
+) -> Result<(), Failure> {
+    if data.trim_ascii() == b"[DONE]" { Ok(()) } else { take(data, reads, table, id) }
 }
 
 /// Handles one JSON object.
@@ -216,10 +244,7 @@ fn take(data: &[u8], reads: &LastRead, table: &SharedTable, id: RequestId) -> Re
             Ok(())
         }
         Err(Some(message)) => Err(Failure::new(FailureKind::ErrorInStream, message)),
-        Err(None) => {
-            let message = format!("not a JSON object: {}", String::from_utf8_lossy(data));
-            Err(Failure::new(FailureKind::Malformed, message))
-        }
+        Err(None) => Err(no_json(data)),
     }
 }
 

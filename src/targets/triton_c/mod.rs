@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use crate::clock::{self, Nanos};
 use crate::ffi::triton::{Core, CoreOptions, Library, LoadError};
 use crate::record::request_record::StampSource;
 use crate::record::sink::Sink;
@@ -103,6 +104,11 @@ const ANY_VERSION: i64 = -1;
 /// Seconds that stopping waits for models to unload; their requests have been cancelled before.
 const EXIT_TIMEOUT_S: u32 = 20;
 
+/// From the load of a model until it may be unloaded: the core's threads still hold it when it says that it is loaded, and on a
+/// busy machine one that is unloaded at once has crashed it (`TritonModelInstance::~TritonModelInstance`, while its thread was in
+/// `Payload::Execute`).
+const SETTLING: Nanos = Nanos::from_millis(1_000);
+
 impl TritonCTarget {
     /// Finds and loads the library; no model is loaded.
     ///
@@ -150,12 +156,17 @@ fn start(
     };
     let core = Core::start(library, &set_up).map_err(|error| error.to_string())?;
     load(&core, &options.model)?;
-    let facts = query_model(&core, &options.model)?;
-    let filled = options.asking.extra_inputs.keys().map(String::as_str);
-    let model_io = ModelIo::choose(&facts.model, filled, options.asking.engine_stamps)?;
-    let template = RequestTemplate::new(model_io, &facts.model, "", &options.asking)?;
+    let template = template_of(&core, options).inspect_err(|_| clock::sleep(SETTLING))?;
     load_the_others(&core)?;
     Ok((core, template))
+}
+
+/// What the model is asked with.
+fn template_of(core: &Core, options: &TritonCOptions) -> Result<RequestTemplate, String> {
+    let facts = query_model(core, &options.model)?;
+    let filled = options.asking.extra_inputs.keys().map(String::as_str);
+    let model_io = ModelIo::choose(&facts.model, filled, options.asking.engine_stamps)?;
+    RequestTemplate::new(model_io, &facts.model, "", &options.asking)
 }
 
 fn load(core: &Core, model: &str) -> Result<(), String> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
-use crate::clock::{MonoNs, Nanos, now, sleep};
+use crate::clock::{MonoNs, Nanos, now, sleep, sleep_until};
 use crate::ffi::triton::{Core, Deliver, Input, Parameter, Request};
 use crate::load::plan::Shot;
 use crate::record::sink::Sink;
@@ -18,6 +18,7 @@ use crate::targets::triton::in_flight_request::InFlightRequest;
 use crate::targets::triton::kserve::{Choice, ENABLE_EMPTY_FINAL, ModelInferRequest};
 use crate::targets::triton::output_counter::OutputCounter;
 use crate::targets::triton::request::RequestTemplate;
+use crate::targets::triton_c::SETTLING;
 use crate::targets::triton_c::event_thread::{EventThread, TableMessage, failure_of};
 use crate::targets::{Drain, Prepare, Session};
 
@@ -33,6 +34,8 @@ pub struct CoreSession {
 /// Core and event thread; both end with the session.
 struct Running {
     core: Arc<Core>,
+    /// When its models had been loaded.
+    loaded: MonoNs,
     messages: Sender<TableMessage>,
     thread: JoinHandle<usize>,
 }
@@ -66,7 +69,12 @@ impl CoreSession {
             let _thread_is_gone = responses.send(TableMessage::Response(now(), response));
         });
         let encoder = Encoder { template: Arc::new(template), protocol: Protocol::Grpc };
-        Ok(Self { encoder, keep_text, deliver, running: Some(Running { core, messages, thread }) })
+        Ok(Self {
+            encoder,
+            keep_text,
+            deliver,
+            running: Some(Running { core, loaded: now(), messages, thread }),
+        })
     }
 
     fn running(&self) -> &Running {
@@ -128,9 +136,10 @@ impl Drop for CoreSession {
 
 impl Running {
     fn end(self, by: MonoNs) -> Drain {
-        let Self { core, messages, thread } = self;
+        let Self { core, loaded, messages, thread } = self;
         let _gone = messages.send(TableMessage::Finish(by));
         let left = thread.join();
+        sleep_until(loaded + SETTLING);
         match (left, stop_core(core)) {
             (Err(_panic), _) => Drain::Forced("the session's thread panicked".into()),
             (Ok(0), Ok(())) => Drain::Clean,

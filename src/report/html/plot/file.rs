@@ -127,8 +127,11 @@ fn legend(chart: &Chart) -> String {
     if chart.series.len() < 2 {
         return text;
     }
+    let width_of = |name: &str| 30.0 + name.chars().count() as f64 * LETTER;
+    let whole: f64 = chart.series.iter().map(|series| width_of(&series.name)).sum();
     let each = (chart.size.0 - 8.0) / chart.series.len() as f64;
-    let letters = ((each - 26.0) / LETTER).max(3.0) as usize;
+    let letters =
+        if whole > chart.size.0 { ((each - 26.0) / LETTER).max(3.0) as usize } else { usize::MAX };
     let mut x = 4.0;
     for series in &chart.series {
         let name = shortened(&series.name, letters);
@@ -140,7 +143,7 @@ fn legend(chart: &Chart) -> String {
             x + 18.0,
             escape(&name)
         );
-        x += 30.0 + name.chars().count() as f64 * LETTER;
+        x += width_of(&name);
     }
     text
 }

@@ -67,9 +67,11 @@ pub fn axes(axes: &Axes<'_>) -> String {
         );
     }
     let mut free_from = f64::NEG_INFINITY;
+    // On a phone, text of a wide picture is larger.
+    let half_letter = if axes.size.0 > SIZE.0 { 4.3 } else { 3.4 };
     for (value, label) in axes.x_ticks {
         let x = axes.x.at(*value);
-        let half = label.chars().count() as f64 * 4.5 + 2.0;
+        let half = label.chars().count() as f64 * half_letter + 3.0;
         let _infallible = write!(svg, r#"<path class="axis" d="M{x:.1} {bottom:.1}v4"/>"#);
         if x - half >= free_from {
             free_from = x + half;

@@ -16,6 +16,9 @@ use scale::{Scale, Spread, from_zero};
 
 /// Beyond this ratio of largest to smallest value, small ones would vanish on a linear axis.
 pub(super) const LOG_BEYOND: f64 = 20.0;
+/// Room of a letter and of a line of names, as large as text is on a phone.
+const LETTER: f64 = 8.8;
+const LINE: f64 = 15.0;
 /// A picture is drawn no smaller than this share of the size that its text is made for; on a phone its text is larger.
 const LEAST_SHARE: f64 = 0.55;
 
@@ -80,7 +83,10 @@ pub struct Point {
 /// Shades from blue over violet to orange, for series that are ordered.
 pub fn shade(index: usize, of: usize) -> String {
     let share = if of > 1 { index as f64 / (of - 1) as f64 } else { 0.0 };
-    format!("hsl({:.0} 68% 52%)", 208.0 + share * 182.0)
+    let hue = 208.0 + share * 182.0;
+    // Blue and violet are darker than other hues of one lightness, and would vanish on a dark page.
+    let lighter = 14.0 * (1.0 - (hue - 246.0_f64).abs() / 45.0).max(0.0);
+    format!("hsl({hue:.0} 68% {:.0}%)", 52.0 + lighter)
 }
 
 /// The begin of a picture of this size. Where there is no room for it, its text stays readable and its box is scrolled.
@@ -212,7 +218,7 @@ impl Chart {
     /// Names beside points: right, left or below, wherever there is room in the picture and no other name; one that
     /// finds none is left to the pointer.
     fn draw_names(&self, frame: &Frame, svg: &mut String) {
-        let width_of = |text: &str| text.chars().count() as f64 * 6.6;
+        let width_of = |text: &str| text.chars().count() as f64 * LETTER;
         // The label of the vertical axis stands where the highest points have their names.
         let mut taken = vec![(frame::LABEL.0, width_of(&self.y_label), frame::LABEL.1)];
         for point in self.series.iter().flat_map(|series| &series.points) {
@@ -228,7 +234,7 @@ impl Chart {
                     && taken.iter().all(|(other, other_width, other_base)| {
                         left + width < *other
                             || other + other_width < *left
-                            || (base - other_base).abs() > 11.0
+                            || (base - other_base).abs() > LINE
                     })
             };
             let Some((left, base)) = places.into_iter().find(is_free) else { continue };

@@ -145,7 +145,7 @@ impl Running {
 
     fn look_now(&mut self) -> PhaseShown {
         let snapshot = self.live.snapshot.read();
-        let in_flight = self.live.gate.in_flight();
+        let in_flight = self.live.in_flight.now();
         let at = now();
         self.recent.push(at, &snapshot);
         self.note(&snapshot, in_flight);

@@ -1,0 +1,118 @@
+//! Bodies that are not what their head says, and counts that are not what they seem, through whole runs.
+
+use serde_json::Value;
+
+use crate::support::fault_server::{FaultServer, Next, Out, pause};
+use crate::support::served_run::{Run, chunk_of, done, token, tokens, usage};
+
+const DOCUMENT: &str =
+    r#"{"choices":[{"text":" a b","finish_reason":"length"}],"usage":{"completion_tokens":8}}"#;
+
+fn head(out: &mut Out<'_>, content_type: &str) {
+    out.raw(format!("HTTP/1.1 200 OK\r\n{content_type}transfer-encoding: chunked\r\n\r\n"));
+}
+
+#[test]
+fn a_stream_is_known_by_its_events_whatever_its_head_calls_it() {
+    for content_type in ["", "content-type: application/json\r\n", "content-type: text/plain\r\n"] {
+        let server = FaultServer::start(move |_, out| {
+            head(out, content_type);
+            for token in tokens(8) {
+                out.raw(token);
+                pause(2);
+            }
+            out.raw(done(8));
+            Next::KeepAlive
+        });
+        let run = Run::of(&server, 4, &[]);
+        let point = run.point();
+        assert_eq!(point["counts"]["completed"], 4, "{content_type:?}: {}", run.console);
+        assert_eq!(point["distributions"]["ttft_ms"]["count"], 4, "{content_type:?}");
+    }
+}
+
+#[test]
+fn a_document_is_known_by_its_first_byte_whatever_its_head_calls_it() {
+    for content_type in ["", "content-type: text/event-stream\r\n", "content-type: text/plain\r\n"]
+    {
+        let server = FaultServer::start(move |_, out| out.whole(200, content_type, DOCUMENT));
+        let run = Run::of(&server, 4, &[]);
+        assert_eq!(
+            run.column("oddities"),
+            ["not_streamed"; 4],
+            "{content_type:?}: {}",
+            run.console
+        );
+        assert_eq!(run.point()["distributions"]["ttft_ms"], Value::Null);
+    }
+}
+
+#[test]
+fn a_complaint_in_an_answer_of_200_is_told_in_the_servers_words() {
+    for body in [
+        r#"{"detail":"boomwords"}"#,
+        r#"{"code":1302,"msg":"boomwords"}"#,
+        "boomwords at line 7",
+        r#"{"notice":"boomwords"}"#,
+    ] {
+        let server = FaultServer::start(move |_, out| out.whole(200, "", body));
+        let run = Run::of(&server, 3, &[]);
+        assert_eq!(run.point()["counts"]["failed"], 3, "{body}");
+        assert!(run.console.contains("boomwords"), "{body}: {}", run.console);
+    }
+}
+
+/// Eight tokens, each in a chunk with this count beside it.
+fn counted(out: &mut Out<'_>, count: impl Fn(usize) -> Option<usize>, tail: &str) -> Next {
+    out.stream_head();
+    for index in 0..8 {
+        let event = token(" a", if index == 7 { "\"length\"" } else { "null" });
+        out.raw(chunk_of(&match count(index) {
+            Some(count) => {
+                let whole = &event[..event.len() - 1];
+                format!(r#"{whole},"usage":{{"completion_tokens":{count}}}}}"#)
+            }
+            None => event,
+        }));
+        pause(3);
+    }
+    out.raw(format!("{tail}{}0\r\n\r\n", chunk_of("[DONE]")));
+    Next::KeepAlive
+}
+
+#[test]
+fn counts_that_do_not_run_along_leave_each_chunk_its_token() {
+    let kinds: [(&str, fn(usize) -> Option<usize>, String); 4] = [
+        ("the total in each", |_| Some(8), usage(8)),
+        ("the total in the first", |index| (index == 0).then_some(8), String::new()),
+        ("one in each, and the total at the end", |_| Some(1), usage(8)),
+        ("one in each", |_| Some(1), String::new()),
+    ];
+    for (name, count, tail) in kinds {
+        let server = FaultServer::start(move |_, out| counted(out, count, &tail));
+        let run = Run::of(&server, 4, &[]);
+        assert_eq!(run.column("first_tokens"), ["1"; 4], "{name}");
+        assert_eq!(run.column("output_tokens"), ["8"; 4], "{name}");
+        let point = run.point();
+        assert_eq!(point["approximate"], false, "{name}");
+        assert_eq!(point["counts"]["without_tpot"], 0, "{name}");
+    }
+}
+
+#[test]
+fn a_redirect_names_the_address_and_stops_the_run() {
+    let server =
+        FaultServer::start(|_, out| out.whole(308, "location: /elsewhere/v1/completions\r\n", ""));
+    let out = tempfile::TempDir::new().unwrap();
+    let ended = std::process::Command::new(env!("CARGO_BIN_EXE_bareflight"))
+        .args(["run", "--target", &format!("openai:{}", server.url()), "--model", "m"])
+        .args(["--endpoint", "completions", "--scenario", "D(4,8)", "--concurrency", "1"])
+        .args(["--requests", "4"])
+        .current_dir(out.path())
+        .output()
+        .expect("the binary runs");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(!ended.status.success());
+    assert!(said.contains("/elsewhere/v1/completions"), "{said}");
+    assert!(said.contains("name that address as the target"), "{said}");
+}

@@ -1,0 +1,211 @@
+//! `--workers`: several processes send one plan, with the files and the numbers of one; what is lost with a worker is named.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::left_behind::{directory, read, words};
+use crate::support::serve_process::Serving;
+
+fn command(out: &TempDir, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bareflight"));
+    command.arg("run").args(arguments).current_dir(out.path()).env("CI", "1");
+    command
+}
+
+fn run(out: &TempDir, arguments: &[&str]) -> Output {
+    command(out, arguments).output().expect("the binary runs")
+}
+
+fn json(folder: &Path, name: &str) -> Value {
+    serde_json::from_str(&read(folder, name)).expect(name)
+}
+
+/// Columns of a CSV file, row by row.
+fn columns(text: &str, names: &[&str]) -> Vec<Vec<String>> {
+    let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let header = lines.next().expect("a header");
+    let places: Vec<usize> = names
+        .iter()
+        .map(|name| header.iter().position(|it| it == name).unwrap_or_else(|| panic!("{name}")))
+        .collect();
+    lines.map(|row| places.iter().map(|place| row[*place].to_owned()).collect()).collect()
+}
+
+/// What does not depend on the speed of the machine.
+const DETERMINED: [&str; 8] = [
+    "request_id",
+    "part",
+    "prompt_tokens",
+    "requested_tokens",
+    "output_tokens",
+    "token_source",
+    "token_hash",
+    "outcome",
+];
+
+/// A run by one process and one by three: their folders, in this order.
+fn by_one_and_by_three(load: &[&str]) -> [(TempDir, std::path::PathBuf); 2] {
+    let usual = ["--target", "null:", "-s", "D(8,4)", "--warmup", "6", "--window", "whole", "-q"];
+    [&[][..], &["--workers", "3"]].map(|more| {
+        let out = tempfile::tempdir().expect("a folder");
+        let output = run(&out, &[&usual[..], load, more].concat());
+        let said = words(&output.stderr);
+        assert!(matches!(output.status.code(), Some(0 | 4)), "{}{said}", words(&output.stdout));
+        let folder = directory(&out);
+        (out, folder)
+    })
+}
+
+#[test]
+fn several_workers_leave_the_files_and_numbers_of_one_process() {
+    for load in
+        [["--concurrency", "4,7", "--requests", "61"], ["--rate", "300", "--requests", "61"]]
+    {
+        let [(_one, one), (_three, three)] = by_one_and_by_three(&load);
+        assert_eq!(read(&one, "plan.csv"), read(&three, "plan.csv"), "{load:?}");
+        let rows = [&one, &three].map(|it| columns(&read(it, "requests.csv"), &DETERMINED));
+        assert_eq!(rows[0], rows[1], "{load:?}");
+        assert!(rows[0].len() % 61 == 0 && !rows[0].is_empty());
+        let counts = [&one, &three].map(|folder| {
+            let summary = json(folder, "summary.json");
+            let points = summary["points"].as_array().expect("points").clone();
+            points.iter().map(|point| point["summary"]["counts"].clone()).collect::<Vec<_>>()
+        });
+        assert_eq!(counts[0], counts[1], "{load:?}");
+        let hashes =
+            [&one, &three].map(|it| json(it, "manifest.json")["points"][0]["plan_hash"].clone());
+        assert_eq!(hashes[0], hashes[1]);
+        let mut names = [&one, &three].map(|folder| {
+            let entries = fs::read_dir(folder).expect("a folder");
+            let name = |entry: fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
+            entries.map(|entry| name(entry.expect("an entry"))).collect::<Vec<_>>()
+        });
+        names.iter_mut().for_each(|names| names.sort());
+        assert_eq!(names[0], names[1], "the same files");
+    }
+}
+
+#[test]
+fn arrivals_keep_the_instants_of_the_plan_whoever_sends_them() {
+    let offsets = |folder: &Path| -> Vec<i64> {
+        let rows = columns(&read(folder, "requests.csv"), &["intended_ns"]);
+        let instants: Vec<i64> =
+            rows.iter().map(|row| row[0].parse().expect("an instant")).collect();
+        instants.iter().map(|at| at - instants[0]).collect()
+    };
+    let [(_one, one), (_three, three)] =
+        by_one_and_by_three(&["--rate", "300", "--requests", "61"]);
+    let (one, three) = (offsets(&one), offsets(&three));
+    // Each of them is on one clock; where clocks are corrected, by less than a microsecond here.
+    assert_eq!(one, three);
+}
+
+#[test]
+fn workers_and_the_bound_of_their_clocks_are_in_manifest_summary_and_console() {
+    let server = Serving::start(&["--target", "sim:explicit,base_us=500"]);
+    let out = tempfile::tempdir().expect("a folder");
+    let target = format!("openai:{}", server.openai);
+    let load = ["-s", "D(8,4)", "--concurrency", "4", "--requests", "40", "--prompts", "ids"];
+    let asked = ["--target", &target, "--endpoint", "completions", "--workers", "2"];
+    let output = run(&out, &[&asked[..], &load].concat());
+    let (printed, said) = (words(&output.stdout), words(&output.stderr));
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{printed}{said}");
+    assert!(printed.contains("sent by 2 workers, whose clocks agree within"), "{printed}");
+    let folder = directory(&out);
+    let manifest = json(&folder, "manifest.json");
+    let workers = manifest["workers"].as_array().expect("workers");
+    assert_eq!(workers.len(), 2);
+    for worker in workers {
+        assert_eq!(worker["clock_ahead_ns"], 0, "one host has one clock: {worker}");
+        assert!(worker["clock_bound_ns"].as_i64().expect("a bound") > 0, "{worker}");
+        assert!(worker["lost"].is_null(), "{worker}");
+    }
+    let summary = json(&folder, "summary.json");
+    let point = &summary["points"][0]["summary"];
+    assert_eq!(point["workers"]["workers"], 2);
+    assert_eq!(point["counts"]["completed"], 40);
+    let before = read(&folder, "summary.json");
+    let mut again = Command::new(env!("CARGO_BIN_EXE_bareflight"));
+    again.arg("report").arg(&folder).stdout(Stdio::null()).stderr(Stdio::null());
+    again.status().expect("the binary runs");
+    assert_eq!(read(&folder, "summary.json"), before, "reported again from its records");
+}
+
+/// Waits until something is there.
+fn awaited<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < Duration::from_secs(120), "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The second worker of a run that sends, as its manifest names it.
+fn second_worker(out: &TempDir) -> i32 {
+    let folder = awaited("a folder", || {
+        let runs = fs::read_dir(out.path().join("runs")).ok()?;
+        runs.filter_map(Result::ok).map(|entry| entry.path()).find(|path| path.is_dir())
+    });
+    awaited("rows", || {
+        let rows = fs::read_to_string(folder.join("requests.partial.csv")).ok()?;
+        (rows.lines().count() > 3).then_some(())
+    });
+    let manifest = json(&folder, "manifest.json");
+    manifest["workers"][1]["process"].as_i64().expect("a process") as i32
+}
+
+fn ended(mut process: Child) -> i32 {
+    awaited("its end", || process.try_wait().expect("it is our child")).code().expect("a code")
+}
+
+#[test]
+fn a_lost_worker_is_named_and_what_it_did_not_send_is_counted() {
+    let out = tempfile::tempdir().expect("a folder");
+    let load = ["-s", "D(8,4)", "--rate", "100", "--requests", "400", "--warmup", "0", "-q"];
+    let asked = ["--target", "null:", "--workers", "2", "--window", "whole"];
+    let process = command(&out, &[&asked[..], &load].concat())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary starts");
+    let pid = rustix::process::Pid::from_raw(second_worker(&out)).expect("a process");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it runs");
+    assert_ne!(ended(process), 0);
+    let folder = directory(&out);
+    let manifest = json(&folder, "manifest.json");
+    assert_eq!(manifest["state"], "failed");
+    let lost = manifest["workers"][1]["lost"].as_str().expect("words");
+    assert!(lost.contains("signal: 9"), "{lost}");
+    assert!(manifest["workers"][0]["lost"].is_null());
+    let faults = manifest["faults"].to_string();
+    assert!(faults.contains("worker 2 of 2") && faults.contains("was lost"), "{faults}");
+    let counts = &json(&folder, "summary.json")["points"][0]["summary"]["counts"];
+    let of = |name: &str| counts[name].as_u64().expect(name);
+    assert!((1..=200).contains(&of("worker_lost")), "{counts}");
+    assert!(of("completed") >= 200, "the other worker goes on: {counts}");
+    assert_eq!(of("completed") + of("worker_lost"), 400, "{counts}");
+}
+
+#[test]
+fn what_cannot_be_divided_is_refused_before_anything_is_sent() {
+    let out = tempfile::tempdir().expect("a folder");
+    for (arguments, named) in [
+        (&["--target", "sim:h200-llama3-8b-fp8"][..], "is an engine in one"),
+        (&["--target", "null:", "--concurrency", "2"], "fewer `--workers`"),
+        (&["--target", "null:", "-s", "D(8,4)", "-s", "D(4,4)"], "several scenarios"),
+    ] {
+        let output = run(&out, &[arguments, &["--workers", "3"]].concat());
+        let said = words(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(named), "{said}");
+    }
+    assert!(!out.path().join("runs").exists());
+}
