@@ -14,7 +14,7 @@ use crate::metrics::summary::Verdict;
 use crate::observe::gpu::sample::GpuSample;
 use crate::report::figures::{ABSENT, figure, maybe, short_verdict};
 
-const LOAD_HEIGHT: u16 = 8;
+const LOAD_HEIGHT: u16 = 9;
 const LATENCY_HEIGHT: u16 = 6;
 /// Of plots beside or above each other.
 pub(super) const PLOTS_HEIGHT: u16 = 5;
@@ -77,7 +77,7 @@ fn load(phase: &PhaseShown) -> Vec<Line<'static>> {
     let failed = if seen.failed > 0 {
         Span::from(format!("{} FAILED", seen.failed)).fg(Color::Red).bold()
     } else {
-        Span::from("none failed")
+        Span::from("none")
     };
     vec![
         named("offered", offered),
@@ -85,11 +85,8 @@ fn load(phase: &PhaseShown) -> Vec<Line<'static>> {
         named("ended", rate(|it| it.requests_per_s, "req/s")),
         named("output", rate(|it| it.tokens_per_s, "tok/s")),
         named("in flight", phase.look.in_flight.to_string()),
-        Line::from(vec![
-            Span::from(format!("{:<10}", "requests")).dim(),
-            Span::from(format!("{} of {} ended, ", seen.ended, seen.submitted)),
-            failed,
-        ]),
+        named("requests", format!("{} of {} ended", seen.ended, seen.submitted)),
+        named("failed", failed),
     ]
 }
 
