@@ -74,7 +74,7 @@ fn several_workers_leave_the_files_and_numbers_of_one_process() {
         let counts = [&one, &three].map(|folder| {
             let summary = json(folder, "summary.json");
             let points = summary["points"].as_array().expect("points").clone();
-            points.iter().map(|point| point["summary"]["counts"].clone()).collect::<Vec<_>>()
+            points.iter().map(|point| point["counts"].clone()).collect::<Vec<_>>()
         });
         assert_eq!(counts[0], counts[1], "{load:?}");
         let hashes =
@@ -126,7 +126,7 @@ fn workers_and_the_bound_of_their_clocks_are_in_manifest_summary_and_console() {
         assert!(worker["lost"].is_null(), "{worker}");
     }
     let summary = json(&folder, "summary.json");
-    let point = &summary["points"][0]["summary"];
+    let point = &summary["points"][0];
     assert_eq!(point["workers"]["workers"], 2);
     assert_eq!(point["counts"]["completed"], 40);
     let before = read(&folder, "summary.json");
@@ -187,7 +187,7 @@ fn a_lost_worker_is_named_and_what_it_did_not_send_is_counted() {
     assert!(manifest["workers"][0]["lost"].is_null());
     let faults = manifest["faults"].to_string();
     assert!(faults.contains("worker 2 of 2") && faults.contains("was lost"), "{faults}");
-    let counts = &json(&folder, "summary.json")["points"][0]["summary"]["counts"];
+    let counts = &json(&folder, "summary.json")["points"][0]["counts"];
     let of = |name: &str| counts[name].as_u64().expect(name);
     assert!((1..=200).contains(&of("worker_lost")), "{counts}");
     assert!(of("completed") >= 200, "the other worker goes on: {counts}");
