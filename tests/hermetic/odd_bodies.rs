@@ -82,7 +82,8 @@ fn counted(out: &mut Out<'_>, count: impl Fn(usize) -> Option<usize>, tail: &str
 
 #[test]
 fn counts_that_do_not_run_along_leave_each_chunk_its_token() {
-    let kinds: [(&str, fn(usize) -> Option<usize>, String); 4] = [
+    type CountOf = fn(usize) -> Option<usize>;
+    let kinds: [(&str, CountOf, String); 4] = [
         ("the total in each", |_| Some(8), usage(8)),
         ("the total in the first", |index| (index == 0).then_some(8), String::new()),
         ("one in each, and the total at the end", |_| Some(1), usage(8)),

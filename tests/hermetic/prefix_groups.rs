@@ -11,16 +11,16 @@ use tempfile::TempDir;
 
 struct Bench(TempDir);
 
+fn call(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bareflight"));
+    command.args(arguments).env("CI", "1").output().expect("the binary runs")
+}
+
 impl Bench {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         dummy_tokenizer(4_096).save(folder.path().join("tokenizer.json"), false).expect("a file");
         Self(folder)
-    }
-
-    fn call(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bareflight"));
-        command.args(arguments).env("CI", "1").output().expect("the binary runs")
     }
 
     fn run(&self, target: &str, arguments: &[&str]) -> Output {
@@ -30,7 +30,7 @@ impl Bench {
         let out = ["--out", out.to_str().expect("text")];
         let counted = ["--tokenizer", tokenizer.to_str().expect("text")];
         let counted = if target.starts_with("sim") { &counted[..] } else { &[] };
-        self.call(&[&fixed[..], arguments, &out[..], counted].concat())
+        call(&[&fixed[..], arguments, &out[..], counted].concat())
     }
 
     /// Columns of a table of the one run at a target.
@@ -50,7 +50,7 @@ impl Bench {
 
     /// Tokens of prompts that begin as an earlier one does, by block size, as `inspect` computes them.
     fn computed(&self, arguments: &[&str]) -> HashMap<u64, u64> {
-        let output = self.call(&[&["workload", "inspect"], arguments].concat());
+        let output = call(&[&["workload", "inspect"], arguments].concat());
         is_ok(&output);
         let shown = words(&output.stdout);
         let number = |text: &str| text.trim().parse().expect("a number");

@@ -85,7 +85,9 @@ fn several_workers_leave_the_files_and_numbers_of_one_process() {
             let name = |entry: fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
             entries.map(|entry| name(entry.expect("an entry"))).collect::<Vec<_>>()
         });
-        names.iter_mut().for_each(|names| names.sort());
+        for names in &mut names {
+            names.sort();
+        }
         assert_eq!(names[0], names[1], "the same files");
     }
 }
