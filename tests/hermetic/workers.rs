@@ -74,7 +74,15 @@ fn several_workers_leave_the_files_and_numbers_of_one_process() {
         let counts = [&one, &three].map(|folder| {
             let summary = json(folder, "summary.json");
             let points = summary["points"].as_array().expect("points").clone();
-            points.iter().map(|point| point["counts"].clone()).collect::<Vec<_>>()
+            let counts = points.iter().map(|point| {
+                let mut counts = point["counts"].clone();
+                // Whether tokens come at one instant is the machine's.
+                for name in ["without_tpot", "oddities"] {
+                    counts[name] = Value::Null;
+                }
+                counts
+            });
+            counts.collect::<Vec<_>>()
         });
         assert_eq!(counts[0], counts[1], "{load:?}");
         let hashes =
