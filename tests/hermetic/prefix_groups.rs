@@ -49,7 +49,7 @@ impl Bench {
     }
 
     /// Tokens of prompts that begin as an earlier one does, by block size, as `inspect` computes them.
-    fn computed(&self, arguments: &[&str]) -> HashMap<u64, u64> {
+    fn computed(arguments: &[&str]) -> HashMap<u64, u64> {
         let output = call(&[&["workload", "inspect"], arguments].concat());
         is_ok(&output);
         let shown = words(&output.stdout);
@@ -92,7 +92,7 @@ fn what_inspect_computes_of_prefix_groups_is_what_engines_find_in_their_caches()
     ] {
         let scenario = ["--scenario", "D(192,2)"];
         is_ok(&bench.run(target, &[&scenario[..], prefix, &LOAD].concat()));
-        let computed = bench.computed(&[&["synthetic:D(192,2)", "-n", "24"], prefix].concat());
+        let computed = Bench::computed(&[&["synthetic:D(192,2)", "-n", "24"], prefix].concat());
         let (found, block) = bench.found(target);
         assert!(found > 0, "{target}");
         assert_eq!(found, computed[&block], "{target}, blocks of {block}: {computed:?}");
@@ -112,7 +112,7 @@ fn the_random_part_of_a_mixture_has_its_prefix_groups_and_reuse_is_as_computed()
     let target = "local:dummy-pico";
     is_ok(&bench.run(target, &[&parts[..], &prefix, &columns, &LOAD].concat()));
     let asked = [&file, "0.6:synthetic:D(128,2)", "-n", "24"];
-    let computed = bench.computed(&[&asked[..], &prefix, &columns].concat());
+    let computed = Bench::computed(&[&asked[..], &prefix, &columns].concat());
     let (found, block) = bench.found(target);
     assert!(found > 0);
     assert_eq!(found, computed[&block], "blocks of {block}: {computed:?}");
