@@ -1,4 +1,4 @@
-//! Conversations, embeddings and rerank in batches against llama.cpp's own server, through the binary.
+//! Embeddings and rerank in batches against llama.cpp's own server, through the binary.
 
 use std::collections::HashMap;
 use std::fs;
@@ -6,13 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use bareflight_engine::dummy_tokenizer;
-use serde_json::{Map, Value, json};
-use tempfile::TempDir;
 
 use crate::python::{Script, environment};
 
 tests! {
-    a_conversation_of_three_turns_has_the_same_token_counts_in_process_and_served,
     embeddings_of_batches_are_asked_with_every_token_of_every_text,
     documents_of_batches_are_put_in_order,
 }
@@ -51,48 +48,6 @@ fn rows(out: &Path, columns: &[&str]) -> Vec<Vec<String>> {
         }
     }
     rows
-}
-
-/// A tokenizer that has one token for each word of the tiny model.
-fn words_tokenizer(folder: &TempDir) -> String {
-    let mut vocabulary: Map<String, Value> =
-        (3..FIRST_WORD).map(|id| (format!("<{id}>"), id.into())).collect();
-    let special = ["<unk>", "<s>", "</s>"];
-    vocabulary.extend(special.into_iter().zip(0_u32..).map(|(it, id)| (it.to_owned(), id.into())));
-    vocabulary.extend((0..WORDS).map(|word| (format!("w{word}"), (FIRST_WORD + word).into())));
-    let tokenizer = json!({
-        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
-        "normalizer": null, "pre_tokenizer": { "type": "WhitespaceSplit" },
-        "post_processor": null, "decoder": null,
-        "model": { "type": "WordLevel", "vocab": vocabulary, "unk_token": "<unk>" },
-    });
-    let path = folder.path().join("words.json");
-    fs::write(&path, tokenizer.to_string()).expect("a file");
-    path.to_str().expect("text").to_owned()
-}
-
-fn a_conversation_of_three_turns_has_the_same_token_counts_in_process_and_served() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let tokenizer = words_tokenizer(&folder);
-    let talks = folder.path().join("talks.jsonl");
-    let talk = "{\"turns\": [{\"user\": \"w1 w2 w3 w4\", \"output_tokens\": 5}, {\"user\": \"w5 w6 w7\", \"output_tokens\": 4}, \
-                {\"user\": \"w8 w9\", \"output_tokens\": 3}]}\n";
-    fs::write(&talks, talk).expect("a file");
-    let file = format!("conversation:{}", talks.display());
-    let asked = ["--workload", &file, "--sessions", "1", "--concurrency", "1"];
-    let asked = [&asked[..], &["--tokenizer", &tokenizer]].concat();
-    let (here, there) = (folder.path().join("here"), folder.path().join("there"));
-    run(&here, "sim:null", &asked);
-    let server = start(&[]);
-    let target = format!("openai:{}", server.field("url"));
-    let as_text = ["--endpoint", "completions", "--prompts", "text"];
-    run(&there, &target, &[&asked[..], &as_text].concat());
-    let columns = ["outcome", "prompt_tokens", "prompt_tokens_told", "output_tokens"];
-    let in_process = rows(&here, &columns);
-    let told: Vec<&str> = in_process.iter().map(|row| row[2].as_str()).collect();
-    // Each prompt holds what was asked and answered before it: 4, 4 + 5 + 3, and 12 + 4 + 2.
-    assert_eq!(told, ["4", "12", "18"]);
-    assert_eq!(rows(&there, &columns), in_process);
 }
 
 fn embeddings_of_batches_are_asked_with_every_token_of_every_text() {
