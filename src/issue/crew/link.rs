@@ -80,12 +80,14 @@ mod tests {
     fn frames_arrive_whole_and_in_order_and_an_end_is_an_error() {
         let (here, there) = UnixStream::pair().expect("sockets");
         let mut link = Link::over(there.try_clone().expect("a socket"), there);
-        let mut sender = Link::over(here.try_clone().expect("a socket"), here);
+        // A link that is dropped in parts would hold its socket open.
+        let Link { mut outbox, inbox } = Link::over(here.try_clone().expect("a socket"), here);
+        drop(inbox);
         let long = vec![7; 300_000];
         let sent = long.clone();
         let thread = std::thread::spawn(move || {
-            sender.outbox.send(1, b"").expect("it is read");
-            sender.outbox.send(2, &sent).expect("it is read");
+            outbox.send(1, b"").expect("it is read");
+            outbox.send(2, &sent).expect("it is read");
         });
         let mut content = vec![1];
         assert_eq!(link.inbox.receive(&mut content).expect("a frame"), 1);
