@@ -46,18 +46,14 @@ cargo test --workspace --quiet -- --test-threads=2
 step "engines in Python"
 bash tests/python.sh
 
-step "tests with the feature trtllm"
-bash tests/trtllm_feature.sh
-
-step "tests with the feature parquet"
-bash tests/parquet_feature.sh
+step "tests with the features trtllm and parquet"
+bash tests/features.sh
 
 step "lints and documentation, and the C++ side under sanitizers beside them"
 bash tests/cpp/run.sh thread >"$logs/thread.log" 2>&1 &
 thread=$!
 cargo clippy --workspace --all-targets --quiet -- -D warnings
-bash tests/trtllm_feature.sh lint
-bash tests/parquet_feature.sh lint
+bash tests/features.sh lint
 finish thread "$thread"
 tail -n 1 "$logs/thread.log"
 bash tests/cpp/run.sh address,undefined

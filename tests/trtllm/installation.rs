@@ -1,5 +1,5 @@
 //! The whole program on an installation of TensorRT-LLM. Discovered, compiled against, linked, loaded; on one that is made
-//! of our simulated executor. `tests/trtllm_feature.sh` makes it and starts these claims.
+//! of our simulated executor. `tests/features.sh` makes it and starts these claims.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 /// As `tests/simulated_installation/make.sh` has made it.
 fn installation() -> PathBuf {
-    let root = std::env::var_os("TRTLLM_ROOT").expect("tests/trtllm_feature.sh sets TRTLLM_ROOT");
+    let root = std::env::var_os("TRTLLM_ROOT").expect("tests/features.sh sets TRTLLM_ROOT");
     PathBuf::from(root)
 }
 

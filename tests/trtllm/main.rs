@@ -1,6 +1,6 @@
 //! Suite of the feature `trtllm`: the program on an installation of TensorRT-LLM that is made of our simulated executor.
 //!
-//! `tests/trtllm_feature.sh` makes the installation and starts these tests.
+//! `tests/features.sh` makes the installation and starts these tests.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -93,7 +93,7 @@ fn a_target_of_one_process_is_refused_under_mpirun() {
 fn an_orchestrators_workers_hold_the_engine() {
     let out = tempfile::tempdir().expect("a folder");
     let target = stand_in::target(&out, "explicit,base_us=300", 2);
-    let root = std::env::var("TRTLLM_ROOT").expect("tests/trtllm_feature.sh sets TRTLLM_ROOT");
+    let root = std::env::var("TRTLLM_ROOT").expect("tests/features.sh sets TRTLLM_ROOT");
     let worker = format!("{root}/bin/executorWorker");
     let more = ["--concurrency", "2", "--requests", "10", "--worker", &worker];
     finished(&program(&out, 0, &target, &more).output().expect("runs"));
@@ -106,7 +106,7 @@ fn an_orchestrator_s_workers_hold_an_engine_over_two_gpus_and_the_one_that_draft
     let large = stand_in::engine(&out, "large", "explicit,base_us=300", 2, 4);
     let small = stand_in::engine(&out, "small", "explicit,base_us=50,agreement=0.7", 1, 0);
     let target = format!("trtllm:{}", large.display());
-    let root = std::env::var("TRTLLM_ROOT").expect("set by tests/trtllm_feature.sh");
+    let root = std::env::var("TRTLLM_ROOT").expect("set by tests/features.sh");
     let worker = format!("{root}/bin/executorWorker");
     let draft = small.display().to_string();
     let more = ["--concurrency", "2", "--requests", "8", "--worker", &worker];
