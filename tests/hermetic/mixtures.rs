@@ -1,11 +1,10 @@
 //! Mixtures of workloads by weight: planned, recorded, summed up by part and refused.
 
-use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::support::left_behind::words;
+use crate::support::left_behind::{rows, words};
 use bareflight_engine::dummy_tokenizer;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -64,18 +63,6 @@ impl Bench {
 fn is_ok(output: &Output) {
     // What was asked is the claim, and not whether this machine was quiet enough for numbers.
     assert!(matches!(output.status.code(), Some(0 | 4)), "{}", words(&output.stderr));
-}
-
-/// Columns of a table of a run, as rows.
-fn rows(run: &Path, file: &str, columns: &[&str]) -> Vec<Vec<String>> {
-    let mut reader = csv::Reader::from_path(run.join(file)).expect("a table");
-    let header = reader.headers().expect("a header").clone();
-    let rows = reader.records().map(|row| {
-        let row = row.expect("a row");
-        let by_name: HashMap<&str, &str> = header.iter().zip(row.iter()).collect();
-        columns.iter().map(|name| by_name[name].to_owned()).collect()
-    });
-    rows.collect()
 }
 
 fn json(run: &Path, file: &str) -> Value {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use crate::support::left_behind::words;
+use crate::support::left_behind::{rows, words};
 use bareflight_engine::dummy_tokenizer;
 use tempfile::TempDir;
 
@@ -38,14 +38,7 @@ impl Bench {
         let runs = fs::read_dir(self.0.path().join(target.replace(':', "-"))).expect("runs");
         let runs: Vec<PathBuf> = runs.map(|run| run.expect("a folder").path()).collect();
         let [run] = &runs[..] else { panic!("one run: {runs:?}") };
-        let mut reader = csv::Reader::from_path(run.join(file)).expect("a table");
-        let header = reader.headers().expect("a header").clone();
-        let rows = reader.records().map(|row| {
-            let row = row.expect("a row");
-            let by_name: HashMap<&str, &str> = header.iter().zip(row.iter()).collect();
-            columns.iter().map(|name| by_name[name].to_owned()).collect()
-        });
-        rows.collect()
+        rows(run, file, columns)
     }
 
     /// Tokens of prompts that begin as an earlier one does, by block size, as `inspect` computes them.

@@ -1,11 +1,10 @@
 //! Workloads from files and traces: planned, recorded and refused, on targets of this process.
 
-use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::support::left_behind::words;
+use crate::support::left_behind::{rows, words};
 use bareflight_engine::dummy_tokenizer;
 use tempfile::TempDir;
 
@@ -50,14 +49,7 @@ impl Bench {
         let mut runs = fs::read_dir(self.runs()).expect("runs");
         let run = runs.next().expect("one run").expect("a folder").path();
         assert!(runs.next().is_none(), "one run");
-        let mut reader = csv::Reader::from_path(run.join(file)).expect("a table");
-        let header = reader.headers().expect("a header").clone();
-        let rows = reader.records().map(|row| {
-            let row = row.expect("a row");
-            let by_name: HashMap<&str, &str> = header.iter().zip(row.iter()).collect();
-            columns.iter().map(|name| by_name[name].to_owned()).collect()
-        });
-        rows.collect()
+        rows(&run, file, columns)
     }
 
     /// Prompt and output tokens as planned.

@@ -1,5 +1,6 @@
 //! Output of a program: its text, its one run directory, and documents validated against their schema.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +23,18 @@ pub fn directory(out: &TempDir) -> PathBuf {
 
 pub fn read(folder: &Path, name: &str) -> String {
     fs::read_to_string(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// Columns of a table of a run, as rows.
+pub fn rows(run: &Path, file: &str, columns: &[&str]) -> Vec<Vec<String>> {
+    let mut reader = csv::Reader::from_path(run.join(file)).expect("a table");
+    let header = reader.headers().expect("a header").clone();
+    let rows = reader.records().map(|row| {
+        let row = row.expect("a row");
+        let by_name: HashMap<&str, &str> = header.iter().zip(row.iter()).collect();
+        columns.iter().map(|name| by_name[name].to_owned()).collect()
+    });
+    rows.collect()
 }
 
 /// `NAME.json` of a folder, which keeps to `docs/NAME.schema.json`.

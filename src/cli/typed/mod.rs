@@ -2,8 +2,8 @@
 
 mod engine;
 mod launch;
+mod list_or_one;
 mod request;
-mod scenario_list;
 mod settings;
 mod workload;
 

@@ -1,4 +1,6 @@
 //! Settings of a run as flags, environment variables and keys of the configuration file.
+//!
+//! It is long and one idea: one list says what each setting is called, in what order help shows it, and how a file holds it.
 
 use std::path::PathBuf;
 
@@ -6,7 +8,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::load_number;
-use crate::cli::typed::scenario_list;
+use crate::cli::typed::list_or_one;
 use crate::cli::typed::{
     ArrivalKind, ExecutorFlags, LaunchFlags, PromptFormat, RequestFlags, WorkloadFlags,
 };
@@ -168,7 +170,7 @@ pub struct Settings {
         help_heading = "Workload",
         env = "BAREFLIGHT_SCENARIO"
     )]
-    #[serde(skip_serializing_if = "Option::is_none", with = "scenario_list")]
+    #[serde(skip_serializing_if = "Option::is_none", with = "list_or_one")]
     pub scenario: Option<Vec<Scenario>>,
     /// Draw prompts as random token ids, or as text that re-tokenises to the same count
     #[arg(long, value_enum, help_heading = "Workload")]

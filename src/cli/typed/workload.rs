@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use crate::cli::typed::list_or_one;
 use crate::settings::human_duration::HumanDuration;
 use crate::workload::dataset::{FileOrder, History, TraceWindow};
-use crate::workload::mixture::{SourceText, list_or_one};
+use crate::workload::mixture::SourceText;
 
 /// What is asked; absent means not given.
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]

@@ -163,11 +163,9 @@ impl<'a> PointRunner<'a> {
                 let crew = workers::start(resolved, workers, &hashes, &directory, stop.clone());
                 (Stage::of_crew(crew.map_err(StageError::from)?), None)
             }
-            Err(Shut::Here(target, Room { requests, slots })) => {
+            Err(Shut::Here(target, room)) => {
                 let tool = resolved.nvtx.then(Tool::find).transpose()?;
-                let has_turns = resolved.workload.is_conversation();
-                let keep = if has_turns { Keep::Answers } else { Keep::Nothing };
-                (Stage::open_heard(target, requests, slots, stop.clone(), tool, keep)?, tool)
+                (open_stage(resolved, target, room, stop, tool)?, tool)
             }
         };
         if let (Some(facts), Some(details)) =
@@ -227,6 +225,18 @@ impl OpenTarget {
             Drain::Forced(text) => Some(format!("closing the target: {text}")),
         }
     }
+}
+
+/// Opens a target with this room; answers are kept where later prompts repeat them.
+pub(super) fn open_stage(
+    resolved: &Resolved,
+    target: Box<dyn Target>,
+    Room { requests, slots }: Room,
+    stop: &Stop,
+    tool: Option<Tool>,
+) -> Result<Stage, StageError> {
+    let keep = if resolved.workload.is_conversation() { Keep::Answers } else { Keep::Nothing };
+    Stage::open_heard(target, requests, slots, stop.clone(), tool, keep)
 }
 
 /// Ends the manifest of a run whose target could not be opened.

@@ -2,13 +2,13 @@
 
 use std::fs::File;
 
-use super::opening::write_not_opened;
+use super::opening::{open_stage, write_not_opened};
 use super::{PointRunner, Room};
 use crate::experiment::collectors::Collectors;
 use crate::experiment::gpu_watch::GpuWatch;
 use crate::experiment::server_watch::ServerWatch;
 use crate::experiment::sweep::ExperimentError;
-use crate::issue::phase::{Keep, Stage};
+use crate::issue::phase::Stage;
 use crate::issue::stop::Stop;
 use crate::metrics::facts::SentBefore;
 use crate::observe::profiler::Profiler;
@@ -112,11 +112,9 @@ impl<'a> PausedRunner<'a> {
     fn open_again(
         self,
         target: Box<dyn Target>,
-        Room { requests, slots }: Room,
+        room: Room,
     ) -> Result<PointRunner<'a>, ExperimentError> {
-        let has_turns = self.resolved.workload.is_conversation();
-        let keep = if has_turns { Keep::Answers } else { Keep::Nothing };
-        let stage = Stage::open_heard(target, requests, slots, self.stop.clone(), self.tool, keep)?;
+        let stage = open_stage(self.resolved, target, room, self.stop, self.tool)?;
         let collectors = Collectors::start(&stage, &self.directory)?;
         Ok(PointRunner {
             resolved: self.resolved,

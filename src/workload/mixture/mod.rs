@@ -11,7 +11,7 @@ use crate::workload::dataset::{ConversationRules, FileWorkload};
 use crate::workload::scenario::Scenario;
 use crate::workload::seeds::{Seeds, Stream, unit};
 
-pub use source::{MixtureSource, SourceText, SourceTextError, list_or_one};
+pub use source::{MixtureSource, SourceText, SourceTextError};
 
 /// Most parts of a mixture.
 pub const MOST_PARTS: usize = 64;

@@ -111,49 +111,6 @@ impl From<SourceText> for String {
     }
 }
 
-/// A list in a file, which may be a single text.
-pub mod list_or_one {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use super::SourceText;
-
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Written {
-        One(String),
-        List(Vec<String>),
-    }
-
-    /// A text alone, where it is the only one.
-    ///
-    /// # Errors
-    /// Those of the form that is written.
-    pub fn serialize<S: Serializer>(
-        sources: &Option<Vec<SourceText>>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        match sources.as_deref() {
-            Some([only]) => only.serialize(to),
-            other => other.serialize(to),
-        }
-    }
-
-    /// A text or a list of them.
-    ///
-    /// # Errors
-    /// When one of them names no workload.
-    pub fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Option<Vec<SourceText>>, D::Error> {
-        let texts = match Written::deserialize(from)? {
-            Written::One(text) => vec![text],
-            Written::List(texts) => texts,
-        };
-        let read = texts.iter().map(|text| text.parse().map_err(serde::de::Error::custom));
-        read.collect::<Result<_, _>>().map(Some)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,9 +1,10 @@
-//! Scenarios in a file: one as a text, several as a list of texts.
+//! A list in a file: one member as a text, several as a list of texts.
+
+use std::fmt::Display;
+use std::str::FromStr;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-use crate::workload::scenario::Scenario;
 
 /// As in a file.
 #[derive(Serialize, Deserialize)]
@@ -14,11 +15,11 @@ enum Written {
 }
 
 #[allow(clippy::ref_option, reason = "serde calls it with a reference to the field")]
-pub(super) fn serialize<S: Serializer>(
-    scenarios: &Option<Vec<Scenario>>,
+pub(super) fn serialize<T: Display, S: Serializer>(
+    members: &Option<Vec<T>>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    let texts: Vec<String> = scenarios.iter().flatten().map(ToString::to_string).collect();
+    let texts: Vec<String> = members.iter().flatten().map(ToString::to_string).collect();
     match <[String; 1]>::try_from(texts) {
         Ok([one]) => Written::One(one),
         Err(several) => Written::Several(several),
@@ -26,14 +27,14 @@ pub(super) fn serialize<S: Serializer>(
     .serialize(serializer)
 }
 
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+pub(super) fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(
     deserializer: D,
-) -> Result<Option<Vec<Scenario>>, D::Error> {
+) -> Result<Option<Vec<T>>, D::Error> {
     let texts = match Written::deserialize(deserializer)? {
         Written::One(text) => vec![text],
         Written::Several(texts) => texts,
     };
-    let parsed: Result<Vec<Scenario>, _> = texts.iter().map(|text| text.parse()).collect();
+    let parsed: Result<Vec<T>, _> = texts.iter().map(|text| text.parse()).collect();
     parsed.map(Some).map_err(D::Error::custom)
 }
 
