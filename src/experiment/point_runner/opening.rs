@@ -11,10 +11,10 @@ use crate::experiment::interrupt;
 use crate::experiment::server_watch::ServerWatch;
 use crate::experiment::sweep::ExperimentError;
 use crate::experiment::workers;
-use crate::issue::crew::Crew;
 use crate::issue::drawing::DrawingError;
 use crate::issue::phase::{Keep, Stage, StageError};
 use crate::issue::stop::Stop;
+use crate::issue::workers::Workers;
 use crate::load::Load;
 use crate::load::plan::Plan;
 use crate::observe::gpu::sampler::Telemetry;
@@ -160,8 +160,8 @@ impl<'a> PointRunner<'a> {
         let (stage, tool) = match stage {
             Ok(open) => open,
             Err(Shut::Divided(workers, hashes)) => {
-                let crew = workers::start(resolved, workers, &hashes, &directory, stop.clone());
-                (Stage::of_crew(crew.map_err(StageError::from)?), None)
+                let workers = workers::start(resolved, workers, &hashes, &directory, stop.clone());
+                (Stage::of_workers(workers.map_err(StageError::from)?), None)
             }
             Err(Shut::Here(target, room)) => {
                 let tool = resolved.nvtx.then(Tool::find).transpose()?;
@@ -173,7 +173,7 @@ impl<'a> PointRunner<'a> {
         {
             details.insert("opened".to_owned(), facts);
         }
-        manifest.workers = stage.crew().map(Crew::entries).unwrap_or_default();
+        manifest.workers = stage.workers().map(Workers::entries).unwrap_or_default();
         let collectors = Collectors::start(&stage, &directory)?;
         let plan_file =
             PlanWriter::create(&directory.file(file::PLAN)).map_err(DrawingError::File)?;

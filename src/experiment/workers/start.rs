@@ -13,11 +13,11 @@ use std::sync::mpsc::channel;
 use super::{PLACE, Place};
 use crate::clock::{self, Nanos};
 use crate::host;
-use crate::issue::crew::link::Link;
-use crate::issue::crew::member::Member;
-use crate::issue::crew::message::Order;
-use crate::issue::crew::{Crew, CrewError};
 use crate::issue::stop::Stop;
+use crate::issue::workers::link::Link;
+use crate::issue::workers::message::Order;
+use crate::issue::workers::remote_worker::RemoteWorker;
+use crate::issue::workers::{Workers, WorkersError};
 use crate::load::plan::Slice;
 use crate::settings::Resolved;
 use crate::store::run_directory::RunDirectory;
@@ -38,7 +38,7 @@ pub fn start(
     plans: &[String],
     directory: &RunDirectory,
     stop: Stop,
-) -> Result<Crew, CrewError> {
+) -> Result<Workers, WorkersError> {
     let sockets = SocketFolder::make()?;
     let (news_to, news) = channel();
     let mut calling = Vec::new();
@@ -50,19 +50,20 @@ pub fn start(
         let log = directory.file(&log_name(worker));
         calling.push((listener, process(&place, &log)?));
     }
-    let mut members = Vec::new();
+    let mut all = Vec::new();
     for (number, (listener, mut process)) in calling.into_iter().enumerate() {
         let log = directory.file(&log_name(number as u32));
-        let stream = await_call(&listener, &mut process).map_err(|error| CrewError::Refused {
-            number: number + 1,
-            workers: workers as usize,
-            words: format!("{error}; it wrote: {}", words_of(&log)),
-        })?;
+        let stream =
+            await_call(&listener, &mut process).map_err(|error| WorkersError::Refused {
+                number: number + 1,
+                workers: workers as usize,
+                words: format!("{error}; it wrote: {}", words_of(&log)),
+            })?;
         let link = Link::over(stream.try_clone()?, stream);
-        members.push(Member::new(number, link, Some(process), news_to.clone())?);
+        all.push(RemoteWorker::new(number, link, Some(process), news_to.clone())?);
     }
     let (target, seed) = (resolved.target.clone(), resolved.workload.seed);
-    Crew::open(members, news, &Order::Begin { target, seed }, plans, stop)
+    Workers::open(all, news, &Order::Begin { target, seed }, plans, stop)
 }
 
 /// Removes the files of workers that have written nothing.

@@ -1,4 +1,4 @@
-//! One worker of a crew, as the leading process sees it.
+//! One of several workers, as the leading process sees it.
 
 use std::io;
 use std::process::{Child, ExitStatus};
@@ -15,7 +15,7 @@ use crate::record::backpressure::Waited;
 const EXIT: Nanos = Nanos::from_millis(500);
 
 /// A worker, and how far it is.
-pub struct Member {
+pub struct RemoteWorker {
     /// From 0.
     pub number: usize,
     /// The process, where it was started here.
@@ -59,7 +59,7 @@ pub struct News {
     pub what: io::Result<FromWorker>,
 }
 
-impl Member {
+impl RemoteWorker {
     /// Over a link; a thread of its own passes on what comes from it.
     ///
     /// # Errors
@@ -217,7 +217,7 @@ impl Member {
     }
 }
 
-impl Drop for Member {
+impl Drop for RemoteWorker {
     fn drop(&mut self) {
         self.end_process(Nanos::ZERO);
     }
