@@ -8,6 +8,7 @@ pub mod link;
 mod merge;
 pub mod message;
 pub mod offset;
+mod opening;
 pub mod remote_worker;
 
 use std::sync::Arc;
@@ -90,67 +91,6 @@ struct PassedOn {
 }
 
 impl Workers {
-    /// Waits until every worker has opened its target; `plans` are the hashes of the plans to be played.
-    ///
-    /// # Errors
-    /// When a worker refuses, is lost, or would play another plan.
-    pub fn open(
-        all: Vec<RemoteWorker>,
-        news: Receiver<News>,
-        begin: &Order,
-        plans: &[String],
-        stop: Stop,
-    ) -> Result<Self, WorkersError> {
-        let mut opened = Self {
-            all,
-            news,
-            live: Arc::default(),
-            in_flight: Arc::default(),
-            stop,
-            facts: None,
-            broken: None,
-        };
-        for worker in &mut opened.all {
-            worker.tell(begin);
-        }
-        let mut waiting = opened.all.len();
-        let give_up = clock::now() + OPENING;
-        while waiting > 0 {
-            let Ok(news) = opened.news.recv_timeout(LOOK) else {
-                if clock::now() > give_up || opened.stop.is_asked() {
-                    return Err(opened.refusal(0, "it does not say that it is ready".to_owned()));
-                }
-                continue;
-            };
-            match news.what {
-                Ok(FromWorker::Report(Report::Ready { plans: own, facts, process, host })) => {
-                    if own != plans {
-                        return Err(WorkersError::OtherPlan(news.number + 1));
-                    }
-                    let worker = &mut opened.all[news.number];
-                    (worker.pid, worker.host) = (process, host);
-                    opened.facts = opened.facts.take().or(facts);
-                    waiting -= 1;
-                }
-                Ok(FromWorker::Report(Report::Refused(words))) => {
-                    return Err(opened.refusal(news.number, words));
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    let worker = &mut opened.all[news.number];
-                    worker.lose(&error);
-                    let words = worker.lost().unwrap_or_default().to_owned();
-                    return Err(opened.refusal(news.number, words));
-                }
-            }
-        }
-        Ok(opened)
-    }
-
-    fn refusal(&self, number: usize, words: String) -> WorkersError {
-        WorkersError::Refused { number: number + 1, workers: self.all.len(), words }
-    }
-
     /// Plays shots on all workers and returns when each has its record.
     pub fn play(
         &mut self,
@@ -161,7 +101,8 @@ impl Workers {
         let mut merge = Merge::begin(shots, log);
         self.connect(shots, pace, &mut merge);
         self.settle_clocks(&mut merge);
-        let at = clock::now() + LEAD;
+        // A far worker hears of it later.
+        let at = clock::now() + LEAD + self.longest_trip();
         self.order(shots, pace, at);
         let mut passed_on = PassedOn::default();
         let mut publish_at = MonoNs(0);
@@ -179,6 +120,7 @@ impl Workers {
             }
         }
         merge.keep_drawing(shots);
+        self.check_clocks(&mut merge);
         self.note_lost(merge.without_record());
         self.publish(&merge);
         let parts: Vec<&PlayedPart> =
@@ -205,24 +147,42 @@ impl Workers {
         }
     }
 
-    /// Asks each worker for its time, several times, one worker after the other.
+    /// Asks each worker for its time before a phase.
     fn settle_clocks(&mut self, merge: &mut Merge) {
         for number in 0..self.all.len() {
-            self.all[number].forget_trips();
-            let give_up = clock::now() + PATIENCE;
-            for trip in 0..TRIPS {
-                self.all[number].tell(&Order::Ping(clock::now()));
-                while self.all[number].trips() <= trip
-                    && !self.all[number].is_lost()
-                    && clock::now() < give_up
-                {
-                    if let Ok(news) = self.news.recv_timeout(LOOK) {
-                        self.take(news, merge);
-                    }
-                }
-            }
+            self.ask_for_time(number, merge);
             self.all[number].settle_clock();
         }
+    }
+
+    /// Asks again behind a phase, since clocks of two hosts drift apart.
+    fn check_clocks(&mut self, merge: &mut Merge) {
+        for number in 0..self.all.len() {
+            self.ask_for_time(number, merge);
+            self.all[number].note_drift();
+        }
+    }
+
+    /// Several times, one worker after the other.
+    fn ask_for_time(&mut self, number: usize, merge: &mut Merge) {
+        self.all[number].forget_trips();
+        let give_up = clock::now() + PATIENCE;
+        for trip in 0..TRIPS {
+            self.all[number].tell(&Order::Ping(clock::now()));
+            while self.all[number].trips() <= trip
+                && !self.all[number].is_lost()
+                && clock::now() < give_up
+            {
+                if let Ok(news) = self.news.recv_timeout(LOOK) {
+                    self.take(news, merge);
+                }
+            }
+        }
+    }
+
+    fn longest_trip(&self) -> Nanos {
+        let bounds = self.all.iter().map(|worker| Nanos(2 * worker.worst_bound.0));
+        bounds.max().unwrap_or(Nanos::ZERO).min(PATIENCE)
     }
 
     fn order(&mut self, shots: &Shots<'_>, pace: &Pace, at: MonoNs) {
@@ -291,7 +251,10 @@ impl Workers {
                     }
                     worker.end(*part);
                 }
-                Report::Ready { .. } | Report::Refused(_) | Report::Closed(_) => {}
+                Report::Ready { .. }
+                | Report::Calibrated(_)
+                | Report::Refused(_)
+                | Report::Closed(_) => {}
             },
             Err(error) => worker.lose(&error),
         }

@@ -25,6 +25,8 @@ pub struct RemoteWorker {
     pub(super) pid: u32,
     /// Its machine, as it says.
     pub(super) host: String,
+    /// Cores that it may use, as it says.
+    pub(super) cores: u32,
     state: State,
     trips: Vec<RoundTrip>,
     offset: Option<ClockOffset>,
@@ -87,6 +89,7 @@ impl RemoteWorker {
             outbox,
             pid: 0,
             host: String::new(),
+            cores: 1,
             state: State::Idle,
             trips: Vec::new(),
             offset: None,
@@ -131,6 +134,12 @@ impl RemoteWorker {
             self.worst_bound = self.worst_bound.max(offset.error());
             self.correction = offset.correction();
         }
+    }
+
+    /// How far the clocks have come apart since they were settled; stamps were corrected by what was known then.
+    pub(super) fn note_drift(&mut self) {
+        let Some(now) = ClockOffset::of(&self.trips) else { return };
+        self.worst_bound = self.worst_bound.max(now.error_of(self.correction));
     }
 
     /// How far its clock is ahead of ours.
@@ -193,10 +202,7 @@ impl RemoteWorker {
         let ended = self.how_it_ended();
         let why = match ended {
             Some(status) => format!("its process ended with {status}"),
-            None if error.kind() == io::ErrorKind::UnexpectedEof => {
-                "its link was closed".to_owned()
-            }
-            None => error.to_string(),
+            None => how_its_link_ended(error),
         };
         self.state = State::Lost(why);
     }
@@ -214,6 +220,22 @@ impl RemoteWorker {
         // It does not answer, or was never told: nothing of it is needed any more.
         let _has_ended_meanwhile = process.kill();
         let _has_ended_meanwhile = process.wait();
+    }
+}
+
+fn how_its_link_ended(error: &io::Error) -> String {
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionReset, HostUnreachable, NetworkUnreachable,
+        TimedOut, UnexpectedEof,
+    };
+    match error.kind() {
+        UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe => {
+            "its link was closed".to_owned()
+        }
+        TimedOut | HostUnreachable | NetworkUnreachable => {
+            format!("its host answers no more ({error})")
+        }
+        _ => error.to_string(),
     }
 }
 
