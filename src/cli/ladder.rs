@@ -19,6 +19,7 @@ use crate::cli::run::{
 };
 use crate::cli::twin;
 use crate::cli::typed::{RunArgs, Settings};
+use crate::cli::workers;
 use crate::clock::{self, Nanos};
 use crate::experiment::comparison_files::{Manifest, write_ladder, write_sides};
 use crate::experiment::interleave::LEAD_IN;
@@ -210,6 +211,7 @@ fn engine(settings: &Settings) -> anyhow::Result<Resolved> {
         ));
     }
     let resolved = resolve(&settings.clone().or_concurrency(DEFAULT_CONCURRENCY))?;
+    workers::refuse(&resolved, "ladder")?;
     if resolved.loads.len() > 1 {
         return Err(anyhow!("a ladder plays one load: give one number and not several"));
     }

@@ -8,6 +8,7 @@ use clap::{ArgMatches, FromArgMatches};
 use crate::cli::configuration::read_settings;
 use crate::cli::engine_log::{self, Destination};
 use crate::cli::exit::{Coded, Exit};
+use crate::cli::mpi_rank::Part;
 use crate::cli::resolve::resolve;
 use crate::cli::typed::{Cli, Command, Document};
 use crate::cli::{
@@ -21,9 +22,13 @@ use crate::experiment::preflight;
 use crate::host;
 use crate::report::{self, comparison, summary_json};
 use crate::settings::Resolved;
+use crate::targets::mpi_job::MpiJob;
 
 /// Runs what was typed, and says on standard error why it failed.
 pub fn main() -> Exit {
+    if MpiJob::of_this_process().is_some_and(|job| job.rank > 0) {
+        console::be_silent(true);
+    }
     let exit = dispatch().unwrap_or_else(|(exit, error)| {
         console::print_notice(format_args!("{}", console::in_one_line(&error)));
         exit
@@ -61,29 +66,30 @@ fn dispatch() -> Coded<Exit> {
                 Some(folder) => cells::resumed(folder, &arguments, typed)?,
                 None => settings,
             };
-            let divided = |resolved: Resolved| {
-                let resolved = Resolved { workers: arguments.workers, ..resolved };
-                workers::check(&resolved, resume.is_some())
-                    .map_err(|error| (Exit::Usage, error))?;
-                Ok(resolved)
-            };
+            let usage = |error: anyhow::Error| (Exit::Usage, error);
+            let check =
+                |resolved: &Resolved| workers::check(resolved, resume.is_some()).map_err(usage);
             if settings.launch.launch.is_some() {
-                if arguments.workers.is_some() {
-                    divided(resolve(&settings).map_err(|error| (Exit::Usage, error.into()))?)?;
+                if settings.workers.is_some() || arguments.workers_listen.is_some() {
+                    check(&resolve(&settings).map_err(|error| usage(error.into()))?)?;
                 }
                 return launched::run(&settings);
             }
-            let resolved = resolve(&settings).map_err(|error| (Exit::Usage, error.into()))?;
-            if let Some(exit) = workers::work_as_asked(&resolved)? {
+            let mut resolved = resolve(&settings).map_err(|error| usage(error.into()))?;
+            let leader = arguments.worker_of.as_deref();
+            if let Some(exit) = workers::work_as_asked(&resolved, leader)? {
                 return Ok(exit);
             }
-            let mut resolved = divided(resolved)?;
-            if let Some(exit) = mpi_rank::run_worker_rank(&resolved)? {
-                return Ok(exit);
+            check(&resolved)?;
+            let mut calls = workers::listening(&arguments, &resolved).map_err(usage)?;
+            match mpi_rank::part_of(&mut resolved, check)? {
+                Part::Ended(exit) => return Ok(exit),
+                Part::Drives(None) => {}
+                Part::Drives(ranks) => calls = ranks,
             }
             engine_threads::ensure(slice::from_mut(&mut resolved))?;
             engine_log::set_up(slice::from_mut(&mut resolved), Destination::RunDirectory)?;
-            run::run(resolved, resume)
+            run::run(resolved, resume, calls)
         }
         Command::Plan(arguments) => {
             let (settings, origins) = read_settings(&arguments, typed)?;
@@ -91,6 +97,7 @@ fn dispatch() -> Coded<Exit> {
                 return launched::show_plan(&settings, &origins);
             }
             let mut resolved = resolve(&settings).map_err(|error| (Exit::Usage, error.into()))?;
+            workers::check(&resolved, false).map_err(|error| (Exit::Usage, error))?;
             engine_threads::ensure(slice::from_mut(&mut resolved))?;
             let ready = preflight::prepare(&mut resolved)
                 .map_err(|error| (run::preflight_exit(&error), anyhow::Error::new(error)))?;
@@ -133,6 +140,9 @@ fn is_quiet(typed: &ArgMatches) -> bool {
 
 /// Help and version are results; everything else that the parser says is an error of usage.
 fn print_parser_message(message: &clap::Error) -> Coded<Exit> {
+    if console::is_silent() {
+        return Ok(if message.use_stderr() { Exit::Usage } else { Exit::Ok });
+    }
     let printed = if host::is_held() && !message.use_stderr() {
         streams::results().write_all(message.render().to_string().as_bytes())
     } else {

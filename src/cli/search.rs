@@ -18,6 +18,7 @@ use crate::cli::run::{
     write_prometheus,
 };
 use crate::cli::typed::{RunArgs, Settings};
+use crate::cli::workers;
 use crate::clock::Nanos;
 use crate::console;
 use crate::experiment::comparison_files::{Manifest, write_search};
@@ -286,6 +287,7 @@ fn resolved(
         ..said.clone()
     };
     let mut resolved = resolve(&settings)?;
+    workers::refuse(&resolved, "search")?;
     if resolved.batch_sizes.len() > 1 {
         return Err(anyhow!("a search asks one batch size: give one number of `--batch-size`"));
     }

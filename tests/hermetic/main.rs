@@ -29,6 +29,8 @@ mod interrupts;
 mod ladder;
 mod launch;
 mod mixtures;
+#[cfg(feature = "mpi")]
+mod mpi;
 mod nvtx;
 mod odd_answers;
 mod odd_bodies;

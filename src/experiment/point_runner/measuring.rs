@@ -93,9 +93,9 @@ impl PointRunner<'_> {
             self.run.manifest.faults.push(text);
         }
         entry.facts.stages_start = entry.facts.stages.map(|_| played.start);
-        if let Some(crew) = self.stage.crew() {
-            self.run.manifest.workers = crew.entries();
-            entry.facts.workers = Some(crew.facts_of_workers());
+        if let Some(workers) = self.stage.workers() {
+            self.run.manifest.workers = workers.entries();
+            entry.facts.workers = Some(workers.facts_of_workers());
         }
         entry.facts.complete = !played.interrupted && self.stage.broken().is_none();
         let waited = self.stage.waited() - waited_before;
@@ -198,7 +198,9 @@ impl PointRunner<'_> {
                 Some(RampPace { over: mean_latency, at_most, then: None })
             }
             // No worker sees all requests: as many have ended as are in flight after twice the mean latency.
-            (Ramp::Estimated, Load::Open { .. } | Load::Batch) if self.stage.crew().is_some() => {
+            (Ramp::Estimated, Load::Open { .. } | Load::Batch)
+                if self.stage.workers().is_some() =>
+            {
                 let over = Nanos(2 * mean_latency.unwrap_or(Nanos::ZERO).0);
                 Some(RampPace { over: Some(over), at_most, then: None })
             }
