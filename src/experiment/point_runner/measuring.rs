@@ -100,8 +100,9 @@ impl PointRunner<'_> {
         entry.facts.complete = !played.interrupted && self.stage.broken().is_none();
         let waited = self.stage.waited() - waited_before;
         let asked = self.run.server.as_mut().zip(scraping);
-        let server =
-            asked.map(|(server, it)| server.finish(it, plan.point(), window)).transpose()?;
+        let server = asked.map(|(server, it)| server.finish(it, plan.point(), window));
+        let server = server.map(|(seen, written)| self.run.told(seen, written));
+        let gpu = gpu.map(|(seen, written)| self.run.told(seen, written));
         entry.health = Health {
             dropped_events: waited.lost,
             recorder_waits: waited.waits,
@@ -109,7 +110,7 @@ impl PointRunner<'_> {
             stray_ends: self.stage.stray_ends() - stray_before,
             null_rate: self.run.manifest.null_rate,
             client_rate: self.run.manifest.client_rate,
-            gpu: gpu.transpose()?,
+            gpu,
             server,
             profiled: profiled || self.run.resolved.nvtx || profiler::is_attached(),
             ..seen

@@ -53,6 +53,14 @@ impl RunProgress<'_> {
         self.incomplete = true;
     }
 
+    /// What was seen; where it could not be written, that is a fault.
+    pub(super) fn told<T, E: ToString>(&mut self, seen: T, written: Result<(), E>) -> T {
+        if let Err(error) = written {
+            self.fault(error.to_string());
+        }
+        seen
+    }
+
     /// Writes the manifest as it stands; whether it is on disk.
     pub(super) fn write_manifest(&mut self) -> bool {
         let path = self.directory.file(file::MANIFEST);
