@@ -13,7 +13,7 @@ use crate::cli::typed::{Cli, Command, Document};
 use crate::cli::{
     adapter, cells, compare, doctor, dry_run, engine_threads, explain, help, init, inspect, ladder,
     launched, load_number, mpi_rank, report as report_command, run, search, serve, shell, spelling,
-    suggestion, translate, workers, workload,
+    suggestion, translate, upload, workers, workload,
 };
 use crate::console;
 use crate::console::streams;
@@ -109,6 +109,7 @@ fn dispatch() -> Coded<Exit> {
         Command::Adapter(arguments) => adapter::run(&arguments),
         Command::Completions { shell } => shell::complete(program, shell),
         Command::Man { folder } => shell::write_manual(program, &folder),
+        Command::Upload(arguments) => upload::run(&arguments),
         Command::Init(arguments) => init::init(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Help(arguments) => help::show(&arguments, program),
