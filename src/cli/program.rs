@@ -14,7 +14,7 @@ use crate::cli::typed::{Cli, Command, Document};
 use crate::cli::{
     adapter, below_zero, cells, compare, doctor, dry_run, engine_threads, environment, explain,
     help, init, inspect, ladder, launched, mpi_rank, report as report_command, run, search, serve,
-    shell, spelling, suggestion, translate, workers, workload,
+    shell, spelling, suggestion, translate, upload, workers, workload,
 };
 use crate::console;
 use crate::console::streams;
@@ -121,6 +121,7 @@ fn execute(command: Command, program: clap::Command, typed: &ArgMatches) -> Code
         Command::Adapter(arguments) => adapter::run(&arguments),
         Command::Completions { shell } => shell::complete(program, shell),
         Command::Man { folder } => shell::write_manual(program, &folder),
+        Command::Upload(arguments) => upload::run(&arguments),
         Command::Init(arguments) => init::init(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Help(arguments) => help::show(&arguments, program),
