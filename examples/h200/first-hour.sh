@@ -354,7 +354,9 @@ else
 fi
 
 serve() {
-    local port=8123 server
+    local port server
+    # Any that is free: on one that is not, something else would be compared with.
+    port=$(python3 -c 'import socket; it = socket.socket(); it.bind(("127.0.0.1", 0)); print(it.getsockname()[1])')
     # It uses blocks of the KV cache again unless it is told not to; ours does not.
     printf 'kv_cache_config:\n  enable_block_reuse: false\n  free_gpu_memory_fraction: %s\n' "$kv" >"$out/trtllm-serve.yml"
     trtllm-serve "$engine" --backend tensorrt --tokenizer "$model" --host 127.0.0.1 --port "$port" \

@@ -58,7 +58,7 @@ CLAIM("a forward pass that throws leaves a line with the batch of the one before
     same(lost[2].iter, 2U, "iteration that threw");
     same(lost[2].numActiveRequests, 0, "active requests that are left");
     same(lost[2].inflightBatchingStats->numGenRequests, 1, "generation requests of the pass before");
-    holds(lost[2].iterLatencyMS >= 2.0, "the latency of the pass before is lost");
+    holds(lost[2].iterLatencyMS > 0, "the latency of the pass before is lost");
     answer_of(executor, streaming(8, 2));
     auto const next = lines_of(executor);
     same(next.front().iter, 2U, "iteration, whose number the failed one had");
