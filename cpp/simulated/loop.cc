@@ -157,8 +157,8 @@ void ExecutionLoop::iterate() {
     ++mIteration;
 }
 
-/// As in the original, a pass that throws is not counted: the next has its number. Its line has the batch of the
-/// pass before it.
+/// As in the original, a pass that throws is not counted: the next has its number. Its line has the batch of
+/// the pass before it.
 void ExecutionLoop::fail_pass(std::string const& reason) {
     log(LogLevel::Error, reason);
     mHasFailed = true;

@@ -50,7 +50,9 @@ CLAIM("each iteration leaves one entry with its batch and what came of the one b
     holds(next[1].iterLatencyMS >= 10.0, "the wait is not part of the first latency after idling");
 }
 
-CLAIM("a forward pass that throws leaves a line with the batch of the one before, and the next has its number") {
+CLAIM(
+    "a forward pass that throws leaves a line with the batch of the one before, and the next has its "
+    "number") {
     auto executor = open("explicit,base_us=2000,fail_at_iteration=2");
     answer_of(executor, streaming(8, 5));
     auto const lost = lines_of(executor);
