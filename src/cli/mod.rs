@@ -34,6 +34,7 @@ pub mod suggestion;
 pub mod translate;
 mod twin;
 pub mod typed;
+pub mod upload;
 pub mod variables;
 pub mod workers;
 pub mod workload;

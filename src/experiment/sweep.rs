@@ -155,9 +155,9 @@ pub fn run(
     save_before_the_first_request(&directory, settings, &manifest)?;
     watch.begun(&info, &directory);
 
-    manifest.null_rate = Some(calibrate::null_rate()?);
-    // Of one process: it says nothing of several.
+    // Workers find out for themselves.
     if resolved.workers.is_none() {
+        manifest.null_rate = Some(calibrate::null_rate()?);
         calibrate_client(&mut manifest, resolved, &plans);
     }
     let mut runner = PointRunner::open(resolved, opening, &plans, directory, manifest, stop)?
