@@ -73,14 +73,12 @@ fn named_by_variable(
         Some(ContextValue::String(value)) if value.trim().is_empty()
     );
     let name = flag.get_env().unwrap_or_default().to_string_lossy();
-    match empty(flag).filter(|_| is_empty) {
-        Some(message) => clap::Error::raw(ErrorKind::InvalidValue, message).with_cmd(program),
-        None => {
-            let blamed = format!("{name}, the environment variable of {flag}");
-            error.insert(ContextKind::InvalidArg, ContextValue::String(blamed));
-            error
-        }
+    if let Some(message) = empty(flag).filter(|_| is_empty) {
+        return clap::Error::raw(ErrorKind::InvalidValue, message).with_cmd(program);
     }
+    let blamed = format!("{name}, the environment variable of {flag}");
+    error.insert(ContextKind::InvalidArg, ContextValue::String(blamed));
+    error
 }
 
 /// Whether the same words are refused for this flag without any variable.

@@ -160,6 +160,7 @@ pub fn serve(arguments: &ServeArgs, program: &Command, matches: &ArgMatches) -> 
             ServeError::Target(error) => target_exit(error),
             ServeError::NotInProcess(_) => Exit::Usage,
             ServeError::Port { .. }
+            | ServeError::Host { .. }
             | ServeError::NoVocabulary(_)
             | ServeError::Tokenizer(_)
             | ServeError::Runtime(_) => Exit::Preflight,

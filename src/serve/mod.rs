@@ -19,6 +19,7 @@ mod openai;
 pub mod refusal;
 pub mod service;
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -109,6 +110,16 @@ pub enum ServeError {
         /// Message of the system.
         reason: std::io::Error,
     },
+    /// An address that is none of this machine.
+    #[error(
+        "`--host {host}` is no address of this machine ({reason}): give one, or 0.0.0.0 for all"
+    )]
+    Host {
+        /// As it was typed.
+        host: String,
+        /// Message of the system.
+        reason: std::io::Error,
+    },
     /// Ids that nothing can turn into text.
     #[error("nothing says how many tokens `{0}` knows: name its tokenizer with `--tokenizer`")]
     NoVocabulary(String),
@@ -163,7 +174,12 @@ async fn serve_here(
         let host = host.clone();
         async move {
             let bound = listen::bind(&host, port).await;
-            bound.map_err(|reason| ServeError::Port { host, port, flag, reason })
+            bound.map_err(|reason| match reason.kind() {
+                ErrorKind::AddrInUse | ErrorKind::PermissionDenied => {
+                    ServeError::Port { host, port, flag, reason }
+                }
+                _ => ServeError::Host { host, reason },
+            })
         }
     };
     let (http, openai) = port(options.port, "--port").await?;

@@ -123,6 +123,74 @@ fn counts_that_do_not_run_along_leave_each_chunk_its_token() {
 }
 
 #[test]
+fn a_count_in_an_event_of_its_own_is_of_the_chunk_before_it() {
+    let server = FaultServer::start(|request, out| {
+        let most = request.json()["max_tokens"].as_u64().unwrap_or(8) as usize;
+        let counted = |text: &str, count: usize| {
+            let finish = if count == most { "\"length\"" } else { "null" };
+            let events = format!("data: {}\n\ndata: {}\n\n", token(text, finish), total(count));
+            format!("{:x}\r\n{events}\r\n", events.len())
+        };
+        out.stream_head();
+        let first = most / 2;
+        out.raw(counted(&" a".repeat(first), first));
+        for count in first + 1..=most {
+            pause(4);
+            out.raw(counted(" a", count));
+        }
+        out.raw(format!("{}0\r\n\r\n", chunk_of("[DONE]")));
+        Next::KeepAlive
+    });
+    let run = Run::of(&server, 4, &[]);
+    assert_eq!(run.column("first_tokens"), ["4"; 4], "{}", run.console);
+    assert_eq!(run.column("output_tokens"), ["8"; 4]);
+    assert_eq!(run.point()["approximate"], false);
+}
+
+/// A count of all tokens so far, alone.
+fn total(tokens: usize) -> String {
+    format!(r#"{{"choices":[],"usage":{{"prompt_tokens":4,"completion_tokens":{tokens}}}}}"#)
+}
+
+#[test]
+fn an_error_object_without_words_is_none() {
+    let server = FaultServer::start(|_, out| {
+        out.stream_head();
+        for index in 0..8 {
+            let event = token(" a", if index == 7 { "\"length\"" } else { "null" });
+            let whole = &event[..event.len() - 1];
+            out.raw(chunk_of(&format!(r#"{whole},"error":{{"code":null,"message":""}}}}"#)));
+            pause(1);
+        }
+        out.raw(done(8));
+        Next::KeepAlive
+    });
+    assert_eq!(Run::of(&server, 4, &[]).point()["counts"]["completed"], 4);
+}
+
+#[test]
+fn what_a_server_found_in_its_cache_is_seen_wherever_it_says_so() {
+    for (usage, timings) in [
+        (r#","prompt_cache_hit_tokens":3"#, ""),
+        (r#","prompt_tokens_details":{"cached_tokens":3}"#, ""),
+        ("", r#","timings":{"cache_n":3}"#),
+    ] {
+        let last = format!(
+            r#"{{"choices":[],"usage":{{"prompt_tokens":4,"completion_tokens":8{usage}}}{timings}}}"#
+        );
+        let server = FaultServer::start(move |_, out| {
+            out.stream_head();
+            out.raw(tokens(8).concat());
+            out.raw(format!("{}{}0\r\n\r\n", chunk_of(&last), chunk_of("[DONE]")));
+            Next::KeepAlive
+        });
+        let run = Run::of(&server, 4, &[]);
+        assert_eq!(run.column("cached_tokens"), ["3"; 4], "{usage}{timings}: {}", run.console);
+        assert_eq!(run.check("repeats")["status"], "warn", "{usage}{timings}");
+    }
+}
+
+#[test]
 fn a_redirect_names_the_address_and_stops_the_run() {
     let server =
         FaultServer::start(|_, out| out.whole(308, "location: /elsewhere/v1/completions\r\n", ""));

@@ -127,6 +127,64 @@ fn a_wrong_base_path_is_named_with_the_right_one_and_nothing_is_measured() {
 }
 
 #[test]
+fn a_server_that_is_not_there_is_told_as_that() {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = gone.local_addr().expect("a bound socket");
+    drop(gone);
+    let out = tempfile::tempdir().expect("a folder");
+    let refused = run(&out, &format!("http://{address}/v1"), &[]);
+    let errors = words(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(3), "{errors}");
+    assert!(errors.contains("refused") && errors.contains("is the server up"), "{errors}");
+}
+
+#[test]
+fn a_server_that_wants_longer_outputs_than_a_probe_s_is_measured() {
+    let server = FaultServer::start(|request, out| match request.method.as_str() {
+        "POST" if request.json()["max_tokens"].as_u64() < Some(8) => {
+            out.json(400, r#"{"error":{"message":"max_tokens must be at least 8"}}"#)
+        }
+        "POST" => good(out),
+        _ => out.json(404, "{}"),
+    });
+    let out = tempfile::tempdir().expect("a folder");
+    let ran = run(&out, &server.url(), &["--scenario", "D(8,8)"]);
+    assert!(matches!(ran.status.code(), Some(0 | 4)), "{}", words(&ran.stderr));
+    assert_eq!(posts(&server).len(), 2 + 24);
+    let short = run(&out, &server.url(), &[]);
+    let errors = words(&short.stderr);
+    assert_eq!(short.status.code(), Some(3), "{errors}");
+    assert!(errors.contains("--scenario") && !errors.contains("--output-token-field"), "{errors}");
+}
+
+#[test]
+fn a_member_that_only_the_field_param_names_has_its_remedy() {
+    let server = FaultServer::start(|request, out| {
+        match request.method.as_str() {
+        "POST" if request.json().get("seed").is_some() => out.json(
+            400,
+            r#"{"error":{"message":"Unsupported parameter","param":"seed","code":"unsupported"}}"#,
+        ),
+        "POST" if request.json()["stream"] == true => {
+            out.json(400, r#"{"error":"streaming is not supported"}"#)
+        }
+        "POST" => out.json(
+            200,
+            r#"{"choices":[{"text":" a b","finish_reason":"length"}],"usage":{"completion_tokens":4}}"#,
+        ),
+        _ => out.json(404, "{}"),
+    }
+    });
+    let out = tempfile::tempdir().expect("a folder");
+    let errors = words(&run(&out, &server.url(), &[]).stderr);
+    assert!(errors.contains("--omit seed"), "{errors}");
+    let errors = words(&run(&out, &server.url(), &["--omit", "seed"]).stderr);
+    assert!(errors.contains("--no-streaming"), "{errors}");
+    let ran = run(&out, &server.url(), &["--omit", "seed", "--no-streaming"]);
+    assert!(matches!(ran.status.code(), Some(0 | 4)), "{}", words(&ran.stderr));
+}
+
+#[test]
 fn a_missing_key_is_told_with_the_flag_that_gives_it() {
     let server = FaultServer::start(|_, out| out.json(401, r#"{"error":"no key"}"#));
     let out = tempfile::tempdir().expect("a folder");

@@ -1,5 +1,7 @@
 //! Resolution of a workload's flags: a scenario by its means and deviations, or a file.
 
+use std::ops::RangeInclusive;
+
 use super::{SettingsError, conversation};
 use crate::cli::typed::{Settings, WorkloadFlags};
 use crate::settings::DEFAULT_SCENARIO;
@@ -42,6 +44,12 @@ fn scenarios(typed: &Settings) -> Result<Vec<Scenario>, SettingsError> {
         (None, true) => {
             let input = input.ok_or(SettingsError::Needs("--osl", "`--isl`"))?;
             let output = output.ok_or(SettingsError::Needs("--isl", "`--osl`"))?;
+            let most = f64::from(MAX_TOKENS);
+            in_range("--isl", Some(input), 1.0..=most, "a number of tokens from 1")?;
+            in_range("--osl", Some(output), 1.0..=most, "a number of tokens from 1")?;
+            let deviation = "a deviation in tokens from 0";
+            in_range("--isl-stddev", deviations.0, 0.0..=most, deviation)?;
+            in_range("--osl-stddev", deviations.1, 0.0..=most, deviation)?;
             let text = match deviations {
                 (None, None) if input.fract() == 0.0 && output.fract() == 0.0 => {
                     format!("D({input},{output})")
@@ -53,6 +61,18 @@ fn scenarios(typed: &Settings) -> Result<Vec<Scenario>, SettingsError> {
             };
             Ok(vec![text.parse()?])
         }
+    }
+}
+
+fn in_range(
+    flag: &'static str,
+    given: Option<f64>,
+    allowed: RangeInclusive<f64>,
+    range: &'static str,
+) -> Result<(), SettingsError> {
+    match given.filter(|given| !allowed.contains(given)) {
+        Some(given) => Err(SettingsError::Range { flag, given: given.to_string(), range }),
+        None => Ok(()),
     }
 }
 

@@ -140,6 +140,8 @@ impl Chunk {
                 (b"tokens", Kind::Object) => self.usage(scan),
                 _ => scan.skip(),
             }),
+            // llama.cpp's own place for what it found in its cache.
+            (b"timings", Kind::Object) => self.timings(scan),
             // Groq's own place for counts.
             (b"x_groq", Kind::Object) => scan.object(|scan, key| match (key, scan.kind()?) {
                 (b"usage", Kind::Object) => self.usage(scan),
@@ -227,7 +229,10 @@ impl Chunk {
             b"prompt_tokens" | b"input_tokens" => larger(&mut usage.prompt, scan),
             b"total_tokens" => larger(&mut usage.total, scan),
             b"completion_tokens" | b"output_tokens" => larger(&mut usage.completion, scan),
-            b"prompt_tokens_details" if scan.kind()? == Kind::Object => {
+            b"prompt_cache_hit_tokens" | b"cache_read_input_tokens" => {
+                larger(&mut usage.cached, scan)
+            }
+            b"prompt_tokens_details" | b"input_tokens_details" if scan.kind()? == Kind::Object => {
                 scan.object(|scan, key| match key {
                     b"cached_tokens" => larger(&mut usage.cached, scan),
                     _ => scan.skip(),
@@ -236,6 +241,20 @@ impl Chunk {
             _ => scan.skip(),
         })?;
         self.usage = Some(usage);
+        Ok(())
+    }
+
+    /// What a prompt had in the cache, where a server says so beside its times; a chunk without it has no usage for that.
+    fn timings(&mut self, scan: &mut Scanner<'_>) -> Result<(), BadJson> {
+        let mut cached = None;
+        scan.object(|scan, key| match key {
+            b"cache_n" => larger(&mut cached, scan),
+            _ => scan.skip(),
+        })?;
+        if cached.is_some() {
+            let usage = self.usage.get_or_insert_default();
+            usage.cached = cached.max(usage.cached);
+        }
         Ok(())
     }
 

@@ -91,6 +91,20 @@ fn tokens_of_the_prompt_that_were_cached_are_read_where_they_are_a_number() {
 }
 
 #[test]
+fn what_was_cached_is_read_where_other_servers_say_it() {
+    for json in [
+        r#"{"choices":[],"usage":{"prompt_tokens":30,"prompt_cache_hit_tokens":16,"prompt_cache_miss_tokens":14}}"#,
+        r#"{"choices":[],"usage":{"input_tokens":30,"input_tokens_details":{"cached_tokens":16}}}"#,
+        r#"{"choices":[],"usage":{"input_tokens":30,"cache_read_input_tokens":16}}"#,
+        r#"{"choices":[],"usage":{"prompt_tokens":30},"timings":{"cache_n":16,"prompt_n":14,"prompt_ms":1.5}}"#,
+    ] {
+        let usage = chunk(json).usage.expect("usage");
+        assert_eq!((usage.prompt, usage.cached), (Some(30), Some(16)), "{json}");
+    }
+    assert_eq!(chunk(r#"{"choices":[],"timings":{"prompt_ms":1.5}}"#).usage, None);
+}
+
+#[test]
 fn an_error_is_seen_in_each_of_its_shapes() {
     for json in [
         r#"{"error":{"message":"m","type":"t","code":500}}"#,

@@ -257,7 +257,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Passes one value; whether it means something: not `null`, `""`, `{}`, `[]`, `false` or a number that is 0.
+    /// Passes one value; whether it means something: not `null`, `""`, `{}`, `[]`, `false` or a number that is 0, nor an object
+    /// of such members alone, as gateways send it with every answer.
     ///
     /// # Errors
     /// When none is here.
@@ -265,8 +266,8 @@ impl<'a> Scanner<'a> {
         let mut is_empty = true;
         match self.kind()? {
             Kind::Object => self.object(|scan, _| {
-                is_empty = false;
-                scan.skip()
+                is_empty &= !scan.skip_and_judge()?;
+                Ok(())
             })?,
             Kind::Array => self.array(|scan| {
                 is_empty = false;
@@ -422,10 +423,20 @@ mod tests {
     #[test]
     fn a_value_means_nothing_where_python_says_so() {
         let judged = |text: &str| Scanner::new(text.as_bytes()).skip_and_judge().unwrap();
-        for text in ["null", "\"\"", "{}", "[ ]", "false", "0", "0.0", "-0"] {
+        for text in [
+            "null",
+            "\"\"",
+            "{}",
+            "[ ]",
+            "false",
+            "0",
+            "0.0",
+            "-0",
+            "{\"a\":null,\"b\":{\"c\":\"\"}}",
+        ] {
             assert!(!judged(text), "{text}");
         }
-        for text in ["true", "\" \"", "{\"a\":null}", "[0]", "1", "NaN", "0.5"] {
+        for text in ["true", "\" \"", "{\"a\":null,\"b\":1}", "[0]", "1", "NaN", "0.5"] {
             assert!(judged(text), "{text}");
         }
     }

@@ -222,8 +222,12 @@ impl Target for OpenAiTarget {
             Some(key) => key.redact(&failure.message),
             None => failure.message,
         };
-        if failure.kind == FailureKind::NotFound {
-            reason = format!("{reason}; {}", self.where_it_is());
+        match failure.kind {
+            FailureKind::NotFound => reason = format!("{reason}; {}", self.where_it_is()),
+            FailureKind::Connect if self.options.proxy.is_none() => {
+                reason.push_str("; is the server up, and the URL right?");
+            }
+            _ => {}
         }
         Err(TargetError::Refused { name: name.clone(), reason })
     }

@@ -84,9 +84,9 @@ impl Remedies {
     fn remedy_in(&self, words: &str) -> Option<String> {
         let named = self.fields.iter().filter(|(field, _)| is_named(field, words));
         let remedies: Vec<&str> = named
-            .map(|(field, remedy)| match is_about_length(field, words) {
-                true => "ask for other lengths with `--scenario`",
-                false => &**remedy,
+            .map(|(field, remedy)| {
+                let other_lengths = "ask for other lengths with `--scenario`";
+                if is_about_length(field, words) { other_lengths } else { &**remedy }
             })
             .collect();
         (!remedies.is_empty()).then(|| remedies.join(", "))

@@ -343,12 +343,23 @@ impl Progress {
         if self.chunk.has_output() {
             self.take_chunk_output(usage);
         } else {
-            self.usage.take(usage);
+            self.take_usage_alone(usage);
             if self.chunk.has_nothing() && self.stray.is_empty() {
                 self.stray.extend_from_slice(&json[..json.len().min(SHOWN)]);
             }
         }
         Ok(())
+    }
+
+    /// A count in an event of its own is of the output before it, if that came in the same read.
+    fn take_usage_alone(&mut self, usage: Option<u32>) {
+        let untold = self.unread.map_or(0, |output| output.tokens);
+        let is_over = self.finish.is_some() || self.has_ids;
+        let more = self.usage.take(usage, (self.counted, untold), is_over);
+        if let Some(unread) = &mut self.unread {
+            unread.tokens = unread.tokens.saturating_add(more);
+            self.counted = self.counted.saturating_add(more);
+        }
     }
 
     #[inline]

@@ -8,6 +8,8 @@ enum Counts {
     Undecided,
     /// Each is of all tokens so far.
     Running,
+    /// Each is of all tokens so far, in an event of its own behind the chunk.
+    Behind,
     /// They say nothing of the chunk that they came with.
     Apart,
 }
@@ -24,6 +26,8 @@ pub struct RunningUsage {
     chunks: u32,
     passed_over: u32,
     has_grown: bool,
+    /// The probe has seen that they say nothing of chunks.
+    is_known_apart: bool,
     /// The latest count, and the sum of those that came with output.
     latest: Option<u32>,
     sum: u32,
@@ -33,15 +37,28 @@ pub struct RunningUsage {
 impl RunningUsage {
     /// Where the server is known to send counts of another kind with its chunks.
     pub fn apart() -> Self {
-        Self { counts: Counts::Apart, ..Self::default() }
+        Self { counts: Counts::Apart, is_known_apart: true, ..Self::default() }
     }
 
-    /// Takes a count that came without output.
+    /// Takes a count that came without output, after so many tokens, of which so many came in the same read and are not yet told
+    /// of; how many more those are. `is_over` where nothing but the total can follow.
     #[inline]
-    pub fn take(&mut self, count: Option<u32>) {
-        if count.is_some() {
-            (self.latest, self.came_with_output) = (count, false);
+    pub fn take(&mut self, count: Option<u32>, (before, untold): (u32, u32), is_over: bool) -> u32 {
+        let Some(so_far) = count else { return 0 };
+        let has_grown = self.latest.is_some_and(|latest| latest < so_far);
+        (self.latest, self.came_with_output) = (count, false);
+        if is_over || untold == 0 {
+            return 0;
         }
+        let is_first = untold == before && self.sum == 0 && !self.is_known_apart;
+        if self.counts == Counts::Apart && is_first {
+            self.counts = Counts::Behind;
+        }
+        if self.counts != Counts::Behind {
+            return 0;
+        }
+        self.has_grown |= has_grown;
+        so_far.saturating_sub(before)
     }
 
     /// Takes the count beside a chunk with output, after so many tokens; how many tokens the chunk has.
@@ -79,7 +96,7 @@ impl RunningUsage {
 
     /// Whether counts run along with the chunks.
     pub fn is_running(&self) -> bool {
-        self.counts == Counts::Running
+        matches!(self.counts, Counts::Running | Counts::Behind)
     }
 
     /// Whether a whole stream showed that counts run along, or that they don't; `None` where it had no output.
@@ -87,6 +104,7 @@ impl RunningUsage {
         match self.counts {
             Counts::Undecided => None,
             Counts::Running => Some(self.has_grown || self.passed_over == 0),
+            Counts::Behind => Some(self.has_grown),
             Counts::Apart => Some(false),
         }
     }
@@ -153,9 +171,27 @@ mod tests {
     }
 
     #[test]
+    fn a_count_right_behind_each_chunk_says_what_that_had() {
+        let mut usage = RunningUsage::default();
+        assert_eq!(usage.tokens_of(None, true, 0), 1);
+        assert_eq!(usage.take(Some(20), (1, 1), false), 19, "the first held 20");
+        assert_eq!(usage.tokens_of(None, true, 20), 1);
+        assert_eq!(usage.take(Some(21), (21, 1), false), 0);
+        assert_eq!((usage.was_running(), usage.total()), (Some(true), Some(21)));
+        let mut total_first = RunningUsage::default();
+        total_first.tokens_of(None, true, 0);
+        total_first.take(Some(4), (1, 1), false);
+        assert_eq!(total_first.was_running(), Some(false), "it never grows");
+        let mut late = RunningUsage::default();
+        late.tokens_of(None, true, 0);
+        assert_eq!(late.take(Some(20), (1, 0), false), 0, "the chunk was told of before");
+        assert_eq!(late.was_running(), Some(false));
+    }
+
+    #[test]
     fn a_total_behind_the_output_stands_however_few_tokens_it_has() {
         let (_, mut usage) = played(RunningUsage::default(), &counts([0, 0, 0]));
-        usage.take(Some(2));
+        assert_eq!(usage.take(Some(2), (3, 1), true), 0);
         assert_eq!(usage.total(), Some(2));
         assert_eq!(RunningUsage::default().was_running(), None);
     }
