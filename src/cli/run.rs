@@ -22,6 +22,7 @@ use crate::issue::stop::Stop;
 use crate::metrics::Summary;
 use crate::report::progress::full::FullView;
 use crate::report::progress::{Mode, Progress, Totals};
+use crate::report::prometheus::Measured;
 use crate::report::prometheus::server::Exporter;
 use crate::report::{PointReport, table};
 use crate::settings::Resolved;
@@ -275,7 +276,7 @@ impl Screen {
 impl Watch for Screen {
     fn begun(&mut self, target: &TargetInfo, directory: &RunDirectory) {
         if let Some(exporter) = &self.exporter {
-            exporter.begun(&target.name);
+            exporter.begun(Measured::of(target));
         }
         if self.mode != Mode::Silent {
             let simulated = if target.simulated { " [SIMULATED]" } else { "" };

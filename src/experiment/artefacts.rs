@@ -52,7 +52,7 @@ pub fn note_codes(run: &mut MeasuredRun) -> Result<(), WriteError> {
 /// When the file cannot be written.
 pub fn write_prometheus(run: &MeasuredRun) -> Result<(), WriteError> {
     let shown = as_experiment(run);
-    let text = prometheus::render(&shown.target.name, &shown.points, None);
+    let text = prometheus::render(&prometheus::Measured::of(&shown.target), &shown.points, None);
     write_whole(&run.directory.file(file::PROMETHEUS), text.as_bytes())
 }
 

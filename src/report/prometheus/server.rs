@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::sync::oneshot;
 
-use super::{Live, render};
+use super::{Live, Measured, render};
 use crate::record::live::LiveSnapshot;
 use crate::report::PointReport;
 
@@ -36,7 +36,7 @@ struct Phase {
 
 #[derive(Default)]
 struct State {
-    target: String,
+    target: Measured,
     points: Vec<PointReport>,
     phase: Option<Phase>,
 }
@@ -80,8 +80,8 @@ impl Exporter {
     }
 
     /// A target is about to be measured.
-    pub fn begun(&self, target: &str) {
-        target.clone_into(&mut lock(&self.state).target);
+    pub fn begun(&self, target: Measured) {
+        lock(&self.state).target = target;
     }
 
     /// A phase begins.
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn it_answers_metrics_and_nothing_else() {
         let exporter = Exporter::start(([127, 0, 0, 1], 0).into()).expect("a port");
-        exporter.begun("sim:x");
+        exporter.begun(Measured { name: "sim:x".to_owned(), marks: Vec::new() });
         exporter.phase("concurrency 8", Arc::default(), || 5);
         let text = asked(exporter.address(), "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
         assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
