@@ -2,6 +2,7 @@
 
 pub mod server;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::clock::Nanos;
@@ -9,8 +10,7 @@ use crate::metrics::definition::{Definition, Quantity, Rate, Unit};
 use crate::metrics::percentile::Percentile;
 use crate::metrics::summary::Mark;
 use crate::record::live::Snapshot;
-use crate::report::{PointReport, json_word, mark_words, marks_of, notes};
-use crate::targets::TargetInfo;
+use crate::report::{PointReport, json_word, mark_words, notes};
 
 /// Figures of the point that runs.
 #[derive(Debug, Clone)]
@@ -23,31 +23,23 @@ pub struct Live {
     pub in_flight: u32,
 }
 
-/// What is measured.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Measured {
-    /// As it was asked for.
-    pub name: String,
-    /// What its numbers must say, before there is any.
-    pub marks: Vec<Mark>,
-}
-
-impl Measured {
-    /// Of a target.
-    pub fn of(target: &TargetInfo) -> Self {
-        Self { name: target.name.clone(), marks: marks_of(target).collect() }
-    }
-}
-
 /// The text of points that were measured, and of the one that runs.
-pub fn render(target: &Measured, points: &[PointReport], live: Option<&Live>) -> String {
+pub fn render(
+    target: &str,
+    simulated: bool,
+    points: &[PointReport],
+    live: Option<&Live>,
+) -> String {
     let mut text = String::new();
-    let of_each = points.iter().flat_map(|point| point.summary.marks.iter().copied());
-    let marks = mark_words(of_each.chain(target.marks.iter().copied()));
+    // What holds of the target is known before a point has ended.
+    let of_target = simulated.then_some(Mark::Simulated);
+    let measured = points.iter().flat_map(|point| point.summary.marks.iter().copied());
+    let marks: BTreeSet<Mark> = of_target.into_iter().chain(measured).collect();
+    let marks = mark_words(marks);
     let info = format!(
         "{{version=\"{}\",target=\"{}\",marks=\"{marks}\"}}",
         env!("CARGO_PKG_VERSION"),
-        escape(&target.name)
+        escape(target)
     );
     family(&mut text, "bareflight_info", "This program and its target.", "gauge");
     line(&mut text, "bareflight_info", &info, 1.0);
@@ -180,13 +172,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_simulated_target_is_marked_before_its_first_point_has_ended() {
-        let target = Measured { name: "sim:x".to_owned(), marks: vec![Mark::Simulated] };
-        let text = render(&target, &[], None);
-        assert!(text.contains("target=\"sim:x\",marks=\"simulated\"}"), "{text}");
-    }
-
-    #[test]
     fn a_running_point_has_counters_and_quantiles_in_seconds() {
         let snapshot = Snapshot {
             submitted: 7,
@@ -194,7 +179,8 @@ mod tests {
             ..Snapshot::default()
         };
         let live = Live { label: "concurrency \"8\"".to_owned(), snapshot, in_flight: 3 };
-        let text = render(&Measured::default(), &[], Some(&live));
+        let text = render("sim:x", true, &[], Some(&live));
+        assert!(text.contains("marks=\"simulated\""), "{text}");
         for wanted in [
             "bareflight_live_submitted_total{point=\"concurrency \\\"8\\\"\"} 7\n",
             "bareflight_live_in_flight{point=\"concurrency \\\"8\\\"\"} 3\n",
