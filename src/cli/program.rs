@@ -12,9 +12,9 @@ use crate::cli::mpi_rank::Part;
 use crate::cli::resolve::resolve;
 use crate::cli::typed::{Cli, Command, Document};
 use crate::cli::{
-    adapter, cells, compare, doctor, dry_run, engine_threads, explain, help, init, inspect, ladder,
-    launched, load_number, mpi_rank, report as report_command, run, search, serve, shell, spelling,
-    suggestion, translate, workers, workload,
+    adapter, below_zero, cells, compare, doctor, dry_run, engine_threads, environment, explain,
+    help, init, inspect, ladder, launched, mpi_rank, report as report_command, run, search, serve,
+    shell, spelling, suggestion, translate, upload, workers, workload,
 };
 use crate::console;
 use crate::console::streams;
@@ -45,9 +45,8 @@ fn dispatch() -> Coded<Exit> {
     let mut program = help::shorten(serve::hide_run_flags(Cli::clap_command()), &words);
     let respelled =
         spelling::respell(words, &program).map_err(|error| (Exit::Usage, error.into()))?;
-    let typed = load_number::join_negative_lists(respelled.words);
-    let parsed = program
-        .try_get_matches_from_mut(typed)
+    let typed = below_zero::tie_to_flags(respelled.words);
+    let parsed = environment::parse(&mut program, typed)
         .map_err(suggestion::with_remedy)
         .and_then(|matches| Cli::from_arg_matches(&matches).map(|cli| (cli, matches)));
     let (cli, matches) = match parsed {
@@ -58,7 +57,13 @@ fn dispatch() -> Coded<Exit> {
     if !respelled.told.is_empty() && !is_quiet(typed) {
         console::print_notice(format_args!("read {}", respelled.told.join(", ")));
     }
-    match cli.command {
+    execute(cli.command, program, typed)
+        .map_err(|(exit, error)| (exit, environment::with_variables(error, &matches)))
+}
+
+/// Runs one command.
+fn execute(command: Command, program: clap::Command, typed: &ArgMatches) -> Coded<Exit> {
+    match command {
         Command::Run(arguments) => {
             let resume = arguments.resume.as_deref();
             let (settings, _) = read_settings(&arguments.run, typed)?;
@@ -116,6 +121,7 @@ fn dispatch() -> Coded<Exit> {
         Command::Adapter(arguments) => adapter::run(&arguments),
         Command::Completions { shell } => shell::complete(program, shell),
         Command::Man { folder } => shell::write_manual(program, &folder),
+        Command::Upload(arguments) => upload::run(&arguments),
         Command::Init(arguments) => init::init(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Help(arguments) => help::show(&arguments, program),

@@ -154,6 +154,11 @@ pub(super) const EFFECTS: &[(&str, &str)] = &[
     ("export", "No number: the same ones in other shapes"),
     ("plots", "No number: the page's plots as files"),
     ("prometheus", "No number: figures are read four times a second at most, where somebody asks"),
+    (
+        "otlp",
+        "No number: figures are sent every five seconds, and a collector that is gone delays nothing",
+    ),
+    ("upload", "No number: the run directory is copied when everything is measured"),
     ("time_unit", "No number: the same ones in another unit"),
     ("server_engine", "No number: what is known of the server"),
     ("server_version", "No number: what is known of the server"),

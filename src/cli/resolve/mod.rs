@@ -25,6 +25,7 @@ use crate::load::Load;
 use crate::settings::declared::{Declared, KeyValue, ServerFacts};
 use crate::settings::engine::EngineSettings;
 use crate::settings::load_rules::RequestCount;
+use crate::settings::otlp_address::OtlpAddress;
 use crate::settings::seed_choice::SeedChoice;
 use crate::settings::served::{BodyField, ServedSettings};
 use crate::settings::slo::Slos;
@@ -103,6 +104,8 @@ fn resolve_all(typed: &Settings) -> Result<Resolved, SettingsError> {
         export: typed.export.clone().unwrap_or_default(),
         plots: typed.plots.clone().unwrap_or_default(),
         prometheus: typed.prometheus,
+        otlp: otlp(typed)?,
+        upload: typed.upload.clone(),
         declared: declared(typed)?,
         time_unit: typed.time_unit.unwrap_or_default(),
         deny: denied(typed)?,
@@ -277,6 +280,18 @@ fn spawn_rate(typed: &Settings) -> Result<Option<f64>, SettingsError> {
         return Err(SettingsError::Needs("--spawn-rate", needed));
     }
     Ok(Some(given))
+}
+
+/// The collector that metrics go to.
+fn otlp(typed: &Settings) -> Result<Option<OtlpAddress>, SettingsError> {
+    let Some(choice) = &typed.otlp else { return Ok(None) };
+    match choice.resolve(|name| std::env::var(name).ok())? {
+        Some(address) => Ok(Some(address)),
+        None => Err(SettingsError::Needs(
+            "--otlp",
+            "the address of a collector: `--otlp http://HOST:4318`, or `OTEL_EXPORTER_OTLP_ENDPOINT` in the environment",
+        )),
+    }
 }
 
 /// What is said of server and run.

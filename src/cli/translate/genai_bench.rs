@@ -52,7 +52,18 @@ pub const DIALECT: Dialect = Dialect {
             &["--warmup-ratio", "--cooldown-ratio"],
             Nothing("ramp and tail are sent beside what is measured, and are not counted"),
         ),
-        flag(&["--upload-results"], NothingOfSwitch("copy the run's folder")),
+        flag(
+            &["--upload-results"],
+            NothingOfSwitch(
+                "name the place: `--upload s3://BUCKET/PREFIX` (or `gs://`, `az://`, `oci://`)",
+            ),
+        ),
+        flag(
+            &["--storage-provider", "--storage-bucket", "--storage-prefix", "--storage-auth-type"],
+            Nothing(
+                "the address of `--upload` says it; credentials are found as the cloud's own tools find them",
+            ),
+        ),
     ],
 };
 

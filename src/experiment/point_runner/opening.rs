@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::PointRunner;
+use super::progress::RunProgress;
 use crate::clock::utc_now;
 use crate::console;
 use crate::experiment::collectors::Collectors;
@@ -186,13 +187,11 @@ impl<'a> PointRunner<'a> {
         let collectors = Collectors::start(&stage, &directory)?;
         let plan_file =
             PlanWriter::create(&directory.file(file::PLAN)).map_err(DrawingError::File)?;
-        Ok(Self {
+        let run = RunProgress {
             resolved,
             info,
-            stage,
             directory,
             manifest,
-            collectors,
             gpus,
             server,
             profiler,
@@ -206,8 +205,8 @@ impl<'a> PointRunner<'a> {
             incomplete: false,
             plan_file: Some(plan_file),
             is_cut_off: false,
-            listener: None,
-        })
+        };
+        Ok(Self { collectors, stage, run, listener: None })
     }
 }
 

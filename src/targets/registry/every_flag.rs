@@ -128,6 +128,8 @@ const OF_RUNS: &[&str] = &[
     "export",
     "plots",
     "prometheus",
+    "otlp",
+    "upload",
     "time_unit",
     "server_engine",
     "server_version",
