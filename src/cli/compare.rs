@@ -24,6 +24,7 @@ use crate::cli::setting_key;
 use crate::cli::twin;
 use crate::cli::typed::{RunArgs, Settings};
 use crate::cli::upload;
+use crate::cli::workers;
 use crate::console;
 use crate::experiment::comparison_files::{Manifest, write_comparison, write_sides};
 use crate::experiment::interleave::LEAD_IN;
@@ -417,7 +418,9 @@ fn one_side(
     map.extend(changes);
     let settings: Settings =
         serde_json::from_value(as_tables(map)).context("its `--set` cannot be used")?;
-    Ok(resolve(&settings)?)
+    let resolved = resolve(&settings)?;
+    workers::refuse(&resolved, "compare")?;
+    Ok(resolved)
 }
 
 fn same_question(sides: &[Resolved]) -> anyhow::Result<()> {

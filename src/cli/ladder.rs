@@ -19,12 +19,13 @@ use crate::cli::run::{
 use crate::cli::twin;
 use crate::cli::typed::{RunArgs, Settings};
 use crate::cli::upload;
+use crate::cli::workers;
 use crate::clock::{self, Nanos};
 use crate::experiment::comparison_files::{Manifest, write_ladder, write_sides};
 use crate::experiment::interleave::LEAD_IN;
 use crate::experiment::launch::server::LaunchedServer;
 use crate::experiment::preflight::PreflightError;
-use crate::experiment::served_child::{Ready, Server};
+use crate::experiment::served_child::{Ready, Server, ServerError};
 use crate::experiment::sweep::Watch;
 use crate::experiment::{blocks, interleave, interrupt, preflight};
 use crate::issue::live_phase::LivePhase;
@@ -130,7 +131,7 @@ fn climb(
     let server = if arguments.in_process {
         Err("left out with `--in-process`".to_owned())
     } else {
-        Ok(start_server(&directory, &engine)?)
+        Ok(start_server(&directory, &engine, stop)?)
     };
     let ready = server.as_ref().map(|server| server.ready().clone()).map_err(Clone::clone);
     if let Some((_, server)) = &mut twin {
@@ -212,6 +213,7 @@ fn engine(settings: &Settings) -> anyhow::Result<Resolved> {
         ));
     }
     let resolved = resolve(&settings.clone().or_concurrency(DEFAULT_CONCURRENCY))?;
+    workers::refuse(&resolved, "ladder")?;
     if resolved.loads.len() > 1 {
         return Err(anyhow!("a ladder plays one load: give one number and not several"));
     }
@@ -235,14 +237,19 @@ fn twin_rung(settings: &Settings, engine: &Resolved) -> Coded<Resolved> {
     twin::side(&own, engine, serde_json::Map::new())
 }
 
-fn start_server(directory: &RunDirectory, engine: &Resolved) -> Coded<Server> {
+fn start_server(directory: &RunDirectory, engine: &Resolved, stop: &Stop) -> Coded<Server> {
     let settings = directory.file(file::SERVED);
     let written = engine.to_toml().context("settings cannot be written as TOML").and_then(|text| {
         fs::write(&settings, text).context("settings of the server cannot be written")
     });
     written.map_err(|error| (Exit::Failure, error))?;
-    Server::start(&settings, &directory.file(file::SERVED_LOG))
-        .map_err(|error| (Exit::Preflight, error.into()))
+    Server::start(&settings, &directory.file(file::SERVED_LOG), stop).map_err(|error| {
+        let exit = match &error {
+            ServerError::Interrupted => Exit::Interrupted,
+            ServerError::Start(_) | ServerError::NotReady { .. } => Exit::Preflight,
+        };
+        (exit, error.into())
+    })
 }
 
 /// Which rungs there are, and why others are not.

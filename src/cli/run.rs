@@ -17,6 +17,7 @@ use crate::experiment::estimate::estimate;
 use crate::experiment::preflight::{self, PreflightError, Ready};
 use crate::experiment::server_watch::ServerWatchError;
 use crate::experiment::sweep::{self, ExperimentError, Watch};
+use crate::experiment::workers::calls::Listening;
 use crate::experiment::{artefacts, interrupt};
 use crate::issue::live_phase::LivePhase;
 use crate::issue::stop::Stop;
@@ -37,13 +38,18 @@ use crate::store::run_directory::RunDirectory;
 use crate::targets::{TargetError, TargetInfo};
 use crate::warning::{Code, Note};
 
-/// Runs everything that was resolved.
+/// Runs everything that was resolved; workers that this process does not start call it.
 ///
 /// # Errors
 /// What stood in the way, with the exit code that it deserves.
-pub fn run(mut resolved: Resolved, resume: Option<&Path>) -> Result<Exit, (Exit, anyhow::Error)> {
+pub fn run(
+    mut resolved: Resolved,
+    resume: Option<&Path>,
+    calls: Option<Listening>,
+) -> Result<Exit, (Exit, anyhow::Error)> {
     upload::check([&resolved])?;
-    let ready = prepare(&mut resolved)?;
+    let mut ready = prepare(&mut resolved)?;
+    ready.opening.calls = calls;
     let stop = Stop::on_signals()
         .context("Ctrl-C cannot be handled")
         .map_err(|error| (Exit::Failure, error))?;

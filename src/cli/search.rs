@@ -18,6 +18,7 @@ use crate::cli::run::{
 };
 use crate::cli::typed::{RunArgs, Settings};
 use crate::cli::upload;
+use crate::cli::workers;
 use crate::clock::Nanos;
 use crate::console;
 use crate::experiment::comparison_files::{Manifest, write_search};
@@ -288,6 +289,7 @@ fn resolved(
         ..said.clone()
     };
     let mut resolved = resolve(&settings)?;
+    workers::refuse(&resolved, "search")?;
     if resolved.batch_sizes.len() > 1 {
         return Err(anyhow!("a search asks one batch size: give one number of `--batch-size`"));
     }

@@ -6,12 +6,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_values;
 mod bridge_symbols;
 mod cells;
 mod command_line;
 mod compare;
 mod conversations;
 mod curl;
+mod damaged_runs;
 mod declared;
 mod doctor;
 mod drafting;
@@ -26,9 +28,12 @@ mod gpu_telemetry;
 mod help;
 mod inspect;
 mod interrupts;
+mod ipv6;
 mod ladder;
 mod launch;
 mod mixtures;
+#[cfg(feature = "mpi")]
+mod mpi;
 mod nvtx;
 mod odd_answers;
 mod odd_bodies;
@@ -40,6 +45,7 @@ mod pictures;
 mod prefix_groups;
 mod profiling;
 mod prometheus;
+mod proxies;
 mod real_executor;
 mod recovery;
 mod repeats;

@@ -144,6 +144,11 @@ pub(super) const EFFECTS: &[(&str, &str)] = &[
         "workers",
         "How much load can be sent, and how late: several processes read more than one does",
     ),
+    (
+        "workers_listen",
+        "As `--workers`, from other hosts: stamps are corrected by measured offsets of their clocks",
+    ),
+    ("worker_of", "No number: which load this process takes part in"),
     ("resume", "No number: cells that are measured stay as they are"),
     ("no_deliveries", "No number of this run, and none can be made again from its files"),
     ("export", "No number: the same ones in other shapes"),

@@ -42,6 +42,7 @@ impl Resolved {
             ramp: self.ramp.map(HumanDuration),
             window: self.loads.iter().all(has_steady_state).then_some(self.window),
             spawn_rate: self.spawn_rate,
+            workers: self.workers,
             repeat: Some(self.repeat).filter(|runs| *runs > 1),
             measurement_interval: self.windows.map(|rule| HumanDuration(rule.interval)),
             stability_percentage: self.windows.map(|rule| rule.percent),

@@ -98,7 +98,7 @@ fn resolve_all(typed: &Settings) -> Result<Resolved, SettingsError> {
         profile_window: typed.profile_window,
         nvtx: typed.nvtx.unwrap_or(false),
         cuda_library: typed.cuda_library.clone(),
-        workers: None,
+        workers: typed.workers,
         out: typed.out.clone().unwrap_or_else(|| PathBuf::from("runs")),
         keep_deliveries: !typed.no_deliveries.unwrap_or(false),
         export: typed.export.clone().unwrap_or_default(),
@@ -164,6 +164,7 @@ fn refuse_zeros(typed: &Settings) -> Result<(), SettingsError> {
     refuse_omitted(typed)?;
     for (name, value) in [
         ("--repeat", typed.repeat),
+        ("--workers", typed.workers),
         ("--num-prompts", typed.workload.num_prompts),
         ("--max-in-flight", typed.max_in_flight),
         ("--max-batch-size", typed.max_batch_size),

@@ -204,9 +204,17 @@ pub struct MeasureArgs {
     /// Go on with a run of cells that was ended: its folder. Finished cells stay as they are, and its settings are used
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub resume: Option<PathBuf>,
-    /// Processes on this machine that send the load together: disjoint slices of one plan, from one agreed instant
-    #[arg(long, value_name = "N", help_heading = "Load")]
-    pub workers: Option<u32>,
+    /// Wait at this address for the workers, which other hosts start with `--worker-of`, instead of starting them here
+    #[arg(long, value_name = "ADDRESS:PORT", help_heading = "Load")]
+    pub workers_listen: Option<String>,
+    /// Be a worker of the process that was started with `--workers-listen` there; all else is typed as it was there
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        help_heading = "Load",
+        conflicts_with_all = ["workers_listen", "resume"]
+    )]
+    pub worker_of: Option<String>,
     /// All that a configuration file can say too.
     #[command(flatten)]
     pub run: RunArgs,

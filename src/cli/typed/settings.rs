@@ -123,6 +123,10 @@ pub struct Settings {
     #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Load")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_when_saturated: Option<bool>,
+    /// Processes that send the load together: disjoint slices of one plan, from one agreed instant
+    #[arg(long, value_name = "N", help_heading = "Load")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workers: Option<u32>,
     /// Measure each load so often, one sweep after the other, and tell how far the runs differ
     #[arg(long, value_name = "N", help_heading = "Load")]
     #[serde(skip_serializing_if = "Option::is_none")]

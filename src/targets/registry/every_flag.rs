@@ -87,6 +87,7 @@ const OF_RUNS: &[&str] = &[
     "measurement_interval",
     "stability_percentage",
     "stop_when_saturated",
+    "workers",
     "repeat",
     "stages_of",
     "requests",
