@@ -17,7 +17,7 @@ use crate::cli::{
     shell, spelling, suggestion, translate, upload, workers, workload,
 };
 use crate::console;
-use crate::console::streams;
+use crate::console::{columns, streams};
 use crate::experiment::preflight;
 use crate::host;
 use crate::report::{self, comparison, summary_json};
@@ -41,6 +41,7 @@ pub fn main() -> Exit {
 }
 
 fn dispatch() -> Coded<Exit> {
+    columns::fit_results_to_terminal();
     let words = host::arguments();
     let mut program = help::shorten(serve::hide_run_flags(Cli::clap_command()), &words);
     let respelled =
@@ -119,7 +120,7 @@ fn execute(command: Command, program: clap::Command, typed: &ArgMatches) -> Code
         Command::Compare(arguments) => compare::run(&arguments, typed),
         Command::Ladder(arguments) => ladder::run(&arguments, typed),
         Command::Adapter(arguments) => adapter::run(&arguments),
-        Command::Completions { shell } => shell::complete(program, shell),
+        Command::Completions { shell } => shell::complete(&program, shell),
         Command::Man { folder } => shell::write_manual(program, &folder),
         Command::Upload(arguments) => upload::run(&arguments),
         Command::Init(arguments) => init::init(&arguments),
