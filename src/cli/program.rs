@@ -5,15 +5,14 @@ use std::slice;
 
 use clap::{ArgMatches, FromArgMatches};
 
-use crate::cli::configuration::read_settings;
 use crate::cli::engine_log::{self, Destination};
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::resolve::resolve;
 use crate::cli::typed::{Cli, Command, Document};
 use crate::cli::{
     adapter, cells, compare, doctor, dry_run, engine_threads, explain, help, init, inspect, ladder,
-    launched, load_number, mpi_rank, report as report_command, run, search, serve, shell, spelling,
-    suggestion, translate, workers, workload,
+    launched, load_number, mpi_rank, other_python, report as report_command, run, search, serve,
+    shell, spelling, suggestion, translate, workers, workload,
 };
 use crate::console;
 use crate::console::streams;
@@ -36,6 +35,9 @@ pub fn main() -> Exit {
 }
 
 fn dispatch() -> Coded<Exit> {
+    if let Some(exit) = other_python::play_as_asked()? {
+        return Ok(exit);
+    }
     let words = host::arguments();
     let mut program = help::shorten(serve::hide_run_flags(Cli::clap_command()), &words);
     let respelled =
@@ -56,7 +58,7 @@ fn dispatch() -> Coded<Exit> {
     match cli.command {
         Command::Run(arguments) => {
             let resume = arguments.resume.as_deref();
-            let (settings, _) = read_settings(&arguments.run, typed)?;
+            let (settings, _) = other_python::read_settings(&arguments.run, typed)?;
             let settings = match resume {
                 Some(folder) => cells::resumed(folder, &arguments, typed)?,
                 None => settings,
@@ -86,7 +88,7 @@ fn dispatch() -> Coded<Exit> {
             run::run(resolved, resume)
         }
         Command::Plan(arguments) => {
-            let (settings, origins) = read_settings(&arguments, typed)?;
+            let (settings, origins) = other_python::read_settings(&arguments, typed)?;
             if settings.launch.launch.is_some() {
                 return launched::show_plan(&settings, &origins);
             }

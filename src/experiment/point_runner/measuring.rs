@@ -95,7 +95,7 @@ impl PointRunner<'_> {
         entry.facts.stages_start = entry.facts.stages.map(|_| played.start);
         if let Some(crew) = self.stage.crew() {
             self.manifest.workers = crew.entries();
-            entry.facts.workers = Some(crew.facts_of_workers());
+            entry.facts.workers = crew.facts_of_workers();
         }
         entry.facts.complete = !played.interrupted && self.stage.broken().is_none();
         let waited = self.stage.waited() - waited_before;

@@ -7,6 +7,7 @@ mod publishing;
 
 use std::fs::File;
 
+use self::opening::Elsewhere;
 pub use self::opening::{Beginning, OpenTarget, Opening, Room};
 pub use self::pausing::PausedRunner;
 use crate::console;
@@ -66,6 +67,8 @@ pub struct PointRunner<'a> {
     is_cut_off: bool,
     /// Hears of the requests of the next point.
     listener: Option<Listener>,
+    /// How its target is opened, where another process does.
+    elsewhere: Option<Elsewhere>,
 }
 
 impl PointRunner<'_> {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use super::opening::{open_stage, write_not_opened};
+use super::opening::{Elsewhere, open_stage, write_not_opened};
 use super::{PointRunner, Room};
 use crate::experiment::collectors::Collectors;
 use crate::experiment::gpu_watch::GpuWatch;
@@ -42,6 +42,7 @@ pub struct PausedRunner<'a> {
     pub(super) is_cut_off: bool,
     /// Why its target had failed as a whole when it was closed.
     pub(super) broken: Option<String>,
+    elsewhere: Option<Elsewhere>,
 }
 
 impl<'a> PointRunner<'a> {
@@ -78,6 +79,7 @@ impl<'a> PointRunner<'a> {
             plan_file: self.plan_file,
             is_cut_off: self.is_cut_off,
             broken,
+            elsewhere: self.elsewhere,
         };
         (self.stage, paused)
     }
@@ -114,7 +116,10 @@ impl<'a> PausedRunner<'a> {
         target: Box<dyn Target>,
         room: Room,
     ) -> Result<PointRunner<'a>, ExperimentError> {
-        let stage = open_stage(self.resolved, target, room, self.stop, self.tool)?;
+        let stage = match &self.elsewhere {
+            Some(it) => it.open(self.resolved, &self.directory, self.stop)?,
+            None => open_stage(self.resolved, target, room, self.stop, self.tool)?,
+        };
         let collectors = Collectors::start(&stage, &self.directory)?;
         Ok(PointRunner {
             resolved: self.resolved,
@@ -137,6 +142,7 @@ impl<'a> PausedRunner<'a> {
             plan_file: self.plan_file,
             is_cut_off: self.is_cut_off,
             listener: None,
+            elsewhere: self.elsewhere,
         })
     }
 }

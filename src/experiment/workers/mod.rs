@@ -1,11 +1,13 @@
 //! Workers: processes of this program that send the load of one run together.
 
 mod link_log;
+mod side;
 mod start;
 mod worker;
 
 use std::path::PathBuf;
 
+pub use side::{play_side, side_of_this_process, start_side};
 pub use start::{remove_empty_logs, start};
 pub use worker::work;
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::channel;
 
@@ -16,7 +16,7 @@ use crate::host;
 use crate::issue::crew::link::Link;
 use crate::issue::crew::member::Member;
 use crate::issue::crew::message::Order;
-use crate::issue::crew::{Crew, CrewError};
+use crate::issue::crew::{Crew, CrewError, Role};
 use crate::issue::stop::Stop;
 use crate::load::plan::Slice;
 use crate::settings::Resolved;
@@ -62,7 +62,7 @@ pub fn start(
         members.push(Member::new(number, link, Some(process), news_to.clone())?);
     }
     let (target, seed) = (resolved.target.clone(), resolved.workload.seed);
-    Crew::open(members, news, &Order::Begin { target, seed }, plans, stop)
+    Crew::open(Role::Workers, members, news, &Order::Begin { target, seed }, plans, stop)
 }
 
 /// Removes the files of workers that have written nothing.
@@ -80,7 +80,7 @@ fn log_name(worker: u32) -> String {
     format!("worker-{}.log", worker + 1)
 }
 
-fn words_of(log: &Path) -> String {
+pub(super) fn words_of(log: &Path) -> String {
     let words = fs::read_to_string(log).unwrap_or_default();
     let words = words.trim();
     if words.is_empty() { "nothing".to_owned() } else { words.to_owned() }
@@ -88,18 +88,23 @@ fn words_of(log: &Path) -> String {
 
 /// This program again, as it was typed. Ctrl-C goes to the leading process alone, which passes it on.
 fn process(place: &Place, log: &Path) -> io::Result<Child> {
-    host::this_program()?
-        .args(host::arguments().into_iter().skip(1))
-        .env(PLACE, place.text())
+    let mut program = host::this_program()?;
+    program.args(host::arguments().into_iter().skip(1)).env(PLACE, place.text());
+    apart(program, log)
+}
+
+/// Starts a process that has nothing of the terminal.
+pub(super) fn apart(mut program: Command, log: &Path) -> io::Result<Child> {
+    program
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(File::create(log)?)
+        .stderr(File::options().create(true).append(true).open(log)?)
         .process_group(0)
         .spawn()
 }
 
 /// Waits until the process has called, or has ended.
-fn await_call(listener: &UnixListener, process: &mut Child) -> io::Result<UnixStream> {
+pub(super) fn await_call(listener: &UnixListener, process: &mut Child) -> io::Result<UnixStream> {
     let give_up = clock::now() + CALL;
     loop {
         match listener.accept() {
@@ -122,10 +127,10 @@ fn await_call(listener: &UnixListener, process: &mut Child) -> io::Result<UnixSt
 }
 
 /// A folder that this user alone can enter; removed when every worker has called.
-struct SocketFolder(PathBuf);
+pub(super) struct SocketFolder(pub(super) PathBuf);
 
 impl SocketFolder {
-    fn make() -> io::Result<Self> {
+    pub(super) fn make() -> io::Result<Self> {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let name = format!("bareflight-{}-{number}", std::process::id());

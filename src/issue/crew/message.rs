@@ -13,6 +13,7 @@ use crate::record::backpressure::Waited;
 use crate::record::request_record::{Arrival, RequestRecord};
 use crate::request::RequestId;
 use crate::store::rows::{RowReader, RowWriter};
+use crate::targets::python::elsewhere::Described;
 
 /// What a worker is told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,6 +25,8 @@ pub enum Order {
         /// The seed, which may have been drawn.
         seed: u64,
     },
+    /// The same of a comparison of which one side is played.
+    BeginSide(Box<SideJob>),
     /// Open what its part of so many shots of this load will need, before an instant is agreed.
     Connect {
         /// The whole load.
@@ -43,6 +46,26 @@ pub enum Order {
     Stop,
     /// Close the target.
     Finish,
+}
+
+/// A side of a comparison: the plans of all its blocks follow from all sides.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SideJob {
+    /// All sides.
+    pub sides: Vec<SideOfJob>,
+    /// Which one is played, from 0.
+    pub own: usize,
+    /// Blocks that every side plays.
+    pub blocks: u32,
+}
+
+/// What is said of a side.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SideOfJob {
+    /// Its settings, as in a file.
+    pub settings: String,
+    /// What it is, where another environment may have it.
+    pub described: Described,
 }
 
 /// A phase, and when it begins.
@@ -80,6 +103,8 @@ pub enum Report {
         plans: Vec<String>,
         /// What is known of the target since it was opened.
         facts: Option<serde_json::Value>,
+        /// Its engine reports iterations.
+        has_statistics: bool,
         /// The process.
         process: u32,
         /// The machine.
@@ -100,6 +125,8 @@ pub enum Report {
     Connected,
     /// All of its requests that count have ended.
     CountedEnded,
+    /// Iterations of its engine, each as the engine reports it.
+    Iterations(Vec<String>),
     /// The phase is over, and all of its records were sent before.
     Played(Box<PlayedPart>),
     /// The target is closed; what was forced, if something was.

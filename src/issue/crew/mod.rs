@@ -9,6 +9,7 @@ pub mod member;
 mod merge;
 pub mod message;
 pub mod offset;
+mod statistics;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -30,7 +31,7 @@ use crate::record::live::LiveSnapshot;
 use crate::record::log::RecordLog;
 use crate::record::recorder::PhaseRecords;
 use crate::store::manifest::WorkerEntry;
-use crate::targets::Drain;
+use crate::targets::{Drain, EngineStatistics};
 
 /// From the orders to the agreed instant: they have to arrive before it.
 const LEAD: Nanos = Nanos::from_millis(100);
@@ -44,6 +45,10 @@ const PUBLISH_EVERY: Nanos = Nanos::from_millis(200);
 const PATIENCE: Nanos = Nanos::from_millis(10_000);
 /// How long a worker may take to open its target.
 const OPENING: Nanos = Nanos::from_millis(120_000);
+/// How long an engine may load, compile and capture graphs.
+const OPENING_OF_ENGINE: Nanos = Nanos::from_millis(3_600_000);
+/// How long it may take to close.
+const CLOSING_OF_ENGINE: Nanos = Nanos::from_millis(60_000);
 
 /// Why a crew could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -63,19 +68,38 @@ pub enum CrewError {
         "worker {0} draws another plan than this process: what it reads (files, environment) must be the same, and the same version of the program"
     )]
     OtherPlan(usize),
+    /// A child that plays one side refused, was lost, or would play something else.
+    #[error("{who}: {words}")]
+    Child {
+        /// What it is called.
+        who: String,
+        /// Its words.
+        words: String,
+    },
     /// A process or a socket.
     #[error("workers cannot be started: {0}")]
     Start(#[from] std::io::Error),
 }
 
+/// What the processes are to each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    /// Each sends a part of one load.
+    Workers,
+    /// The only one plays a side by itself, in another environment; it is called so.
+    Child(String),
+}
+
 /// The workers of a run.
 pub struct Crew {
+    role: Role,
     members: Vec<Member>,
     news: Receiver<News>,
     live: Arc<LiveSnapshot>,
     in_flight: Arc<AtomicU32>,
     stop: Stop,
     facts: Option<serde_json::Value>,
+    iterations: Option<statistics::Heard>,
     broken: Option<String>,
 }
 
@@ -95,37 +119,53 @@ impl Crew {
     /// # Errors
     /// When a worker refuses, is lost, or would play another plan.
     pub fn open(
+        role: Role,
         members: Vec<Member>,
         news: Receiver<News>,
         begin: &Order,
         plans: &[String],
         stop: Stop,
     ) -> Result<Self, CrewError> {
+        let opening = role.opening();
         let mut crew = Self {
+            role,
             members,
             news,
             live: Arc::default(),
             in_flight: Arc::default(),
             stop,
             facts: None,
+            iterations: None,
             broken: None,
         };
         for member in &mut crew.members {
             member.tell(begin);
         }
         let mut waiting = crew.members.len();
-        let give_up = clock::now() + OPENING;
+        let give_up = clock::now() + opening;
         while waiting > 0 {
             let Ok(news) = crew.news.recv_timeout(LOOK) else {
-                if clock::now() > give_up || crew.stop.is_asked() {
+                if crew.stop.is_asked() {
+                    return Err(crew.refusal(0, "it was ended while it opened".to_owned()));
+                }
+                if clock::now() > give_up {
                     return Err(crew.refusal(0, "it does not say that it is ready".to_owned()));
                 }
                 continue;
             };
             match news.what {
-                Ok(FromWorker::Report(Report::Ready { plans: own, facts, process, host })) => {
+                Ok(FromWorker::Report(Report::Ready {
+                    plans: own,
+                    facts,
+                    has_statistics,
+                    process,
+                    host,
+                })) => {
                     if own != plans {
-                        return Err(CrewError::OtherPlan(news.number + 1));
+                        return Err(crew.other_plan(news.number));
+                    }
+                    if has_statistics {
+                        crew.iterations.get_or_insert_default();
                     }
                     let member = &mut crew.members[news.number];
                     (member.pid, member.host) = (process, host);
@@ -147,7 +187,29 @@ impl Crew {
         Ok(crew)
     }
 
+    fn other_plan(&self, number: usize) -> CrewError {
+        match &self.role {
+            Role::Workers => CrewError::OtherPlan(number + 1),
+            Role::Child(who) => CrewError::Child {
+                who: who.clone(),
+                words: "it draws another plan than this process: its bareflight must be this one"
+                    .into(),
+            },
+        }
+    }
+
+    /// What a member is called.
+    fn name(&self, number: usize) -> String {
+        match &self.role {
+            Role::Workers => format!("worker {} of {}", number + 1, self.members.len()),
+            Role::Child(who) => who.clone(),
+        }
+    }
+
     fn refusal(&self, number: usize, words: String) -> CrewError {
+        if let Role::Child(who) = &self.role {
+            return CrewError::Child { who: who.clone(), words };
+        }
         CrewError::Refused { number: number + 1, workers: self.members.len(), words }
     }
 
@@ -291,6 +353,11 @@ impl Crew {
                     }
                     member.end(*part);
                 }
+                Report::Iterations(texts) => {
+                    if let Some(heard) = &self.iterations {
+                        heard.add(texts);
+                    }
+                }
                 Report::Ready { .. } | Report::Refused(_) | Report::Closed(_) => {}
             },
             Err(error) => member.lose(&error),
@@ -299,14 +366,13 @@ impl Crew {
 
     /// Names workers that were lost, with what is not known of their part.
     fn note_lost(&mut self, without_record: usize) {
-        let workers = self.members.len();
         for member in &self.members {
             let Some(why) = member.lost() else { continue };
             let sent = &member.sent;
             let words = format!(
-                "worker {} of {workers} (process {} on {}) was lost: {why}; {} of its requests that count have a record, {} were in \
+                "{} (process {} on {}) was lost: {why}; {} of its requests that count have a record, {} were in \
                  flight, and {without_record} that count were not sent or have no record",
-                member.number + 1,
+                self.name(member.number),
                 member.pid,
                 member.host,
                 sent.counted,
@@ -379,13 +445,21 @@ impl Crew {
         (Arc::clone(&self.live), Arc::clone(&self.in_flight))
     }
 
-    /// What the summary says of them.
-    pub fn facts_of_workers(&self) -> WorkersFacts {
+    /// Iterations that their engines report, where they do.
+    pub fn statistics(&self) -> Option<Box<dyn EngineStatistics>> {
+        self.iterations.clone().map(|heard| Box::new(heard) as Box<dyn EngineStatistics>)
+    }
+
+    /// What the summary says of them, where they share a load.
+    pub fn facts_of_workers(&self) -> Option<WorkersFacts> {
+        if self.role != Role::Workers {
+            return None;
+        }
         let bounds = self.members.iter().map(|member| member.worst_bound);
-        WorkersFacts {
+        Some(WorkersFacts {
             workers: self.members.len() as u32,
             clock_bound_ns: bounds.max().unwrap_or(Nanos::ZERO),
-        }
+        })
     }
 
     /// What the manifest says of each worker.
@@ -409,7 +483,7 @@ impl Crew {
         let mut waiting: Vec<usize> =
             self.members.iter().filter(|it| !it.is_lost()).map(|it| it.number).collect();
         let mut forced = Vec::new();
-        let give_up = clock::now() + PATIENCE + PATIENCE;
+        let give_up = clock::now() + self.role.closing();
         while !waiting.is_empty() && clock::now() < give_up {
             let Ok(News { number, what, .. }) = self.news.recv_timeout(LOOK) else { continue };
             let words = match what {
@@ -419,13 +493,31 @@ impl Crew {
                 Err(error) => Some(error.to_string()),
             };
             waiting.retain(|it| *it != number);
-            forced.extend(words.map(|words| format!("worker {}: {words}", number + 1)));
+            forced.extend(words.map(|words| format!("{}: {words}", self.name(number))));
         }
-        forced.extend(waiting.iter().map(|it| format!("worker {} did not say so", it + 1)));
+        forced.extend(waiting.iter().map(|it| format!("{} did not say so", self.name(*it))));
         for member in &mut self.members {
             member.end_process(PATIENCE);
         }
         if forced.is_empty() { Drain::Clean } else { Drain::Forced(forced.join("; ")) }
+    }
+}
+
+impl Role {
+    /// How long one may take to open its target.
+    const fn opening(&self) -> Nanos {
+        match self {
+            Self::Workers => OPENING,
+            Self::Child(_) => OPENING_OF_ENGINE,
+        }
+    }
+
+    /// How long they may take to close it.
+    const fn closing(&self) -> Nanos {
+        match self {
+            Self::Workers => Nanos(2 * PATIENCE.0),
+            Self::Child(_) => CLOSING_OF_ENGINE,
+        }
     }
 }
 

@@ -15,18 +15,19 @@ use crate::settings::served::ServedSettings;
 use crate::targets::named::{Named, Tokens};
 use crate::targets::python::desk::Desk;
 use crate::targets::python::engine_end::EngineEnd;
-use crate::targets::python::host::{self, Asked, PythonHost};
+use crate::targets::python::host::{Asked, Teller};
 use crate::targets::python::session::PythonSession;
 use crate::targets::registry::TargetName;
 use crate::targets::{Session, Target, TargetError, TargetInfo};
 
 /// What to do where Python does not hold this program.
 pub(super) const NO_HOST: &str = "its engine lives in Python, and this is the plain program: run `pip install .` in bareflight's source folder \
-     with the pip of the engine's environment, then start that environment's `bareflight` (docs/PYTHON_ENGINES.md)";
+     with the pip of the engine's environment, then start that environment's `bareflight`, or name its Python here with \
+     `--python` (docs/PYTHON_ENGINES.md)";
 
 /// An engine in Python, not yet opened.
 pub struct PythonTarget {
-    host: &'static dyn PythonHost,
+    teller: Teller,
     asked: Asked,
     info: TargetInfo,
     has_statistics: bool,
@@ -77,7 +78,7 @@ impl PythonTarget {
     ) -> Result<Named, TargetError> {
         let Adapter { kind, module, model, options } = adapter;
         let given = name.whole.to_owned();
-        let Some(host) = host::host() else {
+        let Some(teller) = Teller::of(settings) else {
             return Err(TargetError::Elsewhere { given, remedy: NO_HOST });
         };
         let unusable = |reason: String| TargetError::Unusable { name: given.clone(), reason };
@@ -87,7 +88,7 @@ impl PythonTarget {
             model: model.to_owned(),
             settings: wanted.to_string(),
         };
-        let said = host.describe(&asked).map_err(&unusable)?;
+        let said = teller.host().describe(&asked).map_err(&unusable)?;
         let described: Description = serde_json::from_str(&said).map_err(|error| {
             unusable(format!("what its adapter says of itself: {error}: {said}"))
         })?;
@@ -99,13 +100,22 @@ impl PythonTarget {
             dummy_weights: described.dummy_weights,
             gpus: described.gpus,
             limits: described.limits,
-            details: json!({ "adapter": module, "settings": wanted, "engine": described.details }),
+            details: details(module, &wanted, described.details, settings),
         };
         let has_statistics = wants_statistics(settings);
-        let target = Self { host, asked, info, has_statistics };
+        let target = Self { teller, asked, info, has_statistics };
         let tokens = Tokens::named(name.whole, &with_tokenizer_of(model, served), None);
         Ok(Named::new(target, described.special_ids, tokens))
     }
+}
+
+/// What the manifest keeps.
+fn details(module: &str, wanted: &Value, engine: Value, settings: &EngineSettings) -> Value {
+    let mut details = json!({ "adapter": module, "settings": wanted, "engine": engine });
+    if let Some(python) = &settings.python {
+        details["child"] = json!({ "python": python });
+    }
+    details
 }
 
 /// What an adapter is told: settings of the run, and options.
@@ -133,7 +143,7 @@ fn wants_statistics(settings: &EngineSettings) -> bool {
 }
 
 /// The tokenizer that was named, else the one that lies in the model's folder.
-fn with_tokenizer_of(model: &str, served: &ServedSettings) -> ServedSettings {
+pub(super) fn with_tokenizer_of(model: &str, served: &ServedSettings) -> ServedSettings {
     let beside = Path::new(model).join("tokenizer.json");
     let found = (!model.is_empty() && beside.is_file()).then_some(beside);
     ServedSettings { tokenizer: served.tokenizer.clone().or(found), ..served.clone() }
@@ -174,7 +184,8 @@ impl Target for PythonTarget {
     fn open(self: Box<Self>, sink: Sink) -> Result<Box<dyn Session>, TargetError> {
         let desk = Arc::new(Desk::default());
         let end = EngineEnd::new(Arc::clone(&desk), sink);
-        let opened = self.host.start(&self.asked, end).and_then(|()| desk.wait_until_open());
+        let opened =
+            self.teller.host().start(&self.asked, end).and_then(|()| desk.wait_until_open());
         match opened {
             Ok(()) => Ok(Box::new(PythonSession::new(desk, self.has_statistics))),
             Err(reason) => Err(TargetError::Unusable { name: self.info.name.clone(), reason }),
