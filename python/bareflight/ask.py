@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 
 
@@ -34,6 +35,8 @@ def main() -> None:
 
     results = keep_results()
     set_environment()
+    # As the program itself has it: an engine that changes it is refused.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     said = answer(json.load(sys.stdin), _native.version)
     sys.stdout.flush()
     with os.fdopen(results, "w") as to:

@@ -15,6 +15,8 @@ pub fn sentence(target: &TargetInfo) -> Option<String> {
     let opened = target.details.get("opened");
     let label = |key: &str| opened.and_then(|it| it.get(key)).or_else(|| engine.get(key));
     let text = |key: &str| label(key).and_then(Value::as_str).unwrap_or("not said");
+    let no_roofline = target.details.get("no_roofline").and_then(Value::as_str);
+    let no_roofline = no_roofline.map_or_else(String::new, |why| format!("; no roofline: {why}"));
     let interval = label("switch_interval_s").and_then(Value::as_f64);
     let interval =
         interval.map_or_else(|| "not said".to_owned(), |s| format!("{} ms", figure(s * 1e3)));
@@ -32,7 +34,7 @@ pub fn sentence(target: &TargetInfo) -> Option<String> {
     });
     Some(format!(
         "the engine lives {place}, under Python {}{packages}: driver level {}; child processes: {}; stamps: {}; requests \
-         prepared {}; switch interval {interval}; garbage collector {}{unproven}",
+         prepared {}; switch interval {interval}; garbage collector {}{no_roofline}{unproven}",
         text("python"),
         text("driver_level"),
         text("child_processes"),

@@ -8,6 +8,7 @@ pub mod elsewhere;
 pub mod engine_end;
 pub mod host;
 pub mod interpreter;
+mod model_figures;
 mod session;
 mod target;
 pub mod twin;

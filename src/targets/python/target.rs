@@ -12,10 +12,12 @@ use crate::request::Limits;
 use crate::settings::engine::{DEFAULT_ITERATION_STATS, EngineSettings};
 use crate::settings::engine_arg::EngineArg;
 use crate::settings::served::ServedSettings;
+use crate::targets::deployment::{Deployment, Placement};
 use crate::targets::named::{Named, Tokens};
 use crate::targets::python::desk::Desk;
 use crate::targets::python::engine_end::EngineEnd;
 use crate::targets::python::host::{Asked, Teller};
+use crate::targets::python::model_figures;
 use crate::targets::python::session::PythonSession;
 use crate::targets::registry::TargetName;
 use crate::targets::{Session, Target, TargetError, TargetInfo};
@@ -83,6 +85,7 @@ impl PythonTarget {
         };
         let unusable = |reason: String| TargetError::Unusable { name: given.clone(), reason };
         let wanted = settings_of(options, settings).map_err(&unusable)?;
+        let wanted_options = all_options(options, &settings.engine_args).map_err(&unusable)?;
         let asked = Asked {
             module: module.to_owned(),
             model: model.to_owned(),
@@ -92,6 +95,11 @@ impl PythonTarget {
         let described: Description = serde_json::from_str(&said).map_err(|error| {
             unusable(format!("what its adapter says of itself: {error}: {said}"))
         })?;
+        let deployment = deployment(model, &wanted_options, described.gpus);
+        let mut details = details(module, &wanted, described.details, settings);
+        if let Some(Err(why)) = &deployment {
+            details["no_roofline"] = json!(why);
+        }
         let info = TargetInfo {
             name: given.clone(),
             kind: kind.to_owned(),
@@ -100,13 +108,37 @@ impl PythonTarget {
             dummy_weights: described.dummy_weights,
             gpus: described.gpus,
             limits: described.limits,
-            details: details(module, &wanted, described.details, settings),
+            details,
         };
         let has_statistics = wants_statistics(settings);
         let target = Self { teller, asked, info, has_statistics };
         let tokens = Tokens::named(name.whole, &with_tokenizer_of(model, served), None);
-        Ok(Named::new(target, described.special_ids, tokens))
+        let named = Named::new(target, described.special_ids, tokens);
+        Ok(named.deployed(deployment.and_then(Result::ok)))
     }
+}
+
+/// Model and machine of an engine that loads a model's folder; `None` where it loads none, and an error says what is not known.
+fn deployment(
+    model: &str,
+    options: &BTreeMap<&str, &str>,
+    gpus: u32,
+) -> Option<Result<Deployment, String>> {
+    if model.is_empty() {
+        return None;
+    }
+    let share = |name: &str| options.get(name).and_then(|text| text.parse().ok()).unwrap_or(1);
+    let figures = if Path::new(model).is_dir() {
+        model_figures::of(Path::new(model), options)
+    } else {
+        Err("it is no folder here: give the model's folder instead of its name".into())
+    };
+    Some(figures.map(|model| Deployment {
+        model,
+        placement: if gpus == 0 { Placement::Host } else { Placement::Gpus(None) },
+        tensor_parallel: share("tensor_parallel_size"),
+        pipeline_parallel: share("pipeline_parallel_size"),
+    }))
 }
 
 /// What the manifest keeps.
