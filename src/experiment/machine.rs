@@ -133,7 +133,8 @@ fn named_but_unused() -> EngineProblem {
     no_roofline(
         "the shape of the model behind this target, or the machine that it runs on, is not known"
             .to_owned(),
-        "`--gpu` goes with an engine directory, `--memory-bandwidth-gbps` with the embedded engine"
+        "`--gpu` goes with an engine on GPUs, `--memory-bandwidth-gbps` with one on the CPU; of an engine in Python a note says \
+         what is not known of its model"
             .to_owned(),
     )
 }
