@@ -11,9 +11,10 @@ use crate::cli::exit::{Coded, Exit};
 use crate::cli::origin::Origin;
 use crate::cli::report;
 use crate::cli::run::{
-    Screen, experiment_exit, print, settings_file, tell_denied, tell_estimate, write_prometheus,
+    Screen, experiment_exit, print, publish, settings_file, tell_denied, tell_estimate,
 };
 use crate::cli::typed::{MeasureArgs, Settings};
+use crate::cli::upload;
 use crate::console;
 use crate::experiment::artefacts;
 use crate::experiment::cells::{self, CellsStart, MeasuredCells};
@@ -96,9 +97,11 @@ pub(super) fn run(
     tell_denied(runs());
     noted.map_err(|error| failure(error.into()))?;
     written.map_err(|error| failure(error.into()))?;
-    write_prometheus(resolved, runs())?;
+    publish(resolved, runs())?;
     extra?;
-    Ok(exit(measured, stop))
+    let directory = measured.directory.path().to_owned();
+    let exit = exit(measured, stop);
+    Ok(upload::after(resolved, &directory, stop, exit))
 }
 
 fn faults(measured: &MeasuredCells) -> Vec<String> {

@@ -13,6 +13,7 @@ use crate::cli::resolve::{resolve, split_launches};
 use crate::cli::run::{Screen, play, prepare, print};
 use crate::cli::shell_word::quoted;
 use crate::cli::typed::Settings;
+use crate::cli::upload;
 use crate::clock::Nanos;
 use crate::console;
 use crate::experiment::launch::places::names_a_port;
@@ -89,11 +90,13 @@ pub fn run(settings: &Settings) -> Coded<Exit> {
     let Some(first) = launches.first() else { return Ok(Exit::Ok) };
     report::check_plots(&first.plots)?;
     report::check_exports(&first.export)?;
+    upload::check([first])?;
     engine_log::set_up(&mut launches, Destination::RunDirectory)?;
     let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
     interrupt::announce(&stop, launches[0].drain);
     if let [only] = launches.as_slice() {
-        return Ok(Exit::of(&measure(only.clone(), &stop)?));
+        let run = measure(only.clone(), &stop)?;
+        return Ok(upload::after(only, run.directory.path(), &stop, Exit::of(&run)));
     }
     in_turn(settings, &launches, &stop)
 }
@@ -129,8 +132,14 @@ fn in_turn(settings: &Settings, launches: &[Resolved], stop: &Stop) -> Coded<Exi
     show_together(settings, &directory, &runs, plots).map_err(failure)?;
     let measured: Vec<MeasuredRun> = runs.into_iter().map(|(_, run)| run).collect();
     match first_error {
-        Some((exit, error)) => Err((exit, error.context("not every server was measured"))),
-        None => Ok(Exit::of_sides(&measured, None)),
+        Some((exit, error)) => {
+            upload::after(&launches[0], directory.path(), stop, exit);
+            Err((exit, error.context("not every server was measured")))
+        }
+        None => {
+            let exit = Exit::of_sides(&measured, None);
+            Ok(upload::after(&launches[0], directory.path(), stop, exit))
+        }
     }
 }
 

@@ -6,9 +6,9 @@ use crate::experiment::point_runner::{Opening, PointRunner};
 use crate::experiment::sweep::{
     ExperimentError, Watch, calibrate_client, keep_engine_log, save_before_the_first_request,
 };
-use crate::issue::crew::message::{SideJob, SideOfJob};
 use crate::issue::live_phase::LivePhase;
 use crate::issue::stop::Stop;
+use crate::issue::workers::message::{SideJob, SideOfJob};
 use crate::load::plan::Plan;
 use crate::metrics::Summary;
 use crate::metrics::compare::BLOCKS_FOR_A_VERDICT;

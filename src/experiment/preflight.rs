@@ -212,8 +212,23 @@ pub fn probe(target: &mut dyn Target, plans: &[Plan]) -> Result<(), PreflightErr
         return Ok(());
     }
     let mut shot = list.shot(0)?;
+    let planned = shot.request.output.max_tokens;
     shorten(&mut shot.request);
-    Ok(target.probe(&shot)?)
+    match target.probe(&shot) {
+        // What is too short for a server says nothing of the load.
+        Err(TargetError::Refused { reason, .. })
+            if is_about_output_length(&reason) && shot.request.output.max_tokens < planned =>
+        {
+            shot.request.output.max_tokens = planned;
+            Ok(target.probe(&shot)?)
+        }
+        probed => Ok(probed?),
+    }
+}
+
+/// Whether a refusal names the member that bounds the output.
+fn is_about_output_length(reason: &str) -> bool {
+    reason.contains("max_tokens") || reason.contains("max_completion_tokens")
 }
 
 /// Tokens of a probe's prompt: too few for a block of any cache.

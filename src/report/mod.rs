@@ -11,6 +11,7 @@ pub mod in_python;
 pub mod ladder;
 pub mod notes;
 mod odd_answers;
+pub mod otlp;
 pub mod png;
 pub mod progress;
 pub mod prometheus;

@@ -67,6 +67,34 @@ fn genai_bench_with_repeated_flags() {
 }
 
 #[test]
+fn workers_of_genai_bench_are_ours_where_each_can_have_a_request() {
+    let command = |more: &str| {
+        translated(&format!(
+            "genai-bench benchmark --api-base http://h:1 --api-model-name m --task text-to-text --master-port 5557 {more}"
+        ))
+    };
+    let (ours, comments) = command("--traffic-scenario D(8,8) --num-concurrency 8 --num-workers 4");
+    assert!(ours.contains("--concurrency 8 --workers 4"), "{ours}");
+    assert!(comments.is_empty(), "{comments:?}");
+    for (more, why) in [
+        ("--traffic-scenario D(8,8) --num-concurrency 1 --num-workers 4", "a request in flight"),
+        (
+            "--traffic-scenario D(8,8) --traffic-scenario D(9,9) --num-concurrency 8 --num-workers 4",
+            "one scenario",
+        ),
+    ] {
+        let (ours, comments) = command(more);
+        assert!(!ours.contains("--workers"), "{ours}");
+        assert!(
+            comments.iter().any(|it| it.contains("4 workers") && it.contains(why)),
+            "{comments:?}"
+        );
+    }
+    let (ours, comments) = command("--traffic-scenario D(8,8) --num-workers 0");
+    assert!(!ours.contains("--workers") && comments.is_empty(), "{ours} {comments:?}");
+}
+
+#[test]
 fn vllm_bench_serve_with_and_without_a_rate() {
     let closed = "vllm bench serve --backend vllm --host 10.0.0.1 --port 8001 --model m --dataset-name random \
                   --random-input-len 1024 --random-output-len 128 --num-prompts 200 --max-concurrency 32 --ignore-eos";

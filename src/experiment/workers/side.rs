@@ -9,11 +9,11 @@ use super::link_log::SharedOutbox;
 use super::start::{SocketFolder, apart, await_call, words_of};
 use super::worker::{Worker, begin};
 use crate::experiment::blocks;
-use crate::issue::crew::link::Link;
-use crate::issue::crew::member::Member;
-use crate::issue::crew::message::{Order, SideJob, next_order};
-use crate::issue::crew::{Crew, CrewError, Role};
 use crate::issue::stop::Stop;
+use crate::issue::workers::link::Link;
+use crate::issue::workers::message::{Order, SideJob, next_order};
+use crate::issue::workers::remote_worker::RemoteWorker;
+use crate::issue::workers::{Role, Workers, WorkersError};
 use crate::load::plan::Slice;
 use crate::settings::Resolved;
 use crate::settings::gpu_choice::GpuChoice;
@@ -34,7 +34,7 @@ pub fn start_side(
     plans: &[String],
     directory: &RunDirectory,
     stop: Stop,
-) -> Result<Crew, CrewError> {
+) -> Result<Workers, WorkersError> {
     let python = resolved.engine.python.as_deref().unwrap_or_else(|| Path::new("python"));
     let who = format!("the child process of `{}`", python.display());
     let sockets = SocketFolder::make()?;
@@ -44,7 +44,7 @@ pub fn start_side(
     let log = directory.file(file::CHILD_LOG);
     let mut program = Interpreter::new(python).program();
     program.env(SOCKET, &socket);
-    let refused = |error: io::Error| CrewError::Child {
+    let refused = |error: io::Error| WorkersError::Child {
         who: who.clone(),
         words: format!("{error}; it wrote: {}", words_of(&log)),
     };
@@ -52,9 +52,9 @@ pub fn start_side(
     let stream = await_call(&listener, &mut process).map_err(refused)?;
     let (news_to, news) = channel();
     let link = Link::over(stream.try_clone()?, stream);
-    let member = Member::new(0, link, Some(process), news_to)?;
-    let order = Order::BeginSide(Box::new(job.clone()));
-    Crew::open(Role::Child(who), vec![member], news, &order, plans, stop)
+    let worker = RemoteWorker::new(0, link, Some(process), news_to)?;
+    let begin = |_| Order::BeginSide(Box::new(job.clone()));
+    Workers::open(Role::Child(who), vec![worker], news, begin, plans, stop)
 }
 
 /// The socket of the leading process, where this process was started to play a side.

@@ -9,6 +9,8 @@ use crate::clock::{MonoNs, Nanos};
 use crate::issue::pace::Played;
 use crate::load::Load;
 use crate::load::course::Tail;
+use crate::load::plan::Slice;
+use crate::observe::health::{ClientRate, NullRate};
 use crate::record::backpressure::Waited;
 use crate::record::request_record::{Arrival, RequestRecord};
 use crate::request::RequestId;
@@ -24,9 +26,13 @@ pub enum Order {
         target: String,
         /// The seed, which may have been drawn.
         seed: u64,
+        /// Which part of the plan the worker plays.
+        slice: Slice,
     },
     /// The same of a comparison of which one side is played.
     BeginSide(Box<SideJob>),
+    /// Measure what the worker could send and read, while all others do the same.
+    Calibrate,
     /// Open what its part of so many shots of this load will need, before an instant is agreed.
     Connect {
         /// The whole load.
@@ -109,7 +115,11 @@ pub enum Report {
         process: u32,
         /// The machine.
         host: String,
+        /// Cores that the process may use.
+        cores: u32,
     },
+    /// What it could send and read.
+    Calibrated(Calibration),
     /// It cannot take part.
     Refused(String),
     /// The answer to a ping.
@@ -131,6 +141,17 @@ pub enum Report {
     Played(Box<PlayedPart>),
     /// The target is closed; what was forced, if something was.
     Closed(Option<String>),
+}
+
+/// What a worker could send and read, measured while all others measured it too.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// Against a target that replies at once.
+    pub null: Option<NullRate>,
+    /// What its client reads, where the target is a server.
+    pub client: Option<ClientRate>,
+    /// Why something is not known.
+    pub fault: Option<String>,
 }
 
 /// How a worker's part of a phase went.
