@@ -16,7 +16,7 @@ use crate::cli::{
     search, serve, shell, spelling, suggestion, translate, upload, workers, workload,
 };
 use crate::console;
-use crate::console::streams;
+use crate::console::{columns, streams};
 use crate::experiment::preflight;
 use crate::host;
 use crate::report::{self, comparison, summary_json};
@@ -43,6 +43,7 @@ fn dispatch() -> Coded<Exit> {
     if let Some(exit) = other_python::play_as_asked()? {
         return Ok(exit);
     }
+    columns::fit_results_to_terminal();
     let words = host::arguments();
     let mut program = help::shorten(serve::hide_run_flags(Cli::clap_command()), &words);
     let respelled =
@@ -121,7 +122,7 @@ fn execute(command: Command, program: clap::Command, typed: &ArgMatches) -> Code
         Command::Compare(arguments) => compare::run(&arguments, typed),
         Command::Ladder(arguments) => ladder::run(&arguments, typed),
         Command::Adapter(arguments) => adapter::run(&arguments),
-        Command::Completions { shell } => shell::complete(program, shell),
+        Command::Completions { shell } => shell::complete(&program, shell),
         Command::Man { folder } => shell::write_manual(program, &folder),
         Command::Upload(arguments) => upload::run(&arguments),
         Command::Init(arguments) => init::init(&arguments),
