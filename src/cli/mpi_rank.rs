@@ -94,7 +94,15 @@ fn meet(job: MpiJob, resolved: &Resolved) -> Coded<Part> {
     // When a rank dies, mpirun asks all others to end: rank 0 then sees to it that its workers do.
     let job_end = JobEnd::watch(Some(job)).map_err(|error| preflight(error.into()))?;
     match mpi::meet(job.size).map_err(|error| preflight(error.into()))? {
-        Role::Leads(calls) => Ok(Part::Drives(Some(calls))),
+        Role::Leads(calls) => {
+            if !resolved.quiet && is_bound_to_one_core() {
+                console::print_notice(format_args!(
+                    "mpirun binds each rank to one core, which rank 0 shares with the worker that it starts: give `mpirun \
+                     --bind-to none`"
+                ));
+            }
+            Ok(Part::Drives(Some(calls)))
+        }
         Role::Works(caller) => {
             let said = caller.link().map_err(anyhow::Error::new).map_err(preflight);
             let exit = said.and_then(|link| work_over(link, resolved));
@@ -105,6 +113,15 @@ fn meet(job: MpiJob, resolved: &Resolved) -> Coded<Part> {
             }
         }
     }
+}
+
+/// Whether this process may use one core of several.
+#[cfg(feature = "mpi")]
+fn is_bound_to_one_core() -> bool {
+    let usable = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = std::fs::read_to_string("/proc/cpuinfo")
+        .map_or(1, |text| text.lines().filter(|line| line.starts_with("processor")).count());
+    usable == 1 && cores > 1
 }
 
 #[cfg(feature = "trtllm")]

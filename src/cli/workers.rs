@@ -13,6 +13,7 @@ use crate::load::Load;
 use crate::load::plan::Slice;
 use crate::load::stages::StagesOf;
 use crate::settings::Resolved;
+use crate::targets::mpi_job::MpiJob;
 use crate::targets::registry;
 
 /// Works, where this process was started as a worker, or told whose worker it is.
@@ -73,6 +74,12 @@ pub fn listening(
     if resolved.workers.is_none() {
         return Err(anyhow!(
             "`--workers-listen {address}` waits for nobody: say with `--workers N` how many workers will call"
+        ));
+    }
+    if let Some(job) = MpiJob::of_this_process() {
+        return Err(anyhow!(
+            "mpirun started {} processes, which are the workers: leave out `--workers-listen {address}`",
+            job.size
         ));
     }
     let listening = Listening::at(address).with_context(|| {

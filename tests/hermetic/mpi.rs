@@ -117,7 +117,20 @@ fn what_ranks_cannot_divide_is_said_once() {
     let out = tempfile::tempdir().expect("a folder");
     for (arguments, named) in [
         (&["--target", "null:", "--concurrency", "2"][..], "fewer `--workers`"),
-        (&["--target", "null:", "--workers", "2"], "leave out `--workers 2`"),
+        (&["--target", "null:", "--concurrency", "6", "--workers", "2"], "leave out `--workers 2`"),
+        (
+            &[
+                "--target",
+                "null:",
+                "--rate",
+                "9",
+                "--workers",
+                "3",
+                "--workers-listen",
+                "127.0.0.1:0",
+            ],
+            "leave out `--workers-listen",
+        ),
         (&["--target", "null:", "--no-such-flag"], "unexpected argument"),
     ] {
         let output = program(&out, Some(3), &[], arguments);

@@ -339,7 +339,10 @@ fn what_cannot_be_divided_is_refused_before_anything_is_sent() {
     }
     for (arguments, named) in [
         (&["--workers-listen", "127.0.0.1:0"][..], "`--workers N`"),
-        (&["--workers", "2", "--workers-listen", "nowhere"], "`--workers-listen nowhere`"),
+        (
+            &["--workers", "2", "--concurrency", "2", "--workers-listen", "nowhere"],
+            "`--workers-listen nowhere`",
+        ),
         (&["--workers", "0"], "`--workers`"),
     ] {
         let output = run(&out, &[&["--target", "null:"], arguments].concat());
