@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
 import os
+import pathlib
 import signal
 import sys
 import threading
@@ -155,10 +157,18 @@ def start(module: str, model: str, settings_json: str, desk: Any) -> None:
     threading.Thread(target=run, args=arguments, name="engine", daemon=True).start()
 
 
+def name_own_thread() -> None:
+    """Gives this thread the name by which its wait for a core is found; threads that the engine starts inherit it."""
+    # A kernel that does not allow it leaves the wait unknown, which is no fault of the run.
+    with contextlib.suppress(OSError):
+        pathlib.Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_text("engine-python")
+
+
 def run(module: str, model: str, settings: dict[str, Any], desk: Any) -> None:
     """The engine's thread: opens the engine, runs it, closes it."""
     # Threads and children of the engine inherit this: Ctrl-C is for bareflight, which still needs them for what is in flight.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    name_own_thread()
     masks = affinity_masks()
     try:
         adapter = find(module)

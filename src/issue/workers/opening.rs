@@ -183,22 +183,24 @@ fn sum(of_each: Vec<((&str, u32), Calibration)>) -> WorkersRate {
 mod tests {
     use super::*;
 
-    fn calibrated(threads: u32) -> Calibration {
-        let client = ClientRate { requests_per_s: 100.0, tokens_per_s: 1_000.0, threads };
+    const fn client(requests_per_s: f64, tokens_per_s: f64, threads: u32) -> ClientRate {
+        ClientRate { requests_per_s, tokens_per_s, threads }
+    }
+
+    const fn calibrated(threads: u32) -> Calibration {
         let null = NullRate { requests_per_s: 9.0, tokens_per_s: 90.0 };
+        let client = client(100.0, 1_000.0, threads);
         Calibration { null: Some(null), client: Some(client), fault: None }
     }
 
     #[test]
     fn rates_of_workers_add_up_as_far_as_their_hosts_have_cores() {
         let two_hosts = sum(vec![(("a", 2), calibrated(2)), (("b", 2), calibrated(2))]);
-        assert_eq!(two_hosts.client.expect("all know it").requests_per_s, 200.0);
-        assert_eq!(two_hosts.client.expect("all know it").threads, 4);
+        assert_eq!(two_hosts.client, Some(client(200.0, 2_000.0, 4)));
         let one_host = sum(vec![(("a", 2), calibrated(2)), (("a", 2), calibrated(2))]);
-        assert_eq!(one_host.client.expect("all know it").requests_per_s, 100.0);
-        assert_eq!(one_host.client.expect("all know it").tokens_per_s, 1_000.0);
+        assert_eq!(one_host.client, Some(client(100.0, 1_000.0, 4)));
         // They were measured at one time, so that they took turns then.
-        assert_eq!(one_host.null.expect("all know it").requests_per_s, 18.0);
+        assert_eq!(one_host.null, Some(NullRate { requests_per_s: 18.0, tokens_per_s: 180.0 }));
     }
 
     #[test]
