@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::host::VERSION;
 use crate::targets::python::engine_end::EngineEnd;
@@ -42,10 +42,10 @@ impl Interpreter {
     /// With the command that installs it.
     pub fn has_this_version(&self) -> Result<(), String> {
         let nothing = Asked { module: String::new(), model: String::new(), settings: "{}".into() };
-        self.ask("version", &nothing, json!(null)).map(drop)
+        self.ask("version", &nothing, None).map(drop)
     }
 
-    fn ask(&self, what: &str, asked: &Asked, name: Value) -> Result<String, String> {
+    fn ask(&self, what: &str, asked: &Asked, name: Option<&str>) -> Result<String, String> {
         let Asked { module, model, settings } = asked;
         let question = json!({
             "ask": what, "module": module, "model": model, "settings": settings, "name": name
@@ -101,7 +101,7 @@ impl Interpreter {
 
 impl PythonHost for Interpreter {
     fn describe(&self, asked: &Asked) -> Result<String, String> {
-        self.ask("describe", asked, json!(null))
+        self.ask("describe", asked, None)
     }
 
     fn examine(&self, _module: &str) -> Result<Vec<(String, String)>, String> {
@@ -113,7 +113,7 @@ impl PythonHost for Interpreter {
     }
 
     fn served(&self, asked: &Asked, name: &str) -> Result<String, String> {
-        self.ask("served", asked, json!(name))
+        self.ask("served", asked, Some(name))
     }
 
     fn start(&self, _asked: &Asked, _end: EngineEnd) -> Result<(), String> {

@@ -28,11 +28,12 @@ struct Config {
     num_local_experts: Option<f64>,
     num_experts: Option<f64>,
     num_experts_per_tok: Option<f64>,
-    decoder_sparse_step: Option<f64>,
+    decoder_sparse_step: Option<u32>,
     mlp_only_layers: Vec<f64>,
     torch_dtype: Option<String>,
     dtype: Option<String>,
-    quantization_config: Option<Quantization>,
+    #[serde(rename = "quantization_config")]
+    quantization: Option<Quantization>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -126,8 +127,7 @@ fn figures(
 }
 
 fn experts_of(config: &Config, linear: Kept) -> Result<ExpertFigures, String> {
-    if !config.mlp_only_layers.is_empty() || config.decoder_sparse_step.is_some_and(|it| it != 1.0)
-    {
+    if !config.mlp_only_layers.is_empty() || config.decoder_sparse_step.is_some_and(|it| it != 1) {
         return Err("some of its layers have no experts".into());
     }
     let count = config.num_local_experts.or(config.num_experts);
@@ -163,7 +163,7 @@ fn linear_of(
     float: Kept,
     options: &BTreeMap<&str, &str>,
 ) -> Result<Kept, String> {
-    let own = config.quantization_config.as_ref();
+    let own = config.quantization.as_ref();
     let method = options.get("quantization").copied().or(own.map(|it| it.quant_method.as_str()));
     match (method, own.and_then(|it| it.bits)) {
         (None, _) if has_own_quantization => {

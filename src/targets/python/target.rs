@@ -96,7 +96,7 @@ impl PythonTarget {
             unusable(format!("what its adapter says of itself: {error}: {said}"))
         })?;
         let deployment = deployment(model, &wanted_options, described.gpus);
-        let mut details = details(module, &wanted, described.details, settings);
+        let mut details = details(module, &wanted, &described.details, settings);
         if let Some(Err(why)) = &deployment {
             details["no_roofline"] = json!(why);
         }
@@ -142,7 +142,7 @@ fn deployment(
 }
 
 /// What the manifest keeps.
-fn details(module: &str, wanted: &Value, engine: Value, settings: &EngineSettings) -> Value {
+fn details(module: &str, wanted: &Value, engine: &Value, settings: &EngineSettings) -> Value {
     let mut details = json!({ "adapter": module, "settings": wanted, "engine": engine });
     if let Some(python) = &settings.python {
         details["child"] = json!({ "python": python });
