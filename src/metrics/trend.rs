@@ -1,4 +1,5 @@
-//! Trend of a series: block means in order, a straight line through them, and the chance of such a slope without a trend.
+//! Trend of a series: block means in order, a straight line through them, a step between their halves, and the chance of such a
+//! slope or step without a trend.
 
 use crate::metrics::binomial::{normal_upper_tail, student_upper_tail};
 use crate::metrics::effective::long_run;
@@ -19,6 +20,11 @@ pub struct Trend {
     /// Probability of blocks so much in ascending order if any order is as likely (Kendall). A queue that grows is a random
     /// walk around its line, of which the first test makes little.
     pub ascending: f64,
+    /// How far the mean of the second half of the blocks lies above that of the first, as a share of the mean.
+    pub step: f64,
+    /// Probability of such a step or a larger one, either way, if there is none: as of the slope, with what the halves leave over.
+    /// A line fits a step badly and takes it for noise that is long the same.
+    pub step_chance: f64,
 }
 
 /// The trend of values in their order, in blocks of at least `block` of them. `None` where that makes too few blocks, or the
@@ -45,11 +51,29 @@ fn of_blocks(blocks: &[f64], level: f64) -> Trend {
             / spread;
     let left_over: Vec<f64> =
         blocks.iter().enumerate().map(|(at, value)| value - level - slope * place(at)).collect();
+    let (step, step_chance) = step(blocks, level);
     Trend {
         rise: slope * (n - 1.0) / level,
         chance: chance(slope, spread, level, &left_over),
         ascending: ascending(blocks),
+        step: step / level,
+        step_chance,
     }
+}
+
+/// From the first half of the blocks to the second, and the chance of that. Of an odd number the one in the middle is left out.
+fn step(blocks: &[f64], level: f64) -> (f64, f64) {
+    let half = blocks.len() / 2;
+    let (first, second) = (&blocks[..half], &blocks[blocks.len() - half..]);
+    let mean = |of: &[f64]| of.iter().sum::<f64>() / half as f64;
+    let (before, after) = (mean(first), mean(second));
+    let left_over: Vec<f64> = first
+        .iter()
+        .map(|value| value - before)
+        .chain(second.iter().map(|value| value - after))
+        .collect();
+    let step = after - before;
+    (step, chance(step, half as f64 / 2.0, level, &left_over))
 }
 
 fn chance(slope: f64, spread: f64, level: f64, left_over: &[f64]) -> f64 {
@@ -110,5 +134,16 @@ mod tests {
         let falling = trend(&line(-0.1), 5).unwrap();
         assert!(falling.chance < 1e-9 && falling.rise < 0.0 && falling.ascending > 0.99);
         assert_eq!(trend(&line(1.0)[..29], 5), None);
+    }
+
+    #[test]
+    fn a_step_in_noise_is_found_and_noise_alone_is_none() {
+        let flat: Vec<f64> = (0..200).map(|i| 10.0 + noise(i)).collect();
+        let at_half = |i: usize| if i < 100 { 0.0 } else { 3.0 };
+        let stepped: Vec<f64> = flat.iter().enumerate().map(|(i, v)| v + at_half(i)).collect();
+        assert!(trend(&flat, 5).unwrap().step_chance > 0.01);
+        let trend = trend(&stepped, 5).unwrap();
+        assert!(trend.step_chance < 1e-6, "{trend:?}");
+        assert!((trend.step - 3.0 / 12.0).abs() < 0.03, "{trend:?}");
     }
 }

@@ -15,6 +15,8 @@ use crate::settings::window_rule::WindowRule;
 const REQUESTS_OF_A_BLOCK: usize = 5;
 /// A drift counts where it would come about by chance less often than this; four series together make 1 %.
 const SIGNIFICANCE: f64 = 0.002_5;
+/// The same of a step from one half of the window to the other, of which a line makes little.
+const SIGNIFICANCE_OF_STEP: f64 = 0.000_5;
 /// A queue counts as growing, whatever its scatter, where chance would order its blocks so less often than this.
 const IN_ORDER: f64 = 3e-5;
 /// A silence of less than this share of the window is no stall.
@@ -55,9 +57,10 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Check {
     }
     let largest = drifts.iter().map(|drift| drift.trend.rise.abs() * 100.0).reduce(f64::max);
     let mut found = growing(&drifts, limit);
-    found.extend(drifts.iter().filter(|drift| drift.drifted(limit)).map(|drift| {
-        let way = if drift.trend.rise > 0.0 { "rose" } else { "fell" };
-        format!("{} {way} by {} %", drift.name, short(drift.trend.rise.abs() * 100.0))
+    found.extend(drifts.iter().filter_map(|drift| {
+        let change = drift.drifted(limit)?;
+        let way = if change > 0.0 { "rose" } else { "fell" };
+        Some(format!("{} {way} by {} %", drift.name, short(change.abs() * 100.0)))
     }));
     found.extend(silence.map(|span| {
         format!(
@@ -116,11 +119,14 @@ struct Drift {
 }
 
 impl Drift {
-    /// Whether a level went up or down, by more than chance and by enough to matter.
-    fn drifted(&self, percent: f64) -> bool {
-        self.course == Course::Level
-            && self.trend.rise.abs() * 100.0 > percent
-            && self.trend.chance < SIGNIFICANCE
+    /// By how much of itself a level went up or down, along a line or in a step, where that is more than chance and enough to
+    /// matter.
+    fn drifted(&self, percent: f64) -> Option<f64> {
+        let Trend { rise, chance, step, step_chance, .. } = self.trend;
+        let along_a_line = Some(rise).filter(|_| chance < SIGNIFICANCE);
+        let in_a_step = Some(step).filter(|_| step_chance < SIGNIFICANCE_OF_STEP);
+        let matters = |change: &f64| self.course == Course::Level && change.abs() * 100.0 > percent;
+        along_a_line.filter(matters).or(in_a_step.filter(matters))
     }
 
     /// Whether a queue grew, the same.

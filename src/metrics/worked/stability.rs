@@ -24,6 +24,8 @@ const SEEDS: u64 = 100;
 /// Of `SEEDS` clean runs at most so many may warn, and of as many with a fault at least so many must.
 const MOST_FALSE: usize = 2;
 const FEWEST_FOUND: usize = 95;
+/// What comes in a queue depends on what came before: its scatter is an estimate, and an excursion looks like a drift more often.
+const MOST_FALSE_OF_QUEUES: usize = 4;
 
 /// With how many of the seeds a run warns.
 fn warnings(load: Load, run: impl Fn(&mut Dice) -> Vec<Played>) -> usize {
@@ -145,7 +147,10 @@ fn steady_runs_hardly_ever_warn() {
         ("a busy queue", warnings(open(40.0), |dice| queue(dice, 600, 0.8))),
         ("a constant rate", warnings(open(40.0), |dice| constant_rate(dice, 40, 0.0))),
     ];
-    assert!(found.iter().all(|(_, warned)| *warned <= MOST_FALSE), "of 100 each: {found:?}");
+    let most = |name: &str| if name.contains("queue") { MOST_FALSE_OF_QUEUES } else { MOST_FALSE };
+    assert!(found.iter().all(|(name, warned)| *warned <= most(name)), "of 100 each: {found:?}");
+    let all: usize = found.iter().map(|(_, warned)| warned).sum();
+    assert!(all <= MOST_FALSE * found.len() / 2, "of {}: {found:?}", 100 * found.len());
 }
 
 #[test]
