@@ -161,9 +161,9 @@ fn a_server_that_wants_longer_outputs_than_a_probe_s_is_measured() {
 fn a_member_that_only_the_field_param_names_has_its_remedy() {
     let server = FaultServer::start(|request, out| {
         match request.method.as_str() {
-        "POST" if request.json().get("seed").is_some() => out.json(
+        "POST" if request.json().get("temperature").is_some() => out.json(
             400,
-            r#"{"error":{"message":"Unsupported parameter","param":"seed","code":"unsupported"}}"#,
+            r#"{"error":{"message":"Unsupported parameter","param":"temperature","code":"unsupported"}}"#,
         ),
         "POST" if request.json()["stream"] == true => {
             out.json(400, r#"{"error":"streaming is not supported"}"#)
@@ -177,10 +177,10 @@ fn a_member_that_only_the_field_param_names_has_its_remedy() {
     });
     let out = tempfile::tempdir().expect("a folder");
     let errors = words(&run(&out, &server.url(), &[]).stderr);
-    assert!(errors.contains("--omit seed"), "{errors}");
-    let errors = words(&run(&out, &server.url(), &["--omit", "seed"]).stderr);
+    assert!(errors.contains("--omit temperature"), "{errors}");
+    let errors = words(&run(&out, &server.url(), &["--omit", "temperature"]).stderr);
     assert!(errors.contains("--no-streaming"), "{errors}");
-    let ran = run(&out, &server.url(), &["--omit", "seed", "--no-streaming"]);
+    let ran = run(&out, &server.url(), &["--omit", "temperature", "--no-streaming"]);
     assert!(matches!(ran.status.code(), Some(0 | 4)), "{}", words(&ran.stderr));
 }
 
