@@ -131,15 +131,15 @@ fn in_turn(settings: &Settings, launches: &[Resolved], stop: &Stop) -> Coded<Exi
     }
     show_together(settings, &directory, &runs, plots).map_err(failure)?;
     let measured: Vec<MeasuredRun> = runs.into_iter().map(|(_, run)| run).collect();
+    let exit = first_error.as_ref().map_or_else(|| Exit::of_sides(&measured, None), |it| it.0);
+    let exit = if measured.is_empty() {
+        exit
+    } else {
+        upload::after(&launches[0], directory.path(), stop, exit)
+    };
     match first_error {
-        Some((exit, error)) => {
-            upload::after(&launches[0], directory.path(), stop, exit);
-            Err((exit, error.context("not every server was measured")))
-        }
-        None => {
-            let exit = Exit::of_sides(&measured, None);
-            Ok(upload::after(&launches[0], directory.path(), stop, exit))
-        }
+        Some((_, error)) => Err((exit, error.context("not every server was measured"))),
+        None => Ok(exit),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Lines on standard error, each in one write: ranks of an MPI job share the terminal, and pieces of two lines would mix.
 
+pub mod columns;
+pub mod keeper;
 pub mod streams;
 pub mod terminal;
 

@@ -156,11 +156,24 @@ pub fn results() -> Box<dyn Write> {
     }
 }
 
-fn is_terminal_for_results() -> bool {
+/// Whether a person looks at results.
+pub fn is_terminal_for_results() -> bool {
     match (TRUE.get(), host::results()) {
         (Some(it), _) => it.results.is_terminal(),
         (None, Some(held)) => held.is_terminal(),
         (None, None) => io::stdout().is_terminal(),
+    }
+}
+
+/// The stream of results for something that wants a descriptor.
+///
+/// # Errors
+/// When the system cannot duplicate it.
+pub fn results_file() -> io::Result<File> {
+    match (TRUE.get(), host::results()) {
+        (Some(it), _) => it.results.try_clone(),
+        (None, Some(held)) => held.try_clone(),
+        (None, None) => Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?)),
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::experiment::artefacts::{self, ExtraFilesError};
-use crate::report::together::{Side, name_sides, pictures, side_of, table};
+use crate::report::together::{Side, name_sides, page, pictures, side_of, table};
 use crate::settings::export::PlotFormat;
 use crate::settings::launch::FolderLayout;
 use crate::store::measured_run::MeasuredRun;
@@ -16,7 +16,7 @@ pub const MARGIN: f64 = 0.02;
 /// The folder of [`FolderLayout::BenchResults`].
 const BENCH_RESULTS: &str = "bench_results";
 
-/// Writes `benchmark_summary.txt` and `benchmark_comparison.svg`, and gives back the table for the console.
+/// Writes `benchmark_summary.txt`, `benchmark_comparison.html` and `benchmark_comparison.svg`, and gives back the table for the console.
 ///
 /// # Errors
 /// When a file cannot be written.
@@ -52,6 +52,8 @@ fn write_together(
     plots: &[PlotFormat],
 ) -> Result<(), ExtraFilesError> {
     write_whole(&folder.join("benchmark_summary.txt"), table::summary(sides, margin).as_bytes())?;
+    let page = page::render(sides, margin);
+    write_whole(&folder.join("benchmark_comparison.html"), page.as_bytes())?;
     // Without a load that can be drawn there is no picture.
     let Some(svg) = pictures::comparison(sides) else { return Ok(()) };
     let formats = if plots.is_empty() { &[PlotFormat::Svg] } else { plots };

@@ -34,7 +34,7 @@ pub enum UploadError {
     #[error("`{0}` cannot be read ({1}): name a run directory")]
     Folder(PathBuf, #[source] std::io::Error),
     /// There is nothing to upload.
-    #[error("`{0}` holds no `{name}`, which every run directory has: name one", name = file::MANIFEST)]
+    #[error("`{0}` is no run directory: neither it nor a folder in it has a `{name}`", name = file::MANIFEST)]
     NoRun(PathBuf),
     /// One file has not come through.
     #[error(
@@ -113,12 +113,12 @@ pub fn upload(
 ) -> Result<Uploaded, UploadError> {
     let unreadable = |error| UploadError::Folder(folder.to_owned(), error);
     let folder = fs::canonicalize(folder).map_err(unreadable)?;
-    if !folder.join(file::MANIFEST).is_file() {
-        return Err(UploadError::NoRun(folder));
-    }
     let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
     let name = name.unwrap_or_else(|| "run".to_owned());
     let files = transfer::list(&folder).map_err(unreadable)?;
+    if !files.iter().any(transfer::LocalFile::shows_a_run) {
+        return Err(UploadError::NoRun(folder));
+    }
     let store = open(place, Patience::Long)
         .map_err(|source| UploadError::Place { place: place.to_string(), source })?;
     let progress = ProgressFile::open(&folder, place, &files, tell);

@@ -31,13 +31,30 @@ pub struct LocalFile {
     pub modified_ns: u128,
 }
 
-/// Every file of a folder and of those in it, by name; the manifest of the folder itself comes last, so that whoever finds it there
-/// finds everything.
+impl LocalFile {
+    /// How late it is sent: what says that a folder is a run comes after the rest of it.
+    fn rank(&self) -> u8 {
+        match self.name.as_str() {
+            file::MANIFEST => 3,
+            file::INDEX_JSON | file::COMPARISON_JSON => 2,
+            name if name.rsplit('/').next() == Some(file::MANIFEST) => 1,
+            _ => 0,
+        }
+    }
+
+    /// Whether a folder that has it is a run, a comparison, cells, or a folder of runs.
+    pub fn shows_a_run(&self) -> bool {
+        self.rank() > 0 && self.name.matches('/').count() < 2
+    }
+}
+
+/// Every file of a folder and of those in it, by name; manifests come last, that of the folder itself behind all others, so that
+/// whoever finds it there finds everything.
 pub fn list(folder: &Path) -> io::Result<Vec<LocalFile>> {
     let mut files = Vec::new();
     list_below(folder, "", &mut files)?;
     files.sort_by(|a, b| {
-        let key = |it: &LocalFile| (it.name == file::MANIFEST, it.name.clone());
+        let key = |it: &LocalFile| (it.rank(), it.name.clone());
         key(a).cmp(&key(b))
     });
     Ok(files)

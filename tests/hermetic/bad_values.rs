@@ -54,6 +54,39 @@ fn a_span_below_zero_is_refused_by_its_flag() {
 }
 
 #[test]
+fn a_number_below_zero_is_refused_by_its_flag() {
+    let out = TempDir::new().expect("a folder");
+    for flag in [
+        "--burstiness",
+        "--stability-percentage",
+        "--spawn-rate",
+        "--temperature",
+        "--top-p",
+        "--memory-bandwidth-gbps",
+        "--gpu-hour-price",
+        "--kv-fraction",
+        "--weights-percent",
+        "--lora-fraction",
+        "--min-p",
+        "--repetition-penalty",
+        "--time-scale",
+        "--rate",
+    ] {
+        let output = run(&out, &["run", "--target", "sim:null", flag, "-1"], &[]);
+        let told = words(&output.stderr);
+        assert!(
+            matches!(output.status.code(), Some(2 | 3)) && told.contains(flag),
+            "{flag}: {told}"
+        );
+    }
+    for (flag, other) in [("--isl", "--osl"), ("--osl", "--isl")] {
+        let told = refused(&["run", "--target", "null:", flag, "-1", other, "8"], &[]);
+        assert!(told.contains(flag), "{told}");
+    }
+    assert!(!out.path().join("runs").exists());
+}
+
+#[test]
 fn a_number_that_is_none_is_refused_by_its_flag() {
     for flag in ["--temperature", "--top-p", "--burstiness", "--gpu-hour-price", "--kv-fraction"] {
         for value in ["nan", "inf", "-inf", "-nan", "infinity"] {

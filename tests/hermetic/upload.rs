@@ -71,7 +71,7 @@ fn a_run_goes_to_a_folder_as_it_is() {
 }
 
 #[test]
-fn comparisons_and_searches_go_there_too() {
+fn comparisons_cells_and_searches_go_there_too() {
     let out = tempfile::tempdir().expect("a folder");
     let place = out.path().join("lab");
     let url = format!("file://{}", place.display());
@@ -79,15 +79,27 @@ fn comparisons_and_searches_go_there_too() {
     for what in [
         &["compare", "--target", "null:", "--target", "null:", "--blocks", "2"][..],
         &["search", "--target", "null:", "--slo", "ttft.p50<10s", "--max-probes", "3"],
+        &["run", "--target", "null:", "--concurrency", "2", "-s", "D(8,8)", "-s", "D(9,9)"],
     ] {
         let all = [what, &load].concat();
         let output = bareflight(out.path(), &all, &[]).output().expect("the binary runs");
         let said = words(&output.stderr);
         assert!(!matches!(output.status.code(), Some(2 | 3 | 7) | None), "{what:?}: {said}");
     }
+    // Two runs that are there are compared in a folder without a manifest.
+    let runs = fs::read_dir(out.path().join("runs")).expect("a folder");
+    let cells = runs.map(|it| it.expect("readable").path());
+    let cells = cells.filter(|it| it.join("index.json").is_file()).flat_map(|it| {
+        let inside = fs::read_dir(it).expect("a folder").map(|it| it.expect("readable").path());
+        inside.filter(|it| it.join("manifest.json").is_file()).collect::<Vec<_>>()
+    });
+    let cells: Vec<String> = cells.map(|it| it.display().to_string()).collect();
+    let all = ["compare", &cells[0], &cells[1], "--upload", &url];
+    let output = bareflight(out.path(), &all, &[]).output().expect("the binary runs");
+    assert!(words(&output.stderr).contains("uploaded"), "{}", words(&output.stderr));
     let copies: Vec<PathBuf> =
         fs::read_dir(&place).expect("a folder").map(|it| it.expect("readable").path()).collect();
-    assert_eq!(copies.len(), 2, "{copies:?}");
+    assert_eq!(copies.len(), 4, "{copies:?}");
     for copy in copies {
         let run = out.path().join("runs").join(copy.file_name().expect("a name"));
         assert_eq!(files(&run), files(&copy));
