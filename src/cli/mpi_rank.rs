@@ -5,6 +5,7 @@ use anyhow::anyhow;
 
 use crate::cli::engine_log::{self, Destination};
 use crate::cli::exit::{Coded, Exit};
+use crate::clock::{self, Nanos};
 use crate::console;
 use crate::experiment::workers::calls::Listening;
 use crate::settings::Resolved;
@@ -12,6 +13,18 @@ use crate::settings::Resolved;
 use crate::targets::mpi_job::JobEnd;
 use crate::targets::mpi_job::MpiJob;
 use crate::targets::registry;
+
+/// How long a rank that cannot go on waits before it says so.
+const FOR_RANK_0: Nanos = Nanos::from_millis(3_000);
+
+/// Before another rank says why it cannot go on: where rank 0 cannot for the same reason, it has said so meanwhile, and mpirun
+/// has ended this one.
+pub fn let_rank_0_speak() {
+    if console::is_silent() {
+        clock::sleep(FOR_RANK_0);
+        console::be_silent(false);
+    }
+}
 
 /// What this process has to do.
 pub enum Part {

@@ -29,6 +29,7 @@ pub fn main() -> Exit {
         console::be_silent(true);
     }
     let exit = dispatch().unwrap_or_else(|(exit, error)| {
+        mpi_rank::let_rank_0_speak();
         console::print_notice(format_args!("{}", console::in_one_line(&error)));
         exit
     });
@@ -150,7 +151,10 @@ fn is_quiet(typed: &ArgMatches) -> bool {
 /// Help and version are results; everything else that the parser says is an error of usage.
 fn print_parser_message(message: &clap::Error) -> Coded<Exit> {
     if console::is_silent() {
-        return Ok(if message.use_stderr() { Exit::Usage } else { Exit::Ok });
+        if !message.use_stderr() {
+            return Ok(Exit::Ok);
+        }
+        mpi_rank::let_rank_0_speak();
     }
     let printed = if host::is_held() && !message.use_stderr() {
         streams::results().write_all(message.render().to_string().as_bytes())
