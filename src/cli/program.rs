@@ -71,7 +71,7 @@ fn dispatch() -> Coded<Exit> {
                 if arguments.workers.is_some() {
                     divided(resolve(&settings).map_err(|error| (Exit::Usage, error.into()))?)?;
                 }
-                return launched::run(&settings);
+                return launched::run(&settings, resume);
             }
             let resolved = resolve(&settings).map_err(|error| (Exit::Usage, error.into()))?;
             if let Some(exit) = workers::work_as_asked(&resolved)? {

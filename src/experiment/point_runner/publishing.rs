@@ -8,7 +8,7 @@ use crate::clock::utc_now;
 use crate::console;
 use crate::experiment::gpu_watch::GpuWatch;
 use crate::experiment::workers;
-use crate::issue::drawing::{Drawing, DrawingOutcome};
+use crate::issue::drawing::{Drawing, DrawingOutcome, Undrawn};
 use crate::load::plan::Plan;
 use crate::metrics::Summary;
 use crate::metrics::observed::ObservedPoint;
@@ -122,9 +122,14 @@ impl PointRunner<'_> {
         false
     }
 
-    /// Completes `plan.csv`, unless the end was asked for.
-    pub(super) fn end_drawing(&mut self, drawing: Drawing<File>, label: &str) {
-        let DrawingOutcome { file, not_drawn, not_saved } = drawing.finish(!self.stop.is_asked());
+    /// Completes `plan.csv`, unless the end was asked for, and says how many shots that count are in it.
+    pub(super) fn end_drawing(&mut self, drawing: Drawing<File>, label: &str) -> u32 {
+        let undrawn = match (self.stop.is_asked(), self.stage.crew()) {
+            (true, _) => Undrawn::Left,
+            (false, None) => Undrawn::Written,
+            (false, Some(_)) => Undrawn::WrittenOfSupplies,
+        };
+        let DrawingOutcome { file, not_drawn, not_saved, in_file } = drawing.finish(undrawn);
         self.plan_file = Some(file);
         self.is_cut_off |= not_drawn.is_some();
         if let Some(error) = not_drawn {
@@ -133,6 +138,7 @@ impl PointRunner<'_> {
         if let Some(error) = not_saved {
             self.fault(format!("point {label}: {error}"));
         }
+        in_file as u32
     }
 
     /// Closes the target and writes the manifest for the last time; the reports are made from what is returned.
