@@ -159,7 +159,7 @@ fn same_version_as_libraries(
     version: &str,
 ) -> Result<(), Missing> {
     match version::beside(libraries) {
-        Some(library) if library != version => Err(Missing {
+        Some(library) if !version::same(&library, version) => Err(Missing {
             what: "headers and libraries of TensorRT-LLM are of different versions",
             looked: vec![
                 (format!("headers {}", include.display()), version.to_owned()),

@@ -140,7 +140,8 @@ fn addresses_arm(code: &[u8], address: u64) -> Vec<u64> {
         .collect()
 }
 
-fn is_version(text: &str) -> bool {
+/// Whether a text begins like `1.2.1`.
+pub fn is_version(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_digit())
         && text.contains('.')
         && text.chars().all(|c| c.is_ascii_graphic())

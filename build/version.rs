@@ -20,7 +20,7 @@ pub fn of_headers(machine: &Machine, include: &Path, libraries: &Path) -> Result
     let places = files(machine, include, libraries).into_iter().chain(variables(machine));
     let library = std::iter::once_with(|| of_the_library(libraries));
     for (place, saying) in places.chain(library) {
-        match saying {
+        match saying.and_then(|text| read(&text)) {
             Ok(version) => return agreed(machine, place, version),
             Err(why) => looked.push((place, why)),
         }
@@ -35,7 +35,7 @@ pub fn of_headers(machine: &Machine, include: &Path, libraries: &Path) -> Result
 /// The version of the Python package that a library was installed with.
 pub fn beside(libraries: &Path) -> Option<String> {
     let package = package_of(libraries)?;
-    assigned(&package.join("version.py"), "__version__").ok()
+    read(&assigned(&package.join("version.py"), "__version__").ok()?).ok()
 }
 
 /// The folder around the real place of the libraries; in the image `lib` is a link into the package.
@@ -76,15 +76,36 @@ fn of_the_library(libraries: &Path) -> Saying {
     (place, library_version::of(&library))
 }
 
+/// What a place says, if it is a version at all: a template may be left unfilled, and a variable may hold any word.
+fn read(text: &str) -> Result<String, String> {
+    let version = text.trim().trim_start_matches(['v', 'V']);
+    if library_version::is_version(version) {
+        Ok(version.to_owned())
+    } else {
+        Err(format!("says `{text}`, which is no version"))
+    }
+}
+
+/// Whether two sources mean one version. An installer's label (`1.2.1+cu130`) says which build it is, where only one has one.
+pub fn same(one: &str, other: &str) -> bool {
+    let release = |version: &str| version.split('+').next().unwrap_or_default().to_owned();
+    one == other || release(one) == other || one == release(other)
+}
+
 /// A version that was set by hand is never overruled without a word.
 fn agreed(machine: &Machine, place: String, version: String) -> Result<String, Missing> {
-    match &machine.version {
-        Some(set) if *set != version => Err(Missing {
+    match machine.version.as_deref().map(read) {
+        Some(Ok(set)) if !same(&set, &version) => Err(Missing {
             what: "TRTLLM_VERSION is not the version of this TensorRT-LLM",
-            looked: vec![("TRTLLM_VERSION".into(), set.clone()), (place, version)],
+            looked: vec![("TRTLLM_VERSION".into(), set), (place, version)],
             remedy: "Remedy: unset TRTLLM_VERSION, or name the installation of that version with TRTLLM_ROOT".into(),
         }),
-        _ => Ok(version),
+        Some(Err(why)) => Err(Missing {
+            what: "TRTLLM_VERSION is no version",
+            looked: vec![("TRTLLM_VERSION".into(), why), (place, version)],
+            remedy: "Remedy: unset TRTLLM_VERSION, or give the headers' version, e.g. 1.2.1".into(),
+        }),
+        Some(Ok(_)) | None => Ok(version),
     }
 }
 
@@ -92,20 +113,31 @@ fn said(file: &Path, name: &str) -> Saying {
     (file.display().to_string(), assigned(file, name))
 }
 
-/// The quoted text that a file assigns to `name`.
+/// The quoted text that a file assigns to `name`. Comments and lists that only mention it say nothing.
 fn assigned(file: &Path, name: &str) -> Result<String, String> {
     let text = fs::read_to_string(file).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => "no such file".to_owned(),
         _ => error.to_string(),
     })?;
-    let quoted = text.split_once(name).and_then(|(_, rest)| {
-        let line = rest.lines().next()?;
-        let from = line.find(['"', '\''])?;
-        let quote = line[from..].chars().next()?;
-        let (value, _) = line[from + 1..].split_once(quote)?;
-        (!value.is_empty()).then(|| value.to_owned())
-    });
-    quoted.ok_or_else(|| format!("no {name}"))
+    let mentions = text.match_indices(name).filter(|(at, _)| !is_in_comment(&text[..*at]));
+    let mut quoted = mentions.filter_map(|(at, _)| assigned_by(&text[at + name.len()..]));
+    quoted.next().ok_or_else(|| format!("no {name}"))
+}
+
+fn is_in_comment(before: &str) -> bool {
+    let line = before.rsplit('\n').next().unwrap_or_default().trim_start();
+    line.starts_with('#') || line.starts_with("//") || line.starts_with('*')
+}
+
+/// The text in what follows a name: `= "1.2.1"`, `: str = '1.2.1'`, `= version = "1.2.1"`, `{"1.2.1"}`, also over two lines.
+fn assigned_by(rest: &str) -> Option<String> {
+    let (between, _) = rest.split_once(['"', '\''])?;
+    let (_, from) = between.split_once(['=', '{'])?;
+    let begins = between.trim_start().starts_with(['=', ':', '{']);
+    let is_plain = !from.starts_with('=') && !from.contains(['#', ';', '[', '!', '<', '.']);
+    let quote = rest[between.len()..].chars().next()?;
+    let (value, _) = rest[between.len() + 1..].split_once(quote)?;
+    (begins && is_plain && !value.is_empty()).then(|| value.to_owned())
 }
 
 /// `tensorrt_llm-1.2.1.dist-info`, which an installer leaves beside the package.

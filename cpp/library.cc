@@ -31,6 +31,12 @@ struct Roomy {
     std::array<std::byte, 512> more{};
 };
 
+/// Whether two texts mean one version; what follows a `+` says which build it is, where only one has it.
+bool same_version(std::string const& one, std::string const& other) {
+    auto const release = [](std::string const& version) { return version.substr(0, version.find('+')); };
+    return one == other || release(one) == other || one == release(other);
+}
+
 void require(bool same, char const* name, std::size_t size) {
     if (!same) {
         throw std::runtime_error(
@@ -68,7 +74,7 @@ void check_iteration_stats() {
 std::string library_version() {
     static std::string const version = [] {
         std::string const library = tle::version();
-        if (library != BAREFLIGHT_HEADERS_VERSION) {
+        if (!same_version(library, BAREFLIGHT_HEADERS_VERSION)) {
             throw std::runtime_error(
                 "the TensorRT-LLM library that was loaded is version " + library +
                 ", but this program was compiled against the headers of " + BAREFLIGHT_HEADERS_VERSION +

@@ -26,5 +26,6 @@ pub mod specs;
 pub mod store;
 pub mod targets;
 pub mod tokenizer;
+pub mod upload;
 pub mod warning;
 pub mod workload;

@@ -46,7 +46,7 @@ cargo test --workspace --quiet -- --test-threads=2
 step "engines in Python"
 bash tests/python.sh
 
-step "tests with the features trtllm and parquet"
+step "tests with the features trtllm, parquet and mpi"
 bash tests/features.sh
 
 step "lints and documentation, and the C++ side under sanitizers beside them"

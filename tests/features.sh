@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Does the program work with its features `trtllm` and `parquet`? The former against an installation made of our simulated
-# executor: discovered, compiled, linked, loaded, run; with and without mpirun. One build has both, since each costs minutes.
+# Does the program work with its features `trtllm`, `parquet` and `mpi`? The first against an installation made of our simulated
+# executor: discovered, compiled, linked, loaded, run; with and without mpirun. One build has all, since each costs minutes.
 #   features.sh [lint]     lint: lints and documentation with the features, instead of claims
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,8 +11,8 @@ TRTLLM_ROOT=$(cd "$TRTLLM_ROOT" && pwd)
 export TRTLLM_ROOT CUDA_HOME=$TRTLLM_ROOT/cuda
 
 if [ "${1:-}" = lint ]; then
-    cargo clippy --lib --bins --test trtllm --test hermetic --features trtllm,parquet --quiet -- -D warnings
-    RUSTDOCFLAGS="-D warnings" exec cargo doc --workspace --no-deps --features bareflight/trtllm,bareflight/parquet --quiet
+    cargo clippy --lib --bins --test trtllm --test hermetic --features trtllm,parquet,mpi --quiet -- -D warnings
+    RUSTDOCFLAGS="-D warnings" exec cargo doc --workspace --no-deps --features bareflight/trtllm,bareflight/parquet,bareflight/mpi --quiet
 fi
-cargo test --quiet --features trtllm,parquet --test trtllm -- --test-threads=2
-cargo test --quiet --features trtllm,parquet --test hermetic parquet -- --test-threads=2
+cargo test --quiet --features trtllm,parquet,mpi --test trtllm -- --test-threads=2
+cargo test --quiet --features trtllm,parquet,mpi --test hermetic -- --test-threads=2 parquet:: mpi::

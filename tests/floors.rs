@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The floors, from the ground up. Every folder of `src/` is one of them, and so is `ffi/`.
-const FLOORS: [&str; 24] = [
+const FLOORS: [&str; 25] = [
     "ffi",
     "host",
     "console",
@@ -26,6 +26,7 @@ const FLOORS: [&str; 24] = [
     "observe",
     "metrics",
     "store",
+    "upload",
     "issue",
     "report",
     "serve",

@@ -39,10 +39,11 @@ struct Point {
     paced: bool,
 }
 
-const POINTS: [Point; 5] = [
+const POINTS: [Point; 6] = [
     Point { streams: 1, requests: 24, paced: true },
     Point { streams: 32, requests: 320, paced: true },
     Point { streams: 256, requests: 1_024, paced: true },
+    Point { streams: 1_024, requests: 4_096, paced: true },
     Point { streams: 64, requests: 4_096, paced: false },
     Point { streams: 256, requests: 4_096, paced: false },
 ];

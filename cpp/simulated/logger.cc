@@ -28,7 +28,8 @@ void log(LogLevel level, std::string const& message) {
     if (level < least) {
         return;
     }
-    auto& out = level < LogLevel::Warning ? std::cout : std::cerr;
+    // By the logger's level and not by the line's, as the original does it.
+    auto& out = least < LogLevel::Warning ? std::cout : std::cerr;
     out << std::string("[TensorRT-LLM][") + kNames.at(static_cast<std::size_t>(level)) + "] " + message + "\n"
         << std::flush;
 }

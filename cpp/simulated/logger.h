@@ -1,5 +1,5 @@
-// Log of the library, as the original writes it: below WARNING to standard output, from WARNING on to
-// standard error, of the level that TLLM_LOG_LEVEL says, which each thread reads once.
+// Log of the library, as the original writes it: of the level that TLLM_LOG_LEVEL says, which each thread
+// reads once; every line goes to standard output where that level is below WARNING, else to standard error.
 #pragma once
 
 #include <string>

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "bareflight/cpp/simulated/fetch.h"
+#include "bareflight/cpp/simulated/logger.h"
 
 namespace tensorrt_llm::simulation {
 
@@ -82,20 +83,21 @@ void ExecutionLoop::fetch() {
     auto const now = Clock::now();
     for (auto& queued : fetched) {
         mPacer.first_arrival(now);
-        mTally.queue_latency_ms += std::chrono::duration<double, std::milli>(now - queued.queued_at).count();
-        ++mTally.fetched;
         auto const reason = reason_to_refuse(queued.request, mLimits, mLoraCache);
         if (reason) {
             refuse(queued, *reason);
-        } else {
-            activate(std::move(queued), now);
+            continue;
         }
+        mTally.queue_latency_ms += std::chrono::duration<double, std::milli>(now - queued.queued_at).count();
+        mTally.fetched += queued.request.numReturnSequences;
+        activate(std::move(queued), now);
     }
 }
 
 void ExecutionLoop::refuse(Queued const& queued, std::string const& reason) {
-    mOutbox.emplace_back(queued.id, "Encountered an error when fetching new request: " + reason,
-                         queued.request.clientId);
+    auto const message = "Encountered an error when fetching new request: " + reason;
+    log(LogLevel::Error, message);
+    mOutbox.emplace_back(queued.id, message, queued.request.clientId);
 }
 
 void ExecutionLoop::activate(Queued&& queued, Clock::time_point now) {
@@ -127,10 +129,8 @@ void ExecutionLoop::mark_cancelled_and_late() {
 void ExecutionLoop::iterate() {
     auto const iteration = static_cast<std::int64_t>(mIteration);
     mIsIdle = false;
-    if (mProfile.behaviour.fail_at_iteration == iteration) {
-        ++mIteration;
-        mBefore = {};
-        fail_active(
+    if (mProfile.behaviour.fail_at_iteration == iteration && !mHasFailed) {
+        fail_pass(
             "Encountered an error in forwardAsync function: simulated failure of the forward pass at "
             "iteration " +
             std::to_string(iteration));
@@ -144,10 +144,10 @@ void ExecutionLoop::iterate() {
     }
     mark_scheduled(Clock::now());
     mRanks.iterate();
-    mTally.load = mBatch.load();
+    mLoad = mBatch.load();
     // Before the work is done, so that its latency is that of the iteration before.
     report();
-    mPacer.spend(std::chrono::nanoseconds(mProfile.cost.iteration_cost_ns(mTally.load)));
+    mPacer.spend(std::chrono::nanoseconds(mProfile.cost.iteration_cost_ns(mLoad)));
     auto const now = Clock::now();
     advance(now);
     report_requests();
@@ -155,6 +155,17 @@ void ExecutionLoop::iterate() {
     mBefore = mTally.outcome;
     remove_finished();
     ++mIteration;
+}
+
+/// As in the original, a pass that throws is not counted: the next has its number. Its line has the batch of
+/// the pass before it.
+void ExecutionLoop::fail_pass(std::string const& reason) {
+    log(LogLevel::Error, reason);
+    mHasFailed = true;
+    fail_active(reason);
+    report();
+    mBefore = {};
+    mIsIdle = true;
 }
 
 void ExecutionLoop::hold_memory() {

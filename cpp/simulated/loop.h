@@ -50,7 +50,6 @@ class ExecutionLoop {
         Clock::time_point began;
         double queue_latency_ms = 0;
         std::int32_t fetched = 0;
-        IterationLoad load;
         Outcome outcome;
     };
 
@@ -67,6 +66,7 @@ class ExecutionLoop {
     void finish(Sequence& sequence);
     void remove_finished();
     void fail_active(std::string const& reason);
+    void fail_pass(std::string const& reason);
     void refuse(Queued const& queued, std::string const& reason);
     executor::IterationStats statistics() const;
     void report();
@@ -84,6 +84,8 @@ class ExecutionLoop {
     ActiveSet mActive;
     Admission mAdmission;
     Microbatch mBatch;
+    /// Of the last batch, whose sequences may be gone.
+    IterationLoad mLoad;
     std::vector<executor::Response> mOutbox;
     std::vector<executor::IdType> mCancelled;
     std::set<executor::IdType> mLoraCache;
@@ -92,6 +94,8 @@ class ExecutionLoop {
     Outcome mBefore;
     /// No iteration since the last statistics of an idle engine.
     bool mIsIdle = true;
+    /// The failure that the profile asks for has been.
+    bool mHasFailed = false;
 };
 
 }  // namespace tensorrt_llm::simulation

@@ -84,7 +84,7 @@ void ExecutionLoop::report() {
     stats.iterLatencyMS = mBefore.latency_ms;
     stats.newActiveRequestsQueueLatencyMS = mTally.queue_latency_ms;
     stats.numNewActiveRequests = mTally.fetched;
-    stats.inflightBatchingStats = inflight_of(mBatch, mAdmission, mTally.load, mBefore.decoded);
+    stats.inflightBatchingStats = inflight_of(mBatch, mAdmission, mLoad, mBefore.decoded);
     if (mLimits.draft_len > 0) {
         executor::SpecDecodingStats speculation;
         speculation.numDraftTokens = mBefore.drafted;
@@ -103,10 +103,18 @@ void ExecutionLoop::report() {
 /// The last active request has ended: a line without batch and latency, whose number the next iteration
 /// repeats.
 void ExecutionLoop::report_idle() {
-    if (!mIsIdle && mRings.iterations.enabled()) {
-        mRings.iterations.push(statistics());
+    if (mIsIdle) {
+        return;
     }
     mIsIdle = true;
+    mBatch = {};
+    mLoad = {};
+    if (mRings.iterations.enabled()) {
+        auto stats = statistics();
+        // Of the last fetch, which may be long ago.
+        stats.numNewActiveRequests = mTally.fetched;
+        mRings.iterations.push(std::move(stats));
+    }
 }
 
 void ExecutionLoop::report_requests() {

@@ -264,7 +264,8 @@ CPP
 if ! command -v g++ >/dev/null; then
     say SKIP sizes "no g++ here"
 else
-    note compile-sizes g++ -std=c++17 "-I$root/include" "-I$cuda/include" "$out/sizes.cc" -o "$out/sizes"
+    # CUDA 13 keeps libcu++, which its own headers include, in a folder of its own.
+    note compile-sizes g++ -std=c++17 "-I$root/include" "-I$cuda/include" "-I$cuda/include/cccl" "$out/sizes.cc" -o "$out/sizes"
     note sizes "$out/sizes"
     if [ "$rc" = 0 ]; then
         say PASS sizes "$(cat "$out/sizes.txt") (Result, RequestPerfMetrics, IterationStats, ExecutorConfig; 1.2.1 is expected to say 488 or 536, 136, 320, 1048)"
@@ -353,9 +354,13 @@ else
 fi
 
 serve() {
-    local port=8123 server
+    local port server
+    # Any that is free: on one that is not, something else would be compared with.
+    port=$(python3 -c 'import socket; it = socket.socket(); it.bind(("127.0.0.1", 0)); print(it.getsockname()[1])')
+    # It uses blocks of the KV cache again unless it is told not to; ours does not.
+    printf 'kv_cache_config:\n  enable_block_reuse: false\n  free_gpu_memory_fraction: %s\n' "$kv" >"$out/trtllm-serve.yml"
     trtllm-serve "$engine" --backend tensorrt --tokenizer "$model" --host 127.0.0.1 --port "$port" \
-        --kv_cache_free_gpu_memory_fraction "$kv" >"$out/trtllm-serve.txt" 2>&1 &
+        --extra_llm_api_options "$out/trtllm-serve.yml" >"$out/trtllm-serve.txt" 2>&1 &
     server=$!
     for _ in $(seq 300); do
         (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && break

@@ -27,7 +27,7 @@ pub enum CudaError {
     )]
     Library(String, String),
     /// A function refused.
-    #[error("{0} failed with CUDA error {1}: `nvidia-smi` says how the driver is")]
+    #[error("{0} failed with CUDA error {1}: {remedy}", remedy = remedy(*.1))]
     Call(&'static str, i32),
     /// No cuBLASLt, or one without a function.
     #[error(
@@ -41,6 +41,26 @@ pub enum CudaError {
     /// cuBLASLt does not multiply such matrices on this GPU.
     #[error("cuBLASLt does not multiply such matrices on this GPU")]
     NoSuchMatrices,
+}
+
+/// What to do about a code of the driver: those of a machine that is not set up have a cause each.
+const fn remedy(code: i32) -> &'static str {
+    match code {
+        34 => {
+            "a toolkit's stub was loaded in place of the driver's library: take the folder `stubs` out of `LD_LIBRARY_PATH`"
+        }
+        100 => {
+            "no GPU is shown: start a container with `--gpus all`, and look at `CUDA_VISIBLE_DEVICES`"
+        }
+        802 => {
+            "the GPUs' NVLink fabric is not ready: `systemctl status nvidia-fabricmanager` on the host, whose version must be \
+             the driver's"
+        }
+        803 | 804 => {
+            "the driver is older than this CUDA: install a newer one, or take an older container"
+        }
+        _ => "`nvidia-smi` says how the driver is",
+    }
 }
 
 /// Every GPU that the process may see, by the library that is named, else by the system's. No context is made.
@@ -129,6 +149,20 @@ fn checked(name: &'static str, code: c_int) -> Result<(), CudaError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_code_of_a_machine_that_is_not_set_up_has_a_remedy_of_its_own() {
+        for (code, named) in [
+            (34, "LD_LIBRARY_PATH"),
+            (100, "--gpus all"),
+            (802, "nvidia-fabricmanager"),
+            (803, "driver is older"),
+            (999, "nvidia-smi"),
+        ] {
+            let message = CudaError::Call("cuInit", code).to_string();
+            assert!(message.contains(named) && message.contains(&code.to_string()), "{message}");
+        }
+    }
 
     #[test]
     fn a_library_that_is_not_there_is_named() {

@@ -11,9 +11,10 @@ use crate::cli::exit::{Coded, Exit};
 use crate::cli::origin::Origin;
 use crate::cli::report;
 use crate::cli::run::{
-    Screen, experiment_exit, print, settings_file, tell_denied, tell_estimate, write_prometheus,
+    Screen, experiment_exit, print, publish, settings_file, tell_denied, tell_estimate,
 };
 use crate::cli::typed::{MeasureArgs, Settings};
+use crate::cli::upload;
 use crate::console;
 use crate::experiment::artefacts;
 use crate::experiment::cells::{self, CellsStart, MeasuredCells};
@@ -73,7 +74,8 @@ pub(super) fn run(
     stop: &Stop,
 ) -> Coded<Exit> {
     let mut screen = Screen::new(resolved.quiet).with_wishes(resolved)?;
-    measure(resolved, ready, resume, stop, &mut screen).map(|(_, exit)| exit)
+    let (measured, exit) = measure(resolved, ready, resume, stop, &mut screen)?;
+    Ok(upload::after(resolved, measured.directory.path(), stop, exit))
 }
 
 /// Measures the cells and prints them: what was measured, and the exit code that it deserves.
@@ -110,7 +112,7 @@ pub(super) fn measure(
     tell_denied(runs());
     noted.map_err(|error| failure(error.into()))?;
     written.map_err(|error| failure(error.into()))?;
-    write_prometheus(resolved, runs())?;
+    publish(resolved, runs())?;
     extra?;
     let exit = exit(&measured, stop);
     Ok((measured, exit))

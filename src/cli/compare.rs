@@ -18,12 +18,13 @@ use crate::cli::origin::{as_map, as_tables};
 use crate::cli::report::refuse_extra;
 use crate::cli::resolve::resolve;
 use crate::cli::run::{
-    Screen, experiment_exit, preflight_exit, print, tell_denied, tell_denied_notes,
-    write_prometheus,
+    Screen, experiment_exit, preflight_exit, print, publish, tell_denied, tell_denied_notes,
 };
 use crate::cli::setting_key;
 use crate::cli::twin;
 use crate::cli::typed::{RunArgs, Settings};
+use crate::cli::upload;
+use crate::cli::workers;
 use crate::console;
 use crate::experiment::comparison_files::{Manifest, write_comparison, write_sides};
 use crate::experiment::interleave::LEAD_IN;
@@ -135,6 +136,7 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
         same_question(&sides).map_err(usage)?;
     }
     refuse_profiled(&sides).map_err(|error| (Exit::Usage, error))?;
+    upload::check(&sides)?;
     let failure = |error: anyhow::Error| (Exit::Failure, error);
     let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
     match launched::start_for_sides(&mut sides, &stop)? {
@@ -208,7 +210,7 @@ fn measure(
     };
     drop(screen);
     let mut runs = played.map_err(|error| (experiment_exit(&error), error.into()))?;
-    write_prometheus(&sides[0], &runs)?;
+    publish(&sides[0], &runs)?;
     write_sides(&mut runs).map_err(|error| failure(error.into()))?;
     tell_denied(&runs);
     manifest.end(interleave::state(&runs));
@@ -232,7 +234,8 @@ fn measure(
     show(&directory, &comparison).map_err(failure)?;
     let codes: Vec<Code> = sides.iter().flat_map(|side| side.deny.iter().copied()).collect();
     let denied = tell_denied_notes(comparison::notes(&comparison), &codes);
-    Ok(Exit::of_sides(&runs, denied.or(gate_exit(&comparison))))
+    let exit = Exit::of_sides(&runs, denied.or(gate_exit(&comparison)));
+    Ok(upload::after(&sides[0], directory.path(), stop, exit))
 }
 
 /// Settings that let a profiler look, or do something between points, are refused where targets are held against each other.
@@ -317,6 +320,7 @@ fn stored(
     let usage = |error: anyhow::Error| (Exit::Usage, error);
     let (said, _) = read_settings(&arguments.run, matches)?;
     let resolved = resolve(&said).map_err(|error| usage(error.into()))?;
+    upload::check([&resolved])?;
     let common = stored::read(baseline, candidate).map_err(|error| usage(error.into()))?;
     let (a, b) = (settings_of(baseline).map_err(usage)?, settings_of(candidate).map_err(usage)?);
     let terms = Terms { margin: arguments.margin.share(), seed: resolved.workload.seed };
@@ -328,7 +332,9 @@ fn stored(
     let runs: Vec<MeasuredRun> =
         common.into_iter().flat_map(|both| [both.baseline, both.candidate]).collect();
     let denied = tell_denied_notes(comparison::notes(&comparison), &resolved.deny);
-    Ok(Exit::of_sides(&runs, denied.or(gate_exit(&comparison))))
+    let exit = Exit::of_sides(&runs, denied.or(gate_exit(&comparison)));
+    let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
+    Ok(upload::after(&resolved, directory.path(), &stop, exit))
 }
 
 /// Every setting that a stored run was made with.
@@ -412,7 +418,9 @@ fn one_side(
     map.extend(changes);
     let settings: Settings =
         serde_json::from_value(as_tables(map)).context("its `--set` cannot be used")?;
-    Ok(resolve(&settings)?)
+    let resolved = resolve(&settings)?;
+    workers::refuse(&resolved, "compare")?;
+    Ok(resolved)
 }
 
 fn same_question(sides: &[Resolved]) -> anyhow::Result<()> {

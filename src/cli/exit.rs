@@ -30,13 +30,15 @@ pub enum Exit {
     SloMissed = 5,
     /// Completed and valid, and a comparison found a regression.
     Regression = 6,
+    /// Measured, and not uploaded.
+    Upload = 7,
     /// Interrupted; artefacts are marked incomplete.
     Interrupted = Stop::EXIT_CODE as u8,
 }
 
 impl Exit {
     /// Every code, in its order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Ok,
         Self::Failure,
         Self::Usage,
@@ -44,6 +46,7 @@ impl Exit {
         Self::Invalid,
         Self::SloMissed,
         Self::Regression,
+        Self::Upload,
         Self::Interrupted,
     ];
 
@@ -63,6 +66,9 @@ impl Exit {
             }
             Self::SloMissed => "completed and valid, and too few requests met `--slo`",
             Self::Regression => "completed and valid, and worse than `--fail-if` allows",
+            Self::Upload => {
+                "an upload failed, and nothing else did; `bareflight upload` goes on with it"
+            }
             Self::Interrupted => "interrupted; what was measured is written and marked incomplete",
         }
     }

@@ -14,17 +14,18 @@ use crate::cli::launched;
 use crate::cli::report::refuse_extra;
 use crate::cli::resolve::resolve;
 use crate::cli::run::{
-    Screen, experiment_exit, preflight_exit, print, tell_denied, tell_denied_notes,
-    write_prometheus,
+    Screen, experiment_exit, preflight_exit, print, publish, tell_denied, tell_denied_notes,
 };
 use crate::cli::twin;
 use crate::cli::typed::{RunArgs, Settings};
+use crate::cli::upload;
+use crate::cli::workers;
 use crate::clock::{self, Nanos};
 use crate::experiment::comparison_files::{Manifest, write_ladder, write_sides};
 use crate::experiment::interleave::LEAD_IN;
 use crate::experiment::launch::server::LaunchedServer;
 use crate::experiment::preflight::PreflightError;
-use crate::experiment::served_child::{Ready, Server};
+use crate::experiment::served_child::{Ready, Server, ServerError};
 use crate::experiment::sweep::Watch;
 use crate::experiment::{blocks, interleave, interrupt, preflight};
 use crate::issue::live_phase::LivePhase;
@@ -89,6 +90,7 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
     let mut engine = engine(own.as_ref().unwrap_or(&settings)).map_err(usage)?;
     refuse_profiled(std::slice::from_ref(&engine)).map_err(usage)?;
     refuse_extra(std::slice::from_ref(&engine)).map_err(usage)?;
+    upload::check([&engine])?;
     engine_threads::ensure(std::slice::from_mut(&mut engine))?;
     engine_log::set_up(std::slice::from_mut(&mut engine), Destination::RunDirectory)?;
 
@@ -129,7 +131,7 @@ fn climb(
     let server = if arguments.in_process {
         Err("left out with `--in-process`".to_owned())
     } else {
-        Ok(start_server(&directory, &engine)?)
+        Ok(start_server(&directory, &engine, stop)?)
     };
     let ready = server.as_ref().map(|server| server.ready().clone()).map_err(Clone::clone);
     if let Some((_, server)) = &mut twin {
@@ -175,7 +177,7 @@ fn climb(
     let cpu = watch.by_side(&levels, arguments.blocks as usize);
     drop(server);
 
-    write_prometheus(&engine, &runs)?;
+    publish(&engine, &runs)?;
     write_sides(&mut runs).map_err(|error| failure(error.into()))?;
     tell_denied(&runs);
     manifest.end(interleave::state(&runs));
@@ -199,7 +201,8 @@ fn climb(
     let ladder = ladder::conclude(comparison, &planned, &measured, &cpu);
     show(&directory, &ladder).map_err(failure)?;
     let denied = tell_denied_notes(notes(&ladder), &engine.deny);
-    Ok(Exit::of_sides(&runs, denied))
+    let exit = Exit::of_sides(&runs, denied);
+    Ok(upload::after(&engine, directory.path(), stop, exit))
 }
 
 /// The rung of the engine itself, which all others are made from.
@@ -210,6 +213,7 @@ fn engine(settings: &Settings) -> anyhow::Result<Resolved> {
         ));
     }
     let resolved = resolve(&settings.clone().or_concurrency(DEFAULT_CONCURRENCY))?;
+    workers::refuse(&resolved, "ladder")?;
     if resolved.loads.len() > 1 {
         return Err(anyhow!("a ladder plays one load: give one number and not several"));
     }
@@ -233,14 +237,19 @@ fn twin_rung(settings: &Settings, engine: &Resolved) -> Coded<Resolved> {
     twin::side(&own, engine, serde_json::Map::new())
 }
 
-fn start_server(directory: &RunDirectory, engine: &Resolved) -> Coded<Server> {
+fn start_server(directory: &RunDirectory, engine: &Resolved, stop: &Stop) -> Coded<Server> {
     let settings = directory.file(file::SERVED);
     let written = engine.to_toml().context("settings cannot be written as TOML").and_then(|text| {
         fs::write(&settings, text).context("settings of the server cannot be written")
     });
     written.map_err(|error| (Exit::Failure, error))?;
-    Server::start(&settings, &directory.file(file::SERVED_LOG))
-        .map_err(|error| (Exit::Preflight, error.into()))
+    Server::start(&settings, &directory.file(file::SERVED_LOG), stop).map_err(|error| {
+        let exit = match &error {
+            ServerError::Interrupted => Exit::Interrupted,
+            ServerError::Start(_) | ServerError::NotReady { .. } => Exit::Preflight,
+        };
+        (exit, error.into())
+    })
 }
 
 /// Which rungs there are, and why others are not.

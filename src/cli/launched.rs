@@ -15,6 +15,7 @@ use crate::cli::resolve::{resolve, split_launches};
 use crate::cli::run::{Screen, play, prepare, print};
 use crate::cli::shell_word::quoted;
 use crate::cli::typed::Settings;
+use crate::cli::upload;
 use crate::clock::Nanos;
 use crate::console;
 use crate::experiment::launch::places::names_a_port;
@@ -91,11 +92,13 @@ pub fn run(settings: &Settings, resume: Option<&Path>) -> Coded<Exit> {
     let Some(first) = launches.first() else { return Ok(Exit::Ok) };
     report::check_plots(&first.plots)?;
     report::check_exports(&first.export)?;
+    upload::check([first])?;
     engine_log::set_up(&mut launches, Destination::RunDirectory)?;
     let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
     interrupt::announce(&stop, launches[0].drain);
     if let [only] = launches.as_slice() {
-        return measure(only.clone(), resume, &stop).map(|(_, exit)| exit);
+        let (results, exit) = measure(only.clone(), resume, &stop)?;
+        return Ok(upload::after(only, results.directory().path(), &stop, exit));
     }
     in_turn(settings, &launches, &stop)
 }
@@ -134,8 +137,14 @@ fn in_turn(settings: &Settings, launches: &[Resolved], stop: &Stop) -> Coded<Exi
     }
     show_together(settings, &directory, &runs, plots).map_err(failure)?;
     match first_error {
-        Some((exit, error)) => Err((exit, error.context("not every server was measured"))),
-        None => Ok(Exit::gravest(exits)),
+        Some((exit, error)) => {
+            upload::after(&launches[0], directory.path(), stop, exit);
+            Err((exit, error.context("not every server was measured")))
+        }
+        None => {
+            let exit = Exit::gravest(exits);
+            Ok(upload::after(&launches[0], directory.path(), stop, exit))
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Command line: flags, their resolution into settings, commands, exit codes.
 
 pub mod adapter;
+mod below_zero;
 pub mod cells;
 pub mod compare;
 pub mod configuration;
@@ -8,6 +9,7 @@ pub mod doctor;
 pub mod dry_run;
 pub mod engine_log;
 pub mod engine_threads;
+mod environment;
 pub mod exit;
 pub mod explain;
 pub mod help;
@@ -32,6 +34,7 @@ pub mod suggestion;
 pub mod translate;
 mod twin;
 pub mod typed;
+pub mod upload;
 pub mod variables;
 pub mod workers;
 pub mod workload;

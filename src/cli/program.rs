@@ -8,22 +8,27 @@ use clap::{ArgMatches, FromArgMatches};
 use crate::cli::configuration::read_settings;
 use crate::cli::engine_log::{self, Destination};
 use crate::cli::exit::{Coded, Exit};
+use crate::cli::mpi_rank::Part;
 use crate::cli::resolve::resolve;
 use crate::cli::typed::{Cli, Command, Document};
 use crate::cli::{
-    adapter, cells, compare, doctor, dry_run, engine_threads, explain, help, init, inspect, ladder,
-    launched, load_number, mpi_rank, report as report_command, run, search, serve, shell, spelling,
-    suggestion, translate, workers, workload,
+    adapter, below_zero, cells, compare, doctor, dry_run, engine_threads, environment, explain,
+    help, init, inspect, ladder, launched, mpi_rank, report as report_command, run, search, serve,
+    shell, spelling, suggestion, translate, upload, workers, workload,
 };
 use crate::console;
-use crate::console::streams;
+use crate::console::{columns, streams};
 use crate::experiment::preflight;
 use crate::host;
 use crate::report::{self, comparison, summary_json};
 use crate::settings::Resolved;
+use crate::targets::mpi_job::MpiJob;
 
 /// Runs what was typed, and says on standard error why it failed.
 pub fn main() -> Exit {
+    if MpiJob::of_this_process().is_some_and(|job| job.rank > 0) {
+        console::be_silent(true);
+    }
     let exit = dispatch().unwrap_or_else(|(exit, error)| {
         console::print_notice(format_args!("{}", console::in_one_line(&error)));
         exit
@@ -36,13 +41,13 @@ pub fn main() -> Exit {
 }
 
 fn dispatch() -> Coded<Exit> {
+    columns::fit_results_to_terminal();
     let words = host::arguments();
     let mut program = help::shorten(serve::hide_run_flags(Cli::clap_command()), &words);
     let respelled =
         spelling::respell(words, &program).map_err(|error| (Exit::Usage, error.into()))?;
-    let typed = load_number::join_negative_lists(respelled.words);
-    let parsed = program
-        .try_get_matches_from_mut(typed)
+    let typed = below_zero::tie_to_flags(respelled.words);
+    let parsed = environment::parse(&mut program, typed)
         .map_err(suggestion::with_remedy)
         .and_then(|matches| Cli::from_arg_matches(&matches).map(|cli| (cli, matches)));
     let (cli, matches) = match parsed {
@@ -53,7 +58,13 @@ fn dispatch() -> Coded<Exit> {
     if !respelled.told.is_empty() && !is_quiet(typed) {
         console::print_notice(format_args!("read {}", respelled.told.join(", ")));
     }
-    match cli.command {
+    execute(cli.command, program, typed)
+        .map_err(|(exit, error)| (exit, environment::with_variables(error, &matches)))
+}
+
+/// Runs one command.
+fn execute(command: Command, program: clap::Command, typed: &ArgMatches) -> Coded<Exit> {
+    match command {
         Command::Run(arguments) => {
             let resume = arguments.resume.as_deref();
             let (settings, _) = read_settings(&arguments.run, typed)?;
@@ -61,29 +72,30 @@ fn dispatch() -> Coded<Exit> {
                 Some(folder) => cells::resumed(folder, &arguments, typed)?,
                 None => settings,
             };
-            let divided = |resolved: Resolved| {
-                let resolved = Resolved { workers: arguments.workers, ..resolved };
-                workers::check(&resolved, resume.is_some())
-                    .map_err(|error| (Exit::Usage, error))?;
-                Ok(resolved)
-            };
+            let usage = |error: anyhow::Error| (Exit::Usage, error);
+            let check =
+                |resolved: &Resolved| workers::check(resolved, resume.is_some()).map_err(usage);
             if settings.launch.launch.is_some() {
-                if arguments.workers.is_some() {
-                    divided(resolve(&settings).map_err(|error| (Exit::Usage, error.into()))?)?;
+                if settings.workers.is_some() || arguments.workers_listen.is_some() {
+                    check(&resolve(&settings).map_err(|error| usage(error.into()))?)?;
                 }
                 return launched::run(&settings, resume);
             }
-            let resolved = resolve(&settings).map_err(|error| (Exit::Usage, error.into()))?;
-            if let Some(exit) = workers::work_as_asked(&resolved)? {
+            let mut resolved = resolve(&settings).map_err(|error| usage(error.into()))?;
+            let leader = arguments.worker_of.as_deref();
+            if let Some(exit) = workers::work_as_asked(&resolved, leader)? {
                 return Ok(exit);
             }
-            let mut resolved = divided(resolved)?;
-            if let Some(exit) = mpi_rank::run_worker_rank(&resolved)? {
-                return Ok(exit);
+            check(&resolved)?;
+            let mut calls = workers::listening(&arguments, &resolved).map_err(usage)?;
+            match mpi_rank::part_of(&mut resolved, check)? {
+                Part::Ended(exit) => return Ok(exit),
+                Part::Drives(None) => {}
+                Part::Drives(ranks) => calls = ranks,
             }
             engine_threads::ensure(slice::from_mut(&mut resolved))?;
             engine_log::set_up(slice::from_mut(&mut resolved), Destination::RunDirectory)?;
-            run::run(resolved, resume)
+            run::run(resolved, resume, calls)
         }
         Command::Plan(arguments) => {
             let (settings, origins) = read_settings(&arguments, typed)?;
@@ -91,6 +103,7 @@ fn dispatch() -> Coded<Exit> {
                 return launched::show_plan(&settings, &origins);
             }
             let mut resolved = resolve(&settings).map_err(|error| (Exit::Usage, error.into()))?;
+            workers::check(&resolved, false).map_err(|error| (Exit::Usage, error))?;
             engine_threads::ensure(slice::from_mut(&mut resolved))?;
             let ready = preflight::prepare(&mut resolved)
                 .map_err(|error| (run::preflight_exit(&error), anyhow::Error::new(error)))?;
@@ -107,8 +120,9 @@ fn dispatch() -> Coded<Exit> {
         Command::Compare(arguments) => compare::run(&arguments, typed),
         Command::Ladder(arguments) => ladder::run(&arguments, typed),
         Command::Adapter(arguments) => adapter::run(&arguments),
-        Command::Completions { shell } => shell::complete(program, shell),
+        Command::Completions { shell } => shell::complete(&program, shell),
         Command::Man { folder } => shell::write_manual(program, &folder),
+        Command::Upload(arguments) => upload::run(&arguments),
         Command::Init(arguments) => init::init(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Help(arguments) => help::show(&arguments, program),
@@ -133,6 +147,9 @@ fn is_quiet(typed: &ArgMatches) -> bool {
 
 /// Help and version are results; everything else that the parser says is an error of usage.
 fn print_parser_message(message: &clap::Error) -> Coded<Exit> {
+    if console::is_silent() {
+        return Ok(if message.use_stderr() { Exit::Usage } else { Exit::Ok });
+    }
     let printed = if host::is_held() && !message.use_stderr() {
         streams::results().write_all(message.render().to_string().as_bytes())
     } else {

@@ -10,11 +10,14 @@ use crate::cli::exit::{Coded, Exit};
 use crate::cli::run::print;
 use crate::console;
 use crate::experiment::cells::MeasuredCells;
+use crate::experiment::launches::MARGIN;
 use crate::experiment::{artefacts, cells};
 use crate::metrics::threshold::Percent;
 use crate::report::export::markdown;
-use crate::report::together::{Side, import, name_sides, pictures, side_of, table as together};
-use crate::report::{png, table};
+use crate::report::together::{
+    Side, import, name_sides, page as together_page, pictures, side_of, table as together,
+};
+use crate::report::{html, png, table};
 use crate::settings::Resolved;
 use crate::settings::export::{ExportFormat, PlotFormat};
 use crate::settings::time_unit::TimeUnit;
@@ -42,7 +45,7 @@ pub struct ReportArgs {
 /// What is read in.
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// JSON results of `vllm bench serve`, aiperf, GenAI-Perf and genai-bench; run directories of ours may stand beside them
+    /// JSON results of `vllm bench serve`, aiperf, GenAI-Perf and genai-bench, or folders of them; run directories of ours may stand beside them
     #[arg(value_name = "FILE|RUN_DIR", required = true)]
     pub paths: Vec<PathBuf>,
     /// How results are shown, and pictures of them.
@@ -62,12 +65,18 @@ pub struct ShownArgs {
     /// Write plots as pictures: of one run into its folder `plots`, of several `benchmark_comparison` and `benchmark_summary.txt`
     #[arg(long, value_name = "FORMAT,…", value_delimiter = ',')]
     pub plots: Vec<PlotFormat>,
-    /// Of several runs: where pictures and summary go
-    #[arg(long, short = 'o', value_name = "DIR", default_value = ".")]
-    pub out: PathBuf,
-    /// Of several runs: differences within this share count as none
-    #[arg(long, value_name = "PERCENT", default_value = "2%")]
-    pub margin: Percent,
+    /// Of several runs: where the page `benchmark_comparison.html` and `benchmark_summary.txt` go, and pictures (those else here)
+    #[arg(long, short = 'o', value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Of several runs: differences within this share count as none (default: 2%)
+    #[arg(long, value_name = "PERCENT")]
+    pub margin: Option<Percent>,
+}
+
+impl ShownArgs {
+    fn margin(&self) -> f64 {
+        self.margin.map_or(MARGIN, Percent::share)
+    }
 }
 
 /// A form of text.
@@ -78,6 +87,8 @@ pub enum TextFormat {
     Text,
     /// Markdown, for pull requests
     Md,
+    /// The page
+    Html,
 }
 
 /// Makes reports again, or shows several runs side by side.
@@ -108,6 +119,14 @@ pub fn run_import(arguments: &ImportArgs) -> Coded<Exit> {
 }
 
 fn one(directory: &Path, export: &[ExportFormat], how: &ShownArgs) -> Coded<Exit> {
+    for (flag, is_given) in [("--out", how.out.is_some()), ("--margin", how.margin.is_some())] {
+        if is_given {
+            let why = anyhow!(
+                "`{flag}` is about several runs: leave it out, since the files of one run go into its own folder"
+            );
+            return Err((Exit::Usage, why));
+        }
+    }
     if directory.join(file::INDEX_JSON).is_file() {
         return cells_again(directory, export, how);
     }
@@ -118,6 +137,7 @@ fn one(directory: &Path, export: &[ExportFormat], how: &ShownArgs) -> Coded<Exit
     let text = match how.format {
         TextFormat::Text => table::render(&shown),
         TextFormat::Md => markdown::table(&shown),
+        TextFormat::Html => html::render(&shown),
     };
     print(&text).map_err(|error| (Exit::Failure, error))?;
     Ok(Exit::of(&run))
@@ -135,6 +155,7 @@ fn cells_again(directory: &Path, export: &[ExportFormat], how: &ShownArgs) -> Co
     let text = match how.format {
         TextFormat::Text => table::cells::render(&shown),
         TextFormat::Md => markdown::table(&shown.experiment),
+        TextFormat::Html => html::cells::render(&shown),
     };
     print(&text).map_err(|error| (Exit::Failure, error))?;
     let failed = measured.index.cells.iter().any(|cell| cell.state == CellState::Failed);
@@ -143,33 +164,99 @@ fn cells_again(directory: &Path, export: &[ExportFormat], how: &ShownArgs) -> Co
 }
 
 fn several(paths: &[PathBuf], how: &ShownArgs) -> Coded<Exit> {
-    let mut runs = Vec::new();
-    let mut sides = Vec::new();
-    for path in paths {
-        if path.is_file() {
-            sides.push(imported(path).map_err(|error| (Exit::Usage, error))?);
-        } else {
-            let run = read(path)?;
-            sides.push(side_of(&artefacts::as_experiment(&run)));
-            runs.push(run);
-        }
-    }
     if how.time_unit.is_some() {
         let why =
             anyhow!("`--time-unit` is about one run directory: several are shown in milliseconds");
         return Err((Exit::Usage, why));
     }
+    let mut runs = Vec::new();
+    let mut sides = Vec::new();
+    let mut places: Vec<&Path> = Vec::new();
+    for path in paths {
+        sides.extend(sides_at(path, &mut runs)?);
+        places.resize(sides.len(), path);
+    }
     name_sides(&mut sides);
-    let margin = how.margin.share();
-    if !how.plots.is_empty() {
+    tell_apart(&mut sides, &places);
+    let margin = how.margin();
+    if how.out.is_some() || !how.plots.is_empty() {
         write_comparison(&sides, how).map_err(|error| (Exit::Failure, error))?;
     }
     let text = match how.format {
         TextFormat::Text => together::console(&sides, margin),
         TextFormat::Md => together::markdown(&sides, margin),
+        TextFormat::Html => together_page::render(&sides, margin),
     };
     print(&text).map_err(|error| (Exit::Failure, error))?;
     Ok(Exit::of_sides(&runs, None))
+}
+
+/// What a path holds: one side, or one for each scenario of cells and for each tool and model of a folder.
+fn sides_at(path: &Path, runs: &mut Vec<MeasuredRun>) -> Coded<Vec<Side>> {
+    let usage = |error: anyhow::Error| (Exit::Usage, error);
+    if path.is_file() {
+        return Ok(vec![imported(path).map_err(usage)?]);
+    }
+    let measured = if path.join(file::INDEX_JSON).is_file() {
+        let cells = cells::stored(path).map_err(|error| usage(error.into()))?;
+        cells.runs.into_iter().map(|(_, run)| run).collect()
+    } else if path.join(file::MANIFEST).is_file() {
+        vec![read(path)?]
+    } else {
+        return imported_folder(path).map_err(usage);
+    };
+    let sides = measured.iter().map(|run| side_of(&artefacts::as_experiment(run))).collect();
+    runs.extend(measured);
+    Ok(import::merged(sides))
+}
+
+/// Every result below a folder; other files may lie beside them.
+fn imported_folder(folder: &Path) -> anyhow::Result<Vec<Side>> {
+    let mut sides = Vec::new();
+    for path in json_files(folder, DEEPEST)? {
+        let name = path.display().to_string();
+        let text = fs::read_to_string(&path).with_context(|| format!("`{name}` cannot be read"))?;
+        // What is no result of a known tool is something else of that tool's folder.
+        sides.extend(import::read(&name, &text).ok());
+    }
+    if sides.is_empty() {
+        return Err(anyhow!(
+            "`{}` is no run directory (it has no `{}`), and no result of another tool lies in it",
+            folder.display(),
+            file::MANIFEST
+        ));
+    }
+    Ok(import::merged(sides))
+}
+
+/// Folders below one that is imported: a tool, a run, a load.
+const DEEPEST: usize = 3;
+
+fn json_files(folder: &Path, deepest: usize) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder)
+        .with_context(|| format!("`{}` cannot be read", folder.display()))?
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut paths: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
+    paths.sort();
+    let mut files = Vec::new();
+    for path in paths {
+        if path.is_dir() && deepest > 0 {
+            files.extend(json_files(&path, deepest - 1)?);
+        } else if path.extension().is_some_and(|it| it == "json") {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
+/// Sides of one title are told apart by where they lie.
+fn tell_apart(sides: &mut [Side], places: &[&Path]) {
+    let titles: Vec<String> = sides.iter().map(|side| side.title.clone()).collect();
+    for (side, path) in sides.iter_mut().zip(places) {
+        if titles.iter().filter(|title| **title == side.title).count() > 1 {
+            side.title = format!("{}, `{}`", side.title, path.display());
+        }
+    }
 }
 
 fn read(directory: &Path) -> Coded<MeasuredRun> {
@@ -183,20 +270,32 @@ fn imported(path: &Path) -> anyhow::Result<Side> {
 }
 
 fn write_comparison(sides: &[Side], how: &ShownArgs) -> anyhow::Result<()> {
-    let out = &how.out;
+    let out = how.out.as_deref().unwrap_or(Path::new("."));
+    let margin = how.margin();
     fs::create_dir_all(out).with_context(|| format!("`{}` cannot be made", out.display()))?;
-    let summary = together::summary(sides, how.margin.share());
-    write_whole(&out.join("benchmark_summary.txt"), summary.as_bytes())?;
-    let Some(svg) = pictures::comparison(sides) else {
-        console::print_notice(format_args!(
-            "no `benchmark_comparison`: no load with a concurrency or a rate has a number to draw"
-        ));
-        return Ok(());
+    let mut written = Vec::new();
+    let mut write = |name: String, bytes: &[u8]| {
+        let path = out.join(name);
+        write_whole(&path, bytes)?;
+        written.push(path.display().to_string());
+        anyhow::Ok(())
     };
-    for format in &how.plots {
-        let (extension, bytes) = artefacts::as_picture(&svg, *format)?;
-        write_whole(&out.join(format!("benchmark_comparison.{extension}")), &bytes)?;
+    write("benchmark_summary.txt".into(), together::summary(sides, margin).as_bytes())?;
+    let page = together_page::render(sides, margin);
+    write("benchmark_comparison.html".into(), page.as_bytes())?;
+    match pictures::comparison(sides) {
+        Some(svg) => {
+            for format in &how.plots {
+                let (extension, bytes) = artefacts::as_picture(&svg, *format)?;
+                write(format!("benchmark_comparison.{extension}"), &bytes)?;
+            }
+        }
+        None if how.plots.is_empty() => {}
+        None => console::print_notice(format_args!(
+            "no picture: no load with a concurrency or a rate has a number to draw"
+        )),
     }
+    console::print_notice(format_args!("written: {}", written.join(", ")));
     Ok(())
 }
 

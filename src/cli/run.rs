@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use crate::cli::cells;
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::report;
+use crate::cli::upload;
 use crate::clock::Nanos;
 use crate::console;
 use crate::console::streams;
@@ -16,15 +17,19 @@ use crate::experiment::estimate::estimate;
 use crate::experiment::preflight::{self, PreflightError, Ready};
 use crate::experiment::server_watch::ServerWatchError;
 use crate::experiment::sweep::{self, ExperimentError, Watch};
+use crate::experiment::workers::calls::Listening;
 use crate::experiment::{artefacts, interrupt};
 use crate::issue::live_phase::LivePhase;
 use crate::issue::stop::Stop;
 use crate::metrics::Summary;
+use crate::report::otlp;
+use crate::report::otlp::live::LivePusher;
 use crate::report::progress::full::FullView;
 use crate::report::progress::{Mode, Progress, Totals};
 use crate::report::prometheus::server::Exporter;
 use crate::report::{PointReport, table};
 use crate::settings::Resolved;
+use crate::settings::declared::Declared;
 use crate::settings::time_unit::TimeUnit;
 use crate::settings::ui::Ui;
 use crate::store::manifest::PointEntry;
@@ -33,12 +38,18 @@ use crate::store::run_directory::RunDirectory;
 use crate::targets::{TargetError, TargetInfo};
 use crate::warning::{Code, Note};
 
-/// Runs everything that was resolved.
+/// Runs everything that was resolved; workers that this process does not start call it.
 ///
 /// # Errors
 /// What stood in the way, with the exit code that it deserves.
-pub fn run(mut resolved: Resolved, resume: Option<&Path>) -> Result<Exit, (Exit, anyhow::Error)> {
-    let ready = prepare(&mut resolved)?;
+pub fn run(
+    mut resolved: Resolved,
+    resume: Option<&Path>,
+    calls: Option<Listening>,
+) -> Result<Exit, (Exit, anyhow::Error)> {
+    upload::check([&resolved])?;
+    let mut ready = prepare(&mut resolved)?;
+    ready.opening.calls = calls;
     let stop = Stop::on_signals()
         .context("Ctrl-C cannot be handled")
         .map_err(|error| (Exit::Failure, error))?;
@@ -48,7 +59,7 @@ pub fn run(mut resolved: Resolved, resume: Option<&Path>) -> Result<Exit, (Exit,
     }
     let mut screen = Screen::new(resolved.quiet).with_wishes(&resolved)?;
     let run = play(&resolved, ready, &stop, &mut screen)?;
-    Ok(Exit::of(&run))
+    Ok(upload::after(&resolved, run.directory.path(), &stop, Exit::of(&run)))
 }
 
 /// Everything that is checked before load is sent.
@@ -88,7 +99,7 @@ pub(super) fn play(
     let mut run = run.map_err(|error| (experiment_exit(&error), anyhow::Error::new(error)))?;
     // What was measured is shown even where it cannot be written.
     let noted = artefacts::note_codes(&mut run);
-    let scraped = write_prometheus(resolved, std::slice::from_ref(&run));
+    let published = publish(resolved, std::slice::from_ref(&run));
     let extra = report::write_extra(&run, &resolved.export, &resolved.plots);
     let written = artefacts::write_reports(&run);
     let shown = written.as_ref().map_or_else(|_| artefacts::as_far_as_written(&run), Clone::clone);
@@ -100,7 +111,7 @@ pub(super) fn play(
         console::print_notice(format_args!("{} {fault}", Code::Fault));
     }
     tell_denied(std::slice::from_ref(&run));
-    scraped?;
+    published?;
     noted.map_err(|error| (Exit::Failure, anyhow::Error::new(error)))?;
     written.map_err(|error| (Exit::Failure, anyhow::Error::new(error)))?;
     extra?;
@@ -123,17 +134,21 @@ pub(super) fn tell_estimate(resolved: &Resolved, ready: &Ready) {
     }
 }
 
-/// Leaves the results for Prometheus where it was asked for.
-pub(super) fn write_prometheus<'a>(
+/// Gives the results to who watches, where it was asked for: a file for Prometheus, a collector of OpenTelemetry.
+pub(super) fn publish<'a>(
     resolved: &Resolved,
     runs: impl IntoIterator<Item = &'a MeasuredRun>,
 ) -> Coded<()> {
-    if resolved.prometheus.is_none() {
-        return Ok(());
+    let failed = |error: anyhow::Error| (Exit::Failure, error);
+    for run in runs {
+        if resolved.prometheus.is_some() {
+            artefacts::write_prometheus(run).map_err(|error| failed(error.into()))?;
+        }
+        if let Some(address) = &resolved.otlp {
+            artefacts::push_otlp(run, address).map_err(|error| failed(error.into()))?;
+        }
     }
-    runs.into_iter()
-        .try_for_each(artefacts::write_prometheus)
-        .map_err(|error| (Exit::Failure, error.into()))
+    Ok(())
 }
 
 /// Says which warnings came up although they were denied, which ends the program with exit code 4.
@@ -209,6 +224,8 @@ pub(super) struct Screen {
     tables: bool,
     time_unit: TimeUnit,
     exporter: Option<Exporter>,
+    pusher: Option<LivePusher>,
+    declared: Declared,
     progress: Option<Progress>,
     targets: Vec<String>,
     full: Option<FullView>,
@@ -221,6 +238,8 @@ impl Screen {
             tables: true,
             time_unit: TimeUnit::default(),
             exporter: None,
+            pusher: None,
+            declared: Declared::default(),
             progress: None,
             targets: Vec::new(),
             full: None,
@@ -236,6 +255,13 @@ impl Screen {
             self.mode = Mode::of(resolved.ui);
         }
         self.time_unit = resolved.time_unit;
+        self.declared = resolved.declared.clone();
+        if let Some(address) = &resolved.otlp {
+            let pusher = LivePusher::start(address.clone())
+                .context("no thread for `--otlp`")
+                .map_err(|error| (Exit::Preflight, error))?;
+            self.pusher = Some(pusher);
+        }
         let Some(address) = resolved.prometheus else { return Ok(self) };
         let exporter = Exporter::start(address.0)
             .with_context(|| {
@@ -275,7 +301,11 @@ impl Screen {
 impl Watch for Screen {
     fn begun(&mut self, target: &TargetInfo, directory: &RunDirectory) {
         if let Some(exporter) = &self.exporter {
-            exporter.begun(&target.name);
+            exporter.begun(&target.name, target.simulated);
+        }
+        if let Some(pusher) = &self.pusher {
+            let run = directory.path().file_name().unwrap_or_default().to_string_lossy();
+            pusher.begun(otlp::resource::attributes(target, &run, &self.declared));
         }
         if self.mode != Mode::Silent {
             let simulated = if target.simulated { " [SIMULATED]" } else { "" };
@@ -297,6 +327,9 @@ impl Watch for Screen {
         if let Some(exporter) = &self.exporter {
             exporter.phase(label, Arc::clone(&live.snapshot), in_flight.clone());
         }
+        if let Some(pusher) = &self.pusher {
+            pusher.phase(label, Arc::clone(&live.snapshot), in_flight.clone());
+        }
         let totals = Totals { requests: shots, duration };
         if self.mode == Mode::Full {
             self.show_in_full(label, totals, live);
@@ -308,6 +341,9 @@ impl Watch for Screen {
     fn phase_over(&mut self) {
         if let Some(exporter) = &self.exporter {
             exporter.phase_over();
+        }
+        if let Some(pusher) = &self.pusher {
+            pusher.phase_over();
         }
         if let Some(progress) = self.progress.take() {
             progress.finish();
@@ -338,5 +374,7 @@ impl Watch for Screen {
 
     fn ended(&mut self) {
         self.full = None;
+        // Its last post must not come after the results.
+        self.pusher = None;
     }
 }

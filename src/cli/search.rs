@@ -14,10 +14,11 @@ use crate::cli::launched;
 use crate::cli::origin::Origin;
 use crate::cli::resolve::resolve;
 use crate::cli::run::{
-    Screen, experiment_exit, preflight_exit, print, tell_denied, tell_denied_notes,
-    write_prometheus,
+    Screen, experiment_exit, preflight_exit, print, publish, tell_denied, tell_denied_notes,
 };
 use crate::cli::typed::{RunArgs, Settings};
+use crate::cli::upload;
+use crate::cli::workers;
 use crate::clock::Nanos;
 use crate::console;
 use crate::experiment::comparison_files::{Manifest, write_search};
@@ -95,6 +96,7 @@ pub fn run(arguments: &SearchArgs, matches: &ArgMatches) -> Coded<Exit> {
     };
     engine_threads::ensure(std::slice::from_mut(&mut begun.resolved))?;
     engine_log::set_up(std::slice::from_mut(&mut begun.resolved), Destination::RunDirectory)?;
+    upload::check([&begun.resolved])?;
     let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
     match launched::start(&mut begun.resolved, &stop)? {
         None => search_on(begun, &stop, None),
@@ -151,7 +153,7 @@ fn search_on(mut begun: Begun, stop: &Stop, server: Option<&mut LaunchedServer>)
     let mut run = search::play(&mut search, &terms, ready, stop, &mut screen, &mut save)
         .map_err(|error| (experiment_exit(&error), anyhow::Error::new(error)))?;
     drop(screen);
-    write_prometheus(&resolved, std::slice::from_ref(&run))?;
+    publish(&resolved, std::slice::from_ref(&run))?;
     artefacts::note_codes(&mut run).map_err(|error| failure(error.into()))?;
     artefacts::write_reports(&run).map_err(|error| failure(error.into()))?;
     manifest.end(run.manifest.state);
@@ -166,7 +168,8 @@ fn search_on(mut begun: Begun, stop: &Stop, server: Option<&mut LaunchedServer>)
     let of_search = tell_denied_notes(notes(&search), &resolved.deny).is_some();
     let is_denied = of_search || !artefacts::denied(&run).is_empty();
     let is_less = matches!(exit, Exit::Ok | Exit::SloMissed);
-    Ok(if is_denied && is_less { Exit::Invalid } else { exit })
+    let exit = if is_denied && is_less { Exit::Invalid } else { exit };
+    Ok(upload::after(&resolved, directory.path(), stop, exit))
 }
 
 /// Loads that miss are part of every search; only one that no load meets has missed.
@@ -286,6 +289,7 @@ fn resolved(
         ..said.clone()
     };
     let mut resolved = resolve(&settings)?;
+    workers::refuse(&resolved, "search")?;
     if resolved.batch_sizes.len() > 1 {
         return Err(anyhow!("a search asks one batch size: give one number of `--batch-size`"));
     }

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use anyhow::Context;
 use clap::Command;
+use clap::builder::PossibleValuesParser;
 use clap_complete::Shell;
 
 use crate::cli::exit::{Coded, Exit};
-use crate::cli::run;
+use crate::cli::{help, run};
 
 const NAME: &str = "bareflight";
 
@@ -16,12 +17,40 @@ const NAME: &str = "bareflight";
 ///
 /// # Errors
 /// When nobody takes the output.
-pub fn complete(mut program: Command, shell: Shell) -> Coded<Exit> {
+pub fn complete(program: &Command, shell: Shell) -> Coded<Exit> {
     let mut script = Vec::new();
+    let mut program = completed(program);
     clap_complete::generate(shell, &mut program, NAME, &mut script);
     let script = String::from_utf8_lossy(&script);
     run::print(&script).map_err(|error| (Exit::Failure, error))?;
     Ok(Exit::Ok)
+}
+
+/// The program with what may be typed alone: no flag that a command refuses, and what can be asked of `help`.
+fn completed(program: &Command) -> Command {
+    let topics = help::names(program);
+    without_hidden(program).mut_subcommand("help", |help| {
+        help.mut_args(|words| match words.get_id() == "words" {
+            true => words.value_parser(PossibleValuesParser::new(topics.clone())),
+            false => words,
+        })
+    })
+}
+
+fn without_hidden(command: &Command) -> Command {
+    let flags = command.get_arguments().filter(|flag| !flag.is_hide_set());
+    let commands = command.get_subcommands().filter(|command| !command.is_hide_set());
+    let shown = Command::new(command.get_name().to_owned())
+        .args(flags.cloned())
+        .subcommands(commands.map(without_hidden));
+    let shown = match command.get_version() {
+        Some(version) => shown.version(version.to_owned()),
+        None => shown,
+    };
+    match command.get_about() {
+        Some(about) => shown.about(about.clone()),
+        None => shown,
+    }
 }
 
 /// Writes one manual page for the program and one for each command into a folder.
@@ -38,4 +67,36 @@ pub fn write_manual(program: Command, folder: &Path) -> Coded<Exit> {
 fn write_pages(program: Command, folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
     clap_mangen::generate_to(program.disable_help_subcommand(true), folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::serve::hide_run_flags;
+    use crate::cli::typed::Cli;
+
+    /// What bash offers, as the script lists it for a command.
+    fn script_of(command: &str) -> String {
+        let mut script = Vec::new();
+        let mut program = completed(&hide_run_flags(Cli::clap_command()));
+        clap_complete::generate(Shell::Bash, &mut program, NAME, &mut script);
+        let script = String::from_utf8(script).expect("text");
+        let begin = format!("bareflight__subcmd__{command})\n            opts=\"");
+        let start =
+            script.find(&begin).unwrap_or_else(|| panic!("{begin} in {script}")) + begin.len();
+        script[start..].lines().next().unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn a_shell_offers_no_flag_that_a_command_refuses() {
+        let serve = script_of("serve");
+        assert!(serve.contains("--grpc-port") && !serve.contains("--rate "), "{serve}");
+        assert!(script_of("run").contains("--rate "));
+    }
+
+    #[test]
+    fn a_shell_offers_the_topics_of_help() {
+        let help = script_of("help");
+        assert!(help.contains("scenarios") && help.contains("run"), "{help}");
+    }
 }

@@ -4,23 +4,102 @@
 use anyhow::{Context, anyhow};
 
 use crate::cli::exit::{Coded, Exit};
-use crate::experiment::workers::{Place, work};
+use crate::cli::typed::MeasureArgs;
+use crate::console;
+use crate::experiment::workers::calls::{self, Listening};
+use crate::experiment::workers::{link_of_this_process, work};
+use crate::issue::workers::link::Link;
 use crate::load::Load;
 use crate::load::plan::Slice;
 use crate::load::stages::StagesOf;
 use crate::settings::Resolved;
+use crate::targets::mpi_job::MpiJob;
 use crate::targets::registry;
 
-/// Works, where this process was started as a worker.
+/// Works, where this process was started as a worker, or told whose worker it is.
 ///
 /// # Errors
 /// When the leading process cannot be reached.
-pub fn work_as_asked(resolved: &Resolved) -> Coded<Option<Exit>> {
-    let Some(place) = Place::of_this_process() else { return Ok(None) };
-    work(resolved.clone(), &place)
+pub fn work_as_asked(resolved: &Resolved, leader: Option<&str>) -> Coded<Option<Exit>> {
+    let started = link_of_this_process()
         .context("the process that leads the load is gone")
         .map_err(|error| (Exit::Failure, error))?;
-    Ok(Some(Exit::Ok))
+    let link = match (started, leader) {
+        (Some(link), _) => link,
+        (None, Some(leader)) => {
+            call(leader, resolved.quiet).map_err(|error| (Exit::Preflight, error))?
+        }
+        (None, None) => return Ok(None),
+    };
+    work_over(link, resolved).map(Some)
+}
+
+/// Works until the leading process has no more to do.
+///
+/// # Errors
+/// When that process is gone.
+pub fn work_over(link: Link, resolved: &Resolved) -> Coded<Exit> {
+    work(resolved.clone(), link)
+        .context("the process that leads the load is gone")
+        .map_err(|error| (Exit::Failure, error))?;
+    Ok(Exit::Ok)
+}
+
+/// Calls the leading process on another host.
+fn call(leader: &str, is_quiet: bool) -> anyhow::Result<Link> {
+    let remedy = || {
+        format!(
+            "`--worker-of {leader}` cannot be reached: start `bareflight run … --workers N --workers-listen 0.0.0.0:PORT` \
+             there first"
+        )
+    };
+    let addresses = calls::addresses_of(leader).with_context(remedy)?;
+    let stream = calls::call(&addresses, None, None).with_context(remedy)?;
+    let link = calls::welcomed(stream).with_context(|| format!("`--worker-of {leader}`"))?;
+    if !is_quiet {
+        console::print_notice(format_args!("a worker of {leader}, which prints the results"));
+    }
+    Ok(link)
+}
+
+/// Where workers call that this process does not start, where it was asked for.
+///
+/// # Errors
+/// When nobody can listen there, or nobody is awaited.
+pub fn listening(
+    arguments: &MeasureArgs,
+    resolved: &Resolved,
+) -> anyhow::Result<Option<Listening>> {
+    let Some(address) = &arguments.workers_listen else { return Ok(None) };
+    if resolved.workers.is_none() {
+        return Err(anyhow!(
+            "`--workers-listen {address}` waits for nobody: say with `--workers N` how many workers will call"
+        ));
+    }
+    if let Some(job) = MpiJob::of_this_process() {
+        return Err(anyhow!(
+            "mpirun started {} processes, which are the workers: leave out `--workers-listen {address}`",
+            job.size
+        ));
+    }
+    let listening = Listening::at(address).with_context(|| {
+        format!("`--workers-listen {address}`: give an address of this host and a free port, as `0.0.0.0:7000`")
+    })?;
+    Ok(Some(listening))
+}
+
+/// Refuses workers where a command has no use for them.
+///
+/// # Errors
+/// Where some are asked for.
+pub fn refuse(resolved: &Resolved, command: &str) -> anyhow::Result<()> {
+    match resolved.workers {
+        None => Ok(()),
+        Some(workers) => Err(anyhow!(
+            "`--workers {workers}` divides the load of `bareflight run`, and `bareflight {command}` sends from one process: leave \
+             it out"
+        )),
+    }
 }
 
 /// Refuses what cannot be divided, before any process is started.
@@ -29,9 +108,6 @@ pub fn work_as_asked(resolved: &Resolved) -> Coded<Option<Exit>> {
 /// The first thing that cannot, with its remedy.
 pub fn check(resolved: &Resolved, resumes: bool) -> anyhow::Result<()> {
     let Some(workers) = resolved.workers else { return Ok(()) };
-    if workers == 0 {
-        return Err(anyhow!("`--workers 0` would send nothing: give at least 1, or leave it out"));
-    }
     let can = registry::abilities_of(&resolved.target);
     if can.server.is_none() && !can.replies_at_once {
         return Err(anyhow!(
@@ -91,7 +167,6 @@ mod tests {
             ("target = 'sim:h200-llama3-8b-fp8'", 2, "`sim:h200-llama3-8b-fp8` is an engine"),
             ("target = 'null:'\nconcurrency = [8, 3]", 4, "concurrency 3"),
             ("target = 'null:'\nrate = [8]\nmax_in_flight = 1", 2, "--max-in-flight"),
-            ("target = 'null:'", 0, "--workers 0"),
             ("target = 'null:'\nnvtx = true", 2, "--nvtx"),
         ] {
             let said = refusal(settings, workers);

@@ -1,14 +1,33 @@
 //! Lines on standard error, each in one write: ranks of an MPI job share the terminal, and pieces of two lines would mix.
 
+pub mod columns;
+pub mod keeper;
 pub mod streams;
 pub mod terminal;
 
 use std::fmt;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether nothing is said here, since another process of the same job says it.
+static IS_SILENT: AtomicBool = AtomicBool::new(false);
+
+/// Says nothing from now on, or again what there is to say.
+pub fn be_silent(is_silent: bool) {
+    IS_SILENT.store(is_silent, Ordering::Relaxed);
+}
+
+/// Whether nothing is said here.
+pub fn is_silent() -> bool {
+    IS_SILENT.load(Ordering::Relaxed)
+}
 
 /// Writes `bareflight: ` and the message as one line. An error of the terminal stops nothing: there is no place left to
 /// report it to.
 pub fn print_notice(message: fmt::Arguments<'_>) {
+    if is_silent() {
+        return;
+    }
     let _closed = write_line(&mut *streams::notices(), format_args!("bareflight: {message}"));
 }
 

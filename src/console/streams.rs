@@ -101,15 +101,26 @@ pub fn keep_engine_log(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The last lines of a captured log and its file, where there are any.
+/// The last lines of a captured log, fit for a terminal, and its file, where there are any.
 pub fn last_engine_lines(most: usize) -> Option<(Option<PathBuf>, Vec<String>)> {
     const A_SCREEN: u64 = 16 << 10;
     let log = TRUE.get()?.log.lock().unwrap_or_else(PoisonError::into_inner);
     let log = log.as_ref()?;
     let text = String::from_utf8_lossy(&end_of(&log.file, A_SCREEN).ok()?).into_owned();
-    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let lines: Vec<String> = text.lines().map(shown).collect();
     let last = lines[lines.len().saturating_sub(most)..].to_vec();
     (!last.is_empty()).then(|| (log.path.clone(), last))
+}
+
+/// A line as a terminal may have it: nothing that would move its cursor, and no longer than a few of its rows.
+fn shown(line: &str) -> String {
+    const LONGEST: usize = 400;
+    let plain = line.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c });
+    let mut kept: String = plain.take(LONGEST).collect();
+    if line.chars().nth(LONGEST).is_some() {
+        kept.push('…');
+    }
+    kept
 }
 
 fn end_of(file: &File, most: u64) -> io::Result<Vec<u8>> {
@@ -145,11 +156,24 @@ pub fn results() -> Box<dyn Write> {
     }
 }
 
-fn is_terminal_for_results() -> bool {
+/// Whether a person looks at results.
+pub fn is_terminal_for_results() -> bool {
     match (TRUE.get(), host::results()) {
         (Some(it), _) => it.results.is_terminal(),
         (None, Some(held)) => held.is_terminal(),
         (None, None) => io::stdout().is_terminal(),
+    }
+}
+
+/// The stream of results for something that wants a descriptor.
+///
+/// # Errors
+/// When the system cannot duplicate it.
+pub fn results_file() -> io::Result<File> {
+    match (TRUE.get(), host::results()) {
+        (Some(it), _) => it.results.try_clone(),
+        (None, Some(held)) => held.try_clone(),
+        (None, None) => Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?)),
     }
 }
 
@@ -195,4 +219,16 @@ pub fn notices_file() -> io::Result<File> {
 /// When the system cannot duplicate it.
 pub fn notices_of_a_child() -> io::Result<Stdio> {
     notices_file().map(Stdio::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_log_cannot_move_the_cursor_and_a_long_one_is_cut() {
+        assert_eq!(shown("a\tb \u{1b}[2J\0c"), "a\tb \u{fffd}[2J\u{fffd}c");
+        let long = shown(&"ä".repeat(70_000));
+        assert_eq!((long.chars().count(), long.ends_with('…')), (401, true));
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Signals stay the terminal's: Ctrl-C is SIGINT, as everywhere else, and only keys are read here. Whatever prints while a view
 //! has the terminal waits and is printed when it is given back, which happens at the view's end, at a panic, and before a
-//! second Ctrl-C ends the program.
+//! second Ctrl-C ends the program. Where this process is killed or crashes, its keeper gives it back (see [`Keeper`]).
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -15,6 +15,7 @@ use rustix::termios::{
     tcgetwinsize, tcsetattr,
 };
 
+use crate::console::keeper::Keeper;
 use crate::console::streams;
 
 /// What a view has taken, while it has it.
@@ -24,6 +25,8 @@ struct Taken {
     screen: File,
     /// The keyboard's mode before, where it was changed.
     keyboard: Option<Termios>,
+    /// Without one, only a kill leaves the terminal as it is.
+    keeper: Option<Keeper>,
     waiting: Vec<(Stream, Vec<u8>)>,
 }
 
@@ -36,7 +39,7 @@ pub(super) enum Stream {
 
 /// The alternate screen, without cursor and wrapped lines.
 const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J";
-const LEAVE: &[u8] = b"\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l";
+pub(super) const LEAVE: &[u8] = b"\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l";
 /// The size of a terminal that does not say its own.
 const UNKNOWN: (u16, u16) = (80, 24);
 /// Turns a special character of a terminal off.
@@ -58,18 +61,22 @@ pub fn take() -> io::Result<()> {
     let mut screen = streams::notices_file()?;
     give_back_at_a_panic();
     let keyboard = listen_to_keys();
+    let keeper = Keeper::start(keyboard.as_ref()).ok();
     screen.write_all(ENTER)?;
-    *taken = Some(Taken { screen, keyboard, waiting: Vec::new() });
+    *taken = Some(Taken { screen, keyboard, keeper, waiting: Vec::new() });
     Ok(())
 }
 
 /// Gives the terminal back as it was, and prints what has waited.
 pub fn release() {
-    let Some(Taken { mut screen, keyboard, waiting }) = taken().take() else { return };
+    let Some(Taken { mut screen, keyboard, keeper, waiting }) = taken().take() else { return };
     // A terminal that is gone needs nothing.
     let _gone = screen.write_all(LEAVE);
     if let Some(mode) = keyboard {
         let _gone = tcsetattr(stdin(), OptionalActions::Now, &mode);
+    }
+    if let Some(keeper) = keeper {
+        keeper.dismiss();
     }
     for (stream, text) in waiting {
         let mut to: Box<dyn Write> = match stream {
@@ -167,5 +174,38 @@ pub(super) fn keep(stream: Stream, text: &[u8]) -> bool {
             true
         }
         None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    const CHILD: &str = "console::terminal::tests::takes_the_terminal_and_panics";
+
+    #[test]
+    #[ignore = "a part of the next test, which runs it on a terminal of its own"]
+    fn takes_the_terminal_and_panics() {
+        take().expect("a terminal");
+        panic!("as planned");
+    }
+
+    #[test]
+    fn a_panic_gives_the_terminal_back_before_it_is_told() {
+        let this = std::env::current_exe().expect("a path");
+        let line = format!("{} --exact {CHILD} --ignored --nocapture", this.display());
+        let output = Command::new("script")
+            .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+            .stdin(Stdio::null())
+            .output()
+            .expect("`script` of util-linux is there");
+        let seen = String::from_utf8_lossy(&output.stdout).into_owned();
+        let (entered, left) = ("\x1b[?1049h", "\x1b[?1049l");
+        let (_, after) = seen.split_once(entered).unwrap_or_else(|| panic!("never taken: {seen}"));
+        let (_, after) =
+            after.split_once(left).unwrap_or_else(|| panic!("never given back: {seen}"));
+        assert!(after.contains("as planned"), "{seen}");
     }
 }

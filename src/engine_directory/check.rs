@@ -99,7 +99,8 @@ fn code_of(about: &str) -> Code {
     }
 }
 
-pub(super) fn refuse(about: &str, sentence: String, remedy: impl Into<String>) -> EngineProblem {
+/// In the way of a run.
+pub(crate) fn refuse(about: &str, sentence: String, remedy: impl Into<String>) -> EngineProblem {
     EngineProblem {
         code: code_of(about),
         severity: Severity::Refuse,
@@ -126,6 +127,7 @@ impl EngineDirectory {
         let mut problems: Vec<EngineProblem> = [
             self.missing_ranks(),
             self.world_size(planned.ranks),
+            self.device_ids(planned),
             self.version(planned.library_version),
             self.batching(),
             self.batch_size(planned.settings),
@@ -172,6 +174,27 @@ impl EngineDirectory {
             mapping.tensor, mapping.pipeline, mapping.context
         );
         Some(refuse("mapping.world_size", sentence, format!("start it with `mpirun -n {built}`")))
+    }
+
+    /// The executor wants an id for each rank; with fewer, it takes them for those of one machine of several.
+    fn device_ids(&self, planned: &PlannedUse<'_>) -> Option<EngineProblem> {
+        let (ids, built) = (&planned.settings.device_ids, self.config.mapping.world_size());
+        let count = ids.len() as u32;
+        let fits = match planned.ranks {
+            Some(_) if count > 0 => built % count == 0,
+            _ => count == built,
+        };
+        let named = ids.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+        let is_twice = ids.iter().enumerate().any(|(at, id)| ids[..at].contains(id));
+        if ids.is_empty() || fits && !is_twice {
+            return None;
+        }
+        let each = if is_twice { ", each another" } else { "" };
+        let sentence = format!(
+            "`--device-ids {named}` does not go with the engine, which was built for {built} rank{}",
+            if built == 1 { "" } else { "s" }
+        );
+        Some(refuse("device_ids", sentence, format!("name {built} of this machine's GPUs{each}")))
     }
 
     /// A suffix such as `+cu130` names a build of the same release.

@@ -96,7 +96,8 @@ impl Mistaken {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The surer one first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Engine,
     Checkpoint,
@@ -106,9 +107,7 @@ enum Kind {
 /// By the keys of its `config.json`, and of a folder without one by its weights.
 fn kind_of(folder: &Path) -> Option<Kind> {
     let Ok(text) = fs::read_to_string(folder.join("config.json")) else {
-        let has = |name: &str| folder.join(name).is_file();
-        let weights = ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"];
-        return weights.into_iter().any(has).then_some(Kind::HuggingFace);
+        return by_its_weights(folder);
     };
     let config: Value = serde_json::from_str(&text).ok()?;
     let has = |key: &str| config.get(key).is_some();
@@ -121,6 +120,25 @@ fn kind_of(folder: &Path) -> Option<Kind> {
     } else {
         None
     }
+}
+
+/// `rank0.engine`, `rank0.safetensors`, or weights under the names that Hugging Face gives them, in one file or many.
+fn by_its_weights(folder: &Path) -> Option<Kind> {
+    let entries = fs::read_dir(folder).ok()?.filter_map(Result::ok);
+    let kinds = entries.filter_map(|entry| {
+        let name = entry.file_name().to_str()?.to_owned();
+        let (stem, ending) = name.rsplit_once('.')?;
+        let of_rank = stem.strip_prefix("rank").is_some_and(|rank| rank.parse::<u32>().is_ok());
+        match ending {
+            "engine" if of_rank => Some(Kind::Engine),
+            "safetensors" if of_rank => Some(Kind::Checkpoint),
+            "safetensors" => Some(Kind::HuggingFace),
+            "bin" | "pth" | "json" if stem.starts_with("pytorch_model") => Some(Kind::HuggingFace),
+            "json" if stem == "model.safetensors.index" => Some(Kind::HuggingFace),
+            _ => None,
+        }
+    });
+    kinds.min()
 }
 
 /// Folders in it, sorted.
@@ -233,10 +251,18 @@ mod tests {
     }
 
     #[test]
+    fn weights_of_ranks_alone_are_a_checkpoint_and_engines_alone_lack_their_config() {
+        assert!(said(&[("rank0.safetensors", "")], "").contains("trtllm-build --checkpoint_dir /"));
+        assert_eq!(said(&[("rank0.engine", "")], ""), "nothing");
+    }
+
+    #[test]
     fn a_hugging_face_folder_is_told_with_both_commands_and_with_what_runs_it_as_it_is() {
         for files in [
             [("config.json", HUGGING_FACE), ("model.safetensors", "")],
             [("model.safetensors.index.json", "{}"), ("tokenizer.json", "{}")],
+            [("model-00001-of-00004.safetensors", ""), ("tokenizer.json", "{}")],
+            [("pytorch_model-00001-of-00002.bin", ""), ("tokenizer.json", "{}")],
         ] {
             let said = said(&files, "");
             for named in ["convert_checkpoint.py --model_dir /", "trtllm-build", "local:/"] {

@@ -11,9 +11,11 @@ use crate::report::html::plot;
 use crate::report::png::{self, PngError};
 use crate::report::table::marks as marks_of;
 use crate::report::{
-    Experiment, FileNote, PointReport, html, notes, prometheus, repeats, summary_csv, summary_json,
+    Experiment, FileNote, PointReport, html, notes, otlp, prometheus, repeats, summary_csv,
+    summary_json,
 };
 use crate::settings::export::{ExportFormat, PlotFormat};
+use crate::settings::otlp_address::OtlpAddress;
 use crate::store::manifest::State;
 use crate::store::measured_run::MeasuredRun;
 use crate::store::parquet_tables::{self, ParquetFileError};
@@ -52,8 +54,21 @@ pub fn note_codes(run: &mut MeasuredRun) -> Result<(), WriteError> {
 /// When the file cannot be written.
 pub fn write_prometheus(run: &MeasuredRun) -> Result<(), WriteError> {
     let shown = as_experiment(run);
-    let text = prometheus::render(&shown.target.name, &shown.points, None);
+    let text = prometheus::render(&shown.target.name, shown.target.simulated, &shown.points, None);
     write_whole(&run.directory.file(file::PROMETHEUS), text.as_bytes())
+}
+
+/// Sends the results to a collector. One that takes nothing is told of and changes nothing.
+///
+/// # Errors
+/// When records cannot be read.
+pub fn push_otlp(run: &MeasuredRun, address: &OtlpAddress) -> Result<(), RecordsError> {
+    let records = run.load_records()?;
+    let started = run.manifest.started.parse::<jiff::Timestamp>();
+    let started = started.map_or(0, |at| u64::try_from(at.as_nanosecond()).unwrap_or(0));
+    let message = otlp::of_run(&as_experiment(run), started, &records);
+    otlp::push::post_or_tell(address, &message, otlp::push::time_for_results());
+    Ok(())
 }
 
 /// What came up although it was denied, each in a sentence that names its code.

@@ -111,7 +111,7 @@ pub fn prepare(sides: &mut [Resolved], blocks: u32) -> Result<ReadyBlocks, Prefl
         // What is given for all sides is in vain at one of which nothing is known.
         warnings.extend(lacking.filter(|_| it.deployment().is_some()));
         rooflines.push(roofline);
-        openings.push(Opening { target: it.target, telemetry });
+        openings.push(Opening { target: it.target, telemetry, calls: None });
     }
     Ok(ReadyBlocks { openings, rooflines, plans, warnings })
 }

@@ -2,6 +2,7 @@
 
 use crate::engine_directory::memory::{CommonPrefix, KvEstimate};
 use crate::engine_directory::{EngineDirectory, EngineProblem, PlannedUse, Severity};
+use crate::experiment::machine::absent_device_ids;
 use crate::experiment::preflight::PreflightError;
 use crate::load::plan::Plan;
 use crate::observe::gpu::known::KnownGpus;
@@ -45,6 +46,7 @@ pub(super) fn check_engines(
             ..planned(&resolved.engine, named, resolved, plans)
         };
         findings.extend(directory.check(&planned));
+        findings.extend(absent_device_ids(named, resolved));
         kv = directory.kv_estimate(&planned);
     }
     let (refused, warnings): (Vec<EngineProblem>, Vec<EngineProblem>) =

@@ -71,29 +71,26 @@ impl GpuWatch {
         self.telemetry.start().map_err(ExperimentError::GpuSamples)
     }
 
-    /// Ends the sampling of a point behind its window, and writes every sample.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
+    /// Ends the sampling of a point behind its window, and writes every sample; what they come to stands where they cannot be
+    /// written.
     pub fn finish(
         &mut self,
         sampling: SamplingThread,
         point: u32,
         window: Window,
-    ) -> Result<GpuUse, ExperimentError> {
+    ) -> (GpuUse, Result<(), ExperimentError>) {
         let samples = sampling.finish(window.end);
+        let written = self.write(point, &samples).map_err(ExperimentError::GpuSamples);
         let Telemetry { driver, watched, .. } = &self.telemetry;
-        for sample in &samples {
-            let uuid = watched.get(sample.gpu as usize).map_or("", |gpu| &gpu.uuid);
-            let line = serde_json::to_string(&Line { point, uuid, sample });
-            writeln!(
-                self.lines,
-                "{}",
-                line.map_err(std::io::Error::from).map_err(ExperimentError::GpuSamples)?
-            )
-            .map_err(ExperimentError::GpuSamples)?;
+        (GpuUse::of(driver.clone(), watched, &samples, window), written)
+    }
+
+    fn write(&mut self, point: u32, samples: &[GpuSample]) -> std::io::Result<()> {
+        for sample in samples {
+            let watched = self.telemetry.watched.get(sample.gpu as usize);
+            let uuid = watched.map_or("", |gpu| &gpu.uuid);
+            writeln!(self.lines, "{}", serde_json::to_string(&Line { point, uuid, sample })?)?;
         }
-        self.lines.flush().map_err(ExperimentError::GpuSamples)?;
-        Ok(GpuUse::of(driver.clone(), watched, &samples, window))
+        self.lines.flush()
     }
 }

@@ -7,7 +7,7 @@ use crate::experiment::artefacts::{self, ExtraFilesError};
 use crate::experiment::cells::{self, MeasuredCells};
 use crate::report::Experiment;
 use crate::report::cells::{CellsReport, Group};
-use crate::report::together::{Side, name_sides, pictures, side_of, table};
+use crate::report::together::{Side, name_sides, page, pictures, side_of, table};
 use crate::settings::export::PlotFormat;
 use crate::settings::launch::FolderLayout;
 use crate::store::measured_run::MeasuredRun;
@@ -33,6 +33,16 @@ pub enum Results {
     Run(Box<MeasuredRun>),
     /// Every scenario at every load.
     Cells(Box<MeasuredCells>),
+}
+
+impl Results {
+    /// Where it lies.
+    pub fn directory(&self) -> &RunDirectory {
+        match self {
+            Self::Run(run) => &run.directory,
+            Self::Cells(measured) => &measured.directory,
+        }
+    }
 }
 
 impl Launched {
@@ -75,8 +85,8 @@ struct Together {
     sides: Vec<Side>,
 }
 
-/// Writes `benchmark_summary.txt` and `benchmark_comparison.svg`, and gives back the table for the console. Of cells there is one
-/// comparison, and one picture, for each scenario.
+/// Writes `benchmark_summary.txt`, `benchmark_comparison.html` and `benchmark_comparison.svg`, and gives back the table for the console.
+/// Of cells there is one comparison, with a page and a picture, for each scenario.
 ///
 /// # Errors
 /// When a file cannot be written.
@@ -128,12 +138,15 @@ fn write_together(
     let summaries: String = summaries.collect();
     write_whole(&folder.join("benchmark_summary.txt"), summaries.as_bytes())?;
     for Together { scenario, sides } in together {
+        let of = in_file_name(scenario);
+        let page = page::render(sides, margin);
+        write_whole(&folder.join(format!("benchmark_comparison{of}.html")), page.as_bytes())?;
         // Without a load that can be drawn there is no picture.
         let Some(svg) = pictures::comparison(sides) else { continue };
         let formats = if plots.is_empty() { &[PlotFormat::Svg] } else { plots };
         for format in formats {
             let (extension, bytes) = artefacts::as_picture(&svg, *format)?;
-            let name = format!("benchmark_comparison{}.{extension}", in_file_name(scenario));
+            let name = format!("benchmark_comparison{of}.{extension}");
             write_whole(&folder.join(name), &bytes)?;
         }
     }

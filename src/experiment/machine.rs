@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use crate::engine_directory::EngineProblem;
-use crate::engine_directory::check::warn;
+use crate::engine_directory::check::{refuse, warn};
 use crate::experiment::preflight::PreflightError;
+use crate::ffi::cuda::visible_devices;
 use crate::observe::gpu::known::{CudaQuery, KnownGpus, MemorySource};
 use crate::observe::gpu::sampler::Telemetry;
 use crate::settings::Resolved;
@@ -33,6 +34,28 @@ pub(super) fn gpus(
     };
     let may_ask = cuda.library.is_some() || named.target.describe().abilities().local_gpus;
     Ok(KnownGpus::find(nvml, may_ask.then_some(&cuda))?)
+}
+
+/// Device ids, of the engine or the one that drafts for it, that CUDA does not show to this process; `None` too where CUDA says
+/// nothing.
+pub(super) fn absent_device_ids(named: &Named, resolved: &Resolved) -> Option<EngineProblem> {
+    let library = resolved.cuda_library.as_deref();
+    let drafting = resolved.engine.drafting.iter().flat_map(|it| &it.device_ids);
+    let asked: Vec<u32> = resolved.engine.device_ids.iter().chain(drafting).copied().collect();
+    let may_ask = library.is_some() || named.target.describe().abilities().local_gpus;
+    if asked.is_empty() || !may_ask {
+        return None;
+    }
+    let shown = visible_devices(library).ok()?.len() as u32;
+    let absent = asked.into_iter().find(|id| *id >= shown)?;
+    let sentence = format!(
+        "device id {absent} is asked for, and CUDA shows {shown} GPU{} to this process",
+        if shown == 1 { "" } else { "s" }
+    );
+    let last = shown
+        .checked_sub(1)
+        .map_or_else(String::new, |last| format!("name ids from 0 to {last}, or "));
+    Some(refuse("device_ids", sentence, format!("{last}let CUDA_VISIBLE_DEVICES show more")))
 }
 
 /// The model on its machine, with what its GPUs were measured to do where they were, and what is to be known where one of both is

@@ -175,7 +175,7 @@ pub fn prepare(resolved: &mut Resolved) -> Result<Ready, PreflightError> {
     warnings.extend(lacking);
     warnings.extend(gpus_said_otherwise(named.target.describe(), resolved));
     warnings.extend(chosen.iter().flat_map(|it| workload_file::notices(it, &plans)));
-    let opening = Opening { target: named.target, telemetry };
+    let opening = Opening { target: named.target, telemetry, calls: None };
     Ok(Ready { opening, plans, warnings, roofline, kv, source, launched: None })
 }
 
@@ -198,7 +198,7 @@ fn gpus_said_otherwise(info: &TargetInfo, resolved: &Resolved) -> Option<EngineP
 pub fn describe_again(resolved: &Resolved) -> Result<Opening, PreflightError> {
     let named = registry::describe(&resolved.target, &resolved.engine, &resolved.served)?;
     let telemetry = gpu_watch::find(resolved, named.target.describe().abilities())?;
-    Ok(Opening { target: named.target, telemetry })
+    Ok(Opening { target: named.target, telemetry, calls: None })
 }
 
 /// Sends a short request or two to a target that can only be known by asking it; they are no part of the load.
@@ -212,8 +212,23 @@ pub fn probe(target: &mut dyn Target, plans: &[Plan]) -> Result<(), PreflightErr
         return Ok(());
     }
     let mut shot = list.shot(0)?;
+    let planned = shot.request.output.max_tokens;
     shorten(&mut shot.request);
-    Ok(target.probe(&shot)?)
+    match target.probe(&shot) {
+        // What is too short for a server says nothing of the load.
+        Err(TargetError::Refused { reason, .. })
+            if is_about_output_length(&reason) && shot.request.output.max_tokens < planned =>
+        {
+            shot.request.output.max_tokens = planned;
+            Ok(target.probe(&shot)?)
+        }
+        probed => Ok(probed?),
+    }
+}
+
+/// Whether a refusal names the member that bounds the output.
+fn is_about_output_length(reason: &str) -> bool {
+    reason.contains("max_tokens") || reason.contains("max_completion_tokens")
 }
 
 /// Tokens of a probe's prompt: too few for a block of any cache.

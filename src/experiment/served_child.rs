@@ -1,10 +1,11 @@
 //! Server process of a ladder: `bareflight serve` as a child process, started and ended with its rungs.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, PipeReader};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use rustix::io::{FdFlags, fcntl_setfd};
@@ -15,9 +16,13 @@ use crate::clock::{Nanos, now};
 use crate::console;
 use crate::console::streams;
 use crate::host;
+use crate::issue::stop::Stop;
 
 /// How long it may take to end after it was asked to.
 const PATIENCE: Nanos = Nanos::from_millis(20_000);
+
+/// Between two looks whether the user still waits for it.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Names the process whose end is the server's end.
 const SERVED_FOR: &str = "BAREFLIGHT_SERVED_FOR";
@@ -50,6 +55,9 @@ pub enum ServerError {
         /// Where its engine's lines are.
         log: PathBuf,
     },
+    /// The user did not want to wait for it.
+    #[error("interrupted while `bareflight serve` was loading its engine; it was stopped")]
+    Interrupted,
 }
 
 /// What it says of itself when it is ready.
@@ -75,8 +83,9 @@ impl Server {
     /// It is told of the readiness through a pipe of their own: what an engine writes to its streams goes to `log`.
     ///
     /// # Errors
-    /// When it cannot be started or ends before it is ready; what it said then is on standard error.
-    pub fn start(settings: &Path, log: &Path) -> Result<Self, ServerError> {
+    /// When it cannot be started or ends before it is ready, what it said then being on standard error; and when the user
+    /// wants the end meanwhile.
+    pub fn start(settings: &Path, log: &Path, stop: &Stop) -> Result<Self, ServerError> {
         let (told, tell) = std::io::pipe()?;
         // The child keeps it open under the same number.
         fcntl_setfd(&tell, FdFlags::empty()).map_err(std::io::Error::from)?;
@@ -97,8 +106,11 @@ impl Server {
         let mut server = Self { child, ready: unready };
         // So that the end of the child is the end of the pipe.
         drop(tell);
-        let mut line = String::new();
-        BufReader::new(told).read_line(&mut line)?;
+        let Some(line) = first_line(told, stop)? else {
+            // It is loading and would look for a signal only after that.
+            server.child.kill()?;
+            return Err(ServerError::Interrupted);
+        };
         server.ready = serde_json::from_str(&line).map_err(|_| {
             let line = line.trim();
             let said = if line.is_empty() { String::new() } else { format!("; it said: `{line}`") };
@@ -110,6 +122,27 @@ impl Server {
     /// Where it can be asked.
     pub fn ready(&self) -> &Ready {
         &self.ready
+    }
+}
+
+/// What is said first; `None` where the end is asked for before.
+fn first_line(told: PipeReader, stop: &Stop) -> std::io::Result<Option<String>> {
+    let (tell, said) = sync_channel(1);
+    std::thread::Builder::new().name("bf-ready".into()).spawn(move || {
+        let mut line = String::new();
+        let read = BufReader::new(told).read_line(&mut line).map(|_| line);
+        // After an interrupt nobody waits any more.
+        let _nobody_waits = tell.send(read);
+    })?;
+    loop {
+        match said.recv_timeout(LOOK) {
+            Ok(line) => return line.map(Some),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(std::io::Error::other("the thread that waits for it panicked"));
+            }
+            Err(RecvTimeoutError::Timeout) if stop.is_asked() => return Ok(None),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::clock::Window;
 use crate::observe::server_metrics::over_window::ServerUse;
 use crate::observe::server_metrics::places;
 use crate::observe::server_metrics::scraper::{NoMetrics, Place, Scrape, Scraping};
+use crate::record::disk::remedy;
 use crate::settings::Resolved;
 use crate::settings::server_metrics::ServerMetricsChoice;
 use crate::store::run_directory::{RunDirectory, file};
@@ -26,7 +27,7 @@ pub enum ServerWatchError {
     #[error("`--server-metrics`: {0}: name another URL, or leave it out")]
     Place(#[from] NoMetrics),
     /// The file.
-    #[error("`server_metrics.jsonl` cannot be written: {0}")]
+    #[error("`server_metrics.jsonl` cannot be written: {0}{then}", then = remedy(.0))]
     File(#[from] io::Error),
 }
 
@@ -70,23 +71,24 @@ impl ServerWatch {
         Ok(self.place.start()?)
     }
 
-    /// Ends the scraping of a point, and writes every answer.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
+    /// Ends the scraping of a point, and writes every answer; what is known of the window stands where they cannot be written.
     pub fn finish(
         &mut self,
         scraping: Scraping,
         point: u32,
         window: Window,
-    ) -> Result<ServerUse, ServerWatchError> {
+    ) -> (ServerUse, Result<(), ServerWatchError>) {
         let scrapes = scraping.finish();
+        let written = self.write(point, &scrapes);
         let Place { url, server } = &self.place;
-        for scrape in &scrapes {
-            let line = serde_json::to_string(&Line { point, server, scrape });
-            writeln!(self.lines, "{}", line.map_err(io::Error::from)?)?;
+        (ServerUse::of(server, url.to_string(), &scrapes, window), written.map_err(Into::into))
+    }
+
+    fn write(&mut self, point: u32, scrapes: &[Scrape]) -> io::Result<()> {
+        let server = &self.place.server;
+        for scrape in scrapes {
+            writeln!(self.lines, "{}", serde_json::to_string(&Line { point, server, scrape })?)?;
         }
-        self.lines.flush()?;
-        Ok(ServerUse::of(server, url.to_string(), &scrapes, window))
+        self.lines.flush()
     }
 }

@@ -20,6 +20,7 @@ use crate::load::plan::{Plan, PlanError};
 use crate::metrics::Summary;
 use crate::metrics::point_records::RecordsError;
 use crate::observe::gpu::library::NvmlUnavailable;
+use crate::record::disk::remedy;
 use crate::record::nvtx_ranges::NvtxError;
 use crate::settings::Resolved;
 use crate::store::manifest::{Manifest, PointEntry};
@@ -90,13 +91,13 @@ pub enum ExperimentError {
     )]
     Unheard(u32),
     /// The engine's own statistics could not be followed, so nothing was sent.
-    #[error("`iterations.jsonl` cannot be written, so nothing was sent: {0}")]
+    #[error("`iterations.jsonl` cannot be written, so nothing was sent: {0}{then}", then = remedy(.0))]
     Iterations(std::io::Error),
     /// The events of the engine's KV cache could not be followed, so nothing was sent.
-    #[error("`kv_events.jsonl` cannot be written, so nothing was sent: {0}")]
+    #[error("`kv_events.jsonl` cannot be written, so nothing was sent: {0}{then}", then = remedy(.0))]
     KvEvents(std::io::Error),
     /// The engine's own log could not be kept, so nothing was sent.
-    #[error("`engine.log` cannot be written, so nothing was sent: {0}")]
+    #[error("`engine.log` cannot be written, so nothing was sent: {0}{then}", then = remedy(.0))]
     EngineLog(std::io::Error),
     /// A target that was closed for another one's turn is not what it was.
     #[error("a side cannot be opened again: {0}")]
@@ -108,7 +109,7 @@ pub enum ExperimentError {
     #[error(transparent)]
     Records(#[from] RecordsError),
     /// GPUs could not be watched to the end.
-    #[error("`gpu.jsonl` cannot be written: {0}")]
+    #[error("`gpu.jsonl` cannot be written: {0}{then}", then = remedy(.0))]
     GpuSamples(std::io::Error),
 }
 
@@ -154,9 +155,9 @@ pub fn run(
     save_before_the_first_request(&directory, settings, &manifest)?;
     watch.begun(&info, &directory);
 
-    manifest.null_rate = Some(calibrate::null_rate()?);
-    // Of one process: it says nothing of several.
+    // Workers find out for themselves.
     if resolved.workers.is_none() {
+        manifest.null_rate = Some(calibrate::null_rate()?);
         calibrate_client(&mut manifest, resolved, &plans);
     }
     let mut runner = PointRunner::open(resolved, opening, &plans, directory, manifest, stop)?

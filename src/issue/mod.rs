@@ -1,7 +1,6 @@
 //! Playing a plan: drawing ahead, the issuer, phases, and the request to stop.
 
 pub mod conversations;
-pub mod crew;
 pub mod drawing;
 pub mod issuer;
 pub mod live_phase;
@@ -9,3 +8,4 @@ pub mod pace;
 pub mod phase;
 pub mod shots;
 pub mod stop;
+pub mod workers;

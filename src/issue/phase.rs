@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use crate::issue::conversations::play_conversations;
-use crate::issue::crew::{Crew, CrewError};
 use crate::issue::issuer::play;
 use crate::issue::live_phase::{InFlight, LivePhase};
 use crate::issue::pace::{Pace, Played};
 use crate::issue::shots::Shots;
 use crate::issue::stop::Stop;
+use crate::issue::workers::{Workers, WorkersError};
 use crate::load::Load;
 use crate::load::plan::{Shot, ShotFacts};
 use crate::observe::gpu::sampler::LatestSamples;
@@ -27,7 +27,7 @@ pub struct Stage(Players);
 
 enum Players {
     Here(Box<Here>),
-    Crew(Box<Crew>),
+    Workers(Box<Workers>),
 }
 
 /// A target that is opened in this process.
@@ -56,7 +56,7 @@ pub enum StageError {
     Target(#[from] TargetError),
     /// Processes that should send the load together.
     #[error(transparent)]
-    Crew(#[from] CrewError),
+    Workers(#[from] WorkersError),
     /// A thread.
     #[error("the recorder's thread cannot be started: {0}")]
     Thread(#[from] std::io::Error),
@@ -112,22 +112,22 @@ impl Stage {
     }
 
     /// Of several processes, each of which has opened the target.
-    pub fn of_crew(crew: Crew) -> Self {
-        Self(Players::Crew(Box::new(crew)))
+    pub fn of_workers(workers: Workers) -> Self {
+        Self(Players::Workers(Box::new(workers)))
     }
 
     /// The processes, where there are several.
-    pub fn crew(&self) -> Option<&Crew> {
+    pub fn workers(&self) -> Option<&Workers> {
         match &self.0 {
             Players::Here(_) => None,
-            Players::Crew(crew) => Some(crew),
+            Players::Workers(workers) => Some(workers),
         }
     }
 
     fn here(&self) -> Option<&Here> {
         match &self.0 {
             Players::Here(here) => Some(here),
-            Players::Crew(_) => None,
+            Players::Workers(_) => None,
         }
     }
 
@@ -136,7 +136,7 @@ impl Stage {
         match &mut self.0 {
             Players::Here(here) => here.session.connect(in_flight(load, shots)),
             // Each does so by itself when it is told to play.
-            Players::Crew(_) => {}
+            Players::Workers(_) => {}
         }
     }
 
@@ -159,7 +159,7 @@ impl Stage {
     ) -> (Played, PhaseRecords) {
         match &mut self.0 {
             Players::Here(here) => here.play(shots, pace, log),
-            Players::Crew(crew) => crew.play(shots, pace, log),
+            Players::Workers(workers) => workers.play(shots, pace, log),
         }
     }
 
@@ -172,7 +172,7 @@ impl Stage {
     pub fn facts(&self) -> Option<serde_json::Value> {
         match &self.0 {
             Players::Here(here) => here.session.facts(),
-            Players::Crew(crew) => crew.facts(),
+            Players::Workers(workers) => workers.facts(),
         }
     }
 
@@ -190,7 +190,7 @@ impl Stage {
     pub fn stray_ends(&self) -> u64 {
         match &self.0 {
             Players::Here(here) => here.gate.stray_ends(),
-            Players::Crew(crew) => crew.stray_ends(),
+            Players::Workers(workers) => workers.stray_ends(),
         }
     }
 
@@ -198,7 +198,7 @@ impl Stage {
     pub fn waited(&self) -> Waited {
         match &self.0 {
             Players::Here(here) => here.recorder.waited(),
-            Players::Crew(crew) => crew.waited(),
+            Players::Workers(workers) => workers.waited(),
         }
     }
 
@@ -206,7 +206,7 @@ impl Stage {
     pub fn broken(&self) -> Option<&str> {
         match &self.0 {
             Players::Here(here) => here.gate.broken(),
-            Players::Crew(crew) => crew.broken(),
+            Players::Workers(workers) => workers.broken(),
         }
     }
 
@@ -220,8 +220,8 @@ impl Stage {
                 backpressure: here.recorder.backpressure(),
                 gpus,
             },
-            Players::Crew(crew) => {
-                let (snapshot, in_flight) = crew.live();
+            Players::Workers(workers) => {
+                let (snapshot, in_flight) = workers.live();
                 let in_flight = InFlight::Workers(in_flight);
                 LivePhase { load, snapshot, in_flight, backpressure: Arc::default(), gpus }
             }
@@ -232,7 +232,7 @@ impl Stage {
     pub fn in_flight(&self) -> InFlight {
         match &self.0 {
             Players::Here(here) => InFlight::Gate(Arc::clone(&here.gate)),
-            Players::Crew(crew) => InFlight::Workers(crew.live().1),
+            Players::Workers(workers) => InFlight::Workers(workers.live().1),
         }
     }
 
@@ -240,7 +240,7 @@ impl Stage {
     pub fn finish(self) -> Drain {
         match self.0 {
             Players::Here(here) => here.session.finish(crate::clock::now()),
-            Players::Crew(crew) => crew.finish(),
+            Players::Workers(workers) => workers.finish(),
         }
     }
 }

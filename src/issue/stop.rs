@@ -1,18 +1,19 @@
 //! Stop request of the user, read by the issuer, and what is done at each signal.
 
 use std::fmt;
-use std::io::Read;
+use std::fs;
+use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
 use crate::console::terminal;
 
-/// Set by Ctrl-C or SIGTERM; read by the issuer between two requests. Beside it, whether the phase that runs has shown
+/// Set by Ctrl-C, SIGTERM or SIGHUP; read by the issuer between two requests. Beside it, whether the phase that runs has shown
 /// enough: it then ends early, and the run goes on.
 #[derive(Clone, Default)]
 pub struct Stop {
@@ -50,12 +51,12 @@ impl Stop {
         Self::default()
     }
 
-    /// Set by the first Ctrl-C or SIGTERM. The second one ends the program with code 130 as soon as its duties are done, and a
-    /// third one at once; what is on disk by then is intact, since rows are flushed whole.
+    /// Set by the first Ctrl-C, SIGTERM or SIGHUP. The second one ends the program with code 130 as soon as its duties are done,
+    /// and a third one at once; what is on disk by then is intact, since rows are flushed whole.
     ///
     /// # Errors
     /// When the kernel refuses the handler.
-    pub fn on_signals() -> std::io::Result<Self> {
+    pub fn on_signals() -> io::Result<Self> {
         let stop = Self::default();
         let (signals, wake) = UnixStream::pair()?;
         let is_ending = Arc::new(AtomicBool::new(false));
@@ -65,10 +66,30 @@ impl Stop {
             // One byte for each signal.
             low_level::pipe::register(signal, wake.try_clone()?)?;
         }
+        if !is_ignored(SIGHUP)? {
+            stop.hear_hangup(wake)?;
+        }
         let duties = Arc::clone(&stop.duties);
         let keep = move || attend(signals, &duties, &is_ending);
         thread::Builder::new().name("bf-signals".to_owned()).spawn(keep)?;
         Ok(stop)
+    }
+
+    /// A terminal that closes is heard once: the kernel and the shell both tell of it, and it is one wish.
+    fn hear_hangup(&self, mut wake: UnixStream) -> io::Result<()> {
+        let (mut hangups, heard) = UnixStream::pair()?;
+        flag::register(SIGHUP, Arc::clone(&self.asked))?;
+        low_level::pipe::register(SIGHUP, heard)?;
+        let keep = move || {
+            let mut byte = [0];
+            if hangups.read_exact(&mut byte).is_ok() {
+                // Whoever attends is gone only when the program ends.
+                let _is_ending = wake.write_all(&byte);
+            }
+            while hangups.read_exact(&mut byte).is_ok() {}
+        };
+        thread::Builder::new().name("bf-hangup".to_owned()).spawn(keep)?;
+        Ok(())
     }
 
     /// Does this at the first signal, beside what goes on.
@@ -148,6 +169,14 @@ impl Stop {
     pub fn set_enough(&self, enough: bool) {
         self.enough.store(enough, Ordering::Relaxed);
     }
+}
+
+/// Whether whoever started us wants this signal ignored, as `nohup` does.
+fn is_ignored(signal: i32) -> io::Result<bool> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let masks = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = masks.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    Ok(mask & (1 << (signal - 1)) != 0)
 }
 
 /// Waits for the first signal and for the second, and ends the program after that.

@@ -17,11 +17,11 @@ fn of_line(lines: &[Iteration], at: usize) -> Option<Iteration> {
     let line = &lines[at];
     match line.latency_of {
         LatencyOf::ThisIteration => return Some(*line),
-        LatencyOf::IterationBefore if line.is_idle() => return None,
+        LatencyOf::IterationBefore if nothing_ran(lines, at) => return None,
         LatencyOf::IterationBefore => {}
     }
     let next = lines.get(at + 1).filter(|next| next.iteration == line.iteration + 1)?;
-    let waited_before = at.checked_sub(1).is_none_or(|before| lines[before].is_idle());
+    let waited_before = at.checked_sub(1).is_none_or(|before| nothing_ran(lines, before));
     let (reported, between) = (reported(lines, at + 1), next.at - line.at);
     let latency = match reported.0 {
         1.. if waited_before && between.0 > 0 => reported.min(between),
@@ -36,6 +36,14 @@ fn of_line(lines: &[Iteration], at: usize) -> Option<Iteration> {
         ..*line
     };
     (latency.0 > 0).then_some(own)
+}
+
+/// Whether an engine had nothing to do at this line, or lost all of it: where a forward pass threw, the line has the batch of the
+/// iteration before, no request is active any more, and the next iteration has the same number.
+fn nothing_ran(lines: &[Iteration], at: usize) -> bool {
+    let line = &lines[at];
+    let is_repeated = || lines.get(at + 1).is_some_and(|next| next.iteration == line.iteration);
+    line.is_idle() || line.active == 0 && is_repeated()
 }
 
 /// The latency of the iteration before the line at `next`: in that line, or behind the line of an idle engine in the one that
@@ -148,6 +156,20 @@ mod tests {
         // Since the engine has nothing to do at 90 ms, until the prefill ends at 250 ms.
         lines[7].latency = Nanos::from_millis(160);
         assert_eq!(latencies(&aligned(&lines))[5..7], [50, 10]);
+    }
+
+    #[test]
+    fn a_forward_pass_that_threw_is_no_iteration_and_the_wait_after_it_belongs_to_none() {
+        let mut lines = one_request(0, 0);
+        // The sixth pass throws: a line with the batch of the fifth, and no request that is left.
+        lines[5] = Iteration { active: 0, completed: 0, ..line(5, 90, 10, (0, 1), 0) };
+        let mut after = one_request(5, 500);
+        after[1].latency = Nanos::from_millis(460);
+        let lines = [lines, after].concat();
+        assert_eq!(latencies(&aligned(&lines)), [50, 10, 10, 10, 10, 50, 10, 10, 10, 10]);
+        let window = Window { start: START, end: START + Nanos::from_millis(1_000) };
+        let summary = iterations::of(&lines, None, window).expect("iterations");
+        assert_eq!((summary.iterations, summary.lost), (10, 0));
     }
 
     #[test]

@@ -201,7 +201,8 @@ impl Connector {
         };
         Err(match last {
             Some((address, error)) => {
-                Failure::new(kind_of(&error), format!("{}{by} ({address}): {error}", self.shown))
+                let words = format!("{}{by} ({address}): {error}", self.shown);
+                self.via.explain(Failure::new(kind_of(&error), words))
             }
             None => Failure::new(FailureKind::Connect, format!("{} has no address", self.shown)),
         })
@@ -239,7 +240,7 @@ impl Connector {
     async fn open_tunnel(&self, socket: &mut StampedSocket, proxy: &Proxy) -> Result<(), Failure> {
         let failed = |what: String| {
             let message = format!("the proxy {proxy} makes no tunnel to {}: {what}", self.shown);
-            Failure::new(FailureKind::Connect, message)
+            self.via.explain(Failure::new(FailureKind::Connect, message))
         };
         let (place, line) = (&self.shown, proxy.authorization_line());
         let ask = format!("CONNECT {place} HTTP/1.1\r\nhost: {place}\r\n{line}\r\n");

@@ -74,6 +74,23 @@ fn addresses_of_a_name_share_connections_and_one_that_refuses_is_passed_over() {
 }
 
 #[test]
+fn a_name_of_both_families_is_reached_where_either_of_them_refuses() {
+    let Ok(six) = TcpListener::bind("[::1]:0") else { return };
+    let (four, at_four) = listener();
+    let at_six = six.local_addr().unwrap();
+    let gone = |address: &str| TcpListener::bind(address).unwrap().local_addr().unwrap();
+    for addresses in [[gone("[::1]:0"), at_four], [gone("127.0.0.1:0"), at_six]] {
+        for turn in 0..4 {
+            let connector = to(&addresses);
+            connector.begun.store(turn, Ordering::Relaxed);
+            let connect = move || async move { connector.connect().await.map(|_| ()) };
+            crate::network::thread::wait_for("families", connect).unwrap().unwrap();
+        }
+    }
+    assert_eq!(accepted(&four), 4);
+}
+
+#[test]
 fn where_no_address_answers_the_last_error_is_told() {
     let (gone, refusing) = listener();
     drop(gone);

@@ -48,6 +48,12 @@ fn message_in(value: &Value) -> Option<String> {
                 .find_map(message_in)?;
             let kind = members.get("type").and_then(Value::as_str);
             let code = members.get("code").filter(|code| !code.is_null());
+            // Some servers name the member here and nowhere else.
+            let about = members.get("param").and_then(Value::as_str);
+            let message = match about.filter(|name| !name.is_empty() && !message.contains(name)) {
+                Some(name) => format!("{message}: {name}"),
+                None => message,
+            };
             Some(match (kind, code) {
                 (Some(kind), Some(code)) => format!("{message} ({kind}, {code})"),
                 (Some(kind), None) => format!("{message} ({kind})"),
@@ -98,6 +104,7 @@ mod tests {
                 "too long (invalid_request_error, 400)",
             ),
             (r#"{"detail":"Not Found"}"#, "Not Found"),
+            (r#"{"error":{"message":"Unsupported","param":"seed"}}"#, "Unsupported: seed"),
             (r#"{"detail":[{"msg":"field required"}]}"#, r#"[{"msg":"field required"}]"#),
             (r#"{"error":"overloaded"}"#, "overloaded"),
             (r#"{"code":1302,"msg":"too many","success":false}"#, "too many (1302)"),

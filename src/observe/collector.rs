@@ -5,6 +5,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::record::disk::remedy;
+
 /// How often the source is read. An engine keeps its latest items in a ring, so fewer must arrive within one period than
 /// the ring holds.
 pub const PERIOD: Duration = Duration::from_millis(20);
@@ -208,11 +210,15 @@ impl<S: Source> Worker<S> {
         let written = self
             .log
             .write(*point, &self.unread)
-            .map_err(|error| format!("`{}` cannot be written: {error}", self.log.name()));
+            .map_err(|error| cannot_be_written(self.log.name(), &error));
         collected.items.extend(self.unread.drain(..).map(S::summary));
         self.last = collected.items.last().copied().or(self.last);
         collected.fault = read.and(written).err();
     }
+}
+
+fn cannot_be_written(name: &str, error: &io::Error) -> String {
+    format!("`{name}` cannot be written: {error}{}", remedy(error))
 }
 
 #[cfg(test)]

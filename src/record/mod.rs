@@ -2,6 +2,7 @@
 
 pub mod answers;
 pub mod backpressure;
+pub mod disk;
 pub mod event;
 pub mod gate;
 pub mod iteration;

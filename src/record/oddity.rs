@@ -26,11 +26,13 @@ pub enum Oddity {
     Burst,
     /// Our tokenizer counts another number of output tokens than the server.
     CountDiffers,
+    /// No streaming was asked for, and the answer came in pieces.
+    StreamedUnasked,
 }
 
 impl Oddity {
     /// Every mark, in the order of files.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::NotStreamed,
         Self::UsageWithoutText,
         Self::NoTokensInText,
@@ -38,6 +40,7 @@ impl Oddity {
         Self::ShorterThanAsked,
         Self::Burst,
         Self::CountDiffers,
+        Self::StreamedUnasked,
     ];
 
     /// The word in files.
@@ -50,6 +53,7 @@ impl Oddity {
             Self::ShorterThanAsked => "shorter_than_asked",
             Self::Burst => "burst",
             Self::CountDiffers => "count_differs",
+            Self::StreamedUnasked => "streamed_unasked",
         }
     }
 

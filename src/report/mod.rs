@@ -11,6 +11,7 @@ pub mod in_python;
 pub mod ladder;
 pub mod notes;
 mod odd_answers;
+pub mod otlp;
 pub mod png;
 pub mod progress;
 pub mod prometheus;
@@ -90,6 +91,17 @@ pub(in crate::report) fn mark_words(marks: impl IntoIterator<Item = Mark>) -> St
     marks.iter().map(json_word).collect::<Vec<_>>().join(";")
 }
 
+/// What every number of a target must say, before there is any.
+pub fn marks_of(target: &TargetInfo) -> impl Iterator<Item = Mark> + use<> {
+    [
+        (target.simulated, Mark::Simulated),
+        (target.dummy_weights, Mark::DummyWeights),
+        (target.abilities().replies_at_once, Mark::NullTarget),
+    ]
+    .into_iter()
+    .filter_map(|(is_so, mark)| is_so.then_some(mark))
+}
+
 /// A file that an experiment left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileNote {
@@ -108,13 +120,8 @@ impl Experiment {
     /// What every artefact must say: the marks of all points, and those of the experiment.
     pub fn marks(&self) -> BTreeSet<Mark> {
         let of_points = self.points.iter().flat_map(|point| point.summary.marks.iter().copied());
-        let of_target = [
-            (self.incomplete, Mark::Incomplete),
-            (self.target.simulated, Mark::Simulated),
-            (self.target.dummy_weights, Mark::DummyWeights),
-            (self.target.abilities().replies_at_once, Mark::NullTarget),
-        ];
-        of_points.chain(of_target.into_iter().filter(|(is, _)| *is).map(|(_, mark)| mark)).collect()
+        let incomplete = self.incomplete.then_some(Mark::Incomplete);
+        of_points.chain(incomplete).chain(marks_of(&self.target)).collect()
     }
 
     /// The point with the highest throughput (of output; of input where there is no output) among those that are valid and complete; one whose

@@ -31,6 +31,7 @@ const fn code(oddity: Oddity) -> Code {
         Oddity::ShorterThanAsked => Code::ShorterThanAsked,
         Oddity::Burst => Code::Bursts,
         Oddity::CountDiffers => Code::CountDiffers,
+        Oddity::StreamedUnasked => Code::StreamedUnasked,
     }
 }
 
@@ -61,7 +62,8 @@ fn is_told_elsewhere(points: &[PointReport], oddity: Oddity) -> bool {
         | Oddity::UsageWithoutText
         | Oddity::NoTokensInText
         | Oddity::LongerThanAsked
-        | Oddity::ShorterThanAsked => false,
+        | Oddity::ShorterThanAsked
+        | Oddity::StreamedUnasked => false,
     }
 }
 
@@ -97,6 +99,9 @@ fn words(oddity: Oddity, odd: OddRequests) -> String {
              to be ignored: does the server know `ignore_eos`, and does its context have room?"
         ),
         Oddity::Burst => "brought all their tokens within 1 % of their latency: something held them back".to_owned(),
+        Oddity::StreamedUnasked => "were streamed although that was not asked for: the server, or something before it, ignores \
+             `--no-streaming`, so that this is the cost of streaming; leave it out to see TTFT and ITL"
+            .to_owned(),
         Oddity::CountDiffers => "are counted otherwise by our tokenizer than by the server".to_owned(),
     }
 }

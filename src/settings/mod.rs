@@ -11,6 +11,7 @@ pub mod launch;
 pub mod load_rules;
 pub mod masking;
 pub mod objective;
+pub mod otlp_address;
 pub mod profile_window;
 pub mod scrape_address;
 pub mod seed_choice;
@@ -20,6 +21,7 @@ pub mod slo;
 pub mod stages_text;
 pub mod time_unit;
 pub mod ui;
+pub mod upload_place;
 pub mod warm_up_end;
 pub mod window_rule;
 
@@ -36,12 +38,14 @@ use crate::settings::export::{ExportFormat, PlotFormat};
 use crate::settings::gpu_choice::GpuChoice;
 use crate::settings::launch::LaunchSettings;
 use crate::settings::load_rules::requests_of_slots;
+use crate::settings::otlp_address::OtlpAddress;
 use crate::settings::profile_window::ProfileWindow;
 use crate::settings::scrape_address::ScrapeAddress;
 use crate::settings::served::ServedSettings;
 use crate::settings::slo::Slos;
 use crate::settings::time_unit::TimeUnit;
 use crate::settings::ui::Ui;
+use crate::settings::upload_place::UploadPlace;
 use crate::settings::warm_up_end::{MOST_WARM_UP_REQUESTS, WarmUpEnd};
 use crate::settings::window_rule::{MOST_WINDOWS, WindowRule};
 use crate::specs::MachineFigures;
@@ -144,6 +148,10 @@ pub struct Resolved {
     pub plots: Vec<PlotFormat>,
     /// Where metrics are answered while a run goes on.
     pub prometheus: Option<ScrapeAddress>,
+    /// The collector that metrics go to.
+    pub otlp: Option<OtlpAddress>,
+    /// Where run directories are uploaded to.
+    pub upload: Option<UploadPlace>,
     /// What the user says of server and run.
     pub declared: Declared,
     /// What latencies are shown in, on the console and in Markdown.

@@ -7,6 +7,7 @@ use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 
 use crate::clock::MonoNs;
+use crate::record::disk::remedy;
 use crate::record::request_record::Arrival;
 use crate::request::RequestId;
 
@@ -28,7 +29,10 @@ pub struct Delivery {
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveriesError {
     /// The file itself; a file cut short ends here too.
-    #[error("deliveries cannot be read or written, the file may have been cut short: {0}")]
+    #[error(
+        "deliveries cannot be read or written, the file may have been cut short: {0}{then}",
+        then = remedy(.0)
+    )]
     File(#[from] std::io::Error),
     /// The first line is another one.
     #[error("this is no file of deliveries: its first line is not `point,request_id,t_ns,tokens`")]

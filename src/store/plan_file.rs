@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::clock::Nanos;
 use crate::load::plan::{PromptSha, Shot};
+use crate::record::disk::remedy_of_table;
 use crate::request::RequestId;
 use crate::workload::seeds::Phase;
 
@@ -54,8 +55,18 @@ pub struct PlanRow {
 
 /// A `plan.csv` cannot be written or read.
 #[derive(Debug, Error)]
-#[error("plan.csv: {0}")]
-pub struct PlanFileError(#[from] csv::Error);
+pub enum PlanFileError {
+    /// A row is not on disk.
+    #[error("`plan.csv` cannot be written ({0}){then}", then = remedy_of_table(.0))]
+    Write(#[source] csv::Error),
+    /// What is on disk is none of ours.
+    #[error("`plan.csv` cannot be read: {0}")]
+    Read(#[source] csv::Error),
+}
+
+fn not_written(error: impl Into<csv::Error>) -> PlanFileError {
+    PlanFileError::Write(error.into())
+}
 
 /// Writes plans one after another under one heading.
 #[derive(Debug)]
@@ -69,7 +80,7 @@ impl PlanWriter<File> {
     /// # Errors
     /// When it cannot be made.
     pub fn create(path: &Path) -> Result<Self, PlanFileError> {
-        Ok(Self::new(File::create(path).map_err(csv::Error::from)?))
+        Ok(Self::new(File::create(path).map_err(not_written)?))
     }
 
     /// Ends the file and has the system put it on disk.
@@ -77,7 +88,7 @@ impl PlanWriter<File> {
     /// # Errors
     /// When the last bytes cannot be written.
     pub fn close(self) -> Result<(), PlanFileError> {
-        Ok(self.finish()?.sync_all().map_err(csv::Error::from)?)
+        self.finish()?.sync_all().map_err(not_written)
     }
 }
 
@@ -92,7 +103,7 @@ impl<W: Write> PlanWriter<W> {
     /// # Errors
     /// When it cannot be written.
     pub fn write(&mut self, point: u32, phase: Phase, shot: &Shot) -> Result<(), PlanFileError> {
-        Ok(self.csv.serialize(PlanRow::of(point, phase, shot))?)
+        self.csv.serialize(PlanRow::of(point, phase, shot)).map_err(not_written)
     }
 
     /// Hands rows to the system, so that a request is in the file before it is sent.
@@ -100,7 +111,7 @@ impl<W: Write> PlanWriter<W> {
     /// # Errors
     /// When they cannot be written.
     pub fn flush(&mut self) -> Result<(), PlanFileError> {
-        Ok(self.csv.flush().map_err(csv::Error::from)?)
+        self.csv.flush().map_err(not_written)
     }
 
     /// Gives back what was written to, so that it can be synced.
@@ -108,8 +119,7 @@ impl<W: Write> PlanWriter<W> {
     /// # Errors
     /// When the last bytes cannot be written.
     pub fn finish(self) -> Result<W, PlanFileError> {
-        let inner = self.csv.into_inner().map_err(|error| csv::Error::from(error.into_error()))?;
-        Ok(inner)
+        self.csv.into_inner().map_err(|error| not_written(error.into_error()))
     }
 }
 
@@ -118,8 +128,8 @@ impl<W: Write> PlanWriter<W> {
 /// # Errors
 /// When a row is not one of ours; the error names the line and the column.
 pub fn read(from: impl Read) -> Result<Vec<PlanRow>, PlanFileError> {
-    let rows = csv::Reader::from_reader(from).into_deserialize().collect::<Result<_, _>>()?;
-    Ok(rows)
+    let rows = csv::Reader::from_reader(from).into_deserialize();
+    rows.collect::<Result<_, _>>().map_err(PlanFileError::Read)
 }
 
 impl PlanRow {

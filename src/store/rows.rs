@@ -7,6 +7,7 @@ use std::io::{self, Read, Seek, Write};
 use csv::StringRecord;
 
 use crate::clock::{MonoNs, Nanos};
+use crate::record::disk::remedy_of_table;
 use crate::record::event::TokenHash;
 use crate::record::request_record::{
     ConnectionUse, EngineTimes, EngineUse, FinishReason, NotSentReason, Opened, OtherCounts,
@@ -74,7 +75,7 @@ const LATER: [&str; 8] = [
 #[derive(Debug, thiserror::Error)]
 pub enum RowError {
     /// The file itself: the disk is full, a row has too few fields, …
-    #[error("rows of requests cannot be read or written: {0}")]
+    #[error("rows of requests cannot be read or written: {0}{then}", then = remedy_of_table(.0))]
     Csv(#[from] csv::Error),
     /// A column that every file of requests has is not there.
     #[error("this is no file of requests: the column `{0}` is missing")]

@@ -148,3 +148,11 @@ pub struct TargetInfo {
     /// Everything else it says of itself: versions, costs, settings.
     pub details: serde_json::Value,
 }
+
+impl TargetInfo {
+    /// The model as its server calls it; where there is no server, what was asked for.
+    pub fn model(&self) -> &str {
+        let called = self.details.get("model").and_then(serde_json::Value::as_str);
+        called.filter(|name| !name.is_empty()).unwrap_or(&self.name)
+    }
+}

@@ -22,6 +22,11 @@ const LAUNCHERS: [(&str, &str); 4] = [
     ("PMIX_RANK", "SLURM_NTASKS"),
 ];
 
+/// The names of all of these variables.
+pub fn variables() -> impl Iterator<Item = &'static str> {
+    LAUNCHERS.into_iter().flat_map(|(rank, size)| [rank, size])
+}
+
 impl MpiJob {
     /// This process' place; `None` where it was started alone.
     pub fn of_this_process() -> Option<Self> {

@@ -144,12 +144,14 @@ CLAIM("an output that is clamped and reuse that is switched off are warnings of 
         config.setKvCacheConfig(tle::KvCacheConfig(true));
         auto executor = bench::open(engine.path(), config);
         bench::answer_of(executor, bench::streaming(20, 100));
+        bench::answer_of(executor, bench::streaming(40, 1));
     }).join();
     std::cerr.rdbuf(before);
     setenv("TLLM_LOG_LEVEL", "ERROR", 1);
     auto const log = written.str();
     contains(log, "[TensorRT-LLM][WARNING] block reuse is switched off");
     contains(log, "[TensorRT-LLM][WARNING] an output of 100 tokens does not fit: it ends after 12");
+    contains(log, "[TensorRT-LLM][ERROR] Encountered an error when fetching new request: Prompt length (40)");
 }
 
 CLAIM("each call of the executor throws from the call on that the profile names, whichever type it names") {

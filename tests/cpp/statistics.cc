@@ -50,6 +50,37 @@ CLAIM("each iteration leaves one entry with its batch and what came of the one b
     holds(next[1].iterLatencyMS >= 10.0, "the wait is not part of the first latency after idling");
 }
 
+CLAIM(
+    "a forward pass that throws leaves a line with the batch of the one before, and the next has its "
+    "number") {
+    auto executor = open("explicit,base_us=2000,fail_at_iteration=2");
+    answer_of(executor, streaming(8, 5));
+    auto const lost = lines_of(executor);
+    same(lost.size(), 3U, "entries");
+    same(lost[2].iter, 2U, "iteration that threw");
+    same(lost[2].numActiveRequests, 0, "active requests that are left");
+    same(lost[2].inflightBatchingStats->numGenRequests, 1, "generation requests of the pass before");
+    holds(lost[2].iterLatencyMS > 0, "the latency of the pass before is lost");
+    answer_of(executor, streaming(8, 2));
+    auto const next = lines_of(executor);
+    same(next.front().iter, 2U, "iteration, whose number the failed one had");
+    same(next.front().iterLatencyMS, 0.0, "latency of a pass that was none");
+}
+
+CLAIM("new requests are those that the engine took, one for each sequence, and an idle line repeats them") {
+    auto executor = open("explicit,base_us=2000,max_input_len=16,max_seq_len=64");
+    tle::SamplingConfig sampling;
+    sampling.setNumReturnSequences(2);
+    auto const both = executor.enqueueRequest(tle::Request(prompt(8), 1, true, sampling));
+    auto const refused = executor.enqueueRequest(streaming(40, 1));
+    answers_of(executor, {both, refused});
+    auto const lines = lines_of(executor);
+    same(lines.size(), 2U, "entries");
+    same(lines[0].numNewActiveRequests, 2, "new requests");
+    same(lines[1].numNewActiveRequests, 2, "new requests of the idle line");
+    same(lines[1].numActiveRequests, 0, "active requests of the idle line");
+}
+
 CLAIM("the ring keeps the newest entries, and 0 keeps none") {
     auto small = open("null", with_rings(3, 0));
     answer_of(small, streaming(8, 10));

@@ -194,6 +194,20 @@ fn a_run_whose_draft_engine_breaks_tells_it_and_keeps_every_record() {
 }
 
 #[test]
+fn what_the_draft_engine_throws_when_it_is_asked_is_told_as_its_own() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    // Behind the warm-up, and before the end.
+    let draft = "explicit,base_us=100,throw_at_enqueue=40";
+    let arguments =
+        ["--target", TARGET, "--draft-engine", draft, "--kv-reuse", "--window", "whole"];
+    let output = bareflight(folder.path(), &arguments);
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(matches!(output.status.code(), Some(1 | 4)), "{complaints}");
+    let rows = std::fs::read_to_string(left(folder.path()).0.join("requests.csv")).expect("rows");
+    assert!(rows.contains("the draft engine: simulated exception of the call enqueue"), "{rows}");
+}
+
+#[test]
 fn the_roofline_of_a_drafted_run_is_the_target_s() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let target = "sim:h200-llama3-8b-fp8,external_drafts=4";

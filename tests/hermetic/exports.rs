@@ -160,11 +160,44 @@ fn exports_of_a_run_read_in_stand_beside_it_with_the_same_numbers() {
     let ratios: Vec<&str> =
         ttft.split('|').map(str::trim).filter(|cell| *cell == "1.000").collect();
     assert_eq!(ratios.len(), 4, "{ttft}");
-    assert_eq!(said.matches("SOMEBODY ELSE'S NUMBERS").count(), 4, "{said}");
+    let ours = format!("bareflight {} as ", env!("CARGO_PKG_VERSION"));
+    assert_eq!(said.matches(&ours).count(), 4, "{said}");
+    assert!(!said.contains("SOMEBODY ELSE"), "{said}");
     assert!(said.contains("undecided"), "{said}");
     let summary = fs::read_to_string(base.path().join("together/benchmark_summary.txt"));
     assert!(summary.expect("a summary").contains("B / A = "));
     assert!(base.path().join("together/benchmark_comparison.svg").exists());
+    let page = fs::read_to_string(base.path().join("together/benchmark_comparison.html"));
+    let page = page.expect("a page");
+    assert!(page.contains("concurrency 4") && page.contains("undecided") && page.contains("<svg"));
+}
+
+#[test]
+fn a_folder_of_results_is_one_side_for_each_tool_and_model() {
+    let (base, run) = exported(&["--concurrency", "2,4"]);
+    let folder = run.join("exports/benchmark-serving");
+    let said = out(&bareflight(base.path(), &["import", folder.to_str().expect("a plain path")]));
+    assert!(said.contains("\nconcurrency 2\n") && said.contains("\nconcurrency 4\n"), "{said}");
+    assert!(said.contains("  A  ") && !said.contains("  B  "), "{said}");
+    fs::create_dir(base.path().join("empty")).expect("a folder");
+    let nothing = bareflight(base.path(), &["import", "empty"]);
+    assert_eq!(nothing.status.code(), Some(2));
+    assert!(err(&nothing).contains("no run directory"), "{}", err(&nothing));
+}
+
+#[test]
+fn what_is_about_several_runs_is_refused_for_one() {
+    let (base, run) = exported(&["--concurrency", "2"]);
+    let run = run.to_str().expect("a plain path");
+    for flag in [["--out", "x"], ["--margin", "3%"]] {
+        let said = bareflight(base.path(), &["report", run, flag[0], flag[1]]);
+        assert_eq!(said.status.code(), Some(2), "{}", err(&said));
+        assert!(err(&said).contains(flag[0]), "{}", err(&said));
+    }
+    assert!(
+        out(&bareflight(base.path(), &["report", run, "--format", "html"]))
+            .starts_with("<!doctype html>")
+    );
 }
 
 #[test]

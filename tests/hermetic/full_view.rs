@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 const TAKEN: &str = "\x1b[?1049h";
@@ -11,7 +12,12 @@ const GIVEN_BACK: &str = "\x1b[?1049l";
 /// A run on a terminal of its own.
 fn on_a_terminal(out: &TempDir, arguments: &str) -> Child {
     let program = env!("CARGO_BIN_EXE_bareflight");
-    let line = format!("stty cols 80 rows 24; exec {program} run {arguments} --ui full");
+    on_a_terminal_of(out, &format!("exec {program} run {arguments} --ui full"))
+}
+
+/// A shell on a terminal of its own.
+fn on_a_terminal_of(out: &TempDir, line: &str) -> Child {
+    let line = format!("stty cols 80 rows 24; {line}");
     Command::new("script")
         .args(["--quiet", "--flush", "--return", "--command", &line, "/dev/null"])
         .env_remove("CI")
@@ -88,6 +94,36 @@ fn ctrl_c_is_a_signal_of_the_terminal_as_everywhere_else() {
     let (code, seen) = rest(child);
     assert_eq!(code, Some(130), "{seen}");
     assert!(seen.contains(GIVEN_BACK), "{seen}");
+}
+
+/// What the terminal of a killed run shows from the kill on, and its modes once they are those of before, or 20 s have passed.
+fn after_a_kill_by(signal: Signal) -> String {
+    let out = TempDir::new().expect("a folder");
+    let program = env!("CARGO_BIN_EXE_bareflight");
+    let run = format!("sh -c 'echo $$ >pid; exec {program} run {LONG} --ui full'");
+    let modes = "n=0; while [ $n -lt 400 ] && stty -a | grep -q -e -icanon; do sleep 0.05; n=$((n+1)); done; stty -a";
+    let mut child = on_a_terminal_of(&out, &format!("ulimit -c 0; {run}; {modes}"));
+    read_until(&mut child, "poisson 5/s");
+    let pid = std::fs::read_to_string(out.path().join("pid")).expect("a process id");
+    let pid = Pid::from_raw(pid.trim().parse().expect("a number")).expect("not 0");
+    kill_process(pid, signal).expect("it runs");
+    rest(child).1
+}
+
+#[test]
+fn a_run_that_is_killed_or_crashes_leaves_the_terminal_as_it_was() {
+    for signal in [Signal::KILL, Signal::ABORT] {
+        let seen = after_a_kill_by(signal);
+        let (_, after) =
+            seen.split_once(GIVEN_BACK).unwrap_or_else(|| panic!("{signal:?}: {seen}"));
+        for mode in ["icanon", "echo", "susp = ^Z", "quit = ^\\"] {
+            let is_on = |word: &str| word == mode;
+            let found =
+                after.contains(mode) && (mode.contains(' ') || after.split_whitespace().any(is_on));
+            assert!(found, "{signal:?}: {mode}: {after}");
+        }
+        assert!(seen.contains("\x1b[?25h"), "the cursor: {seen}");
+    }
 }
 
 #[test]

@@ -138,9 +138,19 @@ fn only_the_gpus_that_device_ids_name_are_asked_for_their_memory() {
     assert_eq!(code, 0, "{message}");
     // 0.9 × 70 GiB ÷ 64 KiB.
     assert!(message.contains("holds at most       1032192 tokens"), "{message}");
-    // CUDA shows no such GPU, so nobody tells of its memory.
-    let (code, message) = planned(&["--device-ids", "7"]);
-    assert!(code == 0 && !message.contains("GiB are free"), "{message}");
+}
+
+#[test]
+fn device_ids_that_the_engine_cannot_take_are_refused_before_load() {
+    let two = [("FAKE_CUDA_GPUS", "2")];
+    for (ids, named) in [
+        ("7", "device id 7 is asked for, and CUDA shows 2 GPUs"),
+        ("0,1", "`--device-ids 0,1` does not go with the engine, which was built for 1 rank"),
+        ("1,1", "each another"),
+    ] {
+        let (code, message) = plan(LLAMA_8B_IN_8_BITS_GIB, &two, BY_CUDA, &["--device-ids", ids]);
+        assert!(code == 3 && message.contains(named), "{ids}: {message}");
+    }
 }
 
 #[test]

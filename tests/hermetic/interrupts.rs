@@ -72,6 +72,62 @@ fn a_second_ctrl_c_ends_at_once_and_leaves_the_manifest_interrupted() {
 }
 
 #[test]
+fn a_terminal_that_closes_ends_a_run_as_ctrl_c_does_however_often_it_is_told() {
+    let (server, waiting) = stalling();
+    let out = TempDir::new().expect("a folder");
+    let target = format!("openai:{}", server.url());
+    let (mut child, mut errors) = start(&out, &["run", "--target", &target]);
+    waiting.recv_timeout(PATIENCE).expect("a request waits");
+    let hang_up = || kill_process(Pid::from_child(&child), Signal::HUP).expect("it runs");
+    hang_up();
+    errors.find(|line| line.contains("interrupted")).expect("it says what it does");
+    // Kernel and shell both tell of it, and that is no second wish: only Ctrl-C is.
+    hang_up();
+    assert!(child.try_wait().expect("our child").is_none(), "it waits for its answers");
+    interrupt(&child);
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    let manifest: Value =
+        serde_json::from_str(&read(&directory(&out), "manifest.json")).expect("JSON");
+    assert_eq!(manifest["state"], "interrupted");
+}
+
+#[test]
+fn a_run_under_nohup_does_not_hear_that_the_terminal_has_closed() {
+    let out = TempDir::new().expect("a folder");
+    let (asked, told) = channel();
+    let server = FaultServer::start(move |request, out| {
+        if request.method == "GET" {
+            return out.json(404, "{}");
+        }
+        let _test_is_over = asked.send(());
+        let is_probe = request.json()["max_tokens"].as_u64() < Some(8);
+        out.stream_head();
+        out.raw(if is_probe { tokens(4).concat() } else { tokens(8).concat() });
+        out.raw(done(if is_probe { 4 } else { 8 }));
+        crate::support::fault_server::Next::KeepAlive
+    });
+    let target = format!("openai:{}", server.url());
+    let script = "trap '' HUP; exec \"$0\" \"$@\"";
+    let mut child = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_bareflight"), "run", "--target", &target])
+        .args(["--endpoint", "completions", "--model", "m", "--scenario", "D(4,8)"])
+        .args(["--concurrency", "1", "--requests", "200", "--warmup", "0", "-q"])
+        .current_dir(out.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("sh runs");
+    for _ in 0..5 {
+        told.recv_timeout(PATIENCE).expect("requests come");
+    }
+    kill_process(Pid::from_child(&child), Signal::HUP).expect("it runs");
+    assert!(matches!(child.wait().expect("it ends").code(), Some(0 | 4)));
+    let manifest: Value =
+        serde_json::from_str(&read(&directory(&out), "manifest.json")).expect("JSON");
+    assert_eq!(manifest["state"], "complete");
+}
+
+#[test]
 fn a_second_ctrl_c_leaves_every_manifest_of_a_comparison_interrupted() {
     let ((a, a_waits), (b, _)) = (stalling(), stalling());
     let out = TempDir::new().expect("a folder");

@@ -1,12 +1,14 @@
 //! `bareflight ladder`: every rung or why it is missing, what each adds, where the time goes.
 
 use std::fs;
-use std::process::{Command, Output};
+use std::io::Read;
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::left_behind;
 use crate::support::left_behind::{directory, document, words};
 use crate::support::serve_process::PATIENCE;
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -151,8 +153,8 @@ fn a_ladder_that_is_killed_leaves_no_server_behind() {
         .args(["ladder", "--target", "sim:explicit,base_us=2000", "--scenario", "D(16,8)"])
         .args(["--requests", "100000", "--warmup", "1", "--quiet"])
         .current_dir(out.path())
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
         .spawn()
         .expect("the binary runs");
     let id = ladder.id();
@@ -167,6 +169,29 @@ fn a_ladder_that_is_killed_leaves_no_server_behind() {
     ladder.wait().expect("it ends");
     // Its process id may be another program's by then.
     wait_for(|| command(&server).map_or(true, |it| !it.contains("serve")).then_some(()));
+}
+
+#[test]
+fn ctrl_c_while_the_server_loads_its_engine_ends_the_ladder_and_the_server() {
+    let out = tempfile::tempdir().expect("a folder");
+    let target = "sim:null,load_ms=600000";
+    let mut child = Command::new(env!("CARGO_BIN_EXE_bareflight"))
+        .args(["ladder", "--target", target, "--scenario", "D(16,8)"])
+        .current_dir(out.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    // Its log is opened by the server itself.
+    wait_for(|| {
+        let folder = fs::read_dir(out.path().join("runs")).ok()?.next()?.ok()?.path();
+        folder.join("served.engine.log").exists().then_some(())
+    });
+    rustix::process::kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
+    let mut said = String::new();
+    child.stderr.take().expect("piped").read_to_string(&mut said).expect("text");
+    assert_eq!(child.wait().expect("it ends").code(), Some(130), "{said}");
+    assert!(said.contains("interrupted while `bareflight serve` was loading"), "{said}");
 }
 
 fn wait_for<T>(look: impl Fn() -> Option<T>) -> T {

@@ -366,6 +366,7 @@ fn two_servers_are_measured_in_turn_and_held_against_each_other() {
         assert!(printed.contains(text), "{text} in {printed}");
     }
     assert!(read(&folder, "benchmark_comparison.svg").starts_with("<svg"));
+    assert!(read(&folder, "benchmark_comparison.html").contains("TTFT, mean"));
     let results = folder.join("bench_results");
     assert!(read(&results, "benchmark_summary.txt").contains("BENCHMARK SUMMARY"));
     for own in ["bareflight", "bareflight_2"] {
@@ -373,6 +374,8 @@ fn two_servers_are_measured_in_turn_and_held_against_each_other() {
         let json: Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(json["max_concurrency"], 2, "{own}");
         assert_eq!(json["completed"], 4, "{own}");
+        let model = json["model_id"].as_str().expect("a name");
+        assert!(!model.is_empty() && !model.contains("http"), "{model}");
     }
 }
 

@@ -6,12 +6,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_values;
 mod bridge_symbols;
 mod cells;
 mod command_line;
 mod compare;
 mod conversations;
 mod curl;
+mod damaged_runs;
 mod declared;
 mod doctor;
 mod drafting;
@@ -26,18 +28,24 @@ mod gpu_telemetry;
 mod help;
 mod inspect;
 mod interrupts;
+mod ipv6;
 mod ladder;
 mod launch;
 mod mixtures;
+#[cfg(feature = "mpi")]
+mod mpi;
 mod nvtx;
 mod odd_answers;
 mod odd_bodies;
 mod openai_contract;
 mod openai_faults;
+mod otlp;
 mod parquet;
+mod pictures;
 mod prefix_groups;
 mod profiling;
 mod prometheus;
+mod proxies;
 mod real_executor;
 mod recovery;
 mod repeats;
@@ -59,6 +67,7 @@ mod triton_c;
 mod triton_faults;
 mod trtllm_discovery;
 mod uncounted_text;
+mod upload;
 mod warnings;
 mod wire;
 mod workers;

@@ -47,6 +47,7 @@ fn a_run_answers_while_it_goes_on_and_leaves_its_results_in_a_file() {
     let said = words(&output.stderr);
     let seen = seen.unwrap_or_else(|| panic!("nobody answered: {said}"));
     assert!(seen.contains("bareflight_info{version="), "{seen}");
+    assert!(seen.contains("marks=\"simulated\""), "known before a point has ended: {seen}");
     assert!(said.contains(&format!("metrics at http://{address}/metrics")), "{said}");
     let file = read(&directory(&out), "metrics.prom");
     assert!(

@@ -253,9 +253,9 @@ fn each_iteration_has_its_own_latency_although_its_line_carries_that_of_the_one_
     let folder = folder(&out);
     let iterations = point(&folder)["iterations"].clone();
     let number = |keys: [&str; 2]| iterations[keys[0]][keys[1]].as_f64().expect("a number");
-    // What is simulated is never faster than its model, but for how exactly lines are stamped.
-    assert!(number(["with_context_ms", "min"]) >= 49.0, "{iterations}");
-    assert!(number(["generation_only_ms", "min"]) >= 9.0, "{iterations}");
+    // What is simulated is never faster than its model on average: a step behind a late one is shorter.
+    assert!(number(["with_context_ms", "mean"]) >= 49.0, "{iterations}");
+    assert!(number(["generation_only_ms", "mean"]) >= 9.0, "{iterations}");
     assert!(
         number(["generation_only_ms", "mean"]) < number(["with_context_ms", "mean"]),
         "{iterations}"

@@ -136,6 +136,23 @@ fn a_disk_that_fills_while_a_point_runs_is_reported_at_once_and_the_run_goes_on_
 }
 
 #[test]
+fn whichever_file_of_a_run_finds_the_disk_full_names_it_and_what_to_do() {
+    let out = tempfile::tempdir().expect("a folder");
+    // Each limit is met by another file first: the plan, rows of requests, the page.
+    for (kilobytes, requests) in [(1, "40"), (2, "400"), (4, "60"), (30, "2000")] {
+        let load = ["--concurrency", "4", "--requests", requests];
+        let (code, text, told) = with_small_files(&out, kilobytes, &load);
+        assert!(matches!(code, Some(1 | 3)), "{kilobytes}: {code:?} {text}{told}");
+        let lines: Vec<&str> = told.lines().filter(|it| it.contains("File too large")).collect();
+        assert!(!lines.is_empty(), "{kilobytes}: {told}");
+        for line in lines {
+            let remedy = ["--out", "has room"].iter().any(|words| line.contains(words));
+            assert!(remedy && !line.contains("panicked"), "{kilobytes}: {line}");
+        }
+    }
+}
+
+#[test]
 fn a_disk_that_fills_between_points_keeps_every_point_that_was_measured() {
     let out = tempfile::tempdir().expect("a folder");
     let load = ["--concurrency", "2,3,4,5", "--requests", "200"];

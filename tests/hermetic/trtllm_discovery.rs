@@ -153,11 +153,73 @@ fn in_the_image_the_package_around_the_libraries_says_the_version() {
     let folder = tempfile::tempdir().expect("a folder");
     let image = image(&folder);
     write(folder.path(), "dist-packages/tensorrt_llm/version.py", "# c\n__version__ = '1.2.1'\n");
-    let of_image = Machine { image_version: Some("another".into()), ..image };
+    let of_image = Machine { image_version: Some("1.1.0".into()), ..image };
     assert_eq!(version_of(&of_image), "1.2.1");
     versioned(&of_image.container.join("include"), "1.2.1rc1");
     let message = missing(&of_image);
     assert!(message.contains("1.2.1rc1"), "the header is believed before the package: {message}");
+}
+
+#[test]
+fn a_version_is_found_however_python_spells_its_assignment() {
+    for text in [
+        "# __version__ is written by the release script\n__version__ = \"1.2.0rc2\"\n",
+        "__all__ = [\"__version__\"]\n__version__: Final[str] = '1.2.0rc2'  # keep\n",
+        "__version__ = version = \"1.2.0rc2\"\n",
+        "__version__ = (\n    \"1.2.0rc2\"\n)\n",
+        "if __version__ == \"0\":\n    pass\n__version__=\"v1.2.0rc2\"\n",
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let image = image(&folder);
+        write(folder.path(), "dist-packages/tensorrt_llm/version.py", text);
+        assert_eq!(version_of(&image), "1.2.0rc2", "{text}");
+    }
+}
+
+#[test]
+fn what_is_no_version_is_passed_over_and_told_if_nothing_else_says_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let unfilled = Machine { image_version: Some("jenkinsBuildVersion".into()), ..image(&folder) };
+    versioned(&unfilled.container.join("include"), "@TRTLLM_VERSION@");
+    let parts = "__version__ = \".\".join(str(part) for part in PARTS)\n";
+    write(folder.path(), "dist-packages/tensorrt_llm/version.py", parts);
+    let message = missing(&unfilled);
+    for named in [
+        "version.h: says `@TRTLLM_VERSION@`, which is no version",
+        "TRT_LLM_VERSION: says `jenkinsBuildVersion`, which is no version",
+        "Remedy: set TRTLLM_VERSION",
+    ] {
+        assert!(message.contains(named), "{named} is missing: {message}");
+    }
+    write(folder.path(), "dist-packages/tensorrt_llm-1.3.0a1.dist-info/METADATA", "");
+    assert_eq!(version_of(&unfilled), "1.3.0a1");
+}
+
+#[test]
+fn a_label_of_the_build_is_no_other_version() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let image = image(&folder);
+    versioned(&image.container.join("include"), "1.2.1");
+    write(
+        folder.path(),
+        "dist-packages/tensorrt_llm/version.py",
+        "__version__ = \"1.2.1+cu130\"\n",
+    );
+    assert_eq!(
+        version_of(&Machine { version: Some("v1.2.1+here".into()), ..image.clone() }),
+        "1.2.1"
+    );
+    write(folder.path(), "dist-packages/tensorrt_llm/version.py", "__version__ = \"1.2.1rc1\"\n");
+    assert!(missing(&image).contains("different versions"));
+}
+
+#[test]
+fn a_version_that_is_set_by_hand_and_is_none_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let image = image(&folder);
+    versioned(&image.container.join("include"), "1.2.1");
+    let message = missing(&Machine { version: Some("latest".into()), ..image });
+    assert!(message.contains("TRTLLM_VERSION: says `latest`, which is no version"), "{message}");
 }
 
 #[test]

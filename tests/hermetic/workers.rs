@@ -1,6 +1,7 @@
 //! `--workers`: several processes send one plan, with the files and the numbers of one; what is lost with a worker is named.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -21,12 +22,12 @@ fn run(out: &TempDir, arguments: &[&str]) -> Output {
     command(out, arguments).output().expect("the binary runs")
 }
 
-fn json(folder: &Path, name: &str) -> Value {
+pub fn json(folder: &Path, name: &str) -> Value {
     serde_json::from_str(&read(folder, name)).expect(name)
 }
 
 /// Columns of a CSV file, row by row.
-fn columns(text: &str, names: &[&str]) -> Vec<Vec<String>> {
+pub fn columns(text: &str, names: &[&str]) -> Vec<Vec<String>> {
     let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
     let header = lines.next().expect("a header");
     let places: Vec<usize> = names
@@ -37,7 +38,7 @@ fn columns(text: &str, names: &[&str]) -> Vec<Vec<String>> {
 }
 
 /// What does not depend on the speed of the machine.
-const DETERMINED: [&str; 8] = [
+pub const DETERMINED: [&str; 8] = [
     "request_id",
     "part",
     "prompt_tokens",
@@ -204,6 +205,125 @@ fn a_lost_worker_is_named_and_what_it_did_not_send_is_counted() {
     assert_eq!(of("completed") + of("worker_lost"), 400, "{counts}");
 }
 
+/// A leading process that waits for two workers, and the address that it names.
+fn waiting_leader(out: &TempDir, load: &[&str]) -> (Child, String) {
+    let asked = ["--target", "null:", "--workers", "2", "--workers-listen", "127.0.0.1:0"];
+    let mut leader = command(out, &[&asked[..], load].concat())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut said = BufReader::new(leader.stderr.take().expect("a pipe")).lines();
+    let address = said
+        .by_ref()
+        .map_while(Result::ok)
+        .find_map(|line| {
+            let (_, rest) = line.split_once("waiting for 2 workers at ")?;
+            Some(rest.split_once(": ")?.0.to_owned())
+        })
+        .expect("it says where it waits");
+    // A pipe that nobody reads fills up, or breaks.
+    std::thread::spawn(move || said.for_each(drop));
+    (leader, address)
+}
+
+fn worker_of(out: &TempDir, leader: &str, load: &[&str]) -> Child {
+    command(out, &[&["--target", "null:", "--worker-of", leader], load].concat())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts")
+}
+
+#[test]
+fn workers_that_call_over_tcp_leave_the_files_and_numbers_of_one_process() {
+    let load = ["-s", "D(8,4)", "--concurrency", "5", "--requests", "61", "--window", "whole"];
+    let [one, three] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let (leader, address) = waiting_leader(&three, &load);
+    // Each is started in a folder of its own, and leaves nothing there.
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let workers = [(); 2].map(|()| worker_of(&elsewhere, &address, &load));
+    assert!(matches!(ended(leader), 0 | 4));
+    for worker in workers {
+        assert_eq!(ended(worker), 0);
+    }
+    assert_eq!(fs::read_dir(elsewhere.path()).expect("a folder").count(), 0);
+    let output = run(&one, &[&["--target", "null:", "-q"], &load[..]].concat());
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{}", words(&output.stderr));
+    let (one, three) = (directory(&one), directory(&three));
+    let rows = [&one, &three].map(|it| columns(&read(it, "requests.csv"), &DETERMINED));
+    assert_eq!(rows[0], rows[1]);
+    assert_eq!(read(&one, "plan.csv"), read(&three, "plan.csv"));
+    let manifest = json(&three, "manifest.json");
+    assert_eq!(manifest["workers"].as_array().expect("workers").len(), 2);
+    assert!(manifest["null_rate"]["requests_per_s"].as_f64().expect("calibrated") > 0.0);
+}
+
+#[test]
+fn a_worker_on_another_host_that_is_lost_is_named() {
+    let out = tempfile::tempdir().expect("a folder");
+    let load = [
+        "-s",
+        "D(8,4)",
+        "--rate",
+        "100",
+        "--requests",
+        "400",
+        "--warmup",
+        "0",
+        "--window",
+        "whole",
+    ];
+    let (leader, address) = waiting_leader(&out, &load);
+    let mut workers = [(); 2].map(|()| worker_of(&out, &address, &load));
+    let second = second_worker(&out);
+    for worker in &mut workers {
+        if worker.id() as i32 == second {
+            worker.kill().expect("it runs");
+        }
+    }
+    assert_ne!(ended(leader), 0);
+    workers.into_iter().for_each(ended_somehow);
+    let folder = directory(&out);
+    let lost = json(&folder, "manifest.json")["workers"][1]["lost"].clone();
+    assert!(lost.as_str().is_some_and(|words| words.contains("link")), "{lost}");
+    let counts = &json(&folder, "summary.json")["points"][0]["counts"];
+    let of = |name: &str| counts[name].as_u64().expect(name);
+    assert_eq!(of("completed") + of("worker_lost"), 400, "{counts}");
+    assert!(of("worker_lost") > 0, "{counts}");
+}
+
+fn ended_somehow(mut process: Child) {
+    awaited("its end", || process.try_wait().expect("it is our child"));
+}
+
+#[test]
+fn a_worker_with_other_settings_is_refused() {
+    let load = ["-s", "D(8,4)", "--concurrency", "4", "--requests", "20"];
+    let other = ["-s", "D(9,4)", "--concurrency", "4", "--requests", "20"];
+    let out = tempfile::tempdir().expect("a folder");
+    let (leader, address) = waiting_leader(&out, &load);
+    let workers = [worker_of(&out, &address, &load), worker_of(&out, &address, &other)];
+    assert_eq!(ended(leader), 3);
+    workers.into_iter().for_each(ended_somehow);
+    let faults = json(&directory(&out), "manifest.json")["faults"].to_string();
+    assert!(faults.contains("draws another plan than this process"), "{faults}");
+}
+
+#[test]
+fn the_number_of_workers_is_a_setting_that_files_keep() {
+    let out = tempfile::tempdir().expect("a folder");
+    let text =
+        "target = 'null:'\nworkers = 2\nconcurrency = [4]\nrequests = 20\nscenario = ['D(8,4)']\n";
+    fs::write(out.path().join("run.toml"), text).expect("a file");
+    let output = run(&out, &["--config", "run.toml", "-q"]);
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{}", words(&output.stderr));
+    let folder = directory(&out);
+    assert_eq!(json(&folder, "manifest.json")["workers"].as_array().expect("workers").len(), 2);
+    let resolved = read(&folder, "resolved.toml");
+    assert!(resolved.lines().any(|line| line == "workers = 2"), "{resolved}");
+}
+
 #[test]
 fn what_cannot_be_divided_is_refused_before_anything_is_sent() {
     let out = tempfile::tempdir().expect("a folder");
@@ -213,6 +333,19 @@ fn what_cannot_be_divided_is_refused_before_anything_is_sent() {
         (&["--target", "null:", "-s", "D(8,4)", "-s", "D(4,4)"], "several scenarios"),
     ] {
         let output = run(&out, &[arguments, &["--workers", "3"]].concat());
+        let said = words(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(named), "{said}");
+    }
+    for (arguments, named) in [
+        (&["--workers-listen", "127.0.0.1:0"][..], "`--workers N`"),
+        (
+            &["--workers", "2", "--concurrency", "2", "--workers-listen", "nowhere"],
+            "`--workers-listen nowhere`",
+        ),
+        (&["--workers", "0"], "`--workers`"),
+    ] {
+        let output = run(&out, &[&["--target", "null:"], arguments].concat());
         let said = words(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains(named), "{said}");

@@ -1,7 +1,8 @@
 //! Network suite: real servers and clients, from Python packages of the package index, and pages in a real browser.
 //!
 //! What is missing fails a test. With `BAREFLIGHT_SKIP_NETWORK=1` each test is ignored by name in the runner's count; this
-//! is decided when the suite runs, so that nothing is built anew for it.
+//! is decided when the suite runs, so that nothing is built anew for it. Programs that are too large to be fetched are named by
+//! variables, and their tests ignored without them (`launch_presets.rs`).
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -17,6 +18,7 @@ macro_rules! tests {
 mod browser;
 mod export_readers;
 mod launch;
+mod launch_presets;
 mod llamacpp_workloads;
 mod openai_server;
 mod peers;
@@ -39,6 +41,7 @@ fn main() {
         browser::TESTS,
         export_readers::TESTS,
         launch::TESTS,
+        launch_presets::TESTS,
         llamacpp_workloads::TESTS,
         openai_server::TESTS,
         peers::TESTS,
@@ -47,12 +50,13 @@ fn main() {
         triton_server::TESTS,
     ];
     let trials = all.concat().into_iter().map(|(name, test)| {
+        let ignored = skipped || !launch_presets::is_possible(name);
         let name = name.trim_start_matches("network::");
         Trial::test(name, move || {
             test();
             Ok(())
         })
-        .with_ignored_flag(skipped)
+        .with_ignored_flag(ignored)
     });
     libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
 }

@@ -21,7 +21,10 @@ fi
 version=$(sed -n 's/.*version() noexcept { return "\(.*\)"; }.*/\1/p' cpp/simulated/executor.cc)
 cp -r cpp/simulated/include/. "$into/include"
 sed -i 's|#pragma once|#pragma once\n#include <cuda_fp16.h>|' "$into/include/tensorrt_llm/executor/types.h"
-echo '#pragma once' >"$into/cuda/include/cuda_fp16.h"
+# As in CUDA 13, where libcu++ has a folder of its own.
+mkdir -p "$into/cuda/include/cccl/nv"
+printf '#pragma once\n#include <nv/target>\n' >"$into/cuda/include/cuda_fp16.h"
+echo '#pragma once' >"$into/cuda/include/cccl/nv/target"
 
 # The package, which says the version; folders of an older shape go.
 rm -f "$into/include/tensorrt_llm/executor/version.h"

@@ -6,6 +6,8 @@ pub mod contract;
 pub mod fault_server;
 pub mod left_behind;
 pub mod made_up;
+#[cfg(feature = "upload")]
+pub mod object_server;
 pub mod python_stand_in;
 pub mod report_fixture;
 pub mod serve_process;

@@ -51,7 +51,10 @@ while [ $# -gt 0 ]; do
     --host) host=$2 ;;
     --port) port=$2 ;;
     --backend) [ "$2" = tensorrt ] || exit 2 ;;
-    --kv_cache_free_gpu_memory_fraction) fraction=$2 ;;
+    --extra_llm_api_options)
+        fraction=$(sed -n 's/^  free_gpu_memory_fraction: //p' "$2")
+        grep -q '^  enable_block_reuse: false$' "$2" || exit 2
+        ;;
     *) echo "unknown: $1" >&2; exit 2 ;;
     esac
     shift 2

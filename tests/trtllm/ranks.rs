@@ -83,7 +83,7 @@ fn another_number_of_ranks_than_the_engine_was_built_for_is_refused() {
 #[test]
 fn a_target_of_one_process_is_refused_under_mpirun() {
     let out = tempfile::tempdir().expect("a folder");
-    let output = program(&out, 2, "null:", &[]).output().expect("runs");
+    let output = program(&out, 2, "sim:h200-llama3-8b-fp8", &[]).output().expect("runs");
     let message = words(&output.stderr);
     assert_eq!(message.matches("start it without mpirun").count(), 1, "{message}");
     assert!(!output.status.success());

@@ -86,7 +86,8 @@ fn of_command(mut program: Command, words: &[String]) -> anyhow::Result<String> 
     Ok(command.render_long_help().to_string())
 }
 
-fn names(command: &Command) -> Vec<String> {
+/// What can be asked of `help`: commands, and topics.
+pub fn names(command: &Command) -> Vec<String> {
     let commands = command.get_subcommands().map(|it| it.get_name().to_owned());
     commands.chain(Topic::ALL.map(|topic| topic.name().to_owned())).collect()
 }

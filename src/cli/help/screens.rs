@@ -189,7 +189,7 @@ const COMMANDS: &[(&str, &str)] = &[
 ];
 
 /// Commands that people know to look for.
-const ALSO: &str = "also: schema, completions, man";
+const ALSO: &str = "also: upload, schema, completions, man";
 
 /// The screen of the program.
 pub fn of_program(program: &Command) -> String {

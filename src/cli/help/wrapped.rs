@@ -1,11 +1,7 @@
 //! Text of a topic broken to the width of a terminal.
 
-/// Narrower than this, tables of two columns are unreadable.
-const NARROWEST: usize = 60;
-/// Wider than this, lines are.
-const WIDEST: usize = 120;
-/// Where nobody says.
-const USUAL: usize = 100;
+use crate::console::columns;
+
 /// The first column of a table is no wider.
 const TERM: usize = 26;
 
@@ -31,15 +27,14 @@ pub struct Page {
 impl Page {
     /// As wide as the terminal, or as `COLUMNS` says.
     pub fn for_terminal() -> Self {
-        let told = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
         let terminal = console::Term::stdout();
         let seen = || terminal.size_checked().map(|(_, columns)| usize::from(columns));
-        Self::of(told.or_else(seen).unwrap_or(USUAL))
+        Self { width: columns::within_bounds(columns::told().or_else(seen)) }
     }
 
     /// Of a width, within what can be read.
     pub fn of(width: usize) -> Self {
-        Self { width: width.clamp(NARROWEST, WIDEST) }
+        Self { width: columns::within_bounds(Some(width)) }
     }
 
     /// Everything, one piece below the other.

@@ -9,6 +9,7 @@ use crate::settings::Resolved;
 use crate::settings::declared::KeyValue;
 use crate::settings::human_duration::HumanDuration;
 use crate::settings::load_rules::RequestCount;
+use crate::settings::otlp_address::OtlpChoice;
 use crate::settings::seed_choice::SeedChoice;
 use crate::settings::server_metrics::ServerMetricsChoice;
 use crate::settings::time_unit::TimeUnit;
@@ -41,6 +42,7 @@ impl Resolved {
             ramp: self.ramp.map(HumanDuration),
             window: self.loads.iter().all(has_steady_state).then_some(self.window),
             spawn_rate: self.spawn_rate,
+            workers: self.workers,
             repeat: Some(self.repeat).filter(|runs| *runs > 1),
             measurement_interval: self.windows.map(|rule| HumanDuration(rule.interval)),
             stability_percentage: self.windows.map(|rule| rule.percent),
@@ -62,6 +64,8 @@ impl Resolved {
             plots: (!self.plots.is_empty()).then(|| self.plots.clone()),
             time_unit: (self.time_unit != TimeUnit::default()).then_some(self.time_unit),
             prometheus: self.prometheus,
+            otlp: self.otlp.clone().map(OtlpChoice::Address),
+            upload: self.upload.clone(),
             server_engine: self.declared.server.engine.clone(),
             server_version: self.declared.server.version.clone(),
             server_gpu_type: self.declared.server.gpu_type.clone(),

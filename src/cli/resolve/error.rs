@@ -2,6 +2,7 @@
 
 use crate::experiment::launch::preset::NoPlan;
 use crate::settings::launch::BadEnv;
+use crate::settings::otlp_address::OtlpAddressError;
 use crate::settings::slo::SloError;
 use crate::warning::Code;
 use crate::workload::dataset::bench_config::BenchConfigError;
@@ -46,6 +47,9 @@ pub enum SettingsError {
         /// What is needed.
         slots: u32,
     },
+    /// The environment names no collector that can be used.
+    #[error(transparent)]
+    Otlp(#[from] OtlpAddressError),
     /// A number that must not be 0.
     #[error("`{0}` is 0: {1}")]
     Zero(&'static str, &'static str),

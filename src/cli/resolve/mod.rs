@@ -25,6 +25,7 @@ use crate::load::Load;
 use crate::settings::declared::{Declared, KeyValue, ServerFacts};
 use crate::settings::engine::EngineSettings;
 use crate::settings::load_rules::RequestCount;
+use crate::settings::otlp_address::OtlpAddress;
 use crate::settings::seed_choice::SeedChoice;
 use crate::settings::served::{BodyField, ServedSettings};
 use crate::settings::slo::Slos;
@@ -99,12 +100,14 @@ fn resolve_all(typed: &Settings) -> Result<Resolved, SettingsError> {
         profile_window: typed.profile_window,
         nvtx: typed.nvtx.unwrap_or(false),
         cuda_library: typed.cuda_library.clone(),
-        workers: None,
+        workers: typed.workers,
         out: typed.out.clone().unwrap_or_else(|| PathBuf::from("runs")),
         keep_deliveries: !typed.no_deliveries.unwrap_or(false),
         export: typed.export.clone().unwrap_or_default(),
         plots: typed.plots.clone().unwrap_or_default(),
         prometheus: typed.prometheus,
+        otlp: otlp(typed)?,
+        upload: typed.upload.clone(),
         declared: declared(typed)?,
         time_unit: typed.time_unit.unwrap_or_default(),
         deny: denied(typed)?,
@@ -163,6 +166,7 @@ fn refuse_zeros(typed: &Settings) -> Result<(), SettingsError> {
     refuse_omitted(typed)?;
     for (name, value) in [
         ("--repeat", typed.repeat),
+        ("--workers", typed.workers),
         ("--num-prompts", typed.workload.num_prompts),
         ("--max-in-flight", typed.max_in_flight),
         ("--max-batch-size", typed.max_batch_size),
@@ -278,6 +282,18 @@ fn spawn_rate(typed: &Settings) -> Result<Option<f64>, SettingsError> {
         return Err(SettingsError::Needs("--spawn-rate", needed));
     }
     Ok(Some(given))
+}
+
+/// The collector that metrics go to.
+fn otlp(typed: &Settings) -> Result<Option<OtlpAddress>, SettingsError> {
+    let Some(choice) = &typed.otlp else { return Ok(None) };
+    match choice.resolve(|name| std::env::var(name).ok())? {
+        Some(address) => Ok(Some(address)),
+        None => Err(SettingsError::Needs(
+            "--otlp",
+            "the address of a collector: `--otlp http://HOST:4318`, or `OTEL_EXPORTER_OTLP_ENDPOINT` in the environment",
+        )),
+    }
 }
 
 /// What is said of server and run.

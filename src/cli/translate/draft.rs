@@ -161,6 +161,7 @@ impl Draft {
     /// # Errors
     /// When a number that is needed makes no sense.
     pub fn render(mut self) -> Result<String, String> {
+        self.settle_workers();
         let mut words = vec!["bareflight".to_owned(), "run".to_owned()];
         let mut put = |flag: &str, value: &str| {
             words.push(flag.to_owned());
@@ -225,6 +226,24 @@ impl Draft {
             let _infallible = writeln!(text, "# left out: {what}: {remedy}");
         }
         Ok(text)
+    }
+
+    /// Workers send one scenario, and each needs a request in flight; where that is not so, one process sends all.
+    fn settle_workers(&mut self) {
+        let Some(place) = self.flags.iter().position(|(name, _)| *name == "--workers") else {
+            return;
+        };
+        let workers: u32 = self.flags[place].1.parse().unwrap_or(u32::MAX);
+        let is_few = |slots: &String| slots.parse::<u32>().is_ok_and(|slots| slots < workers);
+        let remedy = if self.scenarios.len() > 1 {
+            "several processes send one scenario: give each `--scenario` in a run of its own, with `--workers`"
+        } else if self.concurrencies.iter().any(is_few) {
+            "each process needs a request in flight: give concurrencies of that many or more, with `--workers`"
+        } else {
+            return;
+        };
+        let (_, value) = self.flags.remove(place);
+        self.leave_out(&format!("{value} workers"), remedy);
     }
 
     /// The file that prompts come from, where they are not drawn.

@@ -36,10 +36,8 @@ pub const DIALECT: Dialect = Dialect {
         flag(&["--dataset-image-column"], Same("--image-column")),
         flag(&["--dataset-config"], Put(dataset_config)),
         flag(&["--spawn-rate"], Same("--spawn-rate")),
-        flag(
-            &["--num-workers", "--master-port"],
-            Nothing("one process sends all, on `--client-threads N`"),
-        ),
+        flag(&["--num-workers"], Value(workers)),
+        flag(&["--master-port"], ItsOwn),
         flag(&["--experiment-base-dir"], Same("--out")),
         flag(&["--experiment-folder-name", "--log-dir", "--metrics-refresh-interval"], ItsOwn),
         flag(&["--server-engine"], Same("--server-engine")),
@@ -51,7 +49,18 @@ pub const DIALECT: Dialect = Dialect {
             &["--warmup-ratio", "--cooldown-ratio"],
             Nothing("ramp and tail are sent beside what is measured, and are not counted"),
         ),
-        flag(&["--upload-results"], NothingOfSwitch("copy the run's folder")),
+        flag(
+            &["--upload-results"],
+            NothingOfSwitch(
+                "name the place: `--upload s3://BUCKET/PREFIX` (or `gs://`, `az://`, `oci://`)",
+            ),
+        ),
+        flag(
+            &["--storage-provider", "--storage-bucket", "--storage-prefix", "--storage-auth-type"],
+            Nothing(
+                "the address of `--upload` says it; credentials are found as the cloud's own tools find them",
+            ),
+        ),
     ],
 };
 
@@ -104,6 +113,16 @@ fn dataset(draft: &mut Draft, value: &str) {
 fn dataset_config(draft: &mut Draft, value: &str) {
     draft.file_kind = FileKind::Of("genai-bench");
     asked::path(draft, value);
+}
+
+/// Locust's first process sends nothing; with no worker it sends all.
+fn workers(draft: &mut Draft, value: &str) -> Result<(), String> {
+    match value.parse() {
+        Ok(0) => {}
+        Ok(1..=u32::MAX) => draft.add("--workers", value.to_owned()),
+        Err(_) => return Err(format!("`{value}` is no number of workers")),
+    }
+    Ok(())
 }
 
 fn minutes(draft: &mut Draft, value: &str) {

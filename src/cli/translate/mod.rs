@@ -5,6 +5,7 @@ mod asked;
 mod draft;
 mod genai_bench;
 mod genai_perf;
+mod pasted;
 mod perf_analyzer;
 mod reader;
 mod trtllm_bench;
@@ -16,12 +17,13 @@ use clap::Args;
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::run;
 use draft::Draft;
+use pasted::Pasted;
 use reader::{Dialect, read};
 
 /// What is to be translated.
 #[derive(Debug, Args)]
 pub struct TranslateArgs {
-    /// The other command, behind `--`: of genai-perf, aiperf, genai-bench, vllm bench serve, trtllm-bench or perf_analyzer
+    /// The other command, behind `--` or in quotation marks: of genai-perf, aiperf, genai-bench, vllm bench serve, trtllm-bench or perf_analyzer
     #[arg(
         required = true,
         trailing_var_arg = true,
@@ -63,35 +65,12 @@ pub fn run(arguments: &TranslateArgs) -> Coded<Exit> {
 /// # Errors
 /// In a sentence, when the command is none that is known, or a value of it makes no sense.
 pub fn translate(words: &[String]) -> Result<String, String> {
-    let (dialect, flags) = dialect_of(words)?;
+    let pasted = Pasted::of(words)?;
+    let dialect = pasted.dialect;
     let mut draft = Draft::new(dialect.service, dialect.streams);
-    read(dialect, flags, &mut draft)?;
+    read(dialect, &pasted.flags, &mut draft)?;
+    pasted.leave_out_the_rest(&mut draft);
     draft.render()
-}
-
-fn dialect_of(words: &[String]) -> Result<(&'static Dialect, &[String]), String> {
-    // A path to the program, and an interpreter before it, say nothing.
-    let names: Vec<&str> =
-        words.iter().map(|word| word.rsplit('/').next().unwrap_or(word)).collect();
-    let place = |dialect: &Dialect| {
-        let begins = |at: usize, program: &[&str]| names[at..].starts_with(program);
-        let found = dialect.programs.iter().filter_map(|program| {
-            let at = (0..names.len().min(3)).find(|at| begins(*at, program))?;
-            Some(at + program.len())
-        });
-        found.max()
-    };
-    let found = DIALECTS.into_iter().find_map(|dialect| Some((dialect, place(dialect)?)));
-    let Some((dialect, flags)) = found else {
-        let known: Vec<String> =
-            DIALECTS.iter().flat_map(|it| it.programs).map(|it| it.join(" ")).collect();
-        return Err(format!(
-            "`{}` is no command that is known here; known are {}",
-            words.first().map_or("", String::as_str),
-            known.join(", ")
-        ));
-    };
-    Ok((dialect, &words[flags..]))
 }
 
 #[cfg(test)]

@@ -67,6 +67,34 @@ fn genai_bench_with_repeated_flags() {
 }
 
 #[test]
+fn workers_of_genai_bench_are_ours_where_each_can_have_a_request() {
+    let command = |more: &str| {
+        translated(&format!(
+            "genai-bench benchmark --api-base http://h:1 --api-model-name m --task text-to-text --master-port 5557 {more}"
+        ))
+    };
+    let (ours, comments) = command("--traffic-scenario D(8,8) --num-concurrency 8 --num-workers 4");
+    assert!(ours.contains("--concurrency 8 --workers 4"), "{ours}");
+    assert!(comments.is_empty(), "{comments:?}");
+    for (more, why) in [
+        ("--traffic-scenario D(8,8) --num-concurrency 1 --num-workers 4", "a request in flight"),
+        (
+            "--traffic-scenario D(8,8) --traffic-scenario D(9,9) --num-concurrency 8 --num-workers 4",
+            "one scenario",
+        ),
+    ] {
+        let (ours, comments) = command(more);
+        assert!(!ours.contains("--workers"), "{ours}");
+        assert!(
+            comments.iter().any(|it| it.contains("4 workers") && it.contains(why)),
+            "{comments:?}"
+        );
+    }
+    let (ours, comments) = command("--traffic-scenario D(8,8) --num-workers 0");
+    assert!(!ours.contains("--workers") && comments.is_empty(), "{ours} {comments:?}");
+}
+
+#[test]
 fn vllm_bench_serve_with_and_without_a_rate() {
     let closed = "vllm bench serve --backend vllm --host 10.0.0.1 --port 8001 --model m --dataset-name random \
                   --random-input-len 1024 --random-output-len 128 --num-prompts 200 --max-concurrency 32 --ignore-eos";
@@ -179,4 +207,42 @@ fn the_prefixes_of_vllm_s_prefix_repetition_are_groups() {
         assert!(ours.contains(part), "{part}: {ours}");
     }
     assert!(comments.is_empty(), "{comments:?}");
+}
+
+#[test]
+fn a_command_in_one_text_is_read_as_a_shell_reads_it() {
+    let pasted = "HF_TOKEN=secret CUDA_VISIBLE_DEVICES=0 \\\n  vllm bench serve --model='my model' \\\n \
+                  --dataset-name=random --random-input-len=128 --random-output-len 64 --num-prompts=100 --max-concurrency=8 # note\n";
+    let text = translate(&[pasted.to_owned()]).expect("a command");
+    let ours = text.lines().next().expect("a command");
+    for part in
+        ["--model 'my model'", "--scenario 'D(128,64)'", "--concurrency 8", "--requests 100"]
+    {
+        assert!(ours.contains(part), "{part}: {text}");
+    }
+    assert!(
+        text.contains("# left out: the variable HF_TOKEN") && !text.contains("secret"),
+        "{text}"
+    );
+    assert!(text.contains("# left out: the variable CUDA_VISIBLE_DEVICES"), "{text}");
+}
+
+#[test]
+fn what_stands_around_a_command_is_told() {
+    let (ours, comments) = translated(
+        "sudo docker run --rm -it image env A=1 python3 /w/benchmark_serving.py --backend vllm --model m --dataset-name random \
+         --random-input-len 8 --random-output-len 8 --num-prompts 10 | tee log.txt",
+    );
+    assert!(ours.starts_with("bareflight run --target openai:"), "{ours}");
+    assert!(left_out(&comments, "the variable A"), "{comments:?}");
+    assert!(left_out(&comments, "sudo docker run --rm -it image"), "{comments:?}");
+    assert!(left_out(&comments, "| tee log.txt"), "{comments:?}");
+}
+
+#[test]
+fn a_text_without_a_known_command_is_refused() {
+    for text in ["wrk -t2 http://x", "genai-perf 'profile"] {
+        let why = translate(&[text.to_owned()]).expect_err(text);
+        assert!(why.contains("known") || why.contains("not closed"), "{why}");
+    }
 }

@@ -25,6 +25,7 @@ use crate::cli::search::SearchArgs;
 use crate::cli::serve::ServeArgs;
 use crate::cli::spelling;
 use crate::cli::translate::TranslateArgs;
+use crate::cli::upload::UploadArgs;
 use crate::cli::workload::WorkloadArgs;
 use crate::settings::load_rules::RequestCount;
 pub use engine::{EXECUTOR_HEADING, ExecutorFlags};
@@ -34,7 +35,7 @@ pub use settings::Settings;
 pub use workload::WorkloadFlags;
 
 const EXIT_CODES: &str = "Exit codes: 0 completed and valid · 1 runtime failure · 2 usage or configuration · \
-     3 preflight failed · 4 measurement invalid · 5 SLO missed · 6 regression · 130 interrupted";
+     3 preflight failed · 4 measurement invalid · 5 SLO missed · 6 regression · 7 upload failed · 130 interrupted";
 
 /// With the revision, so that two builds can be told apart.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BAREFLIGHT_REVISION"), ")");
@@ -88,6 +89,8 @@ pub enum Command {
     Translate(TranslateArgs),
     /// Find the highest rate or concurrency that meets objectives: bracket, bisection, a limit with an interval
     Search(Box<SearchArgs>),
+    /// Upload a run directory to an object store or a folder, or go on with an upload that was ended
+    Upload(UploadArgs),
     /// Ask five questions and write a settings file with comments
     Init(InitArgs),
     /// Explain a warning: what it means, why it matters, what helps
@@ -201,9 +204,17 @@ pub struct MeasureArgs {
     /// Go on with a run of cells that was ended: its folder. Finished cells stay as they are, and its settings are used
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub resume: Option<PathBuf>,
-    /// Processes on this machine that send the load together: disjoint slices of one plan, from one agreed instant
-    #[arg(long, value_name = "N", help_heading = "Load")]
-    pub workers: Option<u32>,
+    /// Wait at this address for the workers, which other hosts start with `--worker-of`, instead of starting them here
+    #[arg(long, value_name = "ADDRESS:PORT", help_heading = "Load")]
+    pub workers_listen: Option<String>,
+    /// Be a worker of the process that was started with `--workers-listen` there; all else is typed as it was there
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        help_heading = "Load",
+        conflicts_with_all = ["workers_listen", "resume"]
+    )]
+    pub worker_of: Option<String>,
     /// All that a configuration file can say too.
     #[command(flatten)]
     pub run: RunArgs,

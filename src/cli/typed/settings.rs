@@ -20,6 +20,7 @@ use crate::settings::export::{ExportFormat, PlotFormat};
 use crate::settings::gpu_choice::GpuChoice;
 use crate::settings::human_duration::HumanDuration;
 use crate::settings::load_rules::{ConcurrencyItem, RequestCount};
+use crate::settings::otlp_address::OtlpChoice;
 use crate::settings::profile_window::ProfileWindow;
 use crate::settings::scrape_address::ScrapeAddress;
 use crate::settings::seed_choice::SeedChoice;
@@ -28,6 +29,7 @@ use crate::settings::server_metrics::ServerMetricsChoice;
 use crate::settings::stages_text::StagesText;
 use crate::settings::time_unit::TimeUnit;
 use crate::settings::ui::Ui;
+use crate::settings::upload_place::UploadPlace;
 use crate::settings::warm_up_end::WarmUpEnd;
 use crate::warning::Code;
 use crate::workload::scenario::Scenario;
@@ -121,6 +123,10 @@ pub struct Settings {
     #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Load")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_when_saturated: Option<bool>,
+    /// Processes that send the load together: disjoint slices of one plan, from one agreed instant
+    #[arg(long, value_name = "N", help_heading = "Load")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workers: Option<u32>,
     /// Measure each load so often, one sweep after the other, and tell how far the runs differ
     #[arg(long, value_name = "N", help_heading = "Load")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -471,6 +477,20 @@ pub struct Settings {
     #[arg(long, value_name = "ADDRESS", help_heading = "Output")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prometheus: Option<ScrapeAddress>,
+    /// Send live figures and results to an OpenTelemetry collector over HTTP (OTLP), `http://HOST:4318`; without an address to that of `OTEL_EXPORTER_OTLP_ENDPOINT`
+    #[arg(
+        long,
+        value_name = "URL",
+        num_args = 0..=1,
+        default_missing_value = "env",
+        help_heading = "Output"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otlp: Option<OtlpChoice>,
+    /// Upload the run directory when it is written: `s3://BUCKET/PREFIX`, `gs://…`, `az://CONTAINER/…`, `oci://BUCKET@NAMESPACE/…` (a build with `--features upload`), `file:///FOLDER`; credentials as each cloud's own tools find them
+    #[arg(long, value_name = "URL", help_heading = "Output", env = "BAREFLIGHT_UPLOAD")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upload: Option<UploadPlace>,
     /// Unit of latencies on the console and in Markdown; JSON, CSV and the page keep to milliseconds, which their keys name
     #[arg(
         long,

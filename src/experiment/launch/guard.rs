@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::clock::{Nanos, now};
-use crate::console::streams;
+use crate::console::{keeper, streams};
 use crate::host;
 
 /// First argument of a guard.
@@ -150,12 +150,14 @@ impl StopSignal {
     }
 }
 
-/// Runs this process as a guard or as what becomes the server, where its arguments say so; the code to end with.
+/// Runs this process as a guard, as what becomes the server, or as the keeper of a terminal, where its arguments say so; the code to end with.
 pub fn run_as_asked(arguments: impl IntoIterator<Item = OsString>) -> Option<u8> {
     let arguments: Vec<OsString> = arguments.into_iter().skip(1).collect();
     let (first, rest) = arguments.split_first()?;
     let outcome = if first == GUARD {
         guard()
+    } else if first == keeper::KEEPER {
+        keeper::keep()
     } else if first == SERVER {
         match become_server(rest) {
             Ok(never) => match never {},

@@ -24,6 +24,16 @@ pub enum NoCommand {
 /// # Errors
 /// When a quotation mark is not closed, or a shell would be needed.
 pub fn split(text: &str) -> Result<Vec<String>, NoCommand> {
+    let words = split_as_a_shell(text)?;
+    check(&words)?;
+    Ok(words)
+}
+
+/// The words of a text, with lines joined and comments left out; nothing is said of what they mean.
+///
+/// # Errors
+/// When a quotation mark is not closed.
+pub fn split_as_a_shell(text: &str) -> Result<Vec<String>, NoCommand> {
     let mut words: Vec<String> = Vec::new();
     let mut word: Option<String> = None;
     let mut letters = text.chars();
@@ -49,13 +59,19 @@ pub fn split(text: &str) -> Result<Vec<String>, NoCommand> {
                     }
                 }
             }
-            '\\' => word.get_or_insert_default().push(letters.next().ok_or_else(unclosed)?),
+            '\\' => match letters.next().ok_or_else(unclosed)? {
+                // The next line goes on.
+                '\n' => {}
+                escaped => word.get_or_insert_default().push(escaped),
+            },
+            '#' if word.is_none() => {
+                letters.by_ref().find(|letter| *letter == '\n');
+            }
             space if space.is_whitespace() => words.extend(word.take()),
             other => word.get_or_insert_default().push(other),
         }
     }
     words.extend(word);
-    check(&words)?;
     Ok(words)
 }
 
@@ -87,6 +103,12 @@ mod tests {
         let expected =
             ["vllm", "serve", "a b", "--x", r#"c "d" \n"#, "e f", "", "--json", r#"{"a": 1}"#];
         assert_eq!(split(text).expect("words"), expected);
+    }
+
+    #[test]
+    fn lines_that_go_on_are_one_and_comments_are_none() {
+        let text = "vllm serve \\\n  m --x a#b # the model\n  --y 1";
+        assert_eq!(split(text).expect("words"), ["vllm", "serve", "m", "--x", "a#b", "--y", "1"]);
     }
 
     #[test]

@@ -48,14 +48,14 @@ impl PointRunner<'_> {
         let (waited_before, stray_before) = (self.stage.waited(), self.stage.stray_ends());
         // What the engine did while it was warmed up is not part of the point.
         self.collectors.begin(plan.point());
-        let sampling = self.gpus.as_ref().map(GpuWatch::start).transpose()?;
-        let scraping = self.server.as_ref().map(ServerWatch::start).transpose()?;
-        let profiling = self.profiler.as_ref().map(Profiler::begin);
+        let sampling = self.run.gpus.as_ref().map(GpuWatch::start).transpose()?;
+        let scraping = self.run.server.as_ref().map(ServerWatch::start).transpose()?;
+        let profiling = self.run.profiler.as_ref().map(Profiler::begin);
         let probe = Probe::start();
         let gpus = sampling.as_ref().map(SamplingThread::latest);
         let live = self.stage.live(plan.load(), gpus);
         watch.phase(&label, plan.shots().len() as u64, plan.size().duration, &live);
-        let marked = self.tool.map(|tool| tool.phase(&label));
+        let marked = self.run.tool.map(|tool| tool.phase(&label));
         let pace = self.pace(plan, warmed.mean_latency);
         let mut shots = drawing.measured(plan);
         let (played, phase) = self.stage.play(&mut shots, &pace, log);
@@ -66,22 +66,22 @@ impl PointRunner<'_> {
         watch.phase_over();
         let window = window(entry.facts.window_kind, &played, &phase);
         entry.facts.window = window;
-        let watched = self.gpus.as_mut().zip(sampling);
+        let watched = self.run.gpus.as_mut().zip(sampling);
         let gpu = watched.map(|(gpus, sampling)| gpus.finish(sampling, plan.point(), window));
         // To draw and write what was not sent takes long: nothing is sampled any more.
         let in_plan_file = self.end_drawing(drawing, &label);
         if let Some(error) = &phase.log_error {
-            self.fault(format!("records of point {label} are not all on disk: {error}"));
+            self.run.fault(format!("records of point {label} are not all on disk: {error}"));
         }
         for text in [&collected.iterations.fault, &collected.kv_events.fault].into_iter().flatten()
         {
-            self.manifest.faults.push(format!("point {label}: {text}"));
+            self.run.manifest.faults.push(format!("point {label}: {text}"));
         }
         if played.ramp_ran_out {
             let why = "the load may be more than the target can take, or `--ramp` is too long";
             let most = plan.ramp_at_most();
             let text = format!("point {label}: the ramp ended early, after {most} requests: {why}");
-            self.manifest.faults.push(text);
+            self.run.manifest.faults.push(text);
         }
         if played.given_up > 0 {
             let text = format!(
@@ -90,28 +90,29 @@ impl PointRunner<'_> {
                 counted(played.given_up, "request"),
                 Graces::OF_RUNS.cancelled.as_secs_f64()
             );
-            self.manifest.faults.push(text);
+            self.run.manifest.faults.push(text);
         }
         entry.facts.stages_start = entry.facts.stages.map(|_| played.start);
-        if let Some(crew) = self.stage.crew() {
-            self.manifest.workers = crew.entries();
-            entry.facts.workers = Some(crew.facts_of_workers());
+        if let Some(workers) = self.stage.workers() {
+            self.run.manifest.workers = workers.entries();
+            entry.facts.workers = Some(workers.facts_of_workers());
         }
         entry.facts.complete = !played.interrupted && self.stage.broken().is_none();
         let waited = self.stage.waited() - waited_before;
-        let asked = self.server.as_mut().zip(scraping);
-        let server =
-            asked.map(|(server, it)| server.finish(it, plan.point(), window)).transpose()?;
+        let asked = self.run.server.as_mut().zip(scraping);
+        let server = asked.map(|(server, it)| server.finish(it, plan.point(), window));
+        let server = server.map(|(seen, written)| self.run.told(seen, written));
+        let gpu = gpu.map(|(seen, written)| self.run.told(seen, written));
         entry.health = Health {
             dropped_events: waited.lost,
             recorder_waits: waited.waits,
             recorder_wait_ms: waited.span.as_millis_f64(),
             stray_ends: self.stage.stray_ends() - stray_before,
-            null_rate: self.manifest.null_rate,
-            client_rate: self.manifest.client_rate,
-            gpu: gpu.transpose()?,
+            null_rate: self.run.manifest.null_rate,
+            client_rate: self.run.manifest.client_rate,
+            gpu,
             server,
-            profiled: profiled || self.resolved.nvtx || profiler::is_attached(),
+            profiled: profiled || self.run.resolved.nvtx || profiler::is_attached(),
             ..seen
         };
         entry.ran_out = played.ran_out && plan.is_pool();
@@ -144,7 +145,7 @@ impl PointRunner<'_> {
             ramp: None,
             tail: Tail::None,
             stages: None,
-            duration: match self.resolved.warmup_until {
+            duration: match self.run.resolved.warmup_until {
                 None => None,
                 Some(WarmUpEnd::After(span)) => Some(span),
                 Some(WarmUpEnd::Stable) => {
@@ -156,12 +157,12 @@ impl PointRunner<'_> {
         let label = format!("{label}, warm-up");
         let live = self.stage.live(pace.load, None);
         watch.phase(&label, shots.len() as u64, None, &live);
-        let _marked = self.tool.map(|tool| tool.phase(&label));
-        let steady = matches!(self.resolved.warmup_until, Some(WarmUpEnd::Stable))
+        let _marked = self.run.tool.map(|tool| tool.phase(&label));
+        let steady = matches!(self.run.resolved.warmup_until, Some(WarmUpEnd::Stable))
             .then(|| EarlyEnd::when_stable(self.warm_up_rule()));
         let log = self.heard_by(steady.clone());
         let (_, phase) = self.stage.play(&mut drawing.shots(shots), &pace, log);
-        self.stop.set_enough(false);
+        self.run.stop.set_enough(false);
         watch.phase_over();
         // A log that is there takes the records, even if it keeps none.
         let mut warmed = match &steady {
@@ -177,12 +178,12 @@ impl PointRunner<'_> {
     /// Windows of a warm-up that ends when it is stable.
     fn warm_up_rule(&self) -> WindowRule {
         const USUAL: WindowRule = WindowRule { interval: Nanos::from_millis(1_000), percent: 10.0 };
-        self.resolved.windows.unwrap_or(USUAL)
+        self.run.resolved.windows.unwrap_or(USUAL)
     }
 
     /// A log that keeps nothing, and ends the phase as soon as enough is known.
     fn heard_by(&self, early: Option<EarlyEnd>) -> Option<Box<dyn RecordLog>> {
-        let (early, stop) = (early?, self.stop.clone());
+        let (early, stop) = (early?, self.run.stop.clone());
         Some(heard_alone(Box::new(move |record| {
             if early.keep(record) {
                 stop.set_enough(true);
@@ -200,7 +201,9 @@ impl PointRunner<'_> {
                 Some(RampPace { over: mean_latency, at_most, then: None })
             }
             // No worker sees all requests: as many have ended as are in flight after twice the mean latency.
-            (Ramp::Estimated, Load::Open { .. } | Load::Batch) if self.stage.crew().is_some() => {
+            (Ramp::Estimated, Load::Open { .. } | Load::Batch)
+                if self.stage.workers().is_some() =>
+            {
                 let over = Nanos(2 * mean_latency.unwrap_or(Nanos::ZERO).0);
                 Some(RampPace { over: Some(over), at_most, then: None })
             }
@@ -214,8 +217,8 @@ impl PointRunner<'_> {
             tail: course.tail,
             stages: plan.size().stages,
             duration: plan.size().duration,
-            timeout: self.resolved.timeout,
-            drain: self.resolved.drain,
+            timeout: self.run.resolved.timeout,
+            drain: self.run.resolved.drain,
             graces: Graces::OF_RUNS,
             begin_at: None,
         }
@@ -223,21 +226,21 @@ impl PointRunner<'_> {
 
     /// As the target knows them, else as the user says.
     fn gpus_in_use(&self) -> u32 {
-        let said = self.resolved.declared.server.gpu_count;
-        if self.info.gpus > 0 { self.info.gpus } else { said.unwrap_or(0) }
+        let said = self.run.resolved.declared.server.gpu_count;
+        if self.run.info.gpus > 0 { self.run.info.gpus } else { said.unwrap_or(0) }
     }
 
     pub(super) fn facts(&self, plan: &Plan, warmup_failure: Option<String>) -> RunFacts {
         let now = clock::now();
         RunFacts {
             point: plan.point(),
-            target: TargetFacts::from(&self.info),
+            target: TargetFacts::from(&self.run.info),
             load: plan.load(),
             // Known at the end.
             window: Window { start: now, end: now },
             window_kind: match plan.size().stages {
                 Some(_) => WindowKind::Whole,
-                None => self.resolved.window.of(&plan.load()),
+                None => self.run.resolved.window.of(&plan.load()),
             },
             stages: plan.size().stages,
             stages_start: None,
@@ -246,19 +249,19 @@ impl PointRunner<'_> {
             workers: None,
             planned: plan.shots().len() as u64,
             gpus: self.gpus_in_use(),
-            streaming: self.resolved.workload.streaming,
-            slos: self.resolved.slos.clone(),
+            streaming: self.run.resolved.workload.streaming,
+            slos: self.run.resolved.slos.clone(),
             complete: false,
             stability_percent: RunFacts::STABILITY_PERCENT,
-            roofline: self.roofline.clone(),
-            shared_prefix_tokens: self.resolved.workload.prefix_tokens,
+            roofline: self.run.roofline.clone(),
+            shared_prefix_tokens: self.run.resolved.workload.prefix_tokens,
             documents: plan.workload().documents,
             images: plan.shots().images_each(),
             workloads: parts(plan.workload()),
-            sent_before: self.sent_before.clone(),
-            also_sent_by: self.also_sent_by.clone(),
+            sent_before: self.run.sent_before.clone(),
+            also_sent_by: self.run.also_sent_by.clone(),
             warmup_failure,
-            allowed: self.resolved.allow.clone(),
+            allowed: self.run.resolved.allow.clone(),
         }
     }
 }

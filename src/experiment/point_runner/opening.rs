@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::PointRunner;
+use super::progress::RunProgress;
 use crate::clock::utc_now;
 use crate::console;
 use crate::experiment::collectors::Collectors;
@@ -10,11 +11,11 @@ use crate::experiment::gpu_watch::GpuWatch;
 use crate::experiment::interrupt;
 use crate::experiment::server_watch::ServerWatch;
 use crate::experiment::sweep::ExperimentError;
-use crate::experiment::workers;
-use crate::issue::crew::Crew;
+use crate::experiment::workers::{self, calls::Listening};
 use crate::issue::drawing::DrawingError;
 use crate::issue::phase::{Keep, Stage, StageError};
 use crate::issue::stop::Stop;
+use crate::issue::workers::Workers;
 use crate::load::Load;
 use crate::load::plan::Plan;
 use crate::observe::gpu::sampler::Telemetry;
@@ -58,6 +59,8 @@ pub struct Opening {
     pub target: Box<dyn Target>,
     /// The GPUs that are watched meanwhile.
     pub telemetry: Option<Telemetry>,
+    /// Where workers call that this process does not start.
+    pub calls: Option<Listening>,
 }
 
 /// A target that stays open between two run folders.
@@ -147,7 +150,8 @@ impl<'a> PointRunner<'a> {
                 (Err(Shut::Here(opening.target, room)), opening.telemetry)
             }
             Beginning::Divided(opening, workers, hashes) => {
-                (Err(Shut::Divided(workers, hashes)), opening.telemetry)
+                let shut = Shut::Divided { workers, hashes, calls: opening.calls };
+                (Err(shut), opening.telemetry)
             }
         };
         let gpus = telemetry.map(|telemetry| GpuWatch::open(telemetry, &directory)).transpose()?;
@@ -159,9 +163,15 @@ impl<'a> PointRunner<'a> {
             .transpose()?;
         let (stage, tool) = match stage {
             Ok(open) => open,
-            Err(Shut::Divided(workers, hashes)) => {
-                let crew = workers::start(resolved, workers, &hashes, &directory, stop.clone());
-                (Stage::of_crew(crew.map_err(StageError::from)?), None)
+            Err(Shut::Divided { workers, hashes, calls }) => {
+                let calls = calls.as_ref();
+                let workers =
+                    workers::start(resolved, workers, &hashes, &directory, calls, stop.clone());
+                let mut workers = workers.map_err(StageError::from)?;
+                let rate = workers.calibrate().map_err(StageError::from)?;
+                (manifest.null_rate, manifest.client_rate) = (rate.null, rate.client);
+                manifest.faults.extend(rate.faults);
+                (Stage::of_workers(workers), None)
             }
             Err(Shut::Here(target, room)) => {
                 let tool = resolved.nvtx.then(Tool::find).transpose()?;
@@ -173,17 +183,15 @@ impl<'a> PointRunner<'a> {
         {
             details.insert("opened".to_owned(), facts);
         }
-        manifest.workers = stage.crew().map(Crew::entries).unwrap_or_default();
+        manifest.workers = stage.workers().map(Workers::entries).unwrap_or_default();
         let collectors = Collectors::start(&stage, &directory)?;
         let plan_file =
             PlanWriter::create(&directory.file(file::PLAN)).map_err(DrawingError::File)?;
-        Ok(Self {
+        let run = RunProgress {
             resolved,
             info,
-            stage,
             directory,
             manifest,
-            collectors,
             gpus,
             server,
             profiler,
@@ -197,15 +205,15 @@ impl<'a> PointRunner<'a> {
             incomplete: false,
             plan_file: Some(plan_file),
             is_cut_off: false,
-            listener: None,
-        })
+        };
+        Ok(Self { collectors, stage, run, listener: None })
     }
 }
 
 /// A target that is not open yet.
 enum Shut {
     Here(Box<dyn Target>, Room),
-    Divided(u32, Vec<String>),
+    Divided { workers: u32, hashes: Vec<String>, calls: Option<Listening> },
 }
 
 impl OpenTarget {

@@ -4,9 +4,9 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::console;
-use crate::issue::crew::link::Outbox;
-use crate::issue::crew::message::{RecordsPart, Report, send, send_records};
 use crate::issue::live_phase::InFlight;
+use crate::issue::workers::link::Outbox;
+use crate::issue::workers::message::{RecordsPart, Report, send, send_records};
 use crate::load::plan::ShotList;
 use crate::record::log::{Batch, RecordLog};
 use crate::record::request_record::Outcome;

@@ -1,57 +1,29 @@
 //! Workers: processes of this program that send the load of one run together.
 
+pub mod calls;
 mod link_log;
+#[cfg(feature = "mpi")]
+pub mod mpi;
 mod start;
 mod worker;
 
-use std::path::PathBuf;
+use std::io;
+use std::os::unix::net::UnixStream;
 
 pub use start::{remove_empty_logs, start};
 pub use worker::work;
 
-use crate::load::plan::Slice;
+use crate::issue::workers::link::Link;
 
-/// Tells a process that it is a worker: its number from 0, how many there are, and where the leading process listens.
-const PLACE: &str = "BAREFLIGHT_WORKER";
+/// Tells a process that it is a worker: the socket on which the process that started it listens.
+const SOCKET: &str = "BAREFLIGHT_WORKER";
 
-/// The place of this process among the workers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// Which part of the plan it plays.
-    pub slice: Slice,
-    /// The socket of the leading process.
-    pub socket: PathBuf,
-}
-
-impl Place {
-    /// Of a process that was started as a worker.
-    pub fn of_this_process() -> Option<Self> {
-        Self::parse(&std::env::var(PLACE).ok()?)
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.splitn(3, ':');
-        let worker = parts.next()?.parse().ok()?;
-        let workers = parts.next()?.parse().ok()?;
-        let socket = PathBuf::from(parts.next()?);
-        Some(Self { slice: Slice { worker, workers }, socket })
-    }
-
-    fn text(&self) -> String {
-        let Slice { worker, workers } = self.slice;
-        format!("{worker}:{workers}:{}", self.socket.display())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_place_is_read_as_it_was_written() {
-        let place =
-            Place { slice: Slice { worker: 1, workers: 3 }, socket: PathBuf::from("/tmp/a:b/0") };
-        assert_eq!(Place::parse(&place.text()), Some(place));
-        assert_eq!(Place::parse("1:x:/tmp"), None);
-    }
+/// The link to the leading process, where that process started this one as a worker.
+///
+/// # Errors
+/// When it is gone.
+pub fn link_of_this_process() -> io::Result<Option<Link>> {
+    let Some(socket) = std::env::var_os(SOCKET) else { return Ok(None) };
+    let stream = UnixStream::connect(socket)?;
+    Ok(Some(Link::over(stream.try_clone()?, stream)))
 }

@@ -10,25 +10,27 @@ use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::channel;
 
-use super::{PLACE, Place};
+use super::SOCKET;
+use super::calls::Listening;
 use crate::clock::{self, Nanos};
 use crate::host;
-use crate::issue::crew::link::Link;
-use crate::issue::crew::member::Member;
-use crate::issue::crew::message::Order;
-use crate::issue::crew::{Crew, CrewError};
 use crate::issue::stop::Stop;
+use crate::issue::workers::link::Link;
+use crate::issue::workers::message::Order;
+use crate::issue::workers::remote_worker::RemoteWorker;
+use crate::issue::workers::{Workers, WorkersError};
 use crate::load::plan::Slice;
 use crate::settings::Resolved;
 use crate::store::run_directory::RunDirectory;
+use crate::targets::mpi_job;
 
 /// How long a process may take to call.
 const CALL: Nanos = Nanos::from_millis(60_000);
 /// Between two looks whether it has.
 const LOOK: Nanos = Nanos::from_millis(5);
 
-/// Starts so many workers, which play plans of these hashes, and waits until each has opened the target. What they write on
-/// standard error goes into files of the run.
+/// Starts so many workers, or awaits their calls, and waits until each has opened the target to play plans of these hashes. What
+/// those that are started here write on standard error goes into files of the run.
 ///
 /// # Errors
 /// When a process cannot be started, refuses or ends, or would play another plan.
@@ -37,32 +39,43 @@ pub fn start(
     workers: u32,
     plans: &[String],
     directory: &RunDirectory,
+    calls: Option<&Listening>,
     stop: Stop,
-) -> Result<Crew, CrewError> {
+) -> Result<Workers, WorkersError> {
     let sockets = SocketFolder::make()?;
     let (news_to, news) = channel();
     let mut calling = Vec::new();
-    for worker in 0..workers {
-        let place =
-            Place { slice: Slice { worker, workers }, socket: sockets.0.join(worker.to_string()) };
-        let listener = UnixListener::bind(&place.socket)?;
+    for worker in 0..calls.map_or(workers, Listening::started) {
+        let socket = sockets.0.join(worker.to_string());
+        let listener = UnixListener::bind(&socket)?;
         listener.set_nonblocking(true)?;
         let log = directory.file(&log_name(worker));
-        calling.push((listener, process(&place, &log)?));
+        calling.push((listener, process(&socket, &log)?));
     }
-    let mut members = Vec::new();
+    let mut all = Vec::new();
     for (number, (listener, mut process)) in calling.into_iter().enumerate() {
         let log = directory.file(&log_name(number as u32));
-        let stream = await_call(&listener, &mut process).map_err(|error| CrewError::Refused {
-            number: number + 1,
-            workers: workers as usize,
-            words: format!("{error}; it wrote: {}", words_of(&log)),
-        })?;
+        let stream =
+            await_call(&listener, &mut process).map_err(|error| WorkersError::Refused {
+                number: number + 1,
+                workers: workers as usize,
+                words: format!("{error}; it wrote: {}", words_of(&log)),
+            })?;
         let link = Link::over(stream.try_clone()?, stream);
-        members.push(Member::new(number, link, Some(process), news_to.clone())?);
+        all.push(RemoteWorker::new(number, link, Some(process), news_to.clone())?);
     }
-    let (target, seed) = (resolved.target.clone(), resolved.workload.seed);
-    Crew::open(members, news, &Order::Begin { target, seed }, plans, stop)
+    if let Some(calls) = calls {
+        for stream in calls.gather(workers, resolved.quiet, &stop)? {
+            let link = Link::over(stream.try_clone()?, stream);
+            all.push(RemoteWorker::new(all.len(), link, None, news_to.clone())?);
+        }
+    }
+    let begin = |slice: Slice| Order::Begin {
+        target: resolved.target.clone(),
+        seed: resolved.workload.seed,
+        slice,
+    };
+    Workers::open(all, news, begin, plans, stop)
 }
 
 /// Removes the files of workers that have written nothing.
@@ -87,10 +100,15 @@ fn words_of(log: &Path) -> String {
 }
 
 /// This program again, as it was typed. Ctrl-C goes to the leading process alone, which passes it on.
-fn process(place: &Place, log: &Path) -> io::Result<Child> {
-    host::this_program()?
+fn process(socket: &Path, log: &Path) -> io::Result<Child> {
+    let mut command = host::this_program()?;
+    // It is no rank of an MPI job, even where this process is one.
+    for name in mpi_job::variables() {
+        command.env_remove(name);
+    }
+    command
         .args(host::arguments().into_iter().skip(1))
-        .env(PLACE, place.text())
+        .env(SOCKET, socket)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(File::create(log)?)

@@ -1,21 +1,23 @@
 //! Worker: plays its slice of each plan when it is told, and sends its records to the leading process.
 
 use std::io;
-use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-use super::Place;
 use super::link_log::{LinkLog, SharedOutbox};
 use crate::clock;
+use crate::experiment::calibrate::null_rate;
+use crate::experiment::client_rate::client_rate;
 use crate::experiment::point_runner::Room;
 use crate::experiment::preflight;
-use crate::issue::crew::link::{Inbox, Link};
-use crate::issue::crew::message::{Order, PlayOrder, PlayedPart, Report, next_order};
 use crate::issue::drawing::Drawing;
 use crate::issue::pace::{Graces, Pace, RampPace};
 use crate::issue::phase::{Keep, Stage};
 use crate::issue::stop::Stop;
+use crate::issue::workers::link::{Inbox, Link};
+use crate::issue::workers::message::{
+    Calibration, Order, PlayOrder, PlayedPart, Report, next_order,
+};
 use crate::load::Load;
 use crate::load::plan::{Plan, Slice};
 use crate::observe::host::Host;
@@ -28,14 +30,19 @@ use crate::targets::Drain;
 /// Takes part in a run until its end.
 ///
 /// # Errors
-/// When the leading process cannot be reached. What else stands in the way is told to that process, which tells the user.
-pub fn work(resolved: Resolved, place: &Place) -> io::Result<()> {
-    let stream = UnixStream::connect(&place.socket)?;
-    let Link { outbox, mut inbox } = Link::over(stream.try_clone()?, stream);
+/// When the leading process is gone. What else stands in the way is told to that process, which tells the user.
+pub fn work(resolved: Resolved, link: Link) -> io::Result<()> {
+    let Link { outbox, mut inbox } = link;
     let outbox = SharedOutbox::new(outbox);
-    let Order::Begin { target, seed } = next_order(&mut *inbox)? else {
+    let Order::Begin { target, seed, slice } = next_order(&mut *inbox)? else {
         return Err(io::Error::other("the leading process does not begin"));
     };
+    if let Some(own) = resolved.workers.filter(|own| *own != slice.workers) {
+        return outbox.say(&Report::Refused(format!(
+            "it was told `--workers {own}`, and the leading process has {}: give the same settings to all",
+            slice.workers
+        )));
+    }
     let mut resolved = Resolved {
         target,
         // Whatever is watched beside requests, the leading process watches.
@@ -48,7 +55,7 @@ pub fn work(resolved: Resolved, place: &Place) -> io::Result<()> {
         // A leading process that is gone ends this one by itself.
         let _is_gone = tell.say(&Report::CountedEnded);
     });
-    let worker = match Worker::open(resolved, place.slice, &outbox, &stop) {
+    let worker = match Worker::open(resolved, slice, &outbox, &stop) {
         Ok(worker) => worker,
         Err(words) => return outbox.say(&Report::Refused(words)),
     };
@@ -139,11 +146,13 @@ impl Worker {
         let mut worker =
             Self { resolved, slice, plans, stage, outbox: outbox.clone(), drawing: None };
         worker.draw(0)?;
+        let host = Host::read();
         let ready = Report::Ready {
             plans: worker.plans.iter().map(|(whole, _)| whole.hash().to_owned()).collect(),
             facts: worker.stage.facts(),
             process: std::process::id(),
-            host: Host::read().name,
+            cores: host.usable_cores.map_or(1, |cores| cores as u32),
+            host: host.name,
         };
         outbox.say(&ready).map_err(|error| error.to_string())?;
         Ok(worker)
@@ -179,6 +188,9 @@ impl Worker {
                     self.stage.connect(&load, shots);
                     self.outbox.say(&Report::Connected)?;
                 }
+                Order::Calibrate => {
+                    self.outbox.say(&Report::Calibrated(self.calibrate()))?;
+                }
                 Order::Finish => break,
                 Order::Begin { .. }
                 | Order::Ping(_)
@@ -194,6 +206,20 @@ impl Worker {
             Drain::Forced(words) => Some(words),
         };
         outbox.say(&Report::Closed(words))
+    }
+
+    /// What this process could send and read, as one that works alone finds out before its load.
+    fn calibrate(&self) -> Calibration {
+        let own: Vec<Plan> = self.plans.iter().map(|(_, own)| own.clone()).collect();
+        let (null, of_null) = match null_rate() {
+            Ok(rate) => (Some(rate), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        let (client, of_client) = match client_rate(&self.resolved, &own) {
+            Ok(rate) => (rate, None),
+            Err(words) => (None, Some(words)),
+        };
+        Calibration { null, client, fault: of_null.or(of_client) }
     }
 
     fn play(&mut self, order: &PlayOrder) -> Result<PlayedPart, String> {

@@ -5,15 +5,12 @@ use std::fmt::Write as _;
 use crate::metrics::comparison::{Comparison, Pair, SideReport};
 use crate::report::comparison::{cells, gate_result, in_columns, notes, shown};
 use crate::report::figures::{self, short_verdict};
-use crate::report::table::lines::{coded, flowed, plain_table, printed, sentence};
-use crate::report::table::marks;
+use crate::report::table::lines::{coded, plain_table, printed, sentence};
+use crate::report::table::titled;
 
 /// The whole text.
 pub fn render(comparison: &Comparison) -> String {
-    let marks = marks(comparison.marks.iter().copied());
-    let words: Vec<&str> =
-        comparison.title.split_whitespace().chain(marks.strip_prefix(' ')).collect();
-    let mut text = flowed("", " ", &words);
+    let mut text = titled(&comparison.title, comparison.marks.iter().copied());
     for side in &comparison.sides {
         text.push_str(&side_line(side));
     }
@@ -57,7 +54,8 @@ fn of_pair(comparison: &Comparison, pair: &Pair) -> String {
         return format!("\n{b} against {a}: no number was measured on both sides\n");
     }
     let margin = figures::fixed(comparison.terms.margin * 100.0, 1);
-    let mut text = format!("\n{b} against {a}, 95 % intervals over blocks, margin {margin} %\n");
+    let what = format!("{b} against {a}, 95 % intervals over blocks, margin {margin} %");
+    let mut text = format!("\n{}", sentence("", &what));
     let (a, b) = in_columns(a, b);
     let (difference, ratio) = (format!("{b} − {a}"), format!("{b} ÷ {a}"));
     let mut table = plain_table(&["", a, b, &difference, &ratio, b]);

@@ -13,7 +13,7 @@ mod hdr_encoding;
 mod hlog;
 pub mod markdown;
 mod mlperf;
-mod provenance;
+pub(in crate::report) mod provenance;
 pub mod sample;
 mod trtllm_bench;
 mod workbook;
@@ -99,9 +99,9 @@ impl<'a> ExportRun<'a> {
         }
     }
 
-    /// The model, as other tools name it: what was measured.
+    /// The model, as other tools name it.
     fn model(&self) -> &str {
-        &self.manifest.target.name
+        self.manifest.target.model()
     }
 
     /// Nanoseconds since 1970. The first request is taken to have been sent when the run began, which is a little late.

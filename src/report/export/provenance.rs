@@ -10,7 +10,7 @@ use crate::report::notes;
 use crate::settings::export::ExportFormat;
 
 /// Key of [`value`] in documents that have room for it.
-pub(super) const KEY: &str = "bareflight";
+pub(in crate::report) const KEY: &str = "bareflight";
 /// Name of the file in a folder of a format.
 const SIDECAR: &str = "README.txt";
 

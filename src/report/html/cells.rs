@@ -13,12 +13,14 @@ use crate::metrics::percentile::Percentile;
 use crate::report::PointReport;
 use crate::report::cells::{CellsReport, Group};
 use crate::report::repeats;
+use crate::settings::cells::common_label;
 
 /// The whole page.
 pub fn render(cells: &CellsReport) -> String {
     let experiment = &cells.experiment;
     let table = |group: &Group| {
-        format!("<h3>{}</h3>\n{}", escape(&group.scenario), tables::points(&group.points))
+        let points: Vec<PointReport> = group.points.iter().map(with_load).collect();
+        format!("<h3>{}</h3>\n{}", escape(&group.scenario), tables::points(&points))
     };
     let tables: Vec<String> = cells.groups.iter().map(table).collect();
     let tables = tables.concat();
@@ -37,6 +39,16 @@ pub fn render(cells: &CellsReport) -> String {
         facts::files(&experiment.files),
     ];
     page(&experiment.title, &sections.concat(), SMALL_PRINT)
+}
+
+/// A cell below the heading of its scenario, which need not be said again: by its load, and which run of it.
+fn with_load(point: &PointReport) -> PointReport {
+    let run = common_label(&point.label).and_then(|common| point.label.strip_prefix(common));
+    let run = run.unwrap_or_default().replace('_', " ");
+    let summary = &point.summary;
+    let documents = summary.documents.map_or_else(String::new, |it| format!(", batch size {it}"));
+    let label = format!("{}{documents}{run}", summary.load);
+    PointReport { label, summary: summary.clone() }
 }
 
 fn lost(cells: &CellsReport) -> String {

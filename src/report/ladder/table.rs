@@ -10,7 +10,7 @@ use crate::report::ladder::{
     LEGEND, RungValue, SHOWN, added, difference, notes, row, slices, value,
 };
 use crate::report::table::lines::{coded, flowed, plain_table, printed, sentence};
-use crate::report::table::marks;
+use crate::report::table::titled;
 
 /// Characters of the longest bar.
 const LONGEST: f64 = 60.0;
@@ -19,7 +19,7 @@ const SHADES: [char; 4] = ['░', '▒', '█', '▓'];
 /// The whole text.
 pub fn render(ladder: &Ladder) -> String {
     let comparison = &ladder.comparison;
-    let mut text = format!("{}{}\n", comparison.title, marks(comparison.marks.iter().copied()));
+    let mut text = titled(&comparison.title, comparison.marks.iter().copied());
     text.push_str(&sentence("  ", &how(comparison)));
     text.push('\n');
     text.push_str(&values(ladder));
@@ -90,8 +90,8 @@ fn waterfall(ladder: &Ladder) -> String {
         let part_texts: Vec<String> =
             slices(parts).iter().map(|(name, ms)| format!("{name} {}", figure(*ms))).collect();
         let (whole, pull) = (figure(parts.e2e_ms), figure(parts.pull_ms));
-        let _infallible =
-            writeln!(text, "     {whole} ms = {}, then pull {pull}", part_texts.join(" · "));
+        let words = format!("{whole} ms = {}, then pull {pull}", part_texts.join(" · "));
+        text.push_str(&sentence("     ", &words));
     }
     let legend: Vec<String> = ["queue", "prefill", "decode", "overhead"]
         .iter()

@@ -2,11 +2,13 @@
 
 pub mod server;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::clock::Nanos;
 use crate::metrics::definition::{Definition, Quantity, Rate, Unit};
 use crate::metrics::percentile::Percentile;
+use crate::metrics::summary::Mark;
 use crate::record::live::Snapshot;
 use crate::report::{PointReport, json_word, mark_words, notes};
 
@@ -22,9 +24,18 @@ pub struct Live {
 }
 
 /// The text of points that were measured, and of the one that runs.
-pub fn render(target: &str, points: &[PointReport], live: Option<&Live>) -> String {
+pub fn render(
+    target: &str,
+    simulated: bool,
+    points: &[PointReport],
+    live: Option<&Live>,
+) -> String {
     let mut text = String::new();
-    let marks = mark_words(points.iter().flat_map(|point| point.summary.marks.iter().copied()));
+    // What holds of the target is known before a point has ended.
+    let of_target = simulated.then_some(Mark::Simulated);
+    let measured = points.iter().flat_map(|point| point.summary.marks.iter().copied());
+    let marks: BTreeSet<Mark> = of_target.into_iter().chain(measured).collect();
+    let marks = mark_words(marks);
     let info = format!(
         "{{version=\"{}\",target=\"{}\",marks=\"{marks}\"}}",
         env!("CARGO_PKG_VERSION"),
@@ -168,7 +179,8 @@ mod tests {
             ..Snapshot::default()
         };
         let live = Live { label: "concurrency \"8\"".to_owned(), snapshot, in_flight: 3 };
-        let text = render("sim:x", &[], Some(&live));
+        let text = render("sim:x", true, &[], Some(&live));
+        assert!(text.contains("marks=\"simulated\""), "{text}");
         for wanted in [
             "bareflight_live_submitted_total{point=\"concurrency \\\"8\\\"\"} 7\n",
             "bareflight_live_in_flight{point=\"concurrency \\\"8\\\"\"} 3\n",

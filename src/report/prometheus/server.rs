@@ -37,6 +37,7 @@ struct Phase {
 #[derive(Default)]
 struct State {
     target: String,
+    simulated: bool,
     points: Vec<PointReport>,
     phase: Option<Phase>,
 }
@@ -80,8 +81,10 @@ impl Exporter {
     }
 
     /// A target is about to be measured.
-    pub fn begun(&self, target: &str) {
-        target.clone_into(&mut lock(&self.state).target);
+    pub fn begun(&self, target: &str, simulated: bool) {
+        let mut state = lock(&self.state);
+        target.clone_into(&mut state.target);
+        state.simulated = simulated;
     }
 
     /// A phase begins.
@@ -163,7 +166,7 @@ fn page(state: &Mutex<State>) -> String {
         snapshot: phase.live.read(),
         in_flight: (phase.in_flight)(),
     });
-    render(&state.target, &state.points, live.as_ref())
+    render(&state.target, state.simulated, &state.points, live.as_ref())
 }
 
 #[cfg(test)]
@@ -184,7 +187,7 @@ mod tests {
     #[test]
     fn it_answers_metrics_and_nothing_else() {
         let exporter = Exporter::start(([127, 0, 0, 1], 0).into()).expect("a port");
-        exporter.begun("sim:x");
+        exporter.begun("sim:x", true);
         exporter.phase("concurrency 8", Arc::default(), || 5);
         let text = asked(exporter.address(), "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
         assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");

@@ -19,7 +19,7 @@ use crate::report::times::Shown;
 use crate::report::{Experiment, FileNote, cost, notes, repeats};
 use crate::settings::time_unit::TimeUnit;
 
-use lines::{coded, sentence};
+use lines::{coded, flowed, sentence};
 pub use point::{render as point, render_in as point_in};
 
 /// The whole report, for one point or several.
@@ -39,7 +39,7 @@ pub fn conclusion(experiment: &Experiment) -> String {
 }
 
 fn opening(experiment: &Experiment) -> String {
-    let mut text = format!("{}{}\n", experiment.title, marks(experiment.marks()));
+    let mut text = titled(&experiment.title, experiment.marks());
     text.push_str(&line("target", &experiment.target.title));
     for (name, said) in
         [("server", experiment.declared.server.line()), ("notes", experiment.declared.notes_line())]
@@ -75,13 +75,22 @@ pub fn files(folder: &str, files: &[FileNote]) -> String {
     let mut text = format!("\nfiles in {folder}\n");
     let width = files.iter().map(|file| file.name.chars().count()).max().unwrap_or(0);
     for file in files {
-        let _infallible = writeln!(text, "  {:width$}  {}", file.name, file.holds);
+        text.push_str(&sentence(&format!("  {:width$}  ", file.name), &file.holds));
     }
     text
 }
 
+/// A value behind its name; each of its lines is broken between words.
 fn line(name: &str, value: &str) -> String {
-    format!("  {name:9} {value}\n")
+    let names = std::iter::once(name).chain(std::iter::repeat(""));
+    value.lines().zip(names).map(|(value, name)| sentence(&format!("  {name:9} "), value)).collect()
+}
+
+/// A title with its marks, which stay whole.
+pub(in crate::report) fn titled(title: &str, of: impl IntoIterator<Item = Mark>) -> String {
+    let marks = marks(of);
+    let words: Vec<&str> = title.split_whitespace().chain(marks.strip_prefix(' ')).collect();
+    flowed("", " ", &words)
 }
 
 /// `  [SIMULATED, DUMMY WEIGHTS]`, or nothing.
@@ -142,7 +151,7 @@ pub fn headline(experiment: &Experiment) -> String {
                 Quantity::E2eIntended => "request latency from intended arrival",
                 other => figures::short_name(other),
             };
-            let _infallible = write!(text, "\n            {name} {pair}");
+            let _infallible = write!(text, "\n{name} {pair}");
         }
     }
     text

@@ -1,8 +1,14 @@
 //! Result files of other tools as sides: vLLM's benchmark, aiperf, GenAI-Perf, genai-bench.
 
+use std::cmp::Ordering;
+
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Number, Side, SideLoad, SidePoint};
+use crate::metrics::summary::Mark;
+use crate::report::export::provenance;
+use crate::report::table::marks as marks_in_words;
 use crate::warning::{Code, Note};
 
 /// Why a file is no result that can be read.
@@ -31,7 +37,54 @@ pub fn read(name: &str, text: &str) -> Result<Side, ImportError> {
         serde_json::from_str(text).map_err(|error| ImportError::NoJson(name.to_owned(), error))?;
     let readers = [genai_bench, aiperf, genai_perf, vllm];
     let found = readers.into_iter().find_map(|reader| reader(&document));
-    found.ok_or_else(|| ImportError::Unknown(name.to_owned()))
+    let side = found.ok_or_else(|| ImportError::Unknown(name.to_owned()))?;
+    Ok(match document.get(provenance::KEY) {
+        Some(origin) => of_ours(side, origin),
+        None => side,
+    })
+}
+
+/// Sides of one tool and title are one side with the points of all, in the order of their loads.
+pub fn merged(sides: Vec<Side>) -> Vec<Side> {
+    let mut merged: Vec<Side> = Vec::new();
+    for side in sides {
+        let alike = |it: &&mut Side| it.title == side.title && it.measured_by == side.measured_by;
+        let Some(same) = merged.iter_mut().find(alike) else {
+            merged.push(side);
+            continue;
+        };
+        same.points.extend(side.points);
+        for note in side.notes {
+            if !same.notes.contains(&note) {
+                same.notes.push(note);
+            }
+        }
+    }
+    for side in &mut merged {
+        side.points.sort_by(|a, b| a.load.partial_cmp(&b.load).unwrap_or(Ordering::Equal));
+    }
+    merged
+}
+
+/// A file that an export of ours wrote in the shape of another tool: it says itself what was measured.
+fn of_ours(side: Side, origin: &Value) -> Side {
+    let marks = origin.get("marks").and_then(|marks| Vec::<Mark>::deserialize(marks).ok());
+    let marks = marks.unwrap_or_default();
+    let version = word(origin, "/version");
+    let mut notes = vec![Note::new(
+        Code::NotOurs,
+        "measured by bareflight, with figures as that tool computes them: the run directory has ours",
+    )];
+    notes.extend(marks.iter().map(|mark| {
+        Note::new(mark.code(), format!("{}: {}", mark.description(), mark.sentence()))
+    }));
+    if let Some(verdict) = origin.get("verdict").and_then(Value::as_str).filter(|it| *it != "valid")
+    {
+        let words = format!("measurement {}", verdict.replace('_', " "));
+        notes.push(Note::new(Code::SideChecks, words));
+    }
+    let title = format!("bareflight {version} as {}{}", side.title, marks_in_words(marks));
+    Side { title, measured_by: None, notes, ..side }
 }
 
 fn number(document: &Value, pointer: &str) -> Option<f64> {
@@ -185,6 +238,43 @@ fn genai_bench(document: &Value) -> Option<Side> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_file_of_our_own_export_says_that_it_is_ours_and_keeps_its_marks() {
+        let mut document = json!({"model_id": "llama", "completed": 9, "num_prompts": 10, "request_rate": "inf",
+            "max_concurrency": 4, "output_throughput": 1.0, "total_input_tokens": 5, "mean_ttft_ms": 2.0});
+        let theirs = imported(&document);
+        assert_eq!(theirs.measured_by.as_deref(), Some("vLLM benchmark"));
+        document["bareflight"] =
+            json!({"version": "0.1.0", "marks": ["simulated"], "verdict": "valid_with_warnings"});
+        let ours = imported(&document);
+        assert_eq!(ours.measured_by, None);
+        assert!(
+            ours.title.contains("bareflight 0.1.0") && ours.title.contains("[SIMULATED]"),
+            "{}",
+            ours.title
+        );
+        let codes: Vec<Code> = ours.notes.iter().map(|note| note.code).collect();
+        assert_eq!(codes, [Code::NotOurs, Code::Simulated, Code::SideChecks]);
+    }
+
+    #[test]
+    fn files_of_one_sweep_are_one_side() {
+        let file = |concurrency: u32| {
+            imported(
+                &json!({"model_id": "llama", "completed": 9, "num_prompts": 10, "request_rate": "inf",
+                "max_concurrency": concurrency, "output_throughput": 1.0, "total_input_tokens": 5}),
+            )
+        };
+        let other =
+            imported(&json!({"model_id": "qwen", "request_rate": "inf", "max_concurrency": 1,
+            "output_throughput": 1.0, "total_input_tokens": 5}));
+        let sides = merged(vec![file(16), other, file(2)]);
+        let loads: Vec<usize> = sides.iter().map(|side| side.points.len()).collect();
+        assert_eq!(loads, [2, 1]);
+        assert_eq!(sides[0].points[0].load, SideLoad::Concurrency(2));
+        assert_eq!(sides[0].notes, file(2).notes);
+    }
 
     fn imported(document: &Value) -> Side {
         read("file", &document.to_string()).expect("a known tool")

@@ -1,6 +1,7 @@
 //! Several runs side by side: ours, and results that other tools wrote, per load.
 
 pub mod import;
+pub mod page;
 pub mod pictures;
 pub mod table;
 
@@ -187,8 +188,18 @@ fn verdict_note(shown: &Experiment) -> Option<Note> {
 
 /// Names sides `A`, `B`, … in their order.
 pub fn name_sides(sides: &mut [Side]) {
-    for (letter, side) in ('A'..='Z').cycle().zip(sides) {
-        side.name = letter.to_string();
+    for (place, side) in sides.iter_mut().enumerate() {
+        side.name = letters(place);
+    }
+}
+
+/// `A` to `Z`, then `AA`, `AB`, …
+fn letters(place: usize) -> String {
+    const ALPHABET: usize = 26;
+    let last = char::from(b'A' + (place % ALPHABET) as u8);
+    match place / ALPHABET {
+        0 => last.to_string(),
+        more => format!("{}{last}", letters(more - 1)),
     }
 }
 
@@ -268,6 +279,11 @@ mod tests {
     fn answer(a: &[f64], b: &[f64]) -> Option<ComparisonVerdict> {
         let sides = [side(a), side(b)];
         against(&sides, 1, SideLoad::Concurrency(4), Number::Ttft, 0.02)?.answer
+    }
+
+    #[test]
+    fn no_two_sides_have_one_name() {
+        assert_eq!([0, 25, 26, 27, 52].map(letters), ["A", "Z", "AA", "AB", "BA"]);
     }
 
     #[test]

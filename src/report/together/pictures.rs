@@ -18,7 +18,6 @@ const SIZE: (f64, f64) = (520.0, 290.0);
 
 /// `benchmark_comparison.svg`; `None` where no side has a number to draw.
 pub fn comparison(sides: &[Side]) -> Option<String> {
-    let charts = DRAWN.map(|(number, title, unit)| chart(sides, number, title, unit));
     let headings: Vec<Heading> = sides
         .iter()
         .enumerate()
@@ -27,7 +26,16 @@ pub fn comparison(sides: &[Side]) -> Option<String> {
             colour: run_colour(place),
         })
         .collect();
-    sheet(&headings, &charts, 3)
+    sheet(&headings, &all_charts(sides), 3)
+}
+
+/// The charts that have something to draw.
+pub(super) fn charts(sides: &[Side]) -> Vec<Chart> {
+    all_charts(sides).into_iter().filter(|chart| !chart.series.is_empty()).collect()
+}
+
+fn all_charts(sides: &[Side]) -> [Chart; DRAWN.len()] {
+    DRAWN.map(|(number, title, unit)| chart(sides, number, title, unit))
 }
 
 fn chart(sides: &[Side], number: Number, title: &str, unit: &str) -> Chart {

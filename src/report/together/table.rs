@@ -18,7 +18,7 @@ pub fn console(sides: &[Side], margin: f64) -> String {
     for side in sides {
         text.push_str(&sentence(&format!("  {}  ", side.name), &title(side)));
     }
-    text.push_str(&sentence("  ", "NOT INTERLEAVED: results of different times"));
+    text.push_str(&sentence("  ", &heading_line(margin)));
     for load in loads(sides) {
         // Writing to a string cannot fail, here and below.
         let _infallible = writeln!(text, "\n{}", load.label());
@@ -96,6 +96,12 @@ pub fn summary(sides: &[Side], margin: f64) -> String {
     text
 }
 
+/// How these numbers came together.
+pub(super) fn heading_line(margin: f64) -> String {
+    let percent = figures::figure(100.0 * margin);
+    format!("NOT INTERLEAVED: results of different times; margin {percent} %")
+}
+
 /// What a side is, with who measured it where that was somebody else.
 pub(super) fn title(side: &Side) -> String {
     match &side.measured_by {
@@ -104,7 +110,7 @@ pub(super) fn title(side: &Side) -> String {
     }
 }
 
-fn headers(sides: &[Side]) -> Vec<String> {
+pub(super) fn headers(sides: &[Side]) -> Vec<String> {
     let mut headers = vec![sides.first().map_or_else(String::new, |side| side.name.clone())];
     for side in sides.iter().skip(1) {
         headers.push(side.name.clone());
@@ -115,7 +121,7 @@ fn headers(sides: &[Side]) -> Vec<String> {
 }
 
 /// Requests first, then every number that any side has at this load.
-fn rows(sides: &[Side], load: SideLoad, margin: f64) -> Vec<Vec<String>> {
+pub(super) fn rows(sides: &[Side], load: SideLoad, margin: f64) -> Vec<Vec<String>> {
     let mut rows = vec![requests(sides, load)];
     for number in Number::ALL {
         let cells: Vec<Option<Against>> =
@@ -167,7 +173,7 @@ fn ratio_and_word(against: Against) -> Option<(f64, &'static str)> {
     Some((against.ratio?, word))
 }
 
-fn notes(sides: &[Side]) -> Vec<Note> {
+pub(super) fn notes(sides: &[Side]) -> Vec<Note> {
     let of_side = |side: &Side| {
         let name = side.name.clone();
         let notes = side.notes.clone().into_iter();
@@ -178,11 +184,11 @@ fn notes(sides: &[Side]) -> Vec<Note> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::report::together::{SidePoint, name_sides};
 
-    fn sides() -> Vec<Side> {
+    pub(in crate::report::together) fn sides() -> Vec<Side> {
         let side = |title: &str, measured_by: Option<&str>, ttft: f64| Side {
             name: String::new(),
             title: title.to_owned(),

@@ -204,9 +204,9 @@ impl ClientThread {
         self.sink.borrow_mut().delivery_seen_late(id, stamp.at, tokens, hash, stamp.lag_ns);
     }
 
-    /// Reports an answer that came whole although its tokens were asked for one by one.
-    pub fn note_not_streamed(&self, id: RequestId) {
-        self.sink.borrow_mut().odd(id, Oddity::NotStreamed);
+    /// Reports what is odd about an answer.
+    pub fn note(&self, id: RequestId, oddity: Oddity) {
+        self.sink.borrow_mut().odd(id, oddity);
     }
 
     /// Reports a request whose stamps did not all come from the kernel, where that is the session's default.

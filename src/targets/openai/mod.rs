@@ -323,7 +323,7 @@ fn describe(name: String, address: &Address, options: &OpenAiOptions) -> TargetI
     let model = options.model.as_deref().unwrap_or("not named");
     let mut details = options.shown();
     details["url"] = address.shown().into();
-    details["model"] = model.into();
+    details["model"] = options.model.clone().into();
     TargetInfo {
         title: format!(
             "OpenAI-compatible server at {}:{}, model {model}",

@@ -1,9 +1,11 @@
 //! Remedies for refusals: which flag leaves out the member of a request that a server's words name.
 
 use crate::request::{Failure, FailureKind};
-use crate::settings::served::BodyField;
+use crate::settings::served::{BodyField, OutputTokenField};
 use crate::targets::openai::options::OpenAiOptions;
 
+/// The status of a proxy that wants to know who asks.
+const PROXY_WANTS_TO_KNOW: &str = "HTTP 407";
 /// The longest part of a server's words that is kept before a remedy.
 const WORDS: usize = 220;
 
@@ -12,6 +14,8 @@ const WORDS: usize = 220;
 pub struct Remedies {
     fields: Vec<(String, String)>,
     key: &'static str,
+    /// Where requests go through a proxy, what it may want.
+    proxy: Option<String>,
 }
 
 impl Remedies {
@@ -26,6 +30,9 @@ impl Remedies {
             fields.extend(
                 sent.filter_map(|field| Some((field.name().to_owned(), remedy_of(field)?))),
             );
+            fields.extend(["stream", "streaming"].map(|name| {
+                (name.to_owned(), "ask for whole answers with `--no-streaming`".to_owned())
+            }));
         }
         let extra = options.extra_inputs.keys();
         fields.extend(
@@ -36,12 +43,22 @@ impl Remedies {
         } else {
             "no key was sent: name the variable that holds it with `--api-key-env`, or a file with `--api-key-file`"
         };
-        Self { fields, key }
+        let proxy = options.proxy.as_ref().map(|proxy| {
+            format!(
+                "the proxy that `{}` names wants a user and password: write them into it as \
+                 http://USER:PASSWORD@HOST:PORT, or go to the server itself with `--no-proxy`",
+                proxy.variable
+            )
+        });
+        Self { fields, key, proxy }
     }
 
     /// The failure, with the flag that mends it where the server's words name a member of the request.
     pub fn explain(&self, failure: Failure) -> Failure {
         let remedy = match failure.kind {
+            FailureKind::HttpClient if failure.message.starts_with(PROXY_WANTS_TO_KNOW) => {
+                self.proxy.clone()
+            }
             FailureKind::HttpClient => self.remedy_in(&failure.message),
             FailureKind::Unauthorized => Some(self.key.to_owned()),
             _ => None,
@@ -66,9 +83,34 @@ impl Remedies {
     /// What to do about every member that is named.
     fn remedy_in(&self, words: &str) -> Option<String> {
         let named = self.fields.iter().filter(|(field, _)| is_named(field, words));
-        let remedies: Vec<&str> = named.map(|(_, remedy)| &**remedy).collect();
+        let remedies: Vec<&str> = named
+            .map(|(field, remedy)| match is_about_length(field, words) {
+                true => "ask for other lengths with `--scenario`",
+                false => &**remedy,
+            })
+            .collect();
         (!remedies.is_empty()).then(|| remedies.join(", "))
     }
+}
+
+/// Whether the number of tokens is refused, and not the member that says it.
+fn is_about_length(field: &str, words: &str) -> bool {
+    const OF_NUMBERS: [&str; 10] = [
+        "at least",
+        "at most",
+        "too large",
+        "too small",
+        "too many",
+        "maximum",
+        "minimum",
+        "greater than",
+        "less than",
+        "exceed",
+    ];
+    let words = words.to_lowercase();
+    let bounds = [OutputTokenField::MaxTokens, OutputTokenField::MaxCompletionTokens];
+    let is_bound = bounds.iter().any(|bound| bound.name() == field);
+    is_bound && OF_NUMBERS.iter().any(|phrase| words.contains(phrase))
 }
 
 /// Whether a text has this word, not as a part of a longer one.
@@ -127,6 +169,24 @@ mod tests {
         };
         let words = explained("unknown: max_completion_tokens", newer);
         assert!(words.contains("--output-token-field max_tokens"), "{words}");
+    }
+
+    #[test]
+    fn a_number_of_tokens_that_is_refused_is_no_wrong_name() {
+        for words in [
+            "max_tokens must be at least 16",
+            "'max_tokens' is too large: 5000. This model's maximum context length is 2048 tokens",
+        ] {
+            let said = explained(words, |_| {});
+            assert!(said.contains("`--scenario`") && !said.contains("--output-token"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_does_not_stream_names_the_flag_for_whole_answers() {
+        for words in ["`stream` must be false", "streaming is not supported"] {
+            assert!(explained(words, |_| {}).contains("--no-streaming"), "{words}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use http::{HeaderMap, header};
 use crate::clock::{MonoNs, now};
 use crate::network::refusal::failure_of;
 use crate::network::stamp::ReadStamp;
+use crate::record::oddity::Oddity;
 use crate::record::request_record::{ConnectionUse, StampSource};
 use crate::request::{Failure, FailureKind};
 use crate::targets::openai::client_thread::ClientThread;
@@ -209,6 +210,9 @@ async fn stream(
     }
     client.note_stamps(outgoing.id, all_by_kernel);
     let closing = reader.close(end, outgoing.max_tokens, client.tokenizer())?;
+    if !outgoing.streaming {
+        client.note(outgoing.id, Oddity::StreamedUnasked);
+    }
     Ok(Completed { at: body.stamp().at, closing })
 }
 
@@ -234,7 +238,7 @@ fn came_whole(
     client.note_stamps(outgoing.id, stamp.source == StampSource::Kernel);
     // An embedding has no tokens that could come one by one.
     if outgoing.streaming && output.tokens > 0 {
-        client.note_not_streamed(outgoing.id);
+        client.note(outgoing.id, Oddity::NotStreamed);
     }
     client.deliver(outgoing.id, output, stamp);
     Completed { at: stamp.at, closing }

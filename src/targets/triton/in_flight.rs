@@ -90,6 +90,7 @@ impl InFlightTable {
         let added =
             request.output.take(reading, &request.prompt, self.settings.count_tokens.as_ref());
         if added.tokens > 0 {
+            request.deliveries += 1;
             self.sink.delivery_seen_late(id, stamp.at, added.tokens, added.hash, stamp.lag_ns);
         }
         request.times = reading.times.or(request.times);
@@ -135,8 +136,8 @@ impl InFlightTable {
         if total.has_no_token {
             self.sink.odd(id, Oddity::NoTokensInText);
         }
-        if request.comes_whole {
-            self.sink.odd(id, Oddity::NotStreamed);
+        if let Some(odd) = request.odd_streaming() {
+            self.sink.odd(id, odd);
         }
         if request.by_user && self.settings.stamps == StampSource::Kernel {
             self.sink.stamps_of(id, StampSource::User);

@@ -3,6 +3,7 @@
 use tokio::task::AbortHandle;
 
 use crate::clock::MonoNs;
+use crate::record::oddity::Oddity;
 use crate::record::request_record::{EngineUse, FinishReason};
 use crate::request::spec::Prompt;
 use crate::targets::triton::output_counter::OutputCounter;
@@ -17,12 +18,35 @@ pub struct InFlightRequest {
     pub(super) last_activity: MonoNs,
     pub(super) begun: bool,
     pub(super) by_user: bool,
-    /// Tokens were asked for one by one, of a model that answers once.
-    pub(super) comes_whole: bool,
+    pub(super) streaming: Streaming,
+    /// Responses that brought output.
+    pub(super) deliveries: u32,
     pub(super) times: Option<[i64; 4]>,
     pub(super) used: Option<EngineUse>,
     pub(super) finish: Option<Finish>,
     pub(super) carrier: Carrier,
+}
+
+/// What was asked about the way that tokens come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Streaming {
+    /// Tokens one by one, of a model that can.
+    Asked,
+    /// Tokens one by one, of a model that answers once.
+    AskedInVain,
+    /// All tokens at once.
+    NotAsked,
+}
+
+impl Streaming {
+    /// Of a request to a model that is decoupled or not.
+    pub fn of(asked: bool, is_decoupled: bool) -> Self {
+        match (asked, is_decoupled) {
+            (true, true) => Self::Asked,
+            (true, false) => Self::AskedInVain,
+            (false, _) => Self::NotAsked,
+        }
+    }
 }
 
 /// The finish reason of the server.
@@ -55,7 +79,8 @@ impl InFlightRequest {
             last_activity: handed_over,
             begun: false,
             by_user: false,
-            comes_whole: false,
+            streaming: Streaming::Asked,
+            deliveries: 0,
             times: None,
             used: None,
             finish: None,
@@ -63,10 +88,19 @@ impl InFlightRequest {
         }
     }
 
-    /// Says whether tokens were asked for one by one, of a model that answers once.
+    /// Says what was asked about the way that its tokens come.
     #[must_use]
-    pub fn comes_whole(self, comes_whole: bool) -> Self {
-        Self { comes_whole, ..self }
+    pub fn streamed(self, streaming: Streaming) -> Self {
+        Self { streaming, ..self }
+    }
+
+    /// What is odd about the way that its tokens came.
+    pub(super) fn odd_streaming(&self) -> Option<Oddity> {
+        match self.streaming {
+            Streaming::AskedInVain => Some(Oddity::NotStreamed),
+            Streaming::NotAsked if self.deliveries > 1 => Some(Oddity::StreamedUnasked),
+            Streaming::Asked | Streaming::NotAsked => None,
+        }
     }
 
     pub(super) fn abort_task(&self) {

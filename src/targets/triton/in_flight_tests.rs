@@ -8,6 +8,7 @@ use crate::record::event::Event;
 use crate::record::gate::Gate;
 use crate::record::sink::SideMessage;
 use crate::request::spec::Prompt;
+use crate::targets::triton::in_flight_request::Streaming;
 use crate::targets::triton::model_io::{ModelIo, OutputAs};
 use crate::targets::triton::output_counter::OutputCounter;
 
@@ -83,6 +84,26 @@ fn model_io() -> ModelIo {
 
 fn ids(ids: &[u8], is_final: bool) -> Reading<'_> {
     Reading { ids: Some(ids), is_final, ..Reading::default() }
+}
+
+#[test]
+fn several_responses_where_one_was_asked_for_are_streamed_unasked() {
+    let odd = |streaming, responses: &[(&[u8], bool)]| {
+        let mut scene = Scene::new();
+        scene.table.requests.get_mut(&ID).unwrap().streaming = streaming;
+        for (bytes, is_final) in responses {
+            scene.respond(&ids(bytes, *is_final));
+        }
+        scene.side_messages.try_iter().find_map(|message| match message {
+            SideMessage::Odd(_, oddity) => Some(oddity),
+            _ => None,
+        })
+    };
+    let pieces = [(&THREE[..4], false), (&THREE[4..], true)];
+    assert_eq!(odd(Streaming::NotAsked, &pieces), Some(Oddity::StreamedUnasked));
+    assert_eq!(odd(Streaming::NotAsked, &[(THREE, true)]), None);
+    assert_eq!(odd(Streaming::Asked, &pieces), None);
+    assert_eq!(odd(Streaming::AskedInVain, &[(THREE, true)]), Some(Oddity::NotStreamed));
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::targets::triton::address::Protocol;
 use crate::targets::triton::encoded::{Encoded, Encoder};
 use crate::targets::triton::generate::Generate;
 use crate::targets::triton::in_flight::{InFlightTable, SessionSettings};
-use crate::targets::triton::in_flight_request::{Carrier, InFlightRequest};
+use crate::targets::triton::in_flight_request::{Carrier, InFlightRequest, Streaming};
 use crate::targets::triton::options::TritonOptions;
 use crate::targets::triton::output_counter::OutputCounter;
 use crate::targets::triton::request::RequestTemplate;
@@ -229,7 +229,7 @@ impl Session for TritonSession {
         let prompt = shot.request.prompt.clone();
         let request =
             InFlightRequest::new(prompt, shot.request.output.max_tokens, output, handed_over)
-                .comes_whole(shot.request.streaming && !model_io.decoupled);
+                .streamed(Streaming::of(shot.request.streaming, model_io.decoupled));
         let new_request = Box::new(NewRequest { id: shot.id, request, encoded });
         self.thread(shot.id)
             .commands

@@ -14,7 +14,7 @@ use crate::request::{Failure, FailureKind};
 use crate::targets::triton::address::Protocol;
 use crate::targets::triton::encoded::{Encoded, Encoder};
 use crate::targets::triton::in_flight::{InFlightTable, SessionSettings};
-use crate::targets::triton::in_flight_request::InFlightRequest;
+use crate::targets::triton::in_flight_request::{InFlightRequest, Streaming};
 use crate::targets::triton::kserve::{Choice, ENABLE_EMPTY_FINAL, ModelInferRequest};
 use crate::targets::triton::output_counter::OutputCounter;
 use crate::targets::triton::request::RequestTemplate;
@@ -99,7 +99,7 @@ impl Session for CoreSession {
         let prompt = shot.request.prompt.clone();
         let in_flight =
             InFlightRequest::new(prompt, shot.request.output.max_tokens, counter, handed_over)
-                .comes_whole(shot.request.streaming && !model_io.decoupled);
+                .streamed(Streaming::of(shot.request.streaming, model_io.decoupled));
         // Before the call: the first response may come before it returns.
         self.send(TableMessage::Begin(shot.id, Box::new(in_flight)))?;
         match self.running().core.infer(request, &self.deliver) {

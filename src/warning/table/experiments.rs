@@ -107,7 +107,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         number: "W130",
         name: "not ours",
         source: Source::Experiment,
-        means: "Numbers come from a file of another tool",
+        means: "Numbers come from a file of another tool, or of ours in its shape",
         why: "Nothing shows that its client was not the limit, and windows and definitions are its own",
         remedy: "Measure the same with `bareflight run`",
     },

@@ -167,6 +167,8 @@ pub enum Code {
     Saturated,
     /// A run ended when its windows agreed.
     StableWindows,
+    /// Requests were streamed although that was not asked for.
+    StreamedUnasked,
     /// No answer of a server's own metrics fell into the window.
     UnseenServer,
     /// Something went wrong beside requests: a file that could not be written, a target that did not close, a calibration that failed.

@@ -265,6 +265,15 @@ pub(super) const ENTRIES: &[Entry] = &[
         remedy: "None is needed; `--duration` fixes the length",
     },
     Entry {
+        code: Code::StreamedUnasked,
+        number: "W085",
+        name: "streamed unasked",
+        source: Source::Note,
+        means: "Requests were streamed although that was not asked for",
+        why: "What was measured is the cost of streaming, without TTFT and ITL",
+        remedy: "Look what ignores `\"stream\": false`, or leave out `--no-streaming`",
+    },
+    Entry {
         code: Code::UnseenServer,
         number: "W088",
         name: "unseen server",

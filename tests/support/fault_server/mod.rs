@@ -75,12 +75,28 @@ impl FaultServer {
         Self::start_over(|socket| Some(Box::new(socket)), answer)
     }
 
+    /// Where this listens.
+    pub fn start_at(
+        listener: TcpListener,
+        answer: impl Fn(&Request, &mut Out<'_>) -> Next + Send + Sync + 'static,
+    ) -> Self {
+        Self::start_on(listener, |socket| Some(Box::new(socket)), answer)
+    }
+
     /// With something between the socket and HTTP; a connection for which it gives `None` is closed.
     pub fn start_over(
         wrap: impl Fn(TcpStream) -> Option<Box<dyn Wire>> + Send + Sync + 'static,
         answer: impl Fn(&Request, &mut Out<'_>) -> Next + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        Self::start_on(listener, wrap, answer)
+    }
+
+    fn start_on(
+        listener: TcpListener,
+        wrap: impl Fn(TcpStream) -> Option<Box<dyn Wire>> + Send + Sync + 'static,
+        answer: impl Fn(&Request, &mut Out<'_>) -> Next + Send + Sync + 'static,
+    ) -> Self {
         let address = listener.local_addr().expect("a bound socket has an address");
         let requests = Arc::new(Mutex::new(Vec::new()));
         let connections = Arc::new(AtomicUsize::new(0));

@@ -62,9 +62,9 @@ impl DraftedRequests {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note_cancel_error(&self, error: &EngineError) {
+    fn note_cancel_error(&self, side: Side, error: &EngineError) {
         let mut first = self.cancel_error.lock().unwrap_or_else(PoisonError::into_inner);
-        first.get_or_insert(error.to_string());
+        first.get_or_insert_with(|| told_by(side, error.to_string()));
     }
 
     fn take_cancel_error(&self) -> Option<String> {
@@ -103,7 +103,10 @@ impl EnginePair {
 
     /// Sends a call to its engine, and cancels it at once if the request was cancelled between two calls.
     fn send(&self, id: RequestId, call: &EngineCall) -> Result<(), Failure> {
-        hand_over(self.engine(call.side), call.head, &call.tokens)?;
+        hand_over(self.engine(call.side), call.head, &call.tokens).map_err(|failure| {
+            let Failure { kind, message } = failure;
+            Failure::new(kind, told_by(call.side, message))
+        })?;
         if self.requests.open().get(&id).is_some_and(DraftedRequest::is_cancelled) {
             self.cancel_on(call.side, call.head.id);
         }
@@ -112,7 +115,7 @@ impl EnginePair {
 
     fn cancel_on(&self, side: Side, executor_id: u64) {
         if let Err(error) = self.engine(side).cancel(executor_id) {
-            self.requests.note_cancel_error(&error);
+            self.requests.note_cancel_error(side, &error);
         }
     }
 
@@ -267,12 +270,18 @@ fn pump_drafts(
             pass_on(poller, delivery, engines);
         }
     })
+    .map_err(|message| told_by(Side::Draft, message))
     .inspect_err(|message| {
-        engines
-            .requests
-            .messages()
-            .push(DraftMessage::Broken(format!("the draft engine: {message}")));
+        engines.requests.messages().push(DraftMessage::Broken(message.clone()));
     })
+}
+
+/// A message of an executor; that of the draft engine names it.
+fn told_by(side: Side, message: String) -> String {
+    match side {
+        Side::Draft => format!("the draft engine: {message}"),
+        Side::Target => message,
+    }
 }
 
 fn pass_on(poller: &Poller, delivery: &Delivery, engines: &EnginePair) {
@@ -282,7 +291,7 @@ fn pass_on(poller: &Poller, delivery: &Delivery, engines: &EnginePair) {
         let Some((id, request)) = current(&mut open, Side::Draft, delivery) else { return };
         let next = if delivery.error >= 0 {
             let Failure { kind, message } = failure_in(poller, delivery);
-            Err(Failure::new(kind, format!("the draft engine: {message}")))
+            Err(Failure::new(kind, told_by(Side::Draft, message)))
         } else {
             let times = batch.ending(delivery).map(times_of).unwrap_or_default();
             Ok(request.drafted(batch.tokens(delivery), ending_of(delivery), times, now()))

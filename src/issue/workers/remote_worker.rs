@@ -1,4 +1,4 @@
-//! One worker of a crew, as the leading process sees it.
+//! One of several workers, as the leading process sees it.
 
 use std::io;
 use std::process::{Child, ExitStatus};
@@ -15,7 +15,7 @@ use crate::record::backpressure::Waited;
 const EXIT: Nanos = Nanos::from_millis(500);
 
 /// A worker, and how far it is.
-pub struct Member {
+pub struct RemoteWorker {
     /// From 0.
     pub number: usize,
     /// The process, where it was started here.
@@ -25,6 +25,8 @@ pub struct Member {
     pub(super) pid: u32,
     /// Its machine, as it says.
     pub(super) host: String,
+    /// Cores that it may use, as it says.
+    pub(super) cores: u32,
     state: State,
     trips: Vec<RoundTrip>,
     offset: Option<ClockOffset>,
@@ -59,7 +61,7 @@ pub struct News {
     pub what: io::Result<FromWorker>,
 }
 
-impl Member {
+impl RemoteWorker {
     /// Over a link; a thread of its own passes on what comes from it.
     ///
     /// # Errors
@@ -87,6 +89,7 @@ impl Member {
             outbox,
             pid: 0,
             host: String::new(),
+            cores: 1,
             state: State::Idle,
             trips: Vec::new(),
             offset: None,
@@ -131,6 +134,12 @@ impl Member {
             self.worst_bound = self.worst_bound.max(offset.error());
             self.correction = offset.correction();
         }
+    }
+
+    /// How far the clocks have come apart since they were settled; stamps were corrected by what was known then.
+    pub(super) fn note_drift(&mut self) {
+        let Some(now) = ClockOffset::of(&self.trips) else { return };
+        self.worst_bound = self.worst_bound.max(now.error_of(self.correction));
     }
 
     /// How far its clock is ahead of ours.
@@ -193,10 +202,7 @@ impl Member {
         let ended = self.how_it_ended();
         let why = match ended {
             Some(status) => format!("its process ended with {status}"),
-            None if error.kind() == io::ErrorKind::UnexpectedEof => {
-                "its link was closed".to_owned()
-            }
-            None => error.to_string(),
+            None => how_its_link_ended(error),
         };
         self.state = State::Lost(why);
     }
@@ -217,7 +223,23 @@ impl Member {
     }
 }
 
-impl Drop for Member {
+fn how_its_link_ended(error: &io::Error) -> String {
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionReset, HostUnreachable, NetworkUnreachable,
+        TimedOut, UnexpectedEof,
+    };
+    match error.kind() {
+        UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe => {
+            "its link was closed".to_owned()
+        }
+        TimedOut | HostUnreachable | NetworkUnreachable => {
+            format!("its host answers no more ({error})")
+        }
+        _ => error.to_string(),
+    }
+}
+
+impl Drop for RemoteWorker {
     fn drop(&mut self) {
         self.end_process(Nanos::ZERO);
     }

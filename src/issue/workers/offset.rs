@@ -51,7 +51,12 @@ impl ClockOffset {
 
     /// How far corrected stamps may be off against our clock.
     pub fn error(self) -> Nanos {
-        Nanos(self.bound.0 + (self.ahead.0 - self.correction().0).abs())
+        self.error_of(self.correction())
+    }
+
+    /// The same, of stamps that were corrected by this much.
+    pub fn error_of(self, correction: Nanos) -> Nanos {
+        Nanos(self.bound.0 + (self.ahead.0 - correction.0).abs())
     }
 }
 
@@ -96,6 +101,8 @@ mod tests {
         let apart = trip(40_000, 900, 0, 100).offset();
         assert_eq!(apart.correction(), apart.ahead);
         assert_eq!(apart.error(), apart.bound);
+        let drifted = trip(42_000, 900, 0, 100).offset();
+        assert!(drifted.error_of(apart.correction()).0 >= 2_000, "{drifted:?}");
         let near = trip(0, 900, 0, 100).offset();
         assert_eq!(near.error(), Nanos(near.bound.0 + near.ahead.0));
     }

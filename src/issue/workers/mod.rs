@@ -1,24 +1,25 @@
-//! Crew: several processes that play disjoint slices of one plan from one agreed instant, led by this one.
+//! Workers: several processes that play disjoint slices of one plan from one agreed instant, led by this one.
 //!
 //! Workers send, stamp and record by themselves, and stream ended requests and deliveries here, where they go into the same
 //! log as those of one process: everything behind it is unchanged. A link carries frames and nothing else, so that sockets
 //! can be replaced by another transport.
 
 pub mod link;
-pub mod member;
 mod merge;
 pub mod message;
 pub mod offset;
+mod opening;
+pub mod remote_worker;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use self::member::{Member, News};
 use self::merge::Merge;
 use self::message::{FromWorker, Order, PlayOrder, PlayedPart, RampOrder, Report};
 use self::offset::RoundTrip;
+use self::remote_worker::{News, RemoteWorker};
 use crate::clock::{self, MonoNs, Nanos};
 use crate::issue::pace::{Pace, Played, RampPace};
 use crate::issue::shots::Shots;
@@ -45,9 +46,9 @@ const PATIENCE: Nanos = Nanos::from_millis(10_000);
 /// How long a worker may take to open its target.
 const OPENING: Nanos = Nanos::from_millis(120_000);
 
-/// Why a crew could not be set up.
+/// Why workers could not be set up.
 #[derive(Debug, thiserror::Error)]
-pub enum CrewError {
+pub enum WorkersError {
     /// A worker refused.
     #[error("worker {number} of {workers}: {words}")]
     Refused {
@@ -69,8 +70,8 @@ pub enum CrewError {
 }
 
 /// The workers of a run.
-pub struct Crew {
-    members: Vec<Member>,
+pub struct Workers {
+    all: Vec<RemoteWorker>,
     news: Receiver<News>,
     live: Arc<LiveSnapshot>,
     in_flight: Arc<AtomicU32>,
@@ -89,68 +90,7 @@ struct PassedOn {
     give_up: Option<MonoNs>,
 }
 
-impl Crew {
-    /// Waits until every worker has opened its target; `plans` are the hashes of the plans to be played.
-    ///
-    /// # Errors
-    /// When a worker refuses, is lost, or would play another plan.
-    pub fn open(
-        members: Vec<Member>,
-        news: Receiver<News>,
-        begin: &Order,
-        plans: &[String],
-        stop: Stop,
-    ) -> Result<Self, CrewError> {
-        let mut crew = Self {
-            members,
-            news,
-            live: Arc::default(),
-            in_flight: Arc::default(),
-            stop,
-            facts: None,
-            broken: None,
-        };
-        for member in &mut crew.members {
-            member.tell(begin);
-        }
-        let mut waiting = crew.members.len();
-        let give_up = clock::now() + OPENING;
-        while waiting > 0 {
-            let Ok(news) = crew.news.recv_timeout(LOOK) else {
-                if clock::now() > give_up || crew.stop.is_asked() {
-                    return Err(crew.refusal(0, "it does not say that it is ready".to_owned()));
-                }
-                continue;
-            };
-            match news.what {
-                Ok(FromWorker::Report(Report::Ready { plans: own, facts, process, host })) => {
-                    if own != plans {
-                        return Err(CrewError::OtherPlan(news.number + 1));
-                    }
-                    let member = &mut crew.members[news.number];
-                    (member.pid, member.host) = (process, host);
-                    crew.facts = crew.facts.take().or(facts);
-                    waiting -= 1;
-                }
-                Ok(FromWorker::Report(Report::Refused(words))) => {
-                    return Err(crew.refusal(news.number, words));
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    let member = &mut crew.members[news.number];
-                    member.lose(&error);
-                    let words = member.lost().unwrap_or_default().to_owned();
-                    return Err(crew.refusal(news.number, words));
-                }
-            }
-        }
-        Ok(crew)
-    }
-
-    fn refusal(&self, number: usize, words: String) -> CrewError {
-        CrewError::Refused { number: number + 1, workers: self.members.len(), words }
-    }
-
+impl Workers {
     /// Plays shots on all workers and returns when each has its record.
     pub fn play(
         &mut self,
@@ -161,11 +101,12 @@ impl Crew {
         let mut merge = Merge::begin(shots, log);
         self.connect(shots, pace, &mut merge);
         self.settle_clocks(&mut merge);
-        let at = clock::now() + LEAD;
+        // A far worker hears of it later.
+        let at = clock::now() + LEAD + self.longest_trip();
         self.order(shots, pace, at);
         let mut passed_on = PassedOn::default();
         let mut publish_at = MonoNs(0);
-        while self.members.iter().any(Member::is_playing) {
+        while self.all.iter().any(RemoteWorker::is_playing) {
             self.pass_on(&mut passed_on, pace);
             match self.news.recv_timeout(LOOK) {
                 Ok(news) => self.take(news, &mut merge),
@@ -179,10 +120,11 @@ impl Crew {
             }
         }
         merge.keep_drawing(shots);
+        self.check_clocks(&mut merge);
         self.note_lost(merge.without_record());
         self.publish(&merge);
         let parts: Vec<&PlayedPart> =
-            self.members.iter().filter_map(|member| member.part.as_ref()).collect();
+            self.all.iter().filter_map(|worker| worker.part.as_ref()).collect();
         let played = self.played(at);
         let late_events = parts.iter().map(|part| part.late_events).sum();
         let recorder_cpu = Nanos(parts.iter().map(|part| part.recorder_cpu.0).sum());
@@ -192,37 +134,55 @@ impl Crew {
     /// Has every worker open its connections, which may take longer than orders do.
     fn connect(&mut self, shots: &Shots<'_>, pace: &Pace, merge: &mut Merge) {
         let shots = shots.len() + shots.fill_len();
-        for member in &mut self.members {
-            member.is_connected = false;
-            member.tell(&Order::Connect { load: pace.load, shots });
+        for worker in &mut self.all {
+            worker.is_connected = false;
+            worker.tell(&Order::Connect { load: pace.load, shots });
         }
         let give_up = clock::now() + OPENING;
-        let is_waiting = |member: &Member| !member.is_connected && !member.is_lost();
-        while self.members.iter().any(is_waiting) && clock::now() < give_up {
+        let is_waiting = |worker: &RemoteWorker| !worker.is_connected && !worker.is_lost();
+        while self.all.iter().any(is_waiting) && clock::now() < give_up {
             if let Ok(news) = self.news.recv_timeout(LOOK) {
                 self.take(news, merge);
             }
         }
     }
 
-    /// Asks each worker for its time, several times, one worker after the other.
+    /// Asks each worker for its time before a phase.
     fn settle_clocks(&mut self, merge: &mut Merge) {
-        for number in 0..self.members.len() {
-            self.members[number].forget_trips();
-            let give_up = clock::now() + PATIENCE;
-            for trip in 0..TRIPS {
-                self.members[number].tell(&Order::Ping(clock::now()));
-                while self.members[number].trips() <= trip
-                    && !self.members[number].is_lost()
-                    && clock::now() < give_up
-                {
-                    if let Ok(news) = self.news.recv_timeout(LOOK) {
-                        self.take(news, merge);
-                    }
+        for number in 0..self.all.len() {
+            self.ask_for_time(number, merge);
+            self.all[number].settle_clock();
+        }
+    }
+
+    /// Asks again behind a phase, since clocks of two hosts drift apart.
+    fn check_clocks(&mut self, merge: &mut Merge) {
+        for number in 0..self.all.len() {
+            self.ask_for_time(number, merge);
+            self.all[number].note_drift();
+        }
+    }
+
+    /// Several times, one worker after the other.
+    fn ask_for_time(&mut self, number: usize, merge: &mut Merge) {
+        self.all[number].forget_trips();
+        let give_up = clock::now() + PATIENCE;
+        for trip in 0..TRIPS {
+            self.all[number].tell(&Order::Ping(clock::now()));
+            while self.all[number].trips() <= trip
+                && !self.all[number].is_lost()
+                && clock::now() < give_up
+            {
+                if let Ok(news) = self.news.recv_timeout(LOOK) {
+                    self.take(news, merge);
                 }
             }
-            self.members[number].settle_clock();
         }
+    }
+
+    fn longest_trip(&self) -> Nanos {
+        let bounds = self.all.iter().map(|worker| Nanos(2 * worker.worst_bound.0));
+        bounds.max().unwrap_or(Nanos::ZERO).min(PATIENCE)
     }
 
     fn order(&mut self, shots: &Shots<'_>, pace: &Pace, at: MonoNs) {
@@ -236,17 +196,17 @@ impl Crew {
             tail: pace.tail,
             duration: pace.duration,
         };
-        for member in &mut self.members {
-            member.begin();
-            let at = at + member.ahead();
-            member.tell(&Order::Play(PlayOrder { at, ..order.clone() }));
+        for worker in &mut self.all {
+            worker.begin();
+            let at = at + worker.ahead();
+            worker.tell(&Order::Play(PlayOrder { at, ..order.clone() }));
         }
     }
 
     /// Passes on that the end is asked for, that enough is shown, and that nobody needs the tail any more.
     fn pass_on(&mut self, done: &mut PassedOn, pace: &Pace) {
         let mut tell_all = |order: &Order| {
-            self.members.iter_mut().for_each(|member| member.tell(order));
+            self.all.iter_mut().for_each(|worker| worker.tell(order));
         };
         if self.stop.is_asked() && !std::mem::replace(&mut done.stop, true) {
             tell_all(&Order::Stop);
@@ -255,60 +215,63 @@ impl Crew {
         if self.stop.is_enough() && !std::mem::replace(&mut done.enough, true) {
             tell_all(&Order::Enough);
         }
-        let is_waiting = |member: &Member| member.is_playing() && !member.counted_ended;
-        if !done.end_tail && !self.members.iter().any(is_waiting) {
+        let is_waiting = |worker: &RemoteWorker| worker.is_playing() && !worker.counted_ended;
+        if !done.end_tail && !self.all.iter().any(is_waiting) {
             done.end_tail = true;
-            for member in &mut self.members {
-                member.tell(&Order::EndTail);
+            for worker in &mut self.all {
+                worker.tell(&Order::EndTail);
             }
         }
         if done.give_up.is_some_and(|at| clock::now() > at) {
             let silent = std::io::Error::other("it did not end when it was asked to");
-            for member in self.members.iter_mut().filter(|member| member.is_playing()) {
-                member.lose(&silent);
+            for worker in self.all.iter_mut().filter(|worker| worker.is_playing()) {
+                worker.lose(&silent);
             }
         }
     }
 
     fn take(&mut self, News { number, at, what }: News, merge: &mut Merge) {
-        let member = &mut self.members[number];
+        let worker = &mut self.all[number];
         match what {
             Ok(FromWorker::Records(part)) => {
-                (member.sent.sent, member.sent.counted) = (part.sent, part.counted);
-                member.sent.in_flight = part.in_flight;
-                let ahead = member.ahead();
+                (worker.sent.sent, worker.sent.counted) = (part.sent, part.counted);
+                worker.sent.in_flight = part.in_flight;
+                let ahead = worker.ahead();
                 merge.take(part, ahead);
             }
             Ok(FromWorker::Report(report)) => match report {
                 Report::Pong { asked, received, answered } => {
-                    member.note_trip(RoundTrip { asked, received, answered, heard: at });
+                    worker.note_trip(RoundTrip { asked, received, answered, heard: at });
                 }
-                Report::Connected => member.is_connected = true,
-                Report::CountedEnded => member.counted_ended = true,
+                Report::Connected => worker.is_connected = true,
+                Report::CountedEnded => worker.counted_ended = true,
                 Report::Played(part) => {
                     if let Some(words) = &part.broken {
                         self.broken.get_or_insert_with(|| words.clone());
                     }
-                    member.end(*part);
+                    worker.end(*part);
                 }
-                Report::Ready { .. } | Report::Refused(_) | Report::Closed(_) => {}
+                Report::Ready { .. }
+                | Report::Calibrated(_)
+                | Report::Refused(_)
+                | Report::Closed(_) => {}
             },
-            Err(error) => member.lose(&error),
+            Err(error) => worker.lose(&error),
         }
     }
 
     /// Names workers that were lost, with what is not known of their part.
     fn note_lost(&mut self, without_record: usize) {
-        let workers = self.members.len();
-        for member in &self.members {
-            let Some(why) = member.lost() else { continue };
-            let sent = &member.sent;
+        let workers = self.all.len();
+        for worker in &self.all {
+            let Some(why) = worker.lost() else { continue };
+            let sent = &worker.sent;
             let words = format!(
                 "worker {} of {workers} (process {} on {}) was lost: {why}; {} of its requests that count have a record, {} were in \
                  flight, and {without_record} that count were not sent or have no record",
-                member.number + 1,
-                member.pid,
-                member.host,
+                worker.number + 1,
+                worker.pid,
+                worker.host,
                 sent.counted,
                 sent.in_flight,
             );
@@ -326,10 +289,10 @@ impl Crew {
             ramp_ran_out: false,
             given_up: 0,
         };
-        let any_lost = self.members.iter().any(Member::is_lost);
-        let ours = self.members.iter().filter_map(|member| {
-            let played = member.part.as_ref()?.played;
-            let ahead = member.ahead();
+        let any_lost = self.all.iter().any(RemoteWorker::is_lost);
+        let ours = self.all.iter().filter_map(|worker| {
+            let played = worker.part.as_ref()?.played;
+            let ahead = worker.ahead();
             Some(Played { start: played.start - ahead, end: played.end - ahead, ..played })
         });
         let all = ours.reduce(|a, b| Played {
@@ -345,9 +308,9 @@ impl Crew {
     }
 
     fn publish(&self, merge: &Merge) {
-        let sum = |of: fn(&Member) -> u32| self.members.iter().map(of).sum::<u32>();
-        self.in_flight.store(sum(|member| member.sent.in_flight), Ordering::Relaxed);
-        self.live.publish(merge.snapshot(u64::from(sum(|member| member.sent.sent))));
+        let sum = |of: fn(&RemoteWorker) -> u32| self.all.iter().map(of).sum::<u32>();
+        self.in_flight.store(sum(|worker| worker.sent.in_flight), Ordering::Relaxed);
+        self.live.publish(merge.snapshot(u64::from(sum(|worker| worker.sent.sent))));
     }
 
     /// What is known of the target since it was opened.
@@ -357,12 +320,12 @@ impl Crew {
 
     /// Ends that belonged to no open request, so far, of all workers.
     pub fn stray_ends(&self) -> u64 {
-        self.members.iter().map(|member| member.stray_ends).sum()
+        self.all.iter().map(|worker| worker.stray_ends).sum()
     }
 
     /// How long threads of workers have waited for their recorders, so far.
     pub fn waited(&self) -> Waited {
-        self.members.iter().map(|member| member.waited).fold(Waited::default(), |a, b| Waited {
+        self.all.iter().map(|worker| worker.waited).fold(Waited::default(), |a, b| Waited {
             waits: a.waits + b.waits,
             span: Nanos(a.span.0 + b.span.0),
             lost: a.lost + b.lost,
@@ -381,33 +344,33 @@ impl Crew {
 
     /// What the summary says of them.
     pub fn facts_of_workers(&self) -> WorkersFacts {
-        let bounds = self.members.iter().map(|member| member.worst_bound);
+        let bounds = self.all.iter().map(|worker| worker.worst_bound);
         WorkersFacts {
-            workers: self.members.len() as u32,
+            workers: self.all.len() as u32,
             clock_bound_ns: bounds.max().unwrap_or(Nanos::ZERO),
         }
     }
 
     /// What the manifest says of each worker.
     pub fn entries(&self) -> Vec<WorkerEntry> {
-        let entry = |member: &Member| WorkerEntry {
-            worker: member.number as u32 + 1,
-            process: member.pid,
-            host: member.host.clone(),
-            clock_ahead_ns: member.correction,
-            clock_bound_ns: member.worst_bound,
-            lost: member.lost().map(str::to_owned),
+        let entry = |worker: &RemoteWorker| WorkerEntry {
+            worker: worker.number as u32 + 1,
+            process: worker.pid,
+            host: worker.host.clone(),
+            clock_ahead_ns: worker.correction,
+            clock_bound_ns: worker.worst_bound,
+            lost: worker.lost().map(str::to_owned),
         };
-        self.members.iter().map(entry).collect()
+        self.all.iter().map(entry).collect()
     }
 
     /// Closes the target of every worker, and ends the workers.
     pub fn finish(mut self) -> Drain {
-        for member in &mut self.members {
-            member.tell(&Order::Finish);
+        for worker in &mut self.all {
+            worker.tell(&Order::Finish);
         }
         let mut waiting: Vec<usize> =
-            self.members.iter().filter(|it| !it.is_lost()).map(|it| it.number).collect();
+            self.all.iter().filter(|it| !it.is_lost()).map(|it| it.number).collect();
         let mut forced = Vec::new();
         let give_up = clock::now() + PATIENCE + PATIENCE;
         while !waiting.is_empty() && clock::now() < give_up {
@@ -422,8 +385,8 @@ impl Crew {
             forced.extend(words.map(|words| format!("worker {}: {words}", number + 1)));
         }
         forced.extend(waiting.iter().map(|it| format!("worker {} did not say so", it + 1)));
-        for member in &mut self.members {
-            member.end_process(PATIENCE);
+        for worker in &mut self.all {
+            worker.end_process(PATIENCE);
         }
         if forced.is_empty() { Drain::Clean } else { Drain::Forced(forced.join("; ")) }
     }

@@ -9,6 +9,8 @@ use crate::clock::{MonoNs, Nanos};
 use crate::issue::pace::Played;
 use crate::load::Load;
 use crate::load::course::Tail;
+use crate::load::plan::Slice;
+use crate::observe::health::{ClientRate, NullRate};
 use crate::record::backpressure::Waited;
 use crate::record::request_record::{Arrival, RequestRecord};
 use crate::request::RequestId;
@@ -23,7 +25,11 @@ pub enum Order {
         target: String,
         /// The seed, which may have been drawn.
         seed: u64,
+        /// Which part of the plan the worker plays.
+        slice: Slice,
     },
+    /// Measure what the worker could send and read, while all others do the same.
+    Calibrate,
     /// Open what its part of so many shots of this load will need, before an instant is agreed.
     Connect {
         /// The whole load.
@@ -84,7 +90,11 @@ pub enum Report {
         process: u32,
         /// The machine.
         host: String,
+        /// Cores that the process may use.
+        cores: u32,
     },
+    /// What it could send and read.
+    Calibrated(Calibration),
     /// It cannot take part.
     Refused(String),
     /// The answer to a ping.
@@ -104,6 +114,17 @@ pub enum Report {
     Played(Box<PlayedPart>),
     /// The target is closed; what was forced, if something was.
     Closed(Option<String>),
+}
+
+/// What a worker could send and read, measured while all others measured it too.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// Against a target that replies at once.
+    pub null: Option<NullRate>,
+    /// What its client reads, where the target is a server.
+    pub client: Option<ClientRate>,
+    /// Why something is not known.
+    pub fault: Option<String>,
 }
 
 /// How a worker's part of a phase went.
