@@ -254,7 +254,7 @@ fn tell_apart(sides: &mut [Side], places: &[&Path]) {
     let titles: Vec<String> = sides.iter().map(|side| side.title.clone()).collect();
     for (side, path) in sides.iter_mut().zip(places) {
         if titles.iter().filter(|title| **title == side.title).count() > 1 {
-            side.title = format!("{}, `{}`", side.title, path.display());
+            side.title = format!("{}, in {}", side.title, path.display());
         }
     }
 }

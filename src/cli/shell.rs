@@ -28,23 +28,27 @@ pub fn complete(program: &Command, shell: Shell) -> Coded<Exit> {
 
 /// The program with what may be typed alone: no flag that a command refuses, and what can be asked of `help`.
 fn completed(program: &Command) -> Command {
-    let topics = help::names(program);
+    let topics: Vec<&'static str> =
+        help::names(program).iter().map(|name| for_good(name)).collect();
     without_hidden(program).mut_subcommand("help", |help| {
-        help.mut_args(|words| match words.get_id() == "words" {
-            true => words.value_parser(PossibleValuesParser::new(topics.clone())),
-            false => words,
-        })
+        help.mut_arg("words", |words| words.value_parser(PossibleValuesParser::new(topics)))
     })
+}
+
+/// Names of a command live as long as the program, which ends when they have been printed.
+fn for_good(name: &str) -> &'static str {
+    Box::leak(name.to_owned().into_boxed_str())
 }
 
 fn without_hidden(command: &Command) -> Command {
     let flags = command.get_arguments().filter(|flag| !flag.is_hide_set());
     let commands = command.get_subcommands().filter(|command| !command.is_hide_set());
-    let shown = Command::new(command.get_name().to_owned())
+    let shown = Command::new(for_good(command.get_name()))
+        .disable_help_subcommand(command.is_disable_help_subcommand_set())
         .args(flags.cloned())
         .subcommands(commands.map(without_hidden));
     let shown = match command.get_version() {
-        Some(version) => shown.version(version.to_owned()),
+        Some(version) => shown.version(for_good(version)),
         None => shown,
     };
     match command.get_about() {

@@ -9,4 +9,4 @@ mod program;
 mod readiness;
 pub mod server;
 mod version;
-mod words;
+pub mod words;

@@ -105,8 +105,10 @@ pub fn make(out: &TempDir) -> Vec<Page> {
         ["report", &run_folder("sweep"), &run_folder("run"), "--plots", "svg", "-o", "together"];
     let output = made_up::bareflight(out, &[], &together);
     assert!(output.status.success(), "{}", words(&output.stderr));
-    let file = out.path().join("together/benchmark_comparison.svg");
-    pages.push(Page { name: "several-runs", file });
+    for (name, file) in [("several-runs", "svg"), ("side-by-side", "html")] {
+        let file = out.path().join(format!("together/benchmark_comparison.{file}"));
+        pages.push(Page { name, file });
+    }
     pages
 }
 
