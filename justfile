@@ -53,6 +53,11 @@ bench-compare *arguments:
     cargo build --release
     python3 benches/comparison_power.py {{arguments}}
 
+# how often clean runs warn, and how often a CPU hog is caught; wants a machine on which nothing else runs
+bench-false-alarms *arguments:
+    cargo build --release
+    python3 benches/false_alarms.py {{arguments}}
+
 # how far the reported TTFT and ITL are from what a server with a known schedule did
 bench-fidelity *arguments:
     cargo bench --bench fidelity -- {{arguments}}

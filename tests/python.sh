@@ -41,18 +41,4 @@ cd python/tests
 if [ $# -gt 0 ]; then
     exec "$venv/bin/python" -m unittest "$@"
 fi
-# Most of a test is waiting.
-jobs=()
-for module in test_*.py; do
-    "$venv/bin/python" -m unittest "${module%.py}" >"$target/python-tests/$module.log" 2>&1 &
-    jobs+=("$module:$!")
-done
-failed=0
-for job in "${jobs[@]}"; do
-    wait "${job#*:}" || failed=1
-    tail -n 3 "$target/python-tests/${job%%:*}.log"
-done
-if [ "$failed" = 1 ]; then
-    grep -hv '^\.*$' "$target"/python-tests/*.log >&2
-    exit 1
-fi
+exec "$venv/bin/python" side_by_side.py

@@ -25,20 +25,30 @@ def run() -> int:
     """Runs the program with the arguments of this process; returns its exit code."""
     from bareflight import _native, host
 
-    # Engines, their C++ and their children print elsewhere; results alone go to the real standard output.
-    results = os.dup(1)
-    os.dup2(2, 1)
-    # A line must not wait in a buffer when the process is killed.
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True)
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    results = keep_results()
+    set_environment()
     # Rust chains its handlers to what it finds, and Python's would raise KeyboardInterrupt at the end.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     command = [sys.executable, "-m", "bareflight"]
     code = _native.main(["bareflight", *sys.argv[1:]], command, results, host)
     end_threads(code)
     return code
+
+
+def keep_results() -> int:
+    """The real standard output, for results alone: engines, their C++ and their children print elsewhere from now on."""
+    results = os.dup(1)
+    os.dup2(2, 1)
+    # A line must not wait in a buffer when the process is killed.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)
+    return results
+
+
+def set_environment() -> None:
+    """Sets what the user has not set."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
 
 
 def end_threads(code: int) -> None:

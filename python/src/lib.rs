@@ -13,7 +13,7 @@ use std::ptr;
 use bareflight::cli;
 use bareflight::cli::exit::is_left_open;
 use bareflight::experiment::launch::guard;
-use bareflight::host::{HostProgram, install};
+use bareflight::host::{HostProgram, VERSION, install};
 use bareflight::targets::python;
 use pyo3::exceptions::PyOSError;
 use pyo3::ffi;
@@ -54,6 +54,7 @@ fn make_module(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     };
     let main = PyCFunction::new_closure(py, Some(c"main"), None, |given, _| main(given))?;
     module.setattr("main", main)?;
+    module.setattr("version", VERSION)?;
     Ok(module)
 }
 

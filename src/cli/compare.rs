@@ -15,6 +15,7 @@ use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::launched;
 use crate::cli::origin::{as_map, as_tables};
+use crate::cli::other_python;
 use crate::cli::report::refuse_extra;
 use crate::cli::resolve::resolve;
 use crate::cli::run::{
@@ -125,8 +126,9 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
         return stored(arguments, matches, baseline, candidate);
     }
     let usage = |error: anyhow::Error| (Exit::Usage, error);
-    let (said, _) = read_settings(&arguments.run, matches)?;
-    let mut sides = sides(arguments, matches, &said).map_err(usage)?;
+    let (mut said, _) = read_settings(&arguments.run, matches)?;
+    let python = said.engine.python.take();
+    let mut sides = sides(arguments, matches, &said, python.as_deref()).map_err(usage)?;
     engine_threads::ensure(&mut sides)?;
     engine_log::set_up(&mut sides, Destination::RunDirectory)?;
     if arguments.serve_twin {
@@ -364,6 +366,7 @@ fn sides(
     arguments: &CompareArgs,
     matches: &ArgMatches,
     said: &Settings,
+    python: Option<&Path>,
 ) -> anyhow::Result<Vec<Resolved>> {
     let typed = matches.get_many::<String>("target");
     let targets: Vec<&String> = typed.map_or_else(Vec::new, Iterator::collect);
@@ -384,15 +387,18 @@ fn sides(
     }
     let own = arguments.serve_twin.then(|| twin::without_server(said));
     let said = own.as_ref().unwrap_or(said);
+    let pythons = other_python::of_sides(matches, &targets, python)?;
     let sides: Vec<Resolved> = targets
         .into_iter()
+        .zip(pythons)
         .enumerate()
-        .map(|(side, target)| {
+        .map(|(side, (target, python))| {
             changes_of(&arguments.set, side)
-                .and_then(|changes| one_side(said, target, changes))
+                .and_then(|changes| one_side(said, target, python, changes))
                 .with_context(|| format!("side {} cannot be set up", letter(side)))
         })
         .collect::<Result<_, _>>()?;
+    sides.iter().try_for_each(other_python::check_side)?;
     same_question(&sides)?;
     Ok(sides)
 }
@@ -410,10 +416,12 @@ fn changes_of(changes: &[Change], side: usize) -> anyhow::Result<Map<String, Val
 fn one_side(
     said: &Settings,
     target: &str,
+    python: Option<PathBuf>,
     changes: Map<String, Value>,
 ) -> anyhow::Result<Resolved> {
-    let settings = Settings { target: Some(target.to_owned()), ..said.clone() }
+    let mut settings = Settings { target: Some(target.to_owned()), ..said.clone() }
         .or_concurrency(DEFAULT_CONCURRENCY);
+    settings.engine.python = python;
     let mut map = as_map(&settings)?;
     map.extend(changes);
     let settings: Settings =
@@ -488,7 +496,7 @@ mod tests {
         let said = Settings::default();
         let side = |change: &str| {
             let change: Change = change.parse().unwrap();
-            changes_of(&[change], 1).and_then(|changes| one_side(&said, "sim:null", changes))
+            changes_of(&[change], 1).and_then(|changes| one_side(&said, "sim:null", None, changes))
         };
         let resolved = side("B:engine.kv_fraction=0.5").unwrap();
         assert_eq!(resolved.engine.kv_fraction, Some(0.5));

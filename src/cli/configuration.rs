@@ -8,6 +8,7 @@ use toml::Value;
 
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::origin::{Origin, Origins, merge};
+use crate::cli::other_python;
 use crate::cli::resolve::resolve;
 use crate::cli::setting_key;
 use crate::cli::spelling;
@@ -95,7 +96,7 @@ pub(crate) fn settings_of(text: &str) -> anyhow::Result<Settings> {
 /// # Errors
 /// With the exit code for usage, when a file or a value cannot be used.
 pub fn resolve_run(arguments: &RunArgs, matches: &ArgMatches) -> Coded<(Resolved, Origins)> {
-    let (settings, origins) = read_settings(arguments, matches)?;
+    let (settings, origins) = other_python::read_settings(arguments, matches)?;
     Ok((resolve(&settings).map_err(usage)?, origins))
 }
 

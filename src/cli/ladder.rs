@@ -6,11 +6,11 @@ use anyhow::{Context, anyhow};
 use clap::{ArgMatches, Args};
 
 use crate::cli::compare::{load_records, measured, refuse_profiled};
-use crate::cli::configuration::read_settings;
 use crate::cli::engine_log::{self, Destination};
 use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::launched;
+use crate::cli::other_python::read_settings;
 use crate::cli::report::refuse_extra;
 use crate::cli::resolve::resolve;
 use crate::cli::run::{

@@ -136,15 +136,15 @@ fn in_turn(settings: &Settings, launches: &[Resolved], stop: &Stop) -> Coded<Exi
         }
     }
     show_together(settings, &directory, &runs, plots).map_err(failure)?;
+    let exit = first_error.as_ref().map_or_else(|| Exit::gravest(exits), |it| it.0);
+    let exit = if runs.is_empty() {
+        exit
+    } else {
+        upload::after(&launches[0], directory.path(), stop, exit)
+    };
     match first_error {
-        Some((exit, error)) => {
-            upload::after(&launches[0], directory.path(), stop, exit);
-            Err((exit, error.context("not every server was measured")))
-        }
-        None => {
-            let exit = Exit::gravest(exits);
-            Ok(upload::after(&launches[0], directory.path(), stop, exit))
-        }
+        Some((_, error)) => Err((exit, error.context("not every server was measured"))),
+        None => Ok(exit),
     }
 }
 

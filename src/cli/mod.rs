@@ -20,6 +20,7 @@ pub mod launched;
 pub mod load_number;
 pub mod mpi_rank;
 pub mod origin;
+pub mod other_python;
 pub mod program;
 pub mod report;
 pub mod resolve;

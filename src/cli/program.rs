@@ -5,7 +5,6 @@ use std::slice;
 
 use clap::{ArgMatches, FromArgMatches};
 
-use crate::cli::configuration::read_settings;
 use crate::cli::engine_log::{self, Destination};
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::mpi_rank::Part;
@@ -13,8 +12,8 @@ use crate::cli::resolve::resolve;
 use crate::cli::typed::{Cli, Command, Document};
 use crate::cli::{
     adapter, below_zero, cells, compare, doctor, dry_run, engine_threads, environment, explain,
-    help, init, inspect, ladder, launched, mpi_rank, report as report_command, run, search, serve,
-    shell, spelling, suggestion, translate, upload, workers, workload,
+    help, init, inspect, ladder, launched, mpi_rank, other_python, report as report_command, run,
+    search, serve, shell, spelling, suggestion, translate, upload, workers, workload,
 };
 use crate::console;
 use crate::console::{columns, streams};
@@ -41,6 +40,9 @@ pub fn main() -> Exit {
 }
 
 fn dispatch() -> Coded<Exit> {
+    if let Some(exit) = other_python::play_as_asked()? {
+        return Ok(exit);
+    }
     columns::fit_results_to_terminal();
     let words = host::arguments();
     let mut program = help::shorten(serve::hide_run_flags(Cli::clap_command()), &words);
@@ -67,7 +69,7 @@ fn execute(command: Command, program: clap::Command, typed: &ArgMatches) -> Code
     match command {
         Command::Run(arguments) => {
             let resume = arguments.resume.as_deref();
-            let (settings, _) = read_settings(&arguments.run, typed)?;
+            let (settings, _) = other_python::read_settings(&arguments.run, typed)?;
             let settings = match resume {
                 Some(folder) => cells::resumed(folder, &arguments, typed)?,
                 None => settings,
@@ -98,7 +100,7 @@ fn execute(command: Command, program: clap::Command, typed: &ArgMatches) -> Code
             run::run(resolved, resume, calls)
         }
         Command::Plan(arguments) => {
-            let (settings, origins) = read_settings(&arguments, typed)?;
+            let (settings, origins) = other_python::read_settings(&arguments, typed)?;
             if settings.launch.launch.is_some() {
                 return launched::show_plan(&settings, &origins);
             }

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use clap::{ArgMatches, Args};
 
-use crate::cli::configuration::{read_settings, settings_of};
+use crate::cli::configuration::settings_of;
 use crate::cli::engine_log::{self, Destination};
 use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::launched;
 use crate::cli::origin::Origin;
+use crate::cli::other_python::read_settings;
 use crate::cli::resolve::resolve;
 use crate::cli::run::{
     Screen, experiment_exit, preflight_exit, print, publish, tell_denied, tell_denied_notes,

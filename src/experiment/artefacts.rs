@@ -279,6 +279,7 @@ pub const FILES: &[(&str, &str)] = &[
     (file::DELIVERIES, "the stamp of each delivery"),
     (file::ITERATIONS, "iteration statistics of the engine"),
     (file::KV_EVENTS, "what happened to blocks of the engine's KV cache"),
+    (file::CHILD_LOG, "what the process of another environment and its engine wrote (`--python`)"),
     (file::ENGINE_LOG, "what the engine wrote to its own log (`--engine-log LEVEL`)"),
     (file::LAUNCH, "how the server was started and how it ended"),
     (file::SERVER_LOG, "what the launched server wrote"),

@@ -11,6 +11,7 @@ use crate::request::Limits;
 use crate::request::RequestId;
 use crate::settings::Resolved;
 use crate::specs::RooflineFacts;
+use crate::targets::named::Named;
 use crate::targets::registry;
 use crate::workload::images::ImageUrls;
 use crate::workload::{PromptKind, Workload};
@@ -44,17 +45,51 @@ pub fn prepare(sides: &mut [Resolved], blocks: u32) -> Result<ReadyBlocks, Prefl
     for side in sides.iter() {
         named.push(registry::describe(&side.target, &side.engine, &side.served)?);
     }
+    let Drawn { plans, mut warnings } = draw(sides, &mut named, blocks)?;
+    let mut openings = Vec::with_capacity(sides.len());
+    let mut rooflines = Vec::with_capacity(sides.len());
+    for (side, it) in sides.iter().zip(named) {
+        open_files::raise(it.target.describe(), &plans)?;
+        let telemetry = gpu_watch::find(side, it.target.describe().abilities())?;
+        let gpus = machine::gpus(&it, side, telemetry.as_ref())?;
+        let (found, _) = check_engines(&it, side, &plans, gpus.as_ref())?;
+        warnings.extend(found);
+        let (roofline, lacking) = machine::roofline(it.deployment(), side, gpus.as_ref());
+        // What is given for all sides is in vain at one of which nothing is known.
+        warnings.extend(lacking.filter(|_| it.deployment().is_some()));
+        rooflines.push(roofline);
+        openings.push(Opening::of(it, telemetry));
+    }
+    Ok(ReadyBlocks { openings, rooflines, plans, warnings })
+}
+
+/// The plans of all blocks.
+#[derive(Default)]
+pub(super) struct Drawn {
+    pub(super) plans: Vec<Plan>,
+    warnings: Vec<EngineProblem>,
+}
+
+/// Draws the plans of described sides. What draws the same elsewhere has the same sides, or what is told of them.
+///
+/// # Errors
+/// The first thing that is in the way, with its remedy.
+pub(super) fn draw(
+    sides: &mut [Resolved],
+    named: &mut [Named],
+    blocks: u32,
+) -> Result<Drawn, PreflightError> {
     let wants_text = sides.iter().any(|side| side.workload.prompts == PromptKind::Text);
     let kind = if wants_text { PromptKind::Text } else { PromptKind::Ids };
     let chosen = match &mut *sides {
         [] => None,
         [first, ..] => {
-            workload_file::choose_entries(first, kind, &mut named, blocks as usize + LEAD_IN)?
+            workload_file::choose_entries(first, kind, named, blocks as usize + LEAD_IN)?
         }
     };
     let entries = chosen.as_ref().map(|it| it.entries.clone());
     let mut served: Vec<_> = sides.iter_mut().map(|side| &mut side.served).collect();
-    let source = prompt_source(kind, &mut named, &mut served, entries)?;
+    let source = prompt_source(kind, named, &mut served, entries)?;
     let images = sides.first().and_then(|first| first.workload.images.as_ref());
     let mut source = source.with_images(images.map(ImageUrls::read).transpose()?);
     if let ([first, others @ ..], Some(_)) = (&mut *sides, &chosen) {
@@ -65,17 +100,17 @@ pub fn prepare(sides: &mut [Resolved], blocks: u32) -> Result<ReadyBlocks, Prefl
     }
     // The same ids for all: the question is one.
     if let [first, others @ ..] = &mut *sides {
-        tokenise_words(&mut first.workload, &mut named)?;
+        tokenise_words(&mut first.workload, named)?;
         for it in others {
             it.workload.terms.clone_from(&first.workload.terms);
         }
     }
     let sides = &*sides;
-    let Some(first) = sides.first() else { return Ok(ReadyBlocks::default()) };
+    let Some(first) = sides.first() else { return Ok(Drawn::default()) };
     // What an engine's directory says is narrower than what the target says without reading it.
     let limits: Vec<Limits> = sides
         .iter()
-        .zip(&named)
+        .zip(&*named)
         .flat_map(|(side, it)| {
             let built = it.engine_directory().map(|directory| directory.limits(&side.engine));
             [Some(it.target.describe().limits), built]
@@ -97,21 +132,6 @@ pub fn prepare(sides: &mut [Resolved], blocks: u32) -> Result<ReadyBlocks, Prefl
         source = source.behind(&plan);
         plans.push(plan);
     }
-    let mut warnings: Vec<_> =
-        chosen.iter().flat_map(|it| workload_file::notices(it, &plans)).collect();
-    let mut openings = Vec::with_capacity(sides.len());
-    let mut rooflines = Vec::with_capacity(sides.len());
-    for (side, it) in sides.iter().zip(named) {
-        open_files::raise(it.target.describe(), &plans)?;
-        let telemetry = gpu_watch::find(side, it.target.describe().abilities())?;
-        let gpus = machine::gpus(&it, side, telemetry.as_ref())?;
-        let (found, _) = check_engines(&it, side, &plans, gpus.as_ref())?;
-        warnings.extend(found);
-        let (roofline, lacking) = machine::roofline(it.deployment(), side, gpus.as_ref());
-        // What is given for all sides is in vain at one of which nothing is known.
-        warnings.extend(lacking.filter(|_| it.deployment().is_some()));
-        rooflines.push(roofline);
-        openings.push(Opening { target: it.target, telemetry, calls: None });
-    }
-    Ok(ReadyBlocks { openings, rooflines, plans, warnings })
+    let warnings = chosen.iter().flat_map(|it| workload_file::notices(it, &plans)).collect();
+    Ok(Drawn { plans, warnings })
 }

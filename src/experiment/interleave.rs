@@ -8,6 +8,7 @@ use crate::experiment::sweep::{
 };
 use crate::issue::live_phase::LivePhase;
 use crate::issue::stop::Stop;
+use crate::issue::workers::message::{SideJob, SideOfJob};
 use crate::load::plan::Plan;
 use crate::metrics::Summary;
 use crate::metrics::compare::BLOCKS_FOR_A_VERDICT;
@@ -20,6 +21,7 @@ use crate::store::measured_run::MeasuredRun;
 use crate::store::run_directory::RunDirectory;
 use crate::store::sent_before::{PromptFacts, is_one_server, sent_before};
 use crate::targets::TargetInfo;
+use crate::targets::python::elsewhere::Described;
 
 /// One of the targets that are measured side by side.
 pub struct Side<'a> {
@@ -75,7 +77,7 @@ pub fn play(
     let run = Common { plans, directory, stop, null_rate: calibrate::null_rate()? };
     let mut runners = Vec::with_capacity(sides.len());
     let names: Vec<String> = sides.iter().map(|side| side.name.clone()).collect();
-    for side in unopened(sides) {
+    for side in unopened(sides, plans) {
         runners.push(side.open(&run, watch)?);
     }
     'blocks: for (block, plan) in plans.iter().enumerate() {
@@ -88,6 +90,24 @@ pub fn play(
         }
     }
     Ok(runners.into_iter().map(PointRunner::close).collect())
+}
+
+/// A side of another environment is opened by a process there, which draws the plans again from what is told of all sides.
+fn tell_children(sides: &mut [Side<'_>], plans: &[Plan]) {
+    let told = |side: &Side<'_>| SideOfJob {
+        settings: side.settings.clone(),
+        described: Described {
+            info: side.opening.target.describe().clone(),
+            special_ids: side.opening.special_ids.clone(),
+        },
+    };
+    let all: Vec<SideOfJob> = sides.iter().map(told).collect();
+    let blocks = (plans.len() - LEAD_IN.min(plans.len())) as u32;
+    for (own, side) in sides.iter_mut().enumerate() {
+        if side.resolved.engine.python.is_some() {
+            side.opening.job = Some(SideJob { sides: all.clone(), own, blocks });
+        }
+    }
 }
 
 /// What a block is called.
@@ -114,7 +134,8 @@ pub(super) struct Unopened<'a> {
 }
 
 /// All sides, before any is opened.
-pub(super) fn unopened(sides: Vec<Side<'_>>) -> Vec<Unopened<'_>> {
+pub(super) fn unopened<'a>(mut sides: Vec<Side<'a>>, plans: &[Plan]) -> Vec<Unopened<'a>> {
+    tell_children(&mut sides, plans);
     let before: Vec<_> = sides
         .iter()
         .map(|side| {

@@ -24,16 +24,26 @@ pub(super) fn gpus(
     resolved: &Resolved,
     telemetry: Option<&Telemetry>,
 ) -> Result<Option<KnownGpus>, PreflightError> {
-    let Some(directory) = named.engine_directory() else { return Ok(None) };
+    let Some(ranks) = ranks(named) else { return Ok(None) };
     let machine = telemetry.map(Telemetry::machine).transpose()?;
     let nvml = machine.as_ref().zip(telemetry).map(|(it, by)| (it, by.watched.as_slice()));
     let cuda = CudaQuery {
         library: resolved.cuda_library.as_deref(),
-        ranks: directory.config.mapping.world_size(),
+        ranks,
         device_ids: &resolved.engine.device_ids,
     };
     let may_ask = cuda.library.is_some() || named.target.describe().abilities().local_gpus;
     Ok(KnownGpus::find(nvml, may_ask.then_some(&cuda))?)
+}
+
+/// GPUs that an engine takes whose type it does not say itself; `None` where it has none of these.
+fn ranks(named: &Named) -> Option<u32> {
+    if let Some(directory) = named.engine_directory() {
+        return Some(directory.config.mapping.world_size());
+    }
+    let deployment = named.deployment()?;
+    let is_unknown = deployment.placement == Placement::Gpus(None);
+    is_unknown.then_some(deployment.tensor_parallel * deployment.pipeline_parallel)
 }
 
 /// Device ids, of the engine or the one that drafts for it, that CUDA does not show to this process; `None` too where CUDA says
@@ -146,7 +156,8 @@ fn named_but_unused() -> EngineProblem {
     no_roofline(
         "the shape of the model behind this target, or the machine that it runs on, is not known"
             .to_owned(),
-        "`--gpu` goes with an engine directory, `--memory-bandwidth-gbps` with the embedded engine"
+        "`--gpu` goes with an engine on GPUs, `--memory-bandwidth-gbps` with one on the CPU; of an engine in Python a note says \
+         what is not known of its model"
             .to_owned(),
     )
 }

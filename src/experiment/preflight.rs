@@ -175,7 +175,7 @@ pub fn prepare(resolved: &mut Resolved) -> Result<Ready, PreflightError> {
     warnings.extend(lacking);
     warnings.extend(gpus_said_otherwise(named.target.describe(), resolved));
     warnings.extend(chosen.iter().flat_map(|it| workload_file::notices(it, &plans)));
-    let opening = Opening { target: named.target, telemetry, calls: None };
+    let opening = Opening::of(named, telemetry);
     Ok(Ready { opening, plans, warnings, roofline, kv, source, launched: None })
 }
 
@@ -198,7 +198,7 @@ fn gpus_said_otherwise(info: &TargetInfo, resolved: &Resolved) -> Option<EngineP
 pub fn describe_again(resolved: &Resolved) -> Result<Opening, PreflightError> {
     let named = registry::describe(&resolved.target, &resolved.engine, &resolved.served)?;
     let telemetry = gpu_watch::find(resolved, named.target.describe().abilities())?;
-    Ok(Opening { target: named.target, telemetry, calls: None })
+    Ok(Opening::of(named, telemetry))
 }
 
 /// Sends a short request or two to a target that can only be known by asking it; they are no part of the load.

@@ -46,7 +46,7 @@ pub fn play(
     let run = Common { plans, directory, stop, null_rate: calibrate::null_rate()? };
     let names: Vec<String> = sides.iter().map(|side| side.name.clone()).collect();
     let resolved: Vec<&Resolved> = sides.iter().map(|side| side.resolved).collect();
-    let mut players: Vec<Option<Player<'_>>> = interleave::unopened(sides)
+    let mut players: Vec<Option<Player<'_>>> = interleave::unopened(sides, plans)
         .into_iter()
         .map(|side| Some(Player::Unopened(Box::new(side))))
         .collect();

@@ -6,6 +6,9 @@ use std::io;
 use std::process::Command;
 use std::sync::OnceLock;
 
+/// The version of this program, without its revision.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// The program that holds this library, where it is not the plain one.
 #[derive(Debug)]
 pub struct HostProgram {

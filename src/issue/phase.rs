@@ -178,7 +178,10 @@ impl Stage {
 
     /// What the engine says of itself, for a thread of its own; `None` where it says nothing.
     pub fn statistics(&self) -> Option<Box<dyn EngineStatistics>> {
-        self.here()?.session.statistics()
+        match &self.0 {
+            Players::Here(here) => here.session.statistics(),
+            Players::Workers(workers) => workers.statistics(),
+        }
     }
 
     /// What happens to blocks of the engine's KV cache, for a thread of its own; `None` where it was not asked.

@@ -98,10 +98,7 @@ pub(super) fn tpot_ms(record: &Observed) -> Option<f64> {
 fn pull_lag_ms(record: &Observed, streaming: bool) -> Option<f64> {
     match record.stamp_source {
         StampSource::Engine => {
-            let times = record.engine_times()?;
-            let lag = |ours: Option<MonoNs>, engines: Option<MonoNs>| Some(ours? - engines?);
-            let first = lag(record.first_token(), times.first_token).filter(|_| streaming);
-            let last = lag(record.last_token(), times.last_token);
+            let (first, last) = lags_of_engine(record, streaming);
             first.max(last).map(Nanos::as_millis_f64)
         }
         StampSource::Kernel => {
@@ -109,4 +106,12 @@ fn pull_lag_ms(record: &Observed, streaming: bool) -> Option<f64> {
         }
         StampSource::User => None,
     }
+}
+
+/// How late the first and the last token were seen, by the engine's stamps. These are inside the latencies.
+pub(super) fn lags_of_engine(record: &Observed, streaming: bool) -> (Option<Nanos>, Option<Nanos>) {
+    let Some(times) = record.engine_times() else { return (None, None) };
+    let lag = |ours: Option<MonoNs>, engines: Option<MonoNs>| Some(ours? - engines?);
+    let first = lag(record.first_token(), times.first_token).filter(|_| streaming);
+    (first, lag(record.last_token(), times.last_token))
 }

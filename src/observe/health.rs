@@ -45,6 +45,10 @@ pub struct Health {
     /// Share of the run, 0 to 1, that the thread which fared worst, of those that send or stamp, was ready to run and had
     /// no core.
     pub core_wait: Option<f64>,
+    /// Seconds, over ramp, window and tail, that the thread which fared worst, of those of an engine in this process, was ready
+    /// to run and had no core; what its own threads take from each other, where they outnumber the cores, is not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine_core_wait_s: Option<f64>,
 }
 
 /// What the client of a server reads at most, against a stub on loopback that speaks the same protocol.

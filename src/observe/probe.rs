@@ -22,6 +22,12 @@ const COLD_THREADS: [&str; 9] = [
     "bf-triton-ask",
 ];
 
+/// Threads that compute for an engine in this process: the loop of the embedded one and its pool, and what an engine in Python
+/// runs on, with the threads that it starts (a thread has the name of the one that started it until it gets another).
+const ENGINE_THREADS: [&str; 3] = ["bareflight-cpu", "candle-", "engine-python"];
+/// A thread that computes less than this share of what the busiest one does wants no core of its own.
+const BUSY_SHARE: f64 = 0.1;
+
 /// Counters at the start of a run.
 #[derive(Debug)]
 pub struct Probe {
@@ -44,8 +50,34 @@ struct ThreadCounters {
     /// Ready to run, and waiting for a core.
     wait_ns: u64,
     involuntary_switches: u64,
-    /// It stamps or sends.
-    is_hot: bool,
+    role: Role,
+}
+
+/// What a thread is there for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Role {
+    /// To stamp or to send.
+    Hot,
+    /// Other work of the harness.
+    #[default]
+    Cold,
+    /// To compute for an engine in this process.
+    Engine,
+}
+
+impl Role {
+    /// `None` of a thread that is of no concern.
+    fn of(name: &str, is_main: bool) -> Option<Self> {
+        if is_main {
+            Some(Self::Hot)
+        } else if ENGINE_THREADS.iter().any(|prefix| name.starts_with(prefix)) {
+            Some(Self::Engine)
+        } else if COLD_THREADS.contains(&name) {
+            Some(Self::Cold)
+        } else {
+            name.starts_with(HARNESS_THREAD_PREFIX).then_some(Self::Hot)
+        }
+    }
 }
 
 impl Probe {
@@ -56,7 +88,7 @@ impl Probe {
             process_cpu: clock::process_cpu(),
             machine: machine_cpu(),
             throttled: cgroup_throttled_periods(),
-            threads: harness_threads(),
+            threads: watched_threads(),
         }
     }
 
@@ -67,10 +99,11 @@ impl Probe {
             let total = after.total.saturating_sub(before.total);
             (total > 0).then(|| after.steal.saturating_sub(before.steal) as f64 / total as f64)
         });
-        let threads = self.thread_deltas();
+        let (engine, threads): (Vec<_>, Vec<_>) =
+            self.thread_deltas().into_iter().partition(|thread| thread.role == Role::Engine);
         let sum = |field: fn(&ThreadCounters) -> u64| threads.iter().map(field).sum::<u64>();
         let seen = !threads.is_empty();
-        let hot = || threads.iter().filter(|thread| thread.is_hot);
+        let hot = || threads.iter().filter(|thread| thread.role == Role::Hot);
         Health {
             harness_cpu: seen.then(|| sum(|t| t.cpu_ns) as f64 / 1e9 / wall),
             process_cpu: Some((clock::process_cpu().0 - self.process_cpu.0) as f64 / 1e9 / wall),
@@ -81,6 +114,7 @@ impl Probe {
             steal,
             involuntary_switches: seen.then(|| hot().map(|t| t.involuntary_switches).sum()),
             core_wait: hot().map(|t| t.wait_ns).max().map(|ns| ns as f64 / 1e9 / wall),
+            engine_core_wait_s: usable_cores().and_then(|cores| engine_wait_s(&engine, cores)),
             ..Health::default()
         }
     }
@@ -94,11 +128,29 @@ impl Probe {
                 involuntary_switches: now
                     .involuntary_switches
                     .saturating_sub(before.involuntary_switches),
-                is_hot: now.is_hot,
+                role: now.role,
             }
         };
-        harness_threads().into_iter().map(|(id, now)| since(id, now)).collect()
+        watched_threads().into_iter().map(|(id, now)| since(id, now)).collect()
     }
+}
+
+fn usable_cores() -> Option<usize> {
+    std::thread::available_parallelism().ok().map(usize::from)
+}
+
+/// The longest wait for a core of an engine's threads, in seconds. More busy threads than cores take turns: of the time in
+/// which one of `n` is ready it runs in `cores / n`, whatever else the machine does, and only what it waits beyond counts.
+fn engine_wait_s(threads: &[ThreadCounters], cores: usize) -> Option<f64> {
+    let busiest = threads.iter().map(|thread| thread.cpu_ns).max()?;
+    let is_busy = |thread: &&ThreadCounters| thread.cpu_ns as f64 >= BUSY_SHARE * busiest as f64;
+    let busy = threads.iter().filter(is_busy).count();
+    let in_turn = (1.0 - cores as f64 / busy as f64).max(0.0);
+    let beyond = |thread: &ThreadCounters| {
+        let ready = (thread.cpu_ns + thread.wait_ns) as f64;
+        (thread.wait_ns as f64 - in_turn * ready).max(0.0) / 1e9
+    };
+    threads.iter().filter(is_busy).map(beyond).reduce(f64::max)
 }
 
 fn machine_cpu() -> Option<MachineCpu> {
@@ -126,21 +178,20 @@ fn value_after(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(key))?.trim().parse().ok()
 }
 
-fn harness_threads() -> HashMap<u32, ThreadCounters> {
+fn watched_threads() -> HashMap<u32, ThreadCounters> {
     let Ok(tasks) = fs::read_dir("/proc/self/task") else { return HashMap::new() };
     let main = std::process::id();
     tasks
         .filter_map(|task| task.ok()?.file_name().to_str()?.parse::<u32>().ok())
         .filter_map(|id| {
             let name = fs::read_to_string(format!("/proc/self/task/{id}/comm")).ok()?;
-            let is_ours = id == main || name.starts_with(HARNESS_THREAD_PREFIX);
-            let is_hot = !COLD_THREADS.contains(&name.trim());
-            is_ours.then(|| Some((id, thread_counters(id, is_hot)?))).flatten()
+            let role = Role::of(name.trim(), id == main)?;
+            Some((id, thread_counters(id, role)?))
         })
         .collect()
 }
 
-fn thread_counters(id: u32, is_hot: bool) -> Option<ThreadCounters> {
+fn thread_counters(id: u32, role: Role) -> Option<ThreadCounters> {
     let schedstat = fs::read_to_string(format!("/proc/self/task/{id}/schedstat")).ok()?;
     let status = fs::read_to_string(format!("/proc/self/task/{id}/status")).ok()?;
     let mut times = schedstat.split_whitespace().map_while(|field| field.parse().ok());
@@ -148,7 +199,7 @@ fn thread_counters(id: u32, is_hot: bool) -> Option<ThreadCounters> {
         cpu_ns: times.next()?,
         wait_ns: times.next()?,
         involuntary_switches: value_after(&status, "nonvoluntary_ctxt_switches:")?,
-        is_hot,
+        role,
     })
 }
 
@@ -203,5 +254,52 @@ mod tests {
         let health = seen_while(&vec!["bf-test-share"; 2 * cores]);
         let wait = health.core_wait.expect("Linux tells how long threads wait");
         assert!(wait > 0.0, "{wait}");
+    }
+
+    #[test]
+    fn threads_of_an_engine_are_none_of_the_harness() {
+        let roles = [
+            ("bareflight-cpu", Some(Role::Engine)),
+            ("candle-bp-0", Some(Role::Engine)),
+            ("engine-python", Some(Role::Engine)),
+            ("bf-issuer", Some(Role::Hot)),
+            ("bf-recorder", Some(Role::Cold)),
+            ("bareflight", None),
+            ("tokio", None),
+        ];
+        for (name, role) in roles {
+            assert_eq!(Role::of(name, false), role, "{name}");
+        }
+        assert_eq!(Role::of("python3", true), Some(Role::Hot));
+    }
+
+    fn engine_thread(cpu_ms: u64, wait_ms: u64) -> ThreadCounters {
+        let (cpu_ns, wait_ns) = (cpu_ms * 1_000_000, wait_ms * 1_000_000);
+        ThreadCounters { cpu_ns, wait_ns, involuntary_switches: 0, role: Role::Engine }
+    }
+
+    #[test]
+    fn the_wait_of_an_engine_is_that_of_its_worst_thread() {
+        let wait = |threads: &[(u64, u64)], cores| {
+            let threads: Vec<_> =
+                threads.iter().map(|(cpu, wait)| engine_thread(*cpu, *wait)).collect();
+            engine_wait_s(&threads, cores).map(|s| (s * 1e3).round())
+        };
+        assert_eq!(wait(&[], 2), None);
+        assert_eq!(wait(&[(400, 600)], 2), Some(600.0));
+        assert_eq!(wait(&[(400, 100), (400, 300)], 2), Some(300.0));
+        // Of little work little is lost.
+        assert_eq!(wait(&[(400, 100), (5, 300)], 2), Some(100.0));
+    }
+
+    #[test]
+    fn threads_that_outnumber_the_cores_wait_for_each_other_and_only_what_is_beyond_counts() {
+        let wait_ms = |cpu_ms, waited_ms| {
+            let seconds = engine_wait_s(&[engine_thread(cpu_ms, waited_ms); 4], 2);
+            seconds.map(|seconds| (seconds * 1e3).round())
+        };
+        assert_eq!(wait_ms(500, 500), Some(0.0));
+        // Four others on the same two cores: a quarter of the time is left to each.
+        assert_eq!(wait_ms(250, 750), Some(250.0));
     }
 }

@@ -15,14 +15,26 @@ pub fn sentence(target: &TargetInfo) -> Option<String> {
     let opened = target.details.get("opened");
     let label = |key: &str| opened.and_then(|it| it.get(key)).or_else(|| engine.get(key));
     let text = |key: &str| label(key).and_then(Value::as_str).unwrap_or("not said");
+    let no_roofline = target.details.get("no_roofline").and_then(Value::as_str);
+    let no_roofline = no_roofline.map_or_else(String::new, |why| format!("; no roofline: {why}"));
     let interval = label("switch_interval_s").and_then(Value::as_f64);
     let interval =
         interval.map_or_else(|| "not said".to_owned(), |s| format!("{} ms", figure(s * 1e3)));
     let unproven = label("unproven").and_then(Value::as_str);
     let unproven = unproven.map_or_else(String::new, |what| format!("; UNPROVEN: {what}"));
+    let child = target.details.get("child").and_then(|it| it.get("python")).and_then(Value::as_str);
+    let place = child.map_or_else(
+        || "in this process".to_owned(),
+        |python| format!("in a child process of `{python}`, which plays whole blocks"),
+    );
+    let packages = label("packages").and_then(Value::as_object).filter(|it| !it.is_empty());
+    let packages = packages.map_or_else(String::new, |all| {
+        let each = all.iter().map(|(name, it)| format!("{name} {}", it.as_str().unwrap_or("?")));
+        format!(" ({})", each.collect::<Vec<_>>().join(", "))
+    });
     Some(format!(
-        "the engine lives in this process, under Python {}: driver level {}; child processes: {}; stamps: {}; requests \
-         prepared {}; switch interval {interval}; garbage collector {}{unproven}",
+        "the engine lives {place}, under Python {}{packages}: driver level {}; child processes: {}; stamps: {}; requests \
+         prepared {}; switch interval {interval}; garbage collector {}{no_roofline}{unproven}",
         text("python"),
         text("driver_level"),
         text("child_processes"),
@@ -63,6 +75,7 @@ mod tests {
     fn every_label_of_an_engine_in_python_is_said_and_what_is_missing_is_not_made_up() {
         let engine = json!({
             "python": "3.12.1",
+            "packages": { "torch": "2.13.0", "vllm": "0.32.0" },
             "driver_level": "EngineCore",
             "stamps": "engine's thread",
             "prepared": "before the clock",
@@ -71,9 +84,9 @@ mod tests {
         });
         let opened = json!({ "driver_level": "EngineCore, hooked" });
         let details = json!({ "adapter": "a", "engine": engine, "opened": opened });
-        let said = sentence(&target(details)).expect("labels");
+        let said = sentence(&target(details.clone())).expect("labels");
         for label in [
-            "Python 3.12.1",
+            "lives in this process, under Python 3.12.1 (torch 2.13.0, vllm 0.32.0):",
             "driver level EngineCore, hooked;",
             "child processes: not said",
             "stamps: engine's thread",
@@ -83,6 +96,10 @@ mod tests {
         ] {
             assert!(said.contains(label), "{label}: {said}");
         }
+        let mut elsewhere = details;
+        elsewhere["child"] = json!({ "python": "/envA/bin/python" });
+        let said = sentence(&target(elsewhere)).expect("labels");
+        assert!(said.contains("in a child process of `/envA/bin/python`"), "{said}");
         assert_eq!(sentence(&target(json!({ "engine": {} }))), None);
     }
 }

@@ -79,6 +79,9 @@ pub struct EngineSettings {
     /// Arguments of the engine's own, passed on as they are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub engine_args: Vec<EngineArg>,
+    /// Interpreter of the environment whose engine it is, in a process of its own; `None` is this process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub python: Option<PathBuf>,
     /// Program whose processes hold the engine (orchestrator mode); `None` holds it in this process and the ranks
     /// that `mpirun` started.
     pub worker: Option<PathBuf>,
@@ -129,6 +132,7 @@ impl Default for EngineSettings {
             iteration_stats: None,
             log_level: None,
             engine_args: Vec::new(),
+            python: None,
             worker: None,
             threads: None,
             quantization: Quantization::default(),

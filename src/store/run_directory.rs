@@ -28,6 +28,8 @@ pub mod file {
     pub const KV_EVENTS: &str = "kv_events.jsonl";
     /// What the engine wrote to its own log.
     pub const ENGINE_LOG: &str = "engine.log";
+    /// What a process in another environment wrote to standard error, which has the engine's log too.
+    pub const CHILD_LOG: &str = "child.log";
     /// The same of the server that a ladder starts.
     pub const SERVED_LOG: &str = "served.engine.log";
     /// What a launched server wrote to its standard streams.

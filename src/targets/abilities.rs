@@ -78,7 +78,7 @@ const SERVER: &str = "leave it out, or measure a server with `openai:` or `trito
 const HTTP: &str = "leave it out, or measure `openai:` (in a comparison, give it to one side: `--set A:KEY=VALUE`)";
 const GRPC: &str = "leave it out, or measure `triton:` (in a comparison, give it to one side: `--set A:KEY=VALUE`)";
 
-fn set_of_engine(engine: &EngineSettings, can: Abilities) -> [Given; 11] {
+fn set_of_engine(engine: &EngineSettings, can: Abilities) -> [Given; 12] {
     let default = EngineSettings::default();
     let (own, stamps) = (can.scheduler_settings, can.engine_stamps);
     [
@@ -96,6 +96,7 @@ fn set_of_engine(engine: &EngineSettings, can: Abilities) -> [Given; 11] {
             EMBEDDED,
         ),
         ("--engine-arg", !engine.engine_args.is_empty(), can.in_python.is_some(), IN_PYTHON),
+        ("--python", engine.python.is_some(), can.in_python.is_some(), IN_PYTHON),
         ("--no-engine-stamps", !engine.perf_metrics, stamps, "leave it out: it gives none"),
         (
             "--worker",

@@ -1,6 +1,5 @@
 //! Pictures as PNG files: of a run, of a sweep, of runs side by side; or refused with the command that builds them.
 
-use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
@@ -26,7 +25,7 @@ fn a_build_without_png_refuses_it_with_the_command_that_builds_it() {
     let said = words(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("--features png") && said.contains("--plots svg"), "{said}");
-    assert!(!PathBuf::from(out.path()).join("runs").exists(), "nothing was sent");
+    assert!(!out.path().join("runs").exists(), "nothing was sent");
 }
 
 #[cfg(feature = "png")]
@@ -66,7 +65,7 @@ mod built {
     #[test]
     fn a_run_and_a_sweep_leave_every_plot_as_png_beside_its_svg() {
         for (concurrency, wanted) in
-            [("--concurrency=2", "requests"), ("--concurrency=1,2,4", "throughput")]
+            [("--concurrency=2", "ttft_ms_cumulative"), ("--concurrency=1,2,4", "throughput")]
         {
             let out = tempfile::tempdir().expect("a folder");
             let output = play(&out, &[concurrency, "--plots=png,svg"]);

@@ -263,9 +263,10 @@ fn note(state: &Mutex<State>, asked: Asked) {
 fn finish(state: &mut State, path: String, body: &Bytes) -> Response<Full<Bytes>> {
     let text = String::from_utf8_lossy(body).into_owned();
     let mut whole = Vec::new();
-    for (at, named) in text.split("<PartNumber>").skip(1).enumerate() {
-        let number = named.split('<').next().and_then(|number| number.parse::<usize>().ok());
-        let right = number == Some(at + 1) && named.contains(&format!("part-{}", at + 1));
+    for (at, named) in text.split("<Part>").skip(1).enumerate() {
+        let number = format!("<PartNumber>{}</PartNumber>", at + 1);
+        let tag = format!("part-{}", at + 1);
+        let right = named.contains(&number) && named.contains(&tag);
         match state.parts.get(&(path.clone(), at + 1)) {
             Some(part) if right => whole.extend_from_slice(part),
             _ => return response(400, "", "<Error><Code>InvalidPart</Code></Error>".to_owned()),

@@ -190,6 +190,8 @@ pub(super) const EFFECTS: &[(&str, &str)] = &[
     ("device_ids", "Which GPUs are measured"),
     ("iteration_stats", "Adds batch sizes, queue and KV use over time"),
     ("engine_log", "No number at `warning`; much logging slows the engine"),
+    ("engine_arg", "Whatever the engine makes of it"),
+    ("python", "Which installation of the engine is measured"),
     (
         "beam_width",
         "Cost of every iteration times the beams; output is not streamed token by token",

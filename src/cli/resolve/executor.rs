@@ -41,6 +41,7 @@ pub(super) fn executor_settings(
         iteration_stats: typed.iteration_stats,
         log_level: typed.engine_log,
         engine_args: typed.engine_arg.clone().unwrap_or_default(),
+        python: typed.python.clone(),
         ..default
     })
 }
@@ -204,6 +205,7 @@ pub(super) fn to_flags(engine: &EngineSettings) -> ExecutorFlags {
         iteration_stats: engine.iteration_stats,
         engine_log: engine.log_level,
         engine_arg: (!engine.engine_args.is_empty()).then(|| engine.engine_args.clone()),
+        python: engine.python.clone(),
     }
 }
 

@@ -123,4 +123,8 @@ pub struct ExecutorFlags {
     #[arg(long, value_name = "KEY=VALUE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine_arg: Option<Vec<EngineArg>>,
+    /// With `vllm:`, `trtllm-torch:` and `py:`: the Python whose environment has the engine, and bareflight beside it. In a comparison it belongs to the `--target` before it, or to all of these kinds where it comes first
+    #[arg(long, value_name = "PATH")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub python: Option<PathBuf>,
 }

@@ -148,11 +148,13 @@ impl Cli {
     /// 0 is a value of its flag, which can say what is wrong with it, and not a flag that nobody knows.
     pub fn clap_command() -> clap::Command {
         let program = Self::command().mut_subcommand("compare", |compare| {
-            compare.mut_arg("target", |target| {
-                target
-                    .action(ArgAction::Append)
-                    .help("What answers, as for `run`: once for each side, the baseline first")
-            })
+            compare
+                .mut_arg("target", |target| {
+                    target
+                        .action(ArgAction::Append)
+                        .help("What answers, as for `run`: once for each side, the baseline first")
+                })
+                .mut_arg("python", |python| python.action(ArgAction::Append))
         });
         let program = program
             .mut_subcommand("search", |search| search.mut_arg("slo", |slo| slo.help(SEARCHED_FOR)));

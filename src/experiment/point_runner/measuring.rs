@@ -95,7 +95,7 @@ impl PointRunner<'_> {
         entry.facts.stages_start = entry.facts.stages.map(|_| played.start);
         if let Some(workers) = self.stage.workers() {
             self.run.manifest.workers = workers.entries();
-            entry.facts.workers = Some(workers.facts_of_workers());
+            entry.facts.workers = workers.facts_of_workers();
         }
         entry.facts.complete = !played.interrupted && self.stage.broken().is_none();
         let waited = self.stage.waited() - waited_before;

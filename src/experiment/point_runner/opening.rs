@@ -16,6 +16,7 @@ use crate::issue::drawing::DrawingError;
 use crate::issue::phase::{Keep, Stage, StageError};
 use crate::issue::stop::Stop;
 use crate::issue::workers::Workers;
+use crate::issue::workers::message::SideJob;
 use crate::load::Load;
 use crate::load::plan::Plan;
 use crate::observe::gpu::sampler::Telemetry;
@@ -26,6 +27,7 @@ use crate::store::manifest::{Manifest, State};
 use crate::store::plan_file::PlanWriter;
 use crate::store::run_directory::{RunDirectory, file};
 use crate::store::write::write_whole;
+use crate::targets::named::Named;
 use crate::targets::{Drain, Target, TargetInfo};
 
 /// How much a session has room for.
@@ -61,6 +63,18 @@ pub struct Opening {
     pub telemetry: Option<Telemetry>,
     /// Where workers call that this process does not start.
     pub calls: Option<Listening>,
+    /// Ids with a meaning of their own.
+    pub special_ids: Vec<u32>,
+    /// What a process in another environment is told, which opens it instead.
+    pub job: Option<SideJob>,
+}
+
+impl Opening {
+    /// Of a described target.
+    pub fn of(named: Named, telemetry: Option<Telemetry>) -> Self {
+        let special_ids = named.special_ids().collect();
+        Self { target: named.target, telemetry, calls: None, special_ids, job: None }
+    }
 }
 
 /// A target that stays open between two run folders.
@@ -78,6 +92,8 @@ pub enum Beginning {
     Closed(Opening, Room),
     /// One that so many workers open, each for itself, to play plans of these hashes.
     Divided(Opening, u32, Vec<String>),
+    /// One that a process in another environment opens, to play plans of these hashes.
+    Elsewhere(Opening, SideJob, Vec<String>),
     /// One that is open already.
     Open(OpenTarget),
 }
@@ -86,9 +102,9 @@ impl Beginning {
     /// What it says of its target.
     fn info(&self) -> TargetInfo {
         match self {
-            Self::Closed(opening, _) | Self::Divided(opening, ..) => {
-                opening.target.describe().clone()
-            }
+            Self::Closed(opening, _)
+            | Self::Divided(opening, ..)
+            | Self::Elsewhere(opening, ..) => opening.target.describe().clone(),
             Self::Open(open) => open.info.clone(),
         }
     }
@@ -101,18 +117,17 @@ impl<'a> PointRunner<'a> {
     /// When the target cannot be opened or a file not be made. The manifest on disk then says so.
     pub fn open(
         resolved: &'a Resolved,
-        opening: Opening,
+        mut opening: Opening,
         plans: &[Plan],
         directory: RunDirectory,
         manifest: Manifest,
         stop: &'a Stop,
     ) -> Result<Self, ExperimentError> {
-        let beginning = match resolved.workers {
-            Some(workers) => {
-                let hashes = plans.iter().map(|plan| plan.hash().to_owned()).collect();
-                Beginning::Divided(opening, workers, hashes)
-            }
-            None => Beginning::Closed(opening, Room::of(plans)),
+        let hashes = || plans.iter().map(|plan| plan.hash().to_owned()).collect();
+        let beginning = match (resolved.workers, opening.job.take()) {
+            (Some(workers), _) => Beginning::Divided(opening, workers, hashes()),
+            (None, Some(job)) => Beginning::Elsewhere(opening, job, hashes()),
+            (None, None) => Beginning::Closed(opening, Room::of(plans)),
         };
         Self::begin(resolved, beginning, directory, manifest, stop)
     }
@@ -153,6 +168,9 @@ impl<'a> PointRunner<'a> {
                 let shut = Shut::Divided { workers, hashes, calls: opening.calls };
                 (Err(shut), opening.telemetry)
             }
+            Beginning::Elsewhere(opening, job, hashes) => {
+                (Err(Shut::Elsewhere(Box::new(Elsewhere { job, hashes }))), opening.telemetry)
+            }
         };
         let gpus = telemetry.map(|telemetry| GpuWatch::open(telemetry, &directory)).transpose()?;
         manifest.gpus = gpus.as_ref().map(GpuWatch::machine).transpose()?;
@@ -161,6 +179,7 @@ impl<'a> PointRunner<'a> {
             .profile_window
             .map(|window| Profiler::new(window.from, window.to, resolved.cuda_library.as_deref()))
             .transpose()?;
+        let mut elsewhere = None;
         let (stage, tool) = match stage {
             Ok(open) => open,
             Err(Shut::Divided { workers, hashes, calls }) => {
@@ -172,6 +191,11 @@ impl<'a> PointRunner<'a> {
                 (manifest.null_rate, manifest.client_rate) = (rate.null, rate.client);
                 manifest.faults.extend(rate.faults);
                 (Stage::of_workers(workers), None)
+            }
+            Err(Shut::Elsewhere(it)) => {
+                let stage = it.open(resolved, &directory, stop)?;
+                elsewhere = Some(*it);
+                (stage, None)
             }
             Err(Shut::Here(target, room)) => {
                 let tool = resolved.nvtx.then(Tool::find).transpose()?;
@@ -205,6 +229,7 @@ impl<'a> PointRunner<'a> {
             incomplete: false,
             plan_file: Some(plan_file),
             is_cut_off: false,
+            elsewhere,
         };
         Ok(Self { collectors, stage, run, listener: None })
     }
@@ -214,6 +239,26 @@ impl<'a> PointRunner<'a> {
 enum Shut {
     Here(Box<dyn Target>, Room),
     Divided { workers: u32, hashes: Vec<String>, calls: Option<Listening> },
+    Elsewhere(Box<Elsewhere>),
+}
+
+/// A target that a process in another environment opens, whenever it is opened.
+pub(super) struct Elsewhere {
+    job: SideJob,
+    hashes: Vec<String>,
+}
+
+impl Elsewhere {
+    /// Starts that process and has it open the target.
+    pub(super) fn open(
+        &self,
+        resolved: &Resolved,
+        directory: &RunDirectory,
+        stop: &Stop,
+    ) -> Result<Stage, StageError> {
+        let child = workers::start_side(resolved, &self.job, &self.hashes, directory, stop.clone());
+        Ok(Stage::of_workers(child?))
+    }
 }
 
 impl OpenTarget {

@@ -74,7 +74,10 @@ fn open_again<'a>(
     target: Box<dyn Target>,
     room: Room,
 ) -> Result<PointRunner<'a>, ExperimentError> {
-    let stage = open_stage(run.resolved, target, room, run.stop, run.tool)?;
+    let stage = match &run.elsewhere {
+        Some(it) => it.open(run.resolved, &run.directory, run.stop)?,
+        None => open_stage(run.resolved, target, room, run.stop, run.tool)?,
+    };
     let collectors = Collectors::start(&stage, &run.directory)?;
     Ok(PointRunner { collectors, stage, run, listener: None })
 }

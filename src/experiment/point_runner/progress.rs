@@ -2,6 +2,7 @@
 
 use std::fs::File;
 
+use super::opening::Elsewhere;
 use crate::clock::utc_now;
 use crate::console;
 use crate::experiment::gpu_watch::GpuWatch;
@@ -43,6 +44,8 @@ pub(super) struct RunProgress<'a> {
     pub(super) plan_file: Option<PlanWriter<File>>,
     /// A prompt could not be drawn.
     pub(super) is_cut_off: bool,
+    /// How its target is opened, where another process does.
+    pub(super) elsewhere: Option<Elsewhere>,
 }
 
 impl RunProgress<'_> {

@@ -4,12 +4,14 @@ pub mod calls;
 mod link_log;
 #[cfg(feature = "mpi")]
 pub mod mpi;
+mod side;
 mod start;
 mod worker;
 
 use std::io;
 use std::os::unix::net::UnixStream;
 
+pub use side::{play_side, side_of_this_process, start_side};
 pub use start::{remove_empty_logs, start};
 pub use worker::work;
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::channel;
 
@@ -18,7 +18,7 @@ use crate::issue::stop::Stop;
 use crate::issue::workers::link::Link;
 use crate::issue::workers::message::Order;
 use crate::issue::workers::remote_worker::RemoteWorker;
-use crate::issue::workers::{Workers, WorkersError};
+use crate::issue::workers::{Role, Workers, WorkersError};
 use crate::load::plan::Slice;
 use crate::settings::Resolved;
 use crate::store::run_directory::RunDirectory;
@@ -75,7 +75,7 @@ pub fn start(
         seed: resolved.workload.seed,
         slice,
     };
-    Workers::open(all, news, begin, plans, stop)
+    Workers::open(Role::Workers, all, news, begin, plans, stop)
 }
 
 /// Removes the files of workers that have written nothing.
@@ -93,7 +93,7 @@ fn log_name(worker: u32) -> String {
     format!("worker-{}.log", worker + 1)
 }
 
-fn words_of(log: &Path) -> String {
+pub(super) fn words_of(log: &Path) -> String {
     let words = fs::read_to_string(log).unwrap_or_default();
     let words = words.trim();
     if words.is_empty() { "nothing".to_owned() } else { words.to_owned() }
@@ -102,22 +102,26 @@ fn words_of(log: &Path) -> String {
 /// This program again, as it was typed. Ctrl-C goes to the leading process alone, which passes it on.
 fn process(socket: &Path, log: &Path) -> io::Result<Child> {
     let mut command = host::this_program()?;
+    command.args(host::arguments().into_iter().skip(1)).env(SOCKET, socket);
+    apart(command, log)
+}
+
+/// Starts a process that has nothing of the terminal.
+pub(super) fn apart(mut command: Command, log: &Path) -> io::Result<Child> {
     // It is no rank of an MPI job, even where this process is one.
     for name in mpi_job::variables() {
         command.env_remove(name);
     }
     command
-        .args(host::arguments().into_iter().skip(1))
-        .env(SOCKET, socket)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(File::create(log)?)
+        .stderr(File::options().create(true).append(true).open(log)?)
         .process_group(0)
         .spawn()
 }
 
 /// Waits until the process has called, or has ended.
-fn await_call(listener: &UnixListener, process: &mut Child) -> io::Result<UnixStream> {
+pub(super) fn await_call(listener: &UnixListener, process: &mut Child) -> io::Result<UnixStream> {
     let give_up = clock::now() + CALL;
     loop {
         match listener.accept() {
@@ -140,10 +144,10 @@ fn await_call(listener: &UnixListener, process: &mut Child) -> io::Result<UnixSt
 }
 
 /// A folder that this user alone can enter; removed when every worker has called.
-struct SocketFolder(PathBuf);
+pub(super) struct SocketFolder(pub(super) PathBuf);
 
 impl SocketFolder {
-    fn make() -> io::Result<Self> {
+    pub(super) fn make() -> io::Result<Self> {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let name = format!("bareflight-{}-{number}", std::process::id());

@@ -25,7 +25,10 @@ use crate::request::RequestId;
 use crate::settings::Resolved;
 use crate::settings::gpu_choice::GpuChoice;
 use crate::store::plan_file::PlanWriter;
-use crate::targets::Drain;
+use crate::targets::{Drain, EngineStatistics, Target};
+
+/// Iterations in one message.
+const ITERATIONS_AT_ONCE: usize = 1_000;
 
 /// Takes part in a run until its end.
 ///
@@ -43,24 +46,28 @@ pub fn work(resolved: Resolved, link: Link) -> io::Result<()> {
             slice.workers
         )));
     }
-    let mut resolved = Resolved {
-        target,
-        // Whatever is watched beside requests, the leading process watches.
-        gpu_telemetry: GpuChoice::None,
-        ..resolved
-    };
+    let mut resolved = Resolved { target, ..resolved };
     resolved.workload.seed = seed;
+    begin(inbox, &outbox, |outbox, stop| Worker::open(resolved, slice, outbox, stop))
+}
+
+/// Opens a worker, and plays what it is told.
+pub(super) fn begin(
+    mut inbox: Box<dyn Inbox>,
+    outbox: &SharedOutbox,
+    open: impl FnOnce(&SharedOutbox, &Stop) -> Result<Worker, String>,
+) -> io::Result<()> {
     let tell = outbox.clone();
     let stop = Stop::never().in_company(move || {
         // A leading process that is gone ends this one by itself.
         let _is_gone = tell.say(&Report::CountedEnded);
     });
-    let worker = match Worker::open(resolved, slice, &outbox, &stop) {
+    let worker = match open(outbox, &stop) {
         Ok(worker) => worker,
         Err(words) => return outbox.say(&Report::Refused(words)),
     };
     let (orders, for_worker) = channel();
-    let (answers, stops) = (outbox, stop);
+    let (answers, stops) = (outbox.clone(), stop);
     thread::Builder::new()
         .name("bf-orders".into())
         .spawn(move || obey_at_once(&mut *inbox, &answers, &stops, &orders))?;
@@ -112,12 +119,13 @@ fn obey_at_once(
 }
 
 /// A worker with an open target.
-struct Worker {
+pub(super) struct Worker {
     resolved: Resolved,
     slice: Slice,
     /// The whole plans, and its slice of each.
     plans: Vec<(Plan, Plan)>,
     stage: Stage,
+    statistics: Option<Box<dyn EngineStatistics>>,
     outbox: SharedOutbox,
     /// What is drawn ahead, and of which plan.
     drawing: Option<(usize, Drawing<io::Sink>)>,
@@ -130,31 +138,46 @@ impl Worker {
         outbox: &SharedOutbox,
         stop: &Stop,
     ) -> Result<Self, String> {
+        // Whatever is watched beside requests, the leading process watches.
+        resolved.gpu_telemetry = GpuChoice::None;
         let ready = preflight::prepare(&mut resolved).map_err(|error| error.to_string())?;
+        let target = ready.opening.target;
+        Self::with(resolved, slice, target, ready.plans, outbox, stop)
+    }
+
+    /// Opens a target to play its slice of these plans.
+    pub(super) fn with(
+        resolved: Resolved,
+        slice: Slice,
+        target: Box<dyn Target>,
+        whole: Vec<Plan>,
+        outbox: &SharedOutbox,
+        stop: &Stop,
+    ) -> Result<Self, String> {
         let mut first = RequestId(0);
         let mut plans = Vec::new();
-        for plan in ready.plans {
+        for plan in whole {
             let own = plan.slice(slice, first).map_err(|error| error.to_string())?;
             first = own.next_id();
             plans.push((plan, own));
         }
         let own: Vec<Plan> = plans.iter().map(|(_, own)| own.clone()).collect();
         let Room { requests, slots } = Room::of(&own);
-        let target = ready.opening.target;
         let stage = Stage::open_heard(target, requests, slots, stop.clone(), None, Keep::Nothing)
             .map_err(|error| error.to_string())?;
-        let mut worker =
-            Self { resolved, slice, plans, stage, outbox: outbox.clone(), drawing: None };
+        let (statistics, outbox) = (stage.statistics(), outbox.clone());
+        let mut worker = Self { resolved, slice, plans, stage, statistics, outbox, drawing: None };
         worker.draw(0)?;
         let host = Host::read();
         let ready = Report::Ready {
             plans: worker.plans.iter().map(|(whole, _)| whole.hash().to_owned()).collect(),
             facts: worker.stage.facts(),
+            has_statistics: worker.statistics.is_some(),
             process: std::process::id(),
             cores: host.usable_cores.map_or(1, |cores| cores as u32),
             host: host.name,
         };
-        outbox.say(&ready).map_err(|error| error.to_string())?;
+        worker.outbox.say(&ready).map_err(|error| error.to_string())?;
         Ok(worker)
     }
 
@@ -180,6 +203,7 @@ impl Worker {
                         Ok(part) => Report::Played(Box::new(part)),
                         Err(words) => Report::Refused(words),
                     };
+                    self.tell_iterations()?;
                     self.outbox.say(&said)?;
                 }
                 Order::Connect { load, shots } => {
@@ -193,19 +217,32 @@ impl Worker {
                 }
                 Order::Finish => break,
                 Order::Begin { .. }
+                | Order::BeginSide(_)
                 | Order::Ping(_)
                 | Order::EndTail
                 | Order::Enough
                 | Order::Stop => {}
             }
         }
-        let Self { stage, outbox, drawing, .. } = self;
-        drop(drawing);
+        let Self { stage, statistics, outbox, drawing, .. } = self;
+        drop((drawing, statistics));
         let words = match stage.finish() {
             Drain::Clean => None,
             Drain::Forced(words) => Some(words),
         };
         outbox.say(&Report::Closed(words))
+    }
+
+    /// What the engine did during a phase, behind it: nothing is sent beside the load for that.
+    fn tell_iterations(&mut self) -> io::Result<()> {
+        let Some(statistics) = &mut self.statistics else { return Ok(()) };
+        let mut told = Vec::new();
+        statistics.iterations(&mut told).map_err(io::Error::other)?;
+        for part in told.chunks(ITERATIONS_AT_ONCE) {
+            let texts = part.iter().map(|it| it.raw_json.clone()).collect();
+            self.outbox.say(&Report::Iterations(texts))?;
+        }
+        Ok(())
     }
 
     /// What this process could send and read, as one that works alone finds out before its load.

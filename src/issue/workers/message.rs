@@ -15,6 +15,7 @@ use crate::record::backpressure::Waited;
 use crate::record::request_record::{Arrival, RequestRecord};
 use crate::request::RequestId;
 use crate::store::rows::{RowReader, RowWriter};
+use crate::targets::python::elsewhere::Described;
 
 /// What a worker is told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +29,8 @@ pub enum Order {
         /// Which part of the plan the worker plays.
         slice: Slice,
     },
+    /// The same of a comparison of which one side is played.
+    BeginSide(Box<SideJob>),
     /// Measure what the worker could send and read, while all others do the same.
     Calibrate,
     /// Open what its part of so many shots of this load will need, before an instant is agreed.
@@ -49,6 +52,26 @@ pub enum Order {
     Stop,
     /// Close the target.
     Finish,
+}
+
+/// A side of a comparison: the plans of all its blocks follow from all sides.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SideJob {
+    /// All sides.
+    pub sides: Vec<SideOfJob>,
+    /// Which one is played, from 0.
+    pub own: usize,
+    /// Blocks that every side plays.
+    pub blocks: u32,
+}
+
+/// What is said of a side.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SideOfJob {
+    /// Its settings, as in a file.
+    pub settings: String,
+    /// What it is, where another environment may have it.
+    pub described: Described,
 }
 
 /// A phase, and when it begins.
@@ -86,6 +109,8 @@ pub enum Report {
         plans: Vec<String>,
         /// What is known of the target since it was opened.
         facts: Option<serde_json::Value>,
+        /// Its engine reports iterations.
+        has_statistics: bool,
         /// The process.
         process: u32,
         /// The machine.
@@ -110,6 +135,8 @@ pub enum Report {
     Connected,
     /// All of its requests that count have ended.
     CountedEnded,
+    /// Iterations of its engine, each as the engine reports it.
+    Iterations(Vec<String>),
     /// The phase is over, and all of its records were sent before.
     Played(Box<PlayedPart>),
     /// The target is closed; what was forced, if something was.

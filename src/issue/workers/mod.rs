@@ -10,6 +10,7 @@ pub mod message;
 pub mod offset;
 mod opening;
 pub mod remote_worker;
+mod statistics;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -31,7 +32,7 @@ use crate::record::live::LiveSnapshot;
 use crate::record::log::RecordLog;
 use crate::record::recorder::PhaseRecords;
 use crate::store::manifest::WorkerEntry;
-use crate::targets::Drain;
+use crate::targets::{Drain, EngineStatistics};
 
 /// From the orders to the agreed instant: they have to arrive before it.
 const LEAD: Nanos = Nanos::from_millis(100);
@@ -45,6 +46,10 @@ const PUBLISH_EVERY: Nanos = Nanos::from_millis(200);
 const PATIENCE: Nanos = Nanos::from_millis(10_000);
 /// How long a worker may take to open its target.
 const OPENING: Nanos = Nanos::from_millis(120_000);
+/// How long an engine may load, compile and capture graphs.
+const OPENING_OF_ENGINE: Nanos = Nanos::from_millis(3_600_000);
+/// How long it may take to close.
+const CLOSING_OF_ENGINE: Nanos = Nanos::from_millis(60_000);
 
 /// Why workers could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -64,19 +69,56 @@ pub enum WorkersError {
         "worker {0} draws another plan than this process: what it reads (files, environment) must be the same, and the same version of the program"
     )]
     OtherPlan(usize),
+    /// A child that plays one side refused, was lost, or would play something else.
+    #[error("{who}: {words}")]
+    Child {
+        /// What it is called.
+        who: String,
+        /// Its words.
+        words: String,
+    },
     /// A process or a socket.
     #[error("workers cannot be started: {0}")]
     Start(#[from] std::io::Error),
 }
 
+/// What the processes are to each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    /// Each sends a part of one load.
+    Workers,
+    /// The only one plays a side by itself, in another environment; it is called so.
+    Child(String),
+}
+
+impl Role {
+    /// How long one may take to open its target.
+    const fn opening(&self) -> Nanos {
+        match self {
+            Self::Workers => OPENING,
+            Self::Child(_) => OPENING_OF_ENGINE,
+        }
+    }
+
+    /// How long they may take to close it.
+    const fn closing(&self) -> Nanos {
+        match self {
+            Self::Workers => Nanos(2 * PATIENCE.0),
+            Self::Child(_) => CLOSING_OF_ENGINE,
+        }
+    }
+}
+
 /// The workers of a run.
 pub struct Workers {
+    role: Role,
     all: Vec<RemoteWorker>,
     news: Receiver<News>,
     live: Arc<LiveSnapshot>,
     in_flight: Arc<AtomicU32>,
     stop: Stop,
     facts: Option<serde_json::Value>,
+    iterations: Option<statistics::Heard>,
     broken: Option<String>,
 }
 
@@ -251,6 +293,11 @@ impl Workers {
                     }
                     worker.end(*part);
                 }
+                Report::Iterations(texts) => {
+                    if let Some(heard) = &self.iterations {
+                        heard.add(texts);
+                    }
+                }
                 Report::Ready { .. }
                 | Report::Calibrated(_)
                 | Report::Refused(_)
@@ -262,14 +309,13 @@ impl Workers {
 
     /// Names workers that were lost, with what is not known of their part.
     fn note_lost(&mut self, without_record: usize) {
-        let workers = self.all.len();
         for worker in &self.all {
             let Some(why) = worker.lost() else { continue };
             let sent = &worker.sent;
             let words = format!(
-                "worker {} of {workers} (process {} on {}) was lost: {why}; {} of its requests that count have a record, {} were in \
+                "{} (process {} on {}) was lost: {why}; {} of its requests that count have a record, {} were in \
                  flight, and {without_record} that count were not sent or have no record",
-                worker.number + 1,
+                self.name(worker.number),
                 worker.pid,
                 worker.host,
                 sent.counted,
@@ -342,13 +388,29 @@ impl Workers {
         (Arc::clone(&self.live), Arc::clone(&self.in_flight))
     }
 
-    /// What the summary says of them.
-    pub fn facts_of_workers(&self) -> WorkersFacts {
+    /// What one of them is called.
+    fn name(&self, number: usize) -> String {
+        match &self.role {
+            Role::Workers => format!("worker {} of {}", number + 1, self.all.len()),
+            Role::Child(who) => who.clone(),
+        }
+    }
+
+    /// Iterations that their engines report, where they do.
+    pub fn statistics(&self) -> Option<Box<dyn EngineStatistics>> {
+        self.iterations.clone().map(|heard| Box::new(heard) as Box<dyn EngineStatistics>)
+    }
+
+    /// What the summary says of them, where they share a load.
+    pub fn facts_of_workers(&self) -> Option<WorkersFacts> {
+        if self.role != Role::Workers {
+            return None;
+        }
         let bounds = self.all.iter().map(|worker| worker.worst_bound);
-        WorkersFacts {
+        Some(WorkersFacts {
             workers: self.all.len() as u32,
             clock_bound_ns: bounds.max().unwrap_or(Nanos::ZERO),
-        }
+        })
     }
 
     /// What the manifest says of each worker.
@@ -372,7 +434,7 @@ impl Workers {
         let mut waiting: Vec<usize> =
             self.all.iter().filter(|it| !it.is_lost()).map(|it| it.number).collect();
         let mut forced = Vec::new();
-        let give_up = clock::now() + PATIENCE + PATIENCE;
+        let give_up = clock::now() + self.role.closing();
         while !waiting.is_empty() && clock::now() < give_up {
             let Ok(News { number, what, .. }) = self.news.recv_timeout(LOOK) else { continue };
             let words = match what {
@@ -382,9 +444,9 @@ impl Workers {
                 Err(error) => Some(error.to_string()),
             };
             waiting.retain(|it| *it != number);
-            forced.extend(words.map(|words| format!("worker {}: {words}", number + 1)));
+            forced.extend(words.map(|words| format!("{}: {words}", self.name(number))));
         }
-        forced.extend(waiting.iter().map(|it| format!("worker {} did not say so", it + 1)));
+        forced.extend(waiting.iter().map(|it| format!("{} did not say so", self.name(*it))));
         for worker in &mut self.all {
             worker.end_process(PATIENCE);
         }

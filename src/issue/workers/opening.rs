@@ -5,7 +5,7 @@ use std::sync::mpsc::Receiver;
 
 use super::message::{Calibration, FromWorker, Order, Report};
 use super::remote_worker::{News, RemoteWorker};
-use super::{LOOK, OPENING, Workers, WorkersError};
+use super::{LOOK, Role, Workers, WorkersError};
 use crate::clock;
 use crate::issue::stop::Stop;
 use crate::load::plan::Slice;
@@ -28,6 +28,7 @@ impl Workers {
     /// # Errors
     /// When a worker refuses, is lost, or would play another plan.
     pub fn open(
+        role: Role,
         all: Vec<RemoteWorker>,
         news: Receiver<News>,
         begin: impl Fn(Slice) -> Order,
@@ -35,12 +36,14 @@ impl Workers {
         stop: Stop,
     ) -> Result<Self, WorkersError> {
         let mut opened = Self {
+            role,
             all,
             news,
             live: Arc::default(),
             in_flight: Arc::default(),
             stop,
             facts: None,
+            iterations: None,
             broken: None,
         };
         let workers = opened.all.len() as u32;
@@ -50,9 +53,12 @@ impl Workers {
         opened.await_all(
             "it does not say that it is ready",
             |opened, number, report| match report {
-                Report::Ready { plans: own, facts, process, host, cores } => {
+                Report::Ready { plans: own, facts, has_statistics, process, host, cores } => {
                     if own != plans {
-                        return Err(WorkersError::OtherPlan(number + 1));
+                        return Err(opened.other_plan(number));
+                    }
+                    if has_statistics {
+                        opened.iterations.get_or_insert_default();
                     }
                     let worker = &mut opened.all[number];
                     (worker.pid, worker.host, worker.cores) = (process, host, cores);
@@ -92,10 +98,13 @@ impl Workers {
         mut take: impl FnMut(&mut Self, usize, Report) -> Result<bool, WorkersError>,
     ) -> Result<(), WorkersError> {
         let mut is_awaited = vec![true; self.all.len()];
-        let give_up = clock::now() + OPENING;
+        let give_up = clock::now() + self.role.opening();
         while let Some(first) = is_awaited.iter().position(|it| *it) {
             let Ok(News { number, what, .. }) = self.news.recv_timeout(LOOK) else {
-                if clock::now() > give_up || self.stop.is_asked() {
+                if self.stop.is_asked() {
+                    return Err(self.refusal(first, "it was ended while it opened".to_owned()));
+                }
+                if clock::now() > give_up {
                     return Err(self.refusal(first, silent.to_owned()));
                 }
                 continue;
@@ -121,7 +130,21 @@ impl Workers {
         Ok(())
     }
 
+    fn other_plan(&self, number: usize) -> WorkersError {
+        match &self.role {
+            Role::Workers => WorkersError::OtherPlan(number + 1),
+            Role::Child(who) => WorkersError::Child {
+                who: who.clone(),
+                words: "it draws another plan than this process: its bareflight must be this one"
+                    .into(),
+            },
+        }
+    }
+
     fn refusal(&self, number: usize, words: String) -> WorkersError {
+        if let Role::Child(who) = &self.role {
+            return WorkersError::Child { who: who.clone(), words };
+        }
         WorkersError::Refused { number: number + 1, workers: self.all.len(), words }
     }
 }
@@ -160,22 +183,24 @@ fn sum(of_each: Vec<((&str, u32), Calibration)>) -> WorkersRate {
 mod tests {
     use super::*;
 
-    fn calibrated(threads: u32) -> Calibration {
-        let client = ClientRate { requests_per_s: 100.0, tokens_per_s: 1_000.0, threads };
+    const fn client(requests_per_s: f64, tokens_per_s: f64, threads: u32) -> ClientRate {
+        ClientRate { requests_per_s, tokens_per_s, threads }
+    }
+
+    const fn calibrated(threads: u32) -> Calibration {
         let null = NullRate { requests_per_s: 9.0, tokens_per_s: 90.0 };
+        let client = client(100.0, 1_000.0, threads);
         Calibration { null: Some(null), client: Some(client), fault: None }
     }
 
     #[test]
     fn rates_of_workers_add_up_as_far_as_their_hosts_have_cores() {
         let two_hosts = sum(vec![(("a", 2), calibrated(2)), (("b", 2), calibrated(2))]);
-        assert_eq!(two_hosts.client.expect("all know it").requests_per_s, 200.0);
-        assert_eq!(two_hosts.client.expect("all know it").threads, 4);
+        assert_eq!(two_hosts.client, Some(client(200.0, 2_000.0, 4)));
         let one_host = sum(vec![(("a", 2), calibrated(2)), (("a", 2), calibrated(2))]);
-        assert_eq!(one_host.client.expect("all know it").requests_per_s, 100.0);
-        assert_eq!(one_host.client.expect("all know it").tokens_per_s, 1_000.0);
+        assert_eq!(one_host.client, Some(client(100.0, 1_000.0, 4)));
         // They were measured at one time, so that they took turns then.
-        assert_eq!(one_host.null.expect("all know it").requests_per_s, 18.0);
+        assert_eq!(one_host.null, Some(NullRate { requests_per_s: 18.0, tokens_per_s: 180.0 }));
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Validity checks of the host: CPU quota, hypervisor, scheduler, and CPU time of the harness itself.
 
 use super::{CheckOutcome, Evidence, not_applicable, short, too_short};
+use crate::clock::{MonoNs, Nanos};
 use crate::metrics::definition::Quantity;
+use crate::metrics::observed::ObservedPoint;
 use crate::metrics::percentile::Percentile;
 use crate::metrics::summary::{Check, CheckId, Status};
 use crate::observe::health::Health;
@@ -14,24 +16,37 @@ const CORE_WAIT: f64 = 0.05;
 const TURN_S: f64 = 0.005;
 /// Cores that the harness's own threads may use.
 const HARNESS_CORES: f64 = 0.5;
-/// No interval is so wide that more of a latency could be lost in it.
-const WIDEST: f64 = 0.25;
+/// However wide an interval is, a larger share of a latency is not lost in it: noise does not widen what it may do.
+const WIDEST: f64 = 0.10;
 
 const fn warn_above(measured: f64, limit: f64) -> Status {
     if measured > limit { Status::Warn } else { Status::Pass }
 }
 
 /// How much of the latencies may be lost before a number moves by more than it is known to: `least`, or half the narrowest
-/// interval of the medians that are reported, as a share.
+/// interval of the medians that are reported, as a share; a tenth at most.
 pub(super) fn bearable(evidence: &Evidence<'_>, least: f64) -> f64 {
-    let reach = |quantity: Quantity| {
-        let distribution = evidence.distributions.get(&quantity)?.as_ref()?;
-        let median = distribution.percentiles.get(&Percentile::P50)?;
-        let (low, high) = median.low.zip(median.high)?;
-        (median.value > 0.0).then(|| (high - low) / 2.0 / median.value)
-    };
-    let reaches = [Quantity::Ttft, Quantity::Tpot, Quantity::E2e].into_iter().filter_map(reach);
+    let medians = [Quantity::Ttft, Quantity::Tpot, Quantity::E2e].into_iter();
+    let reaches = medians.filter_map(|quantity| reach(evidence, quantity, Percentile::P50));
     reaches.reduce(f64::min).unwrap_or(0.0).clamp(least, WIDEST)
+}
+
+/// The same of one number that is reported. A percentile without an upper end is known to no more than the cap.
+pub(super) fn bearable_of(
+    evidence: &Evidence<'_>,
+    quantity: Quantity,
+    which: Percentile,
+    least: f64,
+) -> f64 {
+    reach(evidence, quantity, which).unwrap_or(WIDEST).clamp(least, WIDEST)
+}
+
+/// Half the interval of a percentile, as a share of it.
+fn reach(evidence: &Evidence<'_>, quantity: Quantity, which: Percentile) -> Option<f64> {
+    let distribution = evidence.distributions.get(&quantity)?.as_ref()?;
+    let percentile = distribution.percentiles.get(&which)?;
+    let (low, high) = percentile.low.zip(percentile.high)?;
+    (percentile.value > 0.0).then(|| (high - low) / 2.0 / percentile.value)
 }
 
 /// Whether the cgroup's CPU quota held the process back.
@@ -130,28 +145,86 @@ pub(super) fn cpu(evidence: &Evidence<'_>) -> Check {
     .named(id)
 }
 
-/// Whether the threads that send or stamp had a core when they needed one. What they wait is part of the latencies: all of
-/// these are longer by at most this share.
+/// Whether the threads that send or stamp, and those of an engine in this process, had a core when they needed one. What they
+/// wait is part of the latencies: all of these are longer by at most this share.
 pub(super) fn core_wait(evidence: &Evidence<'_>) -> Check {
     let id = CheckId::HostCoreWait;
     if let Some(check) = too_short(evidence, id) {
         return check;
     }
-    let Some(share) = evidence.health.core_wait else {
+    let limit = bearable(evidence, CORE_WAIT);
+    let harness = evidence.health.core_wait.map(|share| (share, Waiting::Harness));
+    let engine = engine_core_wait(evidence).map(|share| (share, Waiting::Engine));
+    let worst = harness.into_iter().chain(engine).max_by(|(a, _), (b, _)| a.total_cmp(b));
+    let Some((share, waiting)) = worst else {
         return not_applicable(id, "this machine does not tell how long threads wait for a core");
     };
-    let limit = bearable(evidence, CORE_WAIT);
     CheckOutcome {
         status: warn_above(share, limit),
         measured: Some(share),
         limit: Some(limit),
         unit: "share",
-        sentence: format!(
-            "a thread of the harness was ready to run and had no core in {} % of the time: latencies are longer by at most \
-             so much",
-            short(share * 100.0)
-        ),
-        remedy: "this machine is the limit: keep the server and all else off the harness's cores",
+        sentence: waiting.sentence(share),
+        remedy: waiting.remedy(),
     }
     .named(id)
+}
+
+/// Whose thread waited longest for a core.
+#[derive(Debug, Clone, Copy)]
+enum Waiting {
+    Harness,
+    Engine,
+}
+
+impl Waiting {
+    fn sentence(self, share: f64) -> String {
+        let percent = short(share * 100.0);
+        match self {
+            Self::Harness => format!(
+                "a thread of the harness was ready to run and had no core in {percent} % of the time: latencies are longer by \
+                 at most so much"
+            ),
+            Self::Engine => format!(
+                "a thread of the engine in this process was ready to run and had no core in {percent} % of the time in which \
+                 requests were in flight: tokens are later by at most so much"
+            ),
+        }
+    }
+
+    const fn remedy(self) -> &'static str {
+        match self {
+            Self::Harness => {
+                "this machine is the limit: keep the server and all else off the harness's cores"
+            }
+            Self::Engine => {
+                "end what else runs on this machine, or give the engine fewer threads (`--threads`): it shared its cores"
+            }
+        }
+    }
+}
+
+/// What the engine's worst thread waited for a core, as a share of the time in which it had requests: it sleeps in the rest,
+/// which is in no latency.
+fn engine_core_wait(evidence: &Evidence<'_>) -> Option<f64> {
+    let waited = evidence.health.engine_core_wait_s?;
+    let busy = time_in_flight(evidence.point).as_secs_f64();
+    (busy > 0.0).then(|| (waited / busy).min(1.0))
+}
+
+/// How long at least one request was in flight, those of ramp and tail among them.
+fn time_in_flight(point: &ObservedPoint) -> Nanos {
+    let spans = point.all().iter().filter_map(|request| request.submit().zip(request.end()));
+    let mut spans: Vec<_> = spans.collect();
+    spans.sort_unstable();
+    let mut total = Nanos::ZERO;
+    let mut covered: Option<MonoNs> = None;
+    for (from, until) in spans {
+        let from = covered.map_or(from, |covered| from.max(covered));
+        if until > from {
+            total = Nanos(total.0 + (until - from).0);
+            covered = Some(until);
+        }
+    }
+    total
 }

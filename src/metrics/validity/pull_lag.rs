@@ -1,19 +1,24 @@
 //! Check `pull_lag`: output that was seen long after it existed.
 
+use crate::clock::Nanos;
 use crate::metrics::definition::Quantity;
-use crate::metrics::percentile::Percentile;
+use crate::metrics::observed::Observed;
+use crate::metrics::per_request::lags_of_engine;
+use crate::metrics::percentile::{Percentile, Ranks};
 use crate::metrics::summary::{Check, CheckId, Status};
 use crate::metrics::validity::{CheckOutcome, Evidence, host, not_applicable, short};
 use crate::record::request_record::StampSource;
 
-/// Pull lag above which a warning is due.
+/// What a lag may cost in any case, in milliseconds.
 const LIMIT_MS: f64 = 0.2;
-/// Share of the median latency that is always borne.
+/// Share of a latency that is always borne.
 const LEAST_SHARE: f64 = 0.01;
+const REMEDY: &str =
+    "give the harness a core of its own; what a request waits here is not the engine's";
 
-/// What lags against an engine's stamps is inside the latencies, and is judged by its share of the TTFT. What lags against the
-/// kernel's is in none: it only makes a closed loop send its next request later, so it is judged by its share of the request
-/// latency.
+/// What lags against an engine's stamps is inside the latencies, and is judged by how much longer it makes what is reported of
+/// them. What lags against the kernel's is in none: it only makes a closed loop send its next request later, so it is judged by
+/// its share of the request latency.
 pub(super) fn check(evidence: &Evidence<'_>) -> Check {
     let id = CheckId::PullLag;
     let Some(p99) = evidence.percentile(Quantity::PullLag, Percentile::P99) else {
@@ -22,29 +27,89 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Check {
             "neither the engine nor the kernel gave a stamp to compare ours with",
         );
     };
-    let by_kernel = stamped_by_kernel(evidence);
-    let median = |quantity| evidence.percentile(quantity, Percentile::P50);
-    let ttft = median(Quantity::Ttft).filter(|_| !by_kernel);
-    let latency = ttft.or_else(|| median(Quantity::E2e)).unwrap_or(0.0);
+    if stamped_by_kernel(evidence) { by_kernel(evidence, p99) } else { by_engine(evidence, p99) }
+}
+
+fn by_kernel(evidence: &Evidence<'_>, p99: f64) -> Check {
+    let latency = evidence.percentile(Quantity::E2e, Percentile::P50).unwrap_or(0.0);
     let limit = LIMIT_MS.max(latency * host::bearable(evidence, LEAST_SHARE));
-    let sentence = if by_kernel {
-        format!(
-            "output was read {} ms after it had arrived, at p99 over requests; the kernel stamped its arrival, so that no latency \
-             holds this, but what follows an answer is later by so much",
-            short(p99)
-        )
-    } else {
-        format!("output was seen {} ms after it existed, at p99 over requests", short(p99))
+    let sentence = format!(
+        "output was read {} ms after it had arrived, at p99 over requests; the kernel stamped its arrival, so that no latency \
+         holds this, but what follows an answer is later by so much",
+        short(p99)
+    );
+    outcome(p99, limit, sentence)
+}
+
+fn by_engine(evidence: &Evidence<'_>, p99: f64) -> Check {
+    let seen = format!("output was seen {} ms after it existed, at p99 over requests", short(p99));
+    let reported = [Quantity::Ttft, Quantity::E2e].into_iter();
+    let costs = reported.flat_map(|quantity| {
+        [Percentile::P50, Percentile::P99].map(|which| Cost::of(evidence, quantity, which))
+    });
+    let share = |cost: &Cost| cost.longer_by_ms / cost.limit_ms;
+    let Some(worst) = costs.flatten().max_by(|a, b| share(a).total_cmp(&share(b))) else {
+        // No latency is reported that could hold it.
+        return outcome(p99, LIMIT_MS, seen);
     };
+    let Cost { quantity, which, longer_by_ms, limit_ms } = worst;
+    let label = quantity.definition().label;
+    let sentence =
+        format!("{seen}; {label} {} is longer by {} ms for it", which.label(), short(longer_by_ms));
+    outcome(longer_by_ms, limit_ms, sentence)
+}
+
+fn outcome(measured: f64, limit: f64, sentence: String) -> Check {
     CheckOutcome {
-        status: if p99 > limit { Status::Warn } else { Status::Pass },
-        measured: Some(p99),
+        status: if measured > limit { Status::Warn } else { Status::Pass },
+        measured: Some(measured),
         limit: Some(limit),
         unit: "ms",
         sentence,
-        remedy: "give the harness a core of its own; what a request waits here is not the engine's",
+        remedy: REMEDY,
     }
-    .named(id)
+    .named(CheckId::PullLag)
+}
+
+/// What late looks cost one number that is reported.
+struct Cost {
+    quantity: Quantity,
+    which: Percentile,
+    longer_by_ms: f64,
+    limit_ms: f64,
+}
+
+impl Cost {
+    /// The percentile with what was seen late, less the same one without it.
+    fn of(evidence: &Evidence<'_>, quantity: Quantity, which: Percentile) -> Option<Self> {
+        let (mut seen, mut existed) = (Vec::new(), Vec::new());
+        for request in evidence.point.requests().iter().filter(|it| it.ended.is_completed()) {
+            let Some(value) = evidence.value(quantity, request) else { continue };
+            let lag = lag_in(evidence, quantity, request).unwrap_or(Nanos::ZERO);
+            seen.push(value);
+            existed.push(value - lag.as_millis_f64());
+        }
+        if seen.is_empty() {
+            return None;
+        }
+        let rank = Ranks::of(which, seen.len() as u64).value as usize - 1;
+        let of = |values: &mut [f64]| *values.select_nth_unstable_by(rank, f64::total_cmp).1;
+        let value = of(&mut seen);
+        let borne = value * host::bearable_of(evidence, quantity, which, LEAST_SHARE);
+        Some(Self {
+            quantity,
+            which,
+            longer_by_ms: value - of(&mut existed),
+            limit_ms: LIMIT_MS.max(borne),
+        })
+    }
+}
+
+/// How much of a latency is that its last stamp was taken late.
+fn lag_in(evidence: &Evidence<'_>, quantity: Quantity, request: &Observed) -> Option<Nanos> {
+    let streaming = request.is_streamed(evidence.facts.streaming);
+    let (first, last) = lags_of_engine(request, streaming);
+    if quantity == Quantity::Ttft { first } else { last }
 }
 
 /// Whether the lag of this point is that against the kernel's stamps: a target stamps all its output in one way.

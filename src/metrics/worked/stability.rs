@@ -19,9 +19,14 @@ fn about_one(dice: &mut Dice, deviation: f64) -> f64 {
     (1.0 + deviation * normal).max(0.1)
 }
 
-/// How many of 40 runs warn.
-fn warnings(load: Load, mut run: impl FnMut(&mut Dice) -> Vec<Played>) -> usize {
-    let mut dice = Dice::seed_from_u64(7);
+/// Seeds of a claim: so many runs of each case.
+const SEEDS: u64 = 100;
+/// Of `SEEDS` clean runs at most so many may warn, and of as many with a fault at least so many must.
+const MOST_FALSE: usize = 2;
+const FEWEST_FOUND: usize = 95;
+
+/// With how many of the seeds a run warns.
+fn warnings(load: Load, run: impl Fn(&mut Dice) -> Vec<Played>) -> usize {
     let warns = |rows: Vec<Played>| {
         let end = rows.iter().filter_map(|row| row.0.end).max().expect("requests end") - at(0.0);
         let facts = facts(load, end.as_millis_f64() + 0.001, rows.len());
@@ -29,7 +34,7 @@ fn warnings(load: Load, mut run: impl FnMut(&mut Dice) -> Vec<Played>) -> usize 
         let check = summary.checks.iter().find(|check| check.id == CheckId::Stability).unwrap();
         check.status == Status::Warn
     };
-    (0..40).filter(|_| warns(run(&mut dice))).count()
+    (0..SEEDS).filter(|seed| warns(run(&mut Dice::seed_from_u64(*seed)))).count()
 }
 
 /// A request of eight tokens.
@@ -73,6 +78,24 @@ fn slots(dice: &mut Dice, requests: u32, slots: usize, drift: f64) -> Vec<Played
         .collect()
 }
 
+/// A closed loop whose slots do not wait for each other, and of which the second half of the window is in lock-step: a wave
+/// starts together, and each of its prefills waits for those before it.
+fn half_in_lock_step(dice: &mut Dice, width: usize, waves: u32) -> Vec<Played> {
+    let mut rows = slots(dice, waves * width as u32, width, 0.0);
+    let ends = rows.iter().filter_map(|row| row.0.end).max().expect("requests end");
+    let mut now = (ends - at(0.0)).as_millis_f64() + 1.0;
+    for _ in 0..waves {
+        let gap = 8.0 * about_one(dice, 0.1);
+        let mut first = 0.0;
+        for place in 0..width {
+            first += 20.0 * about_one(dice, 0.2);
+            rows.push(answered(rows.len() as u32, now + place as f64 * 0.01, first, gap));
+        }
+        now += first + 7.0 * gap + 1.0;
+    }
+    rows
+}
+
 /// Poisson arrivals at a server that answers one request after the other, at this load; a stable queue is as long as it is
 /// after a long time.
 fn queue(dice: &mut Dice, requests: u32, load: f64) -> Vec<Played> {
@@ -112,6 +135,7 @@ fn closed_at(concurrency: u32) -> Load {
 #[test]
 fn steady_runs_hardly_ever_warn() {
     let found = [
+        ("waves of four", warnings(closed_at(4), |dice| waves(dice, 40, 4, 0.0))),
         ("four waves of 16", warnings(closed_at(16), |dice| waves(dice, 4, 16, 0.0))),
         ("forty waves of 8", warnings(closed_at(8), |dice| waves(dice, 40, 8, 0.0))),
         ("four slots", warnings(closed_at(4), |dice| slots(dice, 160, 4, 0.0))),
@@ -121,9 +145,7 @@ fn steady_runs_hardly_ever_warn() {
         ("a busy queue", warnings(open(40.0), |dice| queue(dice, 600, 0.8))),
         ("a constant rate", warnings(open(40.0), |dice| constant_rate(dice, 40, 0.0))),
     ];
-    assert!(found.iter().all(|(_, warned)| *warned <= 2), "of 40 each: {found:?}");
-    let all: usize = found.iter().map(|(_, warned)| warned).sum();
-    assert!(all <= 5, "of 320: {found:?}");
+    assert!(found.iter().all(|(_, warned)| *warned <= MOST_FALSE), "of 100 each: {found:?}");
 }
 
 #[test]
@@ -131,10 +153,11 @@ fn what_drifts_falls_behind_or_stalls_is_found() {
     let found = [
         ("15 % over slots", warnings(closed_at(4), |dice| slots(dice, 400, 4, 0.15))),
         ("15 % over waves", warnings(closed_at(8), |dice| waves(dice, 40, 8, 0.15))),
+        ("lock-step from half-way", warnings(closed_at(8), |dice| half_in_lock_step(dice, 8, 25))),
         ("overload", warnings(open(65.0), |dice| queue(dice, 400, 1.3))),
         ("heavy overload", warnings(open(100.0), |dice| queue(dice, 150, 2.0))),
         ("a stall at 40/s", warnings(open(40.0), |dice| constant_rate(dice, 40, 600.0))),
         ("a stall at 10/s", warnings(open(10.0), |dice| constant_rate(dice, 10, 600.0))),
     ];
-    assert!(found.iter().all(|(_, warned)| *warned >= 38), "of 40 each: {found:?}");
+    assert!(found.iter().all(|(_, warned)| *warned >= FEWEST_FOUND), "of 100 each: {found:?}");
 }

@@ -320,6 +320,91 @@ fn a_wait_for_a_core_that_moves_no_number_beyond_its_interval_is_no_warning() {
     assert_eq!(status(scattered, &waited, CheckId::HostCoreWait), Status::Pass);
 }
 
+/// The steady run in a window of 2 s of which requests are in flight in 1.2 s, with so much wait of an engine's thread.
+fn engine_wait(seconds: f64) -> Check {
+    let health = Health { engine_core_wait_s: Some(seconds), core_wait: Some(0.001), ..healthy() };
+    check_of(&checked(steady(), &health, |_| ()), CheckId::HostCoreWait).clone()
+}
+
+#[test]
+fn the_wait_of_an_engines_thread_is_weighed_against_the_time_in_which_it_had_requests() {
+    // 60 requests of 20 ms, one after the other.
+    let caught = engine_wait(0.0601);
+    assert_eq!(caught.status, Status::Warn, "{caught:?}");
+    assert!(caught.sentence.contains("the engine in this process"), "{}", caught.sentence);
+    assert!(caught.remedy.is_some_and(|remedy| remedy.contains("--threads")));
+    let clean = engine_wait(0.0599);
+    assert_eq!((clean.status, clean.remedy), (Status::Pass, None));
+    assert_eq!(engine_wait(5.0).measured, Some(1.0), "no more than all of it");
+}
+
+#[test]
+fn where_the_engine_waits_less_the_harness_is_spoken_of() {
+    let check = engine_wait(0.0);
+    assert_eq!((check.status, check.measured), (Status::Pass, Some(0.001)));
+    assert!(check.sentence.contains("of the harness"), "{}", check.sentence);
+}
+
+#[test]
+fn noise_does_not_widen_what_it_may_do_beyond_a_tenth() {
+    let scattered = |waited| {
+        let mut rows = steady();
+        for (place, (record, arrivals)) in rows.iter_mut().enumerate() {
+            let later = Nanos::from_millis((place as i64 * 37) % 600);
+            for stamp in [&mut record.first_token, &mut record.last_token, &mut record.end] {
+                *stamp = stamp.map(|at| at + later);
+            }
+            for arrival in arrivals {
+                arrival.at = arrival.at + later;
+            }
+        }
+        // Medians of TTFT and latency are known to a third, and those of TPOT exactly: only the former count here.
+        for (record, arrivals) in &mut rows {
+            arrivals.truncate(1);
+            record.last_token = record.first_token;
+            record.end = record.first_token;
+            record.output_tokens = 1;
+        }
+        let health = Health { core_wait: Some(waited), ..healthy() };
+        check_of(&checked(rows, &health, |_| ()), CheckId::HostCoreWait).clone()
+    };
+    assert_eq!((scattered(0.1).status, scattered(0.1).limit), (Status::Pass, Some(0.1)));
+    assert_eq!(scattered(0.11).status, Status::Warn);
+}
+
+/// The steady run with engine stamps, in which tokens of these requests were seen so late; each TTFT is longer by it.
+fn seen_late(which: impl Fn(u32) -> f64) -> Check {
+    let mut rows = steady();
+    for (record, arrivals) in &mut rows {
+        record.stamp_source = StampSource::Engine;
+        record.engine_times = Some(EngineTimes {
+            arrival: record.submit,
+            first_scheduled: record.submit,
+            first_token: record.first_token,
+            last_token: record.last_token,
+        });
+        let late = Nanos((which(record.id.0) * 1e6) as i64);
+        for stamp in [&mut record.first_token, &mut record.last_token, &mut record.end] {
+            *stamp = stamp.map(|at| at + late);
+        }
+        for arrival in arrivals {
+            arrival.at = arrival.at + late;
+        }
+    }
+    check_of(&checked(rows, &healthy(), |_| ()), CheckId::PullLag).clone()
+}
+
+#[test]
+fn late_looks_are_judged_by_what_they_cost_the_numbers_that_are_reported() {
+    let always = seen_late(|_| 0.25);
+    assert_eq!(always.status, Status::Warn, "{always:?}");
+    assert!(always.sentence.contains("is longer by 0.250 ms"), "{}", always.sentence);
+    assert_eq!(seen_late(|_| 0.19).status, Status::Pass);
+    // One of sixty, which is the p99 of so few: known to no better than a tenth of 10 ms.
+    assert_eq!(seen_late(|id| if id == 30 { 0.9 } else { 0.0 }).status, Status::Pass);
+    assert_eq!(seen_late(|id| if id == 30 { 3.0 } else { 0.0 }).status, Status::Warn);
+}
+
 #[test]
 fn without_streaming_the_pull_lag_is_that_of_the_last_token_alone() {
     let mut rows = steady();

@@ -30,7 +30,7 @@ const fn proves(id: CheckId) -> &'static str {
         CheckId::Repeats => "the server had not seen the prompts before",
         CheckId::WarmUp => "every request of the warm-up completed",
         CheckId::Streaming => "nothing held tokens back to hand them out all at once",
-        CheckId::HostCoreWait => "the harness's threads had a core when they needed one",
+        CheckId::HostCoreWait => "threads of harness and engine had a core when they needed one",
     }
 }
 

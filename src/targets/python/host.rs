@@ -3,7 +3,9 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::settings::engine::EngineSettings;
 use crate::targets::python::engine_end::EngineEnd;
+use crate::targets::python::interpreter::Interpreter;
 
 /// Which engine is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +63,31 @@ pub fn install(host: Box<dyn PythonHost>) {
 /// The host, where Python holds this program.
 pub fn host() -> Option<&'static dyn PythonHost> {
     HOST.get().map(Box::as_ref)
+}
+
+/// Who is asked about an engine.
+pub(super) enum Teller {
+    /// The Python that holds this program.
+    Here(&'static dyn PythonHost),
+    /// Another one.
+    There(Interpreter),
+}
+
+impl Teller {
+    /// Of these settings; `None` where no Python is named and none holds this program.
+    pub(super) fn of(settings: &EngineSettings) -> Option<Self> {
+        match &settings.python {
+            Some(path) => Some(Self::There(Interpreter::new(path))),
+            None => host().map(Self::Here),
+        }
+    }
+
+    pub(super) fn host(&self) -> &dyn PythonHost {
+        match self {
+            Self::Here(host) => *host,
+            Self::There(interpreter) => interpreter,
+        }
+    }
 }
 
 /// Notes that an engine's thread never came back.

@@ -4,8 +4,11 @@
 //! [`engine_end::EngineEnd`]; a session talks to that thread over a [`desk::Desk`].
 
 pub mod desk;
+pub mod elsewhere;
 pub mod engine_end;
 pub mod host;
+pub mod interpreter;
+mod model_figures;
 mod session;
 mod target;
 pub mod twin;

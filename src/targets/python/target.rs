@@ -12,21 +12,24 @@ use crate::request::Limits;
 use crate::settings::engine::{DEFAULT_ITERATION_STATS, EngineSettings};
 use crate::settings::engine_arg::EngineArg;
 use crate::settings::served::ServedSettings;
+use crate::targets::deployment::{Deployment, Placement};
 use crate::targets::named::{Named, Tokens};
 use crate::targets::python::desk::Desk;
 use crate::targets::python::engine_end::EngineEnd;
-use crate::targets::python::host::{self, Asked, PythonHost};
+use crate::targets::python::host::{Asked, Teller};
+use crate::targets::python::model_figures;
 use crate::targets::python::session::PythonSession;
 use crate::targets::registry::TargetName;
 use crate::targets::{Session, Target, TargetError, TargetInfo};
 
 /// What to do where Python does not hold this program.
 pub(super) const NO_HOST: &str = "its engine lives in Python, and this is the plain program: run `pip install .` in bareflight's source folder \
-     with the pip of the engine's environment, then start that environment's `bareflight` (docs/PYTHON_ENGINES.md)";
+     with the pip of the engine's environment, then start that environment's `bareflight`, or name its Python here with \
+     `--python` (docs/PYTHON_ENGINES.md)";
 
 /// An engine in Python, not yet opened.
 pub struct PythonTarget {
-    host: &'static dyn PythonHost,
+    teller: Teller,
     asked: Asked,
     info: TargetInfo,
     has_statistics: bool,
@@ -77,20 +80,26 @@ impl PythonTarget {
     ) -> Result<Named, TargetError> {
         let Adapter { kind, module, model, options } = adapter;
         let given = name.whole.to_owned();
-        let Some(host) = host::host() else {
+        let Some(teller) = Teller::of(settings) else {
             return Err(TargetError::Elsewhere { given, remedy: NO_HOST });
         };
         let unusable = |reason: String| TargetError::Unusable { name: given.clone(), reason };
         let wanted = settings_of(options, settings).map_err(&unusable)?;
+        let wanted_options = all_options(options, &settings.engine_args).map_err(&unusable)?;
         let asked = Asked {
             module: module.to_owned(),
             model: model.to_owned(),
             settings: wanted.to_string(),
         };
-        let said = host.describe(&asked).map_err(&unusable)?;
+        let said = teller.host().describe(&asked).map_err(&unusable)?;
         let described: Description = serde_json::from_str(&said).map_err(|error| {
             unusable(format!("what its adapter says of itself: {error}: {said}"))
         })?;
+        let deployment = deployment(model, &wanted_options, described.gpus);
+        let mut details = details(module, &wanted, described.details, settings);
+        if let Some(Err(why)) = &deployment {
+            details["no_roofline"] = json!(why);
+        }
         let info = TargetInfo {
             name: given.clone(),
             kind: kind.to_owned(),
@@ -99,13 +108,46 @@ impl PythonTarget {
             dummy_weights: described.dummy_weights,
             gpus: described.gpus,
             limits: described.limits,
-            details: json!({ "adapter": module, "settings": wanted, "engine": described.details }),
+            details,
         };
         let has_statistics = wants_statistics(settings);
-        let target = Self { host, asked, info, has_statistics };
+        let target = Self { teller, asked, info, has_statistics };
         let tokens = Tokens::named(name.whole, &with_tokenizer_of(model, served), None);
-        Ok(Named::new(target, described.special_ids, tokens))
+        let named = Named::new(target, described.special_ids, tokens);
+        Ok(named.deployed(deployment.and_then(Result::ok)))
     }
+}
+
+/// Model and machine of an engine that loads a model's folder; `None` where it loads none, and an error says what is not known.
+fn deployment(
+    model: &str,
+    options: &BTreeMap<&str, &str>,
+    gpus: u32,
+) -> Option<Result<Deployment, String>> {
+    if model.is_empty() {
+        return None;
+    }
+    let share = |name: &str| options.get(name).and_then(|text| text.parse().ok()).unwrap_or(1);
+    let figures = if Path::new(model).is_dir() {
+        model_figures::of(Path::new(model), options)
+    } else {
+        Err("it is no folder here: give the model's folder instead of its name".into())
+    };
+    Some(figures.map(|model| Deployment {
+        model,
+        placement: if gpus == 0 { Placement::Host } else { Placement::Gpus(None) },
+        tensor_parallel: share("tensor_parallel_size"),
+        pipeline_parallel: share("pipeline_parallel_size"),
+    }))
+}
+
+/// What the manifest keeps.
+fn details(module: &str, wanted: &Value, engine: Value, settings: &EngineSettings) -> Value {
+    let mut details = json!({ "adapter": module, "settings": wanted, "engine": engine });
+    if let Some(python) = &settings.python {
+        details["child"] = json!({ "python": python });
+    }
+    details
 }
 
 /// What an adapter is told: settings of the run, and options.
@@ -133,7 +175,7 @@ fn wants_statistics(settings: &EngineSettings) -> bool {
 }
 
 /// The tokenizer that was named, else the one that lies in the model's folder.
-fn with_tokenizer_of(model: &str, served: &ServedSettings) -> ServedSettings {
+pub(super) fn with_tokenizer_of(model: &str, served: &ServedSettings) -> ServedSettings {
     let beside = Path::new(model).join("tokenizer.json");
     let found = (!model.is_empty() && beside.is_file()).then_some(beside);
     ServedSettings { tokenizer: served.tokenizer.clone().or(found), ..served.clone() }
@@ -174,7 +216,8 @@ impl Target for PythonTarget {
     fn open(self: Box<Self>, sink: Sink) -> Result<Box<dyn Session>, TargetError> {
         let desk = Arc::new(Desk::default());
         let end = EngineEnd::new(Arc::clone(&desk), sink);
-        let opened = self.host.start(&self.asked, end).and_then(|()| desk.wait_until_open());
+        let opened =
+            self.teller.host().start(&self.asked, end).and_then(|()| desk.wait_until_open());
         match opened {
             Ok(()) => Ok(Box::new(PythonSession::new(desk, self.has_statistics))),
             Err(reason) => Err(TargetError::Unusable { name: self.info.name.clone(), reason }),

@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 
 use crate::settings::engine::EngineSettings;
 use crate::targets::TargetError;
-use crate::targets::python::host::Asked;
+use crate::targets::python::host::{Asked, Teller};
+use crate::targets::python::named_adapter;
 use crate::targets::python::target::{NO_HOST, settings_of};
-use crate::targets::python::{host, named_adapter};
 
 /// What starts a twin. Texts may hold `{port}` and `{folder}`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -40,13 +40,13 @@ pub fn of(target: &str, settings: &EngineSettings, name: &str) -> Result<Twin, T
                      `--target`, or start one with `--launch`",
         });
     };
-    let Some(host) = host::host() else {
+    let Some(teller) = Teller::of(settings) else {
         return Err(TargetError::Elsewhere { given: given(), remedy: NO_HOST });
     };
     let told = settings_of(adapter.options, settings).map_err(&unusable)?;
     let (module, model) = (adapter.module.to_owned(), adapter.model.to_owned());
     let asked = Asked { module, model, settings: told.to_string() };
-    let said = host.served(&asked, name).map_err(&unusable)?;
+    let said = teller.host().served(&asked, name).map_err(&unusable)?;
     let twin: Twin = serde_json::from_str(&said).map_err(|error| {
         unusable(format!("what its adapter says of its server: {error}: {said}"))
     })?;

@@ -29,6 +29,7 @@ const OF_TARGETS: &[(&str, &[&str])] = &[
     ),
     ("[engine]\nengine_log = 'info'", EXECUTORS),
     ("[engine]\nengine_arg = ['a=b']", IN_PYTHON),
+    ("[engine]\npython = 'x'", IN_PYTHON),
     ("[engine]\ncuda_graphs = true", &["sim", "trtllm", "py", "vllm", "trtllm-torch"]),
     ("worker = 'x'", &["trtllm"]),
     ("threads = 1", &["local"]),

@@ -134,9 +134,9 @@ pub(super) const ENTRIES: &[Entry] = &[
         number: "W015",
         name: "waiting for a core",
         source: Source::Check,
-        means: "The harness's threads waited for a core",
-        why: "Stamps taken late make latencies longer",
-        remedy: "Leave cores free for the harness",
+        means: "Threads of the harness, or of an engine in this process, waited for a core",
+        why: "An engine that waits makes every token later, and stamps taken late make latencies longer",
+        remedy: "End what else runs on this machine, or leave cores free for harness and engine",
     },
     Entry {
         code: Code::Streaming,

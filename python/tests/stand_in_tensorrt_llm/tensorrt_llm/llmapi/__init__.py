@@ -1,10 +1,3 @@
 """STAND-IN: configurations."""
 
-
-class KvCacheConfig:
-    def __init__(self, **given):
-        self.given = given
-
-
-class CudaGraphConfig(KvCacheConfig):
-    pass
+from tensorrt_llm.llmapi.llm_args import CudaGraphConfig, KvCacheConfig
