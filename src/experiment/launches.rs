@@ -156,7 +156,7 @@ fn write_together(
 /// `D(128,64)` is `_D_128_64`.
 fn in_file_name(scenario: &str) -> String {
     let words = scenario.split(|it: char| !it.is_ascii_alphanumeric() && it != '.');
-    words.filter(|word| !word.is_empty()).map(|word| format!("_{word}")).collect()
+    words.filter(|word| !word.is_empty()).flat_map(|word| ["_", word]).collect()
 }
 
 /// Writes the results as a folder that other scripts know, and gives back where it is.
