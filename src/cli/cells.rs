@@ -19,11 +19,11 @@ use crate::console;
 use crate::experiment::artefacts;
 use crate::experiment::cells::{self, CellsStart, MeasuredCells};
 use crate::experiment::preflight::Ready;
+use crate::experiment::sweep::Watch;
 use crate::issue::stop::Stop;
 use crate::report::table;
 use crate::settings::Resolved;
 use crate::store::cells_index::CellState;
-use crate::store::measured_run::MeasuredRun;
 use crate::store::run_directory::file;
 use crate::warning::Code;
 
@@ -73,6 +73,22 @@ pub(super) fn run(
     resume: Option<&Path>,
     stop: &Stop,
 ) -> Coded<Exit> {
+    let mut screen = Screen::new(resolved.quiet).with_wishes(resolved)?;
+    let (measured, exit) = measure(resolved, ready, resume, stop, &mut screen)?;
+    Ok(upload::after(resolved, measured.directory.path(), stop, exit))
+}
+
+/// Measures the cells and prints them: what was measured, and the exit code that it deserves.
+///
+/// # Errors
+/// What stood in the way, with the exit code that it deserves.
+pub(super) fn measure(
+    resolved: &Resolved,
+    ready: Ready,
+    resume: Option<&Path>,
+    stop: &Stop,
+    watch: &mut dyn Watch,
+) -> Coded<(MeasuredCells, Exit)> {
     let failure = |error: anyhow::Error| (Exit::Failure, error);
     let settings = settings_file(resolved)?;
     tell_estimate(resolved, &ready);
@@ -81,10 +97,9 @@ pub(super) fn run(
         Some(folder) => CellsStart::resume(folder, resolved, &ready.plans)
             .map_err(|error| (Exit::Usage, error.into()))?,
     };
-    let mut screen = Screen::new(resolved.quiet).with_wishes(resolved)?;
-    let mut measured = cells::run(resolved, &settings, ready, start, stop, &mut screen)
-        .map_err(|error| (experiment_exit(&error), error.into()))?;
-    drop(screen);
+    let measured = cells::run(resolved, &settings, ready, start, stop, watch);
+    watch.ended();
+    let mut measured = measured.map_err(|error| (experiment_exit(&error), error.into()))?;
     let noted = measured.runs.iter_mut().try_for_each(|(_, run)| artefacts::note_codes(run));
     let extra = report::write_extra_of_cells(&measured, &resolved.export, &resolved.plots);
     let written = cells::write_reports(&measured);
@@ -99,9 +114,8 @@ pub(super) fn run(
     written.map_err(|error| failure(error.into()))?;
     publish(resolved, runs())?;
     extra?;
-    let directory = measured.directory.path().to_owned();
-    let exit = exit(measured, stop);
-    Ok(upload::after(resolved, &directory, stop, exit))
+    let exit = exit(&measured, stop);
+    Ok((measured, exit))
 }
 
 fn faults(measured: &MeasuredCells) -> Vec<String> {
@@ -113,11 +127,14 @@ fn faults(measured: &MeasuredCells) -> Vec<String> {
 }
 
 /// As bad as the worst cell; a cell without a folder has failed as well.
-fn exit(measured: MeasuredCells, stop: &Stop) -> Exit {
+fn exit(measured: &MeasuredCells, stop: &Stop) -> Exit {
+    if stop.failure().is_some() {
+        return Exit::Failure;
+    }
     if stop.is_asked() {
         return Exit::Interrupted;
     }
     let failed = measured.index.cells.iter().any(|cell| cell.state == CellState::Failed);
-    let runs: Vec<MeasuredRun> = measured.runs.into_iter().map(|(_, run)| run).collect();
-    Exit::of_sides(&runs, failed.then_some(Exit::Failure))
+    let of_runs = measured.runs.iter().map(|(_, run)| Exit::of(run));
+    Exit::gravest(of_runs.chain(failed.then_some(Exit::Failure)))
 }

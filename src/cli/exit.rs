@@ -98,10 +98,15 @@ impl Exit {
 
     /// What came of an experiment with several sides: as bad as its worst side, or what a gate over them asks for.
     pub fn of_sides(runs: &[MeasuredRun], gate: Option<Self>) -> Self {
+        Self::gravest(runs.iter().map(Self::of).chain(gate))
+    }
+
+    /// The gravest of several.
+    pub fn gravest(exits: impl IntoIterator<Item = Self>) -> Self {
         const FROM_THE_GRAVEST: [Exit; 5] =
             [Exit::Interrupted, Exit::Failure, Exit::Invalid, Exit::Regression, Exit::SloMissed];
-        let is = |exit| gate == Some(exit) || runs.iter().any(|run| Self::of(run) == exit);
-        FROM_THE_GRAVEST.into_iter().find(|exit| is(*exit)).unwrap_or(Self::Ok)
+        let exits: Vec<Self> = exits.into_iter().collect();
+        FROM_THE_GRAVEST.into_iter().find(|exit| exits.contains(exit)).unwrap_or(Self::Ok)
     }
 }
 

@@ -1,10 +1,12 @@
 //! `bareflight run --launch`: servers started, measured and stopped in turn, and their results side by side.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use serde_json::Value;
 
+use crate::cli::cells;
 use crate::cli::engine_log::{self, Destination};
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::origin::{Origin, Origins, as_map};
@@ -19,6 +21,7 @@ use crate::console;
 use crate::experiment::launch::places::names_a_port;
 use crate::experiment::launch::preset::{self, LaunchPlan};
 use crate::experiment::launch::server::{LaunchError, LaunchedServer};
+use crate::experiment::launches::{Launched, Results};
 use crate::experiment::sweep::Watch;
 use crate::experiment::{interrupt, launches};
 use crate::issue::live_phase::LivePhase;
@@ -29,7 +32,6 @@ use crate::settings::export::PlotFormat;
 use crate::settings::launch::LaunchSettings;
 use crate::settings::masking;
 use crate::store::manifest::PointEntry;
-use crate::store::measured_run::MeasuredRun;
 use crate::store::run_directory::RunDirectory;
 use crate::targets::{TargetInfo, registry};
 
@@ -42,9 +44,9 @@ fn launches_of(settings: &Settings) -> Coded<Vec<Resolved>> {
     for launch in &launches {
         check_target(launch)?;
     }
-    if launches.iter().any(Resolved::has_cells) {
+    if launches.iter().any(Resolved::has_cells) && settings.launch.layout.is_some() {
         return Err(usage(anyhow!(
-            "`--launch` measures into one folder for each server: give one `--scenario`, and leave `--cells` out"
+            "`--layout` has one folder of loads for each server and no place for cells: leave it out, or give one `--scenario` and no `--cells`"
         )));
     }
     if launches.len() < 2 && settings.launch.layout.is_some() {
@@ -84,7 +86,7 @@ fn plan_of(resolved: &Resolved) -> Coded<Option<(LaunchSettings, LaunchPlan)>> {
 ///
 /// # Errors
 /// What stood in the way, with the exit code that it deserves.
-pub fn run(settings: &Settings) -> Coded<Exit> {
+pub fn run(settings: &Settings, resume: Option<&Path>) -> Coded<Exit> {
     let failure = |error: anyhow::Error| (Exit::Failure, error);
     let mut launches = launches_of(settings)?;
     let Some(first) = launches.first() else { return Ok(Exit::Ok) };
@@ -95,8 +97,8 @@ pub fn run(settings: &Settings) -> Coded<Exit> {
     let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
     interrupt::announce(&stop, launches[0].drain);
     if let [only] = launches.as_slice() {
-        let run = measure(only.clone(), &stop)?;
-        return Ok(upload::after(only, run.directory.path(), &stop, Exit::of(&run)));
+        let (results, exit) = measure(only.clone(), resume, &stop)?;
+        return Ok(upload::after(only, results.directory().path(), &stop, exit));
     }
     in_turn(settings, &launches, &stop)
 }
@@ -111,12 +113,16 @@ fn in_turn(settings: &Settings, launches: &[Resolved], stop: &Stop) -> Coded<Exi
     let Resolved { out, plots, .. } = &launches[0];
     let directory = RunDirectory::create(out, "launches", &names.join(" "), "runs")
         .map_err(|error| failure(error.into()))?;
-    let mut runs: Vec<(String, MeasuredRun)> = Vec::new();
+    let mut runs: Vec<Launched> = Vec::new();
+    let mut exits: Vec<Exit> = Vec::new();
     let mut first_error: Option<(Exit, anyhow::Error)> = None;
     for (launch, name) in launches.iter().zip(names) {
         let resolved = Resolved { out: directory.path().to_owned(), ..launch.clone() };
-        match measure(resolved, stop) {
-            Ok(run) => runs.push((name, run)),
+        match measure(resolved, None, stop) {
+            Ok((results, exit)) => {
+                runs.push(Launched { name, results });
+                exits.push(exit);
+            }
             Err((exit, error)) => {
                 let said = console::in_one_line(&error);
                 console::print_notice(format_args!("{name}: {said}"));
@@ -130,9 +136,8 @@ fn in_turn(settings: &Settings, launches: &[Resolved], stop: &Stop) -> Coded<Exi
         }
     }
     show_together(settings, &directory, &runs, plots).map_err(failure)?;
-    let measured: Vec<MeasuredRun> = runs.into_iter().map(|(_, run)| run).collect();
-    let exit = first_error.as_ref().map_or_else(|| Exit::of_sides(&measured, None), |it| it.0);
-    let exit = if measured.is_empty() {
+    let exit = first_error.as_ref().map_or_else(|| Exit::gravest(exits), |it| it.0);
+    let exit = if runs.is_empty() {
         exit
     } else {
         upload::after(&launches[0], directory.path(), stop, exit)
@@ -146,7 +151,7 @@ fn in_turn(settings: &Settings, launches: &[Resolved], stop: &Stop) -> Coded<Exi
 fn show_together(
     settings: &Settings,
     directory: &RunDirectory,
-    runs: &[(String, MeasuredRun)],
+    runs: &[Launched],
     plots: &[PlotFormat],
 ) -> anyhow::Result<()> {
     if runs.is_empty() {
@@ -161,24 +166,32 @@ fn show_together(
 }
 
 /// Starts a server, measures it, and stops it whatever happens.
-fn measure(mut resolved: Resolved, stop: &Stop) -> Coded<MeasuredRun> {
+fn measure(mut resolved: Resolved, resume: Option<&Path>, stop: &Stop) -> Coded<(Results, Exit)> {
     let Some(mut server) = start(&mut resolved, stop)? else {
         return Err((Exit::Usage, anyhow!("`--launch` is missing")));
     };
-    let outcome = measure_ready(&mut resolved, stop, &mut server);
+    let outcome = measure_ready(&mut resolved, resume, stop, &mut server);
     end(server, stop, outcome)
 }
 
 fn measure_ready(
     resolved: &mut Resolved,
+    resume: Option<&Path>,
     stop: &Stop,
     server: &mut LaunchedServer,
-) -> Coded<MeasuredRun> {
+) -> Coded<(Results, Exit)> {
     let mut ready = prepare(resolved)?;
     ready.launched = Some(server.facts().clone());
     let screen = Screen::new(resolved.quiet).with_wishes(resolved)?;
     let mut watch = LaunchWatch { screen, server };
-    play(resolved, ready, stop, &mut watch)
+    // One server answers all cells.
+    if resume.is_some() || resolved.has_cells() {
+        let (measured, exit) = cells::measure(resolved, ready, resume, stop, &mut watch)?;
+        return Ok((Results::Cells(Box::new(measured)), exit));
+    }
+    let run = play(resolved, ready, stop, &mut watch)?;
+    let exit = Exit::of(&run);
+    Ok((Results::Run(Box::new(run)), exit))
 }
 
 /// Starts the server of these settings, waits until it is ready, and fills its ports in; `None` where none is asked for.

@@ -82,7 +82,7 @@ fn execute(command: Command, program: clap::Command, typed: &ArgMatches) -> Code
                 if settings.workers.is_some() || arguments.workers_listen.is_some() {
                     check(&resolve(&settings).map_err(|error| usage(error.into()))?)?;
                 }
-                return launched::run(&settings);
+                return launched::run(&settings, resume);
             }
             let mut resolved = resolve(&settings).map_err(|error| usage(error.into()))?;
             let leader = arguments.worker_of.as_deref();

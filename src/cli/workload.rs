@@ -24,12 +24,13 @@ use crate::settings::seed_choice::SeedChoice;
 use crate::settings::served::ServedSettings;
 use crate::store::write::write_whole;
 use crate::tokenizer::tokenize::Tokenize;
+use crate::workload::dataset::bench_config::BenchDataset;
 use crate::workload::dataset::choose::choose;
 use crate::workload::dataset::convert::{ConvertTo, convert};
 use crate::workload::dataset::entries::Tally;
 use crate::workload::dataset::profile::{Histogram, Profile};
 use crate::workload::dataset::resolve::Counter;
-use crate::workload::dataset::{FileSource, FileWorkload};
+use crate::workload::dataset::{FileKind, FileSource, FileWorkload};
 use crate::workload::mixture::SourceText;
 use crate::workload::mixture::choose::choose_mixed;
 use crate::workload::prompts::PromptSource;
@@ -175,15 +176,22 @@ impl ReadArgs {
         }
     }
 
-    fn file(&self, source: &FileSource) -> FileWorkload {
+    fn file(&self, source: &FileSource) -> Coded<FileWorkload> {
+        let (source, prompt_column) = if source.kind == FileKind::GenaiBench {
+            let named = BenchDataset::read(&source.path);
+            let named = named.map_err(|error| (Exit::Usage, error.into()))?;
+            (named.source, self.prompt_column.clone().or(named.prompt_column))
+        } else {
+            (source.clone(), self.prompt_column.clone())
+        };
         let of_columns = |name: &Option<String>| name.clone().filter(|_| source.kind.has_columns());
-        FileWorkload {
-            prompt_column: of_columns(&self.prompt_column),
+        Ok(FileWorkload {
+            prompt_column: of_columns(&prompt_column),
             output_column: of_columns(&self.output_tokens_column),
             output_tokens: self.output_tokens,
             skip_bad_lines: self.skip_bad_lines,
             ..FileWorkload::new(source.clone())
-        }
+        })
     }
 
     fn counter(&self) -> Coded<Counter> {
@@ -222,7 +230,7 @@ pub fn run(arguments: &WorkloadArgs) -> Coded<Exit> {
             print(&text).map_err(failure)?;
         }
         What::Convert { source, read, to, out } => {
-            let file = read.file(source);
+            let file = read.file(source)?;
             let counter = read.counter()?;
             let tally = if out.as_os_str() == "-" {
                 let mut text = Vec::new();
@@ -294,10 +302,12 @@ fn render(source: &str, profile: &Profile) -> String {
     if let Some((seconds, counts)) = profile.arrivals() {
         let _infallible = writeln!(text, "\narrivals per second, over time");
         let most = counts.iter().copied().max().unwrap_or(1);
+        // Enough digits to tell two bars apart.
+        let digits = if seconds < 0.1 { 3 } else { 1 };
         for (number, count) in counts.iter().enumerate() {
             let (from, rate) = (number as f64 * seconds, *count as f64 / seconds);
             let _infallible =
-                writeln!(text, "  from {from:>10.1} s {rate:>10.3} {}", bar(*count, most));
+                writeln!(text, "  from {from:>10.digits$} s {rate:>10.3} {}", bar(*count, most));
         }
     }
     text

@@ -4,6 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::experiment::artefacts::{self, ExtraFilesError};
+use crate::experiment::cells::{self, MeasuredCells};
+use crate::report::Experiment;
+use crate::report::cells::{CellsReport, Group};
 use crate::report::together::{Side, name_sides, page, pictures, side_of, table};
 use crate::settings::export::PlotFormat;
 use crate::settings::launch::FolderLayout;
@@ -16,52 +19,144 @@ pub const MARGIN: f64 = 0.02;
 /// The folder of [`FolderLayout::BenchResults`].
 const BENCH_RESULTS: &str = "bench_results";
 
+/// What was measured on one server.
+pub struct Launched {
+    /// Of the launch.
+    pub name: String,
+    /// What it came to.
+    pub results: Results,
+}
+
+/// One run, or cells.
+pub enum Results {
+    /// All loads in one folder.
+    Run(Box<MeasuredRun>),
+    /// Every scenario at every load.
+    Cells(Box<MeasuredCells>),
+}
+
+impl Results {
+    /// Where it lies.
+    pub fn directory(&self) -> &RunDirectory {
+        match self {
+            Self::Run(run) => &run.directory,
+            Self::Cells(measured) => &measured.directory,
+        }
+    }
+}
+
+impl Launched {
+    /// What it came to, by what was asked; a run was asked one thing.
+    fn experiments(&self) -> Vec<(String, Experiment)> {
+        match &self.results {
+            Results::Run(run) => vec![(String::new(), artefacts::as_experiment(run))],
+            Results::Cells(measured) => {
+                let CellsReport { experiment, groups, .. } = cells::as_report(measured);
+                let of_group = |Group { scenario, points }: Group| {
+                    (scenario, Experiment { points, ..experiment.clone() })
+                };
+                groups.into_iter().map(of_group).collect()
+            }
+        }
+    }
+
+    /// Its target as it was typed.
+    fn target(&self) -> Option<&str> {
+        let run = match &self.results {
+            Results::Run(run) => Some(&**run),
+            Results::Cells(measured) => measured.runs.last().map(|(_, run)| run),
+        };
+        run.and_then(|run| run.manifest.launch.as_ref()).map(|launch| launch.target.as_str())
+    }
+
+    fn side(&self, shown: &Experiment) -> Side {
+        let side = side_of(shown);
+        // Its address is another one each time.
+        let rest = self.target().and_then(|target| side.title.strip_prefix(target));
+        let rest = rest.map(|rest| rest.trim_start_matches(", ").to_owned());
+        Side { title: format!("{}, {}", self.name, rest.unwrap_or(side.title)), ..side }
+    }
+}
+
+/// Servers side by side where they were asked the same.
+struct Together {
+    /// What was asked; empty where each server has one run.
+    scenario: String,
+    sides: Vec<Side>,
+}
+
 /// Writes `benchmark_summary.txt`, `benchmark_comparison.html` and `benchmark_comparison.svg`, and gives back the table for the console.
+/// Of cells there is one comparison, with a page and a picture, for each scenario.
 ///
 /// # Errors
 /// When a file cannot be written.
 pub fn write(
     directory: &RunDirectory,
-    runs: &[(String, MeasuredRun)],
+    runs: &[Launched],
     margin: f64,
     plots: &[PlotFormat],
 ) -> Result<String, ExtraFilesError> {
-    let sides = sides(runs);
-    write_together(directory.path(), &sides, margin, plots)?;
-    let folder = directory.path().display();
-    Ok(format!("\n{}\n{folder}\n", table::console(&sides, margin)))
+    let together = together(runs);
+    write_together(directory.path(), &together, margin, plots)?;
+    let mut text = String::new();
+    for Together { scenario, sides } in &together {
+        if !scenario.is_empty() {
+            text.extend(["\n", scenario.as_str()]);
+        }
+        text.push('\n');
+        text.push_str(&table::console(sides, margin));
+    }
+    Ok(format!("{text}\n{}\n", directory.path().display()))
 }
 
-fn sides(runs: &[(String, MeasuredRun)]) -> Vec<Side> {
-    let side = |(name, run): &(String, MeasuredRun)| {
-        let side = side_of(&artefacts::as_experiment(run));
-        // Its address is another one each time.
-        let target = run.manifest.launch.as_ref().map(|launch| format!("{}, ", launch.target));
-        let rest = target.and_then(|target| side.title.strip_prefix(&target).map(str::to_owned));
-        Side { title: format!("{name}, {}", rest.unwrap_or(side.title)), ..side }
-    };
-    let mut sides: Vec<Side> = runs.iter().map(side).collect();
-    name_sides(&mut sides);
-    sides
+/// Sides by what they were asked, in the order in which it first came.
+fn together(runs: &[Launched]) -> Vec<Together> {
+    let mut together: Vec<Together> = Vec::new();
+    for launched in runs {
+        for (scenario, shown) in launched.experiments() {
+            let side = launched.side(&shown);
+            match together.iter_mut().find(|it| it.scenario == scenario) {
+                Some(alike) => alike.sides.push(side),
+                None => together.push(Together { scenario, sides: vec![side] }),
+            }
+        }
+    }
+    together.iter_mut().for_each(|it| name_sides(&mut it.sides));
+    together
 }
 
 fn write_together(
     folder: &Path,
-    sides: &[Side],
+    together: &[Together],
     margin: f64,
     plots: &[PlotFormat],
 ) -> Result<(), ExtraFilesError> {
-    write_whole(&folder.join("benchmark_summary.txt"), table::summary(sides, margin).as_bytes())?;
-    let page = page::render(sides, margin);
-    write_whole(&folder.join("benchmark_comparison.html"), page.as_bytes())?;
-    // Without a load that can be drawn there is no picture.
-    let Some(svg) = pictures::comparison(sides) else { return Ok(()) };
-    let formats = if plots.is_empty() { &[PlotFormat::Svg] } else { plots };
-    for format in formats {
-        let (extension, bytes) = artefacts::as_picture(&svg, *format)?;
-        write_whole(&folder.join(format!("benchmark_comparison.{extension}")), &bytes)?;
+    let summaries = together.iter().map(|Together { scenario, sides }| {
+        let summary = table::summary(sides, margin);
+        if scenario.is_empty() { summary } else { format!("{scenario}\n{summary}\n") }
+    });
+    let summaries: String = summaries.collect();
+    write_whole(&folder.join("benchmark_summary.txt"), summaries.as_bytes())?;
+    for Together { scenario, sides } in together {
+        let of = in_file_name(scenario);
+        let page = page::render(sides, margin);
+        write_whole(&folder.join(format!("benchmark_comparison{of}.html")), page.as_bytes())?;
+        // Without a load that can be drawn there is no picture.
+        let Some(svg) = pictures::comparison(sides) else { continue };
+        let formats = if plots.is_empty() { &[PlotFormat::Svg] } else { plots };
+        for format in formats {
+            let (extension, bytes) = artefacts::as_picture(&svg, *format)?;
+            let name = format!("benchmark_comparison{of}.{extension}");
+            write_whole(&folder.join(name), &bytes)?;
+        }
     }
     Ok(())
+}
+
+/// `D(128,64)` is `_D_128_64`.
+fn in_file_name(scenario: &str) -> String {
+    let words = scenario.split(|it: char| !it.is_ascii_alphanumeric() && it != '.');
+    words.filter(|word| !word.is_empty()).flat_map(|word| ["_", word]).collect()
 }
 
 /// Writes the results as a folder that other scripts know, and gives back where it is.
@@ -70,7 +165,7 @@ fn write_together(
 /// When records cannot be read or a file not be written.
 pub fn write_layout(
     directory: &RunDirectory,
-    runs: &[(String, MeasuredRun)],
+    runs: &[Launched],
     layout: FolderLayout,
     margin: f64,
     plots: &[PlotFormat],
@@ -78,13 +173,15 @@ pub fn write_layout(
     let FolderLayout::BenchResults = layout;
     let folder = directory.file(BENCH_RESULTS);
     let mut taken: Vec<String> = Vec::new();
-    for (name, run) in runs {
+    for Launched { name, results } in runs {
+        // The command line refuses the layout for cells.
+        let Results::Run(run) = results else { continue };
         let own = folder_of(name, &taken);
         artefacts::write_by_load(run, &folder.join(&own))?;
         taken.push(own);
     }
     fs::create_dir_all(&folder).map_err(|error| ExtraFilesError::Folder(folder.clone(), error))?;
-    write_together(&folder, &sides(runs), margin, plots)?;
+    write_together(&folder, &together(runs), margin, plots)?;
     Ok(folder)
 }
 

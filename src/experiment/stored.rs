@@ -316,6 +316,7 @@ mod tests {
             warmup_requests: 0,
             warmup_completed: 0,
             ran_out: false,
+            supply: None,
             late_events: 0,
             iteration_before: None,
             kv_event_before: None,

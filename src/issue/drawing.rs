@@ -2,6 +2,9 @@
 //!
 //! Plans below a window are drawn as a whole before their first request. Of larger ones the window lies between what is
 //! drawn and what is sent, so that memory does not grow with the plan. Each shot is in `plan.csv` before it is sent.
+//!
+//! A plan that is a supply for a given time is drawn a little ahead at first and further as it is used up faster, and no row is
+//! written of what nobody came near.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -18,6 +21,9 @@ use crate::workload::PromptKind;
 
 /// Shots that are drawn ahead at most.
 const WINDOW_SHOTS: usize = 16 << 10;
+
+/// Shots of a supply that are drawn ahead at first: some milliseconds of the fastest target.
+const FIRST_WINDOW: usize = 2 << 10;
 
 /// Prompt tokens that are drawn ahead at most, unless a single prompt is longer: 8 MiB of ids, or a fraction of a second
 /// where each text costs an encoding.
@@ -66,6 +72,8 @@ pub struct DrawingOutcome<W: Write> {
     pub not_drawn: Option<PlanError>,
     /// Why `plan.csv` lacks rows of this plan.
     pub not_saved: Option<PlanFileError>,
+    /// Shots that count which are in `plan.csv`.
+    pub in_file: usize,
 }
 
 /// A plan that is being drawn. Dropping it ends the thread.
@@ -86,9 +94,22 @@ struct Progress {
 }
 
 const DRAW: u8 = 0;
-/// Write the rows of what was never sent, and end.
+/// Write the rows of what was never sent, unless it is the rest of a supply, and end.
 const COMPLETE: u8 = 1;
 const END: u8 = 2;
+/// The same with the rest of a supply.
+const COMPLETE_SUPPLY: u8 = 3;
+
+/// What becomes of the rows of shots that were never drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Undrawn {
+    /// They are left out.
+    Left,
+    /// They are written, but for those of a supply that nobody came near.
+    Written,
+    /// They are written: other processes may have sent any of them.
+    WrittenOfSupplies,
+}
 
 impl<W: Write + Send + 'static> Drawing<W> {
     /// Starts to draw, and returns when a whole window is drawn, prepared and in the file.
@@ -118,7 +139,7 @@ impl<W: Write + Send + 'static> Drawing<W> {
         };
         drawing.wait_until_ahead();
         if drawing.progress.has_failed.load(Ordering::Acquire) {
-            let DrawingOutcome { file: _, not_drawn, not_saved } = drawing.end(END);
+            let DrawingOutcome { file: _, not_drawn, not_saved, in_file: _ } = drawing.end(END);
             let not_drawn = not_drawn.map(DrawingError::Plan);
             return Err(not_drawn.or(not_saved.map(DrawingError::File)).expect("it has failed"));
         }
@@ -149,12 +170,16 @@ impl<W: Write> Drawing<W> {
         Shots::drawn(plan.shots(), Some(plan.fill()), &mut self.queue)
     }
 
-    /// Ends the thread. `complete` has it first write the rows of what was never sent.
+    /// Ends the thread, which first writes the rows that are wanted.
     ///
     /// # Panics
     /// If the thread has panicked, which is a bug.
-    pub fn finish(mut self, complete: bool) -> DrawingOutcome<W> {
-        self.end(if complete { COMPLETE } else { END })
+    pub fn finish(mut self, undrawn: Undrawn) -> DrawingOutcome<W> {
+        self.end(match undrawn {
+            Undrawn::Left => END,
+            Undrawn::Written => COMPLETE,
+            Undrawn::WrittenOfSupplies => COMPLETE_SUPPLY,
+        })
     }
 
     fn end(&mut self, order: u8) -> DrawingOutcome<W> {
@@ -189,12 +214,23 @@ fn fill_window(plan: &Plan) -> usize {
     wanted.min(WINDOW_SHOTS).min(plan.fill().len())
 }
 
+/// Shots of a supply that are drawn ahead at first: at least some for each slot.
+fn first_window(plan: &Plan) -> usize {
+    match plan.load() {
+        Load::Closed { concurrency } => FIRST_WINDOW.max(4 * concurrency as usize),
+        Load::Open { .. } | Load::Batch => WINDOW_SHOTS,
+    }
+}
+
 /// Lists that follow each other in one queue; indices run through all of them.
 struct Lane {
     lists: Vec<ShotList>,
     /// `None` once a prompt could not be drawn: the issuer then finds the end of the queue.
     ready: Option<rtrb::Producer<Shot>>,
+    /// Room of the queue.
     window_shots: usize,
+    /// Shots that may be ahead at the moment.
+    ahead: usize,
     window_tokens: u64,
     next: usize,
     taken: usize,
@@ -205,8 +241,31 @@ struct Lane {
 impl Lane {
     fn new(lists: Vec<ShotList>, ready: rtrb::Producer<Shot>, window_tokens: u64) -> Self {
         let window_shots = ready.slots();
-        let ready = Some(ready);
-        Self { lists, ready, window_shots, window_tokens, next: 0, taken: 0, tokens_ahead: 0 }
+        let (ready, ahead) = (Some(ready), window_shots);
+        Self {
+            lists,
+            ready,
+            window_shots,
+            ahead,
+            window_tokens,
+            next: 0,
+            taken: 0,
+            tokens_ahead: 0,
+        }
+    }
+
+    /// That so many shots are ahead at first; more as they are taken faster.
+    fn begin_with(mut self, shots: usize) -> Self {
+        self.ahead = shots.min(self.window_shots);
+        self
+    }
+
+    /// Room for shots, of those that may be ahead. Where half of them were taken since the last look, twice as many may.
+    fn room(&mut self, queued: usize) -> usize {
+        if self.next >= self.ahead && queued * 2 <= self.ahead {
+            self.ahead = (2 * self.ahead).min(self.window_shots);
+        }
+        self.ahead.saturating_sub(queued)
     }
 
     fn total(&self) -> usize {
@@ -225,6 +284,12 @@ impl Lane {
         unreachable!("an index is below the total")
     }
 
+    /// Shots of the last list that were drawn.
+    fn next_of_last(&self) -> usize {
+        let last = self.lists.last().map_or(0, ShotList::len);
+        (self.next + last).saturating_sub(self.total())
+    }
+
     fn tokens_of(&self, index: usize) -> u64 {
         let (list, index) = self.place(index);
         list.weight_of(index)
@@ -237,14 +302,15 @@ impl Lane {
     /// Whether the next shot fits into the window, and enough of it is free to make it worth waking up.
     fn should_draw(&mut self, fill_up: bool) -> bool {
         let Some(ready) = &self.ready else { return false };
-        let free_shots = ready.slots();
-        let taken = self.next - (self.window_shots - free_shots);
+        let queued = self.window_shots - ready.slots();
+        let taken = self.next - queued;
         while self.taken < taken {
             self.tokens_ahead -= self.tokens_of(self.taken);
             self.taken += 1;
         }
+        let free_shots = self.room(queued);
         let free_tokens = self.window_tokens.saturating_sub(self.tokens_ahead);
-        let much = free_shots as u64 * REFILL >= self.window_shots as u64
+        let much = free_shots as u64 * REFILL >= self.ahead as u64
             || free_tokens * REFILL >= self.window_tokens;
         free_shots > 0 && self.next_fits() && (fill_up || much)
     }
@@ -259,6 +325,8 @@ impl Lane {
 struct Worker<W: Write> {
     /// Warm-up and measured shots; then those of ramp and tail.
     lanes: [Lane; 2],
+    /// Whether what counts need not be used up.
+    is_supply: bool,
     point: u32,
     file: PlanWriter<W>,
     progress: Arc<Progress>,
@@ -282,11 +350,14 @@ impl<W: Write> Worker<W> {
             None => PromptKind::Ids,
         };
         let tokens = window_tokens(kind);
+        let counted = Lane::new(vec![plan.warmup().clone(), plan.shots().clone()], ready, tokens);
+        let is_supply = plan.is_pool();
         Self {
             lanes: [
-                Lane::new(vec![plan.warmup().clone(), plan.shots().clone()], ready, tokens),
+                if is_supply { counted.begin_with(first_window(plan)) } else { counted },
                 Lane::new(vec![plan.fill().clone()], fill_ready, tokens / FILL_SHARE),
             ],
+            is_supply,
             point: plan.point(),
             file,
             progress,
@@ -302,7 +373,8 @@ impl<W: Write> Worker<W> {
         loop {
             match self.progress.order.load(Ordering::Acquire) {
                 DRAW => {}
-                COMPLETE => {
+                COMPLETE if self.is_supply => break,
+                COMPLETE | COMPLETE_SUPPLY => {
                     self.save_rest();
                     break;
                 }
@@ -319,11 +391,21 @@ impl<W: Write> Worker<W> {
             if self.lanes.iter().all(Lane::is_done) {
                 std::thread::park();
             } else {
-                std::thread::park_timeout(if freed > 0 { PAUSE } else { LONG_PAUSE });
+                std::thread::park_timeout(if freed > 0 || self.may_grow() {
+                    PAUSE
+                } else {
+                    LONG_PAUSE
+                });
             }
         }
+        let in_file = self.lanes[0].next_of_last();
         let Self { file, not_drawn, not_saved, .. } = self;
-        DrawingOutcome { file, not_drawn, not_saved }
+        DrawingOutcome { file, not_drawn, not_saved, in_file }
+    }
+
+    /// Whether less is drawn ahead than there is room for.
+    fn may_grow(&self) -> bool {
+        self.lanes[0].ahead < self.lanes[0].window_shots
     }
 
     /// A small plan is drawn once, however often it is played.
@@ -346,7 +428,8 @@ impl<W: Write> Worker<W> {
     fn draw_batch(&mut self, lane: usize) {
         let Self { lanes, file, preparer, not_saved, point, not_drawn, .. } = self;
         let lane = &mut lanes[lane];
-        let room = lane.ready.as_ref().map_or(0, rtrb::Producer::slots).min(BATCH_SHOTS);
+        let free = lane.ready.as_ref().map_or(0, rtrb::Producer::slots);
+        let room = lane.ahead.saturating_sub(lane.window_shots - free).min(BATCH_SHOTS);
         let tokens_before = lane.tokens_ahead;
         let mut batch = Vec::with_capacity(room);
         while batch.len() < room

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use super::*;
+use crate::clock::Nanos;
 use crate::issue::shots::{Lane, Look};
 use crate::load::Load;
 use crate::load::plan::{PlanSize, PlanStart};
@@ -72,9 +73,45 @@ fn a_small_plan_is_drawn_and_saved_before_its_first_request() {
     assert_eq!(file.rows(), 43);
     assert_eq!(take_all(drawing.shots(plan.warmup())), [5, 6, 7]);
     assert_eq!(take_all(drawing.shots(plan.shots())), (8..48).collect::<Vec<_>>());
-    let drawn = drawing.finish(true);
+    let drawn = drawing.finish(Undrawn::Written);
     assert!(drawn.not_drawn.is_none() && drawn.not_saved.is_none());
     assert_eq!(file.rows(), 43);
+}
+
+#[test]
+fn of_a_supply_no_row_is_written_that_nobody_came_near() {
+    let workload = Workload::synthetic("D(1,1)".parse().expect("a scenario"), 1);
+    let source = PromptSource::ids(Vocabulary::new(100, []).expect("100 ids"));
+    let size = PlanSize {
+        requests: None,
+        duration: Some(Nanos::from_millis(1_000)),
+        warmup: 3,
+        ..PlanSize::default()
+    };
+    let start = PlanStart { point: 0, first_id: RequestId(0) };
+    let load = Load::Closed { concurrency: 2 };
+    let plan = Plan::draw(&workload, &load, size, start, &source).expect("it makes sense");
+    assert!(plan.is_pool());
+    let (mut drawing, file) = started(&plan);
+    assert_eq!(file.rows(), FIRST_WINDOW);
+    {
+        let mut shots = drawing.shots(plan.warmup());
+        assert!((0..3).all(|_| shots.take(Lane::Counted).is_some()));
+    }
+    let mut shots = drawing.shots(plan.shots());
+    for _ in 0..FIRST_WINDOW / 2 {
+        assert_eq!(shots.look(Lane::Counted), Look::Ready);
+        shots.take(Lane::Counted);
+    }
+    drawing.wait_until_ahead();
+    let sent = 3 + FIRST_WINDOW / 2;
+    let rows = file.rows();
+    assert!(
+        rows > FIRST_WINDOW && rows <= sent + 2 * FIRST_WINDOW,
+        "{rows}: it draws further ahead"
+    );
+    let ended = drawing.finish(Undrawn::Written);
+    assert_eq!((file.rows(), ended.in_file), (rows, rows - 3));
 }
 
 /// Notes the id of each request that it prepares.
@@ -114,7 +151,7 @@ fn a_large_plan_is_drawn_one_window_ahead_and_no_further() {
     }
     drawing.wait_until_ahead();
     assert_eq!(file.rows(), WINDOW_SHOTS + WINDOW_SHOTS / 2);
-    drop(drawing.finish(false));
+    drop(drawing.finish(Undrawn::Left));
     assert_eq!(file.rows(), WINDOW_SHOTS + WINDOW_SHOTS / 2, "nothing more where it was cut off");
 }
 
@@ -151,7 +188,7 @@ fn every_shot_is_in_the_file_before_it_is_taken_and_comes_in_order() {
 fn what_was_never_sent_gets_its_row_at_the_end() {
     let plan = plan("D(1,1)", 2, 2 * WINDOW_SHOTS as u32);
     let (drawing, file) = started(&plan);
-    let drawn = drawing.finish(true);
+    let drawn = drawing.finish(Undrawn::Written);
     assert!(drawn.not_saved.is_none());
     assert_eq!(file.rows(), 2 + 2 * WINDOW_SHOTS);
 }
@@ -216,7 +253,7 @@ fn a_later_prompt_that_cannot_be_drawn_ends_the_queue_and_is_reported() {
     let file = PlanWriter::new(Vec::new());
     let mut drawing = Drawing::start(&plan, file, None).expect("a window of four");
     assert_eq!(take_all(drawing.shots(plan.shots())), [0, 1, 2, 3, 4, 5]);
-    let drawn = drawing.finish(true);
+    let drawn = drawing.finish(Undrawn::Written);
     let not_drawn = drawn.not_drawn.expect("it tired").to_string();
     assert!(not_drawn.contains("request 6") && not_drawn.contains("tired"), "{not_drawn}");
     let rows = plan_file::read(drawn.file.finish().expect("memory").as_slice());
@@ -247,7 +284,7 @@ fn a_disk_that_is_full_stops_a_run_before_it_begins_and_not_after() {
     let mut drawing =
         Drawing::start(&plan, PlanWriter::new(Disk(room)), None).expect("a window fits");
     assert_eq!(take_all(drawing.shots(plan.shots())).len(), 2 * WINDOW_SHOTS);
-    let drawn = drawing.finish(true);
+    let drawn = drawing.finish(Undrawn::Written);
     assert!(drawn.not_drawn.is_none());
     assert!(drawn.not_saved.expect("it became full").to_string().contains("plan.csv"));
 }

@@ -156,6 +156,9 @@ pub struct PointEntry {
     pub warmup_completed: u32,
     /// The plan was a supply for a given time and ran out before it.
     pub ran_out: bool,
+    /// How far that supply was drawn; `None` where the plan was no supply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supply: Option<Supply>,
     /// Events that came after their point was over.
     pub late_events: u64,
     /// Number of the last iteration that the engine reported before the point; `None` where there was none.
@@ -168,6 +171,15 @@ pub struct PointEntry {
     pub facts: RunFacts,
     /// What the machine did meanwhile.
     pub health: Health,
+}
+
+/// A plan for a given time, of which only the beginning is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Supply {
+    /// Requests that were planned and hashed.
+    pub requests: u32,
+    /// Of these, the first ones, which were drawn and are in `plan.csv`. The others were left unplayed.
+    pub in_plan_file: u32,
 }
 
 impl Manifest {

@@ -110,6 +110,28 @@ fn each_request_says_its_part_and_parts_have_their_shares_at_every_engine() {
 }
 
 #[test]
+fn the_plan_of_a_mixture_is_replayed_with_its_instants_and_lengths() {
+    let bench = Bench::new();
+    let lengths = bench.lengths();
+    let mixed = ["--workload", &lengths, "--workload", SYNTHETIC, "--rate", "400"];
+    is_ok(&bench.on_sim(&[&mixed[..], &["--requests", "30"]].concat()));
+    let plan = format!("plan:{}", bench.runs()[0].join("plan.csv").display());
+    is_ok(&bench.on_sim(&["--workload", &plan, "--replay"]));
+    let both = bench.runs();
+    assert_eq!(both.len(), 2);
+    let planned = |run: &PathBuf| rows(run, "plan.csv", &["prompt_tokens", "max_tokens"]);
+    assert_eq!(planned(&both[0]), planned(&both[1]));
+    let gaps = |run: &PathBuf| -> Vec<i64> {
+        let rows = rows(run, "plan.csv", &["intended_ns"]).concat();
+        let instants: Vec<i64> = rows.iter().map(|it| it.parse().expect("an instant")).collect();
+        instants.iter().map(|at| at - instants[0]).collect()
+    };
+    let (was, is) = (gaps(&both[0]), gaps(&both[1]));
+    assert_eq!(was.len(), 30);
+    assert!(was.iter().zip(&is).all(|(was, is)| (was - is).abs() <= 1), "{was:?} {is:?}");
+}
+
+#[test]
 fn a_mixture_is_one_plan_whether_it_is_typed_or_stands_in_a_file() {
     let bench = Bench::new();
     let lengths = bench.lengths();

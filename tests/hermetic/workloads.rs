@@ -66,6 +66,27 @@ fn is_ok(output: &Output) {
 }
 
 #[test]
+fn a_dataset_configuration_of_genai_bench_names_the_file_and_its_column() {
+    let bench = Bench::new();
+    let folder = bench.folder.path();
+    let asked = "{\"prompt\": \"w0001 w0002 w0003\", \"x\": 1}\n";
+    fs::write(folder.join("asked.jsonl"), asked).expect("a file");
+    let config =
+        r#"{"source": {"type": "file", "path": "asked.jsonl"}, "prompt_column": "prompt"}"#;
+    fs::write(folder.join("config.json"), config).expect("a file");
+    let workload = format!("genai-bench:{}", folder.join("config.json").display());
+    let load = ["--output-tokens", "4", "--concurrency", "1", "--requests", "2"];
+    let output = bench.simulated(&[&["--workload", &workload][..], &load].concat());
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{}", words(&output.stderr));
+    assert_eq!(bench.planned(), [(3, 4), (3, 4)]);
+    let lambda = config.replace("\"prompt_column\"", "\"prompt_lambda\"");
+    fs::write(folder.join("config.json"), lambda).expect("a file");
+    let refused = bench.simulated(&[&["--workload", &workload][..], &load].concat());
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(words(&refused.stderr).contains("prompt_lambda"), "{}", words(&refused.stderr));
+}
+
+#[test]
 fn a_dataset_s_lengths_are_those_of_the_plan_and_of_the_records() {
     let bench = Bench::new();
     let file = fixture("sharegpt", "sharegpt.json");

@@ -1,4 +1,4 @@
-//! Embeddings and rerank in batches against llama.cpp's own server, through the binary.
+//! Conversations, embeddings and rerank in batches against llama.cpp's own server, through the binary.
 
 use std::collections::HashMap;
 use std::fs;
@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use bareflight_engine::dummy_tokenizer;
+use serde_json::{Map, Value, json};
 
 use crate::python::{Script, environment};
 
 tests! {
+    a_conversation_of_three_turns_has_the_same_token_counts_in_process_and_served,
     embeddings_of_batches_are_asked_with_every_token_of_every_text,
     documents_of_batches_are_put_in_order,
 }
@@ -48,6 +50,54 @@ fn rows(out: &Path, columns: &[&str]) -> Vec<Vec<String>> {
         }
     }
     rows
+}
+
+/// A word of the model whose words are characters.
+fn character(number: u32) -> String {
+    char::from_u32(0x4E00 + number).expect("a character").to_string()
+}
+
+/// A tokenizer that has one token for each of its words, whatever blanks are between them.
+fn tokenizer_of_characters(folder: &Path) -> String {
+    let mut vocabulary: Map<String, Value> =
+        (3..FIRST_WORD).map(|id| (format!("<{id}>"), id.into())).collect();
+    let special = ["<unk>", "<s>", "</s>"];
+    vocabulary.extend(special.into_iter().zip(0_u32..).map(|(it, id)| (it.to_owned(), id.into())));
+    vocabulary.extend((0..WORDS).map(|word| (character(word), (FIRST_WORD + word).into())));
+    let tokenizer = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
+        "normalizer": null, "pre_tokenizer": { "type": "WhitespaceSplit" },
+        "post_processor": null, "decoder": null,
+        "model": { "type": "WordLevel", "vocab": vocabulary, "unk_token": "<unk>" },
+    });
+    let path = folder.join("characters.json");
+    fs::write(&path, tokenizer.to_string()).expect("a file");
+    path.to_str().expect("text").to_owned()
+}
+
+fn a_conversation_of_three_turns_has_the_same_token_counts_in_process_and_served() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tokenizer = tokenizer_of_characters(folder.path());
+    let talks = folder.path().join("talks.jsonl");
+    let says = |words: std::ops::Range<u32>| words.map(character).collect::<Vec<_>>().join(" ");
+    let turn = |words, tokens: u32| json!({ "user": says(words), "output_tokens": tokens });
+    let talk = json!({ "turns": [turn(1..5, 5), turn(5..8, 4), turn(8..10, 3)] });
+    fs::write(&talks, format!("{talk}\n")).expect("a file");
+    let file = format!("conversation:{}", talks.display());
+    let asked = ["--workload", &file, "--sessions", "1", "--concurrency", "1"];
+    let asked = [&asked[..], &["--tokenizer", &tokenizer]].concat();
+    let (here, there) = (folder.path().join("here"), folder.path().join("there"));
+    run(&here, "sim:null", &asked);
+    let server = start(&["--characters"]);
+    let target = format!("openai:{}", server.field("url"));
+    let as_text = ["--endpoint", "completions", "--prompts", "text"];
+    run(&there, &target, &[&asked[..], &as_text].concat());
+    let columns = ["outcome", "prompt_tokens", "prompt_tokens_told", "output_tokens"];
+    let in_process = rows(&here, &columns);
+    let told: Vec<&str> = in_process.iter().map(|row| row[2].as_str()).collect();
+    // Each prompt holds what was asked and answered before it: 4, 4 + 5 + 3, and 12 + 4 + 2.
+    assert_eq!(told, ["4", "12", "18"]);
+    assert_eq!(rows(&there, &columns), in_process);
 }
 
 fn embeddings_of_batches_are_asked_with_every_token_of_every_text() {

@@ -5,6 +5,7 @@ use crate::settings::launch::BadEnv;
 use crate::settings::otlp_address::OtlpAddressError;
 use crate::settings::slo::SloError;
 use crate::warning::Code;
+use crate::workload::dataset::bench_config::BenchConfigError;
 use crate::workload::scenario::ScenarioError;
 
 /// A setting that is out of range or contradicts another one.
@@ -29,6 +30,9 @@ pub enum SettingsError {
     /// Gamma arrivals without a shape.
     #[error("`--arrivals gamma` needs a shape: add for example `--burstiness 0.5`")]
     GammaWithoutBurstiness,
+    /// A dataset configuration that cannot be followed.
+    #[error(transparent)]
+    BenchConfig(#[from] BenchConfigError),
     /// An empty list.
     #[error("`{0}` is an empty list: give at least one number")]
     EmptyList(&'static str),

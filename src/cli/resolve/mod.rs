@@ -49,6 +49,8 @@ pub fn resolve(typed: &Settings) -> Result<Resolved, SettingsError> {
 }
 
 fn resolve_all(typed: &Settings) -> Result<Resolved, SettingsError> {
+    let followed = workload::follow_configurations(typed)?;
+    let typed = followed.as_ref().unwrap_or(typed);
     refuse_zeros(typed)?;
     if typed.quiet == Some(true) && typed.ui.is_some() {
         return Err(SettingsError::Apart("--quiet", "`--ui`", "nothing is shown then"));

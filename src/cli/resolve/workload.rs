@@ -7,6 +7,7 @@ use crate::cli::typed::{Settings, WorkloadFlags};
 use crate::settings::DEFAULT_SCENARIO;
 use crate::settings::human_duration::HumanDuration;
 use crate::workload::Workload;
+use crate::workload::dataset::bench_config::BenchDataset;
 use crate::workload::dataset::{FileKind, FileOrder, FileSource, FileWorkload};
 use crate::workload::images::ImagesFrom;
 use crate::workload::mixture::{
@@ -93,6 +94,37 @@ pub(super) struct Asked {
     pub(super) mixture: Option<Mixture>,
 }
 
+/// The same settings with the files that dataset configurations name; `None` where there is no such configuration.
+pub(super) fn follow_configurations(typed: &Settings) -> Result<Option<Settings>, SettingsError> {
+    let is_config = |it: &SourceText| matches!(&it.source, MixtureSource::File(file) if file.kind == FileKind::GenaiBench);
+    let sources = typed.workload.workload.as_deref().unwrap_or_default();
+    if !sources.iter().any(is_config) {
+        return Ok(None);
+    }
+    let mut followed = typed.clone();
+    let flags = &mut followed.workload;
+    for source in flags.workload.iter_mut().flatten() {
+        let MixtureSource::File(file) = &mut source.source else { continue };
+        if file.kind != FileKind::GenaiBench {
+            continue;
+        }
+        let BenchDataset { source: named, prompt_column, image_column } =
+            BenchDataset::read(&file.path)?;
+        for (flag, typed, said) in [
+            ("--prompt-column", &mut flags.prompt_column, prompt_column),
+            ("--image-column", &mut flags.image_column, image_column),
+        ] {
+            if typed.is_some() && said.is_some() && *typed != said {
+                let why = "whose configuration names another column";
+                return Err(SettingsError::Apart(flag, "`--workload genai-bench`", why));
+            }
+            *typed = typed.take().or(said);
+        }
+        *file = named;
+    }
+    Ok(Some(followed))
+}
+
 /// A scenario, a file or a mixture, as it was typed.
 pub(super) fn asked(typed: &Settings) -> Result<Asked, SettingsError> {
     let flags = &typed.workload;
@@ -152,7 +184,7 @@ fn refuse_what_no_part_has(typed: &Settings, sources: &[SourceText]) -> Result<(
         [("--replay", flags.replay == Some(true)), ("--trace-window", flags.trace_window.is_some())]
     {
         if given && !any(FileKind::has_instants) {
-            let needed = "a trace: `mooncake`, `burstgpt` or `azure-llm`";
+            let needed = "a trace: `mooncake`, `burstgpt`, `azure-llm` or `plan`";
             return Err(SettingsError::Needs(name, needed));
         }
     }
@@ -183,7 +215,8 @@ fn refuse_beside_mixture(typed: &Settings, several: &[SourceText]) -> Result<(),
     }
     let other = "several `--workload`";
     if flags.replay == Some(true) {
-        let why = "the instants of a trace are its own";
+        let why = "shares of requests and the instants of traces cannot both hold: play the mixture at a `--rate` once, and replay its `plan.csv` \
+             with `--workload plan:RUN/plan.csv --replay`";
         return Err(SettingsError::Apart("--replay", other, why));
     }
     if flags.batch_size.iter().flatten().any(|size| *size > 1) {

@@ -34,10 +34,7 @@ pub const DIALECT: Dialect = Dialect {
         flag(&["--dataset-path"], Put(dataset)),
         flag(&["--dataset-prompt-column"], Same("--prompt-column")),
         flag(&["--dataset-image-column"], Same("--image-column")),
-        flag(
-            &["--dataset-config"],
-            Nothing("name its file: `--workload csv:FILE --prompt-column NAME`"),
-        ),
+        flag(&["--dataset-config"], Put(dataset_config)),
         flag(&["--spawn-rate"], Same("--spawn-rate")),
         flag(&["--num-workers"], Value(workers)),
         flag(&["--master-port"], ItsOwn),
@@ -109,6 +106,12 @@ fn dataset(draft: &mut Draft, value: &str) {
         Some("txt") => FileKind::Of("text"),
         _ => FileKind::Unsaid,
     };
+    asked::path(draft, value);
+}
+
+/// A configuration, which names the file and its columns.
+fn dataset_config(draft: &mut Draft, value: &str) {
+    draft.file_kind = FileKind::Of("genai-bench");
     asked::path(draft, value);
 }
 

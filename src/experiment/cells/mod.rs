@@ -62,8 +62,7 @@ pub fn run(
     stop: &Stop,
     watch: &mut dyn Watch,
 ) -> Result<MeasuredCells, ExperimentError> {
-    // Nothing is launched for cells: the command line refuses it.
-    let Ready { opening, plans, warnings, roofline, kv: _, source: _, launched: _ } = ready;
+    let Ready { opening, plans, warnings, roofline, kv: _, source: _, launched } = ready;
     if let Some(given) = &resolved.between {
         between::command(given, &resolved.target)?;
     }
@@ -89,6 +88,7 @@ pub fn run(
     write_whole(&directory.file(file::RESOLVED), settings.as_bytes())?;
     watch.begun(&info, &directory);
     let mut template = Manifest::begin(info.clone(), String::new(), &resolved.workload);
+    template.launch = launched;
     template.warnings = warnings;
     template.gpu_hour_price = resolved.gpu_hour_price;
     template.keep_wishes(resolved);

@@ -84,6 +84,11 @@ pub fn as_report(measured: &MeasuredCells) -> CellsReport {
 fn notes(directory: &RunDirectory) -> Vec<FileNote> {
     let exports = (file::EXPORTS, "all cells as one experiment of genai-bench");
     let exports = directory.file(file::EXPORTS).is_dir().then_some(exports);
+    let of_launch = [
+        (file::LAUNCH, "how the server was started and how it ended"),
+        (file::SERVER_LOG, "what the launched server wrote"),
+    ];
+    let of_launch = of_launch.into_iter().filter(|(name, _)| directory.file(name).is_file());
     [
         (file::REPORT, "for people: a table and a curve for each scenario"),
         (file::INDEX_CSV, "one row per cell: how far it has come, its main numbers"),
@@ -95,6 +100,7 @@ fn notes(directory: &RunDirectory) -> Vec<FileNote> {
     ]
     .into_iter()
     .chain(exports)
+    .chain(of_launch)
     .map(|(name, holds)| FileNote { name: name.into(), holds: holds.into() })
     .collect()
 }

@@ -333,6 +333,7 @@ impl LaunchedServer {
     pub fn move_into(&mut self, directory: &RunDirectory) -> io::Result<()> {
         let to = directory.path().canonicalize()?;
         for name in [file::SERVER_LOG, file::LAUNCH] {
+            keep_earlier(&to, name)?;
             fs::rename(self.folder.join(name), to.join(name))?;
         }
         self.folder = to;
@@ -451,4 +452,17 @@ fn masked(variables: impl Iterator<Item = (String, String)>) -> BTreeMap<String,
 fn rounded(span: Nanos) -> HumanDuration {
     const TENTH: i64 = 100_000_000;
     HumanDuration(Nanos(span.0 / TENTH * TENTH))
+}
+
+/// What the server of an earlier attempt left in the folder gets another name.
+fn keep_earlier(folder: &Path, name: &str) -> io::Result<()> {
+    if !folder.join(name).exists() {
+        return Ok(());
+    }
+    let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
+    let named = |number: u32| folder.join(format!("{stem}.attempt-{number}.{extension}"));
+    match (1..=u32::MAX).map(named).find(|path| !path.exists()) {
+        Some(free) => fs::rename(folder.join(name), free),
+        None => Ok(()),
+    }
 }

@@ -28,7 +28,7 @@ use crate::record::recorder::PhaseRecords;
 use crate::report::figures::counted;
 use crate::settings::warm_up_end::WarmUpEnd;
 use crate::settings::window_rule::{MOST_WINDOWS, WindowRule};
-use crate::store::manifest::PointEntry;
+use crate::store::manifest::{PointEntry, Supply};
 use crate::store::partial_files::PartialFiles;
 use crate::store::stored_point::PartialPoint;
 use crate::workload::Workload;
@@ -69,7 +69,7 @@ impl PointRunner<'_> {
         let watched = self.run.gpus.as_mut().zip(sampling);
         let gpu = watched.map(|(gpus, sampling)| gpus.finish(sampling, plan.point(), window));
         // To draw and write what was not sent takes long: nothing is sampled any more.
-        self.end_drawing(drawing, &label);
+        let in_plan_file = self.end_drawing(drawing, &label);
         if let Some(error) = &phase.log_error {
             self.run.fault(format!("records of point {label} are not all on disk: {error}"));
         }
@@ -116,6 +116,8 @@ impl PointRunner<'_> {
             ..seen
         };
         entry.ran_out = played.ran_out && plan.is_pool();
+        let requests = plan.shots().len() as u32;
+        entry.supply = plan.is_pool().then_some(Supply { requests, in_plan_file });
         entry.late_events = phase.late_events;
         entry.iteration_before = collected.iterations.before.and_then(|it| it.last_number());
         entry.kv_event_before = collected.kv_events.before.map(|it| it.event);

@@ -107,6 +107,7 @@ impl PointRunner<'_> {
             },
             warmup_completed: warmed.completed,
             ran_out: false,
+            supply: None,
             late_events: 0,
             iteration_before: None,
             kv_event_before: None,

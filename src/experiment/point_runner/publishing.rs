@@ -5,7 +5,7 @@ use std::fs::File;
 use super::opening::OpenTarget;
 use super::{PointRunner, first_id};
 use crate::experiment::gpu_watch::GpuWatch;
-use crate::issue::drawing::{Drawing, DrawingOutcome};
+use crate::issue::drawing::{Drawing, DrawingOutcome, Undrawn};
 use crate::load::plan::Plan;
 use crate::metrics::Summary;
 use crate::metrics::observed::ObservedPoint;
@@ -99,10 +99,14 @@ impl PointRunner<'_> {
         false
     }
 
-    /// Completes `plan.csv`, unless the end was asked for.
-    pub(super) fn end_drawing(&mut self, drawing: Drawing<File>, label: &str) {
-        let DrawingOutcome { file, not_drawn, not_saved } =
-            drawing.finish(!self.run.stop.is_asked());
+    /// Completes `plan.csv`, unless the end was asked for, and says how many shots that count are in it.
+    pub(super) fn end_drawing(&mut self, drawing: Drawing<File>, label: &str) -> u32 {
+        let undrawn = match (self.run.stop.is_asked(), self.stage.workers()) {
+            (true, _) => Undrawn::Left,
+            (false, None) => Undrawn::Written,
+            (false, Some(_)) => Undrawn::WrittenOfSupplies,
+        };
+        let DrawingOutcome { file, not_drawn, not_saved, in_file } = drawing.finish(undrawn);
         self.run.plan_file = Some(file);
         self.run.is_cut_off |= not_drawn.is_some();
         if let Some(error) = not_drawn {
@@ -111,6 +115,7 @@ impl PointRunner<'_> {
         if let Some(error) = not_saved {
             self.run.fault(format!("point {label}: {error}"));
         }
+        in_file as u32
     }
 
     /// Closes the target and writes the manifest for the last time; the reports are made from what is returned.

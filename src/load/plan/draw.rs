@@ -130,7 +130,13 @@ impl Draw<'_> {
         let lengths = self.lengths(Phase::Measure, requests, supply)?;
         let shots = self.list(Phase::Measure, warmup, instants, lengths)?;
         if shots.is_empty() {
-            return Err(PlanError::NoRequests);
+            return Err(match (self.load, size.duration) {
+                (Load::Open { .. }, Some(duration)) => PlanError::NoArrivals {
+                    load: self.load.to_string(),
+                    seconds: duration.as_secs_f64(),
+                },
+                (Load::Open { .. } | Load::Closed { .. } | Load::Batch, _) => PlanError::NoRequests,
+            });
         }
         let is_pool = !matches!(self.load, Load::Open { .. }) && (shots.len() as u32) < asked;
         Ok((shots, is_pool))

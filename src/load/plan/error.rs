@@ -14,11 +14,23 @@ pub enum PlanError {
     #[error("the run has no end: give --requests, --duration or both")]
     NoEnd,
     /// A replay without a trace.
-    #[error("nothing can be replayed: a trace with instants is needed")]
+    #[error(
+        "nothing can be replayed: a trace with instants is needed (the `plan.csv` of a closed loop has none; that of a run with `--rate` has)"
+    )]
     NothingToReplay,
     /// No measured request.
     #[error("there is no request to measure: ask for at least 1")]
     NoRequests,
+    /// An open loop that is shorter than its gaps.
+    #[error(
+        "{load}: no request arrives within {seconds} s: ask for a longer `--duration`, or a higher rate"
+    )]
+    NoArrivals {
+        /// The load.
+        load: String,
+        /// How long it lasts.
+        seconds: f64,
+    },
     /// A duration of nothing.
     #[error("a duration of {0} s leaves no time to measure: give more than 0")]
     NoTime(f64),

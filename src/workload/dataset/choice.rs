@@ -34,6 +34,8 @@ pub enum FileKind {
     GptManager,
     /// GenAI-Perf's and aiperf's `--input-data`.
     GenaiPerf,
+    /// A dataset configuration of genai-bench, which names a file of another kind.
+    GenaiBench,
     /// Mooncake's trace.
     Mooncake,
     /// BurstGPT's trace.
@@ -42,6 +44,8 @@ pub enum FileKind {
     AzureLlm,
     /// Conversations of several turns.
     Conversation,
+    /// Our own `plan.csv`.
+    Plan,
     /// Pairs of lengths.
     Lengths,
     /// Bins of lengths with their counts.
@@ -52,7 +56,7 @@ pub enum FileKind {
 
 impl FileKind {
     /// Every kind.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Sharegpt,
         Self::Openorca,
         Self::CnnDailymail,
@@ -63,10 +67,12 @@ impl FileKind {
         Self::TrtllmBench,
         Self::GptManager,
         Self::GenaiPerf,
+        Self::GenaiBench,
         Self::Mooncake,
         Self::Burstgpt,
         Self::AzureLlm,
         Self::Conversation,
+        Self::Plan,
         Self::Lengths,
         Self::Histogram,
         Self::Parquet,
@@ -85,10 +91,12 @@ impl FileKind {
             Self::TrtllmBench => "trtllm-bench",
             Self::GptManager => "gpt-manager",
             Self::GenaiPerf => "genai-perf",
+            Self::GenaiBench => "genai-bench",
             Self::Mooncake => "mooncake",
             Self::Burstgpt => "burstgpt",
             Self::AzureLlm => "azure-llm",
             Self::Conversation => "conversation",
+            Self::Plan => "plan",
             Self::Lengths => "lengths",
             Self::Histogram => "histogram",
             Self::Parquet => "parquet",
@@ -100,7 +108,8 @@ impl FileKind {
             Self::Sharegpt => &formats::sharegpt::ShareGpt,
             Self::Openorca => &formats::openorca::OpenOrca,
             Self::CnnDailymail => &formats::cnn_dailymail::CnnDailyMail,
-            Self::Jsonl | Self::Json => &formats::json::Json,
+            // The configuration is followed where settings are resolved, and its file is read.
+            Self::Jsonl | Self::Json | Self::GenaiBench => &formats::json::Json,
             Self::Csv => &formats::csv::Csv,
             Self::Text => &formats::text::Text,
             Self::TrtllmBench => &formats::trtllm_bench::TrtllmBench,
@@ -110,6 +119,7 @@ impl FileKind {
             Self::Burstgpt => &formats::burstgpt::BurstGpt,
             Self::AzureLlm => &formats::azure_llm::AzureLlm,
             Self::Conversation => &formats::conversation::Conversation,
+            Self::Plan => &formats::plan::Plan,
             Self::Lengths => &formats::lengths::Lengths,
             Self::Histogram => &formats::histogram::Histogram,
             Self::Parquet => &formats::parquet::Parquet,
@@ -118,7 +128,7 @@ impl FileKind {
 
     /// Whether its entries have instants of arrival.
     pub fn has_instants(self) -> bool {
-        matches!(self, Self::Mooncake | Self::Burstgpt | Self::AzureLlm)
+        matches!(self, Self::Mooncake | Self::Burstgpt | Self::AzureLlm | Self::Plan)
     }
 
     /// Whether its entries are lengths and nothing else, so that their prompts are random as a whole.

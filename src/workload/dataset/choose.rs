@@ -6,6 +6,8 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
+use serde_json::Value;
+
 use super::choice::{FileOrder, FileWorkload};
 use super::columns::Columns;
 use super::entries::{Entries, Entry, Tally};
@@ -46,6 +48,8 @@ pub struct Reading<'a> {
     records: Records,
     /// Instant of the first entry of a trace.
     begin: Option<Nanos>,
+    /// Of several plans in the file, the first one.
+    part: Option<String>,
     /// What was left out so far.
     pub tally: Tally,
 }
@@ -65,7 +69,7 @@ impl<'a> Reading<'a> {
             output: file.output_column.clone(),
             image: file.image_column.clone(),
         };
-        Ok(Self { file, columns, records, begin: None, tally: Tally::default() })
+        Ok(Self { file, columns, records, begin: None, part: None, tally: Tally::default() })
     }
 
     /// The next record that asks something within the window, with its line.
@@ -80,6 +84,10 @@ impl<'a> Reading<'a> {
                 return Ok(None);
             };
             self.tally.read += 1;
+            if record.as_ref().is_ok_and(|record| !self.is_of_first_part(record)) {
+                self.tally.other_points += 1;
+                continue;
+            }
             match record.and_then(|record| kind.format().entry(&record, &self.columns)) {
                 Ok(Some(entry)) => match self.in_window(entry) {
                     Some(entry) => return Ok(Some((line, entry))),
@@ -96,6 +104,12 @@ impl<'a> Reading<'a> {
                 }
             }
         }
+    }
+
+    /// Whether a record is of the plan that the file begins with.
+    fn is_of_first_part(&mut self, record: &Value) -> bool {
+        let Some(part) = self.file.source.kind.format().part(record) else { return true };
+        self.part.get_or_insert_with(|| part.to_owned()) == part
     }
 
     /// Moves an entry's instant to the time of the run; `None` outside the window.

@@ -77,14 +77,17 @@ pub struct Tally {
     pub long_output: u64,
     /// Outside the window of the trace.
     pub outside_window: u64,
+    /// Of another plan in the file than the first.
+    pub other_points: u64,
 }
 
 impl Tally {
     /// Whether nothing was left out.
     pub fn is_clean(&self) -> bool {
         let Self { read: _, bad, first_bad: _, nothing_asked, empty, .. } = self;
-        let Self { long_input, long_output, outside_window, .. } = self;
-        bad + nothing_asked + empty + long_input + long_output + outside_window == 0
+        let Self { long_input, long_output, outside_window, other_points, .. } = self;
+        let outside = long_input + long_output + outside_window + other_points;
+        bad + nothing_asked + empty + outside == 0
     }
 }
 
@@ -99,6 +102,7 @@ impl fmt::Display for Tally {
             (self.long_input, "are above `--max-isl`"),
             (self.long_output, "are above `--max-osl`"),
             (self.outside_window, "are outside `--trace-window`"),
+            (self.other_points, "are of other points than the first"),
         ] {
             if count > 0 {
                 write!(f, "{}{count} {what}", if any { ", " } else { " looked at, " })?;

@@ -110,6 +110,11 @@ pub(super) trait Format: Sync {
     /// How its files are cut; `has_csv_name` where the file's name says that it is a table.
     fn shape(&self, has_csv_name: bool) -> Shape;
 
+    /// Which of several plans in one file a record is of; the first one is taken.
+    fn part<'a>(&self, _record: &'a Value) -> Option<&'a str> {
+        None
+    }
+
     /// What a record asks; `None` where it is well formed and asks nothing.
     ///
     /// # Errors

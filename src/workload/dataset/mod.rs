@@ -1,5 +1,6 @@
 //! Workloads from files: published formats read as a stream, entries chosen with the seed, lengths of a tokenizer.
 
+pub mod bench_config;
 pub mod choice;
 pub mod choose;
 mod columns;

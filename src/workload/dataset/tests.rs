@@ -69,6 +69,7 @@ fn every_published_shape_gives_its_lengths() {
         ("lengths", "lengths.csv", vec![(12, 3), (700, 5), (33, 9)]),
         ("mooncake", "mooncake.jsonl", vec![(1100, 5), (1030, 4), (512, 3), (1500, 2)]),
         ("burstgpt", "burstgpt.csv", vec![(20, 8), (40, 6)]),
+        ("plan", "plan.csv", vec![(9, 3), (5, 2), (9, 3)]),
         ("azure-llm", "azure_llm_2023.csv", vec![(37, 4), (20, 10)]),
         ("azure-llm", "azure_llm_2024.csv", vec![(23, 2), (25, 3)]),
     ] {

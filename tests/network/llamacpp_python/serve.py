@@ -46,12 +46,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--embeddings", action="store_true")
     parser.add_argument("--rerank", action="store_true")
+    parser.add_argument("--characters", action="store_true", help="each word is one character and one token")
     parser.add_argument("--context", type=int, default=512, help="tokens of each of %d slots" % SLOTS)
     parser.add_argument("--port", type=int, default=0, help="0: any that is free")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bareflight-llamacpp-") as folder:
         model = pathlib.Path(folder) / "tiny.gguf"
-        tiny_model.write(model, ranks=options.rerank)
+        tiny_model.write(model, ranks=options.rerank, characters=options.characters)
         kinds = xllamacpp.llama_pooling_type
         pooling = (kinds.LLAMA_POOLING_TYPE_RANK if options.rerank
                    else kinds.LLAMA_POOLING_TYPE_MEAN if options.embeddings else None)

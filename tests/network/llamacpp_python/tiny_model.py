@@ -3,6 +3,9 @@ Llama, or a Qwen3 with a head that scores documents.
 
 Each word of the vocabulary is one token, and the output layer is zero for everything that is no word: every token that
 the model gives is a word, and it ends by itself only where a request makes it (`logit_bias`).
+
+With `characters` a word is one character, and one token with whatever blank is before it: text that was put together of
+questions and answers has as many tokens as they have words.
 """
 import array
 import random
@@ -15,11 +18,16 @@ TOKENS = ([("<unk>", UNKNOWN), ("<s>", CONTROL), ("</s>", CONTROL)]
           + [("\u2581", NORMAL)]
           + [("\u2581w%d" % number, NORMAL) for number in range(WORDS)])
 FIRST_WORD = len(TOKENS) - WORDS
+CHARACTERS = [chr(0x4E00 + number) for number in range(WORDS)]
+# What stands before a character: a space, a line feed between two texts, or both.
+BLANKS = ["\u2581", "\n", "\n\u2581", "\u2581\u2581"]
+TOKENS_OF_CHARACTERS = TOKENS[:FIRST_WORD] + [
+    (blank + character, NORMAL) for blank in BLANKS for character in CHARACTERS]
 WIDTH, HEADS, INNER, LAYERS, CONTEXT = 64, 2, 128, 2, 8192
 TEMPLATE = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}assistant:"
 
 # GGUF's numbers of types.
-U32, F32, TEXT, LIST, I32 = 4, 6, 8, 9, 5
+U32, F32, TEXT, LIST, I32, TRUTH = 4, 6, 8, 9, 5, 7
 
 
 def text(words):
@@ -28,7 +36,7 @@ def text(words):
 
 
 def value(kind, it):
-    return text(it) if kind == TEXT else struct.pack({U32: "<I", F32: "<f", I32: "<i"}[kind], it)
+    return text(it) if kind == TEXT else struct.pack({U32: "<I", F32: "<f", I32: "<i", TRUTH: "?"}[kind], it)
 
 
 def entry(key, kind, it):
@@ -40,7 +48,7 @@ def entries(key, kind, items):
     return head + b"".join(value(kind, it) for it in items)
 
 
-def metadata(ranks):
+def metadata(ranks, tokens, begins):
     family = "qwen3" if ranks else "llama"
     labels = [entries("qwen3.classifier.output_labels", TEXT, ["yes", "no"])] if ranks else []
     return labels + [
@@ -55,19 +63,20 @@ def metadata(ranks):
         entry(family + ".attention.head_count_kv", U32, HEADS),
         entry(family + ".attention.layer_norm_rms_epsilon", F32, 1e-5),
         entry(family + ".rope.dimension_count", U32, WIDTH // HEADS),
-        entry(family + ".vocab_size", U32, len(TOKENS)),
+        entry(family + ".vocab_size", U32, len(tokens)),
         entry("tokenizer.ggml.model", TEXT, "llama"),
-        entries("tokenizer.ggml.tokens", TEXT, [word for word, _ in TOKENS]),
-        entries("tokenizer.ggml.scores", F32, [0.0] * len(TOKENS)),
-        entries("tokenizer.ggml.token_type", I32, [kind for _, kind in TOKENS]),
+        entries("tokenizer.ggml.tokens", TEXT, [word for word, _ in tokens]),
+        entries("tokenizer.ggml.scores", F32, [0.0] * len(tokens)),
+        entries("tokenizer.ggml.token_type", I32, [kind for _, kind in tokens]),
         entry("tokenizer.ggml.unknown_token_id", U32, 0),
         entry("tokenizer.ggml.bos_token_id", U32, 1),
         entry("tokenizer.ggml.eos_token_id", U32, 2),
+        entry("tokenizer.ggml.add_bos_token", TRUTH, begins),
         entry("tokenizer.chat_template", TEXT, TEMPLATE),
     ]
 
 
-def tensors(ranks):
+def tensors(ranks, count):
     """name -> (shape as GGUF has it, the fastest dimension first; numbers)."""
     draw = random.Random(7)
 
@@ -77,9 +86,11 @@ def tensors(ranks):
     def ones(width=WIDTH):
         return (width,), array.array("f", [1.0] * width)
 
-    made = {"token_embd.weight": normal(WIDTH, len(TOKENS), 1.0), "output_norm.weight": ones()}
-    shape, output = normal(WIDTH, len(TOKENS), 0.5)
-    output[:FIRST_WORD * WIDTH] = array.array("f", bytes(4 * FIRST_WORD * WIDTH))
+    made = {"token_embd.weight": normal(WIDTH, count, 1.0), "output_norm.weight": ones()}
+    shape, output = normal(WIDTH, count, 0.5)
+    silence = [(0, FIRST_WORD), (FIRST_WORD + WORDS, count)]
+    for first, last in silence:
+        output[first * WIDTH:last * WIDTH] = array.array("f", bytes(4 * (last - first) * WIDTH))
     made["output.weight"] = shape, output
     for layer in range(LAYERS):
         name = "blk.%d." % layer
@@ -102,8 +113,9 @@ def padded(raw):
     return raw + bytes(-len(raw) % 32)
 
 
-def write(path, ranks=False):
-    known, weights = metadata(ranks), tensors(ranks)
+def write(path, ranks=False, characters=False):
+    tokens = TOKENS_OF_CHARACTERS if characters else TOKENS
+    known, weights = metadata(ranks, tokens, not characters), tensors(ranks, len(tokens))
     heads, offset = [], 0
     for name, (shape, numbers) in weights.items():
         full = struct.pack("<I%dQIQ" % len(shape), len(shape), *shape, 0, offset)

@@ -13,6 +13,7 @@ pub(super) mod lengths;
 pub(super) mod mooncake;
 pub(super) mod openorca;
 pub(super) mod parquet;
+pub(super) mod plan;
 pub(super) mod sharegpt;
 pub(super) mod text;
 pub(super) mod trtllm_bench;
