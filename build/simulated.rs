@@ -57,19 +57,12 @@ fn compile() {
 /// long to compile. `tests/cpp/run.sh` compiles them one by one.
 fn one_source_of(folder: &str) -> PathBuf {
     let package = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
-<<<<<<< HEAD
     let sources = files_with_extension(folder, "cc");
     let include = |file: &PathBuf| format!("#include \"{}\"\n", package.join(file).display());
     let includes = sources.iter().map(include).collect::<Vec<_>>().concat();
-=======
-    let includes: Vec<String> = files_with_extension(folder, "cc")
-        .iter()
-        .map(|file| format!("#include \"{}\"\n", package.join(file).display()))
-        .collect();
->>>>>>> ui18
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it for build scripts"));
     let source = out.join("simulated.cc");
-    std::fs::write(&source, includes.concat()).expect("the build's own folder can be written");
+    std::fs::write(&source, includes).expect("the build's own folder can be written");
     source
 }
 

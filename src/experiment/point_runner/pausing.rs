@@ -69,11 +69,11 @@ impl<'a> PausedRunner<'a> {
     }
 }
 
-fn open_again<'a>(
-    run: RunProgress<'a>,
+fn open_again(
+    run: RunProgress<'_>,
     target: Box<dyn Target>,
     room: Room,
-) -> Result<PointRunner<'a>, ExperimentError> {
+) -> Result<PointRunner<'_>, ExperimentError> {
     let stage = match &run.elsewhere {
         Some(it) => it.open(run.resolved, &run.directory, run.stop)?,
         None => open_stage(run.resolved, target, room, run.stop, run.tool)?,
