@@ -121,7 +121,9 @@ fn together(runs: &[Launched]) -> Vec<Together> {
             }
         }
     }
-    together.iter_mut().for_each(|it| name_sides(&mut it.sides));
+    for it in &mut together {
+        name_sides(&mut it.sides);
+    }
     together
 }
 

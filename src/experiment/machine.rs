@@ -290,7 +290,7 @@ mod tests {
     fn a_name_that_helps_nobody_is_noted_and_silence_is_not() {
         let (none, note) = machine_of(None, Some("h200"), &[]);
         assert_eq!(none, None);
-        assert!(note.expect("a note").contains("engine directory"));
+        assert!(note.expect("a note").contains("an engine on GPUs"));
         assert_eq!(machine_of(None, None, &["NVIDIA H200"]), (None, None));
         assert_eq!(machine_of(Some(&engine()), None, &[]), (None, None));
     }

@@ -193,6 +193,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::float_cmp, reason = "whole numbers of this size are exact")]
     fn a_dense_model_has_the_parameters_that_its_makers_count() {
         let model = read(LLAMA_8B, &[]).expect("figures");
         assert_eq!(model.parameters, 8_030_261_248.0);
@@ -206,6 +207,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::float_cmp, reason = "whole numbers of this size are exact")]
     fn a_mixture_uses_the_experts_that_a_token_chooses() {
         let text = r#"{"architectures":["MixtralForCausalLM"],"hidden_size":4096,"intermediate_size":14336,
             "num_hidden_layers":32,"num_attention_heads":32,"num_key_value_heads":8,"vocab_size":32000,
