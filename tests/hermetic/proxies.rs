@@ -100,7 +100,7 @@ fn a_server_behind_tls_is_reached_through_a_tunnel_and_the_password_is_written_n
     let seen = server.requests();
     assert!(
         seen.iter()
-            .all(|it| it.path.starts_with("/") && it.header("proxy-authorization").is_none())
+            .all(|it| it.path.starts_with('/') && it.header("proxy-authorization").is_none())
     );
     let folder = directory(&out);
     let kept = ["manifest.json", "summary.json", "resolved.toml", "report.html"]
