@@ -43,7 +43,11 @@ fn for_good(name: &str) -> &'static str {
 fn without_hidden(command: &Command) -> Command {
     let flags = command.get_arguments().filter(|flag| !flag.is_hide_set());
     let commands = command.get_subcommands().filter(|command| !command.is_hide_set());
+    // A command that has parsed something has its own of these flags already.
+    let has = |name: &str| command.get_arguments().any(|flag| flag.get_id() == name);
     let shown = Command::new(for_good(command.get_name()))
+        .disable_help_flag(has("help"))
+        .disable_version_flag(has("version"))
         .disable_help_subcommand(command.is_disable_help_subcommand_set())
         .args(flags.cloned())
         .subcommands(commands.map(without_hidden));
