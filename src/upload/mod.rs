@@ -1,6 +1,6 @@
 //! Upload of run directories: to the object stores of clouds (feature `upload`) and to folders, in parts, resumed.
 //!
-//! Nothing here writes into the run directory. How far an upload has come lies beside it ([`progress_file`]), until it is whole.
+//! Nothing here writes into the run directory. How far an upload has come lies beside it (`progress_file`), until it is whole.
 
 mod cloud;
 mod folder_store;

@@ -154,7 +154,7 @@ fn listen() -> io::Result<(Listening, Invitation)> {
 fn random_key() -> io::Result<String> {
     let mut bytes = [0; 16];
     io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 /// Addresses of this host: those that other hosts may reach first, the loopback last.
