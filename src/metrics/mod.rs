@@ -34,6 +34,7 @@ pub mod roofline;
 pub mod saturation;
 pub mod search;
 pub mod sides;
+mod spans;
 pub mod stages;
 pub mod summarise;
 pub mod summary;

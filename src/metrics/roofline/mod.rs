@@ -8,6 +8,7 @@ use crate::clock::Window;
 use crate::clock::{MonoNs, Nanos};
 use crate::metrics::facts::RunFacts;
 use crate::metrics::observed::{Observed, ObservedPoint};
+use crate::metrics::spans::covered;
 use crate::metrics::summary::{Counts, Distribution};
 use crate::specs::{MachineOrigin, RooflineFacts};
 
@@ -190,18 +191,6 @@ fn decode_span(record: &Observed, window: Window) -> Option<(MonoNs, MonoNs)> {
 fn mean_context(record: &Observed) -> f64 {
     let (first, all) = (f64::from(record.first_tokens), f64::from(record.output_tokens));
     f64::from(record.prompt_tokens) + (first + all - 1.0) / 2.0
-}
-
-/// How long at least one of these spans lasts.
-fn covered(mut spans: Vec<(MonoNs, MonoNs)>) -> Nanos {
-    spans.sort_unstable();
-    let mut until = MonoNs(i64::MIN);
-    let mut sum = 0;
-    for (from, to) in spans {
-        sum += (to.0 - from.max(until).0).max(0);
-        until = until.max(to);
-    }
-    Nanos(sum)
 }
 
 fn prefill(known: &RooflineFacts, point: &ObservedPoint) -> Option<Prefill> {

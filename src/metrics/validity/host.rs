@@ -1,10 +1,11 @@
 //! Validity checks of the host: CPU quota, hypervisor, scheduler, and CPU time of the harness itself.
 
 use super::{CheckOutcome, Evidence, not_applicable, short, too_short};
-use crate::clock::{MonoNs, Nanos};
+use crate::clock::Nanos;
 use crate::metrics::definition::Quantity;
 use crate::metrics::observed::ObservedPoint;
 use crate::metrics::percentile::Percentile;
+use crate::metrics::spans::covered;
 use crate::metrics::summary::{Check, CheckId, Status};
 use crate::observe::health::Health;
 
@@ -214,17 +215,5 @@ fn engine_core_wait(evidence: &Evidence<'_>) -> Option<f64> {
 
 /// How long at least one request was in flight, those of ramp and tail among them.
 fn time_in_flight(point: &ObservedPoint) -> Nanos {
-    let spans = point.all().iter().filter_map(|request| request.submit().zip(request.end()));
-    let mut spans: Vec<_> = spans.collect();
-    spans.sort_unstable();
-    let mut total = Nanos::ZERO;
-    let mut covered: Option<MonoNs> = None;
-    for (from, until) in spans {
-        let from = covered.map_or(from, |covered| from.max(covered));
-        if until > from {
-            total = Nanos(total.0 + (until - from).0);
-            covered = Some(until);
-        }
-    }
-    total
+    covered(point.all().iter().filter_map(|it| it.submit().zip(it.end())).collect())
 }
