@@ -1,5 +1,6 @@
 //! Reports: one renderer per file, each a pure function from an [`Experiment`] to text.
 
+mod background_thread;
 pub mod cells;
 pub mod comparison;
 mod cost;

@@ -5,7 +5,6 @@ use std::fmt;
 use std::io;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::message::{
@@ -16,6 +15,7 @@ use super::push::{WHILE_RUNNING, post_or_tell};
 use super::unix_ns;
 use crate::clock::Nanos;
 use crate::record::live::{LiveSnapshot, Snapshot};
+use crate::report::background_thread::BackgroundThread;
 use crate::settings::otlp_address::OtlpAddress;
 
 /// How often, unless `OTEL_METRIC_EXPORT_INTERVAL` says otherwise.
@@ -38,9 +38,7 @@ struct State {
 /// Posts until it is dropped.
 pub struct LivePusher {
     state: Arc<Mutex<State>>,
-    /// Dropped when it is to end.
-    over: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _thread: BackgroundThread<Sender<()>>,
 }
 
 impl fmt::Debug for LivePusher {
@@ -60,7 +58,7 @@ impl LivePusher {
         let state = Arc::<Mutex<State>>::default();
         let (over, is_over) = channel::<()>();
         let shown = Arc::clone(&state);
-        let thread = std::thread::Builder::new().name("bf-otlp".to_owned()).spawn(move || {
+        let thread = BackgroundThread::start("bf-otlp", over, move || {
             while is_over.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
                 let message = lock(&shown).message();
                 if let Some(message) = message {
@@ -68,7 +66,7 @@ impl LivePusher {
                 }
             }
         })?;
-        Ok(Self { state, over: Some(over), thread: Some(thread) })
+        Ok(Self { state, _thread: thread })
     }
 
     /// A target is about to be measured.
@@ -90,16 +88,6 @@ impl LivePusher {
     /// The phase is over.
     pub fn phase_over(&self) {
         lock(&self.state).phase = None;
-    }
-}
-
-impl Drop for LivePusher {
-    fn drop(&mut self) {
-        drop(self.over.take());
-        if let Some(thread) = self.thread.take() {
-            // It has nothing left to say.
-            let _ended = thread.join();
-        }
     }
 }
 

@@ -5,7 +5,6 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,6 +22,7 @@ use tokio::sync::oneshot;
 use super::{Live, render};
 use crate::record::live::LiveSnapshot;
 use crate::report::PointReport;
+use crate::report::background_thread::BackgroundThread;
 
 /// Longest time that one who asks may take.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -46,9 +46,7 @@ struct State {
 pub struct Exporter {
     state: Arc<Mutex<State>>,
     address: SocketAddr,
-    /// Dropped when it is to end.
-    over: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _thread: BackgroundThread<oneshot::Sender<()>>,
 }
 
 impl fmt::Debug for Exporter {
@@ -69,10 +67,10 @@ impl Exporter {
         let state = Arc::<Mutex<State>>::default();
         let (over, is_over) = oneshot::channel();
         let shown = Arc::clone(&state);
-        let thread = std::thread::Builder::new()
-            .name("bf-prometheus".to_owned())
-            .spawn(move || runtime.block_on(answer_until(is_over, listener, &shown)))?;
-        Ok(Self { state, address, over: Some(over), thread: Some(thread) })
+        let thread = BackgroundThread::start("bf-prometheus", over, move || {
+            runtime.block_on(answer_until(is_over, listener, &shown));
+        })?;
+        Ok(Self { state, address, _thread: thread })
     }
 
     /// Where it listens.
@@ -106,16 +104,6 @@ impl Exporter {
     /// A point was measured.
     pub fn measured(&self, point: PointReport) {
         lock(&self.state).points.push(point);
-    }
-}
-
-impl Drop for Exporter {
-    fn drop(&mut self) {
-        drop(self.over.take());
-        if let Some(thread) = self.thread.take() {
-            // It has nothing left to say.
-            let _ended = thread.join();
-        }
     }
 }
 
