@@ -13,7 +13,6 @@ use crate::cli::resolve::resolve;
 use crate::cli::typed::{RunArgs, Settings};
 use crate::experiment::workers::{play_side, side_of_this_process};
 use crate::host;
-use crate::load::stages::StagesOf;
 use crate::settings::{DEFAULT_TARGET, Resolved};
 use crate::targets::python::interpreter::Interpreter;
 use crate::targets::registry;
@@ -103,10 +102,9 @@ pub fn check_side(side: &Resolved) -> anyhow::Result<()> {
     if side.engine.python.is_none() {
         return Ok(());
     }
-    let closed_stages = side.stages.is_some_and(|it| it.of == StagesOf::Concurrency);
     for (given, what) in [
         (side.workload.is_conversation(), "conversations"),
-        (closed_stages, "`--stages` of a closed loop"),
+        (side.has_stages_of_a_closed_loop(), "`--stages` of a closed loop"),
     ] {
         if given {
             return Err(anyhow!(

@@ -11,7 +11,6 @@ use crate::experiment::workers::{link_of_this_process, work};
 use crate::issue::workers::link::Link;
 use crate::load::Load;
 use crate::load::plan::Slice;
-use crate::load::stages::StagesOf;
 use crate::settings::Resolved;
 use crate::targets::mpi_job::MpiJob;
 use crate::targets::registry;
@@ -116,14 +115,17 @@ pub fn check(resolved: &Resolved, resumes: bool) -> anyhow::Result<()> {
             resolved.target
         ));
     }
-    let closed_stages = resolved.stages.is_some_and(|it| it.of == StagesOf::Concurrency);
     for (given, what, why) in [
         (
             resolved.workload.is_conversation(),
             "conversations",
             "a turn waits for the one before, which another worker may have sent",
         ),
-        (closed_stages, "`--stages` of a closed loop", "their slots change while they are sent"),
+        (
+            resolved.has_stages_of_a_closed_loop(),
+            "`--stages` of a closed loop",
+            "their slots change while they are sent",
+        ),
         (resolved.has_cells(), "cells and several scenarios", "give one scenario and no `--cells`"),
         (resumes, "`--resume`", "what is resumed are cells"),
         (resolved.launch.is_some(), "`--launch`", "start the server first and name its address"),

@@ -30,7 +30,7 @@ use std::path::PathBuf;
 use crate::clock::Nanos;
 use crate::load::course::{Course, WindowKind};
 use crate::load::plan::{MAX_PLAN_SHOTS, PlanSize, Pool};
-use crate::load::stages::Stages;
+use crate::load::stages::{Stages, StagesOf};
 use crate::load::{Arrivals, Load};
 use crate::settings::declared::Declared;
 use crate::settings::engine::EngineSettings;
@@ -169,6 +169,11 @@ pub struct Resolved {
 }
 
 impl Resolved {
+    /// Whether slots of a closed loop open and close while it is measured.
+    pub fn has_stages_of_a_closed_loop(&self) -> bool {
+        self.stages.is_some_and(|it| it.of == StagesOf::Concurrency)
+    }
+
     /// How much is asked at one load, defaults included.
     ///
     /// Where neither requests nor a duration are given: a closed loop gets four rounds and at least 40 requests, an

@@ -97,8 +97,8 @@ enum Job<'a> {
     Part { file: &'a LocalFile, id: String, index: usize, part_bytes: u64 },
 }
 
-impl Job<'_> {
-    fn file(&self) -> &LocalFile {
+impl<'a> Job<'a> {
+    fn file(&self) -> &'a LocalFile {
         match self {
             Self::Whole(file) | Self::Part { file, .. } => file,
         }
@@ -256,12 +256,7 @@ impl Transfer<'_> {
         match ended.into_inner().unwrap_or_else(PoisonError::into_inner) {
             None => Ok(()),
             Some((_, None)) => Err(Ended::Stopped),
-            Some((job, Some(error))) => {
-                let file = match job {
-                    Job::Whole(file) | Job::Part { file, .. } => file,
-                };
-                Err(Ended::Failed(file, error))
-            }
+            Some((job, Some(error))) => Err(Ended::Failed(job.file(), error)),
         }
     }
 
