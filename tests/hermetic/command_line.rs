@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::left_behind::{directory, read, words};
+use crate::support::left_behind::{directory, in_one_line, read, words};
 use tempfile::TempDir;
 
 fn bareflight(out: &TempDir, arguments: &[&str]) -> Command {
@@ -187,7 +187,7 @@ fn all_requests_failed_is_a_failure_and_every_one_is_on_record() {
     let rows = read(&directory(&out), "requests.csv");
     assert_eq!(rows.lines().count(), 2, "{rows}");
     assert!(rows.contains("failed,engine,"), "with the engine's own words: {rows}");
-    let shown = words(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    let shown = in_one_line(&words(&output.stdout));
     assert!(shown.contains("verdict NO RESULT"), "{shown}");
     let told = shown.split_once("1 request failed as engine, the first: ");
     let (_, cause) = told.unwrap_or_else(|| panic!("nobody has to open a file for it: {shown}"));

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::left_behind::{directory, document, read, words};
+use crate::support::left_behind::{directory, document, in_one_line, read, words};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -237,7 +237,7 @@ fn stored_runs_of_several_loads_fit_the_console_and_say_what_more_blocks_would_t
     }
     assert!(printed.contains("B at concurrency 12 against A at concurrency 12"), "{printed}");
     assert!(printed.contains("B − A") && printed.contains("B ÷ A"), "{printed}");
-    let notes = notes.split_whitespace().collect::<Vec<_>>().join(" ");
+    let notes = in_one_line(notes);
     assert!(notes.contains("compare runs with 25 or more sent at each load"), "{printed}");
     assert!(!printed.contains("--blocks"), "{printed}");
 }
@@ -256,7 +256,7 @@ fn a_load_that_was_cut_short_takes_no_blocks_from_the_others_of_a_stored_run() {
     let blocks = |pair: usize| document["pairs"][pair]["rows"][0]["blocks"].as_u64();
     assert_eq!([0, 1].map(blocks), [Some(8), None], "{printed}");
     assert_eq!((&document["incomplete"], &document["blocks"]), (&true.into(), &0.into()));
-    let notes = printed.split_whitespace().collect::<Vec<_>>().join(" ");
+    let notes = in_one_line(&printed);
     let finished = "A at concurrency 1 8, B at concurrency 1 8, A at concurrency 16 0";
     assert!(notes.contains(finished), "{printed}");
 }

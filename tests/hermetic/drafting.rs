@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::support::contract::{Subject, pace, shots};
+use crate::support::left_behind::in_one_line;
 use bareflight::ffi::engine::Engine;
 use bareflight::record::recorder::PhaseRecords;
 use bareflight::record::request_record::Outcome;
@@ -106,7 +107,7 @@ fn a_run_tells_who_drafts_and_how_much_of_it_is_accepted() {
     let output = bareflight(folder.path(), &arguments);
     let console = String::from_utf8_lossy(&output.stdout);
     // It may be broken anywhere.
-    let console = console.split_whitespace().collect::<Vec<_>>().join(" ");
+    let console = in_one_line(&console);
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{console}\n{complaints}");
     assert!(console.contains("4 tokens at a time drafted by"), "{console}");

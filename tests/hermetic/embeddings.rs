@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::support::fault_server::FaultServer;
+use crate::support::left_behind::in_one_line;
 use crate::support::served_run::Run;
 
 /// Answers with an embedding, and counts two tokens more than were sent.
@@ -43,7 +44,7 @@ fn embeddings_are_told_in_input_tokens_and_requests_and_nothing_that_cannot_appl
     for absent in ["output", "TTFT", "ITL", "TPOT", "first token"] {
         assert!(!console.contains(absent), "{absent} in\n{console}");
     }
-    let words = console.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = in_one_line(console);
     assert!(
         words.contains("the server counts 2 prompt tokens more than planned in every request"),
         "{console}"

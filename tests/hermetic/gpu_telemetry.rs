@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use crate::support::left_behind;
-use crate::support::left_behind::words;
+use crate::support::left_behind::{in_one_line, words};
 use crate::support::made_up;
 use crate::support::made_up::bareflight;
 use crate::support::stand_in;
@@ -59,7 +59,7 @@ fn energy_per_token_is_the_power_of_the_watched_gpus_over_the_window_and_its_tok
         number(&point["rates"]["output_throughput_tokens_per_s"]) * number(&point["window_s"]);
     let per_token = number(&point["rates"]["energy_per_output_token_j"]);
     assert!((per_token - joules / tokens).abs() < per_token * 1e-6, "{per_token}");
-    let printed = words(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    let printed = in_one_line(&words(&output.stdout));
     assert!(printed.contains("J per output token"), "{printed}");
     assert!(printed.contains("(GPU-fake-1): 150.0 W"), "{printed}");
 }
@@ -99,7 +99,7 @@ fn a_run_whose_clocks_were_held_down_is_marked_with_the_reason() {
     let checks = point["checks"].as_array().expect("checks").clone();
     let check = checks.iter().find(|check| check["id"] == "gpu_throttling").expect("the check");
     assert_eq!((check["status"].as_str(), check["measured"].as_f64()), (Some("warn"), Some(1.0)));
-    let printed = words(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    let printed = in_one_line(&words(&output.stdout));
     assert!(printed.contains("warning[gpu_throttling]"), "{printed}");
     assert!(printed.contains("by the power cap and heat"), "{printed}");
 }
@@ -171,7 +171,7 @@ fn the_roofline_is_that_of_the_gpu_that_the_driver_names_unless_the_user_names_o
     assert_eq!(facts["machine_from"], "nvml");
     let source = facts["machine"]["source"].as_str().expect("a source");
     assert!(source.contains("H200 Tensor Core GPU datasheet"), "{source}");
-    let printed = words(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    let printed = in_one_line(&words(&output.stdout));
     assert!(printed.contains("roofline of H200 SXM (as NVML names it): decode floor"), "{printed}");
 
     let (_, point, _) = run_engine("NVIDIA H200", &["--gpu", "b200"]);
@@ -193,7 +193,7 @@ fn a_roofline_shows_both_shares_of_the_datasheet_and_of_what_the_gpu_was_measure
     assert_eq!(roofline["measured"]["source"], "measured at 2026-01-01T00:00:00Z");
     let facts = &manifest["points"][0]["facts"]["roofline"]["measured"];
     assert_eq!(facts["bandwidth_bytes_per_s"], 2.4e12);
-    let printed = words(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    let printed = in_one_line(&words(&output.stdout));
     assert!(printed.contains("% of measured)"), "{printed}");
     // Another machine than the user's was not measured, nor was another GPU.
     let (_, point, _) = run_engine_after_a_probe("NVIDIA H200", &["--gpu", "b200"], measured);

@@ -20,9 +20,12 @@ fn program(out: &TempDir, ranks: Option<u32>, more: &[&str], arguments: &[&str])
             command
         }
     };
+    output(out, command.arg("run").args(arguments))
+}
+
+/// What becomes of a command that may be `mpirun`.
+fn output(out: &TempDir, command: &mut Command) -> Output {
     command
-        .arg("run")
-        .args(arguments)
         .env("OMPI_MCA_rmaps_base_oversubscribe", "1")
         .env("OMPI_ALLOW_RUN_AS_ROOT", "1")
         .env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
@@ -88,18 +91,13 @@ fn a_rank_that_dies_is_named_and_what_it_did_not_send_is_counted() {
          kill -9 $own; wait\nexit 0\nfi\nexec {binary} \"$@\"\n"
     );
     fs::write(&script, text).expect("a file");
-    let output = Command::new("mpirun")
+    let mut command = Command::new("mpirun");
+    command
         .args(["-n", "2", "--bind-to", "none", "bash"])
         .arg(&script)
         .args(["run", "--target", "null:", "-s", "D(8,4)", "--rate", "100", "--requests", "400"])
-        .args(["--warmup", "0", "--window", "whole", "-q"])
-        .env("OMPI_MCA_rmaps_base_oversubscribe", "1")
-        .env("OMPI_ALLOW_RUN_AS_ROOT", "1")
-        .env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
-        .env("CI", "1")
-        .current_dir(out.path())
-        .output()
-        .expect("`mpirun` is needed for this test");
+        .args(["--warmup", "0", "--window", "whole", "-q"]);
+    let output = output(&out, &mut command);
     let said = words(&output.stderr);
     assert!(!output.status.success(), "{said}");
     let folder = directory(&out);

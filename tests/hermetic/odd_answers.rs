@@ -7,18 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::Value;
 
 use crate::support::fault_server::{FaultServer, Next, Out, pause};
-use crate::support::served_run::{Run, chunk_of, done, token, tokens, usage};
-
-/// A good answer of 8 tokens, some milliseconds apart.
-fn good(out: &mut Out<'_>) -> Next {
-    out.stream_head();
-    for token in tokens(8) {
-        out.raw(token);
-        pause(2);
-    }
-    out.raw(done(8));
-    Next::KeepAlive
-}
+use crate::support::left_behind::in_one_line;
+use crate::support::served_run::{Run, chunk_of, done, good, token, tokens, usage};
 
 #[test]
 fn tokens_of_one_write_are_one_delivery() {
@@ -168,7 +158,7 @@ fn each_oddity_is_marked_and_takes_nothing_from_other_requests() {
         "2 of 10 requests brought more tokens than were asked for (24 instead of 8 on average)",
         "2 of 10 requests brought fewer tokens than were asked for (3 instead of 8 on average)",
     ] {
-        let flat = run.console.split_whitespace().collect::<Vec<_>>().join(" ");
+        let flat = in_one_line(&run.console);
         assert!(flat.contains(note), "{note}: {flat}");
     }
     let again = Command::new(env!("CARGO_BIN_EXE_bareflight"))
@@ -262,7 +252,7 @@ fn what_spreads_tokens_over_chunks_is_marked_in_every_headline() {
     let tile = &tiles[place(tiles, "Inter-token latency")..place(tiles, "Request latency")];
     assert_eq!(tile.matches('≈').count(), 2, "{tile}");
     let about_sum = place(&run.console, "adds up to");
-    let note = run.console[about_sum..].split_whitespace().collect::<Vec<_>>().join(" ");
+    let note = in_one_line(&run.console[about_sum..]);
     assert!(note.contains("those that `≈` is about"), "{note}");
     assert!(place(&run.console, "`≈` marks what spreads") < about_sum);
 }

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use crate::support::fault_server::{FaultServer, Next, Out, pause};
-use crate::support::served_run::{Run, chunk_of, done, token, tokens, usage};
+use crate::support::left_behind::in_one_line;
+use crate::support::served_run::{Run, chunk_of, done, good, token, tokens, usage};
 
 const DOCUMENT: &str =
     r#"{"choices":[{"text":" a b","finish_reason":"length"}],"usage":{"completion_tokens":8}}"#;
@@ -49,22 +50,14 @@ fn a_document_is_known_by_its_first_byte_whatever_its_head_calls_it() {
 
 #[test]
 fn a_stream_that_comes_unasked_is_marked_counted_and_noted() {
-    let server = FaultServer::start(|_, out| {
-        out.stream_head();
-        for token in tokens(8) {
-            out.raw(token);
-            pause(2);
-        }
-        out.raw(done(8));
-        Next::KeepAlive
-    });
+    let server = FaultServer::start(|_, out| good(out));
     let run = Run::of(&server, 4, &["--no-streaming"]);
     assert_eq!(run.column("oddities"), ["streamed_unasked"; 4], "{}", run.console);
     let point = run.point();
     assert_eq!(point["counts"]["completed"], 4);
     assert_eq!(point["counts"]["oddities"]["streamed_unasked"]["requests"], 4);
     assert_eq!(point["distributions"]["ttft_ms"], Value::Null);
-    let flat = run.console.split_whitespace().collect::<Vec<_>>().join(" ");
+    let flat = in_one_line(&run.console);
     assert!(flat.contains("4 of 4 requests were streamed although that was not asked"), "{flat}");
     assert_eq!(Run::of(&server, 4, &[]).column("oddities"), [""; 4]);
 }

@@ -1,5 +1,6 @@
 //! Tests of the console report.
 
+use crate::support::left_behind::in_one_line;
 use crate::support::report_fixture::{Paper, experiment, sweep};
 use bareflight::load::{Arrivals, Load};
 use bareflight::report::table;
@@ -37,7 +38,7 @@ fn an_invalid_point_is_never_the_headline_and_its_remedy_is_printed() {
     place(&text, "INVALID at 1 of 2 points");
     place(&text, "up to 405.8 output tokens/s at concurrency 2");
     place(&text, "invalid[recorder]: ");
-    let flowing = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let flowing = in_one_line(&text);
     place(&flowing, "(concurrency 16)");
     place(&text, "    remedy: ");
     place(&table::render(&experiment(&[lossy])), "no number here can be trusted");

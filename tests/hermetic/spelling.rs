@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use crate::support::left_behind::words;
+use crate::support::left_behind::{in_one_line, words};
 use tempfile::TempDir;
 
 fn run(out: &TempDir, arguments: &[&str]) -> Output {
@@ -16,7 +16,7 @@ fn setting(plan: &Output, key: &str) -> String {
     let text = words(&plan.stdout);
     let found = text.lines().find(|line| line.split_whitespace().next() == Some(key));
     let line = found.unwrap_or_else(|| panic!("{key} in {text}{}", words(&plan.stderr)));
-    line.split_whitespace().collect::<Vec<_>>().join(" ")
+    in_one_line(line)
 }
 
 #[test]

@@ -11,6 +11,11 @@ pub fn words(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// Words that were laid out for a terminal, which may break them anywhere.
+pub fn in_one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// The one run directory below `runs/`.
 pub fn directory(out: &TempDir) -> PathBuf {
     let mut found: Vec<_> = fs::read_dir(out.path().join("runs"))

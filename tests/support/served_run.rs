@@ -8,7 +8,7 @@ use std::rc::Rc;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::fault_server::FaultServer;
+use super::fault_server::{FaultServer, Next, Out, pause};
 
 /// A run that has ended.
 pub struct Run {
@@ -134,4 +134,15 @@ pub fn done(count: usize) -> String {
 fn folders(out: &TempDir) -> Vec<PathBuf> {
     let runs = fs::read_dir(out.path().join("runs")).into_iter().flatten().flatten();
     runs.map(|entry| entry.path()).collect()
+}
+
+/// A good answer of 8 tokens, some milliseconds apart.
+pub fn good(out: &mut Out<'_>) -> Next {
+    out.stream_head();
+    for token in tokens(8) {
+        out.raw(token);
+        pause(2);
+    }
+    out.raw(done(8));
+    Next::KeepAlive
 }
