@@ -34,8 +34,10 @@ fn stalling() -> (FaultServer, Receiver<()>) {
     (server, told)
 }
 
+/// Hears hang-ups, even where the tests themselves run under `nohup`.
 fn start(out: &TempDir, arguments: &[&str]) -> (Child, impl Iterator<Item = String> + use<>) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_bareflight"))
+    let mut child = Command::new("env")
+        .args(["--default-signal=HUP", env!("CARGO_BIN_EXE_bareflight")])
         .args(arguments)
         .args(["--endpoint", "completions", "--model", "m", "--scenario", "D(4,8)"])
         .args(["--concurrency", "1", "--requests", "4", "--warmup", "0", "--drain", "1h"])
