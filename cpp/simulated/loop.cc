@@ -23,7 +23,7 @@ ExecutionLoop::ExecutionLoop(Profile const& profile, Limits const& limits, Ranks
       mPool(limits.kv_blocks, limits.tokens_per_block, limits.block_reuse, events) {}
 
 void ExecutionLoop::run() {
-    Pacer::sharpen_this_thread();
+    Pacer::own_this_thread();
     for (;;) {
         mTally = {};
         // As in the original, before the wait for work: it is part of the latency.

@@ -41,7 +41,10 @@ Pacer::Pacer(Behaviour const& behaviour) {
     }
 }
 
-void Pacer::sharpen_this_thread() { prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL); }
+void Pacer::own_this_thread() {
+    prctl(PR_SET_NAME, "simulated-loop", 0UL, 0UL, 0UL);
+    prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
+}
 
 void Pacer::first_arrival(Clock::time_point now) {
     if (mStallAfter) {

@@ -22,8 +22,8 @@ class Pacer {
   public:
     explicit Pacer(Behaviour const& behaviour);
 
-    /// Asks the kernel for wake-ups as exact as it can; call it on the thread that will wait.
-    static void sharpen_this_thread();
+    /// Names the thread that will wait, and asks the kernel for wake-ups of it as exact as it can; call it on that thread.
+    static void own_this_thread();
 
     /// The engine has nothing to do: the next iteration begins when it begins.
     void rest() { mIdealEnd.reset(); }

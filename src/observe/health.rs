@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::observe::gpu::over_window::GpuUse;
+use crate::observe::long_waits::LongWaits;
 use crate::observe::server_metrics::over_window::ServerUse;
 
 /// What the harness and the machine were seen doing during one run.
@@ -49,6 +50,10 @@ pub struct Health {
     /// to run and had no core; what its own threads take from each other, where they outnumber the cores, is not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_core_wait_s: Option<f64>,
+    /// Long waits for a core, over ramp, window and tail, of threads that send or stamp and of those of an engine in this process,
+    /// unless its threads outnumber the cores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub long_waits: Option<LongWaits>,
 }
 
 /// What the client of a server reads at most, against a stub on loopback that speaks the same protocol.

@@ -6,6 +6,7 @@ pub mod health;
 pub mod host;
 pub mod iterations;
 pub mod kv_events;
+pub mod long_waits;
 pub mod probe;
 pub mod process;
 pub mod profiler;

@@ -5,12 +5,13 @@ use std::fs;
 
 use crate::clock::{self, MonoNs, Nanos};
 use crate::observe::health::Health;
+use crate::observe::long_waits::{self, Watching};
 
 /// Names of the harness's own threads begin with this; the main thread is the issuer.
 pub const HARNESS_THREAD_PREFIX: &str = "bf-";
 
 /// Threads of the harness that stamp nothing and send nothing: what they wait for is part of no latency.
-const COLD_THREADS: [&str; 9] = [
+const COLD_THREADS: [&str; 10] = [
     "bf-recorder",
     "bf-plan",
     "bf-gpu",
@@ -18,13 +19,15 @@ const COLD_THREADS: [&str; 9] = [
     "bf-kv-events",
     "bf-numbers",
     "bf-profiler",
+    long_waits::THREAD,
     "bf-openai-ask",
     "bf-triton-ask",
 ];
 
 /// Threads that compute for an engine in this process: the loop of the embedded one and its pool, and what an engine in Python
-/// runs on, with the threads that it starts (a thread has the name of the one that started it until it gets another).
-const ENGINE_THREADS: [&str; 3] = ["bareflight-cpu", "candle-", "engine-python"];
+/// runs on, with the threads that it starts (a thread has the name of the one that started it until it gets another), and the
+/// loop of the simulated executor.
+const ENGINE_THREADS: [&str; 4] = ["bareflight-cpu", "candle-", "engine-python", "simulated-loop"];
 /// A thread that computes less than this share of what the busiest one does wants no core of its own.
 const BUSY_SHARE: f64 = 0.1;
 
@@ -36,6 +39,8 @@ pub struct Probe {
     machine: Option<MachineCpu>,
     throttled: Option<u64>,
     threads: HashMap<u32, ThreadCounters>,
+    /// `None` where no thread could be started for it.
+    long_waits: Option<Watching>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -89,18 +94,20 @@ impl Probe {
             machine: machine_cpu(),
             throttled: cgroup_throttled_periods(),
             threads: watched_threads(),
+            long_waits: Watching::start(awaited_threads).ok(),
         }
     }
 
     /// Changes since the start, as far as the kernel reports them.
-    pub fn finish(&self) -> Health {
+    pub fn finish(self) -> Health {
+        let long_waits = self.long_waits.map(Watching::finish);
         let wall = (clock::now() - self.at).as_secs_f64().max(1e-9);
         let steal = self.machine.zip(machine_cpu()).and_then(|(before, after)| {
             let total = after.total.saturating_sub(before.total);
             (total > 0).then(|| after.steal.saturating_sub(before.steal) as f64 / total as f64)
         });
         let (engine, threads): (Vec<_>, Vec<_>) =
-            self.thread_deltas().into_iter().partition(|thread| thread.role == Role::Engine);
+            deltas_since(&self.threads).into_iter().partition(|thread| thread.role == Role::Engine);
         let sum = |field: fn(&ThreadCounters) -> u64| threads.iter().map(field).sum::<u64>();
         let seen = !threads.is_empty();
         let hot = || threads.iter().filter(|thread| thread.role == Role::Hot);
@@ -115,24 +122,25 @@ impl Probe {
             involuntary_switches: seen.then(|| hot().map(|t| t.involuntary_switches).sum()),
             core_wait: hot().map(|t| t.wait_ns).max().map(|ns| ns as f64 / 1e9 / wall),
             engine_core_wait_s: usable_cores().and_then(|cores| engine_wait_s(&engine, cores)),
+            long_waits: long_waits.filter(|_| seen),
             ..Health::default()
         }
     }
+}
 
-    fn thread_deltas(&self) -> Vec<ThreadCounters> {
-        let since = |id: u32, now: ThreadCounters| {
-            let before = self.threads.get(&id).copied().unwrap_or_default();
-            ThreadCounters {
-                cpu_ns: now.cpu_ns.saturating_sub(before.cpu_ns),
-                wait_ns: now.wait_ns.saturating_sub(before.wait_ns),
-                involuntary_switches: now
-                    .involuntary_switches
-                    .saturating_sub(before.involuntary_switches),
-                role: now.role,
-            }
-        };
-        watched_threads().into_iter().map(|(id, now)| since(id, now)).collect()
-    }
+fn deltas_since(start: &HashMap<u32, ThreadCounters>) -> Vec<ThreadCounters> {
+    let since = |id: u32, now: ThreadCounters| {
+        let before = start.get(&id).copied().unwrap_or_default();
+        ThreadCounters {
+            cpu_ns: now.cpu_ns.saturating_sub(before.cpu_ns),
+            wait_ns: now.wait_ns.saturating_sub(before.wait_ns),
+            involuntary_switches: now
+                .involuntary_switches
+                .saturating_sub(before.involuntary_switches),
+            role: now.role,
+        }
+    };
+    watched_threads().into_iter().map(|(id, now)| since(id, now)).collect()
 }
 
 fn usable_cores() -> Option<usize> {
@@ -179,16 +187,27 @@ fn value_after(text: &str, key: &str) -> Option<u64> {
 }
 
 fn watched_threads() -> HashMap<u32, ThreadCounters> {
-    let Ok(tasks) = fs::read_dir("/proc/self/task") else { return HashMap::new() };
+    let counted = |(id, role)| Some((id, thread_counters(id, role)?));
+    threads_with_roles().filter_map(counted).collect()
+}
+
+/// Threads whose wait for a core makes a latency longer. Those of an engine that outnumber the cores wait for each other.
+fn awaited_threads() -> Vec<u32> {
+    let roles: Vec<(u32, Role)> = threads_with_roles().collect();
+    let engines = roles.iter().filter(|(_, role)| *role == Role::Engine).count();
+    let has_room = usable_cores().is_some_and(|cores| engines <= cores);
+    let is_awaited = |role: Role| role == Role::Hot || (role == Role::Engine && has_room);
+    roles.into_iter().filter(|(_, role)| is_awaited(*role)).map(|(id, _)| id).collect()
+}
+
+fn threads_with_roles() -> impl Iterator<Item = (u32, Role)> {
     let main = std::process::id();
-    tasks
-        .filter_map(|task| task.ok()?.file_name().to_str()?.parse::<u32>().ok())
-        .filter_map(|id| {
-            let name = fs::read_to_string(format!("/proc/self/task/{id}/comm")).ok()?;
-            let role = Role::of(name.trim(), id == main)?;
-            Some((id, thread_counters(id, role)?))
-        })
-        .collect()
+    let tasks = fs::read_dir("/proc/self/task").into_iter().flatten();
+    let ids = tasks.filter_map(|task| task.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    ids.filter_map(move |id| {
+        let name = fs::read_to_string(format!("/proc/self/task/{id}/comm")).ok()?;
+        Some((id, Role::of(name.trim(), id == main)?))
+    })
 }
 
 fn thread_counters(id: u32, role: Role) -> Option<ThreadCounters> {
@@ -262,6 +281,8 @@ mod tests {
             ("bareflight-cpu", Some(Role::Engine)),
             ("candle-bp-0", Some(Role::Engine)),
             ("engine-python", Some(Role::Engine)),
+            ("simulated-loop", Some(Role::Engine)),
+            (long_waits::THREAD, Some(Role::Cold)),
             ("bf-issuer", Some(Role::Hot)),
             ("bf-recorder", Some(Role::Cold)),
             ("bareflight", None),

@@ -1,18 +1,15 @@
-//! Validity checks of the host: CPU quota, hypervisor, scheduler, and CPU time of the harness itself.
+//! Validity checks of the host: CPU quota, hypervisor, lost cores, and CPU time of the harness itself.
 
 use super::{CheckOutcome, Evidence, not_applicable, short, too_short};
-use crate::clock::Nanos;
 use crate::metrics::definition::Quantity;
-use crate::metrics::observed::ObservedPoint;
 use crate::metrics::percentile::Percentile;
-use crate::metrics::spans::covered;
 use crate::metrics::summary::{Check, CheckId, Status};
 use crate::observe::health::Health;
 
 /// Share of CPU time given to others above which a warning is due.
 const STEAL: f64 = 0.01;
 /// Share of the run, and so of the latencies in it, that a thread which sends or stamps may wait for a core.
-const CORE_WAIT: f64 = 0.05;
+pub(super) const CORE_WAIT: f64 = 0.05;
 /// What a thread waits until it has its core again, in seconds, where the machine does not tell: a turn of another one.
 const TURN_S: f64 = 0.005;
 /// Cores that the harness's own threads may use.
@@ -144,76 +141,4 @@ pub(super) fn cpu(evidence: &Evidence<'_>) -> Check {
         remedy: "lower the load, or use several load generators",
     }
     .named(id)
-}
-
-/// Whether the threads that send or stamp, and those of an engine in this process, had a core when they needed one. What they
-/// wait is part of the latencies: all of these are longer by at most this share.
-pub(super) fn core_wait(evidence: &Evidence<'_>) -> Check {
-    let id = CheckId::HostCoreWait;
-    if let Some(check) = too_short(evidence, id) {
-        return check;
-    }
-    let limit = bearable(evidence, CORE_WAIT);
-    let harness = evidence.health.core_wait.map(|share| (share, Waiting::Harness));
-    let engine = engine_core_wait(evidence).map(|share| (share, Waiting::Engine));
-    let worst = harness.into_iter().chain(engine).max_by(|(a, _), (b, _)| a.total_cmp(b));
-    let Some((share, waiting)) = worst else {
-        return not_applicable(id, "this machine does not tell how long threads wait for a core");
-    };
-    CheckOutcome {
-        status: warn_above(share, limit),
-        measured: Some(share),
-        limit: Some(limit),
-        unit: "share",
-        sentence: waiting.sentence(share),
-        remedy: waiting.remedy(),
-    }
-    .named(id)
-}
-
-/// Whose thread waited longest for a core.
-#[derive(Debug, Clone, Copy)]
-enum Waiting {
-    Harness,
-    Engine,
-}
-
-impl Waiting {
-    fn sentence(self, share: f64) -> String {
-        let percent = short(share * 100.0);
-        match self {
-            Self::Harness => format!(
-                "a thread of the harness was ready to run and had no core in {percent} % of the time: latencies are longer by \
-                 at most so much"
-            ),
-            Self::Engine => format!(
-                "a thread of the engine in this process was ready to run and had no core in {percent} % of the time in which \
-                 requests were in flight: tokens are later by at most so much"
-            ),
-        }
-    }
-
-    const fn remedy(self) -> &'static str {
-        match self {
-            Self::Harness => {
-                "this machine is the limit: keep the server and all else off the harness's cores"
-            }
-            Self::Engine => {
-                "end what else runs on this machine, or give the engine fewer threads (`--threads`): it shared its cores"
-            }
-        }
-    }
-}
-
-/// What the engine's worst thread waited for a core, as a share of the time in which it had requests: it sleeps in the rest,
-/// which is in no latency.
-fn engine_core_wait(evidence: &Evidence<'_>) -> Option<f64> {
-    let waited = evidence.health.engine_core_wait_s?;
-    let busy = time_in_flight(evidence.point).as_secs_f64();
-    (busy > 0.0).then(|| (waited / busy).min(1.0))
-}
-
-/// How long at least one request was in flight, those of ramp and tail among them.
-fn time_in_flight(point: &ObservedPoint) -> Nanos {
-    covered(point.all().iter().filter_map(|it| it.submit().zip(it.end())).collect())
 }

@@ -1,6 +1,7 @@
 //! Validity checks: one for each way in which the harness could have been the bottleneck.
 
 mod completion;
+mod core_wait;
 mod gpu;
 mod host;
 mod pull_lag;
@@ -82,7 +83,7 @@ pub fn checks(evidence: &Evidence<'_>) -> Vec<Check> {
         CheckId::HostSwitches => host::switches(evidence),
         CheckId::HostCpu => host::cpu(evidence),
         CheckId::GpuThrottling => gpu::throttling(evidence.health),
-        CheckId::HostCoreWait => host::core_wait(evidence),
+        CheckId::HostCoreWait => core_wait::check(evidence),
         CheckId::Streaming => streaming::check(evidence),
         CheckId::Repeats => repeats::check(evidence),
         CheckId::WarmUp => warm_up::check(evidence.facts),

@@ -114,7 +114,7 @@ fn lag_in(evidence: &Evidence<'_>, quantity: Quantity, request: &Observed) -> Op
 }
 
 /// Whether the lag of this point is that against the kernel's stamps: a target stamps all its output in one way.
-fn stamped_by_kernel(evidence: &Evidence<'_>) -> bool {
+pub(super) fn stamped_by_kernel(evidence: &Evidence<'_>) -> bool {
     let stamped = evidence.point.requests().iter().find(|request| request.ended.is_completed());
     stamped.is_some_and(|request| request.stamp_source == StampSource::Kernel)
 }

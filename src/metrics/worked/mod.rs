@@ -1,6 +1,7 @@
 //! Worked examples: runs made by hand, and the numbers that a reader with pencil and paper gets from them.
 #![allow(clippy::float_cmp, reason = "the runs are chosen so that every result is exact")]
 
+mod core_wait;
 mod files;
 mod latencies;
 mod rates;

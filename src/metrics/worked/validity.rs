@@ -5,12 +5,12 @@ use crate::metrics::summary::{Check, CheckId, Mark, Status, Verdict};
 use crate::observe::health::ClientRate;
 use crate::record::request_record::EngineTimes;
 
-fn check_of(summary: &Summary, id: CheckId) -> &Check {
+pub(super) fn check_of(summary: &Summary, id: CheckId) -> &Check {
     summary.checks.iter().find(|check| check.id == id).unwrap()
 }
 
 /// A steady open-loop run of 60 requests over 6 s, each 20 ms long.
-fn steady() -> Vec<Played> {
+pub(super) fn steady() -> Vec<Played> {
     (0..60)
         .map(|id| {
             let from = f64::from(id) * 100.0 + 1.0;
@@ -19,13 +19,17 @@ fn steady() -> Vec<Played> {
         .collect()
 }
 
-fn checked(rows: Vec<Played>, health: &Health, change: impl Fn(&mut RunFacts)) -> Summary {
+pub(super) fn checked(
+    rows: Vec<Played>,
+    health: &Health,
+    change: impl Fn(&mut RunFacts),
+) -> Summary {
     let mut facts = facts(open(10.0), 6_000.0, rows.len());
     change(&mut facts);
     summarise(&Records::new(rows), &facts, health)
 }
 
-fn status(rows: Vec<Played>, health: &Health, id: CheckId) -> Status {
+pub(super) fn status(rows: Vec<Played>, health: &Health, id: CheckId) -> Status {
     check_of(&checked(rows, health, |_| ()), id).status
 }
 
@@ -298,78 +302,6 @@ fn switches_that_cost_no_wait_for_a_core_are_no_warning() {
     let check = check_of(&summary, CheckId::HostSwitches);
     assert_eq!((check.status, check.measured), (Status::Pass, Some(0.01)));
     assert!(check.sentence.contains("100 times a second"), "{}", check.sentence);
-}
-
-#[test]
-fn a_wait_for_a_core_that_moves_no_number_beyond_its_interval_is_no_warning() {
-    let waited = Health { core_wait: Some(0.08), ..healthy() };
-    assert_eq!(status(steady(), &waited, CheckId::HostCoreWait), Status::Warn);
-    // The median of latencies between 20 and 79 ms is known to a quarter.
-    let mut scattered = steady();
-    for (place, (record, arrivals)) in scattered.iter_mut().enumerate() {
-        let later = Nanos::from_millis((place as i64 * 37) % 60);
-        for stamp in [&mut record.first_token, &mut record.last_token, &mut record.end] {
-            *stamp = stamp.map(|at| at + later);
-        }
-        for (order, arrival) in arrivals.iter_mut().enumerate() {
-            arrival.at = arrival.at + later + Nanos(order as i64 * later.0 / 4);
-        }
-        record.last_token = arrivals.last().map(|arrival| arrival.at);
-        record.end = record.last_token;
-    }
-    assert_eq!(status(scattered, &waited, CheckId::HostCoreWait), Status::Pass);
-}
-
-/// The steady run in a window of 2 s of which requests are in flight in 1.2 s, with so much wait of an engine's thread.
-fn engine_wait(seconds: f64) -> Check {
-    let health = Health { engine_core_wait_s: Some(seconds), core_wait: Some(0.001), ..healthy() };
-    check_of(&checked(steady(), &health, |_| ()), CheckId::HostCoreWait).clone()
-}
-
-#[test]
-fn the_wait_of_an_engines_thread_is_weighed_against_the_time_in_which_it_had_requests() {
-    // 60 requests of 20 ms, one after the other.
-    let caught = engine_wait(0.0601);
-    assert_eq!(caught.status, Status::Warn, "{caught:?}");
-    assert!(caught.sentence.contains("the engine in this process"), "{}", caught.sentence);
-    assert!(caught.remedy.is_some_and(|remedy| remedy.contains("--threads")));
-    let clean = engine_wait(0.0599);
-    assert_eq!((clean.status, clean.remedy), (Status::Pass, None));
-    assert_eq!(engine_wait(5.0).measured, Some(1.0), "no more than all of it");
-}
-
-#[test]
-fn where_the_engine_waits_less_the_harness_is_spoken_of() {
-    let check = engine_wait(0.0);
-    assert_eq!((check.status, check.measured), (Status::Pass, Some(0.001)));
-    assert!(check.sentence.contains("of the harness"), "{}", check.sentence);
-}
-
-#[test]
-fn noise_does_not_widen_what_it_may_do_beyond_a_tenth() {
-    let scattered = |waited| {
-        let mut rows = steady();
-        for (place, (record, arrivals)) in rows.iter_mut().enumerate() {
-            let later = Nanos::from_millis((place as i64 * 37) % 600);
-            for stamp in [&mut record.first_token, &mut record.last_token, &mut record.end] {
-                *stamp = stamp.map(|at| at + later);
-            }
-            for arrival in arrivals {
-                arrival.at = arrival.at + later;
-            }
-        }
-        // Medians of TTFT and latency are known to a third, and those of TPOT exactly: only the former count here.
-        for (record, arrivals) in &mut rows {
-            arrivals.truncate(1);
-            record.last_token = record.first_token;
-            record.end = record.first_token;
-            record.output_tokens = 1;
-        }
-        let health = Health { core_wait: Some(waited), ..healthy() };
-        check_of(&checked(rows, &health, |_| ()), CheckId::HostCoreWait).clone()
-    };
-    assert_eq!((scattered(0.1).status, scattered(0.1).limit), (Status::Pass, Some(0.1)));
-    assert_eq!(scattered(0.11).status, Status::Warn);
 }
 
 /// The steady run with engine stamps, in which tokens of these requests were seen so late; each TTFT is longer by it.
