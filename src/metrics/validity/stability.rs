@@ -165,7 +165,10 @@ fn drifts(evidence: &Evidence<'_>) -> Vec<Drift> {
     if matches!(evidence.facts.load, Load::Open { .. })
         && completed >= FEWEST_BLOCKS * REQUESTS_OF_A_BLOCK
     {
-        let trend = trend(&in_flight(evidence), 1);
+        // Moments between two arrivals have the same number: a block is as long as one of the requests'.
+        let in_flight = in_flight(evidence);
+        let block = (in_flight.len() * REQUESTS_OF_A_BLOCK).div_ceil(completed);
+        let trend = trend(&in_flight, block);
         drifts.extend(trend.map(|trend| Drift {
             name: "the number in flight",
             course: Course::Queue,

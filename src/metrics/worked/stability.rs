@@ -19,16 +19,12 @@ fn about_one(dice: &mut Dice, deviation: f64) -> f64 {
     (1.0 + deviation * normal).max(0.1)
 }
 
-/// Seeds of a claim: so many runs of each case.
-const SEEDS: u64 = 100;
-/// Of `SEEDS` clean runs at most so many may warn, and of as many with a fault at least so many must.
-const MOST_FALSE: usize = 2;
+/// Of 200 clean runs of each case at most so many may warn, and of 100 with a fault at least so many must.
+const MOST_FALSE: usize = 4;
 const FEWEST_FOUND: usize = 95;
-/// What comes in a queue depends on what came before: its scatter is an estimate, and an excursion looks like a drift more often.
-const MOST_FALSE_OF_QUEUES: usize = 4;
 
-/// With how many of the seeds a run warns.
-fn warnings(load: Load, run: impl Fn(&mut Dice) -> Vec<Played>) -> usize {
+/// Of so many runs, each of a seed of its own, how many warn.
+fn warnings(runs: u64, load: Load, run: impl Fn(&mut Dice) -> Vec<Played>) -> usize {
     let warns = |rows: Vec<Played>| {
         let end = rows.iter().filter_map(|row| row.0.end).max().expect("requests end") - at(0.0);
         let facts = facts(load, end.as_millis_f64() + 0.001, rows.len());
@@ -36,7 +32,7 @@ fn warnings(load: Load, run: impl Fn(&mut Dice) -> Vec<Played>) -> usize {
         let check = summary.checks.iter().find(|check| check.id == CheckId::Stability).unwrap();
         check.status == Status::Warn
     };
-    (0..SEEDS).filter(|seed| warns(run(&mut Dice::seed_from_u64(*seed)))).count()
+    (0..runs).filter(|seed| warns(run(&mut Dice::seed_from_u64(*seed)))).count()
 }
 
 /// A request of eight tokens.
@@ -137,32 +133,34 @@ fn closed_at(concurrency: u32) -> Load {
 #[test]
 fn steady_runs_hardly_ever_warn() {
     let found = [
-        ("waves of four", warnings(closed_at(4), |dice| waves(dice, 40, 4, 0.0))),
-        ("four waves of 16", warnings(closed_at(16), |dice| waves(dice, 4, 16, 0.0))),
-        ("forty waves of 8", warnings(closed_at(8), |dice| waves(dice, 40, 8, 0.0))),
-        ("four slots", warnings(closed_at(4), |dice| slots(dice, 160, 4, 0.0))),
-        ("sixteen slots", warnings(closed_at(16), |dice| slots(dice, 64, 16, 0.0))),
-        ("a queue at half load", warnings(open(25.0), |dice| queue(dice, 300, 0.5))),
-        ("forty of a queue", warnings(open(25.0), |dice| queue(dice, 40, 0.5))),
-        ("a busy queue", warnings(open(40.0), |dice| queue(dice, 600, 0.8))),
-        ("a constant rate", warnings(open(40.0), |dice| constant_rate(dice, 40, 0.0))),
+        ("waves of four", warnings(200, closed_at(4), |dice| waves(dice, 40, 4, 0.0))),
+        ("four waves of 16", warnings(200, closed_at(16), |dice| waves(dice, 4, 16, 0.0))),
+        ("forty waves of 8", warnings(200, closed_at(8), |dice| waves(dice, 40, 8, 0.0))),
+        ("four slots", warnings(200, closed_at(4), |dice| slots(dice, 160, 4, 0.0))),
+        ("sixteen slots", warnings(200, closed_at(16), |dice| slots(dice, 64, 16, 0.0))),
+        ("a queue at half load", warnings(200, open(25.0), |dice| queue(dice, 300, 0.5))),
+        ("forty of a queue", warnings(200, open(25.0), |dice| queue(dice, 40, 0.5))),
+        ("a busy queue", warnings(200, open(40.0), |dice| queue(dice, 600, 0.8))),
+        ("a constant rate", warnings(200, open(40.0), |dice| constant_rate(dice, 40, 0.0))),
     ];
-    let most = |name: &str| if name.contains("queue") { MOST_FALSE_OF_QUEUES } else { MOST_FALSE };
-    assert!(found.iter().all(|(name, warned)| *warned <= most(name)), "of 100 each: {found:?}");
+    assert!(found.iter().all(|(_, warned)| *warned <= MOST_FALSE), "of 200 each: {found:?}");
     let all: usize = found.iter().map(|(_, warned)| warned).sum();
-    assert!(all <= MOST_FALSE * found.len() / 2, "of {}: {found:?}", 100 * found.len());
+    assert!(all <= MOST_FALSE * found.len() / 2, "of {}: {found:?}", 200 * found.len());
 }
 
 #[test]
 fn what_drifts_falls_behind_or_stalls_is_found() {
     let found = [
-        ("15 % over slots", warnings(closed_at(4), |dice| slots(dice, 400, 4, 0.15))),
-        ("15 % over waves", warnings(closed_at(8), |dice| waves(dice, 40, 8, 0.15))),
-        ("lock-step from half-way", warnings(closed_at(8), |dice| half_in_lock_step(dice, 8, 25))),
-        ("overload", warnings(open(65.0), |dice| queue(dice, 400, 1.3))),
-        ("heavy overload", warnings(open(100.0), |dice| queue(dice, 150, 2.0))),
-        ("a stall at 40/s", warnings(open(40.0), |dice| constant_rate(dice, 40, 600.0))),
-        ("a stall at 10/s", warnings(open(10.0), |dice| constant_rate(dice, 10, 600.0))),
+        ("15 % over slots", warnings(100, closed_at(4), |dice| slots(dice, 400, 4, 0.15))),
+        ("15 % over waves", warnings(100, closed_at(8), |dice| waves(dice, 40, 8, 0.15))),
+        (
+            "lock-step from half-way",
+            warnings(100, closed_at(8), |dice| half_in_lock_step(dice, 8, 25)),
+        ),
+        ("overload", warnings(100, open(65.0), |dice| queue(dice, 400, 1.3))),
+        ("heavy overload", warnings(100, open(100.0), |dice| queue(dice, 150, 2.0))),
+        ("a stall at 40/s", warnings(100, open(40.0), |dice| constant_rate(dice, 40, 600.0))),
+        ("a stall at 10/s", warnings(100, open(10.0), |dice| constant_rate(dice, 10, 600.0))),
     ];
     assert!(found.iter().all(|(_, warned)| *warned >= FEWEST_FOUND), "of 100 each: {found:?}");
 }
