@@ -11,8 +11,7 @@ TRTLLM_ROOT=$(cd "$TRTLLM_ROOT" && pwd)
 export TRTLLM_ROOT CUDA_HOME=$TRTLLM_ROOT/cuda
 
 if [ "${1:-}" = lint ]; then
-    cargo clippy --lib --bins --test trtllm --test hermetic --features trtllm,parquet,mpi --quiet -- -D warnings
+    cargo clippy --lib --bins --test features --features trtllm,parquet,mpi --quiet -- -D warnings
     RUSTDOCFLAGS="-D warnings" exec cargo doc --workspace --no-deps --features bareflight/trtllm,bareflight/parquet,bareflight/mpi --quiet
 fi
-cargo test --quiet --features trtllm,parquet,mpi --test trtllm -- --test-threads=2
-cargo test --quiet --features trtllm,parquet,mpi --test hermetic -- --test-threads=2 parquet:: mpi::
+cargo test --quiet --features trtllm,parquet,mpi --test features -- --test-threads=2

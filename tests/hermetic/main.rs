@@ -32,14 +32,13 @@ mod ipv6;
 mod ladder;
 mod launch;
 mod mixtures;
-#[cfg(feature = "mpi")]
-mod mpi;
 mod nvtx;
 mod odd_answers;
 mod odd_bodies;
 mod openai_contract;
 mod openai_faults;
 mod otlp;
+#[cfg(not(feature = "parquet"))]
 mod parquet;
 mod pictures;
 mod prefix_groups;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::left_behind::{directory, read, words};
+use crate::support::left_behind::{DETERMINED, columns, directory, json, read, words};
 use crate::support::serve_process::Serving;
 
 fn command(out: &TempDir, arguments: &[&str]) -> Command {
@@ -21,33 +21,6 @@ fn command(out: &TempDir, arguments: &[&str]) -> Command {
 fn run(out: &TempDir, arguments: &[&str]) -> Output {
     command(out, arguments).output().expect("the binary runs")
 }
-
-pub fn json(folder: &Path, name: &str) -> Value {
-    serde_json::from_str(&read(folder, name)).expect(name)
-}
-
-/// Columns of a CSV file, row by row.
-pub fn columns(text: &str, names: &[&str]) -> Vec<Vec<String>> {
-    let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
-    let header = lines.next().expect("a header");
-    let places: Vec<usize> = names
-        .iter()
-        .map(|name| header.iter().position(|it| it == name).unwrap_or_else(|| panic!("{name}")))
-        .collect();
-    lines.map(|row| places.iter().map(|place| row[*place].to_owned()).collect()).collect()
-}
-
-/// What does not depend on the speed of the machine.
-pub const DETERMINED: [&str; 8] = [
-    "request_id",
-    "part",
-    "prompt_tokens",
-    "requested_tokens",
-    "output_tokens",
-    "token_source",
-    "token_hash",
-    "outcome",
-];
 
 /// A run by one process and one by three: their folders, in this order.
 fn by_one_and_by_three(load: &[&str]) -> [(TempDir, std::path::PathBuf); 2] {

@@ -56,3 +56,30 @@ pub fn document(folder: &Path, name: &str) -> Value {
     assert!(errors.is_empty(), "{errors:?}");
     document
 }
+
+pub fn json(folder: &Path, name: &str) -> Value {
+    serde_json::from_str(&read(folder, name)).expect(name)
+}
+
+/// Columns of a CSV file, row by row.
+pub fn columns(text: &str, names: &[&str]) -> Vec<Vec<String>> {
+    let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let header = lines.next().expect("a header");
+    let places: Vec<usize> = names
+        .iter()
+        .map(|name| header.iter().position(|it| it == name).unwrap_or_else(|| panic!("{name}")))
+        .collect();
+    lines.map(|row| places.iter().map(|place| row[*place].to_owned()).collect()).collect()
+}
+
+/// What does not depend on the speed of the machine.
+pub const DETERMINED: [&str; 8] = [
+    "request_id",
+    "part",
+    "prompt_tokens",
+    "requested_tokens",
+    "output_tokens",
+    "token_source",
+    "token_hash",
+    "outcome",
+];

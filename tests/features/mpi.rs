@@ -6,8 +6,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use crate::support::left_behind::{directory, read, words};
-use crate::workers::{DETERMINED, columns, json};
+use crate::support::left_behind::{DETERMINED, columns, directory, json, read, words};
 
 /// The program as so many ranks, of Open MPI as tests need it: more ranks than cores, and as root. None is it alone.
 fn program(out: &TempDir, ranks: Option<u32>, more: &[&str], arguments: &[&str]) -> Output {
