@@ -46,12 +46,13 @@ fn dispatch() -> Coded<Exit> {
     }
     columns::fit_results_to_terminal();
     let words = host::arguments();
-    let mut program = help::shorten(serve::hide_run_flags(Cli::clap_command()), &words);
+    let program = serve::hide_run_flags(Cli::clap_command());
     let respelled =
         spelling::respell(words, &program).map_err(|error| (Exit::Usage, error.into()))?;
+    let mut program = help::shorten(program, &respelled.words);
     let typed = below_zero::tie_to_flags(respelled.words);
-    let parsed = environment::parse(&mut program, typed)
-        .map_err(suggestion::with_remedy)
+    let parsed = environment::parse(&mut program, typed.clone())
+        .map_err(|error| suggestion::with_remedy(error, &typed))
         .and_then(|matches| Cli::from_arg_matches(&matches).map(|cli| (cli, matches)));
     let (cli, matches) = match parsed {
         Ok(parsed) => parsed,

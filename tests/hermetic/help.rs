@@ -21,10 +21,10 @@ fn said(arguments: &[&str], columns: &str) -> (Option<i32>, String) {
 fn a_short_help_is_one_screen_and_a_long_one_has_every_flag() {
     for arguments in [&["-h"][..], &["run", "-h"], &["run", "--rate", "2", "-h"], &["serve", "-h"]]
     {
-        let (code, text) = said(arguments, "100");
+        let (code, text) = said(arguments, "80");
         assert_eq!(code, Some(0), "{text}");
         assert!(text.lines().count() <= 24, "{arguments:?}:\n{text}");
-        assert!(text.lines().all(|line| line.chars().count() <= 100), "{arguments:?}:\n{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{arguments:?}:\n{text}");
     }
     let (_, text) = said(&["run", "--help"], "100");
     for flag in ["--concurrency", "--lora-max-rank", "--trace-window", "--gpu-telemetry"] {
