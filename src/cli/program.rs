@@ -59,7 +59,8 @@ fn dispatch() -> Coded<Exit> {
         Err(message) => return print_parser_message(&message),
     };
     let typed = matches.subcommand().map_or(&matches, |(_, typed)| typed);
-    if !respelled.told.is_empty() && !is_quiet(typed) {
+    let is_told = is_quiet(typed) || engine_threads::has_started_again();
+    if !respelled.told.is_empty() && !is_told {
         console::print_notice(format_args!("read {}", respelled.told.join(", ")));
     }
     execute(cli.command, program, typed)

@@ -73,7 +73,7 @@ mod tests {
         for target in ["openai:http://host:8000", "openai:http://host:8000/v1", "openai:host:8000"]
         {
             let line = of("vllm-reset", target).expect(target);
-            assert!(line.ends_with("POST 'http://host:8000/reset_prefix_cache'"), "{line}");
+            assert!(line.ends_with("POST http://host:8000/reset_prefix_cache"), "{line}");
         }
         assert!(
             of("sglang-flush", "openai:https://h/v1")

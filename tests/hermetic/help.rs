@@ -100,9 +100,9 @@ fn every_command_has_a_manual_page() {
         let page = fs::read_to_string(pages.join(name)).expect(name);
         assert!(page.contains(".SH"), "{name}");
     }
-    assert!(
-        fs::read_to_string(pages.join("bareflight-run.1")).expect("read").contains("concurrency")
-    );
+    let page = fs::read_to_string(pages.join("bareflight-run.1")).expect("read");
+    assert!(page.contains("concurrency"));
+    assert!(page.contains(".SH SYNOPSIS\nbareflight run [TARGET] [\\-\\-concurrency N"), "{page}");
     let nowhere = run(&out, &["man", "/proc/no"]);
     assert_eq!(nowhere.status.code(), Some(1));
     assert!(words(&nowhere.stderr).contains("/proc/no"));

@@ -37,6 +37,20 @@ fn a_line_of_another_benchmark_is_planned_under_our_names() {
 }
 
 #[test]
+fn what_a_line_was_read_as_is_told_once_where_the_program_starts_itself_again() {
+    let out = tempfile::tempdir().expect("a folder");
+    let typed = ["local:dummy-pico", "--concurrency", "1", "-n", "2", "-s", "D(4,2)"];
+    let ran = run(&out, &typed);
+    let told = words(&ran.stderr);
+    assert_eq!(
+        told.matches("`local:dummy-pico` as `--target local:dummy-pico`").count(),
+        1,
+        "{told}"
+    );
+    assert!(words(&ran.stdout).contains("dummy-pico"), "{told}");
+}
+
+#[test]
 fn an_address_alone_is_asked_as_an_openai_server() {
     let out = tempfile::tempdir().expect("a folder");
     for address in [

@@ -40,7 +40,7 @@ const RUN: &[(&str, &str)] =
 const SCREENS: [Screen; 6] = [
     Screen {
         command: "run",
-        usage: "bareflight run [TARGET] [--concurrency N,… | --rate R,… | --batch] [FLAGS]",
+        usage: "bareflight run [TARGET] [--concurrency N | --rate R | --batch] [FLAGS]",
         flags: RUN,
         examples: &[
             "bareflight run               # first look: a random model on this CPU",
@@ -124,6 +124,11 @@ const SCREENS: [Screen; 6] = [
     },
 ];
 
+/// How a command is typed, in a line; `None` where its flags are few.
+pub fn usage_of(command: &str) -> Option<&'static str> {
+    SCREENS.iter().find(|screen| screen.command == command).map(|screen| screen.usage)
+}
+
 /// The screen of a command; `None` where its whole help is short.
 pub fn of_command(command: &Command) -> Option<String> {
     let screen = SCREENS.iter().find(|screen| screen.command == command.get_name())?;
@@ -196,7 +201,7 @@ pub fn of_program(program: &Command) -> String {
     }
     let _infallible = write!(
         text,
-        "  {ALSO}\n\nBegin with `bareflight run`, or with a server: `bareflight http://localhost:8000`\n`bareflight run -h` has ten flags, `--help` has all\nTopics: `bareflight help {}`\n",
+        "  {ALSO}\n\nBegin with `bareflight run`, or a server: `bareflight http://localhost:8000`\n`bareflight run -h` has ten flags, `--help` has all\nTopics: `bareflight help {}`\n",
         Topic::ALL.map(Topic::name).join("|")
     );
     text

@@ -188,13 +188,11 @@ impl<'a> Reader<'a> {
     fn take_word(&mut self, word: OsString) -> Result<(), SpellingError> {
         let before = self.words.last().and_then(|it| it.to_str()).unwrap_or_default();
         let is_value = bare::takes_the_next(before, self.command);
-        match word.to_str().filter(|word| !is_value && bare::is_target(word)) {
-            Some(target) => self.take_bare_target(target),
-            None => {
-                self.words.push(word);
-                Ok(())
-            }
+        if let Some(target) = word.to_str().filter(|word| !is_value && bare::is_target(word)) {
+            return self.take_bare_target(target);
         }
+        self.words.push(word);
+        Ok(())
     }
 
     fn take_bare_target(&mut self, name: &str) -> Result<(), SpellingError> {
