@@ -24,7 +24,7 @@ use crate::cli::run::{
 use crate::cli::setting_key;
 use crate::cli::twin;
 use crate::cli::typed::{RunArgs, Settings};
-use crate::cli::upload;
+use crate::cli::upload::{self, Written};
 use crate::cli::workers;
 use crate::console;
 use crate::experiment::comparison_files::{Manifest, write_comparison, write_sides};
@@ -141,13 +141,14 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
     upload::check(&sides)?;
     let failure = |error: anyhow::Error| (Exit::Failure, error);
     let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
-    match launched::start_for_sides(&mut sides, &stop)? {
+    let written = match launched::start_for_sides(&mut sides, &stop)? {
         None => measure(arguments, sides, &stop, None),
         Some(mut server) => {
             let outcome = measure(arguments, sides, &stop, Some(&mut server));
             launched::end(server, &stop, outcome)
         }
-    }
+    }?;
+    Ok(written.upload(&stop))
 }
 
 /// Measures sides whose servers are there.
@@ -156,7 +157,7 @@ fn measure(
     mut sides: Vec<Resolved>,
     stop: &Stop,
     mut server: Option<&mut LaunchedServer>,
-) -> Coded<Exit> {
+) -> Coded<Written> {
     let mut ready = blocks::prepare(&mut sides, arguments.blocks)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
     for (side, opening) in sides.iter().zip(&mut ready.openings) {
@@ -237,7 +238,8 @@ fn measure(
     let codes: Vec<Code> = sides.iter().flat_map(|side| side.deny.iter().copied()).collect();
     let denied = tell_denied_notes(comparison::notes(&comparison), &codes);
     let exit = Exit::of_sides(&runs, denied.or(gate_exit(&comparison)));
-    Ok(upload::after(&sides[0], directory.path(), stop, exit))
+    let directory = directory.path().to_owned();
+    Ok(Written { resolved: sides.swap_remove(0), directory, exit })
 }
 
 /// Settings that let a profiler look, or do something between points, are refused where targets are held against each other.

@@ -7,16 +7,18 @@ use clap::Args;
 
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::run::print;
+use crate::cli::spelling;
 use crate::doctor::check_result::Status;
 use crate::doctor::{DoctorOptions, PlannedLoad, Probe, examine, render};
 use crate::observe::gpu::peaks;
+use crate::targets::registry;
 use crate::workload::scenario::Scenario;
 
 /// What the machine should be fit for.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
-    /// A server, to look at the way to it: connections, keep-alive, delays of 40 ms
-    #[arg(value_name = "URL")]
+    /// A server, to look at the way to it (connections, keep-alive, delays of 40 ms), or a target
+    #[arg(value_name = "URL|TARGET")]
     pub url: Option<String>,
     /// A target as `run` takes it: what it needs and this machine lacks is then a failure
     #[arg(long, value_name = "KIND:NAME", conflicts_with = "url", env = "BAREFLIGHT_TARGET")]
@@ -75,10 +77,11 @@ pub fn run(arguments: &DoctorArgs) -> Coded<Exit> {
             return Err((Exit::Usage, anyhow!(sentence)));
         }
     }
+    let (target, url) = asked(arguments)?;
     let options = DoctorOptions {
-        target: arguments.target.clone(),
+        target,
         engine: arguments.engine.clone(),
-        url: arguments.url.clone(),
+        url,
         nvml_library: arguments.nvml_library.clone(),
         cuda_library: arguments.cuda_library.clone(),
         kv_fraction: arguments.kv_fraction,
@@ -94,4 +97,15 @@ pub fn run(arguments: &DoctorArgs) -> Coded<Exit> {
     let text = if arguments.json { render::json(&report) } else { render::text(&report) };
     print(&text).map_err(|error| (Exit::Failure, error))?;
     Ok(if report.status() == Status::Fail { Exit::Preflight } else { Exit::Ok })
+}
+
+/// The target and the address that are looked at: a word alone may be either, and an address is a target as for `run`.
+fn asked(arguments: &DoctorArgs) -> Coded<(Option<String>, Option<String>)> {
+    let url = arguments.url.clone();
+    let target = arguments.target.as_deref().map(spelling::with_kind);
+    let Some(target) = target.or_else(|| url.clone().filter(|url| spelling::has_kind(url))) else {
+        return Ok((None, url));
+    };
+    registry::named(&target).map_err(|error| (Exit::Usage, error.into()))?;
+    Ok((Some(target), None))
 }

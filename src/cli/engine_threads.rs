@@ -9,6 +9,14 @@ use crate::host;
 use crate::settings::Resolved;
 use crate::targets::registry;
 
+/// Set where this program has started itself again.
+const DONE: &str = "BAREFLIGHT_THREADS_SET";
+
+/// Whether the first start has said already what there is to say of the command line.
+pub fn has_started_again() -> bool {
+    std::env::var_os(DONE).is_some()
+}
+
 /// The embedded engine's arithmetic reads its number of threads from the environment, once, before it starts. A process
 /// cannot safely change its own environment, so it starts itself again with the one it needs. From then on every embedded
 /// engine among the sides records its number, so that a machine with other cores can repeat it.
@@ -16,13 +24,12 @@ use crate::targets::registry;
 /// # Errors
 /// When this program cannot find or start itself.
 pub fn ensure(sides: &mut [Resolved]) -> Coded<()> {
-    const DONE: &str = "BAREFLIGHT_THREADS_SET";
     let Some(first) = sides.iter().find(|side| is_embedded(&side.target)) else { return Ok(()) };
     let threads = first
         .engine
         .threads
         .map_or_else(bareflight_engine::default_threads, |threads| threads as usize);
-    if std::env::var_os(DONE).is_some() {
+    if has_started_again() {
         set_resolved_threads(sides, threads);
         return Ok(());
     }

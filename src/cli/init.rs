@@ -12,6 +12,7 @@ use crate::cli::exit::{Coded, Exit};
 use crate::cli::resolve::resolve;
 use crate::cli::run;
 use crate::cli::spelling;
+use crate::console::shell_word;
 use crate::settings::{DEFAULT_SCENARIO, DEFAULT_TARGET};
 
 /// Answers that are known already; what is missing is asked, or has its default with `--yes`.
@@ -112,8 +113,9 @@ pub fn init(arguments: &InitArgs) -> Coded<Exit> {
         .with_context(|| format!("`{}` cannot be written", path.display()))
         .map_err(|error| (Exit::Failure, error))?;
     let said = format!(
-        "{} is written; `bareflight plan --config {0}` shows what it comes to, `bareflight run --config {0}` measures it\n",
-        path.display()
+        "{} is written; `bareflight plan --config {1}` shows what it comes to, `bareflight run --config {1}` measures it\n",
+        path.display(),
+        shell_word::path(path)
     );
     run::print(&said).map_err(|error| (Exit::Failure, error))?;
     Ok(Exit::Ok)

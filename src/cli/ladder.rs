@@ -18,7 +18,7 @@ use crate::cli::run::{
 };
 use crate::cli::twin;
 use crate::cli::typed::{RunArgs, Settings};
-use crate::cli::upload;
+use crate::cli::upload::{self, Written};
 use crate::cli::workers;
 use crate::clock::{self, Nanos};
 use crate::experiment::comparison_files::{Manifest, write_ladder, write_sides};
@@ -109,10 +109,11 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
     };
     let served = twin.as_ref().zip(server.as_mut());
     let outcome = climb(arguments, &own.unwrap_or(settings), engine, served, &stop);
-    match server {
+    let written = match server {
         Some(server) => launched::end(server, &stop, outcome),
         None => outcome,
-    }
+    }?;
+    Ok(written.upload(&stop))
 }
 
 /// Measures every rung, with the engine's own server where it is there.
@@ -122,7 +123,7 @@ fn climb(
     engine: Resolved,
     mut twin: Option<(&Resolved, &mut LaunchedServer)>,
     stop: &Stop,
-) -> Coded<Exit> {
+) -> Coded<Written> {
     let failure = |error: anyhow::Error| (Exit::Failure, error);
     let load = engine.loads[0].to_string();
     let directory =
@@ -202,7 +203,8 @@ fn climb(
     show(&directory, &ladder).map_err(failure)?;
     let denied = tell_denied_notes(notes(&ladder), &engine.deny);
     let exit = Exit::of_sides(&runs, denied);
-    Ok(upload::after(&engine, directory.path(), stop, exit))
+    let directory = directory.path().to_owned();
+    Ok(Written { resolved: engine, directory, exit })
 }
 
 /// The rung of the engine itself, which all others are made from.

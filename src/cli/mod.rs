@@ -29,7 +29,6 @@ pub mod search;
 pub mod serve;
 pub mod setting_key;
 pub mod shell;
-mod shell_word;
 pub mod spelling;
 pub mod suggestion;
 pub mod translate;

@@ -46,19 +46,21 @@ fn dispatch() -> Coded<Exit> {
     }
     columns::fit_results_to_terminal();
     let words = host::arguments();
-    let mut program = help::shorten(serve::hide_run_flags(Cli::clap_command()), &words);
+    let program = serve::hide_run_flags(Cli::clap_command());
     let respelled =
         spelling::respell(words, &program).map_err(|error| (Exit::Usage, error.into()))?;
+    let mut program = help::shorten(program, &respelled.words);
     let typed = below_zero::tie_to_flags(respelled.words);
-    let parsed = environment::parse(&mut program, typed)
-        .map_err(suggestion::with_remedy)
+    let parsed = environment::parse(&mut program, typed.clone())
+        .map_err(|error| suggestion::with_remedy(error, &typed))
         .and_then(|matches| Cli::from_arg_matches(&matches).map(|cli| (cli, matches)));
     let (cli, matches) = match parsed {
         Ok(parsed) => parsed,
         Err(message) => return print_parser_message(&message),
     };
     let typed = matches.subcommand().map_or(&matches, |(_, typed)| typed);
-    if !respelled.told.is_empty() && !is_quiet(typed) {
+    let is_told = is_quiet(typed) || engine_threads::has_started_again();
+    if !respelled.told.is_empty() && !is_told {
         console::print_notice(format_args!("read {}", respelled.told.join(", ")));
     }
     execute(cli.command, program, typed)

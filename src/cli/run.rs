@@ -187,9 +187,11 @@ fn without_result(point: &PointReport) -> Option<String> {
 /// Naming a target that does not exist is a slip of the keyboard, everything else is found on the way.
 pub(super) fn preflight_exit(error: &PreflightError) -> Exit {
     match error {
-        PreflightError::Target(TargetError::Unknown { .. } | TargetError::Elsewhere { .. }) => {
-            Exit::Usage
-        }
+        PreflightError::Target(
+            TargetError::Unknown { .. }
+            | TargetError::Incomplete { .. }
+            | TargetError::Elsewhere { .. },
+        ) => Exit::Usage,
         _ => Exit::Preflight,
     }
 }

@@ -18,7 +18,7 @@ use crate::cli::run::{
     Screen, experiment_exit, preflight_exit, print, publish, tell_denied, tell_denied_notes,
 };
 use crate::cli::typed::{RunArgs, Settings};
-use crate::cli::upload;
+use crate::cli::upload::{self, Written};
 use crate::cli::workers;
 use crate::clock::Nanos;
 use crate::console;
@@ -99,17 +99,18 @@ pub fn run(arguments: &SearchArgs, matches: &ArgMatches) -> Coded<Exit> {
     engine_log::set_up(std::slice::from_mut(&mut begun.resolved), Destination::RunDirectory)?;
     upload::check([&begun.resolved])?;
     let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
-    match launched::start(&mut begun.resolved, &stop)? {
+    let written = match launched::start(&mut begun.resolved, &stop)? {
         None => search_on(begun, &stop, None),
         Some(mut server) => {
             let outcome = search_on(begun, &stop, Some(&mut server));
             launched::end(server, &stop, outcome)
         }
-    }
+    }?;
+    Ok(written.upload(&stop))
 }
 
 /// Searches on a target that is there.
-fn search_on(mut begun: Begun, stop: &Stop, server: Option<&mut LaunchedServer>) -> Coded<Exit> {
+fn search_on(mut begun: Begun, stop: &Stop, server: Option<&mut LaunchedServer>) -> Coded<Written> {
     let failure = |error: anyhow::Error| (Exit::Failure, error);
     let mut ready = preflight::prepare(&mut begun.resolved)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
@@ -170,7 +171,8 @@ fn search_on(mut begun: Begun, stop: &Stop, server: Option<&mut LaunchedServer>)
     let is_denied = of_search || !artefacts::denied(&run).is_empty();
     let is_less = matches!(exit, Exit::Ok | Exit::SloMissed);
     let exit = if is_denied && is_less { Exit::Invalid } else { exit };
-    Ok(upload::after(&resolved, directory.path(), stop, exit))
+    let directory = directory.path().to_owned();
+    Ok(Written { resolved, directory, exit })
 }
 
 /// Loads that miss are part of every search; only one that no load meets has missed.

@@ -177,7 +177,9 @@ pub fn serve(arguments: &ServeArgs, program: &Command, matches: &ArgMatches) -> 
 
 fn target_exit(error: &TargetError) -> Exit {
     match error {
-        TargetError::Unknown { .. } | TargetError::Elsewhere { .. } => Exit::Usage,
+        TargetError::Unknown { .. }
+        | TargetError::Incomplete { .. }
+        | TargetError::Elsewhere { .. } => Exit::Usage,
         TargetError::Unusable { .. }
         | TargetError::Impossible { .. }
         | TargetError::Refused { .. }

@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::Command;
 use clap::builder::PossibleValuesParser;
 use clap_complete::Shell;
+use clap_mangen::Man;
 
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::{help, run};
@@ -74,7 +75,33 @@ pub fn write_manual(program: Command, folder: &Path) -> Coded<Exit> {
 
 fn write_pages(program: Command, folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
-    clap_mangen::generate_to(program.disable_help_subcommand(true), folder)
+    let mut program = program.disable_help_subcommand(true);
+    program.build();
+    write_page(&program, folder)
+}
+
+fn write_page(command: &Command, folder: &Path) -> io::Result<()> {
+    for below in command.get_subcommands().filter(|command| !command.is_hide_set()) {
+        write_page(below, folder)?;
+    }
+    let page = Man::new(command.clone());
+    let mut text = Vec::new();
+    page.render(&mut text)?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let text = match help::usage_of(command.get_name()) {
+        Some(usage) => with_synopsis(&text, usage),
+        None => text,
+    };
+    std::fs::write(folder.join(page.get_filename()), text)
+}
+
+/// The page with this synopsis: a list of all the flags of a command that measures would fill a screen, and says nothing.
+fn with_synopsis(page: &str, usage: &str) -> String {
+    const BEGINS: &str = ".SH SYNOPSIS\n";
+    let Some((before, rest)) = page.split_once(BEGINS) else { return page.to_owned() };
+    let Some((_, after)) = rest.split_once(".SH ") else { return page.to_owned() };
+    let usage = usage.replace('-', "\\-");
+    format!("{before}{BEGINS}{usage}\n.SH {after}")
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::cli::exit::{Coded, Exit};
-use crate::cli::shell_word::quoted;
 use crate::console;
+use crate::console::shell_word::quoted;
 use crate::issue::stop::Stop;
 use crate::settings::Resolved;
 use crate::settings::upload_place::UploadPlace;
@@ -61,6 +61,21 @@ pub(super) fn check<'a>(sides: impl IntoIterator<Item = &'a Resolved>) -> Coded<
 
 fn check_build(place: &UploadPlace) -> Coded<()> {
     upload::check_build(place).map_err(|error| (Exit::Usage, error.into()))
+}
+
+/// An experiment whose directory is written. Whatever server was started for it is to be stopped before the upload: until then
+/// its log and `launch.json` are not whole.
+pub(super) struct Written {
+    pub(super) resolved: Resolved,
+    pub(super) directory: PathBuf,
+    pub(super) exit: Exit,
+}
+
+impl Written {
+    /// Uploads it where it was asked for.
+    pub(super) fn upload(&self, stop: &Stop) -> Exit {
+        after(&self.resolved, &self.directory, stop, self.exit)
+    }
 }
 
 /// Uploads the directory of an experiment that has ended so, where it was asked for. What was measured decides the exit code, and

@@ -2,6 +2,7 @@
 
 pub mod columns;
 pub mod keeper;
+pub mod shell_word;
 pub mod streams;
 pub mod terminal;
 

@@ -1,6 +1,7 @@
 //! Checks of the network path to a server: reachability, round trip, keep-alive, delayed acknowledgements.
 
 use crate::clock::Nanos;
+use crate::console::shell_word::quoted;
 use crate::doctor::check_result::{Area, Check, CheckResult};
 use crate::doctor::exchange::{Exchange, NetworkFacts};
 
@@ -37,11 +38,11 @@ fn reach(facts: &NetworkFacts) -> CheckResult {
     let place = &facts.place;
     match (&facts.failure, facts.status) {
         (Some(sentence), _) => {
-            check.fail(format!("`{place}`: {sentence}"), format!("curl -v {place}"))
+            check.fail(format!("`{place}`: {sentence}"), format!("curl -v {}", quoted(place, "")))
         }
         (None, Some(status @ 500..)) => check.warn(
             format!("`{place}` answers with status {status}"),
-            format!("read the server's log; then: curl -v {place}"),
+            format!("read the server's log; then: curl -v {}", quoted(place, "")),
         ),
         (None, Some(status)) => check.pass(format!("`{place}` answers (status {status})")),
         (None, None) => check.pass(format!("`{place}` accepts connections")),

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::console::shell_word::{self, quoted};
+
 /// What was found instead of an engine. Displayed as what it is, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Mistaken {
@@ -13,7 +15,7 @@ pub enum Mistaken {
     #[error(
         "`{}` is a checkpoint of TensorRT-LLM and no engine yet: build one with `trtllm-build --checkpoint_dir {} \
          --output_dir ENGINE_DIR`, and name that folder",
-        .0.display(), .0.display()
+        .0.display(), shell_word::path(.0)
     )]
     Checkpoint(PathBuf),
     /// A model as Hugging Face distributes it.
@@ -21,8 +23,8 @@ pub enum Mistaken {
         "`{}` is a Hugging Face model and no engine: make a checkpoint of it (`convert_checkpoint.py --model_dir {} \
          --output_dir CHECKPOINT`, in TensorRT-LLM's examples for its architecture) and an engine of that \
          (`trtllm-build --checkpoint_dir CHECKPOINT --output_dir ENGINE_DIR`), or run the model itself with \
-         `--target local:{}`",
-        .0.display(), .0.display(), .0.display()
+         `--target {}`",
+        .0.display(), shell_word::path(.0), quoted(&format!("local:{}", .0.display()), "")
     )]
     HuggingFace(PathBuf),
     /// A model repository of Triton, or one model of it.
@@ -192,7 +194,8 @@ fn triton(path: &Path) -> Option<String> {
         None => (first, below(path, Kind::Engine).first().map(|it| it.display().to_string())),
     };
     let name = model.file_name()?.to_string_lossy();
-    let served = format!("`--target triton-c:{}/{name}`", repository.display());
+    let target = format!("triton-c:{}/{name}", repository.display());
+    let served = format!("`--target {}`", quoted(&target, ""));
     Some(match engine {
         Some(engine) => {
             format!(
@@ -248,6 +251,16 @@ mod tests {
             said.contains("checkpoint") && said.contains("trtllm-build --checkpoint_dir /"),
             "{said}"
         );
+    }
+
+    #[test]
+    fn a_folder_with_spaces_is_one_word_of_the_commands_that_are_named() {
+        let at = |name: &str| PathBuf::from(format!("/models/{name}"));
+        let said = Mistaken::Checkpoint(at("my model")).to_string();
+        assert!(said.contains("--checkpoint_dir '/models/my model' --output_dir"), "{said}");
+        let said = Mistaken::HuggingFace(at("it's")).to_string();
+        assert!(said.contains(r"--model_dir '/models/it'\''s' --output"), "{said}");
+        assert!(said.contains(r"--target 'local:/models/it'\''s'`"), "{said}");
     }
 
     #[test]

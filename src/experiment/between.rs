@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 
 use crate::clock::{self, Nanos};
+use crate::console::shell_word::quoted;
 use crate::issue::stop::Stop;
 use crate::settings::Resolved;
 
@@ -34,8 +35,8 @@ pub fn command(given: &str, target: &str) -> Result<String, NoServer> {
     let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
     let after_scheme = url.find("://").map_or(0, |at| at + 3);
     let end = url[after_scheme..].find('/').map_or(url.len(), |at| after_scheme + at);
-    let address = format!("{}{path}", &url[..end]).replace('\'', "%27");
-    Ok(format!("curl --fail --silent --show-error --request POST '{address}'"))
+    let address = quoted(&format!("{}{path}", &url[..end]), "");
+    Ok(format!("curl --fail --silent --show-error --request POST {address}"))
 }
 
 /// Waits for `--cool-down` and runs `--between`; what went wrong, where something did.
@@ -72,7 +73,7 @@ mod tests {
         for target in ["openai:http://host:8000", "openai:http://host:8000/v1", "openai:host:8000"]
         {
             let line = of("vllm-reset", target).expect(target);
-            assert!(line.ends_with("POST 'http://host:8000/reset_prefix_cache'"), "{line}");
+            assert!(line.ends_with("POST http://host:8000/reset_prefix_cache"), "{line}");
         }
         assert!(
             of("sglang-flush", "openai:https://h/v1")

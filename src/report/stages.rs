@@ -8,12 +8,13 @@ use crate::report::figures::{ABSENT, figure};
 pub(in crate::report) fn rows(summary: &Summary) -> Option<(Vec<&'static str>, Vec<Vec<String>>)> {
     let first = summary.stages.first()?;
     let (level, latency) = match first.of {
-        StagesOf::Rate => ("rate", "latency, intended"),
-        StagesOf::Concurrency => ("slots", "latency"),
+        StagesOf::Rate => ("rate, req/s", "latency, intended, ms"),
+        StagesOf::Concurrency => ("slots", "latency, ms"),
     };
-    let mut header = vec!["stage", level, "ok/failed", "req/s", "output/s", "TTFT, ms", latency];
+    let mut header =
+        vec!["stage", level, "ok/failed", "done, req/s", "output, tokens/s", "TTFT, ms", latency];
     if first.of == StagesOf::Rate {
-        header.push("late, p99/max");
+        header.push("late, ms, p99/max");
     }
     Some((header, summary.stages.iter().map(row).collect()))
 }

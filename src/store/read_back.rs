@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::load::course::window_of;
 use crate::metrics::observed::ObservedPoint;
 use crate::metrics::point_records::{PointRecords, RecordsError, collect};
+use crate::metrics::summary::SCHEMA_VERSION;
 use crate::metrics::{Summary, iterations, kv_events, summarise_observed};
 use crate::record::iteration::Iteration;
 use crate::record::kv_event::KvTally;
@@ -27,8 +28,22 @@ pub enum ReadError {
     #[error("`{0}` cannot be read ({1}): name a run directory that `bareflight run` has made")]
     File(String, #[source] io::Error),
     /// The manifest is not one.
-    #[error("`{0}` is no manifest of this version of bareflight: {1}")]
+    #[error(
+        "`{0}` is no manifest of this version of bareflight ({1}): read the run with the version that made it, or copy its folder \
+         anew from where it was measured"
+    )]
     Manifest(String, #[source] serde_json::Error),
+    /// What is not known yet cannot be read rightly.
+    #[error(
+        "`{file}` was written by a newer bareflight (schema {found}, and this one knows {known}): read the run with that",
+        known = SCHEMA_VERSION
+    )]
+    Newer {
+        /// The manifest.
+        file: String,
+        /// Its schema.
+        found: u32,
+    },
     /// Rows or deliveries of a point.
     #[error(transparent)]
     Point(#[from] StoredPointError),
@@ -63,6 +78,7 @@ impl ReadError {
         match self {
             Self::File(..)
             | Self::Manifest(..)
+            | Self::Newer { .. }
             | Self::Point(StoredPointError::Open(..))
             | Self::Damaged { .. } => self,
             Self::Point(_)
@@ -184,5 +200,10 @@ fn read_manifest(directory: &RunDirectory) -> Result<Manifest, ReadError> {
     let path = directory.file(file::MANIFEST);
     let name = path.display().to_string();
     let text = fs::read_to_string(&path).map_err(|error| ReadError::File(name.clone(), error))?;
-    serde_json::from_str(&text).map_err(|error| ReadError::Manifest(name, error))
+    let manifest: Manifest =
+        serde_json::from_str(&text).map_err(|error| ReadError::Manifest(name.clone(), error))?;
+    match manifest.schema_version {
+        found if found > SCHEMA_VERSION => Err(ReadError::Newer { file: name, found }),
+        _ => Ok(manifest),
+    }
 }

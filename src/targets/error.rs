@@ -11,6 +11,16 @@ pub enum TargetError {
         /// What can be typed instead.
         remedy: String,
     },
+    /// Its kind is known, and what it names is missing, or has no place.
+    #[error("target `{given}` has {what} behind its kind: write {usage}")]
+    Incomplete {
+        /// What was typed.
+        given: String,
+        /// What is wrong: `no name`, or `a name`.
+        what: &'static str,
+        /// How a target of its kind is written.
+        usage: &'static str,
+    },
     /// Its engine lives in another program, which does not hold this one.
     #[error("target `{given}` is not in this program: {remedy}")]
     Elsewhere {

@@ -112,8 +112,17 @@ fn bad_input_is_one_error_that_names_the_thing_and_nothing_is_run() {
     let out = tempfile::tempdir().expect("a folder");
     let missing = out.path().join("no-such-model").display().to_string();
     let missing = format!("local:{missing}");
-    let cases: [(&[&str], i32, &str); 16] = [
+    let cases: [(&[&str], i32, &str); 21] = [
         (&["run", "--target", "warp:9"], 2, "warp:9"),
+        (
+            &["run", "--target", "sim:"],
+            2,
+            "`sim:` has no name behind its kind: write `sim:PROFILE`",
+        ),
+        (&["run", "--target", "openai"], 2, "write `openai:URL`"),
+        (&["run", "--target", "null:x"], 2, "`null:x` has a name behind its kind: write `null:`"),
+        (&["doctor", "--target", "warp:9"], 2, "warp:9"),
+        (&["doctor", "trtllm:"], 2, "`trtllm:ENGINE_DIR`"),
         (&["run", "--target", "sim:no-such-profile"], 3, "no-such-profile"),
         (&["run", "--target", &missing], 3, "no-such-model"),
         (&["run", "--target", &missing], 3, "`local:dummy-nano`"),

@@ -137,6 +137,25 @@ fn rows_that_were_taken_out_or_given_twice_make_no_other_run() {
 }
 
 #[test]
+fn a_run_of_another_version_is_told_with_what_reads_it() {
+    let out = TempDir::new().expect("a folder");
+    let folder = measured(&out);
+    let version = |text: &str, number: &str| {
+        let (before, after) = text.split_once("\"schema_version\": ").expect("it has one");
+        format!(
+            "{before}\"schema_version\": {number}{}",
+            after.trim_start_matches(char::is_numeric)
+        )
+    };
+    let newer = with(&folder, "manifest.json", as_text(|text| version(text, "999")));
+    let told = told_of(&newer);
+    assert!(told.contains("newer bareflight (schema 999"), "{told}");
+    let cut = with(&folder, "manifest.json", |bytes| bytes[..bytes.len() / 2].to_vec());
+    let told = told_of(&cut);
+    assert!(told.contains("manifest.json") && told.contains("copy its folder"), "{told}");
+}
+
+#[test]
 fn a_comparison_with_a_damaged_run_names_it() {
     let out = TempDir::new().expect("a folder");
     let folder = measured(&out);

@@ -8,6 +8,8 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::serve_process::Serving;
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_bareflight");
 const ALL: &str = "aiperf,genai-perf,benchmark-serving,genai-bench,trtllm-bench,mlperf,hlog,md";
 
@@ -130,6 +132,42 @@ fn exports_and_pictures_are_made_again_byte_for_byte() {
     let folder = run.to_str().expect("a plain path");
     bareflight(base.path(), &["report", folder, "--export", ALL, "--plots", "svg"]);
     assert_eq!(read(), before);
+}
+
+#[test]
+fn exports_of_a_server_name_the_endpoint_that_was_asked() {
+    let base = tempfile::tempdir().expect("a folder");
+    let tokenizer = base.path().join("tokenizer");
+    let tokenizer = tokenizer.to_str().expect("a plain path");
+    let serving = Serving::start(&["--target", "sim:null", "--write-tokenizer", tokenizer]);
+    let triton = format!("triton:{}/tensorrt_llm", serving.grpc);
+    let (http, chat) = (serving.openai.as_str(), ["--tokenizer", tokenizer]);
+    for (target, more, service, path, backend) in [
+        (http, &chat[..], "openai-chat", "v1/chat/completions", "openai-chat"),
+        (http, &["--endpoint", "completions"], "openai-completions", "v1/completions", "openai"),
+        (&triton, &[], "triton-tensorrtllm", "", "openai"),
+    ] {
+        let load =
+            ["--concurrency", "2", "-n", "8", "--scenario", "D(8,4)", "-q", "--out", service];
+        let arguments = [&["run", target, "--export", ALL], &load[..], more].concat();
+        let ran = bareflight(base.path(), &arguments);
+        let run = base.path().join(service);
+        assert!(run.is_dir(), "{service}: {}", err(&ran));
+        let exports = found(&run, "").join("exports");
+        let folder = found(&exports.join("genai-perf"), &format!("-{service}-concurrency2"));
+        assert_eq!(json(&folder.join("profile_export.json"))["endpoint"], path);
+        let config = &json(&folder.join("profile_export_genai_perf.json"))["input_config"];
+        let named = format!(
+            "{}-{}",
+            config["service_kind"].as_str().expect("a kind"),
+            config["endpoint_type"].as_str().expect("an endpoint")
+        );
+        assert_eq!(named, service);
+        let bench = found(&exports.join("benchmark-serving"), "qps");
+        let name = bench.file_name().expect("a name").to_string_lossy().into_owned();
+        assert!(name.starts_with(&format!("{backend}-infqps")), "{name}");
+        assert_eq!(json(&bench)["backend"], backend);
+    }
 }
 
 #[test]

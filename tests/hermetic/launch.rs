@@ -499,6 +499,20 @@ fn a_flag_of_a_launch_without_one_is_refused() {
     assert!(!out.path().join("runs").exists(), "nothing was begun");
 }
 
+/// Where `--upload` brings copies.
+fn lab(out: &TempDir) -> String {
+    format!("file://{}/lab", out.path().display())
+}
+
+/// What the server wrote last, and how it ended, are in the copy too.
+fn assert_uploaded_after_the_end(out: &TempDir, folder: &Path) {
+    let copy = out.path().join("lab").join(folder.file_name().expect("a name"));
+    for name in ["launch.json", "server.log"] {
+        assert_eq!(read(&copy, name), read(folder, name), "{name}");
+    }
+    assert_eq!(launch_file(&copy)["stopped_by"], "SIGINT");
+}
+
 #[test]
 fn a_comparison_starts_the_server_that_one_of_its_sides_asks() {
     let out = TempDir::new().expect("a folder");
@@ -506,6 +520,7 @@ fn a_comparison_starts_the_server_that_one_of_its_sides_asks() {
         .args(["compare", "--launch", &serving(""), "--blocks", "2", "--target", "sim:null"])
         .args(["--target", "openai:http://127.0.0.1:{port}/v1", "--set", "B:endpoint=completions"])
         .args(&LOAD[2..])
+        .args(["--upload", &lab(&out)])
         .current_dir(out.path())
         .output()
         .expect("the binary runs");
@@ -514,6 +529,7 @@ fn a_comparison_starts_the_server_that_one_of_its_sides_asks() {
     let folder = directory(&out);
     assert_gone(&folder);
     assert!(folder.join("comparison.json").exists());
+    assert_uploaded_after_the_end(&out, &folder);
     let output = Command::new(PROGRAM)
         .args(["compare", "--launch", &serving(""), "--target", "sim:null", "--target", "null:"])
         .current_dir(out.path())
@@ -531,6 +547,7 @@ fn a_search_starts_its_server_and_stops_it() {
         .args(["search", "--launch", &serving(""), "--slo", "e2e.p50<5s", "--max-probes", "3"])
         .args(["--search", "concurrency", "--flood", "2", "--requests", "20", "--warmup", "1"])
         .args(["--endpoint", "completions", "--scenario", "D(4,4)"])
+        .args(["--upload", &lab(&out)])
         .current_dir(out.path())
         .output()
         .expect("the binary runs");
@@ -539,6 +556,7 @@ fn a_search_starts_its_server_and_stops_it() {
     let folder = directory(&out);
     assert!(folder.join("search.json").exists(), "{message}");
     assert_gone(&folder);
+    assert_uploaded_after_the_end(&out, &folder);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Flags of other benchmarks at the command line: read as ours, told, and never silently something else.
 
+use std::fs;
 use std::process::{Command, Output};
 
 use crate::support::left_behind::{in_one_line, words};
@@ -36,10 +37,29 @@ fn a_line_of_another_benchmark_is_planned_under_our_names() {
 }
 
 #[test]
+fn what_a_line_was_read_as_is_told_once_where_the_program_starts_itself_again() {
+    let out = tempfile::tempdir().expect("a folder");
+    let typed = ["local:dummy-pico", "--concurrency", "1", "-n", "2", "-s", "D(4,2)"];
+    let ran = run(&out, &typed);
+    let told = words(&ran.stderr);
+    assert_eq!(
+        told.matches("`local:dummy-pico` as `--target local:dummy-pico`").count(),
+        1,
+        "{told}"
+    );
+    assert!(words(&ran.stdout).contains("dummy-pico"), "{told}");
+}
+
+#[test]
 fn an_address_alone_is_asked_as_an_openai_server() {
     let out = tempfile::tempdir().expect("a folder");
-    for address in [&["-u", "127.0.0.1:9"][..], &["--target", "http://127.0.0.1:9"]] {
-        let asked = run(&out, &[&["run", "--concurrency", "1"], address].concat());
+    for address in [
+        &["run", "-u", "127.0.0.1:9"][..],
+        &["run", "--target", "http://127.0.0.1:9"],
+        &["run", "http://127.0.0.1:9"],
+        &["http://127.0.0.1:9"],
+    ] {
+        let asked = run(&out, &[address, &["--concurrency", "1"]].concat());
         let said = words(&asked.stderr);
         assert_eq!(asked.status.code(), Some(3), "{said}");
         assert!(said.contains("openai:") && said.contains("127.0.0.1:9"), "{said}");
@@ -57,12 +77,21 @@ fn vllm_s_number_of_prompts_is_told_not_to_be_ours() {
 }
 
 #[test]
-fn a_mistyped_flag_gets_the_one_that_was_meant_or_the_benchmark_that_has_it() {
+fn a_word_that_nobody_knows_gets_what_was_meant_or_the_benchmark_that_has_it() {
     let out = tempfile::tempdir().expect("a folder");
+    for folder in ["a model", "a run", "here:8000"] {
+        fs::create_dir(out.path().join(folder)).expect("made");
+    }
+    fs::write(out.path().join("a run/manifest.json"), "{}").expect("written");
     for (typed, meant) in [
         (&["--concurency", "4"][..], "'--concurrency'"),
         (&["--service-kind", "openai"], "`bareflight translate -- genai-perf profile …`"),
         (&["--zzz"], "`bareflight run --help`"),
+        (&["gpt2"], "`--model gpt2`"),
+        (&["a model"], "--target 'local:a model'"),
+        (&["a run"], "`bareflight report 'a run'`"),
+        (&["http://a", "null:"], "`bareflight compare http://a null:`"),
+        (&["here:8000"], "`--target here:8000`"),
         (&["--rate", "1", "--request-rate", "1"], "are the same setting"),
     ] {
         let refused = run(&out, &[&["run"], typed].concat());

@@ -63,7 +63,7 @@ fn under_a_cap_the_lateness_of_each_stage_is_told() {
     let late = |stage: usize| point["stages"][stage]["late_ms"]["max"].as_f64().expect("late");
     assert!(late(1) > 100.0, "{} {}", late(0), late(1));
     assert!(late(1) > 2.0 * late(0), "{} {}", late(0), late(1));
-    assert!(printed.contains("late, p99/max"), "{printed}");
+    assert!(printed.contains("late, ms, p99/max"), "{printed}");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use clap::{Args, Command};
 
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::run;
+pub use screens::usage_of;
 use topics::Topic;
 pub use wrapped::{Line, Page};
 

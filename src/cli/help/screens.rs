@@ -11,7 +11,7 @@ use super::wrapped::{Line, Page};
 #[cfg(test)]
 pub const HEIGHT: usize = 24;
 /// Columns of it.
-pub const WIDTH: usize = 100;
+pub const WIDTH: usize = 80;
 
 /// One command's screen.
 struct Screen {
@@ -22,18 +22,15 @@ struct Screen {
     examples: &'static [&'static str],
 }
 
-const TARGET: (&str, &str) =
-    ("target", "what answers: local:…, sim:…, trtllm:DIR, openai:URL, triton:HOST/MODEL");
+const TARGET: (&str, &str) = ("target", "what answers: http://…, local:…, sim:…, trtllm:DIR");
 const CONCURRENCY: (&str, &str) = ("concurrency", "requests in flight; a point for each number");
-const RATE: (&str, &str) = ("rate", "arrivals per second instead; a point for each number");
+const RATE: (&str, &str) = ("rate", "arrivals per second instead; a point for each");
 const REQUESTS: (&str, &str) = ("requests", "requests of each point; 700 certify a p99");
 const DURATION: (&str, &str) = ("duration", "or how long each point sends, e.g. 60s");
-const SCENARIO: (&str, &str) =
-    ("scenario", "lengths in tokens: 'D(128,64)', 'N(480,240)/(300,150)'");
-const WORKLOAD: (&str, &str) =
-    ("workload", "prompts of a file or a trace: sharegpt:FILE, mooncake:FILE");
+const SCENARIO: (&str, &str) = ("scenario", "lengths: 'D(128,64)', 'N(480,240)/(300,150)' tokens");
+const WORKLOAD: (&str, &str) = ("workload", "prompts of a file: sharegpt:FILE, mooncake:FILE");
 const MODEL: (&str, &str) = ("model", "the model's name, where a server has several");
-const SLO: (&str, &str) = ("slo", "what a good request meets, e.g. 'ttft<200ms,itl<20ms': goodput");
+const SLO: (&str, &str) = ("slo", "goodput: what meets 'ttft<200ms,itl<20ms'");
 const OUT: (&str, &str) = ("out", "where run directories are made (default: runs)");
 const CONFIG: (&str, &str) = ("config", "settings from a TOML file; flags win over it");
 
@@ -43,28 +40,26 @@ const RUN: &[(&str, &str)] =
 const SCREENS: [Screen; 6] = [
     Screen {
         command: "run",
-        usage: "bareflight run [--target KIND:NAME] [--concurrency N,… | --rate R,… | --batch] [FLAGS]",
+        usage: "bareflight run [TARGET] [--concurrency N | --rate R | --batch] [FLAGS]",
         flags: RUN,
         examples: &[
-            "bareflight run                              # first look: a random model on this CPU",
-            "bareflight run -u http://localhost:8000 --concurrency 1,8,32 --isl 512 --osl 128 -n 700",
-            "bareflight run --target trtllm:ENGINE_DIR --rate 5,10 --duration 60s --slo 'ttft<200ms'",
+            "bareflight run               # first look: a random model on this CPU",
+            "bareflight run http://localhost:8000 --concurrency 1,8 --isl 512 --osl 128",
+            "bareflight run trtllm:ENGINE_DIR --rate 5,10 -d 60s --slo 'ttft<200ms'",
         ],
     },
     Screen {
         command: "plan",
         usage: "bareflight plan [the flags of run]",
         flags: RUN,
-        examples: &[
-            "bareflight plan --rate 5,10 --duration 60s   # every value and where it comes from",
-        ],
+        examples: &["bareflight plan --rate 5,10 -d 60s   # every value and its origin"],
     },
     Screen {
         command: "compare",
-        usage: "bareflight compare --target A --target B [FLAGS]  or  bareflight compare RUN_DIR RUN_DIR",
+        usage: "bareflight compare TARGET TARGET… [FLAGS] | RUN_DIR RUN_DIR",
         flags: &[
             TARGET,
-            ("blocks", "times that every side plays, in turns; 5 or more for a verdict"),
+            ("blocks", "times that every side plays; 5 or more decide"),
             ("margin", "differences within this share count as none"),
             ("fail_if", "end with code 6 if worse by more, e.g. 'ttft_p99>5%'"),
             ("set", "change a setting of one side: B:max_batch_size=4"),
@@ -74,18 +69,16 @@ const SCREENS: [Screen; 6] = [
             MODEL,
             OUT,
         ],
-        examples: &[
-            "bareflight compare --target trtllm:ENGINE_DIR --target openai:http://localhost:8000",
-        ],
+        examples: &["bareflight compare trtllm:ENGINE_DIR http://localhost:8000"],
     },
     Screen {
         command: "search",
-        usage: "bareflight search --slo 'ttft.p99<2s,tpot.p99<40ms' [FLAGS]",
+        usage: "bareflight search [TARGET] --slo 'ttft.p99<2s,tpot.p99<40ms' [FLAGS]",
         flags: &[
             TARGET,
             ("slo", "what a load must meet: ttft.p99<2s,tpot.p99<40ms"),
             ("axis", "what is searched over: rate or concurrency"),
-            ("precision", "how close the highest that meets and the lowest that misses are"),
+            ("precision", "how close the limits from below and above are"),
             ("max_probes", "probes at most"),
             ("resume", "go on with a search that was ended"),
             DURATION,
@@ -93,32 +86,30 @@ const SCREENS: [Screen; 6] = [
             MODEL,
             OUT,
         ],
-        examples: &[
-            "bareflight search -u http://localhost:8000 --slo 'ttft.p99<500ms' --isl 512 --osl 128",
-        ],
+        examples: &["bareflight search http://localhost:8000 --slo 'ttft.p99<500ms' --isl 512"],
     },
     Screen {
         command: "ladder",
-        usage: "bareflight ladder --target ENGINE [FLAGS]",
+        usage: "bareflight ladder ENGINE [FLAGS]",
         flags: &[
-            ("target", "the engine: local:…, sim:…, trtllm:DIR; every rung is made from it"),
+            ("target", "the engine: local:…, sim:…, trtllm:DIR"),
             ("blocks", "times that every rung plays, in turns"),
             CONCURRENCY,
             REQUESTS,
             DURATION,
             SCENARIO,
-            ("tokenizer", "tokenizer of the model, for the rungs that speak text"),
+            ("tokenizer", "of the model, for the rungs that speak text"),
             SLO,
             CONFIG,
             OUT,
         ],
-        examples: &["bareflight ladder --target local:dummy-nano --concurrency 4"],
+        examples: &["bareflight ladder local:dummy-nano --concurrency 4"],
     },
     Screen {
         command: "serve",
-        usage: "bareflight serve --target ENGINE [FLAGS]",
+        usage: "bareflight serve ENGINE [FLAGS]",
         flags: &[
-            ("target", "what is served: local:…, sim:PROFILE, trtllm:DIR, null:"),
+            ("target", "what is served: local:…, sim:…, trtllm:DIR, null:"),
             ("host", "address to listen on (default: 127.0.0.1)"),
             ("port", "port for OpenAI's protocol (default: 8000)"),
             ("grpc_port", "port for Triton's protocol (default: 8001)"),
@@ -129,17 +120,19 @@ const SCREENS: [Screen; 6] = [
             ("kv_tokens", "KV-cache capacity in tokens"),
             ("api_key_file", "file with the key that clients must send"),
         ],
-        examples: &["bareflight serve --target local:dummy-nano --port 8000"],
+        examples: &["bareflight serve local:dummy-nano --port 8000"],
     },
 ];
+
+/// How a command is typed, in a line; `None` where its flags are few.
+pub fn usage_of(command: &str) -> Option<&'static str> {
+    SCREENS.iter().find(|screen| screen.command == command).map(|screen| screen.usage)
+}
 
 /// The screen of a command; `None` where its whole help is short.
 pub fn of_command(command: &Command) -> Option<String> {
     let screen = SCREENS.iter().find(|screen| screen.command == command.get_name())?;
-    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
-    let about = Page::of(WIDTH).render(&[Line::Text(about)]);
-    let about = about.lines().map(str::trim).collect::<Vec<_>>().join("\n");
-    let mut text = format!("{about}\n\nUsage: {}\n\n", screen.usage);
+    let mut text = format!("{}\n\nUsage: {}\n\n", about(command), screen.usage);
     for (id, words) in screen.flags {
         let Some(flag) = command.get_arguments().find(|flag| flag.get_id() == *id) else {
             continue;
@@ -159,11 +152,20 @@ pub fn of_command(command: &Command) -> Option<String> {
     Some(text)
 }
 
+/// What a command is for, in lines that fit.
+fn about(command: &Command) -> String {
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    let about = Page::of(WIDTH).render(&[Line::Text(about)]);
+    about.lines().map(str::trim).collect::<Vec<_>>().join("\n")
+}
+
 /// `-n, --requests N|Nx`.
 fn spelt(flag: &Arg) -> String {
     let short = flag.get_short().map_or_else(|| "    ".to_owned(), |it| format!("-{it}, "));
     let long = flag.get_long().unwrap_or_default();
     let value = flag.get_value_names().and_then(|names| names.first());
+    // What may stand before a value is for the whole help.
+    let value = value.map(|name| name.split_once(']').map_or(name.as_str(), |(_, needed)| needed));
     let value = value.map_or_else(String::new, |name| format!(" {name}"));
     format!("{short}--{long}{value}")
 }
@@ -180,21 +182,18 @@ const COMMANDS: &[(&str, &str)] = &[
     ("import", "results of other tools beside ours"),
     ("inspect", "look into an engine, a model or a profile without loading it"),
     ("workload", "look into a dataset or a trace"),
-    ("adapter", "hold an adapter of an engine in Python against its contract"),
     ("serve", "an engine of this process over OpenAI's and Triton's protocols"),
     ("translate", "our command for one of another benchmark"),
     ("init", "five questions, and a settings file"),
     ("help", "a topic, or a command"),
-    ("explain", "what a warning means and what mends it"),
 ];
 
 /// Commands that people know to look for.
-const ALSO: &str = "also: upload, schema, completions, man";
+const ALSO: &str = "also: explain, upload, adapter, schema, completions, man";
 
 /// The screen of the program.
 pub fn of_program(program: &Command) -> String {
-    let about = program.get_about().map(ToString::to_string).unwrap_or_default();
-    let mut text = format!("{about}\n\nUsage: bareflight COMMAND [FLAGS]\n\n");
+    let mut text = format!("{}\n\nUsage: bareflight COMMAND [FLAGS]\n\n", about(program));
     for (name, words) in COMMANDS {
         if program.find_subcommand(name).is_some() {
             let _infallible = writeln!(text, "  {name:12} {words}");
@@ -202,7 +201,7 @@ pub fn of_program(program: &Command) -> String {
     }
     let _infallible = write!(
         text,
-        "  {ALSO}\n\nBegin with `bareflight run`; `bareflight run -h` has ten flags, `--help` has all\nTopics: `bareflight help {}`\n",
+        "  {ALSO}\n\nBegin with `bareflight run`, or a server: `bareflight http://localhost:8000`\n`bareflight run -h` has ten flags, `--help` has all\nTopics: `bareflight help {}`\n",
         Topic::ALL.map(Topic::name).join("|")
     );
     text

@@ -82,12 +82,12 @@ fn targets() -> Vec<Line> {
     lines.extend([
         heading("Addresses"),
         text(
-            "A URL or HOST:PORT alone is `openai:`, and so is what `-u`, `--url`, `--api-base` and `--base-url` name. Without a path \
+            "`--target` may be left out. A URL or HOST:PORT is `openai:`, and so is what `-u`, `--url`, `--api-base` and `--base-url` name. Without a path \
              it is `/v1`; `--endpoint chat|completions|embeddings` says which endpoint is asked.",
         ),
         heading("Examples"),
         code("bareflight run --target sim:h200-llama3-8b-fp8 --concurrency 1,8,32"),
-        code("bareflight run -u http://localhost:8000 -m NAME --rate 5,10"),
+        code("bareflight run http://localhost:8000 -m NAME --rate 5,10"),
         code("bareflight run --target triton:localhost:8001/ensemble"),
         text("docs/targets/ has a page for each; `bareflight doctor --target …` tells what one lacks."),
     ]);
@@ -112,7 +112,7 @@ fn can(abilities: Abilities) -> String {
         (abilities.simulated, "simulated"),
         (abilities.scheduler_settings, "settings of a scheduler (`--max-batch-size`, …)"),
         (abilities.executor_settings, "settings of an executor (table `[engine]`)"),
-        (abilities.engine_stamps, "stamps of its own"),
+        (abilities.engine_stamps, "time stamps of the engine itself"),
     ];
     let told: Vec<&str> = parts.into_iter().filter(|(is, _)| *is).map(|(_, words)| words).collect();
     told.join("; ")

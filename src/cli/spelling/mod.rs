@@ -1,17 +1,20 @@
 //! Respelling of a command line: flags as other benchmarks write them become ours before they are parsed, and are told.
 
+mod bare;
 mod lists;
 mod table;
 mod target;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::Path;
 
 use clap::{ArgAction, Command};
 
-pub use target::with_kind;
+pub use target::{has_kind, with_kind};
 
 use crate::cli::typed::MEASURING;
+use crate::console::shell_word::quoted;
 use table::{ALIASES, Alias, Asked, Means};
 
 /// A command line in our own words.
@@ -49,9 +52,29 @@ pub enum SpellingError {
         /// What can be given.
         remedy: String,
     },
+    /// Two targets without a flag.
+    #[error(
+        "`{command}` measures one target, and `{first}` and `{second}` are two: `bareflight compare {} {}` measures them in turns",
+        quoted(.first, ""), quoted(.second, "")
+    )]
+    TwoTargets {
+        /// What was asked for.
+        command: String,
+        /// As it was typed first.
+        first: String,
+        /// As it was typed again.
+        second: String,
+    },
+    /// A word that is the name of a file too.
+    #[error("`{word}` is a target and a name in this folder: write `--target {}`, or `./{word}` for what lies here", quoted(.word, ""))]
+    TargetOrPath {
+        /// As it was typed.
+        word: String,
+    },
 }
 
-/// Reads aliases of the commands that measure, lists with spaces, names with underscores and targets without a kind.
+/// Reads aliases of the commands that measure, lists with spaces, names with underscores, and targets without a kind or without
+/// their flag. A target alone is to be measured.
 ///
 /// # Errors
 /// When one setting has two names, or an alias makes no sense.
@@ -59,7 +82,12 @@ pub fn respell(
     typed: impl IntoIterator<Item = OsString>,
     program: &Command,
 ) -> Result<Respelled, SpellingError> {
-    let typed: Vec<OsString> = typed.into_iter().collect();
+    let mut typed: Vec<OsString> = typed.into_iter().collect();
+    let is_command =
+        |word: &OsString| word.to_str().is_some_and(|name| program.find_subcommand(name).is_some());
+    if typed.get(1).is_some_and(|word| !is_command(word) && is_target(word)) {
+        typed.insert(1, "run".into());
+    }
     let name = typed.get(1).and_then(|word| word.to_str()).unwrap_or_default();
     let Some(command) =
         program.find_subcommand(name).filter(|it| MEASURING.contains(&it.get_name()))
@@ -88,6 +116,10 @@ pub fn show_aliases(command: Command) -> Command {
     })
 }
 
+fn is_target(word: &OsString) -> bool {
+    word.to_str().is_some_and(bare::is_target)
+}
+
 fn id_of(command: &Command, long: &str) -> Option<String> {
     let found = command.get_arguments().find(|flag| flag.get_long() == Some(long))?;
     Some(found.get_id().to_string())
@@ -108,19 +140,22 @@ struct Reader<'a> {
     told: Vec<String>,
     /// For each flag of ours, how it was spelt first.
     spelt: BTreeMap<String, String>,
+    /// A target without a flag.
+    bare_target: Option<String>,
 }
 
 impl<'a> Reader<'a> {
     fn new(command: &'a Command, typed: &[OsString]) -> Self {
         let (words, told) = (Vec::new(), Vec::new());
-        Self { command, asked: Asked::of(typed), words, told, spelt: BTreeMap::new() }
+        let asked = Asked::of(typed);
+        Self { command, asked, words, told, spelt: BTreeMap::new(), bare_target: None }
     }
 
     fn read(&mut self, typed: &[OsString]) -> Result<(), SpellingError> {
         let mut typed = typed.iter().cloned().peekable();
         while let Some(word) = typed.next() {
             let Some(flag) = word.to_str().and_then(Flag::of) else {
-                self.words.push(word);
+                self.take_word(word)?;
                 continue;
             };
             let mut value = || {
@@ -146,6 +181,42 @@ impl<'a> Reader<'a> {
                 self.words.push(word);
             }
         }
+        Ok(())
+    }
+
+    /// A short flag, the value of a flag, or a word alone.
+    fn take_word(&mut self, word: OsString) -> Result<(), SpellingError> {
+        let before = self.words.last().and_then(|it| it.to_str()).unwrap_or_default();
+        let is_value = bare::takes_the_next(before, self.command);
+        if let Some(target) = word.to_str().filter(|word| !is_value && bare::is_target(word)) {
+            return self.take_bare_target(target);
+        }
+        self.words.push(word);
+        Ok(())
+    }
+
+    fn take_bare_target(&mut self, name: &str) -> Result<(), SpellingError> {
+        if Path::new(name).exists() {
+            return Err(SpellingError::TargetOrPath { word: name.to_owned() });
+        }
+        if self.takes_one_target()
+            && let Some(first) = &self.bare_target
+        {
+            return Err(SpellingError::TwoTargets {
+                command: self.command.get_name().to_owned(),
+                first: target::shown(first).to_owned(),
+                second: target::shown(name).to_owned(),
+            });
+        }
+        self.note("target", target::shown(name))?;
+        let whole = with_kind(name);
+        self.told.push(format!(
+            "`{}` as `--target {}`",
+            target::shown(name),
+            target::shown(&whole)
+        ));
+        self.words.extend(["--target".into(), whole.into()]);
+        self.bare_target = Some(name.to_owned());
         Ok(())
     }
 
@@ -199,16 +270,20 @@ impl<'a> Reader<'a> {
 
     /// Remembers how a flag of ours was spelt.
     fn note(&mut self, ours: &str, typed: &str) -> Result<(), SpellingError> {
-        let found = self.command.get_arguments().find(|flag| flag.get_long() == Some(ours));
         // Each side of a comparison may be spelt as it likes.
-        let sides = ours == "target"
-            && found.is_some_and(|flag| matches!(flag.get_action(), ArgAction::Append));
+        let sides = ours == "target" && !self.takes_one_target();
         let first = self.spelt.entry(ours.to_owned()).or_insert_with(|| typed.to_owned());
         if first == typed || sides {
             return Ok(());
         }
         let (first, second, ours) = (first.clone(), typed.to_owned(), ours.to_owned());
         Err(SpellingError::Twice { first, second, ours })
+    }
+
+    fn takes_one_target(&self) -> bool {
+        let mut flags = self.command.get_arguments();
+        let flag = flags.find(|flag| flag.get_long() == Some("target"));
+        !flag.is_some_and(|flag| matches!(flag.get_action(), ArgAction::Append))
     }
 }
 

@@ -8,13 +8,21 @@ const LOWEST_PORT: u16 = 80;
 
 /// The target with its kind; unchanged where it has one, or where it is no address.
 pub fn with_kind(target: &str) -> String {
-    let has_kind = registry::kind_of(target).is_some();
-    if !has_kind && is_address(target) { format!("{OPENAI}{target}") } else { target.to_owned() }
+    if !has_kind(target) && is_address(target) {
+        format!("{OPENAI}{target}")
+    } else {
+        target.to_owned()
+    }
 }
 
-/// The same of what can only be a URL.
+/// Whether its kind is one that there is.
+pub fn has_kind(target: &str) -> bool {
+    registry::kind_of(target).is_some()
+}
+
+/// With its kind, as `with_kind`, of what can only be a URL.
 pub fn of_url(url: &str) -> String {
-    if registry::kind_of(url).is_some() { url.to_owned() } else { format!("{OPENAI}{url}") }
+    if has_kind(url) { url.to_owned() } else { format!("{OPENAI}{url}") }
 }
 
 /// `http://…`, `https://…`, or `HOST:PORT` with or without a path.

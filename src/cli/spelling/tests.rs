@@ -117,6 +117,52 @@ fn an_address_alone_is_an_openai_server_and_a_kind_stays() {
 }
 
 #[test]
+fn a_target_may_stand_without_its_flag_and_without_a_command() {
+    for (typed, meant) in [
+        ("run http://h:1/v1 -q", "run --target openai:http://h:1/v1 -q"),
+        ("run -q local:dummy-nano", "run -q --target local:dummy-nano"),
+        ("run --concurrency 1 2 h:8000", "run --concurrency 1,2 --target openai:h:8000"),
+        ("run --requests 9 null: --batch", "run --requests 9 --target null: --batch"),
+        ("search --slo ttft<1s sim:x", "search --slo ttft<1s --target sim:x"),
+        ("compare http://a http://b", "compare --target openai:http://a --target openai:http://b"),
+        ("http://h:1 --concurrency 4", "run --target openai:http://h:1 --concurrency 4"),
+        ("local:dummy-nano", "run --target local:dummy-nano"),
+    ] {
+        assert_eq!(ours(&format!("bareflight {typed}")), format!("bareflight {meant}"));
+        let told = read(&format!("bareflight {typed}")).expect(typed).told.concat();
+        assert!(told.contains("as `--target "), "{typed}: {told}");
+    }
+}
+
+#[test]
+fn the_value_of_a_flag_and_the_words_of_other_commands_are_no_targets() {
+    for line in [
+        "bareflight run --model http://h",
+        "bareflight run -m http://h",
+        "bareflight run --upload file://x --server-metrics http://h:1/metrics",
+        "bareflight run gpt2 runs/a",
+        "bareflight compare a b",
+        "bareflight doctor http://h",
+        "bareflight upload a file:///b",
+        "bareflight report local:x",
+        "bareflight run -- http://h",
+        "bareflight gpt2",
+    ] {
+        assert_eq!(ours(line), line);
+    }
+}
+
+#[test]
+fn two_targets_without_a_flag_are_refused_with_the_command_that_measures_both() {
+    let error = read("bareflight run http://a null:").expect_err("two").to_string();
+    assert!(error.contains("`bareflight compare http://a null:` measures them"), "{error}");
+    let error = read("bareflight run --target null: http://a").expect_err("two").to_string();
+    assert!(error.contains("`--target` and `http://a` are the same setting"), "{error}");
+    let told = read("bareflight run http://me:secret@h").expect("read").told.concat();
+    assert!(!told.contains("secret"), "{told}");
+}
+
+#[test]
 fn a_password_in_an_address_is_not_told() {
     let told = read("bareflight run --url http://me:secret@h --target2 x").expect("read").told;
     assert!(!told.concat().contains("secret"), "{told:?}");

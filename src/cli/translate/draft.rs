@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::cli::shell_word::quoted;
+use crate::console::shell_word::quoted;
 
 /// perf_analyzer's own, where only a percentage is given.
 const DEFAULT_INTERVAL: &str = "5s";

@@ -56,24 +56,42 @@ pub enum Command {
     Run(Box<MeasureArgs>),
     /// Resolve everything and run nothing: what would be measured, and where each value comes from
     Plan(Box<RunArgs>),
+    /// Compare targets: blocks of one plan on each in turns, ratios with intervals, a verdict against a margin
+    Compare(Box<CompareArgs>),
+    /// Find the highest rate or concurrency that meets objectives: bracket, bisection, a limit with an interval
+    Search(Box<SearchArgs>),
+    /// Measure what each layer adds: harness, bridge, engine, text, and a server over HTTP and gRPC, in turns
+    Ladder(Box<LadderArgs>),
+    /// Look whether this machine is fit to measure: what is in the way, why it matters, what mends it
+    Doctor(DoctorArgs),
     /// Make the reports of a run directory again from its records, or show several runs side by side
     Report(ReportArgs),
     /// Show results of other tools, beside each other and beside runs of ours
     Import(ImportArgs),
+    /// Upload a run directory to an object store or a folder, or go on with an upload that was ended
+    Upload(UploadArgs),
+    /// Serve an engine of this process over OpenAI's and Triton's protocols
+    Serve(Box<ServeArgs>),
+    /// Print our command for one of another benchmark, and what has no counterpart
+    Translate(TranslateArgs),
+    /// Ask five questions and write a settings file with comments
+    Init(InitArgs),
     /// Look at what would be loaded, without loading it
     Inspect(InspectArgs),
     /// Look at a dataset or a trace: lengths, prefix reuse, arrivals
     Workload(WorkloadArgs),
-    /// Serve an engine of this process over OpenAI's and Triton's protocols
-    Serve(Box<ServeArgs>),
-    /// Look whether this machine is fit to measure: what is in the way, why it matters, what mends it
-    Doctor(DoctorArgs),
-    /// Compare targets: blocks of one plan on each in turns, ratios with intervals, a verdict against a margin
-    Compare(Box<CompareArgs>),
-    /// Measure what each layer adds: harness, bridge, engine, text, and a server over HTTP and gRPC, in turns
-    Ladder(Box<LadderArgs>),
     /// Look after an adapter of an engine in Python (see docs/PYTHON_ENGINES.md)
     Adapter(AdapterArgs),
+    /// Explain a topic, or a command with all its flags
+    Help(HelpArgs),
+    /// Explain a warning: what it means, why it matters, what helps
+    Explain(ExplainArgs),
+    /// Print the JSON schema of `summary.json`, or of another document
+    Schema {
+        /// Which document
+        #[arg(value_enum, default_value_t)]
+        of: Document,
+    },
     /// Print completions for a shell: `eval "$(bareflight completions bash)"`
     Completions {
         /// Which shell
@@ -84,24 +102,6 @@ pub enum Command {
         /// Where to
         #[arg(default_value = "man1")]
         folder: PathBuf,
-    },
-    /// Print our command for one of another benchmark, and what has no counterpart
-    Translate(TranslateArgs),
-    /// Find the highest rate or concurrency that meets objectives: bracket, bisection, a limit with an interval
-    Search(Box<SearchArgs>),
-    /// Upload a run directory to an object store or a folder, or go on with an upload that was ended
-    Upload(UploadArgs),
-    /// Ask five questions and write a settings file with comments
-    Init(InitArgs),
-    /// Explain a warning: what it means, why it matters, what helps
-    Explain(ExplainArgs),
-    /// Explain a topic, or a command with all its flags
-    Help(HelpArgs),
-    /// Print the JSON schema of `summary.json`, or of another document
-    Schema {
-        /// Which document
-        #[arg(value_enum, default_value_t)]
-        of: Document,
     },
 }
 
@@ -203,6 +203,9 @@ pub struct RunArgs {
 /// Everything about a run that may go on where one was ended.
 #[derive(Debug, Args)]
 pub struct MeasureArgs {
+    /// All that a configuration file can say too.
+    #[command(flatten)]
+    pub run: RunArgs,
     /// Go on with a run of cells that was ended: its folder. Finished cells stay as they are, and its settings are used
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub resume: Option<PathBuf>,
@@ -217,9 +220,6 @@ pub struct MeasureArgs {
         conflicts_with_all = ["workers_listen", "resume"]
     )]
     pub worker_of: Option<String>,
-    /// All that a configuration file can say too.
-    #[command(flatten)]
-    pub run: RunArgs,
 }
 
 /// Distribution of the gaps between arrivals.

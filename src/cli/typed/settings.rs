@@ -38,7 +38,7 @@ use crate::workload::scenario::Scenario;
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case", default)]
 pub struct Settings {
-    /// What answers: `local:dummy-nano`, `local:MODEL_DIR`, `sim:PROFILE`, `trtllm:ENGINE_DIR`, `openai:URL`, `triton:HOST:PORT/MODEL`, `triton-c:REPOSITORY/MODEL`, `null:`, or `text:` before an engine in this process
+    /// What answers: `local:dummy-nano`, `local:MODEL_DIR`, `sim:PROFILE`, `trtllm:ENGINE_DIR`, `openai:URL`, `triton:HOST:PORT/MODEL`, `triton-c:REPOSITORY/MODEL`, `null:`, or `text:` before an engine in this process; may stand without its flag
     #[arg(long, value_name = "KIND:NAME", env = "BAREFLIGHT_TARGET")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::MeasuredCells;
+use crate::console::shell_word::quoted;
 use crate::load::plan::Plan;
 use crate::settings::Resolved;
 use crate::store::cells_index::{CellEntry, CellNumbers, CellState, CellsIndex};
@@ -40,7 +41,7 @@ pub enum ResumeError {
         now: String,
     },
     /// No cell has numbers.
-    #[error("no cell of `{0}` was measured: go on with `bareflight run --resume {0}`")]
+    #[error("no cell of `{}` was measured: go on with `bareflight run --resume {}`", .0, quoted(.0, ""))]
     NothingMeasured(String),
     /// A finished cell cannot be read.
     #[error("cell `{0}` cannot be read: {1}; remove its folder to measure it again")]

@@ -103,7 +103,7 @@ fn input_config(run: &ExportRun, point: &ExportPoint) -> Value {
     }
     json!({
         "models": {"items": [{"name": run.model()}]},
-        "endpoint": {"urls": [], "type": "chat", "streaming": point.entry.facts.streaming},
+        "endpoint": {"urls": [], "type": run.service().aiperf, "streaming": point.entry.facts.streaming},
         "phases": [phase],
     })
 }

@@ -6,8 +6,6 @@ use super::answers::Answer;
 use super::sample::Sample;
 use super::{ExportFile, ExportPoint, ExportRun, Exported, json_file, per_second, provenance};
 
-const BACKEND: &str = "openai";
-
 pub(super) fn render(run: &ExportRun) -> Exported {
     let mut exported = Exported::default();
     for point in &run.points {
@@ -48,15 +46,16 @@ fn file_name(run: &ExportRun, point: &ExportPoint) -> String {
     let concurrency =
         point.concurrency().map_or_else(String::new, |it| format!("-concurrency{it}"));
     let model = run.model().rsplit('/').next().unwrap_or_default();
-    format!("{BACKEND}-{rate}qps{concurrency}-{model}-{}.json", run.date())
+    let backend = run.service().backend;
+    format!("{backend}-{rate}qps{concurrency}-{model}-{}.json", run.date())
 }
 
 fn document(run: &ExportRun, point: &ExportPoint) -> Value {
     let mut document = Map::new();
     let mut put = |key: &str, value: Value| document.insert(key.to_owned(), value);
     put("date", run.date().into());
-    put("endpoint_type", BACKEND.into());
-    put("backend", BACKEND.into());
+    put("endpoint_type", run.service().backend.into());
+    put("backend", run.service().backend.into());
     put("label", Value::Null);
     put("model_id", run.model().into());
     put("tokenizer_id", run.model().into());

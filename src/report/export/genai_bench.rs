@@ -182,7 +182,8 @@ fn workbook(metadata: &Value, documents: &mut [Document]) -> Result<ExportFile, 
 fn file_name(run: &ExportRun, point: &ExportPoint, concurrency: u32) -> String {
     let scenario = scenario(run).replace(['/', ','], "_").replace(['(', ')'], "");
     let seconds = point.duration_s().round() as u64;
-    format!("{scenario}_text-to-text_num_concurrency_{concurrency}_time_{seconds}s.json")
+    let task = run.service().task;
+    format!("{scenario}_{task}_num_concurrency_{concurrency}_time_{seconds}s.json")
 }
 
 fn document(run: &ExportRun, point: &ExportPoint, concurrency: u32) -> Value {
@@ -281,7 +282,7 @@ fn metadata(run: &ExportRun) -> Value {
         "api_model_name": run.model(),
         "server_model_tokenizer": null,
         "model": run.model(),
-        "task": "text-to-text",
+        "task": run.service().task,
         "num_concurrency": [],
         "batch_size": [1],
         "iteration_type": "num_concurrency",

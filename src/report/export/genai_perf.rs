@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::answers::Answer;
 use super::sample::Sample;
+use super::service::Service;
 use super::{
     ExportPoint, ExportRun, Exported, by_point, json_file, per_second, provenance, text_file,
 };
@@ -27,8 +28,9 @@ pub(super) fn render(run: &ExportRun) -> Exported {
     });
     // The tool's own name of a folder of artefacts.
     let model = run.model().replace('/', "_");
+    let Service { kind, endpoint, .. } = run.service();
     for file in &mut exported.files {
-        file.path = format!("{model}-openai-chat-{}", file.path);
+        file.path = format!("{model}-{kind}-{endpoint}-{}", file.path);
     }
     exported
 }
@@ -108,8 +110,8 @@ fn input_config(run: &ExportRun, point: &ExportPoint) -> Value {
         "model": [run.model()],
         "formatted_model_name": run.model(),
         "backend": run.manifest.target.kind,
-        "endpoint_type": "chat",
-        "service_kind": "openai",
+        "endpoint_type": run.service().endpoint,
+        "service_kind": run.service().kind,
         "streaming": point.entry.facts.streaming,
         "concurrency": point.concurrency(),
         "request_rate": point.rate(),
@@ -231,8 +233,8 @@ fn profile(run: &ExportRun, point: &ExportPoint) -> Value {
             "window_boundaries": [starts.iter().min(), ends.iter().max()],
         }],
         "version": "2.51.0",
-        "service_kind": "openai",
-        "endpoint": "v1/chat/completions",
+        "service_kind": run.service().kind,
+        "endpoint": run.service().path,
         (provenance::KEY): provenance::value(run, point),
     })
 }

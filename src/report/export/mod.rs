@@ -15,6 +15,7 @@ pub mod markdown;
 mod mlperf;
 pub(in crate::report) mod provenance;
 pub mod sample;
+mod service;
 mod trtllm_bench;
 mod workbook;
 
@@ -29,6 +30,7 @@ use crate::settings::export::ExportFormat;
 use crate::store::manifest::{Manifest, PointEntry};
 use crate::store::run_directory::file;
 use answers::Answer;
+use service::Service;
 
 /// A file, as it will be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +104,10 @@ impl<'a> ExportRun<'a> {
     /// The model, as other tools name it.
     fn model(&self) -> &str {
         self.manifest.target.model()
+    }
+
+    fn service(&self) -> Service {
+        Service::of(&self.manifest.target)
     }
 
     /// Nanoseconds since 1970. The first request is taken to have been sent when the run began, which is a little late.

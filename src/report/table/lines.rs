@@ -21,7 +21,8 @@ impl ColumnTable {
     fn width(&self, column: usize) -> usize {
         let cells = self.rows.iter().filter_map(|row| row.get(column));
         let lines = cells.chain(&self.header[column..=column]).flat_map(|cell| cell.lines());
-        let around = if column == 0 { 3 } else { 1 };
+        // Two before the names and one at the end of the line, and a gap of two before each of the others.
+        let around = if column == 0 { 3 } else { 2 };
         around + lines.map(width).max().unwrap_or(0)
     }
 
@@ -209,6 +210,14 @@ mod tests {
         assert!(text.lines().all(|line| width(line) <= 60), "{text}");
         assert_eq!(text.matches("TTFT mean, ms").count(), 2, "{text}");
         assert!(row.iter().all(|cell| text.contains(cell)), "{text}");
+        // Up to its own width it is never wider than a line, and from there on it is whole.
+        let whole = printed_within(&table, 200);
+        let own = whole.lines().map(width).max().unwrap();
+        for most in 40..=200 {
+            let text = printed_within(&table, most);
+            assert!(text.lines().all(|line| width(line) <= most), "{most}: {text}");
+            assert_eq!(text == whole, most >= own, "{most} of {own}: {text}");
+        }
         // The word stays with its ratio.
         assert!(
             text.lines().any(|line| line.contains("1.262") && line.contains("undecided")),

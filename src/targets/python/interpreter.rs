@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::console::shell_word;
 use crate::host::VERSION;
 use crate::targets::python::engine_end::EngineEnd;
 use crate::targets::python::host::{Asked, PythonHost};
@@ -95,7 +96,10 @@ impl Interpreter {
     }
 
     fn remedy(&self) -> String {
-        format!("run `{} -m pip install .` in bareflight's source folder", self.0.display())
+        format!(
+            "run `{} -m pip install .` in bareflight's source folder",
+            shell_word::path(&self.0)
+        )
     }
 }
 
@@ -124,7 +128,7 @@ impl PythonHost for Interpreter {
 impl Interpreter {
     /// What this program does not do for another environment.
     fn itself(&self, command: &str) -> String {
-        let path = self.0.display();
+        let path = shell_word::path(&self.0);
         format!("`{command}` looks at its own environment: run `{path} -m bareflight {command}`")
     }
 }

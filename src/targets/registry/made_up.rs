@@ -85,7 +85,7 @@ mod tests {
         let unknown = describe("no-such:x", &engine, &served).err().expect("no such kind");
         assert!(help().contains("made-up:NAME") && unknown.to_string().contains("made-up:NAME"));
         let missing = describe("made-up:", &engine, &served).err().expect("no argument");
-        assert!(missing.to_string().contains("`made-up:` is not known"), "{missing}");
+        assert!(missing.to_string().contains("write `made-up:NAME`"), "{missing}");
 
         let mut asked =
             settings("target = 'made-up:x'\nconcurrency = [1]\nrequests = 2\nscenario = 'D(8,2)'");

@@ -216,13 +216,25 @@ pub fn describe(
     settings: &EngineSettings,
     served: &ServedSettings,
 ) -> Result<Named, TargetError> {
-    let found =
-        kind_of(target).filter(|(kind, name)| kind.has_argument != name.argument.is_empty());
-    let Some((kind, name)) = found else {
-        let remedy = format!("use {}", help());
-        return Err(TargetError::Unknown { given: target.to_owned(), remedy });
-    };
+    let (kind, name) = named(target)?;
     (kind.describe)(&name, settings, served)
+}
+
+/// The kind of a target, and what it names of it.
+///
+/// # Errors
+/// When the name means nothing, or says too little or too much of its kind.
+pub fn named(target: &str) -> Result<(&'static Kind, TargetName<'_>), TargetError> {
+    let given = target.to_owned();
+    // `sim` is as near to `sim:PROFILE` as `sim:` is.
+    let kind = find(target).or_else(|| kind_of(target).map(|(kind, _)| kind));
+    let Some(kind) = kind else {
+        return Err(TargetError::Unknown { given, remedy: format!("use {}", help()) });
+    };
+    let what = if kind.has_argument { "no name" } else { "a name" };
+    kind_of(target)
+        .filter(|(kind, name)| kind.has_argument != name.argument.is_empty())
+        .ok_or(TargetError::Incomplete { given, what, usage: kind.help })
 }
 
 #[cfg(test)]

@@ -16,6 +16,9 @@ pub struct AwsProfile {
 const NEEDS_THE_TOOL: [&str; 4] =
     ["sso_session", "sso_start_url", "credential_process", "role_arn"];
 
+/// Key, secret and session token.
+pub type Keys<'a> = (&'a str, &'a str, Option<&'a str>);
+
 impl AwsProfile {
     /// The profile that `AWS_PROFILE` names, or the default one; one that is named and not there is an error.
     ///
@@ -60,7 +63,7 @@ impl AwsProfile {
     ///
     /// # Errors
     /// Where the profile leads to keys on a way that only AWS's own tool goes.
-    pub fn keys(&self) -> Result<Option<(&str, &str, Option<&str>)>, StoreError> {
+    pub fn keys(&self) -> Result<Option<Keys<'_>>, StoreError> {
         let secret = self.get("aws_secret_access_key");
         if let Some((key, secret)) = self.get("aws_access_key_id").zip(secret) {
             return Ok(Some((key, secret, self.get("aws_session_token"))));

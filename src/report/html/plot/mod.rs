@@ -215,7 +215,7 @@ impl Chart {
         svg.push_str("</g>");
     }
 
-    /// Names beside points: right, left or below, wherever there is room in the picture and no other name; one that
+    /// Names beside points: right, left or below on three sides, wherever there is room in the picture and no other name; one that
     /// finds none is left to the pointer.
     fn draw_names(&self, frame: &Frame, svg: &mut String) {
         let width_of = |text: &str| text.chars().count() as f64 * LETTER;
@@ -225,8 +225,13 @@ impl Chart {
             let (x, y) = (frame.x.at(point.x), frame.y.at(point.y));
             let width = width_of(&point.name);
             // Left edge and base line.
-            let places =
-                [(x + 8.0, y - 4.0), (x - 8.0 - width, y - 5.0), (x - width / 2.0, y + 17.0)];
+            let places = [
+                (x + 8.0, y - 4.0),
+                (x - 8.0 - width, y - 5.0),
+                (x - width / 2.0, y + 17.0),
+                (x + 8.0, y + 15.0),
+                (x - 8.0 - width, y + 15.0),
+            ];
             let is_free = |(left, base): &(f64, f64)| {
                 let inside =
                     *left > frame::LEFT && left + width < self.size.0 && *base < frame.bottom;

@@ -1,4 +1,6 @@
-//! Words of a command line as a POSIX shell takes them.
+//! Words of a command line as a POSIX shell takes them: every command that is suggested has its words from here.
+
+use std::path::Path;
 
 /// As a shell takes it for one word: as it stands where it holds only plain letters and these, else in quotation marks.
 pub fn quoted(word: &str, also_plain: &str) -> String {
@@ -9,6 +11,11 @@ pub fn quoted(word: &str, also_plain: &str) -> String {
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
     }
+}
+
+/// A path as one word of a command that somebody may paste.
+pub fn path(path: &Path) -> String {
+    quoted(&path.to_string_lossy(), "")
 }
 
 #[cfg(test)]
