@@ -60,6 +60,10 @@ pub fn make_desk(py: Python<'_>, end: EngineEnd) -> PyResult<Bound<'_, PyAny>> {
         desk.orders.note_iterations(only(given)?);
         Ok(given.py().None())
     })?;
+    put(c"kv_events", |desk, given| {
+        desk.orders.note_kv_events(only(given)?);
+        Ok(given.py().None())
+    })?;
     put(c"opened", |desk, given| {
         desk.orders.note_open(only(given)?);
         Ok(given.py().None())

@@ -52,6 +52,7 @@ class Desk:
         self.to_cancel: list[int] = []
         self.in_flight: set[int] = set()
         self.statistics: list[dict[str, Any]] = []
+        self.blocks: list[dict[str, Any]] = []
         self.failure: str | None = None
         self.opened_at = 0
         self.facts: Any = None
@@ -109,6 +110,9 @@ class Desk:
 
     def iterations(self, texts: list[str]) -> None:
         self.statistics += [json.loads(text) for text in texts]
+
+    def kv_events(self, texts: list[str]) -> None:
+        self.blocks += [json.loads(text) for text in texts]
 
     def opened(self, facts: Any = None) -> None:
         self.opened_at, self.facts = time.monotonic_ns(), facts
