@@ -286,10 +286,22 @@ def cancel(engine: Adapter, desk: Any, index: int) -> None:
         desk.deliver(time.monotonic_ns(), [], [], [], [(index, "cancelled", None, None)])
 
 
-def deliver(desk: Any, step: tuple) -> bool:
-    """Hands over what a step gave. Returns whether orders wait."""
+def obey(engine: Adapter, desk: Any, orders: tuple[list, list, list, bool], refused: dict[int, str]) -> bool:
+    """Does what was taken from the desk. Returns whether the engine is to be closed."""
+    to_prepare, added, cancelled, stop = orders
+    if to_prepare:
+        prepare(engine, desk, to_prepare, refused)
+    for index in added:
+        add(engine, desk, index, refused)
+    for index in cancelled:
+        cancel(engine, desk, index)
+    return stop
+
+
+def deliver(desk: Any, step: tuple) -> None:
+    """Hands over what a step gave."""
     try:
-        return desk.deliver(*step)
+        desk.deliver(*step)
     except RuntimeError as error:  # Its words are bareflight's.
         raise EngineFailed(str(error)) from error
     except Exception as error:
@@ -297,37 +309,32 @@ def deliver(desk: Any, step: tuple) -> bool:
 
 
 def loop(engine: Adapter, desk: Any, statistics: bool, kv_events: bool = False) -> None:
-    """Steps the engine until it is to be closed: orders between steps, one call per step."""
+    """Steps the engine until it is to be closed: orders between steps, one call per step.
+
+    Orders are taken before the output of a step is handed over, so that what it leads to, such as the next request of a closed
+    loop, waits for the step after, always: whether the issuer's thread gets a core within the microseconds between two steps
+    would else decide over one step of TTFT, for minutes in the same way.
+    """
     refused: dict[int, str] = {}
     tells = statistics or kv_events
     next_look = 0
-    orders = True
     where = "busy"
     try:
         while True:
             where = "busy"
-            busy = engine.busy()
-            if orders or not busy:
-                to_prepare, added, cancelled, stop = desk.take(0 if busy else IDLE_US)
-                if to_prepare:
-                    prepare(engine, desk, to_prepare, refused)
-                for index in added:
-                    add(engine, desk, index, refused)
-                for index in cancelled:
-                    cancel(engine, desk, index)
-                if stop:
-                    return
-                where = "busy"
-                busy = engine.busy()
-            orders = False
-            if busy:
+            if engine.busy():
                 where = "step"
                 step = engine.step()
+                orders = desk.take(0)
                 if tells and has_ends(step) and not engine.busy():
                     # Whoever waits for the last end reads them at once.
                     where = "iterations"
                     next_look = tell(engine, desk, statistics, kv_events)
-                orders = deliver(desk, step)
+                deliver(desk, step)
+            else:
+                orders = desk.take(IDLE_US)
+            if obey(engine, desk, orders, refused):
+                return
             if tells and time.monotonic_ns() >= next_look:
                 where = "iterations"
                 next_look = tell(engine, desk, statistics, kv_events)

@@ -73,7 +73,7 @@ class Desk:
         stop = not added and not cancelled and not self.in_flight
         return [], added, cancelled, stop
 
-    def deliver(self, at_ns: int, ids: list[int], counts: list[int], tokens: list[int], ended: list[Any]) -> bool:
+    def deliver(self, at_ns: int, ids: list[int], counts: list[int], tokens: list[int], ended: list[Any]) -> None:
         counts = counts or [1] * len(ids)
         if len(counts) != len(ids) or sum(counts) != len(tokens):
             raise Breach(f"{len(ids)} requests, {len(counts)} counts, {len(tokens)} tokens")
@@ -91,7 +91,6 @@ class Desk:
             shot.reason, shot.times = reason, times
             shot.blocks = rest[0] if rest else None
             self.in_flight.discard(index)
-        return bool(self.to_cancel or (self.waiting and len(self.in_flight) < self.concurrency) or not self.in_flight)
 
     def open_shot(self, index: int, what: str) -> Shot:
         if index not in self.in_flight:
