@@ -13,7 +13,7 @@ request; an exception in ``step`` or ``cancel`` is the end of the engine, and fa
 shown in its own words, any other exception with its type and place.
 
 ``settings`` has ``max_batch_size``, ``max_num_tokens``, ``max_queue_size``, ``kv_reuse``, ``kv_tokens``, ``chunked_context``,
-``cuda_graphs`` (None where nobody set them: the engine's own way), ``iteration_stats``, ``engine_stamps`` (whether they are wanted), and ``options``, which has the texts of
+``cuda_graphs``, ``kv_events`` (None where nobody set them: the engine's own way), ``iteration_stats``, ``engine_stamps`` (whether they are wanted), and ``options``, which has the texts of
 ``py:MODULE,KEY=VALUE`` and of ``--engine-arg KEY=VALUE``.
 
 docs/PYTHON_ENGINES.md has a worked example; ``bareflight adapter check MODULE`` holds an adapter against this contract.
@@ -76,7 +76,7 @@ class Adapter(ABC):
     """An engine, as bareflight drives it. Every method is called on one thread."""
 
     #: Settings that it honours, of ``max_batch_size``, ``max_num_tokens``, ``max_queue_size``, ``kv_reuse``, ``kv_tokens``,
-    #: ``chunked_context``, ``cuda_graphs``. Others are refused by their names where the user sets them.
+    #: ``chunked_context``, ``cuda_graphs``, ``kv_events``. Others are refused by their names where the user sets them.
     SETTINGS: frozenset[str] = frozenset()
     #: Options (``py:MODULE,KEY=VALUE``, ``--engine-arg KEY=VALUE``) that it honours; None takes any.
     OPTIONS: frozenset[str] | None = frozenset()
@@ -126,6 +126,12 @@ class Adapter(ABC):
         """Statistics of iterations since the last call, each a JSON object with ``iteration``, ``at_ns``, ``latency_ns``, ``active``,
         ``queued``, ``completed`` and, or null, ``max_batch_size``, ``batch``, ``kv``. Called between steps, at most every 20 ms, and
         only where they are wanted."""
+        return []
+
+    def kv_events(self) -> list[str]:
+        """What happened to blocks of the KV cache since the last call, each a JSON object of `kv_events.jsonl` without its instants
+        (`bareflight.kv_events` makes them). Called as ``iterations``, and only where ``--kv-events`` asks for it: its number is the room
+        of a buffer, where the engine has one."""
         return []
 
     @classmethod

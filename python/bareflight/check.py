@@ -1,135 +1,148 @@
-"""Conformance test of an adapter: `bareflight adapter check MODULE[,KEY=VALUE…]` runs it without a clock and holds it against
-the contract."""
+"""Conformance test of an adapter: `bareflight adapter check MODULE[,KEY=VALUE…]`.
+
+The engine runs in a child process, so that one that hangs, crashes or ends its process is named too. The child says on a pipe
+which method it calls next, and in the end what it found.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
 import time
-from array import array
 from typing import Any
 
-from bareflight import host
-from bareflight.adapter import REASONS, Adapter, Request
+from bareflight import conformance, host
 
-REQUESTS = 8
-#: Of the first request; each one has one more than the one before.
-TOKENS = 5
-DEADLINE_S = 60
-#: What every iteration says.
-ITERATION = frozenset({"iteration", "at_ns", "latency_ns", "active", "queued", "completed"})
-#: The last one is cancelled.
-CANCELLED = REQUESTS - 1
+#: How long one call may take; opening an engine may read a large model.
+PATIENCE_S = {"open": 3_600.0}
+COMMON_PATIENCE_S = 90.0
+#: Between two looks at a child that says nothing.
+LOOK_S = 0.2
 
 
-def settings_of(options: dict[str, str]) -> dict[str, Any]:
-    """Settings as bareflight hands them over, with none set."""
-    return {**host.DEFAULTS, "iteration_stats": True, "engine_stamps": True, "options": options}
-
-
-def check(module: str, model: str, options: dict[str, str]) -> tuple[bool, str]:
+def check(module: str, model: str, options: dict[str, str], patience_s: float = COMMON_PATIENCE_S) -> tuple[bool, str]:
     """Whether an adapter keeps the contract, and what breaks it otherwise."""
+    reads, writes = os.pipe()
+    command = [sys.executable, "-m", "bareflight.check", module, model, json.dumps(options), str(writes)]
     try:
-        faults = faults_of(host.find(module), model, settings_of(options))
-    except BaseException as error:  # Whatever the adapter raises is the result.
-        faults = [f"{type(error).__name__}: {error}"]
+        # A session of its own, so that all that the engine starts can be ended with it.
+        child = subprocess.Popen(command, pass_fds=[writes], stdin=subprocess.PIPE, stdout=2, start_new_session=True)
+    finally:
+        os.close(writes)
+    try:
+        faults = listen(child, reads, patience_s)
+    finally:
+        os.close(reads)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        child.stdin.close()
     if faults:
         return False, "\n".join(f"{module}: {fault}" for fault in faults)
-    return True, f"{module} keeps the contract: {REQUESTS} requests, one of them cancelled"
+    return True, f"{module} keeps the contract: {conformance.REQUESTS} requests, one of them cancelled"
 
 
-def faults_of(adapter: type[Adapter], model: str, settings: dict[str, Any]) -> list[str]:
-    """What breaks the contract; empty where nothing does."""
-    host.check_settings(adapter, settings)
-    said = adapter.describe(model, settings)
-    faults = [f"`examine`: {sentence}" for status, sentence in adapter.examine() if status == "fail"]
-    if not said.get("title"):
-        faults.append("`describe` gives no `title`")
-    engine = adapter()
-    begun = time.monotonic_ns()
-    engine.open(model, settings)
+def listen(child: subprocess.Popen[bytes], reads: int, patience_s: float) -> list[str]:
+    """What the child finds, or what becomes of it."""
+    where, said, heard = "import", b"", time.monotonic()
+    while True:
+        has_ended = child.poll() is not None
+        if select.select([reads], [], [], 0 if has_ended else LOOK_S)[0]:
+            said += os.read(reads, 1 << 16)
+            *lines, said = said.split(b"\n")
+            for word in map(json.loads, lines):
+                if "faults" in word:
+                    return word["faults"]
+                if word["where"].startswith("fork "):
+                    return [f"`{word['where'].removeprefix('fork ')}` of the adapter forks a copy of the process that goes on with the work"]
+                where, heard = word["where"], time.monotonic()
+            if lines:
+                continue
+        if has_ended:
+            return [f"the process ends {words_of(child.returncode)} in {place(where)}"]
+        if time.monotonic() - heard > PATIENCE_S.get(where, patience_s):
+            return [f"{place(where)} has not come back after {time.monotonic() - heard:.0f} s"]
+
+
+def place(where: str) -> str:
+    """A method, or the import of the module."""
+    return "the import of the module" if where == "import" else f"`{where}` of the adapter"
+
+
+def words_of(code: int) -> str:
+    """How a process has ended."""
+    if code >= 0:
+        return f"with code {code}"
     try:
-        faults += begin(engine)
-        if not faults:
-            faults += Watch(begun).run(engine)
-        if not faults and engine.busy():
-            faults.append("`busy` is true, and every request has ended")
-        for text in engine.iterations():
-            if missing := ITERATION - json.loads(text).keys():
-                faults.append(f"an iteration has no {', '.join(sorted(missing))}: {text}")
-                break
-    finally:
-        engine.close()
-    return faults
+        return f"by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"by signal {-code}"
 
 
-def begin(engine: Adapter) -> list[str]:
-    """Starts all requests; returns which were refused."""
-    prompt = array("I", [1, 2, 3, 4]).tobytes()
-    refused = engine.prepare([Request(index, prompt, tokens_of(index), terms_of(index)) for index in range(REQUESTS)])
-    if refused:
-        return [f"`prepare` refuses request {index}: {why}" for index, why in refused]
-    for index in range(REQUESTS):
-        engine.add(index)
-    return []
+def run(module: str, model: str, options: dict[str, str], pipe: int) -> None:
+    """The child: the same order of threads and signals as in a run."""
+    lock = threading.Lock()
+
+    def tell(word: dict[str, Any]) -> None:
+        with lock:
+            os.write(pipe, json.dumps(word).encode() + b"\n")
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    end_with_the_leading_process()
+    faults = faults_of(module, model, options, lambda where: tell({"where": where}))
+    tell({"faults": faults})
+    # Whatever the engine has left must not keep the one who waits.
+    os._exit(0)
 
 
-def tokens_of(index: int) -> int:
-    """How many a request asks for."""
-    return TOKENS + index
+def end_with_the_leading_process() -> None:
+    """Ends this process and all that it has started when the leading process is gone: Ctrl-C reaches that one alone."""
+    leading = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+
+    def watch() -> None:
+        os.read(leading, 1)
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=watch, name="bf-leading", daemon=True).start()
 
 
-def terms_of(index: int) -> dict[str, Any]:
-    """That it gets them all."""
-    return {"min_tokens": tokens_of(index), "ignore_eos": True}
+def faults_of(module: str, model: str, options: dict[str, str], say: Any) -> list[str]:
+    """What breaks the contract; empty where nothing does."""
+    before = conformance.children_of_this_process()
+    try:
+        adapter = host.find(module)
+        trial = conformance.Trial(adapter, model, options, say)
+        trial.describe()
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_DFL:
+            return ["importing it takes over SIGINT, which ends a run in order: it must leave signals alone"]
+    except conformance.Broken as broken:
+        return [str(broken)]
+    except BaseException as error:  # Whatever the import raises is the result.
+        return [host.words_of(error, "import")]
+    faults: list[str] = []
+
+    def engine() -> None:
+        try:
+            trial.run()
+        except conformance.Broken as broken:
+            faults.append(str(broken))
+        except BaseException as error:  # As above.
+            faults.append(host.words_of(error, "a method"))
+
+    thread = threading.Thread(target=engine, name="engine", daemon=True)
+    thread.start()
+    thread.join()
+    return faults or conformance.left_behind(before)
 
 
-class Watch:
-    """Counts what an engine gives."""
-
-    def __init__(self, begun: int) -> None:
-        self.begun = begun
-        self.given = dict.fromkeys(range(REQUESTS), 0)
-        self.over: set[int] = set()
-        self.faults: list[str] = []
-
-    def run(self, engine: Adapter) -> list[str]:
-        """Steps it until every request has ended."""
-        if engine.cancel(CANCELLED):
-            self.over.add(CANCELLED)
-        until = time.monotonic() + DEADLINE_S
-        while len(self.over) < REQUESTS and not self.faults:
-            if time.monotonic() > until:
-                return [f"{REQUESTS - len(self.over)} requests have not ended after {DEADLINE_S} s"]
-            if not engine.busy():
-                return [f"`busy` is false, and {REQUESTS - len(self.over)} requests have not ended"]
-            self.step(engine)
-        for index, count in self.given.items():
-            if not self.faults and index != CANCELLED and count != tokens_of(index):
-                self.faults.append(f"request {index} has {count} tokens and not {tokens_of(index)}")
-        return self.faults
-
-    def step(self, engine: Adapter) -> None:
-        """One step, held against the contract."""
-        at, ids, counts, tokens, ended = engine.step()
-        # An engine with a loop of its own may have stamped before its step was called.
-        if not self.begun <= at <= time.monotonic_ns():
-            self.faults.append("`at_ns` is no instant of `time.monotonic_ns()` between `open` and now")
-        if counts and len(counts) != len(ids):
-            self.faults.append("`counts` has not one number for each of `ids`")
-        if sum(counts or [1] * len(ids)) != len(tokens):
-            self.faults.append("`counts` do not add up to `tokens`")
-        for index, count in zip(ids, counts or [1] * len(ids)):
-            if self.is_open(index, "output"):
-                self.given[index] += count
-        for index, reason, *_ in ended:
-            self.is_open(index, "an end")
-            if reason not in REASONS and not reason.startswith("error:"):
-                self.faults.append(f"the reason `{reason}` is none of {', '.join(sorted(REASONS))}")
-            self.over.add(index)
-
-    def is_open(self, index: int, what: str) -> bool:
-        """Whether it is; a fault where not."""
-        is_open = index in self.given and index not in self.over
-        if not is_open:
-            self.faults.append(f"{what} of request {index}, which is not open")
-        return is_open
+if __name__ == "__main__":
+    run(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), int(sys.argv[4]))

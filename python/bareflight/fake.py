@@ -2,7 +2,7 @@
 engine of the tests.
 
 Options: `itl_us` (between two tokens of a request), `prefill_us` (from its start to its first token), `batch` (tokens that one
-step gives of a request), `hot` (1: a step never sleeps), `fault` (what it does wrong, see `FAULTS`), `fault_step` (in which step).
+step gives of a request), `cache_blocks` (room of the prefix cache, with `--kv-reuse`), `hot` (1: a step never sleeps), `fault` (what it does wrong, see `FAULTS`), `fault_step` (in which step).
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from typing import Any
 
 from bareflight import fake_faults
 from bareflight.adapter import Adapter, Ended, Request, Step
+from bareflight.fake_cache import BLOCK_TOKENS, Cache
 from bareflight.twin import Twin, module_command
 
 VOCABULARY = 32_000
-BLOCK_TOKENS = 16
 KV_BLOCKS = 100_000
 
 
 class Engine(Adapter):
     """A heap of due instants: each request's next token comes when it is due, never before."""
 
-    SETTINGS = frozenset({"max_batch_size"})
-    OPTIONS = frozenset({"itl_us", "prefill_us", "batch", "fault", "fault_step", "hot"})
+    SETTINGS = frozenset({"max_batch_size", "kv_reuse", "kv_events"})
+    OPTIONS = frozenset({"itl_us", "prefill_us", "batch", "cache_blocks", "fault", "fault_step", "hot"})
 
     @classmethod
     def describe(cls, model: str, settings: dict[str, Any]) -> dict[str, Any]:
@@ -50,7 +50,9 @@ class Engine(Adapter):
         self.batch = int(options.get("batch", 1))
         self.hot = options.get("hot") == "1"
         self.most = settings["max_batch_size"] or sys.maxsize
-        self.ready: dict[int, tuple[int, int, int]] = {}
+        self.cache = Cache(int(options.get("cache_blocks", KV_BLOCKS))) if settings["kv_reuse"] else None
+        self.ready: dict[int, tuple[int, int, int, list[int]]] = {}
+        self.found: dict[int, tuple[int, int | None]] = {}
         self.left: dict[int, int] = {}
         self.blocks: dict[int, int] = {}
         self.salt: dict[int, int] = {}
@@ -70,14 +72,22 @@ class Engine(Adapter):
             if len(ids) == 0 or max(ids) >= VOCABULARY:
                 refused.append((index, f"the prompt is empty or has an id of {VOCABULARY} or more"))
             # What is said hangs on the prompt alone, as with a greedy model.
-            self.ready[index] = (most, -(-(len(ids) + most) // BLOCK_TOKENS), sum(ids) * 7)
+            self.ready[index] = (most, -(-(len(ids) + most) // BLOCK_TOKENS), sum(ids) * 7, ids.tolist())
         return refused
 
     def add(self, index: int) -> None:
         self.faults.play("add")
-        self.left[index], self.blocks[index], self.salt[index] = self.ready.pop(index)
+        self.left[index], self.blocks[index], self.salt[index], ids = self.ready.pop(index)
+        self.found[index] = self.look_up(ids)
         self.waiting.append(index)
         self.start_waiting()
+
+    def look_up(self, ids: list[int]) -> tuple[int, int | None]:
+        """Blocks of a prompt that are in the cache, and those that were looked for and are not; None without a cache."""
+        if self.cache is None:
+            return 0, None
+        found = self.cache.take(ids)
+        return found, len(ids) // BLOCK_TOKENS - found
 
     def start_waiting(self) -> None:
         """Requests that fit into the batch begin their prefill."""
@@ -90,6 +100,7 @@ class Engine(Adapter):
         self.left.pop(index, None)
         self.blocks.pop(index, None)
         self.salt.pop(index, None)
+        self.found.pop(index, None)
         self.waiting = [other for other in self.waiting if other != index]
         self.due = [entry for entry in self.due if entry[1] != index]
         heapq.heapify(self.due)
@@ -122,7 +133,8 @@ class Engine(Adapter):
             else:
                 del self.left[index], self.salt[index]
                 times, blocks = (None, None, self.first.pop(index), at), self.blocks.pop(index)
-                ended.append(Ended(index, "length", times, (blocks, blocks, 0, None)))
+                found, missed = self.found.pop(index)
+                ended.append(Ended(index, "length", times, (blocks, blocks - found, found, missed)))
         self.start_waiting()
         self.tell(began, at, len(ended))
         step = Step(at, ids, counts, tokens, ended)
@@ -150,6 +162,12 @@ class Engine(Adapter):
         told, self.told = self.told, []
         return told
 
+    def kv_events(self) -> list[str]:
+        if self.cache is None:
+            return []
+        told, self.cache.told = self.cache.told, []
+        return told
+
     def close(self) -> None:
         self.faults.close()
 
@@ -159,6 +177,8 @@ class Engine(Adapter):
         target = ",".join(["py:bareflight.fake", *(f"{key}={value}" for key, value in settings["options"].items())])
         vocabulary = f"{folder}/tokenizer.json"
         words = ["serve", "--target", target, "--port", port, "--grpc-port", "0", "--model-name", name, "--tokenizer", vocabulary]
+        if settings["kv_reuse"]:
+            words.append("--kv-reuse")
         if settings["max_batch_size"] is not None:
             words += ["--max-batch-size", str(settings["max_batch_size"])]
         ask: dict[str, str | int] = {

@@ -26,7 +26,7 @@ STATISTICS_NS = 20_000_000
 #: Settings that are set, where they are not these.
 DEFAULTS = {
     "max_batch_size": None, "max_num_tokens": None, "max_queue_size": None, "kv_reuse": False, "kv_tokens": None,
-    "chunked_context": None, "cuda_graphs": None,
+    "chunked_context": None, "cuda_graphs": None, "kv_events": None,
 }
 #: What stands in a twin's words for the port where it listens and the folder of its files: bareflight fills them in.
 PORT, FOLDER = "{port}", "{folder}"
@@ -61,7 +61,8 @@ def words_of(error: BaseException, where: str) -> str:
         return str(error)
     frames = traceback.extract_tb(error.__traceback__)
     at = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
-    return f"`{where}` of the adapter raised {type(error).__name__}: {error}{at}"
+    what = ": ".join(filter(None, [type(error).__name__, str(error)]))
+    return f"`{where}` of the adapter raised {what}{at}"
 
 
 def check_settings(engine: type[Adapter], settings: dict[str, Any]) -> None:
@@ -146,9 +147,9 @@ def examine(module: str) -> list[tuple[str, str]]:
 
 def check(module: str, model: str, options_json: str) -> tuple[bool, str]:
     """Whether an adapter keeps the contract, and what breaks it otherwise."""
-    from bareflight import check as conformance
+    from bareflight import check as checker
 
-    return conformance.check(module, model, json.loads(options_json))
+    return checker.check(module, model, json.loads(options_json))
 
 
 def start(module: str, model: str, settings_json: str, desk: Any) -> None:
@@ -191,7 +192,7 @@ def run(module: str, model: str, settings: dict[str, Any], desk: Any) -> None:
     desk.opened(told)
     why = None
     try:
-        loop(engine, desk, settings["iteration_stats"])
+        loop(engine, desk, settings["iteration_stats"], settings.get("kv_events") is not None)
     except EngineFailed as failure:
         why = str(failure)
         print(f"bareflight: {why}", file=sys.stderr)
@@ -285,59 +286,79 @@ def cancel(engine: Adapter, desk: Any, index: int) -> None:
         desk.deliver(time.monotonic_ns(), [], [], [], [(index, "cancelled", None, None)])
 
 
-def deliver(desk: Any, step: tuple) -> bool:
-    """Hands over what a step gave. Returns whether orders wait."""
+def obey(engine: Adapter, desk: Any, orders: tuple[list, list, list, bool], refused: dict[int, str]) -> bool:
+    """Does what was taken from the desk. Returns whether the engine is to be closed."""
+    to_prepare, added, cancelled, stop = orders
+    if to_prepare:
+        prepare(engine, desk, to_prepare, refused)
+    for index in added:
+        add(engine, desk, index, refused)
+    for index in cancelled:
+        cancel(engine, desk, index)
+    return stop
+
+
+def deliver(desk: Any, step: tuple) -> None:
+    """Hands over what a step gave."""
     try:
-        return desk.deliver(*step)
+        desk.deliver(*step)
     except RuntimeError as error:  # Its words are bareflight's.
         raise EngineFailed(str(error)) from error
     except Exception as error:
         raise EngineFailed(f"`step` of the adapter gave what is no `Step`: {error}") from error
 
 
-def loop(engine: Adapter, desk: Any, statistics: bool) -> None:
-    """Steps the engine until it is to be closed: orders between steps, one call per step."""
+def loop(engine: Adapter, desk: Any, statistics: bool, kv_events: bool = False) -> None:
+    """Steps the engine until it is to be closed: orders between steps, one call per step.
+
+    Orders are taken before the output of a step is handed over, so that what it leads to, such as the next request of a closed
+    loop, waits for the step after, always: whether the issuer's thread gets a core within the microseconds between two steps
+    would else decide over one step of TTFT, for minutes in the same way.
+    """
     refused: dict[int, str] = {}
-    next_statistics = 0
-    orders = True
+    tells = statistics or kv_events
+    next_look = 0
     where = "busy"
     try:
         while True:
             where = "busy"
-            busy = engine.busy()
-            if orders or not busy:
-                to_prepare, added, cancelled, stop = desk.take(0 if busy else IDLE_US)
-                if to_prepare:
-                    prepare(engine, desk, to_prepare, refused)
-                for index in added:
-                    add(engine, desk, index, refused)
-                for index in cancelled:
-                    cancel(engine, desk, index)
-                if stop:
-                    return
-                where = "busy"
-                busy = engine.busy()
-            orders = False
-            if busy:
+            if engine.busy():
                 where = "step"
                 step = engine.step()
-                if statistics and step[4] and not engine.busy():
+                orders = desk.take(0)
+                if tells and has_ends(step) and not engine.busy():
                     # Whoever waits for the last end reads them at once.
-                    next_statistics = tell_iterations(engine, desk)
-                orders = deliver(desk, step)
-            if statistics and time.monotonic_ns() >= next_statistics:
+                    where = "iterations"
+                    next_look = tell(engine, desk, statistics, kv_events)
+                deliver(desk, step)
+            else:
+                orders = desk.take(IDLE_US)
+            if obey(engine, desk, orders, refused):
+                return
+            if tells and time.monotonic_ns() >= next_look:
                 where = "iterations"
-                next_statistics = tell_iterations(engine, desk)
+                next_look = tell(engine, desk, statistics, kv_events)
     except EngineFailed:
         raise
     except BaseException as error:  # The engine is dead, whatever it raised.
         raise EngineFailed(words_of(error, where)) from error
 
 
-def tell_iterations(engine: Adapter, desk: Any) -> int:
-    """Hands over statistics; returns when that is due again."""
-    if texts := engine.iterations():
+def has_ends(step: Any) -> bool:
+    """Whether a request ends in a step; what is no step has none, and is named when it is handed over."""
+    try:
+        return bool(step[4])
+    except (TypeError, LookupError):
+        return False
+
+
+def tell(engine: Adapter, desk: Any, statistics: bool, kv_events: bool) -> int:
+    """Hands over statistics and events of the KV cache; returns when that is due again."""
+    if statistics and (texts := engine.iterations()):
         desk.iterations(texts)
+    if kv_events:
+        # Also where there is none: each is known to have happened between two looks.
+        desk.kv_events(engine.kv_events())
     return time.monotonic_ns() + STATISTICS_NS
 
 

@@ -44,6 +44,10 @@ NEEDED = [
         "|tensorrt_llm.executor.worker:GenerationExecutorWorker._stats_serializer",
         without="statistics of iterations",
     ),
+    Needed(
+        "tensorrt_llm._torch.pyexecutor.py_executor:PyExecutor.get_latest_kv_cache_events",
+        without="events of the KV cache's blocks (`--kv-events`)",
+    ),
     Needed("tensorrt_llm._torch.pyexecutor.llm_request:LlmResponse", fields=("request_id", "error_msg", "result")),
     Needed("tensorrt_llm.llmapi:KvCacheConfig"),
     Needed("tensorrt_llm.llmapi.llm_args:TorchLlmArgs", fields=("model_fields",)),

@@ -46,10 +46,12 @@ def arguments(model: str, settings: dict[str, Any], folder: ModelFolder) -> dict
     cache: dict[str, Any] = {"enable_block_reuse": reuse, "enable_partial_reuse": reuse}
     if (tokens := settings.get("kv_tokens")) is not None:
         cache["max_tokens"] = tokens
+    if (room := settings.get("kv_events")) is not None:
+        cache["event_buffer_max_size"] = room
     theirs = asked.pop("kv_cache_config", {})
     if not isinstance(theirs, dict):
         raise Refused(f"the engine's argument `kv_cache_config` is `{theirs}`: give a JSON object")
-    engine_arguments.refuse_owned(theirs, {"enable_block_reuse": "`--kv-reuse`", "max_tokens": "`--kv-tokens`"})
+    engine_arguments.refuse_owned(theirs, {"enable_block_reuse": "`--kv-reuse`", "max_tokens": "`--kv-tokens`", "event_buffer_max_size": "`--kv-events`"})
     said: dict[str, Any] = {
         "model": folder.folder,
         "max_seq_len": longest(asked, folder),

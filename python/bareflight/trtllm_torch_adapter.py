@@ -20,7 +20,7 @@ import time
 from collections import deque
 from typing import Any
 
-from bareflight import model_folder, signatures, trtllm_library, trtllm_settings
+from bareflight import kv_events, model_folder, signatures, trtllm_library, trtllm_settings
 from bareflight.adapter import Adapter, Ended, Refused, Request, Step
 from bareflight.twin import Twin
 
@@ -33,7 +33,7 @@ WAIT_S = 0.0005
 class Engine(Adapter):
     """TensorRT-LLM's PyExecutor."""
 
-    SETTINGS = frozenset({"max_batch_size", "max_num_tokens", "kv_reuse", "kv_tokens", "chunked_context", "cuda_graphs"})
+    SETTINGS = frozenset({"max_batch_size", "max_num_tokens", "kv_reuse", "kv_tokens", "chunked_context", "cuda_graphs", "kv_events"})
     OPTIONS = None
     #: The engine's thread is not to be kept waiting by ours.
     SWITCH_INTERVAL_S = 1e-4
@@ -235,7 +235,8 @@ class Engine(Adapter):
         ended: list[Ended] = []
         for number, response in responses:
             index = self.index_of.get(number)
-            if index is None:  # It was cancelled.
+            # It was cancelled; or, in newer versions, the loop had nothing to say of it.
+            if index is None or response is None:
                 continue
             if response.error_msg is not None:
                 ended.append(self.end(index, number, f"error:{response.error_msg}", None))
@@ -288,6 +289,9 @@ class Engine(Adapter):
         found = self.engine.get_latest_iteration_stats()
         at = time.monotonic_ns()
         return [json.dumps(iteration(said, at)) for said in self.read_statistics(list(found or []))]
+
+    def kv_events(self) -> list[str]:
+        return kv_events.texts_of_trtllm(self.engine.get_latest_kv_cache_events() or [])
 
     def close(self) -> None:
         self.llm.shutdown()

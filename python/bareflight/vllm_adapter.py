@@ -16,6 +16,7 @@ from typing import Any
 
 from bareflight import model_folder, signatures, vllm_library, vllm_settings
 from bareflight.adapter import Adapter, Ended, Refused, Request, Step
+from bareflight.kv_events import VllmEvents
 from bareflight.twin import Twin
 
 #: Why vLLM ended a request, in the words of the contract.
@@ -27,7 +28,7 @@ QUEUED, SCHEDULED, PREEMPTED = 1, 2, 3
 class Engine(Adapter):
     """vLLM's engine core."""
 
-    SETTINGS = frozenset({"max_batch_size", "max_num_tokens", "kv_reuse", "kv_tokens", "chunked_context", "cuda_graphs"})
+    SETTINGS = frozenset({"max_batch_size", "max_num_tokens", "kv_reuse", "kv_tokens", "chunked_context", "cuda_graphs", "kv_events"})
     OPTIONS = None
 
     @classmethod
@@ -41,6 +42,8 @@ class Engine(Adapter):
         folder, cpu = model_folder.read(model), vllm_library.is_cpu_build()
         arguments = vllm_settings.arguments(model, settings, folder, cpu)
         child = in_child(settings)
+        if child and settings.get("kv_events") is not None:
+            raise Refused("`--kv-events` are taken from the engine core in this process: leave it out, or leave out `core=child`")
         ranks = int(arguments.get("tensor_parallel_size") or 1) * int(arguments.get("pipeline_parallel_size") or 1)
         level = "EngineCore in a child process" if child else "EngineCore (InprocClient)"
         return {
@@ -82,6 +85,7 @@ class Engine(Adapter):
         self.client = self.engine.engine_core
         if self.child:
             vllm_library.watch_child(self.client)
+        self.events = None if settings.get("kv_events") is None else VllmEvents(self.client)
         self.config = self.engine.vllm_config
         self.vocab_size = folder.vocab_size or self.config.model_config.get_vocab_size()
         self.longest = self.config.model_config.max_model_len
@@ -329,6 +333,9 @@ class Engine(Adapter):
                 **speculation(stats),
             },
         }
+
+    def kv_events(self) -> list[str]:
+        return [] if self.events is None else self.events.texts()
 
     def kv_level(self, usage: float) -> dict[str, int] | None:
         """Blocks of the KV cache that are in use."""

@@ -47,6 +47,16 @@ NEEDED = [
     ),
     Needed("vllm.v1.metrics.stats:SchedulerStats", fields=("iteration_details",), without="what each iteration worked on"),
     Needed(
+        "vllm.distributed.kv_events:BlockStored",
+        fields=("block_hashes", "parent_block_hash"),
+        without="events of the KV cache's blocks (`--kv-events`)",
+    ),
+    Needed(
+        "vllm.distributed.kv_events:BlockRemoved",
+        fields=("block_hashes",),
+        without="events of the KV cache's blocks (`--kv-events`)",
+    ),
+    Needed(
         "vllm.sampling_params:SamplingParams",
         ("max_tokens", "min_tokens", "ignore_eos", "temperature", "top_p", "top_k", "seed", "detokenize", "output_kind"),
     ),

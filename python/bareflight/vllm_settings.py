@@ -18,6 +18,7 @@ OWNED = {
     "max_num_batched_tokens": "`--max-num-tokens`",
     "enable_prefix_caching": "`--kv-reuse`",
     "num_gpu_blocks_override": "`--kv-tokens`",
+    "kv_events_config": "`--kv-events`",
     "disable_log_stats": "`--iteration-stats` and `--perf-metrics`",
     "served_model_name": "the twin's client",
     "host": "the twin's client",
@@ -62,6 +63,9 @@ def arguments(model: str, settings: dict[str, Any], folder: ModelFolder, cpu: bo
         said["enable_chunked_prefill"] = chunked
     if (graphs := settings.get("cuda_graphs")) is not None and "enforce_eager" not in asked:
         said["enforce_eager"] = not graphs
+    if settings.get("kv_events") is not None:
+        # Where it publishes them is taken over; its own ways are a socket and nothing.
+        said["kv_events_config"] = {"enable_kv_cache_events": True, "publisher": "null"}
     if (tokens := settings.get("kv_tokens")) is not None:
         block = asked.get("block_size") or (BLOCK_ON_CPU if cpu else BLOCK_ON_GPU)
         said["block_size"] = block

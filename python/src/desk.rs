@@ -60,6 +60,10 @@ pub fn make_desk(py: Python<'_>, end: EngineEnd) -> PyResult<Bound<'_, PyAny>> {
         desk.orders.note_iterations(only(given)?);
         Ok(given.py().None())
     })?;
+    put(c"kv_events", |desk, given| {
+        desk.orders.note_kv_events(only(given)?);
+        Ok(given.py().None())
+    })?;
     put(c"opened", |desk, given| {
         desk.orders.note_open(only(given)?);
         Ok(given.py().None())
@@ -146,7 +150,7 @@ impl Desk {
     }
 
     /// `deliver(at_ns, ids, counts, tokens, ended)`: one step of the engine, output of `ids`, `counts` tokens each (empty: one
-    /// each), then the ends. Returns whether orders wait.
+    /// each), then the ends.
     ///
     /// Raises `RuntimeError` where the adapter broke its contract; the run then fails with the same words.
     fn deliver(&self, given: &Bound<'_, PyTuple>) -> PyResult<Py<PyAny>> {
@@ -159,7 +163,6 @@ impl Desk {
             let told = ToldAtEnd { times: times.map(times_of), counts: blocks.map(counts_of) };
             end.end(id, at, &reason, told).map_err(breach)?;
         }
-        drop(end);
-        object(given.py(), self.orders.has_orders())
+        Ok(given.py().None())
     }
 }

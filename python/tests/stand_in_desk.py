@@ -52,6 +52,7 @@ class Desk:
         self.to_cancel: list[int] = []
         self.in_flight: set[int] = set()
         self.statistics: list[dict[str, Any]] = []
+        self.blocks: list[dict[str, Any]] = []
         self.failure: str | None = None
         self.opened_at = 0
         self.facts: Any = None
@@ -72,7 +73,7 @@ class Desk:
         stop = not added and not cancelled and not self.in_flight
         return [], added, cancelled, stop
 
-    def deliver(self, at_ns: int, ids: list[int], counts: list[int], tokens: list[int], ended: list[Any]) -> bool:
+    def deliver(self, at_ns: int, ids: list[int], counts: list[int], tokens: list[int], ended: list[Any]) -> None:
         counts = counts or [1] * len(ids)
         if len(counts) != len(ids) or sum(counts) != len(tokens):
             raise Breach(f"{len(ids)} requests, {len(counts)} counts, {len(tokens)} tokens")
@@ -90,7 +91,6 @@ class Desk:
             shot.reason, shot.times = reason, times
             shot.blocks = rest[0] if rest else None
             self.in_flight.discard(index)
-        return bool(self.to_cancel or (self.waiting and len(self.in_flight) < self.concurrency) or not self.in_flight)
 
     def open_shot(self, index: int, what: str) -> Shot:
         if index not in self.in_flight:
@@ -109,6 +109,9 @@ class Desk:
 
     def iterations(self, texts: list[str]) -> None:
         self.statistics += [json.loads(text) for text in texts]
+
+    def kv_events(self, texts: list[str]) -> None:
+        self.blocks += [json.loads(text) for text in texts]
 
     def opened(self, facts: Any = None) -> None:
         self.opened_at, self.facts = time.monotonic_ns(), facts

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import unittest
 
+from pathlib import Path
+
 from program import ProgramTest
+
+TOY = Path(__file__).resolve().parents[2] / "examples/python/toy_adapter.py"
 
 
 class Faults(ProgramTest):
@@ -101,11 +105,79 @@ class Checked(ProgramTest):
             ("unknown_request", "output of request 4000000"),
             ("prepare", "played fault: prepare"),
             ("close", "played fault: close"),
+            ("no_step", "`ids` of a step has 'a', which is no whole number"),
+            ("exit", "the process ends with code 86 in `step` of the adapter"),
+            ("interrupt", "the process ends by SIGINT in `step` of the adapter"),
+            ("take_signal", "takes over SIGINT"),
+            ("set_signal", "signal only works in main thread"),
+            ("thread", "leaves its thread `left-behind`"),
         ]:
             with self.subTest(fault):
                 run = self.program("adapter", "check", f"bareflight.fake,fault={fault}")
                 self.assertEqual(run.code, 1, run)
                 self.assertIn(words, run.told)
+
+    def test_what_an_engine_may_do_keeps_the_contract(self) -> None:
+        for fault in ("print", "pin", "spawn", "child"):
+            with self.subTest(fault):
+                run = self.program("adapter", "check", f"bareflight.fake,fault={fault}")
+                self.assertEqual(run.code, 0, run)
+                self.assertEqual(len(run.out.splitlines()), 1, "results alone go to standard output")
+
+    def test_an_adapter_that_does_anything_wrong_has_one_clear_sentence(self) -> None:
+        (self.folder / TOY.name).write_text(TOY.read_text())
+        for body, words in [
+            ("def step(self): return None", "`step` gives None and not a `Step`"),
+            ("def step(self): return [1]", "`step` gives `list` and not a `Step`"),
+            ("def step(self): return Step('now', [], [], [], [])", "`at_ns` is 'now'"),
+            ("def step(self): return Step(time.time_ns(), [], [], [], [])", "no instant of `time.monotonic_ns()`"),
+            ("def step(self): return super().step()._replace(counts=[-1])", "`counts` of a step has -1"),
+            ("def step(self): return super().step()._replace(tokens=[1 << 32])", "`tokens` of a step has 4294967296"),
+            ("def step(self): return super().step()._replace(tokens=None)", "`tokens` of a step is None and not a list"),
+            ("def step(self): return super().step()._replace(ids=[0], tokens=[])", "do not add up"),
+            ("def step(self): return super().step()._replace(ended=[3])", "`ended` of a step has 3, which is no `Ended`"),
+            ("def step(self): return super().step()._replace(ended=[Ended(0, 'done')])", "the reason `done`"),
+            ("def step(self): raise KeyboardInterrupt", "`step` of the adapter raised KeyboardInterrupt"),
+            ("def step(self): raise SystemExit(3)", "`step` of the adapter raised SystemExit: 3"),
+            ("def step(self): os.kill(os.getpid(), 11)", "the process ends by SIGSEGV in `step`"),
+            ("def step(self): os.fork(); return super().step()", "`step` of the adapter forks a copy"),
+            ("def open(self, *_): super().open(*_); os.fork() or time.sleep(3600)", "leaves 1 child process(es)"),
+            ("def open(self, *_): super().open(*_); return 'opened'", "`open` gives `str` and not a dictionary"),
+            ("def open(self, *_): super().open(*_); KEPT.append(self)", "still holds the engine after `close`"),
+            ("def prepare(self, _): return None", "`prepare` gives None and not a list"),
+            ("def cancel(self, index): super().cancel(index)", "`cancel` gives None and not True or False"),
+            ("def busy(self): return False", "`busy` is false, and 7 requests have not ended"),
+            ("def iterations(self): return [{}]", "`iterations` gives what is no list of texts"),
+            ("def iterations(self): return ['{}']", "an iteration has no active, at_ns"),
+            ("def iterations(self): return ['no']", "a text of `iterations` is no JSON"),
+            ("@classmethod\n    def describe(cls, *_): return 'toy'", "`describe` gives `str` and not a dictionary"),
+            ("@classmethod\n    def describe(cls, *_): return {'title': 'x', 'gpu': 1}", "`describe` gives gpu"),
+            ("@classmethod\n    def describe(cls, *_): raise SystemExit", "`describe` of the adapter raised SystemExit"),
+        ]:
+            with self.subTest(body):
+                lines = ["import os, time", "from toy_adapter import Engine as Toy, Ended, Step", "KEPT = []", "class Engine(Toy):"]
+                module = f"wrong_{abs(hash(body))}"
+                (self.folder / f"{module}.py").write_text("\n".join([*lines, f"    {body}"]) + "\n")
+                self.named(module, words)
+
+    def test_a_module_whose_import_does_anything_wrong_has_one_clear_sentence(self) -> None:
+        for name, text, words in [
+            ("exits", "import os\nos._exit(4)\n", "the process ends with code 4 in the import of the module"),
+            ("leaves", "raise SystemExit('enough')\n", "raised SystemExit: enough"),
+            ("lacks", "import nosuchmodule\n", "nosuchmodule"),
+            ("broken", "def (\n", "SyntaxError"),
+        ]:
+            with self.subTest(name):
+                (self.folder / f"{name}.py").write_text(text)
+                self.named(name, words)
+
+    def named(self, module: str, words: str) -> None:
+        """The check ends with 1 and one line that has these words."""
+        run = self.program("adapter", "check", module)
+        self.assertEqual(run.code, 1, run)
+        self.assertIn(words, run.told)
+        self.assertEqual(run.told.count(f"{module}: "), 1, run)
+        self.assertNotIn("Traceback", run.told)
 
     def test_a_module_without_an_adapter_is_named(self) -> None:
         for module, words in [("json", "no class `Engine`"), ("nosuch", "no module `nosuch`"), ("vllm:m", "bareflight.vllm_adapter")]:

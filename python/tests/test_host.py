@@ -23,10 +23,9 @@ class Desk:
         self.open.update(taken[1])
         return taken
 
-    def deliver(self, at: int, ids: list, counts: list, tokens: list, ended: list) -> bool:
+    def deliver(self, at: int, ids: list, counts: list, tokens: list, ended: list) -> None:
         self.log.append(("deliver", ids, [end[:2] for end in ended]))
         self.open.difference_update(end[0] for end in ended)
-        return bool(self.orders)
 
     def is_open(self, index: int) -> bool:
         return index in self.open
@@ -98,6 +97,41 @@ class Loop(unittest.TestCase):
         desk = Desk(([request(1), request(2)], [1, 2], [2], False))
         host.loop(Scripted(), desk, False)
         self.assertEqual(desk.said("deliver"), [([], [(2, "cancelled")]), ([1], [(1, "length")])])
+
+    def test_what_the_output_of_a_step_leads_to_waits_for_the_step_after_however_fast_it_comes(self) -> None:
+        class Answering(Desk):
+            """Request 1 ends in a first step, and while that is handed over request 3 is sent."""
+
+            def take(self, wait_us):
+                return super().take(wait_us) if self.orders else ([], [], [], len(self.open) == 0 and bool(self.said("deliver")))
+
+            def deliver(self, at, ids, counts, tokens, ended):
+                super().deliver(at, ids, counts, tokens, ended)
+                if any(end[0] == 1 for end in ended):
+                    self.orders.append(([request(3)], [3], [], False))
+
+        class Long(Scripted):
+            """Request 2 takes three steps, each other one takes one."""
+
+            def __init__(self) -> None:
+                super().__init__()
+                self.steps = 0
+
+            def step(self):
+                self.steps += 1
+                ids = list(self.added)
+                over = [index for index in ids if index != 2 or self.steps >= 3]
+                self.added = [index for index in ids if index not in over]
+                return Step(self.steps, ids, [], ids, [Ended(index, "length") for index in over])
+
+        desk = Answering(([request(1), request(2)], [1, 2], [], False))
+        host.loop(Long(), desk, False)
+        self.assertEqual([ids for ids, _ in desk.said("deliver")], [[1, 2], [2], [2, 3]])
+
+    def test_what_comes_while_a_step_runs_is_in_the_next_one(self) -> None:
+        desk = Desk(([request(1)], [1], [], False), ([request(2)], [2], [], False))
+        host.loop(Scripted(), desk, False)
+        self.assertEqual([ids for ids, _ in desk.said("deliver")], [[1], [2]])
 
     def test_statistics_come_before_the_end_that_somebody_waits_for(self) -> None:
         desk = Desk(([request(1)], [1], [], False))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import unittest
 import urllib.request
+from pathlib import Path
 
 from program import ProgramTest
 
@@ -69,6 +71,36 @@ class Runs(ProgramTest):
         self.assertEqual(numbers, list(range(numbers[0], numbers[0] + len(numbers))))
         self.assertEqual(sum(line["completed"] for line in lines if line["point"] == 0) >= 40, True)
 
+    def test_events_of_the_caches_blocks_are_kept_between_two_looks(self) -> None:
+        cache = ("--kv-reuse", "--kv-events", "1000", "--warmup", "0")
+        run = self.measure("itl_us=300,cache_blocks=10", "-n", "20", "--scenario", "D(64,8)", "--prefix-tokens", "32", *cache)
+        self.assertIn(run.code, (0, 4), run)
+        events = [json.loads(line) for line in run.read("kv_events.jsonl").splitlines()]
+        self.assertEqual([each["event"] for each in events], list(range(len(events))))
+        self.assertTrue(all(each["since_ns"] < each["at_ns"] for each in events), events)
+        stored = [len(each["blocks"]) for each in events if each["what"] == "stored"]
+        removed = [len(each["blocks"]) for each in events if each["what"] == "removed"]
+        # What is stored and not removed fits into the cache.
+        self.assertEqual(sum(stored) - sum(removed), 10)
+        (point,) = run.json("summary.json")["points"]
+        self.assertEqual(point["kv_events"]["lost"], 0)
+        self.assertGreater(point["kv_events"]["blocks_stored"], 0)
+        self.assertIn("2", {row["kv_reused_blocks"] for row in run.requests()})
+
+    def test_events_of_a_cache_need_the_cache(self) -> None:
+        run = self.measure("itl_us=300", "-n", "4", "--kv-events", "9")
+        self.assertEqual(run.code, 2, run)
+        self.assertIn("--kv-reuse", run.told)
+
+    def test_the_engines_thread_has_the_name_by_which_its_wait_for_a_core_is_found(self) -> None:
+        child = self.begin_measure("itl_us=2000", "-n", "100", "--scenario", "D(16,100)")
+        self.wait_for_requests(child, 1)
+        names = [path.read_text().strip() for path in Path(f"/proc/{child.pid}/task").glob("*/comm")]
+        self.assertEqual(names.count("engine-python"), 1, names)
+        self.assertIn("bf-recorder", names)
+        child.send_signal(signal.SIGINT)
+        self.assertEqual(self.end(child).code, 130)
+
     def test_iterations_can_be_left_out(self) -> None:
         run = self.measure("itl_us=300", "-n", "10", "--iteration-stats", "0")
         self.assertIn(run.code, (0, 4), run)
@@ -76,7 +108,7 @@ class Runs(ProgramTest):
 
     def test_what_the_adapter_does_not_have_is_refused_before_load(self) -> None:
         for arguments, words in [
-            (("--kv-reuse",), "`--kv-reuse`"),
+            (("--kv-tokens", "4096"), "`--kv-tokens`"),
             (("--engine-arg", "nosuch=1"), "no option `nosuch`"),
             (("--engine-arg", "itl_us=1"), "`itl_us` stands after"),
             (("--scenario", "D(70000,8)"), "65536"),

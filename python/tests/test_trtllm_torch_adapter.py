@@ -135,6 +135,26 @@ class Played(unittest.TestCase):
         self.assertEqual(first["kv"]["max_blocks"], 100)
         self.assertEqual(first["batch"]["paused"], 0)
 
+    def test_events_of_the_caches_blocks_are_read_from_each_kind(self):
+        wanted = {**settings(), "kv_reuse": True, "kv_events": 100}
+        engine = opened(wanted)
+        told = [json.loads(text) for text in engine.kv_events()]
+        engine.close()
+        self.assertEqual(engine.llm.args.kv_cache_config.given["event_buffer_max_size"], 100)
+        created, stored, updated, removed = told
+        self.assertEqual((created["what"], created["blocks_per_level"], created["window"]), ("created", [8, 0], 512))
+        self.assertEqual((stored["parent"], stored["blocks"], stored["beyond_gpu"]), ("00000000000000ff", ["f" * 16], 0))
+        self.assertEqual((updated["block"], updated["level"], updated["priority"]), ("f" * 16, [0, 1], None))
+        self.assertEqual((removed["blocks"], [each["event"] for each in told]), (["0" * 14 + "10"], [0, 1, 2, 3]))
+
+    def test_a_response_without_content_is_passed_over(self):
+        engine = opened(settings())
+        engine.index_of, engine.id_of = {7: 0}, {0: 7}
+        engine.inbox.append((time.monotonic_ns(), [(7, None)]))
+        self.assertEqual(engine.step().ids, [])
+        engine.index_of, engine.id_of = {}, {}
+        engine.close()
+
     def test_frames_of_newer_versions_are_read_by_the_librarys_own_code(self):
         newer = ModuleType("tensorrt_llm.executor.iteration_stats")
         newer.materialize_stats_batch = lambda frames: [{**frame[0], "iterLatencyMS": 7.0} for frame in frames]

@@ -118,7 +118,8 @@ class Played(unittest.TestCase):
             shot.cancel_after = 5
         self.play(shots, 6)
         hold(shots, OUTPUT)
-        self.assertEqual([len(shot.tokens) for shot in shots[::2]], [5] * 3)
+        # What output leads to, a cancel too, is done behind the step after.
+        self.assertEqual([len(shot.tokens) for shot in shots[::2]], [6] * 3)
 
     def test_a_waiting_request_can_be_cancelled(self):
         (shot,) = self.shots(1)
@@ -268,6 +269,29 @@ class OtherSettings(unittest.TestCase):
         hold(shots, 8)
         self.assertEqual((desk.statistics, shots[0].times), ([], None))
 
+    def test_events_of_the_caches_blocks_are_handed_over_in_their_order(self):
+        wanted = {**settings(), "kv_reuse": True, "kv_events": 100}
+        shots = shots_of(3, 0, 8000, 300, 4)
+        engine = opened(wanted)
+        desk = Desk(shots, 1)
+        try:
+            host.loop(engine, desk, False, True)
+        finally:
+            engine.close()
+        block = engine.facts["kv_block_size"]
+        self.assertEqual([each["event"] for each in desk.blocks], list(range(len(desk.blocks))))
+        stored = [name for each in desk.blocks if each["what"] == "stored" for name in each["blocks"]]
+        self.assertEqual(len(stored), 3 * (300 // block))
+        self.assertEqual((len(set(stored)), {len(name) for name in stored}), (len(stored), {16}))
+        removed = [name for each in desk.blocks if each["what"] == "removed" for name in each["blocks"]]
+        self.assertTrue(set(removed) <= set(stored), removed)
+        if not REAL:
+            self.assertEqual(removed, stored[: 300 // block])
+
+    def test_without_being_asked_for_there_are_no_events_of_blocks(self):
+        shots = shots_of(2, 0, 8000, 300, 4)
+        self.assertEqual(self.play({**settings(), "kv_reuse": True}, shots, 1).blocks, [])
+
     @stand_in_only
     def test_an_iteration_that_gives_nothing_yet_is_a_step_without_output(self):
         shots = shots_of(4, 0, 8000, 20, 8)
@@ -349,6 +373,8 @@ class BeforeLoading(unittest.TestCase):
             (settings(data_parallel_size="2"), "data_parallel_size.*vllm serve"),
             (settings(core="elsewhere"), "`core` is `elsewhere`"),
             (settings(request_seeds="yes"), "`request_seeds` is `yes`"),
+            ({**settings(core="child"), "kv_events": 9}, "--kv-events.*core=child"),
+            ({**settings(kv_events_config="{}"), "kv_events": 9}, "kv_events_config.*--kv-events"),
         ]
         for wanted, words in cases:
             with self.assertRaisesRegex((Refused, ValueError), words):

@@ -105,10 +105,11 @@ pub fn check_side(side: &Resolved) -> anyhow::Result<()> {
     for (given, what) in [
         (side.workload.is_conversation(), "conversations"),
         (side.has_stages_of_a_closed_loop(), "`--stages` of a closed loop"),
+        (side.engine.kv_events.is_some(), "events of the KV cache (`--kv-events`)"),
     ] {
         if given {
             return Err(anyhow!(
-                "{what} are not played by the process of another environment: leave out `--python`, and start the `bareflight` of \
+                "{what} are not available in the process of another environment: leave out `--python`, and start the `bareflight` of \
                  the engine's environment"
             ));
         }

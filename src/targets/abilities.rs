@@ -26,8 +26,8 @@ pub fn check(
         .filter(|(flag, _)| !can.priorities || *flag != "--priority")
         .map(|(flag, is)| (flag, is, can.extra_inputs));
     // An adapter refuses by itself what it does not honour.
-    let is_left_to_adapter =
-        |flag| can.in_python.is_some() && ["--cuda-graphs", "--no-chunked-context"].contains(&flag);
+    let left_to_adapter = ["--cuda-graphs", "--no-chunked-context", "--kv-events"];
+    let is_left_to_adapter = |flag| can.in_python.is_some() && left_to_adapter.contains(&flag);
     let of_engine = set_of_executor(engine)
         .into_iter()
         .chain(set_of_scheduler(engine))

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::clock::{MonoNs, now};
+
 /// A request that is to be made ready.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ToPrepare {
@@ -52,6 +54,17 @@ pub enum Stage {
     Ended(Option<String>),
 }
 
+/// Events of the KV cache that one look found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KvLook {
+    /// The look before.
+    pub since: MonoNs,
+    /// This one.
+    pub at: MonoNs,
+    /// Each event is a JSON object.
+    pub events: Vec<String>,
+}
+
 #[derive(Debug, Default)]
 struct State {
     orders: Orders,
@@ -62,6 +75,9 @@ struct State {
     /// The engine's thread waits in [`Desk::take`].
     sleeps: bool,
     iterations: Vec<String>,
+    kv_looks: Vec<KvLook>,
+    /// The last look at events of the KV cache, or when the engine was open.
+    kv_looked: Option<MonoNs>,
     /// What the engine said of itself when it was open, a JSON object.
     facts: Option<String>,
 }
@@ -188,6 +204,11 @@ impl Desk {
         std::mem::take(&mut self.state().iterations)
     }
 
+    /// Events of the KV cache since the last call.
+    pub fn take_kv_looks(&self) -> Vec<KvLook> {
+        std::mem::take(&mut self.state().kv_looks)
+    }
+
     /// Whether orders wait.
     #[inline]
     pub fn has_orders(&self) -> bool {
@@ -219,7 +240,10 @@ impl Desk {
 
     /// For the engine's thread: it is open, and says this of itself.
     pub fn note_open(&self, facts: Option<String>) {
-        self.state().facts = facts;
+        let mut state = self.state();
+        state.facts = facts;
+        state.kv_looked = Some(now());
+        drop(state);
         self.note_stage(Stage::Open);
     }
 
@@ -236,6 +260,16 @@ impl Desk {
     /// For the engine's thread: statistics, each a JSON object.
     pub fn note_iterations(&self, texts: Vec<String>) {
         self.state().iterations.extend(texts);
+    }
+
+    /// For the engine's thread: what a look at events of the KV cache found, each a JSON object.
+    pub fn note_kv_events(&self, events: Vec<String>) {
+        let at = now();
+        let mut state = self.state();
+        let since = state.kv_looked.replace(at).unwrap_or(at);
+        if !events.is_empty() {
+            state.kv_looks.push(KvLook { since, at, events });
+        }
     }
 }
 
@@ -280,6 +314,20 @@ mod tests {
         desk.take(Duration::ZERO);
         assert!(desk.prepare(request(1), Duration::from_secs(60)), "it is busy");
         assert_eq!(desk.take(Duration::ZERO).prepare.len(), 1);
+    }
+
+    #[test]
+    fn events_of_the_kv_cache_lie_between_the_look_before_and_their_own() {
+        let desk = Desk::default();
+        let before = now();
+        desk.note_open(None);
+        desk.note_kv_events(Vec::new());
+        let between = now();
+        desk.note_kv_events(vec!["{}".into()]);
+        let looks = desk.take_kv_looks();
+        let [look] = &looks[..] else { panic!("the empty look is none: {looks:?}") };
+        assert!(before <= look.since && look.since <= between && between <= look.at, "{look:?}");
+        assert_eq!(desk.take_kv_looks(), []);
     }
 
     #[test]

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::json;
 
 use crate::clock::{MonoNs, now};
 use crate::load::plan::Shot;
 use crate::record::iteration::{Iteration, ReportedIteration};
+use crate::record::kv_event::{KvChange, KvEvent};
 use crate::request::spec::RequestSpec;
 use crate::request::{Failure, Prepared, RequestId};
 use crate::targets::python::desk::{Desk, ToPrepare};
 use crate::targets::python::host;
-use crate::targets::{Drain, EngineStatistics, Prepare, Session};
+use crate::targets::{Drain, EngineStatistics, KvEvents, Prepare, Session};
 
 /// How long an idle engine may take to make one request ready.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,13 +25,22 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(20);
 /// An opened engine.
 pub struct PythonSession {
     desk: Arc<Desk>,
-    has_statistics: bool,
+    says: Says,
+}
+
+/// What an engine was asked to say beside its output.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Says {
+    /// Statistics of iterations.
+    pub statistics: bool,
+    /// Events of its KV cache.
+    pub kv_events: bool,
 }
 
 impl PythonSession {
     /// A session over `desk`.
-    pub fn new(desk: Arc<Desk>, has_statistics: bool) -> Self {
-        Self { desk, has_statistics }
+    pub fn new(desk: Arc<Desk>, says: Says) -> Self {
+        Self { desk, says }
     }
 }
 
@@ -83,7 +94,12 @@ impl Session for PythonSession {
 
     fn statistics(&self) -> Option<Box<dyn EngineStatistics>> {
         let desk = Arc::clone(&self.desk);
-        self.has_statistics.then(|| Box::new(Statistics(desk)) as Box<dyn EngineStatistics>)
+        self.says.statistics.then(|| Box::new(Statistics(desk)) as Box<dyn EngineStatistics>)
+    }
+
+    fn kv_events(&self) -> Option<Box<dyn KvEvents>> {
+        let desk = Arc::clone(&self.desk);
+        self.says.kv_events.then(|| Box::new(CacheEvents(desk)) as Box<dyn KvEvents>)
     }
 
     fn finish(self: Box<Self>, by: MonoNs) -> Drain {
@@ -131,9 +147,34 @@ impl EngineStatistics for Statistics {
     }
 }
 
+struct CacheEvents(Arc<Desk>);
+
+/// An event as an adapter says it.
+#[derive(Deserialize)]
+struct ToldEvent {
+    event: u64,
+    window: Option<u32>,
+    #[serde(flatten)]
+    change: KvChange,
+}
+
+impl KvEvents for CacheEvents {
+    fn events(&mut self, into: &mut Vec<KvEvent>) -> Result<(), String> {
+        for look in self.0.take_kv_looks() {
+            for text in look.events {
+                let ToldEvent { event, window, change } = serde_json::from_str(&text)
+                    .map_err(|error| format!("the adapter's `kv_events`: {error}: {text}"))?;
+                into.push(KvEvent { event, since: look.since, at: look.at, window, change });
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::kv_event::BlockHash;
     use crate::request::spec::{Beside, OutputSpec, Prompt, Sampling};
     use crate::targets::python::desk::Stage;
     use serde_json::Value;
@@ -181,11 +222,34 @@ mod tests {
     }
 
     #[test]
+    fn events_of_the_kv_cache_are_read_as_they_are_written() {
+        let desk = Arc::new(Desk::default());
+        let says = Says { kv_events: true, ..Says::default() };
+        let session = PythonSession::new(Arc::clone(&desk), says);
+        let mut events = session.kv_events().expect("they were asked for");
+        let text = r#"{"event": 4, "window": null, "what": "stored", "parent": "00000000000000ff",
+                       "blocks": ["0000000000000100"], "beyond_gpu": 0}"#;
+        desk.note_kv_events(vec![text.into()]);
+        let mut found = Vec::new();
+        events.events(&mut found).expect("it is one");
+        let change = KvChange::Stored {
+            parent: Some(BlockHash(255)),
+            blocks: vec![BlockHash(256)],
+            beyond_gpu: 0,
+        };
+        let [event] = &found[..] else { panic!("one, and not {found:?}") };
+        assert_eq!((event.event, event.window, &event.change), (4, None, &change));
+        desk.note_kv_events(vec![r#"{"event": 5, "what": "lost"}"#.into()]);
+        let error = events.events(&mut found).expect_err("no event is called so");
+        assert!(error.contains("the adapter's `kv_events`") && error.contains("lost"), "{error}");
+    }
+
+    #[test]
     fn an_engine_that_has_failed_is_closed_with_its_words() {
         let desk = Arc::new(Desk::default());
         desk.note_stage(Stage::Ended(Some("`step` raised".into())));
-        let session = Box::new(PythonSession::new(desk, false));
-        assert!(session.statistics().is_none());
+        let session = Box::new(PythonSession::new(desk, Says::default()));
+        assert!(session.statistics().is_none() && session.kv_events().is_none());
         assert_eq!(session.finish(now()), Drain::Forced("`step` raised".into()));
     }
 }

@@ -18,7 +18,7 @@ use crate::targets::python::desk::Desk;
 use crate::targets::python::engine_end::EngineEnd;
 use crate::targets::python::host::{Asked, Teller};
 use crate::targets::python::model_figures;
-use crate::targets::python::session::PythonSession;
+use crate::targets::python::session::{PythonSession, Says};
 use crate::targets::registry::TargetName;
 use crate::targets::{Session, Target, TargetError, TargetInfo};
 
@@ -32,7 +32,7 @@ pub struct PythonTarget {
     teller: Teller,
     asked: Asked,
     info: TargetInfo,
-    has_statistics: bool,
+    says: Says,
 }
 
 /// An adapter, and what it is asked to open.
@@ -110,8 +110,11 @@ impl PythonTarget {
             limits: described.limits,
             details,
         };
-        let has_statistics = wants_statistics(settings);
-        let target = Self { teller, asked, info, has_statistics };
+        let says = Says {
+            statistics: wants_statistics(settings),
+            kv_events: settings.kv_events.is_some(),
+        };
+        let target = Self { teller, asked, info, says };
         let tokens = Tokens::named(name.whole, &with_tokenizer_of(model, served), None);
         let named = Named::new(target, described.special_ids, tokens);
         Ok(named.deployed(deployment.and_then(Result::ok)))
@@ -164,6 +167,7 @@ pub(super) fn settings_of(options: &str, settings: &EngineSettings) -> Result<Va
         // Where nobody has said it, the engine's own way.
         "chunked_context": (!settings.chunked_context).then_some(false),
         "cuda_graphs": settings.cuda_graphs.then_some(true),
+        "kv_events": settings.kv_events,
         "iteration_stats": wants_statistics(settings),
         "engine_stamps": settings.perf_metrics,
         "options": all_options(options, &settings.engine_args)?,
@@ -219,7 +223,7 @@ impl Target for PythonTarget {
         let opened =
             self.teller.host().start(&self.asked, end).and_then(|()| desk.wait_until_open());
         match opened {
-            Ok(()) => Ok(Box::new(PythonSession::new(desk, self.has_statistics))),
+            Ok(()) => Ok(Box::new(PythonSession::new(desk, self.says))),
             Err(reason) => Err(TargetError::Unusable { name: self.info.name.clone(), reason }),
         }
     }

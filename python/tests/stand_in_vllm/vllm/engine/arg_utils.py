@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import json
 from dataclasses import dataclass
 
 
@@ -19,6 +20,7 @@ class EngineArgs:
     disable_log_stats: bool = False
     enable_logging_iteration_details: bool = False
     async_scheduling: bool = False
+    kv_events_config: dict | None = None
     dtype: str = "auto"
     # Played by the stand-in alone: tokens that one iteration gives of a request; the iteration that fails or preempts.
     stand_in_tokens: int = 1
@@ -37,7 +39,7 @@ class EngineArgs:
                 parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=field.default)
             else:
                 default = None if field.default is dataclasses.MISSING else field.default
-                parser.add_argument(flag, type=str if field.type is str else int, default=default)
+                parser.add_argument(flag, type=json.loads if "dict" in str(field.type) else str if field.type is str else int, default=default)
         return parser
 
     @classmethod

@@ -25,6 +25,35 @@ def since_start():
     return datetime.timedelta(seconds=time.monotonic())
 
 
+class KVCacheCreatedData(SimpleNamespace):
+    pass
+
+
+class KVCacheStoredData(SimpleNamespace):
+    pass
+
+
+class KVCacheRemovedData(SimpleNamespace):
+    pass
+
+
+class KVCacheUpdatedData(SimpleNamespace):
+    pass
+
+
+def events_of_blocks():
+    """One of each kind, as TensorRT-LLM makes them."""
+    block = SimpleNamespace(block_hash=-1, cache_level=0, priority=35)
+    offloaded = SimpleNamespace(old_value=0, new_value=1)
+    datas = [
+        KVCacheCreatedData(num_blocks_per_cache_level=[8, 0]),
+        KVCacheStoredData(parent_hash=255, blocks=[block]),
+        KVCacheUpdatedData(block_hash="ff" * 32, cache_level=offloaded, priority=None),
+        KVCacheRemovedData(block_hashes=[16]),
+    ]
+    return [SimpleNamespace(event_id=i, window_size=512, data=data) for i, data in enumerate(datas)]
+
+
 class PyExecutor:
     #: Responses are handed over as pairs; a dictionary in older versions.
     hands_over = list
@@ -69,6 +98,11 @@ class PyExecutor:
         with self.stats_lock:
             found, self.stats = self.stats, []
         return found
+
+    def get_latest_kv_cache_events(self):
+        if not self.args.kv_cache_config.given.get("event_buffer_max_size"):
+            return []
+        return events_of_blocks()
 
     def shutdown(self):
         self.is_shutdown = True

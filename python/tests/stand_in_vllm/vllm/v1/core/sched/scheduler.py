@@ -3,6 +3,7 @@
 import time
 from types import SimpleNamespace
 
+from vllm.distributed.kv_events import BlockRemoved, BlockStored, KVEventBatch, NullEventPublisher
 from vllm.v1.engine import EngineCoreEvent, EngineCoreEventType, EngineCoreOutput, FinishReason
 from vllm.v1.metrics.stats import SchedulerIterationDetails, SchedulerStats
 
@@ -17,6 +18,8 @@ class Scheduler:
         self.running = []
         self.gone = set()
         self.iteration = 0
+        self.kv_event_publisher = NullEventPublisher()
+        self.stored = []
 
     def add_request(self, request):
         state = SimpleNamespace(request=request, done=0, left=len(request.prompt_token_ids), events=[])
@@ -67,7 +70,24 @@ class Scheduler:
             state.left = max(0, state.left - share)
             if not state.left:
                 outputs.append(self.advance(state))
+        self.publish([state for state, _ in context if not state.left])
         return outputs, self.stats(plan, context)
+
+    def publish(self, prefilled):
+        """Whole blocks of prompts are stored; those of the prompt before the last one are removed."""
+        if not (self.args.kv_events_config or {}).get("enable_kv_cache_events"):
+            return
+        events = []
+        for state in prefilled:
+            ids = state.request.prompt_token_ids
+            size = self.args.block_size
+            hashes = [hash(tuple(ids[:end])).to_bytes(32, "big", signed=True) for end in range(size, len(ids) + 1, size)]
+            events.append(BlockStored(hashes, None, ids, size))
+            self.stored.append(hashes)
+            if len(self.stored) > 2:
+                events.append(BlockRemoved(self.stored.pop(0)))
+        if events:
+            self.kv_event_publisher.publish(KVEventBatch(time.time(), events))
 
     def advance(self, state):
         params = state.request.sampling_params
