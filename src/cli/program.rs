@@ -58,6 +58,12 @@ fn dispatch() -> Coded<Exit> {
         Err(message) => return print_parser_message(&message),
     };
     let typed = matches.subcommand().map_or(&matches, |(_, typed)| typed);
+    let names = std::env::vars_os().map(|(name, _)| name);
+    if let Some(told) = environment::unread(&program, typed, names)
+        && !is_quiet(typed)
+    {
+        console::print_notice(format_args!("{told}"));
+    }
     if !respelled.told.is_empty() && !is_quiet(typed) {
         console::print_notice(format_args!("read {}", respelled.told.join(", ")));
     }
