@@ -130,9 +130,94 @@ fn names_flag(words: &str, long: &str) -> bool {
     })
 }
 
+/// What variables of ours begin with.
+const PREFIX: &str = "BAREFLIGHT_";
+/// Variables that this program sets for processes of its own. Such a process says nothing of the others, since the first has.
+const BETWEEN_PROCESSES: [&str; 5] = [
+    "BAREFLIGHT_PYTHON",
+    "BAREFLIGHT_SERVED_FOR",
+    "BAREFLIGHT_SIDE",
+    "BAREFLIGHT_THREADS_SET",
+    "BAREFLIGHT_WORKER",
+];
+/// So alike are a slip of the keyboard and what was meant.
+const ALIKE: f64 = 0.9;
+
+/// What is said of variables that are called like ours and that nothing reads. It is no error: whoever runs this may use the
+/// prefix for variables of his own, as Kubernetes does for a service of this name.
+pub fn unread(
+    program: &Command,
+    typed: &ArgMatches,
+    names: impl IntoIterator<Item = OsString>,
+) -> Option<String> {
+    let names: Vec<String> = names.into_iter().filter_map(|name| name.into_string().ok()).collect();
+    if names.iter().any(|name| BETWEEN_PROCESSES.contains(&name.as_str())) {
+        return None;
+    }
+    let key = typed.try_get_one::<String>("api_key_env").ok().flatten();
+    let (known, flags) = (variables_of(program), flags_of(program));
+    let unread = names
+        .iter()
+        .filter(|name| name.starts_with(PREFIX) && !known.contains(name) && Some(*name) != key);
+    let told: Vec<String> = unread.map(|name| told_of(name, &known, &flags)).collect();
+    (!told.is_empty()).then(|| format!("warning: nothing reads {}", told.join(", ")))
+}
+
+fn told_of(name: &str, known: &[String], flags: &[String]) -> String {
+    let typed = &name[PREFIX.len()..];
+    let flag = typed.to_lowercase().replace('_', "-");
+    let likeness = |known: &&String| strsim::jaro_winkler(typed, &known[PREFIX.len()..]);
+    let nearest = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    match nearest.filter(|known| likeness(known) >= ALIKE) {
+        _ if flags.contains(&flag) => {
+            format!("the variable `{name}` (`--{flag}` has none: type the flag)")
+        }
+        Some(meant) => format!("the variable `{name}` (did you mean `{meant}`?)"),
+        None => format!("the variable `{name}`"),
+    }
+}
+
+/// The variables of every flag of every command.
+fn variables_of(command: &Command) -> Vec<String> {
+    let own = command.get_arguments().filter_map(Arg::get_env);
+    let own = own.filter_map(|name| Some(name.to_str()?.to_owned()));
+    let own = own.filter(|name| name.starts_with(PREFIX));
+    own.chain(command.get_subcommands().flat_map(variables_of)).collect()
+}
+
+/// The long names of every flag of every command.
+fn flags_of(command: &Command) -> Vec<String> {
+    let own = command.get_arguments().filter_map(Arg::get_long).map(str::to_owned);
+    own.chain(command.get_subcommands().flat_map(flags_of)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_variable_that_nothing_reads_is_told_with_what_was_meant() {
+        let program = Cli::clap_command();
+        let typed = |words: &[&str]| program.clone().try_get_matches_from(words).expect("sound");
+        let of = |matches: &ArgMatches, names: &[&str]| {
+            let run = matches.subcommand().expect("a command").1.clone();
+            unread(&program, &run, names.iter().map(OsString::from))
+        };
+        let plain = typed(&["bareflight", "run"]);
+        for (name, said) in [
+            ("BAREFLIGHT_REQUETS", "did you mean `BAREFLIGHT_REQUESTS`"),
+            ("BAREFLIGHT_TOKENIZER", "`--tokenizer` has none"),
+            ("BAREFLIGHT_SERVICE_HOST", "`BAREFLIGHT_SERVICE_HOST`"),
+        ] {
+            let told = of(&plain, &["PATH", name, "BAREFLIGHT_SEED"]).expect(name);
+            assert!(told.contains(said) && !told.contains("SEED"), "{told}");
+            assert_eq!(told.contains("did you mean"), name == "BAREFLIGHT_REQUETS", "{told}");
+        }
+        assert_eq!(of(&plain, &["BAREFLIGHT_SEED", "HOME"]), None);
+        assert_eq!(of(&plain, &["BAREFLIGHT_THREADS_SET", "BAREFLIGHT_NOTHING"]), None);
+        let keyed = typed(&["bareflight", "run", "--api-key-env", "BAREFLIGHT_KEY"]);
+        assert_eq!(of(&keyed, &["BAREFLIGHT_KEY"]), None, "it holds the key");
+    }
 
     #[test]
     fn a_flag_is_named_only_as_a_whole() {

@@ -60,6 +60,12 @@ fn dispatch() -> Coded<Exit> {
     };
     let typed = matches.subcommand().map_or(&matches, |(_, typed)| typed);
     let is_told = is_quiet(typed) || engine_threads::has_started_again();
+    let names = std::env::vars_os().map(|(name, _)| name);
+    if let Some(told) = environment::unread(&program, typed, names)
+        && !is_told
+    {
+        console::print_notice(format_args!("{told}"));
+    }
     if !respelled.told.is_empty() && !is_told {
         console::print_notice(format_args!("read {}", respelled.told.join(", ")));
     }

@@ -209,13 +209,13 @@ pub(super) fn experiment_exit(error: &ExperimentError) -> Exit {
     }
 }
 
-/// Results go to standard output; a reader that has closed it early is no failure of the run.
+/// Results go to standard output; a reader that has closed it early, or a terminal that has closed, is no failure of the run.
 ///
 /// # Errors
 /// When standard output cannot be written for another reason.
 pub fn print(text: &str) -> Result<()> {
     match streams::results().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) if streams::nobody_reads_results(&error) => Ok(()),
         other => other.context("results cannot be printed"),
     }
 }

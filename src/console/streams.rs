@@ -7,12 +7,13 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::io::Errno;
 use rustix::stdio::{dup2_stderr, dup2_stdout};
 
 use crate::console::terminal::{self, Stream};
@@ -163,6 +164,17 @@ pub fn is_terminal_for_results() -> bool {
         (None, Some(held)) => held.is_terminal(),
         (None, None) => io::stdout().is_terminal(),
     }
+}
+
+/// Whether results could not be written since their reader has gone: the other end of a pipe, or a terminal that has closed,
+/// which is no terminal any more and still a device.
+pub fn nobody_reads_results(error: &io::Error) -> bool {
+    let is_device = || {
+        let kind = results_file().and_then(|file| file.metadata()).map(|it| it.file_type());
+        kind.is_ok_and(|kind| kind.is_char_device())
+    };
+    let is_gone = || error.raw_os_error() == Some(Errno::IO.raw_os_error());
+    error.kind() == io::ErrorKind::BrokenPipe || (is_gone() && is_device())
 }
 
 /// The stream of results for something that wants a descriptor.

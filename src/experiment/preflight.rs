@@ -64,7 +64,7 @@ pub enum PreflightError {
     /// Random ids without a vocabulary.
     #[error(
         "nothing says how many tokens `{0}` knows, and random ids may not exist there: name its tokenizer with `--tokenizer \
-         FILE`, or give `--vocab-size N`"
+         FILE`, or give `--vocab-size N`; with a tokenizer, `--prompts text` asks in words"
     )]
     NoVocabulary(String),
     /// Words as text without a tokenizer.

@@ -45,7 +45,8 @@ fn message_in(value: &Value) -> Option<String> {
             let message = ["error", "errors", "message", "detail", "error_message", "msg"]
                 .iter()
                 .filter_map(|name| members.get(*name))
-                .find_map(message_in)?;
+                .find_map(message_in)
+                .or_else(|| in_choices(members.get("choices")?))?;
             let kind = members.get("type").and_then(Value::as_str);
             let code = members.get("code").filter(|code| !code.is_null());
             // Some servers name the member here and nowhere else.
@@ -64,6 +65,13 @@ fn message_in(value: &Value) -> Option<String> {
         Value::Array(_) => Some(value.to_string()),
         _ => None,
     }
+}
+
+/// The message of an error that lies in a choice, or in what that adds.
+fn in_choices(choices: &Value) -> Option<String> {
+    let of =
+        |choice: &Value| choice.get("error").or_else(|| choice.get("delta")?.get("error")).cloned();
+    choices.as_array()?.iter().filter_map(of).find_map(|error| message_in(&error))
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ pub struct SseEvent<'a> {
     pub data: &'a [u8],
     /// Its `event` field was `error`.
     pub is_error: bool,
+    /// Its `event` field was another name than `message`.
+    pub is_named: bool,
 }
 
 /// An event grew beyond [`MAX_EVENT`].
@@ -37,6 +39,7 @@ pub struct SseReader {
     data: Vec<u8>,
     data_lines: u32,
     is_error: bool,
+    is_named: bool,
     /// The last byte was CR: an LF that follows belongs to it.
     after_cr: bool,
     begun: bool,
@@ -48,7 +51,8 @@ impl SseReader {
     pub fn restart(&mut self) {
         self.line.clear();
         self.data.clear();
-        (self.data_lines, self.is_error, self.after_cr, self.begun) = (0, false, false, false);
+        (self.data_lines, self.is_error, self.is_named) = (0, false, false);
+        (self.after_cr, self.begun) = (false, false);
         self.had_event = false;
     }
 
@@ -144,6 +148,7 @@ impl SseReader {
             }
         } else if let Some(value) = field(line, b"event") {
             self.is_error = value == b"error";
+            self.is_named = !matches!(value, b"" | b"message");
         }
         Ok(())
     }
@@ -155,10 +160,12 @@ impl SseReader {
         event: &mut impl FnMut(SseEvent<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let is_error = std::mem::take(&mut self.is_error);
+        let is_named = std::mem::take(&mut self.is_named);
         let kept_lines = std::mem::take(&mut self.data_lines);
         let data = if kept_lines > 0 { self.data.as_slice() } else { in_place.unwrap_or_default() };
         self.had_event |= !data.is_empty();
-        let handed_out = if data.is_empty() { Ok(()) } else { event(SseEvent { data, is_error }) };
+        let handed_out =
+            if data.is_empty() { Ok(()) } else { event(SseEvent { data, is_error, is_named }) };
         self.data.clear();
         handed_out
     }

@@ -19,6 +19,7 @@ use crate::targets::openai::options::{
 };
 use crate::targets::triton::address::{Address, Protocol};
 use crate::targets::triton::options::{AskOptions, CountTokens, StreamUse, TritonOptions};
+use crate::targets::triton::tensor_roles::decided_by;
 use crate::targets::triton_c::TritonCOptions;
 use crate::targets::{TargetError, openai, triton};
 use crate::workload::PromptKind;
@@ -223,7 +224,17 @@ impl ServedSettings {
             let count = move |text: &str| count_tokens(&tokenizer, text) as u32;
             Arc::new(count) as CountTokens
         });
-        Ok(AskOptions { extra_inputs: self.extra(name)?, count_tokens, ..AskOptions::default() })
+        let extra_inputs = self.extra(name)?;
+        let decided = extra_inputs
+            .keys()
+            .find_map(|field| Some((field, decided_by(field, self.ignore_eos)?)));
+        if let Some((field, by)) = decided {
+            let reason = format!(
+                "the input `{field}` of `--extra-inputs` is decided by the run, and its numbers would be about something else: {by}"
+            );
+            return Err(Self::unusable(name, reason));
+        }
+        Ok(AskOptions { extra_inputs, count_tokens, ..AskOptions::default() })
     }
 
     /// The tokenizer that was named; `None` where none was.
@@ -257,6 +268,28 @@ fn count_tokens(tokenizer: &Tokenizer, text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tensor_that_a_flag_decides_is_refused_with_that_flag() {
+        let asked = |extra: &str, ignore_eos| {
+            let extra_inputs = Some(extra.to_owned());
+            ServedSettings { extra_inputs, ignore_eos, ..Default::default() }.asking("triton:h/m")
+        };
+        for (field, flag) in [
+            ("max_tokens", "--scenario"),
+            ("request_output_len", "--scenario"),
+            ("streaming", "--no-streaming"),
+            ("runtime_top_k", "--top-k"),
+            ("random_seed", "--seed"),
+            ("end_id", "--stop-at-eos"),
+            ("sampling_param_temperature", "--temperature"),
+        ] {
+            let refused = asked(&format!(r#"{{"{field}":1}}"#), true).expect_err(field).to_string();
+            assert!(refused.contains(flag) && refused.contains(field), "{refused}");
+        }
+        assert!(asked(r#"{"end_id":2,"pad_id":2}"#, false).is_ok(), "the model's own end token");
+        assert!(asked(r#"{"beam_width":2,"lora_task_id":1}"#, true).is_ok());
+    }
 
     #[test]
     fn what_is_no_json_object_or_no_header_is_refused_by_name() {

@@ -158,3 +158,16 @@ fn a_variable_with_a_bad_value_is_named_and_one_that_a_flag_overrides_is_not() {
     let output = run(&out, &fine, &[("BAREFLIGHT_RATE", "")]);
     assert_eq!(output.status.code(), Some(0), "{}", words(&output.stderr));
 }
+
+#[test]
+fn a_variable_that_nothing_reads_is_told_and_stops_nothing() {
+    let out = TempDir::new().expect("a folder");
+    let fine = ["plan", "--target", "null:", "--requests", "4"];
+    let output = run(&out, &fine, &[("BAREFLIGHT_REQUETS", "8")]);
+    let told = words(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(
+        told.contains("`BAREFLIGHT_REQUETS`") && told.contains("`BAREFLIGHT_REQUESTS`"),
+        "{told}"
+    );
+}

@@ -300,3 +300,25 @@ fn each_side_has_the_roofline_of_its_own_model_and_machine() {
     assert!(roofline("A-").get("decode").is_some(), "{}", roofline("A-"));
     assert!(roofline("B-").is_null(), "nothing is known of its model");
 }
+
+#[test]
+fn a_bound_that_nothing_can_be_held_against_ends_with_code_4_and_the_reason() {
+    let out = tempfile::tempdir().expect("a folder");
+    let folders = two_runs(&out, &["--concurrency", "2", "--requests", "40"]);
+    let gate = |bound: &str| {
+        let arguments = [&folders[0], &folders[1], "--fail-if", bound];
+        let output = run(&out, &arguments.map(|it| it as &str));
+        (output.status.code(), words(&output.stdout))
+    };
+    let (code, absent) = gate("kv_hit_avg>5%");
+    assert_eq!(code, Some(4), "{absent}");
+    assert!(absent.contains("NOT HELD: not measured in this experiment"), "{absent}");
+    let manifest = out.path().join(&folders[1]).join("manifest.json");
+    let mut json: Value =
+        serde_json::from_str(&fs::read_to_string(&manifest).expect("a manifest")).expect("JSON");
+    json["points"][0]["health"]["dropped_events"] = 1.into();
+    fs::write(&manifest, json.to_string()).expect("written");
+    let (code, invalid) = gate("e2e_p50>5%");
+    assert_eq!(code, Some(4), "{invalid}");
+    assert!(invalid.contains("NOT HELD: the measurement of a side is invalid"), "{invalid}");
+}

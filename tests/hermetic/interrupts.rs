@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -88,6 +89,38 @@ fn a_terminal_that_closes_ends_a_run_as_ctrl_c_does_however_often_it_is_told() {
     assert!(child.try_wait().expect("our child").is_none(), "it waits for its answers");
     interrupt(&child);
     assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    let manifest: Value =
+        serde_json::from_str(&read(&directory(&out), "manifest.json")).expect("JSON");
+    assert_eq!(manifest["state"], "interrupted");
+}
+
+#[test]
+fn a_run_whose_terminal_has_gone_is_interrupted_although_nobody_can_read_its_results() {
+    let out = TempDir::new().expect("a folder");
+    let program = env!("CARGO_BIN_EXE_bareflight");
+    let run = format!("{program} run --target null: --rate 5 --duration 1h --warmup 0 --drain 0s");
+    // The shell outlives its terminal, and the run hears of the end.
+    let line = format!("trap : HUP; env --default-signal=HUP {run}; echo $? > code");
+    let mut terminal = Command::new("script")
+        .args(["--quiet", "--flush", "--command", &line, "/dev/null"])
+        .current_dir(out.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("`script` of util-linux is there");
+    let screen = BufReader::new(terminal.stdout.take().expect("piped"));
+    let begun = screen.lines().map_while(Result::ok).find(|line| line.contains("writing to"));
+    begun.expect("it begins");
+    terminal.kill().expect("it runs");
+    terminal.wait().expect("it ends");
+    let code = out.path().join("code");
+    let given_up = Instant::now() + PATIENCE;
+    while !std::fs::read_to_string(&code).is_ok_and(|it| it.ends_with('\n')) {
+        assert!(Instant::now() < given_up, "the run never ended");
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(read(out.path(), "code").trim(), "130");
     let manifest: Value =
         serde_json::from_str(&read(&directory(&out), "manifest.json")).expect("JSON");
     assert_eq!(manifest["state"], "interrupted");

@@ -20,6 +20,7 @@ mod drafting;
 mod embeddings;
 mod endings;
 mod engine_log;
+mod engine_threads;
 mod exports;
 mod fidelity;
 mod full_view;

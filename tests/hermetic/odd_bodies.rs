@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::fault_server::{FaultServer, Next, Out, pause};
+use crate::support::fault_server::{FaultServer, Next, Out, Request, pause};
 use crate::support::left_behind::in_one_line;
 use crate::support::served_run::{Run, chunk_of, done, good, token, tokens, usage};
 
@@ -138,6 +138,40 @@ fn a_count_in_an_event_of_its_own_is_of_the_chunk_before_it() {
     assert_eq!(run.column("first_tokens"), ["4"; 4], "{}", run.console);
     assert_eq!(run.column("output_tokens"), ["8"; 4]);
     assert_eq!(run.point()["approximate"], false);
+}
+
+/// Four tokens in one chunk and four more, each chunk and its count in a write of its own.
+fn counts_apart(request: &Request, out: &mut Out<'_>, counts_first: bool) -> Next {
+    let most = request.json()["max_tokens"].as_u64().unwrap_or(8) as usize;
+    out.stream_head();
+    for count in most / 2..=most {
+        let text = if count == most / 2 { " a".repeat(count) } else { " a".to_owned() };
+        let finish = if count == most { "\"length\"" } else { "null" };
+        let mut pair = [chunk_of(&token(&text, finish)), chunk_of(&total(count))];
+        if counts_first {
+            pair.reverse();
+        }
+        for event in pair {
+            out.raw(event);
+            pause(15);
+        }
+    }
+    out.raw(format!("{}0\r\n\r\n", chunk_of("[DONE]")));
+    Next::KeepAlive
+}
+
+#[test]
+fn a_count_in_a_write_of_its_own_is_of_its_chunk_whichever_comes_first() {
+    for counts_first in [false, true] {
+        let server =
+            FaultServer::start(move |request, out| counts_apart(request, out, counts_first));
+        let run = Run::of(&server, 4, &[]);
+        assert_eq!(run.column("first_tokens"), ["4"; 4], "{counts_first}: {}", run.console);
+        assert_eq!(run.column("output_tokens"), ["8"; 4], "{counts_first}");
+        let point = run.point();
+        assert_eq!(point["approximate"], false, "{counts_first}");
+        assert_eq!(point["counts"]["token_count_differs"], 0, "{counts_first}");
+    }
 }
 
 /// A count of all tokens so far, alone.

@@ -10,6 +10,7 @@ use bareflight::record::event::{Ending, TokenHash};
 use bareflight::record::request_record::FinishReason;
 use bareflight::request::FailureKind;
 use bareflight::settings::engine::EngineSettings;
+use bareflight::settings::served::BodyField;
 use bareflight::targets::openai::options::OpenAiOptions;
 use bareflight::targets::openai::{Endpoint, OpenAiTarget, PromptAs};
 use bareflight::targets::sim::SimTarget;
@@ -29,6 +30,7 @@ fn completions(serving: &Serving) -> OpenAiOptions {
     options.prompt_as = PromptAs::Ids;
     options.extra_inputs.insert("return_token_ids".into(), true.into());
     // The simulated engine's tokens depend on it, greedy or not.
+    options.omit = vec![BodyField::Seed];
     options.extra_inputs.insert("seed".into(), 1.into());
     options
 }
@@ -454,6 +456,7 @@ fn what_cannot_be_served_is_refused_before_anything_is_loaded() {
         (&["--target", "nothing:"], 2, "nothing:"),
         (&["--target", "null:", "--api-key-file", "no/such/file"], 2, "no/such/file"),
         (&["--target", "null:", "--host", "192.0.2.1"], 3, "192.0.2.1"),
+        (&["--target", "null:", "--host", "no-such-host.invalid"], 3, "no-such-host.invalid"),
     ] {
         let output = command(arguments).output().expect("the binary runs");
         let words = String::from_utf8_lossy(&output.stderr);

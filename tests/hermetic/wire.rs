@@ -127,6 +127,24 @@ fn a_wrong_base_path_is_named_with_the_right_one_and_nothing_is_measured() {
 }
 
 #[test]
+fn a_base_path_behind_a_gateway_is_found_and_one_that_is_nowhere_is_not_made_up() {
+    let server = FaultServer::start(|request, out| match request.path.as_str() {
+        "/api/v1/models" => out.json(200, r#"{"data":[{"id":"m"}]}"#),
+        _ => out.json(404, "{}"),
+    });
+    let origin = format!("http://{}", server.address);
+    let out = tempfile::tempdir().expect("a folder");
+    let told = |base: &str| words(&run(&out, &format!("{origin}{base}"), &[]).stderr);
+    let wrong = told("/v1");
+    assert!(wrong.contains(&format!("the server answers at `openai:{origin}/api/v1`")), "{wrong}");
+    let model = told("/api/v1");
+    assert!(model.contains("--model") && !model.contains("base path"), "{model}");
+    let nowhere = FaultServer::start(|_, out| out.json(404, "{}"));
+    let lost = words(&run(&out, &format!("http://{}/v1", nowhere.address), &[]).stderr);
+    assert!(lost.contains("/v1/models either") && lost.contains("--model"), "{lost}");
+}
+
+#[test]
 fn a_server_that_is_not_there_is_told_as_that() {
     let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = gone.local_addr().expect("a bound socket");

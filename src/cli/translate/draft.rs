@@ -135,25 +135,43 @@ impl Draft {
     /// When it is none of these.
     pub fn add_extra(&mut self, text: &str) -> Result<(), String> {
         if let Ok(serde_json::Value::Object(members)) = serde_json::from_str(text) {
-            self.extra.extend(members);
+            members.iter().for_each(|(name, value)| self.add_member(name, value));
             return Ok(());
         }
         let pair = text.split_once(':').or_else(|| text.split_once('='));
         let (name, value) = pair.ok_or("NAME:VALUE or a JSON object is expected")?;
         let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
-        if name == "ignore_eos" {
-            // It is always sent, unless outputs may end by themselves.
-            if value == false {
-                self.add("--stop-at-eos", "");
-            }
-            return Ok(());
-        }
-        if ["max_tokens", "min_tokens", "max_completion_tokens"].contains(&name) {
-            self.leave_out(&format!("{name} {value}"), "the lengths of `--scenario` decide it");
-            return Ok(());
-        }
-        self.extra.insert(name.to_owned(), value);
+        self.add_member(name, &value);
         Ok(())
+    }
+
+    /// A member of every request: as the flag of ours that gives it, where there is one.
+    fn add_member(&mut self, name: &str, value: &serde_json::Value) {
+        const FLAGS: [(&str, &str); 3] =
+            [("temperature", "--temperature"), ("top_p", "--top-p"), ("top_k", "--top-k")];
+        if let Some((_, flag)) = FLAGS.iter().find(|(member, _)| *member == name) {
+            return self.add(flag, value.to_string());
+        }
+        let decided = match name {
+            "ignore_eos" => {
+                // It is always sent, unless outputs may end by themselves.
+                if *value == false {
+                    self.add("--stop-at-eos", "");
+                }
+                return;
+            }
+            "max_tokens" | "min_tokens" | "max_completion_tokens" => {
+                "the lengths of `--scenario` decide it"
+            }
+            "seed" => "requests get seeds of their own, which follow from `--seed`",
+            "stream_options" => "a stream is asked for the server's own counts",
+            "stream" | "model" | "prompt" | "messages" | "input" | "n" => "the run decides it",
+            _ => {
+                self.extra.insert(name.to_owned(), value.clone());
+                return;
+            }
+        };
+        self.leave_out(&format!("{name} {value}"), decided);
     }
 
     /// Our command, and what it leaves out as comments.

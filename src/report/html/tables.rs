@@ -205,7 +205,7 @@ fn quantity_row(summary: &Summary, quantity: Quantity, values: &Distribution) ->
         fixed(values.max, digits),
     ];
     row.extend(SHOWN.iter().map(|which| match values.percentiles.get(which) {
-        Some(value) if whole => fixed(value.value, digits),
+        Some(value) if whole => figures::percentile(value, digits),
         Some(value) => format!(
             "{}<small>{}</small>",
             figures::percentile(value, digits),

@@ -114,7 +114,7 @@ fn row(
 ) -> Vec<String> {
     let shown = Shown::of(quantity, unit);
     let roughly = figures::roughly(summary.is_approximate(quantity));
-    // The spread of lengths is the workload's own, not an estimate: whole numbers, no interval, no mark.
+    // Lengths are whole numbers, and their interval would be wider than what they are read for.
     let estimated = !matches!(quantity, Quantity::OutputTokens | Quantity::PromptTokens);
     let digits = if estimated { shown.row_digits(values) } else { 0 };
     let below = if estimated { "\n  95 % interval" } else { "" };

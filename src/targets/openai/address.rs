@@ -71,16 +71,25 @@ impl Address {
         })
     }
 
-    /// The base path that was probably meant, where it differs from the one that was given: up to the first `/v1`, or `/v1`
-    /// itself.
-    pub fn likely_base(&self, endpoint: Endpoint) -> Option<String> {
+    /// The base path that was given.
+    pub fn base(&self, endpoint: Endpoint) -> &str {
         let path = self.path.split('?').next().unwrap_or_default();
-        let base = path.strip_suffix(endpoint.path()).unwrap_or(path);
-        let likely = match base.find("/v1") {
-            Some(at) => &base[..at + "/v1".len()],
-            None => "/v1",
-        };
-        (likely != base).then(|| likely.to_owned())
+        path.strip_suffix(endpoint.path()).unwrap_or(path)
+    }
+
+    /// Base paths that may have been meant in its place, the likeliest first: up to the first `/v1`, and where servers and gateways
+    /// have theirs.
+    pub fn likely_bases(&self, endpoint: Endpoint) -> Vec<String> {
+        const USUAL: [&str; 4] = ["/v1", "/api/v1", "/openai/v1", "/api"];
+        let base = self.base(endpoint);
+        let to_first = base.find("/v1").map(|at| &base[..at + "/v1".len()]);
+        let mut likely: Vec<String> = Vec::new();
+        for it in to_first.into_iter().chain(USUAL).filter(|it| *it != base) {
+            if !likely.iter().any(|before| before == it) {
+                likely.push(it.to_owned());
+            }
+        }
+        likely
     }
 
     /// `http://host:port`.
@@ -162,11 +171,12 @@ mod tests {
     #[test]
     fn a_base_that_is_given_twice_or_is_another_page_has_a_likely_one() {
         let likely =
-            |url: &str| Address::parse(url, Endpoint::Chat).unwrap().likely_base(Endpoint::Chat);
-        assert_eq!(likely("http://h/v1/v1").as_deref(), Some("/v1"));
-        assert_eq!(likely("http://h/openai/v1/v1").as_deref(), Some("/openai/v1"));
-        assert_eq!(likely("http://h/health").as_deref(), Some("/v1"));
-        assert_eq!(likely("http://h/v1"), None);
+            |url: &str| Address::parse(url, Endpoint::Chat).unwrap().likely_bases(Endpoint::Chat);
+        assert_eq!(likely("http://h/v1/v1")[0], "/v1");
+        assert_eq!(likely("http://h/openai/v1/v1")[0], "/openai/v1");
+        assert_eq!(likely("http://h/health")[0], "/v1");
+        assert_eq!(likely("http://h/api/v1"), ["/v1", "/openai/v1", "/api"]);
+        assert_eq!(likely("http://h/v1"), ["/api/v1", "/openai/v1", "/api"]);
     }
 
     #[test]

@@ -45,8 +45,12 @@ pub struct Chunk {
     pub text: Vec<u8>,
     /// Generated token ids, where the server sends them.
     pub token_ids: Vec<u32>,
+    /// Tokens whose log probabilities it lists.
+    pub listed: u32,
     /// Entries of `choices`.
     pub choices: u32,
+    /// Those of them that hold output.
+    pub outputs: u32,
     /// Entries of `data` that hold an embedding.
     pub embeddings: u32,
     /// Entries of `results` that hold a score.
@@ -108,6 +112,7 @@ impl Chunk {
     fn has_only_text(&self) -> bool {
         self.texts == 1
             && self.token_ids.is_empty()
+            && self.listed == 0
             && self.embeddings == 0
             && self.scores == 0
             && self.finish.is_none()
@@ -191,10 +196,25 @@ impl Chunk {
         if scan.kind()? != Kind::Object {
             return scan.skip();
         }
+        let before = (self.text.len(), self.token_ids.len());
+        self.members_of_choice(scan)?;
+        self.outputs += u32::from((self.text.len(), self.token_ids.len()) != before);
+        Ok(())
+    }
+
+    fn members_of_choice(&mut self, scan: &mut Scanner<'_>) -> Result<(), BadJson> {
         scan.object(|scan, key| match (key, scan.kind()?) {
             (b"delta" | b"message", Kind::Object) => self.delta(scan),
             (b"text", Kind::Text) => self.output(scan),
             (b"token_ids", Kind::Array) => scan.array(|scan| self.token_id(scan)),
+            (b"logprobs", Kind::Object) => scan.object(|scan, key| match (key, scan.kind()?) {
+                // As a chat has it, and as a completion has it.
+                (b"content" | b"refusal" | b"tokens", Kind::Array) => scan.array(|scan| {
+                    self.listed += 1;
+                    scan.skip()
+                }),
+                _ => scan.skip(),
+            }),
             (b"finish_reason", kind) => {
                 self.knows_finish = true;
                 if kind != Kind::Text {
@@ -313,15 +333,19 @@ impl Chunk {
     }
 }
 
-/// Reads a count where there is one, and keeps the larger one.
+/// Reads a count where there is one, perhaps written as a text, and keeps the larger one.
 fn larger(count: &mut Option<u32>, scan: &mut Scanner<'_>) -> Result<(), BadJson> {
-    if scan.kind()? != Kind::Number {
-        return scan.skip();
-    }
-    let told = scan.whole_number()?.and_then(|told| u32::try_from(told).ok());
-    *count = told.max(*count);
+    let told = match scan.kind()? {
+        Kind::Number => scan.whole_number()?.and_then(|told| u32::try_from(told).ok()),
+        Kind::Text => std::str::from_utf8(scan.text()?.raw).ok().and_then(|text| text.parse().ok()),
+        _ => return scan.skip(),
+    };
+    *count = told.filter(|told| *told <= MOST_TOKENS).max(*count);
     Ok(())
 }
+
+/// No request has more tokens: a larger count is none.
+const MOST_TOKENS: u32 = 1 << 30;
 
 /// Words for `length`, in any case of letters.
 const LENGTH: &[&str] = &["length", "max_tokens", "model_length", "token_limit"];

@@ -74,6 +74,7 @@ fn tokens_of_the_prompt_that_were_cached_are_read_where_they_are_a_number() {
         usage.cached
     };
     assert_eq!(cached(r#"{"audio_tokens":null,"cached_tokens":16}"#), Some(16));
+    assert_eq!(cached(r#"{"cached_tokens":"16"}"#), Some(16), "some write numbers as texts");
     assert_eq!(cached(r#"{"cached_tokens":0}"#), Some(0));
     for untold in [
         "null",
@@ -81,7 +82,7 @@ fn tokens_of_the_prompt_that_were_cached_are_read_where_they_are_a_number() {
         "[]",
         "16",
         r#"{"cached_tokens":null}"#,
-        r#"{"cached_tokens":"16"}"#,
+        r#"{"cached_tokens":"some"}"#,
         r#"{"cached_tokens":true}"#,
         r#"{"cached_tokens":-1}"#,
         r#"{"cached_tokens":{"a":1}}"#,

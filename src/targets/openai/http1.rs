@@ -194,7 +194,10 @@ impl Http1 {
             |what: String| Failure::new(FailureKind::Malformed, format!("no HTTP answer: {what}"));
         let mut room = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut head = httparse::Response::new(&mut room);
-        let length = match head.parse(bytes) {
+        // A header that goes on in the next line is out of use, and some gateways still write it.
+        let mut lenient = httparse::ParserConfig::default();
+        lenient.allow_obsolete_multiline_headers_in_responses(true);
+        let length = match lenient.parse_response(&mut head, bytes) {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) if bytes.len() < MAX_HEAD => return Ok(None),
             Ok(httparse::Status::Partial) => return Err(no_http("its head never ends".to_owned())),
@@ -292,9 +295,19 @@ fn headers_of(parsed: &[httparse::Header<'_>]) -> Result<HeaderMap, http::Error>
     let mut headers = HeaderMap::with_capacity(parsed.len());
     for header in parsed {
         let name = HeaderName::from_bytes(header.name.as_bytes())?;
-        headers.append(name, HeaderValue::from_bytes(header.value)?);
+        headers.append(name, header_value(header.value)?);
     }
     Ok(headers)
+}
+
+/// The value of a header; where it goes on in the next line, in one.
+fn header_value(value: &[u8]) -> Result<HeaderValue, http::Error> {
+    if !value.contains(&b'\n') {
+        return Ok(HeaderValue::from_bytes(value)?);
+    }
+    let joined = value.split(|byte| matches!(byte, b'\r' | b'\n')).map(<[u8]>::trim_ascii);
+    let joined: Vec<&[u8]> = joined.filter(|line| !line.is_empty()).collect();
+    Ok(HeaderValue::from_bytes(&joined.join(&b' '))?)
 }
 
 fn keeps_alive(version: Option<u8>, headers: &HeaderMap) -> bool {
@@ -343,6 +356,12 @@ mod tests {
             assert_eq!(connection.drain_body(take).unwrap(), BodyState::Open);
         }
         got
+    }
+
+    #[test]
+    fn a_header_that_goes_on_in_the_next_line_is_one_line() {
+        assert_eq!(header_value(b"a\r\n b\r\n\t c").unwrap(), "a b c");
+        assert_eq!(header_value(b"plain").unwrap(), "plain");
     }
 
     #[test]

@@ -9,8 +9,10 @@
 //! tokens of one read are one delivery.
 
 pub mod address;
+mod bad_answer;
 mod chunk;
 mod client_thread;
+mod decided;
 mod discover;
 pub(crate) mod framing;
 mod http1;
@@ -162,7 +164,7 @@ impl OpenAiTarget {
         let mut answer = self.answer_to(shot)?;
         let takes_it = match &answer {
             Answer::Taken { running_usage } => running_usage.unwrap_or(is_known_to_take_it),
-            Answer::Unknown => is_known_to_take_it,
+            Answer::Failed(_) | Answer::Unknown => is_known_to_take_it,
             Answer::Refused(_) => false,
         };
         if self.writer.asks_for_running_usage() && !takes_it {
@@ -180,30 +182,38 @@ impl OpenAiTarget {
         self.info.details["continuous_usage_stats"] = self.writer.asks_for_running_usage().into();
         Ok(match answer {
             Answer::Refused(failure) => Some(failure),
-            Answer::Taken { .. } | Answer::Unknown => None,
+            Answer::Taken { .. } | Answer::Failed(_) | Answer::Unknown => None,
         })
     }
 
     fn answer_to(&self, shot: &Shot) -> Result<Answer, TargetError> {
         let message = self.writer.post(shot);
         let message = message.map_err(|error| unusable(&self.info.name, &error.message))?;
-        Ok(probe::answer(Arc::clone(&self.route), message))
+        Ok(match probe::answer(Arc::clone(&self.route), message) {
+            Answer::Failed(failure) if self.remedies.can_mend(&failure) => Answer::Refused(failure),
+            answer => answer,
+        })
     }
 
     /// What to do about a path that the server does not have.
     fn where_it_is(&self) -> String {
-        let Some(base) = self.address.likely_base(self.options.endpoint) else {
-            return format!(
-                "check `--endpoint` ({} was asked for) and `--model`",
-                self.options.endpoint.path()
-            );
+        let (endpoint, origin) = (self.options.endpoint, self.address.origin());
+        let is_there = |base: &str| {
+            let models = self.writer.get(&format!("{base}/models"));
+            probe::exists(Arc::clone(&self.route), models)
         };
-        let origin = self.address.origin();
-        let models = self.writer.get(&format!("{base}/models"));
-        if probe::exists(Arc::clone(&self.route), models) {
-            format!("the base path is wrong: the server answers at `openai:{origin}{base}`")
-        } else {
-            format!("check the base path: nothing answers at {origin}{base}/models either")
+        let others = format!("`--endpoint` ({} was asked for) and `--model`", endpoint.path());
+        let given = self.address.base(endpoint);
+        if is_there(given) {
+            return format!("check {others}");
+        }
+        match self.address.likely_bases(endpoint).into_iter().find(|base| is_there(base)) {
+            Some(base) => {
+                format!("the base path is wrong: the server answers at `openai:{origin}{base}`")
+            }
+            None => format!(
+                "check the base path, {others}: nothing answers at {origin}{given}/models either"
+            ),
         }
     }
 }

@@ -29,7 +29,9 @@ pub enum Answer {
         /// Whether usage ran along with the chunks of its answer; `None` where that had no output.
         running_usage: Option<bool>,
     },
-    /// It did not say within the limit, or was busy.
+    /// It failed this one, and may take the next.
+    Failed(Failure),
+    /// It did not say within the limit.
     Unknown,
 }
 
@@ -77,7 +79,7 @@ async fn ask(route: &Arc<Route>, message: &Message) -> Answer {
 }
 
 fn refused(failure: Failure) -> Answer {
-    if is_lasting(failure.kind) { Answer::Refused(failure) } else { Answer::Unknown }
+    if is_lasting(failure.kind) { Answer::Refused(failure) } else { Answer::Failed(failure) }
 }
 
 fn had_running_usage(body: &[u8]) -> Option<bool> {

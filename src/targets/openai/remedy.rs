@@ -2,7 +2,7 @@
 
 use crate::request::{Failure, FailureKind};
 use crate::settings::served::{BodyField, OutputTokenField};
-use crate::targets::openai::options::OpenAiOptions;
+use crate::targets::openai::options::{Endpoint, OpenAiOptions, PromptAs};
 
 /// The status of a proxy that wants to know who asks.
 const PROXY_WANTS_TO_KNOW: &str = "HTTP 407";
@@ -34,6 +34,11 @@ impl Remedies {
                 (name.to_owned(), "ask for whole answers with `--no-streaming`".to_owned())
             }));
         }
+        let as_ids = options.prompt_as == PromptAs::Ids;
+        fields.extend(prompt_member(options.endpoint).filter(|_| as_ids).map(|name| {
+            let remedy = "send prompts as text with `--prompts text` and `--tokenizer FILE`";
+            (name.to_owned(), remedy.to_owned())
+        }));
         let extra = options.extra_inputs.keys();
         fields.extend(
             extra.map(|name| (name.clone(), format!("take `{name}` out of `--extra-inputs`"))),
@@ -60,6 +65,7 @@ impl Remedies {
                 self.proxy.clone()
             }
             FailureKind::HttpClient => self.remedy_in(&failure.message),
+            FailureKind::HttpServer if self.can_mend(&failure) => self.remedy_in(&failure.message),
             FailureKind::Unauthorized => Some(self.key.to_owned()),
             _ => None,
         };
@@ -80,9 +86,28 @@ impl Remedies {
         !asks.iter().any(|name| words.contains(name)) && self.remedy_in(words).is_some()
     }
 
+    /// Whether a server broke over a member of the request that can be left out, and not over something that may be gone later.
+    pub fn can_mend(&self, failure: &Failure) -> bool {
+        const OF_MEMBERS: [&str; 8] = [
+            "unexpected keyword",
+            "unrecognized",
+            "unknown",
+            "unsupported",
+            "not supported",
+            "not permitted",
+            "not allowed",
+            "extra ",
+        ];
+        let words = failure.message.to_lowercase();
+        failure.kind == FailureKind::HttpServer
+            && OF_MEMBERS.iter().any(|phrase| words.contains(phrase))
+            && self.remedy_in(&failure.message).is_some()
+    }
+
     /// What to do about every member that is named.
     fn remedy_in(&self, words: &str) -> Option<String> {
-        let named = self.fields.iter().filter(|(field, _)| is_named(field, words));
+        let blames = |field: &str| !is_prompt(field) || is_about_type(words);
+        let named = self.fields.iter().filter(|(field, _)| is_named(field, words) && blames(field));
         let remedies: Vec<&str> = named
             .map(|(field, remedy)| {
                 let other_lengths = "ask for other lengths with `--scenario`";
@@ -93,8 +118,34 @@ impl Remedies {
     }
 }
 
+/// The member that holds prompts, where they can be token ids.
+fn prompt_member(endpoint: Endpoint) -> Option<&'static str> {
+    match endpoint {
+        Endpoint::Completions => Some("prompt"),
+        Endpoint::Embeddings => Some("input"),
+        Endpoint::Chat | Endpoint::Rerank => None,
+    }
+}
+
+fn is_prompt(field: &str) -> bool {
+    [Endpoint::Completions, Endpoint::Embeddings].map(prompt_member).contains(&Some(field))
+}
+
+/// Whether a list in place of a text is refused. Prompts are named in refusals that are about something else, such as their length.
+fn is_about_type(words: &str) -> bool {
+    const OF_TYPES: [&str; 6] = ["string", "str", "text", "array", "list", "sequence"];
+    let words = words.to_lowercase();
+    !is_about_numbers(&words) && OF_TYPES.iter().any(|word| is_named(word, &words))
+}
+
 /// Whether the number of tokens is refused, and not the member that says it.
 fn is_about_length(field: &str, words: &str) -> bool {
+    let bounds = [OutputTokenField::MaxTokens, OutputTokenField::MaxCompletionTokens];
+    let is_bound = bounds.iter().any(|bound| bound.name() == field);
+    is_bound && is_about_numbers(&words.to_lowercase())
+}
+
+fn is_about_numbers(words: &str) -> bool {
     const OF_NUMBERS: [&str; 10] = [
         "at least",
         "at most",
@@ -107,10 +158,7 @@ fn is_about_length(field: &str, words: &str) -> bool {
         "less than",
         "exceed",
     ];
-    let words = words.to_lowercase();
-    let bounds = [OutputTokenField::MaxTokens, OutputTokenField::MaxCompletionTokens];
-    let is_bound = bounds.iter().any(|bound| bound.name() == field);
-    is_bound && OF_NUMBERS.iter().any(|phrase| words.contains(phrase))
+    OF_NUMBERS.iter().any(|phrase| words.contains(phrase))
 }
 
 /// Whether a text has this word, not as a part of a longer one.
@@ -169,6 +217,41 @@ mod tests {
         };
         let words = explained("unknown: max_completion_tokens", newer);
         assert!(words.contains("--output-token-field max_tokens"), "{words}");
+    }
+
+    #[test]
+    fn a_server_that_breaks_over_a_member_names_its_flag_and_one_that_is_busy_does_not() {
+        let remedies = Remedies::of(&OpenAiOptions::new("http://h"));
+        let failure = |words: &str| Failure::new(FailureKind::HttpServer, words);
+        let broke = failure("generate() got an unexpected keyword argument 'ignore_eos'");
+        assert!(remedies.can_mend(&broke));
+        assert!(remedies.explain(broke).message.contains("--omit ignore_eos"));
+        for words in ["overloaded", "seed is unlucky today", "unknown error"] {
+            assert!(!remedies.can_mend(&failure(words)), "{words}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_takes_no_ids_names_the_flag_for_text() {
+        let ids = |endpoint| {
+            move |options: &mut OpenAiOptions| {
+                (options.endpoint, options.prompt_as) = (endpoint, PromptAs::Ids);
+            }
+        };
+        for words in [
+            r#"[{"type":"string_type","loc":["body","prompt"],"msg":"Input should be a valid string"}]"#,
+            "prompt: invalid type: sequence, expected a string at line 1 column 30",
+            "json: cannot unmarshal array into Go struct field CompletionRequest.prompt of type string",
+            "'prompt' must be a string",
+        ] {
+            let said = explained(words, ids(Endpoint::Completions));
+            assert!(said.contains("--prompts text"), "{said}");
+            assert_eq!(explained(words, |_| {}), words, "prompts were text");
+        }
+        let said = explained("`input` must be text", ids(Endpoint::Embeddings));
+        assert!(said.contains("--prompts text"), "{said}");
+        let long = "the prompt has 4000 tokens, at most 2048 are possible for this type of model";
+        assert_eq!(explained(long, ids(Endpoint::Completions)), long);
     }
 
     #[test]

@@ -18,30 +18,11 @@ use crate::request::{Failure, FailureKind, Prepared, RequestId};
 use crate::settings::served::{BodyField, OutputTokenField};
 use crate::targets::Prepare;
 use crate::targets::openai::address::Address;
+use crate::targets::openai::decided::decided_by;
 use crate::targets::openai::options::{ConnectionPolicy, Endpoint, OpenAiOptions, PromptAs};
 
 /// Headers that the exchange itself decides.
 const OURS: [&str; 4] = ["content-length", "transfer-encoding", "connection", "accept-encoding"];
-
-/// Members of a request that the run decides, and with which flag.
-const DECIDED: [(&str, &str); 10] = [
-    (
-        "max_tokens",
-        "`--scenario` says how many, and `--output-token-field max_tokens` that they are called so",
-    ),
-    (
-        "max_completion_tokens",
-        "`--scenario` says how many, and `--output-token-field max_completion_tokens` that they are called so",
-    ),
-    ("prompt", "`--scenario` and `--prompts` draw prompts"),
-    ("messages", "`--scenario` and `--prompts` draw prompts"),
-    ("input", "`--scenario` and `--prompts` draw prompts"),
-    ("query", "`--scenario` draws queries"),
-    ("documents", "`--scenario` and `--batch-size` draw documents"),
-    ("stream", "`--no-streaming` switches it off"),
-    ("n", "every request is measured by its one output, so leave it out"),
-    ("model", "`--model` names it"),
-];
 
 /// A request as bytes.
 #[derive(Debug, Clone)]
@@ -79,6 +60,11 @@ pub enum BadRequestOption {
     /// A header that HTTP does not allow.
     #[error("the header `{0}` cannot be sent: its name or value is not allowed in HTTP")]
     Header(String),
+    /// Two keys.
+    #[error(
+        "the header `{0}` and `--api-key-env` or `--api-key-file` are two keys for one request: leave one of them out"
+    )]
+    TwoKeys(String),
     /// A header that would break the exchange.
     #[error("the header `{0}` is set by the connection itself; leave it out")]
     OurHeader(String),
@@ -90,7 +76,7 @@ pub enum BadRequestOption {
         /// As it is called in a request.
         field: &'static str,
         /// The flag that decides it.
-        remedy: &'static str,
+        remedy: String,
     },
     /// Neither has a rerank.
     #[error(
@@ -131,10 +117,8 @@ impl RequestWriter {
     /// # Errors
     /// When some option cannot become a request.
     pub fn new(options: &OpenAiOptions, address: &Address) -> Result<Self, BadRequestOption> {
-        let decided =
-            DECIDED.into_iter().find(|(field, _)| options.extra_inputs.contains_key(*field));
-        if let Some((field, remedy)) = decided {
-            return Err(BadRequestOption::Decided { field, remedy });
+        if let Some(decided) = decided_by(options) {
+            return Err(decided);
         }
         if options.endpoint == Endpoint::Chat && options.prompt_as == PromptAs::Ids {
             return Err(BadRequestOption::ChatIds);
@@ -192,12 +176,9 @@ impl RequestWriter {
         self.running_usage
     }
 
-    /// Whether it could be: in a stream, where neither `--omit` nor `--extra-inputs` decides of `stream_options`.
+    /// Whether it could be: in a stream, where `--omit` does not leave `stream_options` out.
     pub fn may_ask_for_running_usage(&self, shot: &Shot) -> bool {
-        shot.request.streaming
-            && self.endpoint.has_output()
-            && self.sends(BodyField::StreamOptions)
-            && !self.extra.contains_key("stream_options")
+        shot.request.streaming && self.endpoint.has_output() && self.sends(BodyField::StreamOptions)
     }
 
     /// Headers for HTTP/2, which has no `Host` and no `Connection`.
@@ -455,6 +436,7 @@ fn headers_of(options: &OpenAiOptions, address: &Address) -> Result<HeaderMap, B
         bearer.set_sensitive(true);
         headers.insert(AUTHORIZATION, bearer);
     }
+    let mut given: Vec<HeaderName> = Vec::new();
     for (name, text) in &options.headers {
         if OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours)) {
             return Err(BadRequestOption::OurHeader(name.clone()));
@@ -462,7 +444,16 @@ fn headers_of(options: &OpenAiOptions, address: &Address) -> Result<HeaderMap, B
         let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad(name))?;
         let mut kept_secret = value(name, text)?;
         kept_secret.set_sensitive(true);
-        headers.insert(key, kept_secret);
+        if key == AUTHORIZATION && options.api_key.is_some() {
+            return Err(BadRequestOption::TwoKeys(name.clone()));
+        }
+        // The first replaces ours of that name; who gives a name twice wants both.
+        if given.contains(&key) {
+            headers.append(key, kept_secret);
+        } else {
+            headers.insert(key.clone(), kept_secret);
+            given.push(key);
+        }
     }
     Ok(headers)
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::network::secret::ApiKey;
 use crate::request::spec::{Beside, OutputSpec, Prompt, RequestSpec, Sampling};
 
 fn shot(text: Option<&str>) -> Shot {
@@ -85,10 +86,13 @@ fn a_prompt_without_text_is_refused_where_text_is_sent() {
 }
 
 #[test]
-fn extra_inputs_are_added_and_replace_ours() {
+fn extra_inputs_are_added_and_stand_where_ours_are_left_out() {
     let extra = serde_json::json!({"temperature": 0.7, "logit_bias": {"2": 100}});
-    let sent =
-        body(|options| options.extra_inputs = extra.as_object().unwrap().clone(), &shot(Some("x")));
+    let change = |options: &mut OpenAiOptions| {
+        options.omit = vec![BodyField::Temperature];
+        options.extra_inputs = extra.as_object().unwrap().clone();
+    };
+    let sent = body(change, &shot(Some("x")));
     assert_eq!((&sent["temperature"], &sent["logit_bias"]["2"]), (&0.7.into(), &100.into()));
 }
 
@@ -102,6 +106,13 @@ fn extra_inputs_that_the_run_decides_are_refused_with_the_flag_that_does() {
         ("stream", "--no-streaming"),
         ("n", "leave it out"),
         ("model", "--model"),
+        ("ignore_eos", "--stop-at-eos"),
+        ("min_tokens", "--min-tokens"),
+        ("temperature", "--temperature"),
+        ("top_p", "--top-p"),
+        ("top_k", "--top-k"),
+        ("seed", "--seed"),
+        ("stream_options", "--omit stream_options"),
     ] {
         let refused = writer(|options| {
             options.extra_inputs.insert(field.to_owned(), 1.into());
@@ -109,6 +120,52 @@ fn extra_inputs_that_the_run_decides_are_refused_with_the_flag_that_does() {
         let words = refused.unwrap_err().to_string();
         assert!(words.contains(flag) && words.contains(field), "{words}");
     }
+}
+
+#[test]
+fn no_member_that_the_run_writes_can_be_overridden() {
+    let whole =
+        |options: &mut OpenAiOptions| (options.ignore_eos, options.min_tokens) = (true, true);
+    let mut asked = shot(Some("x"));
+    asked.request.sampling.temperature = Some(0.5);
+    (asked.request.sampling.top_p, asked.request.sampling.top_k) = (Some(0.9), Some(5));
+    for endpoint in [Endpoint::Chat, Endpoint::Completions, Endpoint::Embeddings] {
+        let sent = body(
+            |options| {
+                whole(options);
+                options.endpoint = endpoint;
+            },
+            &asked,
+        );
+        for field in sent.as_object().unwrap().keys() {
+            let refused = writer(|options| {
+                options.endpoint = endpoint;
+                options.extra_inputs.insert(field.clone(), 1.into());
+            });
+            assert!(matches!(refused, Err(BadRequestOption::Decided { .. })), "{field}");
+        }
+    }
+}
+
+#[test]
+fn a_header_given_twice_is_sent_twice_and_a_second_key_is_refused() {
+    let twice = writer(|options| {
+        for value in ["1", "2"] {
+            options.headers.push(("X-A".to_owned(), value.to_owned()));
+        }
+    });
+    let message = twice.unwrap().post(&shot(Some("x"))).unwrap();
+    let head = String::from_utf8_lossy(&message.wire[..message.body_at]).into_owned();
+    assert!(head.contains("x-a: 1\r\n") && head.contains("x-a: 2\r\n"), "{head}");
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    std::fs::write(&key, "sk-1").unwrap();
+    let refused = writer(|options| {
+        options.api_key = Some(ApiKey::from_file(&key).unwrap());
+        options.headers.push(("Authorization".to_owned(), "Bearer x".to_owned()));
+    });
+    let words = refused.unwrap_err().to_string();
+    assert!(words.contains("--api-key-env") && words.contains("Authorization"), "{words}");
 }
 
 #[test]

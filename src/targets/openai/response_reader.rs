@@ -8,6 +8,7 @@ use crate::record::event::TokenHash;
 use crate::record::oddity::Oddity;
 use crate::record::request_record::{EngineTimes, FinishReason, TokenSource};
 use crate::request::{Failure, FailureKind};
+use crate::targets::openai::bad_answer::{SHOWN, given_up, not_json, short_of, shown, web_page};
 use crate::targets::openai::chunk::{Chunk, Finish};
 use crate::targets::openai::options::CountTokens;
 use crate::targets::openai::output_text::OutputText;
@@ -78,9 +79,17 @@ struct Progress {
     chunk: Chunk,
     text: OutputText,
     unread: Option<Output>,
+    /// Tokens of output that was handed out before, which a count told of only then.
+    belated: u32,
     counted: u32,
+    /// Tokens that were handed out.
+    told: u32,
     has_ids: bool,
     has_sound: bool,
+    /// Log probabilities list each token.
+    has_list: bool,
+    /// Tokens that were listed before their text came.
+    held_back: u32,
     /// The server's own counts; zeros are ignored.
     usage: RunningUsage,
     /// Our tokenizer's count, delivery by delivery, where nothing else counts them.
@@ -172,17 +181,23 @@ impl ResponseReader {
         read
     }
 
+    /// Tokens that the output handed out last turned out to have beside those that were told of, since the last call.
+    #[inline]
+    pub fn take_belated(&mut self) -> Option<Output> {
+        let tokens = std::mem::take(&mut self.progress.belated);
+        self.progress.told = self.progress.told.saturating_add(tokens);
+        (tokens > 0).then_some(Output { tokens, ..NOTHING })
+    }
+
     /// Output since the last call, if any. Where neither ids nor usage say how many tokens a chunk holds, `count` does.
     #[inline]
     pub fn take_output(&mut self, count: Option<&CountTokens>) -> Option<Output> {
-        let output = self.progress.unread.take()?;
-        Some(match count {
-            Some(count) if self.progress.is_uncounted() => {
-                let tokens = self.progress.added_tokens(count);
-                Output { tokens, ..output }
-            }
-            _ => output,
-        })
+        let mut output = self.progress.unread.take()?;
+        if let Some(count) = count.filter(|_| self.progress.is_uncounted()) {
+            output.tokens = self.progress.added_tokens(count);
+        }
+        self.progress.told = self.progress.told.saturating_add(output.tokens);
+        Some(output)
     }
 
     /// `[DONE]` has come; only the end of the stream is missing.
@@ -315,8 +330,12 @@ impl Progress {
         if self.done || event.data.starts_with(b":") {
             return Ok(());
         }
-        if event.data.trim_ascii() == b"[DONE]" {
+        if is_end_marker(event.data) {
             self.done = true;
+            return Ok(());
+        }
+        // An event with a name of its own, such as `ping`, is part of an answer only where it is an object.
+        if event.is_named && !event.data.trim_ascii_start().starts_with(b"{") {
             return Ok(());
         }
         self.take_json(event.data)
@@ -344,6 +363,7 @@ impl Progress {
             self.take_chunk_output(usage);
         } else {
             self.take_usage_alone(usage);
+            self.held_back = self.held_back.saturating_add(self.chunk.listed);
             if self.chunk.has_nothing() && self.stray.is_empty() {
                 self.stray.extend_from_slice(&json[..json.len().min(SHOWN)]);
             }
@@ -351,15 +371,17 @@ impl Progress {
         Ok(())
     }
 
-    /// A count in an event of its own is of the output before it, if that came in the same read.
+    /// A count in an event of its own, of the output before it or of that behind it.
     fn take_usage_alone(&mut self, usage: Option<u32>) {
         let untold = self.unread.map_or(0, |output| output.tokens);
+        let before = self.told.saturating_add(self.belated).saturating_add(untold);
         let is_over = self.finish.is_some() || self.has_ids;
-        let more = self.usage.take(usage, (self.counted, untold), is_over);
-        if let Some(unread) = &mut self.unread {
-            unread.tokens = unread.tokens.saturating_add(more);
-            self.counted = self.counted.saturating_add(more);
+        let more = self.usage.take(usage, (before, untold), is_over);
+        match &mut self.unread {
+            Some(unread) => unread.tokens = unread.tokens.saturating_add(more),
+            None => self.belated = self.belated.saturating_add(more),
         }
+        self.counted = self.counted.saturating_add(more);
     }
 
     #[inline]
@@ -369,7 +391,15 @@ impl Progress {
         let ids = &self.chunk.token_ids;
         self.has_ids |= !ids.is_empty();
         self.has_sound |= self.chunk.has_sound;
-        let by_usage = self.usage.tokens_of(usage, is_new, self.counted);
+        self.has_list |= self.chunk.listed > 0;
+        // Several outputs where one was asked for are a token each.
+        let new = if is_new {
+            let listed = self.chunk.listed.saturating_add(std::mem::take(&mut self.held_back));
+            listed.max(self.chunk.outputs).max(1)
+        } else {
+            0
+        };
+        let by_usage = self.usage.tokens_of(usage, new, self.counted);
         let tokens = if self.has_ids { ids.len() as u32 } else { by_usage };
         self.counted += tokens;
         let hash = TokenHash::of(ids.iter().copied());
@@ -380,9 +410,9 @@ impl Progress {
         });
     }
 
-    /// Whether neither ids nor usage say how many tokens a chunk has. Sound has none that a tokenizer would find.
+    /// Whether neither ids, usage nor log probabilities say how many tokens a chunk has. Sound has none that a tokenizer would find.
     fn is_uncounted(&self) -> bool {
-        !self.has_ids && !self.has_sound && !self.usage.is_running()
+        !self.has_ids && !self.has_sound && !self.has_list && !self.usage.is_running()
     }
 
     fn added_tokens(&mut self, count: &CountTokens) -> u32 {
@@ -399,6 +429,7 @@ impl Progress {
         let tokens = match (usage, ours) {
             _ if self.has_ids => (self.counted, TokenSource::Ids),
             (Some(usage), _) => (usage, TokenSource::Usage),
+            (None, _) if self.has_list => (self.counted, TokenSource::Usage),
             (None, Some(ours)) if self.counted > 0 && ours > 0 => (ours, TokenSource::Retokenized),
             (None, _) => (self.counted, TokenSource::Chunks),
         };
@@ -413,11 +444,12 @@ impl Progress {
     }
 }
 
-#[cold]
-fn short_of(items: u32, expected: u32) -> Failure {
-    let message = format!("the answer holds {items} vectors or scores for {expected} texts");
-    let kind = if items == 0 { FailureKind::Empty } else { FailureKind::Malformed };
-    Failure::new(kind, message)
+/// `[DONE]`, in any case of letters and perhaps as a JSON string.
+#[inline]
+fn is_end_marker(data: &[u8]) -> bool {
+    let data = data.trim_ascii();
+    let bare = data.strip_prefix(b"\"").and_then(|it| it.strip_suffix(b"\"")).unwrap_or(data);
+    bare.eq_ignore_ascii_case(b"[DONE]")
 }
 
 fn reason_of(finish: Finish) -> FinishReason {
@@ -428,42 +460,11 @@ fn reason_of(finish: Finish) -> FinishReason {
     }
 }
 
-/// Longest part of an answer that is shown.
-const SHOWN: usize = 200;
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// White space, or a part of a byte-order mark.
 fn is_before_a_body(byte: u8) -> bool {
     byte.is_ascii_whitespace() || BYTE_ORDER_MARK.contains(&byte)
-}
-
-fn shown(text: &[u8]) -> String {
-    let text = text.trim_ascii();
-    String::from_utf8_lossy(&text[..text.len().min(SHOWN)]).into_owned()
-}
-
-/// A page for people came.
-#[cold]
-pub fn web_page() -> Failure {
-    let message = "the answer is a web page: does the URL name the API of the server?";
-    Failure::new(FailureKind::Malformed, message)
-}
-
-#[cold]
-fn given_up(json: &[u8]) -> Failure {
-    let message = format!("the finish_reason says that the server gave up: {}", shown(json));
-    Failure::new(FailureKind::Engine, message)
-}
-
-#[cold]
-fn not_json(text: &[u8], at: usize) -> Failure {
-    let follows = at > 0 && text[at..].trim_ascii_start().starts_with(b"{");
-    let what = if follows {
-        "several JSON objects in a row, in place of one or of server-sent events (`data: …`)"
-    } else {
-        "no JSON object"
-    };
-    Failure::new(FailureKind::Malformed, format!("{what} (byte {at}): {}", shown(text)))
 }
 
 #[cfg(test)]

@@ -268,3 +268,99 @@ fn a_total_beside_each_chunk_is_no_running_count_once_that_is_known() {
     assert_eq!((running, total), (Some(false), (3, TokenSource::Usage)));
     assert_eq!(play(RunningUsage::apart()).0, [1, 1, 1]);
 }
+
+#[test]
+fn a_count_in_a_read_of_its_own_belongs_to_the_output_handed_out_before() {
+    let chunk = |text: &str| format!("data: {{\"choices\":[{{\"text\":\"{text}\"}}]}}\n\n");
+    let count = |tokens: u32| {
+        format!("data: {{\"choices\":[],\"usage\":{{\"completion_tokens\":{tokens}}}}}\n\n")
+    };
+    let play = |reads: &[String], count: Option<&CountTokens>| {
+        let mut answer = ResponseReader::default();
+        let mut seen = Vec::new();
+        for read in reads {
+            answer.feed(read.as_bytes()).unwrap();
+            let tokens = |output: Output| output.tokens;
+            seen.push((answer.take_belated().map(tokens), answer.take_output(count).map(tokens)));
+        }
+        (seen, answer.had_running_usage())
+    };
+    let apart = [chunk(" a b c"), count(3), chunk(" d"), count(4)];
+    let told = vec![(None, Some(1)), (Some(2), None), (None, Some(1)), (None, None)];
+    assert_eq!(play(&apart, None), (told, Some(true)));
+    let with_the_next = [chunk(" a b c"), count(3) + &chunk(" d e"), count(5)];
+    let told = vec![(None, Some(1)), (Some(2), Some(1)), (Some(1), None)];
+    assert_eq!(play(&with_the_next, None), (told, Some(true)));
+    let ahead = [count(3), chunk(" a b c"), count(4), chunk(" d")];
+    let told = vec![(None, None), (None, Some(3)), (None, None), (None, Some(1))];
+    assert_eq!(play(&ahead, None), (told, Some(true)));
+    let words: CountTokens = std::sync::Arc::new(|text| text.split_whitespace().count());
+    let told = vec![(None, Some(3)), (None, None), (None, Some(1)), (None, None)];
+    assert_eq!(play(&apart, Some(&words)).0, told, "what the tokenizer told of is not added again");
+}
+
+#[test]
+fn log_probabilities_tell_the_tokens_of_a_chunk_where_nothing_else_does() {
+    let chat = r#"{"choices":[{"delta":{"content":" a b"},"logprobs":{"content":[{"token":" a"},{"token":" b"}]}}]}"#;
+    let held_back =
+        r#"{"choices":[{"delta":{"content":""},"logprobs":{"content":[{"token":"x"}]}}]}"#;
+    let completion = r#"{"choices":[{"text":" c d e","finish_reason":"length","logprobs":{"tokens":[" c"," d"," e"]}}]}"#;
+    let mut answer = ResponseReader::default();
+    let mut told = Vec::new();
+    for event in [chat, held_back, completion] {
+        answer.feed(format!("data: {event}\n\n").as_bytes()).unwrap();
+        told.push(answer.take_output(None).map(|output| output.tokens));
+    }
+    assert_eq!(told, [Some(2), None, Some(4)]);
+    let words: CountTokens = std::sync::Arc::new(|text| text.split_whitespace().count());
+    let closing = answer.close(StreamEnd::Clean, 6, Some(&words)).unwrap();
+    assert_eq!(closing.tokens, (6, TokenSource::Usage), "the tokenizer counts five");
+}
+
+#[test]
+fn each_of_several_outputs_that_nobody_asked_for_is_counted() {
+    let two =
+        r#"{"choices":[{"index":1,"text":" a"},{"index":0,"text":" b","finish_reason":"length"}]}"#;
+    let mut answer = ResponseReader::default();
+    answer.feed(format!("data: {two}\n\n").as_bytes()).unwrap();
+    assert_eq!(answer.take_output(None).unwrap().tokens, 2);
+    assert_eq!(answer.close(StreamEnd::Clean, 1, None).unwrap().tokens, (2, TokenSource::Chunks));
+}
+
+#[test]
+fn named_events_without_an_object_and_odd_end_markers_harm_nothing() {
+    for marker in ["[DONE]", "[done]", "\"[DONE]\""] {
+        let ping = "event: ping\ndata: pong\n\nevent: heartbeat\ndata: 1700000000\n\n";
+        let named = format!("event: chunk\ndata: {}\n\ndata: {LENGTH}\n\n", token(" a"));
+        let mut answer = ResponseReader::default();
+        answer.feed(format!("{ping}{named}{ping}data: {marker}\n\n").as_bytes()).unwrap();
+        assert!(answer.is_done(), "{marker}");
+        let closing = answer.close(StreamEnd::Clean, 3, None).unwrap();
+        assert_eq!(closing.finish, FinishReason::Length, "{marker}");
+    }
+    let mut answer = ResponseReader::default();
+    let unnamed = answer.feed(b"data: pong\n\n").unwrap_err();
+    assert_eq!(unnamed.kind, FailureKind::Malformed);
+}
+
+#[test]
+fn counts_that_are_written_as_texts_are_counts() {
+    let usage = r#"{"choices":[],"usage":{"prompt_tokens":"16","completion_tokens":"8"}}"#;
+    let mut answer = ResponseReader::default();
+    let events = [&*token(" a"), LENGTH, usage].map(|event| format!("data: {event}\n\n"));
+    answer.feed(events.concat().as_bytes()).unwrap();
+    let closing = answer.close(StreamEnd::Clean, 8, None).unwrap();
+    assert_eq!((closing.tokens, closing.prompt), ((8, TokenSource::Usage), Some(16)));
+}
+
+#[test]
+fn an_error_inside_a_choice_or_its_delta_fails_with_its_words() {
+    for choice in [
+        r#"{"finish_reason":"error","error":{"message":"boomwords"}}"#,
+        r#"{"delta":{"error":{"message":"boomwords"}},"finish_reason":"stop"}"#,
+    ] {
+        let event = format!("data: {{\"choices\":[{choice}]}}\n\n");
+        let failure = ResponseReader::default().feed(event.as_bytes()).unwrap_err();
+        assert_eq!((failure.kind, &*failure.message), (FailureKind::ErrorInStream, "boomwords"));
+    }
+}

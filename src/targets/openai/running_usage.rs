@@ -10,6 +10,8 @@ enum Counts {
     Running,
     /// Each is of all tokens so far, in an event of its own behind the chunk.
     Behind,
+    /// The same, ahead of the chunk.
+    Ahead,
     /// They say nothing of the chunk that they came with.
     Apart,
 }
@@ -26,6 +28,8 @@ pub struct RunningUsage {
     chunks: u32,
     passed_over: u32,
     has_grown: bool,
+    /// Chunks since the latest count that came without output.
+    since: u32,
     /// The probe has seen that they say nothing of chunks.
     is_known_apart: bool,
     /// The latest count, and the sum of those that came with output.
@@ -40,71 +44,85 @@ impl RunningUsage {
         Self { counts: Counts::Apart, is_known_apart: true, ..Self::default() }
     }
 
-    /// Takes a count that came without output, after so many tokens, of which so many came in the same read and are not yet told
-    /// of; how many more those are. `is_over` where nothing but the total can follow.
+    /// Takes a count that came without output, after so many tokens that were counted; how many more the chunk before it had.
+    /// `is_over` where nothing but the total can follow. A count before all output is of the chunk behind it, one after the
+    /// first chunk and before the second is of the chunk before it, and so are all that follow.
     #[inline]
     pub fn take(&mut self, count: Option<u32>, (before, untold): (u32, u32), is_over: bool) -> u32 {
         let Some(so_far) = count else { return 0 };
         let has_grown = self.latest.is_some_and(|latest| latest < so_far);
         (self.latest, self.came_with_output) = (count, false);
-        if is_over || untold == 0 {
-            return 0;
+        let is_of_first = self.chunks == 1 || (untold > 0 && untold == before);
+        self.counts = match self.counts {
+            Counts::Undecided if !is_over => Counts::Ahead,
+            Counts::Apart if is_of_first && !is_over && self.sum == 0 && !self.is_known_apart => {
+                Counts::Behind
+            }
+            counts => counts,
+        };
+        let since = std::mem::take(&mut self.since);
+        // Of several chunks that came one after the other nothing tells which the count is of.
+        if self.counts == Counts::Behind && since > untold.max(1) {
+            self.counts = Counts::Apart;
         }
-        let is_first = untold == before && self.sum == 0 && !self.is_known_apart;
-        if self.counts == Counts::Apart && is_first {
-            self.counts = Counts::Behind;
-        }
-        if self.counts != Counts::Behind {
+        if !matches!(self.counts, Counts::Behind | Counts::Ahead) {
             return 0;
         }
         self.has_grown |= has_grown;
-        so_far.saturating_sub(before)
+        if self.counts == Counts::Behind { so_far.saturating_sub(before) } else { 0 }
     }
 
-    /// Takes the count beside a chunk with output, after so many tokens; how many tokens the chunk has.
+    /// Takes the count beside a chunk with output, after so many tokens; how many tokens the chunk has. `new` is how many for want
+    /// of a count: none where its text is not new.
     #[inline]
-    pub fn tokens_of(&mut self, count: Option<u32>, has_new_text: bool, before: u32) -> u32 {
+    pub fn tokens_of(&mut self, count: Option<u32>, new: u32, before: u32) -> u32 {
         if self.counts == Counts::Undecided {
             self.counts = if count.is_some() { Counts::Running } else { Counts::Apart };
         }
-        self.chunks += u32::from(has_new_text);
+        self.chunks += new.min(1);
+        self.since += new.min(1);
         if let Some(count) = count {
             (self.latest, self.came_with_output) = (Some(count), true);
             self.sum = self.sum.saturating_add(count);
         }
-        if self.counts != Counts::Running {
-            return u32::from(has_new_text);
-        }
+        let count = match self.counts {
+            Counts::Running => count,
+            Counts::Ahead => self.latest,
+            Counts::Undecided | Counts::Behind | Counts::Apart => return new,
+        };
         match count.map(|so_far| so_far.saturating_sub(before)) {
-            Some(new @ 1..) => {
+            Some(more @ 1..) => {
                 self.has_grown |= before > 0;
-                new
+                more
             }
-            Some(0) | None => self.pass_over(has_new_text),
+            Some(0) | None => self.pass_over(new),
         }
     }
 
     #[cold]
-    fn pass_over(&mut self, has_new_text: bool) -> u32 {
-        self.passed_over += u32::from(has_new_text);
+    fn pass_over(&mut self, new: u32) -> u32 {
+        self.passed_over += new.min(1);
         if self.passed_over < PASSED_OVER {
             return 0;
         }
         self.counts = Counts::Apart;
-        u32::from(has_new_text)
+        new
     }
 
     /// Whether counts run along with the chunks.
     pub fn is_running(&self) -> bool {
-        matches!(self.counts, Counts::Running | Counts::Behind)
+        matches!(self.counts, Counts::Running | Counts::Behind | Counts::Ahead)
     }
 
-    /// Whether a whole stream showed that counts run along, or that they don't; `None` where it had no output.
+    /// Whether a whole stream showed that counts run along, or that they don't; `None` where it had no output, or one chunk and a
+    /// count behind it, which is the total and may be more.
     pub fn was_running(&self) -> Option<bool> {
         match self.counts {
+            _ if self.chunks == 0 => None,
             Counts::Undecided => None,
             Counts::Running => Some(self.has_grown || self.passed_over == 0),
-            Counts::Behind => Some(self.has_grown),
+            Counts::Behind | Counts::Ahead => Some(self.has_grown),
+            Counts::Apart if self.chunks < 2 && self.sum == 0 => None,
             Counts::Apart => Some(false),
         }
     }
@@ -126,7 +144,7 @@ mod tests {
         let mut before = 0;
         let mut tokens = Vec::new();
         for count in counts {
-            let new = usage.tokens_of(*count, true, before);
+            let new = usage.tokens_of(*count, 1, before);
             before += new;
             tokens.push(new);
         }
@@ -173,19 +191,55 @@ mod tests {
     #[test]
     fn a_count_right_behind_each_chunk_says_what_that_had() {
         let mut usage = RunningUsage::default();
-        assert_eq!(usage.tokens_of(None, true, 0), 1);
+        assert_eq!(usage.tokens_of(None, 1, 0), 1);
         assert_eq!(usage.take(Some(20), (1, 1), false), 19, "the first held 20");
-        assert_eq!(usage.tokens_of(None, true, 20), 1);
+        assert_eq!(usage.tokens_of(None, 1, 20), 1);
         assert_eq!(usage.take(Some(21), (21, 1), false), 0);
         assert_eq!((usage.was_running(), usage.total()), (Some(true), Some(21)));
         let mut total_first = RunningUsage::default();
-        total_first.tokens_of(None, true, 0);
+        total_first.tokens_of(None, 1, 0);
         total_first.take(Some(4), (1, 1), false);
         assert_eq!(total_first.was_running(), Some(false), "it never grows");
+        assert_eq!(RunningUsage::default().was_running(), None);
+    }
+
+    #[test]
+    fn a_count_that_comes_when_its_chunk_was_told_of_says_how_many_more_that_had() {
         let mut late = RunningUsage::default();
-        late.tokens_of(None, true, 0);
-        assert_eq!(late.take(Some(20), (1, 0), false), 0, "the chunk was told of before");
-        assert_eq!(late.was_running(), Some(false));
+        late.tokens_of(None, 1, 0);
+        assert_eq!(late.take(Some(20), (1, 0), false), 19);
+        late.tokens_of(None, 1, 20);
+        assert_eq!(late.take(Some(24), (21, 0), true), 3);
+        assert_eq!((late.was_running(), late.total()), (Some(true), Some(24)));
+        let mut total = RunningUsage::default();
+        total.tokens_of(None, 1, 0);
+        assert_eq!(total.take(Some(20), (1, 0), true), 0, "nothing else could follow");
+        assert_eq!(total.was_running(), None);
+        let mut one_alone = RunningUsage::default();
+        one_alone.tokens_of(None, 1, 0);
+        assert_eq!(one_alone.take(Some(1), (1, 0), false), 0);
+        (1..4).for_each(|before| assert_eq!(one_alone.tokens_of(None, 1, before), 1));
+        assert_eq!(one_alone.take(Some(40), (4, 0), true), 0, "no chunk is known to have the rest");
+        assert_eq!(one_alone.was_running(), Some(false));
+        let mut behind_two = RunningUsage::default();
+        behind_two.tokens_of(None, 1, 0);
+        behind_two.tokens_of(None, 1, 1);
+        assert_eq!(behind_two.take(Some(20), (2, 0), false), 0, "nothing tells of which chunk");
+        assert_eq!(behind_two.was_running(), Some(false));
+    }
+
+    #[test]
+    fn a_count_before_all_output_is_of_the_chunk_behind_it() {
+        let mut usage = RunningUsage::default();
+        for (count, before, tokens) in [(20, 0, 20), (21, 20, 1), (24, 21, 3)] {
+            assert_eq!(usage.take(Some(count), (before, 0), false), 0);
+            assert_eq!(usage.tokens_of(None, 1, before), tokens);
+        }
+        assert_eq!((usage.was_running(), usage.total()), (Some(true), Some(24)));
+        let mut total = RunningUsage::default();
+        total.take(Some(4), (0, 0), false);
+        let tokens = [0, 4, 4, 5].map(|before| total.tokens_of(None, 1, before));
+        assert_eq!((tokens, total.was_running()), ([4, 0, 1, 1], Some(false)), "it never grows");
     }
 
     #[test]

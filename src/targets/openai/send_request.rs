@@ -12,11 +12,10 @@ use crate::network::stamp::ReadStamp;
 use crate::record::oddity::Oddity;
 use crate::record::request_record::{ConnectionUse, StampSource};
 use crate::request::{Failure, FailureKind};
+use crate::targets::openai::bad_answer::web_page;
 use crate::targets::openai::client_thread::ClientThread;
 use crate::targets::openai::request_body::Outgoing;
-use crate::targets::openai::response_reader::{
-    Closing, Output, ResponseReader, StreamEnd, web_page,
-};
+use crate::targets::openai::response_reader::{Closing, Output, ResponseReader, StreamEnd};
 use crate::targets::openai::transport::{Response, ResponseBody, Step, Way};
 
 /// How long the end of a stream may take after `[DONE]` without costing the connection a place in the pool.
@@ -182,16 +181,21 @@ async fn stream(
 ) -> Result<Completed, Failure> {
     let mut is_first = true;
     let mut all_by_kernel = true;
+    let mut latest = None;
     let end = loop {
         let step = body.step(is_first, |part| reader.feed(part)).await;
         is_first = false;
         let stamp = body.stamp();
+        if let Some((output, then)) = reader.take_belated().zip(latest) {
+            client.deliver(outgoing.id, output, then);
+        }
         if let Some(output) =
             reader.take_output(client.tokenizer()).filter(|output| output.tokens > 0)
         {
             progress.enter(Phase::Answering, stamp.at);
             all_by_kernel &= stamp.source == StampSource::Kernel;
             client.deliver(outgoing.id, output, stamp);
+            latest = Some(stamp);
             body.read_freely();
         }
         if reader.is_document() {

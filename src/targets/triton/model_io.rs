@@ -2,7 +2,7 @@
 
 use crate::targets::triton::datatype::Datatype;
 use crate::targets::triton::metadata::{ModelFacts, TensorFacts};
-use crate::targets::triton::tensor_roles::{NAMES, PERF_OUTPUTS, Role, names_of};
+use crate::targets::triton::tensor_roles::{NAMES, PERF_OUTPUTS, Role};
 
 /// An input that will be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,8 +128,7 @@ impl ModelIo {
                 "model `{model}` takes neither `input_ids` nor `text_input`; it takes {names}"
             ));
         }
-        let user_sets_length = filled.clone().any(|name| names_of(Role::MaxTokens).contains(&name));
-        if !self.has(Role::MaxTokens) && !self.has(Role::SamplingJson) && !user_sets_length {
+        if !self.has(Role::MaxTokens) && !self.has(Role::SamplingJson) {
             return Err(format!(
                 "model `{model}` has no input for the number of tokens to generate"
             ));

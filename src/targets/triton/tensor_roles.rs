@@ -69,9 +69,34 @@ pub(super) const NAMES: &[(Role, &[&str])] = &[
     (Role::Stop, &["stop"]),
 ];
 
-/// Names of one role.
-pub(super) fn names_of(role: Role) -> &'static [&'static str] {
-    NAMES.iter().find(|(known, _)| *known == role).map_or(&[], |(_, names)| names)
+/// Which flag decides an input of this name, that the run fills by itself; `None` where it is for the user to fill.
+pub fn decided_by(name: &str, ignore_eos: bool) -> Option<&'static str> {
+    let (role, _) = NAMES.iter().find(|(_, names)| names.contains(&name))?;
+    Some(match role {
+        Role::PromptIds | Role::PromptLength | Role::PromptText => {
+            "`--scenario` and `--prompts` draw prompts"
+        }
+        Role::MaxTokens => "`--scenario` says how many",
+        Role::MinTokens => "`--min-tokens` gives it",
+        Role::Streaming => "`--no-streaming` switches it off",
+        Role::IgnoreEos => "`--stop-at-eos` lets an end token end an output; without it none does",
+        Role::EndId if ignore_eos => {
+            "outputs run on behind an end token unless `--stop-at-eos` is given"
+        }
+        Role::EndId | Role::PadId => return None,
+        Role::Temperature => "`--temperature` gives it",
+        Role::TopK => "`--top-k` gives it",
+        Role::TopP => "`--top-p` gives it",
+        Role::Seed => "every request gets one of its own, which follows from `--seed`",
+        Role::PerfMetrics => "`--no-engine-stamps` switches it off",
+        Role::ExcludeInput | Role::CountTokens | Role::FinishReason => {
+            "outputs are counted by it, so leave it out"
+        }
+        Role::SamplingJson => {
+            "`--scenario`, `--temperature`, `--top-p`, `--top-k` and `--seed` say what is in it"
+        }
+        Role::Stop => "it would end the request, so leave it out",
+    })
 }
 
 /// Outputs that only come when [`Role::PerfMetrics`] asks for them.

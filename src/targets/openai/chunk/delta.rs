@@ -32,6 +32,10 @@ impl Chunk {
             (b"function_call", Kind::Object) => self.part(scan),
             (b"audio", Kind::Object) => scan.object(|scan, key| self.sound(scan, key)),
             (b"token_ids", Kind::Array) => scan.array(|scan| self.token_id(scan)),
+            (b"error", _) => {
+                self.is_error |= scan.skip_and_judge()?;
+                Ok(())
+            }
             _ => scan.skip(),
         }
     }
