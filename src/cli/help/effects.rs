@@ -149,6 +149,7 @@ pub(super) const EFFECTS: &[(&str, &str)] = &[
         "As `--workers`, from other hosts: stamps are corrected by measured offsets of their clocks",
     ),
     ("worker_of", "No number: which load this process takes part in"),
+    ("workers_key_env", "No number: who may take part"),
     ("resume", "No number: cells that are measured stay as they are"),
     ("no_deliveries", "No number of this run, and none can be made again from its files"),
     ("export", "No number: the same ones in other shapes"),
