@@ -28,7 +28,7 @@ use crate::store::run_directory::file;
 use crate::warning::Code;
 
 /// Flags that a resumed run takes, since no file keeps them.
-const TAKEN_AGAIN: [&str; 2] = ["header", "quiet"];
+pub const TAKEN_AGAIN: [&str; 2] = ["header", "quiet"];
 
 /// The settings of a run that was ended, from its folder.
 ///

@@ -86,6 +86,7 @@ fn execute(command: Command, program: clap::Command, typed: &ArgMatches) -> Code
             let usage = |error: anyhow::Error| (Exit::Usage, error);
             let check =
                 |resolved: &Resolved| workers::check(resolved, resume.is_some()).map_err(usage);
+            let key = workers::key(&arguments).map_err(usage)?;
             if settings.launch.launch.is_some() {
                 if settings.workers.is_some() || arguments.workers_listen.is_some() {
                     check(&resolve(&settings).map_err(|error| usage(error.into()))?)?;
@@ -94,11 +95,11 @@ fn execute(command: Command, program: clap::Command, typed: &ArgMatches) -> Code
             }
             let mut resolved = resolve(&settings).map_err(|error| usage(error.into()))?;
             let leader = arguments.worker_of.as_deref();
-            if let Some(exit) = workers::work_as_asked(&resolved, leader)? {
+            if let Some(exit) = workers::work_as_asked(&resolved, leader, key.as_ref())? {
                 return Ok(exit);
             }
             check(&resolved)?;
-            let mut calls = workers::listening(&arguments, &resolved).map_err(usage)?;
+            let mut calls = workers::listening(&arguments, &resolved, key).map_err(usage)?;
             match mpi_rank::part_of(&mut resolved, check)? {
                 Part::Ended(exit) => return Ok(exit),
                 Part::Drives(None) => {}

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use clap::{ArgMatches, Args};
 
+use crate::cli::cells::TAKEN_AGAIN;
 use crate::cli::configuration::settings_of;
 use crate::cli::engine_log::{self, Destination};
 use crate::cli::engine_threads;
@@ -48,6 +49,8 @@ const DEFAULT_DURATION: Nanos = Nanos::from_millis(60_000);
 const REQUESTS_OVER_LEAST: u64 = 4;
 /// Fewer requests say little of a queue.
 const FEWEST_REQUESTS: u64 = 200;
+/// A queue that grows slowly passes a bound late: so many times the requests, where latencies rise.
+const LONGER: u32 = 8;
 
 /// Everything about a search.
 #[derive(Debug, Args)]
@@ -89,8 +92,8 @@ struct Begun {
 pub fn run(arguments: &SearchArgs, matches: &ArgMatches) -> Coded<Exit> {
     let failure = |error: anyhow::Error| (Exit::Failure, error);
     let mut begun = if let Some(folder) = &arguments.resume {
-        refuse_settings(arguments, matches)?;
-        resumed(folder).map_err(|error| (Exit::Usage, error))?
+        let typed = taken_again(arguments, matches)?;
+        resumed(folder, typed).map_err(|error| (Exit::Usage, error))?
     } else {
         let (said, _) = read_settings(&arguments.run, matches)?;
         begun(arguments, &said).map_err(|error| (Exit::Usage, error))?
@@ -185,11 +188,14 @@ fn exit(state: State, search: &Search) -> Exit {
     }
 }
 
-/// A search goes on with its own settings.
-fn refuse_settings(arguments: &SearchArgs, matches: &ArgMatches) -> Coded<()> {
-    let (_, origins) = read_settings(&arguments.run, matches)?;
-    match origins.iter().find(|(_, origin)| **origin == Origin::Flag) {
-        None => Ok(()),
+/// A search goes on with its own settings, but for those that no file keeps.
+fn taken_again(arguments: &SearchArgs, matches: &ArgMatches) -> Coded<Settings> {
+    let (typed, origins) = read_settings(&arguments.run, matches)?;
+    let given = origins
+        .iter()
+        .find(|(name, origin)| **origin == Origin::Flag && !TAKEN_AGAIN.contains(&name.as_str()));
+    match given {
+        None => Ok(typed),
         Some((name, _)) => Err((
             Exit::Usage,
             anyhow!(
@@ -264,6 +270,7 @@ fn begun(arguments: &SearchArgs, said: &Settings) -> anyhow::Result<Begun> {
         target: resolved.target.clone(),
         simulated: false,
         requests,
+        longest: if said.requests.is_some() { requests } else { requests.saturating_mul(LONGER) },
         seconds: duration.0.as_secs_f64(),
         open_loop,
         question,
@@ -306,7 +313,7 @@ fn resolved(
 }
 
 /// A search from its folder.
-fn resumed(folder: &Path) -> anyhow::Result<Begun> {
+fn resumed(folder: &Path, typed: Settings) -> anyhow::Result<Begun> {
     let read = |name: &str| {
         let path = folder.join(name);
         fs::read_to_string(&path).with_context(|| {
@@ -326,6 +333,8 @@ fn resumed(folder: &Path) -> anyhow::Result<Begun> {
     let requests = search.requests;
     let duration = HumanDuration(Nanos::from_secs_f64(search.seconds));
     said.concurrency = None;
+    said.header = typed.header;
+    said.quiet = typed.quiet.or(said.quiet);
     let (resolved, _) = resolved(&said, &search.question, requests, duration)?;
     let directory = Some(RunDirectory::existing(folder));
     Ok(Begun { resolved, search, directory })

@@ -7,6 +7,7 @@ use crate::cli::exit::{Coded, Exit};
 use crate::cli::typed::MeasureArgs;
 use crate::console;
 use crate::experiment::workers::calls::{self, Listening};
+use crate::experiment::workers::key::Key;
 use crate::experiment::workers::{link_of_this_process, work};
 use crate::issue::workers::link::Link;
 use crate::load::Load;
@@ -19,14 +20,18 @@ use crate::targets::registry;
 ///
 /// # Errors
 /// When the leading process cannot be reached.
-pub fn work_as_asked(resolved: &Resolved, leader: Option<&str>) -> Coded<Option<Exit>> {
+pub fn work_as_asked(
+    resolved: &Resolved,
+    leader: Option<&str>,
+    key: Option<&Key>,
+) -> Coded<Option<Exit>> {
     let started = link_of_this_process()
         .context("the process that leads the load is gone")
         .map_err(|error| (Exit::Failure, error))?;
     let link = match (started, leader) {
         (Some(link), _) => link,
         (None, Some(leader)) => {
-            call(leader, resolved.quiet).map_err(|error| (Exit::Preflight, error))?
+            call(leader, key, resolved.quiet).map_err(|error| (Exit::Preflight, error))?
         }
         (None, None) => return Ok(None),
     };
@@ -45,7 +50,7 @@ pub fn work_over(link: Link, resolved: &Resolved) -> Coded<Exit> {
 }
 
 /// Calls the leading process on another host.
-fn call(leader: &str, is_quiet: bool) -> anyhow::Result<Link> {
+fn call(leader: &str, key: Option<&Key>, is_quiet: bool) -> anyhow::Result<Link> {
     let remedy = || {
         format!(
             "`--worker-of {leader}` cannot be reached: start `bareflight run … --workers N --workers-listen 0.0.0.0:PORT` \
@@ -53,12 +58,28 @@ fn call(leader: &str, is_quiet: bool) -> anyhow::Result<Link> {
         )
     };
     let addresses = calls::addresses_of(leader).with_context(remedy)?;
-    let stream = calls::call(&addresses, None, None).with_context(remedy)?;
-    let link = calls::welcomed(stream).with_context(|| format!("`--worker-of {leader}`"))?;
+    let stream = calls::call(&addresses).with_context(remedy)?;
+    let link =
+        calls::welcomed(stream, key, None).with_context(|| format!("`--worker-of {leader}`"))?;
     if !is_quiet {
         console::print_notice(format_args!("a worker of {leader}, which prints the results"));
     }
     Ok(link)
+}
+
+/// The key of calls between hosts, where one was named.
+///
+/// # Errors
+/// When the variable holds none, or nobody calls.
+pub fn key(arguments: &MeasureArgs) -> anyhow::Result<Option<Key>> {
+    let Some(name) = &arguments.workers_key_env else { return Ok(None) };
+    if arguments.workers_listen.is_none() && arguments.worker_of.is_none() {
+        return Err(anyhow!(
+            "`--workers-key-env {name}` is the key of calls between hosts: give it with `--workers-listen` or `--worker-of`, or \
+             leave it out"
+        ));
+    }
+    Ok(Some(Key::from_variable(name)?))
 }
 
 /// Where workers call that this process does not start, where it was asked for.
@@ -68,6 +89,7 @@ fn call(leader: &str, is_quiet: bool) -> anyhow::Result<Link> {
 pub fn listening(
     arguments: &MeasureArgs,
     resolved: &Resolved,
+    key: Option<Key>,
 ) -> anyhow::Result<Option<Listening>> {
     let Some(address) = &arguments.workers_listen else { return Ok(None) };
     if resolved.workers.is_none() {
@@ -81,7 +103,7 @@ pub fn listening(
             job.size
         ));
     }
-    let listening = Listening::at(address).with_context(|| {
+    let listening = Listening::at(address, key).with_context(|| {
         format!("`--workers-listen {address}`: give an address of this host and a free port, as `0.0.0.0:7000`")
     })?;
     Ok(Some(listening))

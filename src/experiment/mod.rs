@@ -3,6 +3,7 @@
 pub mod artefacts;
 pub mod between;
 pub mod blocks;
+pub mod cache_reset;
 pub mod calibrate;
 pub mod cells;
 mod client_rate;

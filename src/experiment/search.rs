@@ -12,7 +12,7 @@ use crate::experiment::preflight::Ready;
 use crate::experiment::sweep::{
     ExperimentError, Watch, calibrate_client, keep_engine_log, save_before_the_first_request,
 };
-use crate::experiment::tally::Tally;
+use crate::experiment::tally::{Tallied, Tally};
 use crate::issue::live_phase::LivePhase;
 use crate::issue::stop::Stop;
 use crate::load::course::Course;
@@ -61,9 +61,7 @@ pub fn play(
 ) -> Result<MeasuredRun, ExperimentError> {
     let Ready { opening, plans, warnings, roofline, kv: _, source, launched } = ready;
     let info = opening.target.describe().clone();
-    if let Some(given) = &terms.resolved.between {
-        between::command(given, &terms.resolved.target)?;
-    }
+    between::check(terms.resolved, stop)?;
     let (folder, directory) = new_folder(terms.directory)?;
     keep_engine_log(&directory)?;
     let workload = &terms.resolved.workload;
@@ -121,7 +119,7 @@ fn new_folder(directory: &RunDirectory) -> Result<(String, RunDirectory), Experi
 fn room(search: &Search) -> Room {
     let (probes, flood) =
         (search.question.most_probes as usize + 1, search.question.flood.max(2) as usize);
-    let requests = search.requests as usize;
+    let requests = search.requests as usize + search.longest as usize;
     let cap = match search.open_loop {
         Load::Open { max_in_flight, .. } => max_in_flight.unwrap_or(0) as usize,
         Load::Closed { .. } | Load::Batch => 0,
@@ -151,14 +149,39 @@ impl Player<'_> {
         at: Next,
         watch: &mut dyn Watch,
     ) -> Result<Option<Probe>, ExperimentError> {
+        let short = self.played(search, role, at, search.requests, watch)?;
+        let may_rise = matches!(at, Next::PerSecond(_));
+        let (Some(probe), tallied) = short else { return Ok(None) };
+        if !(may_rise && tallied.rises && search.longest > search.requests) {
+            return Ok(Some(judged(probe, may_rise && tallied.grows)));
+        }
+        let before = probe.seconds;
+        let (long, tallied) = self.played(search, role, at, search.longest, watch)?;
+        let Some(long) = long else { return Ok(None) };
+        let probe = Probe { seconds: before + long.seconds, ..long };
+        Ok(Some(judged(probe, tallied.grows)))
+    }
+
+    /// Plays a load as a point; no probe where the end was asked for or the target has failed meanwhile.
+    fn played(
+        &mut self,
+        search: &Search,
+        role: Role,
+        at: Next,
+        requests: u32,
+        watch: &mut dyn Watch,
+    ) -> Result<(Option<Probe>, Tallied), ExperimentError> {
         let number = search.probes.len() as u32 + 1;
-        let plan = self.plan(search, role, at, number)?;
+        let plan = self.plan(search, (role, at), requests, number)?;
         let load = plan.load();
         let only_brackets = role == Role::Flood && search.question.axis == Axis::Rate;
         let first = plan.shots().facts().next().map_or(0, |shot| shot.id.0);
         let streaming = self.terms.resolved.workload.streaming;
-        let most = plan.shots().len() as u64;
-        let tally = Tally::new(&search.question.objectives, streaming, first, most);
+        let horizon = match at {
+            Next::PerSecond(_) => u64::from(search.longest.max(requests)),
+            Next::InFlight(_) => plan.shots().len() as u64,
+        };
+        let tally = Tally::new(&search.question.objectives, streaming, first, horizon);
         let tally = Arc::new(Mutex::new(tally));
         let (heard, stop) = (Arc::clone(&tally), self.stop.clone());
         self.runner.listen(Box::new(move |record| {
@@ -170,50 +193,55 @@ impl Player<'_> {
             }
         }));
         let began = clock::now();
-        let mut seen = Seen { watch, throughput: None };
+        let mut seen = Seen { watch, measured: None };
         let label = format!("probe {number}, {}: {load}", role.word());
         let played = self.runner.play(&plan, label, &mut seen);
         self.stop.set_enough(false);
         played?;
-        let throughput = seen.throughput;
-        if !self.runner.can_go_on() {
-            return Ok(None);
-        }
+        let measured = seen.measured;
         let tallied = lock(&tally).finish();
+        if !self.runner.can_go_on() {
+            return Ok((None, tallied));
+        }
         if tallied.counted == 0 {
             return Err(ExperimentError::Unheard(number));
         }
+        let throughput = measured.and_then(|rates| {
+            let was_cut = lock(&tally).is_decided() && !only_brackets;
+            rates.of_probe(was_cut)
+        });
         self.point += 1;
-        Ok(Some(Probe {
+        let probe = Probe {
             number,
             role,
             load,
             at: on_axis(search.question.axis, &load),
             counted: tallied.counted,
             good: tallied.good,
-            counts: tallied.counts,
+            counts: tallied.counts.clone(),
             meets: tallied.meets,
             certain: tallied.certain,
             throughput,
             seconds: (clock::now() - began).as_secs_f64(),
             folder: self.folder.clone(),
             point: plan.point(),
-        }))
+        };
+        Ok((Some(probe), tallied))
     }
 
     fn plan(
         &mut self,
         search: &Search,
-        role: Role,
-        at: Next,
+        (role, at): (Role, Next),
+        requests: u32,
         number: u32,
     ) -> Result<Plan, ExperimentError> {
         let resolved = self.terms.resolved;
         let (load, requests) = match at {
             Next::InFlight(concurrency) => {
-                (Load::Closed { concurrency }, search.requests.max(2 * concurrency))
+                (Load::Closed { concurrency }, requests.max(2 * concurrency))
             }
-            Next::PerSecond(rate) => (at_rate(search.open_loop, rate), search.requests),
+            Next::PerSecond(rate) => (at_rate(search.open_loop, rate), requests),
         };
         let requests = match (role, search.question.axis) {
             (Role::Flood, Axis::Rate) => 2 * search.question.flood.max(2),
@@ -253,6 +281,11 @@ impl Player<'_> {
     }
 }
 
+/// Where latencies still rise when a probe ends, a longer one would miss: the queue grows.
+fn judged(probe: Probe, grows: bool) -> Probe {
+    if grows { Probe { meets: false, certain: false, ..probe } } else { probe }
+}
+
 /// The same load at another rate.
 fn at_rate(open_loop: Load, rate: f64) -> Load {
     match open_loop {
@@ -275,10 +308,26 @@ fn on_axis(axis: Axis, load: &Load) -> Option<f64> {
     }
 }
 
+/// Completed requests per second of a point.
+#[derive(Debug, Clone, Copy)]
+struct Rates {
+    of_window: Option<f64>,
+    of_whole_run: Option<f64>,
+}
+
+impl Rates {
+    /// A probe that was decided has been cut short, often before a request had ended in its window, which would then tell of a
+    /// throughput of 0: there everything counts that was sent.
+    fn of_probe(self, was_cut: bool) -> Option<f64> {
+        let of_window = self.of_window.filter(|rate| !was_cut && *rate > 0.0);
+        of_window.or(self.of_whole_run)
+    }
+}
+
 /// Sees the throughput of a point.
 struct Seen<'a> {
     watch: &'a mut dyn Watch,
-    throughput: Option<f64>,
+    measured: Option<Rates>,
 }
 
 impl Watch for Seen<'_> {
@@ -295,7 +344,26 @@ impl Watch for Seen<'_> {
     }
 
     fn measured(&mut self, entry: &PointEntry, summary: &Summary) {
-        self.throughput = summary.rate(Rate::RequestThroughput);
+        let whole = summary.whole_run.as_ref();
+        self.measured = Some(Rates {
+            of_window: summary.rate(Rate::RequestThroughput),
+            of_whole_run: whole
+                .and_then(|it| it.rates.get(&Rate::RequestThroughput).copied().flatten()),
+        });
         self.watch.measured(entry, summary);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_that_was_cut_short_tells_of_everything_it_sent_and_never_of_an_empty_window() {
+        let rates = |of_window| Rates { of_window, of_whole_run: Some(40.0) };
+        assert_eq!(rates(Some(50.0)).of_probe(false), Some(50.0));
+        assert_eq!(rates(Some(900.0)).of_probe(true), Some(40.0));
+        assert_eq!(rates(Some(0.0)).of_probe(false), Some(40.0));
+        assert_eq!(rates(None).of_probe(false), Some(40.0));
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::clock::Nanos;
 use crate::console::streams;
-use crate::experiment::between::{self, NoServer};
+use crate::experiment::between;
+use crate::experiment::cache_reset::ResetError;
 use crate::experiment::calibrate;
 use crate::experiment::client_rate::client_rate;
 use crate::experiment::launch::server::LaunchError;
@@ -62,7 +63,7 @@ pub enum ExperimentError {
     Probe(#[from] PlanError),
     /// What should run between two points cannot.
     #[error(transparent)]
-    Between(#[from] NoServer),
+    Between(#[from] ResetError),
     /// A search needs more room than a session was given.
     #[error(
         "probe {0} would be more than this session has room for: lower `--flood` or `--requests`, or go on with `--resume`"
@@ -140,9 +141,7 @@ pub fn run(
     watch: &mut dyn Watch,
 ) -> Result<MeasuredRun, ExperimentError> {
     let Ready { opening, plans, warnings, roofline, kv: _, source: _, launched } = ready;
-    if let Some(given) = &resolved.between {
-        between::command(given, &resolved.target)?;
-    }
+    between::check(resolved, stop)?;
     let info = opening.target.describe().clone();
     let sent_before = sent_before(&resolved.out, &info, &resolved.workload);
     let directory = create_directory(resolved, &info, &plans)?;

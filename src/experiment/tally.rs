@@ -17,26 +17,29 @@ use crate::settings::objective::{Objective, Objectives};
 const TREND_BLOCK: usize = 4;
 /// A rise is one where blocks in any order would so seldom ascend as much.
 const RISING: f64 = 0.01;
+/// A queue grows where they would so seldom, and the rise is more than this share of the mean: as a load is found to be too high.
+const GROWING: f64 = 0.001;
+const MUCH: f64 = 0.5;
 
 /// What is known of one objective.
 #[derive(Debug)]
 struct OfObjective {
     objective: Objective,
     over: u64,
-    /// Values of requests that have one, against a single bound.
-    values: Vec<f64>,
+    /// Values of requests that have one, against each of its bounds.
+    values: Vec<Vec<f64>>,
 }
 
-/// One request against every objective: whether it is missed, and the value.
-type Marks = Vec<(bool, Option<f64>)>;
+/// One request against every objective: whether it is missed, and the value against each bound.
+type Marks = Vec<(bool, Vec<Option<f64>>)>;
 
 /// Requests that have ended, against every objective.
 #[derive(Debug)]
 pub struct Tally {
     objectives: Vec<OfObjective>,
     streaming: bool,
-    /// Requests of the probe at most.
-    most: u64,
+    /// As many requests as a probe of this load may have: what latencies would come to by then, counts.
+    horizon: u64,
     /// Id of the next request to be counted.
     next: u32,
     /// Requests that ended before an earlier one.
@@ -60,20 +63,24 @@ pub struct Tallied {
     pub meets: bool,
     /// The binomial rule says so.
     pub certain: bool,
+    /// Nothing is missed yet, and latencies rise so that they would pass a bound within the horizon.
+    pub rises: bool,
+    /// They rise by so much that it is no chance and no end is in sight.
+    pub grows: bool,
 }
 
 impl Tally {
-    /// Of a probe of at most so many requests, whose ids begin at `first`.
-    pub fn new(objectives: &Objectives, streaming: bool, first: u32, most: u64) -> Self {
+    /// Of a probe whose ids begin at `first`, of a load that may be played for `horizon` requests.
+    pub fn new(objectives: &Objectives, streaming: bool, first: u32, horizon: u64) -> Self {
         let of = |objective: &Objective| OfObjective {
             objective: objective.clone(),
             over: 0,
-            values: Vec::new(),
+            values: vec![Vec::new(); objective.bounds.0.len()],
         };
         Self {
             objectives: objectives.0.iter().map(of).collect(),
             streaming,
-            most,
+            horizon,
             next: first,
             early: BTreeMap::new(),
             counted: 0,
@@ -108,7 +115,7 @@ impl Tally {
                 Derived::one(quantity, &observed, self.streaming).filter(|_| completed)
             };
             let meets = completed && (0..bounds.len()).all(|it| bounds[it].is_met(value(it)));
-            (!meets, if bounds.len() == 1 { value(0) } else { None })
+            (!meets, (0..bounds.len()).map(value).collect())
         };
         self.objectives.iter().map(mark).collect()
     }
@@ -116,9 +123,9 @@ impl Tally {
     fn count(&mut self, marks: Marks) {
         self.counted += 1;
         self.good += u64::from(marks.iter().all(|(missed, _)| !missed));
-        for (of, (missed, value)) in self.objectives.iter_mut().zip(marks) {
+        for (of, (missed, values)) in self.objectives.iter_mut().zip(marks) {
             of.over += u64::from(missed);
-            of.values.extend(value);
+            of.values.iter_mut().zip(values).for_each(|(known, value)| known.extend(value));
         }
         if self.counted >= self.look {
             self.look = next_look(self.counted);
@@ -132,7 +139,7 @@ impl Tally {
         let mut decisions = self.objectives.iter().map(|of| of.decision(self.counted));
         decisions.clone().any(|it| it == Decision::Misses)
             || (decisions.all(|it| it == Decision::Meets)
-                && !self.objectives.iter().any(|of| of.rises(self.most)))
+                && !self.objectives.iter().any(|of| of.rises(self.horizon)))
     }
 
     /// Whether enough has been counted.
@@ -160,6 +167,8 @@ impl Tally {
             counts,
             meets: met || (!missed && seems_met),
             certain: met || missed,
+            rises: !missed && self.objectives.iter().any(|of| of.rises(self.horizon)),
+            grows: !missed && self.objectives.iter().any(OfObjective::grows),
         }
     }
 }
@@ -169,14 +178,20 @@ impl OfObjective {
         decide(self.over, counted, self.objective.share)
     }
 
-    /// Whether values rise so that they would pass the bound within the probe.
-    fn rises(&self, most: u64) -> bool {
-        let [bound] = &*self.objective.bounds.0 else { return false };
-        let Some(found) = trend(&self.values, TREND_BLOCK) else { return false };
-        let count = self.values.len() as f64;
-        let mean = self.values.iter().sum::<f64>() / count;
-        let last = mean * (1.0 + found.rise * (most as f64 / count - 0.5));
-        found.ascending < RISING && found.rise > 0.0 && last > bound.bound.as_millis_f64()
+    /// Whether values rise so that they would pass a bound within so many requests.
+    fn rises(&self, horizon: u64) -> bool {
+        self.values.iter().zip(&self.objective.bounds.0).any(|(values, bound)| {
+            let Some(found) = trend(values, TREND_BLOCK) else { return false };
+            let count = values.len() as f64;
+            let mean = values.iter().sum::<f64>() / count;
+            let last = mean * (1.0 + found.rise * (horizon as f64 / count - 0.5));
+            found.ascending < RISING && found.rise > 0.0 && last > bound.bound.as_millis_f64()
+        })
+    }
+
+    fn grows(&self) -> bool {
+        let mut trends = self.values.iter().filter_map(|values| trend(values, TREND_BLOCK));
+        trends.any(|found| found.ascending < GROWING && found.rise > MUCH)
     }
 }
 
@@ -230,6 +245,25 @@ mod tests {
         }
         let rising = rising.finish();
         assert!(!rising.meets && rising.certain && rising.counted > 80, "{rising:?}");
+    }
+
+    #[test]
+    fn latencies_that_would_rise_beyond_their_limit_after_the_probe_are_told() {
+        let of = |horizon: u64, objectives: &str| {
+            let mut tally = tally(objectives, horizon);
+            (10..110).for_each(|id| tally.add(&ended(id, 20.0 + 0.4 * f64::from(id - 10))));
+            tally
+        };
+        for objectives in ["ttft.p90<100ms", "ttft<100ms,e2e<9s"] {
+            let near = of(120, objectives).finish();
+            assert!(!near.rises && near.meets, "{near:?}");
+            let far = of(800, objectives);
+            let found = far.finish();
+            assert!(!far.is_decided() && found.rises && found.grows && found.meets, "{found:?}");
+        }
+        let mut steady = tally("ttft.p90<100ms", 800);
+        (10..110).for_each(|id| steady.add(&ended(id, 20.0 + f64::from(id % 7))));
+        assert!(!steady.finish().rises && !steady.finish().grows);
     }
 
     #[test]

@@ -97,8 +97,6 @@ const DRAW: u8 = 0;
 /// Write the rows of what was never sent, unless it is the rest of a supply, and end.
 const COMPLETE: u8 = 1;
 const END: u8 = 2;
-/// The same with the rest of a supply.
-const COMPLETE_SUPPLY: u8 = 3;
 
 /// What becomes of the rows of shots that were never drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,8 +105,6 @@ pub enum Undrawn {
     Left,
     /// They are written, but for those of a supply that nobody came near.
     Written,
-    /// They are written: other processes may have sent any of them.
-    WrittenOfSupplies,
 }
 
 impl<W: Write + Send + 'static> Drawing<W> {
@@ -178,7 +174,6 @@ impl<W: Write> Drawing<W> {
         self.end(match undrawn {
             Undrawn::Left => END,
             Undrawn::Written => COMPLETE,
-            Undrawn::WrittenOfSupplies => COMPLETE_SUPPLY,
         })
     }
 
@@ -374,7 +369,7 @@ impl<W: Write> Worker<W> {
             match self.progress.order.load(Ordering::Acquire) {
                 DRAW => {}
                 COMPLETE if self.is_supply => break,
-                COMPLETE | COMPLETE_SUPPLY => {
+                COMPLETE => {
                     self.save_rest();
                     break;
                 }

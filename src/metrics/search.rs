@@ -59,7 +59,7 @@ pub enum Role {
     Above,
     /// Below every load that missed, since none is known to meet.
     Below,
-    /// The limit once more, with other requests.
+    /// An end of the interval once more, with other requests.
     Confirm,
     /// A load whose result contradicts another's.
     Again,
@@ -112,7 +112,7 @@ pub struct Probe {
     pub meets: bool,
     /// The binomial rule says so at 99 %; otherwise the probe came to its limit, and the shares that were seen say so.
     pub certain: bool,
-    /// Completed requests per second.
+    /// Completed requests per second: over the window, or, where the probe was cut short, over everything that it sent.
     pub throughput: Option<f64>,
     /// Seconds that it took, with its warm-up.
     pub seconds: f64,
@@ -166,6 +166,8 @@ const BEYOND_FLOOD: f64 = 1.05;
 const LOWEST: f64 = 1.0 / 64.0;
 /// Loads that are higher than the flood by more are not looked for.
 const HIGHEST: f64 = 32.0;
+/// Where no more than so many loads were played besides sequential run and flood, the lowest that missed is confirmed too.
+const FEW_PROBES: usize = 8;
 
 /// A load with the results of all its probes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -213,15 +215,16 @@ pub fn next(question: &Question, probes: &[Probe]) -> Step {
         return Step::Play(Role::Sequential, Next::InFlight(1));
     };
     if !sequential.meets {
-        return Step::Done(Outcome {
-            converged: true,
-            notes: vec![Note::new(
-                Code::NeverMet,
-                "one request at a time misses the objectives already, so no load can meet them: loosen `--slo`, or ask for \
-                 shorter answers",
-            )],
-            ..outcome(question, probes)
-        });
+        let mut notes = vec![Note::new(
+            Code::NeverMet,
+            "one request at a time misses the objectives already, so no load can meet them: loosen `--slo`, or ask for \
+             shorter answers",
+        )];
+        if !sequential.certain {
+            let words = "that one request at a time misses was not sure at 99 %: raise `--requests` or `--duration`";
+            notes.push(Note::new(Code::UndecidedEnds, words));
+        }
+        return Step::Done(Outcome { converged: true, notes, ..outcome(question, probes) });
     }
     let Some(flood) = of(Role::Flood) else {
         return Step::Play(Role::Flood, Next::InFlight(question.flood.max(2)));
@@ -288,6 +291,11 @@ fn bracket(known: &[Known]) -> (Option<Known>, Option<Known>) {
     (met.copied(), missed)
 }
 
+/// Probes of all loads on the axis.
+fn played(known: &[Known]) -> usize {
+    known.iter().map(Known::probes).sum()
+}
+
 fn narrow(question: &Question, known: &[Known], sequential: &Probe, flood: &Probe) -> Step {
     let done = |code: Code, words: &str| {
         Step::Done(Outcome { notes: vec![Note::new(code, words)], ..Outcome::default() })
@@ -329,6 +337,10 @@ fn narrow(question: &Question, known: &[Known], sequential: &Probe, flood: &Prob
             play(question, Role::Between, middle(question.axis, met.at, missed.at))
         }
         (Some(met), Some(_)) if met.probes() < 2 => play(question, Role::Confirm, met.at),
+        // What disturbs a machine makes loads miss and none meet.
+        (Some(_), Some(missed)) if missed.probes() < 2 && played(known) <= FEW_PROBES => {
+            play(question, Role::Confirm, missed.at)
+        }
         (Some(_), Some(_)) => Step::Done(Outcome::default()),
     }
 }
@@ -404,6 +416,9 @@ pub struct Search {
     pub simulated: bool,
     /// Requests of a probe at most.
     pub requests: u32,
+    /// The same of a rate under which latencies rise towards their bound, which is then played again.
+    #[serde(default)]
+    pub longest: u32,
     /// Seconds of a probe at most.
     pub seconds: f64,
     /// How requests arrive in an open loop, whose rate each probe replaces; over concurrencies, the flood.

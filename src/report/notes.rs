@@ -207,11 +207,13 @@ fn about_prompts_of(point: &PointReport) -> Option<String> {
     };
     let applies = "lengths are as planned, input and total throughput as counted";
     if alike == requests {
+        let why = if tokens > 0 {
+            "as a chat template or a start token adds them"
+        } else {
+            "as a server does that counts a part of what it is sent, or with another tokenizer"
+        };
         return (tokens != 0).then(|| {
-            format!(
-                "the server counts {of_each} planned in every request, as a chat template or a start token adds them; \
-                 {applies}"
-            )
+            format!("the server counts {of_each} planned in every request, {why}; {applies}")
         });
     }
     Some(format!(

@@ -105,7 +105,9 @@ impl FromStr for Objectives {
         let mut goodput = Slos::default();
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             if part.contains(':') {
-                let known = PRESETS.iter().find(|preset| preset.name == part);
+                // MLPerf itself writes `llama3_1-8b`.
+                let written = part.to_lowercase().replace('_', ".");
+                let known = PRESETS.iter().find(|preset| preset.name == written);
                 let preset = known
                     .ok_or_else(|| ObjectiveError::UnknownPreset { given: part.to_owned() })?;
                 for bound in [format!("ttft<{}", preset.ttft), format!("tpot<{}", preset.tpot)] {
@@ -195,6 +197,7 @@ mod tests {
         for preset in PRESETS {
             assert_eq!(parsed(preset.name).0.len(), 2, "{}", preset.name);
         }
+        assert_eq!(parsed("mlperf:llama3_1-8b"), parsed("mlperf:llama3.1-8b"));
         let error = "mlperf:llama9".parse::<Objectives>().unwrap_err().to_string();
         assert!(error.contains("`mlperf:llama3.1-8b`"), "{error}");
     }

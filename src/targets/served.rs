@@ -178,8 +178,7 @@ impl ServedSettings {
     /// Key and further headers, which gRPC calls metadata.
     fn header_map(&self, name: &str) -> Result<HeaderMap, TargetError> {
         let mut headers = HeaderMap::new();
-        let key = self.api_key(name)?.map(|key| ("authorization".to_owned(), key.bearer()));
-        for (field, text) in key.into_iter().chain(self.split_headers(name)?) {
+        for (field, text) in self.header_lines(name)? {
             let bad = || {
                 Self::unusable(
                     name,
@@ -194,6 +193,15 @@ impl ServedSettings {
             headers.append(known, value);
         }
         Ok(headers)
+    }
+
+    /// Key and further headers as they are sent. Their values are secrets.
+    ///
+    /// # Errors
+    /// When the key cannot be read, or a header is none.
+    pub fn header_lines(&self, name: &str) -> Result<Vec<(String, String)>, TargetError> {
+        let key = self.api_key(name)?.map(|key| ("authorization".to_owned(), key.bearer()));
+        Ok(key.into_iter().chain(self.split_headers(name)?).collect())
     }
 
     fn api_key(&self, name: &str) -> Result<Option<ApiKey>, TargetError> {

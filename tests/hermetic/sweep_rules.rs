@@ -1,12 +1,16 @@
 //! Rules of a sweep: what happens between points, requests by concurrency, time told ahead, cost.
 
+use std::ffi::OsStr;
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::TempDir;
 
+use crate::support::fault_server::FaultServer;
 use crate::support::left_behind::{directory, read, words};
+use crate::support::served_run::good;
 
-fn bareflight(out: &TempDir, arguments: &[&str]) -> Output {
+fn bareflight<T: AsRef<OsStr>>(out: &TempDir, arguments: &[T]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bareflight"));
     command.args(arguments).current_dir(out.path()).env("CI", "1");
     command.output().expect("the binary runs")
@@ -14,6 +18,15 @@ fn bareflight(out: &TempDir, arguments: &[&str]) -> Output {
 
 const SWEEP: [&str; 7] =
     ["run", "--target", "sim:explicit,base_us=200", "--scenario", "D(4,4)", "--warmup", "1"];
+
+/// Two points at a server.
+fn served(server: &FaultServer, more: &[&str]) -> Vec<String> {
+    let target = format!("openai:{}", server.url());
+    let asked = ["run", "--target", &target, "--endpoint", "completions", "--model", "m"];
+    let load = ["--scenario", "D(4,8)", "--concurrency", "1,2", "--requests", "2", "--warmup", "0"];
+    let all = [&asked[..], &load, &["--window", "whole"], more].concat();
+    all.into_iter().map(str::to_owned).collect()
+}
 
 #[test]
 fn a_command_runs_before_each_point_but_the_first_and_its_failure_is_told() {
@@ -40,6 +53,49 @@ fn a_preset_for_a_server_is_refused_where_nothing_is_served() {
     );
     assert_eq!(output.status.code(), Some(3));
     assert!(words(&output.stderr).contains("openai:URL"), "{}", words(&output.stderr));
+}
+
+#[test]
+fn a_server_without_the_path_of_a_preset_is_found_before_any_load_and_the_remedy_is_named() {
+    let server = FaultServer::start(|request, out| match request.method.as_str() {
+        "POST" if request.path == "/v1/completions" => good(out),
+        _ => out.json(404, r#"{"detail":"Not Found"}"#),
+    });
+    let out = tempfile::tempdir().expect("a folder");
+    let output = bareflight(&out, &served(&server, &["--between", "vllm-reset"]));
+    let message = words(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{message}");
+    assert!(message.contains("VLLM_SERVER_DEV_MODE=1"), "{message}");
+    let asked = server.requests();
+    let last = asked.last().expect("it was asked");
+    assert_eq!((&*last.method, &*last.path), ("POST", "/reset_prefix_cache"), "no load behind it");
+}
+
+#[test]
+fn a_server_that_is_still_busy_is_asked_again_and_with_the_key() {
+    let flushes = AtomicUsize::new(0);
+    let server = FaultServer::start(move |request, out| match &*request.path {
+        "/v1/completions" => good(out),
+        "/flush_cache" => match flushes.fetch_add(1, Ordering::SeqCst) {
+            0 => out.whole(400, "", "requests are running"),
+            _ => out.whole(200, "", "Cache flushed."),
+        },
+        _ => out.json(404, "{}"),
+    });
+    let out = tempfile::tempdir().expect("a folder");
+    std::fs::write(out.path().join("key"), "sk-flush").expect("a file");
+    let more = ["--between", "sglang-flush", "--api-key-file", "key"];
+    let output = bareflight(&out, &served(&server, &more));
+    let message = words(&output.stderr);
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{message}");
+    assert!(!message.contains("--between"), "{message}");
+    let flushes: Vec<_> =
+        server.requests().into_iter().filter(|it| it.path == "/flush_cache").collect();
+    assert_eq!(flushes.len(), 3, "twice before the load and once between two points");
+    for flush in flushes {
+        assert_eq!(flush.method, "POST");
+        assert_eq!(flush.header("authorization"), Some("Bearer sk-flush"));
+    }
 }
 
 #[test]

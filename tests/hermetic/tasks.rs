@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::fault_server::{FaultServer, Next, Out, Request};
-use crate::support::left_behind::words;
+use crate::support::left_behind::{self, words};
 use crate::support::served_run::Run;
 
 struct Bench {
@@ -62,6 +62,89 @@ fn rate(point: &Value, name: &str) -> f64 {
 
 fn posts(server: &FaultServer) -> Vec<Request> {
     server.requests().into_iter().filter(|it| it.method == "POST").collect()
+}
+
+/// The embedding benchmark of genai-bench's guide, scenario by scenario and as a whole, as `translate` has it with our names.
+#[test]
+fn the_embedding_commands_of_genai_bench_s_guide_are_played_as_they_are_translated() {
+    let (bench, server) = (Bench::new(), embedder());
+    let guide = |scenarios: &[u32]| -> Vec<String> {
+        let mut typed: Vec<String> = [
+            "genai-bench",
+            "benchmark",
+            "--api-backend",
+            "openai",
+            "--api-base",
+            &server.url(),
+            "--api-key",
+            "xxx",
+            "--api-model-name",
+            "e5",
+            "--model-tokenizer",
+            &bench.tokenizer,
+            "--task",
+            "text-to-embeddings",
+            "--server-engine",
+            "SGLang",
+            "--max-time-per-run",
+            "15",
+            "--max-requests-per-run",
+            "6",
+            "--server-gpu-type",
+            "H100",
+            "--server-version",
+            "v0.4.2",
+            "--server-gpu-count",
+            "1",
+            "--batch-size",
+            "1",
+            "--batch-size",
+            "8",
+            "--num-concurrency",
+            "1",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        for tokens in scenarios {
+            typed.extend(["--traffic-scenario".to_owned(), format!("E({tokens})")]);
+        }
+        typed
+    };
+    let all = [64, 128, 512, 1024];
+    for scenarios in all.chunks(1).chain([&all[..]]) {
+        let translated = Command::new(env!("CARGO_BIN_EXE_bareflight"))
+            .args(["translate", "--"])
+            .args(guide(scenarios))
+            .output()
+            .expect("the binary runs");
+        let printed = words(&translated.stdout);
+        let line = printed.lines().find(|line| line.starts_with("bareflight run"));
+        let line = line.unwrap_or_else(|| panic!("{printed}{}", words(&translated.stderr)));
+        let out = TempDir::new().expect("a folder");
+        let program = env!("CARGO_BIN_EXE_bareflight");
+        // A shell reads it as a user's does.
+        let ours = line.replacen("bareflight", &format!("'{program}'"), 1) + " --warmup 0 -q";
+        let played = Command::new("sh")
+            .args(["-c", &ours])
+            .current_dir(out.path())
+            .envs([("API_KEY", "xxx"), ("CI", "1")])
+            .output()
+            .expect("a shell");
+        let said = words(&played.stderr);
+        assert!(matches!(played.status.code(), Some(0 | 4)), "{line}: {said}");
+        let document = left_behind::directory(&out).join("summary.json");
+        let document = fs::read_to_string(document).expect("a summary");
+        let document: Value = serde_json::from_str(&document).expect("JSON");
+        let points = document["points"].as_array().expect("points");
+        assert_eq!(points.len(), 2 * scenarios.len(), "{line}");
+        for point in points {
+            assert_eq!(point["counts"]["completed"], 6, "{line}: {point}");
+            assert!(rate(point, "document_throughput_per_s") > 0.0);
+        }
+    }
+    let asked = posts(&server);
+    let keys = asked.iter().filter(|it| it.header("authorization") == Some("Bearer xxx")).count();
+    assert_eq!(keys, asked.len());
 }
 
 #[test]

@@ -178,10 +178,14 @@ fn a_lost_worker_is_named_and_what_it_did_not_send_is_counted() {
     assert_eq!(of("completed") + of("worker_lost"), 400, "{counts}");
 }
 
+/// A variable with a key, for those that are told of it.
+const KEY: (&str, &str) = ("KEY_OF_WORKERS", "0123456789abcdef");
+
 /// A leading process that waits for two workers, and the address that it names.
 fn waiting_leader(out: &TempDir, load: &[&str]) -> (Child, String) {
     let asked = ["--target", "null:", "--workers", "2", "--workers-listen", "127.0.0.1:0"];
     let mut leader = command(out, &[&asked[..], load].concat())
+        .env(KEY.0, KEY.1)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -202,6 +206,7 @@ fn waiting_leader(out: &TempDir, load: &[&str]) -> (Child, String) {
 
 fn worker_of(out: &TempDir, leader: &str, load: &[&str]) -> Child {
     command(out, &[&["--target", "null:", "--worker-of", leader], load].concat())
+        .env(KEY.0, KEY.1)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -230,6 +235,31 @@ fn workers_that_call_over_tcp_leave_the_files_and_numbers_of_one_process() {
     let manifest = json(&three, "manifest.json");
     assert_eq!(manifest["workers"].as_array().expect("workers").len(), 2);
     assert!(manifest["null_rate"]["requests_per_s"].as_f64().expect("calibrated") > 0.0);
+}
+
+#[test]
+fn a_key_lets_in_whoever_knows_it_and_nobody_else() {
+    let load = ["-s", "D(8,4)", "--concurrency", "4", "--requests", "20", "--window", "whole"];
+    let keyed = [&load[..], &["--workers-key-env", KEY.0]].concat();
+    let out = tempfile::tempdir().expect("a folder");
+    let (leader, address) = waiting_leader(&out, &keyed);
+    let stranger = worker_of(&out, &address, &load).wait_with_output().expect("it ends");
+    let said = words(&stranger.stderr);
+    assert_eq!(stranger.status.code(), Some(3), "{said}");
+    assert!(said.contains("--workers-key-env") && !said.contains(KEY.1), "{said}");
+    let workers = [(); 2].map(|()| worker_of(&out, &address, &keyed));
+    assert!(matches!(ended(leader), 0 | 4));
+    for worker in workers {
+        assert_eq!(ended(worker), 0);
+    }
+    for (more, named) in [
+        (&["--workers-key-env", "NO_SUCH_KEY", "--worker-of", "h:1"][..], "`NO_SUCH_KEY`"),
+        (&["--workers-key-env", "NO_SUCH_KEY"], "--workers-listen"),
+    ] {
+        let refused = run(&out, &[&load[..], more].concat());
+        assert_eq!(refused.status.code(), Some(2), "{}", words(&refused.stderr));
+        assert!(words(&refused.stderr).contains(named), "{}", words(&refused.stderr));
+    }
 }
 
 #[test]

@@ -152,6 +152,7 @@ pub(super) const EFFECTS: &[(&str, &str)] = &[
         "As `--workers`, from other hosts: stamps are corrected by measured offsets of their clocks",
     ),
     ("worker_of", "Changes no number: which load this process takes part in"),
+    ("workers_key_env", "Changes no number: who may take part"),
     ("resume", "Changes no number: cells that are measured stay as they are"),
     ("no_deliveries", "Changes no number of this run, and none can be made again from its files"),
     ("export", "Changes no number: the same ones in other shapes"),

@@ -220,6 +220,10 @@ pub struct MeasureArgs {
         conflicts_with_all = ["workers_listen", "resume"]
     )]
     pub worker_of: Option<String>,
+    /// Environment variable with a key that `--workers-listen` and each `--worker-of` must share; without it whoever reaches the
+    /// port can take part
+    #[arg(long, value_name = "NAME", help_heading = "Load")]
+    pub workers_key_env: Option<String>,
 }
 
 /// Distribution of the gaps between arrivals.

@@ -63,9 +63,7 @@ pub fn run(
     watch: &mut dyn Watch,
 ) -> Result<MeasuredCells, ExperimentError> {
     let Ready { opening, plans, warnings, roofline, kv: _, source: _, launched } = ready;
-    if let Some(given) = &resolved.between {
-        between::command(given, &resolved.target)?;
-    }
+    between::check(resolved, stop)?;
     let info = opening.target.describe().clone();
     let cells = resolved.grid();
     let title = format!("{}, {} cells", resolved.target, cells.len());

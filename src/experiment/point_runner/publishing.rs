@@ -101,11 +101,7 @@ impl PointRunner<'_> {
 
     /// Completes `plan.csv`, unless the end was asked for, and says how many shots that count are in it.
     pub(super) fn end_drawing(&mut self, drawing: Drawing<File>, label: &str) -> u32 {
-        let undrawn = match (self.run.stop.is_asked(), self.stage.workers()) {
-            (true, _) => Undrawn::Left,
-            (false, None) => Undrawn::Written,
-            (false, Some(_)) => Undrawn::WrittenOfSupplies,
-        };
+        let undrawn = if self.run.stop.is_asked() { Undrawn::Left } else { Undrawn::Written };
         let DrawingOutcome { file, not_drawn, not_saved, in_file } = drawing.finish(undrawn);
         self.run.plan_file = Some(file);
         self.run.is_cut_off |= not_drawn.is_some();

@@ -1,6 +1,7 @@
 //! Workers: processes of this program that send the load of one run together.
 
 pub mod calls;
+pub mod key;
 mod link_log;
 #[cfg(feature = "mpi")]
 pub mod mpi;

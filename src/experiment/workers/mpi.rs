@@ -11,6 +11,7 @@ use ::mpi::traits::{Communicator, Destination, Root, Source};
 use serde::{Deserialize, Serialize};
 
 use super::calls::{Listening, call, welcomed};
+use super::key::Key;
 use crate::issue::workers::link::Link;
 
 /// What this rank does from now on.
@@ -22,7 +23,11 @@ pub enum Role {
 }
 
 /// A worker that has called and not been answered yet.
-pub struct Caller(std::net::TcpStream);
+pub struct Caller {
+    stream: std::net::TcpStream,
+    key: Key,
+    number: u32,
+}
 
 impl Caller {
     /// Waits for the answer.
@@ -30,7 +35,7 @@ impl Caller {
     /// # Errors
     /// When the leading process is gone.
     pub fn link(self) -> io::Result<Link> {
-        welcomed(self.0)
+        welcomed(self.stream, Some(&self.key), Some(self.number))
     }
 }
 
@@ -136,25 +141,19 @@ fn follow(world: &SimpleCommunicator) -> Result<Role, MeetingError> {
         return Err(MeetingError::Call(io::Error::other(words)));
     }
     let number = world.rank() as u32;
-    let called = call(&invitation.addresses, Some(&invitation.key), Some(number));
+    let called = call(&invitation.addresses);
     let words = called.as_ref().err().map(ToString::to_string).unwrap_or_default();
     root.send(words.as_bytes());
-    called.map(|stream| Role::Works(Caller(stream))).map_err(MeetingError::Call)
+    let key = Key::of(&invitation.key);
+    called.map(|stream| Role::Works(Caller { stream, key, number })).map_err(MeetingError::Call)
 }
 
 fn listen() -> io::Result<(Listening, Invitation)> {
-    let key = random_key()?;
-    let listening = Listening::for_key(key.clone())?;
+    let key = Key::random()?;
+    let listening = Listening::for_job(key.clone())?;
     let port = listening.address()?.port();
     let addresses = own_addresses()?.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
-    Ok((listening, Invitation { addresses, key, fault: None }))
-}
-
-/// Strangers that find the port do not know it.
-fn random_key() -> io::Result<String> {
-    let mut bytes = [0; 16];
-    io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut bytes)?;
-    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+    Ok((listening, Invitation { addresses, key: key.told(), fault: None }))
 }
 
 /// Addresses of this host: those that other hosts may reach first, the loopback last.
@@ -189,7 +188,7 @@ mod tests {
 
     #[test]
     fn no_two_keys_are_alike() {
-        let keys = [random_key().expect("random"), random_key().expect("random")];
+        let keys = [(); 2].map(|()| Key::random().expect("random").told());
         assert_eq!(keys[0].len(), 32);
         assert_ne!(keys[0], keys[1]);
     }

@@ -33,6 +33,8 @@ pub(super) struct Merge {
     latencies: [LiveLatency; 3],
     /// Shots that were taken out of the queues, by lane, so that the drawing thread goes on.
     taken: [usize; 2],
+    /// Shots that count and were sent, up to the last one.
+    counted_seen: usize,
     /// Shots of ramp and tail that have a record, up to the last one.
     fill_seen: usize,
 }
@@ -54,6 +56,7 @@ impl Merge {
             live: Snapshot { part: Part::Ramp, ..Snapshot::default() },
             latencies: [LiveLatency::new(), LiveLatency::new(), LiveLatency::new()],
             taken: [0; 2],
+            counted_seen: 0,
             fill_seen: 0,
         }
     }
@@ -74,6 +77,8 @@ impl Merge {
             self.has_record[place] = true;
             if let Some(fill) = place.checked_sub(self.counted) {
                 self.fill_seen = self.fill_seen.max(fill + 1);
+            } else if record.submit.is_some() {
+                self.counted_seen = self.counted_seen.max(place + 1);
             }
             shift(&mut record, ahead);
             self.note(&record);
@@ -135,16 +140,19 @@ impl Merge {
         self.unlogged.append(&mut batch);
     }
 
-    /// Takes shots that workers have drawn for themselves, so that the thread that writes `plan.csv` goes on: all that count,
-    /// and of ramp and tail what was sent.
-    pub(super) fn keep_drawing(&mut self, shots: &mut Shots<'_>) {
-        for (lane, wanted) in [(Lane::Counted, self.counted), (Lane::Fill, self.fill_seen)] {
+    /// Takes shots that workers have drawn for themselves, so that the thread that writes `plan.csv` goes on, as far as they have
+    /// been sent; whether that thread is still behind.
+    pub(super) fn keep_drawing(&mut self, shots: &mut Shots<'_>) -> bool {
+        let mut is_behind = false;
+        for (lane, wanted) in [(Lane::Counted, self.counted_seen), (Lane::Fill, self.fill_seen)] {
             let taken = &mut self.taken[lane as usize];
             while *taken < wanted && shots.look(lane) == Look::Ready {
                 drop(shots.take_away(lane));
                 *taken += 1;
             }
+            is_behind |= *taken < wanted && shots.look(lane) == Look::NotDrawn;
         }
+        is_behind
     }
 
     /// For a live view.

@@ -40,6 +40,8 @@ const LEAD: Nanos = Nanos::from_millis(100);
 const TRIPS: usize = 16;
 /// Between two looks at what the user wants.
 const LOOK: Duration = Duration::from_millis(20);
+/// The same whether `plan.csv` holds what was sent.
+const LOOK_OF_DRAWING: Nanos = Nanos::from_millis(1);
 /// How often the live view is renewed.
 const PUBLISH_EVERY: Nanos = Nanos::from_millis(200);
 /// How long a worker may take for something that needs no load.
@@ -161,7 +163,10 @@ impl Workers {
                 publish_at = clock::now() + PUBLISH_EVERY;
             }
         }
-        merge.keep_drawing(shots);
+        // Each request that was sent has its row.
+        while merge.keep_drawing(shots) {
+            clock::sleep(LOOK_OF_DRAWING);
+        }
         self.check_clocks(&mut merge);
         self.note_lost(merge.without_record());
         self.publish(&merge);

@@ -175,11 +175,11 @@ fn interactivity(points: &[PointReport]) -> Chart {
 
 /// Every load at what each of its users gets and what all of them get together; those that another one beats in both are hollow.
 pub(super) fn frontier_points(points: &[PointReport]) -> Vec<Point> {
-    let places = frontier::places(points);
-    let drawn = points.iter().zip(&places).filter_map(|(point, place)| {
-        let place = (*place)?;
-        let hollow = frontier::is_dominated(place, &places);
-        let name = point.short_label();
+    let spots = frontier::spots(points);
+    let drawn = spots.iter().filter_map(|spot| {
+        let place = spot.place?;
+        let hollow = frontier::is_dominated(place, &spots);
+        let name = spot.label.clone();
         Some(Point { x: place.per_user, y: place.together, name, hollow, interval: None })
     });
     drawn.collect()

@@ -54,9 +54,17 @@ fn load(search: &Search, probe: &Probe) -> String {
 
 /// How probes are limited and decided, for below a table.
 fn how(search: &Search) -> String {
+    let longer = if search.longest > search.requests {
+        format!(
+            " A rate under which latencies rise towards their bound is played again with up to {}.",
+            counted(search.longest.into(), "request")
+        )
+    } else {
+        String::new()
+    };
     format!(
         "A probe ends where the binomial rule of MLPerf's early stopping decides at 99 %, or after {} or {} s; `~` marks one that \
-         came to its limit first. Requests that failed count as misses.",
+         came to its limit first.{longer} Requests that failed count as misses.",
         counted(search.requests.into(), "request"),
         figure(search.seconds)
     )

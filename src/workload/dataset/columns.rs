@@ -10,6 +10,9 @@ pub(super) struct Columns {
     pub(super) image: Option<String>,
 }
 
+/// Names of a record that a message shows.
+const MOST_NAMES: usize = 12;
+
 fn member<'a>(record: &'a Value, name: &str) -> Result<Option<&'a Value>, String> {
     match record {
         Value::Object(members) => Ok(members.get(name).filter(|value| !value.is_null())),
@@ -29,8 +32,20 @@ pub(super) fn first<'a>(record: &'a Value, names: &[&str]) -> Result<Option<&'a 
 
 /// A column that must be there.
 pub(super) fn needed<'a>(record: &'a Value, names: &[&str]) -> Result<&'a Value, String> {
-    let missing = || format!("`{}` is missing", names.join("` or `"));
+    let missing = || format!("`{}` is missing{}", names.join("` or `"), what_is_there(record));
     first(record, names)?.ok_or_else(missing)
+}
+
+/// Names that a record has instead, so that a misspelt one is seen.
+fn what_is_there(record: &Value) -> String {
+    let Value::Object(members) = record else { return String::new() };
+    let names: Vec<&str> = members.keys().map(String::as_str).take(MOST_NAMES).collect();
+    let more = if members.len() > names.len() { " and more" } else { "" };
+    if names.is_empty() {
+        ", and nothing else is there".to_owned()
+    } else {
+        format!(", and there is `{}`{more}", names.join("`, `"))
+    }
 }
 
 /// A text that must be there.

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, Read as _};
 
 /// Longest element that is kept: a broken file may never end one.
-const LONGEST: usize = 64 << 20;
+pub(super) const LONGEST: usize = 64 << 20;
 
 /// Where a JSON file has its records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
