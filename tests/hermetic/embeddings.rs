@@ -56,3 +56,22 @@ fn embeddings_are_told_in_input_tokens_and_requests_and_nothing_that_cannot_appl
         assert!(!results.contains(absent), "{absent} in\n{results}");
     }
 }
+
+#[test]
+fn an_export_for_aiperf_has_what_aiperf_has_of_embeddings() {
+    let load = ["--prompts", "ids", "--vocab-size", "500", "--export", "aiperf"];
+    let run = Run::of_endpoint(&embedder(), "embeddings", 20, &load);
+    let folder = run.folder.join("exports/aiperf/concurrency1");
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect(name);
+    let document: Value = serde_json::from_str(&read("profile_export_aiperf.json")).expect("JSON");
+    assert_eq!(document["input_config"]["endpoint"]["type"], "embeddings");
+    let lines = read("profile_export.jsonl");
+    let line: Value = serde_json::from_str(lines.lines().next().expect("a line")).expect("JSON");
+    for tag in ["request_latency", "input_sequence_length"] {
+        assert!(document[tag].is_object() && line["metrics"][tag].is_object(), "{tag}");
+    }
+    for tag in ["output_token_throughput", "total_osl", "usage_prompt_tokens", "output_token_count"]
+    {
+        assert!(document[tag].is_null() && line["metrics"][tag].is_null(), "{tag}");
+    }
+}

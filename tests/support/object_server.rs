@@ -1,6 +1,7 @@
 //! Object store that speaks as much of S3 as an upload needs: objects, parts, and faults on request.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -194,7 +195,10 @@ async fn answer(
     let header = |name: &str| {
         head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
     };
-    let hash: String = Sha256::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = Sha256::digest(&body).iter().fold(String::new(), |mut hash, byte| {
+        let _infallible = write!(hash, "{byte:02x}");
+        hash
+    });
     let path = head.uri.path().trim_start_matches('/').to_owned();
     let query = head.uri.query().unwrap_or_default().to_owned();
     let part = query

@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use super::aiperf_metrics::{Metric, OF_REQUESTS, Values, all};
+use super::aiperf_metrics::{Metric, OF_REQUESTS, Values, all, is_of};
 use super::answers::Answer;
 use super::sample::Sample;
+use super::service::Service;
 use super::{
     ExportFile, ExportPoint, ExportRun, Exported, by_point, json_file, provenance, text_file,
 };
@@ -28,7 +29,7 @@ const PERCENTILES: [(&str, f64); 9] = [
 
 pub(super) fn render(run: &ExportRun) -> Exported {
     by_point(run, |point| {
-        let metrics = all(point);
+        let metrics = all(run.service(), point);
         vec![
             json_file("profile_export_aiperf.json", &document(run, point, &metrics), 2),
             text_file("profile_export_aiperf.csv", table(metrics, provenance::label(run))),
@@ -199,7 +200,7 @@ fn record(run: &ExportRun, answer: &Answer, place: usize) -> Value {
             "agent_depth": 0,
             "root_correlation_id": name,
         },
-        "metrics": metrics(answer),
+        "metrics": metrics(run.service(), answer),
     });
     if let Some((kind, words)) = &answer.failure {
         line["error"] = json!({"code": null, "type": kind, "message": words});
@@ -207,7 +208,7 @@ fn record(run: &ExportRun, answer: &Answer, place: usize) -> Value {
     line
 }
 
-fn metrics(answer: &Answer) -> Value {
+fn metrics(service: Service, answer: &Answer) -> Value {
     let mut metrics = Map::new();
     if answer.failure.is_some() {
         return Value::Object(metrics);
@@ -215,7 +216,8 @@ fn metrics(answer: &Answer) -> Value {
     for metric in &OF_REQUESTS {
         // The tool writes these two for a whole run alone.
         let of_runs = ["credit_to_start_latency", "effective_latency"].contains(&metric.tag);
-        if let Some(value) = (metric.of)(answer).filter(|_| !of_runs) {
+        let is_left_out = of_runs || !is_of(service, metric.tag);
+        if let Some(value) = (metric.of)(answer).filter(|_| !is_left_out) {
             let value = if metric.unit == "tokens" { json!(value as u64) } else { json!(value) };
             metrics.insert(metric.tag.to_owned(), json!({"value": value, "unit": metric.unit}));
         }

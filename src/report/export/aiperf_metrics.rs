@@ -2,6 +2,7 @@
 
 use super::answers::Answer;
 use super::sample::Sample;
+use super::service::Service;
 use super::{ExportPoint, per_second};
 
 const MS: f64 = 1e3;
@@ -109,8 +110,31 @@ pub(super) enum Values {
     One(f64),
 }
 
+/// What the tool has only of endpoints that write text.
+const OF_TEXT: [&str; 14] = [
+    "e2e_output_token_throughput",
+    "osl_mismatch_count",
+    "output_token_count",
+    "output_token_throughput",
+    "total_osl",
+    "total_output_tokens",
+    "total_token_throughput",
+    "total_usage_completion_tokens",
+    "total_usage_prompt_tokens",
+    "total_usage_total_tokens",
+    "usage_completion_tokens",
+    "usage_prompt_tokens",
+    "usage_prompt_tokens_diff_pct",
+    "usage_total_tokens",
+];
+
+/// Whether the tool has a metric of such a service.
+pub(super) fn is_of(service: Service, tag: &str) -> bool {
+    service.writes || !OF_TEXT.contains(&tag)
+}
+
 /// Every metric that a point has; each in the unit of the tool.
-pub(super) fn all(point: &ExportPoint) -> Vec<Metric> {
+pub(super) fn all(service: Service, point: &ExportPoint) -> Vec<Metric> {
     let mut metrics = of_requests(point);
     let gaps = Sample::of(point.completed().flat_map(Answer::gaps_s).map(|gap| gap * MS));
     metrics.extend(gaps.map(|gaps| Metric {
@@ -120,6 +144,7 @@ pub(super) fn all(point: &ExportPoint) -> Vec<Metric> {
         value: Values::Many(gaps),
     }));
     metrics.extend(of_run(point));
+    metrics.retain(|metric| is_of(service, metric.tag));
     metrics
 }
 

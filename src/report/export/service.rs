@@ -18,6 +18,8 @@ pub(super) struct Service {
     pub(super) backend: &'static str,
     /// genai-bench's task.
     pub(super) task: &'static str,
+    /// Whether answers are text.
+    pub(super) writes: bool,
 }
 
 const CHAT: Service = Service {
@@ -27,6 +29,7 @@ const CHAT: Service = Service {
     path: "v1/chat/completions",
     backend: "openai-chat",
     task: "text-to-text",
+    writes: true,
 };
 const COMPLETIONS: Service = Service {
     endpoint: "completions",
@@ -41,6 +44,7 @@ const EMBEDDINGS: Service = Service {
     path: "v1/embeddings",
     backend: "openai-embeddings",
     task: "text-to-embeddings",
+    writes: false,
     ..CHAT
 };
 const RERANK: Service = Service {
@@ -49,6 +53,7 @@ const RERANK: Service = Service {
     path: "v1/rerank",
     backend: "vllm-rerank",
     task: "text-to-rerank",
+    writes: false,
     ..CHAT
 };
 /// Triton over gRPC, where perf_analyzer leaves the endpoint empty.
