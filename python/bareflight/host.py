@@ -286,6 +286,13 @@ def cancel(engine: Adapter, desk: Any, index: int) -> None:
         desk.deliver(time.monotonic_ns(), [], [], [], [(index, "cancelled", None, None)])
 
 
+def prepare_late(engine: Adapter, desk: Any, orders: list[tuple[int, bytes, int, str]], refused: dict[int, str]) -> list:
+    """Has requests made ready that were kept for later; returns those that are left: none."""
+    if orders:
+        prepare(engine, desk, orders, refused)
+    return []
+
+
 def obey(engine: Adapter, desk: Any, orders: tuple[list, list, list, bool], refused: dict[int, str]) -> bool:
     """Does what was taken from the desk. Returns whether the engine is to be closed."""
     to_prepare, added, cancelled, stop = orders
@@ -316,6 +323,7 @@ def loop(engine: Adapter, desk: Any, statistics: bool, kv_events: bool = False) 
     would else decide over one step of TTFT, for minutes in the same way.
     """
     refused: dict[int, str] = {}
+    late: list[tuple[int, bytes, int, str]] = []
     tells = statistics or kv_events
     next_look = 0
     where = "busy"
@@ -331,8 +339,16 @@ def loop(engine: Adapter, desk: Any, statistics: bool, kv_events: bool = False) 
                     where = "iterations"
                     next_look = tell(engine, desk, statistics, kv_events)
                 deliver(desk, step)
+                late = prepare_late(engine, desk, late, refused)
             else:
+                late = prepare_late(engine, desk, late, refused)
                 orders = desk.take(IDLE_US)
+                if orders[1] and not obey(engine, desk, orders, refused):
+                    # Requests of one instant begin in one step, also where the first of them has woken this thread. What is to be
+                    # made ready for later does not keep them waiting.
+                    orders = desk.take(0)
+                    if not orders[1]:
+                        late, orders = orders[0], ([], *orders[1:])
             if obey(engine, desk, orders, refused):
                 return
             if tells and time.monotonic_ns() >= next_look:

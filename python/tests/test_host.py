@@ -19,7 +19,8 @@ class Desk:
         self.open: set[int] = set()
 
     def take(self, wait_us: int) -> tuple:
-        taken = self.orders.pop(0) if self.orders else ([], [], [], True)
+        # It is to be closed when it is at rest and nothing is left.
+        taken = self.orders.pop(0) if self.orders else ([], [], [], wait_us > 0)
         self.open.update(taken[1])
         return taken
 
@@ -89,7 +90,7 @@ class Loop(unittest.TestCase):
         self.assertEqual(desk.said("prepared"), [(3,)])
 
     def test_a_cancel_of_what_has_ended_does_not_reach_the_engine(self) -> None:
-        desk = Desk(([request(1)], [1], [], False), ([], [], [1, 99], False))
+        desk = Desk(([request(1)], [1], [], False), ([], [], [], False), ([], [], [1, 99], False))
         host.loop(Scripted(), desk, False)
         self.assertEqual(desk.said("deliver"), [([1], [(1, "length")])])
 
@@ -103,7 +104,7 @@ class Loop(unittest.TestCase):
             """Request 1 ends in a first step, and while that is handed over request 3 is sent."""
 
             def take(self, wait_us):
-                return super().take(wait_us) if self.orders else ([], [], [], len(self.open) == 0 and bool(self.said("deliver")))
+                return super().take(wait_us) if self.orders else ([], [], [], len(self.open) == 0)
 
             def deliver(self, at, ids, counts, tokens, ended):
                 super().deliver(at, ids, counts, tokens, ended)
@@ -128,8 +129,20 @@ class Loop(unittest.TestCase):
         host.loop(Long(), desk, False)
         self.assertEqual([ids for ids, _ in desk.said("deliver")], [[1, 2], [2], [2, 3]])
 
+    def test_requests_of_one_instant_begin_in_one_step_and_nothing_else_comes_before_it(self) -> None:
+        later = ([request(3)], [], [], False)
+        desk = Desk(([request(1)], [1], [], False), ([request(2)], [2], [], False), ([], [], [], False), ([request(3)], [3], [], False))
+        host.loop(Scripted(), desk, False)
+        self.assertEqual([ids for ids, _ in desk.said("deliver")], [[1, 2], [3]])
+        desk = Desk(([request(1)], [1], [], False), later, ([], [], [], False), ([], [3], [], False))
+        host.loop(Scripted(), desk, False)
+        names = [entry[0] for entry in desk.log]
+        self.assertLess(names.index("deliver"), len(names) - 1 - names[::-1].index("prepared"), desk.log)
+        self.assertEqual([ids for ids, _ in desk.said("deliver")], [[1], [3]])
+
     def test_what_comes_while_a_step_runs_is_in_the_next_one(self) -> None:
-        desk = Desk(([request(1)], [1], [], False), ([request(2)], [2], [], False))
+        nothing = ([], [], [], False)
+        desk = Desk(([request(1)], [1], [], False), nothing, ([request(2)], [2], [], False))
         host.loop(Scripted(), desk, False)
         self.assertEqual([ids for ids, _ in desk.said("deliver")], [[1], [2]])
 

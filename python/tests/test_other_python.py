@@ -61,6 +61,26 @@ class OtherPython(ProgramTest):
         self.assertIn(run.code, (0, 4, 6), run)
         self.assertEqual(len(self.sides(run)), 2)
 
+    def test_the_twin_of_a_side_in_another_environment_is_a_side_too(self) -> None:
+        a = self.environment("a")
+        run = self.program(
+            "compare", "--target", "py:bareflight.fake,itl_us=300", "--python", a, "--serve-twin", "--concurrency", "2", "-n", "8",
+            "--scenario", "D(16,8)", "--blocks", "5", "--out", "runs",
+        )
+        self.assertIn(run.code, (0, 4, 6), run)
+        self.assertEqual([side["target"]["kind"] for side in self.sides(run)], ["py", "openai"])
+        self.assertIn("output tokens (40 of 40 pairs alike)", " ".join(run.out.split()))
+
+    def test_results_go_to_standard_output_also_from_the_python_that_was_gone_over_to(self) -> None:
+        run = self.program("plan", "--target", "py:bareflight.fake", "--python", self.environment("a"), "-n", "4")
+        self.assertEqual(run.code, 0, run)
+        self.assertIn("py:bareflight.fake", run.out)
+
+    def test_events_of_a_cache_stay_in_the_process_of_its_engine(self) -> None:
+        run = self.end(self.compare("--kv-reuse", "--kv-events", "9"))
+        self.assertEqual(run.code, 2, run)
+        self.assertIn("`--kv-events`", run.told)
+
     def test_a_lost_child_is_named_and_what_was_measured_is_kept(self) -> None:
         run = self.end(self.compare(engine="py:bareflight.fake,itl_us=300,fault=exit,fault_step=300"))
         self.assertEqual(run.code, 1, run)

@@ -68,11 +68,13 @@ fn refuse_without_python(target: &str) -> anyhow::Result<()> {
 fn go_over(python: &Path) -> anyhow::Result<()> {
     let interpreter = Interpreter::new(python);
     interpreter.has_this_version().map_err(|words| anyhow!("`--python`: {words}"))?;
-    let error = interpreter
-        .program()
-        .args(host::arguments().into_iter().skip(1))
-        .env(GONE_OVER, python)
-        .exec();
+    let mut program = interpreter.program();
+    program.args(host::arguments().into_iter().skip(1)).env(GONE_OVER, python);
+    if let Some(results) = host::results() {
+        // Where Python holds this program, its standard output belongs to engines.
+        program.stdout(results.try_clone().context("standard output cannot be handed on")?);
+    }
+    let error = program.exec();
     Err(error).with_context(|| format!("`{}` cannot be started", python.display()))
 }
 

@@ -94,7 +94,9 @@ fn open(
             // This is that environment.
             side.engine.python = None;
         }
-        let is_elsewhere = number != job.own && python::adapter_of(&side.target).is_some();
+        // A server that was started for the comparison listens where the leading process knows.
+        let is_there = python::adapter_of(&side.target).is_some() || side.launch.is_some();
+        let is_elsewhere = number != job.own && is_there;
         named.push(if is_elsewhere {
             told.described.clone().into_named(&side.served)
         } else {
