@@ -99,8 +99,11 @@ fn a_run_whose_terminal_has_gone_is_interrupted_although_nobody_can_read_its_res
     let out = TempDir::new().expect("a folder");
     let program = env!("CARGO_BIN_EXE_bareflight");
     let run = format!("{program} run --target null: --rate 5 --duration 1h --warmup 0 --drain 0s");
-    // The shell outlives its terminal, and the run hears of the end.
-    let line = format!("trap : HUP; env --default-signal=HUP {run}; echo $? > code");
+    // The shell outlives its terminal and tells the run, as one that a person sits at does.
+    let line = format!(
+        "env --default-signal=HUP {run} & child=$!; trap 'kill -HUP $child' HUP; \
+         wait $child; wait $child; echo $? > code"
+    );
     let mut terminal = Command::new("script")
         .args(["--quiet", "--flush", "--command", &line, "/dev/null"])
         .current_dir(out.path())
