@@ -107,7 +107,6 @@ class Checked(ProgramTest):
             ("close", "played fault: close"),
             ("no_step", "`ids` of a step has 'a', which is no whole number"),
             ("exit", "the process ends with code 86 in `step` of the adapter"),
-            ("interrupt", "the process ends by SIGINT in `step` of the adapter"),
             ("take_signal", "takes over SIGINT"),
             ("set_signal", "signal only works in main thread"),
             ("thread", "leaves its thread `left-behind`"),
