@@ -143,8 +143,8 @@ const BETWEEN_PROCESSES: [&str; 5] = [
 /// So alike are a slip of the keyboard and what was meant.
 const ALIKE: f64 = 0.9;
 
-/// What is said of variables that are called like ours and that nothing reads. It is no error: whoever runs this may use the
-/// prefix for variables of his own, as Kubernetes does for a service of this name.
+/// What is said of variables that nothing reads and that are spelt almost as ours, or as a flag that has none. It is no error:
+/// whoever runs this may use the prefix for variables of his own.
 pub fn unread(
     program: &Command,
     typed: &ArgMatches,
@@ -159,22 +159,21 @@ pub fn unread(
     let unread = names
         .iter()
         .filter(|name| name.starts_with(PREFIX) && !known.contains(name) && Some(*name) != key);
-    let told: Vec<String> = unread.map(|name| told_of(name, &known, &flags)).collect();
+    let told: Vec<String> = unread.filter_map(|name| told_of(name, &known, &flags)).collect();
     (!told.is_empty()).then(|| format!("warning: nothing reads {}", told.join(", ")))
 }
 
-fn told_of(name: &str, known: &[String], flags: &[String]) -> String {
+/// `None` of a name that is like none of ours: somebody else's, such as what Kubernetes sets for a service called bareflight.
+fn told_of(name: &str, known: &[String], flags: &[String]) -> Option<String> {
     let typed = &name[PREFIX.len()..];
     let flag = typed.to_lowercase().replace('_', "-");
+    if flags.contains(&flag) {
+        return Some(format!("the variable `{name}` (`--{flag}` has none: type the flag)"));
+    }
     let likeness = |known: &&String| strsim::jaro_winkler(typed, &known[PREFIX.len()..]);
     let nearest = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-    match nearest.filter(|known| likeness(known) >= ALIKE) {
-        _ if flags.contains(&flag) => {
-            format!("the variable `{name}` (`--{flag}` has none: type the flag)")
-        }
-        Some(meant) => format!("the variable `{name}` (did you mean `{meant}`?)"),
-        None => format!("the variable `{name}`"),
-    }
+    let meant = nearest.filter(|known| likeness(known) >= ALIKE)?;
+    Some(format!("the variable `{name}` (did you mean `{meant}`?)"))
 }
 
 /// The variables of every flag of every command.
@@ -207,13 +206,12 @@ mod tests {
         for (name, said) in [
             ("BAREFLIGHT_REQUETS", "did you mean `BAREFLIGHT_REQUESTS`"),
             ("BAREFLIGHT_TOKENIZER", "`--tokenizer` has none"),
-            ("BAREFLIGHT_SERVICE_HOST", "`BAREFLIGHT_SERVICE_HOST`"),
         ] {
             let told = of(&plain, &["PATH", name, "BAREFLIGHT_SEED"]).expect(name);
             assert!(told.contains(said) && !told.contains("SEED"), "{told}");
             assert_eq!(told.contains("did you mean"), name == "BAREFLIGHT_REQUETS", "{told}");
         }
-        assert_eq!(of(&plain, &["BAREFLIGHT_SEED", "HOME"]), None);
+        assert_eq!(of(&plain, &["BAREFLIGHT_SEED", "BAREFLIGHT_SERVICE_HOST", "HOME"]), None);
         assert_eq!(of(&plain, &["BAREFLIGHT_THREADS_SET", "BAREFLIGHT_NOTHING"]), None);
         let keyed = typed(&["bareflight", "run", "--api-key-env", "BAREFLIGHT_KEY"]);
         assert_eq!(of(&keyed, &["BAREFLIGHT_KEY"]), None, "it holds the key");

@@ -87,8 +87,8 @@ pub(super) fn dominated(points: &[PointReport]) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn place(per_user: f64, together: f64) -> Option<Place> {
-        Some(Place { per_user, together })
+    fn place(per_user: f64, together: f64) -> Place {
+        Place { per_user, together }
     }
 
     fn spots_of(runs: &[(&str, Option<Place>)]) -> Vec<Spot> {
@@ -103,10 +103,10 @@ mod tests {
     #[test]
     fn a_point_is_dominated_where_another_is_no_worse_in_both_and_better_in_one() {
         let spots = spots_of(&[
-            ("1", place(100.0, 100.0)),
-            ("8", place(50.0, 400.0)),
-            ("16", place(40.0, 390.0)),
-            ("32", place(50.0, 300.0)),
+            ("1", Some(place(100.0, 100.0))),
+            ("8", Some(place(50.0, 400.0))),
+            ("16", Some(place(40.0, 390.0))),
+            ("32", Some(place(50.0, 300.0))),
             ("64", None),
         ]);
         assert_eq!(beaten(&spots), ["16", "32"]);
@@ -115,15 +115,15 @@ mod tests {
     #[test]
     fn runs_of_one_load_are_one_point_and_do_not_beat_each_other() {
         let spots = spots_of(&[
-            ("1", place(100.0, 100.0)),
-            ("8", place(40.0, 300.0)),
-            ("1", place(90.0, 80.0)),
-            ("8", place(50.0, 400.0)),
+            ("1", Some(place(100.0, 100.0))),
+            ("8", Some(place(40.0, 300.0))),
+            ("1", Some(place(90.0, 80.0))),
+            ("8", Some(place(50.0, 400.0))),
         ]);
         assert_eq!(spots.len(), 2);
-        assert_eq!(spots[1].place, place(45.0, 350.0));
+        assert_eq!(spots[1].place, Some(place(45.0, 350.0)));
         assert!(beaten(&spots).is_empty());
-        let unmeasured = spots_of(&[("1", place(1.0, 1.0)), ("1", None)]);
+        let unmeasured = spots_of(&[("1", Some(place(1.0, 1.0))), ("1", None)]);
         assert_eq!(unmeasured[0].place, None);
     }
 }

@@ -3,6 +3,7 @@
 //! The table of `docs/workloads.md` is what this prints. A length is a whole number, and the test is then on the safe side: the
 //! chance of such a distance is smaller than p says, never larger.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -128,7 +129,9 @@ fn everything(folder: &Path) -> Vec<Asked> {
     // Lengths of no law: a walk over squares.
     let pairs: Vec<(u32, u32)> =
         (0..3 * REQUESTS as u32).map(|at| (1 + at * at % 997, 1 + at * 31 % 211)).collect();
-    let rows: String = pairs.iter().map(|(input, output)| format!("{input},{output}\n")).collect();
+    let rows: Vec<String> =
+        pairs.iter().map(|(input, output)| format!("{input},{output}\n")).collect();
+    let rows = rows.concat();
     let of = |which: fn(&(u32, u32)) -> u32| pairs.iter().map(|it| f64::from(which(it))).collect();
     let (inputs, outputs): (Vec<f64>, Vec<f64>) = (of(|it| it.0), of(|it| it.1));
     vec![
@@ -217,7 +220,8 @@ fn lengths_and_gaps_follow_the_laws_that_were_asked_for() {
             let three = |values: [String; 3]| values.join(", ");
             let distances = three(found.map(|(distance, _)| format!("{distance:.2}")));
             let chances = three(found.map(|(_, p)| format!("{p:.3}")));
-            table += &format!("| {name} | {distances} | {chances} |\n");
+            writeln!(table, "| {name} | {distances} | {chances} |")
+                .expect("a text takes any words");
             assert!(found.iter().all(|(_, p)| *p > LEAST_P), "{name}: p {chances}");
         }
     }

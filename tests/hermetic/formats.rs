@@ -1,5 +1,6 @@
 //! Every format of a workload at every kind of target: each is really played, and `docs/workloads.md` has what came of it.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -135,7 +136,8 @@ fn every_format_is_played_at_every_target_or_refused_before_any_load() {
         } else {
             String::new()
         };
-        table += &format!("| `{}`{history} | {} |\n", format.kind, cells.join(" | "));
+        writeln!(table, "| `{}`{history} | {} |", format.kind, cells.join(" | "))
+            .expect("a text takes any words");
     }
     assert!(TABLE.contains(&table), "the table of docs/workloads.md is another one than\n{table}");
 }
