@@ -11,11 +11,12 @@ use crate::metrics::percentile::Percentile;
 use crate::metrics::spans::covered;
 use crate::metrics::summary::{Check, CheckId, Status};
 
-/// Long waits move a p99 where more than this share of what it is taken over may have met one.
-const BEYOND_P99: f64 = 0.01;
+/// Long waits move a percentile where more than what lies beyond it may have met one. A percentile that its sample is too small
+/// to certify is marked already, and not judged.
+const JUDGED: [Percentile; 3] = [Percentile::P90, Percentile::P95, Percentile::P99];
 /// A wait that is shorter than this, in milliseconds, is never long.
 const SHORTEST_MS: f64 = 0.2;
-/// Share of a p99 that is always borne.
+/// Share of a percentile that is always borne.
 const LEAST_SHARE: f64 = 0.01;
 
 const HARNESS_REMEDY: &str =
@@ -84,24 +85,26 @@ fn time_in_flight(point: &ObservedPoint) -> Nanos {
     covered(point.all().iter().filter_map(|it| it.submit().zip(it.end())).collect())
 }
 
-/// The quantity of which the largest share may have met a wait that its p99 does not bear. Where the kernel stamps what arrives,
-/// no latency holds such a wait.
-fn long(evidence: &Evidence<'_>) -> Option<Wait> {
+/// The percentile that long waits move most. Where the kernel stamps what arrives, no latency holds such a wait.
+fn long(evidence: &Evidence<'_>) -> Vec<Wait> {
     if pull_lag::stamped_by_kernel(evidence) {
-        return None;
+        return Vec::new();
     }
     let quantities = [Quantity::Ttft, Quantity::Itl, Quantity::E2e].into_iter();
-    let met = quantities.filter_map(|quantity| met(evidence, quantity));
-    met.max_by(|a, b| a.share.total_cmp(&b.share))
+    let of = |quantity| JUDGED.into_iter().filter_map(move |which| met(evidence, quantity, which));
+    quantities.flat_map(of).collect()
 }
 
 /// A wait falls into a span with a chance of its rate times the span's length, so long as that is small.
-fn met(evidence: &Evidence<'_>, quantity: Quantity) -> Option<Wait> {
+fn met(evidence: &Evidence<'_>, quantity: Quantity, which: Percentile) -> Option<Wait> {
     let waits = evidence.health.long_waits.as_ref()?;
-    let p99_ms = evidence.percentile(quantity, Percentile::P99)?;
+    let percentile = evidence.distributions.get(&quantity)?.as_ref()?.percentiles.get(&which)?;
+    if !percentile.certified {
+        return None;
+    }
     let span_s = evidence.percentile(quantity, Percentile::P50)? / 1e3;
-    let borne = host::bearable_of(evidence, quantity, Percentile::P99, LEAST_SHARE);
-    let long_ms = SHORTEST_MS.max(p99_ms * borne);
+    let borne = host::bearable_of(evidence, quantity, which, LEAST_SHARE);
+    let long_ms = SHORTEST_MS.max(percentile.value * borne);
     let per_second = waits.per_second(long_ms);
     let share = (per_second * span_s).min(1.0);
     let lengthened = match quantity {
@@ -111,10 +114,16 @@ fn met(evidence: &Evidence<'_>, quantity: Quantity) -> Option<Wait> {
     };
     let sentence = format!(
         "threads waited {} ms or longer for a core {} times a second: {} % of the {lengthened} may be longer for it by more than \
-         their p99 is uncertain",
+         their {} is uncertain",
         short(long_ms),
         short(per_second),
-        short(share * 100.0)
+        short(share * 100.0),
+        which.label()
     );
-    Some(Wait { share, limit: BEYOND_P99, sentence, remedy: HARNESS_REMEDY })
+    Some(Wait {
+        share,
+        limit: f64::from(1_000 - which.permille()) / 1e3,
+        sentence,
+        remedy: HARNESS_REMEDY,
+    })
 }
