@@ -55,10 +55,10 @@ impl LongWaits {
         Self { seconds, counts }
     }
 
-    /// How many a second were at least so long, or a little longer: lengths between two that are counted are rounded up.
-    pub fn per_second(&self, at_least_ms: f64) -> f64 {
+    /// How many were at least so long, or a little longer: lengths between two that are counted are rounded up.
+    pub fn times(&self, at_least_ms: f64) -> u64 {
         let of_the_length = self.counts.iter().find(|count| count.at_least_ms >= at_least_ms);
-        of_the_length.map_or(0.0, |count| count.times as f64 / self.seconds)
+        of_the_length.map_or(0, |count| count.times)
     }
 }
 
@@ -167,10 +167,9 @@ mod tests {
     #[test]
     fn waits_are_counted_from_their_length_on() {
         let waits = LongWaits::of(&[0.25, 4.0, 4.0, 12.0], 2.0);
-        let of_two_seconds = |ms| (waits.per_second(ms) * 2.0) as u64;
         // From 4 ms on, those of 5 ms are known.
         let lengths = [0.1, 0.2, 0.25, 3.0, 4.0, 11.0, 12.0, 600.0];
-        assert_eq!(lengths.map(of_two_seconds), [4, 4, 3, 3, 1, 0, 0, 0]);
+        assert_eq!(lengths.map(|ms| waits.times(ms)), [4, 4, 3, 3, 1, 0, 0, 0]);
     }
 
     #[test]
@@ -193,6 +192,6 @@ mod tests {
             thread.join().expect("spins and ends");
         }
         let waits = watching.finish();
-        assert!(waits.per_second(1.0) > 0.0, "{waits:?}");
+        assert!(waits.times(1.0) > 0, "{waits:?}");
     }
 }

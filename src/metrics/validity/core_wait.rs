@@ -14,6 +14,8 @@ use crate::metrics::summary::{Check, CheckId, Status};
 /// Long waits move a percentile where more than what lies beyond it may have met one. A percentile that its sample is too small
 /// to certify is marked already, and not judged.
 const JUDGED: [Percentile; 3] = [Percentile::P90, Percentile::P95, Percentile::P99];
+/// Fewer long waits say nothing of how often they come.
+const FEWEST: u64 = 5;
 /// A wait that is shorter than this, in milliseconds, is never long.
 const SHORTEST_MS: f64 = 0.2;
 /// Share of a percentile that is always borne.
@@ -105,7 +107,8 @@ fn met(evidence: &Evidence<'_>, quantity: Quantity, which: Percentile) -> Option
     let span_s = evidence.percentile(quantity, Percentile::P50)? / 1e3;
     let borne = host::bearable_of(evidence, quantity, which, LEAST_SHARE);
     let long_ms = SHORTEST_MS.max(percentile.value * borne);
-    let per_second = waits.per_second(long_ms);
+    let times = Some(waits.times(long_ms)).filter(|times| *times >= FEWEST)?;
+    let per_second = times as f64 / waits.seconds;
     let share = (per_second * span_s).min(1.0);
     let lengthened = match quantity {
         Quantity::Itl => "gaps between tokens",
