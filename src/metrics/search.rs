@@ -331,7 +331,7 @@ fn narrow(question: &Question, known: &[Known], sequential: &Probe, flood: &Prob
         (None, Some(missed)) if missed.at <= bottom => play(question, Role::Below, missed.at / 4.0),
         (None, Some(missed)) if is_close(bottom, missed.at) => play(question, Role::Below, bottom),
         (None, Some(missed)) => {
-            play(question, Role::Between, middle(question.axis, bottom, missed.at))
+            play(question, Role::Between, below(question.axis, bottom, missed.at))
         }
         (Some(met), Some(missed)) if !is_close(met.at, missed.at) => {
             play(question, Role::Between, middle(question.axis, met.at, missed.at))
@@ -343,6 +343,13 @@ fn narrow(question: &Question, known: &[Known], sequential: &Probe, flood: &Prob
         }
         (Some(_), Some(_)) => Step::Done(Outcome::default()),
     }
+}
+
+/// Where nothing has met yet. A limit lies more often near the flood than near a single stream, so that the first step down is no
+/// more than a half where the middle is far away.
+fn below(axis: Axis, bottom: f64, missed: f64) -> f64 {
+    let middle = middle(axis, bottom, missed);
+    if axis == Axis::Rate && middle * 4.0 < missed { missed / 2.0 } else { middle }
 }
 
 /// The middle by ratio.
