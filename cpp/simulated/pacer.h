@@ -22,7 +22,8 @@ class Pacer {
   public:
     explicit Pacer(Behaviour const& behaviour);
 
-    /// Names the thread that will wait, and asks the kernel for wake-ups of it as exact as it can; call it on that thread.
+    /// Names the thread that will wait, and asks the kernel for wake-ups of it as exact as it can; call it on
+    /// that thread.
     static void own_this_thread();
 
     /// The engine has nothing to do: the next iteration begins when it begins.
