@@ -2,7 +2,7 @@
 engine of the tests.
 
 Options: `itl_us` (between two tokens of a request), `prefill_us` (from its start to its first token), `batch` (tokens that one
-step gives of a request), `cache_blocks` (room of the prefix cache, with `--kv-reuse`), `hot` (1: a step never sleeps), `fault` (what it does wrong, see `FAULTS`), `fault_step` (in which step).
+step gives of a request), `cache_blocks` (room of the prefix cache, with `--kv-reuse`), `hot` (1: a step never sleeps), `fault` (what it does wrong, see `FAULTS`), `fault_step` (in which step; the first).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Engine(Adapter):
         self.due: list[tuple[int, int]] = []
         self.steps = 0
         self.told: list[str] = []
-        self.faults = fake_faults.Faults(options.get("fault"), int(options.get("fault_step", 5)))
+        self.faults = fake_faults.Faults(options.get("fault"), int(options.get("fault_step", 1)))
         self.faults.open()
 
     def prepare(self, requests: list[Request]) -> list[tuple[int, str]]:
