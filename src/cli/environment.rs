@@ -150,15 +150,15 @@ pub fn unread(
     typed: &ArgMatches,
     names: impl IntoIterator<Item = OsString>,
 ) -> Option<String> {
-    let names: Vec<String> = names.into_iter().filter_map(|name| name.into_string().ok()).collect();
-    if names.iter().any(|name| BETWEEN_PROCESSES.contains(&name.as_str())) {
+    let names = names.into_iter().filter_map(|name| name.into_string().ok());
+    let names: Vec<String> = names.filter(|name| name.starts_with(PREFIX)).collect();
+    let is_told = names.iter().any(|name| BETWEEN_PROCESSES.contains(&name.as_str()));
+    if names.is_empty() || is_told {
         return None;
     }
     let key = typed.try_get_one::<String>("api_key_env").ok().flatten();
     let (known, flags) = (variables_of(program), flags_of(program));
-    let unread = names
-        .iter()
-        .filter(|name| name.starts_with(PREFIX) && !known.contains(name) && Some(*name) != key);
+    let unread = names.iter().filter(|name| !known.contains(name) && Some(*name) != key);
     let told: Vec<String> = unread.filter_map(|name| told_of(name, &known, &flags)).collect();
     (!told.is_empty()).then(|| format!("warning: nothing reads {}", told.join(", ")))
 }

@@ -85,12 +85,11 @@ impl Watching {
         Ok(Self { stop, start: clock::now(), thread })
     }
 
-    /// What was seen since the start.
-    pub fn finish(self) -> LongWaits {
+    /// What was seen since the start; `None` where the thread has panicked, which is no sight of no waits.
+    pub fn finish(self) -> Option<LongWaits> {
         self.stop.store(true, Ordering::Relaxed);
-        // A thread that only reads counters does not panic; if it does, nothing was seen.
-        let waits = self.thread.join().unwrap_or_default();
-        LongWaits::of(&waits, (clock::now() - self.start).as_secs_f64().max(1e-9))
+        let waits = self.thread.join().ok()?;
+        Some(LongWaits::of(&waits, (clock::now() - self.start).as_secs_f64().max(1e-9)))
     }
 }
 
@@ -191,7 +190,7 @@ mod tests {
         for thread in spinning {
             thread.join().expect("spins and ends");
         }
-        let waits = watching.finish();
+        let waits = watching.finish().expect("it has looked");
         assert!(waits.times(1.0) > 0, "{waits:?}");
     }
 }

@@ -100,7 +100,7 @@ impl Probe {
 
     /// Changes since the start, as far as the kernel reports them.
     pub fn finish(self) -> Health {
-        let long_waits = self.long_waits.map(Watching::finish);
+        let long_waits = self.long_waits.and_then(Watching::finish);
         let wall = (clock::now() - self.at).as_secs_f64().max(1e-9);
         let steal = self.machine.zip(machine_cpu()).and_then(|(before, after)| {
             let total = after.total.saturating_sub(before.total);

@@ -9,7 +9,7 @@ use crate::metrics::definition::Quantity;
 use crate::metrics::observed::ObservedPoint;
 use crate::metrics::percentile::Percentile;
 use crate::metrics::spans::covered;
-use crate::metrics::summary::{Check, CheckId, Status};
+use crate::metrics::summary::{Check, CheckId};
 
 /// Long waits move a percentile where more than what lies beyond it may have met one. A percentile that its sample is too small
 /// to certify is marked already, and not judged.
@@ -46,7 +46,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Check {
         return not_applicable(id, "this machine does not tell how long threads wait for a core");
     };
     CheckOutcome {
-        status: if share > limit { Status::Warn } else { Status::Pass },
+        status: host::warn_above(share, limit),
         measured: Some(share),
         limit: Some(limit),
         unit: "share",
@@ -87,7 +87,7 @@ fn time_in_flight(point: &ObservedPoint) -> Nanos {
     covered(point.all().iter().filter_map(|it| it.submit().zip(it.end())).collect())
 }
 
-/// The percentile that long waits move most. Where the kernel stamps what arrives, no latency holds such a wait.
+/// Long waits, of each percentile that is judged. Where the kernel stamps what arrives, no latency holds such a wait.
 fn long(evidence: &Evidence<'_>) -> Vec<Wait> {
     if pull_lag::stamped_by_kernel(evidence) {
         return Vec::new();

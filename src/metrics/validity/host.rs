@@ -17,7 +17,8 @@ const HARNESS_CORES: f64 = 0.5;
 /// However wide an interval is, a larger share of a latency is not lost in it: noise does not widen what it may do.
 const WIDEST: f64 = 0.10;
 
-const fn warn_above(measured: f64, limit: f64) -> Status {
+/// A warning above the limit.
+pub(super) const fn warn_above(measured: f64, limit: f64) -> Status {
     if measured > limit { Status::Warn } else { Status::Pass }
 }
 

@@ -5,7 +5,7 @@ use crate::metrics::definition::Quantity;
 use crate::metrics::observed::Observed;
 use crate::metrics::per_request::lags_of_engine;
 use crate::metrics::percentile::{Percentile, Ranks};
-use crate::metrics::summary::{Check, CheckId, Status};
+use crate::metrics::summary::{Check, CheckId};
 use crate::metrics::validity::{CheckOutcome, Evidence, host, not_applicable, short};
 use crate::record::request_record::StampSource;
 
@@ -59,7 +59,7 @@ fn by_engine(evidence: &Evidence<'_>, p99: f64) -> Check {
 
 fn outcome(measured: f64, limit: f64, sentence: String) -> Check {
     CheckOutcome {
-        status: if measured > limit { Status::Warn } else { Status::Pass },
+        status: host::warn_above(measured, limit),
         measured: Some(measured),
         limit: Some(limit),
         unit: "ms",
