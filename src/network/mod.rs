@@ -1,7 +1,7 @@
 //! Networking that served targets share: threads, sockets with kernel receive stamps, TLS, secrets, and server-sent
 //! events.
 //!
-//! Nothing here knows a protocol above TLS: an HTTP or gRPC client of any kind sits on [`connect::Stream`], and
+//! Nothing here knows a protocol above TLS: an HTTP or gRPC client of any kind sits on [`stream::Stream`], and
 //! asks [`stamp::LastRead`] when the bytes it was just given had arrived.
 
 pub mod base64;
@@ -13,5 +13,6 @@ pub mod secret;
 pub mod socket;
 pub mod sse;
 pub mod stamp;
+pub mod stream;
 pub mod thread;
 pub mod tls;

@@ -13,8 +13,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use tokio::io::AsyncWrite;
 
 use crate::clock::{Nanos, now};
-use crate::network::connect::Stream;
 use crate::network::stamp::{LastRead, ReadStamp};
+use crate::network::stream::Stream;
 use crate::request::{Failure, FailureKind};
 use crate::targets::openai::framing::{BadFraming, Framing};
 

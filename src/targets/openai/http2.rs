@@ -18,8 +18,8 @@ use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 
 use crate::clock::Nanos;
-use crate::network::connect::Stream;
 use crate::network::stamp::{LastRead, ReadStamp};
+use crate::network::stream::Stream;
 use crate::request::{Failure, FailureKind};
 use crate::targets::openai::http1::BodyState;
 

@@ -9,8 +9,9 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use crate::clock::{Nanos, now};
-use crate::network::connect::{Connector, Stream};
+use crate::network::connect::Connector;
 use crate::network::stamp::ReadStamp;
+use crate::network::stream::Stream;
 use crate::record::request_record::{ConnectionUse, Opened};
 use crate::request::{Failure, FailureKind};
 use crate::targets::openai::http1::{BodyState, Http1, NoHead};

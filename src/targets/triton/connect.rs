@@ -12,9 +12,10 @@ use tonic::body::Body;
 use tonic::transport::{Channel, Endpoint};
 use tower_service::Service;
 
-use crate::network::connect::{Connector, Stream, Via};
+use crate::network::connect::{Connector, Via};
 use crate::network::proxy::Proxy;
 use crate::network::stamp::{LastRead, ReadStamp};
+use crate::network::stream::Stream;
 use crate::network::tls::client_config;
 use crate::request::{Failure, FailureKind};
 use crate::targets::triton::options::TritonOptions;
