@@ -1,19 +1,18 @@
 //! Comparison document of an experiment with several sides, a pure function of what each side measured.
 
+mod notes;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::load::Load;
-use crate::metrics::compare::BLOCKS_FOR_A_VERDICT;
 use crate::metrics::fairness::{self, Conditions, Item};
 use crate::metrics::sides::{self, GateResult, Row, Terms};
-use crate::metrics::summary::{
-    Check, CheckId, Mark, SCHEMA_VERSION, Status, Summary, Verdict, json_word,
-};
+use crate::metrics::summary::{Mark, SCHEMA_VERSION, Summary, Verdict};
 use crate::metrics::threshold::Threshold;
 use crate::record::request_record::Records;
 use crate::targets::TargetInfo;
-use crate::warning::{Code, Note};
+use crate::warning::Note;
 
 /// `comparison.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -144,7 +143,7 @@ pub fn conclude(question: &Question, measured: &[Measured]) -> Comparison {
     let fewest = blocks.iter().copied().min().unwrap_or(0);
     let sides: Vec<SideReport> =
         measured.iter().zip(&blocks).map(|(side, blocks)| report_of(side, *blocks)).collect();
-    let pairs = question
+    let pairs: Vec<Pair> = question
         .pairs
         .iter()
         .map(|(baseline, candidate)| {
@@ -171,7 +170,7 @@ pub fn conclude(question: &Question, measured: &[Measured]) -> Comparison {
         order: question.order.clone(),
         closed_loop: is_closed(measured),
         terms: question.terms,
-        notes: notes(question, measured, &sides, &blocks, incomplete),
+        notes: notes::notes(question, measured, &sides, &blocks, &pairs, incomplete),
         sides,
         pairs,
     }
@@ -240,91 +239,6 @@ fn conditions<'a>(side: &'a Measured, blocks: usize) -> Conditions<'a> {
         plan_hashes: blocks.iter().map(|block| block.plan_hash).collect(),
         blocks: blocks.iter().map(|block| block.records).collect(),
     }
-}
-
-fn notes(
-    question: &Question,
-    measured: &[Measured],
-    sides: &[SideReport],
-    blocks: &[usize],
-    incomplete: bool,
-) -> Vec<Note> {
-    let mut notes = Vec::new();
-    let mut tell = |code: Code, text: String| notes.push(Note { code, text });
-    if incomplete {
-        let finished = finished(sides, blocks);
-        let words =
-            format!("INCOMPLETE: the comparison was cut short; what is shown are the {finished}");
-        tell(Code::Incomplete, words);
-    }
-    if blocks.iter().any(|it| *it < BLOCKS_FOR_A_VERDICT) {
-        let remedy = &question.remedy;
-        let words = format!("fewer than {BLOCKS_FOR_A_VERDICT} blocks decide nothing: {remedy}");
-        tell(Code::FewBlocks, words);
-    }
-    for side in sides.iter().filter(|side| side.completed < side.attempted) {
-        let (missing, all) = (side.attempted - side.completed, side.attempted);
-        let which = format!("{}: {missing} of {all} requests did not complete", side.name);
-        tell(Code::Failures, format!("{which}; latencies are over those that did"));
-    }
-    let unpassed: Vec<String> =
-        measured.iter().zip(blocks).filter_map(|(side, blocks)| unpassed(side, *blocks)).collect();
-    if !unpassed.is_empty() {
-        let words = format!(
-            "checks that did not pass in some block: {}; `summary.json` of a side says what was seen and what helps",
-            unpassed.join("; ")
-        );
-        tell(Code::SideChecks, words);
-    }
-    let compared = measured.iter().zip(blocks).flat_map(|(side, blocks)| &side.blocks[..*blocks]);
-    if compared.into_iter().any(|block| block.summary.approximate) {
-        tell(
-            Code::Approximate,
-            "`≈` marks what spreads tokens evenly over chunks that held several: nothing told how many each held. A \
-             difference between sides may be one of chunks"
-                .to_owned(),
-        );
-    }
-    tell(
-        Code::ManyIntervals,
-        "each interval holds on its own with 95 %: of many rows that are equal in truth, one in twenty looks different"
-            .to_owned(),
-    );
-    notes
-}
-
-/// How many blocks there are to show, of each side where they are not as many.
-fn finished(sides: &[SideReport], blocks: &[usize]) -> String {
-    match blocks {
-        [first, rest @ ..] if rest.iter().any(|it| it != first) => {
-            let each = sides.iter().zip(blocks);
-            let each: Vec<String> = each.map(|(side, it)| format!("{} {it}", side.name)).collect();
-            format!("blocks that both sides of a pair finished: {}", each.join(", "))
-        }
-        _ => {
-            let blocks = blocks.first().unwrap_or(&0);
-            format!("{blocks} blocks that every side finished")
-        }
-    }
-}
-
-/// The checks that warned or failed in blocks of a side, with the number of blocks.
-fn unpassed(side: &Measured, blocks: usize) -> Option<String> {
-    let blocks = &side.blocks[..blocks];
-    let failed_checks: Vec<String> = CheckId::ALL
-        .into_iter()
-        .filter_map(|id| {
-            let concerns = |check: &&Check| {
-                check.id == id && matches!(check.status, Status::Warn | Status::Fail)
-            };
-            let checks = blocks.iter().flat_map(|block| &block.summary.checks);
-            let concerns: Vec<&Check> = checks.filter(concerns).collect();
-            let (first, count) = (concerns.first()?, concerns.len());
-            let allowed = if first.allowed { " (allowed)" } else { "" };
-            Some(format!("{} {} {count}×{allowed}", first.code, json_word(&id)))
-        })
-        .collect();
-    (!failed_checks.is_empty()).then(|| format!("{} {}", side.name, failed_checks.join(", ")))
 }
 
 fn is_closed(measured: &[Measured]) -> bool {

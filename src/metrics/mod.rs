@@ -41,6 +41,7 @@ pub mod summary;
 pub mod threshold;
 pub mod trend;
 pub mod validity;
+pub mod withheld;
 
 pub use definition::{Definition, Quantity, Rate};
 pub use facts::{RunFacts, TargetFacts};

@@ -3,12 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::compare::{
-    BLOCKS_FOR_A_VERDICT, Block, Comparison, Difference, compare, difference, mean,
+    BLOCKS_FOR_A_VERDICT, Block, Comparison, ComparisonVerdict, Difference, compare, difference,
+    mean,
 };
 use crate::metrics::definition::{Better, Unit};
 use crate::metrics::measure::Measure;
 use crate::metrics::summary::{Summary, Verdict};
 use crate::metrics::threshold::Threshold;
+use crate::metrics::withheld::Withheld;
 
 /// One number on both sides.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +28,9 @@ pub struct Row {
     /// On which sides the value spreads tokens over chunks; `≈` stands beside it there.
     #[serde(default)]
     pub approximate: Approximate,
+    /// Why the answer is `undecided` whatever the interval; `None` where the interval decides.
+    #[serde(default)]
+    pub withheld: Option<Withheld>,
     /// Mean over blocks on the side that is compared with.
     pub baseline: f64,
     /// Mean over blocks on the side in question.
@@ -76,6 +81,12 @@ fn row(
     let blocks: Vec<Block> = paired.iter().map(|(block, _)| *block).collect();
     let side = |of: fn(&Block) -> f64| mean(&blocks.iter().map(of).collect::<Vec<_>>());
     let definition = metric.definition();
+    let withheld = Withheld::of(metric, baseline.iter().chain(candidate).copied());
+    // A value of 0 (a queue that never waited, say) has a difference and no ratio.
+    let mut ratio = compare(&blocks, definition.better, terms.margin).ok();
+    if let (Some(ratio), Some(_)) = (&mut ratio, withheld) {
+        ratio.answer = ComparisonVerdict::Undecided;
+    }
     Some(Row {
         metric,
         unit: definition.unit,
@@ -86,11 +97,11 @@ fn row(
             baseline: baseline.iter().any(|summary| metric.is_approximate(summary)),
             candidate: candidate.iter().any(|summary| metric.is_approximate(summary)),
         },
+        withheld,
         baseline: side(|block| block.baseline)?,
         candidate: side(|block| block.candidate)?,
         difference: difference(&blocks)?,
-        // A value of 0 (a queue that never waited, say) has a difference and no ratio.
-        ratio: compare(&blocks, definition.better, terms.margin).ok(),
+        ratio,
     })
 }
 
@@ -118,13 +129,15 @@ pub enum GateStatus {
     NotMeasured,
     /// The measurement of a side is invalid, so that nothing follows from it.
     InvalidSide,
+    /// On a side the number tells nothing of the engine.
+    Withheld,
 }
 
 impl GateStatus {
     /// Whether nothing can be said of the number, so that a gate that asks for it is not passed.
     pub const fn is_unknowable(self) -> bool {
         match self {
-            Self::NotMeasured | Self::InvalidSide => true,
+            Self::NotMeasured | Self::InvalidSide | Self::Withheld => true,
             Self::Regression | Self::Held | Self::Undecided => false,
         }
     }
@@ -137,6 +150,9 @@ pub fn evaluate_gate(thresholds: &[Threshold], rows: &[Row], verdict: Verdict) -
         match (row, verdict) {
             (None, _) => GateStatus::NotMeasured,
             (Some(_), Verdict::Invalid) => GateStatus::InvalidSide,
+            (Some(row), Verdict::Valid | Verdict::ValidWithWarnings) if row.withheld.is_some() => {
+                GateStatus::Withheld
+            }
             (Some(row), Verdict::Valid | Verdict::ValidWithWarnings) => finding(threshold, row),
         }
     };
@@ -186,6 +202,7 @@ mod tests {
             blocks: blocks.len() as u64,
             certified: true,
             approximate: Approximate::default(),
+            withheld: None,
             baseline: 10.0,
             candidate: 10.0,
             difference: difference(&blocks).unwrap(),
@@ -211,6 +228,15 @@ mod tests {
             evaluate_gate(&thresholds, &rows, Verdict::Invalid)[0].finding,
             GateStatus::InvalidSide
         );
+    }
+
+    #[test]
+    fn what_tells_nothing_of_the_engine_holds_nothing() {
+        for withheld in [Withheld::Burst, Withheld::Spread] {
+            let row = Row { withheld: Some(withheld), ..row_of("itl_p50", &[1.0; 6]) };
+            assert_eq!(finding_of("itl_p50>5%", row), GateStatus::Withheld);
+        }
+        assert!(GateStatus::Withheld.is_unknowable());
     }
 
     #[test]

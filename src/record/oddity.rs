@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Nanos;
 use crate::record::request_record::{RequestRecord, StampSource};
+use crate::warning::Code;
 
 /// One mark. It takes nothing from other requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -54,6 +55,20 @@ impl Oddity {
             Self::Burst => "burst",
             Self::CountDiffers => "count_differs",
             Self::StreamedUnasked => "streamed_unasked",
+        }
+    }
+
+    /// The code of the note on it.
+    pub const fn code(self) -> Code {
+        match self {
+            Self::NotStreamed => Code::AnsweredWhole,
+            Self::UsageWithoutText => Code::UsageWithoutText,
+            Self::NoTokensInText => Code::NoTokensInText,
+            Self::LongerThanAsked => Code::LongerThanAsked,
+            Self::ShorterThanAsked => Code::ShorterThanAsked,
+            Self::Burst => Code::Bursts,
+            Self::CountDiffers => Code::CountDiffers,
+            Self::StreamedUnasked => Code::StreamedUnasked,
         }
     }
 

@@ -10,7 +10,7 @@ use crate::warning::Code;
 
 /// One note for each kind of oddity, and those on the close of streams, on bundled chunks and on what no request has.
 pub(super) fn notes(points: &[PointReport]) -> Vec<(Code, String)> {
-    let odd = |oddity| Some((code(oddity), of_kind(points, oddity)?));
+    let odd = |oddity: Oddity| Some((oddity.code(), of_kind(points, oddity)?));
     let mut notes: Vec<(Code, String)> = Oddity::ALL.into_iter().filter_map(odd).collect();
     let mut tell = |code: Code, words: Vec<String>| {
         notes.extend(words.into_iter().map(|text| (code, text)));
@@ -20,19 +20,6 @@ pub(super) fn notes(points: &[PointReport]) -> Vec<(Code, String)> {
     tell(Code::DeliverySums, other_sum(points).into_iter().collect());
     tell(Code::UnmeasuredBound, points.iter().flat_map(unmeasured).collect());
     notes
-}
-
-const fn code(oddity: Oddity) -> Code {
-    match oddity {
-        Oddity::NotStreamed => Code::AnsweredWhole,
-        Oddity::UsageWithoutText => Code::UsageWithoutText,
-        Oddity::NoTokensInText => Code::NoTokensInText,
-        Oddity::LongerThanAsked => Code::LongerThanAsked,
-        Oddity::ShorterThanAsked => Code::ShorterThanAsked,
-        Oddity::Burst => Code::Bursts,
-        Oddity::CountDiffers => Code::CountDiffers,
-        Oddity::StreamedUnasked => Code::StreamedUnasked,
-    }
 }
 
 fn of_kind(points: &[PointReport], oddity: Oddity) -> Option<String> {

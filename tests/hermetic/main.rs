@@ -38,6 +38,7 @@ mod mixtures;
 mod nvtx;
 mod odd_answers;
 mod odd_bodies;
+mod odd_sides;
 mod openai_contract;
 mod openai_faults;
 mod otlp;

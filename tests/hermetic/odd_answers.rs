@@ -256,22 +256,3 @@ fn what_spreads_tokens_over_chunks_is_marked_in_every_headline() {
     assert!(note.contains("those that `≈` is about"), "{note}");
     assert!(place(&run.console, "`≈` marks what spreads") < about_sum);
 }
-
-#[test]
-fn a_comparison_marks_what_spreads_tokens_over_chunks() {
-    let (odd, even) =
-        (FaultServer::start(|_, out| bundles(out)), FaultServer::start(|_, out| good(out)));
-    let out = tempfile::TempDir::new().unwrap();
-    let ended = Command::new(env!("CARGO_BIN_EXE_bareflight"))
-        .args(["compare", "--blocks", "2", "--endpoint", "completions", "--model", "m"])
-        .args(["--target", &format!("openai:{}", odd.url())])
-        .args(["--target", &format!("openai:{}", even.url())])
-        .args(["--scenario", "D(4,8)", "--concurrency", "1", "--requests", "4", "--warmup", "0"])
-        .current_dir(out.path())
-        .output()
-        .expect("the binary runs");
-    let text = String::from_utf8_lossy(&ended.stdout).into_owned();
-    let row = text.lines().find(|line| line.trim_start().starts_with("ITL p50")).expect(&text);
-    assert_eq!(row.matches('≈').count(), 1, "{text}");
-    assert!(text.contains("`≈` marks what spreads tokens"), "{text}");
-}

@@ -117,6 +117,7 @@ fn gate_result(gate_result: &GateResult) -> String {
         }
         GateStatus::NotMeasured => "NOT HELD: not measured in this experiment",
         GateStatus::InvalidSide => "NOT HELD: the measurement of a side is invalid",
+        GateStatus::Withheld => "NOT HELD: on a side it tells nothing of the engine; see `notes`",
     };
     format!("{}: {finding}", gate_result.threshold)
 }

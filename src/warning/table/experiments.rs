@@ -40,6 +40,16 @@ pub(super) const ENTRIES: &[Entry] = &[
         remedy: "Decide before measuring which row counts, and bound it with `--fail-if`",
     },
     Entry {
+        code: Code::Withheld,
+        number: "W104",
+        name: "answer withheld",
+        source: Source::Experiment,
+        means: "Numbers of a comparison stay `undecided`, however far apart the sides are",
+        why: "On a side the measurement is invalid, its tokens came in bursts, or they are spread over chunks: the difference \
+              may be one of how it was measured",
+        remedy: "Mend what the side's own checks name; for chunks, let the server send cumulative usage or give `--tokenizer`",
+    },
+    Entry {
         code: Code::RungLeftOut,
         number: "W110",
         name: "rung left out",

@@ -181,6 +181,8 @@ pub enum Code {
     SideChecks,
     /// Many intervals stand side by side, each with a chance to be wrong of its own.
     ManyIntervals,
+    /// A number tells nothing of the engine on a side, so that no answer is given.
+    Withheld,
     /// A rung of a ladder does not apply.
     RungLeftOut,
     /// Probes of a search contradict each other.
