@@ -105,6 +105,14 @@ impl Measure {
         }
     }
 
+    /// Whether its value in a run lies between tokens that came in bursts.
+    pub fn is_of_bursts(self, summary: &Summary) -> bool {
+        match self {
+            Self::Of(quantity, _) => summary.is_of_bursts(quantity),
+            Self::Rate(_) => false,
+        }
+    }
+
     /// Whether the sample of a run can carry it; only percentiles want a certain size.
     pub fn is_certified(self, summary: &Summary) -> bool {
         match self {

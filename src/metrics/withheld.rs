@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::definition::Quantity;
 use crate::metrics::measure::Measure;
-use crate::metrics::summary::{CheckId, Status, Summary, Verdict};
+use crate::metrics::summary::{Summary, Verdict};
 
 /// The reason, the gravest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -27,25 +26,10 @@ impl Withheld {
         let mut all = blocks.clone();
         if all.any(|summary| summary.verdict == Verdict::Invalid) {
             Some(Self::Invalid)
-        } else if lies_between_tokens(measure) && blocks.clone().any(comes_in_bursts) {
+        } else if blocks.clone().any(|summary| measure.is_of_bursts(summary)) {
             Some(Self::Burst)
         } else {
             blocks.any(|summary| measure.is_approximate(summary)).then_some(Self::Spread)
         }
     }
-}
-
-/// What a reader of the stream sees (the gap between chunks, the largest gap) stays what it is.
-const fn lies_between_tokens(measure: Measure) -> bool {
-    match measure {
-        Measure::Of(quantity, _) => {
-            matches!(quantity, Quantity::Tpot | Quantity::Itl | Quantity::PerUser)
-        }
-        Measure::Rate(_) => false,
-    }
-}
-
-fn comes_in_bursts(summary: &Summary) -> bool {
-    let mut checks = summary.checks.iter();
-    checks.any(|check| check.id == CheckId::Streaming && check.status == Status::Warn)
 }

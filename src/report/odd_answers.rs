@@ -2,7 +2,7 @@
 
 use crate::metrics::definition::Quantity;
 use crate::metrics::percentile::Percentile;
-use crate::metrics::summary::{Check, CheckId, Counts, OddRequests, Status, Summary};
+use crate::metrics::summary::{Counts, OddRequests, Summary};
 use crate::record::oddity::Oddity;
 use crate::report::PointReport;
 use crate::report::figures::{self, counted, figure};
@@ -39,9 +39,7 @@ fn of_kind(points: &[PointReport], oddity: Oddity) -> Option<String> {
 fn is_told_elsewhere(points: &[PointReport], oddity: Oddity) -> bool {
     match oddity {
         Oddity::Burst => points.iter().any(|point| {
-            let mut checks = point.summary.checks.iter();
-            let warns = |it: &Check| it.id == CheckId::Streaming && it.status == Status::Warn;
-            point.summary.target.is_null() || checks.any(warns)
+            point.summary.target.is_null() || point.summary.is_of_bursts(Quantity::Itl)
         }),
         // The note on our tokenizer's count says it already.
         Oddity::CountDiffers => true,

@@ -181,6 +181,9 @@ fn answers_that_come_at_the_end_of_a_wait_are_a_warning() {
     let run = Run::of(&server, 4, &[]);
     assert_eq!(run.column("oddities"), ["burst"; 4]);
     assert!(run.console.contains("warning[streaming]"), "{}", run.console);
+    let untold = "ITL is not told: tokens came in bursts (W016)";
+    assert!(in_one_line(&run.console).contains(untold), "{}", run.console);
+    assert!(run.text("report.html").contains("tokens came in bursts (W016)"));
 }
 
 #[test]

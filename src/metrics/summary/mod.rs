@@ -153,6 +153,14 @@ impl Summary {
         self.approximate && matches!(quantity, Quantity::Tpot | Quantity::Itl | Quantity::PerUser)
     }
 
+    /// Whether a quantity lies between tokens that were held back and came at once: it is then the reader's pace, and none of the
+    /// engine's. What a reader of the stream sees (the gap between chunks, the largest gap) stays what it is.
+    pub fn is_of_bursts(&self, quantity: Quantity) -> bool {
+        let warns = |it: &Check| it.id == CheckId::Streaming && it.status == Status::Warn;
+        matches!(quantity, Quantity::Tpot | Quantity::Itl | Quantity::PerUser)
+            && self.checks.iter().any(warns)
+    }
+
     /// Whether answers have no output tokens at all, as embeddings: what is about output then does not apply.
     pub fn is_without_output(&self) -> bool {
         self.distribution(Quantity::OutputTokens).is_some_and(|tokens| tokens.max == 0.0)

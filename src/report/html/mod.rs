@@ -20,7 +20,7 @@ use crate::metrics::percentile::Percentile;
 use crate::metrics::summary::{Mark, Summary};
 use crate::report::figures::{self, counted, figure};
 use crate::report::{Experiment, PointReport, json_word, notes, repeats};
-use crate::warning::Note;
+use crate::warning::{Code, Note};
 use text::{escape, prose};
 
 const STYLE: &str = include_str!("style.css");
@@ -167,6 +167,10 @@ fn headline(experiment: &Experiment) -> String {
 }
 
 fn latency_tile(best: &PointReport, quantity: Quantity) -> String {
+    if best.summary.is_of_bursts(quantity) {
+        let more = format!("tokens came in bursts ({})", Code::Streaming);
+        return tile(quantity.definition().label, figures::ABSENT, "", &more);
+    }
     let printed = |which| {
         let value = best.summary.percentile(quantity, which)?;
         Some(figures::percentile(value, figures::decimals(value.value)))

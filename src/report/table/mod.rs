@@ -18,6 +18,7 @@ use crate::report::figures::{self, figure, with_unit};
 use crate::report::times::Shown;
 use crate::report::{Experiment, FileNote, cost, notes, repeats};
 use crate::settings::time_unit::TimeUnit;
+use crate::warning::Code;
 
 use lines::{coded, flowed, sentence};
 pub use point::{render as point, render_in as point_in};
@@ -146,7 +147,10 @@ pub fn headline(experiment: &Experiment) -> String {
         format!("{superlative}{tokens} output tokens/s at {}", best.label)
     };
     for quantity in [Quantity::Ttft, Quantity::Itl, best.summary.headline_latency()] {
-        if let Some(pair) = p50_and_p99(&best.summary, quantity, experiment.time_unit) {
+        if best.summary.is_of_bursts(quantity) {
+            let (name, code) = (figures::short_name(quantity), Code::Streaming);
+            let _infallible = write!(text, "\n{name} is not told: tokens came in bursts ({code})");
+        } else if let Some(pair) = p50_and_p99(&best.summary, quantity, experiment.time_unit) {
             let name = match quantity {
                 Quantity::E2eIntended => "request latency from intended arrival",
                 other => figures::short_name(other),
