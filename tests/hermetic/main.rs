@@ -13,6 +13,7 @@ mod command_line;
 mod compare;
 mod conversations;
 mod curl;
+mod cut_short;
 mod damaged_runs;
 mod declared;
 mod distributions;
