@@ -18,6 +18,7 @@ mod damaged_runs;
 mod declared;
 mod distributions;
 mod doctor;
+mod documents;
 mod drafting;
 mod embeddings;
 mod endings;
