@@ -269,6 +269,16 @@ fn every_folder_of_the_source_is_a_floor_and_every_floor_is_a_folder() {
 }
 
 #[test]
+fn the_document_draws_the_floors_as_they_are() {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ARCHITECTURE.md");
+    let text = fs::read_to_string(document).expect("a document");
+    let drawn = text.split("```").nth(1).expect("the first block is the drawing");
+    let drawn: Vec<&str> =
+        drawn.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(drawn, FLOORS.into_iter().rev().collect::<Vec<_>>());
+}
+
+#[test]
 fn an_import_that_climbs_is_named_with_its_line_and_both_floors() {
     let text = "//! A file.\n\nuse crate::clock::MonoNs;\nuse crate::cli::exit::Exit;\n";
     assert_eq!(

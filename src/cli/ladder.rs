@@ -5,7 +5,8 @@ use std::fs;
 use anyhow::{Context, anyhow};
 use clap::{ArgMatches, Args};
 
-use crate::cli::compare::{load_records, measured, refuse_profiled};
+use crate::cli::compare::sides::refuse_profiled;
+use crate::cli::compare::{load_records, measured};
 use crate::cli::engine_log::{self, Destination};
 use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};

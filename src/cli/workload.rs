@@ -13,7 +13,7 @@ use crate::cli::resolve::resolve;
 use crate::cli::run::print;
 use crate::cli::typed::{Settings, WorkloadFlags};
 use crate::console;
-use crate::experiment::preflight::HfTokenizer;
+use crate::experiment::preflight::prompts::HfTokenizer;
 use crate::load::Load;
 use crate::load::plan::{Plan, PlanSize, PlanStart};
 use crate::report::html::page;

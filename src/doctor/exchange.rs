@@ -12,7 +12,7 @@ use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use crate::clock::{self, Nanos};
 use crate::network::tls;
 use crate::network::tls::TlsOptions;
-use crate::targets::openai::address::Address as OpenAiAddress;
+use crate::targets::openai::address::{Address as OpenAiAddress, Origin};
 use crate::targets::openai::framing::Framing;
 use crate::targets::openai::options::Endpoint;
 use crate::targets::triton::address::{Address as TritonAddress, Protocol};
@@ -84,8 +84,9 @@ impl ServerAddress {
             .find_map(|endpoint| read(endpoint).ok())
             .map_or_else(|| read(Endpoint::Chat), Ok)
             .map_err(|error| ServerAddressError(error.to_string()))?;
-        let scheme = if address.https { "https" } else { "http" };
-        let OpenAiAddress { host, port, models_path, https, .. } = address;
+        let OpenAiAddress { origin, models_path, .. } = address;
+        let scheme = origin.scheme();
+        let Origin { host, port, https } = origin;
         let without_query = models_path.split('?').next().unwrap_or_default();
         let shown = format!("{scheme}://{host}:{port}{without_query}");
         Ok(Self { shown, host, port, tls: https, path: Some(models_path) })

@@ -48,11 +48,6 @@ impl Files {
         Ok(Self { ranks, tokenizer })
     }
 
-    /// All ranks together; `None` where one is missing.
-    pub fn engine_bytes(&self) -> Option<u64> {
-        self.ranks.iter().map(|rank| rank.bytes).sum()
-    }
-
     /// The ranks without a file.
     pub fn missing(&self) -> Vec<&str> {
         let missing = self.ranks.iter().filter(|rank| rank.bytes.is_none());

@@ -225,7 +225,7 @@ fn a_complete_directory_with_default_settings_has_no_finding() {
     fs::write(directory.path().join("tokenizer.json"), "{}").unwrap();
     let read = EngineDirectory::read(directory.path()).unwrap();
     assert_eq!(read.check(&PlannedUse::settings(&EngineSettings::default())), []);
-    assert_eq!(read.files.engine_bytes(), Some(64));
+    assert_eq!(read.files.missing(), [""; 0]);
     assert_eq!(read.files.tokenizer, Some(directory.path().join("tokenizer.json")));
 }
 
@@ -236,7 +236,7 @@ fn a_stand_in_of_the_simulated_executor_needs_no_rank_files() {
     });
     let read = EngineDirectory::read(directory.path()).unwrap();
     assert_eq!(read.check(&PlannedUse::settings(&EngineSettings::default())), []);
-    assert_eq!(read.files.engine_bytes(), None);
+    assert_eq!(read.files.missing(), ["rank0.engine"]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::issue::stop::Stop;
 use crate::settings::Resolved;
 use crate::settings::served::ServedSettings;
 use crate::targets::TargetError;
+use crate::targets::openai::address::{BadUrl, Origin};
 
 /// Servers listen behind these kinds of target.
 const SERVED: &str = "openai:";
@@ -59,6 +60,9 @@ pub enum ResetError {
         "`--between {0}` asks an OpenAI-compatible server: give `--target openai:URL`, or a command of your own"
     )]
     NoServer(&'static str),
+    /// Its URL is none.
+    #[error(transparent)]
+    Url(#[from] BadUrl),
     /// Its key or headers cannot be used.
     #[error(transparent)]
     Target(#[from] TargetError),
@@ -163,10 +167,7 @@ impl CacheReset {
 
     fn url(&self, target: &str) -> Result<String, ResetError> {
         let url = target.strip_prefix(SERVED).ok_or(ResetError::NoServer(self.name))?;
-        let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-        let after_scheme = url.find("://").map_or(0, |at| at + 3);
-        let end = url[after_scheme..].find('/').map_or(url.len(), |at| after_scheme + at);
-        Ok(format!("{}{}", &url[..end], self.path))
+        Ok(format!("{}{}", Origin::parse(url)?, self.path))
     }
 
     fn answer(&self, url: &str, config: &str) -> Result<Answer, ResetError> {
@@ -250,10 +251,11 @@ mod tests {
 
     #[test]
     fn the_server_that_is_measured_is_asked_beside_its_api() {
-        for target in ["openai:http://host:8000", "openai:http://host:8000/v1", "openai:host:8000"]
+        for url in
+            ["http://host:8000", "http://host:8000/v1/completions", "host:8000", "host:8000?k=1"]
         {
-            let url = preset("vllm-reset").url(target).expect(target);
-            assert_eq!(url, "http://host:8000/reset_prefix_cache");
+            let asked = preset("vllm-reset").url(&format!("openai:{url}")).expect(url);
+            assert_eq!(asked, "http://host:8000/reset_prefix_cache");
         }
         let url = preset("sglang-flush").url("openai:https://h/v1").expect("a server");
         assert_eq!(url, "https://h/flush_cache");

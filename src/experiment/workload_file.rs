@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::engine_directory::EngineProblem;
 use crate::engine_directory::check::warn;
-use crate::experiment::preflight::{HfTokenizer, PreflightError, told_by};
+use crate::experiment::preflight::PreflightError;
+use crate::experiment::preflight::prompts::{HfTokenizer, told_by};
 use crate::load::plan::{MAX_PLAN_SHOTS, Plan, requests_at_most};
 use crate::load::{Arrivals, Load};
 use crate::settings::Resolved;

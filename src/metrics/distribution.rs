@@ -75,19 +75,12 @@ pub fn of_sorted(values: &[f64], sizes: impl FnOnce(Vec<f64>) -> Sizes) -> Optio
     })
 }
 
-/// The distribution of samples that stand for several tokens each; `None` of no samples. All values must be finite.
+/// The distribution of samples that stand for several tokens each; `None` of no samples. All values must be finite and in
+/// ascending order, weights too where values are alike, so that sums do not depend on the order in which samples came.
 ///
 /// A percentile is the nearest rank over tokens: the smallest value up to which that share of the weight lies. Count,
-/// deviation and outliers are of tokens too. Intervals use at most the effective count (Σw)² / Σw² of Kish, rounded down.
-pub fn of_weighted(mut samples: Vec<Weighted>) -> Option<Distribution> {
-    // By weight too, so that sums do not depend on the order in which the samples came.
-    samples
-        .sort_unstable_by(|a, b| a.value.total_cmp(&b.value).then(a.weight.total_cmp(&b.weight)));
-    of_weighted_sorted(samples, |_, independent| Sizes::independent(independent))
-}
-
-/// The same of samples in ascending order of their values, and of their weights where values are alike; `sizes` says from
-/// the values of the percentiles and the count of Kish how far they depend on each other.
+/// deviation and outliers are of tokens too. Intervals use at most the effective count (Σw)² / Σw² of Kish, rounded down;
+/// `sizes` says from the values of the percentiles and that count how far samples depend on each other.
 pub fn of_weighted_sorted(
     mut samples: Vec<Weighted>,
     sizes: impl FnOnce(Vec<f64>, f64) -> Sizes,
@@ -279,6 +272,13 @@ mod tests {
 
     fn value(of: &Distribution, which: Percentile) -> f64 {
         of.percentiles[&which].value
+    }
+
+    fn of_weighted(mut samples: Vec<Weighted>) -> Option<Distribution> {
+        samples.sort_unstable_by(|a, b| {
+            a.value.total_cmp(&b.value).then(a.weight.total_cmp(&b.weight))
+        });
+        of_weighted_sorted(samples, |_, independent| Sizes::independent(independent))
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //! ones. Waits between two looks count as one; that of the thread that fared worst counts.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -18,8 +18,10 @@ use crate::clock::{self, MonoNs, Nanos};
 pub const THREAD: &str = "bf-long-waits";
 /// Time between two looks.
 const PERIOD: Nanos = Nanos::from_millis(10);
-/// Looks between two searches for new threads.
-const LOOKS_TO_A_SEARCH: usize = 10;
+/// Looks between two counts of the process's threads.
+const LOOKS_TO_A_COUNT: usize = 10;
+/// Counts between two searches for new threads, where their number stays the same.
+const COUNTS_TO_A_SEARCH: usize = 10;
 /// Waits are counted from these lengths on, in milliseconds.
 const LENGTHS_MS: [f64; 19] = [
     0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 50.0, 70.0, 100.0,
@@ -71,7 +73,7 @@ pub struct Watching {
 }
 
 impl Watching {
-    /// Begins to watch the threads that `find` names; it is asked again now and then, since threads come and go.
+    /// Begins to watch the threads that `find` names; it is asked again where threads come or go, and now and then.
     ///
     /// # Errors
     /// When no thread can be started.
@@ -107,7 +109,7 @@ struct Counter {
 
 impl Watched {
     fn look_until(mut self, stop: &AtomicBool, find: fn() -> Vec<u32>) -> Vec<f64> {
-        let mut waits = Vec::new();
+        let (mut waits, mut searches) = (Vec::new(), Searches::default());
         let mut next = clock::now();
         for look in 1.. {
             next = next.max(clock::now() - PERIOD) + PERIOD;
@@ -119,7 +121,7 @@ impl Watched {
             if stop.load(Ordering::Relaxed) {
                 break;
             }
-            if look % LOOKS_TO_A_SEARCH == 0 {
+            if look % LOOKS_TO_A_COUNT == 0 && searches.is_due(count_of_threads()) {
                 self.search(find);
             }
         }
@@ -152,6 +154,32 @@ impl Watched {
     }
 }
 
+/// When to search for new threads. A search reads the names of all, of which an engine's process may have hundreds.
+#[derive(Debug, Default)]
+struct Searches {
+    /// As they were counted last.
+    threads: u64,
+    /// One that had just started may not have had its name yet.
+    once_more: bool,
+    /// Counts until the next search in any case: one may have started for one that has ended, or have got another name.
+    counts_left: usize,
+}
+
+impl Searches {
+    fn is_due(&mut self, threads: u64) -> bool {
+        let has_changed = threads != self.threads;
+        let is_due = has_changed || self.once_more || self.counts_left == 0;
+        self.counts_left = if is_due { COUNTS_TO_A_SEARCH } else { self.counts_left } - 1;
+        (self.threads, self.once_more) = (threads, has_changed);
+        is_due
+    }
+}
+
+/// The links of the folder of threads, which grow with each; one call, however many there are. Zero where nothing is told.
+fn count_of_threads() -> u64 {
+    fs::metadata("/proc/self/task").map_or(0, |folder| folder.nlink())
+}
+
 /// The second number of `schedstat`: nanoseconds for which the thread was ready to run and did not.
 fn waited_ns(schedstat: &File) -> Option<u64> {
     let mut text = [0; 96];
@@ -174,6 +202,32 @@ mod tests {
     #[test]
     fn nothing_that_waits_long_is_told_in_few_bytes() {
         assert_eq!(LongWaits::of(&[], 1.0), LongWaits { seconds: 1.0, counts: Vec::new() });
+    }
+
+    #[test]
+    fn names_are_read_where_threads_come_or_go_and_else_once_a_second() {
+        let mut searches = Searches::default();
+        let mut searched = |counts: &[u64]| -> Vec<usize> {
+            let dues = counts.iter().map(|threads| searches.is_due(*threads));
+            dues.enumerate().filter(|(_, is_due)| *is_due).map(|(at, _)| at).collect()
+        };
+        assert_eq!(searched(&[7; 25]), [0, 1, 11, 21]);
+        // Both a thread that comes and one that goes, and once more, since names come late.
+        assert_eq!(searched(&[7, 8, 8, 8, 7, 7, 7]), [1, 2, 4, 5]);
+        // Nothing is told of their number: still once a second.
+        assert_eq!(searched(&[0; 22]), [0, 1, 11, 21]);
+    }
+
+    #[test]
+    fn a_thread_that_comes_is_counted() {
+        // Other tests end threads, but hardly so many.
+        let before = count_of_threads();
+        let threads: Vec<_> = (0..200).map(|_| thread::spawn(thread::park)).collect();
+        assert!(count_of_threads() >= before + 100, "{before}");
+        for it in threads {
+            it.thread().unpark();
+            it.join().expect("it ends");
+        }
     }
 
     #[test]

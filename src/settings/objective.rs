@@ -61,11 +61,8 @@ const fn preset(name: &'static str, ttft: &'static str, tpot: &'static str) -> P
     Preset { name, ttft, tpot }
 }
 
-/// Where the limits of presets are published.
-pub const PRESET_SOURCE: &str = "MLCommons, mlcommons/inference, loadgen/mlperf.conf, `*.Server.ttft_latency` and `tpot_latency` at p99";
-
-/// MLPerf Inference, server scenario and its interactive variants, as `loadgen/mlperf.conf` of `mlcommons/inference` has
-/// them (read at commit 001712e); `target_latency_percentile` of the server scenario is 99.
+/// MLPerf Inference, server scenario and its interactive variants: `*.Server.ttft_latency` and `tpot_latency` of
+/// `loadgen/mlperf.conf` of `mlcommons/inference` (read at commit 001712e); its `target_latency_percentile` is 99.
 const PRESETS: [Preset; 9] = [
     preset("mlperf:llama2-70b", "2s", "200ms"),
     preset("mlperf:llama2-70b-interactive", "450ms", "40ms"),

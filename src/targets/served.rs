@@ -14,6 +14,7 @@ use crate::network::proxy::Proxy;
 use crate::network::secret::ApiKey;
 use crate::network::tls::TlsOptions;
 use crate::settings::served::{ServedEndpoint, ServedSettings};
+use crate::targets::openai::address::Origin;
 use crate::targets::openai::options::{
     ConnectionPolicy, Endpoint, HttpVersion, OpenAiOptions, PromptAs, Timeouts,
 };
@@ -21,7 +22,7 @@ use crate::targets::triton::address::{Address, Protocol};
 use crate::targets::triton::options::{AskOptions, CountTokens, StreamUse, TritonOptions};
 use crate::targets::triton::tensor_roles::decided_by;
 use crate::targets::triton_c::TritonCOptions;
-use crate::targets::{TargetError, openai, triton};
+use crate::targets::{TargetError, triton};
 use crate::workload::PromptKind;
 
 impl ServedSettings {
@@ -49,9 +50,8 @@ impl ServedSettings {
     pub fn openai(&self, url: &str) -> Result<OpenAiOptions, TargetError> {
         let name = format!("openai:{url}");
         let tokenizer = self.read_tokenizer(&name)?;
-        let address = openai::address::Address::parse(url, Endpoint::default());
-        let proxy = match &address {
-            Ok(address) => self.proxy(&name, &address.host, address.https)?,
+        let proxy = match Origin::parse(url) {
+            Ok(server) => self.proxy(&name, &server.host, server.https)?,
             // Said where the URL is used.
             Err(_) => None,
         };

@@ -119,9 +119,11 @@ fn a_proxy_that_wants_a_password_refuses_a_tunnel_or_is_not_there_stops_the_run_
         out.whole(407, "proxy-authenticate: Basic realm=\"p\"\r\n", "who are you?")
     });
     let place = format!("http://{}", wants.address);
-    for (url, variable) in
-        [("http://model.invalid/v1", "http_proxy"), ("https://model.invalid/v1", "https_proxy")]
-    {
+    for (url, variable) in [
+        ("http://model.invalid/v1", "http_proxy"),
+        ("http://model.invalid/v1/completions", "http_proxy"),
+        ("https://model.invalid/v1", "https_proxy"),
+    ] {
         let ran = run(&new_folder(), url, &[], &[(variable, &place)]);
         let told = words(&ran.stderr);
         assert_eq!(ran.status.code(), Some(3), "{url}: {told}");

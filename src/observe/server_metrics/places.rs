@@ -1,6 +1,8 @@
 //! Places where a served target's own metrics may be.
 
 use crate::settings::server_metrics::MetricsUrl;
+use crate::targets::openai::address::Origin;
+use crate::targets::triton::address::Address as TritonAddress;
 
 /// Paths on the port of an OpenAI-compatible server; TensorRT-LLM has JSON at the first.
 const OPENAI_PATHS: [&str; 2] = ["/metrics", "/prometheus/metrics"];
@@ -10,29 +12,15 @@ const TRITON_PORT: u16 = 8002;
 /// Where to look, in turn, for a target such as `openai:http://host:8000/v1` or `triton:host:8001/model`; none behind TLS.
 pub fn of_target(target: &str) -> Vec<MetricsUrl> {
     if let Some(url) = target.strip_prefix("openai:") {
-        let Some(authority) = authority(url) else { return Vec::new() };
-        return OPENAI_PATHS.iter().map(|path| MetricsUrl::new(&authority, path)).collect();
+        let Some(server) = Origin::parse(url).ok().filter(|it| !it.https) else {
+            return Vec::new();
+        };
+        let place = format!("{}:{}", server.host, server.port);
+        return OPENAI_PATHS.iter().map(|path| MetricsUrl::new(&place, path)).collect();
     }
-    let Some(address) = target.strip_prefix("triton:") else { return Vec::new() };
-    let Some(authority) = authority(address) else { return Vec::new() };
-    let Some((host, _)) = authority.rsplit_once(':') else { return Vec::new() };
-    vec![MetricsUrl::new(&format!("{host}:{TRITON_PORT}"), OPENAI_PATHS[0])]
-}
-
-/// `host:port` of an address without TLS.
-fn authority(address: &str) -> Option<String> {
-    let rest = match address.split_once("://") {
-        Some(("http" | "grpc", rest)) => rest,
-        Some(_) => return None,
-        None => address,
-    };
-    let authority = rest.split('/').next()?;
-    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    match authority {
-        "" => None,
-        _ if has_port => Some(authority.to_owned()),
-        host => Some(format!("{host}:80")),
-    }
+    let address = target.strip_prefix("triton:").and_then(|it| it.parse::<TritonAddress>().ok());
+    let Some(address) = address.filter(|it| !it.tls) else { return Vec::new() };
+    vec![MetricsUrl::new(&format!("{}:{TRITON_PORT}", address.host), OPENAI_PATHS[0])]
 }
 
 #[cfg(test)]

@@ -1,18 +1,27 @@
 //! Server address: host, port and paths of a typed URL.
 
+use std::fmt;
+
 use http::Uri;
 
 use crate::targets::openai::options::Endpoint;
 
-/// A server's address, taken apart.
+/// A server: its URL without the path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address {
+pub struct Origin {
     /// Through TLS.
     pub https: bool,
     /// The host's name or number; an IPv6 number in brackets.
     pub host: String,
     /// The port.
     pub port: u16,
+}
+
+/// An endpoint of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// The server.
+    pub origin: Origin,
     /// Path and query of the endpoint.
     pub path: String,
     /// Path and query of the list of models.
@@ -27,6 +36,70 @@ pub struct BadUrl {
     reason: String,
 }
 
+impl BadUrl {
+    fn new(url: &str, reason: impl Into<String>) -> Self {
+        Self { url: without_password(url), reason: reason.into() }
+    }
+}
+
+/// Without a scheme it is `http`.
+fn uri_of(url: &str) -> Result<Uri, BadUrl> {
+    let full = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+    full.parse().map_err(|error| BadUrl::new(url, format!("{error}")))
+}
+
+impl Origin {
+    /// The server of a URL, whatever its path.
+    ///
+    /// # Errors
+    /// When it is no URL, not HTTP, or holds a password.
+    pub fn parse(url: &str) -> Result<Self, BadUrl> {
+        Self::of(&uri_of(url)?).map_err(|reason| BadUrl::new(url, reason))
+    }
+
+    fn of(uri: &Uri) -> Result<Self, &'static str> {
+        let https = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err("only http and https are known"),
+        };
+        let authority = uri.authority().ok_or("it has no host")?;
+        if authority.as_str().contains('@') {
+            return Err("it holds a user or password; give the key in a variable or a file");
+        }
+        let host = authority.host().to_owned();
+        if host.is_empty() {
+            return Err("it has no host");
+        }
+        let port = match authority.as_str()[host.len()..].strip_prefix(':') {
+            None if https => 443,
+            None => 80,
+            Some(port) => port.parse().map_err(|_| "its port is no number below 65536")?,
+        };
+        Ok(Self { https, host, port })
+    }
+
+    /// `http` or `https`.
+    pub const fn scheme(&self) -> &'static str {
+        if self.https { "https" } else { "http" }
+    }
+
+    /// The value of the `Host` header.
+    pub fn host_header(&self) -> String {
+        match (self.https, self.port) {
+            (true, 443) | (false, 80) => self.host.clone(),
+            (_, port) => format!("{}:{port}", self.host),
+        }
+    }
+}
+
+/// `http://host`, with the port where it is not the scheme's own.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme(), self.host_header())
+    }
+}
+
 impl Address {
     /// Takes a URL apart. Without a scheme it is `http`; without a path it is `/v1`; a path that ends in an
     /// endpoint's own is taken as it is.
@@ -34,38 +107,12 @@ impl Address {
     /// # Errors
     /// When it is no URL, not HTTP, holds a password, or names another endpoint.
     pub fn parse(url: &str, endpoint: Endpoint) -> Result<Self, BadUrl> {
-        let bad = |reason: &str| BadUrl { url: without_password(url), reason: reason.to_owned() };
-        let full = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-        let uri: Uri = full.parse().map_err(|error| bad(&format!("{error}")))?;
-        let https = match uri.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
-            _ => return Err(bad("only http and https are known")),
-        };
-        let authority = uri.authority().ok_or_else(|| bad("it has no host"))?;
-        if authority.as_str().contains('@') {
-            return Err(bad("it holds a user or password; give the key in a variable or a file"));
-        }
-        let host = authority.host().to_owned();
-        if host.is_empty() {
-            return Err(bad("it has no host"));
-        }
-        let port = match authority.as_str()[host.len()..].strip_prefix(':') {
-            None => {
-                if https {
-                    443
-                } else {
-                    80
-                }
-            }
-            Some(port) => port.parse().map_err(|_| bad("its port is no number below 65536"))?,
-        };
-        let base = base_of(uri.path(), endpoint).map_err(|reason| bad(&reason))?;
+        let uri = uri_of(url)?;
+        let origin = Origin::of(&uri).map_err(|reason| BadUrl::new(url, reason))?;
+        let base = base_of(uri.path(), endpoint).map_err(|reason| BadUrl::new(url, reason))?;
         let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
         Ok(Self {
-            https,
-            host,
-            port,
+            origin,
             path: format!("{base}{}{query}", endpoint.path()),
             models_path: format!("{base}/models{query}"),
         })
@@ -92,25 +139,11 @@ impl Address {
         likely
     }
 
-    /// `http://host:port`.
-    pub fn origin(&self) -> String {
-        let scheme = if self.https { "https" } else { "http" };
-        format!("{scheme}://{}:{}", self.host, self.port)
-    }
-
     /// `http://host:port/path`, without anything secret.
     pub fn shown(&self) -> String {
-        let scheme = if self.https { "https" } else { "http" };
+        let Origin { host, port, .. } = &self.origin;
         let path = self.path.split('?').next().unwrap_or_default();
-        format!("{scheme}://{}:{}{path}", self.host, self.port)
-    }
-
-    /// The value of the `Host` header.
-    pub fn host_header(&self) -> String {
-        match (self.https, self.port) {
-            (true, 443) | (false, 80) => self.host.clone(),
-            (_, port) => format!("{}:{port}", self.host),
-        }
+        format!("{}://{host}:{port}{path}", self.origin.scheme())
     }
 }
 
@@ -182,9 +215,24 @@ mod tests {
     #[test]
     fn host_and_port_follow_the_scheme() {
         let address = Address::parse("https://[::1]/v1", Endpoint::Embeddings).unwrap();
-        assert_eq!((address.host.as_str(), address.port, address.https), ("[::1]", 443, true));
-        assert_eq!(address.host_header(), "[::1]");
+        let origin = &address.origin;
+        assert_eq!((origin.host.as_str(), origin.port, origin.https), ("[::1]", 443, true));
+        assert_eq!(origin.host_header(), "[::1]");
         assert_eq!(address.models_path, "/v1/models");
+    }
+
+    #[test]
+    fn a_server_is_the_same_whatever_endpoint_its_url_names() {
+        for url in ["h", "http://h:80/v1", "http://h/v1/completions", "http://h/v1/rerank?key=1"] {
+            assert_eq!(Origin::parse(url).expect(url).to_string(), "http://h");
+        }
+        assert_eq!(
+            Origin::parse("https://[::1]:8000/v1").unwrap().to_string(),
+            "https://[::1]:8000"
+        );
+        for url in ["", "ftp://h", "http://", "http://h:99999", "http://me:secret@h"] {
+            assert!(Origin::parse(url).is_err(), "{url}");
+        }
     }
 
     #[test]

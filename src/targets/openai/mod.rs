@@ -40,7 +40,7 @@ use crate::record::request_record::{StampSource, TokenSource};
 use crate::record::sink::Sink;
 use crate::request::{Failure, FailureKind, Limits};
 use crate::targets::named::Named;
-use crate::targets::openai::address::Address;
+use crate::targets::openai::address::{Address, Origin};
 use crate::targets::openai::client_thread::ClientSettings;
 use crate::targets::openai::discover::{Model, named_model, only_model};
 use crate::targets::openai::probe::Answer;
@@ -197,7 +197,7 @@ impl OpenAiTarget {
 
     /// What to do about a path that the server does not have.
     fn where_it_is(&self) -> String {
-        let (endpoint, origin) = (self.options.endpoint, self.address.origin());
+        let (endpoint, origin) = (self.options.endpoint, &self.address.origin);
         let is_there = |base: &str| {
             let models = self.writer.get(&format!("{base}/models"));
             probe::exists(Arc::clone(&self.route), models)
@@ -280,7 +280,7 @@ fn via(address: &Address, options: &OpenAiOptions) -> Via {
 
 /// Whether the proxy reads requests.
 fn forwards(address: &Address, options: &OpenAiOptions) -> bool {
-    options.proxy.is_some() && !address.https && options.http != HttpVersion::Http2
+    options.proxy.is_some() && !address.origin.https && options.http != HttpVersion::Http2
 }
 
 fn route_to(
@@ -294,30 +294,30 @@ fn route_to(
         HttpVersion::Http1 => &[b"http/1.1"],
         HttpVersion::Http2 => &[b"h2"],
     };
-    let config = if address.https {
+    let config = if address.origin.https {
         Some(tls::client_config(&options.tls, alpn).map_err(|error| unusable(name, &error))?)
     } else {
         None
     };
     let via = via(address, options);
     let limit = options.timeouts.connect;
-    let connector = Connector::through(via, &address.host, address.port, config, limit)
+    let Origin { https, host, port } = &address.origin;
+    let connector = Connector::through(via, host, *port, config, limit)
         .map_err(|failure| unusable(name, &failure.message))?;
     let connector = match options.connection {
         ConnectionPolicy::Pool => connector,
-        ConnectionPolicy::Fresh => connector.resolving_each_time(&address.host, address.port),
+        ConnectionPolicy::Fresh => connector.resolving_each_time(host, *port),
     };
     // Without TLS there is no ALPN, so the HTTP version cannot be negotiated.
     let http = match options.http {
-        HttpVersion::Auto if !address.https => HttpVersion::Http1,
+        HttpVersion::Auto if !https => HttpVersion::Http1,
         chosen => chosen,
     };
-    let scheme = if address.https { "https" } else { "http" };
     Ok(Route {
         connector,
         http,
         policy: options.connection,
-        origin: format!("{scheme}://{}", address.host_header()),
+        origin: address.origin.to_string(),
         http2_headers: writer.http2_headers(),
     })
 }
@@ -341,7 +341,7 @@ fn describe(name: String, address: &Address, options: &OpenAiOptions) -> TargetI
     TargetInfo {
         title: format!(
             "OpenAI-compatible server at {}:{}, model {model}",
-            address.host, address.port
+            address.origin.host, address.origin.port
         ),
         name,
         kind: "openai".to_owned(),

@@ -157,7 +157,7 @@ impl RequestWriter {
 
     /// Requests go to a proxy that passes them on.
     pub fn ask_through(&mut self, proxy: &Proxy, address: &Address) {
-        self.before_path = format!("http://{}", address.host_header());
+        self.before_path = format!("http://{}", address.origin.host_header());
         self.header_lines.push_str(&proxy.authorization_line());
     }
 
@@ -422,7 +422,7 @@ fn headers_of(options: &OpenAiOptions, address: &Address) -> Result<HeaderMap, B
     let bad = |name: &str| BadRequestOption::Header(name.to_owned());
     let value = |name: &str, text: &str| HeaderValue::from_str(text).map_err(|_| bad(name));
     let mut headers = HeaderMap::new();
-    headers.insert(HOST, value("host", &address.host_header())?);
+    headers.insert(HOST, value("host", &address.origin.host_header())?);
     let agent = concat!("bareflight/", env!("CARGO_PKG_VERSION"));
     headers.insert(USER_AGENT, HeaderValue::from_static(agent));
     headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream, application/json"));
