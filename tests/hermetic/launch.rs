@@ -3,101 +3,17 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::launches::{
+    LOAD, PROGRAM, assert_gone, is_gone, is_there, launch_file_of_a_running, output, pid_of, run,
+    script, serving, wait_for,
+};
 use crate::support::left_behind::{directory, read, words};
-use crate::support::serve_process::PATIENCE;
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_bareflight");
-const LOAD: [&str; 10] = [
-    "--endpoint",
-    "completions",
-    "--scenario",
-    "D(4,4)",
-    "--concurrency",
-    "2",
-    "--requests",
-    "4",
-    "--warmup",
-    "1",
-];
-
-fn run(out: &TempDir, arguments: &[&str]) -> Command {
-    let mut command = Command::new(PROGRAM);
-    command.arg("run").args(arguments).args(LOAD).current_dir(out.path()).env("CI", "1");
-    command
-}
-
-fn output(out: &TempDir, arguments: &[&str]) -> Output {
-    run(out, arguments).output().expect("the binary runs")
-}
-
-/// A server that is this program, as a command line.
-fn serving(more: &str) -> String {
-    format!(
-        "{PROGRAM} serve --target sim:null --host 127.0.0.1 --port {{port}} --grpc-port 0 {more}"
-    )
-}
-
-/// A shell script as a command line.
-fn script(text: &str) -> String {
-    format!("sh -c '{text}'")
-}
-
-fn launch_file(folder: &Path) -> Value {
-    serde_json::from_str(&read(folder, "launch.json")).expect("JSON")
-}
-
-/// The same as soon as it is there.
-fn launch_file_of_a_running(out: &TempDir) -> (PathBuf, Value) {
-    wait_for("launch.json", || {
-        let folders = fs::read_dir(out.path().join("runs")).ok()?;
-        folders.flatten().find_map(|folder| {
-            let text = fs::read_to_string(folder.path().join("launch.json")).ok()?;
-            Some((folder.path(), serde_json::from_str(&text).ok()?))
-        })
-    })
-}
-
-fn wait_for<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(seen) = look() {
-            return seen;
-        }
-        assert!(began.elapsed() < PATIENCE, "{what} never came");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn pid_of(launch: &Value) -> Pid {
-    let pid = launch["pid"].as_i64().expect("a process id");
-    Pid::from_raw(i32::try_from(pid).expect("small")).expect("not 0")
-}
-
-fn is_there(pid: Pid) -> bool {
-    // A zombie is waiting for its parent alone and runs no more.
-    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
-    stat.is_ok_and(|stat| !stat.rsplit(") ").next().unwrap_or_default().starts_with('Z'))
-}
-
-/// Neither the server's process nor anything of its group.
-fn is_gone(launch: &Value) -> bool {
-    let pid = pid_of(launch);
-    !is_there(pid) && rustix::process::test_kill_process_group(pid).is_err()
-}
-
-fn assert_gone(folder: &Path) -> Value {
-    let launch = launch_file(folder);
-    assert!(is_gone(&launch), "it is still there: {launch}");
-    assert_eq!(launch.get("left_behind"), None, "{launch}");
-    launch
-}
 
 #[test]
 fn a_server_is_started_measured_and_stopped_and_the_run_says_how() {
@@ -379,207 +295,40 @@ fn two_servers_are_measured_in_turn_and_held_against_each_other() {
     }
 }
 
-/// Cells of the load and of one scenario more.
-const OF_CELLS: [&str; 2] = ["isl_8_osl_2_conc_2", "isl_4_osl_4_conc_2"];
+/// Signals that a process ignores and blocks, as its own `/proc/self/status` says.
+fn signals_in(log: &str) -> [u64; 2] {
+    ["SigIgn:", "SigBlk:"].map(|name| {
+        let mask = log.lines().find_map(|line| line.strip_prefix(name)).expect("it told them");
+        u64::from_str_radix(mask.trim(), 16).expect("a mask")
+    })
+}
 
 #[test]
-fn one_server_answers_all_cells_of_a_launch_and_another_one_what_is_missing() {
+fn a_server_begins_with_the_signals_of_a_program_at_a_terminal() {
     let out = TempDir::new().expect("a folder");
-    let first = output(&out, &["--launch", &serving(""), "--scenario", "D(8,2)"]);
-    assert!(matches!(first.status.code(), Some(0 | 4)), "{}", words(&first.stderr));
-    let folder = directory(&out);
-    let began = assert_gone(&folder);
-    let pid_of_cell = |cell: &str| {
-        let manifest: Value =
-            serde_json::from_str(&read(&folder.join(cell), "manifest.json")).expect("JSON");
-        manifest["launch"]["pid"].clone()
-    };
-    for cell in OF_CELLS {
-        assert_eq!(pid_of_cell(cell), began["pid"], "{cell}");
-    }
-    assert!(folder.join("server.log").is_file());
-    fs::remove_dir_all(folder.join(OF_CELLS[1])).expect("it is there");
-    let again = Command::new(PROGRAM)
-        .args(["run", "--resume"])
-        .arg(&folder)
+    let command = script(&format!("grep Sig /proc/self/status; exec {}", serving("")));
+    // As a script starts what it puts into the background, and as one does that blocks signals.
+    let output = Command::new("env")
+        .args([
+            "--ignore-signal=INT,QUIT,TERM,CHLD,HUP",
+            "--block-signal=TERM,USR1",
+            PROGRAM,
+            "run",
+        ])
+        .args(["--launch", &command])
+        .args(LOAD)
         .current_dir(out.path())
         .output()
-        .expect("the binary runs");
-    assert!(matches!(again.status.code(), Some(0 | 4)), "{}", words(&again.stderr));
-    let other = assert_gone(&folder);
-    assert_eq!(pid_of_cell(OF_CELLS[0]), began["pid"]);
-    assert_eq!(pid_of_cell(OF_CELLS[1]), other["pid"]);
-    let earlier: Value =
-        serde_json::from_str(&read(&folder, "launch.attempt-1.json")).expect("JSON");
-    assert_eq!(earlier["pid"], began["pid"], "the first server's file is kept");
-}
-
-#[test]
-fn cells_of_several_launches_are_held_against_each_other_scenario_by_scenario() {
-    let out = TempDir::new().expect("a folder");
-    let slower = serving("").replace("sim:null", "sim:explicit,base_us=3000");
-    let both = ["--launch", &serving(""), "--launch", &slower, "--scenario", "D(8,2)"];
-    let ran = output(&out, &both);
-    let (printed, message) = (words(&ran.stdout), words(&ran.stderr));
-    assert!(matches!(ran.status.code(), Some(0 | 4)), "{message}{printed}");
-    let folder = directory(&out);
-    for scenario in ["D(8,2)", "D(4,4)"] {
-        assert!(printed.contains(&format!("\n{scenario}\n")), "{scenario} in {printed}");
-        assert!(read(&folder, "benchmark_summary.txt").contains(&format!("{scenario}\n")));
-    }
-    for picture in ["benchmark_comparison_D_8_2.svg", "benchmark_comparison_D_4_4.svg"] {
-        assert!(read(&folder, picture).starts_with("<svg"));
-    }
-    let refused = output(&out, &[&both[..], &["--layout", "bench_results"]].concat());
-    assert_eq!(refused.status.code(), Some(2), "{}", words(&refused.stderr));
-    assert!(words(&refused.stderr).contains("--layout"), "{}", words(&refused.stderr));
-}
-
-#[test]
-fn a_server_that_dies_leaves_later_cells_missing_and_the_run_failed() {
-    let out = TempDir::new().expect("a folder");
-    let mut child = run(&out, &["--launch", &serving(""), "--scenario", "D(8,2)", "--quiet"])
-        .args(["--repeat", "500"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the binary runs");
-    let (folder, launch) = launch_file_of_a_running(&out);
-    wait_for("a measured cell", || {
-        let folders = fs::read_dir(out.path().join("runs")).ok()?;
-        let indexed = folders.flatten().find(|it| it.path().join("index.json").is_file())?;
-        let text = fs::read_to_string(indexed.path().join("index.json")).ok()?;
-        text.contains("\"complete\"").then_some(())
-    });
-    kill_process(pid_of(&launch), Signal::KILL).expect("it runs");
-    assert_eq!(child.wait().expect("it ends").code(), Some(1), "{}", folder.display());
-    assert!(read(&directory(&out), "index.json").contains("\"missing\""));
-}
-
-#[test]
-fn one_server_that_does_not_start_keeps_the_other_from_nothing() {
-    let out = TempDir::new().expect("a folder");
-    let broken = script("exit 3; # {port}");
-    let output = output(&out, &["--launch", &broken, "--launch", &serving("")]);
-    let message = words(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{message}");
-    assert!(message.contains("exit code 3"), "{message}");
-    let printed = words(&output.stdout);
-    assert!(printed.contains("A  bareflight, "), "the other was measured: {printed}");
-}
-
-#[test]
-fn a_plan_shows_the_command_line_and_starts_nothing() {
-    let out = TempDir::new().expect("a folder");
-    let output = Command::new(PROGRAM)
-        .args(["plan", "--launch", "vllm", "--launch-model", "org/m", "--world-size", "2"])
-        .args(["--env", "HF_TOKEN=hf-secret"])
-        .current_dir(out.path())
-        .output()
-        .expect("the binary runs");
-    let printed = words(&output.stdout);
-    assert_eq!(output.status.code(), Some(0), "{}", words(&output.stderr));
-    let command = "vllm serve org/m --host 127.0.0.1 --port {port} --tensor-parallel-size 2";
-    assert!(printed.contains(command), "{printed}");
-    assert!(printed.contains("HF_TOKEN=(hidden)") && !printed.contains("hf-secret"), "{printed}");
-    assert!(printed.contains("nothing was run"), "{printed}");
-}
-
-#[test]
-fn a_flag_of_a_launch_without_one_is_refused() {
-    let out = TempDir::new().expect("a folder");
-    for (flag, value) in
-        [("--world-size", "2"), ("--ready-log", "x"), ("--env", "A=1"), ("--launch-model", "m")]
-    {
-        let output = output(&out, &[flag, value, "--target", "null:"]);
-        let message = words(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{flag}: {message}");
-        assert!(message.contains(flag) && message.contains("`--launch`"), "{message}");
-    }
-    assert!(!out.path().join("runs").exists(), "nothing was begun");
-}
-
-/// Where `--upload` brings copies.
-fn lab(out: &TempDir) -> String {
-    format!("file://{}/lab", out.path().display())
-}
-
-/// What the server wrote last, and how it ended, are in the copy too.
-fn assert_uploaded_after_the_end(out: &TempDir, folder: &Path) {
-    let copy = out.path().join("lab").join(folder.file_name().expect("a name"));
-    for name in ["launch.json", "server.log"] {
-        assert_eq!(read(&copy, name), read(folder, name), "{name}");
-    }
-    assert_eq!(launch_file(&copy)["stopped_by"], "SIGINT");
-}
-
-#[test]
-fn a_comparison_starts_the_server_that_one_of_its_sides_asks() {
-    let out = TempDir::new().expect("a folder");
-    let output = Command::new(PROGRAM)
-        .args(["compare", "--launch", &serving(""), "--blocks", "2", "--target", "sim:null"])
-        .args(["--target", "openai:http://127.0.0.1:{port}/v1", "--set", "B:endpoint=completions"])
-        .args(&LOAD[2..])
-        .args(["--upload", &lab(&out)])
-        .current_dir(out.path())
-        .output()
-        .expect("the binary runs");
+        .expect("`env` of coreutils is there");
     let message = words(&output.stderr);
     assert!(matches!(output.status.code(), Some(0 | 4)), "{message}");
     let folder = directory(&out);
-    assert_gone(&folder);
-    assert!(folder.join("comparison.json").exists());
-    assert_uploaded_after_the_end(&out, &folder);
-    let output = Command::new(PROGRAM)
-        .args(["compare", "--launch", &serving(""), "--target", "sim:null", "--target", "null:"])
-        .current_dir(out.path())
-        .output()
-        .expect("the binary runs");
-    let message = words(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{message}");
-    assert!(message.contains("no side asks"), "{message}");
-}
-
-#[test]
-fn a_search_starts_its_server_and_stops_it() {
-    let out = TempDir::new().expect("a folder");
-    let output = Command::new(PROGRAM)
-        .args(["search", "--launch", &serving(""), "--slo", "e2e.p50<5s", "--max-probes", "3"])
-        .args(["--search", "concurrency", "--flood", "2", "--requests", "20", "--warmup", "1"])
-        .args(["--endpoint", "completions", "--scenario", "D(4,4)"])
-        .args(["--upload", &lab(&out)])
-        .current_dir(out.path())
-        .output()
-        .expect("the binary runs");
-    let message = words(&output.stderr);
-    assert!(matches!(output.status.code(), Some(0 | 1 | 4 | 5)), "{message}");
-    let folder = directory(&out);
-    assert!(folder.join("search.json").exists(), "{message}");
-    assert_gone(&folder);
-    assert_uploaded_after_the_end(&out, &folder);
-}
-
-#[test]
-fn a_ladder_serves_its_engine_itself() {
-    let out = TempDir::new().expect("a folder");
-    let output = Command::new(PROGRAM)
-        .args(["ladder", "--target", "sim:null", "--launch", &serving("")])
-        .current_dir(out.path())
-        .output()
-        .expect("the binary runs");
-    let message = words(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{message}");
-    assert!(message.contains("--launch") && message.contains("compare"), "{message}");
-}
-
-#[test]
-fn a_server_that_nobody_would_ask_is_not_started() {
-    let out = TempDir::new().expect("a folder");
-    for target in ["sim:null", "openai:http://127.0.0.1:8000/v1"] {
-        let output = output(&out, &["--launch", &serving(""), "--target", target]);
-        let message = words(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{message}");
-        assert!(message.contains(target) && message.contains("{port}"), "{message}");
-    }
-    assert!(!out.path().join("runs").exists(), "nothing was begun");
+    let [ignored, blocked] = signals_in(&read(&folder, "server.log"));
+    let hang_up = 1 << (Signal::HUP.as_raw() - 1);
+    assert_eq!((ignored, blocked), (hang_up, 0), "all but what `nohup` ignores");
+    let launch = assert_gone(&folder);
+    assert_eq!(
+        (&launch["stopped_by"], &launch["ended"]),
+        (&"SIGINT".into(), &"exit code 0".into())
+    );
 }

@@ -4,7 +4,7 @@ use super::asked;
 use super::draft::{Draft, FileKind, Service};
 use super::genai_perf::{
     concurrency, endpoint, endpoint_type, input_mean, input_stddev, model, output_mean,
-    output_stddev, rate, streaming, tokenizer, url,
+    output_stddev, rate, streaming, tokenizer, url, usual_lengths,
 };
 use super::reader::Means::{ItsOwn, ItsOwnSwitch, Nothing, Put, Same, Switch, Value};
 use super::reader::{Dialect, flag};
@@ -53,8 +53,8 @@ pub const DIALECT: Dialect = Dialect {
         flag(&["--random-seed"], Same("--seed")),
         flag(&["--tokenizer"], Put(tokenizer)),
         flag(&["--extra-inputs"], Value(Draft::add_extra)),
-        flag(&["-H", "--header"], Same("--header")),
-        flag(&["--api-key"], Put(api_key)),
+        flag(&["-H", "--header"], Put(asked::header)),
+        flag(&["--api-key"], Put(asked::api_key)),
         flag(&["--goodput"], Value(asked::goodput)),
         flag(&["--input-file"], Put(asked::genai_perf_file)),
         flag(&["--custom-dataset-type"], Put(dataset_type)),
@@ -103,6 +103,7 @@ pub const DIALECT: Dialect = Dialect {
             ItsOwnSwitch,
         ),
     ],
+    finish: usual_lengths,
 };
 
 /// The shape of the file.
@@ -137,10 +138,4 @@ fn timeout(draft: &mut Draft, value: &str) {
 
 fn ramp(draft: &mut Draft, value: &str) {
     draft.add("--ramp", format!("{value}s"));
-}
-
-/// A key on a command line can be read by every user of the machine.
-pub fn api_key(draft: &mut Draft, _value: &str) {
-    draft.add("--api-key-env", "API_KEY");
-    draft.leave_out("the API key itself", "put it into the environment: `export API_KEY=…`");
 }

@@ -37,7 +37,7 @@ pub const DIALECT: Dialect = Dialect {
         ),
         flag(&["--input-file", "-f"], Put(asked::genai_perf_file)),
         flag(&["--extra-inputs"], Value(Draft::add_extra)),
-        flag(&["--header", "-H"], Same("--header")),
+        flag(&["--header", "-H"], Put(asked::header)),
         flag(&["--goodput"], Value(asked::goodput)),
         flag(&["--streaming"], Switch(streaming)),
         flag(&["--artifact-dir"], Same("--out")),
@@ -48,7 +48,19 @@ pub const DIALECT: Dialect = Dialect {
         flag(&["--num-prefix-prompts"], Same("--prefix-groups")),
         flag(&["--prefix-prompt-length"], Same("--prefix-tokens")),
     ],
+    finish: usual_lengths,
 };
+
+/// Prompts of 550 tokens, and outputs that end by themselves.
+///
+/// # Errors
+/// Never.
+pub fn usual_lengths(draft: &mut Draft) -> Result<(), String> {
+    if draft.file.is_none() && draft.service != Service::TrtLlm {
+        draft.input.mean.get_or_insert_with(|| "550".into());
+    }
+    Ok(())
+}
 
 /// Name of the model.
 pub fn model(draft: &mut Draft, value: &str) {

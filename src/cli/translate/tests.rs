@@ -183,7 +183,7 @@ fn perf_analyzer_s_ranges_become_lists() {
 
 #[test]
 fn what_is_not_known_is_left_out_by_its_name_with_its_values() {
-    let (_, comments) = translated("aiperf profile -m m --brand-new 1 2 --streaming");
+    let (_, comments) = translated("aiperf profile -m m --brand-new 1 2 --osl 8 --streaming");
     assert_eq!(comments, ["# left out: --brand-new 1 2: it is not known here"]);
 }
 
@@ -207,6 +207,110 @@ fn the_prefixes_of_vllm_s_prefix_repetition_are_groups() {
         assert!(ours.contains(part), "{part}: {ours}");
     }
     assert!(comments.is_empty(), "{comments:?}");
+}
+
+#[test]
+fn lengths_that_are_not_said_are_the_other_program_s_own() {
+    for (command, ours) in [
+        ("aiperf profile -m m --isl 100 --osl 20 --streaming", "'D(100,20)'"),
+        ("aiperf profile -m m --osl 20 --streaming", "'D(550,20)'"),
+        ("aiperf profile -m m --endpoint-type embeddings --isl 64 --streaming", "'E(64)'"),
+        ("vllm bench serve --model m", "'D(1024,128)' --batch --requests 1000"),
+        ("python3 -m sglang.bench_serving --dataset-name random", "'U(1,1024)/(1,1024)' --batch"),
+    ] {
+        let (text, _) = translated(command);
+        assert!(text.contains(&format!("--scenario {ours}")), "{text}");
+    }
+    let (text, comments) = translated("aiperf profile -m m --isl 100 --streaming");
+    assert!(text.contains("'D(100,64)'"), "{text}");
+    assert!(left_out(&comments, "outputs that end by themselves"), "{comments:?}");
+}
+
+#[test]
+fn ratios_of_random_lengths_are_the_bounds_that_each_program_makes_of_them() {
+    let lengths =
+        "--dataset-name random --random-input-len 100 --random-output-len 10 --max-concurrency 2";
+    for (program, ratio, ours) in [
+        ("vllm bench serve --model m", "0.5", "'U(50,150)/(5,15)'"),
+        ("vllm bench serve --model m", "{\"input\":0.5,\"output\":0}", "'U(50,150)/(10,10)'"),
+        ("vllm bench serve --model m", "0", "'D(100,10)'"),
+        // Below version 0.9 it is that of the shortest to the longest.
+        ("python3 benchmark_serving.py --model m", "1.0", "'D(100,10)'"),
+        ("python3 -m sglang.bench_serving", "0.5", "'U(50,100)/(5,10)'"),
+        ("python3 -m sglang.bench_serving", "1", "'D(100,10)'"),
+    ] {
+        let (text, _) = translated(&format!("{program} {lengths} --random-range-ratio {ratio}"));
+        assert!(text.contains(&format!("--scenario {ours}")), "{ratio}: {text}");
+    }
+}
+
+#[test]
+fn sglang_s_prefixes_ports_and_endpoints() {
+    let (ours, comments) = translated(
+        "python3 -m sglang.bench_serving --backend vllm-chat --model m --dataset-name generated-shared-prefix \
+         --gsp-num-groups 6 --gsp-system-prompt-len 200 --gsp-question-len 12 --gsp-output-len 8 --num-prompts 24 \
+         --max-concurrency 4 --disable-ignore-eos --disable-stream",
+    );
+    assert_eq!(
+        ours,
+        "bareflight run --target openai:http://localhost:8000 --model m --endpoint chat --scenario 'D(212,8)' --concurrency 4 \
+         --prefix-groups 6 --prefix-tokens 200 --requests 24 --stop-at-eos --no-streaming"
+    );
+    assert!(comments.is_empty(), "{comments:?}");
+    let (own, comments) = translated("python3 -m sglang.bench_serving --dataset-name random");
+    assert!(own.contains("openai:http://localhost:30000 --endpoint completions"), "{own}");
+    assert!(left_out(&comments, "SGLang's own `/generate`"), "{comments:?}");
+    let (triton, _) =
+        translated("python3 -m sglang.bench_serving --backend trt --dataset-name random");
+    assert!(triton.contains("--target triton:http://localhost:30000/ensemble"), "{triton}");
+}
+
+#[test]
+fn guidellm_of_both_generations() {
+    let (old, comments) = translated(
+        "guidellm benchmark --target http://h:1 --rate-type concurrent --rate 1,4 --max-requests 20 --model m \
+         --data prompt_tokens=64,output_tokens=8,output_tokens_stdev=2 --random-seed 42 --output-dir out",
+    );
+    assert_eq!(
+        old,
+        "bareflight run --target openai:http://h:1 --model m --endpoint chat --scenario 'N(64,0)/(8,2)' --concurrency 1,4 \
+         --requests 20 --seed 42 --out out"
+    );
+    assert!(comments.is_empty(), "{comments:?}");
+    let (new, comments) = translated(
+        "guidellm run --backend kind=openai_http,target=http://h:1,model=m --profile {\"kind\":\"constant\",\"rate\":[5,10]} \
+         --constraint kind=max_duration,seconds=30 --seed kind=static,value=7 \
+         --data kind=synthetic_text,prompt_tokens=64,output_tokens=8,prompt_tokens_min=32,prompt_tokens_max=96",
+    );
+    assert_eq!(
+        new,
+        "bareflight run --target openai:http://h:1 --model m --endpoint chat --scenario 'U(32,96)/(8,8)' --rate 5,10 \
+         --duration 30s --seed 7 --arrivals constant"
+    );
+    assert!(comments.is_empty(), "{comments:?}");
+    let (sweep, comments) = translated(
+        "guidellm benchmark --target http://h:1 --data org/set --brand 3 --max-seconds 9",
+    );
+    assert!(!sweep.contains("--rate") && sweep.contains("--duration 9s"), "{sweep}");
+    for what in ["the profile sweep", "the prompts of org/set", "--brand 3"] {
+        assert!(left_out(&comments, what), "{what}: {comments:?}");
+    }
+}
+
+#[test]
+fn headers_are_kept_all_and_a_key_among_them_is_not_printed() {
+    let text = translate(&[
+        "genai-perf profile -m m --endpoint-type chat --osl 8 --streaming -H 'X-A: 1' -- --max-threads=2 -H 'X-B: 2' \
+         -H 'Authorization: Bearer secret' -v"
+            .to_owned(),
+    ])
+    .expect("a command");
+    for part in
+        ["--header 'X-A: 1'", "--header 'X-B: 2'", "--api-key-env API_KEY", "--client-threads 2"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("secret"), "{text}");
 }
 
 #[test]

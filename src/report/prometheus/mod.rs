@@ -26,15 +26,14 @@ pub struct Live {
 /// The text of points that were measured, and of the one that runs.
 pub fn render(
     target: &str,
-    simulated: bool,
+    of_target: &[Mark],
     points: &[PointReport],
     live: Option<&Live>,
 ) -> String {
     let mut text = String::new();
     // What holds of the target is known before a point has ended.
-    let of_target = simulated.then_some(Mark::Simulated);
     let measured = points.iter().flat_map(|point| point.summary.marks.iter().copied());
-    let marks: BTreeSet<Mark> = of_target.into_iter().chain(measured).collect();
+    let marks: BTreeSet<Mark> = of_target.iter().copied().chain(measured).collect();
     let marks = mark_words(marks);
     let info = format!(
         "{{version=\"{}\",target=\"{}\",marks=\"{marks}\"}}",
@@ -179,7 +178,7 @@ mod tests {
             ..Snapshot::default()
         };
         let live = Live { label: "concurrency \"8\"".to_owned(), snapshot, in_flight: 3 };
-        let text = render("sim:x", true, &[], Some(&live));
+        let text = render("sim:x", &[Mark::Simulated], &[], Some(&live));
         assert!(text.contains("marks=\"simulated\""), "{text}");
         for wanted in [
             "bareflight_live_submitted_total{point=\"concurrency \\\"8\\\"\"} 7\n",

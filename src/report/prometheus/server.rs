@@ -20,6 +20,7 @@ use tokio::runtime;
 use tokio::sync::oneshot;
 
 use super::{Live, render};
+use crate::metrics::summary::Mark;
 use crate::record::live::LiveSnapshot;
 use crate::report::PointReport;
 use crate::report::background_thread::BackgroundThread;
@@ -37,7 +38,7 @@ struct Phase {
 #[derive(Default)]
 struct State {
     target: String,
-    simulated: bool,
+    marks: Vec<Mark>,
     points: Vec<PointReport>,
     phase: Option<Phase>,
 }
@@ -79,10 +80,10 @@ impl Exporter {
     }
 
     /// A target is about to be measured.
-    pub fn begun(&self, target: &str, simulated: bool) {
+    pub fn begun(&self, target: &str, marks: impl Iterator<Item = Mark>) {
         let mut state = lock(&self.state);
         target.clone_into(&mut state.target);
-        state.simulated = simulated;
+        state.marks = marks.collect();
     }
 
     /// A phase begins.
@@ -154,7 +155,7 @@ fn page(state: &Mutex<State>) -> String {
         snapshot: phase.live.read(),
         in_flight: (phase.in_flight)(),
     });
-    render(&state.target, state.simulated, &state.points, live.as_ref())
+    render(&state.target, &state.marks, &state.points, live.as_ref())
 }
 
 #[cfg(test)]
@@ -175,7 +176,7 @@ mod tests {
     #[test]
     fn it_answers_metrics_and_nothing_else() {
         let exporter = Exporter::start(([127, 0, 0, 1], 0).into()).expect("a port");
-        exporter.begun("sim:x", true);
+        exporter.begun("sim:x", std::iter::once(Mark::Simulated));
         exporter.phase("concurrency 8", Arc::default(), || 5);
         let text = asked(exporter.address(), "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
         assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");

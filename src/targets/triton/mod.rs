@@ -158,7 +158,7 @@ fn info_of(options: &TritonOptions, facts: &ServerFacts, model_io: &ModelIo) -> 
         name: name_of(options),
         kind: "triton".into(),
         simulated: model.simulated,
-        dummy_weights: false,
+        dummy_weights: model.dummy_weights,
         // A server does not say how many GPUs a model uses.
         gpus: 0,
         limits: Limits {
