@@ -179,11 +179,11 @@ pub fn run_as_asked(arguments: impl IntoIterator<Item = OsString>) -> Option<u8>
 }
 
 /// Signals that end a program or tell it of its children, as a server expects to find them.
-const EXPECTED: [i32; 4] = [SIGINT, SIGQUIT, SIGTERM, SIGCHLD];
+const EXPECTED: [i32; 5] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGCHLD];
 
-/// A shell without a terminal starts what it puts into the background with SIGINT and SIGQUIT ignored, and whoever started this
-/// program may have blocked signals: the server would inherit both, and SIGINT would not stop it. SIGHUP stays as it is, for
-/// `nohup`; SIGPIPE is mended by the standard library.
+/// A shell without a terminal starts what it puts into the background with SIGINT and SIGQUIT ignored, `nohup` ignores SIGHUP, and
+/// whoever started this program may have blocked signals: the server would inherit it all, and what should stop it would not.
+/// Its group is not that of a terminal. SIGPIPE is mended by the standard library.
 fn expect_signals() -> io::Result<()> {
     for signal in EXPECTED {
         // What a program handles is as at its beginning in the one that it becomes.
