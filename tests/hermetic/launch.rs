@@ -98,6 +98,25 @@ fn a_program_that_is_not_there_is_named_before_anything_is_started() {
 }
 
 #[test]
+fn a_file_that_cannot_be_run_and_a_port_that_is_taken_are_named_before_anything_is_started() {
+    let out = TempDir::new().expect("a folder");
+    fs::write(out.path().join("server"), "no program").expect("written");
+    let refused = output(&out, &["--launch", "./server --port {port}"]);
+    let message = words(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(3), "{message}");
+    assert!(message.contains("`./server` is there") && message.contains("chmod"), "{message}");
+    let other = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = other.local_addr().expect("bound").port().to_string();
+    let fixed = serving("").replace("{port}", &port);
+    let target = format!("openai:http://127.0.0.1:{port}/v1");
+    let refused = output(&out, &["--launch", &fixed, "--target", &target]);
+    let message = words(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(3), "{message}");
+    assert!(message.contains(&port) && message.contains("write `{port}`"), "{message}");
+    assert!(!message.contains("is ready"), "{message}");
+}
+
+#[test]
 fn a_server_that_dies_in_the_middle_fails_the_run_and_its_end_is_named() {
     let out = TempDir::new().expect("a folder");
     let mut child = Command::new(PROGRAM)

@@ -3,7 +3,7 @@
 use super::asked;
 use super::draft::{Draft, FileKind, Service};
 use super::genai_perf::{
-    concurrency, endpoint, endpoint_type, input_mean, input_stddev, model, output_mean,
+    batch_size, concurrency, endpoint, endpoint_type, input_mean, input_stddev, model, output_mean,
     output_stddev, rate, streaming, tokenizer, url, usual_lengths,
 };
 use super::reader::Means::{ItsOwn, ItsOwnSwitch, Nothing, Put, Same, Switch, Value};
@@ -72,13 +72,14 @@ pub const DIALECT: Dialect = Dialect {
             ],
             Nothing("conversations come from a file: `--workload conversation:FILE --sessions N`"),
         ),
+        flag(&["-b", "--batch-size", "--batch-size-text", "--prompt-batch-size"], Put(batch_size)),
         flag(&["--artifact-dir", "--output-artifact-dir"], Same("--out")),
+        flag(&["--profile-export-file", "--profile-export-prefix"], Put(export)),
         flag(
             &[
                 "--ui",
                 "--ui-type",
                 "--export-level",
-                "--profile-export-prefix",
                 "--log-level",
                 "--workers-max",
                 "--max-workers",
@@ -126,6 +127,11 @@ fn dataset_type(draft: &mut Draft, value: &str) {
 /// How long requests are sent.
 pub fn seconds(draft: &mut Draft, value: &str) {
     draft.add("--duration", format!("{value}s"));
+}
+
+/// It writes its files anyway, under other names.
+fn export(draft: &mut Draft, _name: &str) {
+    draft.add("--export", "aiperf");
 }
 
 fn grace(draft: &mut Draft, value: &str) {

@@ -137,7 +137,10 @@ impl Draft {
 
     /// Notes what has no counterpart, and what to do about it.
     pub fn leave_out(&mut self, what: &str, remedy: &str) {
-        self.left_out.push((what.to_owned(), remedy.to_owned()));
+        let note = (what.to_owned(), remedy.to_owned());
+        if !self.left_out.contains(&note) {
+            self.left_out.push(note);
+        }
     }
 
     /// `NAME:VALUE`, `NAME=VALUE` or a JSON object, for every request.
@@ -191,6 +194,7 @@ impl Draft {
     /// When a number that is needed makes no sense.
     pub fn render(mut self) -> Result<String, String> {
         self.settle_workers();
+        self.settle_prompts();
         let scenarios = lengths::scenarios(&mut self)?;
         let mut words = vec!["bareflight".to_owned(), "run".to_owned()];
         let mut put = |flag: &str, value: &str| {
@@ -256,6 +260,33 @@ impl Draft {
             let _infallible = writeln!(text, "# left out: {what}: {remedy}");
         }
         Ok(text)
+    }
+
+    /// Prompts of exact lengths are drawn with the model's tokenizer, where a server takes text; columns are those of a file.
+    fn settle_prompts(&mut self) {
+        if self.file.is_some() {
+            return;
+        }
+        for column in ["--prompt-column", "--image-column"] {
+            if let Some(place) = self.flags.iter().position(|(name, _)| *name == column) {
+                let (_, value) = self.flags.remove(place);
+                self.leave_out(&format!("{column} {value}"), "there is no file");
+            }
+        }
+        let takes_text = match self.service {
+            Service::OpenAi => self.endpoint.as_deref() != Some("completions"),
+            Service::Triton => self.model.as_deref() != Some("tensorrt_llm"),
+            Service::TrtLlm | Service::TrtLlmTorch => false,
+        };
+        if takes_text && self.service == Service::Triton {
+            self.add("--prompts", "text");
+        }
+        if takes_text && !self.has("--tokenizer") {
+            self.leave_out(
+                "the tokenizer of the model",
+                "nothing is downloaded here: name a folder with its `tokenizer.json` (`--tokenizer FOLDER`)",
+            );
+        }
     }
 
     /// Workers send one scenario, and each needs a request in flight; where that is not so, one process sends all.

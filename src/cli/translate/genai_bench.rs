@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::asked;
 use super::draft::{Draft, FileKind, Service};
-use super::genai_perf::{concurrency, model, rate, tokenizer, url};
+use super::genai_perf::{batch_size, concurrency, model, rate, tokenizer, url};
 use super::reader::Means::{ItsOwn, Nothing, NothingOfSwitch, Put, Same, Value};
 use super::reader::{Dialect, flag, nothing_more};
 
@@ -104,10 +104,6 @@ fn distribution(draft: &mut Draft, value: &str) {
             "`--arrivals gamma --burstiness 3` varies as much",
         ),
     }
-}
-
-fn batch_size(draft: &mut Draft, value: &str) {
-    draft.batch_sizes.push(value.to_owned());
 }
 
 /// A file, whose name says its shape.

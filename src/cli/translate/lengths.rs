@@ -1,7 +1,16 @@
 //! Lengths of prompts and outputs as another benchmark says them, and the scenario that they are.
 
-use super::draft::Draft;
+use super::draft::{Draft, FileKind};
 use crate::settings::DEFAULT_SCENARIO;
+
+/// Files of prompts that seldom say how long outputs are.
+const WITHOUT_LENGTHS: [FileKind; 5] = [
+    FileKind::Of("csv"),
+    FileKind::Of("genai-perf"),
+    FileKind::Of("json"),
+    FileKind::Of("jsonl"),
+    FileKind::Of("text"),
+];
 
 /// A length in tokens, as it was typed.
 #[derive(Debug, Clone, Default)]
@@ -56,6 +65,10 @@ pub fn scenarios(draft: &mut Draft) -> Result<Vec<String>, String> {
         return Ok(draft.scenarios.clone());
     }
     let is_drawn = draft.file.is_none();
+    if !is_drawn && draft.output.mean.is_none() && WITHOUT_LENGTHS.contains(&draft.file_kind) {
+        let remedy = "give `--output-tokens N`, or `--output-tokens-column NAME` where the file has their lengths";
+        draft.leave_out("outputs that end by themselves", remedy);
+    }
     let Some(mean) = draft.input.mean.clone() else {
         if let Some(output) = draft.output.mean.clone().filter(|_| is_drawn) {
             let remedy = "say how long prompts are too: `--scenario 'D(INPUT,OUTPUT)'`";

@@ -119,7 +119,6 @@ fn backend(draft: &mut Draft, value: &str) -> Result<(), String> {
         "sglang-embedding" | "vllm-embedding" => "embeddings",
         "trt" => {
             draft.service = Service::Triton;
-            draft.model = Some("ensemble".into());
             return Ok(());
         }
         _ => return Err("there is no target that speaks it".into()),
@@ -186,12 +185,14 @@ fn finish(draft: &mut Draft) -> Result<(), String> {
     }
     draft.port.get_or_insert_with(|| "30000".into());
     if draft.service == Service::Triton {
+        draft.model = Some("ensemble".into());
         let address = draft.url.clone().unwrap_or_else(|| draft.address());
         let http = address.trim_start_matches("http://").to_owned();
         draft.url = Some(format!("http://{http}"));
     }
     match (&draft.file_kind, &draft.file) {
         (FileKind::NoFile, _) => {
+            draft.file = None;
             let shared = draft.has("--prefix-tokens");
             draft.input.mean.get_or_insert_with(|| "1024".into());
             draft.output.mean.get_or_insert_with(|| if shared { "256" } else { "1024" }.into());

@@ -2,7 +2,9 @@
 
 use super::asked;
 use super::draft::{Draft, FileKind, Service};
-use super::genai_perf::{endpoint, input_mean, model, output_mean, rate, tokenizer, url};
+use super::genai_perf::{
+    batch_size, endpoint, input_mean, model, output_mean, rate, tokenizer, url,
+};
 use super::reader::Means::{
     Always, ItsOwn, ItsOwnSwitch, Nothing, NothingOfSwitch, Put, Same, Switch, Value,
 };
@@ -114,12 +116,19 @@ pub const DIALECT: Dialect = Dialect {
     finish,
 };
 
-/// Prompts of 1 024 tokens and outputs of 128 where no file is named, a thousand requests, all at once.
+/// Prompts of 1 024 tokens and outputs of 128 where no file is named (256 where one of its own shape is), a thousand requests, all
+/// at once.
 fn finish(draft: &mut Draft) -> Result<(), String> {
     draft.endpoint.get_or_insert_with(|| "completions".into());
-    if draft.file.is_none() && draft.file_kind != FileKind::NoFile {
+    if draft.file_kind == FileKind::NoFile {
+        draft.file = None;
+    }
+    if draft.file.is_none() {
         draft.input.mean.get_or_insert_with(|| "1024".into());
         draft.output.mean.get_or_insert_with(|| "128".into());
+    }
+    if draft.file_kind == FileKind::Of("jsonl") {
+        draft.output.mean.get_or_insert_with(|| "256".into());
     }
     if let Some((input, output)) = draft.ratios.take() {
         // Below version 0.9 the ratio was that of the shortest to the longest, and 1 was its default.
@@ -181,10 +190,6 @@ pub fn whole(draft: &mut Draft) {
 
 fn insecure(draft: &mut Draft) {
     draft.add("--insecure", "");
-}
-
-fn batch_size(draft: &mut Draft, value: &str) {
-    draft.batch_sizes.push(value.to_owned());
 }
 
 /// `NAME=VALUE`.
