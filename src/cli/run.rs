@@ -26,6 +26,7 @@ use crate::report::otlp;
 use crate::report::otlp::live::LivePusher;
 use crate::report::progress::full::FullView;
 use crate::report::progress::{Mode, Progress, Totals};
+use crate::report::prometheus;
 use crate::report::prometheus::server::Exporter;
 use crate::report::{PointReport, marks_of, table};
 use crate::settings::Resolved;
@@ -303,7 +304,11 @@ impl Screen {
 impl Watch for Screen {
     fn begun(&mut self, target: &TargetInfo, directory: &RunDirectory) {
         if let Some(exporter) = &self.exporter {
-            exporter.begun(&target.name, marks_of(target));
+            exporter.begun(prometheus::Origin {
+                target: target.name.clone(),
+                marks: marks_of(target).collect(),
+                declared: self.declared.clone(),
+            });
         }
         if let Some(pusher) = &self.pusher {
             let run = directory.path().file_name().unwrap_or_default().to_string_lossy();

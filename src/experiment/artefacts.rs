@@ -6,10 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::metrics::point_records::RecordsError;
-use crate::metrics::summary::Mark;
 use crate::report::export::{self, ExportRun, GenaiBench};
 use crate::report::html::plot;
 use crate::report::png::{self, PngError};
+use crate::report::prometheus::Origin;
 use crate::report::table::marks as in_words;
 use crate::report::{
     Experiment, FileNote, PointReport, html, marks_of, notes, otlp, prometheus, repeats,
@@ -55,8 +55,12 @@ pub fn note_codes(run: &mut MeasuredRun) -> Result<(), WriteError> {
 /// When the file cannot be written.
 pub fn write_prometheus(run: &MeasuredRun) -> Result<(), WriteError> {
     let shown = as_experiment(run);
-    let of_target: Vec<Mark> = marks_of(&shown.target).collect();
-    let text = prometheus::render(&shown.target.name, &of_target, &shown.points, None);
+    let origin = Origin {
+        target: shown.target.name.clone(),
+        marks: marks_of(&shown.target).collect(),
+        declared: run.manifest.declared.clone(),
+    };
+    let text = prometheus::render(&origin, &shown.points, None);
     write_whole(&run.directory.file(file::PROMETHEUS), text.as_bytes())
 }
 
