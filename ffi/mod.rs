@@ -9,4 +9,5 @@ pub mod environment;
 #[cfg(feature = "cuda")]
 pub mod gpu;
 pub mod nvtx;
+pub mod signals;
 pub mod triton;

@@ -165,7 +165,10 @@ fn ask(
 fn add(question: &Question, answer: &str, text: &mut String) -> Result<(), String> {
     let lines = (question.lines)(answer)?;
     let longer = format!("{text}\n# {}\n{lines}", question.about);
-    let settings = settings_of(&longer).map_err(|error| format!("{error:#}"))?;
+    // Where it lies in a file that nobody has seen says nothing.
+    let words =
+        |error: anyhow::Error| format!("{error:#}").lines().last().unwrap_or_default().to_owned();
+    let settings = settings_of(&longer).map_err(words)?;
     resolve(&settings).map_err(|error| error.to_string())?;
     *text = longer;
     Ok(())

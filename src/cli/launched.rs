@@ -275,6 +275,8 @@ fn launch_exit(error: &LaunchError) -> Exit {
         LaunchError::Interrupted => Exit::Interrupted,
         LaunchError::Write(_) => Exit::Failure,
         LaunchError::NoProgram(_)
+        | LaunchError::NotExecutable(_)
+        | LaunchError::PortTaken(_)
         | LaunchError::Start { .. }
         | LaunchError::Died { .. }
         | LaunchError::NotReady { .. } => Exit::Preflight,

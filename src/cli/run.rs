@@ -26,8 +26,9 @@ use crate::report::otlp;
 use crate::report::otlp::live::LivePusher;
 use crate::report::progress::full::FullView;
 use crate::report::progress::{Mode, Progress, Totals};
+use crate::report::prometheus;
 use crate::report::prometheus::server::Exporter;
-use crate::report::{PointReport, table};
+use crate::report::{PointReport, marks_of, table};
 use crate::settings::Resolved;
 use crate::settings::declared::Declared;
 use crate::settings::time_unit::TimeUnit;
@@ -303,17 +304,21 @@ impl Screen {
 impl Watch for Screen {
     fn begun(&mut self, target: &TargetInfo, directory: &RunDirectory) {
         if let Some(exporter) = &self.exporter {
-            exporter.begun(&target.name, target.simulated);
+            exporter.begun(prometheus::Origin {
+                target: target.name.clone(),
+                marks: marks_of(target).collect(),
+                declared: self.declared.clone(),
+            });
         }
         if let Some(pusher) = &self.pusher {
             let run = directory.path().file_name().unwrap_or_default().to_string_lossy();
             pusher.begun(otlp::resource::attributes(target, &run, &self.declared));
         }
         if self.mode != Mode::Silent {
-            let simulated = if target.simulated { " [SIMULATED]" } else { "" };
-            console::print_notice(format_args!("{} ({}){simulated}", target.name, target.title));
+            let marks = table::marks(marks_of(target));
+            console::print_notice(format_args!("{} ({}){marks}", target.name, target.title));
             console::print_notice(format_args!("writing to {}", directory.path().display()));
-            let name = format!("{}{simulated}", target.name);
+            let name = format!("{}{marks}", target.name);
             match &self.full {
                 Some(full) => full.also(&name),
                 None => self.targets.push(name),

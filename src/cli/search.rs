@@ -126,7 +126,8 @@ fn search_on(mut begun: Begun, stop: &Stop, server: Option<&mut LaunchedServer>)
     preflight::probe(&mut *ready.opening.target, &ready.plans)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
     let Begun { resolved, mut search, directory } = begun;
-    search.simulated = ready.opening.target.describe().simulated;
+    let target = ready.opening.target.describe();
+    (search.simulated, search.dummy_weights) = (target.simulated, target.dummy_weights);
     let settings =
         resolved.to_toml().context("settings cannot be written as TOML").map_err(failure)?;
     let directory = if let Some(directory) = directory {
@@ -269,6 +270,7 @@ fn begun(arguments: &SearchArgs, said: &Settings) -> anyhow::Result<Begun> {
         ),
         target: resolved.target.clone(),
         simulated: false,
+        dummy_weights: false,
         requests,
         longest: if said.requests.is_some() { requests } else { requests.saturating_mul(LONGER) },
         seconds: duration.0.as_secs_f64(),

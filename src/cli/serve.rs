@@ -22,6 +22,7 @@ use crate::engine_directory::EngineDirectory;
 use crate::experiment::served_child;
 use crate::issue::stop::Stop;
 use crate::network::secret::ApiKey;
+use crate::report::{marks_of, table};
 use crate::serve::chat::ChatTemplate;
 use crate::serve::dispatch::ServeOutcome;
 use crate::serve::{ReadyServer, ServeError, ServeOptions, check_kind};
@@ -149,8 +150,8 @@ pub fn serve(arguments: &ServeArgs, program: &Command, matches: &ArgMatches) -> 
         .map_err(|error| (Exit::Failure, error))?;
     warn_if_open(&options);
     let target = named.target.describe();
-    let simulated = if target.simulated { " [SIMULATED]" } else { "" };
-    let serving = format!("serving {} ({}){simulated}", target.name, target.title);
+    let marks = table::marks(marks_of(target));
+    let serving = format!("serving {} ({}){marks}", target.name, target.title);
     let ready = |ready: &ReadyServer| {
         console::print_notice(format_args!("{serving}"));
         announce(ready, announcement);

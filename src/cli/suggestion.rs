@@ -35,7 +35,12 @@ pub fn with_remedy(mut error: clap::Error, typed: &[OsString]) -> clap::Error {
 /// Nothing where the nearest flag of ours is all that there is to say.
 fn of_argument(word: &str, typed: &[OsString], has_similar: bool) -> Option<String> {
     if !word.starts_with('-') {
-        return Some(of_bare_word(word));
+        let is_init = typed.get(1).is_some_and(|command| command == "init");
+        return Some(if is_init {
+            format!("the file is named with `--out {}`", quoted(word, ""))
+        } else {
+            of_bare_word(word)
+        });
     }
     let flag = word.split('=').next().unwrap_or(word);
     if typed.get(1).is_some_and(|first| first.to_string_lossy().starts_with('-')) {

@@ -9,10 +9,11 @@ use crate::metrics::point_records::RecordsError;
 use crate::report::export::{self, ExportRun, GenaiBench};
 use crate::report::html::plot;
 use crate::report::png::{self, PngError};
-use crate::report::table::marks as marks_of;
+use crate::report::prometheus::Origin;
+use crate::report::table::marks as in_words;
 use crate::report::{
-    Experiment, FileNote, PointReport, html, notes, otlp, prometheus, repeats, summary_csv,
-    summary_json,
+    Experiment, FileNote, PointReport, html, marks_of, notes, otlp, prometheus, repeats,
+    summary_csv, summary_json,
 };
 use crate::settings::export::{ExportFormat, PlotFormat};
 use crate::settings::otlp_address::OtlpAddress;
@@ -54,7 +55,12 @@ pub fn note_codes(run: &mut MeasuredRun) -> Result<(), WriteError> {
 /// When the file cannot be written.
 pub fn write_prometheus(run: &MeasuredRun) -> Result<(), WriteError> {
     let shown = as_experiment(run);
-    let text = prometheus::render(&shown.target.name, shown.target.simulated, &shown.points, None);
+    let origin = Origin {
+        target: shown.target.name.clone(),
+        marks: marks_of(&shown.target).collect(),
+        declared: run.manifest.declared.clone(),
+    };
+    let text = prometheus::render(&origin, &shown.points, None);
     write_whole(&run.directory.file(file::PROMETHEUS), text.as_bytes())
 }
 
@@ -118,7 +124,7 @@ pub fn write_plots(run: &MeasuredRun, formats: &[PlotFormat]) -> Result<(), Extr
         return Ok(());
     }
     let shown = as_experiment(run);
-    let marks = marks_of(shown.marks());
+    let marks = in_words(shown.marks());
     for (name, chart) in html::curves::charts(&shown.points) {
         let Some(svg) = plot::file::alone(&chart, marks.trim()) else { continue };
         for format in formats {

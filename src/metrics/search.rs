@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::load::Load;
 use crate::metrics::early_stopping::Decision;
+use crate::metrics::summary::Mark;
 use crate::settings::objective::Objectives;
 use crate::warning::{Code, Note};
 
@@ -421,6 +422,9 @@ pub struct Search {
     pub target: String,
     /// The target is simulated.
     pub simulated: bool,
+    /// Its weights are random.
+    #[serde(default)]
+    pub dummy_weights: bool,
     /// Requests of a probe at most.
     pub requests: u32,
     /// The same of a rate under which latencies rise towards their bound, which is then played again.
@@ -436,6 +440,15 @@ pub struct Search {
     pub probes: Vec<Probe>,
     /// What they come to so far.
     pub outcome: Outcome,
+}
+
+impl Search {
+    /// What every artefact must say of the target.
+    pub fn marks(&self) -> impl Iterator<Item = Mark> + use<> {
+        [(self.simulated, Mark::Simulated), (self.dummy_weights, Mark::DummyWeights)]
+            .into_iter()
+            .filter_map(|(is_so, mark)| is_so.then_some(mark))
+    }
 }
 
 #[cfg(test)]

@@ -93,7 +93,7 @@ pub(in crate::report) fn mark_words(marks: impl IntoIterator<Item = Mark>) -> St
 }
 
 /// What every number of a target must say, before there is any.
-fn marks_of(target: &TargetInfo) -> impl Iterator<Item = Mark> + use<> {
+pub fn marks_of(target: &TargetInfo) -> impl Iterator<Item = Mark> + use<> {
     [
         (target.simulated, Mark::Simulated),
         (target.dummy_weights, Mark::DummyWeights),

@@ -60,6 +60,11 @@ pub struct ParsedRequest {
 }
 
 impl Service {
+    /// Whether its latencies are not those of an engine: a model of one answers, or nothing does.
+    pub fn has_no_engine(&self) -> bool {
+        self.info.simulated || self.info.abilities().replies_at_once
+    }
+
     /// Checks the value of an `authorization` header.
     ///
     /// # Errors

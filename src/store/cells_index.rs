@@ -12,6 +12,7 @@ use crate::metrics::summary::{SCHEMA_VERSION, Verdict};
 use crate::observe::host::Build;
 use crate::settings::cells::Cell;
 use crate::store::manifest::command_line;
+use crate::targets::TargetInfo;
 
 /// `index.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +33,9 @@ pub struct CellsIndex {
     pub target: String,
     /// Latencies come from a cost model.
     pub simulated: bool,
+    /// Weights are random.
+    #[serde(default)]
+    pub dummy_weights: bool,
     /// What went wrong beside cells.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<String>,
@@ -106,7 +110,7 @@ pub struct CellNumbers {
 
 impl CellsIndex {
     /// Before anything is measured.
-    pub fn begin(title: String, target: String, simulated: bool, cells: Vec<CellEntry>) -> Self {
+    pub fn begin(title: String, target: String, info: &TargetInfo, cells: Vec<CellEntry>) -> Self {
         Self {
             schema_version: SCHEMA_VERSION,
             tool: Build::this(),
@@ -115,7 +119,8 @@ impl CellsIndex {
             ended: None,
             title,
             target,
-            simulated,
+            simulated: info.simulated,
+            dummy_weights: info.dummy_weights,
             faults: Vec::new(),
             cells,
         }

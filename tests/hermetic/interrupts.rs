@@ -75,6 +75,35 @@ fn a_second_ctrl_c_ends_at_once_and_leaves_the_manifest_interrupted() {
 }
 
 #[test]
+fn a_run_in_the_background_of_a_script_hears_sigint_all_the_same() {
+    let (server, waiting) = stalling();
+    let out = TempDir::new().expect("a folder");
+    let program = env!("CARGO_BIN_EXE_bareflight");
+    let run = format!(
+        "{program} run --target openai:{} --endpoint completions --model m --scenario 'D(4,8)' --concurrency 1 \
+         --requests 4 --warmup 0 --drain 0s",
+        server.url()
+    );
+    // A shell without a terminal starts it with SIGINT ignored.
+    let mut shell = Command::new("sh")
+        .args(["-c", &format!("{run} & echo $!; wait $!; exit $?")])
+        .current_dir(out.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a shell");
+    let mut said = BufReader::new(shell.stdout.take().expect("piped")).lines();
+    let pid = said.next().expect("a line").expect("text").parse().expect("a process id");
+    waiting.recv_timeout(PATIENCE).expect("a request waits");
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    kill_process(Pid::from_raw(pid).expect("not 0"), Signal::INT).expect("it runs");
+    assert_eq!(shell.wait().expect("it ends").code(), Some(130), "{status}");
+    let manifest: Value =
+        serde_json::from_str(&read(&directory(&out), "manifest.json")).expect("JSON");
+    assert_eq!(manifest["state"], "interrupted");
+}
+
+#[test]
 fn a_terminal_that_closes_ends_a_run_as_ctrl_c_does_however_often_it_is_told() {
     let (server, waiting) = stalling();
     let out = TempDir::new().expect("a folder");

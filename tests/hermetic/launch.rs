@@ -3,104 +3,17 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::launches::{
+    LOAD, PROGRAM, assert_gone, is_gone, is_there, launch_file_of_a_running, output, pid_of, run,
+    script, serving, wait_for,
+};
 use crate::support::left_behind::{directory, read, words};
-use crate::support::serve_process::PATIENCE;
-
-mod other_commands;
-mod several;
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_bareflight");
-const LOAD: [&str; 10] = [
-    "--endpoint",
-    "completions",
-    "--scenario",
-    "D(4,4)",
-    "--concurrency",
-    "2",
-    "--requests",
-    "4",
-    "--warmup",
-    "1",
-];
-
-fn run(out: &TempDir, arguments: &[&str]) -> Command {
-    let mut command = Command::new(PROGRAM);
-    command.arg("run").args(arguments).args(LOAD).current_dir(out.path()).env("CI", "1");
-    command
-}
-
-fn output(out: &TempDir, arguments: &[&str]) -> Output {
-    run(out, arguments).output().expect("the binary runs")
-}
-
-/// A server that is this program, as a command line.
-fn serving(more: &str) -> String {
-    format!(
-        "{PROGRAM} serve --target sim:null --host 127.0.0.1 --port {{port}} --grpc-port 0 {more}"
-    )
-}
-
-/// A shell script as a command line.
-fn script(text: &str) -> String {
-    format!("sh -c '{text}'")
-}
-
-fn launch_file(folder: &Path) -> Value {
-    serde_json::from_str(&read(folder, "launch.json")).expect("JSON")
-}
-
-/// The same as soon as it is there.
-fn launch_file_of_a_running(out: &TempDir) -> (PathBuf, Value) {
-    wait_for("launch.json", || {
-        let folders = fs::read_dir(out.path().join("runs")).ok()?;
-        folders.flatten().find_map(|folder| {
-            let text = fs::read_to_string(folder.path().join("launch.json")).ok()?;
-            Some((folder.path(), serde_json::from_str(&text).ok()?))
-        })
-    })
-}
-
-fn wait_for<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(seen) = look() {
-            return seen;
-        }
-        assert!(began.elapsed() < PATIENCE, "{what} never came");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn pid_of(launch: &Value) -> Pid {
-    let pid = launch["pid"].as_i64().expect("a process id");
-    Pid::from_raw(i32::try_from(pid).expect("small")).expect("not 0")
-}
-
-fn is_there(pid: Pid) -> bool {
-    // A zombie is waiting for its parent alone and runs no more.
-    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
-    stat.is_ok_and(|stat| !stat.rsplit(") ").next().unwrap_or_default().starts_with('Z'))
-}
-
-/// Neither the server's process nor anything of its group.
-fn is_gone(launch: &Value) -> bool {
-    let pid = pid_of(launch);
-    !is_there(pid) && rustix::process::test_kill_process_group(pid).is_err()
-}
-
-fn assert_gone(folder: &Path) -> Value {
-    let launch = launch_file(folder);
-    assert!(is_gone(&launch), "it is still there: {launch}");
-    assert_eq!(launch.get("left_behind"), None, "{launch}");
-    launch
-}
 
 #[test]
 fn a_server_is_started_measured_and_stopped_and_the_run_says_how() {
@@ -182,6 +95,25 @@ fn a_program_that_is_not_there_is_named_before_anything_is_started() {
     let message = words(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{message}");
     assert!(message.contains("`no-such-server`") && message.contains("PATH"), "{message}");
+}
+
+#[test]
+fn a_file_that_cannot_be_run_and_a_port_that_is_taken_are_named_before_anything_is_started() {
+    let out = TempDir::new().expect("a folder");
+    fs::write(out.path().join("server"), "no program").expect("written");
+    let refused = output(&out, &["--launch", "./server --port {port}"]);
+    let message = words(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(3), "{message}");
+    assert!(message.contains("`./server` is there") && message.contains("chmod"), "{message}");
+    let other = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = other.local_addr().expect("bound").port().to_string();
+    let fixed = serving("").replace("{port}", &port);
+    let target = format!("openai:http://127.0.0.1:{port}/v1");
+    let refused = output(&out, &["--launch", &fixed, "--target", &target]);
+    let message = words(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(3), "{message}");
+    assert!(message.contains(&port) && message.contains("write `{port}`"), "{message}");
+    assert!(!message.contains("is ready"), "{message}");
 }
 
 #[test]
@@ -337,44 +269,85 @@ fn a_second_ctrl_c_ends_at_once_and_the_server_all_the_same() {
 }
 
 #[test]
-fn a_plan_shows_the_command_line_and_starts_nothing() {
+fn two_servers_are_measured_in_turn_and_held_against_each_other() {
     let out = TempDir::new().expect("a folder");
-    let output = Command::new(PROGRAM)
-        .args(["plan", "--launch", "vllm", "--launch-model", "org/m", "--world-size", "2"])
-        .args(["--env", "HF_TOKEN=hf-secret"])
-        .current_dir(out.path())
+    let slower = serving("").replace("sim:null", "sim:explicit,base_us=3000");
+    let output = output(
+        &out,
+        &["--launch", "bareflight", "--launch-model", "sim:null", "--launch", &slower],
+    );
+    // A model belongs to a preset.
+    assert_eq!(output.status.code(), Some(2), "{}", words(&output.stderr));
+    let output = run(&out, &["--launch", &serving(""), "--launch", &slower])
+        .args(["--layout", "bench_results"])
         .output()
         .expect("the binary runs");
-    let printed = words(&output.stdout);
-    assert_eq!(output.status.code(), Some(0), "{}", words(&output.stderr));
-    let command = "vllm serve org/m --host 127.0.0.1 --port {port} --tensor-parallel-size 2";
-    assert!(printed.contains(command), "{printed}");
-    assert!(printed.contains("HF_TOKEN=(hidden)") && !printed.contains("hf-secret"), "{printed}");
-    assert!(printed.contains("nothing was run"), "{printed}");
-}
-
-#[test]
-fn a_flag_of_a_launch_without_one_is_refused() {
-    let out = TempDir::new().expect("a folder");
-    for (flag, value) in
-        [("--world-size", "2"), ("--ready-log", "x"), ("--env", "A=1"), ("--launch-model", "m")]
+    let (printed, message) = (words(&output.stdout), words(&output.stderr));
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{message}{printed}");
+    let folder = directory(&out);
+    let mut sides: Vec<PathBuf> = fs::read_dir(&folder)
+        .expect("a folder")
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.join("manifest.json").exists())
+        .collect();
+    sides.sort();
+    assert_eq!(sides.len(), 2, "{sides:?}");
+    for side in &sides {
+        assert_gone(side);
+    }
+    for text in ["concurrency 2", "TTFT mean, ms", "A  bareflight, D(4,4)", "B  bareflight, D(4,4)"]
     {
-        let output = output(&out, &[flag, value, "--target", "null:"]);
-        let message = words(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{flag}: {message}");
-        assert!(message.contains(flag) && message.contains("`--launch`"), "{message}");
+        assert!(printed.contains(text), "{text} in {printed}");
     }
-    assert!(!out.path().join("runs").exists(), "nothing was begun");
+    assert!(read(&folder, "benchmark_comparison.svg").starts_with("<svg"));
+    assert!(read(&folder, "benchmark_comparison.html").contains("TTFT, mean"));
+    let results = folder.join("bench_results");
+    assert!(read(&results, "benchmark_summary.txt").contains("BENCHMARK SUMMARY"));
+    for own in ["bareflight", "bareflight_2"] {
+        let text = read(&results.join(own), "concurrency_2.json");
+        let json: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(json["max_concurrency"], 2, "{own}");
+        assert_eq!(json["completed"], 4, "{own}");
+        let model = json["model_id"].as_str().expect("a name");
+        assert!(!model.is_empty() && !model.contains("http"), "{model}");
+    }
+}
+
+/// Signals that a process ignores and blocks, as its own `/proc/self/status` says.
+fn signals_in(log: &str) -> [u64; 2] {
+    ["SigIgn:", "SigBlk:"].map(|name| {
+        let mask = log.lines().find_map(|line| line.strip_prefix(name)).expect("it told them");
+        let mask = u64::from_str_radix(mask.trim(), 16).expect("a mask");
+        // What is above belongs to the C library.
+        mask & ((1 << 31) - 1)
+    })
 }
 
 #[test]
-fn a_server_that_nobody_would_ask_is_not_started() {
+fn a_server_begins_with_the_signals_of_a_program_at_a_terminal() {
     let out = TempDir::new().expect("a folder");
-    for target in ["sim:null", "openai:http://127.0.0.1:8000/v1"] {
-        let output = output(&out, &["--launch", &serving(""), "--target", target]);
-        let message = words(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{message}");
-        assert!(message.contains(target) && message.contains("{port}"), "{message}");
-    }
-    assert!(!out.path().join("runs").exists(), "nothing was begun");
+    let command = script(&format!("grep Sig /proc/self/status; exec {}", serving("")));
+    // As a script starts what it puts into the background, and as one does that blocks signals.
+    let output = Command::new("env")
+        .args([
+            "--ignore-signal=INT,QUIT,TERM,CHLD,HUP",
+            "--block-signal=TERM,USR1",
+            PROGRAM,
+            "run",
+        ])
+        .args(["--launch", &command])
+        .args(LOAD)
+        .current_dir(out.path())
+        .output()
+        .expect("`env` of coreutils is there");
+    let message = words(&output.stderr);
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{message}");
+    let folder = directory(&out);
+    assert_eq!(signals_in(&read(&folder, "server.log")), [0, 0]);
+    let launch = assert_gone(&folder);
+    assert_eq!(
+        (&launch["stopped_by"], &launch["ended"]),
+        (&"SIGINT".into(), &"exit code 0".into())
+    );
 }

@@ -36,6 +36,7 @@ mod interrupts;
 mod ipv6;
 mod ladder;
 mod launch;
+mod launch_commands;
 mod mixtures;
 mod nvtx;
 mod odd_answers;

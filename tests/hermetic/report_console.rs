@@ -99,6 +99,7 @@ fn every_heading_says_what_a_reader_must_not_overlook() {
     let text = table::render(&experiment(&[run]));
     assert_eq!(text.matches("[INCOMPLETE, DUMMY WEIGHTS]").count(), 2, "{text}");
     place(&text, "INCOMPLETE: the run did not end as planned");
+    place(&text, "headline  none: no valid point is complete");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 pub mod contract;
 pub mod fault_server;
+pub mod launches;
 pub mod left_behind;
 pub mod made_up;
 #[cfg(feature = "upload")]

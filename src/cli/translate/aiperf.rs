@@ -3,8 +3,8 @@
 use super::asked;
 use super::draft::{Draft, FileKind, Service};
 use super::genai_perf::{
-    concurrency, endpoint, endpoint_type, input_mean, input_stddev, model, output_mean,
-    output_stddev, rate, streaming, tokenizer, url,
+    batch_size, concurrency, endpoint, endpoint_type, input_mean, input_stddev, model, output_mean,
+    output_stddev, rate, streaming, tokenizer, url, usual_lengths,
 };
 use super::reader::Means::{ItsOwn, ItsOwnSwitch, Nothing, Put, Same, Switch, Value};
 use super::reader::{Dialect, flag};
@@ -53,8 +53,8 @@ pub const DIALECT: Dialect = Dialect {
         flag(&["--random-seed"], Same("--seed")),
         flag(&["--tokenizer"], Put(tokenizer)),
         flag(&["--extra-inputs"], Value(Draft::add_extra)),
-        flag(&["-H", "--header"], Same("--header")),
-        flag(&["--api-key"], Put(api_key)),
+        flag(&["-H", "--header"], Put(asked::header)),
+        flag(&["--api-key"], Put(asked::api_key)),
         flag(&["--goodput"], Value(asked::goodput)),
         flag(&["--input-file"], Put(asked::genai_perf_file)),
         flag(&["--custom-dataset-type"], Put(dataset_type)),
@@ -72,13 +72,14 @@ pub const DIALECT: Dialect = Dialect {
             ],
             Nothing("conversations come from a file: `--workload conversation:FILE --sessions N`"),
         ),
+        flag(&["-b", "--batch-size", "--batch-size-text", "--prompt-batch-size"], Put(batch_size)),
         flag(&["--artifact-dir", "--output-artifact-dir"], Same("--out")),
+        flag(&["--profile-export-file", "--profile-export-prefix"], Put(export)),
         flag(
             &[
                 "--ui",
                 "--ui-type",
                 "--export-level",
-                "--profile-export-prefix",
                 "--log-level",
                 "--workers-max",
                 "--max-workers",
@@ -103,6 +104,7 @@ pub const DIALECT: Dialect = Dialect {
             ItsOwnSwitch,
         ),
     ],
+    finish: usual_lengths,
 };
 
 /// The shape of the file.
@@ -127,6 +129,11 @@ pub fn seconds(draft: &mut Draft, value: &str) {
     draft.add("--duration", format!("{value}s"));
 }
 
+/// It writes its files anyway, under other names.
+fn export(draft: &mut Draft, _name: &str) {
+    draft.add("--export", "aiperf");
+}
+
 fn grace(draft: &mut Draft, value: &str) {
     draft.add("--drain", format!("{value}s"));
 }
@@ -137,10 +144,4 @@ fn timeout(draft: &mut Draft, value: &str) {
 
 fn ramp(draft: &mut Draft, value: &str) {
     draft.add("--ramp", format!("{value}s"));
-}
-
-/// A key on a command line can be read by every user of the machine.
-pub fn api_key(draft: &mut Draft, _value: &str) {
-    draft.add("--api-key-env", "API_KEY");
-    draft.leave_out("the API key itself", "put it into the environment: `export API_KEY=…`");
 }

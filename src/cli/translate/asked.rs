@@ -2,6 +2,24 @@
 
 use super::draft::{Draft, FileKind};
 
+/// A key on a command line can be read by every user of the machine.
+pub fn api_key(draft: &mut Draft, _value: &str) {
+    draft.add("--api-key-env", "API_KEY");
+    draft.leave_out("the API key itself", "put it into the environment: `export API_KEY=…`");
+}
+
+/// `NAME: VALUE` or `NAME:VALUE`.
+pub fn header(draft: &mut Draft, value: &str) {
+    match value.split_once(':') {
+        Some((name, key))
+            if name.eq_ignore_ascii_case("authorization") && key.trim().starts_with("Bearer ") =>
+        {
+            api_key(draft, key);
+        }
+        _ => draft.add_another("--header", value),
+    }
+}
+
 /// A file of prompts.
 pub fn path(draft: &mut Draft, value: &str) {
     draft.file = Some(value.to_owned());

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::lengths::{self, Length};
 use crate::console::shell_word::quoted;
 
 /// perf_analyzer's own, where only a percentage is given.
@@ -31,15 +32,6 @@ pub enum FileKind {
     NoFile,
 }
 
-/// Mean and standard deviation of a length in tokens.
-#[derive(Debug, Clone, Default)]
-pub struct Length {
-    /// As it was typed.
-    pub mean: Option<String>,
-    /// As it was typed.
-    pub stddev: Option<String>,
-}
-
 /// The command so far.
 #[derive(Debug)]
 pub struct Draft {
@@ -49,7 +41,7 @@ pub struct Draft {
     pub url: Option<String>,
     /// Host and port where they were given apart.
     pub host: Option<String>,
-    /// The same.
+    /// The same; of some programs their own.
     pub port: Option<String>,
     /// Name of the model.
     pub model: Option<String>,
@@ -79,6 +71,12 @@ pub struct Draft {
     pub rates: Vec<String>,
     /// Most requests in flight of an open loop.
     pub cap: Option<String>,
+    /// All requests go at once where neither loop is asked for.
+    pub at_once: bool,
+    /// How far prompts and outputs vary about their lengths, as shares of these.
+    pub ratios: Option<(f64, f64)>,
+    /// What the numbers of a load mean, in programs that say it apart.
+    pub profile: Option<String>,
     /// Whether tokens come as they are made.
     pub streaming: bool,
     /// Members of every request.
@@ -111,6 +109,9 @@ impl Draft {
             concurrencies: Vec::new(),
             rates: Vec::new(),
             cap: None,
+            at_once: false,
+            ratios: None,
+            profile: None,
             streaming,
             extra: serde_json::Map::new(),
             flags: Vec::new(),
@@ -124,9 +125,22 @@ impl Draft {
         self.flags.push((flag, value.into()));
     }
 
+    /// Adds a flag of ours that may stand several times.
+    pub fn add_another(&mut self, flag: &'static str, value: impl Into<String>) {
+        self.flags.push((flag, value.into()));
+    }
+
+    /// Whether a flag of ours was added.
+    pub fn has(&self, flag: &str) -> bool {
+        self.flags.iter().any(|(name, _)| *name == flag)
+    }
+
     /// Notes what has no counterpart, and what to do about it.
     pub fn leave_out(&mut self, what: &str, remedy: &str) {
-        self.left_out.push((what.to_owned(), remedy.to_owned()));
+        let note = (what.to_owned(), remedy.to_owned());
+        if !self.left_out.contains(&note) {
+            self.left_out.push(note);
+        }
     }
 
     /// `NAME:VALUE`, `NAME=VALUE` or a JSON object, for every request.
@@ -180,6 +194,8 @@ impl Draft {
     /// When a number that is needed makes no sense.
     pub fn render(mut self) -> Result<String, String> {
         self.settle_workers();
+        self.settle_prompts();
+        let scenarios = lengths::scenarios(&mut self)?;
         let mut words = vec!["bareflight".to_owned(), "run".to_owned()];
         let mut put = |flag: &str, value: &str| {
             words.push(flag.to_owned());
@@ -194,7 +210,6 @@ impl Draft {
         if let Some(endpoint) = self.endpoint.as_ref().filter(|_| self.service == Service::OpenAi) {
             put("--endpoint", endpoint);
         }
-        let scenarios = self.all_scenarios()?;
         match self.workload(&scenarios) {
             Some(file) => {
                 put("--workload", &file);
@@ -210,6 +225,8 @@ impl Draft {
         if self.rates.is_empty() {
             if !self.concurrencies.is_empty() {
                 put("--concurrency", &self.concurrencies.join(","));
+            } else if self.at_once {
+                put("--batch", "");
             }
         } else {
             put("--rate", &self.rates.join(","));
@@ -221,8 +238,7 @@ impl Draft {
         for (flag, value) in &self.flags {
             put(flag, value);
         }
-        let has = |flag: &str| self.flags.iter().any(|(name, _)| *name == flag);
-        if has("--stability-percentage") && !has("--measurement-interval") {
+        if self.has("--stability-percentage") && !self.has("--measurement-interval") {
             put("--measurement-interval", DEFAULT_INTERVAL);
         }
         if let Some(folder) = self.model_folder.as_ref().filter(|_| self.service == Service::TrtLlm)
@@ -244,6 +260,33 @@ impl Draft {
             let _infallible = writeln!(text, "# left out: {what}: {remedy}");
         }
         Ok(text)
+    }
+
+    /// Prompts of exact lengths are drawn with the model's tokenizer, where a server takes text; columns are those of a file.
+    fn settle_prompts(&mut self) {
+        if self.file.is_some() {
+            return;
+        }
+        for column in ["--prompt-column", "--image-column"] {
+            if let Some(place) = self.flags.iter().position(|(name, _)| *name == column) {
+                let (_, value) = self.flags.remove(place);
+                self.leave_out(&format!("{column} {value}"), "there is no file");
+            }
+        }
+        let takes_text = match self.service {
+            Service::OpenAi => self.endpoint.as_deref() != Some("completions"),
+            Service::Triton => self.model.as_deref() != Some("tensorrt_llm"),
+            Service::TrtLlm | Service::TrtLlmTorch => false,
+        };
+        if takes_text && self.service == Service::Triton {
+            self.add("--prompts", "text");
+        }
+        if takes_text && !self.has("--tokenizer") {
+            self.leave_out(
+                "the tokenizer of the model",
+                "nothing is downloaded here: name a folder with its `tokenizer.json` (`--tokenizer FOLDER`)",
+            );
+        }
     }
 
     /// Workers send one scenario, and each needs a request in flight; where that is not so, one process sends all.
@@ -307,34 +350,15 @@ impl Draft {
         }
     }
 
+    /// Host and port as they were given apart.
+    pub fn address(&self) -> String {
+        let host = self.host.as_deref().unwrap_or("localhost");
+        let address = format!("{host}:{}", self.port.as_deref().unwrap_or("8000"));
+        address.trim_start_matches("http://").to_owned()
+    }
+
     fn openai_url(&self) -> String {
-        let apart = || {
-            let host = self.host.as_deref().unwrap_or("localhost");
-            format!("{host}:{}", self.port.as_deref().unwrap_or("8000"))
-        };
-        let url = self.url.clone().unwrap_or_else(apart);
+        let url = self.url.clone().unwrap_or_else(|| self.address());
         if url.contains("://") { url } else { format!("http://{url}") }
     }
-
-    /// `D` where lengths do not vary, else `N`.
-    fn all_scenarios(&self) -> Result<Vec<String>, String> {
-        if !self.scenarios.is_empty() {
-            return Ok(self.scenarios.clone());
-        }
-        let (Some(input), Some(output)) = (&self.input.mean, &self.output.mean) else {
-            return Ok(Vec::new());
-        };
-        let spread = |length: &Length| number(length.stddev.as_deref().unwrap_or("0"));
-        let (in_spread, out_spread) = (spread(&self.input)?, spread(&self.output)?);
-        let (input, output) = (number(input)?, number(output)?);
-        Ok(vec![if in_spread == 0.0 && out_spread == 0.0 {
-            format!("D({input},{output})")
-        } else {
-            format!("N({input},{in_spread})/({output},{out_spread})")
-        }])
-    }
-}
-
-fn number(text: &str) -> Result<f64, String> {
-    text.parse().map_err(|_| format!("`{text}` is no number"))
 }

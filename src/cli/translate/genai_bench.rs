@@ -3,12 +3,11 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use super::aiperf::api_key;
 use super::asked;
 use super::draft::{Draft, FileKind, Service};
-use super::genai_perf::{concurrency, model, tokenizer, url};
+use super::genai_perf::{batch_size, concurrency, model, rate, tokenizer, url};
 use super::reader::Means::{ItsOwn, Nothing, NothingOfSwitch, Put, Same, Value};
-use super::reader::{Dialect, flag};
+use super::reader::{Dialect, flag, nothing_more};
 
 pub const DIALECT: Dialect = Dialect {
     programs: &[&["genai-bench", "benchmark"]],
@@ -17,14 +16,16 @@ pub const DIALECT: Dialect = Dialect {
     flags: &[
         flag(&["--api-backend"], Put(backend)),
         flag(&["--api-base"], Put(url)),
-        flag(&["--api-key", "--model-api-key"], Put(api_key)),
+        flag(&["--api-key", "--model-api-key"], Put(asked::api_key)),
         flag(&["--api-model-name"], Put(model)),
         flag(&["--model"], ItsOwn),
         flag(&["--model-tokenizer"], Put(tokenizer)),
         flag(&["--task"], Value(task)),
         flag(&["--traffic-scenario"], Put(scenario)),
         flag(&["--num-concurrency"], Put(concurrency)),
-        flag(&["--iteration-type"], ItsOwn),
+        flag(&["--iteration-type", "--execution-engine", "--config-file"], ItsOwn),
+        flag(&["--qps-level"], Put(rate)),
+        flag(&["--distribution"], Put(distribution)),
         flag(&["--batch-size"], Put(batch_size)),
         flag(&["--max-time-per-run"], Put(minutes)),
         flag(&["--max-requests-per-run"], Same("--requests")),
@@ -62,6 +63,7 @@ pub const DIALECT: Dialect = Dialect {
             ),
         ),
     ],
+    finish: nothing_more,
 };
 
 fn backend(draft: &mut Draft, value: &str) {
@@ -92,8 +94,16 @@ fn scenario(draft: &mut Draft, value: &str) {
     }
 }
 
-fn batch_size(draft: &mut Draft, value: &str) {
-    draft.batch_sizes.push(value.to_owned());
+/// How requests of an open loop are spaced.
+fn distribution(draft: &mut Draft, value: &str) {
+    match value {
+        "exponential" => draft.add("--arrivals", "poisson"),
+        "constant" => draft.add("--arrivals", "constant"),
+        _ => draft.leave_out(
+            &format!("--distribution {value}"),
+            "`--arrivals gamma --burstiness 3` varies as much",
+        ),
+    }
 }
 
 /// A file, whose name says its shape.

@@ -37,9 +37,10 @@ pub const DIALECT: Dialect = Dialect {
         ),
         flag(&["--input-file", "-f"], Put(asked::genai_perf_file)),
         flag(&["--extra-inputs"], Value(Draft::add_extra)),
-        flag(&["--header", "-H"], Same("--header")),
+        flag(&["--header", "-H"], Put(asked::header)),
         flag(&["--goodput"], Value(asked::goodput)),
         flag(&["--streaming"], Switch(streaming)),
+        flag(&["--batch-size-text", "--batch-size", "-b"], Put(batch_size)),
         flag(&["--artifact-dir"], Same("--out")),
         flag(&["--profile-export-file"], Put(asked::genai_perf_export)),
         flag(&["--server-metrics-url", "--server-metrics-urls"], Same("--server-metrics")),
@@ -48,7 +49,19 @@ pub const DIALECT: Dialect = Dialect {
         flag(&["--num-prefix-prompts"], Same("--prefix-groups")),
         flag(&["--prefix-prompt-length"], Same("--prefix-tokens")),
     ],
+    finish: usual_lengths,
 };
+
+/// Prompts of 550 tokens, and outputs that end by themselves.
+///
+/// # Errors
+/// Never.
+pub fn usual_lengths(draft: &mut Draft) -> Result<(), String> {
+    if draft.file.is_none() && draft.service != Service::TrtLlm {
+        draft.input.mean.get_or_insert_with(|| "550".into());
+    }
+    Ok(())
+}
 
 /// Name of the model.
 pub fn model(draft: &mut Draft, value: &str) {
@@ -85,8 +98,9 @@ pub fn endpoint_type(draft: &mut Draft, value: &str) -> Result<(), String> {
 
 /// The path of an endpoint.
 pub fn endpoint(draft: &mut Draft, value: &str) -> Result<(), String> {
-    let last = value.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-    endpoint_type(draft, last)
+    let path = value.trim_end_matches('/');
+    let last = path.rsplit('/').next().unwrap_or_default();
+    endpoint_type(draft, if path.ends_with("chat/completions") { "chat" } else { last })
 }
 
 /// One or several, separated by commas.
@@ -97,6 +111,11 @@ pub fn concurrency(draft: &mut Draft, value: &str) {
 /// Requests per second.
 pub fn rate(draft: &mut Draft, value: &str) {
     draft.rates.push(value.to_owned());
+}
+
+/// Texts in one request.
+pub fn batch_size(draft: &mut Draft, value: &str) {
+    draft.batch_sizes.push(value.to_owned());
 }
 
 /// In milliseconds.

@@ -5,9 +5,12 @@ mod asked;
 mod draft;
 mod genai_bench;
 mod genai_perf;
+mod guidellm;
+mod lengths;
 mod pasted;
 mod perf_analyzer;
 mod reader;
+mod sglang_bench;
 mod trtllm_bench;
 mod vllm_bench;
 
@@ -23,7 +26,7 @@ use reader::{Dialect, read};
 /// What is to be translated.
 #[derive(Debug, Args)]
 pub struct TranslateArgs {
-    /// The other command, behind `--` or in quotation marks: of genai-perf, aiperf, genai-bench, vllm bench serve, trtllm-bench or perf_analyzer
+    /// The other command, behind `--` or in quotation marks: of genai-perf, aiperf, genai-bench, vllm bench serve, SGLang's bench_serving, guidellm, trtllm-bench or perf_analyzer
     #[arg(
         required = true,
         trailing_var_arg = true,
@@ -34,11 +37,13 @@ pub struct TranslateArgs {
 }
 
 /// Every command that is understood.
-const DIALECTS: [&Dialect; 6] = [
+const DIALECTS: [&Dialect; 8] = [
     &aiperf::DIALECT,
     &genai_bench::DIALECT,
     &genai_perf::DIALECT,
+    &guidellm::DIALECT,
     &perf_analyzer::DIALECT,
+    &sglang_bench::DIALECT,
     &trtllm_bench::DIALECT,
     &vllm_bench::DIALECT,
 ];
@@ -69,6 +74,7 @@ pub fn translate(words: &[String]) -> Result<String, String> {
     let dialect = pasted.dialect;
     let mut draft = Draft::new(dialect.service, dialect.streams);
     read(dialect, &pasted.flags, &mut draft)?;
+    (dialect.finish)(&mut draft)?;
     pasted.leave_out_the_rest(&mut draft);
     draft.render()
 }

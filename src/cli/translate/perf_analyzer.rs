@@ -4,7 +4,7 @@ use super::asked;
 use super::draft::{Draft, Service};
 use super::genai_perf::{interval, model, streaming, url};
 use super::reader::Means::{Always, ItsOwn, ItsOwnSwitch, Nothing, Put, Same, Switch, Value};
-use super::reader::{Dialect, flag};
+use super::reader::{Dialect, flag, nothing_more};
 
 pub const DIALECT: Dialect = Dialect {
     programs: &[&["perf_analyzer"], &["perf_client"]],
@@ -45,9 +45,10 @@ pub const DIALECT: Dialect = Dialect {
             &["-v", "--verbose", "--verbose-csv", "--collect-metrics", "--no-verbose"],
             ItsOwnSwitch,
         ),
-        flag(&["-H"], Same("--header")),
+        flag(&["-H"], Put(asked::header)),
         flag(&["-b"], Nothing("a request has one prompt")),
     ],
+    finish: nothing_more,
 };
 
 fn protocol(draft: &mut Draft, value: &str) {

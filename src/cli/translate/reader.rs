@@ -1,6 +1,7 @@
 //! Flags of another benchmark: a table of what each means, and their reader.
 
 use super::draft::{Draft, Service};
+use super::perf_analyzer;
 
 /// The command line of one benchmark.
 pub struct Dialect {
@@ -12,6 +13,8 @@ pub struct Dialect {
     pub streams: bool,
     /// Its flags.
     pub flags: &'static [Flag],
+    /// Adds what it does by itself where its flags do not say it.
+    pub finish: fn(&mut Draft) -> Result<(), String>,
 }
 
 impl Dialect {
@@ -60,6 +63,14 @@ impl Means {
     }
 }
 
+/// Of a program whose flags say everything that matters here.
+///
+/// # Errors
+/// Never.
+pub const fn nothing_more(_: &mut Draft) -> Result<(), String> {
+    Ok(())
+}
+
 /// A flag for a table.
 pub const fn flag(names: &'static [&'static str], means: Means) -> Flag {
     Flag { names, means }
@@ -73,13 +84,9 @@ pub fn read(dialect: &Dialect, words: &[String], draft: &mut Draft) -> Result<()
     let mut words = words.iter().peekable();
     while let Some(word) = words.next() {
         if word == "--" {
-            // What GenAI-Perf hands on to perf_analyzer.
-            let rest: Vec<&str> = words.by_ref().map(String::as_str).collect();
-            draft.leave_out(
-                &format!("-- {}", rest.join(" ")),
-                "it is for a program behind this one",
-            );
-            return Ok(());
+            // What GenAI-Perf hands on.
+            let rest: Vec<String> = words.cloned().collect();
+            return read(&perf_analyzer::DIALECT, &rest, draft);
         }
         let (name, inline) = match word.split_once('=') {
             Some((name, value)) if name.starts_with("--") => (name, Some(value)),

@@ -27,7 +27,7 @@ fn genai_perf_against_triton() {
     assert_eq!(
         ours,
         "bareflight run --target triton:localhost:8001/ensemble --scenario 'D(200,100)' --concurrency 1 --num-prompts 100 --seed 123 \
-         --tokenizer /models/llama --measurement-interval 4000ms --export genai-perf"
+         --tokenizer /models/llama --measurement-interval 4000ms --export genai-perf --prompts text"
     );
     assert!(left_out(&comments, "--backend tensorrtllm"));
     assert_eq!(comments.len(), 1, "{comments:?}");
@@ -36,12 +36,12 @@ fn genai_perf_against_triton() {
 #[test]
 fn aiperf_against_a_chat_server_streams_only_if_told() {
     let whole = "aiperf profile --model m --url http://h:8000 --endpoint-type chat --isl 550 --isl-stddev 50 --osl 256 \
-                 --concurrency 1,4,16 --request-count 64 --extra-inputs ignore_eos:true --ui none";
+                 --concurrency 1,4,16 --request-count 64 --extra-inputs ignore_eos:true --ui none --tokenizer /t";
     let (ours, comments) = translated(whole);
     assert_eq!(
         ours,
         "bareflight run --target openai:http://h:8000 --model m --endpoint chat --scenario 'N(550,50)/(256,0)' \
-         --concurrency 1,4,16 --requests 64 --no-streaming"
+         --concurrency 1,4,16 --requests 64 --tokenizer /t --no-streaming"
     );
     assert!(comments.is_empty(), "{comments:?}");
     let (streaming, _) = translated(&format!("{whole} --streaming"));
@@ -70,11 +70,11 @@ fn genai_bench_with_repeated_flags() {
 fn workers_of_genai_bench_are_ours_where_each_can_have_a_request() {
     let command = |more: &str| {
         translated(&format!(
-            "genai-bench benchmark --api-base http://h:1 --api-model-name m --task text-to-text --master-port 5557 {more}"
+            "genai-bench benchmark --api-base http://h:1 --api-model-name m --task text-to-text --master-port 5557 --model-tokenizer /t {more}"
         ))
     };
     let (ours, comments) = command("--traffic-scenario D(8,8) --num-concurrency 8 --num-workers 4");
-    assert!(ours.contains("--concurrency 8 --workers 4"), "{ours}");
+    assert!(ours.contains("--concurrency 8 --tokenizer /t --workers 4"), "{ours}");
     assert!(comments.is_empty(), "{comments:?}");
     for (more, why) in [
         ("--traffic-scenario D(8,8) --num-concurrency 1 --num-workers 4", "a request in flight"),
@@ -137,7 +137,7 @@ fn trtllm_bench_becomes_an_engine_in_this_process() {
 #[test]
 fn a_file_of_prompts_is_a_workload_and_its_shape_is_named() {
     for (command, workload) in [
-        ("aiperf profile -m m --input-file p.jsonl", "genai-perf:p.jsonl"),
+        ("aiperf profile -m m --input-file p.jsonl --osl 9", "genai-perf:p.jsonl"),
         (
             "aiperf profile -m m --input-file t.jsonl --custom-dataset-type mooncake_trace",
             "mooncake:t.jsonl --replay",
@@ -153,7 +153,9 @@ fn a_file_of_prompts_is_a_workload_and_its_shape_is_named() {
     ] {
         let (ours, comments) = translated(command);
         assert!(ours.contains(&format!("--workload {workload}")), "{ours}");
-        assert!(!ours.contains("--scenario") && comments.is_empty(), "{ours} {comments:?}");
+        let lengths = "outputs that end by themselves";
+        assert_eq!(left_out(&comments, lengths), workload.starts_with("csv:"), "{comments:?}");
+        assert!(!ours.contains("--scenario") && comments.len() < 2, "{ours} {comments:?}");
     }
     let (drawn, comments) = translated(
         "genai-bench benchmark --traffic-scenario D(100,100) --dataset-path p.csv --batch-size 1 --batch-size 8",
@@ -176,14 +178,15 @@ fn goodput_and_stability_are_bounds_and_windows_of_ours() {
 #[test]
 fn perf_analyzer_s_ranges_become_lists() {
     let (ours, _) = translated(
-        "perf_analyzer -m m -u h:8001 -i grpc --streaming --async --concurrency-range 2:8:3",
+        "perf_analyzer -m tensorrt_llm -u h:8001 -i grpc --streaming --async --concurrency-range 2:8:3",
     );
-    assert_eq!(ours, "bareflight run --target triton:h:8001/m --concurrency 2,5,8");
+    assert_eq!(ours, "bareflight run --target triton:h:8001/tensorrt_llm --concurrency 2,5,8");
 }
 
 #[test]
 fn what_is_not_known_is_left_out_by_its_name_with_its_values() {
-    let (_, comments) = translated("aiperf profile -m m --brand-new 1 2 --streaming");
+    let (_, comments) =
+        translated("aiperf profile -m m --brand-new 1 2 --osl 8 --streaming --tokenizer /t");
     assert_eq!(comments, ["# left out: --brand-new 1 2: it is not known here"]);
 }
 
@@ -207,6 +210,129 @@ fn the_prefixes_of_vllm_s_prefix_repetition_are_groups() {
         assert!(ours.contains(part), "{part}: {ours}");
     }
     assert!(comments.is_empty(), "{comments:?}");
+}
+
+#[test]
+fn what_a_server_of_text_needs_is_named_where_no_tokenizer_is() {
+    for (command, needs) in [
+        ("aiperf profile -m m --endpoint-type chat --osl 8 --streaming", true),
+        ("aiperf profile -m m --endpoint-type completions --osl 8 --streaming", false),
+        ("aiperf profile -m m --endpoint-type chat --endpoint /v1/chat/completions --osl 8", true),
+        ("genai-perf profile -m ensemble --osl 8", true),
+        ("genai-perf profile -m tensorrt_llm --osl 8", false),
+    ] {
+        let (_, comments) = translated(command);
+        assert_eq!(left_out(&comments, "the tokenizer of the model"), needs, "{command}");
+    }
+    let (text, comments) = translated(
+        "guidellm benchmark --target http://h:1 --data org/set --data-column-mapper text_column=q --profile synchronous",
+    );
+    assert!(!text.contains("--prompt-column"), "{text}");
+    assert!(left_out(&comments, "--prompt-column q"), "{comments:?}");
+}
+
+#[test]
+fn lengths_that_are_not_said_are_the_other_program_s_own() {
+    for (command, ours) in [
+        ("aiperf profile -m m --isl 100 --osl 20 --streaming", "'D(100,20)'"),
+        ("aiperf profile -m m --osl 20 --streaming", "'D(550,20)'"),
+        ("aiperf profile -m m --endpoint-type embeddings --isl 64 --streaming", "'E(64)'"),
+        ("vllm bench serve --model m", "'D(1024,128)' --batch --requests 1000"),
+        ("python3 -m sglang.bench_serving --dataset-name random", "'U(1,1024)/(1,1024)' --batch"),
+    ] {
+        let (text, _) = translated(command);
+        assert!(text.contains(&format!("--scenario {ours}")), "{text}");
+    }
+    let (text, comments) = translated("aiperf profile -m m --isl 100 --streaming");
+    assert!(text.contains("'D(100,64)'"), "{text}");
+    assert!(left_out(&comments, "outputs that end by themselves"), "{comments:?}");
+}
+
+#[test]
+fn ratios_of_random_lengths_are_the_bounds_that_each_program_makes_of_them() {
+    let lengths =
+        "--dataset-name random --random-input-len 100 --random-output-len 10 --max-concurrency 2";
+    for (program, ratio, ours) in [
+        ("vllm bench serve --model m", "0.5", "'U(50,150)/(5,15)'"),
+        ("vllm bench serve --model m", "{\"input\":0.5,\"output\":0}", "'U(50,150)/(10,10)'"),
+        ("vllm bench serve --model m", "0", "'D(100,10)'"),
+        // Below version 0.9 it is that of the shortest to the longest.
+        ("python3 benchmark_serving.py --model m", "1.0", "'D(100,10)'"),
+        ("python3 -m sglang.bench_serving", "0.5", "'U(50,100)/(5,10)'"),
+        ("python3 -m sglang.bench_serving", "1", "'D(100,10)'"),
+    ] {
+        let (text, _) = translated(&format!("{program} {lengths} --random-range-ratio {ratio}"));
+        assert!(text.contains(&format!("--scenario {ours}")), "{ratio}: {text}");
+    }
+}
+
+#[test]
+fn sglang_s_prefixes_ports_and_endpoints() {
+    let (ours, comments) = translated(
+        "python3 -m sglang.bench_serving --backend vllm-chat --model m --dataset-name generated-shared-prefix \
+         --gsp-num-groups 6 --gsp-system-prompt-len 200 --gsp-question-len 12 --gsp-output-len 8 --num-prompts 24 \
+         --max-concurrency 4 --disable-ignore-eos --disable-stream --tokenizer /t",
+    );
+    assert_eq!(
+        ours,
+        "bareflight run --target openai:http://localhost:8000 --model m --endpoint chat --scenario 'D(212,8)' --concurrency 4 \
+         --prefix-groups 6 --prefix-tokens 200 --requests 24 --stop-at-eos --tokenizer /t --no-streaming"
+    );
+    assert!(comments.is_empty(), "{comments:?}");
+    let (own, comments) = translated("python3 -m sglang.bench_serving --dataset-name random");
+    assert!(own.contains("openai:http://localhost:30000 --endpoint completions"), "{own}");
+    assert!(left_out(&comments, "SGLang's own `/generate`"), "{comments:?}");
+    let (triton, _) =
+        translated("python3 -m sglang.bench_serving --backend trt --dataset-name random");
+    assert!(triton.contains("--target triton:http://localhost:30000/ensemble"), "{triton}");
+}
+
+#[test]
+fn guidellm_of_both_generations() {
+    let (old, comments) = translated(
+        "guidellm benchmark --target http://h:1 --rate-type concurrent --rate 1,4 --max-requests 20 --model m \
+         --data prompt_tokens=64,output_tokens=8,output_tokens_stdev=2 --random-seed 42 --output-dir out --processor /t",
+    );
+    assert_eq!(
+        old,
+        "bareflight run --target openai:http://h:1 --model m --endpoint chat --scenario 'N(64,0)/(8,2)' --concurrency 1,4 \
+         --requests 20 --seed 42 --out out --tokenizer /t"
+    );
+    assert!(comments.is_empty(), "{comments:?}");
+    let (new, comments) = translated(
+        "guidellm run --backend kind=openai_http,target=http://h:1,model=m --profile {\"kind\":\"constant\",\"rate\":[5,10]} \
+         --constraint kind=max_duration,seconds=30 --seed kind=static,value=7 \
+         --data kind=synthetic_text,prompt_tokens=64,output_tokens=8,prompt_tokens_min=32,prompt_tokens_max=96 --tokenizer kind=huggingface_auto,model=/t",
+    );
+    assert_eq!(
+        new,
+        "bareflight run --target openai:http://h:1 --model m --endpoint chat --scenario 'U(32,96)/(8,8)' --rate 5,10 \
+         --duration 30s --seed 7 --tokenizer /t --arrivals constant"
+    );
+    assert!(comments.is_empty(), "{comments:?}");
+    let (sweep, comments) = translated(
+        "guidellm benchmark --target http://h:1 --data org/set --brand 3 --max-seconds 9",
+    );
+    assert!(!sweep.contains("--rate") && sweep.contains("--duration 9s"), "{sweep}");
+    for what in ["the profile sweep", "the prompts of org/set", "--brand 3"] {
+        assert!(left_out(&comments, what), "{what}: {comments:?}");
+    }
+}
+
+#[test]
+fn headers_are_kept_all_and_a_key_among_them_is_not_printed() {
+    let text = translate(&[
+        "genai-perf profile -m m --endpoint-type chat --osl 8 --streaming -H 'X-A: 1' -- --max-threads=2 -H 'X-B: 2' \
+         -H 'Authorization: Bearer secret' -v"
+            .to_owned(),
+    ])
+    .expect("a command");
+    for part in
+        ["--header 'X-A: 1'", "--header 'X-B: 2'", "--api-key-env API_KEY", "--client-threads 2"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("secret"), "{text}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::asked;
 use super::draft::{Draft, FileKind, Service};
 use super::genai_perf::{concurrency, model, streaming};
 use super::reader::Means::{ItsOwn, ItsOwnSwitch, Nothing, Put, Same, Switch};
-use super::reader::{Dialect, flag};
+use super::reader::{Dialect, flag, nothing_more};
 
 pub const DIALECT: Dialect = Dialect {
     programs: &[&["trtllm-bench"]],
@@ -39,6 +39,7 @@ pub const DIALECT: Dialect = Dialect {
         ),
         flag(&["-w", "--workspace", "--extra_llm_api_options", "--config"], ItsOwn),
     ],
+    finish: nothing_more,
 };
 
 fn engine(draft: &mut Draft, value: &str) {

@@ -1,13 +1,21 @@
-//! `vllm bench serve`, and `benchmark_serving.py` before it.
+//! `vllm bench serve`, `benchmark_serving.py` before it, and TensorRT-LLM's copy of that.
 
 use super::asked;
 use super::draft::{Draft, FileKind, Service};
-use super::genai_perf::{endpoint, input_mean, model, output_mean, rate, tokenizer, url};
-use super::reader::Means::{Always, ItsOwn, ItsOwnSwitch, Nothing, Put, Same, Switch, Value};
+use super::genai_perf::{
+    batch_size, endpoint, input_mean, model, output_mean, rate, tokenizer, url,
+};
+use super::reader::Means::{
+    Always, ItsOwn, ItsOwnSwitch, Nothing, NothingOfSwitch, Put, Same, Switch, Value,
+};
 use super::reader::{Dialect, flag};
 
 pub const DIALECT: Dialect = Dialect {
-    programs: &[&["vllm", "bench", "serve"], &["benchmark_serving.py"]],
+    programs: &[
+        &["vllm", "bench", "serve"],
+        &["benchmark_serving.py"],
+        &["tensorrt_llm.serve.scripts.benchmark_serving"],
+    ],
     service: Service::OpenAi,
     streams: true,
     flags: &[
@@ -33,14 +41,27 @@ pub const DIALECT: Dialect = Dialect {
         flag(&["--sharegpt-output-len", "--custom-output-len"], Put(output_mean)),
         flag(&["--num-prompts"], Same("--requests")),
         flag(&["--num-warmups"], Same("--warmup")),
-        flag(&["--random-input-len", "--input-len"], Put(input_mean)),
-        flag(&["--random-output-len", "--output-len"], Put(output_mean)),
+        flag(&["--random-input-len", "--random-input", "--input-len"], Put(input_mean)),
+        flag(&["--random-output-len", "--random-output", "--output-len"], Put(output_mean)),
         flag(&["--random-prefix-len"], Same("--prefix-tokens")),
         flag(&["--prefix-repetition-prefix-len"], Put(repeated_prefix)),
         flag(&["--prefix-repetition-suffix-len"], Put(add_to_input)),
         flag(&["--prefix-repetition-num-prefixes"], Same("--prefix-groups")),
         flag(&["--prefix-repetition-output-len"], Put(output_mean)),
         flag(&["--random-range-ratio"], Value(range)),
+        flag(&["--non-streaming"], Switch(whole)),
+        flag(&["--extra-body"], Value(Draft::add_extra)),
+        flag(&["--header"], Put(header)),
+        flag(&["--random-batch-size"], Put(batch_size)),
+        flag(
+            &["--min-p", "--frequency-penalty", "--presence-penalty", "--repetition-penalty"],
+            Nothing("put it into `--extra-inputs`"),
+        ),
+        flag(&["--lora-modules"], Nothing("one model is asked: `--model`")),
+        flag(
+            &["--ramp-up-strategy", "--ramp-up-start-rps", "--ramp-up-end-rps"],
+            Nothing("rates that change are `--stages` of an open loop"),
+        ),
         flag(&["--request-rate"], Put(rate_or_batch)),
         flag(&["--burstiness"], Put(burstiness)),
         flag(&["--max-concurrency"], Put(cap)),
@@ -59,17 +80,75 @@ pub const DIALECT: Dialect = Dialect {
                 "--metric-percentiles",
                 "--label",
                 "--tokenizer-mode",
+                "--ready-check-timeout-sec",
+                "--request-id-prefix",
+                "--timeline-itl-thresholds",
             ],
             ItsOwn,
         ),
-        flag(&["--append-result", "--trust-remote-code", "--disable-tqdm"], ItsOwnSwitch),
+        flag(
+            &[
+                "--append-result",
+                "--trust-remote-code",
+                "--disable-tqdm",
+                "--no-stream",
+                "--no-oversample",
+                "--disable-shuffle",
+                "--skip-chat-template",
+                "--random-ids",
+                "--tokenize-on-client",
+                "--no-test-input",
+            ],
+            ItsOwnSwitch,
+        ),
+        flag(&["--plot-timeline", "--plot-dataset-stats"], Switch(asked::plots)),
+        flag(
+            &["--profile"],
+            NothingOfSwitch("start the server under a profiler: `--launch … --profile nsys`"),
+        ),
+        flag(&["--insecure"], Switch(insecure)),
         flag(&["--save-result", "--save-detailed"], Switch(save)),
         flag(
             &["--logprobs", "--best-of", "--use-beam-search"],
             Nothing("put it into `--extra-inputs`"),
         ),
     ],
+    finish,
 };
+
+/// Prompts of 1 024 tokens and outputs of 128 where no file is named (256 where one of its own shape is), a thousand requests, all
+/// at once.
+fn finish(draft: &mut Draft) -> Result<(), String> {
+    draft.endpoint.get_or_insert_with(|| "completions".into());
+    if draft.file_kind == FileKind::NoFile {
+        draft.file = None;
+    }
+    if draft.file.is_none() {
+        draft.input.mean.get_or_insert_with(|| "1024".into());
+        draft.output.mean.get_or_insert_with(|| "128".into());
+    }
+    if draft.file_kind == FileKind::Of("jsonl") {
+        draft.output.mean.get_or_insert_with(|| "256".into());
+    }
+    if let Some((input, output)) = draft.ratios.take() {
+        // Below version 0.9 the ratio was that of the shortest to the longest, and 1 was its default.
+        for (length, ratio) in [(&mut draft.input, input), (&mut draft.output, output)] {
+            if ratio < 1.0 {
+                length.spread(1.0 - ratio, 1.0 + ratio)?;
+            }
+        }
+    }
+    all_at_once(draft);
+    Ok(())
+}
+
+/// A thousand requests, which are sent at once where neither a rate nor a limit is given.
+pub fn all_at_once(draft: &mut Draft) {
+    if !draft.has("--requests") {
+        draft.add("--requests", "1000");
+    }
+    draft.at_once = true;
+}
 
 fn backend(draft: &mut Draft, value: &str) {
     draft.endpoint = Some(match value {
@@ -85,25 +164,37 @@ fn backend(draft: &mut Draft, value: &str) {
     });
 }
 
-fn host(draft: &mut Draft, value: &str) {
+pub fn host(draft: &mut Draft, value: &str) {
     draft.host = Some(value.to_owned());
 }
 
-fn port(draft: &mut Draft, value: &str) {
+pub fn port(draft: &mut Draft, value: &str) {
     draft.port = Some(value.to_owned());
 }
 
 /// Tokens that a group of prompts shares, before what each has of its own.
-fn repeated_prefix(draft: &mut Draft, value: &str) {
+pub fn repeated_prefix(draft: &mut Draft, value: &str) {
     draft.add("--prefix-tokens", value);
     add_to_input(draft, value);
 }
 
 /// Prefix and suffix together are a prompt.
-fn add_to_input(draft: &mut Draft, value: &str) {
-    let number = |text: &str| text.parse::<u64>().unwrap_or(0);
-    let before = draft.input.mean.as_deref().map_or(0, number);
-    draft.input.mean = Some((before + number(value)).to_string());
+pub fn add_to_input(draft: &mut Draft, value: &str) {
+    draft.input.add(value);
+}
+
+/// The whole answer at once.
+pub fn whole(draft: &mut Draft) {
+    draft.streaming = false;
+}
+
+fn insecure(draft: &mut Draft) {
+    draft.add("--insecure", "");
+}
+
+/// `NAME=VALUE`.
+fn header(draft: &mut Draft, value: &str) {
+    asked::header(draft, &value.replacen('=', ": ", 1));
 }
 
 fn dataset(draft: &mut Draft, value: &str) {
@@ -132,18 +223,22 @@ fn save(draft: &mut Draft) {
     draft.add("--export", "benchmark-serving");
 }
 
-/// Uniform lengths from (1 − r) to (1 + r) times the one that was given.
+/// Of prompts and outputs, or of each in a JSON object.
 fn range(draft: &mut Draft, value: &str) -> Result<(), String> {
-    let ratio: f64 = value.parse().map_err(|_| "a number is expected")?;
-    if ratio != 0.0 {
-        let what = format!("--random-range-ratio {value}");
-        draft.leave_out(&what, "write the bounds: `--scenario 'U(MIN,MAX)/(MIN,MAX)'`");
+    #[derive(serde::Deserialize)]
+    struct Both {
+        input: f64,
+        output: f64,
     }
+    let one = value.parse().map(|ratio| (ratio, ratio));
+    let both = || serde_json::from_str::<Both>(value).map(|it| (it.input, it.output));
+    let ratios = one.or_else(|_| both()).map_err(|_| "a number is expected")?;
+    draft.ratios = Some(ratios);
     Ok(())
 }
 
 /// `inf`, the default, sends everything at once.
-fn rate_or_batch(draft: &mut Draft, value: &str) {
+pub fn rate_or_batch(draft: &mut Draft, value: &str) {
     if value != "inf" {
         rate(draft, value);
     }
@@ -159,7 +254,7 @@ fn burstiness(draft: &mut Draft, value: &str) {
 }
 
 /// A closed loop where no rate is given, else a limit.
-fn cap(draft: &mut Draft, value: &str) {
+pub fn cap(draft: &mut Draft, value: &str) {
     draft.concurrencies = vec![value.to_owned()];
     draft.cap = Some(value.to_owned());
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args};
 use serde::{Deserialize, Serialize};
 
+use crate::cli::typed::list_or_one;
 use crate::settings::human_duration::HumanDuration;
 use crate::settings::launch::{FolderLayout, LaunchProfiler};
 
@@ -17,11 +18,11 @@ use crate::settings::launch::{FolderLayout, LaunchProfiler};
 pub struct LaunchFlags {
     /// Start this server, measure it and stop it: a command line with `{port}`, or `vllm`, `sglang`, `trtllm-serve:pytorch|engine|autodeploy`, `triton`, `llama-server`, `bareflight`; several in turn
     #[arg(long, value_name = "COMMAND|PRESET", action = ArgAction::Append)]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "list_or_one::read")]
     pub launch: Option<Vec<String>>,
     /// Presets: what is served (a model's name or folder, an engine directory, a GGUF file, a model repository); one for all launches or one for each
     #[arg(long, value_name = "MODEL", action = ArgAction::Append)]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "list_or_one::read")]
     pub launch_model: Option<Vec<String>>,
     /// Presets: GPUs that the model is spread over (tensor parallelism)
     #[arg(long, value_name = "N")]
@@ -29,11 +30,11 @@ pub struct LaunchFlags {
     pub world_size: Option<u32>,
     /// Presets: configuration file of the server; one for all launches or one for each
     #[arg(long, value_name = "FILE", action = ArgAction::Append)]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "list_or_one::read")]
     pub extra_options: Option<Vec<PathBuf>>,
     /// Environment variables of the server: `NAME=VALUE,NAME=VALUE`
     #[arg(long, value_name = "NAME=VALUE,…", action = ArgAction::Append)]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "list_or_one::read")]
     pub env: Option<Vec<String>>,
     /// Run the server under this profiler
     #[arg(long, value_name = "PROFILER", value_enum)]

@@ -1,10 +1,55 @@
-//! A list in a file: one member as a text, several as a list of texts.
+//! A list in a file, which may stand as its one member: `concurrency = 4`, `scenario = "D(8,2)"`.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
+use std::marker::PhantomData;
 use std::str::FromStr;
 
-use serde::de::Error as _;
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{Error as _, IntoDeserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A list of values, or one of them.
+pub(super) fn read<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<T>>, D::Error> {
+    deserializer.deserialize_any(Members(PhantomData)).map(Some)
+}
+
+struct Members<T>(PhantomData<T>);
+
+fn one<'de, T: Deserialize<'de>, E: serde::de::Error>(
+    value: impl IntoDeserializer<'de, E>,
+) -> Result<Vec<T>, E> {
+    T::deserialize(value.into_deserializer()).map(|member| vec![member])
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value, or several as `[…, …]`")
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Vec<T>, E> {
+        one(value)
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Vec<T>, E> {
+        one(value)
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Vec<T>, E> {
+        one(value)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Vec<T>, E> {
+        one(value)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, members: A) -> Result<Vec<T>, A::Error> {
+        Vec::deserialize(SeqAccessDeserializer::new(members))
+    }
+}
 
 /// As in a file.
 #[derive(Serialize, Deserialize)]
@@ -41,6 +86,27 @@ pub(super) fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(
 #[cfg(test)]
 mod tests {
     use crate::cli::typed::Settings;
+
+    #[test]
+    fn one_value_stands_for_a_list_of_one_and_what_is_neither_is_an_error_that_says_so() {
+        let read = |text: &str| toml::from_str::<Settings>(text).map(|it| toml::to_string(&it));
+        for (text, whole) in [
+            ("concurrency = 4", "concurrency = [4]"),
+            ("concurrency = \"quick\"", "concurrency = [\"quick\"]"),
+            ("rate = 2.5", "rate = [2.5]"),
+            ("rate = 5", "rate = [5.0]"),
+            ("note = \"a=b\"", "note = [\"a=b\"]"),
+            ("export = \"aiperf\"", "export = [\"aiperf\"]"),
+        ] {
+            let settings = read(text).expect(text).expect(text);
+            assert_eq!(settings.trim(), whole);
+        }
+        for text in ["concurrency = -4", "concurrency = \"many\"", "rate = true", "rate = \"x\""] {
+            assert!(read(text).is_err(), "{text}");
+        }
+        let error = read("rate = true").expect_err("no rate").to_string();
+        assert!(error.contains("several as `[…, …]`"), "{error}");
+    }
 
     #[test]
     fn one_scenario_is_a_text_and_several_are_a_list_and_both_come_back() {

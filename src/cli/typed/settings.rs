@@ -52,7 +52,7 @@ pub struct Settings {
         help_heading = "Load",
         env = "BAREFLIGHT_CONCURRENCY"
     )]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "list_or_one::read")]
     pub concurrency: Option<Vec<ConcurrencyItem>>,
     /// Open loop: arrivals per second, one run for each number
     #[arg(
@@ -63,7 +63,7 @@ pub struct Settings {
         help_heading = "Load",
         env = "BAREFLIGHT_RATE"
     )]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "list_or_one::read")]
     pub rate: Option<Vec<f64>>,
     /// All requests at once
     #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Load")]
@@ -192,7 +192,7 @@ pub struct Settings {
     pub prefix_groups: Option<u32>,
     /// Share of the prompts of each prefix group, e.g. `5,3,2`; they need not sum to one (default: equal)
     #[arg(long, value_name = "SHARES", value_delimiter = ',', help_heading = "Workload")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "list_or_one::read")]
     pub prefix_shares: Option<Vec<f64>>,
     /// Let an end token end the output (by default every output has the asked length)
     #[arg(
@@ -332,7 +332,7 @@ pub struct Settings {
     pub api_key_file: Option<PathBuf>,
     /// Further header of every request, `Name: value`; never written to a file
     #[arg(long, value_name = "HEADER", help_heading = "Served targets")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "list_or_one::read")]
     pub header: Option<Vec<String>>,
     /// Further parameters of every request, a JSON object
     #[arg(long, value_name = "JSON", help_heading = "Served targets")]
@@ -350,7 +350,7 @@ pub struct Settings {
         value_delimiter = ',',
         help_heading = "Served targets"
     )]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "list_or_one::read")]
     pub omit: Option<Vec<BodyField>>,
     /// Prompts as ids: token ids are below this, where neither `--tokenizer` nor the server says so
     #[arg(long, value_name = "N", help_heading = "Served targets")]
@@ -467,11 +467,11 @@ pub struct Settings {
     pub no_deliveries: Option<bool>,
     /// Write results in the shapes of other tools too (folder `exports`; see docs/exports.md)
     #[arg(long, value_name = "TOOL,…", value_delimiter = ',', help_heading = "Output")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "list_or_one::read")]
     pub export: Option<Vec<ExportFormat>>,
     /// Write the page's plots as pictures too (folder `plots`)
     #[arg(long, value_name = "FORMAT,…", value_delimiter = ',', help_heading = "Output")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "list_or_one::read")]
     pub plots: Option<Vec<PlotFormat>>,
     /// Answer Prometheus here while it runs (`:9400` on every interface, `127.0.0.1:9400` on this machine), and leave `metrics.prom`
     #[arg(long, value_name = "ADDRESS", help_heading = "Output")]
@@ -519,15 +519,15 @@ pub struct Settings {
     pub server_gpu_count: Option<u32>,
     /// Anything else that every artefact should carry, `KEY=VALUE`; may be given again and again
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Output")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "list_or_one::read")]
     pub note: Option<Vec<KeyValue>>,
     /// End with exit code 4 where one of these warnings comes up (docs/WARNINGS.md, `bareflight explain`)
     #[arg(long, value_name = "CODE,…", value_delimiter = ',', help_heading = "Output")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "list_or_one::read")]
     pub deny: Option<Vec<Code>>,
     /// Warnings that are known: still told, but they no longer make the verdict "with warnings"; a failed check makes it that
     #[arg(long, value_name = "CODE,…", value_delimiter = ',', help_heading = "Output")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "list_or_one::read")]
     pub allow: Option<Vec<Code>>,
     /// Progress on standard error: `plain` lines, a moving `line`, or the `full` terminal; plain where there is no terminal
     #[arg(

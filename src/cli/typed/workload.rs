@@ -68,7 +68,7 @@ pub struct WorkloadFlags {
     pub num_prompts: Option<u32>,
     /// Embeddings and rerank: texts or documents of each request; several for a sweep, e.g. `1,8` (default: 1)
     #[arg(long, value_name = "N", value_delimiter = ',')]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "list_or_one::read")]
     pub batch_size: Option<Vec<u32>>,
     /// Chat: each request carries an image of this folder, by name and in turns
     #[arg(long, value_name = "DIR")]
@@ -76,7 +76,7 @@ pub struct WorkloadFlags {
     pub image_folder: Option<PathBuf>,
     /// Chat: each request carries this image, which the server fetches; several are taken in turns
     #[arg(long, value_name = "URL")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "list_or_one::read")]
     pub image_url: Option<Vec<String>>,
     /// JSON and CSV: column of an image, or of a list: an address, a file beside the workload, or data
     #[arg(long, value_name = "NAME")]

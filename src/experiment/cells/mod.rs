@@ -71,7 +71,7 @@ pub fn run(
     let index = index.unwrap_or_else(|| {
         let entries = cells.iter().zip(&plans);
         let entries = entries.map(|(cell, plan)| CellEntry::missing(cell, plan)).collect();
-        CellsIndex::begin(title, resolved.target.clone(), info.simulated, entries)
+        CellsIndex::begin(title, resolved.target.clone(), &info, entries)
     });
     // Before the folder is made: what this run sends itself was not sent before.
     let before = cells.iter().map(|cell| {

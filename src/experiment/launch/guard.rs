@@ -15,6 +15,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -25,10 +26,11 @@ use rustix::process::{
     set_child_subreaper, set_parent_process_death_signal, wait,
 };
 use serde::{Deserialize, Serialize};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use crate::clock::{Nanos, now};
 use crate::console::{keeper, streams};
+use crate::ffi::signals;
 use crate::host;
 
 /// First argument of a guard.
@@ -176,6 +178,20 @@ pub fn run_as_asked(arguments: impl IntoIterator<Item = OsString>) -> Option<u8>
     })
 }
 
+/// Signals that end a program or tell it of its children, as a server expects to find them.
+const EXPECTED: [i32; 5] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGCHLD];
+
+/// A shell without a terminal starts what it puts into the background with SIGINT and SIGQUIT ignored, `nohup` ignores SIGHUP, and
+/// whoever started this program may have blocked signals: the server would inherit it all, and what should stop it would not.
+/// Its group is not that of a terminal. SIGPIPE is mended by the standard library.
+fn expect_signals() -> io::Result<()> {
+    for signal in EXPECTED {
+        // What a program handles is as at its beginning in the one that it becomes.
+        signal_hook::flag::register(signal, Arc::default())?;
+    }
+    signals::block_none()
+}
+
 /// Becomes the server; it dies with the guard.
 fn become_server(arguments: &[OsString]) -> io::Result<Infallible> {
     let [guard, program, rest @ ..] = arguments else {
@@ -187,6 +203,7 @@ fn become_server(arguments: &[OsString]) -> io::Result<Infallible> {
     if parent.as_deref() != guard.to_str() {
         return Err(io::Error::other("the guard of the launched server has ended"));
     }
+    expect_signals()?;
     let error = Command::new(program).args(rest).exec();
     let program = program.display();
     Err(io::Error::new(error.kind(), format!("`{program}` cannot be started: {error}")))
@@ -210,6 +227,8 @@ fn guard() -> io::Result<()> {
     let order: Order = serde_json::from_str(&order)?;
     let (tell, events) = channel();
     hear_signals(tell.clone())?;
+    // Where whoever started this program ignores it, the kernel would tell nobody how a child has ended.
+    signal_hook::flag::register(SIGCHLD, Arc::default())?;
     let leader = match start(&order) {
         Ok(pid) => pid,
         Err(error) => {

@@ -3,6 +3,7 @@
 mod echo;
 pub mod guard;
 mod guarded;
+mod last_lines;
 pub mod places;
 pub mod preset;
 mod program;

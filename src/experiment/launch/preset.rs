@@ -42,6 +42,16 @@ pub enum ReadyWhen {
     Listens(String),
 }
 
+impl ReadyWhen {
+    /// The port of loopback that it looks at.
+    pub fn port(&self) -> Option<&str> {
+        match self {
+            Self::Answers { port, .. } | Self::Listens(port) => Some(port),
+            Self::Says(_) => None,
+        }
+    }
+}
+
 impl std::fmt::Display for ReadyWhen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -72,6 +72,12 @@ impl<'a> Watcher<'a> {
     }
 }
 
+/// Whether anybody listens at a port of loopback.
+pub fn is_open(port: &str) -> bool {
+    let address = port.parse().map(|port: u16| SocketAddr::from(([127, 0, 0, 1], port)));
+    address.is_ok_and(|address| TcpStream::connect_timeout(&address, LOOK).is_ok())
+}
+
 fn answers(port: &str, path: &str) -> Seen {
     match plain_get::get(&format!("127.0.0.1:{port}"), path, LOOK) {
         Ok(answer) if answer.is_success() => Seen::Ready,

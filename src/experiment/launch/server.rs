@@ -1,8 +1,8 @@
 //! Launched server: started, awaited, and stopped with everything that it has started.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,9 +13,10 @@ use crate::console;
 use crate::experiment::launch::echo::Echo;
 use crate::experiment::launch::guard::{Ended, Order, StopSignal};
 use crate::experiment::launch::guarded::{End, Guarded};
+use crate::experiment::launch::last_lines::LastLines;
 use crate::experiment::launch::places::Places;
 use crate::experiment::launch::preset::{LaunchPlan, ReadyWhen};
-use crate::experiment::launch::readiness::{Seen, Watcher};
+use crate::experiment::launch::readiness::{Seen, Watcher, is_open};
 use crate::experiment::launch::{program, version};
 use crate::issue::stop::Stop;
 use crate::settings::human_duration::HumanDuration;
@@ -27,8 +28,6 @@ use crate::store::write::{WriteError, write_whole};
 
 /// Between two looks whether it is ready.
 const PERIOD: Nanos = Nanos::from_millis(100);
-/// Lines of the log in an error.
-const LAST_LINES: usize = 15;
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +37,17 @@ pub enum LaunchError {
         "`--launch`: there is no program `{0}`: install it, put its folder into `PATH` (`--env PATH=…`), or write its whole path"
     )]
     NoProgram(String),
+    /// A file that is there is none.
+    #[error(
+        "`--launch`: `{0}` is there and cannot be run: it must be a file, and executable (`chmod +x`)"
+    )]
+    NotExecutable(String),
+    /// Somebody else listens where it should.
+    #[error(
+        "`--launch`: something listens at 127.0.0.1:{0} before the server is started, and would be measured in its place: stop it, or \
+         write `{{port}}` for a port that is free"
+    )]
+    PortTaken(String),
     /// The system refuses.
     #[error("`--launch`: `{command}` cannot be started: {source}")]
     Start {
@@ -66,7 +76,7 @@ pub enum LaunchError {
     },
     /// It took too long.
     #[error(
-        "the launched server `{command}` was not ready within {limit} (`--ready-timeout`): {when} is awaited, and {seen}; {log}\n\
+        "the launched server `{command}` was not ready within {limit} (`--ready-timeout`): awaited was that {when}, and {seen}; {log}\n\
          give it more time, or say with `--ready-path` or `--ready-log` how it is known to be ready"
     )]
     NotReady {
@@ -84,45 +94,6 @@ pub enum LaunchError {
     /// The user did not want to wait.
     #[error("interrupted while the launched server was loading; it was stopped")]
     Interrupted,
-}
-
-/// The last lines of a log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LastLines {
-    path: PathBuf,
-    lines: Vec<String>,
-}
-
-impl LastLines {
-    /// As they are now.
-    pub fn of(path: &Path) -> Self {
-        let text = end_of(path).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        let last = lines[lines.len().saturating_sub(LAST_LINES)..].to_vec();
-        Self { path: path.to_owned(), lines: last }
-    }
-}
-
-fn end_of(path: &Path) -> io::Result<Vec<u8>> {
-    const A_FEW_SCREENS: u64 = 64 << 10;
-    let mut log = File::open(path)?;
-    let length = log.metadata()?.len();
-    log.seek(SeekFrom::Start(length.saturating_sub(A_FEW_SCREENS)))?;
-    let mut text = Vec::new();
-    log.read_to_end(&mut text)?;
-    Ok(text)
-}
-
-impl std::fmt::Display for LastLines {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let path = self.path.display();
-        if self.lines.is_empty() {
-            return write!(f, "its log `{path}` is empty");
-        }
-        write!(f, "the end of its log `{path}`:")?;
-        self.lines.iter().try_for_each(|line| write!(f, "\n  | {line}"))
-    }
 }
 
 /// A server that is ready; stopped when it is let go.
@@ -233,6 +204,9 @@ impl LaunchedServer {
             for (path, text) in &twin.files {
                 write_whole(Path::new(&self.places.fill(path)), text.as_bytes())?;
             }
+        }
+        if let Some(port) = self.ready.port().filter(|port| is_open(port)) {
+            return Err(LaunchError::PortTaken(port.to_owned()));
         }
         let log = self.log();
         let log_before = fs::metadata(&log).map_or(0, |it| it.len());
@@ -410,7 +384,9 @@ fn check_programs(plan: &LaunchPlan, settings: &LaunchSettings) -> Result<(), La
     let path = settings.env.iter().rev().find(|(name, _)| name == "PATH");
     for name in [&plan.argv[0], &plan.program] {
         if program::find(name, path.map(|(_, value)| value.as_str())).is_none() {
-            return Err(LaunchError::NoProgram(name.clone()));
+            let is_there = name.contains('/') && Path::new(name).exists();
+            let error = if is_there { LaunchError::NotExecutable } else { LaunchError::NoProgram };
+            return Err(error(name.clone()));
         }
     }
     Ok(())

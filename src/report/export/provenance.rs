@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{ExportFile, ExportPoint, ExportRun, text_file};
 use crate::metrics::summary::{Mark, Verdict, json_word};
-use crate::report::notes;
+use crate::report::{marks_of, notes};
 use crate::settings::export::ExportFormat;
 
 /// Key of [`value`] in documents that have room for it.
@@ -20,9 +20,7 @@ fn marks(run: &ExportRun, point: Option<&ExportPoint>) -> Vec<Mark> {
     let all = point.is_none().then(|| run.shown.marks());
     let mut marks: Vec<Mark> = own.chain(all.into_iter().flatten()).collect();
     // What holds of the target holds of every point.
-    if run.shown.target.simulated {
-        marks.push(Mark::Simulated);
-    }
+    marks.extend(marks_of(&run.shown.target));
     marks.sort_unstable();
     marks.dedup();
     marks

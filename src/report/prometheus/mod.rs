@@ -11,6 +11,7 @@ use crate::metrics::percentile::Percentile;
 use crate::metrics::summary::Mark;
 use crate::record::live::Snapshot;
 use crate::report::{PointReport, json_word, mark_words, notes};
+use crate::settings::declared::Declared;
 
 /// Figures of the point that runs.
 #[derive(Debug, Clone)]
@@ -23,23 +24,32 @@ pub struct Live {
     pub in_flight: u32,
 }
 
+/// What is known before a point has ended.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// What answers.
+    pub target: String,
+    /// What every number of it must say.
+    pub marks: Vec<Mark>,
+    /// What the user says of server and run.
+    pub declared: Declared,
+}
+
 /// The text of points that were measured, and of the one that runs.
-pub fn render(
-    target: &str,
-    simulated: bool,
-    points: &[PointReport],
-    live: Option<&Live>,
-) -> String {
+pub fn render(origin: &Origin, points: &[PointReport], live: Option<&Live>) -> String {
     let mut text = String::new();
-    // What holds of the target is known before a point has ended.
-    let of_target = simulated.then_some(Mark::Simulated);
     let measured = points.iter().flat_map(|point| point.summary.marks.iter().copied());
-    let marks: BTreeSet<Mark> = of_target.into_iter().chain(measured).collect();
+    let marks: BTreeSet<Mark> = origin.marks.iter().copied().chain(measured).collect();
     let marks = mark_words(marks);
+    let label = |name: &str, value: Option<String>| {
+        value.map_or_else(String::new, |value| format!(",{name}=\"{}\"", escape(&value)))
+    };
     let info = format!(
-        "{{version=\"{}\",target=\"{}\",marks=\"{marks}\"}}",
+        "{{version=\"{}\",target=\"{}\",marks=\"{marks}\"{}{}}}",
         env!("CARGO_PKG_VERSION"),
-        escape(target)
+        escape(&origin.target),
+        label("server", origin.declared.server.line()),
+        label("notes", origin.declared.notes_line())
     );
     family(&mut text, "bareflight_info", "This program and its target.", "gauge");
     line(&mut text, "bareflight_info", &info, 1.0);
@@ -179,8 +189,11 @@ mod tests {
             ..Snapshot::default()
         };
         let live = Live { label: "concurrency \"8\"".to_owned(), snapshot, in_flight: 3 };
-        let text = render("sim:x", true, &[], Some(&live));
-        assert!(text.contains("marks=\"simulated\""), "{text}");
+        let mut declared = Declared::default();
+        declared.server.engine = Some("vLLM \"nightly\"".to_owned());
+        let origin = Origin { target: "sim:x".into(), marks: vec![Mark::Simulated], declared };
+        let text = render(&origin, &[], Some(&live));
+        assert!(text.contains("marks=\"simulated\",server=\"vLLM \\\"nightly\\\"\"}"), "{text}");
         for wanted in [
             "bareflight_live_submitted_total{point=\"concurrency \\\"8\\\"\"} 7\n",
             "bareflight_live_in_flight{point=\"concurrency \\\"8\\\"\"} 3\n",

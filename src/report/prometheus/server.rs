@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::sync::oneshot;
 
-use super::{Live, render};
+use super::{Live, Origin, render};
 use crate::record::live::LiveSnapshot;
 use crate::report::PointReport;
 use crate::report::background_thread::BackgroundThread;
@@ -36,8 +36,7 @@ struct Phase {
 
 #[derive(Default)]
 struct State {
-    target: String,
-    simulated: bool,
+    origin: Origin,
     points: Vec<PointReport>,
     phase: Option<Phase>,
 }
@@ -79,10 +78,8 @@ impl Exporter {
     }
 
     /// A target is about to be measured.
-    pub fn begun(&self, target: &str, simulated: bool) {
-        let mut state = lock(&self.state);
-        target.clone_into(&mut state.target);
-        state.simulated = simulated;
+    pub fn begun(&self, origin: Origin) {
+        lock(&self.state).origin = origin;
     }
 
     /// A phase begins.
@@ -154,7 +151,7 @@ fn page(state: &Mutex<State>) -> String {
         snapshot: phase.live.read(),
         in_flight: (phase.in_flight)(),
     });
-    render(&state.target, state.simulated, &state.points, live.as_ref())
+    render(&state.origin, &state.points, live.as_ref())
 }
 
 #[cfg(test)]
@@ -175,7 +172,7 @@ mod tests {
     #[test]
     fn it_answers_metrics_and_nothing_else() {
         let exporter = Exporter::start(([127, 0, 0, 1], 0).into()).expect("a port");
-        exporter.begun("sim:x", true);
+        exporter.begun(Origin { target: "sim:x".into(), ..Origin::default() });
         exporter.phase("concurrency 8", Arc::default(), || 5);
         let text = asked(exporter.address(), "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
         assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");

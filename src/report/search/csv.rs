@@ -1,7 +1,6 @@
 //! `search.csv`: one row per probe.
 
 use crate::metrics::search::{Probe, Search};
-use crate::metrics::summary::Mark;
 use crate::report::mark_words;
 
 /// The whole file. A value that does not exist is an empty field; nothing is rounded.
@@ -41,6 +40,6 @@ fn cells(search: &Search, probe: &Probe) -> Vec<(String, String)> {
     cells.extend(
         probe.counts.iter().map(|it| (format!("over {}", it.objective), it.over.to_string())),
     );
-    cells.push(("marks".into(), mark_words(search.simulated.then_some(Mark::Simulated))));
+    cells.push(("marks".into(), mark_words(search.marks())));
     cells
 }

@@ -1,7 +1,6 @@
 //! HTML page of a search: a picture of the probes, then their table.
 
 use crate::metrics::search::{Axis as SearchAxis, Probe, Search};
-use crate::metrics::summary::Mark;
 use crate::report::figures::{figure, maybe};
 use crate::report::html::plot::scale::Spread;
 use crate::report::html::plot::{Axis, Chart, Point, Series};
@@ -16,7 +15,7 @@ const SMALL_PRINT: &str =
 
 /// The whole page.
 pub fn render(search: &Search) -> String {
-    let marks: Vec<Mark> = search.simulated.then_some(Mark::Simulated).into_iter().collect();
+    let marks: Vec<_> = search.marks().collect();
     let body = format!(
         "<h1>{}{}</h1>\n<p class=\"soft\">{}</p>\n<h2>Where the limit lies</h2>\n{}<h2>Every probe</h2>\n{}\
          <p class=\"soft\">{}</p>\n<h2>What to know before quoting a number</h2>\n{}",

@@ -4,11 +4,11 @@ use crate::metrics::search::Search;
 use crate::report::figures::{figure, maybe};
 use crate::report::search::{good, headline, how, load, notes, over, verdict};
 use crate::report::table::lines::{coded, plain_table, printed, sentence};
+use crate::report::table::titled;
 
 /// The whole text.
 pub fn render(search: &Search) -> String {
-    let simulated = if search.simulated { " [SIMULATED]" } else { "" };
-    let mut text = sentence("", &format!("{}{simulated}", search.title));
+    let mut text = titled(&search.title, search.marks());
     let objectives: Vec<String> =
         search.question.objectives.0.iter().map(|it| format!("over\n{it}")).collect();
     let mut header = vec!["probe", "load"];

@@ -130,6 +130,9 @@ pub fn headline(experiment: &Experiment) -> String {
             _ if experiment.points.iter().all(|point| point.summary.counts.completed == 0) => {
                 "no request completed".to_owned()
             }
+            _ if experiment.points.iter().any(|it| it.summary.verdict != Verdict::Invalid) => {
+                "none: no valid point is complete".to_owned()
+            }
             _ => "no number here can be trusted: no point is valid".to_owned(),
         };
     };

@@ -158,11 +158,12 @@ impl Model {
             value: Some(ModelParameter { string_value: value.to_owned() }),
         };
         let is_text = self == Self::Text;
-        let simulated = if service.info.simulated { "true" } else { "false" };
+        let word = |is_so: bool| if is_so { "true" } else { "false" };
         let mut parameters = vec![
             parameter("accumulate_tokens", "false"),
             parameter("bareflight_target", &service.info.name),
-            parameter("bareflight_simulated", simulated),
+            parameter("bareflight_simulated", word(service.has_no_engine())),
+            parameter("bareflight_dummy_weights", word(service.info.dummy_weights)),
         ];
         let vocabulary = service.info.limits.vocab_size;
         parameters.extend(vocabulary.map(|it| parameter("bareflight_vocab_size", &it.to_string())));

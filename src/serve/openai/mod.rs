@@ -124,7 +124,8 @@ fn described(service: &Service) -> serde_json::Value {
         "max_model_len": service.info.limits.max_sequence_tokens,
         "x-bareflight-vocab-size": service.info.limits.vocab_size,
         "x-bareflight-target": service.info.name,
-        "x-bareflight-simulated": service.info.simulated,
+        "x-bareflight-simulated": service.has_no_engine(),
+        "x-bareflight-dummy-weights": service.info.dummy_weights,
     })
 }
 

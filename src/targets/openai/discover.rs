@@ -31,6 +31,9 @@ pub struct Model {
     /// Latencies come from a model of an engine, as our own server says.
     #[serde(default, rename = "x-bareflight-simulated")]
     pub simulated: bool,
+    /// Weights are random, as our own server says.
+    #[serde(default, rename = "x-bareflight-dummy-weights")]
+    pub dummy_weights: bool,
 }
 
 /// llama.cpp's facts about a model: the context length of each slot.
@@ -131,7 +134,7 @@ mod tests {
         let model = choose(br#"{"object":"list","data":[{"id":"m","max_model_len":2048}]}"#);
         let model = model.unwrap();
         assert_eq!((model.id.as_str(), model.longest_sequence()), ("m", Some(2048)));
-        assert!(!model.simulated && !model.takes_running_usage());
+        assert!(!model.simulated && !model.dummy_weights && !model.takes_running_usage());
         let vllm = choose(br#"{"data":[{"id":"m","owned_by":"vllm"}]}"#).unwrap();
         assert!(vllm.takes_running_usage());
         let ours = choose(br#"{"data":[{"id":"m","x-bareflight-simulated":true}]}"#);

@@ -140,7 +140,7 @@ impl OpenAiTarget {
     }
 
     /// Reads the server's facts about the model that the user named, as [`Self::new`] does without a name: its longest
-    /// sequence, its vocabulary, and whether it is simulated. A server that does not answer within a second is used without
+    /// sequence, its vocabulary, and whether it is simulated or has random weights. A server that does not answer within a second is used without
     /// them.
     #[must_use]
     pub fn ask_about_named_model(mut self) -> Self {
@@ -329,6 +329,7 @@ fn learn(info: &mut TargetInfo, writer: &mut RequestWriter, model: &Model) {
         info.details["continuous_usage_stats"] = true.into();
     }
     info.simulated = model.simulated;
+    info.dummy_weights = model.dummy_weights;
     info.limits.max_sequence_tokens = model.longest_sequence();
     info.limits.vocab_size = model.vocab_size;
 }

@@ -36,6 +36,8 @@ pub struct ModelFacts {
     pub vocab_size: Option<u32>,
     /// Latencies come from a model of an engine; only our own server says so.
     pub simulated: bool,
+    /// Weights are random; only our own server says so.
+    pub dummy_weights: bool,
 }
 
 /// A server's metadata of one tensor.
@@ -157,6 +159,7 @@ pub(super) fn facts_of(metadata: ModelMetadata, config: Option<&ModelConfig>) ->
         let entry = config?.parameters.iter().find(|entry| entry.key == key)?;
         Some(entry.value.as_ref()?.string_value.to_ascii_lowercase())
     };
+    let says = |key: &str| parameter(key).is_some_and(|value| value == "true");
     let accumulates = parameter("accumulate_tokens").and_then(|value| match value.as_str() {
         "true" | "1" => Some(true),
         "false" | "0" => Some(false),
@@ -191,6 +194,7 @@ pub(super) fn facts_of(metadata: ModelMetadata, config: Option<&ModelConfig>) ->
             .unwrap_or(&metadata.platform)
             .clone(),
         vocab_size: parameter("bareflight_vocab_size").and_then(|value| value.parse().ok()),
-        simulated: parameter("bareflight_simulated").is_some_and(|value| value == "true"),
+        simulated: says("bareflight_simulated"),
+        dummy_weights: says("bareflight_dummy_weights"),
     }
 }

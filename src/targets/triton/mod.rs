@@ -41,7 +41,7 @@ use crate::targets::triton::request::RequestTemplate;
 use crate::targets::triton::session::TritonSession;
 use crate::targets::triton::statistics::StatisticsReader;
 use crate::targets::triton::tensor_roles::Role;
-use crate::targets::{Session, Target, TargetError, TargetInfo};
+use crate::targets::{Session, Shot, Target, TargetError, TargetInfo};
 
 /// `triton:HOST:PORT/MODEL`.
 pub const KIND: Kind = Kind {
@@ -158,7 +158,7 @@ fn info_of(options: &TritonOptions, facts: &ServerFacts, model_io: &ModelIo) -> 
         name: name_of(options),
         kind: "triton".into(),
         simulated: model.simulated,
-        dummy_weights: false,
+        dummy_weights: model.dummy_weights,
         // A server does not say how many GPUs a model uses.
         gpus: 0,
         limits: Limits {
@@ -191,6 +191,15 @@ fn info_of(options: &TritonOptions, facts: &ServerFacts, model_io: &ModelIo) -> 
 impl Target for TritonTarget {
     fn describe(&self) -> &TargetInfo {
         &self.info
+    }
+
+    /// Nothing is sent: the metadata says what the model takes.
+    fn probe(&mut self, shot: &Shot) -> Result<(), TargetError> {
+        let refused = |failure: Failure| TargetError::Refused {
+            name: self.info.name.clone(),
+            reason: failure.message,
+        };
+        self.template.message(shot).map(drop).map_err(refused)
     }
 
     fn open(self: Box<Self>, sink: Sink) -> Result<Box<dyn Session>, TargetError> {

@@ -229,6 +229,7 @@ pub(super) mod tests {
             runs_on: "python".into(),
             vocab_size: None,
             simulated: false,
+            dummy_weights: false,
         }
     }
 

@@ -173,7 +173,7 @@ impl RequestTemplate {
     fn prompt_text<'a>(&self, request: &'a RequestSpec) -> Result<&'a str, Failure> {
         request.prompt.text.as_deref().ok_or_else(|| {
             let message = format!(
-                "model `{}` takes text and the workload holds only token ids: choose a workload of text, or a model that takes `input_ids`",
+                "model `{}` takes text, and prompts are token ids: draw words with `--prompts text --tokenizer FILE`, read texts with `--workload KIND:FILE`, or name a model that takes `input_ids`",
                 self.model_io.model
             );
             Failure::new(FailureKind::Refused, message)
