@@ -14,6 +14,7 @@ use crate::experiment::launches::MARGIN;
 use crate::experiment::{artefacts, cells};
 use crate::metrics::threshold::Percent;
 use crate::report::export::markdown;
+use crate::report::together::result_file::ImportError;
 use crate::report::together::{
     Side, import, name_sides, page as together_page, pictures, side_of, table as together,
 };
@@ -216,8 +217,14 @@ fn imported_folder(folder: &Path) -> anyhow::Result<Vec<Side>> {
     for path in json_files(folder, DEEPEST)? {
         let name = path.display().to_string();
         let text = fs::read_to_string(&path).with_context(|| format!("`{name}` cannot be read"))?;
-        // What is no result of a known tool is something else of that tool's folder.
-        sides.extend(import::read(&name, &text).ok());
+        match import::read(&name, &text) {
+            Ok(side) => sides.push(side),
+            // Something else of that tool's folder.
+            Err(ImportError::Unknown(_)) => {}
+            Err(damaged) => {
+                console::print_notice(format_args!("left out: {damaged}"));
+            }
+        }
     }
     if sides.is_empty() {
         return Err(anyhow!(
@@ -326,10 +333,14 @@ pub fn check_exports(export: &[ExportFormat]) -> Coded<()> {
 /// # Errors
 /// When records cannot be read, or a file cannot be written.
 pub fn write_extra(run: &MeasuredRun, export: &[ExportFormat], plots: &[PlotFormat]) -> Coded<()> {
-    for words in artefacts::write_exports(run, export).map_err(failure)? {
+    say_left_out(&artefacts::write_exports(run, export).map_err(failure)?);
+    artefacts::write_plots(run, plots).map_err(failure)
+}
+
+fn say_left_out(words: &[String]) {
+    for words in words {
         console::print_notice(format_args!("left out of {words}"));
     }
-    artefacts::write_plots(run, plots).map_err(failure)
 }
 
 /// Writes what other tools and viewers read of every cell, and the experiment of genai-bench that all of them make.
@@ -338,13 +349,19 @@ pub fn write_extra_of_cells(
     export: &[ExportFormat],
     plots: &[PlotFormat],
 ) -> Coded<()> {
+    let mut said: Vec<String> = Vec::new();
     for (_, run) in &measured.runs {
-        write_extra(run, export, plots)?;
+        let words = artefacts::write_exports(run, export).map_err(failure)?;
+        say_left_out(&words);
+        said.extend(words);
+        artefacts::write_plots(run, plots).map_err(failure)?;
     }
     if export.contains(&ExportFormat::GenaiBench) {
         let runs = measured.runs.iter().map(|(_, run)| run);
-        // Each cell has said what it leaves out.
-        let _said = artefacts::write_genai_bench(&measured.directory, runs).map_err(failure)?;
+        let words = artefacts::write_genai_bench(&measured.directory, runs).map_err(failure)?;
+        // What has no place in one experiment, beyond what has none in that of its own cell.
+        let beyond: Vec<String> = words.into_iter().filter(|it| !said.contains(it)).collect();
+        say_left_out(&beyond);
     }
     Ok(())
 }

@@ -5,24 +5,12 @@ use std::cmp::Ordering;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::result_file::{self, ImportError};
 use super::{Number, Side, SideLoad, SidePoint};
 use crate::metrics::summary::Mark;
 use crate::report::export::provenance;
 use crate::report::table::marks as marks_in_words;
 use crate::warning::{Code, Note};
-
-/// Why a file is no result that can be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportError {
-    /// It is no JSON.
-    #[error("`{0}` is no JSON: {1}")]
-    NoJson(String, #[source] serde_json::Error),
-    /// No known tool writes such keys.
-    #[error(
-        "`{0}` is no result that is known here: give a JSON file of `vllm bench serve`, aiperf (`profile_export_aiperf.json`), GenAI-Perf (`profile_export_genai_perf.json`) or genai-bench (one of a concurrency)"
-    )]
-    Unknown(String),
-}
 
 /// What all of them leave open.
 const NOT_OURS: &str = "numbers of another tool, as its file gives them: it keeps no proof that its client was not the \
@@ -31,13 +19,13 @@ const NOT_OURS: &str = "numbers of another tool, as its file gives them: it keep
 /// Reads one file, whoever wrote it.
 ///
 /// # Errors
-/// When it is no JSON, or of no known tool.
+/// When it is no JSON, of no known tool, or has no number that can have been measured.
 pub fn read(name: &str, text: &str) -> Result<Side, ImportError> {
-    let document: Value =
-        serde_json::from_str(text).map_err(|error| ImportError::NoJson(name.to_owned(), error))?;
+    let document = result_file::parsed(name, text)?;
     let readers = [genai_bench, aiperf, genai_perf, vllm];
     let found = readers.into_iter().find_map(|reader| reader(&document));
     let side = found.ok_or_else(|| ImportError::Unknown(name.to_owned()))?;
+    result_file::check(name, &side)?;
     Ok(match document.get(provenance::KEY) {
         Some(origin) => of_ours(side, origin),
         None => side,
@@ -156,10 +144,16 @@ fn aiperf(document: &Value) -> Option<Side> {
         phase("concurrency").or_else(|| number(document, "/input_config/loadgen/concurrency")),
         phase("rate").or_else(|| number(document, "/input_config/loadgen/request_rate")),
     );
-    let notes = [
+    let mut notes = vec![
         "rates over the time from the first request to the last end",
         "TPOT is its `inter_token_latency`, ITL its `inter_chunk_latency`: gaps between chunks, whatever number of tokens they hold",
     ];
+    let is = |key: &str| document.get(key).and_then(Value::as_bool);
+    if is("was_cancelled") == Some(true) || is("is_complete") == Some(false) {
+        notes.push(
+            "its run was cancelled before its end, so it holds fewer requests than were asked for",
+        );
+    }
     let model = word(document, "/input_config/models/items/0/name");
     Some(side(&format!("aiperf {version}"), model, point, &notes))
 }
@@ -221,7 +215,13 @@ fn genai_bench(document: &Value) -> Option<Side> {
         Number::Requests => number(of, "/requests_per_second"),
     });
     let point = SidePoint {
-        load: load(number(of, "/num_concurrency"), None),
+        load: match (of.get("iteration_type").and_then(Value::as_str), number(of, "/batch_size")) {
+            (Some("batch_size"), Some(size)) => SideLoad::BatchSize {
+                size: size as u32,
+                concurrency: number(of, "/num_concurrency").unwrap_or(1.0) as u32,
+            },
+            _ => load(number(of, "/num_concurrency"), None),
+        },
         requests: count(number(of, "/num_completed_requests"))
             .zip(count(number(of, "/num_requests"))),
         values,
@@ -304,6 +304,15 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_size_of_genai_bench_is_a_load_of_its_own() {
+        let document = json!({"aggregated_metrics": {"scenario": "E(64)", "num_concurrency": 1, "batch_size": 8,
+            "iteration_type": "batch_size", "stats": {"e2e_latency": {"mean": 0.012}}}});
+        let load = imported(&document).points[0].load;
+        assert_eq!(load, SideLoad::BatchSize { size: 8, concurrency: 1 });
+        assert_eq!(load.label(), "batch size 8, concurrency 1");
+    }
+
+    #[test]
     fn aiperf_and_genai_perf_are_told_apart_though_they_name_metrics_alike() {
         let mut document = json!({"request_latency": {"avg": 87.0}, "inter_chunk_latency": {"avg": 5.0},
             "input_config": {"perf_analyzer": {"stimulus": {"concurrency": 2}}}});
@@ -317,6 +326,31 @@ mod tests {
         let side = imported(&document);
         assert_eq!(side.measured_by.as_deref(), Some("aiperf 0.13.0"));
         assert_eq!(side.points[0].get(Number::Itl), Some(5.0));
+    }
+
+    #[test]
+    fn numbers_that_nobody_can_have_measured_are_refused_and_named() {
+        let said =
+            |document: Value| read("x.json", &document.to_string()).expect_err("none").to_string();
+        let aiperf =
+            |value: f64| json!({"aiperf_version": "0.13.0", "request_latency": {"avg": value}});
+        for value in [-5.0, 1e300] {
+            assert!(said(aiperf(value)).contains("as `E2EL mean, ms`"), "{}", said(aiperf(value)));
+        }
+        let vllm = |key: &str, value: f64| json!({"output_throughput": 1.0, "total_input_tokens": 5, key: value});
+        for (key, value) in
+            [("request_rate", 0.0), ("max_concurrency", -3.0), ("max_concurrency", 1e30)]
+        {
+            assert!(said(vllm(key, value)).contains("no load can have"), "{key}");
+        }
+        let said = said(json!({"aggregated_metrics": {}}));
+        assert!(said.contains("genai-bench and none of its numbers"), "{said}");
+    }
+
+    #[test]
+    fn a_run_of_aiperf_that_was_cancelled_says_so() {
+        let document = json!({"aiperf_version": "0.13.0", "request_latency": {"avg": 5.0}, "was_cancelled": true});
+        assert!(imported(&document).notes.iter().any(|note| note.text.contains("cancelled")));
     }
 
     #[test]

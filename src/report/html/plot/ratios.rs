@@ -63,7 +63,8 @@ pub fn figure(title: &str, bars: &[Bar], margin: f64) -> String {
     for (index, bar) in bars.iter().enumerate() {
         draw(bar, &scale, TOP + ROW * (index as f64 + 0.5), &mut svg);
     }
-    format!("<figure><figcaption>{}</figcaption>{svg}</svg></figure>\n", escape(title))
+    let caption = escape(&scale.label(title));
+    format!("<figure><figcaption>{caption}</figcaption>{svg}</svg></figure>\n")
 }
 
 fn frame(scale: &Scale, reach: f64, margin: f64, bottom: f64, svg: &mut String) {
