@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::left_behind::{directory, read, words};
+use crate::support::left_behind::{directory, in_one_line, read, words};
 use crate::support::serve_process::PATIENCE;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_bareflight");
@@ -377,6 +377,17 @@ fn two_servers_are_measured_in_turn_and_held_against_each_other() {
         let model = json["model_id"].as_str().expect("a name");
         assert!(!model.is_empty() && !model.contains("http"), "{model}");
     }
+    // Read in again, another server of the same model is another side.
+    let (of_one, third) = (results.join("bareflight_2"), results.join("third"));
+    fs::create_dir(&third).expect("made");
+    fs::copy(of_one.join("concurrency_2.json"), third.join("concurrency_2.json")).expect("copied");
+    let imported = Command::new(PROGRAM).arg("import").arg(&results).output().expect("it runs");
+    let said = in_one_line(&words(&imported.stdout));
+    for side in [&of_one, &third] {
+        let named = format!("in {}", side.display());
+        assert!(said.contains(&named), "{named}: {said}{}", words(&imported.stderr));
+    }
+    assert!(!said.contains("8 of 8"), "{said}");
 }
 
 /// Cells of the load and of one scenario more.

@@ -198,7 +198,8 @@ fn embeddings_are_swept_over_batch_sizes_with_their_documents_and_no_first_token
 fn batch_sizes_of_embeddings_are_the_levels_of_an_export_for_genai_bench_and_of_its_import() {
     let (bench, server) = (Bench::new(), embedder());
     let asked = ["--scenario", "E(20)", "--batch-size", "1,8", "--tokenizer", &bench.tokenizer];
-    let load = ["--concurrency", "1", "--requests", "10", "--export", "genai-bench"];
+    let formats = "genai-bench,aiperf,benchmark-serving";
+    let load = ["--concurrency", "1", "--requests", "10", "--export", formats];
     let run = Run::asked(&server, "embeddings", &[&asked[..], &load].concat());
     let folder = run.folder.join("exports/genai-bench");
     let read = |path: &Path| -> Value {
@@ -221,6 +222,13 @@ fn batch_sizes_of_embeddings_are_the_levels_of_an_export_for_genai_bench_and_of_
         assert_eq!(aggregated["stats"]["num_input_tokens"]["mean"], f64::from(20 * size));
         assert_eq!(document["individual_request_metrics"][0]["tpot"], 0.0);
     }
+    for folder in ["concurrency1", "concurrency1_batch_size8"] {
+        assert!(run.folder.join("exports/aiperf").join(folder).is_dir(), "{folder}");
+    }
+    let serving = fs::read_dir(run.folder.join("exports/benchmark-serving")).expect("a folder");
+    let serving =
+        serving.flatten().filter(|it| it.path().extension().is_some_and(|it| it == "json"));
+    assert_eq!(serving.count(), 2);
     let program = env!("CARGO_BIN_EXE_bareflight");
     let imported = Command::new(program).arg("import").arg(&folder).output().expect("it runs");
     let said = in_one_line(&words(&imported.stdout));

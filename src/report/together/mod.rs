@@ -1,5 +1,6 @@
 //! Several runs side by side: ours, and results that other tools wrote, per load.
 
+pub mod folder;
 pub mod import;
 pub mod page;
 pub mod pictures;

@@ -29,7 +29,7 @@ pub enum ImportError {
     )]
     Empty(String, String),
     /// A number that nobody can have measured.
-    #[error("`{0}` has {2} as `{1}`, which no benchmark can measure: the file is damaged")]
+    #[error("`{0}` has {2:?} as `{1}`, which no benchmark can measure: the file is damaged")]
     Impossible(String, &'static str, f64),
     /// The same of what says how it was measured.
     #[error(
