@@ -16,6 +16,7 @@ use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::launched;
 use crate::cli::origin::as_map;
+use crate::cli::report::{check_plots, refuse_export};
 use crate::cli::resolve::resolve;
 use crate::cli::run::{
     Screen, experiment_exit, preflight_exit, print, publish, tell_denied, tell_denied_notes,
@@ -27,7 +28,7 @@ use crate::console;
 use crate::experiment::comparison_files::{Manifest, write_comparison, write_sides};
 use crate::experiment::interleave::LEAD_IN;
 use crate::experiment::launch::server::LaunchedServer;
-use crate::experiment::{blocks, interleave, interrupt, preflight, stored, turns};
+use crate::experiment::{artefacts, blocks, interleave, interrupt, preflight, stored, turns};
 use crate::issue::stop::Stop;
 use crate::metrics::comparison::{Comparison, Measured, Question, conclude};
 use crate::metrics::point_records::RecordsError;
@@ -35,9 +36,10 @@ use crate::metrics::sides::{GateStatus, Terms};
 use crate::metrics::threshold::{Percent, Threshold};
 use crate::record::request_record::Records;
 use crate::report::FileNote;
-use crate::report::comparison::{self, table};
+use crate::report::comparison::{self, page, table};
 use crate::report::table as report_table;
 use crate::settings::Resolved;
+use crate::settings::export::PlotFormat;
 use crate::store::measured_run::MeasuredRun;
 use crate::store::run_directory::{RunDirectory, file};
 use crate::targets::abilities;
@@ -100,6 +102,7 @@ pub fn run(arguments: &CompareArgs, matches: &ArgMatches) -> Coded<Exit> {
     }
     refuse_profiled(&sides).map_err(|error| (Exit::Usage, error))?;
     upload::check(&sides)?;
+    check_plots(&sides[0].plots)?;
     let failure = |error: anyhow::Error| (Exit::Failure, error);
     let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
     let written = match launched::start_for_sides(&mut sides, &stop)? {
@@ -195,7 +198,7 @@ fn measure(
     let letters = (0..sides.len()).map(letter).collect();
     let measured = measured(letters, &sides, &runs, &records).map_err(failure)?;
     let comparison = conclude(&question, &measured);
-    show(&directory, &comparison).map_err(failure)?;
+    show(&directory, &comparison, &sides[0].plots).map_err(failure)?;
     let codes: Vec<Code> = sides.iter().flat_map(|side| side.deny.iter().copied()).collect();
     let denied = tell_denied_notes(comparison::notes(&comparison), &codes);
     let exit = Exit::of_sides(&runs, denied.or(gate_exit(&comparison)));
@@ -233,8 +236,13 @@ pub(super) fn measured<'a>(
         .context("settings cannot be shown")
 }
 
-fn show(directory: &RunDirectory, comparison: &Comparison) -> anyhow::Result<()> {
+fn show(
+    directory: &RunDirectory,
+    comparison: &Comparison,
+    plots: &[PlotFormat],
+) -> anyhow::Result<()> {
     let mut files = write_comparison(directory, comparison)?;
+    files.extend(artefacts::write_pictures(directory, &page::pictures(comparison), plots)?);
     let own = comparison.sides.iter().filter(|_| comparison.interleaved);
     files.extend(own.map(|side| FileNote {
         name: format!("{}/", side.folder),
@@ -259,6 +267,8 @@ fn stored(
     let (said, _) = read_settings(&arguments.run, matches)?;
     let resolved = resolve(&said).map_err(|error| usage(error.into()))?;
     upload::check([&resolved])?;
+    check_plots(&resolved.plots)?;
+    refuse_export(&resolved).map_err(usage)?;
     let common = stored::read(baseline, candidate).map_err(|error| usage(error.into()))?;
     let (a, b) = (settings_of(baseline).map_err(usage)?, settings_of(candidate).map_err(usage)?);
     let terms = Terms { margin: arguments.margin.share(), seed: resolved.workload.seed };
@@ -266,7 +276,7 @@ fn stored(
         .map_err(|error| failure(error.into()))?;
     let directory = RunDirectory::create(&resolved.out, "compare", "stored", "runs")
         .map_err(|error| failure(error.into()))?;
-    show(&directory, &comparison).map_err(failure)?;
+    show(&directory, &comparison, &resolved.plots).map_err(failure)?;
     let runs: Vec<MeasuredRun> =
         common.into_iter().flat_map(|both| [both.baseline, both.candidate]).collect();
     let denied = tell_denied_notes(comparison::notes(&comparison), &resolved.deny);

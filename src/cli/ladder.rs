@@ -12,7 +12,7 @@ use crate::cli::engine_threads;
 use crate::cli::exit::{Coded, Exit};
 use crate::cli::launched;
 use crate::cli::other_python::read_settings;
-use crate::cli::report::refuse_extra;
+use crate::cli::report::{check_plots, refuse_extra};
 use crate::cli::resolve::resolve;
 use crate::cli::run::{
     Screen, experiment_exit, preflight_exit, print, publish, tell_denied, tell_denied_notes,
@@ -28,7 +28,7 @@ use crate::experiment::launch::server::LaunchedServer;
 use crate::experiment::preflight::PreflightError;
 use crate::experiment::served_child::{Ready, Server, ServerError};
 use crate::experiment::sweep::Watch;
-use crate::experiment::{blocks, interleave, interrupt, preflight};
+use crate::experiment::{artefacts, blocks, interleave, interrupt, preflight};
 use crate::issue::live_phase::LivePhase;
 use crate::issue::stop::Stop;
 use crate::metrics::Summary;
@@ -38,9 +38,10 @@ use crate::metrics::ladder::{BlockCpu, Ladder, Level, Planned};
 use crate::metrics::sides::Terms;
 use crate::metrics::threshold::Percent;
 use crate::observe::process;
-use crate::report::ladder::{notes, table};
+use crate::report::ladder::{notes, page, table};
 use crate::report::{FileNote, table as console};
 use crate::settings::Resolved;
+use crate::settings::export::PlotFormat;
 use crate::settings::served::ServedEndpoint;
 use crate::settings::server_metrics::ServerMetricsChoice;
 use crate::store::manifest::PointEntry;
@@ -91,6 +92,7 @@ pub fn run(arguments: &LadderArgs, matches: &ArgMatches) -> Coded<Exit> {
     let mut engine = engine(own.as_ref().unwrap_or(&settings)).map_err(usage)?;
     refuse_profiled(std::slice::from_ref(&engine)).map_err(usage)?;
     refuse_extra(std::slice::from_ref(&engine)).map_err(usage)?;
+    check_plots(&engine.plots)?;
     upload::check([&engine])?;
     engine_threads::ensure(std::slice::from_mut(&mut engine))?;
     engine_log::set_up(std::slice::from_mut(&mut engine), Destination::RunDirectory)?;
@@ -201,7 +203,7 @@ fn climb(
     let measured = measured(names, &resolved, &runs, &records).map_err(failure)?;
     let comparison = comparison::conclude(&question, &measured);
     let ladder = ladder::conclude(comparison, &planned, &measured, &cpu);
-    show(&directory, &ladder).map_err(failure)?;
+    show(&directory, &ladder, &engine.plots).map_err(failure)?;
     let denied = tell_denied_notes(notes(&ladder), &engine.deny);
     let exit = Exit::of_sides(&runs, denied);
     let directory = directory.path().to_owned();
@@ -394,8 +396,10 @@ impl Watch for CpuWatch {
     }
 }
 
-fn show(directory: &RunDirectory, ladder: &Ladder) -> anyhow::Result<()> {
+fn show(directory: &RunDirectory, ladder: &Ladder, plots: &[PlotFormat]) -> anyhow::Result<()> {
     let mut files = write_ladder(directory, ladder)?;
+    let picture = [("ladder".to_owned(), page::svg(ladder))];
+    files.extend(artefacts::write_pictures(directory, &picture, plots)?);
     files.extend(ladder.comparison.sides.iter().map(|side| FileNote {
         name: format!("{}/", side.folder),
         holds: "everything of this rung, as a run of its own; a block is a point, after the lead-in".into(),

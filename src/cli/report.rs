@@ -13,11 +13,14 @@ use crate::experiment::cells::MeasuredCells;
 use crate::experiment::launches::MARGIN;
 use crate::experiment::{artefacts, cells};
 use crate::metrics::threshold::Percent;
+use crate::report::cells::{CellsReport, Group};
 use crate::report::export::markdown;
+use crate::report::together::result_file::ImportError;
 use crate::report::together::{
-    Side, import, name_sides, page as together_page, pictures, side_of, table as together,
+    Side, folder as together_folder, import, name_sides, page as together_page, pictures, side_of,
+    table as together,
 };
-use crate::report::{html, png, table};
+use crate::report::{Experiment, html, png, table};
 use crate::settings::Resolved;
 use crate::settings::export::{ExportFormat, PlotFormat};
 use crate::settings::time_unit::TimeUnit;
@@ -197,36 +200,48 @@ fn sides_at(path: &Path, runs: &mut Vec<MeasuredRun>) -> Coded<Vec<Side>> {
     if path.is_file() {
         return Ok(vec![imported(path).map_err(usage)?]);
     }
-    let measured = if path.join(file::INDEX_JSON).is_file() {
-        let cells = cells::stored(path).map_err(|error| usage(error.into()))?;
-        cells.runs.into_iter().map(|(_, run)| run).collect()
-    } else if path.join(file::MANIFEST).is_file() {
-        vec![read(path)?]
-    } else {
-        return imported_folder(path).map_err(usage);
-    };
-    let sides = measured.iter().map(|run| side_of(&artefacts::as_experiment(run))).collect();
-    runs.extend(measured);
-    Ok(import::merged(sides))
+    if path.join(file::INDEX_JSON).is_file() {
+        let measured = cells::stored(path).map_err(|error| usage(error.into()))?;
+        let CellsReport { experiment, groups, .. } = cells::as_report(&measured);
+        runs.extend(measured.runs.into_iter().map(|(_, run)| run));
+        let of_group = |Group { scenario, points }: Group| {
+            let title = format!("{}, {scenario}", measured.index.target);
+            side_of(&Experiment { title, points, ..experiment.clone() })
+        };
+        return Ok(groups.into_iter().map(of_group).collect());
+    }
+    if path.join(file::MANIFEST).is_file() {
+        let run = read(path)?;
+        let side = side_of(&artefacts::as_experiment(&run));
+        runs.push(run);
+        return Ok(vec![side]);
+    }
+    imported_folder(path).map_err(usage)
 }
 
 /// Every result below a folder; other files may lie beside them.
 fn imported_folder(folder: &Path) -> anyhow::Result<Vec<Side>> {
-    let mut sides = Vec::new();
+    let mut files = Vec::new();
     for path in json_files(folder, DEEPEST)? {
         let name = path.display().to_string();
         let text = fs::read_to_string(&path).with_context(|| format!("`{name}` cannot be read"))?;
-        // What is no result of a known tool is something else of that tool's folder.
-        sides.extend(import::read(&name, &text).ok());
+        match import::read(&name, &text) {
+            Ok(side) => files.push((path, side)),
+            // Something else of that tool's folder.
+            Err(ImportError::Unknown(_)) => {}
+            Err(damaged) => {
+                console::print_notice(format_args!("left out: {damaged}"));
+            }
+        }
     }
-    if sides.is_empty() {
+    if files.is_empty() {
         return Err(anyhow!(
             "`{}` is no run directory (it has no `{}`), and no result of another tool lies in it",
             folder.display(),
             file::MANIFEST
         ));
     }
-    Ok(import::merged(sides))
+    Ok(together_folder::sides(files))
 }
 
 /// Folders below one that is imported: a tool, a run, a load.
@@ -326,10 +341,14 @@ pub fn check_exports(export: &[ExportFormat]) -> Coded<()> {
 /// # Errors
 /// When records cannot be read, or a file cannot be written.
 pub fn write_extra(run: &MeasuredRun, export: &[ExportFormat], plots: &[PlotFormat]) -> Coded<()> {
-    for words in artefacts::write_exports(run, export).map_err(failure)? {
+    say_left_out(&artefacts::write_exports(run, export).map_err(failure)?);
+    artefacts::write_plots(run, plots).map_err(failure)
+}
+
+fn say_left_out(words: &[String]) {
+    for words in words {
         console::print_notice(format_args!("left out of {words}"));
     }
-    artefacts::write_plots(run, plots).map_err(failure)
 }
 
 /// Writes what other tools and viewers read of every cell, and the experiment of genai-bench that all of them make.
@@ -338,13 +357,19 @@ pub fn write_extra_of_cells(
     export: &[ExportFormat],
     plots: &[PlotFormat],
 ) -> Coded<()> {
+    let mut said: Vec<String> = Vec::new();
     for (_, run) in &measured.runs {
-        write_extra(run, export, plots)?;
+        let words = artefacts::write_exports(run, export).map_err(failure)?;
+        say_left_out(&words);
+        said.extend(words);
+        artefacts::write_plots(run, plots).map_err(failure)?;
     }
     if export.contains(&ExportFormat::GenaiBench) {
         let runs = measured.runs.iter().map(|(_, run)| run);
-        // Each cell has said what it leaves out.
-        let _said = artefacts::write_genai_bench(&measured.directory, runs).map_err(failure)?;
+        let words = artefacts::write_genai_bench(&measured.directory, runs).map_err(failure)?;
+        // What has no place in one experiment, beyond what has none in that of its own cell.
+        let beyond: Vec<String> = words.into_iter().filter(|it| !said.contains(it)).collect();
+        say_left_out(&beyond);
     }
     Ok(())
 }
@@ -376,19 +401,25 @@ pub fn refuse_extra(sides: &[Resolved]) -> anyhow::Result<()> {
             "`--stages` is a load of one run: leave it out, and compare at a rate or a concurrency"
         ));
     }
-    let flag = if sides.iter().any(|side| !side.export.is_empty()) {
-        "export"
-    } else if sides.iter().any(|side| !side.plots.is_empty()) {
-        "plots"
-    } else if sides.iter().any(|side| side.time_unit != TimeUnit::default()) {
+    sides.iter().try_for_each(refuse_export)?;
+    if sides.iter().any(|side| side.time_unit != TimeUnit::default()) {
         return Err(anyhow!(
             "`--time-unit` is about tables of one run: leave it out, and give it to `bareflight report` with the folder of a side"
         ));
-    } else {
+    }
+    Ok(())
+}
+
+/// Where several runs are measured, which other tools have no file for.
+///
+/// # Errors
+/// Where such files are asked for.
+pub fn refuse_export(resolved: &Resolved) -> anyhow::Result<()> {
+    if resolved.export.is_empty() {
         return Ok(());
-    };
+    }
     Err(anyhow!(
-        "`--{flag}` is about one run: leave it out, and give it to `bareflight report` with the folder of a side"
+        "`--export` is about one run: leave it out, and give it to `bareflight report` with the folder of a run below the one that is written"
     ))
 }
 

@@ -14,6 +14,7 @@ use crate::cli::exit::{Coded, Exit};
 use crate::cli::launched;
 use crate::cli::origin::Origin;
 use crate::cli::other_python::read_settings;
+use crate::cli::report::{check_plots, refuse_export};
 use crate::cli::resolve::resolve;
 use crate::cli::run::{
     Screen, experiment_exit, preflight_exit, print, publish, tell_denied, tell_denied_notes,
@@ -33,9 +34,10 @@ use crate::metrics::early_stopping::least_within;
 use crate::metrics::search::{Axis, Outcome, Question, Search};
 use crate::metrics::summary::SCHEMA_VERSION;
 use crate::metrics::threshold::Percent;
-use crate::report::search::{notes, table};
+use crate::report::search::{notes, page, table};
 use crate::report::{FileNote, table as report_table};
 use crate::settings::Resolved;
+use crate::settings::export::PlotFormat;
 use crate::settings::human_duration::HumanDuration;
 use crate::settings::objective::Objectives;
 use crate::settings::time_unit::TimeUnit;
@@ -101,6 +103,8 @@ pub fn run(arguments: &SearchArgs, matches: &ArgMatches) -> Coded<Exit> {
     engine_threads::ensure(std::slice::from_mut(&mut begun.resolved))?;
     engine_log::set_up(std::slice::from_mut(&mut begun.resolved), Destination::RunDirectory)?;
     upload::check([&begun.resolved])?;
+    check_plots(&begun.resolved.plots)?;
+    refuse_export(&begun.resolved).map_err(|error| (Exit::Usage, error))?;
     let stop = Stop::on_signals().context("Ctrl-C cannot be handled").map_err(failure)?;
     let written = match launched::start(&mut begun.resolved, &stop)? {
         None => search_on(begun, &stop, None),
@@ -164,7 +168,7 @@ fn search_on(mut begun: Begun, stop: &Stop, server: Option<&mut LaunchedServer>)
     artefacts::write_reports(&run).map_err(|error| failure(error.into()))?;
     manifest.end(run.manifest.state);
     manifest.write(&directory).map_err(|error| failure(error.into()))?;
-    show(&directory, &search).map_err(failure)?;
+    show(&directory, &search, &resolved.plots).map_err(failure)?;
     for fault in &run.manifest.faults {
         console::print_notice(format_args!("{fault}"));
     }
@@ -342,8 +346,10 @@ fn resumed(folder: &Path, typed: Settings) -> anyhow::Result<Begun> {
     Ok(Begun { resolved, search, directory })
 }
 
-fn show(directory: &RunDirectory, search: &Search) -> anyhow::Result<()> {
+fn show(directory: &RunDirectory, search: &Search, plots: &[PlotFormat]) -> anyhow::Result<()> {
     let mut files = write_search(directory, search)?;
+    let picture = page::svg(search).map(|svg| ("search".to_owned(), svg));
+    files.extend(artefacts::write_pictures(directory, picture.as_slice(), plots)?);
     let mut folders: Vec<&str> = search.probes.iter().map(|probe| &*probe.folder).collect();
     folders.dedup();
     files.extend(folders.into_iter().map(|folder| FileNote {

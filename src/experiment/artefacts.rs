@@ -136,6 +136,27 @@ pub fn write_plots(run: &MeasuredRun, formats: &[PlotFormat]) -> Result<(), Extr
     Ok(())
 }
 
+/// Writes pictures beside the page that they are of, each an SVG with its name, and tells of the files.
+///
+/// # Errors
+/// When a picture cannot be drawn or written.
+pub fn write_pictures(
+    directory: &RunDirectory,
+    pictures: &[(String, String)],
+    formats: &[PlotFormat],
+) -> Result<Vec<FileNote>, ExtraFilesError> {
+    let mut notes = Vec::new();
+    for (name, svg) in pictures {
+        for format in formats {
+            let (extension, bytes) = as_picture(svg, *format)?;
+            let name = format!("{name}.{extension}");
+            write_below(directory, &name, &bytes)?;
+            notes.push(FileNote { name, holds: "the picture of the page".into() });
+        }
+    }
+    Ok(notes)
+}
+
 /// An SVG as a file of a format, with the ending of its name.
 ///
 /// # Errors

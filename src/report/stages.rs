@@ -8,11 +8,18 @@ use crate::report::figures::{ABSENT, figure};
 pub(in crate::report) fn rows(summary: &Summary) -> Option<(Vec<&'static str>, Vec<Vec<String>>)> {
     let first = summary.stages.first()?;
     let (level, latency) = match first.of {
-        StagesOf::Rate => ("rate, req/s", "latency, intended, ms"),
-        StagesOf::Concurrency => ("slots", "latency, ms"),
+        StagesOf::Rate => ("rate, req/s", "latency, intended, ms, p50/p99"),
+        StagesOf::Concurrency => ("slots", "latency, ms, p50/p99"),
     };
-    let mut header =
-        vec!["stage", level, "ok/failed", "done, req/s", "output, tokens/s", "TTFT, ms", latency];
+    let mut header = vec![
+        "stage",
+        level,
+        "ok/failed",
+        "done, req/s",
+        "output, tokens/s",
+        "TTFT, ms, p50/p99",
+        latency,
+    ];
     if first.of == StagesOf::Rate {
         header.push("late, ms, p99/max");
     }

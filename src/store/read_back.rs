@@ -44,6 +44,18 @@ pub enum ReadError {
         /// Its schema.
         found: u32,
     },
+    /// A comparison, a ladder or a search: runs lie below it.
+    #[error(
+        "`{folder}` is no run but a {kind}: open the page in it, or name runs below it: `bareflight report {runs}`"
+    )]
+    Several {
+        /// The folder that was named.
+        folder: String,
+        /// What it is.
+        kind: String,
+        /// Folders of its runs.
+        runs: String,
+    },
     /// Rows or deliveries of a point.
     #[error(transparent)]
     Point(#[from] StoredPointError),
@@ -79,6 +91,7 @@ impl ReadError {
             Self::File(..)
             | Self::Manifest(..)
             | Self::Newer { .. }
+            | Self::Several { .. }
             | Self::Point(StoredPointError::Open(..))
             | Self::Damaged { .. } => self,
             Self::Point(_)
@@ -201,9 +214,41 @@ fn read_manifest(directory: &RunDirectory) -> Result<Manifest, ReadError> {
     let name = path.display().to_string();
     let text = fs::read_to_string(&path).map_err(|error| ReadError::File(name.clone(), error))?;
     let manifest: Manifest =
-        serde_json::from_str(&text).map_err(|error| ReadError::Manifest(name.clone(), error))?;
+        serde_json::from_str(&text).map_err(|error| why_not(directory, &name, &text, error))?;
     match manifest.schema_version {
         found if found > SCHEMA_VERSION => Err(ReadError::Newer { file: name, found }),
         _ => Ok(manifest),
     }
+}
+
+/// Why a text is no manifest of a run: it may be one of a newer version, or of an experiment of several runs.
+fn why_not(
+    directory: &RunDirectory,
+    name: &str,
+    text: &str,
+    error: serde_json::Error,
+) -> ReadError {
+    let document: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+    let schema = document["schema_version"].as_u64().and_then(|it| u32::try_from(it).ok());
+    if let Some(found) = schema.filter(|found| *found > SCHEMA_VERSION) {
+        return ReadError::Newer { file: name.to_owned(), found };
+    }
+    let runs = runs_below(directory.path());
+    match document["kind"].as_str() {
+        Some(kind) if !runs.is_empty() => ReadError::Several {
+            folder: directory.path().display().to_string(),
+            kind: kind.to_owned(),
+            runs: runs.join(" "),
+        },
+        _ => ReadError::Manifest(name.to_owned(), error),
+    }
+}
+
+/// Folders with a manifest of their own, in the order of their names.
+fn runs_below(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let folders = entries.map(|entry| entry.path()).filter(|it| it.join(file::MANIFEST).is_file());
+    let mut runs: Vec<String> = folders.map(|it| it.display().to_string()).collect();
+    runs.sort();
+    runs
 }

@@ -88,6 +88,16 @@ fn scenarios_with_loads_are_cells_of_one_directory_with_an_index_and_one_summary
     assert!(words(&again.stdout).contains("\nD(16,2)\n"));
     assert_eq!(made.map(|name| read(&folder, name)), before);
     assert!(message.contains("cell 4 of 4: isl_16_osl_2_conc_2, about"), "{message}");
+    // Beside another run each scenario is one side, with a point for each load.
+    let cells = folder.display().to_string();
+    let beside =
+        bareflight(&out, &["report", &cells, &folder.join(CELLS[0]).display().to_string()]);
+    let (said, lines) = (words(&beside.stdout), |text: &str| {
+        words(&beside.stdout).lines().filter(|line| line.contains(text)).count()
+    });
+    assert!(said.contains("  C  "), "{said}{}", words(&beside.stderr));
+    assert!(!said.contains("  D  "), "{said}");
+    assert_eq!(lines("requests completed"), 2, "{said}");
 }
 
 #[test]

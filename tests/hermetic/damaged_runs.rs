@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use crate::support::left_behind::{directory, words};
+use crate::support::left_behind::{directory, in_one_line, words};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_bareflight");
 
@@ -172,4 +172,26 @@ fn a_comparison_with_a_damaged_run_names_it() {
         told.contains(&copy.path().display().to_string()) && told.contains("`end_ns`"),
         "{told}"
     );
+}
+
+#[test]
+fn a_comparison_that_is_given_as_a_run_is_told_by_what_it_is_with_the_runs_below_it() {
+    let out = TempDir::new().expect("a folder");
+    let ran = Command::new(PROGRAM)
+        .args(["compare", "--target", "null:", "--target", "null:", "--blocks", "2"])
+        .args(["--requests", "40", "--concurrency", "2", "-q"])
+        .current_dir(out.path())
+        .output()
+        .expect("the binary runs");
+    let folder = directory(&out);
+    assert!(folder.join("comparison.json").is_file(), "{}", words(&ran.stderr));
+    let output = report(&folder);
+    let told = in_one_line(&words(&output.stderr));
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("no run but a comparison"), "{told}");
+    let (_, command) = told.split_once("`bareflight report ").expect("a command");
+    let runs: Vec<&str> = command.split('`').next().expect("its end").split(' ').collect();
+    assert_eq!(runs.len(), 2, "{told}");
+    let together = Command::new(PROGRAM).arg("report").args(&runs).output().expect("it runs");
+    assert!(together.status.success(), "{}", words(&together.stderr));
 }

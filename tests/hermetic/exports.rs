@@ -223,6 +223,25 @@ fn a_folder_of_results_is_one_side_for_each_tool_and_model() {
     assert!(err(&nothing).contains("no run directory"), "{}", err(&nothing));
 }
 
+/// A load that is measured twice has files of its own each time, in every format that names files by load.
+#[test]
+fn no_point_of_a_load_that_is_measured_again_is_lost() {
+    let (_base, run) = exported(&["--concurrency", "2,2"]);
+    let exports = run.join("exports");
+    for (format, name) in [
+        ("aiperf", "profile_export_aiperf.json"),
+        ("genai-perf", "profile_export_genai_perf.json"),
+        ("benchmark-serving", ".json"),
+        ("trtllm-bench", "report.json"),
+        ("mlperf", "mlperf_log_summary.txt"),
+        ("hlog", "latency.hlog"),
+    ] {
+        let files = below(&exports.join(format));
+        let of_points = files.iter().filter(|it| it.to_string_lossy().ends_with(name)).count();
+        assert_eq!(of_points, 2, "{format}: {files:?}");
+    }
+}
+
 #[test]
 fn what_is_about_several_runs_is_refused_for_one() {
     let (base, run) = exported(&["--concurrency", "2"]);

@@ -13,7 +13,7 @@ use crate::support::launches::{
     LOAD, PROGRAM, assert_gone, is_gone, is_there, launch_file_of_a_running, output, pid_of, run,
     script, serving, wait_for,
 };
-use crate::support::left_behind::{directory, read, words};
+use crate::support::left_behind::{directory, in_one_line, read, words};
 
 #[test]
 fn a_server_is_started_measured_and_stopped_and_the_run_says_how() {
@@ -312,6 +312,17 @@ fn two_servers_are_measured_in_turn_and_held_against_each_other() {
         let model = json["model_id"].as_str().expect("a name");
         assert!(!model.is_empty() && !model.contains("http"), "{model}");
     }
+    // Read in again, another server of the same model is another side.
+    let (of_one, third) = (results.join("bareflight_2"), results.join("third"));
+    fs::create_dir(&third).expect("made");
+    fs::copy(of_one.join("concurrency_2.json"), third.join("concurrency_2.json")).expect("copied");
+    let imported = Command::new(PROGRAM).arg("import").arg(&results).output().expect("it runs");
+    let said = in_one_line(&words(&imported.stdout));
+    for side in [&of_one, &third] {
+        let named = format!("in {}", side.display());
+        assert!(said.contains(&named), "{named}: {said}{}", words(&imported.stderr));
+    }
+    assert!(!said.contains("8 of 8"), "{said}");
 }
 
 /// Signals that a process ignores and blocks, as its own `/proc/self/status` says.

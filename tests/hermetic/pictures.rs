@@ -1,10 +1,11 @@
 //! Pictures as PNG files: of a run, of a sweep, of runs side by side; or refused with the command that builds them.
 
+use std::fs;
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use crate::support::left_behind::words;
+use crate::support::left_behind::{directory, words};
 
 fn bareflight(out: &TempDir, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bareflight"));
@@ -28,15 +29,37 @@ fn a_build_without_png_refuses_it_with_the_command_that_builds_it() {
     assert!(!out.path().join("runs").exists(), "nothing was sent");
 }
 
+#[test]
+fn a_ladder_a_search_and_a_comparison_leave_the_picture_of_their_page_beside_it() {
+    let sim = "sim:explicit,base_us=500";
+    for (arguments, name) in [
+        (&["ladder", sim, "--blocks", "2", "--in-process"][..], "ladder"),
+        (&["search", sim, "--slo", "ttft.p50<10s", "--max-probes", "3"], "search"),
+        (&["compare", sim, sim, "--blocks", "2"], "comparison"),
+    ] {
+        let out = tempfile::tempdir().expect("a folder");
+        let asked = ["--isl=16", "--osl=8", "-n=40", "-q", "--plots=svg"];
+        let output = bareflight(&out, &[arguments, &asked].concat());
+        let printed = words(&output.stdout);
+        let folder = directory(&out);
+        let svg = fs::read_to_string(folder.join(format!("{name}.svg")));
+        let svg = svg.unwrap_or_else(|_| panic!("{printed}{}", words(&output.stderr)));
+        assert!(svg.contains("SIMULATED") && svg.contains("<title>"), "{name}: {svg}");
+        assert!(!svg.contains("var(") && printed.contains(&format!("{name}.svg")), "{printed}");
+        let refused = [arguments, &["--export", "md"]].concat();
+        let refused = bareflight(&out, &refused);
+        assert_eq!(refused.status.code(), Some(2), "{name}: {}", words(&refused.stderr));
+        assert!(words(&refused.stderr).contains("`--export`"), "{}", words(&refused.stderr));
+    }
+}
+
 #[cfg(feature = "png")]
 mod built {
-    use std::fs;
     use std::path::Path;
 
     use resvg::tiny_skia::Pixmap;
 
     use super::*;
-    use crate::support::left_behind::directory;
 
     /// PNG files of a folder by name, read back: each has a size and pixels of several colours.
     fn pictures(folder: &Path) -> Vec<String> {

@@ -1,6 +1,7 @@
 //! Tasks besides text on served targets: batches of embeddings, rerank in the shapes of its servers, images with text.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use bareflight_engine::dummy_tokenizer;
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::fault_server::{FaultServer, Next, Out, Request};
-use crate::support::left_behind::{self, words};
+use crate::support::left_behind::{self, in_one_line, words};
 use crate::support::served_run::Run;
 
 struct Bench {
@@ -190,6 +191,54 @@ fn embeddings_are_swept_over_batch_sizes_with_their_documents_and_no_first_token
         page.contains("Documents<small>per s") && page.contains("batch size (texts of a request)")
     );
     assert!(run.text("summary.csv").contains("document_throughput_per_s"));
+}
+
+/// genai-bench takes texts to embed by batch size, one request at a time, and names its files and columns so.
+#[test]
+fn batch_sizes_of_embeddings_are_the_levels_of_an_export_for_genai_bench_and_of_its_import() {
+    let (bench, server) = (Bench::new(), embedder());
+    let asked = ["--scenario", "E(20)", "--batch-size", "1,8", "--tokenizer", &bench.tokenizer];
+    let formats = "genai-bench,aiperf,benchmark-serving";
+    let load = ["--concurrency", "1", "--requests", "10", "--export", formats];
+    let run = Run::asked(&server, "embeddings", &[&asked[..], &load].concat());
+    let folder = run.folder.join("exports/genai-bench");
+    let read = |path: &Path| -> Value {
+        serde_json::from_str(&fs::read_to_string(path).expect("a file")).expect("JSON")
+    };
+    let metadata = read(&folder.join("experiment_metadata.json"));
+    assert_eq!(metadata["iteration_type"], "batch_size", "{}", run.console);
+    assert_eq!(metadata["batch_size"], json!([1, 8]));
+    assert_eq!(metadata["num_concurrency"], json!([1]));
+    assert_eq!(metadata["traffic_scenario"], json!(["E(20)"]));
+    for size in [1, 8] {
+        let begin = format!("E20_text-to-embeddings_batch_size_{size}_time_");
+        let names = fs::read_dir(&folder).expect("a folder").flatten();
+        let path = names.map(|it| it.path()).find(|it| {
+            it.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&begin))
+        });
+        let document = read(&path.unwrap_or_else(|| panic!("{begin}: {}", run.console)));
+        let aggregated = &document["aggregated_metrics"];
+        assert_eq!(aggregated["batch_size"], size);
+        assert_eq!(aggregated["stats"]["num_input_tokens"]["mean"], f64::from(20 * size));
+        assert_eq!(document["individual_request_metrics"][0]["tpot"], 0.0);
+    }
+    for folder in ["concurrency1", "concurrency1_batch_size8"] {
+        assert!(run.folder.join("exports/aiperf").join(folder).is_dir(), "{folder}");
+    }
+    let serving = fs::read_dir(run.folder.join("exports/benchmark-serving")).expect("a folder");
+    let serving =
+        serving.flatten().filter(|it| it.path().extension().is_some_and(|it| it == "json"));
+    assert_eq!(serving.count(), 2);
+    let program = env!("CARGO_BIN_EXE_bareflight");
+    let imported = Command::new(program).arg("import").arg(&folder).output().expect("it runs");
+    let said = in_one_line(&words(&imported.stdout));
+    for load in ["batch size 1, concurrency 1", "batch size 8, concurrency 1"] {
+        assert!(said.contains(load), "{load}: {said}{}", words(&imported.stderr));
+    }
+    let both = ["--concurrency", "1,2", "--requests", "4", "--export", "genai-bench"];
+    let both = Run::asked(&server, "embeddings", &[&asked[..], &both].concat());
+    let console = in_one_line(&both.console);
+    assert!(console.contains("a file of this concurrency exists already"), "{console}");
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn a_run_goes_to_a_folder_as_it_is() {
 }
 
 #[test]
-fn comparisons_cells_and_searches_go_there_too() {
+fn comparisons_cells_searches_and_ladders_go_there_too() {
     let out = tempfile::tempdir().expect("a folder");
     let place = out.path().join("lab");
     let url = format!("file://{}", place.display());
@@ -80,6 +80,7 @@ fn comparisons_cells_and_searches_go_there_too() {
         &["compare", "--target", "null:", "--target", "null:", "--blocks", "2"][..],
         &["search", "--target", "null:", "--slo", "ttft.p50<10s", "--max-probes", "3"],
         &["run", "--target", "null:", "--concurrency", "2", "-s", "D(8,8)", "-s", "D(9,9)"],
+        &["ladder", "--target", "sim:explicit,base_us=500", "--blocks", "2", "--in-process"],
     ] {
         let all = [what, &load].concat();
         let output = bareflight(out.path(), &all, &[]).output().expect("the binary runs");
@@ -99,7 +100,7 @@ fn comparisons_cells_and_searches_go_there_too() {
     assert!(words(&output.stderr).contains("uploaded"), "{}", words(&output.stderr));
     let copies: Vec<PathBuf> =
         fs::read_dir(&place).expect("a folder").map(|it| it.expect("readable").path()).collect();
-    assert_eq!(copies.len(), 4, "{copies:?}");
+    assert_eq!(copies.len(), 5, "{copies:?}");
     for copy in copies {
         let run = out.path().join("runs").join(copy.file_name().expect("a name"));
         assert_eq!(files(&run), files(&copy));

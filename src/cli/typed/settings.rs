@@ -469,7 +469,7 @@ pub struct Settings {
     #[arg(long, value_name = "TOOL,…", value_delimiter = ',', help_heading = "Output")]
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "list_or_one::read")]
     pub export: Option<Vec<ExportFormat>>,
-    /// Write the page's plots as pictures too (folder `plots`)
+    /// Write the page's plots as pictures too (folder `plots`; of a comparison, a ladder or a search beside its page)
     #[arg(long, value_name = "FORMAT,…", value_delimiter = ',', help_heading = "Output")]
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "list_or_one::read")]
     pub plots: Option<Vec<PlotFormat>>,

@@ -4,10 +4,12 @@ use crate::metrics::compare::ComparisonVerdict;
 use crate::metrics::comparison::{Comparison, Pair};
 use crate::report::comparison::{cells, gate_result, heading, in_columns, notes, shown};
 use crate::report::figures::{self, short_verdict};
-use crate::report::html::plot::ratios::{Bar, Tone, figure};
+use crate::report::html::plot::file;
+use crate::report::html::plot::ratios::{Bar, Tone, drawing, figure};
 use crate::report::html::tables::table;
-use crate::report::html::text::{escape, prose};
+use crate::report::html::text::{escape, name, prose};
 use crate::report::html::{badges, coded, list, page};
+use crate::report::table::marks;
 
 /// What marks and intervals mean on such a page.
 pub(in crate::report) const SMALL_PRINT: &str = "<code>~</code>: the samples of a block are too few to certify the percentile. <code>≈</code>: tokens are spread over chunks. Intervals: 95 %, Student’s t over blocks.";
@@ -16,7 +18,7 @@ pub(in crate::report) const SMALL_PRINT: &str = "<code>~</code>: the samples of 
 pub fn render(comparison: &Comparison) -> String {
     let mut body = format!(
         "<h1>{}{}</h1>\n<p class=\"soft\">{}</p>\n",
-        escape(&comparison.title),
+        name(&comparison.title),
         badges(&comparison.marks),
         escape(&turns(comparison))
     );
@@ -47,7 +49,7 @@ fn sides(comparison: &Comparison) -> String {
         .map(|side| {
             vec![
                 escape(&side.name),
-                format!("<code>{}</code>", escape(&side.target.name)),
+                format!("<code>{}</code>", name(&side.target.name)),
                 prose(&side.target.title),
                 format!("{} of {}", side.completed, side.attempted),
                 side.verdict.map_or(figures::ABSENT, short_verdict).to_owned(),
@@ -58,14 +60,27 @@ fn sides(comparison: &Comparison) -> String {
     table("wrapped", &["Side", "Target", "What it is", "Completed", "Verdict", "Folder"], &rows)
 }
 
-fn of_pair(comparison: &Comparison, pair: &Pair) -> String {
+/// The chart of each pair of sides as an SVG file, with its name.
+pub fn pictures(comparison: &Comparison) -> Vec<(String, String)> {
+    let marks = marks(comparison.marks.iter().copied());
+    let of_pair = |pair: &Pair| {
+        let (title, bars) = ratios(comparison, pair);
+        let ratios = drawing(&title, &bars, comparison.terms.margin)?;
+        let svg = file::drawn(&ratios.title, &[], ratios.size, &ratios.drawing, marks.trim());
+        let name = match comparison.pairs.len() {
+            1 => "comparison".to_owned(),
+            _ => format!("comparison_{}", comparison.sides[pair.candidate].name),
+        };
+        Some((name, svg))
+    };
+    comparison.pairs.iter().filter_map(of_pair).collect()
+}
+
+/// The title of a pair's chart, and what it shows.
+fn ratios(comparison: &Comparison, pair: &Pair) -> (String, Vec<Bar>) {
     let name = |side: usize| comparison.sides[side].name.as_str();
     let (a, b) = in_columns(name(pair.baseline), name(pair.candidate));
-    let against =
-        format!("{} against {}", escape(name(pair.candidate)), escape(name(pair.baseline)));
-    let (a, b) = (escape(a), escape(b));
-    let rows = shown(comparison, &pair.rows);
-    let bars: Vec<Bar> = rows
+    let bars = shown(comparison, &pair.rows)
         .iter()
         .filter_map(|row| {
             let ratio = row.ratio.as_ref()?;
@@ -78,7 +93,17 @@ fn of_pair(comparison: &Comparison, pair: &Pair) -> String {
             Some(Bar { name, value: ratio.ratio, interval: ratio.low.zip(ratio.high), tone })
         })
         .collect();
-    let title = format!("{b} ÷ {a}, with 95 % intervals; shaded: within the margin");
+    (format!("{b} ÷ {a}, with 95 % intervals; shaded: within the margin"), bars)
+}
+
+fn of_pair(comparison: &Comparison, pair: &Pair) -> String {
+    let name = |side: usize| comparison.sides[side].name.as_str();
+    let (a, b) = in_columns(name(pair.baseline), name(pair.candidate));
+    let against =
+        format!("{} against {}", escape(name(pair.candidate)), escape(name(pair.baseline)));
+    let (a, b) = (escape(a), escape(b));
+    let rows = shown(comparison, &pair.rows);
+    let (title, bars) = ratios(comparison, pair);
     let cells: Vec<Vec<String>> =
         rows.iter().map(|row| cells(row, comparison.interleaved).to_vec()).collect();
     let (difference, ratio) = (format!("{b} − {a}"), format!("{b} ÷ {a}"));

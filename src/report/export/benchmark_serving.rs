@@ -4,17 +4,20 @@ use serde_json::{Map, Value};
 
 use super::answers::Answer;
 use super::sample::Sample;
-use super::{ExportFile, ExportPoint, ExportRun, Exported, json_file, per_second, provenance};
+use super::{
+    ExportFile, ExportPoint, ExportRun, Exported, json_file, per_second, provenance, untaken,
+};
 
 pub(super) fn render(run: &ExportRun) -> Exported {
     let mut exported = Exported::default();
+    let mut taken: Vec<String> = Vec::new();
     for point in &run.points {
         if point.completed().next().is_none() {
             exported.left_out.push(format!("{}: no request completed", point.entry.label));
             continue;
         }
-        let name = file_name(run, point);
-        exported.files.push(json_file(name, &document(run, point), 0));
+        let name = untaken(file_stem(run, point), &mut taken);
+        exported.files.push(json_file(format!("{name}.json"), &document(run, point), 0));
     }
     for file in &mut exported.files {
         // The tool writes one line.
@@ -26,28 +29,28 @@ pub(super) fn render(run: &ExportRun) -> Exported {
 /// A file for each point, named for its load: `concurrency_16.json`, `rate_5.json`, `batch.json`.
 pub(super) fn by_load(run: &ExportRun) -> Vec<ExportFile> {
     let mut files: Vec<ExportFile> = Vec::new();
+    let mut taken: Vec<String> = Vec::new();
     for point in run.points.iter().filter(|point| point.completed().next().is_some()) {
-        let mut stem = match (point.concurrency(), point.rate()) {
+        let stem = match (point.concurrency(), point.rate()) {
             (Some(concurrency), _) => format!("concurrency_{concurrency}"),
             (None, Some(rate)) => format!("rate_{rate}"),
             (None, None) => "batch".to_owned(),
         };
-        while files.iter().any(|file| file.path == format!("{stem}.json")) {
-            stem.push_str("_again");
-        }
+        let stem = untaken(stem + &point.batch_size(), &mut taken);
         files.push(json_file(format!("{stem}.json"), &document(run, point), 2));
     }
     files
 }
 
-/// `openai-infqps-concurrency8-MODEL-20261129-061815.json`, as the tool names it.
-fn file_name(run: &ExportRun, point: &ExportPoint) -> String {
+/// `openai-infqps-concurrency8-MODEL-20261129-061815.json`, as the tool names it, without its ending.
+fn file_stem(run: &ExportRun, point: &ExportPoint) -> String {
     let rate = point.rate().map_or_else(|| "inf".to_owned(), |rate| rate.to_string());
     let concurrency =
         point.concurrency().map_or_else(String::new, |it| format!("-concurrency{it}"));
     let model = run.model().rsplit('/').next().unwrap_or_default();
     let backend = run.service().backend;
-    format!("{backend}-{rate}qps{concurrency}-{model}-{}.json", run.date())
+    let batch_size = point.batch_size();
+    format!("{backend}-{rate}qps{concurrency}{batch_size}-{model}-{}", run.date())
 }
 
 fn document(run: &ExportRun, point: &ExportPoint) -> Value {

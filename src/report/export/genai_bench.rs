@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::answers::Answer;
 use super::genai_bench_sheets::{self, Run};
 use super::sample::Sample;
+use super::service::Service;
 use super::workbook::{self, Sheet};
 use super::{ExportFile, ExportPoint, ExportRun, Exported, json_file, per_second, provenance};
 
@@ -18,6 +19,11 @@ const PERCENTILES: [(&str, f64); 6] =
 const SHORTEST_OUTPUT_S: f64 = 0.001;
 /// Code of a request that failed without a status of HTTP.
 const NO_STATUS: u32 = 599;
+/// Scenarios that the tool can read back: lengths of text, of texts to embed, of documents to rerank.
+const SCENARIOS: [&str; 5] = ["D(", "N(", "U(", "E(", "R("];
+/// What an experiment of the tool is repeated over: the name of a field in its files, and part of their names.
+const CONCURRENCY: &str = "num_concurrency";
+pub(super) const BATCH_SIZE: &str = "batch_size";
 
 /// A value of each request, in the order of the tool.
 type Field = (&'static str, fn(&Answer) -> Option<f64>);
@@ -40,6 +46,16 @@ const FIELDS: [Field; 12] = [
     ("audio_throughput", |_| None),
 ];
 
+/// Fields about output.
+const OF_OUTPUT: [&str; 6] = [
+    "tpot",
+    "output_latency",
+    "output_inference_speed",
+    "num_output_tokens",
+    "num_reasoning_tokens",
+    "output_throughput",
+];
+
 /// Without streaming the first thing that comes is the end.
 #[expect(clippy::unnecessary_wraps, reason = "one of many functions that may have no value")]
 fn ttft(answer: &Answer) -> Option<f64> {
@@ -56,6 +72,15 @@ fn tpot(answer: &Answer) -> Option<f64> {
         .then(|| output / f64::from(answer.output_tokens - 1))
 }
 
+/// The fields of a service. Where answers are no text, the tool has 0 for everything that is about output.
+fn fields(run: &ExportRun) -> [Field; FIELDS.len()] {
+    let writes = run.service().writes;
+    FIELDS.map(|(name, of)| {
+        let is_zero = !writes && OF_OUTPUT.contains(&name);
+        (name, if is_zero { |_: &Answer| Some(0.0) } else { of })
+    })
+}
+
 pub(super) fn render(run: &ExportRun) -> Exported {
     let mut experiment = GenaiBench::default();
     experiment.add(run);
@@ -68,15 +93,32 @@ pub struct GenaiBench {
     metadata: Option<Value>,
     documents: Vec<Document>,
     origins: Vec<(String, Vec<String>)>,
-    exported: Exported,
+    left_out: Vec<String>,
 }
 
-/// One file of a scenario and a concurrency.
+/// One file of a scenario at one load.
 #[derive(Debug)]
 struct Document {
+    label: String,
     scenario: String,
+    service: Service,
+    seconds: u64,
     concurrency: u32,
+    batch_size: u32,
     value: Value,
+}
+
+impl Document {
+    /// Where it stands along what the experiment is repeated over.
+    fn level(&self, iteration: &str) -> u32 {
+        if iteration == BATCH_SIZE { self.batch_size } else { self.concurrency }
+    }
+
+    fn file_name(&self, iteration: &str) -> String {
+        let scenario = self.scenario.replace(['/', ','], "_").replace(['(', ')'], "");
+        let level = self.level(iteration);
+        format!("{scenario}_{}_{iteration}_{level}_time_{}s.json", self.service.task, self.seconds)
+    }
 }
 
 impl GenaiBench {
@@ -94,25 +136,24 @@ impl GenaiBench {
     }
 
     fn add_point(&mut self, run: &ExportRun, point: &ExportPoint) {
-        let left_out = match point.concurrency() {
-            None => "its files are named by a concurrency, which this load has not",
-            Some(_) if point.completed().next().is_none() => "no request completed",
-            Some(concurrency) => {
-                let scenario = scenario(run);
-                let is_it =
-                    |it: &Document| it.concurrency == concurrency && it.scenario == scenario;
-                if self.documents.iter().any(is_it) {
-                    "a file of this concurrency exists already"
-                } else {
-                    let value = document(run, point, concurrency);
-                    let name = file_name(run, point, concurrency);
-                    self.exported.files.push(json_file(name, &value, 4));
-                    self.documents.push(Document { scenario, concurrency, value });
-                    return;
-                }
-            }
+        let label = &point.entry.label;
+        let Some(concurrency) = point.concurrency() else {
+            let why = "its files are named by a concurrency, which this load has not";
+            return self.left_out.push(format!("{label}: {why}"));
         };
-        self.exported.left_out.push(format!("{}: {left_out}", point.entry.label));
+        if point.completed().next().is_none() {
+            return self.left_out.push(format!("{label}: no request completed"));
+        }
+        let batch_size = point.summary.documents.unwrap_or(1);
+        self.documents.push(Document {
+            label: label.clone(),
+            scenario: scenario(run),
+            service: run.service(),
+            seconds: point.duration_s().round() as u64,
+            concurrency,
+            batch_size,
+            value: document(run, point, concurrency, batch_size),
+        });
     }
 
     /// The folder of each run, and what is to be said of where its numbers come from.
@@ -120,23 +161,55 @@ impl GenaiBench {
         &self.origins
     }
 
-    /// Its files: a document of each scenario and concurrency, what they have in common, the workbook.
+    /// Its files: a document of each scenario and level, what they have in common, the workbook.
     pub(super) fn finish(mut self) -> Exported {
-        let Some(mut metadata) = self.metadata else { return self.exported };
-        let mut levels: Vec<u32> = Vec::new();
-        for document in &self.documents {
-            if !levels.contains(&document.concurrency) {
-                levels.push(document.concurrency);
+        let mut exported = Exported { files: Vec::new(), left_out: self.left_out };
+        let Some(mut metadata) = self.metadata else { return exported };
+        let iteration = iteration(&self.documents);
+        let mut taken: Vec<(String, u32)> = Vec::new();
+        self.documents.retain(|it| {
+            let place = (it.scenario.clone(), it.level(iteration));
+            let is_first = !taken.contains(&place);
+            if is_first {
+                taken.push(place);
+            } else {
+                let what = iteration.trim_start_matches("num_").replace('_', " ");
+                let words = format!("{}: a file of this {what} exists already", it.label);
+                exported.left_out.push(words);
             }
+            is_first
+        });
+        for document in &mut self.documents {
+            document.value["aggregated_metrics"]["iteration_type"] = iteration.into();
+            let name = document.file_name(iteration);
+            exported.files.push(json_file(name, &document.value, 4));
         }
-        metadata["num_concurrency"] = levels.into();
-        self.exported.files.push(json_file("experiment_metadata.json", &metadata, 4));
-        match workbook(&metadata, &mut self.documents) {
-            Ok(file) => self.exported.files.push(file),
-            Err(error) => self.exported.left_out.push(format!("{WORKBOOK}: {error}")),
+        metadata["iteration_type"] = iteration.into();
+        for of in [CONCURRENCY, BATCH_SIZE] {
+            let mut levels: Vec<u32> = Vec::new();
+            for level in self.documents.iter().map(|it| it.level(of)) {
+                if !levels.contains(&level) {
+                    levels.push(level);
+                }
+            }
+            metadata[of] = levels.into();
         }
-        self.exported
+        exported.files.push(json_file("experiment_metadata.json", &metadata, 4));
+        match workbook(&metadata, iteration, &mut self.documents) {
+            Ok(file) => exported.files.push(file),
+            Err(error) => exported.left_out.push(format!("{WORKBOOK}: {error}")),
+        }
+        exported
     }
+}
+
+/// What the experiment is repeated over. The tool takes texts to embed and documents to rerank always by batch size, one request at a
+/// time; where we measured them at several concurrencies, its other way keeps these apart.
+fn iteration(documents: &[Document]) -> &'static str {
+    let embeds = documents.iter().any(|it| !it.service.writes);
+    let concurrencies = documents.iter().map(|it| it.concurrency);
+    let is_one = concurrencies.clone().min() == concurrencies.max();
+    if is_one && embeds { BATCH_SIZE } else { CONCURRENCY }
 }
 
 /// Takes up what another run of the same experiment has beyond it.
@@ -163,13 +236,17 @@ enum WorkbookError {
     Packing(#[from] std::io::Error),
 }
 
-fn workbook(metadata: &Value, documents: &mut [Document]) -> Result<ExportFile, WorkbookError> {
+fn workbook(
+    metadata: &Value,
+    iteration: &str,
+    documents: &mut [Document],
+) -> Result<ExportFile, WorkbookError> {
     let order = genai_bench_sheets::order(metadata);
     let place = |scenario: &str| order.iter().position(|it| it == scenario);
-    documents.sort_by_key(|it| (place(&it.scenario), it.concurrency));
+    documents.sort_by_key(|it| (place(&it.scenario), it.level(iteration)));
     let runs: Vec<Run> = documents
         .iter()
-        .map(|it| Run { concurrency: it.concurrency, document: &it.value })
+        .map(|it| Run { level: it.level(iteration), document: &it.value })
         .collect();
     let fields = FIELDS.map(|(name, _)| name);
     let sheets = genai_bench_sheets::all(metadata, &runs, &fields);
@@ -179,17 +256,12 @@ fn workbook(metadata: &Value, documents: &mut [Document]) -> Result<ExportFile, 
     Ok(ExportFile { path: WORKBOOK.to_owned(), bytes: workbook::bytes(&sheets)? })
 }
 
-fn file_name(run: &ExportRun, point: &ExportPoint, concurrency: u32) -> String {
-    let scenario = scenario(run).replace(['/', ','], "_").replace(['(', ')'], "");
-    let seconds = point.duration_s().round() as u64;
-    let task = run.service().task;
-    format!("{scenario}_{task}_num_concurrency_{concurrency}_time_{seconds}s.json")
-}
-
-fn document(run: &ExportRun, point: &ExportPoint, concurrency: u32) -> Value {
+fn document(run: &ExportRun, point: &ExportPoint, concurrency: u32, batch_size: u32) -> Value {
+    let fields = fields(run);
+    let requests = point.answers.iter().map(|answer| individual(answer, &fields));
     json!({
-        "aggregated_metrics": aggregated(point, &scenario(run), concurrency),
-        "individual_request_metrics": point.answers.iter().map(individual).collect::<Value>(),
+        "aggregated_metrics": aggregated(run, point, concurrency, batch_size),
+        "individual_request_metrics": requests.collect::<Value>(),
         "_time_unit": "s",
         (provenance::KEY): provenance::value(run, point),
     })
@@ -197,25 +269,25 @@ fn document(run: &ExportRun, point: &ExportPoint, concurrency: u32) -> Value {
 
 /// Lengths of given prompts have no form of their own in the tool.
 fn scenario(run: &ExportRun) -> String {
-    let known = ["D(", "N(", "U("].iter().any(|form| run.scenario.starts_with(form));
+    let known = SCENARIOS.iter().any(|form| run.scenario.starts_with(form));
     if known { run.scenario.clone() } else { "dataset".to_owned() }
 }
 
-fn aggregated(point: &ExportPoint, scenario: &str, concurrency: u32) -> Value {
+fn aggregated(run: &ExportRun, point: &ExportPoint, concurrency: u32, batch_size: u32) -> Value {
     let seconds = point.duration_s();
     let (completed, failed) = (point.completed().count(), point.failed());
     let (prompt, output) = (point.prompt_tokens() as f64, point.output_tokens() as f64);
     let failures = if failed == 0 { json!({}) } else { json!({NO_STATUS.to_string(): failed}) };
     let mut stats = Map::new();
-    for (name, of) in FIELDS {
+    for (name, of) in fields(run) {
         let sample = Sample::of(point.completed().filter_map(of));
         stats.insert(name.to_owned(), statistics(name, sample.as_ref()));
     }
     json!({
-        "scenario": scenario,
-        "num_concurrency": concurrency,
-        "batch_size": 1,
-        "iteration_type": "num_concurrency",
+        "scenario": scenario(run),
+        (CONCURRENCY): concurrency,
+        (BATCH_SIZE): batch_size,
+        "iteration_type": CONCURRENCY,
         "run_duration": seconds,
         "mean_output_throughput_tokens_per_s": per_second(output, seconds),
         "mean_input_throughput_tokens_per_s": per_second(prompt, seconds),
@@ -250,12 +322,12 @@ fn number(value: f64, whole: bool) -> Value {
     if whole { Value::from(value as u64) } else { value.into() }
 }
 
-fn individual(answer: &Answer) -> Value {
+fn individual(answer: &Answer, fields: &[Field]) -> Value {
     let mut metrics = Map::new();
-    for (name, of) in FIELDS {
-        let whole = name.starts_with("num_") || name == "total_tokens";
+    for (name, of) in fields {
+        let whole = name.starts_with("num_") || *name == "total_tokens";
         let value = of(answer).filter(|_| answer.failure.is_none());
-        metrics.insert(name.to_owned(), value.map_or(Value::Null, |it| number(it, whole)));
+        metrics.insert((*name).to_owned(), value.map_or(Value::Null, |it| number(it, whole)));
     }
     let failure = answer.failure.as_ref();
     metrics.insert("error_code".into(), failure.map(|_| NO_STATUS).into());
@@ -263,7 +335,7 @@ fn individual(answer: &Answer) -> Value {
     Value::Object(metrics)
 }
 
-/// All but the concurrencies, which are those that have a file.
+/// All but the concurrencies and batch sizes, which are those that have a file.
 fn metadata(run: &ExportRun) -> Value {
     let requests = run.points.iter().map(|point| point.answers.len()).max().unwrap_or(0);
     let longest = run.points.iter().map(ExportPoint::duration_s).fold(0.0, f64::max);
@@ -283,9 +355,9 @@ fn metadata(run: &ExportRun) -> Value {
         "server_model_tokenizer": null,
         "model": run.model(),
         "task": run.service().task,
-        "num_concurrency": [],
-        "batch_size": [1],
-        "iteration_type": "num_concurrency",
+        (CONCURRENCY): [],
+        (BATCH_SIZE): [],
+        "iteration_type": CONCURRENCY,
         "traffic_scenario": [scenario(run)],
         "additional_request_params": {},
         "server_engine": server.engine,

@@ -5,8 +5,10 @@ use serde_json::Value;
 
 use super::workbook::{Bold, Cell, Sheet};
 
-/// Output speed in tokens/s above which the tool calls a concurrency usable.
+/// Output speed in tokens/s above which the tool calls a level usable.
 const TARGET_SPEED: f64 = 10.0;
+/// The same for embeddings, where the rate of all tokens counts.
+const TARGET_THROUGHPUT: f64 = 100.0;
 /// Two concurrencies whose rates differ by less are as good as each other.
 const CLOSE: f64 = 0.05;
 /// Its own names of scenarios.
@@ -33,9 +35,9 @@ const TOTALS: [&str; 10] = [
 ];
 const TOTAL_THROUGHPUT: &str = "mean_total_tokens_throughput_tokens_per_s";
 
-/// One run of the tool: its concurrency and its document.
+/// One run of the tool: its concurrency or batch size, and its document.
 pub(super) struct Run<'a> {
-    pub(super) concurrency: u32,
+    pub(super) level: u32,
     pub(super) document: &'a Value,
 }
 
@@ -67,10 +69,11 @@ pub(super) fn order(metadata: &Value) -> Vec<String> {
     named.chain(others).map(str::to_owned).collect()
 }
 
-/// All of them, in the order of the tool. Runs are sorted by scenario, then by concurrency.
+/// All of them, in the order of the tool. Runs are sorted by scenario, then by level.
 pub(super) fn all(metadata: &Value, runs: &[Run], fields: &[&str]) -> Vec<Sheet> {
-    let mut totals = all_runs(runs, fields);
-    let mut requests = all_requests(runs, fields);
+    let iteration = iteration(metadata);
+    let mut totals = all_runs(iteration, runs, fields);
+    let mut requests = all_requests(iteration, runs, fields);
     for sheet in [&mut totals, &mut requests] {
         sheet.folded = empty_columns(&sheet.rows);
     }
@@ -83,26 +86,42 @@ fn machine(metadata: &Value) -> String {
     format!("{}x{}", said("server_gpu_count"), said("server_gpu_type"))
 }
 
+/// What the experiment is repeated over, as the name of a column.
+fn iteration(metadata: &Value) -> &str {
+    metadata["iteration_type"].as_str().unwrap_or_default()
+}
+
+fn is_by_batch_size(metadata: &Value) -> bool {
+    iteration(metadata) == super::genai_bench::BATCH_SIZE
+}
+
+/// The tool has other columns and another target for embeddings; not for reranking.
+fn is_embedding(metadata: &Value) -> bool {
+    metadata["task"].as_str().is_some_and(|task| task.ends_with("-to-embeddings"))
+}
+
 fn use_case(scenario: &str) -> Cell {
     let named = NAMED.iter().find(|(known, _)| *known == scenario);
     Cell::text(named.map_or(scenario, |(_, name)| name))
 }
 
 fn summary(metadata: &Value, runs: &[Run]) -> Sheet {
-    let header = [
-        "GPU Type",
-        "Use Case",
-        "Concurrency at target speed (>10 tokens/s)",
-        "Total Throughput (tokens/min)",
-    ];
+    let embeds = is_embedding(metadata);
+    let target = if embeds { TARGET_THROUGHPUT } else { TARGET_SPEED };
+    let level = if is_by_batch_size(metadata) {
+        format!("Batch Size at target throughput (>{target} tokens/s)")
+    } else {
+        format!("Concurrency at target speed (>{target} tokens/s)")
+    };
+    let header = ["GPU Type", "Use Case", &level, "Total Throughput (tokens/min)"];
     let mut rows = vec![header.map(Cell::text).to_vec()];
     rows.extend(by_scenario(runs).map(|runs| {
-        let usable = usable(runs);
+        let usable = usable(runs, embeds);
         let absent = || Cell::text("N/A");
         vec![
             Cell::text(machine(metadata)),
             use_case(runs[0].scenario()),
-            usable.map_or_else(absent, |run| Cell::Number(run.concurrency.into())),
+            usable.map_or_else(absent, |run| Cell::Number(run.level.into())),
             usable.map_or_else(absent, |run| Cell::Number(run.total(TOTAL_THROUGHPUT) * 60.0)),
         ]
     }));
@@ -117,14 +136,15 @@ fn by_scenario<'a, 'b>(runs: &'a [Run<'b>]) -> impl Iterator<Item = &'a [Run<'b>
     runs.chunk_by(|a, b| a.scenario() == b.scenario())
 }
 
-/// The highest concurrency that is fast enough and still brings more than the one before.
-fn usable<'a, 'b>(runs: &'a [Run<'b>]) -> Option<&'a Run<'b>> {
-    let speed = |run: &Run| match run.mean("output_inference_speed") {
-        Cell::Number(speed) => Some(speed),
-        Cell::Empty | Cell::Text(_) => None,
+/// The highest level that is fast enough and still brings more than the one before.
+fn usable<'a, 'b>(runs: &'a [Run<'b>], embeds: bool) -> Option<&'a Run<'b>> {
+    let is_fast = |run: &&Run| match run.mean("output_inference_speed") {
+        _ if embeds => run.total(TOTAL_THROUGHPUT) > TARGET_THROUGHPUT,
+        Cell::Number(speed) => speed > TARGET_SPEED,
+        Cell::Empty | Cell::Text(_) => false,
     };
     let mut best: Option<&Run> = None;
-    for run in runs.iter().filter(|run| speed(run).is_some_and(|speed| speed > TARGET_SPEED)) {
+    for run in runs.iter().filter(is_fast) {
         if best.is_some_and(|before| is_close(run, before)) {
             break;
         }
@@ -141,30 +161,31 @@ fn is_close(run: &Run, before: &Run) -> bool {
 }
 
 fn appendix(metadata: &Value, runs: &[Run]) -> Sheet {
-    let header = [
-        "GPU Type",
-        "Use Case",
-        "Concurrency",
-        "TTFT (s)",
-        "Output Inference Speed per Request (tokens/s)",
-        "Output Throughput of Server (tokens/s)",
-        "End-to-End Latency per Request (s)",
-        "Request Throughput (RPS)",
-        "Total Throughput (Input + Output) of Server (tokens/s)",
+    let level = if is_by_batch_size(metadata) { "Batch Size" } else { "Concurrency" };
+    let speed = "Output Inference Speed per Request (tokens/s)";
+    let columns: [(&str, fn(&Run) -> Cell); 6] = [
+        ("TTFT (s)", |run| run.mean("ttft")),
+        (speed, |run| run.mean("output_inference_speed")),
+        ("Output Throughput of Server (tokens/s)", |run| {
+            Cell::Number(run.total("mean_output_throughput_tokens_per_s"))
+        }),
+        ("End-to-End Latency per Request (s)", |run| run.mean("e2e_latency")),
+        ("Request Throughput (RPS)", |run| Cell::Number(run.total("requests_per_second"))),
+        ("Total Throughput (Input + Output) of Server (tokens/s)", |run| {
+            Cell::Number(run.total(TOTAL_THROUGHPUT))
+        }),
     ];
-    let mut rows = vec![header.map(Cell::text).to_vec()];
+    let embeds = is_embedding(metadata);
+    let shown = || columns.iter().filter(|(name, _)| !(embeds && name.starts_with("Output ")));
+    let names = ["GPU Type", "Use Case", level].into_iter().chain(shown().map(|(name, _)| *name));
+    let mut rows: Vec<Vec<Cell>> = vec![names.map(Cell::text).collect()];
     rows.extend(runs.iter().map(|run| {
-        vec![
+        let own = [
             Cell::text(machine(metadata)),
             use_case(run.scenario()),
-            Cell::Number(run.concurrency.into()),
-            run.mean("ttft"),
-            run.mean("output_inference_speed"),
-            Cell::Number(run.total("mean_output_throughput_tokens_per_s")),
-            run.mean("e2e_latency"),
-            Cell::Number(run.total("requests_per_second")),
-            Cell::Number(run.total(TOTAL_THROUGHPUT)),
-        ]
+            Cell::Number(run.level.into()),
+        ];
+        own.into_iter().chain(shown().map(|(_, of)| of(run))).collect()
     }));
     let mut sheet =
         Sheet { decimals_from: Some(3), ..Sheet::new("Appendix", rows, Bold::FirstRow) };
@@ -206,13 +227,13 @@ fn heading(field: &str) -> String {
     if LATENCIES.contains(&field) { format!("{field} (s)") } else { field.to_owned() }
 }
 
-fn all_runs(runs: &[Run], fields: &[&str]) -> Sheet {
-    let names = ["scenario", "num_concurrency"].into_iter().chain(TOTALS).map(str::to_owned);
+fn all_runs(iteration: &str, runs: &[Run], fields: &[&str]) -> Sheet {
+    let names = ["scenario", iteration].into_iter().chain(TOTALS).map(str::to_owned);
     let header = names.chain(fields.iter().map(|field| heading(field)));
     let mut rows: Vec<Vec<Cell>> = vec![header.map(Cell::Text).collect()];
     rows.extend(runs.iter().map(|run| {
         let totals = &run.document["aggregated_metrics"];
-        let own = ["scenario", "num_concurrency"].into_iter().chain(TOTALS);
+        let own = ["scenario", iteration].into_iter().chain(TOTALS);
         let own = own.map(|name| cell(&totals[name]));
         own.chain(fields.iter().map(|field| cell(&totals["stats"][field]))).collect()
     }));
@@ -223,8 +244,8 @@ fn all_runs(runs: &[Run], fields: &[&str]) -> Sheet {
     }
 }
 
-fn all_requests(runs: &[Run], fields: &[&str]) -> Sheet {
-    let names = ["scenario", "num_concurrency"].into_iter().map(str::to_owned);
+fn all_requests(iteration: &str, runs: &[Run], fields: &[&str]) -> Sheet {
+    let names = ["scenario", iteration].into_iter().map(str::to_owned);
     let header = names
         .chain(fields.iter().map(|field| heading(field)))
         .chain(["error_code", "error_message"].map(str::to_owned));
@@ -237,7 +258,7 @@ fn all_requests(runs: &[Run], fields: &[&str]) -> Sheet {
         let first = sheet.rows.len();
         for request in run.requests() {
             let of = fields.iter().copied().chain(["error_code", "error_message"]);
-            let own = [Cell::text(run.scenario()), Cell::Number(run.concurrency.into())];
+            let own = [Cell::text(run.scenario()), Cell::Number(run.level.into())];
             sheet.rows.push(own.into_iter().chain(of.map(|name| cell(&request[name]))).collect());
         }
         let last = sheet.rows.len().saturating_sub(1);
@@ -306,11 +327,9 @@ mod tests {
     }
 
     fn usable_of(documents: &[Value]) -> Option<u32> {
-        let runs: Vec<Run> = (1..)
-            .zip(documents)
-            .map(|(concurrency, document)| Run { concurrency, document })
-            .collect();
-        usable(&runs).map(|run| run.concurrency)
+        let runs: Vec<Run> =
+            (1..).zip(documents).map(|(level, document)| Run { level, document }).collect();
+        usable(&runs, false).map(|run| run.level)
     }
 
     #[test]
@@ -325,7 +344,7 @@ mod tests {
     #[test]
     fn what_no_request_has_is_folded_away_and_what_is_shown_as_one_has_one_value() {
         let document = document(4, 100.0, Some(50.0));
-        let runs = [Run { concurrency: 4, document: &document }];
+        let runs = [Run { level: 4, document: &document }];
         let metadata = json!({"server_gpu_type": "H100", "server_gpu_count": "8", "task": "t"});
         let sheets = all(&metadata, &runs, &["ttft", "audio_throughput"]);
         let names: Vec<&str> = sheets.iter().map(|sheet| sheet.name).collect();

@@ -169,11 +169,18 @@ impl ExportPoint<'_> {
 
     /// As the folder of a point: `concurrency8`, `request_rate20`, `batch`.
     fn folder(&self) -> String {
-        match self.entry.facts.load {
+        let load = match self.entry.facts.load {
             Load::Closed { concurrency } => format!("concurrency{concurrency}"),
             Load::Open { rate, .. } => format!("request_rate{rate}"),
             Load::Batch => "batch".to_owned(),
-        }
+        };
+        load + &self.batch_size()
+    }
+
+    /// What requests of several texts add to the name of a load: `_batch_size8`.
+    fn batch_size(&self) -> String {
+        let several = self.summary.documents.filter(|size| *size > 1);
+        several.map_or_else(String::new, |size| format!("_batch_size{size}"))
     }
 }
 
@@ -239,20 +246,24 @@ fn by_point(run: &ExportRun, mut of: impl FnMut(&ExportPoint) -> Vec<ExportFile>
             exported.left_out.push(format!("{}: no request completed", point.entry.label));
             continue;
         }
-        let mut folder = point.folder();
-        // A load that is measured twice has two folders.
-        while taken.contains(&folder) {
-            folder.push_str("_again");
-        }
+        let folder = untaken(point.folder(), &mut taken);
         exported.files.extend(
             of(point).into_iter().map(|file| ExportFile {
                 path: format!("{folder}/{}", file.path),
                 bytes: file.bytes,
             }),
         );
-        taken.push(folder);
     }
     exported
+}
+
+/// A name, and another one where it is taken: a load that is measured twice has two folders or files.
+fn untaken(mut name: String, taken: &mut Vec<String>) -> String {
+    while taken.contains(&name) {
+        name.push_str("_again");
+    }
+    taken.push(name.clone());
+    name
 }
 
 fn text_file(path: impl Into<String>, text: String) -> ExportFile {

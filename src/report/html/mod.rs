@@ -21,7 +21,7 @@ use crate::metrics::summary::{Mark, Summary};
 use crate::report::figures::{self, counted, figure};
 use crate::report::{Experiment, PointReport, json_word, notes, repeats};
 use crate::warning::{Code, Note};
-use text::{escape, prose};
+use text::{escape, name, prose};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -72,7 +72,7 @@ fn cost(experiment: &Experiment) -> String {
 fn heading(experiment: &Experiment) -> String {
     format!(
         "<h1>{}{}</h1>\n<p class=\"soft\">{} · <code>{}</code></p>\n",
-        escape(&experiment.title),
+        name(&experiment.title),
         badges(&experiment.marks()),
         prose(&experiment.target.title),
         escape(&experiment.target.name)

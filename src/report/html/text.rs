@@ -16,11 +16,23 @@ pub fn escape(text: &str) -> String {
     safe
 }
 
+/// The same for a name such as `sim:explicit,base_us=2000`: where a line is too short, it is broken behind a mark and not in a number.
+pub fn name(text: &str) -> String {
+    let mut safe = String::new();
+    for part in text.split_inclusive([',', '=', ':', '/']) {
+        if !safe.is_empty() && !part.starts_with([' ', '/']) {
+            safe.push_str("<wbr>");
+        }
+        safe.push_str(&escape(part));
+    }
+    safe
+}
+
 /// The same for a sentence in which literals stand between backticks.
 pub fn prose(sentence: &str) -> String {
     let parts = sentence.split('`').enumerate().map(|(index, part)| match index % 2 {
         0 => escape(part),
-        _ => format!("<code>{}</code>", escape(part)),
+        _ => format!("<code>{}</code>", name(part)),
     });
     parts.collect()
 }
@@ -32,6 +44,12 @@ mod tests {
     #[test]
     fn markup_in_text_stays_text() {
         assert_eq!(escape(r#"<a b="c" d='e'>&"#), "&lt;a b=&quot;c&quot; d=&#39;e&#39;&gt;&amp;");
+    }
+
+    #[test]
+    fn a_name_is_broken_behind_its_marks_and_nowhere_else() {
+        assert_eq!(name("sim:a,us=20, <b>"), "sim:<wbr>a,<wbr>us=<wbr>20, &lt;b&gt;");
+        assert_eq!(name("openai:http://h"), "openai:<wbr>http://<wbr>h");
     }
 
     #[test]

@@ -5,13 +5,14 @@ use std::fmt::Write as _;
 use crate::metrics::ladder::{Ladder, Rung};
 use crate::report::comparison::page::SMALL_PRINT;
 use crate::report::figures::{ABSENT, figure, short_verdict};
-use crate::report::html::plot::picture;
+use crate::report::html::plot::{file, picture};
 use crate::report::html::tables::table;
-use crate::report::html::text::escape;
+use crate::report::html::text::{escape, name};
 use crate::report::html::{badges, coded, list, page};
 use crate::report::ladder::{
     LEGEND, RungValue, SHOWN, added, difference, notes, row, slices, value,
 };
+use crate::report::table::marks;
 
 const COLOURS: [(&str, &str); 5] = [
     ("queue", "var(--s1)"),
@@ -20,6 +21,7 @@ const COLOURS: [(&str, &str); 5] = [
     ("overhead", "var(--s2)"),
     ("not broken down", "var(--soft)"),
 ];
+const TITLE: &str = "Mean request latency, ms";
 const WIDTH: f64 = 1060.0;
 const NAMES: f64 = 250.0;
 const FIGURES: f64 = 90.0;
@@ -33,7 +35,7 @@ pub fn render(ladder: &Ladder) -> String {
         "<h1>{}{}</h1>\n<p class=\"soft\">{} of {} blocks; the rungs took turns, with the same requests in each block</p>\n\
          <h2>Where the milliseconds of a request go</h2>\n{}<p class=\"soft\">{}</p>\n\
          <h2>What each layer adds</h2>\n{}<h2>What to know before quoting a number</h2>\n{notes}",
-        escape(&comparison.title),
+        name(&comparison.title),
         badges(&comparison.marks),
         comparison.blocks,
         comparison.planned_blocks,
@@ -49,12 +51,33 @@ fn colour(part: &str) -> &'static str {
 }
 
 fn waterfall(ladder: &Ladder) -> String {
+    let (size, drawing) = drawing(ladder);
+    let begin = picture("where the milliseconds go", size);
+    let legend: Vec<String> = COLOURS
+        .iter()
+        .map(|(name, colour)| format!(r#"<span><i style="background:{colour}"></i>{name}</span>"#))
+        .collect();
+    format!(
+        "<figure><figcaption>{TITLE}<span class=\"legend\">{}</span></figcaption>{begin}{drawing}</svg></figure>\n",
+        legend.concat()
+    )
+}
+
+/// The waterfall as an SVG file.
+pub fn svg(ladder: &Ladder) -> String {
+    let (size, drawing) = drawing(ladder);
+    let marks = marks(ladder.comparison.marks.iter().copied());
+    file::drawn(TITLE, &COLOURS, size, &drawing, marks.trim())
+}
+
+/// Size of the waterfall, and its elements.
+fn drawing(ladder: &Ladder) -> ((f64, f64), String) {
     let rungs: Vec<_> =
         ladder.rungs.iter().filter_map(|rung| Some((rung, rung.parts.as_ref()?))).collect();
     let longest = rungs.iter().map(|(_, parts)| parts.e2e_ms).fold(1e-9, f64::max);
     let width = |ms: f64| ms.max(0.0) / longest * (WIDTH - NAMES - FIGURES);
     let size = (WIDTH, ROW * rungs.len() as f64 + 10.0);
-    let mut svg = picture("where the milliseconds go", size);
+    let mut svg = String::new();
     for (index, (rung, parts)) in rungs.iter().enumerate() {
         let y = ROW * index as f64 + 6.0;
         let mut x = NAMES;
@@ -84,14 +107,7 @@ fn waterfall(ladder: &Ladder) -> String {
             figure(parts.e2e_ms)
         );
     }
-    let legend: Vec<String> = COLOURS
-        .iter()
-        .map(|(name, colour)| format!(r#"<span><i style="background:{colour}"></i>{name}</span>"#))
-        .collect();
-    format!(
-        "<figure><figcaption>Mean request latency, ms<span class=\"legend\">{}</span></figcaption>{svg}</svg></figure>\n",
-        legend.concat()
-    )
+    (size, svg)
 }
 
 fn additions(ladder: &Ladder) -> String {

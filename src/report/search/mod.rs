@@ -63,8 +63,8 @@ fn how(search: &Search) -> String {
         String::new()
     };
     format!(
-        "A probe ends where the binomial rule of MLPerf's early stopping decides at 99 %, or after {} or {} s; `~` marks one that \
-         came to its limit first.{longer} Requests that failed count as misses.",
+        "A probe ends where the binomial rule of MLPerf's early stopping decides at 99 %, or after {} or {} s; `~` marks what was \
+         not decided then.{longer} Requests that failed count as misses.",
         counted(search.requests.into(), "request"),
         figure(search.seconds)
     )

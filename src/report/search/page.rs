@@ -3,11 +3,12 @@
 use crate::metrics::search::{Axis as SearchAxis, Probe, Search};
 use crate::report::figures::{figure, maybe};
 use crate::report::html::plot::scale::Spread;
-use crate::report::html::plot::{Axis, Chart, Point, Series};
+use crate::report::html::plot::{Axis, Chart, Point, Series, file};
 use crate::report::html::tables::table;
-use crate::report::html::text::{escape, prose};
+use crate::report::html::text::{escape, name, prose};
 use crate::report::html::{badges, coded, list, page};
 use crate::report::search::{good, good_share, headline, how, load, notes, over, value, verdict};
+use crate::report::table::marks;
 
 const SIZE: (f64, f64) = (1060.0, 340.0);
 const SMALL_PRINT: &str =
@@ -19,7 +20,7 @@ pub fn render(search: &Search) -> String {
     let body = format!(
         "<h1>{}{}</h1>\n<p class=\"soft\">{}</p>\n<h2>Where the limit lies</h2>\n{}<h2>Every probe</h2>\n{}\
          <p class=\"soft\">{}</p>\n<h2>What to know before quoting a number</h2>\n{}",
-        escape(&search.title),
+        name(&search.title),
         badges(&marks),
         escape(&headline(search)),
         picture(search).figure(),
@@ -28,6 +29,12 @@ pub fn render(search: &Search) -> String {
         list(notes(search).iter().map(coded)),
     );
     page(&search.title, &body, SMALL_PRINT)
+}
+
+/// Where the limit lies as an SVG file; `None` where no probe can be drawn.
+pub fn svg(search: &Search) -> Option<String> {
+    let marks = marks(search.marks());
+    file::alone(&picture(search), marks.trim())
 }
 
 /// The share of good requests over the load, those that met and those that missed in two colours.

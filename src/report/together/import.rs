@@ -1,28 +1,14 @@
 //! Result files of other tools as sides: vLLM's benchmark, aiperf, GenAI-Perf, genai-bench.
 
-use std::cmp::Ordering;
-
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::result_file::{self, ImportError};
 use super::{Number, Side, SideLoad, SidePoint};
 use crate::metrics::summary::Mark;
 use crate::report::export::provenance;
 use crate::report::table::marks as marks_in_words;
 use crate::warning::{Code, Note};
-
-/// Why a file is no result that can be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportError {
-    /// It is no JSON.
-    #[error("`{0}` is no JSON: {1}")]
-    NoJson(String, #[source] serde_json::Error),
-    /// No known tool writes such keys.
-    #[error(
-        "`{0}` is no result that is known here: give a JSON file of `vllm bench serve`, aiperf (`profile_export_aiperf.json`), GenAI-Perf (`profile_export_genai_perf.json`) or genai-bench (one of a concurrency)"
-    )]
-    Unknown(String),
-}
 
 /// What all of them leave open.
 const NOT_OURS: &str = "numbers of another tool, as its file gives them: it keeps no proof that its client was not the \
@@ -31,39 +17,17 @@ const NOT_OURS: &str = "numbers of another tool, as its file gives them: it keep
 /// Reads one file, whoever wrote it.
 ///
 /// # Errors
-/// When it is no JSON, or of no known tool.
+/// When it is no JSON, of no known tool, or has no number that can have been measured.
 pub fn read(name: &str, text: &str) -> Result<Side, ImportError> {
-    let document: Value =
-        serde_json::from_str(text).map_err(|error| ImportError::NoJson(name.to_owned(), error))?;
+    let document = result_file::parsed(name, text)?;
     let readers = [genai_bench, aiperf, genai_perf, vllm];
     let found = readers.into_iter().find_map(|reader| reader(&document));
     let side = found.ok_or_else(|| ImportError::Unknown(name.to_owned()))?;
+    result_file::check(name, &side)?;
     Ok(match document.get(provenance::KEY) {
         Some(origin) => of_ours(side, origin),
         None => side,
     })
-}
-
-/// Sides of one tool and title are one side with the points of all, in the order of their loads.
-pub fn merged(sides: Vec<Side>) -> Vec<Side> {
-    let mut merged: Vec<Side> = Vec::new();
-    for side in sides {
-        let alike = |it: &&mut Side| it.title == side.title && it.measured_by == side.measured_by;
-        let Some(same) = merged.iter_mut().find(alike) else {
-            merged.push(side);
-            continue;
-        };
-        same.points.extend(side.points);
-        for note in side.notes {
-            if !same.notes.contains(&note) {
-                same.notes.push(note);
-            }
-        }
-    }
-    for side in &mut merged {
-        side.points.sort_by(|a, b| a.load.partial_cmp(&b.load).unwrap_or(Ordering::Equal));
-    }
-    merged
 }
 
 /// A file that an export of ours wrote in the shape of another tool: it says itself what was measured.
@@ -149,23 +113,32 @@ fn vllm(document: &Value) -> Option<Side> {
 
 fn aiperf(document: &Value) -> Option<Side> {
     let version = document.get("aiperf_version")?.as_str()?;
-    let mut point = of_triton_family(document)?;
+    let mut point = of_triton_family(document);
     point.values[Number::Itl as usize] = number(document, "/inter_chunk_latency/avg");
     let phase = |key: &str| number(document, &format!("/input_config/phases/0/{key}"));
     point.load = load(
         phase("concurrency").or_else(|| number(document, "/input_config/loadgen/concurrency")),
         phase("rate").or_else(|| number(document, "/input_config/loadgen/request_rate")),
     );
-    let notes = [
+    let mut notes = vec![
         "rates over the time from the first request to the last end",
         "TPOT is its `inter_token_latency`, ITL its `inter_chunk_latency`: gaps between chunks, whatever number of tokens they hold",
     ];
+    let is = |key: &str| document.get(key).and_then(Value::as_bool);
+    if is("was_cancelled") == Some(true) || is("is_complete") == Some(false) {
+        notes.push(
+            "its run was cancelled before its end, so it holds fewer requests than were asked for",
+        );
+    }
     let model = word(document, "/input_config/models/items/0/name");
     Some(side(&format!("aiperf {version}"), model, point, &notes))
 }
 
 fn genai_perf(document: &Value) -> Option<Side> {
-    let mut point = of_triton_family(document)?;
+    document
+        .pointer("/request_latency/unit")
+        .or_else(|| document.pointer("/request_latency/avg"))?;
+    let mut point = of_triton_family(document);
     let config = |key: &str| number(document, &format!("/input_config/{key}"));
     let stimulus = |key: &str| config(&format!("perf_analyzer/stimulus/{key}"));
     point.load = load(
@@ -185,22 +158,21 @@ fn genai_perf(document: &Value) -> Option<Side> {
 }
 
 /// aiperf and GenAI-Perf name most metrics alike.
-fn of_triton_family(document: &Value) -> Option<SidePoint> {
+fn of_triton_family(document: &Value) -> SidePoint {
     let at = |key: &str| number(document, key);
-    let latency = at("/request_latency/avg")?;
     let values = Number::ALL.map(|number| match number {
         Number::Ttft => at("/time_to_first_token/avg"),
         Number::TtftP99 => at("/time_to_first_token/p99"),
         Number::Tpot => at("/inter_token_latency/avg"),
         Number::Itl => None,
-        Number::E2el => Some(latency),
+        Number::E2el => at("/request_latency/avg"),
         Number::E2elP99 => at("/request_latency/p99"),
         Number::Output => at("/output_token_throughput/avg"),
         Number::Requests => at("/request_throughput/avg"),
     });
     let completed = count(at("/request_count/avg"));
     let attempted = count(at("/completed_request_count/avg"));
-    Some(SidePoint { load: SideLoad::Unbounded, requests: completed.zip(attempted), values })
+    SidePoint { load: SideLoad::Unbounded, requests: completed.zip(attempted), values }
 }
 
 fn genai_bench(document: &Value) -> Option<Side> {
@@ -210,7 +182,10 @@ fn genai_bench(document: &Value) -> Option<Side> {
         Some(_) | None => 1e3,
     };
     let ms = |key: &str| number(of, &format!("/stats/{key}")).map(|value| value * scale);
+    // Where answers are no text, the tool writes 0 for what is about output, and the end as the first token.
+    let is_without_output = number(of, "/stats/num_output_tokens/max") == Some(0.0);
     let values = Number::ALL.map(|it| match it {
+        Number::Ttft | Number::TtftP99 | Number::Tpot | Number::Output if is_without_output => None,
         Number::Ttft => ms("ttft/mean"),
         Number::TtftP99 => ms("ttft/p99"),
         Number::Tpot => ms("tpot/mean"),
@@ -221,7 +196,13 @@ fn genai_bench(document: &Value) -> Option<Side> {
         Number::Requests => number(of, "/requests_per_second"),
     });
     let point = SidePoint {
-        load: load(number(of, "/num_concurrency"), None),
+        load: match (of.get("iteration_type").and_then(Value::as_str), number(of, "/batch_size")) {
+            (Some("batch_size"), Some(size)) => SideLoad::BatchSize {
+                size: size as u32,
+                concurrency: number(of, "/num_concurrency").unwrap_or(1.0) as u32,
+            },
+            _ => load(number(of, "/num_concurrency"), None),
+        },
         requests: count(number(of, "/num_completed_requests"))
             .zip(count(number(of, "/num_requests"))),
         values,
@@ -258,24 +239,6 @@ mod tests {
         assert_eq!(codes, [Code::NotOurs, Code::Simulated, Code::SideChecks]);
     }
 
-    #[test]
-    fn files_of_one_sweep_are_one_side() {
-        let file = |concurrency: u32| {
-            imported(
-                &json!({"model_id": "llama", "completed": 9, "num_prompts": 10, "request_rate": "inf",
-                "max_concurrency": concurrency, "output_throughput": 1.0, "total_input_tokens": 5}),
-            )
-        };
-        let other =
-            imported(&json!({"model_id": "qwen", "request_rate": "inf", "max_concurrency": 1,
-            "output_throughput": 1.0, "total_input_tokens": 5}));
-        let sides = merged(vec![file(16), other, file(2)]);
-        let loads: Vec<usize> = sides.iter().map(|side| side.points.len()).collect();
-        assert_eq!(loads, [2, 1]);
-        assert_eq!(sides[0].points[0].load, SideLoad::Concurrency(2));
-        assert_eq!(sides[0].notes, file(2).notes);
-    }
-
     fn imported(document: &Value) -> Side {
         read("file", &document.to_string()).expect("a known tool")
     }
@@ -304,6 +267,19 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_size_of_genai_bench_is_a_load_of_its_own() {
+        let document = json!({"aggregated_metrics": {"scenario": "E(64)", "num_concurrency": 1, "batch_size": 8,
+            "iteration_type": "batch_size", "stats": {"e2e_latency": {"mean": 0.012}, "ttft": {"mean": 0.012},
+            "num_output_tokens": {"max": 0}}}});
+        let side = imported(&document);
+        assert_eq!(side.points[0].get(Number::E2el), Some(12.0));
+        assert_eq!(side.points[0].get(Number::Ttft), None, "there is no first token");
+        let load = side.points[0].load;
+        assert_eq!(load, SideLoad::BatchSize { size: 8, concurrency: 1 });
+        assert_eq!(load.label(), "batch size 8, concurrency 1");
+    }
+
+    #[test]
     fn aiperf_and_genai_perf_are_told_apart_though_they_name_metrics_alike() {
         let mut document = json!({"request_latency": {"avg": 87.0}, "inter_chunk_latency": {"avg": 5.0},
             "input_config": {"perf_analyzer": {"stimulus": {"concurrency": 2}}}});
@@ -317,6 +293,32 @@ mod tests {
         let side = imported(&document);
         assert_eq!(side.measured_by.as_deref(), Some("aiperf 0.13.0"));
         assert_eq!(side.points[0].get(Number::Itl), Some(5.0));
+    }
+
+    #[test]
+    fn numbers_that_nobody_can_have_measured_are_refused_and_named() {
+        let said =
+            |document: Value| read("x.json", &document.to_string()).expect_err("none").to_string();
+        let aiperf =
+            |value: f64| json!({"aiperf_version": "0.13.0", "request_latency": {"avg": value}});
+        for value in [-5.0, 1e300] {
+            assert!(said(aiperf(value)).contains("as `E2EL mean, ms`"), "{}", said(aiperf(value)));
+        }
+        let vllm = |key: &str, value: f64| json!({"output_throughput": 1.0, "total_input_tokens": 5, key: value});
+        for (key, value) in
+            [("request_rate", 0.0), ("max_concurrency", -3.0), ("max_concurrency", 1e30)]
+        {
+            assert!(said(vllm(key, value)).contains("no load can have"), "{key}");
+        }
+        assert!(said(json!({"aiperf_version": "0.13.0"})).contains("aiperf 0.13.0 and none"));
+        let said = said(json!({"aggregated_metrics": {}}));
+        assert!(said.contains("genai-bench and none of its numbers"), "{said}");
+    }
+
+    #[test]
+    fn a_run_of_aiperf_that_was_cancelled_says_so() {
+        let document = json!({"aiperf_version": "0.13.0", "request_latency": {"avg": 5.0}, "was_cancelled": true});
+        assert!(imported(&document).notes.iter().any(|note| note.text.contains("cancelled")));
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Several runs side by side: ours, and results that other tools wrote, per load.
 
+pub mod folder;
 pub mod import;
 pub mod page;
 pub mod pictures;
+pub mod result_file;
 pub mod table;
 
 use crate::load::Load;
@@ -93,6 +95,13 @@ impl Number {
 pub enum SideLoad {
     /// So many in flight.
     Concurrency(u32),
+    /// Requests of so many texts each, so many of them in flight.
+    BatchSize {
+        /// Texts of a request.
+        size: u32,
+        /// Requests in flight.
+        concurrency: u32,
+    },
     /// So many per second.
     Rate(f64),
     /// All at once, or the file does not say.
@@ -104,18 +113,22 @@ impl SideLoad {
     pub fn label(self) -> String {
         match self {
             Self::Concurrency(concurrency) => format!("concurrency {concurrency}"),
+            Self::BatchSize { size, concurrency } => {
+                format!("batch size {size}, concurrency {concurrency}")
+            }
             Self::Rate(rate) => format!("{rate} requests/s"),
             Self::Unbounded => "no bound on the load".to_owned(),
         }
     }
 }
 
-impl From<Load> for SideLoad {
-    fn from(load: Load) -> Self {
-        match load {
-            Load::Closed { concurrency } => Self::Concurrency(concurrency),
-            Load::Open { rate, .. } => Self::Rate(rate),
-            Load::Batch => Self::Unbounded,
+impl From<&Summary> for SideLoad {
+    fn from(summary: &Summary) -> Self {
+        match (summary.load, summary.documents) {
+            (Load::Closed { concurrency }, None) => Self::Concurrency(concurrency),
+            (Load::Closed { concurrency }, Some(size)) => Self::BatchSize { size, concurrency },
+            (Load::Open { rate, .. }, _) => Self::Rate(rate),
+            (Load::Batch, _) => Self::Unbounded,
         }
     }
 }
@@ -156,7 +169,7 @@ pub struct Side {
 /// A run of ours as a side.
 pub fn side_of(shown: &Experiment) -> Side {
     let points = shown.points.iter().map(|point| SidePoint {
-        load: point.summary.load.into(),
+        load: (&point.summary).into(),
         requests: Some((point.summary.counts.completed, point.summary.counts.attempted)),
         values: Number::ALL.map(|number| number.of(&point.summary)),
     });

@@ -40,8 +40,10 @@ fn of_sides(sides: &[Side]) -> String {
 
 fn of_loads(sides: &[Side], margin: f64) -> String {
     let of = |load| {
-        let header: Vec<String> =
-            std::iter::once(String::new()).chain(headers(sides)).map(|it| escape(&it)).collect();
+        let header: Vec<String> = std::iter::once(String::new())
+            .chain(headers(sides, load))
+            .map(|it| escape(&it))
+            .collect();
         let header: Vec<&str> = header.iter().map(String::as_str).collect();
         let rows: Vec<Vec<String>> = rows(sides, load, margin)
             .into_iter()

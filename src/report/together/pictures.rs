@@ -39,16 +39,16 @@ fn all_charts(sides: &[Side]) -> [Chart; DRAWN.len()] {
 }
 
 fn chart(sides: &[Side], number: Number, title: &str, unit: &str) -> Chart {
-    let rates = has_rates(sides);
+    let along = Along::of(sides);
     let series = sides.iter().enumerate().map(|(place, side)| Series {
         name: side.name.clone(),
         colour: run_colour(place).to_owned(),
-        points: points(side, number, rates),
+        points: points(side, number, along),
     });
     let series: Vec<Series> = series.filter(|series| !series.points.is_empty()).collect();
     Chart {
         title: title.to_owned(),
-        x: axis(sides, rates),
+        x: axis(sides, along),
         y_label: unit.to_owned(),
         series,
         y_may_be_log: number != Number::Output,
@@ -58,7 +58,7 @@ fn chart(sides: &[Side], number: Number, title: &str, unit: &str) -> Chart {
     }
 }
 
-fn points(side: &Side, number: Number, rates: bool) -> Vec<Point> {
+fn points(side: &Side, number: Number, along: Along) -> Vec<Point> {
     let point = |x: f64, y: f64| Point {
         x,
         y,
@@ -68,38 +68,67 @@ fn points(side: &Side, number: Number, rates: bool) -> Vec<Point> {
     let mut points: Vec<Point> = side
         .points
         .iter()
-        .filter_map(|it| Some(point(place(it.load, rates)?, it.get(number)?)))
+        .filter_map(|it| Some(point(along.place(it.load)?, it.get(number)?)))
         .collect();
     points.sort_by(|a, b| a.x.total_cmp(&b.x));
     points
 }
 
-/// Whether the axis is one of rates: where the first load that has a place is a rate.
-fn has_rates(sides: &[Side]) -> bool {
-    let mut loads = sides.iter().flat_map(|side| &side.points).map(|point| point.load);
-    let first = loads.find(|load| *load != SideLoad::Unbounded);
-    matches!(first, Some(SideLoad::Rate(_)))
+/// What the axis of loads shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Along {
+    Concurrency,
+    BatchSize,
+    Rate,
 }
 
-/// Where a load stands on the axis; one of another kind has no place.
-fn place(load: SideLoad, rates: bool) -> Option<f64> {
-    match load {
-        SideLoad::Concurrency(concurrency) => (!rates).then(|| f64::from(concurrency)),
-        SideLoad::Rate(rate) => rates.then_some(rate),
-        SideLoad::Unbounded => None,
+impl Along {
+    /// Rates where the first load that has a place is one; batch sizes where there are several.
+    fn of(sides: &[Side]) -> Self {
+        let loads = || sides.iter().flat_map(|side| &side.points).map(|point| point.load);
+        if let Some(SideLoad::Rate(_)) = loads().find(|load| *load != SideLoad::Unbounded) {
+            return Self::Rate;
+        }
+        let mut sizes = loads().filter_map(|load| Self::BatchSize.place(load));
+        match sizes.next() {
+            Some(first) if sizes.any(|size| size.total_cmp(&first).is_ne()) => Self::BatchSize,
+            _ => Self::Concurrency,
+        }
+    }
+
+    /// Where a load stands on the axis; one of another kind has no place.
+    fn place(self, load: SideLoad) -> Option<f64> {
+        match (self, load) {
+            (
+                Self::Concurrency,
+                SideLoad::Concurrency(concurrency) | SideLoad::BatchSize { concurrency, .. },
+            ) => Some(f64::from(concurrency)),
+            (Self::BatchSize, SideLoad::BatchSize { size, .. }) => Some(f64::from(size)),
+            (Self::Rate, SideLoad::Rate(rate)) => Some(rate),
+            _ => None,
+        }
+    }
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Concurrency => "concurrency",
+            Self::BatchSize => "batch size (texts of a request)",
+            Self::Rate => "offered load (requests/s)",
+        }
     }
 }
 
-fn axis(sides: &[Side], rates: bool) -> Axis {
+fn axis(sides: &[Side], along: Along) -> Axis {
     let loads = super::loads(sides);
-    let mut places: Vec<f64> = loads.into_iter().filter_map(|load| place(load, rates)).collect();
+    let mut places: Vec<f64> = loads.into_iter().filter_map(|load| along.place(load)).collect();
     places.sort_by(f64::total_cmp);
+    places.dedup_by(|a, b| a.total_cmp(b).is_eq());
     let spread = match (places.first(), places.last()) {
         (Some(low), Some(high)) if *low > 0.0 && high / low >= 4.0 => Spread::Log,
         _ => Spread::Linear,
     };
     Axis {
-        label: if rates { "offered load (requests/s)" } else { "concurrency" }.to_owned(),
+        label: along.label().to_owned(),
         spread,
         from_zero: false,
         ticks: Some(places.into_iter().map(|it| (it, tick_label(it))).collect()),

@@ -22,7 +22,8 @@ pub fn console(sides: &[Side], margin: f64) -> String {
     for load in loads(sides) {
         // Writing to a string cannot fail, here and below.
         let _infallible = writeln!(text, "\n{}", load.label());
-        let header: Vec<String> = std::iter::once(String::new()).chain(headers(sides)).collect();
+        let header: Vec<String> =
+            std::iter::once(String::new()).chain(headers(sides, load)).collect();
         let header: Vec<&str> = header.iter().map(String::as_str).collect();
         let mut table = plain_table(&header);
         for row in rows(sides, load, margin) {
@@ -42,7 +43,7 @@ pub fn markdown(sides: &[Side], margin: f64) -> String {
         let _infallible = writeln!(text, "- **{}** {}", side.name, title(side).replace('|', "\\|"));
     }
     for load in loads(sides) {
-        let header = headers(sides);
+        let header = headers(sides, load);
         let _infallible = write!(
             text,
             "\n**{}**\n\n| | {} |\n|---|{}\n",
@@ -110,12 +111,22 @@ pub(super) fn title(side: &Side) -> String {
     }
 }
 
-pub(super) fn headers(sides: &[Side]) -> Vec<String> {
-    let mut headers = vec![sides.first().map_or_else(String::new, |side| side.name.clone())];
-    for side in sides.iter().skip(1) {
-        headers.push(side.name.clone());
-        headers.push(format!("{} ÷ {}", side.name, sides[0].name));
-        headers.push(String::new());
+/// Places of the sides in a table of a load: the first, which the others are held against, and those that have the load.
+fn shown(sides: &[Side], load: SideLoad) -> impl Iterator<Item = usize> + Clone {
+    let has = move |side: &Side| side.points.iter().any(|point| point.load == load);
+    (0..sides.len()).filter(move |place| *place == 0 || has(&sides[*place]))
+}
+
+/// Names of the columns.
+pub(super) fn headers(sides: &[Side], load: SideLoad) -> Vec<String> {
+    let mut headers = Vec::new();
+    for place in shown(sides, load) {
+        let name = &sides[place].name;
+        headers.push(name.clone());
+        if place > 0 {
+            headers.push(format!("{name} ÷ {}", sides[0].name));
+            headers.push(String::new());
+        }
     }
     headers
 }
@@ -124,13 +135,13 @@ pub(super) fn headers(sides: &[Side]) -> Vec<String> {
 pub(super) fn rows(sides: &[Side], load: SideLoad, margin: f64) -> Vec<Vec<String>> {
     let mut rows = vec![requests(sides, load)];
     for number in Number::ALL {
-        let cells: Vec<Option<Against>> =
-            (0..sides.len()).map(|side| against(sides, side, load, number, margin)).collect();
-        if cells.iter().all(Option::is_none) {
+        let cell = |place| (place, against(sides, place, load, number, margin));
+        let cells: Vec<(usize, Option<Against>)> = shown(sides, load).map(cell).collect();
+        if cells.iter().all(|(_, cell)| cell.is_none()) {
             continue;
         }
         let mut row = vec![number.label().to_owned()];
-        for (place, cell) in cells.into_iter().enumerate() {
+        for (place, cell) in cells {
             row.push(figures::maybe(cell.map(|it| it.value)));
             if place > 0 {
                 let (ratio, word) = cell.and_then(ratio_and_word).unzip();
@@ -145,8 +156,8 @@ pub(super) fn rows(sides: &[Side], load: SideLoad, margin: f64) -> Vec<Vec<Strin
 
 fn requests(sides: &[Side], load: SideLoad) -> Vec<String> {
     let mut row = vec!["requests completed".to_owned()];
-    for (place, side) in sides.iter().enumerate() {
-        let here = side.points.iter().filter(|point| point.load == load);
+    for place in shown(sides, load) {
+        let here = sides[place].points.iter().filter(|point| point.load == load);
         let counts: Option<Vec<(u64, u64)>> = here.map(|point| point.requests).collect();
         row.push(match counts.as_deref() {
             Some([]) | None => ABSENT.to_owned(),
@@ -214,6 +225,18 @@ pub(super) mod tests {
             assert!(text.contains("SOMEBODY ELSE'S NUMBERS") && text.contains("B: cannot tell"));
             assert!(text.contains("2.500") && text.contains("undecided"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_side_without_a_load_has_no_column_of_it() {
+        let mut sides = sides();
+        sides[1].points[0].load = SideLoad::Concurrency(2);
+        let text = markdown(&sides, 0.02);
+        let (two, eight) = (SideLoad::Concurrency(2), SideLoad::Concurrency(8));
+        assert_eq!(headers(&sides, two), ["A", "B", "B ÷ A", ""]);
+        assert_eq!(headers(&sides, eight), ["A"]);
+        assert!(text.contains("| TTFT mean, ms | – | 25.00 | – | – |"), "{text}");
+        assert!(text.contains("| TTFT mean, ms | 10.00 |\n"), "{text}");
     }
 
     #[test]

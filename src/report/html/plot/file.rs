@@ -49,18 +49,31 @@ pub fn run_colour(index: usize) -> &'static str {
 
 /// A chart as a file, with what must be said of its numbers at the right of its title; `None` where no point can be drawn.
 pub fn alone(chart: &Chart, label: &str) -> Option<String> {
-    let mut drawn = placed(chart, 0.0, 0.0)?;
-    let (width, height) = (chart.size.0, chart.size.1 + HEAD);
-    if !label.is_empty() {
-        // Writing to a string cannot fail.
-        let _infallible = write!(
-            drawn,
+    Some(labelled(&placed(chart, 0.0, 0.0)?, chart.size, label))
+}
+
+/// The same of what is no line chart: elements of an SVG of this size.
+pub fn drawn(
+    title: &str,
+    entries: &[(&str, &str)],
+    size: (f64, f64),
+    drawing: &str,
+    label: &str,
+) -> String {
+    labelled(&headed(title, entries, size.0, drawing), size, label)
+}
+
+fn labelled(drawn: &str, (width, height): (f64, f64), label: &str) -> String {
+    let label = if label.is_empty() {
+        String::new()
+    } else {
+        format!(
             r#"<text class="mark" x="{:.1}" y="17" text-anchor="end">{}</text>"#,
             width - 8.0,
             escape(label)
-        );
-    }
-    Some(document(width, height, &drawn))
+        )
+    };
+    document(width, height + HEAD, &(drawn.to_owned() + &label))
 }
 
 /// A line of a sheet's title.
@@ -113,33 +126,38 @@ fn title(heading: &Heading, line: u32, letters: usize) -> String {
 }
 
 fn placed(chart: &Chart, x: f64, y: f64) -> Option<String> {
-    let drawn = chart.drawing()?;
-    Some(format!(
-        r#"<g transform="translate({x} {y})"><text class="title" x="4" y="17">{}</text>{}<g transform="translate(0 {HEAD})">{drawn}</g></g>"#,
-        escape(&chart.title),
-        legend(chart)
-    ))
+    let entries: Vec<(&str, &str)> = match chart.series.as_slice() {
+        [] | [_] => Vec::new(),
+        several => several.iter().map(|it| (it.name.as_str(), it.colour.as_str())).collect(),
+    };
+    let drawn = headed(&chart.title, &entries, chart.size.0, &chart.drawing()?);
+    Some(format!(r#"<g transform="translate({x} {y})">{drawn}</g>"#))
 }
 
-/// One line; names that find no room in it are cut short.
-fn legend(chart: &Chart) -> String {
+/// A drawing below its title and its legend.
+fn headed(title: &str, entries: &[(&str, &str)], width: f64, drawing: &str) -> String {
+    format!(
+        r#"<text class="title" x="4" y="17">{}</text>{}<g transform="translate(0 {HEAD})">{drawing}</g>"#,
+        escape(title),
+        legend(entries, width)
+    )
+}
+
+/// One line of names, each with its colour; names that find no room in it are cut short.
+fn legend(entries: &[(&str, &str)], width: f64) -> String {
     let mut text = String::new();
-    if chart.series.len() < 2 {
-        return text;
-    }
     let width_of = |name: &str| 30.0 + name.chars().count() as f64 * LETTER;
-    let whole: f64 = chart.series.iter().map(|series| width_of(&series.name)).sum();
-    let each = (chart.size.0 - 8.0) / chart.series.len() as f64;
+    let whole: f64 = entries.iter().map(|(name, _)| width_of(name)).sum();
+    let each = (width - 8.0) / entries.len().max(1) as f64;
     let letters =
-        if whole > chart.size.0 { ((each - 26.0) / LETTER).max(3.0) as usize } else { usize::MAX };
+        if whole > width { ((each - 26.0) / LETTER).max(3.0) as usize } else { usize::MAX };
     let mut x = 4.0;
-    for series in &chart.series {
-        let name = shortened(&series.name, letters);
+    for (name, colour) in entries {
+        let name = shortened(name, letters);
         // Writing to a string cannot fail.
         let _infallible = write!(
             text,
-            r#"<rect x="{x:.1}" y="30" width="13" height="3" rx="1.5" style="fill:{}"/><text x="{:.1}" y="36">{}</text>"#,
-            series.colour,
+            r#"<rect x="{x:.1}" y="30" width="13" height="3" rx="1.5" style="fill:{colour}"/><text x="{:.1}" y="36">{}</text>"#,
             x + 18.0,
             escape(&name)
         );

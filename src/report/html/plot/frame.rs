@@ -88,10 +88,10 @@ pub fn axes(axes: &Axes<'_>) -> String {
         r#"<path class="axis" d="M{LEFT} {bottom:.1}H{right}"/><text class="label" x="{}" y="{}">{}</text><text class="label" x="{:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
         LABEL.0,
         LABEL.1,
-        escape(axes.y_label),
+        escape(&axes.y.label(axes.y_label)),
         f64::midpoint(LEFT, right),
         axes.size.1 - 5.0,
-        escape(axes.x_label)
+        escape(&axes.x.label(axes.x_label))
     );
     svg
 }

@@ -220,7 +220,8 @@ impl Chart {
     fn draw_names(&self, frame: &Frame, svg: &mut String) {
         let width_of = |text: &str| text.chars().count() as f64 * LETTER;
         // The label of the vertical axis stands where the highest points have their names.
-        let mut taken = vec![(frame::LABEL.0, width_of(&self.y_label), frame::LABEL.1)];
+        let label = frame.y.label(&self.y_label);
+        let mut taken = vec![(frame::LABEL.0, width_of(&label), frame::LABEL.1)];
         for point in self.series.iter().flat_map(|series| &series.points) {
             let (x, y) = (frame.x.at(point.x), frame.y.at(point.y));
             let width = width_of(&point.name);

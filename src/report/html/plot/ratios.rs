@@ -39,10 +39,31 @@ const LEAST_REACH: f64 = 1.1;
 /// Beyond this an interval is cut at the edge, so that one noisy row does not flatten all others.
 const MOST_REACH: f64 = 8.0;
 
+/// Ratios that are drawn.
+pub struct Ratios {
+    /// What they are, and how they are spread.
+    pub title: String,
+    /// Elements of an SVG.
+    pub drawing: String,
+    /// Its width and height.
+    pub size: (f64, f64),
+}
+
 /// A `<figure>`, or nothing where there is no ratio.
 pub fn figure(title: &str, bars: &[Bar], margin: f64) -> String {
+    let Some(ratios) = drawing(title, bars, margin) else { return String::new() };
+    let begin = picture(&escape(title), ratios.size);
+    format!(
+        "<figure><figcaption>{}</figcaption>{begin}{}</svg></figure>\n",
+        escape(&ratios.title),
+        ratios.drawing
+    )
+}
+
+/// What is drawn; `None` where there is no ratio.
+pub fn drawing(title: &str, bars: &[Bar], margin: f64) -> Option<Ratios> {
     if bars.is_empty() {
-        return String::new();
+        return None;
     }
     let reach = bars
         .iter()
@@ -58,12 +79,12 @@ pub fn figure(title: &str, bars: &[Bar], margin: f64) -> String {
         .min(MOST_REACH);
     let scale = Scale::new(Spread::Log, (1.0 / reach, reach), (NAMES, WIDTH - 20.0));
     let bottom = TOP + ROW * bars.len() as f64;
-    let mut svg = picture(&escape(title), (WIDTH, bottom + 30.0));
+    let mut svg = String::new();
     frame(&scale, reach, margin, bottom, &mut svg);
     for (index, bar) in bars.iter().enumerate() {
         draw(bar, &scale, TOP + ROW * (index as f64 + 0.5), &mut svg);
     }
-    format!("<figure><figcaption>{}</figcaption>{svg}</svg></figure>\n", escape(title))
+    Some(Ratios { title: scale.label(title), drawing: svg, size: (WIDTH, bottom + 30.0) })
 }
 
 fn frame(scale: &Scale, reach: f64, margin: f64, bottom: f64, svg: &mut String) {

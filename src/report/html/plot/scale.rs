@@ -40,6 +40,14 @@ impl Scale {
         self.from + share.clamp(0.0, 1.0) * (self.to - self.from)
     }
 
+    /// What the axis shows, with how values are spread where that is not evenly.
+    pub fn label(&self, shown: &str) -> String {
+        match self.spread {
+            Spread::Linear => shown.to_owned(),
+            Spread::Log => format!("{shown}, log scale"),
+        }
+    }
+
     /// Round values inside the axis, about `wanted` of them.
     pub fn ticks(&self, wanted: usize) -> Vec<f64> {
         match self.spread {
@@ -113,6 +121,12 @@ mod tests {
         assert!((scale.at(8.0) - 50.0).abs() < 1e-9);
         let scale = Scale::new(Spread::Linear, (0.0, 0.0), (0.0, 100.0));
         assert!((scale.at(0.0) - 50.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn an_axis_of_ratios_says_so() {
+        let label = |spread| Scale::new(spread, (1.0, 9.0), (0.0, 100.0)).label("ms");
+        assert_eq!([label(Spread::Log), label(Spread::Linear)], ["ms, log scale", "ms"]);
     }
 
     #[test]
