@@ -56,6 +56,7 @@ pub const DIALECT: Dialect = Dialect {
 ///
 /// # Errors
 /// Never.
+#[expect(clippy::unnecessary_wraps, reason = "one of several that may fail")]
 pub fn usual_lengths(draft: &mut Draft) -> Result<(), String> {
     if draft.file.is_none() && draft.service != Service::TrtLlm {
         draft.input.mean.get_or_insert_with(|| "550".into());

@@ -307,6 +307,7 @@ fn number(text: &str) -> Result<f64, String> {
 }
 
 /// A sweep where no profile is named, of chats.
+#[expect(clippy::unnecessary_wraps, reason = "one of several that may fail")]
 fn finish(draft: &mut Draft) -> Result<(), String> {
     draft.endpoint.get_or_insert_with(|| "chat".into());
     let profile = draft.profile.take().unwrap_or_else(|| "sweep".into());

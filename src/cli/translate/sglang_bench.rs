@@ -158,7 +158,10 @@ fn ratio(draft: &mut Draft, value: &str) -> Result<(), String> {
 
 fn slowdown(draft: &mut Draft, value: &str) -> Result<(), String> {
     let factor: f64 = value.parse().map_err(|_| "a number is expected")?;
-    if factor != 1.0 {
+    if !(factor > 0.0 && factor.is_finite()) {
+        return Err("a number above 0 is expected".to_owned());
+    }
+    if (factor - 1.0).abs() > f64::EPSILON {
         draft.add("--time-scale", (1.0 / factor).to_string());
     }
     Ok(())

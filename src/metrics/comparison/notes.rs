@@ -45,10 +45,14 @@ pub(super) fn notes(
         tell(Code::SideChecks, words);
     }
     for (side, blocks) in measured.iter().zip(blocks) {
-        odd_answers(side, *blocks).for_each(|(code, words)| tell(code, words));
+        for (code, words) in odd_answers(side, *blocks) {
+            tell(code, words);
+        }
     }
     for reason in [Withheld::Invalid, Withheld::Burst, Withheld::Spread] {
-        withheld(sides, pairs, reason).into_iter().for_each(|words| tell(Code::Withheld, words));
+        for words in withheld(sides, pairs, reason) {
+            tell(Code::Withheld, words);
+        }
     }
     tell(
         Code::ManyIntervals,
