@@ -159,8 +159,14 @@ fn unmeasured(point: &PointReport) -> Vec<String> {
     let told = lacking.map(|result| {
         let name = figures::short_name(result.slo.metric.quantity());
         let completed = counted(summary.counts.completed, "request");
+        let bursts = summary.counts.oddities.get(&Oddity::Burst).map_or(0, |odd| odd.requests);
+        let held_back = if result.slo.metric.is_of_gaps() && bursts > 0 {
+            format!(" ({bursts} came in a burst, whose gaps are not the engine's)")
+        } else {
+            String::new()
+        };
         format!(
-            "{}: {} of {completed} have no {name}, and what was not measured meets no bound",
+            "{}: {} of {completed} have no {name}{held_back}, and what was not measured meets no bound",
             point.label, result.unmeasured
         )
     });

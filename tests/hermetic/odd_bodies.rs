@@ -67,8 +67,7 @@ fn a_complaint_in_an_answer_of_200_is_told_in_the_servers_words() {
     for body in [
         r#"{"detail":"boomwords"}"#,
         r#"{"code":1302,"msg":"boomwords"}"#,
-        "boomwords at line 7",
-        r#"{"notice":"boomwords"}"#,
+        r#"{"message":"boomwords"}"#,
     ] {
         let server = FaultServer::start(move |_, out| out.whole(200, "", body));
         let run = Run::of(&server, 3, &[]);

@@ -134,6 +134,11 @@ impl Chunk {
         self.choices == 0 && self.embeddings == 0 && self.scores == 0 && self.usage.is_none()
     }
 
+    /// Whether it holds words, as an error object does.
+    pub const fn complains(&self) -> bool {
+        self.says
+    }
+
     fn top(&mut self, scan: &mut Scanner<'_>, key: &[u8]) -> Result<(), BadJson> {
         match (key, scan.kind()?) {
             (b"choices", Kind::Array) => scan.array(|scan| self.choice(scan)),

@@ -23,6 +23,8 @@ const MAX_HEAD: usize = 64 << 10;
 const MAX_HEADERS: usize = 128;
 /// How a TLS server answers to what is no TLS.
 const TLS_ALERT: &[u8] = &[21, 3];
+/// What follows the length in the frame that a server begins HTTP/2 with: settings, no flags, of the connection itself.
+const HTTP2_SETTINGS: &[u8] = &[4, 0, 0, 0, 0, 0];
 
 /// One connection, and where its current exchange stands.
 #[derive(Debug)]
@@ -204,6 +206,11 @@ impl Http1 {
             Err(_) if bytes.starts_with(TLS_ALERT) => {
                 return Err(no_http(
                     "what answers there speaks TLS: write https:// in place of http://".to_owned(),
+                ));
+            }
+            Err(_) if bytes.get(3..9) == Some(HTTP2_SETTINGS) => {
+                return Err(no_http(
+                    "what answers there speaks HTTP/2 alone: give `--http2`".to_owned(),
                 ));
             }
             Err(error) => {

@@ -8,7 +8,9 @@ use crate::record::event::TokenHash;
 use crate::record::oddity::Oddity;
 use crate::record::request_record::{EngineTimes, FinishReason, TokenSource};
 use crate::request::{Failure, FailureKind};
-use crate::targets::openai::bad_answer::{SHOWN, given_up, not_json, short_of, shown, web_page};
+use crate::targets::openai::bad_answer::{
+    SHOWN, end_of_first, given_up, no_event, not_json, short_of, shown, web_page,
+};
 use crate::targets::openai::chunk::{Chunk, Finish};
 use crate::targets::openai::options::CountTokens;
 use crate::targets::openai::output_text::OutputText;
@@ -23,6 +25,10 @@ pub struct Output {
     /// Their hash, where ids came.
     pub hash: TokenHash,
 }
+
+/// Objects came, of another API.
+const NOT_OPENAI: &str =
+    "the answer has no `choices`, which an OpenAI API answers with (its URL often ends in /v1)";
 
 const NOTHING: Output = Output { tokens: 0, hash: TokenHash::EMPTY };
 
@@ -102,6 +108,10 @@ struct Progress {
     finish: Option<Finish>,
     times: Option<EngineTimes>,
     done: bool,
+    /// Something came that an answer consists of.
+    has_part: bool,
+    /// An object came whose words say why there is none.
+    complains: bool,
     /// The first object that is no part of an answer.
     stray: Vec<u8>,
 }
@@ -138,7 +148,7 @@ impl ResponseReader {
                 self.shape = Shape::Document;
                 return self.keep(bytes);
             }
-            Some(b'<') => return Err(web_page()),
+            Some(b'<') => return Err(web_page(bytes)),
             Some(_) => {
                 self.shape = Shape::Events;
                 self.document.extend_from_slice(&bytes[..bytes.len().min(SHOWN)]);
@@ -206,6 +216,20 @@ impl ResponseReader {
         self.progress.done
     }
 
+    /// Whether nothing came that an answer consists of, nor words that say why there is none.
+    pub fn is_no_answer(&self) -> bool {
+        self.progress.is_no_answer()
+    }
+
+    /// Whether what has come so far can still become a document.
+    ///
+    /// # Errors
+    /// When a second object stands behind the first: whatever follows, it is none.
+    pub fn is_one_so_far(&self) -> Result<(), Failure> {
+        let second = end_of_first(&self.document).filter(|_| self.is_document());
+        second.map_or(Ok(()), |at| Err(not_json(&self.document, at)))
+    }
+
     /// Whether the server's counts ran along with the chunks; `None` where no output came.
     pub fn had_running_usage(&self) -> Option<bool> {
         self.progress.usage.was_running()
@@ -264,15 +288,14 @@ impl ResponseReader {
     /// The failure, with what came that was no part of an answer.
     #[cold]
     fn with_words(&self, failure: Failure) -> Failure {
+        if !self.reader.had_event() {
+            return no_event(&self.document);
+        }
         let Failure { kind, message } = failure;
-        let no_event = !self.reader.had_event() && !self.document.trim_ascii().is_empty();
-        let message = match (no_event, self.progress.stray.as_slice()) {
-            (true, _) => format!(
-                "{message}, nor any server-sent event (`data: …`); it begins with: {}",
-                shown(&self.document)
-            ),
-            (false, []) => message,
-            (false, stray) => format!("{message}; the server said: {}", shown(stray)),
+        let message = match self.progress.stray.as_slice() {
+            [] => message,
+            stray if self.is_no_answer() => format!("{NOT_OPENAI}: {}", shown(stray)),
+            stray => format!("{message}; the server said: {}", shown(stray)),
         };
         Failure::new(kind, message)
     }
@@ -289,7 +312,10 @@ impl ResponseReader {
     ) -> Result<(Output, Closing), Failure> {
         let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
         if body.trim_ascii_start().starts_with(b"<") {
-            return Err(web_page());
+            return Err(web_page(body));
+        }
+        if body.trim_ascii().is_empty() {
+            return Err(no_event(body));
         }
         let progress = &mut self.progress;
         progress.take_json(body)?;
@@ -313,7 +339,8 @@ impl ResponseReader {
             return Ok((NOTHING, closing));
         }
         let mut closing = progress.tally(count).map_err(|Failure { kind, message }| {
-            Failure::new(kind, format!("{message}: {}", shown(body)))
+            let what = if progress.is_no_answer() { NOT_OPENAI } else { message.as_str() };
+            Failure::new(kind, format!("{what}: {}", shown(body)))
         })?;
         closing.finish = progress.finish.map_or(FinishReason::Unknown, reason_of);
         Ok((Output { tokens: closing.tokens.0, hash }, closing))
@@ -321,6 +348,10 @@ impl ResponseReader {
 }
 
 impl Progress {
+    fn is_no_answer(&self) -> bool {
+        !self.has_part && !self.complains && self.counted == 0 && !self.done
+    }
+
     #[inline]
     fn take(&mut self, event: SseEvent<'_>) -> Result<(), Failure> {
         if event.is_error {
@@ -364,8 +395,13 @@ impl Progress {
         } else {
             self.take_usage_alone(usage);
             self.held_back = self.held_back.saturating_add(self.chunk.listed);
-            if self.chunk.has_nothing() && self.stray.is_empty() {
-                self.stray.extend_from_slice(&json[..json.len().min(SHOWN)]);
+            if self.chunk.has_nothing() {
+                self.complains |= self.chunk.complains();
+                if self.stray.is_empty() {
+                    self.stray.extend_from_slice(&json[..json.len().min(SHOWN)]);
+                }
+            } else {
+                self.has_part = true;
             }
         }
         Ok(())

@@ -254,7 +254,7 @@ fn came_whole(
 /// When it is one of these.
 pub fn refuse_what_cannot_be_read(headers: &HeaderMap) -> Result<(), Failure> {
     if kind_is(headers, "text/html") {
-        return Err(web_page());
+        return Err(web_page(b""));
     }
     let Some(coding) = headers.get(header::CONTENT_ENCODING) else { return Ok(()) };
     if coding.as_bytes().eq_ignore_ascii_case(b"identity") {
