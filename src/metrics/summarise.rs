@@ -16,7 +16,7 @@ use crate::metrics::{
 use crate::observe::health::Health;
 use crate::record::request_record::Records;
 
-/// Tokens per chunk above which chunks are taken to hold several tokens.
+/// Tokens per chunk above which chunks are taken to hold several tokens; below its inverse some of them hold none.
 const BUNDLED: f64 = 1.02;
 
 /// Makes the summary of records in memory. The same arguments give the same summary, bit for bit.
@@ -83,13 +83,13 @@ pub fn summarise_observed(point: &ObservedPoint, facts: &RunFacts, health: &Heal
     }
 }
 
-/// Whether tokens are spread over chunks that hold several, and anything depends on it.
+/// Whether tokens are spread over chunks that hold several, or some none, and anything depends on it.
 fn is_approximate(
     counts: &Counts,
     distributions: &BTreeMap<Quantity, Option<Distribution>>,
 ) -> bool {
     let has_gaps = distributions.get(&Quantity::Itl).is_some_and(Option::is_some);
-    has_gaps && counts.tokens_per_chunk.is_some_and(|each| each > BUNDLED)
+    has_gaps && counts.tokens_per_chunk.is_some_and(|each| each > BUNDLED || each * BUNDLED < 1.0)
 }
 
 /// One quantity after the other, so that the values of one are in memory at a time.

@@ -28,11 +28,13 @@ pub enum Oddity {
     CountDiffers,
     /// No streaming was asked for, and the answer came in pieces.
     StreamedUnasked,
+    /// Text came in one piece, and nobody counted its tokens.
+    Uncounted,
 }
 
 impl Oddity {
     /// Every mark, in the order of files.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NotStreamed,
         Self::UsageWithoutText,
         Self::NoTokensInText,
@@ -41,6 +43,7 @@ impl Oddity {
         Self::Burst,
         Self::CountDiffers,
         Self::StreamedUnasked,
+        Self::Uncounted,
     ];
 
     /// The word in files.
@@ -54,10 +57,11 @@ impl Oddity {
             Self::Burst => "burst",
             Self::CountDiffers => "count_differs",
             Self::StreamedUnasked => "streamed_unasked",
+            Self::Uncounted => "uncounted",
         }
     }
 
-    const fn bit(self) -> u8 {
+    const fn bit(self) -> u16 {
         1 << self as u8
     }
 }
@@ -73,7 +77,7 @@ pub struct Asked {
 
 /// Marks of one request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Oddities(u8);
+pub struct Oddities(u16);
 
 impl Oddities {
     /// No mark.

@@ -32,6 +32,7 @@ const fn code(oddity: Oddity) -> Code {
         Oddity::Burst => Code::Bursts,
         Oddity::CountDiffers => Code::CountDiffers,
         Oddity::StreamedUnasked => Code::StreamedUnasked,
+        Oddity::Uncounted => Code::Uncounted,
     }
 }
 
@@ -63,7 +64,8 @@ fn is_told_elsewhere(points: &[PointReport], oddity: Oddity) -> bool {
         | Oddity::NoTokensInText
         | Oddity::LongerThanAsked
         | Oddity::ShorterThanAsked
-        | Oddity::StreamedUnasked => false,
+        | Oddity::StreamedUnasked
+        | Oddity::Uncounted => false,
     }
 }
 
@@ -103,6 +105,9 @@ fn words(oddity: Oddity, odd: OddRequests) -> String {
              `--no-streaming`, so that this is the cost of streaming; leave it out to see TTFT and ITL"
             .to_owned(),
         Oddity::CountDiffers => "are counted otherwise by our tokenizer than by the server".to_owned(),
+        Oddity::Uncounted => "brought their text in one piece, and nobody counted its tokens (no usage, no ids): they have no \
+             output length and are in no rate of tokens; give `--tokenizer`"
+            .to_owned(),
     }
 }
 
@@ -126,7 +131,7 @@ fn bundled(point: &PointReport) -> Option<String> {
     let each = tokens_per_chunk.filter(|_| *approximate)?;
     Some(format!(
         "{}: `{}` marks what spreads tokens evenly over chunks, of which each held {} on average: nothing told how many \
-         each held. A server that sends cumulative usage or token ids tells it, and so does a `--tokenizer`",
+         each held. TTFT is that of the first chunk, whatever it held. A server that sends cumulative usage or token ids tells it, and so does a `--tokenizer`",
         point.label,
         figures::roughly(true),
         figure(each)

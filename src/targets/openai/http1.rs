@@ -196,9 +196,10 @@ impl Http1 {
             |what: String| Failure::new(FailureKind::Malformed, format!("no HTTP answer: {what}"));
         let mut room = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut head = httparse::Response::new(&mut room);
-        // A header that goes on in the next line is out of use, and some gateways still write it.
+        // A header that goes on in the next line, or has a space before its colon, is out of use, and some gateways still write it.
         let mut lenient = httparse::ParserConfig::default();
         lenient.allow_obsolete_multiline_headers_in_responses(true);
+        lenient.allow_spaces_after_header_name_in_responses(true);
         let length = match lenient.parse_response(&mut head, bytes) {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) if bytes.len() < MAX_HEAD => return Ok(None),

@@ -30,6 +30,8 @@ pub struct Output {
 const NOT_OPENAI: &str =
     "the answer has no `choices`, which an OpenAI API answers with (its URL often ends in /v1)";
 
+const NOTHING_CAME: &str = "the answer ended and held no token";
+
 const NOTHING: Output = Output { tokens: 0, hash: TokenHash::EMPTY };
 
 /// How the bytes of a response ended.
@@ -268,6 +270,9 @@ impl ResponseReader {
         if let (StreamEnd::Broken(message), false) = (end, over) {
             return Err(Failure::new(FailureKind::Disconnected, message));
         }
+        if progress.is_no_answer() {
+            return Err(self.with_words(Failure::new(FailureKind::Empty, NOTHING_CAME)));
+        }
         let closing = progress.tally(count).map_err(|failure| self.with_words(failure))?;
         match (progress.finish, progress.done) {
             (Some(finish), _) => Ok(Closing { finish: reason_of(finish), ..closing }),
@@ -338,11 +343,19 @@ impl ResponseReader {
             };
             return Ok((NOTHING, closing));
         }
+        if progress.is_no_answer() {
+            let message = format!("{NOT_OPENAI}: {}", shown(body));
+            return Err(Failure::new(FailureKind::Empty, message));
+        }
         let mut closing = progress.tally(count).map_err(|Failure { kind, message }| {
-            let what = if progress.is_no_answer() { NOT_OPENAI } else { message.as_str() };
-            Failure::new(kind, format!("{what}: {}", shown(body)))
+            Failure::new(kind, format!("{message}: {}", shown(body)))
         })?;
         closing.finish = progress.finish.map_or(FinishReason::Unknown, reason_of);
+        // A text in one piece is no token.
+        if closing.tokens.1 == TokenSource::Chunks {
+            closing.tokens.0 = 0;
+            closing.oddity = closing.oddity.or(Some(Oddity::Uncounted));
+        }
         Ok((Output { tokens: closing.tokens.0, hash }, closing))
     }
 }
@@ -357,8 +370,7 @@ impl Progress {
         if event.is_error {
             return Err(Failure::new(FailureKind::ErrorInStream, error_message(event.data)));
         }
-        // Some proxies send keep-alive comments inside data.
-        if self.done || event.data.starts_with(b":") {
+        if self.done || is_nothing(event.data) {
             return Ok(());
         }
         if is_end_marker(event.data) {
@@ -395,13 +407,12 @@ impl Progress {
         } else {
             self.take_usage_alone(usage);
             self.held_back = self.held_back.saturating_add(self.chunk.listed);
+            self.has_part |= self.chunk.is_part();
             if self.chunk.has_nothing() {
                 self.complains |= self.chunk.complains();
-                if self.stray.is_empty() {
-                    self.stray.extend_from_slice(&json[..json.len().min(SHOWN)]);
-                }
-            } else {
-                self.has_part = true;
+            }
+            if !self.chunk.is_part() && self.stray.is_empty() {
+                self.stray.extend_from_slice(&json[..json.len().min(SHOWN)]);
             }
         }
         Ok(())
@@ -470,13 +481,23 @@ impl Progress {
             (None, _) => (self.counted, TokenSource::Chunks),
         };
         if tokens.0 == 0 {
-            return Err(Failure::new(FailureKind::Empty, "the answer ended and held no token"));
+            return Err(Failure::new(FailureKind::Empty, NOTHING_CAME));
         }
         let mismatch = usage.zip(ours).filter(|(usage, ours)| usage != ours);
         let (prompt, cached) = (self.prompt, self.cached);
         let has_no_token = self.counted > 0 && ours == Some(0);
         let oddity = has_no_token.then_some(Oddity::NoTokensInText);
         Ok(Closing { finish: FinishReason::Unknown, tokens, mismatch, prompt, cached, oddity })
+    }
+}
+
+/// What some proxies send inside data to keep a connection alive: a comment, white space, `null`.
+#[inline]
+fn is_nothing(data: &[u8]) -> bool {
+    match data.first() {
+        Some(b'{') => false,
+        Some(b':') => true,
+        _ => matches!(data.trim_ascii(), b"" | b"null"),
     }
 }
 

@@ -169,6 +169,8 @@ pub enum Code {
     StableWindows,
     /// Requests were streamed although that was not asked for.
     StreamedUnasked,
+    /// Requests brought text in one piece, and nobody counted its tokens.
+    Uncounted,
     /// No answer of a server's own metrics fell into the window.
     UnseenServer,
     /// Something went wrong beside requests: a file that could not be written, a target that did not close, a calibration that failed.

@@ -274,6 +274,15 @@ pub(super) const ENTRIES: &[Entry] = &[
         remedy: "Look what ignores `\"stream\": false`, or leave out `--no-streaming`",
     },
     Entry {
+        code: Code::Uncounted,
+        number: "W086",
+        name: "uncounted",
+        source: Source::Note,
+        means: "Requests brought text in one piece, and neither the server nor a tokenizer counted its tokens",
+        why: "They have no output length, and rates of tokens are without them",
+        remedy: "Give `--tokenizer`, or let the server send usage",
+    },
+    Entry {
         code: Code::UnseenServer,
         number: "W088",
         name: "unseen server",
