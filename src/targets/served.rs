@@ -326,6 +326,7 @@ mod tests {
     fn a_member_that_says_the_same_as_the_run_is_taken_and_another_value_is_not() {
         let run = ServedSettings {
             model: Some("m".into()),
+            endpoint: ServedEndpoint::Completions,
             ignore_eos: true,
             same_in_all: SameInAll {
                 streaming: true,

@@ -48,7 +48,7 @@ fn bytes(out: &mut Out<'_>, body: &[u8]) -> Next {
 fn a_body_that_cannot_be_an_answer_stops_the_run_before_any_load() {
     const LINES: &[u8] =
         b"{\"response\":\" a\",\"done\":false}\n{\"response\":\" b\",\"done\":true}\n";
-    let bodies: [(&[u8], &str); 10] = [
+    let bodies: [(&[u8], &str); 11] = [
         (LINES, "several JSON objects in a row"),
         (b"<!doctype html><title>Sign in</title>", "a web page (\"Sign in\")"),
         (b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xabV", "compressed (gzip)"),
@@ -57,6 +57,7 @@ fn a_body_that_cannot_be_an_answer_stops_the_run_before_any_load() {
         (b"OK\n", "neither a JSON object nor server-sent events"),
         (b"{\"object\":\"health\",\"state\":\"up\"}", "has no `choices`"),
         (b"data: {\"token\":{\"id\":1,\"text\":\" a\"}}\n\n", "has no `choices`"),
+        (b"{\"content\":[{\"text\":\"a\"}],\"usage\":{\"output_tokens\":2}}", "has no `choices`"),
         (b": ping\n\n", "neither a JSON object nor server-sent events"),
         (b"\xff\xfe{\x00}\x00", "UTF-16"),
     ];
@@ -104,12 +105,11 @@ fn what_speaks_no_http_at_all_is_refused_with_what_it_speaks() {
 
 #[test]
 fn vectors_and_scores_that_are_missing_stop_the_run() {
-    let none = FaultServer::start(|_, out| bytes(out, b"{\"data\":[]}"));
-    is_refused(
-        &none,
-        &["--endpoint", "embeddings", "--prompts", "ids"],
-        "0 vectors or scores for 1 texts",
-    );
+    let ids = ["--endpoint", "embeddings", "--prompts", "ids", "--vocab-size", "256"];
+    for body in [b"{\"data\":[]}".as_slice(), b"{\"data\":[{\"embedding\":[]}]}"] {
+        let server = FaultServer::start(move |_, out| bytes(out, body));
+        is_refused(&server, &ids, "0 vectors or scores for 1 texts");
+    }
 }
 
 #[test]

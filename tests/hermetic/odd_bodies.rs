@@ -198,6 +198,7 @@ fn an_error_object_without_words_is_none() {
 fn what_a_server_found_in_its_cache_is_seen_wherever_it_says_so() {
     for (usage, timings) in [
         (r#","prompt_cache_hit_tokens":3"#, ""),
+        (r#","cached_tokens":3"#, ""),
         (r#","prompt_tokens_details":{"cached_tokens":3}"#, ""),
         ("", r#","timings":{"cache_n":3}"#),
     ] {

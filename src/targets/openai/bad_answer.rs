@@ -85,7 +85,7 @@ pub fn no_event(begin: &[u8]) -> Failure {
 }
 
 /// What cannot be an answer, and shows what it is by how it begins.
-fn known_by_its_beginning(text: &[u8]) -> Option<Failure> {
+pub fn known_by_its_beginning(text: &[u8]) -> Option<Failure> {
     let message = match text.trim_ascii_start() {
         [0x1f, 0x8b, ..] => compressed("gzip"),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => compressed("zstd"),

@@ -265,7 +265,7 @@ impl Chunk {
             b"prompt_tokens" | b"input_tokens" => larger(&mut usage.prompt, scan),
             b"total_tokens" => larger(&mut usage.total, scan),
             b"completion_tokens" | b"output_tokens" => larger(&mut usage.completion, scan),
-            b"prompt_cache_hit_tokens" | b"cache_read_input_tokens" => {
+            b"prompt_cache_hit_tokens" | b"cache_read_input_tokens" | b"cached_tokens" => {
                 larger(&mut usage.cached, scan)
             }
             b"prompt_tokens_details" | b"input_tokens_details" if scan.kind()? == Kind::Object => {

@@ -67,7 +67,7 @@ pub enum BodyState {
 
 /// A server that closes an idle connection does so without knowing of a request that is on its way; one that has read it and
 /// worked on it takes longer.
-const IDLE_RACE: Nanos = Nanos::from_millis(10);
+pub const IDLE_RACE: Nanos = Nanos::from_millis(10);
 
 /// Judges a connection that was closed so long after the request had been written.
 fn no_response(message: String, after: Nanos) -> NoHead {

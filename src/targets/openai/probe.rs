@@ -102,7 +102,7 @@ async fn ask(route: &Arc<Route>, question: &Question) -> Answer {
     };
     match reader.is_one_so_far() {
         Err(failure) => judged(failure, &reader),
-        Ok(()) if came_whole => Answer::Taken { running_usage: reader.had_running_usage() },
+        Ok(()) if came_whole => taken(&reader),
         Ok(()) => Answer::Unknown,
     }
 }
@@ -143,15 +143,19 @@ async fn read(
     Ok(true)
 }
 
+/// A count in a document says nothing of a stream.
+fn taken(reader: &ResponseReader) -> Answer {
+    let running_usage = reader.had_running_usage().filter(|_| !reader.is_document());
+    Answer::Taken { running_usage }
+}
+
 /// What a failure of this answer says of all like it.
 fn judged(failure: Failure, reader: &ResponseReader) -> Answer {
     match failure.kind {
         FailureKind::Malformed => Answer::Refused(failure),
         FailureKind::Empty if reader.is_no_answer() => Answer::Refused(failure),
         // It was cut off, or held no token: a longer one may be whole.
-        FailureKind::Empty | FailureKind::Truncated => {
-            Answer::Taken { running_usage: reader.had_running_usage() }
-        }
+        FailureKind::Empty | FailureKind::Truncated => taken(reader),
         _ => Answer::Failed(failure),
     }
 }
