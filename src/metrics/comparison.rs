@@ -280,7 +280,7 @@ fn notes(
     if compared.into_iter().any(|block| block.summary.approximate) {
         tell(
             Code::Approximate,
-            "`≈` marks what spreads tokens evenly over chunks that held several: nothing told how many each held. A \
+            "`≈` marks what spreads tokens evenly over chunks that held several, or may have: nothing told how many each held. A \
              difference between sides may be one of chunks"
                 .to_owned(),
         );

@@ -2,6 +2,7 @@
 
 use crate::metrics::definition::Quantity;
 use crate::metrics::percentile::Percentile;
+use crate::metrics::summarise::is_uneven;
 use crate::metrics::summary::{Check, CheckId, Counts, OddRequests, Status, Summary};
 use crate::record::oddity::Oddity;
 use crate::report::PointReport;
@@ -129,6 +130,14 @@ fn late_close(point: &PointReport) -> Option<String> {
 fn bundled(point: &PointReport) -> Option<String> {
     let Summary { approximate, counts: Counts { tokens_per_chunk, .. }, .. } = &point.summary;
     let each = tokens_per_chunk.filter(|_| *approximate)?;
+    if !is_uneven(Some(each)) {
+        return Some(format!(
+            "{}: `{}` marks what depends on how many tokens a chunk held, which nothing told: each counted as one. A server that \
+             sends usage tells it, and so does a `--tokenizer`",
+            point.label,
+            figures::roughly(true),
+        ));
+    }
     Some(format!(
         "{}: `{}` marks what spreads tokens evenly over chunks, of which each held {} on average: nothing told how many \
          each held. TTFT is that of the first chunk, whatever it held. A server that sends cumulative usage or token ids tells it, and so does a `--tokenizer`",

@@ -318,6 +318,27 @@ fn counts_that_lag_by_a_chunk_are_marked_in_every_artefact() {
 }
 
 #[test]
+fn chunks_that_are_counted_for_want_of_any_count_are_marked() {
+    let server = FaultServer::start(|_, out| {
+        out.stream_head();
+        for token in tokens(8) {
+            out.raw(token);
+            pause(2);
+        }
+        out.raw(format!("{}0\r\n\r\n", chunk_of("[DONE]")));
+        Next::KeepAlive
+    });
+    let run = Run::of(&server, 6, &[]);
+    let point = run.point();
+    assert_eq!(point["approximate"], true);
+    assert_eq!(point["counts"]["token_sources"]["chunks"], 6);
+    let flat = in_one_line(&run.console);
+    for said in ["ITL p50 ≈", "each counted as one", "a chunk is not a token"] {
+        assert!(flat.contains(said), "{said}: {flat}");
+    }
+}
+
+#[test]
 fn a_comparison_marks_what_spreads_tokens_over_chunks() {
     let (odd, even) =
         (FaultServer::start(|_, out| bundles(out)), FaultServer::start(|_, out| good(out)));
