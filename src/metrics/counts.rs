@@ -117,10 +117,8 @@ fn count_oddities(counts: &mut Counts, record: &Observed) {
 
 /// Who counted, and who counted otherwise.
 fn count_tokens(counts: &mut Counts, record: &Observed) {
-    if record.ended.is_completed() {
-        if !record.oddities.has(Oddity::Uncounted) {
-            *counts.token_sources.entry(record.token_source).or_default() += 1;
-        }
+    if record.ended.is_completed() && !record.oddities.has(Oddity::Uncounted) {
+        *counts.token_sources.entry(record.token_source).or_default() += 1;
     }
     counts.resent += u64::from(record.connection.resent);
     let inside = matches!(record.connection.opened, Some(Opened::Inside(_)));

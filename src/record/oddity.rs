@@ -129,8 +129,11 @@ const WORTH_A_LOOK: Nanos = Nanos::from_millis(1);
 /// Tokens that are further apart on average were made one after the other, however long the first one took.
 const FASTEST_DECODE: Nanos = Nanos::from_millis(1);
 
-/// Whether all tokens of an answer, and there are several, came within 1 % of its latency. Only a network can hold tokens
-/// back.
+/// Nobody makes tokens one after the other so fast: ten thousand in a second.
+const BEYOND_ANY_DECODE: Nanos = Nanos::from_micros(100);
+
+/// Whether all tokens of an answer, and there are several, came at once at the end of its latency: within 1 % of it, or within 10 %
+/// and faster than they can be made, since many take a while to be handed on. Only a network can hold tokens back.
 fn is_burst(record: &RequestRecord) -> bool {
     let stamps = (record.submit, record.first_token, record.last_token);
     let (Some(submit), Some(first), Some(last)) = stamps else { return false };
@@ -139,8 +142,9 @@ fn is_burst(record: &RequestRecord) -> bool {
     record.stamp_source != StampSource::Engine
         && gaps > 0
         && latency >= WORTH_A_LOOK
-        && span.0 <= latency.0 / 100
-        && span.0 <= gaps * FASTEST_DECODE.0
+        && [(100, FASTEST_DECODE), (10, BEYOND_ANY_DECODE)]
+            .into_iter()
+            .any(|(part, gap)| span.0 <= (latency.0 / part).min(gaps * gap.0))
 }
 
 impl fmt::Display for Oddities {
@@ -215,6 +219,10 @@ mod tests {
         assert_eq!(marks(&answer(200, 202, 10)), "burst");
         assert_eq!(marks(&answer(200, 200, 10)), "burst");
         assert_eq!(marks(&answer(200, 210, 10)), "", "10 ms are more than 1 %");
+        let many = |last| RequestRecord { requested_tokens: 200, ..answer(200, last, 200) };
+        assert_eq!(marks(&many(210)), "burst", "0.05 ms for each");
+        assert_eq!(marks(&many(221)), "", "0.1 ms for each");
+        assert_eq!(marks(&RequestRecord { submit: Some(MonoNs(190_000_000)), ..many(210) }), "");
         let two = RequestRecord { requested_tokens: 2, ..answer(2_000, 2_005, 2) };
         assert_eq!(marks(&two), "", "5 ms are a decode step, however long the prompt took");
         let engine = RequestRecord { stamp_source: StampSource::Engine, ..answer(200, 200, 10) };

@@ -101,7 +101,7 @@ fn words(oddity: Oddity, odd: OddRequests) -> String {
             "brought fewer tokens than were asked for ({came} instead of {asked} on average), although the end token was \
              to be ignored: does the server know `ignore_eos`, and does its context have room?"
         ),
-        Oddity::Burst => "brought all their tokens within 1 % of their latency: something held them back".to_owned(),
+        Oddity::Burst => "brought all their tokens at once at the end of their latency: something held them back".to_owned(),
         Oddity::StreamedUnasked => "were streamed although that was not asked for: the server, or something before it, ignores \
              `--no-streaming`, so that this is the cost of streaming; leave it out to see TTFT and ITL"
             .to_owned(),

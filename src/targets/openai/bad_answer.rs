@@ -7,6 +7,12 @@ use crate::request::{Failure, FailureKind};
 /// Longest part of an answer that is shown.
 pub const SHOWN: usize = 200;
 
+/// Objects came, of another API.
+pub const NOT_OPENAI: &str =
+    "the answer has no `choices`, which an OpenAI API answers with (its URL often ends in /v1)";
+/// An answer without output.
+pub const NOTHING_CAME: &str = "the answer ended and held no token";
+
 /// The beginning of an answer.
 pub fn shown(text: &[u8]) -> String {
     let text = text.trim_ascii();

@@ -62,7 +62,7 @@ pub fn beside_the_run(options: &OpenAiOptions) -> Result<Map<String, Value>, Bad
 fn is_same(ours: Option<&Value>, given: &Value) -> bool {
     let Some(ours) = ours else { return false };
     let numbers = ours.as_f64().zip(given.as_f64());
-    numbers.map_or(ours == given, |(ours, given)| ours == given)
+    numbers.map_or(ours == given, |(ours, given)| ours.total_cmp(&given).is_eq())
 }
 
 /// Whether a member that the run leaves out says what a server does without it: it is passed on.

@@ -10,6 +10,7 @@
 
 pub mod address;
 mod bad_answer;
+mod beside_answers;
 mod chunk;
 mod client_thread;
 mod decided;

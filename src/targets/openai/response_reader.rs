@@ -9,7 +9,11 @@ use crate::record::oddity::Oddity;
 use crate::record::request_record::{EngineTimes, FinishReason, TokenSource};
 use crate::request::{Failure, FailureKind};
 use crate::targets::openai::bad_answer::{
-    SHOWN, end_of_first, given_up, no_event, not_json, short_of, shown, web_page,
+    NOT_OPENAI, NOTHING_CAME, SHOWN, end_of_first, given_up, no_event, not_json, short_of, shown,
+    web_page,
+};
+use crate::targets::openai::beside_answers::{
+    BYTE_ORDER_MARK, is_before_a_body, is_end_marker, is_nothing,
 };
 use crate::targets::openai::chunk::{Chunk, Finish};
 use crate::targets::openai::options::CountTokens;
@@ -25,12 +29,6 @@ pub struct Output {
     /// Their hash, where ids came.
     pub hash: TokenHash,
 }
-
-/// Objects came, of another API.
-const NOT_OPENAI: &str =
-    "the answer has no `choices`, which an OpenAI API answers with (its URL often ends in /v1)";
-
-const NOTHING_CAME: &str = "the answer ended and held no token";
 
 const NOTHING: Output = Output { tokens: 0, hash: TokenHash::EMPTY };
 
@@ -491,37 +489,12 @@ impl Progress {
     }
 }
 
-/// What some proxies send inside data to keep a connection alive: a comment, white space, `null`.
-#[inline]
-fn is_nothing(data: &[u8]) -> bool {
-    match data.first() {
-        Some(b'{') => false,
-        Some(b':') => true,
-        _ => matches!(data.trim_ascii(), b"" | b"null"),
-    }
-}
-
-/// `[DONE]`, in any case of letters and perhaps as a JSON string.
-#[inline]
-fn is_end_marker(data: &[u8]) -> bool {
-    let data = data.trim_ascii();
-    let bare = data.strip_prefix(b"\"").and_then(|it| it.strip_suffix(b"\"")).unwrap_or(data);
-    bare.eq_ignore_ascii_case(b"[DONE]")
-}
-
 fn reason_of(finish: Finish) -> FinishReason {
     match finish {
         Finish::Length => FinishReason::Length,
         Finish::Stop => FinishReason::EndToken,
         Finish::Aborted | Finish::Other => FinishReason::Unknown,
     }
-}
-
-const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
-
-/// White space, or a part of a byte-order mark.
-fn is_before_a_body(byte: u8) -> bool {
-    byte.is_ascii_whitespace() || BYTE_ORDER_MARK.contains(&byte)
 }
 
 #[cfg(test)]

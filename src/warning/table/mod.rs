@@ -135,7 +135,7 @@ pub enum Code {
     LongerThanAsked,
     /// Requests brought fewer tokens than were asked for.
     ShorterThanAsked,
-    /// A few requests brought all their tokens within 1 % of their latency.
+    /// A few requests brought all their tokens at once at the end of their latency.
     Bursts,
     /// Our tokenizer counts another number of output tokens than the server.
     CountDiffers,

@@ -125,7 +125,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         number: "W063",
         name: "bursts",
         source: Source::Note,
-        means: "A few requests brought all their tokens within 1 % of their latency",
+        means: "A few requests brought all their tokens at once at the end of their latency",
         why: "Their ITL and TPOT mean nothing",
         remedy: "Look for what held them back",
     },
