@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 
 use crate::metrics::early_stopping::{Decision, decide, next_look};
 use crate::metrics::observed::Observed;
-use crate::metrics::per_request::Derived;
 use crate::metrics::search::Count;
 use crate::metrics::trend::trend;
 use crate::record::request_record::{Part, RequestRecord};
@@ -111,8 +110,7 @@ impl Tally {
         let mark = |of: &OfObjective| {
             let bounds = &of.objective.bounds.0;
             let value = |bound: usize| {
-                let quantity = bounds[bound].metric.quantity();
-                Derived::one(quantity, &observed, self.streaming).filter(|_| completed)
+                bounds[bound].metric.of(&observed, self.streaming).filter(|_| completed)
             };
             let meets = completed && (0..bounds.len()).all(|it| bounds[it].is_met(value(it)));
             (!meets, (0..bounds.len()).map(value).collect())

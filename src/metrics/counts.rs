@@ -5,6 +5,7 @@ use crate::metrics::facts::RunFacts;
 use crate::metrics::observed::{Ended, Observed, ObservedPoint, Output};
 use crate::metrics::per_request::tpot_ms;
 use crate::metrics::summary::{Counts, HeldAfterCancel, PartCounts, PromptSurplus};
+use crate::record::oddity::Oddity;
 use crate::record::request_record::{NotSentReason, Opened, Part, TokenSource};
 
 /// Counts the requests of a run.
@@ -116,7 +117,7 @@ fn count_oddities(counts: &mut Counts, record: &Observed) {
 
 /// Who counted, and who counted otherwise.
 fn count_tokens(counts: &mut Counts, record: &Observed) {
-    if record.ended.is_completed() {
+    if record.ended.is_completed() && !record.oddities.has(Oddity::Uncounted) {
         *counts.token_sources.entry(record.token_source).or_default() += 1;
     }
     counts.resent += u64::from(record.connection.resent);

@@ -1,6 +1,9 @@
 //! Goodput: whether a request meets the service-level objectives.
 
 use crate::metrics::definition::Quantity;
+use crate::metrics::observed::Observed;
+use crate::metrics::per_request::Derived;
+use crate::record::oddity::Oddity;
 use crate::settings::slo::{Slo, SloMetric};
 
 impl SloMetric {
@@ -14,6 +17,24 @@ impl SloMetric {
             Self::Tpot | Self::Itl => Quantity::Tpot,
             Self::Stall => Quantity::Stall,
             Self::NormLatency => Quantity::NormLatency,
+        }
+    }
+
+    /// What is held against the bound, in ms; `None` where it was not measured. What was held back and then came at once has no
+    /// gaps that anybody measured.
+    pub fn of(self, request: &Observed, streaming: bool) -> Option<f64> {
+        let is_held_back = self.is_of_gaps() && request.oddities.has(Oddity::Burst);
+        let value = || Derived::one(self.quantity(), request, streaming);
+        (!is_held_back).then(value).flatten()
+    }
+
+    /// Whether it lies between tokens.
+    pub const fn is_of_gaps(self) -> bool {
+        match self {
+            Self::Tpot | Self::Itl | Self::Stall => true,
+            Self::Ttft | Self::TtftIntended | Self::E2e | Self::E2eIntended | Self::NormLatency => {
+                false
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::clock::{MonoNs, Nanos};
 use crate::metrics::definition::{Per, Quantity};
 use crate::metrics::observed::{CacheUse, Observed};
+use crate::record::oddity::Oddity;
 use crate::record::request_record::{EngineTimes, STAMP_RESOLUTION, StampSource};
 
 /// Every per-request quantity of one request; pooled ones have no value here.
@@ -63,7 +64,10 @@ fn value(quantity: Quantity, record: &Observed, streaming: bool) -> Option<f64> 
             Some(Nanos(ours.0 - engines.0).as_millis_f64())
         }
         Quantity::PerUser => tpot_ms(record).map(|tpot| 1_000.0 / tpot),
-        Quantity::OutputTokens => Some(f64::from(record.output_tokens)),
+        Quantity::OutputTokens => {
+            let is_counted = !record.oddities.has(Oddity::Uncounted);
+            is_counted.then(|| f64::from(record.output_tokens))
+        }
         Quantity::PromptTokens => {
             record.planned_prompt().or(record.other_counts.prompt).map(f64::from)
         }

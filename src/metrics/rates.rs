@@ -7,7 +7,6 @@ use crate::metrics::counts::is_attempted;
 use crate::metrics::definition::{Quantity, Rate};
 use crate::metrics::facts::RunFacts;
 use crate::metrics::observed::{Observed, ObservedPoint};
-use crate::metrics::per_request::Derived;
 use crate::metrics::summary::{Counts, SloResult, WholeRun};
 use crate::record::request_record::Part;
 use crate::settings::slo::{Slo, SloMetric};
@@ -192,7 +191,7 @@ pub fn judge(
 }
 
 fn measured(slo: &Slo, request: &Observed, facts: &RunFacts) -> Option<f64> {
-    Derived::one(slo.metric.quantity(), request, facts.streaming)
+    slo.metric.of(request, facts.streaming)
 }
 
 fn is_met(slo: &Slo, request: &Observed, facts: &RunFacts) -> bool {

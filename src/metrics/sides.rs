@@ -168,13 +168,13 @@ fn finding(threshold: &Threshold, row: &Row) -> GateStatus {
     if ratio.block_ratios.len() < BLOCKS_FOR_A_VERDICT {
         return GateStatus::Undecided;
     }
-    // How many times worse, at least and at most.
+    // By which share of the baseline it got worse, at least and at most.
     let (least, most) = match row.better {
-        Better::Lower => (low, high),
-        Better::Higher => (1.0 / high, 1.0 / low),
+        Better::Lower => (low - 1.0, high - 1.0),
+        Better::Higher => (1.0 - high, 1.0 - low),
         Better::Neither => return GateStatus::NotMeasured,
     };
-    let allowed = 1.0 + threshold.percent.share();
+    let allowed = threshold.percent.share();
     if least > allowed {
         GateStatus::Regression
     } else if most <= allowed {
@@ -260,5 +260,17 @@ mod tests {
         assert_eq!(throughput.ratio.as_ref().unwrap().answer, ComparisonVerdict::Slower);
         assert_eq!(finding_of("output_throughput>5%", throughput), GateStatus::Regression);
         assert_eq!(finding_of("e2e_p50>5%", row_of("e2e_p50", &less)), GateStatus::Held);
+    }
+
+    #[test]
+    fn a_bound_is_a_share_of_the_baseline_whichever_way_is_worse() {
+        let gate = |metric: &str, ratio: f64, bound: &str| {
+            let row = row_of(metric, &[ratio - 0.001, ratio, ratio, ratio, ratio, ratio + 0.001]);
+            finding_of(&format!("{metric}>{bound}"), row)
+        };
+        assert_eq!(gate("ttft_p99", 2.4, "150%"), GateStatus::Held);
+        assert_eq!(gate("ttft_p99", 2.6, "150%"), GateStatus::Regression);
+        assert_eq!(gate("output_throughput", 0.6, "50%"), GateStatus::Held, "it lost 40 %");
+        assert_eq!(gate("output_throughput", 0.4, "50%"), GateStatus::Regression);
     }
 }

@@ -14,9 +14,9 @@ use crate::metrics::{
     counts, dependence, distribution, mixture, over_time, rates, roofline, stages,
 };
 use crate::observe::health::Health;
-use crate::record::request_record::Records;
+use crate::record::request_record::{Records, TokenSource};
 
-/// Tokens per chunk above which chunks are taken to hold several tokens.
+/// Tokens per chunk above which chunks are taken to hold several tokens; below its inverse some of them hold none.
 const BUNDLED: f64 = 1.02;
 
 /// Makes the summary of records in memory. The same arguments give the same summary, bit for bit.
@@ -83,13 +83,21 @@ pub fn summarise_observed(point: &ObservedPoint, facts: &RunFacts, health: &Heal
     }
 }
 
-/// Whether tokens are spread over chunks that hold several, and anything depends on it.
+/// Whether tokens are spread over chunks that hold several, or some none, or may do so since nobody counted tokens, and anything
+/// depends on it.
 fn is_approximate(
     counts: &Counts,
     distributions: &BTreeMap<Quantity, Option<Distribution>>,
 ) -> bool {
     let has_gaps = distributions.get(&Quantity::Itl).is_some_and(Option::is_some);
-    has_gaps && counts.tokens_per_chunk.is_some_and(|each| each > BUNDLED)
+    has_gaps
+        && (counts.token_sources.contains_key(&TokenSource::Chunks)
+            || is_uneven(counts.tokens_per_chunk))
+}
+
+/// Whether so many tokens per chunk say that a chunk is not a token.
+pub fn is_uneven(tokens_per_chunk: Option<f64>) -> bool {
+    tokens_per_chunk.is_some_and(|each| each > BUNDLED || each * BUNDLED < 1.0)
 }
 
 /// One quantity after the other, so that the values of one are in memory at a time.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::metrics::definition::Better;
 use crate::metrics::measure::{Measure, NoMeasure};
 
-/// A share written in percent, above 0 and below 100: `5%`, `0.5 %`.
+/// A share written in percent: `5%`, `0.5 %`. As a margin it is above 0 and below 100.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Percent(f64);
@@ -18,16 +18,20 @@ impl Percent {
     pub const fn share(self) -> f64 {
         self.0 / 100.0
     }
+
+    /// Of any size above 0; `None` where the text is none.
+    fn above_zero(text: &str) -> Option<Self> {
+        let percent: f64 = text.trim().strip_suffix('%')?.trim().parse().ok()?;
+        (percent > 0.0 && percent.is_finite()).then_some(Self(percent))
+    }
 }
 
 impl FromStr for Percent {
     type Err = NoPercent;
 
     fn from_str(text: &str) -> Result<Self, NoPercent> {
-        let wrong = || NoPercent(text.trim().to_owned());
-        let number = text.trim().strip_suffix('%').ok_or_else(wrong)?;
-        let percent: f64 = number.trim().parse().map_err(|_| wrong())?;
-        if percent > 0.0 && percent < 100.0 { Ok(Self(percent)) } else { Err(wrong()) }
+        let share = Self::above_zero(text).filter(|percent| percent.0 < 100.0);
+        share.ok_or_else(|| NoPercent(text.trim().to_owned()))
     }
 }
 
@@ -52,7 +56,7 @@ pub struct Threshold {
 }
 
 /// Why a text is no threshold.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ThresholdError {
     /// Not of the form `metric>percent`.
     #[error("`{0}` is no threshold: write `METRIC>PERCENT`, for example `ttft_p99>5%`")]
@@ -60,9 +64,20 @@ pub enum ThresholdError {
     /// The number is not known.
     #[error(transparent)]
     Measure(#[from] NoMeasure),
-    /// The share is none.
-    #[error(transparent)]
-    Percent(#[from] NoPercent),
+    /// The change is none.
+    #[error("`{0}` is no change above 0 %: write for example `5%`")]
+    Percent(String),
+    /// What should be high can fall to nothing and no further.
+    #[error(
+        "`{measure}` cannot fall by `{percent}` of the baseline: write less than 100 % (what should be low, as a latency, \
+         can rise by more)"
+    )]
+    MoreThanAll {
+        /// Which number.
+        measure: Measure,
+        /// By how much.
+        percent: Percent,
+    },
     /// Neither more nor less of it is better.
     #[error("`{0}` cannot get worse: it is a size, so neither more nor less of it is better")]
     NoDirection(Measure),
@@ -78,7 +93,12 @@ impl FromStr for Threshold {
         if measure.better() == Better::Neither {
             return Err(ThresholdError::NoDirection(measure));
         }
-        Ok(Self { measure, percent: percent.parse()? })
+        let percent = Percent::above_zero(percent)
+            .ok_or_else(|| ThresholdError::Percent(percent.trim().to_owned()))?;
+        if measure.better() == Better::Higher && percent.share() >= 1.0 {
+            return Err(ThresholdError::MoreThanAll { measure, percent });
+        }
+        Ok(Self { measure, percent })
     }
 }
 
@@ -97,10 +117,13 @@ mod tests {
         for (text, named) in [
             ("ttft_p99", "METRIC>PERCENT"),
             ("speed>5%", "`speed` is no metric"),
-            ("ttft_p99>5", "`5` is no share"),
-            ("ttft_p99>0%", "`0%` is no share"),
-            ("ttft_p99>100%", "`100%` is no share"),
-            ("ttft_p99>nan%", "`nan%` is no share"),
+            ("ttft_p99>5", "`5` is no change"),
+            ("ttft_p99>0%", "`0%` is no change"),
+            ("ttft_p99>-5%", "`-5%` is no change"),
+            ("ttft_p99>inf%", "`inf%` is no change"),
+            ("ttft_p99>nan%", "`nan%` is no change"),
+            ("good_fraction>100%", "write less than 100 %"),
+            ("output_throughput>150%", "write less than 100 %"),
             ("output_tokens_avg>5%", "cannot get worse"),
         ] {
             let error = text.parse::<Threshold>().unwrap_err().to_string();
@@ -114,5 +137,12 @@ mod tests {
         assert_eq!(allowed.to_string(), "ttft_p99>2.5%");
         assert!((allowed.percent.share() - 0.025).abs() < 1e-12);
         assert!("output_throughput>5%".parse::<Threshold>().is_ok());
+    }
+
+    #[test]
+    fn a_latency_may_be_allowed_to_more_than_double_and_a_margin_is_a_share() {
+        let allowed: Threshold = "ttft_p99>150%".parse().unwrap();
+        assert!((allowed.percent.share() - 1.5).abs() < 1e-12);
+        assert!("150%".parse::<Percent>().is_err());
     }
 }

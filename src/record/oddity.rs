@@ -29,11 +29,13 @@ pub enum Oddity {
     CountDiffers,
     /// No streaming was asked for, and the answer came in pieces.
     StreamedUnasked,
+    /// Text came in one piece, and nobody counted its tokens.
+    Uncounted,
 }
 
 impl Oddity {
     /// Every mark, in the order of files.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NotStreamed,
         Self::UsageWithoutText,
         Self::NoTokensInText,
@@ -42,6 +44,7 @@ impl Oddity {
         Self::Burst,
         Self::CountDiffers,
         Self::StreamedUnasked,
+        Self::Uncounted,
     ];
 
     /// The word in files.
@@ -55,6 +58,7 @@ impl Oddity {
             Self::Burst => "burst",
             Self::CountDiffers => "count_differs",
             Self::StreamedUnasked => "streamed_unasked",
+            Self::Uncounted => "uncounted",
         }
     }
 
@@ -69,10 +73,11 @@ impl Oddity {
             Self::Burst => Code::Bursts,
             Self::CountDiffers => Code::CountDiffers,
             Self::StreamedUnasked => Code::StreamedUnasked,
+            Self::Uncounted => Code::Uncounted,
         }
     }
 
-    const fn bit(self) -> u8 {
+    const fn bit(self) -> u16 {
         1 << self as u8
     }
 }
@@ -88,7 +93,7 @@ pub struct Asked {
 
 /// Marks of one request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Oddities(u8);
+pub struct Oddities(u16);
 
 impl Oddities {
     /// No mark.
@@ -140,8 +145,11 @@ const WORTH_A_LOOK: Nanos = Nanos::from_millis(1);
 /// Tokens that are further apart on average were made one after the other, however long the first one took.
 const FASTEST_DECODE: Nanos = Nanos::from_millis(1);
 
-/// Whether all tokens of an answer, and there are several, came within 1 % of its latency. Only a network can hold tokens
-/// back.
+/// Nobody makes tokens one after the other so fast: ten thousand in a second.
+const BEYOND_ANY_DECODE: Nanos = Nanos::from_micros(100);
+
+/// Whether all tokens of an answer, and there are several, came at once at the end of its latency: within 1 % of it, or within 10 %
+/// and faster than they can be made, since many take a while to be handed on. Only a network can hold tokens back.
 fn is_burst(record: &RequestRecord) -> bool {
     let stamps = (record.submit, record.first_token, record.last_token);
     let (Some(submit), Some(first), Some(last)) = stamps else { return false };
@@ -150,8 +158,9 @@ fn is_burst(record: &RequestRecord) -> bool {
     record.stamp_source != StampSource::Engine
         && gaps > 0
         && latency >= WORTH_A_LOOK
-        && span.0 <= latency.0 / 100
-        && span.0 <= gaps * FASTEST_DECODE.0
+        && [(100, FASTEST_DECODE), (10, BEYOND_ANY_DECODE)]
+            .into_iter()
+            .any(|(part, gap)| span.0 <= (latency.0 / part).min(gaps * gap.0))
 }
 
 impl fmt::Display for Oddities {
@@ -226,6 +235,10 @@ mod tests {
         assert_eq!(marks(&answer(200, 202, 10)), "burst");
         assert_eq!(marks(&answer(200, 200, 10)), "burst");
         assert_eq!(marks(&answer(200, 210, 10)), "", "10 ms are more than 1 %");
+        let many = |last| RequestRecord { requested_tokens: 200, ..answer(200, last, 200) };
+        assert_eq!(marks(&many(210)), "burst", "0.05 ms for each");
+        assert_eq!(marks(&many(221)), "", "0.1 ms for each");
+        assert_eq!(marks(&RequestRecord { submit: Some(MonoNs(190_000_000)), ..many(210) }), "");
         let two = RequestRecord { requested_tokens: 2, ..answer(2_000, 2_005, 2) };
         assert_eq!(marks(&two), "", "5 ms are a decode step, however long the prompt took");
         let engine = RequestRecord { stamp_source: StampSource::Engine, ..answer(200, 200, 10) };

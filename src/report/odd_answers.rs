@@ -2,6 +2,7 @@
 
 use crate::metrics::definition::Quantity;
 use crate::metrics::percentile::Percentile;
+use crate::metrics::summarise::is_uneven;
 use crate::metrics::summary::{Counts, OddRequests, Summary};
 use crate::record::oddity::Oddity;
 use crate::report::PointReport;
@@ -48,7 +49,8 @@ fn is_told_elsewhere(points: &[PointReport], oddity: Oddity) -> bool {
         | Oddity::NoTokensInText
         | Oddity::LongerThanAsked
         | Oddity::ShorterThanAsked
-        | Oddity::StreamedUnasked => false,
+        | Oddity::StreamedUnasked
+        | Oddity::Uncounted => false,
     }
 }
 
@@ -83,11 +85,14 @@ fn words(oddity: Oddity, odd: OddRequests) -> String {
             "brought fewer tokens than were asked for ({came} instead of {asked} on average), although the end token was \
              to be ignored: does the server know `ignore_eos`, and does its context have room?"
         ),
-        Oddity::Burst => "brought all their tokens within 1 % of their latency: something held them back".to_owned(),
+        Oddity::Burst => "brought all their tokens at once at the end of their latency: something held them back".to_owned(),
         Oddity::StreamedUnasked => "were streamed although that was not asked for: the server, or something before it, ignores \
              `--no-streaming`, so that this is the cost of streaming; leave it out to see TTFT and ITL"
             .to_owned(),
         Oddity::CountDiffers => "are counted otherwise by our tokenizer than by the server".to_owned(),
+        Oddity::Uncounted => "brought their text in one piece, and nobody counted its tokens (no usage, no ids): they have no \
+             output length and are in no rate of tokens; give `--tokenizer`"
+            .to_owned(),
     }
 }
 
@@ -109,9 +114,17 @@ fn late_close(point: &PointReport) -> Option<String> {
 fn bundled(point: &PointReport) -> Option<String> {
     let Summary { approximate, counts: Counts { tokens_per_chunk, .. }, .. } = &point.summary;
     let each = tokens_per_chunk.filter(|_| *approximate)?;
+    if !is_uneven(Some(each)) {
+        return Some(format!(
+            "{}: `{}` marks what depends on how many tokens a chunk held, which nothing told: each counted as one. A server that \
+             sends usage tells it, and so does a `--tokenizer`",
+            point.label,
+            figures::roughly(true),
+        ));
+    }
     Some(format!(
         "{}: `{}` marks what spreads tokens evenly over chunks, of which each held {} on average: nothing told how many \
-         each held. A server that sends cumulative usage or token ids tells it, and so does a `--tokenizer`",
+         each held. TTFT is that of the first chunk, whatever it held. A server that sends cumulative usage or token ids tells it, and so does a `--tokenizer`",
         point.label,
         figures::roughly(true),
         figure(each)
@@ -144,8 +157,14 @@ fn unmeasured(point: &PointReport) -> Vec<String> {
     let told = lacking.map(|result| {
         let name = figures::short_name(result.slo.metric.quantity());
         let completed = counted(summary.counts.completed, "request");
+        let bursts = summary.counts.oddities.get(&Oddity::Burst).map_or(0, |odd| odd.requests);
+        let held_back = if result.slo.metric.is_of_gaps() && bursts > 0 {
+            format!(" ({bursts} came in a burst, whose gaps are not the engine's)")
+        } else {
+            String::new()
+        };
         format!(
-            "{}: {} of {completed} have no {name}, and what was not measured meets no bound",
+            "{}: {} of {completed} have no {name}{held_back}, and what was not measured meets no bound",
             point.label, result.unmeasured
         )
     });

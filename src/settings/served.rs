@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Nanos;
 use crate::settings::server_metrics::ServerMetricsChoice;
-use crate::workload::PromptKind;
 use crate::workload::scenario::Task;
+use crate::workload::{PromptKind, SamplingPolicy};
 
 /// Settings of a server; secrets are named by variable or file and never held.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -66,6 +66,19 @@ pub struct ServedSettings {
     pub prompts: Option<PromptKind>,
     /// Outputs run to their asked length.
     pub ignore_eos: bool,
+    /// What every request for output says alike.
+    pub same_in_all: SameInAll,
+}
+
+/// What every request for output says alike, beside the end token.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct SameInAll {
+    /// Tokens come as they are made.
+    pub streaming: bool,
+    /// How tokens are sampled.
+    pub sampling: SamplingPolicy,
+    /// No end token before so many.
+    pub min_tokens: u32,
 }
 
 /// The member of a request to an OpenAI-compatible server that bounds its output.

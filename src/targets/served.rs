@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use bareflight_engine::tokenizers::Tokenizer;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::clock::Nanos;
 use crate::network::proxy::Proxy;
 use crate::network::secret::ApiKey;
 use crate::network::tls::TlsOptions;
-use crate::settings::served::{ServedEndpoint, ServedSettings};
+use crate::settings::served::{SameInAll, ServedEndpoint, ServedSettings};
 use crate::targets::openai::address::Origin;
 use crate::targets::openai::options::{
     ConnectionPolicy, Endpoint, HttpVersion, OpenAiOptions, PromptAs, Timeouts,
@@ -67,6 +67,7 @@ impl ServedSettings {
             api_key: self.api_key(&name)?,
             headers: self.split_headers(&name)?,
             extra_inputs: self.extra(&name)?,
+            same_in_all: self.same_in_all(),
             ignore_eos: self.ignore_eos,
             min_tokens: true,
             output_token_field: self.output_token_field,
@@ -90,6 +91,26 @@ impl ServedSettings {
             }),
             ..OpenAiOptions::new(url)
         })
+    }
+
+    /// Members of a request for output that are the same in every one.
+    fn same_in_all(&self) -> Map<String, Value> {
+        let SameInAll { streaming, sampling, min_tokens } = self.same_in_all;
+        // As it is written: 0.7, and not the 64 bits that are nearest to 32.
+        let written = |number: f32| serde_json::from_str(&number.to_string()).unwrap_or_default();
+        let usage = json!({ "include_usage": true });
+        [
+            ("ignore_eos", self.ignore_eos.then_some(true.into())),
+            ("min_tokens", (min_tokens > 0).then_some(min_tokens.into())),
+            ("temperature", Some(written(sampling.temperature.unwrap_or(0.0)))),
+            ("top_p", sampling.top_p.map(written)),
+            ("top_k", sampling.top_k.map(Value::from)),
+            ("stream", Some(streaming.into())),
+            ("stream_options", streaming.then_some(usage)),
+        ]
+        .into_iter()
+        .filter_map(|(field, value)| Some((field.to_owned(), value?)))
+        .collect()
     }
 
     /// The proxy that the environment names for this host, unless it is not to be used.
@@ -276,6 +297,8 @@ fn count_tokens(tokenizer: &Tokenizer, text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::targets::openai::OpenAiTarget;
+    use crate::workload::SamplingPolicy;
 
     #[test]
     fn a_tensor_that_a_flag_decides_is_refused_with_that_flag() {
@@ -297,6 +320,45 @@ mod tests {
         }
         assert!(asked(r#"{"end_id":2,"pad_id":2}"#, false).is_ok(), "the model's own end token");
         assert!(asked(r#"{"beam_width":2,"lora_task_id":1}"#, true).is_ok());
+    }
+
+    #[test]
+    fn a_member_that_says_the_same_as_the_run_is_taken_and_another_value_is_not() {
+        let run = ServedSettings {
+            model: Some("m".into()),
+            endpoint: ServedEndpoint::Completions,
+            ignore_eos: true,
+            same_in_all: SameInAll {
+                streaming: true,
+                sampling: SamplingPolicy { temperature: Some(0.7), ..Default::default() },
+                min_tokens: 0,
+            },
+            ..Default::default()
+        };
+        let written = |extra: &str| {
+            let extra_inputs = Some(extra.to_owned());
+            let served = ServedSettings { extra_inputs, ..run.clone() };
+            let target = OpenAiTarget::new(served.openai("http://127.0.0.1:9").expect(extra));
+            target.map(drop).map_err(|error| error.to_string())
+        };
+        for same in [
+            r#"{"ignore_eos":true,"stream":true,"temperature":0.7,"model":"m"}"#,
+            r#"{"stream_options":{"include_usage":true},"n":1,"min_tokens":0}"#,
+        ] {
+            assert_eq!(written(same), Ok(()));
+        }
+        for (other, named) in [
+            (r#"{"ignore_eos":false}"#, "--stop-at-eos"),
+            (r#"{"stream":false}"#, "--no-streaming"),
+            (r#"{"temperature":1}"#, "--temperature"),
+            (r#"{"model":"other"}"#, "--model"),
+            (r#"{"n":2}"#, "leave it out"),
+            (r#"{"min_tokens":4}"#, "--min-tokens"),
+            (r#"{"ignore_eos":1}"#, "--stop-at-eos"),
+        ] {
+            let refused = written(other).expect_err(other);
+            assert!(refused.contains(named), "{refused}");
+        }
     }
 
     #[test]

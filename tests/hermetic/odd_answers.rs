@@ -170,6 +170,30 @@ fn each_oddity_is_marked_and_takes_nothing_from_other_requests() {
 }
 
 #[test]
+fn a_burst_meets_no_bound_on_gaps_and_the_console_says_so() {
+    let server = FaultServer::start(|_, out| {
+        pause(200);
+        out.stream_head();
+        for token in tokens(8) {
+            out.raw(token);
+        }
+        out.raw(done(8));
+        Next::KeepAlive
+    });
+    let run = Run::of(&server, 4, &["--slo", "itl<1ms,stall<1ms,ttft<5s"]);
+    assert_eq!(run.column("oddities"), ["burst"; 4]);
+    let point = run.point();
+    assert_eq!(point["rates"]["good_fraction"], 0.0);
+    let of = |bound: usize, what: &str| point["slos"][bound][what].as_u64();
+    for gaps in [0, 1] {
+        assert_eq!((of(gaps, "met"), of(gaps, "unmeasured")), (Some(0), Some(4)), "{point}");
+    }
+    assert_eq!((of(2, "met"), of(2, "unmeasured")), (Some(4), Some(0)), "TTFT was measured");
+    let flat = in_one_line(&run.console);
+    assert!(flat.contains("4 came in a burst, whose gaps are not the engine's"), "{flat}");
+}
+
+#[test]
 fn answers_that_come_at_the_end_of_a_wait_are_a_warning() {
     let server = FaultServer::start(|_, out| {
         pause(300);
@@ -258,4 +282,61 @@ fn what_spreads_tokens_over_chunks_is_marked_in_every_headline() {
     let note = in_one_line(&run.console[about_sum..]);
     assert!(note.contains("those that `≈` is about"), "{note}");
     assert!(place(&run.console, "`≈` marks what spreads") < about_sum);
+}
+
+/// Chunks of three tokens, each with the count of what came before it, so that nothing tells what a chunk holds.
+fn lags(out: &mut Out<'_>) -> Next {
+    out.stream_head();
+    for index in 0..4 {
+        let event = token(" a b c", if index == 3 { "\"length\"" } else { "null" });
+        let usage = format!(r#","usage":{{"completion_tokens":{}}}}}"#, 2 * index);
+        out.raw(chunk_of(&format!("{}{usage}", &event[..event.len() - 1])));
+        pause(3);
+    }
+    out.raw(done(8));
+    Next::KeepAlive
+}
+
+#[test]
+fn counts_that_lag_by_a_chunk_are_marked_in_every_artefact() {
+    let server = FaultServer::start(|_, out| lags(out));
+    let run = Run::of(&server, 6, &["--slo", "itl<1s"]);
+    let point = run.point();
+    assert_eq!(
+        (&point["approximate"], &point["counts"]["token_count_differs"]),
+        (&true.into(), &6.into())
+    );
+    for shown in ["≈TPOT (ms)", "≈ITL (ms)", "per user ≈", "goodput ≈", "ITL p50 ≈"] {
+        assert!(run.console.contains(shown), "{shown}: {}", run.console);
+    }
+    assert!(in_one_line(&run.console).contains("TTFT is that of the first chunk"));
+    let table = run.text("summary.csv");
+    let mut rows = csv::Reader::from_reader(table.as_bytes());
+    let place = rows.headers().unwrap().iter().position(|name| name == "approximate").unwrap();
+    assert!(rows.records().all(|row| &row.unwrap()[place] == "true"), "{table}");
+    let page = run.text("report.html");
+    for name in ["Time per output token", "Inter-token latency"] {
+        assert!(page.contains(&format!("≈{name}")), "{name}");
+    }
+}
+
+#[test]
+fn chunks_that_are_counted_for_want_of_any_count_are_marked() {
+    let server = FaultServer::start(|_, out| {
+        out.stream_head();
+        for token in tokens(8) {
+            out.raw(token);
+            pause(2);
+        }
+        out.raw(format!("{}0\r\n\r\n", chunk_of("[DONE]")));
+        Next::KeepAlive
+    });
+    let run = Run::of(&server, 6, &[]);
+    let point = run.point();
+    assert_eq!(point["approximate"], true);
+    assert_eq!(point["counts"]["token_sources"]["chunks"], 6);
+    let flat = in_one_line(&run.console);
+    for said in ["ITL p50 ≈", "each counted as one", "a chunk is not a token"] {
+        assert!(flat.contains(said), "{said}: {flat}");
+    }
 }

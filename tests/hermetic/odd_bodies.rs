@@ -67,8 +67,7 @@ fn a_complaint_in_an_answer_of_200_is_told_in_the_servers_words() {
     for body in [
         r#"{"detail":"boomwords"}"#,
         r#"{"code":1302,"msg":"boomwords"}"#,
-        "boomwords at line 7",
-        r#"{"notice":"boomwords"}"#,
+        r#"{"message":"boomwords"}"#,
     ] {
         let server = FaultServer::start(move |_, out| out.whole(200, "", body));
         let run = Run::of(&server, 3, &[]);
@@ -199,6 +198,7 @@ fn an_error_object_without_words_is_none() {
 fn what_a_server_found_in_its_cache_is_seen_wherever_it_says_so() {
     for (usage, timings) in [
         (r#","prompt_cache_hit_tokens":3"#, ""),
+        (r#","cached_tokens":3"#, ""),
         (r#","prompt_tokens_details":{"cached_tokens":3}"#, ""),
         ("", r#","timings":{"cache_n":3}"#),
     ] {
@@ -214,6 +214,52 @@ fn what_a_server_found_in_its_cache_is_seen_wherever_it_says_so() {
         let run = Run::of(&server, 4, &[]);
         assert_eq!(run.column("cached_tokens"), ["3"; 4], "{usage}{timings}: {}", run.console);
         assert_eq!(run.check("repeats")["status"], "warn", "{usage}{timings}");
+    }
+}
+
+#[test]
+fn a_text_in_one_piece_that_nobody_counted_is_in_no_rate_of_tokens_and_is_not_one_token() {
+    const UNCOUNTED: &str = r#"{"choices":[{"text":" a b","finish_reason":"length"}]}"#;
+    for streaming in [&[][..], &["--no-streaming", "--stop-at-eos"]] {
+        let server = FaultServer::start(|_, out| {
+            pause(2);
+            out.json(200, UNCOUNTED)
+        });
+        let run = Run::of(&server, 4, streaming);
+        assert!(run.column("oddities").iter().all(|marks| marks.ends_with("uncounted")));
+        let point = run.point();
+        assert_eq!(point["distributions"]["output_tokens"], Value::Null);
+        assert_eq!(point["rates"]["output_throughput_tokens_per_s"], Value::Null);
+        assert!(point["distributions"]["e2e_ms"]["min"].as_f64().unwrap() >= 2.0);
+        let flat = in_one_line(&run.console);
+        assert!(flat.contains("4 of 4 requests brought their text in one piece"), "{flat}");
+        assert!(!flat.contains("counted as chunks"), "{flat}");
+    }
+}
+
+#[test]
+fn what_is_no_compression_and_what_keeps_a_connection_alive_harm_nothing() {
+    for odd in [
+        "content-encoding: none\r\n",
+        "content-encoding:\r\n",
+        "transfer-encoding : chunked\r\n",
+        "content-encoding: utf-8\r\n",
+    ] {
+        let server = FaultServer::start(move |_, out| {
+            let chunked = if odd.starts_with('t') { "" } else { "transfer-encoding: chunked\r\n" };
+            out.raw(format!("HTTP/1.1 200 OK\r\n{odd}{chunked}\r\n"));
+            for token in tokens(8) {
+                out.raw(chunk_of("null"));
+                out.raw(chunk_of(" "));
+                out.raw(token);
+                pause(2);
+            }
+            out.raw(done(8));
+            Next::KeepAlive
+        });
+        let run = Run::of(&server, 4, &[]);
+        assert_eq!(run.column("output_tokens"), ["8"; 4], "{odd}: {}", run.console);
+        assert_eq!(run.point()["counts"]["completed"], 4, "{odd}");
     }
 }
 

@@ -70,7 +70,7 @@ fn an_answer_at_once_is_one_delivery_at_its_end() {
 #[test]
 fn a_server_that_ignores_streaming_is_still_understood() {
     let server = FaultServer::start(|_, out| {
-        out.json(200, r#"{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}]}"#)
+        out.json(200, r#"{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}],"usage":{"completion_tokens":1}}"#)
     });
     assert_eq!(play_one(options(&server.url())).tokens(), 1);
 }
@@ -343,6 +343,23 @@ fn http2_carries_many_answers_on_few_connections() {
         assert!(schedule >= Nanos::from_millis(30), "{schedule}");
     }
     assert_eq!(server.connections.load(std::sync::atomic::Ordering::SeqCst), 2);
+}
+
+#[test]
+fn a_request_whose_http2_connection_goes_away_as_it_comes_is_sent_again_and_counted() {
+    let server = http2::start_that_drops(events(), 2);
+    let mut options = options(&format!("http://{}", server.address));
+    options.http = HttpVersion::Http2;
+    let mut range = Range::open(OpenAiTarget::new(options).unwrap(), 6);
+    for id in 0..6 {
+        range.fire(&shot(id, 3));
+        range.wait();
+    }
+    let stories = range.finish(now()).1;
+    assert!(stories.iter().all(|story| story.tokens() == 3), "{stories:?}");
+    let resent: Vec<_> = stories.iter().map(|story| story.connection.resent).collect();
+    assert_eq!(resent, [0, 0, 1, 0, 1, 0]);
+    assert_eq!(server.connections.load(std::sync::atomic::Ordering::SeqCst), 3);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bareflight_engine::dummy_tokenizer;
 use serde_json::{Value, json};
@@ -263,8 +264,13 @@ fn a_file_of_texts_is_embedded_in_batches_without_a_tokenizer() {
 #[test]
 fn an_answer_with_fewer_vectors_than_texts_is_a_failure() {
     let bench = Bench::new();
-    let server =
-        served(|_| json!({ "data": [{ "embedding": [0.5] }], "usage": { "prompt_tokens": 3 } }));
+    let asked_before = AtomicUsize::new(0);
+    // The request before the load gets what it asks for: it would stop the run.
+    let server = served(move |_| {
+        let is_first = asked_before.fetch_add(1, Ordering::SeqCst) == 0;
+        let data = vec![json!({ "embedding": [0.5] }); if is_first { 3 } else { 1 }];
+        json!({ "data": data, "usage": { "prompt_tokens": 3 } })
+    });
     let asked = ["--scenario", "E(4)", "--batch-size", "3", "--tokenizer", &bench.tokenizer];
     let run = Run::asked(
         &server,

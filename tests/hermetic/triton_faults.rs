@@ -9,6 +9,7 @@ use crate::support::fault_server::{FaultServer, Next, Out};
 use crate::support::triton_fault_server;
 use crate::support::watch::{Seen, Watch, shot};
 use bareflight::record::event::Ending;
+use bareflight::record::oddity::Oddity;
 use bareflight::record::request_record::FinishReason;
 use bareflight::request::FailureKind;
 use bareflight::request::RequestId;
@@ -139,6 +140,12 @@ fn every_fault_of_a_generate_endpoint_has_a_kind_and_the_servers_words() {
         out.event(r#"{"error":"out of blocks"}"#);
         out.end()
     });
+    fails(FailureKind::ErrorInStream, "boomwords", |out| {
+        out.stream_head();
+        out.event(ONE);
+        out.chunk("event: error\ndata: {\"message\":\"boomwords\"}\n\n");
+        out.end()
+    });
     fails(FailureKind::Disconnected, "unexpected EOF", |out| {
         out.stream_head();
         out.event(ONE);
@@ -165,6 +172,8 @@ fn a_generate_endpoint_is_read_by_what_it_sends_and_not_by_what_its_head_says() 
     for count in [
         tokens(|out| {
             out.raw("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n");
+            out.event(": ping");
+            out.event("null");
             out.event(THREE);
             out.event("[DONE]");
             out.end()
@@ -174,6 +183,8 @@ fn a_generate_endpoint_is_read_by_what_it_sends_and_not_by_what_its_head_says() 
     ] {
         assert_eq!(count, 3);
     }
+    let whole = generate(|out| out.whole(200, "", THREE));
+    assert!(whole.oddities.has(Oddity::NotStreamed), "{whole:?}");
     let garbage = generate(|out| out.whole(200, "content-type: text/plain\r\n", "boomwords"));
     assert_eq!(garbage.failure(), FailureKind::Malformed);
     assert!(garbage.message().contains("boomwords"), "{garbage:?}");

@@ -93,6 +93,23 @@ fn a_strict_server_stops_the_run_before_any_load_and_names_the_flag_that_mends_i
 }
 
 #[test]
+fn extra_inputs_that_say_what_the_run_sends_anyway_are_sent_once() {
+    let out = tempfile::tempdir().expect("a folder");
+    let server = strict("no such member", "no");
+    let same = r#"{"ignore_eos":true,"stream":true,"temperature":0,"n":1}"#;
+    let ran = run(&out, &server.url(), &["--extra-inputs", same]);
+    assert!(matches!(ran.status.code(), Some(0 | 4)), "{}", words(&ran.stderr));
+    for request in posts(&server) {
+        let body = words(&request.body);
+        for member in ["\"ignore_eos\":true", "\"stream\":true", "\"temperature\":0", "\"n\":1"] {
+            assert_eq!(body.matches(member).count(), 1, "{member}: {body}");
+        }
+    }
+    let other = run(&out, &server.url(), &["--extra-inputs", r#"{"ignore_eos":false}"#]);
+    assert!(words(&other.stderr).contains("--stop-at-eos"), "{}", words(&other.stderr));
+}
+
+#[test]
 fn requested_tokens_are_what_was_asked_on_the_wire() {
     let out = tempfile::tempdir().expect("a folder");
     let server = strict("max_tokens", "no");

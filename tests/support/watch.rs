@@ -10,6 +10,7 @@ use bareflight::clock::{MonoNs, Nanos, now, sleep};
 use bareflight::load::plan::Shot;
 use bareflight::record::event::{Ending, Event, TokenHash};
 use bareflight::record::gate::Gate;
+use bareflight::record::oddity::Oddities;
 use bareflight::record::request_record::{StampSource, TokenSource};
 use bareflight::record::sink::{SideMessage, Sink};
 use bareflight::request::FailureKind;
@@ -30,6 +31,8 @@ pub struct Seen {
     pub has_times: bool,
     /// Who took its stamps, where that differs from the session's own.
     pub stamps: Option<StampSource>,
+    /// In what its answer is not what was asked for.
+    pub oddities: Oddities,
 }
 
 impl Seen {
@@ -176,6 +179,10 @@ impl Watch {
                     }
                     SideMessage::StampsOf(id, source) => {
                         self.seen.entry(id.0).or_default().stamps = Some(source);
+                    }
+                    SideMessage::Odd(id, oddity) => {
+                        let seen = self.seen.entry(id.0).or_default();
+                        seen.oddities = seen.oddities.with(oddity);
                     }
                     SideMessage::Stamps(source) => self.session_stamps = Some(source),
                     _ => {}

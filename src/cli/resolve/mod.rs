@@ -27,7 +27,7 @@ use crate::settings::engine::EngineSettings;
 use crate::settings::load_rules::RequestCount;
 use crate::settings::otlp_address::OtlpAddress;
 use crate::settings::seed_choice::SeedChoice;
-use crate::settings::served::{BodyField, ServedSettings};
+use crate::settings::served::{BodyField, SameInAll, ServedSettings};
 use crate::settings::slo::Slos;
 use crate::settings::{DEFAULT_DRAIN, DEFAULT_SEED, DEFAULT_TARGET, DEFAULT_TIMEOUT, Resolved};
 use crate::specs::MachineFigures;
@@ -224,11 +224,7 @@ fn workload(typed: &Settings, asked: &workload::Asked) -> Result<Workload, Setti
             ignore_eos: !typed.stop_at_eos.unwrap_or(false),
             min_tokens: typed.min_tokens.unwrap_or(0),
         },
-        sampling: SamplingPolicy {
-            temperature: typed.temperature,
-            top_p: typed.top_p,
-            top_k: typed.top_k,
-        },
+        sampling: sampling(typed),
         streaming: !typed.no_streaming.unwrap_or(false),
         terms: terms::terms(&typed.request)?,
         stop_texts: terms::stop_texts(&typed.request)?,
@@ -236,6 +232,11 @@ fn workload(typed: &Settings, asked: &workload::Asked) -> Result<Workload, Setti
         priorities: typed.request.priority.clone(),
         seed: typed.seed.map_or(DEFAULT_SEED, SeedChoice::number),
     })
+}
+
+fn sampling(typed: &Settings) -> SamplingPolicy {
+    let Settings { temperature, top_p, top_k, .. } = typed;
+    SamplingPolicy { temperature: *temperature, top_p: *top_p, top_k: *top_k }
 }
 
 fn engine_settings(typed: &Settings) -> Result<EngineSettings, SettingsError> {
@@ -380,6 +381,11 @@ fn served_settings(typed: &Settings) -> ServedSettings {
         ids_by_default: typed.prompts.is_none() && prompts_are_ids_of_a_server(typed),
         prompts: Some(prompt_kind(typed)),
         ignore_eos: !typed.stop_at_eos.unwrap_or(false),
+        same_in_all: SameInAll {
+            streaming: !typed.no_streaming.unwrap_or(false),
+            sampling: sampling(typed),
+            min_tokens: typed.min_tokens.unwrap_or(0),
+        },
     }
 }
 

@@ -99,7 +99,7 @@ fn withheld(sides: &[SideReport], pairs: &[Pair], reason: Withheld) -> Vec<Strin
                 "tokens were held back and came at once, so that what lies between them is the reader's pace"
             }
             Withheld::Spread => {
-                "what `≈` marks spreads tokens evenly over chunks that held several, and nothing told how many each held: \
+                "what `≈` marks spreads tokens evenly over chunks that held several, or may have, and nothing told how many each held: \
                  cumulative usage, token ids or `--tokenizer` would"
             }
         };

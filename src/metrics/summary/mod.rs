@@ -161,9 +161,11 @@ impl Summary {
             && self.checks.iter().any(warns)
     }
 
-    /// Whether answers have no output tokens at all, as embeddings: what is about output then does not apply.
+    /// Whether answers have no output tokens at all, as embeddings, or none that were counted: what is about output then does not
+    /// apply.
     pub fn is_without_output(&self) -> bool {
-        self.distribution(Quantity::OutputTokens).is_some_and(|tokens| tokens.max == 0.0)
+        self.counts.completed > 0
+            && self.distribution(Quantity::OutputTokens).is_none_or(|tokens| tokens.max == 0.0)
             && self.rate(Rate::OutputThroughput).is_none()
     }
 

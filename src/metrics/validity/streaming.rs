@@ -20,7 +20,7 @@ pub(super) fn check(evidence: &Evidence<'_>) -> Check {
         "tokens came one after the other".to_owned()
     } else {
         format!(
-            "{bursts} of {completed} requests brought all their tokens within 1 % of their latency: something buffers \
+            "{bursts} of {completed} requests brought all their tokens at once at the end of their latency: something buffers \
              them, TTFT is the latency, and ITL and TPOT tell nothing of the engine"
         )
     };

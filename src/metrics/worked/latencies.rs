@@ -144,6 +144,7 @@ fn chunks_that_hold_several_tokens_make_numbers_approximate() {
     // Spread over the chunks, the first one held two.
     assert_eq!(mean(&approximate, Quantity::Tpot), Some(5.0));
     assert_eq!(mean(&approximate, Quantity::Itl), Some(5.0));
+    assert!(bundled(2).approximate, "one of three chunks held none, and nothing tells which");
 }
 
 #[test]

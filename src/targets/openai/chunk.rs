@@ -49,6 +49,8 @@ pub struct Chunk {
     pub listed: u32,
     /// Entries of `choices`.
     pub choices: u32,
+    /// There is a member of that name.
+    names_choices: bool,
     /// Those of them that hold output.
     pub outputs: u32,
     /// Entries of `data` that hold an embedding.
@@ -134,9 +136,23 @@ impl Chunk {
         self.choices == 0 && self.embeddings == 0 && self.scores == 0 && self.usage.is_none()
     }
 
+    /// Whether it is a part of an answer: it has a choice, or counts beside an empty list of them.
+    #[inline]
+    pub const fn is_part(&self) -> bool {
+        self.choices > 0 || (self.names_choices && self.usage.is_some())
+    }
+
+    /// Whether it holds words, as an error object does.
+    pub const fn complains(&self) -> bool {
+        self.says
+    }
+
     fn top(&mut self, scan: &mut Scanner<'_>, key: &[u8]) -> Result<(), BadJson> {
         match (key, scan.kind()?) {
-            (b"choices", Kind::Array) => scan.array(|scan| self.choice(scan)),
+            (b"choices", Kind::Array) => {
+                self.names_choices = true;
+                scan.array(|scan| self.choice(scan))
+            }
             (b"usage", Kind::Object) => self.usage(scan),
             (b"data", Kind::Array) => scan.array(|scan| self.datum(scan)),
             (b"results", Kind::Array) => scan.array(|scan| self.result(scan)),
@@ -249,7 +265,7 @@ impl Chunk {
             b"prompt_tokens" | b"input_tokens" => larger(&mut usage.prompt, scan),
             b"total_tokens" => larger(&mut usage.total, scan),
             b"completion_tokens" | b"output_tokens" => larger(&mut usage.completion, scan),
-            b"prompt_cache_hit_tokens" | b"cache_read_input_tokens" => {
+            b"prompt_cache_hit_tokens" | b"cache_read_input_tokens" | b"cached_tokens" => {
                 larger(&mut usage.cached, scan)
             }
             b"prompt_tokens_details" | b"input_tokens_details" if scan.kind()? == Kind::Object => {
@@ -284,9 +300,10 @@ impl Chunk {
         }
         let mut holds_embedding = false;
         scan.object(|scan, key| {
-            holds_embedding |=
-                key == b"embedding" && matches!(scan.kind()?, Kind::Array | Kind::Text);
-            scan.skip()
+            let is_vector = key == b"embedding" && matches!(scan.kind()?, Kind::Array | Kind::Text);
+            // An empty list is no vector.
+            holds_embedding |= scan.skip_and_judge()? && is_vector;
+            Ok(())
         })?;
         self.embeddings += u32::from(holds_embedding);
         Ok(())

@@ -1,5 +1,7 @@
 //! Members of a request that the run decides: `--extra-inputs` that give them are refused with the flag that does.
 
+use serde_json::{Map, Value};
+
 use crate::settings::served::BodyField;
 use crate::targets::openai::options::OpenAiOptions;
 use crate::targets::openai::request_body::BadRequestOption;
@@ -31,17 +33,46 @@ const DECIDED: [(&str, &str); 17] = [
     ("stream_options", "a stream is asked for the server's own counts"),
 ];
 
-/// The first member of `--extra-inputs` that the run decides, and what to do about it. One that `--omit` leaves out is no longer
-/// the run's.
-pub fn decided_by(options: &OpenAiOptions) -> Option<BadRequestOption> {
-    let is_given = |field: &str| options.extra_inputs.contains_key(field);
+/// `--extra-inputs` without what the run writes in just that way. A member that says the same as the run changes no number, and
+/// commands of other benchmarks give such members.
+///
+/// # Errors
+/// For the first member that the run decides otherwise, with what to do about it. One that `--omit` leaves out is no longer the
+/// run's.
+pub fn beside_the_run(options: &OpenAiOptions) -> Result<Map<String, Value>, BadRequestOption> {
+    let mut beside = options.extra_inputs.clone();
     let omissible = |field: &str| BodyField::ALL.into_iter().find(|it| it.name() == field);
     let is_left_out = |field: &str| omissible(field).is_some_and(|it| options.omit.contains(&it));
-    let (field, by) =
-        DECIDED.into_iter().find(|(field, _)| is_given(field) && !is_left_out(field))?;
-    let remedy = match omissible(field) {
-        None => by.to_owned(),
-        Some(_) => format!("{by} (with `--omit {field}` it is yours)"),
+    for (field, by) in DECIDED {
+        let Some(given) = beside.get(field).filter(|_| !is_left_out(field)) else { continue };
+        if is_same(options.in_every_request(field).as_ref(), given) {
+            beside.remove(field);
+        } else if !means_nothing(options, field, given) {
+            let remedy = match omissible(field) {
+                None => by.to_owned(),
+                Some(_) => format!("{by} (with `--omit {field}` it is yours)"),
+            };
+            return Err(BadRequestOption::Decided { field, remedy });
+        }
+    }
+    Ok(beside)
+}
+
+/// Whether both are one value; numbers are, however they are written.
+fn is_same(ours: Option<&Value>, given: &Value) -> bool {
+    let Some(ours) = ours else { return false };
+    let numbers = ours.as_f64().zip(given.as_f64());
+    numbers.map_or(ours == given, |(ours, given)| ours.total_cmp(&given).is_eq())
+}
+
+/// Whether a member that the run leaves out says what a server does without it: it is passed on.
+fn means_nothing(options: &OpenAiOptions, field: &str, given: &Value) -> bool {
+    let is_written = options.in_every_request(field).is_some();
+    let default = match field {
+        "n" => Value::from(1),
+        "ignore_eos" => Value::from(false),
+        "min_tokens" => Value::from(0),
+        _ => return false,
     };
-    Some(BadRequestOption::Decided { field, remedy })
+    !is_written && options.endpoint.has_output() && is_same(Some(&default), given)
 }

@@ -4,11 +4,14 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use crate::network::refusal::failure_of;
 use crate::network::thread;
 use crate::request::{Failure, FailureKind};
+use crate::targets::openai::bad_answer::known_by_its_beginning;
 use crate::targets::openai::request_body::Message;
 use crate::targets::openai::transport::{Route, Transport, Way};
 
@@ -18,15 +21,15 @@ pub struct Model {
     /// The name that requests give.
     pub id: String,
     /// The kind of server, as some say.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_it_fits")]
     owned_by: Option<String>,
     /// Longest prompt and output together.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_it_fits")]
     max_model_len: Option<u32>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_it_fits")]
     meta: Option<Meta>,
     /// Token ids are below this, as our own server says.
-    #[serde(default, rename = "x-bareflight-vocab-size")]
+    #[serde(default, rename = "x-bareflight-vocab-size", deserialize_with = "if_it_fits")]
     pub vocab_size: Option<u32>,
     /// Latencies come from a model of an engine, as our own server says.
     #[serde(default, rename = "x-bareflight-simulated")]
@@ -39,8 +42,15 @@ pub struct Model {
 /// llama.cpp's facts about a model: the context length of each slot.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 struct Meta {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "if_it_fits")]
     n_ctx: Option<u32>,
+}
+
+/// A fact beside the name; one that a server writes in another way is not known.
+fn if_it_fits<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    value: D,
+) -> Result<Option<T>, D::Error> {
+    Ok(serde_json::from_value(Value::deserialize(value)?).ok())
 }
 
 /// Servers whose streams can have the usage so far in each chunk, where it is asked for.
@@ -112,7 +122,9 @@ async fn list(route: &Arc<Route>, request: &Message) -> Result<Vec<u8>, Failure>
 
 fn choose(body: &[u8]) -> Result<Model, Failure> {
     let models: Models = serde_json::from_slice(body).map_err(|error| {
-        Failure::new(FailureKind::Malformed, format!("list of models: {error}"))
+        known_by_its_beginning(body).unwrap_or_else(|| {
+            Failure::new(FailureKind::Malformed, format!("list of models: {error}"))
+        })
     })?;
     match models.data.as_slice() {
         [only] => Ok(only.clone()),
@@ -149,5 +161,14 @@ mod tests {
         assert!(several.message.contains("a, b"), "{}", several.message);
         assert!(choose(br#"{"data":[]}"#).is_err());
         assert_eq!(choose(b"<html>").unwrap_err().kind, FailureKind::Malformed);
+        let page = choose(b"<title>Sign in</title>").unwrap_err().message;
+        assert!(page.contains("a web page (\"Sign in\")"), "{page}");
+    }
+
+    #[test]
+    fn a_fact_that_is_written_in_another_way_takes_nothing_from_the_name() {
+        let odd = br#"{"data":[{"id":"m","max_model_len":"4k","owned_by":7,"meta":"x"}]}"#;
+        let model = choose(odd).unwrap();
+        assert_eq!((model.id.as_str(), model.longest_sequence()), ("m", None));
     }
 }

@@ -1,6 +1,6 @@
 //! HOT PATH. HTTP/1.1 body framing: which bytes of a connection are the body, and where it ends.
 
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 /// Longest line of a chunk's size or of a trailer.
 const MAX_LINE: usize = 8 << 10;
@@ -50,18 +50,19 @@ impl Framing {
         if status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
             return Ok(Self::Done);
         }
-        if let Some(coding) = headers.get(header::TRANSFER_ENCODING) {
-            if !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") {
+        // `identity` is what an old standard calls a body as it is.
+        let coded = headers.get(header::TRANSFER_ENCODING).filter(|it| !is(it, b"identity"));
+        if let Some(coding) = coded {
+            if !is(coding, b"chunked") {
                 return Err(BadFraming("a transfer-encoding other than chunked (such as gzip)"));
             }
             return Ok(Self::Chunked(ChunkState::Size(0, 0, 0)));
         }
-        let Some(length) = headers.get(header::CONTENT_LENGTH) else { return Ok(Self::UntilClose) };
-        let length = length.to_str().ok().and_then(|text| text.trim().parse().ok());
-        match length.ok_or(BadFraming("a content-length that is no number"))? {
-            0 => Ok(Self::Done),
-            length => Ok(Self::Length(length)),
-        }
+        Ok(match length_of(headers)? {
+            None => Self::UntilClose,
+            Some(0) => Self::Done,
+            Some(length) => Self::Length(length),
+        })
     }
 
     /// Whether the body has ended.
@@ -127,6 +128,28 @@ impl Framing {
         }
         Ok(None)
     }
+}
+
+fn is(value: &HeaderValue, word: &[u8]) -> bool {
+    value.as_bytes().trim_ascii().eq_ignore_ascii_case(word)
+}
+
+/// The length that a head announces; a proxy may say it twice, and must then say the same.
+fn length_of(headers: &HeaderMap) -> Result<Option<u64>, BadFraming> {
+    let mut length = None;
+    let values = headers.get_all(header::CONTENT_LENGTH).into_iter();
+    for part in values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')) {
+        let digits = part.trim_ascii();
+        let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+        let said = std::str::from_utf8(digits).ok().filter(|_| is_number);
+        let said = said.and_then(|text| text.parse().ok());
+        let said = said.ok_or(BadFraming("a content-length that is no number"))?;
+        if length.is_some_and(|before| before != said) {
+            return Err(BadFraming("two content-lengths that differ"));
+        }
+        length = Some(said);
+    }
+    Ok(length)
 }
 
 #[inline]
@@ -239,6 +262,27 @@ mod tests {
             Ok(("hello".to_owned(), false))
         );
         assert_eq!(decode(Framing::Length(9), [b"abc".as_slice()]), Ok(("abc".to_owned(), false)));
+    }
+
+    #[test]
+    fn a_length_said_twice_is_one_and_two_that_differ_are_refused() {
+        let announced = |lines: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in lines {
+                headers.append(*name, HeaderValue::from_static(value));
+            }
+            Framing::of(StatusCode::OK, &headers)
+        };
+        let length = "content-length";
+        for lines in [&[(length, "5")][..], &[(length, "5"), (length, "5")], &[(length, "5, 5")]] {
+            assert_eq!(announced(lines), Ok(Framing::Length(5)));
+        }
+        let coded = ("transfer-encoding", "identity");
+        assert_eq!(announced(&[coded]), Ok(Framing::UntilClose));
+        assert_eq!(announced(&[coded, (length, "5")]), Ok(Framing::Length(5)));
+        for bad in [&[(length, "5"), (length, "6")][..], &[(length, "+5")], &[(length, "")]] {
+            assert!(announced(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -23,6 +23,8 @@ const MAX_HEAD: usize = 64 << 10;
 const MAX_HEADERS: usize = 128;
 /// How a TLS server answers to what is no TLS.
 const TLS_ALERT: &[u8] = &[21, 3];
+/// What follows the length in the frame that a server begins HTTP/2 with: settings, no flags, of the connection itself.
+const HTTP2_SETTINGS: &[u8] = &[4, 0, 0, 0, 0, 0];
 
 /// One connection, and where its current exchange stands.
 #[derive(Debug)]
@@ -65,7 +67,7 @@ pub enum BodyState {
 
 /// A server that closes an idle connection does so without knowing of a request that is on its way; one that has read it and
 /// worked on it takes longer.
-const IDLE_RACE: Nanos = Nanos::from_millis(10);
+pub const IDLE_RACE: Nanos = Nanos::from_millis(10);
 
 /// Judges a connection that was closed so long after the request had been written.
 fn no_response(message: String, after: Nanos) -> NoHead {
@@ -194,9 +196,10 @@ impl Http1 {
             |what: String| Failure::new(FailureKind::Malformed, format!("no HTTP answer: {what}"));
         let mut room = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut head = httparse::Response::new(&mut room);
-        // A header that goes on in the next line is out of use, and some gateways still write it.
+        // A header that goes on in the next line, or has a space before its colon, is out of use, and some gateways still write it.
         let mut lenient = httparse::ParserConfig::default();
         lenient.allow_obsolete_multiline_headers_in_responses(true);
+        lenient.allow_spaces_after_header_name_in_responses(true);
         let length = match lenient.parse_response(&mut head, bytes) {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) if bytes.len() < MAX_HEAD => return Ok(None),
@@ -204,6 +207,11 @@ impl Http1 {
             Err(_) if bytes.starts_with(TLS_ALERT) => {
                 return Err(no_http(
                     "what answers there speaks TLS: write https:// in place of http://".to_owned(),
+                ));
+            }
+            Err(_) if bytes.get(3..9) == Some(HTTP2_SETTINGS) => {
+                return Err(no_http(
+                    "what answers there speaks HTTP/2 alone: give `--http2`".to_owned(),
                 ));
             }
             Err(error) => {

@@ -121,6 +121,12 @@ impl Http2 {
         self.sender.is_closed()
     }
 
+    /// Whether a request failed since its connection ended, and not it alone.
+    pub async fn goes_away(&self) -> bool {
+        // One that ends says so when its task is over; one that stays takes the next request.
+        self.sender.clone().ready().await.is_err()
+    }
+
     /// Sends a request and waits for the head of its response.
     ///
     /// # Errors

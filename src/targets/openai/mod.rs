@@ -10,6 +10,7 @@
 
 pub mod address;
 mod bad_answer;
+mod beside_answers;
 mod chunk;
 mod client_thread;
 mod decided;
@@ -43,7 +44,7 @@ use crate::targets::named::Named;
 use crate::targets::openai::address::{Address, Origin};
 use crate::targets::openai::client_thread::ClientSettings;
 use crate::targets::openai::discover::{Model, named_model, only_model};
-use crate::targets::openai::probe::Answer;
+use crate::targets::openai::probe::{Answer, Question};
 use crate::targets::openai::remedy::Remedies;
 use crate::targets::openai::request_body::RequestWriter;
 use crate::targets::openai::running_usage::RunningUsage;
@@ -170,7 +171,7 @@ impl OpenAiTarget {
         if self.writer.asks_for_running_usage() && !takes_it {
             self.writer.leave_out_running_usage();
             let may_be_why = |it: &Failure| {
-                it.kind == FailureKind::HttpClient && !self.remedies.blames_no_usage(&it.message)
+                is_of_members(it.kind) && !self.remedies.blames_no_usage(&it.message)
             };
             if matches!(&answer, Answer::Refused(failure) if may_be_why(failure)) {
                 answer = self.answer_to(shot)?;
@@ -189,7 +190,9 @@ impl OpenAiTarget {
     fn answer_to(&self, shot: &Shot) -> Result<Answer, TargetError> {
         let message = self.writer.post(shot);
         let message = message.map_err(|error| unusable(&self.info.name, &error.message))?;
-        Ok(match probe::answer(Arc::clone(&self.route), message) {
+        let max_tokens = shot.request.output.max_tokens;
+        let question = Question { message, max_tokens, expects: self.writer.expects(shot) };
+        Ok(match probe::answer(&self.route, &question) {
             Answer::Failed(failure) if self.remedies.can_mend(&failure) => Answer::Refused(failure),
             answer => answer,
         })
@@ -263,6 +266,11 @@ impl Target for OpenAiTarget {
             .map_err(|error| unusable(&info.name, &error))?;
         Ok(Box::new(session))
     }
+}
+
+/// Whether a failure of this kind may be about a member of the request.
+const fn is_of_members(kind: FailureKind) -> bool {
+    matches!(kind, FailureKind::HttpClient | FailureKind::HttpServer | FailureKind::ErrorInStream)
 }
 
 fn unusable(name: &str, reason: &(impl std::fmt::Display + ?Sized)) -> TargetError {

@@ -123,8 +123,10 @@ pub struct OpenAiOptions {
     pub api_key: Option<ApiKey>,
     /// Further headers. Their values are never shown or stored.
     pub headers: Vec<(String, String)>,
-    /// Further parameters of every request body; they replace ours of the same name.
+    /// Further parameters of every request body.
     pub extra_inputs: Map<String, Value>,
+    /// Members of ours that are the same in every request.
+    pub same_in_all: Map<String, Value>,
     /// Send `ignore_eos` where the request asks for it. Strict servers refuse the field.
     pub ignore_eos: bool,
     /// Send `min_tokens` where the request asks for it. Strict servers refuse the field.
@@ -163,6 +165,7 @@ impl OpenAiOptions {
             api_key: None,
             headers: Vec::new(),
             extra_inputs: Map::new(),
+            same_in_all: Map::new(),
             ignore_eos: false,
             min_tokens: false,
             output_token_field: OutputTokenField::default(),
@@ -176,6 +179,15 @@ impl OpenAiOptions {
             proxy: None,
             tokenizer: None,
             threads: NonZeroU16::MIN,
+        }
+    }
+
+    /// A member that every request has, and with one value.
+    pub fn in_every_request(&self, field: &str) -> Option<Value> {
+        let of_output = || self.same_in_all.get(field).filter(|_| self.endpoint.has_output());
+        match (field, &self.model) {
+            ("model", Some(model)) => Some(model.as_str().into()),
+            _ => of_output().cloned(),
         }
     }
 

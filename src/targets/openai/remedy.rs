@@ -65,7 +65,9 @@ impl Remedies {
                 self.proxy.clone()
             }
             FailureKind::HttpClient => self.remedy_in(&failure.message),
-            FailureKind::HttpServer if self.can_mend(&failure) => self.remedy_in(&failure.message),
+            FailureKind::HttpServer | FailureKind::ErrorInStream if self.can_mend(&failure) => {
+                self.remedy_in(&failure.message)
+            }
             FailureKind::Unauthorized => Some(self.key.to_owned()),
             _ => None,
         };
@@ -99,7 +101,8 @@ impl Remedies {
             "extra ",
         ];
         let words = failure.message.to_lowercase();
-        failure.kind == FailureKind::HttpServer
+        // Some servers refuse with a 200 and an error object.
+        matches!(failure.kind, FailureKind::HttpServer | FailureKind::ErrorInStream)
             && OF_MEMBERS.iter().any(|phrase| words.contains(phrase))
             && self.remedy_in(&failure.message).is_some()
     }

@@ -18,7 +18,7 @@ use crate::request::{Failure, FailureKind, Prepared, RequestId};
 use crate::settings::served::{BodyField, OutputTokenField};
 use crate::targets::Prepare;
 use crate::targets::openai::address::Address;
-use crate::targets::openai::decided::decided_by;
+use crate::targets::openai::decided::beside_the_run;
 use crate::targets::openai::options::{ConnectionPolicy, Endpoint, OpenAiOptions, PromptAs};
 
 /// Headers that the exchange itself decides.
@@ -117,9 +117,7 @@ impl RequestWriter {
     /// # Errors
     /// When some option cannot become a request.
     pub fn new(options: &OpenAiOptions, address: &Address) -> Result<Self, BadRequestOption> {
-        if let Some(decided) = decided_by(options) {
-            return Err(decided);
-        }
+        let extra = beside_the_run(options)?;
         if options.endpoint == Endpoint::Chat && options.prompt_as == PromptAs::Ids {
             return Err(BadRequestOption::ChatIds);
         }
@@ -146,7 +144,7 @@ impl RequestWriter {
             output_token_field: options.output_token_field,
             omit: options.omit.clone(),
             running_usage: false,
-            extra: options.extra_inputs.clone(),
+            extra,
         })
     }
 

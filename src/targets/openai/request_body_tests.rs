@@ -115,7 +115,7 @@ fn extra_inputs_that_the_run_decides_are_refused_with_the_flag_that_does() {
         ("stream_options", "--omit stream_options"),
     ] {
         let refused = writer(|options| {
-            options.extra_inputs.insert(field.to_owned(), 1.into());
+            options.extra_inputs.insert(field.to_owned(), 3.into());
         });
         let words = refused.unwrap_err().to_string();
         assert!(words.contains(flag) && words.contains(field), "{words}");

@@ -8,7 +8,13 @@ use crate::record::event::TokenHash;
 use crate::record::oddity::Oddity;
 use crate::record::request_record::{EngineTimes, FinishReason, TokenSource};
 use crate::request::{Failure, FailureKind};
-use crate::targets::openai::bad_answer::{SHOWN, given_up, not_json, short_of, shown, web_page};
+use crate::targets::openai::bad_answer::{
+    NOT_OPENAI, NOTHING_CAME, SHOWN, end_of_first, given_up, no_event, not_json, short_of, shown,
+    web_page,
+};
+use crate::targets::openai::beside_answers::{
+    BYTE_ORDER_MARK, is_before_a_body, is_end_marker, is_nothing,
+};
 use crate::targets::openai::chunk::{Chunk, Finish};
 use crate::targets::openai::options::CountTokens;
 use crate::targets::openai::output_text::OutputText;
@@ -102,6 +108,10 @@ struct Progress {
     finish: Option<Finish>,
     times: Option<EngineTimes>,
     done: bool,
+    /// Something came that an answer consists of.
+    has_part: bool,
+    /// An object came whose words say why there is none.
+    complains: bool,
     /// The first object that is no part of an answer.
     stray: Vec<u8>,
 }
@@ -138,7 +148,7 @@ impl ResponseReader {
                 self.shape = Shape::Document;
                 return self.keep(bytes);
             }
-            Some(b'<') => return Err(web_page()),
+            Some(b'<') => return Err(web_page(bytes)),
             Some(_) => {
                 self.shape = Shape::Events;
                 self.document.extend_from_slice(&bytes[..bytes.len().min(SHOWN)]);
@@ -206,6 +216,20 @@ impl ResponseReader {
         self.progress.done
     }
 
+    /// Whether nothing came that an answer consists of, nor words that say why there is none.
+    pub fn is_no_answer(&self) -> bool {
+        self.progress.is_no_answer()
+    }
+
+    /// Whether what has come so far can still become a document.
+    ///
+    /// # Errors
+    /// When a second object stands behind the first: whatever follows, it is none.
+    pub fn is_one_so_far(&self) -> Result<(), Failure> {
+        let second = end_of_first(&self.document).filter(|_| self.is_document());
+        second.map_or(Ok(()), |at| Err(not_json(&self.document, at)))
+    }
+
     /// Whether the server's counts ran along with the chunks; `None` where no output came.
     pub fn had_running_usage(&self) -> Option<bool> {
         self.progress.usage.was_running()
@@ -244,6 +268,9 @@ impl ResponseReader {
         if let (StreamEnd::Broken(message), false) = (end, over) {
             return Err(Failure::new(FailureKind::Disconnected, message));
         }
+        if progress.is_no_answer() {
+            return Err(self.with_words(Failure::new(FailureKind::Empty, NOTHING_CAME)));
+        }
         let closing = progress.tally(count).map_err(|failure| self.with_words(failure))?;
         match (progress.finish, progress.done) {
             (Some(finish), _) => Ok(Closing { finish: reason_of(finish), ..closing }),
@@ -264,15 +291,14 @@ impl ResponseReader {
     /// The failure, with what came that was no part of an answer.
     #[cold]
     fn with_words(&self, failure: Failure) -> Failure {
+        if !self.reader.had_event() {
+            return no_event(&self.document);
+        }
         let Failure { kind, message } = failure;
-        let no_event = !self.reader.had_event() && !self.document.trim_ascii().is_empty();
-        let message = match (no_event, self.progress.stray.as_slice()) {
-            (true, _) => format!(
-                "{message}, nor any server-sent event (`data: …`); it begins with: {}",
-                shown(&self.document)
-            ),
-            (false, []) => message,
-            (false, stray) => format!("{message}; the server said: {}", shown(stray)),
+        let message = match self.progress.stray.as_slice() {
+            [] => message,
+            stray if self.is_no_answer() => format!("{NOT_OPENAI}: {}", shown(stray)),
+            stray => format!("{message}; the server said: {}", shown(stray)),
         };
         Failure::new(kind, message)
     }
@@ -289,7 +315,10 @@ impl ResponseReader {
     ) -> Result<(Output, Closing), Failure> {
         let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
         if body.trim_ascii_start().starts_with(b"<") {
-            return Err(web_page());
+            return Err(web_page(body));
+        }
+        if body.trim_ascii().is_empty() {
+            return Err(no_event(body));
         }
         let progress = &mut self.progress;
         progress.take_json(body)?;
@@ -312,22 +341,34 @@ impl ResponseReader {
             };
             return Ok((NOTHING, closing));
         }
+        if progress.is_no_answer() {
+            let message = format!("{NOT_OPENAI}: {}", shown(body));
+            return Err(Failure::new(FailureKind::Empty, message));
+        }
         let mut closing = progress.tally(count).map_err(|Failure { kind, message }| {
             Failure::new(kind, format!("{message}: {}", shown(body)))
         })?;
         closing.finish = progress.finish.map_or(FinishReason::Unknown, reason_of);
+        // A text in one piece is no token.
+        if closing.tokens.1 == TokenSource::Chunks {
+            closing.tokens.0 = 0;
+            closing.oddity = closing.oddity.or(Some(Oddity::Uncounted));
+        }
         Ok((Output { tokens: closing.tokens.0, hash }, closing))
     }
 }
 
 impl Progress {
+    fn is_no_answer(&self) -> bool {
+        !self.has_part && !self.complains && self.counted == 0 && !self.done
+    }
+
     #[inline]
     fn take(&mut self, event: SseEvent<'_>) -> Result<(), Failure> {
         if event.is_error {
             return Err(Failure::new(FailureKind::ErrorInStream, error_message(event.data)));
         }
-        // Some proxies send keep-alive comments inside data.
-        if self.done || event.data.starts_with(b":") {
+        if self.done || is_nothing(event.data) {
             return Ok(());
         }
         if is_end_marker(event.data) {
@@ -364,7 +405,11 @@ impl Progress {
         } else {
             self.take_usage_alone(usage);
             self.held_back = self.held_back.saturating_add(self.chunk.listed);
-            if self.chunk.has_nothing() && self.stray.is_empty() {
+            self.has_part |= self.chunk.is_part();
+            if self.chunk.has_nothing() {
+                self.complains |= self.chunk.complains();
+            }
+            if !self.chunk.is_part() && self.stray.is_empty() {
                 self.stray.extend_from_slice(&json[..json.len().min(SHOWN)]);
             }
         }
@@ -434,7 +479,7 @@ impl Progress {
             (None, _) => (self.counted, TokenSource::Chunks),
         };
         if tokens.0 == 0 {
-            return Err(Failure::new(FailureKind::Empty, "the answer ended and held no token"));
+            return Err(Failure::new(FailureKind::Empty, NOTHING_CAME));
         }
         let mismatch = usage.zip(ours).filter(|(usage, ours)| usage != ours);
         let (prompt, cached) = (self.prompt, self.cached);
@@ -444,27 +489,12 @@ impl Progress {
     }
 }
 
-/// `[DONE]`, in any case of letters and perhaps as a JSON string.
-#[inline]
-fn is_end_marker(data: &[u8]) -> bool {
-    let data = data.trim_ascii();
-    let bare = data.strip_prefix(b"\"").and_then(|it| it.strip_suffix(b"\"")).unwrap_or(data);
-    bare.eq_ignore_ascii_case(b"[DONE]")
-}
-
 fn reason_of(finish: Finish) -> FinishReason {
     match finish {
         Finish::Length => FinishReason::Length,
         Finish::Stop => FinishReason::EndToken,
         Finish::Aborted | Finish::Other => FinishReason::Unknown,
     }
-}
-
-const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
-
-/// White space, or a part of a byte-order mark.
-fn is_before_a_body(byte: u8) -> bool {
-    byte.is_ascii_whitespace() || BYTE_ORDER_MARK.contains(&byte)
 }
 
 #[cfg(test)]

@@ -243,8 +243,8 @@ fn what_came_in_place_of_an_answer_is_said() {
         answer.close(StreamEnd::Clean, 3, None).unwrap_err()
     };
     let plain = ended("upstream is gone\n");
-    assert_eq!(plain.kind, FailureKind::Empty);
-    assert!(plain.message.contains("it begins with: upstream is gone"), "{}", plain.message);
+    assert_eq!(plain.kind, FailureKind::Malformed);
+    assert!(plain.message.contains("It begins with: upstream is gone"), "{}", plain.message);
     let odd = ended("data: {\"notice\":\"try later\"}\n\ndata: [DONE]\n\n");
     assert!(odd.message.contains("try later"), "{}", odd.message);
 }

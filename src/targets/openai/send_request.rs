@@ -241,7 +241,8 @@ fn came_whole(
 ) -> Completed {
     client.note_stamps(outgoing.id, stamp.source == StampSource::Kernel);
     // An embedding has no tokens that could come one by one.
-    if outgoing.streaming && output.tokens > 0 {
+    let has_text = output.tokens > 0 || closing.oddity == Some(Oddity::Uncounted);
+    if outgoing.streaming && has_text {
         client.note(outgoing.id, Oddity::NotStreamed);
     }
     client.deliver(outgoing.id, output, stamp);
@@ -254,18 +255,25 @@ fn came_whole(
 /// When it is one of these.
 pub fn refuse_what_cannot_be_read(headers: &HeaderMap) -> Result<(), Failure> {
     if kind_is(headers, "text/html") {
-        return Err(web_page());
+        return Err(web_page(b""));
     }
     let Some(coding) = headers.get(header::CONTENT_ENCODING) else { return Ok(()) };
-    if coding.as_bytes().eq_ignore_ascii_case(b"identity") {
+    let coding = String::from_utf8_lossy(coding.as_bytes());
+    if !coding.split(',').any(is_compression) {
         return Ok(());
     }
-    let coding = String::from_utf8_lossy(coding.as_bytes());
     let message = format!(
         "the server compressed its answer ({coding}) although `accept-encoding: identity` was sent: \
          compression holds tokens back, switch it off in the server or the proxy before it"
     );
     Err(Failure::new(FailureKind::Malformed, message))
+}
+
+/// Whether a coding packs a body. Others are said of bodies as they are: `identity`, `none` (against compression on the way), `utf-8`.
+fn is_compression(coding: &str) -> bool {
+    const KNOWN: [&str; 8] =
+        ["gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd", "aws-chunked"];
+    KNOWN.iter().any(|known| coding.trim().eq_ignore_ascii_case(known))
 }
 
 fn kind_is(headers: &HeaderMap, name: &str) -> bool {

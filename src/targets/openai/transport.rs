@@ -14,7 +14,7 @@ use crate::network::stamp::ReadStamp;
 use crate::network::stream::Stream;
 use crate::record::request_record::{ConnectionUse, Opened};
 use crate::request::{Failure, FailureKind};
-use crate::targets::openai::http1::{BodyState, Http1, NoHead};
+use crate::targets::openai::http1::{BodyState, Http1, IDLE_RACE, NoHead};
 use crate::targets::openai::http2::{Http2, Http2Body, STREAMS_PER_CONNECTION};
 use crate::targets::openai::options::{ConnectionPolicy, HttpVersion};
 use crate::targets::openai::request_body::Message;
@@ -259,15 +259,20 @@ impl Transport {
         None
     }
 
+    /// As [`Self::ask_over_idle`] and the rest: a request whose connection was going away as it came is sent again.
     async fn ask_http2(&self, message: &Message, way: &Way<'_>) -> Result<Response, Failure> {
         (way.leaves)();
-        let connection = match self.take_shared() {
-            Some(connection) => {
-                way.note_ahead(connection.tell_opened());
-                connection
+        if let Some(connection) = self.take_shared() {
+            way.note_ahead(connection.tell_opened());
+            let begun = now();
+            match self.ask_over(connection.clone(), message).await {
+                Err(_) if now() - begun <= IDLE_RACE && connection.goes_away().await => {
+                    way.note(|cost| cost.resent += 1);
+                }
+                answer => return answer,
             }
-            None => self.open_shared(way).await?,
-        };
+        }
+        let connection = self.open_shared(way).await?;
         self.ask_over(connection, message).await
     }
 

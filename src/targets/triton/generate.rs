@@ -13,8 +13,8 @@ use hyper_util::rt::TokioIo;
 
 use crate::clock::now;
 use crate::network::connect::Connector;
-use crate::network::refusal::failure_of;
-use crate::network::sse::SseReader;
+use crate::network::refusal::{error_message, failure_of};
+use crate::network::sse::{SseEvent, SseReader};
 use crate::network::stamp::LastRead;
 use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
@@ -209,13 +209,14 @@ async fn read_body(
         }
         match &mut document {
             Some(document) => document.extend_from_slice(bytes),
-            None => events.feed(bytes, |event| take_event(event.data, reads, table, id))?,
+            None => events.feed(bytes, |event| take_event(event, reads, table, id))?,
         }
     }
     if let Some(document) = document {
+        table.borrow_mut().comes_whole(id);
         return take(&document, reads, table, id);
     }
-    events.end(|event| take_event(event.data, reads, table, id))?;
+    events.end(|event| take_event(event, reads, table, id))?;
     if events.had_event() || opening.is_empty() { Ok(()) } else { Err(no_json(&opening)) }
 }
 
@@ -224,14 +225,20 @@ fn no_json(data: &[u8]) -> Failure {
     Failure::new(FailureKind::Malformed, format!("not a JSON object: {shown}"))
 }
 
-/// Handles one event; gateways end streams as OpenAI's protocol does.
+/// Handles one event; gateways end streams as OpenAI's protocol does, and keep connections alive inside data.
 fn take_event(
-    data: &[u8],
+    event: SseEvent<'_>,
     reads: &LastRead,
     table: &SharedTable,
     id: RequestId,
 ) -> Result<(), Failure> {
-    if data.trim_ascii() == b"[DONE]" { Ok(()) } else { take(data, reads, table, id) }
+    match event.data.trim_ascii() {
+        data if event.is_error => {
+            Err(Failure::new(FailureKind::ErrorInStream, error_message(data)))
+        }
+        b"[DONE]" | b"" | b"null" | [b':', ..] => Ok(()),
+        data => take(data, reads, table, id),
+    }
 }
 
 /// Handles one JSON object.

@@ -80,6 +80,13 @@ impl InFlightTable {
         true
     }
 
+    /// The answer of a request is one document, and no stream of events.
+    pub fn comes_whole(&mut self, id: RequestId) {
+        if let Some(request) = self.requests.get_mut(&id) {
+            request.comes_whole();
+        }
+    }
+
     /// A response came. Responses for a request that has ended are ignored.
     #[inline]
     pub fn response(&mut self, id: RequestId, stamp: ReadStamp, reading: &Reading<'_>) {
@@ -127,7 +134,12 @@ impl InFlightTable {
 
     /// Sends counts and engine times, before the end of the request.
     fn report(&mut self, id: RequestId, at: MonoNs, request: &InFlightRequest, total: Total) {
-        if total.corrects || total.source != self.settings.tokens {
+        // A text in one piece is no token.
+        let is_uncounted = total.source == TokenSource::Chunks && request.came_in_one_piece();
+        if is_uncounted {
+            self.sink.token_count(id, 0, total.source);
+            self.sink.odd(id, Oddity::Uncounted);
+        } else if total.corrects || total.source != self.settings.tokens {
             self.sink.token_count(id, total.tokens, total.source);
         }
         if let Some(retokenized) = total.retokenized {

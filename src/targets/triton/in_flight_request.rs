@@ -94,6 +94,18 @@ impl InFlightRequest {
         Self { streaming, ..self }
     }
 
+    /// Whether its output was not streamed, and came at once.
+    pub(super) fn came_in_one_piece(&self) -> bool {
+        self.streaming != Streaming::Asked && self.deliveries <= 1
+    }
+
+    /// One document is its answer, whatever was asked.
+    pub(super) fn comes_whole(&mut self) {
+        if self.streaming == Streaming::Asked {
+            self.streaming = Streaming::AskedInVain;
+        }
+    }
+
     /// What is odd about the way that its tokens came.
     pub(super) fn odd_streaming(&self) -> Option<Oddity> {
         match self.streaming {
@@ -112,13 +124,15 @@ impl InFlightRequest {
 
 /// Parses the finish reasons of the LLM API and vLLM; they send the text `None` while the output goes on.
 pub(super) fn finish_of(reason: &[u8]) -> Option<Finish> {
-    Some(match reason {
+    Some(match reason.to_ascii_lowercase().as_slice() {
         b"length" => Finish::Reason(FinishReason::Length),
         b"stop" => Finish::Reason(FinishReason::EndToken),
-        b"abort" | b"error" | b"cancelled" | b"timeout" => Finish::Failure(format!(
-            "the server ended the request with finish_reason `{}`",
-            String::from_utf8_lossy(reason)
-        )),
+        b"abort" | b"error" | b"cancelled" | b"canceled" | b"timeout" | b"failed" => {
+            Finish::Failure(format!(
+                "the server ended the request with finish_reason `{}`",
+                String::from_utf8_lossy(reason)
+            ))
+        }
         _ => return None,
     })
 }

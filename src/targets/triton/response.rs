@@ -179,7 +179,7 @@ impl JsonResponse {
     }
 }
 
-/// Whether an `error` is one: not null, `""`, `{}`, `[]`, false or 0.
+/// Whether an `error` is one: not null, `""`, `{}`, `[]`, false or 0, nor an object of such members alone.
 fn means_something(value: &Json) -> bool {
     match value {
         Json::Null => false,
@@ -187,7 +187,7 @@ fn means_something(value: &Json) -> bool {
         Json::Number(number) => number.as_f64() != Some(0.0),
         Json::String(text) => !text.is_empty(),
         Json::Array(elements) => !elements.is_empty(),
-        Json::Object(members) => !members.is_empty(),
+        Json::Object(members) => members.values().any(means_something),
     }
 }
 
@@ -338,7 +338,7 @@ pub(super) mod tests {
 
     #[test]
     fn an_error_member_that_is_empty_is_no_error() {
-        for nothing in ["null", "\"\"", "{}", "[]", "false", "0"] {
+        for nothing in ["null", "\"\"", "{}", "[]", "false", "0", "{\"code\":null}"] {
             let text = format!(r#"{{"error":{nothing},"text_output":"x"}}"#);
             let response = JsonResponse::parse(text.as_bytes()).unwrap();
             assert_eq!(response.reading().text, Some(&b"x"[..]), "{text}");

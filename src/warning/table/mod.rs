@@ -135,7 +135,7 @@ pub enum Code {
     LongerThanAsked,
     /// Requests brought fewer tokens than were asked for.
     ShorterThanAsked,
-    /// A few requests brought all their tokens within 1 % of their latency.
+    /// A few requests brought all their tokens at once at the end of their latency.
     Bursts,
     /// Our tokenizer counts another number of output tokens than the server.
     CountDiffers,
@@ -169,6 +169,8 @@ pub enum Code {
     StableWindows,
     /// Requests were streamed although that was not asked for.
     StreamedUnasked,
+    /// Requests brought text in one piece, and nobody counted its tokens.
+    Uncounted,
     /// No answer of a server's own metrics fell into the window.
     UnseenServer,
     /// Something went wrong beside requests: a file that could not be written, a target that did not close, a calibration that failed.

@@ -19,6 +19,8 @@ assert client.get_server_metadata(headers=headers).name == "bareflight"
 metadata = client.get_model_metadata("tensorrt_llm", headers=headers)
 assert {"input_ids", "input_lengths", "request_output_len"} <= {tensor.name for tensor in metadata.inputs}
 assert client.get_model_config("ensemble", headers=headers).config.model_transaction_policy.decoupled
+index = client.get_model_repository_index(headers=headers).models
+assert {(model.name, model.version, model.state) for model in index} == {("ensemble", "1", "READY"), ("tensorrt_llm", "1", "READY")}, index
 
 
 def tensor(name, values, kind, dtype):

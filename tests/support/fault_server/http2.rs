@@ -89,6 +89,49 @@ pub fn start(
     Http2Server { address, connections }
 }
 
+/// Answers so many requests over each connection, which is dropped when the next one comes.
+pub fn start_that_drops(events: Vec<String>, answered: usize) -> Http2Server {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    listener.set_nonblocking(true).expect("a socket option");
+    let address = listener.local_addr().expect("a bound socket has an address");
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("an event queue").block_on(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).expect("a runtime");
+            while let Ok((socket, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(serve_some(socket, events.clone(), answered));
+            }
+        });
+    });
+    Http2Server { address, connections }
+}
+
+async fn serve_some(socket: tokio::net::TcpStream, events: Vec<String>, answered: usize) {
+    let (asked, over) = (AtomicUsize::new(0), Arc::new(tokio::sync::Notify::new()));
+    let ends = Arc::clone(&over);
+    let answer = service_fn(move |_: http::Request<Incoming>| {
+        let is_over = asked.fetch_add(1, Ordering::SeqCst) >= answered;
+        let next = Box::pin(sleep_until(Instant::now()));
+        let body = Events { left: events.clone().into(), gap: Duration::ZERO, next, breaks: false };
+        let ends = Arc::clone(&ends);
+        async move {
+            if is_over {
+                ends.notify_one();
+                std::future::pending::<()>().await;
+            }
+            Ok::<_, Infallible>(Response::new(body))
+        }
+    });
+    let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    tokio::select! {
+        _closed = server.serve_connection(TokioIo::new(socket), answer) => {}
+        () = over.notified() => {}
+    }
+}
+
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     events: Vec<String>,

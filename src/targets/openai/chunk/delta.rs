@@ -66,10 +66,11 @@ impl Chunk {
             return scan.skip();
         }
         scan.object(|scan, key| match (key, scan.kind()?) {
-            (b"text" | b"name" | b"arguments" | b"summary" | b"thinking", Kind::Text) => {
-                self.output(scan)
-            }
-            (b"function", Kind::Object) => self.part(scan),
+            (
+                b"text" | b"name" | b"arguments" | b"input" | b"summary" | b"thinking",
+                Kind::Text,
+            ) => self.output(scan),
+            (b"function" | b"custom", Kind::Object) => self.part(scan),
             _ => scan.skip(),
         })
     }
