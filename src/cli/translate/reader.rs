@@ -63,14 +63,6 @@ impl Means {
     }
 }
 
-/// Of a program whose flags say everything that matters here.
-///
-/// # Errors
-/// Never.
-pub const fn nothing_more(_: &mut Draft) -> Result<(), String> {
-    Ok(())
-}
-
 /// A flag for a table.
 pub const fn flag(names: &'static [&'static str], means: Means) -> Flag {
     Flag { names, means }
