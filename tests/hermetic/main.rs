@@ -58,6 +58,7 @@ mod report_page;
 mod running_usage;
 mod search;
 mod serve;
+mod serve_told;
 mod server_metrics;
 mod spelling;
 mod stages;
