@@ -67,7 +67,7 @@ pub const DIALECT: Dialect = Dialect {
 };
 
 /// What it runs where nothing is said: nine concurrencies of five scenarios, or batches of each kind of document.
-fn finish(draft: &mut Draft) -> Result<(), String> {
+fn finish(draft: &mut Draft) {
     const CHAT: [&str; 5] =
         ["N(480,240)/(300,150)", "D(100,100)", "D(100,1000)", "D(2000,200)", "D(7800,200)"];
     const EMBEDDINGS: [&str; 5] = ["E(64)", "E(128)", "E(256)", "E(512)", "E(1024)"];
@@ -95,7 +95,6 @@ fn finish(draft: &mut Draft) -> Result<(), String> {
         let usual = if in_batches { "1" } else { "1,2,4,8,16,32,64,128,256" };
         draft.concurrencies.push(usual.to_owned());
     }
-    Ok(())
 }
 
 fn backend(draft: &mut Draft, value: &str) {

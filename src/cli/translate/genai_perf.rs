@@ -53,25 +53,18 @@ pub const DIALECT: Dialect = Dialect {
 };
 
 /// Prompts of 550 tokens, outputs that end by themselves, and one request after the other.
-///
-/// # Errors
-/// Never.
-pub fn usual_lengths(draft: &mut Draft) -> Result<(), String> {
+pub fn usual_lengths(draft: &mut Draft) {
     if draft.file.is_none() && draft.service != Service::TrtLlm {
         draft.input.mean.get_or_insert_with(|| "550".into());
     }
-    one_after_the_other(draft)
+    one_after_the_other(draft);
 }
 
 /// A closed loop of one slot where no load is named.
-///
-/// # Errors
-/// Never.
-pub fn one_after_the_other(draft: &mut Draft) -> Result<(), String> {
+pub fn one_after_the_other(draft: &mut Draft) {
     if draft.concurrencies.is_empty() && draft.rates.is_empty() && !draft.has("--replay") {
         draft.concurrencies.push("1".to_owned());
     }
-    Ok(())
 }
 
 /// Name of the model.

@@ -14,7 +14,7 @@ pub struct Dialect {
     /// Its flags.
     pub flags: &'static [Flag],
     /// Adds what it does by itself where its flags do not say it.
-    pub finish: fn(&mut Draft) -> Result<(), String>,
+    pub finish: fn(&mut Draft),
 }
 
 impl Dialect {

@@ -43,10 +43,9 @@ pub const DIALECT: Dialect = Dialect {
 };
 
 /// All of the dataset at once where no limit is given.
-fn finish(draft: &mut Draft) -> Result<(), String> {
+fn finish(draft: &mut Draft) {
     draft.concurrencies.retain(|it| it.parse::<i64>().is_ok_and(|it| it > 0));
     draft.at_once = true;
-    Ok(())
 }
 
 fn engine(draft: &mut Draft, value: &str) {
