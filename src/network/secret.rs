@@ -83,6 +83,15 @@ impl fmt::Debug for ApiKey {
     }
 }
 
+/// What mends it that a server wants a key, or another one.
+pub const fn key_remedy(was_sent: bool) -> &'static str {
+    if was_sent {
+        "the key that was sent is not the one it wants: see `--api-key-env`"
+    } else {
+        "no key was sent: name the variable that holds it with `--api-key-env`, or a file with `--api-key-file`"
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

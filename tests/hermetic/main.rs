@@ -63,6 +63,7 @@ mod repository_index;
 mod running_usage;
 mod search;
 mod serve;
+mod serve_told;
 mod server_metrics;
 mod spelling;
 mod stages;

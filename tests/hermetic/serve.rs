@@ -3,10 +3,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
-use std::path::PathBuf;
-use std::process::Command;
 
-use crate::support::left_behind::{directory, read, words};
 use crate::support::serve_process::{Answer, Serving, command};
 use crate::support::watch::{Seen, Watch, shot};
 use bareflight::record::event::{Ending, TokenHash};
@@ -19,16 +16,15 @@ use bareflight::targets::openai::{Endpoint, OpenAiTarget, PromptAs};
 use bareflight::targets::sim::SimTarget;
 use bareflight::targets::triton::TritonTarget;
 use bareflight::targets::triton::options::TritonOptions;
-use bareflight::targets::{Drain, Target, TargetInfo};
+use bareflight::targets::{Drain, Target};
 use bareflight_engine::tokenizers::Tokenizer;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 /// An iteration takes a tenth of a second: slow enough for what happens in between.
 const SLOW: &str = "sim:explicit,base_us=100000";
-const QUICK: &str = "sim:explicit,base_us=200";
+pub const QUICK: &str = "sim:explicit,base_us=200";
 
-fn completions(serving: &Serving) -> OpenAiOptions {
+pub fn completions(serving: &Serving) -> OpenAiOptions {
     let mut options = OpenAiOptions::new(&serving.openai);
     options.endpoint = Endpoint::Completions;
     options.prompt_as = PromptAs::Ids;
@@ -39,7 +35,7 @@ fn completions(serving: &Serving) -> OpenAiOptions {
     options
 }
 
-fn triton(serving: &Serving, model: &str) -> TritonOptions {
+pub fn triton(serving: &Serving, model: &str) -> TritonOptions {
     TritonOptions::new(format!("{}/{model}", serving.grpc).parse().expect("an address"))
 }
 
@@ -427,59 +423,6 @@ fn requests_beyond_the_grace_period_are_cancelled_with_a_message() {
     let error = &events.last().expect("events")["error"]["message"];
     assert!(error.as_str().expect("words").contains("shut down"), "{error}");
     assert_eq!(serving.exit_code(), Some(0));
-}
-
-#[test]
-fn what_is_simulated_or_has_random_weights_stays_labelled_behind_a_server() {
-    for (target, labels) in
-        [(QUICK, (true, false)), ("null:", (true, false)), ("local:dummy-pico", (false, true))]
-    {
-        let serving = Serving::start(&["--target", target]);
-        let of = |info: &TargetInfo| (info.simulated, info.dummy_weights);
-        let openai = OpenAiTarget::new(completions(&serving)).unwrap();
-        assert_eq!(of(openai.describe()), labels, "{target}");
-        for model in ["tensorrt_llm", "ensemble"] {
-            let triton = TritonTarget::new(triton(&serving, model)).unwrap();
-            assert_eq!(of(triton.describe()), labels, "{target} {model}");
-        }
-    }
-}
-
-/// A run of the binary, and its folder.
-fn measured(target: &[&str], out: &TempDir) -> (String, PathBuf) {
-    let output = Command::new(env!("CARGO_BIN_EXE_bareflight"))
-        .args(["run", "--scenario", "D(4,4)", "--target"])
-        .args(target)
-        .args(["--concurrency", "2", "--requests", "4", "--warmup", "1", "--export", "aiperf"])
-        .args(["--prometheus", "127.0.0.1:0"])
-        .current_dir(out.path())
-        .output()
-        .expect("the binary runs");
-    let console = words(&output.stdout) + &words(&output.stderr);
-    assert!(matches!(output.status.code(), Some(0 | 4)), "{console}");
-    (console, directory(out))
-}
-
-#[test]
-fn every_file_of_a_run_says_that_the_server_has_random_weights() {
-    let serving = Serving::start(&["--target", "local:dummy-pico"]);
-    let openai = format!("openai:{}", serving.openai);
-    let triton = format!("triton:{}/tensorrt_llm", serving.grpc);
-    for target in [&[&*openai, "--endpoint", "completions"][..], &[&*triton]] {
-        let out = TempDir::new().expect("a folder");
-        let (console, folder) = measured(target, &out);
-        assert!(console.matches("[DUMMY WEIGHTS]").count() >= 2, "banner and table: {console}");
-        for (name, label) in [
-            ("manifest.json", "\"dummy_weights\": true"),
-            ("summary.json", "\"dummy_weights\""),
-            ("summary.csv", "dummy_weights"),
-            ("report.html", "dummy weights"),
-            ("metrics.prom", "marks=\"dummy_weights\""),
-            ("exports/aiperf/README.txt", "DUMMY WEIGHTS"),
-        ] {
-            assert!(read(&folder, name).contains(label), "{target:?}: {name}");
-        }
-    }
 }
 
 #[test]

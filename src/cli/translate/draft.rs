@@ -265,6 +265,11 @@ impl Draft {
     /// Prompts of exact lengths are drawn with the model's tokenizer, where a server takes text; columns are those of a file.
     fn settle_prompts(&mut self) {
         if self.file.is_some() {
+            let counts_text =
+                self.file_kind == FileKind::Of("sharegpt") && self.output.mean.is_none();
+            if counts_text && !self.has("--tokenizer") {
+                self.leave_out_tokenizer();
+            }
             return;
         }
         for column in ["--prompt-column", "--image-column"] {
@@ -282,11 +287,15 @@ impl Draft {
             self.add("--prompts", "text");
         }
         if takes_text && !self.has("--tokenizer") {
-            self.leave_out(
-                "the tokenizer of the model",
-                "nothing is downloaded here: name a folder with its `tokenizer.json` (`--tokenizer FOLDER`)",
-            );
+            self.leave_out_tokenizer();
         }
+    }
+
+    fn leave_out_tokenizer(&mut self) {
+        self.leave_out(
+            "the tokenizer of the model",
+            "nothing is downloaded here: name a folder with its `tokenizer.json` (`--tokenizer FOLDER`)",
+        );
     }
 
     /// Workers send one scenario, and each needs a request in flight; where that is not so, one process sends all.

@@ -7,7 +7,7 @@ use super::asked;
 use super::draft::{Draft, FileKind, Service};
 use super::genai_perf::{batch_size, concurrency, model, rate, tokenizer, url};
 use super::reader::Means::{ItsOwn, Nothing, NothingOfSwitch, Put, Same, Value};
-use super::reader::{Dialect, flag, nothing_more};
+use super::reader::{Dialect, flag};
 
 pub const DIALECT: Dialect = Dialect {
     programs: &[&["genai-bench", "benchmark"]],
@@ -45,7 +45,7 @@ pub const DIALECT: Dialect = Dialect {
         flag(&["--server-version"], Same("--server-version")),
         flag(&["--server-gpu-type"], Same("--server-gpu-type")),
         flag(&["--server-gpu-count"], Same("--server-gpu-count")),
-        flag(&["--metrics-time-unit"], Same("--time-unit")),
+        flag(&["--metrics-time-unit", "--time-unit"], Same("--time-unit")),
         flag(
             &["--warmup-ratio", "--cooldown-ratio"],
             Nothing("ramp and tail are sent beside what is measured, and are not counted"),
@@ -63,8 +63,39 @@ pub const DIALECT: Dialect = Dialect {
             ),
         ),
     ],
-    finish: nothing_more,
+    finish,
 };
+
+/// What it runs where nothing is said: nine concurrencies of five scenarios, or batches of each kind of document.
+fn finish(draft: &mut Draft) {
+    const CHAT: [&str; 5] =
+        ["N(480,240)/(300,150)", "D(100,100)", "D(100,1000)", "D(2000,200)", "D(7800,200)"];
+    const EMBEDDINGS: [&str; 5] = ["E(64)", "E(128)", "E(256)", "E(512)", "E(1024)"];
+    const RERANK: [&str; 7] = [
+        "R(64,100)",
+        "R(128,100)",
+        "R(256,100)",
+        "R(512,100)",
+        "R(1024,100)",
+        "R(2048,100)",
+        "R(4096,100)",
+    ];
+    let (scenarios, in_batches) = match draft.endpoint.as_deref() {
+        Some("embeddings") => (&EMBEDDINGS[..], true),
+        Some("rerank") => (&RERANK[..], true),
+        _ => (&CHAT[..], false),
+    };
+    if draft.scenarios.is_empty() && draft.file.is_none() {
+        draft.scenarios = scenarios.iter().map(|it| (*it).to_owned()).collect();
+    }
+    if in_batches && draft.batch_sizes.is_empty() {
+        draft.batch_sizes.push("1,2,4,8,24,48,96".to_owned());
+    }
+    if draft.concurrencies.is_empty() && draft.rates.is_empty() {
+        let usual = if in_batches { "1" } else { "1,2,4,8,16,32,64,128,256" };
+        draft.concurrencies.push(usual.to_owned());
+    }
+}
 
 fn backend(draft: &mut Draft, value: &str) {
     const OPENAI: [&str; 4] = ["openai", "sglang", "vllm", "baseten"];

@@ -52,16 +52,19 @@ pub const DIALECT: Dialect = Dialect {
     finish: usual_lengths,
 };
 
-/// Prompts of 550 tokens, and outputs that end by themselves.
-///
-/// # Errors
-/// Never.
-#[expect(clippy::unnecessary_wraps, reason = "one of several that may fail")]
-pub fn usual_lengths(draft: &mut Draft) -> Result<(), String> {
+/// Prompts of 550 tokens, outputs that end by themselves, and one request after the other.
+pub fn usual_lengths(draft: &mut Draft) {
     if draft.file.is_none() && draft.service != Service::TrtLlm {
         draft.input.mean.get_or_insert_with(|| "550".into());
     }
-    Ok(())
+    one_after_the_other(draft);
+}
+
+/// A closed loop of one slot where no load is named.
+pub fn one_after_the_other(draft: &mut Draft) {
+    if draft.concurrencies.is_empty() && draft.rates.is_empty() && !draft.has("--replay") {
+        draft.concurrencies.push("1".to_owned());
+    }
 }
 
 /// Name of the model.

@@ -307,8 +307,7 @@ fn number(text: &str) -> Result<f64, String> {
 }
 
 /// A sweep where no profile is named, of chats.
-#[expect(clippy::unnecessary_wraps, reason = "one of several that may fail")]
-fn finish(draft: &mut Draft) -> Result<(), String> {
+fn finish(draft: &mut Draft) {
     draft.endpoint.get_or_insert_with(|| "chat".into());
     let profile = draft.profile.take().unwrap_or_else(|| "sweep".into());
     let levels = std::mem::take(&mut draft.rates);
@@ -328,5 +327,4 @@ fn finish(draft: &mut Draft) -> Result<(), String> {
             "list the loads (`--concurrency 1,4,16` or `--rate 5,10`); `bareflight search` finds the highest that meets `--slo`",
         ),
     }
-    Ok(())
 }

@@ -24,17 +24,12 @@ pub struct Length {
 }
 
 impl Length {
-    /// Makes it uniform between these times its mean.
-    ///
-    /// # Errors
-    /// When its mean is no number.
-    pub fn spread(&mut self, from: f64, to: f64) -> Result<(), String> {
-        if let Some(mean) = &self.mean {
-            let mean = number(mean)?;
+    /// Makes it uniform between these times its mean; one that is no number is found later.
+    pub fn spread(&mut self, from: f64, to: f64) {
+        if let Some(mean) = self.mean.as_deref().and_then(|mean| number(mean).ok()) {
             let (least, most) = ((mean * from).floor().max(1.0), (mean * to).ceil().max(1.0));
             self.bounds = Some((least.to_string(), most.to_string()));
         }
-        Ok(())
     }
 
     /// Adds tokens to the mean.

@@ -74,7 +74,7 @@ pub fn translate(words: &[String]) -> Result<String, String> {
     let dialect = pasted.dialect;
     let mut draft = Draft::new(dialect.service, dialect.streams);
     read(dialect, &pasted.flags, &mut draft)?;
-    (dialect.finish)(&mut draft)?;
+    (dialect.finish)(&mut draft);
     pasted.leave_out_the_rest(&mut draft);
     draft.render()
 }

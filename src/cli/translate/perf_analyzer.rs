@@ -2,9 +2,9 @@
 
 use super::asked;
 use super::draft::{Draft, Service};
-use super::genai_perf::{interval, model, streaming, url};
+use super::genai_perf::{interval, model, one_after_the_other, streaming, url};
 use super::reader::Means::{Always, ItsOwn, ItsOwnSwitch, Nothing, Put, Same, Switch, Value};
-use super::reader::{Dialect, flag, nothing_more};
+use super::reader::{Dialect, flag};
 
 pub const DIALECT: Dialect = Dialect {
     programs: &[&["perf_analyzer"], &["perf_client"]],
@@ -48,7 +48,7 @@ pub const DIALECT: Dialect = Dialect {
         flag(&["-H"], Put(asked::header)),
         flag(&["-b"], Nothing("a request has one prompt")),
     ],
-    finish: nothing_more,
+    finish: one_after_the_other,
 };
 
 fn protocol(draft: &mut Draft, value: &str) {

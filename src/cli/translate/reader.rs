@@ -14,7 +14,7 @@ pub struct Dialect {
     /// Its flags.
     pub flags: &'static [Flag],
     /// Adds what it does by itself where its flags do not say it.
-    pub finish: fn(&mut Draft) -> Result<(), String>,
+    pub finish: fn(&mut Draft),
 }
 
 impl Dialect {
@@ -61,15 +61,6 @@ impl Means {
             Self::Value(_) | Self::Put(_) | Self::Same(_) | Self::ItsOwn | Self::Nothing(_)
         )
     }
-}
-
-/// Of a program whose flags say everything that matters here.
-///
-/// # Errors
-/// Never.
-#[expect(clippy::unnecessary_wraps, reason = "one of several that may fail")]
-pub const fn nothing_more(_: &mut Draft) -> Result<(), String> {
-    Ok(())
 }
 
 /// A flag for a table.

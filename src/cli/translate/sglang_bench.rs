@@ -181,7 +181,7 @@ fn flush(draft: &mut Draft) {
 
 /// SGLang's own protocol at its own port, ShareGPT's prompts, a thousand requests at once. Random lengths go up to what is asked
 /// for, from 1 where no ratio is given.
-fn finish(draft: &mut Draft) -> Result<(), String> {
+fn finish(draft: &mut Draft) {
     if draft.service == Service::OpenAi && draft.endpoint.is_none() {
         draft.endpoint = Some("completions".into());
         draft.leave_out("SGLang's own `/generate`", "its `/v1/completions` is asked");
@@ -201,8 +201,8 @@ fn finish(draft: &mut Draft) -> Result<(), String> {
             draft.output.mean.get_or_insert_with(|| if shared { "256" } else { "1024" }.into());
             let (ratio, _) =
                 draft.ratios.take().unwrap_or(if shared { (1.0, 1.0) } else { (0.0, 0.0) });
-            draft.input.spread(ratio, 1.0)?;
-            draft.output.spread(ratio, 1.0)?;
+            draft.input.spread(ratio, 1.0);
+            draft.output.spread(ratio, 1.0);
         }
         (FileKind::Unsaid, Some(_)) => draft.file_kind = FileKind::Of("sharegpt"),
         (FileKind::Unsaid | FileKind::Of(_), None) => draft.leave_out(
@@ -214,5 +214,4 @@ fn finish(draft: &mut Draft) -> Result<(), String> {
     if !draft.has("--replay") {
         all_at_once(draft);
     }
-    Ok(())
 }

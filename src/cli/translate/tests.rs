@@ -143,12 +143,12 @@ fn a_file_of_prompts_is_a_workload_and_its_shape_is_named() {
             "mooncake:t.jsonl --replay",
         ),
         (
-            "vllm bench serve --model m --dataset-name sharegpt --dataset-path s.json",
+            "vllm bench serve --model m --dataset-name sharegpt --dataset-path s.json --tokenizer /t",
             "sharegpt:s.json",
         ),
         (
-            "genai-bench benchmark --traffic-scenario dataset --dataset-path p.csv --dataset-prompt-column q",
-            "csv:p.csv --prompt-column q",
+            "genai-bench benchmark --traffic-scenario dataset --dataset-path p.csv --dataset-prompt-column q --num-concurrency 3",
+            "csv:p.csv --concurrency 3 --prompt-column q",
         ),
     ] {
         let (ours, comments) = translated(command);
@@ -246,6 +246,26 @@ fn lengths_that_are_not_said_are_the_other_program_s_own() {
     let (text, comments) = translated("aiperf profile -m m --isl 100 --streaming");
     assert!(text.contains("'D(100,64)'"), "{text}");
     assert!(left_out(&comments, "outputs that end by themselves"), "{comments:?}");
+}
+
+#[test]
+fn loads_that_are_not_said_are_the_other_program_s_own() {
+    for (command, ours) in [
+        ("aiperf profile -m m --osl 8", "--concurrency 1 "),
+        ("genai-perf profile -m m --osl 8", "--concurrency 1 "),
+        ("perf_analyzer -m m", "--concurrency 1 "),
+        ("trtllm-bench -m m throughput --dataset d.jsonl", "--batch "),
+        ("trtllm-bench -m m throughput --dataset d.jsonl --concurrency -1", "--batch "),
+        ("genai-bench benchmark --task text-to-text", "--concurrency 1,2,4,8,16,32,64,128,256"),
+        ("genai-bench benchmark --task text-to-rerank", "--scenario 'R(64,100)'"),
+        ("genai-bench benchmark --task text-to-embeddings", "--batch-size 1,2,4,8,24,48,96"),
+    ] {
+        let (text, _) = translated(command);
+        assert!(text.contains(ours), "{command}: {text}");
+    }
+    let (replay, _) =
+        translated("aiperf profile -m m --input-file t --custom-dataset-type mooncake_trace");
+    assert!(!replay.contains("--concurrency"), "{replay}");
 }
 
 #[test]

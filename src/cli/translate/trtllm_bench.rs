@@ -4,7 +4,7 @@ use super::asked;
 use super::draft::{Draft, FileKind, Service};
 use super::genai_perf::{concurrency, model, streaming};
 use super::reader::Means::{ItsOwn, ItsOwnSwitch, Nothing, Put, Same, Switch};
-use super::reader::{Dialect, flag, nothing_more};
+use super::reader::{Dialect, flag};
 
 pub const DIALECT: Dialect = Dialect {
     programs: &[&["trtllm-bench"]],
@@ -39,8 +39,14 @@ pub const DIALECT: Dialect = Dialect {
         ),
         flag(&["-w", "--workspace", "--extra_llm_api_options", "--config"], ItsOwn),
     ],
-    finish: nothing_more,
+    finish,
 };
+
+/// All of the dataset at once where no limit is given.
+fn finish(draft: &mut Draft) {
+    draft.concurrencies.retain(|it| it.parse::<i64>().is_ok_and(|it| it > 0));
+    draft.at_once = true;
+}
 
 fn engine(draft: &mut Draft, value: &str) {
     draft.engine = Some(value.to_owned());

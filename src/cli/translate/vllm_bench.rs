@@ -118,7 +118,7 @@ pub const DIALECT: Dialect = Dialect {
 
 /// Prompts of 1 024 tokens and outputs of 128 where no file is named (256 where one of its own shape is), a thousand requests, all
 /// at once.
-fn finish(draft: &mut Draft) -> Result<(), String> {
+fn finish(draft: &mut Draft) {
     draft.endpoint.get_or_insert_with(|| "completions".into());
     if draft.file_kind == FileKind::NoFile {
         draft.file = None;
@@ -134,12 +134,11 @@ fn finish(draft: &mut Draft) -> Result<(), String> {
         // Below version 0.9 the ratio was that of the shortest to the longest, and 1 was its default.
         for (length, ratio) in [(&mut draft.input, input), (&mut draft.output, output)] {
             if ratio < 1.0 {
-                length.spread(1.0 - ratio, 1.0 + ratio)?;
+                length.spread(1.0 - ratio, 1.0 + ratio);
             }
         }
     }
     all_at_once(draft);
-    Ok(())
 }
 
 /// A thousand requests, which are sent at once where neither a rate nor a limit is given.

@@ -1,5 +1,6 @@
 //! Remedies for refusals: which flag leaves out the member of a request that a server's words name.
 
+use crate::network::secret::key_remedy;
 use crate::request::{Failure, FailureKind};
 use crate::settings::served::{BodyField, OutputTokenField};
 use crate::targets::openai::options::{Endpoint, OpenAiOptions, PromptAs};
@@ -43,11 +44,7 @@ impl Remedies {
         fields.extend(
             extra.map(|name| (name.clone(), format!("take `{name}` out of `--extra-inputs`"))),
         );
-        let key = if options.api_key.is_some() {
-            "the key that was sent is not the one it wants: see `--api-key-env`"
-        } else {
-            "no key was sent: name the variable that holds it with `--api-key-env`, or a file with `--api-key-file`"
-        };
+        let key = key_remedy(options.api_key.is_some());
         let proxy = options.proxy.as_ref().map(|proxy| {
             format!(
                 "the proxy that `{}` names wants a user and password: write them into it as \

@@ -88,7 +88,11 @@ pub fn failure_of(status: &Status) -> Failure {
     }
     let kind = match status.code() {
         // tonic reports undecodable bytes as a status of its own.
-        Code::Internal if status.message().starts_with("failed to decode Protobuf") => {
+        Code::Internal
+            if ["failed to decode Protobuf", "protocol error"]
+                .iter()
+                .any(|words| status.message().starts_with(words)) =>
+        {
             FailureKind::Malformed
         }
         Code::Unauthenticated | Code::PermissionDenied => FailureKind::Unauthorized,

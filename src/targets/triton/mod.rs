@@ -25,6 +25,7 @@ mod text_so_far;
 
 use serde_json::json;
 
+use crate::network::secret::key_remedy;
 use crate::network::socket::StampKeeper;
 use crate::record::request_record::{StampSource, TokenSource};
 use crate::record::sink::Sink;
@@ -110,14 +111,15 @@ fn name_of(options: &TritonOptions) -> String {
 }
 
 fn unusable(options: &TritonOptions, failure: &Failure) -> TargetError {
-    use crate::request::FailureKind::{Connect, Disconnected, NotFound};
+    use crate::request::FailureKind::{Connect, Disconnected, Malformed, NotFound, Unauthorized};
     let remedy = match failure.kind {
         Connect => {
             "is Triton running there, and is this its gRPC port (8001) or, with http://, its HTTP port (8000)?"
         }
-        Disconnected => {
+        Disconnected | Malformed => {
             "something other than Triton's gRPC may listen there: for its HTTP port write triton:http://…"
         }
+        Unauthorized => key_remedy(options.headers.contains_key(http::header::AUTHORIZATION)),
         NotFound => "name a model that the server has loaded",
         _ => "see the server's log",
     };
