@@ -1,3 +1,5 @@
+//! Claims about a search as a pure function of its probes.
+
 use super::*;
 use crate::load::Arrivals;
 

@@ -5,24 +5,15 @@ use std::fs;
 
 use crate::clock::{self, MonoNs, Nanos};
 use crate::observe::health::Health;
-use crate::observe::long_waits::{self, Watching};
+use crate::observe::long_waits::Watching;
 
 /// Names of the harness's own threads begin with this; the main thread is the issuer.
 pub const HARNESS_THREAD_PREFIX: &str = "bf-";
 
-/// Threads of the harness that stamp nothing and send nothing: what they wait for is part of no latency.
-const COLD_THREADS: [&str; 10] = [
-    "bf-recorder",
-    "bf-plan",
-    "bf-gpu",
-    "bf-iterations",
-    "bf-kv-events",
-    "bf-numbers",
-    "bf-profiler",
-    long_waits::THREAD,
-    "bf-openai-ask",
-    "bf-triton-ask",
-];
+/// Threads that stamp or send, beside the main one: what they wait for a core is part of a latency. No other thread of the harness
+/// does either. A name stands for all that begin with it.
+const HOT_THREADS: [&str; 6] =
+    ["bf-drafts", "bf-net-", "bf-null", "bf-poller", "bf-text", "bf-triton-"];
 
 /// Threads that compute for an engine in this process: the loop of the embedded one and its pool, and what an engine in Python
 /// runs on, with the threads that it starts (a thread has the name of the one that started it until it gets another), and the
@@ -77,10 +68,10 @@ impl Role {
             Some(Self::Hot)
         } else if ENGINE_THREADS.iter().any(|prefix| name.starts_with(prefix)) {
             Some(Self::Engine)
-        } else if COLD_THREADS.contains(&name) {
-            Some(Self::Cold)
+        } else if HOT_THREADS.iter().any(|prefix| name.starts_with(prefix)) {
+            Some(Self::Hot)
         } else {
-            name.starts_with(HARNESS_THREAD_PREFIX).then_some(Self::Hot)
+            name.starts_with(HARNESS_THREAD_PREFIX).then_some(Self::Cold)
         }
     }
 }
@@ -225,6 +216,7 @@ fn thread_counters(id: u32, role: Role) -> Option<ThreadCounters> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::long_waits;
 
     #[test]
     fn steal_is_the_eighth_field_of_the_first_line() {
@@ -270,7 +262,7 @@ mod tests {
     #[test]
     fn more_threads_than_cores_are_seen_to_wait_for_one() {
         let cores = std::thread::available_parallelism().expect("Linux tells").get();
-        let health = seen_while(&vec!["bf-test-share"; 2 * cores]);
+        let health = seen_while(&vec!["bf-net-share"; 2 * cores]);
         let wait = health.core_wait.expect("Linux tells how long threads wait");
         assert!(wait > 0.0, "{wait}");
     }
@@ -283,8 +275,11 @@ mod tests {
             ("engine-python", Some(Role::Engine)),
             ("simulated-loop", Some(Role::Engine)),
             (long_waits::THREAD, Some(Role::Cold)),
-            ("bf-issuer", Some(Role::Hot)),
+            ("bf-net-3", Some(Role::Hot)),
+            ("bf-triton-c", Some(Role::Hot)),
             ("bf-recorder", Some(Role::Cold)),
+            ("bf-scrape", Some(Role::Cold)),
+            ("bf-ask-triton", Some(Role::Cold)),
             ("bareflight", None),
             ("tokio", None),
         ];

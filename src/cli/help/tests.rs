@@ -1,3 +1,5 @@
+//! Claims about help: what is listed, how it is laid out.
+
 use super::*;
 use crate::cli::typed::{Cli, MEASURING};
 

@@ -1,3 +1,5 @@
+//! Claims about what a typed word is read as.
+
 use std::ffi::OsString;
 
 use super::*;

@@ -97,7 +97,7 @@ pub fn named_model(route: Arc<Route>, request: Message, name: &str) -> Option<Mo
 }
 
 fn ask(route: Arc<Route>, request: Message, limit: Duration) -> Result<Vec<u8>, Failure> {
-    let body = thread::wait_for("bf-openai-ask", move || async move {
+    let body = thread::wait_for("bf-ask-openai", move || async move {
         let asking = list(&route, &request);
         tokio::time::timeout(limit, asking).await.unwrap_or_else(|_| {
             let message = format!("no list of models within {limit:?}");

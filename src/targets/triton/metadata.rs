@@ -96,7 +96,7 @@ where
     Fut: Future<Output = Result<T, Failure>>,
     T: Send + 'static,
 {
-    thread::wait_for("bf-triton-ask", query).unwrap_or_else(|error| {
+    thread::wait_for("bf-ask-triton", query).unwrap_or_else(|error| {
         Err(Failure::new(FailureKind::Connect, format!("no thread to ask from: {error}")))
     })
 }

@@ -1,3 +1,5 @@
+//! Claims about files of a workload: formats, entries, errors with their line.
+
 use std::io::Write;
 use std::path::PathBuf;
 
