@@ -342,7 +342,19 @@ pub fn check_exports(export: &[ExportFormat]) -> Coded<()> {
 /// When records cannot be read, or a file cannot be written.
 pub fn write_extra(run: &MeasuredRun, export: &[ExportFormat], plots: &[PlotFormat]) -> Coded<()> {
     say_left_out(&artefacts::write_exports(run, export).map_err(failure)?);
-    artefacts::write_plots(run, plots).map_err(failure)
+    write_plots(run, plots)
+}
+
+/// Writes the plots, and names those that have nothing to draw.
+fn write_plots(run: &MeasuredRun, plots: &[PlotFormat]) -> Coded<()> {
+    let empty = artefacts::write_plots(run, plots).map_err(failure)?;
+    if !empty.is_empty() {
+        console::print_notice(format_args!(
+            "no picture of {}: no request has what it shows",
+            empty.join(", ")
+        ));
+    }
+    Ok(())
 }
 
 fn say_left_out(words: &[String]) {
@@ -362,7 +374,7 @@ pub fn write_extra_of_cells(
         let words = artefacts::write_exports(run, export).map_err(failure)?;
         say_left_out(&words);
         said.extend(words);
-        artefacts::write_plots(run, plots).map_err(failure)?;
+        write_plots(run, plots)?;
     }
     if export.contains(&ExportFormat::GenaiBench) {
         let runs = measured.runs.iter().map(|(_, run)| run);

@@ -115,25 +115,32 @@ pub enum ExtraFilesError {
     Png(#[from] PngError),
 }
 
-/// Writes the plots of the page as pictures.
+/// Writes the plots of the page as pictures; names of those that have nothing to draw are given back.
 ///
 /// # Errors
 /// When a picture cannot be drawn or written.
-pub fn write_plots(run: &MeasuredRun, formats: &[PlotFormat]) -> Result<(), ExtraFilesError> {
+pub fn write_plots(
+    run: &MeasuredRun,
+    formats: &[PlotFormat],
+) -> Result<Vec<String>, ExtraFilesError> {
+    let mut empty = Vec::new();
     if formats.is_empty() {
-        return Ok(());
+        return Ok(empty);
     }
     let shown = as_experiment(run);
     let marks = in_words(shown.marks());
     for (name, chart) in html::curves::charts(&shown.points) {
-        let Some(svg) = plot::file::alone(&chart, marks.trim()) else { continue };
+        let Some(svg) = plot::file::alone(&chart, marks.trim()) else {
+            empty.push(name);
+            continue;
+        };
         for format in formats {
             let (extension, bytes) = as_picture(&svg, *format)?;
             let path = format!("{}/{name}.{extension}", file::PLOTS);
             write_below(&run.directory, &path, &bytes)?;
         }
     }
-    Ok(())
+    Ok(empty)
 }
 
 /// Writes pictures beside the page that they are of, each an SVG with its name, and tells of the files.

@@ -29,6 +29,17 @@ impl Axis {
             Self::Concurrency => "requests in flight",
         }
     }
+
+    /// A load with the digits that tell probes apart.
+    pub fn shown(self, at: f64) -> String {
+        match self {
+            Self::Concurrency => format!("{at}"),
+            Self::Rate if at >= 1_000.0 => format!("{at:.0}"),
+            Self::Rate if at >= 100.0 => format!("{at:.1}"),
+            Self::Rate if at >= 10.0 => format!("{at:.2}"),
+            Self::Rate => format!("{at:.4}"),
+        }
+    }
 }
 
 /// What a search asks.
@@ -395,17 +406,19 @@ fn times(count: usize) -> String {
 
 /// Loads whose results contradict each other, or their own.
 fn contradictions(question: &Question, known: &[Known]) -> Vec<String> {
-    let unit = question.axis.unit();
+    let (unit, shown) = (question.axis.unit(), |at| question.axis.shown(at));
     let own = known.iter().filter(|it| it.meets > 0 && it.misses > 0).map(|it| {
-        format!("{:.4} {unit} met {} and missed {}", it.at, times(it.meets), times(it.misses))
+        let (met, missed) = (times(it.meets), times(it.misses));
+        format!("{} {unit} met {met} and missed {missed}", shown(it.at))
     });
     let lowest_missed = known.iter().find(|it| it.verdict() == Some(false));
     let order = known.iter().filter(|it| it.verdict() == Some(true)).filter_map(|met| {
         let missed = lowest_missed.filter(|missed| missed.at < met.at)?;
         Some(format!(
-            "{:.4} {unit} met although {:.4} missed: more load was not worse throughout, and the limit is the one below the \
+            "{} {unit} met although {} missed: more load was not worse throughout, and the limit is the one below the \
              lowest that missed",
-            met.at, missed.at
+            shown(met.at),
+            shown(missed.at)
         ))
     });
     own.chain(order).collect()

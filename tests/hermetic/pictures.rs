@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use crate::support::left_behind::{directory, words};
+use crate::support::left_behind::{directory, in_one_line, words};
 
 fn bareflight(out: &TempDir, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bareflight"));
@@ -27,6 +27,17 @@ fn a_build_without_png_refuses_it_with_the_command_that_builds_it() {
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("--features png") && said.contains("--plots svg"), "{said}");
     assert!(!out.path().join("runs").exists(), "nothing was sent");
+}
+
+#[test]
+fn a_plot_that_has_nothing_to_draw_is_named() {
+    let out = tempfile::tempdir().expect("a folder");
+    let output = play(&out, &["--concurrency=2", "--no-streaming", "--plots=svg"]);
+    let said = in_one_line(&words(&output.stderr));
+    assert!(said.contains("no picture of ttft_ms_over_percentile, itl_ms"), "{said}");
+    let plots = directory(&out).join("plots");
+    assert!(plots.join("e2e_ms_cumulative.svg").is_file(), "{said}");
+    assert!(!plots.join("itl_ms_cumulative.svg").exists(), "{said}");
 }
 
 #[test]

@@ -4,14 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::python::environment;
+use crate::support::fault_server::FaultServer;
 
 tests! {
     genai_bench_makes_the_workbook_that_we_wrote_and_its_plots_of_our_export,
     genai_bench_reads_the_cells_of_several_scenarios_as_one_experiment,
+    genai_bench_makes_the_workbook_that_we_wrote_of_embeddings_by_batch_size,
     aiperf_plots_our_export,
     hdr_histogram_reads_our_interval_log,
 }
@@ -30,12 +32,19 @@ impl Exported {
     /// With several scenarios each cell has a folder of its own.
     fn asking(formats: &str, scenarios: &[&str]) -> Self {
         let scenarios = scenarios.iter().flat_map(|it| ["--scenario", it]);
+        let load = ["--requests", "40", "--concurrency", "1,4,16"];
+        let asked = ["--target", "sim:explicit,base_us=2000"];
+        let asked = asked.into_iter().chain(scenarios).chain(load);
+        Self::of_run(formats, &asked.collect::<Vec<_>>())
+    }
+
+    fn of_run(formats: &str, asked: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         finished(
             Command::new(env!("CARGO_BIN_EXE_bareflight"))
-                .args(["run", "--target", "sim:explicit,base_us=2000"])
-                .args(scenarios)
-                .args(["--requests", "40", "--concurrency", "1,4,16", "-q", "--export", formats])
+                .arg("run")
+                .args(asked)
+                .args(["-q", "--export", formats])
                 .current_dir(folder.path()),
         );
         let mut runs = fs::read_dir(folder.path().join("runs")).expect("runs");
@@ -87,6 +96,24 @@ fn genai_bench_reads_the_cells_of_several_scenarios_as_one_experiment() {
         "genai-bench",
         &["D(16,8)", "D(100,100)", "U(4,16)/(2,9)"],
     ));
+}
+
+fn genai_bench_makes_the_workbook_that_we_wrote_of_embeddings_by_batch_size() {
+    let server = FaultServer::start(|request, wire| {
+        if request.method == "GET" {
+            return wire.json(404, "{}");
+        }
+        let texts = request.json()["input"].as_array().map_or(1, Vec::len);
+        let of = |index| json!({"object": "embedding", "index": index, "embedding": [0.5]});
+        let data: Vec<Value> = (0..texts).map(of).collect();
+        let usage = json!({"prompt_tokens": 20 * texts, "total_tokens": 20 * texts});
+        wire.json(200, &json!({"object": "list", "data": data, "usage": usage}).to_string())
+    });
+    let target = format!("openai:{}", server.url());
+    let asked = ["--target", &target, "--endpoint", "embeddings", "--model", "m", "-s", "E(20)"];
+    let load = ["--batch-size", "1,8", "--prompts", "ids", "--vocab-size", "500"];
+    let times = ["--concurrency", "1", "--requests", "20"];
+    is_read_by_genai_bench(&Exported::of_run("genai-bench", &[&asked[..], &load, &times].concat()));
 }
 
 fn is_read_by_genai_bench(exported: &Exported) {

@@ -96,6 +96,8 @@ struct State {
     objects: BTreeMap<String, Bytes>,
     parts: BTreeMap<(String, usize), Bytes>,
     taken: Vec<usize>,
+    /// How often it was mended: what was still on its way from a program before that is not taken.
+    mended: usize,
     asked: Vec<Asked>,
     faults: Vec<Fault>,
 }
@@ -133,7 +135,9 @@ impl ObjectServer {
     }
 
     pub fn mend(&self) {
-        self.lock().faults.clear();
+        let mut state = self.lock();
+        state.faults.clear();
+        state.mended += 1;
     }
 
     /// `bucket/key`.
@@ -172,8 +176,9 @@ async fn answer_until(
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { continue };
                 let state = Arc::clone(&state);
+                let mended = state.lock().unwrap_or_else(PoisonError::into_inner).mended;
                 tokio::spawn(async move {
-                    let service = service_fn(|request| answer(request, &state));
+                    let service = service_fn(|request| answer(request, &state, mended));
                     let _hung_up = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
                 });
             }
@@ -188,6 +193,7 @@ struct HangUp;
 async fn answer(
     request: Request<Incoming>,
     state: &Mutex<State>,
+    mended: usize,
 ) -> Result<Response<Full<Bytes>>, HangUp> {
     let (head, body) = request.into_parts();
     let Ok(body) = body.collect().await else { return Err(HangUp) };
@@ -230,6 +236,9 @@ async fn answer(
     }
     let method = head.method.as_str().to_owned();
     let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+    if state.mended != mended {
+        return Err(HangUp);
+    }
     let answered = match (method.as_str(), part) {
         ("PUT", Some(part)) => {
             state.parts.insert((path, part), body);

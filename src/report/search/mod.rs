@@ -7,7 +7,7 @@ pub mod table;
 
 use crate::load::Load;
 use crate::metrics::early_stopping::Decision;
-use crate::metrics::search::{Axis, Count, Probe, Search};
+use crate::metrics::search::{Count, Probe, Search};
 use crate::report::figures::{ABSENT, counted, figure, share};
 use crate::warning::{Code, Note};
 
@@ -32,13 +32,7 @@ fn headline(search: &Search) -> String {
 
 /// A load with the digits that tell probes apart.
 fn value(search: &Search, at: f64) -> String {
-    match search.question.axis {
-        Axis::Concurrency => format!("{at}"),
-        Axis::Rate if at >= 1_000.0 => format!("{at:.0}"),
-        Axis::Rate if at >= 100.0 => format!("{at:.1}"),
-        Axis::Rate if at >= 10.0 => format!("{at:.2}"),
-        Axis::Rate => format!("{at:.4}"),
-    }
+    search.question.axis.shown(at)
 }
 
 /// What a probe played, in as many digits as tell probes apart.

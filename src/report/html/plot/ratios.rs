@@ -84,7 +84,8 @@ pub fn drawing(title: &str, bars: &[Bar], margin: f64) -> Option<Ratios> {
     for (index, bar) in bars.iter().enumerate() {
         draw(bar, &scale, TOP + ROW * (index as f64 + 0.5), &mut svg);
     }
-    Some(Ratios { title: scale.label(title), drawing: svg, size: (WIDTH, bottom + 30.0) })
+    let title = format!("{title}; log scale");
+    Some(Ratios { title, drawing: svg, size: (WIDTH, bottom + 30.0) })
 }
 
 fn frame(scale: &Scale, reach: f64, margin: f64, bottom: f64, svg: &mut String) {
