@@ -160,10 +160,13 @@ fn is_close(run: &Run, before: &Run) -> bool {
     })
 }
 
+/// A column of the appendix: its heading, and its value of a run.
+type Column = (&'static str, fn(&Run) -> Cell);
+
 fn appendix(metadata: &Value, runs: &[Run]) -> Sheet {
     let level = if is_by_batch_size(metadata) { "Batch Size" } else { "Concurrency" };
     let speed = "Output Inference Speed per Request (tokens/s)";
-    let columns: [(&str, fn(&Run) -> Cell); 6] = [
+    let columns: [Column; 6] = [
         ("TTFT (s)", |run| run.mean("ttft")),
         (speed, |run| run.mean("output_inference_speed")),
         ("Output Throughput of Server (tokens/s)", |run| {
