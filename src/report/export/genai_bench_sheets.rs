@@ -160,7 +160,7 @@ fn is_close(run: &Run, before: &Run) -> bool {
     })
 }
 
-/// A heading, and what stands below it.
+/// A column of the appendix: its heading, and its value of a run.
 type Column = (&'static str, fn(&Run) -> Cell);
 
 fn appendix(metadata: &Value, runs: &[Run]) -> Sheet {
