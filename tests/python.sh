@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tests of the program that Python holds: builds its module in the target folder of the other tests, puts it into a virtual
-# environment, and runs python/tests there. Any CPython from 3.10 on: PYTHON names it. `wheel` installs the release build through
-# pip instead, as a user does.
+# environment, and runs python/tests there. Any CPython from 3.10 on: PYTHON names it.
+#   python.sh [built|wheel] [TEST]...     built: the module is there; wheel: through pip and a release build, as a user does
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,8 +20,12 @@ if [ "${1:-}" = wheel ]; then
     "$venv/bin/pip" install --quiet .
 else
     "$python" -m venv --without-pip "$venv"
-    # With the tests, since their features are those of the other suites: alone it would build every dependency once more.
-    ${CARGO:-cargo} build --quiet --workspace --lib --tests
+    if [ "${1:-}" = built ]; then
+        shift
+    else
+        # With the tests, since their features are those of the other suites: alone it would build every dependency once more.
+        ${CARGO:-cargo} build --quiet --workspace --lib --tests
+    fi
     package=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/bareflight
     mkdir "$package"
     ln -s "$PWD"/python/bareflight/*.py "$package"

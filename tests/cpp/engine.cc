@@ -203,14 +203,16 @@ CLAIM("engine: a poll in steady state keeps its buffers") {
     Batch batch;
     Records records;
     submit(*engine, {head(1, 200), head(2, 200)});
+    std::size_t ended = 0;
     for (int i = 0; i < 20; ++i) {
-        pump(*engine, batch, records);
+        // On a busy machine few polls bring everything.
+        ended += pump(*engine, batch, records);
     }
     batch.deliveries.reserve(1024);
     batch.tokens.reserve(1024);
     auto const* deliveries = batch.deliveries.data();
     auto const* tokens = batch.tokens.data();
-    for (std::size_t ended = 0; ended < 2;) {
+    while (ended < 2) {
         ended += pump(*engine, batch, records);
         holds(batch.deliveries.data() == deliveries && batch.tokens.data() == tokens, "a buffer moved");
     }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Do the C++ claims hold? Usage: tests/cpp/run.sh [plain|address|undefined|address,undefined|thread] [part of a claim's sentence]
-# CXX_INCLUDE is the folder with rust/cxx.h and bareflight/ffi/bridge.rs.h that cxx_build generated.
+# CXX_INCLUDE is the folder with rust/cxx.h and bareflight/ffi/bridge.rs.h that cxx_build generated. With BUILD_ONLY=1 nothing is run.
 set -eu
 
 mode=${1:-plain}
@@ -47,4 +47,4 @@ for source in cpp/simulated/*.cc cpp/convert.cc cpp/executor_engine.cc cpp/execu
 done
 # shellcheck disable=SC2086
 ${CXX:-g++} $flags $objects -o "$build/driver"
-exec "$build/driver" "$wanted"
+[ "${BUILD_ONLY:-}" = 1 ] || exec "$build/driver" "$wanted"

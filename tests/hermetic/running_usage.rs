@@ -48,12 +48,11 @@ fn a_server_that_gives_it_is_asked_for_it_whatever_it_calls_itself() {
     });
     let run = Run::of(&server, 6, &[]);
     assert_eq!(seen(&server), (vec![true], true, true), "{}", run.console);
-    // On a busy machine the next chunk may come in the same read.
+    // On a busy machine the next chunks may come in the same read.
     let first = run.column("first_tokens");
-    assert!(
-        first.len() == 6 && first.iter().all(|it| matches!(it.as_str(), "5" | "6")),
-        "{first:?}"
-    );
+    let is_of_whole_chunks = |it: &String| matches!(it.as_str(), "5" | "6" | "7" | "8");
+    assert!(first.len() == 6 && first.iter().all(is_of_whole_chunks), "{first:?}");
+    assert!(first.iter().any(|it| it == "5"), "{first:?}");
     assert_eq!(run.point()["approximate"], false);
     assert_eq!(run.manifest()["target"]["details"]["continuous_usage_stats"], true);
 }
