@@ -304,7 +304,7 @@ mod tests {
             facts(&["text_input! BYTES 2", "max_tokens! INT32 2"], &["text_output BYTES 2"]);
         let failure = template(&facts, |_| {}).unwrap().message(&shot(None, true)).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Refused);
-        assert!(failure.message.contains("holds only token ids"), "{failure:?}");
+        assert!(failure.message.contains("prompts are token ids"), "{failure:?}");
     }
 
     #[test]
