@@ -2,7 +2,6 @@
 
 use crate::metrics::compare::BLOCKS_FOR_A_VERDICT;
 use crate::metrics::comparison::{Measured, Pair, Question, SideReport};
-use crate::metrics::definition::Definition;
 use crate::metrics::summary::{Check, CheckId, Status, Summary, json_word};
 use crate::metrics::withheld::Withheld;
 use crate::record::oddity::Oddity;
@@ -79,35 +78,28 @@ fn odd_answers(side: &Measured, blocks: usize) -> impl Iterator<Item = (Code, St
 
 /// The numbers that decide nothing for this reason, of every pair that has some.
 fn withheld(sides: &[SideReport], pairs: &[Pair], reason: Withheld) -> Vec<String> {
-    let of = |pair: &Pair| {
+    let words = |pair: &Pair| {
         let rows = pair.rows.iter().filter(|row| row.withheld == Some(reason));
-        let mut labels: Vec<&str> = rows
-            .map(|row| {
-                let Definition { label, .. } = row.metric.definition();
-                *label
-            })
-            .collect();
+        let mut labels: Vec<&str> = rows.map(|row| row.metric.definition().label).collect();
         labels.dedup();
-        let (a, b) = (&sides[pair.baseline].name, &sides[pair.candidate].name);
-        let why = match reason {
-            Withheld::Invalid => {
-                return (!labels.is_empty()).then(|| {
-                    format!("{b} against {a}: nothing is decided, since the measurement of a side is invalid")
-                });
-            }
-            Withheld::Burst => {
-                "tokens were held back and came at once, so that what lies between them is the reader's pace"
-            }
-            Withheld::Spread => {
-                "what `≈` marks spreads tokens evenly over chunks that held several, or may have, and nothing told how many each held: \
-                 cumulative usage, token ids or `--tokenizer` would"
-            }
-        };
         let which = labels.join(", ");
-        (!labels.is_empty())
-            .then(|| format!("{b} against {a}: undecided, whatever the interval: {which}; {why}"))
+        let what = match reason {
+            Withheld::Invalid => {
+                "nothing is decided, since the measurement of a side is invalid".to_owned()
+            }
+            Withheld::Burst => format!(
+                "undecided, whatever the interval: {which}; tokens were held back and came at once, so that what lies between \
+                 them is the reader's pace"
+            ),
+            Withheld::Spread => format!(
+                "undecided, whatever the interval: {which}; what `≈` marks spreads tokens evenly over chunks that held several, \
+                 or may have, and nothing told how many each held: cumulative usage, token ids or `--tokenizer` would"
+            ),
+        };
+        let (a, b) = (&sides[pair.baseline].name, &sides[pair.candidate].name);
+        (!labels.is_empty()).then(|| format!("{b} against {a}: {what}"))
     };
-    pairs.iter().filter_map(of).collect()
+    pairs.iter().filter_map(words).collect()
 }
 
 /// How many blocks there are to show, of each side where they are not as many.

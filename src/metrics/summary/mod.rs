@@ -150,15 +150,14 @@ impl Summary {
 
     /// Whether the values of a quantity depend on how many tokens a chunk held, which is not known.
     pub fn is_approximate(&self, quantity: Quantity) -> bool {
-        self.approximate && matches!(quantity, Quantity::Tpot | Quantity::Itl | Quantity::PerUser)
+        self.approximate && lies_between_tokens(quantity)
     }
 
     /// Whether a quantity lies between tokens that were held back and came at once: it is then the reader's pace, and none of the
     /// engine's. What a reader of the stream sees (the gap between chunks, the largest gap) stays what it is.
     pub fn is_of_bursts(&self, quantity: Quantity) -> bool {
         let warns = |it: &Check| it.id == CheckId::Streaming && it.status == Status::Warn;
-        matches!(quantity, Quantity::Tpot | Quantity::Itl | Quantity::PerUser)
-            && self.checks.iter().any(warns)
+        lies_between_tokens(quantity) && self.checks.iter().any(warns)
     }
 
     /// Whether answers have no output tokens at all, as embeddings, or none that were counted: what is about output then does not
@@ -203,6 +202,11 @@ impl Summary {
             Load::Closed { .. } | Load::Batch => Quantity::E2e,
         }
     }
+}
+
+/// Whether a quantity is a time between tokens, or its inverse.
+const fn lies_between_tokens(quantity: Quantity) -> bool {
+    matches!(quantity, Quantity::Tpot | Quantity::Itl | Quantity::PerUser)
 }
 
 /// Everything that was sent, as other benchmarks report it: from the first submission to the last end, ramp and tail

@@ -53,6 +53,26 @@ impl Body for Events {
     }
 }
 
+/// Takes connections, counts them, and gives each to `take`, which may spawn tasks.
+fn listening(take: impl Fn(tokio::net::TcpStream) + Send + 'static) -> Http2Server {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    listener.set_nonblocking(true).expect("a socket option");
+    let address = listener.local_addr().expect("a bound socket has an address");
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("an event queue").block_on(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).expect("a runtime");
+            while let Ok((socket, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::SeqCst);
+                take(socket);
+            }
+        });
+    });
+    Http2Server { address, connections }
+}
+
 /// Answers every request with these events.
 pub fn start(
     tls: Option<Arc<ServerConfig>>,
@@ -60,53 +80,27 @@ pub fn start(
     gap: Duration,
     breaks: bool,
 ) -> Http2Server {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener.set_nonblocking(true).expect("a socket option");
-    let address = listener.local_addr().expect("a bound socket has an address");
-    let connections = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&connections);
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.expect("an event queue").block_on(async move {
-            let listener = tokio::net::TcpListener::from_std(listener).expect("a runtime");
-            while let Ok((socket, _)) = listener.accept().await {
-                count.fetch_add(1, Ordering::SeqCst);
-                let (tls, events) = (tls.clone(), events.clone());
-                tokio::spawn(async move {
-                    match tls {
-                        None => serve(socket, events, gap, breaks).await,
-                        Some(config) => {
-                            let accepting = tokio_rustls::TlsAcceptor::from(config).accept(socket);
-                            if let Ok(stream) = accepting.await {
-                                serve(stream, events, gap, breaks).await;
-                            }
-                        }
+    listening(move |socket| {
+        let (tls, events) = (tls.clone(), events.clone());
+        tokio::spawn(async move {
+            match tls {
+                None => serve(socket, events, gap, breaks).await,
+                Some(config) => {
+                    let accepting = tokio_rustls::TlsAcceptor::from(config).accept(socket);
+                    if let Ok(stream) = accepting.await {
+                        serve(stream, events, gap, breaks).await;
                     }
-                });
+                }
             }
         });
-    });
-    Http2Server { address, connections }
+    })
 }
 
 /// Answers so many requests over each connection, which is dropped when the next one comes.
 pub fn start_that_drops(events: Vec<String>, answered: usize) -> Http2Server {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener.set_nonblocking(true).expect("a socket option");
-    let address = listener.local_addr().expect("a bound socket has an address");
-    let connections = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&connections);
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.expect("an event queue").block_on(async move {
-            let listener = tokio::net::TcpListener::from_std(listener).expect("a runtime");
-            while let Ok((socket, _)) = listener.accept().await {
-                count.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(serve_some(socket, events.clone(), answered));
-            }
-        });
-    });
-    Http2Server { address, connections }
+    listening(move |socket| {
+        tokio::spawn(serve_some(socket, events.clone(), answered));
+    })
 }
 
 async fn serve_some(socket: tokio::net::TcpStream, events: Vec<String>, answered: usize) {
