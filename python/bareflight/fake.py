@@ -135,6 +135,8 @@ class Engine(Adapter):
                 times, blocks = (None, None, self.first.pop(index), at), self.blocks.pop(index)
                 found, missed = self.found.pop(index)
                 ended.append(Ended(index, "length", times, (blocks, blocks - found, found, missed)))
+            if self.faults.one_output_a_step:
+                break
         self.start_waiting()
         self.tell(began, at, len(ended))
         step = Step(at, ids, counts, tokens, ended)

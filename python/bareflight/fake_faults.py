@@ -59,6 +59,8 @@ class Faults:
     def __init__(self, name: str | None, at_step: int) -> None:
         self.name = name
         self.at_step = at_step
+        # An engine that is late gives all that is due in one step, which may be all there is: nothing would come after an end.
+        self.one_output_a_step = name == "after_end"
         self.gone: list[int] = []
         self.child: subprocess.Popen | None = None
 

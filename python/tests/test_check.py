@@ -1,4 +1,4 @@
-"""Claims about the time that the check of an adapter takes: an engine that says nothing is named."""
+"""Claims about time in the check of an adapter: an engine that says nothing is named, and one that is late is judged alike."""
 
 from __future__ import annotations
 
@@ -14,8 +14,19 @@ sys.path[:0] = [str(Path(__file__).parents[1])]
 
 from bareflight import check  # noqa: E402
 
+LATE = """
+import time
+from bareflight.fake import Engine as Fake
 
-class Silent(unittest.TestCase):
+
+class Engine(Fake):
+    def cancel(self, index):
+        time.sleep(0.1)
+        return super().cancel(index)
+"""
+
+
+class Timing(unittest.TestCase):
     def test_a_method_that_never_comes_back_is_named_after_its_time(self) -> None:
         for fault, where in (("hang", "step"), ("close_hang", "close")):
             with self.subTest(fault):
@@ -33,6 +44,15 @@ class Silent(unittest.TestCase):
                 kept, words = check.check("waits", "", {}, 1.0)
         self.assertFalse(kept)
         self.assertRegex(words, "waits: the import of the module has not come back after [0-9]+ s")
+
+    def test_output_after_an_end_is_found_where_the_first_step_comes_when_all_is_due(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "late.py").write_text(LATE)
+            path = os.pathsep.join([folder, str(Path(__file__).parents[1])])
+            with mock.patch.dict(os.environ, {"PYTHONPATH": path}):
+                kept, words = check.check("late", "", {"fault": "after_end"})
+        self.assertFalse(kept)
+        self.assertIn("output of request", words)
 
 
 if __name__ == "__main__":
