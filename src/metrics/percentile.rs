@@ -57,6 +57,9 @@ const INTERVAL_MISS: f64 = 0.05;
 /// Probability that a certified bound is too low.
 const CERTIFIED_MISS: f64 = 0.01;
 
+/// A sample certifies barely where this share of its size would certify nothing.
+const BARELY: u64 = 3;
+
 /// Ranks (from 1) in a sorted sample that say where a percentile lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ranks {
@@ -93,6 +96,10 @@ impl Ranks {
     /// For a sample of `n` that depend on each other: with an interval as wide as that of `effective_size` independent values, and
     /// certified by no more than `certifying` of them. Each of these stands for `n` ÷ `effective_size` of the sample, and ends are
     /// rounded outwards.
+    ///
+    /// Both sizes are estimates. Of samples that barely certify, most do since they hold few runs of high values, look less
+    /// dependent for it, and have their percentile too low: up to p90, whose size is not held by those below it, their interval
+    /// reaches up to what is certified.
     pub fn of_dependent(which: Percentile, n: u64, effective_size: f64, certifying: u64) -> Self {
         let exact = Self::of(which, n);
         let below = f64::from(which.permille()) / 1_000.0;
@@ -106,12 +113,14 @@ impl Ranks {
             };
             (end(below).map(|left_out| left_out + 1), end(above).map(|left_out| n - left_out))
         };
-        let certified = if certifying >= n {
-            exact.certified
-        } else {
-            let k = largest_within_tail(certifying, above, CERTIFIED_MISS).filter(|k| *k >= 1);
-            k.map(|k| n - (u128::from(k - 1) * u128::from(n) / u128::from(certifying)) as u64)
-        };
+        if certifying >= n {
+            return Self { low, high, ..exact };
+        }
+        let left_out = |size| largest_within_tail(size, above, CERTIFIED_MISS).filter(|k| *k >= 1);
+        let certified = left_out(certifying)
+            .map(|k| n - (u128::from(k - 1) * u128::from(n) / u128::from(certifying)) as u64);
+        let barely = which <= Percentile::P90 && left_out((certifying / BARELY).max(1)).is_none();
+        let high = if barely { high.map(|high| high.max(certified.unwrap_or(high))) } else { high };
         Self { value: exact.value, low, high, certified }
     }
 }
@@ -177,6 +186,18 @@ mod tests {
             );
             assert!(ends.high.is_none_or(|high| (531..=1_000).contains(&high)), "{effective_size}");
         }
+    }
+
+    #[test]
+    fn a_percentile_that_is_barely_certified_has_an_interval_up_to_what_is_certified() {
+        let of =
+            |which, certifying| Ranks::of_dependent(which, 1_000, certifying as f64, certifying);
+        // A third of 30 would certify no median, a third of 33 does.
+        let (barely, well) = (of(Percentile::P50, 30), of(Percentile::P50, 33));
+        assert_eq!(barely.high, barely.certified);
+        assert!(well.high < well.certified, "{well:?}");
+        let few = of(Percentile::P50, 9);
+        assert!(few.high.is_some() && few.certified.is_none(), "{few:?}");
     }
 
     #[test]
