@@ -242,7 +242,8 @@ mod tests {
         let keeper = StampKeeper::start();
         let late = Nanos::from_millis(200);
         let read = move || async move { read_late(late).await };
-        let (sent, last, count) = crate::network::thread::wait_for("late", read).unwrap();
+        let (sent, last, count) =
+            crate::network::thread::wait_for(crate::threads::other("late"), read).unwrap();
         assert_eq!(count, 5);
         let stamp = last.get();
         if keeper.works() {
