@@ -25,6 +25,7 @@ pub mod settings;
 pub mod specs;
 pub mod store;
 pub mod targets;
+pub mod threads;
 pub mod tokenizer;
 pub mod upload;
 pub mod warning;

@@ -7,8 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The floors, from the ground up. Every folder of `src/` is one of them, and so is `ffi/`.
-const FLOORS: [&str; 25] = [
+const FLOORS: [&str; 26] = [
     "ffi",
+    "threads",
     "host",
     "console",
     "warning",

@@ -51,6 +51,7 @@ impl Engine {
             sink,
             config.now_ns,
         );
+        #[allow(clippy::disallowed_methods)] // No thread of the harness.
         let thread = std::thread::Builder::new()
             .name("bareflight-cpu".to_string())
             .spawn(move || engine_loop.run())

@@ -7,6 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 
+use crate::cli::too_large;
 use crate::cli::typed::Cli;
 use crate::console;
 
@@ -26,7 +27,10 @@ pub fn parse(program: &mut Command, words: Vec<OsString>) -> Result<ArgMatches, 
             Some(error) => Err(error.with_cmd(program)),
             None => Ok(matches),
         },
-        Err(error) => Err(named_by_variable(program, command, error, words)),
+        Err(error) => {
+            let error = named_by_variable(program, command, error, words.clone());
+            Err(too_large::with_limit(program, error, &words))
+        }
     }
 }
 

@@ -13,8 +13,7 @@ pub fn concurrency(text: &str) -> Result<ConcurrencyItem, LoadNumberError> {
         "quick" => Ok(ConcurrencyItem::Preset(ConcurrencyPreset::Quick)),
         "full" => Ok(ConcurrencyItem::Preset(ConcurrencyPreset::Full)),
         text => {
-            let wanted =
-                "whole numbers, separated by commas, such as `1,2,4`, or `quick` or `full`";
+            let wanted = "whole numbers up to 4294967295, separated by commas, such as `1,2,4`, or `quick` or `full`";
             number(text, wanted).map(ConcurrencyItem::Number)
         }
     }

@@ -31,6 +31,7 @@ pub mod setting_key;
 pub mod shell;
 pub mod spelling;
 pub mod suggestion;
+mod too_large;
 pub mod translate;
 mod twin;
 pub mod typed;

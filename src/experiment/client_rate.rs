@@ -26,6 +26,7 @@ use crate::settings::Resolved;
 use crate::settings::engine::EngineSettings;
 use crate::settings::served::ServedSettings;
 use crate::targets::registry::{self, ServerProtocol};
+use crate::threads::{self, Own};
 use crate::workload::PromptKind;
 
 /// How long tokens are read, and then answers of one token.
@@ -45,7 +46,7 @@ const MOST_PROMPT_TOKENS: u64 = 1 << 20;
 /// Ids that the stub knows. Those of prompts are folded into them.
 const VOCABULARY: u32 = 4_096;
 /// Names of the threads that send and read: one of these and a number.
-const CLIENT_THREADS: [&str; 2] = ["bf-net-", "bf-triton-"];
+const CLIENT_THREADS: [&str; 2] = [Own::Net.name(), Own::Triton.name()];
 
 /// What the client of these plans reads at most on this machine; `None` where the target has no client, or speaks what the stub
 /// does not.
@@ -151,8 +152,7 @@ impl Stub {
         let stop = Stop::never();
         let (ready, began) = channel();
         let asked = stop.clone();
-        let thread = std::thread::Builder::new()
-            .name("stub".into())
+        let thread = threads::other("stub")
             .spawn(move || serve_until(&profile, asked, &ready))
             .map_err(|error| error.to_string())?;
         match began.recv() {

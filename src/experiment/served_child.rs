@@ -17,6 +17,7 @@ use crate::console;
 use crate::console::streams;
 use crate::host;
 use crate::issue::stop::Stop;
+use crate::threads::Own;
 
 /// How long it may take to end after it was asked to.
 const PATIENCE: Nanos = Nanos::from_millis(20_000);
@@ -128,7 +129,7 @@ impl Server {
 /// What is said first; `None` where the end is asked for before.
 fn first_line(told: PipeReader, stop: &Stop) -> std::io::Result<Option<String>> {
     let (tell, said) = sync_channel(1);
-    std::thread::Builder::new().name("bf-ready".into()).spawn(move || {
+    Own::Ready.builder().spawn(move || {
         let mut line = String::new();
         let read = BufReader::new(told).read_line(&mut line).map(|_| line);
         // After an interrupt nobody waits any more.

@@ -17,6 +17,7 @@ use crate::load::Load;
 use crate::load::plan::{Plan, PlanError, Shot, ShotList};
 use crate::store::plan_file::{PlanFileError, PlanWriter};
 use crate::targets::Prepare;
+use crate::threads::Own;
 use crate::workload::PromptKind;
 
 /// Shots that are drawn ahead at most.
@@ -126,8 +127,7 @@ impl<W: Write + Send + 'static> Drawing<W> {
         let progress = Arc::new(Progress::default());
         let lanes = [ready, fill_ready];
         let worker = Worker::new(plan, file, Arc::clone(&progress), lanes, spent, preparer);
-        let thread =
-            std::thread::Builder::new().name("bf-plan".into()).spawn(move || worker.run())?;
+        let thread = Own::Plan.builder().spawn(move || worker.run())?;
         let mut drawing = Self {
             queue: ShotQueue::new([drawn, fill_drawn], sent),
             progress,

@@ -6,12 +6,12 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
 use crate::console::terminal;
+use crate::threads::Own;
 
 /// Set by Ctrl-C, SIGTERM or SIGHUP; read by the issuer between two requests. Beside it, whether the phase that runs has shown
 /// enough: it then ends early, and the run goes on.
@@ -71,7 +71,7 @@ impl Stop {
         }
         let duties = Arc::clone(&stop.duties);
         let keep = move || attend(signals, &duties, &is_ending);
-        thread::Builder::new().name("bf-signals".to_owned()).spawn(keep)?;
+        Own::Signals.builder().spawn(keep)?;
         Ok(stop)
     }
 
@@ -88,7 +88,7 @@ impl Stop {
             }
             while hangups.read_exact(&mut byte).is_ok() {}
         };
-        thread::Builder::new().name("bf-hangup".to_owned()).spawn(keep)?;
+        Own::Hangup.builder().spawn(keep)?;
         Ok(())
     }
 

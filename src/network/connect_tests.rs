@@ -67,7 +67,10 @@ fn addresses_of_a_name_share_connections_and_one_that_refuses_is_passed_over() {
         }
         kept.len()
     };
-    assert_eq!(crate::network::thread::wait_for("sharing", connect).unwrap(), 20);
+    assert_eq!(
+        crate::network::thread::wait_for(crate::threads::other("sharing"), connect).unwrap(),
+        20
+    );
     let counts = [accepted(&first.0), accepted(&second.0)];
     assert_eq!(counts.iter().sum::<usize>(), 20);
     assert!(counts.iter().all(|count| *count >= 6), "{counts:?}");
@@ -84,7 +87,9 @@ fn a_name_of_both_families_is_reached_where_either_of_them_refuses() {
             let connector = to(&addresses);
             connector.begun.store(turn, Ordering::Relaxed);
             let connect = move || async move { connector.connect().await.map(|_| ()) };
-            crate::network::thread::wait_for("families", connect).unwrap().unwrap();
+            crate::network::thread::wait_for(crate::threads::other("families"), connect)
+                .unwrap()
+                .unwrap();
         }
     }
     assert_eq!(accepted(&four), 4);
@@ -96,7 +101,8 @@ fn where_no_address_answers_the_last_error_is_told() {
     drop(gone);
     let connector = to(&[refusing, refusing]);
     let connect = move || async move { connector.connect().await.map(|_| ()).unwrap_err() };
-    let failure = crate::network::thread::wait_for("refused", connect).unwrap();
+    let failure =
+        crate::network::thread::wait_for(crate::threads::other("refused"), connect).unwrap();
     assert_eq!(failure.kind, FailureKind::Connect);
     assert!(failure.message.contains("refused"), "{}", failure.message);
 }

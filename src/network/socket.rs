@@ -240,14 +240,17 @@ mod tests {
     #[test]
     fn bytes_read_late_carry_the_instant_of_their_arrival() {
         let keeper = StampKeeper::start();
-        let read = || async { read_late(Nanos::from_millis(30)).await };
-        let (sent, last, count) = crate::network::thread::wait_for("late", read).unwrap();
+        let late = Nanos::from_millis(200);
+        let read = move || async move { read_late(late).await };
+        let (sent, last, count) =
+            crate::network::thread::wait_for(crate::threads::other("late"), read).unwrap();
         assert_eq!(count, 5);
         let stamp = last.get();
         if keeper.works() {
             assert_eq!(stamp.source, StampSource::Kernel);
-            assert!(stamp.lag_ns >= 25_000_000, "{stamp:?}");
-            assert!(stamp.at - sent < Nanos::from_millis(5), "{stamp:?}");
+            // Nearer to the write than to the read, however long a busy machine took over it.
+            assert!(i64::from(stamp.lag_ns) > late.0 / 2, "{stamp:?}");
+            assert!((stamp.at - sent).0 < late.0 / 2, "{stamp:?}");
         } else {
             assert_eq!((stamp.source, stamp.lag_ns), (StampSource::User, 0));
         }

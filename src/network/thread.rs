@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::sync::mpsc::channel;
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
@@ -27,7 +27,7 @@ impl<T> NetThread<T> {
 ///
 /// # Errors
 /// When the system gives no thread or no event queue.
-pub fn spawn<F, Fut, T>(name: &str, start: F) -> io::Result<NetThread<T>>
+pub fn spawn<F, Fut, T>(thread: thread::Builder, start: F) -> io::Result<NetThread<T>>
 where
     F: FnOnce() -> Fut + Send + 'static,
     Fut: Future<Output = T>,
@@ -44,7 +44,7 @@ where
         // `start` may already spawn, and so runs inside.
         runtime.map(|runtime| runtime.block_on(async { start().await }))
     };
-    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run)?;
+    let thread = thread.spawn(run)?;
     is_built.recv().map_err(io::Error::other)??;
     Ok(NetThread(thread))
 }
@@ -53,12 +53,13 @@ where
 ///
 /// # Errors
 /// When the system gives no thread or no event queue, or the future panicked.
-pub fn wait_for<F, Fut, T>(name: &str, start: F) -> io::Result<T>
+pub fn wait_for<F, Fut, T>(thread: thread::Builder, start: F) -> io::Result<T>
 where
     F: FnOnce() -> Fut + Send + 'static,
     Fut: Future<Output = T>,
     T: Send + 'static,
 {
-    let panicked = || io::Error::other(format!("thread `{name}` panicked"));
-    spawn(name, start)?.join().ok_or_else(panicked)
+    let thread = spawn(thread, start)?;
+    let name = thread.0.thread().name().unwrap_or_default().to_owned();
+    thread.join().ok_or_else(|| io::Error::other(format!("thread `{name}` panicked")))
 }

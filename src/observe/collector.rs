@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::record::disk::remedy;
+use crate::threads::Own;
 
 /// How often the source is read. An engine keeps its latest items in a ring, so fewer must arrive within one period than
 /// the ring holds.
@@ -24,7 +25,7 @@ pub trait Source: Send + 'static {
     /// What is reported, for error messages.
     const WHAT: &'static str;
     /// Name of the thread that reads and logs.
-    const THREAD: &'static str;
+    const THREAD: Own;
 
     /// Appends the items that were reported since the last call, in order.
     ///
@@ -91,8 +92,7 @@ impl<S: Source> Collector<S> {
     pub fn start(source: S, log: Box<dyn Log<S::Item>>) -> io::Result<Self> {
         let (commands, inbox) = sync_channel(1);
         let worker = Worker { source, log, unread: Vec::new(), last: None, open: None };
-        let thread =
-            std::thread::Builder::new().name(S::THREAD.into()).spawn(move || worker.run(&inbox))?;
+        let thread = S::THREAD.builder().spawn(move || worker.run(&inbox))?;
         Ok(Self { commands, thread, patience: PATIENCE, hangs: false })
     }
 
@@ -241,7 +241,7 @@ mod tests {
         type Item = u64;
         type Summary = u64;
         const WHAT: &'static str = "numbers";
-        const THREAD: &'static str = "bf-numbers";
+        const THREAD: Own = Own::Scrape;
 
         fn read(&mut self, into: &mut Vec<u64>) -> Result<(), String> {
             let mut numbers = self.0.lock().unwrap();

@@ -3,12 +3,13 @@
 use crate::observe::collector::Source;
 use crate::record::iteration::{Iteration, ReportedIteration};
 use crate::targets::EngineStatistics;
+use crate::threads::Own;
 
 impl Source for Box<dyn EngineStatistics> {
     type Item = ReportedIteration;
     type Summary = Iteration;
     const WHAT: &'static str = "iteration statistics";
-    const THREAD: &'static str = "bf-iterations";
+    const THREAD: Own = Own::Iterations;
 
     fn read(&mut self, into: &mut Vec<ReportedIteration>) -> Result<(), String> {
         self.iterations(into)

@@ -3,12 +3,13 @@
 use crate::observe::collector::Source;
 use crate::record::kv_event::{KvEvent, KvTally};
 use crate::targets::KvEvents;
+use crate::threads::Own;
 
 impl Source for Box<dyn KvEvents> {
     type Item = KvEvent;
     type Summary = KvTally;
     const WHAT: &'static str = "events of the KV cache";
-    const THREAD: &'static str = "bf-kv-events";
+    const THREAD: Own = Own::KvEvents;
 
     fn read(&mut self, into: &mut Vec<KvEvent>) -> Result<(), String> {
         self.events(into)

@@ -8,14 +8,15 @@ use std::fs::{self, File};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{self, MonoNs, Nanos};
+use crate::threads::Own;
 
 /// Name of the thread that looks.
-pub const THREAD: &str = "bf-long-waits";
+
 /// Time between two looks.
 const PERIOD: Nanos = Nanos::from_millis(10);
 /// Looks between two counts of the process's threads.
@@ -83,7 +84,7 @@ impl Watching {
         let mut watched = Watched::default();
         watched.search(find);
         let work = move || watched.look_until(&stopped, find);
-        let thread = thread::Builder::new().name(THREAD.into()).spawn(work)?;
+        let thread = Own::LongWaits.builder().spawn(work)?;
         Ok(Self { stop, start: clock::now(), thread })
     }
 
@@ -189,6 +190,8 @@ fn waited_ns(schedstat: &File) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     #[test]

@@ -6,14 +6,7 @@ use std::fs;
 use crate::clock::{self, MonoNs, Nanos};
 use crate::observe::health::Health;
 use crate::observe::long_waits::Watching;
-
-/// Names of the harness's own threads begin with this; the main thread is the issuer.
-pub const HARNESS_THREAD_PREFIX: &str = "bf-";
-
-/// Threads that stamp or send, beside the main one: what they wait for a core is part of a latency. No other thread of the harness
-/// does either. A name stands for all that begin with it.
-const HOT_THREADS: [&str; 6] =
-    ["bf-drafts", "bf-net-", "bf-null", "bf-poller", "bf-text", "bf-triton-"];
+use crate::threads::{self, Own, Work};
 
 /// Threads that compute for an engine in this process: the loop of the embedded one and its pool, and what an engine in Python
 /// runs on, with the threads that it starts (a thread has the name of the one that started it until it gets another), and the
@@ -68,10 +61,12 @@ impl Role {
             Some(Self::Hot)
         } else if ENGINE_THREADS.iter().any(|prefix| name.starts_with(prefix)) {
             Some(Self::Engine)
-        } else if HOT_THREADS.iter().any(|prefix| name.starts_with(prefix)) {
-            Some(Self::Hot)
         } else {
-            name.starts_with(HARNESS_THREAD_PREFIX).then_some(Self::Cold)
+            match Own::named(name).map(Own::work) {
+                Some(Work::Hot) => Some(Self::Hot),
+                Some(Work::Cold) => Some(Self::Cold),
+                None => name.starts_with(threads::PREFIX).then_some(Self::Cold),
+            }
         }
     }
 }
@@ -215,8 +210,9 @@ fn thread_counters(id: u32, role: Role) -> Option<ThreadCounters> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Barrier};
+
     use super::*;
-    use crate::observe::long_waits;
 
     #[test]
     fn steal_is_the_eighth_field_of_the_first_line() {
@@ -230,22 +226,26 @@ mod tests {
         assert!(parse_machine_cpu("cpu  1 2 3 4\n").is_none());
     }
 
-    fn spin(name: &str) -> std::thread::JoinHandle<()> {
-        std::thread::Builder::new()
-            .name(name.into())
-            .spawn(|| {
+    /// A thread that computes, tells that it has, and lives until it was looked at.
+    fn spin(name: &str, done: Arc<Barrier>, seen: Arc<Barrier>) -> std::thread::JoinHandle<()> {
+        threads::other(name)
+            .spawn(move || {
                 let start = clock::thread_cpu();
                 while clock::thread_cpu().0 - start.0 < 30_000_000 {}
-                std::thread::park_timeout(std::time::Duration::from_millis(300));
+                done.wait();
+                seen.wait();
             })
             .expect("a thread starts")
     }
 
     fn seen_while(names: &[&str]) -> Health {
         let probe = Probe::start();
-        let threads: Vec<_> = names.iter().map(|name| spin(name)).collect();
-        std::thread::sleep(std::time::Duration::from_millis(200));
+        let [done, seen] = [(); 2].map(|()| Arc::new(Barrier::new(names.len() + 1)));
+        let begin = |name: &&str| spin(name, Arc::clone(&done), Arc::clone(&seen));
+        let threads: Vec<_> = names.iter().map(begin).collect();
+        done.wait();
         let health = probe.finish();
+        seen.wait();
         for thread in threads {
             thread.join().expect("spins and ends");
         }
@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn more_threads_than_cores_are_seen_to_wait_for_one() {
         let cores = std::thread::available_parallelism().expect("Linux tells").get();
-        let health = seen_while(&vec!["bf-net-share"; 2 * cores]);
+        let health = seen_while(&vec!["bf-net-7"; 2 * cores]);
         let wait = health.core_wait.expect("Linux tells how long threads wait");
         assert!(wait > 0.0, "{wait}");
     }
@@ -274,8 +274,9 @@ mod tests {
             ("candle-bp-0", Some(Role::Engine)),
             ("engine-python", Some(Role::Engine)),
             ("simulated-loop", Some(Role::Engine)),
-            (long_waits::THREAD, Some(Role::Cold)),
+            (Own::LongWaits.name(), Some(Role::Cold)),
             ("bf-net-3", Some(Role::Hot)),
+            ("bf-of-a-library", Some(Role::Cold)),
             ("bf-triton-c", Some(Role::Hot)),
             ("bf-recorder", Some(Role::Cold)),
             ("bf-scrape", Some(Role::Cold)),

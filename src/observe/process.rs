@@ -56,7 +56,7 @@ mod tests {
             while crate::clock::thread_cpu().0 - start.0 < 20_000_000 {}
         };
         let (told, seen) = std::sync::mpsc::channel();
-        let thread = std::thread::Builder::new().name("bf-cpu-7".into()).spawn(move || {
+        let thread = crate::threads::other("bf-cpu-7").spawn(move || {
             burn();
             told.send(()).unwrap();
             // It lives until it was looked at.

@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 use crate::clock::{self, MonoNs, Nanos};
 use crate::ffi::cuda::{CudaError, ProfilerSwitch};
 use crate::ffi::nvtx;
+use crate::threads::Own;
 
 /// How often the thread looks whether its point has ended.
 const NAP: Nanos = Nanos::from_millis(10);
@@ -62,7 +63,7 @@ impl Profiler {
             switch.stop()?;
             Ok(true)
         };
-        let thread = thread::Builder::new().name("bf-profiler".into()).spawn(work)?;
+        let thread = Own::Profiler.builder().spawn(work)?;
         Ok(Profiling { ended, thread })
     }
 }

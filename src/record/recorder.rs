@@ -17,6 +17,7 @@ use crate::record::log::RecordLog;
 use crate::record::request_record::Records;
 use crate::record::request_table::{PlannedRequest, RequestTable, Sources};
 use crate::record::sink::{RING_SLOTS, SideMessage, Sink};
+use crate::threads::Own;
 
 /// Between two looks into the rings: every look wakes a thread, and little would be found.
 const LOOK: Nanos = Nanos::from_millis(4);
@@ -72,8 +73,8 @@ impl Recorder {
         let (side_channel, side_messages) = channel();
         let live = Arc::new(LiveSnapshot::default());
         let published = Arc::clone(&live);
-        let thread = std::thread::Builder::new()
-            .name("bf-recorder".into())
+        let thread = Own::Recorder
+            .builder()
             .spawn(move || Worker::new(side_messages, published).run(&inbox))?;
         Ok(Self {
             commands: Some(commands),

@@ -1,7 +1,9 @@
 //! Thread that shows figures elsewhere while a run goes on: told to end, and awaited, when it is dropped.
 
 use std::io;
-use std::thread::{Builder, JoinHandle};
+use std::thread::JoinHandle;
+
+use crate::threads::Own;
 
 /// A thread that ends when the other end of `S`, a sender, is gone.
 pub struct BackgroundThread<S> {
@@ -14,8 +16,8 @@ impl<S> BackgroundThread<S> {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(name: &str, over: S, work: impl FnOnce() + Send + 'static) -> io::Result<Self> {
-        let thread = Builder::new().name(name.to_owned()).spawn(work)?;
+    pub fn start(own: Own, over: S, work: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+        let thread = own.builder().spawn(work)?;
         Ok(Self { over: Some(over), thread: Some(thread) })
     }
 }

@@ -22,9 +22,13 @@ const UNITS: [(&str, i64); 6] = [
     ("ns", 1),
 ];
 
+const CENTURY_NS: f64 = 100.0 * 365.25 * 24.0 * 3_600e9;
+
 /// A text that is no span of time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no span of time: write for example `30s`, `500ms`, `2m` or `1.5h`")]
+#[error(
+    "`{0}` is no span of time: write for example `30s`, `500ms`, `2m` or `1.5h`, at most 100 years"
+)]
 pub struct HumanDurationError(String);
 
 impl FromStr for HumanDuration {
@@ -39,8 +43,8 @@ impl FromStr for HumanDuration {
         let unit = if unit.is_empty() { "s" } else { unit };
         let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
         let nanos = number * *factor as f64;
-        // Beyond a century it is a slip of the keyboard.
-        if !(0.0..3.2e18).contains(&nanos) {
+        // Beyond it is a slip of the keyboard.
+        if !(0.0..=CENTURY_NS).contains(&nanos) {
             return Err(wrong());
         }
         Ok(Self(Nanos(nanos.round() as i64)))

@@ -67,7 +67,10 @@ enum Written {
 
 /// A text that is no number of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("give a whole number of requests, or a multiple of the concurrency such as `5x`")]
+#[error(
+    "give a whole number of requests, or a multiple of the concurrency such as `5x`; at most {}",
+    u32::MAX
+)]
 pub struct RequestCountError;
 
 impl RequestCount {

@@ -13,6 +13,7 @@ use crate::request::{Failure, FailureKind, Limits};
 use crate::targets::named::{Named, Tokens};
 use crate::targets::registry::{Abilities, Kind};
 use crate::targets::{Drain, Session, Target, TargetError, TargetInfo};
+use crate::threads::Own;
 
 /// `null:`.
 pub const KIND: Kind = Kind {
@@ -57,12 +58,12 @@ impl Target for NullTarget {
     fn open(self: Box<Self>, sink: Sink) -> Result<Box<dyn Session>, TargetError> {
         sink.set_stamp_source(StampSource::User);
         let (queue, inbox) = channel();
-        let thread = std::thread::Builder::new()
-            .name("bf-null".into())
-            .spawn(move || reply_to_all(&inbox, sink))
-            .map_err(|error| TargetError::Unusable {
-                name: "null:".into(),
-                reason: format!("its thread cannot be started: {error}"),
+        let thread =
+            Own::Null.builder().spawn(move || reply_to_all(&inbox, sink)).map_err(|error| {
+                TargetError::Unusable {
+                    name: "null:".into(),
+                    reason: format!("its thread cannot be started: {error}"),
+                }
             })?;
         Ok(Box::new(NullSession { queue, thread }))
     }

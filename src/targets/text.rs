@@ -25,6 +25,7 @@ use crate::request::{Failure, FailureKind};
 use crate::targets::named::Named;
 use crate::targets::registry::{self, Abilities, DefaultPrompts, Kind, describe};
 use crate::targets::{Drain, Session, Target, TargetError, TargetInfo};
+use crate::threads::Own;
 use crate::tokenizer::text_stream::{Text, TextStream};
 use bareflight_engine::dummy_tokenizer;
 
@@ -97,8 +98,8 @@ impl Target for TextTarget {
         let (opened, outcome) = channel();
         let Self { inner, text, info } = *self;
         let unusable = |reason: String| TargetError::Unusable { name: info.name.clone(), reason };
-        let thread = std::thread::Builder::new()
-            .name("bf-text".into())
+        let thread = Own::Text
+            .builder()
             .spawn(move || match TextThread::open(inner, text, sink) {
                 Ok((thread_state, session)) => {
                     // The opener waits for this.

@@ -402,8 +402,9 @@ fn images(size: &[&str]) -> Result<MadeImages, String> {
 }
 
 fn tokens(text: &str) -> Result<u32, String> {
-    let count: u32 =
-        text.parse().map_err(|_| format!("'{text}' is not a whole number of tokens"))?;
+    let count: u32 = text
+        .parse()
+        .map_err(|_| format!("'{text}' is not a whole number of tokens up to {MAX_TOKENS}"))?;
     if (1..=MAX_TOKENS).contains(&count) {
         Ok(count)
     } else {

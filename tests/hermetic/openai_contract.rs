@@ -9,7 +9,7 @@ use crate::support::fault_server::{
     FaultServer, LENGTH, Next, ROLE, TOKEN, http2, pause, tls, usage,
 };
 use bareflight::clock::{Nanos, now, sleep};
-use bareflight::record::event::TokenHash;
+use bareflight::record::event::{Ending, TokenHash};
 use bareflight::record::request_record::{FinishReason, StampSource, TokenSource};
 use bareflight::request::FailureKind;
 use bareflight::targets::openai::{
@@ -193,7 +193,7 @@ fn a_cancel_ends_a_request_once_and_unknown_ids_are_ignored() {
     let server = endless();
     let mut range = Range::open(OpenAiTarget::new(options(&server.url())).unwrap(), 2);
     range.fire(&shot(0, 1_000));
-    sleep(Nanos::from_millis(150));
+    range.wait_for_a_token(0);
     for id in [0, 0, 1, 77] {
         range.cancel(id);
     }
@@ -350,16 +350,39 @@ fn a_request_whose_http2_connection_goes_away_as_it_comes_is_sent_again_and_coun
     let server = http2::start_that_drops(events(), 2);
     let mut options = options(&format!("http://{}", server.address));
     options.http = HttpVersion::Http2;
-    let mut range = Range::open(OpenAiTarget::new(options).unwrap(), 6);
-    for id in 0..6 {
+    let mut range = Range::open(OpenAiTarget::new(options).unwrap(), 40);
+    for id in 0..40 {
         range.fire(&shot(id, 3));
         range.wait();
     }
     let stories = range.finish(now()).1;
-    assert!(stories.iter().all(|story| story.tokens() == 3), "{stories:?}");
-    let resent: Vec<_> = stories.iter().map(|story| story.connection.resent).collect();
-    assert_eq!(resent, [0, 0, 1, 0, 1, 0]);
-    assert_eq!(server.connections.load(std::sync::atomic::Ordering::SeqCst), 3);
+    assert_eq!((stories[0].connection.resent, stories[1].connection.resent), (0, 0));
+    // Each connection answers two and drops the next, which is sent again, unless a busy machine saw that late: a server that
+    // had it for longer may have worked on it.
+    let mut dropped = Vec::new();
+    let mut answered = 0;
+    for story in &stories {
+        let is_dropped = answered == 2;
+        if is_dropped {
+            dropped.push(story.connection.resent);
+        }
+        match story.endings[0].1 {
+            Ending::Completed(_) => {
+                assert_eq!(story.tokens(), 3, "{story:?}");
+                assert_eq!(story.connection.resent, u32::from(is_dropped), "{story:?}");
+                answered = if is_dropped { 1 } else { answered + 1 };
+            }
+            _ => {
+                assert_eq!(story.failure(), FailureKind::Disconnected, "{story:?}");
+                assert!(is_dropped && story.connection.resent == 0, "{story:?}");
+                assert!(story.end() - story.sent.unwrap() > Nanos::from_millis(10), "{story:?}");
+                answered = 0;
+            }
+        }
+    }
+    assert!(dropped.contains(&1), "{dropped:?}");
+    let reopened = dropped.len() - usize::from(answered == 0);
+    assert_eq!(server.connections.load(std::sync::atomic::Ordering::SeqCst), 1 + reopened);
 }
 
 #[test]
@@ -386,7 +409,6 @@ fn an_http2_stream_that_breaks_is_disconnected_and_a_server_without_http2_is_a_f
     let http1 = FaultServer::start(|_, out| out.json(400, "{}"));
     let mut wrong = options(&http1.url());
     wrong.http = HttpVersion::Http2;
-    wrong.timeouts.first_token = Duration::from_millis(500);
     let kind = play_one(wrong).failure();
     assert!(matches!(kind, FailureKind::Disconnected | FailureKind::Connect), "{kind}");
 }

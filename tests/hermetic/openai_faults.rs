@@ -3,9 +3,11 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
+use crate::support::NOBODY;
 use crate::support::fault_server;
 use crate::support::fault_server::harness::{Story, options, play, play_one, shot};
 use crate::support::fault_server::{FaultServer, LENGTH, Next, Out, Request, TOKEN, pause, usage};
+use crate::support::serve_process::PATIENCE;
 use bareflight::clock::{Nanos, now};
 use bareflight::network::secret::ApiKey;
 use bareflight::record::event::Ending;
@@ -21,10 +23,7 @@ fn answered(answer: impl Fn(&mut Out<'_>) -> Next + Send + Sync + 'static) -> St
 
 #[test]
 fn a_refused_connection_is_connect() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
-    let story = play_one(options(&url));
+    let story = play_one(options(&format!("http://{NOBODY}")));
     assert_eq!(story.failure(), FailureKind::Connect);
     assert!(story.message().contains("refused"), "{}", story.message());
 }
@@ -194,15 +193,24 @@ fn an_answer_without_a_token_is_empty() {
     }
 }
 
-/// One shot with timeouts short enough for a test.
-fn timed(answer: impl Fn(&mut Out<'_>) -> Next + Send + Sync + 'static) -> (Story, Nanos) {
+/// One shot with this time-out to its first token and this one between tokens.
+fn timed(
+    first_token: Duration,
+    idle: Duration,
+    answer: impl Fn(&mut Out<'_>) -> Next + Send + Sync + 'static,
+) -> (Story, Nanos) {
     let server = FaultServer::start(move |_, out| answer(out));
     let mut options = options(&server.url());
-    options.timeouts.first_token = Duration::from_millis(150);
-    options.timeouts.idle = Duration::from_millis(250);
+    options.timeouts.first_token = first_token;
+    options.timeouts.idle = idle;
     let story = play_one(options);
     let took = story.end() - story.sent.unwrap();
     (story, took)
+}
+
+/// One that waits for a first token, with a time-out short enough for a test.
+fn tokenless(answer: impl Fn(&mut Out<'_>) -> Next + Send + Sync + 'static) -> (Story, Nanos) {
+    timed(Duration::from_millis(150), PATIENCE, answer)
 }
 
 fn answered_by_silence(out: &mut Out<'_>) -> Next {
@@ -211,10 +219,10 @@ fn answered_by_silence(out: &mut Out<'_>) -> Next {
 
 #[test]
 fn a_silent_server_and_a_head_that_trickles_are_silent() {
-    let (silent, took) = timed(answered_by_silence);
+    let (silent, took) = tokenless(answered_by_silence);
     assert_eq!(silent.failure(), FailureKind::Silent);
     assert!(took >= Nanos::from_millis(150), "{took}");
-    let (trickling, _) = timed(|out| {
+    let (trickling, _) = tokenless(|out| {
         let mut bytes = "HTTP/1.1 200 OK\r\nx-padding: ".bytes().chain(std::iter::repeat(b'x'));
         while out.raw([bytes.next().unwrap()]) {
             pause(20);
@@ -226,12 +234,13 @@ fn a_silent_server_and_a_head_that_trickles_are_silent() {
 
 #[test]
 fn a_stream_that_stalls_trickles_or_only_comments_is_idle() {
-    let (stalled, took) = timed(|out| {
+    // Its first token has all the time that a busy machine needs.
+    let (stalled, took) = timed(PATIENCE, Duration::from_millis(250), |out| {
         out.stream_head();
         out.event(TOKEN);
         out.silence()
     });
-    let (trickling, _) = timed(|out| {
+    let (trickling, _) = tokenless(|out| {
         out.stream_head();
         out.chunk("data: ");
         while out.chunk("{") {
@@ -239,7 +248,7 @@ fn a_stream_that_stalls_trickles_or_only_comments_is_idle() {
         }
         Next::Close
     });
-    let (commenting, _) = timed(|out| {
+    let (commenting, _) = tokenless(|out| {
         out.stream_head();
         while out.chunk(": ping\n\n") {
             pause(20);
@@ -260,8 +269,8 @@ fn a_wait_for_the_first_token_behind_the_head_is_not_idleness() {
     let server = FaultServer::start(|_, out| {
         out.stream_head();
         pause(300);
-        out.event(TOKEN);
-        out.event("[DONE]");
+        // In one write: between two of them a busy machine may be idle for longer than is allowed.
+        out.chunk(&format!("data: {TOKEN}\n\ndata: [DONE]\n\n"));
         out.end()
     });
     let mut options = options(&server.url());
@@ -279,7 +288,7 @@ fn a_request_that_outlives_the_total_timeout_is_timed_out() {
         Next::Close
     });
     let mut options = options(&server.url());
-    options.timeouts.total = Some(Duration::from_millis(200));
+    options.timeouts.total = Some(Duration::from_secs(1));
     let story = play_one(options);
     assert!(story.timed_out && story.was_cancelled(), "{story:?}");
     assert!(story.tokens() > 0);
@@ -318,7 +327,8 @@ fn a_missing_done_and_a_stream_left_open_after_done_are_no_failures() {
         assert_eq!(story.count, Some((1, TokenSource::Chunks)));
     }
     let waited = left_open.end() - left_open.deliveries[0].0;
-    assert!(waited < Nanos::from_millis(900), "the end is when [DONE] came: {waited}");
+    // The server keeps it open for ten seconds.
+    assert!(waited < Nanos::from_secs_f64(8.0), "the end is when [DONE] came: {waited}");
 }
 
 /// Sends requests one after another.
@@ -383,7 +393,10 @@ fn the_run_goes_on_after_any_fault() {
     let stories = play(options(&server.url()), &shots);
     let completed =
         stories.iter().filter(|story| matches!(story.endings[0].1, Ending::Completed(_)));
-    assert_eq!(completed.count(), 16);
+    // One that was reset over a connection that had been used may have come again: then there are more.
+    let asked = server.requests();
+    let good = asked.iter().filter(|request| request.number % 4 == 3).count();
+    assert!(completed.count() == good && good >= 16, "{good}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use bareflight::report::otlp::message::{
 use prost::Message as _;
 use tempfile::TempDir;
 
+use crate::support::NOBODY;
 use crate::support::left_behind::{directory, document, words};
 
 /// Takes posts until nobody holds the other end: head and message of each.
@@ -137,9 +138,7 @@ fn a_collector_gets_live_figures_and_results_under_the_names_of_the_conventions(
 
 #[test]
 fn a_collector_that_is_gone_or_refuses_is_told_of_once_and_changes_nothing() {
-    let closed = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let gone = format!("http://{}", closed.local_addr().expect("an address"));
-    drop(closed);
+    let gone = format!("http://{NOBODY}");
     let (refusing, posts) = collector("503 Busy");
     for url in [gone, refusing] {
         let out = tempfile::tempdir().expect("a folder");

@@ -1,6 +1,6 @@
 //! Prometheus' view of a run: while it goes on, and as a file at its end.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use crate::support::left_behind::{directory, read, words};
 
 /// The page, where somebody answers by now.
-fn page(port: u16) -> Option<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+fn page(address: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").ok()?;
     let mut text = String::new();
     stream.read_to_string(&mut text).ok()?;
@@ -19,22 +19,23 @@ fn page(port: u16) -> Option<String> {
 #[test]
 fn a_run_answers_while_it_goes_on_and_leaves_its_results_in_a_file() {
     let out = tempfile::tempdir().expect("a folder");
-    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = free.local_addr().expect("an address").port();
-    drop(free);
-    let address = format!("127.0.0.1:{port}");
     let mut child = Command::new(env!("CARGO_BIN_EXE_bareflight"))
         .args(["run", "-q", "--target", "sim:explicit,base_us=2000", "--isl=16", "--osl=8"])
-        .args(["--concurrency=2", "--duration=4s", "--prometheus", &address])
+        .args(["--concurrency=2", "--duration=4s", "--prometheus", "127.0.0.1:0"])
         .current_dir(out.path())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .expect("the binary runs");
+    let mut errors = BufReader::new(child.stderr.take().expect("piped"));
+    let mut said = String::new();
+    errors.read_line(&mut said).expect("text");
+    let address = said.split("metrics at http://").nth(1).and_then(|rest| rest.split('/').next());
+    let address = address.unwrap_or_else(|| panic!("it says where: {said}")).to_owned();
     let until = Instant::now() + Duration::from_secs(60);
     let seen = loop {
         let seen =
-            page(port).filter(|text| text.contains("bareflight_live_submitted_total{point="));
+            page(&address).filter(|text| text.contains("bareflight_live_submitted_total{point="));
         if seen.is_some() || Instant::now() > until {
             break seen;
         }
@@ -43,12 +44,11 @@ fn a_run_answers_while_it_goes_on_and_leaves_its_results_in_a_file() {
     if seen.is_none() {
         let _gone = child.kill();
     }
-    let output = child.wait_with_output().expect("it ends");
-    let said = words(&output.stderr);
+    errors.read_to_string(&mut said).expect("text");
+    child.wait_with_output().expect("it ends");
     let seen = seen.unwrap_or_else(|| panic!("nobody answered: {said}"));
     assert!(seen.contains("bareflight_info{version="), "{seen}");
     assert!(seen.contains("marks=\"simulated\""), "known before a point has ended: {seen}");
-    assert!(said.contains(&format!("metrics at http://{address}/metrics")), "{said}");
     let file = read(&directory(&out), "metrics.prom");
     assert!(
         file.contains("bareflight_ttft_seconds{point=\"concurrency 2\",quantile=\"0.5\"}"),

@@ -8,6 +8,7 @@ use std::thread;
 
 use tempfile::TempDir;
 
+use crate::support::NOBODY;
 use crate::support::fault_server::{FaultServer, Next, Out, tls};
 use crate::support::left_behind::{directory, read, words};
 use crate::support::served_run::{done, tokens};
@@ -130,8 +131,7 @@ fn a_proxy_that_wants_a_password_refuses_a_tunnel_or_is_not_there_stops_the_run_
         assert!(told.contains("407"), "{url}: {told}");
         assert!(told.contains(variable) && told.contains("--no-proxy"), "{url}: {told}");
     }
-    let gone = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
-    let place = format!("http://{gone}");
+    let place = format!("http://{NOBODY}");
     let ran = run(&new_folder(), "http://model.invalid/v1", &[], &[("all_proxy", &place)]);
     let told = words(&ran.stderr);
     assert_eq!(ran.status.code(), Some(3), "{told}");

@@ -2,6 +2,7 @@
 
 use std::process::{Command, Output};
 
+use crate::support::NOBODY;
 use crate::support::fault_server::{FaultServer, Next, Out, Request};
 use crate::support::left_behind::{directory, read, words};
 use serde_json::Value;
@@ -163,11 +164,8 @@ fn a_base_path_behind_a_gateway_is_found_and_one_that_is_nowhere_is_not_made_up(
 
 #[test]
 fn a_server_that_is_not_there_is_told_as_that() {
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = gone.local_addr().expect("a bound socket");
-    drop(gone);
     let out = tempfile::tempdir().expect("a folder");
-    let refused = run(&out, &format!("http://{address}/v1"), &[]);
+    let refused = run(&out, &format!("http://{NOBODY}/v1"), &[]);
     let errors = words(&refused.stderr);
     assert_eq!(refused.status.code(), Some(3), "{errors}");
     assert!(errors.contains("refused") && errors.contains("is the server up"), "{errors}");

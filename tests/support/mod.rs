@@ -16,3 +16,7 @@ pub mod served_run;
 pub mod stand_in;
 pub mod triton_fault_server;
 pub mod watch;
+
+/// Where nobody listens, ever: a port that was merely freed may be another test's by the time that it is asked, and this one is
+/// given to nobody who asks for any.
+pub const NOBODY: &str = "127.0.0.1:1";

@@ -46,9 +46,9 @@ fn scenarios(typed: &Settings) -> Result<Vec<Scenario>, SettingsError> {
             let input = input.ok_or(SettingsError::Needs("--osl", "`--isl`"))?;
             let output = output.ok_or(SettingsError::Needs("--isl", "`--osl`"))?;
             let most = f64::from(MAX_TOKENS);
-            in_range("--isl", Some(input), 1.0..=most, "a number of tokens from 1")?;
-            in_range("--osl", Some(output), 1.0..=most, "a number of tokens from 1")?;
-            let deviation = "a deviation in tokens from 0";
+            in_range("--isl", Some(input), 1.0..=most, "a number of tokens from 1 to 16777216")?;
+            in_range("--osl", Some(output), 1.0..=most, "a number of tokens from 1 to 16777216")?;
+            let deviation = "a deviation in tokens from 0 to 16777216";
             in_range("--isl-stddev", deviations.0, 0.0..=most, deviation)?;
             in_range("--osl-stddev", deviations.1, 0.0..=most, deviation)?;
             let text = match deviations {

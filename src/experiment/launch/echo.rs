@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::console::{self, streams};
+use crate::threads::Own;
 
 /// Between two looks at the log.
 const PERIOD: Duration = Duration::from_millis(200);
@@ -50,7 +51,7 @@ impl Echo {
                 thread::park_timeout(PERIOD);
             }
         };
-        let thread = thread::Builder::new().name("bf-server-log".into()).spawn(show)?;
+        let thread = Own::ServerLog.builder().spawn(show)?;
         Ok(Self { is_over, thread: Some(thread) })
     }
 }

@@ -17,7 +17,6 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -32,6 +31,7 @@ use crate::clock::{Nanos, now};
 use crate::console::{keeper, streams};
 use crate::ffi::signals;
 use crate::host;
+use crate::threads;
 
 /// First argument of a guard.
 pub const GUARD: &str = "guard-of-a-launched-server";
@@ -250,7 +250,7 @@ fn guard() -> io::Result<()> {
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    thread::Builder::new().name(name.to_owned()).spawn(run).map(drop)
+    threads::other(name).spawn(run).map(drop)
 }
 
 /// Signals to the guard itself mean the same as the end of its input.

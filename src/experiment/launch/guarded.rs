@@ -4,7 +4,6 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -13,6 +12,7 @@ use crate::clock::{Nanos, now};
 use crate::console::streams;
 use crate::experiment::launch::guard::{Ended, GUARD, Order, Report, StopSignal};
 use crate::host;
+use crate::threads::Own;
 
 /// How much longer than its spans a guard may take to end.
 const GRACE: Duration = Duration::from_secs(20);
@@ -140,7 +140,7 @@ impl Guarded {
         };
         let life = Arc::<Life>::default();
         let of_reader = Arc::clone(&life);
-        thread::Builder::new().name("bf-launch".into()).spawn(move || listen(said, &of_reader))?;
+        Own::Launch.builder().spawn(move || listen(said, &of_reader))?;
         let patience = Duration::from_millis(order.patience_ms);
         Ok(Self { guard, lifeline: Some(lifeline), pid, patience, life })
     }

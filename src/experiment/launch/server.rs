@@ -25,6 +25,7 @@ use crate::settings::masking;
 use crate::store::launch_file::{LaunchFacts, LaunchFile};
 use crate::store::run_directory::{RunDirectory, file};
 use crate::store::write::{WriteError, write_whole};
+use crate::threads::Own;
 
 /// Between two looks whether it is ready.
 const PERIOD: Nanos = Nanos::from_millis(100);
@@ -403,7 +404,7 @@ fn ask_version(
     let said = folder.join("version.txt");
     let ask = move || version::ask(&argv, &env, &said, &is_loading);
     // Without a thread there is no version, which is no reason not to measure.
-    thread::Builder::new().name("bf-version".into()).spawn(ask).ok()
+    Own::Version.builder().spawn(ask).ok()
 }
 
 fn filled(ready: &ReadyWhen, places: &Places) -> ReadyWhen {

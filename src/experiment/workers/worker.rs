@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
 
 use super::link_log::{LinkLog, SharedOutbox};
 use crate::clock;
@@ -26,6 +25,7 @@ use crate::settings::Resolved;
 use crate::settings::gpu_choice::GpuChoice;
 use crate::store::plan_file::PlanWriter;
 use crate::targets::{Drain, EngineStatistics, Target};
+use crate::threads::Own;
 
 /// Iterations in one message.
 const ITERATIONS_AT_ONCE: usize = 1_000;
@@ -68,9 +68,7 @@ pub(super) fn begin(
     };
     let (orders, for_worker) = channel();
     let (answers, stops) = (outbox.clone(), stop);
-    thread::Builder::new()
-        .name("bf-orders".into())
-        .spawn(move || obey_at_once(&mut *inbox, &answers, &stops, &orders))?;
+    Own::Orders.builder().spawn(move || obey_at_once(&mut *inbox, &answers, &stops, &orders))?;
     worker.obey(&for_worker)
 }
 

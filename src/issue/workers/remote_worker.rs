@@ -3,13 +3,13 @@
 use std::io;
 use std::process::{Child, ExitStatus};
 use std::sync::mpsc::Sender;
-use std::thread;
 
 use super::link::{Link, Outbox};
 use super::message::{FromWorker, Order, PlayedPart, RecordsPart, next_from_worker, send};
 use super::offset::{ClockOffset, RoundTrip};
 use crate::clock::{self, MonoNs, Nanos};
 use crate::record::backpressure::Waited;
+use crate::threads::Own;
 
 /// From the end of a link to the end of its process.
 const EXIT: Nanos = Nanos::from_millis(500);
@@ -73,7 +73,7 @@ impl RemoteWorker {
         news: Sender<News>,
     ) -> io::Result<Self> {
         let Link { outbox, mut inbox } = link;
-        thread::Builder::new().name(format!("bf-worker-{number}")).spawn(move || {
+        Own::Worker.numbered(number).spawn(move || {
             loop {
                 let what = next_from_worker(&mut *inbox);
                 let is_last = what.is_err();

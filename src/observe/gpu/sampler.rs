@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 use nvml_wrapper::{Device, Nvml};
 
@@ -14,6 +14,7 @@ use crate::observe::gpu::over_window::Watched;
 use crate::observe::gpu::sample::GpuSample;
 use crate::observe::gpu::state::Machine;
 use crate::settings::gpu_choice::GpuChoice;
+use crate::threads::Own;
 
 /// Time between two samples of one GPU.
 const PERIOD: Nanos = Nanos::from_millis(100);
@@ -138,7 +139,7 @@ impl Telemetry {
                 clock::sleep_until(due);
             }
         };
-        let thread = thread::Builder::new().name("bf-gpu".into()).spawn(work)?;
+        let thread = Own::Gpu.builder().spawn(work)?;
         // It ends by the thread's dropping its side, after its first samples.
         let _dropped: Result<(), mpsc::RecvError> = first_is_taken.recv();
         Ok(SamplingThread { latest, stop, thread })

@@ -13,6 +13,7 @@ use crate::clock::{self, MonoNs, Nanos};
 use crate::network::plain_get;
 use crate::observe::server_metrics::names::{self, Levels, Reading};
 use crate::settings::server_metrics::MetricsUrl;
+use crate::threads::Own;
 
 /// Between two questions.
 const PERIOD: Nanos = Nanos::from_millis(500);
@@ -94,7 +95,7 @@ impl Place {
                 thread::park_timeout(until);
             }
         };
-        let thread = thread::Builder::new().name("bf-scrape".into()).spawn(work)?;
+        let thread = Own::Scrape.builder().spawn(work)?;
         Ok(Scraping { stop, thread })
     }
 }

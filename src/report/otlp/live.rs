@@ -17,6 +17,7 @@ use crate::clock::Nanos;
 use crate::record::live::{LiveSnapshot, Snapshot};
 use crate::report::background_thread::BackgroundThread;
 use crate::settings::otlp_address::OtlpAddress;
+use crate::threads::Own;
 
 /// How often, unless `OTEL_METRIC_EXPORT_INTERVAL` says otherwise.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -58,7 +59,7 @@ impl LivePusher {
         let state = Arc::<Mutex<State>>::default();
         let (over, is_over) = channel::<()>();
         let shown = Arc::clone(&state);
-        let thread = BackgroundThread::start("bf-otlp", over, move || {
+        let thread = BackgroundThread::start(Own::Otlp, over, move || {
             while is_over.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
                 let message = lock(&shown).message();
                 if let Some(message) = message {

@@ -20,6 +20,7 @@ use crate::console;
 use crate::console::streams;
 use crate::record::live::{LiveSnapshot, Snapshot};
 use crate::settings::ui::Ui;
+use crate::threads;
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,9 +169,7 @@ impl<F: Fn() -> u32 + Send + 'static> Watch<F> {
     fn start(self, period: Duration) -> Progress {
         let over = Arc::new(AtomicBool::new(false));
         let is_over = Arc::clone(&over);
-        let spawned = std::thread::Builder::new()
-            .name("progress".to_owned())
-            .spawn(move || self.look_until(&is_over, period));
+        let spawned = threads::other("progress").spawn(move || self.look_until(&is_over, period));
         let thread = spawned
             .inspect_err(|error| {
                 console::print_notice(format_args!("progress cannot be shown: {error}"));

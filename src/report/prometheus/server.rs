@@ -23,6 +23,7 @@ use super::{Live, Origin, render};
 use crate::record::live::LiveSnapshot;
 use crate::report::PointReport;
 use crate::report::background_thread::BackgroundThread;
+use crate::threads::Own;
 
 /// Longest time that one who asks may take.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -66,7 +67,7 @@ impl Exporter {
         let state = Arc::<Mutex<State>>::default();
         let (over, is_over) = oneshot::channel();
         let shown = Arc::clone(&state);
-        let thread = BackgroundThread::start("bf-prometheus", over, move || {
+        let thread = BackgroundThread::start(Own::Prometheus, over, move || {
             runtime.block_on(answer_until(is_over, listener, &shown));
         })?;
         Ok(Self { state, address, _thread: thread })

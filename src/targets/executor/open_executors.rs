@@ -14,6 +14,7 @@ use crate::clock::{MonoNs, Nanos, now, sleep};
 use crate::ffi::engine::Engine;
 use crate::targets::Drain;
 use crate::targets::mpi_job::JobEnd;
+use crate::threads::Own;
 
 /// How long pollers and executors may take to end.
 pub const CLOSE_WITHIN: Nanos = Nanos::from_millis(10_000);
@@ -93,8 +94,8 @@ fn join_by(poller: PollerThread, by: MonoNs) -> Result<(), String> {
 fn shut_down_by(engines: &[Engine], by: MonoNs, within: Nanos) -> Result<(), String> {
     let handles: Vec<Engine> = engines.iter().map(Engine::for_another_thread).collect();
     let (ended, wait) = sync_channel(1);
-    std::thread::Builder::new()
-        .name("bf-closing".into())
+    Own::Closing
+        .builder()
         .spawn(move || {
             let closed = handles.iter().try_for_each(Engine::close);
             // After its time nobody waits any more.

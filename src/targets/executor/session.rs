@@ -18,6 +18,7 @@ use crate::targets::executor::response::{ending_of, failure_in, failure_of, time
 use crate::targets::executor::statistics::ExecutorStatistics;
 use crate::targets::mpi_job::JobEnd;
 use crate::targets::{Drain, EngineStatistics, KvEvents, Session};
+use crate::threads::Own;
 
 /// How long one poll may block; only shutting down has to wait for it.
 const POLL_US: u32 = 50_000;
@@ -51,9 +52,8 @@ impl ExecutorSession {
         let poller = engine.poller();
         let closed = Arc::clone(&closing);
         let ended = job_end.clone();
-        let poller = std::thread::Builder::new()
-            .name("bf-poller".into())
-            .spawn(move || pump_all(poller, sink, &closed, &ended))?;
+        let poller =
+            Own::Poller.builder().spawn(move || pump_all(poller, sink, &closed, &ended))?;
         let open = OpenExecutors {
             engines: vec![engine.for_another_thread()],
             pollers: vec![poller],

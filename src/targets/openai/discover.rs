@@ -14,6 +14,7 @@ use crate::request::{Failure, FailureKind};
 use crate::targets::openai::bad_answer::known_by_its_beginning;
 use crate::targets::openai::request_body::Message;
 use crate::targets::openai::transport::{Route, Transport, Way};
+use crate::threads::Own;
 
 /// An entry of `/v1/models`; some servers add the length of the longest sequence.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -97,7 +98,7 @@ pub fn named_model(route: Arc<Route>, request: Message, name: &str) -> Option<Mo
 }
 
 fn ask(route: Arc<Route>, request: Message, limit: Duration) -> Result<Vec<u8>, Failure> {
-    let body = thread::wait_for("bf-ask-openai", move || async move {
+    let body = thread::wait_for(Own::AskOpenai.builder(), move || async move {
         let asking = list(&route, &request);
         tokio::time::timeout(limit, asking).await.unwrap_or_else(|_| {
             let message = format!("no list of models within {limit:?}");

@@ -391,7 +391,8 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let server = std::thread::spawn(move || serve_once(&listener));
         let read = move || read_until_some_of_the_body_came(port);
-        let got = crate::network::thread::wait_for("by-chunk", read).unwrap();
+        let got =
+            crate::network::thread::wait_for(crate::threads::other("by-chunk"), read).unwrap();
         server.join().unwrap();
         assert_eq!(got, "a".repeat(200).as_bytes());
     }

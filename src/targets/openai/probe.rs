@@ -11,6 +11,7 @@ use crate::targets::openai::request_body::Message;
 use crate::targets::openai::response_reader::{ResponseReader, StreamEnd};
 use crate::targets::openai::send_request::refuse_what_cannot_be_read;
 use crate::targets::openai::transport::{Response, ResponseBody, Route, Step, Transport, Way};
+use crate::threads::Own;
 
 /// How long the probe waits: a server that is slower refuses nothing yet.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -50,7 +51,7 @@ pub enum Answer {
 pub fn answer(route: &Arc<Route>, question: &Question) -> Answer {
     let once = || {
         let (route, question) = (Arc::clone(route), question.clone());
-        let asked = thread::wait_for("bf-openai-probe", move || async move {
+        let asked = thread::wait_for(Own::OpenaiProbe.builder(), move || async move {
             tokio::time::timeout(LIMIT, ask(&route, &question)).await.unwrap_or(Answer::Unknown)
         });
         asked.unwrap_or_else(|error| {
@@ -66,7 +67,7 @@ pub fn answer(route: &Arc<Route>, question: &Question) -> Answer {
 
 /// Whether a `GET` of this finds something.
 pub fn exists(route: Arc<Route>, message: Message) -> bool {
-    let asked = thread::wait_for("bf-openai-probe", move || async move {
+    let asked = thread::wait_for(Own::OpenaiProbe.builder(), move || async move {
         let asking = send(&route, &message);
         let answer = tokio::time::timeout(LIMIT, asking).await;
         answer.is_ok_and(|answer| answer.is_ok_and(|response| response.status.is_success()))

@@ -17,6 +17,7 @@ use crate::targets::openai::client_thread;
 use crate::targets::openai::client_thread::{ClientCommand, ClientSettings};
 use crate::targets::openai::request_body::{Outgoing, RequestWriter};
 use crate::targets::{Drain, Prepare, Session};
+use crate::threads::Own;
 
 /// Session with an OpenAI-compatible server.
 #[derive(Debug)]
@@ -49,9 +50,9 @@ impl OpenAiSession {
         let clients = sinks.into_iter().enumerate().map(|(number, sink)| {
             let (commands, received) = unbounded_channel();
             let settings = settings.clone();
-            let name = format!("bf-net-{number}");
-            let thread =
-                thread::spawn(&name, move || client_thread::run(settings, sink, received))?;
+            let thread = thread::spawn(Own::Net.numbered(number), move || {
+                client_thread::run(settings, sink, received)
+            })?;
             Ok(ClientHandle { commands, thread })
         });
         let clients = clients.collect::<io::Result<_>>()?;

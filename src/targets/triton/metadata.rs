@@ -14,6 +14,7 @@ use crate::targets::triton::kserve::{
     ReadyResponse, ServerMetadata, ServerRequest, TensorMetadata, path,
 };
 use crate::targets::triton::options::TritonOptions;
+use crate::threads::Own;
 
 /// A server's metadata of one model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,7 +97,7 @@ where
     Fut: Future<Output = Result<T, Failure>>,
     T: Send + 'static,
 {
-    thread::wait_for("bf-ask-triton", query).unwrap_or_else(|error| {
+    thread::wait_for(Own::AskTriton.builder(), query).unwrap_or_else(|error| {
         Err(Failure::new(FailureKind::Connect, format!("no thread to ask from: {error}")))
     })
 }

@@ -27,6 +27,7 @@ use crate::targets::triton::output_counter::OutputCounter;
 use crate::targets::triton::request::RequestTemplate;
 use crate::targets::triton::streams::Streams;
 use crate::targets::{Drain, Prepare, Session};
+use crate::threads::Own;
 
 /// A command to an I/O thread.
 pub enum IoCommand {
@@ -147,7 +148,7 @@ impl IoThread {
     ) -> Result<Self, Failure> {
         let (commands, inbox) = unbounded_channel();
         let (connected, outcome) = oneshot::channel();
-        let handle = thread::spawn(&format!("bf-triton-{number}"), move || async move {
+        let handle = thread::spawn(Own::Triton.numbered(number), move || async move {
             let table = Rc::new(RefCell::new(table));
             let transport = match Transport::open(&options, template, Rc::clone(&table)).await {
                 Ok(transport) => transport,

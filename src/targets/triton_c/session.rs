@@ -21,6 +21,7 @@ use crate::targets::triton::request::RequestTemplate;
 use crate::targets::triton_c::SETTLING;
 use crate::targets::triton_c::event_thread::{EventThread, TableMessage, failure_of};
 use crate::targets::{Drain, Prepare, Session};
+use crate::threads::Own;
 
 /// A core under load. Dropped without `finish`, it ends what is open and stops the core all the same.
 pub struct CoreSession {
@@ -60,9 +61,7 @@ impl CoreSession {
             in_flight: InFlightTable::new(sink, Arc::new(settings)),
             handles: HashMap::new(),
         };
-        let thread = std::thread::Builder::new()
-            .name("bf-triton-c".into())
-            .spawn(move || event_thread.run(&inbox))?;
+        let thread = Own::TritonC.builder().spawn(move || event_thread.run(&inbox))?;
         let responses = messages.clone();
         let deliver: Deliver = Arc::new(move |response| {
             // A thread that has ended has ended all its requests.

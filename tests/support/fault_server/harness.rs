@@ -78,6 +78,7 @@ pub struct Range {
     gate: Arc<Gate>,
     backpressure: Arc<Backpressure>,
     side_messages: Receiver<SideMessage>,
+    rings: Vec<rtrb::Consumer<Event>>,
     stories: BTreeMap<u32, Story>,
     pub session_stamps: Option<StampSource>,
 }
@@ -94,6 +95,7 @@ impl Range {
             gate,
             backpressure,
             side_messages,
+            rings: Vec::new(),
             stories: BTreeMap::new(),
             session_stamps: None,
         }
@@ -130,31 +132,42 @@ impl Range {
     /// Finishes the session, checks the claims, and gives the story of each shot.
     pub fn finish(&mut self, by: MonoNs) -> (Drain, Vec<Story>) {
         let drain = self.session.take().expect("finished once").finish(by);
-        let mut rings = Vec::new();
-        let mut stories = std::mem::take(&mut self.stories);
-        while let Ok(side_message) = self.side_messages.try_recv() {
-            self.note_side_message(side_message, &mut stories, &mut rings);
-        }
-        for ring in &mut rings {
-            while let Ok(event) = ring.pop() {
-                note_event(event, &mut stories);
-            }
+        self.note_what_came();
+        for ring in &self.rings {
             assert!(ring.is_abandoned(), "nothing can reach the sink after finish");
         }
+        let stories = std::mem::take(&mut self.stories);
         assert_eq!(self.gate.stray_ends(), 0, "no request ends twice");
         assert_eq!(self.backpressure.so_far().waits, 0, "no event waited for room");
         stories.values().for_each(check);
         (drain, stories.into_values().collect())
     }
 
-    fn note_side_message(
-        &mut self,
-        side_message: SideMessage,
-        stories: &mut BTreeMap<u32, Story>,
-        rings: &mut Vec<rtrb::Consumer<Event>>,
-    ) {
+    /// Waits until a token of a shot has come, at most twenty seconds.
+    pub fn wait_for_a_token(&mut self, id: u32) {
+        let by = now() + Nanos::from_secs_f64(20.0);
+        while self.stories[&id].tokens() == 0 {
+            assert!(now() < by, "no token came");
+            sleep(Nanos::from_millis(2));
+            self.note_what_came();
+        }
+    }
+
+    fn note_what_came(&mut self) {
+        while let Ok(side_message) = self.side_messages.try_recv() {
+            self.note_side_message(side_message);
+        }
+        for ring in &mut self.rings {
+            while let Ok(event) = ring.pop() {
+                note_event(event, &mut self.stories);
+            }
+        }
+    }
+
+    fn note_side_message(&mut self, side_message: SideMessage) {
+        let stories = &mut self.stories;
         match side_message {
-            SideMessage::Ring(ring) => rings.push(ring),
+            SideMessage::Ring(ring) => self.rings.push(ring),
             SideMessage::FailureMessage(id, message) => {
                 stories.entry(id.0).or_default().message = Some(message);
             }

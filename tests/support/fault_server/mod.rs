@@ -9,7 +9,7 @@ pub mod harness;
 pub mod http2;
 pub mod tls;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -243,7 +243,9 @@ impl Out<'_> {
     pub fn silence(&mut self) -> Next {
         let socket = self.wire.socket();
         socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a TCP option");
-        let _gone_or_given_up = self.wire.read(&mut [0]);
+        let is_interrupted = |read: &io::Error| read.kind() == io::ErrorKind::Interrupted;
+        // A process that was stopped and goes on finds its timed reads interrupted.
+        while self.wire.read(&mut [0]).as_ref().is_err_and(is_interrupted) {}
         Next::Close
     }
 }

@@ -29,6 +29,7 @@ use crate::console::terminal;
 use crate::issue::live_phase::LivePhase;
 use crate::metrics::Summary;
 use crate::report::progress::Totals;
+use crate::threads;
 
 /// Between two frames.
 const FRAME: Nanos = Nanos::from_millis(250);
@@ -68,9 +69,7 @@ impl FullView {
         let state = Arc::new(Mutex::new(State { targets, ..State::default() }));
         let over = Arc::new(AtomicBool::new(false));
         let (seen, is_over) = (Arc::clone(&state), Arc::clone(&over));
-        let spawned = std::thread::Builder::new()
-            .name("progress".to_owned())
-            .spawn(move || draw_until(&is_over, &seen));
+        let spawned = threads::other("progress").spawn(move || draw_until(&is_over, &seen));
         match spawned {
             Ok(thread) => Ok(Self { state, over, thread: Some(thread) }),
             Err(error) => {

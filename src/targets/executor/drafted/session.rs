@@ -25,6 +25,7 @@ use crate::targets::executor::session::{close_unfinished, drained, hand_over};
 use crate::targets::executor::statistics::ExecutorStatistics;
 use crate::targets::mpi_job::JobEnd;
 use crate::targets::{Drain, EngineStatistics, KvEvents, Session};
+use crate::threads::Own;
 
 /// How long one poll may block; also the delay of an ending that the draft engine reports.
 const POLL_US: u32 = 5_000;
@@ -174,17 +175,17 @@ impl DraftedSession {
     ) -> std::io::Result<Self> {
         let engines = EnginePair { draft, target, requests: Arc::default() };
         let closing = Arc::new(AtomicBool::new(false));
-        let spawn = |name: &str, run: Box<dyn FnOnce() -> Result<(), String> + Send>| {
-            std::thread::Builder::new().name(name.into()).spawn(run)
+        let spawn = |own: Own, run: Box<dyn FnOnce() -> Result<(), String> + Send>| {
+            own.builder().spawn(run)
         };
         let (closed, ended) = (Arc::clone(&closing), job_end.clone());
         let (poller, mine) = (engines.draft.poller(), engines.for_another_thread());
         let of_draft =
-            spawn("bf-drafts", Box::new(move || pump_drafts(poller, &mine, &closed, &ended)))?;
+            spawn(Own::Drafts, Box::new(move || pump_drafts(poller, &mine, &closed, &ended)))?;
         let (closed, ended) = (Arc::clone(&closing), job_end.clone());
         let (poller, mine) = (engines.target.poller(), engines.for_another_thread());
         let of_target =
-            spawn("bf-poller", Box::new(move || pump_target(poller, &mine, sink, &closed, &ended)))
+            spawn(Own::Poller, Box::new(move || pump_target(poller, &mine, sink, &closed, &ended)))
                 // Stops the other poller.
                 .inspect_err(|_| closing.store(true, Ordering::Release))?;
         let open = OpenExecutors {
