@@ -7,6 +7,7 @@
 
 pub mod harness;
 pub mod http2;
+pub mod http2_frames;
 pub mod tls;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -246,6 +247,25 @@ impl Out<'_> {
         let _gone_or_given_up = self.wire.read(&mut [0]);
         Next::Close
     }
+}
+
+/// A Triton server whose model `m` takes and gives token ids, and answers each request over `generate_stream` like this.
+pub fn generate_endpoint(
+    answer: impl Fn(&Request, &mut Out<'_>) -> Next + Send + Sync + 'static,
+) -> FaultServer {
+    FaultServer::start(move |request, out| match request.path.as_str() {
+        "/v2/models/m" => out.json(
+            200,
+            r#"{"name":"m","inputs":[{"name":"input_ids","datatype":"INT32","shape":[-1,-1]},
+               {"name":"max_tokens","datatype":"INT32","shape":[-1,1]}],
+               "outputs":[{"name":"output_ids","datatype":"INT32","shape":[-1,-1]}]}"#,
+        ),
+        "/v2/models/m/config" => {
+            out.json(200, r#"{"model_transaction_policy":{"decoupled":true}}"#)
+        }
+        "/v2/models/m/generate_stream" => answer(request, out),
+        _ => out.json(200, "{}"),
+    })
 }
 
 pub const ROLE: &str = r#"{"id":"c","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#;
