@@ -45,8 +45,8 @@ const MOST_REQUESTS: usize = 2_048;
 const MOST_PROMPT_TOKENS: u64 = 1 << 20;
 /// Ids that the stub knows. Those of prompts are folded into them.
 const VOCABULARY: u32 = 4_096;
-/// Names of the threads that send and read: one of these and a number.
-const CLIENT_THREADS: [&str; 2] = [Own::Net.name(), Own::Triton.name()];
+/// The threads that send and read.
+const CLIENT_THREADS: [Own; 2] = [Own::Net, Own::Triton];
 
 /// What the client of these plans reads at most on this machine; `None` where the target has no client, or speaks what the stub
 /// does not.

@@ -16,3 +16,4 @@ pub mod stamp;
 pub mod stream;
 pub mod thread;
 pub mod tls;
+pub mod unprocessed;

@@ -3,6 +3,10 @@
 //! Follows the HTML standard's grammar: lines end in LF, CR or CRLF; `data` lines of one event are joined with LF; an
 //! empty line ends the event; lines that begin with a colon are comments. An event whose line came whole in one
 //! read is handed out in place; only what a read cuts is copied.
+//!
+//! Beyond the standard, a whole JSON object is an event without its empty line too, which some servers leave out.
+
+use serde::de::IgnoredAny;
 
 use crate::request::{Failure, FailureKind};
 
@@ -94,6 +98,9 @@ impl SseReader {
                 taken?;
             }
         }
+        if rest.is_empty() && self.line.is_empty() {
+            self.end_what_is_whole(&mut in_place, &mut event)?;
+        }
         self.keep(in_place);
         self.line.extend_from_slice(rest);
         if self.line.len() + self.data.len() > MAX_EVENT {
@@ -139,6 +146,7 @@ impl SseReader {
             return self.dispatch(in_place.take(), event);
         }
         if let Some(value) = field(line, b"data") {
+            self.end_what_is_whole(in_place, event)?;
             if self.data_lines > 0 || in_place.is_some() {
                 self.keep(in_place.take());
                 self.data.push(b'\n');
@@ -147,8 +155,23 @@ impl SseReader {
                 *in_place = Some(value);
             }
         } else if let Some(value) = field(line, b"event") {
+            self.end_what_is_whole(in_place, event)?;
             self.is_error = value == b"error";
             self.is_named = !matches!(value, b"" | b"message");
+        }
+        Ok(())
+    }
+
+    /// A line of the next event has come, and the empty line before it has not.
+    #[inline]
+    fn end_what_is_whole<E>(
+        &mut self,
+        in_place: &mut Option<&[u8]>,
+        event: &mut impl FnMut(SseEvent<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let has_begun = self.data_lines > 0 || in_place.is_some();
+        if has_begun && is_whole_object(in_place.unwrap_or(&self.data)) {
+            return self.dispatch(in_place.take(), event);
         }
         Ok(())
     }
@@ -188,6 +211,14 @@ impl SseReader {
     }
 }
 
+/// Whether this is a JSON object and nothing else.
+#[cold]
+fn is_whole_object(data: &[u8]) -> bool {
+    data.starts_with(b"{")
+        && data.ends_with(b"}")
+        && serde_json::from_slice::<IgnoredAny>(data).is_ok()
+}
+
 /// The value of a line that has the field `name`; one space after the colon belongs to the colon.
 #[inline]
 fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
@@ -224,6 +255,22 @@ mod tests {
     #[test]
     fn several_events_in_one_read_are_all_found() {
         assert_eq!(data_of("data: a\n\ndata: b\n\ndata: [DONE]\n\n"), ["a", "b", "[DONE]"]);
+    }
+
+    #[test]
+    fn objects_whose_empty_line_is_left_out_are_events_as_soon_as_they_are_whole() {
+        let stream = "data: {\"a\":1}\ndata: {\"b\":{}}\ndata: [DONE]\n";
+        assert_eq!(data_of(stream), ["{\"a\":1}", "{\"b\":{}}", "[DONE]"]);
+        let mut reader = SseReader::default();
+        let mut count = 0;
+        let mut note = |_: SseEvent<'_>| -> Result<(), EventTooLong> {
+            count += 1;
+            Ok(())
+        };
+        reader.feed(b"data: {\"a\":1}\n", &mut note).unwrap();
+        reader.feed(b"\ndata: {\"b\":\ndata: {}}\n", &mut note).unwrap();
+        reader.feed(b"\n", &mut note).unwrap();
+        assert_eq!(count, 2, "the first before its empty line, the second in two lines");
     }
 
     #[test]
@@ -283,7 +330,7 @@ mod tests {
 
     #[test]
     fn any_cut_of_the_bytes_gives_the_same_events() {
-        let parts = [
+        are_the_same_however_they_are_cut(&[
             "data: {\"a\":\"\u{e9}\u{1f600}\"}",
             "data:x",
             ": comment",
@@ -298,7 +345,19 @@ mod tests {
             "\r\n\r\n",
             "\r\r",
             "retry: 3",
-        ];
+        ]);
+        are_the_same_however_they_are_cut(&[
+            "data: {\"a\":\"\u{e9}\u{1f600}\"}\n\n",
+            "data: {\"b\":{}}\n",
+            "data: {\"c\":\r\ndata: [{}]}\r\n\r\n",
+            "event: error\ndata: {\"d\":1}\n\n",
+            "data: [DONE]\n",
+            ": comment\n",
+            "\n",
+        ]);
+    }
+
+    fn are_the_same_however_they_are_cut(parts: &[&str]) {
         let mut random = rand_xoshiro::Xoshiro256PlusPlus::seed_from_u64(3);
         for _ in 0..2_000 {
             let stream: String = (0..random.random_range(1..12))

@@ -4,22 +4,17 @@ use std::fs;
 use std::path::Path;
 
 use crate::clock::Nanos;
+use crate::threads::Own;
 
-/// CPU time that this process's own threads of these names have used, each a prefix and a number; `None` where the kernel does
-/// not tell. Threads that have ended are not among them.
-pub fn cpu_of_own_threads(prefixes: &[&str]) -> Option<Nanos> {
-    let is_named = |comm: &str| {
-        let is_numbered = |prefix: &&str| {
-            let number = comm.trim().strip_prefix(*prefix);
-            number.is_some_and(|number| number.parse::<u16>().is_ok())
-        };
-        prefixes.iter().any(is_numbered)
-    };
+/// CPU time that these threads of the harness have used; `None` where the kernel does not tell. Threads that have ended are not among
+/// them.
+pub fn cpu_of_own_threads(which: &[Own]) -> Option<Nanos> {
+    let is_one = |comm: &str| Own::named(comm.trim()).is_some_and(|own| which.contains(&own));
     let threads = fs::read_dir("/proc/self/task").ok()?;
     let spent = threads.filter_map(|thread| {
         let thread = thread.ok()?.path();
         let comm = fs::read_to_string(thread.join("comm")).ok()?;
-        is_named(&comm).then(|| cpu_of_thread(&thread)).flatten()
+        is_one(&comm).then(|| cpu_of_thread(&thread)).flatten()
     });
     Some(Nanos(spent.sum()))
 }
@@ -49,22 +44,23 @@ mod tests {
     }
 
     #[test]
-    fn only_threads_of_the_name_and_a_number_are_counted() {
+    fn only_threads_that_were_asked_for_are_counted() {
         let (work, done) = std::sync::mpsc::channel::<()>();
         let burn = || {
             let start = crate::clock::thread_cpu();
             while crate::clock::thread_cpu().0 - start.0 < 20_000_000 {}
         };
         let (told, seen) = std::sync::mpsc::channel();
-        let thread = crate::threads::other("bf-cpu-7").spawn(move || {
+        let thread = Own::Drafts.numbered(7).spawn(move || {
             burn();
             told.send(()).unwrap();
             // It lives until it was looked at.
             done.recv().unwrap_err();
         });
         seen.recv().unwrap();
-        assert!(cpu_of_own_threads(&["bf-cpu-"]).unwrap() >= Nanos::from_millis(20));
-        assert_eq!(cpu_of_own_threads(&["bf-"]), Some(Nanos::ZERO));
+        let both = cpu_of_own_threads(&[Own::Hangup, Own::Drafts]);
+        assert!(both.unwrap() >= Nanos::from_millis(20));
+        assert_eq!(cpu_of_own_threads(&[Own::Hangup]), Some(Nanos::ZERO));
         drop(work);
         thread.unwrap().join().unwrap();
     }

@@ -293,7 +293,7 @@ pub struct EngineUse {
 /// What the connection of one request cost; nothing for a target without connections.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ConnectionUse {
-    /// How often it was sent again, since the server had closed an idle connection at that moment.
+    /// How often it was sent again, since the server had closed an idle connection at that moment or did not process the stream.
     pub resent: u32,
     /// Its connection was opened for it, or ahead of it and it was the first to use it.
     pub opened: Option<Opened>,

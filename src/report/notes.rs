@@ -259,7 +259,7 @@ fn about_connections(points: &[PointReport]) -> Vec<(Code, String)> {
     let mut notes = Vec::new();
     if resent > 0 {
         notes.push((Code::Resent, format!(
-            "{} sent again over a new connection, since the server was closing the idle one at that moment",
+            "{} sent again, since the server was closing the idle connection at that moment or did not process the stream",
             if resent == 1 { "1 request was".to_owned() } else { format!("{resent} requests were") }
         )));
     }

@@ -4,6 +4,7 @@
 //! its own file, and no async colour reaches the measuring code.
 
 pub mod abilities;
+mod bad_answer;
 pub mod deployment;
 mod error;
 pub mod executor;

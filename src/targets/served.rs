@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use bareflight_engine::tokenizers::Tokenizer;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::clock::Nanos;
 use crate::network::proxy::Proxy;
 use crate::network::secret::ApiKey;
 use crate::network::tls::TlsOptions;
-use crate::settings::served::{SameInAll, ServedEndpoint, ServedSettings};
+use crate::settings::served::{ServedEndpoint, ServedSettings};
 use crate::targets::openai::address::Origin;
 use crate::targets::openai::options::{
     ConnectionPolicy, Endpoint, HttpVersion, OpenAiOptions, PromptAs, Timeouts,
@@ -67,7 +67,7 @@ impl ServedSettings {
             api_key: self.api_key(&name)?,
             headers: self.split_headers(&name)?,
             extra_inputs: self.extra(&name)?,
-            same_in_all: self.same_in_all(),
+            same_in_all: Some(self.same_in_all),
             ignore_eos: self.ignore_eos,
             min_tokens: true,
             output_token_field: self.output_token_field,
@@ -91,26 +91,6 @@ impl ServedSettings {
             }),
             ..OpenAiOptions::new(url)
         })
-    }
-
-    /// Members of a request for output that are the same in every one.
-    fn same_in_all(&self) -> Map<String, Value> {
-        let SameInAll { streaming, sampling, min_tokens } = self.same_in_all;
-        // As it is written: 0.7, and not the 64 bits that are nearest to 32.
-        let written = |number: f32| serde_json::from_str(&number.to_string()).unwrap_or_default();
-        let usage = json!({ "include_usage": true });
-        [
-            ("ignore_eos", self.ignore_eos.then_some(true.into())),
-            ("min_tokens", (min_tokens > 0).then_some(min_tokens.into())),
-            ("temperature", Some(written(sampling.temperature.unwrap_or(0.0)))),
-            ("top_p", sampling.top_p.map(written)),
-            ("top_k", sampling.top_k.map(Value::from)),
-            ("stream", Some(streaming.into())),
-            ("stream_options", streaming.then_some(usage)),
-        ]
-        .into_iter()
-        .filter_map(|(field, value)| Some((field.to_owned(), value?)))
-        .collect()
     }
 
     /// The proxy that the environment names for this host, unless it is not to be used.
@@ -297,6 +277,7 @@ fn count_tokens(tokenizer: &Tokenizer, text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::served::SameInAll;
     use crate::targets::openai::OpenAiTarget;
     use crate::workload::SamplingPolicy;
 

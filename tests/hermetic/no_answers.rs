@@ -2,15 +2,21 @@
 
 use std::process::{Command, Output};
 
-use crate::support::fault_server::{FaultServer, Next, Out, Request, pause};
+use crate::support::fault_server::{FaultServer, Next, Out, Request, generate_endpoint, pause};
 use crate::support::left_behind::words;
 use crate::support::served_run::{Run, chunk_of, good, token};
+use crate::support::triton_fault_server;
 
 /// A run of four requests that may end before any load.
 fn run(server: &FaultServer, more: &[&str]) -> Output {
+    run_at(&format!("openai:{}", server.url()), &[&["--model", "m"], more].concat())
+}
+
+/// The same at any target.
+fn run_at(target: &str, more: &[&str]) -> Output {
     let out = tempfile::tempdir().expect("a folder");
     Command::new(env!("CARGO_BIN_EXE_bareflight"))
-        .args(["run", "--target", &format!("openai:{}", server.url()), "--model", "m"])
+        .args(["run", "--target", target])
         .args(["--scenario", "D(4,8)", "--concurrency", "1", "--requests", "4", "--warmup", "0"])
         .args(["--window", "whole"])
         .args(more)
@@ -128,6 +134,87 @@ fn a_refusal_in_an_answer_of_200_has_its_remedy() {
     is_refused(&server, &COMPLETIONS, "--omit ignore_eos");
     let mended = run(&server, &[&COMPLETIONS[..], &["--omit", "ignore_eos"]].concat());
     assert!(matches!(mended.status.code(), Some(0 | 4)), "{}", words(&mended.stderr));
+}
+
+/// A run at Triton's HTTP endpoint, over ids.
+fn generate(server: &FaultServer) -> Output {
+    let target = format!("triton:http://{}/m", server.address);
+    run_at(&target, &["--prompts", "ids", "--vocab-size", "256"])
+}
+
+#[test]
+fn what_cannot_be_an_answer_of_triton_stops_the_run_before_any_load() {
+    const LINES: &[u8] = b"{\"output_ids\":[7]}\n{\"output_ids\":[8]}\n";
+    let bodies: [(&[u8], &str); 11] = [
+        (LINES, "several JSON objects in a row"),
+        (b"<!doctype html><title>Sign in</title>", "a web page (\"Sign in\")"),
+        (b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xabV", "compressed (gzip)"),
+        (b"", "the body of the answer is empty"),
+        (b"[{\"generated_text\":\" a b\"}]", "a JSON list"),
+        (b"OK\n", "neither a JSON object nor server-sent events"),
+        (b"{\"object\":\"health\",\"state\":\"up\"}", "none of the outputs"),
+        (b"data: {\"choices\":[{\"text\":\" a\"}]}\n\ndata: [DONE]\n\n", "none of the outputs"),
+        (b"data: {\"model_name\":\"m\",\"OUTPUT0\":[1,2]}\n\n", "none of the outputs"),
+        (b": ping\n\n", "neither a JSON object nor server-sent events"),
+        (b"data: half a {\n\n", "no JSON object"),
+    ];
+    for (body, named) in bodies {
+        let server = generate_endpoint(move |_, out| bytes(out, body));
+        let refused = generate(&server);
+        let said = words(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(3), "{named}: {said}");
+        assert!(said.contains(named) && said.contains("no load was sent"), "{named}: {said}");
+        assert_eq!(posts(&server), 2, "it is asked once more, and nothing is measured");
+    }
+    let denied = generate_endpoint(|_, out| out.json(401, "{\"error\":\"who are you\"}"));
+    assert_eq!(generate(&denied).status.code(), Some(3));
+    assert_eq!(posts(&denied), 1);
+}
+
+#[test]
+fn a_triton_that_is_busy_or_slipped_once_is_measured() {
+    let firsts: [fn(&mut Out<'_>) -> Next; 6] = [
+        |out| out.json(429, "{\"error\":\"slow down\"}"),
+        |out| out.json(503, "{\"error\":\"loading\"}"),
+        |out| bytes(out, b"data: {\"error\":\"overloaded\"}\n\n"),
+        |out| bytes(out, b"{\"message\":\"the model is loading\"}"),
+        |out| bytes(out, b"<html>please wait</html>"),
+        |out| bytes(out, b"data: {\"output_ids\":[]}\n\n"),
+    ];
+    for first in firsts {
+        let asked = std::sync::atomic::AtomicUsize::new(0);
+        let server = generate_endpoint(move |_, out| {
+            if asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0 {
+                return first(out);
+            }
+            out.stream_head();
+            (1..=8).for_each(|id| _ = out.event(&format!("{{\"output_ids\":[{id}]}}")));
+            out.end()
+        });
+        let ended = generate(&server);
+        let said = words(&ended.stderr);
+        assert!(posts(&server) >= 5, "{said}");
+        assert!(words(&ended.stdout).contains("4 requests"), "{}", words(&ended.stdout));
+    }
+}
+
+#[test]
+fn what_triton_would_refuse_of_each_request_over_grpc_stops_the_run_and_a_full_queue_does_not() {
+    let address = triton_fault_server::start();
+    let run_of = |model: &str| {
+        run_at(&format!("triton:{address}/{model}"), &["--prompts", "ids", "--vocab-size", "256"])
+    };
+    for (model, named) in [
+        ("refused_without_id", "unexpected input"),
+        ("cut_short_tensor", "`output_ids` is shorter"),
+    ] {
+        let refused = run_of(model);
+        let said = words(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(3), "{model}: {said}");
+        assert!(said.contains(named) && said.contains("no load was sent"), "{model}: {said}");
+    }
+    let busy = run_of("unavailable");
+    assert_ne!(busy.status.code(), Some(3), "{}", words(&busy.stderr));
 }
 
 /// Whether a run went on although its first request was answered so.

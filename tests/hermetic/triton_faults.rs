@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use crate::support::fault_server::{FaultServer, Next, Out};
+use crate::support::fault_server::{FaultServer, Next, Out, generate_endpoint};
 use crate::support::triton_fault_server;
 use crate::support::watch::{Seen, Watch, shot};
 use bareflight::record::event::Ending;
@@ -108,19 +108,7 @@ fn generate_until(
     kind: FailureKind,
     answer: impl Fn(&mut Out<'_>) -> Next + Send + Sync + 'static,
 ) -> Seen {
-    let server = FaultServer::start(move |request, out| match request.path.as_str() {
-        "/v2/models/m" => out.json(
-            200,
-            r#"{"name":"m","inputs":[{"name":"input_ids","datatype":"INT32","shape":[-1,-1]},
-               {"name":"max_tokens","datatype":"INT32","shape":[-1,1]}],
-               "outputs":[{"name":"output_ids","datatype":"INT32","shape":[-1,-1]}]}"#,
-        ),
-        "/v2/models/m/config" => {
-            out.json(200, r#"{"model_transaction_policy":{"decoupled":true}}"#)
-        }
-        "/v2/models/m/generate_stream" => answer(out),
-        _ => out.json(200, "{}"),
-    });
+    let server = generate_endpoint(move |_, out| answer(out));
     let options = TritonOptions::new(server.url().replace("/v1", "/m").parse().unwrap());
     one(impatient(options, kind))
 }
@@ -143,7 +131,7 @@ fn every_fault_of_a_generate_endpoint_has_a_kind_and_the_servers_words() {
     fails(FailureKind::HttpServer, "out of memory", |out| {
         out.json(500, r#"{"error":"out of memory"}"#)
     });
-    fails(FailureKind::Malformed, "not a JSON object", |out| {
+    fails(FailureKind::Malformed, "no JSON object", |out| {
         out.stream_head();
         out.event("half a {");
         out.end()
@@ -173,8 +161,13 @@ fn every_fault_of_a_generate_endpoint_has_a_kind_and_the_servers_words() {
     #[allow(clippy::redundant_closure_for_method_calls)]
     // The method alone has one lifetime too few.
     fails(FailureKind::Silent, "no response within", |out| out.silence());
+    fails(FailureKind::Empty, "the body of the answer is empty", |out| {
+        out.stream_head();
+        out.end()
+    });
     fails(FailureKind::Empty, "held no token", |out| {
         out.stream_head();
+        out.event(r#"{"output_ids":[]}"#);
         out.end()
     });
 }

@@ -321,7 +321,9 @@ fn the_headroom_of_a_server_was_measured_on_its_client_s_own_path_with_the_threa
         assert_eq!(faults, serde_json::json!([]), "{flags:?}");
         assert_eq!(rate["threads"], threads, "{flags:?}: {rate}");
         for name in ["requests_per_s", "tokens_per_s"] {
-            assert!(rate[name].as_f64().is_some_and(|rate| rate > 100.0), "{flags:?}: {rate}");
+            // A client whose time was not counted would read without end.
+            let is_possible = |rate| (100.0..1e8).contains(&rate);
+            assert!(rate[name].as_f64().is_some_and(is_possible), "{flags:?}: {rate}");
         }
         let named = if threads == 1 { "one client thread" } else { "2 client threads" };
         assert!(sentence.contains("stub on loopback") && sentence.contains(named), "{sentence}");

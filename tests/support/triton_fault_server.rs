@@ -1,8 +1,8 @@
 //! KServe server with faults, chosen by the name of the model.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bareflight::targets::triton::kserve::{
     Choice, FINAL_RESPONSE, ModelConfig, ModelConfigResponse, ModelInferRequest,
@@ -52,7 +52,7 @@ async fn serve(socket: tokio::net::TcpStream) {
         let cut = Arc::clone(&cut);
         service_fn(move |request| {
             let cut = Arc::clone(&cut);
-            async move { Ok::<_, Infallible>(answer(request, &cut).await) }
+            async move { answer(request, &cut).await }
         })
     };
     let connection =
@@ -69,12 +69,23 @@ async fn serve(socket: tokio::net::TcpStream) {
     .await;
 }
 
-async fn answer(request: Request<Incoming>, cut: &Arc<Notify>) -> Response<Body> {
+/// Calls of which the first two of three are refused.
+static REFUSED: AtomicUsize = AtomicUsize::new(0);
+
+async fn answer(
+    request: Request<Incoming>,
+    cut: &Arc<Notify>,
+) -> Result<Response<Body>, h2::Error> {
     let path = request.uri().path().to_owned();
     let (frames, body) = unbounded_channel();
     // What a gateway before the server would look at, in the calls that the client asks it to refuse.
     let told = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     let refuses = told("x-refuse").is_some_and(|which| path.ends_with(which));
+    let resets = told("x-refuse-stream").is_some_and(|which| path.ends_with(which));
+    let always = told("x-refuse-stream").is_some_and(|which| which == format!("always {path}"));
+    if always || (resets && REFUSED.fetch_add(1, Ordering::SeqCst) % 3 != 2) {
+        return Err(h2::Reason::REFUSED_STREAM.into());
+    }
     if refuses {
         let key = told("authorization").unwrap_or("no key").to_owned();
         status(&frames, 16, &format!("who is {key}?"));
@@ -85,7 +96,7 @@ async fn answer(request: Request<Incoming>, cut: &Arc<Notify>) -> Response<Body>
         unary(&path, &message[5..], &frames);
     }
     let body = StreamBody::new(UnboundedReceiverStream::new(body)).boxed();
-    Response::builder().header("content-type", "application/grpc").body(body).unwrap()
+    Ok(Response::builder().header("content-type", "application/grpc").body(body).unwrap())
 }
 
 fn unary(path: &str, message: &[u8], frames: &Frames) {

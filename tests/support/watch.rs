@@ -33,6 +33,8 @@ pub struct Seen {
     pub stamps: Option<StampSource>,
     /// In what its answer is not what was asked for.
     pub oddities: Oddities,
+    /// How often it was sent again.
+    pub resent: u32,
 }
 
 impl Seen {
@@ -183,6 +185,9 @@ impl Watch {
                     SideMessage::Odd(id, oddity) => {
                         let seen = self.seen.entry(id.0).or_default();
                         seen.oddities = seen.oddities.with(oddity);
+                    }
+                    SideMessage::Connection(id, cost) => {
+                        self.seen.entry(id.0).or_default().resent = cost.resent;
                     }
                     SideMessage::Stamps(source) => self.session_stamps = Some(source),
                     _ => {}

@@ -87,7 +87,8 @@ pub struct Counts {
     /// By how much; `None` where the server counts no prompts.
     #[serde(default)]
     pub prompt_surplus: Option<PromptSurplus>,
-    /// Times that a request was sent again, since the server was closing the idle connection that carried it.
+    /// Times that a request was sent again, since the server was closing the idle connection that carried it or did not process
+    /// the stream.
     #[serde(default)]
     pub resent: u64,
     /// Requests that opened their own connection after they had been submitted, so that their latencies hold it.

@@ -219,9 +219,11 @@ impl Chunk {
     }
 
     fn members_of_choice(&mut self, scan: &mut Scanner<'_>) -> Result<(), BadJson> {
+        // Some gateways write one text under two names.
+        let mut said = None;
         scan.object(|scan, key| match (key, scan.kind()?) {
-            (b"delta" | b"message", Kind::Object) => self.delta(scan),
-            (b"text", Kind::Text) => self.output(scan),
+            (b"delta" | b"message", Kind::Object) => self.once(&mut said, |it| it.delta(scan)),
+            (b"text", Kind::Text) => self.once(&mut said, |it| it.output(scan)),
             (b"token_ids", Kind::Array) => scan.array(|scan| self.token_id(scan)),
             (b"logprobs", Kind::Object) => scan.object(|scan, key| match (key, scan.kind()?) {
                 // As a chat has it, and as a completion has it.
@@ -276,6 +278,9 @@ impl Chunk {
             }
             _ => scan.skip(),
         })?;
+        // What is not of the prompt is of the output.
+        let rest = usage.total.zip(usage.prompt).and_then(|(all, prompt)| all.checked_sub(prompt));
+        usage.completion = usage.completion.or(rest);
         self.usage = Some(usage);
         Ok(())
     }
@@ -390,7 +395,7 @@ fn finish_of(word: RawText<'_>) -> Option<Finish> {
     let is_one_of =
         |words: &[&str]| words.iter().any(|known| word.raw.eq_ignore_ascii_case(known.as_bytes()));
     Some(match word.raw {
-        b"" => return None,
+        b"" | b"null" | b"None" => return None,
         b"length" => Finish::Length,
         b"stop" => Finish::Stop,
         _ if is_one_of(LENGTH) => Finish::Length,

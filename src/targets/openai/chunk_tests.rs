@@ -26,9 +26,22 @@ fn every_kind_of_generated_text_counts_as_output() {
         (r#"{"choices":[{"delta":{"content":[{"type":"text","text":"e"}]}}]}"#, "e"),
         (r#"{"choices":[{"text":"g","index":0}]}"#, "g"),
         (r#"{"choices":[{"message":{"role":"assistant","content":"h"}}]}"#, "h"),
+        (r#"{"choices":[{"text":"i","delta":{"content":"i"},"message":{"content":"i"}}]}"#, "i"),
+        (r#"{"choices":[{"text":"j"},{"text":"j"}]}"#, "jj"),
     ] {
         assert_eq!(text(json), expected, "{json}");
     }
+}
+
+#[test]
+fn output_tokens_are_those_that_are_not_of_the_prompt_where_only_both_together_are_told() {
+    let told = |usage: &str| {
+        let usage = chunk(&format!(r#"{{"choices":[],"usage":{usage}}}"#)).usage;
+        usage.and_then(|usage| usage.completion)
+    };
+    assert_eq!(told(r#"{"prompt_tokens":3,"total_tokens":7}"#), Some(4));
+    assert_eq!(told(r#"{"total_tokens":7,"prompt_tokens":3,"completion_tokens":5}"#), Some(5));
+    assert_eq!(told(r#"{"total_tokens":7}"#), None);
 }
 
 #[test]
@@ -254,7 +267,9 @@ fn finish_reasons_are_known_in_any_case_of_letters() {
     ] {
         assert_eq!(finish(word), Some(meaning), "{word}");
     }
-    assert_eq!(finish(""), None);
+    for none in ["", "null", "None"] {
+        assert_eq!(finish(none), None, "{none}");
+    }
 }
 
 #[test]

@@ -1,8 +1,13 @@
 //! Members of a request that the run decides: `--extra-inputs` that give them are refused with the flag that does.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
-use crate::settings::served::BodyField;
+use crate::load::plan::Shot;
+use crate::request::RequestId;
+use crate::request::spec::{Beside, OutputSpec, Prompt, RequestSpec, Sampling};
+use crate::settings::served::{BodyField, SameInAll};
 use crate::targets::openai::options::OpenAiOptions;
 use crate::targets::openai::request_body::BadRequestOption;
 
@@ -33,21 +38,58 @@ const DECIDED: [(&str, &str); 17] = [
     ("stream_options", "a stream is asked for the server's own counts"),
 ];
 
-/// `--extra-inputs` without what the run writes in just that way. A member that says the same as the run changes no number, and
-/// commands of other benchmarks give such members.
+/// Two requests of a run that differ in all that may differ between its requests.
+pub fn two_of_a_run(same: Option<SameInAll>) -> [Shot; 2] {
+    [1_u32, 2].map(|number| {
+        let is_first = number == 1;
+        let text = |text: &str| Prompt {
+            ids: [number].into(),
+            text: Some(Arc::from(format!("{text} {number}"))),
+        };
+        // Without a run to go by they are streamed, sampled and bounded each in its own way.
+        let SameInAll { streaming, sampling, min_tokens } = same.unwrap_or_else(|| {
+            let mut unlike = SameInAll { streaming: is_first, ..SameInAll::default() };
+            unlike.sampling.temperature = Some(number as f32);
+            unlike
+        });
+        let (temperature, top_p, top_k) = (sampling.temperature, sampling.top_p, sampling.top_k);
+        let output = OutputSpec {
+            max_tokens: u32::MAX - number,
+            min_tokens,
+            ignore_eos: same.is_some() || is_first,
+        };
+        let request = RequestSpec {
+            prompt: text("prompt"),
+            beside: Beside::Texts([text("document")].into()),
+            output,
+            sampling: Sampling { temperature, top_p, top_k, seed: number.into() },
+            streaming,
+            priority: 0.5,
+            adapter: None,
+            terms: Arc::default(),
+        };
+        Shot::new(RequestId(number), request)
+    })
+}
+
+/// `--extra-inputs` without what the run writes in just that way, as `in_all` of its requests have it. A member that says the same
+/// as the run changes no number, and commands of other benchmarks give such members.
 ///
 /// # Errors
 /// For the first member that the run decides otherwise, with what to do about it. One that `--omit` leaves out is no longer the
 /// run's.
-pub fn beside_the_run(options: &OpenAiOptions) -> Result<Map<String, Value>, BadRequestOption> {
+pub fn beside_the_run(
+    options: &OpenAiOptions,
+    in_all: &Map<String, Value>,
+) -> Result<Map<String, Value>, BadRequestOption> {
     let mut beside = options.extra_inputs.clone();
     let omissible = |field: &str| BodyField::ALL.into_iter().find(|it| it.name() == field);
     let is_left_out = |field: &str| omissible(field).is_some_and(|it| options.omit.contains(&it));
     for (field, by) in DECIDED {
         let Some(given) = beside.get(field).filter(|_| !is_left_out(field)) else { continue };
-        if is_same(options.in_every_request(field).as_ref(), given) {
+        if is_same(in_all.get(field), given) {
             beside.remove(field);
-        } else if !means_nothing(options, field, given) {
+        } else if in_all.contains_key(field) || !means_nothing(options, field, given) {
             let remedy = match omissible(field) {
                 None => by.to_owned(),
                 Some(_) => format!("{by} (with `--omit {field}` it is yours)"),
@@ -67,12 +109,11 @@ fn is_same(ours: Option<&Value>, given: &Value) -> bool {
 
 /// Whether a member that the run leaves out says what a server does without it: it is passed on.
 fn means_nothing(options: &OpenAiOptions, field: &str, given: &Value) -> bool {
-    let is_written = options.in_every_request(field).is_some();
     let default = match field {
         "n" => Value::from(1),
         "ignore_eos" => Value::from(false),
         "min_tokens" => Value::from(0),
         _ => return false,
     };
-    !is_written && options.endpoint.has_output() && is_same(Some(&default), given)
+    options.endpoint.has_output() && is_same(Some(&default), given)
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::network::refusal::failure_of;
 use crate::network::thread;
 use crate::request::{Failure, FailureKind};
-use crate::targets::openai::bad_answer::known_by_its_beginning;
+use crate::targets::bad_answer::Api;
 use crate::targets::openai::request_body::Message;
 use crate::targets::openai::transport::{Route, Transport, Way};
 use crate::threads::Own;
@@ -123,7 +123,7 @@ async fn list(route: &Arc<Route>, request: &Message) -> Result<Vec<u8>, Failure>
 
 fn choose(body: &[u8]) -> Result<Model, Failure> {
     let models: Models = serde_json::from_slice(body).map_err(|error| {
-        known_by_its_beginning(body).unwrap_or_else(|| {
+        Api::OpenAi.known_by_its_beginning(body).unwrap_or_else(|| {
             Failure::new(FailureKind::Malformed, format!("list of models: {error}"))
         })
     })?;

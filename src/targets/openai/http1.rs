@@ -12,9 +12,10 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use tokio::io::AsyncWrite;
 
-use crate::clock::{Nanos, now};
+use crate::clock::{MonoNs, Nanos, now};
 use crate::network::stamp::{LastRead, ReadStamp};
 use crate::network::stream::Stream;
+use crate::network::unprocessed::IDLE_RACE;
 use crate::request::{Failure, FailureKind};
 use crate::targets::openai::framing::{BadFraming, Framing};
 
@@ -42,6 +43,8 @@ pub struct Http1 {
     opened: Option<Nanos>,
     /// Whether a request of this phase has told it.
     is_told: bool,
+    /// When the current request was written.
+    written: MonoNs,
 }
 
 /// Why there is no response head.
@@ -64,10 +67,6 @@ pub enum BodyState {
     /// It has ended.
     Done,
 }
-
-/// A server that closes an idle connection does so without knowing of a request that is on its way; one that has read it and
-/// worked on it takes longer.
-pub const IDLE_RACE: Nanos = Nanos::from_millis(10);
 
 /// Judges a connection that was closed so long after the request had been written.
 fn no_response(message: String, after: Nanos) -> NoHead {
@@ -96,6 +95,7 @@ impl Http1 {
             keeps_alive: true,
             opened: None,
             is_told: false,
+            written: MonoNs(0),
         }
     }
 
@@ -144,11 +144,18 @@ impl Http1 {
         // A server may respond and close before it has read everything. Its response explains more than our write error.
         let written = self.write_all(request).await;
         let sent = now();
+        self.written = sent;
         match (self.head().await, written) {
             (Err(NoHead::Dropped(_)), Err(error)) => Err(NoHead::IdleRace(error.to_string())),
             (Err(NoHead::Dropped(message)), Ok(())) => Err(no_response(message, now() - sent)),
             (head, _) => head,
         }
+    }
+
+    /// Whether a head that came over a connection that was idle is of no request: a server says so that it ends an idle
+    /// connection, and the request crosses it on the way. No server waits so short for a request.
+    pub fn is_word_of_parting(&self, status: StatusCode) -> bool {
+        status == StatusCode::REQUEST_TIMEOUT && self.stamp().at - self.written <= IDLE_RACE
     }
 
     async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {

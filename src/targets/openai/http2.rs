@@ -20,6 +20,7 @@ use hyper_util::rt::TokioIo;
 use crate::clock::Nanos;
 use crate::network::stamp::{LastRead, ReadStamp};
 use crate::network::stream::Stream;
+use crate::network::unprocessed::is_unprocessed;
 use crate::request::{Failure, FailureKind};
 use crate::targets::openai::http1::BodyState;
 
@@ -53,6 +54,15 @@ pub struct Http2 {
     opened: Rc<Cell<Option<Nanos>>>,
     /// Whether a request of this phase has told it.
     is_told: Rc<Cell<bool>>,
+}
+
+/// Why there is no response head.
+#[derive(Debug)]
+pub struct NoAnswer {
+    /// What happened.
+    pub failure: Failure,
+    /// The server did not process the request.
+    pub is_unprocessed: bool,
 }
 
 /// A response being read; counts as one of its connection's streams until dropped.
@@ -134,14 +144,13 @@ impl Http2 {
     pub async fn ask(
         mut self,
         request: Request<Full<Bytes>>,
-    ) -> Result<(StatusCode, HeaderMap, Http2Body), Failure> {
+    ) -> Result<(StatusCode, HeaderMap, Http2Body), NoAnswer> {
         self.streams.set(self.streams.get() + 1);
         let stream = OneStream(Rc::clone(&self.streams));
-        let response = self
-            .sender
-            .send_request(request)
-            .await
-            .map_err(|error| Failure::new(FailureKind::Disconnected, message_of(&error)))?;
+        let response = self.sender.send_request(request).await.map_err(|error| NoAnswer {
+            is_unprocessed: is_unprocessed(&error),
+            failure: Failure::new(FailureKind::Disconnected, message_of(&error)),
+        })?;
         let (head, incoming) = response.into_parts();
         let body = Http2Body { incoming, last: self.last, _stream: stream };
         Ok((head.status, head.headers, body))

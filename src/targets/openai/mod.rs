@@ -25,6 +25,7 @@ mod pattern;
 mod probe;
 mod remedy;
 mod request_body;
+mod response_progress;
 mod response_reader;
 mod running_usage;
 mod send_request;

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::network::proxy::Proxy;
 use crate::network::secret::ApiKey;
 use crate::network::tls::TlsOptions;
-use crate::settings::served::{BodyField, OutputTokenField};
+use crate::settings::served::{BodyField, OutputTokenField, SameInAll};
 
 /// The endpoint that requests go to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,8 +125,8 @@ pub struct OpenAiOptions {
     pub headers: Vec<(String, String)>,
     /// Further parameters of every request body.
     pub extra_inputs: Map<String, Value>,
-    /// Members of ours that are the same in every request.
-    pub same_in_all: Map<String, Value>,
+    /// What every request of a run says alike, where they are of one.
+    pub same_in_all: Option<SameInAll>,
     /// Send `ignore_eos` where the request asks for it. Strict servers refuse the field.
     pub ignore_eos: bool,
     /// Send `min_tokens` where the request asks for it. Strict servers refuse the field.
@@ -165,7 +165,7 @@ impl OpenAiOptions {
             api_key: None,
             headers: Vec::new(),
             extra_inputs: Map::new(),
-            same_in_all: Map::new(),
+            same_in_all: None,
             ignore_eos: false,
             min_tokens: false,
             output_token_field: OutputTokenField::default(),
@@ -179,15 +179,6 @@ impl OpenAiOptions {
             proxy: None,
             tokenizer: None,
             threads: NonZeroU16::MIN,
-        }
-    }
-
-    /// A member that every request has, and with one value.
-    pub fn in_every_request(&self, field: &str) -> Option<Value> {
-        let of_output = || self.same_in_all.get(field).filter(|_| self.endpoint.has_output());
-        match (field, &self.model) {
-            ("model", Some(model)) => Some(model.as_str().into()),
-            _ => of_output().cloned(),
         }
     }
 

@@ -39,6 +39,15 @@ impl OutputText {
             return self.take_delta(piece);
         }
         let has_grown = piece.len() > before.len();
+        // One token over and over, and then all of them again.
+        if has_grown
+            && self.growths == 0
+            && self.chunks > RESEND_AFTER
+            && piece.starts_with(&self.all)
+        {
+            self.is_delta = true;
+            return self.take_delta(piece);
+        }
         self.growths += u32::from(has_grown);
         if self.is_cumulative() {
             self.all.clear();
@@ -89,6 +98,7 @@ mod tests {
     #[test]
     fn the_whole_text_sent_again_at_the_end_brings_nothing() {
         assert_eq!(take(&[" a", " b", " c", " a b c"]), (" a b c".to_owned(), 3));
+        assert_eq!(take(&[" a", " a", " a", " a a a"]), (" a a a".to_owned(), 3));
     }
 
     #[test]

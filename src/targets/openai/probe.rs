@@ -7,9 +7,9 @@ use std::time::Duration;
 use crate::network::refusal::failure_of;
 use crate::network::thread;
 use crate::request::{Failure, FailureKind};
+use crate::targets::bad_answer::Api;
 use crate::targets::openai::request_body::Message;
 use crate::targets::openai::response_reader::{ResponseReader, StreamEnd};
-use crate::targets::openai::send_request::refuse_what_cannot_be_read;
 use crate::targets::openai::transport::{Response, ResponseBody, Route, Step, Transport, Way};
 use crate::threads::Own;
 
@@ -91,7 +91,7 @@ async fn ask(route: &Arc<Route>, question: &Question) -> Answer {
         let words = body.ok().and_then(Result::ok).unwrap_or_default();
         return refused(failure_of(response.status, &response.headers, &words));
     }
-    if let Err(failure) = refuse_what_cannot_be_read(&response.headers) {
+    if let Err(failure) = Api::OpenAi.refuse_what_cannot_be_read(&response.headers) {
         return Answer::Refused(failure);
     }
     let mut reader = ResponseReader::default();

@@ -18,7 +18,7 @@ use crate::request::{Failure, FailureKind, Prepared, RequestId};
 use crate::settings::served::{BodyField, OutputTokenField};
 use crate::targets::Prepare;
 use crate::targets::openai::address::Address;
-use crate::targets::openai::decided::beside_the_run;
+use crate::targets::openai::decided::{beside_the_run, two_of_a_run};
 use crate::targets::openai::options::{ConnectionPolicy, Endpoint, OpenAiOptions, PromptAs};
 
 /// Headers that the exchange itself decides.
@@ -117,7 +117,6 @@ impl RequestWriter {
     /// # Errors
     /// When some option cannot become a request.
     pub fn new(options: &OpenAiOptions, address: &Address) -> Result<Self, BadRequestOption> {
-        let extra = beside_the_run(options)?;
         if options.endpoint == Endpoint::Chat && options.prompt_as == PromptAs::Ids {
             return Err(BadRequestOption::ChatIds);
         }
@@ -131,7 +130,7 @@ impl RequestWriter {
             // Writing to a string cannot fail.
             let _infallible = write!(header_lines, "{name}: {value}\r\n");
         }
-        Ok(Self {
+        let mut writer = Self {
             endpoint: options.endpoint,
             prompt_as: options.prompt_as,
             path: address.path.clone(),
@@ -144,8 +143,22 @@ impl RequestWriter {
             output_token_field: options.output_token_field,
             omit: options.omit.clone(),
             running_usage: false,
-            extra,
-        })
+            extra: serde_json::Map::new(),
+        };
+        let in_all = writer.alike(&two_of_a_run(options.same_in_all));
+        writer.extra = beside_the_run(options, &in_all)?;
+        Ok(writer)
+    }
+
+    /// Members that both have alike.
+    fn alike(&self, [one, other]: &[Shot; 2]) -> serde_json::Map<String, Value> {
+        let members = |shot| -> serde_json::Map<String, Value> {
+            let body = self.body(shot).expect("it has a prompt and documents in every form");
+            serde_json::from_slice(&body).expect("a body is a JSON object")
+        };
+        let (mut alike, other) = (members(one), members(other));
+        alike.retain(|name, value| other.get(name) == Some(value));
+        alike
     }
 
     /// Sets the model's name.

@@ -83,6 +83,22 @@ fn ids_are_counted_and_hashed_however_they_were_cut() {
 }
 
 #[test]
+fn ids_that_some_chunks_lack_are_no_count_and_text_that_was_held_back_lacks_none() {
+    let chunk = |ids: &str| format!(r#"{{"choices":[{{"text":"x","token_ids":[{ids}]}}]}}"#);
+    let tokens = |events: &[String]| play(events, StreamEnd::Clean).1.unwrap().tokens;
+    let (with, without) = (chunk("5"), chunk(""));
+    let done = "[DONE]".to_owned();
+    let by_turns = [&with, &without, &with, &without, &with, &done].map(Clone::clone);
+    assert_eq!(tokens(&by_turns).1, TokenSource::Chunks);
+    let counted = [&by_turns[..5], &[usage(5), done.clone()]].concat();
+    assert_eq!(tokens(&counted), (5, TokenSource::Usage));
+    let of_some = [with.clone(), with.clone(), with.clone(), usage(6), done.clone()];
+    assert_eq!(tokens(&of_some), (6, TokenSource::Usage), "it gave ids of half of them");
+    let held_back = [&with, &with, &with, &without, &done].map(Clone::clone);
+    assert_eq!(tokens(&held_back), (3, TokenSource::Ids));
+}
+
+#[test]
 fn a_count_of_ours_that_differs_is_noted_beside_the_servers() {
     let words: CountTokens = Arc::new(|text: &str| text.split_whitespace().count());
     let close = |events: &[&str]| {

@@ -36,6 +36,9 @@ pub struct RunningUsage {
     latest: Option<u32>,
     sum: u32,
     came_with_output: bool,
+    /// How often a count beside output was more, or less, than the one before.
+    rises: u32,
+    falls: u32,
 }
 
 impl RunningUsage {
@@ -82,6 +85,9 @@ impl RunningUsage {
         self.chunks += new.min(1);
         self.since += new.min(1);
         if let Some(count) = count {
+            let before = self.latest.filter(|_| self.came_with_output);
+            self.rises += u32::from(before.is_some_and(|before| before < count));
+            self.falls += u32::from(before.is_some_and(|before| before > count));
             (self.latest, self.came_with_output) = (Some(count), true);
             self.sum = self.sum.saturating_add(count);
         }
@@ -131,7 +137,17 @@ impl RunningUsage {
     /// chunk alone.
     pub fn total(&self) -> Option<u32> {
         let of_each = self.came_with_output && self.counts != Counts::Running;
-        self.latest.map(|latest| if of_each && latest < self.chunks { self.sum } else { latest })
+        let latest = self.latest?;
+        if !of_each || latest >= self.chunks {
+            return Some(latest);
+        }
+        (!self.began_anew()).then_some(self.sum)
+    }
+
+    /// Whether counts ran along and then fell: those of each chunk alone fall about as often as they rise. They are of no
+    /// part that is known.
+    const fn began_anew(&self) -> bool {
+        self.falls > 0 && self.rises >= 3 && self.rises > 2 * self.falls
     }
 }
 
@@ -186,6 +202,18 @@ mod tests {
             let (_, usage) = played(usage, &counts([1, 1, 1, 1, 1]));
             assert_eq!((usage.was_running(), usage.total()), (Some(false), Some(5)));
         }
+    }
+
+    #[test]
+    fn counts_that_ran_along_and_fell_are_no_count() {
+        let resets = counts([1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4]);
+        let goes_down = counts([1, 2, 3, 4, 5, 6, 7, 8, 2, 3, 4, 5]);
+        for usage in [RunningUsage::default(), RunningUsage::apart()] {
+            assert_eq!(played(usage, &resets).1.total(), None);
+            assert_eq!(played(usage, &goes_down).1.total(), None);
+        }
+        let (_, each_alone) = played(RunningUsage::default(), &counts([1, 3, 2, 1, 2, 1]));
+        assert_eq!(each_alone.total(), Some(10));
     }
 
     #[test]

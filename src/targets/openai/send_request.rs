@@ -4,18 +4,17 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::{HeaderMap, header};
-
 use crate::clock::{MonoNs, now};
 use crate::network::refusal::failure_of;
 use crate::network::stamp::ReadStamp;
 use crate::record::oddity::Oddity;
 use crate::record::request_record::{ConnectionUse, StampSource};
-use crate::request::{Failure, FailureKind};
-use crate::targets::openai::bad_answer::web_page;
+use crate::request::Failure;
+use crate::targets::bad_answer::Api;
 use crate::targets::openai::client_thread::ClientThread;
 use crate::targets::openai::request_body::Outgoing;
-use crate::targets::openai::response_reader::{Closing, Output, ResponseReader, StreamEnd};
+use crate::targets::openai::response_progress::{Closing, Output};
+use crate::targets::openai::response_reader::{ResponseReader, StreamEnd};
 use crate::targets::openai::transport::{Response, ResponseBody, Step, Way};
 
 /// How long the end of a stream may take after `[DONE]` without costing the connection a place in the pool.
@@ -163,7 +162,7 @@ async fn read_response(
         let body = response.body.read_whole(MAX_REFUSAL).await.unwrap_or_default();
         return Err(failure_of(response.status, &response.headers, &body));
     }
-    refuse_what_cannot_be_read(&response.headers)?;
+    Api::OpenAi.refuse_what_cannot_be_read(&response.headers)?;
     // What comes is known by its first byte: some servers stream unasked, or don't stream though asked.
     if outgoing.expects.is_none() {
         stream(client, outgoing, progress, reader, &mut response.body).await
@@ -247,36 +246,4 @@ fn came_whole(
     }
     client.deliver(outgoing.id, output, stamp);
     Completed { at: stamp.at, closing }
-}
-
-/// Refuses what is no answer by its head alone: a compressed body, or a page for people.
-///
-/// # Errors
-/// When it is one of these.
-pub fn refuse_what_cannot_be_read(headers: &HeaderMap) -> Result<(), Failure> {
-    if kind_is(headers, "text/html") {
-        return Err(web_page(b""));
-    }
-    let Some(coding) = headers.get(header::CONTENT_ENCODING) else { return Ok(()) };
-    let coding = String::from_utf8_lossy(coding.as_bytes());
-    if !coding.split(',').any(is_compression) {
-        return Ok(());
-    }
-    let message = format!(
-        "the server compressed its answer ({coding}) although `accept-encoding: identity` was sent: \
-         compression holds tokens back, switch it off in the server or the proxy before it"
-    );
-    Err(Failure::new(FailureKind::Malformed, message))
-}
-
-/// Whether a coding packs a body. Others are said of bodies as they are: `identity`, `none` (against compression on the way), `utf-8`.
-fn is_compression(coding: &str) -> bool {
-    const KNOWN: [&str; 8] =
-        ["gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd", "aws-chunked"];
-    KNOWN.iter().any(|known| coding.trim().eq_ignore_ascii_case(known))
-}
-
-fn kind_is(headers: &HeaderMap, name: &str) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).map(|kind| kind.as_bytes().to_ascii_lowercase());
-    kind.is_some_and(|kind| kind.starts_with(name.as_bytes()))
 }

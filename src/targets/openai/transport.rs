@@ -12,10 +12,11 @@ use crate::clock::{Nanos, now};
 use crate::network::connect::Connector;
 use crate::network::stamp::ReadStamp;
 use crate::network::stream::Stream;
+use crate::network::unprocessed::{IDLE_RACE, SENT_AGAIN_AT_MOST};
 use crate::record::request_record::{ConnectionUse, Opened};
 use crate::request::{Failure, FailureKind};
-use crate::targets::openai::http1::{BodyState, Http1, IDLE_RACE, NoHead};
-use crate::targets::openai::http2::{Http2, Http2Body, STREAMS_PER_CONNECTION};
+use crate::targets::openai::http1::{BodyState, Http1, NoHead};
+use crate::targets::openai::http2::{Http2, Http2Body, NoAnswer, STREAMS_PER_CONNECTION};
 use crate::targets::openai::options::{ConnectionPolicy, HttpVersion};
 use crate::targets::openai::request_body::Message;
 
@@ -133,7 +134,7 @@ impl Transport {
         if self.settle(&stream) {
             let connection = self.share(stream).await?;
             drop(one_at_a_time);
-            return self.ask_over(connection, message).await;
+            return self.ask_http2_first_over(connection, message, way).await;
         }
         drop(one_at_a_time);
         let mut connection = Http1::new(stream);
@@ -237,10 +238,10 @@ impl Transport {
         (way.leaves)();
         way.note_ahead(connection.tell_opened());
         match connection.ask(&message.wire).await {
-            Ok((status, headers)) => {
+            Ok((status, headers)) if !connection.is_word_of_parting(status) => {
                 Ok(Some(Response { status, headers, body: ResponseBody::Http1(connection) }))
             }
-            Err(NoHead::IdleRace(_)) => {
+            Ok(_) | Err(NoHead::IdleRace(_)) => {
                 way.note(|cost| cost.resent += 1);
                 Ok(None)
             }
@@ -259,21 +260,46 @@ impl Transport {
         None
     }
 
-    /// As [`Self::ask_over_idle`] and the rest: a request whose connection was going away as it came is sent again.
     async fn ask_http2(&self, message: &Message, way: &Way<'_>) -> Result<Response, Failure> {
         (way.leaves)();
-        if let Some(connection) = self.take_shared() {
-            way.note_ahead(connection.tell_opened());
-            let begun = now();
-            match self.ask_over(connection.clone(), message).await {
-                Err(_) if now() - begun <= IDLE_RACE && connection.goes_away().await => {
-                    way.note(|cost| cost.resent += 1);
-                }
-                answer => return answer,
-            }
+        let Some(connection) = self.take_shared() else {
+            let connection = self.open_shared(way).await?;
+            return self.ask_http2_first_over(connection, message, way).await;
+        };
+        way.note_ahead(connection.tell_opened());
+        let begun = now();
+        let refused = match self.ask_over(connection.clone(), message).await {
+            Ok(response) => return Ok(response),
+            Err(refused) => refused,
+        };
+        // As with an idle connection of HTTP/1.1: it was going away as the request came.
+        let is_race = now() - begun <= IDLE_RACE && connection.goes_away().await;
+        if !is_race && !refused.is_unprocessed {
+            return Err(refused.failure);
         }
+        way.note(|cost| cost.resent += 1);
         let connection = self.open_shared(way).await?;
-        self.ask_over(connection, message).await
+        self.ask_http2_first_over(connection, message, way).await
+    }
+
+    /// Sends over this connection, and over others as long as the server says that it did not process the request.
+    async fn ask_http2_first_over(
+        &self,
+        mut connection: Http2,
+        message: &Message,
+        way: &Way<'_>,
+    ) -> Result<Response, Failure> {
+        loop {
+            match self.ask_over(connection.clone(), message).await {
+                Err(no) if no.is_unprocessed && way.cost.get().resent < SENT_AGAIN_AT_MOST => {
+                    way.note(|cost| cost.resent += 1);
+                    // A connection that ends says so here, and is not taken again.
+                    let _is_known_to_end = connection.goes_away().await;
+                }
+                answer => return answer.map_err(|no| no.failure),
+            }
+            connection = self.open_shared(way).await?;
+        }
     }
 
     fn take_shared(&self) -> Option<Http2> {
@@ -310,12 +336,14 @@ impl Transport {
         http2
     }
 
-    async fn ask_over(&self, connection: Http2, message: &Message) -> Result<Response, Failure> {
+    async fn ask_over(&self, connection: Http2, message: &Message) -> Result<Response, NoAnswer> {
         let mut request = Request::new(Full::new(message.wire.slice(message.body_at..)));
         *request.method_mut() = message.method.clone();
         *request.uri_mut() =
             format!("{}{}", self.route.origin, message.path).parse().map_err(|error| {
-                Failure::new(FailureKind::Refused, format!("no URL of a request: {error}"))
+                let message = format!("no URL of a request: {error}");
+                let failure = Failure::new(FailureKind::Refused, message);
+                NoAnswer { failure, is_unprocessed: false }
             })?;
         request.headers_mut().clone_from(&self.route.http2_headers);
         let (status, headers, body) = connection.ask(request).await?;

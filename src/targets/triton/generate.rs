@@ -5,19 +5,22 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 
-use crate::clock::now;
+use crate::clock::{Nanos, now};
 use crate::network::connect::Connector;
 use crate::network::refusal::{error_message, failure_of};
 use crate::network::sse::{SseEvent, SseReader};
 use crate::network::stamp::LastRead;
+use crate::network::unprocessed::{IDLE_RACE, is_unprocessed};
+use crate::record::request_record::{ConnectionUse, Opened};
 use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
+use crate::targets::bad_answer::{Api, SHOWN, end_of_first};
 use crate::targets::triton::connect::connector;
 use crate::targets::triton::in_flight_request::Carrier;
 use crate::targets::triton::kserve::ModelStatisticsResponse;
@@ -27,9 +30,6 @@ use crate::targets::triton::options::TritonOptions;
 use crate::targets::triton::request::RequestTemplate;
 use crate::targets::triton::response::JsonResponse;
 use crate::targets::triton::session::SharedTable;
-
-/// Longest part of an answer that is shown.
-const SHOWN: usize = 200;
 
 /// The HTTP connections of one thread.
 pub struct Generate {
@@ -61,8 +61,7 @@ impl Generate {
         template: &RequestTemplate,
         table: SharedTable,
     ) -> Result<Self, Failure> {
-        let call = if template.model_io().decoupled { "generate_stream" } else { "generate" };
-        let path = format!("{}/{call}", model_path(options));
+        let path = path_of(options, template);
         Ok(Self { client: Rc::new(Client::new(options)?), path, table })
     }
 
@@ -77,6 +76,11 @@ impl Generate {
         });
         self.table.borrow_mut().carried_by(id, Carrier::Task(Some(task.abort_handle())));
     }
+}
+
+fn path_of(options: &TritonOptions, template: &RequestTemplate) -> String {
+    let call = if template.model_io().decoupled { "generate_stream" } else { "generate" };
+    format!("{}/{call}", model_path(options))
 }
 
 fn model_path(options: &TritonOptions) -> String {
@@ -98,13 +102,18 @@ impl Client {
         })
     }
 
-    async fn connection(&self) -> Result<HttpConnection, Failure> {
-        loop {
-            let Some(idle) = self.idle.borrow_mut().pop() else { break };
-            if idle.requests.is_ready() {
-                return Ok(idle);
+    /// An idle connection that the server has not closed, as far as is known.
+    fn take_idle(&self) -> Option<HttpConnection> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some(connection) = idle.pop() {
+            if connection.requests.is_ready() {
+                return Some(connection);
             }
         }
+        None
+    }
+
+    async fn open(&self) -> Result<HttpConnection, Failure> {
         let mut stream = self.connector.connect().await?;
         stream.read_once_per_poll();
         let reads = Arc::clone(stream.last_read());
@@ -137,7 +146,10 @@ impl Client {
     /// Short query before or after the load.
     async fn get(&self, path: &str) -> Result<Bytes, Failure> {
         let request = self.request(Method::GET, path, Bytes::new())?;
-        let mut connection = self.connection().await?;
+        let mut connection = match self.take_idle() {
+            Some(idle) => idle,
+            None => self.open().await?,
+        };
         let response = connection.requests.send_request(request).await.map_err(broken)?;
         let (head, body) = response.into_parts();
         let body = body.collect().await.map_err(broken)?.to_bytes();
@@ -168,30 +180,89 @@ async fn generate_one(
     id: RequestId,
     body: Bytes,
 ) -> Result<(), Failure> {
-    let mut connection = client.connection().await?;
-    let request = client.request(Method::POST, path, body)?;
+    let idle = client.take_idle();
+    let (mut connection, mut was_idle) = match idle {
+        Some(idle) => (idle, true),
+        None => (client.open().await?, false),
+    };
     if !table.borrow_mut().sent(id, now()) {
         return Ok(());
     }
-    let response = connection.requests.send_request(request).await.map_err(broken)?;
+    let mut cost = ConnectionUse::NOTHING;
+    let response = loop {
+        let request = client.request(Method::POST, path, body.clone())?;
+        let sent = now();
+        let answer = connection.requests.send_request(request).await;
+        if !is_to_be_sent_again(&answer, was_idle, now() - sent) {
+            break answer.map_err(broken)?;
+        }
+        let begun = now();
+        (connection, was_idle) = (client.open().await?, false);
+        cost.resent += 1;
+        cost.opened = Some(Opened::Inside(now() - begun));
+        table.borrow_mut().connection_of(id, cost);
+    };
     if !response.status().is_success() {
         let (head, body) = response.into_parts();
         let body = body.collect().await.map_err(broken)?.to_bytes();
         return Err(failure_of(head.status, &head.headers, &body));
     }
-    read_body(response, &connection.reads, table, id).await?;
+    Api::Generate.refuse_what_cannot_be_read(response.headers())?;
+    let reads = &connection.reads;
+    read_body(response, &mut OfRequest { reads, table, id }).await?;
     table.borrow_mut().complete(id, connection.reads.get().at);
     client.idle.borrow_mut().push(connection);
     Ok(())
 }
 
+/// Whether the server was closing an idle connection as the request came, and so did not see it. A timeout that comes at
+/// once is of the connection: no server waits so short for a request.
+fn is_to_be_sent_again(
+    answer: &Result<Response<Incoming>, hyper::Error>,
+    was_idle: bool,
+    after: Nanos,
+) -> bool {
+    was_idle
+        && match answer {
+            Err(error) if is_unprocessed(error) => true,
+            Err(error) => {
+                let is_no_http = error.is_parse() && !error.is_incomplete_message();
+                after <= IDLE_RACE && !is_no_http
+            }
+            Ok(response) => response.status() == StatusCode::REQUEST_TIMEOUT && after <= IDLE_RACE,
+        }
+}
+
+/// Where the parts of an answer go.
+pub(super) trait Reader {
+    /// It is one document.
+    fn comes_whole(&mut self);
+    /// An object, as it was written.
+    fn response(&mut self, response: &JsonResponse, written: &[u8]);
+}
+
+/// The request of the load that an answer is for.
+struct OfRequest<'a> {
+    reads: &'a LastRead,
+    table: &'a SharedTable,
+    id: RequestId,
+}
+
+impl Reader for OfRequest<'_> {
+    fn comes_whole(&mut self) {
+        self.table.borrow_mut().comes_whole(self.id);
+    }
+
+    fn response(&mut self, response: &JsonResponse, _written: &[u8]) {
+        self.table.borrow_mut().response(self.id, self.reads.get(), &response.reading());
+    }
+}
+
 /// Reads a stream of events or one document. Which it is shows in its first byte: servers and proxies send each under the
 /// other's name.
-async fn read_body(
+pub(super) async fn read_body(
     response: Response<Incoming>,
-    reads: &LastRead,
-    table: &SharedTable,
-    id: RequestId,
+    reader: &mut impl Reader,
 ) -> Result<(), Failure> {
     let mut body = response.into_body();
     let mut events = SseReader::default();
@@ -203,54 +274,69 @@ async fn read_body(
         if opening.is_empty() {
             let begins = bytes.trim_ascii_start();
             opening.extend_from_slice(&begins[..begins.len().min(SHOWN)]);
-            if opening.starts_with(b"{") {
-                document = Some(Vec::new());
+            match opening.first() {
+                Some(b'{') => document = Some(Vec::new()),
+                Some(b'<') => return Err(Api::Generate.web_page(&opening)),
+                _ => {}
             }
         }
         match &mut document {
             Some(document) => document.extend_from_slice(bytes),
-            None => events.feed(bytes, |event| take_event(event, reads, table, id))?,
+            None => events.feed(bytes, |event| take_event(event, reader))?,
         }
     }
     if let Some(document) = document {
-        table.borrow_mut().comes_whole(id);
-        return take(&document, reads, table, id);
+        reader.comes_whole();
+        return take(&document, reader);
     }
-    events.end(|event| take_event(event, reads, table, id))?;
-    if events.had_event() || opening.is_empty() { Ok(()) } else { Err(no_json(&opening)) }
-}
-
-fn no_json(data: &[u8]) -> Failure {
-    let shown = String::from_utf8_lossy(&data[..data.len().min(SHOWN)]);
-    Failure::new(FailureKind::Malformed, format!("not a JSON object: {shown}"))
+    events.end(|event| take_event(event, reader))?;
+    if events.had_event() { Ok(()) } else { Err(Api::Generate.no_event(&opening)) }
 }
 
 /// Handles one event; gateways end streams as OpenAI's protocol does, and keep connections alive inside data.
-fn take_event(
-    event: SseEvent<'_>,
-    reads: &LastRead,
-    table: &SharedTable,
-    id: RequestId,
-) -> Result<(), Failure> {
+fn take_event(event: SseEvent<'_>, reader: &mut impl Reader) -> Result<(), Failure> {
     match event.data.trim_ascii() {
         data if event.is_error => {
             Err(Failure::new(FailureKind::ErrorInStream, error_message(data)))
         }
         b"[DONE]" | b"" | b"null" | [b':', ..] => Ok(()),
-        data => take(data, reads, table, id),
+        data => take(data, reader),
     }
 }
 
 /// Handles one JSON object.
-fn take(data: &[u8], reads: &LastRead, table: &SharedTable, id: RequestId) -> Result<(), Failure> {
+fn take(data: &[u8], reader: &mut impl Reader) -> Result<(), Failure> {
     match JsonResponse::parse(data) {
         Ok(response) => {
-            table.borrow_mut().response(id, reads.get(), &response.reading());
+            reader.response(&response, data);
             Ok(())
         }
         Err(Some(message)) => Err(Failure::new(FailureKind::ErrorInStream, message)),
-        Err(None) => Err(no_json(data)),
+        Err(None) => Err(Api::Generate.not_json(data, end_of_first(data).unwrap_or(0))),
     }
+}
+
+/// Sends one request that is not measured, and reads its answer into `reader`.
+///
+/// # Errors
+/// As a request of the load.
+pub(super) async fn ask_once(
+    options: &TritonOptions,
+    template: &RequestTemplate,
+    body: Bytes,
+    reader: &mut impl Reader,
+) -> Result<(), Failure> {
+    let client = Client::new(options)?;
+    let mut connection = client.open().await?;
+    let request = client.request(Method::POST, &path_of(options, template), body)?;
+    let response = connection.requests.send_request(request).await.map_err(broken)?;
+    if !response.status().is_success() {
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.map_err(broken)?.to_bytes();
+        return Err(failure_of(head.status, &head.headers, &body));
+    }
+    Api::Generate.refuse_what_cannot_be_read(response.headers())?;
+    read_body(response, reader).await
 }
 
 /// As [`crate::targets::triton::metadata::query_model`], over HTTP.

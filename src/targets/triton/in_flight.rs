@@ -8,7 +8,7 @@ use crate::clock::{MonoNs, Nanos};
 use crate::network::stamp::ReadStamp;
 use crate::record::event::Ending;
 use crate::record::oddity::Oddity;
-use crate::record::request_record::{FinishReason, StampSource, TokenSource};
+use crate::record::request_record::{ConnectionUse, FinishReason, StampSource, TokenSource};
 use crate::record::sink::Sink;
 use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
@@ -78,6 +78,13 @@ impl InFlightTable {
         request.last_activity = at;
         self.sink.sent(id, at);
         true
+    }
+
+    /// What its connection cost.
+    pub fn connection_of(&mut self, id: RequestId, cost: ConnectionUse) {
+        if self.is_open(id) {
+            self.sink.connection_of(id, cost);
+        }
     }
 
     /// The answer of a request is one document, and no stream of events.

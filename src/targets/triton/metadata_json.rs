@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::request::{Failure, FailureKind};
+use crate::targets::bad_answer::Api;
 use crate::targets::triton::kserve::{
     ModelConfig, ModelConfigInput, ModelMetadata, ModelParameter, ModelParameterEntry,
     ServerMetadata, TransactionPolicy,
@@ -15,7 +16,8 @@ use crate::targets::triton::metadata::{ServerFacts, facts_of};
 /// [`FailureKind::Malformed`]
 pub fn json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(body).map_err(|error| {
-        Failure::new(FailureKind::Malformed, format!("the server's answer: {error}"))
+        let what = || Failure::new(FailureKind::Malformed, format!("the server's answer: {error}"));
+        Api::Generate.known_by_its_beginning(body).unwrap_or_else(what)
     })
 }
 

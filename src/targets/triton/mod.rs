@@ -15,6 +15,7 @@ pub(crate) mod metadata_json;
 pub mod model_io;
 pub mod options;
 pub(crate) mod output_counter;
+mod probe;
 pub(crate) mod request;
 pub(crate) mod response;
 mod session;
@@ -116,9 +117,14 @@ fn unusable(options: &TritonOptions, failure: &Failure) -> TargetError {
         Connect => {
             "is Triton running there, and is this its gRPC port (8001) or, with http://, its HTTP port (8000)?"
         }
-        Disconnected | Malformed => {
-            "something other than Triton's gRPC may listen there: for its HTTP port write triton:http://…"
-        }
+        Disconnected | Malformed => match options.address.protocol {
+            Protocol::Grpc => {
+                "something other than Triton's gRPC may listen there: for its HTTP port write triton:http://…"
+            }
+            Protocol::HttpGenerate => {
+                "something other than Triton's HTTP may listen there: for its gRPC port leave `http://` out"
+            }
+        },
         Unauthorized => key_remedy(options.headers.contains_key(http::header::AUTHORIZATION)),
         NotFound => "name a model that the server has loaded",
         _ => "see the server's log",
@@ -195,13 +201,15 @@ impl Target for TritonTarget {
         &self.info
     }
 
-    /// Nothing is sent: the metadata says what the model takes.
     fn probe(&mut self, shot: &Shot) -> Result<(), TargetError> {
         let refused = |failure: Failure| TargetError::Refused {
             name: self.info.name.clone(),
             reason: failure.message,
         };
-        self.template.message(shot).map(drop).map_err(refused)
+        match probe::why_it_cannot_answer(&self.options, &self.template, shot) {
+            Ok(None) => Ok(()),
+            Ok(Some(failure)) | Err(failure) => Err(refused(failure)),
+        }
     }
 
     fn open(self: Box<Self>, sink: Sink) -> Result<Box<dyn Session>, TargetError> {

@@ -125,6 +125,7 @@ pub struct JsonResponse {
     text: Option<String>,
     finish: Option<String>,
     numbers: Vec<(String, i64)>,
+    complains: bool,
 }
 
 impl JsonResponse {
@@ -142,21 +143,34 @@ impl JsonResponse {
                 ("error", message) if means_something(&message) => {
                     return Err(Some(message.as_str().map_or(message.to_string(), str::to_owned)));
                 }
-                ("output_ids", Json::Array(ids)) => {
-                    parts.ids = Some(ids.iter().flat_map(little_endian).collect());
+                ("output_ids", ids @ (Json::Array(_) | Json::Number(_))) => {
+                    parts.ids = Some(row(&ids).iter().flat_map(little_endian).collect());
                 }
-                ("output_ids", id @ Json::Number(_)) => {
-                    parts.ids = Some(little_endian(&id).to_vec());
+                ("text_output", text) => parts.text = first(text).as_str().map(str::to_owned),
+                ("finish_reason", reason) => {
+                    parts.finish = first(reason).as_str().map(str::to_owned);
                 }
-                ("text_output", Json::String(text)) => parts.text = Some(text),
-                ("finish_reason", Json::String(reason)) => parts.finish = Some(reason),
-                (_, Json::Number(number)) => {
-                    parts.numbers.extend(number.as_i64().map(|number| (name, number)));
+                ("message" | "msg" | "detail", words) => {
+                    parts.complains |= means_something(&words);
+                }
+                (_, number @ (Json::Array(_) | Json::Number(_))) => {
+                    parts.numbers.extend(first(number).as_i64().map(|number| (name, number)));
                 }
                 _ => {}
             }
         }
         Ok(parts)
+    }
+
+    /// Whether it has an output that is read, perhaps an empty one.
+    pub fn holds_output(&self) -> bool {
+        let is_count = |(name, _): &(String, i64)| name == "num_output_tokens";
+        self.ids.is_some() || self.text.is_some() || self.numbers.iter().any(is_count)
+    }
+
+    /// Whether it says in words why there is no output.
+    pub const fn complains(&self) -> bool {
+        self.complains
     }
 
     /// Its fields. HTTP has no final marker: the end of the body is the end.
@@ -176,6 +190,23 @@ impl JsonResponse {
         }
         reading.ids = self.ids.as_deref().map(|ids| without_padding(ids, length));
         reading
+    }
+}
+
+/// The first element of a tensor: one alone is written without a list, and one of a batch in a list of lists.
+fn first(value: Json) -> Json {
+    match value {
+        Json::Array(elements) => elements.into_iter().next().map_or(Json::Null, first),
+        element => element,
+    }
+}
+
+/// The elements of a tensor's first row.
+fn row(value: &Json) -> &[Json] {
+    match value {
+        Json::Array(rows) if rows.first().is_some_and(Json::is_array) => row(&rows[0]),
+        Json::Array(elements) => elements,
+        element => std::slice::from_ref(element),
     }
 }
 
@@ -354,11 +385,31 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn what_comes_in_a_list_is_read_by_its_first_element() {
+        let text =
+            r#"{"text_output":["a","b"],"finish_reason":["length"],"num_output_tokens":[3]}"#;
+        let response = JsonResponse::parse(text.as_bytes()).unwrap();
+        let reading = response.reading();
+        assert_eq!((reading.text, reading.finish), (Some(&b"a"[..]), Some(&b"length"[..])));
+        assert_eq!(reading.count, Some(3));
+    }
+
+    #[test]
+    fn an_object_without_any_output_is_known_from_one_whose_output_is_empty() {
+        let parsed = |text: &str| JsonResponse::parse(text.as_bytes()).unwrap();
+        assert!(parsed(r#"{"text_output":""}"#).holds_output());
+        let other = parsed(r#"{"choices":[{"text":"a"}],"usage":{"completion_tokens":3}}"#);
+        assert!(!other.holds_output() && !other.complains());
+        assert!(parsed(r#"{"message":"the model is loading"}"#).complains());
+    }
+
+    #[test]
     fn ids_come_as_an_array_or_as_one_number() {
         for (text, count) in [
             (r#"{"output_ids":[5,6,7],"sequence_length":2}"#, 2),
             (r#"{"output_ids":[5,6,-1]}"#, 2),
             (r#"{"output_ids":5,"sequence_length":1}"#, 1),
+            (r#"{"output_ids":[[5,6,7]],"sequence_length":[[2]]}"#, 2),
         ] {
             let response = JsonResponse::parse(text.as_bytes()).unwrap();
             assert_eq!(response.reading().ids.unwrap().len(), count * ID_WIDTH, "{text}");

@@ -10,6 +10,8 @@ use tonic::{Status, Streaming};
 
 use crate::clock::now;
 use crate::network::stamp::LastRead;
+use crate::network::unprocessed::{SENT_AGAIN_AT_MOST, is_unprocessed};
+use crate::record::request_record::ConnectionUse;
 use crate::request::RequestId;
 use crate::request::{Failure, FailureKind};
 use crate::targets::triton::call::{failure_of, stream, unary};
@@ -153,14 +155,35 @@ impl Streams {
     }
 }
 
+/// Sends a request, and again as long as the server says that it did not process it.
+async fn until_it_is_processed<T>(
+    table: &SharedTable,
+    id: RequestId,
+    message: ModelInferRequest,
+    ask: impl AsyncFn(ModelInferRequest) -> Result<T, Status>,
+) -> Result<T, Status> {
+    let mut cost = ConnectionUse::NOTHING;
+    loop {
+        // The contents of its tensors are shared.
+        match ask(message.clone()).await {
+            Err(status) if cost.resent < SENT_AGAIN_AT_MOST && is_unprocessed(&status) => {
+                cost.resent += 1;
+                table.borrow_mut().connection_of(id, cost);
+            }
+            answer => return answer,
+        }
+    }
+}
+
 /// One request, one response.
 async fn infer_one(call: CallGuard, table: SharedTable, id: RequestId, message: ModelInferRequest) {
     let link = &call.0.link;
     if !table.borrow_mut().sent(id, now()) {
         return;
     }
+    let ask = |message| unary(link.channel.clone(), path::MODEL_INFER, message);
     let reply: Result<ModelInferResponse, Status> =
-        unary(link.channel.clone(), path::MODEL_INFER, message).await;
+        until_it_is_processed(&table, id, message, ask).await;
     let stamp = link.reads.stamp();
     let mut table = table.borrow_mut();
     match reply.as_ref().map(Reading::of) {
@@ -181,9 +204,12 @@ async fn stream_one(
     if !table.borrow_mut().sent(id, now()) {
         return;
     }
-    let only = tokio_stream::once(message);
+    let ask = |message| {
+        let only = tokio_stream::once(message);
+        stream(link.channel.clone(), path::MODEL_STREAM_INFER, only)
+    };
     let mut responses: Streaming<StreamResponse> =
-        match stream(link.channel.clone(), path::MODEL_STREAM_INFER, only).await {
+        match until_it_is_processed(&table, id, message, ask).await {
             Ok(responses) => responses,
             Err(status) => {
                 table.borrow_mut().fail(id, now(), failure_of(&status));

@@ -155,7 +155,7 @@ pub enum Code {
     HeldAfterCancel,
     /// Requests went through a proxy.
     Proxy,
-    /// Requests were sent again over a new connection.
+    /// Requests were sent again.
     Resent,
     /// Requests opened a connection after they were submitted.
     ConnectedInside,

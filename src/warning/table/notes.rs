@@ -215,9 +215,9 @@ pub(super) const ENTRIES: &[Entry] = &[
         number: "W073",
         name: "sent again",
         source: Source::Note,
-        means: "Requests were sent again over a new connection",
-        why: "The server was closing idle ones; the second sending is what counts",
-        remedy: "Raise the server's keep-alive",
+        means: "Requests were sent again",
+        why: "The server was closing an idle connection, or refused an HTTP/2 stream before it looked at it; the time until then is part of their latencies",
+        remedy: "Raise the server's keep-alive, or the HTTP/2 streams that it takes at a time",
     },
     Entry {
         code: Code::ConnectedInside,

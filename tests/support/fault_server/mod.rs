@@ -7,6 +7,7 @@
 
 pub mod harness;
 pub mod http2;
+pub mod http2_frames;
 pub mod tls;
 
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -248,6 +249,25 @@ impl Out<'_> {
         while self.wire.read(&mut [0]).as_ref().is_err_and(is_interrupted) {}
         Next::Close
     }
+}
+
+/// A Triton server whose model `m` takes and gives token ids, and answers each request over `generate_stream` like this.
+pub fn generate_endpoint(
+    answer: impl Fn(&Request, &mut Out<'_>) -> Next + Send + Sync + 'static,
+) -> FaultServer {
+    FaultServer::start(move |request, out| match request.path.as_str() {
+        "/v2/models/m" => out.json(
+            200,
+            r#"{"name":"m","inputs":[{"name":"input_ids","datatype":"INT32","shape":[-1,-1]},
+               {"name":"max_tokens","datatype":"INT32","shape":[-1,1]}],
+               "outputs":[{"name":"output_ids","datatype":"INT32","shape":[-1,-1]}]}"#,
+        ),
+        "/v2/models/m/config" => {
+            out.json(200, r#"{"model_transaction_policy":{"decoupled":true}}"#)
+        }
+        "/v2/models/m/generate_stream" => answer(request, out),
+        _ => out.json(200, "{}"),
+    })
 }
 
 pub const ROLE: &str = r#"{"id":"c","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#;

@@ -41,7 +41,7 @@ impl Chunk {
     }
 
     /// Reads a text that may have come before under another name; the second time it is dropped.
-    fn once(
+    pub(super) fn once(
         &mut self,
         before: &mut Option<Range<usize>>,
         read: impl FnOnce(&mut Self) -> Result<(), BadJson>,
