@@ -111,12 +111,12 @@ fn a_408_that_lies_on_an_idle_connection_fails_no_request() {
 #[test]
 fn a_408_that_crosses_a_request_is_of_the_connection_and_the_request_is_sent_again() {
     let parts = |request: &Request| request.number % 3 == 1;
-    let server = FaultServer::start(move |request, out| match parts(request) {
-        true => {
-            out.raw(TIMED_OUT);
-            Next::Close
+    let server = FaultServer::start(move |request, out| {
+        if !parts(request) {
+            return out.good(3);
         }
-        false => out.good(3),
+        out.raw(TIMED_OUT);
+        Next::Close
     });
     let stories = openai(&server.url(), HttpVersion::Http1, 6, || ());
     let resent: u32 = stories.iter().map(|story| story.connection.resent).sum();
@@ -173,7 +173,7 @@ fn a_408_after_work_is_the_answer_of_its_request() {
 fn http2(fate: impl Fn(usize) -> Fate + Send + Sync + 'static) -> FrameServer {
     const OK: &[u8] = &[0x88];
     let events = [TOKEN, TOKEN, TOKEN, LENGTH, &usage(3), "[DONE]"];
-    let body: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
+    let body = format!("data: {}\n\n", events.join("\n\ndata: "));
     start(OK, body.into_bytes(), fate)
 }
 
