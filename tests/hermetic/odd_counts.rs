@@ -15,7 +15,9 @@ fn run(member: impl Fn(usize) -> String + Send + Sync + 'static, end: &'static [
                 member(index).replace("TEXT", &format!(r#""text":" a","finish_reason":{finish}"#));
             out.raw(chunk_of(&choice));
         }
-        end.iter().for_each(|event| _ = out.raw(chunk_of(event)));
+        for event in end {
+            out.raw(chunk_of(event));
+        }
         out.raw(chunk_of("[DONE]"));
         out.end()
     });

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 use bareflight::clock::now;
 use bareflight::request::FailureKind;
@@ -60,40 +60,50 @@ fn three_ids(out: &mut Out<'_>) -> Next {
     out.end()
 }
 
-/// An answer, and a word of parting as soon as the test says that it is over.
-fn then_parts(told: &Mutex<Receiver<()>>, out: &mut Out<'_>) -> Next {
-    let told = told.lock().unwrap().recv();
-    out.raw(TIMED_OUT);
-    if told.is_ok() { Next::Close } else { Next::KeepAlive }
+/// Both ends of what a test and its server tell each other.
+struct Partings {
+    over: Sender<()>,
+    parted: Receiver<()>,
+}
+
+impl Partings {
+    /// The test's end, and what the server does behind each answer: as soon as the test says that the answer is over, it parts.
+    fn new() -> (Self, impl Fn(&mut Out<'_>) -> Next + Send + Sync) {
+        let ((over, is_over), (parts, parted)) = (channel(), channel());
+        let (is_over, parts) = (Mutex::new(is_over), Mutex::new(parts));
+        let part = move |out: &mut Out<'_>| {
+            let _test_is_over = is_over.lock().unwrap().recv();
+            out.raw(TIMED_OUT);
+            let _test_is_over = parts.lock().unwrap().send(());
+            Next::Close
+        };
+        (Self { over, parted }, part)
+    }
+
+    /// Has the server part, and waits until it has: what it said lies on the connection then.
+    fn part(&self) {
+        self.over.send(()).unwrap();
+        self.parted.recv().unwrap();
+    }
 }
 
 #[test]
 fn a_408_that_lies_on_an_idle_connection_fails_no_request() {
-    let (over, told) = channel();
-    let told = Mutex::new(told);
+    let (partings, part) = Partings::new();
     let server = FaultServer::start(move |_, out| {
         out.good(3);
-        then_parts(&told, out)
+        part(out)
     });
-    let parts = || {
-        over.send(()).unwrap();
-        pause(5);
-    };
-    let stories = openai(&server.url(), HttpVersion::Http1, 4, parts);
+    let stories = openai(&server.url(), HttpVersion::Http1, 4, || partings.part());
     assert!(stories.iter().all(|story| story.tokens() == 3), "{stories:?}");
     assert_eq!(posts(&server), 4, "the server saw each once");
 
-    let (over, told) = channel();
-    let told = Mutex::new(told);
+    let (partings, part) = Partings::new();
     let server = generate_endpoint(move |_, out| {
         three_ids(out);
-        then_parts(&told, out)
+        part(out)
     });
-    let parts = || {
-        over.send(()).unwrap();
-        pause(5);
-    };
-    let seen = triton(generate_options(&server), 4, parts);
+    let seen = triton(generate_options(&server), 4, || partings.part());
     assert!(seen.iter().all(|seen| seen.tokens() == 3), "{seen:?}");
     assert_eq!(posts(&server), 4, "the server saw each once");
 }
@@ -101,12 +111,12 @@ fn a_408_that_lies_on_an_idle_connection_fails_no_request() {
 #[test]
 fn a_408_that_crosses_a_request_is_of_the_connection_and_the_request_is_sent_again() {
     let parts = |request: &Request| request.number % 3 == 1;
-    let server = FaultServer::start(move |request, out| match parts(request) {
-        true => {
-            out.raw(TIMED_OUT);
-            Next::Close
+    let server = FaultServer::start(move |request, out| {
+        if !parts(request) {
+            return out.good(3);
         }
-        false => out.good(3),
+        out.raw(TIMED_OUT);
+        Next::Close
     });
     let stories = openai(&server.url(), HttpVersion::Http1, 6, || ());
     let resent: u32 = stories.iter().map(|story| story.connection.resent).sum();
@@ -163,7 +173,7 @@ fn a_408_after_work_is_the_answer_of_its_request() {
 fn http2(fate: impl Fn(usize) -> Fate + Send + Sync + 'static) -> FrameServer {
     const OK: &[u8] = &[0x88];
     let events = [TOKEN, TOKEN, TOKEN, LENGTH, &usage(3), "[DONE]"];
-    let body: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
+    let body = format!("data: {}\n\n", events.join("\n\ndata: "));
     start(OK, body.into_bytes(), fate)
 }
 

@@ -403,4 +403,38 @@ mod tests {
         server.join().unwrap();
         assert_eq!(got, "a".repeat(200).as_bytes());
     }
+
+    /// What a server says as it ends an idle connection, before it can have seen the request; whether that is a word of parting.
+    async fn is_parting(port: u16, said: std::sync::mpsc::Receiver<()>) -> (StatusCode, bool) {
+        let connector = Connector::new("127.0.0.1", port, None, Duration::from_secs(20)).unwrap();
+        let mut connection = Http1::new(connector.connect().await.unwrap());
+        said.recv().unwrap();
+        let (status, _) = connection.ask(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        (status, connection.is_word_of_parting(status))
+    }
+
+    #[test]
+    fn a_timeout_that_lay_there_before_the_request_is_a_word_of_parting_and_another_answer_is_none()
+    {
+        let keeper = StampKeeper::start();
+        if !keeper.works() {
+            return;
+        }
+        for (status, is_parting_word) in [(408, true), (503, false)] {
+            let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let (says, said) = std::sync::mpsc::channel();
+            let server = std::thread::spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                write!(stream, "HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n").unwrap();
+                says.send(()).unwrap();
+                // Until the client has gone.
+                let _request = stream.read_to_end(&mut Vec::new());
+            });
+            let asked = move || is_parting(port, said);
+            let (seen, is_parting) = crate::network::thread::wait_for("parting", asked).unwrap();
+            server.join().unwrap();
+            assert_eq!((seen.as_u16(), is_parting), (status, is_parting_word));
+        }
+    }
 }

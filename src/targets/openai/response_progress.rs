@@ -244,9 +244,9 @@ impl Progress {
     /// # Errors
     /// [`FailureKind::Empty`] where there is none.
     pub fn tally(&self, count: Option<&CountTokens>) -> Result<Closing, Failure> {
-        // A server that counts more than it gave ids of gave not all.
+        // A server that counts more than it gave ids of gave not all; an end token may be counted and not given.
         let usage = self.usage.total();
-        let by_ids = self.ids_are_whole() && usage.is_none_or(|usage| usage <= self.counted);
+        let by_ids = self.ids_are_whole() && usage.is_none_or(|usage| usage <= self.counted + 1);
         let ours = count.filter(|_| !by_ids).map(|count| {
             let text: Cow<'_, str> = String::from_utf8_lossy(self.text.all());
             count(&text) as u32

@@ -94,6 +94,8 @@ fn ids_that_some_chunks_lack_are_no_count_and_text_that_was_held_back_lacks_none
     assert_eq!(tokens(&counted), (5, TokenSource::Usage));
     let of_some = [with.clone(), with.clone(), with.clone(), usage(6), done.clone()];
     assert_eq!(tokens(&of_some), (6, TokenSource::Usage), "it gave ids of half of them");
+    let end_token = [with.clone(), with.clone(), with.clone(), usage(4), done.clone()];
+    assert_eq!(tokens(&end_token), (3, TokenSource::Ids), "an end token has no place in the text");
     let held_back = [&with, &with, &with, &without, &done].map(Clone::clone);
     assert_eq!(tokens(&held_back), (3, TokenSource::Ids));
 }

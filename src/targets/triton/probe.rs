@@ -64,7 +64,7 @@ fn is_lasting(failure: &Failure) -> bool {
     const BUSY: [&str; 5] = ["queue", "busy", "overload", "unavailable", "timeout"];
     let says = |word: &&str| failure.message.to_ascii_lowercase().contains(*word);
     match failure.kind {
-        FailureKind::Refused => !BUSY.iter().any(|word| says(word)),
+        FailureKind::Refused => !BUSY.iter().any(says),
         kind => matches!(
             kind,
             FailureKind::Connect
