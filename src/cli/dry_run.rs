@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::cli::origin::{Origin, Origins, as_map};
+use crate::cli::origin::{self, Origins, as_map};
 use crate::engine_directory::memory::KvEstimate;
 use crate::experiment::estimate::estimate;
 use crate::experiment::preflight::Ready;
@@ -19,7 +19,7 @@ pub fn render(
 ) -> Result<String, serde_json::Error> {
     let mut text = String::from("settings\n");
     for (key, value) in as_map(&resolved.to_settings())? {
-        let origin = origins.get(&key).copied().unwrap_or(Origin::Default);
+        let origin = origin::of(origins, &key);
         // Writing to a string cannot fail, here and below.
         let _infallible = writeln!(text, "  {key:18} {value:<34} {origin}");
     }

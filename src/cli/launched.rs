@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::cli::cells;
 use crate::cli::engine_log::{self, Destination};
 use crate::cli::exit::{Coded, Exit};
-use crate::cli::origin::{Origin, Origins, as_map};
+use crate::cli::origin::{self, Origins, as_map};
 use crate::cli::report;
 use crate::cli::resolve::{resolve, split_launches};
 use crate::cli::run::{Screen, play, prepare, print};
@@ -325,7 +325,7 @@ pub fn show_plan(settings: &Settings, origins: &Origins) -> Coded<Exit> {
     let mut text = String::from("settings\n");
     let shown = as_map(settings).map_err(|error| (Exit::Failure, error.into()))?;
     for (key, value) in shown {
-        let origin = origins.get(&key).copied().unwrap_or(Origin::Default);
+        let origin = origin::of(origins, &key);
         // Writing to a string cannot fail, here and below.
         let _infallible = writeln!(text, "  {key:22} {:<34} {origin}", masked(&key, &value));
     }

@@ -37,6 +37,21 @@ impl fmt::Display for Origin {
 /// The origin of every setting that was given.
 pub type Origins = BTreeMap<String, Origin>;
 
+/// The flags that a scenario is made of where it is not given itself.
+const LENGTHS: [&str; 4] =
+    ["input_tokens_mean", "input_tokens_stddev", "output_tokens_mean", "output_tokens_stddev"];
+
+/// The origin of a setting as it was resolved.
+pub fn of(origins: &Origins, key: &str) -> Origin {
+    let lengths = || {
+        let given = origins
+            .iter()
+            .filter(|(name, _)| LENGTHS.contains(&name.rsplit('.').next().unwrap_or(name)));
+        given.map(|(_, origin)| *origin).max().filter(|_| key == "scenario")
+    };
+    origins.get(key).copied().or_else(lengths).unwrap_or(Origin::Default)
+}
+
 /// Adds settings of the file to the typed ones, and records the origin of each.
 ///
 /// # Errors
@@ -118,6 +133,14 @@ pub(crate) fn as_tables(flat: Map<String, Value>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_scenario_that_was_made_of_lengths_comes_from_where_they_do() {
+        let origins = Origins::from([("workload.input_tokens_mean".to_owned(), Origin::Flag)]);
+        assert_eq!(of(&origins, "scenario"), Origin::Flag);
+        assert_eq!(of(&origins, "seed"), Origin::Default);
+        assert_eq!(of(&Origins::new(), "scenario"), Origin::Default);
+    }
 
     #[test]
     fn a_number_that_is_none_is_refused_by_name_and_not_lost() {

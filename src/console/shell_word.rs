@@ -13,6 +13,27 @@ pub fn quoted(word: &str, also_plain: &str) -> String {
     }
 }
 
+/// The same where the shell puts in its variables, as it did where the word was written.
+pub fn quoted_for_variables(word: &str) -> String {
+    if !has_variable(word) {
+        return quoted(word, "");
+    }
+    let mut text = String::from("\"");
+    for letter in word.chars() {
+        if matches!(letter, '"' | '\\' | '`') {
+            text.push('\\');
+        }
+        text.push(letter);
+    }
+    text + "\""
+}
+
+/// Whether a variable of a shell stands in it, such as `$NAME` or `${NAME:-8}`.
+pub fn has_variable(word: &str) -> bool {
+    let begins = |c: char| c.is_ascii_alphabetic() || c == '_' || c == '{';
+    word.split('$').skip(1).any(|rest| rest.starts_with(begins))
+}
+
 /// A path as one word of a command that somebody may paste.
 pub fn path(path: &Path) -> String {
     quoted(&path.to_string_lossy(), "")
@@ -29,5 +50,13 @@ mod tests {
         assert_eq!(quoted("it's", ""), r"'it'\''s'");
         assert_eq!(quoted("{port}", ""), "'{port}'");
         assert_eq!(quoted("{port}", "{}"), "{port}");
+    }
+
+    #[test]
+    fn a_shells_variables_stay_open_to_it_and_nothing_else_does() {
+        assert_eq!(quoted_for_variables("$MODEL"), "\"$MODEL\"");
+        assert_eq!(quoted_for_variables("D(${ISL:-8},`x`)"), "\"D(${ISL:-8},\\`x\\`)\"");
+        assert_eq!(quoted_for_variables("D(8,8)"), "'D(8,8)'");
+        assert_eq!(quoted_for_variables("5$"), "'5$'");
     }
 }

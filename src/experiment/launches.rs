@@ -10,6 +10,7 @@ use crate::report::cells::{CellsReport, Group};
 use crate::report::together::{Side, name_sides, page, pictures, side_of, table};
 use crate::settings::export::PlotFormat;
 use crate::settings::launch::FolderLayout;
+use crate::store::launch_file::LaunchFacts;
 use crate::store::measured_run::MeasuredRun;
 use crate::store::run_directory::RunDirectory;
 use crate::store::write::write_whole;
@@ -60,13 +61,28 @@ impl Launched {
         }
     }
 
-    /// Its target as it was typed.
-    fn target(&self) -> Option<&str> {
+    fn facts(&self) -> Option<&LaunchFacts> {
         let run = match &self.results {
             Results::Run(run) => Some(&**run),
             Results::Cells(measured) => measured.runs.last().map(|(_, run)| run),
         };
-        run.and_then(|run| run.manifest.launch.as_ref()).map(|launch| launch.target.as_str())
+        run.and_then(|run| run.manifest.launch.as_ref())
+    }
+
+    /// Its target as it was typed.
+    fn target(&self) -> Option<&str> {
+        self.facts().map(|launch| launch.target.as_str())
+    }
+
+    /// Its command line without ports, which are others each time.
+    fn words(&self) -> Vec<String> {
+        let Some(launch) = self.facts() else { return Vec::new() };
+        let address = launch.target.rsplit(':').next().unwrap_or_default();
+        let port: String = address.chars().take_while(char::is_ascii_digit).collect();
+        let is_port = |word: &&String| {
+            word.chars().all(|c| c.is_ascii_digit()) || !port.is_empty() && word.contains(&port)
+        };
+        launch.command_line.iter().filter(|word| !is_port(word)).cloned().collect()
     }
 
     fn side(&self, shown: &Experiment) -> Side {
@@ -121,10 +137,29 @@ fn together(runs: &[Launched]) -> Vec<Together> {
             }
         }
     }
+    let commands: Vec<Vec<String>> = runs.iter().map(Launched::words).collect();
     for it in &mut together {
         name_sides(&mut it.sides);
+        // Where a server has no side, nobody knows which command is whose.
+        if it.sides.len() == commands.len() {
+            tell_apart(&mut it.sides, &commands);
+        }
     }
     together
+}
+
+/// Sides of one title are told apart by the words of their command lines that no other of them has.
+fn tell_apart(sides: &mut [Side], commands: &[Vec<String>]) {
+    let titles: Vec<String> = sides.iter().map(|side| side.title.clone()).collect();
+    for (place, side) in sides.iter_mut().enumerate() {
+        let others = (0..titles.len()).filter(|it| *it != place && titles[*it] == titles[place]);
+        let others: Vec<&String> = others.flat_map(|it| &commands[it]).collect();
+        let own = commands[place].iter().filter(|word| !others.contains(word));
+        let own: Vec<&str> = own.map(String::as_str).collect();
+        if !others.is_empty() && !own.is_empty() {
+            side.title = format!("{}, {}", side.title, own.join(" "));
+        }
+    }
 }
 
 fn write_together(
@@ -203,6 +238,23 @@ fn folder_of(name: &str, taken: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn servers_of_one_name_are_told_apart_by_what_their_commands_alone_have() {
+        let side = |title: &str| Side {
+            name: String::new(),
+            title: title.to_owned(),
+            measured_by: None,
+            notes: Vec::new(),
+            points: Vec::new(),
+        };
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect();
+        let mut sides = [side("vllm"), side("vllm"), side("sglang"), side("x"), side("x")];
+        let commands = ["vllm serve m --a", "vllm serve n", "sglang m", "x y", "x y"].map(words);
+        tell_apart(&mut sides, &commands);
+        let titles = sides.map(|side| side.title);
+        assert_eq!(titles, ["vllm, m --a", "vllm, n", "sglang", "x", "x"]);
+    }
 
     #[test]
     fn backends_have_the_folders_that_scripts_know_and_no_two_launches_share_one() {

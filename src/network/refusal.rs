@@ -29,6 +29,11 @@ pub fn failure_of(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failu
     Failure::new(kind, format!("HTTP {status}{retry}{moved}: {words}"))
 }
 
+/// The status in the message of such a failure.
+pub fn status_in(message: &str) -> Option<u16> {
+    message.strip_prefix("HTTP ")?.get(..3)?.parse().ok()
+}
+
 /// The message of an error object in any of its shapes, or the text as it is.
 pub fn error_message(body: &[u8]) -> String {
     let found = serde_json::from_slice::<Value>(body).ok().and_then(|value| message_in(&value));
@@ -77,6 +82,13 @@ fn in_choices(choices: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_status_is_read_from_the_message_that_has_it() {
+        let failure = failure_of(StatusCode::TOO_MANY_REQUESTS, &HeaderMap::new(), b"busy");
+        assert_eq!(status_in(&failure.message), Some(429));
+        assert_eq!(status_in("connection refused"), None);
+    }
 
     fn failure(status: u16, body: &str) -> Failure {
         failure_of(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body.as_bytes())

@@ -10,6 +10,9 @@ const IN_VARIABLES: [&str; 8] =
 const IN_FLAGS: [&str; 7] =
     ["key", "apikey", "token", "secret", "password", "passwd", "credential"];
 
+/// The same of a header's name.
+const IN_HEADERS: [&str; 4] = ["authorization", "auth", "cookie", "bearer"];
+
 /// The value of a variable, unless its name says that it is a secret.
 pub fn value_of_variable(name: &str, value: &str) -> String {
     if is_secret_variable(name) { HIDDEN.to_owned() } else { without_password(value) }
@@ -21,31 +24,113 @@ pub fn is_secret_variable(name: &str) -> bool {
     IN_VARIABLES.iter().any(|part| name.contains(part))
 }
 
-/// Arguments without the values of flags and variables whose names say that they are secrets.
+/// Arguments without the values of flags, variables and headers whose names say that they are secrets.
 pub fn arguments<S: AsRef<str>>(arguments: &[S]) -> Vec<String> {
-    let mut is_value_secret = false;
-    let mask = |argument: &str| {
-        if std::mem::take(&mut is_value_secret) && !argument.starts_with('-') {
-            return HIDDEN.to_owned();
-        }
-        if let Some((name, value)) = argument.split_once('=') {
-            let is_secret = is_secret_flag(name) || !name.starts_with('-') && is_variable(name);
-            return if is_secret {
-                format!("{name}={HIDDEN}")
-            } else {
-                format!("{name}={}", without_password(value))
-            };
-        }
-        is_value_secret = is_secret_flag(argument);
-        without_password(argument)
-    };
-    arguments.iter().map(AsRef::as_ref).map(mask).collect()
+    let mut mask = Mask::default();
+    arguments.iter().map(|argument| mask.argument(argument.as_ref())).collect()
 }
 
 /// The same for a command line as one text.
 pub fn command(text: &str) -> String {
-    let words: Vec<&str> = text.split(' ').collect();
-    arguments(&words).join(" ")
+    Mask::default().words(text)
+}
+
+/// What the words before one say of it.
+#[derive(Debug, Default, Clone, Copy)]
+enum Next {
+    #[default]
+    Open,
+    Secret,
+    /// Up to the word that ends with this quotation mark.
+    SecretUntil(char),
+}
+
+#[derive(Debug, Default)]
+struct Mask {
+    next: Next,
+}
+
+impl Mask {
+    /// One argument, which may hold a command line or a header.
+    fn argument(&mut self, argument: &str) -> String {
+        if !argument.contains(' ') {
+            return self.word(argument);
+        }
+        if matches!(std::mem::take(&mut self.next), Next::Secret) {
+            return HIDDEN.to_owned();
+        }
+        // A header, also as the value of a flag.
+        let begin = argument.split_once(':').map(|(begin, _)| begin);
+        let header = begin.map(|begin| begin.rsplit_once('=').map_or(begin, |(_, name)| name));
+        if let Some(begin) = begin.filter(|_| header.is_some_and(is_secret_header)) {
+            return format!("{begin}: {HIDDEN}");
+        }
+        // What is quoted in it is open or hidden within it alone.
+        Self::default().words(argument)
+    }
+
+    fn words(&mut self, text: &str) -> String {
+        let words: Vec<String> = text.split(' ').map(|word| self.word(word)).collect();
+        words.join(" ")
+    }
+
+    fn word(&mut self, word: &str) -> String {
+        match std::mem::take(&mut self.next) {
+            Next::Secret if !word.starts_with('-') => return self.hidden(word),
+            Next::SecretUntil(quote) => {
+                if !word.ends_with(quote) {
+                    self.next = Next::SecretUntil(quote);
+                    return HIDDEN.to_owned();
+                }
+                return format!("{HIDDEN}{quote}");
+            }
+            Next::Open | Next::Secret => {}
+        }
+        if let Some((name, value)) = word.split_once('=') {
+            let is_secret = is_secret_flag(name) || !name.starts_with('-') && is_variable(name);
+            let value = if is_secret { self.hidden(value) } else { self.value(value) };
+            return format!("{name}={value}");
+        }
+        if is_secret_flag(word) {
+            self.next = Next::Secret;
+        }
+        self.value(word)
+    }
+
+    /// A header, a member of JSON, or a URL.
+    fn value(&mut self, word: &str) -> String {
+        let header = word.split_once(':').filter(|(name, _)| is_secret_header(name));
+        let Some((name, value)) = header else { return without_password(word) };
+        if !value.is_empty() {
+            return format!("{name}:{}", self.hidden(value));
+        }
+        self.next = match name.chars().next().filter(|first| is_quote(*first)) {
+            Some(quote) => Next::SecretUntil(quote),
+            None => Next::Secret,
+        };
+        word.to_owned()
+    }
+
+    fn hidden(&mut self, word: &str) -> String {
+        let first = word.chars().next().filter(|first| is_quote(*first));
+        if let Some(quote) = first.filter(|quote| !word[1..].contains(*quote)) {
+            self.next = Next::SecretUntil(quote);
+        }
+        let last = word.chars().next_back().filter(|last| is_quote(*last) && first.is_none());
+        last.map_or_else(|| HIDDEN.to_owned(), |quote| format!("{HIDDEN}{quote}"))
+    }
+}
+
+fn is_quote(letter: char) -> bool {
+    matches!(letter, '\'' | '"')
+}
+
+/// `Authorization`, `X-Api-Key`, also as a member of JSON.
+fn is_secret_header(name: &str) -> bool {
+    let name = name.trim_matches(['\'', '"', '{']).to_ascii_lowercase();
+    let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    let is_secret = |word: &str| IN_FLAGS.contains(&word) || IN_HEADERS.contains(&word);
+    is_name && name.split(['-', '_']).any(is_secret)
 }
 
 /// The same for `NAME=VALUE,NAME=VALUE`.
@@ -107,6 +192,38 @@ mod tests {
             assert!(kept.contains(open), "{kept}");
         }
         assert_eq!(command("a --api-key sk b"), "a --api-key (hidden) b");
+    }
+
+    #[test]
+    fn headers_quoted_values_and_commands_within_a_command_are_hidden_too() {
+        for text in [
+            "s -H 'Authorization: Bearer sk-1' --seed 1",
+            "s --header \"Cookie: a=sk-1; b=sk-2\" --seed 1",
+            "s --header=X-Api-Key:sk-1 --seed 1",
+            "s --api-key 'sk-1 sk-2' --seed 1",
+            "s --api-key='sk-1 sk-2' --seed 1",
+            "s HF_TOKEN=\"sk-1 sk-2\" --seed 1",
+            "sh -c 'a --api-key sk-1 --seed 1'",
+            "sh -c 'a --api-key=sk-1' --seed 1",
+            "s --extra '{\"api_key\": \"sk-1\"}' --seed 1",
+            "s --extra {\"api_key\":\"sk-1\"} --seed 1",
+        ] {
+            let kept = command(text);
+            assert!(!kept.contains("sk-") && kept.contains("--seed 1"), "{kept}");
+        }
+        for words in [
+            &["s", "-H", "Authorization: Bearer sk-1", "--seed"][..],
+            &["s", "--header=Authorization: Bearer sk-1", "--seed"],
+            &["sh", "-c", "vllm serve m --api-key sk-1 --x", "--seed"],
+            &["s", "--api-key", "sk-1 sk-2", "--seed"],
+        ] {
+            let kept = arguments(words);
+            assert_eq!(kept.len(), words.len(), "{kept:?}");
+            assert!(!kept.concat().contains("sk-") && kept.concat().contains("--seed"), "{kept:?}");
+        }
+        let open =
+            "s --target openai:http://h:1 --limit max_tokens:64 -H 'Accept: text/plain' m:key";
+        assert_eq!(command(open), open);
     }
 
     #[test]

@@ -4,10 +4,12 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::fault_server::FaultServer;
 use crate::support::serve_process::Serving;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_bareflight");
@@ -168,6 +170,38 @@ fn exports_of_a_server_name_the_endpoint_that_was_asked() {
         assert!(name.starts_with(&format!("{backend}-infqps")), "{name}");
         assert_eq!(json(&bench)["backend"], backend);
     }
+}
+
+#[test]
+fn a_failed_request_has_the_status_that_the_server_gave_it() {
+    let base = tempfile::tempdir().expect("a folder");
+    let asked = AtomicUsize::new(0);
+    let server = FaultServer::start(move |request, wire| {
+        if request.method == "GET" {
+            return wire.json(404, "{}");
+        }
+        if asked.fetch_add(1, Ordering::SeqCst) % 4 == 3 {
+            return wire.json(503, r#"{"error":{"message":"full"}}"#);
+        }
+        wire.json(
+            200,
+            r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.5]}],
+                "usage":{"prompt_tokens":20,"total_tokens":20}}"#,
+        )
+    });
+    let target = format!("openai:{}", server.url());
+    let asked = ["run", &target, "--endpoint", "embeddings", "--model", "m", "-s", "E(20)"];
+    let load = ["--prompts", "ids", "--vocab-size", "500", "--concurrency", "1", "-n", "16"];
+    let export = ["--warmup", "0", "-q", "--out", "run", "--export", "genai-bench,aiperf"];
+    let ran = bareflight(base.path(), &[&asked[..], &load, &export].concat());
+    let exports = found(&base.path().join("run"), "").join("exports");
+    assert!(exports.is_dir(), "{}", err(&ran));
+    let bench = json(&found(&exports.join("genai-bench"), "text-to-embeddings"));
+    let codes = &bench["aggregated_metrics"]["error_codes_frequency"];
+    assert!(codes["503"].as_u64().is_some_and(|count| count > 0), "{codes}");
+    assert_eq!(codes.as_object().map(serde_json::Map::len), Some(1), "{codes}");
+    let aiperf = found(&exports.join("aiperf"), "").join("profile_export_aiperf.json");
+    assert_eq!(json(&aiperf)["error_summary"][0]["error_details"]["code"], 503);
 }
 
 #[test]

@@ -189,6 +189,17 @@ fn a_server_that_forks_into_a_session_of_its_own_is_measured_and_ended_too() {
     assert!(!is_there(pid_in(&pid_file)), "{launch}");
 }
 
+#[test]
+fn what_a_server_leaves_behind_in_another_session_is_asked_as_soon_as_the_server_has_ended() {
+    let out = TempDir::new().expect("a folder");
+    let leaving = script(&format!("setsid -f sleep 600; exec {}", serving("")));
+    let output = output(&out, &["--launch", &leaving]);
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{}", words(&output.stderr));
+    let launch = assert_gone(&directory(&out));
+    // SIGTERM would come after all of `--stop-timeout`.
+    assert_eq!(launch["stopped_by"], "SIGINT", "{launch}");
+}
+
 /// A run that goes on until it is ended, with a server that has forked away, once both are at work.
 fn endless(out: &TempDir) -> (Child, Pid, Value) {
     let pid_file = out.path().join("pid");

@@ -195,6 +195,7 @@ mod built {
         let run = out.path().join("runs/large");
         fs::create_dir_all(&run).expect("a folder");
         fs::write(run.join("manifest.json"), "{}").expect("written");
+        fs::write(run.join("ü %.txt"), "é").expect("written");
         let large = fs::File::create(run.join("requests.csv")).expect("a file");
         large.set_len(36 * MIB).expect("as long");
         run
@@ -253,6 +254,7 @@ mod built {
         assert_eq!(server.taken_parts(), [1, 2, 3, 4, 5], "each once");
         let object = server.object("bucket/large/requests.csv").expect("it is there");
         assert_eq!(object.len() as u64, 36 * MIB);
+        assert!(server.has("bucket/large/%C3%BC%20%25.txt"), "its own name, written as in a URL");
         assert!(!progress.exists());
     }
 

@@ -58,6 +58,7 @@ pub const DIALECT: Dialect = Dialect {
         flag(&["--goodput"], Value(asked::goodput)),
         flag(&["--input-file"], Put(asked::genai_perf_file)),
         flag(&["--custom-dataset-type"], Put(dataset_type)),
+        flag(&["--fixed-schedule"], Switch(replay)),
         flag(
             &["--public-dataset"],
             Nothing("nothing is downloaded here: `--workload sharegpt:FILE` reads a copy"),
@@ -113,7 +114,7 @@ fn dataset_type(draft: &mut Draft, value: &str) {
         "single_turn" => FileKind::Of("genai-perf"),
         // Its instants are kept, as aiperf keeps them.
         "mooncake_trace" => {
-            draft.add("--replay", "");
+            replay(draft);
             FileKind::Of("mooncake")
         }
         other => {
@@ -122,6 +123,10 @@ fn dataset_type(draft: &mut Draft, value: &str) {
             FileKind::NoFile
         }
     };
+}
+
+fn replay(draft: &mut Draft) {
+    draft.add("--replay", "");
 }
 
 /// How long requests are sent.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::lengths::{self, Length};
-use crate::console::shell_word::quoted;
+use crate::console::shell_word::{quoted, quoted_for_variables};
 
 /// perf_analyzer's own, where only a percentage is given.
 const DEFAULT_INTERVAL: &str = "5s";
@@ -45,6 +45,8 @@ pub struct Draft {
     pub port: Option<String>,
     /// Name of the model.
     pub model: Option<String>,
+    /// Its name at the server, where that is another one.
+    pub served_as: Option<String>,
     /// A folder with an engine.
     pub engine: Option<String>,
     /// A folder with a model and its tokenizer.
@@ -85,6 +87,10 @@ pub struct Draft {
     flags: Vec<(&'static str, String)>,
     /// What is left out, and why or what to do.
     left_out: Vec<(String, String)>,
+    /// What was made of something that has two meanings.
+    told: Vec<String>,
+    /// The command is a text for a shell, which puts in its variables.
+    pub is_of_a_shell: bool,
 }
 
 impl Draft {
@@ -96,6 +102,7 @@ impl Draft {
             host: None,
             port: None,
             model: None,
+            served_as: None,
             engine: None,
             model_folder: None,
             endpoint: None,
@@ -116,6 +123,8 @@ impl Draft {
             extra: serde_json::Map::new(),
             flags: Vec::new(),
             left_out: Vec::new(),
+            told: Vec::new(),
+            is_of_a_shell: false,
         }
     }
 
@@ -141,6 +150,11 @@ impl Draft {
         if !self.left_out.contains(&note) {
             self.left_out.push(note);
         }
+    }
+
+    /// Notes what was made of something that has two meanings.
+    pub fn tell(&mut self, sentence: &str) {
+        self.told.push(sentence.to_owned());
     }
 
     /// `NAME:VALUE`, `NAME=VALUE` or a JSON object, for every request.
@@ -193,14 +207,20 @@ impl Draft {
     /// # Errors
     /// When a number that is needed makes no sense.
     pub fn render(mut self) -> Result<String, String> {
+        self.model = self.served_as.take().or(self.model.take());
         self.settle_workers();
         self.settle_prompts();
         let scenarios = lengths::scenarios(&mut self)?;
+        let of_a_shell = self.is_of_a_shell;
         let mut words = vec!["bareflight".to_owned(), "run".to_owned()];
         let mut put = |flag: &str, value: &str| {
             words.push(flag.to_owned());
             if !value.is_empty() {
-                words.push(quoted(value, ""));
+                words.push(if of_a_shell {
+                    quoted_for_variables(value)
+                } else {
+                    quoted(value, "")
+                });
             }
         };
         put("--target", &self.target());
@@ -255,6 +275,10 @@ impl Draft {
             put("--no-streaming", "");
         }
         let mut text = words.join(" ") + "\n";
+        for sentence in &self.told {
+            // Writing to a string cannot fail.
+            let _infallible = writeln!(text, "# note: {sentence}");
+        }
         for (what, remedy) in &self.left_out {
             // Writing to a string cannot fail.
             let _infallible = writeln!(text, "# left out: {what}: {remedy}");

@@ -1,6 +1,7 @@
 //! Lengths of prompts and outputs as another benchmark says them, and the scenario that they are.
 
 use super::draft::{Draft, FileKind};
+use crate::console::shell_word::has_variable;
 use crate::settings::DEFAULT_SCENARIO;
 
 /// Files of prompts that seldom say how long outputs are.
@@ -30,6 +31,12 @@ impl Length {
             let (least, most) = ((mean * from).floor().max(1.0), (mean * to).ceil().max(1.0));
             self.bounds = Some((least.to_string(), most.to_string()));
         }
+    }
+
+    /// Its bounds as a scenario has them; a length that does not vary lies between two that are equal.
+    pub fn limits(&self) -> Option<String> {
+        let mean = self.mean.as_deref().and_then(|mean| number(mean).ok())?;
+        Some(self.bounded(mean))
     }
 
     /// Adds tokens to the mean.
@@ -64,6 +71,9 @@ pub fn scenarios(draft: &mut Draft) -> Result<Vec<String>, String> {
         let remedy = "give `--output-tokens N`, or `--output-tokens-column NAME` where the file has their lengths";
         draft.leave_out("outputs that end by themselves", remedy);
     }
+    if is_drawn && let Some(scenario) = of_variables(draft) {
+        return Ok(vec![scenario]);
+    }
     let Some(mean) = draft.input.mean.clone() else {
         if let Some(output) = draft.output.mean.clone().filter(|_| is_drawn) {
             let remedy = "say how long prompts are too: `--scenario 'D(INPUT,OUTPUT)'`";
@@ -95,6 +105,15 @@ pub fn scenarios(draft: &mut Draft) -> Result<Vec<String>, String> {
     } else {
         format!("D({mean},{output_mean})")
     }])
+}
+
+/// Lengths that only the shell knows which runs our command: they can be put together as they are where they do not vary.
+fn of_variables(draft: &Draft) -> Option<String> {
+    let (input, output) = (&draft.input, &draft.output);
+    let means = (input.mean.as_deref()?, output.mean.as_deref()?);
+    let varies = [input, output].iter().any(|it| it.stddev.is_some() || it.bounds.is_some());
+    let holds_variable = has_variable(means.0) || has_variable(means.1);
+    (holds_variable && !varies).then(|| format!("D({},{})", means.0, means.1))
 }
 
 fn number(text: &str) -> Result<f64, String> {

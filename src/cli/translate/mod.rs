@@ -73,6 +73,7 @@ pub fn translate(words: &[String]) -> Result<String, String> {
     let pasted = Pasted::of(words)?;
     let dialect = pasted.dialect;
     let mut draft = Draft::new(dialect.service, dialect.streams);
+    draft.is_of_a_shell = pasted.is_of_a_shell;
     read(dialect, &pasted.flags, &mut draft)?;
     (dialect.finish)(&mut draft);
     pasted.leave_out_the_rest(&mut draft);

@@ -8,7 +8,8 @@ use crate::experiment::launch::words::split_as_a_shell;
 /// What a shell does with a command beside running it.
 const OF_SHELLS: [&str; 9] = ["|", "||", "&", "&&", ";", ">", ">>", "2>", "2>&1"];
 /// Start the program behind them, and change nothing of what it measures.
-const STARTERS: [&str; 7] = ["env", "python", "python3", "-m", "exec", "time", "nohup"];
+const STARTERS: [&str; 9] =
+    ["env", "python", "python3", "-m", "exec", "time", "nohup", "bash", "sh"];
 
 /// A command in its parts.
 pub struct Pasted {
@@ -16,6 +17,8 @@ pub struct Pasted {
     pub dialect: &'static Dialect,
     /// What follows the program's name.
     pub flags: Vec<String>,
+    /// It was a text that a shell reads, with variables in it.
+    pub is_of_a_shell: bool,
     before: Vec<String>,
     behind: Vec<String>,
 }
@@ -26,13 +29,18 @@ impl Pasted {
     /// # Errors
     /// In a sentence, when it holds no command that is known.
     pub fn of(words: &[String]) -> Result<Self, String> {
-        let mut words = match words {
-            [whole] if whole.contains(char::is_whitespace) => {
-                let split = split_as_a_shell(whole);
-                split.map_err(|_| format!("a quotation mark of `{whole}` is not closed"))?
-            }
-            words => words.to_vec(),
+        let (mut words, mut is_of_a_shell) = match words {
+            [whole] if whole.contains(char::is_whitespace) => (split(whole)?, true),
+            words => (words.to_vec(), false),
         };
+        // What `bash -c` is to run is one word.
+        if program_in(&words).is_none()
+            && let Some(place) = words.iter().position(|word| is_for_a_shell(word))
+            && let Some(inner) = words.get(place + 1).cloned()
+        {
+            words.splice(place.., split(&inner)?);
+            is_of_a_shell = true;
+        }
         let (dialect, begin, end) = program_in(&words).ok_or_else(|| unknown(&words))?;
         let of_shell = |word: &String| OF_SHELLS.iter().any(|it| word == it) || word.ends_with(';');
         let rest = words.split_off(end);
@@ -45,7 +53,7 @@ impl Pasted {
             last.pop();
             flags.push(behind.remove(0));
         }
-        Ok(Self { dialect, flags, before: words, behind })
+        Ok(Self { dialect, flags, before: words, behind, is_of_a_shell })
     }
 
     /// Says what stands around the command and is not carried over.
@@ -60,7 +68,8 @@ impl Pasted {
                         "set it before our command where that needs it, too",
                     );
                 }
-                _ if STARTERS.contains(&file_name(word)) => {}
+                _ if STARTERS.contains(&file_name(word)) || is_for_a_shell(word) || word == ";" => {
+                }
                 _ => others.push(word.as_str()),
             }
         }
@@ -71,6 +80,17 @@ impl Pasted {
             draft.leave_out(&self.behind.join(" "), "it is for the shell behind the command");
         }
     }
+}
+
+fn split(text: &str) -> Result<Vec<String>, String> {
+    split_as_a_shell(text).map_err(|_| format!("a quotation mark of `{text}` is not closed"))
+}
+
+/// `-c`, also among others as in `bash -lc`.
+fn is_for_a_shell(word: &str) -> bool {
+    word.strip_prefix('-').is_some_and(|letters| {
+        letters.ends_with('c') && letters.chars().all(|letter| letter.is_ascii_lowercase())
+    })
 }
 
 fn is_name(text: &str) -> bool {
@@ -96,6 +116,12 @@ fn program_in(words: &[String]) -> Option<(&'static Dialect, usize, usize)> {
 fn unknown(words: &[String]) -> String {
     let known: Vec<String> =
         DIALECTS.iter().flat_map(|it| it.programs).map(|it| it.join(" ")).collect();
-    let first = words.first().map_or("", String::as_str);
-    format!("`{first}` is no command that is known here; known are {}", known.join(", "))
+    let known = known.join(", ");
+    let is_name =
+        |word: &&str| word.starts_with(|c: char| c.is_ascii_alphabetic() || "./~".contains(c));
+    let said: Vec<&str> = words.iter().map(String::as_str).take_while(is_name).take(3).collect();
+    match said.join(" ").trim() {
+        "" => format!("there is no command behind `--`; known are {known}"),
+        said => format!("`{said}` is no command that is known here; known are {known}"),
+    }
 }

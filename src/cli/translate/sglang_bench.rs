@@ -8,7 +8,7 @@ use super::reader::Means::{
 };
 use super::reader::{Dialect, flag};
 use super::vllm_bench::{
-    add_to_input, all_at_once, cap, host, port, rate_or_batch, repeated_prefix, whole,
+    add_to_input, all_at_once, cap, host, port, rate_or_batch, repeated_prefix, served_as, whole,
 };
 
 pub const DIALECT: Dialect = Dialect {
@@ -20,7 +20,8 @@ pub const DIALECT: Dialect = Dialect {
         flag(&["--base-url"], Put(url)),
         flag(&["--host"], Put(host)),
         flag(&["--port"], Put(port)),
-        flag(&["--model", "--served-model-name"], Put(model)),
+        flag(&["--model"], Put(model)),
+        flag(&["--served-model-name"], Put(served_as)),
         flag(&["--tokenizer"], Put(tokenizer)),
         flag(&["--dataset-name"], Put(dataset)),
         flag(&["--dataset-path"], Put(asked::path)),

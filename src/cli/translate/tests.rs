@@ -287,6 +287,57 @@ fn ratios_of_random_lengths_are_the_bounds_that_each_program_makes_of_them() {
 }
 
 #[test]
+fn a_ratio_with_two_meanings_says_which_one_was_taken() {
+    let command = "vllm bench serve --model m --dataset-name random --random-input-len 100 --random-output-len 10 --random-range-ratio";
+    let (_, comments) = translated(&format!("{command} 0.2"));
+    let told = |line: &String| {
+        line.starts_with("# note: --random-range-ratio")
+            && line.contains("--scenario 'U(20,100)/(2,10)'")
+    };
+    assert!(comments.iter().any(told), "{comments:?}");
+    for one_meaning in ["0", "1"] {
+        let (_, comments) = translated(&format!("{command} {one_meaning}"));
+        assert!(comments.is_empty(), "{comments:?}");
+    }
+}
+
+#[test]
+fn the_name_at_the_server_counts_wherever_it_stands() {
+    for command in [
+        "vllm bench serve --served-model-name short --model org/long",
+        "vllm bench serve --model org/long --served-model-name short",
+        "python -m vllm.entrypoints.cli.main bench serve --model org/long --served-model-name short",
+    ] {
+        let (ours, _) = translated(command);
+        assert!(ours.contains("--model short --endpoint"), "{ours}");
+    }
+}
+
+#[test]
+fn variables_of_a_pasted_text_stay_variables() {
+    let text = "for c in 1 2; do\n  vllm bench serve --model \"$MODEL\" --port ${PORT:-8000} --dataset-name random \\\n \
+                --random-input-len $ISL --random-output-len 16 --max-concurrency $c --num-prompts 5\ndone";
+    let ours = translate(&[text.to_owned()]).expect("translated");
+    let begin = "bareflight run --target \"openai:http://localhost:${PORT:-8000}\" --model \"$MODEL\" --endpoint completions \
+                 --scenario \"D($ISL,16)\" --concurrency \"$c\" --requests 5\n";
+    assert!(ours.starts_with(begin), "{ours}");
+    // A shell has put them in before words come as words.
+    let (ours, _) = translated("vllm bench serve --model a$b --num-prompts 5");
+    assert!(ours.contains("--model 'a$b'"), "{ours}");
+}
+
+#[test]
+fn a_command_of_a_shell_is_read_and_what_is_none_is_named() {
+    let text = "docker exec x bash -lc 'python3 benchmark_serving.py --model m --num-prompts 3'";
+    let ours = translate(&[text.to_owned()]).expect("translated");
+    assert!(ours.starts_with("bareflight run") && ours.contains("--requests 3"), "{ours}");
+    let error = translate(&words("vllm bench throughput --model m")).expect_err("offline");
+    assert!(error.starts_with("`vllm bench throughput` is no command"), "{error}");
+    let error = translate(&[String::new()]).expect_err("nothing");
+    assert!(error.starts_with("there is no command"), "{error}");
+}
+
+#[test]
 fn sglang_s_prefixes_ports_and_endpoints() {
     let (ours, comments) = translated(
         "python3 -m sglang.bench_serving --backend vllm-chat --model m --dataset-name generated-shared-prefix \

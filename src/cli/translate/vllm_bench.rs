@@ -13,6 +13,7 @@ use super::reader::{Dialect, flag};
 pub const DIALECT: Dialect = Dialect {
     programs: &[
         &["vllm", "bench", "serve"],
+        &["vllm.entrypoints.cli.main", "bench", "serve"],
         &["benchmark_serving.py"],
         &["tensorrt_llm.serve.scripts.benchmark_serving"],
     ],
@@ -24,7 +25,8 @@ pub const DIALECT: Dialect = Dialect {
         flag(&["--host"], Put(host)),
         flag(&["--port"], Put(port)),
         flag(&["--endpoint"], Value(endpoint)),
-        flag(&["--model", "-m", "--served-model-name"], Put(model)),
+        flag(&["--model", "-m"], Put(model)),
+        flag(&["--served-model-name"], Put(served_as)),
         flag(&["--tokenizer"], Put(tokenizer)),
         flag(&["--dataset-name"], Put(dataset)),
         flag(
@@ -131,14 +133,37 @@ fn finish(draft: &mut Draft) {
         draft.output.mean.get_or_insert_with(|| "256".into());
     }
     if let Some((input, output)) = draft.ratios.take() {
-        // Below version 0.9 the ratio was that of the shortest to the longest, and 1 was its default.
-        for (length, ratio) in [(&mut draft.input, input), (&mut draft.output, output)] {
-            if ratio < 1.0 {
-                length.spread(1.0 - ratio, 1.0 + ratio);
-            }
-        }
+        spread(draft, input, output);
     }
     all_at_once(draft);
+}
+
+/// Since version 0.9 the ratio is how far lengths may lie from their mean. Before, it was that of the shortest to the longest, and 1
+/// was its default, which has no other meaning.
+fn spread(draft: &mut Draft, input: f64, output: f64) {
+    let mut before = (draft.input.clone(), draft.output.clone());
+    for (length, before, ratio) in
+        [(&mut draft.input, &mut before.0, input), (&mut draft.output, &mut before.1, output)]
+    {
+        if ratio < 1.0 {
+            length.spread(1.0 - ratio, 1.0 + ratio);
+            before.spread(ratio, 1.0);
+        }
+    }
+    let is_open = |ratio: f64| ratio > 0.0 && ratio < 1.0;
+    if (is_open(input) || is_open(output))
+        && let (Some(input), Some(output)) = (before.0.limits(), before.1.limits())
+    {
+        draft.tell(&format!(
+            "--random-range-ratio is read as vLLM 0.9 and later read it: up to that share below and above the mean; what versions \
+             before 0.9 made of it is `--scenario 'U{input}/{output}'`"
+        ));
+    }
+}
+
+/// The name under which a server has a model, wherever it stands beside the model's own.
+pub fn served_as(draft: &mut Draft, value: &str) {
+    draft.served_as = Some(value.to_owned());
 }
 
 /// A thousand requests, which are sent at once where neither a rate nor a limit is given.

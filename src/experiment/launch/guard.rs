@@ -341,7 +341,13 @@ impl Tree {
                         let after_ms = (now() - begun).as_millis_f64() as u64;
                         return say(&Report::Gone { signal: Some(signal), after_ms });
                     }
-                    Ok(Event::Reaped(pid, status)) => self.reaped(pid, status),
+                    Ok(Event::Reaped(pid, status)) => {
+                        self.reaped(pid, status);
+                        if pid == self.leader {
+                            // Nobody is left who would end what has left the group.
+                            self.send_outside(signal);
+                        }
+                    }
                     Err(RecvTimeoutError::Timeout) if signal == StopSignal::Kill => {
                         self.send(signal);
                     }
@@ -370,10 +376,15 @@ impl Tree {
             // It may have ended by itself, here and below.
             let _gone = kill_process_group(self.leader, signal.number());
         }
-        if signal == StopSignal::Interrupt && self.is_leader_there {
-            return;
+        if signal != StopSignal::Interrupt || !self.is_leader_there {
+            self.send_outside(signal);
         }
-        for (pid, _) in members.into_iter().filter(|(_, group)| *group != leader) {
+    }
+
+    /// To what has left the group.
+    fn send_outside(&self, signal: StopSignal) {
+        let leader = self.leader.as_raw_nonzero().get();
+        for (pid, _) in members().into_iter().filter(|(_, group)| *group != leader) {
             let _gone = Pid::from_raw(pid).map(|pid| kill_process(pid, signal.number()));
         }
     }

@@ -8,7 +8,7 @@ use crate::report::html::plot::file;
 use crate::report::html::plot::ratios::{Bar, Tone, drawing, figure};
 use crate::report::html::tables::table;
 use crate::report::html::text::{escape, name, prose};
-use crate::report::html::{badges, coded, list, page};
+use crate::report::html::{badges, before_quoting, list, page};
 use crate::report::table::marks;
 
 /// What marks and intervals mean on such a page.
@@ -26,8 +26,7 @@ pub fn render(comparison: &Comparison) -> String {
     for pair in &comparison.pairs {
         body.push_str(&of_pair(comparison, pair));
     }
-    body.push_str("<h2>What to know before quoting a number</h2>\n");
-    body.push_str(&list(notes(comparison).iter().map(coded)));
+    body.push_str(&before_quoting(&notes(comparison)));
     page(&comparison.title, &body, SMALL_PRINT)
 }
 
@@ -66,7 +65,7 @@ pub fn pictures(comparison: &Comparison) -> Vec<(String, String)> {
     let of_pair = |pair: &Pair| {
         let (title, bars) = ratios(comparison, pair);
         let ratios = drawing(&title, &bars, comparison.terms.margin)?;
-        let svg = file::drawn(&ratios.title, &[], ratios.size, &ratios.drawing, marks.trim());
+        let svg = file::drawn(&ratios.title, &[], &ratios.wide, marks.trim());
         let name = match comparison.pairs.len() {
             1 => "comparison".to_owned(),
             _ => format!("comparison_{}", comparison.sides[pair.candidate].name),

@@ -11,6 +11,7 @@ use super::service::Service;
 use super::{
     ExportFile, ExportPoint, ExportRun, Exported, by_point, json_file, provenance, text_file,
 };
+use crate::network::refusal::status_in;
 use crate::store::manifest::State;
 
 /// The version whose shape is written.
@@ -117,7 +118,7 @@ fn errors(point: &ExportPoint) -> Value {
             None => kinds.push((kind, words, 1)),
         }
     }
-    let entry = |(kind, words, count): (&str, &str, u64)| json!({"error_details": {"code": null, "type": kind, "message": words}, "count": count});
+    let entry = |(kind, words, count): (&str, &str, u64)| json!({"error_details": {"code": status_in(words), "type": kind, "message": words}, "count": count});
     kinds.into_iter().map(entry).collect()
 }
 
@@ -203,7 +204,7 @@ fn record(run: &ExportRun, answer: &Answer, place: usize) -> Value {
         "metrics": metrics(run.service(), answer),
     });
     if let Some((kind, words)) = &answer.failure {
-        line["error"] = json!({"code": null, "type": kind, "message": words});
+        line["error"] = json!({"code": status_in(words), "type": kind, "message": words});
     }
     line
 }

@@ -1,6 +1,7 @@
 //! Answers of a point as other tools see them: when each was asked, and when its chunks came.
 
 use crate::clock::MonoNs;
+use crate::network::refusal::status_in;
 use crate::record::request_record::{
     Arrival, Outcome, Part, Records, RequestRecord, STAMP_RESOLUTION, TokenSource,
 };
@@ -45,6 +46,12 @@ impl Answer {
     /// Seconds from the request to its last token.
     pub fn latency_s(&self) -> f64 {
         (self.last - self.start).as_secs_f64()
+    }
+
+    /// The status of HTTP that it failed with, where it did so with one.
+    pub fn http_status(&self) -> Option<u16> {
+        let (_, words) = self.failure.as_ref()?;
+        status_in(words)
     }
 
     /// Seconds from the request to the end of its stream.

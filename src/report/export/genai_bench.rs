@@ -1,5 +1,7 @@
 //! Files of genai-bench 0.0.5: `experiment_metadata.json`, a JSON per scenario and concurrency, and the workbook of all.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::answers::Answer;
@@ -18,7 +20,7 @@ const PERCENTILES: [(&str, f64); 6] =
 /// The tool takes no speed from an output that came within this time.
 const SHORTEST_OUTPUT_S: f64 = 0.001;
 /// Code of a request that failed without a status of HTTP.
-const NO_STATUS: u32 = 599;
+const NO_STATUS: u16 = 599;
 /// Scenarios that the tool can read back: lengths of text, of texts to embed, of documents to rerank.
 const SCENARIOS: [&str; 5] = ["D(", "N(", "U(", "E(", "R("];
 /// What an experiment of the tool is repeated over: the name of a field in its files, and part of their names.
@@ -277,7 +279,12 @@ fn aggregated(run: &ExportRun, point: &ExportPoint, concurrency: u32, batch_size
     let seconds = point.duration_s();
     let (completed, failed) = (point.completed().count(), point.failed());
     let (prompt, output) = (point.prompt_tokens() as f64, point.output_tokens() as f64);
-    let failures = if failed == 0 { json!({}) } else { json!({NO_STATUS.to_string(): failed}) };
+    let mut failures: BTreeMap<u16, usize> = BTreeMap::new();
+    for answer in &point.answers {
+        if let Some(code) = error_code(answer) {
+            *failures.entry(code).or_default() += 1;
+        }
+    }
     let mut stats = Map::new();
     for (name, of) in fields(run) {
         let sample = Sample::of(point.completed().filter_map(of));
@@ -330,9 +337,14 @@ fn individual(answer: &Answer, fields: &[Field]) -> Value {
         metrics.insert((*name).to_owned(), value.map_or(Value::Null, |it| number(it, whole)));
     }
     let failure = answer.failure.as_ref();
-    metrics.insert("error_code".into(), failure.map(|_| NO_STATUS).into());
+    metrics.insert("error_code".into(), error_code(answer).into());
     metrics.insert("error_message".into(), failure.map(|(_, words)| words.clone()).into());
     Value::Object(metrics)
+}
+
+fn error_code(answer: &Answer) -> Option<u16> {
+    answer.failure.as_ref()?;
+    Some(answer.http_status().unwrap_or(NO_STATUS))
 }
 
 /// All but the concurrencies and batch sizes, which are those that have a file.

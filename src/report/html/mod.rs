@@ -102,6 +102,18 @@ pub(in crate::report) fn list(items: impl Iterator<Item = String>) -> String {
     if items.is_empty() { String::new() } else { format!("<ul>\n{}</ul>\n", items.concat()) }
 }
 
+/// What must be said of a result; nothing where there is nothing to say.
+pub(in crate::report) fn before_quoting(notes: &[Note]) -> String {
+    section_before_quoting(notes.iter().map(coded).collect())
+}
+
+fn section_before_quoting(items: Vec<String>) -> String {
+    if items.is_empty() {
+        return String::new();
+    }
+    format!("<h2>What to know before quoting a number</h2>\n{}", list(items.into_iter()))
+}
+
 fn verdict(experiment: &Experiment) -> String {
     let Some(worst) = experiment.verdict() else {
         return "<div class=\"verdict none\"><b>No verdict</b>: no run was finished.</div>\n"
@@ -203,7 +215,7 @@ fn know_before_quoting(experiment: &Experiment) -> String {
                 format!("<br><span class=\"soft\">Remedy: {}</span>", prose(remedy))
             });
             format!(
-                "<li><code class=\"{}\">{}</code> {}{}{remedy}</li>\n",
+                "<code class=\"{}\">{}</code> {}{}{remedy}",
                 json_word(&concern.worst.status),
                 concern.code(),
                 prose(&concern.worst.sentence),
@@ -211,12 +223,8 @@ fn know_before_quoting(experiment: &Experiment) -> String {
             )
         })
         .collect();
-    let notes = notes::notes(experiment);
-    items.extend(notes.iter().map(|note| format!("<li>{}</li>\n", coded(note))));
-    if items.is_empty() {
-        return String::new();
-    }
-    format!("<h2>What to know before quoting a number</h2>\n<ul>\n{}</ul>\n", items.concat())
+    items.extend(notes::notes(experiment).iter().map(coded));
+    section_before_quoting(items)
 }
 
 /// How requests ended, in one line of text.

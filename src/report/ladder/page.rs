@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use crate::metrics::ladder::{Ladder, Rung};
 use crate::report::comparison::page::SMALL_PRINT;
 use crate::report::figures::{ABSENT, figure, short_verdict};
-use crate::report::html::plot::{file, picture};
+use crate::report::html::plot::{Drawing, file, wide_and_narrow};
 use crate::report::html::tables::table;
 use crate::report::html::text::{escape, name};
-use crate::report::html::{badges, coded, list, page};
+use crate::report::html::{badges, before_quoting, page};
 use crate::report::ladder::{
     LEGEND, RungValue, SHOWN, added, difference, notes, row, slices, value,
 };
@@ -22,19 +22,35 @@ const COLOURS: [(&str, &str); 5] = [
     ("not broken down", "var(--soft)"),
 ];
 const TITLE: &str = "Mean request latency, ms";
-const WIDTH: f64 = 1060.0;
-const NAMES: f64 = 250.0;
+/// Room for the figure at the end of a bar, and thickness of the bar.
 const FIGURES: f64 = 90.0;
-const ROW: f64 = 30.0;
+const THICK: f64 = 20.0;
+
+/// How wide a picture is and where names stand in it.
+struct Layout {
+    width: f64,
+    /// Where bars begin.
+    left: f64,
+    /// From one bar to the next one.
+    row: f64,
+    /// From the top of a row to its bar.
+    bar: f64,
+    /// End of a name beside its bar; without, it begins at the left edge above its bar.
+    name_end: Option<f64>,
+}
+
+const WIDE: Layout =
+    Layout { width: 1060.0, left: 250.0, row: 30.0, bar: 6.0, name_end: Some(238.0) };
+/// For a phone.
+const NARROW: Layout = Layout { width: 330.0, left: 4.0, row: 46.0, bar: 20.0, name_end: None };
 
 /// The whole page.
 pub fn render(ladder: &Ladder) -> String {
     let comparison = &ladder.comparison;
-    let notes = list(notes(ladder).iter().map(coded));
     let body = format!(
         "<h1>{}{}</h1>\n<p class=\"soft\">{} of {} blocks; the rungs took turns, with the same requests in each block</p>\n\
          <h2>Where the milliseconds of a request go</h2>\n{}<p class=\"soft\">{}</p>\n\
-         <h2>What each layer adds</h2>\n{}<h2>What to know before quoting a number</h2>\n{notes}",
+         <h2>What each layer adds</h2>\n{}{}",
         name(&comparison.title),
         badges(&comparison.marks),
         comparison.blocks,
@@ -42,6 +58,7 @@ pub fn render(ladder: &Ladder) -> String {
         waterfall(ladder),
         escape(LEGEND),
         additions(ladder),
+        before_quoting(&notes(ladder)),
     );
     page(&comparison.title, &body, SMALL_PRINT)
 }
@@ -51,48 +68,50 @@ fn colour(part: &str) -> &'static str {
 }
 
 fn waterfall(ladder: &Ladder) -> String {
-    let (size, drawing) = drawing(ladder);
-    let begin = picture("where the milliseconds go", size);
+    let (wide, narrow) = (drawing(ladder, &WIDE), drawing(ladder, &NARROW));
+    let pictures = wide_and_narrow("where the milliseconds go", &wide, &narrow);
     let legend: Vec<String> = COLOURS
         .iter()
         .map(|(name, colour)| format!(r#"<span><i style="background:{colour}"></i>{name}</span>"#))
         .collect();
     format!(
-        "<figure><figcaption>{TITLE}<span class=\"legend\">{}</span></figcaption>{begin}{drawing}</svg></figure>\n",
+        "<figure><figcaption>{TITLE}<span class=\"legend\">{}</span></figcaption>{pictures}</figure>\n",
         legend.concat()
     )
 }
 
 /// The waterfall as an SVG file.
 pub fn svg(ladder: &Ladder) -> String {
-    let (size, drawing) = drawing(ladder);
     let marks = marks(ladder.comparison.marks.iter().copied());
-    file::drawn(TITLE, &COLOURS, size, &drawing, marks.trim())
+    file::drawn(TITLE, &COLOURS, &drawing(ladder, &WIDE), marks.trim())
 }
 
-/// Size of the waterfall, and its elements.
-fn drawing(ladder: &Ladder) -> ((f64, f64), String) {
+/// The waterfall.
+fn drawing(ladder: &Ladder, layout: &Layout) -> Drawing {
     let rungs: Vec<_> =
         ladder.rungs.iter().filter_map(|rung| Some((rung, rung.parts.as_ref()?))).collect();
     let longest = rungs.iter().map(|(_, parts)| parts.e2e_ms).fold(1e-9, f64::max);
-    let width = |ms: f64| ms.max(0.0) / longest * (WIDTH - NAMES - FIGURES);
-    let size = (WIDTH, ROW * rungs.len() as f64 + 10.0);
+    let width = |ms: f64| ms.max(0.0) / longest * (layout.width - layout.left - FIGURES);
     let mut svg = String::new();
     for (index, (rung, parts)) in rungs.iter().enumerate() {
-        let y = ROW * index as f64 + 6.0;
-        let mut x = NAMES;
+        let top = layout.row * index as f64;
+        let y = top + layout.bar;
+        let base = y + 15.0;
+        let mut x = layout.left;
+        let (name_x, name_base, anchor) = match layout.name_end {
+            Some(end) => (end, base, "end"),
+            None => (layout.left, top + 14.0, "start"),
+        };
         // Writing to a string cannot fail, here and below.
         let _infallible = write!(
             svg,
-            r#"<text class="name" x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"#,
-            NAMES - 12.0,
-            y + 15.0,
+            r#"<text class="name" x="{name_x:.1}" y="{name_base:.1}" text-anchor="{anchor}">{}</text>"#,
             escape(&rung.level.to_string())
         );
         for (name, ms) in slices(parts) {
             let _infallible = write!(
                 svg,
-                r#"<rect x="{x:.1}" y="{y:.1}" width="{:.2}" height="20" style="fill:{}"><title>{name} {} ms</title></rect>"#,
+                r#"<rect x="{x:.1}" y="{y:.1}" width="{:.2}" height="{THICK}" style="fill:{}"><title>{name} {} ms</title></rect>"#,
                 width(ms),
                 colour(name),
                 figure(ms)
@@ -101,13 +120,12 @@ fn drawing(ladder: &Ladder) -> ((f64, f64), String) {
         }
         let _infallible = write!(
             svg,
-            r#"<text class="tick" x="{:.1}" y="{:.1}">{} ms</text>"#,
+            r#"<text class="tick" x="{:.1}" y="{base:.1}">{} ms</text>"#,
             x + 8.0,
-            y + 15.0,
             figure(parts.e2e_ms)
         );
     }
-    (size, svg)
+    Drawing { size: (layout.width, layout.row * rungs.len() as f64 + 10.0), elements: svg }
 }
 
 fn additions(ladder: &Ladder) -> String {

@@ -6,11 +6,12 @@ use crate::report::html::plot::scale::Spread;
 use crate::report::html::plot::{Axis, Chart, Point, Series, file};
 use crate::report::html::tables::table;
 use crate::report::html::text::{escape, name, prose};
-use crate::report::html::{badges, coded, list, page};
+use crate::report::html::{badges, before_quoting, page};
 use crate::report::search::{good, good_share, headline, how, load, notes, over, value, verdict};
 use crate::report::table::marks;
 
 const SIZE: (f64, f64) = (1060.0, 340.0);
+const ON_A_PHONE: (f64, f64) = (330.0, 260.0);
 const SMALL_PRINT: &str =
     "The interval is from the highest load that met every objective to the lowest that missed one.";
 
@@ -19,14 +20,14 @@ pub fn render(search: &Search) -> String {
     let marks: Vec<_> = search.marks().collect();
     let body = format!(
         "<h1>{}{}</h1>\n<p class=\"soft\">{}</p>\n<h2>Where the limit lies</h2>\n{}<h2>Every probe</h2>\n{}\
-         <p class=\"soft\">{}</p>\n<h2>What to know before quoting a number</h2>\n{}",
+         <p class=\"soft\">{}</p>\n{}",
         name(&search.title),
         badges(&marks),
         escape(&headline(search)),
-        picture(search).figure(),
+        picture(search, SIZE).figure_or(&picture(search, ON_A_PHONE)),
         probes(search),
         prose(&how(search)),
-        list(notes(search).iter().map(coded)),
+        before_quoting(&notes(search)),
     );
     page(&search.title, &body, SMALL_PRINT)
 }
@@ -34,11 +35,11 @@ pub fn render(search: &Search) -> String {
 /// Where the limit lies as an SVG file; `None` where no probe can be drawn.
 pub fn svg(search: &Search) -> Option<String> {
     let marks = marks(search.marks());
-    file::alone(&picture(search), marks.trim())
+    file::alone(&picture(search, SIZE), marks.trim())
 }
 
 /// The share of good requests over the load, those that met and those that missed in two colours.
-fn picture(search: &Search) -> Chart {
+fn picture(search: &Search, size: (f64, f64)) -> Chart {
     let series = |name: &str, colour: &str, meets: bool| {
         let mut points: Vec<Point> = search
             .probes
@@ -72,7 +73,7 @@ fn picture(search: &Search) -> Chart {
         y_label: "% of counted requests".to_owned(),
         y_may_be_log: false,
         series,
-        size: SIZE,
+        size,
         dots: true,
         named_points: true,
     }

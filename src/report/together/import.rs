@@ -71,8 +71,14 @@ fn load(concurrency: Option<f64>, rate: Option<f64>) -> SideLoad {
     }
 }
 
-/// One file is one load.
-fn side(tool: &str, model: &str, point: SidePoint, cannot_tell: &[&str]) -> Side {
+/// One file is one load. Where nothing completed, some tools write latencies of 0.
+fn side(tool: &str, model: &str, mut point: SidePoint, cannot_tell: &[&str]) -> Side {
+    if point.requests.is_some_and(|(completed, _)| completed == 0) {
+        let is_rate = |number: Number| matches!(number, Number::Output | Number::Requests);
+        for number in Number::ALL.into_iter().filter(|number| !is_rate(*number)) {
+            point.values[number as usize] = None;
+        }
+    }
     Side {
         name: String::new(),
         title: format!("{tool}: {model}"),
@@ -253,6 +259,8 @@ mod tests {
         assert_eq!(side.points[0].get(Number::Ttft), Some(12.0));
         assert_eq!(side.points[0].get(Number::E2el), None);
         assert!(side.measured_by.is_some() && side.notes[0].text.contains("another tool"));
+        document["completed"] = json!(0);
+        assert_eq!(imported(&document).points[0].get(Number::Ttft), None, "of no request");
         document["request_rate"] = json!(20.0);
         assert_eq!(imported(&document).points[0].load, SideLoad::Rate(20.0));
     }

@@ -6,7 +6,7 @@ use super::{Side, loads};
 use crate::report::html::plot::Chart;
 use crate::report::html::tables::table;
 use crate::report::html::text::{escape, prose};
-use crate::report::html::{coded, list, page};
+use crate::report::html::{before_quoting, page};
 
 /// What the words of such a page mean.
 const SMALL_PRINT: &str = "Ratios are held against the first run. Runs of different times are never more than <i>likely</i> \
@@ -19,8 +19,7 @@ pub fn render(sides: &[Side], margin: f64) -> String {
     let mut body =
         format!("<h1>{}</h1>\n<p class=\"soft\">{}</p>\n", escape(&name), heading_line(margin));
     body.push_str(&of_sides(sides));
-    body.push_str("<h2>What to know before quoting a number</h2>\n");
-    body.push_str(&list(notes(sides).iter().map(coded)));
+    body.push_str(&before_quoting(&notes(sides)));
     let plots: String = charts(sides).iter().map(Chart::figure).collect();
     if !plots.is_empty() {
         body.extend(["<h2>Under load</h2>\n<div class=\"plots\">\n", &plots, "</div>\n"]);

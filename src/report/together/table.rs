@@ -111,10 +111,18 @@ pub(super) fn title(side: &Side) -> String {
     }
 }
 
-/// Places of the sides in a table of a load: the first, which the others are held against, and those that have the load.
+/// Places of the sides in a table of a load.
 fn shown(sides: &[Side], load: SideLoad) -> impl Iterator<Item = usize> + Clone {
-    let has = move |side: &Side| side.points.iter().any(|point| point.load == load);
-    (0..sides.len()).filter(move |place| *place == 0 || has(&sides[*place]))
+    (0..sides.len()).filter(move |place| has(&sides[*place], load))
+}
+
+fn has(side: &Side, load: SideLoad) -> bool {
+    side.points.iter().any(|point| point.load == load)
+}
+
+/// Whether a side is held against the first one, which has the load too.
+fn is_held(sides: &[Side], place: usize, load: SideLoad) -> bool {
+    place > 0 && has(&sides[0], load)
 }
 
 /// Names of the columns.
@@ -123,7 +131,7 @@ pub(super) fn headers(sides: &[Side], load: SideLoad) -> Vec<String> {
     for place in shown(sides, load) {
         let name = &sides[place].name;
         headers.push(name.clone());
-        if place > 0 {
+        if is_held(sides, place, load) {
             headers.push(format!("{name} ÷ {}", sides[0].name));
             headers.push(String::new());
         }
@@ -143,7 +151,7 @@ pub(super) fn rows(sides: &[Side], load: SideLoad, margin: f64) -> Vec<Vec<Strin
         let mut row = vec![number.label().to_owned()];
         for (place, cell) in cells {
             row.push(figures::maybe(cell.map(|it| it.value)));
-            if place > 0 {
+            if is_held(sides, place, load) {
                 let (ratio, word) = cell.and_then(ratio_and_word).unzip();
                 row.push(ratio.map_or_else(|| ABSENT.to_owned(), |it| figures::fixed(it, 3)));
                 row.push(word.unwrap_or(ABSENT).to_owned());
@@ -166,7 +174,7 @@ fn requests(sides: &[Side], load: SideLoad) -> Vec<String> {
                 format!("{} of {}", total(|it| it.0), total(|it| it.1))
             }
         });
-        if place > 0 {
+        if is_held(sides, place, load) {
             row.extend([String::new(), String::new()]);
         }
     }
@@ -233,9 +241,9 @@ pub(super) mod tests {
         sides[1].points[0].load = SideLoad::Concurrency(2);
         let text = markdown(&sides, 0.02);
         let (two, eight) = (SideLoad::Concurrency(2), SideLoad::Concurrency(8));
-        assert_eq!(headers(&sides, two), ["A", "B", "B ÷ A", ""]);
+        assert_eq!(headers(&sides, two), ["B"]);
         assert_eq!(headers(&sides, eight), ["A"]);
-        assert!(text.contains("| TTFT mean, ms | – | 25.00 | – | – |"), "{text}");
+        assert!(text.contains("| TTFT mean, ms | 25.00 |\n"), "{text}");
         assert!(text.contains("| TTFT mean, ms | 10.00 |\n"), "{text}");
     }
 

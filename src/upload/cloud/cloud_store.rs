@@ -53,13 +53,32 @@ impl CloudStore {
     }
 }
 
-/// In one line, and not for ever: a store answers with a page of XML.
+/// The name of an object as it is: clouds take every letter, and a copy has the names of its files.
+fn object_path(key: &str) -> Result<ObjectPath, StoreError> {
+    ObjectPath::parse(key).map_err(|error| StoreError::Failed(error.to_string()))
+}
+
+/// In one line, and not for ever: a store answers with a page of XML, of which code and message say it all.
 fn in_short(words: &str) -> String {
     let line = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    let page = line.find("<?xml").or_else(|| line.find("<Error>"));
+    let said = page.and_then(|page| Some((page, element(&line[page..], "Code")?)));
+    let line = match said {
+        Some((page, code)) => {
+            let message = element(&line[page..], "Message").unwrap_or_default();
+            format!("{}{code}: {message}", &line[..page])
+        }
+        None => line,
+    };
     match line.char_indices().nth(MOST_WORDS) {
         Some((at, _)) => format!("{}…", &line[..at]),
         None => line,
     }
+}
+
+fn element<'a>(page: &'a str, name: &str) -> Option<&'a str> {
+    let (_, behind) = page.split_once(&format!("<{name}>"))?;
+    behind.split_once(&format!("</{name}>")).map(|(inside, _)| inside)
 }
 
 impl Store for CloudStore {
@@ -69,7 +88,7 @@ impl Store for CloudStore {
     }
 
     fn put_bytes(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        let (path, payload) = (ObjectPath::from(key), PutPayload::from(bytes.to_vec()));
+        let (path, payload) = (object_path(key)?, PutPayload::from(bytes.to_vec()));
         let put = self.opened.objects.put(&path, payload);
         self.runtime.block_on(put).map(|_| ()).map_err(|error| self.explained(error))
     }
@@ -80,13 +99,13 @@ impl Store for CloudStore {
     }
 
     fn remove(&self, key: &str) -> Result<(), StoreError> {
-        let path = ObjectPath::from(key);
+        let path = object_path(key)?;
         let removed = self.runtime.block_on(self.opened.objects.delete(&path));
         removed.map_err(|error| self.explained(error))
     }
 
     fn begin(&self, key: &str) -> Result<String, StoreError> {
-        let path = ObjectPath::from(key);
+        let path = object_path(key)?;
         let begun = self.runtime.block_on(self.opened.parts.create_multipart(&path));
         begun.map_err(|error| self.explained(error))
     }
@@ -98,14 +117,14 @@ impl Store for CloudStore {
         index: usize,
         bytes: Vec<u8>,
     ) -> Result<String, StoreError> {
-        let (path, id) = (ObjectPath::from(key), id.to_owned());
+        let (path, id) = (object_path(key)?, id.to_owned());
         let put = self.opened.parts.put_part(&path, &id, index, PutPayload::from(bytes));
         let part = self.runtime.block_on(put).map_err(|error| self.explained(error))?;
         Ok(part.content_id)
     }
 
     fn finish(&self, key: &str, id: &str, parts: Vec<String>) -> Result<(), StoreError> {
-        let (path, id) = (ObjectPath::from(key), id.to_owned());
+        let (path, id) = (object_path(key)?, id.to_owned());
         let parts = parts
             .into_iter()
             .map(|content_id| object_store::multipart::PartId { content_id })
@@ -123,5 +142,14 @@ mod tests {
     fn a_page_of_an_answer_becomes_a_line() {
         assert_eq!(in_short("a\n  <b>\n"), "a <b>");
         assert_eq!(in_short(&"ä".repeat(500)).chars().count(), MOST_WORDS + 1);
+        let page = "403 Forbidden: <?xml version=\"1.0\"?>\n<Error><Code>AccessDenied</Code>\n<Message>No right.</Message><Id>1</Id></Error>";
+        assert_eq!(in_short(page), "403 Forbidden: AccessDenied: No right.");
+    }
+
+    #[test]
+    fn an_object_has_the_name_of_its_file_whatever_letters_are_in_it() {
+        let key = "lab/ünï code+100%~[1].csv";
+        assert_eq!(object_path(key).expect("a name").as_ref(), key);
+        assert!(object_path("lab/../x").is_err());
     }
 }

@@ -13,7 +13,7 @@
   const is_outside = (inner, outer, slack) =>
     inner.left < outer.left - slack || inner.right > outer.right + slack || inner.top < outer.top - slack || inner.bottom > outer.bottom + slack;
 
-  // Nothing but the box of a table or a picture is scrolled sideways, and on paper not even that.
+  // Nothing but the box of a table is scrolled sideways, and on paper not even that.
   const room = document.documentElement.clientWidth;
   const boxes = ".scroll, figure";
   if (document.body) {
@@ -25,7 +25,7 @@
     }
     for (const element of shown(".scroll > table, figure > svg")) {
       const beyond = Math.round(box(element).right - box(element.parentElement).right);
-      if (view === "paper" && beyond > 1) fault("layout", `${name(element)} is cut ${beyond} px before its right edge`);
+      if ((view === "paper" || element.matches("svg")) && beyond > 1) fault("layout", `${name(element)} is cut ${beyond} px before its right edge`);
     }
   }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::Chart;
+use super::{Chart, Drawing};
 use crate::report::html::text::escape;
 
 /// Room above a chart for its title and one line of legend.
@@ -52,15 +52,9 @@ pub fn alone(chart: &Chart, label: &str) -> Option<String> {
     Some(labelled(&placed(chart, 0.0, 0.0)?, chart.size, label))
 }
 
-/// The same of what is no line chart: elements of an SVG of this size.
-pub fn drawn(
-    title: &str,
-    entries: &[(&str, &str)],
-    size: (f64, f64),
-    drawing: &str,
-    label: &str,
-) -> String {
-    labelled(&headed(title, entries, size.0, drawing), size, label)
+/// The same of what is no line chart.
+pub fn drawn(title: &str, entries: &[(&str, &str)], drawing: &Drawing, label: &str) -> String {
+    labelled(&headed(title, entries, drawing.size.0, &drawing.elements), drawing.size, label)
 }
 
 fn labelled(drawn: &str, (width, height): (f64, f64), label: &str) -> String {

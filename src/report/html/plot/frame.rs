@@ -109,7 +109,9 @@ pub fn figure(title: &str, legend: &[(&str, &str)], drawing: &str) -> String {
     } else {
         String::new()
     };
-    super::enlargeable(&escape(title), &legend, SIZE, drawing)
+    let title = escape(title);
+    let drawing = super::Drawing { size: SIZE, elements: drawing.to_owned() };
+    super::enlargeable(&title, &legend, &drawing.svg(&title, ""))
 }
 
 /// Grey where the axis lies beside a stretch, which so stands out, between picture positions across and up.

@@ -4,6 +4,7 @@ pub mod dots;
 pub mod file;
 pub mod frame;
 pub mod heat_map;
+mod names;
 pub mod ratios;
 pub mod scale;
 pub mod spans;
@@ -16,9 +17,6 @@ use scale::{Scale, Spread, from_zero};
 
 /// Beyond this ratio of largest to smallest value, small ones would vanish on a linear axis.
 pub(super) const LOG_BEYOND: f64 = 20.0;
-/// Room of a letter and of a line of names, as large as text is on a phone.
-const LETTER: f64 = 8.8;
-const LINE: f64 = 15.0;
 /// A picture is drawn no smaller than this share of the size that its text is made for; on a phone its text is larger.
 const LEAST_SHARE: f64 = 0.55;
 
@@ -89,20 +87,36 @@ pub fn shade(index: usize, of: usize) -> String {
     format!("hsl({hue:.0} 68% {:.0}%)", 52.0 + lighter)
 }
 
-/// The begin of a picture of this size. Where there is no room for it, its text stays readable and its box is scrolled.
-pub fn picture(title: &str, (width, height): (f64, f64)) -> String {
-    let least = width * LEAST_SHARE;
-    format!(
-        r#"<svg viewBox="0 0 {width} {height}" style="min-width:{least:.0}px" role="img" aria-label="{title}">"#
-    )
+/// Elements of an SVG, and its width and height.
+pub struct Drawing {
+    /// In the pixels that its text is made for.
+    pub size: (f64, f64),
+    /// What is drawn.
+    pub elements: String,
+}
+
+impl Drawing {
+    /// Where there is no room for it, its text stays readable and its box is scrolled.
+    fn svg(&self, title: &str, class: &str) -> String {
+        let (width, height) = self.size;
+        let least = width * LEAST_SHARE;
+        format!(
+            r#"<svg{class} viewBox="0 0 {width} {height}" style="min-width:{least:.0}px" role="img" aria-label="{title}">{}</svg>"#,
+            self.elements
+        )
+    }
+}
+
+/// The same drawn for a window and for a phone, of which the page shows one.
+pub fn wide_and_narrow(title: &str, wide: &Drawing, narrow: &Drawing) -> String {
+    wide.svg(title, r#" class="wide""#) + &narrow.svg(title, r#" class="narrow""#)
 }
 
 /// A `<figure>` that fills the window while its box is ticked: no script is needed.
-fn enlargeable(title: &str, legend: &str, size: (f64, f64), drawing: &str) -> String {
+fn enlargeable(title: &str, legend: &str, pictures: &str) -> String {
     format!(
         "<figure><figcaption>{title}{legend}<label class=\"enlarge\" title=\"enlarge\"><input type=\"checkbox\" \
-         aria-label=\"enlarge {title}\"></label></figcaption>{}{drawing}</svg></figure>\n",
-        picture(title, size)
+         aria-label=\"enlarge {title}\"></label></figcaption>{pictures}</figure>\n"
     )
 }
 
@@ -115,7 +129,15 @@ struct Frame {
 impl Chart {
     /// A `<figure>`, or nothing where no point can be drawn.
     pub fn figure(&self) -> String {
-        self.drawing().map_or_else(String::new, |drawing| self.figure_of(&drawing))
+        self.drawing().map_or_else(String::new, |drawing| self.figure_of(drawing))
+    }
+
+    /// The same for a chart that is too wide for a phone, with another one to show there.
+    pub fn figure_or(&self, narrow: &Self) -> String {
+        let of = |chart: &Self| Some(Drawing { size: chart.size, elements: chart.drawing()? });
+        let Some((wide, narrow)) = of(self).zip(of(narrow)) else { return String::new() };
+        let title = escape(&self.title);
+        enlargeable(&title, &self.legend(), &wide_and_narrow(&title, &wide, &narrow))
     }
 
     /// The same, with what lies beside this stretch of the horizontal axis shaded.
@@ -123,11 +145,13 @@ impl Chart {
         let Some((frame, drawing)) = self.frame().zip(self.drawing()) else { return String::new() };
         let (right, bottom) = (self.size.0 - frame::BESIDE, frame.bottom);
         let shade = frame::shade(&frame.x, stretch, (frame::LEFT, right), (bottom, frame::TOP));
-        self.figure_of(&(shade + &drawing))
+        self.figure_of(shade + &drawing)
     }
 
-    fn figure_of(&self, drawing: &str) -> String {
-        enlargeable(&escape(&self.title), &self.legend(), self.size, drawing)
+    fn figure_of(&self, elements: String) -> String {
+        let title = escape(&self.title);
+        let drawing = Drawing { size: self.size, elements };
+        enlargeable(&title, &self.legend(), &drawing.svg(&title, ""))
     }
 
     /// What is drawn, as elements of an SVG of [`Self::size`]; `None` where no point can be drawn.
@@ -145,7 +169,7 @@ impl Chart {
             self.draw(series, &frame, &mut svg);
         }
         if self.named_points {
-            self.draw_names(&frame, &mut svg);
+            names::draw(self, &frame, &mut svg);
         }
         Some(svg)
     }
@@ -213,41 +237,5 @@ impl Chart {
             );
         }
         svg.push_str("</g>");
-    }
-
-    /// Names beside points: right, left or below on three sides, wherever there is room in the picture and no other name; one that
-    /// finds none is left to the pointer.
-    fn draw_names(&self, frame: &Frame, svg: &mut String) {
-        let width_of = |text: &str| text.chars().count() as f64 * LETTER;
-        // The label of the vertical axis stands where the highest points have their names.
-        let label = frame.y.label(&self.y_label);
-        let mut taken = vec![(frame::LABEL.0, width_of(&label), frame::LABEL.1)];
-        for point in self.series.iter().flat_map(|series| &series.points) {
-            let (x, y) = (frame.x.at(point.x), frame.y.at(point.y));
-            let width = width_of(&point.name);
-            // Left edge and base line.
-            let places = [
-                (x + 8.0, y - 4.0),
-                (x - 8.0 - width, y - 5.0),
-                (x - width / 2.0, y + 17.0),
-                (x + 8.0, y + 15.0),
-                (x - 8.0 - width, y + 15.0),
-            ];
-            let is_free = |(left, base): &(f64, f64)| {
-                let inside =
-                    *left > frame::LEFT && left + width < self.size.0 && *base < frame.bottom;
-                inside
-                    && taken.iter().all(|(other, other_width, other_base)| {
-                        left + width < *other
-                            || other + other_width < *left
-                            || (base - other_base).abs() > LINE
-                    })
-            };
-            let Some((left, base)) = places.into_iter().find(is_free) else { continue };
-            taken.push((left, width, base));
-            let name = escape(&point.name);
-            let _infallible =
-                write!(svg, r#"<text class="name" x="{left:.1}" y="{base:.1}">{name}</text>"#);
-        }
     }
 }

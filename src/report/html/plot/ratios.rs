@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use crate::report::figures::fixed;
-use crate::report::html::plot::picture;
 use crate::report::html::plot::scale::{Scale, Spread, tick_label};
+use crate::report::html::plot::{Drawing, wide_and_narrow};
 use crate::report::html::text::escape;
 
 /// One ratio.
@@ -30,10 +30,26 @@ pub enum Tone {
     Neutral,
 }
 
-const WIDTH: f64 = 1060.0;
-const NAMES: f64 = 230.0;
-const ROW: f64 = 26.0;
 const TOP: f64 = 8.0;
+
+/// How wide a picture is and where names stand in it.
+struct Layout {
+    width: f64,
+    /// Where the axis begins.
+    left: f64,
+    /// From one bar to the next one.
+    row: f64,
+    /// From the top of a row to its bar.
+    bar: f64,
+    /// End of a name beside its bar; without, it begins at the left edge above its bar.
+    name_end: Option<f64>,
+}
+
+const WIDE: Layout =
+    Layout { width: 1060.0, left: 230.0, row: 26.0, bar: 13.0, name_end: Some(216.0) };
+/// For a phone.
+const NARROW: Layout = Layout { width: 330.0, left: 20.0, row: 34.0, bar: 24.0, name_end: None };
+
 /// The axis never shows less than this on either side of 1.
 const LEAST_REACH: f64 = 1.1;
 /// Beyond this an interval is cut at the edge, so that one noisy row does not flatten all others.
@@ -43,21 +59,18 @@ const MOST_REACH: f64 = 8.0;
 pub struct Ratios {
     /// What they are, and how they are spread.
     pub title: String,
-    /// Elements of an SVG.
-    pub drawing: String,
-    /// Its width and height.
-    pub size: (f64, f64),
+    /// For a window, and for a file.
+    pub wide: Drawing,
+    /// For a phone.
+    narrow: Drawing,
 }
 
 /// A `<figure>`, or nothing where there is no ratio.
 pub fn figure(title: &str, bars: &[Bar], margin: f64) -> String {
     let Some(ratios) = drawing(title, bars, margin) else { return String::new() };
-    let begin = picture(&escape(title), ratios.size);
-    format!(
-        "<figure><figcaption>{}</figcaption>{begin}{}</svg></figure>\n",
-        escape(&ratios.title),
-        ratios.drawing
-    )
+    let pictures = wide_and_narrow(&escape(title), &ratios.wide, &ratios.narrow);
+    let title = escape(&ratios.title);
+    format!("<figure><figcaption>{title}</figcaption>{pictures}</figure>\n")
 }
 
 /// What is drawn; `None` where there is no ratio.
@@ -77,15 +90,21 @@ pub fn drawing(title: &str, bars: &[Bar], margin: f64) -> Option<Ratios> {
         .map(|value| value.max(1.0 / value))
         .fold(LEAST_REACH, f64::max)
         .min(MOST_REACH);
-    let scale = Scale::new(Spread::Log, (1.0 / reach, reach), (NAMES, WIDTH - 20.0));
-    let bottom = TOP + ROW * bars.len() as f64;
-    let mut svg = String::new();
-    frame(&scale, reach, margin, bottom, &mut svg);
-    for (index, bar) in bars.iter().enumerate() {
-        draw(bar, &scale, TOP + ROW * (index as f64 + 0.5), &mut svg);
-    }
+    let drawn = |layout| laid_out(layout, bars, margin, reach);
     let title = format!("{title}; log scale");
-    Some(Ratios { title, drawing: svg, size: (WIDTH, bottom + 30.0) })
+    Some(Ratios { title, wide: drawn(&WIDE), narrow: drawn(&NARROW) })
+}
+
+fn laid_out(layout: &Layout, bars: &[Bar], margin: f64, reach: f64) -> Drawing {
+    let across = (layout.left, layout.width - 20.0);
+    let scale = Scale::new(Spread::Log, (1.0 / reach, reach), across);
+    let bottom = TOP + layout.row * bars.len() as f64;
+    let mut elements = String::new();
+    frame(&scale, reach, margin, bottom, &mut elements);
+    for (index, bar) in bars.iter().enumerate() {
+        draw(bar, layout, &scale, TOP + layout.row * index as f64, &mut elements);
+    }
+    Drawing { size: (layout.width, bottom + 30.0), elements }
 }
 
 fn frame(scale: &Scale, reach: f64, margin: f64, bottom: f64, svg: &mut String) {
@@ -119,7 +138,12 @@ fn frame(scale: &Scale, reach: f64, margin: f64, bottom: f64, svg: &mut String) 
     let _infallible = write!(svg, r#"<path class="axis" d="M{one:.1} {TOP}V{bottom:.1}"/>"#);
 }
 
-fn draw(bar: &Bar, scale: &Scale, y: f64, svg: &mut String) {
+fn draw(bar: &Bar, layout: &Layout, scale: &Scale, top: f64, svg: &mut String) {
+    let y = top + layout.bar;
+    let (x, base, anchor) = match layout.name_end {
+        Some(end) => (end, y + 4.0, "end"),
+        None => (4.0, top + 13.0, "start"),
+    };
     let colour = match bar.tone {
         Tone::Good => "var(--good)",
         Tone::Bad => "var(--bad)",
@@ -133,9 +157,7 @@ fn draw(bar: &Bar, scale: &Scale, y: f64, svg: &mut String) {
     });
     let _infallible = write!(
         svg,
-        r#"<text class="name" x="{:.1}" y="{:.1}" text-anchor="end">{}</text><g style="color:{colour}">{interval}<circle class="dot" cx="{:.1}" cy="{y:.1}" r="4"><title>{}{interval_text}</title></circle></g>"#,
-        NAMES - 14.0,
-        y + 4.0,
+        r#"<text class="name" x="{x:.1}" y="{base:.1}" text-anchor="{anchor}">{}</text><g style="color:{colour}">{interval}<circle class="dot" cx="{:.1}" cy="{y:.1}" r="4"><title>{}{interval_text}</title></circle></g>"#,
         escape(&bar.name),
         scale.at(bar.value),
         fixed(bar.value, 3)
@@ -158,8 +180,20 @@ mod tests {
     #[test]
     fn a_ratio_far_beyond_the_axis_stays_in_the_picture() {
         let drawn = figure("t", &[bar(1000.0, Some((500.0, 2000.0)))], 0.02);
-        assert!(drawn.contains(&format!("cx=\"{:.1}\"", WIDTH - 20.0)), "{drawn}");
+        assert!(drawn.contains(&format!("cx=\"{:.1}\"", WIDE.width - 20.0)), "{drawn}");
         assert!(drawn.contains("1000.000 (500.000 to 2000.000)"));
+    }
+
+    #[test]
+    fn on_a_phone_a_name_stands_above_its_bar_which_takes_the_whole_width() {
+        let drawn = laid_out(&NARROW, &[bar(2.0, Some((0.5, 2.0)))], 0.02, 2.0);
+        assert!(drawn.size.0 < 360.0, "a phone's width");
+        let (name, line) = (r#"x="4.0" y="21.0" text-anchor="start""#, r#"d="M20.0 32.0H310.0""#);
+        assert!(
+            drawn.elements.contains(name) && drawn.elements.contains(line),
+            "{}",
+            drawn.elements
+        );
     }
 
     #[test]
