@@ -184,7 +184,7 @@ fn stretch(range: Range<usize>, entry: &PointEntry, point: &Point) -> (PointEntr
     let mut facts = entry.facts.clone();
     facts.window = Window { start, end };
     let all = summarise(&point.records, &facts, &entry.health);
-    facts.planned = range.len() as u64;
+    (facts.planned, facts.unsent) = (range.len() as u64, Vec::new());
     let own = point.records.iter().enumerate().filter(|(index, _)| range.contains(index));
     let records =
         Records::new(own.map(|(_, (record, arrivals))| (record.clone(), arrivals.to_vec())));

@@ -14,6 +14,10 @@ pub fn of(point: &ObservedPoint, facts: &RunFacts) -> Counts {
     let (mut tokens, mut unsuccessful) = (0.0, 0.0);
     let mut chunks = Chunks::default();
     counts.failure_messages.clone_from(&point.failure_messages);
+    for unsent in &facts.unsent {
+        count_unsent(&mut counts, unsent.reason, unsent.requests);
+        counts.attempted += if is_asked_for(unsent.reason) { unsent.requests } else { 0 };
+    }
     for record in point.all() {
         match record.part {
             Part::Measured => {
@@ -142,29 +146,37 @@ fn count_outcome(counts: &mut Counts, record: &Observed) {
         }
         Ended::Cancelled => counts.cancelled += 1,
         Ended::TimedOut => counts.timed_out += 1,
-        Ended::NotSent(reason) => {
-            counts.not_sent += 1;
-            match reason {
-                NotSentReason::NotReached => counts.not_reached += 1,
-                NotSentReason::Missed => counts.missed += 1,
-                NotSentReason::Interrupted => counts.interrupted += 1,
-                NotSentReason::TargetFailed => counts.target_failed += 1,
-                NotSentReason::WorkerLost => counts.worker_lost += 1,
-            }
-        }
+        Ended::NotSent(reason) => count_unsent(counts, reason, 1),
     }
+}
+
+fn count_unsent(counts: &mut Counts, reason: NotSentReason, requests: u64) {
+    counts.not_sent += requests;
+    *match reason {
+        NotSentReason::NotReached => &mut counts.not_reached,
+        NotSentReason::Missed => &mut counts.missed,
+        NotSentReason::Interrupted => &mut counts.interrupted,
+        NotSentReason::TargetFailed => &mut counts.target_failed,
+        NotSentReason::WorkerLost => &mut counts.worker_lost,
+    } += requests;
 }
 
 /// Whether a request belongs into the denominator of the good fraction. A shot that a closed loop never reached was
 /// never asked for, and one behind an interrupt or of a lost worker neither; one that was due and not sent was, and so was one that a target
 /// never got because it had failed as a whole.
 pub fn is_attempted(record: &Observed) -> bool {
-    !matches!(
-        record.ended,
-        Ended::NotSent(
-            NotSentReason::NotReached | NotSentReason::Interrupted | NotSentReason::WorkerLost
-        )
-    )
+    match record.ended {
+        Ended::NotSent(reason) => is_asked_for(reason),
+        _ => true,
+    }
+}
+
+/// The same of one that was not sent.
+const fn is_asked_for(reason: NotSentReason) -> bool {
+    match reason {
+        NotSentReason::Missed | NotSentReason::TargetFailed => true,
+        NotSentReason::NotReached | NotSentReason::Interrupted | NotSentReason::WorkerLost => false,
+    }
 }
 
 /// Requests whose stamps contradict their outcome or each other: a completed one without an end, one that was not sent

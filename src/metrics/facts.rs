@@ -8,6 +8,7 @@ use crate::load::course::WindowKind;
 use crate::load::stages::Stages;
 use crate::metrics::measurement_windows::WindowsOutcome;
 use crate::metrics::saturation::SaturatedFacts;
+use crate::record::unsent::Unsent;
 use crate::settings::slo::Slos;
 use crate::specs::RooflineFacts;
 use crate::targets::registry;
@@ -29,6 +30,9 @@ pub struct RunFacts {
     pub window_kind: WindowKind,
     /// Requests in the plan of this run.
     pub planned: u64,
+    /// Of these, what was left of a supply: not sent, and without a row.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unsent: Vec<Unsent>,
     /// GPUs in use; rates per GPU exist only where this is not 0.
     pub gpus: u32,
     /// Tokens were delivered as they came. Otherwise nothing that needs a first token is reported.
@@ -125,6 +129,7 @@ impl RunFacts {
             window,
             window_kind: WindowKind::default(),
             planned,
+            unsent: Vec::new(),
             gpus: 0,
             streaming: true,
             slos: Slos::default(),

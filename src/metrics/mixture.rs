@@ -28,10 +28,12 @@ fn one(point: &ObservedPoint, facts: &RunFacts, part: &PartFacts, number: u8) ->
     let (ttft, e2e) = (values(Quantity::Ttft), values(Quantity::E2e));
     let failed =
         requests.iter().filter(|it| matches!(it.ended, Ended::Failed(_) | Ended::TimedOut));
+    let of_part = facts.unsent.iter().filter(|it| it.workload == Some(number));
+    let unsent = of_part.map(|it| it.requests);
     PartSummary {
         name: part.name.clone(),
         share: part.share,
-        requests: requests.len() as u64,
+        requests: requests.len() as u64 + unsent.sum::<u64>(),
         completed: completed().count() as u64,
         failed: failed.count() as u64,
         prompt_tokens_mean: values(Quantity::PromptTokens).map(|all| all.mean),

@@ -15,8 +15,6 @@ use serde::{Deserialize, Serialize};
 use crate::clock::{self, MonoNs, Nanos};
 use crate::threads::Own;
 
-/// Name of the thread that looks.
-
 /// Time between two looks.
 const PERIOD: Nanos = Nanos::from_millis(10);
 /// Looks between two counts of the process's threads.

@@ -16,3 +16,4 @@ pub mod request_record;
 pub mod request_table;
 pub mod side_facts;
 pub mod sink;
+pub mod unsent;

@@ -16,6 +16,7 @@ use crate::clock::MonoNs;
 use crate::console;
 use crate::record::log::{Batch, RecordLog};
 use crate::record::request_record::{Arrival, RequestRecord};
+use crate::record::unsent::Unsent;
 use crate::store::rows::{RowError, RowReader, RowWriter};
 use crate::store::run_directory::{RunDirectory, file};
 
@@ -82,6 +83,8 @@ struct Written {
     delivery_bytes: u64,
     /// Offset of the row of each request, by place; 0 where there is none (the header lies there).
     offsets: Vec<u64>,
+    /// What has no row since it was not sent.
+    unsent: Vec<Unsent>,
 }
 
 /// Partial files that can be read, while they are written and after.
@@ -99,12 +102,15 @@ struct PartialLog {
     rows: File,
     deliveries: File,
     path: PathBuf,
+    /// Whether what is not sent is the rest of a supply.
+    is_supply: bool,
     written: Arc<Mutex<Written>>,
     buffer: Vec<u8>,
 }
 
 impl PartialFiles {
-    /// Makes both files for a point of so many requests; returns what reads them and what the recorder writes to.
+    /// Makes both files for a point of so many requests; returns what reads them and what the recorder writes to. Of a supply, what
+    /// is not sent has no row.
     ///
     /// # Errors
     /// When a file cannot be made or written.
@@ -113,6 +119,7 @@ impl PartialFiles {
         names: &PartialNames,
         point: u32,
         requests: usize,
+        is_supply: bool,
     ) -> Result<(Self, Box<dyn RecordLog>), RowError> {
         let open = |name: &str| {
             let path = directory.file(name);
@@ -127,12 +134,14 @@ impl PartialFiles {
             row_bytes: header.len() as u64,
             delivery_bytes: 0,
             offsets: vec![0; requests],
+            unsent: Vec::new(),
         }));
         let log = PartialLog {
             point,
             rows: rows.try_clone().map_err(io)?,
             deliveries: deliveries.try_clone().map_err(io)?,
             path: directory.path().to_owned(),
+            is_supply,
             written: Arc::clone(&written),
             buffer: Vec::new(),
         };
@@ -181,6 +190,11 @@ impl PartialFiles {
     /// Number of places, with and without a row.
     pub fn places(&self) -> usize {
         self.lock().offsets.len()
+    }
+
+    /// What has no row since it was not sent.
+    pub fn unsent(&self) -> Vec<Unsent> {
+        self.lock().unsent.clone()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Written> {
@@ -261,7 +275,7 @@ fn decode(bytes: &[u8; DELIVERY]) -> (u32, Arrival) {
 
 impl RecordLog for PartialLog {
     fn write(&mut self, first: u32, batch: &Batch) -> io::Result<()> {
-        let Self { point, rows, deliveries, written, buffer, .. } = self;
+        let Self { point, rows, deliveries, is_supply, written, buffer, .. } = self;
         let mut written = written.lock().unwrap_or_else(PoisonError::into_inner);
         // Deliveries first: a row says that its request has ended, so all of its deliveries must be there.
         buffer.clear();
@@ -274,8 +288,13 @@ impl RecordLog for PartialLog {
         buffer.clear();
         let mut text = RowWriter::after_header(std::mem::take(buffer));
         let mut offsets = Vec::with_capacity(batch.ended.len());
+        let mut unsent = written.unsent.clone();
         for record in &batch.ended {
-            offsets.push(written.row_bytes + text.written().map_err(io::Error::other)?);
+            if *is_supply && Unsent::takes(&mut unsent, record) {
+                continue;
+            }
+            let offset = written.row_bytes + text.written().map_err(io::Error::other)?;
+            offsets.push((record.id.0.wrapping_sub(first) as usize, offset));
             text.write(*point, record).map_err(io::Error::other)?;
         }
         *buffer = text.finish().map_err(io::Error::other)?;
@@ -283,8 +302,9 @@ impl RecordLog for PartialLog {
         rows.write_all(buffer)?;
         written.row_bytes += buffer.len() as u64;
         written.delivery_bytes = delivery_bytes;
-        for (record, offset) in batch.ended.iter().zip(offsets) {
-            if let Some(slot) = written.offsets.get_mut(record.id.0.wrapping_sub(first) as usize) {
+        written.unsent = unsent;
+        for (place, offset) in offsets {
+            if let Some(slot) = written.offsets.get_mut(place) {
                 *slot = offset;
             }
         }
@@ -303,7 +323,7 @@ impl RecordLog for PartialLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::request_record::{FinishReason, Outcome};
+    use crate::record::request_record::{FinishReason, NotSentReason, Outcome};
     use crate::request::RequestId;
 
     fn ended(id: u32) -> RequestRecord {
@@ -327,7 +347,7 @@ mod tests {
 
     fn two_batches(directory: &RunDirectory) -> (PartialNames, PartialFiles) {
         let names = PartialNames::unused(directory);
-        let (files, mut log) = PartialFiles::create(directory, &names, 1, 4).unwrap();
+        let (files, mut log) = PartialFiles::create(directory, &names, 1, 4, false).unwrap();
         let batch = |ids: &[u32], deliveries: &[(u32, i64)]| Batch {
             ended: ids.iter().map(|id| ended(*id)).collect(),
             deliveries: deliveries.iter().map(|(place, at)| (*place, arrival(*at))).collect(),
@@ -358,6 +378,36 @@ mod tests {
         cut(&names.deliveries, 5);
         let files = PartialFiles::left_behind(&directory, &names, 10).unwrap();
         assert_eq!(read(&files), (vec![10, 12], vec![(2, 7), (0, 8)]));
+    }
+
+    #[test]
+    fn what_is_left_of_a_supply_is_counted_by_its_reason_and_has_no_row() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = RunDirectory::existing(folder.path());
+        let unsent = |id, reason, intended| RequestRecord {
+            outcome: Outcome::NotSent(reason),
+            intended,
+            ..RequestRecord::planned(RequestId(id), 3, 4)
+        };
+        let batch = || Batch {
+            ended: vec![
+                ended(10),
+                unsent(11, NotSentReason::Missed, Some(MonoNs(1))),
+                unsent(12, NotSentReason::Interrupted, None),
+                unsent(13, NotSentReason::Interrupted, None),
+            ],
+            deliveries: Vec::new(),
+        };
+        for (is_supply, rows) in [(true, 2), (false, 4)] {
+            let names = PartialNames::unused(&directory);
+            let (files, mut log) =
+                PartialFiles::create(&directory, &names, 1, 4, is_supply).unwrap();
+            log.write(10, &batch()).unwrap();
+            assert_eq!(read(&files).0.len(), rows);
+            let interrupted =
+                Unsent { reason: NotSentReason::Interrupted, workload: None, requests: 2 };
+            assert_eq!(files.unsent(), Vec::from_iter(is_supply.then_some(interrupted)));
+        }
     }
 
     #[test]

@@ -63,7 +63,19 @@ fn ctrl_c_writes_everything_and_marks_it_incomplete() {
     assert_eq!(summary["incomplete"], true);
     // Far more is left unsent than a ring holds, and that is no loss of what was measured.
     let point = &summary["points"][0];
-    assert!(point["counts"]["interrupted"].as_u64().expect("a count") > 1 << 16, "{point}");
+    let count = |name: &str| point["counts"][name].as_u64().expect("a count");
+    let interrupted = count("interrupted");
+    assert!(interrupted > 1 << 16, "{point}");
+    // It is the rest of a supply: counted, and without a row for each.
+    let rows = read(&folder, "requests.csv").lines().count() as u64 - 1;
+    let of_fill = |part: &str| point["counts"][part]["sent"].as_u64().expect("a count");
+    let sent = count("planned") - interrupted + of_fill("ramp") + of_fill("tail");
+    assert_eq!(rows, sent, "{point}");
+    let again = |name: &str| read(&folder, name);
+    let before = again("summary.json");
+    let report = Command::new(env!("CARGO_BIN_EXE_bareflight")).arg("report").arg(&folder).output();
+    assert_eq!(report.expect("the binary runs").status.code(), Some(130));
+    assert_eq!(again("summary.json"), before, "the counts are in the manifest too");
     let mut checks = point["checks"].as_array().expect("checks").iter();
     let recorder = checks.find(|check| check["id"] == "recorder").expect("a check");
     assert_eq!(recorder["status"], "pass", "{recorder}");

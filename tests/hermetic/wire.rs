@@ -142,6 +142,19 @@ fn a_wrong_base_path_is_named_with_the_right_one_and_nothing_is_measured() {
         assert!(errors.contains(&format!("`openai:{}`", server.url())), "{errors}");
     }
     assert_eq!(posts(&server).len(), 2);
+    // Also where the server is first asked which model it has.
+    for wrong in ["/v1/v1", "/health"] {
+        let out = tempfile::tempdir().expect("a folder");
+        let url = format!("openai:http://{}{wrong}", server.address);
+        let refused = Command::new(env!("CARGO_BIN_EXE_bareflight"))
+            .args(["run", "--target", &url, "--no-proxy", "--out"])
+            .arg(out.path())
+            .output()
+            .expect("the binary runs");
+        let errors = words(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(3), "{errors}");
+        assert!(errors.contains(&format!("`openai:{}`", server.url())), "{errors}");
+    }
 }
 
 #[test]

@@ -115,6 +115,7 @@ impl PointRunner<'_> {
             profiled: profiled || self.run.resolved.nvtx || profiler::is_attached(),
             ..seen
         };
+        entry.facts.unsent = files.as_ref().map(PartialFiles::unsent).unwrap_or_default();
         entry.ran_out = played.ran_out && plan.is_pool();
         let requests = plan.shots().len() as u32;
         entry.supply = plan.is_pool().then_some(Supply { requests, in_plan_file });
@@ -248,6 +249,7 @@ impl PointRunner<'_> {
             saturated: None,
             workers: None,
             planned: plan.shots().len() as u64,
+            unsent: Vec::new(),
             gpus: self.gpus_in_use(),
             streaming: self.run.resolved.workload.streaming,
             slos: self.run.resolved.slos.clone(),

@@ -27,7 +27,8 @@ impl PointRunner<'_> {
     ) -> Option<(PartialFiles, Box<dyn RecordLog>)> {
         let names = PartialNames::unused(&self.run.directory);
         let requests = plan.shots().len() + plan.fill().len();
-        match PartialFiles::create(&self.run.directory, &names, plan.point(), requests) {
+        let (directory, is_supply) = (&self.run.directory, plan.is_pool());
+        match PartialFiles::create(directory, &names, plan.point(), requests, is_supply) {
             Ok(files) => {
                 self.run.manifest.unfinished.push(UnfinishedPoint {
                     first_id: first_id(plan),

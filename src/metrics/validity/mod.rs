@@ -68,7 +68,14 @@ impl Evidence<'_> {
 
 /// Every check, in the order of [`CheckId::ALL`].
 pub fn checks(evidence: &Evidence<'_>) -> Vec<Check> {
-    let check = |id: CheckId| match id {
+    let allowed = |code| evidence.facts.allowed.contains(&code);
+    let told = |check: Check| Check { allowed: check.is_concern() && allowed(check.code), ..check };
+    CheckId::ALL.into_iter().map(|id| told(check(id, evidence))).collect()
+}
+
+/// One check, whether or not its concern is allowed.
+pub fn check(id: CheckId, evidence: &Evidence<'_>) -> Check {
+    match id {
         CheckId::ScheduleLag => schedule_lag(evidence),
         CheckId::NotSent => not_sent(evidence),
         CheckId::Completion => completion::check(evidence.counts),
@@ -87,10 +94,7 @@ pub fn checks(evidence: &Evidence<'_>) -> Vec<Check> {
         CheckId::Streaming => streaming::check(evidence),
         CheckId::Repeats => repeats::check(evidence),
         CheckId::WarmUp => warm_up::check(evidence.facts),
-    };
-    let allowed = |code| evidence.facts.allowed.contains(&code);
-    let told = |check: Check| Check { allowed: check.is_concern() && allowed(check.code), ..check };
-    CheckId::ALL.into_iter().map(check).map(told).collect()
+    }
 }
 
 /// The worst of the checks. One that is allowed counts a step less.

@@ -119,8 +119,12 @@ impl OpenAiTarget {
                     .as_ref()
                     .map_or_else(|| failure.message.clone(), |key| key.redact(&failure.message));
                 let (kind, path) = (failure.kind, &address.models_path);
-                let remedy =
-                    "is the server up and the URL right? `--model NAME` does without asking";
+                let other = (kind == FailureKind::NotFound)
+                    .then(|| right_base(&address, options.endpoint, &writer, &route))
+                    .flatten();
+                let remedy = other.unwrap_or_else(|| {
+                    "is the server up and the URL right? `--model NAME` does without asking".into()
+                });
                 unusable(
                     &name,
                     &format!(
@@ -202,24 +206,35 @@ impl OpenAiTarget {
     /// What to do about a path that the server does not have.
     fn where_it_is(&self) -> String {
         let (endpoint, origin) = (self.options.endpoint, &self.address.origin);
-        let is_there = |base: &str| {
-            let models = self.writer.get(&format!("{base}/models"));
-            probe::exists(Arc::clone(&self.route), models)
-        };
         let others = format!("`--endpoint` ({} was asked for) and `--model`", endpoint.path());
         let given = self.address.base(endpoint);
-        if is_there(given) {
+        if is_there(given, &self.writer, &self.route) {
             return format!("check {others}");
         }
-        match self.address.likely_bases(endpoint).into_iter().find(|base| is_there(base)) {
-            Some(base) => {
-                format!("the base path is wrong: the server answers at `openai:{origin}{base}`")
-            }
-            None => format!(
+        right_base(&self.address, endpoint, &self.writer, &self.route).unwrap_or_else(|| {
+            format!(
                 "check the base path, {others}: nothing answers at {origin}{given}/models either"
-            ),
-        }
+            )
+        })
     }
+}
+
+/// Whether a list of models lies behind a base path.
+fn is_there(base: &str, writer: &RequestWriter, route: &Arc<Route>) -> bool {
+    probe::exists(Arc::clone(route), writer.get(&format!("{base}/models")))
+}
+
+/// What to do where another base path than the given one has a list of models.
+fn right_base(
+    address: &Address,
+    endpoint: Endpoint,
+    writer: &RequestWriter,
+    route: &Arc<Route>,
+) -> Option<String> {
+    let mut likely = address.likely_bases(endpoint).into_iter();
+    let base = likely.find(|base| is_there(base, writer, route))?;
+    let origin = &address.origin;
+    Some(format!("the base path is wrong: the server answers at `openai:{origin}{base}`"))
 }
 
 impl Target for OpenAiTarget {
