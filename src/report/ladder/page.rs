@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::metrics::ladder::{Ladder, Rung};
 use crate::report::comparison::page::SMALL_PRINT;
 use crate::report::figures::{ABSENT, figure, short_verdict};
-use crate::report::html::plot::{Drawing, file, wide_and_narrow};
+use crate::report::html::plot::{BarLayout, Drawing, file, wide_and_narrow};
 use crate::report::html::tables::table;
 use crate::report::html::text::{escape, name};
 use crate::report::html::{badges, before_quoting, page};
@@ -26,23 +26,11 @@ const TITLE: &str = "Mean request latency, ms";
 const FIGURES: f64 = 90.0;
 const THICK: f64 = 20.0;
 
-/// How wide a picture is and where names stand in it.
-struct Layout {
-    width: f64,
-    /// Where bars begin.
-    left: f64,
-    /// From one bar to the next one.
-    row: f64,
-    /// From the top of a row to its bar.
-    bar: f64,
-    /// End of a name beside its bar; without, it begins at the left edge above its bar.
-    name_end: Option<f64>,
-}
-
-const WIDE: Layout =
-    Layout { width: 1060.0, left: 250.0, row: 30.0, bar: 6.0, name_end: Some(238.0) };
+const WIDE: BarLayout =
+    BarLayout { width: 1060.0, left: 250.0, row: 30.0, bar: 6.0, name_end: Some(238.0) };
 /// For a phone.
-const NARROW: Layout = Layout { width: 330.0, left: 4.0, row: 46.0, bar: 20.0, name_end: None };
+const NARROW: BarLayout =
+    BarLayout { width: 330.0, left: 4.0, row: 46.0, bar: 20.0, name_end: None };
 
 /// The whole page.
 pub fn render(ladder: &Ladder) -> String {
@@ -87,7 +75,7 @@ pub fn svg(ladder: &Ladder) -> String {
 }
 
 /// The waterfall.
-fn drawing(ladder: &Ladder, layout: &Layout) -> Drawing {
+fn drawing(ladder: &Ladder, layout: &BarLayout) -> Drawing {
     let rungs: Vec<_> =
         ladder.rungs.iter().filter_map(|rung| Some((rung, rung.parts.as_ref()?))).collect();
     let longest = rungs.iter().map(|(_, parts)| parts.e2e_ms).fold(1e-9, f64::max);

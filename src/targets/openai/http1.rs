@@ -432,7 +432,8 @@ mod tests {
                 let _request = stream.read_to_end(&mut Vec::new());
             });
             let asked = move || is_parting(port, said);
-            let (seen, is_parting) = crate::network::thread::wait_for(crate::threads::other("parting"), asked).unwrap();
+            let (seen, is_parting) =
+                crate::network::thread::wait_for(crate::threads::other("parting"), asked).unwrap();
             server.join().unwrap();
             assert_eq!((seen.as_u16(), is_parting), (status, is_parting_word));
         }

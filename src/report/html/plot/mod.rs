@@ -87,6 +87,21 @@ pub fn shade(index: usize, of: usize) -> String {
     format!("hsl({hue:.0} 68% {:.0}%)", 52.0 + lighter)
 }
 
+/// How wide a picture of bars below each other is, and where their names stand.
+#[derive(Debug)]
+pub struct BarLayout {
+    /// Of the whole picture.
+    pub width: f64,
+    /// Where bars or their axis begin.
+    pub left: f64,
+    /// From one bar to the next one.
+    pub row: f64,
+    /// From the top of a row to its bar.
+    pub bar: f64,
+    /// End of a name beside its bar; without, it begins at the left edge above its bar.
+    pub name_end: Option<f64>,
+}
+
 /// Elements of an SVG, and its width and height.
 pub struct Drawing {
     /// In the pixels that its text is made for.

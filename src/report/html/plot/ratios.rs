@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::report::figures::fixed;
 use crate::report::html::plot::scale::{Scale, Spread, tick_label};
-use crate::report::html::plot::{Drawing, wide_and_narrow};
+use crate::report::html::plot::{BarLayout, Drawing, wide_and_narrow};
 use crate::report::html::text::escape;
 
 /// One ratio.
@@ -32,23 +32,11 @@ pub enum Tone {
 
 const TOP: f64 = 8.0;
 
-/// How wide a picture is and where names stand in it.
-struct Layout {
-    width: f64,
-    /// Where the axis begins.
-    left: f64,
-    /// From one bar to the next one.
-    row: f64,
-    /// From the top of a row to its bar.
-    bar: f64,
-    /// End of a name beside its bar; without, it begins at the left edge above its bar.
-    name_end: Option<f64>,
-}
-
-const WIDE: Layout =
-    Layout { width: 1060.0, left: 230.0, row: 26.0, bar: 13.0, name_end: Some(216.0) };
+const WIDE: BarLayout =
+    BarLayout { width: 1060.0, left: 230.0, row: 26.0, bar: 13.0, name_end: Some(216.0) };
 /// For a phone.
-const NARROW: Layout = Layout { width: 330.0, left: 20.0, row: 34.0, bar: 24.0, name_end: None };
+const NARROW: BarLayout =
+    BarLayout { width: 330.0, left: 20.0, row: 34.0, bar: 24.0, name_end: None };
 
 /// The axis never shows less than this on either side of 1.
 const LEAST_REACH: f64 = 1.1;
@@ -95,7 +83,7 @@ pub fn drawing(title: &str, bars: &[Bar], margin: f64) -> Option<Ratios> {
     Some(Ratios { title, wide: drawn(&WIDE), narrow: drawn(&NARROW) })
 }
 
-fn laid_out(layout: &Layout, bars: &[Bar], margin: f64, reach: f64) -> Drawing {
+fn laid_out(layout: &BarLayout, bars: &[Bar], margin: f64, reach: f64) -> Drawing {
     let across = (layout.left, layout.width - 20.0);
     let scale = Scale::new(Spread::Log, (1.0 / reach, reach), across);
     let bottom = TOP + layout.row * bars.len() as f64;
@@ -138,7 +126,7 @@ fn frame(scale: &Scale, reach: f64, margin: f64, bottom: f64, svg: &mut String) 
     let _infallible = write!(svg, r#"<path class="axis" d="M{one:.1} {TOP}V{bottom:.1}"/>"#);
 }
 
-fn draw(bar: &Bar, layout: &Layout, scale: &Scale, top: f64, svg: &mut String) {
+fn draw(bar: &Bar, layout: &BarLayout, scale: &Scale, top: f64, svg: &mut String) {
     let y = top + layout.bar;
     let (x, base, anchor) = match layout.name_end {
         Some(end) => (end, y + 4.0, "end"),
