@@ -27,7 +27,7 @@ use crate::console;
 use crate::experiment::comparison_files::{Manifest, write_search};
 use crate::experiment::launch::server::LaunchedServer;
 use crate::experiment::search::{self, Terms};
-use crate::experiment::{artefacts, preflight};
+use crate::experiment::{artefacts, open_files, preflight};
 use crate::issue::stop::Stop;
 use crate::load::Load;
 use crate::metrics::early_stopping::least_within;
@@ -131,6 +131,8 @@ fn search_on(mut begun: Begun, stop: &Stop, server: Option<&mut LaunchedServer>)
         .map_err(|error| (preflight_exit(&error), anyhow::Error::new(error)))?;
     let Begun { resolved, mut search, directory } = begun;
     let target = ready.opening.target.describe();
+    open_files::raise_for(target, search.question.flood)
+        .map_err(|error| (Exit::Preflight, error.into()))?;
     (search.simulated, search.dummy_weights) = (target.simulated, target.dummy_weights);
     let settings =
         resolved.to_toml().context("settings cannot be written as TOML").map_err(failure)?;

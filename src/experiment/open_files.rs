@@ -25,10 +25,21 @@ pub struct TooFewOpenFiles {
 /// # Errors
 /// When the hard limit lies below what loops with a known number of requests in flight need.
 pub fn raise(target: &TargetInfo, plans: &[Plan]) -> Result<(), TooFewOpenFiles> {
+    raise_to(target, Needs::of(plans))
+}
+
+/// The same for a load of so many requests in flight that is not drawn yet.
+///
+/// # Errors
+/// When the hard limit lies below what they need.
+pub fn raise_for(target: &TargetInfo, in_flight: u32) -> Result<(), TooFewOpenFiles> {
+    raise_to(target, Needs { known: in_flight.into(), at_most: 0 })
+}
+
+fn raise_to(target: &TargetInfo, needs: Needs) -> Result<(), TooFewOpenFiles> {
     if target.abilities().server.is_none() {
         return Ok(());
     }
-    let needs = Needs::of(plans);
     let limits = getrlimit(Resource::Nofile);
     let new = needs.soft_limit(limits.current, limits.maximum)?;
     if new != limits.current {

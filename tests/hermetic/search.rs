@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::fault_server::FaultServer;
 use crate::support::left_behind::{directory, document, words};
 
 fn search(out: &TempDir, arguments: &[&str]) -> Output {
@@ -105,4 +106,29 @@ fn a_concurrency_is_searched_too_and_an_objective_that_no_load_meets_is_told() {
     assert_eq!(output.status.code(), Some(5), "{printed}{}", words(&output.stderr));
     assert!(printed.contains("no load that was tried meets"), "{printed}");
     assert_eq!(probes(&document(&directory(&out), "search")).len(), 1);
+}
+
+#[test]
+fn a_flood_that_the_limit_of_open_files_cannot_carry_is_refused_before_any_probe() {
+    let out = tempfile::tempdir().expect("a folder");
+    let server = FaultServer::start(|request, out| match request.method.as_str() {
+        "POST" => out.good(4),
+        _ => out.json(404, "{}"),
+    });
+    let output = Command::new("sh")
+        .args([
+            "-c",
+            "ulimit -n 256; exec \"$0\" \"$@\"",
+            env!("CARGO_BIN_EXE_bareflight"),
+            "search",
+        ])
+        .args(["--target", &format!("openai:{}", server.url()), "--endpoint", "completions"])
+        .args(["--model", "m", "--scenario", "D(4,4)", "--slo", "ttft.p90<60s", "--flood", "300"])
+        .current_dir(out.path())
+        .output()
+        .expect("sh runs");
+    let told = words(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{told}");
+    assert!(told.contains("needs 428 open files") && told.contains("ulimit -Hn 428"), "{told}");
+    assert_eq!(std::fs::read_dir(out.path()).expect("the folder").count(), 0, "nothing was begun");
 }
