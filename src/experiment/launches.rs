@@ -79,9 +79,7 @@ impl Launched {
         let Some(launch) = self.facts() else { return Vec::new() };
         let address = launch.target.rsplit(':').next().unwrap_or_default();
         let port: String = address.chars().take_while(char::is_ascii_digit).collect();
-        let is_port = |word: &&String| {
-            word.chars().all(|c| c.is_ascii_digit()) || !port.is_empty() && word.contains(&port)
-        };
+        let is_port = |word: &&String| !port.is_empty() && word.contains(&port);
         launch.command_line.iter().filter(|word| !is_port(word)).cloned().collect()
     }
 

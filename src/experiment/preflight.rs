@@ -207,8 +207,9 @@ pub fn probe(target: &mut dyn Target, plans: &[Plan]) -> Result<(), PreflightErr
     if list.is_empty() {
         return Ok(());
     }
-    let mut shot = list.shot(0)?;
-    let planned = shot.request.output.max_tokens;
+    let whole = list.shot(0)?;
+    let planned = whole.request.output.max_tokens;
+    let mut shot = whole.clone();
     shorten(&mut shot.request);
     match target.probe(&shot) {
         // What is too short for a server says nothing of the load.
@@ -217,6 +218,10 @@ pub fn probe(target: &mut dyn Target, plans: &[Plan]) -> Result<(), PreflightErr
         {
             shot.request.output.max_tokens = planned;
             Ok(target.probe(&shot)?)
+        }
+        // A model whose input has a fixed length takes no shorter one.
+        Err(TargetError::Refused { reason, .. }) if reason.contains("shape") => {
+            Ok(target.probe(&whole)?)
         }
         probed => Ok(probed?),
     }

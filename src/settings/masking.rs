@@ -32,7 +32,7 @@ pub fn arguments<S: AsRef<str>>(arguments: &[S]) -> Vec<String> {
 
 /// The same for a command line as one text.
 pub fn command(text: &str) -> String {
-    Mask::default().words(text)
+    Mask::default().words(&without_secret_members(text))
 }
 
 /// What the words before one say of it.
@@ -53,11 +53,16 @@ struct Mask {
 impl Mask {
     /// One argument, which may hold a command line or a header.
     fn argument(&mut self, argument: &str) -> String {
-        if !argument.contains(' ') {
+        let argument = &*without_secret_members(argument);
+        if !argument.contains(char::is_whitespace) {
             return self.word(argument);
         }
         if matches!(std::mem::take(&mut self.next), Next::Secret) {
             return HIDDEN.to_owned();
+        }
+        // All that stands behind a secret's name is the secret.
+        if let Some((name, _)) = argument.split_once('=').filter(|(name, _)| is_secret_name(name)) {
+            return format!("{name}={HIDDEN}");
         }
         // A header, also as the value of a flag.
         let begin = argument.split_once(':').map(|(begin, _)| begin);
@@ -70,8 +75,11 @@ impl Mask {
     }
 
     fn words(&mut self, text: &str) -> String {
-        let words: Vec<String> = text.split(' ').map(|word| self.word(word)).collect();
-        words.join(" ")
+        let parts = text.split_inclusive(char::is_whitespace).map(|part| {
+            let word = part.trim_end();
+            if word.is_empty() { part.to_owned() } else { self.word(word) + &part[word.len()..] }
+        });
+        parts.collect()
     }
 
     fn word(&mut self, word: &str) -> String {
@@ -87,8 +95,7 @@ impl Mask {
             Next::Open | Next::Secret => {}
         }
         if let Some((name, value)) = word.split_once('=') {
-            let is_secret = is_secret_flag(name) || !name.starts_with('-') && is_variable(name);
-            let value = if is_secret { self.hidden(value) } else { self.value(value) };
+            let value = if is_secret_name(name) { self.hidden(value) } else { self.value(value) };
             return format!("{name}={value}");
         }
         if is_secret_flag(word) {
@@ -101,10 +108,14 @@ impl Mask {
     fn value(&mut self, word: &str) -> String {
         let header = word.split_once(':').filter(|(name, _)| is_secret_header(name));
         let Some((name, value)) = header else { return without_password(word) };
+        if value.contains(HIDDEN) {
+            return word.to_owned();
+        }
         if !value.is_empty() {
             return format!("{name}:{}", self.hidden(value));
         }
-        self.next = match name.chars().next().filter(|first| is_quote(*first)) {
+        let begin = name.trim_start_matches('\\').chars().next();
+        self.next = match begin.filter(|first| is_quote(*first)) {
             Some(quote) => Next::SecretUntil(quote),
             None => Next::Secret,
         };
@@ -127,7 +138,7 @@ fn is_quote(letter: char) -> bool {
 
 /// `Authorization`, `X-Api-Key`, also as a member of JSON.
 fn is_secret_header(name: &str) -> bool {
-    let name = name.trim_matches(['\'', '"', '{']).to_ascii_lowercase();
+    let name = name.trim_matches(['\'', '"', '{', '\\']).to_ascii_lowercase();
     let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
     let is_secret = |word: &str| IN_FLAGS.contains(&word) || IN_HEADERS.contains(&word);
     is_name && name.split(['-', '_']).any(is_secret)
@@ -139,6 +150,36 @@ pub fn variables(text: &str) -> String {
     let shown =
         pairs.iter().map(|(name, value)| format!("{name}={}", value_of_variable(name, value)));
     shown.collect::<Vec<_>>().join(",")
+}
+
+/// A text without the values of members of JSON whose names say that they are secrets, also where its quotation marks are escaped.
+fn without_secret_members(text: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once('"') {
+        shown += before;
+        shown.push('"');
+        rest = behind;
+        let Some((name, value)) = behind.split_once('"') else { break };
+        let value = value.trim_start();
+        let Some(value) = value.strip_prefix(':').filter(|_| is_secret_header(name)) else {
+            continue;
+        };
+        let value = value.trim_start();
+        let mark = if name.ends_with('\\') { "\\\"" } else { "\"" };
+        let end = match value.strip_prefix(mark) {
+            Some(inside) => inside.find(mark).map(|end| end + 2 * mark.len()),
+            None => value.find([',', '}', '\n']),
+        };
+        shown.extend([name, "\":", mark, HIDDEN, mark]);
+        rest = &value[end.unwrap_or(value.len())..];
+    }
+    shown + rest
+}
+
+/// `NAME` or `--flag` before a `=`.
+fn is_secret_name(name: &str) -> bool {
+    is_secret_flag(name) || !name.starts_with('-') && is_variable(name)
 }
 
 fn is_variable(name: &str) -> bool {
@@ -207,6 +248,10 @@ mod tests {
             "sh -c 'a --api-key=sk-1' --seed 1",
             "s --extra '{\"api_key\": \"sk-1\"}' --seed 1",
             "s --extra {\"api_key\":\"sk-1\"} --seed 1",
+            "s --extra '{\"a\":1,\"api_key\":\"sk-1 sk-2\",\"b\":2}' --seed 1",
+            "s --extra '{\"headers\":{\"Authorization\":\"Bearer sk-1\"}}' --seed 1",
+            "s --extra \"{\\\"api_key\\\": \\\"sk-1 sk-2\\\"}\" --seed 1",
+            "sh -c 'x\n--api-key  sk-1\n' --seed 1",
         ] {
             let kept = command(text);
             assert!(!kept.contains("sk-") && kept.contains("--seed 1"), "{kept}");
@@ -216,6 +261,10 @@ mod tests {
             &["s", "--header=Authorization: Bearer sk-1", "--seed"],
             &["sh", "-c", "vllm serve m --api-key sk-1 --x", "--seed"],
             &["s", "--api-key", "sk-1 sk-2", "--seed"],
+            &["s", "--api-key=sk-1 sk-2", "--seed"],
+            &["s", "PASSWORD=sk-1 sk-2", "--seed"],
+            &["sh", "-c", "a\n\t--api-key  sk-1\n--x", "--seed"],
+            &["s", "{\"a\": 1, \"api_key\": \"sk-1 sk-2\"}", "--seed"],
         ] {
             let kept = arguments(words);
             assert_eq!(kept.len(), words.len(), "{kept:?}");
@@ -224,6 +273,12 @@ mod tests {
         let open =
             "s --target openai:http://h:1 --limit max_tokens:64 -H 'Accept: text/plain' m:key";
         assert_eq!(command(open), open);
+        let json = "s --extra '{\"a\": \"b c\",\n  \"max_tokens\": 4}'  --seed 1";
+        assert_eq!(command(json), json);
+        assert_eq!(
+            command("s --extra '{\"a\":1,\"token\":\"x y\",\"b\":2}'"),
+            "s --extra '{\"a\":1,\"token\":\"(hidden)\",\"b\":2}'"
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The harness's own threads: the name of each, and whether it sends or stamps. No other place starts one (`clippy.toml`), so that a
-//! new one says what it is.
+//! The harness's own threads: the name of each, and whether it sends or stamps. No other place makes a thread with a name
+//! (`clippy.toml`), so that a new one says what it is.
 
 use std::thread::Builder;
 

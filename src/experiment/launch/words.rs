@@ -33,12 +33,21 @@ pub enum NoCommand {
 /// When a quotation mark is not closed, or a shell would be needed.
 pub fn split(text: &str) -> Result<Vec<String>, NoCommand> {
     let words = read(text)?;
-    if let Some(word) = words.iter().find(|word| word.is_for_a_shell) {
+    // What a shell is given as its command is filled in by that shell.
+    let of_a_shell =
+        words.iter().position(|word| word.text == "-c").filter(|_| starts_a_shell(&words));
+    let others = words.iter().enumerate().filter(|(at, _)| of_a_shell.is_none_or(|c| *at != c + 1));
+    if let Some((_, word)) = others.into_iter().find(|(_, word)| word.is_for_a_shell) {
         return Err(NoCommand::Expansion(word.text.clone()));
     }
     let words: Vec<String> = words.into_iter().map(|word| word.text).collect();
     check(&words)?;
     Ok(words)
+}
+
+fn starts_a_shell(words: &[Word]) -> bool {
+    let program = words.first().and_then(|word| word.text.rsplit('/').next());
+    program.is_some_and(|program| matches!(program, "sh" | "bash" | "dash" | "zsh"))
 }
 
 /// The words of a text, with lines joined and comments left out; nothing is said of what they mean. A line that ends a command is the
@@ -182,6 +191,7 @@ mod tests {
             ("~/bin/server", "`~/bin/server` is for a shell to fill in"),
             ("a $HOME/m", "`$HOME/m` is for a shell to fill in"),
             ("a \"x ${M:-m}\"", "sh -c"),
+            ("sh \"$M\" -c x", "sh -c"),
             ("a --x $(nproc)", "sh -c"),
             ("a 'b", "not closed"),
             ("a \"b", "not closed"),
@@ -190,7 +200,13 @@ mod tests {
             let error = split(text).expect_err(text).to_string();
             assert!(error.contains(remedy), "{text}: {error}");
         }
-        for text in ["sh -c 'a | b $HOME'", r"a \$HOME", "a --cost 5$ a~b ~x", "a '~/x'"] {
+        for text in [
+            "sh -c 'a | b $HOME'",
+            r#"/bin/bash -c "a $M --port {port}""#,
+            r"a \$HOME",
+            "a --cost 5$ a~b ~x",
+            "a '~/x'",
+        ] {
             assert!(split(text).is_ok(), "{text}");
         }
     }

@@ -211,7 +211,12 @@ impl Progress {
         let tokens = match ids.len() as u32 {
             0 if self.has_ids => {
                 self.without_ids += new.min(1);
-                if self.ids_are_whole() { 0 } else { new }
+                match self.without_ids {
+                    _ if self.ids_are_whole() => 0,
+                    // The first one without ids was none as long as it was the only one.
+                    2 if new > 0 => new + 1,
+                    _ => new,
+                }
             }
             0 => by_usage,
             ids => ids,

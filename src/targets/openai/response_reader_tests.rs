@@ -89,7 +89,7 @@ fn ids_that_some_chunks_lack_are_no_count_and_text_that_was_held_back_lacks_none
     let (with, without) = (chunk("5"), chunk(""));
     let done = "[DONE]".to_owned();
     let by_turns = [&with, &without, &with, &without, &with, &done].map(Clone::clone);
-    assert_eq!(tokens(&by_turns).1, TokenSource::Chunks);
+    assert_eq!(tokens(&by_turns), (5, TokenSource::Chunks));
     let counted = [&by_turns[..5], &[usage(5), done.clone()]].concat();
     assert_eq!(tokens(&counted), (5, TokenSource::Usage));
     let of_some = [with.clone(), with.clone(), with.clone(), usage(6), done.clone()];

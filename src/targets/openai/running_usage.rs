@@ -147,7 +147,7 @@ impl RunningUsage {
     /// Whether counts ran along and then fell: those of each chunk alone fall about as often as they rise. They are of no
     /// part that is known.
     const fn began_anew(&self) -> bool {
-        self.falls > 0 && self.rises >= 3 && self.rises > 2 * self.falls
+        self.falls > 0 && self.rises > 4 * self.falls
     }
 }
 
