@@ -180,17 +180,22 @@ fn a_burst_meets_no_bound_on_gaps_and_the_console_says_so() {
         out.raw(done(8));
         Next::KeepAlive
     });
-    let run = Run::of(&server, 4, &["--slo", "itl<1ms,stall<1ms,ttft<5s"]);
-    assert_eq!(run.column("oddities"), ["burst"; 4]);
+    let run = Run::of(&server, 4, &["--slo", "itl<100us,stall<100us,ttft<5s"]);
+    // One whose server lost its core for 2 ms between two tokens is none, and misses both bounds.
+    let marks = run.column("oddities");
+    let bursts = marks.iter().filter(|mark| *mark == "burst").count();
+    assert!(bursts > 0, "{marks:?}");
     let point = run.point();
     assert_eq!(point["rates"]["good_fraction"], 0.0);
     let of = |bound: usize, what: &str| point["slos"][bound][what].as_u64();
     for gaps in [0, 1] {
-        assert_eq!((of(gaps, "met"), of(gaps, "unmeasured")), (Some(0), Some(4)), "{point}");
+        let judged = (of(gaps, "met"), of(gaps, "unmeasured"));
+        assert_eq!(judged, (Some(0), Some(bursts as u64)), "{point}");
     }
     assert_eq!((of(2, "met"), of(2, "unmeasured")), (Some(4), Some(0)), "TTFT was measured");
     let flat = in_one_line(&run.console);
-    assert!(flat.contains("4 came in a burst, whose gaps are not the engine's"), "{flat}");
+    let said = format!("{bursts} came in a burst, whose gaps are not the engine's");
+    assert!(flat.contains(&said), "{flat}");
 }
 
 #[test]
