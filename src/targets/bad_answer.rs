@@ -8,6 +8,20 @@ use crate::request::{Failure, FailureKind};
 /// Longest part of an answer that is shown.
 pub const SHOWN: usize = 200;
 
+/// Whether a failure of this kind meets every request: what is busy now may not be later.
+pub const fn is_lasting(kind: FailureKind) -> bool {
+    matches!(
+        kind,
+        FailureKind::Connect
+            | FailureKind::Tls
+            | FailureKind::HttpClient
+            | FailureKind::Unauthorized
+            | FailureKind::NotFound
+            // It speaks something else than HTTP, or no answer of this API.
+            | FailureKind::Malformed
+    )
+}
+
 /// The API that a target asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Api {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::network::refusal::failure_of;
 use crate::network::thread;
 use crate::request::{Failure, FailureKind};
-use crate::targets::bad_answer::Api;
+use crate::targets::bad_answer::{Api, is_lasting};
 use crate::targets::openai::request_body::Message;
 use crate::targets::openai::response_reader::{ResponseReader, StreamEnd};
 use crate::targets::openai::transport::{Response, ResponseBody, Route, Step, Transport, Way};
@@ -168,18 +168,4 @@ fn refused(failure: Failure) -> Answer {
 /// Whether what came was no answer, and not one that was refused.
 const fn is_of_content(kind: FailureKind) -> bool {
     matches!(kind, FailureKind::Malformed | FailureKind::Empty)
-}
-
-/// Whether a failure of this kind meets every request: what is busy now may not be later.
-const fn is_lasting(kind: FailureKind) -> bool {
-    matches!(
-        kind,
-        FailureKind::Connect
-            | FailureKind::Tls
-            | FailureKind::HttpClient
-            | FailureKind::Unauthorized
-            | FailureKind::NotFound
-            // It speaks something else than HTTP.
-            | FailureKind::Malformed
-    )
 }

@@ -9,7 +9,7 @@ use tonic::{Status, Streaming};
 use crate::load::plan::Shot;
 use crate::network::thread;
 use crate::request::{Failure, FailureKind};
-use crate::targets::bad_answer::{SHOWN, shown};
+use crate::targets::bad_answer::{SHOWN, is_lasting, shown};
 use crate::targets::triton::call::{failure_of, stream, unary};
 use crate::targets::triton::connect::{Link, connector};
 use crate::targets::triton::encoded::{Encoded, Encoder};
@@ -50,7 +50,7 @@ pub fn why_it_cannot_answer(
         let answer = asked.unwrap_or_else(|error| {
             Err(Failure::new(FailureKind::Connect, format!("no thread to ask from: {error}")))
         });
-        answer.err().filter(is_lasting)
+        answer.err().filter(meets_all)
     };
     let first = once();
     Ok(match first.as_ref().map(|failure| failure.kind) {
@@ -59,22 +59,14 @@ pub fn why_it_cannot_answer(
     })
 }
 
-/// Whether a failure meets every request: what is busy now may not be later.
-fn is_lasting(failure: &Failure) -> bool {
+/// Whether a failure meets every request: a refusal does, unless its words say that the server is busy.
+fn meets_all(failure: &Failure) -> bool {
     const BUSY: [&str; 5] = ["queue", "busy", "overload", "unavailable", "timeout"];
     let says = |word: &&str| failure.message.to_ascii_lowercase().contains(*word);
     match failure.kind {
         FailureKind::Refused => !BUSY.iter().any(says),
-        kind => matches!(
-            kind,
-            FailureKind::Connect
-                | FailureKind::Tls
-                | FailureKind::HttpClient
-                | FailureKind::Unauthorized
-                | FailureKind::NotFound
-                | FailureKind::Malformed
-                | FailureKind::Empty
-        ),
+        FailureKind::Empty => true,
+        kind => is_lasting(kind),
     }
 }
 
